@@ -1,0 +1,2 @@
+//! The native peer's command line.
+fn main() {}

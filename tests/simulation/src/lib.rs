@@ -1,0 +1,1 @@
+//! Simulated swarms on a virtual clock.

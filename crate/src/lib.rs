@@ -21,7 +21,7 @@
 //! Imports go downwards only; modules on one line never import each other.
 //!
 //! ```text
-//! types, time
+//! types, time, bitfield
 //! wire, metainfo
 //! verify
 //! peer, picker, storage, payment, signaling
@@ -30,6 +30,7 @@
 //! web | native
 //! ```
 
+pub mod bitfield;
 pub mod client;
 pub mod metainfo;
 pub mod payment;

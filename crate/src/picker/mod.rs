@@ -18,6 +18,8 @@ mod choose;
 mod partial;
 mod peers;
 mod rarity;
+#[cfg(test)]
+mod tests;
 
 use core::ops::Range;
 use std::collections::{BTreeMap, BTreeSet};

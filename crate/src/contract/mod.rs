@@ -10,8 +10,8 @@ pub use config::{
     AddOptions, BuyConfig, CheckExisting, Config, Limits, PaymentConfig, ResalePrice, SellConfig,
 };
 pub use io::{
-    AccountState, AddError, ClosedReason, Command, Effect, EffectError, EffectResult, Event, Input,
-    Output, RedeemOutcome, RedeemScope, Source, StreamError,
+    AccountState, AddError, Claim, ClosedReason, Command, Effect, EffectError, EffectResult, Event,
+    Input, Output, RedeemOutcome, RedeemScope, Signature, Source, StreamError,
 };
 pub use snapshot::{
     ClientSnapshot, MoneySnapshot, PeerPayment, PeerSnapshot, TorrentSnapshot, TorrentState,

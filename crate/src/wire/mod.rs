@@ -12,6 +12,7 @@ pub mod decoder;
 pub mod extension;
 pub mod handshake;
 pub mod message;
+pub mod pay;
 
 pub use decoder::{Decoder, WireError};
 pub use extension::{

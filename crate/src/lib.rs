@@ -25,6 +25,7 @@
 //! wire, metainfo
 //! verify
 //! peer, picker, storage, payment, signaling
+//! contract
 //! session
 //! client
 //! web | native
@@ -32,6 +33,7 @@
 
 pub mod bitfield;
 pub mod client;
+pub mod contract;
 pub mod metainfo;
 pub mod payment;
 pub mod peer;

@@ -3,26 +3,12 @@
 //! A `Client` owns what its sessions share: connections and upload slots, rate limits, trackers, the
 //! payment account and its serials, storage quota. It never reads a clock and never blocks.
 
-mod config;
-mod io;
-mod snapshot;
-
 use bytes::Bytes;
 
 use crate::time::Timestamp;
 use crate::types::InfoHash;
 
-pub use config::{
-    AddOptions, BuyConfig, CheckExisting, Config, Limits, PaymentConfig, ResalePrice, SellConfig,
-};
-pub use io::{
-    AccountState, AddError, ClosedReason, Command, Effect, EffectError, EffectResult, Event, Input,
-    Output, RedeemOutcome, RedeemScope, Source, StreamError,
-};
-pub use snapshot::{
-    ClientSnapshot, MoneySnapshot, PeerPayment, PeerSnapshot, TorrentSnapshot, TorrentState,
-    TrackerSnapshot,
-};
+pub use crate::contract::*;
 
 /// The peer. See the crate's documentation for the run loop.
 #[derive(Debug)]

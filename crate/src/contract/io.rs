@@ -5,7 +5,8 @@ use bytes::Bytes;
 
 use super::config::{AddOptions, Limits};
 use crate::metainfo::FileSpan;
-use crate::payment::{Claim, Signature};
+pub use crate::payment::ChainState as AccountState;
+pub use crate::payment::voucher::{Signature, abi::Claim};
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, EffectId, FineUnits, InfoHash, StreamId, TokenUnits, TrackerId};
 
@@ -449,31 +450,6 @@ pub enum EffectError {
     /// The chain could not be read, or answered nonsense.
     #[error("the chain could not be read: {0}")]
     Chain(String),
-}
-
-/// The vault's `state` answer: one consistent read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccountState {
-    /// Token units left.
-    pub balance: TokenUnits,
-    /// Token units per serial.
-    pub tranche: TokenUnits,
-    /// Serials consumed.
-    pub consumed: u64,
-    /// The account was opened and not withdrawn.
-    pub known: bool,
-    /// Token units of bond.
-    pub bond: TokenUnits,
-    /// Unix seconds when `withdraw` becomes possible; 0: no exit.
-    pub exit_at: u64,
-    /// Consumed serials of the word asked for.
-    pub spent_word: U256,
-    /// EIP-155 chain id.
-    pub chain_id: u64,
-    /// Block read.
-    pub block_number: u64,
-    /// Its time, Unix seconds.
-    pub timestamp: u64,
 }
 
 /// For the page or the operator.

@@ -157,8 +157,10 @@ impl Metainfo {
         let mut metainfo = Self::read_info(info, raw)?;
         metainfo.trackers = read_trackers(root);
         metainfo.web_seeds = read_web_seeds(root);
-        metainfo.comment = root.get(b"comment").and_then(text);
-        metainfo.created_by = root.get(b"created by").and_then(text);
+        metainfo.comment = root.get(b"comment").and_then(|v| v.as_text(MAX_TEXT_LEN));
+        metainfo.created_by = root
+            .get(b"created by")
+            .and_then(|v| v.as_text(MAX_TEXT_LEN));
         metainfo.content = root
             .get(CONTENT_KEY)
             .and_then(|v| v.as_bytes()?.try_into().ok());
@@ -460,9 +462,4 @@ fn read_web_seeds(root: Value<'_, '_>) -> Vec<String> {
 fn url(value: Value<'_, '_>) -> Option<String> {
     let url = value.as_str()?.trim();
     (!url.is_empty() && url.len() <= MAX_URL_LEN).then(|| url.to_owned())
-}
-
-fn text(value: Value<'_, '_>) -> Option<String> {
-    let bytes = value.as_bytes()?;
-    Some(String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_TEXT_LEN)]).into_owned())
 }

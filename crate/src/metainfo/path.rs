@@ -124,7 +124,9 @@ fn with_suffix(name: &str, n: u32) -> String {
 
 /// One form for names that a case-insensitive file system takes for the same.
 fn fold(name: &str) -> String {
+    // Down, up and down again: capital sharp s, sharp s and `ss` must come out the same.
     name.chars()
+        .flat_map(char::to_lowercase)
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)
         .collect()
@@ -249,6 +251,9 @@ mod tests {
         assert_eq!(insert(&mut table, "t/a (3).mp4"), "t/a (3).mp4");
         assert_eq!(insert(&mut table, "t/a.mp4"), "t/a (4).mp4");
         assert_eq!(insert(&mut table, "T/other"), "t/other");
+        assert_eq!(insert(&mut table, "t/\u{1e9e}"), "t/\u{1e9e}");
+        assert_eq!(insert(&mut table, "t/\u{df}"), "t/\u{df} (2)");
+        assert_eq!(insert(&mut table, "t/SS"), "t/SS (3)");
     }
 
     #[test]

@@ -544,6 +544,23 @@ mod tests {
     }
 
     #[test]
+    fn hostile_paths_stay_inside_the_folder_and_apart() {
+        let hostile = include_bytes!("../../fuzz/corpus/metainfo/hostile-paths.torrent");
+        let metainfo = Metainfo::from_torrent(hostile).unwrap();
+        let paths = metainfo.files.iter().map(|f| f.path.to_string());
+        assert_eq!(
+            paths.collect::<Vec<_>>(),
+            [
+                ".._/_/_/passwd",
+                ".._/_CON",
+                ".._/_con (2)",
+                ".._/_ (2)",
+                ".._/_CON (3)/x",
+            ]
+        );
+    }
+
+    #[test]
     fn a_torrent_without_a_name_is_refused() {
         assert_eq!(
             Metainfo::from_torrent(CORRUPT),

@@ -113,6 +113,8 @@ pub struct PayeeTotals {
     pub redeemable: TokenUnits,
     /// `earned` less `redeemable`: rests below one token unit per range.
     pub rests: FineUnits,
+    /// How many ranges that is.
+    pub ranges: u32,
     /// What was redeemed.
     pub redeemed: TokenUnits,
     /// Blocks sent and not paid on live connections.

@@ -25,12 +25,14 @@
 //! wire, metainfo
 //! verify
 //! peer, picker, storage, payment, signaling
+//! contract
 //! session
 //! client
 //! web | native
 //! ```
 
 pub mod client;
+pub mod contract;
 pub mod metainfo;
 pub mod payment;
 pub mod peer;

@@ -1,0 +1,146 @@
+//! What the embedding page or the operator decides. Nothing here ever comes from a peer, a tracker,
+//! a torrent or a magnet link.
+
+use alloy_primitives::Address;
+
+use crate::time::Duration;
+use crate::types::{FineUnits, TokenUnits};
+
+/// How a client behaves. The default is a plain, free BitTorrent peer.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Shown in the extension handshake (BEP 10 `v`), e.g. `Piecework 0.1.0`.
+    pub user_agent: String,
+    /// Trackers announced to besides those that a torrent or magnet names.
+    pub trackers: Vec<String>,
+    /// Announce to the trackers that a torrent or magnet names.
+    pub use_torrent_trackers: bool,
+    /// Bounds and rates.
+    pub limits: Limits,
+    /// Payments; `None` never contacts a chain.
+    pub payment: Option<PaymentConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Config {
+            user_agent: concat!("Piecework ", env!("CARGO_PKG_VERSION")).to_owned(),
+            trackers: Vec::new(),
+            use_torrent_trackers: true,
+            limits: Limits::default(),
+            payment: None,
+        }
+    }
+}
+
+/// Bounds that the user may set, with defaults for a browser tab.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Open connections over all torrents.
+    pub max_connections: usize,
+    /// Open connections of one torrent.
+    pub max_connections_per_torrent: usize,
+    /// Connections being made (offers out, answers pending) over all torrents.
+    pub max_pending_connections: usize,
+    /// Upload cap in bytes per second over all torrents; `None` is no cap, 0 is no upload.
+    pub upload_bytes_per_second: Option<u64>,
+    /// Download cap in bytes per second over all torrents; `None` is no cap.
+    pub download_bytes_per_second: Option<u64>,
+    /// Peers unchoked at once over all torrents without paying.
+    pub upload_slots: usize,
+    /// Bytes of pieces begun but not verified, held in memory over all torrents.
+    pub max_partial_bytes: u64,
+    /// Bytes of storage that torrents may take together; `None` leaves it to the edge's quota.
+    pub storage_bytes: Option<u64>,
+    /// How long a shutdown waits for durable writes and goodbyes.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            max_connections: 55,
+            max_connections_per_torrent: 30,
+            max_pending_connections: 20,
+            upload_bytes_per_second: None,
+            download_bytes_per_second: None,
+            upload_slots: 8,
+            max_partial_bytes: 32 << 20,
+            storage_bytes: None,
+            shutdown_grace: Duration::from_secs(3),
+        }
+    }
+}
+
+/// Where money moves (payments.md, section 4: vault and chain come from the page's configuration).
+#[derive(Clone, Debug)]
+pub struct PaymentConfig {
+    /// The vault contract.
+    pub vault: Address,
+    /// EIP-155 chain id of the vault's chain.
+    pub chain_id: u64,
+    /// Buying; `None` takes only what is free.
+    pub buy: Option<BuyConfig>,
+    /// Selling; `None` serves for free.
+    pub sell: Option<SellConfig>,
+}
+
+/// What may be spent.
+#[derive(Clone, Debug)]
+pub struct BuyConfig {
+    /// The most that is ever paid per block of 16 KiB.
+    pub max_unit: FineUnits,
+    /// Hard cap on everything spent from now on; raised by [`super::Command::SetBudget`].
+    pub budget: TokenUnits,
+    /// Pieces per v1 torrent that may be advanced and lost to corrupt data (payments.md, "v1 torrents").
+    pub loss_budget_pieces: u32,
+}
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub struct SellConfig {
+    /// Who is paid.
+    pub payee: Address,
+    /// Price of a torrent whose [`AddOptions::unit`] does not say.
+    pub price: ResalePrice,
+    /// Registry id of the titles sold, or zero (payments.md, section 7).
+    pub min_bond_percent: u16,
+}
+
+/// How the price of a block is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ResalePrice {
+    /// This many fine units per block; zero is free.
+    Fixed(FineUnits),
+    /// This percentage of the average price paid for the torrent's blocks; free until something was paid.
+    PercentOfPaid(u8),
+}
+
+/// How one torrent is taken up.
+#[derive(Clone, Debug, Default)]
+pub struct AddOptions {
+    /// More trackers for this torrent.
+    pub trackers: Vec<String>,
+    /// What to do about data already in place.
+    pub check: CheckExisting,
+    /// Selling price per block; `None` follows [`SellConfig::price`].
+    pub unit: Option<FineUnits>,
+    /// The most paid per block here; `None` follows [`BuyConfig::max_unit`]; zero takes only free peers.
+    pub max_unit: Option<FineUnits>,
+    /// Fetch only what streams ask for, not the whole torrent.
+    pub on_demand: bool,
+    /// Registry id that came with the link, or `None` (payments.md, section 7).
+    pub content: Option<[u8; 32]>,
+}
+
+/// What to do about data already in place.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CheckExisting {
+    /// Believe the have-record; re-hash only what it calls recent.
+    #[default]
+    Resume,
+    /// Re-hash everything that is there.
+    Recheck,
+    /// The edge has just hashed it all itself (a torrent it created).
+    Complete,
+}

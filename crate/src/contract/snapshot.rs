@@ -1,0 +1,172 @@
+//! What a page or an operator may look at between inputs. Plain data, made anew on each call.
+
+use bytes::Bytes;
+
+use crate::types::{ConnectionId, FineUnits, InfoHash, TokenUnits};
+
+/// All torrents, money and trackers at a glance.
+#[derive(Clone, Debug, Default)]
+pub struct ClientSnapshot {
+    /// Torrents in the order they were added.
+    pub torrents: Vec<InfoHash>,
+    /// Bytes per second received as blocks, over the last seconds.
+    pub download_rate: u64,
+    /// Bytes per second sent as blocks, over the last seconds.
+    pub upload_rate: u64,
+    /// Trackers.
+    pub trackers: Vec<TrackerSnapshot>,
+    /// Money.
+    pub money: MoneySnapshot,
+}
+
+/// One tracker.
+#[derive(Clone, Debug)]
+pub struct TrackerSnapshot {
+    /// Its URL.
+    pub url: String,
+    /// Connected now.
+    pub connected: bool,
+    /// The last error, a full sentence.
+    pub error: Option<String>,
+}
+
+/// What is spent, earned, locked.
+#[derive(Clone, Debug, Default)]
+pub struct MoneySnapshot {
+    /// An account is set and known to the chain.
+    pub account_ready: bool,
+    /// Last read of the account: balance left on chain.
+    pub balance: TokenUnits,
+    /// Promised to payees in ranges (the whole ranges).
+    pub locked: TokenUnits,
+    /// Revealed to payees and not yet redeemed or redeemed: everything spent by this client.
+    pub spent: FineUnits,
+    /// The hard cap.
+    pub budget: TokenUnits,
+    /// Earned and not redeemed: sum of the floors per range.
+    pub redeemable: TokenUnits,
+    /// Earned and not redeemed, before flooring.
+    pub redeemable_fine: FineUnits,
+    /// Redeemed so far.
+    pub redeemed: TokenUnits,
+    /// Ranges that could be redeemed.
+    pub redeemable_ranges: u32,
+    /// Vouchers signed.
+    pub vouchers_signed: u64,
+    /// Chain steps released.
+    pub preimages_released: u64,
+    /// Chain steps received.
+    pub preimages_received: u64,
+}
+
+/// Where a torrent stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TorrentState {
+    /// Waiting for the info dictionary from peers.
+    FetchingMetadata,
+    /// Opening storage, re-hashing what is there.
+    Checking,
+    /// Fetching.
+    Downloading,
+    /// Holds everything it wants.
+    Seeding,
+    /// Paused by the user.
+    Paused,
+    /// Cannot go on; see the last [`super::Event::Failed`].
+    Failed,
+}
+
+/// One torrent.
+#[derive(Clone, Debug)]
+pub struct TorrentSnapshot {
+    /// Which.
+    pub info_hash: InfoHash,
+    /// Name, for display as text only (it comes from strangers).
+    pub name: String,
+    /// State.
+    pub state: TorrentState,
+    /// Bytes in all; 0 until the metadata is there.
+    pub total_length: u64,
+    /// Bytes per piece.
+    pub piece_length: u32,
+    /// Pieces in all.
+    pub piece_count: u32,
+    /// Verified pieces, first piece in the highest bit (BEP 3 `bitfield`).
+    pub have: Bytes,
+    /// Verified and stored bytes.
+    pub verified_bytes: u64,
+    /// Blocks in all.
+    pub block_count: u64,
+    /// Files: path components and length.
+    pub files: Vec<(Vec<String>, u64)>,
+    /// Block bytes received in this run, also duplicates and corrupt ones.
+    pub downloaded: u64,
+    /// Block bytes sent in this run.
+    pub uploaded: u64,
+    /// Block bytes received more than once or thrown away.
+    pub wasted: u64,
+    /// Bytes per second received.
+    pub download_rate: u64,
+    /// Bytes per second sent.
+    pub upload_rate: u64,
+    /// Selling price, fine units per block.
+    pub unit: FineUnits,
+    /// The most paid, fine units per block.
+    pub max_unit: FineUnits,
+    /// Paid for this torrent's blocks in this run.
+    pub spent: FineUnits,
+    /// Earned with this torrent's blocks in this run.
+    pub earned: FineUnits,
+    /// The most that the missing blocks can cost at the ceiling, plus the v1 loss budget.
+    pub max_cost: FineUnits,
+    /// Peers, connected.
+    pub peers: Vec<PeerSnapshot>,
+    /// Seeders and leechers as the trackers last said.
+    pub swarm: Option<(u32, u32)>,
+}
+
+/// One peer.
+#[derive(Clone, Debug)]
+pub struct PeerSnapshot {
+    /// Connection.
+    pub connection: ConnectionId,
+    /// Client name it gave (BEP 10 `v`), for display as text only.
+    pub client: String,
+    /// Pieces it has.
+    pub have_count: u32,
+    /// Block bytes received from it.
+    pub downloaded: u64,
+    /// Block bytes sent to it.
+    pub uploaded: u64,
+    /// Bytes per second received.
+    pub download_rate: u64,
+    /// Bytes per second sent.
+    pub upload_rate: u64,
+    /// It chokes us.
+    pub choked_us: bool,
+    /// We choke it.
+    pub choked_it: bool,
+    /// Requests out to it.
+    pub requests_out: u32,
+    /// Requests it waits for.
+    pub requests_in: u32,
+    /// What we pay it.
+    pub buying: PeerPayment,
+    /// What it pays us.
+    pub selling: PeerPayment,
+}
+
+/// Money with one peer in one direction.
+#[derive(Clone, Debug, Default)]
+pub struct PeerPayment {
+    /// Price per block, fine units; `None`: no price was named.
+    pub unit: Option<FineUnits>,
+    /// A range is attached and blocks are being paid.
+    pub active: bool,
+    /// Paid on this connection.
+    pub paid: FineUnits,
+    /// Blocks paid on this connection.
+    pub blocks: u64,
+    /// Why nothing is paid, a full sentence; empty if there is nothing to say.
+    pub note: String,
+}

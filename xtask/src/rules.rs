@@ -43,17 +43,6 @@ const IMPURE: &[&str] = &[
 /// (file, word): uses of [`IMPURE`] words in the core that are allowed. Never add one.
 const IMPURE_EXCEPTIONS: &[(&str, &str)] = &[];
 
-/// Modules of `crate/src`, top to bottom; modules on one line never import each other.
-const RANKS: &[&[&str]] = &[
-    &["types", "time"],
-    &["wire", "metainfo"],
-    &["verify"],
-    &["peer", "picker", "storage", "payment", "signaling"],
-    &["session"],
-    &["client"],
-    &["web", "native"],
-];
-
 /// The edges, which are not part of the core.
 const EDGES: &[&str] = &["web", "native"];
 
@@ -92,10 +81,21 @@ fn core_is_sans_io() -> Result<Vec<String>, Failure> {
 }
 
 fn imports_go_downwards() -> Result<Vec<String>, Failure> {
+    let map = paths::root().join("crate/src/lib.rs");
+    let text = fs::read_to_string(&map).map_err(Failure::io("read", &map))?;
+    let ranks = ranks_in(&text);
+    let rank = |module: &str| {
+        ranks
+            .iter()
+            .position(|line| line.iter().any(|name| name == module))
+    };
     let mut violations = Vec::new();
     for (module, path) in core_files()? {
         let Some(own) = rank(&module) else {
-            violations.push(format!("{}: module `{module}` has no rank: give it one in xtask/src/rules.rs and ARCHITECTURE.md", shown(&path)));
+            violations.push(format!(
+                "{}: module `{module}` is not on the map in crate/src/lib.rs",
+                shown(&path)
+            ));
             continue;
         };
         let text = code_lines(&path)?;
@@ -204,8 +204,20 @@ fn core_files() -> Result<Vec<(String, PathBuf)>, Failure> {
     Ok(files.collect())
 }
 
-fn rank(module: &str) -> Option<usize> {
-    RANKS.iter().position(|line| line.contains(&module))
+/// The map in the crate's documentation, top to bottom; modules on one line never import each other.
+fn ranks_in(crate_docs: &str) -> Vec<Vec<String>> {
+    let docs = crate_docs
+        .lines()
+        .filter_map(|line| line.strip_prefix("//!").map(str::trim));
+    docs.skip_while(|line| *line != "# The map")
+        .skip_while(|line| *line != "```text")
+        .skip(1)
+        .take_while(|line| *line != "```")
+        .map(|line| {
+            let names = line.split([',', '|']).map(|name| name.trim().to_owned());
+            names.collect()
+        })
+        .collect()
 }
 
 fn is_module_root(path: &Path) -> bool {
@@ -360,6 +372,15 @@ mod tests {
         assert_eq!(
             names("use other_crate::wire; $crate::x"),
             Vec::<String>::new()
+        );
+    }
+
+    #[test]
+    fn the_order_is_the_map_of_the_crates_documentation() {
+        let docs = "//! # The map\n//!\n//! Down.\n//!\n//! ```text\n//! types, time\n//! wire\n//! web | native\n//! ```\n//! more\n";
+        assert_eq!(
+            ranks_in(docs),
+            [vec!["types", "time"], vec!["wire"], vec!["web", "native"]]
         );
     }
 

@@ -1,1 +1,13 @@
-//! Native edge.
+//! The native edge: what runs a [`crate::client::Client`] on a server or in a terminal.
+//!
+//! Owns the clock, sockets, files, keys and the chain client of this process. Decides nothing that
+//! the core decides; see the crate's documentation for the run loop.
+
+pub mod keys;
+pub mod records;
+mod sdp;
+pub mod storage;
+pub mod transport;
+mod udp_mux;
+
+pub use udp_mux::UdpMuxError;

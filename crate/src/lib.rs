@@ -21,7 +21,7 @@
 //! Imports go downwards only; modules on one line never import each other.
 //!
 //! ```text
-//! types, time
+//! types, time, bitfield
 //! wire, metainfo
 //! verify
 //! peer, picker, storage, payment, signaling
@@ -31,6 +31,7 @@
 //! web | native
 //! ```
 
+pub mod bitfield;
 pub mod client;
 pub mod contract;
 pub mod metainfo;

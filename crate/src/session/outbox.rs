@@ -41,8 +41,8 @@ pub enum Purpose {
     Flush,
     /// A durability cycle's record.
     Record,
-    /// A block is read for a remote.
-    ReadBlock(ConnectionId, BlockRef),
+    /// Neighbouring blocks are read for a remote.
+    ReadBlocks(ConnectionId, Vec<BlockRef>),
     /// A late block of a paid peer is compared with what is stored.
     CompareBlock(ConnectionId, BlockRef, Bytes),
     /// Bytes are read for a stream.

@@ -139,8 +139,15 @@ impl Payee {
     ) -> Self {
         Payee {}
     }
-    pub fn set_price(&mut self, now: Timestamp, unit: FineUnits) {}
-    pub fn connected(&mut self, now: Timestamp, conn: ConnectionId, info: PeerPayInfo) {}
+    pub fn set_price(&mut self, now: Timestamp, conn: ConnectionId, unit: FineUnits) {}
+    pub fn connected(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        info: PeerPayInfo,
+        unit: FineUnits,
+    ) {
+    }
     pub fn disconnected(&mut self, now: Timestamp, conn: ConnectionId) {}
     pub fn message(&mut self, now: Timestamp, conn: ConnectionId, message: PayMessage) {}
     /// A `piece` message was written to this connection.

@@ -65,7 +65,7 @@ impl Money {
     ) {
         self.accounts.entry(conn).or_default().asked = unit;
         if let Some(payee) = &mut self.payee {
-            payee.connected(now, conn, info.clone(), unit);
+            payee.connected_at(now, conn, info.clone(), unit);
         }
         if let Some(payer) = &mut self.payer {
             payer.connected(now, conn, info);
@@ -209,7 +209,7 @@ impl Money {
         if account.asked != unit {
             account.asked = unit;
             if let Some(payee) = &mut self.payee {
-                payee.set_price(now, conn, unit);
+                payee.set_price_on(now, conn, unit);
             }
         }
     }

@@ -271,7 +271,9 @@ pub enum Output {
         /// The remote's SDP.
         sdp: String,
     },
-    /// Send bytes on the data channel as one message (at most 65,535 bytes).
+    /// Send bytes on the data channel as one message (at most 65,535 bytes). Afterwards, once per batch of
+    /// outputs, the edge reports [`Input::SendBuffer`] if the channel holds no more than the low-water mark:
+    /// a buffer that never rises above the mark never falls to it.
     Send {
         /// Which.
         connection: ConnectionId,
@@ -319,8 +321,8 @@ pub enum Output {
     Event(Event),
 }
 
-/// Work for the edge. Effects may end in any order, except that effects of one torrent's storage
-/// are carried out in the order in which they were emitted.
+/// Work for the edge. Effects may end in any order, but are carried out in the order in which they were
+/// emitted as far as they touch the same thing: the storage of one torrent, or the records.
 #[derive(Clone, Debug)]
 pub enum Effect {
     /// Open (creating what lacks) a torrent's files. Comes before any other storage effect of it.
@@ -329,15 +331,15 @@ pub enum Effect {
         info_hash: InfoHash,
         /// Name of the torrent, safe as one path component.
         name: String,
-        /// Every file: components of its safe relative path, and its length. Pad files are left out of
-        /// storage: their path is empty and nothing reads or writes them.
+        /// Every file: components of its safe relative path, and its length. A pad file (BEP 47) has an empty
+        /// path and is never stored: reads of its spans give zeros, writes skip them.
         files: Vec<(Vec<String>, u64)>,
     },
     /// Write verified bytes into files. The spans' lengths add up to the chunks'.
     Write {
         /// Whose.
         info_hash: InfoHash,
-        /// Where; pad spans are left out.
+        /// Where; pad spans are skipped.
         spans: Vec<FileSpan>,
         /// What, to be read as one run of bytes.
         chunks: Vec<Bytes>,
@@ -346,14 +348,14 @@ pub enum Effect {
     Read {
         /// Whose.
         info_hash: InfoHash,
-        /// Where.
+        /// Where; pad spans read as zeros.
         spans: Vec<FileSpan>,
     },
     /// Read bytes of files and answer with their SHA-1.
     HashStored {
         /// Whose.
         info_hash: InfoHash,
-        /// Where, in order. Pad spans are hashed as zeros.
+        /// Where, in order; pad spans are hashed as zeros.
         spans: Vec<FileSpan>,
     },
     /// Answer with the SHA-1 of these bytes.

@@ -413,6 +413,19 @@ impl<'d, 'a> Value<'d, 'a> {
         core::str::from_utf8(self.as_bytes()?).ok()
     }
 
+    /// The string's content as text of at most `max_len` bytes, if this is a string: what is not
+    /// UTF-8 is replaced, what is longer cut off.
+    pub fn as_text(&self, max_len: usize) -> Option<String> {
+        let bytes = self.as_bytes()?;
+        let mut text = String::from_utf8_lossy(&bytes[..bytes.len().min(max_len)]).into_owned();
+        let mut end = text.len().min(max_len);
+        while !text.is_char_boundary(end) {
+            end -= 1;
+        }
+        text.truncate(end);
+        Some(text)
+    }
+
     /// The integer, if this is one.
     pub fn as_int(&self) -> Option<i128> {
         let raw = self.raw();
@@ -536,4 +549,185 @@ impl<'a> Item<'a> {
 fn encode_string(bytes: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(format!("{}:", bytes.len()).as_bytes());
     out.extend_from_slice(bytes);
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn parse(input: &[u8]) -> Result<Document<'_>, BencodeError> {
+        Document::parse(input, Limits::TORRENT)
+    }
+
+    #[test]
+    fn values_give_their_content_and_their_exact_bytes() {
+        let input = b"d1:ai-42e1:bl3:xyzi18446744073709551615ee1:cdee";
+        let document = parse(input).unwrap();
+        let root = document.root();
+        assert_eq!(root.raw(), input);
+        assert_eq!(root.get(b"a").unwrap().as_int(), Some(-42));
+        assert_eq!(root.get(b"a").unwrap().as_u64(), None);
+        let list: Vec<_> = root.get(b"b").unwrap().as_list().unwrap().collect();
+        assert_eq!(list[0].as_str(), Some("xyz"));
+        assert_eq!(list[1].as_u64(), Some(u64::MAX));
+        assert_eq!(
+            root.get(b"b").unwrap().raw(),
+            b"l3:xyzi18446744073709551615ee"
+        );
+        assert_eq!(root.get(b"b").unwrap().range(), 12..41);
+        assert_eq!(root.get(b"c").unwrap().as_dict().unwrap().count(), 0);
+        assert!(root.get(b"d").is_none());
+    }
+
+    #[test]
+    fn malformed_values_are_refused_with_their_place() {
+        use BencodeError::*;
+        for (input, error) in [
+            (&b""[..], Truncated),
+            (b"i1", Truncated),
+            (b"i", Truncated),
+            (b"4:abc", Truncated),
+            (b"4", Truncated),
+            (b"99999999999999999999:", Integer { at: 0 }),
+            (b"999999999999999999999:", Integer { at: 0 }),
+            (b"l", Truncated),
+            (b"d1:a", Truncated),
+            (b"e", Unexpected { at: 0 }),
+            (b"x", Unexpected { at: 0 }),
+            (b"1x", Unexpected { at: 1 }),
+            (b"-1:", Unexpected { at: 0 }),
+            (b"d1:ae", Unexpected { at: 4 }),
+            (b"d1:ai1e1:be", Unexpected { at: 10 }),
+            (b"ie", Integer { at: 0 }),
+            (b"i-e", Integer { at: 0 }),
+            (b"i01e", Integer { at: 0 }),
+            (b"i-0e", Integer { at: 0 }),
+            (b"i+1e", Integer { at: 0 }),
+            (b"i1.5e", Integer { at: 0 }),
+            (b"i18446744073709551616e", Integer { at: 0 }),
+            (b"i-9223372036854775809e", Integer { at: 0 }),
+            (b"i999999999999999999999999e", Integer { at: 0 }),
+            (b"01:a", Integer { at: 0 }),
+            (b"di1ei2ee", Key { at: 1 }),
+            (b"dlei2ee", Key { at: 1 }),
+            (b"d1:ai1e1:ai2ee", DuplicateKey { at: 7 }),
+            (b"d1:bi1e1:ai2e1:bi3ee", DuplicateKey { at: 0 }),
+            (b"i1e ", Trailing { at: 3 }),
+        ] {
+            assert_eq!(parse(input).map(|_| ()), Err(error), "{input:?}");
+        }
+    }
+
+    #[test]
+    fn keys_out_of_order_are_read() {
+        let document = parse(b"d1:bi1e1:ai2e1:cd1:zi1e1:yi2eee").unwrap();
+        assert_eq!(document.root().get(b"a").unwrap().as_int(), Some(2));
+        let inner = document.root().get(b"c").unwrap();
+        assert_eq!(inner.get(b"y").unwrap().as_int(), Some(2));
+    }
+
+    #[test]
+    fn a_prefix_says_where_it_ends() {
+        let document = Document::parse_prefix(b"d1:ai1eerest", Limits::MESSAGE).unwrap();
+        assert_eq!(document.consumed(), 8);
+    }
+
+    #[test]
+    fn depth_length_and_number_of_values_are_bounded() {
+        let limits = Limits {
+            max_len: 100,
+            max_depth: 3,
+            max_nodes: 5,
+        };
+        assert!(Document::parse(b"llleee", limits).is_ok());
+        let deep = Document::parse(b"lllleeee", limits).map(|_| ());
+        assert_eq!(deep, Err(BencodeError::TooDeep { max: 3 }));
+        assert!(Document::parse(b"l0:0:0:0:e", limits).is_ok());
+        let many = Document::parse(b"l0:0:0:0:0:e", limits).map(|_| ());
+        assert_eq!(many, Err(BencodeError::TooManyNodes { max: 5 }));
+        let long = Document::parse(&[b'l'; 101], limits).map(|_| ());
+        assert_eq!(long, Err(BencodeError::TooLong { len: 101, max: 100 }));
+        // A million brackets neither overflow the stack nor take long.
+        let brackets = vec![b'l'; 1_000_000];
+        assert_eq!(
+            parse(&brackets).map(|_| ()),
+            Err(BencodeError::TooDeep { max: 64 })
+        );
+    }
+
+    #[test]
+    fn the_writer_sorts_keys() {
+        let entries: [(&[u8], Item<'_>); 3] = [
+            (b"b", Item::Int(-1)),
+            (b"aa", Item::List(vec![Item::str("x"), Item::Raw(b"i7e")])),
+            (b"a", Item::bytes(vec![0u8, 255])),
+        ];
+        assert_eq!(
+            Item::dict(entries).to_vec(),
+            b"d1:a2:\x00\xff2:aal1:xi7ee1:bi-1ee"
+        );
+    }
+
+    fn item() -> impl Strategy<Value = Item<'static>> {
+        let leaf = prop_oneof![
+            (i64::MIN..=i64::MAX).prop_map(|n| Item::Int(i128::from(n))),
+            any::<u64>().prop_map(|n| Item::Int(i128::from(n))),
+            proptest::collection::vec(any::<u8>(), 0..20).prop_map(Item::bytes),
+        ];
+        leaf.prop_recursive(5, 64, 8, |inner| {
+            let key = proptest::collection::vec(any::<u8>(), 0..6);
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..8).prop_map(Item::List),
+                proptest::collection::vec((key, inner), 0..8).prop_map(Item::dict),
+            ]
+        })
+    }
+
+    fn to_item<'a>(value: Value<'_, 'a>) -> Item<'a> {
+        if let Some(n) = value.as_int() {
+            Item::Int(n)
+        } else if let Some(bytes) = value.as_bytes() {
+            Item::bytes(bytes)
+        } else if let Some(items) = value.as_list() {
+            Item::List(items.map(to_item).collect())
+        } else {
+            Item::dict(value.as_dict().unwrap().map(|(k, v)| (k, to_item(v))))
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back_the_same(item in item()) {
+            let bytes = item.to_vec();
+            let document = parse(&bytes).unwrap();
+            prop_assert_eq!(to_item(document.root()), item);
+        }
+
+        #[test]
+        fn a_damaged_document_never_panics(
+            item in item(),
+            edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..4),
+        ) {
+            let mut bytes = item.to_vec();
+            for (at, byte) in edits {
+                let at = at.index(bytes.len());
+                bytes[at] = byte;
+            }
+            if let Ok(document) = parse(&bytes) {
+                // What is accepted is consistent: its canonical form means the same.
+                let read = to_item(document.root());
+                let canonical = read.to_vec();
+                prop_assert_eq!(to_item(parse(&canonical).unwrap().root()), read);
+            }
+        }
+
+        #[test]
+        fn every_truncation_is_refused(item in item(), at in any::<prop::sample::Index>()) {
+            let bytes = item.to_vec();
+            let cut = at.index(bytes.len());
+            prop_assert!(parse(&bytes[..cut]).is_err());
+        }
+    }
 }

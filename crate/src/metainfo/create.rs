@@ -338,3 +338,125 @@ impl PieceHasher {
         self.in_piece = 0;
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::types::PieceIndex;
+    use proptest::prelude::*;
+
+    #[test]
+    fn the_folder_that_others_made_is_made_the_same() {
+        // npm `webtorrent-fixtures`, `numbers`: files of 1, 2 and 3 bytes made by `create-torrent`.
+        let theirs =
+            Metainfo::from_torrent(include_bytes!("../../fuzz/corpus/metainfo/numbers.torrent"))
+                .unwrap();
+        let builder = TorrentBuilder::new("numbers")
+            .file(["1.txt"], 1)
+            .file(["2.txt"], 2)
+            .file(["3.txt"], 3);
+        let mut hasher = builder.hasher().unwrap();
+        hasher.update(b"1");
+        hasher.update(b"22333");
+        let ours = builder.build(hasher.finish().unwrap()).unwrap();
+        assert_eq!(ours.piece_hashes, theirs.piece_hashes);
+        assert_eq!(ours.files, theirs.files);
+        assert_eq!(ours.info_hash, theirs.info_hash);
+    }
+
+    #[test]
+    fn what_was_said_is_in_the_torrent() {
+        let builder = TorrentBuilder::single_file("v.mp4", 40_000)
+            .piece_length(16_384)
+            .private(true)
+            .tracker("wss://a.example")
+            .tracker("wss://b.example")
+            .web_seed("https://w.example/v.mp4")
+            .comment("a comment")
+            .created_by("Piecework")
+            .content([9; 32]);
+        let mut hasher = builder.hasher().unwrap();
+        hasher.update(&vec![1; 40_000]);
+        let made = builder.build(hasher.finish().unwrap()).unwrap();
+        assert!(made.private && !made.multi_file);
+        assert_eq!(made.trackers.len(), 2);
+        assert_eq!(made.piece_count(), 3);
+        let last: [u8; 20] = Sha1::digest([1; 40_000 - 32_768]).into();
+        assert_eq!(made.piece_hash(PieceIndex(2)), Some(last));
+        assert_eq!(Metainfo::from_torrent(&made.to_torrent()), Ok(made));
+    }
+
+    #[test]
+    fn piece_lengths_suit_the_size() {
+        const MIB: u64 = 1024 * 1024;
+        for (total, length) in [
+            (1, 16 * 1024),
+            (15 * MIB, 16 * 1024),
+            (50 * MIB, 256 * 1024),
+            (300 * MIB, 256 * 1024),
+            (700 * MIB, 512 * 1024),
+            (4096 * MIB, 4 * 1024 * 1024),
+            (100 * 1024 * MIB, 4 * 1024 * 1024),
+            (2 * 1024 * 1024 * MIB, 8 * 1024 * 1024),
+            (u64::MAX, MAX_PIECE_LENGTH),
+        ] {
+            assert_eq!(default_piece_length(total), length, "{total}");
+        }
+    }
+
+    #[test]
+    fn too_few_or_too_many_bytes_are_an_error() {
+        let builder = TorrentBuilder::single_file("x", 10);
+        for actual in [9u64, 11, 100_000] {
+            let mut hasher = builder.hasher().unwrap();
+            hasher.update(&vec![0; actual as usize]);
+            let expected = 10;
+            let error = hasher.finish().unwrap_err();
+            assert_eq!(error, CreateError::Length { expected, actual });
+        }
+        let mut hasher = builder.hasher().unwrap();
+        hasher.update(&[0; 10]);
+        let other = TorrentBuilder::single_file("x", 11).build(hasher.finish().unwrap());
+        assert!(matches!(other, Err(CreateError::Length { .. })));
+    }
+
+    #[test]
+    fn what_cannot_be_a_torrent_is_refused_before_hashing() {
+        let empty = TorrentBuilder::new("x").file(["a"], 0).hasher();
+        assert_eq!(empty.unwrap_err(), MetainfoError::Empty.into());
+        for length in [0, MAX_PIECE_LENGTH + 1] {
+            let builder = TorrentBuilder::single_file("x", 1).piece_length(length);
+            assert_eq!(
+                builder.hasher().unwrap_err(),
+                CreateError::PieceLength(length)
+            );
+        }
+        let long = TorrentBuilder::single_file("x", MAX_PIECES as u64 + 1).piece_length(1);
+        assert!(matches!(
+            long.hasher().unwrap_err(),
+            CreateError::TooLong { .. }
+        ));
+    }
+
+    proptest! {
+        #[test]
+        fn hashes_do_not_depend_on_the_portions(
+            data in proptest::collection::vec(any::<u8>(), 1..400),
+            piece_length in 1u32..50,
+            portion in 1usize..100,
+        ) {
+            let builder = TorrentBuilder::single_file("x", data.len() as u64)
+                .piece_length(piece_length);
+            let mut hasher = builder.hasher().unwrap();
+            for part in data.chunks(portion) {
+                hasher.update(part);
+            }
+            let made = builder.build(hasher.finish().unwrap()).unwrap();
+            for (n, piece) in data.chunks(piece_length as usize).enumerate() {
+                let hash: [u8; 20] = Sha1::digest(piece).into();
+                prop_assert_eq!(made.piece_hash(PieceIndex(n as u32)), Some(hash));
+            }
+        }
+    }
+}

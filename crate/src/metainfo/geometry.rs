@@ -231,3 +231,198 @@ pub fn spans(
             })
         })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::metainfo::path::PathTable;
+    use proptest::prelude::*;
+
+    fn files(lengths: &[(u64, bool)]) -> Vec<FileEntry> {
+        let mut table = PathTable::default();
+        let mut offset = 0;
+        lengths
+            .iter()
+            .map(|(length, pad)| {
+                let file = FileEntry {
+                    path: table.insert([&b"f"[..]]),
+                    length: *length,
+                    offset,
+                    pad: *pad,
+                };
+                offset += length;
+                file
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_last_piece_and_its_last_block_may_be_short() {
+        let geometry = Geometry::new(100_000, 65_536).unwrap();
+        let last = PieceIndex(1);
+        assert_eq!(geometry.piece_count(), 2);
+        assert_eq!(geometry.piece_len(PieceIndex(0)), Some(65_536));
+        assert_eq!(geometry.piece_len(last), Some(34_464));
+        assert_eq!(geometry.blocks_in(PieceIndex(0)), Some(4));
+        assert_eq!(geometry.blocks_in(last), Some(3));
+        assert_eq!(geometry.block_count(), 7);
+        let short = geometry.block(last, 2).unwrap();
+        assert_eq!((short.begin, short.length), (32_768, 1_696));
+        assert_eq!(geometry.block_number(short), Some(2));
+        assert_eq!(geometry.block_offset(short), Some(98_304));
+        assert_eq!(geometry.block(last, 3), None);
+        assert_eq!(geometry.block(last, u32::MAX), None);
+        assert_eq!(geometry.piece_len(PieceIndex(2)), None);
+        assert_eq!(geometry.piece_at(65_536), Some(last));
+        assert_eq!(geometry.piece_at(100_000), None);
+    }
+
+    #[test]
+    fn pieces_shorter_than_a_block_are_one_block() {
+        let geometry = Geometry::new(25, 10).unwrap();
+        assert_eq!(geometry.block_count(), 3);
+        assert_eq!(geometry.block(PieceIndex(2), 0).unwrap().length, 5);
+    }
+
+    #[test]
+    fn no_geometry_without_bytes_or_with_too_many_pieces() {
+        assert_eq!(Geometry::new(0, 1), None);
+        assert_eq!(Geometry::new(1, 0), None);
+        assert_eq!(Geometry::new(u64::MAX, 1), None);
+        assert_eq!(
+            Geometry::new(u64::from(u32::MAX), 1).unwrap().piece_count(),
+            u32::MAX
+        );
+    }
+
+    #[test]
+    fn only_requests_inside_their_piece_are_valid() {
+        let geometry = Geometry::new(100_000, 65_536).unwrap();
+        let valid = |piece, begin, length| {
+            geometry.validate(BlockRef {
+                piece: PieceIndex(piece),
+                begin,
+                length,
+            })
+        };
+        assert!(valid(0, 0, 16_384));
+        assert!(valid(0, 1, 1));
+        assert!(valid(1, 32_768, 1_696));
+        assert!(!valid(1, 32_768, 1_697));
+        assert!(!valid(0, 0, 0));
+        assert!(!valid(0, 0, 16_385));
+        assert!(!valid(0, 65_536, 1));
+        assert!(!valid(0, u32::MAX, 16_384));
+        assert!(!valid(2, 0, 1));
+        assert!(!valid(u32::MAX, 0, 1));
+        let odd = BlockRef {
+            piece: PieceIndex(0),
+            begin: 1,
+            length: 1,
+        };
+        assert_eq!(geometry.block_number(odd), None);
+    }
+
+    #[test]
+    fn spans_skip_empty_files_and_mark_padding() {
+        let files = files(&[
+            (0, false),
+            (3, false),
+            (0, false),
+            (5, true),
+            (4, false),
+            (0, false),
+        ]);
+        let span = |file, offset, length, pad| FileSpan {
+            file,
+            offset,
+            length,
+            pad,
+        };
+        let all: Vec<_> = spans(&files, 0, 100).collect();
+        assert_eq!(
+            all,
+            [
+                span(1, 0, 3, false),
+                span(3, 0, 5, true),
+                span(4, 0, 4, false)
+            ]
+        );
+        let middle: Vec<_> = spans(&files, 2, 7).collect();
+        assert_eq!(
+            middle,
+            [
+                span(1, 2, 1, false),
+                span(3, 0, 5, true),
+                span(4, 0, 1, false)
+            ]
+        );
+        assert_eq!(spans(&files, 12, 1).count(), 0);
+        assert_eq!(spans(&files, u64::MAX, u64::MAX).count(), 0);
+        assert_eq!(spans(&files, 5, 0).count(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn blocks_cover_every_byte_once(total in 1u64..3_000_000, piece_length in 1u32..200_000) {
+            let geometry = Geometry::new(total, piece_length).unwrap();
+            // Small pieces make many: look at the first, the last and one between.
+            let count = geometry.piece_count();
+            let mut blocks = 0u64;
+            for piece in [0, count / 2, count - 1].map(PieceIndex) {
+                let mut at = geometry.piece_offset(piece).unwrap();
+                let end = at + u64::from(geometry.piece_len(piece).unwrap());
+                for block in geometry.blocks(piece) {
+                    prop_assert!(geometry.validate(block));
+                    prop_assert_eq!(geometry.block_offset(block), Some(at));
+                    at += u64::from(block.length);
+                    blocks += 1;
+                }
+                prop_assert_eq!(at, end);
+            }
+            prop_assert!(blocks > 0);
+            let sum: u64 = geometry
+                .pieces()
+                .iter()
+                .map(|p| u64::from(geometry.blocks_in(p).unwrap()))
+                .sum();
+            prop_assert_eq!(geometry.block_count(), sum);
+        }
+
+        #[test]
+        fn pieces_of_a_range_are_those_that_hold_its_bytes(
+            total in 1u64..10_000,
+            piece_length in 1u32..300,
+            start in 0u64..12_000,
+            len in 0u64..3_000,
+        ) {
+            let geometry = Geometry::new(total, piece_length).unwrap();
+            let range = start..start + len;
+            let mut expected: Vec<_> =
+                range.clone().filter_map(|o| geometry.piece_at(o)).collect();
+            expected.dedup();
+            let found: Vec<_> = geometry.pieces_of(range).into_iter().collect();
+            prop_assert_eq!(found, expected);
+        }
+
+        #[test]
+        fn spans_cover_the_range_without_gaps(
+            lengths in proptest::collection::vec((0u64..50, any::<bool>()), 1..20),
+            start in 0u64..500,
+            len in 0u64..300,
+        ) {
+            let files = files(&lengths);
+            let total: u64 = lengths.iter().map(|(l, _)| l).sum();
+            let mut at = start;
+            for span in spans(&files, start, len) {
+                let file = &files[span.file as usize];
+                prop_assert_eq!(file.offset + span.offset, at);
+                prop_assert!(span.length > 0 && span.offset + span.length <= file.length);
+                prop_assert_eq!(span.pad, file.pad);
+                at += span.length;
+            }
+            prop_assert_eq!(at, (start + len).min(total).max(start));
+        }
+    }
+}

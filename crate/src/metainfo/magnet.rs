@@ -307,3 +307,160 @@ fn parse_content(text: &str) -> Result<[u8; 32], MagnetError> {
     }
     Ok(out)
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::reversed_empty_ranges)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const HEX: &str = "d2474e86c95b19b8bcfdb92bc12c9d44667cfa36";
+
+    fn parse(link: &str) -> Result<MagnetLink, MagnetError> {
+        link.parse()
+    }
+
+    #[test]
+    fn a_full_link_is_read() {
+        let content = "ab".repeat(32);
+        let link = parse(&format!(
+            "magnet:?xt=urn:btih:{HEX}&dn=Leaves+of%20Grass&tr=wss%3A%2F%2Ft.example%2Fx%3Fa%3Db\
+             &tr.1=ws://u.example&ws=https%3A%2F%2Fw.example&xs=https%3A%2F%2Fx.example%2Fa.torrent\
+             &so=0,2,4-6&x.pe=127.0.0.1:6881&pw.content=0x{content}&unknown=%zz&flag"
+        ))
+        .unwrap();
+        assert_eq!(link.info_hash.to_hex(), HEX);
+        assert_eq!(link.display_name.as_deref(), Some("Leaves of Grass"));
+        assert_eq!(link.trackers, ["wss://t.example/x?a=b", "ws://u.example"]);
+        assert_eq!(link.web_seeds, ["https://w.example"]);
+        assert_eq!(link.exact_sources, ["https://x.example/a.torrent"]);
+        assert_eq!(link.select_only, [0..=0, 2..=2, 4..=6]);
+        assert_eq!(link.peer_addresses, ["127.0.0.1:6881"]);
+        assert_eq!(link.content, Some([0xab; 32]));
+        assert_eq!(parse(&link.to_string()), Ok(link));
+    }
+
+    #[test]
+    fn hashes_come_in_hexadecimal_and_base32_of_either_case() {
+        let base32 = "2JDU5BWJLMM3RPH5XEV4CLE5IRTHZ6RW";
+        for digits in [HEX, &HEX.to_uppercase(), base32, &base32.to_lowercase()] {
+            let link = parse(&format!("MAGNET:?xt=URN:BTIH:{digits}")).unwrap();
+            assert_eq!(link.info_hash.to_hex(), HEX);
+            assert_eq!(link.to_string(), format!("magnet:?xt=urn:btih:{HEX}"));
+        }
+    }
+
+    #[test]
+    fn a_hybrid_link_gives_its_v1_hash() {
+        let v2 = format!("1220{}", "cd".repeat(32));
+        let link = parse(&format!("magnet:?xt=urn:btmh:{v2}&xt=urn:btih:{HEX}")).unwrap();
+        assert_eq!(link.info_hash.to_hex(), HEX);
+        let only = parse(&format!("magnet:?xt=urn:btmh:{v2}"));
+        assert_eq!(only, Err(MagnetError::OnlyV2));
+    }
+
+    #[test]
+    fn errors_name_what_is_wrong() {
+        let with = |rest: &str| parse(&format!("magnet:?xt=urn:btih:{HEX}&{rest}")).unwrap_err();
+        let long = format!("magnet:?{}", "a".repeat(MAX_MAGNET_LEN));
+        assert_eq!(parse("https://x.example"), Err(MagnetError::Scheme));
+        assert_eq!(parse(""), Err(MagnetError::Scheme));
+        assert_eq!(parse("magnet"), Err(MagnetError::Scheme));
+        assert_eq!(parse(&long), Err(MagnetError::TooLong));
+        assert_eq!(parse("magnet:?dn=x"), Err(MagnetError::NoInfoHash));
+        for digits in [
+            "",
+            "12",
+            &HEX[1..],
+            "z474e86c95b19b8bcfdb92bc12c9d44667cfa36d",
+        ] {
+            let link = format!("magnet:?xt=urn:btih:{digits}");
+            assert_eq!(parse(&link), Err(MagnetError::InfoHash));
+        }
+        let other = "a".repeat(40);
+        assert_eq!(
+            with(&format!("xt=urn:btih:{other}")),
+            MagnetError::TwoInfoHashes
+        );
+        for value in ["%", "%4", "%zz", "%ff"] {
+            let error = with(&format!("tr={value}"));
+            assert_eq!(error, MagnetError::Encoding { key: "tr" });
+        }
+        for value in ["x", "3-1", "1-", "-1", "+1", "4294967296", "1-2-3"] {
+            let error = with(&format!("so={value}"));
+            assert!(
+                matches!(error, MagnetError::Value { key: "so", .. }),
+                "{value}"
+            );
+        }
+        for value in ["", "ab", &"g".repeat(64), &"a".repeat(66)] {
+            let error = with(&format!("pw.content={value}"));
+            let key = "pw.content";
+            assert!(matches!(error, MagnetError::Value { key: k, .. } if k == key));
+        }
+    }
+
+    #[test]
+    fn lists_are_bounded() {
+        let link = format!(
+            "magnet:?xt=urn:btih:{HEX}{}",
+            "&tr=ws:a&x.pe=h:1".repeat(500)
+        );
+        let link = parse(&link).unwrap();
+        assert_eq!(link.trackers.len(), MAX_TRACKERS);
+        assert_eq!(link.peer_addresses.len(), MAX_PEER_ADDRESSES);
+        let ranges = "1,".repeat(MAX_SELECTED_RANGES + 1);
+        assert!(parse(&format!("magnet:?xt=urn:btih:{HEX}&so={ranges}")).is_err());
+    }
+
+    fn link() -> impl Strategy<Value = MagnetLink> {
+        let text = || proptest::collection::vec("\\PC{1,20}", 0..4);
+        let range = (any::<u32>(), any::<u32>()).prop_map(|(a, b)| a.min(b)..=a.max(b));
+        (
+            any::<[u8; 20]>(),
+            proptest::option::of("\\PC{0,40}"),
+            text(),
+            text(),
+            text(),
+            text(),
+            proptest::collection::vec(range, 0..5),
+            any::<Option<[u8; 32]>>(),
+        )
+            .prop_map(|(hash, name, tr, ws, xs, pe, so, content)| MagnetLink {
+                info_hash: InfoHash(hash),
+                display_name: name,
+                trackers: tr,
+                web_seeds: ws,
+                exact_sources: xs,
+                select_only: so,
+                peer_addresses: pe,
+                content,
+            })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_reads_back_the_same(link in link()) {
+            prop_assert_eq!(parse(&link.to_string()), Ok(link));
+        }
+
+        #[test]
+        fn any_text_is_an_answer_and_never_a_panic(text in "(magnet:\\?)?(xt=urn:bt[im]h:)?\\PC*") {
+            let _ = parse(&text);
+        }
+
+        #[test]
+        fn a_damaged_link_never_panics(
+            link in link(),
+            at in any::<prop::sample::Index>(),
+            byte in 0u8..128,
+        ) {
+            let mut bytes = link.to_string().into_bytes();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            if let Ok(read) = parse(&String::from_utf8(bytes).unwrap()) {
+                prop_assert_eq!(parse(&read.to_string()), Ok(read));
+            }
+        }
+    }
+}

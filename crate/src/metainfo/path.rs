@@ -124,7 +124,9 @@ fn with_suffix(name: &str, n: u32) -> String {
 
 /// One form for names that a case-insensitive file system takes for the same.
 fn fold(name: &str) -> String {
+    // Down, up and down again: capital sharp s, sharp s and `ss` must come out the same.
     name.chars()
+        .flat_map(char::to_lowercase)
         .flat_map(char::to_uppercase)
         .flat_map(char::to_lowercase)
         .collect()
@@ -192,4 +194,121 @@ fn cut(text: &str, max: usize) -> &str {
         end -= 1;
     }
     &text[..end]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn insert(table: &mut PathTable, path: &str) -> String {
+        table.insert(path.split('/').map(str::as_bytes)).to_string()
+    }
+
+    #[test]
+    fn dangerous_components_become_harmless() {
+        let overlong = format!("{}.mp4", "x".repeat(400));
+        let shortened = format!("{}.mp4", "x".repeat(251));
+        for (raw, safe) in [
+            ("", "_"),
+            (".", "_"),
+            ("..", "_"),
+            ("...", "_"),
+            (" ", "_"),
+            ("../../etc/passwd", ".._.._etc_passwd"),
+            ("..\\up", ".._up"),
+            ("C:", "C_"),
+            ("C:\\x", "C__x"),
+            ("a\0b", "a_b"),
+            ("line\nbreak\x7f", "line_break_"),
+            ("name. . .", "name"),
+            ("  name", "name"),
+            ("CON", "_CON"),
+            ("nul.txt", "_nul.txt"),
+            ("com1.tar.gz", "_com1.tar.gz"),
+            ("LPT\u{b2}", "_LPT\u{b2}"),
+            ("aux .txt", "_aux .txt"),
+            ("COM10", "COM10"),
+            ("console", "console"),
+            ("annexe\u{202e}gpj.exe", "annexe_gpj.exe"),
+            ("what?*<>|\"", "what______"),
+            (".hidden", ".hidden"),
+            ("\u{65e5}\u{672c}.mkv", "\u{65e5}\u{672c}.mkv"),
+            (&overlong, &shortened),
+        ] {
+            assert_eq!(sanitize_component(raw.as_bytes()), safe, "{raw:?}");
+        }
+        assert_eq!(sanitize_component(b"a\xffb"), "a_b");
+    }
+
+    #[test]
+    fn equal_names_get_numbers_also_where_case_is_ignored() {
+        let mut table = PathTable::default();
+        assert_eq!(insert(&mut table, "t/a.mp4"), "t/a.mp4");
+        assert_eq!(insert(&mut table, "t/A.mp4"), "t/A (2).mp4");
+        assert_eq!(insert(&mut table, "t/a?.mp4"), "t/a_.mp4");
+        assert_eq!(insert(&mut table, "t/a*.mp4"), "t/a_ (2).mp4");
+        assert_eq!(insert(&mut table, "t/a (3).mp4"), "t/a (3).mp4");
+        assert_eq!(insert(&mut table, "t/a.mp4"), "t/a (4).mp4");
+        assert_eq!(insert(&mut table, "T/other"), "t/other");
+        assert_eq!(insert(&mut table, "t/\u{1e9e}"), "t/\u{1e9e}");
+        assert_eq!(insert(&mut table, "t/\u{df}"), "t/\u{df} (2)");
+        assert_eq!(insert(&mut table, "t/SS"), "t/SS (3)");
+    }
+
+    #[test]
+    fn a_file_and_a_folder_of_one_name_are_kept_apart() {
+        let mut table = PathTable::default();
+        assert_eq!(insert(&mut table, "t/x"), "t/x");
+        assert_eq!(insert(&mut table, "t/X/1"), "t/X (2)/1");
+        assert_eq!(insert(&mut table, "t/x/2"), "t/X (2)/2");
+        assert_eq!(insert(&mut table, "t/x (2)"), "t/x (2) (2)");
+        assert_eq!(insert(&mut table, "t/d/1"), "t/d/1");
+        assert_eq!(insert(&mut table, "t/D"), "t/D (2)");
+    }
+
+    #[test]
+    fn many_equal_names_stay_cheap_and_distinct() {
+        let mut table = PathTable::default();
+        let paths: BTreeSet<_> = (0..20_000).map(|_| insert(&mut table, "t/same")).collect();
+        assert_eq!(paths.len(), 20_000);
+    }
+
+    proptest! {
+        #[test]
+        fn any_component_becomes_safe_and_stays_as_it_is(
+            raw in prop_oneof![
+                proptest::collection::vec(any::<u8>(), 0..600),
+                "[ .a/:\u{202e}]{0,8}(CON|nul|com1)?[ .]{0,3}(\\PC{0,300})?".prop_map(String::into_bytes),
+                "(CON|AUX|x)?[ .\u{e9}]{120,260}[.a ]{0,20}".prop_map(String::into_bytes),
+            ]
+        ) {
+            let safe = sanitize_component(&raw);
+            prop_assert!(!safe.is_empty() && safe.len() <= MAX_COMPONENT_LEN);
+            prop_assert!(!safe.chars().any(is_forbidden));
+            prop_assert!(!safe.ends_with(['.', ' ']) && !safe.starts_with(' '));
+            prop_assert!(!is_reserved(&safe));
+            prop_assert_eq!(sanitize_component(safe.as_bytes()), safe.clone());
+        }
+
+        #[test]
+        fn no_two_files_meet(
+            paths in proptest::collection::vec(
+                proptest::collection::vec("[aA?*.]{0,2}( \\([23]\\))?", 1..4), 1..40)
+        ) {
+            let mut table = PathTable::default();
+            let mut files = BTreeSet::new();
+            let mut folders = BTreeSet::new();
+            for path in &paths {
+                let safe = table.insert(path.iter().map(|c| c.as_bytes()));
+                prop_assert_eq!(safe.components().len(), path.len());
+                let folded: Vec<_> = safe.components().iter().map(|c| fold(c)).collect();
+                for depth in 1..folded.len() {
+                    folders.insert(folded[..depth].to_vec());
+                }
+                prop_assert!(files.insert(folded), "{} twice", safe);
+            }
+            prop_assert!(files.is_disjoint(&folders));
+        }
+    }
 }

@@ -18,6 +18,8 @@ pub enum Owner {
     Payer(PayEffect),
     /// The selling machine.
     Payee(PayEffect),
+    /// The client's look at the account that pays.
+    Account,
     /// Nobody: a record whose loss only costs a repeat.
     Nobody,
 }
@@ -41,8 +43,8 @@ pub enum Purpose {
     Flush,
     /// A durability cycle's record.
     Record,
-    /// A block is read for a remote.
-    ReadBlock(ConnectionId, BlockRef),
+    /// Neighbouring blocks are read for a remote.
+    ReadBlocks(ConnectionId, Vec<BlockRef>),
     /// A late block of a paid peer is compared with what is stored.
     CompareBlock(ConnectionId, BlockRef, Bytes),
     /// Bytes are read for a stream.

@@ -336,3 +336,319 @@ fn read_payload(id: u8, mut payload: Bytes) -> Message {
         _ => Message::Unknown { id },
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::types::{InfoHash, PeerId};
+    use crate::wire::message::piece_header;
+    use bytes::BufMut;
+    use proptest::prelude::*;
+
+    fn ours() -> Handshake {
+        Handshake::ours(InfoHash([1; 20]), PeerId([2; 20]))
+    }
+
+    /// A decoder behind its handshake.
+    fn open() -> Decoder {
+        let mut decoder = Decoder::new();
+        decoder
+            .push(Bytes::copy_from_slice(&ours().encode()))
+            .unwrap();
+        assert_eq!(decoder.next_handshake(), Ok(Some(ours())));
+        decoder
+    }
+
+    fn decode_chunks(chunks: impl IntoIterator<Item = Bytes>) -> (Vec<Message>, Option<WireError>) {
+        let mut decoder = open();
+        let mut messages = Vec::new();
+        for chunk in chunks {
+            if let Err(error) = decoder.push(chunk) {
+                return (messages, Some(error));
+            }
+            loop {
+                match decoder.next_message() {
+                    Ok(Some(message)) => messages.push(message),
+                    Ok(None) => break,
+                    Err(error) => return (messages, Some(error)),
+                }
+            }
+        }
+        (messages, None)
+    }
+
+    fn frame(id: u8, payload_len: usize) -> BytesMut {
+        let mut out = BytesMut::new();
+        out.put_u32(1 + payload_len as u32);
+        out.put_u8(id);
+        out.put_bytes(0, payload_len);
+        out
+    }
+
+    #[test]
+    fn messages_have_the_bytes_of_their_specifications() {
+        let block = BlockRef {
+            piece: PieceIndex(1),
+            begin: 0x4000,
+            length: 0x4000,
+        };
+        let block_bytes = [0, 0, 0, 1, 0, 0, 0x40, 0, 0, 0, 0x40, 0];
+        let with = |head: &[u8], tail: &[u8]| [head, tail].concat();
+        for (message, bytes) in [
+            (Message::KeepAlive, vec![0, 0, 0, 0]),
+            (Message::Choke, vec![0, 0, 0, 1, 0]),
+            (Message::Unchoke, vec![0, 0, 0, 1, 1]),
+            (Message::Interested, vec![0, 0, 0, 1, 2]),
+            (Message::NotInterested, vec![0, 0, 0, 1, 3]),
+            (
+                Message::Have(PieceIndex(0x0102_0304)),
+                vec![0, 0, 0, 5, 4, 1, 2, 3, 4],
+            ),
+            (
+                Message::Bitfield(Bytes::from_static(&[0xf0, 0x01])),
+                vec![0, 0, 0, 3, 5, 0xf0, 0x01],
+            ),
+            (
+                Message::Request(block),
+                with(&[0, 0, 0, 13, 6], &block_bytes),
+            ),
+            (
+                Message::Piece {
+                    piece: PieceIndex(1),
+                    begin: 0x4000,
+                    data: Bytes::from_static(b"ab"),
+                },
+                with(&[0, 0, 0, 11, 7], b"\0\0\0\x01\0\0\x40\0ab"),
+            ),
+            (
+                Message::Cancel(block),
+                with(&[0, 0, 0, 13, 8], &block_bytes),
+            ),
+            (
+                Message::SuggestPiece(PieceIndex(9)),
+                vec![0, 0, 0, 5, 0x0d, 0, 0, 0, 9],
+            ),
+            (Message::HaveAll, vec![0, 0, 0, 1, 0x0e]),
+            (Message::HaveNone, vec![0, 0, 0, 1, 0x0f]),
+            (
+                Message::RejectRequest(block),
+                with(&[0, 0, 0, 13, 0x10], &block_bytes),
+            ),
+            (
+                Message::AllowedFast(PieceIndex(9)),
+                vec![0, 0, 0, 5, 0x11, 0, 0, 0, 9],
+            ),
+            (
+                Message::Extended {
+                    id: 3,
+                    payload: Bytes::from_static(b"de"),
+                },
+                vec![0, 0, 0, 4, 20, 3, b'd', b'e'],
+            ),
+        ] {
+            assert_eq!(message.to_bytes(), bytes);
+            let (read, error) = decode_chunks([Bytes::from(bytes)]);
+            assert_eq!((read, error), (vec![message], None));
+        }
+    }
+
+    #[test]
+    fn a_block_inside_one_chunk_is_not_copied() {
+        let mut bytes = BytesMut::new();
+        bytes.put_slice(&piece_header(PieceIndex(3), 16_384, 16_384));
+        bytes.put_bytes(7, 16_384);
+        Message::Choke.encode(&mut bytes);
+        let chunk = bytes.freeze();
+        let place = chunk[13..].as_ptr();
+        let (messages, _) = decode_chunks([chunk]);
+        let Message::Piece { data, .. } = &messages[0] else {
+            unreachable!()
+        };
+        assert_eq!((data.len(), data.as_ptr()), (16_384, place));
+        assert_eq!(messages[1], Message::Choke);
+    }
+
+    #[test]
+    fn a_handshake_in_single_bytes_is_read_and_leaves_what_follows() {
+        let mut decoder = Decoder::new();
+        let mut bytes = ours().encode().to_vec();
+        bytes.extend_from_slice(&Message::Unchoke.to_bytes());
+        let mut handshakes = Vec::new();
+        let mut messages = Vec::new();
+        for byte in bytes {
+            decoder.push(Bytes::copy_from_slice(&[byte])).unwrap();
+            handshakes.extend(decoder.next_handshake().unwrap());
+            messages.extend(decoder.next_message().unwrap());
+        }
+        assert_eq!(
+            (handshakes, messages),
+            (vec![ours()], vec![Message::Unchoke])
+        );
+        assert_eq!(decoder.buffered_len(), 0);
+    }
+
+    #[test]
+    fn another_protocol_is_refused_at_its_first_byte_and_for_ever() {
+        let mut decoder = Decoder::new();
+        decoder.push(Bytes::from_static(b"G")).unwrap();
+        assert_eq!(decoder.next_handshake(), Err(WireError::NotBitTorrent));
+        assert_eq!(decoder.next_message(), Err(WireError::NotBitTorrent));
+        let more = decoder.push(Bytes::from_static(b"ET / HTTP/1.1"));
+        assert_eq!(more, Err(WireError::NotBitTorrent));
+        assert_eq!(decoder.buffered_len(), 0);
+    }
+
+    #[test]
+    fn a_length_beyond_its_bound_is_refused_before_the_payload_arrives() {
+        for (id, max) in [
+            (id::PIECE, 8 + MAX_BLOCK_LEN),
+            (id::BITFIELD, MAX_BITFIELD_LEN),
+            (id::EXTENDED, MAX_EXTENDED_LEN),
+            (99, MAX_SKIPPED_LEN),
+        ] {
+            let len = max + 1;
+            let head = frame(id, len).freeze().slice(..HEAD_LEN);
+            let (_, error) = decode_chunks([head]);
+            assert_eq!(error, Some(WireError::TooLong { id, len, max }));
+            let (messages, error) = decode_chunks([frame(id, max).freeze().slice(..HEAD_LEN)]);
+            assert_eq!((messages.len(), error), (usize::from(id == 99), None));
+        }
+        let (_, error) = decode_chunks([Bytes::from_static(&[0xff; 5])]);
+        assert!(matches!(error, Some(WireError::TooLong { id: 0xff, .. })));
+    }
+
+    #[test]
+    fn a_wrong_size_is_refused() {
+        for (id, len, expected) in [
+            (id::CHOKE, 1, 0),
+            (id::HAVE_ALL, 1, 0),
+            (id::HAVE, 3, 4),
+            (id::REQUEST, 11, 12),
+            (id::CANCEL, 13, 12),
+            (id::REJECT_REQUEST, 0, 12),
+        ] {
+            let (_, error) = decode_chunks([frame(id, len).freeze()]);
+            assert_eq!(error, Some(WireError::WrongLength { id, len, expected }));
+        }
+        for (id, len) in [(id::PIECE, 7), (id::EXTENDED, 0)] {
+            let (_, error) = decode_chunks([frame(id, len).freeze()]);
+            assert_eq!(error, Some(WireError::TooShort { id, len }));
+        }
+    }
+
+    #[test]
+    fn an_unknown_message_is_skipped_without_being_kept() {
+        let mut decoder = open();
+        let mut bytes = frame(21, MAX_SKIPPED_LEN);
+        Message::Interested.encode(&mut bytes);
+        let bytes = bytes.freeze();
+        let mut messages = Vec::new();
+        for start in (0..bytes.len()).step_by(10_000) {
+            let end = bytes.len().min(start + 10_000);
+            decoder.push(bytes.slice(start..end)).unwrap();
+            while let Some(message) = decoder.next_message().unwrap() {
+                messages.push(message);
+            }
+            assert_eq!(decoder.buffered_len(), 0);
+        }
+        assert_eq!(messages, [Message::Unknown { id: 21 }, Message::Interested]);
+    }
+
+    #[test]
+    fn what_waits_is_bounded() {
+        let mut decoder = open();
+        let half = Bytes::from(vec![0; MAX_BUFFERED_LEN / 2]);
+        decoder.push(half.clone()).unwrap();
+        decoder.push(half).unwrap();
+        let len = MAX_BUFFERED_LEN + 1;
+        assert_eq!(
+            decoder.push(Bytes::from_static(&[0])),
+            Err(WireError::Overflow { len })
+        );
+    }
+
+    fn block() -> impl Strategy<Value = BlockRef> {
+        (any::<u32>(), any::<u32>(), any::<u32>()).prop_map(|(piece, begin, length)| BlockRef {
+            piece: PieceIndex(piece),
+            begin,
+            length,
+        })
+    }
+
+    fn bytes(max: usize) -> impl Strategy<Value = Bytes> {
+        proptest::collection::vec(any::<u8>(), 0..max).prop_map(Bytes::from)
+    }
+
+    fn message() -> impl Strategy<Value = Message> {
+        let piece = || any::<u32>().prop_map(PieceIndex);
+        prop_oneof![
+            Just(Message::KeepAlive),
+            Just(Message::Choke),
+            Just(Message::Unchoke),
+            Just(Message::Interested),
+            Just(Message::NotInterested),
+            Just(Message::HaveAll),
+            Just(Message::HaveNone),
+            piece().prop_map(Message::Have),
+            piece().prop_map(Message::SuggestPiece),
+            piece().prop_map(Message::AllowedFast),
+            bytes(100).prop_map(Message::Bitfield),
+            block().prop_map(Message::Request),
+            block().prop_map(Message::Cancel),
+            block().prop_map(Message::RejectRequest),
+            (piece(), any::<u32>(), bytes(300)).prop_map(|(piece, begin, data)| Message::Piece {
+                piece,
+                begin,
+                data
+            }),
+            (any::<u8>(), bytes(100)).prop_map(|(id, payload)| Message::Extended { id, payload }),
+            (21u8..).prop_map(|id| Message::Unknown { id }),
+        ]
+    }
+
+    /// Cuts `bytes` into chunks of the given lengths, over and over.
+    fn cut(mut bytes: Bytes, lengths: &[usize]) -> Vec<Bytes> {
+        let mut chunks = Vec::new();
+        for len in lengths.iter().cycle() {
+            if bytes.is_empty() {
+                break;
+            }
+            chunks.push(bytes.split_to(bytes.len().min(*len)));
+        }
+        chunks
+    }
+
+    proptest! {
+        #[test]
+        fn messages_survive_any_chunking(
+            messages in proptest::collection::vec(message(), 0..20),
+            lengths in proptest::collection::vec(1usize..400, 1..8),
+        ) {
+            let mut out = BytesMut::new();
+            for message in &messages {
+                message.encode(&mut out);
+            }
+            let (read, error) = decode_chunks(cut(out.freeze(), &lengths));
+            prop_assert_eq!((read, error), (messages, None));
+        }
+
+        #[test]
+        fn damaged_streams_read_the_same_in_any_chunking(
+            messages in proptest::collection::vec(message(), 1..10),
+            edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6),
+            lengths in proptest::collection::vec(1usize..100, 1..8),
+        ) {
+            let mut out = BytesMut::new();
+            for message in &messages {
+                message.encode(&mut out);
+            }
+            for (at, byte) in edits {
+                let at = at.index(out.len());
+                out[at] = byte;
+            }
+            let bytes = out.freeze();
+            prop_assert_eq!(decode_chunks([bytes.clone()]), decode_chunks(cut(bytes, &lengths)));
+        }
+    }
+}

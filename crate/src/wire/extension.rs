@@ -126,7 +126,7 @@ impl ExtendedHandshake {
                 b"pay" => handshake.pay = read_pay(value),
                 b"reqq" => handshake.reqq = value.as_u32(),
                 b"upload_only" => handshake.upload_only = value.as_int().is_some_and(|n| n != 0),
-                b"v" => handshake.v = value.as_bytes().map(client_name),
+                b"v" => handshake.v = client_name(value),
                 _ => {}
             }
         }
@@ -188,17 +188,9 @@ fn read_pay(pay: Value<'_, '_>) -> Option<PayHandshake> {
     })
 }
 
-fn client_name(bytes: &[u8]) -> String {
-    let mut name: String = String::from_utf8_lossy(&bytes[..bytes.len().min(MAX_CLIENT_NAME_LEN)])
-        .chars()
-        .filter(|c| !c.is_control())
-        .collect();
-    let mut end = name.len().min(MAX_CLIENT_NAME_LEN);
-    while !name.is_char_boundary(end) {
-        end -= 1;
-    }
-    name.truncate(end);
-    name
+fn client_name(name: Value<'_, '_>) -> Option<String> {
+    let name = name.as_text(MAX_CLIENT_NAME_LEN)?;
+    Some(name.chars().filter(|c| !c.is_control()).collect())
 }
 
 /// One message of metadata exchange (BEP 9). The info dictionary travels in pieces of 16 KiB,
@@ -305,6 +297,222 @@ impl MetadataMessage {
                 out.freeze()
             }
             MetadataMessage::Unknown => Bytes::new(),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn ours() -> ExtendedHandshake {
+        ExtendedHandshake {
+            m: [
+                (UT_METADATA_NAME.to_owned(), UT_METADATA_ID),
+                (PW_PAY_NAME.to_owned(), PW_PAY_ID),
+            ]
+            .into(),
+            metadata_size: Some(31_235),
+            reqq: Some(250),
+            v: Some("Piecework 0.1".to_owned()),
+            upload_only: true,
+            pay: Some(PayHandshake {
+                vault: [0xab; 20],
+                chain_id: 31_337,
+                flags: PayHandshake::SELLS,
+                version: PayHandshake::VERSION,
+            }),
+        }
+    }
+
+    #[test]
+    fn our_extended_handshake_has_the_bytes_of_the_specification() {
+        let mut expected = b"d1:md6:pw_payi2e11:ut_metadatai1ee13:metadata_sizei31235e".to_vec();
+        expected.extend_from_slice(b"3:payd1:a20:");
+        expected.extend_from_slice(&[0xab; 20]);
+        expected.extend_from_slice(b"1:ci31337e1:fi1e1:vi1ee4:reqqi250e");
+        expected.extend_from_slice(b"11:upload_onlyi1e1:v13:Piecework 0.1e");
+        assert_eq!(ours().encode(), expected);
+        assert_eq!(ExtendedHandshake::decode(&expected), Ok(ours()));
+    }
+
+    #[test]
+    fn a_libtorrent_handshake_is_read_and_what_is_unknown_ignored() {
+        let payload = b"d12:complete_agoi1e1:md11:lt_donthavei7e10:share_modei8e11:upload_onlyi3e\
+            12:ut_holepunchi4e11:ut_metadatai2e6:ut_pexi1ee13:metadata_sizei9000e4:reqqi500e\
+            11:upload_onlyi1e1:v17:libtorrent/2.1.1\x016:yourip4:\x7f\x00\x00\x01e";
+        let handshake = ExtendedHandshake::decode(payload).unwrap();
+        assert_eq!(handshake.id_of("ut_metadata"), Some(2));
+        assert_eq!(handshake.id_of("pw_pay"), None);
+        assert_eq!(handshake.metadata_size, Some(9000));
+        assert_eq!(handshake.reqq, Some(500));
+        assert_eq!(handshake.v.as_deref(), Some("libtorrent/2.1.1"));
+        assert!(handshake.upload_only);
+    }
+
+    #[test]
+    fn values_of_wrong_type_or_range_count_as_absent() {
+        let payload = b"d1:md1:ai256e1:bi-1e1:c1:x1:di0e1:ei5ee13:metadata_sizei99999999999e\
+            3:payd1:a3:abc1:ci1e1:fi1e1:vi1ee4:reqqi-1e1:vi3ee";
+        let handshake = ExtendedHandshake::decode(payload).unwrap();
+        assert_eq!(handshake.m.len(), 2);
+        assert_eq!(handshake.id_of("d"), None, "id 0 means switched off");
+        assert_eq!(handshake.id_of("e"), Some(5));
+        let rest = ExtendedHandshake {
+            m: handshake.m.clone(),
+            ..ExtendedHandshake::default()
+        };
+        assert_eq!(handshake, rest);
+        let huge = format!("d13:metadata_sizei{}ee", MAX_INFO_LEN + 1);
+        let huge = ExtendedHandshake::decode(huge.as_bytes()).unwrap();
+        assert_eq!(huge.metadata_size, None);
+    }
+
+    #[test]
+    fn no_dictionary_is_an_error() {
+        let list = ExtendedHandshake::decode(b"le");
+        assert_eq!(list, Err(ExtensionError::NotADictionary));
+        assert!(ExtendedHandshake::decode(b"").is_err());
+        assert!(ExtendedHandshake::decode(b"de ").is_err());
+    }
+
+    #[test]
+    fn extensions_and_the_client_name_are_bounded() {
+        let mut handshake = ExtendedHandshake {
+            m: (0..200).map(|n| (format!("x{n:03}"), 1)).collect(),
+            v: Some("\u{e9}".repeat(200)),
+            ..ExtendedHandshake::default()
+        };
+        handshake.m.insert("y".repeat(65), 1);
+        let read = ExtendedHandshake::decode(&handshake.encode()).unwrap();
+        assert_eq!(read.m.len(), MAX_EXTENSIONS);
+        assert_eq!(read.v.unwrap().len(), MAX_CLIENT_NAME_LEN);
+    }
+
+    #[test]
+    fn metadata_messages_have_the_bytes_of_bep_9() {
+        let request = MetadataMessage::Request { piece: 0 };
+        assert_eq!(request.encode(), &b"d8:msg_typei0e5:piecei0ee"[..]);
+        let data = MetadataMessage::Data {
+            piece: 0,
+            total_size: 34_256,
+            data: Bytes::from_static(b"xxxx"),
+        };
+        let bytes = data.encode();
+        assert_eq!(
+            bytes,
+            &b"d8:msg_typei1e5:piecei0e10:total_sizei34256eexxxx"[..]
+        );
+        assert_eq!(MetadataMessage::decode(&bytes), Ok(data));
+        let reject = MetadataMessage::Reject { piece: 7 };
+        assert_eq!(reject.encode(), &b"d8:msg_typei2e5:piecei7ee"[..]);
+        assert_eq!(MetadataMessage::decode(&reject.encode()), Ok(reject));
+    }
+
+    #[test]
+    fn metadata_data_is_a_slice_of_the_payload() {
+        let payload = Bytes::from_static(b"d8:msg_typei1e5:piecei0e10:total_sizei4eexxxx");
+        let MetadataMessage::Data { data, .. } = MetadataMessage::decode(&payload).unwrap() else {
+            unreachable!()
+        };
+        assert_eq!(data.as_ptr(), payload[payload.len() - 4..].as_ptr());
+    }
+
+    #[test]
+    fn bad_metadata_messages_are_refused() {
+        let decode = |text: &[u8]| MetadataMessage::decode(&Bytes::copy_from_slice(text));
+        assert_eq!(
+            decode(b"d8:msg_typei9e1:xi0ee"),
+            Ok(MetadataMessage::Unknown)
+        );
+        assert_eq!(
+            decode(b"d5:piecei0ee"),
+            Err(ExtensionError::Field("msg_type"))
+        );
+        assert_eq!(
+            decode(b"d8:msg_typei0ee"),
+            Err(ExtensionError::Field("piece"))
+        );
+        assert_eq!(
+            decode(b"d8:msg_typei0e5:piecei0eex"),
+            Err(ExtensionError::Payload(1))
+        );
+        assert_eq!(
+            decode(b"d8:msg_typei1e5:piecei0e10:total_sizei9ee"),
+            Err(ExtensionError::Payload(0))
+        );
+        let huge = format!(
+            "d8:msg_typei1e5:piecei0e10:total_sizei{}eex",
+            MAX_INFO_LEN + 1
+        );
+        assert_eq!(
+            decode(huge.as_bytes()),
+            Err(ExtensionError::Field("total_size"))
+        );
+        let mut long = b"d8:msg_typei1e5:piecei0e10:total_sizei99999ee".to_vec();
+        long.extend_from_slice(&[0; METADATA_PIECE_LEN + 1]);
+        assert_eq!(
+            decode(&long),
+            Err(ExtensionError::Payload(METADATA_PIECE_LEN + 1))
+        );
+    }
+
+    fn pay() -> impl Strategy<Value = PayHandshake> {
+        (any::<[u8; 20]>(), any::<u64>(), any::<u8>(), any::<u8>()).prop_map(
+            |(vault, chain_id, flags, version)| PayHandshake {
+                vault,
+                chain_id,
+                flags,
+                version,
+            },
+        )
+    }
+
+    fn handshake() -> impl Strategy<Value = ExtendedHandshake> {
+        let m = proptest::collection::btree_map("[a-z_]{1,20}", any::<u8>(), 0..20);
+        let metadata_size = proptest::option::of(1..=MAX_INFO_LEN as u32);
+        let v = proptest::option::of("[ -~]{0,30}");
+        (
+            m,
+            metadata_size,
+            any::<Option<u32>>(),
+            v,
+            any::<bool>(),
+            proptest::option::of(pay()),
+        )
+            .prop_map(
+                |(m, metadata_size, reqq, v, upload_only, pay)| ExtendedHandshake {
+                    m,
+                    metadata_size,
+                    reqq,
+                    v,
+                    upload_only,
+                    pay,
+                },
+            )
+    }
+
+    proptest! {
+        #[test]
+        fn extended_handshakes_survive_the_wire(handshake in handshake()) {
+            prop_assert_eq!(ExtendedHandshake::decode(&handshake.encode()), Ok(handshake));
+        }
+
+        #[test]
+        fn damaged_extension_messages_never_panic(
+            handshake in handshake(),
+            at in any::<prop::sample::Index>(),
+            byte in any::<u8>(),
+        ) {
+            let mut bytes = handshake.encode().to_vec();
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+            let _ = MetadataMessage::decode(&Bytes::from(bytes.clone()));
+            if let Ok(read) = ExtendedHandshake::decode(&bytes) {
+                prop_assert_eq!(ExtendedHandshake::decode(&read.encode()), Ok(read));
+            }
         }
     }
 }

@@ -113,6 +113,8 @@ pub struct PayeeTotals {
     pub redeemable: TokenUnits,
     /// `earned` less `redeemable`: rests below one token unit per range.
     pub rests: FineUnits,
+    /// How many ranges that is.
+    pub ranges: u32,
     /// What was redeemed.
     pub redeemed: TokenUnits,
     /// Blocks sent and not paid on live connections.
@@ -139,8 +141,15 @@ impl Payee {
     ) -> Self {
         Payee {}
     }
-    pub fn set_price(&mut self, now: Timestamp, unit: FineUnits) {}
-    pub fn connected(&mut self, now: Timestamp, conn: ConnectionId, info: PeerPayInfo) {}
+    pub fn set_price(&mut self, now: Timestamp, conn: ConnectionId, unit: FineUnits) {}
+    pub fn connected(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        info: PeerPayInfo,
+        unit: FineUnits,
+    ) {
+    }
     pub fn disconnected(&mut self, now: Timestamp, conn: ConnectionId) {}
     pub fn message(&mut self, now: Timestamp, conn: ConnectionId, message: PayMessage) {}
     /// A `piece` message was written to this connection.

@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 use piecework::client::{
-    AddOptions, CheckExisting, Claim, Client, ClientSnapshot, Command, Config, Effect, Event, Input, Output, Source, TorrentSnapshot,
+    AddOptions, CheckExisting, Claim, Client, ClientSnapshot, Command, Config, Effect, Event,
+    Input, Output, Source, TorrentSnapshot,
 };
 use piecework::time::{Duration, Timestamp};
 use piecework::types::{ConnectionId, EffectId, InfoHash, StreamId, TokenUnits};
@@ -209,6 +210,11 @@ impl SimNet {
         };
         self.command(id, command);
         tag
+    }
+
+    /// Lets the onlooker know a torrent's bytes, for one that is added by [`SimNet::add`].
+    pub fn watch_content(&mut self, content: &Content) {
+        self.watch.know(content);
     }
 
     /// Gives a node the whole content and lets it seed.

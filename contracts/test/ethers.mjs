@@ -29,9 +29,10 @@ async function freePort() {
 
 async function startNode() {
   const port = await freePort();
-  const node = spawn(at("../node_modules/.bin/anvil"), ["--port", String(port)], { stdio: ["ignore", "pipe", "inherit"] });
+  const node = spawn("anvil", ["--port", String(port)], { stdio: ["ignore", "pipe", "inherit"] });
   await new Promise((ready, failed) => {
     node.stdout.on("data", (text) => String(text).includes("Listening on") && ready());
+    node.once("error", failed); // no anvil on the PATH: run by `npm run test:ethers`
     node.once("exit", (code) => failed(new Error(`anvil ended with ${code}`)));
   });
   return { node, provider: new ethers.JsonRpcProvider(`http://127.0.0.1:${port}`, 31337, { staticNetwork: true, cacheTimeout: -1 }) };

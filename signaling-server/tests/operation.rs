@@ -227,6 +227,7 @@ async fn the_binary_prints_its_address_and_stops_on_sigterm() {
             .status();
         assert!(killed.unwrap().success());
         assert_eq!(client.closed().await, Some(1001));
+        drop(client);
         let status = tokio::time::timeout(PATIENCE, child.wait()).await;
         assert!(status.unwrap().unwrap().success());
     }

@@ -112,7 +112,7 @@ impl PayeeConfig {
             ramp: 4,
             min_bond_percent: 125,
             ttl_secs: 600,
-            max_ranges: 2,
+            max_ranges: 64,
             dust: TokenUnits(10_000),
             redeem_idle: Duration::from_secs(600),
         }

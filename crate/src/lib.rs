@@ -21,17 +21,23 @@
 //! Imports go downwards only; modules on one line never import each other.
 //!
 //! ```text
-//! types, time
-//! wire, metainfo
+//! types, time, bitfield
+//! metainfo
+//! wire
 //! verify
 //! peer, picker, storage, payment, signaling
+//! contract
 //! session
 //! client
 //! web | native
 //! ```
 
+pub mod bitfield;
 pub mod client;
+pub mod contract;
 pub mod metainfo;
+#[cfg(all(feature = "native", not(target_arch = "wasm32")))]
+pub mod native;
 pub mod payment;
 pub mod peer;
 pub mod picker;

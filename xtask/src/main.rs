@@ -1,2 +1,64 @@
-//! The project commands.
-fn main() {}
+//! The project's commands; `cargo xtask --help` lists them. One file per command.
+//!
+//! Invariant: a command that needs something the machine lacks installs it or names the one line that does (exit code 3);
+//! it never leaves a process behind and never asks a question.
+
+mod builds;
+mod check;
+mod chromium;
+mod debian;
+mod demo;
+mod failure;
+mod node;
+mod paths;
+mod rules;
+mod setup;
+mod shell;
+mod stage;
+mod stamp;
+mod test;
+mod wasm;
+mod wasm_toolchain;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::failure::Failure;
+
+/// Piecework's commands. Each installs what it lacks (on Debian, as root) or names the line that does, and is quick the second time.
+#[derive(Parser)]
+#[command(
+    bin_name = "cargo xtask",
+    after_help = "Exit codes: 0 done, 1 something failed, 2 wrong arguments, 3 something is missing and was named, 130 interrupted."
+)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Commands,
+}
+
+#[derive(Subcommand)]
+enum Commands {
+    Demo(demo::Demo),
+    Test(test::Test),
+    Check(check::Check),
+    Wasm(wasm::Wasm),
+    Setup(setup::Setup),
+}
+
+fn main() -> ExitCode {
+    let result: Result<(), Failure> = match Arguments::parse().command {
+        Commands::Demo(command) => command.run(),
+        Commands::Test(command) => command.run(),
+        Commands::Check(_) => check::Check::run(),
+        Commands::Wasm(command) => command.run(),
+        Commands::Setup(_) => setup::Setup::run(),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            eprintln!("\ncargo xtask: {failure}");
+            failure.exit_code()
+        }
+    }
+}

@@ -1,29 +1,413 @@
-//! Payments.
+//! Payment without keys, clock or network: vouchers, hash chains, ledgers, policy, and the two
+//! state machines of `pw_pay` (payments.md).
+//!
+//! One [`payer::Payer`] and one [`payee::Payee`] per client, each over all connections of all
+//! torrents. They are driven alike:
+//!
+//! 1. Inputs are method calls that carry `now`; a message of `pw_pay` goes to the machine(s) that
+//!    [`crate::wire::pay::PayMessage::audience`] names.
+//! 2. After each input the caller drains `poll()` and carries the [`PayAction`]s out **in order**.
+//!    A `Send` stays in order with everything else sent on that connection: a PAY leaves before
+//!    any REQUEST for which `may_request` made room after it, an ACK before the unchoke.
+//! 3. At the end of a batch of inputs (one wake-up of the edge) it calls `end_of_batch(now)` and
+//!    drains again; at `next_timeout()` it calls `tick(now)`.
+//!
+//! Effects (`PutRecord`, `Sign`, `ReadState`) carry a [`PayEffect`], numbered by each machine on its
+//! own; the client maps (machine, `PayEffect`) to its own ids. Results may come in any order, but
+//! `PutRecord`s of one key must be applied in the order in which they were emitted.
+//!
+//! Invariants: what is signed or counted on is durable first; a serial is signed for one payee;
+//! no more is revealed than blocks held are worth (plus the v1 advance, booked as a loss risk).
 
-use alloy_primitives::{Address, B256};
+pub mod chain;
+pub mod ledger;
+pub mod payee;
+pub mod payer;
+pub mod policy;
+pub mod record;
+pub mod voucher;
 
-/// One range as the vault's `redeem` takes it (payments.md, section 3).
+use alloy_primitives::{Address, B256, U256};
+use bytes::Bytes;
+
+use crate::time::Timestamp;
+use crate::types::{ConnectionId, FineUnits, InfoHash, TokenUnits};
+use crate::wire::pay::{NeedReason, PayHandshake, PayMessage, RejectCode};
+
+/// Most connections that one machine keeps payment state for; further ones are plain BitTorrent.
+pub const MAX_CONNECTIONS: usize = 1024;
+
+/// One effect of one machine. Counted by that machine, never reused in a run; the payer's and the
+/// payee's numbers are apart from each other and from [`crate::types::EffectId`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PayEffect(pub u64);
+
+/// What a machine asks its caller to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct Claim {
-    pub owner: Address,
-    pub first: u32,
-    pub count: u16,
-    pub content: B256,
-    pub base: u128,
-    pub unit: u128,
-    pub steps: u16,
-    pub k: u16,
-    pub w: B256,
-    pub salt: B256,
-    pub r: B256,
-    pub vs: B256,
+pub enum PayAction {
+    /// Send a `pw_pay` message, in order with everything else on that connection.
+    Send {
+        /// Where.
+        conn: ConnectionId,
+        /// What.
+        message: PayMessage,
+    },
+    /// Store a record (or remove it: `None`) durably, then report `stored(effect, ok)`.
+    PutRecord {
+        /// Its number.
+        effect: PayEffect,
+        /// The key, below `pay/`.
+        key: String,
+        /// The record, or `None` to remove it.
+        value: Option<Bytes>,
+    },
+    /// Sign an EIP-712 digest with the session key; report `signed(effect, ..)`.
+    Sign {
+        /// Its number.
+        effect: PayEffect,
+        /// What to sign.
+        digest: B256,
+    },
+    /// Call the vault's `state(account, word)` at `latest`; report `chain_state(effect, ..)`.
+    ReadState {
+        /// Its number.
+        effect: PayEffect,
+        /// The account's id.
+        account: B256,
+        /// Which bitmap word, that is, serial / 256.
+        word: U256,
+    },
+    /// A paid peer may be unchoked now, outside the free slots (its ACK went before).
+    Unchoke {
+        /// Who.
+        conn: ConnectionId,
+    },
+    /// A peer no longer pays: choke it, or treat it as a free one.
+    Choke {
+        /// Who.
+        conn: ConnectionId,
+    },
+    /// Close the connection.
+    CloseConnection {
+        /// Which.
+        conn: ConnectionId,
+        /// Why, for the log.
+        reason: CloseReason,
+    },
+    /// Ban the peer behind a connection (its address and id) and close it.
+    Ban {
+        /// Who.
+        conn: ConnectionId,
+        /// Why.
+        reason: BanReason,
+    },
+    /// Tell the embedder.
+    Event(PayEvent),
 }
 
-/// EIP-2098 signature.
+/// Why a connection is closed for its payments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[allow(missing_docs)]
-pub struct Signature {
-    pub r: B256,
-    pub vs: B256,
+pub enum CloseReason {
+    /// The third preimage that is not on the chain.
+    BadPreimages,
+    /// Unpaid over credit for too long, after a warning.
+    NeverPays,
 }
+
+/// Why a peer is banned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BanReason {
+    /// It sold a block whose hash is wrong.
+    SoldBadData,
+}
+
+/// Why buying from a connection came to an end, or cannot start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndReason {
+    /// The remote is on another vault or chain, or does not sell.
+    NotASeller,
+    /// Version or luck that this side does not speak.
+    Unsupported,
+    /// The remote refused finally.
+    Rejected(RejectCode),
+    /// The remote said BYE.
+    RemoteStopped,
+    /// The remote did not answer a COMMIT.
+    NoAnswer,
+    /// The remote holds that more is unpaid than its credit allows, and this side owes nothing.
+    PhantomDebt,
+    /// The remote's claim contradicts what this side signed.
+    Inconsistent,
+    /// It sold bad data.
+    SoldBadData,
+    /// This side closed.
+    Closed,
+}
+
+/// Why a quote is not taken (for now).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The unit exceeds the ceiling.
+    OverCeiling,
+    /// The unit exceeds the worth of 256 serials.
+    OverTranche,
+    /// The content is neither zero nor the id that came with the link.
+    Content,
+    /// Its least range is more than policy gives this payee.
+    RangeTooLarge,
+    /// Its credit or chain length is zero, so that nothing could be bought.
+    Useless,
+    /// It wants a larger bond than the account has.
+    Bond,
+    /// The deposit has no serials left.
+    DepositExhausted,
+    /// The budget is used up.
+    BudgetExhausted,
+    /// Too many ranges with nothing revealed, or too many new payees at once; tried again later.
+    FakePayeeLimit,
+    /// The title's loss budget is used up: no paid v1.
+    LossBudget,
+    /// No account, or an account that is exiting.
+    NoAccount,
+    /// The payee refused finally, or sold bad data, earlier in this run.
+    PayeeRefused,
+}
+
+/// What a machine tells the embedder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PayEvent {
+    /// Payer: a quote came in.
+    Quoted {
+        /// From whom.
+        conn: ConnectionId,
+        /// Who is paid.
+        payee: Address,
+        /// Price per block.
+        unit: FineUnits,
+    },
+    /// Payer: a quote is not taken; said once per quote and reason.
+    Refused {
+        /// Whose.
+        conn: ConnectionId,
+        /// Why.
+        why: Refusal,
+    },
+    /// Payer: the account can be used; the next free serial.
+    AccountReady {
+        /// The account.
+        account: B256,
+        /// Next free serial.
+        next: u32,
+    },
+    /// Payer: what the chain says and what is stored cannot be reconciled; nothing is signed.
+    AccountUnusable {
+        /// The account.
+        account: B256,
+    },
+    /// Payer: evidence of own signatures past `next` was found; it moved.
+    SerialsSkipped {
+        /// From this one.
+        from: u32,
+        /// To this one.
+        to: u32,
+    },
+    /// Payer: a new range was committed and accepted.
+    RangeOpened {
+        /// With whom.
+        conn: ConnectionId,
+        /// First serial.
+        first: u32,
+        /// How many.
+        count: u16,
+        /// Price per block.
+        unit: FineUnits,
+    },
+    /// Payer: steps were revealed.
+    Paid {
+        /// To whom.
+        conn: ConnectionId,
+        /// How many blocks.
+        blocks: u32,
+        /// At what price each.
+        unit: FineUnits,
+    },
+    /// Payer: a REJECT came in. Payee: a REJECT went out.
+    Rejected {
+        /// On which connection.
+        conn: ConnectionId,
+        /// Why.
+        code: RejectCode,
+        /// With what.
+        aux: u32,
+    },
+    /// Payer: buying from this connection ended (once per connection).
+    Ended {
+        /// Which.
+        conn: ConnectionId,
+        /// Why.
+        reason: EndReason,
+    },
+    /// Payer: the budget is used up; said once until it is raised.
+    BudgetExhausted,
+    /// Payer: the deposit has no free serials left; said once until it is topped up.
+    DepositExhausted,
+    /// Payer: blocks were paid in advance and turned out bad.
+    LossDebited {
+        /// The title.
+        torrent: InfoHash,
+        /// Blocks lost.
+        blocks: u32,
+        /// Blocks that may still be lost.
+        left: u32,
+    },
+    /// Payer: the payee asks for something the machine could not give by itself.
+    Asked {
+        /// Who.
+        conn: ConnectionId,
+        /// What.
+        reason: NeedReason,
+    },
+    /// Payee: a buyer's range is attached to a connection.
+    BuyerAttached {
+        /// Which connection.
+        conn: ConnectionId,
+        /// Whose account.
+        account: B256,
+        /// First serial.
+        first: u32,
+    },
+    /// Payee: blocks were paid.
+    Earned {
+        /// By whom.
+        conn: ConnectionId,
+        /// How many.
+        blocks: u32,
+        /// At what price each.
+        unit: FineUnits,
+    },
+    /// Payee: a connection went away owing more than is forgiven.
+    WalkedAway {
+        /// Whose account.
+        account: B256,
+        /// Blocks.
+        blocks: u32,
+    },
+    /// Payee: something should be redeemed (call `prepare_redeem(Due)` when above dust).
+    RedeemDue {
+        /// At the latest, when an exit is running.
+        before: Option<Timestamp>,
+        /// Token units that would come in.
+        due: TokenUnits,
+    },
+    /// Payee: the ranges of a `prepare_redeem` are closed durably; `claims()` holds them.
+    ClaimsReady {
+        /// How many.
+        count: usize,
+        /// Token units.
+        due: TokenUnits,
+    },
+    /// Payee: a range was redeemed.
+    Redeemed {
+        /// Whose account.
+        account: B256,
+        /// First serial.
+        first: u32,
+        /// Token units.
+        gross: TokenUnits,
+    },
+    /// Payee: a buyer's account is exiting.
+    Exiting {
+        /// Which.
+        account: B256,
+        /// Redeem before this time.
+        redeem_before: Timestamp,
+    },
+    /// Payee: the chain answered with another id than the configured one; nothing is accepted.
+    ChainMismatch {
+        /// What it said.
+        chain_id: u64,
+    },
+    /// Both: two vouchers of one account for one serial and different payees were seen.
+    Conflict {
+        /// Whose account.
+        account: B256,
+        /// A serial promised twice.
+        serial: u32,
+    },
+    /// Both: a record could not be stored; nothing that needs it goes on.
+    StoreFailed,
+    /// Both: a stored record could not be read and was left alone.
+    RecordUnreadable {
+        /// Its key.
+        key: String,
+    },
+}
+
+/// What the client knows about a peer when both extended handshakes are in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerPayInfo {
+    /// The remote's `pay` dictionary, if it sent one.
+    pub handshake: Option<PayHandshake>,
+    /// The peer's network address in whatever form makes "one per address" right (an IP, without
+    /// port); empty when it is unknown, and then it counts as one address of its own.
+    pub address: String,
+    /// The torrent.
+    pub torrent: InfoHash,
+    /// The content id that came with the link or the .torrent; zero when none did.
+    pub content: B256,
+    /// Blocks per piece of a v1 torrent, whose pieces are paid in advance against a loss budget;
+    /// `None` for v2, where nothing is advanced (or while the metadata is unknown: see
+    /// [`payer::Payer::want`]).
+    pub v1_piece_blocks: Option<u32>,
+}
+
+/// The answer of the vault's `state(account, word)`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChainState {
+    /// Deposit left.
+    pub balance: TokenUnits,
+    /// Worth of one serial, `q`.
+    pub tranche: TokenUnits,
+    /// Serials consumed.
+    pub consumed: u64,
+    /// Whether the account was ever opened.
+    pub known: bool,
+    /// Collateral.
+    pub bond: TokenUnits,
+    /// Seconds since the epoch from which withdrawal is possible; 0: not exiting.
+    pub exit_at: u64,
+    /// The bitmap word asked for.
+    pub spent_word: U256,
+    /// The chain that answered.
+    pub chain_id: u64,
+    /// Its block.
+    pub block_number: u64,
+    /// That block's time.
+    pub timestamp: u64,
+}
+
+impl ChainState {
+    /// Serials below this one are covered: `consumed + balance / q`.
+    pub fn bound(&self) -> u64 {
+        let tranches = self.balance.0.checked_div(self.tranche.0).unwrap_or(0);
+        self.consumed
+            .saturating_add(u64::try_from(tranches).unwrap_or(u64::MAX))
+    }
+
+    /// Whether any serial of `[first, first+count)`, inside the word asked for, is consumed.
+    pub fn any_consumed(&self, first: u32, count: u16) -> bool {
+        (first & 255..(first & 255) + u32::from(count))
+            .take_while(|bit| *bit < 256)
+            .any(|bit| self.spent_word.bit(bit as usize))
+    }
+}
+
+/// The chain could not be asked (no RPC, an error, a time-out).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the chain could not be read; check the wallet or the configured RPC")]
+pub struct ChainUnreadable;
+
+/// The session key did not sign (locked, lost, refused).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the session key did not sign; reload the account or restore its key")]
+pub struct NotSigned;

@@ -1,1 +1,309 @@
-//! (see ARCHITECTURE.md)
+//! One remote: what it said, what is asked of it, what it asks, what waits to be sent to it.
+//!
+//! Owns no policy and knows no other peer. Everything a remote can make grow has a bound here.
+
+pub mod choke;
+mod rate;
+mod sending;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::{Bytes, BytesMut};
+
+use crate::bitfield::Bitfield;
+use crate::time::{Duration, Timestamp};
+use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PeerId, PieceIndex};
+use crate::wire::{Decoder, ExtendedHandshake, Handshake, Message};
+
+pub use rate::{Rate, TokenBucket};
+pub use sending::{MAX_MESSAGE, SendQueue};
+
+/// Requests of a remote that wait here; further ones are rejected (BEP 6) or dropped (BEP 10 `reqq`).
+pub const MAX_REQUESTS_IN: usize = 256;
+/// Requests out to one remote, whatever it allows.
+pub const MAX_REQUESTS_OUT: usize = 256;
+/// Requests out to a remote that names no `reqq` (BEP 10 suggests 250 as libtorrent's default).
+const DEFAULT_REQQ: u32 = 250;
+/// Requests out to a remote that has sent nothing yet.
+const FIRST_REQUESTS: usize = 16;
+/// Bytes that answer a request: how far ahead requests go at the measured rate.
+const PIPELINE: Duration = Duration::from_secs(1);
+/// `have` messages kept before the metadata is there.
+const MAX_EARLY_HAVES: usize = 16_384;
+/// A remote that sends this many blocks nobody asked for is closed.
+pub const MAX_UNREQUESTED: u32 = 64;
+/// A remote must have finished its handshake by then.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
+/// A remote that says nothing for so long is gone (BEP 3: keep-alives every two minutes).
+pub const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
+/// We say something at least so often.
+pub const KEEP_ALIVE: Duration = Duration::from_secs(90);
+/// A remote that owes blocks and sends none for so long is snubbing us.
+pub const SNUB_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a remote has.
+#[derive(Debug)]
+pub enum PeerHave {
+    /// Said before the number of pieces was known.
+    Early {
+        /// `have all` (BEP 6).
+        all: bool,
+        /// `bitfield`, unchecked.
+        bitfield: Option<Bytes>,
+        /// `have`s.
+        haves: BTreeSet<u32>,
+    },
+    /// Checked against the torrent.
+    Known(Bitfield),
+}
+
+/// How far the connection has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Our handshake is out, theirs is not in.
+    Handshaking,
+    /// Messages flow.
+    Active,
+}
+
+/// What a request of a remote is waiting for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Upload {
+    /// Its turn.
+    Waiting,
+    /// Storage.
+    Reading,
+}
+
+/// One remote.
+#[derive(Debug)]
+pub struct Peer {
+    /// Its connection.
+    pub connection: ConnectionId,
+    /// Tells peers of one network address; 0 if unknown.
+    pub address_hash: u64,
+    /// See [`Stage`].
+    pub stage: Stage,
+    /// Since when.
+    pub opened_at: Timestamp,
+    /// Its peer id, once its handshake is in.
+    pub id: Option<PeerId>,
+    /// It speaks the fast extension (BEP 6).
+    pub fast: bool,
+    /// It speaks the extension protocol (BEP 10).
+    pub extended: bool,
+    /// Its extension handshake.
+    pub extensions: Option<ExtendedHandshake>,
+    /// What it has.
+    pub have: PeerHave,
+    /// It has something that we want and do not have.
+    pub useful: bool,
+    /// It chokes us.
+    pub choked_us: bool,
+    /// We choke it.
+    pub choked_it: bool,
+    /// It wants something of ours.
+    pub interested_in_us: bool,
+    /// We told it that we want something of its.
+    pub interested_in_it: bool,
+    /// Pieces that we may ask for while choked (BEP 6).
+    pub allowed_fast: BTreeSet<u32>,
+    /// Requests out, and when they went.
+    pub requests_out: BTreeMap<BlockRef, Timestamp>,
+    /// Its requests in their order.
+    pub requests_in: VecDeque<(BlockRef, Upload)>,
+    /// Bytes of its requests that storage is reading.
+    pub reading: u64,
+    /// Waiting to be sent.
+    pub sending: SendQueue,
+    /// Block bytes received.
+    pub down: Rate,
+    /// Block bytes handed to the edge.
+    pub up: Rate,
+    /// When it last sent anything.
+    pub heard_at: Timestamp,
+    /// When it last sent a block, or was first asked for one since.
+    pub block_at: Timestamp,
+    /// When we last sent anything.
+    pub said_at: Timestamp,
+    /// It owes blocks and sends none.
+    pub snubbed: bool,
+    /// Blocks nobody asked for.
+    pub unrequested: u32,
+    /// Requests taken back whose block may still come.
+    pub cancelled: BTreeSet<BlockRef>,
+    /// Metadata pieces asked of it and not answered.
+    pub metadata_out: u32,
+    /// It said that it has no metadata.
+    pub metadata_refused: bool,
+    /// When it was last unchoked, for the choker.
+    pub unchoked_at: Option<Timestamp>,
+    /// It announced itself as a payee or payer to the payment machines.
+    pub in_payments: bool,
+    decoder: Decoder,
+}
+
+impl Peer {
+    /// A remote whose channel has just opened.
+    pub fn new(connection: ConnectionId, address_hash: u64, now: Timestamp) -> Peer {
+        Peer {
+            connection,
+            address_hash,
+            stage: Stage::Handshaking,
+            opened_at: now,
+            id: None,
+            fast: false,
+            extended: false,
+            extensions: None,
+            have: PeerHave::Early {
+                all: false,
+                bitfield: None,
+                haves: BTreeSet::new(),
+            },
+            useful: false,
+            choked_us: true,
+            choked_it: true,
+            interested_in_us: false,
+            interested_in_it: false,
+            allowed_fast: BTreeSet::new(),
+            requests_out: BTreeMap::new(),
+            requests_in: VecDeque::new(),
+            reading: 0,
+            sending: SendQueue::default(),
+            down: Rate::default(),
+            up: Rate::default(),
+            heard_at: now,
+            block_at: now,
+            said_at: now,
+            snubbed: false,
+            unrequested: 0,
+            cancelled: BTreeSet::new(),
+            metadata_out: 0,
+            metadata_refused: false,
+            unchoked_at: None,
+            in_payments: false,
+            decoder: Decoder::new(),
+        }
+    }
+
+    /// Takes received bytes.
+    pub fn push(&mut self, now: Timestamp, bytes: Bytes) -> Result<(), crate::wire::WireError> {
+        self.heard_at = now;
+        self.decoder.push(bytes)
+    }
+
+    /// The remote's handshake, when it is in.
+    pub fn next_handshake(&mut self) -> Result<Option<Handshake>, crate::wire::WireError> {
+        self.decoder.next_handshake()
+    }
+
+    /// The next whole message.
+    pub fn next_message(&mut self) -> Result<Option<Message>, crate::wire::WireError> {
+        self.decoder.next_message()
+    }
+
+    /// Queues a message. `false`: the remote does not read; close it.
+    #[must_use]
+    pub fn send(&mut self, now: Timestamp, message: &Message) -> bool {
+        let mut out = BytesMut::new();
+        message.encode(&mut out);
+        self.said_at = now;
+        self.sending.push_control(out.freeze())
+    }
+
+    /// Notes a `have`; `false`: no such piece, or too many before the metadata.
+    pub fn note_have(&mut self, piece: u32) -> bool {
+        match &mut self.have {
+            PeerHave::Early { haves, .. } => {
+                haves.insert(piece);
+                haves.len() <= MAX_EARLY_HAVES
+            }
+            PeerHave::Known(bits) => {
+                let known = piece < bits.len();
+                if known {
+                    bits.insert(piece);
+                }
+                known
+            }
+        }
+    }
+
+    /// The number of pieces is known now: checks what was said before. `None`: it was nonsense.
+    pub fn resolve_have(&mut self, pieces: u32) -> Option<()> {
+        if let PeerHave::Early {
+            all,
+            bitfield,
+            haves,
+        } = &self.have
+        {
+            let mut bits = match bitfield {
+                Some(bytes) => Bitfield::from_bytes(bytes, pieces).ok()?,
+                None => Bitfield::empty(pieces),
+            };
+            if *all {
+                bits = Bitfield::full(pieces);
+            }
+            for piece in haves {
+                if *piece >= pieces {
+                    return None;
+                }
+                bits.insert(*piece);
+            }
+            self.have = PeerHave::Known(bits);
+        }
+        Some(())
+    }
+
+    /// Its pieces, once the metadata is known.
+    pub fn bits(&self) -> Option<&Bitfield> {
+        match &self.have {
+            PeerHave::Known(bits) => Some(bits),
+            PeerHave::Early { .. } => None,
+        }
+    }
+
+    /// It has this piece.
+    pub fn has(&self, piece: PieceIndex) -> bool {
+        self.bits()
+            .is_some_and(|b| piece.0 < b.len() && b.contains(piece.0))
+    }
+
+    /// How many more requests should go out to keep its link busy.
+    pub fn request_room(&self, now: Timestamp) -> usize {
+        let reqq = self
+            .extensions
+            .as_ref()
+            .and_then(|e| e.reqq)
+            .unwrap_or(DEFAULT_REQQ)
+            .max(1) as usize;
+        let ahead = u128::from(self.down.per_second(now)) * PIPELINE.as_micros() / 1_000_000;
+        let wanted = FIRST_REQUESTS + (ahead / u128::from(BLOCK_LEN)) as usize;
+        let wanted = if self.snubbed { 1 } else { wanted };
+        wanted
+            .min(MAX_REQUESTS_OUT)
+            .min(reqq)
+            .saturating_sub(self.requests_out.len())
+    }
+
+    /// Blocks of the remote's requests that are waiting, being read or queued.
+    pub fn is_idle(&self) -> bool {
+        self.requests_in.is_empty() && self.sending.is_empty() && self.requests_out.is_empty()
+    }
+
+    /// The id under which it understands an extension.
+    pub fn extension_id(&self, name: &str) -> Option<u8> {
+        self.extensions.as_ref()?.id_of(name)
+    }
+
+    /// When something about it is due even if nothing happens.
+    pub fn next_timeout(&self) -> Timestamp {
+        if self.stage == Stage::Handshaking {
+            return self.opened_at + HANDSHAKE_TIMEOUT;
+        }
+        let mut at = (self.heard_at + IDLE_TIMEOUT).min(self.said_at + KEEP_ALIVE);
+        if !self.requests_out.is_empty() && !self.snubbed {
+            at = at.min(self.block_at + SNUB_TIMEOUT);
+        }
+        at
+    }
+}

@@ -1,1 +1,647 @@
-//! (see ARCHITECTURE.md)
+//! Which block to ask of whom next, for one torrent.
+//!
+//! Owns what is wanted, who has what, and the state of every block of every piece begun. It moves no
+//! bytes, sends nothing and knows no files; the session tells it what happened and asks it to
+//! [`Picker::pick`].
+//!
+//! Order of choice: blocks ahead of a playhead by deadline, then pieces already begun, then the rarest
+//! piece (a random one for the first few), then, when every block is out, the same blocks once more.
+//!
+//! Invariants, each a test:
+//! - a verified piece is never asked for, nor anything a peer lacks;
+//! - a piece that a paid peer delivers is asked of that peer alone, in order of offset, so a block is
+//!   never out to two paid peers (payments.md, "Which blocks are charged" and "v1 torrents");
+//! - a peer is not paid for what a strictly cheaper one delivers in time;
+//! - a request ends in exactly one of received, given back, or its piece verified or failed.
+
+mod choose;
+mod partial;
+mod peers;
+mod rarity;
+#[cfg(test)]
+mod tests;
+
+use core::ops::Range;
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand_chacha::ChaCha8Rng;
+use rand_core::{RngCore, SeedableRng};
+
+use crate::bitfield::{Bitfield, ones};
+use crate::time::{Duration, Timestamp};
+use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
+
+use partial::{Block, Owner, Partial, Taken};
+use peers::Peer;
+pub use peers::PeerStatus;
+use rarity::Rarity;
+
+/// A cheaper peer that delivers nothing for this long, while a dearer one waits for it, is passed over;
+/// a piece whose only source does nothing for this long is given to another.
+pub const PATIENCE: Duration = Duration::from_secs(4);
+/// Blocks due this soon are urgent: late ones are asked of a second free peer.
+pub const URGENT: Duration = Duration::from_secs(4);
+/// A request for an urgent block is late after this, or twice the peer's round trip if that is longer.
+pub const LATE: Duration = Duration::from_millis(700);
+/// How long before its deadline a block should be here when a cheaper peer is to deliver it.
+pub const SAFETY: Duration = Duration::from_millis(1_500);
+/// Bytes per second expected of a peer not measured yet.
+pub const ASSUMED_RATE: u64 = 128 * 1024;
+/// The same block is out to at most this many peers.
+pub const MAX_COPIES: usize = 3;
+/// Windows (readers) considered; the rest are ignored.
+pub const MAX_WINDOWS: usize = 16;
+/// Pieces of all windows together that get a deadline; the latest are ignored.
+pub const MAX_DEADLINES: usize = 1024;
+/// The first pieces are chosen at random, so that a newcomer soon has something to trade.
+pub const RANDOM_FIRST_PIECES: u32 = 4;
+/// With readers waiting, who can meet a deadline is judged again this often.
+pub const REVIEW: Duration = Duration::from_millis(500);
+/// A peer that refuses a request though it does not choke is left alone for this long.
+pub const REFUSAL_PAUSE: Duration = Duration::from_secs(2);
+
+/// What is to be fetched besides the windows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// The whole torrent.
+    All,
+    /// Only these pieces; none for "only what streams ask for".
+    Pieces(Vec<Range<u32>>),
+}
+
+/// What one reader will need soon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Pieces, in the order of need.
+    pub pieces: Range<u32>,
+    /// When the first of them is due.
+    pub deadline: Timestamp,
+    /// How much later each following one is due.
+    pub spacing: Duration,
+}
+
+/// What a block that arrived is to us.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// Keep it.
+    Wanted {
+        /// Every block of the piece is here: verify it, then say [`Picker::have`] or [`Picker::piece_failed`].
+        piece_complete: bool,
+        /// Cancel the same block at these peers: it was out to them too and no longer counts as asked.
+        cancel: Vec<ConnectionId>,
+    },
+    /// It is here already, or its piece must come whole from another peer.
+    Duplicate,
+    /// Its piece is not being fetched, or there is no such block.
+    Unrequested,
+}
+
+/// Chooses blocks. Drive it so: tell it peers ([`Picker::peer_joined`], [`Picker::peer_bitfield`],
+/// [`Picker::peer_has`], [`Picker::peer_status`]) and wishes ([`Picker::set_wanted`],
+/// [`Picker::set_windows`]); [`Picker::pick`] whenever a peer has room; report each block by
+/// [`Picker::received`] or give it back. [`Picker::take_dropped`] after each pick.
+#[derive(Debug)]
+pub struct Picker {
+    total_length: u64,
+    piece_length: u32,
+    pieces: u32,
+    have: Bitfield,
+    base_wanted: Bitfield,
+    /// `base_wanted` and every piece of a window.
+    wanted: Bitfield,
+    windows: Vec<Window>,
+    /// By time; only pieces not verified.
+    deadlines: Vec<(Timestamp, u32)>,
+    rarity: Rarity,
+    /// Every piece that is begun: blocks are out or here, but it is not verified.
+    partials: BTreeMap<u32, Partial>,
+    /// Those of `partials` with blocks nobody is asked for.
+    unrequested: BTreeSet<u32>,
+    partial_bytes: u64,
+    partial_budget: u64,
+    /// Failed their hash with several sources: to come whole from one.
+    from_one: BTreeSet<u32>,
+    peers: BTreeMap<ConnectionId, Peer>,
+    dropped: Vec<u32>,
+    rng: ChaCha8Rng,
+    /// Pieces and peers looked at: what the cost test counts.
+    work: u64,
+}
+
+impl Picker {
+    /// For a torrent of `total_length` bytes in pieces of `piece_length`; everything is wanted and
+    /// nothing is here. `seed` decides ties.
+    pub fn new(total_length: u64, piece_length: u32, seed: [u8; 32]) -> Picker {
+        let piece_length = piece_length.max(1);
+        let pieces =
+            u32::try_from(total_length.div_ceil(u64::from(piece_length))).unwrap_or(u32::MAX);
+        let mut picker = Picker {
+            total_length,
+            piece_length,
+            pieces,
+            have: Bitfield::empty(pieces),
+            base_wanted: Bitfield::empty(pieces),
+            wanted: Bitfield::empty(pieces),
+            windows: Vec::new(),
+            deadlines: Vec::new(),
+            rarity: Rarity::new(pieces),
+            partials: BTreeMap::new(),
+            unrequested: BTreeSet::new(),
+            partial_bytes: 0,
+            partial_budget: 32 << 20,
+            from_one: BTreeSet::new(),
+            peers: BTreeMap::new(),
+            dropped: Vec::new(),
+            rng: ChaCha8Rng::from_seed(seed),
+            work: 0,
+        };
+        picker.set_wanted(Wanted::All);
+        picker
+    }
+
+    /// Bytes of pieces begun and not verified that may be held. One piece is always allowed; what a
+    /// window needs may exceed it by a quarter or one piece, whichever is more.
+    pub fn set_partial_budget(&mut self, bytes: u64) {
+        self.partial_budget = bytes;
+    }
+
+    /// Replaces what is wanted besides the windows. Blocks already out stay out.
+    pub fn set_wanted(&mut self, wanted: Wanted) {
+        self.base_wanted = match wanted {
+            Wanted::All => Bitfield::full(self.pieces),
+            Wanted::Pieces(ranges) => {
+                let mut bits = Bitfield::empty(self.pieces);
+                for range in ranges {
+                    for piece in range.start..range.end.min(self.pieces) {
+                        bits.insert(piece);
+                    }
+                }
+                bits
+            }
+        };
+        self.apply_wanted();
+    }
+
+    /// Replaces what the readers need soon. Pieces of a window are wanted as long as it stands.
+    pub fn set_windows(&mut self, windows: &[Window]) {
+        let windows = &windows[..windows.len().min(MAX_WINDOWS)];
+        if self.windows == windows {
+            return;
+        }
+        self.windows = windows.to_vec();
+        self.deadlines.clear();
+        let share = MAX_DEADLINES / windows.len().max(1);
+        for window in windows {
+            let end = window.pieces.end.min(self.pieces);
+            for (i, piece) in (window.pieces.start..end).take(share).enumerate() {
+                if !self.have.contains(piece) {
+                    let later = window.spacing.saturating_mul(i as u32);
+                    self.deadlines.push((window.deadline + later, piece));
+                }
+            }
+        }
+        self.deadlines.sort_unstable();
+        let mut seen = BTreeSet::new();
+        self.deadlines.retain(|&(_, piece)| seen.insert(piece));
+        self.apply_wanted();
+    }
+
+    /// A peer connected. It has nothing and is not usable until said otherwise.
+    pub fn peer_joined(&mut self, conn: ConnectionId) {
+        let pieces = self.pieces;
+        self.peers.entry(conn).or_insert_with(|| Peer::new(pieces));
+    }
+
+    /// Price, speed, whether it may be asked. Joins the peer if it is new. Before its price leaves or
+    /// becomes 0, take back what it owes ([`Picker::timed_out`]): free peers share pieces, paid ones do not.
+    pub fn peer_status(&mut self, conn: ConnectionId, status: PeerStatus) {
+        self.peer_joined(conn);
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            if status.usable && !peer.status.usable {
+                peer.held_since = None;
+            }
+            peer.status = status;
+        }
+    }
+
+    /// Replaces what a peer has (BEP 3 `bitfield`, BEP 6 have all and have none). A bitfield of another
+    /// length is ignored.
+    pub fn peer_bitfield(&mut self, conn: ConnectionId, have: Bitfield) {
+        if have.len() != self.pieces {
+            return;
+        }
+        self.peer_joined(conn);
+        let Some(mut peer) = self.peers.remove(&conn) else {
+            return;
+        };
+        self.uncount(&peer);
+        peer.seed = have.is_full();
+        if peer.seed {
+            self.rarity.add_seed();
+        } else {
+            for piece in have.iter() {
+                self.rarity.increment(piece, &mut self.rng);
+            }
+        }
+        peer.have = have;
+        self.peers.insert(conn, peer);
+    }
+
+    /// A peer has one more piece.
+    pub fn peer_has(&mut self, conn: ConnectionId, piece: PieceIndex) {
+        self.peer_joined(conn);
+        if let Some(peer) = self.peers.get_mut(&conn)
+            && peer.have.insert(piece.0)
+        {
+            self.rarity.increment(piece.0, &mut self.rng);
+        }
+    }
+
+    /// A peer left. Its blocks are given back.
+    pub fn peer_gone(&mut self, conn: ConnectionId) {
+        self.release(conn);
+        if let Some(peer) = self.peers.remove(&conn) {
+            self.uncount(&peer);
+        }
+    }
+
+    /// A piece is verified (also: found in storage). It is never asked for again.
+    pub fn have(&mut self, piece: PieceIndex) {
+        if !self.have.insert(piece.0) {
+            return;
+        }
+        self.rarity.unlist(piece.0);
+        self.remove_partial(piece.0);
+        self.from_one.remove(&piece.0);
+        self.deadlines.retain(|&(_, p)| p != piece.0);
+    }
+
+    /// A verified piece is gone from storage and must be fetched again.
+    pub fn lost(&mut self, piece: PieceIndex) {
+        if self.have.remove(piece.0) {
+            self.relist(piece.0);
+            // Its deadlines come back with the next window.
+            self.windows.clear();
+        }
+    }
+
+    /// Marks blocks as read back from storage after a restart (bit `i`: block `i` of the piece). Answers
+    /// whether the piece is complete, to be verified.
+    pub fn restore_partial(
+        &mut self,
+        now: Timestamp,
+        piece: PieceIndex,
+        blocks: &Bitfield,
+    ) -> bool {
+        if piece.0 >= self.pieces || self.have.contains(piece.0) || blocks.count() == 0 {
+            return false;
+        }
+        self.begin(piece.0, now);
+        let Some(partial) = self.partials.get_mut(&piece.0) else {
+            return false;
+        };
+        for block in blocks.iter() {
+            partial.restore(block);
+        }
+        // Its blocks came from one paid peer, maybe: one other finishes it.
+        partial.owner = Owner::Vacant;
+        let complete = partial.complete();
+        self.note_unrequested(piece.0);
+        complete
+    }
+
+    /// A block arrived from `conn`, also one that was given back before.
+    pub fn received(&mut self, now: Timestamp, conn: ConnectionId, block: BlockRef) -> Received {
+        let Some(index) = self.block_index(block) else {
+            return Received::Unrequested;
+        };
+        let key = (block.piece.0, index);
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            peer.requests.remove(&key);
+            peer.held_since = None;
+        }
+        if self.have.contains(block.piece.0) {
+            return Received::Duplicate;
+        }
+        let Some(partial) = self.partials.get_mut(&block.piece.0) else {
+            return Received::Unrequested;
+        };
+        let Taken::Wanted(cancel) = partial.take(conn, index, now) else {
+            return Received::Duplicate;
+        };
+        let piece_complete = partial.complete();
+        for other in &cancel {
+            if let Some(peer) = self.peers.get_mut(other) {
+                peer.requests.remove(&key);
+            }
+        }
+        self.note_unrequested(block.piece.0);
+        Received::Wanted {
+            piece_complete,
+            cancel,
+        }
+    }
+
+    /// A peer refused one request (BEP 6), or the session took it back: it may be asked of another.
+    pub fn rejected(&mut self, now: Timestamp, conn: ConnectionId, block: BlockRef) {
+        let Some(index) = self.block_index(block) else {
+            return;
+        };
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        if peer.requests.remove(&(block.piece.0, index)) {
+            if peer.status.usable {
+                peer.paused_until = now + REFUSAL_PAUSE;
+            }
+            self.give_back(conn, block.piece.0, index);
+        }
+    }
+
+    /// A peer choked us: what it owes is void. It stays the source of a piece that it alone delivers,
+    /// for [`PATIENCE`].
+    pub fn choked(&mut self, conn: ConnectionId) {
+        self.give_back_all(conn);
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            peer.status.usable = false;
+        }
+    }
+
+    /// A peer's requests timed out (and were cancelled): what it owes may be asked of others at once.
+    pub fn timed_out(&mut self, conn: ConnectionId) {
+        self.release(conn);
+    }
+
+    /// A piece failed its hash: all its blocks are wanted again. With `whole_from_one` (its blocks came
+    /// from several peers) it is fetched from one peer alone, so that the bytes tell who sent wrong ones.
+    /// Returns the peers that still owe blocks of it, to be cancelled.
+    pub fn piece_failed(
+        &mut self,
+        piece: PieceIndex,
+        whole_from_one: bool,
+    ) -> Vec<(ConnectionId, BlockRef)> {
+        if piece.0 >= self.pieces {
+            return Vec::new();
+        }
+        let owed = self.remove_partial(piece.0);
+        if whole_from_one {
+            self.from_one.insert(piece.0);
+        }
+        self.have.remove(piece.0);
+        self.relist(piece.0);
+        owed
+    }
+
+    /// Pieces whose received blocks the picker gave up, to make room or to fetch them whole from another
+    /// peer: throw their bytes away.
+    pub fn take_dropped(&mut self) -> Vec<PieceIndex> {
+        core::mem::take(&mut self.dropped)
+            .into_iter()
+            .map(PieceIndex)
+            .collect()
+    }
+
+    /// Chooses up to `max` blocks for `conn`, appends them to `out` and counts them as asked of it.
+    ///
+    /// `only`: choose among these pieces alone, though it chokes us (BEP 6 allowed fast).
+    pub fn pick(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        max: usize,
+        only: Option<&BTreeSet<u32>>,
+        out: &mut Vec<BlockRef>,
+    ) {
+        // Taken out, so that the others can be looked at meanwhile.
+        let Some(mut peer) = self.peers.remove(&conn) else {
+            return;
+        };
+        if max > 0 && peer.paused_until <= now && (peer.status.usable || only.is_some()) {
+            choose::choose(self, now, conn, &mut peer, max, only, out);
+        }
+        self.peers.insert(conn, peer);
+    }
+
+    /// When picking again, for every peer with room, may give more though nothing was received: patience
+    /// with somebody ends, or a deadline comes near.
+    pub fn next_timeout(&self, now: Timestamp) -> Timestamp {
+        let review = (!self.deadlines.is_empty()).then_some(now + REVIEW);
+        let held = self.peers.values().filter_map(|p| p.held_since);
+        let paused = self.peers.values().map(|p| p.paused_until);
+        let owners = self.unrequested.iter().filter_map(|piece| {
+            let partial = self.partials.get(piece)?;
+            matches!(partial.owner, Owner::Sole(_)).then_some(partial.touched)
+        });
+        held.chain(owners)
+            .map(|since| since + PATIENCE)
+            .chain(paused)
+            .filter(|&at| at > now)
+            .chain(review)
+            .min()
+            .unwrap_or(Timestamp::NEVER)
+    }
+
+    /// The peer has a piece that is wanted and not verified (BEP 3 `interested`).
+    pub fn interested(&self, conn: ConnectionId) -> bool {
+        self.peers.get(&conn).is_some_and(|peer| {
+            let (have, wanted) = (self.have.words(), self.wanted.words());
+            (peer.have.words().iter().zip(have).zip(wanted)).any(|((p, h), w)| p & w & !h != 0)
+        })
+    }
+
+    /// What a peer has.
+    pub fn peer_pieces(&self, conn: ConnectionId) -> Option<&Bitfield> {
+        self.peers.get(&conn).map(|peer| &peer.have)
+    }
+
+    /// Blocks asked of a peer and neither received nor given back.
+    pub fn outstanding(&self, conn: ConnectionId) -> usize {
+        self.peers.get(&conn).map_or(0, |peer| peer.requests.len())
+    }
+
+    /// How many connected peers have a piece.
+    pub fn availability(&self, piece: PieceIndex) -> u32 {
+        if piece.0 < self.pieces {
+            self.rarity.availability(piece.0)
+        } else {
+            0
+        }
+    }
+
+    /// Verified pieces.
+    pub fn verified(&self) -> &Bitfield {
+        &self.have
+    }
+
+    /// Everything wanted, windows included, is verified.
+    pub fn is_complete(&self) -> bool {
+        (self.wanted.words().iter().zip(self.have.words())).all(|(w, h)| w & !h == 0)
+    }
+
+    /// Pieces begun and not verified.
+    pub fn partial_pieces(&self) -> impl Iterator<Item = PieceIndex> + '_ {
+        self.partials.keys().map(|&piece| PieceIndex(piece))
+    }
+
+    /// Who sent the blocks of a piece that are here: block index, and the peer (`None`: restored).
+    pub fn sources(&self, piece: PieceIndex) -> Vec<(u32, Option<ConnectionId>)> {
+        let blocks = self.partials.get(&piece.0).map(|p| p.blocks.as_slice());
+        (blocks.unwrap_or_default().iter().enumerate())
+            .filter_map(|(index, block)| match block {
+                Block::Received(from) => Some((index as u32, *from)),
+                _ => None,
+            })
+            .collect()
+    }
+
+    fn piece_len(&self, piece: u32) -> u32 {
+        let begin = u64::from(piece) * u64::from(self.piece_length);
+        let rest = self.total_length.saturating_sub(begin);
+        u32::try_from(rest.min(u64::from(self.piece_length))).unwrap_or(self.piece_length)
+    }
+
+    fn block_ref(&self, piece: u32, index: u32) -> BlockRef {
+        let begin = index * BLOCK_LEN;
+        BlockRef {
+            piece: PieceIndex(piece),
+            begin,
+            length: (self.piece_len(piece) - begin).min(BLOCK_LEN),
+        }
+    }
+
+    fn block_index(&self, block: BlockRef) -> Option<u32> {
+        let piece = block.piece.0;
+        let index = block.begin / BLOCK_LEN;
+        let exists = piece < self.pieces && block.begin < self.piece_len(piece);
+        (exists && self.block_ref(piece, index) == block).then_some(index)
+    }
+
+    fn apply_wanted(&mut self) {
+        let mut wanted = self.base_wanted.clone();
+        for &(_, piece) in &self.deadlines {
+            wanted.insert(piece);
+        }
+        let changed: Vec<u64> = (wanted.words().iter().zip(self.wanted.words()))
+            .map(|(new, old)| new ^ old)
+            .collect();
+        self.wanted = wanted;
+        for piece in ones(&changed) {
+            if self.wanted.contains(piece) {
+                self.relist(piece);
+            } else {
+                self.rarity.unlist(piece);
+            }
+        }
+    }
+
+    /// Lists a piece as not begun, if that is what it is.
+    fn relist(&mut self, piece: u32) {
+        let open = self.wanted.contains(piece)
+            && !self.have.contains(piece)
+            && !self.partials.contains_key(&piece);
+        if open {
+            self.rarity.list(piece, &mut self.rng);
+        }
+    }
+
+    fn begin(&mut self, piece: u32, now: Timestamp) {
+        if self.partials.contains_key(&piece) {
+            return;
+        }
+        self.rarity.unlist(piece);
+        let length = self.piece_len(piece);
+        self.partial_bytes += u64::from(length);
+        let whole = self.from_one.contains(&piece);
+        let partial = Partial::new(length.div_ceil(BLOCK_LEN), whole, now);
+        self.partials.insert(piece, partial);
+        self.unrequested.insert(piece);
+    }
+
+    fn remove_partial(&mut self, piece: u32) -> Vec<(ConnectionId, BlockRef)> {
+        let Some(partial) = self.partials.remove(&piece) else {
+            return Vec::new();
+        };
+        self.partial_bytes -= u64::from(self.piece_len(piece));
+        self.unrequested.remove(&piece);
+        let owed: Vec<_> = partial.askers().collect();
+        for (conn, index) in &owed {
+            if let Some(peer) = self.peers.get_mut(conn) {
+                peer.requests.remove(&(piece, *index));
+            }
+        }
+        owed.into_iter()
+            .map(|(conn, index)| (conn, self.block_ref(piece, index)))
+            .collect()
+    }
+
+    /// Forgets the received blocks of a piece nobody is asked for.
+    fn drop_partial(&mut self, piece: u32) {
+        let had_blocks = self.partials.get(&piece).is_some_and(|p| p.received() > 0);
+        self.remove_partial(piece);
+        if had_blocks {
+            self.dropped.push(piece);
+        }
+        self.relist(piece);
+    }
+
+    fn note_unrequested(&mut self, piece: u32) {
+        match self.partials.get(&piece) {
+            Some(partial) if partial.missing > 0 => self.unrequested.insert(piece),
+            _ => self.unrequested.remove(&piece),
+        };
+    }
+
+    fn give_back(&mut self, conn: ConnectionId, piece: u32, index: u32) {
+        let Some(partial) = self.partials.get_mut(&piece) else {
+            return;
+        };
+        partial.give_back(conn, index);
+        let untouched = partial.received() == 0 && partial.requested == 0;
+        self.note_unrequested(piece);
+        // A piece that nobody delivers and of which nothing is here was never begun.
+        if untouched {
+            self.drop_partial(piece);
+        }
+    }
+
+    fn give_back_all(&mut self, conn: ConnectionId) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        for (piece, index) in core::mem::take(&mut peer.requests) {
+            self.give_back(conn, piece, index);
+        }
+    }
+
+    /// Takes back all that a peer owes, and the pieces that it alone was to deliver.
+    fn release(&mut self, conn: ConnectionId) {
+        self.give_back_all(conn);
+        let mut restart = Vec::new();
+        for (&piece, partial) in &mut self.partials {
+            if partial.owner == Owner::Sole(conn) && !partial.complete() {
+                if partial.whole {
+                    restart.push(piece);
+                } else {
+                    partial.owner = Owner::Vacant;
+                }
+            }
+        }
+        for piece in restart {
+            self.drop_partial(piece);
+        }
+    }
+
+    fn uncount(&mut self, peer: &Peer) {
+        if peer.seed {
+            self.rarity.remove_seed();
+        } else {
+            for piece in peer.have.iter() {
+                self.rarity.decrement(piece, &mut self.rng);
+            }
+        }
+    }
+
+    fn random(&mut self, below: usize) -> usize {
+        self.rng.next_u64() as usize % below.max(1)
+    }
+}

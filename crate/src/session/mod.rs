@@ -1,1 +1,658 @@
-//! (see ARCHITECTURE.md)
+//! One torrent's state machine: its metadata, its peers, its pieces, its readers.
+//!
+//! Owns everything of one torrent and nothing that torrents share; that is lent to it by the client as a
+//! [`Context`] for the length of one call. A block's way through it is `messages` (decoded) ->
+//! `download` (matched, picked, hashed, verified, written, paid); `upload` serves; `start` takes up what a
+//! restart finds; `report` is what a page may see.
+
+mod download;
+mod messages;
+mod metadata;
+mod money;
+mod outbox;
+mod report;
+mod start;
+mod streams;
+mod upload;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use alloy_primitives::{Address, B256};
+use bytes::Bytes;
+use rand_chacha::ChaCha20Rng;
+
+use crate::contract::{
+    AddOptions, ClosedReason, Config, Effect, Event, Output, ResalePrice, StreamError,
+};
+use crate::metainfo::{Geometry, Metainfo};
+use crate::payment::PeerPayInfo;
+use crate::peer::{Peer, TokenBucket};
+use crate::picker::{Picker, Wanted, Window};
+use crate::storage::Store;
+use crate::time::{Duration, Timestamp};
+use crate::types::{ConnectionId, FineUnits, InfoHash, PeerId, PieceIndex, StreamId};
+use crate::verify::{Advances, VerifiedPiece, VerifiedPieces};
+use crate::wire::Message;
+use crate::wire::extension::{PW_PAY_NAME, PayHandshake};
+
+pub use money::{Buying, Money, MoneyAction};
+pub use outbox::{Outbox, Owner, Purpose};
+
+/// What is not durable yet becomes so after this time even if it is little.
+const LAZY_CYCLE: Duration = Duration::from_secs(1);
+/// Sellers of one torrent with whom a range is opened at once: each pair must reach the dust limit.
+const MAX_PAID_SOURCES: usize = 4;
+/// Pieces whose wrong bytes are kept until a whole copy tells who sent them.
+const MAX_SUSPECTS: usize = 8;
+/// Sellers that went away are remembered for blame, this many.
+const MAX_FORMER: usize = 512;
+
+/// What all sessions of a client share, lent for one call.
+pub struct Context<'a> {
+    /// The time of this input.
+    pub now: Timestamp,
+    /// The way out.
+    pub out: &'a mut Outbox,
+    /// The payment machines.
+    pub money: &'a mut Money,
+    /// The configuration.
+    pub config: &'a Config,
+    /// Our peer id.
+    pub peer_id: PeerId,
+    /// Upload cap.
+    pub upload: &'a mut TokenBucket,
+    /// Download cap.
+    pub download: &'a mut TokenBucket,
+    /// Randomness.
+    pub rng: &'a mut ChaCha20Rng,
+    /// Peers that sent corrupt data.
+    pub banned: &'a mut BTreeSet<PeerId>,
+    /// Connections that ended during this call.
+    pub closed: &'a mut Vec<ConnectionId>,
+}
+
+/// Everything that exists once the metadata is known.
+#[derive(Debug)]
+struct Content {
+    meta: Metainfo,
+    geometry: Geometry,
+    verified: VerifiedPieces,
+    picker: Picker,
+    store: Store,
+    advances: Advances,
+    phase: Phase,
+    /// Verified, being written.
+    writing: BTreeMap<PieceIndex, VerifiedPiece>,
+    /// Wrong bytes from several senders: per block who sent what.
+    suspects: BTreeMap<PieceIndex, Vec<(ConnectionId, u32, Bytes)>>,
+    /// Something is not durable since.
+    dirty_since: Option<Timestamp>,
+    /// An advance waits for durability.
+    cycle_wanted: bool,
+    /// `Complete` was said.
+    complete_said: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Storage is being opened.
+    Opening,
+    /// What is there is hashed again.
+    Checking {
+        queue: VecDeque<PieceIndex>,
+        under_way: usize,
+        restoring: BTreeMap<PieceIndex, crate::storage::ScratchEntry>,
+    },
+    /// Pieces are fetched and served.
+    Running,
+}
+
+/// One torrent.
+#[derive(Debug)]
+pub struct Session {
+    info_hash: InfoHash,
+    name: Option<String>,
+    options: AddOptions,
+    paused: bool,
+    failed: Option<String>,
+    peers: BTreeMap<ConnectionId, Peer>,
+    /// Who the connections were that sent data, also closed ones.
+    former: VecDeque<(ConnectionId, PeerId)>,
+    payees: BTreeMap<ConnectionId, Address>,
+    attempt: Option<metadata::Attempt>,
+    content: Option<Content>,
+    /// From the torrent file, for when its info dictionary turns into a [`Metainfo`].
+    trackers: Vec<Vec<String>>,
+    streams: streams::Streams,
+    downloaded: u64,
+    uploaded: u64,
+    wasted: u64,
+    /// Paid for blocks of this torrent in this run, and how many blocks.
+    spent: FineUnits,
+    paid_blocks: u64,
+    earned: FineUnits,
+    needed_said: Option<FineUnits>,
+    swarm: Option<(u32, u32)>,
+    batch_conns: BTreeSet<ConnectionId>,
+}
+
+impl Session {
+    /// A torrent of which only the hash is known; [`Session::set_metainfo`] or peers bring the rest.
+    pub fn new(
+        info_hash: InfoHash,
+        name: Option<String>,
+        trackers: Vec<Vec<String>>,
+        options: AddOptions,
+    ) -> Session {
+        Session {
+            info_hash,
+            name,
+            options,
+            paused: false,
+            failed: None,
+            peers: BTreeMap::new(),
+            former: VecDeque::new(),
+            payees: BTreeMap::new(),
+            attempt: None,
+            content: None,
+            trackers,
+            streams: streams::Streams::default(),
+            downloaded: 0,
+            uploaded: 0,
+            wasted: 0,
+            spent: FineUnits(0),
+            paid_blocks: 0,
+            earned: FineUnits(0),
+            needed_said: None,
+            swarm: None,
+            batch_conns: BTreeSet::new(),
+        }
+    }
+
+    /// Which.
+    pub fn info_hash(&self) -> InfoHash {
+        self.info_hash
+    }
+
+    /// Connected peers.
+    pub fn peers(&self) -> &BTreeMap<ConnectionId, Peer> {
+        &self.peers
+    }
+
+    /// The metadata is there.
+    pub fn has_metainfo(&self) -> bool {
+        self.content.is_some()
+    }
+
+    /// Uploaded, downloaded and left, as an announce says it; left is unknown without metadata.
+    pub fn progress(&self) -> (u64, u64, Option<u64>) {
+        let left = self
+            .content
+            .as_ref()
+            .map(|c| c.geometry.total_length() - c.verified.bytes());
+        (self.uploaded, self.downloaded, left)
+    }
+
+    /// Everything is verified and stored.
+    pub fn is_seed(&self) -> bool {
+        self.content
+            .as_ref()
+            .is_some_and(|c| c.verified.is_complete())
+    }
+
+    /// Connections would be of use.
+    pub fn wants_peers(&self) -> bool {
+        !self.paused && self.failed.is_none()
+    }
+
+    /// The trackers' last word on the swarm.
+    pub fn set_swarm(&mut self, seeders: u32, leechers: u32) {
+        self.swarm = Some((seeders, leechers));
+    }
+
+    /// What a block of this torrent costs here.
+    pub fn unit(&self, config: &Config) -> FineUnits {
+        if let Some(unit) = self.options.unit {
+            return unit;
+        }
+        let sell = config.payment.as_ref().and_then(|p| p.sell.as_ref());
+        match sell.map(|s| s.price) {
+            None => FineUnits(0),
+            Some(ResalePrice::Fixed(unit)) => unit,
+            Some(ResalePrice::PercentOfPaid(percent)) => {
+                let mean = self.spent.0.checked_div(u128::from(self.paid_blocks));
+                FineUnits(mean.unwrap_or(0) * u128::from(percent) / 100)
+            }
+        }
+    }
+
+    /// The most that is paid for a block of this torrent.
+    pub fn max_unit(&self, config: &Config) -> FineUnits {
+        let buy = config.payment.as_ref().and_then(|p| p.buy.as_ref());
+        let ceiling = buy.map_or(FineUnits(0), |b| b.max_unit);
+        self.options.max_unit.map_or(ceiling, |m| m.min(ceiling))
+    }
+
+    /// Replaces the selling price.
+    pub fn set_unit(&mut self, unit: FineUnits) {
+        self.options.unit = Some(unit);
+    }
+
+    /// Replaces the price ceiling.
+    pub fn set_max_unit(&mut self, max_unit: FineUnits) {
+        self.options.max_unit = Some(max_unit);
+        self.needed_said = None;
+    }
+
+    /// A block was paid to a peer, or paid by one.
+    pub fn note_spent(&mut self, blocks: u32, unit: FineUnits) {
+        self.spent.0 += u128::from(blocks) * unit.0;
+        self.paid_blocks += u64::from(blocks);
+    }
+
+    /// See [`Session::note_spent`].
+    pub fn note_earned(&mut self, blocks: u32, unit: FineUnits) {
+        self.earned.0 += u128::from(blocks) * unit.0;
+    }
+
+    /// A seller named itself.
+    pub fn note_payee(&mut self, conn: ConnectionId, payee: Address) {
+        self.payees.insert(conn, payee);
+    }
+
+    /// A data channel opened.
+    pub fn connected(&mut self, ctx: &mut Context, conn: ConnectionId, address_hash: u64) {
+        let mut peer = Peer::new(conn, address_hash, ctx.now);
+        let handshake = crate::wire::Handshake::ours(self.info_hash, ctx.peer_id);
+        let sent = peer
+            .sending
+            .push_control(Bytes::copy_from_slice(&handshake.encode()));
+        self.peers.insert(conn, peer);
+        if !sent {
+            self.close(ctx, conn, ClosedReason::TimedOut("it does not read"));
+        }
+        self.batch_conns.insert(conn);
+    }
+
+    /// The connection is gone, or is to go: its requests, blocks and payments end.
+    pub fn close(&mut self, ctx: &mut Context, conn: ConnectionId, reason: ClosedReason) {
+        let Some(peer) = self.peers.remove(&conn) else {
+            return;
+        };
+        if let Some(id) = peer.id {
+            self.former.push_back((conn, id));
+            if self.former.len() > MAX_FORMER {
+                self.former.pop_front();
+            }
+            if reason == ClosedReason::Corrupt {
+                ctx.banned.insert(id);
+            }
+        }
+        self.payees.remove(&conn);
+        self.batch_conns.remove(&conn);
+        if let Some(content) = &mut self.content {
+            content.picker.peer_gone(conn);
+        }
+        if self.attempt.as_ref().is_some_and(|a| a.connection == conn) {
+            self.attempt = None;
+        }
+        if peer.in_payments {
+            ctx.money.disconnected(ctx.now, conn);
+        }
+        if !matches!(reason, ClosedReason::Remote(_)) {
+            ctx.out.push(Output::CloseConnection {
+                connection: conn,
+                reason: reason.clone(),
+            });
+        }
+        ctx.closed.push(conn);
+        ctx.out.event(Event::PeerClosed {
+            info_hash: Some(self.info_hash),
+            connection: conn,
+            reason,
+        });
+    }
+
+    /// Closes all connections.
+    pub fn close_all(&mut self, ctx: &mut Context, reason: &ClosedReason) {
+        for conn in self.peers.keys().copied().collect::<Vec<_>>() {
+            self.close(ctx, conn, reason.clone());
+        }
+    }
+
+    /// Pauses: no connections, no requests.
+    pub fn pause(&mut self, ctx: &mut Context) {
+        self.paused = true;
+        self.close_all(ctx, &ClosedReason::NotNeeded("paused"));
+    }
+
+    /// Goes on after a pause or a failure.
+    pub fn resume(&mut self) {
+        self.paused = false;
+        self.failed = None;
+    }
+
+    /// Fetches everything, or only what streams ask for.
+    pub fn set_on_demand(&mut self, on_demand: bool) {
+        self.options.on_demand = on_demand;
+        if let Some(content) = &mut self.content {
+            content.picker.set_wanted(wanted(on_demand));
+            content.complete_said = false;
+        }
+        self.refresh_interest();
+    }
+
+    /// Says goodbye to everything of this torrent. Its peers are closed already.
+    pub fn remove(&mut self, ctx: &mut Context, delete_data: bool) {
+        for stream in self.streams.drain() {
+            ctx.out.push(Output::StreamFailed {
+                stream,
+                error: StreamError::NotFound,
+            });
+        }
+        if self.content.is_some() {
+            ctx.out.effect(
+                Owner::Session(self.info_hash, Purpose::Close),
+                Effect::CloseStorage {
+                    info_hash: self.info_hash,
+                    delete: delete_data,
+                },
+            );
+        }
+        if delete_data {
+            let keys = ["info", "have", "scratch"].map(|k| (record_key(self.info_hash, k), None));
+            ctx.out.put_records(Owner::Nobody, keys.into());
+        }
+    }
+
+    /// Begins to read a file.
+    pub fn open_stream(
+        &mut self,
+        ctx: &mut Context,
+        stream: StreamId,
+        file: u32,
+        offset: u64,
+        length: u64,
+    ) {
+        let found = self
+            .content
+            .as_ref()
+            .and_then(|c| c.meta.files.get(file as usize))
+            .filter(|f| !f.pad);
+        let error = match found {
+            None => Some(StreamError::NotFound),
+            Some(f) if length == 0 || offset.checked_add(length).is_none_or(|e| e > f.length) => {
+                Some(StreamError::OutOfRange(f.length))
+            }
+            Some(_) if self.streams.len() >= streams::MAX_STREAMS => {
+                Some(StreamError::TooMany(streams::MAX_STREAMS))
+            }
+            Some(_) => None,
+        };
+        match error {
+            Some(error) => ctx.out.push(Output::StreamFailed { stream, error }),
+            None => self.streams.open(stream, file, offset, length, ctx.now),
+        }
+    }
+
+    /// The reader has room.
+    pub fn pull_stream(&mut self, now: Timestamp, stream: StreamId) {
+        self.streams.pull(stream, now);
+    }
+
+    /// The reader is gone.
+    pub fn close_stream(&mut self, stream: StreamId) -> bool {
+        self.streams.close(stream)
+    }
+
+    /// Time-driven work: what timed out, what is due.
+    pub fn tick(&mut self, ctx: &mut Context) {
+        self.time_out_peers(ctx);
+        self.time_out_metadata(ctx);
+    }
+
+    /// Everything that can go on, goes on. Called after each input of this session, after payments.
+    pub fn pump(&mut self, ctx: &mut Context) {
+        self.choose_sellers(ctx);
+        self.fetch_metadata(ctx);
+        self.update_windows(ctx);
+        self.request_blocks(ctx);
+        self.serve_requests(ctx);
+        self.serve_streams(ctx);
+        self.advance_payments(ctx);
+        self.leave_fellow_seeds(ctx);
+        self.drive_durability(ctx);
+        self.flush_sends(ctx);
+    }
+
+    /// When something is due though nothing comes in.
+    pub fn next_timeout(&self, now: Timestamp, capped: bool) -> Timestamp {
+        let mut at = Timestamp::NEVER;
+        for peer in self.peers.values() {
+            at = at.min(peer.next_timeout());
+            // A capped transfer goes on when the bucket has filled a little.
+            if capped && !(peer.requests_in.is_empty() && peer.requests_out.is_empty()) {
+                at = at.min(now + Duration::from_millis(20));
+            }
+        }
+        if let Some(attempt) = &self.attempt {
+            at = at.min(attempt.gives_up_at());
+        }
+        if let Some(content) = &self.content {
+            at = at.min(content.picker.next_timeout(now));
+            if let Some(since) = content.dirty_since {
+                at = at.min(since + LAZY_CYCLE);
+            }
+        }
+        at.min(self.streams.next_timeout())
+    }
+
+    fn time_out_peers(&mut self, ctx: &mut Context) {
+        use crate::peer::{HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, KEEP_ALIVE, SNUB_TIMEOUT, Stage};
+        let now = ctx.now;
+        let mut closing = Vec::new();
+        let mut snubbed = Vec::new();
+        for (conn, peer) in &mut self.peers {
+            if peer.stage == Stage::Handshaking {
+                if now >= peer.opened_at + HANDSHAKE_TIMEOUT {
+                    closing.push((*conn, "no handshake"));
+                }
+                continue;
+            }
+            if now >= peer.heard_at + IDLE_TIMEOUT {
+                closing.push((*conn, "it said nothing"));
+            } else if !peer.requests_out.is_empty()
+                && !peer.snubbed
+                && now >= peer.block_at + SNUB_TIMEOUT
+            {
+                snubbed.push(*conn);
+            }
+            if now >= peer.said_at + KEEP_ALIVE && !peer.send(now, &Message::KeepAlive) {
+                closing.push((*conn, "it does not read"));
+            }
+        }
+        for conn in snubbed {
+            // A seller that stops delivering holds our credit: leave it. A free peer may come back.
+            if matches!(ctx.money.buying(conn), Buying::Paid(_)) {
+                closing.push((conn, "it was paid and sends nothing"));
+            } else {
+                self.snub(ctx, conn);
+            }
+        }
+        for (conn, why) in closing {
+            self.close(ctx, conn, ClosedReason::TimedOut(why));
+        }
+    }
+
+    fn update_windows(&mut self, ctx: &Context) {
+        let Some(content) = &mut self.content else {
+            return;
+        };
+        let windows: Vec<Window> = self
+            .streams
+            .urgent(&content.meta, ctx.now)
+            .into_iter()
+            .map(|u| Window {
+                pieces: u.first.0..u.end.0,
+                deadline: u.deadline,
+                spacing: u.spacing,
+            })
+            .collect();
+        let before = content.picker.is_complete();
+        content.picker.set_windows(&windows);
+        if before && !content.picker.is_complete() {
+            content.complete_said = false;
+            self.refresh_interest();
+        }
+    }
+
+    /// Tells the payment machines our price, and with whom to deal: the cheapest few who have something for us.
+    fn choose_sellers(&mut self, ctx: &mut Context) {
+        if ctx.config.payment.is_none() {
+            return;
+        }
+        let max_unit = self.max_unit(ctx.config);
+        let active = self.wants_peers();
+        let blocks = self
+            .content
+            .as_ref()
+            .filter(|c| matches!(c.phase, Phase::Running))
+            .map(|c| c.meta.piece_length.div_ceil(crate::types::BLOCK_LEN));
+        let mut offers: Vec<(bool, FineUnits, ConnectionId)> = self
+            .peers
+            .values()
+            .filter(|p| p.in_payments)
+            .filter_map(|p| {
+                let unit = ctx.money.price(p.connection)?;
+                let attached = matches!(ctx.money.buying(p.connection), Buying::Paid(_));
+                (p.useful && unit.0 > 0).then_some((!attached, unit, p.connection))
+            })
+            .collect();
+        offers.sort_unstable_by_key(|(fresh, unit, conn)| (*unit, *fresh, *conn));
+        let chosen: BTreeSet<ConnectionId> = offers
+            .iter()
+            .filter(|(_, unit, _)| active && *unit <= max_unit)
+            .take(MAX_PAID_SOURCES)
+            .map(|(_, _, conn)| *conn)
+            .collect();
+        let unit = self.unit(ctx.config);
+        for peer in self.peers.values().filter(|p| p.in_payments) {
+            ctx.money.set_price(ctx.now, peer.connection, unit);
+            let wanted = chosen.contains(&peer.connection);
+            ctx.money.want(ctx.now, peer.connection, blocks, wanted);
+        }
+        let cheapest = offers.iter().map(|(_, unit, _)| *unit).min();
+        if let Some(unit) = cheapest
+            && ctx.money.account_id().is_none()
+            && self.needed_said.is_none_or(|said| unit < said)
+        {
+            self.needed_said = Some(unit);
+            ctx.out.event(Event::PaymentNeeded {
+                info_hash: self.info_hash,
+                unit,
+            });
+        }
+    }
+
+    /// What the payment machines are told of a peer when both extension handshakes are in.
+    fn pay_info(&self, peer: &Peer, handshake: PayHandshake) -> PeerPayInfo {
+        PeerPayInfo {
+            handshake: Some(crate::wire::pay::PayHandshake {
+                vault: Address::from(handshake.vault),
+                chain_id: handshake.chain_id,
+                flags: handshake.flags,
+                version: handshake.version,
+            }),
+            address: match peer.address_hash {
+                0 => String::new(),
+                hash => format!("{hash:016x}"),
+            },
+            torrent: self.info_hash,
+            content: self.options.content.map_or(B256::ZERO, B256::from),
+            v1_piece_blocks: self
+                .content
+                .as_ref()
+                .map(|c| c.meta.piece_length.div_ceil(crate::types::BLOCK_LEN)),
+        }
+    }
+
+    /// Sends a payment message.
+    pub fn send_pay(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnectionId,
+        message: &crate::wire::pay::PayMessage,
+    ) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        let Some(id) = peer.extension_id(PW_PAY_NAME) else {
+            return;
+        };
+        let payload = Bytes::from(message.encode());
+        self.send(ctx, conn, &Message::Extended { id, payload });
+    }
+
+    /// Queues a message; a peer that does not read is closed.
+    fn send(&mut self, ctx: &mut Context, conn: ConnectionId, message: &Message) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        if !peer.send(ctx.now, message) {
+            self.close(ctx, conn, ClosedReason::TimedOut("it does not read"));
+        }
+    }
+
+    /// Hands to the edge what it has room for.
+    fn flush_sends(&mut self, ctx: &mut Context) {
+        for (conn, peer) in &mut self.peers {
+            let mut left = Vec::new();
+            while let Some(chunks) = peer.sending.poll(&mut left) {
+                peer.said_at = ctx.now;
+                ctx.out.push(Output::Send {
+                    connection: *conn,
+                    chunks,
+                });
+            }
+            let bytes: u64 = left.iter().map(|b| u64::from(b.length)).sum();
+            if bytes > 0 {
+                peer.up.add(ctx.now, bytes);
+                self.uploaded += bytes;
+            }
+            if let Some(bytes) = peer.sending.low_water() {
+                ctx.out.push(Output::SetLowWater {
+                    connection: *conn,
+                    bytes,
+                });
+            }
+        }
+    }
+
+    /// The edge says how much of a channel's bytes it still holds.
+    pub fn send_buffer(&mut self, now: Timestamp, conn: ConnectionId, buffered: u64) {
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            peer.sending.report(now, buffered);
+        }
+    }
+
+    fn identity(&self, conn: ConnectionId) -> Option<PeerId> {
+        let live = self.peers.get(&conn).and_then(|p| p.id);
+        live.or_else(|| {
+            let former = self.former.iter().rev().find(|(c, _)| *c == conn);
+            former.map(|(_, id)| *id)
+        })
+    }
+}
+
+/// Key of one of a torrent's records.
+pub fn record_key(info_hash: InfoHash, what: &str) -> String {
+    format!("torrent/{}/{what}", info_hash.to_hex())
+}
+
+fn wanted(on_demand: bool) -> Wanted {
+    if on_demand {
+        Wanted::Pieces(Vec::new())
+    } else {
+        Wanted::All
+    }
+}

@@ -1,1 +1,58 @@
-//! Message types of the WebTorrent tracker protocol, shared by the peer and the server.
+//! Messages of the WebTorrent tracker protocol, JSON over WebSocket, for both of its ends.
+//!
+//! Owns the two parsers ([`Request::parse`] for the server, [`Response::parse`] for the peer) and
+//! the two encoders. Both parsers are total: any text gives a message or an error, never a panic,
+//! and what they keep is bounded by [`Limits`] and by the length of the text. Session descriptions
+//! are borrowed from the text and never unescaped on their way through the server ([`Sdp`]).
+//! Knows nothing of sockets, swarms or time.
+//!
+//! The protocol has no BEP. It is what `bittorrent-tracker`, `aquatic_ws` and libtorrent 2.1 speak:
+//!
+//! - 20-byte values travel as strings of 20 characters U+0000..=U+00FF;
+//! - a peer sends `announce` with up to [`Limits::offers`] WebRTC offers, each under a 20-byte id;
+//!   the server hands each to another peer of the swarm, whose answer comes back as an `announce`
+//!   with `answer`, `to_peer_id` and `offer_id`;
+//! - every message to a peer carries `action` (stock clients drop the socket without it) and, where
+//!   it is known, `info_hash`.
+
+mod id;
+mod json;
+mod lenient;
+mod request;
+mod response;
+mod sdp;
+
+pub use id::{InfoHash, OfferId, PeerId};
+pub use request::{
+    Action, Announce, Answer, Event, Offer, Request, RequestError, RequestFault, Scrape,
+};
+pub use response::{AnnounceReply, Response, ResponseError, ScrapeEntry};
+pub use sdp::Sdp;
+
+/// Longest message, and longest frame, in either direction: bytes. Longer ones are refused unread.
+pub const MAX_MESSAGE_LEN: usize = 64 * 1024;
+
+/// Longest session description, in bytes of its JSON string. An offer with a longer one is skipped.
+pub const MAX_SDP_LEN: usize = 16 * 1024;
+
+/// Longest failure reason or warning kept from a message, in bytes; the rest is cut off.
+pub const MAX_REASON_LEN: usize = 256;
+
+/// What a parser keeps at most.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Offers of one announce. Further ones are counted as skipped, not kept.
+    pub offers: usize,
+    /// Info hashes of one scrape (or of its reply). A longer request is refused; of a longer reply
+    /// the rest is left out.
+    pub scrape: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            offers: 10,
+            scrape: 256,
+        }
+    }
+}

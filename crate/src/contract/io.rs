@@ -5,7 +5,8 @@ use bytes::Bytes;
 
 use super::config::{AddOptions, Limits};
 use crate::metainfo::FileSpan;
-use crate::payment::{Claim, Signature};
+pub use crate::payment::ChainState as AccountState;
+pub use crate::payment::voucher::{Signature, abi::Claim};
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, EffectId, FineUnits, InfoHash, StreamId, TokenUnits, TrackerId};
 
@@ -270,7 +271,9 @@ pub enum Output {
         /// The remote's SDP.
         sdp: String,
     },
-    /// Send bytes on the data channel as one message (at most 65,535 bytes).
+    /// Send bytes on the data channel as one message (at most 65,535 bytes). Afterwards, once per batch of
+    /// outputs, the edge reports [`Input::SendBuffer`] if the channel holds no more than the low-water mark:
+    /// a buffer that never rises above the mark never falls to it.
     Send {
         /// Which.
         connection: ConnectionId,
@@ -318,8 +321,8 @@ pub enum Output {
     Event(Event),
 }
 
-/// Work for the edge. Effects may end in any order, except that effects of one torrent's storage
-/// are carried out in the order in which they were emitted.
+/// Work for the edge. Effects may end in any order, but are carried out in the order in which they were
+/// emitted as far as they touch the same thing: the storage of one torrent, or the records.
 #[derive(Clone, Debug)]
 pub enum Effect {
     /// Open (creating what lacks) a torrent's files. Comes before any other storage effect of it.
@@ -328,15 +331,15 @@ pub enum Effect {
         info_hash: InfoHash,
         /// Name of the torrent, safe as one path component.
         name: String,
-        /// Every file: components of its safe relative path, and its length. Pad files are left out of
-        /// storage: their path is empty and nothing reads or writes them.
+        /// Every file: components of its safe relative path, and its length. A pad file (BEP 47) has an empty
+        /// path and is never stored: reads of its spans give zeros, writes skip them.
         files: Vec<(Vec<String>, u64)>,
     },
     /// Write verified bytes into files. The spans' lengths add up to the chunks'.
     Write {
         /// Whose.
         info_hash: InfoHash,
-        /// Where; pad spans are left out.
+        /// Where; pad spans are skipped.
         spans: Vec<FileSpan>,
         /// What, to be read as one run of bytes.
         chunks: Vec<Bytes>,
@@ -345,14 +348,14 @@ pub enum Effect {
     Read {
         /// Whose.
         info_hash: InfoHash,
-        /// Where.
+        /// Where; pad spans read as zeros.
         spans: Vec<FileSpan>,
     },
     /// Read bytes of files and answer with their SHA-1.
     HashStored {
         /// Whose.
         info_hash: InfoHash,
-        /// Where, in order. Pad spans are hashed as zeros.
+        /// Where, in order; pad spans are hashed as zeros.
         spans: Vec<FileSpan>,
     },
     /// Answer with the SHA-1 of these bytes.
@@ -449,31 +452,6 @@ pub enum EffectError {
     /// The chain could not be read, or answered nonsense.
     #[error("the chain could not be read: {0}")]
     Chain(String),
-}
-
-/// The vault's `state` answer: one consistent read.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AccountState {
-    /// Token units left.
-    pub balance: TokenUnits,
-    /// Token units per serial.
-    pub tranche: TokenUnits,
-    /// Serials consumed.
-    pub consumed: u64,
-    /// The account was opened and not withdrawn.
-    pub known: bool,
-    /// Token units of bond.
-    pub bond: TokenUnits,
-    /// Unix seconds when `withdraw` becomes possible; 0: no exit.
-    pub exit_at: u64,
-    /// Consumed serials of the word asked for.
-    pub spent_word: U256,
-    /// EIP-155 chain id.
-    pub chain_id: u64,
-    /// Block read.
-    pub block_number: u64,
-    /// Its time, Unix seconds.
-    pub timestamp: u64,
 }
 
 /// For the page or the operator.

@@ -1,0 +1,19 @@
+//! The contract between the core and its edges: every input, output, effect and setting, as plain data.
+//!
+//! Owns no behaviour. Edges see it as part of [`crate::client`].
+
+mod config;
+mod io;
+mod snapshot;
+
+pub use config::{
+    AddOptions, BuyConfig, CheckExisting, Config, Limits, PaymentConfig, ResalePrice, SellConfig,
+};
+pub use io::{
+    AccountState, AddError, Claim, ClosedReason, Command, Effect, EffectError, EffectResult, Event,
+    Input, Output, RedeemOutcome, RedeemScope, Signature, Source, StreamError,
+};
+pub use snapshot::{
+    ClientSnapshot, MoneySnapshot, PeerPayment, PeerSnapshot, TorrentSnapshot, TorrentState,
+    TrackerSnapshot,
+};

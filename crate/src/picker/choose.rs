@@ -1,0 +1,416 @@
+//! The order of choice for one peer: see the module above.
+
+use std::collections::BTreeSet;
+
+use super::partial::Owner;
+use super::peers::{Peer, transfer_time};
+use super::{LATE, Picker, RANDOM_FIRST_PIECES, SAFETY, URGENT};
+use crate::bitfield::Bitfield;
+use crate::time::{Duration, Timestamp};
+use crate::types::{BLOCK_LEN, BlockRef, ConnectionId};
+
+/// Window pieces looked at for a peer that cheaper ones, or faster ones, may make unnecessary.
+const COMPARED_DEADLINES: usize = 64;
+
+pub(super) fn choose(
+    picker: &mut Picker,
+    now: Timestamp,
+    conn: ConnectionId,
+    peer: &mut Peer,
+    max: usize,
+    only: Option<&BTreeSet<u32>>,
+    out: &mut Vec<BlockRef>,
+) {
+    let available = match only {
+        None => peer.have.clone(),
+        Some(only) => {
+            let mut both = Bitfield::empty(picker.pieces);
+            for &piece in only.iter().filter(|&&piece| peer.have.contains(piece)) {
+                both.insert(piece);
+            }
+            both
+        }
+    };
+    let cheaper = Cheaper::of(picker, now, peer);
+    let before = out.len();
+    let mut choice = Choice {
+        picker,
+        now,
+        conn,
+        peer,
+        available,
+        cheaper,
+        before,
+        limit: before.saturating_add(max),
+        out,
+        held: false,
+    };
+    choice.own_paid_pieces();
+    choice.windows();
+    choice.begun_pieces();
+    choice.new_pieces();
+    choice.endgame();
+    choice.note_held();
+}
+
+/// The usable peers that ask strictly less.
+struct Cheaper {
+    conns: Vec<ConnectionId>,
+    /// What any of them has.
+    pieces: Option<Bitfield>,
+}
+
+impl Cheaper {
+    fn of(picker: &mut Picker, now: Timestamp, peer: &Peer) -> Cheaper {
+        if peer.free() {
+            return Cheaper {
+                conns: Vec::new(),
+                pieces: None,
+            };
+        }
+        let mut words = vec![0; picker.have.words().len()];
+        let mut conns = Vec::new();
+        for (&conn, other) in &picker.peers {
+            picker.work += 1;
+            if other.status.unit < peer.status.unit && other.promising(now) {
+                conns.push(conn);
+                for (word, has) in words.iter_mut().zip(other.have.words()) {
+                    *word |= has;
+                }
+            }
+        }
+        let pieces = (!conns.is_empty()).then(|| Bitfield::from_words(words, picker.pieces));
+        Cheaper { conns, pieces }
+    }
+
+    fn has(&self, piece: u32) -> bool {
+        self.pieces.as_ref().is_some_and(|p| p.contains(piece))
+    }
+}
+
+struct Choice<'a> {
+    picker: &'a mut Picker,
+    now: Timestamp,
+    conn: ConnectionId,
+    peer: &'a mut Peer,
+    /// Pieces that may be asked of the peer.
+    available: Bitfield,
+    cheaper: Cheaper,
+    /// Blocks in `out` before this pick, and at its end at most.
+    before: usize,
+    limit: usize,
+    out: &'a mut Vec<BlockRef>,
+    /// Something was left to a cheaper peer.
+    held: bool,
+}
+
+impl Choice<'_> {
+    fn full(&self) -> bool {
+        self.out.len() >= self.limit
+    }
+
+    /// A paid peer finishes its piece before anything else, whatever the playhead does: what was advanced
+    /// for it is unverified until then, and a second such piece gets no advance.
+    fn own_paid_pieces(&mut self) {
+        if self.peer.free() {
+            return;
+        }
+        let own: Vec<u32> = (self.picker.unrequested.iter().copied())
+            .filter(|piece| {
+                (self.picker.partials.get(piece)).is_some_and(|p| p.owner == Owner::Sole(self.conn))
+            })
+            .collect();
+        for piece in own {
+            self.take_missing(piece);
+        }
+    }
+
+    fn windows(&mut self) {
+        // Bytes due earlier that the cheaper peers have to deliver first.
+        let mut backlog = 0;
+        let mut compared = 0;
+        let mut i = 0;
+        while !self.full() && compared < COMPARED_DEADLINES {
+            let Some(&(due, piece)) = self.picker.deadlines.get(i) else {
+                return;
+            };
+            i += 1;
+            self.picker.work += 1;
+            let missing = self.missing_bytes(piece);
+            let urgent = due <= self.now + URGENT;
+            if missing > 0 && self.cheaper.has(piece) {
+                compared += 1;
+                backlog += missing;
+                if self.cheaper_in_time(piece, due, backlog) {
+                    self.held = true;
+                    continue;
+                }
+            }
+            if !self.available.contains(piece) {
+                continue;
+            }
+            if urgent && missing > 0 && self.someone_faster(piece, due) {
+                compared += 1;
+                continue;
+            }
+            if missing > 0 && self.may_begin(piece, true) {
+                self.take_missing(piece);
+            }
+            if urgent {
+                let late = LATE.max(self.peer.status.rtt.saturating_mul(2));
+                self.take_copies(piece, self.now - late, 2);
+            }
+        }
+    }
+
+    fn begun_pieces(&mut self) {
+        if self.full() {
+            return;
+        }
+        let mut begun: Vec<(u32, u32)> = Vec::new();
+        let mut idle_whole = Vec::new();
+        for &piece in &self.picker.unrequested {
+            self.picker.work += 1;
+            if !self.available.contains(piece) || !self.picker.wanted.contains(piece) {
+                continue;
+            }
+            let Some(partial) = self.picker.partials.get(&piece) else {
+                continue;
+            };
+            if partial.abandoned_whole(self.conn, self.now) {
+                idle_whole.push(piece);
+            } else if partial.admits(self.conn, self.peer.free(), self.now) {
+                if self.cheaper.has(piece) {
+                    self.held = true;
+                } else {
+                    begun.push((partial.missing, piece));
+                }
+            }
+        }
+        for piece in idle_whole {
+            self.picker.drop_partial(piece);
+        }
+        begun.sort_unstable();
+        for (_, piece) in begun {
+            self.take_missing(piece);
+        }
+    }
+
+    fn new_pieces(&mut self) {
+        while !self.full() {
+            let Some(piece) = self.next_new_piece() else {
+                return;
+            };
+            if !self.may_begin(piece, false) {
+                return;
+            }
+            self.take_missing(piece);
+        }
+    }
+
+    /// The rarest piece not begun that this peer has and no cheaper one; a random one at first.
+    fn next_new_piece(&mut self) -> Option<u32> {
+        let mut words = self.available.words().to_vec();
+        for (word, (wanted, have)) in (words.iter_mut())
+            .zip((self.picker.wanted.words().iter()).zip(self.picker.have.words()))
+        {
+            *word &= wanted & !have;
+        }
+        let mut open = Bitfield::from_words(words, self.picker.pieces);
+        for &piece in self.picker.partials.keys() {
+            open.remove(piece);
+        }
+        if let Some(covered) = &self.cheaper.pieces {
+            let before = open.count();
+            let words = (open.words().iter().zip(covered.words()))
+                .map(|(o, c)| o & !c)
+                .collect();
+            open = Bitfield::from_words(words, self.picker.pieces);
+            self.held |= open.count() < before;
+        }
+        let listed = self.picker.rarity.listed_available().len();
+        let few = open.count() as usize;
+        if few == 0 {
+            return None;
+        }
+        let from = if self.picker.have.count() < RANDOM_FIRST_PIECES {
+            self.picker.random(listed)
+        } else {
+            0
+        };
+        // Walk the sorted list while that is the shorter way to a hit, else the few pieces themselves.
+        let walk = listed / few + 64;
+        let list = self.picker.rarity.listed_available();
+        let hit = (list[from.min(list.len())..].iter().take(walk)).position(|&p| open.contains(p));
+        if let Some(steps) = hit {
+            self.picker.work += steps as u64 + 1;
+            return Some(list[from + steps]);
+        }
+        self.picker.work += walk as u64 + few as u64;
+        open.iter().min_by_key(|&p| self.picker.rarity.rank(p))
+    }
+
+    /// Every block is out: ask once more, of free peers, what is out to free peers.
+    fn endgame(&mut self) {
+        let open = !self.picker.rarity.listed_available().is_empty();
+        if self.full() || !self.peer.free() || open || self.undelivered() {
+            return;
+        }
+        let begun: Vec<u32> = (self.picker.partials.iter())
+            .filter(|(piece, p)| {
+                p.requested > 0 && p.owner == Owner::Shared && self.available.contains(**piece)
+            })
+            .map(|(&piece, _)| piece)
+            .collect();
+        self.picker.work += begun.len() as u64;
+        for piece in begun {
+            self.take_copies(piece, self.now, super::MAX_COPIES);
+        }
+    }
+
+    /// A wanted block that somebody has is not asked of anybody.
+    fn undelivered(&self) -> bool {
+        (self.picker.unrequested.iter()).any(|&piece| {
+            self.picker.wanted.contains(piece) && self.picker.rarity.availability(piece) > 0
+        })
+    }
+
+    /// Starts, or ends, the patience with the cheaper peers and with this one.
+    fn note_held(&mut self) {
+        if self.held {
+            for conn in &self.cheaper.conns {
+                if let Some(other) = self.picker.peers.get_mut(conn) {
+                    other.held_since.get_or_insert(self.now);
+                }
+            }
+        }
+        // It was asked and there was nothing for it: nobody waits because of it.
+        if self.out.len() == self.before && self.peer.requests.is_empty() {
+            self.peer.held_since = None;
+        }
+    }
+
+    fn missing_bytes(&self, piece: u32) -> u64 {
+        match self.picker.partials.get(&piece) {
+            Some(partial) => u64::from(partial.missing) * u64::from(BLOCK_LEN),
+            None if self.picker.rarity.is_listed(piece) => u64::from(self.picker.piece_len(piece)),
+            None => 0,
+        }
+    }
+
+    /// The cheaper peers that have `piece` can deliver it and the `backlog` before it by `due`.
+    fn cheaper_in_time(&mut self, piece: u32, due: Timestamp, backlog: u64) -> bool {
+        let (mut rate, mut bytes, mut rtt) = (0u64, backlog, Duration::ZERO);
+        for conn in &self.cheaper.conns {
+            self.picker.work += 1;
+            let Some(other) = self.picker.peers.get(conn) else {
+                continue;
+            };
+            if other.have.contains(piece) {
+                rate += other.rate_or_guess();
+                bytes += other.outstanding_bytes();
+                rtt = rtt.max(other.status.rtt);
+            }
+        }
+        rate > 0 && self.now + rtt + transfer_time(bytes, rate) + SAFETY <= due
+    }
+
+    /// This peer would be late with `piece`, and one that is no dearer would be earlier.
+    fn someone_faster(&mut self, piece: u32, due: Timestamp) -> bool {
+        let block = u64::from(BLOCK_LEN);
+        let own = if self.peer.status.snubbed {
+            Timestamp::NEVER
+        } else {
+            self.peer.eta(self.now, block)
+        };
+        if own <= due {
+            return false;
+        }
+        let others = &self.picker.peers;
+        self.picker.work += others.len() as u64;
+        others.values().any(|other| {
+            other.status.unit <= self.peer.status.unit
+                && other.have.contains(piece)
+                && other.status.rate > 0
+                && other.promising(self.now)
+                && other.eta(self.now, block) < own
+        })
+    }
+
+    /// Whether `piece` is begun already or there is room to begin it; makes room if it can.
+    fn may_begin(&mut self, piece: u32, for_window: bool) -> bool {
+        if self.picker.partials.contains_key(&piece) || self.picker.partials.is_empty() {
+            return true;
+        }
+        let length = u64::from(self.picker.piece_len(piece));
+        let mut budget = self.picker.partial_budget;
+        if for_window {
+            budget += (budget / 4).max(u64::from(self.picker.piece_length));
+        }
+        while self.picker.partial_bytes + length > budget {
+            let Some(stuck) = self.stuck_piece(for_window) else {
+                return false;
+            };
+            self.picker.drop_partial(stuck);
+        }
+        true
+    }
+
+    /// A begun piece that can be given up: nobody is asked for it, and no usable peer has it (or, for the
+    /// sake of a window, it has no deadline). The one with the fewest blocks here.
+    fn stuck_piece(&mut self, for_window: bool) -> Option<u32> {
+        let due: BTreeSet<u32> = self.picker.deadlines.iter().map(|&(_, p)| p).collect();
+        let (peers, now) = (&self.picker.peers, self.now);
+        self.picker.work += self.picker.unrequested.len() as u64;
+        (self.picker.unrequested.iter().copied())
+            .filter_map(|piece| Some((self.picker.partials.get(&piece)?, piece)))
+            .filter(|(partial, _)| partial.requested == 0)
+            .filter(|&(_, piece)| {
+                let undeliverable = !self.available.contains(piece)
+                    && !(peers.values()).any(|p| p.promising(now) && p.have.contains(piece));
+                undeliverable
+                    || !self.picker.wanted.contains(piece)
+                    || (for_window && !due.contains(&piece))
+            })
+            .min_by_key(|(partial, piece)| (partial.received(), *piece))
+            .map(|(_, piece)| piece)
+    }
+
+    fn take_missing(&mut self, piece: u32) {
+        self.picker.begin(piece, self.now);
+        let free = self.peer.free();
+        while !self.full() {
+            let Some(partial) = self.picker.partials.get_mut(&piece) else {
+                return;
+            };
+            if !partial.admits(self.conn, free, self.now) {
+                break;
+            }
+            let Some(index) = partial.request_next(self.conn, free, self.now) else {
+                break;
+            };
+            self.picker.work += 1;
+            self.peer.requests.insert((piece, index));
+            self.out.push(self.picker.block_ref(piece, index));
+        }
+        self.picker.note_unrequested(piece);
+    }
+
+    fn take_copies(&mut self, piece: u32, asked_before: Timestamp, copies: usize) {
+        if !self.peer.free() || !self.available.contains(piece) {
+            return;
+        }
+        while !self.full() {
+            let Some(partial) = self.picker.partials.get_mut(&piece) else {
+                return;
+            };
+            let Some(index) = partial.request_copy(self.conn, self.now, asked_before, copies)
+            else {
+                return;
+            };
+            self.picker.work += 1;
+            self.peer.requests.insert((piece, index));
+            self.out.push(self.picker.block_ref(piece, index));
+        }
+    }
+}

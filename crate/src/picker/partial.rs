@@ -1,0 +1,210 @@
+//! A piece that was begun: the state of each of its blocks, and who may be asked for them.
+//!
+//! Invariant: a piece with a paid source is asked of that source alone (payments.md, "v1 torrents"),
+//! so no block is ever out to two paid peers.
+
+use super::MAX_COPIES;
+use crate::time::Timestamp;
+use crate::types::ConnectionId;
+
+/// Who may be asked for the blocks of a piece.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Owner {
+    /// Free peers, any number at once.
+    Shared,
+    /// This peer alone.
+    Sole(ConnectionId),
+    /// One peer, whoever comes first: the sole source left.
+    Vacant,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Block {
+    Missing,
+    /// Out to these peers, oldest request first.
+    Requested(Vec<(ConnectionId, Timestamp)>),
+    /// Here, from this peer (`None`: restored from storage).
+    Received(Option<ConnectionId>),
+}
+
+#[derive(Debug)]
+pub(super) struct Partial {
+    pub(super) owner: Owner,
+    /// Must come from one source as a whole: a fetch from several failed its hash.
+    pub(super) whole: bool,
+    pub(super) blocks: Vec<Block>,
+    pub(super) missing: u32,
+    pub(super) requested: u32,
+    /// Last request or receipt.
+    pub(super) touched: Timestamp,
+    /// No block before this is missing.
+    first_missing: usize,
+}
+
+/// What a block that arrived is to its piece.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It was missing; these peers are asked for it too.
+    Wanted(Vec<ConnectionId>),
+    /// It is here already, or must not be mixed into this piece.
+    Duplicate,
+}
+
+impl Partial {
+    pub(super) fn new(blocks: u32, whole: bool, now: Timestamp) -> Partial {
+        Partial {
+            owner: if whole { Owner::Vacant } else { Owner::Shared },
+            whole,
+            blocks: vec![Block::Missing; blocks as usize],
+            missing: blocks,
+            requested: 0,
+            touched: now,
+            first_missing: 0,
+        }
+    }
+
+    pub(super) fn received(&self) -> u32 {
+        self.blocks.len() as u32 - self.missing - self.requested
+    }
+
+    pub(super) fn complete(&self) -> bool {
+        self.missing == 0 && self.requested == 0
+    }
+
+    /// Whether `conn` may be asked for a missing block of this piece.
+    pub(super) fn admits(&self, conn: ConnectionId, free: bool, now: Timestamp) -> bool {
+        let idle = self.requested == 0;
+        match self.owner {
+            Owner::Shared => free || idle,
+            Owner::Sole(owner) if owner == conn => true,
+            Owner::Sole(_) => idle && !self.whole && now.since(self.touched) >= super::PATIENCE,
+            Owner::Vacant => idle,
+        }
+    }
+
+    /// To come whole from one peer, and that one does nothing any more: another must start over.
+    pub(super) fn abandoned_whole(&self, conn: ConnectionId, now: Timestamp) -> bool {
+        self.whole
+            && self.requested == 0
+            && matches!(self.owner, Owner::Sole(owner) if owner != conn)
+            && now.since(self.touched) >= super::PATIENCE
+    }
+
+    /// Asks `conn` for the first missing block. The caller checked [`Self::admits`].
+    pub(super) fn request_next(
+        &mut self,
+        conn: ConnectionId,
+        free: bool,
+        now: Timestamp,
+    ) -> Option<u32> {
+        if self.missing == 0 {
+            return None;
+        }
+        let from = self.first_missing.min(self.blocks.len());
+        let offset = self.blocks[from..]
+            .iter()
+            .position(|b| matches!(b, Block::Missing))?;
+        let index = from + offset;
+        self.blocks[index] = Block::Requested(vec![(conn, now)]);
+        self.first_missing = index + 1;
+        self.missing -= 1;
+        self.requested += 1;
+        self.touched = now;
+        if !free || self.owner != Owner::Shared {
+            self.owner = Owner::Sole(conn);
+        }
+        Some(index as u32)
+    }
+
+    /// Asks one more free peer for a block that is out already, if the rules allow: the first one
+    /// asked no later than `asked_before`.
+    pub(super) fn request_copy(
+        &mut self,
+        conn: ConnectionId,
+        now: Timestamp,
+        asked_before: Timestamp,
+        copies: usize,
+    ) -> Option<u32> {
+        if self.owner != Owner::Shared || self.requested == 0 {
+            return None;
+        }
+        for (index, block) in self.blocks.iter_mut().enumerate() {
+            let Block::Requested(by) = block else {
+                continue;
+            };
+            let late = by.last().is_some_and(|&(_, at)| at <= asked_before);
+            if late
+                && by.len() < copies.min(MAX_COPIES)
+                && by.iter().all(|&(other, _)| other != conn)
+            {
+                by.push((conn, now));
+                return Some(index as u32);
+            }
+        }
+        None
+    }
+
+    pub(super) fn take(&mut self, conn: ConnectionId, index: u32, now: Timestamp) -> Taken {
+        if self.whole && self.owner != Owner::Sole(conn) {
+            return Taken::Duplicate;
+        }
+        let Some(block) = self.blocks.get_mut(index as usize) else {
+            return Taken::Duplicate;
+        };
+        let others = match block {
+            Block::Received(_) => return Taken::Duplicate,
+            Block::Missing => {
+                self.missing -= 1;
+                Vec::new()
+            }
+            Block::Requested(by) => {
+                self.requested -= 1;
+                by.iter().map(|&(c, _)| c).filter(|&c| c != conn).collect()
+            }
+        };
+        *block = Block::Received(Some(conn));
+        self.touched = now;
+        Taken::Wanted(others)
+    }
+
+    /// `conn` will not deliver this block. Answers whether the block is missing again.
+    pub(super) fn give_back(&mut self, conn: ConnectionId, index: u32) -> bool {
+        let Some(block) = self.blocks.get_mut(index as usize) else {
+            return false;
+        };
+        let Block::Requested(by) = block else {
+            return false;
+        };
+        by.retain(|&(c, _)| c != conn);
+        if !by.is_empty() {
+            return false;
+        }
+        *block = Block::Missing;
+        self.requested -= 1;
+        self.missing += 1;
+        self.first_missing = self.first_missing.min(index as usize);
+        true
+    }
+
+    /// Marks a block as read back from storage.
+    pub(super) fn restore(&mut self, index: u32) {
+        if let Some(block @ Block::Missing) = self.blocks.get_mut(index as usize) {
+            *block = Block::Received(None);
+            self.missing -= 1;
+        }
+    }
+
+    /// Peers that still owe a block of this piece.
+    pub(super) fn askers(&self) -> impl Iterator<Item = (ConnectionId, u32)> + '_ {
+        self.blocks
+            .iter()
+            .enumerate()
+            .flat_map(|(index, block)| match block {
+                Block::Requested(by) => by
+                    .iter()
+                    .map(|&(conn, _)| (conn, index as u32))
+                    .collect::<Vec<_>>(),
+                _ => Vec::new(),
+            })
+    }
+}

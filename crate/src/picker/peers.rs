@@ -1,0 +1,97 @@
+//! What the picker knows of one peer.
+
+use std::collections::BTreeSet;
+
+use super::ASSUMED_RATE;
+use crate::bitfield::Bitfield;
+use crate::time::{Duration, Timestamp};
+use crate::types::{BLOCK_LEN, FineUnits};
+
+/// What the session tells the picker about a peer whenever it changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PeerStatus {
+    /// Price per block; 0 is free.
+    pub unit: FineUnits,
+    /// It may be asked now: it does not choke us and, if it sells, it may be paid.
+    pub usable: bool,
+    /// Bytes per second of blocks it delivered lately; 0: nothing measured yet.
+    pub rate: u64,
+    /// Measured time from a request to its block on an idle connection; zero if unknown.
+    pub rtt: Duration,
+    /// It let requests time out (anti-snub).
+    pub snubbed: bool,
+}
+
+impl Default for PeerStatus {
+    fn default() -> Self {
+        PeerStatus {
+            unit: FineUnits(0),
+            usable: false,
+            rate: 0,
+            rtt: Duration::ZERO,
+            snubbed: false,
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) have: Bitfield,
+    pub(super) status: PeerStatus,
+    /// Blocks asked of it and neither received nor given back: piece, index within the piece.
+    pub(super) requests: BTreeSet<(u32, u32)>,
+    /// Counted as a seed, not per piece.
+    pub(super) seed: bool,
+    /// Since when a dearer peer goes without because of this one, and this one delivers nothing.
+    pub(super) held_since: Option<Timestamp>,
+    /// It refused a request though it does not choke: not asked before then.
+    pub(super) paused_until: Timestamp,
+}
+
+impl Peer {
+    pub(super) fn new(pieces: u32) -> Peer {
+        Peer {
+            have: Bitfield::empty(pieces),
+            status: PeerStatus::default(),
+            requests: BTreeSet::new(),
+            seed: false,
+            held_since: None,
+            paused_until: Timestamp::ZERO,
+        }
+    }
+
+    pub(super) fn free(&self) -> bool {
+        self.status.unit == FineUnits(0)
+    }
+
+    /// Usable, and not known to sit on its hands.
+    pub(super) fn promising(&self, now: Timestamp) -> bool {
+        self.status.usable
+            && !self.status.snubbed
+            && self.paused_until <= now
+            && self
+                .held_since
+                .is_none_or(|since| now.since(since) < super::PATIENCE)
+    }
+
+    pub(super) fn rate_or_guess(&self) -> u64 {
+        if self.status.rate == 0 {
+            ASSUMED_RATE
+        } else {
+            self.status.rate
+        }
+    }
+
+    pub(super) fn outstanding_bytes(&self) -> u64 {
+        self.requests.len() as u64 * u64::from(BLOCK_LEN)
+    }
+
+    /// When `more` bytes asked of it now would be here.
+    pub(super) fn eta(&self, now: Timestamp, more: u64) -> Timestamp {
+        now + self.status.rtt + transfer_time(self.outstanding_bytes() + more, self.rate_or_guess())
+    }
+}
+
+pub(super) fn transfer_time(bytes: u64, rate: u64) -> Duration {
+    Duration::from_micros(bytes.saturating_mul(1_000_000) / rate.max(1))
+}

@@ -1,0 +1,650 @@
+//! Blocks and metadata coming in: asked for, matched, hashed, verified, written, paid, blamed.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+
+use super::messages::protocol;
+use super::metadata::{Attempt, Progress};
+use super::outbox::spans_len;
+use super::{Buying, Context, MAX_SUSPECTS, Owner, Phase, Purpose, Session};
+use crate::contract::{ClosedReason, Effect, EffectError, Event};
+use crate::metainfo::{MAX_INFO_LEN, Metainfo};
+use crate::peer::MAX_UNREQUESTED;
+use crate::picker::{PeerStatus, Received};
+use crate::time::Duration;
+use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, FineUnits, PieceIndex};
+use crate::verify::Payable;
+use crate::wire::Message;
+use crate::wire::extension::{MetadataMessage, UT_METADATA_NAME};
+
+/// Taken-back requests per peer whose block is still forgiven.
+const MAX_CANCELLED: usize = 256;
+
+impl Session {
+    // ---- asking
+
+    /// Asks every peer for as many blocks as keep it busy.
+    pub(super) fn request_blocks(&mut self, ctx: &mut Context) {
+        if !self.wants_peers() || !ctx.download.is_open(ctx.now) {
+            return;
+        }
+        let Some(content) = &mut self.content else {
+            return;
+        };
+        if !matches!(content.phase, Phase::Running) {
+            return;
+        }
+        let now = ctx.now;
+        for (conn, peer) in &self.peers {
+            let buying = ctx.money.buying(*conn);
+            let unit = match buying {
+                Buying::Paid(_) => ctx.money.price(*conn).unwrap_or(FineUnits(0)),
+                _ => FineUnits(0),
+            };
+            content.picker.peer_status(
+                *conn,
+                PeerStatus {
+                    unit,
+                    usable: !peer.choked_us && buying != Buying::Wait,
+                    rate: peer.down.per_second(now),
+                    rtt: Duration::ZERO,
+                    snubbed: peer.snubbed,
+                },
+            );
+        }
+        let conns: Vec<ConnectionId> = self.peers.keys().copied().collect();
+        for conn in conns {
+            self.request_from(ctx, conn);
+        }
+    }
+
+    fn request_from(&mut self, ctx: &mut Context, conn: ConnectionId) {
+        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&conn)) else {
+            return;
+        };
+        let only = peer.choked_us.then(|| peer.allowed_fast.clone());
+        if !peer.useful || only.as_ref().is_some_and(|set| set.is_empty()) {
+            return;
+        }
+        let mut room = peer.request_room(ctx.now);
+        match ctx.money.buying(conn) {
+            Buying::Free => {}
+            Buying::Wait => room = 0,
+            Buying::Paid(credit) => room = room.min(credit as usize),
+        }
+        let mut blocks = Vec::new();
+        if room > 0 {
+            content
+                .picker
+                .pick(ctx.now, conn, room, only.as_ref(), &mut blocks);
+        }
+        for piece in content.picker.take_dropped() {
+            content.store.discard(piece);
+        }
+        if peer.requests_out.is_empty() && !blocks.is_empty() {
+            peer.block_at = ctx.now;
+        }
+        for block in blocks {
+            if let Some(peer) = self.peers.get_mut(&conn) {
+                peer.requests_out.insert(block, ctx.now);
+                peer.cancelled.remove(&block);
+            }
+            ctx.money.request_sent(conn);
+            self.send(ctx, conn, &Message::Request(block));
+        }
+    }
+
+    /// A choke without BEP 6 voids what is out.
+    pub(super) fn void_requests(&mut self, ctx: &mut Context, conn: ConnectionId) {
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            for block in core::mem::take(&mut peer.requests_out).into_keys() {
+                ctx.money.request_ended(conn);
+                if peer.cancelled.len() < MAX_CANCELLED {
+                    peer.cancelled.insert(block);
+                }
+            }
+        }
+    }
+
+    /// A free peer owes blocks and sends none: what it owes is asked of others.
+    pub(super) fn snub(&mut self, ctx: &mut Context, conn: ConnectionId) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        peer.snubbed = true;
+        let blocks: Vec<BlockRef> = core::mem::take(&mut peer.requests_out)
+            .into_keys()
+            .collect();
+        for block in blocks {
+            self.take_back(ctx, conn, block);
+        }
+        if let Some(content) = &mut self.content {
+            content.picker.timed_out(conn);
+        }
+    }
+
+    fn take_back(&mut self, ctx: &mut Context, conn: ConnectionId, block: BlockRef) {
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            peer.requests_out.remove(&block);
+            if peer.cancelled.len() >= MAX_CANCELLED {
+                peer.cancelled.clear();
+            }
+            peer.cancelled.insert(block);
+            ctx.money.request_ended(conn);
+            self.send(ctx, conn, &Message::Cancel(block));
+        }
+    }
+
+    /// The peer will not serve a request (BEP 6).
+    pub(super) fn rejected(&mut self, ctx: &mut Context, conn: ConnectionId, block: BlockRef) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        peer.cancelled.remove(&block);
+        if peer.requests_out.remove(&block).is_some() {
+            ctx.money.request_ended(conn);
+            if let Some(content) = &mut self.content {
+                content.picker.rejected(ctx.now, conn, block);
+            }
+        }
+    }
+
+    // ---- blocks
+
+    /// A block came.
+    pub(super) fn block_received(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnectionId,
+        piece: PieceIndex,
+        begin: u32,
+        data: Bytes,
+    ) -> Result<(), ClosedReason> {
+        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&conn)) else {
+            return Err(protocol("a block before the metadata"));
+        };
+        let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        let block = BlockRef {
+            piece,
+            begin,
+            length,
+        };
+        peer.down.add(ctx.now, u64::from(length));
+        ctx.download.take(u64::from(length));
+        self.downloaded += u64::from(length);
+        if peer.requests_out.remove(&block).is_none() {
+            self.wasted += u64::from(length);
+            if !peer.cancelled.remove(&block) {
+                peer.unrequested += 1;
+                if peer.unrequested > MAX_UNREQUESTED {
+                    return Err(protocol("sends blocks that nobody asked for"));
+                }
+            }
+            return Ok(());
+        }
+        peer.block_at = ctx.now;
+        peer.snubbed = false;
+        ctx.money.block_received(conn, block);
+        match content.picker.received(ctx.now, conn, block) {
+            Received::Wanted {
+                piece_complete,
+                cancel,
+            } => {
+                content.store.add(block, data, conn);
+                content.dirty_since.get_or_insert(ctx.now);
+                if piece_complete {
+                    Self::hash_piece(self.info_hash, content, ctx, piece);
+                }
+                for other in cancel {
+                    self.take_back(ctx, other, block);
+                }
+            }
+            Received::Duplicate | Received::Unrequested => {
+                self.wasted += u64::from(length);
+                // What was asked of a paid peer is paid if it is valid, even if it came too late.
+                if let Some(proof) = content.verified.block(block)
+                    && matches!(ctx.money.buying(conn), Buying::Paid(_))
+                {
+                    let spans = content
+                        .geometry
+                        .block_offset(proof.block())
+                        .map(|at| content.meta.spans(at, u64::from(length)).collect())
+                        .unwrap_or_default();
+                    ctx.out.effect(
+                        Owner::Session(self.info_hash, Purpose::CompareBlock(conn, block, data)),
+                        Effect::Read {
+                            info_hash: self.info_hash,
+                            spans,
+                        },
+                    );
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// What is stored came back, to be compared with a late block.
+    pub(super) fn block_compared(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnectionId,
+        block: BlockRef,
+        late: &Bytes,
+        stored: &Bytes,
+    ) {
+        let proof = self.content.as_ref().and_then(|c| c.verified.block(block));
+        match proof {
+            Some(proof) if late == stored => {
+                ctx.money.payable(ctx.now, conn, Payable::Verified(proof));
+            }
+            _ => ctx.money.blocks_invalid(ctx.now, conn, &[block]),
+        }
+    }
+
+    /// Every block of a piece is there.
+    pub(super) fn hash_piece(
+        info_hash: crate::types::InfoHash,
+        content: &mut super::Content,
+        ctx: &mut Context,
+        piece: PieceIndex,
+    ) {
+        if let Some(partial) = content.store.partial_mut(piece)
+            && partial.is_complete()
+        {
+            partial.sealed = true;
+            let chunks = partial.chunks();
+            ctx.out.effect(
+                Owner::Session(info_hash, Purpose::HashPiece(piece)),
+                Effect::Hash { chunks },
+            );
+        }
+    }
+
+    /// A complete piece was hashed.
+    pub(super) fn piece_hashed(&mut self, ctx: &mut Context, piece: PieceIndex, digest: &[u8; 20]) {
+        let Some(content) = &mut self.content else {
+            return;
+        };
+        let Some(expected) = content.meta.piece_hash(piece) else {
+            return;
+        };
+        match content.verified.check(piece, &expected, digest) {
+            Err(_) => self.piece_corrupt(ctx, piece),
+            Ok(proof) => {
+                let Some(partial) = content.store.partial(piece) else {
+                    return;
+                };
+                for (number, held) in partial.blocks.iter().enumerate() {
+                    if let Some(held) = held
+                        && let Some(from) = held.from
+                        && !held.advanced
+                        && let Some(block) = proof.block(number as u32 * BLOCK_LEN)
+                    {
+                        ctx.money.payable(ctx.now, from, Payable::Verified(block));
+                    }
+                }
+                let chunks = partial.chunks();
+                let mut guilty = BTreeSet::new();
+                for (from, number, data) in content.suspects.remove(&piece).unwrap_or_default() {
+                    if chunks.get(number as usize) != Some(&data) {
+                        guilty.insert(from);
+                    } else if let Some(block) = proof.block(number * BLOCK_LEN) {
+                        ctx.money.payable(ctx.now, from, Payable::Verified(block));
+                    }
+                }
+                content.advances.settle(piece);
+                let offset = content.geometry.piece_offset(piece).unwrap_or(0);
+                let spans: Vec<_> = content
+                    .meta
+                    .spans(offset, u64::from(proof.length()))
+                    .collect();
+                content.picker.have(piece);
+                content.store.written(piece);
+                content.dirty_since.get_or_insert(ctx.now);
+                content.writing.insert(piece, proof);
+                debug_assert_eq!(
+                    spans_len(&spans),
+                    chunks.iter().map(|c| c.len() as u64).sum::<u64>()
+                );
+                ctx.out.effect(
+                    Owner::Session(self.info_hash, Purpose::WritePiece(piece)),
+                    Effect::Write {
+                        info_hash: self.info_hash,
+                        spans,
+                        chunks,
+                    },
+                );
+                for conn in guilty {
+                    self.ban(ctx, conn);
+                }
+            }
+        }
+    }
+
+    /// A piece's hash is wrong: one sender is guilty, several are suspects until a whole copy tells.
+    fn piece_corrupt(&mut self, ctx: &mut Context, piece: PieceIndex) {
+        let Some(content) = &mut self.content else {
+            return;
+        };
+        let Some(partial) = content.store.discard(piece) else {
+            return;
+        };
+        content.advances.settle(piece);
+        self.wasted += partial.bytes();
+        let senders = partial.senders();
+        let whole = senders.len() > 1 || senders.contains(&None);
+        let owed = content.picker.piece_failed(piece, whole);
+        for conn in senders.iter().flatten() {
+            let blocks: Vec<BlockRef> = partial
+                .blocks
+                .iter()
+                .enumerate()
+                .filter(|(_, held)| held.as_ref().is_some_and(|h| h.from == Some(*conn)))
+                .filter_map(|(number, _)| content.geometry.block(piece, number as u32))
+                .collect();
+            // Of several, who lied is not known yet; the honest are paid when a whole copy tells.
+            if !whole {
+                ctx.money.blocks_invalid(ctx.now, *conn, &blocks);
+            }
+        }
+        if whole {
+            if content.suspects.len() >= MAX_SUSPECTS {
+                content.suspects.pop_first();
+            }
+            let kept = partial
+                .blocks
+                .into_iter()
+                .enumerate()
+                .filter_map(|(number, held)| {
+                    let held = held?;
+                    Some((held.from?, number as u32, held.data))
+                })
+                .collect();
+            content.suspects.insert(piece, kept);
+        }
+        for (conn, block) in owed {
+            self.take_back(ctx, conn, block);
+        }
+        if !whole {
+            for conn in senders.into_iter().flatten() {
+                self.ban(ctx, conn);
+            }
+        }
+    }
+
+    /// Closes a sender of corrupt data and remembers it, also if it has left already.
+    fn ban(&mut self, ctx: &mut Context, conn: ConnectionId) {
+        if let Some(id) = self.identity(conn) {
+            ctx.banned.insert(id);
+        }
+        self.close(ctx, conn, ClosedReason::Corrupt);
+    }
+
+    /// A verified piece is in the files.
+    pub(super) fn piece_written(&mut self, ctx: &mut Context, piece: PieceIndex) {
+        let Some(content) = &mut self.content else {
+            return;
+        };
+        let Some(proof) = content.writing.remove(&piece) else {
+            return;
+        };
+        content.verified.insert(proof);
+        let complete = content.picker.is_complete() && content.writing.is_empty();
+        let say_complete = complete && !content.complete_said;
+        content.complete_said |= complete;
+        for peer in self.peers.values_mut() {
+            if peer.useful && peer.has(piece) {
+                peer.useful = content.picker.interested(peer.connection);
+            }
+        }
+        self.announce_piece(ctx, piece);
+        for conn in self.peers.keys().copied().collect::<Vec<_>>() {
+            self.tell_interest(ctx, conn);
+        }
+        ctx.out.event(Event::PieceDone {
+            info_hash: self.info_hash,
+            piece: piece.0,
+        });
+        if say_complete {
+            self.make_durable_soon();
+            ctx.out.event(Event::Complete {
+                info_hash: self.info_hash,
+            });
+        }
+    }
+
+    /// Storage refused a piece.
+    pub(super) fn piece_not_written(
+        &mut self,
+        ctx: &mut Context,
+        piece: PieceIndex,
+        error: &EffectError,
+    ) {
+        if let Some(content) = &mut self.content {
+            content.writing.remove(&piece);
+            content.store.lost(piece);
+            content.picker.lost(piece);
+        }
+        let remedy = match error {
+            EffectError::QuotaExceeded(_) => "free space, then resume",
+            _ => "check the storage, then resume",
+        };
+        self.fail(ctx, format!("{error}: {remedy}"));
+    }
+
+    /// The torrent cannot go on until the user does something.
+    pub(super) fn fail(&mut self, ctx: &mut Context, text: String) {
+        if self.failed.is_none() {
+            ctx.out.event(Event::Failed {
+                info_hash: self.info_hash,
+                text: text.clone(),
+            });
+            self.failed = Some(text);
+        }
+    }
+
+    /// A piece in the files is gone or wrong.
+    pub(super) fn piece_lost(&mut self, piece: PieceIndex) {
+        if let Some(content) = &mut self.content {
+            content.verified.remove(piece);
+            content.store.lost(piece);
+            content.picker.lost(piece);
+            content.complete_said = false;
+        }
+        self.refresh_interest();
+    }
+
+    // ---- paying in advance (payments.md, "v1 torrents")
+
+    /// Pays for durable blocks of the oldest incomplete piece where credit would run dry otherwise.
+    pub(super) fn advance_payments(&mut self, ctx: &mut Context) {
+        let Some(content) = &mut self.content else {
+            return;
+        };
+        for conn in self.peers.keys().copied() {
+            let mut wanted = ctx.money.needs_advance(conn);
+            let Some(payee) = self.payees.get(&conn) else {
+                continue;
+            };
+            if wanted == 0 {
+                continue;
+            }
+            let oldest = content
+                .store
+                .partials()
+                .filter(|(_, p)| !p.sealed)
+                .find(|(_, p)| p.blocks.iter().flatten().any(|b| b.from == Some(conn)))
+                .map(|(piece, _)| piece);
+            let Some(piece) = oldest else { continue };
+            let geometry = content.geometry;
+            let Some(partial) = content.store.partial_mut(piece) else {
+                continue;
+            };
+            for (number, held) in partial.blocks.iter_mut().enumerate() {
+                let Some(held) = held else { continue };
+                if wanted == 0 || held.from != Some(conn) || held.advanced {
+                    continue;
+                }
+                let Some(block) = geometry.block(piece, number as u32) else {
+                    continue;
+                };
+                match content.advances.advance(*payee, block, held.durable) {
+                    Ok(advance) => {
+                        held.advanced = true;
+                        wanted -= 1;
+                        ctx.money.payable(ctx.now, conn, Payable::Advance(advance));
+                    }
+                    Err(crate::verify::AdvanceRefused::NotDurable) => {
+                        content.cycle_wanted = true;
+                        break;
+                    }
+                    Err(crate::verify::AdvanceRefused::OtherPieceOpen) => break,
+                }
+            }
+        }
+    }
+
+    // ---- metadata (BEP 9)
+
+    /// Starts or goes on fetching the info dictionary.
+    pub(super) fn fetch_metadata(&mut self, ctx: &mut Context) {
+        if self.content.is_some() || !self.wants_peers() {
+            return;
+        }
+        if self.attempt.is_none() {
+            let next = self.peers.values().find_map(|p| {
+                let size = p.extensions.as_ref()?.metadata_size?;
+                let usable = p.extension_id(UT_METADATA_NAME).is_some()
+                    && !p.metadata_refused
+                    && size > 0
+                    && size as usize <= MAX_INFO_LEN;
+                usable.then_some((p.connection, size))
+            });
+            self.attempt = next.map(|(conn, size)| Attempt::new(conn, size, ctx.now));
+        }
+        let Some(attempt) = &mut self.attempt else {
+            return;
+        };
+        let conn = attempt.connection;
+        let mut pieces = Vec::new();
+        while let Some(piece) = attempt.next_request() {
+            pieces.push(piece);
+        }
+        for piece in pieces {
+            self.send_metadata(ctx, conn, &MetadataMessage::Request { piece });
+        }
+    }
+
+    fn send_metadata(&mut self, ctx: &mut Context, conn: ConnectionId, message: &MetadataMessage) {
+        let id = self
+            .peers
+            .get(&conn)
+            .and_then(|p| p.extension_id(UT_METADATA_NAME));
+        if let Some(id) = id {
+            let payload = message.encode();
+            self.send(ctx, conn, &Message::Extended { id, payload });
+        }
+    }
+
+    pub(super) fn time_out_metadata(&mut self, ctx: &Context) {
+        if let Some(attempt) = &self.attempt
+            && ctx.now >= attempt.gives_up_at()
+        {
+            self.leave_metadata_source();
+        }
+    }
+
+    fn leave_metadata_source(&mut self) {
+        if let Some(attempt) = self.attempt.take()
+            && let Some(peer) = self.peers.get_mut(&attempt.connection)
+        {
+            peer.metadata_refused = true;
+        }
+    }
+
+    pub(super) fn metadata_message(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnectionId,
+        payload: &Bytes,
+    ) -> Result<(), ClosedReason> {
+        let message =
+            MetadataMessage::decode(payload).map_err(|e| ClosedReason::Protocol(e.to_string()))?;
+        match message {
+            MetadataMessage::Request { piece } => {
+                let reply = match &self.content {
+                    Some(content) => metadata_reply(&content.meta.info, piece),
+                    None => MetadataMessage::Reject { piece },
+                };
+                self.send_metadata(ctx, conn, &reply);
+            }
+            MetadataMessage::Reject { .. } => {
+                if self.attempt.as_ref().is_some_and(|a| a.connection == conn) {
+                    self.leave_metadata_source();
+                }
+            }
+            MetadataMessage::Data { piece, data, .. } => {
+                let Some(attempt) = &mut self.attempt else {
+                    return Ok(());
+                };
+                if attempt.connection != conn {
+                    return Ok(());
+                }
+                match attempt.data(ctx.now, piece, data) {
+                    Progress::More => {}
+                    Progress::Wrong => return Err(protocol("metadata of a false size")),
+                    Progress::Whole(info) => {
+                        self.attempt = None;
+                        self.metadata_whole(ctx, conn, info)?;
+                    }
+                }
+            }
+            MetadataMessage::Unknown => {}
+        }
+        Ok(())
+    }
+
+    fn metadata_whole(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnectionId,
+        info: Bytes,
+    ) -> Result<(), ClosedReason> {
+        use crate::metainfo::MetainfoError;
+        match Metainfo::from_info(info, self.info_hash, self.trackers.clone()) {
+            Ok(meta) => {
+                self.set_metainfo(ctx, meta);
+                Ok(())
+            }
+            // The hash matched, so every copy is like this: no other peer would help.
+            Err(error) if !matches!(error, MetainfoError::InfoHashMismatch { .. }) => {
+                self.fail(
+                    ctx,
+                    format!("the torrent's info dictionary is not valid: {error}"),
+                );
+                Ok(())
+            }
+            Err(_) => {
+                if let Some(id) = self.identity(conn) {
+                    ctx.banned.insert(id);
+                }
+                Err(ClosedReason::Corrupt)
+            }
+        }
+    }
+}
+
+fn metadata_reply(info: &Bytes, piece: u32) -> MetadataMessage {
+    use crate::wire::extension::METADATA_PIECE_LEN;
+    let start = piece as usize * METADATA_PIECE_LEN;
+    if start >= info.len() {
+        return MetadataMessage::Reject { piece };
+    }
+    let end = (start + METADATA_PIECE_LEN).min(info.len());
+    MetadataMessage::Data {
+        piece,
+        total_size: info.len() as u32,
+        data: info.slice(start..end),
+    }
+}

@@ -1,0 +1,345 @@
+//! What remotes say: handshakes and messages, decoded and sent on to where they belong.
+
+use bytes::Bytes;
+
+use super::{Buying, Context, Phase, Session};
+use crate::bitfield::Bitfield;
+use crate::contract::{ClosedReason, Event};
+use crate::peer::{MAX_REQUESTS_IN, PeerHave, Stage};
+use crate::types::{ConnectionId, PieceIndex};
+use crate::wire::extension::{
+    EXTENDED_HANDSHAKE_ID, PW_PAY_ID, PW_PAY_NAME, PayHandshake, UT_METADATA_ID, UT_METADATA_NAME,
+};
+use crate::wire::{ExtendedHandshake, Handshake, Message};
+
+/// Why a message closes its connection.
+type Refused = ClosedReason;
+
+impl Session {
+    /// A data channel brought bytes.
+    pub fn received(&mut self, ctx: &mut Context, conn: ConnectionId, bytes: Bytes) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        if let Err(error) = peer.push(ctx.now, bytes) {
+            return self.close(ctx, conn, ClosedReason::Protocol(error.to_string()));
+        }
+        self.batch_conns.insert(conn);
+        loop {
+            match self.next(ctx, conn) {
+                Ok(true) => {}
+                Ok(false) => return,
+                Err(reason) => return self.close(ctx, conn, reason),
+            }
+        }
+    }
+
+    /// Handles one handshake or message. `Ok(false)`: no whole one is there, or the peer is gone.
+    fn next(&mut self, ctx: &mut Context, conn: ConnectionId) -> Result<bool, Refused> {
+        let protocol = |e: crate::wire::WireError| ClosedReason::Protocol(e.to_string());
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return Ok(false);
+        };
+        if peer.stage == Stage::Handshaking {
+            let Some(handshake) = peer.next_handshake().map_err(protocol)? else {
+                return Ok(false);
+            };
+            self.handshake(ctx, conn, &handshake)?;
+            return Ok(true);
+        }
+        let Some(message) = peer.next_message().map_err(protocol)? else {
+            return Ok(false);
+        };
+        self.message(ctx, conn, message)?;
+        Ok(true)
+    }
+
+    fn handshake(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnectionId,
+        handshake: &Handshake,
+    ) -> Result<(), Refused> {
+        if handshake.info_hash != self.info_hash {
+            return Err(ClosedReason::Protocol("another torrent".to_owned()));
+        }
+        if handshake.peer_id == ctx.peer_id {
+            return Err(ClosedReason::NotNeeded("connected to ourselves"));
+        }
+        if ctx.banned.contains(&handshake.peer_id) {
+            return Err(ClosedReason::Corrupt);
+        }
+        if self.peers.values().any(|p| p.id == Some(handshake.peer_id)) {
+            return Err(ClosedReason::NotNeeded("connected already"));
+        }
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return Ok(());
+        };
+        peer.stage = Stage::Active;
+        peer.id = Some(handshake.peer_id);
+        peer.fast = handshake.supports_fast();
+        peer.extended = handshake.supports_extensions();
+        let (fast, extended) = (peer.fast, peer.extended);
+        if extended {
+            let payload = self.our_extensions(ctx).encode();
+            let id = EXTENDED_HANDSHAKE_ID;
+            self.send(ctx, conn, &Message::Extended { id, payload });
+        }
+        let have = self.content.as_ref().map(|c| c.verified.bits());
+        let message = match have {
+            Some(bits) if bits.is_full() && fast => Some(Message::HaveAll),
+            Some(bits) if bits.count() > 0 => Some(Message::Bitfield(bits.as_bytes())),
+            _ if fast => Some(Message::HaveNone),
+            _ => None,
+        };
+        if let Some(message) = message {
+            self.send(ctx, conn, &message);
+        }
+        if let Some(content) = &mut self.content {
+            content.picker.peer_joined(conn);
+        }
+        ctx.out.event(Event::PeerConnected {
+            info_hash: self.info_hash,
+            connection: conn,
+        });
+        Ok(())
+    }
+
+    /// Our extension handshake (BEP 10), with prices and vault if we buy or sell (payments.md, section 4).
+    fn our_extensions(&self, ctx: &Context) -> ExtendedHandshake {
+        let mut ours = ExtendedHandshake {
+            reqq: Some(MAX_REQUESTS_IN as u32),
+            v: Some(ctx.config.user_agent.clone()),
+            ..ExtendedHandshake::default()
+        };
+        ours.m.insert(UT_METADATA_NAME.to_owned(), UT_METADATA_ID);
+        if let Some(content) = &self.content {
+            ours.metadata_size = u32::try_from(content.meta.info.len()).ok();
+        }
+        if let Some(payment) = &ctx.config.payment {
+            ours.m.insert(PW_PAY_NAME.to_owned(), PW_PAY_ID);
+            let mut flags = PayHandshake::UNDERSTANDS_PRICES;
+            if payment.sell.is_some() {
+                flags |= PayHandshake::SELLS;
+            }
+            ours.pay = Some(PayHandshake {
+                vault: payment.vault.into_array(),
+                chain_id: payment.chain_id,
+                flags,
+                version: PayHandshake::VERSION,
+            });
+        }
+        ours
+    }
+
+    fn message(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnectionId,
+        message: Message,
+    ) -> Result<(), Refused> {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return Ok(());
+        };
+        match message {
+            Message::KeepAlive | Message::SuggestPiece(_) | Message::Unknown { .. } => {}
+            Message::Choke => {
+                peer.choked_us = true;
+                // With BEP 6 each request is rejected by itself; without, a choke voids them all.
+                if !peer.fast {
+                    self.void_requests(ctx, conn);
+                }
+                if let Some(content) = &mut self.content {
+                    content.picker.choked(conn);
+                }
+            }
+            Message::Unchoke => peer.choked_us = false,
+            Message::Interested => peer.interested_in_us = true,
+            Message::NotInterested => peer.interested_in_us = false,
+            Message::Have(piece) => {
+                if !peer.note_have(piece.0) {
+                    return Err(protocol("have of no such piece"));
+                }
+                if let Some(content) = &mut self.content {
+                    content.picker.peer_has(conn, piece);
+                    peer.useful |= !content.picker.is_complete()
+                        && !content.verified.contains(piece)
+                        && content.picker.interested(conn);
+                }
+                self.tell_interest(ctx, conn);
+            }
+            Message::Bitfield(bytes) => {
+                if let PeerHave::Early { bitfield, .. } = &mut peer.have {
+                    *bitfield = Some(bytes);
+                    self.learn_pieces(ctx, conn)?;
+                } else {
+                    let pieces = peer.bits().map_or(0, Bitfield::len);
+                    let bits = Bitfield::from_bytes(&bytes, pieces)
+                        .map_err(|e| ClosedReason::Protocol(e.to_string()))?;
+                    peer.have = PeerHave::Known(bits);
+                    self.learn_pieces(ctx, conn)?;
+                }
+            }
+            Message::HaveAll => {
+                match &mut peer.have {
+                    PeerHave::Early { all, .. } => *all = true,
+                    PeerHave::Known(bits) => *bits = Bitfield::full(bits.len()),
+                }
+                self.learn_pieces(ctx, conn)?;
+            }
+            Message::HaveNone => self.learn_pieces(ctx, conn)?,
+            Message::Request(block) => self.requested(ctx, conn, block)?,
+            Message::Cancel(block) => self.cancelled(ctx, conn, block),
+            Message::Piece { piece, begin, data } => {
+                self.block_received(ctx, conn, piece, begin, data)?;
+            }
+            Message::RejectRequest(block) => self.rejected(ctx, conn, block),
+            Message::AllowedFast(piece) => {
+                // BEP 6 sets are small; more is of no use and costs memory.
+                if peer.allowed_fast.len() < 64 {
+                    peer.allowed_fast.insert(piece.0);
+                }
+            }
+            Message::Extended { id, payload } => self.extended(ctx, conn, id, &payload)?,
+        }
+        Ok(())
+    }
+
+    fn extended(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnectionId,
+        id: u8,
+        payload: &Bytes,
+    ) -> Result<(), Refused> {
+        match id {
+            EXTENDED_HANDSHAKE_ID => {
+                let theirs = ExtendedHandshake::decode(payload)
+                    .map_err(|e| ClosedReason::Protocol(e.to_string()))?;
+                self.extensions_known(ctx, conn, theirs);
+                Ok(())
+            }
+            UT_METADATA_ID => self.metadata_message(ctx, conn, payload),
+            PW_PAY_ID if ctx.config.payment.is_some() => ctx
+                .money
+                .message(ctx.now, conn, payload)
+                .map_err(|e| ClosedReason::Payment(e.to_string())),
+            _ => Ok(()),
+        }
+    }
+
+    fn extensions_known(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnectionId,
+        theirs: ExtendedHandshake,
+    ) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        // A second handshake may update the first (BEP 10), but not who the parties are in money.
+        let pay = theirs.pay;
+        let speaks_pay = theirs.id_of(PW_PAY_NAME).is_some();
+        peer.extensions = Some(theirs);
+        if let Some(handshake) = pay
+            && speaks_pay
+            && ctx.config.payment.is_some()
+            && !peer.in_payments
+        {
+            peer.in_payments = true;
+            if let Some(peer) = self.peers.get(&conn) {
+                let info = self.pay_info(peer, handshake);
+                let unit = self.unit(ctx.config);
+                ctx.money.connected(ctx.now, conn, info, unit);
+            }
+        }
+    }
+
+    /// Takes up what a peer has, once both that and the metadata are known.
+    pub(super) fn learn_pieces(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnectionId,
+    ) -> Result<(), Refused> {
+        let Some(content) = &mut self.content else {
+            return Ok(());
+        };
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return Ok(());
+        };
+        peer.resolve_have(content.geometry.piece_count())
+            .ok_or_else(|| protocol("bitfield of the wrong size"))?;
+        if let Some(bits) = peer.bits() {
+            content.picker.peer_bitfield(conn, bits.clone());
+            peer.useful = content.picker.interested(conn);
+        }
+        self.tell_interest(ctx, conn);
+        Ok(())
+    }
+
+    /// Says `interested` or `not interested` if that changed (BEP 3).
+    pub(super) fn tell_interest(&mut self, ctx: &mut Context, conn: ConnectionId) {
+        let running = self
+            .content
+            .as_ref()
+            .is_some_and(|c| matches!(c.phase, Phase::Running));
+        let wants = self.wants_peers() && running;
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        let interested = wants && peer.useful;
+        if interested != peer.interested_in_it {
+            peer.interested_in_it = interested;
+            let message = if interested {
+                Message::Interested
+            } else {
+                Message::NotInterested
+            };
+            self.send(ctx, conn, &message);
+        }
+    }
+
+    /// Looks again at who has something for us, after our own wishes changed.
+    pub(super) fn refresh_interest(&mut self) {
+        if let Some(content) = &self.content {
+            for peer in self.peers.values_mut() {
+                peer.useful = content.picker.interested(peer.connection);
+            }
+        }
+    }
+
+    /// Two seeds have nothing to say to each other, once all between them is paid.
+    pub(super) fn leave_fellow_seeds(&mut self, ctx: &mut Context) {
+        if !self.is_seed() {
+            return;
+        }
+        let seeds: Vec<ConnectionId> = self
+            .peers
+            .values()
+            .filter(|p| p.bits().is_some_and(Bitfield::is_full))
+            .map(|p| p.connection)
+            .filter(|conn| !ctx.money.is_paying(*conn))
+            .filter(|conn| ctx.money.buying(*conn) == Buying::Free)
+            .collect();
+        for conn in seeds {
+            self.close(ctx, conn, ClosedReason::NotNeeded("both are complete"));
+        }
+    }
+
+    /// Announces a piece to everybody who lacks it.
+    pub(super) fn announce_piece(&mut self, ctx: &mut Context, piece: PieceIndex) {
+        let conns: Vec<ConnectionId> = self
+            .peers
+            .values()
+            .filter(|p| p.stage == Stage::Active && !p.has(piece))
+            .map(|p| p.connection)
+            .collect();
+        for conn in conns {
+            self.send(ctx, conn, &Message::Have(piece));
+        }
+    }
+}
+
+pub(super) fn protocol(text: &str) -> ClosedReason {
+    ClosedReason::Protocol(text.to_owned())
+}

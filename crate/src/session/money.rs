@@ -1,0 +1,310 @@
+//! The two payment machines as a session sees them: what may be asked of a peer, what may be sent to it.
+//!
+//! Owns the machines of one client. With none configured every peer is a plain BitTorrent peer, and
+//! nothing here ever asks for a signature or a chain.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::B256;
+
+use crate::payment::payee::Payee;
+use crate::payment::payer::{Payer, PayerConnState};
+use crate::payment::{PayAction, PeerPayInfo};
+use crate::time::Timestamp;
+use crate::types::{BlockRef, ConnectionId, FineUnits};
+use crate::verify::Payable;
+use crate::wire::pay::{Audience, PayMessage, PayMessageError};
+
+/// How blocks are asked of a peer now.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Buying {
+    /// For nothing, when it unchokes us.
+    Free,
+    /// Not now: a range is being agreed on, and what would be asked now might be charged.
+    Wait,
+    /// For money: so many more requests may go out.
+    Paid(u32),
+}
+
+/// Which machine an action comes from.
+#[derive(Debug)]
+pub enum MoneyAction {
+    /// Buying.
+    Payer(PayAction),
+    /// Selling.
+    Payee(PayAction),
+}
+
+/// What passed on one connection.
+#[derive(Debug, Clone, Default)]
+struct Account {
+    asked: FineUnits,
+    bought: (u64, FineUnits),
+    sold: (u64, FineUnits),
+    note: String,
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub struct Money {
+    /// Buying.
+    pub payer: Option<Payer>,
+    /// Selling.
+    pub payee: Option<Payee>,
+    accounts: BTreeMap<ConnectionId, Account>,
+}
+
+impl Money {
+    /// Both extension handshakes are in; `unit` is what a block of this torrent costs here.
+    pub fn connected(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        info: PeerPayInfo,
+        unit: FineUnits,
+    ) {
+        self.accounts.entry(conn).or_default().asked = unit;
+        if let Some(payee) = &mut self.payee {
+            payee.connected(now, conn, info.clone(), unit);
+        }
+        if let Some(payer) = &mut self.payer {
+            payer.connected(now, conn, info);
+        }
+    }
+
+    /// The connection is gone.
+    pub fn disconnected(&mut self, now: Timestamp, conn: ConnectionId) {
+        self.accounts.remove(&conn);
+        if let Some(payer) = &mut self.payer {
+            payer.disconnected(now, conn);
+        }
+        if let Some(payee) = &mut self.payee {
+            payee.disconnected(now, conn);
+        }
+    }
+
+    /// One `pw_pay` message came.
+    pub fn message(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        payload: &[u8],
+    ) -> Result<(), PayMessageError> {
+        let Some(message) = PayMessage::decode(payload)? else {
+            return Ok(());
+        };
+        let audience = message.audience();
+        if audience != Audience::Payee
+            && let Some(payer) = &mut self.payer
+        {
+            payer.message(now, conn, message);
+        }
+        if audience != Audience::Payer
+            && let Some(payee) = &mut self.payee
+        {
+            payee.message(now, conn, message);
+        }
+        Ok(())
+    }
+
+    /// Whether the session would buy from this peer. `v1_piece_blocks`: `None` while the metadata is
+    /// incomplete.
+    pub fn want(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        v1_piece_blocks: Option<u32>,
+        wanted: bool,
+    ) {
+        if let Some(payer) = &mut self.payer {
+            payer.want(now, conn, v1_piece_blocks.map(Some), wanted);
+        }
+    }
+
+    /// How blocks are asked of this peer now.
+    pub fn buying(&self, conn: ConnectionId) -> Buying {
+        let Some(payer) = &self.payer else {
+            return Buying::Free;
+        };
+        match payer.status(conn) {
+            PayerConnState::Attached => Buying::Paid(payer.may_request(conn)),
+            PayerConnState::Opening => Buying::Wait,
+            PayerConnState::NoDeal
+            | PayerConnState::AwaitingTerms
+            | PayerConnState::Quoted(_)
+            | PayerConnState::Ended(_) => Buying::Free,
+        }
+    }
+
+    /// The price it names, per block; `None` if it names none.
+    pub fn price(&self, conn: ConnectionId) -> Option<FineUnits> {
+        self.payer.as_ref()?.price(conn)
+    }
+
+    /// A request went out.
+    pub fn request_sent(&mut self, conn: ConnectionId) {
+        if let Some(payer) = &mut self.payer {
+            payer.request_sent(conn);
+        }
+    }
+
+    /// A request ended without its block.
+    pub fn request_ended(&mut self, conn: ConnectionId) {
+        if let Some(payer) = &mut self.payer {
+            payer.request_ended_without_block(conn);
+        }
+    }
+
+    /// A block that was asked for came.
+    pub fn block_received(&mut self, conn: ConnectionId, block: BlockRef) {
+        if let Some(payer) = &mut self.payer {
+            payer.block_received(conn, block);
+        }
+    }
+
+    /// A block may be paid for.
+    pub fn payable(&mut self, now: Timestamp, conn: ConnectionId, payable: Payable) {
+        if let Some(payer) = &mut self.payer {
+            payer.payable(now, conn, payable);
+        }
+    }
+
+    /// Blocks turned out to be wrong.
+    pub fn blocks_invalid(&mut self, now: Timestamp, conn: ConnectionId, blocks: &[BlockRef]) {
+        if let Some(payer) = &mut self.payer {
+            payer.block_invalid(now, conn, blocks);
+        }
+    }
+
+    /// How many blocks of the oldest incomplete piece should be paid in advance.
+    pub fn needs_advance(&self, conn: ConnectionId) -> u32 {
+        self.payer
+            .as_ref()
+            .and_then(|p| p.needs_advance(conn))
+            .unwrap_or(0)
+    }
+
+    /// The peer pays for what it gets.
+    pub fn is_paying(&self, conn: ConnectionId) -> bool {
+        self.payee.as_ref().is_some_and(|p| p.is_paying(conn))
+    }
+
+    /// One more block may be sent to this paying peer.
+    pub fn may_send(&self, conn: ConnectionId) -> bool {
+        self.payee.as_ref().is_some_and(|p| p.may_send(conn))
+    }
+
+    /// A block is being sent.
+    pub fn block_written(&mut self, now: Timestamp, conn: ConnectionId) {
+        if let Some(payee) = &mut self.payee {
+            payee.block_written(now, conn);
+        }
+    }
+
+    /// A block costs this much from now on on this connection.
+    pub fn set_price(&mut self, now: Timestamp, conn: ConnectionId, unit: FineUnits) {
+        let Some(account) = self.accounts.get_mut(&conn) else {
+            return;
+        };
+        if account.asked != unit {
+            account.asked = unit;
+            if let Some(payee) = &mut self.payee {
+                payee.set_price(now, conn, unit);
+            }
+        }
+    }
+
+    /// Blocks were paid to a peer.
+    pub fn note_paid(&mut self, conn: ConnectionId, blocks: u32, unit: FineUnits) {
+        if let Some(account) = self.accounts.get_mut(&conn) {
+            account.bought.0 += u64::from(blocks);
+            account.bought.1.0 += u128::from(blocks) * unit.0;
+        }
+    }
+
+    /// Blocks were paid by a peer.
+    pub fn note_earned(&mut self, conn: ConnectionId, blocks: u32, unit: FineUnits) {
+        if let Some(account) = self.accounts.get_mut(&conn) {
+            account.sold.0 += u64::from(blocks);
+            account.sold.1.0 += u128::from(blocks) * unit.0;
+        }
+    }
+
+    /// Why nothing is bought from a peer, a full sentence.
+    pub fn note_why(&mut self, conn: ConnectionId, why: String) {
+        if let Some(account) = self.accounts.get_mut(&conn) {
+            account.note = why;
+        }
+    }
+
+    /// Blocks bought on this connection, and what was paid for them.
+    pub fn paid_to(&self, conn: ConnectionId) -> (u64, FineUnits) {
+        self.accounts
+            .get(&conn)
+            .map(|a| a.bought)
+            .unwrap_or_default()
+    }
+
+    /// Blocks sold on this connection, and what was earned with them.
+    pub fn earned_from(&self, conn: ConnectionId) -> (u64, FineUnits) {
+        self.accounts.get(&conn).map(|a| a.sold).unwrap_or_default()
+    }
+
+    /// Why nothing is bought from a peer; empty if there is nothing to say.
+    pub fn buying_note(&self, conn: ConnectionId) -> String {
+        self.accounts
+            .get(&conn)
+            .map(|a| a.note.clone())
+            .unwrap_or_default()
+    }
+
+    /// What a block costs a peer here, if prices are spoken of with it.
+    pub fn asked(&self, conn: ConnectionId) -> Option<FineUnits> {
+        self.accounts.get(&conn).map(|a| a.asked)
+    }
+
+    /// All that came in with one input is in.
+    pub fn end_of_batch(&mut self, now: Timestamp) {
+        if let Some(payer) = &mut self.payer {
+            payer.end_of_batch(now);
+        }
+        if let Some(payee) = &mut self.payee {
+            payee.end_of_batch(now);
+        }
+    }
+
+    /// The time came.
+    pub fn tick(&mut self, now: Timestamp) {
+        if let Some(payer) = &mut self.payer {
+            payer.tick(now);
+        }
+        if let Some(payee) = &mut self.payee {
+            payee.tick(now);
+        }
+    }
+
+    /// What is to be done next.
+    pub fn poll(&mut self) -> Option<MoneyAction> {
+        let payee = self.payee.as_mut().and_then(Payee::poll);
+        payee.map(MoneyAction::Payee).or_else(|| {
+            let payer = self.payer.as_mut().and_then(Payer::poll);
+            payer.map(MoneyAction::Payer)
+        })
+    }
+
+    /// When something is due.
+    pub fn next_timeout(&self) -> Timestamp {
+        let payer = self.payer.as_ref().map(Payer::next_timeout);
+        let payee = self.payee.as_ref().map(Payee::next_timeout);
+        payer
+            .into_iter()
+            .chain(payee)
+            .min()
+            .unwrap_or(Timestamp::NEVER)
+    }
+
+    /// The account that pays, once it is known.
+    pub fn account_id(&self) -> Option<B256> {
+        self.payer.as_ref()?.account_id()
+    }
+}

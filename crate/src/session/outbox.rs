@@ -1,0 +1,136 @@
+//! Everything on its way out, and who waits for which effect.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use crate::contract::{Effect, Event, Output};
+use crate::metainfo::FileSpan;
+use crate::payment::PayEffect;
+use crate::types::{BlockRef, ConnectionId, EffectId, InfoHash, PieceIndex, StreamId};
+
+/// Who an effect's end is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Owner {
+    /// A session.
+    Session(InfoHash, Purpose),
+    /// The buying machine.
+    Payer(PayEffect),
+    /// The selling machine.
+    Payee(PayEffect),
+    /// The client's look at the account that pays.
+    Account,
+    /// Nobody: a record whose loss only costs a repeat.
+    Nobody,
+}
+
+/// What a session's effect was for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// Storage opens.
+    Open,
+    /// A piece in the files is hashed again.
+    CheckPiece(PieceIndex),
+    /// Blocks come back from the scratch file.
+    RestoreScratch(PieceIndex),
+    /// A complete piece is hashed.
+    HashPiece(PieceIndex),
+    /// A verified piece is written.
+    WritePiece(PieceIndex),
+    /// Blocks go to the scratch file.
+    WriteScratch,
+    /// A durability cycle's flush.
+    Flush,
+    /// A durability cycle's record.
+    Record,
+    /// Neighbouring blocks are read for a remote.
+    ReadBlocks(ConnectionId, Vec<BlockRef>),
+    /// A late block of a paid peer is compared with what is stored.
+    CompareBlock(ConnectionId, BlockRef, Bytes),
+    /// Bytes are read for a stream.
+    ReadStream(StreamId),
+    /// Storage closes.
+    Close,
+}
+
+/// The queue of outputs.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    queue: VecDeque<Output>,
+    owners: BTreeMap<EffectId, Owner>,
+    records: BTreeMap<String, Bytes>,
+    next: u64,
+}
+
+impl Outbox {
+    /// An outbox that knows the records as they were restored.
+    pub fn new(records: BTreeMap<String, Bytes>) -> Self {
+        Outbox {
+            records,
+            ..Outbox::default()
+        }
+    }
+
+    /// Queues an output.
+    pub fn push(&mut self, output: Output) {
+        self.queue.push_back(output);
+    }
+
+    /// Queues an event.
+    pub fn event(&mut self, event: Event) {
+        self.push(Output::Event(event));
+    }
+
+    /// Queues work.
+    pub fn effect(&mut self, owner: Owner, effect: Effect) -> EffectId {
+        let id = EffectId(self.next);
+        self.next += 1;
+        self.owners.insert(id, owner);
+        self.push(Output::Effect { id, effect });
+        id
+    }
+
+    /// Puts records, which [`Outbox::record`] answers from now on.
+    pub fn put_records(&mut self, owner: Owner, records: Vec<(String, Option<Bytes>)>) {
+        for (key, value) in &records {
+            match value {
+                Some(value) => self.records.insert(key.clone(), value.clone()),
+                None => self.records.remove(key),
+            };
+        }
+        self.effect(owner, Effect::PutRecords { records });
+    }
+
+    /// The newest value put under a torrent's key.
+    pub fn record(&self, key: &str) -> Option<&Bytes> {
+        self.records.get(key)
+    }
+
+    /// All keys that begin so.
+    pub fn record_keys<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = &'a str> {
+        self.records
+            .range(prefix.to_owned()..)
+            .map(|(key, _)| key.as_str())
+            .take_while(move |key| key.starts_with(prefix))
+    }
+
+    /// Who waits for this effect; each is answered once.
+    pub fn take_owner(&mut self, id: EffectId) -> Option<Owner> {
+        self.owners.remove(&id)
+    }
+
+    /// An effect of this kind is under way.
+    pub fn waits_for(&self, test: impl Fn(&Owner) -> bool) -> bool {
+        self.owners.values().any(test)
+    }
+
+    /// The next output.
+    pub fn pop(&mut self) -> Option<Output> {
+        self.queue.pop_front()
+    }
+}
+
+/// Sum of the spans' lengths.
+pub fn spans_len(spans: &[FileSpan]) -> u64 {
+    spans.iter().map(|s| s.length).sum()
+}

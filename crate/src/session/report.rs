@@ -1,0 +1,135 @@
+//! What a page may see of a torrent.
+
+use super::{Buying, Money, Phase, Session};
+use crate::contract::{Config, PeerPayment, PeerSnapshot, TorrentSnapshot, TorrentState};
+use crate::peer::{Peer, Stage};
+use crate::time::Timestamp;
+use crate::types::{BLOCK_LEN, FineUnits};
+
+impl Session {
+    /// Plain data, made anew.
+    pub fn snapshot(&self, now: Timestamp, config: &Config, money: &Money) -> TorrentSnapshot {
+        let content = self.content.as_ref();
+        let max_unit = self.max_unit(config);
+        TorrentSnapshot {
+            info_hash: self.info_hash,
+            name: self.name.clone().unwrap_or_else(|| self.info_hash.to_hex()),
+            state: self.state(),
+            total_length: content.map_or(0, |c| c.geometry.total_length()),
+            piece_length: content.map_or(0, |c| c.geometry.piece_length()),
+            piece_count: content.map_or(0, |c| c.geometry.piece_count()),
+            have: content
+                .map(|c| c.verified.bits().as_bytes())
+                .unwrap_or_default(),
+            verified_bytes: content.map_or(0, |c| c.verified.bytes()),
+            block_count: content.map_or(0, |c| c.geometry.block_count()),
+            files: content.map(files).unwrap_or_default(),
+            downloaded: self.downloaded,
+            uploaded: self.uploaded,
+            wasted: self.wasted,
+            download_rate: self.peers.values().map(|p| p.down.per_second(now)).sum(),
+            upload_rate: self.peers.values().map(|p| p.up.per_second(now)).sum(),
+            unit: self.unit(config),
+            max_unit,
+            spent: self.spent,
+            earned: self.earned,
+            max_cost: self.max_cost(config, max_unit),
+            peers: self
+                .peers
+                .values()
+                .filter(|p| p.stage == Stage::Active)
+                .map(|p| peer_snapshot(p, money, now))
+                .collect(),
+            swarm: self.swarm,
+        }
+    }
+
+    fn state(&self) -> TorrentState {
+        if self.failed.is_some() {
+            return TorrentState::Failed;
+        }
+        if self.paused {
+            return TorrentState::Paused;
+        }
+        match &self.content {
+            None => TorrentState::FetchingMetadata,
+            Some(c) if !matches!(c.phase, Phase::Running) => TorrentState::Checking,
+            Some(c) if c.picker.is_complete() && c.writing.is_empty() => TorrentState::Seeding,
+            Some(_) => TorrentState::Downloading,
+        }
+    }
+
+    /// Sum over the missing pieces of their blocks times the ceiling, plus the v1 loss budget
+    /// (payments.md, section 5).
+    fn max_cost(&self, config: &Config, max_unit: FineUnits) -> FineUnits {
+        let Some(content) = &self.content else {
+            return FineUnits(0);
+        };
+        let missing: u64 = (content.geometry.pieces().iter())
+            .filter(|piece| !content.verified.contains(*piece))
+            .filter_map(|piece| content.geometry.blocks_in(piece))
+            .map(u64::from)
+            .sum();
+        let buy = config.payment.as_ref().and_then(|p| p.buy.as_ref());
+        let lost_pieces = buy.map_or(0, |b| u64::from(b.loss_budget_pieces));
+        let per_piece = u64::from(content.geometry.piece_length().div_ceil(BLOCK_LEN));
+        let blocks = match missing {
+            0 => 0,
+            n => n + lost_pieces * per_piece,
+        };
+        FineUnits(max_unit.0.saturating_mul(u128::from(blocks)))
+    }
+}
+
+fn files(content: &super::Content) -> Vec<(Vec<String>, u64)> {
+    content
+        .meta
+        .files
+        .iter()
+        .map(|f| {
+            let path = if f.pad {
+                Vec::new()
+            } else {
+                f.path.components().to_vec()
+            };
+            (path, f.length)
+        })
+        .collect()
+}
+
+fn peer_snapshot(peer: &Peer, money: &Money, now: Timestamp) -> PeerSnapshot {
+    let conn = peer.connection;
+    let (bought, paid) = money.paid_to(conn);
+    let (sold, earned) = money.earned_from(conn);
+    PeerSnapshot {
+        connection: conn,
+        client: peer
+            .extensions
+            .as_ref()
+            .and_then(|e| e.v.clone())
+            .unwrap_or_default(),
+        have_count: peer.bits().map_or(0, crate::bitfield::Bitfield::count),
+        downloaded: peer.down.total(),
+        uploaded: peer.up.total(),
+        download_rate: peer.down.per_second(now),
+        upload_rate: peer.up.per_second(now),
+        choked_us: peer.choked_us,
+        choked_it: peer.choked_it,
+        requests_out: peer.requests_out.len() as u32,
+        requests_in: peer.requests_in.len() as u32,
+        buying: PeerPayment {
+            unit: money.price(conn),
+            active: matches!(money.buying(conn), Buying::Paid(_)),
+            paid,
+            blocks: bought,
+            note: money.buying_note(conn),
+        },
+        selling: PeerPayment {
+            unit: money.asked(conn),
+            active: money.is_paying(conn),
+            paid: earned,
+            blocks: sold,
+            note: String::new(),
+        },
+    }
+}

@@ -1,0 +1,449 @@
+//! Taking up a torrent: storage opens, the records are checked against it, the scratch file is read back;
+//! and the durability cycle that writes those records.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use bytes::Bytes;
+
+use super::{Content, Context, LAZY_CYCLE, Owner, Phase, Purpose, Session, record_key, wanted};
+use crate::bitfield::Bitfield;
+use crate::contract::{CheckExisting, Effect, EffectError, EffectResult, Event};
+use crate::metainfo::{Geometry, Metainfo};
+use crate::picker::Picker;
+use crate::storage::{HaveRecord, ScratchEntry, Store, decode_have, decode_scratch};
+use crate::types::{ConnectionId, PieceIndex};
+use crate::verify::{Advances, VerifiedPieces};
+use rand_core::RngCore;
+
+/// Pieces hashed at once while checking.
+const CHECKS_AT_ONCE: usize = 4;
+
+impl Session {
+    /// The metadata is there: storage is opened and checked.
+    pub fn set_metainfo(&mut self, ctx: &mut Context, meta: Metainfo) {
+        if self.content.is_some() {
+            return;
+        }
+        let geometry = meta.geometry();
+        let (total, piece_length) = (geometry.total_length(), geometry.piece_length());
+        let mut seed = [0; 32];
+        ctx.rng.fill_bytes(&mut seed);
+        let mut picker = Picker::new(total, piece_length, seed);
+        picker.set_partial_budget(ctx.config.limits.max_partial_bytes);
+        picker.set_wanted(wanted(self.options.on_demand));
+        for conn in self.peers.keys() {
+            picker.peer_joined(*conn);
+        }
+        self.name = Some(meta.name.clone());
+        if meta.content.is_some() && self.options.content.is_none() {
+            self.options.content = meta.content;
+        }
+        let key = record_key(self.info_hash, "info");
+        if ctx.out.record(&key).is_none() {
+            let value = Some(meta.info.clone());
+            ctx.out.put_records(Owner::Nobody, vec![(key, value)]);
+        }
+        let files = meta
+            .files
+            .iter()
+            .map(|f| {
+                let path = if f.pad {
+                    Vec::new()
+                } else {
+                    f.path.components().to_vec()
+                };
+                (path, f.length)
+            })
+            .collect();
+        ctx.out.effect(
+            Owner::Session(self.info_hash, Purpose::Open),
+            Effect::OpenStorage {
+                info_hash: self.info_hash,
+                name: crate::metainfo::sanitize_component(meta.name.as_bytes()),
+                files,
+            },
+        );
+        self.content = Some(Content {
+            geometry,
+            verified: VerifiedPieces::none(total, piece_length),
+            picker,
+            store: Store::new(total, piece_length),
+            advances: Advances::default(),
+            phase: Phase::Opening,
+            writing: BTreeMap::new(),
+            suspects: BTreeMap::new(),
+            dirty_since: None,
+            cycle_wanted: false,
+            complete_said: false,
+            meta,
+        });
+    }
+
+    /// One of this session's effects ended.
+    pub fn effect_done(
+        &mut self,
+        ctx: &mut Context,
+        purpose: Purpose,
+        result: Result<EffectResult, EffectError>,
+    ) {
+        match (purpose, result) {
+            (
+                Purpose::Open,
+                Ok(EffectResult::Opened {
+                    file_lengths,
+                    scratch_length,
+                }),
+            ) => self.opened(ctx, &file_lengths, scratch_length),
+            (Purpose::CheckPiece(piece), Ok(EffectResult::Hashed(digest))) => {
+                self.piece_checked(ctx, piece, Some(&digest));
+            }
+            (Purpose::CheckPiece(piece), _) => self.piece_checked(ctx, piece, None),
+            (Purpose::RestoreScratch(piece), Ok(EffectResult::Read(data))) => {
+                self.scratch_read(ctx, piece, Some(&data));
+            }
+            (Purpose::RestoreScratch(piece), _) => self.scratch_read(ctx, piece, None),
+            (Purpose::HashPiece(piece), Ok(EffectResult::Hashed(digest))) => {
+                self.piece_hashed(ctx, piece, &digest);
+            }
+            (Purpose::WritePiece(piece), Ok(_)) => self.piece_written(ctx, piece),
+            (Purpose::WritePiece(piece), Err(error)) => {
+                self.piece_not_written(ctx, piece, &error);
+            }
+            (Purpose::WriteScratch, Err(error)) => {
+                self.cycle_failed(ctx, &error);
+            }
+            (Purpose::Flush, Ok(_)) => self.flushed(ctx),
+            (Purpose::Record, Ok(_)) => {
+                if let Some(content) = &mut self.content {
+                    content.store.recorded();
+                    content.dirty_since = content.store.is_dirty().then_some(ctx.now);
+                }
+            }
+            (Purpose::Flush | Purpose::Record, Err(error)) => self.cycle_failed(ctx, &error),
+            (Purpose::ReadBlocks(conn, blocks), Ok(EffectResult::Read(data))) => {
+                self.blocks_read(ctx, conn, &blocks, Some(data));
+            }
+            (Purpose::ReadBlocks(conn, blocks), _) => self.blocks_read(ctx, conn, &blocks, None),
+            (Purpose::CompareBlock(conn, block, late), Ok(EffectResult::Read(stored))) => {
+                self.block_compared(ctx, conn, block, &late, &stored);
+            }
+            (Purpose::ReadStream(stream), Ok(EffectResult::Read(data))) => {
+                self.stream_read(ctx, stream, data);
+            }
+            (Purpose::ReadStream(stream), Err(error)) => {
+                self.stream_not_read(ctx, stream, error.to_string());
+            }
+            (Purpose::Open, Err(error)) => {
+                self.fail(
+                    ctx,
+                    format!(
+                        "storage could not be opened: {error}: free it, then add the torrent again"
+                    ),
+                );
+            }
+            (Purpose::HashPiece(piece), Err(error)) => {
+                if let Some(content) = &mut self.content {
+                    content.store.discard(piece);
+                    content.picker.piece_failed(piece, false);
+                }
+                self.fail(ctx, format!("{error}: resume to try again"));
+            }
+            _ => {}
+        }
+    }
+
+    fn opened(&mut self, ctx: &mut Context, file_lengths: &[u64], scratch_length: u64) {
+        let Some(content) = &mut self.content else {
+            return;
+        };
+        let geometry = content.geometry;
+        let pieces = geometry.piece_count();
+        let there = pieces_in_place(&content.meta, &geometry, file_lengths);
+        let record = ctx
+            .out
+            .record(&record_key(self.info_hash, "have"))
+            .and_then(|bytes| decode_have(bytes, pieces));
+        let mut queue: VecDeque<PieceIndex> = VecDeque::new();
+        match (self.options.check, record) {
+            (CheckExisting::Complete, _) if there.is_full() => {
+                content.verified.restore(&there);
+                content.store.adopt(&there);
+                content.cycle_wanted = true;
+            }
+            (CheckExisting::Resume, Some(HaveRecord { have, recent })) => {
+                let mut have = have;
+                for piece in have.iter().collect::<Vec<_>>() {
+                    if !there.contains(piece) {
+                        have.remove(piece);
+                    }
+                }
+                content.store.restore_have(&have);
+                for piece in recent {
+                    if have.remove(piece.0) {
+                        queue.push_back(piece);
+                    }
+                }
+                content.verified.restore(&have);
+            }
+            _ => queue.extend(there.iter().map(PieceIndex)),
+        }
+        for piece in content.verified.bits().clone().iter() {
+            content.picker.have(PieceIndex(piece));
+        }
+        let entries = ctx
+            .out
+            .record(&record_key(self.info_hash, "scratch"))
+            .and_then(|bytes| decode_scratch(bytes, |p| geometry.blocks_in(p)))
+            .unwrap_or_default();
+        let mut restoring: BTreeMap<PieceIndex, ScratchEntry> = BTreeMap::new();
+        let slot_length = u64::from(geometry.piece_length());
+        for entry in entries {
+            let known = content.verified.contains(entry.piece) || queue.contains(&entry.piece);
+            let length = u64::from(geometry.piece_len(entry.piece).unwrap_or(0));
+            let offset = u64::from(entry.slot) * slot_length;
+            // The file may end before the slot does: then its last blocks were never written.
+            let length = length.min(scratch_length.saturating_sub(offset));
+            if known || length == 0 {
+                content.store.retire_slot(entry.slot);
+                continue;
+            }
+            ctx.out.effect(
+                Owner::Session(self.info_hash, Purpose::RestoreScratch(entry.piece)),
+                Effect::ReadScratch {
+                    info_hash: self.info_hash,
+                    offset,
+                    length,
+                },
+            );
+            restoring.insert(entry.piece, entry);
+        }
+        content.phase = Phase::Checking {
+            queue,
+            under_way: 0,
+            restoring,
+        };
+        ctx.out.event(Event::Ready {
+            info_hash: self.info_hash,
+        });
+        self.go_on_checking(ctx);
+    }
+
+    fn go_on_checking(&mut self, ctx: &mut Context) {
+        let Some(content) = &mut self.content else {
+            return;
+        };
+        let Phase::Checking {
+            queue,
+            under_way,
+            restoring,
+        } = &mut content.phase
+        else {
+            return;
+        };
+        while *under_way < CHECKS_AT_ONCE {
+            let Some(piece) = queue.pop_front() else {
+                break;
+            };
+            let (Some(offset), Some(length)) = (
+                content.geometry.piece_offset(piece),
+                content.geometry.piece_len(piece),
+            ) else {
+                continue;
+            };
+            *under_way += 1;
+            ctx.out.effect(
+                Owner::Session(self.info_hash, Purpose::CheckPiece(piece)),
+                Effect::HashStored {
+                    info_hash: self.info_hash,
+                    spans: content.meta.spans(offset, u64::from(length)).collect(),
+                },
+            );
+        }
+        if *under_way > 0 || !restoring.is_empty() {
+            return;
+        }
+        content.phase = Phase::Running;
+        let complete: Vec<PieceIndex> = content
+            .store
+            .partials()
+            .filter(|(_, p)| p.is_complete())
+            .map(|(piece, _)| piece)
+            .collect();
+        for piece in complete {
+            Self::hash_piece(self.info_hash, content, ctx, piece);
+        }
+        if content.store.is_dirty() {
+            content.dirty_since.get_or_insert(ctx.now);
+        }
+        if content.picker.is_complete() && !self.options.on_demand {
+            content.complete_said = true;
+            ctx.out.event(Event::Complete {
+                info_hash: self.info_hash,
+            });
+        }
+        self.metadata_known(ctx);
+    }
+
+    /// Peers that came before the metadata are told and asked what they have.
+    fn metadata_known(&mut self, ctx: &mut Context) {
+        for conn in self.peers.keys().copied().collect::<Vec<ConnectionId>>() {
+            if let Err(reason) = self.learn_pieces(ctx, conn) {
+                self.close(ctx, conn, reason);
+            }
+        }
+    }
+
+    fn piece_checked(&mut self, ctx: &mut Context, piece: PieceIndex, digest: Option<&[u8; 20]>) {
+        let Some(content) = &mut self.content else {
+            return;
+        };
+        if let Phase::Checking { under_way, .. } = &mut content.phase {
+            *under_way -= 1;
+        }
+        let expected = content.meta.piece_hash(piece);
+        let proof = expected
+            .zip(digest)
+            .and_then(|(e, d)| content.verified.check(piece, &e, d).ok());
+        match proof {
+            Some(proof) => {
+                content.verified.insert(proof);
+                content.picker.have(piece);
+                content.store.found(piece);
+                self.announce_piece(ctx, piece);
+            }
+            None => content.store.lost(piece),
+        }
+        self.go_on_checking(ctx);
+    }
+
+    fn scratch_read(&mut self, ctx: &mut Context, piece: PieceIndex, data: Option<&Bytes>) {
+        let Some(content) = &mut self.content else {
+            return;
+        };
+        let Phase::Checking { restoring, .. } = &mut content.phase else {
+            return;
+        };
+        let Some(entry) = restoring.remove(&piece) else {
+            return;
+        };
+        let mut blocks = Bitfield::empty(entry.blocks.len());
+        for number in entry.blocks.iter() {
+            let Some(block) = content.geometry.block(piece, number) else {
+                continue;
+            };
+            let range = block.begin as usize..(block.begin + block.length) as usize;
+            if let Some(data) = data.filter(|d| d.len() >= range.end) {
+                let bytes = Bytes::copy_from_slice(&data[range]);
+                let advanced = entry.advanced.contains(number);
+                content
+                    .store
+                    .restore_block(entry.slot, block, bytes, advanced);
+                blocks.insert(number);
+            }
+        }
+        if blocks.count() == 0 {
+            content.store.retire_slot(entry.slot);
+        } else {
+            content.picker.restore_partial(ctx.now, piece, &blocks);
+        }
+        self.go_on_checking(ctx);
+    }
+
+    // ---- durability
+
+    /// Begins a cycle when enough would be lost by a crash, or little for long.
+    pub(super) fn drive_durability(&mut self, ctx: &mut Context) {
+        let Some(content) = &mut self.content else {
+            return;
+        };
+        if matches!(content.phase, Phase::Opening) {
+            return;
+        }
+        let old = content
+            .dirty_since
+            .is_some_and(|since| ctx.now >= since + LAZY_CYCLE);
+        let due = content.store.wants_cycle() || old || content.cycle_wanted;
+        if !due || !content.store.is_idle() {
+            return;
+        }
+        let Some(writes) = content.store.begin_cycle() else {
+            return;
+        };
+        content.cycle_wanted = false;
+        content.dirty_since = None;
+        for write in writes {
+            ctx.out.effect(
+                Owner::Session(self.info_hash, Purpose::WriteScratch),
+                Effect::WriteScratch {
+                    info_hash: self.info_hash,
+                    offset: write.offset,
+                    chunks: write.chunks,
+                },
+            );
+        }
+        ctx.out.effect(
+            Owner::Session(self.info_hash, Purpose::Flush),
+            Effect::Flush {
+                info_hash: self.info_hash,
+            },
+        );
+    }
+
+    /// The next pump begins a cycle.
+    pub fn make_durable_soon(&mut self) {
+        if let Some(content) = &mut self.content
+            && content.store.is_dirty()
+        {
+            content.cycle_wanted = true;
+        }
+    }
+
+    /// Nothing would be lost by a crash now.
+    pub fn is_durable(&self) -> bool {
+        self.content
+            .as_ref()
+            .is_none_or(|c| c.store.is_idle() && !c.store.is_dirty())
+    }
+
+    fn flushed(&mut self, ctx: &mut Context) {
+        let Some(content) = &mut self.content else {
+            return;
+        };
+        let Some(records) = content.store.flushed(content.verified.bits()) else {
+            return;
+        };
+        let have = (record_key(self.info_hash, "have"), Some(records.have));
+        let scratch = (record_key(self.info_hash, "scratch"), Some(records.scratch));
+        ctx.out.put_records(
+            Owner::Session(self.info_hash, Purpose::Record),
+            vec![have, scratch],
+        );
+    }
+
+    fn cycle_failed(&mut self, ctx: &mut Context, error: &EffectError) {
+        if let Some(content) = &mut self.content {
+            content.store.cycle_failed();
+            content.dirty_since = Some(ctx.now);
+        }
+        self.fail(
+            ctx,
+            format!("{error}: what was fetched may be fetched again; free space, then resume"),
+        );
+    }
+}
+
+/// Pieces whose bytes lie within what the files hold.
+fn pieces_in_place(meta: &Metainfo, geometry: &Geometry, file_lengths: &[u64]) -> Bitfield {
+    let mut there = Bitfield::full(geometry.piece_count());
+    for (index, file) in meta.files.iter().enumerate() {
+        let held = file_lengths.get(index).copied().unwrap_or(0);
+        if file.pad || held >= file.length {
+            continue;
+        }
+        let missing = file.offset + held..file.offset + file.length;
+        for piece in geometry.pieces_of(missing).iter() {
+            there.remove(piece.0);
+        }
+    }
+    there
+}

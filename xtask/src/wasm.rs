@@ -1,0 +1,185 @@
+//! `cargo xtask wasm`: the engine as a page loads it.
+//!
+//! cargo builds the library of `piecework` for wasm, wasm-bindgen makes the module and its JavaScript, wasm-opt makes it
+//! smaller. What is unchanged is not done again.
+
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Stdio},
+};
+
+use crate::{
+    failure::Failure,
+    node, paths, shell,
+    stage::{say, stage},
+    stamp::Inputs,
+    wasm_toolchain::{TARGET, WasmToolchain},
+};
+
+/// Where the page's package takes the engine from.
+pub const OUTPUT: &str = "www/npm/wasm";
+
+/// What rustc emits for this target with our flags; anything newer would lock out a browser the project supports.
+const WASM_FEATURES: &[&str] = &[
+    "--enable-bulk-memory",
+    "--enable-bulk-memory-opt",
+    "--enable-call-indirect-overlong",
+    "--enable-multivalue",
+    "--enable-mutable-globals",
+    "--enable-nontrapping-float-to-int",
+    "--enable-reference-types",
+    "--enable-sign-ext",
+    "--enable-simd",
+];
+
+/// Builds the engine for the page
+#[derive(clap::Args)]
+pub struct Wasm {
+    /// Build fast and unoptimised, with names for the debugger
+    #[arg(long)]
+    dev: bool,
+}
+
+impl Wasm {
+    /// The module that is shipped.
+    pub const SHIPPED: Self = Self { dev: false };
+
+    /// Builds what changed and prints the sizes.
+    pub fn run(&self) -> Result<(), Failure> {
+        let built = stage("wasm: compile", || self.compile())?;
+        let output = paths::root().join(OUTPUT);
+        let stamp = Inputs::default()
+            .file(&built)
+            .word(if self.dev { "dev" } else { "shipped" })
+            .word(&locked_version("wasm-bindgen-cli-support")?)
+            .file(&paths::root().join("xtask/tools/package-lock.json"))
+            .word(&WASM_FEATURES.join(" "))
+            .stamp(output.join(".stamp"));
+        let module = output.join("piecework_bg.wasm");
+        if stamp.is_current() && module.is_file() {
+            say("wasm-bindgen, wasm-opt: unchanged");
+        } else {
+            stamp.clear();
+            let bound = paths::target().join("wasm-bindgen");
+            stage("wasm: bind", || bind(&built, &bound))?;
+            if !self.dev {
+                stage("wasm: optimise", || {
+                    optimise(&bound.join("piecework_bg.wasm"))
+                })?;
+            }
+            publish(&bound, &output)?;
+            stamp.set()?;
+        }
+        print_sizes(&module)
+    }
+
+    fn compile(&self) -> Result<std::path::PathBuf, Failure> {
+        let toolchain = WasmToolchain::find_or_install()?;
+        let (profile, folder) = if self.dev {
+            ("dev", "debug")
+        } else {
+            ("wasm", "wasm")
+        };
+        shell::run(toolchain.build().args([
+            "--package",
+            "piecework",
+            "--lib",
+            "--no-default-features",
+            "--profile",
+            profile,
+        ]))?;
+        Ok(toolchain
+            .target_folder()
+            .join(TARGET)
+            .join(folder)
+            .join("piecework.wasm"))
+    }
+}
+
+fn bind(built: &Path, bound: &Path) -> Result<(), Failure> {
+    shell::run(shell::cargo().args(["build", "--package", "xtask-bindgen"]))?;
+    if bound.exists() {
+        fs::remove_dir_all(bound).map_err(Failure::io("empty", bound))?;
+    }
+    fs::create_dir_all(bound).map_err(Failure::io("make", bound))?;
+    shell::run(
+        shell::command(paths::target().join("debug/xtask-bindgen"))
+            .arg(built)
+            .arg(bound),
+    )
+}
+
+fn optimise(module: &Path) -> Result<(), Failure> {
+    node::require()?;
+    node::install("xtask/tools")?;
+    let smaller = module.with_extension("opt");
+    let tool = paths::root().join("xtask/tools/node_modules/binaryen/bin/wasm-opt");
+    shell::run(
+        node::node()
+            .arg(tool)
+            .arg(module)
+            .arg("-O3")
+            .args(WASM_FEATURES)
+            .arg("-o")
+            .arg(&smaller),
+    )?;
+    fs::rename(&smaller, module).map_err(Failure::io("replace", module))
+}
+
+/// Copies exactly what was made: a file of an earlier build would be shipped by mistake.
+fn publish(bound: &Path, output: &Path) -> Result<(), Failure> {
+    if output.exists() {
+        fs::remove_dir_all(output).map_err(Failure::io("empty", output))?;
+    }
+    copy_folder(bound, output)
+}
+
+fn copy_folder(from: &Path, to: &Path) -> Result<(), Failure> {
+    fs::create_dir_all(to).map_err(Failure::io("make", to))?;
+    for entry in fs::read_dir(from).map_err(Failure::io("list", from))? {
+        let source = entry.map_err(Failure::io("list", from))?.path();
+        let Some(name) = source.file_name() else {
+            continue;
+        };
+        if source.is_dir() {
+            copy_folder(&source, &to.join(name))?;
+        } else {
+            fs::copy(&source, to.join(name)).map_err(Failure::io("copy", &source))?;
+        }
+    }
+    Ok(())
+}
+
+/// The version of a package in Cargo.lock.
+fn locked_version(package: &str) -> Result<String, Failure> {
+    let path = paths::root().join("Cargo.lock");
+    let text = fs::read_to_string(&path).map_err(Failure::io("read", &path))?;
+    let name = format!("name = \"{package}\"");
+    let mut lines = text.lines().skip_while(|line| *line != name).skip(1);
+    lines
+        .next()
+        .map(str::to_owned)
+        .ok_or_else(|| Failure::failed(format!("Cargo.lock does not name {package}")))
+}
+
+fn print_sizes(module: &Path) -> Result<(), Failure> {
+    let raw = fs::metadata(module)
+        .map_err(Failure::io("read", module))?
+        .len();
+    let gzip = Command::new("gzip")
+        .args(["-9", "--stdout"])
+        .arg(module)
+        .stderr(Stdio::null())
+        .output()
+        .ok()
+        .filter(|output| output.status.success());
+    let gzip = gzip.map_or_else(
+        || "gzip is not installed".to_owned(),
+        |output| format!("{} bytes gzip -9", output.stdout.len()),
+    );
+    say(format_args!(
+        "{OUTPUT}/piecework_bg.wasm: {raw} bytes, {gzip}"
+    ));
+    Ok(())
+}

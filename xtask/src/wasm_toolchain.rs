@@ -1,0 +1,228 @@
+//! Which compiler makes wasm: rustup's with its wasm std, or Debian's that builds std from source.
+//!
+//! The ordinary way is tried first and bounded in time; that it was refused is remembered for the toolchain at hand, so that
+//! the next run does not wait again. `PIECEWORK_WASM_TOOLCHAIN=rustup` or `=debian` settles the question.
+
+use std::{
+    env,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use crate::{
+    debian,
+    failure::Failure,
+    paths,
+    shell::{self, Bounded},
+    stage::say,
+    stamp::{Inputs, Stamp},
+};
+
+/// The target triple of everything a page loads.
+pub const TARGET: &str = "wasm32-unknown-unknown";
+
+/// How long a download by rustup may take before the other way is taken.
+const RUSTUP_LIMIT: Duration = Duration::from_secs(60);
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+const DEBIAN_CLIPPY: &str = "/usr/bin/cargo-clippy";
+const DEBIAN_PACKAGES: &[&str] = &[
+    "rustc-web",
+    "cargo-web",
+    "rust-web-src",
+    "rust-web-clippy",
+    "lld-19",
+];
+
+/// A compiler that can build for [`TARGET`].
+pub enum WasmToolchain {
+    /// The toolchain in use, with the wasm std that rustup brought.
+    Rustup,
+    /// Debian's rustc-web, which builds std from its source package; with the linker to use.
+    Debian {
+        /// `rust-lld` of the rustup toolchain, or `wasm-ld` of Debian's lld.
+        linker: PathBuf,
+    },
+}
+
+impl WasmToolchain {
+    /// Finds a compiler, installs what is missing, and says which way was taken.
+    pub fn find_or_install() -> Result<Self, Failure> {
+        let asked = env::var("PIECEWORK_WASM_TOOLCHAIN").ok();
+        if asked.as_deref() != Some("debian") {
+            let sysroot = shell::answer(shell::command("rustc").args(["--print", "sysroot"]))
+                .map(PathBuf::from)
+                .ok_or_else(|| Failure::failed("`rustc --print sysroot` does not answer: is rustup's bin folder on the PATH?"))?;
+            let refused = Inputs::default()
+                .word(&sysroot.to_string_lossy())
+                .stamp(paths::memory().join("rustup-refused"));
+            if has_wasm_std(&sysroot) {
+                say("wasm compiler: rustup's, with its wasm std");
+                return Ok(Self::Rustup);
+            }
+            let again = !refused.is_current()
+                || !debian_is_complete()
+                || asked.as_deref() == Some("rustup");
+            if again && rustup_target_add(&refused)? && has_wasm_std(&sysroot) {
+                say("wasm compiler: rustup's, with its wasm std (just added)");
+                return Ok(Self::Rustup);
+            }
+            if asked.as_deref() == Some("rustup") {
+                return Err(wasm_std_missing());
+            }
+        }
+        if !debian_is_complete() {
+            if !debian::is_debian() {
+                return Err(wasm_std_missing());
+            }
+            debian::install(
+                DEBIAN_PACKAGES,
+                "a Rust compiler with std's source, because rustup could not bring the wasm std",
+            )?;
+        }
+        let linker = find_linker()?;
+        let version =
+            shell::answer(Command::new(DEBIAN_RUSTC).arg("--version")).unwrap_or_default();
+        say(format_args!(
+            "wasm compiler: Debian's {version}, which builds std from source; linker {}",
+            linker.display()
+        ));
+        Ok(Self::Debian { linker })
+    }
+
+    /// Its own target folder: two compilers in one would rebuild each other's work.
+    pub fn target_folder(&self) -> PathBuf {
+        match self {
+            Self::Rustup => paths::target().join("wasm"),
+            Self::Debian { .. } => paths::target().join("wasm-debian"),
+        }
+    }
+
+    /// `cargo build` for wasm; the caller adds package, profile and features.
+    pub fn build(&self) -> Command {
+        let mut command = match self {
+            Self::Rustup => shell::cargo(),
+            Self::Debian { linker } => debian_command(DEBIAN_CARGO, linker),
+        };
+        command.arg("build");
+        self.add_target(command)
+    }
+
+    /// `cargo clippy` for wasm; the caller adds package and features.
+    pub fn clippy(&self) -> Command {
+        let mut command = match self {
+            Self::Rustup => shell::cargo(),
+            // Run directly: cargo prefers the `cargo-clippy` in its home folder, which is rustup's.
+            Self::Debian { linker } => debian_command(DEBIAN_CLIPPY, linker),
+        };
+        command.arg("clippy");
+        self.add_target(command)
+    }
+
+    fn add_target(&self, mut command: Command) -> Command {
+        command
+            .args(["--target", TARGET, "--target-dir"])
+            .arg(self.target_folder());
+        if matches!(self, Self::Debian { .. }) {
+            command.arg("-Zbuild-std=std,panic_abort");
+        }
+        command
+    }
+}
+
+fn has_wasm_std(sysroot: &Path) -> bool {
+    sysroot
+        .join("lib/rustlib")
+        .join(TARGET)
+        .join("lib")
+        .is_dir()
+}
+
+/// True when rustup added it. A refusal is remembered, not reported as a failure.
+fn rustup_target_add(refused: &Stamp) -> Result<bool, Failure> {
+    if shell::find_on_path("rustup").is_none() {
+        say("rustup is not installed: the wasm std comes another way");
+        return Ok(false);
+    }
+    say(format_args!(
+        "$ rustup target add {TARGET}   (at most {} s)",
+        RUSTUP_LIMIT.as_secs()
+    ));
+    let mut command = shell::command("rustup");
+    command
+        .args(["target", "add", TARGET])
+        .env("RUSTUP_MAX_RETRIES", "0");
+    let reason = match shell::run_bounded(&mut command, RUSTUP_LIMIT)? {
+        Bounded::Exited(status, _, _) if status.success() => {
+            refused.clear();
+            return Ok(true);
+        }
+        Bounded::Exited(_, _, stderr) => stderr
+            .lines()
+            .find(|line| line.contains("error"))
+            .unwrap_or("no reason given")
+            .to_owned(),
+        Bounded::TimedOut => "no answer in time".to_owned(),
+    };
+    say(format_args!("rustup could not bring it: {reason}"));
+    refused.set()?;
+    Ok(false)
+}
+
+fn wasm_std_missing() -> Failure {
+    Failure::Missing {
+        what: format!("Rust's std for {TARGET}"),
+        line: format!("rustup target add {TARGET}"),
+    }
+}
+
+fn debian_is_complete() -> bool {
+    let Some(sysroot) = shell::answer(Command::new(DEBIAN_RUSTC).args(["--print", "sysroot"]))
+    else {
+        return false;
+    };
+    let source = Path::new(&sysroot).join("lib/rustlib/src/rust/library/std/Cargo.toml");
+    [Path::new(DEBIAN_CARGO), Path::new(DEBIAN_CLIPPY), &source]
+        .iter()
+        .all(|path| path.exists())
+}
+
+fn find_linker() -> Result<PathBuf, Failure> {
+    let in_sysroot = shell::answer(shell::command("rustc").args(["--print", "target-libdir"]))
+        .and_then(|libdir| {
+            Path::new(&libdir)
+                .parent()
+                .map(|host| host.join("bin/rust-lld"))
+        })
+        .filter(|path| path.is_file());
+    in_sysroot
+        .or_else(|| {
+            ["wasm-ld-19", "wasm-ld"]
+                .iter()
+                .find_map(|name| shell::find_on_path(name))
+        })
+        .ok_or_else(|| Failure::Missing {
+            what: "a linker for wasm (rust-lld or wasm-ld)".to_owned(),
+            line: "sudo apt-get install --yes lld-19".to_owned(),
+        })
+}
+
+fn debian_command(program: &str, linker: &Path) -> Command {
+    let mut command = shell::command(program);
+    // What rustup's proxy and `cargo run` set would lead Debian's compiler to rustup's libraries.
+    for name in [
+        "RUSTUP_TOOLCHAIN",
+        "LD_LIBRARY_PATH",
+        "RUSTC_WRAPPER",
+        "RUSTC_WORKSPACE_WRAPPER",
+    ] {
+        command.env_remove(name);
+    }
+    command
+        .env("CARGO", DEBIAN_CARGO)
+        .env("RUSTC", DEBIAN_RUSTC)
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", linker);
+    command
+}

@@ -37,7 +37,6 @@ struct Route {
 }
 
 /// The peer. See the crate's documentation for the run loop.
-#[derive(Debug)]
 pub struct Client {
     config: Config,
     peer_id: PeerId,
@@ -136,10 +135,10 @@ impl Client {
                 self.signaling.tracker_closed(self.now, tracker, &reason);
             }
             Input::OfferReady { connection, sdp } => {
-                self.signaling.offer_ready(self.now, connection, sdp);
+                self.signaling.offer_ready(self.now, connection, &sdp);
             }
             Input::AnswerReady { connection, sdp } => {
-                self.signaling.answer_ready(self.now, connection, sdp);
+                self.signaling.answer_ready(self.now, connection, &sdp);
             }
             Input::ConnectionOpen {
                 connection,
@@ -220,7 +219,7 @@ impl Client {
             });
         } else {
             self.routes.remove(&connection);
-            self.signaling.connection_failed(self.now, connection);
+            self.signaling.connection_closed(self.now, connection);
         }
         self.choke_stale = true;
     }

@@ -2,15 +2,13 @@
 //! machine asks for.
 
 use super::{Client, Route};
-use crate::contract::{ClosedReason, Config, Output, TrackerSnapshot};
-use crate::session::Session;
+use crate::contract::{ClosedReason, Config, Event, Output, TrackerSnapshot};
 use crate::signaling::{Signaling, SignalingAction, SignalingConfig, SignalingEvent};
 use crate::types::{ConnectionId, InfoHash, PeerId, TrackerId};
 
 pub(super) fn signaling(config: &Config, peer_id: PeerId, seed: [u8; 32]) -> Signaling {
     let config = SignalingConfig {
-        max_connections: config.limits.max_connections,
-        max_pending: config.limits.max_pending_connections,
+        max_connections: config.limits.max_connections + config.limits.max_pending_connections,
         ..SignalingConfig::new(peer_id)
     };
     Signaling::new(config, seed)
@@ -37,7 +35,7 @@ impl Client {
             }
         }
         if trackers.is_empty() && !self.announced.contains(&info_hash) {
-            self.out.event(crate::contract::Event::Warning {
+            self.out.event(Event::Warning {
                 info_hash: Some(info_hash),
                 text: "no tracker with a ws:// or wss:// address is known, so no peers can be found: add one"
                     .to_owned(),
@@ -45,8 +43,15 @@ impl Client {
         }
         self.announced.insert(info_hash);
         self.tell_progress(info_hash);
-        self.signaling
+        let started = self
+            .signaling
             .announce_start(self.now, info_hash, &trackers);
+        if let Err(error) = started {
+            self.out.event(Event::Warning {
+                info_hash: Some(info_hash),
+                text: format!("it is not announced: {error}"),
+            });
+        }
         self.touched.insert(info_hash);
     }
 
@@ -100,7 +105,7 @@ impl Client {
                 0
             };
             let seed = session.is_seed();
-            self.signaling.set_wanted(info_hash, wanted);
+            self.signaling.set_wanted(self.now, info_hash, wanted);
             self.tell_progress(info_hash);
             if seed {
                 self.signaling.completed(self.now, info_hash);
@@ -138,7 +143,9 @@ impl Client {
                     self.route(connection, info_hash);
                     self.out.push(Output::AcceptOffer { connection, sdp });
                 }
-                SignalingAction::ApplyAnswer { connection, sdp } => {
+                SignalingAction::ApplyAnswer {
+                    connection, sdp, ..
+                } => {
                     self.out.push(Output::ApplyAnswer { connection, sdp });
                 }
                 SignalingAction::DropConnection { connection } => {
@@ -161,19 +168,29 @@ impl Client {
 
     fn signaling_event(&mut self, event: SignalingEvent) {
         match event {
-            SignalingEvent::Swarm {
+            SignalingEvent::Announced {
+                tracker,
                 info_hash,
                 seeders,
                 leechers,
-                ..
             } => {
-                if let Some(session) = self.sessions.get_mut(&info_hash) {
-                    Session::set_swarm(session, seeders, leechers);
+                self.note_tracker(tracker, true, None);
+                if let Some(session) = self.sessions.get_mut(&info_hash)
+                    && let (Some(seeders), Some(leechers)) = (seeders, leechers)
+                {
+                    let peers = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
+                    session.set_swarm(peers(seeders), peers(leechers));
                 }
             }
-            SignalingEvent::TrackerError { tracker, text } => {
-                self.note_tracker(tracker, true, Some(text));
-            }
+            SignalingEvent::Warning {
+                tracker, message, ..
+            } => self.note_tracker(tracker, true, Some(message)),
+            SignalingEvent::Refused {
+                tracker, reason, ..
+            } => self.note_tracker(tracker, true, Some(reason)),
+            SignalingEvent::Unreachable {
+                tracker, reason, ..
+            } => self.note_tracker(tracker, false, Some(reason)),
         }
     }
 }

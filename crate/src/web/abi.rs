@@ -1,30 +1,19 @@
 //! The few contract calls that the browser makes, as bytes (Solidity ABI; payments.md, section 3).
 //!
-//! Written by hand because every argument but one is a single word: the general encoder would be a
-//! third of what a paying page loads. Runs on every target, so that the shared vectors test it.
+//! Every argument but one is a single word, so they are put together by hand; the claims are encoded by
+//! the core. Runs on every target, so that the shared vectors test it.
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 
-use crate::client::AccountState;
-use crate::payment::{Claim, Signature};
+use crate::contract::{AccountState, Claim, Signature};
+use crate::payment::voucher::{self, Vault};
 use crate::types::TokenUnits;
 
-/// Words of one `Claim`.
-const CLAIM_WORDS: usize = 12;
 const REDEEM_FOR: &str = "redeemFor(address,(address,uint32,uint16,bytes32,uint96,uint96,uint16,\
     uint16,bytes32,bytes32,bytes32,bytes32)[],address,uint256,uint256,bytes32,bytes32)";
 const REDEEMED: &str = "Redeemed(bytes32,address,address,uint256,bytes32,bytes32,bytes32,bytes32,\
     bytes32,uint256,uint256)";
 const SKIPPED: &str = "Skipped(uint256,uint8)";
-
-/// Where vouchers and redemptions are valid.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Domain {
-    /// The contract that checks the signature.
-    pub contract: Address,
-    /// EIP-155 chain id.
-    pub chain_id: u64,
-}
 
 /// What a payee signs for a relayer: `Redeem` of the vault.
 #[derive(Clone, Debug)]
@@ -43,24 +32,16 @@ pub struct Redemption<'a> {
 
 impl Redemption<'_> {
     /// The EIP-712 digest, with a fee of 0.
-    pub fn digest(&self, domain: Domain) -> B256 {
-        let mut claims = Words::new();
-        claims.word(U256::from(32));
-        claims.claims(self.claims);
-        let mut message = Words::new();
-        message
-            .bytes(keccak256(
-                "Redeem(bytes32 claims,address to,address relayer,uint256 fee,uint256 deadline)",
-            ))
-            .bytes(keccak256(claims.0))
-            .address(self.to)
-            .address(self.relayer)
-            .word(U256::ZERO)
-            .word(U256::from(self.deadline));
-        let mut signed = vec![0x19, 0x01];
-        signed.extend_from_slice(domain_separator("PieceworkVault", "1", domain).as_slice());
-        signed.extend_from_slice(keccak256(message.0).as_slice());
-        keccak256(signed)
+    pub fn digest(&self, vault: &Vault) -> B256 {
+        let deadline = U256::from(self.deadline);
+        voucher::redeem_digest(
+            vault,
+            self.claims,
+            self.to,
+            self.relayer,
+            U256::ZERO,
+            deadline,
+        )
     }
 
     /// Call data of `redeemFor`.
@@ -72,14 +53,16 @@ impl Redemption<'_> {
             .word(U256::ZERO)
             .word(U256::from(self.deadline))
             .bytes(signature.r)
-            .bytes(signature.vs)
-            .claims(self.claims);
+            .bytes(signature.vs);
+        // Alone, the array is encoded behind its offset (one word); here the offset is in the head.
+        call.0
+            .extend_from_slice(&voucher::encode_claims(self.claims)[32..]);
         call.0
     }
 }
 
 /// EIP-712 domain separator of a contract with all four usual fields.
-pub fn domain_separator(name: &str, version: &str, domain: Domain) -> B256 {
+pub fn domain_separator(name: &str, version: &str, contract: Address, chain_id: u64) -> B256 {
     let mut words = Words::new();
     words
         .bytes(keccak256(
@@ -87,8 +70,8 @@ pub fn domain_separator(name: &str, version: &str, domain: Domain) -> B256 {
         ))
         .bytes(keccak256(name))
         .bytes(keccak256(version))
-        .word(U256::from(domain.chain_id))
-        .address(domain.contract);
+        .word(U256::from(chain_id))
+        .address(contract);
     keccak256(words.0)
 }
 
@@ -236,31 +219,12 @@ impl Words {
     fn address(&mut self, address: Address) -> &mut Words {
         self.bytes(address.into_word())
     }
-
-    fn claims(&mut self, claims: &[Claim]) -> &mut Words {
-        self.0.reserve((1 + claims.len() * CLAIM_WORDS) * 32);
-        self.word(U256::from(claims.len()));
-        for claim in claims {
-            self.address(claim.owner)
-                .word(U256::from(claim.first))
-                .word(U256::from(claim.count))
-                .bytes(claim.content)
-                .word(U256::from(claim.base))
-                .word(U256::from(claim.unit))
-                .word(U256::from(claim.steps))
-                .word(U256::from(claim.k))
-                .bytes(claim.w)
-                .bytes(claim.salt)
-                .bytes(claim.r)
-                .bytes(claim.vs);
-        }
-        self
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloy_sol_types::SolValue;
     use serde_json::Value;
 
     fn vectors() -> Value {
@@ -271,58 +235,21 @@ mod tests {
         serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
     }
 
-    /// The claims as the vectors' own encoder wrote them: offset, length, twelve words each.
-    fn claims_of(encoded: &[u8]) -> Vec<Claim> {
-        let word = |i: usize| &encoded[i * 32..(i + 1) * 32];
-        let small = |i: usize| U256::from_be_slice(word(i)).to::<u128>();
-        let count = small(1) as usize;
-        (0..count)
-            .map(|claim| {
-                let at = 2 + claim * CLAIM_WORDS;
-                let bytes = |i: usize| B256::from_slice(word(at + i));
-                Claim {
-                    owner: Address::from_word(bytes(0)),
-                    first: small(at + 1) as u32,
-                    count: small(at + 2) as u16,
-                    content: bytes(3),
-                    base: small(at + 4),
-                    unit: small(at + 5),
-                    steps: small(at + 6) as u16,
-                    k: small(at + 7) as u16,
-                    w: bytes(8),
-                    salt: bytes(9),
-                    r: bytes(10),
-                    vs: bytes(11),
-                }
-            })
-            .collect()
-    }
-
     fn text<'a>(value: &'a Value, key: &str) -> &'a str {
         value[key].as_str().unwrap()
     }
 
-    #[test]
-    fn claims_encode_as_the_independent_encoder_did() {
-        let redeem = &vectors()["redeem"];
+    fn claims(redeem: &Value) -> (Vec<u8>, Vec<Claim>) {
         let encoded = from_hex(text(redeem, "claims_abi_encoded"), 1 << 20).unwrap();
-        let claims = claims_of(&encoded);
+        let claims = Vec::<Claim>::abi_decode(&encoded).unwrap();
         assert!(claims.len() >= 2);
-        let mut words = Words::new();
-        words.word(U256::from(32));
-        words.claims(&claims);
-        assert_eq!(words.0, encoded);
-        assert_eq!(
-            to_hex(keccak256(&words.0).as_slice()),
-            text(redeem, "claims_hash")
-        );
+        (encoded, claims)
     }
 
     #[test]
-    fn a_redemption_is_what_ethers_signed_but_for_its_fee() {
+    fn a_redemption_call_carries_the_claims_as_the_independent_encoder_wrote_them() {
         let redeem = &vectors()["redeem"];
-        let encoded = from_hex(text(redeem, "claims_abi_encoded"), 1 << 20).unwrap();
-        let claims = claims_of(&encoded);
+        let (encoded, claims) = claims(redeem);
         let redemption = Redemption {
             payee: text(redeem, "payee_address").parse().unwrap(),
             claims: &claims,
@@ -330,36 +257,31 @@ mod tests {
             relayer: text(redeem, "relayer").parse().unwrap(),
             deadline: redeem["deadline"].as_u64().unwrap(),
         };
-        let domain = Domain {
-            contract: text(redeem, "vault").parse().unwrap(),
-            chain_id: redeem["chain_id"].as_u64().unwrap(),
-        };
-        // The vector has a fee of 5 and we never offer one: rebuild its digest from our parts.
-        let mut message = Words::new();
-        message
-            .bytes(text(redeem, "type_hash").parse().unwrap())
-            .bytes(text(redeem, "claims_hash").parse().unwrap())
-            .address(redemption.to)
-            .address(redemption.relayer)
-            .word(U256::from(5))
-            .word(U256::from(redemption.deadline));
-        let mut signed = vec![0x19, 0x01];
-        signed.extend_from_slice(domain_separator("PieceworkVault", "1", domain).as_slice());
-        signed.extend_from_slice(keccak256(&message.0).as_slice());
-        assert_eq!(
-            to_hex(keccak256(&signed).as_slice()),
-            text(redeem, "digest")
-        );
-        assert_ne!(
-            redemption.digest(domain),
-            text(redeem, "digest").parse::<B256>().unwrap()
-        );
         let call = redemption.call(Signature {
-            r: B256::ZERO,
-            vs: B256::ZERO,
+            r: B256::repeat_byte(1),
+            vs: B256::repeat_byte(2),
         });
         // Selector, seven words, then the array as `abi.encode` writes it after its offset.
         assert_eq!(call[4 + 7 * 32..], encoded[32..]);
+        assert_eq!(call[4 + 12..4 + 32], *redemption.payee.as_slice());
+        assert_eq!(U256::from_be_slice(&call[36..68]), U256::from(7 * 32));
+        assert_eq!(U256::from_be_slice(&call[100..132]), U256::ZERO);
+        assert_eq!(call[4 + 6 * 32..4 + 7 * 32], [2; 32]);
+    }
+
+    #[test]
+    fn the_domain_separator_is_that_of_the_vectors() {
+        let voucher = &vectors()["vectors"][0];
+        let separator = domain_separator(
+            "PieceworkVault",
+            "1",
+            text(voucher, "vault").parse().unwrap(),
+            voucher["chain_id"].as_u64().unwrap(),
+        );
+        assert_eq!(
+            to_hex(separator.as_slice()),
+            text(voucher, "domain_separator")
+        );
     }
 
     #[test]
@@ -381,9 +303,7 @@ mod tests {
 
     #[test]
     fn the_report_finds_each_claim_by_its_signature() {
-        let redeem = &vectors()["redeem"];
-        let encoded = from_hex(text(redeem, "claims_abi_encoded"), 1 << 20).unwrap();
-        let claims = claims_of(&encoded);
+        let (_, claims) = claims(&vectors()["redeem"]);
         let vault = Address::repeat_byte(0x44);
         let mut data = Words::new();
         for _ in 0..4 {

@@ -11,7 +11,7 @@ use web_sys::{RequestInit, Response};
 use super::abi;
 use super::driver::Driver;
 use super::js;
-use crate::client::AccountState;
+use crate::contract::AccountState;
 
 /// Longest answer of an `eth_call` taken.
 const MAX_ANSWER: usize = 4096;

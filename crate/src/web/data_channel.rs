@@ -89,6 +89,15 @@ impl Channel {
         }
     }
 
+    /// Bytes buffered, if they are no more than the low-water mark. A bridge's page reports by itself.
+    pub fn drained(&self) -> Option<u64> {
+        let Channel::Transferred(channel) = self else {
+            return None;
+        };
+        let buffered = channel.channel.buffered_amount();
+        (buffered <= channel.channel.buffered_amount_low_threshold()).then(|| u64::from(buffered))
+    }
+
     /// Where [`ChannelEvent::Drained`] is reported.
     pub fn set_low_water(&self, bytes: u64) {
         match self {

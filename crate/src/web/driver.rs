@@ -21,7 +21,8 @@ use super::storage::Storage;
 use super::stream::Streams;
 use super::tracker::Tracker;
 use super::{hash, js};
-use crate::client::{Client, Command, Effect, EffectError, EffectResult, Event, Input, Output};
+use crate::client::Client;
+use crate::contract::{Command, Effect, EffectError, EffectResult, Event, Input, Output};
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, EffectId, TrackerId};
 
@@ -42,6 +43,8 @@ pub struct Driver {
     on_timer: RefCell<Option<Closure<dyn FnMut()>>>,
     connections: RefCell<HashMap<ConnectionId, Connection>>,
     trackers: RefCell<HashMap<TrackerId, Tracker>>,
+    /// Connections sent to in this batch of outputs.
+    sent_to: RefCell<Vec<ConnectionId>>,
     message: RefCell<Vec<u8>>,
     /// Torrents' files.
     pub storage: Rc<Storage>,
@@ -93,6 +96,7 @@ impl Driver {
             on_timer: RefCell::new(None),
             connections: RefCell::default(),
             trackers: RefCell::default(),
+            sent_to: RefCell::default(),
             message: RefCell::default(),
             storage: Rc::new(parts.storage),
             records: parts.records,
@@ -266,9 +270,27 @@ impl Driver {
             for output in outputs.drain(..) {
                 self.carry_out(output);
             }
+            self.report_send_buffers();
         }
         self.running.set(false);
         self.arm(self.core_deadline.get().min(self.streams.deadline()));
+    }
+
+    /// A buffer that never rises above its mark never falls to it: then it is reported here.
+    fn report_send_buffers(&self) {
+        let connections = self.connections.borrow();
+        let mut queue = self.queue.borrow_mut();
+        for connection in self.sent_to.borrow_mut().drain(..) {
+            let channel = connections
+                .get(&connection)
+                .and_then(|known| known.channel.as_ref());
+            if let Some(buffered) = channel.and_then(Channel::drained) {
+                queue.push_back(Input::SendBuffer {
+                    connection,
+                    buffered,
+                });
+            }
+        }
     }
 
     fn handle_timer(&self) {
@@ -390,6 +412,11 @@ impl Driver {
             };
             channel.send(chunks, &mut self.message.borrow_mut())
         };
+        let mut sent_to = self.sent_to.borrow_mut();
+        if !sent_to.contains(&connection) {
+            sent_to.push(connection);
+        }
+        drop(sent_to);
         if let Err(reason) = sent {
             self.lose(connection, reason);
         }

@@ -13,7 +13,8 @@ use super::keys::{self, Keys};
 use super::records::Records;
 use super::storage::Storage;
 use super::{js, snapshot};
-use crate::client::{BuyConfig, Client, Command, Config, PaymentConfig, ResalePrice, SellConfig};
+use crate::client::Client;
+use crate::contract::{BuyConfig, Command, Config, Input, PaymentConfig, ResalePrice, SellConfig};
 use crate::types::{FineUnits, TokenUnits};
 
 /// Trackers taken from the page's configuration.
@@ -97,7 +98,7 @@ async fn start(config: &JsValue) -> Result<Rc<Driver>, String> {
     if driver.chain.is_some() {
         driver.set_owner(None).await?;
     }
-    driver.input(crate::client::Input::Tick);
+    driver.input(Input::Tick);
     Ok(driver)
 }
 

@@ -14,7 +14,7 @@ use web_sys::{CryptoKey, SubtleCrypto};
 
 use super::js;
 use super::records::Records;
-use crate::payment::Signature;
+use crate::contract::Signature;
 
 /// Name of the wrapping key's record.
 const WRAP: &str = "wrap";

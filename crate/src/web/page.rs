@@ -12,14 +12,14 @@ use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{MessageEvent, MessagePort};
 
-use super::abi::{self, Domain, Log, Redemption};
+use super::abi::{self, Log, Redemption};
 use super::driver::Driver;
 use super::js::{self, Bring};
 use super::{seed, snapshot};
-use crate::client::{
-    AddOptions, CheckExisting, Command, Event, Input, RedeemOutcome, RedeemScope, Source,
+use crate::contract::{
+    AddOptions, CheckExisting, Claim, Command, Event, Input, RedeemOutcome, RedeemScope, Source,
 };
-use crate::payment::Claim;
+use crate::payment::voucher::{self, Vault};
 use crate::types::{FineUnits, InfoHash, TokenUnits};
 
 /// Pages at once; the oldest gives way.
@@ -268,6 +268,7 @@ impl Pages {
                 });
                 None
             }
+            "accountId" => Some(account_id(driver, message)),
             "domainSeparator" => Some(domain_separator(message)),
             "redeem" => {
                 let Some(to) = js::address(message, "to") else {
@@ -358,8 +359,8 @@ impl Pages {
             relayer: to,
             deadline: Driver::now().as_secs() + REDEEM_SECONDS,
         };
-        let signature = keys.sign_redemption(redemption.digest(Domain {
-            contract: chain.vault,
+        let signature = keys.sign_redemption(redemption.digest(&Vault {
+            address: chain.vault,
             chain_id: chain.chain_id,
         }))?;
         let answer = js::object(&[
@@ -463,13 +464,29 @@ fn with<T>(value: Option<T>, name: &str, then: impl FnOnce(T)) -> Answer {
     Ok(JsValue::UNDEFINED)
 }
 
+/// The account of an owner with our session key.
+fn account_id(driver: &Rc<Driver>, message: &JsValue) -> Answer {
+    let owner = js::address(message, "owner").ok_or("`owner` is not an address")?;
+    let session_key = driver
+        .keys
+        .as_ref()
+        .ok_or_else(no_payments)?
+        .session_address();
+    let id = voucher::account_id(owner, session_key);
+    Ok(js::object(&[
+        ("id", abi::to_hex(id.as_slice()).into()),
+        ("sessionKey", abi::to_hex(session_key.as_slice()).into()),
+    ]))
+}
+
 fn domain_separator(message: &JsValue) -> Answer {
     let contract = js::address(message, "contract").ok_or("`contract` is not an address")?;
     let chain_id = js::number(message, "chainId").ok_or("`chainId` is missing")?;
     let separator = abi::domain_separator(
         &js::text(message, "name").unwrap_or_default(),
         &js::text(message, "version").unwrap_or_default(),
-        Domain { contract, chain_id },
+        contract,
+        chain_id,
     );
     Ok(abi::to_hex(separator.as_slice()).into())
 }

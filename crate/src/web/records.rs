@@ -12,7 +12,7 @@ use web_sys::{
 };
 
 use super::js;
-use crate::client::EffectError;
+use crate::contract::EffectError;
 
 const DATABASE: &str = "piecework";
 const VERSION: u32 = 1;

@@ -8,7 +8,7 @@ use wasm_bindgen::JsValue;
 use super::abi::to_hex;
 use super::driver::Driver;
 use super::js::{self, big, num, object};
-use crate::client::{
+use crate::contract::{
     ClientSnapshot, Event, Limits, MoneySnapshot, PeerPayment, PeerSnapshot, TorrentSnapshot,
     TorrentState,
 };

@@ -20,7 +20,7 @@ use web_sys::{
 
 use super::driver::Driver;
 use super::{hash, js};
-use crate::client::{Effect, EffectError, EffectResult, Input};
+use crate::contract::{Effect, EffectError, EffectResult, Input};
 use crate::metainfo::FileSpan;
 use crate::types::{EffectId, InfoHash};
 
@@ -48,8 +48,6 @@ pub struct Storage {
 #[derive(Default)]
 struct Torrent {
     directory: Option<FileSystemDirectoryHandle>,
-    /// Files that exist only as zeros (pad files).
-    pads: Vec<bool>,
     waiting: VecDeque<(EffectId, Effect)>,
     running: bool,
 }
@@ -164,6 +162,7 @@ impl Storage {
                     file: SCRATCH,
                     offset,
                     length,
+                    pad: false,
                 };
                 let mut out = vec![0u8; total_length(&[span])?];
                 self.read_spans(info_hash, &[span], &mut out).await?;
@@ -182,9 +181,6 @@ impl Storage {
         self.close_handles(info_hash);
         let directory = self.ensure_directory(info_hash).await?;
         let present = present_files(&directory).await.map_err(failed)?;
-        if let Some(torrent) = self.torrents.borrow_mut().get_mut(&info_hash) {
-            torrent.pads = files.iter().map(|(path, _)| path.is_empty()).collect();
-        }
         let mut file_lengths = vec![0; files.len()];
         let mut scratch_length = 0;
         for (name, length) in present {
@@ -247,7 +243,9 @@ impl Storage {
                 }
                 let now = rest.len().min(usize::try_from(left).unwrap_or(usize::MAX));
                 let (head, tail) = rest.split_at(now);
-                self.write_at(info_hash, span.file, at, head).await?;
+                if !span.pad {
+                    self.write_at(info_hash, span.file, at, head).await?;
+                }
                 at += now as u64;
                 left -= now as u64;
                 rest = tail;
@@ -284,7 +282,7 @@ impl Storage {
         for span in spans {
             let (head, tail) = out.split_at_mut(span.length as usize);
             out = tail;
-            if self.is_pad(info_hash, span.file) {
+            if span.pad {
                 continue; // zeros already
             }
             let access = self.handle(info_hash, span.file, false, false).await?;
@@ -308,7 +306,7 @@ impl Storage {
             let end = filled + span.length as u32;
             let view = all.subarray(filled, end);
             filled = end;
-            if self.is_pad(info_hash, span.file) {
+            if span.pad {
                 continue;
             }
             let access = self.handle(info_hash, span.file, false, false).await?;
@@ -335,14 +333,6 @@ impl Storage {
             }
         }
         Ok(())
-    }
-
-    fn is_pad(&self, info_hash: InfoHash, file: u32) -> bool {
-        self.torrents
-            .borrow()
-            .get(&info_hash)
-            .and_then(|torrent| torrent.pads.get(file as usize).copied())
-            .unwrap_or(false)
     }
 
     /// An open handle. Used before the next `await`: after one it may have been closed to make room.

@@ -19,7 +19,7 @@ use web_sys::{MessageEvent, MessagePort};
 
 use super::driver::Driver;
 use super::js;
-use crate::client::Command;
+use crate::contract::Command;
 use crate::time::Timestamp;
 use crate::types::{InfoHash, StreamId};
 
@@ -53,6 +53,8 @@ struct Wanted {
     start: u64,
     /// One past the last byte; narrowed to the file's length once that is known.
     end: u64,
+    /// The last so many bytes, wherever they start.
+    suffix: Option<u64>,
     /// Longest answer, however much was asked.
     longest: u64,
 }
@@ -78,7 +80,7 @@ impl Streams {
         }
     }
 
-    /// Takes up a reader: `{hash, file, start, end?, longest?, port}`.
+    /// Takes up a reader: `{hash, file, start?, end?, suffix?, longest?, port}`.
     pub fn open(&self, message: &JsValue) {
         let Ok(port) = js::field(message, "port").dyn_into::<MessagePort>() else {
             return;
@@ -91,6 +93,7 @@ impl Streams {
                 file,
                 start: js::number(message, "start").unwrap_or(0),
                 end: js::number(message, "end").unwrap_or(u64::MAX),
+                suffix: js::number(message, "suffix"),
                 longest: js::number(message, "longest").unwrap_or(u64::MAX),
             });
         let known = |wanted: Wanted| {
@@ -247,6 +250,9 @@ impl Streams {
             return self.end(id, &refusal(404, "no such file"));
         };
         let length = *length;
+        if let Some(suffix) = wanted.suffix {
+            wanted.start = length.saturating_sub(suffix);
+        }
         if wanted.start > length || (wanted.start == length && length > 0) {
             let head = refusal(416, "the range lies outside the file");
             js::set(&head, "length", &js::num(length));

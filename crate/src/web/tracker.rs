@@ -13,7 +13,7 @@ use web_sys::{BinaryType, CloseEvent, MessageEvent, WebSocket};
 
 use super::driver::Driver;
 use super::js;
-use crate::client::Input;
+use crate::contract::Input;
 use crate::types::TrackerId;
 
 /// Longest message taken from a tracker; a longer one is dropped.

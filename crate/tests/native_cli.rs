@@ -163,7 +163,7 @@ fn invalid_input_ends_with_2_and_says_what_to_do() {
                 "--payee-key",
                 "not.key",
             ],
-            "piecework key new",
+            "chmod 600",
         ),
         (
             vec!["get", "bad.torrent", "-o", ".", "--tracker", "udp://x:1"],

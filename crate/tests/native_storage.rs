@@ -90,6 +90,7 @@ fn span(&(file, offset, length): &(u32, u64, u64)) -> FileSpan {
         file,
         offset,
         length,
+        pad: false,
     }
 }
 

@@ -126,7 +126,7 @@ pub(super) fn create(args: &CreateArgs) -> Result<(), CliError> {
     builder = builder
         .private(args.private)
         .created_by(concat!("Piecework ", env!("CARGO_PKG_VERSION")));
-    let metainfo = hash(builder, &files, args.json)?;
+    let metainfo = hash(builder, &files, args)?;
     write_whole(&output, &metainfo.to_torrent())
         .map_err(|e| CliError::Failed(format!("{} cannot be written: {e}", output.display())))?;
     let magnet = metainfo.magnet().to_string();
@@ -221,12 +221,21 @@ fn describe(
     Ok((builder, files))
 }
 
-fn hash(builder: TorrentBuilder, files: &[PathBuf], json: bool) -> Result<Metainfo, CliError> {
+fn hash(
+    builder: TorrentBuilder,
+    files: &[PathBuf],
+    args: &CreateArgs,
+) -> Result<Metainfo, CliError> {
     let total = builder.total_length();
-    let invalid = |e: crate::metainfo::create::CreateError| CliError::Invalid(e.to_string());
+    let invalid = |e: crate::metainfo::create::CreateError| {
+        CliError::Invalid(format!(
+            "{} cannot become a torrent: {e}",
+            args.path.display()
+        ))
+    };
     let mut hasher = builder.hasher().map_err(invalid)?;
     let mut buffer = vec![0u8; READ_LEN];
-    let mut line = ProgressLine::new(!json);
+    let mut line = ProgressLine::new(!args.json);
     let begun = Instant::now();
     let mut shown = begun;
     for path in files {

@@ -102,13 +102,13 @@ pub(super) struct SeedArgs {
     #[arg(required = true, value_name = "FILE_OR_MAGNET")]
     pub(super) torrents: Vec<String>,
     /// Folder with the data.
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, alias = "folder", value_name = "DIR")]
     pub(super) data: PathBuf,
     /// Price: tokens per GB (10^9 bytes); 0 is free and never contacts a chain.
     #[arg(long, default_value = "0", value_name = "TOKENS_PER_GB")]
     pub(super) price: String,
     /// Key file of the payee; see `piecework key`.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, alias = "payee-key-file", value_name = "FILE")]
     pub(super) payee_key: Option<PathBuf>,
     /// Who receives what is redeemed [default: the payee].
     #[arg(long, value_name = "ADDRESS")]
@@ -268,6 +268,9 @@ pub(super) struct ChainArgs {
     /// JSON-RPC URL of a node of that chain.
     #[arg(long, value_name = "URL", requires = "vault")]
     pub(super) rpc: Option<String>,
+    /// The token that the vault must hold; checked if given.
+    #[arg(long, value_name = "ADDRESS", requires = "vault")]
+    pub(super) token: Option<Address>,
     /// Decimals of the token, for amounts on this command line.
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u8).range(0..=24))]
     pub(super) decimals: u8,
@@ -280,6 +283,7 @@ impl ChainArgs {
             vault: self.vault?,
             chain_id: self.chain_id?,
             rpc_url: self.rpc.clone()?,
+            token: self.token,
         })
     }
 

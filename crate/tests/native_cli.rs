@@ -1,6 +1,7 @@
 //! The program itself: what it prints, and how it ends.
 
 #![cfg(feature = "native")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::path::Path;
 use std::process::{Command, Output};

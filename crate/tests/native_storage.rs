@@ -1,6 +1,7 @@
 //! Files and records on a real file system.
 
 #![cfg(feature = "native")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use bytes::Bytes;
 use piecework::client::{Effect, EffectError, EffectResult, Input};

@@ -22,7 +22,8 @@
 //!
 //! ```text
 //! types, time, bitfield
-//! wire, metainfo
+//! metainfo
+//! wire
 //! verify
 //! peer, picker, storage, payment, signaling
 //! contract

@@ -24,6 +24,9 @@ pub enum Failure {
         /// What the system said.
         source: io::Error,
     },
+    /// The user asked to stop (Ctrl-C): exit code 130.
+    #[error("interrupted")]
+    Interrupted,
 }
 
 impl Failure {
@@ -43,6 +46,7 @@ impl Failure {
         ExitCode::from(match self {
             Self::Missing { .. } => 3,
             Self::Failed(_) | Self::Io { .. } => 1,
+            Self::Interrupted => 130,
         })
     }
 }

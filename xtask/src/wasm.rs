@@ -42,6 +42,9 @@ pub struct Wasm {
 }
 
 impl Wasm {
+    /// The module that is shipped.
+    pub const SHIPPED: Self = Self { dev: false };
+
     /// Builds what changed and prints the sizes.
     pub fn run(&self) -> Result<(), Failure> {
         let built = stage("wasm: compile", || self.compile())?;

@@ -26,6 +26,7 @@ pub const TARGET: &str = "wasm32-unknown-unknown";
 const RUSTUP_LIMIT: Duration = Duration::from_secs(60);
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
+const DEBIAN_CLIPPY: &str = "/usr/bin/cargo-clippy";
 const DEBIAN_PACKAGES: &[&str] = &[
     "rustc-web",
     "cargo-web",
@@ -108,6 +109,17 @@ impl WasmToolchain {
         self.add_target(command)
     }
 
+    /// `cargo clippy` for wasm; the caller adds package and features.
+    pub fn clippy(&self) -> Command {
+        let mut command = match self {
+            Self::Rustup => shell::cargo(),
+            // Run directly: cargo prefers the `cargo-clippy` in its home folder, which is rustup's.
+            Self::Debian { linker } => debian_command(DEBIAN_CLIPPY, linker),
+        };
+        command.arg("clippy");
+        self.add_target(command)
+    }
+
     fn add_target(&self, mut command: Command) -> Command {
         command
             .args(["--target", TARGET, "--target-dir"])
@@ -142,11 +154,11 @@ fn rustup_target_add(refused: &Stamp) -> Result<bool, Failure> {
         .args(["target", "add", TARGET])
         .env("RUSTUP_MAX_RETRIES", "0");
     let reason = match shell::run_bounded(&mut command, RUSTUP_LIMIT)? {
-        Bounded::Exited(status, _) if status.success() => {
+        Bounded::Exited(status, _, _) if status.success() => {
             refused.clear();
             return Ok(true);
         }
-        Bounded::Exited(_, stderr) => stderr
+        Bounded::Exited(_, _, stderr) => stderr
             .lines()
             .find(|line| line.contains("error"))
             .unwrap_or("no reason given")
@@ -171,7 +183,7 @@ fn debian_is_complete() -> bool {
         return false;
     };
     let source = Path::new(&sysroot).join("lib/rustlib/src/rust/library/std/Cargo.toml");
-    [Path::new(DEBIAN_CARGO), &source]
+    [Path::new(DEBIAN_CARGO), Path::new(DEBIAN_CLIPPY), &source]
         .iter()
         .all(|path| path.exists())
 }

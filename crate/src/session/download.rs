@@ -600,7 +600,7 @@ impl Session {
                     }
                 }
             }
-            MetadataMessage::Unknown { .. } => {}
+            MetadataMessage::Unknown => {}
         }
         Ok(())
     }

@@ -1,0 +1,37 @@
+//! The builds that several commands need.
+
+use crate::{failure::Failure, node, paths, shell, stage::stage, wasm::Wasm};
+
+/// The native programs: `piecework` and `piecework-signaling`.
+pub fn binaries() -> Result<(), Failure> {
+    shell::run(shell::cargo().args([
+        "build",
+        "--package",
+        "piecework",
+        "--package",
+        "piecework-signaling",
+        "--bins",
+    ]))
+}
+
+/// The contracts' artifacts.
+pub fn contracts() -> Result<(), Failure> {
+    npm_script("contracts", "build")
+}
+
+/// The engine, the page's package, and the page.
+pub fn pages() -> Result<(), Failure> {
+    Wasm::SHIPPED.run()?;
+    for folder in ["www/npm", "www/player"] {
+        stage(&format!("build: {folder}"), || npm_script(folder, "build"))?;
+    }
+    Ok(())
+}
+
+/// Runs a folder's script, when it has one; a folder that is not there is a failure.
+pub fn npm_script(folder: &str, script: &str) -> Result<(), Failure> {
+    if !paths::root().join(folder).join("package.json").is_file() {
+        return Err(Failure::failed(format!("{folder} is missing")));
+    }
+    shell::run(node::npm(folder).args(["run", "--silent", "--if-present", script]))
+}

@@ -1,0 +1,108 @@
+//! `cargo xtask check`: formatting, clippy on every build we ship, and the project's own rules.
+
+use std::process::Command;
+
+use crate::{
+    failure::Failure,
+    rules, shell,
+    stage::{say, stage},
+    wasm_toolchain::WasmToolchain,
+};
+
+/// Checks formatting, clippy for host and wasm32 with warnings denied, and the project's source rules
+#[derive(clap::Args)]
+pub struct Check {}
+
+type Work = Box<dyn FnOnce() -> Result<(), Failure>>;
+
+/// How many checks passed and failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Passed.
+    pub passed: u64,
+    /// Failed.
+    pub failed: u64,
+}
+
+impl Check {
+    /// Runs every check, whatever the others say.
+    pub fn run() -> Result<(), Failure> {
+        let counts = Self::count();
+        say(format_args!(
+            "\nchecks: {} passed, {} failed",
+            counts.passed, counts.failed
+        ));
+        if counts.failed == 0 {
+            Ok(())
+        } else {
+            Err(Failure::failed("a check failed"))
+        }
+    }
+
+    /// Runs every check and counts.
+    pub fn count() -> Counts {
+        let mut checks: Vec<(&str, Work)> = vec![
+            (
+                "rustfmt",
+                Box::new(|| shell::run(shell::cargo().args(["fmt", "--all", "--check"]))),
+            ),
+            (
+                "clippy, host",
+                Box::new(|| {
+                    clippy(shell::cargo().args(["clippy", "--workspace", "--all-targets"]))
+                }),
+            ),
+            (
+                "clippy, host without default features",
+                Box::new(|| {
+                    clippy(shell::cargo().args([
+                        "clippy",
+                        "--package",
+                        "piecework",
+                        "--lib",
+                        "--no-default-features",
+                    ]))
+                }),
+            ),
+            (
+                "clippy, wasm32",
+                Box::new(|| {
+                    clippy(WasmToolchain::find_or_install()?.clippy().args([
+                        "--package",
+                        "piecework",
+                        "--lib",
+                        "--no-default-features",
+                    ]))
+                }),
+            ),
+        ];
+        for (name, rule) in rules::ALL {
+            checks.push((name, Box::new(move || report(rule()?))));
+        }
+        let mut counts = Counts::default();
+        for (name, check) in checks {
+            match stage(&format!("check: {name}"), check) {
+                Ok(()) => counts.passed += 1,
+                Err(failure) => {
+                    say(failure);
+                    counts.failed += 1;
+                }
+            }
+        }
+        counts
+    }
+}
+
+fn clippy(command: &mut Command) -> Result<(), Failure> {
+    shell::run(command.args(["--", "--deny", "warnings"]))
+}
+
+fn report(violations: Vec<String>) -> Result<(), Failure> {
+    for violation in &violations {
+        say(violation);
+    }
+    match violations.len() {
+        0 => Ok(()),
+        count => Err(Failure::failed(format!("{count} places break this rule"))),
+    }
+}

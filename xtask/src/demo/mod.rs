@@ -1,0 +1,360 @@
+//! `cargo xtask demo`: the whole of Piecework on this machine, with every real part in it.
+//!
+//! chain -> contracts -> signaling server -> seeder -> page; then a person, or the headless play-through, watches.
+//! Whatever happens, everything that was started is stopped.
+
+mod chain;
+mod children;
+mod programs;
+mod video;
+mod web_server;
+
+use std::{
+    fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
+
+use crate::{
+    builds, chromium,
+    failure::Failure,
+    node, paths, setup, shell,
+    stage::{say, stage},
+};
+use chain::{Account, Deployment};
+use children::Children;
+pub use video::make as make_videos;
+
+/// How long each program may take until it says that it is ready.
+const READY_LIMIT: Duration = Duration::from_secs(60);
+/// How long the whole play-through may take.
+const PLAY_LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// anvil's accounts, by their number in its list.
+const DEPLOYER: usize = 0;
+const VIEWERS: [usize; 2] = [1, 2];
+const SEEDER: usize = 3;
+const SINK: usize = 4;
+
+/// Builds everything and runs it: local chain, contracts, signaling server, paid seeder, page with a development wallet
+#[derive(clap::Args)]
+pub struct Demo {
+    /// Play it through in Chromium with two viewers, print the accounts, and end
+    #[arg(long)]
+    headless: bool,
+    /// Seed this video instead of the one made here
+    #[arg(long, value_name = "PATH")]
+    file: Option<PathBuf>,
+    /// Port of the page on 127.0.0.1; 0 takes any free one
+    #[arg(long, default_value_t = 8787)]
+    port: u16,
+    /// What the seeder asks, in dollars per gigabyte; 0 needs no wallet
+    #[arg(long, default_value = "10", value_name = "DOLLARS")]
+    price: String,
+    /// What a viewer asks when it resells, in percent of what it paid
+    #[arg(long, default_value_t = 50, value_name = "PERCENT")]
+    resale: u16,
+    /// What the development wallet can do
+    #[arg(long, value_enum, default_value_t = Wallet::Batch)]
+    wallet: Wallet,
+    /// Where the headless run saves its screenshot
+    #[arg(
+        long,
+        default_value = "target/demo/screenshot.png",
+        value_name = "PATH"
+    )]
+    screenshot: PathBuf,
+}
+
+/// The development wallet's abilities.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Wallet {
+    /// EIP-5792 batches
+    Batch,
+    /// EIP-2612 permit signatures, no batches
+    Permit,
+    /// Neither: approve, then deposit
+    Approve,
+}
+
+impl Wallet {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Batch => "batch",
+            Self::Permit => "permit",
+            Self::Approve => "approve",
+        }
+    }
+}
+
+/// Everything that runs, as the page and the play-through are told it.
+struct Scene {
+    deployment: Deployment,
+    accounts: Vec<Account>,
+    rpc: SocketAddr,
+    tracker: String,
+    torrent: PathBuf,
+    magnet: String,
+    content: PathBuf,
+}
+
+impl Demo {
+    /// As `cargo xtask test` runs it.
+    pub fn headless_on_any_port() -> Self {
+        Self {
+            headless: true,
+            file: None,
+            port: 0,
+            price: "10".to_owned(),
+            resale: 50,
+            wallet: Wallet::Batch,
+            screenshot: PathBuf::from("target/demo/screenshot.png"),
+        }
+    }
+
+    /// Builds, starts, waits, stops.
+    pub fn run(&self) -> Result<(), Failure> {
+        let browser = self.prepare()?;
+        let content = match &self.file {
+            Some(path) => fs::canonicalize(path).map_err(Failure::io("find", path))?,
+            None => stage("demo: video", || {
+                setup::ffmpeg()?;
+                make_videos().map(|videos| videos.fast_start)
+            })?,
+        };
+        let folder = paths::target().join("demo");
+        let mut children = Children::new(folder.join("logs"))?;
+        let scene = stage("demo: start", || {
+            self.start(&mut children, &folder, content)
+        })?;
+        let page = web_server::serve(self.port, |address| scene.site(self, address))?;
+        let result = match browser {
+            Some(browser) => self.play(&mut children, &folder, &scene, page, &browser),
+            None => {
+                scene.explain(page, &folder);
+                children.wait_interrupt()
+            }
+        };
+        say("\nstopping everything");
+        drop(children);
+        result
+    }
+
+    /// Builds everything; the browser's path for a headless run.
+    fn prepare(&self) -> Result<Option<PathBuf>, Failure> {
+        let play_through = paths::root().join(programs::PLAY_THROUGH);
+        if self.headless && !play_through.is_file() {
+            return Err(Failure::failed(format!(
+                "{} is missing",
+                programs::PLAY_THROUGH
+            )));
+        }
+        stage("demo: node", || {
+            node::require().and_then(|()| node::install_all())
+        })?;
+        let browser = if self.headless {
+            Some(stage("demo: chromium", chromium::require)?)
+        } else {
+            None
+        };
+        stage("demo: contracts", builds::contracts)?;
+        stage("demo: programs", builds::binaries)?;
+        builds::pages()?;
+        Ok(browser)
+    }
+
+    fn start(
+        &self,
+        children: &mut Children,
+        folder: &Path,
+        content: PathBuf,
+    ) -> Result<Scene, Failure> {
+        let anvil = children.start("anvil", &programs::anvil()?, false)?;
+        let mut opening = chain::Opening::default();
+        let (rpc, accounts) = children.wait_ready(anvil, READY_LIMIT, |line| opening.read(line))?;
+        let account = |index: usize| {
+            accounts
+                .get(index)
+                .ok_or_else(|| Failure::failed("anvil made too few accounts"))
+        };
+        let payers = VIEWERS
+            .into_iter()
+            .map(account)
+            .collect::<Result<Vec<_>, _>>()?;
+        let deployment = chain::deploy(
+            rpc,
+            &paths::root().join("contracts/out"),
+            account(DEPLOYER)?,
+            account(SINK)?,
+            &payers,
+        )?;
+        say(format_args!(
+            "chain {} at {rpc}: token {}, vault {}",
+            deployment.chain_id, deployment.token, deployment.vault
+        ));
+
+        let signaling = children.start("signaling", &programs::signaling(), false)?;
+        let tracker = programs::tracker_url(children.wait_ready(
+            signaling,
+            READY_LIMIT,
+            programs::listen_address,
+        )?);
+        say(format_args!("signaling server: {tracker}"));
+
+        let torrent = folder.join("demo.torrent");
+        let mut create = programs::create(&content, &tracker, &torrent);
+        let printed = shell::answer(&mut create)
+            .ok_or_else(|| Failure::failed(format!("`{}` failed", shell::line_of(&create))))?;
+        let magnet = programs::magnet_in(&printed)
+            .ok_or_else(|| {
+                Failure::failed(format!(
+                    "`piecework create` printed no magnet link: {printed}"
+                ))
+            })?
+            .to_owned();
+
+        let key_file = folder.join("seeder.key");
+        programs::write_key(account(SEEDER)?, &key_file)?;
+        let seeder = programs::Seeder {
+            torrent: &torrent,
+            folder: content.parent().unwrap_or(Path::new("/")),
+            price: &self.price,
+            key_file: &key_file,
+            rpc,
+            deployment: &deployment,
+        };
+        let seeder = children.start("seeder", &programs::seed(&seeder), false)?;
+        children.wait_ready(seeder, READY_LIMIT, programs::is_seeding)?;
+        say(format_args!(
+            "seeder: {} at {} $ per GB",
+            content.display(),
+            self.price
+        ));
+        Ok(Scene {
+            deployment,
+            accounts,
+            rpc,
+            tracker,
+            torrent,
+            magnet,
+            content,
+        })
+    }
+
+    fn play(
+        &self,
+        children: &mut Children,
+        folder: &Path,
+        scene: &Scene,
+        page: SocketAddr,
+        browser: &Path,
+    ) -> Result<(), Failure> {
+        let config = folder.join("config.json");
+        let text = scene.config(self, page, browser, folder)?.to_string();
+        fs::write(&config, text).map_err(Failure::io("write", &config))?;
+        stage("demo: play", || {
+            let play = children.start("play", &programs::play_through(&config), true)?;
+            let status = children.wait_end(play, PLAY_LIMIT)?;
+            if status.success() {
+                Ok(())
+            } else {
+                Err(Failure::failed(format!(
+                    "the play-through ended with {status}"
+                )))
+            }
+        })
+    }
+}
+
+impl Scene {
+    /// What the page is told at `/demo.json`; only this demo has such a document.
+    fn page_config(&self, demo: &Demo) -> Value {
+        let wallets = VIEWERS.iter().filter_map(|index| self.accounts.get(*index));
+        json!({
+            "trackers": [self.tracker],
+            "torrent": "/demo.torrent",
+            "magnet": self.magnet,
+            "rpc": programs::rpc_url(self.rpc),
+            "chainId": self.deployment.chain_id,
+            "vault": self.deployment.vault,
+            "token": self.deployment.token,
+            "deployBlock": self.deployment.deploy_block,
+            "resalePercent": demo.resale,
+            "wallet": demo.wallet.name(),
+            "walletKeys": wallets.map(|account| json!({ "address": account.address, "privateKey": account.private_key })).collect::<Vec<_>>(),
+        })
+    }
+
+    /// What the play-through is told: the page's configuration, and what only this machine knows.
+    fn config(
+        &self,
+        demo: &Demo,
+        page: SocketAddr,
+        browser: &Path,
+        folder: &Path,
+    ) -> Result<Value, Failure> {
+        let seeder = self
+            .accounts
+            .get(SEEDER)
+            .ok_or_else(|| Failure::failed("anvil made too few accounts"))?;
+        Ok(json!({
+            "page": format!("http://{page}/"),
+            "pageConfig": self.page_config(demo),
+            "chromium": browser,
+            "content": self.content,
+            "contentBytes": video::bytes_of(&self.content)?,
+            "torrentFile": self.torrent,
+            "pricePerGigabyte": demo.price,
+            "seeder": { "address": seeder.address, "privateKey": seeder.private_key, "log": folder.join("logs/seeder.log") },
+            "sink": self.deployment.sink,
+            "exitDelaySeconds": chain::EXIT_DELAY_SECONDS,
+            "screenshot": paths::root().join(&demo.screenshot),
+            "profiles": folder.join("profiles"),
+            "binaries": paths::target().join("debug"),
+            "artifacts": paths::root().join("contracts/out"),
+        }))
+    }
+
+    fn site(&self, demo: &Demo, _address: SocketAddr) -> web_server::Site {
+        let built = paths::root().join("www/player/dist");
+        let page = if built.is_dir() {
+            built
+        } else {
+            paths::root().join("www/player")
+        };
+        let torrent = fs::read(&self.torrent).unwrap_or_default();
+        web_server::Site {
+            folders: vec![("/piecework/", paths::root().join("www/npm")), ("/", page)],
+            documents: vec![
+                (
+                    "/demo.json",
+                    "application/json",
+                    self.page_config(demo).to_string().into_bytes(),
+                ),
+                ("/demo.torrent", "application/x-bittorrent", torrent),
+            ],
+            connect_to: vec![
+                self.tracker.trim_end_matches('/').to_owned(),
+                programs::rpc_url(self.rpc),
+            ],
+        }
+    }
+
+    fn explain(&self, page: SocketAddr, folder: &Path) {
+        let to_pass = programs::pass_exit_delay(self.rpc, chain::EXIT_DELAY_SECONDS);
+        say(format_args!(
+            "\nOpen  http://{page}/\n\n\
+             Try:  press play, choose the development wallet and deposit; then seek into a part that is not there yet.\n\
+             \x20     Open the page in a second browser profile: it buys most of the video from the first.\n\
+             \x20     Reload, or kill the browser, in the middle: nothing verified is fetched again.\n\
+             \x20     When done: redeem what you earned, exit, and move the chain's clock past the exit delay to withdraw:\n\n  {to_pass}\n\n\
+             Magnet:   {}\nTorrent:  {}\nLogs:     {}\n\nCtrl-C stops everything.",
+            self.magnet,
+            self.torrent.display(),
+            folder.join("logs").display(),
+        ));
+    }
+}

@@ -1,0 +1,187 @@
+//! The command lines of every program the demo starts, and the lines by which each says that it is ready.
+//!
+//! The one place to change when a flag of `piecework`, `piecework-signaling` or anvil changes.
+
+use std::{
+    fs::{self, OpenOptions},
+    io::Write,
+    net::SocketAddr,
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use crate::{
+    demo::chain::{Account, Deployment},
+    failure::Failure,
+    node, paths, shell,
+};
+
+/// The headless play-through; reads the file named by [`CONFIG_VARIABLE`].
+pub const PLAY_THROUGH: &str = "tests/browser/demo.mjs";
+/// Names the JSON file that tells the play-through everything (see `demo::write_config`).
+pub const CONFIG_VARIABLE: &str = "PIECEWORK_DEMO_CONFIG";
+
+/// The built binaries of the workspace.
+pub fn binary(name: &str) -> PathBuf {
+    paths::target().join("debug").join(name)
+}
+
+/// The local chain, on any free port; ready by `chain::Opening`. The binary itself, not npm's wrapper, which would survive it.
+pub fn anvil() -> Result<Command, Failure> {
+    let scope = paths::root().join("contracts/node_modules/@foundry-rs");
+    let entries = fs::read_dir(&scope).map_err(Failure::io("list", &scope))?;
+    let found = entries
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().starts_with("anvil-"))
+        .map(|entry| entry.path().join("bin/anvil"));
+    let program = found.into_iter().find(|path| path.is_file());
+    let program = program.ok_or_else(|| {
+        Failure::failed(format!(
+            "{} holds no anvil for this system",
+            scope.display()
+        ))
+    })?;
+    let mut command = shell::command(program);
+    command.args(["--host", "127.0.0.1", "--port", "0"]);
+    Ok(command)
+}
+
+/// The signaling server, on any free port; ready by [`listen_address`].
+pub fn signaling() -> Command {
+    let mut command = shell::command(binary("piecework-signaling"));
+    command.args(["--listen", "127.0.0.1:0"]);
+    command
+}
+
+/// The tracker address that a server at `address` has.
+pub fn tracker_url(address: SocketAddr) -> String {
+    format!("ws://{address}/")
+}
+
+/// The first word of a line that is a socket address, bare or inside a URL.
+pub fn listen_address(line: &str) -> Option<SocketAddr> {
+    line.split(|c: char| c.is_whitespace() || matches!(c, '"' | ',' | '=' | '/'))
+        .find_map(|word| word.parse().ok())
+}
+
+/// Makes a .torrent of `content`; prints the magnet link, read by [`magnet_in`].
+pub fn create(content: &Path, tracker: &str, torrent: &Path) -> Command {
+    let mut command = shell::command(binary("piecework"));
+    command
+        .arg("create")
+        .arg(content)
+        .args(["--tracker", tracker, "--output"])
+        .arg(torrent);
+    command
+}
+
+/// The magnet link in what `create` printed.
+pub fn magnet_in(text: &str) -> Option<&str> {
+    text.split_whitespace()
+        .find(|word| word.starts_with("magnet:?"))
+}
+
+/// What a seeder is told.
+pub struct Seeder<'a> {
+    /// The .torrent file.
+    pub torrent: &'a Path,
+    /// The folder that holds its content.
+    pub folder: &'a Path,
+    /// Dollars per gigabyte, as typed.
+    pub price: &'a str,
+    /// File with the payee's private key.
+    pub key_file: &'a Path,
+    /// The chain.
+    pub rpc: SocketAddr,
+    /// The contracts.
+    pub deployment: &'a Deployment,
+}
+
+/// The native seeder; ready when [`is_seeding`].
+pub fn seed(seeder: &Seeder<'_>) -> Command {
+    let mut command = shell::command(binary("piecework"));
+    command
+        .arg("seed")
+        .arg(seeder.torrent)
+        .arg("--folder")
+        .arg(seeder.folder);
+    command
+        .args(["--price", seeder.price, "--payee-key-file"])
+        .arg(seeder.key_file);
+    command.args([
+        "--rpc",
+        &rpc_url(seeder.rpc),
+        "--vault",
+        &seeder.deployment.vault,
+        "--token",
+        &seeder.deployment.token,
+    ]);
+    command.args(["--chain-id", &seeder.deployment.chain_id.to_string()]);
+    command
+}
+
+/// Whether the seeder says that it announces and serves.
+pub fn is_seeding(line: &str) -> Option<()> {
+    line.to_lowercase().contains("seeding").then_some(())
+}
+
+/// The chain's address, as clients want it.
+pub fn rpc_url(rpc: SocketAddr) -> String {
+    format!("http://{rpc}")
+}
+
+/// The headless play-through in Chromium.
+pub fn play_through(config: &Path) -> Command {
+    let mut command = node::node();
+    command.arg(PLAY_THROUGH).env(CONFIG_VARIABLE, config);
+    command
+}
+
+/// Writes a private key to a file that only its owner reads.
+pub fn write_key(account: &Account, path: &Path) -> Result<(), Failure> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(Failure::io("write", path))?;
+    writeln!(file, "{}", account.private_key).map_err(Failure::io("write", path))
+}
+
+/// The line that moves the local chain's clock past the exit delay.
+pub fn pass_exit_delay(rpc: SocketAddr, seconds: u64) -> String {
+    let calls = serde_json::json!([
+        { "jsonrpc": "2.0", "id": 1, "method": "evm_increaseTime", "params": [seconds + 1] },
+        { "jsonrpc": "2.0", "id": 2, "method": "evm_mine", "params": [] },
+    ]);
+    format!(
+        "curl -s -H 'content-type: application/json' -d '{calls}' {}",
+        rpc_url(rpc)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_found_bare_and_in_a_url() {
+        let expected = "127.0.0.1:4711".parse().ok();
+        assert_eq!(listen_address("listening on 127.0.0.1:4711"), expected);
+        assert_eq!(
+            listen_address("INFO listening url=\"ws://127.0.0.1:4711/\""),
+            expected
+        );
+        assert_eq!(listen_address("starting 1.0"), None);
+    }
+
+    #[test]
+    fn a_magnet_link_is_found_among_other_lines() {
+        assert_eq!(
+            magnet_in("info hash 00\nmagnet: magnet:?xt=urn:btih:00\n"),
+            Some("magnet:?xt=urn:btih:00")
+        );
+    }
+}

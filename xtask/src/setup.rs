@@ -1,0 +1,91 @@
+//! `cargo xtask setup`: everything the other commands need, checked or installed.
+
+use crate::{
+    chromium, debian,
+    failure::Failure,
+    node, shell,
+    stage::{say, stage},
+    wasm_toolchain::WasmToolchain,
+};
+
+/// Installs what is missing: wasm compiler, Node packages, Chromium, ffmpeg (on Debian as root; elsewhere names the line)
+#[derive(clap::Args)]
+pub struct Setup {}
+
+/// What is set up, and how.
+type Step = (&'static str, fn() -> Result<(), Failure>);
+
+impl Setup {
+    /// Checks everything, and installs what is missing; reports all that it could not bring, not the first alone.
+    pub fn run() -> Result<(), Failure> {
+        let steps: [Step; 5] = [
+            ("rust", rust),
+            ("wasm", || WasmToolchain::find_or_install().map(drop)),
+            ("node", || {
+                node::require().and_then(|()| node::install_all())
+            }),
+            ("chromium", || chromium::require().map(drop)),
+            ("ffmpeg", ffmpeg),
+        ];
+        let mut failures = steps
+            .iter()
+            .filter_map(|(name, work)| stage(&format!("setup: {name}"), work).err())
+            .collect::<Vec<_>>();
+        match failures.pop() {
+            None => Ok(()),
+            Some(last) => {
+                for failure in &failures {
+                    say(failure);
+                }
+                Err(last)
+            }
+        }
+    }
+}
+
+/// The components that the checks use; rustup's minimal profile lacks them.
+fn rust() -> Result<(), Failure> {
+    let lacking = ["fmt", "clippy"]
+        .into_iter()
+        .filter(|command| shell::answer(shell::cargo().args([*command, "--version"])).is_none());
+    let components = lacking
+        .map(|command| {
+            if command == "fmt" {
+                "rustfmt"
+            } else {
+                "clippy"
+            }
+        })
+        .collect::<Vec<_>>();
+    if components.is_empty() {
+        say(shell::answer(shell::command("rustc").arg("--version")).unwrap_or_default());
+        return Ok(());
+    }
+    let line = format!("rustup component add {}", components.join(" "));
+    if shell::find_on_path("rustup").is_none() {
+        return Err(Failure::Missing {
+            what: format!("cargo's {}", components.join(" and ")),
+            line,
+        });
+    }
+    shell::run(
+        shell::command("rustup")
+            .args(["component", "add"])
+            .args(&components),
+    )
+    .map_err(|failure| Failure::Missing {
+        what: failure.to_string(),
+        line,
+    })
+}
+
+/// Makes the demo's video.
+pub fn ffmpeg() -> Result<(), Failure> {
+    if shell::find_on_path("ffmpeg").is_none() {
+        debian::install(&["ffmpeg"], "ffmpeg, to make the video")?;
+    }
+    let version = shell::answer(shell::command("ffmpeg").arg("-version"))
+        .ok_or_else(|| Failure::failed("ffmpeg is installed and does not run"))?;
+    say(version.lines().next().unwrap_or_default());
+    Ok(())
+}

@@ -1,0 +1,405 @@
+//! `cargo xtask test`: every suite, each counted, none skipped.
+//!
+//! A suite whose folder is missing, that does not start, or whose count cannot be read has failed. One suite's failure stops no
+//! other; a suite whose build failed is not started and counts as one failure. The last line is `N passed, N failed`.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader},
+    path::PathBuf,
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use crate::{
+    builds,
+    check::{Check, Counts},
+    chromium,
+    demo::{self, Demo},
+    failure::Failure,
+    node, paths,
+    setup::{self, Setup},
+    shell,
+    stage::{say, stage},
+};
+
+/// A suite in Node writes `{"passed": n, "failed": n}` to the file this variable names.
+const SUMMARY_VARIABLE: &str = "PIECEWORK_TEST_SUMMARY";
+
+/// Every suite, in the order they run. All are required: this is the one list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Suite {
+    /// Formatting, clippy, source rules
+    Check,
+    /// Unit and integration tests of every Rust package, native pairs and the simulation among them
+    Rust,
+    /// The contracts, by forge
+    Contracts,
+    /// The npm package: types, its unit tests, its public surface
+    Npm,
+    /// The page in Chromium
+    Browser,
+    /// The demo, played through
+    Demo,
+}
+
+const ALL: [Suite; 6] = [
+    Suite::Check,
+    Suite::Rust,
+    Suite::Contracts,
+    Suite::Npm,
+    Suite::Browser,
+    Suite::Demo,
+];
+
+/// Runs every suite and ends with `N passed, N failed`
+#[derive(clap::Args)]
+pub struct Test {
+    /// Run this suite alone (may be given more than once)
+    #[arg(long, value_enum, value_name = "SUITE")]
+    only: Vec<Suite>,
+}
+
+impl Test {
+    /// Runs the suites; fails when anything failed.
+    pub fn run(&self) -> Result<(), Failure> {
+        let start = Instant::now();
+        let suites = ALL
+            .into_iter()
+            .filter(|suite| self.only.is_empty() || self.only.contains(suite))
+            .collect::<Vec<_>>();
+        if self.only.is_empty() {
+            // What it could not bring fails the suites that need it, and is named there again.
+            if let Err(failure) = Setup::run() {
+                say(failure);
+            }
+        }
+        let mut rows = Vec::new();
+        let mut total = Counts::default();
+        for suite in suites {
+            let begun = Instant::now();
+            let counts = suite.run().unwrap_or_else(|failure| {
+                say(format_args!("{}: {failure}", suite.name()));
+                Counts {
+                    passed: 0,
+                    failed: 1,
+                }
+            });
+            total.passed += counts.passed;
+            total.failed += counts.failed;
+            rows.push((suite, counts, begun.elapsed().as_secs_f64()));
+        }
+        say("");
+        for (suite, counts, seconds) in rows {
+            say(format_args!(
+                "{:<10} {:>6} passed {:>4} failed {seconds:>8.1} s",
+                suite.name(),
+                counts.passed,
+                counts.failed
+            ));
+        }
+        say(format_args!(
+            "{:<10} {:>37.1} s",
+            "all",
+            start.elapsed().as_secs_f64()
+        ));
+        say(format_args!(
+            "{} passed, {} failed",
+            total.passed, total.failed
+        ));
+        if total.failed == 0 && total.passed > 0 {
+            Ok(())
+        } else {
+            Err(Failure::failed("not everything passed"))
+        }
+    }
+}
+
+impl Suite {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Check => "check",
+            Self::Rust => "rust",
+            Self::Contracts => "contracts",
+            Self::Npm => "npm",
+            Self::Browser => "browser",
+            Self::Demo => "demo",
+        }
+    }
+
+    fn run(self) -> Result<Counts, Failure> {
+        match self {
+            Self::Check => Ok(Check::count()),
+            Self::Rust => stage("test: rust", rust),
+            Self::Contracts => {
+                in_node()?;
+                stage("build: contracts", builds::contracts)?;
+                stage("test: contracts", contracts)
+            }
+            Self::Npm => {
+                in_node()?;
+                builds::pages()?;
+                let checked = stage("test: npm types", || builds::npm_script("www/npm", "check"));
+                let mut counts = stage("test: npm", || in_folder("www/npm", &[]))?;
+                match checked {
+                    Ok(()) => counts.passed += 1,
+                    Err(failure) => {
+                        say(failure);
+                        counts.failed += 1;
+                    }
+                }
+                Ok(counts)
+            }
+            Self::Browser => {
+                in_node()?;
+                let surroundings = browser_surroundings()?;
+                stage("test: browser", || {
+                    in_folder("tests/browser", &surroundings)
+                })
+            }
+            Self::Demo => Demo::headless_on_any_port().run().map(|()| Counts {
+                passed: 1,
+                failed: 0,
+            }),
+        }
+    }
+}
+
+fn in_node() -> Result<(), Failure> {
+    node::require()?;
+    node::install_all()
+}
+
+/// What browser tests find built, and the variables that tell them where.
+fn browser_surroundings() -> Result<Vec<(&'static str, PathBuf)>, Failure> {
+    let browser = chromium::require()?;
+    stage("build: contracts", builds::contracts)?;
+    stage("build: programs", builds::binaries)?;
+    builds::pages()?;
+    let videos = stage("build: video", || {
+        setup::ffmpeg()?;
+        demo::make_videos()
+    })?;
+    Ok(vec![
+        (chromium::VARIABLE, browser),
+        ("PIECEWORK_BINARIES", paths::target().join("debug")),
+        ("PIECEWORK_VIDEO", videos.fast_start),
+        ("PIECEWORK_VIDEO_INDEX_AT_END", videos.index_at_end),
+    ])
+}
+
+fn rust() -> Result<Counts, Failure> {
+    counted(
+        shell::cargo().args(["test", "--workspace", "--no-fail-fast"]),
+        cargo_counts,
+    )
+}
+
+fn contracts() -> Result<Counts, Failure> {
+    counted(
+        node::npm("contracts").args(["test", "--silent"]),
+        forge_counts,
+    )
+}
+
+/// `npm test` of a folder, which counts in its summary file or prints what `node --test` prints.
+fn in_folder(folder: &str, surroundings: &[(&str, PathBuf)]) -> Result<Counts, Failure> {
+    if !paths::root().join(folder).join("package.json").is_file() {
+        return Err(Failure::failed(format!(
+            "the required folder {folder} is missing"
+        )));
+    }
+    let summary = paths::memory().join(format!("summary-{}.json", folder.replace('/', "-")));
+    fs::create_dir_all(paths::memory()).map_err(Failure::io("make", &paths::memory()))?;
+    if summary.exists() {
+        fs::remove_file(&summary).map_err(Failure::io("remove", &summary))?;
+    }
+    let mut command = node::npm(folder);
+    command
+        .args(["test", "--silent"])
+        .env(SUMMARY_VARIABLE, &summary);
+    for (name, value) in surroundings {
+        command.env(name, value);
+    }
+    let (succeeded, mut counts) = tally(&mut command, node_counts)?;
+    if let Ok(text) = fs::read_to_string(&summary) {
+        counts = summary_counts(&text)
+            .ok_or_else(|| Failure::failed(format!("{}: no summary: {text}", summary.display())))?;
+    }
+    Ok(settle(succeeded, counts))
+}
+
+/// Runs a command with its output shown, adding up what `read` finds in its lines.
+fn counted(command: &mut Command, read: fn(&str) -> Option<Counts>) -> Result<Counts, Failure> {
+    let (succeeded, counts) = tally(command, read)?;
+    Ok(settle(succeeded, counts))
+}
+
+/// A run that failed without a failed test, or that counted nothing, is itself one failure.
+fn settle(succeeded: bool, mut counts: Counts) -> Counts {
+    if (!succeeded && counts.failed == 0) || counts == Counts::default() {
+        counts.failed += 1;
+    }
+    counts
+}
+
+fn tally(
+    command: &mut Command,
+    read: fn(&str) -> Option<Counts>,
+) -> Result<(bool, Counts), Failure> {
+    let line = shell::line_of(command);
+    say(format_args!("$ {line}"));
+    let failed = |source| Failure::Io {
+        what: format!("cannot run `{line}`"),
+        source,
+    };
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .map_err(failed)?;
+    let mut counts = Counts::default();
+    if let Some(stdout) = child.stdout.take() {
+        for bytes in BufReader::new(stdout).split(b'\n') {
+            let text = String::from_utf8_lossy(&bytes.map_err(failed)?).into_owned();
+            say(&text);
+            if let Some(found) = read(&text) {
+                counts.passed += found.passed;
+                counts.failed += found.failed;
+            }
+        }
+    }
+    Ok((child.wait().map_err(failed)?.success(), counts))
+}
+
+/// `test result: ok. 12 passed; 0 failed; ...`, once per test binary.
+fn cargo_counts(line: &str) -> Option<Counts> {
+    passed_and_failed(line.strip_prefix("test result: ")?, ';')
+}
+
+/// `Suite result: ok. 5 passed; 0 failed; 0 skipped; ...`, once per contract.
+fn forge_counts(line: &str) -> Option<Counts> {
+    passed_and_failed(line.trim().strip_prefix("Suite result: ")?, ';')
+}
+
+/// `# pass 3` and `# fail 0` (TAP), or the same with a sign of the spec reporter.
+fn node_counts(line: &str) -> Option<Counts> {
+    let (_, rest) = line
+        .trim()
+        .split_once(' ')
+        .filter(|(sign, _)| matches!(*sign, "#" | "\u{2139}"))?;
+    let (what, number) = rest.split_once(' ')?;
+    let number = number.trim().parse().ok()?;
+    match what {
+        "pass" => Some(Counts {
+            passed: number,
+            failed: 0,
+        }),
+        "fail" => Some(Counts {
+            passed: 0,
+            failed: number,
+        }),
+        _ => None,
+    }
+}
+
+fn passed_and_failed(text: &str, separator: char) -> Option<Counts> {
+    let number = |what: &str| {
+        let part = text
+            .split(separator)
+            .find_map(|part| part.trim().strip_suffix(what))?;
+        part.split_whitespace().last()?.parse().ok()
+    };
+    Some(Counts {
+        passed: number(" passed")?,
+        failed: number(" failed")?,
+    })
+}
+
+fn summary_counts(text: &str) -> Option<Counts> {
+    let summary: serde_json::Value = serde_json::from_str(text).ok()?;
+    Some(Counts {
+        passed: summary["passed"].as_u64()?,
+        failed: summary["failed"].as_u64()?,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_tools_counts_are_read() {
+        let seven_two = Some(Counts {
+            passed: 7,
+            failed: 2,
+        });
+        assert_eq!(
+            cargo_counts(
+                "test result: FAILED. 7 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.1s"
+            ),
+            seven_two
+        );
+        assert_eq!(cargo_counts("test peer::tests::works ... ok"), None);
+        assert_eq!(
+            forge_counts("Suite result: FAILED. 7 passed; 2 failed; 0 skipped; finished in 1.2ms"),
+            seven_two
+        );
+        assert_eq!(
+            node_counts("# pass 7"),
+            Some(Counts {
+                passed: 7,
+                failed: 0
+            })
+        );
+        assert_eq!(
+            node_counts("\u{2139} fail 2"),
+            Some(Counts {
+                passed: 0,
+                failed: 2
+            })
+        );
+        assert_eq!(node_counts("# duration_ms 12"), None);
+        assert_eq!(summary_counts("{\"passed\":7,\"failed\":2}"), seven_two);
+    }
+
+    #[test]
+    fn a_run_that_counts_nothing_or_dies_has_failed() {
+        assert_eq!(settle(true, Counts::default()).failed, 1);
+        assert_eq!(
+            settle(
+                false,
+                Counts {
+                    passed: 3,
+                    failed: 0
+                }
+            )
+            .failed,
+            1
+        );
+        assert_eq!(
+            settle(
+                false,
+                Counts {
+                    passed: 3,
+                    failed: 2
+                }
+            )
+            .failed,
+            2
+        );
+        assert_eq!(
+            settle(
+                true,
+                Counts {
+                    passed: 3,
+                    failed: 0
+                }
+            ),
+            Counts {
+                passed: 3,
+                failed: 0
+            }
+        );
+    }
+}

@@ -22,7 +22,8 @@
 //!
 //! ```text
 //! types, time, bitfield
-//! wire, metainfo
+//! metainfo
+//! wire
 //! verify
 //! peer, picker, storage, payment, signaling
 //! contract
@@ -35,6 +36,8 @@ pub mod bitfield;
 pub mod client;
 pub mod contract;
 pub mod metainfo;
+#[cfg(all(feature = "native", not(target_arch = "wasm32")))]
+pub mod native;
 pub mod payment;
 pub mod peer;
 pub mod picker;
@@ -44,4 +47,6 @@ pub mod storage;
 pub mod time;
 pub mod types;
 pub mod verify;
+#[cfg(any(target_arch = "wasm32", test))]
+pub mod web;
 pub mod wire;

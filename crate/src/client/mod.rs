@@ -1,19 +1,69 @@
 //! Many torrents behind one door: the only thing an edge drives.
 //!
-//! A `Client` owns what its sessions share: connections and upload slots, rate limits, trackers, the
-//! payment account and its serials, storage quota. It never reads a clock and never blocks.
+//! A [`Client`] owns what its sessions share: connections and upload slots, rate limits, trackers, the
+//! payment account and its serials, and the routing of a new channel to its torrent. It never reads a
+//! clock and never blocks. One input is handled whole: dispatched, then payments, then every session it
+//! touched goes on, then what those caused, until nothing more follows from it.
+
+mod commands;
+mod payments;
+mod report;
+mod trackers;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-
-use crate::time::Timestamp;
-use crate::types::InfoHash;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{RngCore, SeedableRng};
 
 pub use crate::contract::*;
+use crate::peer::TokenBucket;
+use crate::peer::choke::{Choker, UploadSlots};
+use crate::session::{Context, Money, Outbox, Owner, Session};
+use crate::signaling::Signaling;
+use crate::time::{Duration, Timestamp};
+use crate::types::{ConnectionId, InfoHash, PeerId, StreamId};
+
+/// Torrents of one client.
+pub const MAX_TORRENTS: usize = 512;
+/// Rounds of "what follows from it" for one input; more would be a loop, and goes on with the next input.
+const MAX_ROUNDS: usize = 32;
+
+/// Where a connection belongs.
+#[derive(Debug, Clone, Copy)]
+struct Route {
+    info_hash: InfoHash,
+    open: bool,
+}
 
 /// The peer. See the crate's documentation for the run loop.
-#[derive(Debug)]
 pub struct Client {
     config: Config,
+    peer_id: PeerId,
+    now: Timestamp,
+    rng: ChaCha20Rng,
+    out: Outbox,
+    sessions: BTreeMap<InfoHash, Session>,
+    order: Vec<InfoHash>,
+    money: Money,
+    account: payments::Account,
+    redemptions: payments::Redemptions,
+    signaling: Signaling,
+    /// Torrents that announce, and to whom.
+    announced: BTreeSet<InfoHash>,
+    tracker_status: BTreeMap<crate::types::TrackerId, TrackerSnapshot>,
+    routes: BTreeMap<ConnectionId, Route>,
+    streams: BTreeMap<StreamId, InfoHash>,
+    choker: Choker,
+    choke_stale: bool,
+    upload: TokenBucket,
+    download: TokenBucket,
+    banned: BTreeSet<PeerId>,
+    closed: Vec<ConnectionId>,
+    /// Sessions that the current input touched.
+    touched: BTreeSet<InfoHash>,
+    shutdown_by: Option<Timestamp>,
+    shut_down: bool,
 }
 
 impl Client {
@@ -26,33 +76,371 @@ impl Client {
         records: impl IntoIterator<Item = (String, Bytes)>,
         now: Timestamp,
     ) -> Client {
-        let _ = (seed, records.into_iter().count(), now);
-        Client { config }
+        let mut rng = ChaCha20Rng::from_seed(seed);
+        let peer_id = new_peer_id(&mut rng);
+        let (pay, torrents): (BTreeMap<_, _>, BTreeMap<_, _>) = records
+            .into_iter()
+            .partition(|(key, _)| key.starts_with("pay/"));
+        let money = payments::machines(&config, now, &mut rng, &pay);
+        let mut signaling_seed = [0; 32];
+        rng.fill_bytes(&mut signaling_seed);
+        let signaling = trackers::signaling(&config, peer_id, signaling_seed);
+        let upload = TokenBucket::new(config.limits.upload_bytes_per_second, now);
+        let download = TokenBucket::new(config.limits.download_bytes_per_second, now);
+        let mut client = Client {
+            config,
+            peer_id,
+            now,
+            rng,
+            out: Outbox::new(torrents),
+            sessions: BTreeMap::new(),
+            order: Vec::new(),
+            money,
+            account: payments::Account::default(),
+            redemptions: payments::Redemptions::default(),
+            signaling,
+            announced: BTreeSet::new(),
+            tracker_status: BTreeMap::new(),
+            routes: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            choker: Choker::new(),
+            choke_stale: false,
+            upload,
+            download,
+            banned: BTreeSet::new(),
+            closed: Vec::new(),
+            touched: BTreeSet::new(),
+            shutdown_by: None,
+            shut_down: false,
+        };
+        client.settle();
+        client
     }
 
     /// The one way in. Call [`Client::poll_output`] until [`Output::Timeout`] afterwards.
     pub fn handle_input(&mut self, now: Timestamp, input: Input) {
-        let _ = (now, input, &self.config);
+        self.now = self.now.max(now);
+        match input {
+            Input::Tick => {}
+            Input::Command(command) => self.command(command),
+            Input::TrackerConnected { tracker } => {
+                self.signaling.tracker_connected(self.now, tracker);
+                self.note_tracker(tracker, true, None);
+            }
+            Input::TrackerMessage { tracker, text } => {
+                self.signaling.tracker_message(self.now, tracker, &text);
+            }
+            Input::TrackerClosed { tracker, reason } => {
+                self.note_tracker(tracker, false, Some(reason.clone()));
+                self.signaling.tracker_closed(self.now, tracker, &reason);
+            }
+            Input::OfferReady { connection, sdp } => {
+                self.signaling.offer_ready(self.now, connection, &sdp);
+            }
+            Input::AnswerReady { connection, sdp } => {
+                self.signaling.answer_ready(self.now, connection, &sdp);
+            }
+            Input::ConnectionOpen {
+                connection,
+                address_hash,
+            } => self.connection_open(connection, address_hash),
+            Input::Received { connection, bytes } => {
+                self.in_session(connection, |session, ctx| {
+                    session.received(ctx, connection, bytes);
+                });
+                self.choke_stale = true;
+            }
+            Input::SendBuffer {
+                connection,
+                buffered,
+            } => self.in_session(connection, |session, ctx| {
+                session.send_buffer(ctx.now, connection, buffered);
+            }),
+            Input::ConnectionClosed { connection, reason } => {
+                self.connection_closed(connection, reason);
+            }
+            Input::EffectDone { id, result } => self.effect_done(id, result),
+        }
+        self.on_time();
+        self.settle();
     }
 
     /// The one way out.
     pub fn poll_output(&mut self) -> Output {
-        Output::Timeout(Timestamp::NEVER)
-    }
-
-    /// All torrents, money and trackers at a glance.
-    pub fn snapshot(&self) -> ClientSnapshot {
-        ClientSnapshot::default()
-    }
-
-    /// One torrent.
-    pub fn torrent(&self, info_hash: InfoHash) -> Option<TorrentSnapshot> {
-        let _ = info_hash;
-        None
+        self.out
+            .pop()
+            .unwrap_or_else(|| Output::Timeout(self.next_timeout()))
     }
 
     /// Torrents whose info dictionary is in the records, for [`Source::Stored`].
     pub fn stored_torrents(&self) -> Vec<InfoHash> {
-        Vec::new()
+        self.out
+            .record_keys("torrent/")
+            .filter_map(|key| key.strip_prefix("torrent/")?.strip_suffix("/info"))
+            .filter_map(InfoHash::from_hex)
+            .collect()
     }
+
+    // ---- inputs
+
+    fn connection_open(&mut self, connection: ConnectionId, address_hash: u64) {
+        let Some(route) = self.routes.get_mut(&connection) else {
+            return;
+        };
+        if route.open {
+            return;
+        }
+        route.open = true;
+        let info_hash = route.info_hash;
+        self.signaling.connection_established(self.now, connection);
+        let full = self.open_connections() > self.config.limits.max_connections;
+        if full || !self.sessions.contains_key(&info_hash) {
+            self.routes.remove(&connection);
+            self.signaling.connection_closed(self.now, connection);
+            self.out.push(Output::CloseConnection {
+                connection,
+                reason: ClosedReason::NotNeeded("no room"),
+            });
+            return;
+        }
+        self.with_session(info_hash, |session, ctx| {
+            session.connected(ctx, connection, address_hash);
+        });
+        self.choke_stale = true;
+    }
+
+    fn connection_closed(&mut self, connection: ConnectionId, reason: String) {
+        let Some(route) = self.routes.get(&connection).copied() else {
+            return;
+        };
+        if route.open {
+            self.with_session(route.info_hash, |session, ctx| {
+                session.close(ctx, connection, ClosedReason::Remote(reason));
+            });
+        } else {
+            self.routes.remove(&connection);
+            self.signaling.connection_closed(self.now, connection);
+        }
+        self.choke_stale = true;
+    }
+
+    fn effect_done(
+        &mut self,
+        id: crate::types::EffectId,
+        result: Result<EffectResult, EffectError>,
+    ) {
+        match self.out.take_owner(id) {
+            Some(Owner::Session(info_hash, purpose)) => {
+                self.with_session(info_hash, |session, ctx| {
+                    session.effect_done(ctx, purpose, result);
+                });
+            }
+            Some(Owner::Payer(effect)) => self.payer_effect_done(effect, result),
+            Some(Owner::Payee(effect)) => self.payee_effect_done(effect, result),
+            Some(Owner::Account) => self.account_read(result),
+            Some(Owner::Nobody) => {
+                if let Err(error) = result {
+                    self.out.event(Event::Warning {
+                        info_hash: None,
+                        text: format!("{error}: the torrent may have to be added again next time"),
+                    });
+                }
+            }
+            None => {}
+        }
+    }
+
+    // ---- what follows
+
+    /// What the time alone brings.
+    fn on_time(&mut self) {
+        self.signaling.tick(self.now);
+        self.money.tick(self.now);
+        self.account_on_time();
+        let due: Vec<InfoHash> = self
+            .sessions
+            .values()
+            .filter(|s| s.next_timeout(self.now, self.is_capped()) <= self.now)
+            .map(Session::info_hash)
+            .collect();
+        for info_hash in due {
+            self.with_session(info_hash, |session, ctx| session.tick(ctx));
+        }
+        if self.choker.next_round() <= self.now {
+            self.choke_stale = true;
+        }
+    }
+
+    /// Lets everything follow that this input allows.
+    fn settle(&mut self) {
+        for _ in 0..MAX_ROUNDS {
+            self.money.end_of_batch(self.now);
+            let mut busy = self.drain_money();
+            busy |= self.drain_closed();
+            if core::mem::take(&mut self.choke_stale) {
+                self.choke();
+            }
+            for info_hash in core::mem::take(&mut self.touched) {
+                busy = true;
+                self.pump(info_hash);
+            }
+            self.announce();
+            busy |= self.drain_signaling();
+            if !busy {
+                break;
+            }
+        }
+        self.finish_shutdown();
+    }
+
+    fn drain_closed(&mut self) -> bool {
+        let closed = core::mem::take(&mut self.closed);
+        for conn in &closed {
+            if let Some(route) = self.routes.remove(conn) {
+                self.touched.insert(route.info_hash);
+            }
+            self.signaling.connection_closed(self.now, *conn);
+            self.choke_stale = true;
+        }
+        !closed.is_empty()
+    }
+
+    fn choke(&mut self) {
+        let mut candidates = Vec::new();
+        let hashes: Vec<InfoHash> = self.sessions.keys().copied().collect();
+        for info_hash in hashes {
+            let mut found = Vec::new();
+            self.lend(info_hash, |session, ctx| {
+                found = session.choke_candidates(ctx);
+            });
+            candidates.extend(found);
+        }
+        let upload = UploadSlots {
+            slots: self.config.limits.upload_slots,
+            cap: self.config.limits.upload_bytes_per_second,
+        };
+        let unchoked = self
+            .choker
+            .choose(self.now, upload, &candidates, &mut self.rng);
+        for candidate in candidates {
+            let conn = candidate.conn;
+            let choked = !unchoked.contains(&conn);
+            let Some(route) = self.routes.get(&conn).copied() else {
+                continue;
+            };
+            let mut changed = false;
+            self.lend(route.info_hash, |session, ctx| {
+                changed = session
+                    .peers()
+                    .get(&conn)
+                    .is_some_and(|p| p.choked_it != choked);
+                if changed {
+                    session.set_choked(ctx, conn, choked);
+                }
+            });
+            if changed {
+                self.touched.insert(route.info_hash);
+            }
+        }
+    }
+
+    fn pump(&mut self, info_hash: InfoHash) {
+        self.lend(info_hash, |session, ctx| session.pump(ctx));
+    }
+
+    // ---- lending
+
+    /// Calls into a session and marks it touched.
+    fn with_session(&mut self, info_hash: InfoHash, f: impl FnOnce(&mut Session, &mut Context)) {
+        if self.sessions.contains_key(&info_hash) {
+            self.touched.insert(info_hash);
+            self.lend(info_hash, f);
+        }
+    }
+
+    fn in_session(&mut self, connection: ConnectionId, f: impl FnOnce(&mut Session, &mut Context)) {
+        if let Some(route) = self.routes.get(&connection).copied()
+            && route.open
+        {
+            self.with_session(route.info_hash, f);
+        }
+    }
+
+    fn lend(&mut self, info_hash: InfoHash, f: impl FnOnce(&mut Session, &mut Context)) {
+        let Some(session) = self.sessions.get_mut(&info_hash) else {
+            return;
+        };
+        let mut ctx = Context {
+            now: self.now,
+            out: &mut self.out,
+            money: &mut self.money,
+            config: &self.config,
+            peer_id: self.peer_id,
+            upload: &mut self.upload,
+            download: &mut self.download,
+            rng: &mut self.rng,
+            banned: &mut self.banned,
+            closed: &mut self.closed,
+        };
+        f(session, &mut ctx);
+    }
+
+    // ---- time
+
+    fn is_capped(&self) -> bool {
+        self.upload.is_capped() || self.download.is_capped()
+    }
+
+    fn next_timeout(&self) -> Timestamp {
+        let capped = self.is_capped();
+        let sessions = self
+            .sessions
+            .values()
+            .map(|s| s.next_timeout(self.now, capped))
+            .min()
+            .unwrap_or(Timestamp::NEVER);
+        let choke = if self.routes.values().any(|r| r.open) {
+            self.choker.next_round()
+        } else {
+            Timestamp::NEVER
+        };
+        let at = sessions
+            .min(choke)
+            .min(self.signaling.next_timeout())
+            .min(self.money.next_timeout())
+            .min(self.account.next_timeout())
+            .min(self.shutdown_by.unwrap_or(Timestamp::NEVER));
+        // A deadline in the past is due at the next tick, not before: time must pass between ticks.
+        at.max(self.now + Duration::from_millis(1))
+    }
+
+    fn open_connections(&self) -> usize {
+        self.routes.values().filter(|r| r.open).count()
+    }
+
+    // ---- the end
+
+    fn finish_shutdown(&mut self) {
+        let Some(by) = self.shutdown_by else { return };
+        if self.shut_down {
+            return;
+        }
+        let waiting = self.out.waits_for(|_| true);
+        let durable = self.sessions.values().all(Session::is_durable);
+        if (!waiting && durable) || self.now >= by {
+            self.shut_down = true;
+            self.shutdown_by = None;
+            self.out.event(Event::ShutDown);
+        }
+    }
+}
+
+/// Azureus style (BEP 20): client `PW`, version 0.1.0.
+fn new_peer_id(rng: &mut ChaCha20Rng) -> PeerId {
+    const ALPHABET: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
+    let mut id = *b"-PW0100-............";
+    for byte in &mut id[8..] {
+        *byte = ALPHABET[(rng.next_u32() % 64) as usize];
+    }
+    PeerId(id)
 }

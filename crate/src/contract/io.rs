@@ -321,8 +321,8 @@ pub enum Output {
     Event(Event),
 }
 
-/// Work for the edge. Effects may end in any order, except that effects of one torrent's storage
-/// are carried out in the order in which they were emitted.
+/// Work for the edge. Effects may end in any order, but are carried out in the order in which they were
+/// emitted as far as they touch the same thing: the storage of one torrent, or the records.
 #[derive(Clone, Debug)]
 pub enum Effect {
     /// Open (creating what lacks) a torrent's files. Comes before any other storage effect of it.

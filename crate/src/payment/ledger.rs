@@ -1,1 +1,278 @@
-//! Who owes what.
+//! Who owes whom how many blocks. Counts only: what a block costs, and on which range it is paid,
+//! is the machines' business.
+//!
+//! Invariant: a block is in one place at a time — on the payer's side in flight, received, due or
+//! paid; on the payee's side unpaid (on one connection), lost, forgiven or paid.
+
+use std::collections::BTreeMap;
+
+use super::record::PayeeFactsRecord;
+use crate::types::{BlockRef, ConnectionId, FineUnits};
+
+/// Ramp of an account that walked away owing.
+pub const WALKED_RAMP: u8 = 16;
+
+/// The payer's side of one connection.
+#[derive(Clone, Debug, Default)]
+pub struct BuyerLedger {
+    /// Requests sent and not ended.
+    pub in_flight: u32,
+    /// Blocks that came in while a range was attached, not judged yet; how often each.
+    unverified: BTreeMap<BlockRef, u16>,
+    unverified_count: u32,
+    /// Blocks that may be paid now.
+    pub due: u32,
+    /// Blocks paid on this connection.
+    pub paid: u64,
+    /// Fine units revealed on this connection.
+    pub spent: FineUnits,
+}
+
+impl BuyerLedger {
+    /// A block came in. Charged if a range is attached.
+    pub fn received(&mut self, block: BlockRef, charged: bool) {
+        self.in_flight = self.in_flight.saturating_sub(1);
+        if charged {
+            let times = self.unverified.entry(block).or_insert(0);
+            *times = times.saturating_add(1);
+            self.unverified_count = self.unverified_count.saturating_add(1);
+        }
+    }
+
+    /// The block was judged (or may be advanced): true when it had come in charged.
+    pub fn judged(&mut self, block: BlockRef) -> bool {
+        let Some(times) = self.unverified.get_mut(&block) else {
+            return false;
+        };
+        *times -= 1;
+        if *times == 0 {
+            self.unverified.remove(&block);
+        }
+        self.unverified_count = self.unverified_count.saturating_sub(1);
+        true
+    }
+
+    /// Whether a charged copy of the block waits for its verdict.
+    pub fn awaits(&self, block: BlockRef) -> bool {
+        self.unverified.contains_key(&block)
+    }
+
+    /// Charged blocks that wait for their verdict.
+    pub fn unverified(&self) -> u32 {
+        self.unverified_count
+    }
+
+    /// Received and not paid.
+    pub fn received_unpaid(&self) -> u32 {
+        self.unverified_count.saturating_add(self.due)
+    }
+
+    /// What counts against credit: in flight, received and not paid.
+    pub fn outstanding(&self) -> u32 {
+        self.in_flight.saturating_add(self.received_unpaid())
+    }
+}
+
+/// The payee's side of one account, over all its connections.
+#[derive(Clone, Debug, Default)]
+pub struct SellerLedger {
+    facts: PayeeFactsRecord,
+    unpaid: BTreeMap<ConnectionId, u32>,
+}
+
+impl SellerLedger {
+    /// With what is known from before.
+    pub fn new(facts: PayeeFactsRecord) -> Self {
+        SellerLedger {
+            facts,
+            unpaid: BTreeMap::new(),
+        }
+    }
+
+    /// What is to be stored.
+    pub fn facts(&self) -> &PayeeFactsRecord {
+        &self.facts
+    }
+
+    /// What is to be stored, to change what was redeemed.
+    pub fn facts_mut(&mut self) -> &mut PayeeFactsRecord {
+        &mut self.facts
+    }
+
+    /// Blocks unpaid on all connections.
+    pub fn unpaid(&self) -> u64 {
+        self.unpaid.values().map(|n| u64::from(*n)).sum()
+    }
+
+    /// Blocks unpaid on one connection.
+    pub fn unpaid_on(&self, conn: ConnectionId) -> u32 {
+        self.unpaid.get(&conn).copied().unwrap_or(0)
+    }
+
+    /// A range was attached to a connection that had none: what the account still owes from before,
+    /// beyond what is forgiven, moves there.
+    pub fn attach(&mut self, conn: ConnectionId, credit0: u16) {
+        let forgiven = u64::from(credit0).saturating_add(self.facts.paid_total / 32);
+        let carried = self.facts.lost.saturating_sub(forgiven);
+        let carried = u32::try_from(carried).unwrap_or(u32::MAX);
+        self.facts.lost -= u64::from(carried);
+        let unpaid = self.unpaid.entry(conn).or_insert(0);
+        *unpaid = unpaid.saturating_add(carried);
+    }
+
+    /// A `piece` message was written.
+    pub fn written(&mut self, conn: ConnectionId) {
+        let unpaid = self.unpaid.entry(conn).or_insert(0);
+        *unpaid = unpaid.saturating_add(1);
+    }
+
+    /// `blocks` were paid on `conn`: that connection's first, then lost ones, then other connections'.
+    pub fn paid(&mut self, conn: ConnectionId, blocks: u32) {
+        self.facts.paid_total = self.facts.paid_total.saturating_add(u64::from(blocks));
+        let mut left = blocks;
+        if let Some(unpaid) = self.unpaid.get_mut(&conn) {
+            let here = left.min(*unpaid);
+            *unpaid -= here;
+            left -= here;
+        }
+        let old = u64::from(left).min(self.facts.lost);
+        self.facts.lost -= old;
+        left -= old as u32;
+        for unpaid in self.unpaid.values_mut() {
+            let there = left.min(*unpaid);
+            *unpaid -= there;
+            left -= there;
+        }
+        if self.facts.lost == 0 {
+            self.facts.walked = false;
+        }
+    }
+
+    /// `blocks` that counted as paid on `conn` do not, for the voucher could not be stored.
+    pub fn unpay(&mut self, conn: ConnectionId, blocks: u32) {
+        self.facts.paid_total = self.facts.paid_total.saturating_sub(u64::from(blocks));
+        let unpaid = self.unpaid.entry(conn).or_insert(0);
+        *unpaid = unpaid.saturating_add(blocks);
+    }
+
+    /// The connection is gone: what it left unpaid is lost. Answers how many blocks, when that is
+    /// a walk-away: more than a 32nd of what it paid on this connection. (What is in transit when
+    /// an honest page closes stays below that once some credit has grown; an account that pays off
+    /// all it lost is no walk-away any more.)
+    pub fn disconnect(&mut self, conn: ConnectionId, paid_on_connection: u64) -> Option<u32> {
+        let left = self.unpaid.remove(&conn).unwrap_or(0);
+        self.facts.lost = self.facts.lost.saturating_add(u64::from(left));
+        let walked = u64::from(left) > paid_on_connection / 32;
+        if walked {
+            self.facts.walked = true;
+        }
+        walked.then_some(left)
+    }
+
+    /// `clamp(floor(paidOnThisConnection / ramp), credit0, creditMax)`; ramp 0: no growth.
+    pub fn credit(&self, paid_on_connection: u64, credit0: u16, credit_max: u16, ramp: u8) -> u16 {
+        let ramp = match (ramp, self.facts.walked) {
+            (0, _) => 0,
+            (ramp, true) => ramp.max(WALKED_RAMP),
+            (ramp, false) => ramp,
+        };
+        let grown = paid_on_connection.checked_div(u64::from(ramp)).unwrap_or(0);
+        let grown = u16::try_from(grown).unwrap_or(u16::MAX);
+        grown.max(credit0).min(credit_max.max(credit0))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::PieceIndex;
+
+    const A: ConnectionId = ConnectionId(1);
+    const B: ConnectionId = ConnectionId(2);
+
+    fn block(n: u32) -> BlockRef {
+        BlockRef {
+            piece: PieceIndex(n),
+            begin: 0,
+            length: 16_384,
+        }
+    }
+
+    #[test]
+    fn credit_grows_with_what_was_paid_and_slower_after_a_walk_away() {
+        let mut ledger = SellerLedger::default();
+        assert_eq!(ledger.credit(0, 4, 128, 4), 4);
+        assert_eq!(ledger.credit(19, 4, 128, 4), 4);
+        assert_eq!(ledger.credit(20, 4, 128, 4), 5);
+        assert_eq!(ledger.credit(10_000, 4, 128, 4), 128);
+        assert_eq!(ledger.credit(10_000, 4, 128, 0), 4);
+        ledger.attach(A, 4);
+        ledger.written(A);
+        assert_eq!(ledger.disconnect(A, 0), Some(1));
+        assert_eq!(ledger.credit(160, 4, 128, 4), 10);
+        ledger.paid(B, 1);
+        assert_eq!(
+            ledger.credit(160, 4, 128, 4),
+            40,
+            "a debt paid off is no debt"
+        );
+    }
+
+    #[test]
+    fn lost_blocks_come_back_at_the_next_attach_beyond_what_is_forgiven() {
+        let mut ledger = SellerLedger::default();
+        for _ in 0..2 {
+            ledger.attach(A, 4);
+            for _ in 0..4 {
+                ledger.written(A);
+            }
+            ledger.disconnect(A, 0);
+        }
+        ledger.attach(B, 4);
+        assert_eq!(ledger.unpaid_on(B), 4, "8 lost, 4 forgiven");
+        ledger.paid(B, 6);
+        assert_eq!((ledger.unpaid(), ledger.facts().lost), (0, 2));
+        ledger.disconnect(B, 6);
+        ledger.facts_mut().paid_total = 320;
+        ledger.facts_mut().lost = 20;
+        ledger.attach(A, 4);
+        assert_eq!(ledger.unpaid(), 6);
+    }
+
+    #[test]
+    fn a_small_remainder_of_a_good_customer_is_no_walk_away() {
+        let mut ledger = SellerLedger::default();
+        ledger.written(A);
+        assert_eq!(ledger.disconnect(A, 64), None);
+        assert_eq!(ledger.facts().lost, 1);
+    }
+
+    #[test]
+    fn a_payment_covers_its_own_connection_first_then_others() {
+        let mut ledger = SellerLedger::default();
+        ledger.written(A);
+        ledger.written(B);
+        ledger.written(B);
+        ledger.paid(A, 2);
+        assert_eq!((ledger.unpaid_on(A), ledger.unpaid_on(B)), (0, 1));
+        ledger.unpay(A, 2);
+        assert_eq!((ledger.unpaid_on(A), ledger.facts().paid_total), (2, 0));
+    }
+
+    #[test]
+    fn each_charged_copy_of_a_block_is_judged_once() {
+        let mut ledger = BuyerLedger {
+            in_flight: 3,
+            ..BuyerLedger::default()
+        };
+        ledger.received(block(1), true);
+        ledger.received(block(1), true);
+        ledger.received(block(2), false);
+        assert_eq!((ledger.in_flight, ledger.unverified()), (0, 2));
+        assert!(ledger.judged(block(1)));
+        assert!(ledger.judged(block(1)));
+        assert!(!ledger.judged(block(1)));
+        assert!(!ledger.judged(block(2)), "free blocks are not charged");
+        assert_eq!(ledger.outstanding(), 0);
+    }
+}

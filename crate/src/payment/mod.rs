@@ -110,8 +110,6 @@ pub enum PayAction {
 pub enum CloseReason {
     /// The third preimage that is not on the chain.
     BadPreimages,
-    /// Unpaid over credit for too long, after a warning.
-    NeverPays,
 }
 
 /// Why a peer is banned.
@@ -353,12 +351,24 @@ pub struct PeerPayInfo {
     pub address: String,
     /// The torrent.
     pub torrent: InfoHash,
-    /// The content id that came with the link or the .torrent; zero when none did.
+    /// Buying: the content id that came with the link or the .torrent; zero when none did.
     pub content: B256,
-    /// Blocks per piece of a v1 torrent, whose pieces are paid in advance against a loss budget;
-    /// `None` for v2, where nothing is advanced (or while the metadata is unknown: see
-    /// [`payer::Payer::want`]).
-    pub v1_piece_blocks: Option<u32>,
+    /// Selling: the content id that was configured for this torrent; zero when none was.
+    pub content_sold: B256,
+}
+
+/// How a title's blocks become payable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TitleKind {
+    /// The metadata is incomplete: nothing is committed.
+    Unknown,
+    /// v1: a block is good only with its whole piece; paid in advance against a loss budget.
+    V1 {
+        /// Blocks per piece.
+        piece_blocks: u32,
+    },
+    /// v2: every block is verified before it is paid.
+    V2,
 }
 
 /// The answer of the vault's `state(account, word)`.

@@ -1,8 +1,23 @@
-//! What may be signed.
+//! What may be signed: ceiling, budget, bond, the size of a range, and how many strangers may hold
+//! serials for nothing (payments.md, sections 4 and 6).
+//!
+//! Pure decisions over plain values; the payer asks here before it reserves a serial. Never looks
+//! at a message that was not validated, never keeps state but the limiter's own.
 
+use std::collections::VecDeque;
+
+use super::Refusal;
+use super::payer::AccountInfo;
+use super::voucher::{self, Vault};
+use crate::time::{Duration, Timestamp};
 use crate::types::{FineUnits, TokenUnits};
+use crate::wire::pay::Terms;
+use alloy_primitives::B256;
 
-use super::voucher::Vault;
+/// New payees in one [`NEW_PAYEE_WINDOW`].
+pub const NEW_PAYEES_PER_WINDOW: usize = 2;
+/// See [`NEW_PAYEES_PER_WINDOW`].
+pub const NEW_PAYEE_WINDOW: Duration = Duration::from_secs(10);
 
 /// What the embedder allows a payer to do. Comes from the page's or operator's configuration only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +26,7 @@ pub struct PayerConfig {
     pub vault: Vault,
     /// Most that may be paid for a block.
     pub ceiling: FineUnits,
-    /// Most that may ever be revealed, all earlier runs on this account included: to allow `x` more,
+    /// Most that may ever be revealed on this account, all earlier runs included: to allow `x` more,
     /// set `totals().spent + x`. A hard cap.
     pub budget: TokenUnits,
     /// Serials in the first range of a payee that never filled one.
@@ -33,5 +48,328 @@ impl PayerConfig {
             max_count: 4,
             loss_budget_pieces: 4,
         }
+    }
+}
+
+/// Whether a quote may be taken at all.
+///
+/// # Errors
+/// The first reason why not.
+pub fn judge_quote(
+    config: &PayerConfig,
+    account: &AccountInfo,
+    terms: &Terms,
+    content_allowed: B256,
+) -> Result<(), Refusal> {
+    if account.exit_at != 0 || account.tranche.0 == 0 {
+        return Err(Refusal::NoAccount);
+    }
+    if terms.unit > config.ceiling {
+        return Err(Refusal::OverCeiling);
+    }
+    if terms.unit > voucher::range_cap(voucher::MAX_COUNT, account.tranche) {
+        return Err(Refusal::OverTranche);
+    }
+    if !terms.content.is_zero() && terms.content != content_allowed {
+        return Err(Refusal::Content);
+    }
+    if terms.credit0 == 0 || terms.credit_max == 0 || terms.max_steps == 0 {
+        return Err(Refusal::Useless);
+    }
+    let bond = account.bond.0.saturating_mul(100);
+    if bond
+        < account
+            .balance
+            .0
+            .saturating_mul(u128::from(terms.min_bond_percent))
+    {
+        return Err(Refusal::Bond);
+    }
+    Ok(())
+}
+
+/// How many serials a new range may have: at least `needed`, at most `wanted`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizing {
+    /// Least that the quote accepts and that one step fits in.
+    pub needed: u16,
+    /// Most that policy gives.
+    pub wanted: u16,
+}
+
+/// Sizes a new range.
+///
+/// # Errors
+/// [`Refusal::RangeTooLarge`] when the quote wants more than policy gives.
+pub fn size_range(
+    config: &PayerConfig,
+    tranche: TokenUnits,
+    terms: &Terms,
+    filled_one: bool,
+    budget_left: FineUnits,
+) -> Result<Sizing, Refusal> {
+    let limit = if filled_one {
+        config.max_count.max(config.unknown_count)
+    } else {
+        config.unknown_count
+    };
+    let limit = limit.clamp(1, voucher::MAX_COUNT);
+    let serial = voucher::range_cap(1, tranche).0.max(1);
+    let needed = terms.min_range.max(terms.unit).0.div_ceil(serial).max(1);
+    if needed > u128::from(limit) {
+        return Err(Refusal::RangeTooLarge);
+    }
+    let needed = needed as u16;
+    let useful = budget_left.0.div_ceil(serial).min(u128::from(limit)) as u16;
+    Ok(Sizing {
+        needed,
+        wanted: useful.max(needed),
+    })
+}
+
+/// Takes serials from the front: inside one 256-serial word, below `bound`; serial 0 is never
+/// assigned. A word's rest that is too small for `needed` is skipped. Answers first and count.
+pub fn allocate(next: u64, bound: u64, sizing: Sizing) -> Option<(u32, u16)> {
+    let mut first = next.max(1);
+    if 256 - (first & 255) < u64::from(sizing.needed) {
+        first = (first | 255) + 1;
+    }
+    let count = u64::from(sizing.wanted)
+        .min(256 - (first & 255))
+        .min(bound.saturating_sub(first));
+    if count < u64::from(sizing.needed.max(1)) {
+        return None;
+    }
+    Some((u32::try_from(first).ok()?, count as u16))
+}
+
+/// Limits what payees that deliver nothing can tie up.
+#[derive(Clone, Debug, Default)]
+pub struct FakePayeeLimiter {
+    recent: VecDeque<Timestamp>,
+}
+
+impl FakePayeeLimiter {
+    /// Whether a peer that never delivered a verified block may get a range now: `unrevealed`
+    /// ranges with nothing revealed exist, `unassigned` serials are free, and `same_address` says
+    /// that its address holds one already.
+    pub fn allows(
+        &self,
+        now: Timestamp,
+        unrevealed: usize,
+        unassigned: u64,
+        same_address: bool,
+    ) -> bool {
+        let most = (unassigned / 32).max(2);
+        (unrevealed as u64) < most && !same_address && self.next_slot(now) <= now
+    }
+
+    /// When the next new payee is possible, by rate alone.
+    pub fn next_slot(&self, now: Timestamp) -> Timestamp {
+        let in_window = self
+            .recent
+            .iter()
+            .filter(|t| **t + NEW_PAYEE_WINDOW > now)
+            .count();
+        match self
+            .recent
+            .len()
+            .checked_sub(NEW_PAYEES_PER_WINDOW)
+            .and_then(|i| self.recent.get(i))
+        {
+            Some(oldest) if in_window >= NEW_PAYEES_PER_WINDOW => *oldest + NEW_PAYEE_WINDOW,
+            _ => now,
+        }
+    }
+
+    /// A stranger got a range.
+    pub fn took(&mut self, now: Timestamp) {
+        self.recent.push_back(now);
+        while self.recent.len() > NEW_PAYEES_PER_WINDOW {
+            self.recent.pop_front();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::Address;
+
+    fn terms() -> Terms {
+        Terms {
+            version: 1,
+            flags: 0,
+            quote_id: 1,
+            ttl_secs: 600,
+            payee: Address::repeat_byte(1),
+            content: B256::ZERO,
+            unit: FineUnits(1 << 30),
+            min_range: FineUnits(0),
+            max_steps: 256,
+            credit0: 4,
+            credit_max: 128,
+            ramp: 4,
+            min_bond_percent: 125,
+            luck: B256::ZERO,
+        }
+    }
+
+    fn account() -> AccountInfo {
+        AccountInfo {
+            owner: Address::repeat_byte(2),
+            session_key: Address::repeat_byte(3),
+            tranche: TokenUnits(10_000),
+            balance: TokenUnits(2_000_000),
+            bond: TokenUnits(2_500_000),
+            consumed: 1,
+            exit_at: 0,
+        }
+    }
+
+    fn config() -> PayerConfig {
+        PayerConfig {
+            ceiling: FineUnits(1 << 31),
+            budget: TokenUnits(1_000_000),
+            ..PayerConfig::new(Vault {
+                address: Address::repeat_byte(4),
+                chain_id: 1,
+            })
+        }
+    }
+
+    #[test]
+    fn each_reason_to_refuse_a_quote_is_named() {
+        let id = B256::repeat_byte(7);
+        let judge = |t: &Terms, a: &AccountInfo| judge_quote(&config(), a, t, id);
+        assert_eq!(judge(&terms(), &account()), Ok(()));
+        let over = Terms {
+            unit: FineUnits((1 << 31) + 1),
+            ..terms()
+        };
+        assert_eq!(judge(&over, &account()), Err(Refusal::OverCeiling));
+        let small = AccountInfo {
+            tranche: TokenUnits(0),
+            ..account()
+        };
+        assert_eq!(judge(&terms(), &small), Err(Refusal::NoAccount));
+        let high = PayerConfig {
+            ceiling: FineUnits(u128::MAX),
+            ..config()
+        };
+        let costly = Terms {
+            unit: FineUnits(((256 * 10_000) << 24) + 1),
+            ..terms()
+        };
+        assert_eq!(
+            judge_quote(&high, &account(), &costly, id),
+            Err(Refusal::OverTranche)
+        );
+        let known = Terms {
+            content: id,
+            ..terms()
+        };
+        assert_eq!(judge(&known, &account()), Ok(()));
+        let foreign = Terms {
+            content: B256::repeat_byte(8),
+            ..terms()
+        };
+        assert_eq!(judge(&foreign, &account()), Err(Refusal::Content));
+        let useless = Terms {
+            credit0: 0,
+            ..terms()
+        };
+        assert_eq!(judge(&useless, &account()), Err(Refusal::Useless));
+        let bare = AccountInfo {
+            bond: TokenUnits(2_499_999),
+            ..account()
+        };
+        assert_eq!(judge(&terms(), &bare), Err(Refusal::Bond));
+        let leaving = AccountInfo {
+            exit_at: 9,
+            ..account()
+        };
+        assert_eq!(judge(&terms(), &leaving), Err(Refusal::NoAccount));
+    }
+
+    #[test]
+    fn a_stranger_gets_one_serial_and_a_known_payee_four() {
+        let q = TokenUnits(10_000);
+        let left = FineUnits(1 << 90);
+        let size = |t: &Terms, known| size_range(&config(), q, t, known, left);
+        let one = Sizing {
+            needed: 1,
+            wanted: 1,
+        };
+        assert_eq!(size(&terms(), false), Ok(one));
+        assert_eq!(
+            size(&terms(), true),
+            Ok(Sizing {
+                needed: 1,
+                wanted: 4
+            })
+        );
+        let demanding = Terms {
+            min_range: TokenUnits(10_001).fine(),
+            ..terms()
+        };
+        assert_eq!(size(&demanding, false), Err(Refusal::RangeTooLarge));
+        assert_eq!(
+            size(&demanding, true),
+            Ok(Sizing {
+                needed: 2,
+                wanted: 4
+            })
+        );
+        let nearly_spent = size_range(&config(), q, &terms(), true, TokenUnits(15_000).fine());
+        assert_eq!(
+            nearly_spent,
+            Ok(Sizing {
+                needed: 1,
+                wanted: 2
+            })
+        );
+    }
+
+    #[test]
+    fn serials_come_from_one_word_below_the_bound_and_never_zero() {
+        let four = Sizing {
+            needed: 1,
+            wanted: 4,
+        };
+        assert_eq!(allocate(0, 201, four), Some((1, 4)));
+        assert_eq!(allocate(254, 1000, four), Some((254, 2)));
+        assert_eq!(allocate(256, 1000, four), Some((256, 4)));
+        assert_eq!(allocate(199, 201, four), Some((199, 2)));
+        assert_eq!(allocate(201, 201, four), None);
+        let needs = Sizing {
+            needed: 3,
+            wanted: 4,
+        };
+        assert_eq!(
+            allocate(254, 1000, needs),
+            Some((256, 4)),
+            "the word's rest is skipped"
+        );
+        assert_eq!(allocate(254, 257, needs), None);
+        let top = u64::from(u32::MAX);
+        assert_eq!(allocate(top, u64::MAX, four), Some((u32::MAX, 1)));
+        assert_eq!(allocate(top + 1, u64::MAX, four), None);
+    }
+
+    #[test]
+    fn strangers_are_limited_by_number_address_and_rate() {
+        let mut limiter = FakePayeeLimiter::default();
+        let at = Timestamp::from_millis;
+        assert!(limiter.allows(at(0), 1, 0, false));
+        assert!(!limiter.allows(at(0), 2, 64, false));
+        assert!(limiter.allows(at(0), 2, 96, false));
+        assert!(!limiter.allows(at(0), 0, 96, true));
+        limiter.took(at(0));
+        limiter.took(at(1_000));
+        assert!(!limiter.allows(at(9_999), 0, 96, false));
+        assert!(limiter.allows(at(10_000), 0, 96, false));
+        limiter.took(at(10_000));
+        assert_eq!(limiter.next_slot(at(10_000)), at(11_000));
     }
 }

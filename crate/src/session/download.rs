@@ -305,7 +305,7 @@ impl Session {
                 content.writing.insert(piece, proof);
                 debug_assert_eq!(
                     spans_len(&spans),
-                    chunks.iter().map(|c| c.len() as u64).sum()
+                    chunks.iter().map(|c| c.len() as u64).sum::<u64>()
                 );
                 ctx.out.effect(
                     Owner::Session(self.info_hash, Purpose::WritePiece(piece)),
@@ -600,7 +600,7 @@ impl Session {
                     }
                 }
             }
-            MetadataMessage::Unknown { .. } => {}
+            MetadataMessage::Unknown => {}
         }
         Ok(())
     }

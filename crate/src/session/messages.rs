@@ -238,7 +238,7 @@ impl Session {
             return;
         };
         // A second handshake may update the first (BEP 10), but not who the parties are in money.
-        let pay = theirs.pay.clone();
+        let pay = theirs.pay;
         let speaks_pay = theirs.id_of(PW_PAY_NAME).is_some();
         peer.extensions = Some(theirs);
         if let Some(handshake) = pay

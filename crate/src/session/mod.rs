@@ -25,7 +25,7 @@ use crate::contract::{
     AddOptions, ClosedReason, Config, Effect, Event, Output, ResalePrice, StreamError,
 };
 use crate::metainfo::{Geometry, Metainfo};
-use crate::payment::PeerPayInfo;
+use crate::payment::{PeerPayInfo, TitleKind};
 use crate::peer::{Peer, TokenBucket};
 use crate::picker::{Picker, Wanted, Window};
 use crate::storage::Store;
@@ -513,11 +513,13 @@ impl Session {
         }
         let max_unit = self.max_unit(ctx.config);
         let active = self.wants_peers();
-        let blocks = self
+        let running = self
             .content
             .as_ref()
-            .filter(|c| matches!(c.phase, Phase::Running))
-            .map(|c| c.meta.piece_length.div_ceil(crate::types::BLOCK_LEN));
+            .filter(|c| matches!(c.phase, Phase::Running));
+        let kind = running.map_or(TitleKind::Unknown, |c| TitleKind::V1 {
+            piece_blocks: c.meta.piece_length.div_ceil(crate::types::BLOCK_LEN),
+        });
         let mut offers: Vec<(bool, FineUnits, ConnectionId)> = self
             .peers
             .values()
@@ -539,7 +541,7 @@ impl Session {
         for peer in self.peers.values().filter(|p| p.in_payments) {
             ctx.money.set_price(ctx.now, peer.connection, unit);
             let wanted = chosen.contains(&peer.connection);
-            ctx.money.want(ctx.now, peer.connection, blocks, wanted);
+            ctx.money.want(ctx.now, peer.connection, kind, wanted);
         }
         let cheapest = offers.iter().map(|(_, unit, _)| *unit).min();
         if let Some(unit) = cheapest
@@ -569,10 +571,7 @@ impl Session {
             },
             torrent: self.info_hash,
             content: self.options.content.map_or(B256::ZERO, B256::from),
-            v1_piece_blocks: self
-                .content
-                .as_ref()
-                .map(|c| c.meta.piece_length.div_ceil(crate::types::BLOCK_LEN)),
+            content_sold: B256::ZERO,
         }
     }
 

@@ -9,7 +9,7 @@ use alloy_primitives::B256;
 
 use crate::payment::payee::Payee;
 use crate::payment::payer::{Payer, PayerConnState};
-use crate::payment::{PayAction, PeerPayInfo};
+use crate::payment::{PayAction, PeerPayInfo, TitleKind};
 use crate::time::Timestamp;
 use crate::types::{BlockRef, ConnectionId, FineUnits};
 use crate::verify::Payable;
@@ -65,7 +65,7 @@ impl Money {
     ) {
         self.accounts.entry(conn).or_default().asked = unit;
         if let Some(payee) = &mut self.payee {
-            payee.connected(now, conn, info.clone(), unit);
+            payee.connected_at(now, conn, info.clone(), unit);
         }
         if let Some(payer) = &mut self.payer {
             payer.connected(now, conn, info);
@@ -107,17 +107,10 @@ impl Money {
         Ok(())
     }
 
-    /// Whether the session would buy from this peer. `v1_piece_blocks`: `None` while the metadata is
-    /// incomplete.
-    pub fn want(
-        &mut self,
-        now: Timestamp,
-        conn: ConnectionId,
-        v1_piece_blocks: Option<u32>,
-        wanted: bool,
-    ) {
+    /// Whether the session would buy from this peer.
+    pub fn want(&mut self, now: Timestamp, conn: ConnectionId, kind: TitleKind, wanted: bool) {
         if let Some(payer) = &mut self.payer {
-            payer.want(now, conn, v1_piece_blocks.map(Some), wanted);
+            payer.want(now, conn, kind, wanted);
         }
     }
 
@@ -209,7 +202,7 @@ impl Money {
         if account.asked != unit {
             account.asked = unit;
             if let Some(payee) = &mut self.payee {
-                payee.set_price(now, conn, unit);
+                payee.set_price_on(now, conn, unit);
             }
         }
     }

@@ -18,6 +18,8 @@ pub enum Owner {
     Payer(PayEffect),
     /// The selling machine.
     Payee(PayEffect),
+    /// The client's look at the account that pays.
+    Account,
     /// Nobody: a record whose loss only costs a repeat.
     Nobody,
 }

@@ -1,17 +1,16 @@
 //! What a page may see of a torrent.
 
-use super::{Buying, Context, Phase, Session};
-use crate::contract::{PeerPayment, PeerSnapshot, TorrentSnapshot, TorrentState};
+use super::{Buying, Money, Phase, Session};
+use crate::contract::{Config, PeerPayment, PeerSnapshot, TorrentSnapshot, TorrentState};
 use crate::peer::{Peer, Stage};
 use crate::time::Timestamp;
 use crate::types::{BLOCK_LEN, FineUnits};
 
 impl Session {
     /// Plain data, made anew.
-    pub fn snapshot(&self, ctx: &Context) -> TorrentSnapshot {
-        let now = ctx.now;
+    pub fn snapshot(&self, now: Timestamp, config: &Config, money: &Money) -> TorrentSnapshot {
         let content = self.content.as_ref();
-        let max_unit = self.max_unit(ctx.config);
+        let max_unit = self.max_unit(config);
         TorrentSnapshot {
             info_hash: self.info_hash,
             name: self.name.clone().unwrap_or_else(|| self.info_hash.to_hex()),
@@ -24,22 +23,22 @@ impl Session {
                 .unwrap_or_default(),
             verified_bytes: content.map_or(0, |c| c.verified.bytes()),
             block_count: content.map_or(0, |c| c.geometry.block_count()),
-            files: content.map(|c| files(c)).unwrap_or_default(),
+            files: content.map(files).unwrap_or_default(),
             downloaded: self.downloaded,
             uploaded: self.uploaded,
             wasted: self.wasted,
             download_rate: self.peers.values().map(|p| p.down.per_second(now)).sum(),
             upload_rate: self.peers.values().map(|p| p.up.per_second(now)).sum(),
-            unit: self.unit(ctx.config),
+            unit: self.unit(config),
             max_unit,
             spent: self.spent,
             earned: self.earned,
-            max_cost: self.max_cost(ctx, max_unit),
+            max_cost: self.max_cost(config, max_unit),
             peers: self
                 .peers
                 .values()
                 .filter(|p| p.stage == Stage::Active)
-                .map(|p| peer_snapshot(p, ctx, now))
+                .map(|p| peer_snapshot(p, money, now))
                 .collect(),
             swarm: self.swarm,
         }
@@ -62,7 +61,7 @@ impl Session {
 
     /// Sum over the missing pieces of their blocks times the ceiling, plus the v1 loss budget
     /// (payments.md, section 5).
-    fn max_cost(&self, ctx: &Context, max_unit: FineUnits) -> FineUnits {
+    fn max_cost(&self, config: &Config, max_unit: FineUnits) -> FineUnits {
         let Some(content) = &self.content else {
             return FineUnits(0);
         };
@@ -71,7 +70,7 @@ impl Session {
             .filter_map(|piece| content.geometry.blocks_in(piece))
             .map(u64::from)
             .sum();
-        let buy = ctx.config.payment.as_ref().and_then(|p| p.buy.as_ref());
+        let buy = config.payment.as_ref().and_then(|p| p.buy.as_ref());
         let lost_pieces = buy.map_or(0, |b| u64::from(b.loss_budget_pieces));
         let per_piece = u64::from(content.geometry.piece_length().div_ceil(BLOCK_LEN));
         let blocks = match missing {
@@ -98,10 +97,10 @@ fn files(content: &super::Content) -> Vec<(Vec<String>, u64)> {
         .collect()
 }
 
-fn peer_snapshot(peer: &Peer, ctx: &Context, now: Timestamp) -> PeerSnapshot {
+fn peer_snapshot(peer: &Peer, money: &Money, now: Timestamp) -> PeerSnapshot {
     let conn = peer.connection;
-    let (bought, paid) = ctx.money.paid_to(conn);
-    let (sold, earned) = ctx.money.earned_from(conn);
+    let (bought, paid) = money.paid_to(conn);
+    let (sold, earned) = money.earned_from(conn);
     PeerSnapshot {
         connection: conn,
         client: peer
@@ -119,15 +118,15 @@ fn peer_snapshot(peer: &Peer, ctx: &Context, now: Timestamp) -> PeerSnapshot {
         requests_out: peer.requests_out.len() as u32,
         requests_in: peer.requests_in.len() as u32,
         buying: PeerPayment {
-            unit: ctx.money.price(conn),
-            active: matches!(ctx.money.buying(conn), Buying::Paid(_)),
+            unit: money.price(conn),
+            active: matches!(money.buying(conn), Buying::Paid(_)),
             paid,
             blocks: bought,
-            note: ctx.money.buying_note(conn),
+            note: money.buying_note(conn),
         },
         selling: PeerPayment {
-            unit: ctx.money.asked(conn),
-            active: ctx.money.is_paying(conn),
+            unit: money.asked(conn),
+            active: money.is_paying(conn),
             paid: earned,
             blocks: sold,
             note: String::new(),

@@ -140,14 +140,6 @@ impl Streams {
         Some(last)
     }
 
-    /// A read failed: it is tried again when its data is there again.
-    pub fn read_failed(&mut self, id: StreamId) {
-        if let Some(stream) = self.open.get_mut(&id) {
-            stream.reading = 0;
-            stream.pulls += 1;
-        }
-    }
-
     /// What is urgent now.
     pub fn urgent(&mut self, meta: &Metainfo, now: Timestamp) -> Vec<Urgent> {
         self.playheads

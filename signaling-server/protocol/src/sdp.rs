@@ -35,6 +35,11 @@ impl<'a> Sdp<'a> {
         serde_json::from_str(&self.0).unwrap_or_default()
     }
 
+    /// The same, borrowing this one's text.
+    pub fn borrowed(&self) -> Sdp<'_> {
+        Sdp(Cow::Borrowed(&self.0))
+    }
+
     /// The same, owning its text.
     pub fn into_owned(self) -> Sdp<'static> {
         Sdp(Cow::Owned(self.0.into_owned()))

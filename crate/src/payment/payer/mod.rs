@@ -1,17 +1,84 @@
-//! The payer's state machine.
+//! The payer: buys blocks on many connections at once from one account.
+//!
+//! Owns the serial allocator, the budget, every range's chain and the count of what is owed.
+//!
+//! One connection goes `AwaitingTerms -> Quoted -> Opening -> Attached -> Ended`; in `Attached` it
+//! has one or two live ranges, each of which is stored, signed, committed and acknowledged on its
+//! own (`Range::stage`). The order of calls per connection:
+//!
+//! 1. `connected` once both extended handshakes are in; messages to `message`.
+//! 2. `want(.., title, true)` when the metadata is complete and blocks are wanted from there.
+//! 3. While `may_request` allows: send a REQUEST and call `request_sent`; then exactly one of
+//!    `block_received` or `request_ended_without_block`. These are called on **every** connection,
+//!    paid or not, because a block requested in a free slot is charged if it is written after the
+//!    ACK.
+//! 4. Each block that turned out good: `payable`, with the connection that delivered it (also after
+//!    that connection is gone). Blocks of a piece whose hash is wrong: `block_invalid`.
+//! 5. `end_of_batch` after each batch of inputs: that is when PAYs leave.
+//!
+//! Invariants:
+//! - A serial and a base are durable before they are signed; a range is signed for one payee only.
+//! - What is revealed never exceeds the budget, nor the blocks held plus the v1 advance.
+//! - Every chain is fresh: a new one per voucher, from the machine's own generator, never stored.
+//!
+//! Never holds a key, reads a clock, or judges bytes.
+
+mod account;
+mod inbound;
+mod pay;
+mod ranges;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
+use rand_chacha::ChaCha20Rng;
+use rand_core::{RngCore, SeedableRng};
 
-use super::policy::PayerConfig;
-use super::voucher::Signature;
+use self::account::{Account, StoredAccount};
+use self::ranges::{Range, Work};
+use super::ledger::BuyerLedger;
+use super::policy::{FakePayeeLimiter, PayerConfig};
+use super::record::{Key, PayerAccountRecord, PayerRangeRecord, PayerTitleRecord};
 use super::{
-    ChainState, ChainUnreadable, EndReason, NotSigned, PayAction, PayEffect, PeerPayInfo, Refusal,
+    EndReason, MAX_CONNECTIONS, PayAction, PayEffect, PayEvent, PeerPayInfo, Refusal, TitleKind,
 };
-use crate::time::Timestamp;
-use crate::types::{BlockRef, ConnectionId, FineUnits, TokenUnits};
-use crate::verify::Payable;
-use crate::wire::pay::PayMessage;
+use crate::time::{Duration, Timestamp};
+use crate::types::{BlockRef, ConnectionId, FineUnits, InfoHash, TokenUnits};
+use crate::wire::pay::{ByeReason, PayMessage, Terms, VERSION};
+
+/// A verified block is paid at the latest after this.
+pub const PAY_DELAY: Duration = Duration::from_millis(20);
+/// What was revealed is durable at the latest after this ...
+pub const STORE_DELAY: Duration = Duration::from_millis(500);
+/// ... or after so many steps.
+pub const STORE_STEPS: u128 = 64;
+/// Least time between COMMITs of new ranges on one connection; the payee's limit is one second.
+pub const COMMIT_SPACING: Duration = Duration::from_millis(1_100);
+/// A COMMIT without an answer ends buying after this.
+pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
+/// Waits before the identical COMMIT is repeated after REJECT 13.
+pub const PENDING_RETRIES: [Duration; 5] = [
+    Duration::from_secs(2),
+    Duration::from_secs(4),
+    Duration::from_secs(8),
+    Duration::from_secs(16),
+    Duration::from_secs(30),
+];
+/// Steps beyond the credit that must be usable before the next range is committed.
+pub const NEXT_RANGE_MARGIN: u64 = 64;
+/// Live ranges per payee and connection.
+pub const MAX_LIVE_RANGES: usize = 2;
+/// `next` moves past a serial found signed or consumed by this many.
+pub const SERIAL_SKIP: u64 = 16;
+/// Connections that are gone and may still have blocks to be judged; the oldest is forgotten, and
+/// its blocks are then not paid.
+pub const MAX_GONE: usize = 256;
+/// SEEN and STATE signatures checked per connection; further ones are ignored.
+pub const MAX_EVIDENCE_CHECKS: u8 = 4;
+/// REJECT 9 answers per connection after which buying ends.
+pub const MAX_QUOTE_REJECTS: u8 = 3;
+const FAILURE_DELAY: Duration = Duration::from_secs(10);
 
 /// The account that pays: what the wallet opened, and the chain's last word on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +116,7 @@ pub enum PayerConnState {
     Ended(EndReason),
 }
 
-/// Sums over the account, all runs included.
+/// Sums over the account, all runs included unless said otherwise.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PayerTotals {
     /// Revealed to payees.
@@ -70,85 +137,481 @@ pub struct PayerTotals {
     pub preimages_released: u64,
 }
 
-/// The payer.
+/// The payer. See the module's documentation for the order of calls.
 #[derive(Debug)]
-pub struct Payer {}
+pub struct Payer {
+    config: PayerConfig,
+    rng: ChaCha20Rng,
+    now: Timestamp,
+    actions: VecDeque<PayAction>,
+    last_effect: u64,
+    effects: BTreeMap<PayEffect, Work>,
+    /// Accounts with records that are not the selected one.
+    archive: BTreeMap<B256, StoredAccount>,
+    account: Option<Account>,
+    conns: BTreeMap<ConnectionId, Conn>,
+    gone: VecDeque<Gone>,
+    payees: BTreeMap<Address, PayeeBook>,
+    titles: BTreeMap<InfoHash, Title>,
+    strangers: FakePayeeLimiter,
+    said_budget: bool,
+    said_deposit: bool,
+    vouchers_signed: u64,
+    preimages_released: u64,
+}
 
-#[allow(unused_variables, missing_docs)]
+#[derive(Debug)]
+struct Quote {
+    terms: Terms,
+    received: Timestamp,
+    /// What was said about it.
+    refused: Option<Refusal>,
+}
+
+#[derive(Debug)]
+struct Conn {
+    info: PeerPayInfo,
+    sells: bool,
+    title: TitleKind,
+    wanted: bool,
+    ended: Option<EndReason>,
+    quote: Option<Quote>,
+    /// Whom this connection's ranges pay, once one was committed.
+    payee: Option<Address>,
+    ledger: BuyerLedger,
+    /// Its ranges by first serial, oldest first.
+    ranges: Vec<u32>,
+    /// An ACK came: blocks are charged.
+    acked: bool,
+    credit: u16,
+    last_pay: Option<(u32, [u8; 4], u16)>,
+    pay_next_batch: bool,
+    pay_deadline: Option<Timestamp>,
+    next_commit: Timestamp,
+    /// The payee asked for the next range.
+    next_range_asked: bool,
+    adopted_state: bool,
+    quote_rejects: u8,
+    evidence_checks: u8,
+    /// Delivered a verified block.
+    delivered: bool,
+    said_bye: bool,
+}
+
+/// A connection that is gone.
+#[derive(Debug)]
+struct Gone {
+    conn: ConnectionId,
+    payee: Address,
+    torrent: InfoHash,
+    ledger: BuyerLedger,
+}
+
+/// What is known of one payee, over all connections.
+#[derive(Debug, Default)]
+struct PayeeBook {
+    /// Blocks held and not paid from connections that are gone.
+    debt: u32,
+    /// Blocks it counts as unpaid that never came.
+    phantom: u32,
+    /// Refused finally, or sold bad data: no further range in this run.
+    refused: bool,
+    /// v1: blocks paid in advance, all of one piece.
+    advanced: BTreeSet<(InfoHash, BlockRef)>,
+}
+
+#[derive(Debug, Default)]
+struct Title {
+    lost: u32,
+    piece_blocks: u32,
+}
+
 impl Payer {
+    /// A payer with the records it wrote earlier (any others are ignored). `rng_seed` must be fresh
+    /// entropy: chains are made from it.
     pub fn new(
         config: PayerConfig,
         rng_seed: [u8; 32],
         records: impl Iterator<Item = (String, Bytes)>,
     ) -> Self {
-        Payer {}
+        let mut payer = Payer {
+            config,
+            rng: ChaCha20Rng::from_seed(rng_seed),
+            now: Timestamp::ZERO,
+            actions: VecDeque::new(),
+            last_effect: 0,
+            effects: BTreeMap::new(),
+            archive: BTreeMap::new(),
+            account: None,
+            conns: BTreeMap::new(),
+            gone: VecDeque::new(),
+            payees: BTreeMap::new(),
+            titles: BTreeMap::new(),
+            strangers: FakePayeeLimiter::default(),
+            said_budget: false,
+            said_deposit: false,
+            vouchers_signed: 0,
+            preimages_released: 0,
+        };
+        for (text, bytes) in records {
+            let read = match Key::parse(&text, &payer.config.vault) {
+                Some(Key::PayerAccount(id)) => PayerAccountRecord::decode(&bytes)
+                    .map(|r| payer.stored_account(id).next = r.next),
+                Some(Key::PayerRange(id, first)) => PayerRangeRecord::decode(&bytes)
+                    .filter(|r| r.first == first)
+                    .map(|r| {
+                        payer.stored_account(id).ranges.insert(first, r);
+                    }),
+                Some(Key::PayerTitle(torrent)) => PayerTitleRecord::decode(&bytes)
+                    .map(|r| payer.titles.entry(torrent).or_default().lost = r.lost),
+                _ => continue,
+            };
+            if read.is_none() {
+                payer.event(PayEvent::RecordUnreadable { key: text });
+            }
+        }
+        payer
     }
-    pub fn set_account(&mut self, now: Timestamp, account: AccountInfo) {}
-    pub fn set_budget(&mut self, now: Timestamp, budget: TokenUnits) {}
-    pub fn set_ceiling(&mut self, now: Timestamp, ceiling: FineUnits) {}
-    pub fn connected(&mut self, now: Timestamp, conn: ConnectionId, info: PeerPayInfo) {}
-    pub fn disconnected(&mut self, now: Timestamp, conn: ConnectionId) {}
-    pub fn message(&mut self, now: Timestamp, conn: ConnectionId, message: PayMessage) {}
-    /// `metadata`: `None` while the metadata is incomplete, else `Some(v1_piece_blocks)`.
-    pub fn want(
-        &mut self,
-        now: Timestamp,
-        conn: ConnectionId,
-        metadata: Option<Option<u32>>,
-        wanted: bool,
-    ) {
+
+    /// Caps what may ever be revealed on this account (see [`PayerConfig::budget`]).
+    pub fn set_budget(&mut self, now: Timestamp, budget: TokenUnits) {
+        self.turn(now);
+        self.config.budget = budget;
+        self.said_budget = false;
+        self.pump_all();
     }
-    pub fn request_sent(&mut self, conn: ConnectionId) {}
-    pub fn request_ended_without_block(&mut self, conn: ConnectionId) {}
-    pub fn block_received(&mut self, conn: ConnectionId, block: BlockRef) {}
-    pub fn payable(&mut self, now: Timestamp, conn: ConnectionId, payable: Payable) {}
-    pub fn block_invalid(&mut self, now: Timestamp, conn: ConnectionId, blocks: &[BlockRef]) {}
-    pub fn stored(&mut self, now: Timestamp, effect: PayEffect, ok: bool) {}
-    pub fn signed(
-        &mut self,
-        now: Timestamp,
-        effect: PayEffect,
-        result: Result<Signature, NotSigned>,
-    ) {
+
+    /// Changes the most that may be paid for a block; ranges already committed keep their price.
+    pub fn set_ceiling(&mut self, now: Timestamp, ceiling: FineUnits) {
+        self.turn(now);
+        self.config.ceiling = ceiling;
+        self.pump_all();
     }
-    pub fn chain_state(
-        &mut self,
-        now: Timestamp,
-        effect: PayEffect,
-        result: Result<ChainState, ChainUnreadable>,
-    ) {
+
+    /// Both extended handshakes are in.
+    pub fn connected(&mut self, now: Timestamp, conn: ConnectionId, info: PeerPayInfo) {
+        self.turn(now);
+        if self.conns.len() >= MAX_CONNECTIONS {
+            return;
+        }
+        let vault = self.config.vault;
+        let sells = info.handshake.is_some_and(|h| {
+            h.sells()
+                && h.version == VERSION
+                && h.vault == vault.address
+                && h.chain_id == vault.chain_id
+        });
+        self.conns.insert(
+            conn,
+            Conn {
+                info,
+                sells,
+                title: TitleKind::Unknown,
+                wanted: false,
+                ended: None,
+                quote: None,
+                payee: None,
+                ledger: BuyerLedger::default(),
+                ranges: Vec::new(),
+                acked: false,
+                credit: 0,
+                last_pay: None,
+                pay_next_batch: false,
+                pay_deadline: None,
+                next_commit: Timestamp::ZERO,
+                next_range_asked: false,
+                adopted_state: false,
+                quote_rejects: 0,
+                evidence_checks: 0,
+                delivered: false,
+                said_bye: false,
+            },
+        );
     }
-    pub fn end_of_batch(&mut self, now: Timestamp) {}
-    pub fn tick(&mut self, now: Timestamp) {}
-    pub fn stop(&mut self, now: Timestamp, conn: ConnectionId) {}
-    pub fn close(&mut self, now: Timestamp) {}
-    pub fn poll(&mut self) -> Option<PayAction> {
-        None
+
+    /// The connection is gone. Its ranges can be attached elsewhere; blocks of it that are held and
+    /// not paid are paid at the next attach to the same payee.
+    pub fn disconnected(&mut self, now: Timestamp, conn: ConnectionId) {
+        self.turn(now);
+        for first in self.ranges_of(conn) {
+            self.detach_range(first);
+        }
+        let Some(gone) = self.conns.remove(&conn) else {
+            return;
+        };
+        let Some(payee) = gone.payee else {
+            return;
+        };
+        let mut ledger = gone.ledger;
+        let book = self.payees.entry(payee).or_default();
+        book.debt = book.debt.saturating_add(ledger.due);
+        ledger.due = 0;
+        if ledger.unverified() > 0 || !book.advanced.is_empty() {
+            self.gone.push_back(Gone {
+                conn,
+                payee,
+                torrent: gone.info.torrent,
+                ledger,
+            });
+            while self.gone.len() > MAX_GONE {
+                self.gone.pop_front();
+            }
+        }
+        self.pump_all();
     }
+
+    /// Whether blocks are wanted from this connection, and what kind of title it is (once the
+    /// metadata is complete: no COMMIT leaves before).
+    pub fn want(&mut self, now: Timestamp, conn: ConnectionId, title: TitleKind, wanted: bool) {
+        self.turn(now);
+        let Some(c) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        c.wanted = wanted;
+        c.title = title;
+        if let TitleKind::V1 { piece_blocks } = title {
+            self.titles.entry(c.info.torrent).or_default().piece_blocks = piece_blocks;
+        }
+        self.pump(conn);
+    }
+
+    /// Ends buying from a connection: pays what is due and says BYE. Blocks already requested are
+    /// still paid when they come.
+    pub fn stop(&mut self, now: Timestamp, conn: ConnectionId) {
+        self.turn(now);
+        self.settle(conn);
+        self.bye(conn, ByeReason::Done);
+        self.end(conn, EndReason::Closed);
+    }
+
+    /// Shuts down: pays what is due, stores what was revealed, says BYE. Drain `poll` afterwards and
+    /// carry its sends and puts out before closing.
+    pub fn close(&mut self, now: Timestamp) {
+        self.turn(now);
+        let conns: Vec<_> = self.conns.keys().copied().collect();
+        for conn in conns {
+            self.settle(conn);
+            self.bye(conn, ByeReason::Shutdown);
+            self.end(conn, EndReason::Closed);
+            for first in self.ranges_of(conn) {
+                self.store_paid(first);
+            }
+        }
+    }
+
+    /// The end of a batch of inputs: PAYs that are due leave.
+    pub fn end_of_batch(&mut self, now: Timestamp) {
+        self.turn(now);
+        let due: Vec<_> = self
+            .conns
+            .iter()
+            .filter(|(_, c)| c.ledger.due > 0)
+            .map(|(id, _)| *id)
+            .collect();
+        for conn in due {
+            self.pay_if_time(conn);
+        }
+    }
+
+    /// The time [`Payer::next_timeout`] named came.
+    pub fn tick(&mut self, now: Timestamp) {
+        self.turn(now);
+        self.retry_scan();
+        let conns: Vec<_> = self.conns.keys().copied().collect();
+        for conn in conns {
+            if self
+                .conns
+                .get(&conn)
+                .and_then(|c| c.pay_deadline)
+                .is_some_and(|at| at <= self.now)
+            {
+                self.settle(conn);
+            }
+            for first in self.ranges_of(conn) {
+                self.range_timers(conn, first);
+            }
+            self.pump(conn);
+        }
+    }
+
+    /// When [`Payer::tick`] is to be called next.
     pub fn next_timeout(&self) -> Timestamp {
-        Timestamp::NEVER
+        let mut at = self.scan_retry_at();
+        for conn in self.conns.values() {
+            at = at.min(conn.pay_deadline.unwrap_or(Timestamp::NEVER));
+            for first in &conn.ranges {
+                at = at.min(self.range_timeout(*first));
+            }
+            if conn.ended.is_none() && conn.wanted && conn.next_commit > self.now {
+                at = at.min(conn.next_commit);
+            }
+        }
+        at
     }
-    pub fn may_request(&self, conn: ConnectionId) -> u32 {
-        0
+
+    /// The next thing to do, in order.
+    pub fn poll(&mut self) -> Option<PayAction> {
+        self.actions.pop_front()
     }
+
+    /// How things stand with this seller.
     pub fn status(&self, conn: ConnectionId) -> PayerConnState {
-        PayerConnState::NoDeal
+        let Some(c) = self.conns.get(&conn) else {
+            return PayerConnState::NoDeal;
+        };
+        if let Some(reason) = c.ended {
+            PayerConnState::Ended(reason)
+        } else if !c.sells {
+            PayerConnState::NoDeal
+        } else if c.acked {
+            PayerConnState::Attached
+        } else if !c.ranges.is_empty() {
+            PayerConnState::Opening
+        } else {
+            match &c.quote {
+                Some(quote) => PayerConnState::Quoted(quote.refused),
+                None => PayerConnState::AwaitingTerms,
+            }
+        }
     }
+
+    /// The price per block this connection quoted last.
     pub fn price(&self, conn: ConnectionId) -> Option<FineUnits> {
-        None
+        Some(self.conns.get(&conn)?.quote.as_ref()?.terms.unit)
     }
-    /// Blocks of the oldest incomplete v1 piece to advance.
-    pub fn needs_advance(&self, conn: ConnectionId) -> Option<u32> {
-        None
-    }
-    pub fn totals(&self) -> PayerTotals {
-        PayerTotals::default()
-    }
+
     /// Blocks and fine units paid on this connection.
     pub fn paid_on(&self, conn: ConnectionId) -> (u64, FineUnits) {
-        (0, FineUnits(0))
+        self.conns
+            .get(&conn)
+            .map_or((0, FineUnits(0)), |c| (c.ledger.paid, c.ledger.spent))
     }
+
+    /// The selected account.
     pub fn account_id(&self) -> Option<B256> {
-        None
+        self.account.as_ref().map(|a| a.id)
+    }
+
+    /// Sums for the user.
+    pub fn totals(&self) -> PayerTotals {
+        let mut totals = PayerTotals {
+            vouchers_signed: self.vouchers_signed,
+            preimages_released: self.preimages_released,
+            budget_left: self.budget_left(),
+            unpaid_blocks: self
+                .conns
+                .values()
+                .map(|c| u64::from(c.ledger.received_unpaid()))
+                .chain(self.payees.values().map(|b| u64::from(b.debt)))
+                .sum(),
+            ..PayerTotals::default()
+        };
+        if let Some(account) = &self.account {
+            totals.spent = account.spent;
+            totals.free =
+                TokenUnits(u128::from(account.unassigned()).saturating_mul(account.info.tranche.0));
+            for range in account.ranges.values() {
+                totals.spent_floor.0 += range.paid.floor().0;
+                totals.committed.0 += account.unrevealed(range).0;
+            }
+        }
+        totals
+    }
+
+    // ---- shared by the parts ----
+
+    /// The clock never steps back.
+    fn turn(&mut self, now: Timestamp) {
+        self.now = self.now.max(now);
+    }
+
+    fn event(&mut self, event: PayEvent) {
+        self.actions.push_back(PayAction::Event(event));
+    }
+
+    fn send(&mut self, conn: ConnectionId, message: PayMessage) {
+        self.actions.push_back(PayAction::Send { conn, message });
+    }
+
+    fn effect(&mut self, work: Work) -> PayEffect {
+        self.last_effect += 1;
+        let effect = PayEffect(self.last_effect);
+        self.effects.insert(effect, work);
+        effect
+    }
+
+    fn put(&mut self, key: Key, value: Bytes, work: Work) -> PayEffect {
+        let effect = self.effect(work);
+        self.actions.push_back(PayAction::PutRecord {
+            effect,
+            key: key.text(&self.config.vault),
+            value: Some(value),
+        });
+        effect
+    }
+
+    fn fresh_tip(&mut self) -> B256 {
+        let mut tip = [0u8; 32];
+        self.rng.fill_bytes(&mut tip);
+        B256::from(tip)
+    }
+
+    fn range(&self, first: u32) -> Option<&Range> {
+        self.account.as_ref()?.ranges.get(&first)
+    }
+
+    fn range_mut(&mut self, first: u32) -> Option<&mut Range> {
+        self.account.as_mut()?.ranges.get_mut(&first)
+    }
+
+    fn ranges_of(&self, conn: ConnectionId) -> Vec<u32> {
+        self.conns
+            .get(&conn)
+            .map(|c| c.ranges.clone())
+            .unwrap_or_default()
+    }
+
+    fn stored_account(&mut self, id: B256) -> &mut StoredAccount {
+        self.archive.entry(id).or_default()
+    }
+
+    fn budget_left(&self) -> FineUnits {
+        let spent = self.account.as_ref().map_or(0, |a| a.spent.0);
+        FineUnits(self.config.budget.fine().0.saturating_sub(spent))
+    }
+
+    /// Buying from here is over; what is due can still be paid while ranges stay attached.
+    fn end(&mut self, conn: ConnectionId, reason: EndReason) {
+        let Some(c) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        if c.ended.is_none() && c.sells {
+            c.ended = Some(reason);
+            self.event(PayEvent::Ended { conn, reason });
+        }
+    }
+
+    fn bye(&mut self, conn: ConnectionId, reason: ByeReason) {
+        let Some(c) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        if c.ranges.is_empty() || c.said_bye {
+            return;
+        }
+        c.said_bye = true;
+        self.send(
+            conn,
+            PayMessage::Bye {
+                selling: false,
+                reason,
+            },
+        );
+    }
+
+    fn pump_all(&mut self) {
+        let conns: Vec<_> = self.conns.keys().copied().collect();
+        for conn in conns {
+            self.pump(conn);
+        }
     }
 }

@@ -1,0 +1,210 @@
+//! What the page or the operator wants.
+
+use bytes::Bytes;
+
+use super::{Client, MAX_TORRENTS};
+use crate::contract::{
+    AddError, AddOptions, ClosedReason, Command, Event, Limits, Output, Source, StreamError,
+};
+use crate::metainfo::{MagnetLink, Metainfo};
+use crate::session::{Session, record_key};
+use crate::types::InfoHash;
+
+/// Streams of one client.
+const MAX_STREAMS: usize = 256;
+
+impl Client {
+    pub(super) fn command(&mut self, command: Command) {
+        match command {
+            Command::Add {
+                tag,
+                source,
+                options,
+            } => self.add(tag, source, options),
+            Command::Remove {
+                info_hash,
+                delete_data,
+            } => self.remove(info_hash, delete_data),
+            Command::Pause { info_hash } => {
+                self.with_session(info_hash, |session, ctx| session.pause(ctx));
+            }
+            Command::Resume { info_hash } => {
+                self.with_session(info_hash, |session, _| session.resume());
+            }
+            Command::SetOnDemand {
+                info_hash,
+                on_demand,
+            } => self.with_session(info_hash, |session, _| {
+                session.set_on_demand(on_demand);
+            }),
+            Command::SetLimits(limits) => self.set_limits(limits),
+            Command::OpenStream {
+                stream,
+                info_hash,
+                file,
+                offset,
+                length,
+            } => {
+                let error = if self.streams.len() >= MAX_STREAMS {
+                    Some(StreamError::TooMany(MAX_STREAMS))
+                } else if !self.sessions.contains_key(&info_hash) {
+                    Some(StreamError::NotFound)
+                } else {
+                    None
+                };
+                if let Some(error) = error {
+                    return self.out.push(Output::StreamFailed { stream, error });
+                }
+                self.streams.insert(stream, info_hash);
+                self.with_session(info_hash, |session, ctx| {
+                    session.open_stream(ctx, stream, file, offset, length);
+                });
+            }
+            Command::PullStream { stream } => {
+                if let Some(info_hash) = self.streams.get(&stream).copied() {
+                    self.with_session(info_hash, |session, ctx| {
+                        session.pull_stream(ctx.now, stream);
+                    });
+                }
+            }
+            Command::CloseStream { stream } => {
+                if let Some(info_hash) = self.streams.remove(&stream) {
+                    self.with_session(info_hash, |session, _| {
+                        session.close_stream(stream);
+                    });
+                }
+            }
+            Command::SetAccount { owner, session_key } => self.set_account(owner, session_key),
+            Command::RefreshAccount => self.read_account(),
+            Command::SetBudget { total } => self.set_budget(total),
+            Command::SetMaxUnit {
+                info_hash,
+                max_unit,
+            } => self.with_session(info_hash, |session, _| session.set_max_unit(max_unit)),
+            Command::SetUnit { info_hash, unit } => {
+                self.with_session(info_hash, |session, _| session.set_unit(unit));
+                self.choke_stale = true;
+            }
+            Command::PrepareRedeem(scope) => self.prepare_redeem(scope),
+            Command::Redeemed { tag, outcome } => self.redeemed(tag, &outcome),
+            Command::Online(online) => {
+                if online {
+                    self.signaling.online(self.now);
+                } else {
+                    self.signaling.offline(self.now);
+                }
+            }
+            Command::Shutdown => self.shutdown(),
+        }
+    }
+
+    fn add(&mut self, tag: u64, source: Source, options: AddOptions) {
+        let result = self.take_up(source, options);
+        let (result, meta) = match result {
+            Ok((info_hash, meta)) => (Ok(info_hash), meta),
+            Err(error) => (Err(error), None),
+        };
+        let added = result.clone().ok();
+        self.out.event(Event::Added { tag, result });
+        if let Some(info_hash) = added {
+            self.with_session(info_hash, |session, ctx| {
+                if let Some(meta) = meta {
+                    session.set_metainfo(ctx, meta);
+                }
+            });
+        }
+    }
+
+    fn take_up(
+        &mut self,
+        source: Source,
+        options: AddOptions,
+    ) -> Result<(InfoHash, Option<Metainfo>), AddError> {
+        let (info_hash, name, trackers, mut options, meta) = match source {
+            Source::Magnet(link) => {
+                let magnet: MagnetLink = link
+                    .parse()
+                    .map_err(|e: crate::metainfo::MagnetError| AddError::Magnet(e.to_string()))?;
+                let mut options = options;
+                options.content = options.content.or(magnet.content);
+                let trackers: Vec<Vec<String>> =
+                    magnet.trackers.into_iter().map(|t| vec![t]).collect();
+                let meta = self.stored_info(magnet.info_hash, &trackers);
+                let name = magnet.display_name;
+                (magnet.info_hash, name, trackers, options, meta)
+            }
+            Source::Torrent(bytes) => {
+                let meta =
+                    Metainfo::from_torrent(&bytes).map_err(|e| AddError::Torrent(e.to_string()))?;
+                let trackers = meta.trackers.clone();
+                (meta.info_hash, None, trackers, options, Some(meta))
+            }
+            Source::Stored(info_hash) => {
+                let meta = self
+                    .stored_info(info_hash, &[])
+                    .ok_or(AddError::NotStored(info_hash))?;
+                (info_hash, None, Vec::new(), options, Some(meta))
+            }
+        };
+        let private = meta.as_ref().is_some_and(|m| m.private);
+        let mut urls: Vec<String> = core::mem::take(&mut options.trackers);
+        if self.config.use_torrent_trackers {
+            urls.extend(trackers.iter().flatten().cloned());
+        }
+        // A private torrent announces to its own trackers alone (BEP 27).
+        if !private {
+            urls.extend(self.config.trackers.iter().cloned());
+        }
+        if !self.sessions.contains_key(&info_hash) {
+            if self.sessions.len() >= MAX_TORRENTS {
+                return Err(AddError::TooMany(MAX_TORRENTS));
+            }
+            let session = Session::new(info_hash, name, trackers, options);
+            self.sessions.insert(info_hash, session);
+            self.order.push(info_hash);
+        }
+        self.follow_trackers(info_hash, &urls);
+        Ok((info_hash, meta))
+    }
+
+    fn stored_info(&self, info_hash: InfoHash, trackers: &[Vec<String>]) -> Option<Metainfo> {
+        let info: Bytes = self.out.record(&record_key(info_hash, "info"))?.clone();
+        Metainfo::from_info(info, info_hash, trackers.to_vec()).ok()
+    }
+
+    fn remove(&mut self, info_hash: InfoHash, delete_data: bool) {
+        self.with_session(info_hash, |session, ctx| {
+            session.close_all(ctx, &ClosedReason::NotNeeded("the torrent was removed"));
+            session.remove(ctx, delete_data);
+        });
+        self.sessions.remove(&info_hash);
+        self.order.retain(|h| *h != info_hash);
+        self.streams.retain(|_, h| *h != info_hash);
+        self.stop_announcing(info_hash);
+    }
+
+    fn set_limits(&mut self, limits: Limits) {
+        self.upload.set(limits.upload_bytes_per_second, self.now);
+        self.download
+            .set(limits.download_bytes_per_second, self.now);
+        self.config.limits = limits;
+        self.choke_stale = true;
+        self.touched.extend(self.sessions.keys());
+    }
+
+    fn shutdown(&mut self) {
+        if self.shutdown_by.is_some() || self.shut_down {
+            return;
+        }
+        self.shutdown_by = Some(self.now + self.config.limits.shutdown_grace);
+        self.close_money();
+        for info_hash in self.order.clone() {
+            self.with_session(info_hash, |session, ctx| {
+                session.pump(ctx);
+                session.pause(ctx);
+                session.make_durable_soon();
+            });
+            self.stop_announcing(info_hash);
+        }
+    }
+}

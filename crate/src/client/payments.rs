@@ -1,0 +1,497 @@
+//! The two payment machines in the client: made from the configuration, fed with effects and accounts,
+//! their actions carried out.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::Address;
+use bytes::Bytes;
+use rand_chacha::ChaCha20Rng;
+use rand_core::RngCore;
+
+use super::Client;
+use crate::contract::{
+    ClosedReason, Config, Effect, EffectError, EffectResult, Event, RedeemOutcome, RedeemScope,
+};
+use crate::payment::payee::{ClaimOutcome, Payee, PayeeConfig, RangeId};
+use crate::payment::payer::{AccountInfo, Payer};
+use crate::payment::policy::PayerConfig;
+use crate::payment::voucher::Vault;
+use crate::payment::{ChainUnreadable, NotSigned, PayAction, PayEffect, PayEvent, payee};
+use crate::session::{Money, MoneyAction, Owner};
+use crate::time::{Duration, Timestamp};
+use crate::types::{ConnectionId, InfoHash, TokenUnits};
+
+/// Claims of one transaction (payments.md, section 3).
+const MAX_CLAIMS: usize = 128;
+/// Batches handed out and not answered.
+const MAX_REDEMPTIONS: usize = 16;
+/// An account that the chain does not know yet is asked for again so often: its deposit is on its way.
+const ACCOUNT_RETRY: Duration = Duration::from_secs(2);
+
+/// The account that pays, as far as it is known.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    owner_and_key: Option<(Address, Address)>,
+    reading: bool,
+    retry_at: Option<Timestamp>,
+    warned: bool,
+    ready: bool,
+    balance: TokenUnits,
+}
+
+impl Account {
+    pub(super) fn next_timeout(&self) -> Timestamp {
+        self.retry_at.unwrap_or(Timestamp::NEVER)
+    }
+
+    pub(super) fn is_ready(&self) -> bool {
+        self.ready
+    }
+
+    pub(super) fn balance(&self) -> TokenUnits {
+        self.balance
+    }
+}
+
+/// Claims handed to the edge.
+#[derive(Debug, Default)]
+pub(super) struct Redemptions {
+    next_tag: u64,
+    out: BTreeMap<u64, Vec<RangeId>>,
+}
+
+/// The machines that the configuration asks for.
+pub(super) fn machines(
+    config: &Config,
+    now: Timestamp,
+    rng: &mut ChaCha20Rng,
+    records: &BTreeMap<String, Bytes>,
+) -> Money {
+    let mut money = Money::default();
+    let Some(payment) = &config.payment else {
+        return money;
+    };
+    let vault = Vault {
+        address: payment.vault,
+        chain_id: payment.chain_id,
+    };
+    let mut seed = || {
+        let mut seed = [0; 32];
+        rng.fill_bytes(&mut seed);
+        seed
+    };
+    let records = || records.iter().map(|(k, v)| (k.clone(), v.clone()));
+    if let Some(buy) = &payment.buy {
+        let config = PayerConfig {
+            ceiling: buy.max_unit,
+            budget: buy.budget,
+            loss_budget_pieces: buy.loss_budget_pieces,
+            ..PayerConfig::new(vault)
+        };
+        money.payer = Some(Payer::new(config, seed(), records()));
+    }
+    if let Some(sell) = &payment.sell {
+        let config = PayeeConfig {
+            min_bond_percent: sell.min_bond_percent,
+            ..PayeeConfig::new(vault, sell.payee)
+        };
+        money.payee = Some(Payee::new(now, config, seed(), records()));
+    }
+    money
+}
+
+impl Client {
+    // ---- the account
+
+    pub(super) fn set_account(&mut self, owner: Address, session_key: Address) {
+        if self.money.payer.is_none() {
+            return self.out.event(Event::Warning {
+                info_hash: None,
+                text:
+                    "an account was given, but buying is not configured: set a price ceiling and a \
+                       budget first"
+                        .to_owned(),
+            });
+        }
+        self.account.owner_and_key = Some((owner, session_key));
+        self.account.warned = false;
+        self.read_account();
+    }
+
+    pub(super) fn read_account(&mut self) {
+        let Some((owner, key)) = self.account.owner_and_key else {
+            return;
+        };
+        if self.account.reading {
+            return;
+        }
+        self.account.reading = true;
+        self.account.retry_at = None;
+        self.out.effect(
+            Owner::Account,
+            Effect::ReadAccount {
+                account: crate::payment::voucher::account_id(owner, key),
+                word: alloy_primitives::U256::ZERO,
+            },
+        );
+    }
+
+    pub(super) fn account_read(&mut self, result: Result<EffectResult, EffectError>) {
+        self.account.reading = false;
+        let Some((owner, session_key)) = self.account.owner_and_key else {
+            return;
+        };
+        let expected = self.config.payment.as_ref().map(|p| p.chain_id);
+        let trouble = match result {
+            Ok(EffectResult::Account(state)) if Some(state.chain_id) != expected => Some(format!(
+                "the wallet or RPC is on chain {}, not on {}: switch it",
+                state.chain_id,
+                expected.unwrap_or_default()
+            )),
+            Ok(EffectResult::Account(state)) if !state.known => None,
+            Ok(EffectResult::Account(state)) => {
+                self.account.ready = true;
+                self.account.balance = state.balance;
+                self.account.retry_at = None;
+                if let Some(payer) = &mut self.money.payer {
+                    payer.set_account(
+                        self.now,
+                        AccountInfo {
+                            owner,
+                            session_key,
+                            tranche: state.tranche,
+                            balance: state.balance,
+                            bond: state.bond,
+                            consumed: state.consumed,
+                            exit_at: state.exit_at,
+                        },
+                    );
+                }
+                self.touched.extend(self.sessions.keys());
+                return;
+            }
+            Ok(_) => None,
+            Err(error) => Some(error.to_string()),
+        };
+        self.account.retry_at = Some(self.now + ACCOUNT_RETRY);
+        if let Some(text) = trouble
+            && !self.account.warned
+        {
+            self.account.warned = true;
+            self.out.event(Event::Warning {
+                info_hash: None,
+                text: format!("{text}; it is tried again"),
+            });
+        }
+    }
+
+    pub(super) fn account_on_time(&mut self) {
+        if self.account.retry_at.is_some_and(|at| at <= self.now) {
+            self.read_account();
+        }
+    }
+
+    pub(super) fn set_budget(&mut self, total: TokenUnits) {
+        if let Some(payer) = &mut self.money.payer {
+            payer.set_budget(self.now, total);
+            self.touched.extend(self.sessions.keys());
+        }
+    }
+
+    // ---- redeeming
+
+    pub(super) fn prepare_redeem(&mut self, scope: RedeemScope) {
+        let scope = match scope {
+            RedeemScope::All => payee::RedeemScope::All,
+            RedeemScope::Due => payee::RedeemScope::Due,
+        };
+        match &mut self.money.payee {
+            Some(payee) => payee.prepare_redeem(self.now, scope),
+            None => self.hand_out_claims(),
+        }
+    }
+
+    fn hand_out_claims(&mut self) {
+        let ready = self.money.payee.as_ref().map(Payee::claims);
+        let mut ready = ready.unwrap_or_default();
+        let taken: Vec<RangeId> = self.redemptions.out.values().flatten().copied().collect();
+        ready.retain(|claim| !taken.contains(&claim.id));
+        ready.truncate(MAX_CLAIMS);
+        let tag = self.redemptions.next_tag;
+        self.redemptions.next_tag += 1;
+        if !ready.is_empty() && self.redemptions.out.len() < MAX_REDEMPTIONS {
+            let ids = ready.iter().map(|c| c.id).collect();
+            self.redemptions.out.insert(tag, ids);
+        }
+        self.out.event(Event::ClaimsReady {
+            tag,
+            total: TokenUnits(ready.iter().map(|c| c.due.0).sum()),
+            claims: ready.into_iter().map(|c| c.claim).collect(),
+        });
+    }
+
+    pub(super) fn redeemed(&mut self, tag: u64, outcome: &RedeemOutcome) {
+        let Some(ids) = self.redemptions.out.remove(&tag) else {
+            return;
+        };
+        let mut outcomes: Vec<(RangeId, ClaimOutcome)> =
+            ids.iter().map(|id| (*id, ClaimOutcome::Failed)).collect();
+        if let RedeemOutcome::Mined { paid, skipped } = outcome {
+            for (index, amount) in paid {
+                if let Some(entry) = outcomes.get_mut(*index as usize) {
+                    entry.1 = ClaimOutcome::Paid(*amount);
+                }
+            }
+            for (index, reason) in skipped {
+                if let Some(entry) = outcomes.get_mut(*index as usize) {
+                    entry.1 = ClaimOutcome::Skipped(*reason);
+                }
+            }
+        }
+        if let Some(payee) = &mut self.money.payee {
+            payee.redeemed(self.now, &outcomes);
+        }
+    }
+
+    pub(super) fn close_money(&mut self) {
+        if let Some(payer) = &mut self.money.payer {
+            payer.close(self.now);
+        }
+        if let Some(payee) = &mut self.money.payee {
+            payee.close(self.now);
+        }
+        self.drain_money();
+    }
+
+    // ---- actions
+
+    pub(super) fn drain_money(&mut self) -> bool {
+        let mut busy = false;
+        while let Some(action) = self.money.poll() {
+            busy = true;
+            let (action, is_payer) = match action {
+                MoneyAction::Payer(action) => (action, true),
+                MoneyAction::Payee(action) => (action, false),
+            };
+            self.carry_out(action, is_payer);
+        }
+        busy
+    }
+
+    fn carry_out(&mut self, action: PayAction, is_payer: bool) {
+        let owner = |effect: PayEffect| {
+            if is_payer {
+                Owner::Payer(effect)
+            } else {
+                Owner::Payee(effect)
+            }
+        };
+        match action {
+            PayAction::Send { conn, message } => self.in_session(conn, |session, ctx| {
+                session.send_pay(ctx, conn, &message);
+            }),
+            PayAction::PutRecord { effect, key, value } => {
+                self.out.effect(
+                    owner(effect),
+                    Effect::PutRecords {
+                        records: vec![(key, value)],
+                    },
+                );
+            }
+            PayAction::Sign { effect, digest } => {
+                self.out.effect(owner(effect), Effect::Sign { digest });
+            }
+            PayAction::ReadState {
+                effect,
+                account,
+                word,
+            } => {
+                self.out
+                    .effect(owner(effect), Effect::ReadAccount { account, word });
+            }
+            PayAction::Unchoke { conn } => {
+                let on = self.config.limits.upload_bytes_per_second != Some(0)
+                    && self.config.limits.upload_slots > 0;
+                if on {
+                    self.in_session(conn, |session, ctx| session.set_choked(ctx, conn, false));
+                }
+                self.choke_stale = true;
+            }
+            PayAction::Choke { conn } => {
+                self.in_session(conn, |session, ctx| session.set_choked(ctx, conn, true));
+                self.choke_stale = true;
+            }
+            PayAction::CloseConnection { conn, reason } => {
+                self.in_session(conn, |session, ctx| {
+                    session.close(ctx, conn, ClosedReason::Payment(format!("{reason:?}")));
+                });
+            }
+            PayAction::Ban { conn, .. } => self.in_session(conn, |session, ctx| {
+                session.close(ctx, conn, ClosedReason::Corrupt);
+            }),
+            PayAction::Event(event) => self.pay_event(event),
+        }
+    }
+
+    fn torrent_of(&self, conn: ConnectionId) -> Option<InfoHash> {
+        self.routes.get(&conn).map(|r| r.info_hash)
+    }
+
+    fn pay_log(&mut self, conn: Option<ConnectionId>, text: String) {
+        let info_hash = conn.and_then(|c| self.torrent_of(c));
+        self.out.event(Event::Payment { info_hash, text });
+    }
+
+    fn pay_event(&mut self, event: PayEvent) {
+        match event {
+            PayEvent::Quoted { conn, payee, unit } => {
+                self.in_session(conn, |session, _| session.note_payee(conn, payee));
+                let price = unit.per_gb_from_per_block().0;
+                self.pay_log(
+                    Some(conn),
+                    format!("A peer asks {price} token units per GB."),
+                );
+            }
+            PayEvent::Refused { conn, why } => {
+                self.money
+                    .note_why(conn, format!("Its offer is not taken: {why:?}."));
+            }
+            PayEvent::AccountReady { .. } => self.touched.extend(self.sessions.keys()),
+            PayEvent::AccountUnusable { .. } => self.warn(
+                "the account's records and the chain contradict each other, so nothing is signed: \
+                 recover the deposit and open a new account",
+            ),
+            PayEvent::SerialsSkipped { from, to } => {
+                self.pay_log(None, format!("Serials {from} to {to} are left out."));
+            }
+            PayEvent::RangeOpened {
+                conn, first, count, ..
+            } => {
+                self.money.note_why(conn, String::new());
+                self.pay_log(
+                    Some(conn),
+                    format!("A range of {count} from serial {first} is open."),
+                );
+                self.touched.extend(self.torrent_of(conn));
+            }
+            PayEvent::Paid { conn, blocks, unit } => {
+                self.money.note_paid(conn, blocks, unit);
+                self.in_session(conn, |session, _| session.note_spent(blocks, unit));
+            }
+            PayEvent::Earned { conn, blocks, unit } => {
+                self.money.note_earned(conn, blocks, unit);
+                self.in_session(conn, |session, _| session.note_earned(blocks, unit));
+            }
+            PayEvent::Rejected { conn, code, aux } => {
+                self.pay_log(Some(conn), format!("Refused: {code:?} ({aux})."));
+            }
+            PayEvent::Ended { conn, reason } => {
+                self.money
+                    .note_why(conn, format!("Buying from it ended: {reason:?}."));
+                self.touched.extend(self.torrent_of(conn));
+            }
+            PayEvent::BudgetExhausted => {
+                self.warn("the budget is used up: raise it to go on buying");
+            }
+            PayEvent::DepositExhausted => {
+                self.warn("the deposit is used up: top it up to go on buying");
+            }
+            PayEvent::LossDebited { blocks, left, .. } => self.pay_log(
+                None,
+                format!("{blocks} blocks paid in advance were bad; {left} more may be lost."),
+            ),
+            PayEvent::Asked { conn, reason } => {
+                self.pay_log(Some(conn), format!("A seller asks for more: {reason:?}."));
+            }
+            PayEvent::BuyerAttached { conn, first, .. } => {
+                self.choke_stale = true;
+                self.pay_log(
+                    Some(conn),
+                    format!("A buyer opened a range from serial {first}."),
+                );
+            }
+            PayEvent::WalkedAway { blocks, .. } => {
+                self.pay_log(None, format!("A buyer left {blocks} blocks unpaid."));
+            }
+            PayEvent::RedeemDue { due, .. } => {
+                self.pay_log(None, format!("{} token units can be redeemed.", due.0));
+            }
+            PayEvent::ClaimsReady { .. } => self.hand_out_claims(),
+            PayEvent::Redeemed { gross, first, .. } => self.pay_log(
+                None,
+                format!(
+                    "The range from serial {first} was redeemed: {} token units.",
+                    gross.0
+                ),
+            ),
+            PayEvent::Exiting { redeem_before, .. } => self.warn(&format!(
+                "a buyer withdraws its deposit: redeem before Unix time {}",
+                redeem_before.as_secs()
+            )),
+            PayEvent::ChainMismatch { chain_id } => self.warn(&format!(
+                "the wallet or RPC is on chain {chain_id}, not on the vault's: switch it"
+            )),
+            PayEvent::Conflict { serial, .. } => {
+                self.warn(&format!("serial {serial} was promised to two payees"));
+            }
+            PayEvent::StoreFailed => {
+                self.warn("a payment record could not be stored, so nothing is paid: free space");
+            }
+            PayEvent::RecordUnreadable { key } => {
+                self.warn(&format!(
+                    "the payment record {key} is not readable and was left alone"
+                ));
+            }
+        }
+    }
+
+    fn warn(&mut self, text: &str) {
+        self.out.event(Event::Warning {
+            info_hash: None,
+            text: text.to_owned(),
+        });
+    }
+
+    // ---- effects
+
+    pub(super) fn payer_effect_done(
+        &mut self,
+        effect: PayEffect,
+        result: Result<EffectResult, EffectError>,
+    ) {
+        let now = self.now;
+        let Some(payer) = &mut self.money.payer else {
+            return;
+        };
+        match result {
+            Ok(EffectResult::Signed(signature)) => payer.signed(now, effect, Ok(signature)),
+            Ok(EffectResult::Account(state)) => {
+                self.account.balance = state.balance;
+                payer.chain_state(now, effect, Ok(state));
+            }
+            Ok(_) => payer.stored(now, effect, true),
+            Err(EffectError::Signing(_)) => payer.signed(now, effect, Err(NotSigned)),
+            Err(EffectError::Chain(_)) => payer.chain_state(now, effect, Err(ChainUnreadable)),
+            Err(_) => payer.stored(now, effect, false),
+        }
+        self.touched.extend(self.sessions.keys());
+    }
+
+    pub(super) fn payee_effect_done(
+        &mut self,
+        effect: PayEffect,
+        result: Result<EffectResult, EffectError>,
+    ) {
+        let now = self.now;
+        let Some(payee) = &mut self.money.payee else {
+            return;
+        };
+        match result {
+            Ok(EffectResult::Account(state)) => payee.chain_state(now, effect, Ok(state)),
+            Err(EffectError::Chain(_)) => payee.chain_state(now, effect, Err(ChainUnreadable)),
+            Ok(_) => payee.stored(now, effect, true),
+            Err(_) => payee.stored(now, effect, false),
+        }
+        self.touched.extend(self.sessions.keys());
+    }
+}

@@ -1,0 +1,592 @@
+//! The vault on its chain: what a payee reads, sends and is answered.
+//!
+//! Owns the contract's ABI (payments.md, section 3) and EIP-1559 transactions. Invariant: vault,
+//! chain and node come from the operator alone, and nothing is sent before the node's chain id and
+//! the vault's code are checked. Never decides what to redeem.
+
+use std::collections::HashSet;
+use std::time::{Duration, Instant};
+
+use alloy_primitives::{Address, B256, U256, keccak256};
+use alloy_rlp::{BufMut, Encodable, Header};
+use alloy_sol_types::{SolCall, SolError, SolEvent};
+
+use super::keys::KeyPair;
+use super::rpc::{Receipt, Rpc, RpcError};
+use crate::client::{AccountState, RedeemOutcome};
+use crate::payment::voucher::abi::Claim;
+use crate::payment::voucher::{MAX_CLAIMS, encode_claims};
+use crate::types::TokenUnits;
+
+/// How long a transaction may wait for its block.
+pub const MINING_TIMEOUT: Duration = Duration::from_secs(180);
+/// How often its receipt is asked for.
+const RECEIPT_INTERVAL: Duration = Duration::from_millis(400);
+/// Most gas that one redemption may take; an estimate above it is refused.
+const MAX_GAS: u64 = 30_000_000;
+
+mod abi {
+    #![allow(missing_docs)]
+
+    alloy_sol_types::sol! {
+        function state(bytes32 id, uint256 word) external view returns (
+            uint112 balance, uint96 tranche, uint40 consumed, bool known, uint112 bond, uint48 exitAt,
+            uint256 spentWord, uint256 chainId, uint256 blockNumber, uint256 timestamp
+        );
+        function token() external view returns (address);
+        function balanceOf(address owner) external view returns (uint256);
+        function decimals() external view returns (uint8);
+
+        event Redeemed(
+            bytes32 indexed id, address indexed payee, address indexed owner, uint256 packed, bytes32 content,
+            bytes32 root, bytes32 luck, bytes32 r, bytes32 vs, uint256 gross, uint256 cut
+        );
+        event Skipped(uint256 index, uint8 reason);
+
+        error NothingDue();
+    }
+}
+
+/// `redeem((address,uint32,uint16,bytes32,uint96,uint96,uint16,uint16,bytes32,bytes32,bytes32,bytes32)[],address)`
+const REDEEM_SIGNATURE: &str = "redeem((address,uint32,uint16,bytes32,uint96,uint96,uint16,uint16,bytes32,bytes32,bytes32,bytes32)[],address)";
+
+/// Where the money is: the operator's word.
+#[derive(Clone, Debug)]
+pub struct ChainConfig {
+    /// The vault.
+    pub vault: Address,
+    /// EIP-155 id of its chain.
+    pub chain_id: u64,
+    /// URL of a node of that chain.
+    pub rpc_url: String,
+}
+
+/// Why the chain was of no use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ChainError {
+    /// The node.
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
+    /// The node serves another chain.
+    #[error(
+        "the RPC server {host} serves chain {actual}, not {expected}: check --rpc and --chain-id"
+    )]
+    WrongChain {
+        /// Whom we asked.
+        host: String,
+        /// Configured.
+        expected: u64,
+        /// Told.
+        actual: u64,
+    },
+    /// No contract there.
+    #[error("there is no contract at {0} on this chain: check --vault")]
+    NoVault(Address),
+    /// The contract answered something else than the vault does.
+    #[error("the contract at {address} does not answer like the vault ({what}): check --vault")]
+    NotAVault {
+        /// Which.
+        address: Address,
+        /// What it was asked.
+        what: &'static str,
+    },
+    /// More claims than one transaction takes.
+    #[error("{0} claims are more than a transaction takes ({MAX_CLAIMS})")]
+    TooMany(usize),
+    /// Nothing in the batch pays.
+    #[error("nothing in this batch pays: it was redeemed before, or its account was withdrawn")]
+    NothingDue,
+    /// The payee cannot pay for gas.
+    #[error("{address} holds {balance} wei, and the transaction may cost {needed}: send it some")]
+    NoGas {
+        /// The payee.
+        address: Address,
+        /// Wei.
+        balance: u128,
+        /// Wei.
+        needed: u128,
+    },
+    /// The node wants more gas than a redemption can take.
+    #[error("the RPC server estimates {0} gas, more than any redemption takes")]
+    TooMuchGas(u64),
+    /// The key would not sign.
+    #[error("the payee key could not sign the transaction")]
+    Signing,
+    /// Sent, and not in a block in time.
+    #[error("transaction {0} is in no block after {seconds} s: see a block explorer before you send again", seconds = MINING_TIMEOUT.as_secs())]
+    NotMined(B256),
+    /// In a block, without effect.
+    #[error("transaction {0} reverted")]
+    Reverted(B256),
+}
+
+/// Index of a claim, and what the vault paid for it.
+pub type Paid = (u32, TokenUnits);
+/// Index of a claim, and why the vault paid nothing for it; see [`skip_reason`].
+pub type Skip = (u32, u8);
+
+/// A redemption in a block.
+#[derive(Clone, Debug)]
+pub struct Redemption {
+    /// Its hash.
+    pub transaction: B256,
+    /// Its block.
+    pub block: u64,
+    /// Gas used.
+    pub gas_used: u64,
+    /// Wei per gas, if the node says.
+    pub gas_price: Option<u128>,
+    /// What each claim became.
+    pub paid: Vec<Paid>,
+    /// Claims that did not pay, with the vault's reason.
+    pub skipped: Vec<Skip>,
+}
+
+impl Redemption {
+    /// For [`crate::client::Command::Redeemed`].
+    pub fn outcome(&self) -> RedeemOutcome {
+        RedeemOutcome::Mined {
+            paid: self.paid.clone(),
+            skipped: self.skipped.clone(),
+        }
+    }
+}
+
+/// What the vault's skip reasons mean.
+pub fn skip_reason(code: u8) -> &'static str {
+    match code {
+        1 => "bad range",
+        2 => "bad step",
+        3 => "bad signature",
+        4 => "no such account",
+        5 => "not covered",
+        6 => "redeemed before",
+        7 => "nothing due",
+        8 => "lottery lost",
+        _ => "unknown reason",
+    }
+}
+
+/// The vault, by way of a node. Calls block; run them off the async threads.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    rpc: Rpc,
+    vault: Address,
+    chain_id: u64,
+}
+
+impl Chain {
+    /// Contacts nobody yet.
+    ///
+    /// # Errors
+    /// The URL is none.
+    pub fn new(config: &ChainConfig) -> Result<Chain, ChainError> {
+        Ok(Chain {
+            rpc: Rpc::new(&config.rpc_url)?,
+            vault: config.vault,
+            chain_id: config.chain_id,
+        })
+    }
+
+    /// The node.
+    pub fn rpc(&self) -> &Rpc {
+        &self.rpc
+    }
+
+    /// Checks that the node serves the configured chain and that a contract is at the vault's
+    /// address.
+    ///
+    /// # Errors
+    /// Names what does not fit, and which option to check.
+    pub fn check(&self) -> Result<(), ChainError> {
+        let actual = self.rpc.chain_id()?;
+        if actual != self.chain_id {
+            return Err(ChainError::WrongChain {
+                host: self.rpc.host().to_owned(),
+                expected: self.chain_id,
+                actual,
+            });
+        }
+        if self.rpc.code(self.vault)?.is_empty() {
+            return Err(ChainError::NoVault(self.vault));
+        }
+        Ok(())
+    }
+
+    fn ask<C: SolCall>(
+        &self,
+        to: Address,
+        call: &C,
+        what: &'static str,
+    ) -> Result<C::Return, ChainError> {
+        let answer = self.rpc.read(to, &call.abi_encode())?;
+        C::abi_decode_returns_validate(&answer)
+            .map_err(|_| ChainError::NotAVault { address: to, what })
+    }
+
+    /// The vault's `state(account, word)` at the latest block.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub fn account(&self, account: B256, word: U256) -> Result<AccountState, ChainError> {
+        let call = abi::stateCall { id: account, word };
+        let state = self.ask(self.vault, &call, "state")?;
+        let small = |value: U256| {
+            u64::try_from(value).map_err(|_| ChainError::NotAVault {
+                address: self.vault,
+                what: "state",
+            })
+        };
+        Ok(AccountState {
+            balance: TokenUnits(state.balance.to()),
+            tranche: TokenUnits(state.tranche.to()),
+            consumed: state.consumed.to(),
+            known: state.known,
+            bond: TokenUnits(state.bond.to()),
+            exit_at: state.exitAt.to(),
+            spent_word: state.spentWord,
+            chain_id: small(state.chainId)?,
+            block_number: small(state.blockNumber)?,
+            timestamp: small(state.timestamp)?,
+        })
+    }
+
+    /// The vault's token.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub fn token(&self) -> Result<Address, ChainError> {
+        self.ask(self.vault, &abi::tokenCall {}, "token")
+    }
+
+    /// The decimals of a token; a token that does not say has none.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub fn decimals(&self, token: Address) -> Result<u8, ChainError> {
+        match self.ask(token, &abi::decimalsCall {}, "decimals") {
+            Err(ChainError::NotAVault { .. }) => Ok(0),
+            other => other,
+        }
+    }
+
+    /// How much of a token somebody holds.
+    ///
+    /// # Errors
+    /// See [`ChainError`].
+    pub fn token_balance(&self, token: Address, owner: Address) -> Result<TokenUnits, ChainError> {
+        let balance = self.ask(token, &abi::balanceOfCall { owner }, "balanceOf")?;
+        u128::try_from(balance)
+            .map(TokenUnits)
+            .map_err(|_| ChainError::NotAVault {
+                address: token,
+                what: "balanceOf",
+            })
+    }
+
+    /// Sends `redeem(claims, to)` as the payee and waits for its block.
+    ///
+    /// # Errors
+    /// Nothing was sent, or [`ChainError::NotMined`] or [`ChainError::Reverted`] with the hash.
+    pub fn redeem(
+        &self,
+        claims: &[Claim],
+        payee: &KeyPair,
+        to: Address,
+    ) -> Result<Redemption, ChainError> {
+        if claims.len() > MAX_CLAIMS {
+            return Err(ChainError::TooMany(claims.len()));
+        }
+        self.check()?;
+        let data = encode_redeem(claims, to);
+        let (hash, receipt) = self.transact(payee, &data)?;
+        let (paid, skipped) = self.read_logs(&receipt, claims, payee.address());
+        Ok(Redemption {
+            transaction: hash,
+            block: receipt.block_number.saturating_to(),
+            gas_used: receipt.gas_used.saturating_to(),
+            gas_price: receipt.effective_gas_price.map(|p| p.saturating_to()),
+            paid,
+            skipped,
+        })
+    }
+
+    fn transact(&self, key: &KeyPair, data: &[u8]) -> Result<(B256, Receipt), ChainError> {
+        let from = key.address();
+        let gas = self
+            .rpc
+            .estimate_gas(from, self.vault, data)
+            .map_err(|e| match &e {
+                RpcError::Refused {
+                    data: Some(data), ..
+                } if data.starts_with(&abi::NothingDue::SELECTOR) => ChainError::NothingDue,
+                _ => ChainError::Rpc(e),
+            })?;
+        if gas > MAX_GAS {
+            return Err(ChainError::TooMuchGas(gas));
+        }
+        let (base_fee, priority_fee) = self.rpc.fees()?;
+        let transaction = Transaction {
+            chain_id: self.chain_id,
+            nonce: self.rpc.nonce(from)?,
+            max_priority_fee: priority_fee,
+            // Holds for six full blocks in a row.
+            max_fee: base_fee.saturating_mul(2).saturating_add(priority_fee),
+            gas_limit: gas + gas / 4,
+            to: self.vault,
+            data,
+        };
+        let needed = transaction
+            .max_fee
+            .saturating_mul(u128::from(transaction.gas_limit));
+        let balance = self.rpc.native_balance(from)?;
+        if balance < needed {
+            return Err(ChainError::NoGas {
+                address: from,
+                balance,
+                needed,
+            });
+        }
+        let raw = transaction.sign(key).ok_or(ChainError::Signing)?;
+        let hash = keccak256(&raw);
+        // The hash is ours to know: what the node says of it does not count.
+        self.rpc.send_raw(&raw)?;
+        let deadline = Instant::now() + MINING_TIMEOUT;
+        loop {
+            if let Some(receipt) = self.rpc.receipt(hash)? {
+                return if receipt.status == U256::ONE {
+                    Ok((hash, receipt))
+                } else {
+                    Err(ChainError::Reverted(hash))
+                };
+            }
+            if Instant::now() >= deadline {
+                return Err(ChainError::NotMined(hash));
+            }
+            std::thread::sleep(RECEIPT_INTERVAL);
+        }
+    }
+
+    /// What the vault's events say about each claim. A claim is known by its owner, range and
+    /// signature; each event counts once.
+    fn read_logs(
+        &self,
+        receipt: &Receipt,
+        claims: &[Claim],
+        payee: Address,
+    ) -> (Vec<Paid>, Vec<Skip>) {
+        let (mut paid, mut skipped) = (Vec::new(), Vec::new());
+        let mut seen = HashSet::new();
+        for log in receipt.logs.iter().filter(|log| log.address == self.vault) {
+            let topics = || log.topics.iter().copied();
+            if let Ok(event) = abi::Redeemed::decode_raw_log_validate(topics(), &log.data) {
+                let index = claims.iter().enumerate().position(|(i, claim)| {
+                    event.payee == payee
+                        && claim.owner == event.owner
+                        && claim.r == event.r
+                        && claim.vs == event.vs
+                        && event.packed >> 208
+                            == (U256::from(claim.first) << 16 | U256::from(claim.count))
+                        && !seen.contains(&i)
+                });
+                if let Some(index) = index {
+                    seen.insert(index);
+                    let net = event.gross.saturating_sub(event.cut);
+                    paid.push((index as u32, TokenUnits(net.saturating_to())));
+                }
+            } else if let Ok(event) = abi::Skipped::decode_raw_log_validate(topics(), &log.data)
+                && let Ok(index) = usize::try_from(event.index)
+                && index < claims.len()
+                && seen.insert(index)
+            {
+                skipped.push((index as u32, event.reason));
+            }
+        }
+        (paid, skipped)
+    }
+}
+
+/// Call data of `redeem(Claim[], address)`.
+fn encode_redeem(claims: &[Claim], to: Address) -> Vec<u8> {
+    // `abi.encode(claims)` begins with the offset 0x20 of the array; here the array follows the
+    // two words of the head.
+    let encoded = encode_claims(claims);
+    let array = encoded.get(32..).unwrap_or_default();
+    let mut data = keccak256(REDEEM_SIGNATURE)[..4].to_vec();
+    data.extend_from_slice(&U256::from(64).to_be_bytes::<32>());
+    data.extend_from_slice(to.into_word().as_slice());
+    data.extend_from_slice(array);
+    data
+}
+
+/// An EIP-1559 transaction without value and access list.
+struct Transaction<'a> {
+    chain_id: u64,
+    nonce: u64,
+    max_priority_fee: u128,
+    max_fee: u128,
+    gas_limit: u64,
+    to: Address,
+    data: &'a [u8],
+}
+
+impl Transaction<'_> {
+    /// The signed transaction: `0x02 || rlp([..., yParity, r, s])`.
+    fn sign(&self, key: &KeyPair) -> Option<Vec<u8>> {
+        let digest = keccak256(self.encode(None));
+        let (r, s, odd) = key.sign_parts(digest)?;
+        Some(self.encode(Some((odd, r, s))))
+    }
+
+    fn encode(&self, signature: Option<(bool, B256, B256)>) -> Vec<u8> {
+        let mut payload = Vec::new();
+        self.chain_id.encode(&mut payload);
+        self.nonce.encode(&mut payload);
+        self.max_priority_fee.encode(&mut payload);
+        self.max_fee.encode(&mut payload);
+        self.gas_limit.encode(&mut payload);
+        self.to.encode(&mut payload);
+        U256::ZERO.encode(&mut payload);
+        self.data.encode(&mut payload);
+        payload.put_u8(alloy_rlp::EMPTY_LIST_CODE);
+        if let Some((odd, r, s)) = signature {
+            u8::from(odd).encode(&mut payload);
+            U256::from_be_bytes(r.0).encode(&mut payload);
+            U256::from_be_bytes(s.0).encode(&mut payload);
+        }
+        let mut out = vec![0x02];
+        Header {
+            list: true,
+            payload_length: payload.len(),
+        }
+        .encode(&mut out);
+        out.extend_from_slice(&payload);
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::{Bytes, LogData, address, hex};
+    use alloy_sol_types::SolValue;
+
+    use crate::native::rpc::RpcLog;
+
+    fn chain() -> Chain {
+        Chain::new(&ChainConfig {
+            vault: Address::repeat_byte(0x11),
+            chain_id: 31337,
+            rpc_url: "http://localhost:1".to_owned(),
+        })
+        .unwrap()
+    }
+
+    fn claim(first: u32, owner: u8) -> Claim {
+        Claim {
+            owner: Address::repeat_byte(owner),
+            first,
+            count: 4,
+            content: B256::ZERO,
+            base: alloy_primitives::aliases::U96::from(5),
+            unit: alloy_primitives::aliases::U96::from(7),
+            steps: 256,
+            k: 3,
+            w: B256::repeat_byte(1),
+            salt: B256::ZERO,
+            r: B256::repeat_byte(first as u8),
+            vs: B256::repeat_byte(9),
+        }
+    }
+
+    #[test]
+    fn redeem_is_encoded_as_the_abi_says() {
+        let claims = vec![claim(1, 2), claim(5, 3)];
+        let to = address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
+        let ours = encode_redeem(&claims, to);
+        let theirs = (claims, to).abi_encode_params();
+        assert_eq!(ours[4..], theirs[..]);
+    }
+
+    #[test]
+    fn a_signed_transaction_is_what_other_wallets_make() {
+        // The EIP-155 example key's transaction, as ethers 6 signs it.
+        let key = KeyPair::from_bytes(&[0x46; 32]).unwrap();
+        let transaction = Transaction {
+            chain_id: 31337,
+            nonce: 7,
+            max_priority_fee: 1_000_000_000,
+            max_fee: 3_000_000_000,
+            gas_limit: 100_000,
+            to: address!("5FbDB2315678afecb367f032d93F642f64180aa3"),
+            data: &[0xde, 0xad, 0xbe, 0xef],
+        };
+        assert_eq!(
+            hex::encode(transaction.sign(&key).unwrap()),
+            include_str!("../../tests/native_vectors/eip1559.hex").trim()
+        );
+    }
+
+    #[test]
+    fn events_are_matched_to_claims_and_others_are_ignored() {
+        let chain = chain();
+        let payee = Address::repeat_byte(0x77);
+        let claims = [claim(1, 2), claim(1, 3), claim(9, 2)];
+        let redeemed = |claim: &Claim, payee: Address, gross: u64| {
+            let event = abi::Redeemed {
+                id: B256::ZERO,
+                payee,
+                owner: claim.owner,
+                packed: U256::from(claim.first) << 224 | U256::from(claim.count) << 208,
+                content: B256::ZERO,
+                root: B256::ZERO,
+                luck: B256::ZERO,
+                r: claim.r,
+                vs: claim.vs,
+                gross: U256::from(gross),
+                cut: U256::from(1),
+            };
+            log(chain.vault, event.encode_log_data())
+        };
+        fn log(address: Address, data: LogData) -> RpcLog {
+            RpcLog {
+                address,
+                topics: data.topics().to_vec(),
+                data: data.data,
+            }
+        }
+        let skipped = |index: u64| {
+            let event = abi::Skipped {
+                index: U256::from(index),
+                reason: 6,
+            };
+            log(chain.vault, event.encode_log_data())
+        };
+        let mut foreign = redeemed(&claims[0], payee, 999);
+        foreign.address = Address::repeat_byte(0x99);
+        let receipt = Receipt {
+            status: U256::ONE,
+            gas_used: U256::ZERO,
+            effective_gas_price: None,
+            block_number: U256::ONE,
+            logs: vec![
+                foreign,
+                RpcLog {
+                    address: chain.vault,
+                    topics: vec![],
+                    data: Bytes::new(),
+                },
+                redeemed(&claims[1], payee, 11),
+                redeemed(&claims[1], payee, 11),
+                redeemed(&claims[2], Address::ZERO, 11),
+                redeemed(&claims[2], payee, 21),
+                skipped(0),
+                skipped(0),
+                skipped(1_000),
+            ],
+        };
+        let (paid, skipped) = chain.read_logs(&receipt, &claims, payee);
+        assert_eq!(paid, [(1, TokenUnits(10)), (2, TokenUnits(20))]);
+        assert_eq!(skipped, [(0, 6)]);
+    }
+}

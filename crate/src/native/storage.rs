@@ -1,0 +1,586 @@
+//! Files of torrents below one folder, and their scratch files.
+//!
+//! Owns one thread per open torrent, which carries out that torrent's effects in the order in which
+//! they were submitted. Invariant: nothing is opened outside the data folder, and no symbolic link
+//! below it is followed. Never decides what is written, and never preallocates.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::thread::JoinHandle;
+
+use bytes::{Bytes, BytesMut};
+use sha1::{Digest, Sha1};
+use tokio::sync::mpsc;
+
+use crate::client::{Effect, EffectError, EffectResult, Input};
+use crate::metainfo::FileSpan;
+use crate::types::{EffectId, InfoHash};
+
+/// Most effects of one torrent that wait for its thread; a further one fails with
+/// [`EffectError::Storage`].
+pub const MAX_QUEUED_EFFECTS: usize = 16 * 1024;
+/// Most file handles that one torrent keeps open; the one used longest ago is closed.
+pub const MAX_OPEN_FILES: usize = 128;
+/// Most bytes of one read effect; a longer one fails.
+pub const MAX_READ_LEN: u64 = 64 << 20;
+/// Bytes hashed at a time.
+const HASH_CHUNK_LEN: usize = 256 * 1024;
+
+type Outcome = Result<EffectResult, EffectError>;
+
+/// All torrents' files.
+#[derive(Debug)]
+pub struct Storage {
+    data_dir: PathBuf,
+    state_dir: PathBuf,
+    results: mpsc::Sender<Input>,
+    torrents: HashMap<InfoHash, Worker>,
+    /// Threads of closed torrents that still carry out what was submitted before.
+    closing: HashMap<InfoHash, JoinHandle<()>>,
+}
+
+#[derive(Debug)]
+struct Worker {
+    queue: SyncSender<(EffectId, Effect)>,
+    thread: JoinHandle<()>,
+}
+
+impl Storage {
+    /// Torrents' files go below `data_dir`, scratch files into `state_dir`; both exist. Results are
+    /// sent to `results` as [`Input::EffectDone`].
+    ///
+    /// # Errors
+    /// When one of the folders cannot be resolved.
+    pub fn new(
+        data_dir: &Path,
+        state_dir: &Path,
+        results: mpsc::Sender<Input>,
+    ) -> io::Result<Storage> {
+        Ok(Storage {
+            data_dir: fs::canonicalize(data_dir)?,
+            state_dir: fs::canonicalize(state_dir)?,
+            results,
+            torrents: HashMap::new(),
+            closing: HashMap::new(),
+        })
+    }
+
+    /// Hands a storage effect to its torrent's thread; never blocks.
+    ///
+    /// # Errors
+    /// The effect did not start, and no result of it will be sent: the torrent is not open, or its
+    /// queue is full.
+    pub fn submit(
+        &mut self,
+        info_hash: InfoHash,
+        id: EffectId,
+        effect: Effect,
+    ) -> Result<(), EffectError> {
+        if let Effect::OpenStorage { .. } = effect {
+            // A torrent that is opened again goes on in the thread it has.
+            if !self.torrents.contains_key(&info_hash) {
+                let worker = self.spawn(info_hash).map_err(|error| {
+                    EffectError::Storage(format!("no thread for torrent {info_hash}: {error}"))
+                })?;
+                self.torrents.insert(info_hash, worker);
+            }
+        }
+        let closes = matches!(effect, Effect::CloseStorage { .. });
+        let Some(worker) = self.torrents.get(&info_hash) else {
+            return Err(EffectError::Storage(format!(
+                "torrent {info_hash} is not open"
+            )));
+        };
+        worker.queue.try_send((id, effect)).map_err(|e| match e {
+            TrySendError::Full(_) => EffectError::Storage(format!(
+                "more than {MAX_QUEUED_EFFECTS} effects wait for torrent {info_hash}"
+            )),
+            TrySendError::Disconnected(_) => {
+                EffectError::Storage(format!("the files of torrent {info_hash} are closed"))
+            }
+        })?;
+        if closes && let Some(worker) = self.torrents.remove(&info_hash) {
+            self.closing.retain(|_, thread| !thread.is_finished());
+            self.closing.insert(info_hash, worker.thread);
+        }
+        Ok(())
+    }
+
+    /// Waits for everything submitted. Blocks; results must still be received meanwhile.
+    pub fn finish(self) {
+        for (_, worker) in self.torrents {
+            drop(worker.queue);
+            // A thread that panicked has nothing left to wait for.
+            let _ = worker.thread.join();
+        }
+        for (_, thread) in self.closing {
+            let _ = thread.join();
+        }
+    }
+
+    fn spawn(&mut self, info_hash: InfoHash) -> io::Result<Worker> {
+        let (queue, effects) = sync_channel(MAX_QUEUED_EFFECTS);
+        let files = TorrentFiles {
+            data_dir: self.data_dir.clone(),
+            scratch_path: self.state_dir.join(format!("{info_hash}.parts")),
+            paths: Vec::new(),
+            open: HashMap::new(),
+            scratch: None,
+            scratch_dirty: false,
+            dirty_dirs: Vec::new(),
+            uses: 0,
+        };
+        let results = self.results.clone();
+        let predecessor = self.closing.remove(&info_hash);
+        let thread = std::thread::Builder::new()
+            .name("torrent-files".to_owned())
+            .spawn(move || {
+                // A torrent closed and taken up again: its effects stay in order.
+                if let Some(predecessor) = predecessor {
+                    let _ = predecessor.join();
+                }
+                files.run(&effects, &results);
+            })?;
+        Ok(Worker { queue, thread })
+    }
+}
+
+/// The files of one torrent; lives on its thread.
+struct TorrentFiles {
+    data_dir: PathBuf,
+    scratch_path: PathBuf,
+    /// Components below the data folder; empty for a pad file.
+    paths: Vec<Vec<String>>,
+    open: HashMap<u32, OpenFile>,
+    scratch: Option<File>,
+    scratch_dirty: bool,
+    /// Folders in which something was created since the last flush.
+    dirty_dirs: Vec<PathBuf>,
+    uses: u64,
+}
+
+struct OpenFile {
+    file: File,
+    writable: bool,
+    dirty: bool,
+    last_use: u64,
+}
+
+impl TorrentFiles {
+    fn run(mut self, effects: &Receiver<(EffectId, Effect)>, results: &mpsc::Sender<Input>) {
+        while let Ok((id, effect)) = effects.recv() {
+            let last = matches!(effect, Effect::CloseStorage { .. });
+            let result = self.carry_out(effect);
+            if results
+                .blocking_send(Input::EffectDone { id, result })
+                .is_err()
+                || last
+            {
+                return;
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) -> Outcome {
+        match effect {
+            Effect::OpenStorage { files, .. } => self.open_all(files),
+            Effect::Write { spans, chunks, .. } => self.write(&spans, &chunks),
+            Effect::Read { spans, .. } => self.read(&spans).map(EffectResult::Read),
+            Effect::HashStored { spans, .. } => self.hash(&spans).map(EffectResult::Hashed),
+            Effect::WriteScratch { offset, chunks, .. } => self.write_scratch(offset, &chunks),
+            Effect::ReadScratch { offset, length, .. } => self.read_scratch(offset, length),
+            Effect::Flush { .. } => self.flush(),
+            Effect::CloseStorage { delete, .. } => self.close(delete),
+            other => Err(EffectError::Storage(format!(
+                "not a storage effect: {other:?}"
+            ))),
+        }
+    }
+
+    fn open_all(&mut self, files: Vec<(Vec<String>, u64)>) -> Outcome {
+        self.open.clear();
+        self.paths.clear();
+        let mut file_lengths = Vec::with_capacity(files.len());
+        for (components, length) in files {
+            if components.is_empty() {
+                file_lengths.push(length);
+                self.paths.push(components);
+                continue;
+            }
+            let path = self.checked_path(&components)?;
+            let present = match fs::symlink_metadata(&path) {
+                Ok(metadata) if metadata.is_file() => metadata.len(),
+                Ok(_) => {
+                    return Err(EffectError::Storage(format!(
+                        "{} is not a plain file: move it away",
+                        path.display()
+                    )));
+                }
+                Err(e) if e.kind() == ErrorKind::NotFound => 0,
+                Err(e) => return Err(failed(&path, &e)),
+            };
+            file_lengths.push(present);
+            self.paths.push(components);
+            if length == 0 && present == 0 {
+                let file = u32::try_from(self.paths.len() - 1).unwrap_or(u32::MAX);
+                // An empty file has no bytes that would create it later. In a folder that cannot
+                // be written to nobody misses it.
+                let _ = self.handle(file, true);
+            }
+        }
+        let scratch_length = match fs::symlink_metadata(&self.scratch_path) {
+            Ok(metadata) => metadata.len(),
+            Err(e) if e.kind() == ErrorKind::NotFound => 0,
+            Err(e) => return Err(failed(&self.scratch_path, &e)),
+        };
+        Ok(EffectResult::Opened {
+            file_lengths,
+            scratch_length,
+        })
+    }
+
+    fn write(&mut self, spans: &[FileSpan], chunks: &[Bytes]) -> Outcome {
+        let spanned: u64 = spans.iter().map(|s| s.length).sum();
+        let given: u64 = chunks.iter().map(|c| c.len() as u64).sum();
+        if spanned != given {
+            return Err(EffectError::Storage(format!(
+                "{given} bytes given for spans of {spanned}"
+            )));
+        }
+        let mut rest = chunks.iter().cloned();
+        let mut chunk = Bytes::new();
+        for span in spans {
+            let path = self.path_of(span.file)?;
+            let file = self.handle(span.file, true)?;
+            let mut left = span.length;
+            let mut write = |out: &mut File| -> io::Result<()> {
+                out.seek(SeekFrom::Start(span.offset))?;
+                while left > 0 {
+                    if chunk.is_empty() {
+                        match rest.next() {
+                            Some(next) => chunk = next,
+                            None => return Err(ErrorKind::UnexpectedEof.into()),
+                        }
+                        continue;
+                    }
+                    let now = chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                    out.write_all(&chunk.split_to(now))?;
+                    left -= now as u64;
+                }
+                Ok(())
+            };
+            write(&mut file.file).map_err(|e| failed(&path, &e))?;
+            file.dirty = true;
+        }
+        Ok(EffectResult::Done)
+    }
+
+    fn read(&mut self, spans: &[FileSpan]) -> Result<Bytes, EffectError> {
+        let length: u64 = spans.iter().map(|s| s.length).sum();
+        if length > MAX_READ_LEN {
+            return Err(EffectError::Storage(format!(
+                "a read of {length} bytes is longer than {MAX_READ_LEN}"
+            )));
+        }
+        let mut out = BytesMut::zeroed(usize::try_from(length).unwrap_or(0));
+        let mut at = 0usize;
+        for span in spans {
+            let end = at + usize::try_from(span.length).unwrap_or(0);
+            // A pad file reads as zeros, which are there already.
+            if !self.is_pad(span.file) {
+                let path = self.path_of(span.file)?;
+                let file = self.handle(span.file, false)?;
+                read_at(&mut file.file, span.offset, &mut out[at..end])
+                    .map_err(|e| failed(&path, &e))?;
+            }
+            at = end;
+        }
+        Ok(out.freeze())
+    }
+
+    fn hash(&mut self, spans: &[FileSpan]) -> Result<[u8; 20], EffectError> {
+        let mut sha1 = Sha1::new();
+        let mut buffer = vec![0u8; HASH_CHUNK_LEN];
+        for span in spans {
+            let pad = self.is_pad(span.file);
+            let mut offset = span.offset;
+            let mut left = span.length;
+            if pad {
+                buffer.fill(0);
+            }
+            while left > 0 {
+                let now = usize::try_from(left)
+                    .unwrap_or(usize::MAX)
+                    .min(HASH_CHUNK_LEN);
+                if !pad {
+                    let path = self.path_of(span.file)?;
+                    let file = self.handle(span.file, false)?;
+                    read_at(&mut file.file, offset, &mut buffer[..now])
+                        .map_err(|e| failed(&path, &e))?;
+                }
+                sha1.update(&buffer[..now]);
+                offset += now as u64;
+                left -= now as u64;
+            }
+        }
+        Ok(sha1.finalize().into())
+    }
+
+    fn write_scratch(&mut self, offset: u64, chunks: &[Bytes]) -> Outcome {
+        let path = self.scratch_path.clone();
+        let write = |file: &mut File| -> io::Result<()> {
+            file.seek(SeekFrom::Start(offset))?;
+            for chunk in chunks {
+                file.write_all(chunk)?;
+            }
+            Ok(())
+        };
+        let result = self.scratch_file(true).and_then(write);
+        result.map_err(|e| failed(&path, &e))?;
+        self.scratch_dirty = true;
+        Ok(EffectResult::Done)
+    }
+
+    fn read_scratch(&mut self, offset: u64, length: u64) -> Outcome {
+        if length > MAX_READ_LEN {
+            return Err(EffectError::Storage(format!(
+                "a read of {length} bytes is longer than {MAX_READ_LEN}"
+            )));
+        }
+        let path = self.scratch_path.clone();
+        let mut out = BytesMut::zeroed(usize::try_from(length).unwrap_or(0));
+        self.scratch_file(false)
+            .and_then(|file| read_at(file, offset, &mut out))
+            .map_err(|e| failed(&path, &e))?;
+        Ok(EffectResult::Read(out.freeze()))
+    }
+
+    fn flush(&mut self) -> Outcome {
+        for (index, open) in &mut self.open {
+            if open.dirty {
+                open.file.sync_data().map_err(|e| {
+                    EffectError::Storage(format!("flushing file {index} failed: {e}"))
+                })?;
+                open.dirty = false;
+            }
+        }
+        if self.scratch_dirty {
+            if let Some(scratch) = &self.scratch {
+                scratch
+                    .sync_data()
+                    .map_err(|e| failed(&self.scratch_path, &e))?;
+            }
+            self.scratch_dirty = false;
+        }
+        for dir in self.dirty_dirs.drain(..) {
+            sync_dir(&dir).map_err(|e| failed(&dir, &e))?;
+        }
+        Ok(EffectResult::Done)
+    }
+
+    fn close(&mut self, delete: bool) -> Outcome {
+        if !delete {
+            self.flush()?;
+        }
+        self.open.clear();
+        self.scratch = None;
+        if delete {
+            remove_if_there(&self.scratch_path)?;
+            for components in std::mem::take(&mut self.paths) {
+                if components.is_empty() {
+                    continue;
+                }
+                let path = self.checked_path(&components)?;
+                remove_if_there(&path)?;
+                let mut dir = path.parent();
+                // Folders that others use are not empty, and stay.
+                while let Some(empty) = dir.filter(|d| *d != self.data_dir) {
+                    if fs::remove_dir(empty).is_err() {
+                        break;
+                    }
+                    dir = empty.parent();
+                }
+            }
+        }
+        Ok(EffectResult::Done)
+    }
+
+    fn is_pad(&self, file: u32) -> bool {
+        self.paths
+            .get(file as usize)
+            .is_some_and(|components| components.is_empty())
+    }
+
+    fn path_of(&self, file: u32) -> Result<PathBuf, EffectError> {
+        match self.paths.get(file as usize) {
+            Some(components) if !components.is_empty() => Ok(components
+                .iter()
+                .fold(self.data_dir.clone(), |p, c| p.join(c))),
+            _ => Err(EffectError::Storage(format!("no file {file} to open"))),
+        }
+    }
+
+    /// The path of the components, none of which leaves the data folder or is a symbolic link.
+    fn checked_path(&self, components: &[String]) -> Result<PathBuf, EffectError> {
+        let mut path = self.data_dir.clone();
+        for component in components {
+            let plain = Path::new(component)
+                .components()
+                .eq([std::path::Component::Normal(component.as_ref())]);
+            if !plain {
+                return Err(EffectError::Storage(format!(
+                    "{component:?} is not a plain file name"
+                )));
+            }
+            path.push(component);
+            match fs::symlink_metadata(&path) {
+                Ok(metadata) if metadata.file_type().is_symlink() => {
+                    return Err(EffectError::Storage(format!(
+                        "{} is a symbolic link: put the file itself there",
+                        path.display()
+                    )));
+                }
+                Ok(_) => {}
+                Err(e) if e.kind() == ErrorKind::NotFound => {}
+                Err(e) => return Err(failed(&path, &e)),
+            }
+        }
+        Ok(path)
+    }
+
+    /// An open handle, made if there is none that can do what is wanted.
+    fn handle(&mut self, index: u32, write: bool) -> Result<&mut OpenFile, EffectError> {
+        self.uses += 1;
+        let usable = self
+            .open
+            .get(&index)
+            .is_some_and(|open| open.writable || !write);
+        if !usable {
+            let components = self
+                .paths
+                .get(index as usize)
+                .filter(|components| !components.is_empty())
+                .cloned()
+                .ok_or_else(|| EffectError::Storage(format!("no file {index} to open")))?;
+            let path = self.checked_path(&components)?;
+            if write {
+                self.create_parents(&components)?;
+            }
+            self.make_room()?;
+            let file = OpenOptions::new()
+                .read(true)
+                .write(write)
+                .create(write)
+                .truncate(false)
+                .open(&path)
+                .map_err(|e| failed(&path, &e))?;
+            self.open.insert(
+                index,
+                OpenFile {
+                    file,
+                    writable: write,
+                    dirty: false,
+                    last_use: 0,
+                },
+            );
+        }
+        match self.open.get_mut(&index) {
+            Some(open) => {
+                open.last_use = self.uses;
+                Ok(open)
+            }
+            None => Err(EffectError::Storage(format!("no file {index} to open"))),
+        }
+    }
+
+    fn create_parents(&mut self, components: &[String]) -> Result<(), EffectError> {
+        let mut dir = self.data_dir.clone();
+        for component in &components[..components.len() - 1] {
+            let parent = dir.clone();
+            dir.push(component);
+            match fs::create_dir(&dir) {
+                Ok(()) => self.note_created(parent),
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                Err(e) => return Err(failed(&dir, &e)),
+            }
+        }
+        self.note_created(dir);
+        Ok(())
+    }
+
+    fn note_created(&mut self, dir: PathBuf) {
+        if !self.dirty_dirs.contains(&dir) {
+            self.dirty_dirs.push(dir);
+        }
+    }
+
+    fn make_room(&mut self) -> Result<(), EffectError> {
+        if self.open.len() < MAX_OPEN_FILES {
+            return Ok(());
+        }
+        let oldest = self
+            .open
+            .iter()
+            .min_by_key(|(_, open)| open.last_use)
+            .map(|(index, _)| *index);
+        if let Some(open) = oldest.and_then(|index| self.open.remove(&index))
+            && open.dirty
+        {
+            // The next flush cannot reach a closed handle.
+            open.file
+                .sync_data()
+                .map_err(|e| EffectError::Storage(format!("flushing a file failed: {e}")))?;
+        }
+        Ok(())
+    }
+
+    fn scratch_file(&mut self, create: bool) -> io::Result<&mut File> {
+        let file = match self.scratch.take() {
+            Some(file) => file,
+            None => OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(create)
+                .truncate(false)
+                .open(&self.scratch_path)?,
+        };
+        Ok(self.scratch.insert(file))
+    }
+}
+
+fn read_at(file: &mut File, offset: u64, out: &mut [u8]) -> io::Result<()> {
+    file.seek(SeekFrom::Start(offset))?;
+    file.read_exact(out)
+}
+
+fn remove_if_there(path: &Path) -> Result<(), EffectError> {
+    match fs::remove_file(path) {
+        Err(e) if e.kind() != ErrorKind::NotFound => Err(failed(path, &e)),
+        _ => Ok(()),
+    }
+}
+
+/// A new name in a folder is durable only when the folder is; only Unix lets us ask for it.
+#[cfg(unix)]
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+#[cfg(not(unix))]
+pub(super) fn sync_dir(_dir: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+fn failed(path: &Path, error: &io::Error) -> EffectError {
+    let text = format!("{}: {error}", path.display());
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
+            EffectError::QuotaExceeded(text)
+        }
+        ErrorKind::NotFound | ErrorKind::UnexpectedEof => EffectError::Missing(text),
+        _ => EffectError::Storage(text),
+    }
+}

@@ -1,0 +1,719 @@
+//! COMMIT: the payee's checks in their order, folding, attaching, and evidence.
+//!
+//! Invariant: cheap checks come before the signature, the signature before the chain, the chain
+//! before the store, the store before the ACK.
+
+use alloy_primitives::{Address, B256};
+
+use super::{
+    Account, Best, Life, MAX_ACCOUNTS, MAX_EVIDENCE, MAX_EVIDENCE_CHECKS, MAX_LIVE_RANGES,
+    NEW_RANGE_SPACING, Payee, PayeeConfig, Range, RangeId, Work,
+};
+use crate::payment::chain;
+use crate::payment::ledger::SellerLedger;
+use crate::payment::record::{Key, PayeeFactsRecord};
+use crate::payment::voucher::{self, Signature, Voucher};
+use crate::payment::{ChainState, ChainUnreadable, PayAction, PayEffect, PayEvent};
+use crate::time::{Duration, Timestamp};
+use crate::types::{ConnectionId, TokenUnits};
+use crate::wire::pay::{PayMessage, RejectCode, VoucherBody};
+
+/// After an attach the chain is read again (reorgs).
+const REREAD: Duration = Duration::from_secs(30);
+
+/// A COMMIT that waits for the chain or the store.
+#[derive(Debug)]
+pub(super) struct Pending {
+    best: Best,
+    session_key: Address,
+    id: RangeId,
+    effect: PayEffect,
+    kind: Kind,
+    tranche: TokenUnits,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// A range not stored yet.
+    New,
+    /// A fold of a range that is not attached to this connection.
+    Resume,
+    /// The stored voucher itself, again: attaches without credit.
+    Replay,
+    /// The stored voucher itself, for a range that was suspended here.
+    Recheck,
+}
+
+enum Verdict {
+    /// Already in hand.
+    Ignore,
+    /// Attached here already.
+    AckAgain,
+    Fold,
+    Read(Kind),
+    /// The payee holds more.
+    Behind,
+    /// Another voucher stands against it.
+    Conflict(Voucher, Signature),
+}
+
+type Refused = (RejectCode, u32);
+
+impl Payee {
+    pub(super) fn commit(&mut self, conn: ConnectionId, quote_id: u32, body: &VoucherBody) {
+        let (voucher, signature) = Voucher::from_body(body, self.config.payee);
+        let (first, tag) = (voucher.first, voucher.tag());
+        let known = match self.cheap_checks(conn, quote_id, &voucher) {
+            Ok(false) => return,
+            Ok(true) => signature.recover(&voucher.digest(&self.config.vault)).ok(),
+            Err((code, aux)) => {
+                self.reject(conn, code, first, tag, aux);
+                if code == RejectCode::PriceOrQuote {
+                    self.quote(conn);
+                }
+                return;
+            }
+        };
+        let Some(session_key) = known else {
+            self.reject(conn, RejectCode::Signature, first, tag, 0);
+            return;
+        };
+        let id = RangeId {
+            account: voucher::account_id(voucher.owner, session_key),
+            first,
+        };
+        let best = Best::new(voucher, signature);
+        match self.judge(conn, id, &voucher) {
+            Ok(Verdict::Ignore) => {}
+            Ok(Verdict::AckAgain) => {
+                if let Some(c) = self.conns.get_mut(&conn) {
+                    c.ack = Some(first);
+                }
+                self.send_ack(conn);
+            }
+            Ok(Verdict::Fold) => self.fold(conn, id, best),
+            Ok(Verdict::Behind) => self.say_state(conn, id),
+            Ok(Verdict::Conflict(other, signature)) => {
+                self.send(
+                    conn,
+                    PayMessage::Seen {
+                        payee: other.payee,
+                        voucher: other.to_body(&signature),
+                    },
+                );
+                let serial = first.max(other.first);
+                if other.payee != voucher.payee {
+                    self.event(PayEvent::Conflict {
+                        account: id.account,
+                        serial,
+                    });
+                }
+                self.reject(conn, RejectCode::Conflict, first, tag, serial);
+            }
+            Ok(Verdict::Read(kind)) => {
+                let effect = self.effect(Work::CommitRead { conn });
+                if let Some(c) = self.conns.get_mut(&conn) {
+                    c.pending = Some(Pending {
+                        best,
+                        session_key,
+                        id,
+                        effect,
+                        kind,
+                        tranche: TokenUnits(0),
+                    });
+                }
+                self.actions.push_back(PayAction::ReadState {
+                    effect,
+                    account: id.account,
+                    word: alloy_primitives::U256::from(first >> 8),
+                });
+            }
+            Err((code, aux)) => self.reject(conn, code, first, tag, aux),
+        }
+    }
+
+    /// Quote, price, content, size, rate: nothing here costs more than a look-up. `Ok(false)`: the same
+    /// COMMIT is being checked already.
+    fn cheap_checks(
+        &mut self,
+        conn: ConnectionId,
+        quote_id: u32,
+        v: &Voucher,
+    ) -> Result<bool, Refused> {
+        let (now, config, shut) = (self.now, self.config, self.shut);
+        let Some(c) = self.conns.get_mut(&conn) else {
+            return Ok(false);
+        };
+        if shut {
+            return Err((RejectCode::ShuttingDown, 0));
+        }
+        if let Some(pending) = &c.pending {
+            if pending.best.voucher == *v {
+                return Ok(false);
+            }
+            return Err((RejectCode::Rate, 1_000));
+        }
+        let attached = c
+            .account
+            .and_then(|id| self.accounts.get(&id))
+            .and_then(|a| a.ranges.get(&v.first))
+            .filter(|r| r.conn == Some(conn));
+        // Acceptance fixed the price of an attached range; any other needs a valid quote.
+        let priced = match attached {
+            Some(range) => range.best.voucher.unit == v.unit,
+            None => {
+                let ttl = Duration::from_secs(u64::from(config.ttl_secs));
+                c.quotes
+                    .iter()
+                    .any(|q| q.id == quote_id && q.unit == v.unit && q.sent + ttl >= now)
+            }
+        };
+        if !priced || !v.luck.is_zero() || v.unit.0 == 0 {
+            return Err((RejectCode::PriceOrQuote, 0));
+        }
+        if v.content != c.info.content_sold {
+            return Err((RejectCode::Content, 0));
+        }
+        if !v.is_well_formed() {
+            return Err((RejectCode::NotCovered, 0));
+        }
+        if v.steps == 0 || v.steps > config.max_steps {
+            return Err((RejectCode::RangeTooSmall, u32::from(v.count)));
+        }
+        let earned = attached.is_some_and(|r| r.paid_since_commit >= super::GROUP_STEPS);
+        if !earned && !c.refold && now < c.next_new {
+            let wait = c.next_new.since(now).as_millis() as u32;
+            return Err((RejectCode::Rate, wait.max(1)));
+        }
+        c.refold = false;
+        c.next_new = now + NEW_RANGE_SPACING;
+        Ok(true)
+    }
+
+    /// What our own store says of a voucher whose signature is good.
+    fn judge(&self, conn: ConnectionId, id: RangeId, v: &Voucher) -> Result<Verdict, Refused> {
+        let Some(c) = self.conns.get(&conn) else {
+            return Ok(Verdict::Ignore);
+        };
+        if c.account.is_some_and(|account| account != id.account) {
+            return Err((RejectCode::Signature, 0));
+        }
+        let busy = self
+            .conns
+            .values()
+            .filter_map(|c| c.pending.as_ref())
+            .any(|p| p.id == id);
+        if busy {
+            return Err((RejectCode::Rate, 1_000));
+        }
+        let clash = |first: u32, count: u16| voucher::overlap(first, count, v.first, v.count);
+        let evidence = self.evidence.iter().find(|(account, other, _)| {
+            *account == id.account && other.payee != v.payee && clash(other.first, other.count)
+        });
+        if let Some((_, other, signature)) = evidence {
+            return Ok(Verdict::Conflict(*other, *signature));
+        }
+        let account = self.accounts.get(&id.account);
+        if account.is_some_and(|a| a.exit_at.is_some()) {
+            return Err((RejectCode::Exiting, 0));
+        }
+        let Some(account) = account else {
+            if self.accounts.len() >= MAX_ACCOUNTS {
+                return Err((RejectCode::ChainPending, 0));
+            }
+            return Ok(Verdict::Read(Kind::New));
+        };
+        let same = |o: &Voucher| {
+            o.first == v.first
+                && o.count == v.count
+                && o.content == v.content
+                && o.payee == v.payee
+                && o.luck == v.luck
+        };
+        let other = account
+            .ranges
+            .values()
+            .find(|r| !same(&r.best.voucher) && clash(r.best.voucher.first, r.best.voucher.count));
+        if let Some(range) = other {
+            return Ok(Verdict::Conflict(range.best.voucher, range.best.signature));
+        }
+        let live = c
+            .attached
+            .iter()
+            .filter(|first| **first != v.first)
+            .filter_map(|first| account.ranges.get(first))
+            .filter(|r| r.life == Life::Open && r.usable(account.tranche) > 0)
+            .count();
+        if live >= MAX_LIVE_RANGES {
+            return Err((RejectCode::Rate, 1_000));
+        }
+        let Some(range) = account.ranges.get(&v.first) else {
+            let held = account
+                .ranges
+                .values()
+                .filter(|r| !matches!(r.life, Life::Redeemed(_)))
+                .count();
+            if held >= usize::from(self.config.max_ranges.max(1)) {
+                return Err((RejectCode::ChainPending, 0));
+            }
+            return Ok(Verdict::Read(Kind::New));
+        };
+        if range.life != Life::Open {
+            return Err((RejectCode::ConsumedOrClosed, v.first));
+        }
+        let attached = range.conn == Some(conn);
+        let newest = range.newest();
+        if newest.voucher.root == v.root {
+            if newest.voucher != *v {
+                // One chain under two vouchers: its links would count twice.
+                return Err((RejectCode::Signature, 0));
+            }
+            return Ok(match (attached, range.suspended) {
+                (true, false) => Verdict::AckAgain,
+                (true, true) => Verdict::Read(Kind::Recheck),
+                (false, _) => Verdict::Read(Kind::Replay),
+            });
+        }
+        if v.base < newest.owed() {
+            return Ok(Verdict::Behind);
+        }
+        let cap = voucher::range_cap(v.count, account.tranche);
+        if v.owed_at(v.steps) > cap {
+            return Err((RejectCode::RangeTooSmall, u32::from(v.count)));
+        }
+        if range.next.is_some() {
+            return Err((RejectCode::Rate, 200));
+        }
+        Ok(match (attached, range.suspended) {
+            (true, false) => Verdict::Fold,
+            (true, true) | (false, _) => Verdict::Read(Kind::Resume),
+        })
+    }
+
+    /// A fold of an attached range: nothing is asked of the chain. The old voucher stays until the new
+    /// one is durable; links of the new chain count from now on.
+    fn fold(&mut self, conn: ConnectionId, id: RangeId, best: Best) {
+        let Some(account) = self.accounts.get_mut(&id.account) else {
+            return;
+        };
+        let (session_key, tranche) = (account.session_key, account.tranche);
+        let Some(range) = account.ranges.get_mut(&id.first) else {
+            return;
+        };
+        range.next = Some(best);
+        range.paid_since_commit = 0;
+        range.dirty_since = None;
+        let record = range.record(session_key, tranche);
+        let key = Key::PayeeRange(id.account, id.first);
+        self.put(key, Some(record.encode()), Work::Fold { id });
+        if let Some(c) = self.conns.get_mut(&conn) {
+            // What the old chain brought was in the fold's base.
+            c.ack = c.ack.filter(|first| *first != id.first);
+        }
+    }
+
+    pub(super) fn fold_stored(&mut self, id: RangeId, ok: bool) {
+        if ok {
+            self.promote(id);
+        }
+        let Some(account) = self.accounts.get_mut(&id.account) else {
+            return;
+        };
+        let Some(range) = account.ranges.get_mut(&id.first) else {
+            return;
+        };
+        let conn = range.conn;
+        let dropped = range.next.take();
+        if let (Some(new), Some(conn)) = (&dropped, conn) {
+            // The payer goes on with the old chain and pays the same blocks there.
+            account.ledger.unpay(conn, u32::from(new.k));
+        }
+        let Some(conn) = conn else {
+            return;
+        };
+        match dropped {
+            Some(new) => {
+                let tag = new.voucher.tag();
+                self.reject(conn, RejectCode::ChainPending, id.first, tag, 0);
+            }
+            None => {
+                if let Some(c) = self.conns.get_mut(&conn) {
+                    c.ack = Some(id.first);
+                }
+                self.send_ack(conn);
+                self.group_commit(id);
+            }
+        }
+    }
+
+    /// The next voucher is durable: it replaces the stored one.
+    pub(super) fn promote(&mut self, id: RangeId) {
+        let now = self.now;
+        let Some(range) = self.range_mut(id) else {
+            return;
+        };
+        let Some(next) = range.next.take() else {
+            return;
+        };
+        range.best = next;
+        range.durable_k = 0;
+        range.dirty_since = (next.k > 0).then_some(now);
+    }
+
+    fn say_state(&mut self, conn: ConnectionId, id: RangeId) {
+        let Some(best) = self.range(id).map(|r| *r.newest()) else {
+            return;
+        };
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.refold = true;
+        }
+        self.send(
+            conn,
+            PayMessage::State {
+                payee: best.voucher.payee,
+                voucher: best.voucher.to_body(&best.signature),
+                k: best.k,
+                w: best.w,
+            },
+        );
+    }
+
+    /// The chain answered a COMMIT's question.
+    pub(super) fn commit_read(
+        &mut self,
+        conn: ConnectionId,
+        effect: PayEffect,
+        result: Result<ChainState, ChainUnreadable>,
+    ) {
+        let config = self.config;
+        let now = self.now;
+        let Some(c) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        let Some(mut pending) = c.pending.take_if(|p| p.effect == effect) else {
+            return;
+        };
+        let (id, v) = (pending.id, pending.best.voucher);
+        let checked = check_state(&config, &v, &result);
+        if let Ok(state) = &result {
+            if state.chain_id != config.vault.chain_id {
+                let chain_id = state.chain_id;
+                self.event(PayEvent::ChainMismatch { chain_id });
+            } else if state.known {
+                self.note_exit(id.account, state);
+            }
+        }
+        let state = match checked {
+            Ok(state) => state,
+            Err((code, aux)) => {
+                self.reject(conn, code, id.first, v.tag(), aux);
+                return;
+            }
+        };
+        self.reads
+            .at(id.account, u64::from(id.first) >> 8, now + REREAD);
+        pending.tranche = state.tranche;
+        match pending.kind {
+            Kind::New | Kind::Resume => self.store_new(conn, pending),
+            Kind::Recheck => {
+                if let Some(range) = self.range_mut(id) {
+                    range.suspended = false;
+                }
+                if let Some(c) = self.conns.get_mut(&conn) {
+                    c.ack = Some(id.first);
+                }
+                self.send_ack(conn);
+                self.unchoke(conn);
+            }
+            Kind::Replay => {
+                // No credit, and the range stays where it is, until a higher link comes.
+                let Some(best) = self.range(id).map(|r| r.best) else {
+                    return;
+                };
+                if let Some(c) = self.conns.get_mut(&conn) {
+                    c.account = Some(id.account);
+                    c.tentative = Some(id.first);
+                }
+                self.send(
+                    conn,
+                    PayMessage::Ack {
+                        first: id.first,
+                        tag: best.voucher.tag(),
+                        k: best.k,
+                        owed_blocks: 0,
+                        credit_blocks: 0,
+                    },
+                );
+            }
+        }
+    }
+
+    fn store_new(&mut self, conn: ConnectionId, mut pending: Pending) {
+        // Links may have come on another connection while the chain was asked.
+        let behind = self
+            .range(pending.id)
+            .is_some_and(|r| pending.best.voucher.base < r.newest().owed());
+        if behind {
+            self.say_state(conn, pending.id);
+            return;
+        }
+        let range = Range::new(pending.best, Life::Open, self.now);
+        let record = range.record(pending.session_key, pending.tranche);
+        let key = Key::PayeeRange(pending.id.account, pending.id.first);
+        pending.effect = self.put(key, Some(record.encode()), Work::NewRange { conn });
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.pending = Some(pending);
+        }
+    }
+
+    pub(super) fn new_range_stored(&mut self, conn: ConnectionId, effect: PayEffect, ok: bool) {
+        let now = self.now;
+        let Some(pending) = self
+            .conns
+            .get_mut(&conn)
+            .and_then(|c| c.pending.take_if(|p| p.effect == effect))
+        else {
+            // The connection is gone; the record is there and is read at the next start, or
+            // replaced when the payer comes back.
+            return;
+        };
+        let (id, best) = (pending.id, pending.best);
+        if !ok {
+            self.reject(
+                conn,
+                RejectCode::ChainPending,
+                id.first,
+                best.voucher.tag(),
+                0,
+            );
+            return;
+        }
+        let account = self.accounts.entry(id.account).or_insert_with(|| Account {
+            session_key: pending.session_key,
+            tranche: pending.tranche,
+            ledger: SellerLedger::default(),
+            ranges: Default::default(),
+            exit_at: None,
+            stored_facts: PayeeFactsRecord::default(),
+            said_due: false,
+        });
+        account.session_key = pending.session_key;
+        account.tranche = pending.tranche;
+        let before = account.ranges.remove(&id.first);
+        if let Some(old) = before.as_ref()
+            && old.newest().owed() > best.voucher.base
+        {
+            // Links came meanwhile on the connection it is attached to: the old voucher is worth more.
+            let record = old.record(account.session_key, account.tranche);
+            account.ranges.extend(before.map(|old| (id.first, old)));
+            let key = Key::PayeeRange(id.account, id.first);
+            self.put(key, Some(record.encode()), Work::Background);
+            self.say_state(conn, id);
+            return;
+        }
+        let mut range = Range::new(best, Life::Open, now);
+        range.conn = before.and_then(|r| r.conn);
+        account.ranges.insert(id.first, range);
+        self.attach(conn, id);
+    }
+
+    /// The range is this connection's from now on: ACK, then unchoke.
+    pub(super) fn attach(&mut self, conn: ConnectionId, id: RangeId) {
+        let now = self.now;
+        let holder = self.range(id).and_then(|r| r.conn);
+        if let Some(other) = holder.filter(|other| *other != conn) {
+            self.detach(other, id.first);
+        }
+        let config = self.config;
+        let Some(account) = self.accounts.get_mut(&id.account) else {
+            return;
+        };
+        let Some(c) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        c.account = Some(id.account);
+        c.tentative = None;
+        c.pending = None;
+        if c.attached.is_empty() {
+            c.paid = 0;
+            account.ledger.attach(conn, config.credit0);
+        }
+        // Full and closed ranges make room.
+        let (ranges, tranche) = (&mut account.ranges, account.tranche);
+        c.attached.retain(|first| {
+            let over = ranges
+                .get_mut(first)
+                .filter(|r| r.life != Life::Open || r.usable(tranche) == 0);
+            match over {
+                Some(range) if *first != id.first => {
+                    range.conn = None;
+                    range.idle_since = now;
+                    false
+                }
+                _ => *first != id.first,
+            }
+        });
+        c.attached.push(id.first);
+        if let Some(range) = account.ranges.get_mut(&id.first) {
+            range.conn = Some(conn);
+            range.suspended = false;
+            range.paid_since_commit = 0;
+        }
+        let unpaid = account.ledger.unpaid();
+        if unpaid >= u64::from(self.credit(conn)) {
+            let tag = self.range(id).map_or([0; 4], |r| r.best.voucher.tag());
+            let aux = u32::try_from(unpaid).unwrap_or(u32::MAX);
+            self.reject(conn, RejectCode::OverCredit, id.first, tag, aux);
+            self.detach(conn, id.first);
+            return;
+        }
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.ack = Some(id.first);
+            c.full_since = None;
+        }
+        self.event(PayEvent::BuyerAttached {
+            conn,
+            account: id.account,
+            first: id.first,
+        });
+        self.send_ack(conn);
+        self.unchoke(conn);
+    }
+
+    /// The range leaves the connection; without any range it is a free peer again.
+    pub(super) fn detach(&mut self, conn: ConnectionId, first: u32) {
+        let now = self.now;
+        let Some(c) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        c.attached.retain(|other| *other != first);
+        c.ack = c.ack.filter(|other| *other != first);
+        let none_left = c.attached.is_empty();
+        let account = c.account;
+        if none_left {
+            c.full_since = None;
+        }
+        if let Some(account) = account {
+            let id = RangeId { account, first };
+            if let Some(range) = self.range_mut(id) {
+                range.conn = None;
+                range.idle_since = now;
+            }
+            self.store_links(id);
+        }
+        if none_left {
+            self.choke(conn);
+        }
+    }
+
+    /// Evidence that a payer signed for somebody else: kept, and held against our own ranges.
+    pub(super) fn seen(&mut self, conn: ConnectionId, payee: Address, body: &VoucherBody) {
+        let Some(c) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        if c.evidence_checks >= MAX_EVIDENCE_CHECKS {
+            return;
+        }
+        c.evidence_checks += 1;
+        let (voucher, signature) = Voucher::from_body(body, payee);
+        if !voucher.is_well_formed() {
+            return;
+        }
+        let Ok(session_key) = signature.recover(&voucher.digest(&self.config.vault)) else {
+            return;
+        };
+        let account: B256 = voucher::account_id(voucher.owner, session_key);
+        let clash = self.accounts.get(&account).and_then(|a| {
+            a.ranges
+                .values()
+                .map(|r| &r.best.voucher)
+                .find(|v| {
+                    v.payee != payee
+                        && voucher::overlap(v.first, v.count, voucher.first, voucher.count)
+                })
+                .map(|v| v.first.max(voucher.first))
+        });
+        if let Some(serial) = clash {
+            self.event(PayEvent::Conflict { account, serial });
+        }
+        if !self.evidence.iter().any(|(_, v, _)| *v == voucher) {
+            self.evidence.push_back((account, voucher, signature));
+            while self.evidence.len() > MAX_EVIDENCE {
+                self.evidence.pop_front();
+            }
+        }
+    }
+
+    /// An account that is exiting: nothing more is accepted from it.
+    pub(super) fn note_exit(&mut self, id: B256, state: &ChainState) {
+        if state.exit_at == 0 {
+            return;
+        }
+        let exit_at = Timestamp::from_millis(state.exit_at.saturating_mul(1_000));
+        let Some(account) = self.accounts.get_mut(&id) else {
+            return;
+        };
+        if account.exit_at.replace(exit_at).is_some() {
+            return;
+        }
+        account.said_due = false;
+        let attached: Vec<_> = account
+            .ranges
+            .iter()
+            .filter_map(|(first, r)| Some((*first, r.conn?, r.best.voucher.tag())))
+            .collect();
+        self.event(PayEvent::Exiting {
+            account: id,
+            redeem_before: exit_at - super::redeem::EXIT_MARGIN,
+        });
+        for (first, conn, tag) in attached {
+            self.reject(conn, RejectCode::Exiting, first, tag, 0);
+            self.detach(conn, first);
+        }
+        self.say_due(id);
+    }
+}
+
+/// What the chain must say, in the order of payments.md.
+fn check_state(
+    config: &PayeeConfig,
+    v: &Voucher,
+    result: &Result<ChainState, ChainUnreadable>,
+) -> Result<ChainState, Refused> {
+    let Some(state) = result
+        .as_ref()
+        .ok()
+        .filter(|s| s.chain_id == config.vault.chain_id && s.known)
+    else {
+        return Err((RejectCode::ChainPending, 0));
+    };
+    if state.exit_at != 0 {
+        return Err((RejectCode::Exiting, 0));
+    }
+    if v.end() > state.bound() {
+        let bound = u32::try_from(state.bound()).unwrap_or(u32::MAX);
+        return Err((RejectCode::NotCovered, bound));
+    }
+    if state.any_consumed(v.first, v.count) {
+        return Err((RejectCode::ConsumedOrClosed, v.first));
+    }
+    let bond = state.bond.0.saturating_mul(100);
+    let least = state
+        .balance
+        .0
+        .saturating_mul(u128::from(config.min_bond_percent));
+    if bond < least {
+        return Err((RejectCode::BondTooLow, 0));
+    }
+    let cap = voucher::range_cap(v.count, state.tranche);
+    if cap < config.min_range || v.owed_at(v.steps) > cap {
+        let serial = voucher::range_cap(1, state.tranche).0.max(1);
+        let needed = config.min_range.max(v.owed_at(v.steps)).0.div_ceil(serial);
+        return Err((
+            RejectCode::RangeTooSmall,
+            u32::try_from(needed).unwrap_or(u32::MAX),
+        ));
+    }
+    debug_assert!(v.steps <= chain::MAX_STEPS);
+    Ok(*state)
+}

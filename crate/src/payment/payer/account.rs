@@ -1,0 +1,385 @@
+//! The account and its serials: selecting it, and finding at start what was signed or consumed
+//! beyond the stored `next`.
+//!
+//! Invariant: nothing is allocated before the scan of the vault's bitmap is complete.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy_primitives::{B256, U256};
+
+use super::ranges::{Range, Work};
+use super::{AccountInfo, Payer, SERIAL_SKIP};
+use crate::payment::record::{Key, PayerAccountRecord, PayerRangeLife, PayerRangeRecord};
+use crate::payment::voucher;
+use crate::payment::{ChainState, ChainUnreadable, EndReason, PayAction, PayEffect, PayEvent};
+use crate::time::{Duration, Timestamp};
+use crate::types::FineUnits;
+
+/// Bitmap words read at once.
+const SCAN_WINDOW: usize = 8;
+/// Words past `next` that are searched when the vault consumed more than is found below.
+const SCAN_BEYOND: u64 = 64;
+const SCAN_RETRIES: [Duration; 5] = super::PENDING_RETRIES;
+
+/// What the records say of an account.
+#[derive(Debug, Default)]
+pub(super) struct StoredAccount {
+    pub(super) next: u64,
+    pub(super) ranges: BTreeMap<u32, PayerRangeRecord>,
+}
+
+#[derive(Debug)]
+pub(super) struct Account {
+    pub(super) id: B256,
+    pub(super) info: AccountInfo,
+    /// Next free serial.
+    pub(super) next: u64,
+    pub(super) ranges: BTreeMap<u32, Range>,
+    /// Sum of `paid` over all ranges.
+    pub(super) spent: FineUnits,
+    /// Highest bound seen: it never falls while the account lives.
+    bound: u64,
+    scan: Scan,
+}
+
+#[derive(Debug)]
+enum Scan {
+    Running {
+        todo: BTreeSet<u64>,
+        reading: BTreeSet<u64>,
+        found: BTreeMap<u64, U256>,
+        /// The least count of all answers: every word was read at that state or a later one, so
+        /// all words together show at least that many bits.
+        consumed: Option<u64>,
+        limit: u64,
+        attempt: usize,
+        retry_at: Option<Timestamp>,
+    },
+    Done,
+    Unusable,
+}
+
+impl Account {
+    pub(super) fn ready(&self) -> bool {
+        matches!(self.scan, Scan::Done)
+    }
+
+    pub(super) fn bound(&self) -> u64 {
+        self.bound
+    }
+
+    pub(super) fn unassigned(&self) -> u64 {
+        self.bound.saturating_sub(self.next)
+    }
+
+    /// Ranges signed or about to be, of which nothing was revealed.
+    pub(super) fn unrevealed_ranges(&self) -> usize {
+        self.ranges
+            .values()
+            .filter(|r| r.paid.0 == 0 && r.life == PayerRangeLife::Usable)
+            .count()
+    }
+
+    /// What an open range could still reveal.
+    pub(super) fn unrevealed(&self, range: &Range) -> FineUnits {
+        if range.life != PayerRangeLife::Usable {
+            return FineUnits(0);
+        }
+        let cap = voucher::range_cap(range.count, self.info.tranche);
+        FineUnits(cap.0.saturating_sub(range.paid.0))
+    }
+
+    fn update(&mut self, info: AccountInfo) {
+        self.info = info;
+        let tranches = info.balance.0.checked_div(info.tranche.0).unwrap_or(0);
+        let bound = info
+            .consumed
+            .saturating_add(u64::try_from(tranches).unwrap_or(u64::MAX));
+        self.bound = self.bound.max(bound).min(1 << 32);
+    }
+}
+
+impl Payer {
+    /// Selects the account that pays, or tells what changed on it (a top-up, an exit). The first
+    /// time, the vault's bitmap is read before anything is signed.
+    pub fn set_account(&mut self, now: Timestamp, info: AccountInfo) {
+        self.turn(now);
+        let id = voucher::account_id(info.owner, info.session_key);
+        self.said_deposit = false;
+        if let Some(account) = self.account.as_mut().filter(|a| a.id == id) {
+            account.update(info);
+            self.pump_all();
+            return;
+        }
+        self.archive_account();
+        let stored = self.archive.remove(&id).unwrap_or_default();
+        let ranges: BTreeMap<u32, Range> = stored
+            .ranges
+            .into_iter()
+            .map(|(first, record)| (first, Range::from_record(&record)))
+            .collect();
+        // A range record without its account record still names serials that were reserved.
+        let past = ranges.values().map(Range::end).max().unwrap_or(1);
+        let next = stored.next.max(past).max(1);
+        let mut account = Account {
+            id,
+            info,
+            next,
+            spent: FineUnits(ranges.values().map(|r| r.paid.0).sum()),
+            ranges,
+            bound: 0,
+            scan: Scan::Running {
+                todo: (0..=next >> 8).collect(),
+                reading: BTreeSet::new(),
+                found: BTreeMap::new(),
+                consumed: None,
+                limit: (next >> 8) + SCAN_BEYOND,
+                attempt: 0,
+                retry_at: None,
+            },
+        };
+        account.update(info);
+        self.account = Some(account);
+        self.read_words();
+    }
+
+    fn archive_account(&mut self) {
+        let conns: Vec<_> = self.conns.keys().copied().collect();
+        for conn in conns {
+            let ranges = self.ranges_of(conn);
+            if !ranges.is_empty() {
+                self.end(conn, EndReason::Closed);
+            }
+            for first in ranges {
+                self.detach_range(first);
+            }
+        }
+        if let Some(old) = self.account.take() {
+            self.archive.insert(
+                old.id,
+                StoredAccount {
+                    next: old.next,
+                    ranges: old.ranges.iter().map(|(k, r)| (*k, r.record())).collect(),
+                },
+            );
+        }
+    }
+
+    fn read_words(&mut self) {
+        let mut reads = Vec::new();
+        let Some(account) = self.account.as_mut() else {
+            return;
+        };
+        let id = account.id;
+        if let Scan::Running { todo, reading, .. } = &mut account.scan {
+            while reading.len() < SCAN_WINDOW {
+                let Some(word) = todo.pop_first() else {
+                    break;
+                };
+                reading.insert(word);
+                reads.push(word);
+            }
+        }
+        for word in reads {
+            let effect = self.effect(Work::Scan { account: id, word });
+            self.actions.push_back(PayAction::ReadState {
+                effect,
+                account: id,
+                word: U256::from(word),
+            });
+        }
+    }
+
+    /// The answer to a `ReadState`.
+    pub fn chain_state(
+        &mut self,
+        now: Timestamp,
+        effect: PayEffect,
+        result: Result<ChainState, ChainUnreadable>,
+    ) {
+        self.turn(now);
+        let Some(Work::Scan { account: id, word }) = self.effects.remove(&effect) else {
+            return;
+        };
+        let chain_id = self.config.vault.chain_id;
+        let Some(account) = self.account.as_mut().filter(|a| a.id == id) else {
+            return;
+        };
+        let now = self.now;
+        let mut wrong_chain = None;
+        if let Scan::Running {
+            todo,
+            reading,
+            found,
+            consumed,
+            attempt,
+            retry_at,
+            ..
+        } = &mut account.scan
+        {
+            reading.remove(&word);
+            match result {
+                Ok(state) if state.chain_id == chain_id && state.known => {
+                    *consumed = Some(consumed.map_or(state.consumed, |c| c.min(state.consumed)));
+                    found.insert(word, state.spent_word);
+                    *attempt = 0;
+                    let info = AccountInfo {
+                        tranche: state.tranche,
+                        balance: state.balance,
+                        bond: state.bond,
+                        consumed: state.consumed,
+                        exit_at: state.exit_at,
+                        ..account.info
+                    };
+                    account.update(info);
+                }
+                other => {
+                    wrong_chain = other.ok().map(|s| s.chain_id).filter(|c| *c != chain_id);
+                    todo.insert(word);
+                    let wait = SCAN_RETRIES
+                        .get(*attempt)
+                        .or(SCAN_RETRIES.last())
+                        .copied()
+                        .unwrap_or_default();
+                    *attempt += 1;
+                    *retry_at = Some(now + wait);
+                }
+            }
+        }
+        if let Some(chain_id) = wrong_chain {
+            self.event(PayEvent::ChainMismatch { chain_id });
+        }
+        self.scan_on();
+    }
+
+    pub(super) fn scan_retry_at(&self) -> Timestamp {
+        match self.account.as_ref().map(|a| &a.scan) {
+            Some(Scan::Running {
+                retry_at: Some(at), ..
+            }) => *at,
+            _ => Timestamp::NEVER,
+        }
+    }
+
+    pub(super) fn retry_scan(&mut self) {
+        if self.scan_retry_at() > self.now {
+            return;
+        }
+        if let Some(Account {
+            scan: Scan::Running { retry_at, .. },
+            ..
+        }) = self.account.as_mut()
+        {
+            *retry_at = None;
+        }
+        self.scan_on();
+    }
+
+    /// Reads on, or concludes.
+    fn scan_on(&mut self) {
+        let Some(account) = self.account.as_mut() else {
+            return;
+        };
+        let Scan::Running {
+            todo,
+            reading,
+            found,
+            consumed,
+            limit,
+            retry_at,
+            ..
+        } = &mut account.scan
+        else {
+            return;
+        };
+        if retry_at.is_some() {
+            return;
+        }
+        if !todo.is_empty() || !reading.is_empty() {
+            self.read_words();
+            return;
+        }
+        let seen: usize = found.values().map(|w| w.count_ones()).sum();
+        if (seen as u64) < consumed.unwrap_or(0) {
+            // The vault consumed serials that lie beyond everything known here.
+            let beyond = found.last_key_value().map_or(0, |(word, _)| word + 1);
+            if beyond <= *limit {
+                todo.insert(beyond);
+                self.read_words();
+            } else {
+                account.scan = Scan::Unusable;
+                let account = account.id;
+                self.event(PayEvent::AccountUnusable { account });
+            }
+            return;
+        }
+        let found = core::mem::take(found);
+        account.scan = Scan::Done;
+        self.conclude_scan(&found);
+    }
+
+    fn conclude_scan(&mut self, found: &BTreeMap<u64, U256>) {
+        let highest = found
+            .iter()
+            .rfind(|(_, bits)| !bits.is_zero())
+            .map(|(word, bits)| (word << 8) + (255 - bits.leading_zeros() as u64));
+        if let Some(serial) = highest {
+            self.skip_past(serial);
+        }
+        let consumed: Vec<u32> = self
+            .account
+            .iter()
+            .flat_map(|a| a.ranges.values())
+            .filter(|r| r.life != PayerRangeLife::Consumed)
+            .filter(|r| {
+                found.get(&(u64::from(r.first) >> 8)).is_some_and(|bits| {
+                    (r.first & 255..(r.first & 255) + u32::from(r.count))
+                        .any(|bit| bits.bit(bit as usize))
+                })
+            })
+            .map(|r| r.first)
+            .collect();
+        for first in consumed {
+            self.set_life(first, PayerRangeLife::Consumed);
+        }
+        if let Some(account) = &self.account {
+            let (account, next) = (account.id, account.next);
+            self.event(PayEvent::AccountReady {
+                account,
+                next: u32::try_from(next).unwrap_or(u32::MAX),
+            });
+        }
+        self.pump_all();
+    }
+
+    /// An own signature (or a consumed serial) at `serial` is proven: `next` moves past it.
+    pub(super) fn skip_past(&mut self, serial: u64) {
+        let Some(account) = self.account.as_mut() else {
+            return;
+        };
+        if serial < account.next {
+            return;
+        }
+        let from = account.next;
+        account.next = serial + SERIAL_SKIP;
+        let to = account.next;
+        self.store_account(Work::Background);
+        let clip = |serial: u64| u32::try_from(serial).unwrap_or(u32::MAX);
+        self.event(PayEvent::SerialsSkipped {
+            from: clip(from),
+            to: clip(to),
+        });
+    }
+
+    /// Stores the allocator.
+    pub(super) fn store_account(&mut self, work: Work) -> Option<PayEffect> {
+        let account = self.account.as_ref()?;
+        let record = PayerAccountRecord {
+            owner: account.info.owner,
+            session_key: account.info.session_key,
+            next: account.next,
+        };
+        let key = Key::PayerAccount(account.id);
+        Some(self.put(key, record.encode(), work))
+    }
+}

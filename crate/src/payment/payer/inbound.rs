@@ -1,0 +1,460 @@
+//! What payees say: TERMS, ACK, REJECT, NEED, STATE, SEEN, BYE.
+//!
+//! Invariant: nothing a payee says makes the payer sign for somebody else, reveal a step without a
+//! block, or trust a number it can count itself.
+
+use super::ranges::{Range, Stage};
+use super::{
+    MAX_EVIDENCE_CHECKS, MAX_LIVE_RANGES, MAX_QUOTE_REJECTS, PENDING_RETRIES, Payer, Quote,
+};
+use crate::payment::chain;
+use crate::payment::record::PayerRangeLife;
+use crate::payment::voucher::{self, Voucher};
+use crate::payment::{EndReason, PayEvent};
+use crate::time::{Duration, Timestamp};
+use crate::types::ConnectionId;
+use crate::wire::pay::{NeedReason, PayMessage, RejectCode, Terms, VERSION, VoucherBody};
+use alloy_primitives::{Address, B256};
+
+impl Payer {
+    /// A `pw_pay` message came in. Those that speak to a payee are ignored here.
+    pub fn message(&mut self, now: Timestamp, conn: ConnectionId, message: PayMessage) {
+        self.turn(now);
+        if !self.conns.get(&conn).is_some_and(|c| c.sells) {
+            return;
+        }
+        match message {
+            PayMessage::Terms(terms) => self.terms(conn, terms),
+            PayMessage::Ack {
+                first,
+                tag,
+                k,
+                owed_blocks,
+                credit_blocks,
+            } => self.ack(conn, first, tag, k, owed_blocks, credit_blocks),
+            PayMessage::Reject {
+                code,
+                first,
+                tag,
+                aux,
+            } => self.reject(conn, code, first, tag, aux),
+            PayMessage::Need { reason, first } => self.need(conn, reason, first),
+            PayMessage::State {
+                payee,
+                voucher,
+                k,
+                w,
+            } => self.state(conn, payee, &voucher, k, w),
+            PayMessage::Seen { payee, voucher } => self.seen(conn, payee, &voucher),
+            PayMessage::Bye { selling: true, .. } => {
+                self.settle(conn);
+                self.end(conn, EndReason::RemoteStopped);
+            }
+            PayMessage::Bye { selling: false, .. }
+            | PayMessage::Commit { .. }
+            | PayMessage::Pay { .. } => {}
+        }
+    }
+
+    fn terms(&mut self, conn: ConnectionId, terms: Terms) {
+        if terms.unit.0 == 0 {
+            return;
+        }
+        if terms.version != VERSION || !terms.luck.is_zero() {
+            self.end(conn, EndReason::Unsupported);
+            return;
+        }
+        let received = self.now;
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.quote = Some(Quote {
+                terms,
+                received,
+                refused: None,
+            });
+        }
+        self.event(PayEvent::Quoted {
+            conn,
+            payee: terms.payee,
+            unit: terms.unit,
+        });
+        self.pump(conn);
+    }
+
+    fn ack(
+        &mut self,
+        conn: ConnectionId,
+        first: u32,
+        tag: [u8; 4],
+        k: u16,
+        owed: u32,
+        credit: u16,
+    ) {
+        let Some(c) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        let Some(payee) = c.payee else {
+            return;
+        };
+        let most = c
+            .quote
+            .as_ref()
+            .map_or(u16::MAX, |q| q.terms.credit_max.max(q.terms.credit0));
+        let credit = credit.min(most);
+        let last_pay = c.last_pay;
+        let mut opened = None;
+        if let Some(range) = self.range_mut(first)
+            && range.conn == Some(conn)
+            && range
+                .active
+                .as_ref()
+                .is_some_and(|l| l.voucher.tag() == tag)
+        {
+            range.prior = None;
+            if matches!(range.stage, Stage::Committed { .. }) {
+                range.stage = Stage::Attached;
+                opened = Some((range.fresh, range.count, range.unit));
+                range.fresh = false;
+            }
+        } else if last_pay != Some((first, tag, k)) {
+            // About a voucher that is not (or no longer) here: says nothing about now.
+            return;
+        }
+        let owe_here: u64 = self
+            .conns
+            .values()
+            .filter(|c| c.payee == Some(payee))
+            .map(|c| u64::from(c.ledger.outstanding()))
+            .sum();
+        let quiet = owe_here == 0 && last_pay == Some((first, tag, k));
+        let book = self.payees.entry(payee).or_default();
+        let attaches = opened.is_some() && self.conns.get(&conn).is_some_and(|c| !c.acked);
+        if attaches {
+            // What it counts beyond what was received and may still come is never paid.
+            let known = owe_here + u64::from(book.debt);
+            let phantom = u64::from(owed).saturating_sub(known);
+            book.phantom = u32::try_from(phantom).unwrap_or(u32::MAX);
+        } else if quiet {
+            book.phantom = owed;
+        }
+        let debt = if attaches {
+            core::mem::take(&mut book.debt)
+        } else {
+            0
+        };
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.credit = credit;
+            c.acked = true;
+            c.ledger.due = c.ledger.due.saturating_add(debt);
+        }
+        if let Some((true, count, unit)) = opened {
+            self.event(PayEvent::RangeOpened {
+                conn,
+                first,
+                count,
+                unit,
+            });
+        }
+        if opened.is_some() || debt > 0 {
+            self.settle(conn);
+        } else {
+            // A fold's ACK lifts the limit that the old chain set.
+            if self.conns.get(&conn).is_some_and(|c| c.ledger.due > 0) {
+                self.pay_if_time(conn);
+            }
+            self.pump(conn);
+        }
+    }
+
+    fn reject(&mut self, conn: ConnectionId, code: RejectCode, first: u32, tag: [u8; 4], aux: u32) {
+        self.event(PayEvent::Rejected { conn, code, aux });
+        match code {
+            RejectCode::Version | RejectCode::ChainOrVault | RejectCode::ShuttingDown => {
+                self.settle(conn);
+                self.end(conn, EndReason::Rejected(code));
+                for first in self.ranges_of(conn) {
+                    self.detach_range(first);
+                }
+                if let Some(c) = self.conns.get_mut(&conn) {
+                    c.acked = false;
+                }
+                return;
+            }
+            _ => {}
+        }
+        let now = self.now;
+        let Some(range) = self.range(first).filter(|r| r.conn == Some(conn)) else {
+            if code == RejectCode::OverCredit {
+                self.over_credit(conn, aux);
+            }
+            return;
+        };
+        let is = |live: &Option<super::ranges::Live>| {
+            live.as_ref().is_some_and(|l| l.voucher.tag() == tag)
+        };
+        let (of_active, of_prior) = (is(&range.active), is(&range.prior));
+        let opening = range.is_opening();
+        if !of_active && !of_prior {
+            return;
+        }
+        if of_active && range.prior.is_some() && code != RejectCode::OverCredit {
+            let wait = match code {
+                RejectCode::Rate => Duration::from_millis(u64::from(aux.min(60_000))),
+                _ => PENDING_RETRIES[0],
+            };
+            self.roll_back(conn, first, now + wait);
+            let retryable = matches!(
+                code,
+                RejectCode::Rate
+                    | RejectCode::ChainPending
+                    | RejectCode::PriceOrQuote
+                    | RejectCode::BadPreimage
+            );
+            if retryable {
+                return;
+            }
+        }
+        match code {
+            RejectCode::OverCredit if opening => {
+                self.detach_range(first);
+                self.end(conn, EndReason::PhantomDebt);
+            }
+            RejectCode::OverCredit => self.over_credit(conn, aux),
+            RejectCode::ChainPending => self.retry_commit(conn, first, None),
+            RejectCode::Rate => {
+                let wait = Duration::from_millis(u64::from(aux.clamp(50, 60_000)));
+                self.retry_commit(conn, first, Some(wait));
+            }
+            RejectCode::PriceOrQuote if opening => {
+                self.detach_range(first);
+                let Some(c) = self.conns.get_mut(&conn) else {
+                    return;
+                };
+                c.quote = None;
+                c.quote_rejects += 1;
+                if c.quote_rejects > MAX_QUOTE_REJECTS {
+                    self.end(conn, EndReason::Rejected(code));
+                }
+            }
+            RejectCode::PriceOrQuote | RejectCode::BadPreimage => {}
+            _ => self.range_refused(conn, first, code),
+        }
+    }
+
+    /// 3-8, 10, 16 and unknown codes end the range. The peer is offered no other one in this run,
+    /// unless it only closed a range on which it had served.
+    fn range_refused(&mut self, conn: ConnectionId, first: u32, code: RejectCode) {
+        let Some(range) = self.range_mut(first) else {
+            return;
+        };
+        range.refused = true;
+        let (payee, served) = (range.payee, range.paid.0 > 0);
+        match code {
+            RejectCode::ConsumedOrClosed | RejectCode::Conflict => {
+                self.set_life(first, PayerRangeLife::Closed);
+            }
+            _ => self.detach_range(first),
+        }
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.acked &= !c.ranges.is_empty();
+        }
+        if code == RejectCode::ConsumedOrClosed && served {
+            self.pump(conn);
+            return;
+        }
+        self.payees.entry(payee).or_default().refused = true;
+        self.end(conn, EndReason::Rejected(code));
+    }
+
+    /// The identical COMMIT is to be repeated after 2, 4, 8, 16, 30 s (13) or as long as asked (14).
+    fn retry_commit(&mut self, conn: ConnectionId, first: u32, wait: Option<Duration>) {
+        let now = self.now;
+        let Some(range) = self.range_mut(first) else {
+            return;
+        };
+        let attempt = match &range.stage {
+            Stage::Committed { attempt, .. } => *attempt,
+            Stage::Attached => 0,
+            _ => return,
+        };
+        let (wait, attempt) = match wait {
+            Some(wait) => (Some(wait), attempt),
+            None => (PENDING_RETRIES.get(attempt).copied(), attempt + 1),
+        };
+        let Some(wait) = wait else {
+            range.refused = true;
+            self.detach_range(first);
+            self.end(conn, EndReason::Rejected(RejectCode::ChainPending));
+            return;
+        };
+        range.stage = Stage::Committed {
+            since: now,
+            attempt,
+            retry_at: Some(now + wait),
+        };
+    }
+
+    /// The payee stopped sending: pay what is due; if nothing is, what it counts is no debt of ours.
+    fn over_credit(&mut self, conn: ConnectionId, unpaid: u32) {
+        self.settle(conn);
+        let Some(c) = self.conns.get(&conn) else {
+            return;
+        };
+        let owe_nothing = c.ledger.received_unpaid() == 0;
+        if owe_nothing && unpaid >= u32::from(c.credit) && c.last_pay.is_none() {
+            self.end(conn, EndReason::PhantomDebt);
+        }
+    }
+
+    fn need(&mut self, conn: ConnectionId, reason: NeedReason, first: u32) {
+        let ours = self.range(first).is_some_and(|r| r.conn == Some(conn));
+        match reason {
+            NeedReason::Fold if ours => {
+                if let Some(range) = self.range_mut(first) {
+                    range.fold_asked = true;
+                }
+                self.fold_if_time(conn, first);
+            }
+            NeedReason::NextRange => {
+                if let Some(c) = self.conns.get_mut(&conn) {
+                    c.next_range_asked = true;
+                }
+                self.pump(conn);
+            }
+            NeedReason::RangeClosed if ours => {
+                // The last steps for it; what comes later is paid on the next range.
+                self.settle(conn);
+                self.set_life(first, PayerRangeLife::Closed);
+                self.pump(conn);
+            }
+            other => self.event(PayEvent::Asked {
+                conn,
+                reason: other,
+            }),
+        }
+    }
+
+    /// Whether the voucher was signed by our own session key, for this payee.
+    fn is_own(
+        &mut self,
+        conn: ConnectionId,
+        payee: Address,
+        body: &VoucherBody,
+    ) -> Option<Voucher> {
+        let c = self.conns.get_mut(&conn)?;
+        if c.evidence_checks >= MAX_EVIDENCE_CHECKS {
+            return None;
+        }
+        c.evidence_checks += 1;
+        let info = self.account.as_ref()?.info;
+        let (voucher, signature) = Voucher::from_body(body, payee);
+        let own = voucher.owner == info.owner
+            && voucher.is_well_formed()
+            && signature.recover(&voucher.digest(&self.config.vault)) == Ok(info.session_key);
+        own.then_some(voucher)
+    }
+
+    /// The payee holds more than was said: check our signature and the walk, then fold to it. Once per
+    /// connection.
+    fn state(&mut self, conn: ConnectionId, payee: Address, body: &VoucherBody, k: u16, w: B256) {
+        let Some(c) = self.conns.get(&conn) else {
+            return;
+        };
+        let Some(terms) = c.quote.as_ref().map(|q| q.terms) else {
+            return;
+        };
+        if c.ended.is_some() || c.payee != Some(payee) || terms.payee != payee {
+            return;
+        }
+        let again = c.adopted_state;
+        let known = if again {
+            None
+        } else {
+            self.is_own(conn, payee, body)
+        };
+        let sound =
+            known.filter(|v| v.luck.is_zero() && k <= v.steps && chain::walk(w, k) == v.root);
+        let Some(voucher) = sound else {
+            self.leave(conn, EndReason::Inconsistent);
+            return;
+        };
+        let Some(account) = self.account.as_mut() else {
+            return;
+        };
+        let cap = voucher::range_cap(voucher.count, account.info.tranche);
+        let held = voucher.owed_at(k).min(cap);
+        let clash = account
+            .ranges
+            .values()
+            .find(|r| {
+                voucher::overlap(r.first, r.count, voucher.first, voucher.count)
+                    && !(r.first == voucher.first
+                        && r.count == voucher.count
+                        && r.payee == payee
+                        && r.content == voucher.content)
+            })
+            .map(|r| (r.payee, r.first.max(voucher.first)));
+        if let Some((other, serial)) = clash {
+            let account = account.id;
+            if other != payee {
+                self.event(PayEvent::Conflict { account, serial });
+            }
+            self.skip_past(voucher.end() - 1);
+            self.leave(conn, EndReason::Inconsistent);
+            return;
+        }
+        let range = account.ranges.entry(voucher.first).or_insert_with(|| {
+            Range::adopted(voucher.first, voucher.count, payee, voucher.content)
+        });
+        let elsewhere = range.conn.is_some_and(|c| c != conn);
+        if held <= range.paid && held.0 > 0 || range.life != PayerRangeLife::Usable || elsewhere {
+            self.leave(conn, EndReason::Inconsistent);
+            return;
+        }
+        account.spent.0 += held.0 - range.paid.0;
+        range.paid = held;
+        range.unit = voucher.unit;
+        self.skip_past(voucher.end() - 1);
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.adopted_state = true;
+        }
+        let others = self
+            .ranges_of(conn)
+            .into_iter()
+            .filter(|first| *first != voucher.first)
+            .count();
+        let useful = self
+            .range(voucher.first)
+            .is_some_and(|r| self.usable(r, terms.unit) > 0);
+        if others < MAX_LIVE_RANGES && useful {
+            self.commit(conn, voucher.first, &terms);
+        } else {
+            self.detach_range(voucher.first);
+            self.pump(conn);
+        }
+    }
+
+    /// Evidence that goes before REJECT 6: an own signature moves `next`.
+    fn seen(&mut self, conn: ConnectionId, payee: Address, body: &VoucherBody) {
+        let Some(voucher) = self.is_own(conn, payee, body) else {
+            return;
+        };
+        let Some(account) = &self.account else {
+            return;
+        };
+        let id = account.id;
+        let clash = account
+            .ranges
+            .values()
+            .find(|r| {
+                r.payee != payee && voucher::overlap(r.first, r.count, voucher.first, voucher.count)
+            })
+            .map(|r| r.first.max(voucher.first));
+        if let Some(serial) = clash {
+            self.event(PayEvent::Conflict {
+                account: id,
+                serial,
+            });
+        }
+        self.skip_past(voucher.end() - 1);
+    }
+}

@@ -1,0 +1,366 @@
+//! Counting blocks, and letting chain steps go for them.
+//!
+//! Invariant: `settle` is the only place where a link leaves for new blocks, and it never reveals
+//! more steps than blocks are due, nor more than the budget allows.
+
+use super::{Conn, PAY_DELAY, PayeeBook, Payer};
+use crate::payment::record::{Key, PayerTitleRecord};
+use crate::payment::{BanReason, EndReason, PayAction, PayEvent, TitleKind};
+use crate::time::Timestamp;
+use crate::types::{BlockRef, ConnectionId, InfoHash};
+use crate::verify::Payable;
+use crate::wire::pay::PayMessage;
+
+impl Payer {
+    /// A REQUEST left.
+    pub fn request_sent(&mut self, conn: ConnectionId) {
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.ledger.in_flight = c.ledger.in_flight.saturating_add(1);
+        }
+    }
+
+    /// A request will bring no block: it was cancelled in time, rejected, or dropped by a choke.
+    pub fn request_ended_without_block(&mut self, conn: ConnectionId) {
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.ledger.in_flight = c.ledger.in_flight.saturating_sub(1);
+        }
+    }
+
+    /// A block that was asked for came in (also a late or double one), not verified yet.
+    pub fn block_received(&mut self, conn: ConnectionId, block: BlockRef) {
+        if let Some(c) = self.conns.get_mut(&conn) {
+            let charged = c.acked;
+            c.ledger.received(block, charged);
+        }
+    }
+
+    /// A block of this connection may be paid: verified, or (v1) durable in scratch while its piece is
+    /// incomplete. A block that came free of charge, or was paid in advance, costs nothing here.
+    ///
+    /// Answers whether a step is due for it. An advance is refused (false) when it would reach over a
+    /// second incomplete piece of this payee, or beyond the title's loss budget; offer it again as
+    /// verified later.
+    pub fn payable(&mut self, now: Timestamp, conn: ConnectionId, payable: Payable) -> bool {
+        self.turn(now);
+        let block = payable.block();
+        let verified = matches!(payable, Payable::Verified(_));
+        let Some(c) = self.conns.get(&conn) else {
+            return verified && self.late_block(conn, block);
+        };
+        let (torrent, payee) = (c.info.torrent, c.payee);
+        let awaited = c.ledger.awaits(block);
+        if !verified {
+            let Some(book) = payee.and_then(|p| self.payees.get(&p)) else {
+                return false;
+            };
+            let other_piece = book
+                .advanced
+                .first()
+                .is_some_and(|(t, b)| *t != torrent || b.piece != block.piece);
+            if !awaited || other_piece || self.advances_left(torrent) == 0 {
+                return false;
+            }
+        }
+        let Some(c) = self.conns.get_mut(&conn) else {
+            return false;
+        };
+        c.delivered |= verified;
+        let book = payee.and_then(|p| self.payees.get_mut(&p));
+        if verified && book.is_some_and(|b| b.advanced.remove(&(torrent, block))) {
+            return false;
+        }
+        if !c.ledger.judged(block) {
+            return false;
+        }
+        c.ledger.due += 1;
+        c.pay_deadline.get_or_insert(self.now + PAY_DELAY);
+        if let (false, Some(book)) = (verified, payee.and_then(|p| self.payees.get_mut(&p))) {
+            book.advanced.insert((torrent, block));
+        }
+        true
+    }
+
+    /// A block of a connection that is gone was verified: it is owed to its payee.
+    fn late_block(&mut self, conn: ConnectionId, block: BlockRef) -> bool {
+        let Some(gone) = self.gone.iter_mut().find(|g| g.conn == conn) else {
+            return false;
+        };
+        let book = self.payees.entry(gone.payee).or_default();
+        if book.advanced.remove(&(gone.torrent, block)) || !gone.ledger.judged(block) {
+            return false;
+        }
+        book.debt = book.debt.saturating_add(1);
+        true
+    }
+
+    /// Blocks of this connection are bad, and the session is sure who sent them: the payee and the
+    /// peer are banned, what was advanced for them is lost.
+    pub fn block_invalid(&mut self, now: Timestamp, conn: ConnectionId, blocks: &[BlockRef]) {
+        self.turn(now);
+        let (payee, torrent) = match self.conns.get_mut(&conn) {
+            Some(c) => {
+                for block in blocks {
+                    while c.ledger.judged(*block) {}
+                }
+                (c.payee, c.info.torrent)
+            }
+            None => match self.gone.iter().position(|g| g.conn == conn) {
+                Some(at) => match self.gone.remove(at) {
+                    Some(gone) => (Some(gone.payee), gone.torrent),
+                    None => return,
+                },
+                None => return,
+            },
+        };
+        if let Some(payee) = payee {
+            let book: &mut PayeeBook = self.payees.entry(payee).or_default();
+            book.refused = true;
+            let lost = blocks
+                .iter()
+                .filter(|b| book.advanced.remove(&(torrent, **b)))
+                .count() as u32;
+            self.book_loss(torrent, lost);
+            // Nothing more is paid to it, on any connection.
+            let same: Vec<_> = self
+                .conns
+                .iter()
+                .filter(|(id, c)| **id != conn && c.payee == Some(payee))
+                .map(|(id, _)| *id)
+                .collect();
+            for other in same {
+                self.leave(other, EndReason::SoldBadData);
+            }
+        }
+        self.leave(conn, EndReason::SoldBadData);
+        self.actions.push_back(PayAction::Ban {
+            conn,
+            reason: BanReason::SoldBadData,
+        });
+    }
+
+    fn book_loss(&mut self, torrent: InfoHash, blocks: u32) {
+        if blocks == 0 {
+            return;
+        }
+        let title = self.titles.entry(torrent).or_default();
+        title.lost = title.lost.saturating_add(blocks);
+        let record = PayerTitleRecord { lost: title.lost };
+        self.put(
+            Key::PayerTitle(torrent),
+            record.encode(),
+            super::Work::Background,
+        );
+        let left = self.losses_left(torrent);
+        self.event(PayEvent::LossDebited {
+            torrent,
+            blocks,
+            left,
+        });
+        if left == 0 {
+            let conns: Vec<_> = self
+                .conns
+                .iter()
+                .filter(|(_, c)| {
+                    c.info.torrent == torrent && matches!(c.title, TitleKind::V1 { .. })
+                })
+                .map(|(id, _)| *id)
+                .collect();
+            for conn in conns {
+                self.settle(conn);
+                self.bye(conn, crate::wire::pay::ByeReason::Policy);
+                self.end(conn, EndReason::Closed);
+            }
+        }
+    }
+
+    /// Drops a seller: its ranges are detached at once and nothing more is paid.
+    pub(super) fn leave(&mut self, conn: ConnectionId, reason: EndReason) {
+        self.end(conn, reason);
+        for first in self.ranges_of(conn) {
+            if let Some(range) = self.range_mut(first) {
+                range.refused = true;
+            }
+            self.detach_range(first);
+        }
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.acked = false;
+            c.ledger.due = 0;
+            c.pay_deadline = None;
+        }
+    }
+
+    /// Blocks of a title that may still be lost.
+    pub(super) fn losses_left(&self, torrent: InfoHash) -> u32 {
+        self.titles.get(&torrent).map_or(0, |t| {
+            t.piece_blocks
+                .saturating_mul(self.config.loss_budget_pieces)
+                .saturating_sub(t.lost)
+        })
+    }
+
+    /// Blocks of a title that may still be advanced: the loss budget less what is at stake.
+    fn advances_left(&self, torrent: InfoHash) -> u32 {
+        let at_stake = self
+            .payees
+            .values()
+            .flat_map(|b| &b.advanced)
+            .filter(|(t, _)| *t == torrent)
+            .count();
+        self.losses_left(torrent).saturating_sub(at_stake as u32)
+    }
+
+    /// What counts against the credit of a payee, over all its connections.
+    fn outstanding(&self, conn: ConnectionId) -> u64 {
+        let Some(c) = self.conns.get(&conn) else {
+            return 0;
+        };
+        let Some(payee) = c.payee else {
+            return u64::from(c.ledger.outstanding());
+        };
+        let phantom = self.payees.get(&payee).map_or(0, |b| b.phantom);
+        self.conns
+            .values()
+            .filter(|c| c.payee == Some(payee))
+            .map(|c| u64::from(c.ledger.outstanding()))
+            .sum::<u64>()
+            + u64::from(phantom)
+    }
+
+    /// What a block of this connection costs at most; 0 when it is free.
+    fn unit_on(&self, c: &Conn) -> u128 {
+        if !c.acked {
+            return 0;
+        }
+        let agreed = c.ranges.iter().filter_map(|first| self.range(*first));
+        agreed
+            .map(|r| r.unit.0)
+            .max()
+            .or(c.quote.as_ref().map(|q| q.terms.unit.0))
+            .unwrap_or(0)
+    }
+
+    /// How many further REQUESTs may go out on this connection now: within credit
+    /// (`inFlight + receivedUnpaid <= credit`), within the steps its ranges still allow, and within
+    /// the budget. 0 while no range is attached.
+    pub fn may_request(&self, conn: ConnectionId) -> u32 {
+        let Some(c) = self.conns.get(&conn) else {
+            return 0;
+        };
+        if !c.acked || c.ended.is_some() || !c.wanted {
+            return 0;
+        }
+        let outstanding = self.outstanding(conn);
+        let credit = u64::from(c.credit).saturating_sub(outstanding);
+        let phantom = c
+            .payee
+            .and_then(|p| self.payees.get(&p))
+            .map_or(0, |b| b.phantom);
+        let here = u64::from(c.ledger.outstanding()) + u64::from(phantom);
+        let steps = self.usable_on(conn, false).saturating_sub(here);
+        let pledged: u128 = self
+            .conns
+            .values()
+            .map(|c| self.unit_on(c) * u128::from(c.ledger.outstanding()))
+            .sum();
+        let unit = self.unit_on(c).max(1);
+        let budget = self.budget_left().0.saturating_sub(pledged) / unit;
+        let most = credit.min(steps).min(u64::from(u32::MAX));
+        most.min(u64::try_from(budget).unwrap_or(u64::MAX)) as u32
+    }
+
+    /// v1: how many received blocks of the oldest incomplete piece should be advanced now, so that
+    /// `ceil(credit/2)` stay unpaid; `None` while credit is left or nothing may be advanced. Make them
+    /// durable in scratch, then pass them to [`Payer::payable`] as `Advance`.
+    pub fn needs_advance(&self, conn: ConnectionId) -> Option<u32> {
+        let c = self.conns.get(&conn)?;
+        let v1 = matches!(c.title, TitleKind::V1 { .. });
+        if !v1 || !c.acked || c.ended.is_some() || c.credit == 0 {
+            return None;
+        }
+        if self.outstanding(conn) < u64::from(c.credit) {
+            return None;
+        }
+        let phantom = self.payees.get(&c.payee?).map_or(0, |b| b.phantom);
+        let unpaid = c.ledger.received_unpaid().saturating_add(phantom);
+        let keep = u32::from(c.credit).div_ceil(2);
+        let wanted = unpaid.saturating_sub(keep).min(c.ledger.unverified());
+        let blocks = wanted.min(self.advances_left(c.info.torrent));
+        (blocks > 0).then_some(blocks)
+    }
+
+    /// The rule of payments.md: pay at the end of a batch if at least 4 verified blocks are unpaid, or
+    /// unpaid is at least a quarter of the credit, or nothing is in flight; else with the next batch.
+    pub(super) fn pay_if_time(&mut self, conn: ConnectionId) {
+        let Some(c) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        let quarter = u32::from(c.credit).div_ceil(4);
+        let now_is_time = c.ledger.due >= 4
+            || c.ledger.received_unpaid() >= quarter
+            || c.ledger.in_flight == 0
+            || c.pay_next_batch;
+        if now_is_time {
+            self.settle(conn);
+        } else {
+            c.pay_next_batch = true;
+        }
+    }
+
+    /// Reveals a step for every block due, on the connection's ranges in order.
+    pub(super) fn settle(&mut self, conn: ConnectionId) {
+        for first in self.ranges_of(conn) {
+            let budget = self.budget_left();
+            let due = match self.conns.get(&conn) {
+                Some(c) if c.ledger.due > 0 => c.ledger.due,
+                _ => break,
+            };
+            let Some(range) = self.range_mut(first).filter(|r| r.is_payable()) else {
+                continue;
+            };
+            // Before the fold's ACK, no further than the old chain could go on a refusal.
+            let fallback = match (&range.prior, &range.active) {
+                (Some(old), Some(new)) => old.steps_left().saturating_sub(new.k),
+                _ => u16::MAX,
+            };
+            let Some(live) = range.active.as_mut() else {
+                continue;
+            };
+            let unit = live.voucher.unit;
+            let affordable = u16::try_from(budget.0 / unit.0.max(1)).unwrap_or(u16::MAX);
+            let steps = live
+                .steps_left()
+                .min(fallback)
+                .min(affordable)
+                .min(u16::try_from(due).unwrap_or(u16::MAX));
+            if steps == 0 {
+                continue;
+            }
+            let k = live.k + steps;
+            let Some(w) = live.chain.link(k) else {
+                continue;
+            };
+            live.k = k;
+            let tag = live.voucher.tag();
+            if let Some(c) = self.conns.get_mut(&conn) {
+                c.ledger.due -= u32::from(steps);
+                c.ledger.paid += u64::from(steps);
+                c.ledger.spent.0 += unit.0 * u128::from(steps);
+                c.last_pay = Some((first, tag, k));
+            }
+            self.preimages_released += u64::from(steps);
+            self.send(conn, PayMessage::Pay { first, tag, k, w });
+            self.event(PayEvent::Paid {
+                conn,
+                blocks: u32::from(steps),
+                unit,
+            });
+            self.revealed(conn, first, steps);
+        }
+        if let Some(c) = self.conns.get_mut(&conn) {
+            // What could not be paid now is paid when a fold or a range comes through.
+            c.pay_next_batch = false;
+            c.pay_deadline = None;
+        }
+        self.pump(conn);
+    }
+}

@@ -1,0 +1,1027 @@
+//! How this peer finds others: announce, offer and answer state for many trackers and many torrents.
+//!
+//! Owns what is known of each tracker (its socket's state, its backoff), of each announced torrent
+//! (its announce times at each tracker, what it wants) and of each peer connection from its offer to
+//! its end. Opens no socket, makes no session description and reads no clock: it asks for these with
+//! a [`SignalingAction`] and is told the results. Never moves a byte of content.
+//!
+//! # How to drive it
+//!
+//! Call the inputs below as things happen, each with the time; after each, call [`Signaling::poll`]
+//! until `None` and carry out what it answers; call [`Signaling::tick`] at [`Signaling::next_timeout`].
+//!
+//! One [`ConnectionId`] names one `RTCPeerConnection` for its whole life:
+//!
+//! ```text
+//! I offer:   CreateOffer -> offer_ready -> (announced, perhaps more than once) -> ApplyAnswer
+//! I answer:  AcceptOffer -> answer_ready -> (sent)
+//! then:      connection_established -> connection_closed
+//! at any time before it is established: DropConnection, or offer_failed / answer_failed / connection_closed
+//! ```
+//!
+//! # Invariants
+//!
+//! - Peer connections, from offer to end, never exceed [`SignalingConfig::max_connections`]. An
+//!   offer is only asked for, and another peer's only taken, while a torrent wants connections.
+//! - Per torrent there is at most one connection to one remote peer id, and none to my own. When two
+//!   peers offer to each other at once, both keep the connection that the greater id offered.
+//! - An unanswered offer is announced again, not made again, until [`SignalingConfig::offer_lifetime`].
+//! - A tracker's word is not trusted: every message is bounded ([`MAX_MESSAGE_LEN`]), offers are
+//!   taken at a bounded rate, intervals are clamped. A dead tracker costs one timer, for ever.
+
+mod link;
+mod torrent;
+mod tracker;
+
+use crate::time::{Duration, Timestamp};
+use crate::types::{ConnectionId, InfoHash, PeerId, TrackerId};
+use link::{Link, LinkState, SentTo};
+use piecework_signaling_protocol as protocol;
+pub use piecework_signaling_protocol::MAX_MESSAGE_LEN;
+use protocol::{Action, Event as AnnounceEvent, Request, Response, Sdp};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{RngCore, SeedableRng};
+use std::collections::{BTreeMap, VecDeque};
+use torrent::{Membership, Torrent};
+use tracker::{Socket, Tracker};
+
+/// How long to wait for an offer asked for, and for the answer to an offer taken.
+const DESCRIPTION_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// An announce waits so long for the offers it asked for, then goes without them.
+const OFFER_WAIT: Duration = Duration::from_secs(5);
+
+/// Session descriptions of one announce together, in bytes of JSON: leaves room for the rest of a
+/// message of [`MAX_MESSAGE_LEN`].
+const MAX_OFFERS_LEN: usize = 48 * 1024;
+
+/// Torrents announced at once; see [`AnnounceError::TooManyTorrents`].
+pub const MAX_TORRENTS: usize = 1024;
+
+/// Trackers known at once; a further one takes the place of an unused one, else
+/// [`AddTrackerError::TooMany`].
+pub const MAX_TRACKERS: usize = 64;
+
+/// How signaling behaves.
+#[derive(Clone, Debug)]
+pub struct SignalingConfig {
+    /// This peer's id, the same in every swarm.
+    pub peer_id: PeerId,
+    /// The first id given to a connection; later ones count up from it.
+    pub first_connection: ConnectionId,
+    /// Offers in one announce. Stock trackers relay up to 10.
+    pub max_offers_per_announce: usize,
+    /// Peer connections at once over all torrents, unanswered offers and open ones included.
+    pub max_connections: usize,
+    /// An unanswered offer may be announced again after this time.
+    pub offer_reuse_after: Duration,
+    /// An unanswered offer is dropped at this age: its candidates have gone stale.
+    pub offer_lifetime: Duration,
+    /// Time from an exchanged answer to an open channel.
+    pub connect_timeout: Duration,
+    /// Offers taken per minute from one tracker; further ones are ignored.
+    pub incoming_offers_per_minute: u32,
+}
+
+impl SignalingConfig {
+    /// The defaults, for this peer id.
+    pub fn new(peer_id: PeerId) -> Self {
+        SignalingConfig {
+            peer_id,
+            first_connection: ConnectionId(1),
+            max_offers_per_announce: 5,
+            max_connections: 60,
+            offer_reuse_after: Duration::from_secs(50),
+            offer_lifetime: Duration::from_secs(300),
+            connect_timeout: Duration::from_secs(30),
+            incoming_offers_per_minute: 60,
+        }
+    }
+}
+
+/// What the edge is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignalingAction {
+    /// Open a WebSocket; answer with `tracker_connected` or `tracker_closed`.
+    ConnectTracker {
+        /// Which.
+        tracker: TrackerId,
+        /// Its ws:// or wss:// URL.
+        url: String,
+    },
+    /// Send a text message on the tracker's open socket.
+    SendTracker {
+        /// To which.
+        tracker: TrackerId,
+        /// JSON.
+        text: String,
+    },
+    /// Close the tracker's socket after what was sent on it, and report nothing of it any more: the
+    /// next `ConnectTracker` is for a new socket.
+    CloseTracker {
+        /// Which.
+        tracker: TrackerId,
+    },
+    /// Make a peer connection with its channel and an offer with all candidates; answer with
+    /// `offer_ready` or `offer_failed`.
+    CreateOffer {
+        /// Its id from now on.
+        connection: ConnectionId,
+        /// For this torrent.
+        info_hash: InfoHash,
+    },
+    /// Make a peer connection from this offer, and an answer with all candidates; answer with
+    /// `answer_ready` or `answer_failed`.
+    AcceptOffer {
+        /// Its id from now on.
+        connection: ConnectionId,
+        /// For this torrent.
+        info_hash: InfoHash,
+        /// Who offers, by its own word.
+        remote: PeerId,
+        /// The session description, untrusted.
+        sdp: String,
+    },
+    /// Complete the offer of this connection.
+    ApplyAnswer {
+        /// Which.
+        connection: ConnectionId,
+        /// For this torrent.
+        info_hash: InfoHash,
+        /// Who answers, by its own word.
+        remote: PeerId,
+        /// The session description, untrusted.
+        sdp: String,
+    },
+    /// Close and forget this peer connection.
+    DropConnection {
+        /// Which; never used again.
+        connection: ConnectionId,
+    },
+    /// Tell the user.
+    Event(SignalingEvent),
+}
+
+/// What a user may want to see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SignalingEvent {
+    /// A tracker answered an announce.
+    Announced {
+        /// Which.
+        tracker: TrackerId,
+        /// The torrent.
+        info_hash: InfoHash,
+        /// Peers that have all of it, if told.
+        seeders: Option<u64>,
+        /// Other peers, if told.
+        leechers: Option<u64>,
+    },
+    /// A tracker says something, but goes on.
+    Warning {
+        /// Which.
+        tracker: TrackerId,
+        /// The torrent.
+        info_hash: InfoHash,
+        /// Foreign text of at most 256 bytes.
+        message: String,
+    },
+    /// A tracker refused a request.
+    Refused {
+        /// Which.
+        tracker: TrackerId,
+        /// The torrent, if told.
+        info_hash: Option<InfoHash>,
+        /// Foreign text of at most 256 bytes.
+        reason: String,
+    },
+    /// A tracker cannot be reached, or was lost; it is tried again by itself.
+    Unreachable {
+        /// Which.
+        tracker: TrackerId,
+        /// Why, of at most 256 bytes.
+        reason: String,
+        /// When it is tried again.
+        retry_in: Duration,
+    },
+}
+
+/// Why a tracker's URL was not taken.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddTrackerError {
+    /// UDP and HTTP trackers cannot introduce WebRTC peers.
+    #[error("only ws:// and wss:// trackers can introduce WebRTC peers")]
+    UnsupportedScheme,
+    /// No host, or characters that no URL has, or longer than 2048 bytes.
+    #[error("not a valid tracker URL")]
+    InvalidUrl,
+    /// Already [`MAX_TRACKERS`], all in use.
+    #[error("too many trackers in use")]
+    TooMany,
+}
+
+/// Why a torrent is not announced.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AnnounceError {
+    /// Already [`MAX_TORRENTS`].
+    #[error("too many torrents are announced")]
+    TooManyTorrents,
+    /// A tracker that `add_tracker` did not answer.
+    #[error("unknown tracker {0:?}")]
+    UnknownTracker(TrackerId),
+}
+
+/// Announce, offer and answer state: see the module's documentation for how to drive it.
+pub struct Signaling {
+    config: SignalingConfig,
+    rng: ChaCha8Rng,
+    trackers: BTreeMap<TrackerId, Tracker>,
+    torrents: BTreeMap<InfoHash, Torrent>,
+    links: BTreeMap<ConnectionId, Link>,
+    next_tracker: u32,
+    next_connection: u64,
+    online: bool,
+    actions: VecDeque<SignalingAction>,
+    wake_at: Timestamp,
+}
+
+impl Signaling {
+    /// Nothing announced yet. The seed must be random: offer ids and jitter come from it.
+    pub fn new(config: SignalingConfig, seed: [u8; 32]) -> Self {
+        Signaling {
+            next_connection: config.first_connection.0,
+            config,
+            rng: ChaCha8Rng::from_seed(seed),
+            trackers: BTreeMap::new(),
+            torrents: BTreeMap::new(),
+            links: BTreeMap::new(),
+            next_tracker: 0,
+            online: true,
+            actions: VecDeque::new(),
+            wake_at: Timestamp::NEVER,
+        }
+    }
+
+    /// Makes a tracker known; the same URL gives the same id. It is connected to when a torrent is
+    /// announced to it.
+    pub fn add_tracker(&mut self, url: &str) -> Result<TrackerId, AddTrackerError> {
+        let url = tracker::check_url(url)?;
+        if let Some((id, _)) = self.trackers.iter().find(|(_, t)| t.url == url) {
+            return Ok(*id);
+        }
+        if self.trackers.len() >= MAX_TRACKERS {
+            let unused = self
+                .trackers
+                .keys()
+                .find(|id| !self.torrents.values().any(|t| t.trackers.contains_key(id)))
+                .copied()
+                .ok_or(AddTrackerError::TooMany)?;
+            self.trackers.remove(&unused);
+        }
+        let id = TrackerId(self.next_tracker);
+        self.next_tracker = self.next_tracker.wrapping_add(1);
+        let offers_per_minute = self.config.incoming_offers_per_minute;
+        self.trackers
+            .insert(id, Tracker::new(url, offers_per_minute));
+        Ok(id)
+    }
+
+    /// Announces a torrent to these trackers from now on. For a torrent already announced, adds the
+    /// trackers. Wants no connections until [`Signaling::set_wanted`].
+    pub fn announce_start(
+        &mut self,
+        now: Timestamp,
+        info_hash: InfoHash,
+        trackers: &[TrackerId],
+    ) -> Result<(), AnnounceError> {
+        if let Some(unknown) = trackers.iter().find(|id| !self.trackers.contains_key(id)) {
+            return Err(AnnounceError::UnknownTracker(*unknown));
+        }
+        if self.torrents.len() >= MAX_TORRENTS && !self.torrents.contains_key(&info_hash) {
+            return Err(AnnounceError::TooManyTorrents);
+        }
+        let torrent = self.torrents.entry(info_hash).or_default();
+        for id in trackers {
+            torrent
+                .trackers
+                .entry(*id)
+                .or_insert_with(|| Membership::new(now));
+        }
+        self.drive(now);
+        Ok(())
+    }
+
+    /// What the next announces say: bytes sent and received since the start, bytes still missing
+    /// (`None` while the torrent's size is unknown).
+    pub fn set_progress(
+        &mut self,
+        info_hash: InfoHash,
+        uploaded: u64,
+        downloaded: u64,
+        left: Option<u64>,
+    ) {
+        if let Some(torrent) = self.torrents.get_mut(&info_hash) {
+            torrent.uploaded = uploaded;
+            torrent.downloaded = downloaded;
+            torrent.left = left;
+        }
+    }
+
+    /// The download just became complete: every tracker is told once.
+    pub fn completed(&mut self, now: Timestamp, info_hash: InfoHash) {
+        if let Some(torrent) = self.torrents.get_mut(&info_hash) {
+            torrent.left = Some(0);
+            for membership in torrent.trackers.values_mut() {
+                membership.completed_due = true;
+                membership.next_at = now;
+            }
+        }
+        self.drive(now);
+    }
+
+    /// Leaves the swarm. Connections that are not established are dropped; established ones are
+    /// the caller's to close.
+    pub fn announce_stop(&mut self, now: Timestamp, info_hash: InfoHash) {
+        let Some(torrent) = self.torrents.remove(&info_hash) else {
+            return;
+        };
+        for (id, membership) in &torrent.trackers {
+            let open = self.trackers.get(id).is_some_and(Tracker::is_open);
+            if open && membership.joined {
+                let event = AnnounceEvent::Stopped;
+                let text = torrent.announce(self.config.peer_id, info_hash, event, Vec::new());
+                self.send(*id, text);
+            }
+        }
+        let unfinished: Vec<ConnectionId> = self
+            .links
+            .iter()
+            .filter(|(_, l)| l.info_hash == info_hash && l.state != LinkState::Established)
+            .map(|(id, _)| *id)
+            .collect();
+        for connection in unfinished {
+            self.drop_link(connection);
+        }
+        self.drive(now);
+    }
+
+    /// How many new connections the torrent wants. Counted down as connections are established; set
+    /// it again whenever that changes. At 0 nothing is offered and no offer is taken.
+    pub fn set_wanted(&mut self, now: Timestamp, info_hash: InfoHash, wanted: usize) {
+        if let Some(torrent) = self.torrents.get_mut(&info_hash) {
+            if wanted > torrent.wanted {
+                torrent.hurry(now);
+            }
+            torrent.wanted = wanted;
+        }
+        self.drive(now);
+    }
+
+    /// The tracker's socket is open.
+    pub fn tracker_connected(&mut self, now: Timestamp, id: TrackerId) {
+        let Some(tracker) = self.trackers.get_mut(&id) else {
+            return;
+        };
+        if !tracker.connected() {
+            return;
+        }
+        for torrent in self.torrents.values_mut() {
+            if let Some(membership) = torrent.trackers.get_mut(&id) {
+                // The server knows a peer by its socket: this one is new to it.
+                membership.rejoin(now);
+            }
+        }
+        self.drive(now);
+    }
+
+    /// The tracker's socket could not be opened, or ended. It is tried again with backoff, for ever.
+    pub fn tracker_closed(&mut self, now: Timestamp, id: TrackerId, reason: &str) {
+        self.lose_tracker(now, id, reason);
+        self.drive(now);
+    }
+
+    /// A text or binary message came from the tracker.
+    pub fn tracker_message(&mut self, now: Timestamp, id: TrackerId, message: &[u8]) {
+        let Some(tracker) = self.trackers.get_mut(&id).filter(|t| t.is_open()) else {
+            return;
+        };
+        let limits = protocol::Limits {
+            offers: 1,
+            scrape: 1,
+        };
+        let response = if message.len() > MAX_MESSAGE_LEN {
+            None
+        } else {
+            std::str::from_utf8(message)
+                .ok()
+                .and_then(|text| Response::parse(text, limits).ok())
+        };
+        match response {
+            None => {
+                if tracker.misbehaved() {
+                    self.actions
+                        .push_back(SignalingAction::CloseTracker { tracker: id });
+                    self.lose_tracker(now, id, "it sends messages that make no sense");
+                }
+            }
+            Some(response) => {
+                tracker.behaved(matches!(response, Response::Announce(_)));
+                self.handle_response(now, id, response);
+            }
+        }
+        self.drive(now);
+    }
+
+    /// The offer asked for by [`SignalingAction::CreateOffer`].
+    pub fn offer_ready(&mut self, now: Timestamp, connection: ConnectionId, sdp: &str) {
+        if let Some(link) = self.links.get_mut(&connection)
+            && matches!(link.state, LinkState::Offering { .. })
+        {
+            let mut offer_id = [0; 20];
+            self.rng.fill_bytes(&mut offer_id);
+            match Sdp::from_text(sdp) {
+                Some(sdp) => {
+                    link.state = LinkState::Offered {
+                        offer_id: protocol::OfferId(offer_id),
+                        sdp,
+                        sent: None,
+                        expires: now + self.config.offer_lifetime,
+                    };
+                }
+                None => self.drop_link(connection),
+            }
+        }
+        self.drive(now);
+    }
+
+    /// No offer could be made; the connection is gone.
+    pub fn offer_failed(&mut self, now: Timestamp, connection: ConnectionId) {
+        self.connection_closed(now, connection);
+    }
+
+    /// The answer asked for by [`SignalingAction::AcceptOffer`].
+    pub fn answer_ready(&mut self, now: Timestamp, connection: ConnectionId, sdp: &str) {
+        if let Some(link) = self.links.get_mut(&connection)
+            && let LinkState::Answering {
+                tracker, offer_id, ..
+            } = link.state
+            && let Some(remote) = link.remote
+        {
+            let info_hash = link.info_hash;
+            let open = self.trackers.get(&tracker).is_some_and(Tracker::is_open);
+            match Sdp::from_text(sdp) {
+                Some(sdp) if open => {
+                    link.state = LinkState::Connecting {
+                        offered_by_me: false,
+                        deadline: now + self.config.connect_timeout,
+                    };
+                    let answer = Request::Answer(protocol::Answer {
+                        info_hash: protocol::InfoHash(info_hash.0),
+                        peer_id: protocol::PeerId(self.config.peer_id.0),
+                        to_peer_id: protocol::PeerId(remote.0),
+                        offer_id,
+                        sdp,
+                    });
+                    self.send(tracker, answer.encode());
+                }
+                // Nobody is there to carry it.
+                _ => self.drop_link(connection),
+            }
+        }
+        self.drive(now);
+    }
+
+    /// No answer could be made; the connection is gone.
+    pub fn answer_failed(&mut self, now: Timestamp, connection: ConnectionId) {
+        self.connection_closed(now, connection);
+    }
+
+    /// The connection's channel is open.
+    pub fn connection_established(&mut self, now: Timestamp, connection: ConnectionId) {
+        if let Some(link) = self.links.get_mut(&connection)
+            && link.state != LinkState::Established
+        {
+            link.state = LinkState::Established;
+            if let Some(torrent) = self.torrents.get_mut(&link.info_hash) {
+                torrent.wanted = torrent.wanted.saturating_sub(1);
+            }
+        }
+        self.drive(now);
+    }
+
+    /// The connection is gone, at whatever stage it was. Unknown ones are ignored.
+    pub fn connection_closed(&mut self, now: Timestamp, connection: ConnectionId) {
+        if let Some(link) = self.links.remove(&connection)
+            && let Some(torrent) = self.torrents.get_mut(&link.info_hash)
+            && torrent.wanted > 0
+        {
+            torrent.hurry(now);
+        }
+        self.drive(now);
+    }
+
+    /// There is no network: sockets are closed and nothing is tried until [`Signaling::online`].
+    pub fn offline(&mut self, now: Timestamp) {
+        self.online = false;
+        let busy: Vec<TrackerId> = self
+            .trackers
+            .iter()
+            .filter(|(_, t)| t.has_socket())
+            .map(|(id, _)| *id)
+            .collect();
+        for id in busy {
+            self.close_tracker(id);
+        }
+        self.drive(now);
+    }
+
+    /// The network is back: every tracker is tried at once, whatever its backoff was.
+    pub fn online(&mut self, now: Timestamp) {
+        self.online = true;
+        for tracker in self.trackers.values_mut() {
+            tracker.forget_failures();
+        }
+        self.drive(now);
+    }
+
+    /// The time of [`Signaling::next_timeout`] has come.
+    pub fn tick(&mut self, now: Timestamp) {
+        self.drive(now);
+    }
+
+    /// The next thing to do, until `None`.
+    pub fn poll(&mut self) -> Option<SignalingAction> {
+        self.actions.pop_front()
+    }
+
+    /// When to call [`Signaling::tick`] at the latest.
+    pub fn next_timeout(&self) -> Timestamp {
+        self.wake_at
+    }
+
+    fn handle_response(&mut self, now: Timestamp, id: TrackerId, response: Response<'_>) {
+        match response {
+            Response::Announce(reply) => {
+                let info_hash = InfoHash(reply.info_hash.0);
+                let jitter = self.jitter();
+                let Some(membership) = self.membership(info_hash, id) else {
+                    return;
+                };
+                membership.replied(now, &reply, jitter);
+                self.event(SignalingEvent::Announced {
+                    tracker: id,
+                    info_hash,
+                    seeders: reply.complete,
+                    leechers: reply.incomplete,
+                });
+                if let Some(message) = reply.warning {
+                    self.event(SignalingEvent::Warning {
+                        tracker: id,
+                        info_hash,
+                        message,
+                    });
+                }
+            }
+            Response::Failure {
+                action,
+                info_hash,
+                reason,
+            } => {
+                let info_hash = info_hash.map(|hash| InfoHash(hash.0));
+                let jitter = self.jitter();
+                if action == Action::Announce
+                    && let Some(info_hash) = info_hash
+                    && let Some(membership) = self.membership(info_hash, id)
+                {
+                    membership.refused(now, jitter);
+                }
+                self.event(SignalingEvent::Refused {
+                    tracker: id,
+                    info_hash,
+                    reason,
+                });
+            }
+            Response::Offer {
+                info_hash,
+                peer_id,
+                offer,
+            } => self.handle_offer(now, id, InfoHash(info_hash.0), PeerId(peer_id.0), &offer),
+            Response::Answer {
+                info_hash,
+                peer_id,
+                offer_id,
+                sdp,
+            } => {
+                let (info_hash, remote) = (InfoHash(info_hash.0), PeerId(peer_id.0));
+                self.handle_answer(now, id, info_hash, remote, offer_id, &sdp);
+            }
+            // Never asked for.
+            Response::Scrape { .. } => {}
+        }
+    }
+
+    fn handle_offer(
+        &mut self,
+        now: Timestamp,
+        id: TrackerId,
+        info_hash: InfoHash,
+        remote: PeerId,
+        offer: &protocol::Offer<'_>,
+    ) {
+        let Some(torrent) = self.torrents.get(&info_hash) else {
+            return;
+        };
+        if !torrent.trackers.contains_key(&id)
+            || remote == self.config.peer_id
+            || self.link_to(info_hash, remote).is_some()
+            || self.unfinished(info_hash) >= torrent.wanted
+            || !self
+                .trackers
+                .get_mut(&id)
+                .is_some_and(|t| t.take_offer(now))
+            || !self.make_room()
+        {
+            return;
+        }
+        let connection = self.insert_link(Link {
+            info_hash,
+            remote: Some(remote),
+            state: LinkState::Answering {
+                tracker: id,
+                offer_id: offer.offer_id,
+                deadline: now + DESCRIPTION_TIMEOUT,
+            },
+        });
+        self.actions.push_back(SignalingAction::AcceptOffer {
+            connection,
+            info_hash,
+            remote,
+            sdp: offer.sdp.to_text(),
+        });
+    }
+
+    fn handle_answer(
+        &mut self,
+        now: Timestamp,
+        id: TrackerId,
+        info_hash: InfoHash,
+        remote: PeerId,
+        offer_id: protocol::OfferId,
+        sdp: &Sdp<'_>,
+    ) {
+        let mine = self
+            .links
+            .iter()
+            .find(|(_, link)| link.info_hash == info_hash && link.waits_for_answer(id, offer_id));
+        let Some(connection) = mine.map(|(connection, _)| *connection) else {
+            return;
+        };
+        let wanted = self.torrents.get(&info_hash).map_or(0, |t| t.wanted);
+        if remote == self.config.peer_id || wanted == 0 {
+            return self.drop_link(connection);
+        }
+        if let Some(other) = self.link_to(info_hash, remote) {
+            // We offered to each other. Both sides keep what the greater id offered, unless one
+            // connection is further than that.
+            let crossing = self.links.get(&other).is_some_and(Link::is_my_answer_open);
+            if !crossing || self.config.peer_id < remote {
+                return self.drop_link(connection);
+            }
+            self.drop_link(other);
+        }
+        let deadline = now + self.config.connect_timeout;
+        if let Some(link) = self.links.get_mut(&connection) {
+            link.remote = Some(remote);
+            link.state = LinkState::Connecting {
+                offered_by_me: true,
+                deadline,
+            };
+        }
+        self.actions.push_back(SignalingAction::ApplyAnswer {
+            connection,
+            info_hash,
+            remote,
+            sdp: sdp.to_text(),
+        });
+    }
+
+    /// Everything that time and changed wishes bring about. Called at the end of each input.
+    fn drive(&mut self, now: Timestamp) {
+        self.expire_links(now);
+        self.drive_trackers(now);
+        let due: Vec<(InfoHash, TrackerId)> = self
+            .torrents
+            .iter()
+            .flat_map(|(hash, torrent)| torrent.trackers.keys().map(|id| (*hash, *id)))
+            .filter(|(_, id)| self.trackers.get(id).is_some_and(Tracker::is_open))
+            .collect();
+        for (info_hash, id) in due {
+            self.announce_if_due(now, info_hash, id);
+        }
+        self.wake_at = self.compute_wake_at();
+    }
+
+    fn expire_links(&mut self, now: Timestamp) {
+        let expired: Vec<ConnectionId> = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.deadline() <= now)
+            .map(|(id, _)| *id)
+            .collect();
+        for connection in expired {
+            self.drop_link(connection);
+        }
+    }
+
+    fn drive_trackers(&mut self, now: Timestamp) {
+        let ids: Vec<TrackerId> = self.trackers.keys().copied().collect();
+        for id in ids {
+            let used = self.torrents.values().any(|t| t.trackers.contains_key(&id));
+            let Some(tracker) = self.trackers.get_mut(&id) else {
+                continue;
+            };
+            if !used && tracker.has_socket() {
+                self.close_tracker(id);
+            } else if used && tracker.deadline() <= now {
+                self.actions
+                    .push_back(SignalingAction::CloseTracker { tracker: id });
+                self.lose_tracker(now, id, "it does not answer");
+            } else if used && self.online && tracker.wants_connect(now) {
+                tracker.connecting(now);
+                let url = tracker.url.clone();
+                self.actions
+                    .push_back(SignalingAction::ConnectTracker { tracker: id, url });
+            }
+        }
+    }
+
+    fn announce_if_due(&mut self, now: Timestamp, info_hash: InfoHash, id: TrackerId) {
+        let Some(torrent) = self.torrents.get(&info_hash) else {
+            return;
+        };
+        let Some(membership) = torrent.trackers.get(&id) else {
+            return;
+        };
+        let regular = membership.next_at <= now;
+        if !regular && membership.early_at > now {
+            return;
+        }
+        let event = membership.next_event();
+        let room = match event {
+            AnnounceEvent::Completed => 0,
+            _ => torrent
+                .wanted
+                .saturating_sub(self.unfinished(info_hash))
+                .min(self.config.max_offers_per_announce),
+        };
+        let ready = self.offers_to_send(now, info_hash, room);
+        let asked_until = membership.offers_asked_until;
+        if ready.len() < room && asked_until.is_none() && self.ask_for_offers(now, info_hash, room)
+        {
+            if let Some(membership) = self.membership(info_hash, id) {
+                membership.offers_asked_until = Some(now + OFFER_WAIT);
+            }
+            return;
+        }
+        let waiting = self.links.values().any(|link| {
+            link.info_hash == info_hash && matches!(link.state, LinkState::Offering { .. })
+        });
+        if asked_until.is_some_and(|until| waiting && now < until) {
+            return;
+        }
+        if !regular && ready.is_empty() {
+            // An early announce without offers is worth nothing: wait for some.
+            if let Some(membership) = self.membership(info_hash, id) {
+                membership.skip_early(now);
+            }
+            return;
+        }
+        self.announce(now, info_hash, id, event, &ready);
+    }
+
+    fn announce(
+        &mut self,
+        now: Timestamp,
+        info_hash: InfoHash,
+        id: TrackerId,
+        event: AnnounceEvent,
+        offers: &[ConnectionId],
+    ) {
+        let jitter = self.jitter();
+        for connection in offers {
+            if let Some(link) = self.links.get_mut(connection) {
+                link.sent(SentTo {
+                    tracker: id,
+                    reusable_at: now + self.config.offer_reuse_after,
+                });
+            }
+        }
+        let offers = offers
+            .iter()
+            .filter_map(|connection| self.links.get(connection)?.offer())
+            .collect();
+        let Some(torrent) = self.torrents.get_mut(&info_hash) else {
+            return;
+        };
+        let text = torrent.announce(self.config.peer_id, info_hash, event, offers);
+        if let Some(membership) = torrent.trackers.get_mut(&id) {
+            membership.announced(now, event, jitter);
+        }
+        if let Some(tracker) = self.trackers.get_mut(&id) {
+            tracker.expect_reply(now);
+        }
+        self.send(id, text);
+    }
+
+    /// Offers of the torrent that may be announced now, at most `room`, those never sent first.
+    fn offers_to_send(
+        &self,
+        now: Timestamp,
+        info_hash: InfoHash,
+        room: usize,
+    ) -> Vec<ConnectionId> {
+        let mut ready: Vec<(Timestamp, ConnectionId, usize)> = self
+            .links
+            .iter()
+            .filter(|(_, link)| link.info_hash == info_hash)
+            .filter_map(|(id, link)| {
+                let (reusable_at, len) = link.sendable()?;
+                (reusable_at <= now).then_some((reusable_at, *id, len))
+            })
+            .collect();
+        ready.sort();
+        let mut total = 0;
+        ready
+            .into_iter()
+            .take(room)
+            .take_while(|(_, _, len)| {
+                total += len;
+                total <= MAX_OFFERS_LEN
+            })
+            .map(|(_, id, _)| id)
+            .collect()
+    }
+
+    /// Asks for new offers so that `room` can be sent, as far as the torrent's wishes and the cap
+    /// allow. Whether any was asked for, or is on its way.
+    fn ask_for_offers(&mut self, now: Timestamp, info_hash: InfoHash, room: usize) -> bool {
+        let wanted = self.torrents.get(&info_hash).map_or(0, |t| t.wanted);
+        let of_torrent = |link: &&Link| link.info_hash == info_hash;
+        let pending = self
+            .links
+            .values()
+            .filter(of_torrent)
+            .filter(|l| l.state != LinkState::Established)
+            .count();
+        let offering = self
+            .links
+            .values()
+            .filter(of_torrent)
+            .filter(|l| matches!(l.state, LinkState::Offering { .. }))
+            .count();
+        let ready = self.offers_to_send(now, info_hash, room).len();
+        // Each tracker that waits for offers is to get its own.
+        let waiting = self.torrents.get(&info_hash).map_or(0, |torrent| {
+            let trackers = torrent.trackers.values();
+            trackers.filter(|m| m.offers_asked_until.is_some()).count()
+        });
+        let missing = (room * (waiting + 1))
+            .saturating_sub(ready + offering)
+            .min(wanted.saturating_sub(pending))
+            .min(self.config.max_connections.saturating_sub(self.links.len()));
+        for _ in 0..missing {
+            let connection = self.insert_link(Link {
+                info_hash,
+                remote: None,
+                state: LinkState::Offering {
+                    deadline: now + DESCRIPTION_TIMEOUT,
+                },
+            });
+            self.actions.push_back(SignalingAction::CreateOffer {
+                connection,
+                info_hash,
+            });
+        }
+        missing + offering > 0
+    }
+
+    fn compute_wake_at(&self) -> Timestamp {
+        let links = self.links.values().map(Link::deadline);
+        let trackers = self.trackers.iter().filter_map(|(id, tracker)| {
+            let used = self.torrents.values().any(|t| t.trackers.contains_key(id));
+            used.then(|| tracker.wake_at(self.online))
+        });
+        let announces = self.torrents.values().flat_map(|torrent| {
+            torrent
+                .trackers
+                .iter()
+                .filter(|(id, _)| self.trackers.get(id).is_some_and(Tracker::is_open))
+                .map(|(_, membership)| membership.wake_at(torrent.wanted > 0))
+        });
+        links
+            .chain(trackers)
+            .chain(announces)
+            .min()
+            .unwrap_or(Timestamp::NEVER)
+    }
+
+    fn lose_tracker(&mut self, now: Timestamp, id: TrackerId, reason: &str) {
+        let jitter = self.jitter();
+        let Some(tracker) = self.trackers.get_mut(&id).filter(|t| t.has_socket()) else {
+            return;
+        };
+        let retry_in = tracker.lost(now, jitter);
+        self.recall_offers(id);
+        self.event(SignalingEvent::Unreachable {
+            tracker: id,
+            reason: cut(reason),
+            retry_in,
+        });
+    }
+
+    fn close_tracker(&mut self, id: TrackerId) {
+        if let Some(tracker) = self.trackers.get_mut(&id) {
+            tracker.socket = Socket::Idle {
+                retry_at: Timestamp::ZERO,
+            };
+            self.actions
+                .push_back(SignalingAction::CloseTracker { tracker: id });
+            self.recall_offers(id);
+        }
+    }
+
+    /// A server forgets the offers of a lost socket: they can be announced elsewhere at once.
+    fn recall_offers(&mut self, id: TrackerId) {
+        for link in self.links.values_mut() {
+            link.recall(id);
+        }
+    }
+
+    /// Makes room for one connection under the cap, if need be by giving up an unanswered offer.
+    fn make_room(&mut self) -> bool {
+        if self.links.len() < self.config.max_connections {
+            return true;
+        }
+        let unanswered = self
+            .links
+            .iter()
+            .find(|(_, link)| matches!(link.state, LinkState::Offered { .. }))
+            .map(|(id, _)| *id);
+        unanswered.map(|id| self.drop_link(id)).is_some()
+    }
+
+    fn insert_link(&mut self, link: Link) -> ConnectionId {
+        let connection = ConnectionId(self.next_connection);
+        self.next_connection = self.next_connection.wrapping_add(1);
+        self.links.insert(connection, link);
+        connection
+    }
+
+    fn drop_link(&mut self, connection: ConnectionId) {
+        if self.links.remove(&connection).is_some() {
+            self.actions
+                .push_back(SignalingAction::DropConnection { connection });
+        }
+    }
+
+    fn link_to(&self, info_hash: InfoHash, remote: PeerId) -> Option<ConnectionId> {
+        let mut links = self.links.iter();
+        links
+            .find(|(_, link)| link.info_hash == info_hash && link.remote == Some(remote))
+            .map(|(id, _)| *id)
+    }
+
+    /// Connections of the torrent that have a remote peer, but no channel yet.
+    fn unfinished(&self, info_hash: InfoHash) -> usize {
+        let of_torrent = self.links.values().filter(|l| l.info_hash == info_hash);
+        of_torrent.filter(|l| l.is_unfinished()).count()
+    }
+
+    fn membership(&mut self, info_hash: InfoHash, id: TrackerId) -> Option<&mut Membership> {
+        self.torrents.get_mut(&info_hash)?.trackers.get_mut(&id)
+    }
+
+    fn send(&mut self, tracker: TrackerId, text: String) {
+        self.actions
+            .push_back(SignalingAction::SendTracker { tracker, text });
+    }
+
+    fn event(&mut self, event: SignalingEvent) {
+        self.actions.push_back(SignalingAction::Event(event));
+    }
+
+    /// Uniform in 0.0..1.0.
+    fn jitter(&mut self) -> f64 {
+        f64::from(self.rng.next_u32()) / (f64::from(u32::MAX) + 1.0)
+    }
+}
+
+fn cut(text: &str) -> String {
+    let mut end = text.len().min(protocol::MAX_REASON_LEN);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests;

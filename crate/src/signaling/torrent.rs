@@ -1,0 +1,181 @@
+//! One announced torrent: what it says of itself, and when at which tracker.
+
+use crate::time::{Duration, Timestamp};
+use crate::types::{InfoHash, PeerId, TrackerId};
+use piecework_signaling_protocol as protocol;
+use protocol::{Announce, AnnounceReply, Event, Offer, Request};
+use std::collections::BTreeMap;
+
+/// Bounds of a tracker's interval.
+const INTERVAL: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(3600));
+
+/// The interval while the tracker has not told one.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(120);
+
+/// Early announces keep at least this distance, or the tracker's own if that is longer. It doubles
+/// with each early announce until something changes.
+const MIN_EARLY_INTERVAL: Duration = Duration::from_secs(5);
+
+/// An announce has one event: a download that was complete before the first one is told after it.
+const COMPLETED_AFTER_STARTED: Duration = Duration::from_secs(1);
+
+#[derive(Default)]
+pub(super) struct Torrent {
+    pub(super) trackers: BTreeMap<TrackerId, Membership>,
+    pub(super) uploaded: u64,
+    pub(super) downloaded: u64,
+    pub(super) left: Option<u64>,
+    pub(super) wanted: usize,
+}
+
+/// A torrent at one tracker.
+pub(super) struct Membership {
+    /// The tracker's present socket has seen an announce.
+    pub(super) joined: bool,
+    pub(super) completed_due: bool,
+    /// The next announce.
+    pub(super) next_at: Timestamp,
+    /// The next announce if there are offers to send.
+    pub(super) early_at: Timestamp,
+    /// The announce that is due waits so long for offers.
+    pub(super) offers_asked_until: Option<Timestamp>,
+    started: bool,
+    last_at: Option<Timestamp>,
+    interval: Duration,
+    min_interval: Duration,
+    early_interval: Duration,
+    refusals: u32,
+}
+
+impl Torrent {
+    /// The message of one announce.
+    pub(super) fn announce(
+        &self,
+        peer_id: PeerId,
+        info_hash: InfoHash,
+        event: Event,
+        offers: Vec<Offer<'_>>,
+    ) -> String {
+        Request::Announce(Announce {
+            info_hash: protocol::InfoHash(info_hash.0),
+            peer_id: protocol::PeerId(peer_id.0),
+            event,
+            uploaded: Some(self.uploaded),
+            downloaded: Some(self.downloaded),
+            left: self.left,
+            numwant: Some(offers.len() as u64),
+            offers,
+            skipped_offers: 0,
+        })
+        .encode()
+    }
+
+    /// Something changed: announce early, as soon as the trackers allow.
+    pub(super) fn hurry(&mut self, now: Timestamp) {
+        for membership in self.trackers.values_mut() {
+            membership.early_interval = MIN_EARLY_INTERVAL;
+            let earliest = membership.min_interval.max(MIN_EARLY_INTERVAL);
+            let at = membership.last_at.map_or(now, |last| last + earliest);
+            membership.early_at = membership.early_at.min(at.max(now));
+        }
+    }
+}
+
+impl Membership {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Membership {
+            joined: false,
+            completed_due: false,
+            next_at: now,
+            early_at: Timestamp::NEVER,
+            offers_asked_until: None,
+            started: false,
+            last_at: None,
+            interval: DEFAULT_INTERVAL,
+            min_interval: MIN_EARLY_INTERVAL,
+            early_interval: MIN_EARLY_INTERVAL,
+            refusals: 0,
+        }
+    }
+
+    /// The tracker has a new socket, which knows nothing of us.
+    pub(super) fn rejoin(&mut self, now: Timestamp) {
+        self.joined = false;
+        self.next_at = now;
+        self.offers_asked_until = None;
+    }
+
+    pub(super) fn next_event(&self) -> Event {
+        if !self.started {
+            Event::Started
+        } else if self.completed_due {
+            Event::Completed
+        } else {
+            Event::Update
+        }
+    }
+
+    /// An announce goes out. `jitter` is in 0..1.
+    pub(super) fn announced(&mut self, now: Timestamp, event: Event, jitter: f64) {
+        self.joined = true;
+        self.offers_asked_until = None;
+        self.last_at = Some(now);
+        match event {
+            Event::Started => self.started = true,
+            Event::Completed => self.completed_due = false,
+            Event::Update | Event::Stopped => {}
+        }
+        self.schedule(now, jitter);
+        if self.completed_due {
+            self.next_at = now + COMPLETED_AFTER_STARTED;
+        }
+        self.early_at = now + self.early_interval.max(self.min_interval);
+        self.early_interval = (self.early_interval * 2).min(self.interval);
+    }
+
+    /// The tracker answered.
+    pub(super) fn replied(&mut self, now: Timestamp, reply: &AnnounceReply, jitter: f64) {
+        self.refusals = 0;
+        if let Some(seconds) = reply.interval_secs {
+            self.interval = Duration::from_secs(seconds).clamp(INTERVAL.0, INTERVAL.1);
+        }
+        if let Some(seconds) = reply.min_interval_secs {
+            self.min_interval =
+                Duration::from_secs(seconds).clamp(MIN_EARLY_INTERVAL, self.interval);
+        }
+        // A reply to an announce that another one has followed already must not hold that up.
+        if self.offers_asked_until.is_none() && !self.completed_due {
+            self.schedule(now, jitter);
+        }
+    }
+
+    /// The tracker refused.
+    pub(super) fn refused(&mut self, now: Timestamp, jitter: f64) {
+        let doubled = MIN_EARLY_INTERVAL * (1 << self.refusals.min(6));
+        self.refusals = self.refusals.saturating_add(1);
+        let pause = doubled.min(self.interval).mul_f64(1.0 + jitter);
+        self.next_at = now + pause;
+        self.early_at = self.next_at;
+    }
+
+    /// An early announce had nothing to offer.
+    pub(super) fn skip_early(&mut self, now: Timestamp) {
+        self.offers_asked_until = None;
+        self.early_at = now + self.early_interval.max(self.min_interval);
+    }
+
+    pub(super) fn wake_at(&self, wanting: bool) -> Timestamp {
+        let due = if wanting {
+            self.next_at.min(self.early_at)
+        } else {
+            self.next_at
+        };
+        // While it waits for offers, they or the end of the wait come next.
+        self.offers_asked_until.map_or(due, |until| due.max(until))
+    }
+
+    fn schedule(&mut self, now: Timestamp, jitter: f64) {
+        // Never sooner than asked for, and not all peers at once.
+        self.next_at = now + self.interval.mul_f64(1.0 + 0.1 * jitter);
+    }
+}

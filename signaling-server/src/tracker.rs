@@ -1,0 +1,623 @@
+//! The tracker: swarms, who is in them, and which offers wait for their answers.
+//!
+//! Owns all of the server's state about peers, and no socket, clock or entropy: it is told the time
+//! (since any fixed start), seeded once, and queues what it wants sent ([`Tracker::poll_output`]).
+//!
+//! Invariants:
+//! - a peer id in a swarm belongs to the connection that announced it first, until that peer stops or
+//!   its connection ends: no other connection can stop it, answer for it or take it over;
+//! - an answer goes to the peer whose offer it answers, once, and only from a peer to which that offer
+//!   was relayed;
+//! - every table is bounded by [`Limits`] times the number of connections.
+
+use crate::bucket::Bucket;
+pub use crate::bucket::Rate;
+use piecework_signaling_protocol::{
+    Action, Announce, AnnounceReply, Answer, Event, InfoHash, OfferId, PeerId, Request,
+    RequestError, Response, Scrape, ScrapeEntry,
+};
+use rand_chacha::ChaCha8Rng;
+use rand_core::{RngCore, SeedableRng};
+use slab::Slab;
+use std::collections::{HashMap, VecDeque};
+use std::time::Duration;
+
+/// What one connection may do.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Time between a peer's announces, as replies tell it.
+    pub interval: Duration,
+    /// Time that must pass before an early announce, as replies tell it.
+    pub min_interval: Duration,
+    /// Offers relayed of one announce; further ones are ignored.
+    pub offers_per_announce: usize,
+    /// Info hashes of one scrape; a longer one is refused.
+    pub hashes_per_scrape: usize,
+    /// Swarm memberships of one connection; a further announce is refused.
+    pub torrents_per_connection: usize,
+    /// Messages (announces, answers, scrapes) of one connection; further ones are refused.
+    pub messages: Rate,
+    /// After so many refused messages in a row the connection is closed.
+    pub max_strikes: u16,
+    /// Offers relayed for one connection; further ones are ignored.
+    pub offers: Rate,
+    /// Offers of one peer that wait for an answer; further ones are ignored.
+    pub pending_offers_per_peer: u16,
+    /// How long a relayed offer may be answered.
+    pub offer_lifetime: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            interval: Duration::from_secs(120),
+            min_interval: Duration::from_secs(5),
+            offers_per_announce: 10,
+            hashes_per_scrape: 256,
+            torrents_per_connection: 256,
+            messages: Rate {
+                per_second: 20.0,
+                burst: 512.0,
+            },
+            max_strikes: 100,
+            offers: Rate {
+                per_second: 10.0,
+                burst: 256.0,
+            },
+            pending_offers_per_peer: 256,
+            offer_lifetime: Duration::from_secs(60),
+        }
+    }
+}
+
+impl Limits {
+    /// What the request parser is to keep.
+    pub fn parser(&self) -> piecework_signaling_protocol::Limits {
+        piecework_signaling_protocol::Limits {
+            offers: self.offers_per_announce,
+            scrape: self.hashes_per_scrape,
+        }
+    }
+}
+
+/// One connection, from [`Tracker::connect`] to [`Tracker::disconnect`]; reused afterwards.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ConnectionId(pub usize);
+
+/// What the edge is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Send this text message.
+    Send {
+        /// To this connection.
+        to: ConnectionId,
+        /// JSON.
+        text: String,
+    },
+    /// Find out whether this connection is alive: somebody else wants its peer id.
+    Probe(ConnectionId),
+    /// Close this connection: it goes on sending more than it may.
+    Close(ConnectionId),
+}
+
+/// Swarms and their peers.
+pub struct Tracker {
+    limits: Limits,
+    rng: ChaCha8Rng,
+    connections: Slab<Connection>,
+    swarms: Slab<Swarm>,
+    by_hash: HashMap<InfoHash, u32>,
+    members: Slab<Member>,
+    by_peer: HashMap<(u32, PeerId), u32>,
+    pending: HashMap<OfferKey, Pending>,
+    next_serial: u32,
+    outputs: VecDeque<Output>,
+}
+
+struct Connection {
+    messages: Bucket,
+    offers: Bucket,
+    strikes: u16,
+    members: Vec<u32>,
+}
+
+struct Swarm {
+    info_hash: InfoHash,
+    members: Vec<u32>,
+    seeders: u32,
+    downloaded: u32,
+}
+
+/// One peer in one swarm.
+struct Member {
+    peer_id: PeerId,
+    swarm: u32,
+    connection: ConnectionId,
+    /// Its place in the swarm's list.
+    position: u32,
+    /// Distinguishes it from a later member in the same slot.
+    serial: u32,
+    pending: u16,
+    seeder: bool,
+    completed: bool,
+}
+
+#[derive(PartialEq, Eq, Hash)]
+struct OfferKey {
+    from: u32,
+    to: u32,
+    offer_id: OfferId,
+}
+
+struct Pending {
+    from_serial: u32,
+    to_serial: u32,
+    expires_ms: u32,
+}
+
+impl Tracker {
+    /// An empty tracker. The seed decides which peers get which offers.
+    pub fn new(limits: Limits, seed: [u8; 32]) -> Self {
+        Tracker {
+            limits,
+            rng: ChaCha8Rng::from_seed(seed),
+            connections: Slab::new(),
+            swarms: Slab::new(),
+            by_hash: HashMap::new(),
+            members: Slab::new(),
+            by_peer: HashMap::new(),
+            pending: HashMap::new(),
+            next_serial: 0,
+            outputs: VecDeque::new(),
+        }
+    }
+
+    /// A peer connected.
+    pub fn connect(&mut self, now: Duration) -> ConnectionId {
+        ConnectionId(self.connections.insert(Connection {
+            messages: Bucket::full(self.limits.messages, now),
+            offers: Bucket::full(self.limits.offers, now),
+            strikes: 0,
+            members: Vec::new(),
+        }))
+    }
+
+    /// A connection ended: its peers leave their swarms.
+    pub fn disconnect(&mut self, connection: ConnectionId) {
+        if let Some(gone) = self.connections.try_remove(connection.0) {
+            for member in gone.members {
+                self.remove_member(member);
+            }
+        }
+    }
+
+    /// A message came in, understood or not. Unknown connections are ignored.
+    pub fn handle_request(
+        &mut self,
+        now: Duration,
+        from: ConnectionId,
+        request: Result<Request<'_>, RequestError>,
+    ) {
+        let Some(connection) = self.connections.get_mut(from.0) else {
+            return;
+        };
+        if connection.messages.take(self.limits.messages, now, 1) == 0 {
+            connection.strikes = connection.strikes.saturating_add(1);
+            if connection.strikes > self.limits.max_strikes {
+                self.outputs.push_back(Output::Close(from));
+                return;
+            }
+            let (action, info_hash) = named_by(&request);
+            return self.refuse(from, action, info_hash, "too many messages, slow down");
+        }
+        connection.strikes = 0;
+        match request {
+            Ok(Request::Announce(announce)) => self.handle_announce(now, from, &announce),
+            Ok(Request::Answer(answer)) => self.handle_answer(now, from, &answer),
+            Ok(Request::Scrape(scrape)) => self.handle_scrape(from, &scrape),
+            Err(error) => self.refuse(
+                from,
+                error.action,
+                error.info_hash,
+                &error.fault.to_string(),
+            ),
+        }
+    }
+
+    /// Forgets offers that nobody answered in time. Call it every few seconds.
+    pub fn sweep(&mut self, now: Duration) {
+        let (members, now_ms) = (&mut self.members, millis(now));
+        self.pending.retain(|key, pending| {
+            let from = members
+                .get_mut(key.from as usize)
+                .filter(|m| m.serial == pending.from_serial);
+            let alive = !expired(pending, now_ms);
+            match from {
+                Some(from) if !alive => from.pending = from.pending.saturating_sub(1),
+                Some(_) => {}
+                None => return false,
+            }
+            alive
+        });
+        if self.pending.capacity() > 1024 && self.pending.len() < self.pending.capacity() / 4 {
+            self.pending.shrink_to(self.pending.len() * 2);
+        }
+    }
+
+    /// The next thing to do, until `None`.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    /// Open connections.
+    pub fn connection_count(&self) -> usize {
+        self.connections.len()
+    }
+
+    /// Swarms with at least one peer.
+    pub fn swarm_count(&self) -> usize {
+        self.swarms.len()
+    }
+
+    /// Peers, one in several swarms counted in each.
+    pub fn peer_count(&self) -> usize {
+        self.members.len()
+    }
+
+    fn handle_announce(&mut self, now: Duration, from: ConnectionId, announce: &Announce<'_>) {
+        let known = self.find(announce.info_hash, announce.peer_id);
+        if let Some(member) = known
+            && let Some(owner) = self.members.get(member as usize).map(|m| m.connection)
+            && owner != from
+        {
+            // Perhaps the peer came back while its old socket is dying unnoticed.
+            self.outputs.push_back(Output::Probe(owner));
+            let reason = "peer id is in use by another connection";
+            return self.refuse(from, Action::Announce, Some(announce.info_hash), reason);
+        }
+        if announce.event == Event::Stopped {
+            if let Some(member) = known {
+                if let Some(connection) = self.connections.get_mut(from.0) {
+                    connection.members.retain(|m| *m != member);
+                }
+                self.remove_member(member);
+            }
+            return self.reply(from, announce.info_hash);
+        }
+        let member = match known {
+            Some(member) => member,
+            None => {
+                let room = self.connections.get(from.0).is_some_and(|connection| {
+                    connection.members.len() < self.limits.torrents_per_connection
+                });
+                if !room {
+                    let reason = "too many torrents on one connection";
+                    return self.refuse(from, Action::Announce, Some(announce.info_hash), reason);
+                }
+                self.add_member(from, announce.info_hash, announce.peer_id)
+            }
+        };
+        self.update_member(member, announce);
+        self.reply(from, announce.info_hash);
+        self.relay_offers(now, from, member, announce);
+    }
+
+    fn handle_answer(&mut self, now: Duration, from: ConnectionId, answer: &Answer<'_>) {
+        let refusal = match self.take_pending(now, from, answer) {
+            Ok(offerer) => {
+                let text = Response::Answer {
+                    info_hash: answer.info_hash,
+                    peer_id: answer.peer_id,
+                    offer_id: answer.offer_id,
+                    sdp: answer.sdp.clone(),
+                }
+                .encode();
+                return self.outputs.push_back(Output::Send { to: offerer, text });
+            }
+            Err(refusal) => refusal,
+        };
+        self.refuse(from, Action::Announce, Some(answer.info_hash), refusal);
+    }
+
+    /// Checks who answers what and for whom; the offer is answered afterwards.
+    fn take_pending(
+        &mut self,
+        now: Duration,
+        from: ConnectionId,
+        answer: &Answer<'_>,
+    ) -> Result<ConnectionId, &'static str> {
+        let answerer = self
+            .find(answer.info_hash, answer.peer_id)
+            .filter(|m| {
+                let member = self.members.get(*m as usize);
+                member.is_some_and(|m| m.connection == from)
+            })
+            .ok_or("peer id was not announced on this connection")?;
+        let offerer = self
+            .find(answer.info_hash, answer.to_peer_id)
+            .ok_or("to_peer_id is not in the swarm")?;
+        let key = OfferKey {
+            from: offerer,
+            to: answerer,
+            offer_id: answer.offer_id,
+        };
+        let gone = "no such offer, or it was answered already";
+        let pending = self.pending.remove(&key).ok_or(gone)?;
+        let answerer_serial = self.members.get(answerer as usize).map(|m| m.serial);
+        let offerer = self
+            .members
+            .get_mut(offerer as usize)
+            .filter(|m| m.serial == pending.from_serial)
+            .ok_or(gone)?;
+        offerer.pending = offerer.pending.saturating_sub(1);
+        if answerer_serial != Some(pending.to_serial) || expired(&pending, millis(now)) {
+            return Err(gone);
+        }
+        Ok(offerer.connection)
+    }
+
+    fn handle_scrape(&mut self, from: ConnectionId, scrape: &Scrape) {
+        let files = scrape
+            .info_hashes
+            .iter()
+            .map(|hash| (*hash, self.size_of(*hash)))
+            .collect();
+        let text = Response::Scrape { files }.encode();
+        self.outputs.push_back(Output::Send { to: from, text });
+    }
+
+    fn size_of(&self, hash: InfoHash) -> ScrapeEntry {
+        let swarm = self
+            .by_hash
+            .get(&hash)
+            .and_then(|swarm| self.swarms.get(*swarm as usize));
+        swarm.map_or_else(ScrapeEntry::default, |swarm| ScrapeEntry {
+            complete: u64::from(swarm.seeders),
+            incomplete: swarm.members.len() as u64 - u64::from(swarm.seeders),
+            downloaded: u64::from(swarm.downloaded),
+        })
+    }
+
+    fn reply(&mut self, to: ConnectionId, info_hash: InfoHash) {
+        let size = self.size_of(info_hash);
+        let text = Response::Announce(AnnounceReply {
+            info_hash,
+            interval_secs: Some(self.limits.interval.as_secs()),
+            min_interval_secs: Some(self.limits.min_interval.as_secs()),
+            complete: Some(size.complete),
+            incomplete: Some(size.incomplete),
+            warning: None,
+        })
+        .encode();
+        self.outputs.push_back(Output::Send { to, text });
+    }
+
+    fn refuse(
+        &mut self,
+        to: ConnectionId,
+        action: Action,
+        info_hash: Option<InfoHash>,
+        reason: &str,
+    ) {
+        let text = Response::Failure {
+            action,
+            info_hash,
+            reason: reason.to_owned(),
+        }
+        .encode();
+        self.outputs.push_back(Output::Send { to, text });
+    }
+
+    fn relay_offers(
+        &mut self,
+        now: Duration,
+        from: ConnectionId,
+        member: u32,
+        announce: &Announce<'_>,
+    ) {
+        let (Some(connection), Some(me)) = (
+            self.connections.get_mut(from.0),
+            self.members.get_mut(member as usize),
+        ) else {
+            return;
+        };
+        let Some(swarm) = self.swarms.get(me.swarm as usize) else {
+            return;
+        };
+        let others = swarm.members.len().saturating_sub(1);
+        let room = usize::from(
+            self.limits
+                .pending_offers_per_peer
+                .saturating_sub(me.pending),
+        );
+        let possible = announce
+            .offers
+            .len()
+            .min(self.limits.offers_per_announce)
+            .min(others)
+            .min(room);
+        let count = connection.offers.take(self.limits.offers, now, possible);
+        let (my_position, my_serial) = (me.position as usize, me.serial);
+        let expires_ms = millis(now + self.limits.offer_lifetime);
+        let picks = pick_distinct(&mut self.rng, count, others);
+        for (offer, pick) in announce.offers.iter().zip(picks) {
+            // The list without me.
+            let position = if pick < my_position { pick } else { pick + 1 };
+            let Some(to) = swarm.members.get(position).copied() else {
+                continue;
+            };
+            let Some((to_serial, to_connection)) = self
+                .members
+                .get(to as usize)
+                .map(|m| (m.serial, m.connection))
+            else {
+                continue;
+            };
+            let key = OfferKey {
+                from: member,
+                to,
+                offer_id: offer.offer_id,
+            };
+            let pending = Pending {
+                from_serial: my_serial,
+                to_serial,
+                expires_ms,
+            };
+            // An offer relayed to the same peer again is counted once. A leftover of this slot's
+            // former owner was never counted for me.
+            let before = self.pending.insert(key, pending);
+            if before.is_none_or(|before| before.from_serial != my_serial)
+                && let Some(me) = self.members.get_mut(member as usize)
+            {
+                me.pending += 1;
+            }
+            let text = Response::Offer {
+                info_hash: announce.info_hash,
+                peer_id: announce.peer_id,
+                offer: offer.clone(),
+            }
+            .encode();
+            self.outputs.push_back(Output::Send {
+                to: to_connection,
+                text,
+            });
+        }
+    }
+
+    fn find(&self, info_hash: InfoHash, peer_id: PeerId) -> Option<u32> {
+        let swarm = *self.by_hash.get(&info_hash)?;
+        self.by_peer.get(&(swarm, peer_id)).copied()
+    }
+
+    fn add_member(
+        &mut self,
+        connection: ConnectionId,
+        info_hash: InfoHash,
+        peer_id: PeerId,
+    ) -> u32 {
+        let swarms = &mut self.swarms;
+        let swarm = *self.by_hash.entry(info_hash).or_insert_with(|| {
+            swarms.insert(Swarm {
+                info_hash,
+                members: Vec::new(),
+                seeders: 0,
+                downloaded: 0,
+            }) as u32
+        });
+        self.next_serial = self.next_serial.wrapping_add(1);
+        let position = self
+            .swarms
+            .get(swarm as usize)
+            .map_or(0, |swarm| swarm.members.len() as u32);
+        let member = self.members.insert(Member {
+            peer_id,
+            swarm,
+            connection,
+            position,
+            serial: self.next_serial,
+            pending: 0,
+            seeder: false,
+            completed: false,
+        }) as u32;
+        if let Some(swarm) = self.swarms.get_mut(swarm as usize) {
+            swarm.members.push(member);
+        }
+        self.by_peer.insert((swarm, peer_id), member);
+        if let Some(connection) = self.connections.get_mut(connection.0) {
+            // Most connections hold one torrent; a growing list would start with room for four.
+            connection.members.reserve_exact(1);
+            connection.members.push(member);
+        }
+        member
+    }
+
+    fn update_member(&mut self, member: u32, announce: &Announce<'_>) {
+        let Some(member) = self.members.get_mut(member as usize) else {
+            return;
+        };
+        let Some(swarm) = self.swarms.get_mut(member.swarm as usize) else {
+            return;
+        };
+        let completed = announce.event == Event::Completed;
+        let seeder = completed || announce.left == Some(0);
+        if seeder != member.seeder {
+            member.seeder = seeder;
+            swarm.seeders = if seeder {
+                swarm.seeders + 1
+            } else {
+                swarm.seeders.saturating_sub(1)
+            };
+        }
+        if completed && !member.completed {
+            member.completed = true;
+            swarm.downloaded = swarm.downloaded.saturating_add(1);
+        }
+    }
+
+    /// Takes a member out of its swarm, not out of its connection's list. Its pending offers stay
+    /// until the sweep; their serials no longer match.
+    fn remove_member(&mut self, member: u32) {
+        let Some(gone) = self.members.try_remove(member as usize) else {
+            return;
+        };
+        self.by_peer.remove(&(gone.swarm, gone.peer_id));
+        let Some(swarm) = self.swarms.get_mut(gone.swarm as usize) else {
+            return;
+        };
+        swarm.seeders = swarm.seeders.saturating_sub(u32::from(gone.seeder));
+        if (gone.position as usize) < swarm.members.len() {
+            swarm.members.swap_remove(gone.position as usize);
+        }
+        if let Some(moved) = swarm.members.get(gone.position as usize)
+            && let Some(moved) = self.members.get_mut(*moved as usize)
+        {
+            moved.position = gone.position;
+        }
+        if swarm.members.is_empty() {
+            let info_hash = swarm.info_hash;
+            self.by_hash.remove(&info_hash);
+            self.swarms.remove(gone.swarm as usize);
+        }
+    }
+}
+
+fn named_by(request: &Result<Request<'_>, RequestError>) -> (Action, Option<InfoHash>) {
+    match request {
+        Ok(Request::Announce(announce)) => (Action::Announce, Some(announce.info_hash)),
+        Ok(Request::Answer(answer)) => (Action::Announce, Some(answer.info_hash)),
+        Ok(Request::Scrape(scrape)) => (Action::Scrape, scrape.info_hashes.first().copied()),
+        Err(error) => (error.action, error.info_hash),
+    }
+}
+
+fn millis(now: Duration) -> u32 {
+    now.as_millis() as u32
+}
+
+fn expired(pending: &Pending, now_ms: u32) -> bool {
+    // Wraps with the clock: a lifetime is far below the 24 days that this can tell apart.
+    now_ms.wrapping_sub(pending.expires_ms) as i32 >= 0
+}
+
+/// `count` distinct numbers below `below` in random order (Floyd's method; `count` is small).
+fn pick_distinct(rng: &mut ChaCha8Rng, count: usize, below: usize) -> Vec<usize> {
+    let count = count.min(below);
+    let mut picks: Vec<usize> = Vec::with_capacity(count);
+    for top in below - count..below {
+        let pick = random_below(rng, top + 1);
+        let pick = if picks.contains(&pick) { top } else { pick };
+        // Floyd's order is not random by itself: the later ones tend to the end.
+        let at = random_below(rng, picks.len() + 1);
+        picks.insert(at, pick);
+    }
+    picks
+}
+
+fn random_below(rng: &mut ChaCha8Rng, below: usize) -> usize {
+    // A swarm has fewer than 2^32 peers, so the bias is not worth a second draw.
+    ((u64::from(rng.next_u32()) * below as u64) >> 32) as usize
+}
+
+#[cfg(test)]
+#[path = "tracker_tests.rs"]
+mod tests;

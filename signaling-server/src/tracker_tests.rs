@@ -1,0 +1,420 @@
+use super::*;
+use piecework_signaling_protocol::{Offer, Sdp};
+use proptest::prelude::*;
+use std::collections::{HashMap, HashSet};
+
+const NOW: Duration = Duration::from_secs(1000);
+const HASH: InfoHash = InfoHash([7; 20]);
+
+fn tracker() -> Tracker {
+    Tracker::new(Limits::default(), [3; 32])
+}
+
+fn announce(peer: u8, offers: u8) -> Announce<'static> {
+    Announce {
+        info_hash: HASH,
+        peer_id: PeerId([peer; 20]),
+        event: Event::Update,
+        uploaded: None,
+        downloaded: None,
+        left: Some(1),
+        numwant: Some(u64::from(offers)),
+        offers: (0..offers)
+            .map(|n| Offer {
+                offer_id: OfferId([n; 20]),
+                sdp: Sdp::from_text("v=0").unwrap(),
+            })
+            .collect(),
+        skipped_offers: 0,
+    }
+}
+
+fn answer(peer: u8, to: u8, offer: u8) -> Request<'static> {
+    Request::Answer(Answer {
+        info_hash: HASH,
+        peer_id: PeerId([peer; 20]),
+        to_peer_id: PeerId([to; 20]),
+        offer_id: OfferId([offer; 20]),
+        sdp: Sdp::from_text("v=1").unwrap(),
+    })
+}
+
+fn say(tracker: &mut Tracker, from: ConnectionId, request: Request<'_>) -> Vec<Output> {
+    tracker.handle_request(NOW, from, Ok(request));
+    outputs(tracker)
+}
+
+fn outputs(tracker: &mut Tracker) -> Vec<Output> {
+    std::iter::from_fn(|| tracker.poll_output()).collect()
+}
+
+fn sent_to(outputs: &[Output], connection: ConnectionId) -> Vec<Response<'_>> {
+    outputs
+        .iter()
+        .filter_map(|output| match output {
+            Output::Send { to, text } if *to == connection => {
+                Some(Response::parse(text, Default::default()).unwrap())
+            }
+            _ => None,
+        })
+        .collect()
+}
+
+fn failed(outputs: &[Output], connection: ConnectionId) -> bool {
+    matches!(
+        sent_to(outputs, connection)[..],
+        [Response::Failure {
+            info_hash: Some(HASH),
+            ..
+        }]
+    )
+}
+
+#[test]
+fn offers_go_to_distinct_others_and_never_to_the_offerer() {
+    let mut tracker = tracker();
+    let peers: Vec<_> = (0..8).map(|_| tracker.connect(NOW)).collect();
+    for (n, peer) in peers.iter().enumerate() {
+        say(&mut tracker, *peer, Request::Announce(announce(n as u8, 0)));
+    }
+    let mut seen = HashSet::new();
+    for _ in 0..20 {
+        let out = say(&mut tracker, peers[3], Request::Announce(announce(3, 5)));
+        let targets: Vec<_> = out
+            .iter()
+            .filter_map(|o| match o {
+                Output::Send { to, text } if text.contains("\"offer\"") => Some(to.0),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(targets.len(), 5);
+        assert_eq!(targets.iter().collect::<HashSet<_>>().len(), 5);
+        assert!(!targets.contains(&peers[3].0));
+        seen.extend(targets);
+    }
+    assert_eq!(seen.len(), 7, "every other peer is chosen sometimes");
+}
+
+#[test]
+fn an_answer_is_relayed_once_and_only_from_the_peer_that_got_the_offer() {
+    let mut tracker = tracker();
+    let [a, b, c] = [0; 3].map(|_| tracker.connect(NOW));
+    say(&mut tracker, b, Request::Announce(announce(2, 0)));
+    say(&mut tracker, a, Request::Announce(announce(1, 1)));
+    say(&mut tracker, c, Request::Announce(announce(3, 0)));
+
+    // c was not offered anything, and is not b.
+    assert!(failed(&say(&mut tracker, c, answer(3, 1, 0)), c));
+    assert!(failed(&say(&mut tracker, c, answer(2, 1, 0)), c));
+
+    let out = say(&mut tracker, b, answer(2, 1, 0));
+    assert!(matches!(
+        sent_to(&out, a)[..],
+        [Response::Answer {
+            peer_id: PeerId([2, ..]),
+            ..
+        }]
+    ));
+    assert!(failed(&say(&mut tracker, b, answer(2, 1, 0)), b));
+}
+
+#[test]
+fn an_offer_cannot_be_answered_after_its_lifetime() {
+    let mut tracker = tracker();
+    let [a, b] = [0; 2].map(|_| tracker.connect(NOW));
+    say(&mut tracker, b, Request::Announce(announce(2, 0)));
+    say(&mut tracker, a, Request::Announce(announce(1, 1)));
+    let late = NOW + Limits::default().offer_lifetime;
+    tracker.handle_request(late, b, Ok(answer(2, 1, 0)));
+    assert!(failed(&outputs(&mut tracker), b));
+
+    say(&mut tracker, a, Request::Announce(announce(1, 1)));
+    tracker.sweep(late);
+    assert_eq!(tracker.pending.len(), 0);
+    assert!(tracker.members.iter().all(|(_, m)| m.pending == 0));
+}
+
+#[test]
+fn a_peer_id_belongs_to_its_connection() {
+    let mut tracker = tracker();
+    let [owner, thief] = [0; 2].map(|_| tracker.connect(NOW));
+    say(&mut tracker, owner, Request::Announce(announce(1, 0)));
+    for event in [
+        Event::Update,
+        Event::Started,
+        Event::Completed,
+        Event::Stopped,
+    ] {
+        let spoofed = Announce {
+            event,
+            ..announce(1, 1)
+        };
+        let out = say(&mut tracker, thief, Request::Announce(spoofed));
+        assert!(failed(&out, thief));
+        assert!(out.contains(&Output::Probe(owner)));
+        assert_eq!(tracker.peer_count(), 1);
+        assert_eq!(tracker.size_of(HASH).downloaded, 0);
+    }
+    // Once the owner is gone, the id is free.
+    tracker.disconnect(owner);
+    let out = say(&mut tracker, thief, Request::Announce(announce(1, 0)));
+    assert!(matches!(sent_to(&out, thief)[..], [Response::Announce(_)]));
+}
+
+#[test]
+fn a_later_peer_in_the_same_slot_inherits_no_offer() {
+    let mut tracker = tracker();
+    let [a, b, c] = [0; 3].map(|_| tracker.connect(NOW));
+    say(&mut tracker, b, Request::Announce(announce(2, 0)));
+    say(&mut tracker, a, Request::Announce(announce(1, 1)));
+    tracker.disconnect(a);
+    // c takes a's slot and id, but never sent that offer.
+    say(&mut tracker, c, Request::Announce(announce(1, 0)));
+    let out = say(&mut tracker, b, answer(2, 1, 0));
+    assert!(failed(&out, b));
+    assert!(sent_to(&out, c).is_empty());
+}
+
+#[test]
+fn counts_follow_the_events() {
+    let mut tracker = tracker();
+    let a = tracker.connect(NOW);
+    let b = tracker.connect(NOW);
+    let event = |peer, event, left| {
+        Request::Announce(Announce {
+            event,
+            left,
+            ..announce(peer, 0)
+        })
+    };
+    let size = |tracker: &Tracker| {
+        let s = tracker.size_of(HASH);
+        (s.complete, s.incomplete, s.downloaded)
+    };
+    say(&mut tracker, a, event(1, Event::Started, None));
+    say(&mut tracker, b, event(2, Event::Started, Some(0)));
+    assert_eq!(size(&tracker), (1, 1, 0));
+    say(&mut tracker, a, event(1, Event::Completed, Some(0)));
+    say(&mut tracker, a, event(1, Event::Completed, Some(0)));
+    assert_eq!(size(&tracker), (2, 0, 1));
+    say(&mut tracker, b, event(2, Event::Stopped, Some(0)));
+    assert_eq!(size(&tracker), (1, 0, 1));
+    say(&mut tracker, a, event(1, Event::Stopped, Some(0)));
+    assert_eq!(size(&tracker), (0, 0, 0));
+    assert_eq!(tracker.swarm_count(), 0);
+}
+
+#[test]
+fn a_flood_of_offers_is_cut_to_the_limits() {
+    let limits = Limits {
+        offers: Rate {
+            per_second: 0.0,
+            burst: 12.0,
+        },
+        ..Limits::default()
+    };
+    let mut tracker = Tracker::new(limits, [1; 32]);
+    let flooder = tracker.connect(NOW);
+    let victim = tracker.connect(NOW);
+    say(&mut tracker, victim, Request::Announce(announce(2, 0)));
+    let mut relayed = 0;
+    for _ in 0..100 {
+        let out = say(&mut tracker, flooder, Request::Announce(announce(1, 10)));
+        relayed += sent_to(&out, victim).len();
+        assert!(matches!(
+            sent_to(&out, flooder)[..],
+            [Response::Announce(_)]
+        ));
+    }
+    assert_eq!(relayed, 12);
+}
+
+#[test]
+fn unanswered_offers_of_one_peer_are_bounded() {
+    let limits = Limits {
+        pending_offers_per_peer: 3,
+        ..Limits::default()
+    };
+    let mut tracker = Tracker::new(limits, [1; 32]);
+    let connections: Vec<_> = (0..9).map(|_| tracker.connect(NOW)).collect();
+    for (n, c) in connections.iter().enumerate() {
+        say(&mut tracker, *c, Request::Announce(announce(n as u8, 0)));
+    }
+    for _ in 0..3 {
+        say(
+            &mut tracker,
+            connections[0],
+            Request::Announce(announce(0, 8)),
+        );
+    }
+    assert_eq!(tracker.pending.len(), 3);
+}
+
+#[test]
+fn one_who_never_slows_down_is_closed() {
+    let limits = Limits {
+        messages: Rate {
+            per_second: 0.0,
+            burst: 2.0,
+        },
+        max_strikes: 3,
+        ..Limits::default()
+    };
+    let mut tracker = Tracker::new(limits, [1; 32]);
+    let a = tracker.connect(NOW);
+    for _ in 0..2 {
+        let out = say(&mut tracker, a, Request::Announce(announce(1, 0)));
+        assert!(matches!(sent_to(&out, a)[..], [Response::Announce(_)]));
+    }
+    for _ in 0..3 {
+        assert!(failed(
+            &say(&mut tracker, a, Request::Announce(announce(1, 0))),
+            a
+        ));
+    }
+    let out = say(&mut tracker, a, Request::Announce(announce(1, 0)));
+    assert_eq!(out, [Output::Close(a)]);
+}
+
+#[test]
+fn torrents_of_one_connection_are_bounded_and_can_be_left() {
+    let limits = Limits {
+        torrents_per_connection: 2,
+        ..Limits::default()
+    };
+    let mut tracker = Tracker::new(limits, [1; 32]);
+    let a = tracker.connect(NOW);
+    let on = |hash: u8, event| {
+        Request::Announce(Announce {
+            info_hash: InfoHash([hash; 20]),
+            event,
+            ..announce(1, 0)
+        })
+    };
+    say(&mut tracker, a, on(1, Event::Started));
+    say(&mut tracker, a, on(2, Event::Started));
+    let out = say(&mut tracker, a, on(3, Event::Started));
+    assert!(matches!(sent_to(&out, a)[..], [Response::Failure { .. }]));
+    say(&mut tracker, a, on(1, Event::Stopped));
+    let out = say(&mut tracker, a, on(3, Event::Started));
+    assert!(matches!(sent_to(&out, a)[..], [Response::Announce(_)]));
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Connect,
+    Disconnect(usize),
+    Announce(usize, u8, u8, Event, bool),
+    Answer(usize, u8, u8, u8),
+    Wait(u16),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let event = prop_oneof![
+        3 => Just(Event::Update),
+        1 => Just(Event::Stopped),
+        1 => Just(Event::Completed)
+    ];
+    prop_oneof![
+        1 => Just(Step::Connect),
+        1 => (0..8usize).prop_map(Step::Disconnect),
+        6 => (0..8usize, 0..8u8, 0..4u8, event, any::<bool>())
+            .prop_map(|(c, p, o, e, s)| Step::Announce(c, p, o, e, s)),
+        4 => (0..8usize, 0..8u8, 0..8u8, 0..4u8).prop_map(|(c, p, t, o)| Step::Answer(c, p, t, o)),
+        1 => (0..40u16).prop_map(Step::Wait),
+    ]
+}
+
+proptest! {
+    /// Whatever connections do, the tracker agrees with the plain model: who owns which id, and
+    /// which offers reached whom and were not answered yet.
+    #[test]
+    fn behaves_like_the_plain_model(steps in proptest::collection::vec(step(), 1..120)) {
+        let mut tracker = tracker();
+        let mut now = NOW;
+        let mut owners: HashMap<u8, (ConnectionId, bool)> = HashMap::new();
+        let mut live: Vec<ConnectionId> = Vec::new();
+        // (from, to, offer) -> when relayed
+        let mut relayed: HashMap<(u8, u8, u8), Duration> = HashMap::new();
+        for step in steps {
+            match step {
+                Step::Connect => live.push(tracker.connect(now)),
+                Step::Disconnect(n) => if !live.is_empty() {
+                    let gone = live.remove(n % live.len());
+                    tracker.disconnect(gone);
+                    let left: Vec<u8> = owners.iter()
+                        .filter(|(_, (c, _))| *c == gone).map(|(p, _)| *p).collect();
+                    for p in left {
+                        owners.remove(&p);
+                        relayed.retain(|(f, t, _), _| *f != p && *t != p);
+                    }
+                },
+                Step::Announce(n, peer, offers, event, seeder) => if !live.is_empty() {
+                    let from = live[n % live.len()];
+                    let request = Announce {
+                        event, left: Some(u64::from(!seeder)), ..announce(peer, offers)
+                    };
+                    tracker.handle_request(now, from, Ok(Request::Announce(request)));
+                    let out = outputs(&mut tracker);
+                    if owners.get(&peer).is_some_and(|(c, _)| *c != from) {
+                        prop_assert!(failed(&out, from));
+                        continue;
+                    }
+                    if event == Event::Stopped {
+                        owners.remove(&peer);
+                        relayed.retain(|(f, t, _), _| *f != peer && *t != peer);
+                    } else {
+                        owners.insert(peer, (from, seeder || event == Event::Completed));
+                        let mut count = 0;
+                        for o in &out {
+                            let Output::Send { to, text } = o else { continue };
+                            let Ok(Response::Offer { peer_id, offer, .. }) =
+                                Response::parse(text, Default::default()) else { continue };
+                            prop_assert_eq!(peer_id.0[0], peer);
+                            count += 1;
+                            // The message does not name its target peer when a connection holds
+                            // several: any of them may answer in the model.
+                            for (p, (c, _)) in &owners {
+                                if c == to && *p != peer {
+                                    relayed.insert((peer, *p, offer.offer_id.0[0]), now);
+                                }
+                            }
+                        }
+                        prop_assert_eq!(count, usize::from(offers).min(owners.len() - 1));
+                    }
+                },
+                Step::Answer(n, peer, to, offer) => if !live.is_empty() {
+                    let from = live[n % live.len()];
+                    tracker.handle_request(now, from, Ok(answer(peer, to, offer)));
+                    let out = outputs(&mut tracker);
+                    let arrived = out.iter().any(|o| matches!(o,
+                        Output::Send { text, .. } if text.contains("\"answer\":{")));
+                    if arrived {
+                        prop_assert_eq!(owners.get(&peer).map(|(c, _)| *c), Some(from));
+                        let at = relayed.remove(&(to, peer, offer));
+                        prop_assert!(at.is_some_and(|at| now - at < Limits::default().offer_lifetime));
+                        let owner = owners[&to].0;
+                        prop_assert!(!sent_to(&out, owner).is_empty());
+                    } else {
+                        prop_assert!(failed(&out, from));
+                    }
+                },
+                Step::Wait(seconds) => {
+                    now += Duration::from_secs(u64::from(seconds));
+                    tracker.sweep(now);
+                }
+            }
+            let size = tracker.size_of(HASH);
+            prop_assert_eq!(size.complete as usize, owners.values().filter(|(_, s)| *s).count());
+            prop_assert_eq!(size.incomplete as usize, owners.values().filter(|(_, s)| !*s).count());
+            prop_assert_eq!(tracker.peer_count(), owners.len());
+        }
+        for connection in live {
+            tracker.disconnect(connection);
+        }
+        tracker.sweep(now + Duration::from_secs(100));
+        prop_assert_eq!((tracker.swarm_count(), tracker.peer_count()), (0, 0));
+        prop_assert_eq!(tracker.pending.len(), 0);
+        prop_assert_eq!(tracker.by_peer.len() + tracker.by_hash.len(), 0);
+    }
+}

@@ -1,0 +1,81 @@
+//! A torrent with its bytes.
+
+use core::ops::Range;
+
+use bytes::Bytes;
+use piecework::metainfo::create::TorrentBuilder;
+use piecework::metainfo::{FileSpan, Metainfo};
+use piecework::types::InfoHash;
+
+use crate::random::Random;
+
+/// A torrent and what is in it.
+#[derive(Clone, Debug)]
+pub struct Content {
+    /// The torrent.
+    pub metainfo: Metainfo,
+    /// All its bytes, pad files included.
+    pub bytes: Bytes,
+}
+
+impl Content {
+    /// One file of random bytes.
+    pub fn file(seed: u64, length: usize, piece_length: u32) -> Content {
+        let builder = TorrentBuilder::single_file(format!("film {seed}.mp4"), length as u64);
+        Content::make(seed, builder, length, piece_length)
+    }
+
+    /// A folder with files of these lengths.
+    pub fn folder(seed: u64, lengths: &[usize], piece_length: u32) -> Content {
+        let builder = (lengths.iter().enumerate()).fold(
+            TorrentBuilder::new(format!("series {seed}")),
+            |builder, (i, &length)| builder.file([format!("part {i}")], length as u64),
+        );
+        Content::make(seed, builder, lengths.iter().sum(), piece_length)
+    }
+
+    fn make(seed: u64, builder: TorrentBuilder, length: usize, piece_length: u32) -> Content {
+        let mut bytes = vec![0; length];
+        Random::new(seed ^ 0xc0_47e4).fill(&mut bytes);
+        let builder = builder.piece_length(piece_length);
+        let mut hasher = builder.hasher().unwrap();
+        hasher.update(&bytes);
+        let metainfo = builder.build(hasher.finish().unwrap()).unwrap();
+        assert_eq!(metainfo.total_length as usize, bytes.len());
+        Content {
+            metainfo,
+            bytes: bytes.into(),
+        }
+    }
+
+    /// Its info hash.
+    pub fn info_hash(&self) -> InfoHash {
+        self.metainfo.info_hash
+    }
+
+    /// The .torrent file.
+    pub fn torrent(&self) -> Bytes {
+        self.metainfo.to_torrent().into()
+    }
+
+    /// The magnet link.
+    pub fn magnet(&self) -> String {
+        self.metainfo.magnet().to_string()
+    }
+
+    /// Pieces in all.
+    pub fn piece_count(&self) -> u32 {
+        self.metainfo.piece_count()
+    }
+
+    /// Bytes `range` of a file.
+    pub fn file_bytes(&self, file: u32, range: Range<u64>) -> Bytes {
+        let offset = self.metainfo.files[file as usize].offset;
+        (self.bytes).slice((offset + range.start) as usize..(offset + range.end) as usize)
+    }
+
+    /// Where in the files a run of bytes lies.
+    pub fn spans(&self, offset: u64, length: u64) -> Vec<FileSpan> {
+        self.metainfo.spans(offset, length).collect()
+    }
+}

@@ -1,0 +1,258 @@
+//! What one client keeps: files, scratch and records, and what a crash leaves of them.
+//!
+//! A write is readable at once and durable after the next flush. A crash keeps each write that was not
+//! flushed wholly, in part or not at all, as chance has it; records are durable when their effect ends.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use piecework::client::{Effect, EffectError, EffectResult};
+use piecework::metainfo::FileSpan;
+use piecework::types::InfoHash;
+use sha1::{Digest, Sha1};
+
+use crate::content::Content;
+use crate::random::Random;
+
+/// See the module.
+#[derive(Clone, Debug, Default)]
+pub struct Disk {
+    torrents: BTreeMap<InfoHash, Files>,
+    records: BTreeMap<String, Bytes>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Files {
+    /// Length that a file may have, and whether it is a pad file.
+    shape: Vec<(u64, bool)>,
+    now: Image,
+    durable: Image,
+    /// Not flushed, in order.
+    writes: Vec<(Place, u64, Bytes)>,
+    open: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Image {
+    files: Vec<Vec<u8>>,
+    scratch: Vec<u8>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Place {
+    File(u32),
+    Scratch,
+}
+
+impl Disk {
+    /// Everything that was put and not deleted.
+    pub fn records(&self) -> Vec<(String, Bytes)> {
+        (self.records.iter())
+            .map(|(key, value)| (key.clone(), value.clone()))
+            .collect()
+    }
+
+    /// Lays the whole content in place, durable, as if it had been there for long.
+    pub fn place(&mut self, content: &Content) {
+        let files: Vec<Vec<u8>> = (content.metainfo.files.iter())
+            .map(|f| {
+                let from = f.offset as usize;
+                content.bytes[from..from + f.length as usize].to_vec()
+            })
+            .collect();
+        let image = Image {
+            files,
+            scratch: Vec::new(),
+        };
+        let stored = self.torrents.entry(content.info_hash()).or_default();
+        stored.now = image.clone();
+        stored.durable = image;
+    }
+
+    /// The files' bytes as a reader would see them now.
+    pub fn holds(&self, content: &Content) -> bool {
+        let Some(stored) = self.torrents.get(&content.info_hash()) else {
+            return false;
+        };
+        (content.metainfo.files.iter().enumerate()).all(|(i, f)| {
+            let from = f.offset as usize;
+            let expected = &content.bytes[from..from + f.length as usize];
+            f.pad || stored.now.files.get(i).is_some_and(|file| file == expected)
+        })
+    }
+
+    /// Overwrites durable bytes behind the client's back: bit rot.
+    pub fn rot(&mut self, info_hash: InfoHash, file: u32, offset: u64) {
+        let stored = self.torrents.get_mut(&info_hash).unwrap();
+        for image in [&mut stored.now, &mut stored.durable] {
+            image.files[file as usize][offset as usize] ^= 0x55;
+        }
+    }
+
+    /// The machine stops.
+    pub fn crash(&mut self, random: &mut Random) {
+        for stored in self.torrents.values_mut() {
+            for (place, offset, bytes) in core::mem::take(&mut stored.writes) {
+                let kept = match random.number(0..3) {
+                    0 => 0,
+                    1 => random.index(bytes.len() + 1),
+                    _ => bytes.len(),
+                };
+                stored.durable.write(place, offset, &bytes[..kept]);
+            }
+            stored.now = stored.durable.clone();
+            stored.open = false;
+        }
+    }
+
+    /// Carries out a storage or record effect.
+    pub fn run(&mut self, effect: Effect) -> Result<EffectResult, EffectError> {
+        match effect {
+            Effect::OpenStorage {
+                info_hash, files, ..
+            } => Ok(self.open(info_hash, &files)),
+            Effect::Write {
+                info_hash,
+                spans,
+                chunks,
+            } => {
+                let stored = self.opened(info_hash);
+                let mut bytes = Bytes::from(chunks.concat());
+                let total: u64 = spans.iter().map(|s| s.length).sum();
+                assert_eq!(total, bytes.len() as u64, "spans and chunks of a write");
+                for span in spans {
+                    let (length, pad) = stored.shape[span.file as usize];
+                    assert!(span.offset + span.length <= length, "a write past the end");
+                    assert!(!pad, "a write to a pad file");
+                    let part = bytes.split_to(span.length as usize);
+                    stored.write(Place::File(span.file), span.offset, part);
+                }
+                Ok(EffectResult::Done)
+            }
+            Effect::Read { info_hash, spans } => {
+                let stored = self.opened(info_hash);
+                let mut out = Vec::new();
+                for span in &spans {
+                    out.extend_from_slice(stored.read(span)?);
+                }
+                Ok(EffectResult::Read(out.into()))
+            }
+            Effect::HashStored { info_hash, spans } => {
+                let stored = self.opened(info_hash);
+                let mut hash = Sha1::new();
+                for span in &spans {
+                    if stored.shape[span.file as usize].1 {
+                        hash.update(vec![0; span.length as usize]);
+                    } else {
+                        hash.update(stored.read(span)?);
+                    }
+                }
+                Ok(EffectResult::Hashed(hash.finalize().into()))
+            }
+            Effect::Hash { chunks } => {
+                let mut hash = Sha1::new();
+                chunks.iter().for_each(|chunk| hash.update(chunk));
+                Ok(EffectResult::Hashed(hash.finalize().into()))
+            }
+            Effect::WriteScratch {
+                info_hash,
+                offset,
+                chunks,
+            } => {
+                let stored = self.opened(info_hash);
+                stored.write(Place::Scratch, offset, chunks.concat().into());
+                Ok(EffectResult::Done)
+            }
+            Effect::ReadScratch {
+                info_hash,
+                offset,
+                length,
+            } => {
+                let scratch = &self.opened(info_hash).now.scratch;
+                let range = offset as usize..(offset + length) as usize;
+                (scratch.get(range))
+                    .map(|bytes| EffectResult::Read(Bytes::copy_from_slice(bytes)))
+                    .ok_or_else(|| EffectError::Missing("scratch ends before that".into()))
+            }
+            Effect::Flush { info_hash } => {
+                let stored = self.opened(info_hash);
+                stored.writes.clear();
+                stored.durable = stored.now.clone();
+                Ok(EffectResult::Done)
+            }
+            Effect::CloseStorage { info_hash, delete } => {
+                self.opened(info_hash).open = false;
+                if delete {
+                    self.torrents.remove(&info_hash);
+                }
+                Ok(EffectResult::Done)
+            }
+            Effect::PutRecords { records } => {
+                for (key, value) in records {
+                    match value {
+                        Some(value) => self.records.insert(key, value),
+                        None => self.records.remove(&key),
+                    };
+                }
+                Ok(EffectResult::Done)
+            }
+            Effect::Sign { .. } | Effect::ReadAccount { .. } => {
+                panic!("not an effect of a disk: {effect:?}")
+            }
+        }
+    }
+
+    fn open(&mut self, info_hash: InfoHash, files: &[(Vec<String>, u64)]) -> EffectResult {
+        let stored = self.torrents.entry(info_hash).or_default();
+        assert!(!stored.open, "{info_hash} is open already");
+        stored.open = true;
+        stored.shape = (files.iter())
+            .map(|(path, length)| (*length, path.is_empty()))
+            .collect();
+        for (path, _) in files {
+            let safe =
+                |c: &String| !c.is_empty() && c != "." && c != ".." && !c.contains(['/', '\\']);
+            assert!(path.iter().all(safe), "an unsafe path: {path:?}");
+        }
+        stored.now.files.resize(files.len(), Vec::new());
+        stored.durable.files.resize(files.len(), Vec::new());
+        EffectResult::Opened {
+            file_lengths: stored.now.files.iter().map(|f| f.len() as u64).collect(),
+            scratch_length: stored.now.scratch.len() as u64,
+        }
+    }
+
+    fn opened(&mut self, info_hash: InfoHash) -> &mut Files {
+        let stored = self.torrents.get_mut(&info_hash);
+        let stored = stored.expect("storage is opened before it is used");
+        assert!(stored.open, "storage of {info_hash} is closed");
+        stored
+    }
+}
+
+impl Files {
+    fn write(&mut self, place: Place, offset: u64, bytes: Bytes) {
+        self.now.write(place, offset, &bytes);
+        self.writes.push((place, offset, bytes));
+    }
+
+    fn read(&self, span: &FileSpan) -> Result<&[u8], EffectError> {
+        let range = span.offset as usize..(span.offset + span.length) as usize;
+        (self.now.files[span.file as usize].get(range))
+            .ok_or_else(|| EffectError::Missing(format!("file {} ends before that", span.file)))
+    }
+}
+
+impl Image {
+    fn write(&mut self, place: Place, offset: u64, bytes: &[u8]) {
+        let file = match place {
+            Place::File(index) => &mut self.files[index as usize],
+            Place::Scratch => &mut self.scratch,
+        };
+        let (from, to) = (offset as usize, offset as usize + bytes.len());
+        if file.len() < to {
+            file.resize(to, 0);
+        }
+        file[from..to].copy_from_slice(bytes);
+    }
+}

@@ -1,0 +1,210 @@
+//! Channels from offer to end.
+
+use bytes::Bytes;
+use piecework::client::Input;
+use piecework::time::Duration;
+use piecework::types::ConnectionId;
+
+use super::{MAX_MESSAGE, SimNet, What};
+use crate::channel::{Cheat, End};
+use crate::node::NodeId;
+
+impl SimNet {
+    pub(super) fn attach(&mut self, id: NodeId, conn: ConnectionId, link: usize, side: usize) {
+        let before = self.nodes[id.0].ends.insert(conn, (link, side));
+        assert!(before.is_none(), "{id:?} uses {conn:?} twice");
+    }
+
+    pub(super) fn end(&mut self, id: NodeId, conn: ConnectionId) -> Option<&mut End> {
+        let &(link, side) = self.nodes[id.0].ends.get(&conn)?;
+        self.links[link].ends[side].as_mut()
+    }
+
+    pub(super) fn accept(&mut self, id: NodeId, conn: ConnectionId, sdp: &str) {
+        let life = self.nodes[id.0].life;
+        let after = self.random.duration(&self.net.gather);
+        let offered = number_in(sdp, "s=offer ").and_then(|link| {
+            let offer = self.links.get(link)?;
+            let waits = offer.ends[0].as_ref().is_some_and(|end| !end.closed);
+            (waits && offer.ends[1].is_none() && !offer.dead).then_some(link)
+        });
+        let Some(link) = offered else {
+            // A real one finds out when no path leads to the other side.
+            let reason = "no connection could be made".to_owned();
+            let input = Input::ConnectionClosed {
+                connection: conn,
+                reason,
+            };
+            let after = after + Duration::from_secs(5);
+            self.schedule(after, What::Input(id, life, input));
+            return;
+        };
+        self.links[link].ends[1] = Some(End::new(id, life, conn));
+        self.attach(id, conn, link, 1);
+        let sdp = format!("v=0\r\ns=answer {link}\r\n");
+        let input = Input::AnswerReady {
+            connection: conn,
+            sdp,
+        };
+        self.schedule(after, What::Input(id, life, input));
+    }
+
+    pub(super) fn open(&mut self, link: usize) {
+        let both = self.links[link].ends.iter().flatten();
+        if self.links[link].dead || both.filter(|end| !end.closed).count() < 2 {
+            return;
+        }
+        self.links[link].open = true;
+        for side in 0..2 {
+            let (end, other) = self.both(link, side);
+            let (id, life, connection) = (end.node, end.life, end.conn);
+            let address_hash = other.node.0 as u64 + 1;
+            let input = Input::ConnectionOpen {
+                connection,
+                address_hash,
+            };
+            if self.lives(id, life) && self.nodes[id.0].ends.contains_key(&connection) {
+                self.input(id, input);
+            }
+        }
+    }
+
+    pub(super) fn both(&self, link: usize, side: usize) -> (&End, &End) {
+        let ends = &self.links[link].ends;
+        let end = |side: usize| ends[side].as_ref().expect("an open channel has two ends");
+        (end(side), end(1 - side))
+    }
+
+    pub(super) fn send(&mut self, id: NodeId, conn: ConnectionId, chunks: Vec<Bytes>) {
+        let message = Bytes::from(chunks.concat());
+        assert!(
+            !message.is_empty() && message.len() <= MAX_MESSAGE,
+            "{}",
+            message.len()
+        );
+        let Some(&(link, side)) = self.nodes[id.0].ends.get(&conn) else {
+            panic!("{id:?} sends on {conn:?}, which is closed");
+        };
+        assert!(
+            self.links[link].open,
+            "{id:?} sends on {conn:?} before it is open"
+        );
+        let [Some(first), Some(second)] = &mut self.links[link].ends else {
+            return;
+        };
+        let (end, other) = if side == 0 {
+            (first, second)
+        } else {
+            (second, first)
+        };
+        let frames = end.frames.push(&message);
+        for frame in &frames {
+            let (direction, back) = (&mut end.direction, &other.direction);
+            self.watch
+                .frame(&self.vault, (id, other.node), frame, direction, back);
+        }
+        let node = &mut self.nodes[id.0];
+        let length = message.len() as u64;
+        let bytes = match node.cheat {
+            Cheat::Honest => message,
+            cheat => end.cheat(cheat, &frames, &mut self.random),
+        };
+        end.buffered += length;
+        let start = self.now.max(node.uplink_free);
+        let time = Duration::from_micros((bytes.len() as u64 * 1_000_000 / node.uplink).max(1));
+        node.uplink_free = start + time;
+        let jitter = self
+            .random
+            .duration(&(Duration::ZERO..Duration::from_millis(5)));
+        let (sent, latency) = (node.uplink_free, self.links[link].latency);
+        let arrives = {
+            let end = self.links[link].ends[side].as_mut().expect("this end");
+            end.arrives = end.arrives.max(sent + latency + jitter);
+            end.arrives
+        };
+        self.schedule_at(sent, What::Drained(link, side, length));
+        if !bytes.is_empty() {
+            self.schedule_at(arrives, What::Arrive(link, 1 - side, bytes));
+        }
+    }
+
+    pub(super) fn drained(&mut self, link: usize, side: usize, bytes: u64) {
+        let Some(end) = &mut self.links[link].ends[side] else {
+            return;
+        };
+        let before = end.buffered;
+        end.buffered -= bytes;
+        let fell = before > end.low_water && end.buffered <= end.low_water;
+        let (id, life, connection, buffered) = (end.node, end.life, end.conn, end.buffered);
+        if fell && !end.closed && self.lives(id, life) {
+            let input = Input::SendBuffer {
+                connection,
+                buffered,
+            };
+            self.input(id, input);
+        }
+    }
+
+    pub(super) fn arrive(&mut self, link: usize, side: usize, mut bytes: Bytes) {
+        while !bytes.is_empty() {
+            let whole = self.net.split_one_in == 0 || !self.random.one_in(self.net.split_one_in);
+            let part = if whole {
+                bytes.len()
+            } else {
+                1 + self.random.index(bytes.len())
+            };
+            let part = bytes.split_to(part);
+            let Some(end) = &self.links[link].ends[side] else {
+                return;
+            };
+            let (id, life, connection) = (end.node, end.life, end.conn);
+            if self.links[link].dead || end.closed || !self.lives(id, life) {
+                return;
+            }
+            let bytes = part;
+            self.input(id, Input::Received { connection, bytes });
+        }
+    }
+
+    /// One side closes in order: the other learns it after everything that was sent.
+    pub(super) fn close(&mut self, id: NodeId, conn: ConnectionId) {
+        let Some((link, side)) = self.nodes[id.0].ends.remove(&conn) else {
+            return;
+        };
+        let latency = self.links[link].latency;
+        let end = self.links[link].ends[side].as_mut().expect("this end");
+        end.closed = true;
+        let at = end.arrives.max(self.now + latency);
+        let reason = "closed by the other side".to_owned();
+        self.schedule_at(at, What::Closed(link, 1 - side, reason));
+    }
+
+    /// The channel dies: nothing arrives, and who is left notices after a while.
+    pub(super) fn kill(&mut self, link: usize) {
+        self.links[link].dead = true;
+        for side in 0..2 {
+            let after = self
+                .random
+                .duration(&(Duration::from_millis(100)..Duration::from_secs(8)));
+            let reason = "the connection was lost".to_owned();
+            self.schedule(after, What::Closed(link, side, reason));
+        }
+    }
+
+    pub(super) fn closed(&mut self, link: usize, side: usize, reason: String) {
+        let Some(end) = &mut self.links[link].ends[side] else {
+            return;
+        };
+        if core::mem::replace(&mut end.closed, true) {
+            return;
+        }
+        let (id, life, connection) = (end.node, end.life, end.conn);
+        let input = Input::ConnectionClosed { connection, reason };
+        self.late_input(id, life, input);
+    }
+}
+
+pub(super) fn number_in(sdp: &str, mark: &str) -> Option<usize> {
+    let line = sdp.lines().find_map(|line| line.strip_prefix(mark))?;
+    line.parse().ok()
+}

@@ -1,0 +1,588 @@
+//! The net: time, chance, and everything between the clients.
+
+mod channels;
+mod outputs;
+
+use core::ops::Range;
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy_primitives::{Address, B256};
+use bytes::Bytes;
+use piecework::client::{
+    AddOptions, CheckExisting, Claim, Client, ClientSnapshot, Command, Config, Effect, Event,
+    Input, Output, Source, TorrentSnapshot,
+};
+use piecework::time::{Duration, Timestamp};
+use piecework::types::{ConnectionId, EffectId, InfoHash, StreamId, TokenUnits};
+
+use crate::channel::{Cheat, End, Link};
+use crate::content::Content;
+use crate::disk::Disk;
+use crate::node::{EffectCounts, Node, NodeId, Reader, StreamEnd};
+use crate::random::Random;
+use crate::tracker::{Socket, Trackers};
+use crate::vault::{Deposit, SessionKey, SimVault};
+use crate::watch::Watch;
+
+/// Where a run's clock starts: seconds since the epoch.
+const START_SECS: u64 = 1_790_000_000;
+/// The tracker that [`SimNet::config`] names.
+pub const TRACKER: &str = "wss://tracker.invalid/announce";
+const MAX_MESSAGE: usize = 65_535;
+const MAX_CHUNK: usize = 256 * 1024;
+/// Outputs after one input, and wake-ups in a row at one time, beyond which a client spins.
+const MAX_OUTPUTS: u32 = 200_000;
+const MAX_SPINS: u32 = 1_000;
+/// Events of one run.
+const MAX_EVENTS: u64 = 50_000_000;
+
+/// How the world between the clients is.
+#[derive(Clone, Debug)]
+pub struct NetConfig {
+    /// One way, of a channel or to a tracker.
+    pub latency: Range<Duration>,
+    /// Bytes per second that a node can send over all its channels.
+    pub uplink: Range<u64>,
+    /// How long an effect takes to be carried out, and how long its result takes to come back.
+    pub effect: Range<Duration>,
+    /// How long an offer or answer takes to gather its candidates.
+    pub gather: Range<Duration>,
+    /// A random channel dies this often.
+    pub lose_channel_every: Option<Duration>,
+    /// One in so many messages arrives in parts; 0: none.
+    pub split_one_in: u64,
+}
+
+impl Default for NetConfig {
+    fn default() -> Self {
+        let ms = Duration::from_millis;
+        NetConfig {
+            latency: ms(5)..ms(80),
+            uplink: 500_000..4_000_000,
+            effect: Duration::from_micros(100)..ms(15),
+            gather: ms(20)..ms(200),
+            lose_channel_every: None,
+            split_one_in: 4,
+        }
+    }
+}
+
+/// What is to happen.
+#[derive(Debug)]
+enum What {
+    Tick(NodeId, u64),
+    Input(NodeId, u64, Input),
+    Run(NodeId, u64, EffectId, Effect),
+    Pull(NodeId, u64, StreamId),
+    TellTracker(Socket, String),
+    Open(usize),
+    Drained(usize, usize, u64),
+    Arrive(usize, usize, Bytes),
+    Closed(usize, usize, String),
+    Redeem(NodeId, u64, u64, Vec<Claim>, TokenUnits),
+    LoseChannel,
+}
+
+/// Many clients and everything between them. Deterministic: the same seed and calls give the same run.
+#[derive(Debug)]
+pub struct SimNet {
+    /// The time.
+    pub now: Timestamp,
+    /// The chain.
+    pub vault: SimVault,
+    /// The onlooker.
+    pub watch: Watch,
+    /// The run's chance.
+    pub random: Random,
+    net: NetConfig,
+    queue: BTreeMap<(Timestamp, u64), What>,
+    sequence: u64,
+    processed: u64,
+    nodes: Vec<Node>,
+    links: Vec<Link>,
+    trackers: Trackers,
+    trackers_down: bool,
+}
+
+impl SimNet {
+    /// An empty net.
+    pub fn new(seed: u64, net: NetConfig) -> SimNet {
+        let mut sim = SimNet {
+            now: Timestamp::from_millis(START_SECS * 1000),
+            vault: SimVault::new(),
+            watch: Watch::default(),
+            random: Random::new(seed),
+            net,
+            queue: BTreeMap::new(),
+            sequence: 0,
+            processed: 0,
+            nodes: Vec::new(),
+            links: Vec::new(),
+            trackers: Trackers::default(),
+            trackers_down: false,
+        };
+        sim.schedule_loss();
+        sim
+    }
+
+    /// A free client's configuration in this net.
+    pub fn config() -> Config {
+        Config {
+            trackers: vec![TRACKER.to_owned()],
+            ..Config::default()
+        }
+    }
+
+    /// A client, running.
+    pub fn node(&mut self, config: Config) -> NodeId {
+        let uplink = self.random.number(self.net.uplink.clone());
+        self.nodes.push(Node::new(config, uplink));
+        let id = NodeId(self.nodes.len() - 1);
+        self.start(id);
+        id
+    }
+
+    /// Starts a node that was stopped, from what its disk holds. Its torrents are added again, and its
+    /// account is set again, by the caller, as a page would.
+    pub fn start(&mut self, id: NodeId) {
+        let seed = self.random.bytes32();
+        let now = self.now;
+        let node = &mut self.nodes[id.0];
+        assert!(node.client.is_none(), "{id:?} runs already");
+        let records = node.disk.records();
+        node.client = Some(Client::new(node.config.clone(), seed, records, now));
+        self.drain(id);
+    }
+
+    /// Stops a node at once: what was not durable is lost, and its peers notice some time later.
+    pub fn crash(&mut self, id: NodeId) {
+        let node = &mut self.nodes[id.0];
+        node.client = None;
+        node.life += 1;
+        node.wake = Timestamp::NEVER;
+        node.disk.crash(&mut self.random);
+        node.queues.clear();
+        node.settling = Default::default();
+        node.uplink_free = self.now;
+        for reader in node.readers.values_mut() {
+            reader.end.get_or_insert(StreamEnd::Closed);
+        }
+        let sockets: Vec<_> = core::mem::take(&mut node.sockets).into_keys().collect();
+        let life = node.life - 1;
+        for tracker in sockets {
+            let node = id;
+            self.trackers.closed(Socket {
+                node,
+                life,
+                tracker,
+            });
+        }
+        let ends = core::mem::take(&mut self.nodes[id.0].ends);
+        for (link, side) in ends.into_values() {
+            if let Some(end) = &mut self.links[link].ends[side] {
+                end.closed = true;
+            }
+            self.kill(link);
+        }
+    }
+
+    /// Stops a node that says goodbye first.
+    pub fn shut_down(&mut self, id: NodeId) {
+        let from = self.nodes[id.0].events.len();
+        self.command(id, Command::Shutdown);
+        let done = self.run_until(Duration::from_secs(60), |net| {
+            let events = &net.nodes[id.0].events[from..];
+            events.iter().any(|(_, e)| matches!(e, Event::ShutDown))
+        });
+        assert!(done, "a shutdown ends");
+        self.crash(id);
+    }
+
+    /// Takes up a torrent; the tag is in its [`Event::Added`].
+    pub fn add(&mut self, id: NodeId, source: Source, options: AddOptions) -> u64 {
+        let node = &mut self.nodes[id.0];
+        let tag = node.next_tag;
+        node.next_tag += 1;
+        let command = Command::Add {
+            tag,
+            source,
+            options,
+        };
+        self.command(id, command);
+        tag
+    }
+
+    /// Lets the onlooker know a torrent's bytes, for one that is added by [`SimNet::add`].
+    pub fn watch_content(&mut self, content: &Content) {
+        self.watch.know(content);
+    }
+
+    /// Gives a node the whole content and lets it seed.
+    pub fn seed(&mut self, id: NodeId, content: &Content) {
+        self.watch.know(content);
+        self.nodes[id.0].disk.place(content);
+        let options = AddOptions {
+            check: CheckExisting::Complete,
+            ..AddOptions::default()
+        };
+        self.add(id, Source::Torrent(content.torrent()), options);
+    }
+
+    /// Lets a node fetch the content by its .torrent file.
+    pub fn leech(&mut self, id: NodeId, content: &Content) {
+        self.watch.know(content);
+        let source = Source::Torrent(content.torrent());
+        self.add(id, source, AddOptions::default());
+    }
+
+    /// Lets a node fetch the content by its magnet link.
+    pub fn leech_magnet(&mut self, id: NodeId, content: &Content) {
+        self.watch.know(content);
+        self.add(id, Source::Magnet(content.magnet()), AddOptions::default());
+    }
+
+    /// Gives a node a session key and an account with that much in it.
+    pub fn fund(&mut self, id: NodeId, amount: u128, tranche: u128) -> B256 {
+        let key = SessionKey::new(self.random.bytes32());
+        let owner = Address::from_slice(&self.random.bytes32()[..20]);
+        let account = self.vault.deposit(Deposit {
+            owner,
+            key: key.address(),
+            amount,
+            tranche,
+            bond: amount * 5 / 4,
+        });
+        let node = &mut self.nodes[id.0];
+        node.key = Some(key);
+        node.owner = owner;
+        self.set_account(id);
+        account
+    }
+
+    /// Tells a node its account, as a page does at start.
+    pub fn set_account(&mut self, id: NodeId) {
+        let node = &self.nodes[id.0];
+        let key = node.key.as_ref().expect("a funded node");
+        let command = Command::SetAccount {
+            owner: node.owner,
+            session_key: key.address(),
+        };
+        self.command(id, command);
+    }
+
+    /// Opens a reader. `pace`: bytes per second, `None` as fast as they come.
+    pub fn read(
+        &mut self,
+        id: NodeId,
+        info_hash: InfoHash,
+        file: u32,
+        range: Range<u64>,
+        pace: Option<u64>,
+    ) -> StreamId {
+        let now = self.now;
+        let node = &mut self.nodes[id.0];
+        let stream = StreamId(node.next_stream);
+        node.next_stream += 1;
+        let reader = Reader {
+            info_hash,
+            file,
+            position: range.start,
+            range: range.clone(),
+            pace,
+            opened: now,
+            first_bytes: None,
+            waited: Duration::ZERO,
+            pulled: now,
+            end: None,
+        };
+        node.readers.insert(stream, reader);
+        let life = node.life;
+        let command = Command::OpenStream {
+            stream,
+            info_hash,
+            file,
+            offset: range.start,
+            length: range.end - range.start,
+        };
+        self.command(id, command);
+        self.schedule(Duration::ZERO, What::Pull(id, life, stream));
+        stream
+    }
+
+    /// The reader leaves (as on a seek).
+    pub fn close_stream(&mut self, id: NodeId, stream: StreamId) {
+        let reader = self.nodes[id.0].readers.get_mut(&stream).expect("a reader");
+        if reader.end.is_none() {
+            reader.end = Some(StreamEnd::Closed);
+            self.command(id, Command::CloseStream { stream });
+        }
+    }
+
+    /// Any command.
+    pub fn command(&mut self, id: NodeId, command: Command) {
+        self.input(id, Input::Command(command));
+    }
+
+    /// How a node cheats from now on.
+    pub fn set_cheat(&mut self, id: NodeId, cheat: Cheat) {
+        self.nodes[id.0].cheat = cheat;
+    }
+
+    /// Bytes per second that a node can send from now on.
+    pub fn set_uplink(&mut self, id: NodeId, bytes_per_second: u64) {
+        self.nodes[id.0].uplink = bytes_per_second;
+    }
+
+    /// All trackers go away (`true`), or come back.
+    pub fn trackers_down(&mut self, down: bool) {
+        self.trackers_down = down;
+        if !down {
+            return;
+        }
+        for id in 0..self.nodes.len() {
+            let node = &mut self.nodes[id];
+            let life = node.life;
+            for tracker in core::mem::take(&mut node.sockets).into_keys() {
+                let node = NodeId(id);
+                self.trackers.closed(Socket {
+                    node,
+                    life,
+                    tracker,
+                });
+                let reason = "the server went away".to_owned();
+                let input = Input::TrackerClosed { tracker, reason };
+                self.schedule(Duration::from_millis(1), What::Input(node, life, input));
+            }
+        }
+    }
+
+    /// A random open channel dies; both sides notice later.
+    pub fn lose_channel(&mut self) {
+        let open: Vec<usize> = (0..self.links.len())
+            .filter(|&l| self.links[l].open && !self.links[l].dead)
+            .collect();
+        if !open.is_empty() {
+            let link = open[self.random.index(open.len())];
+            self.kill(link);
+        }
+    }
+
+    /// Runs until `done` or for `limit`; answers whether `done`.
+    pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&SimNet) -> bool) -> bool {
+        let end = self.now + limit;
+        loop {
+            for _ in 0..16 {
+                match self.queue.first_key_value() {
+                    Some((&(at, _), _)) if at <= end => self.step(),
+                    _ => {
+                        self.now = end;
+                        return done(self);
+                    }
+                }
+            }
+            if done(self) {
+                return true;
+            }
+        }
+    }
+
+    /// Runs for so long.
+    pub fn run_for(&mut self, time: Duration) {
+        self.run_until(time, |_| false);
+    }
+
+    /// The node has said [`Event::Complete`] and its disk holds every byte.
+    pub fn is_complete(&self, id: NodeId, content: &Content) -> bool {
+        let hash = content.info_hash();
+        let said = (self.nodes[id.0].events.iter().rev())
+            .any(|(_, e)| matches!(e, Event::Complete { info_hash } if *info_hash == hash));
+        said && self.nodes[id.0].disk.holds(content)
+    }
+
+    /// Everything the node told its page, in all its lives.
+    pub fn events(&self, id: NodeId) -> impl Iterator<Item = &Event> {
+        self.nodes[id.0].events.iter().map(|(_, event)| event)
+    }
+
+    /// The same with the time.
+    pub fn timed_events(&self, id: NodeId) -> &[(Timestamp, Event)] {
+        &self.nodes[id.0].events
+    }
+
+    /// A node's disk.
+    pub fn disk(&mut self, id: NodeId) -> &mut Disk {
+        &mut self.nodes[id.0].disk
+    }
+
+    /// A reader.
+    pub fn reader(&self, id: NodeId, stream: StreamId) -> &Reader {
+        &self.nodes[id.0].readers[&stream]
+    }
+
+    /// Effects a node asked for.
+    pub fn effects(&self, id: NodeId) -> EffectCounts {
+        self.nodes[id.0].effects
+    }
+
+    /// A running client at a glance.
+    pub fn snapshot(&self, id: NodeId) -> ClientSnapshot {
+        self.client(id).snapshot()
+    }
+
+    /// A torrent of a running client.
+    pub fn torrent(&self, id: NodeId, info_hash: InfoHash) -> Option<TorrentSnapshot> {
+        self.client(id).torrent(info_hash)
+    }
+
+    /// A running client.
+    pub fn client(&self, id: NodeId) -> &Client {
+        let client = self.nodes[id.0].client.as_ref();
+        client.expect("a running client")
+    }
+
+    /// Who is at the other end of a node's connection, if it ever opened.
+    pub fn peer_of(&self, id: NodeId, conn: ConnectionId) -> Option<NodeId> {
+        self.links.iter().find_map(|link| {
+            let (Some(a), Some(b)) = (&link.ends[0], &link.ends[1]) else {
+                return None;
+            };
+            let is = |end: &End| end.node == id && end.conn == conn;
+            is(a).then_some(b.node).or(is(b).then_some(a.node))
+        })
+    }
+
+    /// Open channels between two nodes.
+    pub fn channels(&self, a: NodeId, b: NodeId) -> usize {
+        let wanted = BTreeSet::from([a, b]);
+        (self.links.iter())
+            .filter(|link| link.open && !link.dead)
+            .filter(|link| {
+                let live = link.ends.iter().flatten().filter(|end| !end.closed);
+                live.map(|end| end.node).collect::<BTreeSet<_>>() == wanted
+            })
+            .count()
+    }
+
+    fn schedule(&mut self, after: Duration, what: What) {
+        self.schedule_at(self.now + after, what);
+    }
+
+    fn schedule_at(&mut self, at: Timestamp, what: What) {
+        self.sequence += 1;
+        self.queue.insert((at.max(self.now), self.sequence), what);
+    }
+
+    fn schedule_loss(&mut self) {
+        if let Some(every) = self.net.lose_channel_every {
+            let after = self.random.duration(&(every / 2..every * 3 / 2));
+            self.schedule(after, What::LoseChannel);
+        }
+    }
+
+    fn latency(&mut self) -> Duration {
+        self.random.duration(&self.net.latency)
+    }
+
+    fn lives(&self, id: NodeId, life: u64) -> bool {
+        let node = &self.nodes[id.0];
+        node.life == life && node.client.is_some()
+    }
+
+    fn step(&mut self) {
+        let Some(((at, _), what)) = self.queue.pop_first() else {
+            return;
+        };
+        self.now = at;
+        self.processed += 1;
+        assert!(self.processed < MAX_EVENTS, "the run does not end");
+        match what {
+            What::Tick(id, life) => {
+                if self.lives(id, life) && self.nodes[id.0].wake == at {
+                    self.nodes[id.0].wake = Timestamp::NEVER;
+                    self.input(id, Input::Tick);
+                }
+            }
+            What::Input(id, life, input) => self.late_input(id, life, input),
+            What::Run(id, life, effect_id, effect) => {
+                if self.lives(id, life) {
+                    self.carry_out_effect(id, effect_id, effect);
+                }
+            }
+            What::Pull(id, life, stream) => self.pull(id, life, stream),
+            What::TellTracker(socket, text) => self.tell_tracker(socket, &text),
+            What::Open(link) => self.open(link),
+            What::Drained(link, side, bytes) => self.drained(link, side, bytes),
+            What::Arrive(link, side, bytes) => self.arrive(link, side, bytes),
+            What::Closed(link, side, reason) => self.closed(link, side, reason),
+            What::Redeem(id, life, tag, claims, total) => {
+                if self.lives(id, life) {
+                    self.redeem(id, tag, &claims, total);
+                }
+            }
+            What::LoseChannel => {
+                self.lose_channel();
+                self.schedule_loss();
+            }
+        }
+    }
+
+    fn input(&mut self, id: NodeId, input: Input) {
+        let now = self.now;
+        let client = self.nodes[id.0].client.as_mut();
+        client.expect("a running client").handle_input(now, input);
+        self.drain(id);
+    }
+
+    /// Inputs that something else may have overtaken.
+    fn late_input(&mut self, id: NodeId, life: u64, input: Input) {
+        if !self.lives(id, life) {
+            return;
+        }
+        let node = &mut self.nodes[id.0];
+        match &input {
+            Input::TrackerMessage { tracker, .. } | Input::TrackerConnected { tracker }
+                if !node.sockets.contains_key(tracker) =>
+            {
+                return;
+            }
+            Input::OfferReady { connection, .. } | Input::AnswerReady { connection, .. }
+                if !node.ends.contains_key(connection) =>
+            {
+                return;
+            }
+            Input::ConnectionClosed { connection, .. } => {
+                node.ends.remove(connection);
+            }
+            Input::EffectDone { id, .. } => node.settling.flush_told(*id),
+            _ => {}
+        }
+        self.input(id, input);
+    }
+
+    fn drain(&mut self, id: NodeId) {
+        for _ in 0..MAX_OUTPUTS {
+            let client = self.nodes[id.0].client.as_mut();
+            match client.expect("a running client").poll_output() {
+                Output::Timeout(at) => {
+                    self.sleep(id, at);
+                    return;
+                }
+                output => self.carry_out(id, output),
+            }
+        }
+        panic!("{id:?} puts out without end");
+    }
+
+    fn sleep(&mut self, id: NodeId, at: Timestamp) {
+        let now = self.now;
+        let node = &mut self.nodes[id.0];
+        node.spins = if at <= now { node.spins + 1 } else { 0 };
+        assert!(node.spins < MAX_SPINS, "{id:?} spins");
+        // No timer fires sooner than this.
+        node.wake = at.max(now + Duration::from_millis(1));
+        if at != Timestamp::NEVER {
+            let (wake, life) = (node.wake, node.life);
+            self.schedule_at(wake, What::Tick(id, life));
+        }
+    }
+}

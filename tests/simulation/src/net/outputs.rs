@@ -1,0 +1,276 @@
+//! What each output of a client does to the world.
+
+use bytes::Bytes;
+use piecework::client::{
+    Claim, Command, Effect, EffectError, EffectResult, Event, Input, Output, RedeemOutcome,
+};
+use piecework::time::{Duration, Timestamp};
+use piecework::types::{EffectId, StreamId, TokenUnits};
+
+use super::channels::number_in;
+use super::{MAX_CHUNK, MAX_MESSAGE, SimNet, What};
+use crate::channel::{End, Link};
+use crate::node::{NodeId, Queue, StreamEnd};
+use crate::tracker::Socket;
+
+impl SimNet {
+    pub(super) fn carry_out(&mut self, id: NodeId, output: Output) {
+        let life = self.nodes[id.0].life;
+        match output {
+            Output::Timeout(_) => {}
+            Output::ConnectTracker { tracker, url } => {
+                let after = self.latency() * 2;
+                let input = if self.trackers_down {
+                    let reason = "the server is not there".to_owned();
+                    Input::TrackerClosed { tracker, reason }
+                } else {
+                    self.nodes[id.0].sockets.insert(tracker, url);
+                    Input::TrackerConnected { tracker }
+                };
+                self.schedule(after, What::Input(id, life, input));
+            }
+            Output::SendTracker { tracker, text } => {
+                assert!(text.len() <= MAX_MESSAGE, "a long message to a tracker");
+                let after = self.latency();
+                let node = id;
+                let socket = Socket {
+                    node,
+                    life,
+                    tracker,
+                };
+                self.schedule(after, What::TellTracker(socket, text));
+            }
+            Output::CloseTracker { tracker } => {
+                self.nodes[id.0].sockets.remove(&tracker);
+                let node = id;
+                self.trackers.closed(Socket {
+                    node,
+                    life,
+                    tracker,
+                });
+            }
+            Output::CreateOffer { connection } => {
+                let latency = self.latency();
+                let link = self.links.len();
+                self.links.push(Link {
+                    ends: [Some(End::new(id, life, connection)), None],
+                    open: false,
+                    dead: false,
+                    latency,
+                });
+                self.attach(id, connection, link, 0);
+                let after = self.random.duration(&self.net.gather);
+                let sdp = format!("v=0\r\ns=offer {link}\r\n");
+                let input = Input::OfferReady { connection, sdp };
+                self.schedule(after, What::Input(id, life, input));
+            }
+            Output::AcceptOffer { connection, sdp } => self.accept(id, connection, &sdp),
+            Output::ApplyAnswer { connection, sdp } => {
+                let Some(&(link, side)) = self.nodes[id.0].ends.get(&connection) else {
+                    panic!("{id:?} applies an answer to a connection that is closed");
+                };
+                let answered = number_in(&sdp, "s=answer ");
+                assert_eq!((answered, side), (Some(link), 0), "somebody else's answer");
+                let after = self.links[link].latency * 3;
+                self.schedule(after, What::Open(link));
+            }
+            Output::Send { connection, chunks } => self.send(id, connection, chunks),
+            Output::SetLowWater { connection, bytes } => {
+                if let Some(end) = self.end(id, connection) {
+                    end.low_water = bytes;
+                }
+            }
+            Output::CloseConnection { connection, .. } => self.close(id, connection),
+            Output::Effect {
+                id: effect,
+                effect: what,
+            } => self.queue_effect(id, effect, what),
+            Output::StreamData { stream, data, last } => self.stream_data(id, stream, &data, last),
+            Output::StreamFailed { stream, error } => {
+                if let Some(reader) = self.nodes[id.0].readers.get_mut(&stream) {
+                    reader.end.get_or_insert(StreamEnd::Failed(error));
+                }
+            }
+            Output::Event(event) => self.event(id, event),
+        }
+    }
+
+    pub(super) fn tell_tracker(&mut self, socket: Socket, text: &str) {
+        let Socket {
+            node,
+            life,
+            tracker,
+        } = socket;
+        if !self.lives(node, life) {
+            return;
+        }
+        let Some(url) = self.nodes[node.0].sockets.get(&tracker).cloned() else {
+            return;
+        };
+        let replies = (self.trackers).handle(&mut self.random, &url, socket, text);
+        for (to, text) in replies {
+            let after = self.latency();
+            let input = Input::TrackerMessage {
+                tracker: to.tracker,
+                text: text.into(),
+            };
+            self.schedule(after, What::Input(to.node, to.life, input));
+        }
+    }
+
+    pub(super) fn queue_effect(&mut self, id: NodeId, effect_id: EffectId, effect: Effect) {
+        let took = self.random.duration(&self.net.effect);
+        let now = self.now;
+        let node = &mut self.nodes[id.0];
+        match &effect {
+            Effect::Sign { .. } => node.effects.signs += 1,
+            Effect::ReadAccount { .. } => node.effects.account_reads += 1,
+            Effect::Flush { info_hash } => {
+                node.effects.flushes += 1;
+                node.settling.flush_emitted(effect_id, *info_hash);
+            }
+            Effect::PutRecords { records } => {
+                node.effects.puts += 1;
+                if records.iter().any(|(key, _)| !key.starts_with("pay/")) {
+                    node.settling.put_emitted(effect_id);
+                }
+            }
+            _ => {}
+        }
+        let mut at = now + took;
+        if let Some(queue) = queue_of(&effect) {
+            let free = node.queues.entry(queue).or_insert(Timestamp::ZERO);
+            at = at.max(*free);
+            *free = at;
+        }
+        let life = node.life;
+        self.schedule_at(at, What::Run(id, life, effect_id, effect));
+    }
+
+    pub(super) fn carry_out_effect(&mut self, id: NodeId, effect_id: EffectId, effect: Effect) {
+        let now = self.now;
+        let node = &mut self.nodes[id.0];
+        let is_put = matches!(effect, Effect::PutRecords { .. });
+        let result: Result<EffectResult, EffectError> = match effect {
+            Effect::Sign { digest } => {
+                let key = node
+                    .key
+                    .as_ref()
+                    .expect("a node without a key signs nothing");
+                Ok(EffectResult::Signed(key.sign(digest)))
+            }
+            Effect::ReadAccount { .. } if self.vault.down => {
+                Err(EffectError::Chain("no answer".into()))
+            }
+            Effect::ReadAccount { account, word } => {
+                Ok(EffectResult::Account(self.vault.state(account, word, now)))
+            }
+            effect => node.disk.run(effect),
+        };
+        if is_put {
+            for (info_hash, pieces) in node.settling.put_done(effect_id) {
+                self.watch.settle(id, info_hash, pieces);
+            }
+        }
+        let life = node.life;
+        let back = self.random.duration(&self.net.effect);
+        let input = Input::EffectDone {
+            id: effect_id,
+            result,
+        };
+        self.schedule(back, What::Input(id, life, input));
+    }
+
+    pub(super) fn pull(&mut self, id: NodeId, life: u64, stream: StreamId) {
+        if !self.lives(id, life) {
+            return;
+        }
+        let now = self.now;
+        let reader = self.nodes[id.0].readers.get_mut(&stream).expect("a reader");
+        if reader.end.is_none() {
+            reader.pulled = now;
+            self.command(id, Command::PullStream { stream });
+        }
+    }
+
+    pub(super) fn stream_data(&mut self, id: NodeId, stream: StreamId, data: &Bytes, last: bool) {
+        let now = self.now;
+        let node = &mut self.nodes[id.0];
+        let life = node.life;
+        let reader = node.readers.get_mut(&stream).expect("a reader");
+        if reader.end.is_some() {
+            return;
+        }
+        assert!(data.len() <= MAX_CHUNK, "a chunk of {}", data.len());
+        let to = reader.position + data.len() as u64;
+        assert!(to <= reader.range.end, "more than was asked for");
+        let content = self.watch.content(reader.info_hash).expect("known content");
+        let expected = content.file_bytes(reader.file, reader.position..to);
+        assert!(
+            expected == *data,
+            "a reader got wrong bytes at {}",
+            reader.position
+        );
+        reader.position = to;
+        if reader.first_bytes.is_none() {
+            reader.first_bytes = Some(now);
+        } else {
+            reader.waited += now.since(reader.pulled);
+        }
+        assert_eq!(
+            last,
+            to == reader.range.end,
+            "last is said with the last byte"
+        );
+        if last {
+            reader.end = Some(StreamEnd::Complete);
+            return;
+        }
+        let takes = reader.pace.map_or(Duration::ZERO, |rate| {
+            Duration::from_micros(data.len() as u64 * 1_000_000 / rate)
+        });
+        self.schedule(takes, What::Pull(id, life, stream));
+    }
+
+    pub(super) fn event(&mut self, id: NodeId, event: Event) {
+        let now = self.now;
+        let node = &mut self.nodes[id.0];
+        match &event {
+            Event::PieceDone { info_hash, piece } => node.settling.piece_done(*info_hash, *piece),
+            Event::ClaimsReady { tag, claims, total } if !claims.is_empty() => {
+                let life = node.life;
+                let what = What::Redeem(id, life, *tag, claims.clone(), *total);
+                self.schedule(Duration::from_secs(2), what);
+            }
+            _ => {}
+        }
+        self.nodes[id.0].events.push((now, event));
+    }
+
+    pub(super) fn redeem(&mut self, id: NodeId, tag: u64, claims: &[Claim], total: TokenUnits) {
+        let payee = self.nodes[id.0].payee.expect("a seller");
+        let outcome = self.vault.redeem(payee, claims);
+        if let RedeemOutcome::Mined { paid, skipped } = &outcome
+            && skipped.is_empty()
+        {
+            let sum: u128 = paid.iter().map(|(_, amount)| amount.0).sum();
+            assert_eq!(sum, total.0, "the chain pays what the ledger says");
+        }
+        self.command(id, Command::Redeemed { tag, outcome });
+    }
+}
+
+fn queue_of(effect: &Effect) -> Option<Queue> {
+    match effect {
+        Effect::OpenStorage { info_hash, .. }
+        | Effect::Write { info_hash, .. }
+        | Effect::Read { info_hash, .. }
+        | Effect::HashStored { info_hash, .. }
+        | Effect::WriteScratch { info_hash, .. }
+        | Effect::ReadScratch { info_hash, .. }
+        | Effect::Flush { info_hash }
+        | Effect::CloseStorage { info_hash, .. } => Some(Queue::Storage(*info_hash)),
+        Effect::PutRecords { .. } => Some(Queue::Records),
+        Effect::Hash { .. } | Effect::Sign { .. } | Effect::ReadAccount { .. } => None,
+    }
+}

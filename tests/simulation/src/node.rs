@@ -1,0 +1,170 @@
+//! One client with what its edge keeps for it.
+
+use core::ops::Range;
+use std::collections::{BTreeMap, BTreeSet};
+
+use alloy_primitives::Address;
+use piecework::client::{Client, Config, Event, StreamError};
+use piecework::time::{Duration, Timestamp};
+use piecework::types::{ConnectionId, EffectId, InfoHash, StreamId, TrackerId};
+
+use crate::channel::Cheat;
+use crate::disk::Disk;
+use crate::vault::SessionKey;
+
+/// One client of a net, over all its lives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct NodeId(pub usize);
+
+/// Effects asked for by one node in all its lives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct EffectCounts {
+    /// Signatures.
+    pub signs: u64,
+    /// Reads of the chain.
+    pub account_reads: u64,
+    /// Records put.
+    pub puts: u64,
+    /// Flushes.
+    pub flushes: u64,
+}
+
+/// How a stream ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StreamEnd {
+    /// With its last byte.
+    Complete,
+    /// Early.
+    Failed(StreamError),
+    /// The reader left.
+    Closed,
+}
+
+/// Somebody who reads a file in order.
+#[derive(Clone, Debug)]
+pub struct Reader {
+    /// Of which torrent.
+    pub info_hash: InfoHash,
+    /// Which file.
+    pub file: u32,
+    /// Bytes wanted.
+    pub range: Range<u64>,
+    /// Next byte.
+    pub position: u64,
+    /// Bytes per second it takes; `None`: as fast as they come.
+    pub pace: Option<u64>,
+    /// When it was opened, and when its first bytes came.
+    pub opened: Timestamp,
+    /// See above.
+    pub first_bytes: Option<Timestamp>,
+    /// Time it waited for bytes after its first ones.
+    pub waited: Duration,
+    /// Since when it has waited.
+    pub(crate) pulled: Timestamp,
+    /// Set at the end.
+    pub end: Option<StreamEnd>,
+}
+
+/// Effects of one queue are carried out in the order in which they were emitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Queue {
+    Storage(InfoHash),
+    Records,
+}
+
+#[derive(Debug)]
+pub(crate) struct Node {
+    pub(crate) config: Config,
+    pub(crate) client: Option<Client>,
+    /// Raised by each stop, so that what belongs to an earlier life is dropped.
+    pub(crate) life: u64,
+    pub(crate) disk: Disk,
+    pub(crate) key: Option<SessionKey>,
+    pub(crate) owner: Address,
+    /// Who redeems: the configured payee.
+    pub(crate) payee: Option<Address>,
+    pub(crate) cheat: Cheat,
+    pub(crate) wake: Timestamp,
+    pub(crate) spins: u32,
+    pub(crate) sockets: BTreeMap<TrackerId, String>,
+    pub(crate) ends: BTreeMap<ConnectionId, (usize, usize)>,
+    pub(crate) queues: BTreeMap<Queue, Timestamp>,
+    /// Bytes per second.
+    pub(crate) uplink: u64,
+    pub(crate) uplink_free: Timestamp,
+    pub(crate) events: Vec<(Timestamp, Event)>,
+    pub(crate) readers: BTreeMap<StreamId, Reader>,
+    pub(crate) effects: EffectCounts,
+    pub(crate) next_tag: u64,
+    pub(crate) next_stream: u64,
+    pub(crate) settling: Settling,
+}
+
+/// Follows each piece from its event to durable: done, then flushed, then in a record.
+#[derive(Debug, Default)]
+pub(crate) struct Settling {
+    done: BTreeMap<InfoHash, BTreeSet<u32>>,
+    flushing: BTreeMap<EffectId, (InfoHash, BTreeSet<u32>)>,
+    flushed: BTreeMap<InfoHash, BTreeSet<u32>>,
+    recording: BTreeMap<EffectId, BTreeMap<InfoHash, BTreeSet<u32>>>,
+}
+
+impl Settling {
+    pub(crate) fn piece_done(&mut self, info_hash: InfoHash, piece: u32) {
+        self.done.entry(info_hash).or_default().insert(piece);
+    }
+
+    pub(crate) fn flush_emitted(&mut self, id: EffectId, info_hash: InfoHash) {
+        let pieces = self.done.remove(&info_hash).unwrap_or_default();
+        self.flushing.insert(id, (info_hash, pieces));
+    }
+
+    /// The result of a flush was told to the client.
+    pub(crate) fn flush_told(&mut self, id: EffectId) {
+        if let Some((info_hash, pieces)) = self.flushing.remove(&id) {
+            self.flushed.entry(info_hash).or_default().extend(pieces);
+        }
+    }
+
+    /// Records of torrents (not of payments) were put.
+    pub(crate) fn put_emitted(&mut self, id: EffectId) {
+        self.recording
+            .insert(id, core::mem::take(&mut self.flushed));
+    }
+
+    /// Answers what is settled now.
+    pub(crate) fn put_done(&mut self, id: EffectId) -> BTreeMap<InfoHash, BTreeSet<u32>> {
+        self.recording.remove(&id).unwrap_or_default()
+    }
+}
+
+impl Node {
+    pub(crate) fn new(config: Config, uplink: u64) -> Node {
+        let payee = (config.payment.as_ref())
+            .and_then(|p| p.sell.as_ref())
+            .map(|sell| sell.payee);
+        Node {
+            config,
+            client: None,
+            life: 0,
+            disk: Disk::default(),
+            key: None,
+            owner: Address::ZERO,
+            payee,
+            cheat: Cheat::Honest,
+            wake: Timestamp::NEVER,
+            spins: 0,
+            sockets: BTreeMap::new(),
+            ends: BTreeMap::new(),
+            queues: BTreeMap::new(),
+            uplink,
+            uplink_free: Timestamp::ZERO,
+            events: Vec::new(),
+            readers: BTreeMap::new(),
+            effects: EffectCounts::default(),
+            next_tag: 1,
+            next_stream: 1,
+            settling: Settling::default(),
+        }
+    }
+}

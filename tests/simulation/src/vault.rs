@@ -1,0 +1,293 @@
+//! A vault in memory that pays by the rules of payments.md section 3, with its own EIP-712 encoding,
+//! its own walk and its own recovery, so that an error of the client's is not repeated here.
+
+use std::collections::BTreeMap;
+
+use alloy_primitives::{Address, B256, U256, keccak256};
+use k256::ecdsa::{RecoveryId, Signature as Ecdsa, SigningKey, VerifyingKey};
+use piecework::client::{AccountState, Claim, RedeemOutcome, Signature};
+use piecework::time::Timestamp;
+use piecework::types::{FineUnits, TokenUnits};
+
+const DOMAIN_TYPE: &str =
+    "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)";
+const VOUCHER_TYPE: &str = "Voucher(address owner,address payee,uint32 first,uint16 count,\
+    bytes32 content,uint96 base,uint96 unit,uint16 steps,bytes32 root,bytes32 luck)";
+
+/// The key that a client's [`piecework::client::Effect::Sign`] signs with.
+#[derive(Clone)]
+pub struct SessionKey(SigningKey);
+
+impl core::fmt::Debug for SessionKey {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "SessionKey({})", self.address())
+    }
+}
+
+impl SessionKey {
+    /// From 32 bytes, nearly all of which are a key.
+    pub fn new(secret: [u8; 32]) -> SessionKey {
+        SessionKey(SigningKey::from_slice(&secret).unwrap())
+    }
+
+    /// Its address.
+    pub fn address(&self) -> Address {
+        address(self.0.verifying_key())
+    }
+
+    /// EIP-2098, low s.
+    pub fn sign(&self, digest: B256) -> Signature {
+        let (signature, id) = self.0.sign_prehash_recoverable(digest.as_slice()).unwrap();
+        let (r, s) = signature.split_bytes();
+        let mut vs: [u8; 32] = s.into();
+        assert!(vs[0] < 0x80, "k256 signs with low s");
+        vs[0] |= u8::from(id.is_y_odd()) << 7;
+        Signature {
+            r: B256::from_slice(&r),
+            vs: vs.into(),
+        }
+    }
+}
+
+/// What a wallet puts in.
+#[derive(Clone, Copy, Debug)]
+pub struct Deposit {
+    /// The wallet.
+    pub owner: Address,
+    /// The session key's address.
+    pub key: Address,
+    /// Token units.
+    pub amount: u128,
+    /// Token units per serial.
+    pub tranche: u128,
+    /// Token units.
+    pub bond: u128,
+}
+
+#[derive(Debug)]
+struct Account {
+    balance: u128,
+    tranche: u128,
+    consumed: u64,
+    bond: u128,
+    exit_at: u64,
+    spent: BTreeMap<U256, U256>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct SimVault {
+    /// Where it is.
+    pub address: Address,
+    /// EIP-155.
+    pub chain_id: u64,
+    /// Reads fail while this is set.
+    pub down: bool,
+    accounts: BTreeMap<B256, Account>,
+    paid: BTreeMap<Address, u128>,
+    block: u64,
+}
+
+impl SimVault {
+    /// An empty one.
+    pub fn new() -> SimVault {
+        SimVault {
+            address: Address::repeat_byte(0x44),
+            chain_id: 31_337,
+            down: false,
+            accounts: BTreeMap::new(),
+            paid: BTreeMap::new(),
+            block: 1,
+        }
+    }
+
+    /// `open`, or `topUp` if the account is there.
+    pub fn deposit(&mut self, deposit: Deposit) -> B256 {
+        let id = account_id(deposit.owner, deposit.key);
+        self.block += 1;
+        let account = self.accounts.entry(id).or_insert_with(|| Account {
+            balance: 0,
+            tranche: deposit.tranche,
+            consumed: 1,
+            bond: 0,
+            exit_at: 0,
+            spent: BTreeMap::from([(U256::ZERO, U256::from(1))]),
+        });
+        account.balance += deposit.amount;
+        account.bond += deposit.bond;
+        id
+    }
+
+    /// `state(id, word)`.
+    pub fn state(&self, id: B256, word: U256, now: Timestamp) -> AccountState {
+        let account = self.accounts.get(&id);
+        let or_zero = |f: fn(&Account) -> u128| TokenUnits(account.map_or(0, f));
+        AccountState {
+            balance: or_zero(|a| a.balance),
+            tranche: or_zero(|a| a.tranche),
+            consumed: account.map_or(0, |a| a.consumed),
+            known: account.is_some(),
+            bond: or_zero(|a| a.bond),
+            exit_at: account.map_or(0, |a| a.exit_at),
+            spent_word: account
+                .and_then(|a| a.spent.get(&word))
+                .copied()
+                .unwrap_or_default(),
+            chain_id: self.chain_id,
+            block_number: self.block,
+            timestamp: now.as_secs(),
+        }
+    }
+
+    /// Token units that a payee was paid in all.
+    pub fn paid_to(&self, payee: Address) -> TokenUnits {
+        TokenUnits(self.paid.get(&payee).copied().unwrap_or_default())
+    }
+
+    /// Token units left in an account.
+    pub fn balance(&self, id: B256) -> TokenUnits {
+        TokenUnits(self.accounts.get(&id).map_or(0, |a| a.balance))
+    }
+
+    /// `redeem`, sent by `payee`.
+    pub fn redeem(&mut self, payee: Address, claims: &[Claim]) -> RedeemOutcome {
+        assert!(claims.len() <= 128, "a batch of {}", claims.len());
+        self.block += 1;
+        let (mut paid, mut skipped) = (Vec::new(), Vec::new());
+        for (index, claim) in claims.iter().enumerate() {
+            match self.redeem_one(payee, claim) {
+                Ok(amount) => paid.push((index as u32, TokenUnits(amount))),
+                Err(reason) => skipped.push((index as u32, reason)),
+            }
+        }
+        if paid.is_empty() {
+            return RedeemOutcome::Failed {
+                reason: format!("NothingDue; skipped: {skipped:?}"),
+            };
+        }
+        RedeemOutcome::Mined { paid, skipped }
+    }
+
+    fn redeem_one(&mut self, payee: Address, claim: &Claim) -> Result<u128, u8> {
+        let (first, count) = (u64::from(claim.first), u64::from(claim.count));
+        if count == 0 || count > 256 || (first & 255) + count > 256 || first == 0 {
+            return Err(1);
+        }
+        if claim.k > claim.steps || claim.steps > 256 {
+            return Err(2);
+        }
+        let mut root = claim.w;
+        for _ in 0..claim.k {
+            root = keccak256(root);
+        }
+        let digest = self.digest(payee, claim, root);
+        let key = recover(digest, claim.r, claim.vs).ok_or(3)?;
+        let account = self
+            .accounts
+            .get_mut(&account_id(claim.owner, key))
+            .ok_or(4)?;
+        let bound = account.consumed + (account.balance / account.tranche) as u64;
+        if first + count > bound {
+            return Err(5);
+        }
+        let word = account.spent.entry(U256::from(first / 256)).or_default();
+        let bits = (first..first + count).map(|serial| (serial % 256) as usize);
+        if bits.clone().any(|bit| word.bit(bit)) {
+            return Err(6);
+        }
+        let owed = (u128::from_be_bytes(low16(claim.base.to_be_bytes()))
+            + u128::from_be_bytes(low16(claim.unit.to_be_bytes())) * u128::from(claim.k))
+            >> 24;
+        let amount = owed.min(u128::from(count) * account.tranche);
+        if amount == 0 {
+            return Err(7);
+        }
+        bits.for_each(|bit| word.set_bit(bit, true));
+        account.balance -= amount;
+        account.consumed += count;
+        *self.paid.entry(payee).or_default() += amount;
+        Ok(amount)
+    }
+
+    fn digest(&self, payee: Address, claim: &Claim, root: B256) -> B256 {
+        let base: [u8; 12] = claim.base.to_be_bytes();
+        let unit: [u8; 12] = claim.unit.to_be_bytes();
+        self.voucher_digest(&[
+            word(claim.owner.as_slice()),
+            word(payee.as_slice()),
+            word(&claim.first.to_be_bytes()),
+            word(&claim.count.to_be_bytes()),
+            claim.content,
+            word(&base),
+            word(&unit),
+            word(&claim.steps.to_be_bytes()),
+            root,
+            B256::ZERO,
+        ])
+    }
+
+    /// The EIP-712 digest of a voucher whose fields are given as 32-byte words.
+    pub fn voucher_digest(&self, fields: &[B256; 10]) -> B256 {
+        let domain = keccak256(
+            [
+                keccak256(DOMAIN_TYPE),
+                keccak256("PieceworkVault"),
+                keccak256("1"),
+                word(&self.chain_id.to_be_bytes()),
+                word(self.address.as_slice()),
+            ]
+            .concat(),
+        );
+        let message = keccak256(
+            [&[keccak256(VOUCHER_TYPE)], fields.as_slice()]
+                .concat()
+                .concat(),
+        );
+        keccak256([&[0x19, 0x01], domain.as_slice(), message.as_slice()].concat())
+    }
+}
+
+impl Default for SimVault {
+    fn default() -> Self {
+        SimVault::new()
+    }
+}
+
+/// `keccak256(abi.encode(owner, key))`.
+pub(crate) fn account_id(owner: Address, key: Address) -> B256 {
+    keccak256([word(owner.as_slice()), word(key.as_slice())].concat())
+}
+
+/// Who signed a digest, if anybody.
+pub(crate) fn recover(digest: B256, r: B256, vs: B256) -> Option<Address> {
+    let mut s = vs.0;
+    let odd = s[0] >= 0x80;
+    s[0] &= 0x7f;
+    let signature = Ecdsa::from_scalars(r.0, s).ok()?;
+    if signature.normalize_s().is_some() {
+        return None;
+    }
+    let id = RecoveryId::new(odd, false);
+    let key = VerifyingKey::recover_from_prehash(digest.as_slice(), &signature, id).ok()?;
+    Some(address(&key))
+}
+
+pub(crate) fn address(key: &VerifyingKey) -> Address {
+    let point = key.to_encoded_point(false);
+    Address::from_slice(&keccak256(&point.as_bytes()[1..])[12..])
+}
+
+/// Left-padded to 32 bytes.
+pub(crate) fn word(bytes: &[u8]) -> B256 {
+    B256::left_padding_from(bytes)
+}
+
+pub(crate) fn fine_word(amount: FineUnits) -> B256 {
+    word(&amount.0.to_be_bytes())
+}
+
+fn low16(bytes: [u8; 12]) -> [u8; 16] {
+    let mut out = [0; 16];
+    out[4..].copy_from_slice(&bytes);
+    out
+}

@@ -1,0 +1,90 @@
+//! Scenes that several tests share.
+#![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use piecework::client::{
+    BuyConfig, ClosedReason, Config, Event, PaymentConfig, ResalePrice, SellConfig,
+};
+use piecework::time::Duration;
+use piecework::types::{FineUnits, TokenUnits};
+use piecework_simulation::{Content, NodeId, SimNet};
+
+/// Token units (millionths) per GB that the first seller asks: 10 $.
+pub const TEN_DOLLARS: u128 = 10_000_000;
+/// Token units per serial: 0.01 $.
+pub const TRANCHE: u128 = 10_000;
+/// Deposit: 2 $.
+pub const DEPOSIT: u128 = 2_000_000;
+
+pub fn minutes(n: u64) -> Duration {
+    Duration::from_secs(60 * n)
+}
+
+/// Price per block for so many token units per GB.
+pub fn per_gb(token_units: u128) -> FineUnits {
+    FineUnits::per_block_from_per_gb(token_units)
+}
+
+/// Runs until these nodes hold the content; says who does not if they do not in time.
+pub fn complete(net: &mut SimNet, nodes: &[NodeId], content: &Content, limit: Duration) {
+    let done = net.run_until(limit, |net| {
+        nodes.iter().all(|&node| net.is_complete(node, content))
+    });
+    if !done {
+        for &node in nodes {
+            let torrent = net.torrent(node, content.info_hash());
+            println!("{node:?}: {torrent:#?}");
+            for event in net
+                .events(node)
+                .filter(|e| !matches!(e, Event::PieceDone { .. }))
+            {
+                println!("  {event:?}");
+            }
+        }
+        panic!("not complete after {limit:?}");
+    }
+}
+
+/// Runs until a node says that a torrent's metadata is there and its storage open.
+pub fn ready(net: &mut SimNet, node: NodeId, content: &Content) {
+    let hash = content.info_hash();
+    let is_ready = net.run_until(minutes(2), |net| {
+        let mut events = net.events(node);
+        events.any(|e| matches!(e, Event::Ready { info_hash } if *info_hash == hash))
+    });
+    assert!(is_ready, "{node:?} is not ready");
+}
+
+/// A configuration that sells at `price` and, with `max_unit`, buys.
+pub fn trader(net: &SimNet, payee: u8, price: ResalePrice, max_unit: Option<FineUnits>) -> Config {
+    Config {
+        payment: Some(PaymentConfig {
+            vault: net.vault.address,
+            chain_id: net.vault.chain_id,
+            buy: max_unit.map(|max_unit| BuyConfig {
+                max_unit,
+                budget: TokenUnits(DEPOSIT),
+                loss_budget_pieces: 4,
+            }),
+            sell: Some(SellConfig {
+                payee: [payee; 20].into(),
+                price,
+                min_bond_percent: 125,
+            }),
+        }),
+        ..SimNet::config()
+    }
+}
+
+/// Whom a node closed connections with for corrupt data.
+pub fn banned_by(net: &SimNet, node: NodeId) -> Vec<NodeId> {
+    (net.events(node))
+        .filter_map(|event| match event {
+            Event::PeerClosed {
+                connection,
+                reason: ClosedReason::Corrupt,
+                ..
+            } => net.peer_of(node, *connection),
+            _ => None,
+        })
+        .collect()
+}

@@ -1,0 +1,116 @@
+//! Reloads, crashes and bit rot. That no piece settled before is asked for again is watched by the net.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{complete, minutes};
+use piecework::client::{AddOptions, CheckExisting, Source};
+use piecework::time::Duration;
+use piecework::types::InfoHash;
+use piecework_simulation::{Content, NetConfig, NodeId, SimNet};
+
+const LENGTH: usize = 4_000_000;
+
+fn scene(seed: u64) -> (SimNet, Content, NodeId, NodeId) {
+    let net_config = NetConfig {
+        uplink: 300_000..600_000,
+        ..NetConfig::default()
+    };
+    let mut net = SimNet::new(seed, net_config);
+    let content = Content::file(seed, LENGTH, 64 * 1024);
+    let a = net.node(SimNet::config());
+    net.seed(a, &content);
+    let b = net.node(SimNet::config());
+    net.leech(b, &content);
+    (net, content, a, b)
+}
+
+fn resume(net: &mut SimNet, node: NodeId, info_hash: InfoHash, check: CheckExisting) {
+    net.start(node);
+    let stored = net.client(node).stored_torrents();
+    let source = Source::Stored(info_hash);
+    assert!(stored.contains(&info_hash), "the torrent is in the records");
+    let options = AddOptions {
+        check,
+        ..AddOptions::default()
+    };
+    net.add(node, source, options);
+}
+
+#[test]
+fn crashes_at_random_times_cost_at_most_the_last_group() {
+    for seed in 0..15 {
+        let (mut net, content, _, b) = scene(seed);
+        let mut crashes = 0;
+        net.run_for(Duration::from_secs(3));
+        while !net.is_complete(b, &content) && crashes < 6 {
+            net.crash(b);
+            net.run_for(Duration::from_millis(500));
+            resume(&mut net, b, content.info_hash(), CheckExisting::Resume);
+            let time = net.random.number(500..6_000);
+            net.run_for(Duration::from_millis(time));
+            crashes += 1;
+        }
+        complete(&mut net, &[b], &content, minutes(10));
+        let fetched = net.watch.sent_to(b, content.info_hash());
+        // Per crash the last unflushed group of 1 MiB, and what was in flight.
+        let most = LENGTH as u64 * 105 / 100 + crashes * ((1 << 20) + (1 << 19));
+        assert!(
+            fetched <= most,
+            "seed {seed}: {fetched} bytes, {crashes} crashes"
+        );
+    }
+}
+
+#[test]
+fn a_goodbye_loses_nothing() {
+    for seed in 20..25 {
+        let (mut net, content, _, b) = scene(seed);
+        net.run_for(Duration::from_secs(6));
+        let before = net.torrent(b, content.info_hash()).unwrap();
+        assert!(before.verified_bytes > 0, "seed {seed}");
+        net.shut_down(b);
+        resume(&mut net, b, content.info_hash(), CheckExisting::Resume);
+        net.run_for(Duration::from_secs(1));
+        let after = net.torrent(b, content.info_hash()).unwrap();
+        assert!(after.verified_bytes >= before.verified_bytes);
+        complete(&mut net, &[b], &content, minutes(10));
+        let fetched = net.watch.sent_to(b, content.info_hash());
+        assert!(fetched <= LENGTH as u64 * 110 / 100, "{fetched} bytes");
+    }
+}
+
+#[test]
+fn a_finished_download_seeds_after_a_restart_and_fetches_nothing() {
+    let (mut net, content, a, b) = scene(30);
+    complete(&mut net, &[b], &content, minutes(10));
+    let fetched = net.watch.sent_to(b, content.info_hash());
+    net.run_for(Duration::from_secs(5));
+    net.crash(b);
+    net.crash(a);
+    resume(&mut net, b, content.info_hash(), CheckExisting::Resume);
+    let c = net.node(SimNet::config());
+    net.leech(c, &content);
+    complete(&mut net, &[c], &content, minutes(10));
+    assert_eq!(net.watch.sent_to(b, content.info_hash()), fetched);
+}
+
+#[test]
+fn a_recheck_finds_rotten_pieces_and_fetches_them_alone() {
+    let (mut net, content, _, b) = scene(40);
+    complete(&mut net, &[b], &content, minutes(10));
+    net.run_for(Duration::from_secs(5));
+    let hash = content.info_hash();
+    let before = net.watch.sent_to(b, hash);
+    net.shut_down(b);
+    net.disk(b).rot(hash, 0, 5);
+    net.disk(b).rot(hash, 0, 3_000_000);
+    net.watch.unsettle(b);
+    resume(&mut net, b, hash, CheckExisting::Recheck);
+    let whole = net.run_until(minutes(10), |net| net.is_complete(b, &content));
+    assert!(whole);
+    net.run_for(Duration::from_secs(5));
+    let fetched = net.watch.sent_to(b, hash) - before;
+    assert_eq!(fetched, 2 * 64 * 1024);
+}

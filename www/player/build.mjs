@@ -20,7 +20,6 @@ const packageBeside = {
   name: "package-beside",
   setup({ onResolve }) {
     onResolve({ filter: /^piecework$/ }, () => ({ path: "./piecework.js", external: true }));
-    onResolve({ filter: /^\.\/dev-wallet\.js$/ }, () => ({ path: "./dev-wallet.js", external: true }));
   },
 };
 const common = { bundle: true, format: "esm", target: "es2022", outdir: dist, sourcemap: true, minify: true, legalComments: "none", logLevel: "warning" };

@@ -13,7 +13,9 @@ async function start(): Promise<void> {
   const asked = readUrl(new URL(location.href));
   const config = await load();
   if (config.devWallet && config.payment?.rpcUrl) {
-    const { install, modeOf } = await import("./dev-wallet.js");
+    // A script of its own: a real site neither names nor loads it.
+    const script = new URL("dev-wallet.js", import.meta.url).href;
+    const { install, modeOf } = (await import(script)) as typeof import("../dev-wallet.ts");
     const words = (asked.wallet ?? "").split(",");
     const mode = words.find((word) => ["5792", "permit", "plain"].includes(word)) ?? config.devWallet.mode;
     install({ keys: config.devWallet.keys, rpcUrl: config.payment.rpcUrl, chainId: config.payment.chainId, mode: modeOf(mode), auto: words.includes("auto") });

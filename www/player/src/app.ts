@@ -50,7 +50,7 @@ export class App {
     addEventListener("online", () => this.#online());
     addEventListener("offline", () => this.#online());
     document.addEventListener("visibilitychange", () => {
-      if (!document.hidden) void this.#look();
+      if (!document.hidden) void this.lookNow();
     });
   }
 
@@ -128,12 +128,13 @@ export class App {
 
   async #lookOnAndOn(): Promise<void> {
     for (;;) {
-      await this.#look();
+      await this.lookNow();
       await new Promise((resolve) => setTimeout(resolve, document.hidden ? LOOK_HIDDEN_MS : LOOK_MS));
     }
   }
 
-  async #look(): Promise<void> {
+  /** Looks at the engine, and brings the view up to date. */
+  async lookNow(): Promise<void> {
     try {
       this.look = await this.engine.look();
       this.#net(this.look);
@@ -154,13 +155,12 @@ export class App {
     else if (look.downloadRate > 0 || look.uploadRate > 0) parts.push(`\u2193 ${rate(look.downloadRate)}`, `\u2191 ${rate(look.uploadRate)}`);
     else if (look.trackers.length > 0) parts.push(connected ? "Connected" : "Connecting\u2026");
     else parts.push("Ready");
-    const text = parts.join("  ");
-    // Rates change all the time: only a change of state is said aloud.
-    net.setAttribute("aria-live", "off");
-    setText(net, text);
+    // Not announced: rates change all the time. What matters of it is said when it happens.
+    setText(byId("net-text"), parts.join("  "));
   }
 
   #online(): void {
+    if (this.look) this.#net(this.look);
     if (!navigator.onLine) {
       this.problem("You are offline.", "What is already here plays on. The rest continues by itself when the connection is back.");
       byId("banner").dataset["kind"] = "note";

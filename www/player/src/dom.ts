@@ -75,5 +75,5 @@ export async function confirm(title: string, paragraphs: string[], yes: string):
 /** What an error says; never an empty text. */
 export function reason(error: unknown): string {
   const text = error instanceof Error ? error.message : typeof error === "string" ? error : "";
-  return text || "Something went wrong, and it did not say what.";
+  return text ? text.charAt(0).toUpperCase() + text.slice(1) : "Something went wrong, and it did not say what.";
 }

@@ -73,6 +73,11 @@ export function pricePerGB(unitsPerGB: bigint, token: Token): string {
   return `${units(rounded(unitsPerGB, token), token)} per GB`;
 }
 
+/** The same, for a table. */
+export function priceShort(unitsPerGB: bigint, token: Token): string {
+  return `${units(rounded(unitsPerGB, token), token)}/GB`;
+}
+
 /** What so many bytes cost at a price in token units per GB, in fine units; whole blocks of 16 KiB are paid. */
 export function costFine(length: number, unitsPerGB: bigint): bigint {
   const blocks = BigInt(Math.ceil(length / BLOCK_BYTES));

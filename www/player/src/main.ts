@@ -40,5 +40,5 @@ start().catch((error: unknown) => {
   box.setAttribute("role", "alert");
   starting?.replaceWith(box);
   document.body.dataset["view"] = "failed";
-  setText(byId("net"), "");
+  setText(byId("net-text"), "");
 });

@@ -96,7 +96,7 @@ export class MoneyView {
     } finally {
       this.#busy = false;
       await this.#readDeposit();
-      this.refresh();
+      await this.#app.lookNow();
     }
   }
 

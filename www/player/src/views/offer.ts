@@ -173,9 +173,8 @@ export class Offer {
       summary = "Free";
       rows.push({ term: "Price", value: "0", note: `${plural(asking.peers, "peer")} ${asking.peers === 1 ? "gives" : "give"} it for nothing. No wallet is needed.` });
     } else if (payment) {
-      summary = pricePerGB(asking.perGB, payment.token);
+      summary = fine(costFine(look.length - look.verified, asking.perGB), payment.token);
       rows.push({ term: "Lowest price", value: pricePerGB(asking.perGB, payment.token), note: `Asked by ${asking.sellers === 1 ? "the seller that is connected" : `one of ${asking.sellers} sellers`}. Each block is paid after it has arrived.` });
-      rows.push({ term: "All of it at this price", value: fine(costFine(look.length - look.verified, asking.perGB), payment.token) });
       if (limits) rows.push({ term: "The most it can cost", value: units(most, payment.token), note: `At your limit of ${units(limits.ceiling, payment.token)} per GB, and never more than your limit in all. Nothing above is ever signed.` });
     } else {
       summary = "Not free at the moment";
@@ -190,6 +189,7 @@ export class Offer {
     }
     rows.push({ term: "Size", value: size });
     setText(byId("cost-summary"), summary);
+    setText(byId("cost-unit"), asking.kind === "paid" && payment ? "for all of it at the lowest price" : "");
     setLedger(byId("costs"), rows);
   }
 

@@ -3,7 +3,7 @@
 import type { App } from "../app.ts";
 import { announce, byId, make, reason, setLedger, setText, show } from "../dom.ts";
 import type { Title } from "../engine.ts";
-import { bytes, exact, FINE_BITS, fine, percent, plural, pricePerGB, rate, units } from "../format.ts";
+import { bytes, exact, FINE_BITS, fine, percent, plural, priceShort, rate, units } from "../format.ts";
 import { PieceMap } from "../piece_map.ts";
 import type { Look, Peer } from "../types.ts";
 import { SharingFields } from "./sharing.ts";
@@ -168,11 +168,11 @@ export class Watch {
     const price = peer.buying.pricePerGB;
     return [
       peer.client || "unnamed",
-      bytes(peer.downloaded),
+      peer.downloaded > 0 ? bytes(peer.downloaded) : "\u2013",
       token && peer.buying.paidFine > 0n ? fine(peer.buying.paidFine, token) : "\u2013",
-      bytes(peer.uploaded),
+      peer.uploaded > 0 ? bytes(peer.uploaded) : "\u2013",
       token && peer.selling.paidFine > 0n ? fine(peer.selling.paidFine, token) : "\u2013",
-      price === null || price === 0n ? "free" : token ? pricePerGB(price, token) : "paid",
+      price === null ? "\u2013" : price === 0n ? "free" : token ? priceShort(price, token) : "paid",
       stateOf(peer),
     ];
   }
@@ -191,11 +191,11 @@ export class Watch {
     if (fill instanceof HTMLElement) fill.style.width = `${used}%`;
     const left = money.budget > spentUnits ? money.budget - spentUnits : 0n;
     setLedger(byId("watch-ledger"), [
-      { term: "Spent on this title", value: fine(look.spentFine, token) },
-      { term: "Spent in all", value: fine(money.spentFine, token) },
-      { term: "Left of your limit", value: units(left, token) },
-      { term: "Earned with this title", value: fine(look.earnedFine, token) },
-      { term: "Can be redeemed", value: units(money.redeemable, token), note: money.redeemableFine > 0n ? `exactly ${exact(money.redeemableFine, token)}` : "" },
+      { term: "Spent, this title", value: fine(look.spentFine, token) },
+      { term: "Spent, in all", value: fine(money.spentFine, token) },
+      { term: "Left to spend", value: fine(left << FINE_BITS, token) },
+      { term: "Earned, this title", value: fine(look.earnedFine, token) },
+      { term: "Redeemable", value: fine(money.redeemable << FINE_BITS, token), note: money.redeemableFine > 0n ? `exactly ${exact(money.redeemableFine, token)}` : "" },
     ]);
   }
 

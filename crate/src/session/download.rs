@@ -89,9 +89,9 @@ impl Session {
             if let Some(peer) = self.peers.get_mut(&conn) {
                 peer.requests_out.insert(block, ctx.now);
                 peer.cancelled.remove(&block);
+                peer.sending.push_request(block);
             }
             ctx.money.request_sent(conn);
-            self.send(ctx, conn, &Message::Request(block));
         }
     }
 
@@ -100,7 +100,7 @@ impl Session {
         if let Some(peer) = self.peers.get_mut(&conn) {
             for block in core::mem::take(&mut peer.requests_out).into_keys() {
                 ctx.money.request_ended(conn);
-                if peer.cancelled.len() < MAX_CANCELLED {
+                if !peer.sending.take_back_request(block) && peer.cancelled.len() < MAX_CANCELLED {
                     peer.cancelled.insert(block);
                 }
             }
@@ -127,11 +127,14 @@ impl Session {
     fn take_back(&mut self, ctx: &mut Context, conn: ConnectionId, block: BlockRef) {
         if let Some(peer) = self.peers.get_mut(&conn) {
             peer.requests_out.remove(&block);
+            ctx.money.request_ended(conn);
+            if peer.sending.take_back_request(block) {
+                return;
+            }
             if peer.cancelled.len() >= MAX_CANCELLED {
                 peer.cancelled.clear();
             }
             peer.cancelled.insert(block);
-            ctx.money.request_ended(conn);
             self.send(ctx, conn, &Message::Cancel(block));
         }
     }

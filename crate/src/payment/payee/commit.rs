@@ -534,7 +534,9 @@ impl Payee {
         c.account = Some(id.account);
         c.tentative = None;
         c.pending = None;
-        if c.attached.is_empty() {
+        // A further range of a connection finds blocks on their way: only what an earlier one left counts.
+        let newcomer = c.attached.is_empty();
+        if newcomer {
             c.paid = 0;
             account.ledger.attach(conn, config.credit0);
         }
@@ -560,7 +562,7 @@ impl Payee {
             range.paid_since_commit = 0;
         }
         let unpaid = account.ledger.unpaid();
-        if unpaid >= u64::from(self.credit(conn)) {
+        if newcomer && unpaid >= u64::from(self.credit(conn)) {
             let tag = self.range(id).map_or([0; 4], |r| r.best.voucher.tag());
             let aux = u32::try_from(unpaid).unwrap_or(u32::MAX);
             self.reject(conn, RejectCode::OverCredit, id.first, tag, aux);

@@ -2,14 +2,14 @@
 // package played by `player_views/fake_piecework.js`. Screenshots go to target/demo/views.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
-import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
+import { existsSync, rmSync } from "node:fs";
+import { mkdir, mkdtemp, readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { dirname, extname, join, normalize } from "node:path";
-import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { browserPath, launch } from "./demo/browser.mjs";
+import { test as declare } from "./tests.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, "..", "..");
@@ -29,15 +29,17 @@ const PAID = {
 let server;
 let site;
 let browser;
-let scratch;
 let video;
 /** What `/config.json` answers. */
 let config = PAID;
 
-before(async () => {
+/** The site and the browser are started once for all tests of this file, and end with the process. */
+let started;
+async function start() {
   assert.ok(existsSync(join(dist, "page.js")), "www/player/dist is not built: run `npm run build` in www/npm and www/player");
   await mkdir(shots, { recursive: true });
-  scratch = await mkdtemp(join(tmpdir(), "piecework-views-"));
+  const scratch = await mkdtemp(join(tmpdir(), "piecework-views-"));
+  process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
   const path = process.env.PIECEWORK_VIDEO ?? join(scratch, "video.mp4");
   if (!existsSync(path)) {
     execFileSync("ffmpeg", ["-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25:duration=20", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-movflags", "+faststart", path]);
@@ -47,13 +49,20 @@ before(async () => {
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   site = `http://127.0.0.1:${server.address().port}/`;
   browser = await launch(await browserPath());
-});
+}
 
-after(async () => {
-  await browser?.close();
-  server?.close();
-  if (scratch) await rm(scratch, { recursive: true });
-});
+/** A test; what it gives to `t.after` is done at its end, the last first. */
+function test(name, body) {
+  declare(name, async () => {
+    await (started ??= start());
+    const endings = [];
+    try {
+      await body({ after: (ending) => endings.push(ending) });
+    } finally {
+      for (const ending of endings.reverse()) await ending();
+    }
+  });
+}
 
 async function answer(request, response) {
   const { pathname } = new URL(request.url, site);

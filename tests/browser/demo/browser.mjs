@@ -1,4 +1,5 @@
 // Chromium as the tests start it: found, with the flags that two peers on one machine need, each viewer in a profile of its own.
+import { rmSync } from "node:fs";
 import { access, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,6 +32,7 @@ export async function browserPath(told = process.env.PIECEWORK_CHROMIUM) {
 /** A browser with an empty profile of its own. `close()` also removes the profile. */
 export async function launch(executablePath, options = {}) {
   const profile = await mkdtemp(join(tmpdir(), "piecework-viewer-"));
+  process.on("exit", () => rmSync(profile, { recursive: true, force: true }));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath,
     headless: true,

@@ -14,14 +14,13 @@ if (!existsSync("wasm/piecework_bg.wasm")) {
 rmSync("dist", { recursive: true, force: true });
 mkdirSync("dist");
 const common = { bundle: true, minify: true, target: "es2022", legalComments: "none", logLevel: "warning" };
-await build({
-  ...common,
-  entryPoints: { piecework: "src/index.ts", player: "src/player.ts" },
-  format: "esm",
-  splitting: true,
-  chunkNames: "piecework-[hash]",
-  outdir: "dist",
-});
+await build({ ...common, entryPoints: { piecework: "src/index.ts" }, format: "esm", outdir: "dist" });
+// The player stands beside the module it plays with: two copies would be two engines.
+const beside = {
+  name: "beside",
+  setup: ({ onResolve }) => onResolve({ filter: /^\.\/index\.js$/ }, () => ({ path: "./piecework.js", external: true })),
+};
+await build({ ...common, entryPoints: ["src/player.ts"], format: "esm", outdir: "dist", plugins: [beside] });
 await build({ ...common, entryPoints: ["src/worker.ts"], format: "esm", outdir: "dist", define: { "import.meta.url": "self.location.href" } });
 await build({ ...common, entryPoints: ["src/sw.ts"], format: "iife", outdir: "dist" });
 copyFileSync("wasm/piecework_bg.wasm", "dist/piecework_bg.wasm");

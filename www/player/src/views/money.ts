@@ -58,7 +58,7 @@ export class MoneyView {
     show(byId("exit"), has && !deposit?.exitAt);
     setText(byId("earned-headline"), units(money?.redeemable ?? 0n, token));
     setLedger(byId("earned-ledger"), [
-      { term: "Earned and not redeemed", value: money ? exact(money.redeemableFine, token) : units(0n, token), note: money && money.redeemableRanges > 0 ? `From ${plural(money.redeemableRanges, "slice")}; what is less than one smallest unit per slice stays with its payer.` : "" },
+      { term: "Earned and not redeemed", value: fine(money?.redeemableFine ?? 0n, token, token.decimals), note: money && money.redeemableRanges > 0 ? `Exactly ${exact(money.redeemableFine, token)}, from ${plural(money.redeemableRanges, "slice")}. What is less than one smallest unit per slice stays with its payer.` : "" },
       { term: "Redeemed so far", value: units(money?.redeemed ?? 0n, token) },
       { term: "Blocks that were paid to you", value: (money?.preimagesReceived ?? 0).toLocaleString("en") },
     ]);
@@ -69,6 +69,7 @@ export class MoneyView {
     this.#wallets.update(wallets, connected?.id ?? null);
     setText(byId("wallet-state"), connected ? `Connected: ${shortAddress(connected.account)}` : wallets.length > 0 ? "Not connected. It is asked only when you redeem, take back or look for a deposit." : "No wallet was found in this browser.");
     show(byId("connect"), wallets.length > 0 && !connected);
+    show(byId("money-wallets"), !connected);
     for (const id of ["exit", "withdraw", "connect", "recover"]) byId<HTMLButtonElement>(id).disabled = this.#busy || (wallets.length === 0 && !connected);
   }
 

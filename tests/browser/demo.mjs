@@ -52,9 +52,11 @@ try {
   for (const viewer of [first, second]) report.check(`${viewer.name}: no error in the console`, viewer.problems.length === 0, viewer.problems.slice(0, 3).join(" | "));
 } catch (error) {
   report.check("the play-through went through", false, error.stack ?? error);
+  for (const seeder of open_.filter((one) => one instanceof Seeder)) console.log(`  seeder: ${JSON.stringify(await seeder.ask("stats").catch((lost) => lost.message))}`);
   for (const viewer of open_.filter((one) => one instanceof Viewer)) {
     await viewer.screenshot("at-failure", { fullPage: true }).catch(() => undefined);
     for (const problem of viewer.problems.slice(0, 10)) console.log(`  ${viewer.name}: ${problem}`);
+    console.log(`  ${viewer.name}: ${await viewer.state().catch((lost) => lost.message)}`);
   }
 } finally {
   for (const one of open_.toReversed()) await one.close().catch((error) => console.log(`closing: ${error.message}`));

@@ -30,7 +30,7 @@ let server;
 let site;
 let browser;
 let video;
-/** What `/config.json` answers. */
+/** What `/demo.json` answers: on this machine the page asks for it first. */
 let config = PAID;
 
 /** The site and the browser are started once for all tests of this file, and end with the process. */
@@ -70,7 +70,7 @@ async function answer(request, response) {
     response.writeHead(status, { "content-type": type, "content-security-policy": POLICY, "x-content-type-options": "nosniff", ...more });
     response.end(body);
   };
-  if (pathname === "/config.json") return config ? send(200, JSON.stringify(config), TYPES[".json"]) : send(404, "", "text/plain");
+  if (pathname === "/demo.json") return config ? send(200, JSON.stringify(config), TYPES[".json"]) : send(404, "", "text/plain");
   if (pathname === "/piecework.js") return send(200, await readFile(join(here, "player_views", "fake_piecework.js")), TYPES[".js"]);
   if (pathname === "/video.mp4") {
     const [, from, to] = /bytes=(\d+)-(\d*)/.exec(request.headers.range ?? "bytes=0-") ?? [];

@@ -3,7 +3,7 @@
 import { join } from "node:path";
 import { launch } from "./browser.mjs";
 
-const STEP_MS = 60_000;
+const STEP_MS = Number(process.env.STEP_MS ?? 60_000);
 const WHOLE_FILE_MS = 10 * 60_000;
 
 /** A person with a browser. */
@@ -48,6 +48,17 @@ export class Viewer {
     const path = join(this.#screenshots, `${this.name}-${name}.png`);
     await this.page.screenshot({ path, ...options });
     return path;
+  }
+
+  /** Everything the page knows, for a report of what went wrong. */
+  state() {
+    return this.page.evaluate(() => {
+      const { app } = globalThis.pieceworkPlayer;
+      const { have, ...look } = app.title.look ?? {};
+      const log = [...document.querySelectorAll("#log li")].map((line) => line.textContent);
+      const state = { dataset: { ...document.body.dataset }, banner: document.querySelector("#banner").hidden ? "" : document.querySelector("#banner").textContent.trim(), client: app.look, look, log: log.slice(0, 20), notes: globalThis.demoNotes };
+      return JSON.stringify(state, (_, value) => (typeof value === "bigint" ? String(value) : value));
+    });
   }
 
   /** Prompts of the development wallet so far. */

@@ -70,10 +70,10 @@ export function readUrl(url: URL): Asked {
   return { magnet, bridge: url.searchParams.get("bridge") === "1", wallet: url.searchParams.get("wallet") };
 }
 
-/** Fetches the configuration. A site without one is a plain free player. On this very machine the demo's file will do, too. */
+/** Fetches the configuration. A site without one is a plain free player. On this very machine the demo's file comes first. */
 export async function load(): Promise<Config> {
   const named = document.querySelector<HTMLMetaElement>('meta[name="piecework-config"]')?.content || "config.json";
-  const names = isLoopback(location.hostname) ? [named, "demo.json"] : [named];
+  const names = isLoopback(location.hostname) ? ["demo.json", named] : [named];
   for (const name of names) {
     const answer = await fetch(new URL(name, document.baseURI), { cache: "no-cache", credentials: "same-origin" });
     if (answer.status === 404) continue;

@@ -74,6 +74,7 @@ async function watch(viewer, wallet, original) {
   report.check(`${viewer.name}: a wallet is offered exactly when money is asked`, offer.walletAsked === !free, offer.summary);
   console.log(`          ${offer.title}: ${offer.costs.map((row) => row.join(" ")).join("; ")}`);
   if (!free) await viewer.chooseWallet(wallet);
+  await viewer.allowAllUpload();
   await viewer.screenshot("offer", { fullPage: true });
   await viewer.arm();
   await viewer.play();

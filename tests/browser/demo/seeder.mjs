@@ -60,6 +60,7 @@ export class Seeder {
     const file = await open(log, "r");
     let at = (await file.stat()).size;
     let rest = "";
+    let reading = false;
     const seeder = new Seeder(
       (line) => pipe.write(line),
       async () => {
@@ -70,8 +71,9 @@ export class Seeder {
     );
     // A log that another process writes has no events of its own: it is looked at until the answer is there.
     const timer = setInterval(async () => {
-      if (seeder.#waiting.length === 0) return;
-      const { bytesRead, buffer } = await file.read({ position: at, buffer: Buffer.alloc(1 << 20) });
+      if (reading || seeder.#waiting.length === 0) return;
+      reading = true;
+      const { bytesRead, buffer } = await file.read({ position: at, buffer: Buffer.alloc(1 << 20) }).finally(() => (reading = false));
       at += bytesRead;
       rest += buffer.subarray(0, bytesRead).toString();
       const lines = rest.split("\n");

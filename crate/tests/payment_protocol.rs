@@ -17,7 +17,7 @@ use piecework::payment::{
 };
 use piecework::time::{Duration, Timestamp};
 use piecework::types::{BlockRef, ConnectionId, FineUnits, InfoHash, PieceIndex, TokenUnits};
-use piecework::verify::{self, Payable};
+use piecework::verify::{Advances, Payable, VerifiedPieces};
 use piecework::wire::pay::{
     ByeReason, NeedReason, PayHandshake, PayMessage, RejectCode, Terms, VoucherBody,
 };
@@ -131,9 +131,21 @@ fn block(n: u32) -> BlockRef {
     }
 }
 
+const PIECE_LENGTH: u64 = 4 * 16_384;
+
 fn verified(block: BlockRef) -> Payable {
-    let mut blocks = verify::verify_piece(&[1; 20], [1; 20], std::iter::once(block)).unwrap();
-    Payable::Verified(blocks.pop().unwrap())
+    let pieces = VerifiedPieces::none(
+        u64::from(block.piece.0 + 1) * PIECE_LENGTH,
+        PIECE_LENGTH as u32,
+    );
+    let proof = pieces.check(block.piece, &[7; 20], &[7; 20]).unwrap();
+    Payable::Verified(proof.block(block.begin).unwrap())
+}
+
+fn advance(block: BlockRef) -> Payable {
+    let durable = true;
+    let proof = Advances::default().advance(Address::ZERO, block, durable);
+    Payable::Advance(proof.unwrap())
 }
 
 /// What one machine did: records are stored at once, other effects wait.
@@ -1214,14 +1226,13 @@ fn bad_blocks_ban_the_peer_and_debit_the_loss_budget() {
     }
     assert_eq!(b.payer.may_request(A), 0);
     assert_eq!(b.payer.needs_advance(A), Some(2), "two of four stay unpaid");
-    let advance = |n| Payable::Advance(verify::advance(verify::DurableScratch::stored(block(n))));
-    assert!(b.payer.payable(ms(20), A, advance(0)));
-    assert!(b.payer.payable(ms(20), A, advance(1)));
+    assert!(b.payer.payable(ms(20), A, advance(block(0))));
+    assert!(b.payer.payable(ms(20), A, advance(block(1))));
     assert_eq!(b.run(ms(20)).paid_to(), Some((1, v.tag(), 2)));
     // Never over a second incomplete piece.
     b.payer.request_sent(A);
     b.payer.block_received(A, block(9));
-    assert!(!b.payer.payable(ms(21), A, advance(9)));
+    assert!(!b.payer.payable(ms(21), A, advance(block(9))));
     let blocks: Vec<BlockRef> = (0..4).map(block).collect();
     b.payer.block_invalid(ms(30), A, &blocks);
     let done = b.run(ms(30));
@@ -1249,11 +1260,7 @@ fn a_block_paid_in_advance_is_not_paid_again_when_its_piece_is_verified() {
         b.payer.request_sent(A);
         b.payer.block_received(A, block(n));
     }
-    let scratch = verify::DurableScratch::stored(block(0));
-    assert!(
-        b.payer
-            .payable(ms(20), A, Payable::Advance(verify::advance(scratch)))
-    );
+    assert!(b.payer.payable(ms(20), A, advance(block(0))));
     b.run(ms(20));
     assert!(!b.payer.payable(ms(30), A, verified(block(0))));
     for n in 1..4 {

@@ -534,6 +534,8 @@ impl Payee {
         c.account = Some(id.account);
         c.tentative = None;
         c.pending = None;
+        // Who commits again buys again.
+        c.bye = false;
         if c.attached.is_empty() {
             c.paid = 0;
             account.ledger.attach(conn, config.credit0);

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 fn torrent(name: &str, files: &[(&[&str], &[u8])], tracker: &str) -> Metainfo {
     let mut builder = match files {
-        [(path, bytes)] if path.is_empty() => TorrentBuilder::single_file(name, bytes.len() as u64),
+        [([], bytes)] => TorrentBuilder::single_file(name, bytes.len() as u64),
         _ => files
             .iter()
             .fold(TorrentBuilder::new(name), |builder, (path, bytes)| {

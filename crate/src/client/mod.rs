@@ -51,6 +51,7 @@ pub struct Client {
     signaling: Signaling,
     /// Torrents that announce, and to whom.
     announced: BTreeSet<InfoHash>,
+    told: BTreeMap<InfoHash, trackers::Told>,
     tracker_status: BTreeMap<crate::types::TrackerId, TrackerSnapshot>,
     routes: BTreeMap<ConnectionId, Route>,
     streams: BTreeMap<StreamId, InfoHash>,
@@ -100,6 +101,7 @@ impl Client {
             redemptions: payments::Redemptions::default(),
             signaling,
             announced: BTreeSet::new(),
+            told: BTreeMap::new(),
             tracker_status: BTreeMap::new(),
             routes: BTreeMap::new(),
             streams: BTreeMap::new(),
@@ -121,7 +123,8 @@ impl Client {
     pub fn handle_input(&mut self, now: Timestamp, input: Input) {
         self.now = self.now.max(now);
         match input {
-            Input::Tick => {}
+            // Whatever waits for time alone (a cap, patience with a peer) looks again.
+            Input::Tick => self.touched.extend(self.sessions.keys()),
             Input::Command(command) => self.command(command),
             Input::TrackerConnected { tracker } => {
                 self.signaling.tracker_connected(self.now, tracker);
@@ -432,6 +435,15 @@ impl Client {
             self.shutdown_by = None;
             self.out.event(Event::ShutDown);
         }
+    }
+}
+
+impl core::fmt::Debug for Client {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_struct("Client")
+            .field("torrents", &self.order)
+            .field("connections", &self.routes.len())
+            .finish_non_exhaustive()
     }
 }
 

@@ -14,6 +14,13 @@ pub(super) fn signaling(config: &Config, peer_id: PeerId, seed: [u8; 32]) -> Sig
     Signaling::new(config, seed)
 }
 
+/// What the signaling machine was last told of a torrent.
+#[derive(Debug, Default)]
+pub(super) struct Told {
+    wanted: Option<usize>,
+    was_incomplete: bool,
+}
+
 impl Client {
     /// A torrent announces to these trackers.
     pub(super) fn follow_trackers(&mut self, info_hash: InfoHash, urls: &[String]) {
@@ -56,6 +63,7 @@ impl Client {
     }
 
     pub(super) fn stop_announcing(&mut self, info_hash: InfoHash) {
+        self.told.remove(&info_hash);
         if self.announced.remove(&info_hash) {
             self.signaling.announce_stop(self.now, info_hash);
         }
@@ -104,10 +112,16 @@ impl Client {
             } else {
                 0
             };
-            let seed = session.is_seed();
-            self.signaling.set_wanted(self.now, info_hash, wanted);
+            let (left, seed) = (session.progress().2, session.is_seed());
             self.tell_progress(info_hash);
-            if seed {
+            let told = self.told.entry(info_hash).or_default();
+            if told.wanted != Some(wanted) {
+                told.wanted = Some(wanted);
+                self.signaling.set_wanted(self.now, info_hash, wanted);
+            }
+            // `completed` is for who saw it incomplete (BEP 3).
+            told.was_incomplete |= left.is_some_and(|l| l > 0);
+            if seed && core::mem::take(&mut told.was_incomplete) {
                 self.signaling.completed(self.now, info_hash);
             }
         }

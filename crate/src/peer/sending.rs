@@ -1,20 +1,23 @@
 //! What waits to be sent to one peer, and how much of it the edge may hold.
 //!
-//! Control messages go ahead of blocks. What is queued is coalesced into messages of at most
+//! Control messages go ahead of requests, and those ahead of blocks. What is queued is coalesced into messages of at most
 //! [`MAX_MESSAGE`] bytes; nothing ever waits to be coalesced. The edge holds about 200 ms of the measured
 //! drain rate, between 64 KiB and 1 MiB; the rest stays here, where a cancel or a choke still reaches it.
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use crate::time::Timestamp;
 use crate::types::BlockRef;
+use crate::wire::Message;
 
 use super::rate::Rate;
 
 /// The largest message that every browser and native stack takes.
 pub const MAX_MESSAGE: usize = 65_535;
+/// Bytes of a framed `request` (BEP 3).
+const REQUEST_LEN: usize = 17;
 const MIN_TARGET: u64 = 64 * 1024;
 const MAX_TARGET: u64 = 1024 * 1024;
 const START_TARGET: u64 = 256 * 1024;
@@ -26,6 +29,7 @@ const MAX_CONTROL: usize = 4 * 1024 * 1024;
 pub struct SendQueue {
     control: VecDeque<Bytes>,
     control_bytes: usize,
+    requests: VecDeque<BlockRef>,
     blocks: VecDeque<(BlockRef, Bytes, Bytes)>,
     block_bytes: u64,
     in_edge: u64,
@@ -39,6 +43,7 @@ impl Default for SendQueue {
         SendQueue {
             control: VecDeque::new(),
             control_bytes: 0,
+            requests: VecDeque::new(),
             blocks: VecDeque::new(),
             block_bytes: 0,
             in_edge: 0,
@@ -56,6 +61,17 @@ impl SendQueue {
         self.control_bytes += bytes.len();
         self.control.push_back(bytes);
         self.control_bytes <= MAX_CONTROL
+    }
+
+    /// Queues a request.
+    pub fn push_request(&mut self, block: BlockRef) {
+        self.requests.push_back(block);
+    }
+
+    /// Takes a request back that was not handed to the edge yet: nothing need be said about it.
+    pub fn take_back_request(&mut self, block: BlockRef) -> bool {
+        let at = self.requests.iter().position(|b| *b == block);
+        at.is_some_and(|at| self.requests.remove(at).is_some())
     }
 
     /// Queues a block behind everything else.
@@ -107,7 +123,10 @@ impl SendQueue {
 
     /// The next message for the edge, with the blocks that leave in it.
     pub fn poll(&mut self, left: &mut Vec<BlockRef>) -> Option<Vec<Bytes>> {
-        if self.in_edge >= self.target {
+        // What is not a block is small and urgent, and waits only behind a peer that reads nothing at all.
+        let urgent = !(self.control.is_empty() && self.requests.is_empty());
+        let limit = if urgent { 4 * MAX_TARGET } else { self.target };
+        if self.in_edge >= limit {
             return None;
         }
         let mut room = MAX_MESSAGE;
@@ -127,8 +146,19 @@ impl SendQueue {
             room -= front.len();
             chunks.extend(self.control.pop_front());
         }
-        let whole_control = self.control.is_empty();
-        while whole_control
+        if self.control.is_empty() && !self.requests.is_empty() {
+            let mut frames = BytesMut::new();
+            while room >= REQUEST_LEN
+                && let Some(block) = self.requests.pop_front()
+            {
+                Message::Request(block).encode(&mut frames);
+                room -= REQUEST_LEN;
+            }
+            chunks.push(frames.freeze());
+        }
+        let blocks_too = self.control.is_empty() && self.requests.is_empty();
+        while blocks_too
+            && self.in_edge < self.target
             && let Some((_, header, data)) = self.blocks.front()
             && header.len() + data.len() <= room
         {
@@ -151,7 +181,7 @@ impl SendQueue {
 
     /// Nothing waits here.
     pub fn is_empty(&self) -> bool {
-        self.control.is_empty() && self.blocks.is_empty()
+        self.control.is_empty() && self.requests.is_empty() && self.blocks.is_empty()
     }
 }
 

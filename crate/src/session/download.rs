@@ -89,9 +89,9 @@ impl Session {
             if let Some(peer) = self.peers.get_mut(&conn) {
                 peer.requests_out.insert(block, ctx.now);
                 peer.cancelled.remove(&block);
+                peer.sending.push_request(block);
             }
             ctx.money.request_sent(conn);
-            self.send(ctx, conn, &Message::Request(block));
         }
     }
 
@@ -100,7 +100,7 @@ impl Session {
         if let Some(peer) = self.peers.get_mut(&conn) {
             for block in core::mem::take(&mut peer.requests_out).into_keys() {
                 ctx.money.request_ended(conn);
-                if peer.cancelled.len() < MAX_CANCELLED {
+                if !peer.sending.take_back_request(block) && peer.cancelled.len() < MAX_CANCELLED {
                     peer.cancelled.insert(block);
                 }
             }
@@ -127,11 +127,14 @@ impl Session {
     fn take_back(&mut self, ctx: &mut Context, conn: ConnectionId, block: BlockRef) {
         if let Some(peer) = self.peers.get_mut(&conn) {
             peer.requests_out.remove(&block);
+            ctx.money.request_ended(conn);
+            if peer.sending.take_back_request(block) {
+                return;
+            }
             if peer.cancelled.len() >= MAX_CANCELLED {
                 peer.cancelled.clear();
             }
             peer.cancelled.insert(block);
-            ctx.money.request_ended(conn);
             self.send(ctx, conn, &Message::Cancel(block));
         }
     }
@@ -278,7 +281,6 @@ impl Session {
                 for (number, held) in partial.blocks.iter().enumerate() {
                     if let Some(held) = held
                         && let Some(from) = held.from
-                        && !held.advanced
                         && let Some(block) = proof.block(number as u32 * BLOCK_LEN)
                     {
                         ctx.money.payable(ctx.now, from, Payable::Verified(block));
@@ -491,9 +493,11 @@ impl Session {
                 };
                 match content.advances.advance(*payee, block, held.durable) {
                     Ok(advance) => {
+                        if !ctx.money.payable(ctx.now, conn, Payable::Advance(advance)) {
+                            break;
+                        }
                         held.advanced = true;
                         wanted -= 1;
-                        ctx.money.payable(ctx.now, conn, Payable::Advance(advance));
                     }
                     Err(crate::verify::AdvanceRefused::NotDurable) => {
                         content.cycle_wanted = true;

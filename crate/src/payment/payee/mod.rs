@@ -112,7 +112,7 @@ impl PayeeConfig {
             ramp: 4,
             min_bond_percent: 125,
             ttl_secs: 600,
-            max_ranges: 2,
+            max_ranges: 64,
             dust: TokenUnits(10_000),
             redeem_idle: Duration::from_secs(600),
         }
@@ -928,7 +928,10 @@ impl Payee {
         }
         for account in self.accounts.values() {
             for range in account.ranges.values() {
-                if let Some(since) = range.dirty_since.filter(|_| !range.storing) {
+                if let Some(since) = range
+                    .dirty_since
+                    .filter(|_| !range.storing && range.next.is_none())
+                {
                     at = at.min(since + GROUP_DELAY);
                 }
                 if range.conn.is_none() && range.life == Life::Open && !account.said_due {
@@ -1118,7 +1121,11 @@ impl Payee {
         let Some(range) = account.ranges.get_mut(&id.first) else {
             return;
         };
-        if range.storing || range.next.is_some() || range.best.k == range.durable_k {
+        if range.storing || range.next.is_some() {
+            return;
+        }
+        if range.best.k == range.durable_k {
+            range.dirty_since = None;
             return;
         }
         range.storing = true;

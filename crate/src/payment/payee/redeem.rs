@@ -118,10 +118,16 @@ impl Payee {
                 range.life = Life::Ready { at: now + grace };
             } else {
                 range.life = Life::Open;
+                account.said_due = false;
                 self.closing.remove(&id);
+                if self.closing.is_empty() {
+                    // Whoever waits for the claims hears of those that are ready.
+                    self.say_ready();
+                }
+                return;
             }
         }
-        let conn = range.conn.filter(|_| ok);
+        let conn = range.conn;
         if let Some(conn) = conn {
             let reason = NeedReason::RangeClosed;
             self.send(

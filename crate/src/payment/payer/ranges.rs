@@ -317,6 +317,9 @@ impl Payer {
         let usable = self.usable_on(conn, true);
         let enough = u64::from(c.credit) + NEXT_RANGE_MARGIN;
         let affordable = self.budget_left().0 / terms.unit.0.max(1);
+        if affordable == 0 {
+            return Err(Refusal::BudgetExhausted);
+        }
         if c.acked && live > 0 && !c.next_range_asked && usable >= enough {
             return Ok(None);
         }
@@ -334,9 +337,6 @@ impl Payer {
             return Err(Refusal::LossBudget);
         }
         policy::judge_quote(&self.config, &account.info, &terms, c.info.content)?;
-        if affordable == 0 {
-            return Err(Refusal::BudgetExhausted);
-        }
         // The payee counts from sending: leave it a tenth for the way.
         let ttl = Duration::from_millis(u64::from(terms.ttl_secs) * 900);
         if quote.received + ttl < self.now {

@@ -132,9 +132,8 @@ impl SimNet {
         let Some(end) = &mut self.links[link].ends[side] else {
             return;
         };
-        let before = end.buffered;
         end.buffered -= bytes;
-        let fell = before > end.low_water && end.buffered <= end.low_water;
+        let fell = end.buffered <= end.low_water;
         let (id, life, connection, buffered) = (end.node, end.life, end.conn, end.buffered);
         if fell && !end.closed && self.lives(id, life) {
             let input = Input::SendBuffer {

@@ -47,4 +47,6 @@ pub mod storage;
 pub mod time;
 pub mod types;
 pub mod verify;
+#[cfg(any(target_arch = "wasm32", test))]
+pub mod web;
 pub mod wire;

@@ -9,6 +9,8 @@
 //! - every claim passes the contract's check, written here a second time from its description, and
 //!   pays to the last token unit what the ledger says.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
@@ -323,6 +325,9 @@ struct Seller {
     events: Vec<PayEvent>,
 }
 
+/// A voucher that was sent, its payee, and the highest step revealed with its link.
+type Sent = (VoucherBody, Address, u16, B256);
+
 struct World {
     unit: FineUnits,
     rng: ChaCha8Rng,
@@ -338,8 +343,8 @@ struct World {
     next_conn: u64,
     /// Who a serial was signed for.
     promised: BTreeMap<(B256, u32), Address>,
-    /// Every voucher sent: payee, and the highest step revealed.
-    vouchers: BTreeMap<(B256, u32, [u8; 4]), (VoucherBody, Address, u16, B256)>,
+    /// Every voucher sent, by account, first serial and tag.
+    vouchers: BTreeMap<(B256, u32, [u8; 4]), Sent>,
     overheard: Vec<Vec<u8>>,
     trace: bool,
     ticks: (Timestamp, u32),
@@ -924,7 +929,7 @@ impl World {
             Happens::Disconnect { link } => self.disconnect(link),
             Happens::Crash { who } => self.crash(who),
         }
-        if self.seq % 16 == 0 {
+        if self.seq.is_multiple_of(16) {
             self.check();
         }
         true

@@ -1,0 +1,88 @@
+//! Reads of the vault: through the wallet a page has connected, else through the configured RPC.
+//!
+//! It never sends a transaction and never chooses an address: both come from the page's configuration.
+
+use std::rc::Rc;
+
+use alloy_primitives::{Address, B256, U256};
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{RequestInit, Response};
+
+use super::abi;
+use super::driver::Driver;
+use super::js;
+use crate::contract::AccountState;
+
+/// Longest answer of an `eth_call` taken.
+const MAX_ANSWER: usize = 4096;
+/// How long the RPC may take.
+const RPC_TIMEOUT_MS: f64 = 15_000.0;
+
+/// Where the vault is and how it is read without a wallet.
+#[derive(Clone, Debug)]
+pub struct Chain {
+    /// The vault.
+    pub vault: Address,
+    /// Its chain.
+    pub chain_id: u64,
+    /// JSON-RPC URL, if one is configured.
+    pub rpc_url: Option<String>,
+}
+
+/// `state(account, word)` at the latest block.
+pub async fn read_account(
+    driver: &Rc<Driver>,
+    chain: &Chain,
+    account: B256,
+    word: U256,
+) -> Result<AccountState, String> {
+    let data = abi::to_hex(&abi::state_call(account, word));
+    let vault = abi::to_hex(chain.vault.as_slice());
+    let by_wallet = match driver.pages.ask_wallet(&vault, &data) {
+        Some(answer) => Some(answer.await),
+        None => None,
+    };
+    // A wallet that is on another chain, locked or slow must not stop what the RPC can answer.
+    let answer = match (by_wallet, &chain.rpc_url) {
+        (Some(Ok(answer)), _) => answer,
+        (_, Some(url)) => call_rpc(url, &vault, &data).await?,
+        (Some(Err(error)), None) => return Err(error),
+        (None, None) => {
+            return Err("no wallet is connected and no RPC URL is configured".to_owned());
+        }
+    };
+    let bytes = abi::from_hex(&answer, MAX_ANSWER).ok_or("the answer is not hexadecimal")?;
+    abi::state_answer(&bytes).ok_or_else(|| {
+        format!("{vault} does not answer like a Piecework vault: check address and chain")
+    })
+}
+
+async fn call_rpc(url: &str, to: &str, data: &str) -> Result<String, String> {
+    let failed = |e: JsValue| format!("the RPC could not be reached: {}", js::error_text(&e));
+    let body = format!(
+        r#"{{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[{{"to":"{to}","data":"{data}"}},"latest"]}}"#
+    );
+    let request = RequestInit::new();
+    request.set_method("POST");
+    request.set_body(&JsValue::from_str(&body));
+    js::set(
+        &request,
+        "headers",
+        &js::object(&[("content-type", JsValue::from_str("application/json"))]),
+    );
+    let abort = js::field(&js_sys::global(), "AbortSignal");
+    if let Ok(signal) = js::call(&abort, "timeout", &[JsValue::from_f64(RPC_TIMEOUT_MS)]) {
+        js::set(&request, "signal", &signal);
+    }
+    let response: Response = js::settled(&js::worker().fetch_with_str_and_init(url, &request))
+        .await
+        .map_err(failed)?
+        .unchecked_into();
+    let answer = js::settled(&response.json().map_err(failed)?.into())
+        .await
+        .map_err(failed)?;
+    js::text(&answer, "result").ok_or_else(|| {
+        let error = js::field(&answer, "error");
+        format!("the RPC refused: {}", js::error_text(&error))
+    })
+}

@@ -1,0 +1,243 @@
+//! One peer's data channel: a transferred `RTCDataChannel`, or a `MessagePort` to a page that holds it.
+//!
+//! Invariant: all handlers are set in the same task in which the channel arrived, so no message is lost;
+//! bytes are copied into wasm memory once. It never interprets a message.
+
+use core::cell::Cell;
+use std::rc::{Rc, Weak};
+
+use bytes::Bytes;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{MessageEvent, MessagePort, RtcDataChannel, RtcDataChannelState, RtcDataChannelType};
+
+use super::driver::Driver;
+use super::js;
+use crate::types::ConnectionId;
+
+/// Longest message taken from a peer; every browser's own limit for what it sends is at or below it. A
+/// longer one closes the channel.
+const MAX_MESSAGE: u32 = 1 << 20;
+
+/// What a channel reports.
+pub enum ChannelEvent {
+    /// Open in both directions.
+    Open,
+    /// One message.
+    Message(Bytes),
+    /// `bufferedAmount` fell to the low-water mark or below; bytes that are still buffered.
+    Drained(u64),
+    /// Closed, or broken.
+    Closed(String),
+}
+
+/// A channel that the engine owns; dropping it unsets its handlers and closes it.
+pub enum Channel {
+    /// Transferred into this worker.
+    Transferred(Transferred),
+    /// Held by the page (browsers whose channels cannot be transferred).
+    Bridged(Bridged),
+}
+
+impl Channel {
+    /// Takes what the page posted; `None` if it is neither a channel nor a port.
+    pub fn take(value: &JsValue, connection: ConnectionId, driver: &Weak<Driver>) -> Option<Self> {
+        // A worker may hold a channel without having the constructor that `instanceof` asks for.
+        if js::text(value, "readyState").is_some() {
+            let channel: RtcDataChannel = value.clone().unchecked_into();
+            return Some(Channel::Transferred(Transferred::new(
+                channel, connection, driver,
+            )));
+        }
+        let port: MessagePort = value.clone().dyn_into().ok()?;
+        Some(Channel::Bridged(Bridged::new(port, connection, driver)))
+    }
+
+    /// What happened to it on its way here, to be handled right after it is in place.
+    pub fn on_arrival(&self) -> Option<ChannelEvent> {
+        let Channel::Transferred(channel) = self else {
+            return None;
+        };
+        match channel.channel.ready_state() {
+            // Firefox: it may have opened on the way, and tells it only by its state.
+            RtcDataChannelState::Open => Some(ChannelEvent::Open),
+            RtcDataChannelState::Closing | RtcDataChannelState::Closed => Some(
+                ChannelEvent::Closed("the data channel closed on its way".to_owned()),
+            ),
+            _ => None,
+        }
+    }
+
+    /// Sends the chunks as one message.
+    pub fn send(&mut self, chunks: &[Bytes], scratch: &mut Vec<u8>) -> Result<(), String> {
+        let message: &[u8] = match chunks {
+            [one] => one,
+            many => {
+                scratch.clear();
+                for chunk in many {
+                    scratch.extend_from_slice(chunk);
+                }
+                scratch
+            }
+        };
+        match self {
+            Channel::Transferred(channel) => channel
+                .channel
+                .send_with_u8_array(message)
+                .map_err(|e| js::error_text(&e)),
+            Channel::Bridged(bridge) => bridge.send(message),
+        }
+    }
+
+    /// Bytes buffered, if they are no more than the low-water mark. A bridge's page reports by itself.
+    pub fn drained(&self) -> Option<u64> {
+        let Channel::Transferred(channel) = self else {
+            return None;
+        };
+        let buffered = channel.channel.buffered_amount();
+        (buffered <= channel.channel.buffered_amount_low_threshold()).then(|| u64::from(buffered))
+    }
+
+    /// Where [`ChannelEvent::Drained`] is reported.
+    pub fn set_low_water(&self, bytes: u64) {
+        match self {
+            Channel::Transferred(channel) => channel
+                .channel
+                .set_buffered_amount_low_threshold(u32::try_from(bytes).unwrap_or(u32::MAX)),
+            Channel::Bridged(bridge) => {
+                let message = js::object(&[("lowWater", js::num(bytes))]);
+                // A port never refuses a plain object.
+                let _ = bridge.port.post_message(&message);
+            }
+        }
+    }
+}
+
+/// A channel that lives in this worker.
+pub struct Transferred {
+    channel: RtcDataChannel,
+    _on_message: Closure<dyn FnMut(MessageEvent)>,
+    _on_open: Closure<dyn FnMut()>,
+    _on_close: Closure<dyn FnMut()>,
+    _on_low: Closure<dyn FnMut()>,
+}
+
+impl Transferred {
+    fn new(channel: RtcDataChannel, connection: ConnectionId, driver: &Weak<Driver>) -> Self {
+        let report = reporter(connection, driver);
+        channel.set_binary_type(RtcDataChannelType::Arraybuffer);
+        let on_message = Closure::<dyn FnMut(MessageEvent)>::new({
+            let report = report.clone();
+            move |event: MessageEvent| match js::bytes(&event.data(), MAX_MESSAGE) {
+                Some(bytes) => report(ChannelEvent::Message(bytes)),
+                None => report(ChannelEvent::Closed(
+                    "the peer sent text or an oversized message".to_owned(),
+                )),
+            }
+        });
+        // Chromium may bring messages before this; the driver takes the first one as open.
+        let on_open = Closure::<dyn FnMut()>::new({
+            let report = report.clone();
+            move || report(ChannelEvent::Open)
+        });
+        // `error` is always followed by `close`.
+        let on_close = Closure::<dyn FnMut()>::new({
+            let report = report.clone();
+            move || report(ChannelEvent::Closed("the data channel closed".to_owned()))
+        });
+        let on_low = Closure::<dyn FnMut()>::new({
+            let (channel, report) = (channel.clone(), report.clone());
+            move || report(ChannelEvent::Drained(u64::from(channel.buffered_amount())))
+        });
+        channel.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        channel.set_onopen(Some(on_open.as_ref().unchecked_ref()));
+        channel.set_onclose(Some(on_close.as_ref().unchecked_ref()));
+        channel.set_onbufferedamountlow(Some(on_low.as_ref().unchecked_ref()));
+        Transferred {
+            channel,
+            _on_message: on_message,
+            _on_open: on_open,
+            _on_close: on_close,
+            _on_low: on_low,
+        }
+    }
+}
+
+impl Drop for Transferred {
+    fn drop(&mut self) {
+        self.channel.set_onmessage(None);
+        self.channel.set_onopen(None);
+        self.channel.set_onclose(None);
+        self.channel.set_onbufferedamountlow(None);
+        self.channel.close();
+    }
+}
+
+/// A port to the page's bridge (`www/npm/src/bridge.ts`).
+pub struct Bridged {
+    port: MessagePort,
+    _on_message: Closure<dyn FnMut(MessageEvent)>,
+    /// Bytes posted to the page so far; the page tells how many of them it has handed to the channel.
+    posted: Rc<Cell<u64>>,
+}
+
+impl Bridged {
+    fn new(port: MessagePort, connection: ConnectionId, driver: &Weak<Driver>) -> Self {
+        let report = reporter(connection, driver);
+        let posted = Rc::new(Cell::new(0u64));
+        let on_message = Closure::<dyn FnMut(MessageEvent)>::new({
+            let posted = Rc::clone(&posted);
+            move |event: MessageEvent| {
+                let data = event.data();
+                if let Some(bytes) = js::bytes(&data, MAX_MESSAGE) {
+                    report(ChannelEvent::Message(bytes));
+                } else if let Some(word) = data.as_string() {
+                    report(if word == "open" {
+                        ChannelEvent::Open
+                    } else {
+                        ChannelEvent::Closed("the data channel closed".to_owned())
+                    });
+                } else if let (Some(taken), Some(buffered)) =
+                    (js::number(&data, "taken"), js::number(&data, "buffered"))
+                {
+                    let underway = posted.get().saturating_sub(taken);
+                    report(ChannelEvent::Drained(underway + buffered));
+                }
+            }
+        });
+        port.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        Bridged {
+            port,
+            _on_message: on_message,
+            posted,
+        }
+    }
+
+    fn send(&mut self, message: &[u8]) -> Result<(), String> {
+        self.posted.set(self.posted.get() + message.len() as u64);
+        let buffer = js::buffer(message).buffer();
+        self.port
+            .post_message_with_transferable(&buffer, &js_sys::Array::of1(&buffer))
+            .map_err(|e| js::error_text(&e))
+    }
+}
+
+impl Drop for Bridged {
+    fn drop(&mut self) {
+        self.port.set_onmessage(None);
+        let _ = self.port.post_message(&JsValue::from_str("close"));
+        self.port.close();
+    }
+}
+
+fn reporter(
+    connection: ConnectionId,
+    driver: &Weak<Driver>,
+) -> impl Fn(ChannelEvent) + Clone + 'static {
+    let driver = Weak::clone(driver);
+    move |event| {
+        if let Some(driver) = driver.upgrade() {
+            driver.handle_channel(connection, event);
+        }
+    }
+}

@@ -1,0 +1,539 @@
+//! The run loop of the crate's documentation, in a worker.
+//!
+//! One input at a time: the clock is read once, the core handles the input, its outputs are collected,
+//! and only when the core is no longer borrowed are they carried out. What they bring about at once is
+//! queued and handled next.
+
+use core::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::rc::{Rc, Weak};
+
+use bytes::Bytes;
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+
+use super::chain::{self, Chain};
+use super::data_channel::{Channel, ChannelEvent};
+use super::keys::Keys;
+use super::page::Pages;
+use super::records::Records;
+use super::storage::Storage;
+use super::stream::Streams;
+use super::tracker::Tracker;
+use super::{hash, js};
+use crate::client::Client;
+use crate::contract::{Command, Effect, EffectError, EffectResult, Event, Input, Output};
+use crate::time::Timestamp;
+use crate::types::{ConnectionId, EffectId, TrackerId};
+
+/// Bytes from peers that may wait in the queue; the connection that would pass it is closed.
+const MAX_QUEUED_BYTES: usize = 8 << 20;
+/// Longest time a browser's timer can be set to.
+const MAX_TIMER_MS: f64 = 2_147_483_647.0;
+
+/// Everything the engine owns.
+pub struct Driver {
+    me: Weak<Driver>,
+    core: RefCell<Client>,
+    queue: RefCell<VecDeque<Input>>,
+    queued_bytes: Cell<usize>,
+    running: Cell<bool>,
+    core_deadline: Cell<Timestamp>,
+    timer: Cell<Option<(i32, Timestamp)>>,
+    on_timer: RefCell<Option<Closure<dyn FnMut()>>>,
+    connections: RefCell<HashMap<ConnectionId, Connection>>,
+    trackers: RefCell<HashMap<TrackerId, Tracker>>,
+    /// Connections sent to in this batch of outputs.
+    sent_to: RefCell<Vec<ConnectionId>>,
+    message: RefCell<Vec<u8>>,
+    /// Torrents' files.
+    pub storage: Rc<Storage>,
+    /// Records.
+    pub records: Rc<Records>,
+    /// Keys; `None` without payments.
+    pub keys: Option<Rc<Keys>>,
+    /// The vault; `None` without payments.
+    pub chain: Option<Chain>,
+    /// The pages that use this engine.
+    pub pages: Pages,
+    /// Readers of files.
+    pub streams: Streams,
+}
+
+/// One connection the core knows.
+#[derive(Default)]
+struct Connection {
+    channel: Option<Channel>,
+    open: bool,
+    address_hash: u64,
+}
+
+/// What a driver is made of.
+pub struct Parts {
+    /// The core.
+    pub core: Client,
+    /// Torrents' files.
+    pub storage: Storage,
+    /// Records.
+    pub records: Rc<Records>,
+    /// Keys; `None` without payments.
+    pub keys: Option<Rc<Keys>>,
+    /// The vault; `None` without payments.
+    pub chain: Option<Chain>,
+}
+
+impl Driver {
+    /// A driver that waits for its first input.
+    pub fn new(parts: Parts) -> Rc<Driver> {
+        let driver = Rc::new_cyclic(|me: &Weak<Driver>| Driver {
+            me: Weak::clone(me),
+            core: RefCell::new(parts.core),
+            queue: RefCell::default(),
+            queued_bytes: Cell::new(0),
+            running: Cell::new(false),
+            core_deadline: Cell::new(Timestamp::NEVER),
+            timer: Cell::new(None),
+            on_timer: RefCell::new(None),
+            connections: RefCell::default(),
+            trackers: RefCell::default(),
+            sent_to: RefCell::default(),
+            message: RefCell::default(),
+            storage: Rc::new(parts.storage),
+            records: parts.records,
+            keys: parts.keys,
+            chain: parts.chain,
+            pages: Pages::new(Weak::clone(me)),
+            streams: Streams::new(Weak::clone(me)),
+        });
+        let on_timer = Closure::<dyn FnMut()>::new({
+            let me = Rc::downgrade(&driver);
+            move || {
+                if let Some(driver) = me.upgrade() {
+                    driver.handle_timer();
+                }
+            }
+        });
+        *driver.on_timer.borrow_mut() = Some(on_timer);
+        driver
+    }
+
+    /// The clock: monotonic, from the Unix epoch.
+    pub fn now() -> Timestamp {
+        let micros = js::worker().performance().map_or(0.0, |performance| {
+            (performance.time_origin() + performance.now()) * 1_000.0
+        });
+        Timestamp::from_micros(micros as u64)
+    }
+
+    /// The way in for everything. Runs until the core waits, unless that is already under way.
+    pub fn input(&self, input: Input) {
+        self.queue.borrow_mut().push_back(input);
+        self.run();
+    }
+
+    /// A command for the core.
+    pub fn command(&self, command: Command) {
+        self.input(Input::Command(command));
+    }
+
+    /// Looks at the core between inputs.
+    pub fn look<T>(&self, look: impl FnOnce(&Client) -> T) -> T {
+        look(&self.core.borrow())
+    }
+
+    /// What one channel reports.
+    pub fn handle_channel(&self, id: ConnectionId, event: ChannelEvent) {
+        let (opened, address_hash) = {
+            let mut connections = self.connections.borrow_mut();
+            let Some(connection) = connections.get_mut(&id) else {
+                return;
+            };
+            let opens = matches!(event, ChannelEvent::Open | ChannelEvent::Message(_));
+            let opened = opens && !connection.open;
+            connection.open |= opens;
+            (opened, connection.address_hash)
+        };
+        if opened {
+            self.input(Input::ConnectionOpen {
+                connection: id,
+                address_hash,
+            });
+        }
+        match event {
+            ChannelEvent::Open => {}
+            ChannelEvent::Message(bytes) => {
+                let queued = self.queued_bytes.get() + bytes.len();
+                if queued > MAX_QUEUED_BYTES {
+                    return self.lose(id, "more bytes came than could be handled".to_owned());
+                }
+                self.queued_bytes.set(queued);
+                self.input(Input::Received {
+                    connection: id,
+                    bytes,
+                });
+            }
+            ChannelEvent::Drained(buffered) => self.input(Input::SendBuffer {
+                connection: id,
+                buffered,
+            }),
+            ChannelEvent::Closed(reason) => self.lose(id, reason),
+        }
+    }
+
+    /// What one tracker's socket reports.
+    pub fn handle_tracker(&self, id: TrackerId, input: Input) {
+        if matches!(input, Input::TrackerClosed { .. }) {
+            let gone = self.trackers.borrow_mut().remove(&id);
+            drop(gone);
+        }
+        self.input(input);
+    }
+
+    /// What the page that holds the peer connections reports.
+    pub fn handle_broker(&self, message: &JsValue) {
+        let Some(connection) = js::number(message, "c").map(ConnectionId) else {
+            return;
+        };
+        if !self.connections.borrow().contains_key(&connection) {
+            return;
+        }
+        match js::text(message, "t").as_deref() {
+            Some("offer") => {
+                if let Some(sdp) = js::text(message, "sdp") {
+                    self.input(Input::OfferReady { connection, sdp });
+                }
+            }
+            Some("answer") => {
+                if let Some(sdp) = js::text(message, "sdp") {
+                    self.input(Input::AnswerReady { connection, sdp });
+                }
+            }
+            Some("channel") => self.take_channel(connection, &js::field(message, "channel")),
+            Some("failed") => self.lose(
+                connection,
+                js::text(message, "reason").unwrap_or_else(|| "the connection failed".to_owned()),
+            ),
+            _ => {}
+        }
+    }
+
+    fn take_channel(&self, id: ConnectionId, value: &JsValue) {
+        let Some(channel) = Channel::take(value, id, &self.me) else {
+            return self.lose(id, "the page posted no data channel".to_owned());
+        };
+        let arrival = channel.on_arrival();
+        if let Some(connection) = self.connections.borrow_mut().get_mut(&id) {
+            connection.channel = Some(channel);
+        }
+        if let Some(event) = arrival {
+            self.handle_channel(id, event);
+        }
+    }
+
+    /// A connection ended on its own: the core hears of it once, and nothing after it.
+    fn lose(&self, id: ConnectionId, reason: String) {
+        let lost = self.connections.borrow_mut().remove(&id);
+        if lost.is_some() {
+            post("close", id, None);
+            self.input(Input::ConnectionClosed {
+                connection: id,
+                reason,
+            });
+        }
+    }
+
+    fn run(&self) {
+        if self.running.replace(true) {
+            return;
+        }
+        let mut outputs = Vec::new();
+        loop {
+            let Some(input) = self.queue.borrow_mut().pop_front() else {
+                break;
+            };
+            if let Input::Received { bytes, .. } = &input {
+                self.queued_bytes.set(self.queued_bytes.get() - bytes.len());
+            }
+            {
+                let mut core = self.core.borrow_mut();
+                core.handle_input(Driver::now(), input);
+                loop {
+                    match core.poll_output() {
+                        Output::Timeout(at) => {
+                            self.core_deadline.set(at);
+                            break;
+                        }
+                        output => outputs.push(output),
+                    }
+                }
+            }
+            for output in outputs.drain(..) {
+                self.carry_out(output);
+            }
+            self.report_send_buffers();
+        }
+        self.running.set(false);
+        self.arm(self.core_deadline.get().min(self.streams.deadline()));
+    }
+
+    /// A buffer that never rises above its mark never falls to it: then it is reported here.
+    fn report_send_buffers(&self) {
+        let connections = self.connections.borrow();
+        let mut queue = self.queue.borrow_mut();
+        for connection in self.sent_to.borrow_mut().drain(..) {
+            let channel = connections
+                .get(&connection)
+                .and_then(|known| known.channel.as_ref());
+            if let Some(buffered) = channel.and_then(Channel::drained) {
+                queue.push_back(Input::SendBuffer {
+                    connection,
+                    buffered,
+                });
+            }
+        }
+    }
+
+    fn handle_timer(&self) {
+        self.timer.set(None);
+        let now = Driver::now();
+        self.streams.close_idle(now);
+        if now >= self.core_deadline.get() {
+            self.input(Input::Tick);
+        } else {
+            self.run();
+        }
+    }
+
+    /// Sets the timer, unless it will go off early enough: then it is set anew when it does.
+    fn arm(&self, at: Timestamp) {
+        if at == Timestamp::NEVER || self.timer.get().is_some_and(|(_, armed)| armed <= at) {
+            return;
+        }
+        if let Some((id, _)) = self.timer.take() {
+            js::worker().clear_timeout_with_handle(id);
+        }
+        let milliseconds = (at.since(Driver::now()).as_micros() as f64 / 1_000.0).ceil();
+        let on_timer = self.on_timer.borrow();
+        let Some(on_timer) = on_timer.as_ref() else {
+            return;
+        };
+        let set = js::worker().set_timeout_with_callback_and_timeout_and_arguments_0(
+            on_timer.as_ref().unchecked_ref(),
+            milliseconds.min(MAX_TIMER_MS) as i32,
+        );
+        if let Ok(id) = set {
+            self.timer.set(Some((id, at)));
+        }
+    }
+
+    fn carry_out(&self, output: Output) {
+        match output {
+            Output::Timeout(_) => {}
+            Output::ConnectTracker { tracker, url } => {
+                match Tracker::connect(tracker, &url, &self.me) {
+                    Ok(socket) => {
+                        self.trackers.borrow_mut().insert(tracker, socket);
+                    }
+                    Err(reason) => self.input(Input::TrackerClosed { tracker, reason }),
+                }
+            }
+            Output::SendTracker { tracker, text } => {
+                if let Some(socket) = self.trackers.borrow().get(&tracker) {
+                    socket.send(&text);
+                }
+            }
+            Output::CloseTracker { tracker } => {
+                let closed = self.trackers.borrow_mut().remove(&tracker);
+                drop(closed);
+            }
+            Output::CreateOffer { connection } => {
+                self.connections
+                    .borrow_mut()
+                    .insert(connection, Connection::default());
+                post("createOffer", connection, None);
+            }
+            Output::AcceptOffer { connection, sdp } => {
+                let known = Connection {
+                    address_hash: address_hash(&sdp),
+                    ..Connection::default()
+                };
+                self.connections.borrow_mut().insert(connection, known);
+                post("acceptOffer", connection, Some(&sdp));
+            }
+            Output::ApplyAnswer { connection, sdp } => {
+                if let Some(known) = self.connections.borrow_mut().get_mut(&connection) {
+                    known.address_hash = address_hash(&sdp);
+                }
+                post("applyAnswer", connection, Some(&sdp));
+            }
+            Output::Send { connection, chunks } => self.send(connection, &chunks),
+            Output::SetLowWater { connection, bytes } => {
+                let connections = self.connections.borrow();
+                if let Some(channel) = connections
+                    .get(&connection)
+                    .and_then(|c| c.channel.as_ref())
+                {
+                    channel.set_low_water(bytes);
+                }
+            }
+            Output::CloseConnection { connection, .. } => {
+                let closed = self.connections.borrow_mut().remove(&connection);
+                if closed.is_some() {
+                    post("close", connection, None);
+                }
+            }
+            Output::Effect { id, effect } => self.carry_out_effect(id, effect),
+            Output::StreamData { stream, data, last } => self.streams.deliver(stream, &data, last),
+            Output::StreamFailed { stream, error } => {
+                self.streams.fail(stream, &error.to_string());
+            }
+            Output::Event(event) => self.carry_out_event(event),
+        }
+    }
+
+    fn carry_out_event(&self, event: Event) {
+        if let Event::Ready { info_hash } = &event {
+            self.streams.resume_waiting(*info_hash);
+        }
+        if matches!(event, Event::ShutDown) {
+            let _ = js::worker().post_message(&js::object(&[("t", JsValue::from_str("stopped"))]));
+        }
+        self.pages.handle_event(event);
+    }
+
+    fn send(&self, connection: ConnectionId, chunks: &[Bytes]) {
+        let sent = {
+            let mut connections = self.connections.borrow_mut();
+            let Some(channel) = connections
+                .get_mut(&connection)
+                .and_then(|known| known.channel.as_mut())
+            else {
+                return;
+            };
+            channel.send(chunks, &mut self.message.borrow_mut())
+        };
+        let mut sent_to = self.sent_to.borrow_mut();
+        if !sent_to.contains(&connection) {
+            sent_to.push(connection);
+        }
+        drop(sent_to);
+        if let Err(reason) = sent {
+            self.lose(connection, reason);
+        }
+    }
+
+    fn carry_out_effect(&self, id: EffectId, effect: Effect) {
+        let info_hash = match &effect {
+            Effect::OpenStorage { info_hash, .. }
+            | Effect::Write { info_hash, .. }
+            | Effect::Read { info_hash, .. }
+            | Effect::HashStored { info_hash, .. }
+            | Effect::WriteScratch { info_hash, .. }
+            | Effect::ReadScratch { info_hash, .. }
+            | Effect::Flush { info_hash }
+            | Effect::CloseStorage { info_hash, .. } => Some(*info_hash),
+            _ => None,
+        };
+        if let Some(info_hash) = info_hash {
+            return self.storage.submit(info_hash, id, effect, &self.me);
+        }
+        match effect {
+            Effect::Hash { chunks } => self.spawn(id, move |_| async move {
+                hash::sha1_of_chunks(&chunks)
+                    .await
+                    .map(EffectResult::Hashed)
+                    .map_err(EffectError::Storage)
+            }),
+            Effect::PutRecords { records } => self.spawn(id, move |driver| async move {
+                driver.records.put(&records).await?;
+                Ok(EffectResult::Done)
+            }),
+            Effect::Sign { digest } => {
+                let signed = match &self.keys {
+                    Some(keys) => keys.sign_voucher(digest),
+                    None => Err("payments are not configured".to_owned()),
+                };
+                self.input(Input::EffectDone {
+                    id,
+                    result: signed
+                        .map(EffectResult::Signed)
+                        .map_err(EffectError::Signing),
+                });
+            }
+            Effect::ReadAccount { account, word } => self.spawn(id, move |driver| async move {
+                let Some(vault) = driver.chain.clone() else {
+                    return Err(EffectError::Chain("payments are not configured".to_owned()));
+                };
+                chain::read_account(&driver, &vault, account, word)
+                    .await
+                    .map(EffectResult::Account)
+                    .map_err(EffectError::Chain)
+            }),
+            _ => {}
+        }
+    }
+
+    fn spawn<F, W>(&self, id: EffectId, work: W)
+    where
+        W: FnOnce(Rc<Driver>) -> F + 'static,
+        F: Future<Output = Result<EffectResult, EffectError>> + 'static,
+    {
+        let Some(driver) = self.me.upgrade() else {
+            return;
+        };
+        wasm_bindgen_futures::spawn_local(async move {
+            let result = work(Rc::clone(&driver)).await;
+            driver.input(Input::EffectDone { id, result });
+        });
+    }
+}
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        if let Some((id, _)) = self.timer.take() {
+            js::worker().clear_timeout_with_handle(id);
+        }
+    }
+}
+
+/// Tells the page that holds the peer connections what to do with one.
+fn post(what: &str, connection: ConnectionId, sdp: Option<&str>) {
+    let message = js::object(&[
+        ("t", JsValue::from_str(what)),
+        ("c", js::num(connection.0)),
+        ("sdp", sdp.map_or(JsValue::UNDEFINED, JsValue::from_str)),
+    ]);
+    // Only a value that cannot be cloned is refused.
+    let _ = js::worker().post_message(&message);
+}
+
+/// A hash of the address an SDP claims: its server-reflexive candidate, else its first numeric one.
+///
+/// FNV-1a; it only has to tell addresses apart. 0 when there is no numeric address (mDNS names).
+fn address_hash(sdp: &str) -> u64 {
+    let mut best = None;
+    for line in sdp.lines() {
+        let Some(candidate) = line.trim().strip_prefix("a=candidate:") else {
+            continue;
+        };
+        let mut fields = candidate.split(' ');
+        let (Some(address), Some(kind)) = (fields.nth(4), fields.nth(2)) else {
+            continue;
+        };
+        if address.ends_with(".local") {
+            continue;
+        }
+        if kind == "srflx" {
+            best = Some(address);
+            break;
+        }
+        best = best.or(Some(address));
+    }
+    best.map_or(0, |address| {
+        address
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
+                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+            })
+    })
+}

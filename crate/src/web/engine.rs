@@ -1,0 +1,173 @@
+//! The one class that JavaScript sees: `Engine`.
+
+use std::rc::Rc;
+
+use wasm_bindgen::prelude::wasm_bindgen;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::MessagePort;
+
+use super::abi;
+use super::chain::Chain;
+use super::driver::{Driver, Parts};
+use super::keys::{self, Keys};
+use super::records::Records;
+use super::storage::Storage;
+use super::{js, snapshot};
+use crate::client::Client;
+use crate::contract::{BuyConfig, Command, Config, Input, PaymentConfig, ResalePrice, SellConfig};
+use crate::types::{FineUnits, TokenUnits};
+
+/// Trackers taken from the page's configuration.
+const MAX_TRACKERS: usize = 64;
+/// Prefix of the record that remembers whose deposit is used.
+const OWNER: &str = "owner";
+
+/// A Piecework peer in this worker. Start it once; then hand it every message of the page.
+#[wasm_bindgen]
+pub struct Engine {
+    driver: Rc<Driver>,
+}
+
+#[wasm_bindgen]
+impl Engine {
+    /// Opens storage, records and keys, and resumes. `config` is `EngineConfig` of
+    /// `www/npm/src/protocol.ts`. Rejects with a sentence that says what is missing.
+    pub async fn start(config: JsValue) -> Result<Engine, JsValue> {
+        std::panic::set_hook(Box::new(|info| {
+            // Terminal: the page starts a new worker from what is stored.
+            let _ = js::worker().post_message(&js::object(&[
+                ("t", "trap".into()),
+                ("text", info.to_string().into()),
+            ]));
+        }));
+        let driver = start(&config)
+            .await
+            .map_err(|text| JsValue::from(js_sys::Error::new(&text)))?;
+        Ok(Engine { driver })
+    }
+
+    /// One message of the page that holds the peer connections:
+    /// `{t: "page", port}`, `{t: "shutdown"}`, or about a connection `c`: `offer`, `answer`,
+    /// `channel`, `failed`.
+    pub fn handle(&self, message: JsValue) {
+        match js::text(&message, "t").as_deref() {
+            Some("page") => {
+                if let Ok(port) = js::field(&message, "port").dyn_into::<MessagePort>() {
+                    self.driver.pages.attach(port);
+                }
+            }
+            Some("shutdown") => self.driver.command(Command::Shutdown),
+            _ => self.driver.handle_broker(&message),
+        }
+    }
+}
+
+async fn start(config: &JsValue) -> Result<Rc<Driver>, String> {
+    let storage = Storage::open()
+        .await
+        .map_err(|e| format!("the browser's file storage (OPFS) cannot be opened: {e}"))?;
+    let records = Rc::new(Records::open().await?);
+    let payment = js::field(config, "payment");
+    let (chain, keys) = if payment.is_object() {
+        let chain = chain(&payment)?;
+        let keys = Keys::open(&records, &account_name(&chain)).await?;
+        (Some(chain), Some(Rc::new(keys)))
+    } else {
+        (None, None)
+    };
+    let core_config = Config {
+        trackers: js::texts(config, "trackers", MAX_TRACKERS),
+        use_torrent_trackers: js::flag(config, "useTorrentTrackers").unwrap_or(true),
+        limits: snapshot::limits(config),
+        payment: match (&chain, &keys) {
+            (Some(chain), Some(keys)) => Some(payment_config(&payment, chain, keys)),
+            _ => None,
+        },
+        ..Config::default()
+    };
+    let mut seed = [0u8; 32];
+    keys::fill_random(&mut seed)?;
+    let stored = records.load_all().await?;
+    let driver = Driver::new(Parts {
+        core: Client::new(core_config, seed, stored, Driver::now()),
+        storage,
+        records,
+        keys,
+        chain,
+    });
+    if driver.chain.is_some() {
+        driver.set_owner(None).await?;
+    }
+    driver.input(Input::Tick);
+    Ok(driver)
+}
+
+impl Driver {
+    /// Buys from the account of this owner and remembers it; `None`: of the one remembered, if any.
+    pub async fn set_owner(
+        self: &Rc<Self>,
+        owner: Option<alloy_primitives::Address>,
+    ) -> Result<(), String> {
+        let (Some(chain), Some(keys)) = (&self.chain, &self.keys) else {
+            return Err("payments are not configured".to_owned());
+        };
+        let record = format!("{OWNER} {}", account_name(chain));
+        let owner = match owner {
+            Some(owner) => {
+                let text = JsValue::from(abi::to_hex(owner.as_slice()));
+                let put = self.records.put_own(&record, &text).await;
+                put.map_err(|e| e.to_string())?;
+                Some(owner)
+            }
+            None => {
+                let stored = self.records.load_own(&record).await?;
+                stored.as_string().and_then(|text| text.parse().ok())
+            }
+        };
+        if let Some(owner) = owner {
+            self.command(Command::SetAccount {
+                owner,
+                session_key: keys.session_address(),
+            });
+        }
+        Ok(())
+    }
+}
+
+fn chain(payment: &JsValue) -> Result<Chain, String> {
+    Ok(Chain {
+        vault: js::address(payment, "vault").ok_or("payments: `vault` is not an address")?,
+        chain_id: js::number(payment, "chainId").ok_or("payments: `chainId` is missing")?,
+        rpc_url: js::text(payment, "rpcUrl"),
+    })
+}
+
+fn payment_config(payment: &JsValue, chain: &Chain, keys: &Keys) -> PaymentConfig {
+    let buy = js::amount(payment, "maxUnit").map(|max_unit| BuyConfig {
+        max_unit: FineUnits(max_unit),
+        budget: TokenUnits(js::amount(payment, "budget").unwrap_or(0)),
+        loss_budget_pieces: js::number(payment, "lossPieces").map_or(4, |n| n.min(64) as u32),
+    });
+    let price = match js::amount(payment, "sellUnit") {
+        Some(unit) => ResalePrice::Fixed(FineUnits(unit)),
+        None => ResalePrice::PercentOfPaid(
+            js::number(payment, "resellPercent").map_or(50, |percent| percent.min(100) as u8),
+        ),
+    };
+    PaymentConfig {
+        vault: chain.vault,
+        chain_id: chain.chain_id,
+        buy,
+        sell: Some(SellConfig {
+            payee: keys.payee_address(),
+            price,
+            min_bond_percent: js::number(payment, "minBondPercent")
+                .map_or(125, |percent| percent.min(10_000) as u16),
+        }),
+    }
+}
+
+/// What an account's local state is kept by: its vault and chain.
+fn account_name(chain: &Chain) -> String {
+    format!("{} {}", chain.chain_id, abi::to_hex(chain.vault.as_slice()))
+}

@@ -1,0 +1,247 @@
+//! Reading and making JavaScript values: the one place where their shapes are taken apart.
+//!
+//! What a page sends is untrusted: a missing or mistyped field reads as `None`, never as a panic.
+
+use core::cell::RefCell;
+use core::future::Future;
+use core::pin::Pin;
+use core::task::{Context, Poll, Waker};
+use std::rc::Rc;
+
+use alloy_primitives::{Address, B256};
+use bytes::Bytes;
+use js_sys::{Array, ArrayBuffer, BigInt, Function, Object, Promise, Reflect, Uint8Array};
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{DedicatedWorkerGlobalScope, DomException};
+
+/// The most bytes taken from one value a page sends (a .torrent file).
+pub const MAX_BYTES_FROM_PAGE: u32 = 32 << 20;
+
+/// The worker we run in.
+pub fn worker() -> DedicatedWorkerGlobalScope {
+    js_sys::global().unchecked_into()
+}
+
+/// A field, `undefined` if it is not there.
+pub fn field(object: &JsValue, key: &str) -> JsValue {
+    Reflect::get(object, &JsValue::from_str(key)).unwrap_or(JsValue::UNDEFINED)
+}
+
+/// A text field.
+pub fn text(object: &JsValue, key: &str) -> Option<String> {
+    field(object, key).as_string()
+}
+
+/// A field that holds a whole number a double can tell exactly.
+pub fn number(object: &JsValue, key: &str) -> Option<u64> {
+    let value = field(object, key).as_f64()?;
+    (value >= 0.0 && value <= 9_007_199_254_740_991.0 && value.fract() == 0.0)
+        .then_some(value as u64)
+}
+
+/// A field that is true or false.
+pub fn flag(object: &JsValue, key: &str) -> Option<bool> {
+    field(object, key).as_bool()
+}
+
+/// A field that holds an amount as a BigInt.
+pub fn amount(object: &JsValue, key: &str) -> Option<u128> {
+    u128::try_from(field(object, key)).ok()
+}
+
+/// A field that holds an address as 0x and 40 hexadecimal digits.
+pub fn address(object: &JsValue, key: &str) -> Option<Address> {
+    text(object, key)?.parse().ok()
+}
+
+/// A field that holds 32 bytes as 0x and 64 hexadecimal digits.
+pub fn word(object: &JsValue, key: &str) -> Option<B256> {
+    text(object, key)?.parse().ok()
+}
+
+/// A list of texts, at most `max` of them.
+pub fn texts(object: &JsValue, key: &str, max: usize) -> Vec<String> {
+    let Ok(list) = field(object, key).dyn_into::<Array>() else {
+        return Vec::new();
+    };
+    list.iter()
+        .take(max)
+        .filter_map(|v| v.as_string())
+        .collect()
+}
+
+/// The bytes of an ArrayBuffer or Uint8Array of at most `max` bytes: the one copy into wasm memory.
+pub fn bytes(value: &JsValue, max: u32) -> Option<Bytes> {
+    let view = if let Some(buffer) = value.dyn_ref::<ArrayBuffer>() {
+        Uint8Array::new(buffer)
+    } else {
+        value.dyn_ref::<Uint8Array>()?.clone()
+    };
+    (view.length() <= max).then(|| Bytes::from(view.to_vec()))
+}
+
+/// An object of these fields.
+pub fn object(fields: &[(&str, JsValue)]) -> JsValue {
+    let object = Object::new();
+    for (key, value) in fields {
+        set(&object, key, value);
+    }
+    object.into()
+}
+
+/// Sets a field of an object of ours, which cannot fail.
+pub fn set(object: &JsValue, key: &str, value: &JsValue) {
+    let _ = Reflect::set(object, &JsValue::from_str(key), value);
+}
+
+/// An amount as a BigInt.
+pub fn big(amount: u128) -> JsValue {
+    BigInt::from(amount).into()
+}
+
+/// A count or a size as a number.
+pub fn num(count: u64) -> JsValue {
+    JsValue::from_f64(count as f64)
+}
+
+/// A copy of these bytes in a JS buffer of its own.
+pub fn buffer(bytes: &[u8]) -> Uint8Array {
+    Uint8Array::from(bytes)
+}
+
+/// What a thrown value says: the only conversion of a JS error.
+pub fn error_text(error: &JsValue) -> String {
+    if let Some(exception) = error.dyn_ref::<DomException>() {
+        return format!("{}: {}", exception.name(), exception.message());
+    }
+    text(error, "message")
+        .or_else(|| error.as_string())
+        .unwrap_or_else(|| "unknown error".to_owned())
+}
+
+/// Whether a thrown value is a DOMException of that name.
+pub fn is_error(error: &JsValue, name: &str) -> bool {
+    text(error, "name").as_deref() == Some(name)
+}
+
+/// Calls a method by name: for options that web-sys does not type.
+pub fn call(object: &JsValue, method: &str, arguments: &[JsValue]) -> Result<JsValue, JsValue> {
+    let function: Function = field(object, method).dyn_into()?;
+    let list = Array::new();
+    for argument in arguments {
+        list.push(argument);
+    }
+    function.apply(object, &list)
+}
+
+/// Waits for a promise.
+pub async fn settled(promise: &JsValue) -> Result<JsValue, JsValue> {
+    JsFuture::from(Promise::resolve(promise)).await
+}
+
+/// A value that a callback will bring once: how event-style APIs are awaited.
+pub struct Later<T> {
+    state: Rc<RefCell<LaterState<T>>>,
+}
+
+/// The other end of a [`Later`].
+pub struct Bring<T> {
+    state: Rc<RefCell<LaterState<T>>>,
+}
+
+struct LaterState<T> {
+    value: Option<T>,
+    waker: Option<Waker>,
+}
+
+/// A [`Later`] and what fulfils it.
+pub fn later<T>() -> (Bring<T>, Later<T>) {
+    let state = Rc::new(RefCell::new(LaterState {
+        value: None,
+        waker: None,
+    }));
+    (
+        Bring {
+            state: Rc::clone(&state),
+        },
+        Later { state },
+    )
+}
+
+impl<T> Clone for Bring<T> {
+    fn clone(&self) -> Self {
+        Bring {
+            state: Rc::clone(&self.state),
+        }
+    }
+}
+
+impl<T> Bring<T> {
+    /// Fulfils it; what comes after the first value changes nothing.
+    pub fn bring(&self, value: T) {
+        let waker = {
+            let mut state = self.state.borrow_mut();
+            if state.value.is_none() {
+                state.value = Some(value);
+            }
+            state.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl<T> Future for Later<T> {
+    type Output = T;
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
+        let mut state = self.state.borrow_mut();
+        match state.value.take() {
+            Some(value) => Poll::Ready(value),
+            None => {
+                state.waker = Some(context.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+}
+
+/// A timer that runs out once; dropping it stops it.
+pub struct Timeout {
+    id: i32,
+    _closure: Closure<dyn FnMut()>,
+}
+
+impl Timeout {
+    /// Calls back after this many milliseconds; `None` if the worker is closing.
+    pub fn new(milliseconds: i32, callback: impl FnMut() + 'static) -> Option<Timeout> {
+        let closure = Closure::<dyn FnMut()>::new(callback);
+        let id = worker()
+            .set_timeout_with_callback_and_timeout_and_arguments_0(
+                closure.as_ref().unchecked_ref(),
+                milliseconds,
+            )
+            .ok()?;
+        Some(Timeout {
+            id,
+            _closure: closure,
+        })
+    }
+}
+
+impl Drop for Timeout {
+    fn drop(&mut self) {
+        worker().clear_timeout_with_handle(self.id);
+    }
+}
+
+/// Waits that long.
+pub async fn sleep(milliseconds: i32) {
+    let (bring, later) = later::<()>();
+    let timer = Timeout::new(milliseconds, move || bring.bring(()));
+    if timer.is_some() {
+        later.await;
+    }
+}

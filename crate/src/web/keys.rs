@@ -1,0 +1,189 @@
+//! The session key and the payee key: made here, used here, never leaving the worker.
+//!
+//! At rest each is encrypted (AES-GCM) by one key that WebCrypto made non-extractable and keeps in
+//! IndexedDB. The session key signs vouchers and nothing else; the payee key signs redemptions, and
+//! unlike the session key it is money.
+
+use core::cell::RefCell;
+
+use alloy_primitives::{Address, B256};
+use js_sys::{Array, Object, Uint8Array};
+use k256::ecdsa::SigningKey;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{CryptoKey, SubtleCrypto};
+
+use super::js;
+use super::records::Records;
+use crate::contract::Signature;
+
+/// Name of the wrapping key's record.
+const WRAP: &str = "wrap";
+const NONCE_LEN: usize = 12;
+const SECRET_LEN: usize = 32;
+
+/// Both keys, in memory.
+pub struct Keys {
+    wrap: CryptoKey,
+    session: RefCell<SigningKey>,
+    payee: SigningKey,
+    session_record: String,
+}
+
+impl Keys {
+    /// Loads the keys, making and storing what lacks. `account` names the vault and chain that the
+    /// session key is for: a session key is fixed per account.
+    pub async fn open(records: &Records, account: &str) -> Result<Keys, String> {
+        let wrap = wrapping_key(records).await?;
+        let session_record = format!("session {account}");
+        let session = stored_or_new(records, &wrap, &session_record).await?;
+        let payee = stored_or_new(records, &wrap, "payee").await?;
+        Ok(Keys {
+            wrap,
+            session: RefCell::new(session),
+            payee,
+            session_record,
+        })
+    }
+
+    /// Who vouchers are signed by.
+    pub fn session_address(&self) -> Address {
+        address(&self.session.borrow())
+    }
+
+    /// Who is paid.
+    pub fn payee_address(&self) -> Address {
+        address(&self.payee)
+    }
+
+    /// A new session key in the old one's place: after `withdraw` an account is dead for ever.
+    pub async fn renew_session(&self, records: &Records) -> Result<Address, String> {
+        let key = make(records, &self.wrap, &self.session_record).await?;
+        let address = address(&key);
+        *self.session.borrow_mut() = key;
+        Ok(address)
+    }
+
+    /// Signs a voucher's digest.
+    pub fn sign_voucher(&self, digest: B256) -> Result<Signature, String> {
+        sign(&self.session.borrow(), digest)
+    }
+
+    /// Signs a redemption's digest.
+    pub fn sign_redemption(&self, digest: B256) -> Result<Signature, String> {
+        sign(&self.payee, digest)
+    }
+}
+
+/// EIP-2098, low s (k256 normalises it and the recovery id together).
+fn sign(key: &SigningKey, digest: B256) -> Result<Signature, String> {
+    let (signature, recovery) = key
+        .sign_prehash_recoverable(digest.as_slice())
+        .map_err(|_| "the key refused the digest".to_owned())?;
+    let r = B256::from_slice(&signature.r().to_bytes());
+    let mut vs = B256::from_slice(&signature.s().to_bytes());
+    if recovery.is_y_odd() {
+        vs.0[0] |= 0x80;
+    }
+    Ok(Signature { r, vs })
+}
+
+fn address(key: &SigningKey) -> Address {
+    let point = key.verifying_key().to_encoded_point(false);
+    Address::from_raw_public_key(&point.as_bytes()[1..])
+}
+
+async fn stored_or_new(
+    records: &Records,
+    wrap: &CryptoKey,
+    name: &str,
+) -> Result<SigningKey, String> {
+    let stored = records.load_own(name).await?;
+    let Some(stored) = js::bytes(&stored, 1024) else {
+        return make(records, wrap, name).await;
+    };
+    let (nonce, sealed) = stored
+        .split_at_checked(NONCE_LEN)
+        .ok_or_else(|| damaged(name))?;
+    let plain = subtle()?
+        .decrypt_with_object_and_u8_array(&gcm(nonce), wrap, sealed)
+        .map_err(|e| js::error_text(&e))?;
+    let plain = js::settled(&plain).await.map_err(|_| damaged(name))?;
+    let plain = js::bytes(&plain, SECRET_LEN as u32).ok_or_else(|| damaged(name))?;
+    SigningKey::from_slice(&plain).map_err(|_| damaged(name))
+}
+
+/// Makes a key; it exists for the caller only once it is durable.
+async fn make(records: &Records, wrap: &CryptoKey, name: &str) -> Result<SigningKey, String> {
+    let (key, secret) = loop {
+        let mut secret = [0u8; SECRET_LEN];
+        fill_random(&mut secret)?;
+        // Fails for one candidate in 2^128 (zero or not below the group's order).
+        if let Ok(key) = SigningKey::from_slice(&secret) {
+            break (key, secret);
+        }
+    };
+    let mut nonce = [0u8; NONCE_LEN];
+    fill_random(&mut nonce)?;
+    let sealed = subtle()?
+        .encrypt_with_object_and_u8_array(&gcm(&nonce), wrap, &secret)
+        .map_err(|e| js::error_text(&e))?;
+    let sealed = js::settled(&sealed).await.map_err(|e| js::error_text(&e))?;
+    let sealed = js::bytes(&sealed, 1024).ok_or("the browser's AES-GCM answered nonsense")?;
+    let stored = [&nonce[..], &sealed].concat();
+    records
+        .put_own(name, &js::buffer(&stored))
+        .await
+        .map_err(|e| e.to_string())?;
+    Ok(key)
+}
+
+async fn wrapping_key(records: &Records) -> Result<CryptoKey, String> {
+    let stored = records.load_own(WRAP).await?;
+    if !stored.is_undefined() {
+        return Ok(stored.unchecked_into());
+    }
+    let algorithm: Object = js::object(&[
+        ("name", JsValue::from_str("AES-GCM")),
+        ("length", JsValue::from_f64(256.0)),
+    ])
+    .unchecked_into();
+    let usages = Array::of2(&JsValue::from_str("encrypt"), &JsValue::from_str("decrypt"));
+    let made = subtle()?
+        .generate_key_with_object(&algorithm, false, &usages)
+        .map_err(|e| js::error_text(&e))?;
+    let key = js::settled(&made).await.map_err(|e| js::error_text(&e))?;
+    records
+        .put_own(WRAP, &key)
+        .await
+        .map_err(|e| e.to_string())?;
+    Ok(key.unchecked_into())
+}
+
+/// Entropy from the browser's cryptographic source.
+pub fn fill_random(bytes: &mut [u8]) -> Result<(), String> {
+    js::worker()
+        .crypto()
+        .and_then(|crypto| crypto.get_random_values_with_u8_array(bytes))
+        .map(|_| ())
+        .map_err(|e| js::error_text(&e))
+}
+
+fn gcm(nonce: &[u8]) -> Object {
+    js::object(&[
+        ("name", JsValue::from_str("AES-GCM")),
+        ("iv", Uint8Array::from(nonce).into()),
+    ])
+    .unchecked_into()
+}
+
+fn subtle() -> Result<SubtleCrypto, String> {
+    let crypto = js::worker().crypto().map_err(|e| js::error_text(&e))?;
+    Ok(crypto.subtle())
+}
+
+fn damaged(name: &str) -> String {
+    format!(
+        "the stored {} key cannot be read",
+        name.split(' ').next().unwrap_or(name)
+    )
+}

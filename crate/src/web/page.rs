@@ -1,0 +1,516 @@
+//! The pages that use this engine: their requests, the events they hear, the wallet reads they lend.
+//!
+//! Every page speaks through a `MessagePort` of its own: `{t, id, ...}` is a request and is answered by
+//! `{t: "ok", id, v}` or `{t: "err", id, message}`; `{t: "event", e, ...}` goes to all. The types are
+//! in `www/npm/src/protocol.ts`. What a page sends is checked like anything from outside.
+
+use core::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::rc::{Rc, Weak};
+
+use wasm_bindgen::closure::Closure;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{MessageEvent, MessagePort};
+
+use super::abi::{self, Log, Redemption};
+use super::driver::Driver;
+use super::js::{self, Bring};
+use super::{seed, snapshot};
+use crate::contract::{
+    AddOptions, CheckExisting, Claim, Command, Event, Input, RedeemOutcome, RedeemScope, Source,
+};
+use crate::payment::voucher::{self, Vault};
+use crate::types::{FineUnits, InfoHash, TokenUnits};
+
+/// Pages at once; the oldest gives way.
+const MAX_PAGES: usize = 64;
+/// How long a page may take for one wallet read.
+const WALLET_TIMEOUT_MS: i32 = 10_000;
+/// Trackers taken with one torrent.
+const MAX_TRACKERS: usize = 64;
+/// Logs taken of one receipt, and bytes of each.
+const MAX_LOGS: usize = 1024;
+const MAX_LOG_BYTES: usize = 4096;
+/// A redemption is void after this many seconds.
+const REDEEM_SECONDS: u64 = 3_600;
+
+type WalletAnswer = Result<String, String>;
+type Answer = Result<JsValue, String>;
+
+/// All pages.
+pub struct Pages {
+    driver: Weak<Driver>,
+    pages: RefCell<BTreeMap<u64, Page>>,
+    next: Cell<u64>,
+    /// `add` requests that the core has yet to answer, by tag.
+    adding: RefCell<HashMap<u64, (u64, f64)>>,
+    /// `redeem` requests, in the order in which the core answers them.
+    redeeming: RefCell<VecDeque<Redeeming>>,
+    /// Claims handed out and not yet reported on, by tag.
+    claims: RefCell<HashMap<u64, Vec<Claim>>>,
+    wallet_reads: RefCell<HashMap<u64, Bring<WalletAnswer>>>,
+}
+
+struct Page {
+    port: MessagePort,
+    has_wallet: bool,
+    _on_message: Closure<dyn FnMut(MessageEvent)>,
+}
+
+struct Redeeming {
+    page: u64,
+    request: f64,
+    to: alloy_primitives::Address,
+}
+
+impl Pages {
+    /// No pages.
+    pub fn new(driver: Weak<Driver>) -> Pages {
+        Pages {
+            driver,
+            pages: RefCell::default(),
+            next: Cell::new(1),
+            adding: RefCell::default(),
+            redeeming: RefCell::default(),
+            claims: RefCell::default(),
+            wallet_reads: RefCell::default(),
+        }
+    }
+
+    /// Takes up a page.
+    pub fn attach(&self, port: MessagePort) {
+        let id = self.count();
+        let on_message = Closure::<dyn FnMut(MessageEvent)>::new({
+            let driver = Weak::clone(&self.driver);
+            move |event: MessageEvent| {
+                if let Some(driver) = driver.upgrade() {
+                    driver.pages.handle(id, &event.data());
+                }
+            }
+        });
+        port.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        let mut pages = self.pages.borrow_mut();
+        if pages.len() >= MAX_PAGES {
+            if let Some((_, oldest)) = pages.pop_first() {
+                oldest.close();
+            }
+        }
+        pages.insert(
+            id,
+            Page {
+                port,
+                has_wallet: false,
+                _on_message: on_message,
+            },
+        );
+    }
+
+    /// An `eth_call` through the wallet of the page that connected one last; `None` if none did.
+    pub fn ask_wallet(
+        &self,
+        to: &str,
+        data: &str,
+    ) -> Option<impl Future<Output = WalletAnswer> + use<>> {
+        let id = self.count();
+        let page = self
+            .pages
+            .borrow()
+            .iter()
+            .rev()
+            .find(|(_, page)| page.has_wallet)
+            .map(|(page, _)| *page)?;
+        let (bring, later) = js::later();
+        self.wallet_reads.borrow_mut().insert(id, bring.clone());
+        self.post(
+            page,
+            &js::object(&[
+                ("t", "ethCall".into()),
+                ("id", js::num(id)),
+                ("to", to.into()),
+                ("data", data.into()),
+            ]),
+        );
+        let timer = js::Timeout::new(WALLET_TIMEOUT_MS, move || {
+            bring.bring(Err("the wallet did not answer in time".to_owned()));
+        });
+        let driver = Weak::clone(&self.driver);
+        Some(async move {
+            let answer = later.await;
+            drop(timer);
+            if let Some(driver) = driver.upgrade() {
+                driver.pages.wallet_reads.borrow_mut().remove(&id);
+            }
+            answer
+        })
+    }
+
+    /// Answers requests that waited for the event, or tells every page.
+    pub fn handle_event(&self, event: Event) {
+        match event {
+            Event::Added { tag, result } => {
+                let waiting = self.adding.borrow_mut().remove(&tag);
+                if let Some((page, request)) = waiting {
+                    let answer = result
+                        .map(|info_hash| info_hash.to_hex().into())
+                        .map_err(|error| error.to_string());
+                    self.answer(page, request, answer);
+                }
+            }
+            Event::ClaimsReady { tag, claims, total } => {
+                let waiting = self.redeeming.borrow_mut().pop_front();
+                let Some(waiting) = waiting else {
+                    return;
+                };
+                let answer = self.redemption(tag, claims, total, waiting.to);
+                self.answer(waiting.page, waiting.request, answer);
+            }
+            event => {
+                if let Some(message) = snapshot::event(&event) {
+                    for page in self.pages.borrow().values() {
+                        let _ = page.port.post_message(&message);
+                    }
+                }
+            }
+        }
+    }
+
+    fn handle(&self, page: u64, message: &JsValue) {
+        let Some(driver) = self.driver.upgrade() else {
+            return;
+        };
+        let request = js::field(message, "id").as_f64();
+        let what = js::text(message, "t").unwrap_or_default();
+        match (what.as_str(), request) {
+            ("bye", _) => {
+                let gone = self.pages.borrow_mut().remove(&page);
+                if let Some(gone) = gone {
+                    gone.close();
+                }
+            }
+            ("wallet", _) => {
+                if let Some(known) = self.pages.borrow_mut().get_mut(&page) {
+                    known.has_wallet = js::flag(message, "has").unwrap_or(false);
+                }
+            }
+            ("ethCallAnswer", Some(id)) => {
+                if let Some(bring) = self.wallet_reads.borrow().get(&(id as u64)) {
+                    bring.bring(js::text(message, "v").ok_or_else(|| {
+                        js::text(message, "message").unwrap_or_else(|| "no answer".to_owned())
+                    }));
+                }
+            }
+            ("stream", _) => driver.streams.open(message),
+            ("online", _) => {
+                driver.input(Input::Command(Command::Online(
+                    js::flag(message, "v").unwrap_or(true),
+                )));
+            }
+            (what, Some(request)) => {
+                if let Some(answer) = self.handle_request(&driver, page, request, what, message) {
+                    self.answer(page, request, answer);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The answer, or `None` if it comes later.
+    fn handle_request(
+        &self,
+        driver: &Rc<Driver>,
+        page: u64,
+        request: f64,
+        what: &str,
+        message: &JsValue,
+    ) -> Option<Answer> {
+        let done = Some(Ok(JsValue::UNDEFINED));
+        match what {
+            "hello" => Some(Ok(snapshot::hello(driver))),
+            "snapshot" => Some(Ok(driver.look(|core| snapshot::client(&core.snapshot())))),
+            "add" => self.add(driver, page, request, message).err().map(Err),
+            "seed" => {
+                let (driver, message) = (Rc::clone(driver), message.clone());
+                wasm_bindgen_futures::spawn_local(async move {
+                    let made = seed::make(&driver.storage, &message).await;
+                    let answer = made.map(|bytes| js::buffer(&bytes).into());
+                    driver.pages.answer(page, request, answer);
+                });
+                None
+            }
+            "limits" => {
+                let mut limits = snapshot::limits(message);
+                limits.storage_bytes = js::number(message, "storageBytes");
+                driver.command(Command::SetLimits(limits));
+                done
+            }
+            "refresh" => {
+                driver.command(Command::RefreshAccount);
+                done
+            }
+            "budget" => Some(with(js::amount(message, "total"), "total", |total| {
+                driver.command(Command::SetBudget {
+                    total: TokenUnits(total),
+                });
+            })),
+            "account" => {
+                self.set_account(driver, page, request, message);
+                None
+            }
+            "newSessionKey" => {
+                let driver = Rc::clone(driver);
+                wasm_bindgen_futures::spawn_local(async move {
+                    let answer = match &driver.keys {
+                        Some(keys) => keys.renew_session(&driver.records).await,
+                        None => Err(no_payments()),
+                    };
+                    let answer = answer.map(|key| abi::to_hex(key.as_slice()).into());
+                    driver.pages.answer(page, request, answer);
+                });
+                None
+            }
+            "accountId" => Some(account_id(driver, message)),
+            "domainSeparator" => Some(domain_separator(message)),
+            "redeem" => {
+                let Some(to) = js::address(message, "to") else {
+                    return Some(Err("`to` is not an address".to_owned()));
+                };
+                if driver.keys.is_none() {
+                    return Some(Err(no_payments()));
+                }
+                let scope = match js::flag(message, "due") {
+                    Some(true) => RedeemScope::Due,
+                    _ => RedeemScope::All,
+                };
+                self.redeeming
+                    .borrow_mut()
+                    .push_back(Redeeming { page, request, to });
+                driver.command(Command::PrepareRedeem(scope));
+                None
+            }
+            "redeemed" => Some(self.redeemed(driver, message)),
+            _ => Some(torrent_request(driver, what, message)),
+        }
+    }
+
+    fn add(
+        &self,
+        driver: &Rc<Driver>,
+        page: u64,
+        request: f64,
+        message: &JsValue,
+    ) -> Result<(), String> {
+        let source = if let Some(magnet) = js::text(message, "magnet") {
+            Source::Magnet(magnet)
+        } else if let Some(hash) = js::text(message, "hash") {
+            Source::Stored(InfoHash::from_hex(&hash).ok_or("`hash` is not an info hash")?)
+        } else {
+            let torrent = js::bytes(&js::field(message, "torrent"), js::MAX_BYTES_FROM_PAGE);
+            Source::Torrent(torrent.ok_or("give a magnet link, a .torrent file or an info hash")?)
+        };
+        let options = AddOptions {
+            trackers: js::texts(message, "trackers", MAX_TRACKERS),
+            check: match js::text(message, "check").as_deref() {
+                Some("recheck") => CheckExisting::Recheck,
+                Some("complete") => CheckExisting::Complete,
+                _ => CheckExisting::Resume,
+            },
+            unit: js::amount(message, "unit").map(FineUnits),
+            max_unit: js::amount(message, "maxUnit").map(FineUnits),
+            on_demand: js::flag(message, "onDemand").unwrap_or(false),
+            content: js::word(message, "content").map(|word| word.0),
+        };
+        let tag = self.count();
+        self.adding.borrow_mut().insert(tag, (page, request));
+        driver.command(Command::Add {
+            tag,
+            source,
+            options,
+        });
+        Ok(())
+    }
+
+    /// Remembers the owner, then buys from its account; without one, from the one remembered.
+    fn set_account(&self, driver: &Rc<Driver>, page: u64, request: f64, message: &JsValue) {
+        let owner = js::address(message, "owner");
+        let driver = Rc::clone(driver);
+        wasm_bindgen_futures::spawn_local(async move {
+            let answer = driver.set_owner(owner).await;
+            driver
+                .pages
+                .answer(page, request, answer.map(|()| JsValue::UNDEFINED));
+        });
+    }
+
+    fn redemption(
+        &self,
+        tag: u64,
+        claims: Vec<Claim>,
+        total: TokenUnits,
+        to: alloy_primitives::Address,
+    ) -> Answer {
+        let driver = self.driver.upgrade().ok_or_else(no_payments)?;
+        let (Some(keys), Some(chain)) = (&driver.keys, &driver.chain) else {
+            return Err(no_payments());
+        };
+        let redemption = Redemption {
+            payee: keys.payee_address(),
+            claims: &claims,
+            to,
+            relayer: to,
+            deadline: Driver::now().as_secs() + REDEEM_SECONDS,
+        };
+        let signature = keys.sign_redemption(redemption.digest(&Vault {
+            address: chain.vault,
+            chain_id: chain.chain_id,
+        }))?;
+        let answer = js::object(&[
+            ("tag", js::num(tag)),
+            ("count", js::num(claims.len() as u64)),
+            ("total", js::big(total.0)),
+            ("data", abi::to_hex(&redemption.call(signature)).into()),
+        ]);
+        self.claims.borrow_mut().insert(tag, claims);
+        Ok(answer)
+    }
+
+    fn redeemed(&self, driver: &Rc<Driver>, message: &JsValue) -> Answer {
+        let tag = js::number(message, "tag").ok_or("`tag` is missing")?;
+        let claims = self.claims.borrow_mut().remove(&tag);
+        let (Some(claims), Some(chain)) = (claims, &driver.chain) else {
+            return Err("no such redemption".to_owned());
+        };
+        let (outcome, paid) = match js::text(message, "failed") {
+            Some(reason) => (RedeemOutcome::Failed { reason }, 0),
+            None => {
+                let logs = read_logs(&js::field(message, "logs"));
+                let report = abi::redeem_report(chain.vault, &claims, &logs);
+                let paid = report.paid.iter().map(|(_, units)| units.0).sum();
+                let outcome = RedeemOutcome::Mined {
+                    paid: report.paid,
+                    skipped: report.skipped,
+                };
+                (outcome, paid)
+            }
+        };
+        driver.command(Command::Redeemed { tag, outcome });
+        Ok(js::big(paid))
+    }
+
+    fn answer(&self, page: u64, request: f64, answer: Answer) {
+        let id = JsValue::from_f64(request);
+        let message = match answer {
+            Ok(value) => js::object(&[("t", "ok".into()), ("id", id), ("v", value)]),
+            Err(text) => js::object(&[("t", "err".into()), ("id", id), ("message", text.into())]),
+        };
+        self.post(page, &message);
+    }
+
+    fn post(&self, page: u64, message: &JsValue) {
+        if let Some(page) = self.pages.borrow().get(&page) {
+            let _ = page.port.post_message(message);
+        }
+    }
+
+    fn count(&self) -> u64 {
+        let id = self.next.get();
+        self.next.set(id + 1);
+        id
+    }
+}
+
+impl Page {
+    fn close(&self) {
+        self.port.set_onmessage(None);
+        self.port.close();
+    }
+}
+
+/// A request about one torrent: each names it by `hash`.
+fn torrent_request(driver: &Rc<Driver>, what: &str, message: &JsValue) -> Answer {
+    let info_hash = js::text(message, "hash")
+        .and_then(|hash| InfoHash::from_hex(&hash))
+        .ok_or_else(|| format!("`{what}` needs the info hash of a torrent"))?;
+    let command = match what {
+        "torrent" => {
+            let torrent = driver.look(|core| core.torrent(info_hash));
+            return Ok(torrent.map_or(JsValue::NULL, |torrent| snapshot::torrent(&torrent)));
+        }
+        "remove" => Command::Remove {
+            info_hash,
+            delete_data: js::flag(message, "deleteData").unwrap_or(false),
+        },
+        "pause" => Command::Pause { info_hash },
+        "resume" => Command::Resume { info_hash },
+        "onDemand" => Command::SetOnDemand {
+            info_hash,
+            on_demand: js::flag(message, "v").unwrap_or(true),
+        },
+        "maxUnit" => Command::SetMaxUnit {
+            info_hash,
+            max_unit: FineUnits(js::amount(message, "unit").ok_or("`unit` is not an amount")?),
+        },
+        "unit" => Command::SetUnit {
+            info_hash,
+            unit: FineUnits(js::amount(message, "unit").ok_or("`unit` is not an amount")?),
+        },
+        _ => return Err(format!("the engine knows no request `{what}`")),
+    };
+    driver.command(command);
+    Ok(JsValue::UNDEFINED)
+}
+
+fn with<T>(value: Option<T>, name: &str, then: impl FnOnce(T)) -> Answer {
+    then(value.ok_or_else(|| format!("`{name}` is missing"))?);
+    Ok(JsValue::UNDEFINED)
+}
+
+/// The account of an owner with our session key.
+fn account_id(driver: &Rc<Driver>, message: &JsValue) -> Answer {
+    let owner = js::address(message, "owner").ok_or("`owner` is not an address")?;
+    let session_key = driver
+        .keys
+        .as_ref()
+        .ok_or_else(no_payments)?
+        .session_address();
+    let id = voucher::account_id(owner, session_key);
+    Ok(js::object(&[
+        ("id", abi::to_hex(id.as_slice()).into()),
+        ("sessionKey", abi::to_hex(session_key.as_slice()).into()),
+    ]))
+}
+
+fn domain_separator(message: &JsValue) -> Answer {
+    let contract = js::address(message, "contract").ok_or("`contract` is not an address")?;
+    let chain_id = js::number(message, "chainId").ok_or("`chainId` is missing")?;
+    let separator = abi::domain_separator(
+        &js::text(message, "name").unwrap_or_default(),
+        &js::text(message, "version").unwrap_or_default(),
+        contract,
+        chain_id,
+    );
+    Ok(abi::to_hex(separator.as_slice()).into())
+}
+
+/// The logs of a receipt, as a wallet gives them; what is not a log is left out.
+fn read_logs(list: &JsValue) -> Vec<Log> {
+    let Some(list) = list.dyn_ref::<js_sys::Array>() else {
+        return Vec::new();
+    };
+    list.iter()
+        .take(MAX_LOGS)
+        .filter_map(|log| {
+            Some(Log {
+                address: js::address(&log, "address")?,
+                topics: js::texts(&log, "topics", 4)
+                    .iter()
+                    .map(|topic| topic.parse().ok())
+                    .collect::<Option<_>>()?,
+                data: abi::from_hex(&js::text(&log, "data")?, MAX_LOG_BYTES)?,
+            })
+        })
+        .collect()
+}
+
+fn no_payments() -> String {
+    "payments are not configured".to_owned()
+}

@@ -1,0 +1,123 @@
+//! A torrent made from files of the page: hashed, stored, and described by a .torrent.
+//!
+//! The files are read a chunk at a time, twice: the info hash names the folder they are stored in.
+
+use bytes::Bytes;
+use js_sys::{Array, Uint8Array};
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::Blob;
+
+use super::js;
+use super::storage::Storage;
+use crate::metainfo::create::{CreateError, TorrentBuilder};
+use crate::types::InfoHash;
+
+/// Files of one torrent.
+const MAX_FILES: usize = 10_000;
+/// Longest name or path component, bytes.
+const MAX_NAME: usize = 240;
+/// Bytes read from a file at once.
+const CHUNK: u64 = 1 << 20;
+
+struct Source {
+    path: Vec<String>,
+    blob: Blob,
+    length: u64,
+}
+
+/// Takes `{name, files: [{path, blob}], trackers}`; answers with the .torrent, whose files then lie in
+/// storage, complete and flushed.
+pub async fn make(storage: &Storage, message: &JsValue) -> Result<Bytes, String> {
+    let sources = sources(message)?;
+    let name = safe_name(&js::text(message, "name").unwrap_or_default())
+        .ok_or("the torrent needs a name without slashes")?;
+    let mut builder = match sources.as_slice() {
+        [one] if one.path.len() == 1 => TorrentBuilder::single_file(name, one.length),
+        many => many.iter().fold(TorrentBuilder::new(name), |builder, one| {
+            builder.file(one.path.clone(), one.length)
+        }),
+    };
+    for tracker in js::texts(message, "trackers", 64) {
+        builder = builder.tracker(tracker);
+    }
+    let failed = |e: CreateError| e.to_string();
+    let mut hasher = builder.hasher().map_err(failed)?;
+    for source in &sources {
+        let mut at = 0;
+        while at < source.length {
+            let chunk = read(&source.blob, at, CHUNK.min(source.length - at)).await?;
+            hasher.update(&chunk);
+            at += chunk.len() as u64;
+        }
+    }
+    let hashes = hasher.finish().map_err(failed)?;
+    let torrent = builder.build(hashes).map_err(failed)?;
+    store(storage, torrent.info_hash, &sources).await?;
+    Ok(Bytes::from(torrent.to_torrent()))
+}
+
+fn sources(message: &JsValue) -> Result<Vec<Source>, String> {
+    let list: Array = js::field(message, "files")
+        .dyn_into()
+        .map_err(|_| "`files` is not a list")?;
+    if list.length() == 0 || list.length() as usize > MAX_FILES {
+        return Err(format!("give 1 to {MAX_FILES} files"));
+    }
+    list.iter()
+        .map(|file| {
+            let blob: Blob = js::field(&file, "blob")
+                .dyn_into()
+                .map_err(|_| "a file is not a Blob")?;
+            let path = js::texts(&file, "path", 32)
+                .iter()
+                .map(|part| safe_name(part))
+                .collect::<Option<Vec<_>>>()
+                .filter(|path| !path.is_empty())
+                .ok_or("a file's path is not safe")?;
+            let length = blob.size() as u64;
+            Ok(Source { path, blob, length })
+        })
+        .collect()
+}
+
+fn safe_name(name: &str) -> Option<String> {
+    let fine = !name.is_empty()
+        && name.len() <= MAX_NAME
+        && name != "."
+        && name != ".."
+        && !name
+            .chars()
+            .any(|c| c == '/' || c == '\\' || c.is_control());
+    fine.then(|| name.to_owned())
+}
+
+async fn store(storage: &Storage, info_hash: InfoHash, sources: &[Source]) -> Result<(), String> {
+    for (index, source) in sources.iter().enumerate() {
+        let mut at = 0;
+        while at < source.length {
+            let chunk = read(&source.blob, at, CHUNK.min(source.length - at)).await?;
+            storage
+                .write_new(info_hash, index as u32, at, &chunk)
+                .await
+                .map_err(|e| e.to_string())?;
+            at += chunk.len() as u64;
+        }
+    }
+    storage.flush_new(info_hash).map_err(|e| e.to_string())
+}
+
+async fn read(blob: &Blob, at: u64, length: u64) -> Result<Vec<u8>, String> {
+    let end = (at + length) as f64;
+    let part = blob
+        .slice_with_f64_and_f64(at as f64, end)
+        .map_err(|e| js::error_text(&e))?;
+    let buffer = js::settled(&part.array_buffer())
+        .await
+        .map_err(|e| format!("a file cannot be read: {}", js::error_text(&e)))?;
+    let part = Uint8Array::new(&buffer);
+    if u64::from(part.length()) == length {
+        Ok(part.to_vec())
+    } else {
+        Err("a file changed while it was read".to_owned())
+    }
+}

@@ -1,0 +1,248 @@
+//! Snapshots and events as plain JS objects: amounts are BigInts, rates and lengths numbers.
+
+use std::rc::Rc;
+
+use js_sys::Array;
+use wasm_bindgen::JsValue;
+
+use super::abi::to_hex;
+use super::driver::Driver;
+use super::js::{self, big, num, object};
+use crate::contract::{
+    ClientSnapshot, Event, Limits, MoneySnapshot, PeerPayment, PeerSnapshot, TorrentSnapshot,
+    TorrentState,
+};
+use crate::types::InfoHash;
+
+/// What a page hears when it joins.
+pub fn hello(driver: &Rc<Driver>) -> JsValue {
+    let stored = driver.look(|core| core.stored_torrents());
+    let keys = driver.keys.as_ref();
+    let chain = driver.chain.as_ref();
+    object(&[
+        ("stored", list(stored.iter().map(|hash| hex(*hash)))),
+        (
+            "vault",
+            chain.map_or(JsValue::NULL, |chain| to_hex(chain.vault.as_slice()).into()),
+        ),
+        (
+            "chainId",
+            chain.map_or(JsValue::NULL, |chain| num(chain.chain_id)),
+        ),
+        (
+            "sessionKey",
+            keys.map_or(JsValue::NULL, |keys| {
+                to_hex(keys.session_address().as_slice()).into()
+            }),
+        ),
+        (
+            "payee",
+            keys.map_or(JsValue::NULL, |keys| {
+                to_hex(keys.payee_address().as_slice()).into()
+            }),
+        ),
+    ])
+}
+
+/// The limits a page names; what it does not name is the default.
+pub fn limits(message: &JsValue) -> Limits {
+    let default = Limits::default();
+    let size = |key: &str, default: usize| {
+        js::number(message, key).map_or(default, |value| value.min(1_000) as usize)
+    };
+    Limits {
+        max_connections: size("maxConnections", default.max_connections),
+        max_connections_per_torrent: size(
+            "maxConnectionsPerTorrent",
+            default.max_connections_per_torrent,
+        ),
+        upload_bytes_per_second: js::number(message, "uploadLimit"),
+        download_bytes_per_second: js::number(message, "downloadLimit"),
+        storage_bytes: js::number(message, "storageLimit"),
+        ..default
+    }
+}
+
+/// [`ClientSnapshot`].
+pub fn client(snapshot: &ClientSnapshot) -> JsValue {
+    let trackers = snapshot.trackers.iter().map(|tracker| {
+        object(&[
+            ("url", tracker.url.as_str().into()),
+            ("connected", tracker.connected.into()),
+            ("error", maybe_text(tracker.error.as_deref())),
+        ])
+    });
+    object(&[
+        (
+            "torrents",
+            list(snapshot.torrents.iter().map(|hash| hex(*hash))),
+        ),
+        ("downloadRate", num(snapshot.download_rate)),
+        ("uploadRate", num(snapshot.upload_rate)),
+        ("trackers", list(trackers)),
+        ("money", money(&snapshot.money)),
+    ])
+}
+
+fn money(money: &MoneySnapshot) -> JsValue {
+    object(&[
+        ("accountReady", money.account_ready.into()),
+        ("balance", big(money.balance.0)),
+        ("locked", big(money.locked.0)),
+        ("spentFine", big(money.spent.0)),
+        ("budget", big(money.budget.0)),
+        ("redeemable", big(money.redeemable.0)),
+        ("redeemableFine", big(money.redeemable_fine.0)),
+        ("redeemed", big(money.redeemed.0)),
+        ("redeemableRanges", num(money.redeemable_ranges.into())),
+        ("vouchersSigned", num(money.vouchers_signed)),
+        ("preimagesReleased", num(money.preimages_released)),
+        ("preimagesReceived", num(money.preimages_received)),
+    ])
+}
+
+/// [`TorrentSnapshot`].
+pub fn torrent(torrent: &TorrentSnapshot) -> JsValue {
+    let files = torrent.files.iter().map(|(path, length)| {
+        object(&[
+            ("path", list(path.iter().map(|part| part.as_str().into()))),
+            ("length", num(*length)),
+        ])
+    });
+    object(&[
+        ("infoHash", hex(torrent.info_hash)),
+        ("name", torrent.name.as_str().into()),
+        ("state", state(torrent.state).into()),
+        ("length", num(torrent.total_length)),
+        ("pieceLength", num(torrent.piece_length.into())),
+        ("pieceCount", num(torrent.piece_count.into())),
+        ("have", js::buffer(&torrent.have).into()),
+        ("verified", num(torrent.verified_bytes)),
+        ("blockCount", num(torrent.block_count)),
+        ("files", list(files)),
+        ("downloaded", num(torrent.downloaded)),
+        ("uploaded", num(torrent.uploaded)),
+        ("wasted", num(torrent.wasted)),
+        ("downloadRate", num(torrent.download_rate)),
+        ("uploadRate", num(torrent.upload_rate)),
+        ("unit", big(torrent.unit.0)),
+        ("maxUnit", big(torrent.max_unit.0)),
+        ("spentFine", big(torrent.spent.0)),
+        ("earnedFine", big(torrent.earned.0)),
+        ("maxCostFine", big(torrent.max_cost.0)),
+        ("peers", list(torrent.peers.iter().map(peer))),
+        (
+            "swarm",
+            torrent.swarm.map_or(JsValue::NULL, |(seeders, leechers)| {
+                object(&[
+                    ("seeders", num(seeders.into())),
+                    ("leechers", num(leechers.into())),
+                ])
+            }),
+        ),
+    ])
+}
+
+fn peer(peer: &PeerSnapshot) -> JsValue {
+    object(&[
+        ("id", num(peer.connection.0)),
+        ("client", peer.client.as_str().into()),
+        ("haveCount", num(peer.have_count.into())),
+        ("downloaded", num(peer.downloaded)),
+        ("uploaded", num(peer.uploaded)),
+        ("downloadRate", num(peer.download_rate)),
+        ("uploadRate", num(peer.upload_rate)),
+        ("chokedUs", peer.choked_us.into()),
+        ("chokedIt", peer.choked_it.into()),
+        ("requestsOut", num(peer.requests_out.into())),
+        ("requestsIn", num(peer.requests_in.into())),
+        ("buying", peer_payment(&peer.buying)),
+        ("selling", peer_payment(&peer.selling)),
+    ])
+}
+
+fn peer_payment(payment: &PeerPayment) -> JsValue {
+    object(&[
+        (
+            "unit",
+            payment.unit.map_or(JsValue::NULL, |unit| big(unit.0)),
+        ),
+        ("active", payment.active.into()),
+        ("paidFine", big(payment.paid.0)),
+        ("blocks", num(payment.blocks)),
+        ("note", payment.note.as_str().into()),
+    ])
+}
+
+/// An event as pages hear it; `None` for what only the engine needs.
+pub fn event(event: &Event) -> Option<JsValue> {
+    let (name, info_hash, more): (&str, Option<InfoHash>, Option<(&str, JsValue)>) = match event {
+        Event::Ready { info_hash } => ("ready", Some(*info_hash), None),
+        Event::PieceDone { info_hash, piece } => (
+            "piece",
+            Some(*info_hash),
+            Some(("piece", num((*piece).into()))),
+        ),
+        Event::Complete { info_hash } => ("done", Some(*info_hash), None),
+        Event::PeerConnected {
+            info_hash,
+            connection,
+        } => ("peer", Some(*info_hash), Some(("peer", num(connection.0)))),
+        Event::PeerClosed {
+            info_hash, reason, ..
+        } => (
+            "peerclosed",
+            *info_hash,
+            Some(("text", reason.to_string().into())),
+        ),
+        Event::Warning { info_hash, text } => {
+            ("warning", *info_hash, Some(("text", text.as_str().into())))
+        }
+        Event::Failed { info_hash, text } => (
+            "error",
+            Some(*info_hash),
+            Some(("text", text.as_str().into())),
+        ),
+        Event::PaymentNeeded { info_hash, unit } => (
+            "paymentneeded",
+            Some(*info_hash),
+            Some(("unit", big(unit.0))),
+        ),
+        Event::Payment { info_hash, text } => {
+            ("payment", *info_hash, Some(("text", text.as_str().into())))
+        }
+        Event::Added { .. } | Event::ClaimsReady { .. } | Event::ShutDown => return None,
+    };
+    let message = object(&[
+        ("t", "event".into()),
+        ("e", name.into()),
+        ("hash", info_hash.map_or(JsValue::NULL, hex)),
+    ]);
+    if let Some((key, value)) = more {
+        js::set(&message, key, &value);
+    }
+    Some(message)
+}
+
+fn state(state: TorrentState) -> &'static str {
+    match state {
+        TorrentState::FetchingMetadata => "metadata",
+        TorrentState::Checking => "checking",
+        TorrentState::Downloading => "downloading",
+        TorrentState::Seeding => "seeding",
+        TorrentState::Paused => "paused",
+        TorrentState::Failed => "failed",
+    }
+}
+
+fn list(items: impl Iterator<Item = JsValue>) -> JsValue {
+    items.collect::<Array>().into()
+}
+
+fn hex(info_hash: InfoHash) -> JsValue {
+    info_hash.to_hex().into()
+}
+
+fn maybe_text(text: Option<&str>) -> JsValue {
+    text.map_or(JsValue::NULL, JsValue::from_str)
+}

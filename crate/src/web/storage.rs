@@ -1,0 +1,540 @@
+//! Torrents' files in the origin private file system (OPFS).
+//!
+//! Owns the sync access handles: opened when first needed, at most [`MAX_OPEN_HANDLES`], the least
+//! recently used closed (flushed first). Effects of one torrent are carried out in the order in which
+//! they came. Names are opaque: `piecework/<info hash>/<file index>` and `.../scratch`; nothing a
+//! stranger wrote is ever part of a path.
+
+use core::cell::{Cell, RefCell};
+use std::collections::{HashMap, VecDeque};
+use std::rc::{Rc, Weak};
+
+use bytes::Bytes;
+use js_sys::Uint8Array;
+use wasm_bindgen::{JsCast, JsValue};
+use web_sys::{
+    File, FileSystemDirectoryHandle, FileSystemFileHandle, FileSystemGetDirectoryOptions,
+    FileSystemGetFileOptions, FileSystemReadWriteOptions, FileSystemRemoveOptions,
+    FileSystemSyncAccessHandle,
+};
+
+use super::driver::Driver;
+use super::{hash, js};
+use crate::contract::{Effect, EffectError, EffectResult, Input};
+use crate::metainfo::FileSpan;
+use crate::types::{EffectId, InfoHash};
+
+/// Files open at once over all torrents; opening one more closes the least recently used.
+const MAX_OPEN_HANDLES: usize = 48;
+/// Longest read answered in one piece; a longer one fails.
+const MAX_READ: u64 = 64 << 20;
+/// How long a handle that another, ending worker still holds is waited for (no `readwrite-unsafe` mode).
+const HANDLE_WAIT_MS: i32 = 50;
+const HANDLE_WAITS: u32 = 100;
+/// Stands for the scratch file among file indices; a torrent's own files are far fewer.
+const SCRATCH: u32 = u32::MAX;
+
+type Done = Result<EffectResult, EffectError>;
+
+/// All torrents' files.
+pub struct Storage {
+    root: FileSystemDirectoryHandle,
+    torrents: RefCell<HashMap<InfoHash, Torrent>>,
+    handles: RefCell<HashMap<(InfoHash, u32), Handle>>,
+    uses: Cell<u64>,
+    at: FileSystemReadWriteOptions,
+}
+
+#[derive(Default)]
+struct Torrent {
+    directory: Option<FileSystemDirectoryHandle>,
+    waiting: VecDeque<(EffectId, Effect)>,
+    running: bool,
+}
+
+struct Handle {
+    access: FileSystemSyncAccessHandle,
+    last_use: u64,
+    dirty: bool,
+}
+
+impl Storage {
+    /// Opens the origin's directory.
+    pub async fn open() -> Result<Storage, String> {
+        let storage = js::worker().navigator().storage();
+        let origin: FileSystemDirectoryHandle =
+            unwrap(js::settled(&storage.get_directory()).await)?;
+        let root = directory(&origin, "piecework", true)
+            .await
+            .map_err(|e| js::error_text(&e))?;
+        Ok(Storage {
+            root,
+            torrents: RefCell::default(),
+            handles: RefCell::default(),
+            uses: Cell::new(0),
+            at: FileSystemReadWriteOptions::new(),
+        })
+    }
+
+    /// Takes up a storage effect; its result enters the driver as an input.
+    pub fn submit(
+        self: &Rc<Self>,
+        info_hash: InfoHash,
+        id: EffectId,
+        effect: Effect,
+        driver: &Weak<Driver>,
+    ) {
+        {
+            let mut torrents = self.torrents.borrow_mut();
+            let torrent = torrents.entry(info_hash).or_default();
+            torrent.waiting.push_back((id, effect));
+            if torrent.running {
+                return;
+            }
+            torrent.running = true;
+        }
+        let (storage, driver) = (Rc::clone(self), Weak::clone(driver));
+        wasm_bindgen_futures::spawn_local(async move {
+            while let Some((id, effect)) = storage.next(info_hash) {
+                let result = storage.carry_out(info_hash, effect).await;
+                let Some(driver) = driver.upgrade() else {
+                    return;
+                };
+                driver.input(Input::EffectDone { id, result });
+            }
+        });
+    }
+
+    /// Writes the files of a torrent made here, before the core knows of it.
+    pub async fn write_new(
+        &self,
+        info_hash: InfoHash,
+        file: u32,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), EffectError> {
+        self.ensure_directory(info_hash).await?;
+        self.write_at(info_hash, file, offset, bytes).await
+    }
+
+    /// Makes what [`Storage::write_new`] wrote durable.
+    pub fn flush_new(&self, info_hash: InfoHash) -> Result<(), EffectError> {
+        self.flush(info_hash)
+    }
+
+    fn next(&self, info_hash: InfoHash) -> Option<(EffectId, Effect)> {
+        let mut torrents = self.torrents.borrow_mut();
+        let torrent = torrents.get_mut(&info_hash)?;
+        let next = torrent.waiting.pop_front();
+        if next.is_none() {
+            torrent.running = false;
+            if torrent.directory.is_none() {
+                torrents.remove(&info_hash);
+            }
+        }
+        next
+    }
+
+    async fn carry_out(&self, info_hash: InfoHash, effect: Effect) -> Done {
+        match effect {
+            Effect::OpenStorage { files, .. } => self.open_torrent(info_hash, &files).await,
+            Effect::Write { spans, chunks, .. } => {
+                self.write_spans(info_hash, &spans, &chunks).await?;
+                Ok(EffectResult::Done)
+            }
+            Effect::Read { spans, .. } => {
+                let total = total_length(&spans)?;
+                let mut out = vec![0u8; total];
+                self.read_spans(info_hash, &spans, &mut out).await?;
+                Ok(EffectResult::Read(Bytes::from(out)))
+            }
+            Effect::HashStored { spans, .. } => self.hash_spans(info_hash, &spans).await,
+            Effect::WriteScratch { offset, chunks, .. } => {
+                let mut at = offset;
+                for chunk in &chunks {
+                    self.write_at(info_hash, SCRATCH, at, chunk).await?;
+                    at += chunk.len() as u64;
+                }
+                Ok(EffectResult::Done)
+            }
+            Effect::ReadScratch { offset, length, .. } => {
+                let span = FileSpan {
+                    file: SCRATCH,
+                    offset,
+                    length,
+                    pad: false,
+                };
+                let mut out = vec![0u8; total_length(&[span])?];
+                self.read_spans(info_hash, &[span], &mut out).await?;
+                Ok(EffectResult::Read(Bytes::from(out)))
+            }
+            Effect::Flush { .. } => {
+                self.flush(info_hash)?;
+                Ok(EffectResult::Done)
+            }
+            Effect::CloseStorage { delete, .. } => self.close_torrent(info_hash, delete).await,
+            _ => Err(EffectError::Storage("not a storage effect".to_owned())),
+        }
+    }
+
+    async fn open_torrent(&self, info_hash: InfoHash, files: &[(Vec<String>, u64)]) -> Done {
+        self.close_handles(info_hash);
+        let directory = self.ensure_directory(info_hash).await?;
+        let present = present_files(&directory).await.map_err(failed)?;
+        let mut file_lengths = vec![0; files.len()];
+        let mut scratch_length = 0;
+        for (name, length) in present {
+            if name == "scratch" {
+                scratch_length = length;
+            } else if let Some(slot) = name
+                .parse::<usize>()
+                .ok()
+                .and_then(|index| file_lengths.get_mut(index))
+            {
+                *slot = length;
+            }
+        }
+        Ok(EffectResult::Opened {
+            file_lengths,
+            scratch_length,
+        })
+    }
+
+    async fn close_torrent(&self, info_hash: InfoHash, delete: bool) -> Done {
+        let flushed = if delete {
+            Ok(())
+        } else {
+            self.flush(info_hash)
+        };
+        self.close_handles(info_hash);
+        if let Some(torrent) = self.torrents.borrow_mut().get_mut(&info_hash) {
+            torrent.directory = None;
+        }
+        if delete {
+            let options = FileSystemRemoveOptions::new();
+            options.set_recursive(true);
+            let removed = self
+                .root
+                .remove_entry_with_options(&info_hash.to_hex(), &options);
+            match js::settled(&removed).await {
+                Err(error) if !js::is_error(&error, "NotFoundError") => return Err(failed(error)),
+                _ => {}
+            }
+        }
+        flushed.map(|()| EffectResult::Done)
+    }
+
+    async fn write_spans(
+        &self,
+        info_hash: InfoHash,
+        spans: &[FileSpan],
+        chunks: &[Bytes],
+    ) -> Result<(), EffectError> {
+        let mut chunks = chunks.iter();
+        let mut rest: &[u8] = &[];
+        for span in spans {
+            let (mut at, mut left) = (span.offset, span.length);
+            while left > 0 {
+                if rest.is_empty() {
+                    rest = chunks.next().ok_or_else(|| {
+                        EffectError::Storage("fewer bytes than spans to write".to_owned())
+                    })?;
+                    continue;
+                }
+                let now = rest.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+                let (head, tail) = rest.split_at(now);
+                if !span.pad {
+                    self.write_at(info_hash, span.file, at, head).await?;
+                }
+                at += now as u64;
+                left -= now as u64;
+                rest = tail;
+            }
+        }
+        Ok(())
+    }
+
+    async fn write_at(
+        &self,
+        info_hash: InfoHash,
+        file: u32,
+        offset: u64,
+        bytes: &[u8],
+    ) -> Result<(), EffectError> {
+        let access = self.handle(info_hash, file, true, true).await?;
+        self.at.set_at(offset as f64);
+        let written = access
+            .write_with_u8_array_and_options(bytes, &self.at)
+            .map_err(failed)?;
+        if written as usize == bytes.len() {
+            Ok(())
+        } else {
+            Err(quota("the browser took only a part of a write"))
+        }
+    }
+
+    async fn read_spans(
+        &self,
+        info_hash: InfoHash,
+        spans: &[FileSpan],
+        mut out: &mut [u8],
+    ) -> Result<(), EffectError> {
+        for span in spans {
+            let (head, tail) = out.split_at_mut(span.length as usize);
+            out = tail;
+            if span.pad {
+                continue; // zeros already
+            }
+            let access = self.handle(info_hash, span.file, false, false).await?;
+            self.at.set_at(span.offset as f64);
+            let read = access
+                .read_with_u8_array_and_options(head, &self.at)
+                .map_err(failed)?;
+            if read as usize != head.len() {
+                return Err(missing(span));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads into a JS buffer, so that bytes only to be hashed never enter wasm memory.
+    async fn hash_spans(&self, info_hash: InfoHash, spans: &[FileSpan]) -> Done {
+        let total = total_length(spans)?;
+        let all = Uint8Array::new_with_length(total as u32);
+        let mut filled = 0u32;
+        for span in spans {
+            let end = filled + span.length as u32;
+            let view = all.subarray(filled, end);
+            filled = end;
+            if span.pad {
+                continue;
+            }
+            let access = self.handle(info_hash, span.file, false, false).await?;
+            self.at.set_at(span.offset as f64);
+            let read = access
+                .read_with_buffer_source_and_options(&view, &self.at)
+                .map_err(failed)?;
+            if read as u64 != span.length {
+                return Err(missing(span));
+            }
+        }
+        hash::sha1_of_buffer(&all)
+            .await
+            .map(EffectResult::Hashed)
+            .map_err(EffectError::Storage)
+    }
+
+    fn flush(&self, info_hash: InfoHash) -> Result<(), EffectError> {
+        let mut handles = self.handles.borrow_mut();
+        for ((owner, _), handle) in handles.iter_mut() {
+            if *owner == info_hash && handle.dirty {
+                handle.access.flush().map_err(failed)?;
+                handle.dirty = false;
+            }
+        }
+        Ok(())
+    }
+
+    /// An open handle. Used before the next `await`: after one it may have been closed to make room.
+    async fn handle(
+        &self,
+        info_hash: InfoHash,
+        file: u32,
+        create: bool,
+        dirty: bool,
+    ) -> Result<FileSystemSyncAccessHandle, EffectError> {
+        let last_use = self.uses.get() + 1;
+        self.uses.set(last_use);
+        if let Some(handle) = self.handles.borrow_mut().get_mut(&(info_hash, file)) {
+            handle.last_use = last_use;
+            handle.dirty |= dirty;
+            return Ok(handle.access.clone());
+        }
+        let directory = self
+            .torrents
+            .borrow()
+            .get(&info_hash)
+            .and_then(|torrent| torrent.directory.clone())
+            .ok_or_else(|| EffectError::Storage("the torrent's storage is not open".to_owned()))?;
+        let access = open_handle(&directory, &file_name(file), create).await?;
+        let mut handles = self.handles.borrow_mut();
+        if handles.len() >= MAX_OPEN_HANDLES {
+            close_least_recent(&mut handles)?;
+        }
+        handles.insert(
+            (info_hash, file),
+            Handle {
+                access: access.clone(),
+                last_use,
+                dirty,
+            },
+        );
+        Ok(access)
+    }
+
+    async fn ensure_directory(
+        &self,
+        info_hash: InfoHash,
+    ) -> Result<FileSystemDirectoryHandle, EffectError> {
+        let known = self
+            .torrents
+            .borrow()
+            .get(&info_hash)
+            .and_then(|torrent| torrent.directory.clone());
+        if let Some(directory) = known {
+            return Ok(directory);
+        }
+        let made = directory(&self.root, &info_hash.to_hex(), true)
+            .await
+            .map_err(failed)?;
+        self.torrents
+            .borrow_mut()
+            .entry(info_hash)
+            .or_default()
+            .directory = Some(made.clone());
+        Ok(made)
+    }
+
+    fn close_handles(&self, info_hash: InfoHash) {
+        self.handles.borrow_mut().retain(|(owner, _), handle| {
+            let stays = *owner != info_hash;
+            if !stays {
+                handle.access.close();
+            }
+            stays
+        });
+    }
+}
+
+fn close_least_recent(handles: &mut HashMap<(InfoHash, u32), Handle>) -> Result<(), EffectError> {
+    let oldest = handles
+        .iter()
+        .min_by_key(|(_, handle)| handle.last_use)
+        .map(|(key, _)| *key);
+    if let Some(handle) = oldest.and_then(|key| handles.remove(&key)) {
+        let flushed = if handle.dirty {
+            handle.access.flush().map_err(failed)
+        } else {
+            Ok(())
+        };
+        handle.access.close();
+        flushed?;
+    }
+    Ok(())
+}
+
+async fn open_handle(
+    directory: &FileSystemDirectoryHandle,
+    name: &str,
+    create: bool,
+) -> Result<FileSystemSyncAccessHandle, EffectError> {
+    let options = FileSystemGetFileOptions::new();
+    options.set_create(create);
+    let file = js::settled(&directory.get_file_handle_with_options(name, &options))
+        .await
+        .map_err(|error| {
+            if js::is_error(&error, "NotFoundError") {
+                EffectError::Missing(format!("file {name} is not there"))
+            } else {
+                failed(error)
+            }
+        })?;
+    // One engine per origin is what the Web Lock sees to; the mode keeps a worker that is still ending
+    // from standing in the way. Browsers without it ignore the option and are waited for.
+    let mode = js::object(&[("mode", JsValue::from_str("readwrite-unsafe"))]);
+    let mut waits = 0;
+    loop {
+        let opening = js::call(&file, "createSyncAccessHandle", &[mode.clone()]).map_err(failed)?;
+        match js::settled(&opening).await {
+            Ok(access) => return Ok(access.unchecked_into()),
+            Err(error)
+                if waits < HANDLE_WAITS && js::is_error(&error, "NoModificationAllowedError") =>
+            {
+                waits += 1;
+                js::sleep(HANDLE_WAIT_MS).await;
+            }
+            Err(error) => return Err(failed(error)),
+        }
+    }
+}
+
+async fn directory(
+    parent: &FileSystemDirectoryHandle,
+    name: &str,
+    create: bool,
+) -> Result<FileSystemDirectoryHandle, JsValue> {
+    let options = FileSystemGetDirectoryOptions::new();
+    options.set_create(create);
+    let found = js::settled(&parent.get_directory_handle_with_options(name, &options)).await?;
+    Ok(found.unchecked_into())
+}
+
+/// Names and lengths of a directory's files.
+async fn present_files(
+    directory: &FileSystemDirectoryHandle,
+) -> Result<Vec<(String, u64)>, JsValue> {
+    let mut found = Vec::new();
+    let entries = directory.values();
+    loop {
+        let step = js::settled(&entries.next()?.into()).await?;
+        if js::flag(&step, "done").unwrap_or(true) {
+            return Ok(found);
+        }
+        let handle: FileSystemFileHandle = js::field(&step, "value").unchecked_into();
+        if js::text(&handle, "kind").as_deref() != Some("file") {
+            continue;
+        }
+        let file: File = js::settled(&handle.get_file()).await?.unchecked_into();
+        found.push((handle.name(), file.size() as u64));
+    }
+}
+
+fn file_name(file: u32) -> String {
+    if file == SCRATCH {
+        "scratch".to_owned()
+    } else {
+        file.to_string()
+    }
+}
+
+fn total_length(spans: &[FileSpan]) -> Result<usize, EffectError> {
+    let total = spans
+        .iter()
+        .try_fold(0u64, |sum, span| sum.checked_add(span.length))
+        .filter(|total| *total <= MAX_READ);
+    match total {
+        Some(total) => Ok(total as usize),
+        None => Err(EffectError::Storage(format!(
+            "a read is longer than {MAX_READ} bytes"
+        ))),
+    }
+}
+
+fn missing(span: &FileSpan) -> EffectError {
+    EffectError::Missing(format!(
+        "file {} ends before byte {}",
+        file_name(span.file),
+        span.offset.saturating_add(span.length)
+    ))
+}
+
+fn quota(what: &str) -> EffectError {
+    EffectError::QuotaExceeded(format!(
+        "{what}; free space on the device or remove torrents from this site"
+    ))
+}
+
+fn failed(error: JsValue) -> EffectError {
+    let text = js::error_text(&error);
+    if js::is_error(&error, "QuotaExceededError") {
+        quota(&text)
+    } else {
+        EffectError::Storage(text)
+    }
+}
+
+fn unwrap<T: JsCast>(result: Result<JsValue, JsValue>) -> Result<T, String> {
+    result
+        .map(JsCast::unchecked_into)
+        .map_err(|e| js::error_text(&e))
+}

@@ -1,0 +1,173 @@
+// What browser tests stand on: a site under the strict headers, browsers with profiles of their own, a
+// signaling server. Everything started here is ended by cleanUp.
+import { spawn } from "node:child_process";
+import { createReadStream, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { dirname, extname, join, normalize } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { chromium } from "playwright-core";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const root = join(here, "../..");
+const dist = join(root, "www/npm/dist");
+const binaries = process.env.PIECEWORK_BINARIES ?? join(root, "target/debug");
+
+/** The header a site sends with its page, its worker and its service worker. */
+export const CSP = [
+  "default-src 'none'",
+  "script-src 'self' 'wasm-unsafe-eval'",
+  "worker-src 'self'",
+  "connect-src 'self' ws://127.0.0.1:* http://127.0.0.1:*",
+  "style-src 'self'",
+  "img-src 'self' data:",
+  "media-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'",
+  "trusted-types piecework",
+].join("; ");
+
+const FLAGS = [
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--disable-features=WebRtcHideLocalIpsWithMdns",
+  "--allow-loopback-in-peer-connection",
+];
+
+let endings = [];
+
+/** Ends what the last test started, the newest first. */
+export async function cleanUp() {
+  for (const end of endings.reverse()) await end();
+  endings = [];
+}
+
+/** Serves the test page and the package's dist/ on a free port. */
+export async function site() {
+  const types = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm" };
+  const server = createServer((request, response) => {
+    const path = normalize(new URL(request.url, "http://x").pathname);
+    const file =
+      path === "/piecework-sw.js" ? join(dist, "sw.js") : path.startsWith("/dist/") ? join(dist, path.slice(6)) : join(here, "pages", path === "/" ? "index.html" : path);
+    const found = statSync(file, { throwIfNoEntry: false });
+    const headers = { "Content-Security-Policy": CSP, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff" };
+    if (!found?.isFile()) return response.writeHead(404, headers).end();
+    response.writeHead(200, { ...headers, "Content-Type": types[extname(file)] ?? "application/octet-stream" });
+    createReadStream(file).pipe(response);
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  endings.push(() => new Promise((resolve) => (server.close(resolve), server.closeAllConnections())));
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
+/** A folder that cleanUp removes. */
+export function folder(name) {
+  const path = mkdtempSync(join(tmpdir(), `piecework-${name}-`));
+  endings.push(() => rmSync(path, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 }));
+  return path;
+}
+
+/** A browser with this profile (default: a new one). */
+export async function browser(profile = folder("profile")) {
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: process.env.PIECEWORK_CHROMIUM ?? "/usr/bin/chromium",
+    headless: true,
+    chromiumSandbox: false,
+    args: FLAGS,
+  });
+  endings.push(() => context.close().catch(() => undefined));
+  return { context, profile };
+}
+
+/** Kills every process of the browser with this profile at once, as a power cut would. */
+export function kill(profile) {
+  const ours = readdirSync("/proc").filter((pid) => {
+    try {
+      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(profile);
+    } catch {
+      return false; // it ended meanwhile
+    }
+  });
+  for (const pid of ours) {
+    try {
+      process.kill(Number(pid), "SIGKILL");
+    } catch {
+      // its parent took it along
+    }
+  }
+}
+
+/** Opens the test page; what its console says about errors is printed and kept in `page.errors`. */
+export async function open(context, url) {
+  const page = await context.newPage();
+  page.errors = [];
+  const note = (text) => {
+    page.errors.push(text);
+    if (process.env.PIECEWORK_TEST_VERBOSE) console.log(`  [page] ${text}`);
+  };
+  page.on("console", (message) => {
+    if (message.type() === "error" || message.type() === "warning") note(message.text());
+  });
+  page.on("pageerror", (error) => note(error.message));
+  const session = await context.newCDPSession(page);
+  /** Runs an expression in the page. (page.evaluate needs `eval`, which the page's policy forbids.) */
+  page.run = async (expression) => {
+    const { result, exceptionDetails } = await session.send("Runtime.evaluate", {
+      expression: `(async () => (${expression}))()`,
+      awaitPromise: true,
+      returnByValue: true,
+      userGesture: true,
+    });
+    if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
+    return result.value;
+  };
+  await page.goto(url);
+  await page.run("window.loaded");
+  return page;
+}
+
+/** The signaling server on a free port; answers with its URL. */
+export async function signaling() {
+  const child = spawn(join(binaries, "piecework-signaling"), ["--listen", "127.0.0.1:0"], { stdio: ["ignore", "pipe", "pipe"] });
+  end(child);
+  const line = await firstLine(child, /127\.0\.0\.1:(\d+)/);
+  return `ws://127.0.0.1:${line[1]}/`;
+}
+
+/** The native peer, with its output's first match of `until`. */
+export async function native(args, until, env = {}) {
+  const child = spawn(join(binaries, "piecework"), args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+  end(child);
+  return firstLine(child, until);
+}
+
+function end(child) {
+  endings.push(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    child.kill("SIGTERM");
+    await gone;
+  });
+}
+
+function firstLine(child, pattern) {
+  return new Promise((resolve, reject) => {
+    const seen = [];
+    const look = (line) => {
+      seen.push(line);
+      const match = pattern.exec(line);
+      if (match) resolve(match);
+    };
+    createInterface({ input: child.stdout }).on("line", look);
+    createInterface({ input: child.stderr }).on("line", look);
+    child.once("error", reject);
+    child.once("exit", (code) => reject(new Error(`${child.spawnfile} ended with ${code}: ${seen.join("\n")}`)));
+  });
+}

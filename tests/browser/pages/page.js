@@ -1,0 +1,74 @@
+// What the tests drive. Only the package's public API is used.
+import { Client, missing } from "/dist/piecework.js";
+
+let loaded;
+window.loaded = new Promise((resolve) => (loaded = resolve));
+window.violations = [];
+document.addEventListener("securitypolicyviolation", (event) => window.violations.push(`${event.violatedDirective}: ${event.blockedURI}`));
+const said = (window.said = []);
+
+/** Bytes that are told by their position: cheap, and no two blocks are alike. */
+function pattern(length, seed) {
+  const words = new Uint32Array(length / 4);
+  let x = seed;
+  for (let i = 0; i < words.length; i++) {
+    x = (Math.imul(x, 1664525) + 1013904223) | 0;
+    words[i] = x ^ i;
+  }
+  return words.buffer;
+}
+
+const hex = (bytes) => [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+
+Object.assign(window, {
+  missing,
+  start(options) {
+    const client = (window.client = new Client({ uploadLimit: null, ...options }));
+    client.on("warning", ({ text }) => said.push(text));
+    client.on("error", ({ error }) => said.push(error.message));
+    return true;
+  },
+  async seed(length, seed, options) {
+    const torrent = (window.torrent = await client.seed(new File([pattern(length, seed)], "pattern.bin"), options));
+    return btoa(String.fromCharCode(...torrent.torrentFile));
+  },
+  async add(torrentFile, options) {
+    const bytes = torrentFile.startsWith("magnet:") || torrentFile.length === 40 ? torrentFile : Uint8Array.from(atob(torrentFile), (c) => c.charCodeAt(0));
+    window.torrent = await client.add(bytes, options);
+    await torrent.ready;
+    return torrent.infoHash;
+  },
+  async done() {
+    if ((await torrent.stats()).state === "seeding") return true;
+    return new Promise((resolve, reject) => {
+      torrent.on("done", () => resolve(true));
+      torrent.on("error", ({ error }) => reject(error));
+    });
+  },
+  /** Resolves when so many pieces were verified since the call. */
+  pieces: (count) => new Promise((resolve) => torrent.on("piece", () => --count <= 0 && resolve(true))),
+  async digest() {
+    return hex(await crypto.subtle.digest("SHA-256", await torrent.files[0].arrayBuffer()));
+  },
+  patternDigest: async (length, seed) => hex(await crypto.subtle.digest("SHA-256", pattern(length, seed))),
+  async stats() {
+    const { have, peers, ...rest } = await torrent.stats();
+    const plain = (value) => (typeof value === "bigint" ? String(value) : value);
+    return { ...Object.fromEntries(Object.entries(rest).map(([k, v]) => [k, plain(v)])), have: hex(have), peers: peers.length };
+  },
+  async range(header) {
+    const response = await fetch(await torrent.files[0].url(), { headers: header ? { Range: header } : {} });
+    const body = await response.arrayBuffer();
+    return {
+      status: response.status,
+      length: body.byteLength,
+      contentRange: response.headers.get("content-range"),
+      type: response.headers.get("content-type"),
+      digest: hex(await crypto.subtle.digest("SHA-256", body)),
+    };
+  },
+  async patternRange(length, seed, start, end) {
+    return hex(await crypto.subtle.digest("SHA-256", pattern(length, seed).slice(start, end)));
+  },
+});
+loaded(true);

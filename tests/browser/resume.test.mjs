@@ -1,0 +1,40 @@
+import assert from "node:assert/strict";
+import { browser, folder, kill, open, signaling, site } from "./harness.mjs";
+import { test } from "./tests.mjs";
+
+const MIB = 1 << 20;
+const LENGTH = 24 * MIB;
+
+const count = (have) => [...have].reduce((sum, digit) => sum + parseInt(digit, 16).toString(2).replaceAll("0", "").length, 0);
+
+test("a killed browser fetches no verified piece again", async () => {
+  const [url, tracker] = [await site(), await signaling()];
+  const options = JSON.stringify({ trackers: [tracker] });
+  const a = await browser();
+  const seeder = await open(a.context, url);
+  await seeder.run(`start(${options})`);
+  await seeder.run("client.setUploadLimit(4e6)");
+  const torrent = await seeder.run(`seed(${LENGTH}, 3)`);
+
+  const profile = folder("profile");
+  const first = await browser(profile);
+  const viewer = await open(first.context, url);
+  await viewer.run(`start(${options})`);
+  await viewer.run(`add("${torrent}")`);
+  await viewer.run("pieces(30)");
+  const before = await viewer.run("stats()");
+  kill(profile);
+  await first.context.close().catch(() => undefined);
+
+  const second = await browser(profile);
+  const again = await open(second.context, url);
+  await again.run(`start(${options})`);
+  await again.run(`add("${torrent}")`);
+  await again.run("done()");
+  const after = await again.run("stats()");
+  assert.equal(await again.run("digest()"), await again.run(`patternDigest(${LENGTH}, 3)`));
+  // What was in flight and the last unflushed group (1 MiB) may come twice, nothing more.
+  const most = LENGTH - before.verified + MIB + 128 * 16_384;
+  assert.ok(count(before.have) >= 30);
+  assert.ok(after.downloaded <= most, `${after.downloaded} bytes fetched after the kill, at most ${most} are right`);
+});

@@ -1,0 +1,582 @@
+// ---- index
+/**
+ * Piecework: a BitTorrent peer for web pages that pays for every block it receives and is paid for every
+ * block it serves.
+ *
+ * ```js
+ * import { Client } from "piecework";
+ * const client = new Client({ trackers: ["wss://tracker.example"] });
+ * const torrent = await client.add("magnet:?xt=urn:btih:...");
+ * await torrent.ready;
+ * await torrent.files[0].streamTo(document.querySelector("video"));
+ * ```
+ */
+export { Client } from "./client.js";
+export type { AddOptions, ClientEvents, ClientOptions, ClientStats, MoneyStats, SeedOptions } from "./client.js";
+export { Emitter } from "./emitter.js";
+export { PieceworkError, PieceworkRejectedError, PieceworkUnsupportedError, missing } from "./errors.js";
+export type { MissingFeature } from "./errors.js";
+export type { AccountInfo, Decimal, PaymentOptions, RecoverableDeposit } from "./payments.js";
+export { Torrent, TorrentFile } from "./torrent.js";
+export type { PeerPaymentStats, PeerStats, TorrentEvents, TorrentState, TorrentStats } from "./torrent.js";
+export type { ChainParams, WalletInfo } from "./wallet.js";
+
+// ---- client
+import { Emitter } from "./emitter.js";
+import { missing } from "./errors.js";
+import { type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
+import { Torrent } from "./torrent.js";
+import { type WalletInfo } from "./wallet.js";
+/** How a client behaves. Without `payments` it is a plain, free BitTorrent peer that contacts no chain and no wallet. */
+export interface ClientOptions {
+    /** Signaling servers (`wss://`), announced to besides those a torrent names. */
+    trackers?: string[];
+    /** Announce to the trackers that torrents and magnet links name. Default true. */
+    useTorrentTrackers?: boolean;
+    /** STUN and TURN servers. */
+    iceServers?: RTCIceServer[];
+    /** Connect through TURN only, so that peers never see the visitor's address. */
+    relayOnly?: boolean;
+    /** Bytes per second; null: no cap; 0: no upload. Default 2.5 MB/s. */
+    uploadLimit?: number | null;
+    /** Bytes per second; null: no cap. */
+    downloadLimit?: number | null;
+    /** Peer connections at once. Default 55. */
+    maxConnections?: number;
+    /** Bytes of storage for all torrents; null leaves it to the browser's quota. */
+    storageLimit?: number | null;
+    payments?: PaymentOptions;
+    /** Where `worker.js` is; same origin. Default: beside this module. */
+    workerUrl?: string | URL;
+    /** Where `piecework_bg.wasm` is. Default: beside this module. */
+    wasmUrl?: string | URL;
+    /** Where a copy of `sw.js` is, at or above the page. Default `piecework-sw.js` beside the page. */
+    serviceWorkerUrl?: string | URL;
+    /** The service worker's scope. Default: its folder. */
+    serviceWorkerScope?: string | URL;
+    /** Carry channels over ports instead of transferring them. Default: `?bridge=1` in the page's URL. */
+    bridge?: boolean;
+}
+/** How one torrent is taken up. */
+export interface AddOptions {
+    /** More trackers for this torrent. */
+    trackers?: string[];
+    /** Fetch only what is played or read. Default false. */
+    onDemand?: boolean;
+    /** Hash again what is already stored. Default false. */
+    recheck?: boolean;
+    /** The most paid per 10^9 bytes for this torrent; 0 takes only free peers. */
+    maxPricePerGB?: Decimal;
+    /** Selling price per 10^9 bytes for this torrent; 0 gives it away. */
+    sellPricePerGB?: Decimal;
+}
+/** How a new torrent is made. */
+export interface SeedOptions extends AddOptions {
+    /** Default: the file's name, or "files". */
+    name?: string;
+}
+/** Amounts are base units of the token; `client.format` writes them out. */
+export interface MoneyStats {
+    /** The account is open and its balance was read. */
+    readonly accountReady: boolean;
+    readonly balance: bigint;
+    /** Promised to sellers in whole ranges. */
+    readonly locked: bigint;
+    readonly spent: bigint;
+    readonly budget: bigint;
+    /** Earned and not yet redeemed. */
+    readonly redeemable: bigint;
+    readonly redeemed: bigint;
+    readonly redeemableRanges: number;
+    readonly vouchersSigned: number;
+    readonly preimagesReleased: number;
+    readonly preimagesReceived: number;
+    /** `spent` and `redeemable` with their sub-unit rests, in 2^-24 base units. */
+    readonly spentFine: bigint;
+    readonly redeemableFine: bigint;
+}
+/** Everything at a glance. Rates are bytes per second. */
+export interface ClientStats {
+    readonly downloadRate: number;
+    readonly uploadRate: number;
+    readonly trackers: readonly {
+        readonly url: string;
+        readonly connected: boolean;
+        readonly error: string | null;
+    }[];
+    readonly money: MoneyStats;
+    /** This page runs the origin's engine; else another tab does. */
+    readonly isHost: boolean;
+}
+/** What a client reports. `text` is always a full sentence. */
+export interface ClientEvents {
+    warning: {
+        readonly text: string;
+        readonly torrent: Torrent | null;
+    };
+    error: {
+        readonly error: Error;
+        readonly torrent: Torrent | null;
+    };
+    /** A line for the payment log. */
+    payment: {
+        readonly text: string;
+        readonly torrent: Torrent | null;
+    };
+    /** A peer asks for money and no account covers it: offer a deposit. `pricePerGB` is in base units. */
+    paymentneeded: {
+        readonly torrent: Torrent;
+        readonly pricePerGB: bigint;
+    };
+    /** The connected account, or null. */
+    wallet: {
+        readonly address: string | null;
+    };
+}
+/**
+ * A BitTorrent peer for this page.
+ *
+ * One engine runs per origin; clients in several tabs share it. Nothing asks the wallet for anything
+ * before `connectWallet`, `deposit`, `redeem`, `exit`, `withdraw` or `recoverDeposits` is called: call
+ * them from a click.
+ */
+export declare class Client extends Emitter<ClientEvents> {
+    #private;
+    /** What this browser or page lacks; empty if a client can be made. */
+    static missing: typeof missing;
+    /** @throws PieceworkUnsupportedError naming everything that is missing, and what to do. */
+    constructor(options?: ClientOptions);
+    /** The torrents of this client, in the order they were added. */
+    get torrents(): Torrent[];
+    /** Takes up a magnet link, a .torrent file, or (by info hash, 40 hexadecimal digits) one that is stored here. */
+    add(source: string | Blob | ArrayBuffer | Uint8Array, options?: AddOptions): Promise<Torrent>;
+    /** Makes a torrent from files and seeds it. Files chosen as a folder keep their paths. */
+    seed(files: File | Iterable<File>, options?: SeedOptions): Promise<Torrent>;
+    /** Info hashes of torrents stored here by earlier visits, for {@link add}. */
+    stored(): Promise<string[]>;
+    /** Everything at a glance. */
+    stats(): Promise<ClientStats>;
+    /** Bytes per second over all torrents; null: no cap; 0: no upload. */
+    setUploadLimit(bytesPerSecond: number | null): Promise<void>;
+    /** The off switch for uploading; switching it on again brings the cap back. */
+    setUploading(on: boolean): Promise<void>;
+    /** Uploading is on. */
+    get uploading(): boolean;
+    /** The wallets of this page (EIP-6963, else `window.ethereum`). Asks none of them anything. */
+    wallets(): Promise<WalletInfo[]>;
+    /**
+     * Connects a wallet; call from a click. `silent` asks only for an account that the wallet shows this
+     * site anyway, without a prompt.
+     */
+    connectWallet(id?: string, options?: {
+        silent?: boolean;
+    }): Promise<string>;
+    /** The connected account, or null. */
+    get walletAddress(): string | null;
+    /**
+     * Puts money and a bond (default 1.25 times as much) into the vault: one prompt with EIP-5792, else two.
+     * Both come back by {@link exit} and {@link withdraw}, less what was spent.
+     */
+    deposit({ amount, bond }: {
+        amount: Decimal;
+        bond?: Decimal;
+    }): Promise<AccountInfo>;
+    /** The connected wallet's account, as the chain has it. */
+    account(): Promise<AccountInfo>;
+    /** Replaces the hard cap on everything spent. */
+    setBudget(total: Decimal): Promise<void>;
+    /** Redeems what was earned, paid to the connected wallet: one transaction for every 128 ranges. `due` leaves out what is not worth its gas. */
+    redeem(options?: {
+        due?: boolean;
+    }): Promise<{
+        paid: bigint;
+        batches: number;
+    }>;
+    /** Starts the waiting time after which {@link withdraw} works. It cannot be cancelled. */
+    exit(): Promise<AccountInfo>;
+    /** Takes back what is left of deposit and bond, once the waiting time is over. */
+    withdraw(): Promise<void>;
+    /** Every deposit of the connected wallet, also ones whose session key is lost. */
+    recoverDeposits(): Promise<RecoverableDeposit[]>;
+    /** Decimal text to base units of the token. */
+    parse(amount: Decimal): bigint;
+    /** Base units of the token to decimal text. */
+    format(units: bigint): string;
+    /** The address that this browser is paid at; null without payments or before the engine runs. */
+    get payee(): string | null;
+    /** Ends this client. If it runs the engine, that says goodbye and makes everything durable first. */
+    destroy(): Promise<void>;
+}
+
+// ---- torrent
+import { Emitter } from "./emitter.js";
+import type { Decimal } from "./payments.js";
+/** Where a torrent stands. */
+export type TorrentState = "metadata" | "checking" | "downloading" | "seeding" | "paused" | "failed";
+/** Money with one peer in one direction. Amounts are base units, `paidFine` 2^-24 of them. */
+export interface PeerPaymentStats {
+    /** Per 10^9 bytes; null: no price was named. */
+    readonly pricePerGB: bigint | null;
+    readonly active: boolean;
+    readonly paid: bigint;
+    readonly paidFine: bigint;
+    readonly blocks: number;
+    /** Why nothing is paid; empty if there is nothing to say. */
+    readonly note: string;
+}
+/** One peer. Its `client` name comes from it: show it as text only. */
+export interface PeerStats {
+    readonly id: number;
+    readonly client: string;
+    readonly haveCount: number;
+    readonly downloaded: number;
+    readonly uploaded: number;
+    readonly downloadRate: number;
+    readonly uploadRate: number;
+    readonly chokedUs: boolean;
+    readonly chokedIt: boolean;
+    readonly requestsOut: number;
+    readonly requestsIn: number;
+    /** What we pay it. */
+    readonly buying: PeerPaymentStats;
+    /** What it pays us. */
+    readonly selling: PeerPaymentStats;
+}
+/** One torrent at a glance. Lengths are bytes, rates bytes per second, amounts base units. */
+export interface TorrentStats {
+    readonly infoHash: string;
+    readonly name: string;
+    readonly state: TorrentState;
+    readonly length: number;
+    readonly pieceLength: number;
+    readonly pieceCount: number;
+    /** Verified pieces, first piece in the highest bit of the first byte. */
+    readonly have: Uint8Array;
+    readonly verified: number;
+    readonly downloaded: number;
+    readonly uploaded: number;
+    /** Received more than once or thrown away. */
+    readonly wasted: number;
+    readonly downloadRate: number;
+    readonly uploadRate: number;
+    /** The most paid per 10^9 bytes. */
+    readonly maxPricePerGB: bigint;
+    /** What we ask per 10^9 bytes. */
+    readonly sellPricePerGB: bigint;
+    readonly spent: bigint;
+    readonly spentFine: bigint;
+    readonly earned: bigint;
+    readonly earnedFine: bigint;
+    /** The most that what is missing can still cost, rounded up. */
+    readonly maxCost: bigint;
+    readonly peers: readonly PeerStats[];
+    readonly swarm: {
+        readonly seeders: number;
+        readonly leechers: number;
+    } | null;
+}
+/** What a torrent reports. */
+export interface TorrentEvents {
+    /** Name and files are known. */
+    ready: Torrent;
+    /** Everything is verified and stored. */
+    done: Torrent;
+    piece: {
+        readonly piece: number;
+    };
+    peer: {
+        readonly peer: number;
+    };
+    peerclosed: {
+        readonly text: string;
+    };
+    warning: {
+        readonly text: string;
+    };
+    /** It cannot go on until the user does something. */
+    error: {
+        readonly error: Error;
+    };
+    payment: {
+        readonly text: string;
+    };
+    paymentneeded: {
+        readonly pricePerGB: bigint;
+    };
+}
+/** One torrent of a {@link Client}. */
+export declare class Torrent extends Emitter<TorrentEvents> {
+    #private;
+    /** 40 hexadecimal digits. */
+    readonly infoHash: string;
+    /** Resolves when name and files are known. */
+    readonly ready: Promise<Torrent>;
+    /** Comes from strangers: show it as text only. Empty until {@link ready}. */
+    name: string;
+    /** Bytes in all; 0 until {@link ready}. */
+    length: number;
+    /** Empty until {@link ready}. Padding is left out, so an index here is not one in the torrent. */
+    files: TorrentFile[];
+    /** The .torrent of a torrent made by {@link Client.seed}. */
+    torrentFile: Uint8Array | null;
+    /** Where it stands now. */
+    stats(): Promise<TorrentStats>;
+    /** Closes its connections and fetches nothing. */
+    pause(): Promise<void>;
+    /** Undoes {@link pause}. */
+    resume(): Promise<void>;
+    /** Stops and forgets it, and deletes its data if asked. */
+    remove(options?: {
+        deleteData?: boolean;
+    }): Promise<void>;
+    /** Fetches only what is played or read (true), or everything (false). */
+    setOnDemand(onDemand: boolean): Promise<void>;
+    /** The most paid per 10^9 bytes from now on; 0 takes only free peers. */
+    setMaxPricePerGB(price: Decimal): Promise<void>;
+    /** The selling price per 10^9 bytes from now on; 0 gives it away. */
+    setSellPricePerGB(price: Decimal): Promise<void>;
+}
+/** One file of a torrent. Reading it fetches what is missing, first what is read first. */
+export declare class TorrentFile {
+    #private;
+    /** Components of its path; from strangers: show as text only. */
+    readonly path: readonly string[];
+    /** Bytes. */
+    readonly length: number;
+    /** Its last path component. */
+    get name(): string;
+    /** A URL that the service worker answers, with ranges, while this page is open. */
+    url(): Promise<string>;
+    /** Plays it: sets `src` as soon as the service worker controls this page. */
+    streamTo(video: HTMLMediaElement): Promise<void>;
+    /** Its bytes from `start` to before `end`, pulled a chunk at a time. */
+    stream(start?: number, end?: number): ReadableStream<Uint8Array<ArrayBuffer>>;
+    /** The whole file. */
+    arrayBuffer(): Promise<ArrayBuffer>;
+    /** The whole file. */
+    blob(): Promise<Blob>;
+    /** The whole file, as UTF-8. */
+    text(): Promise<string>;
+}
+
+// ---- payments
+import type { EnginePayment } from "./protocol.js";
+import { type ChainParams } from "./wallet.js";
+/** An amount as decimal text in whole tokens, e.g. `"10"` or `"0.25"`. */
+export type Decimal = string | number;
+/** Where money moves and how much. It comes from the embedding page alone, never from a torrent or a peer. */
+export interface PaymentOptions {
+    /** The vault contract. */
+    vault: string;
+    /** EIP-155 id of its chain. */
+    chainId: number;
+    /** For wallets that do not know the chain (EIP-3085). */
+    chainParams?: ChainParams;
+    /** Reads go here when no wallet is connected. */
+    rpcUrl?: string;
+    /** The vault's ERC-20 token; checked against the chain before a deposit. */
+    token: {
+        address: string;
+        decimals: number;
+        symbol: string;
+    };
+    /** Never pays more than this per 10^9 bytes. */
+    maxPricePerGB: Decimal;
+    /** Hard cap on everything this client ever spends. */
+    budget: Decimal;
+    /** Block of the vault's deployment: where "recover deposits" begins to look. */
+    deployBlock?: number;
+    /** What this peer asks for, in percent of what it paid itself. Default 50. */
+    resellPercent?: number;
+    /** A fixed selling price per 10^9 bytes instead. */
+    sellPricePerGB?: Decimal;
+    /** The slice of the deposit promised at once. Default 0.01. */
+    tranche?: Decimal;
+    /** Pieces of an old-style torrent that may be paid and turn out corrupt. Default 4. */
+    lossPieces?: number;
+    /** Least collateral of a buyer, in percent of its balance. Default 125. */
+    minBondPercent?: number;
+}
+/** A deposit as the chain has it. Amounts are token base units. */
+export interface AccountInfo {
+    readonly owner: string;
+    readonly sessionKey: string;
+    readonly balance: bigint;
+    readonly bond: bigint;
+    /** Opened at some time. */
+    readonly known: boolean;
+    /** When `withdraw` becomes possible; null: no exit was asked for. */
+    readonly exitAt: Date | null;
+    /** Withdrawn: this account is dead for ever. */
+    readonly withdrawn: boolean;
+}
+/** A deposit of this wallet found on the chain, also one whose session key is lost. */
+export interface RecoverableDeposit extends AccountInfo {
+    /** Starts the waiting time; cannot be cancelled. */
+    exit(): Promise<void>;
+    /** After `exitAt`: everything that is left goes to the wallet. */
+    withdraw(): Promise<void>;
+}
+export interface PaymentHost {
+    request<T>(t: string, fields?: object): Promise<T>;
+    tell(message: {
+        t: string;
+        [field: string]: unknown;
+    }): void;
+    walletChanged(address: string | null): void;
+}
+/** The page's side of payments: the wallet, the deposit and what comes back. Nothing here runs before a gesture. */
+export declare class Payments {
+    #private;
+    readonly options: PaymentOptions;
+    constructor(options: PaymentOptions, host: PaymentHost);
+    /** Decimal text to base units. */
+    parse(amount: Decimal): bigint;
+    /** Base units to decimal text. */
+    format(units: bigint): string;
+    engineConfig(): EnginePayment;
+    /** The connected account, or null. */
+    get address(): string | null;
+    /** A new engine must be told whether it may read through us. */
+    reconnected(): void;
+    ethCall(to: string, data: string): Promise<string>;
+    connect(id: string | undefined, silent: boolean): Promise<string>;
+    /** Deposits with as few prompts as the wallet allows: one with EIP-5792, else two. */
+    deposit(amount: bigint, bond: bigint): Promise<AccountInfo>;
+    /** This wallet's account with this browser's session key. */
+    account(): Promise<AccountInfo>;
+    redeem(due: boolean): Promise<{
+        paid: bigint;
+        batches: number;
+    }>;
+    exit(key?: string): Promise<AccountInfo>;
+    withdraw(key?: string): Promise<void>;
+    /** Every deposit of this wallet, found in the vault's log. */
+    recover(): Promise<RecoverableDeposit[]>;
+}
+
+// ---- wallet
+/** EIP-1193. */
+export interface WalletProvider {
+    request(arguments_: {
+        method: string;
+        params?: unknown;
+    }): Promise<unknown>;
+    on?(event: string, listener: (value: unknown) => void): unknown;
+    removeListener?(event: string, listener: (value: unknown) => void): unknown;
+}
+/** A wallet found in this page (EIP-6963), or `window.ethereum`. Name and icon come from it: show them as text and image only. */
+export interface WalletInfo {
+    readonly id: string;
+    readonly name: string;
+    /** A data URL, or empty. */
+    readonly icon: string;
+}
+/** Parameters of `wallet_addEthereumChain` (EIP-3085). */
+export interface ChainParams {
+    chainId?: string;
+    chainName: string;
+    nativeCurrency: {
+        name: string;
+        symbol: string;
+        decimals: number;
+    };
+    rpcUrls: string[];
+    blockExplorerUrls?: string[];
+}
+/** Finds wallets without asking any of them anything. */
+export declare function discover(): Promise<WalletInfo[]>;
+/** The provider behind an id of {@link discover}. */
+export declare function providerOf(id: string): WalletProvider;
+/** A connected wallet: one account on one chain. */
+export declare class Wallet {
+    #private;
+    readonly address: string;
+    constructor(provider: WalletProvider, address: string, chainId: number, chain: ChainParams | undefined);
+    /** Asks the wallet; the user's refusal becomes {@link PieceworkRejectedError}. */
+    request<T>(method: string, params?: unknown): Promise<T>;
+    /** `eth_call` at the latest block, only while the wallet is on our chain. */
+    call(to: string, data: string): Promise<string>;
+    /** Moves the wallet to our chain, adding it if the wallet does not know it. Only after a gesture. */
+    switchChain(): Promise<void>;
+    /** Chain and account, checked right before anything is sent or signed. */
+    check(): Promise<void>;
+    /** Sends a transaction and waits until it is in a block; a revert is an error. */
+    send(to: string, data: string): Promise<Receipt>;
+    /**
+     * Sends calls as one (EIP-5792) and waits until they are in a block. `false`: this wallet cannot, and
+     * nobody was asked anything.
+     */
+    sendTogether(calls: {
+        to: string;
+        data: string;
+    }[]): Promise<boolean>;
+}
+export interface Receipt {
+    status: string;
+    transactionHash: string;
+    logs: {
+        address: string;
+        topics: string[];
+        data: string;
+    }[];
+}
+/** A JSON-RPC or EIP-1193 error's code. */
+export declare function errorCode(error: unknown): number | undefined;
+
+// ---- errors
+/** What went wrong, as a full sentence that says what to do. */
+export declare class PieceworkError extends Error {
+    name: string;
+}
+/** The browser, or the way this page was opened, lacks something Piecework cannot do without. */
+export declare class PieceworkUnsupportedError extends PieceworkError {
+    name: string;
+    /** What is missing. */
+    readonly missing: readonly MissingFeature[];
+    constructor(missing: readonly MissingFeature[]);
+}
+/** The user said no in the wallet. */
+export declare class PieceworkRejectedError extends PieceworkError {
+    name: string;
+}
+/** One thing that is missing, and what to do about it. */
+export interface MissingFeature {
+    readonly feature: "secure-context" | "webrtc" | "opfs" | "service-worker" | "web-locks" | "wasm";
+    /** A full sentence: what is missing and what to do. */
+    readonly text: string;
+}
+/** Everything that is missing here; empty if Piecework can run. Asks nobody and starts nothing. */
+export declare function missing(): MissingFeature[];
+
+// ---- emitter
+/** Typed events. A listener that throws does not keep the others from hearing. */
+export declare class Emitter<Events extends object> {
+    #private;
+    /** Listens; call what it returns to stop. */
+    on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void;
+}
+
+// ---- player
+import { Client, type Torrent } from "./index.js";
+/**
+ * `<piecework-player src|magnet|torrent="...">`: plays the first playable file of a torrent.
+ *
+ * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` (separated by
+ * blanks), `autoplay`, `upload-limit` (bytes per second); for paid titles `vault`, `chain-id`, `rpc-url`,
+ * `token`, `token-decimals`, `token-symbol`, `max-price-per-gb`, `budget`, `deposit`. A page that has a
+ * client of its own sets the property `client` before the element is connected.
+ *
+ * It says that watching uploads, with a switch, and asks for a deposit only by a button.
+ */
+export declare class PieceworkPlayer extends HTMLElement {
+    #private;
+    static readonly observedAttributes: readonly string[];
+    /** Use this client instead of one made from the attributes. */
+    client: Client | null;
+    /** What is playing. */
+    torrent: Torrent | null;
+    constructor();
+    /** The video element inside. */
+    get video(): HTMLVideoElement;
+}

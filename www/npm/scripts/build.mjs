@@ -1,0 +1,33 @@
+// Builds dist/: the page's modules, the worker, the service worker, the wasm beside them, and the types.
+// The wasm and its bindings come from `cargo xtask wasm`.
+import { execFileSync } from "node:child_process";
+import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
+
+process.chdir(fileURLToPath(new URL("..", import.meta.url)));
+if (!existsSync("wasm/piecework_bg.wasm")) {
+  console.error("www/npm/wasm is missing: run `cargo xtask wasm` first.");
+  process.exit(1);
+}
+rmSync("dist", { recursive: true, force: true });
+mkdirSync("dist");
+const common = { bundle: true, minify: true, target: "es2022", legalComments: "none", logLevel: "warning" };
+await build({ ...common, entryPoints: { piecework: "src/index.ts" }, format: "esm", outdir: "dist" });
+// The player stands beside the module it plays with: two copies would be two engines.
+const beside = {
+  name: "beside",
+  setup: ({ onResolve }) => onResolve({ filter: /^\.\/index\.js$/ }, () => ({ path: "./piecework.js", external: true })),
+};
+await build({ ...common, entryPoints: ["src/player.ts"], format: "esm", outdir: "dist", plugins: [beside] });
+await build({ ...common, entryPoints: ["src/worker.ts"], format: "esm", outdir: "dist", define: { "import.meta.url": "self.location.href" } });
+await build({ ...common, entryPoints: ["src/sw.ts"], format: "iife", outdir: "dist" });
+copyFileSync("wasm/piecework_bg.wasm", "dist/piecework_bg.wasm");
+execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.json"], { stdio: "inherit" });
+
+// What a paying page loads, as a server sends it.
+const files = ["piecework.js", "worker.js", "sw.js", "piecework_bg.wasm"];
+const sizes = files.map((file) => gzipSync(readFileSync(`dist/${file}`), { level: 9 }).length);
+files.forEach((file, i) => console.log(`${file.padEnd(20)} ${String(sizes[i]).padStart(8)} bytes gzip`));
+console.log(`${"together".padEnd(20)} ${String(sizes.reduce((a, b) => a + b)).padStart(8)} bytes gzip`);

@@ -1,0 +1,398 @@
+import { Emitter } from "./emitter.js";
+import { PieceworkError, PieceworkUnsupportedError, missing } from "./errors.js";
+import { Link } from "./link.js";
+import { Payments, type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
+import type { FromEngine, Hello } from "./protocol.js";
+import { Torrent } from "./torrent.js";
+import { finePerBlock, floorFine } from "./units.js";
+import { discover, type WalletInfo } from "./wallet.js";
+
+/** How a client behaves. Without `payments` it is a plain, free BitTorrent peer that contacts no chain and no wallet. */
+export interface ClientOptions {
+  /** Signaling servers (`wss://`), announced to besides those a torrent names. */
+  trackers?: string[];
+  /** Announce to the trackers that torrents and magnet links name. Default true. */
+  useTorrentTrackers?: boolean;
+  /** STUN and TURN servers. */
+  iceServers?: RTCIceServer[];
+  /** Connect through TURN only, so that peers never see the visitor's address. */
+  relayOnly?: boolean;
+  /** Bytes per second; null: no cap; 0: no upload. Default 2.5 MB/s. */
+  uploadLimit?: number | null;
+  /** Bytes per second; null: no cap. */
+  downloadLimit?: number | null;
+  /** Peer connections at once. Default 55. */
+  maxConnections?: number;
+  /** Bytes of storage for all torrents; null leaves it to the browser's quota. */
+  storageLimit?: number | null;
+  payments?: PaymentOptions;
+  /** Where `worker.js` is; same origin. Default: beside this module. */
+  workerUrl?: string | URL;
+  /** Where `piecework_bg.wasm` is. Default: beside this module. */
+  wasmUrl?: string | URL;
+  /** Where a copy of `sw.js` is, at or above the page. Default `piecework-sw.js` beside the page. */
+  serviceWorkerUrl?: string | URL;
+  /** The service worker's scope. Default: its folder. */
+  serviceWorkerScope?: string | URL;
+  /** Carry channels over ports instead of transferring them. Default: `?bridge=1` in the page's URL. */
+  bridge?: boolean;
+}
+
+/** How one torrent is taken up. */
+export interface AddOptions {
+  /** More trackers for this torrent. */
+  trackers?: string[];
+  /** Fetch only what is played or read. Default false. */
+  onDemand?: boolean;
+  /** Hash again what is already stored. Default false. */
+  recheck?: boolean;
+  /** The most paid per 10^9 bytes for this torrent; 0 takes only free peers. */
+  maxPricePerGB?: Decimal;
+  /** Selling price per 10^9 bytes for this torrent; 0 gives it away. */
+  sellPricePerGB?: Decimal;
+}
+
+/** How a new torrent is made. */
+export interface SeedOptions extends AddOptions {
+  /** Default: the file's name, or "files". */
+  name?: string;
+}
+
+/** Amounts are base units of the token; `client.format` writes them out. */
+export interface MoneyStats {
+  /** The account is open and its balance was read. */
+  readonly accountReady: boolean;
+  readonly balance: bigint;
+  /** Promised to sellers in whole ranges. */
+  readonly locked: bigint;
+  readonly spent: bigint;
+  readonly budget: bigint;
+  /** Earned and not yet redeemed. */
+  readonly redeemable: bigint;
+  readonly redeemed: bigint;
+  readonly redeemableRanges: number;
+  readonly vouchersSigned: number;
+  readonly preimagesReleased: number;
+  readonly preimagesReceived: number;
+  /** `spent` and `redeemable` with their sub-unit rests, in 2^-24 base units. */
+  readonly spentFine: bigint;
+  readonly redeemableFine: bigint;
+}
+
+/** Everything at a glance. Rates are bytes per second. */
+export interface ClientStats {
+  readonly downloadRate: number;
+  readonly uploadRate: number;
+  readonly trackers: readonly { readonly url: string; readonly connected: boolean; readonly error: string | null }[];
+  readonly money: MoneyStats;
+  /** This page runs the origin's engine; else another tab does. */
+  readonly isHost: boolean;
+}
+
+/** What a client reports. `text` is always a full sentence. */
+export interface ClientEvents {
+  warning: { readonly text: string; readonly torrent: Torrent | null };
+  error: { readonly error: Error; readonly torrent: Torrent | null };
+  /** A line for the payment log. */
+  payment: { readonly text: string; readonly torrent: Torrent | null };
+  /** A peer asks for money and no account covers it: offer a deposit. `pricePerGB` is in base units. */
+  paymentneeded: { readonly torrent: Torrent; readonly pricePerGB: bigint };
+  /** The connected account, or null. */
+  wallet: { readonly address: string | null };
+}
+
+const DEFAULT_UPLOAD = 2_500_000;
+
+/**
+ * A BitTorrent peer for this page.
+ *
+ * One engine runs per origin; clients in several tabs share it. Nothing asks the wallet for anything
+ * before `connectWallet`, `deposit`, `redeem`, `exit`, `withdraw` or `recoverDeposits` is called: call
+ * them from a click.
+ */
+export class Client extends Emitter<ClientEvents> {
+  readonly #link: Link;
+  readonly #payments: Payments | null;
+  readonly #torrents = new Map<string, Torrent>();
+  readonly #limits: { uploadLimit: number | null; downloadLimit: number | null; maxConnections?: number; storageLimit?: number };
+  #hello: Hello | null = null;
+
+  /** What this browser or page lacks; empty if a client can be made. */
+  static missing = missing;
+
+  /** @throws PieceworkUnsupportedError naming everything that is missing, and what to do. */
+  constructor(options: ClientOptions = {}) {
+    super();
+    const lacking = missing();
+    if (lacking.length > 0) throw new PieceworkUnsupportedError(lacking);
+    this.#limits = {
+      uploadLimit: options.uploadLimit === undefined ? DEFAULT_UPLOAD : options.uploadLimit,
+      downloadLimit: options.downloadLimit ?? null,
+      ...(options.maxConnections === undefined ? {} : { maxConnections: options.maxConnections }),
+      ...(options.storageLimit == null ? {} : { storageLimit: options.storageLimit }),
+    };
+    this.#payments = options.payments
+      ? new Payments(options.payments, {
+          request: (t, fields) => this.#link.request(t, fields),
+          tell: (message) => this.#link.tell(message),
+          walletChanged: (address) => this.emit("wallet", { address }),
+        })
+      : null;
+    const page = (url: string | URL) => new URL(url, document.baseURI);
+    this.#link = new Link(
+      {
+        config: {
+          trackers: options.trackers ?? [],
+          useTorrentTrackers: options.useTorrentTrackers ?? true,
+          ...this.#engineLimits(),
+          payment: this.#payments?.engineConfig() ?? null,
+        },
+        broker: {
+          iceServers: options.iceServers ?? [],
+          relayOnly: options.relayOnly ?? false,
+          bridge: options.bridge ?? new URLSearchParams(location.search).get("bridge") === "1",
+        },
+        worker: options.workerUrl ? page(options.workerUrl) : new URL("./worker.js", import.meta.url),
+        wasm: options.wasmUrl ? page(options.wasmUrl) : new URL("./piecework_bg.wasm", import.meta.url),
+        serviceWorker: page(options.serviceWorkerUrl ?? "piecework-sw.js"),
+        serviceWorkerScope: options.serviceWorkerScope ? page(options.serviceWorkerScope) : null,
+      },
+      {
+        event: (message) => this.#onEvent(message),
+        connected: (hello, again) => this.#onConnected(hello, again),
+        ethCall: (to, data) => this.#payments?.ethCall(to, data) ?? Promise.reject(new PieceworkError("no wallet is connected")),
+        warning: (text) => this.emit("warning", { text, torrent: null }),
+        failed: (error) => this.emit("error", { error, torrent: null }),
+      },
+    );
+    addEventListener("online", this.#online);
+    addEventListener("offline", this.#online);
+  }
+
+  /** The torrents of this client, in the order they were added. */
+  get torrents(): Torrent[] {
+    return [...this.#torrents.values()];
+  }
+
+  /** Takes up a magnet link, a .torrent file, or (by info hash, 40 hexadecimal digits) one that is stored here. */
+  async add(source: string | Blob | ArrayBuffer | Uint8Array, options: AddOptions = {}): Promise<Torrent> {
+    let fields: { magnet: string } | { hash: string } | { torrent: Uint8Array };
+    if (typeof source !== "string") {
+      fields = { torrent: new Uint8Array(source instanceof Blob ? await source.arrayBuffer() : source) };
+    } else if (/^[0-9a-f]{40}$/i.test(source)) {
+      fields = { hash: source.toLowerCase() };
+    } else {
+      fields = { magnet: source };
+    }
+    return this.#add(fields, options, options.recheck ? "recheck" : "resume");
+  }
+
+  /** Makes a torrent from files and seeds it. Files chosen as a folder keep their paths. */
+  async seed(files: File | Iterable<File>, options: SeedOptions = {}): Promise<Torrent> {
+    const list = files instanceof File ? [files] : [...files];
+    const first = list[0];
+    if (!first) throw new PieceworkError("there are no files to seed");
+    const folder = first.webkitRelativePath.split("/")[0];
+    const name = options.name ?? (list.length === 1 ? first.name : folder || "files");
+    const entries = list.map((file) => {
+      const path = file.webkitRelativePath.split("/").slice(1);
+      return { blob: file, path: path.length > 0 ? path : [file.name] };
+    });
+    const torrent = await this.#link.request<Uint8Array>("seed", { name, files: entries, trackers: options.trackers ?? [] });
+    const added = await this.#add({ torrent }, options, "complete");
+    added.torrentFile = torrent;
+    return added;
+  }
+
+  /** Info hashes of torrents stored here by earlier visits, for {@link add}. */
+  async stored(): Promise<string[]> {
+    return (await this.#link.request<Hello>("hello")).stored;
+  }
+
+  /** Everything at a glance. */
+  async stats(): Promise<ClientStats> {
+    const { money, ...rest } = await this.#link.request<ClientStats & { money: Omit<MoneyStats, "spent"> }>("snapshot");
+    return { ...rest, money: { ...money, spent: floorFine(money.spentFine) }, isHost: this.#link.isHost };
+  }
+
+  /** Bytes per second over all torrents; null: no cap; 0: no upload. */
+  async setUploadLimit(bytesPerSecond: number | null): Promise<void> {
+    this.#limits.uploadLimit = bytesPerSecond;
+    await this.#link.request("limits", this.#engineLimits());
+  }
+
+  #paused: number | null | undefined;
+
+  /** The off switch for uploading; switching it on again brings the cap back. */
+  async setUploading(on: boolean): Promise<void> {
+    if (!on && this.#paused === undefined) {
+      this.#paused = this.#limits.uploadLimit;
+      await this.setUploadLimit(0);
+    } else if (on && this.#paused !== undefined) {
+      const limit = this.#paused;
+      this.#paused = undefined;
+      await this.setUploadLimit(limit);
+    }
+  }
+
+  /** Uploading is on. */
+  get uploading(): boolean {
+    return this.#limits.uploadLimit !== 0;
+  }
+
+  /** The wallets of this page (EIP-6963, else `window.ethereum`). Asks none of them anything. */
+  wallets(): Promise<WalletInfo[]> {
+    return discover();
+  }
+
+  /**
+   * Connects a wallet; call from a click. `silent` asks only for an account that the wallet shows this
+   * site anyway, without a prompt.
+   */
+  connectWallet(id?: string, options: { silent?: boolean } = {}): Promise<string> {
+    return this.#paying().connect(id, options.silent ?? false);
+  }
+
+  /** The connected account, or null. */
+  get walletAddress(): string | null {
+    return this.#payments?.address ?? null;
+  }
+
+  /**
+   * Puts money and a bond (default 1.25 times as much) into the vault: one prompt with EIP-5792, else two.
+   * Both come back by {@link exit} and {@link withdraw}, less what was spent.
+   */
+  async deposit({ amount, bond }: { amount: Decimal; bond?: Decimal }): Promise<AccountInfo> {
+    const payments = this.#paying();
+    const units = payments.parse(amount);
+    return payments.deposit(units, bond === undefined ? (units * 5n + 3n) / 4n : payments.parse(bond));
+  }
+
+  /** The connected wallet's account, as the chain has it. */
+  account(): Promise<AccountInfo> {
+    return this.#paying().account();
+  }
+
+  /** Replaces the hard cap on everything spent. */
+  async setBudget(total: Decimal): Promise<void> {
+    await this.#link.request("budget", { total: this.#paying().parse(total) });
+  }
+
+  /** Redeems what was earned, paid to the connected wallet: one transaction for every 128 ranges. `due` leaves out what is not worth its gas. */
+  redeem(options: { due?: boolean } = {}): Promise<{ paid: bigint; batches: number }> {
+    return this.#paying().redeem(options.due ?? false);
+  }
+
+  /** Starts the waiting time after which {@link withdraw} works. It cannot be cancelled. */
+  exit(): Promise<AccountInfo> {
+    return this.#paying().exit();
+  }
+
+  /** Takes back what is left of deposit and bond, once the waiting time is over. */
+  withdraw(): Promise<void> {
+    return this.#paying().withdraw();
+  }
+
+  /** Every deposit of the connected wallet, also ones whose session key is lost. */
+  recoverDeposits(): Promise<RecoverableDeposit[]> {
+    return this.#paying().recover();
+  }
+
+  /** Decimal text to base units of the token. */
+  parse(amount: Decimal): bigint {
+    return this.#paying().parse(amount);
+  }
+
+  /** Base units of the token to decimal text. */
+  format(units: bigint): string {
+    return this.#paying().format(units);
+  }
+
+  /** The address that this browser is paid at; null without payments or before the engine runs. */
+  get payee(): string | null {
+    return this.#hello?.payee ?? null;
+  }
+
+  /** Ends this client. If it runs the engine, that says goodbye and makes everything durable first. */
+  async destroy(): Promise<void> {
+    removeEventListener("online", this.#online);
+    removeEventListener("offline", this.#online);
+    await this.#link.destroy();
+  }
+
+  // ------------------------------------------------------------------------------------------
+
+  async #add(fields: { magnet: string } | { hash: string } | { torrent: Uint8Array }, options: AddOptions, check: string): Promise<Torrent> {
+    const price = (name: string, amount: Decimal | undefined) =>
+      amount === undefined ? {} : { [name]: finePerBlock(this.#payments ? this.#payments.parse(amount) : 0n) };
+    const more = {
+      trackers: options.trackers ?? [],
+      onDemand: options.onDemand ?? false,
+      ...price("maxUnit", options.maxPricePerGB),
+      ...price("unit", options.sellPricePerGB),
+    };
+    const hash = await this.#link.request<string>("add", { ...fields, ...more, check });
+    const known = this.#torrents.get(hash);
+    if (known) return known;
+    const torrent = new Torrent(hash, {
+      request: (t, extra) => this.#link.request(t, { ...extra, hash }),
+      openStream: (message, port) => this.#link.tell({ ...message, hash, t: "stream", port }, [port]),
+      streaming: () => this.#link.streaming(),
+      parse: (amount) => this.#paying().parse(amount),
+      removed: () => this.#torrents.delete(hash),
+      again: (ready) => this.#link.request("add", { ...(ready ? { hash } : fields), ...more, check: "resume" }),
+    });
+    this.#torrents.set(hash, torrent);
+    await torrent.refresh();
+    return torrent;
+  }
+
+  async #onConnected(hello: Hello, again: boolean): Promise<void> {
+    this.#hello = hello;
+    this.#payments?.reconnected();
+    if (!navigator.onLine) this.#online();
+    if (!again) return;
+    for (const torrent of this.#torrents.values()) await torrent.addAgain();
+  }
+
+  #onEvent(message: Extract<FromEngine, { t: "event" }>): void {
+    const torrent = message.hash === null ? null : (this.#torrents.get(message.hash) ?? null);
+    // Another tab's torrents are no concern of this page.
+    if (message.hash !== null && !torrent) return;
+    const text = message.text ?? "";
+    torrent?.handle(message);
+    switch (message.e) {
+      case "warning":
+        this.emit("warning", { text, torrent });
+        break;
+      case "error":
+        this.emit("error", { error: new PieceworkError(text), torrent });
+        break;
+      case "payment":
+        this.emit("payment", { text, torrent });
+        break;
+      case "paymentneeded":
+        if (torrent) this.emit("paymentneeded", { torrent, pricePerGB: torrent.priceOf(message.unit ?? 0n) });
+        break;
+    }
+  }
+
+  readonly #online = (): void => {
+    this.#link.tell({ t: "online", v: navigator.onLine });
+  };
+
+  /** `null` is no cap, which the engine reads from the field's absence. */
+  #engineLimits(): { uploadLimit?: number; downloadLimit?: number; maxConnections?: number; storageLimit?: number } {
+    const { uploadLimit, downloadLimit, ...rest } = this.#limits;
+    return {
+      ...rest,
+      ...(uploadLimit === null ? {} : { uploadLimit: Math.floor(uploadLimit) }),
+      ...(downloadLimit === null ? {} : { downloadLimit: Math.floor(downloadLimit) }),
+    };
+  }
+
+  #paying(): Payments {
+    if (!this.#payments) throw new PieceworkError("payments are not configured: give `payments` to the client");
+    return this.#payments;
+  }
+}

@@ -1,0 +1,21 @@
+/**
+ * Piecework: a BitTorrent peer for web pages that pays for every block it receives and is paid for every
+ * block it serves.
+ *
+ * ```js
+ * import { Client } from "piecework";
+ * const client = new Client({ trackers: ["wss://tracker.example"] });
+ * const torrent = await client.add("magnet:?xt=urn:btih:...");
+ * await torrent.ready;
+ * await torrent.files[0].streamTo(document.querySelector("video"));
+ * ```
+ */
+export { Client } from "./client.js";
+export type { AddOptions, ClientEvents, ClientOptions, ClientStats, MoneyStats, SeedOptions } from "./client.js";
+export { Emitter } from "./emitter.js";
+export { PieceworkError, PieceworkRejectedError, PieceworkUnsupportedError, missing } from "./errors.js";
+export type { MissingFeature } from "./errors.js";
+export type { AccountInfo, Decimal, PaymentOptions, RecoverableDeposit } from "./payments.js";
+export { Torrent, TorrentFile } from "./torrent.js";
+export type { PeerPaymentStats, PeerStats, TorrentEvents, TorrentState, TorrentStats } from "./torrent.js";
+export type { ChainParams, WalletInfo } from "./wallet.js";

@@ -1,0 +1,340 @@
+import { Broker, type BrokerOptions } from "./broker.js";
+import { PieceworkError } from "./errors.js";
+import type { EngineConfig, FromEngine, FromServiceWorker, FromWorker, Hello, Rendezvous, ToWorker } from "./protocol.js";
+import { scriptUrl } from "./trusted.js";
+
+/** Who holds it runs the origin's engine. */
+const LOCK = "piecework-engine";
+const CHANNEL = "piecework";
+/** A trap is answered by a new worker, but not for ever. */
+const MAX_RESTARTS = 3;
+
+export interface LinkOptions {
+  config: EngineConfig;
+  broker: BrokerOptions;
+  worker: URL;
+  wasm: URL;
+  serviceWorker: URL;
+  serviceWorkerScope: URL | null;
+}
+
+export interface LinkEvents {
+  event(message: Extract<FromEngine, { t: "event" }>): void;
+  /** A new engine answers: what the page wants must be said again. */
+  connected(hello: Hello, again: boolean): Promise<void>;
+  ethCall(to: string, data: string): Promise<string>;
+  /** A sentence for the user. */
+  warning(text: string): void;
+  failed(error: PieceworkError): void;
+}
+
+interface Pending {
+  message: { t: string; id: number };
+  resolve(value: unknown): void;
+  reject(error: Error): void;
+}
+
+/**
+ * The way to the origin's one engine: in a worker of this page if this page holds the lock, else in the
+ * worker of the page that does, through a port handed over by the service worker. When that page goes,
+ * the lock comes to one of the others, which starts an engine from what is stored.
+ */
+export class Link {
+  readonly #options: LinkOptions;
+  readonly #events: LinkEvents;
+  readonly #stop = new AbortController();
+  readonly #channel = new BroadcastChannel(CHANNEL);
+  readonly #pending = new Map<number, Pending>();
+  readonly #serviceWorkerReady: Promise<ServiceWorkerRegistration>;
+  #port: MessagePort | null = null;
+  #worker: Worker | null = null;
+  #broker: Broker | null = null;
+  #started = false;
+  #stopped: (() => void) | null = null;
+  #connectedOnce = false;
+  #restarts = 0;
+  #nextId = 1;
+
+  constructor(options: LinkOptions, events: LinkEvents) {
+    this.#options = options;
+    this.#events = events;
+    this.#serviceWorkerReady = this.#register();
+    this.#serviceWorkerReady.catch((error) => {
+      if (!this.#stop.signal.aborted) this.#events.warning(`Playing is not possible: ${text(error)}`);
+    });
+    navigator.serviceWorker.addEventListener("message", this.#fromServiceWorker);
+    navigator.serviceWorker.startMessages();
+    this.#channel.onmessage = ({ data }: MessageEvent<Rendezvous>) => {
+      if (data.t === "who") void this.#announce();
+      else if (!this.#worker) void this.#join(data.client);
+    };
+    navigator.locks
+      .request(LOCK, { signal: this.#stop.signal }, () => this.#host())
+      .catch((error) => {
+        if (!this.#stop.signal.aborted) this.#events.failed(new PieceworkError(text(error)));
+      });
+    this.#tell({ t: "who" });
+    addEventListener("pagehide", this.#leave);
+  }
+
+  /** This page runs the engine. */
+  get isHost(): boolean {
+    return this.#worker !== null;
+  }
+
+  /** Asks the engine; survives a change of engines. */
+  request<T>(t: string, fields: object = {}): Promise<T> {
+    if (this.#stop.signal.aborted) return Promise.reject(new PieceworkError("this client was destroyed"));
+    return new Promise<T>((resolve, reject) => {
+      const message = { ...fields, t, id: this.#nextId++ };
+      this.#pending.set(message.id, { message, resolve: resolve as (value: unknown) => void, reject });
+      if (this.#started) this.#port?.postMessage(message);
+    });
+  }
+
+  /** Says something that has no answer. */
+  tell(message: { t: string; [field: string]: unknown }, transfer: Transferable[] = []): void {
+    this.#port?.postMessage(message, transfer);
+  }
+
+  /** Resolves when the service worker controls this page, with its scope. */
+  async streaming(): Promise<string> {
+    const registration = await this.#serviceWorkerReady;
+    if (!navigator.serviceWorker.controller) {
+      // First visit, or a hard reload: the browser does not let it control this page by itself.
+      await new Promise<void>((resolve) => {
+        navigator.serviceWorker.addEventListener("controllerchange", () => resolve(), { once: true });
+        registration.active?.postMessage({ piecework: "claim" });
+      });
+    }
+    return registration.scope;
+  }
+
+  /** Ends; as the host it first lets the engine say goodbye and make everything durable. */
+  async destroy(): Promise<void> {
+    if (this.#stop.signal.aborted) return;
+    const worker = this.#worker;
+    if (worker && this.#started) {
+      await new Promise<void>((resolve) => {
+        this.#stopped = resolve;
+        this.#toWorker({ t: "shutdown" });
+      });
+    }
+    this.#leave();
+    this.#stop.abort();
+    removeEventListener("pagehide", this.#leave);
+    navigator.serviceWorker.removeEventListener("message", this.#fromServiceWorker);
+    this.#channel.close();
+    this.#endWorker();
+    for (const { reject } of this.#pending.values()) reject(new PieceworkError("this client was destroyed"));
+    this.#pending.clear();
+  }
+
+  // ------------------------------------------------------------------------------ as the host
+
+  /** Runs the engine until this client is destroyed; the lock is held that long. */
+  async #host(): Promise<void> {
+    this.#startWorker();
+    if (this.#stop.signal.aborted) return;
+    await new Promise<void>((resolve) => this.#stop.signal.addEventListener("abort", () => resolve(), { once: true }));
+  }
+
+  #startWorker(): void {
+    this.#disconnect();
+    const worker = new Worker(scriptUrl(this.#options.worker), { type: "module", name: "piecework" });
+    this.#worker = worker;
+    this.#broker = new Broker(this.#options.broker, (message, transfer) => {
+      if (this.#worker === worker) worker.postMessage(message, transfer);
+    });
+    worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#fromWorker(data);
+    worker.onerror = (event) => {
+      event.preventDefault();
+      if (this.#worker === worker) this.#trapped(event.message || "its script could not be loaded");
+    };
+    this.#toWorker({ t: "start", config: this.#options.config, wasm: this.#options.wasm.href });
+    const { port1, port2 } = new MessageChannel();
+    this.#toWorker({ t: "page", port: port2 }, [port2]);
+    this.#connect(port1);
+  }
+
+  #fromWorker(message: FromWorker): void {
+    if (this.#broker?.handle(message)) return;
+    switch (message.t) {
+      case "started":
+        void this.#announce();
+        break;
+      case "failedStart":
+        this.#endWorker();
+        this.#events.failed(new PieceworkError(message.text));
+        break;
+      case "trap":
+        this.#trapped(message.text);
+        break;
+      case "stopped":
+        this.#stopped?.();
+        break;
+    }
+  }
+
+  /** A trap in the worker is terminal for it: what is stored starts the next one. */
+  #trapped(reason: string): void {
+    this.#endWorker();
+    this.#stopped?.();
+    if (this.#stop.signal.aborted) return;
+    if (++this.#restarts > MAX_RESTARTS) {
+      this.#events.failed(new PieceworkError(`The engine stopped (${reason}) and was restarted ${MAX_RESTARTS} times: reload the page.`));
+      return;
+    }
+    this.#events.warning(`The engine stopped (${reason}); a new one starts from what is stored.`);
+    this.#startWorker();
+  }
+
+  #endWorker(): void {
+    this.#broker?.closeAll();
+    this.#worker?.terminate();
+    this.#broker = this.#worker = null;
+    this.#disconnect();
+  }
+
+  #toWorker(message: ToWorker, transfer: Transferable[] = []): void {
+    this.#worker?.postMessage(message, transfer);
+  }
+
+  /** Tells the other pages how to reach the engine here. */
+  async #announce(): Promise<void> {
+    if (!this.#worker || !this.#started) return;
+    const registration = await this.#serviceWorkerReady.catch(() => null);
+    if (!registration?.active || this.#stop.signal.aborted) return;
+    const { port1, port2 } = new MessageChannel();
+    const client = await new Promise<string>((resolve) => {
+      port1.onmessage = ({ data }: MessageEvent<string>) => resolve(data);
+      registration.active?.postMessage({ piecework: "whoami" }, [port2]);
+    });
+    port1.close();
+    this.#tell({ t: "host", client });
+  }
+
+  // ------------------------------------------------------------------------------ as a client
+
+  async #join(client: string): Promise<void> {
+    const registration = await this.#serviceWorkerReady.catch(() => null);
+    if (!registration?.active || this.#worker || this.#stop.signal.aborted) return;
+    // Announced again by an engine that answers us already: not a new one.
+    if (this.#hostClient === client && this.#started) return;
+    this.#hostClient = client;
+    this.#disconnect();
+    const { port1, port2 } = new MessageChannel();
+    registration.active.postMessage({ piecework: "connect", to: client }, [port2]);
+    this.#connect(port1);
+  }
+  #hostClient = "";
+
+  #connect(port: MessagePort): void {
+    this.#port = port;
+    port.onmessage = ({ data }: MessageEvent<FromEngine>) => this.#fromEngine(port, data);
+    const id = this.#nextId++;
+    this.#pending.set(id, {
+      message: { t: "", id }, // not to be said again: the next connection says its own
+      resolve: (hello) => void this.#greeted(port, hello as Hello),
+      reject: (error) => this.#events.failed(new PieceworkError(error.message)),
+    });
+    port.postMessage({ t: "hello", id });
+  }
+
+  async #greeted(port: MessagePort, hello: Hello): Promise<void> {
+    const { config } = this.#options;
+    if (config.payment && (hello.vault?.toLowerCase() !== config.payment.vault.toLowerCase() || hello.chainId !== config.payment.chainId)) {
+      return this.#events.failed(new PieceworkError("Another page of this site runs Piecework with another vault or chain: close it first."));
+    }
+    if (this.#port !== port) return;
+    const before = [...this.#pending.values()].filter(({ message }) => message.t !== "");
+    this.#started = true;
+    if (this.#worker) void this.#announce();
+    const again = this.#connectedOnce;
+    this.#connectedOnce = true;
+    try {
+      await this.#events.connected(hello, again);
+    } catch (error) {
+      this.#events.warning(text(error));
+    }
+    // What an earlier engine left unanswered, and what was asked before there was one.
+    if (this.#port === port) {
+      for (const { message } of before) if (this.#pending.has(message.id)) port.postMessage(message);
+    }
+  }
+
+  #disconnect(): void {
+    this.#started = false;
+    if (!this.#port) return;
+    this.#port.onmessage = null;
+    this.#port.close();
+    this.#port = null;
+    for (const [id, { message }] of this.#pending) if (message.t === "") this.#pending.delete(id);
+  }
+
+  #fromEngine(port: MessagePort, message: FromEngine): void {
+    switch (message.t) {
+      case "ok":
+      case "err": {
+        const pending = this.#pending.get(message.id);
+        this.#pending.delete(message.id);
+        if (message.t === "ok") pending?.resolve(message.v);
+        else pending?.reject(new PieceworkError(message.message));
+        break;
+      }
+      case "event":
+        this.#events.event(message);
+        break;
+      case "ethCall":
+        this.#events.ethCall(message.to, message.data).then(
+          (v) => port.postMessage({ t: "ethCallAnswer", id: message.id, v }),
+          (error) => port.postMessage({ t: "ethCallAnswer", id: message.id, message: text(error) }),
+        );
+        break;
+    }
+  }
+
+  readonly #leave = (): void => {
+    this.tell({ t: "bye" });
+  };
+
+  // ------------------------------------------------------------------------------ service worker
+
+  async #register(): Promise<ServiceWorkerRegistration> {
+    const { serviceWorker, serviceWorkerScope } = this.#options;
+    // A site with a service worker of its own has imported ours into it.
+    const own = await navigator.serviceWorker.getRegistration(serviceWorkerScope ?? document.baseURI);
+    const ours = own?.active ?? own?.waiting ?? own?.installing;
+    const theirs = ours && new URL(ours.scriptURL).pathname !== serviceWorker.pathname;
+    if (!theirs) {
+      const url = new URL(serviceWorker);
+      url.searchParams.set("piecework", "");
+      const { scope } = await navigator.serviceWorker.register(scriptUrl(url), serviceWorkerScope ? { scope: serviceWorkerScope.href } : {});
+      if (!document.URL.startsWith(scope)) {
+        throw new PieceworkError(`The service worker's scope ${scope} leaves this page out: put piecework-sw.js into the page's folder, or above it.`);
+      }
+    }
+    return navigator.serviceWorker.ready;
+  }
+
+  readonly #fromServiceWorker = ({ data, ports }: MessageEvent<FromServiceWorker>): void => {
+    const port = ports[0];
+    if (!port || typeof data !== "object" || data === null) return;
+    if (data.piecework === "connect") {
+      if (this.#worker) this.#toWorker({ t: "page", port }, [port]);
+      else port.close();
+    } else if (data.piecework === "read") {
+      const { piecework: _, ...wanted } = data;
+      if (this.#port) this.tell({ ...wanted, t: "stream", port }, [port]);
+      else port.postMessage({ error: "no engine is running", status: 503 });
+    }
+  };
+
+  #tell(message: Rendezvous): void {
+    this.#channel.postMessage(message);
+  }
+}
+
+function text(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,207 @@
+import { Client, PieceworkRejectedError, PieceworkUnsupportedError, type ClientOptions, type Torrent } from "./index.js";
+
+const STYLE = `
+:host { display: block; position: relative; background: #000; color: #eee; font: 14px/1.4 system-ui, sans-serif; }
+video { display: block; width: 100%; height: auto; min-height: 9em; }
+.bar { display: flex; flex-wrap: wrap; gap: .5em 1em; align-items: center; padding: .4em .7em; background: #181818; }
+.bar output { flex: 1 1 12em; }
+.offer { padding: .7em; background: #223; }
+[hidden] { display: none; }
+button { font: inherit; }
+`;
+
+const ATTRIBUTES = ["src", "magnet", "torrent"] as const;
+
+/**
+ * `<piecework-player src|magnet|torrent="...">`: plays the first playable file of a torrent.
+ *
+ * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` (separated by
+ * blanks), `autoplay`, `upload-limit` (bytes per second); for paid titles `vault`, `chain-id`, `rpc-url`,
+ * `token`, `token-decimals`, `token-symbol`, `max-price-per-gb`, `budget`, `deposit`. A page that has a
+ * client of its own sets the property `client` before the element is connected.
+ *
+ * It says that watching uploads, with a switch, and asks for a deposit only by a button.
+ */
+export class PieceworkPlayer extends HTMLElement {
+  static readonly observedAttributes: readonly string[] = ATTRIBUTES;
+
+  /** Use this client instead of one made from the attributes. */
+  client: Client | null = null;
+  /** What is playing. */
+  torrent: Torrent | null = null;
+
+  readonly #video = document.createElement("video");
+  readonly #status = document.createElement("output");
+  readonly #upload = document.createElement("input");
+  readonly #offer = document.createElement("div");
+  readonly #offerText = document.createElement("p");
+  readonly #wallets = document.createElement("select");
+  readonly #pay = document.createElement("button");
+  #own: Client | null = null;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #loading = 0;
+  #off: (() => void)[] = [];
+
+  constructor() {
+    super();
+    const root = this.attachShadow({ mode: "open" });
+    const sheet = new CSSStyleSheet();
+    sheet.replaceSync(STYLE);
+    root.adoptedStyleSheets = [sheet];
+    this.#video.controls = true;
+    this.#video.playsInline = true;
+    this.#upload.type = "checkbox";
+    this.#upload.checked = true;
+    this.#upload.onchange = () => void this.client?.setUploading(this.#upload.checked);
+    const label = document.createElement("label");
+    label.append(this.#upload, " Watching also uploads to other viewers");
+    const bar = document.createElement("div");
+    bar.className = "bar";
+    bar.append(this.#status, label);
+    this.#offer.className = "offer";
+    this.#offer.hidden = true;
+    this.#pay.type = "button";
+    this.#pay.onclick = () => void this.#deposit();
+    this.#offer.append(this.#offerText, this.#wallets, " ", this.#pay);
+    root.append(this.#video, this.#offer, bar);
+  }
+
+  /** The video element inside. */
+  get video(): HTMLVideoElement {
+    return this.#video;
+  }
+
+  /** @internal */
+  connectedCallback(): void {
+    this.#video.autoplay = this.hasAttribute("autoplay");
+    void this.#load();
+  }
+
+  /** @internal */
+  disconnectedCallback(): void {
+    this.#loading++;
+    clearInterval(this.#timer);
+    this.#video.removeAttribute("src");
+    for (const off of this.#off.splice(0)) off();
+    void this.#own?.destroy();
+    if (this.client === this.#own) this.client = null;
+    this.#own = null;
+  }
+
+  /** @internal */
+  attributeChangedCallback(): void {
+    if (this.isConnected) void this.#load();
+  }
+
+  async #load(): Promise<void> {
+    const turn = ++this.#loading;
+    const source = ATTRIBUTES.map((name) => this.getAttribute(name)).find((value) => value);
+    if (!source) return this.#say("Nothing to play.");
+    try {
+      if (!this.client) {
+        this.client = this.#own = new Client(this.#options());
+        this.#off.push(
+          this.client.on("error", ({ error }) => this.#say(error.message)),
+          this.client.on("warning", ({ text }) => this.#say(text)),
+          this.client.on("paymentneeded", ({ pricePerGB }) => void this.#offerDeposit(pricePerGB)),
+        );
+      }
+      this.#say("Looking for the title …");
+      const wanted = source.startsWith("magnet:") ? source : await fetchTorrent(source);
+      const torrent = await this.client.add(wanted);
+      this.torrent = torrent;
+      await torrent.ready;
+      if (turn !== this.#loading) return;
+      const file = torrent.files.find(({ name }) => /\.(mp4|m4v|webm|mkv|mov|ogv|mp3|m4a|ogg|opus|flac)$/i.test(name)) ?? torrent.files[0];
+      if (!file) return this.#say("There is no file in it.");
+      await file.streamTo(this.#video);
+      clearInterval(this.#timer);
+      this.#timer = setInterval(() => void this.#show(torrent), 1_000);
+      this.dispatchEvent(new CustomEvent("torrent", { detail: torrent }));
+    } catch (error) {
+      if (turn === this.#loading) this.#say(message(error));
+    }
+  }
+
+  async #show(torrent: Torrent): Promise<void> {
+    const stats = await torrent.stats().catch(() => null);
+    if (!stats) return;
+    const percent = stats.length > 0 ? Math.floor((100 * stats.verified) / stats.length) : 0;
+    const rate = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB/s`;
+    this.#say(`${torrent.name}: ${percent} %, ${stats.peers.length} peers, down ${rate(stats.downloadRate)}, up ${rate(stats.uploadRate)}`);
+  }
+
+  async #offerDeposit(pricePerGB: bigint): Promise<void> {
+    const client = this.client;
+    const torrent = this.torrent;
+    if (!client || !torrent || !this.hasAttribute("vault")) return;
+    const symbol = this.getAttribute("token-symbol") ?? "";
+    const { maxCost } = await torrent.stats();
+    const amount = this.getAttribute("deposit") ?? "2";
+    this.#offerText.textContent =
+      `This title costs ${client.format(pricePerGB)} ${symbol} per GB, at most ${client.format(maxCost)} ${symbol}. ` +
+      `A deposit of ${amount} ${symbol} and a bond of 1.25 times as much go into the vault; what is not spent comes back after you ask for it and the waiting time is over.`;
+    const wallets = await client.wallets();
+    this.#wallets.replaceChildren(...wallets.map(({ id, name }) => new Option(name, id)));
+    this.#wallets.hidden = wallets.length < 2;
+    this.#pay.textContent = wallets.length > 0 ? "Deposit and play" : "Install a wallet, then reload";
+    this.#pay.disabled = wallets.length === 0;
+    this.#offer.hidden = false;
+  }
+
+  async #deposit(): Promise<void> {
+    const client = this.client;
+    if (!client) return;
+    this.#pay.disabled = true;
+    try {
+      if (!client.walletAddress) await client.connectWallet(this.#wallets.value || undefined);
+      await client.deposit({ amount: this.getAttribute("deposit") ?? "2" });
+      this.#offer.hidden = true;
+      await this.#video.play().catch(() => undefined); // the user may have to press play
+    } catch (error) {
+      this.#say(error instanceof PieceworkRejectedError ? "Nothing was deposited." : message(error));
+    } finally {
+      this.#pay.disabled = false;
+    }
+  }
+
+  #options(): ClientOptions {
+    const text = (name: string) => this.getAttribute(name) ?? "";
+    const limit = Number(text("upload-limit"));
+    const vault = text("vault");
+    const rpcUrl = text("rpc-url");
+    return {
+      trackers: text("trackers").split(/\s+/).filter(Boolean),
+      ...(limit > 0 ? { uploadLimit: limit } : {}),
+      ...(vault
+        ? {
+            payments: {
+              vault,
+              chainId: Number(text("chain-id")),
+              ...(rpcUrl ? { rpcUrl } : {}),
+              token: { address: text("token"), decimals: Number(text("token-decimals") || "6"), symbol: text("token-symbol") },
+              maxPricePerGB: text("max-price-per-gb") || "0",
+              budget: text("budget") || "0",
+            },
+          }
+        : {}),
+    };
+  }
+
+  #say(text: string): void {
+    this.#status.textContent = text;
+  }
+}
+
+async function fetchTorrent(url: string): Promise<ArrayBuffer> {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`The .torrent file could not be loaded (${response.status}).`);
+  return response.arrayBuffer();
+}
+
+function message(error: unknown): string {
+  if (error instanceof PieceworkUnsupportedError) return error.missing.map(({ text }) => text).join(" ");
+  return error instanceof Error ? error.message : String(error);
+}
+
+if (!customElements.get("piecework-player")) customElements.define("piecework-player", PieceworkPlayer);

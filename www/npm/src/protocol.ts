@@ -1,0 +1,86 @@
+/**
+ * Every message between page, worker and service worker. The engine's side is `crate/src/web`
+ * (`engine.rs`: broker messages and start; `page.rs`: requests and events; `stream.rs`: readers).
+ */
+
+/** What the engine is started with (`Engine.start`). */
+export interface EngineConfig {
+  trackers: string[];
+  useTorrentTrackers: boolean;
+  maxConnections?: number;
+  maxConnectionsPerTorrent?: number;
+  /** Bytes per second; absent: no cap; 0: no upload. */
+  uploadLimit?: number;
+  downloadLimit?: number;
+  storageLimit?: number;
+  payment: EnginePayment | null;
+}
+
+/** Amounts are base units; prices are fine units (2^-24 base units) per block of 16 KiB. */
+export interface EnginePayment {
+  vault: string;
+  chainId: number;
+  rpcUrl?: string;
+  maxUnit: bigint;
+  budget: bigint;
+  lossPieces: number;
+  /** A fixed selling price; absent: `resellPercent` of what was paid. */
+  sellUnit?: bigint;
+  resellPercent: number;
+  minBondPercent: number;
+}
+
+/** Page (the one that holds the peer connections) to worker. */
+export type ToWorker =
+  | { t: "start"; config: EngineConfig; wasm: string }
+  | { t: "page"; port: MessagePort }
+  | { t: "shutdown" }
+  | { t: "offer" | "answer"; c: number; sdp: string }
+  | { t: "channel"; c: number; channel: RTCDataChannel | MessagePort }
+  | { t: "failed"; c: number; reason: string };
+
+/** Worker to the page that holds the peer connections. */
+export type FromWorker =
+  | { t: "started" }
+  | { t: "failedStart"; text: string }
+  | { t: "trap"; text: string }
+  | { t: "stopped" }
+  | { t: "createOffer"; c: number }
+  | { t: "acceptOffer" | "applyAnswer"; c: number; sdp: string }
+  | { t: "close"; c: number };
+
+/** Engine to any page, on its port. */
+export type FromEngine =
+  | { t: "ok"; id: number; v: unknown }
+  | { t: "err"; id: number; message: string }
+  | { t: "event"; e: string; hash: string | null; piece?: number; peer?: number; text?: string; unit?: bigint }
+  | { t: "ethCall"; id: number; to: string; data: string };
+
+/** Answer to the request `hello`. */
+export interface Hello {
+  stored: string[];
+  vault: string | null;
+  chainId: number | null;
+  sessionKey: string | null;
+  payee: string | null;
+}
+
+/** Page to service worker. `whoami` and `connect` carry one port. */
+export type ToServiceWorker =
+  | { piecework: "claim" }
+  | { piecework: "whoami" }
+  | { piecework: "connect"; to: string };
+
+/** Service worker to page; both carry one port. */
+export type FromServiceWorker =
+  | { piecework: "connect" }
+  | { piecework: "read"; hash: string; file: number; start?: number; end?: number; suffix?: number; longest?: number };
+
+/** Between pages of one origin (BroadcastChannel `piecework`). */
+export type Rendezvous = { t: "who" } | { t: "host"; client: string };
+
+/** First message of a reader's port. */
+export type StreamHead = { length: number; start: number; end: number } | { error: string; status: number; length?: number };
+
+/** Path of a file under the service worker's scope: `__piecework/<info hash>/<file index>/<name>`. */
+export const STREAM_PATH = "__piecework";

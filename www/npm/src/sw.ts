@@ -1,0 +1,169 @@
+// The service worker that answers a player's requests for a torrent's files. It keeps no state: every
+// request goes through the page that made it to the engine, and bytes are pulled a chunk at a time.
+//
+// Registered by Piecework as it is. A site with a service worker of its own adds one line to it:
+//   importScripts("piecework-sw.js");
+// and, if it wants to decide itself which handler comes first, sets `self.pieceworkManual = true` before
+// that line and calls `self.piecework.handleFetch(event)` (true: it has answered) and
+// `self.piecework.handleMessage(event)` in its own listeners.
+
+interface PieceworkServiceWorker {
+  handleFetch(event: FetchEvent): boolean;
+  handleMessage(event: ExtendableMessageEvent): boolean;
+}
+
+type Head = { length: number; start: number; end: number } | { error: string; status: number; length?: number };
+type FromEngine = Head | ArrayBuffer | "end";
+
+((scope: ServiceWorkerGlobalScope & { pieceworkManual?: boolean; piecework?: PieceworkServiceWorker }) => {
+  /** One response covers at most this much of a range, however much was asked: players ask again. */
+  const LONGEST = 1 << 20;
+  const PATH = /\/__piecework\/([0-9a-f]{40})\/(\d{1,7})(?:\/([^/]*))?$/;
+  const TYPES: Record<string, string> = {
+    mp4: "video/mp4", m4v: "video/mp4", mov: "video/quicktime", webm: "video/webm", mkv: "video/x-matroska", ogv: "video/ogg",
+    mp3: "audio/mpeg", m4a: "audio/mp4", ogg: "audio/ogg", opus: "audio/ogg", flac: "audio/flac", wav: "audio/wav",
+    jpg: "image/jpeg", jpeg: "image/jpeg", png: "image/png", gif: "image/gif", webp: "image/webp", avif: "image/avif", vtt: "text/vtt",
+  };
+  interface Range {
+    start?: number;
+    end?: number;
+    suffix?: number;
+  }
+
+  function handleFetch(event: FetchEvent): boolean {
+    const url = new URL(event.request.url);
+    const match = url.origin === scope.location.origin ? PATH.exec(url.pathname) : null;
+    if (!match) return false;
+    event.respondWith(respond(event, match[1]!, Number(match[2]), match[3] ?? ""));
+    return true;
+  }
+
+  async function respond(event: FetchEvent, hash: string, file: number, name: string): Promise<Response> {
+    const { method, headers } = event.request;
+    if (method !== "GET" && method !== "HEAD") return plain(405, "only GET and HEAD");
+    const header = headers.get("range");
+    const range = header === null ? null : parseRange(header);
+    const client = await scope.clients.get(event.clientId || event.resultingClientId);
+    if (!client) return plain(503, "the page that plays this is gone");
+    const { port1, port2 } = new MessageChannel();
+    const messages = reader(port1);
+    // Without a range the answer is the whole file, still pulled a chunk at a time.
+    const longest = range ? { longest: LONGEST } : {};
+    client.postMessage({ piecework: "read", hash, file, ...range, ...longest }, [port2]);
+    const head = (await messages.next()) as Head;
+    if ("error" in head) {
+      port1.close();
+      const more = head.status === 416 ? { "Content-Range": `bytes */${head.length ?? "*"}` } : {};
+      return plain(head.status, head.error, more);
+    }
+    const answer = new Headers({
+      "Accept-Ranges": "bytes",
+      "Cache-Control": "no-store",
+      "Content-Length": String(head.end - head.start),
+      "Content-Type": TYPES[name.slice(name.lastIndexOf(".") + 1).toLowerCase()] ?? "application/octet-stream",
+      // The bytes are a stranger's: never a document of this site.
+      "Content-Security-Policy": "default-src 'none'; sandbox",
+      "X-Content-Type-Options": "nosniff",
+    });
+    if (range) answer.set("Content-Range", `bytes ${head.start}-${head.end - 1}/${head.length}`);
+    const status = range ? 206 : 200;
+    if (method === "HEAD" || head.start === head.end) {
+      port1.postMessage("cancel");
+      port1.close();
+      return new Response(null, { status, headers: answer });
+    }
+    return new Response(body(port1, messages, head.end - head.start), { status, headers: answer });
+  }
+
+  function body(port: MessagePort, messages: ReturnType<typeof reader>, length: number): ReadableStream<Uint8Array> {
+    let left = length;
+    return new ReadableStream<Uint8Array>(
+      {
+        async pull(controller) {
+          port.postMessage("pull");
+          const message = await messages.next();
+          if (!(message instanceof ArrayBuffer)) {
+            port.close();
+            const text = typeof message === "object" && "error" in message ? message.error : "the data ended early";
+            return controller.error(new Error(text));
+          }
+          left -= message.byteLength;
+          controller.enqueue(new Uint8Array(message));
+          if (left <= 0) {
+            port.close();
+            controller.close();
+          }
+        },
+        cancel() {
+          port.postMessage("cancel");
+          port.close();
+        },
+      },
+      { highWaterMark: 0 },
+    );
+  }
+
+  /** A port's messages one by one. At most one is ever outstanding, so nothing piles up. */
+  function reader(port: MessagePort): { next(): Promise<FromEngine> } {
+    const here: FromEngine[] = [];
+    let waiting: ((message: FromEngine) => void) | null = null;
+    port.onmessage = ({ data }: MessageEvent<FromEngine>) => {
+      if (waiting) waiting(data);
+      else here.push(data);
+      waiting = null;
+    };
+    return {
+      next: () =>
+        new Promise((resolve) => {
+          const first = here.shift();
+          if (first === undefined) waiting = resolve;
+          else resolve(first);
+        }),
+    };
+  }
+
+  /** One range (RFC 9110, section 14); several, or anything odd, read as the whole file. */
+  function parseRange(header: string): Range {
+    const match = /^bytes=(\d*)-(\d*)$/.exec(header.trim());
+    if (!match || (match[1] === "" && match[2] === "")) return { start: 0 };
+    if (match[1] === "") return { suffix: Number(match[2]) };
+    const start = Number(match[1]);
+    return match[2] === "" ? { start } : { start, end: Number(match[2]) + 1 };
+  }
+
+  function plain(status: number, text: string, headers: Record<string, string> = {}): Response {
+    return new Response(text, { status, headers: { "Content-Type": "text/plain", ...headers } });
+  }
+
+  function handleMessage(event: ExtendableMessageEvent): boolean {
+    const data: unknown = event.data;
+    if (typeof data !== "object" || data === null || !("piecework" in data)) return false;
+    const message = data as { piecework: string; to?: string };
+    const port = event.ports[0];
+    const source = event.source as Client | null;
+    if (message.piecework === "claim") {
+      event.waitUntil(scope.clients.claim());
+    } else if (message.piecework === "whoami" && port && source) {
+      port.postMessage(source.id);
+    } else if (message.piecework === "connect" && port && message.to) {
+      event.waitUntil(
+        scope.clients.get(message.to).then((host) => {
+          if (host) host.postMessage({ piecework: "connect" }, [port]);
+          else port.close();
+        }),
+      );
+    }
+    return true;
+  }
+
+  scope.piecework = { handleFetch, handleMessage };
+  if (!scope.pieceworkManual) {
+    scope.addEventListener("fetch", handleFetch);
+    scope.addEventListener("message", handleMessage);
+  }
+  // Only as a service worker of its own, never inside a site's: when to take over is that site's decision.
+  if (new URLSearchParams(scope.location.search).has("piecework")) {
+    scope.addEventListener("install", () => void scope.skipWaiting());
+    scope.addEventListener("activate", (event) => event.waitUntil(scope.clients.claim()));
+  }
+})(self as unknown as ServiceWorkerGlobalScope);

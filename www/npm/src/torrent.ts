@@ -1,0 +1,349 @@
+import { Emitter } from "./emitter.js";
+import { PieceworkError } from "./errors.js";
+import type { Decimal } from "./payments.js";
+import { STREAM_PATH, type FromEngine, type StreamHead } from "./protocol.js";
+import { ceilFine, finePerBlock, floorFine, unitsPerGB } from "./units.js";
+
+/** Where a torrent stands. */
+export type TorrentState = "metadata" | "checking" | "downloading" | "seeding" | "paused" | "failed";
+
+/** Money with one peer in one direction. Amounts are base units, `paidFine` 2^-24 of them. */
+export interface PeerPaymentStats {
+  /** Per 10^9 bytes; null: no price was named. */
+  readonly pricePerGB: bigint | null;
+  readonly active: boolean;
+  readonly paid: bigint;
+  readonly paidFine: bigint;
+  readonly blocks: number;
+  /** Why nothing is paid; empty if there is nothing to say. */
+  readonly note: string;
+}
+
+/** One peer. Its `client` name comes from it: show it as text only. */
+export interface PeerStats {
+  readonly id: number;
+  readonly client: string;
+  readonly haveCount: number;
+  readonly downloaded: number;
+  readonly uploaded: number;
+  readonly downloadRate: number;
+  readonly uploadRate: number;
+  readonly chokedUs: boolean;
+  readonly chokedIt: boolean;
+  readonly requestsOut: number;
+  readonly requestsIn: number;
+  /** What we pay it. */
+  readonly buying: PeerPaymentStats;
+  /** What it pays us. */
+  readonly selling: PeerPaymentStats;
+}
+
+/** One torrent at a glance. Lengths are bytes, rates bytes per second, amounts base units. */
+export interface TorrentStats {
+  readonly infoHash: string;
+  readonly name: string;
+  readonly state: TorrentState;
+  readonly length: number;
+  readonly pieceLength: number;
+  readonly pieceCount: number;
+  /** Verified pieces, first piece in the highest bit of the first byte. */
+  readonly have: Uint8Array;
+  readonly verified: number;
+  readonly downloaded: number;
+  readonly uploaded: number;
+  /** Received more than once or thrown away. */
+  readonly wasted: number;
+  readonly downloadRate: number;
+  readonly uploadRate: number;
+  /** The most paid per 10^9 bytes. */
+  readonly maxPricePerGB: bigint;
+  /** What we ask per 10^9 bytes. */
+  readonly sellPricePerGB: bigint;
+  readonly spent: bigint;
+  readonly spentFine: bigint;
+  readonly earned: bigint;
+  readonly earnedFine: bigint;
+  /** The most that what is missing can still cost, rounded up. */
+  readonly maxCost: bigint;
+  readonly peers: readonly PeerStats[];
+  readonly swarm: { readonly seeders: number; readonly leechers: number } | null;
+}
+
+/** What a torrent reports. */
+export interface TorrentEvents {
+  /** Name and files are known. */
+  ready: Torrent;
+  /** Everything is verified and stored. */
+  done: Torrent;
+  piece: { readonly piece: number };
+  peer: { readonly peer: number };
+  peerclosed: { readonly text: string };
+  warning: { readonly text: string };
+  /** It cannot go on until the user does something. */
+  error: { readonly error: Error };
+  payment: { readonly text: string };
+  paymentneeded: { readonly pricePerGB: bigint };
+}
+
+interface EnginePeerPayment {
+  unit: bigint | null;
+  active: boolean;
+  paidFine: bigint;
+  blocks: number;
+  note: string;
+}
+
+/** @internal A torrent as the engine's snapshot has it. */
+export interface EngineTorrent extends Omit<TorrentStats, "maxPricePerGB" | "sellPricePerGB" | "spent" | "earned" | "maxCost" | "peers"> {
+  files: { path: string[]; length: number }[];
+  unit: bigint;
+  maxUnit: bigint;
+  maxCostFine: bigint;
+  blockCount: number;
+  peers: (Omit<PeerStats, "buying" | "selling"> & { buying: EnginePeerPayment; selling: EnginePeerPayment })[];
+}
+
+/** @internal What a torrent needs of its client. */
+export interface TorrentHost {
+  request<T>(t: string, fields?: object): Promise<T>;
+  openStream(message: object, port: MessagePort): void;
+  streaming(): Promise<string>;
+  parse(amount: Decimal): bigint;
+  removed(): void;
+  again(ready: boolean): Promise<unknown>;
+}
+
+/** One torrent of a {@link Client}. */
+export class Torrent extends Emitter<TorrentEvents> {
+  /** 40 hexadecimal digits. */
+  readonly infoHash: string;
+  /** Resolves when name and files are known. */
+  readonly ready: Promise<Torrent>;
+  /** Comes from strangers: show it as text only. Empty until {@link ready}. */
+  name = "";
+  /** Bytes in all; 0 until {@link ready}. */
+  length = 0;
+  /** Empty until {@link ready}. Padding is left out, so an index here is not one in the torrent. */
+  files: TorrentFile[] = [];
+  /** The .torrent of a torrent made by {@link Client.seed}. */
+  torrentFile: Uint8Array | null = null;
+
+  readonly #host: TorrentHost;
+  #isReady = false;
+  #becomeReady!: () => void;
+  #giveUp!: (error: Error) => void;
+
+  /** @internal */
+  constructor(infoHash: string, host: TorrentHost) {
+    super();
+    this.infoHash = infoHash;
+    this.#host = host;
+    this.ready = new Promise((resolve, reject) => {
+      this.#becomeReady = () => resolve(this);
+      this.#giveUp = reject;
+    });
+    this.ready.catch(() => undefined); // whoever waits hears of it; nobody has to wait
+  }
+
+  /** Where it stands now. */
+  async stats(): Promise<TorrentStats> {
+    const { files: _, unit, maxUnit, maxCostFine, blockCount: __, peers, ...torrent } = await this.#snapshot();
+    return {
+      ...torrent,
+      maxPricePerGB: unitsPerGB(maxUnit),
+      sellPricePerGB: unitsPerGB(unit),
+      spent: floorFine(torrent.spentFine),
+      earned: floorFine(torrent.earnedFine),
+      maxCost: ceilFine(maxCostFine),
+      peers: peers.map((peer) => ({ ...peer, buying: payment(peer.buying), selling: payment(peer.selling) })),
+    };
+  }
+
+  /** Closes its connections and fetches nothing. */
+  pause(): Promise<void> {
+    return this.#host.request("pause");
+  }
+
+  /** Undoes {@link pause}. */
+  resume(): Promise<void> {
+    return this.#host.request("resume");
+  }
+
+  /** Stops and forgets it, and deletes its data if asked. */
+  async remove(options: { deleteData?: boolean } = {}): Promise<void> {
+    await this.#host.request("remove", { deleteData: options.deleteData ?? false });
+    this.#giveUp(new PieceworkError("the torrent was removed"));
+    this.#host.removed();
+  }
+
+  /** Fetches only what is played or read (true), or everything (false). */
+  setOnDemand(onDemand: boolean): Promise<void> {
+    return this.#host.request("onDemand", { v: onDemand });
+  }
+
+  /** The most paid per 10^9 bytes from now on; 0 takes only free peers. */
+  setMaxPricePerGB(price: Decimal): Promise<void> {
+    return this.#host.request("maxUnit", { unit: finePerBlock(this.#host.parse(price)) });
+  }
+
+  /** The selling price per 10^9 bytes from now on; 0 gives it away. */
+  setSellPricePerGB(price: Decimal): Promise<void> {
+    return this.#host.request("unit", { unit: finePerBlock(this.#host.parse(price)) });
+  }
+
+  /** @internal */
+  priceOf(unit: bigint): bigint {
+    return unitsPerGB(unit);
+  }
+
+  /** @internal Looks whether name and files are there by now. */
+  async refresh(): Promise<void> {
+    const snapshot = await this.#host.request<EngineTorrent | null>("torrent");
+    if (this.#isReady || !snapshot || snapshot.pieceCount === 0) return;
+    this.#isReady = true;
+    this.name = snapshot.name;
+    this.length = snapshot.length;
+    this.files = snapshot.files
+      .map(({ path, length }, index) => ({ path, length, index }))
+      .filter(({ path }) => path.length > 0)
+      .map(({ path, length, index }) => new TorrentFile(this.infoHash, index, path, length, this.#host));
+    this.#becomeReady();
+    this.emit("ready", this);
+    if (snapshot.state === "seeding") this.emit("done", this);
+  }
+
+  /** @internal A new engine has never heard of it. */
+  async addAgain(): Promise<void> {
+    await this.#host.again(this.#isReady);
+    await this.refresh();
+  }
+
+  /** @internal */
+  handle(message: Extract<FromEngine, { t: "event" }>): void {
+    const text = message.text ?? "";
+    switch (message.e) {
+      case "ready":
+        this.refresh().catch((error: Error) => this.emit("error", { error }));
+        break;
+      case "done":
+        if (this.#isReady) this.emit("done", this);
+        break;
+      case "piece":
+        this.emit("piece", { piece: message.piece ?? 0 });
+        break;
+      case "peer":
+        this.emit("peer", { peer: message.peer ?? 0 });
+        break;
+      case "error":
+        this.emit("error", { error: new PieceworkError(text) });
+        break;
+      case "peerclosed":
+      case "warning":
+      case "payment":
+        this.emit(message.e, { text });
+        break;
+      case "paymentneeded":
+        this.emit("paymentneeded", { pricePerGB: this.priceOf(message.unit ?? 0n) });
+        break;
+    }
+  }
+
+  async #snapshot(): Promise<EngineTorrent> {
+    const snapshot = await this.#host.request<EngineTorrent | null>("torrent");
+    if (!snapshot) throw new PieceworkError("the torrent was removed");
+    return snapshot;
+  }
+}
+
+/** One file of a torrent. Reading it fetches what is missing, first what is read first. */
+export class TorrentFile {
+  /** Components of its path; from strangers: show as text only. */
+  readonly path: readonly string[];
+  /** Bytes. */
+  readonly length: number;
+  readonly #hash: string;
+  readonly #index: number;
+  readonly #host: TorrentHost;
+
+  /** @internal */
+  constructor(hash: string, index: number, path: readonly string[], length: number, host: TorrentHost) {
+    this.#hash = hash;
+    this.#index = index;
+    this.path = path;
+    this.length = length;
+    this.#host = host;
+  }
+
+  /** Its last path component. */
+  get name(): string {
+    return this.path[this.path.length - 1] ?? "";
+  }
+
+  /** A URL that the service worker answers, with ranges, while this page is open. */
+  async url(): Promise<string> {
+    const scope = await this.#host.streaming();
+    return new URL(`${STREAM_PATH}/${this.#hash}/${this.#index}/${encodeURIComponent(this.name)}`, scope).href;
+  }
+
+  /** Plays it: sets `src` as soon as the service worker controls this page. */
+  async streamTo(video: HTMLMediaElement): Promise<void> {
+    video.src = await this.url();
+  }
+
+  /** Its bytes from `start` to before `end`, pulled a chunk at a time. */
+  stream(start = 0, end = this.length): ReadableStream<Uint8Array<ArrayBuffer>> {
+    const { port1, port2 } = new MessageChannel();
+    // What waits for the next message: `start` for the head, then each `pull` for its chunk.
+    let answered: (() => void) | null = null;
+    const answer = () => new Promise<void>((resolve) => (answered = resolve));
+    return new ReadableStream<Uint8Array<ArrayBuffer>>(
+      {
+        start: (controller) => {
+          port1.onmessage = ({ data }: MessageEvent<StreamHead | ArrayBuffer | "end">) => {
+            if (data instanceof ArrayBuffer) {
+              controller.enqueue(new Uint8Array(data));
+            } else if (data === "end") {
+              controller.close();
+              port1.close();
+            } else if ("error" in data) {
+              controller.error(new PieceworkError(data.error));
+              port1.close();
+            }
+            answered?.();
+          };
+          const head = answer();
+          this.#host.openStream({ file: this.#index, start, end }, port2);
+          return head;
+        },
+        pull: () => {
+          port1.postMessage("pull");
+          return answer();
+        },
+        cancel: () => {
+          port1.postMessage("cancel");
+          port1.close();
+        },
+      },
+      { highWaterMark: 1 },
+    );
+  }
+
+  /** The whole file. */
+  async arrayBuffer(): Promise<ArrayBuffer> {
+    return new Response(this.stream()).arrayBuffer();
+  }
+
+  /** The whole file. */
+  async blob(): Promise<Blob> {
+    return new Response(this.stream()).blob();
+  }
+
+  /** The whole file, as UTF-8. */
+  async text(): Promise<string> {
+    return new Response(this.stream()).text();
+  }
+}
+
+function payment({ unit, ...rest }: EnginePeerPayment): PeerPaymentStats {
+  return { ...rest, pricePerGB: unit === null ? null : unitsPerGB(unit), paid: floorFine(rest.paidFine) };
+}

@@ -1,0 +1,12 @@
+// Compiles what the unit tests import: the page's sources, one by one, into test/build.
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+
+process.chdir(fileURLToPath(new URL("..", import.meta.url)));
+await build({
+  entryPoints: ["src/units.ts", "src/abi.ts", "src/errors.ts", "src/wallet.ts", "src/payments.ts"],
+  format: "esm",
+  target: "es2022",
+  outdir: "test/build",
+  bundle: false,
+});

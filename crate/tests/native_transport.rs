@@ -1,6 +1,7 @@
 //! Two transports, real sockets on loopback, descriptions handed over in process.
 
 #![cfg(feature = "native")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use std::time::Duration;
 

@@ -1,6 +1,8 @@
 //! Vouchers, signatures, amounts and redemptions agree with an independent implementation
 //! (`tests/vectors/vouchers.json`), field by field.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
 use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_sol_types::SolStruct;
 use k256::ecdsa::SigningKey;

@@ -24,6 +24,19 @@ pub struct Counts {
     pub failed: u64,
 }
 
+impl Counts {
+    /// Counts one more check, and says why it failed.
+    pub fn add(&mut self, result: Result<(), Failure>) {
+        match result {
+            Ok(()) => self.passed += 1,
+            Err(failure) => {
+                say(failure);
+                self.failed += 1;
+            }
+        }
+    }
+}
+
 impl Check {
     /// Runs every check, whatever the others say.
     pub fn run() -> Result<(), Failure> {
@@ -81,13 +94,7 @@ impl Check {
         }
         let mut counts = Counts::default();
         for (name, check) in checks {
-            match stage(&format!("check: {name}"), check) {
-                Ok(()) => counts.passed += 1,
-                Err(failure) => {
-                    say(failure);
-                    counts.failed += 1;
-                }
-            }
+            counts.add(stage(&format!("check: {name}"), check));
         }
         counts
     }

@@ -22,7 +22,7 @@ use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, InfoHash, TokenUnits};
 
 /// Claims of one transaction (payments.md, section 3).
-const MAX_CLAIMS: usize = 128;
+const MAX_CLAIMS: usize = crate::payment::voucher::MAX_CLAIMS;
 /// Batches handed out and not answered.
 const MAX_REDEMPTIONS: usize = 16;
 /// An account that the chain does not know yet is asked for again so often: its deposit is on its way.
@@ -212,14 +212,14 @@ impl Client {
     }
 
     fn hand_out_claims(&mut self) {
-        let ready = self.money.payee.as_ref().map(Payee::claims);
-        let mut ready = ready.unwrap_or_default();
-        let taken: Vec<RangeId> = self.redemptions.out.values().flatten().copied().collect();
-        ready.retain(|claim| !taken.contains(&claim.id));
-        ready.truncate(MAX_CLAIMS);
+        let room = self.redemptions.out.len() < MAX_REDEMPTIONS;
+        let ready = match &mut self.money.payee {
+            Some(payee) if room => payee.take_claims(self.now, MAX_CLAIMS),
+            _ => Vec::new(),
+        };
         let tag = self.redemptions.next_tag;
         self.redemptions.next_tag += 1;
-        if !ready.is_empty() && self.redemptions.out.len() < MAX_REDEMPTIONS {
+        if !ready.is_empty() {
             let ids = ready.iter().map(|c| c.id).collect();
             self.redemptions.out.insert(tag, ids);
         }

@@ -59,6 +59,8 @@ pub struct ChainConfig {
     pub chain_id: u64,
     /// URL of a node of that chain.
     pub rpc_url: String,
+    /// The token that the vault must hold, if the operator says.
+    pub token: Option<Address>,
 }
 
 /// Why the chain was of no use.
@@ -82,6 +84,18 @@ pub enum ChainError {
     /// No contract there.
     #[error("there is no contract at {0} on this chain: check --vault")]
     NoVault(Address),
+    /// Another token there.
+    #[error(
+        "the vault {vault} holds the token {actual}, not {expected}: check --vault and --token"
+    )]
+    WrongToken {
+        /// The vault.
+        vault: Address,
+        /// Configured.
+        expected: Address,
+        /// Found.
+        actual: Address,
+    },
     /// The contract answered something else than the vault does.
     #[error("the contract at {address} does not answer like the vault ({what}): check --vault")]
     NotAVault {
@@ -173,6 +187,7 @@ pub struct Chain {
     rpc: Rpc,
     vault: Address,
     chain_id: u64,
+    expected_token: Option<Address>,
 }
 
 impl Chain {
@@ -185,6 +200,7 @@ impl Chain {
             rpc: Rpc::new(&config.rpc_url)?,
             vault: config.vault,
             chain_id: config.chain_id,
+            expected_token: config.token,
         })
     }
 
@@ -193,8 +209,8 @@ impl Chain {
         &self.rpc
     }
 
-    /// Checks that the node serves the configured chain and that a contract is at the vault's
-    /// address.
+    /// Checks that the node serves the configured chain, that a contract is at the vault's address,
+    /// and that it holds the configured token.
     ///
     /// # Errors
     /// Names what does not fit, and which option to check.
@@ -210,7 +226,15 @@ impl Chain {
         if self.rpc.code(self.vault)?.is_empty() {
             return Err(ChainError::NoVault(self.vault));
         }
-        Ok(())
+        let actual = self.token()?;
+        match self.expected_token {
+            Some(expected) if expected != actual => Err(ChainError::WrongToken {
+                vault: self.vault,
+                expected,
+                actual,
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn ask<C: SolCall>(
@@ -478,6 +502,7 @@ mod tests {
             vault: Address::repeat_byte(0x11),
             chain_id: 31337,
             rpc_url: "http://localhost:1".to_owned(),
+            token: None,
         })
         .unwrap()
     }

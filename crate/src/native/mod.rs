@@ -2,9 +2,10 @@
 //!
 //! Owns the clock, sockets, files, keys and the chain client of this process. Decides nothing that
 //! the core decides; see the crate's documentation for the run loop. [`driver::start`] is the way
-//! in.
+//! in; [`cli`] is the program `piecework` around it.
 
 pub mod chain;
+pub mod cli;
 pub mod driver;
 pub mod keys;
 pub mod records;

@@ -290,7 +290,7 @@ impl TorrentFiles {
         for span in spans {
             let end = at + usize::try_from(span.length).unwrap_or(0);
             // A pad file reads as zeros, which are there already.
-            if !self.is_pad(span.file) {
+            if !self.is_pad(span) {
                 let path = self.path_of(span.file)?;
                 let file = self.handle(span.file, false)?;
                 read_at(&mut file.file, span.offset, &mut out[at..end])
@@ -305,7 +305,7 @@ impl TorrentFiles {
         let mut sha1 = Sha1::new();
         let mut buffer = vec![0u8; HASH_CHUNK_LEN];
         for span in spans {
-            let pad = self.is_pad(span.file);
+            let pad = self.is_pad(span);
             let mut offset = span.offset;
             let mut left = span.length;
             if pad {
@@ -408,10 +408,9 @@ impl TorrentFiles {
         Ok(EffectResult::Done)
     }
 
-    fn is_pad(&self, file: u32) -> bool {
-        self.paths
-            .get(file as usize)
-            .is_some_and(|components| components.is_empty())
+    fn is_pad(&self, span: &FileSpan) -> bool {
+        let path = self.paths.get(span.file as usize);
+        span.pad || path.is_some_and(Vec::is_empty)
     }
 
     fn path_of(&self, file: u32) -> Result<PathBuf, EffectError> {

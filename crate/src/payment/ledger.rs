@@ -109,15 +109,11 @@ impl SellerLedger {
         self.unpaid.get(&conn).copied().unwrap_or(0)
     }
 
-    /// A range was attached to a connection that had none: what the account still owes from before,
-    /// beyond what is forgiven, moves there.
-    pub fn attach(&mut self, conn: ConnectionId, credit0: u16) {
+    /// Blocks that connections which went away left unpaid, beyond what is forgiven: what an honest payer
+    /// never received and so never pays (`credit0`, and a 32nd of all that it ever paid).
+    pub fn debt(&self, credit0: u16) -> u64 {
         let forgiven = u64::from(credit0).saturating_add(self.facts.paid_total / 32);
-        let carried = self.facts.lost.saturating_sub(forgiven);
-        let carried = u32::try_from(carried).unwrap_or(u32::MAX);
-        self.facts.lost -= u64::from(carried);
-        let unpaid = self.unpaid.entry(conn).or_insert(0);
-        *unpaid = unpaid.saturating_add(carried);
+        self.facts.lost.saturating_sub(forgiven)
     }
 
     /// A `piece` message was written.
@@ -143,7 +139,7 @@ impl SellerLedger {
             *unpaid -= there;
             left -= there;
         }
-        if self.facts.lost == 0 {
+        if self.facts.lost <= self.facts.paid_total / 32 {
             self.facts.walked = false;
         }
     }
@@ -169,8 +165,12 @@ impl SellerLedger {
         walked.then_some(left)
     }
 
-    /// `clamp(floor(paidOnThisConnection / ramp), credit0, creditMax)`; ramp 0: no growth.
+    /// `clamp(floor(paidOnThisConnection / ramp), credit0, creditMax)`; ramp 0: no growth; none either while
+    /// an old debt is not worked off.
     pub fn credit(&self, paid_on_connection: u64, credit0: u16, credit_max: u16, ramp: u8) -> u16 {
+        if self.debt(credit0) > 0 {
+            return credit0;
+        }
         let ramp = match (ramp, self.facts.walked) {
             (0, _) => 0,
             (ramp, true) => ramp.max(WALKED_RAMP),
@@ -206,7 +206,6 @@ mod tests {
         assert_eq!(ledger.credit(20, 4, 128, 4), 5);
         assert_eq!(ledger.credit(10_000, 4, 128, 4), 128);
         assert_eq!(ledger.credit(10_000, 4, 128, 0), 4);
-        ledger.attach(A, 4);
         ledger.written(A);
         assert_eq!(ledger.disconnect(A, 0), Some(1));
         assert_eq!(ledger.credit(160, 4, 128, 4), 10);
@@ -219,24 +218,31 @@ mod tests {
     }
 
     #[test]
-    fn lost_blocks_come_back_at_the_next_attach_beyond_what_is_forgiven() {
+    fn a_debt_beyond_what_is_forgiven_stops_credit_from_growing_until_it_is_worked_off() {
         let mut ledger = SellerLedger::default();
         for _ in 0..2 {
-            ledger.attach(A, 4);
             for _ in 0..4 {
                 ledger.written(A);
             }
             ledger.disconnect(A, 0);
         }
-        ledger.attach(B, 4);
-        assert_eq!(ledger.unpaid_on(B), 4, "8 lost, 4 forgiven");
-        ledger.paid(B, 6);
-        assert_eq!((ledger.unpaid(), ledger.facts().lost), (0, 2));
-        ledger.disconnect(B, 6);
-        ledger.facts_mut().paid_total = 320;
-        ledger.facts_mut().lost = 20;
-        ledger.attach(A, 4);
-        assert_eq!(ledger.unpaid(), 6);
+        assert_eq!(ledger.debt(4), 4, "8 lost, 4 forgiven");
+        assert_eq!(
+            ledger.unpaid(),
+            0,
+            "what an honest payer never got is not asked of it"
+        );
+        assert_eq!(ledger.credit(1_000, 4, 128, 4), 4);
+        ledger.facts_mut().paid_total = 128;
+        assert_eq!(ledger.debt(4), 0, "128 paid forgive 4 more");
+        assert_eq!(
+            ledger.credit(1_000, 4, 128, 4),
+            62,
+            "after a walk-away, slowly"
+        );
+        ledger.facts_mut().paid_total = 256;
+        ledger.paid(A, 0);
+        assert_eq!(ledger.credit(1_000, 4, 128, 4), 128, "forgotten");
     }
 
     #[test]

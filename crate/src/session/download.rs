@@ -281,7 +281,6 @@ impl Session {
                 for (number, held) in partial.blocks.iter().enumerate() {
                     if let Some(held) = held
                         && let Some(from) = held.from
-                        && !held.advanced
                         && let Some(block) = proof.block(number as u32 * BLOCK_LEN)
                     {
                         ctx.money.payable(ctx.now, from, Payable::Verified(block));
@@ -494,9 +493,11 @@ impl Session {
                 };
                 match content.advances.advance(*payee, block, held.durable) {
                     Ok(advance) => {
+                        if !ctx.money.payable(ctx.now, conn, Payable::Advance(advance)) {
+                            break;
+                        }
                         held.advanced = true;
                         wanted -= 1;
-                        ctx.money.payable(ctx.now, conn, Payable::Advance(advance));
                     }
                     Err(crate::verify::AdvanceRefused::NotDurable) => {
                         content.cycle_wanted = true;

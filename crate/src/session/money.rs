@@ -155,11 +155,12 @@ impl Money {
         }
     }
 
-    /// A block may be paid for.
-    pub fn payable(&mut self, now: Timestamp, conn: ConnectionId, payable: Payable) {
-        if let Some(payer) = &mut self.payer {
-            payer.payable(now, conn, payable);
-        }
+    /// A block may be paid for. `true`: it will be; `false`: it was free, or paid in advance, or may not
+    /// be advanced.
+    pub fn payable(&mut self, now: Timestamp, conn: ConnectionId, payable: Payable) -> bool {
+        self.payer
+            .as_mut()
+            .is_some_and(|payer| payer.payable(now, conn, payable))
     }
 
     /// Blocks turned out to be wrong.

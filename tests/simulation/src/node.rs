@@ -72,7 +72,6 @@ pub(crate) enum Queue {
     Records,
 }
 
-#[derive(Debug)]
 pub(crate) struct Node {
     pub(crate) config: Config,
     pub(crate) client: Option<Client>,

@@ -161,9 +161,10 @@ fn create(
     Ok((address.to_owned(), quantity(&receipt["blockNumber"])?))
 }
 
-/// anvil mines each transaction at once, so that the receipt is there when the call returns.
+/// anvil answers before it has mined; once `evm_mine` has answered, the receipt is there.
 fn send(rpc: SocketAddr, transaction: Value) -> Result<Value, Failure> {
     let hash = call(rpc, "eth_sendTransaction", json!([transaction]))?;
+    call(rpc, "evm_mine", json!([]))?;
     let receipt = call(rpc, "eth_getTransactionReceipt", json!([hash]))?;
     if receipt["status"] == "0x1" {
         Ok(receipt)

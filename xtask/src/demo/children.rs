@@ -95,7 +95,8 @@ impl Children {
         self.start_with(name, command, shown, Stdio::null())
     }
 
-    fn start_with(
+    /// The same, with a stdin of its own.
+    pub fn start_with(
         &mut self,
         name: &str,
         command: &Command,

@@ -33,6 +33,9 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 /// How long the whole play-through may take.
 const PLAY_LIMIT: Duration = Duration::from_secs(15 * 60);
 
+/// Lines written to this pipe in the demo's folder reach the seeder: `stats`, `redeem` and what else `piecework seed --help` says.
+const SEEDER_COMMANDS: &str = "seeder-commands";
+
 /// anvil's accounts, by their number in its list.
 const DEPLOYER: usize = 0;
 const VIEWERS: [usize; 2] = [1, 2];
@@ -218,15 +221,18 @@ impl Demo {
 
         let key_file = folder.join("seeder.key");
         programs::write_key(account(SEEDER)?, &key_file)?;
+        let commands = programs::command_pipe(&folder.join(SEEDER_COMMANDS))?;
         let seeder = programs::Seeder {
             torrent: &torrent,
             folder: content.parent().unwrap_or(Path::new("/")),
+            state: &emptied(folder.join("seeder"))?,
             price: &self.price,
             key_file: &key_file,
             rpc,
             deployment: &deployment,
         };
-        let seeder = children.start("seeder", &programs::seed(&seeder), false)?;
+        let seeder =
+            children.start_with("seeder", &programs::seed(&seeder), false, commands.into())?;
         children.wait_ready(seeder, READY_LIMIT, programs::is_seeding)?;
         say(format_args!(
             "seeder: {} at {} $ per GB",
@@ -269,6 +275,15 @@ impl Demo {
     }
 }
 
+/// A folder without what an earlier run left: it would speak of another chain.
+fn emptied(folder: PathBuf) -> Result<PathBuf, Failure> {
+    if folder.exists() {
+        fs::remove_dir_all(&folder).map_err(Failure::io("empty", &folder))?;
+    }
+    fs::create_dir_all(&folder).map_err(Failure::io("make", &folder))?;
+    Ok(folder)
+}
+
 impl Scene {
     /// What the page is told at `/demo.json`; only this demo has such a document.
     fn page_config(&self, demo: &Demo) -> Value {
@@ -308,11 +323,11 @@ impl Scene {
             "contentBytes": video::bytes_of(&self.content)?,
             "torrentFile": self.torrent,
             "pricePerGigabyte": demo.price,
-            "seeder": { "address": seeder.address, "privateKey": seeder.private_key, "log": folder.join("logs/seeder.log") },
+            "seeder": { "address": seeder.address, "privateKey": seeder.private_key, "commands": folder.join(SEEDER_COMMANDS), "log": folder.join("logs/seeder.log") },
             "sink": self.deployment.sink,
             "exitDelaySeconds": chain::EXIT_DELAY_SECONDS,
             "screenshot": paths::root().join(&demo.screenshot),
-            "profiles": folder.join("profiles"),
+            "profiles": emptied(folder.join("profiles"))?,
             "binaries": paths::target().join("debug"),
             "artifacts": paths::root().join("contracts/out"),
         }))

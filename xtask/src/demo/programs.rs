@@ -27,21 +27,20 @@ pub fn binary(name: &str) -> PathBuf {
     paths::target().join("debug").join(name)
 }
 
-/// The local chain, on any free port; ready by `chain::Opening`. The binary itself, not npm's wrapper, which would survive it.
+/// The local chain, on any free port; ready by `chain::Opening`. The binary itself, not a wrapper, which it would survive;
+/// where npm has none for this system, the one on the `PATH`.
 pub fn anvil() -> Result<Command, Failure> {
     let scope = paths::root().join("contracts/node_modules/@foundry-rs");
-    let entries = fs::read_dir(&scope).map_err(Failure::io("list", &scope))?;
-    let found = entries
-        .flatten()
+    let packages = fs::read_dir(&scope).into_iter().flatten().flatten();
+    let program = packages
         .filter(|entry| entry.file_name().to_string_lossy().starts_with("anvil-"))
-        .map(|entry| entry.path().join("bin/anvil"));
-    let program = found.into_iter().find(|path| path.is_file());
-    let program = program.ok_or_else(|| {
-        Failure::failed(format!(
-            "{} holds no anvil for this system",
-            scope.display()
-        ))
-    })?;
+        .map(|entry| entry.path().join("bin/anvil"))
+        .find(|path| path.is_file())
+        .or_else(|| shell::find_on_path("anvil"))
+        .ok_or_else(|| Failure::Missing {
+            what: "anvil, the local chain".to_owned(),
+            line: "install Foundry: see getfoundry.sh".to_owned(),
+        })?;
     let mut command = shell::command(program);
     command.args(["--host", "127.0.0.1", "--port", "0"]);
     Ok(command)
@@ -71,7 +70,7 @@ pub fn create(content: &Path, tracker: &str, torrent: &Path) -> Command {
     command
         .arg("create")
         .arg(content)
-        .args(["--tracker", tracker, "--output"])
+        .args(["--force", "--tracker", tracker, "--output"])
         .arg(torrent);
     command
 }
@@ -88,6 +87,8 @@ pub struct Seeder<'a> {
     pub torrent: &'a Path,
     /// The folder that holds its content.
     pub folder: &'a Path,
+    /// Its records: a folder of this run, because the chain they speak of is new each time.
+    pub state: &'a Path,
     /// Dollars per gigabyte, as typed.
     pub price: &'a str,
     /// File with the payee's private key.
@@ -98,26 +99,18 @@ pub struct Seeder<'a> {
     pub deployment: &'a Deployment,
 }
 
-/// The native seeder; ready when [`is_seeding`].
+/// The native seeder; ready when [`is_seeding`]. It takes commands from its stdin and answers with lines of JSON on stdout.
 pub fn seed(seeder: &Seeder<'_>) -> Command {
     let mut command = shell::command(binary("piecework"));
-    command
-        .arg("seed")
-        .arg(seeder.torrent)
-        .arg("--folder")
-        .arg(seeder.folder);
-    command
-        .args(["--price", seeder.price, "--payee-key-file"])
-        .arg(seeder.key_file);
-    command.args([
-        "--rpc",
-        &rpc_url(seeder.rpc),
-        "--vault",
-        &seeder.deployment.vault,
-        "--token",
-        &seeder.deployment.token,
-    ]);
+    command.arg("seed").arg(seeder.torrent);
+    command.arg("--data").arg(seeder.folder);
+    command.arg("--state").arg(seeder.state);
+    command.args(["--json", "--stdin-commands", "--price", seeder.price]);
+    command.arg("--payee-key").arg(seeder.key_file);
+    command.args(["--rpc", &rpc_url(seeder.rpc)]);
     command.args(["--chain-id", &seeder.deployment.chain_id.to_string()]);
+    command.args(["--vault", &seeder.deployment.vault]);
+    command.args(["--token", &seeder.deployment.token]);
     command
 }
 
@@ -136,6 +129,21 @@ pub fn play_through(config: &Path) -> Command {
     let mut command = node::node();
     command.arg(PLAY_THROUGH).env(CONFIG_VARIABLE, config);
     command
+}
+
+/// A named pipe for a program's commands, made anew. Open for both directions: it never ends, whoever writes and closes.
+pub fn command_pipe(path: &Path) -> Result<fs::File, Failure> {
+    if path.exists() {
+        fs::remove_file(path).map_err(Failure::io("remove", path))?;
+    }
+    shell::answer(shell::command("mkfifo").arg(path))
+        .ok_or_else(|| Failure::failed(format!("`mkfifo {}` failed", path.display())))?;
+    let mut options = OpenOptions::new();
+    options
+        .read(true)
+        .write(true)
+        .open(path)
+        .map_err(Failure::io("open", path))
 }
 
 /// Writes a private key to a file that only its owner reads.

@@ -1,6 +1,9 @@
 //! The demo's video, made here: nothing is downloaded, and everybody has the same two minutes.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::IsTerminal,
+    path::{Path, PathBuf},
+};
 
 use crate::{failure::Failure, paths, shell, stage::say, stamp::Inputs};
 
@@ -94,13 +97,10 @@ pub fn bytes_of(path: &Path) -> Result<u64, Failure> {
 
 fn ffmpeg() -> std::process::Command {
     let mut command = shell::command("ffmpeg");
-    command.args([
-        "-nostdin",
-        "-hide_banner",
-        "-loglevel",
-        "error",
-        "-stats",
-        "-y",
-    ]);
+    command.args(["-nostdin", "-hide_banner", "-loglevel", "error", "-y"]);
+    // Its progress line overwrites itself, which in a log file it cannot.
+    if std::io::stderr().is_terminal() {
+        command.arg("-stats");
+    }
     command
 }

@@ -534,11 +534,9 @@ impl Payee {
         c.account = Some(id.account);
         c.tentative = None;
         c.pending = None;
-        // A further range of a connection finds blocks on their way: only what an earlier one left counts.
         let newcomer = c.attached.is_empty();
         if newcomer {
             c.paid = 0;
-            account.ledger.attach(conn, config.credit0);
         }
         // Full and closed ranges make room.
         let (ranges, tranche) = (&mut account.ranges, account.tranche);
@@ -561,10 +559,11 @@ impl Payee {
             range.suspended = false;
             range.paid_since_commit = 0;
         }
-        let unpaid = account.ledger.unpaid();
-        if newcomer && unpaid >= u64::from(self.credit(conn)) {
+        // An old debt is worked off at the first credit, without growth; a whole window of it is too much.
+        let debt = account.ledger.debt(config.credit0);
+        if newcomer && debt > u64::from(config.credit_max) {
             let tag = self.range(id).map_or([0; 4], |r| r.best.voucher.tag());
-            let aux = u32::try_from(unpaid).unwrap_or(u32::MAX);
+            let aux = u32::try_from(debt).unwrap_or(u32::MAX);
             self.reject(conn, RejectCode::OverCredit, id.first, tag, aux);
             self.detach(conn, id.first);
             return;

@@ -84,7 +84,6 @@ enum What {
 }
 
 /// Many clients and everything between them. Deterministic: the same seed and calls give the same run.
-#[derive(Debug)]
 pub struct SimNet {
     /// The time.
     pub now: Timestamp,

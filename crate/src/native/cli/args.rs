@@ -1,0 +1,398 @@
+//! The command line.
+
+use std::net::IpAddr;
+use std::path::{Path, PathBuf};
+
+use alloy_primitives::Address;
+use clap::{Args, Parser, Subcommand};
+
+use super::output::{CliError, parse_size};
+use crate::native::chain::ChainConfig;
+use crate::native::keys::{KeyError, KeyPair};
+use crate::native::transport::{IceServer, TransportConfig};
+
+/// A BitTorrent peer that pays for each block it takes and is paid for each block it gives.
+#[derive(Parser, Debug)]
+#[command(name = "piecework", version, about, arg_required_else_help = true)]
+#[command(after_help = "Examples:
+  piecework create film.mp4 --tracker wss://tracker.example
+  piecework seed film.mp4.torrent --data . --tracker wss://tracker.example
+  piecework get 'magnet:?xt=urn:btih:...' -o downloads
+
+Exit codes: 0 done, 1 failed, 2 invalid input, 130 interrupted.")]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum Verb {
+    /// Make a .torrent file of a file or folder.
+    Create(CreateArgs),
+    /// Show what a .torrent file or magnet link says, and whether it is valid.
+    Info(InfoArgs),
+    /// Serve torrents, for free or for money.
+    Seed(SeedArgs),
+    /// Fetch a torrent; goes on where it was stopped.
+    Get(GetArgs),
+    /// Redeem what was earned, when no seeder is running.
+    Redeem(RedeemArgs),
+    /// Show what is earned, held and deposited.
+    Balance(BalanceArgs),
+    /// Make or show key files.
+    Key(KeyArgs),
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  piecework create film.mp4 --tracker ws://127.0.0.1:8000 --json
+  piecework create album/ -o album.torrent --piece-length 256K --private")]
+pub(super) struct CreateArgs {
+    /// A file, or a folder with all that is in it.
+    pub(super) path: PathBuf,
+    /// Where to write [default: NAME.torrent in this folder].
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// Overwrite the output.
+    #[arg(long)]
+    pub(super) force: bool,
+    /// Tracker to name in it; may be repeated.
+    #[arg(long, value_name = "URL")]
+    pub(super) tracker: Vec<String>,
+    /// Bytes per piece, such as 256K [default: by size].
+    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    pub(super) piece_length: Option<u64>,
+    /// Free text.
+    #[arg(long)]
+    pub(super) comment: Option<String>,
+    /// Peers only from its trackers (BEP 27).
+    #[arg(long)]
+    pub(super) private: bool,
+    /// Answer in JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  piecework info film.mp4.torrent
+  piecework info 'magnet:?xt=urn:btih:...' --json
+
+Ends with 0 if it is valid, and with 2 and the reason if not.")]
+pub(super) struct InfoArgs {
+    /// A .torrent file or a magnet link.
+    #[arg(value_name = "FILE_OR_MAGNET")]
+    pub(super) torrent: String,
+    /// Answer in JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  piecework seed film.mp4.torrent --data . --tracker ws://127.0.0.1:8000
+  piecework seed film.mp4.torrent --data /srv/films --price 10 --vault 0x... \\
+      --chain-id 8453 --rpc https://rpc.example --payee-key payee.key
+
+Prints `seeding INFO_HASH MAGNET` for each torrent that is complete. Ctrl-C says goodbye, makes
+everything durable and ends with 0. With --stdin-commands it takes one command per line and answers
+each with one line of JSON: stats | price TOKENS_PER_GB | redeem | quit.")]
+pub(super) struct SeedArgs {
+    /// .torrent files and magnet links.
+    #[arg(required = true, value_name = "FILE_OR_MAGNET")]
+    pub(super) torrents: Vec<String>,
+    /// Folder with the data.
+    #[arg(long, alias = "folder", value_name = "DIR")]
+    pub(super) data: PathBuf,
+    /// Price: tokens per GB (10^9 bytes); 0 is free and never contacts a chain.
+    #[arg(long, default_value = "0", value_name = "TOKENS_PER_GB")]
+    pub(super) price: String,
+    /// Key file of the payee; see `piecework key`.
+    #[arg(long, alias = "payee-key-file", value_name = "FILE")]
+    pub(super) payee_key: Option<PathBuf>,
+    /// Who receives what is redeemed [default: the payee].
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) to: Option<Address>,
+    /// Least bond of a payer, in percent of its balance.
+    #[arg(long, default_value_t = 125, value_name = "PERCENT")]
+    pub(super) min_bond_percent: u16,
+    /// Redeem everything at the end.
+    #[arg(long)]
+    pub(super) redeem_on_exit: bool,
+    /// Most bytes per second sent, such as 1M.
+    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    pub(super) upload_limit: Option<u64>,
+    /// Most connections at once.
+    #[arg(long, default_value_t = 200)]
+    pub(super) max_connections: usize,
+    /// Hash all data again instead of trusting what is recorded.
+    #[arg(long)]
+    pub(super) recheck: bool,
+    /// Take commands from stdin.
+    #[arg(long)]
+    pub(super) stdin_commands: bool,
+    #[command(flatten)]
+    pub(super) chain: ChainArgs,
+    #[command(flatten)]
+    pub(super) network: NetworkArgs,
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  piecework get film.mp4.torrent -o downloads
+  piecework get 'magnet:?xt=urn:btih:...' -o downloads --max-price 10 --budget 2 --vault 0x... \\
+      --chain-id 8453 --rpc https://rpc.example --owner 0x... --session-key session.key
+
+Run it again to go on where it was stopped. Ends with 0 when all is there and verified.")]
+pub(super) struct GetArgs {
+    /// A .torrent file or a magnet link.
+    #[arg(value_name = "FILE_OR_MAGNET")]
+    pub(super) torrent: String,
+    /// Folder to fetch into.
+    #[arg(short, long, value_name = "DIR")]
+    pub(super) output: PathBuf,
+    /// Most to pay: tokens per GB (10^9 bytes); 0 takes only what is free.
+    #[arg(long, default_value = "0", value_name = "TOKENS_PER_GB")]
+    pub(super) max_price: String,
+    /// Most to spend in all, in tokens.
+    #[arg(long, default_value = "0", value_name = "TOKENS")]
+    pub(super) budget: String,
+    /// Address that opened the account.
+    #[arg(long, value_name = "ADDRESS", requires = "session_key")]
+    pub(super) owner: Option<Address>,
+    /// Key file of the account's session key; see `piecework key`.
+    #[arg(long, value_name = "FILE", requires = "owner")]
+    pub(super) session_key: Option<PathBuf>,
+    /// Go on serving when complete.
+    #[arg(long)]
+    pub(super) seed: bool,
+    /// Most bytes per second sent, such as 1M.
+    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    pub(super) upload_limit: Option<u64>,
+    /// Hash what is there again instead of trusting what is recorded.
+    #[arg(long)]
+    pub(super) recheck: bool,
+    #[command(flatten)]
+    pub(super) chain: ChainArgs,
+    #[command(flatten)]
+    pub(super) network: NetworkArgs,
+    #[command(flatten)]
+    pub(super) common: CommonArgs,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  piecework redeem --state .piecework --vault 0x... --chain-id 8453 --rpc https://rpc.example \\
+      --payee-key payee.key --dry-run
+
+A running seeder holds its state folder: give it the command `redeem` (seed --stdin-commands), or
+start it with --redeem-on-exit.")]
+pub(super) struct RedeemArgs {
+    /// The seeder's state folder (seed --state; by default .piecework in its data folder).
+    #[arg(long, value_name = "DIR")]
+    pub(super) state: PathBuf,
+    /// Key file of the payee.
+    #[arg(long, value_name = "FILE")]
+    pub(super) payee_key: PathBuf,
+    /// Who receives it [default: the payee].
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) to: Option<Address>,
+    /// Only say what could be redeemed; nothing is closed or sent.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    #[command(flatten)]
+    pub(super) chain: ChainArgs,
+    /// Answer in JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  piecework balance --vault 0x... --chain-id 8453 --rpc https://rpc.example --payee-key payee.key \\
+      --state .piecework
+  piecework balance --vault 0x... --chain-id 8453 --rpc https://rpc.example --owner 0x... \\
+      --session-key session.key")]
+pub(super) struct BalanceArgs {
+    /// Key file of the payee.
+    #[arg(long, value_name = "FILE")]
+    pub(super) payee_key: Option<PathBuf>,
+    /// A seeder's state folder, for what is earned and not redeemed.
+    #[arg(long, value_name = "DIR", requires = "payee_key")]
+    pub(super) state: Option<PathBuf>,
+    /// Address that opened an account.
+    #[arg(long, value_name = "ADDRESS", requires = "session_key")]
+    pub(super) owner: Option<Address>,
+    /// Key file of the account's session key.
+    #[arg(long, value_name = "FILE", requires = "owner")]
+    pub(super) session_key: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) chain: ChainArgs,
+    /// Answer in JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Args, Debug)]
+pub(super) struct KeyArgs {
+    #[command(subcommand)]
+    pub(super) verb: KeyVerb,
+}
+
+#[derive(Subcommand, Debug)]
+pub(super) enum KeyVerb {
+    /// Make a key file that only you can read, and print its address.
+    New {
+        /// The file; must not exist.
+        file: PathBuf,
+    },
+    /// Print the address of a key file.
+    Address {
+        /// The file.
+        file: PathBuf,
+    },
+}
+
+/// Where money is. Never taken from a torrent, tracker or peer.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Chain")]
+pub(super) struct ChainArgs {
+    /// The vault contract.
+    #[arg(long, value_name = "ADDRESS", requires = "chain_id")]
+    pub(super) vault: Option<Address>,
+    /// EIP-155 id of the vault's chain.
+    #[arg(long, value_name = "N", requires = "rpc")]
+    pub(super) chain_id: Option<u64>,
+    /// JSON-RPC URL of a node of that chain.
+    #[arg(long, value_name = "URL", requires = "vault")]
+    pub(super) rpc: Option<String>,
+    /// The token that the vault must hold; checked if given.
+    #[arg(long, value_name = "ADDRESS", requires = "vault")]
+    pub(super) token: Option<Address>,
+    /// Decimals of the token, for amounts on this command line.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u8).range(0..=24))]
+    pub(super) decimals: u8,
+}
+
+impl ChainArgs {
+    /// `None` if no chain is configured.
+    pub(super) fn config(&self) -> Option<ChainConfig> {
+        Some(ChainConfig {
+            vault: self.vault?,
+            chain_id: self.chain_id?,
+            rpc_url: self.rpc.clone()?,
+            token: self.token,
+        })
+    }
+
+    pub(super) fn required(&self, why: &str) -> Result<ChainConfig, CliError> {
+        self.config()
+            .ok_or_else(|| CliError::Invalid(format!("{why} needs --vault, --chain-id and --rpc")))
+    }
+}
+
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Network")]
+pub(super) struct NetworkArgs {
+    /// Tracker besides those of the torrents; may be repeated.
+    #[arg(long, value_name = "URL")]
+    pub(super) tracker: Vec<String>,
+    /// STUN or TURN server: stun:HOST[:PORT] or turn:USER:PASSWORD@HOST[:PORT]; may be repeated.
+    #[arg(long, value_name = "URL")]
+    pub(super) ice_server: Vec<IceServer>,
+    /// Connect only by way of TURN servers.
+    #[arg(long, requires = "ice_server")]
+    pub(super) relay_only: bool,
+    /// Address that others see, behind a NAT that maps ports one to one.
+    #[arg(long, value_name = "IP")]
+    pub(super) external_ip: Option<IpAddr>,
+    /// One UDP port for all connections [default: any free port for each].
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) udp_port: Option<u16>,
+    /// Offer loopback addresses too [default: only if a tracker is on this machine].
+    #[arg(long)]
+    pub(super) loopback: bool,
+}
+
+impl NetworkArgs {
+    /// `trackers` are those of the torrents.
+    pub(super) fn transport(&self, trackers: &[String]) -> TransportConfig {
+        let loopback = self.loopback || self.tracker.iter().chain(trackers).any(|t| is_local(t));
+        TransportConfig {
+            ice_servers: self.ice_server.clone(),
+            relay_only: self.relay_only,
+            external_ip: self.external_ip,
+            udp_port: self.udp_port,
+            loopback,
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), CliError> {
+        match self.tracker.iter().find(|url| !is_tracker(url)) {
+            Some(url) => Err(CliError::Invalid(format!(
+                "{url:?} is not a tracker for WebRTC peers: write ws://HOST[:PORT] or wss://HOST"
+            ))),
+            None => Ok(()),
+        }
+    }
+}
+
+/// Whether browsers' peers can be met there.
+pub(super) fn is_tracker(url: &str) -> bool {
+    url.strip_prefix("ws://")
+        .or_else(|| url.strip_prefix("wss://"))
+        .is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', '?', ':']))
+}
+
+fn is_local(url: &str) -> bool {
+    let host = url.split_once("://").map_or(url, |(_, rest)| rest);
+    host.starts_with("localhost") || host.starts_with("127.") || host.starts_with("[::1]")
+}
+
+#[derive(Args, Debug)]
+pub(super) struct CommonArgs {
+    /// Records of this peer [default: .piecework in the data folder]; one process at a time.
+    #[arg(long, value_name = "DIR")]
+    pub(super) state: Option<PathBuf>,
+    /// Seconds between lines of statistics.
+    #[arg(long, default_value_t = 10, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(super) stats: u64,
+    /// Events as lines of JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl CommonArgs {
+    pub(super) fn state_dir(&self, data_dir: &Path) -> PathBuf {
+        self.state
+            .clone()
+            .unwrap_or_else(|| data_dir.join(".piecework"))
+    }
+}
+
+pub(super) fn load_key(path: &Path) -> Result<KeyPair, CliError> {
+    KeyPair::load(path).map_err(|e: KeyError| CliError::Invalid(e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn trackers_are_websockets_and_local_ones_are_known() {
+        assert!(is_tracker("wss://tracker.example/announce"));
+        assert!(!is_tracker("udp://tracker.example:80"));
+        assert!(!is_tracker("ws://"));
+        assert!(is_local("ws://127.0.0.1:8000"));
+        assert!(is_local("ws://[::1]:8000"));
+        assert!(!is_local("wss://tracker.example"));
+    }
+}

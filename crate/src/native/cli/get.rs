@@ -1,0 +1,227 @@
+//! `get`: fetches one torrent.
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::args::{GetArgs, load_key};
+use super::output::{
+    CliError, ProgressLine, bytes, duration, parse_price, parse_tokens, plain, say, tokens,
+};
+use super::runner::{Interrupt, Runner, Woken, make_folder};
+use super::{seed, torrent};
+use crate::client::{
+    BuyConfig, Command, Config, Event, Limits, PaymentConfig, TorrentSnapshot, TorrentState,
+};
+use crate::native::driver::{NativeConfig, Snapshot};
+use crate::native::keys::KeyPair;
+
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// The loss budget that payments.md recommends.
+const LOSS_BUDGET_PIECES: u32 = 4;
+
+/// `piecework get`
+pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
+    args.network.check()?;
+    let mut named = torrent::read(&args.torrent)?;
+    let session_key = args.session_key.as_deref().map(load_key).transpose()?;
+    let payment = payment(&args, session_key.as_ref())?;
+    make_folder(&args.output)?;
+    named.options.max_unit = payment
+        .as_ref()
+        .and_then(|payment| payment.buy.as_ref())
+        .map(|buy| buy.max_unit);
+    let native = NativeConfig {
+        client: Config {
+            trackers: args.network.tracker.clone(),
+            limits: Limits {
+                upload_bytes_per_second: args.upload_limit,
+                ..Limits::default()
+            },
+            payment,
+            ..Config::default()
+        },
+        transport: args.network.transport(&named.magnet.trackers),
+        data_dir: args.output.clone(),
+        state_dir: args.common.state_dir(&args.output),
+        chain: args.chain.config(),
+        session_key: session_key.clone(),
+    };
+    let mut interrupt = Interrupt::new()?;
+    let mut runner = Runner::start(native, None, args.common.json, args.chain.decimals)?;
+    runner.announces = args.seed;
+    if let (Some(owner), Some(key)) = (args.owner, &session_key) {
+        runner
+            .handle
+            .command(Command::SetAccount {
+                owner,
+                session_key: key.address(),
+            })
+            .await
+            .map_err(|e| CliError::Failed(e.to_string()))?;
+    }
+    runner
+        .add(named, args.recheck, &args.network.tracker)
+        .await?;
+    match fetch(&mut runner, &mut interrupt, args.common.stats).await {
+        Ok(()) => {}
+        Err(error) => {
+            let snapshot = runner.look().await;
+            // What was fetched stays, whatever ended it.
+            runner.shut_down().await?;
+            let done = snapshot.ok().map_or(0.0, |s| percent(&s));
+            return Err(match error {
+                CliError::Interrupted(_) => CliError::Interrupted(format!(
+                    "stopped at {done:.1} %: run the same command to go on"
+                )),
+                other => other,
+            });
+        }
+    }
+    if args.seed {
+        seed::serve(&mut runner, &mut interrupt, args.common.stats, false).await?;
+    }
+    seed::finish(runner, false).await
+}
+
+fn payment(args: &GetArgs, key: Option<&KeyPair>) -> Result<Option<PaymentConfig>, CliError> {
+    let decimals = args.chain.decimals;
+    let max_unit = parse_price(&args.max_price, decimals)?;
+    let budget = parse_tokens(&args.budget, decimals).ok_or_else(|| {
+        CliError::Invalid(format!(
+            "--budget {:?} is not a sum: write tokens, such as 2 or 0.5",
+            args.budget
+        ))
+    })?;
+    if max_unit.0 == 0 {
+        return Ok(None);
+    }
+    let chain = args.chain.required("paying")?;
+    if key.is_none() || budget.0 == 0 {
+        return Err(CliError::Invalid(
+            "--max-price needs --owner and --session-key of an open account, and a --budget"
+                .to_owned(),
+        ));
+    }
+    Ok(Some(PaymentConfig {
+        vault: chain.vault,
+        chain_id: chain.chain_id,
+        buy: Some(BuyConfig {
+            max_unit,
+            budget,
+            loss_budget_pieces: LOSS_BUDGET_PIECES,
+        }),
+        sell: None,
+    }))
+}
+
+/// Until all is there and verified.
+async fn fetch(
+    runner: &mut Runner,
+    interrupt: &mut Interrupt,
+    stats_secs: u64,
+) -> Result<(), CliError> {
+    let mut line = ProgressLine::new(!runner.json);
+    let mut look = interval(LOOK_INTERVAL);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut said = Instant::now();
+    loop {
+        let failed = tokio::select! {
+            woken = runner.next() => {
+                let failed = match &woken {
+                    Woken::Event(Event::Failed { text, .. }) => Some(plain(text)),
+                    _ => None,
+                };
+                line.clear();
+                runner.handle_woken(woken).await?;
+                failed
+            }
+            _ = look.tick() => {
+                let snapshot = runner.look().await?;
+                if line.is_shown() {
+                    line.set(&progress(&snapshot, runner.decimals));
+                } else if said.elapsed().as_secs() >= stats_secs {
+                    said = Instant::now();
+                    runner.note("progress", &runner.summary(&snapshot), || {
+                        progress(&snapshot, runner.decimals)
+                    });
+                }
+                None
+            }
+            () = interrupt.wait() => {
+                line.clear();
+                return Err(CliError::Interrupted(String::new()));
+            }
+        };
+        if let Some(text) = failed {
+            return Err(CliError::Failed(text));
+        }
+        if runner.all_complete() {
+            line.clear();
+            let snapshot = runner.look().await?;
+            for torrent in &snapshot.torrents {
+                let value = json!({
+                    "info_hash": torrent.info_hash.to_hex(),
+                    "name": torrent.name,
+                    "total_length": torrent.total_length,
+                });
+                runner.note("complete", &value, || {
+                    format!(
+                        "complete {} {} ({})",
+                        torrent.info_hash,
+                        plain(&torrent.name),
+                        bytes(torrent.total_length)
+                    )
+                });
+            }
+            if !runner.json {
+                say("all pieces are verified and stored");
+            }
+            return Ok(());
+        }
+    }
+}
+
+fn percent(snapshot: &Snapshot) -> f64 {
+    let total: u64 = snapshot.torrents.iter().map(|t| t.total_length).sum();
+    let done: u64 = snapshot.torrents.iter().map(|t| t.verified_bytes).sum();
+    100.0 * done as f64 / total.max(1) as f64
+}
+
+fn progress(snapshot: &Snapshot, decimals: u8) -> String {
+    let Some(torrent) = snapshot.torrents.first() else {
+        return String::new();
+    };
+    let doing = match torrent.state {
+        TorrentState::FetchingMetadata => {
+            return format!("waiting for the metadata  peers {}", torrent.peers.len());
+        }
+        TorrentState::Checking => "checking  ",
+        _ => "",
+    };
+    let mut line = format!(
+        "{doing}{:.1} %  {} of {}  {}/s  {}  peers {}",
+        percent(snapshot),
+        bytes(torrent.verified_bytes),
+        bytes(torrent.total_length),
+        bytes(torrent.download_rate),
+        time_left(torrent),
+        torrent.peers.len()
+    );
+    if torrent.spent.0 > 0 {
+        line.push_str(&format!(
+            "  paid {}",
+            tokens(torrent.spent.floor(), decimals)
+        ));
+    }
+    line
+}
+
+fn time_left(torrent: &TorrentSnapshot) -> String {
+    let missing = torrent.total_length.saturating_sub(torrent.verified_bytes);
+    match missing.checked_div(torrent.download_rate) {
+        Some(seconds) => format!("{} left", duration(seconds)),
+        None => "-:-- left".to_owned(),
+    }
+}

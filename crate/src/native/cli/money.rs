@@ -1,0 +1,229 @@
+//! `key`, `redeem` and `balance`.
+
+use alloy_primitives::U256;
+use serde_json::json;
+
+use super::args::{BalanceArgs, KeyArgs, KeyVerb, RedeemArgs, load_key};
+use super::output::{CliError, say, say_json, tokens};
+use super::runner::{Payout, Runner, money_json, redeemed_line};
+use crate::client::{Config, PaymentConfig, ResalePrice, SellConfig};
+use crate::native::chain::{Chain, ChainConfig, ChainError};
+use crate::native::driver::NativeConfig;
+use crate::native::keys::{KeyError, KeyPair};
+use crate::native::transport::TransportConfig;
+use crate::payment::voucher::account_id;
+use crate::types::FineUnits;
+
+/// `piecework key`
+pub(super) fn key(args: &KeyArgs) -> Result<(), CliError> {
+    let pair = match &args.verb {
+        KeyVerb::New { file } => KeyPair::create(file).map_err(|e| match e {
+            KeyError::Entropy(_) => CliError::Failed(e.to_string()),
+            _ => CliError::Invalid(e.to_string()),
+        })?,
+        KeyVerb::Address { file } => load_key(file)?,
+    };
+    say(&pair.address().to_string());
+    Ok(())
+}
+
+/// `piecework redeem`
+pub(super) async fn redeem(args: RedeemArgs) -> Result<(), CliError> {
+    let payee = load_key(&args.payee_key)?;
+    let config = args.chain.required("redeeming")?;
+    if !args.state.is_dir() {
+        return Err(CliError::Invalid(format!(
+            "{} is not a state folder: give the seeder's --state, or .piecework in its data folder",
+            args.state.display()
+        )));
+    }
+    let decimals = args.chain.decimals;
+    let mut runner = offline(&args.state, &config, payee, args.to, args.json, decimals)?;
+    let money = runner.look().await?.client.money;
+    if args.dry_run {
+        runner.shut_down().await?;
+        if args.json {
+            say_json(&json!({"dry_run": true, "money": money_json(&money)}));
+        } else {
+            say(&format!(
+                "redeemable {} tokens from {} ranges ({} token units; {} fine units before flooring)",
+                tokens(money.redeemable, decimals),
+                money.redeemable_ranges,
+                money.redeemable.0,
+                money.redeemable_fine.0
+            ));
+        }
+        return Ok(());
+    }
+    let batches = runner.redeem_all().await;
+    let after = runner.look().await?.client.money;
+    // Also after a failure: ranges may have been closed, and that must be durable.
+    runner.shut_down().await?;
+    let batches = batches?;
+    if args.json {
+        say_json(&json!({"batches": batches, "money": money_json(&after)}));
+    } else if batches.is_empty() {
+        say("nothing to redeem");
+    } else {
+        for batch in &batches {
+            say(&redeemed_line(batch));
+            for range in batch["ranges"].as_array().into_iter().flatten() {
+                let text = |key: &str| range[key].as_str().unwrap_or("-").to_owned();
+                say(&format!(
+                    "  serials {}+{} of {}: due {}, rest {} fine units, {}",
+                    range["first"],
+                    range["count"],
+                    text("owner"),
+                    text("due"),
+                    text("rest_fine"),
+                    text("status")
+                ));
+            }
+        }
+    }
+    match batches.iter().find(|batch| batch["ok"] != json!(true)) {
+        Some(batch) => Err(CliError::Failed(redeemed_line(batch))),
+        None => Ok(()),
+    }
+}
+
+/// A peer without torrents and trackers, for what its records hold.
+fn offline(
+    state: &std::path::Path,
+    config: &ChainConfig,
+    payee: KeyPair,
+    to: Option<alloy_primitives::Address>,
+    json: bool,
+    decimals: u8,
+) -> Result<Runner, CliError> {
+    let chain = Chain::new(config).map_err(|e| CliError::Invalid(e.to_string()))?;
+    let native = NativeConfig {
+        client: Config {
+            use_torrent_trackers: false,
+            payment: Some(PaymentConfig {
+                vault: config.vault,
+                chain_id: config.chain_id,
+                buy: None,
+                sell: Some(SellConfig {
+                    payee: payee.address(),
+                    price: ResalePrice::Fixed(FineUnits(0)),
+                    min_bond_percent: 0,
+                }),
+            }),
+            ..Config::default()
+        },
+        transport: TransportConfig::default(),
+        data_dir: state.to_owned(),
+        state_dir: state.to_owned(),
+        chain: Some(config.clone()),
+        session_key: None,
+    };
+    let to = to.unwrap_or_else(|| payee.address());
+    Runner::start(native, Some(Payout { chain, payee, to }), json, decimals)
+}
+
+/// `piecework balance`
+pub(super) async fn balance(args: BalanceArgs) -> Result<(), CliError> {
+    let config = args.chain.required("a balance")?;
+    let decimals = args.chain.decimals;
+    let payee = args.payee_key.as_deref().map(load_key).transpose()?;
+    let session = args.session_key.as_deref().map(load_key).transpose()?;
+    let account = args
+        .owner
+        .zip(session)
+        .map(|(owner, key)| account_id(owner, key.address()));
+    if payee.is_none() && account.is_none() {
+        return Err(CliError::Invalid(
+            "whose balance? give --payee-key, or --owner and --session-key".to_owned(),
+        ));
+    }
+    let earned = match (&payee, &args.state) {
+        (Some(payee), Some(state)) => {
+            let mut runner = offline(state, &config, payee.clone(), None, true, decimals)?;
+            let money = runner.look().await?.client.money;
+            runner.shut_down().await?;
+            Some(money)
+        }
+        _ => None,
+    };
+    let address = payee.map(|payee| payee.address());
+    let read = move || -> Result<_, ChainError> {
+        let chain = Chain::new(&config)?;
+        chain.check()?;
+        let token = chain.token()?;
+        let held = address
+            .map(|address| {
+                Ok::<_, ChainError>((
+                    chain.token_balance(token, address)?,
+                    chain.rpc().native_balance(address)?,
+                ))
+            })
+            .transpose()?;
+        let deposit = account
+            .map(|account| chain.account(account, U256::ZERO))
+            .transpose()?;
+        Ok((token, held, deposit))
+    };
+    let (token, held, deposit) = tokio::task::spawn_blocking(read)
+        .await
+        .map_err(|e| CliError::Failed(e.to_string()))?
+        .map_err(|e| CliError::Failed(e.to_string()))?;
+    if args.json {
+        say_json(&json!({
+            "token": token.to_string(),
+            "payee": address.map(|a| a.to_string()),
+            "token_balance": held.map(|(tokens, _)| tokens.0.to_string()),
+            "native_balance_wei": held.map(|(_, wei)| wei.to_string()),
+            "earned": earned.as_ref().map(money_json),
+            "account": account.map(|a| a.to_string()),
+            "deposit": deposit.as_ref().map(|d| json!({
+                "known": d.known,
+                "balance": d.balance.0.to_string(),
+                "bond": d.bond.0.to_string(),
+                "tranche": d.tranche.0.to_string(),
+                "consumed": d.consumed,
+                "exit_at": d.exit_at,
+                "block": d.block_number,
+            })),
+        }));
+        return Ok(());
+    }
+    if let (Some(address), Some((units, wei))) = (address, held) {
+        say(&format!("payee       {address}"));
+        say(&format!(
+            "holds       {} tokens, {wei} wei",
+            tokens(units, decimals)
+        ));
+    }
+    if let Some(money) = earned {
+        say(&format!(
+            "redeemable  {} tokens from {} ranges",
+            tokens(money.redeemable, decimals),
+            money.redeemable_ranges
+        ));
+        say(&format!(
+            "redeemed    {} tokens",
+            tokens(money.redeemed, decimals)
+        ));
+    }
+    if let (Some(account), Some(state)) = (account, deposit) {
+        say(&format!("account     {account}"));
+        if state.known {
+            say(&format!(
+                "deposit     {} tokens, bond {}, {} serials consumed",
+                tokens(state.balance, decimals),
+                tokens(state.bond, decimals),
+                state.consumed
+            ));
+            if state.exit_at > 0 {
+                say(&format!(
+                    "exiting     withdrawable at Unix time {}",
+                    state.exit_at
+                ));
+            }
+        } else {
+            say("deposit     none: the account was never opened");
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! What is printed, and how numbers look.
+
+use std::fmt;
+use std::io::{IsTerminal, Write};
+
+use serde_json::Value;
+
+use crate::types::{FineUnits, TokenUnits};
+
+/// Why the program ends with something else than 0.
+#[derive(Debug)]
+pub(super) enum CliError {
+    /// The input is wrong: which, and what to do.
+    Invalid(String),
+    /// The input is right and the work failed.
+    Failed(String),
+    /// The user stopped it.
+    Interrupted(String),
+}
+
+impl CliError {
+    pub(super) fn exit_code(&self) -> u8 {
+        match self {
+            CliError::Failed(_) => 1,
+            CliError::Invalid(_) => 2,
+            CliError::Interrupted(_) => 130,
+        }
+    }
+}
+
+impl fmt::Display for CliError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            CliError::Invalid(text) | CliError::Failed(text) | CliError::Interrupted(text) => {
+                f.write_str(text)
+            }
+        }
+    }
+}
+
+/// One line on stdout. A reader that went away is no reason to fail.
+pub(super) fn say(line: &str) {
+    let mut stdout = std::io::stdout().lock();
+    let _ = writeln!(stdout, "{line}");
+    let _ = stdout.flush();
+}
+
+/// One line of JSON on stdout.
+pub(super) fn say_json(value: &Value) {
+    say(&value.to_string());
+}
+
+/// One line on stderr.
+pub(super) fn complain(line: &str) {
+    let mut stderr = std::io::stderr().lock();
+    let _ = writeln!(stderr, "piecework: {line}");
+}
+
+/// A line on a terminal that is written over again and again; silent elsewhere.
+pub(super) struct ProgressLine {
+    shown: bool,
+}
+
+impl ProgressLine {
+    pub(super) fn new(wanted: bool) -> ProgressLine {
+        ProgressLine {
+            shown: wanted && std::io::stderr().is_terminal(),
+        }
+    }
+
+    pub(super) fn is_shown(&self) -> bool {
+        self.shown
+    }
+
+    pub(super) fn set(&mut self, text: &str) {
+        if self.shown {
+            let mut stderr = std::io::stderr().lock();
+            let _ = write!(stderr, "\r\x1b[2K{text}");
+            let _ = stderr.flush();
+        }
+    }
+
+    pub(super) fn clear(&mut self) {
+        self.set("");
+    }
+}
+
+/// Text from strangers, for one line of a terminal.
+pub(super) fn plain(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).take(200).collect()
+}
+
+/// `12.3 MB`.
+pub(super) fn bytes(count: u64) -> String {
+    let units = ["B", "kB", "MB", "GB", "TB"];
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 1000.0 && unit + 1 < units.len() {
+        value /= 1000.0;
+        unit += 1;
+    }
+    match unit {
+        0 => format!("{count} B"),
+        _ => format!("{value:.1} {}", units[unit]),
+    }
+}
+
+/// `1:02:03` or `2:03`.
+pub(super) fn duration(seconds: u64) -> String {
+    let (h, m, s) = (seconds / 3600, seconds / 60 % 60, seconds % 60);
+    match h {
+        0 => format!("{m}:{s:02}"),
+        _ => format!("{h}:{m:02}:{s:02}"),
+    }
+}
+
+/// Token units as a decimal number of tokens.
+pub(super) fn tokens(units: TokenUnits, decimals: u8) -> String {
+    let digits = format!("{:0>width$}", units.0, width = usize::from(decimals) + 1);
+    let (whole, part) = digits.split_at(digits.len() - usize::from(decimals));
+    match part.trim_end_matches('0') {
+        "" => whole.to_owned(),
+        part => format!("{whole}.{part}"),
+    }
+}
+
+/// A decimal number of tokens as token units.
+pub(super) fn parse_tokens(text: &str, decimals: u8) -> Option<TokenUnits> {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    let digits = |s: &str| s.bytes().all(|b| b.is_ascii_digit());
+    if (whole.is_empty() && part.is_empty())
+        || !digits(whole)
+        || !digits(part)
+        || part.len() > usize::from(decimals)
+    {
+        return None;
+    }
+    let scaled = format!("{whole}{part:0<width$}", width = usize::from(decimals));
+    scaled.parse().ok().map(TokenUnits)
+}
+
+/// Price per block for a decimal number of tokens per 10^9 bytes.
+pub(super) fn parse_price(text: &str, decimals: u8) -> Result<FineUnits, CliError> {
+    parse_tokens(text, decimals)
+        // What no voucher can hold is no price.
+        .filter(|units| units.0 < 1 << 80)
+        .map(|units| FineUnits::per_block_from_per_gb(units.0))
+        .ok_or_else(|| {
+            CliError::Invalid(format!(
+                "{text:?} is not a price: write tokens per GB, such as 10 or 0.5 (at most {decimals} decimals)"
+            ))
+        })
+}
+
+/// `64K`, `1M`, `300000`: a number with a binary suffix.
+pub(super) fn parse_size(text: &str) -> Result<u64, String> {
+    let (digits, factor) = match text.char_indices().last() {
+        Some((at, 'k' | 'K')) => (&text[..at], 1u64 << 10),
+        Some((at, 'm' | 'M')) => (&text[..at], 1 << 20),
+        Some((at, 'g' | 'G')) => (&text[..at], 1 << 30),
+        _ => (text, 1),
+    };
+    digits
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(factor))
+        .ok_or_else(|| "write a number of bytes, such as 300000, 64K or 1M".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_written_and_read_back() {
+        for (units, decimals, text) in [
+            (0, 6, "0"),
+            (1, 6, "0.000001"),
+            (1_500_000, 6, "1.5"),
+            (12, 0, "12"),
+            (10_000_000, 6, "10"),
+        ] {
+            assert_eq!(tokens(TokenUnits(units), decimals), text);
+            assert_eq!(parse_tokens(text, decimals), Some(TokenUnits(units)));
+        }
+        for bad in ["", ".", "1.0000001", "-1", "1e3", "1,5", "x"] {
+            assert_eq!(parse_tokens(bad, 6), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn ten_tokens_per_gigabyte_is_the_price_per_block_the_core_says() {
+        assert_eq!(
+            parse_price("10", 6).unwrap(),
+            FineUnits::per_block_from_per_gb(10_000_000)
+        );
+        assert!(parse_price("999999999999999999999999999999", 6).is_err());
+    }
+
+    #[test]
+    fn sizes_have_binary_suffixes() {
+        assert_eq!(parse_size("256K"), Ok(262_144));
+        assert_eq!(parse_size("1M"), Ok(1 << 20));
+        assert_eq!(parse_size("7"), Ok(7));
+        assert!(parse_size("99999999999G").is_err());
+        assert!(parse_size("ä").is_err());
+        assert!(parse_size("").is_err());
+    }
+
+    #[test]
+    fn bytes_and_durations_are_short() {
+        assert_eq!(bytes(999), "999 B");
+        assert_eq!(bytes(1_234_567), "1.2 MB");
+        assert_eq!(duration(62), "1:02");
+        assert_eq!(duration(3_723), "1:02:03");
+    }
+}

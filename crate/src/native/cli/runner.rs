@@ -1,0 +1,572 @@
+//! A running peer as the command line sees it: what it said, what it sent and earned, and how it is
+//! stopped.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use alloy_primitives::Address;
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::task::{JoinHandle, spawn_blocking};
+
+use super::output::{CliError, complain, plain, say, say_json, tokens};
+use super::torrent::Named;
+use crate::client::{
+    CheckExisting, Command, Event, MoneySnapshot, PeerSnapshot, RedeemOutcome, RedeemScope,
+    TorrentState,
+};
+use crate::metainfo::MagnetLink;
+use crate::native::chain::{Chain, ChainError, Redemption, skip_reason};
+use crate::native::driver::{self, Handle, NativeConfig, Running, Snapshot, StartError};
+use crate::native::keys::KeyPair;
+use crate::native::records::RecordsError;
+use crate::payment::voucher::abi::Claim;
+use crate::types::{ConnectionId, FineUnits, InfoHash, TokenUnits};
+
+/// Peers of one run that are remembered for the summary; those connected first are forgotten.
+const MAX_PEERS: usize = 4096;
+/// Most transactions of one redemption: far more than a payee has ranges.
+const MAX_BATCHES: usize = 64;
+
+/// Who redeems, and for whom.
+#[derive(Clone, Debug)]
+pub(super) struct Payout {
+    pub(super) chain: Chain,
+    pub(super) payee: KeyPair,
+    pub(super) to: Address,
+}
+
+pub(super) struct Runner {
+    pub(super) handle: Handle,
+    events: mpsc::Receiver<Event>,
+    task: JoinHandle<()>,
+    pub(super) payout: Option<Payout>,
+    pub(super) json: bool,
+    pub(super) decimals: u8,
+    /// Say `seeding ...` for each complete torrent.
+    pub(super) announces: bool,
+    torrents: BTreeMap<InfoHash, Watched>,
+    peers: BTreeMap<ConnectionId, (InfoHash, PeerSnapshot)>,
+    finished: mpsc::Sender<Batch>,
+    batches: mpsc::Receiver<Batch>,
+    /// Of this run, for the summary.
+    redeemed: Vec<Value>,
+}
+
+struct Watched {
+    magnet: MagnetLink,
+    complete: bool,
+    announced: bool,
+}
+
+/// One redemption transaction, or why there is none.
+pub(super) struct Batch {
+    tag: u64,
+    claims: Vec<Claim>,
+    result: Result<Redemption, ChainError>,
+}
+
+/// What woke the runner.
+pub(super) enum Woken {
+    Event(Event),
+    Batch(Batch),
+    /// The peer is gone.
+    Stopped,
+}
+
+impl Runner {
+    pub(super) fn start(
+        config: NativeConfig,
+        payout: Option<Payout>,
+        json: bool,
+        decimals: u8,
+    ) -> Result<Runner, CliError> {
+        let Running {
+            handle,
+            events,
+            task,
+        } = driver::start(config).map_err(|e| match e {
+            StartError::Records(RecordsError::Database(..)) | StartError::Entropy(_) => {
+                CliError::Failed(e.to_string())
+            }
+            _ => CliError::Invalid(e.to_string()),
+        })?;
+        let (finished, batches) = mpsc::channel(16);
+        Ok(Runner {
+            handle,
+            events,
+            task,
+            payout,
+            json,
+            decimals,
+            announces: false,
+            torrents: BTreeMap::new(),
+            peers: BTreeMap::new(),
+            finished,
+            batches,
+            redeemed: Vec::new(),
+        })
+    }
+
+    /// Takes up a torrent and waits for the answer. Data that no record speaks of is hashed.
+    pub(super) async fn add(
+        &mut self,
+        mut named: Named,
+        recheck: bool,
+        extra_trackers: &[String],
+    ) -> Result<InfoHash, CliError> {
+        let stopped = |_| CliError::Failed("the peer has stopped".to_owned());
+        let stored = self.handle.stored_torrents().await.map_err(stopped)?;
+        if recheck || !stored.contains(&named.info_hash) {
+            named.options.check = CheckExisting::Recheck;
+        }
+        for url in extra_trackers {
+            if !named.magnet.trackers.contains(url) {
+                named.magnet.trackers.push(url.clone());
+            }
+        }
+        let tag = self.torrents.len() as u64;
+        self.torrents.insert(
+            named.info_hash,
+            Watched {
+                magnet: named.magnet,
+                complete: false,
+                announced: false,
+            },
+        );
+        self.handle
+            .command(Command::Add {
+                tag,
+                source: named.source,
+                options: named.options,
+            })
+            .await
+            .map_err(|_| CliError::Failed("the peer has stopped".to_owned()))?;
+        loop {
+            match self.next().await {
+                Woken::Event(Event::Added {
+                    tag: answered,
+                    result,
+                }) if answered == tag => {
+                    return result.map_err(|e| CliError::Invalid(e.to_string()));
+                }
+                other => self.handle_woken(other).await?,
+            }
+        }
+    }
+
+    /// Waits for something to happen; hand it to [`Runner::handle_woken`].
+    pub(super) async fn next(&mut self) -> Woken {
+        tokio::select! {
+            event = self.events.recv() => event.map_or(Woken::Stopped, Woken::Event),
+            Some(batch) = self.batches.recv() => Woken::Batch(batch),
+        }
+    }
+
+    /// Says and does what belongs to it.
+    pub(super) async fn handle_woken(&mut self, woken: Woken) -> Result<(), CliError> {
+        match woken {
+            Woken::Stopped => Err(CliError::Failed("the peer has stopped".to_owned())),
+            Woken::Batch(batch) => {
+                let report = self.close_batch(batch).await;
+                self.note("redeemed", &report, || redeemed_line(&report));
+                Ok(())
+            }
+            Woken::Event(Event::ClaimsReady { tag, claims, .. }) => {
+                self.send_claims(tag, claims);
+                Ok(())
+            }
+            Woken::Event(event) => {
+                self.tell(event);
+                Ok(())
+            }
+        }
+    }
+
+    fn tell(&mut self, event: Event) {
+        match event {
+            Event::Complete { info_hash } => self.announce(info_hash),
+            Event::Warning { info_hash, text } => {
+                let value = json!({"info_hash": info_hash.map(InfoHash::to_hex), "text": text});
+                self.note("warning", &value, || format!("warning: {}", plain(&text)));
+            }
+            Event::Failed { info_hash, text } => {
+                let value = json!({"info_hash": info_hash.to_hex(), "text": text});
+                self.note("failed", &value, || {
+                    format!("failed {info_hash}: {}", plain(&text))
+                });
+            }
+            Event::Payment { info_hash, text } => {
+                let value = json!({"info_hash": info_hash.map(InfoHash::to_hex), "text": text});
+                self.note("payment", &value, || format!("payment: {}", plain(&text)));
+            }
+            Event::PaymentNeeded { info_hash, unit } => {
+                let per_gb = tokens(unit.per_gb_from_per_block(), self.decimals);
+                let value = json!({"info_hash": info_hash.to_hex(), "tokens_per_gb": per_gb});
+                self.note("payment_needed", &value, || {
+                    format!(
+                        "peers ask {per_gb} tokens per GB: open an account, and give --owner, --session-key, --max-price and --budget"
+                    )
+                });
+            }
+            Event::PeerConnected {
+                info_hash,
+                connection,
+            } if self.json => {
+                let value = json!({"info_hash": info_hash.to_hex(), "connection": connection.0});
+                self.note("peer_connected", &value, String::new);
+            }
+            Event::PeerClosed {
+                info_hash,
+                connection,
+                reason,
+            } if self.json => {
+                let value = json!({
+                    "info_hash": info_hash.map(InfoHash::to_hex),
+                    "connection": connection.0,
+                    "reason": reason.to_string(),
+                });
+                self.note("peer_closed", &value, String::new);
+            }
+            _ => {}
+        }
+    }
+
+    /// One event: a line of JSON, or of text.
+    pub(super) fn note(&self, event: &str, value: &Value, text: impl FnOnce() -> String) {
+        if self.json {
+            say_json(&with_event(event, value.clone()));
+        } else {
+            let text = text();
+            if !text.is_empty() {
+                say(&text);
+            }
+        }
+    }
+
+    fn announce(&mut self, info_hash: InfoHash) {
+        let Some(watched) = self.torrents.get_mut(&info_hash) else {
+            return;
+        };
+        watched.complete = true;
+        if self.announces && !std::mem::replace(&mut watched.announced, true) {
+            let magnet = watched.magnet.to_string();
+            let value = json!({"info_hash": info_hash.to_hex(), "magnet": magnet});
+            self.note("seeding", &value, || {
+                format!("seeding {info_hash} {magnet}")
+            });
+        }
+    }
+
+    /// Looks at all torrents and peers, and keeps what will be gone later.
+    pub(super) async fn look(&mut self) -> Result<Snapshot, CliError> {
+        let snapshot = self
+            .handle
+            .snapshot()
+            .await
+            .map_err(|e| CliError::Failed(e.to_string()))?;
+        for torrent in &snapshot.torrents {
+            if torrent.state == TorrentState::Seeding {
+                self.announce(torrent.info_hash);
+            }
+            for peer in &torrent.peers {
+                self.peers
+                    .insert(peer.connection, (torrent.info_hash, peer.clone()));
+            }
+        }
+        while self.peers.len() > MAX_PEERS {
+            self.peers.pop_first();
+        }
+        Ok(snapshot)
+    }
+
+    /// Whether every torrent is complete.
+    pub(super) fn all_complete(&self) -> bool {
+        self.torrents.values().all(|watched| watched.complete)
+    }
+
+    /// Everything of this run that an operator accounts for.
+    pub(super) fn summary(&self, snapshot: &Snapshot) -> Value {
+        let torrents: Vec<Value> = snapshot
+            .torrents
+            .iter()
+            .map(|torrent| {
+                let peers: Vec<Value> = self
+                    .peers
+                    .values()
+                    .filter(|(info_hash, _)| *info_hash == torrent.info_hash)
+                    .map(|(_, peer)| {
+                        let connected = torrent
+                            .peers
+                            .iter()
+                            .any(|now| now.connection == peer.connection);
+                        peer_json(peer, connected)
+                    })
+                    .collect();
+                json!({
+                    "info_hash": torrent.info_hash.to_hex(),
+                    "name": torrent.name,
+                    "state": format!("{:?}", torrent.state).to_lowercase(),
+                    "total_length": torrent.total_length,
+                    "verified_bytes": torrent.verified_bytes,
+                    "uploaded": torrent.uploaded,
+                    "downloaded": torrent.downloaded,
+                    "wasted": torrent.wasted,
+                    "unit_fine": torrent.unit.0.to_string(),
+                    "tokens_per_gb": tokens(torrent.unit.per_gb_from_per_block(), self.decimals),
+                    "earned_fine": torrent.earned.0.to_string(),
+                    "spent_fine": torrent.spent.0.to_string(),
+                    "peers": peers,
+                })
+            })
+            .collect();
+        json!({
+            "torrents": torrents,
+            "upload_rate": snapshot.client.upload_rate,
+            "download_rate": snapshot.client.download_rate,
+            "money": money_json(&snapshot.client.money),
+            "redemptions": self.redeemed,
+            "trackers": snapshot.client.trackers.iter().map(|t| json!({
+                "url": t.url, "connected": t.connected, "error": t.error,
+            })).collect::<Vec<_>>(),
+        })
+    }
+
+    fn send_claims(&mut self, tag: u64, claims: Vec<Claim>) {
+        let finished = self.finished.clone();
+        let payout = self.payout.clone();
+        spawn_blocking(move || {
+            // If nobody waits for it, the program is ending, and the claims stay redeemable.
+            let _ = finished.blocking_send(send_batch(payout, tag, claims));
+        });
+    }
+
+    /// Redeems all that pays, one transaction after the other; one report each.
+    pub(super) async fn redeem_all(&mut self) -> Result<Vec<Value>, CliError> {
+        let mut reports = Vec::new();
+        while reports.len() < MAX_BATCHES {
+            self.handle
+                .command(Command::PrepareRedeem(RedeemScope::All))
+                .await
+                .map_err(|e| CliError::Failed(e.to_string()))?;
+            let (tag, claims) = loop {
+                match self.next().await {
+                    Woken::Event(Event::ClaimsReady { tag, claims, .. }) => break (tag, claims),
+                    other => self.handle_woken(other).await?,
+                }
+            };
+            if claims.is_empty() {
+                break;
+            }
+            let payout = self.payout.clone();
+            let batch = spawn_blocking(move || send_batch(payout, tag, claims))
+                .await
+                .map_err(|e| CliError::Failed(format!("the redemption broke off: {e}")))?;
+            let more = batch.result.as_ref().is_ok_and(|r| !r.paid.is_empty());
+            reports.push(self.close_batch(batch).await);
+            if !more {
+                break;
+            }
+        }
+        Ok(reports)
+    }
+
+    async fn close_batch(&mut self, batch: Batch) -> Value {
+        let outcome = match &batch.result {
+            Ok(redemption) => redemption.outcome(),
+            Err(error) => RedeemOutcome::Failed {
+                reason: error.to_string(),
+            },
+        };
+        let told = self
+            .handle
+            .command(Command::Redeemed {
+                tag: batch.tag,
+                outcome,
+            })
+            .await;
+        if told.is_err() {
+            complain("the peer stopped before it noted a redemption");
+        }
+        let report = batch_json(&batch);
+        self.redeemed.push(report.clone());
+        report
+    }
+
+    /// Says goodbye, makes everything durable, and waits until that is done.
+    pub(super) async fn shut_down(mut self) -> Result<(), CliError> {
+        // Stopped already is as good.
+        let _ = self.handle.command(Command::Shutdown).await;
+        while let Some(event) = self.events.recv().await {
+            match event {
+                Event::ShutDown => {}
+                other => self.tell(other),
+            }
+        }
+        drop(self.handle);
+        self.task
+            .await
+            .map_err(|e| CliError::Failed(format!("the peer broke off: {e}")))
+    }
+}
+
+fn send_batch(payout: Option<Payout>, tag: u64, claims: Vec<Claim>) -> Batch {
+    let result = match payout {
+        Some(payout) => payout.chain.redeem(&claims, &payout.payee, payout.to),
+        None => Err(ChainError::Signing),
+    };
+    Batch {
+        tag,
+        claims,
+        result,
+    }
+}
+
+/// `{"event": ..., ...value}`
+pub(super) fn with_event(event: &str, mut value: Value) -> Value {
+    if let Value::Object(fields) = &mut value {
+        fields.insert("event".to_owned(), json!(event));
+    }
+    value
+}
+
+pub(super) fn money_json(money: &MoneySnapshot) -> Value {
+    json!({
+        "account_ready": money.account_ready,
+        "balance": money.balance.0.to_string(),
+        "locked": money.locked.0.to_string(),
+        "budget": money.budget.0.to_string(),
+        "spent_fine": money.spent.0.to_string(),
+        "redeemable": money.redeemable.0.to_string(),
+        "redeemable_fine": money.redeemable_fine.0.to_string(),
+        "redeemable_ranges": money.redeemable_ranges,
+        "redeemed": money.redeemed.0.to_string(),
+        "vouchers_signed": money.vouchers_signed,
+        "preimages_released": money.preimages_released,
+        "preimages_received": money.preimages_received,
+    })
+}
+
+fn peer_json(peer: &PeerSnapshot, connected: bool) -> Value {
+    json!({
+        "connection": peer.connection.0,
+        "client": peer.client,
+        "connected": connected,
+        "uploaded": peer.uploaded,
+        "downloaded": peer.downloaded,
+        "bought_blocks": peer.buying.blocks,
+        "bought_fine": peer.buying.paid.0.to_string(),
+        "sold_blocks": peer.selling.blocks,
+        "sold_fine": peer.selling.paid.0.to_string(),
+    })
+}
+
+fn batch_json(batch: &Batch) -> Value {
+    let ranges: Vec<Value> = batch
+        .claims
+        .iter()
+        .enumerate()
+        .map(|(index, claim)| {
+            let base: u128 = claim.base.to();
+            let unit: u128 = claim.unit.to();
+            // Both are at most 2^96 and k at most 2^16.
+            let owed = FineUnits(base + unit * u128::from(claim.k));
+            let mut range = json!({
+                "owner": claim.owner.to_string(),
+                "first": claim.first,
+                "count": claim.count,
+                "k": claim.k,
+                "owed_fine": owed.0.to_string(),
+                "due": owed.floor().0.to_string(),
+                "rest_fine": (owed.0 - owed.floor().fine().0).to_string(),
+            });
+            let (status, paid) = match &batch.result {
+                Err(_) => ("failed".to_owned(), None),
+                Ok(redemption) => {
+                    let at = index as u32;
+                    let paid = redemption.paid.iter().find(|(i, _)| *i == at);
+                    let skipped = redemption.skipped.iter().find(|(i, _)| *i == at);
+                    match (paid, skipped) {
+                        (Some((_, paid)), _) => ("paid".to_owned(), Some(*paid)),
+                        (_, Some((_, code))) => (format!("skipped: {}", skip_reason(*code)), None),
+                        _ => ("unknown: the receipt does not say".to_owned(), None),
+                    }
+                }
+            };
+            range["status"] = json!(status);
+            range["paid"] = json!(paid.map(|p| p.0.to_string()));
+            range
+        })
+        .collect();
+    match &batch.result {
+        Ok(redemption) => json!({
+            "ok": true,
+            "transaction": redemption.transaction.to_string(),
+            "block": redemption.block,
+            "gas_used": redemption.gas_used,
+            "gas_price_wei": redemption.gas_price.map(|p| p.to_string()),
+            "paid": sum(&redemption.paid).0.to_string(),
+            "ranges": ranges,
+        }),
+        Err(error) => json!({"ok": false, "error": error.to_string(), "ranges": ranges}),
+    }
+}
+
+fn sum(paid: &[(u32, TokenUnits)]) -> TokenUnits {
+    TokenUnits(paid.iter().fold(0, |sum, (_, p)| sum.saturating_add(p.0)))
+}
+
+/// A batch's report as a sentence.
+pub(super) fn redeemed_line(report: &Value) -> String {
+    let text = |key: &str| report[key].as_str().unwrap_or_default().to_owned();
+    if report["ok"] == json!(true) {
+        format!(
+            "redeemed {} token units for {} ranges, {} gas: {}",
+            text("paid"),
+            report["ranges"].as_array().map_or(0, Vec::len),
+            report["gas_used"],
+            text("transaction")
+        )
+    } else {
+        format!("nothing redeemed: {}", text("error"))
+    }
+}
+
+/// Ctrl-C or SIGTERM.
+pub(super) struct Interrupt {
+    #[cfg(unix)]
+    terminate: tokio::signal::unix::Signal,
+}
+
+impl Interrupt {
+    pub(super) fn new() -> Result<Interrupt, CliError> {
+        #[cfg(unix)]
+        {
+            use tokio::signal::unix::{SignalKind, signal};
+            Ok(Interrupt {
+                terminate: signal(SignalKind::terminate())
+                    .map_err(|e| CliError::Failed(format!("no signals: {e}")))?,
+            })
+        }
+        #[cfg(not(unix))]
+        Ok(Interrupt {})
+    }
+
+    pub(super) async fn wait(&mut self) {
+        #[cfg(unix)]
+        tokio::select! {
+            _ = tokio::signal::ctrl_c() => {}
+            _ = self.terminate.recv() => {}
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}
+
+/// Makes the folder that holds data, so that its default state folder can lie in it.
+pub(super) fn make_folder(path: &PathBuf) -> Result<(), CliError> {
+    std::fs::create_dir_all(path)
+        .map_err(|e| CliError::Invalid(format!("{} cannot be used: {e}", path.display())))
+}

@@ -1,0 +1,298 @@
+//! `seed`: serves torrents until it is stopped.
+
+use std::io::BufRead;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::args::{SeedArgs, load_key};
+use super::output::{CliError, bytes, parse_price, say, say_json, tokens};
+use super::runner::{Interrupt, Payout, Runner, money_json, redeemed_line};
+use super::torrent;
+use crate::client::{Command, Config, Limits, PaymentConfig, ResalePrice, SellConfig};
+use crate::native::chain::Chain;
+use crate::native::driver::{NativeConfig, Snapshot};
+use crate::types::FineUnits;
+
+/// Longest command line on stdin, bytes; a longer one is refused.
+const MAX_LINE_LEN: usize = 1024;
+/// How often peers are looked at.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// `piecework seed`
+pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
+    args.network.check()?;
+    let decimals = args.chain.decimals;
+    let price = parse_price(&args.price, decimals)?;
+    let payout = payout(&args, price).await?;
+    let torrents = args
+        .torrents
+        .iter()
+        .map(|input| torrent::read(input))
+        .collect::<Result<Vec<_>, _>>()?;
+    if !args.data.is_dir() {
+        return Err(CliError::Invalid(format!(
+            "{} is not a folder: give the folder with the data by --data",
+            args.data.display()
+        )));
+    }
+    let trackers: Vec<String> = torrents
+        .iter()
+        .flat_map(|named| named.magnet.trackers.iter().cloned())
+        .collect();
+    let mut config = Config {
+        trackers: args.network.tracker.clone(),
+        limits: Limits {
+            max_connections: args.max_connections,
+            max_connections_per_torrent: args.max_connections,
+            upload_bytes_per_second: args.upload_limit,
+            upload_slots: 16,
+            ..Limits::default()
+        },
+        ..Config::default()
+    };
+    config.payment = payout.as_ref().and_then(|payout| {
+        Some(PaymentConfig {
+            vault: args.chain.vault?,
+            chain_id: args.chain.chain_id?,
+            buy: None,
+            sell: Some(SellConfig {
+                payee: payout.payee.address(),
+                price: ResalePrice::Fixed(price),
+                min_bond_percent: args.min_bond_percent,
+            }),
+        })
+    });
+    let native = NativeConfig {
+        client: config,
+        transport: args.network.transport(&trackers),
+        data_dir: args.data.clone(),
+        state_dir: args.common.state_dir(&args.data),
+        chain: args.chain.config(),
+        session_key: None,
+    };
+    let mut interrupt = Interrupt::new()?;
+    let mut runner = Runner::start(native, payout, args.common.json, decimals)?;
+    runner.announces = true;
+    for mut named in torrents {
+        named.options.unit = Some(price);
+        runner
+            .add(named, args.recheck, &args.network.tracker)
+            .await?;
+    }
+    serve(
+        &mut runner,
+        &mut interrupt,
+        args.common.stats,
+        args.stdin_commands,
+    )
+    .await?;
+    finish(runner, args.redeem_on_exit).await
+}
+
+/// The payee, if one is configured; asked for by a price.
+async fn payout(args: &SeedArgs, price: FineUnits) -> Result<Option<Payout>, CliError> {
+    let key_file = match &args.payee_key {
+        Some(file) => file,
+        None if price.0 == 0 => return Ok(None),
+        None => {
+            return Err(CliError::Invalid(
+                "--price needs --payee-key: make one with `piecework key new FILE`".to_owned(),
+            ));
+        }
+    };
+    let payee = load_key(key_file)?;
+    let config = args.chain.required("selling")?;
+    let chain = Chain::new(&config).map_err(|e| CliError::Invalid(e.to_string()))?;
+    if price.0 > 0 {
+        let checked = chain.clone();
+        tokio::task::spawn_blocking(move || checked.check())
+            .await
+            .map_err(|e| CliError::Failed(e.to_string()))?
+            .map_err(|e| CliError::Failed(e.to_string()))?;
+    }
+    Ok(Some(Payout {
+        chain,
+        to: args.to.unwrap_or_else(|| payee.address()),
+        payee,
+    }))
+}
+
+/// Until it is to stop.
+pub(super) async fn serve(
+    runner: &mut Runner,
+    interrupt: &mut Interrupt,
+    stats_secs: u64,
+    stdin_commands: bool,
+) -> Result<(), CliError> {
+    let mut look = interval(LOOK_INTERVAL);
+    look.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut stats = interval(Duration::from_secs(stats_secs));
+    stats.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    stats.tick().await;
+    let (lines_tx, mut lines) = mpsc::channel(16);
+    if stdin_commands {
+        read_stdin(lines_tx)?;
+    } else {
+        drop(lines_tx);
+    }
+    let mut lines_end = !stdin_commands;
+    loop {
+        tokio::select! {
+            woken = runner.next() => runner.handle_woken(woken).await?,
+            _ = look.tick() => {
+                runner.look().await?;
+            }
+            _ = stats.tick() => {
+                let snapshot = runner.look().await?;
+                runner.note("stats", &runner.summary(&snapshot), || stats_line(&snapshot, runner.decimals));
+            }
+            line = lines.recv(), if !lines_end => match line {
+                Some(line) => {
+                    if answer(runner, line.trim()).await? {
+                        return Ok(());
+                    }
+                }
+                None => lines_end = true,
+            },
+            () = interrupt.wait() => return Ok(()),
+        }
+    }
+}
+
+/// Redeems if asked to, stops, and says what it came to.
+pub(super) async fn finish(mut runner: Runner, redeem: bool) -> Result<(), CliError> {
+    if redeem && runner.payout.is_some() {
+        for report in runner.redeem_all().await? {
+            runner.note("redeemed", &report, || redeemed_line(&report));
+        }
+    }
+    let snapshot = runner.look().await?;
+    let summary = runner.summary(&snapshot);
+    let (json, decimals) = (runner.json, runner.decimals);
+    runner.shut_down().await?;
+    if json {
+        say_json(&super::runner::with_event("summary", summary));
+    } else {
+        say(&stats_line(&snapshot, decimals));
+        say("stopped");
+    }
+    Ok(())
+}
+
+fn stats_line(snapshot: &Snapshot, decimals: u8) -> String {
+    let peers: usize = snapshot.torrents.iter().map(|t| t.peers.len()).sum();
+    let up: u64 = snapshot.torrents.iter().map(|t| t.uploaded).sum();
+    let down: u64 = snapshot.torrents.iter().map(|t| t.downloaded).sum();
+    let money = &snapshot.client.money;
+    let mut line = format!(
+        "stats  peers {peers}  up {}/s ({})  down {}/s ({})",
+        bytes(snapshot.client.upload_rate),
+        bytes(up),
+        bytes(snapshot.client.download_rate),
+        bytes(down)
+    );
+    if money.redeemable.0 > 0 || money.redeemed.0 > 0 {
+        line.push_str(&format!(
+            "  redeemable {}  redeemed {}",
+            tokens(money.redeemable, decimals),
+            tokens(money.redeemed, decimals)
+        ));
+    }
+    if money.spent.0 > 0 {
+        line.push_str(&format!(
+            "  spent {}",
+            tokens(money.spent.floor(), decimals)
+        ));
+    }
+    line
+}
+
+fn read_stdin(lines: mpsc::Sender<String>) -> Result<(), CliError> {
+    std::thread::Builder::new()
+        .name("stdin".to_owned())
+        .spawn(move || {
+            let mut stdin = std::io::stdin().lock();
+            loop {
+                let mut line = Vec::new();
+                let limit = MAX_LINE_LEN as u64 + 1;
+                match std::io::Read::take(&mut stdin, limit).read_until(b'\n', &mut line) {
+                    Ok(0) | Err(_) => return,
+                    Ok(_) => {}
+                }
+                // A line that is cut is no command, and is answered so.
+                let line = String::from_utf8_lossy(&line).into_owned();
+                if lines.blocking_send(line).is_err() {
+                    return;
+                }
+            }
+        })
+        .map(drop)
+        .map_err(|e| CliError::Failed(format!("stdin cannot be read: {e}")))
+}
+
+/// One command; `true` ends the program.
+async fn answer(runner: &mut Runner, line: &str) -> Result<bool, CliError> {
+    let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
+    let reply = |ok: bool, value: Value| {
+        let mut reply = json!({"command": verb, "ok": ok});
+        if let (Value::Object(reply), Value::Object(value)) = (&mut reply, value) {
+            reply.extend(value);
+        }
+        say_json(&reply);
+    };
+    match verb {
+        "" => {}
+        "quit" => {
+            reply(true, json!({}));
+            return Ok(true);
+        }
+        "stats" => {
+            let snapshot = runner.look().await?;
+            reply(true, runner.summary(&snapshot));
+        }
+        "price" => match parse_price(rest.trim(), runner.decimals) {
+            Ok(unit) if unit.0 > 0 && runner.payout.is_none() => {
+                reply(
+                    false,
+                    json!({"error": "there is no payee: start with --payee-key"}),
+                );
+            }
+            Ok(unit) => {
+                let snapshot = runner.look().await?;
+                for torrent in &snapshot.torrents {
+                    let info_hash = torrent.info_hash;
+                    runner
+                        .handle
+                        .command(Command::SetUnit { info_hash, unit })
+                        .await
+                        .map_err(|e| CliError::Failed(e.to_string()))?;
+                }
+                reply(true, json!({"unit_fine": unit.0.to_string()}));
+            }
+            Err(error) => reply(false, json!({"error": error.to_string()})),
+        },
+        "redeem" if runner.payout.is_none() => {
+            reply(
+                false,
+                json!({"error": "there is no payee: start with --payee-key"}),
+            );
+        }
+        "redeem" => {
+            let batches = runner.redeem_all().await?;
+            let ok = batches.iter().all(|batch| batch["ok"] == json!(true));
+            let snapshot = runner.look().await?;
+            reply(
+                ok,
+                json!({"batches": batches, "money": money_json(&snapshot.client.money)}),
+            );
+        }
+        _ => reply(
+            false,
+            json!({"error": "unknown command: write stats, price TOKENS_PER_GB, redeem or quit"}),
+        ),
+    }
+    Ok(false)
+}

@@ -1,0 +1,217 @@
+//! The program itself: what it prints, and how it ends.
+
+#![cfg(feature = "native")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn piecework(dir: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_piecework"))
+        .args(args)
+        .current_dir(dir)
+        .output()
+        .unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+fn json(output: &Output) -> Value {
+    serde_json::from_str(&stdout(output)).unwrap()
+}
+
+#[test]
+fn a_file_becomes_a_torrent_that_info_accepts() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("a film.mp4"), vec![7u8; 100_000]).unwrap();
+    let made = piecework(
+        dir.path(),
+        &[
+            "create",
+            "a film.mp4",
+            "--tracker",
+            "ws://127.0.0.1:8000",
+            "--piece-length",
+            "32K",
+            "--comment",
+            "hello",
+            "--json",
+        ],
+    );
+    assert_eq!(code(&made), 0, "{}", stderr(&made));
+    let made = json(&made);
+    assert_eq!(made["total_length"], 100_000);
+    assert_eq!(made["pieces"], 4);
+    assert_eq!(made["file"], "a film.mp4.torrent");
+
+    let shown = piecework(dir.path(), &["info", "a film.mp4.torrent", "--json"]);
+    assert_eq!(code(&shown), 0);
+    let shown = json(&shown);
+    assert_eq!(shown["valid"], true);
+    assert_eq!(shown["info_hash"], made["info_hash"]);
+    assert_eq!(shown["comment"], "hello");
+    assert_eq!(shown["trackers"][0][0], "ws://127.0.0.1:8000");
+    assert_eq!(shown["files"][0]["path"][0], "a film.mp4");
+
+    let magnet = made["magnet"].as_str().unwrap();
+    let shown = piecework(dir.path(), &["info", magnet, "--json"]);
+    assert_eq!(code(&shown), 0);
+    assert_eq!(json(&shown)["info_hash"], made["info_hash"]);
+    let text = stdout(&piecework(dir.path(), &["info", magnet]));
+    assert!(text.contains(made["info_hash"].as_str().unwrap()), "{text}");
+}
+
+#[test]
+fn a_folder_becomes_the_same_torrent_each_time_and_leaves_links_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let album = dir.path().join("album");
+    std::fs::create_dir_all(album.join("b/c")).unwrap();
+    std::fs::write(album.join("z.txt"), b"last").unwrap();
+    std::fs::write(album.join("b/c/deep.bin"), vec![1u8; 50_000]).unwrap();
+    std::fs::write(album.join("a.bin"), vec![2u8; 10]).unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("/etc/passwd", album.join("link")).unwrap();
+    let first = json(&piecework(dir.path(), &["create", "album", "--json"]));
+    let again = piecework(
+        dir.path(),
+        &["create", "album", "-o", "album/self.torrent", "--json"],
+    );
+    let again = json(&again);
+    assert_eq!(first["info_hash"], again["info_hash"]);
+    // Written into the folder, and left out of the next torrent of it.
+    let third = piecework(
+        dir.path(),
+        &[
+            "create",
+            "album",
+            "-o",
+            "album/self.torrent",
+            "--force",
+            "--json",
+        ],
+    );
+    assert_eq!(json(&third)["info_hash"], first["info_hash"]);
+    let shown = json(&piecework(dir.path(), &["info", "album.torrent", "--json"]));
+    let paths: Vec<String> = shown["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|file| {
+            let parts: Vec<&str> = file["path"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|part| part.as_str().unwrap())
+                .collect();
+            parts.join("/")
+        })
+        .collect();
+    assert_eq!(paths, ["album/a.bin", "album/z.txt", "album/b/c/deep.bin"]);
+}
+
+#[test]
+fn invalid_input_ends_with_2_and_says_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("bad.torrent"), b"d4:infoe").unwrap();
+    std::fs::write(dir.path().join("empty"), b"").unwrap();
+    std::fs::create_dir(dir.path().join("nothing")).unwrap();
+    std::fs::write(dir.path().join("there.torrent"), b"").unwrap();
+    std::fs::write(dir.path().join("there"), b"data").unwrap();
+    std::fs::write(dir.path().join("not.key"), b"hello").unwrap();
+    for (args, says) in [
+        (vec!["info", "bad.torrent"], "bad.torrent"),
+        (vec!["info", "missing.torrent"], "missing.torrent"),
+        (vec!["info", "magnet:?dn=x"], "magnet"),
+        (vec!["create", "missing"], "missing"),
+        (vec!["create", "empty"], "empty"),
+        (vec!["create", "nothing"], "nothing"),
+        (vec!["create", "there"], "--force"),
+        (
+            vec!["create", "there", "--force", "--piece-length", "0"],
+            "piece length",
+        ),
+        (vec!["create", "there", "--piece-length", "x"], "64K"),
+        (vec!["seed", "bad.torrent", "--data", "."], "bad.torrent"),
+        (vec!["seed", "bad.torrent", "--data", "gone"], "bad.torrent"),
+        (
+            vec!["seed", "bad.torrent", "--data", ".", "--price", "ten"],
+            "ten",
+        ),
+        (
+            vec!["seed", "bad.torrent", "--data", ".", "--price", "10"],
+            "--payee-key",
+        ),
+        (
+            vec![
+                "seed",
+                "x",
+                "--data",
+                ".",
+                "--price",
+                "1",
+                "--payee-key",
+                "not.key",
+            ],
+            "chmod 600",
+        ),
+        (
+            vec!["get", "bad.torrent", "-o", ".", "--tracker", "udp://x:1"],
+            "ws://",
+        ),
+        (
+            vec!["get", "bad.torrent", "-o", ".", "--relay-only"],
+            "--ice-server",
+        ),
+        (vec!["nonsense"], "nonsense"),
+    ] {
+        let output = piecework(dir.path(), &args);
+        assert_eq!(code(&output), 2, "{args:?}: {}", stdout(&output));
+        assert!(
+            stderr(&output).contains(says),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+    }
+    let output = piecework(dir.path(), &["info", "bad.torrent", "--json"]);
+    assert_eq!(json(&output)["valid"], false);
+}
+
+#[test]
+fn a_key_is_made_once_and_never_shown() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = piecework(dir.path(), &["key", "new", "payee.key"]);
+    assert_eq!(code(&made), 0, "{}", stderr(&made));
+    let address = stdout(&made);
+    assert!(
+        address.starts_with("0x") && address.trim().len() == 42,
+        "{address}"
+    );
+    let shown = piecework(dir.path(), &["key", "address", "payee.key"]);
+    assert_eq!(stdout(&shown), address);
+    assert_eq!(
+        code(&piecework(dir.path(), &["key", "new", "payee.key"])),
+        2
+    );
+}
+
+#[test]
+fn every_verb_explains_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    for verb in ["create", "info", "seed", "get", "redeem", "balance"] {
+        let output = piecework(dir.path(), &[verb, "--help"]);
+        assert_eq!(code(&output), 0);
+        assert!(stdout(&output).contains("Example"), "{verb}");
+    }
+}

@@ -1,0 +1,286 @@
+//! Files and records on a real file system.
+
+#![cfg(feature = "native")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use bytes::Bytes;
+use piecework::client::{Effect, EffectError, EffectResult, Input};
+use piecework::metainfo::FileSpan;
+use piecework::native::records::{Records, RecordsError};
+use piecework::native::storage::Storage;
+use piecework::types::{EffectId, InfoHash};
+use sha1::{Digest, Sha1};
+use tempfile::TempDir;
+use tokio::sync::mpsc;
+
+const TORRENT: InfoHash = InfoHash([0xab; 20]);
+
+struct Disk {
+    data: TempDir,
+    state: TempDir,
+    storage: Storage,
+    results: mpsc::Receiver<Input>,
+    next: u64,
+}
+
+impl Disk {
+    fn new() -> Disk {
+        let (data, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let (sender, results) = mpsc::channel(64);
+        let storage = Storage::new(data.path(), state.path(), sender).unwrap();
+        Disk {
+            data,
+            state,
+            storage,
+            results,
+            next: 0,
+        }
+    }
+
+    fn run(&mut self, effect: Effect) -> Result<EffectResult, EffectError> {
+        self.next += 1;
+        let sent = EffectId(self.next);
+        self.storage.submit(TORRENT, sent, effect)?;
+        match self.results.blocking_recv().unwrap() {
+            Input::EffectDone { id, result } => {
+                assert_eq!(id, sent);
+                result
+            }
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+
+    fn open(&mut self, files: &[(&[&str], u64)]) -> Result<EffectResult, EffectError> {
+        self.run(Effect::OpenStorage {
+            info_hash: TORRENT,
+            name: "t".to_owned(),
+            files: files
+                .iter()
+                .map(|(path, length)| (path.iter().map(|c| (*c).to_owned()).collect(), *length))
+                .collect(),
+        })
+    }
+
+    fn write(
+        &mut self,
+        spans: &[(u32, u64, u64)],
+        chunks: &[&'static [u8]],
+    ) -> Result<(), EffectError> {
+        self.run(Effect::Write {
+            info_hash: TORRENT,
+            spans: spans.iter().map(span).collect(),
+            chunks: chunks.iter().map(|c| Bytes::from_static(c)).collect(),
+        })
+        .map(drop)
+    }
+
+    fn read(&mut self, spans: &[(u32, u64, u64)]) -> Result<Bytes, EffectError> {
+        let effect = Effect::Read {
+            info_hash: TORRENT,
+            spans: spans.iter().map(span).collect(),
+        };
+        match self.run(effect)? {
+            EffectResult::Read(bytes) => Ok(bytes),
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+}
+
+fn span(&(file, offset, length): &(u32, u64, u64)) -> FileSpan {
+    FileSpan {
+        file,
+        offset,
+        length,
+        pad: false,
+    }
+}
+
+#[test]
+fn spans_cross_files_and_what_is_written_is_read_and_hashed() {
+    let mut disk = Disk::new();
+    let opened = disk.open(&[
+        (&["t", "a"], 5),
+        (&["t", "empty"], 0),
+        (&[], 3),
+        (&["t", "sub", "b"], 10),
+    ]);
+    let Ok(EffectResult::Opened {
+        file_lengths,
+        scratch_length,
+    }) = opened
+    else {
+        panic!("{opened:?}");
+    };
+    assert_eq!((file_lengths, scratch_length), (vec![0, 0, 3, 0], 0));
+    assert!(disk.data.path().join("t/empty").is_file());
+
+    disk.write(&[(0, 3, 2), (3, 0, 4)], &[b"x", b"yab", b"cd"])
+        .unwrap();
+    assert_eq!(disk.read(&[(0, 3, 2), (3, 0, 4)]).unwrap(), "xyabcd");
+    // A pad file reads as zeros.
+    assert_eq!(
+        disk.read(&[(0, 4, 1), (2, 0, 3), (3, 0, 1)]).unwrap(),
+        &b"y\0\0\0a"[..]
+    );
+    let hashed = disk.run(Effect::HashStored {
+        info_hash: TORRENT,
+        spans: vec![span(&(0, 3, 2)), span(&(2, 0, 3)), span(&(3, 0, 4))],
+    });
+    let expected: [u8; 20] = Sha1::digest(b"xy\0\0\0abcd").into();
+    assert!(
+        matches!(hashed, Ok(EffectResult::Hashed(h)) if h == expected),
+        "{hashed:?}"
+    );
+    disk.run(Effect::Flush { info_hash: TORRENT }).unwrap();
+
+    // Not written yet, so missing, not zeros.
+    assert!(matches!(
+        disk.read(&[(3, 4, 1)]),
+        Err(EffectError::Missing(_))
+    ));
+    assert!(matches!(
+        disk.write(&[(3, 0, 2)], &[b"abc"]),
+        Err(EffectError::Storage(_))
+    ));
+    let reopened = disk.open(&[(&["t", "a"], 5), (&["t", "sub", "b"], 10)]);
+    assert!(
+        matches!(&reopened, Ok(EffectResult::Opened { file_lengths, .. }) if *file_lengths == [5, 4]),
+        "{reopened:?}"
+    );
+}
+
+#[test]
+fn the_scratch_file_lies_apart_and_goes_with_the_torrent() {
+    let mut disk = Disk::new();
+    disk.open(&[(&["t", "a"], 5)]).unwrap();
+    disk.write(&[(0, 0, 5)], &[b"hello"]).unwrap();
+    let scratch = |offset, bytes: &'static [u8]| Effect::WriteScratch {
+        info_hash: TORRENT,
+        offset,
+        chunks: vec![Bytes::from_static(bytes)],
+    };
+    disk.run(scratch(16, b"later")).unwrap();
+    disk.run(scratch(0, b"first")).unwrap();
+    let read = disk.run(Effect::ReadScratch {
+        info_hash: TORRENT,
+        offset: 15,
+        length: 6,
+    });
+    assert!(
+        matches!(&read, Ok(EffectResult::Read(b)) if b == &b"\0later"[..]),
+        "{read:?}"
+    );
+    disk.run(Effect::Flush { info_hash: TORRENT }).unwrap();
+    let parts = disk.state.path().join(format!("{TORRENT}.parts"));
+    assert_eq!(parts.metadata().unwrap().len(), 21);
+
+    // A stranger's file in the folder keeps the folder.
+    std::fs::write(disk.data.path().join("t/mine"), b"").unwrap();
+    disk.run(Effect::CloseStorage {
+        info_hash: TORRENT,
+        delete: true,
+    })
+    .unwrap();
+    assert!(!parts.exists() && !disk.data.path().join("t/a").exists());
+    assert!(disk.data.path().join("t/mine").exists());
+    let closed = disk.read(&[(0, 0, 1)]);
+    assert!(matches!(closed, Err(EffectError::Storage(_))), "{closed:?}");
+    // And it can be taken up again.
+    disk.open(&[(&["t", "a"], 5)]).unwrap();
+    disk.write(&[(0, 0, 5)], &[b"again"]).unwrap();
+    assert_eq!(disk.read(&[(0, 0, 5)]).unwrap(), "again");
+}
+
+#[test]
+fn paths_that_leave_the_folder_are_refused() {
+    let mut disk = Disk::new();
+    for path in [
+        &[".."][..],
+        &["a", "..", "b"],
+        &["/etc/x"],
+        &["a/b"],
+        &["."],
+        &[""],
+    ] {
+        let opened = disk.open(&[(path, 5)]);
+        assert!(
+            matches!(opened, Err(EffectError::Storage(_))),
+            "{path:?}: {opened:?}"
+        );
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn symbolic_links_are_not_followed() {
+    use std::os::unix::fs::symlink;
+    let mut disk = Disk::new();
+    let outside = tempfile::tempdir().unwrap();
+    std::fs::write(outside.path().join("secret"), b"secret").unwrap();
+    symlink(outside.path(), disk.data.path().join("folder")).unwrap();
+    symlink(outside.path().join("secret"), disk.data.path().join("file")).unwrap();
+    for path in [&["folder", "secret"][..], &["file"]] {
+        let opened = disk.open(&[(path, 6)]);
+        assert!(
+            matches!(opened, Err(EffectError::Storage(_))),
+            "{path:?}: {opened:?}"
+        );
+    }
+    // A link put there after the torrent was opened.
+    disk.open(&[(&["late", "secret"], 6)]).unwrap();
+    symlink(outside.path(), disk.data.path().join("late")).unwrap();
+    assert!(disk.write(&[(0, 0, 6)], &[b"robbed"]).is_err());
+    assert!(disk.read(&[(0, 0, 6)]).is_err());
+    assert_eq!(
+        std::fs::read(outside.path().join("secret")).unwrap(),
+        b"secret"
+    );
+}
+
+#[test]
+fn records_survive_in_order_and_the_folder_is_locked() {
+    let dir = tempfile::tempdir().unwrap();
+    let state = dir.path().join("state");
+    let value = |text: &'static str| Some(Bytes::from_static(text.as_bytes()));
+    let (sender, mut results) = mpsc::channel(64);
+    let (records, stored) = Records::open(&state, sender.clone()).unwrap();
+    assert!(stored.is_empty());
+    let second = Records::open(&state, sender.clone());
+    assert!(matches!(second, Err(RecordsError::Locked(_))), "{second:?}");
+    for (id, batch) in [
+        vec![("a".to_owned(), value("1")), ("b".to_owned(), value("1"))],
+        vec![("a".to_owned(), value("2")), ("c".to_owned(), value("1"))],
+        vec![("b".to_owned(), None)],
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        records.submit(EffectId(id as u64), batch).unwrap();
+    }
+    for expected in 0..3 {
+        match results.blocking_recv().unwrap() {
+            Input::EffectDone { id, result } => {
+                assert_eq!(id, EffectId(expected));
+                result.unwrap();
+            }
+            other => panic!("unexpected {other:?}"),
+        }
+    }
+    records.finish();
+    let (records, mut stored) = Records::open(&state, sender).unwrap();
+    stored.sort();
+    assert_eq!(
+        stored,
+        [
+            ("a".to_owned(), Bytes::from_static(b"2")),
+            ("c".to_owned(), Bytes::from_static(b"1")),
+        ]
+    );
+    records.finish();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = state.metadata().unwrap().permissions().mode();
+        assert_eq!(mode & 0o077, 0, "others can read the records");
+    }
+}

@@ -1,0 +1,67 @@
+// What the play-through found: lines for people, checks that all must hold, and the same as JSON.
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+
+const FINE_BITS = 24n;
+
+/** Collects checks and tables; nothing is decided twice. */
+export class Report {
+  checks = [];
+  facts = {};
+
+  /** Something that must hold. */
+  check(what, holds, detail = "") {
+    this.checks.push({ what, holds: Boolean(holds), detail: String(detail) });
+    console.log(`${holds ? "  ok    " : "  FAILED"}  ${what}${detail === "" ? "" : `: ${detail}`}`);
+  }
+
+  /** Two amounts that must be the same to the last unit. */
+  equal(what, ours, theirs) {
+    this.check(what, ours === theirs, ours === theirs ? ours : `${ours} is not ${theirs}`);
+  }
+
+  /** Something to be known, in the JSON too. */
+  fact(name, value) {
+    this.facts[name] = value;
+  }
+
+  /** A table with a title; the first row names the columns. */
+  table(title, rows) {
+    console.log(`\n${title}`);
+    const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => String(row[column] ?? "").length)));
+    for (const row of rows) {
+      console.log(`  ${row.map((cell, column) => (column === 0 ? String(cell ?? "").padEnd(widths[column]) : String(cell ?? "").padStart(widths[column]))).join("  ")}`);
+    }
+  }
+
+  /** Writes the JSON and says how it ended. */
+  async finish(path) {
+    const failed = this.checks.filter((check) => !check.holds);
+    const json = { passed: failed.length === 0, checks: this.checks, ...this.facts };
+    await mkdir(dirname(path), { recursive: true });
+    await writeFile(path, JSON.stringify(json, (_, value) => (typeof value === "bigint" ? value.toString() : value), 2));
+    console.log(`\nreport: ${path}`);
+    console.log(`${this.checks.length - failed.length} checks hold, ${failed.length} do not`);
+    return failed.length === 0;
+  }
+}
+
+/** Token units of a token with 6 decimals. */
+export function tokens(units) {
+  const sign = units < 0n ? "-" : "";
+  const digits = (units < 0n ? -units : units).toString().padStart(7, "0");
+  return `${sign}${digits.slice(0, -6)}.${digits.slice(-6)}`;
+}
+
+/** Fine units: whole token units and the rest in 2^-24 of one. */
+export function fineText(fine) {
+  const rest = fine & ((1n << FINE_BITS) - 1n);
+  return `${tokens(fine >> FINE_BITS)}${rest === 0n ? "" : ` + ${rest}/2^24`}`;
+}
+
+/** Bytes with thousands separators. */
+export function grouped(number) {
+  return Number(number).toLocaleString("en");
+}
+
+export { FINE_BITS };

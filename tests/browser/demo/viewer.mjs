@@ -1,0 +1,237 @@
+// One viewer: a browser profile of its own, the page, and what a person would do in it. Waits are always for something the page
+// says, never for time to pass.
+import { join } from "node:path";
+import { launch } from "./browser.mjs";
+
+const STEP_MS = 60_000;
+const WHOLE_FILE_MS = 10 * 60_000;
+
+/** A person with a browser. */
+export class Viewer {
+  constructor(name, browser, page, screenshots) {
+    this.name = name;
+    this.page = page;
+    this.requests = [];
+    this.problems = [];
+    this.#browser = browser;
+    this.#screenshots = screenshots;
+    page.on("request", (request) => this.requests.push(request.url()));
+    page.on("pageerror", (error) => this.problems.push(`uncaught: ${error.message}`));
+    page.on("console", (message) => {
+      if (message.type() === "error") this.problems.push(message.text());
+    });
+  }
+  #browser;
+  #screenshots;
+
+  /** Starts a browser and opens the page. */
+  static async open(name, { executablePath, url, screenshots }) {
+    const browser = await launch(executablePath);
+    const page = browser.context.pages()[0] ?? (await browser.context.newPage());
+    page.setDefaultTimeout(STEP_MS);
+    const viewer = new Viewer(name, browser, page, screenshots);
+    await page.goto(url);
+    await page.waitForFunction(() => globalThis.pieceworkPlayer !== undefined || document.body.dataset.view === "failed");
+    if ((await viewer.view()) === "failed") throw new Error(`${name}: ${await page.locator("#view-start").innerText()}`);
+    return viewer;
+  }
+
+  async close() {
+    await this.#browser.close();
+  }
+
+  view() {
+    return this.page.evaluate(() => document.body.dataset.view);
+  }
+
+  async screenshot(name, options = {}) {
+    const path = join(this.#screenshots, `${this.name}-${name}.png`);
+    await this.page.screenshot({ path, ...options });
+    return path;
+  }
+
+  /** Everything the page knows, for a report of what went wrong. */
+  state() {
+    return this.page.evaluate(() => {
+      const { app } = globalThis.pieceworkPlayer;
+      const { have, ...look } = app.title.look ?? {};
+      const log = [...document.querySelectorAll("#log li")].map((line) => line.textContent);
+      const state = { dataset: { ...document.body.dataset }, banner: document.querySelector("#banner").hidden ? "" : document.querySelector("#banner").textContent.trim(), client: app.look, look, log: log.slice(0, 20), notes: globalThis.demoNotes };
+      return JSON.stringify(state, (_, value) => (typeof value === "bigint" ? String(value) : value));
+    });
+  }
+
+  /** Prompts of the development wallet so far. */
+  prompts() {
+    return this.page.evaluate(() => structuredClone(globalThis.__pieceworkDevWallet?.prompts ?? []));
+  }
+
+  /** Opens the magnet link by hand and waits until the offer is complete. */
+  async openMagnet(magnet) {
+    await this.page.fill("#magnet", magnet);
+    await this.page.press("#magnet", "Enter");
+    await this.page.waitForFunction(() => document.body.dataset.phase === "offer");
+    await this.page.waitForFunction(() => !document.querySelector("#play").disabled);
+    return this.page.evaluate(() => ({
+      title: document.querySelector("#title-name").textContent,
+      summary: document.querySelector("#cost-summary").textContent,
+      costs: [...document.querySelectorAll("#costs > div")].map((row) => [row.children[0].textContent, row.children[1].textContent]),
+      button: document.querySelector("#play").textContent,
+      walletAsked: !document.querySelector("#wallets").hidden,
+      uploaded: globalThis.pieceworkPlayer.app.title.look.uploaded,
+      sharing: globalThis.pieceworkPlayer.app.engine.sharing.on,
+    }));
+  }
+
+  /** Takes the cap off: the machines of this test are one machine. */
+  async allowAllUpload() {
+    await this.page.fill("#offer-cap", "");
+  }
+
+  /** Chooses the wallet with this number, counted from 1. */
+  async chooseWallet(number) {
+    await this.page.locator("#wallet-options .option").nth(number - 1).click();
+  }
+
+  /**
+   * Arms the page to note, from the gesture on, when the first frame is shown; then, in the very moment of that frame, to seek to a
+   * part of which no piece is there, and to note when it plays there.
+   */
+  async arm() {
+    await this.page.evaluate(() => {
+      const { app } = globalThis.pieceworkPlayer;
+      const video = document.querySelector("#video");
+      const notes = { gesture: 0, firstFrame: 0, seek: null };
+      globalThis.demoNotes = notes;
+      document.querySelector("#play").addEventListener("click", () => (notes.gesture = performance.now()), { capture: true, once: true });
+
+      const piecesAt = (look, share) => {
+        // The pieces under the moment itself and its neighbours: the picture there cannot come from anything else.
+        const at = Math.floor(share * look.pieceCount);
+        return [at - 1, at, at + 1].filter((piece) => piece >= 0 && piece < look.pieceCount);
+      };
+      const has = (look, piece) => ((look.have[piece >> 3] >> (7 - (piece & 7))) & 1) === 1;
+      const seek = async () => {
+        const look = await app.title.current.look();
+        const shares = [0.9, 0.85, 0.8, 0.75, 0.7, 0.65, 0.6, 0.55, 0.5];
+        const missing = shares.find((share) => piecesAt(look, share).every((piece) => !has(look, piece)));
+        const share = missing ?? 0.9;
+        const target = share * video.duration;
+        notes.seek = { share, target, missing: missing !== undefined, verifiedBefore: look.verified, at: performance.now(), seeked: 0, playing: 0 };
+        video.addEventListener("seeked", () => (notes.seek.seeked = performance.now()), { once: true });
+        const plays = () => {
+          if (video.currentTime < target + 0.3 || video.paused || video.seeking) return;
+          notes.seek.playing = performance.now();
+          video.removeEventListener("timeupdate", plays);
+        };
+        video.addEventListener("timeupdate", plays);
+        video.currentTime = target;
+      };
+      video.requestVideoFrameCallback(() => {
+        notes.firstFrame = performance.now();
+        void seek();
+      });
+
+      // What each connection gave and got, also of those that are gone by the end.
+      const connections = new Map();
+      globalThis.demoPeers = connections;
+      setInterval(() => {
+        for (const peer of app.title.look?.peers ?? []) connections.set(peer.id, peer);
+      }, 50);
+    });
+  }
+
+  /** Presses the one button; resolves when the page says that it plays. */
+  async play() {
+    await this.page.click("#play");
+    await this.page.waitForFunction(() => document.body.dataset.phase === "watching" || document.querySelector("#play-error").textContent !== "");
+    const error = await this.page.evaluate(() => document.querySelector("#play-error").textContent);
+    if (error) throw new Error(`${this.name}: ${error}`);
+    await this.page.waitForFunction(() => globalThis.demoNotes.firstFrame > 0);
+  }
+
+  /** Waits until the picture moves at the place that was sought. */
+  async playsAtSeek() {
+    await this.page.waitForFunction(() => globalThis.demoNotes.seek?.playing > 0);
+    return this.page.evaluate(() => globalThis.demoNotes);
+  }
+
+  /** Waits until every piece is here and checked. */
+  async wholeFile() {
+    await this.page.waitForFunction(
+      () => {
+        const { look } = globalThis.pieceworkPlayer.app.title;
+        return look && look.length > 0 && look.verified === look.length;
+      },
+      undefined,
+      { timeout: WHOLE_FILE_MS },
+    );
+  }
+
+  /** SHA-256 of every MiB of the file as the service worker gives it out of the page's own storage. */
+  hashes() {
+    return this.page.evaluate(async () => {
+      const url = document.querySelector("#video").currentSrc;
+      const size = 1 << 20;
+      const hashes = [];
+      let length = Infinity;
+      for (let at = 0; at < length; at += size) {
+        const answer = await fetch(url, { headers: { range: `bytes=${at}-${at + size - 1}` } });
+        if (answer.status !== 206) throw new Error(`HTTP ${answer.status} for byte ${at}`);
+        length = Number(answer.headers.get("content-range").split("/")[1]);
+        const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await answer.arrayBuffer()));
+        hashes.push([...digest].map((byte) => byte.toString(16).padStart(2, "0")).join(""));
+      }
+      return { length, hashes };
+    });
+  }
+
+  /** What the page's engine knows now. */
+  async look() {
+    return this.page.evaluate(async () => {
+      const { app } = globalThis.pieceworkPlayer;
+      const { have, ...look } = await app.title.current.look();
+      const { money } = await app.engine.look();
+      const last = new Map(globalThis.demoPeers);
+      for (const peer of look.peers) last.set(peer.id, peer);
+      return { ...look, money, connections: [...last.values()], notes: globalThis.demoNotes };
+    });
+  }
+
+  /** Resolves when the numbers of money stand still over several looks: everything in flight has arrived. */
+  async settled() {
+    await this.page.evaluate(() => (globalThis.demoSettled = { key: "", times: 0 }));
+    await this.page.waitForFunction(
+      async () => {
+        const { app } = globalThis.pieceworkPlayer;
+        const { money } = await app.engine.look();
+        const { uploaded, earnedFine, spentFine } = await app.title.current.look();
+        const key = [money?.spentFine, money?.redeemableFine, uploaded, earnedFine, spentFine].join();
+        const settled = globalThis.demoSettled;
+        settled.times = settled.key === key ? settled.times + 1 : 0;
+        settled.key = key;
+        return settled.times >= 5;
+      },
+      undefined,
+      { polling: 200 },
+    );
+  }
+
+  /** Goes to the view of money. */
+  async money() {
+    await this.page.click("#nav-money");
+    await this.page.waitForFunction(() => document.body.dataset.view === "money");
+  }
+
+  /** Presses a button there and waits for what the page says of it. */
+  async press(id, confirmFirst = false) {
+    await this.page.waitForFunction((button) => !document.getElementById(button).disabled, id);
+    await this.page.click(`#${id}`);
+    if (confirmFirst) await this.page.click("#confirm-yes");
+    await this.page.waitForFunction(() => !document.querySelector("#money-message").hidden);
+    return this.page.evaluate(() => ({
+      text: document.querySelector("#money-message").textContent,
+      good: document.querySelector("#money-message").classList.contains("ok"),
+    }));
+  }
+}

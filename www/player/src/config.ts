@@ -1,0 +1,204 @@
+/**
+ * What the site that carries this page decides: trackers, chain, prices. It is read from one JSON file beside the page (named by
+ * `<meta name="piecework-config">`), never from a link: whoever sends a magnet link must not choose where money goes.
+ *
+ * The URL may carry the title (`#magnet=...` or `?magnet=...`), and for tests `?bridge=1`.
+ */
+
+import type { Token } from "./format.ts";
+
+/** 10 % over the bond a payee asks for by default (payments.md, section 6). */
+const BOND_PERCENT = 125n;
+/** kB/s, when the site does not say: a part of most uplinks. A site writes `null` for no cap. */
+const DEFAULT_UPLOAD = 2500;
+const LARGEST_CONFIG_BYTES = 256 * 1024;
+
+/** Everything about paying; `null` in {@link Config} means that all is free here. */
+export interface PaymentSetup {
+  vault: string;
+  chainId: number;
+  rpcUrl: string | null;
+  token: Token & { address: string };
+  deployBlock: number;
+  /** Token units per GB, the most that is paid unless the visitor says otherwise. */
+  maxPerGB: bigint;
+  /** Token units, the most that is spent in all unless the visitor says otherwise. */
+  budget: bigint;
+  /** Token units put down at the first paid title; more if the title can cost more. */
+  deposit: bigint;
+  /** What is asked when reselling, in percent of what was paid. */
+  resellPercent: number;
+  /** How long the contract keeps a deposit after an exit. */
+  exitDelaySeconds: number;
+  /** For `wallet_addEthereumChain`. */
+  chainParams: Record<string, unknown> | null;
+}
+
+/** The site's decisions. */
+export interface Config {
+  trackers: string[];
+  iceServers: RTCIceServer[];
+  relayOnly: boolean;
+  maxConnections: number | null;
+  /** kB/s; `null` is no cap. */
+  uploadLimit: number | null;
+  /** A title that the site offers on its first page. */
+  featured: { magnet: string | null; torrent: string | null; name: string | null } | null;
+  payment: PaymentSetup | null;
+  /** The demo's development wallet; never present on a real site. */
+  devWallet: { mode: string; keys: string[] } | null;
+}
+
+/** What went wrong with the site's configuration, in a full sentence. */
+export class ConfigError extends Error {}
+
+/** The title the URL asks for, and the switches of tests. */
+export interface Asked {
+  magnet: string | null;
+  bridge: boolean;
+  wallet: string | null;
+}
+
+/** Reads the URL. */
+export function readUrl(url: URL): Asked {
+  const hash = url.hash.slice(1);
+  const inHash = hash.startsWith("magnet:") ? hash : new URLSearchParams(hash).get("magnet");
+  // A magnet link put raw behind `#magnet=` has its own `&`: everything after the sign is the link.
+  const raw = /^magnet=(magnet:\?.*)$/s.exec(hash)?.[1];
+  const raw_query = /[?&]magnet=(magnet:\?.*)$/s.exec(url.search)?.[1];
+  const magnet = raw ?? inHash ?? raw_query ?? url.searchParams.get("magnet");
+  return { magnet, bridge: url.searchParams.get("bridge") === "1", wallet: url.searchParams.get("wallet") };
+}
+
+/** Fetches the configuration. A site without one is a plain free player. On this very machine the demo's file comes first. */
+export async function load(): Promise<Config> {
+  const named = document.querySelector<HTMLMetaElement>('meta[name="piecework-config"]')?.content || "config.json";
+  const names = isLoopback(location.hostname) ? ["demo.json", named] : [named];
+  for (const name of names) {
+    const answer = await fetch(new URL(name, document.baseURI), { cache: "no-cache", credentials: "same-origin" });
+    if (answer.status === 404) continue;
+    if (!answer.ok) throw new ConfigError(`The site's configuration ${name} could not be loaded (HTTP ${answer.status}). Load the page again.`);
+    const text = await answer.text();
+    if (text.length > LARGEST_CONFIG_BYTES) throw new ConfigError(`The site's configuration ${name} is too large.`);
+    let json: unknown;
+    try {
+      json = JSON.parse(text);
+    } catch {
+      throw new ConfigError(`The site's configuration ${name} is not valid JSON.`);
+    }
+    return parse(json);
+  }
+  return parse({});
+}
+
+/** Checks a configuration. Throws a {@link ConfigError} that names the field. */
+export function parse(json: unknown): Config {
+  if (typeof json !== "object" || json === null) throw new ConfigError("The site's configuration must be a JSON object.");
+  const read = new Fields(json as Record<string, unknown>);
+  const magnet = read.text("magnet");
+  const torrent = read.text("torrent");
+  const keys = read.list("walletKeys").flatMap((entry) => {
+    const key = typeof entry === "string" ? entry : (entry as { privateKey?: unknown } | null)?.privateKey;
+    return typeof key === "string" ? [key] : [];
+  });
+  return {
+    trackers: read.list("trackers").filter((url): url is string => typeof url === "string"),
+    iceServers: read.list("iceServers") as RTCIceServer[],
+    relayOnly: read.flag("relayOnly"),
+    maxConnections: read.number("maxConnections"),
+    uploadLimit: read.value("uploadLimit") === null ? null : (read.number("uploadLimit") ?? DEFAULT_UPLOAD),
+    featured: magnet || torrent ? { magnet, torrent, name: read.text("name") } : null,
+    payment: read.has("vault") ? payment(read) : null,
+    devWallet: keys.length > 0 && isLoopback(location.hostname) ? { mode: read.text("wallet") ?? "5792", keys } : null,
+  };
+}
+
+function payment(read: Fields): PaymentSetup {
+  const given = read.value("token");
+  const token = new Fields(typeof given === "object" && given !== null ? (given as Record<string, unknown>) : { address: given });
+  const decimals = token.number("decimals") ?? 6;
+  const amount = (name: string, otherwise: bigint): bigint => read.units(name, decimals) ?? otherwise;
+  const one = 10n ** BigInt(decimals);
+  return {
+    vault: read.address("vault"),
+    chainId: read.needed("chainId"),
+    rpcUrl: read.text("rpc") ?? read.text("rpcUrl"),
+    token: { address: token.address("address"), decimals, symbol: token.text("symbol") ?? read.text("symbol") ?? "USD" },
+    deployBlock: read.number("deployBlock") ?? 0,
+    maxPerGB: amount("maxPricePerGB", 15n * one),
+    budget: amount("budget", one),
+    deposit: amount("deposit", 2n * one),
+    resellPercent: read.number("resellPercent") ?? read.number("resalePercent") ?? 50,
+    exitDelaySeconds: read.number("exitDelaySeconds") ?? 72 * 3600,
+    chainParams: (read.value("chainParams") as Record<string, unknown> | undefined) ?? null,
+  };
+}
+
+/** The bond that goes with a deposit: what payees ask for by default. */
+export function bondFor(deposit: bigint): bigint {
+  return (deposit * BOND_PERCENT + 99n) / 100n;
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "[::1]" || /^127(\.\d+){3}$/.test(host);
+}
+
+/** Typed reads of a JSON object. */
+class Fields {
+  readonly #json: Record<string, unknown>;
+
+  constructor(json: Record<string, unknown>) {
+    this.#json = json;
+  }
+
+  has(name: string): boolean {
+    return this.#json[name] !== undefined && this.#json[name] !== null;
+  }
+
+  value(name: string): unknown {
+    return this.#json[name];
+  }
+
+  text(name: string): string | null {
+    const value = this.#json[name];
+    return typeof value === "string" && value !== "" ? value : null;
+  }
+
+  number(name: string): number | null {
+    const value = this.#json[name];
+    if (value === undefined || value === null) return null;
+    if (typeof value !== "number" || !Number.isFinite(value) || value < 0) throw new ConfigError(`The site's configuration: ${name} must be a number of 0 or more.`);
+    return value;
+  }
+
+  needed(name: string): number {
+    const value = this.number(name);
+    if (value === null) throw new ConfigError(`The site's configuration: ${name} is missing.`);
+    return value;
+  }
+
+  flag(name: string): boolean {
+    return this.#json[name] === true;
+  }
+
+  list(name: string): unknown[] {
+    const value = this.#json[name];
+    return Array.isArray(value) ? value : [];
+  }
+
+  address(name: string): string {
+    const value = this.text(name);
+    if (!value || !/^0x[0-9a-fA-F]{40}$/.test(value)) throw new ConfigError(`The site's configuration: ${name} must be an address of 0x and 40 hexadecimal digits.`);
+    return value;
+  }
+
+  /** A decimal number of whole tokens, as text or number, in token units. */
+  units(name: string, decimals: number): bigint | null {
+    const value = this.#json[name];
+    if (value === undefined || value === null) return null;
+    const match = /^(\d{1,12})(?:\.(\d{1,18}))?$/.exec(String(value));
+    if (!match) throw new ConfigError(`The site's configuration: ${name} must be a decimal number of tokens.`);
+    const places = (match[2] ?? "").slice(0, decimals).padEnd(decimals, "0");
+    return BigInt(match[1] ?? "0") * 10n ** BigInt(decimals) + BigInt(places || "0");
+  }
+}

@@ -1,0 +1,328 @@
+/**
+ * The one module that knows the package `piecework`: everything the views do goes through here, as plain data and promises.
+ *
+ * It uploads nothing until `setSharing` says so, fetches nothing of a title until `fetchAll`, and asks no wallet on its own.
+ */
+
+import {
+  Client,
+  PieceworkRejectedError,
+  PieceworkUnsupportedError,
+  type AccountInfo,
+  type PaymentOptions,
+  type RecoverableDeposit,
+  type Torrent,
+  type TorrentStats,
+  type WalletInfo,
+} from "piecework";
+import type { Config } from "./config.ts";
+import { Memory } from "./memory.ts";
+import type { ClientLook, Look } from "./types.ts";
+import type { Sharing } from "./views/sharing.ts";
+
+export { PieceworkRejectedError as Rejected };
+export type { WalletInfo };
+
+/** This browser or this way of opening the page lacks something. */
+export class Unsupported extends Error {
+  /** Full sentences: what is missing, and what to do. */
+  readonly lines: string[];
+
+  constructor(lines: string[]) {
+    super(lines.join(" "));
+    this.lines = lines;
+  }
+}
+
+/** A title to open. */
+export type Source = { magnet: string } | { torrent: Uint8Array } | { stored: string };
+
+/** A title that is on this device, as far as this page remembers it. */
+export interface Stored {
+  infoHash: string;
+  name: string;
+  length: number;
+  verified: number;
+}
+
+/** Something the engine says. `infoHash` is `null` if it concerns all titles. */
+export interface Notice {
+  kind: "warning" | "error" | "payment" | "done" | "stopped";
+  infoHash: string | null;
+  text: string;
+}
+
+/** A deposit in the vault. Amounts are token units. */
+export interface Deposit {
+  key: string;
+  balance: bigint;
+  bond: bigint;
+  /** Unix seconds from which it can be withdrawn; `null`: nobody asked for it. */
+  exitAt: number | null;
+  /** It is the one this browser pays from. */
+  current: boolean;
+}
+
+/** One title. */
+export class Title {
+  readonly infoHash: string;
+  /** Token units per GB that somebody asked for before any peer is in the list. */
+  priceHint: bigint | null = null;
+  readonly #torrent: Torrent;
+  readonly #memory: Memory;
+  readonly #trackers: () => string[];
+
+  constructor(torrent: Torrent, memory: Memory, trackers: () => string[]) {
+    this.infoHash = torrent.infoHash;
+    this.#torrent = torrent;
+    this.#memory = memory;
+    this.#trackers = trackers;
+    torrent.on("paymentneeded", ({ pricePerGB }) => (this.priceHint = pricePerGB));
+  }
+
+  /** How it stands. */
+  async look(): Promise<Look> {
+    const { state, maxPricePerGB, ...stats } = await this.#torrent.stats();
+    const files = this.#torrent.files.map((file) => ({ path: file.path.join("/"), length: file.length }));
+    if (stats.length > 0) this.#memory.remember({ infoHash: this.infoHash, name: stats.name, length: stats.length, verified: stats.verified });
+    return { ...stats, phase: state, files, maxPerGB: maxPricePerGB, peers: [...stats.peers] };
+  }
+
+  /** Fetches all of it, not only what is looked at. */
+  fetchAll(): Promise<void> {
+    return this.#torrent.setOnDemand(false);
+  }
+
+  /** Plays a file of it. */
+  async playInto(file: number, video: HTMLVideoElement): Promise<void> {
+    const found = this.#torrent.files[file];
+    if (!found) throw new Error("This title has no such file.");
+    await found.streamTo(video);
+  }
+
+  pause(): Promise<void> {
+    return this.#torrent.pause();
+  }
+
+  resume(): Promise<void> {
+    return this.#torrent.resume();
+  }
+
+  /** The link that opens this title elsewhere (BEP 9). */
+  magnet(): string {
+    const parts = [`xt=urn:btih:${this.infoHash}`];
+    if (this.#torrent.name) parts.push(`dn=${encodeURIComponent(this.#torrent.name)}`);
+    for (const tracker of this.#trackers()) parts.push(`tr=${encodeURIComponent(tracker)}`);
+    return `magnet:?${parts.join("&")}`;
+  }
+}
+
+/** The peer of this page. */
+export class Engine {
+  /** The package's own object, for the console and for tests. */
+  readonly client: Client;
+  /** Hears what the engine says. */
+  onNotice: (notice: Notice) => void = () => undefined;
+  /** What the visitor decided about uploading; off until then. */
+  sharing: Sharing = { on: false, cap: null };
+  /** What is proposed before the visitor decides. */
+  sharingWish: Sharing;
+  /** The connected wallet. */
+  connected: { id: string; account: string } | null = null;
+
+  readonly #config: Config;
+  readonly #titles = new Map<string, Title>();
+  readonly #memory: Memory;
+  #wallets: WalletInfo[] = [];
+  #trackers: string[] = [];
+  #recoverable = new Map<string, RecoverableDeposit>();
+
+  private constructor(config: Config, client: Client) {
+    this.#config = config;
+    this.client = client;
+    this.#memory = new Memory(config.payment ? `${config.payment.chainId} ${config.payment.vault.toLowerCase()}` : "free");
+    this.sharingWish = { on: true, cap: config.uploadLimit };
+    client.on("warning", ({ text, torrent }) => this.#say("warning", torrent, text));
+    client.on("error", ({ error, torrent }) => this.#say(torrent ? "error" : "stopped", torrent, error.message));
+    client.on("payment", ({ text, torrent }) => this.#say("payment", torrent, text));
+    client.on("wallet", ({ address }) => {
+      if (address === null) this.connected = null;
+    });
+    this.findWallets();
+  }
+
+  /** Starts the peer. Throws {@link Unsupported} if this browser cannot run it. */
+  static start(config: Config, bridge: boolean): Engine {
+    const lacking = Client.missing();
+    if (lacking.length > 0) throw new Unsupported(lacking.map((feature) => feature.text));
+    try {
+      return new Engine(
+        config,
+        new Client({
+          trackers: config.trackers,
+          iceServers: config.iceServers,
+          relayOnly: config.relayOnly,
+          // Nothing goes up before the visitor was told.
+          uploadLimit: 0,
+          ...(config.maxConnections === null ? {} : { maxConnections: config.maxConnections }),
+          ...(config.payment ? { payments: payments(config.payment) } : {}),
+          bridge,
+        }),
+      );
+    } catch (error) {
+      if (error instanceof PieceworkUnsupportedError) throw new Unsupported(error.missing.map((feature) => feature.text));
+      throw error;
+    }
+  }
+
+  /** How everything stands. */
+  async look(): Promise<ClientLook> {
+    const { money, ...stats } = await this.client.stats();
+    this.#trackers = stats.trackers.map((tracker) => tracker.url);
+    if (this.#wallets.length === 0 && this.#config.payment) this.findWallets();
+    return { ...stats, trackers: [...stats.trackers], money: this.#config.payment ? money : null };
+  }
+
+  /** Opens a title without fetching any of it. */
+  async open(source: Source): Promise<Title> {
+    const from = "magnet" in source ? source.magnet : "torrent" in source ? source.torrent : source.stored;
+    if ("stored" in source) {
+      const known = this.#titles.get(source.stored);
+      if (known) return known;
+      if (!(await this.client.stored()).includes(source.stored)) throw new Error("Nothing of it is on this device.");
+    }
+    const torrent = await this.client.add(from, { onDemand: true });
+    let title = this.#titles.get(torrent.infoHash);
+    if (!title) {
+      title = new Title(torrent, this.#memory, () => this.#trackers);
+      this.#titles.set(torrent.infoHash, title);
+      torrent.on("done", () => this.#say("done", torrent, ""));
+    }
+    return title;
+  }
+
+  /** What is on this device. */
+  async stored(): Promise<Stored[]> {
+    const hashes = await this.client.stored();
+    return [...new Set([...this.#titles.keys(), ...hashes])].map((infoHash) => this.#memory.title(infoHash));
+  }
+
+  /** Deletes a title and its data. */
+  async remove(infoHash: string): Promise<void> {
+    const torrent = this.client.torrents.find((one) => one.infoHash === infoHash) ?? (await this.client.add(infoHash, { onDemand: true }));
+    await torrent.remove({ deleteData: true });
+    this.#titles.delete(infoHash);
+    this.#memory.forget(infoHash);
+  }
+
+  /** Uploading on or off, and how fast. */
+  async setSharing(sharing: Sharing): Promise<void> {
+    await this.client.setUploadLimit(!sharing.on ? 0 : sharing.cap === null ? null : sharing.cap * 1000);
+    this.sharing = sharing;
+    this.sharingWish = sharing;
+  }
+
+  /** What may be paid for a title per GB, and what may be spent from now on; token units. */
+  async setLimits(title: Title, limits: { ceiling: bigint; budget: bigint }): Promise<void> {
+    const { money } = await this.client.stats();
+    await this.client.setBudget(this.client.format(money.spent + limits.budget));
+    const torrent = this.client.torrents.find((one) => one.infoHash === title.infoHash);
+    await torrent?.setMaxPricePerGB(this.client.format(limits.ceiling));
+  }
+
+  /** The wallets of this page as last heard of. */
+  wallets(): WalletInfo[] {
+    return this.#wallets;
+  }
+
+  /** Listens for wallets again; asks none of them anything. */
+  findWallets(): void {
+    void this.client.wallets().then((wallets) => (this.#wallets = wallets));
+  }
+
+  /** Connects a wallet: a prompt, the first time. */
+  async connect(id: string): Promise<void> {
+    if (this.connected?.id === id) return;
+    const account = await this.client.connectWallet(id);
+    this.connected = { id, account };
+  }
+
+  /** Deposits from the connected wallet; token units. */
+  async deposit(amount: bigint, bond: bigint): Promise<void> {
+    const account = await this.client.deposit({ amount: this.client.format(amount), bond: this.client.format(bond) });
+    this.#memory.exitAt = unixSeconds(account.exitAt);
+  }
+
+  /** Redeems everything that pays. Token units. */
+  redeem(): Promise<{ paid: bigint }> {
+    return this.client.redeem();
+  }
+
+  /** Starts the waiting time of a deposit; of this browser's, if none is named. */
+  async exit(deposit: Deposit | null): Promise<void> {
+    if (deposit) await this.#recoverable.get(deposit.key)?.exit();
+    else this.#memory.exitAt = unixSeconds((await this.client.exit()).exitAt);
+  }
+
+  /** Takes back a deposit; what came back, in token units, if that is known. */
+  async withdraw(deposit: Deposit | null): Promise<bigint | null> {
+    if (deposit) {
+      await this.#recoverable.get(deposit.key)?.withdraw();
+      return deposit.balance + deposit.bond;
+    }
+    const { balance, bond } = await this.client.account();
+    await this.client.withdraw();
+    this.#memory.exitAt = null;
+    return balance + bond;
+  }
+
+  /** Every deposit of the connected wallet that still holds something. */
+  async recoverDeposits(): Promise<Deposit[]> {
+    const found = (await this.client.recoverDeposits()).filter((deposit) => !deposit.withdrawn);
+    this.#recoverable = new Map(found.map((deposit) => [deposit.sessionKey, deposit]));
+    const own = await this.client.account();
+    return found.map((deposit) => plain(deposit, deposit.sessionKey.toLowerCase() === own.sessionKey.toLowerCase()));
+  }
+
+  /** This browser's deposit: read from the chain through the connected wallet, else what this page remembers of it. */
+  async ownDeposit(): Promise<Deposit | { exitAt: number | null; bond?: undefined } | null> {
+    if (!this.connected) return { exitAt: this.#memory.exitAt };
+    const account = await this.client.account();
+    if (!account.known || account.withdrawn) return null;
+    this.#memory.exitAt = unixSeconds(account.exitAt);
+    return plain(account, true);
+  }
+
+  #say(kind: Notice["kind"], torrent: Torrent | null, text: string): void {
+    this.onNotice({ kind, infoHash: torrent?.infoHash ?? null, text });
+  }
+}
+
+function payments(setup: NonNullable<Config["payment"]>): PaymentOptions {
+  const decimal = (units: bigint): string => {
+    const digits = units.toString().padStart(setup.token.decimals + 1, "0");
+    return setup.token.decimals === 0 ? digits : `${digits.slice(0, -setup.token.decimals)}.${digits.slice(-setup.token.decimals)}`;
+  };
+  return {
+    vault: setup.vault,
+    chainId: setup.chainId,
+    ...(setup.chainParams ? { chainParams: setup.chainParams as unknown as NonNullable<PaymentOptions["chainParams"]> } : {}),
+    ...(setup.rpcUrl ? { rpcUrl: setup.rpcUrl } : {}),
+    token: setup.token,
+    maxPricePerGB: decimal(setup.maxPerGB),
+    budget: decimal(setup.budget),
+    deployBlock: setup.deployBlock,
+    resellPercent: setup.resellPercent,
+  };
+}
+
+function plain(account: AccountInfo, current: boolean): Deposit {
+  return { key: account.sessionKey, balance: account.balance, bond: account.bond, exitAt: unixSeconds(account.exitAt), current };
+}
+
+function unixSeconds(date: Date | null): number | null {
+  return date === null ? null : Math.floor(date.getTime() / 1000);
+}
+
+/** The shapes the package gives and the views take are the same but for names: this fails to compile when they part. */
+export type Checked = TorrentStats["peers"][number] extends Look["peers"][number] ? true : never;

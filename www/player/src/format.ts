@@ -1,0 +1,141 @@
+/**
+ * Numbers as people read them. Money is always whole numbers in, text with its unit out; nothing here decides anything.
+ *
+ * "Units" are the token's smallest units, "fine" is 2^-24 of one (payments.md, section 2), a GB has 10^9 bytes.
+ */
+
+/** 2^24 fine units are one token unit. */
+export const FINE_BITS = 24n;
+const BLOCK_BYTES = 16_384;
+const GB = 1_000_000_000n;
+
+/** A token, as amounts of it are written. */
+export interface Token {
+  decimals: number;
+  symbol: string;
+}
+
+/** Bytes with a decimal prefix, as the price per GB counts them. */
+export function bytes(count: number): string {
+  const names = ["B", "kB", "MB", "GB", "TB"];
+  let value = count;
+  let at = 0;
+  while (value >= 999.5 && at < names.length - 1) {
+    value /= 1000;
+    at += 1;
+  }
+  const digits = at === 0 || value >= 100 ? 0 : 1;
+  return `${value.toFixed(digits)} ${names[at] ?? "B"}`;
+}
+
+/** Bytes per second. */
+export function rate(bytesPerSecond: number): string {
+  return `${bytes(bytesPerSecond)}/s`;
+}
+
+/** `count` with its noun: `plural(2, "peer")` is `2 peers`. */
+export function plural(count: number, noun: string): string {
+  return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
+}
+
+/** A share of the whole, rounded down, so that 100 % means all. */
+export function percent(part: number, whole: number): number {
+  return whole > 0 ? Math.min(100, Math.floor((part / whole) * 100)) : 0;
+}
+
+/** Token units as a decimal number: at least two places, no zeros after that. */
+export function units(amount: bigint, token: Token): string {
+  return withSymbol(decimal(amount, token.decimals, 2), token);
+}
+
+/** Fine units, cut (never rounded up) to `places` decimal places. */
+export function fine(amount: bigint, token: Token, places = 4): string {
+  const scale = 10n ** BigInt(places);
+  const cut = (amount * scale) / (10n ** BigInt(token.decimals) << FINE_BITS);
+  return withSymbol(decimal(cut, places, places), token);
+}
+
+/** Fine units to the last: whole token units, and what is left of one. */
+export function exact(amount: bigint, token: Token): string {
+  const whole = withSymbol(decimal(amount >> FINE_BITS, token.decimals, token.decimals), token);
+  const rest = amount & ((1n << FINE_BITS) - 1n);
+  return rest === 0n ? whole : `${whole} and ${subUnit(rest)}`;
+}
+
+/** What is left of one smallest unit, to four places. */
+export function subUnit(rest: bigint): string {
+  const tenThousandths = (rest * 10_000n) >> FINE_BITS;
+  return `0.${tenThousandths.toString().padStart(4, "0")} of the smallest unit`;
+}
+
+/** Token units per GB as a price, rounded to a tenth of a cent. */
+export function pricePerGB(unitsPerGB: bigint, token: Token): string {
+  return `${units(rounded(unitsPerGB, token), token)} per GB`;
+}
+
+/** The same, for a table. */
+export function priceShort(unitsPerGB: bigint, token: Token): string {
+  return `${units(rounded(unitsPerGB, token), token)}/GB`;
+}
+
+/** What so many bytes cost at a price in token units per GB, in fine units; whole blocks of 16 KiB are paid. */
+export function costFine(length: number, unitsPerGB: bigint): bigint {
+  const blocks = BigInt(Math.ceil(length / BLOCK_BYTES));
+  return ((blocks * BigInt(BLOCK_BYTES) * unitsPerGB) << FINE_BITS) / GB;
+}
+
+/** A decimal number typed by a person, as token units; `null` if it is none or has too many places. */
+export function parseUnits(text: string, decimals: number): bigint | null {
+  const match = /^(\d{1,12})(?:[.,](\d+))?$/.exec(text.trim());
+  if (!match) return null;
+  const places = (match[2] ?? "").replace(/0+$/, "");
+  if (places.length > decimals) return null;
+  return BigInt(match[1] ?? "0") * 10n ** BigInt(decimals) + BigInt(places.padEnd(decimals, "0") || "0");
+}
+
+/** An amount for an input field, without the symbol. */
+export function forField(amount: bigint, token: Token): string {
+  return decimal(amount, token.decimals, 2);
+}
+
+/** Seconds as the one or two largest words that describe them. */
+export function duration(seconds: number): string {
+  const hours = Math.round(seconds / 3600);
+  if (hours >= 96 && hours % 24 === 0) return plural(hours / 24, "day");
+  if (hours >= 1) return plural(hours, "hour");
+  return plural(Math.max(1, Math.round(seconds / 60)), "minute");
+}
+
+/** A moment, in the visitor's own way of writing dates. */
+export function moment(unixSeconds: number): string {
+  return new Intl.DateTimeFormat(undefined, { dateStyle: "full", timeStyle: "short" }).format(unixSeconds * 1000);
+}
+
+/** The time of day, for a log. */
+export function clock(milliseconds: number): string {
+  return new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hour12: false }).format(milliseconds);
+}
+
+/** An address, short enough to recognise. */
+export function shortAddress(address: string): string {
+  return address.length > 14 ? `${address.slice(0, 8)}\u2026${address.slice(-4)}` : address;
+}
+
+function rounded(unitsPerGB: bigint, token: Token): bigint {
+  const step = 10n ** BigInt(Math.max(0, token.decimals - 3));
+  const near = ((unitsPerGB + step / 2n) / step) * step;
+  // A price below a tenth of a cent is shown whole rather than as nothing.
+  return near === 0n ? unitsPerGB : near;
+}
+
+function decimal(amount: bigint, decimals: number, leastPlaces: number): string {
+  const scale = 10n ** BigInt(decimals);
+  let places = (amount % scale).toString().padStart(decimals, "0").slice(0, decimals).replace(/0+$/, "");
+  places = places.padEnd(Math.min(leastPlaces, Math.max(decimals, leastPlaces)), "0");
+  const whole = (amount / scale).toLocaleString("en");
+  return places ? `${whole}.${places}` : whole;
+}
+
+function withSymbol(number: string, token: Token): string {
+  return `${number}\u00a0${token.symbol}`;
+}

@@ -1,0 +1,81 @@
+/** What the views look at: plain data, made anew for each look. Amounts ending in `Fine` are 2^-24 token units. */
+
+/** Where a title stands. */
+export type Phase = "metadata" | "checking" | "downloading" | "seeding" | "paused" | "failed";
+
+/** Money with one peer in one direction. */
+export interface Side {
+  /** Token units per GB; `null`: no price was named. */
+  pricePerGB: bigint | null;
+  active: boolean;
+  paidFine: bigint;
+  blocks: number;
+  /** Why nothing is paid; empty if there is nothing to say. */
+  note: string;
+}
+
+/** One peer. Its texts come from strangers. */
+export interface Peer {
+  id: number;
+  client: string;
+  haveCount: number;
+  downloaded: number;
+  uploaded: number;
+  downloadRate: number;
+  uploadRate: number;
+  chokedUs: boolean;
+  chokedIt: boolean;
+  requestsOut: number;
+  buying: Side;
+  selling: Side;
+}
+
+/** One title. */
+export interface Look {
+  infoHash: string;
+  name: string;
+  phase: Phase;
+  length: number;
+  pieceLength: number;
+  pieceCount: number;
+  /** BEP 3 bitfield. */
+  have: Uint8Array;
+  verified: number;
+  files: { path: string; length: number }[];
+  downloaded: number;
+  uploaded: number;
+  wasted: number;
+  downloadRate: number;
+  uploadRate: number;
+  /** Token units per GB, the most that is paid. */
+  maxPerGB: bigint;
+  spentFine: bigint;
+  earnedFine: bigint;
+  /** Token units: the most that what is missing can cost at `maxPerGB`, with what a v1 title may lose to corrupt data. */
+  maxCost: bigint;
+  peers: Peer[];
+}
+
+/** The account of money. Amounts without `Fine` are token units. */
+export interface Money {
+  accountReady: boolean;
+  balance: bigint;
+  locked: bigint;
+  spentFine: bigint;
+  budget: bigint;
+  redeemable: bigint;
+  redeemableFine: bigint;
+  redeemed: bigint;
+  redeemableRanges: number;
+  vouchersSigned: number;
+  preimagesReleased: number;
+  preimagesReceived: number;
+}
+
+/** All of it. */
+export interface ClientLook {
+  downloadRate: number;
+  uploadRate: number;
+  trackers: { url: string; connected: boolean; error: string | null }[];
+  money: Money | null;
+}

@@ -1,0 +1,323 @@
+/**
+ * Before playing: what the title costs, what is put down, that watching also uploads, and one button.
+ *
+ * Nothing of the video is fetched or uploaded and no wallet is asked before that button is pressed.
+ */
+
+import type { App } from "../app.ts";
+import { bondFor } from "../config.ts";
+import { announce, byId, make, reason, setLedger, setText, show, type LedgerRow } from "../dom.ts";
+import { Rejected, type Title } from "../engine.ts";
+import { bytes, costFine, duration, fine, forField, parseUnits, plural, pricePerGB, units } from "../format.ts";
+import type { Look, Money } from "../types.ts";
+import { SharingFields } from "./sharing.ts";
+import type { TitleView } from "./title.ts";
+import { WalletList } from "./wallets.ts";
+
+/** A peer counts as free only when it has had this long to name a price. */
+const PRICE_PATIENCE_MS = 1500;
+const PLAYABLE = /\.(mp4|m4v|webm|ogv|mov|mkv|mp3|m4a|ogg|opus|flac|wav)$/i;
+
+/** What the peers ask: nothing known yet, nothing, or a price. */
+type Asking = { kind: "unknown" } | { kind: "here" } | { kind: "free"; peers: number } | { kind: "paid"; perGB: bigint; sellers: number };
+
+/** What the visitor allows, in token units: per GB, and to be spent from now on. */
+interface Limits {
+  ceiling: bigint;
+  budget: bigint;
+}
+
+/** What happens with the deposit when the button is pressed. */
+type Plan = { kind: "free" } | { kind: "covered" } | { kind: "deposit"; amount: bigint; bond: bigint };
+
+/** The view before playing. */
+export class Offer {
+  readonly #app: App;
+  readonly #view: TitleView;
+  readonly #form = byId<HTMLFormElement>("offer");
+  readonly #play = byId<HTMLButtonElement>("play");
+  readonly #error = byId("play-error");
+  readonly #sharing: SharingFields;
+  readonly #wallets: WalletList;
+  #seen = new Map<number, number>();
+  #files = "";
+  #plan: Plan = { kind: "free" };
+  #asking: Asking = { kind: "unknown" };
+  #hinted: bigint | null = null;
+
+  constructor(app: App, view: TitleView) {
+    this.#app = app;
+    this.#view = view;
+    this.#sharing = new SharingFields({ switch: "offer-share", cap: "offer-cap", error: "offer-cap-error" }, () => undefined);
+    this.#wallets = new WalletList(byId("wallet-options"), "wallet");
+    this.#form.addEventListener("submit", (event) => {
+      event.preventDefault();
+      void this.#go();
+    });
+    for (const id of ["ceiling", "budget"]) byId(id).addEventListener("input", () => this.#again());
+    byId("wallet-refresh").addEventListener("click", () => {
+      app.engine.findWallets();
+      this.#again();
+    });
+    const { payment } = app.config;
+    setText(byId("share-hint"), payment && payment.resellPercent > 0
+      ? `Watching also uploads: what you have is passed on to other viewers, who pay you ${payment.resellPercent} % of what you paid for it. It starts when you press the button below.`
+      : "Watching also uploads: what you have is passed on to other viewers. It starts when you press the button below.");
+  }
+
+  /** A title was opened. */
+  begin(title: Title): void {
+    this.#seen.clear();
+    this.#files = "";
+    this.#hinted = title.priceHint;
+    this.#asking = { kind: "unknown" };
+    setText(this.#error, "");
+    show(byId("play-steps"), false);
+    this.#sharing.fill(this.#app.engine.sharingWish);
+    const { payment } = this.#app.config;
+    if (payment) {
+      byId<HTMLInputElement>("ceiling").value = forField(payment.maxPerGB, payment.token);
+      byId<HTMLInputElement>("budget").value = forField(payment.budget, payment.token);
+    }
+  }
+
+  /** Another look at the title. */
+  update(look: Look): void {
+    if (this.#view.phase === "paying") return;
+    if (this.#view.current?.priceHint) this.#hinted = this.#view.current.priceHint;
+    this.#chooseFiles(look);
+    this.#asking = this.#ask(look);
+    const { payment } = this.#app.config;
+    const paid = this.#asking.kind === "paid" && payment !== null;
+    this.#form.classList.toggle("free", !paid);
+    show(byId("limits"), paid);
+    const limits = paid ? this.#limits() : null;
+    const money = this.#app.look?.money ?? null;
+    const most = limits ? this.#most(look, limits) : 0n;
+    this.#plan = paid && limits ? this.#planFor(most, money) : { kind: "free" };
+    const needsWallet = this.#plan.kind === "deposit";
+    show(byId("wallets"), needsWallet);
+    if (needsWallet) {
+      const wallets = this.#app.engine.wallets();
+      this.#wallets.update(wallets, this.#app.engine.connected?.id ?? null);
+      show(byId("wallet-none"), wallets.length === 0);
+      show(byId("wallet-options"), wallets.length > 0);
+    }
+    this.#costs(look, limits, most, money);
+    this.#button(limits, needsWallet);
+  }
+
+  #again(): void {
+    if (this.#view.look) this.update(this.#view.look);
+  }
+
+  #ask(look: Look): Asking {
+    if (look.length > 0 && look.verified === look.length) return { kind: "here" };
+    const now = performance.now();
+    for (const peer of look.peers) if (!this.#seen.has(peer.id)) this.#seen.set(peer.id, now);
+    const sellers = look.peers.flatMap((peer) => (peer.buying.pricePerGB ? [peer.buying.pricePerGB] : []));
+    const free = look.peers.filter((peer) => !peer.buying.pricePerGB && now - (this.#seen.get(peer.id) ?? now) >= PRICE_PATIENCE_MS);
+    const whole = free.filter((peer) => peer.haveCount === look.pieceCount);
+    const known = sellers.length > 0 || this.#hinted !== null;
+    if (whole.length > 0 || (free.length > 0 && !known)) return { kind: "free", peers: free.length };
+    if (sellers.length > 0) return { kind: "paid", perGB: sellers.reduce((low, price) => (price < low ? price : low)), sellers: sellers.length };
+    if (this.#hinted !== null && this.#hinted > 0n) return { kind: "paid", perGB: this.#hinted, sellers: 1 };
+    return { kind: "unknown" };
+  }
+
+  /** The typed limits; `null` with the reason beside them if they are no amounts. */
+  #limits(): Limits | null {
+    const { payment } = this.#app.config;
+    if (!payment) return null;
+    const [ceiling, budget] = ["ceiling", "budget"].map((id) => {
+      const field = byId<HTMLInputElement>(id);
+      const value = parseUnits(field.value, payment.token.decimals);
+      if (value === null || value === 0n) field.setAttribute("aria-invalid", "true");
+      else field.removeAttribute("aria-invalid");
+      return value;
+    });
+    const good = ceiling && budget;
+    setText(byId("limits-error"), good ? "" : `Give an amount above zero, such as ${forField(payment.maxPerGB, payment.token)}.`);
+    return good ? { ceiling, budget } : null;
+  }
+
+  /** Token units that the rest of the title can cost at most, rounded up; never above what may be spent. */
+  #most(look: Look, limits: Limits): bigint {
+    const most = look.maxPerGB > 0n ? (look.maxCost * limits.ceiling + look.maxPerGB - 1n) / look.maxPerGB : limits.budget;
+    return most < limits.budget ? most : limits.budget;
+  }
+
+  #planFor(most: bigint, money: Money | null): Plan {
+    const { payment } = this.#app.config;
+    if (!payment) return { kind: "free" };
+    const spendable = money?.accountReady ? money.balance - (money.locked < money.balance ? money.locked : money.balance) : 0n;
+    if (money?.accountReady && spendable >= most) return { kind: "covered" };
+    const cent = 10n ** BigInt(Math.max(0, payment.token.decimals - 2));
+    const needed = ((most - spendable + cent - 1n) / cent) * cent;
+    const amount = money?.accountReady ? needed : needed > payment.deposit ? needed : payment.deposit;
+    return { kind: "deposit", amount, bond: bondFor(amount) };
+  }
+
+  #costs(look: Look, limits: Limits | null, most: bigint, money: Money | null): void {
+    const { payment } = this.#app.config;
+    const asking = this.#asking;
+    const rows: LedgerRow[] = [];
+    let summary = "";
+    const size = `${bytes(look.length)} in ${plural(look.pieceCount, "piece")}`;
+    if (asking.kind === "here") {
+      summary = "Nothing: it is all here";
+    } else if (asking.kind === "unknown") {
+      summary = look.peers.length > 0 ? "Asking for the price" : "Looking for peers";
+      rows.push({ term: "Price", value: "not known yet", note: navigator.onLine ? "Each seller names its own price when it connects. This takes a few seconds." : "You are offline. This goes on by itself when the connection is back." });
+    } else if (asking.kind === "free") {
+      summary = "Free";
+      rows.push({ term: "Price", value: "0", note: `${plural(asking.peers, "peer")} ${asking.peers === 1 ? "gives" : "give"} it for nothing. No wallet is needed.` });
+    } else if (payment) {
+      summary = fine(costFine(look.length - look.verified, asking.perGB), payment.token);
+      rows.push({ term: "Lowest price", value: pricePerGB(asking.perGB, payment.token), note: `Asked by ${asking.sellers === 1 ? "the seller that is connected" : `one of ${asking.sellers} sellers`}. Each block is paid after it has arrived.` });
+      if (limits) rows.push({ term: "The most it can cost", value: units(most, payment.token), note: `At your limit of ${units(limits.ceiling, payment.token)} per GB, and never more than your limit in all. Nothing above is ever signed.` });
+    } else {
+      summary = "Not free at the moment";
+      rows.push({ term: "Price", value: "paid title", note: "The peers that are connected ask for money, and this site has no payments set up. Free peers may still come." });
+    }
+    if (payment && this.#plan.kind === "covered" && money) rows.push({ term: "Your deposit", value: units(money.balance, payment.token), note: "Enough for this title: your wallet is not asked." });
+    if (payment && this.#plan.kind === "deposit") {
+      const { amount, bond } = this.#plan;
+      rows.push({ term: money?.accountReady ? "Added to your deposit" : "Deposit", value: units(amount, payment.token), note: "What you watch is paid from it, block by block." });
+      rows.push({ term: "Bond", value: units(bond, payment.token), note: "Comes back whole. It is only lost by promising the same money to two sellers, which this page never does." });
+      rows.push({ term: "From your wallet now", value: units(amount + bond, payment.token), total: true, note: `What you do not spend, and the bond, come back ${duration(payment.exitDelaySeconds)} after you ask for them.` });
+    }
+    rows.push({ term: "Size", value: size });
+    setText(byId("cost-summary"), summary);
+    setText(byId("cost-unit"), asking.kind === "paid" && payment ? "for all of it at the lowest price" : "");
+    setLedger(byId("costs"), rows);
+  }
+
+  #button(limits: Limits | null, needsWallet: boolean): void {
+    const { payment } = this.#app.config;
+    const { kind } = this.#asking;
+    const plan = this.#plan;
+    const tooDear = this.#asking.kind === "paid" && limits !== null && this.#asking.perGB > limits.ceiling;
+    let label = "Play";
+    let hint = "";
+    let ready = true;
+    if (kind === "unknown") {
+      [label, ready] = ["Waiting for a peer\u2026", false];
+      hint = "You can leave this page open: the button works as soon as somebody who has the title is connected.";
+    } else if (kind === "paid" && !payment) {
+      [label, ready] = ["Not for free at the moment", false];
+    } else if (kind === "paid" && limits === null) {
+      ready = false;
+    } else if (tooDear) {
+      [label, ready] = ["Above your limit", false];
+      hint = "The lowest price asked is above what you allow per GB. Raise your limit, or wait for another seller.";
+    } else if (plan.kind === "deposit" && payment) {
+      label = `Deposit ${units(plan.amount + plan.bond, payment.token)} and play`;
+      hint = "Your wallet asks you to connect and to confirm the deposit. After that nothing is asked again, whatever you watch, while the deposit lasts.";
+      ready = this.#wallets.chosen !== null;
+      if (!ready) hint = "Choose a wallet first.";
+    } else if (plan.kind === "covered") {
+      hint = "Paid from your deposit. Your wallet is not asked.";
+    } else if (kind === "free") {
+      hint = "Free. No wallet is needed, and none is asked.";
+    }
+    setText(this.#play, label);
+    this.#play.disabled = !ready;
+    this.#play.dataset["needsWallet"] = String(needsWallet);
+    setText(byId("play-hint"), hint);
+  }
+
+  #chooseFiles(look: Look): void {
+    const playable = look.files.map((file, index) => ({ ...file, index })).filter((file) => PLAYABLE.test(file.path));
+    const key = playable.map((file) => file.index).join();
+    if (key === this.#files) return;
+    this.#files = key;
+    show(byId("file-choice"), playable.length > 1);
+    const largest = playable.reduce((best, file) => (file.length > best.length ? file : best), playable[0] ?? { index: 0, length: 0, path: "" });
+    byId("file-options").replaceChildren(
+      ...playable.map((file) => {
+        const radio = make("input", { type: "radio", name: "file", value: String(file.index), checked: file.index === largest.index });
+        return make("label", { className: "option" }, radio, make("span", { className: "grow", textContent: file.path }), make("span", { className: "facts", textContent: bytes(file.length) }));
+      }),
+    );
+    if (playable.length === 0 && look.files.length > 0) {
+      setText(this.#error, "This title holds no video or sound that a browser could play. It can still be fetched and passed on.");
+    }
+  }
+
+  #chosenFile(): number {
+    return Number(byId("file-options").querySelector<HTMLInputElement>("input:checked")?.value ?? 0);
+  }
+
+  async #go(): Promise<void> {
+    const title = this.#view.current;
+    if (!title || this.#play.disabled) return;
+    const sharing = this.#sharing.read();
+    if (!sharing) {
+      this.#sharing.focus();
+      return;
+    }
+    const limits = this.#asking.kind === "paid" ? this.#limits() : null;
+    const plan = this.#plan;
+    setText(this.#error, "");
+    this.#view.phase = "paying";
+    this.#busy(true);
+    try {
+      if (plan.kind === "deposit") await this.#pay(plan);
+      this.#step("play");
+      if (limits) await this.#app.engine.setLimits(title, limits);
+      await this.#app.engine.setSharing(sharing);
+      await title.fetchAll();
+      await this.#view.play(this.#chosenFile());
+    } catch (error) {
+      this.#view.phase = "offer";
+      const text = error instanceof Rejected ? "You said no in the wallet. Nothing was sent." : reason(error);
+      setText(this.#error, text);
+      this.#play.focus();
+    } finally {
+      this.#busy(false);
+      show(byId("play-steps"), false);
+    }
+  }
+
+  async #pay(plan: { amount: bigint; bond: bigint }): Promise<void> {
+    const { engine } = this.#app;
+    const wallet = this.#wallets.chosen;
+    if (!wallet) throw new Error("Choose a wallet first.");
+    this.#step("connect");
+    await engine.connect(wallet);
+    // The wallet's owner may have a deposit from an earlier visit that this page could not see before.
+    const money = (await engine.look()).money;
+    if (money?.accountReady && money.balance - money.locked >= plan.amount) return;
+    this.#step("deposit");
+    await engine.deposit(plan.amount, plan.bond);
+  }
+
+  #busy(busy: boolean): void {
+    this.#form.setAttribute("aria-busy", String(busy));
+    for (const control of this.#form.querySelectorAll<HTMLInputElement | HTMLButtonElement>("input, button")) {
+      if (busy) control.disabled = true;
+      else if (control !== this.#play) control.disabled = false;
+    }
+    if (busy) setText(this.#play, "One moment\u2026");
+    else this.#sharing.fill(this.#sharing.read() ?? this.#app.engine.sharingWish);
+  }
+
+  /** Shows how far it is: connecting, depositing, playing. */
+  #step(now: "connect" | "deposit" | "play"): void {
+    const steps: [string, string][] = this.#plan.kind === "deposit"
+      ? [["connect", "Connect the wallet"], ["deposit", "Confirm the deposit in the wallet, then wait until the chain has it"], ["play", "Play"]]
+      : [["play", "Play"]];
+    const at = steps.findIndex(([name]) => name === now);
+    const list = byId("play-steps");
+    show(list, steps.length > 1);
+    list.replaceChildren(
+      ...steps.map(([, text], index) => {
+        const line = make("li", { textContent: text });
+        line.dataset["state"] = index < at ? "done" : index === at ? "now" : "later";
+        return line;
+      }),
+    );
+    announce(steps[at]?.[1] ?? "");
+  }
+}

@@ -1,0 +1,198 @@
+/** One title: first what it will cost and do (`offer`), then the player and everything around it (`watch`). */
+
+import type { App } from "../app.ts";
+import { announce, byId, confirm, reason, setText, show } from "../dom.ts";
+import type { Notice, Title } from "../engine.ts";
+import { bytes, percent, plural } from "../format.ts";
+import type { Look } from "../types.ts";
+import { Log } from "./log.ts";
+import { Offer } from "./offer.ts";
+import { Watch } from "./watch.ts";
+
+/** What this view is doing: `document.body.dataset.phase`. */
+export type TitlePhase = "opening" | "metadata" | "offer" | "paying" | "watching" | "gone";
+
+/** How long metadata may take before the page says what may be wrong. */
+const PATIENCE_MS = 15_000;
+
+/** One title's view. */
+export class TitleView {
+  readonly #app: App;
+  readonly #offer: Offer;
+  readonly #watch: Watch;
+  readonly #log = new Log();
+  /** The title that is shown. */
+  current: Title | null = null;
+  /** The last look at it. */
+  look: Look | null = null;
+  #phase: TitlePhase = "opening";
+  #since = 0;
+
+  constructor(app: App) {
+    this.#app = app;
+    this.#offer = new Offer(app, this);
+    this.#watch = new Watch(app, this);
+    byId("copy-magnet").addEventListener("click", () => void this.#copyMagnet());
+    byId("pause").addEventListener("click", () => void this.#pause());
+    byId("remove").addEventListener("click", () => void this.#remove());
+  }
+
+  /** What is being done. */
+  get phase(): TitlePhase {
+    return this.#phase;
+  }
+
+  set phase(phase: TitlePhase) {
+    this.#phase = phase;
+    document.body.dataset["phase"] = phase;
+    show(byId("waiting"), phase === "opening" || phase === "metadata" || phase === "gone");
+    byId("waiting").querySelector<HTMLElement>(".spinner")?.toggleAttribute("hidden", phase === "gone");
+    show(byId("offer"), phase === "offer" || phase === "paying");
+    show(byId("watch"), phase === "watching");
+    show(byId("copy-magnet"), phase !== "opening" && phase !== "gone");
+    show(byId("pause"), phase === "watching");
+    show(byId("remove"), phase !== "opening" && phase !== "gone" && phase !== "paying");
+  }
+
+  /** Comes into view with this title. */
+  async enter(infoHash: string): Promise<void> {
+    if (this.current?.infoHash === infoHash) {
+      this.phase = this.#phase;
+      this.#watch.enter();
+      return;
+    }
+    this.#watch.stop();
+    this.#log.clear();
+    this.current = null;
+    this.look = null;
+    this.#since = performance.now();
+    this.phase = "opening";
+    setText(byId("title-name"), "Opening\u2026");
+    setText(byId("title-facts"), "");
+    setText(byId("waiting-text"), "Reading what is here");
+    setText(byId("waiting-hint"), "");
+    try {
+      this.current = await this.#app.engine.open({ stored: infoHash });
+      this.#offer.begin(this.current);
+      await this.refresh();
+    } catch (error) {
+      this.phase = "gone";
+      setText(byId("title-name"), "This title is not here");
+      setText(byId("waiting-text"), reason(error));
+      setText(byId("waiting-hint"), "Open its magnet link or .torrent file again.");
+    }
+  }
+
+  /** Goes out of view: the video pauses, the transfer goes on. */
+  leave(): void {
+    this.#watch.leave();
+  }
+
+  /** Looks again. */
+  async refresh(): Promise<void> {
+    const title = this.current;
+    if (!title) return;
+    const look = await title.look();
+    if (!look || this.current !== title) return;
+    this.look = look;
+    this.#head(look);
+    if (look.phase === "metadata" || (look.phase === "checking" && this.#phase !== "watching" && this.#phase !== "paying")) {
+      this.#wait(look);
+      return;
+    }
+    if (this.#phase === "opening" || this.#phase === "metadata") {
+      this.phase = "offer";
+      announce(`${look.name} is ready`);
+    }
+    if (this.#phase === "watching") this.#watch.update(look);
+    else this.#offer.update(look);
+  }
+
+  /** Begins to watch a file of this title. */
+  async play(file: number): Promise<void> {
+    if (!this.current || !this.look) return;
+    this.phase = "watching";
+    await this.#watch.start(this.current, file, this.look);
+  }
+
+  /** The engine has something to say. */
+  notice(notice: Notice): void {
+    if (notice.infoHash !== null && notice.infoHash !== this.current?.infoHash) return;
+    this.#log.add(notice);
+    if (notice.kind === "done" && this.current) announce("The whole title is here, every piece checked.");
+  }
+
+  #head(look: Look): void {
+    const name = look.name || "Untitled";
+    setText(byId("title-name"), look.phase === "metadata" && !look.name ? "Finding out what this is" : name);
+    document.title = `${name} \u2013 Piecework`;
+    const facts = [];
+    if (look.length > 0) facts.push(bytes(look.length), plural(look.files.length, "file"));
+    if (look.length > 0) facts.push(look.verified === look.length ? "all here" : `${percent(look.verified, look.length)} % here`);
+    facts.push(look.peers.length > 0 ? plural(look.peers.length, "peer") : "no peers yet");
+    if (look.phase === "paused") facts.push("paused");
+    setText(byId("title-facts"), facts.join(" \u00b7 "));
+    setText(byId("pause"), look.phase === "paused" ? "Resume" : "Pause");
+  }
+
+  #wait(look: Look): void {
+    this.phase = "metadata";
+    const late = performance.now() - this.#since > PATIENCE_MS;
+    if (look.phase === "checking") {
+      setText(byId("waiting-text"), "Checking what is already here");
+      setText(byId("waiting-hint"), "");
+      return;
+    }
+    setText(byId("waiting-text"), look.peers.length > 0 ? "Asking peers what this title is" : "Looking for peers");
+    const trackers = this.#app.look?.trackers ?? [];
+    const unreached = trackers.length > 0 && trackers.every((tracker) => !tracker.connected);
+    const hint = !navigator.onLine
+      ? "You are offline. This goes on by itself when the connection is back."
+      : trackers.length === 0
+        ? "The link names no tracker that a web page can reach (wss://), and this site has none of its own."
+        : unreached && late
+          ? `No tracker answers: ${trackers.map((tracker) => tracker.url).join(", ")}. It is tried again all the time.`
+          : late
+            ? "Nobody who has this title is connected at the moment. You can leave this page open."
+            : "This takes a few seconds.";
+    setText(byId("waiting-hint"), hint);
+  }
+
+  async #copyMagnet(): Promise<void> {
+    const button = byId("copy-magnet");
+    try {
+      await navigator.clipboard.writeText(this.current?.magnet() ?? "");
+      setText(button, "Copied");
+      announce("Magnet link copied");
+    } catch {
+      setText(button, "Not allowed");
+      announce("The browser did not allow copying.");
+    }
+    setTimeout(() => setText(button, "Copy magnet link"), 2000);
+  }
+
+  async #pause(): Promise<void> {
+    const paused = this.look?.phase === "paused";
+    try {
+      await (paused ? this.current?.resume() : this.current?.pause());
+      announce(paused ? "Going on" : "Paused: nothing is fetched or sent");
+      await this.refresh();
+    } catch (error) {
+      this.#app.problem(paused ? "It could not be resumed." : "It could not be paused.", reason(error));
+    }
+  }
+
+  async #remove(): Promise<void> {
+    const name = this.look?.name || "This title";
+    const yes = await confirm("Remove this title?", [`\u201c${name}\u201d and what is here of it is deleted from this device. What was paid is not refunded.`], "Remove");
+    if (!yes || !this.current) return;
+    try {
+      this.#watch.stop();
+      await this.#app.engine.remove(this.current.infoHash);
+      this.current = null;
+      this.#app.go("#/");
+    } catch (error) {
+      this.#app.problem("It could not be removed.", reason(error));
+    }
+  }
+}

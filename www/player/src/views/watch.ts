@@ -1,0 +1,252 @@
+/** While playing: the video, what is here, who sends it, and what it costs. */
+
+import type { App } from "../app.ts";
+import { announce, byId, make, reason, setLedger, setText, show } from "../dom.ts";
+import type { Title } from "../engine.ts";
+import { bytes, exact, FINE_BITS, fine, percent, plural, priceShort, rate, units } from "../format.ts";
+import { PieceMap } from "../piece_map.ts";
+import type { Look, Peer } from "../types.ts";
+import { SharingFields } from "./sharing.ts";
+import type { TitleView } from "./title.ts";
+
+/** At most this many rows; the busiest come first. */
+const MOST_ROWS = 60;
+
+/** The view while playing. */
+export class Watch {
+  readonly #app: App;
+  readonly #view: TitleView;
+  readonly #video = byId<HTMLVideoElement>("video");
+  readonly #status = byId("stage-status");
+  readonly #map = new PieceMap(byId<HTMLCanvasElement>("buffer"), byId<HTMLCanvasElement>("pieces"));
+  readonly #sharing: SharingFields;
+  readonly #rows = new Map<number, HTMLTableRowElement>();
+  #title: Title | null = null;
+  #file = 0;
+  #wasPlaying = false;
+
+  constructor(app: App, view: TitleView) {
+    this.#app = app;
+    this.#view = view;
+    this.#sharing = new SharingFields({ switch: "share", cap: "cap", error: "cap-error" }, () => void this.#share());
+    const video = this.#video;
+    video.addEventListener("waiting", () => this.#say(video.seeking ? "Fetching this part" : "Waiting for the next piece"));
+    video.addEventListener("seeking", () => this.#say("Fetching this part"));
+    for (const name of ["playing", "seeked", "canplay"]) video.addEventListener(name, () => this.#say(""));
+    video.addEventListener("error", () => this.#failed());
+  }
+
+  /** Begins with a file. */
+  async start(title: Title, file: number, look: Look): Promise<void> {
+    this.#title = title;
+    this.#file = file;
+    this.#sharing.fill(this.#app.engine.sharing);
+    show(byId("watch-money"), this.#app.config.payment !== null);
+    this.#rows.clear();
+    byId("peers").querySelector("tbody")?.replaceChildren();
+    this.#say("Waiting for the first pieces");
+    this.update(look);
+    await title.playInto(file, this.#video);
+    this.#video.focus({ preventScroll: true });
+    try {
+      await this.#video.play();
+      announce("Playing");
+    } catch (error) {
+      // The wallet may have taken so long that the browser wants another gesture. A load that was replaced is no failure.
+      if (error instanceof DOMException && error.name === "NotAllowedError") this.#say("Ready. Press play");
+      else if (!(error instanceof DOMException && error.name === "AbortError") && this.#video.error === null) throw error;
+    }
+  }
+
+  /** Comes back into view. */
+  enter(): void {
+    if (this.#title && this.#wasPlaying) void this.#video.play().catch(() => this.#say("Ready. Press play"));
+  }
+
+  /** Goes out of view. */
+  leave(): void {
+    this.#wasPlaying = !this.#video.paused;
+    this.#video.pause();
+  }
+
+  /** Lets go of the video. */
+  stop(): void {
+    if (!this.#title) return;
+    this.#title = null;
+    this.#wasPlaying = false;
+    this.#video.pause();
+    this.#video.removeAttribute("src");
+    this.#video.load();
+  }
+
+  /** Another look. */
+  update(look: Look): void {
+    this.#figures(look);
+    this.#pieces(look);
+    this.#peers(look);
+    this.#money(look);
+    const { sharing } = this.#app.engine;
+    const sent = look.uploaded > 0 ? ` ${bytes(look.uploaded)} of this title so far.` : "";
+    setText(byId("share-state"), sharing.on ? `Uploading is on${sharing.cap === null ? "" : `, at most ${sharing.cap} kB/s`}.${sent}` : `Uploading is off.${sent}`);
+  }
+
+  #figures(look: Look): void {
+    const { payment } = this.#app.config;
+    const figures: [string, string][] = [
+      ["Here", `${percent(look.verified, look.length)} %`],
+      ["Receiving", rate(look.downloadRate)],
+      ["Sending", rate(look.uploadRate)],
+      ["Peers", String(look.peers.length)],
+    ];
+    if (payment) figures.push(["Spent", fine(look.spentFine, payment.token)], ["Earned", fine(look.earnedFine, payment.token)]);
+    else figures.push(["Received", bytes(look.downloaded)], ["Sent", bytes(look.uploaded)]);
+    const list = byId("figures");
+    figures.forEach(([term, value], at) => {
+      const cell = list.children[at] ?? list.appendChild(make("div", {}, make("dt"), make("dd")));
+      const [dt, dd] = cell.children;
+      if (dt && dd) {
+        setText(dt, term);
+        setText(dd, value);
+      }
+    });
+  }
+
+  #pieces(look: Look): void {
+    const span = this.#span(look);
+    const { duration, currentTime } = this.#video;
+    const playhead = Number.isFinite(duration) && duration > 0 ? currentTime / duration : null;
+    this.#map.update({ have: look.have, count: look.pieceCount, playhead, ...span });
+    const here = count(look.have);
+    const text = `${here.toLocaleString("en")} of ${plural(look.pieceCount, "piece")}, ${bytes(look.pieceLength)} each`;
+    setText(byId("pieces-text"), here === look.pieceCount ? `all ${plural(look.pieceCount, "piece")} here and checked` : text);
+    const label = `${here} of ${look.pieceCount} pieces are here, ${percent(here, look.pieceCount)} percent`;
+    byId("pieces").setAttribute("aria-label", label);
+    byId("buffer").setAttribute("aria-label", playhead === null ? label : `${label}; playing at ${Math.floor(playhead * 100)} percent`);
+  }
+
+  /** The pieces that the playing file lies in. */
+  #span(look: Look): { from: number; to: number } {
+    const before = look.files.slice(0, this.#file).reduce((sum, file) => sum + file.length, 0);
+    const length = look.files[this.#file]?.length ?? look.length;
+    const from = Math.floor(before / look.pieceLength);
+    return { from, to: Math.max(from, Math.ceil((before + length) / look.pieceLength) - 1) };
+  }
+
+  #peers(look: Look): void {
+    const body = byId("peers").querySelector("tbody");
+    if (!body) return;
+    const peers = look.peers.toSorted((a, b) => b.downloaded + b.uploaded - a.downloaded - a.uploaded || a.id - b.id).slice(0, MOST_ROWS);
+    const gone = new Set(this.#rows.keys());
+    peers.forEach((peer, at) => {
+      gone.delete(peer.id);
+      let row = this.#rows.get(peer.id);
+      if (!row) {
+        row = make("tr", {}, ...Array.from({ length: 7 }, (_, cell) => make("td", { className: cell > 0 && cell < 6 ? "n" : "" })));
+        this.#rows.set(peer.id, row);
+      }
+      this.#cells(peer).forEach((text, cell) => {
+        const td = row.children[cell];
+        if (td) setText(td, text);
+      });
+      if (body.children[at] !== row) body.insertBefore(row, body.children[at] ?? null);
+    });
+    for (const id of gone) {
+      this.#rows.get(id)?.remove();
+      this.#rows.delete(id);
+    }
+    show(byId("peers"), peers.length > 0);
+    show(byId("peers-empty"), peers.length === 0);
+    setText(byId("peers-empty"), navigator.onLine ? "Nobody is connected. This page keeps asking the trackers for peers." : "You are offline.");
+    const paid = look.peers.filter((peer) => peer.buying.active).length;
+    const paying = look.peers.filter((peer) => peer.selling.active).length;
+    const parts = [paid > 0 ? `${paid} paid` : "", paying > 0 ? `${paying} paying you` : "", look.peers.length > MOST_ROWS ? `the busiest ${MOST_ROWS} shown` : ""];
+    setText(byId("peers-text"), parts.filter(Boolean).join(", "));
+  }
+
+  #cells(peer: Peer): string[] {
+    const token = this.#app.config.payment?.token;
+    const price = peer.buying.pricePerGB;
+    return [
+      peer.client || "unnamed",
+      peer.downloaded > 0 ? bytes(peer.downloaded) : "\u2013",
+      token && peer.buying.paidFine > 0n ? fine(peer.buying.paidFine, token) : "\u2013",
+      peer.uploaded > 0 ? bytes(peer.uploaded) : "\u2013",
+      token && peer.selling.paidFine > 0n ? fine(peer.selling.paidFine, token) : "\u2013",
+      price === null ? "\u2013" : price === 0n ? "free" : token ? priceShort(price, token) : "paid",
+      stateOf(peer),
+    ];
+  }
+
+  #money(look: Look): void {
+    const { payment } = this.#app.config;
+    const money = this.#app.look?.money;
+    if (!payment || !money) return;
+    const { token } = payment;
+    const spentUnits = money.spentFine >> FINE_BITS;
+    const used = percent(Number(spentUnits), Number(money.budget));
+    const meter = byId("budget-meter");
+    meter.setAttribute("aria-valuenow", String(used));
+    meter.setAttribute("aria-valuetext", `${used} percent of ${units(money.budget, token)}`);
+    const fill = meter.firstElementChild;
+    if (fill instanceof HTMLElement) fill.style.width = `${used}%`;
+    const left = money.budget > spentUnits ? money.budget - spentUnits : 0n;
+    setLedger(byId("watch-ledger"), [
+      { term: "Spent, this title", value: fine(look.spentFine, token) },
+      { term: "Spent, in all", value: fine(money.spentFine, token) },
+      { term: "Left to spend", value: fine(left << FINE_BITS, token) },
+      { term: "Earned, this title", value: fine(look.earnedFine, token) },
+      { term: "Redeemable", value: fine(money.redeemable << FINE_BITS, token), note: money.redeemableFine > 0n ? `exactly ${exact(money.redeemableFine, token)}` : "" },
+    ]);
+  }
+
+  async #share(): Promise<void> {
+    const sharing = this.#sharing.read();
+    if (!sharing) return;
+    try {
+      await this.#app.engine.setSharing(sharing);
+      announce(sharing.on ? "Uploading is on" : "Uploading is off");
+    } catch (error) {
+      this.#sharing.fill(this.#app.engine.sharing);
+      this.#app.problem("Sharing could not be changed.", reason(error));
+    }
+  }
+
+  #say(text: string): void {
+    setText(this.#status, text);
+  }
+
+  #failed(): void {
+    const { error } = this.#video;
+    if (!error || !this.#title) return;
+    const text = error.code === MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED || error.code === MediaError.MEDIA_ERR_DECODE
+      ? "This browser cannot play the file. It is still fetched and can be passed on."
+      : "Reading the file was interrupted.";
+    this.#say("Stopped");
+    const title = this.#title;
+    this.#app.problem("The video stopped.", text, {
+      label: "Try again",
+      run: () => {
+        this.#app.clearProblem();
+        if (this.#view.look) void this.start(title, this.#file, this.#view.look).catch((again: unknown) => this.#app.problem("The video stopped.", reason(again)));
+      },
+    });
+  }
+}
+
+/** A peer in a few words. Its own note wins: it says why nothing is paid. */
+function stateOf(peer: Peer): string {
+  if (peer.buying.note) return peer.buying.note;
+  if (peer.selling.note) return peer.selling.note;
+  const words = [];
+  if (peer.downloadRate > 0) words.push(`sending to you, ${rate(peer.downloadRate)}`);
+  else if (peer.requestsOut > 0) words.push("asked");
+  if (peer.uploadRate > 0) words.push(`getting from you, ${rate(peer.uploadRate)}`);
+  if (words.length === 0) words.push(peer.chokedUs && peer.haveCount > 0 ? "makes you wait" : "connected");
+  return words.join("; ");
+}
+
+function count(have: Uint8Array): number {
+  let sum = 0;
+  for (let byte of have) for (; byte !== 0; byte &= byte - 1) sum += 1;
+  return sum;
+}

@@ -157,10 +157,10 @@ pub fn redeem_report(vault: Address, claims: &[Claim], logs: &[Log]) -> RedeemRe
             };
             let index = u32::try_from(U256::from_be_slice(index));
             let reason = u8::try_from(U256::from_be_slice(reason));
-            if let (Ok(index), Ok(reason)) = (index, reason) {
-                if (index as usize) < claims.len() {
-                    report.skipped.push((index, reason));
-                }
+            if let (Ok(index), Ok(reason)) = (index, reason)
+                && (index as usize) < claims.len()
+            {
+                report.skipped.push((index, reason));
             }
         }
     }

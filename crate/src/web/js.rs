@@ -37,7 +37,7 @@ pub fn text(object: &JsValue, key: &str) -> Option<String> {
 /// A field that holds a whole number a double can tell exactly.
 pub fn number(object: &JsValue, key: &str) -> Option<u64> {
     let value = field(object, key).as_f64()?;
-    (value >= 0.0 && value <= 9_007_199_254_740_991.0 && value.fract() == 0.0)
+    ((0.0..=9_007_199_254_740_991.0).contains(&value) && value.fract() == 0.0)
         .then_some(value as u64)
 }
 

@@ -90,10 +90,10 @@ impl Pages {
         });
         port.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         let mut pages = self.pages.borrow_mut();
-        if pages.len() >= MAX_PAGES {
-            if let Some((_, oldest)) = pages.pop_first() {
-                oldest.close();
-            }
+        if pages.len() >= MAX_PAGES
+            && let Some((_, oldest)) = pages.pop_first()
+        {
+            oldest.close();
         }
         pages.insert(
             id,

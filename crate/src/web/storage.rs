@@ -444,7 +444,12 @@ async fn open_handle(
     let mode = js::object(&[("mode", JsValue::from_str("readwrite-unsafe"))]);
     let mut waits = 0;
     loop {
-        let opening = js::call(&file, "createSyncAccessHandle", &[mode.clone()]).map_err(failed)?;
+        let opening = js::call(
+            &file,
+            "createSyncAccessHandle",
+            core::slice::from_ref(&mode),
+        )
+        .map_err(failed)?;
         match js::settled(&opening).await {
             Ok(access) => return Ok(access.unchecked_into()),
             Err(error)

@@ -122,11 +122,11 @@ impl Streams {
     pub fn close_idle(&self, now: Timestamp) {
         let mut closed = Vec::new();
         for reader in self.readers.borrow_mut().values_mut() {
-            if let State::Reading { stream, next } = reader.state {
-                if reader.last_pull + IDLE <= now {
-                    reader.state = State::Idle { next };
-                    closed.push(stream);
-                }
+            if let State::Reading { stream, next } = reader.state
+                && reader.last_pull + IDLE <= now
+            {
+                reader.state = State::Idle { next };
+                closed.push(stream);
             }
         }
         for stream in closed {

@@ -148,10 +148,12 @@ impl Client {
                 address_hash,
             } => self.connection_open(connection, address_hash),
             Input::Received { connection, bytes } => {
+                let mut choke = false;
                 self.in_session(connection, |session, ctx| {
                     session.received(ctx, connection, bytes);
+                    choke = session.take_choke_stale();
                 });
-                self.choke_stale = true;
+                self.choke_stale |= choke;
             }
             Input::SendBuffer {
                 connection,

@@ -24,7 +24,6 @@ impl Session {
         if let Err(error) = peer.push(ctx.now, bytes) {
             return self.close(ctx, conn, ClosedReason::Protocol(error.to_string()));
         }
-        self.batch_conns.insert(conn);
         loop {
             match self.next(ctx, conn) {
                 Ok(true) => {}
@@ -154,8 +153,14 @@ impl Session {
                 }
             }
             Message::Unchoke => peer.choked_us = false,
-            Message::Interested => peer.interested_in_us = true,
-            Message::NotInterested => peer.interested_in_us = false,
+            Message::Interested => {
+                peer.interested_in_us = true;
+                self.choke_stale = true;
+            }
+            Message::NotInterested => {
+                peer.interested_in_us = false;
+                self.choke_stale = true;
+            }
             Message::Have(piece) => {
                 if !peer.note_have(piece.0) {
                     return Err(protocol("have of no such piece"));

@@ -133,7 +133,8 @@ pub struct Session {
     earned: FineUnits,
     needed_said: Option<FineUnits>,
     swarm: Option<(u32, u32)>,
-    batch_conns: BTreeSet<ConnectionId>,
+    /// Somebody's interest changed, or somebody new is there.
+    choke_stale: bool,
 }
 
 impl Session {
@@ -165,7 +166,7 @@ impl Session {
             earned: FineUnits(0),
             needed_said: None,
             swarm: None,
-            batch_conns: BTreeSet::new(),
+            choke_stale: false,
         }
     }
 
@@ -198,6 +199,11 @@ impl Session {
         self.content
             .as_ref()
             .is_some_and(|c| c.verified.is_complete())
+    }
+
+    /// Whether the choker should look again, since the last question.
+    pub fn take_choke_stale(&mut self) -> bool {
+        core::mem::take(&mut self.choke_stale)
     }
 
     /// Connections would be of use.
@@ -271,7 +277,6 @@ impl Session {
         if !sent {
             self.close(ctx, conn, ClosedReason::TimedOut("it does not read"));
         }
-        self.batch_conns.insert(conn);
     }
 
     /// The connection is gone, or is to go: its requests, blocks and payments end.
@@ -289,7 +294,6 @@ impl Session {
             }
         }
         self.payees.remove(&conn);
-        self.batch_conns.remove(&conn);
         if let Some(content) = &mut self.content {
             content.picker.peer_gone(conn);
         }

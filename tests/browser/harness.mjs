@@ -1,12 +1,13 @@
 // What browser tests stand on: a site under the strict headers, browsers with profiles of their own, a
 // signaling server. Everything started here is ended by cleanUp.
-import { spawn } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { createReadStream, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { dirname, extname, join, normalize } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
 import { chromium } from "playwright-core";
 
 const here = dirname(fileURLToPath(import.meta.url));
@@ -146,6 +147,16 @@ export async function native(args, until, env = {}) {
   const child = spawn(join(binaries, "piecework"), args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
   end(child);
   return firstLine(child, until);
+}
+
+/** Runs the native peer to its end. */
+export async function run(args) {
+  await promisify(execFile)(join(binaries, "piecework"), args);
+}
+
+/** To be done by cleanUp. */
+export function ending(end) {
+  endings.push(end);
 }
 
 function end(child) {

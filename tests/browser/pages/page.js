@@ -7,6 +7,21 @@ window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) => window.violations.push(`${event.violatedDirective}: ${event.blockedURI}`));
 const said = (window.said = []);
 
+// What is posted to the engine's worker, and the workers themselves: tests look at them.
+window.workers = [];
+window.transferred = [];
+window.Worker = class extends Worker {
+  constructor(...arguments_) {
+    super(...arguments_);
+    window.workers.push(this);
+  }
+  postMessage(message, transfer) {
+    super.postMessage(message, transfer);
+    if (message.t === "channel") window.transferred.push(message.channel.constructor.name);
+  }
+};
+window.video = document.querySelector("video");
+
 /** Bytes that are told by their position: cheap, and no two blocks are alike. */
 function pattern(length, seed) {
   const words = new Uint32Array(length / 4);
@@ -55,6 +70,34 @@ Object.assign(window, {
     const { have, peers, ...rest } = await torrent.stats();
     const plain = (value) => (typeof value === "bigint" ? String(value) : value);
     return { ...Object.fromEntries(Object.entries(rest).map(([k, v]) => [k, plain(v)])), have: hex(have), peers: peers.length };
+  },
+  async play() {
+    await torrent.files[0].streamTo(video);
+    await video.play();
+    return true;
+  },
+  /** Resolves when the video has really shown this second. */
+  playedPast: (second) =>
+    new Promise((resolve, reject) => {
+      const look = () => {
+        if (video.error) reject(new Error(`video error ${video.error.code}: ${video.error.message}`));
+        else if (video.currentTime >= second && !video.seeking) resolve(true);
+        else return;
+        video.removeEventListener("timeupdate", look);
+      };
+      video.addEventListener("timeupdate", look);
+      video.addEventListener("error", look);
+      look();
+    }),
+  seek(second) {
+    video.currentTime = second;
+    return true;
+  },
+  /** A wallet that notes whoever asks it. */
+  countWallet() {
+    window.walletCalls = [];
+    window.ethereum = { request: async ({ method }) => (window.walletCalls.push(method), null) };
+    return true;
   },
   async range(header) {
     const response = await fetch(await torrent.files[0].url(), { headers: header ? { Range: header } : {} });

@@ -176,13 +176,13 @@ impl Session {
         peer.down.add(ctx.now, u64::from(length));
         ctx.download.take(u64::from(length));
         self.downloaded += u64::from(length);
-        if peer.requests_out.remove(&block).is_none() {
+        let asked = peer.requests_out.remove(&block).is_some();
+        let late = !asked && peer.cancelled.remove(&block);
+        if !asked && !late {
             self.wasted += u64::from(length);
-            if !peer.cancelled.remove(&block) {
-                peer.unrequested += 1;
-                if peer.unrequested > MAX_UNREQUESTED {
-                    return Err(protocol("sends blocks that nobody asked for"));
-                }
+            peer.unrequested += 1;
+            if peer.unrequested > MAX_UNREQUESTED {
+                return Err(protocol("sends blocks that nobody asked for"));
             }
             return Ok(());
         }

@@ -484,7 +484,7 @@ impl Session {
         }
     }
 
-    fn update_windows(&mut self, ctx: &Context) {
+    fn update_windows(&mut self, ctx: &mut Context) {
         let Some(content) = &mut self.content else {
             return;
         };
@@ -498,11 +498,12 @@ impl Session {
                 spacing: u.spacing,
             })
             .collect();
-        let before = content.picker.is_complete();
-        content.picker.set_windows(&windows);
-        if before && !content.picker.is_complete() {
-            content.complete_said = false;
+        if content.picker.set_windows(&windows) {
+            content.complete_said &= content.picker.is_complete();
             self.refresh_interest();
+            for conn in self.peers.keys().copied().collect::<Vec<_>>() {
+                self.tell_interest(ctx, conn);
+            }
         }
     }
 

@@ -368,7 +368,7 @@ impl Signaling {
     /// it again whenever that changes. At 0 nothing is offered and no offer is taken.
     pub fn set_wanted(&mut self, now: Timestamp, info_hash: InfoHash, wanted: usize) {
         if let Some(torrent) = self.torrents.get_mut(&info_hash) {
-            if wanted > torrent.wanted {
+            if wanted > torrent.wanted && !torrent.is_seed() {
                 torrent.hurry(now);
             }
             torrent.wanted = wanted;
@@ -762,7 +762,7 @@ impl Signaling {
             return;
         };
         let regular = membership.next_at <= now;
-        if !regular && membership.early_at > now {
+        if !regular && (membership.early_at > now || torrent.is_seed()) {
             return;
         }
         let event = membership.next_event();
@@ -915,7 +915,7 @@ impl Signaling {
                 .trackers
                 .iter()
                 .filter(|(id, _)| self.trackers.get(id).is_some_and(Tracker::is_open))
-                .map(|(_, membership)| membership.wake_at(torrent.wanted > 0))
+                .map(|(_, membership)| membership.wake_at(torrent.wanted > 0 && !torrent.is_seed()))
         });
         links
             .chain(trackers)

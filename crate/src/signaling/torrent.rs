@@ -70,6 +70,11 @@ impl Torrent {
         .encode()
     }
 
+    /// Who has everything waits to be asked: seeds that sought each other would connect for nothing.
+    pub(super) fn is_seed(&self) -> bool {
+        self.left == Some(0)
+    }
+
     /// Something changed: announce early, as soon as the trackers allow.
     pub(super) fn hurry(&mut self, now: Timestamp) {
         for membership in self.trackers.values_mut() {

@@ -523,6 +523,12 @@ impl Payee {
         let holder = self.range(id).and_then(|r| r.conn);
         if let Some(other) = holder.filter(|other| *other != conn) {
             self.detach(other, id.first);
+            // A reloaded page is back before its old connection is known to be dead.
+            let left = self.conns.get(&other).filter(|c| c.attached.is_empty());
+            if let Some(paid) = left.map(|c| c.paid) {
+                self.count_lost(id.account, other, paid);
+                self.store_facts(id.account);
+            }
         }
         let config = self.config;
         let Some(account) = self.accounts.get_mut(&id.account) else {

@@ -236,25 +236,37 @@ impl Payee {
         };
         let now = self.now;
         if let Some(account) = self.accounts.get_mut(&id) {
-            let walked = account.ledger.disconnect(conn, gone.paid);
             for range in account.ranges.values_mut() {
                 if range.conn == Some(conn) {
                     range.conn = None;
                     range.idle_since = now;
                 }
             }
-            if let Some(blocks) = walked {
-                self.event(PayEvent::WalkedAway {
-                    account: id,
-                    blocks,
-                });
-            }
         }
+        self.count_lost(id, conn, gone.paid);
         for first in gone.attached {
             self.store_links(RangeId { account: id, first });
         }
         self.store_facts(id);
         self.closed_ready();
+    }
+
+    /// What a connection left unpaid is lost, and no longer held against the account's other connections:
+    /// those are told.
+    pub(super) fn count_lost(&mut self, id: B256, conn: ConnectionId, paid_on_connection: u64) {
+        let Some(account) = self.accounts.get_mut(&id) else {
+            return;
+        };
+        let walked = account.ledger.disconnect(conn, paid_on_connection);
+        for other in self.conns.values_mut().filter(|c| c.account == Some(id)) {
+            other.ack = other.ack.or(other.attached.last().copied());
+        }
+        if let Some(blocks) = walked {
+            self.event(PayEvent::WalkedAway {
+                account: id,
+                blocks,
+            });
+        }
     }
 
     /// Changes the price everywhere. New TERMS leave; ranges already accepted keep their price. Zero stops

@@ -135,6 +135,9 @@ impl Payer {
             book.phantom = u32::try_from(phantom).unwrap_or(u32::MAX);
         } else if quiet {
             book.phantom = owed;
+        } else {
+            // It may have given up on what a dead connection left.
+            book.phantom = book.phantom.min(owed);
         }
         let debt = if attaches {
             core::mem::take(&mut book.debt)

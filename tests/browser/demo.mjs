@@ -108,9 +108,9 @@ async function account(chain, seeder, first, second, before) {
 
   console.log("\nwho gave what");
   report.table("bytes and blocks", [
-    ["viewer", "from", "bytes", "blocks paid", "paid (exact)", "price per block"],
+    ["viewer", "from", "bytes", "blocks paid", "paid (exact)", "price per GB"],
     ...[["viewer-1", one], ["viewer-2", two]].flatMap(([name, look]) =>
-      look.connections.filter((peer) => peer.downloaded > 0).map((peer) => [name, nameOf(peer, look === two ? one : null), grouped(peer.downloaded), peer.buying.blocks, fineText(peer.buying.paidFine), fineText(peer.buying.unitFine ?? 0n)])),
+      look.connections.filter((peer) => peer.downloaded > 0).map((peer) => [name, nameOf(peer, look === two ? one : null), grouped(peer.downloaded), peer.buying.blocks, fineText(peer.buying.paidFine), tokens(peer.buying.pricePerGB ?? 0n)])),
     ["seeder", "(sent in all)", grouped(sold), "", "", ""],
   ]);
   report.table("each viewer", [
@@ -151,12 +151,16 @@ async function account(chain, seeder, first, second, before) {
   const paidBrowser = paidTo((payee) => payee !== seederAddress);
 
   report.table("ledgers and chain, token units of 10^-6", [
-    ["seller", "ledger (exact)", "redeemable", "paid by the chain", "rest below one unit"],
+    ["seller", "ledger (exact)", "redeemable", "paid by the chain", "rests below one unit, all ranges"],
     row("seeder", BigInt(native.money.redeemable_fine), BigInt(native.money.redeemable), paidSeeder),
     row("viewer-1", one.money.redeemableFine, one.money.redeemable, paidBrowser),
   ]);
   report.equal("the seeder's ledger is what the chain paid, to the last unit", BigInt(native.money.redeemable), paidSeeder);
   report.equal("viewer-1's ledger is what the chain paid, to the last unit", one.money.redeemable, paidBrowser);
+  const { money: rest } = await first.look();
+  report.equal("viewer-1's ledger says afterwards that it was redeemed", rest.redeemed - one.money.redeemed, paidBrowser);
+  report.equal("viewer-1's ledger has nothing left to redeem", rest.redeemable, 0n);
+  report.equal("the seeder's ledger says afterwards that it was redeemed", BigInt(redeemed.money.redeemed) - BigInt(native.money.redeemed), paidSeeder);
   report.equal("the seeder's account holds it", after.seeder - before.seeder, paidSeeder);
   const deposit1 = (await chain.events()).find((event) => event.name === "Opened" && getAddress(event.owner) === keys[0]);
   report.equal("viewer-1's wallet holds it", after.wallets[0] - before.wallets[0] + deposit1.amount + deposit1.bond, paidBrowser);
@@ -208,7 +212,7 @@ function row(name, fine, redeemable, paid) {
 
 /** The seeder's price is the configured one; whoever asks another is the reselling viewer. */
 function nameOf(peer, seller) {
-  return seller && peer.downloaded === seller.uploaded ? "viewer-1" : seller === null ? "seeder" : peer.downloaded > 0 && seller.uploaded > 0 && peer.buying.unitFine < seller.connections[0]?.buying.unitFine ? "viewer-1" : "seeder";
+  return seller && peer.downloaded === seller.uploaded ? "viewer-1" : seller === null ? "seeder" : peer.downloaded > 0 && seller.uploaded > 0 && peer.buying.pricePerGB < seller.connections[0]?.buying.pricePerGB ? "viewer-1" : "seeder";
 }
 
 async function balances(chain) {

@@ -234,9 +234,11 @@ test("without a wallet the page says how to get one", async (t) => {
 test("a second paid title within the deposit asks no wallet", async (t) => {
   const page = await open(t, "paid");
   await page.evaluate(() => Object.assign(window.fake.money, { accountReady: true, balance: 2_000_000n }));
+  await page.waitForFunction(() => window.pieceworkPlayer.app.look?.money.accountReady);
   await openTitle(page);
   await page.waitForFunction(() => !document.querySelector("#play").disabled);
   assert.equal(await page.isVisible("#wallets"), false);
+  assert.equal(await text(page, "#play"), "Play");
   await page.click("#play");
   await page.waitForFunction(() => document.body.dataset.phase === "watching");
   assert.ok(!(await calls(page)).some((call) => /connect|deposit/.test(call)));

@@ -56,7 +56,7 @@ export class Viewer {
       const { app } = globalThis.pieceworkPlayer;
       const { have, ...look } = app.title.look ?? {};
       const log = [...document.querySelectorAll("#log li")].map((line) => line.textContent);
-      const state = { dataset: { ...document.body.dataset }, banner: document.querySelector("#banner").hidden ? "" : document.querySelector("#banner").textContent.trim(), client: app.look, look, log: log.slice(0, 20), notes: globalThis.demoNotes };
+      const state = { dataset: { ...document.body.dataset }, banner: document.querySelector("#banner").hidden ? "" : document.querySelector("#banner").textContent.trim(), client: app.look, look, log: log.slice(0, 20), notes: globalThis.demoNotes, comings: globalThis.demoComings };
       return JSON.stringify(state, (_, value) => (typeof value === "bigint" ? String(value) : value));
     });
   }
@@ -132,6 +132,13 @@ export class Viewer {
         void seek();
       });
 
+      // Who came and why it went, for a report of what went wrong.
+      const comings = (globalThis.demoComings = []);
+      for (const torrent of globalThis.pieceworkPlayer.client.torrents) {
+        torrent.on("peer", ({ peer }) => comings.push(`connected ${peer}`));
+        torrent.on("peerclosed", ({ text }) => comings.push(text));
+      }
+
       // What each connection gave and got, also of those that are gone by the end.
       const connections = new Map();
       globalThis.demoPeers = connections;
@@ -194,7 +201,7 @@ export class Viewer {
       const { money } = await app.engine.look();
       const last = new Map(globalThis.demoPeers);
       for (const peer of look.peers) last.set(peer.id, peer);
-      return { ...look, money, connections: [...last.values()], notes: globalThis.demoNotes };
+      return { ...look, money, connections: [...last.values()], notes: globalThis.demoNotes, comings: globalThis.demoComings };
     });
   }
 

@@ -86,7 +86,8 @@ export class Offer {
     if (this.#view.phase === "paying") return;
     if (this.#view.current?.priceHint) this.#hinted = this.#view.current.priceHint;
     this.#chooseFiles(look);
-    this.#asking = this.#ask(look);
+    // Before the first look at the money nobody knows whether a deposit is needed.
+    this.#asking = this.#app.look ? this.#ask(look) : { kind: "unknown" };
     const { payment } = this.#app.config;
     const paid = this.#asking.kind === "paid" && payment !== null;
     this.#form.classList.toggle("free", !paid);

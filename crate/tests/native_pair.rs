@@ -3,11 +3,13 @@
 #![cfg(feature = "native")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use std::io::{BufRead, BufReader, Write};
+mod native_common;
+
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdout, Command as Process, Stdio};
+use std::process::Command as Process;
 use std::time::Duration;
 
+use native_common::{Program, Tracker, content};
 use piecework::client::{
     AddOptions, CheckExisting, Command, Config, Event, Source, TorrentSnapshot,
 };
@@ -15,29 +17,14 @@ use piecework::metainfo::{Metainfo, TorrentBuilder};
 use piecework::native::driver::{NativeConfig, Running, start};
 use piecework::native::transport::TransportConfig;
 use piecework::types::InfoHash;
-use serde_json::Value;
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 use tokio::time::timeout;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Bytes that no two pieces share.
-fn content(length: usize) -> Vec<u8> {
-    let mut state = 0x2545_f491_4f6c_dd1du64;
-    (0..length)
-        .map(|_| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state as u8
-        })
-        .collect()
-}
-
 fn torrent(name: &str, files: &[(&[&str], &[u8])], tracker: &str) -> Metainfo {
     let mut builder = match files {
-        [(path, bytes)] if path.is_empty() => TorrentBuilder::single_file(name, bytes.len() as u64),
+        [([], bytes)] => TorrentBuilder::single_file(name, bytes.len() as u64),
         _ => files
             .iter()
             .fold(TorrentBuilder::new(name), |builder, (path, bytes)| {
@@ -50,24 +37,6 @@ fn torrent(name: &str, files: &[(&[&str], &[u8])], tracker: &str) -> Metainfo {
         hasher.update(bytes);
     }
     builder.build(hasher.finish().unwrap()).unwrap()
-}
-
-struct Tracker {
-    handle: piecework_signaling::Handle,
-}
-
-impl Tracker {
-    async fn start() -> Tracker {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let handle = piecework_signaling::serve(listener, piecework_signaling::Config::default());
-        Tracker {
-            handle: handle.unwrap(),
-        }
-    }
-
-    fn url(&self) -> String {
-        format!("ws://{}/", self.handle.local_addr())
-    }
 }
 
 struct Peer {
@@ -221,51 +190,6 @@ async fn one_piece_that_rotted_on_disk_is_fetched_again_and_nothing_else() {
         bytes
     );
     tracker.handle.shutdown().await;
-}
-
-/// The program, killed when dropped.
-struct Program {
-    child: Child,
-    lines: std::io::Lines<BufReader<ChildStdout>>,
-}
-
-impl Drop for Program {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-impl Program {
-    fn start(args: &[&str]) -> Program {
-        let mut child = Process::new(env!("CARGO_BIN_EXE_piecework"))
-            .args(args)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        Program { child, lines }
-    }
-
-    fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
-        self.lines
-            .by_ref()
-            .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
-            .find(wanted)
-            .expect("the program ended")
-    }
-
-    fn say(&mut self, line: &str) {
-        writeln!(self.child.stdin.as_mut().unwrap(), "{line}").unwrap();
-    }
-
-    fn exit_code(&mut self) -> Option<i32> {
-        for line in self.lines.by_ref() {
-            line.unwrap();
-        }
-        self.child.wait().unwrap().code()
-    }
 }
 
 fn folder_with_film(bytes: &[u8]) -> (TempDir, PathBuf) {

@@ -28,7 +28,7 @@ use piecework::payment::{
 };
 use piecework::time::{Duration, Timestamp};
 use piecework::types::{BlockRef, ConnectionId, FineUnits, InfoHash, PieceIndex, TokenUnits};
-use piecework::verify::{self, Payable};
+use piecework::verify::{Advances, Payable, VerifiedPieces};
 use piecework::wire::pay::{
     Audience, PayHandshake, PayMessage, RejectCode, VoucherBody, tag as tag_of,
 };
@@ -358,9 +358,21 @@ fn block(index: u32) -> BlockRef {
     }
 }
 
+const PIECE_LENGTH: u64 = PIECE as u64 * 16_384;
+
 fn verified(block: BlockRef) -> Payable {
-    let mut blocks = verify::verify_piece(&[7; 20], [7; 20], std::iter::once(block)).unwrap();
-    Payable::Verified(blocks.pop().unwrap())
+    let pieces = VerifiedPieces::none(
+        u64::from(block.piece.0 + 1) * PIECE_LENGTH,
+        PIECE_LENGTH as u32,
+    );
+    let proof = pieces.check(block.piece, &[7; 20], &[7; 20]).unwrap();
+    Payable::Verified(proof.block(block.begin).unwrap())
+}
+
+fn advance(block: BlockRef) -> Payable {
+    let durable = true;
+    let proof = Advances::default().advance(Address::ZERO, block, durable);
+    Payable::Advance(proof.unwrap())
 }
 
 impl World {
@@ -1108,19 +1120,18 @@ impl World {
                 .iter()
                 .find(|(_, c)| **c == conn)
                 .map(|(b, _)| b.piece);
-            let advance: Vec<BlockRef> = order
+            let chosen: Vec<BlockRef> = order
                 .scratch
                 .iter()
                 .filter(|(b, c)| **c == conn && Some(b.piece) == oldest)
                 .map(|(b, _)| *b)
                 .collect();
             let mut left = blocks;
-            for block in advance {
+            for block in chosen {
                 if left == 0 {
                     break;
                 }
-                let proof = verify::advance(verify::DurableScratch::stored(block));
-                if b.payer.payable(now, conn, Payable::Advance(proof)) {
+                if b.payer.payable(now, conn, advance(block)) {
                     left -= 1;
                 }
             }

@@ -48,10 +48,14 @@ pub fn install(packages: &[&str], why: &str) -> Result<(), Failure> {
         });
     }
     say(format_args!("installing {missing} ({why})"));
-    apt(&["update"])?;
     let mut words = vec!["install", "--yes", "--no-install-recommends"];
     words.extend(packages);
-    apt(&words)
+    apt(&["update"])
+        .and_then(|()| apt(&words))
+        .map_err(|failure| Failure::Missing {
+            what: format!("{why}; {failure}"),
+            line,
+        })
 }
 
 fn apt(words: &[&str]) -> Result<(), Failure> {

@@ -7,6 +7,7 @@
 pub mod chain;
 pub mod cli;
 pub mod driver;
+pub mod ice_server;
 pub mod keys;
 pub mod records;
 pub mod rpc;

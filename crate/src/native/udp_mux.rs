@@ -21,6 +21,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use webrtc::runtime::{
     AsyncInterval, AsyncTcpListener, AsyncTcpStream, AsyncUdpSocket, JoinHandle, RecvMeta, Runtime,
     TokioRuntime, Transmit,
@@ -109,11 +110,12 @@ impl UdpMux {
         }
         let socket = UdpSocket::bind((ip, self.port))?;
         let receiver = TokioRuntime.wrap_udp_socket(socket.try_clone()?)?;
+        let routes: Arc<Mutex<Routes>> = Arc::default();
         let shared = Arc::new(SharedSocket {
             socket,
-            routes: Arc::default(),
+            reader: tokio::spawn(deliver(receiver, routes.clone())).abort_handle(),
+            routes,
         });
-        tokio::spawn(deliver(receiver, shared.routes.clone()));
         sockets.insert(ip, shared.clone());
         Ok(shared)
     }
@@ -123,6 +125,13 @@ impl UdpMux {
 struct SharedSocket {
     socket: UdpSocket,
     routes: Arc<Mutex<Routes>>,
+    reader: AbortHandle,
+}
+
+impl Drop for SharedSocket {
+    fn drop(&mut self) {
+        self.reader.abort();
+    }
 }
 
 /// Where a datagram goes.
@@ -195,7 +204,7 @@ impl Routes {
     }
 }
 
-/// Reads the shared socket for as long as anybody holds its routes.
+/// Reads the shared socket until it is dropped.
 async fn deliver(socket: Arc<dyn AsyncUdpSocket>, routes: Arc<Mutex<Routes>>) {
     let mut buffer = vec![0u8; MAX_BATCH_LEN];
     loop {

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 
 use super::partial::Owner;
 use super::peers::{Peer, transfer_time};
-use super::{LATE, Picker, RANDOM_FIRST_PIECES, SAFETY, URGENT};
+use super::{
+    ENDGAME_AFTER, ENDGAME_GAIN, ENDGAME_LATE, ENDGAME_QUEUE, LATE, Picker, RANDOM_FIRST_PIECES,
+    SAFETY, URGENT,
+};
 use crate::bitfield::Bitfield;
 use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId};
@@ -158,7 +161,8 @@ impl Choice<'_> {
             }
             if urgent {
                 let late = LATE.max(self.peer.status.rtt.saturating_mul(2));
-                self.take_copies(piece, self.now - late, 2);
+                let asked_before = self.now - late;
+                self.take_late_copies(piece, asked_before);
             }
         }
     }
@@ -250,29 +254,41 @@ impl Choice<'_> {
         open.iter().min_by_key(|&p| self.picker.rarity.rank(p))
     }
 
-    /// Every block is out: ask once more, of free peers, what is out to free peers.
+    /// Every block is out: ask once more, of a free peer with next to nothing to do, what is out to free
+    /// peers and would come sooner from this one. What was asked last will come last, so that first.
     fn endgame(&mut self) {
-        let open = !self.picker.rarity.listed_available().is_empty();
-        if self.full() || !self.peer.free() || open || self.undelivered() {
+        let room = ENDGAME_QUEUE.saturating_sub(self.peer.requests.len());
+        if room == 0 || self.full() || !self.peer.free() || !self.picker.everything_is_out() {
             return;
         }
-        let begun: Vec<u32> = (self.picker.partials.iter())
-            .filter(|(piece, p)| {
-                p.requested > 0 && p.owner == Owner::Shared && self.available.contains(**piece)
-            })
-            .map(|(&piece, _)| piece)
+        let now = self.now;
+        let own = self.peer.eta(now, u64::from(BLOCK_LEN));
+        let slow: BTreeSet<ConnectionId> = (self.picker.peers.iter())
+            .filter(|(_, other)| other.eta(now, 0) > own + ENDGAME_GAIN)
+            .map(|(&conn, _)| conn)
             .collect();
-        self.picker.work += begun.len() as u64;
-        for piece in begun {
-            self.take_copies(piece, self.now, super::MAX_COPIES);
+        let stuck = |conn: &ConnectionId| {
+            let other = self.picker.peers.get(conn);
+            other.is_none_or(|other| now.since(other.last_block) >= ENDGAME_LATE)
+        };
+        let mut copies = Vec::new();
+        for (&piece, partial) in &self.picker.partials {
+            if !self.available.contains(piece) {
+                continue;
+            }
+            for (index, last, asked) in partial.copyable(self.conn, super::MAX_COPIES) {
+                let waited = now.since(asked);
+                let late = waited >= ENDGAME_LATE && stuck(&last);
+                if late || (waited >= ENDGAME_AFTER && slow.contains(&last)) {
+                    copies.push((core::cmp::Reverse(asked), piece, index));
+                }
+            }
         }
-    }
-
-    /// A wanted block that somebody has is not asked of anybody.
-    fn undelivered(&self) -> bool {
-        (self.picker.unrequested.iter()).any(|&piece| {
-            self.picker.wanted.contains(piece) && self.picker.rarity.availability(piece) > 0
-        })
+        self.picker.work += copies.len() as u64;
+        copies.sort_unstable();
+        for (_, piece, index) in copies.into_iter().take(room) {
+            self.take_copy(piece, index);
+        }
     }
 
     /// Starts, or ends, the patience with the cheaper peers and with this one.
@@ -396,18 +412,29 @@ impl Choice<'_> {
         self.picker.note_unrequested(piece);
     }
 
-    fn take_copies(&mut self, piece: u32, asked_before: Timestamp, copies: usize) {
+    /// Asks for blocks of an urgent piece that one other free peer was asked for no later than that.
+    fn take_late_copies(&mut self, piece: u32, asked_before: Timestamp) {
+        let Some(partial) = self.picker.partials.get(&piece) else {
+            return;
+        };
         if !self.peer.free() || !self.available.contains(piece) {
             return;
         }
-        while !self.full() {
-            let Some(partial) = self.picker.partials.get_mut(&piece) else {
-                return;
-            };
-            let Some(index) = partial.request_copy(self.conn, self.now, asked_before, copies)
-            else {
-                return;
-            };
+        let late: Vec<u32> = (partial.copyable(self.conn, 2))
+            .filter(|&(_, _, asked)| asked <= asked_before)
+            .map(|(index, _, _)| index)
+            .collect();
+        for index in late {
+            self.take_copy(piece, index);
+        }
+    }
+
+    fn take_copy(&mut self, piece: u32, index: u32) {
+        if self.full() {
+            return;
+        }
+        if let Some(partial) = self.picker.partials.get_mut(&piece) {
+            partial.request_copy(self.conn, index, self.now);
             self.picker.work += 1;
             self.peer.requests.insert((piece, index));
             self.out.push(self.picker.block_ref(piece, index));

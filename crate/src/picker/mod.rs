@@ -43,6 +43,15 @@ pub const PATIENCE: Duration = Duration::from_secs(4);
 pub const URGENT: Duration = Duration::from_secs(4);
 /// A request for an urgent block is late after this, or twice the peer's round trip if that is longer.
 pub const LATE: Duration = Duration::from_millis(700);
+/// In the endgame a block that was asked for so long ago is asked of a free peer that would be faster.
+pub const ENDGAME_AFTER: Duration = Duration::from_millis(300);
+/// How much sooner the last blocks must come for a copy to be worth it: what a peer is about to send can
+/// no longer be cancelled.
+pub const ENDGAME_GAIN: Duration = Duration::from_secs(1);
+/// In the endgame a peer that sent no block for so long is helped out by any free peer.
+pub const ENDGAME_LATE: Duration = Duration::from_secs(2);
+/// A peer that owes this many blocks is asked for no copies in the endgame.
+pub const ENDGAME_QUEUE: usize = 4;
 /// How long before its deadline a block should be here when a cheaper peer is to deliver it.
 pub const SAFETY: Duration = Duration::from_millis(1_500);
 /// Bytes per second expected of a peer not measured yet.
@@ -182,11 +191,12 @@ impl Picker {
         self.apply_wanted();
     }
 
-    /// Replaces what the readers need soon. Pieces of a window are wanted as long as it stands.
-    pub fn set_windows(&mut self, windows: &[Window]) {
+    /// Replaces what the readers need soon. Pieces of a window are wanted as long as it stands. Answers
+    /// whether anything became wanted, or ceased to be: who is interesting may have changed.
+    pub fn set_windows(&mut self, windows: &[Window]) -> bool {
         let windows = &windows[..windows.len().min(MAX_WINDOWS)];
         if self.windows == windows {
-            return;
+            return false;
         }
         self.windows = windows.to_vec();
         self.deadlines.clear();
@@ -203,7 +213,7 @@ impl Picker {
         self.deadlines.sort_unstable();
         let mut seen = BTreeSet::new();
         self.deadlines.retain(|&(_, piece)| seen.insert(piece));
-        self.apply_wanted();
+        self.apply_wanted()
     }
 
     /// A peer connected. It has nothing and is not usable until said otherwise.
@@ -319,6 +329,7 @@ impl Picker {
         if let Some(peer) = self.peers.get_mut(&conn) {
             peer.requests.remove(&key);
             peer.held_since = None;
+            peer.last_block = now;
         }
         if self.have.contains(block.piece.0) {
             return Received::Duplicate;
@@ -423,9 +434,10 @@ impl Picker {
     }
 
     /// When picking again, for every peer with room, may give more though nothing was received: patience
-    /// with somebody ends, or a deadline comes near.
+    /// with somebody ends, a deadline comes near, or the last blocks are late.
     pub fn next_timeout(&self, now: Timestamp) -> Timestamp {
-        let review = (!self.deadlines.is_empty()).then_some(now + REVIEW);
+        let endgame = self.partials.values().any(|p| p.requested > 0) && self.everything_is_out();
+        let review = (endgame || !self.deadlines.is_empty()).then_some(now + REVIEW);
         let held = self.peers.values().filter_map(|p| p.held_since);
         let paused = self.peers.values().map(|p| p.paused_until);
         let owners = self.unrequested.iter().filter_map(|piece| {
@@ -516,7 +528,15 @@ impl Picker {
         (exists && self.block_ref(piece, index) == block).then_some(index)
     }
 
-    fn apply_wanted(&mut self) {
+    /// No wanted block that somebody has waits to be asked for.
+    fn everything_is_out(&self) -> bool {
+        self.rarity.listed_available().is_empty()
+            && !(self.unrequested.iter())
+                .any(|&piece| self.wanted.contains(piece) && self.rarity.availability(piece) > 0)
+    }
+
+    /// Answers whether anything became wanted, or ceased to be.
+    fn apply_wanted(&mut self) -> bool {
         let mut wanted = self.base_wanted.clone();
         for &(_, piece) in &self.deadlines {
             wanted.insert(piece);
@@ -532,6 +552,7 @@ impl Picker {
                 self.rarity.unlist(piece);
             }
         }
+        changed.iter().any(|word| *word != 0)
     }
 
     /// Lists a piece as not begun, if that is what it is.

@@ -116,32 +116,29 @@ impl Partial {
         Some(index as u32)
     }
 
-    /// Asks one more free peer for a block that is out already, if the rules allow: the first one
-    /// asked no later than `asked_before`.
-    pub(super) fn request_copy(
-        &mut self,
+    /// Blocks that one more free peer, `conn`, may be asked for: index, and who was asked last and when.
+    pub(super) fn copyable(
+        &self,
         conn: ConnectionId,
-        now: Timestamp,
-        asked_before: Timestamp,
         copies: usize,
-    ) -> Option<u32> {
-        if self.owner != Owner::Shared || self.requested == 0 {
-            return None;
-        }
-        for (index, block) in self.blocks.iter_mut().enumerate() {
+    ) -> impl Iterator<Item = (u32, ConnectionId, Timestamp)> + '_ {
+        let shared = self.owner == Owner::Shared && self.requested > 0;
+        let blocks = if shared { self.blocks.as_slice() } else { &[] };
+        blocks.iter().enumerate().filter_map(move |(index, block)| {
             let Block::Requested(by) = block else {
-                continue;
+                return None;
             };
-            let late = by.last().is_some_and(|&(_, at)| at <= asked_before);
-            if late
-                && by.len() < copies.min(MAX_COPIES)
-                && by.iter().all(|&(other, _)| other != conn)
-            {
-                by.push((conn, now));
-                return Some(index as u32);
-            }
+            let &(last, at) = by.last()?;
+            let room = by.len() < copies.min(MAX_COPIES) && by.iter().all(|&(c, _)| c != conn);
+            room.then_some((index as u32, last, at))
+        })
+    }
+
+    /// Asks `conn` too for a block that [`Self::copyable`] named.
+    pub(super) fn request_copy(&mut self, conn: ConnectionId, index: u32, now: Timestamp) {
+        if let Some(Block::Requested(by)) = self.blocks.get_mut(index as usize) {
+            by.push((conn, now));
         }
-        None
     }
 
     pub(super) fn take(&mut self, conn: ConnectionId, index: u32, now: Timestamp) -> Taken {

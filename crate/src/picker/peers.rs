@@ -44,6 +44,7 @@ pub(super) struct Peer {
     pub(super) seed: bool,
     /// Since when a dearer peer goes without because of this one, and this one delivers nothing.
     pub(super) held_since: Option<Timestamp>,
+    pub(super) last_block: Timestamp,
     /// It refused a request though it does not choke: not asked before then.
     pub(super) paused_until: Timestamp,
 }
@@ -56,6 +57,7 @@ impl Peer {
             requests: BTreeSet::new(),
             seed: false,
             held_since: None,
+            last_block: Timestamp::ZERO,
             paused_until: Timestamp::ZERO,
         }
     }

@@ -8,8 +8,9 @@ use clap::{Args, Parser, Subcommand};
 
 use super::output::{CliError, parse_size};
 use crate::native::chain::ChainConfig;
+use crate::native::ice_server::IceServer;
 use crate::native::keys::{KeyError, KeyPair};
-use crate::native::transport::{IceServer, TransportConfig};
+use crate::native::transport::TransportConfig;
 
 /// A BitTorrent peer that pays for each block it takes and is paid for each block it gives.
 #[derive(Parser, Debug)]

@@ -534,6 +534,8 @@ impl Payee {
         c.account = Some(id.account);
         c.tentative = None;
         c.pending = None;
+        // Who commits again buys again.
+        c.bye = false;
         let newcomer = c.attached.is_empty();
         if newcomer {
             c.paid = 0;

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{B256, U256};
 
-use super::ranges::{Range, Work};
+use super::range::{Range, Work};
 use super::{AccountInfo, Payer, SERIAL_SKIP};
 use crate::payment::record::{Key, PayerAccountRecord, PayerRangeLife, PayerRangeRecord};
 use crate::payment::voucher;

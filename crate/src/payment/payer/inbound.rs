@@ -3,7 +3,7 @@
 //! Invariant: nothing a payee says makes the payer sign for somebody else, reveal a step without a
 //! block, or trust a number it can count itself.
 
-use super::ranges::{Range, Stage};
+use super::range::{Live, Range, Stage};
 use super::{
     MAX_EVIDENCE_CHECKS, MAX_LIVE_RANGES, MAX_QUOTE_REJECTS, PENDING_RETRIES, Payer, Quote,
 };
@@ -188,9 +188,7 @@ impl Payer {
             }
             return;
         };
-        let is = |live: &Option<super::ranges::Live>| {
-            live.as_ref().is_some_and(|l| l.voucher.tag() == tag)
-        };
+        let is = |live: &Option<Live>| live.as_ref().is_some_and(|l| l.voucher.tag() == tag);
         let (of_active, of_prior) = (is(&range.active), is(&range.prior));
         let opening = range.is_opening();
         if !of_active && !of_prior {

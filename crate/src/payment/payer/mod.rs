@@ -26,6 +26,7 @@
 mod account;
 mod inbound;
 mod pay;
+mod range;
 mod ranges;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -36,7 +37,7 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 
 use self::account::{Account, StoredAccount};
-use self::ranges::{Range, Work};
+use self::range::{Range, Work};
 use super::ledger::BuyerLedger;
 use super::policy::{FakePayeeLimiter, PayerConfig};
 use super::record::{Key, PayerAccountRecord, PayerRangeRecord, PayerTitleRecord};

@@ -1,0 +1,125 @@
+//! What a seller asks for, and what it tells its operator.
+
+use alloy_primitives::{Address, B256};
+
+use crate::payment::chain;
+use crate::payment::voucher::{Vault, abi};
+use crate::time::Duration;
+use crate::types::{FineUnits, TokenUnits};
+
+/// What a seller asks for and accepts. Comes from the operator's or page's configuration only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PayeeConfig {
+    /// Vault and chain; a peer on another one is plain BitTorrent.
+    pub vault: Vault,
+    /// Who is paid.
+    pub payee: Address,
+    /// Price per block; zero: does not sell.
+    pub unit: FineUnits,
+    /// Least worth of a range.
+    pub min_range: FineUnits,
+    /// Longest chain accepted (1 to 256).
+    pub max_steps: u16,
+    /// Credit at first, blocks.
+    pub credit0: u16,
+    /// Credit at most, blocks.
+    pub credit_max: u16,
+    /// Paid blocks per further block of credit; 0: no growth.
+    pub ramp: u8,
+    /// Least bond in percent of the balance.
+    pub min_bond_percent: u16,
+    /// How long a quote is valid for the first COMMIT of a range, seconds. It is renewed at half.
+    pub ttl_secs: u16,
+    /// Unredeemed ranges of one account that are held at most; a further COMMIT waits (REJECT 13)
+    /// until a full one was redeemed. 2 is the rule of payments.md; a seller who cannot redeem by
+    /// itself (a page whose wallet asks its user) sets more, and risks that much more.
+    pub max_ranges: u16,
+    /// Automatic redemption takes no less than this from one account (the dust rule).
+    pub dust: TokenUnits,
+    /// How long a range without a connection waits before automatic redemption takes it.
+    pub redeem_idle: Duration,
+}
+
+impl PayeeConfig {
+    /// The defaults of payments.md; sells nothing until `unit` is set.
+    pub fn new(vault: Vault, payee: Address) -> Self {
+        PayeeConfig {
+            vault,
+            payee,
+            unit: FineUnits(0),
+            min_range: FineUnits(0),
+            max_steps: chain::MAX_STEPS,
+            credit0: 4,
+            credit_max: 128,
+            ramp: 4,
+            min_bond_percent: 125,
+            ttl_secs: 600,
+            max_ranges: 64,
+            dust: TokenUnits(10_000),
+            redeem_idle: Duration::from_secs(600),
+        }
+    }
+}
+
+/// Which ranges to redeem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedeemScope {
+    /// Everything, on an explicit command.
+    All,
+    /// Full ranges, ranges long without a connection, and accounts that are exiting, above dust.
+    Due,
+}
+
+/// Names a range of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RangeId {
+    /// The account.
+    pub account: B256,
+    /// Its first serial.
+    pub first: u32,
+}
+
+/// A range that is closed durably and can be claimed.
+#[derive(Clone, Debug)]
+pub struct ReadyClaim {
+    /// Which range.
+    pub id: RangeId,
+    /// What to put into `redeem` or `redeemFor` (at most [`crate::payment::voucher::MAX_CLAIMS`] in a call).
+    pub claim: abi::Claim,
+    /// What the vault pays for it.
+    pub due: TokenUnits,
+}
+
+/// What became of one claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ClaimOutcome {
+    /// The vault paid (gross, before a registry's cut).
+    Paid(TokenUnits),
+    /// The vault skipped it, for this reason (event `Skipped`).
+    Skipped(u8),
+    /// The transaction failed or never confirmed: the claim is ready again.
+    Failed,
+}
+
+/// Sums over all accounts, all runs included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PayeeTotals {
+    /// Fine units received in unredeemed ranges.
+    pub earned: FineUnits,
+    /// What can be redeemed: the sum of each range's floor.
+    pub redeemable: TokenUnits,
+    /// How many ranges that is.
+    pub ranges: u32,
+    /// `earned` less `redeemable`: rests below one token unit per range.
+    pub rests: FineUnits,
+    /// What was redeemed.
+    pub redeemed: TokenUnits,
+    /// Blocks sent and not paid on live connections.
+    pub unpaid_blocks: u64,
+    /// Blocks whose payer left.
+    pub lost_blocks: u64,
+    /// Steps received but not durable yet.
+    pub undurable_steps: u64,
+    /// Blocks paid, all runs.
+    pub paid_blocks: u64,
+}

@@ -1,0 +1,201 @@
+//! One range of serials as the payer keeps it.
+
+use std::collections::BTreeSet;
+
+use alloy_primitives::{Address, B256};
+
+use crate::payment::PayEffect;
+use crate::payment::chain::HashChain;
+use crate::payment::record::{PayerRangeLife, PayerRangeRecord};
+use crate::payment::voucher::{Signature, Voucher};
+use crate::time::Timestamp;
+use crate::types::{ConnectionId, FineUnits};
+
+/// What an effect was for.
+#[derive(Debug)]
+pub(super) enum Work {
+    /// A record nobody waits for.
+    Background,
+    Scan {
+        account: B256,
+        word: u64,
+    },
+    /// A record a COMMIT waits for.
+    Reserve {
+        account: B256,
+        first: u32,
+        paid: Option<FineUnits>,
+    },
+    /// What was revealed on a range.
+    Paid {
+        account: B256,
+        first: u32,
+        paid: FineUnits,
+    },
+    Sign {
+        account: B256,
+        first: u32,
+    },
+}
+
+/// A voucher with the chain that extends it.
+#[derive(Debug)]
+pub(super) struct Live {
+    pub(super) voucher: Voucher,
+    pub(super) signature: Signature,
+    pub(super) chain: HashChain,
+    /// Last step revealed.
+    pub(super) k: u16,
+    pub(super) quote_id: u32,
+}
+
+impl Live {
+    pub(super) fn steps_left(&self) -> u16 {
+        self.voucher.steps.saturating_sub(self.k)
+    }
+}
+
+/// Where a range stands on the connection it is bound to.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// Bound to none.
+    Idle,
+    /// Waits for its records to be durable.
+    Storing {
+        draft: Live,
+        waits: BTreeSet<PayEffect>,
+        fold: bool,
+    },
+    /// Waits for the session key.
+    Signing {
+        draft: Live,
+        effect: PayEffect,
+        fold: bool,
+    },
+    /// COMMIT sent, not acknowledged on this connection.
+    Committed {
+        since: Timestamp,
+        attempt: usize,
+        retry_at: Option<Timestamp>,
+    },
+    /// Can be paid on (a fold may still wait for its ACK: then `prior` is there).
+    Attached,
+}
+
+#[derive(Debug)]
+pub(super) struct Range {
+    pub(super) first: u32,
+    pub(super) count: u16,
+    pub(super) payee: Address,
+    pub(super) content: B256,
+    pub(super) unit: FineUnits,
+    /// Revealed so far, in any voucher of this range.
+    pub(super) paid: FineUnits,
+    pub(super) life: PayerRangeLife,
+    pub(super) stage: Stage,
+    pub(super) conn: Option<ConnectionId>,
+    pub(super) active: Option<Live>,
+    /// The voucher before a fold, until the fold's ACK.
+    pub(super) prior: Option<Live>,
+    /// Refused in this run.
+    pub(super) refused: bool,
+    /// Never acknowledged yet.
+    pub(super) fresh: bool,
+    pub(super) fold_asked: bool,
+    pub(super) fold_after: Timestamp,
+    /// Address of the peer it was first committed to, in this run.
+    pub(super) address: Option<String>,
+    /// Allocator and range are durable.
+    pub(super) reserved: bool,
+    pub(super) durable_paid: FineUnits,
+    pub(super) emitted_paid: FineUnits,
+    pub(super) dirty_since: Option<Timestamp>,
+    pub(super) steps_since_commit: u32,
+    pub(super) last_commit: Timestamp,
+}
+
+impl Range {
+    pub(super) fn new(first: u32, count: u16, payee: Address, content: B256) -> Self {
+        Range {
+            first,
+            count,
+            payee,
+            content,
+            unit: FineUnits(0),
+            paid: FineUnits(0),
+            life: PayerRangeLife::Usable,
+            stage: Stage::Idle,
+            conn: None,
+            active: None,
+            prior: None,
+            refused: false,
+            fresh: true,
+            fold_asked: false,
+            fold_after: Timestamp::ZERO,
+            address: None,
+            reserved: false,
+            durable_paid: FineUnits(0),
+            emitted_paid: FineUnits(0),
+            dirty_since: None,
+            steps_since_commit: 0,
+            last_commit: Timestamp::ZERO,
+        }
+    }
+
+    /// A range that only the payee's evidence names.
+    pub(super) fn adopted(first: u32, count: u16, payee: Address, content: B256) -> Self {
+        Range {
+            fresh: false,
+            ..Range::new(first, count, payee, content)
+        }
+    }
+
+    pub(super) fn from_record(r: &PayerRangeRecord) -> Self {
+        Range {
+            unit: r.unit,
+            paid: r.paid,
+            life: r.life,
+            fresh: false,
+            reserved: true,
+            durable_paid: r.paid,
+            emitted_paid: r.paid,
+            ..Range::new(r.first, r.count, r.payee, r.content)
+        }
+    }
+
+    pub(super) fn record(&self) -> PayerRangeRecord {
+        PayerRangeRecord {
+            first: self.first,
+            count: self.count,
+            payee: self.payee,
+            content: self.content,
+            unit: self.unit,
+            paid: self.paid,
+            life: self.life,
+        }
+    }
+
+    /// The serial after its last one.
+    pub(super) fn end(&self) -> u64 {
+        u64::from(self.first) + u64::from(self.count)
+    }
+
+    pub(super) fn is_opening(&self) -> bool {
+        matches!(
+            self.stage,
+            Stage::Storing { fold: false, .. }
+                | Stage::Signing { fold: false, .. }
+                | Stage::Committed { .. }
+        )
+    }
+
+    /// Acknowledged on its connection (perhaps being folded).
+    pub(super) fn is_attached(&self) -> bool {
+        self.conn.is_some() && !self.is_opening() && !matches!(self.stage, Stage::Idle)
+    }
+
+    /// Can be paid on right now.
+    pub(super) fn is_payable(&self) -> bool {
+        self.life == PayerRangeLife::Usable && matches!(self.stage, Stage::Attached)
+    }
+}

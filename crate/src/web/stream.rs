@@ -4,7 +4,7 @@
 //! is never sent. Its protocol: we post `{length, start, end}` (or `{error, status}`) first; it posts
 //! `"pull"` or `"cancel"`; each pull is answered by one ArrayBuffer, the end by `"end"`.
 //!
-//! A reader that pulls nothing for [`IDLE`] loses its deadlines in the core; its next pull opens a new
+//! A reader that was given all it asked for and pulls nothing for [`IDLE`] loses its deadlines in the core; its next pull opens a new
 //! core stream where the last one stopped.
 
 use core::cell::{Cell, RefCell};
@@ -43,6 +43,8 @@ struct Reader {
     wanted: Wanted,
     state: State,
     last_pull: Timestamp,
+    /// Pulls not yet answered: such a reader waits for us, however long that takes.
+    owed: u32,
 }
 
 /// What a reader asked for.
@@ -112,7 +114,7 @@ impl Streams {
         self.readers
             .borrow()
             .values()
-            .filter(|reader| matches!(reader.state, State::Reading { .. }))
+            .filter(|reader| matches!(reader.state, State::Reading { .. }) && reader.owed == 0)
             .map(|reader| reader.last_pull + IDLE)
             .min()
             .unwrap_or(Timestamp::NEVER)
@@ -123,6 +125,7 @@ impl Streams {
         let mut closed = Vec::new();
         for reader in self.readers.borrow_mut().values_mut() {
             if let State::Reading { stream, next } = reader.state
+                && reader.owed == 0
                 && reader.last_pull + IDLE <= now
             {
                 reader.state = State::Idle { next };
@@ -163,6 +166,9 @@ impl Streams {
             if let State::Reading { next, .. } = &mut reader.state {
                 *next += data.len() as u64;
             }
+            // The time that counts is how long the reader does not ask for more.
+            reader.owed = reader.owed.saturating_sub(1);
+            reader.last_pull = Driver::now();
             let buffer = js::buffer(data).buffer();
             let _ = reader
                 .port
@@ -215,6 +221,7 @@ impl Streams {
                 wanted,
                 state: State::Waiting,
                 last_pull: Driver::now(),
+                owed: 0,
             },
         );
         self.begin(id);
@@ -291,6 +298,7 @@ impl Streams {
                 return;
             };
             reader.last_pull = Driver::now();
+            reader.owed = reader.owed.saturating_add(1);
             reader.state
         };
         let stream = match state {

@@ -34,8 +34,8 @@ impl Client {
             Command::SetOnDemand {
                 info_hash,
                 on_demand,
-            } => self.with_session(info_hash, |session, _| {
-                session.set_on_demand(on_demand);
+            } => self.with_session(info_hash, |session, ctx| {
+                session.set_on_demand(ctx, on_demand);
             }),
             Command::SetLimits(limits) => self.set_limits(limits),
             Command::OpenStream {

@@ -447,14 +447,14 @@ impl Session {
     }
 
     /// A piece in the files is gone or wrong.
-    pub(super) fn piece_lost(&mut self, piece: PieceIndex) {
+    pub(super) fn piece_lost(&mut self, ctx: &mut Context, piece: PieceIndex) {
         if let Some(content) = &mut self.content {
             content.verified.remove(piece);
             content.store.lost(piece);
             content.picker.lost(piece);
             content.complete_said = false;
         }
-        self.refresh_interest();
+        self.wishes_changed(ctx);
     }
 
     // ---- paying in advance (payments.md, "v1 torrents")

@@ -337,13 +337,21 @@ impl Session {
     }
 
     /// Fetches everything, or only what streams ask for.
-    pub fn set_on_demand(&mut self, on_demand: bool) {
+    pub fn set_on_demand(&mut self, ctx: &mut Context, on_demand: bool) {
         self.options.on_demand = on_demand;
         if let Some(content) = &mut self.content {
             content.picker.set_wanted(wanted(on_demand));
             content.complete_said = false;
         }
+        self.wishes_changed(ctx);
+    }
+
+    /// Looks again at who has something for us, and says so.
+    fn wishes_changed(&mut self, ctx: &mut Context) {
         self.refresh_interest();
+        for conn in self.peers.keys().copied().collect::<Vec<_>>() {
+            self.tell_interest(ctx, conn);
+        }
     }
 
     /// Says goodbye to everything of this torrent. Its peers are closed already.
@@ -504,10 +512,7 @@ impl Session {
             .collect();
         if content.picker.set_windows(&windows) {
             content.complete_said &= content.picker.is_complete();
-            self.refresh_interest();
-            for conn in self.peers.keys().copied().collect::<Vec<_>>() {
-                self.tell_interest(ctx, conn);
-            }
+            self.wishes_changed(ctx);
         }
     }
 

@@ -137,7 +137,7 @@ impl Session {
         if data.is_none()
             && let Some(first) = blocks.first()
         {
-            self.piece_lost(first.piece);
+            self.piece_lost(ctx, first.piece);
         }
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;

@@ -53,6 +53,19 @@ fn settle(net: &mut SimNet, node: NodeId, payee: u8) -> TokenUnits {
 }
 
 #[test]
+fn pieces_larger_than_the_credit_are_paid_in_advance_and_complete() {
+    for seed in 0..6 {
+        let mut net = SimNet::new(seed, NetConfig::default());
+        let content = Content::file(seed, 5_000_000, 256 * 1024);
+        let a = seller(&mut net, 1, &content);
+        let (b, _) = viewer(&mut net, 2);
+        net.leech(b, &content);
+        complete(&mut net, &[b], &content, minutes(10));
+        settle(&mut net, a, 1);
+    }
+}
+
+#[test]
 fn a_viewer_pays_for_every_block_and_the_chain_pays_the_seller_that() {
     for seed in 0..10 {
         let mut net = SimNet::new(seed, NetConfig::default());

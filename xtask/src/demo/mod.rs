@@ -297,6 +297,7 @@ impl Scene {
             "vault": self.deployment.vault,
             "token": self.deployment.token,
             "deployBlock": self.deployment.deploy_block,
+            "symbol": "pwUSD",
             "resalePercent": demo.resale,
             "wallet": demo.wallet.name(),
             "walletKeys": wallets.map(|account| json!({ "address": account.address, "privateKey": account.private_key })).collect::<Vec<_>>(),

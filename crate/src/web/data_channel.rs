@@ -68,6 +68,14 @@ impl Channel {
         }
     }
 
+    /// It can send. A bridge says so itself before its first message.
+    pub fn is_open(&self) -> bool {
+        match self {
+            Channel::Transferred(c) => c.channel.ready_state() == RtcDataChannelState::Open,
+            Channel::Bridged(_) => true,
+        }
+    }
+
     /// Sends the chunks as one message.
     pub fn send(&mut self, chunks: &[Bytes], scratch: &mut Vec<u8>) -> Result<(), String> {
         let message: &[u8] = match chunks {
@@ -135,7 +143,7 @@ impl Transferred {
                 )),
             }
         });
-        // Chromium may bring messages before this; the driver takes the first one as open.
+        // Chromium may bring messages before this; the driver keeps them until then.
         let on_open = Closure::<dyn FnMut()>::new({
             let report = report.clone();
             move || report(ChannelEvent::Open)

@@ -60,11 +60,16 @@ pub struct Driver {
     pub streams: Streams,
 }
 
+/// A peer that sends more than this before its channel is open is left.
+const MAX_EARLY_BYTES: usize = 1 << 20;
+
 /// One connection the core knows.
 #[derive(Default)]
 struct Connection {
     channel: Option<Channel>,
     open: bool,
+    /// What came before it could send, at most [`MAX_EARLY_BYTES`].
+    early: Vec<Bytes>,
     address_hash: u64,
 }
 
@@ -143,41 +148,68 @@ impl Driver {
 
     /// What one channel reports.
     pub fn handle_channel(&self, id: ConnectionId, event: ChannelEvent) {
+        let mut early = Vec::new();
+        let mut event = Some(event);
+        let mut flooded = false;
         let (opened, address_hash) = {
             let mut connections = self.connections.borrow_mut();
             let Some(connection) = connections.get_mut(&id) else {
                 return;
             };
-            let opens = matches!(event, ChannelEvent::Open | ChannelEvent::Message(_));
-            let opened = opens && !connection.open;
-            connection.open |= opens;
-            (opened, connection.address_hash)
+            let was_open = connection.open;
+            connection.open |= match &event {
+                Some(ChannelEvent::Open) => true,
+                Some(ChannelEvent::Message(_)) => {
+                    connection.channel.as_ref().is_some_and(Channel::is_open)
+                }
+                _ => false,
+            };
+            if connection.open {
+                early = core::mem::take(&mut connection.early);
+            } else if let Some(ChannelEvent::Message(_)) = &event {
+                // Chromium brings messages before the channel can send: they wait for it.
+                if let Some(ChannelEvent::Message(bytes)) = event.take() {
+                    connection.early.push(bytes);
+                    let waiting: usize = connection.early.iter().map(Bytes::len).sum();
+                    flooded = waiting > MAX_EARLY_BYTES;
+                }
+            }
+            (connection.open && !was_open, connection.address_hash)
         };
+        if flooded {
+            return self.lose(id, "more bytes came than could be handled".to_owned());
+        }
         if opened {
             self.input(Input::ConnectionOpen {
                 connection: id,
                 address_hash,
             });
         }
+        for bytes in early {
+            self.receive(id, bytes);
+        }
+        let Some(event) = event else { return };
         match event {
             ChannelEvent::Open => {}
-            ChannelEvent::Message(bytes) => {
-                let queued = self.queued_bytes.get() + bytes.len();
-                if queued > MAX_QUEUED_BYTES {
-                    return self.lose(id, "more bytes came than could be handled".to_owned());
-                }
-                self.queued_bytes.set(queued);
-                self.input(Input::Received {
-                    connection: id,
-                    bytes,
-                });
-            }
+            ChannelEvent::Message(bytes) => self.receive(id, bytes),
             ChannelEvent::Drained(buffered) => self.input(Input::SendBuffer {
                 connection: id,
                 buffered,
             }),
             ChannelEvent::Closed(reason) => self.lose(id, reason),
         }
+    }
+
+    fn receive(&self, id: ConnectionId, bytes: Bytes) {
+        let queued = self.queued_bytes.get() + bytes.len();
+        if queued > MAX_QUEUED_BYTES {
+            return self.lose(id, "more bytes came than could be handled".to_owned());
+        }
+        self.queued_bytes.set(queued);
+        self.input(Input::Received {
+            connection: id,
+            bytes,
+        });
     }
 
     /// What one tracker's socket reports.

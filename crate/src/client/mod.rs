@@ -9,6 +9,7 @@ mod commands;
 mod payments;
 mod report;
 mod trackers;
+mod wording;
 
 use std::collections::{BTreeMap, BTreeSet};
 

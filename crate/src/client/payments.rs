@@ -8,7 +8,7 @@ use bytes::Bytes;
 use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 
-use super::Client;
+use super::{Client, wording};
 use crate::contract::{
     ClosedReason, Config, Effect, EffectError, EffectResult, Event, RedeemOutcome, RedeemScope,
 };
@@ -344,17 +344,11 @@ impl Client {
 
     fn pay_event(&mut self, event: PayEvent) {
         match event {
-            PayEvent::Quoted { conn, payee, unit } => {
+            PayEvent::Quoted { conn, payee, .. } => {
                 self.in_session(conn, |session, _| session.note_payee(conn, payee));
-                let price = unit.per_gb_from_per_block().0;
-                self.pay_log(
-                    Some(conn),
-                    format!("A peer asks {price} token units per GB."),
-                );
             }
             PayEvent::Refused { conn, why } => {
-                self.money
-                    .note_why(conn, format!("Its offer is not taken: {why:?}."));
+                self.money.note_why(conn, wording::refusal(why).to_owned());
             }
             PayEvent::AccountReady { .. } => self.touched.extend(self.sessions.keys()),
             PayEvent::AccountUnusable { .. } => self.warn(
@@ -382,12 +376,11 @@ impl Client {
                 self.money.note_earned(conn, blocks, unit);
                 self.in_session(conn, |session, _| session.note_earned(blocks, unit));
             }
-            PayEvent::Rejected { conn, code, aux } => {
-                self.pay_log(Some(conn), format!("Refused: {code:?} ({aux})."));
+            PayEvent::Rejected { conn, code, .. } => {
+                self.pay_log(Some(conn), wording::reject(code).to_owned());
             }
             PayEvent::Ended { conn, reason } => {
-                self.money
-                    .note_why(conn, format!("Buying from it ended: {reason:?}."));
+                self.money.note_why(conn, wording::end(reason));
                 self.touched.extend(self.torrent_of(conn));
             }
             PayEvent::BudgetExhausted => {
@@ -400,8 +393,8 @@ impl Client {
                 None,
                 format!("{blocks} blocks paid in advance were bad; {left} more may be lost."),
             ),
-            PayEvent::Asked { conn, reason } => {
-                self.pay_log(Some(conn), format!("A seller asks for more: {reason:?}."));
+            PayEvent::Asked { conn, .. } => {
+                self.pay_log(Some(conn), "A seller waits for a new promise.".to_owned());
             }
             PayEvent::BuyerAttached { conn, first, .. } => {
                 self.choke_stale = true;
@@ -413,8 +406,8 @@ impl Client {
             PayEvent::WalkedAway { blocks, .. } => {
                 self.pay_log(None, format!("A buyer left {blocks} blocks unpaid."));
             }
-            PayEvent::RedeemDue { due, .. } => {
-                self.pay_log(None, format!("{} token units can be redeemed.", due.0));
+            PayEvent::RedeemDue { .. } => {
+                self.pay_log(None, "Enough is earned to be redeemed.".to_owned());
             }
             PayEvent::ClaimsReady { .. } => self.hand_out_claims(),
             PayEvent::Redeemed { gross, first, .. } => self.pay_log(

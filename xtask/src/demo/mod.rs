@@ -105,17 +105,36 @@ struct Scene {
 }
 
 impl Demo {
-    /// As `cargo xtask test` runs it.
-    pub fn headless_on_any_port() -> Self {
-        Self {
+    /// As `cargo xtask test` runs it: each kind of wallet, equal prices, and a free title.
+    pub fn play_throughs() -> [(&'static str, Self); 4] {
+        let with = |wallet, resale, price: &str, screenshot: &str| Self {
             headless: true,
             file: None,
             port: 0,
-            price: "10".to_owned(),
-            resale: 50,
-            wallet: Wallet::Batch,
-            screenshot: PathBuf::from("target/demo/screenshot.png"),
-        }
+            price: price.to_owned(),
+            resale,
+            wallet,
+            screenshot: PathBuf::from(screenshot),
+        };
+        let batch = "target/demo/screenshot.png";
+        let permit = "target/demo/screenshot-permit.png";
+        let approve = "target/demo/screenshot-approve.png";
+        let free = "target/demo/screenshot-free.png";
+        [
+            (
+                "demo, a wallet with batches",
+                with(Wallet::Batch, 50, "10", batch),
+            ),
+            (
+                "demo, a wallet with permit",
+                with(Wallet::Permit, 50, "10", permit),
+            ),
+            (
+                "demo, a wallet with neither, equal prices",
+                with(Wallet::Approve, 100, "10", approve),
+            ),
+            ("demo, price 0", with(Wallet::Batch, 50, "0", free)),
+        ]
     }
 
     /// Builds, starts, waits, stops.

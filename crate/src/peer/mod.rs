@@ -136,8 +136,6 @@ pub struct Peer {
     pub metadata_out: u32,
     /// It said that it has no metadata.
     pub metadata_refused: bool,
-    /// When it was last unchoked, for the choker.
-    pub unchoked_at: Option<Timestamp>,
     /// It announced itself as a payee or payer to the payment machines.
     pub in_payments: bool,
     decoder: Decoder,
@@ -180,7 +178,6 @@ impl Peer {
             cancelled: BTreeSet::new(),
             metadata_out: 0,
             metadata_refused: false,
-            unchoked_at: None,
             in_payments: false,
             decoder: Decoder::new(),
         }
@@ -283,11 +280,6 @@ impl Peer {
             .min(MAX_REQUESTS_OUT)
             .min(reqq)
             .saturating_sub(self.requests_out.len())
-    }
-
-    /// Blocks of the remote's requests that are waiting, being read or queued.
-    pub fn is_idle(&self) -> bool {
-        self.requests_in.is_empty() && self.sending.is_empty() && self.requests_out.is_empty()
     }
 
     /// The id under which it understands an extension.

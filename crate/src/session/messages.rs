@@ -122,7 +122,7 @@ impl Session {
                 flags |= PayHandshake::SELLS;
             }
             ours.pay = Some(PayHandshake {
-                vault: payment.vault.into_array(),
+                vault: payment.vault,
                 chain_id: payment.chain_id,
                 flags,
                 version: PayHandshake::VERSION,

@@ -569,12 +569,7 @@ impl Session {
     /// What the payment machines are told of a peer when both extension handshakes are in.
     fn pay_info(&self, peer: &Peer, handshake: PayHandshake) -> PeerPayInfo {
         PeerPayInfo {
-            handshake: Some(crate::wire::pay::PayHandshake {
-                vault: Address::from(handshake.vault),
-                chain_id: handshake.chain_id,
-                flags: handshake.flags,
-                version: handshake.version,
-            }),
+            handshake: Some(handshake),
             address: match peer.address_hash {
                 0 => String::new(),
                 hash => format!("{hash:016x}"),

@@ -8,7 +8,6 @@ use crate::contract::{ClosedReason, Effect, Output};
 use crate::metainfo::FileSpan;
 use crate::peer::choke::ChokeCandidate;
 use crate::peer::{MAX_REQUESTS_IN, Upload};
-use crate::time::Timestamp;
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, StreamId};
 use crate::wire::{Message, piece_header};
 
@@ -205,7 +204,6 @@ impl Session {
         }
         peer.choked_it = choked;
         if !choked {
-            peer.unchoked_at = Some(ctx.now);
             return self.send(ctx, conn, &Message::Unchoke);
         }
         let fast = peer.fast;
@@ -260,10 +258,5 @@ impl Session {
                 error: crate::contract::StreamError::Storage(why),
             });
         }
-    }
-
-    /// When a stream's deadlines lapse.
-    pub fn streams_timeout(&self) -> Timestamp {
-        self.streams.next_timeout()
     }
 }

@@ -255,7 +255,7 @@ mod tests {
             claims: &claims,
             to: text(redeem, "to").parse().unwrap(),
             relayer: text(redeem, "relayer").parse().unwrap(),
-            deadline: redeem["deadline"].as_u64().unwrap(),
+            deadline: text(redeem, "deadline").parse().unwrap(),
         };
         let call = redemption.call(Signature {
             r: B256::repeat_byte(1),

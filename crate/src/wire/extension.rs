@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use alloy_primitives::Address;
 use bytes::{Bytes, BytesMut};
 
 use crate::metainfo::MAX_INFO_LEN;
@@ -68,7 +69,7 @@ pub struct ExtendedHandshake {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PayHandshake {
     /// `a`: address of the vault contract.
-    pub vault: [u8; 20],
+    pub vault: Address,
     /// `c`: chain id (EIP-155).
     pub chain_id: u64,
     /// `f`: see [`PayHandshake::SELLS`] and [`PayHandshake::UNDERSTANDS_PRICES`].
@@ -83,7 +84,7 @@ impl PayHandshake {
     /// Flag: the sender understands prices; does not mean that it has funds.
     pub const UNDERSTANDS_PRICES: u8 = 2;
     /// The version described in payments.md.
-    pub const VERSION: u8 = 1;
+    pub const VERSION: u8 = super::pay::VERSION;
 
     /// Whether the sender sells blocks.
     pub fn sells(&self) -> bool {
@@ -181,7 +182,7 @@ fn read_extensions(m: Value<'_, '_>) -> BTreeMap<String, u8> {
 
 fn read_pay(pay: Value<'_, '_>) -> Option<PayHandshake> {
     Some(PayHandshake {
-        vault: pay.get(b"a")?.as_bytes()?.try_into().ok()?,
+        vault: Address::try_from(pay.get(b"a")?.as_bytes()?).ok()?,
         chain_id: pay.get(b"c")?.as_u64()?,
         flags: u8::try_from(pay.get(b"f")?.as_u32()?).ok()?,
         version: u8::try_from(pay.get(b"v")?.as_u32()?).ok()?,
@@ -319,7 +320,7 @@ mod tests {
             v: Some("Piecework 0.1".to_owned()),
             upload_only: true,
             pay: Some(PayHandshake {
-                vault: [0xab; 20],
+                vault: Address::repeat_byte(0xab),
                 chain_id: 31_337,
                 flags: PayHandshake::SELLS,
                 version: PayHandshake::VERSION,
@@ -462,7 +463,7 @@ mod tests {
     fn pay() -> impl Strategy<Value = PayHandshake> {
         (any::<[u8; 20]>(), any::<u64>(), any::<u8>(), any::<u8>()).prop_map(
             |(vault, chain_id, flags, version)| PayHandshake {
-                vault,
+                vault: Address::from(vault),
                 chain_id,
                 flags,
                 version,

@@ -6,43 +6,13 @@
 
 use alloy_primitives::{Address, B256};
 
+pub use super::extension::PayHandshake;
 use crate::types::FineUnits;
 
-/// Name of the extension in the `m` dictionary of the BEP 10 handshake.
-pub const EXTENSION_NAME: &str = "pw_pay";
 /// Version in TERMS and in the handshake's `pay` dictionary.
 pub const VERSION: u8 = 1;
 /// The longest message there is (STATE): what a decoder ever needs to look at.
 pub const MAX_LEN: usize = 267;
-/// Flag in the handshake: sells.
-pub const FLAG_SELLS: u8 = 1;
-/// Flag in the handshake: understands prices (does not mean that funds are there).
-pub const FLAG_UNDERSTANDS_PRICES: u8 = 2;
-
-/// The `pay` dictionary of the extended handshake: `{a: vault, c: chain id, f: flags, v: 1}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct PayHandshake {
-    /// `a`: the vault's address.
-    pub vault: Address,
-    /// `c`: the chain's id.
-    pub chain_id: u64,
-    /// `f`: [`FLAG_SELLS`] and [`FLAG_UNDERSTANDS_PRICES`].
-    pub flags: u8,
-    /// `v`: [`VERSION`].
-    pub version: u8,
-}
-
-impl PayHandshake {
-    /// Whether this side sells.
-    pub fn sells(&self) -> bool {
-        self.flags & FLAG_SELLS != 0
-    }
-
-    /// Whether this side understands prices, that is, may buy.
-    pub fn understands_prices(&self) -> bool {
-        self.flags & FLAG_UNDERSTANDS_PRICES != 0
-    }
-}
 
 /// Why a payee refuses (REJECT's code).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

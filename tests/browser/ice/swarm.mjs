@@ -21,10 +21,8 @@ export async function film(tracker, length) {
 }
 
 /**
- * Joins a torrent's swarm from a page of its own and answers nobody: whoever announces after that
- * with offers is seen.
- *
- * `offered(count)` resolves with the offers, once they came from so many different peers.
+ * Joins a torrent's swarm as a leecher, from a page of its own, and answers nobody: whoever announces
+ * after that with offers is seen. Peer ids are as on the wire.
  */
 export async function bystander(context, url, tracker, infoHash) {
   const page = await open(context, url);
@@ -39,22 +37,28 @@ export async function bystander(context, url, tracker, infoHash) {
     numwant: 0,
     offers: [],
   };
-  await page.run(`(${joinSwarm})(${JSON.stringify(tracker)}, ${JSON.stringify(announce)})`);
+  const swarm = await page.run(`(${joinSwarm})(${JSON.stringify(tracker)}, ${JSON.stringify(announce)})`);
   return {
-    offered: (count) => page.run(`bystander.offered(${count})`),
+    /** Who was there already. */
+    others: { seeders: swarm.complete, leechers: swarm.incomplete - 1 },
+    /** Resolves with all offers, `{ peer, sdp }` each, once there is one of a peer other than these. */
+    offeredBesides: (peers) => page.run(`bystander.offered(({ peer }) => !${JSON.stringify(peers)}.includes(peer))`),
+    /** Resolves once this peer has offered. */
+    offeredBy: (wanted) => page.run(`bystander.offered(({ peer }) => peer === ${JSON.stringify(wanted)})`),
     leave: () => page.close(),
   };
 }
 
-/** Runs in the page; resolves when the tracker has taken the announce. */
+/** Runs in the page; resolves with the tracker's reply to the announce. */
 function joinSwarm(tracker, announce) {
   const offers = [];
-  let arrived = () => {};
+  const arrivals = new EventTarget();
   window.bystander = {
-    offered: (count) =>
+    offered: (fits) =>
       new Promise((resolve) => {
-        arrived = () => new Set(offers.map(({ peer }) => peer)).size >= count && resolve(offers);
-        arrived();
+        const look = () => offers.some(fits) && resolve(offers);
+        arrivals.addEventListener("offer", look);
+        look();
       }),
   };
   const socket = new WebSocket(tracker);
@@ -66,8 +70,8 @@ function joinSwarm(tracker, announce) {
       if (message["failure reason"]) reject(new Error(message["failure reason"]));
       else if (message.offer) {
         offers.push({ peer: message.peer_id, sdp: message.offer.sdp });
-        arrived();
-      } else resolve(true);
+        arrivals.dispatchEvent(new Event("offer"));
+      } else resolve(message);
     };
   });
 }

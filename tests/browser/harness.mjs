@@ -38,9 +38,10 @@ const FLAGS = [
   "--disable-background-networking",
   "--disable-component-update",
   "--disable-sync",
-  "--disable-features=WebRtcHideLocalIpsWithMdns",
   "--allow-loopback-in-peer-connection",
 ];
+/** Shows host addresses as they are; by default Chromium hides them behind mDNS names. */
+const SHOW_ADDRESSES = "--disable-features=WebRtcHideLocalIpsWithMdns";
 
 let endings = [];
 
@@ -75,13 +76,13 @@ export function folder(name) {
   return path;
 }
 
-/** A browser with this profile (default: a new one). */
-export async function browser(profile = folder("profile")) {
+/** A browser with this profile (default: a new one); hides its addresses behind mDNS names if asked. */
+export async function browser(profile = folder("profile"), { hidesAddresses = false } = {}) {
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.PIECEWORK_CHROMIUM ?? "/usr/bin/chromium",
     headless: true,
     chromiumSandbox: false,
-    args: FLAGS,
+    args: hidesAddresses ? FLAGS : [...FLAGS, SHOW_ADDRESSES],
   });
   endings.push(() => context.close().catch(() => undefined));
   return { context, profile };
@@ -136,10 +137,27 @@ export async function open(context, url) {
 
 /** The signaling server on a free port; answers with its URL. */
 export async function signaling() {
-  const child = spawn(join(binaries, "piecework-signaling"), ["--listen", "127.0.0.1:0"], { stdio: ["ignore", "pipe", "pipe"] });
+  return (await signalingAt(0)).url;
+}
+
+/** The signaling server on this port; `killed` ends it at once and resolves when it is gone. */
+export async function signalingAt(port) {
+  const child = spawn(join(binaries, "piecework-signaling"), ["--listen", `127.0.0.1:${port}`], { stdio: ["ignore", "pipe", "pipe"] });
   end(child);
   const line = await firstLine(child, /127\.0\.0\.1:(\d+)/);
-  return `ws://127.0.0.1:${line[1]}/`;
+  const killed = () =>
+    new Promise((resolve) => {
+      child.once("exit", resolve);
+      child.kill("SIGKILL");
+    });
+  return { url: `ws://127.0.0.1:${line[1]}/`, port: Number(line[1]), killed };
+}
+
+/** Another program, with its output's first match of `until`. */
+export async function program(command, args, until) {
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
+  end(child);
+  return firstLine(child, until);
 }
 
 /** The native peer, with its output's first match of `until`. */
@@ -149,9 +167,9 @@ export async function native(args, until, env = {}) {
   return firstLine(child, until);
 }
 
-/** Runs the native peer to its end. */
+/** Runs the native peer to its end; answers with what it printed. */
 export async function run(args) {
-  await promisify(execFile)(join(binaries, "piecework"), args);
+  return (await promisify(execFile)(join(binaries, "piecework"), args)).stdout;
 }
 
 /** To be done by cleanUp. */

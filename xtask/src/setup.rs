@@ -8,7 +8,7 @@ use crate::{
     wasm_toolchain::WasmToolchain,
 };
 
-/// Installs what is missing: wasm compiler, Node packages, Chromium, ffmpeg (on Debian as root; elsewhere names the line)
+/// Installs what is missing: wasm compiler, Node packages, Chromium, ffmpeg, coturn (on Debian as root; elsewhere names the line)
 #[derive(clap::Args)]
 pub struct Setup {}
 
@@ -18,7 +18,7 @@ type Step = (&'static str, fn() -> Result<(), Failure>);
 impl Setup {
     /// Checks everything, and installs what is missing; reports all that it could not bring, not the first alone.
     pub fn run() -> Result<(), Failure> {
-        let steps: [Step; 5] = [
+        let steps: [Step; 6] = [
             ("rust", rust),
             ("wasm", || WasmToolchain::find_or_install().map(drop)),
             ("node", || {
@@ -26,6 +26,7 @@ impl Setup {
             }),
             ("chromium", || chromium::require().map(drop)),
             ("ffmpeg", ffmpeg),
+            ("coturn", coturn),
         ];
         let mut failures = steps
             .iter()
@@ -87,5 +88,19 @@ pub fn ffmpeg() -> Result<(), Failure> {
     let version = shell::answer(shell::command("ffmpeg").arg("-version"))
         .ok_or_else(|| Failure::failed("ffmpeg is installed and does not run"))?;
     say(version.lines().next().unwrap_or_default());
+    Ok(())
+}
+
+/// The TURN server that the browser tests relay through; they start one of their own.
+pub fn coturn() -> Result<(), Failure> {
+    if shell::find_on_path("turnserver").is_none() {
+        debian::install(&["coturn"], "coturn, to test relayed connections")?;
+    }
+    let version = shell::answer(shell::command("turnserver").arg("--version"))
+        .ok_or_else(|| Failure::failed("turnserver is installed and does not run"))?;
+    say(format_args!(
+        "coturn {}",
+        version.lines().last().unwrap_or_default()
+    ));
     Ok(())
 }

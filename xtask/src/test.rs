@@ -172,6 +172,7 @@ fn browser_surroundings() -> Result<Vec<(&'static str, PathBuf)>, Failure> {
     stage("build: contracts", builds::contracts)?;
     stage("build: programs", builds::binaries)?;
     builds::pages()?;
+    stage("test: relay", setup::coturn)?;
     let videos = stage("build: video", || {
         setup::ffmpeg()?;
         demo::make_videos()

@@ -30,9 +30,8 @@ pub struct PayeeConfig {
     pub min_bond_percent: u16,
     /// How long a quote is valid for the first COMMIT of a range, seconds. It is renewed at half.
     pub ttl_secs: u16,
-    /// Unredeemed ranges of one account that are held at most; a further COMMIT waits (REJECT 13)
-    /// until a full one was redeemed. 2 is the rule of payments.md; a seller who cannot redeem by
-    /// itself (a page whose wallet asks its user) sets more, and risks that much more.
+    /// Unredeemed ranges of one account held at once: what a payee risks is at most this many, and a further
+    /// one waits (REJECT 13) until some are redeemed.
     pub max_ranges: u16,
     /// Automatic redemption takes no less than this from one account (the dust rule).
     pub dust: TokenUnits,

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
+use rtc::ice::mdns::MulticastDnsMode;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
@@ -371,6 +372,9 @@ impl Connection {
             .build();
         let mut engine = SettingEngineBuilder::new()
             .with_include_loopback_candidate(config.loopback)
+            // No name is ever looked up, see `sdp`: no socket on the mDNS port, no failure where
+            // there is no multicast.
+            .with_multicast_dns_mode(MulticastDnsMode::Disabled)
             .with_ice_timeouts(
                 Some(ICE_DISCONNECTED),
                 Some(ICE_FAILED),

@@ -286,7 +286,8 @@ impl Signaling {
     }
 
     /// Announces a torrent to these trackers from now on. For a torrent already announced, adds the
-    /// trackers. Wants no connections until [`Signaling::set_wanted`].
+    /// trackers. Follow it with [`Signaling::set_wanted`], which sends the first announce: one that left
+    /// before would bring no offers, and the next may not come sooner than the tracker's pause.
     pub fn announce_start(
         &mut self,
         now: Timestamp,
@@ -306,7 +307,6 @@ impl Signaling {
                 .entry(*id)
                 .or_insert_with(|| Membership::new(now));
         }
-        self.drive(now);
         Ok(())
     }
 

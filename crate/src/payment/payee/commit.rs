@@ -523,9 +523,11 @@ impl Payee {
         let holder = self.range(id).and_then(|r| r.conn);
         if let Some(other) = holder.filter(|other| *other != conn) {
             self.detach(other, id.first);
-            // A reloaded page is back before its old connection is known to be dead.
-            let left = self.conns.get(&other).filter(|c| c.attached.is_empty());
-            if let Some(paid) = left.map(|c| c.paid) {
+            // A reloaded page is back before its old connection is known to be dead. A full range that
+            // still hangs there buys nothing more.
+            if !self.buys(other) {
+                self.leave_full_ranges(other);
+                let paid = self.conns.get(&other).map_or(0, |c| c.paid);
                 self.count_lost(id.account, other, paid);
                 self.store_facts(id.account);
             }
@@ -587,6 +589,27 @@ impl Payee {
         });
         self.send_ack(conn);
         self.unchoke(conn);
+    }
+
+    /// Whether a range attached to the connection can still pay.
+    fn buys(&self, conn: ConnectionId) -> bool {
+        let Some(c) = self.conns.get(&conn) else {
+            return false;
+        };
+        let Some(account) = c.account.and_then(|id| self.accounts.get(&id)) else {
+            return false;
+        };
+        c.attached
+            .iter()
+            .filter_map(|first| account.ranges.get(first))
+            .any(|range| range.life == Life::Open && range.usable(account.tranche) > 0)
+    }
+
+    fn leave_full_ranges(&mut self, conn: ConnectionId) {
+        let attached = self.conns.get(&conn).map(|c| c.attached.clone());
+        for first in attached.unwrap_or_default() {
+            self.detach(conn, first);
+        }
     }
 
     /// The range leaves the connection; without any range it is a free peer again.

@@ -1,0 +1,65 @@
+// The test page as a paying viewer, in words of these tests. Money is in 2^-24 token units.
+import { browser, open } from "../harness.mjs";
+
+/** Opens the page with the wallet in it and starts a client; asks the wallet for nothing. */
+export async function viewer(url, wallet, options, profile) {
+  const started = await browser(profile);
+  await wallet.injectInto(started.context);
+  const page = await open(started.context, url);
+  page.browser = started;
+  await start(page, options);
+  return page;
+}
+
+/** Starts a client in a page just loaded. */
+export async function start(page, options) {
+  await page.run(`start(${JSON.stringify(options)})`);
+}
+
+/** Loads the page again, and starts a client in it. */
+export async function reload(page, options) {
+  await page.reload();
+  await page.run("window.loaded");
+  await start(page, options);
+}
+
+/** Connects the wallet and deposits whole tokens. */
+export async function deposit(page, amount) {
+  return page.run(`(async () => { await client.connectWallet(); return String((await client.deposit({ amount: "${amount}" })).balance); })()`);
+}
+
+/** Takes a title up and notes from then on which pieces come in by the network, and what is said of payments. */
+export async function add(page, title) {
+  return page.run(`(async () => {
+    window.fetched = [];
+    const bytes = Uint8Array.from(atob("${title.torrent}"), (c) => c.charCodeAt(0));
+    window.torrent = await client.add(bytes);
+    torrent.on("piece", ({ piece }) => fetched.push(piece));
+    await torrent.ready;
+    return torrent.infoHash;
+  })()`);
+}
+
+/** How the title and the money stand: bytes, pieces, fine units. */
+export async function look(page) {
+  const { have, fetched, ...rest } = await page.run(`(async () => {
+    const { have, verified, downloaded, wasted, spentFine, state } = await torrent.stats();
+    const { money } = await client.stats();
+    return {
+      have: [...have], verified, downloaded, wasted, state, fetched: [...fetched], titleSpent: String(spentFine),
+      spent: String(money.spentFine), locked: String(money.locked), balance: String(money.balance), accountReady: money.accountReady,
+      vouchersSigned: money.vouchersSigned, preimagesReleased: money.preimagesReleased,
+    };
+  })()`);
+  const pieces = new Set(have.flatMap((byte, at) => [...Array(8).keys()].filter((bit) => byte & (0x80 >> bit)).map((bit) => at * 8 + bit)));
+  return { ...rest, pieces, fetched: new Set(fetched), titleSpent: BigInt(rest.titleSpent), spent: BigInt(rest.spent) };
+}
+
+/** Everything this client has received and been told, once the seller's ledger says the same as the buyer's. */
+export async function settled(page, seeder) {
+  for (const until = Date.now() + 30_000; ; ) {
+    const [now, { money, torrents }] = [await look(page), await seeder.ask("stats")];
+    const earned = BigInt(money.redeemable_fine) + (BigInt(money.redeemed) << 24n);
+    if (earned === now.spent || Date.now() > until) return { ...now, earned, sent: torrents.reduce((sum, torrent) => sum + torrent.uploaded, 0), money };
+  }
+}

@@ -1,0 +1,77 @@
+// A wallet for the test page that lives outside the browser, so that its count of prompts survives reloads and kills. The page only
+// carries requests to it; it signs with one of anvil's unlocked accounts.
+import { createServer } from "node:http";
+import { ending } from "../harness.mjs";
+
+/** What a person would be asked about. Everything else only reads. */
+const ASKING = new Set(["eth_requestAccounts", "eth_sendTransaction", "eth_sign", "personal_sign", "eth_signTypedData_v4", "wallet_switchEthereumChain", "wallet_addEthereumChain"]);
+/** What this wallet cannot: no batches (EIP-5792) and no typed data, so a deposit is approve, then open. */
+const UNKNOWN = new Set(["wallet_getCapabilities", "wallet_sendCalls", "wallet_getCallsStatus", "eth_signTypedData_v4", "eth_sign", "personal_sign"]);
+
+export class RemoteWallet {
+  /** Methods that a person was asked about, in order. */
+  prompts = [];
+  /** Methods that the person says no to. */
+  refuses = new Set();
+  /** Hashes of what was sent. */
+  sent = [];
+  #chain;
+  #account;
+  #connected = false;
+
+  /** A wallet of `account` for pages at any origin. */
+  static async start(chain, account) {
+    const wallet = new RemoteWallet();
+    wallet.#chain = chain;
+    wallet.#account = account;
+    const server = createServer((request, response) => {
+      const headers = { "Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "content-type", "Content-Type": "application/json" };
+      if (request.method === "OPTIONS") return response.writeHead(204, headers).end();
+      const parts = [];
+      request.on("data", (part) => parts.push(part));
+      request.on("end", async () => {
+        const { method, params } = JSON.parse(Buffer.concat(parts).toString());
+        const answer = await wallet.#answer(method, params ?? []).then(
+          (result) => ({ result }),
+          (error) => ({ error: { code: error.code ?? -32603, message: error.message } }),
+        );
+        response.writeHead(200, headers).end(JSON.stringify(answer));
+      });
+    });
+    await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+    ending(() => new Promise((resolve) => (server.close(resolve), server.closeAllConnections())));
+    wallet.url = `http://127.0.0.1:${server.address().port}/`;
+    return wallet;
+  }
+
+  /** Puts the wallet into every page that this browser opens from now on. */
+  async injectInto(context) {
+    await context.addInitScript((url) => {
+      if (globalThis.top !== globalThis) return;
+      globalThis.ethereum = {
+        async request({ method, params }) {
+          const answer = await fetch(url, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ method, params }) });
+          const { result, error } = await answer.json();
+          if (error) throw Object.assign(new Error(error.message), { code: error.code });
+          return result;
+        },
+      };
+    }, this.url);
+  }
+
+  async #answer(method, params) {
+    if (UNKNOWN.has(method)) throw Object.assign(new Error(`this wallet does not support ${method}`), { code: 4200 });
+    if (ASKING.has(method)) {
+      this.prompts.push(method);
+      if (this.refuses.has(method)) throw Object.assign(new Error("The user said no."), { code: 4001 });
+    }
+    if (method === "eth_requestAccounts") this.#connected = true;
+    if (method === "eth_requestAccounts" || method === "eth_accounts") return this.#connected ? [this.#account] : [];
+    if (method === "eth_sendTransaction") {
+      const hash = await this.#chain.call(method, params);
+      this.sent.push(hash);
+      return hash;
+    }
+    return this.#chain.call(method, params);
+  }
+}

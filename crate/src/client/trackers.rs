@@ -59,8 +59,6 @@ impl Client {
                 text: format!("it is not announced: {error}"),
             });
         }
-        // The first announce leaves with what is wanted, see `announce`: only then does it bring offers.
-        self.told.entry(info_hash).or_default().wanted = None;
         self.touched.insert(info_hash);
     }
 

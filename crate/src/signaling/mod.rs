@@ -286,8 +286,7 @@ impl Signaling {
     }
 
     /// Announces a torrent to these trackers from now on. For a torrent already announced, adds the
-    /// trackers. Follow it with [`Signaling::set_wanted`], which sends the first announce: one that left
-    /// before would bring no offers, and the next may not come sooner than the tracker's pause.
+    /// trackers. Wants no connections until [`Signaling::set_wanted`].
     pub fn announce_start(
         &mut self,
         now: Timestamp,
@@ -307,6 +306,7 @@ impl Signaling {
                 .entry(*id)
                 .or_insert_with(|| Membership::new(now));
         }
+        self.drive(now);
         Ok(())
     }
 

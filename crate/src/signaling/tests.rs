@@ -192,7 +192,6 @@ fn nothing_is_connected_until_a_torrent_is_announced() {
     rig.signaling.tick(rig.now);
     assert_eq!(rig.drain(), []);
     rig.signaling.announce_start(rig.now, HASH, &[id]).unwrap();
-    rig.signaling.set_wanted(rig.now, HASH, 0);
     assert_eq!(
         rig.drain(),
         [SignalingAction::ConnectTracker {

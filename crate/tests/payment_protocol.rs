@@ -611,6 +611,23 @@ fn who_walks_away_again_and_again_gets_no_more_than_one_credit_window_for_nothin
 }
 
 #[test]
+fn what_a_dead_connection_owes_does_not_hold_the_one_that_takes_its_range_over() {
+    let mut s = Selling::new();
+    s.connect(ms(0), A);
+    let (full, chain) = voucher(7, FineUnits(Q.fine().0 - 3 * UNIT.0), 7);
+    s.commit(ms(0), A, &full);
+    s.commit(ms(1_000), A, &voucher(8, FineUnits(0), 8).0);
+    s.say(ms(1_010), A, pay(&full, &chain, 3));
+    assert_eq!(s.write(ms(1_020), A, 9), 4, "the whole credit");
+    assert!(!s.payee.may_send(A));
+    // The page was killed: A is dead, but nobody knows yet.
+    s.connect(ms(2_000), B);
+    s.commit(ms(3_000), B, &voucher(8, FineUnits(0), 9).0);
+    assert!(s.payee.is_paying(B) && s.payee.may_send(B));
+    assert!(!s.payee.is_paying(A));
+}
+
+#[test]
 fn unpaid_blocks_are_summed_over_all_connections_of_an_account() {
     let mut s = Selling::new();
     s.connect(ms(0), A);

@@ -22,7 +22,7 @@ const STOPS = [1, 17, 9, 21, 13, 19];
 const begun = Date.now();
 const say = (text) => process.env.PIECEWORK_TEST_VERBOSE && console.log(`  ${((Date.now() - begun) / 1000).toFixed(2)} ${text}`);
 
-test("a paid download survives reloads and kills at many points, fetches nothing verified again and pays for nothing twice", async () => {
+test("a paid download survives reloads and kills at many points, fetches no stored piece again, and no step pays for two blocks", async () => {
   const [url, scene] = [await site(), await Scene.open()];
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   const title = await scene.title("film.bin", LENGTH);

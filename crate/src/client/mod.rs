@@ -27,6 +27,8 @@ use crate::types::{ConnectionId, InfoHash, PeerId, StreamId};
 
 /// Torrents of one client.
 pub const MAX_TORRENTS: usize = 512;
+/// Peer ids remembered as senders of corrupt data; beyond that, any of them is forgotten.
+const MAX_BANNED: usize = 4096;
 /// Rounds of "what follows from it" for one input; more would be a loop, and goes on with the next input.
 const MAX_ROUNDS: usize = 32;
 
@@ -173,9 +175,18 @@ impl Client {
 
     /// The one way out.
     pub fn poll_output(&mut self) -> Output {
-        self.out
-            .pop()
-            .unwrap_or_else(|| Output::Timeout(self.next_timeout()))
+        let Some(output) = self.out.pop() else {
+            return Output::Timeout(self.next_timeout());
+        };
+        // A stream that ended is forgotten here; its reader need not close it.
+        if let Output::StreamData {
+            stream, last: true, ..
+        }
+        | Output::StreamFailed { stream, .. } = &output
+        {
+            self.streams.remove(stream);
+        }
+        output
     }
 
     /// Torrents whose info dictionary is in the records, for [`Source::Stored`].
@@ -301,6 +312,9 @@ impl Client {
 
     fn drain_closed(&mut self) -> bool {
         let closed = core::mem::take(&mut self.closed);
+        while self.banned.len() > MAX_BANNED {
+            self.banned.pop_first();
+        }
         for conn in &closed {
             if let Some(route) = self.routes.remove(conn) {
                 self.touched.insert(route.info_hash);

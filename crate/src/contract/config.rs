@@ -90,7 +90,7 @@ pub struct PaymentConfig {
 pub struct BuyConfig {
     /// The most that is ever paid per block of 16 KiB.
     pub max_unit: FineUnits,
-    /// Hard cap on everything spent from now on; raised by [`super::Command::SetBudget`].
+    /// Hard cap on everything the account ever reveals, earlier runs included; raised by [`super::Command::SetBudget`].
     pub budget: TokenUnits,
     /// Pieces per v1 torrent that may be advanced and lost to corrupt data (payments.md, "v1 torrents").
     pub loss_budget_pieces: u32,
@@ -103,7 +103,7 @@ pub struct SellConfig {
     pub payee: Address,
     /// Price of a torrent whose [`AddOptions::unit`] does not say.
     pub price: ResalePrice,
-    /// Registry id of the titles sold, or zero (payments.md, section 7).
+    /// The least bond of a buyer's account, in percent of its balance.
     pub min_bond_percent: u16,
 }
 

@@ -3,7 +3,7 @@
 
 use super::{Client, Route};
 use crate::contract::{ClosedReason, Config, Event, Output, TrackerSnapshot};
-use crate::signaling::{Signaling, SignalingAction, SignalingConfig, SignalingEvent};
+use crate::signaling::{MAX_TRACKERS, Signaling, SignalingAction, SignalingConfig, SignalingEvent};
 use crate::types::{ConnectionId, InfoHash, PeerId, TrackerId};
 
 pub(super) fn signaling(config: &Config, peer_id: PeerId, seed: [u8; 32]) -> Signaling {
@@ -40,6 +40,10 @@ impl Client {
             if !trackers.contains(&tracker) {
                 trackers.push(tracker);
             }
+        }
+        // Ids only count up: the lowest are of trackers that gave way to others long ago.
+        while self.tracker_status.len() > MAX_TRACKERS {
+            self.tracker_status.pop_first();
         }
         if trackers.is_empty() && !self.announced.contains(&info_hash) {
             self.out.event(Event::Warning {

@@ -823,8 +823,9 @@ impl Signaling {
             return;
         };
         let text = torrent.announce(self.config.peer_id, info_hash, event, offers);
+        let wanted = torrent.wanted;
         if let Some(membership) = torrent.trackers.get_mut(&id) {
-            membership.announced(now, event, jitter);
+            membership.announced(now, event, wanted, jitter);
         }
         if let Some(tracker) = self.trackers.get_mut(&id) {
             tracker.expect_reply(now);

@@ -5,7 +5,7 @@
 //! hash matched, [`AdvanceBlock`] says that an unverified block of a v1 torrent may be paid for because
 //! it is durable and within the one piece that a payee may be advanced (payments.md, "v1 torrents").
 
-use std::collections::BTreeMap;
+use crate::sorted::Map;
 
 use alloy_primitives::Address;
 
@@ -211,7 +211,7 @@ impl VerifiedPieces {
 /// Which piece each payee of a torrent is advanced over: at most one at a time.
 #[derive(Debug, Default)]
 pub struct Advances {
-    open: BTreeMap<Address, PieceIndex>,
+    open: Map<Address, PieceIndex>,
 }
 
 impl Advances {

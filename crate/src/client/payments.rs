@@ -1,7 +1,7 @@
 //! The two payment machines in the client: made from the configuration, fed with effects and accounts,
 //! their actions carried out.
 
-use std::collections::BTreeMap;
+use crate::sorted::Map;
 
 use alloy_primitives::Address;
 use bytes::Bytes;
@@ -57,7 +57,7 @@ impl Account {
 #[derive(Debug, Default)]
 pub(super) struct Redemptions {
     next_tag: u64,
-    out: BTreeMap<u64, Vec<RangeId>>,
+    out: Map<u64, Vec<RangeId>>,
 }
 
 /// The machines that the configuration asks for.
@@ -65,7 +65,7 @@ pub(super) fn machines(
     config: &Config,
     now: Timestamp,
     rng: &mut ChaCha20Rng,
-    records: &BTreeMap<String, Bytes>,
+    records: &Map<String, Bytes>,
 ) -> Money {
     let mut money = Money::default();
     let Some(payment) = &config.payment else {

@@ -9,9 +9,9 @@
 //! Lenient in one thing only: keys out of order are read, because torrents in the wild have them
 //! and an info hash is over raw bytes anyway. The writer always sorts.
 
+use crate::sorted::Map;
 use core::ops::Range;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
 
 /// Longest run of digits of an integer (`u64::MAX` has 20).
 const MAX_DIGITS: usize = 20;
@@ -493,7 +493,7 @@ pub enum Item<'a> {
     /// A list.
     List(Vec<Item<'a>>),
     /// A dictionary; the map keeps its keys in canonical order.
-    Dict(BTreeMap<Cow<'a, [u8]>, Item<'a>>),
+    Dict(Map<Cow<'a, [u8]>, Item<'a>>),
     /// A value that is bencoded already, written as it is.
     Raw(&'a [u8]),
 }

@@ -12,7 +12,7 @@ pub mod geometry;
 pub mod magnet;
 pub mod path;
 
-use std::collections::BTreeMap;
+use crate::sorted::Map;
 
 use bytes::Bytes;
 use sha1::{Digest, Sha1};
@@ -192,7 +192,7 @@ impl Metainfo {
 
     /// A `.torrent` file of this torrent, canonical around the info dictionary's exact bytes.
     pub fn to_torrent(&self) -> Vec<u8> {
-        let mut entries: BTreeMap<&[u8], Item<'_>> = BTreeMap::new();
+        let mut entries: Map<&[u8], Item<'_>> = Map::new();
         entries.insert(b"info", Item::Raw(&self.info));
         if let Some(first) = self.trackers.iter().flatten().next() {
             entries.insert(b"announce", Item::str(first));

@@ -1,6 +1,6 @@
 //! What the picker knows of one peer.
 
-use std::collections::BTreeSet;
+use crate::sorted::Set;
 
 use super::ASSUMED_RATE;
 use crate::bitfield::Bitfield;
@@ -39,7 +39,7 @@ pub(super) struct Peer {
     pub(super) have: Bitfield,
     pub(super) status: PeerStatus,
     /// Blocks asked of it and neither received nor given back: piece, index within the piece.
-    pub(super) requests: BTreeSet<(u32, u32)>,
+    pub(super) requests: Set<(u32, u32)>,
     /// Counted as a seed, not per piece.
     pub(super) seed: bool,
     /// Since when a dearer peer goes without because of this one, and this one delivers nothing.
@@ -54,7 +54,7 @@ impl Peer {
         Peer {
             have: Bitfield::empty(pieces),
             status: PeerStatus::default(),
-            requests: BTreeSet::new(),
+            requests: Set::new(),
             seed: false,
             held_since: None,
             last_block: Timestamp::ZERO,

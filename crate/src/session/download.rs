@@ -1,6 +1,6 @@
 //! Blocks and metadata coming in: asked for, matched, hashed, verified, written, paid, blamed.
 
-use std::collections::BTreeSet;
+use crate::sorted::Set;
 
 use bytes::Bytes;
 
@@ -287,7 +287,7 @@ impl Session {
                     }
                 }
                 let chunks = partial.chunks();
-                let mut guilty = BTreeSet::new();
+                let mut guilty = Set::new();
                 for (from, number, data) in content.suspects.remove(&piece).unwrap_or_default() {
                     if chunks.get(number as usize) != Some(&data) {
                         guilty.insert(from);

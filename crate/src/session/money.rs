@@ -3,7 +3,7 @@
 //! Owns the machines of one client. With none configured every peer is a plain BitTorrent peer, and
 //! nothing here ever asks for a signature or a chain.
 
-use std::collections::BTreeMap;
+use crate::sorted::Map;
 
 use alloy_primitives::B256;
 
@@ -51,7 +51,7 @@ pub struct Money {
     pub payer: Option<Payer>,
     /// Selling.
     pub payee: Option<Payee>,
-    accounts: BTreeMap<ConnectionId, Account>,
+    accounts: Map<ConnectionId, Account>,
 }
 
 impl Money {

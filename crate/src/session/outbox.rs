@@ -1,6 +1,7 @@
 //! Everything on its way out, and who waits for which effect.
 
-use std::collections::{BTreeMap, VecDeque};
+use crate::sorted::Map;
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 
@@ -57,14 +58,14 @@ pub enum Purpose {
 #[derive(Debug, Default)]
 pub struct Outbox {
     queue: VecDeque<Output>,
-    owners: BTreeMap<EffectId, Owner>,
-    records: BTreeMap<String, Bytes>,
+    owners: Map<EffectId, Owner>,
+    records: Map<String, Bytes>,
     next: u64,
 }
 
 impl Outbox {
     /// An outbox that knows the records as they were restored.
-    pub fn new(records: BTreeMap<String, Bytes>) -> Self {
+    pub fn new(records: Map<String, Bytes>) -> Self {
         Outbox {
             records,
             ..Outbox::default()

@@ -336,7 +336,7 @@ fn an_answer_completes_its_offer_once() {
     };
     assert_eq!(remote, PeerId([1; 20]));
     rig.signaling.connection_established(rig.now, connection);
-    assert_eq!(rig.signaling.torrents[&HASH].wanted, 1);
+    assert_eq!(rig.signaling.torrents.get(&HASH).map(|t| t.wanted), Some(1));
     // The other offer, answered by the same peer, is dropped.
     rig.answer_from(id, 1, sent[0].1[1].0);
     assert!(matches!(

@@ -1,10 +1,10 @@
 //! One announced torrent: what it says of itself, and when at which tracker.
 
+use crate::sorted::Map;
 use crate::time::{Duration, Timestamp};
 use crate::types::{InfoHash, PeerId, TrackerId};
 use piecework_signaling_protocol as protocol;
 use protocol::{Announce, AnnounceReply, Event, Offer, Request};
-use std::collections::BTreeMap;
 
 /// Bounds of a tracker's interval.
 const INTERVAL: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(3600));
@@ -21,7 +21,7 @@ const COMPLETED_AFTER_STARTED: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub(super) struct Torrent {
-    pub(super) trackers: BTreeMap<TrackerId, Membership>,
+    pub(super) trackers: Map<TrackerId, Membership>,
     pub(super) uploaded: u64,
     pub(super) downloaded: u64,
     pub(super) left: Option<u64>,

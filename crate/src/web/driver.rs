@@ -4,8 +4,9 @@
 //! and only when the core is no longer borrowed are they carried out. What they bring about at once is
 //! queued and handled next.
 
+use crate::sorted::Map;
 use core::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
@@ -41,8 +42,8 @@ pub struct Driver {
     core_deadline: Cell<Timestamp>,
     timer: Cell<Option<(i32, Timestamp)>>,
     on_timer: RefCell<Option<Closure<dyn FnMut()>>>,
-    connections: RefCell<HashMap<ConnectionId, Connection>>,
-    trackers: RefCell<HashMap<TrackerId, Tracker>>,
+    connections: RefCell<Map<ConnectionId, Connection>>,
+    trackers: RefCell<Map<TrackerId, Tracker>>,
     /// Connections sent to in this batch of outputs.
     sent_to: RefCell<Vec<ConnectionId>>,
     message: RefCell<Vec<u8>>,

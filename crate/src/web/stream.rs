@@ -7,9 +7,9 @@
 //! A reader that was given all it asked for and pulls nothing for [`IDLE`] loses its deadlines in the core; its next pull opens a new
 //! core stream where the last one stopped.
 
+use crate::sorted::Map;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
-use std::collections::HashMap;
 use std::rc::Weak;
 
 use bytes::Bytes;
@@ -31,9 +31,9 @@ const MAX_READERS: usize = 128;
 /// All readers.
 pub struct Streams {
     driver: Weak<Driver>,
-    readers: RefCell<HashMap<u64, Reader>>,
+    readers: RefCell<Map<u64, Reader>>,
     /// Which reader a core stream feeds.
-    streams: RefCell<HashMap<StreamId, u64>>,
+    streams: RefCell<Map<StreamId, u64>>,
     next: Cell<u64>,
 }
 

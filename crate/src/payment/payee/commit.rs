@@ -488,14 +488,16 @@ impl Payee {
             );
             return;
         }
-        let account = self.accounts.entry(id.account).or_insert_with(|| Account {
-            session_key: pending.session_key,
-            tranche: pending.tranche,
-            ledger: SellerLedger::default(),
-            ranges: Default::default(),
-            exit_at: None,
-            stored_facts: PayeeFactsRecord::default(),
-            said_due: false,
+        let account = self.accounts.entry(id.account).or_insert_with(|| {
+            Box::new(Account {
+                session_key: pending.session_key,
+                tranche: pending.tranche,
+                ledger: SellerLedger::default(),
+                ranges: Default::default(),
+                exit_at: None,
+                stored_facts: PayeeFactsRecord::default(),
+                said_due: false,
+            })
         });
         account.session_key = pending.session_key;
         account.tranche = pending.tranche;

@@ -1,6 +1,7 @@
 //! What a payee remembers of connections, accounts and ranges.
 
-use std::collections::{BTreeMap, VecDeque};
+use crate::sorted::Map;
+use std::collections::VecDeque;
 
 use alloy_primitives::{Address, B256};
 
@@ -94,7 +95,7 @@ pub(super) struct Account {
     pub(super) session_key: Address,
     pub(super) tranche: TokenUnits,
     pub(super) ledger: SellerLedger,
-    pub(super) ranges: BTreeMap<u32, Range>,
+    pub(super) ranges: Map<u32, Range>,
     /// Time from which its funds may leave, if it is exiting.
     pub(super) exit_at: Option<Timestamp>,
     pub(super) stored_facts: PayeeFactsRecord,

@@ -29,7 +29,8 @@ mod pay;
 mod range;
 mod ranges;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use crate::sorted::{Map, Set};
+use std::collections::VecDeque;
 
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
@@ -146,14 +147,14 @@ pub struct Payer {
     now: Timestamp,
     actions: VecDeque<PayAction>,
     last_effect: u64,
-    effects: BTreeMap<PayEffect, Work>,
+    effects: Map<PayEffect, Work>,
     /// Accounts with records that are not the selected one.
-    archive: BTreeMap<B256, StoredAccount>,
+    archive: Map<B256, StoredAccount>,
     account: Option<Account>,
-    conns: BTreeMap<ConnectionId, Conn>,
+    conns: Map<ConnectionId, Conn>,
     gone: VecDeque<Gone>,
-    payees: BTreeMap<Address, PayeeBook>,
-    titles: BTreeMap<InfoHash, Title>,
+    payees: Map<Address, PayeeBook>,
+    titles: Map<InfoHash, Title>,
     strangers: FakePayeeLimiter,
     said_budget: bool,
     said_deposit: bool,
@@ -218,7 +219,7 @@ struct PayeeBook {
     /// Refused finally, or sold bad data: no further range in this run.
     refused: bool,
     /// v1: blocks paid in advance, all of one piece.
-    advanced: BTreeSet<(InfoHash, BlockRef)>,
+    advanced: Set<(InfoHash, BlockRef)>,
 }
 
 #[derive(Debug, Default)]
@@ -241,13 +242,13 @@ impl Payer {
             now: Timestamp::ZERO,
             actions: VecDeque::new(),
             last_effect: 0,
-            effects: BTreeMap::new(),
-            archive: BTreeMap::new(),
+            effects: Map::new(),
+            archive: Map::new(),
             account: None,
-            conns: BTreeMap::new(),
+            conns: Map::new(),
             gone: VecDeque::new(),
-            payees: BTreeMap::new(),
-            titles: BTreeMap::new(),
+            payees: Map::new(),
+            titles: Map::new(),
             strangers: FakePayeeLimiter::default(),
             said_budget: false,
             said_deposit: false,

@@ -1,6 +1,6 @@
 //! One range of serials as the payer keeps it.
 
-use std::collections::BTreeSet;
+use crate::sorted::Set;
 
 use alloy_primitives::{Address, B256};
 
@@ -63,7 +63,7 @@ pub(super) enum Stage {
     /// Waits for its records to be durable.
     Storing {
         draft: Live,
-        waits: BTreeSet<PayEffect>,
+        waits: Set<PayEffect>,
         fold: bool,
     },
     /// Waits for the session key.

@@ -4,7 +4,7 @@
 //! payee its record names. While a fold is stored and signed, nothing is revealed on the range, so
 //! its base is always exactly what was revealed.
 
-use std::collections::BTreeSet;
+use crate::sorted::Set;
 
 use alloy_primitives::B256;
 
@@ -288,7 +288,7 @@ impl Payer {
         let (reserved, paid) = (range.reserved, range.paid);
         let stored = reserved && range.durable_paid == paid;
         let record = range.record();
-        let mut waits = BTreeSet::new();
+        let mut waits = Set::new();
         if !reserved {
             let work = Work::Reserve {
                 account: id,
@@ -428,7 +428,7 @@ impl Payer {
         let (Some(signature), Some(conn)) = (good, range.conn) else {
             range.stage = Stage::Storing {
                 draft,
-                waits: BTreeSet::new(),
+                waits: Set::new(),
                 fold,
             };
             self.abort(first);

@@ -6,11 +6,10 @@
 //! only after a durable record no longer names it. At most one durability cycle runs at a time:
 //! write scratch, flush, record.
 
-use crate::sorted::{Map, Set};
-
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::bitfield::Bitfield;
+use crate::sorted::{Map, Set};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
 
 /// A cycle begins when this many bytes would be lost by a crash (architecture.md, section 3: a group of

@@ -5,11 +5,10 @@
 //! hash matched, [`AdvanceBlock`] says that an unverified block of a v1 torrent may be paid for because
 //! it is durable and within the one piece that a payee may be advanced (payments.md, "v1 torrents").
 
-use crate::sorted::Map;
-
 use alloy_primitives::Address;
 
 use crate::bitfield::Bitfield;
+use crate::sorted::Map;
 use crate::types::{BLOCK_LEN, BlockRef, PieceIndex};
 
 /// A piece whose SHA-1 matched (BEP 3 `pieces`).

@@ -11,8 +11,6 @@ mod report;
 mod trackers;
 mod wording;
 
-use crate::sorted::{Map, Set};
-
 use bytes::Bytes;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -22,6 +20,7 @@ use crate::peer::TokenBucket;
 use crate::peer::choke::{Choker, UploadSlots};
 use crate::session::{Context, Money, Outbox, Owner, Session};
 use crate::signaling::Signaling;
+use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, InfoHash, PeerId, StreamId};
 

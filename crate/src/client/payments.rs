@@ -1,8 +1,6 @@
 //! The two payment machines in the client: made from the configuration, fed with effects and accounts,
 //! their actions carried out.
 
-use crate::sorted::Map;
-
 use alloy_primitives::Address;
 use bytes::Bytes;
 use rand_chacha::ChaCha20Rng;
@@ -18,6 +16,7 @@ use crate::payment::policy::PayerConfig;
 use crate::payment::voucher::Vault;
 use crate::payment::{ChainUnreadable, NotSigned, PayAction, PayEffect, PayEvent, payee};
 use crate::session::{Money, MoneyAction, Owner};
+use crate::sorted::Map;
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, InfoHash, TokenUnits};
 

@@ -9,9 +9,10 @@
 //! Lenient in one thing only: keys out of order are read, because torrents in the wild have them
 //! and an info hash is over raw bytes anyway. The writer always sorts.
 
-use crate::sorted::Map;
 use core::ops::Range;
 use std::borrow::Cow;
+
+use crate::sorted::Map;
 
 /// Longest run of digits of an integer (`u64::MAX` has 20).
 const MAX_DIGITS: usize = 20;

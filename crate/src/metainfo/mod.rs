@@ -12,11 +12,10 @@ pub mod geometry;
 pub mod magnet;
 pub mod path;
 
-use crate::sorted::Map;
-
 use bytes::Bytes;
 use sha1::{Digest, Sha1};
 
+use crate::sorted::Map;
 use crate::types::{InfoHash, PieceIndex};
 use bencode::{BencodeError, Document, Item, Limits, Value};
 pub use create::{PieceHasher, TorrentBuilder};

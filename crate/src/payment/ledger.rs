@@ -4,9 +4,8 @@
 //! Invariant: a block is in one place at a time — on the payer's side in flight, received, due or
 //! paid; on the payee's side unpaid (on one connection), lost, forgiven or paid.
 
-use crate::sorted::Map;
-
 use super::record::PayeeFactsRecord;
+use crate::sorted::Map;
 use crate::types::{BlockRef, ConnectionId, FineUnits};
 
 /// Ramp of an account that walked away owing.

@@ -9,10 +9,9 @@
 //! that do not pay, however many do, and payers beyond the rest take none of it; with no upload
 //! nobody is unchoked.
 
-use crate::sorted::Set;
-
 use rand_core::RngCore;
 
+use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
 use crate::types::ConnectionId;
 

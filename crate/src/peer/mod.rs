@@ -6,12 +6,12 @@ pub mod choke;
 mod rate;
 mod sending;
 
-use crate::sorted::{Map, Set};
 use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::bitfield::Bitfield;
+use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PeerId, PieceIndex};
 use crate::wire::{Decoder, ExtendedHandshake, Handshake, Message};

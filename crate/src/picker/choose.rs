@@ -1,7 +1,5 @@
 //! The order of choice for one peer: see the module above.
 
-use crate::sorted::Set;
-
 use super::partial::Owner;
 use super::peers::{Peer, transfer_time};
 use super::{
@@ -9,6 +7,7 @@ use super::{
     SAFETY, URGENT,
 };
 use crate::bitfield::Bitfield;
+use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId};
 

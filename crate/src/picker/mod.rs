@@ -21,13 +21,13 @@ mod rarity;
 #[cfg(test)]
 mod tests;
 
-use crate::sorted::{Map, Set};
 use core::ops::Range;
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
 use crate::bitfield::{Bitfield, ones};
+use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
 

@@ -1,9 +1,8 @@
 //! What the picker knows of one peer.
 
-use crate::sorted::Set;
-
 use super::ASSUMED_RATE;
 use crate::bitfield::Bitfield;
+use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, FineUnits};
 

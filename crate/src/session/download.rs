@@ -1,7 +1,5 @@
 //! Blocks and metadata coming in: asked for, matched, hashed, verified, written, paid, blamed.
 
-use crate::sorted::Set;
-
 use bytes::Bytes;
 
 use super::messages::protocol;
@@ -12,6 +10,7 @@ use crate::contract::{ClosedReason, Effect, EffectError, Event};
 use crate::metainfo::{MAX_INFO_LEN, Metainfo};
 use crate::peer::MAX_UNREQUESTED;
 use crate::picker::{PeerStatus, Received};
+use crate::sorted::Set;
 use crate::time::Duration;
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, FineUnits, PieceIndex};
 use crate::verify::Payable;

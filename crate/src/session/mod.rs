@@ -15,7 +15,6 @@ mod start;
 mod streams;
 mod upload;
 
-use crate::sorted::{Map, Set};
 use std::collections::VecDeque;
 
 use alloy_primitives::{Address, B256};
@@ -29,6 +28,7 @@ use crate::metainfo::{Geometry, Metainfo};
 use crate::payment::{PeerPayInfo, TitleKind};
 use crate::peer::{Peer, TokenBucket};
 use crate::picker::{Picker, Wanted, Window};
+use crate::sorted::{Map, Set};
 use crate::storage::Store;
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, FineUnits, InfoHash, PeerId, PieceIndex, StreamId};

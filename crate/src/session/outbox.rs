@@ -1,6 +1,5 @@
 //! Everything on its way out, and who waits for which effect.
 
-use crate::sorted::Map;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
@@ -8,6 +7,7 @@ use bytes::Bytes;
 use crate::contract::{Effect, Event, Output};
 use crate::metainfo::FileSpan;
 use crate::payment::PayEffect;
+use crate::sorted::Map;
 use crate::types::{BlockRef, ConnectionId, EffectId, InfoHash, PieceIndex, StreamId};
 
 /// Who an effect's end is for.

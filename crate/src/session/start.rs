@@ -1,7 +1,6 @@
 //! Taking up a torrent: storage opens, the records are checked against it, the scratch file is read back;
 //! and the durability cycle that writes those records.
 
-use crate::sorted::Map;
 use std::collections::VecDeque;
 
 use bytes::Bytes;
@@ -11,6 +10,7 @@ use crate::bitfield::Bitfield;
 use crate::contract::{CheckExisting, Effect, EffectError, EffectResult, Event};
 use crate::metainfo::{Geometry, Metainfo};
 use crate::picker::Picker;
+use crate::sorted::Map;
 use crate::storage::{HaveRecord, ScratchEntry, Store, decode_have, decode_scratch};
 use crate::types::{ConnectionId, PieceIndex};
 use crate::verify::{Advances, VerifiedPieces};

@@ -3,9 +3,8 @@
 //! A reader gets verified bytes in order, one chunk for each pull. Reading ahead follows the place where
 //! the last reader of a file was, also between two `Range` requests of a player.
 
-use crate::sorted::Map;
-
 use crate::metainfo::{FileSpan, Metainfo};
+use crate::sorted::Map;
 use crate::time::{Duration, Timestamp};
 use crate::types::{BlockRef, PieceIndex, StreamId};
 use crate::verify::VerifiedPieces;

@@ -4,7 +4,6 @@
 //! and only when the core is no longer borrowed are they carried out. What they bring about at once is
 //! queued and handled next.
 
-use crate::sorted::Map;
 use core::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
@@ -24,6 +23,7 @@ use super::tracker::Tracker;
 use super::{hash, js};
 use crate::client::Client;
 use crate::contract::{Command, Effect, EffectError, EffectResult, Event, Input, Output};
+use crate::sorted::Map;
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, EffectId, TrackerId};
 

@@ -4,7 +4,6 @@
 //! `{t: "ok", id, v}` or `{t: "err", id, message}`; `{t: "event", e, ...}` goes to all. The types are
 //! in `www/npm/src/protocol.ts`. What a page sends is checked like anything from outside.
 
-use crate::sorted::Map;
 use core::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
@@ -21,6 +20,7 @@ use crate::contract::{
     AddOptions, CheckExisting, Claim, Command, Event, Input, RedeemOutcome, RedeemScope, Source,
 };
 use crate::payment::voucher::{self, Vault};
+use crate::sorted::Map;
 use crate::types::{FineUnits, InfoHash, TokenUnits};
 
 /// Pages at once; the oldest gives way.

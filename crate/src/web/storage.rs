@@ -5,7 +5,6 @@
 //! they came. Names are opaque: `piecework/<info hash>/<file index>` and `.../scratch`; nothing a
 //! stranger wrote is ever part of a path.
 
-use crate::sorted::Map;
 use core::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
@@ -23,6 +22,7 @@ use super::driver::Driver;
 use super::{hash, js};
 use crate::contract::{Effect, EffectError, EffectResult, Input};
 use crate::metainfo::FileSpan;
+use crate::sorted::Map;
 use crate::types::{EffectId, InfoHash};
 
 /// Files open at once over all torrents; opening one more closes the least recently used.

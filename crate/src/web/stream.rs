@@ -7,7 +7,6 @@
 //! A reader that was given all it asked for and pulls nothing for [`IDLE`] loses its deadlines in the core; its next pull opens a new
 //! core stream where the last one stopped.
 
-use crate::sorted::Map;
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
 use std::rc::Weak;
@@ -20,6 +19,7 @@ use web_sys::{MessageEvent, MessagePort};
 use super::driver::Driver;
 use super::js;
 use crate::contract::Command;
+use crate::sorted::Map;
 use crate::time::Timestamp;
 use crate::types::{InfoHash, StreamId};
 

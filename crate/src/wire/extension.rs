@@ -3,13 +3,12 @@
 //! Owns their dictionaries and the ids we give to extensions. What a peer says here is a claim:
 //! sizes are bounded, nothing is believed. Never holds payment messages: see payments.md section 4.
 
-use crate::sorted::Map;
-
 use alloy_primitives::Address;
 use bytes::{Bytes, BytesMut};
 
 use crate::metainfo::MAX_INFO_LEN;
 use crate::metainfo::bencode::{BencodeError, Document, Item, Limits, Value};
+use crate::sorted::Map;
 
 /// Extension message id of the extended handshake itself (BEP 10).
 pub const EXTENDED_HANDSHAKE_ID: u8 = 0;

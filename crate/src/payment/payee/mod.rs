@@ -28,7 +28,6 @@ mod reads;
 mod redeem;
 mod state;
 
-use crate::sorted::{Map, Set};
 use std::collections::VecDeque;
 
 use alloy_primitives::{Address, B256};
@@ -44,6 +43,7 @@ use super::ledger::SellerLedger;
 use super::record::{Key, PayeeFactsRecord, PayeeRangeLife, PayeeRangeRecord};
 use super::voucher::{self, Signature, Voucher};
 use super::{MAX_CONNECTIONS, PayAction, PayEffect, PayEvent, PeerPayInfo};
+use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, FineUnits, TokenUnits};
 use crate::wire::pay::{ByeReason, NeedReason, PayMessage, RejectCode, Terms, VERSION};

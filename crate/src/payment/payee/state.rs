@@ -1,6 +1,5 @@
 //! What a payee remembers of connections, accounts and ranges.
 
-use crate::sorted::Map;
 use std::collections::VecDeque;
 
 use alloy_primitives::{Address, B256};
@@ -11,6 +10,7 @@ use crate::payment::PeerPayInfo;
 use crate::payment::ledger::SellerLedger;
 use crate::payment::record::{PayeeFactsRecord, PayeeRangeLife, PayeeRangeRecord};
 use crate::payment::voucher::{self, Signature, Voucher};
+use crate::sorted::Map;
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, FineUnits, TokenUnits};
 

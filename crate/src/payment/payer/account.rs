@@ -3,8 +3,6 @@
 //!
 //! Invariant: nothing is allocated before the scan of the vault's bitmap is complete.
 
-use crate::sorted::{Map, Set};
-
 use alloy_primitives::{B256, U256};
 
 use super::range::{Range, Work};
@@ -12,6 +10,7 @@ use super::{AccountInfo, Payer, SERIAL_SKIP};
 use crate::payment::record::{Key, PayerAccountRecord, PayerRangeLife, PayerRangeRecord};
 use crate::payment::voucher;
 use crate::payment::{ChainState, ChainUnreadable, EndReason, PayAction, PayEffect, PayEvent};
+use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::FineUnits;
 

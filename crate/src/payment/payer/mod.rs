@@ -29,7 +29,6 @@ mod pay;
 mod range;
 mod ranges;
 
-use crate::sorted::{Map, Set};
 use std::collections::VecDeque;
 
 use alloy_primitives::{Address, B256};
@@ -45,6 +44,7 @@ use super::record::{Key, PayerAccountRecord, PayerRangeRecord, PayerTitleRecord}
 use super::{
     EndReason, MAX_CONNECTIONS, PayAction, PayEffect, PayEvent, PeerPayInfo, Refusal, TitleKind,
 };
+use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::{BlockRef, ConnectionId, FineUnits, InfoHash, TokenUnits};
 use crate::wire::pay::{ByeReason, PayMessage, Terms, VERSION};

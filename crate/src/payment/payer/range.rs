@@ -1,13 +1,12 @@
 //! One range of serials as the payer keeps it.
 
-use crate::sorted::Set;
-
 use alloy_primitives::{Address, B256};
 
 use crate::payment::PayEffect;
 use crate::payment::chain::HashChain;
 use crate::payment::record::{PayerRangeLife, PayerRangeRecord};
 use crate::payment::voucher::{Signature, Voucher};
+use crate::sorted::Set;
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, FineUnits};
 

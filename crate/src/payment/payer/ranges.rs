@@ -4,8 +4,6 @@
 //! payee its record names. While a fold is stored and signed, nothing is revealed on the range, so
 //! its base is always exactly what was revealed.
 
-use crate::sorted::Set;
-
 use alloy_primitives::B256;
 
 use super::range::{Live, Range, Stage, Work};
@@ -18,6 +16,7 @@ use crate::payment::policy;
 use crate::payment::record::{Key, PayerRangeLife};
 use crate::payment::voucher::{self, Signature, Voucher};
 use crate::payment::{NotSigned, PayAction, PayEffect, PayEvent, Refusal, TitleKind};
+use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, FineUnits};
 use crate::wire::pay::{PayMessage, Terms};

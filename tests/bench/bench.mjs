@@ -5,9 +5,10 @@ import { readFileSync } from "node:fs";
 import { cleanUp } from "../browser/harness.mjs";
 import { Out } from "./out.mjs";
 import { transfer } from "./transfer.mjs";
+import { video } from "./video.mjs";
 
 /** Each by the name that `--only` takes. */
-const SECTIONS = { transfer };
+const SECTIONS = { transfer, video };
 
 const config = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const out = new Out(config.results);

@@ -1,20 +1,27 @@
 // Who is compared. Each contestant has its pages in the same two browsers, and the same four steps: begin, warm, full, finish.
 import { randomBytes } from "node:crypto";
-import { closeSync, openSync, writeSync } from "node:fs";
-import { join } from "node:path";
-import { folder, open, signaling } from "../browser/harness.mjs";
+import { closeSync, linkSync, openSync, readFileSync, writeSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { folder, open, run, signaling } from "../browser/harness.mjs";
 import { PRICE, Scene } from "../browser/paid/scene.mjs";
 import { RemoteWallet } from "../browser/paid/wallet.mjs";
+import { libtorrent, piecework } from "./native.mjs";
 import { siteFor } from "./sites.mjs";
 
 const MIB = 1 << 20;
 const NAME = "content.bin";
+/** What ours takes for such a size; the others are told to take the same. */
+const PIECE_BYTES = 256 * 1024;
 
-/** Random bytes in a file, in a folder of its own. */
-export function content(bytes) {
+/** Random bytes in a file, in a folder of its own; each MiB of them is also shown to `seen`. */
+export function content(bytes, seen = () => undefined) {
   const path = join(folder("bench"), NAME);
   const file = openSync(path, "w");
-  for (let left = bytes; left > 0; left -= MIB) writeSync(file, randomBytes(Math.min(left, MIB)));
+  for (let left = bytes; left > 0; left -= MIB) {
+    const part = randomBytes(Math.min(left, MIB));
+    writeSync(file, part);
+    seen(part);
+  }
   closeSync(file);
   return path;
 }
@@ -46,6 +53,7 @@ export class Surroundings {
 
 /** A page that seeds and a page that fetches, by a client of either kind. */
 class PageToPage {
+  /** Processes besides the two browsers. */
   extra = [];
 
   constructor(name, label) {
@@ -53,7 +61,7 @@ class PageToPage {
   }
 
   get pages() {
-    return [this.seeder, this.fetcher];
+    return [this.seeder, this.fetcher].filter(Boolean);
   }
 
   async begin(span) {
@@ -126,8 +134,52 @@ export class WebTorrent extends PageToPage {
     await around.pages(this, "webtorrent", false);
     const options = { trackers: [await around.tracker()] };
     for (const page of this.pages) await page.run(`start(${JSON.stringify(options)})`);
-    // Pieces as long as ours.
-    ({ torrent: this.torrent, pieceLength: this.pieceLength } = await this.seeder.run(`seed("/${NAME}", "webtorrent.bin", { pieceLength: ${256 * 1024} })`));
+    ({ torrent: this.torrent, pieceLength: this.pieceLength } = await this.seeder.run(`seed("/${NAME}", "webtorrent.bin", { pieceLength: ${PIECE_BYTES} })`));
+  }
+}
+
+/** Native seeders, and a page that fetches from all of them. */
+class NativeToPage extends PageToPage {
+  constructor(name, label, page, seeders) {
+    super(name, label);
+    Object.assign(this, { page, start: seeders });
+  }
+
+  async open(around) {
+    const tracker = await around.tracker();
+    this.origin = await siteFor({ files: around.replaced, strict: this.page === "piecework" });
+    this.fetcher = await open(around.fetching.context, `${this.origin}/${this.page}.html`);
+    await this.fetcher.run(`start(${JSON.stringify({ trackers: [tracker] })})`);
+    // A name, and so an info hash, of its own: no other contestant's peer is in this swarm.
+    const file = join(dirname(around.content), `${this.name}.bin`);
+    linkSync(around.content, file);
+    await run(["create", file, "--force", "--tracker", tracker, "--piece-length", String(PIECE_BYTES), "--output", `${file}.torrent`]);
+    this.torrent = readFileSync(`${file}.torrent`).toString("base64");
+    this.pieceLength = PIECE_BYTES;
+    this.extra = await this.start(`${file}.torrent`);
+  }
+}
+
+const seeders = (count, start, torrent) => Promise.all(Array.from({ length: count }, () => start(torrent)));
+
+/** One native seeder to one page. */
+export class Native extends NativeToPage {
+  constructor() {
+    super("native", "Piecework, native seeder to page", "piecework", (torrent) => seeders(1, piecework, torrent));
+  }
+}
+
+/** Four native seeders to one page. */
+export class Four extends NativeToPage {
+  constructor() {
+    super("four", "Piecework, four native seeders to page", "piecework", (torrent) => seeders(4, piecework, torrent));
+  }
+}
+
+/** libtorrent to a page with WebTorrent. */
+export class Libtorrent extends NativeToPage {
+  constructor() {
+    super("libtorrent", "libtorrent to WebTorrent", "webtorrent", (torrent) => seeders(1, libtorrent, torrent));
   }
 }
 

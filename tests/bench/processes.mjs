@@ -37,13 +37,15 @@ export function tree(roots) {
 /** CPU seconds that the trees have used so far. A process that ended is in its parent's sum. */
 export const cpuSeconds = (roots) => tree(roots).reduce((sum, { cpu }) => sum + cpu, 0);
 
-/** What a process is: Chromium's `--type=`, empty for the browser itself. */
+/** What a process is: `renderer`, `network.mojom.NetworkService`, ..., for Chromium's own first one `browser`; else its program's name. */
 export function typeOf(pid) {
   try {
     const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split(/[\0 ]/);
-    return words.find((word) => word.startsWith("--type="))?.slice(7) ?? "";
+    const option = (name) => words.find((word) => word.startsWith(name))?.slice(name.length);
+    const program = words[0].slice(words[0].lastIndexOf("/") + 1);
+    return option("--utility-sub-type=") ?? option("--type=") ?? (option("--user-data-dir=") ? "browser" : program);
   } catch {
-    return "";
+    return "(ended)";
   }
 }
 
@@ -59,4 +61,25 @@ export function browserOf(profile) {
   });
   if (pids.length === 0) throw new Error(`no browser runs with the profile ${profile}`);
   return Math.min(...pids);
+}
+
+/** CPU seconds of every thread below these, by what the process is and what the thread is called. */
+export function threadSeconds(roots) {
+  const seconds = new Map();
+  for (const { pid } of tree(roots)) {
+    const type = typeOf(pid);
+    try {
+      for (const task of readdirSync(`/proc/${pid}/task`)) {
+        const stat = readFileSync(`/proc/${pid}/task/${task}/stat`, "utf8");
+        const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+        // Pools number their threads; the pool is what counts.
+        const name = stat.slice(stat.indexOf("(") + 1, stat.lastIndexOf(")")).replace(/[-/ ]?\d+$/, "");
+        const key = `${type}: ${name}`;
+        seconds.set(key, (seconds.get(key) ?? 0) + (Number(fields[11]) + Number(fields[12])) / TICKS);
+      }
+    } catch {
+      // it ended meanwhile
+    }
+  }
+  return seconds;
 }

@@ -1,7 +1,7 @@
 // The transfers: contestants take turns in one and the same pair of browsers, and each round is a pair of any two of them.
-import { Free, Paid, Raw, Surroundings, WebTorrent, content } from "./contestants.mjs";
+import { Four, Free, Libtorrent, Native, Paid, Raw, Surroundings, WebTorrent, content } from "./contestants.mjs";
 import { inspectable } from "./devtools.mjs";
-import { browserOf, cpuSeconds } from "./processes.mjs";
+import { browserOf, cpuSeconds, threadSeconds } from "./processes.mjs";
 import { profiled } from "./profile.mjs";
 
 const MIB = 1 << 20;
@@ -16,7 +16,7 @@ const RAW_MESSAGES = [16 * 1024, 65_535];
 /** Runs with each message length, to choose the faster. */
 const RAW_TRIALS = 3;
 /** Whose ratios are asked for stand side by side. */
-const CONTESTANTS = { raw: Raw, paid: Paid, free: Free, webtorrent: WebTorrent };
+const CONTESTANTS = { raw: Raw, paid: Paid, free: Free, webtorrent: WebTorrent, libtorrent: Libtorrent, native: Native, four: Four };
 
 export async function transfer({ pairs, contestants, profiles, replaced }, out) {
   const [seeding, fetching] = [await inspectable(), await inspectable()];
@@ -62,6 +62,16 @@ export async function transfer({ pairs, contestants, profiles, replaced }, out) 
     await run(one, async (work) => {
       const { value, threads } = await profiled(one.name, sides, profiles, work);
       for (const thread of threads) out.result("profile", { contestant: one.name, ...thread });
+      return value;
+    });
+    // Again without the profiler, which costs time itself.
+    await run(one, async (work) => {
+      const all = [...roots, ...one.extra];
+      const before = threadSeconds(all);
+      const value = await work();
+      const threads = [...threadSeconds(all)].map(([name, seconds]) => ({ name, seconds: seconds - (before.get(name) ?? 0) }));
+      const busy = threads.filter(({ seconds }) => seconds >= 0.02).toSorted((a, b) => b.seconds - a.seconds);
+      out.result("threads", { contestant: one.name, bytes: value.bytes, ms: value.ms, threads: busy });
       return value;
     });
     out.say(`${one.label}: profiled`);

@@ -1,6 +1,7 @@
 // WebTorrent's side of a measurement, as its own documentation has a page use it; driven by `page.run`.
 import WebTorrent from "/webtorrent/webtorrent.min.js";
 import { Meter } from "/meter.js";
+import { watch } from "/watch.js";
 
 let loaded;
 window.loaded = new Promise((resolve) => (loaded = resolve));
@@ -39,4 +40,20 @@ Object.assign(window, {
     return { wasted: 0 };
   },
 });
+/** `?watch=TRACKER`: a viewer who comes with the torrent known. The service worker starts while the torrent does. */
+async function view(tracker) {
+  const answer = await fetch("/title.torrent");
+  window.start({ trackers: [tracker] });
+  torrent = client.add(new Uint8Array(await answer.arrayBuffer()), { announce: [tracker] });
+  const ready = new Promise((resolve) => torrent.on("ready", resolve));
+  const controller = await navigator.serviceWorker.register("/sw.min.js", { scope: "/" });
+  await navigator.serviceWorker.ready;
+  if (!navigator.serviceWorker.controller) await new Promise((resolve) => navigator.serviceWorker.addEventListener("controllerchange", resolve, { once: true }));
+  client.createServer({ controller });
+  await ready;
+  return watch(document.querySelector("video"), torrent.files[0].streamURL);
+}
+
+const tracker = new URLSearchParams(location.search).get("watch");
+if (tracker) window.seen = view(tracker);
 loaded(true);

@@ -379,10 +379,16 @@ impl Buying {
                 balance: self.state.balance,
                 bond: self.state.bond,
                 consumed: self.state.consumed,
-                exit_at: 0,
+                exit_at: self.state.exit_at,
             },
         );
         self.run(now)
+    }
+
+    /// The wallet told that the account is exiting.
+    pub fn exiting(&mut self, now: Timestamp) {
+        self.state.exit_at = 9;
+        self.account(now);
     }
 
     pub fn run(&mut self, now: Timestamp) -> Done {

@@ -5,6 +5,8 @@
 
 mod payment_hand;
 
+use std::collections::BTreeSet;
+
 use alloy_primitives::{Address, B256};
 use payment_hand::*;
 use piecework::payment::chain::HashChain;
@@ -699,6 +701,11 @@ fn every_message_in_every_state_does_what_the_table_says() {
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    let last = scene(State::Attached).last;
+    let types: BTreeSet<u8> = (kinds().into_iter())
+        .map(|kind| type_of(&message(kind, &last)))
+        .collect();
+    assert_eq!(types, (1..=9).collect(), "each message has its rows");
 }
 
 /// Whatever came, afterwards nobody was paid for nothing, what ended stays ended, and with a remote that says no

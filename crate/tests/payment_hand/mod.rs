@@ -503,3 +503,18 @@ pub fn state(v: &Voucher, chain: &HashChain, k: u16) -> PayMessage {
         w: chain.link(k).unwrap(),
     }
 }
+
+/// The type of a message, so that a table can show that it leaves none out.
+pub fn type_of(message: &PayMessage) -> u8 {
+    match message {
+        PayMessage::Terms(_) => 1,
+        PayMessage::Commit { .. } => 2,
+        PayMessage::Pay { .. } => 3,
+        PayMessage::Ack { .. } => 4,
+        PayMessage::Reject { .. } => 5,
+        PayMessage::Need { .. } => 6,
+        PayMessage::Seen { .. } => 7,
+        PayMessage::State { .. } => 8,
+        PayMessage::Bye { .. } => 9,
+    }
+}

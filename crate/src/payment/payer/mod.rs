@@ -590,6 +590,12 @@ impl Payer {
         if c.ended.is_none() && c.sells {
             c.ended = Some(reason);
             self.event(PayEvent::Ended { conn, reason });
+            // What was not promised yet is not promised any more.
+            for first in self.ranges_of(conn) {
+                if self.range(first).is_some_and(Range::is_drafted) {
+                    self.detach_range(first);
+                }
+            }
         }
     }
 

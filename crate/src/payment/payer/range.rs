@@ -188,6 +188,14 @@ impl Range {
         )
     }
 
+    /// Its first voucher on this connection has not left yet.
+    pub(super) fn is_drafted(&self) -> bool {
+        matches!(
+            self.stage,
+            Stage::Storing { fold: false, .. } | Stage::Signing { fold: false, .. }
+        )
+    }
+
     /// Acknowledged on its connection (perhaps being folded).
     pub(super) fn is_attached(&self) -> bool {
         self.conn.is_some() && !self.is_opening() && !matches!(self.stage, Stage::Idle)

@@ -54,8 +54,8 @@ pub const GROUP_DELAY: Duration = Duration::from_millis(100);
 pub const GROUP_STEPS: u64 = 64;
 /// At full credit without a payment for so long: REJECT 12 and choke.
 pub const OVER_CREDIT: Duration = Duration::from_secs(10);
-/// Least time between new ranges of one connection. A tenth short of the second that payers keep,
-/// for delay varies on the way.
+/// Least time between new ranges of one connection, unless it paid [`super::NEW_RANGE_STEPS`] meanwhile. A
+/// tenth short of the second that payers keep, for delay varies on the way.
 pub const NEW_RANGE_SPACING: Duration = Duration::from_millis(900);
 /// How long PAYs on a closed range are still taken before its claim is ready.
 pub const CLOSE_GRACE: Duration = Duration::from_secs(2);
@@ -221,6 +221,7 @@ impl Payee {
                 unchoked: false,
                 full_since: None,
                 next_new: Timestamp::ZERO,
+                paid_since_new: 0,
                 refold: false,
                 bad_preimages: 0,
                 evidence_checks: 0,

@@ -73,6 +73,8 @@ pub(super) struct Conn {
     pub(super) unchoked: bool,
     pub(super) full_since: Option<Timestamp>,
     pub(super) next_new: Timestamp,
+    /// Steps paid here since the last new range was taken.
+    pub(super) paid_since_new: u64,
     /// A STATE was sent: the fold to it is exempt from the rate.
     pub(super) refold: bool,
     pub(super) bad_preimages: u8,

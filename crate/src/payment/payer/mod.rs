@@ -55,7 +55,8 @@ pub const PAY_DELAY: Duration = Duration::from_millis(20);
 pub const STORE_DELAY: Duration = Duration::from_millis(500);
 /// ... or after so many steps.
 pub const STORE_STEPS: u128 = 64;
-/// Least time between COMMITs of new ranges on one connection; the payee's limit is one second.
+/// Least time between COMMITs of new ranges on one connection, unless [`super::NEW_RANGE_STEPS`] were paid
+/// meanwhile; the payee's limit is one second.
 pub const COMMIT_SPACING: Duration = Duration::from_millis(1_100);
 /// A COMMIT without an answer ends buying after this.
 pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -190,6 +191,9 @@ struct Conn {
     pay_next_batch: bool,
     pay_deadline: Option<Timestamp>,
     next_commit: Timestamp,
+    /// The next new range waits for this time, or for `paid_since_new` to reach [`super::NEW_RANGE_STEPS`].
+    spaced_until: Timestamp,
+    paid_since_new: u64,
     /// The payee asked for the next range.
     next_range_asked: bool,
     adopted_state: bool,
@@ -321,6 +325,8 @@ impl Payer {
                 pay_next_batch: false,
                 pay_deadline: None,
                 next_commit: Timestamp::ZERO,
+                spaced_until: Timestamp::ZERO,
+                paid_since_new: 0,
                 next_range_asked: false,
                 adopted_state: false,
                 quote_rejects: 0,
@@ -444,8 +450,9 @@ impl Payer {
             for first in &conn.ranges {
                 at = at.min(self.range_timeout(*first));
             }
-            if conn.ended.is_none() && conn.wanted && conn.next_commit > self.now {
-                at = at.min(conn.next_commit);
+            let next_commit = conn.next_commit.max(conn.spaced_until);
+            if conn.ended.is_none() && conn.wanted && next_commit > self.now {
+                at = at.min(next_commit);
             }
         }
         at

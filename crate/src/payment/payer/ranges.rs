@@ -11,6 +11,7 @@ use super::{
     COMMIT_SPACING, COMMIT_TIMEOUT, FAILURE_DELAY, MAX_LIVE_RANGES, NEXT_RANGE_MARGIN, Payer,
     STORE_DELAY, STORE_STEPS,
 };
+use crate::payment::NEW_RANGE_STEPS;
 use crate::payment::chain::HashChain;
 use crate::payment::policy;
 use crate::payment::record::{Key, PayerRangeLife};
@@ -107,7 +108,8 @@ impl Payer {
         };
         let terms = quote.terms;
         let idle = c.ended.is_some() || !c.sells || !c.wanted || c.title == TitleKind::Unknown;
-        if idle || c.next_commit > self.now {
+        let spaced = c.spaced_until > self.now && c.paid_since_new < NEW_RANGE_STEPS;
+        if idle || spaced || c.next_commit > self.now {
             return Ok(None);
         }
         let opening = |first: &u32| self.range(*first).is_some_and(Range::is_opening);
@@ -164,12 +166,13 @@ impl Payer {
         if let Some(range) = reusable {
             return Ok(Some((Choice::Reuse(range.first), terms)));
         }
-        let filled_one = same_payee().any(|r| r.paid.0 > 0 && self.usable(r, r.unit) == 0);
+        let filled = same_payee().filter(|r| r.paid.0 > 0 && self.usable(r, r.unit) == 0);
         let sizing = policy::size_range(
             &self.config,
             account.info.tranche,
             &terms,
-            filled_one,
+            filled.count(),
+            account.unassigned(),
             self.budget_left(),
         )?;
         let stranger = !c.delivered && !same_payee().any(|r| r.paid.0 > 0);
@@ -238,7 +241,8 @@ impl Payer {
             return;
         };
         c.payee = Some(terms.payee);
-        c.next_commit = self.now + COMMIT_SPACING;
+        c.spaced_until = self.now + COMMIT_SPACING;
+        c.paid_since_new = 0;
         if !c.ranges.contains(&first) {
             c.ranges.push(first);
         }

@@ -18,8 +18,8 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 
 pub use crate::contract::*;
-use crate::peer::TokenBucket;
 use crate::peer::choke::{Choker, UploadSlots};
+use crate::peer::{Identity, TokenBucket};
 use crate::session::{Context, Money, Outbox, Owner, Session};
 use crate::signaling::Signaling;
 use crate::time::{Duration, Timestamp};
@@ -27,8 +27,10 @@ use crate::types::{ConnectionId, InfoHash, PeerId, StreamId};
 
 /// Torrents of one client.
 pub const MAX_TORRENTS: usize = 512;
-/// Peer ids remembered as senders of corrupt data; beyond that, any of them is forgotten.
+/// Peers remembered as senders of corrupt data; beyond that, any of them is forgotten.
 const MAX_BANNED: usize = 4096;
+/// Peers of no use are looked for this often.
+const ROOM_INTERVAL: Duration = Duration::from_secs(30);
 /// Rounds of "what follows from it" for one input; more would be a loop, and goes on with the next input.
 const MAX_ROUNDS: usize = 32;
 
@@ -62,10 +64,12 @@ pub struct Client {
     choke_stale: bool,
     upload: TokenBucket,
     download: TokenBucket,
-    banned: BTreeSet<PeerId>,
+    banned: BTreeSet<Identity>,
     closed: Vec<ConnectionId>,
     /// Sessions that the current input touched.
     touched: BTreeSet<InfoHash>,
+    /// When a full house is looked at next.
+    room_at: Timestamp,
     shutdown_by: Option<Timestamp>,
     shut_down: bool,
 }
@@ -115,6 +119,7 @@ impl Client {
             banned: BTreeSet::new(),
             closed: Vec::new(),
             touched: BTreeSet::new(),
+            room_at: now + ROOM_INTERVAL,
             shutdown_by: None,
             shut_down: false,
         };
@@ -286,6 +291,33 @@ impl Client {
         if self.choker.next_round() <= self.now {
             self.choke_stale = true;
         }
+        if self.room_at <= self.now {
+            self.room_at = self.now + ROOM_INTERVAL;
+            self.make_room();
+            self.note_starving();
+        }
+    }
+
+    /// What starves looks for peers also under ids that it is connected to.
+    fn note_starving(&mut self) {
+        for (info_hash, session) in &self.sessions {
+            let starving = session.is_starving(self.now);
+            self.signaling.set_starving(*info_hash, starving);
+        }
+    }
+
+    /// Where no other peer would fit, idle ones give way.
+    fn make_room(&mut self) {
+        let limits = &self.config.limits;
+        let full = self.open_connections() >= limits.max_connections;
+        let per_torrent = limits.max_connections_per_torrent;
+        let crowded: Vec<InfoHash> = (self.sessions.values())
+            .filter(|s| full || s.peers().len() >= per_torrent)
+            .map(Session::info_hash)
+            .collect();
+        for info_hash in crowded {
+            self.with_session(info_hash, |session, ctx| session.make_room(ctx));
+        }
     }
 
     /// Lets everything follow that this input allows.
@@ -420,7 +452,7 @@ impl Client {
             .min()
             .unwrap_or(Timestamp::NEVER);
         let choke = if self.routes.values().any(|r| r.open) {
-            self.choker.next_round()
+            self.choker.next_round().min(self.room_at)
         } else {
             Timestamp::NEVER
         };

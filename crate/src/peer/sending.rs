@@ -97,6 +97,11 @@ impl SendQueue {
         self.blocks.drain(..).map(|(block, _, _)| block).collect()
     }
 
+    /// The edge and this queue hold so little that more may come.
+    pub fn has_room(&self) -> bool {
+        self.in_edge + (self.control_bytes as u64) < self.target
+    }
+
     /// Bytes that storage may have under way or queued for this peer before the next read.
     pub fn room_for_reads(&self) -> u64 {
         (2 * self.target).saturating_sub(self.block_bytes)
@@ -177,6 +182,12 @@ impl SendQueue {
         self.control_bytes = self.control.iter().map(Bytes::len).sum();
         self.in_edge += (MAX_MESSAGE - room) as u64;
         Some(chunks)
+    }
+
+    /// Bytes that wait here.
+    pub fn queued_bytes(&self) -> usize {
+        let blocks = usize::try_from(self.block_bytes).unwrap_or(usize::MAX);
+        self.control_bytes + self.requests.len() * REQUEST_LEN + blocks
     }
 
     /// Nothing waits here.

@@ -26,7 +26,7 @@ use crate::contract::{
 };
 use crate::metainfo::{Geometry, Metainfo};
 use crate::payment::{PeerPayInfo, TitleKind};
-use crate::peer::{Peer, TokenBucket};
+use crate::peer::{Identity, Peer, TokenBucket};
 use crate::picker::{Picker, Wanted, Window};
 use crate::storage::Store;
 use crate::time::{Duration, Timestamp};
@@ -44,6 +44,12 @@ const LAZY_CYCLE: Duration = Duration::from_secs(1);
 const MAX_PAID_SOURCES: usize = 4;
 /// Pieces whose wrong bytes are kept until a whole copy tells who sent them.
 const MAX_SUSPECTS: usize = 8;
+/// A peer with which no block passed for so long gives way when there is no room for another.
+const IDLE_IN_A_FULL_HOUSE: Duration = Duration::from_secs(120);
+/// A torrent to which no peer brought a block for so long starves.
+const STARVING_AFTER: Duration = Duration::from_secs(60);
+/// So many give way at once.
+const GIVE_WAY: usize = 4;
 /// Sellers that went away are remembered for blame, this many.
 const MAX_FORMER: usize = 512;
 
@@ -66,7 +72,7 @@ pub struct Context<'a> {
     /// Randomness.
     pub rng: &'a mut ChaCha20Rng,
     /// Peers that sent corrupt data.
-    pub banned: &'a mut BTreeSet<PeerId>,
+    pub banned: &'a mut BTreeSet<Identity>,
     /// Connections that ended during this call.
     pub closed: &'a mut Vec<ConnectionId>,
 }
@@ -117,7 +123,7 @@ pub struct Session {
     failed: Option<String>,
     peers: BTreeMap<ConnectionId, Peer>,
     /// Who the connections were that sent data, also closed ones.
-    former: VecDeque<(ConnectionId, PeerId)>,
+    former: VecDeque<(ConnectionId, Identity)>,
     payees: BTreeMap<ConnectionId, Address>,
     attempt: Option<metadata::Attempt>,
     content: Option<Content>,
@@ -192,6 +198,11 @@ impl Session {
             .as_ref()
             .map(|c| c.geometry.total_length() - c.verified.bytes());
         (self.uploaded, self.downloaded, left)
+    }
+
+    /// Bytes of pieces begun and not verified.
+    pub fn partial_bytes(&self) -> u64 {
+        (self.content.as_ref()).map_or(0, |c| c.store.partial_bytes())
     }
 
     /// Everything is verified and stored.
@@ -284,7 +295,7 @@ impl Session {
         let Some(peer) = self.peers.remove(&conn) else {
             return;
         };
-        if let Some(id) = peer.id {
+        if let Some(id) = peer.identity() {
             self.former.push_back((conn, id));
             if self.former.len() > MAX_FORMER {
                 self.former.pop_front();
@@ -315,6 +326,25 @@ impl Session {
             connection: conn,
             reason,
         });
+    }
+
+    /// It lacks something, and no peer brought anything for long.
+    pub fn is_starving(&self, now: Timestamp) -> bool {
+        let fed = |p: &Peer| now < p.of_use_at + STARVING_AFTER;
+        self.wants_peers() && !self.is_seed() && !self.peers.values().any(fed)
+    }
+
+    /// There is no room for another peer: those of no use for long give way, so that nobody is kept out by peers
+    /// that only sit there.
+    pub fn make_room(&mut self, ctx: &mut Context) {
+        let mut idle: Vec<(Timestamp, ConnectionId)> = (self.peers.values())
+            .filter(|p| ctx.now >= p.of_use_at + IDLE_IN_A_FULL_HOUSE)
+            .map(|p| (p.of_use_at, p.connection))
+            .collect();
+        idle.sort_unstable();
+        for (_, conn) in idle.into_iter().take(GIVE_WAY) {
+            self.close(ctx, conn, ClosedReason::NotNeeded("it gave way to others"));
+        }
     }
 
     /// Closes all connections.
@@ -430,6 +460,7 @@ impl Session {
         self.update_windows(ctx);
         self.request_blocks(ctx);
         self.serve_requests(ctx);
+        self.serve_metadata(ctx);
         self.serve_streams(ctx);
         self.advance_payments(ctx);
         self.leave_fellow_seeds(ctx);
@@ -620,6 +651,7 @@ impl Session {
             }
             let bytes: u64 = left.iter().map(|b| u64::from(b.length)).sum();
             if bytes > 0 {
+                peer.was_of_use(ctx.now);
                 peer.up.add(ctx.now, bytes);
                 self.uploaded += bytes;
             }
@@ -639,8 +671,8 @@ impl Session {
         }
     }
 
-    fn identity(&self, conn: ConnectionId) -> Option<PeerId> {
-        let live = self.peers.get(&conn).and_then(|p| p.id);
+    fn identity(&self, conn: ConnectionId) -> Option<Identity> {
+        let live = self.peers.get(&conn).and_then(Peer::identity);
         live.or_else(|| {
             let former = self.former.iter().rev().find(|(c, _)| *c == conn);
             former.map(|(_, id)| *id)

@@ -103,20 +103,26 @@ impl SimNet {
             self.watch
                 .frame(&self.vault, (id, other.node), frame, direction, back);
         }
-        let node = &mut self.nodes[id.0];
         let length = message.len() as u64;
-        let bytes = match node.cheat {
+        let bytes = match self.nodes[id.0].cheat {
             Cheat::Honest => message,
             cheat => end.cheat(cheat, &frames, &mut self.random),
         };
+        self.transmit(link, side, bytes, length);
+    }
+
+    /// Sends bytes from one side of a channel; `length` is what the sender believes it sent.
+    pub(super) fn transmit(&mut self, link: usize, side: usize, bytes: Bytes, length: u64) {
+        let end = self.links[link].ends[side].as_mut().expect("this end");
         end.buffered += length;
+        let node = &mut self.nodes[end.node.0];
         let start = self.now.max(node.uplink_free);
         let time = Duration::from_micros((bytes.len() as u64 * 1_000_000 / node.uplink).max(1));
         node.uplink_free = start + time;
         let jitter = self
             .random
             .duration(&(Duration::ZERO..Duration::from_millis(5)));
-        let (sent, latency) = (node.uplink_free, self.links[link].latency);
+        let (sent, latency) = (start + time, self.links[link].latency);
         let arrives = {
             let end = self.links[link].ends[side].as_mut().expect("this end");
             end.arrives = end.arrives.max(sent + latency + jitter);

@@ -2,6 +2,7 @@
 
 mod channels;
 mod outputs;
+mod puppets;
 
 use core::ops::Range;
 use std::collections::{BTreeMap, BTreeSet};
@@ -67,6 +68,20 @@ impl Default for NetConfig {
     }
 }
 
+/// How the trackers treat who connects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TrackerMood {
+    /// As they should.
+    #[default]
+    Up,
+    /// Nobody is there.
+    Down,
+    /// Each connection is taken, and closed again at once.
+    Slam,
+    /// Each connection is taken, and nothing is ever answered.
+    Mute,
+}
+
 /// What is to happen.
 #[derive(Debug)]
 enum What {
@@ -80,6 +95,7 @@ enum What {
     Arrive(usize, usize, Bytes),
     Closed(usize, usize, String),
     Redeem(NodeId, u64, u64, Vec<Claim>, TokenUnits),
+    Wake(NodeId, u64, ConnectionId),
     LoseChannel,
 }
 
@@ -100,7 +116,7 @@ pub struct SimNet {
     nodes: Vec<Node>,
     links: Vec<Link>,
     trackers: Trackers,
-    trackers_down: bool,
+    mood: TrackerMood,
 }
 
 impl SimNet {
@@ -118,7 +134,7 @@ impl SimNet {
             nodes: Vec::new(),
             links: Vec::new(),
             trackers: Trackers::default(),
-            trackers_down: false,
+            mood: TrackerMood::Up,
         };
         sim.schedule_loss();
         sim
@@ -157,6 +173,7 @@ impl SimNet {
     pub fn crash(&mut self, id: NodeId) {
         let node = &mut self.nodes[id.0];
         node.client = None;
+        node.puppet = None;
         node.life += 1;
         node.wake = Timestamp::NEVER;
         node.disk.crash(&mut self.random);
@@ -334,13 +351,27 @@ impl SimNet {
 
     /// All trackers go away (`true`), or come back.
     pub fn trackers_down(&mut self, down: bool) {
-        self.trackers_down = down;
-        if !down {
+        let mood = if down {
+            TrackerMood::Down
+        } else {
+            TrackerMood::Up
+        };
+        self.set_trackers(mood);
+    }
+
+    /// The trackers are so from now on. Their present connections end, unless they come back.
+    pub fn set_trackers(&mut self, mood: TrackerMood) {
+        self.mood = mood;
+        if mood == TrackerMood::Up {
+            (0..self.nodes.len()).for_each(|id| self.join(NodeId(id)));
             return;
         }
         for id in 0..self.nodes.len() {
             let node = &mut self.nodes[id];
             let life = node.life;
+            if node.puppet.is_some() {
+                continue;
+            }
             for tracker in core::mem::take(&mut node.sockets).into_keys() {
                 let node = NodeId(id);
                 self.trackers.closed(Socket {
@@ -418,6 +449,21 @@ impl SimNet {
         &self.nodes[id.0].readers[&stream]
     }
 
+    /// Each time a node tried to connect to a tracker.
+    pub fn connects(&self, id: NodeId) -> &[Timestamp] {
+        &self.nodes[id.0].connects
+    }
+
+    /// What a node announced, as JSON.
+    pub fn announces(&self, id: NodeId) -> &[(Timestamp, String)] {
+        &self.nodes[id.0].announces
+    }
+
+    /// Offers of others that a node took.
+    pub fn offers_taken(&self, id: NodeId) -> &[Timestamp] {
+        &self.nodes[id.0].offers_taken
+    }
+
     /// Effects a node asked for.
     pub fn effects(&self, id: NodeId) -> EffectCounts {
         self.nodes[id.0].effects
@@ -448,6 +494,14 @@ impl SimNet {
             let is = |end: &End| end.node == id && end.conn == conn;
             is(a).then_some(b.node).or(is(b).then_some(a.node))
         })
+    }
+
+    /// Bytes of messages with blocks that a puppet sent to a node.
+    pub fn blocks_from(&self, puppet: NodeId, to: NodeId) -> u64 {
+        (self.nodes[puppet.0].blocks_to)
+            .get(&to)
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Open channels between two nodes.
@@ -484,7 +538,7 @@ impl SimNet {
 
     fn lives(&self, id: NodeId, life: u64) -> bool {
         let node = &self.nodes[id.0];
-        node.life == life && node.client.is_some()
+        node.life == life && (node.client.is_some() || node.puppet.is_some())
     }
 
     fn step(&mut self) {
@@ -518,6 +572,11 @@ impl SimNet {
                     self.redeem(id, tag, &claims, total);
                 }
             }
+            What::Wake(id, life, conn) => {
+                if self.lives(id, life) {
+                    self.puppet_wakes(id, conn);
+                }
+            }
             What::LoseChannel => {
                 self.lose_channel();
                 self.schedule_loss();
@@ -526,6 +585,9 @@ impl SimNet {
     }
 
     fn input(&mut self, id: NodeId, input: Input) {
+        if self.nodes[id.0].puppet.is_some() {
+            return self.puppet_input(id, input);
+        }
         let now = self.now;
         let client = self.nodes[id.0].client.as_mut();
         client.expect("a running client").handle_input(now, input);

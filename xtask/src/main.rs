@@ -17,6 +17,7 @@ mod shell;
 mod stage;
 mod stamp;
 mod test;
+mod trace;
 mod wasm;
 mod wasm_toolchain;
 
@@ -43,6 +44,7 @@ enum Commands {
     Test(test::Test),
     Check(check::Check),
     Wasm(wasm::Wasm),
+    Trace(trace::Trace),
     Setup(setup::Setup),
 }
 
@@ -52,6 +54,7 @@ fn main() -> ExitCode {
         Commands::Test(command) => command.run(),
         Commands::Check(_) => check::Check::run(),
         Commands::Wasm(command) => command.run(),
+        Commands::Trace(_) => trace::Trace::run(),
         Commands::Setup(_) => setup::Setup::run(),
     };
     match result {

@@ -6,6 +6,7 @@
 //! touched goes on, then what those caused, until nothing more follows from it.
 
 mod commands;
+pub mod edge;
 mod payments;
 mod report;
 mod trackers;
@@ -19,7 +20,7 @@ use rand_core::{RngCore, SeedableRng};
 
 pub use crate::contract::*;
 use crate::peer::choke::{Choker, UploadSlots};
-use crate::peer::{Identity, TokenBucket};
+use crate::peer::{Identity, TokenBucket, Uplink};
 use crate::session::{Context, Money, Outbox, Owner, Session};
 use crate::signaling::Signaling;
 use crate::time::{Duration, Timestamp};
@@ -62,6 +63,7 @@ pub struct Client {
     streams: BTreeMap<StreamId, InfoHash>,
     choker: Choker,
     choke_stale: bool,
+    uplink: Uplink,
     upload: TokenBucket,
     download: TokenBucket,
     banned: BTreeSet<Identity>,
@@ -114,6 +116,7 @@ impl Client {
             streams: BTreeMap::new(),
             choker: Choker::new(),
             choke_stale: false,
+            uplink: Uplink::default(),
             upload,
             download,
             banned: BTreeSet::new(),
@@ -167,7 +170,7 @@ impl Client {
                 connection,
                 buffered,
             } => self.in_session(connection, |session, ctx| {
-                session.send_buffer(ctx.now, connection, buffered);
+                session.send_buffer(ctx, connection, buffered);
             }),
             Input::ConnectionClosed { connection, reason } => {
                 self.connection_closed(connection, reason);
@@ -175,6 +178,12 @@ impl Client {
             Input::EffectDone { id, result } => self.effect_done(id, result),
         }
         self.on_time();
+        let urgent = self.sessions.values().any(Session::is_downloading);
+        self.uplink.set_urgent(urgent);
+        // Room that one connection gave back may be what another one of another torrent waits for.
+        if self.uplink.take_waiting() {
+            self.touched.extend(self.sessions.keys());
+        }
         self.settle();
     }
 
@@ -428,6 +437,7 @@ impl Client {
             money: &mut self.money,
             config: &self.config,
             peer_id: self.peer_id,
+            uplink: &mut self.uplink,
             upload: &mut self.upload,
             download: &mut self.download,
             rng: &mut self.rng,

@@ -5,6 +5,7 @@
 pub mod choke;
 mod rate;
 mod sending;
+mod uplink;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -17,6 +18,7 @@ use crate::wire::{Decoder, ExtendedHandshake, Handshake, Message};
 
 pub use rate::{Rate, TokenBucket};
 pub use sending::{MAX_MESSAGE, SendQueue};
+pub use uplink::Uplink;
 
 /// Requests of a remote that wait here; further ones are rejected (BEP 6) or dropped (BEP 10 `reqq`).
 pub const MAX_REQUESTS_IN: usize = 256;

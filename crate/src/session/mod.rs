@@ -15,6 +15,7 @@ mod start;
 mod streams;
 mod upload;
 
+use core::ops::Bound;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use alloy_primitives::{Address, B256};
@@ -26,7 +27,7 @@ use crate::contract::{
 };
 use crate::metainfo::{Geometry, Metainfo};
 use crate::payment::{PeerPayInfo, TitleKind};
-use crate::peer::{Identity, Peer, TokenBucket};
+use crate::peer::{Identity, Peer, TokenBucket, Uplink};
 use crate::picker::{Picker, Wanted, Window};
 use crate::storage::Store;
 use crate::time::{Duration, Timestamp};
@@ -65,6 +66,8 @@ pub struct Context<'a> {
     pub config: &'a Config,
     /// Our peer id.
     pub peer_id: PeerId,
+    /// What all connections send through.
+    pub uplink: &'a mut Uplink,
     /// Upload cap.
     pub upload: &'a mut TokenBucket,
     /// Download cap.
@@ -141,6 +144,8 @@ pub struct Session {
     swarm: Option<(u32, u32)>,
     /// Somebody's interest changed, or somebody new is there.
     choke_stale: bool,
+    /// Who was last given room at the edge for blocks.
+    turn: ConnectionId,
 }
 
 impl Session {
@@ -173,6 +178,7 @@ impl Session {
             needed_said: None,
             swarm: None,
             choke_stale: false,
+            turn: ConnectionId(0),
         }
     }
 
@@ -210,6 +216,11 @@ impl Session {
         self.content
             .as_ref()
             .is_some_and(|c| c.verified.is_complete())
+    }
+
+    /// Something is missing and fetched.
+    pub fn is_downloading(&self) -> bool {
+        self.wants_peers() && !self.is_seed()
     }
 
     /// Whether the choker should look again, since the last question.
@@ -304,6 +315,7 @@ impl Session {
                 ctx.banned.insert(id);
             }
         }
+        ctx.uplink.forgotten(peer.sending.in_edge());
         self.payees.remove(&conn);
         if let Some(content) = &mut self.content {
             content.picker.peer_gone(conn);
@@ -638,11 +650,18 @@ impl Session {
         }
     }
 
-    /// Hands to the edge what it has room for.
+    /// Hands to the edge what it has room for. The peers take turns, so that a thin uplink is everybody's.
     fn flush_sends(&mut self, ctx: &mut Context) {
-        for (conn, peer) in &mut self.peers {
+        let after = (Bound::Excluded(self.turn), Bound::Unbounded);
+        let upto = (Bound::Unbounded, Bound::Included(self.turn));
+        self.flush_some(ctx, after);
+        self.flush_some(ctx, upto);
+    }
+
+    fn flush_some(&mut self, ctx: &mut Context, which: (Bound<ConnectionId>, Bound<ConnectionId>)) {
+        for (conn, peer) in self.peers.range_mut(which) {
             let mut left = Vec::new();
-            while let Some(chunks) = peer.sending.poll(&mut left) {
+            while let Some(chunks) = peer.sending.poll(ctx.now, ctx.uplink, &mut left) {
                 peer.said_at = ctx.now;
                 ctx.out.push(Output::Send {
                     connection: *conn,
@@ -651,11 +670,12 @@ impl Session {
             }
             let bytes: u64 = left.iter().map(|b| u64::from(b.length)).sum();
             if bytes > 0 {
+                self.turn = *conn;
                 peer.was_of_use(ctx.now);
                 peer.up.add(ctx.now, bytes);
                 self.uploaded += bytes;
             }
-            if let Some(bytes) = peer.sending.low_water() {
+            if let Some(bytes) = peer.sending.low_water(ctx.uplink.limit(ctx.now)) {
                 ctx.out.push(Output::SetLowWater {
                     connection: *conn,
                     bytes,
@@ -665,9 +685,10 @@ impl Session {
     }
 
     /// The edge says how much of a channel's bytes it still holds.
-    pub fn send_buffer(&mut self, now: Timestamp, conn: ConnectionId, buffered: u64) {
+    pub fn send_buffer(&mut self, ctx: &mut Context, conn: ConnectionId, buffered: u64) {
         if let Some(peer) = self.peers.get_mut(&conn) {
-            peer.sending.report(now, buffered);
+            let gone = peer.sending.report(ctx.now, buffered);
+            ctx.uplink.drained(ctx.now, gone);
         }
     }
 

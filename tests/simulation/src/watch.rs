@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{Address, B256};
+use piecework::time::Duration;
 use piecework::types::{FineUnits, InfoHash};
-use piecework::wire::pay::{PayMessage, VoucherBody};
+use piecework::wire::pay::{PayMessage, RejectCode, VoucherBody};
 
 use crate::content::Content;
 use crate::frames::Frame;
@@ -40,6 +41,10 @@ pub struct Watch {
     pub commits: Vec<CommitSeen>,
     /// PAY messages sent, per payer.
     pub pays: BTreeMap<NodeId, u64>,
+    /// How long messages with a PAY took from the client to the other side, per payer.
+    pub pay_delays: BTreeMap<NodeId, Vec<Duration>>,
+    /// Every REJECT: who, to whom, and its code.
+    pub rejects: Vec<(NodeId, NodeId, RejectCode)>,
     contents: BTreeMap<InfoHash, Content>,
     promised: BTreeMap<(B256, u64), Address>,
     requests: BTreeMap<(NodeId, InfoHash), BTreeMap<(u32, u32), u32>>,
@@ -175,6 +180,7 @@ impl Watch {
                 direction.quotes.insert(terms.quote_id, terms.payee);
             }
             PayMessage::Pay { .. } => *self.pays.entry(from).or_default() += 1,
+            PayMessage::Reject { code, .. } => self.rejects.push((from, to, code)),
             PayMessage::Commit { quote_id, voucher } => {
                 let payee = back.quotes.get(&quote_id);
                 let payee = *payee.expect("a COMMIT names a quote of this connection");
@@ -204,6 +210,10 @@ impl Watch {
             }
             _ => {}
         }
+    }
+
+    pub(crate) fn note_pay(&mut self, from: NodeId, took: Duration) {
+        self.pay_delays.entry(from).or_default().push(took);
     }
 
     fn promise(&mut self, account: B256, payee: Address, voucher: &VoucherBody) {

@@ -252,8 +252,8 @@ fn a_flood_of_offers_is_taken_at_a_bounded_rate() {
     for_seeds(SEEDS, |seed| {
         let (mut net, content, _, to) = pair(seed);
         let mut random = Random::new(seed ^ 0xf10_0d);
-        for _ in 0..200 {
-            net.run_for(Duration::from_millis(100));
+        for _ in 0..60 {
+            net.run_for(Duration::from_millis(300));
             for _ in 0..10 {
                 let from = id20(&mut random);
                 let offer = offer_from(&content, from, &mut random);
@@ -264,7 +264,7 @@ fn a_flood_of_offers_is_taken_at_a_bounded_rate() {
         complete_within_bounds(&mut net, to, &content, minutes(30));
         // Sixty at once and sixty per minute.
         let taken = net.offers_taken(to).len();
-        assert!(taken <= 60 + 60, "{taken} of 2000 offers taken");
+        assert!(taken <= 60 + 60, "{taken} of 600 offers taken");
     });
 }
 
@@ -417,22 +417,23 @@ fn a_server_that_never_answers_is_left_and_not_hammered() {
 
 #[test]
 fn a_swarm_whose_server_restarts_does_not_come_back_all_at_once() {
-    for_seeds(SEEDS / 10, |seed| {
+    for_seeds(SEEDS, |seed| {
         let mut net = SimNet::new(seed, NetConfig::default());
         let content = Content::file(seed, 10_000, 32 * 1024);
+        // They want no connections: what counts is when they come.
         let nodes: Vec<NodeId> = (0..40)
             .map(|_| {
                 let node = net.node(SimNet::config());
-                net.leech(node, &content);
+                net.add_paused(node, &content);
                 node
             })
             .collect();
-        net.run_for(Duration::from_secs(20));
+        net.run_for(Duration::from_secs(5));
         net.trackers_down(true);
         let gone = net.now;
         net.run_for(Duration::from_secs(5));
         net.trackers_down(false);
-        net.run_for(minutes(5));
+        net.run_for(Duration::from_secs(20));
         let mut back: Vec<Timestamp> = (nodes.iter())
             .flat_map(|&node| net.connects(node).iter().copied().filter(|at| *at > gone))
             .collect();

@@ -342,7 +342,7 @@ fn who_repeats_its_pieces_without_end_harms_nobody() {
 fn who_lies_about_the_size_of_the_metadata_is_left() {
     for_seeds(SEEDS, |seed| {
         let mut scene = Scene::new(seed, By::Magnet, move || {
-            let mut claimed = 0;
+            let (mut claimed, mut info) = (0, Bytes::new());
             script(move |wire, said| match said {
                 Said::Open => {
                     let real = wire.content.metainfo.info.len() as u32;
@@ -350,20 +350,21 @@ fn who_lies_about_the_size_of_the_metadata_is_left() {
                         0 => real - 1 - wire.random.number(0..u64::from(real) - 1) as u32,
                         1 => real + 1 + wire.random.number(0..1000) as u32,
                         2 => real + 16 * 1024,
-                        _ => 8 << 20,
+                        _ => 1 << 20,
                     };
+                    let mut told = wire.content.metainfo.info.to_vec();
+                    if seed % 8 < 4 {
+                        // Keeps to its lie.
+                        told.resize(claimed as usize, 0);
+                    }
+                    info = told.into();
                     wire.handshake();
                     wire.extensions(Some(claimed));
                     wire.say(&Message::HaveAll);
                 }
                 said => {
                     if let Some(piece) = Wire::metadata_request(&said) {
-                        let mut info = wire.content.metainfo.info.to_vec();
-                        if seed % 8 < 4 {
-                            // Keeps to its lie.
-                            info.resize(claimed as usize, 0);
-                        }
-                        wire.send_metadata(&info.into(), piece);
+                        wire.send_metadata(&info, piece);
                     }
                 }
             })

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
+use piecework::client::edge::{self, Edge};
 use piecework::client::{
     AddOptions, CheckExisting, Claim, Client, ClientSnapshot, Command, Config, Effect, Event,
     Input, Output, Source, TorrentSnapshot,
@@ -31,8 +32,7 @@ const START_SECS: u64 = 1_790_000_000;
 pub const TRACKER: &str = "wss://tracker.invalid/announce";
 const MAX_MESSAGE: usize = 65_535;
 const MAX_CHUNK: usize = 256 * 1024;
-/// Outputs after one input, and wake-ups in a row at one time, beyond which a client spins.
-const MAX_OUTPUTS: u32 = 200_000;
+/// Wake-ups in a row at one time beyond which a client spins.
 const MAX_SPINS: u32 = 1_000;
 /// Events of one run.
 const MAX_EVENTS: u64 = 50_000_000;
@@ -52,6 +52,8 @@ pub struct NetConfig {
     pub lose_channel_every: Option<Duration>,
     /// One in so many messages arrives in parts; 0: none.
     pub split_one_in: u64,
+    /// One in so many packets is lost on the way and sent again; 0: none.
+    pub lose_packet_one_in: u64,
 }
 
 impl Default for NetConfig {
@@ -64,6 +66,7 @@ impl Default for NetConfig {
             gather: ms(20)..ms(200),
             lose_channel_every: None,
             split_one_in: 4,
+            lose_packet_one_in: 0,
         }
     }
 }
@@ -166,7 +169,11 @@ impl SimNet {
         assert!(node.client.is_none(), "{id:?} runs already");
         let records = node.disk.records();
         node.client = Some(Client::new(node.config.clone(), seed, records, now));
-        self.drain(id);
+        let at = edge::start(&mut NodeEdge {
+            net: self,
+            node: id,
+        });
+        self.sleep(id, at);
     }
 
     /// Stops a node at once: what was not durable is lost, and its peers notice some time later.
@@ -249,6 +256,13 @@ impl SimNet {
         self.watch.know(content);
         let source = Source::Torrent(content.torrent());
         self.add(id, source, AddOptions::default());
+    }
+
+    /// Lets a node announce the content and want no connection.
+    pub fn add_paused(&mut self, id: NodeId, content: &Content) {
+        self.leech(id, content);
+        let info_hash = content.info_hash();
+        self.command(id, Command::Pause { info_hash });
     }
 
     /// Lets a node fetch the content by its magnet link.
@@ -588,10 +602,14 @@ impl SimNet {
         if self.nodes[id.0].puppet.is_some() {
             return self.puppet_input(id, input);
         }
-        let now = self.now;
-        let client = self.nodes[id.0].client.as_mut();
-        client.expect("a running client").handle_input(now, input);
-        self.drain(id);
+        let at = edge::feed(
+            &mut NodeEdge {
+                net: self,
+                node: id,
+            },
+            input,
+        );
+        self.sleep(id, at);
     }
 
     /// Inputs that something else may have overtaken.
@@ -620,20 +638,6 @@ impl SimNet {
         self.input(id, input);
     }
 
-    fn drain(&mut self, id: NodeId) {
-        for _ in 0..MAX_OUTPUTS {
-            let client = self.nodes[id.0].client.as_mut();
-            match client.expect("a running client").poll_output() {
-                Output::Timeout(at) => {
-                    self.sleep(id, at);
-                    return;
-                }
-                output => self.carry_out(id, output),
-            }
-        }
-        panic!("{id:?} puts out without end");
-    }
-
     fn sleep(&mut self, id: NodeId, at: Timestamp) {
         let now = self.now;
         let node = &mut self.nodes[id.0];
@@ -645,5 +649,26 @@ impl SimNet {
             let (wake, life) = (node.wake, node.life);
             self.schedule_at(wake, What::Tick(id, life));
         }
+    }
+}
+
+/// The edge of one node.
+struct NodeEdge<'a> {
+    net: &'a mut SimNet,
+    node: NodeId,
+}
+
+impl Edge for NodeEdge<'_> {
+    fn now(&self) -> Timestamp {
+        self.net.now
+    }
+
+    fn with_client<T>(&mut self, call: impl FnOnce(&mut Client) -> T) -> T {
+        let client = self.net.nodes[self.node.0].client.as_mut();
+        call(client.expect("a running client"))
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        self.net.carry_out(self.node, output);
     }
 }

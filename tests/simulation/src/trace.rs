@@ -101,7 +101,9 @@ pub fn replay(recording: &str) -> Result<Replay, String> {
         let now = edge.sent.remove(connection).unwrap_or_default();
         if now != *then {
             let at = now.iter().zip(then).take_while(|(a, b)| a == b).count();
-            return Err(format!("channel {connection}: other bytes from byte {at} on"));
+            return Err(format!(
+                "channel {connection}: other bytes from byte {at} on"
+            ));
         }
     }
     match edge.sent.into_keys().next() {
@@ -289,9 +291,11 @@ fn squeeze(text: &str) -> String {
             .unwrap_or(body.len());
         out.push_str(before);
         if before.ends_with('b') {
-            let hash = body[..end].bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            });
+            let hash = body[..end]
+                .bytes()
+                .fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+                    (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+                });
             out.push_str(&format!("\"{end}:{hash:016x}\""));
         } else {
             out.push_str(&quoted[..(end + 2).min(quoted.len())]);

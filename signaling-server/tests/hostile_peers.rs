@@ -383,6 +383,41 @@ async fn one_that_sends_but_never_reads_cannot_make_replies_pile_up() {
 }
 
 #[tokio::test]
+async fn a_storm_of_reconnects_leaves_nothing_behind_and_others_are_answered() {
+    const PEERS: usize = 40;
+    let server = start(Config::default()).await;
+    let mut good = Client::connect(&server).await;
+    good.ask(&announce('g', &[])).await;
+    for round in 0..5 {
+        let mut storm = Vec::new();
+        for n in 0..PEERS {
+            let mut peer = Client::connect(&server).await;
+            let mut joins = announce('x', &['1']);
+            joins["peer_id"] = json!(format!("{n:020}"));
+            // An id is free again only when its last socket is known to be gone.
+            peer.send(&joins).await;
+            storm.push(peer);
+        }
+        for peer in &mut storm {
+            assert_eq!(peer.receive().await["action"], "announce");
+        }
+        // Some say goodbye, some just go.
+        for (n, peer) in storm.into_iter().enumerate() {
+            if (n + round) % 2 == 0 {
+                let Client(mut socket) = peer;
+                let _ = socket.close(None).await;
+            }
+        }
+        until(&server, "the storm is over", |s| s.connections == 1).await;
+        until(&server, "only the good one is left", |s| s.peers == 1).await;
+        good.send(&announce('g', &[])).await;
+        // Offers of the storm came meanwhile; then the reply.
+        while good.receive().await.get("interval").is_none() {}
+    }
+    good.nothing_more().await;
+}
+
+#[tokio::test]
 async fn an_unfinished_or_endless_http_request_is_ended() {
     let config = Config {
         handshake_timeout: std::time::Duration::from_millis(200),

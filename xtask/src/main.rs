@@ -18,6 +18,7 @@ mod shell;
 mod stage;
 mod stamp;
 mod test;
+mod trace;
 mod wasm;
 mod wasm_toolchain;
 
@@ -45,6 +46,7 @@ enum Commands {
     Check(check::Check),
     Bench(bench::Bench),
     Wasm(wasm::Wasm),
+    Trace(trace::Trace),
     Setup(setup::Setup),
 }
 
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
         Commands::Check(_) => check::Check::run(),
         Commands::Bench(command) => command.run(),
         Commands::Wasm(command) => command.run(),
+        Commands::Trace(_) => trace::Trace::run(),
         Commands::Setup(_) => setup::Setup::run(),
     };
     match result {

@@ -39,11 +39,23 @@ pub struct Wasm {
     /// Build fast and unoptimised, with names for the debugger
     #[arg(long)]
     dev: bool,
+    /// The engine tells the page what goes into its core and what comes out
+    #[arg(skip)]
+    tracing: bool,
 }
 
 impl Wasm {
     /// The module that is shipped.
-    pub const SHIPPED: Self = Self { dev: false };
+    pub const SHIPPED: Self = Self {
+        dev: false,
+        tracing: false,
+    };
+
+    /// One that records what its core is told, and what it does; never shipped.
+    pub const TRACING: Self = Self {
+        dev: true,
+        tracing: true,
+    };
 
     /// Builds what changed and prints the sizes.
     pub fn run(&self) -> Result<(), Failure> {
@@ -81,11 +93,14 @@ impl Wasm {
         } else {
             ("wasm", "wasm")
         };
+        let features = if self.tracing { "trace" } else { "" };
         shell::run(toolchain.build().args([
             "--package",
             "piecework",
             "--lib",
             "--no-default-features",
+            "--features",
+            features,
             "--profile",
             profile,
         ]))?;

@@ -6,6 +6,7 @@
 //! touched goes on, then what those caused, until nothing more follows from it.
 
 mod commands;
+pub mod edge;
 mod payments;
 mod report;
 mod trackers;
@@ -16,8 +17,8 @@ use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 
 pub use crate::contract::*;
-use crate::peer::TokenBucket;
 use crate::peer::choke::{Choker, UploadSlots};
+use crate::peer::{Identity, TokenBucket, Uplink};
 use crate::session::{Context, Money, Outbox, Owner, Session};
 use crate::signaling::Signaling;
 use crate::sorted::{Map, Set};
@@ -26,8 +27,10 @@ use crate::types::{ConnectionId, InfoHash, PeerId, StreamId};
 
 /// Torrents of one client.
 pub const MAX_TORRENTS: usize = 512;
-/// Peer ids remembered as senders of corrupt data; beyond that, any of them is forgotten.
+/// Peers remembered as senders of corrupt data; beyond that, any of them is forgotten.
 const MAX_BANNED: usize = 4096;
+/// Peers of no use are looked for this often.
+const ROOM_INTERVAL: Duration = Duration::from_secs(30);
 /// Rounds of "what follows from it" for one input; more would be a loop, and goes on with the next input.
 const MAX_ROUNDS: usize = 32;
 
@@ -59,12 +62,15 @@ pub struct Client {
     streams: Map<StreamId, InfoHash>,
     choker: Choker,
     choke_stale: bool,
+    uplink: Uplink,
     upload: TokenBucket,
     download: TokenBucket,
-    banned: Set<PeerId>,
+    banned: Set<Identity>,
     closed: Vec<ConnectionId>,
     /// Sessions that the current input touched.
     touched: Set<InfoHash>,
+    /// When a full house is looked at next.
+    room_at: Timestamp,
     shutdown_by: Option<Timestamp>,
     shut_down: bool,
 }
@@ -109,11 +115,13 @@ impl Client {
             streams: Map::new(),
             choker: Choker::new(),
             choke_stale: false,
+            uplink: Uplink::default(),
             upload,
             download,
             banned: Set::new(),
             closed: Vec::new(),
             touched: Set::new(),
+            room_at: now + ROOM_INTERVAL,
             shutdown_by: None,
             shut_down: false,
         };
@@ -161,7 +169,7 @@ impl Client {
                 connection,
                 buffered,
             } => self.in_session(connection, |session, ctx| {
-                session.send_buffer(ctx.now, connection, buffered);
+                session.send_buffer(ctx, connection, buffered);
             }),
             Input::ConnectionClosed { connection, reason } => {
                 self.connection_closed(connection, reason);
@@ -169,6 +177,12 @@ impl Client {
             Input::EffectDone { id, result } => self.effect_done(id, result),
         }
         self.on_time();
+        let urgent = self.sessions.values().any(Session::is_downloading);
+        self.uplink.set_urgent(urgent);
+        // Room that one connection gave back may be what another one of another torrent waits for.
+        if self.uplink.take_waiting() {
+            self.touched.extend(self.sessions.keys());
+        }
         self.settle();
     }
 
@@ -285,6 +299,33 @@ impl Client {
         if self.choker.next_round() <= self.now {
             self.choke_stale = true;
         }
+        if self.room_at <= self.now {
+            self.room_at = self.now + ROOM_INTERVAL;
+            self.make_room();
+            self.note_starving();
+        }
+    }
+
+    /// What starves looks for peers also under ids that it is connected to.
+    fn note_starving(&mut self) {
+        for (info_hash, session) in &self.sessions {
+            let starving = session.is_starving(self.now);
+            self.signaling.set_starving(*info_hash, starving);
+        }
+    }
+
+    /// Where no other peer would fit, idle ones give way.
+    fn make_room(&mut self) {
+        let limits = &self.config.limits;
+        let full = self.open_connections() >= limits.max_connections;
+        let per_torrent = limits.max_connections_per_torrent;
+        let crowded: Vec<InfoHash> = (self.sessions.values())
+            .filter(|s| full || s.peers().len() >= per_torrent)
+            .map(Session::info_hash)
+            .collect();
+        for info_hash in crowded {
+            self.with_session(info_hash, |session, ctx| session.make_room(ctx));
+        }
     }
 
     /// Lets everything follow that this input allows.
@@ -395,6 +436,7 @@ impl Client {
             money: &mut self.money,
             config: &self.config,
             peer_id: self.peer_id,
+            uplink: &mut self.uplink,
             upload: &mut self.upload,
             download: &mut self.download,
             rng: &mut self.rng,
@@ -419,7 +461,7 @@ impl Client {
             .min()
             .unwrap_or(Timestamp::NEVER);
         let choke = if self.routes.values().any(|r| r.open) {
-            self.choker.next_round()
+            self.choker.next_round().min(self.room_at)
         } else {
             Timestamp::NEVER
         };

@@ -1,7 +1,7 @@
 //! What a page may see of everything together.
 
 use super::Client;
-use crate::contract::{ClientSnapshot, MoneySnapshot, TorrentSnapshot};
+use crate::contract::{ClientSnapshot, LoadSnapshot, MoneySnapshot, TorrentSnapshot};
 use crate::types::InfoHash;
 
 impl Client {
@@ -24,6 +24,30 @@ impl Client {
     pub fn torrent(&self, info_hash: InfoHash) -> Option<TorrentSnapshot> {
         let session = self.sessions.get(&info_hash)?;
         Some(session.snapshot(self.now, &self.config, &self.money))
+    }
+
+    /// What strangers make it hold at the moment.
+    pub fn load(&self) -> LoadSnapshot {
+        let connections = self.open_connections();
+        let mut load = LoadSnapshot {
+            connections,
+            pending: self.routes.len() - connections,
+            effects: self.out.effects(),
+            outputs: self.out.len(),
+            ..LoadSnapshot::default()
+        };
+        for session in self.sessions.values() {
+            load.partial_bytes += session.partial_bytes();
+            for peer in session.peers().values() {
+                let queued = peer.sending.queued_bytes();
+                load.undecoded_bytes += peer.undecoded_bytes();
+                load.queued_bytes += queued;
+                load.queued_bytes_of_one = load.queued_bytes_of_one.max(queued);
+                load.requests_in_of_one = load.requests_in_of_one.max(peer.requests_in.len());
+                load.requests_out_of_one = load.requests_out_of_one.max(peer.requests_out.len());
+            }
+        }
+        load
     }
 
     fn money_snapshot(&self) -> MoneySnapshot {

@@ -14,6 +14,6 @@ pub use io::{
     Input, Output, RedeemOutcome, RedeemScope, Signature, Source, StreamError,
 };
 pub use snapshot::{
-    ClientSnapshot, MoneySnapshot, PeerPayment, PeerSnapshot, TorrentSnapshot, TorrentState,
-    TrackerSnapshot,
+    ClientSnapshot, LoadSnapshot, MoneySnapshot, PeerPayment, PeerSnapshot, TorrentSnapshot,
+    TorrentState, TrackerSnapshot,
 };

@@ -19,6 +19,31 @@ pub struct ClientSnapshot {
     pub money: MoneySnapshot,
 }
 
+/// How much a client holds for others at the moment. Strangers make these grow, so each has a bound.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LoadSnapshot {
+    /// Open connections.
+    pub connections: usize,
+    /// Connections in the making.
+    pub pending: usize,
+    /// Bytes received and not decoded yet, over all peers.
+    pub undecoded_bytes: usize,
+    /// Bytes that wait to be sent, over all peers, without those that the edge holds.
+    pub queued_bytes: usize,
+    /// The most that waits so for one peer.
+    pub queued_bytes_of_one: usize,
+    /// The most requests that one peer waits for.
+    pub requests_in_of_one: usize,
+    /// The most requests out to one peer.
+    pub requests_out_of_one: usize,
+    /// Bytes of pieces begun and not verified.
+    pub partial_bytes: u64,
+    /// Effects under way.
+    pub effects: usize,
+    /// Outputs that the edge has not taken yet.
+    pub outputs: usize,
+}
+
 /// One tracker.
 #[derive(Clone, Debug)]
 pub struct TrackerSnapshot {

@@ -19,6 +19,7 @@ use super::records::{Records, RecordsError};
 use super::signaling::Trackers;
 use super::storage::Storage;
 use super::transport::{Transport, TransportConfig, TransportError};
+use crate::client::edge::{self, Edge};
 use crate::client::{
     Client, ClientSnapshot, Command, Config, Effect, EffectError, EffectResult, Event, Input,
     Output, TorrentSnapshot,
@@ -252,7 +253,7 @@ impl Driver {
     ) {
         let mut commands_end = false;
         let mut listened_to = true;
-        let mut next = self.flush();
+        let mut next = edge::start(&mut self);
         while !self.shut_down {
             if let Some(input) = self.at_once.pop_front() {
                 next = self.feed(input);
@@ -298,72 +299,7 @@ impl Driver {
         if let Input::TrackerClosed { tracker, .. } = &input {
             self.trackers.close(*tracker);
         }
-        self.client.handle_input(self.clock.now(), input);
-        self.flush()
-    }
-
-    fn flush(&mut self) -> Timestamp {
-        loop {
-            match self.client.poll_output() {
-                Output::Timeout(at) => return at,
-                output => self.carry_out(output),
-            }
-        }
-    }
-
-    fn carry_out(&mut self, output: Output) {
-        let (connection, failed) = match output {
-            Output::Timeout(_) => return,
-            Output::ConnectTracker { tracker, url } => {
-                if let Err(reason) = self.trackers.connect(tracker, url) {
-                    self.at_once
-                        .push_back(Input::TrackerClosed { tracker, reason });
-                }
-                return;
-            }
-            Output::SendTracker { tracker, text } => {
-                if let Err(reason) = self.trackers.send(tracker, text) {
-                    self.at_once
-                        .push_back(Input::TrackerClosed { tracker, reason });
-                }
-                return;
-            }
-            Output::CloseTracker { tracker } => return self.trackers.close(tracker),
-            Output::CreateOffer { connection } => {
-                (connection, self.transport.create_offer(connection))
-            }
-            Output::AcceptOffer { connection, sdp } => {
-                (connection, self.transport.accept_offer(connection, sdp))
-            }
-            Output::ApplyAnswer { connection, sdp } => {
-                (connection, self.transport.apply_answer(connection, sdp))
-            }
-            Output::Send { connection, chunks } => {
-                (connection, self.transport.send(connection, chunks))
-            }
-            Output::SetLowWater { connection, bytes } => {
-                (connection, self.transport.set_low_water(connection, bytes))
-            }
-            Output::CloseConnection { connection, .. } => {
-                return self.transport.close(connection);
-            }
-            Output::Effect { id, effect } => {
-                if let Err(error) = self.begin(id, effect) {
-                    self.at_once.push_back(Input::EffectDone {
-                        id,
-                        result: Err(error),
-                    });
-                }
-                return;
-            }
-            // Nothing opens streams here; see [`Handle::command`].
-            Output::StreamData { .. } | Output::StreamFailed { .. } => return,
-            Output::Event(event) => return self.note(event),
-        };
-        if let Err(reason) = failed {
-            self.at_once
-                .push_back(Input::ConnectionClosed { connection, reason });
-        }
+        edge::feed(self, input)
     }
 
     fn begin(&mut self, id: EffectId, effect: Effect) -> Result<(), EffectError> {
@@ -468,6 +404,71 @@ impl Driver {
             if events.send(event).await.is_err() {
                 return;
             }
+        }
+    }
+}
+
+impl Edge for Driver {
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    fn with_client<T>(&mut self, call: impl FnOnce(&mut Client) -> T) -> T {
+        call(&mut self.client)
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        let (connection, failed) = match output {
+            Output::Timeout(_) => return,
+            Output::ConnectTracker { tracker, url } => {
+                if let Err(reason) = self.trackers.connect(tracker, url) {
+                    self.at_once
+                        .push_back(Input::TrackerClosed { tracker, reason });
+                }
+                return;
+            }
+            Output::SendTracker { tracker, text } => {
+                if let Err(reason) = self.trackers.send(tracker, text) {
+                    self.at_once
+                        .push_back(Input::TrackerClosed { tracker, reason });
+                }
+                return;
+            }
+            Output::CloseTracker { tracker } => return self.trackers.close(tracker),
+            Output::CreateOffer { connection } => {
+                (connection, self.transport.create_offer(connection))
+            }
+            Output::AcceptOffer { connection, sdp } => {
+                (connection, self.transport.accept_offer(connection, sdp))
+            }
+            Output::ApplyAnswer { connection, sdp } => {
+                (connection, self.transport.apply_answer(connection, sdp))
+            }
+            Output::Send { connection, chunks } => {
+                (connection, self.transport.send(connection, chunks))
+            }
+            Output::SetLowWater { connection, bytes } => {
+                (connection, self.transport.set_low_water(connection, bytes))
+            }
+            Output::CloseConnection { connection, .. } => {
+                return self.transport.close(connection);
+            }
+            Output::Effect { id, effect } => {
+                if let Err(error) = self.begin(id, effect) {
+                    self.at_once.push_back(Input::EffectDone {
+                        id,
+                        result: Err(error),
+                    });
+                }
+                return;
+            }
+            // Nothing opens streams here; see [`Handle::command`].
+            Output::StreamData { .. } | Output::StreamFailed { .. } => return,
+            Output::Event(event) => return self.note(event),
+        };
+        if let Err(reason) = failed {
+            self.at_once
+                .push_back(Input::ConnectionClosed { connection, reason });
         }
     }
 }

@@ -5,6 +5,7 @@
 pub mod choke;
 mod rate;
 mod sending;
+mod uplink;
 
 use std::collections::VecDeque;
 
@@ -18,6 +19,7 @@ use crate::wire::{Decoder, ExtendedHandshake, Handshake, Message};
 
 pub use rate::{Rate, TokenBucket};
 pub use sending::{MAX_MESSAGE, SendQueue};
+pub use uplink::Uplink;
 
 /// Requests of a remote that wait here; further ones are rejected (BEP 6) or dropped (BEP 10 `reqq`).
 pub const MAX_REQUESTS_IN: usize = 256;
@@ -33,6 +35,11 @@ const PIPELINE: Duration = Duration::from_secs(1);
 const MAX_EARLY_HAVES: usize = 16_384;
 /// A remote that sends this many blocks nobody asked for is closed.
 pub const MAX_UNREQUESTED: u32 = 64;
+/// A remote with more requests than this not served within [`REFUSED_WINDOW`] floods us: an honest one asks for
+/// [`MAX_REQUESTS_IN`] at most before it learns that it is choked.
+const MAX_REFUSED: u32 = 4 * MAX_REQUESTS_IN as u32;
+/// See [`MAX_REFUSED`].
+const REFUSED_WINDOW: Duration = Duration::from_secs(10);
 /// A remote must have finished its handshake by then.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 /// A remote that says nothing for so long is gone (BEP 3: keep-alives every two minutes).
@@ -41,6 +48,15 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
 pub const KEEP_ALIVE: Duration = Duration::from_secs(90);
 /// A remote that owes blocks and sends none for so long is snubbing us.
 pub const SNUB_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Who a remote is: the id that it gives itself, where it gives it. The id alone proves nothing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Identity {
+    /// By its own word.
+    pub id: PeerId,
+    /// See [`Peer::address_hash`].
+    pub address_hash: u64,
+}
 
 /// What a remote has.
 #[derive(Debug)]
@@ -133,10 +149,17 @@ pub struct Peer {
     pub unrequested: u32,
     /// Requests taken back whose block may still come.
     pub cancelled: Set<BlockRef>,
-    /// Metadata pieces asked of it and not answered.
-    pub metadata_out: u32,
+    /// Metadata pieces it waits for.
+    pub metadata_in: VecDeque<u32>,
     /// It said that it has no metadata.
     pub metadata_refused: bool,
+    /// How often it was left because its metadata did not come in time.
+    pub metadata_tries: u32,
+    /// When blocks last passed in either direction, or when it came.
+    pub of_use_at: Timestamp,
+    /// Requests not served since `refused_since`.
+    refused: u32,
+    refused_since: Timestamp,
     /// It announced itself as a payee or payer to the payment machines.
     pub in_payments: bool,
     decoder: Decoder,
@@ -177,8 +200,12 @@ impl Peer {
             snubbed: false,
             unrequested: 0,
             cancelled: Set::new(),
-            metadata_out: 0,
+            metadata_in: VecDeque::new(),
             metadata_refused: false,
+            metadata_tries: 0,
+            of_use_at: now,
+            refused: 0,
+            refused_since: now,
             in_payments: false,
             decoder: Decoder::new(),
         }
@@ -188,6 +215,33 @@ impl Peer {
     pub fn push(&mut self, now: Timestamp, bytes: Bytes) -> Result<(), crate::wire::WireError> {
         self.heard_at = now;
         self.decoder.push(bytes)
+    }
+
+    /// Who it is, once its handshake is in.
+    pub fn identity(&self) -> Option<Identity> {
+        let address_hash = self.address_hash;
+        self.id.map(|id| Identity { id, address_hash })
+    }
+
+    /// It exchanged blocks with us, in either direction.
+    pub fn was_of_use(&mut self, now: Timestamp) {
+        self.of_use_at = now;
+    }
+
+    /// Notes a request that is not served. `false`: so many in so short a time are a flood.
+    #[must_use]
+    pub fn refuse(&mut self, now: Timestamp) -> bool {
+        if now >= self.refused_since + REFUSED_WINDOW {
+            self.refused_since = now;
+            self.refused = 0;
+        }
+        self.refused += 1;
+        self.refused <= MAX_REFUSED
+    }
+
+    /// Bytes received and not decoded yet.
+    pub fn undecoded_bytes(&self) -> usize {
+        self.decoder.buffered_len()
     }
 
     /// The remote's handshake, when it is in.

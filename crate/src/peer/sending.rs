@@ -2,7 +2,8 @@
 //!
 //! Control messages go ahead of requests, and those ahead of blocks. What is queued is coalesced into messages of at most
 //! [`MAX_MESSAGE`] bytes; nothing ever waits to be coalesced. The edge holds about 200 ms of the measured
-//! drain rate, between 64 KiB and 1 MiB; the rest stays here, where a cancel or a choke still reaches it.
+//! drain rate, between 64 KiB and 1 MiB, and all connections together no more than [`super::Uplink`] says; the rest stays
+//! here, where a cancel or a choke still reaches it.
 
 use std::collections::VecDeque;
 
@@ -13,6 +14,7 @@ use crate::types::BlockRef;
 use crate::wire::Message;
 
 use super::rate::Rate;
+use super::uplink::Uplink;
 
 /// The largest message that every browser and native stack takes.
 pub const MAX_MESSAGE: usize = 65_535;
@@ -97,22 +99,33 @@ impl SendQueue {
         self.blocks.drain(..).map(|(block, _, _)| block).collect()
     }
 
+    /// The edge and this queue hold so little that more may come.
+    pub fn has_room(&self) -> bool {
+        self.in_edge + (self.control_bytes as u64) < self.target
+    }
+
     /// Bytes that storage may have under way or queued for this peer before the next read.
     pub fn room_for_reads(&self) -> u64 {
         (2 * self.target).saturating_sub(self.block_bytes)
     }
 
-    /// The edge says how much it still holds.
-    pub fn report(&mut self, now: Timestamp, buffered: u64) {
+    /// The edge says how much it still holds. Answers how much has left it.
+    pub fn report(&mut self, now: Timestamp, buffered: u64) -> u64 {
         let gone = self.in_edge.saturating_sub(buffered);
         self.drained.add(now, gone);
         self.in_edge = buffered;
         self.target = (self.drained.per_second(now) / 5).clamp(MIN_TARGET, MAX_TARGET);
+        gone
     }
 
-    /// The low-water mark, when it changed enough to be told.
-    pub fn low_water(&mut self) -> Option<u64> {
-        let mark = self.target / 2;
+    /// Bytes that the edge holds.
+    pub fn in_edge(&self) -> u64 {
+        self.in_edge
+    }
+
+    /// The low-water mark, when it changed enough to be told. `shared`: what all connections together may hold.
+    pub fn low_water(&mut self, shared: u64) -> Option<u64> {
+        let mark = self.target.min(shared) / 2;
         let told = self.low_water.unwrap_or(0);
         if mark.abs_diff(told) * 4 > told {
             self.low_water = Some(mark);
@@ -122,7 +135,12 @@ impl SendQueue {
     }
 
     /// The next message for the edge, with the blocks that leave in it.
-    pub fn poll(&mut self, left: &mut Vec<BlockRef>) -> Option<Vec<Bytes>> {
+    pub fn poll(
+        &mut self,
+        now: Timestamp,
+        uplink: &mut Uplink,
+        left: &mut Vec<BlockRef>,
+    ) -> Option<Vec<Bytes>> {
         // What is not a block is small and urgent, and waits only behind a peer that reads nothing at all.
         let urgent = !(self.control.is_empty() && self.requests.is_empty());
         let limit = if urgent { 4 * MAX_TARGET } else { self.target };
@@ -157,16 +175,20 @@ impl SendQueue {
             chunks.push(frames.freeze());
         }
         let blocks_too = self.control.is_empty() && self.requests.is_empty();
+        uplink.handed((MAX_MESSAGE - room) as u64);
         while blocks_too
             && self.in_edge < self.target
             && let Some((_, header, data)) = self.blocks.front()
             && header.len() + data.len() <= room
+            && uplink.is_open(now)
         {
             let Some((block, header, data)) = self.blocks.pop_front() else {
                 break;
             };
+            let length = (header.len() + data.len()) as u64;
             room -= header.len() + data.len();
-            self.block_bytes -= (header.len() + data.len()) as u64;
+            self.block_bytes -= length;
+            uplink.handed(length);
             left.push(block);
             chunks.push(header);
             chunks.push(data);
@@ -179,6 +201,12 @@ impl SendQueue {
         Some(chunks)
     }
 
+    /// Bytes that wait here.
+    pub fn queued_bytes(&self) -> usize {
+        let blocks = usize::try_from(self.block_bytes).unwrap_or(usize::MAX);
+        self.control_bytes + self.requests.len() * REQUEST_LEN + blocks
+    }
+
     /// Nothing waits here.
     pub fn is_empty(&self) -> bool {
         self.control.is_empty() && self.requests.is_empty() && self.blocks.is_empty()
@@ -189,6 +217,8 @@ impl SendQueue {
 mod tests {
     use super::*;
     use crate::types::PieceIndex;
+
+    const NOW: Timestamp = Timestamp::ZERO;
 
     fn block(begin: u32) -> BlockRef {
         BlockRef {
@@ -214,7 +244,9 @@ mod tests {
         }
         assert!(queue.push_control(Bytes::from_static(b"first")));
         let mut left = Vec::new();
-        let message = queue.poll(&mut left).expect("room");
+        let message = queue
+            .poll(NOW, &mut Uplink::default(), &mut left)
+            .expect("room");
         assert_eq!(message[0], "first");
         assert_eq!(left.len(), 3);
         assert!(message.iter().map(Bytes::len).sum::<usize>() <= MAX_MESSAGE);
@@ -228,13 +260,13 @@ mod tests {
         }
         let mut left = Vec::new();
         let mut handed = 0;
-        while let Some(message) = queue.poll(&mut left) {
+        while let Some(message) = queue.poll(NOW, &mut Uplink::default(), &mut left) {
             handed += message.iter().map(Bytes::len).sum::<usize>();
         }
         assert!(handed as u64 <= START_TARGET + MAX_MESSAGE as u64);
         assert!(queue.cancel(block(199 * 16_384)));
         queue.report(Timestamp::from_millis(1_000), 0);
-        assert!(queue.poll(&mut left).is_some());
+        assert!(queue.poll(NOW, &mut Uplink::default(), &mut left).is_some());
     }
 
     #[test]
@@ -242,7 +274,7 @@ mod tests {
         let mut queue = SendQueue::default();
         assert!(queue.push_control(Bytes::from(vec![7; 100_000])));
         let mut total = 0;
-        while let Some(message) = queue.poll(&mut Vec::new()) {
+        while let Some(message) = queue.poll(NOW, &mut Uplink::default(), &mut Vec::new()) {
             let size: usize = message.iter().map(Bytes::len).sum();
             assert!(size <= MAX_MESSAGE);
             total += size;

@@ -666,6 +666,7 @@ impl Picker {
     }
 
     fn random(&mut self, below: usize) -> usize {
-        self.rng.next_u64() as usize % below.max(1)
+        // As wide on every platform: a page's choices can be replayed elsewhere.
+        self.rng.next_u64() as u32 as usize % below.max(1)
     }
 }

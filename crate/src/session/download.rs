@@ -186,6 +186,7 @@ impl Session {
             return Ok(());
         }
         peer.block_at = ctx.now;
+        peer.was_of_use(ctx.now);
         peer.snubbed = false;
         ctx.money.block_received(conn, block);
         match content.picker.received(ctx.now, conn, block) {
@@ -516,15 +517,8 @@ impl Session {
             return;
         }
         if self.attempt.is_none() {
-            let next = self.peers.values().find_map(|p| {
-                let size = p.extensions.as_ref()?.metadata_size?;
-                let usable = p.extension_id(UT_METADATA_NAME).is_some()
-                    && !p.metadata_refused
-                    && size > 0
-                    && size as usize <= MAX_INFO_LEN;
-                usable.then_some((p.connection, size))
-            });
-            self.attempt = next.map(|(conn, size)| Attempt::new(conn, size, ctx.now));
+            let next = self.metadata_sources().min_by_key(|(tries, ..)| *tries);
+            self.attempt = next.map(|(tries, conn, size)| Attempt::new(conn, size, tries, ctx.now));
         }
         let Some(attempt) = &mut self.attempt else {
             return;
@@ -539,7 +533,12 @@ impl Session {
         }
     }
 
-    fn send_metadata(&mut self, ctx: &mut Context, conn: ConnectionId, message: &MetadataMessage) {
+    pub(super) fn send_metadata(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnectionId,
+        message: &MetadataMessage,
+    ) {
         let id = self
             .peers
             .get(&conn)
@@ -550,11 +549,35 @@ impl Session {
         }
     }
 
+    /// Peers that offer metadata: how often each disappointed, and the size it claims.
+    fn metadata_sources(&self) -> impl Iterator<Item = (u32, ConnectionId, u32)> {
+        self.peers.values().filter_map(|p| {
+            let size = p.extensions.as_ref()?.metadata_size?;
+            let usable = p.extension_id(UT_METADATA_NAME).is_some()
+                && !p.metadata_refused
+                && size > 0
+                && size as usize <= MAX_INFO_LEN;
+            usable.then_some((p.metadata_tries, p.connection, size))
+        })
+    }
+
     pub(super) fn time_out_metadata(&mut self, ctx: &Context) {
-        if let Some(attempt) = &self.attempt
-            && ctx.now >= attempt.gives_up_at()
+        let Some(conn) = (self.attempt.as_ref())
+            .filter(|attempt| ctx.now >= attempt.gives_up_at())
+            .map(|attempt| attempt.connection)
+        else {
+            return;
+        };
+        let alone = self.metadata_sources().all(|(_, other, _)| other == conn);
+        if let Some(attempt) = &mut self.attempt
+            && alone
+            && attempt.extend(ctx.now)
         {
-            self.leave_metadata_source();
+            return;
+        }
+        self.attempt = None;
+        if let Some(peer) = self.peers.get_mut(&conn) {
+            peer.metadata_tries += 1;
         }
     }
 
@@ -576,11 +599,7 @@ impl Session {
             MetadataMessage::decode(payload).map_err(|e| ClosedReason::Protocol(e.to_string()))?;
         match message {
             MetadataMessage::Request { piece } => {
-                let reply = match &self.content {
-                    Some(content) => metadata_reply(&content.meta.info, piece),
-                    None => MetadataMessage::Reject { piece },
-                };
-                self.send_metadata(ctx, conn, &reply);
+                self.metadata_requested(ctx, conn, piece);
             }
             MetadataMessage::Reject { .. } => {
                 if self.attempt.as_ref().is_some_and(|a| a.connection == conn) {
@@ -635,19 +654,5 @@ impl Session {
                 Err(ClosedReason::Corrupt)
             }
         }
-    }
-}
-
-fn metadata_reply(info: &Bytes, piece: u32) -> MetadataMessage {
-    use crate::wire::extension::METADATA_PIECE_LEN;
-    let start = piece as usize * METADATA_PIECE_LEN;
-    if start >= info.len() {
-        return MetadataMessage::Reject { piece };
-    }
-    let end = (start + METADATA_PIECE_LEN).min(info.len());
-    MetadataMessage::Data {
-        piece,
-        total_size: info.len() as u32,
-        data: info.slice(start..end),
     }
 }

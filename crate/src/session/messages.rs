@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Buying, Context, Phase, Session};
 use crate::bitfield::Bitfield;
 use crate::contract::{ClosedReason, Event};
-use crate::peer::{MAX_REQUESTS_IN, PeerHave, Stage};
+use crate::peer::{Identity, MAX_REQUESTS_IN, PeerHave, Stage};
 use crate::types::{ConnectionId, PieceIndex};
 use crate::wire::extension::{
     EXTENDED_HANDSHAKE_ID, PW_PAY_ID, PW_PAY_NAME, PayHandshake, UT_METADATA_ID, UT_METADATA_NAME,
@@ -65,10 +65,18 @@ impl Session {
         if handshake.peer_id == ctx.peer_id {
             return Err(ClosedReason::NotNeeded("connected to ourselves"));
         }
-        if ctx.banned.contains(&handshake.peer_id) {
+        let Some(address_hash) = self.peers.get(&conn).map(|p| p.address_hash) else {
+            return Ok(());
+        };
+        let identity = Identity {
+            id: handshake.peer_id,
+            address_hash,
+        };
+        if ctx.banned.contains(&identity) {
             return Err(ClosedReason::Corrupt);
         }
-        if self.peers.values().any(|p| p.id == Some(handshake.peer_id)) {
+        // Anybody may give any id: one that comes from elsewhere is somebody else.
+        if self.peers.values().any(|p| p.identity() == Some(identity)) {
             return Err(ClosedReason::NotNeeded("connected already"));
         }
         let Some(peer) = self.peers.get_mut(&conn) else {
@@ -162,6 +170,13 @@ impl Session {
                 self.choke_stale = true;
             }
             Message::Have(piece) => {
+                // A peer that begins with nothing may send no bitfield at all (BEP 3).
+                if self.content.is_some() && peer.bits().is_none() {
+                    self.learn_pieces(ctx, conn)?;
+                }
+                let Some(peer) = self.peers.get_mut(&conn) else {
+                    return Ok(());
+                };
                 if !peer.note_have(piece.0) {
                     return Err(protocol("have of no such piece"));
                 }

@@ -8,6 +8,9 @@ use crate::wire::extension::METADATA_PIECE_LEN;
 
 /// A peer that sends no metadata for so long is left for another.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// A peer that has not sent all of it by then is left for another, if there is one. Doubles with each time that it was,
+/// so that a slow one comes to its end.
+const WHOLE_PATIENCE: Duration = Duration::from_secs(20);
 /// Requests out at once.
 const WINDOW: usize = 16;
 
@@ -21,6 +24,9 @@ pub struct Attempt {
     asked: usize,
     received: usize,
     progress_at: Timestamp,
+    /// For the whole of it.
+    patience: Duration,
+    ends_at: Timestamp,
 }
 
 /// What a `data` message did.
@@ -35,9 +41,11 @@ pub enum Progress {
 }
 
 impl Attempt {
-    /// Starts with a peer that says the dictionary has `size` bytes. The caller checked the bound.
-    pub fn new(connection: ConnectionId, size: u32, now: Timestamp) -> Attempt {
+    /// Starts with a peer that says the dictionary has `size` bytes, and was left so many times. The caller checked
+    /// the bound.
+    pub fn new(connection: ConnectionId, size: u32, tries: u32, now: Timestamp) -> Attempt {
         let size = size as usize;
+        let patience = WHOLE_PATIENCE * (1 << tries.min(6));
         Attempt {
             connection,
             pieces: vec![None; size.div_ceil(METADATA_PIECE_LEN)],
@@ -45,7 +53,18 @@ impl Attempt {
             asked: 0,
             received: 0,
             progress_at: now,
+            patience,
+            ends_at: now + patience,
         }
+    }
+
+    /// There is nobody else: goes on with this peer if it still sends anything.
+    pub fn extend(&mut self, now: Timestamp) -> bool {
+        let alive = now < self.progress_at + PATIENCE;
+        if alive {
+            self.ends_at = now + self.patience;
+        }
+        alive
     }
 
     /// The next piece to ask for.
@@ -83,7 +102,7 @@ impl Attempt {
 
     /// When patience with this peer ends.
     pub fn gives_up_at(&self) -> Timestamp {
-        self.progress_at + PATIENCE
+        (self.progress_at + PATIENCE).min(self.ends_at)
     }
 }
 
@@ -94,7 +113,7 @@ mod tests {
     #[test]
     fn pieces_in_any_order_make_the_whole() {
         let now = Timestamp::ZERO;
-        let mut attempt = Attempt::new(ConnectionId(1), 20_000, now);
+        let mut attempt = Attempt::new(ConnectionId(1), 20_000, 0, now);
         assert_eq!(attempt.next_request(), Some(0));
         assert_eq!(attempt.next_request(), Some(1));
         assert_eq!(attempt.next_request(), None);
@@ -109,7 +128,7 @@ mod tests {
 
     #[test]
     fn a_false_length_is_noticed() {
-        let mut attempt = Attempt::new(ConnectionId(1), 20_000, Timestamp::ZERO);
+        let mut attempt = Attempt::new(ConnectionId(1), 20_000, 0, Timestamp::ZERO);
         let short = Bytes::from_static(b"short");
         assert_eq!(attempt.data(Timestamp::ZERO, 0, short), Progress::Wrong);
         assert_eq!(

@@ -26,7 +26,7 @@ use crate::contract::{
 };
 use crate::metainfo::{Geometry, Metainfo};
 use crate::payment::{PeerPayInfo, TitleKind};
-use crate::peer::{Peer, TokenBucket};
+use crate::peer::{Identity, Peer, TokenBucket, Uplink};
 use crate::picker::{Picker, Wanted, Window};
 use crate::sorted::{Map, Set};
 use crate::storage::Store;
@@ -45,6 +45,12 @@ const LAZY_CYCLE: Duration = Duration::from_secs(1);
 const MAX_PAID_SOURCES: usize = 4;
 /// Pieces whose wrong bytes are kept until a whole copy tells who sent them.
 const MAX_SUSPECTS: usize = 8;
+/// A peer with which no block passed for so long gives way when there is no room for another.
+const IDLE_IN_A_FULL_HOUSE: Duration = Duration::from_secs(120);
+/// A torrent to which no peer brought a block for so long starves.
+const STARVING_AFTER: Duration = Duration::from_secs(60);
+/// So many give way at once.
+const GIVE_WAY: usize = 4;
 /// Sellers that went away are remembered for blame, this many.
 const MAX_FORMER: usize = 512;
 
@@ -60,6 +66,8 @@ pub struct Context<'a> {
     pub config: &'a Config,
     /// Our peer id.
     pub peer_id: PeerId,
+    /// What all connections send through.
+    pub uplink: &'a mut Uplink,
     /// Upload cap.
     pub upload: &'a mut TokenBucket,
     /// Download cap.
@@ -67,7 +75,7 @@ pub struct Context<'a> {
     /// Randomness.
     pub rng: &'a mut ChaCha20Rng,
     /// Peers that sent corrupt data.
-    pub banned: &'a mut Set<PeerId>,
+    pub banned: &'a mut Set<Identity>,
     /// Connections that ended during this call.
     pub closed: &'a mut Vec<ConnectionId>,
 }
@@ -118,7 +126,7 @@ pub struct Session {
     failed: Option<String>,
     peers: Map<ConnectionId, Peer>,
     /// Who the connections were that sent data, also closed ones.
-    former: VecDeque<(ConnectionId, PeerId)>,
+    former: VecDeque<(ConnectionId, Identity)>,
     payees: Map<ConnectionId, Address>,
     attempt: Option<metadata::Attempt>,
     content: Option<Content>,
@@ -136,6 +144,8 @@ pub struct Session {
     swarm: Option<(u32, u32)>,
     /// Somebody's interest changed, or somebody new is there.
     choke_stale: bool,
+    /// Who was last given room at the edge for blocks.
+    turn: ConnectionId,
 }
 
 impl Session {
@@ -168,6 +178,7 @@ impl Session {
             needed_said: None,
             swarm: None,
             choke_stale: false,
+            turn: ConnectionId(0),
         }
     }
 
@@ -195,11 +206,21 @@ impl Session {
         (self.uploaded, self.downloaded, left)
     }
 
+    /// Bytes of pieces begun and not verified.
+    pub fn partial_bytes(&self) -> u64 {
+        (self.content.as_ref()).map_or(0, |c| c.store.partial_bytes())
+    }
+
     /// Everything is verified and stored.
     pub fn is_seed(&self) -> bool {
         self.content
             .as_ref()
             .is_some_and(|c| c.verified.is_complete())
+    }
+
+    /// Something is missing and fetched.
+    pub fn is_downloading(&self) -> bool {
+        self.wants_peers() && !self.is_seed()
     }
 
     /// Whether the choker should look again, since the last question.
@@ -285,7 +306,7 @@ impl Session {
         let Some(peer) = self.peers.remove(&conn) else {
             return;
         };
-        if let Some(id) = peer.id {
+        if let Some(id) = peer.identity() {
             self.former.push_back((conn, id));
             if self.former.len() > MAX_FORMER {
                 self.former.pop_front();
@@ -294,6 +315,7 @@ impl Session {
                 ctx.banned.insert(id);
             }
         }
+        ctx.uplink.forgotten(peer.sending.in_edge());
         self.payees.remove(&conn);
         if let Some(content) = &mut self.content {
             content.picker.peer_gone(conn);
@@ -316,6 +338,25 @@ impl Session {
             connection: conn,
             reason,
         });
+    }
+
+    /// It lacks something, and no peer brought anything for long.
+    pub fn is_starving(&self, now: Timestamp) -> bool {
+        let fed = |p: &Peer| now < p.of_use_at + STARVING_AFTER;
+        self.wants_peers() && !self.is_seed() && !self.peers.values().any(fed)
+    }
+
+    /// There is no room for another peer: those of no use for long give way, so that nobody is kept out by peers
+    /// that only sit there.
+    pub fn make_room(&mut self, ctx: &mut Context) {
+        let mut idle: Vec<(Timestamp, ConnectionId)> = (self.peers.values())
+            .filter(|p| ctx.now >= p.of_use_at + IDLE_IN_A_FULL_HOUSE)
+            .map(|p| (p.of_use_at, p.connection))
+            .collect();
+        idle.sort_unstable();
+        for (_, conn) in idle.into_iter().take(GIVE_WAY) {
+            self.close(ctx, conn, ClosedReason::NotNeeded("it gave way to others"));
+        }
     }
 
     /// Closes all connections.
@@ -431,6 +472,7 @@ impl Session {
         self.update_windows(ctx);
         self.request_blocks(ctx);
         self.serve_requests(ctx);
+        self.serve_metadata(ctx);
         self.serve_streams(ctx);
         self.advance_payments(ctx);
         self.leave_fellow_seeds(ctx);
@@ -608,11 +650,17 @@ impl Session {
         }
     }
 
-    /// Hands to the edge what it has room for.
+    /// Hands to the edge what it has room for. The peers take turns, so that a thin uplink is everybody's.
     fn flush_sends(&mut self, ctx: &mut Context) {
-        for (conn, peer) in &mut self.peers {
+        let last = self.turn;
+        self.flush_some(ctx, |conn| conn > last);
+        self.flush_some(ctx, |conn| conn <= last);
+    }
+
+    fn flush_some(&mut self, ctx: &mut Context, which: impl Fn(ConnectionId) -> bool) {
+        for (conn, peer) in self.peers.iter_mut().filter(|(conn, _)| which(**conn)) {
             let mut left = Vec::new();
-            while let Some(chunks) = peer.sending.poll(&mut left) {
+            while let Some(chunks) = peer.sending.poll(ctx.now, ctx.uplink, &mut left) {
                 peer.said_at = ctx.now;
                 ctx.out.push(Output::Send {
                     connection: *conn,
@@ -621,10 +669,12 @@ impl Session {
             }
             let bytes: u64 = left.iter().map(|b| u64::from(b.length)).sum();
             if bytes > 0 {
+                self.turn = *conn;
+                peer.was_of_use(ctx.now);
                 peer.up.add(ctx.now, bytes);
                 self.uploaded += bytes;
             }
-            if let Some(bytes) = peer.sending.low_water() {
+            if let Some(bytes) = peer.sending.low_water(ctx.uplink.limit(ctx.now)) {
                 ctx.out.push(Output::SetLowWater {
                     connection: *conn,
                     bytes,
@@ -634,14 +684,15 @@ impl Session {
     }
 
     /// The edge says how much of a channel's bytes it still holds.
-    pub fn send_buffer(&mut self, now: Timestamp, conn: ConnectionId, buffered: u64) {
+    pub fn send_buffer(&mut self, ctx: &mut Context, conn: ConnectionId, buffered: u64) {
         if let Some(peer) = self.peers.get_mut(&conn) {
-            peer.sending.report(now, buffered);
+            let gone = peer.sending.report(ctx.now, buffered);
+            ctx.uplink.drained(ctx.now, gone);
         }
     }
 
-    fn identity(&self, conn: ConnectionId) -> Option<PeerId> {
-        let live = self.peers.get(&conn).and_then(|p| p.id);
+    fn identity(&self, conn: ConnectionId) -> Option<Identity> {
+        let live = self.peers.get(&conn).and_then(Peer::identity);
         live.or_else(|| {
             let former = self.former.iter().rev().find(|(c, _)| *c == conn);
             former.map(|(_, id)| *id)

@@ -125,6 +125,16 @@ impl Outbox {
         self.owners.values().any(test)
     }
 
+    /// Effects under way.
+    pub fn effects(&self) -> usize {
+        self.owners.len()
+    }
+
+    /// Outputs that wait to be taken.
+    pub fn len(&self) -> usize {
+        self.queue.len()
+    }
+
     /// The next output.
     pub fn pop(&mut self) -> Option<Output> {
         self.queue.pop_front()

@@ -9,6 +9,7 @@ use crate::metainfo::FileSpan;
 use crate::peer::choke::ChokeCandidate;
 use crate::peer::{MAX_REQUESTS_IN, Upload};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, StreamId};
+use crate::wire::extension::{METADATA_PIECE_LEN, MetadataMessage};
 use crate::wire::{Message, piece_header};
 
 /// Neighbouring blocks read from storage at once.
@@ -33,11 +34,57 @@ impl Session {
         if servable && room {
             if !peer.requests_in.iter().any(|(b, _)| *b == block) {
                 peer.requests_in.push_back((block, Upload::Waiting));
+                return Ok(());
             }
         } else if peer.fast {
             self.send(ctx, conn, &Message::RejectRequest(block));
         }
+        if self
+            .peers
+            .get_mut(&conn)
+            .is_some_and(|p| !p.refuse(ctx.now))
+        {
+            return Err(protocol("floods us with requests"));
+        }
         Ok(())
+    }
+
+    /// A remote asks for a piece of the info dictionary (BEP 9).
+    pub(super) fn metadata_requested(&mut self, ctx: &mut Context, conn: ConnectionId, piece: u32) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        let pieces =
+            (self.content.as_ref()).map_or(0, |c| c.meta.info.len().div_ceil(METADATA_PIECE_LEN));
+        if piece as usize >= pieces {
+            return self.send_metadata(ctx, conn, &MetadataMessage::Reject { piece });
+        }
+        // One of each at most, so it is bounded by the dictionary.
+        if !peer.metadata_in.contains(&piece) {
+            peer.metadata_in.push_back(piece);
+        }
+    }
+
+    /// Sends metadata as the channel takes it: it waits here as a number, not as bytes.
+    pub(super) fn serve_metadata(&mut self, ctx: &mut Context) {
+        let Some(info) = self.content.as_ref().map(|c| c.meta.info.clone()) else {
+            return;
+        };
+        for conn in self.peers.keys().copied().collect::<Vec<_>>() {
+            while let Some(peer) = self.peers.get_mut(&conn)
+                && peer.sending.has_room()
+                && let Some(piece) = peer.metadata_in.pop_front()
+            {
+                let start = piece as usize * METADATA_PIECE_LEN;
+                let end = (start + METADATA_PIECE_LEN).min(info.len());
+                let data = MetadataMessage::Data {
+                    piece,
+                    total_size: info.len() as u32,
+                    data: info.slice(start..end),
+                };
+                self.send_metadata(ctx, conn, &data);
+            }
+        }
     }
 
     /// A remote takes a request back.

@@ -23,7 +23,8 @@
 //!
 //! - Peer connections, from offer to end, never exceed [`SignalingConfig::max_connections`]. An
 //!   offer is only asked for, and another peer's only taken, while a torrent wants connections.
-//! - Per torrent there is at most one connection to one remote peer id, and none to my own. When two
+//! - Per torrent there is at most one connection to one remote peer id, and none to my own (while the
+//!   torrent starves, one more that is not open yet). When two
 //!   peers offer to each other at once, both keep the connection that the greater id offered.
 //! - An unanswered offer is announced again, not made again, until [`SignalingConfig::offer_lifetime`].
 //! - A tracker's word is not trusted: every message is bounded ([`MAX_MESSAGE_LEN`]), offers are
@@ -375,6 +376,14 @@ impl Signaling {
             torrent.wanted = wanted;
         }
         self.drive(now);
+    }
+
+    /// Its connections bring nothing. Anybody may connect under another's id: from now on an open connection does not
+    /// keep out one more under the same id. Whether it is the same peer once more, the handshake's reader can tell.
+    pub fn set_starving(&mut self, info_hash: InfoHash, starving: bool) {
+        if let Some(torrent) = self.torrents.get_mut(&info_hash) {
+            torrent.starving = starving;
+        }
     }
 
     /// The tracker's socket is open.
@@ -986,9 +995,13 @@ impl Signaling {
     }
 
     fn link_to(&self, info_hash: InfoHash, remote: PeerId) -> Option<ConnectionId> {
+        let starving = self.torrents.get(&info_hash).is_some_and(|t| t.starving);
         let mut links = self.links.iter();
         links
-            .find(|(_, link)| link.info_hash == info_hash && link.remote == Some(remote))
+            .find(|(_, link)| {
+                let ignored = starving && link.state == LinkState::Established;
+                link.info_hash == info_hash && link.remote == Some(remote) && !ignored
+            })
             .map(|(id, _)| *id)
     }
 

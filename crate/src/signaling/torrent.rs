@@ -26,6 +26,8 @@ pub(super) struct Torrent {
     pub(super) downloaded: u64,
     pub(super) left: Option<u64>,
     pub(super) wanted: usize,
+    /// See [`super::Signaling::set_starving`].
+    pub(super) starving: bool,
 }
 
 /// A torrent at one tracker.

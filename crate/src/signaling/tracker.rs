@@ -3,7 +3,7 @@
 use super::AddTrackerError;
 use crate::time::{Duration, Timestamp};
 
-/// Bounds of the pause before a lost tracker is tried again; it doubles each time.
+/// Bounds of the mean pause before a lost tracker is tried again; it doubles each time.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
 
 /// A socket that does not open within this time is given up.
@@ -82,10 +82,11 @@ impl Tracker {
 
     /// The socket is gone. Answers the pause before the next try; `jitter` is in 0..1.
     pub(super) fn lost(&mut self, now: Timestamp, jitter: f64) -> Duration {
-        let doubled = BACKOFF.0 * (1 << self.failures.min(7));
+        let mean = (BACKOFF.0 * (1 << self.failures.min(7))).min(BACKOFF.1);
         self.failures = self.failures.saturating_add(1);
-        // From half to one and a half of it: the peers of a restarted server come back spread out.
-        let pause = doubled.mul_f64(0.5 + jitter).clamp(BACKOFF.0, BACKOFF.1);
+        // From half to one and a half of it: the peers of a restarted server come back spread out. Nothing is cut off
+        // from that, or many would come at the same moment.
+        let pause = mean.mul_f64(0.5 + jitter);
         self.socket = Socket::Idle {
             retry_at: now + pause,
         };

@@ -22,6 +22,7 @@ use super::stream::Streams;
 use super::tracker::Tracker;
 use super::{hash, js};
 use crate::client::Client;
+use crate::client::edge::{self, Edge};
 use crate::contract::{Command, Effect, EffectError, EffectResult, Event, Input, Output};
 use crate::sorted::Map;
 use crate::time::Timestamp;
@@ -86,6 +87,31 @@ pub struct Parts {
     pub keys: Option<Rc<Keys>>,
     /// The vault; `None` without payments.
     pub chain: Option<Chain>,
+}
+
+impl Edge for &Driver {
+    fn now(&self) -> Timestamp {
+        Driver::now()
+    }
+
+    fn with_client<T>(&mut self, call: impl FnOnce(&mut Client) -> T) -> T {
+        call(&mut self.core.borrow_mut())
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        #[cfg(feature = "trace")]
+        super::trace::put_out(&output);
+        self.carry_out_one(output);
+    }
+
+    #[cfg(feature = "trace")]
+    fn hears(&mut self, now: Timestamp, input: &Input) {
+        super::trace::heard(now, input);
+    }
+
+    fn end_of_batch(&mut self) {
+        self.report_send_buffers();
+    }
 }
 
 impl Driver {
@@ -279,7 +305,6 @@ impl Driver {
         if self.running.replace(true) {
             return;
         }
-        let mut outputs = Vec::new();
         loop {
             let Some(input) = self.queue.borrow_mut().pop_front() else {
                 break;
@@ -287,23 +312,7 @@ impl Driver {
             if let Input::Received { bytes, .. } = &input {
                 self.queued_bytes.set(self.queued_bytes.get() - bytes.len());
             }
-            {
-                let mut core = self.core.borrow_mut();
-                core.handle_input(Driver::now(), input);
-                loop {
-                    match core.poll_output() {
-                        Output::Timeout(at) => {
-                            self.core_deadline.set(at);
-                            break;
-                        }
-                        output => outputs.push(output),
-                    }
-                }
-            }
-            for output in outputs.drain(..) {
-                self.carry_out(output);
-            }
-            self.report_send_buffers();
+            self.core_deadline.set(edge::feed(&mut &*self, input));
         }
         self.running.set(false);
         self.arm(self.core_deadline.get().min(self.streams.deadline()));
@@ -359,7 +368,7 @@ impl Driver {
         }
     }
 
-    fn carry_out(&self, output: Output) {
+    fn carry_out_one(&self, output: Output) {
         match output {
             Output::Timeout(_) => {}
             Output::ConnectTracker { tracker, url } => {

@@ -88,8 +88,11 @@ async fn start(config: &JsValue) -> Result<Rc<Driver>, String> {
     let mut seed = [0u8; 32];
     keys::fill_random(&mut seed)?;
     let stored = records.load_all().await?;
+    let now = Driver::now();
+    #[cfg(feature = "trace")]
+    super::trace::began(now, &core_config, &seed, &stored);
     let driver = Driver::new(Parts {
-        core: Client::new(core_config, seed, stored, Driver::now()),
+        core: Client::new(core_config, seed, stored, now),
         storage,
         records,
         keys,

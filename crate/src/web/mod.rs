@@ -36,6 +36,8 @@ mod snapshot;
 mod storage;
 #[cfg(target_arch = "wasm32")]
 mod stream;
+#[cfg(all(target_arch = "wasm32", feature = "trace"))]
+mod trace;
 #[cfg(target_arch = "wasm32")]
 mod tracker;
 

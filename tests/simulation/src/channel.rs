@@ -59,6 +59,10 @@ pub(crate) struct End {
     pub(crate) low_water: u64,
     /// When the last byte sent so far reaches the other side.
     pub(crate) arrives: Timestamp,
+    /// When the channel's own congestion control lets the next byte leave.
+    pub(crate) paced: Timestamp,
+    /// A PAY is in what is being sent.
+    pub(crate) has_pay: bool,
     pub(crate) frames: Frames,
     pub(crate) direction: Direction,
     blocks: u32,
@@ -74,6 +78,8 @@ impl End {
             buffered: 0,
             low_water: 0,
             arrives: Timestamp::ZERO,
+            paced: Timestamp::ZERO,
+            has_pay: false,
             frames: Frames::default(),
             direction: Direction::default(),
             blocks: 0,

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use piecework::metainfo::create::TorrentBuilder;
 use piecework::metainfo::{FileSpan, Metainfo};
 use piecework::types::InfoHash;
+use sha1::{Digest, Sha1};
 
 use crate::random::Random;
 
@@ -32,6 +33,34 @@ impl Content {
             |builder, (i, &length)| builder.file([format!("part {i}")], length as u64),
         );
         Content::make(seed, builder, lengths.iter().sum(), piece_length)
+    }
+
+    /// A folder with a name and paths of any bytes, as no builder would make it.
+    pub fn named(seed: u64, name: &[u8], files: &[(Vec<Vec<u8>>, usize)]) -> Content {
+        let total = files.iter().map(|(_, length)| length).sum();
+        let mut bytes = vec![0; total];
+        Random::new(seed ^ 0xc0_47e4).fill(&mut bytes);
+        let piece_length = 32 * 1024;
+        let hashes: Vec<u8> = (bytes.chunks(piece_length))
+            .flat_map(|piece| Sha1::digest(piece).to_vec())
+            .collect();
+        let mut info = b"d5:filesl".to_vec();
+        for (path, length) in files {
+            info.extend(format!("d6:lengthi{length}e4:pathl").bytes());
+            path.iter().for_each(|part| put_string(&mut info, part));
+            info.extend(b"ee");
+        }
+        info.extend(b"e4:name");
+        put_string(&mut info, name);
+        info.extend(format!("12:piece lengthi{piece_length}e6:pieces").bytes());
+        put_string(&mut info, &hashes);
+        info.push(b'e');
+        let info_hash = InfoHash(Sha1::digest(&info).into());
+        let metainfo = Metainfo::from_info(info.into(), info_hash, Vec::new());
+        Content {
+            metainfo: metainfo.expect("a torrent with odd names is a torrent"),
+            bytes: bytes.into(),
+        }
     }
 
     fn make(seed: u64, builder: TorrentBuilder, length: usize, piece_length: u32) -> Content {
@@ -78,4 +107,10 @@ impl Content {
     pub fn spans(&self, offset: u64, length: u64) -> Vec<FileSpan> {
         self.metainfo.spans(offset, length).collect()
     }
+}
+
+/// A bencoded string (BEP 3).
+fn put_string(out: &mut Vec<u8>, text: &[u8]) {
+    out.extend(format!("{}:", text.len()).bytes());
+    out.extend(text);
 }

@@ -11,6 +11,7 @@ use piecework::types::{ConnectionId, EffectId, InfoHash, StreamId, TrackerId};
 use crate::channel::Cheat;
 use crate::disk::Disk;
 use crate::tamper::Tamper;
+use crate::puppet::Puppet;
 use crate::vault::SessionKey;
 
 /// One client of a net, over all its lives.
@@ -76,6 +77,8 @@ pub(crate) enum Queue {
 pub(crate) struct Node {
     pub(crate) config: Config,
     pub(crate) client: Option<Client>,
+    /// Instead of a client.
+    pub(crate) puppet: Option<Puppet>,
     /// Raised by each stop, so that what belongs to an earlier life is dropped.
     pub(crate) life: u64,
     pub(crate) disk: Disk,
@@ -100,6 +103,11 @@ pub(crate) struct Node {
     pub(crate) next_tag: u64,
     pub(crate) next_stream: u64,
     pub(crate) settling: Settling,
+    pub(crate) connects: Vec<Timestamp>,
+    pub(crate) announces: Vec<(Timestamp, String)>,
+    pub(crate) offers_taken: Vec<Timestamp>,
+    /// Block messages that a puppet sent, in bytes.
+    pub(crate) blocks_to: BTreeMap<NodeId, u64>,
 }
 
 /// Follows each piece from its event to durable: done, then flushed, then in a record.
@@ -148,6 +156,7 @@ impl Node {
         Node {
             config,
             client: None,
+            puppet: None,
             life: 0,
             disk: Disk::default(),
             key: None,
@@ -168,6 +177,10 @@ impl Node {
             next_tag: 1,
             next_stream: 1,
             settling: Settling::default(),
+            connects: Vec::new(),
+            announces: Vec::new(),
+            offers_taken: Vec::new(),
+            blocks_to: BTreeMap::new(),
         }
     }
 }

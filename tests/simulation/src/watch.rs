@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{Address, B256};
+use piecework::time::Duration;
 use piecework::types::{FineUnits, InfoHash};
-use piecework::wire::pay::{PayMessage, VoucherBody};
+use piecework::wire::pay::{PayMessage, RejectCode, VoucherBody};
 
 use crate::books::Books;
 use crate::content::Content;
@@ -46,6 +47,10 @@ pub struct Watch {
     pub books: Books,
     /// Accounts whose key two clients hold, which know nothing of each other: they promise serials twice.
     pub clones: BTreeSet<B256>,
+    /// How long messages with a PAY took from the client to the other side, per payer.
+    pub pay_delays: BTreeMap<NodeId, Vec<Duration>>,
+    /// Every REJECT: who, to whom, and its code.
+    pub rejects: Vec<(NodeId, NodeId, RejectCode)>,
     contents: BTreeMap<InfoHash, Content>,
     promised: BTreeMap<(B256, u64), Address>,
     requests: BTreeMap<(NodeId, InfoHash), BTreeMap<(u32, u32), u32>>,
@@ -194,6 +199,7 @@ impl Watch {
                 *self.pays.entry(from).or_default() += 1;
                 self.books.said(from, None, &message);
             }
+            PayMessage::Reject { code, .. } => self.rejects.push((from, to, code)),
             PayMessage::Commit { quote_id, voucher } => {
                 let payee = back.quotes.get(&quote_id);
                 let payee = *payee.expect("a COMMIT names a quote of this connection");
@@ -213,6 +219,10 @@ impl Watch {
             }
             _ => {}
         }
+    }
+
+    pub(crate) fn note_pay(&mut self, from: NodeId, took: Duration) {
+        self.pay_delays.entry(from).or_default().push(took);
     }
 
     fn promise(&mut self, account: B256, payee: Address, voucher: &VoucherBody) {

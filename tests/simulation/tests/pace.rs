@@ -21,6 +21,7 @@ fn fast(latency_ms: u64, effect_ms: u64) -> NetConfig {
         gather: ms(20)..ms(30),
         lose_channel_every: None,
         split_one_in: 0,
+        lose_packet_one_in: 0,
     }
 }
 

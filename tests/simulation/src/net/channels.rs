@@ -2,13 +2,18 @@
 
 use bytes::Bytes;
 use piecework::client::Input;
-use piecework::time::Duration;
+use piecework::time::{Duration, Timestamp};
 use piecework::types::ConnectionId;
+use piecework::wire::pay::PayMessage;
 
 use super::{MAX_MESSAGE, SimNet, What};
 use crate::channel::{Cheat, End};
+use crate::frames::Frame;
 use crate::node::NodeId;
 use crate::tamper::{Hand, pay_message, tampered};
+
+/// Bytes of a packet.
+const MTU: u64 = 1_200;
 
 impl SimNet {
     pub(super) fn attach(&mut self, id: NodeId, conn: ConnectionId, link: usize, side: usize) {
@@ -101,6 +106,7 @@ impl SimNet {
         let frames = end.frames.push(&message);
         for frame in &frames {
             let (direction, back) = (&mut end.direction, &other.direction);
+            end.has_pay |= is_pay(frame);
             self.watch
                 .frame(&self.vault, (id, other.node), frame, direction, back);
         }
@@ -120,30 +126,77 @@ impl SimNet {
             }
         };
         let length = message.len() as u64;
-        let bytes = match node.cheat {
+        let bytes = match self.nodes[id.0].cheat {
             Cheat::Honest => message,
             cheat => end.cheat(cheat, &frames, &mut self.random),
         };
+        self.transmit(link, side, bytes, length);
+        if paid {
+            self.step_of(id);
+        }
+    }
+
+    /// Sends bytes from one side of a channel; `length` is what the sender believes it sent.
+    pub(super) fn transmit(&mut self, link: usize, side: usize, bytes: Bytes, length: u64) {
+        let end = self.links[link].ends[side].as_mut().expect("this end");
         end.buffered += length;
+        let pays = end.has_pay;
+        end.has_pay = false;
+        let node = &mut self.nodes[end.node.0];
         let start = self.now.max(node.uplink_free);
         let time = Duration::from_micros((bytes.len() as u64 * 1_000_000 / node.uplink).max(1));
         node.uplink_free = start + time;
         let jitter = self
             .random
             .duration(&(Duration::ZERO..Duration::from_millis(5)));
-        let (sent, latency) = (node.uplink_free, self.links[link].latency);
-        let arrives = {
-            let end = self.links[link].ends[side].as_mut().expect("this end");
-            end.arrives = end.arrives.max(sent + latency + jitter);
-            end.arrives
-        };
+        let latency = self.links[link].latency;
+        let (sent, late) = self.lose_packets(link, side, start + time, bytes.len() as u64);
+        let end = self.links[link].ends[side].as_mut().expect("this end");
+        end.arrives = end.arrives.max(sent + latency + late + jitter);
+        let arrives = end.arrives;
+        if pays {
+            let id = end.node;
+            let took = arrives.since(self.now);
+            self.watch.note_pay(id, took);
+        }
         self.schedule_at(sent, What::Drained(link, side, length));
         if !bytes.is_empty() {
             self.schedule_at(arrives, What::Arrive(link, 1 - side, bytes));
         }
-        if paid {
-            self.step_of(id);
+    }
+
+    /// What lost packets do to a reliable, ordered channel: congestion control slows it to what Mathis et al. give for
+    /// the round-trip time and the loss, and what was lost comes a round trip later, one in ten losses (the last of a
+    /// flight) a second later. Answers when the bytes have left the sender's buffer, and how late they arrive.
+    fn lose_packets(
+        &mut self,
+        link: usize,
+        side: usize,
+        sent: Timestamp,
+        bytes: u64,
+    ) -> (Timestamp, Duration) {
+        let one_in = self.net.lose_packet_one_in;
+        if one_in == 0 {
+            return (sent, Duration::ZERO);
         }
+        let round_trip = self.links[link].latency * 2;
+        let per_second = MTU as f64 / round_trip.as_secs_f64() * 1.22 * (one_in as f64).sqrt();
+        let takes = Duration::from_micros((bytes as f64 / per_second * 1e6) as u64);
+        let end = self.links[link].ends[side].as_mut().expect("this end");
+        let left = sent.max(end.paced + takes);
+        end.paced = left;
+        let mut late = Duration::ZERO;
+        for _ in 0..bytes.div_ceil(MTU) {
+            if self.random.one_in(one_in) {
+                let last = self.random.one_in(10);
+                late = late.max(if last {
+                    Duration::from_secs(1)
+                } else {
+                    round_trip
+                });
+            }
+        }
+        (left, late)
     }
 
     pub(super) fn drained(&mut self, link: usize, side: usize, bytes: u64) {
@@ -227,4 +280,13 @@ impl SimNet {
 pub(super) fn number_in(sdp: &str, mark: &str) -> Option<usize> {
     let line = sdp.lines().find_map(|line| line.strip_prefix(mark))?;
     line.parse().ok()
+}
+
+fn is_pay(frame: &Frame) -> bool {
+    let payload = frame.payload();
+    let message = (frame.id() == Some(20) && payload.len() > 1).then(|| &payload[1..]);
+    matches!(
+        message.map(PayMessage::decode),
+        Some(Ok(Some(PayMessage::Pay { .. })))
+    )
 }

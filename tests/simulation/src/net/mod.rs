@@ -3,12 +3,14 @@
 mod channels;
 mod money;
 mod outputs;
+mod puppets;
 
 use core::ops::Range;
 use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
+use piecework::client::edge::{self, Edge};
 use piecework::client::{
     AddOptions, CheckExisting, Claim, Client, ClientSnapshot, Command, Config, Effect, Event,
     Input, Output, Source, TorrentSnapshot,
@@ -32,8 +34,7 @@ const START_SECS: u64 = 1_790_000_000;
 pub const TRACKER: &str = "wss://tracker.invalid/announce";
 const MAX_MESSAGE: usize = 65_535;
 const MAX_CHUNK: usize = 256 * 1024;
-/// Outputs after one input, and wake-ups in a row at one time, beyond which a client spins.
-const MAX_OUTPUTS: u32 = 200_000;
+/// Wake-ups in a row at one time beyond which a client spins.
 const MAX_SPINS: u32 = 1_000;
 /// Events of one run.
 const MAX_EVENTS: u64 = 50_000_000;
@@ -53,6 +54,8 @@ pub struct NetConfig {
     pub lose_channel_every: Option<Duration>,
     /// One in so many messages arrives in parts; 0: none.
     pub split_one_in: u64,
+    /// One in so many packets is lost on the way and sent again; 0: none.
+    pub lose_packet_one_in: u64,
 }
 
 impl Default for NetConfig {
@@ -65,8 +68,23 @@ impl Default for NetConfig {
             gather: ms(20)..ms(200),
             lose_channel_every: None,
             split_one_in: 4,
+            lose_packet_one_in: 0,
         }
     }
+}
+
+/// How the trackers treat who connects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TrackerMood {
+    /// As they should.
+    #[default]
+    Up,
+    /// Nobody is there.
+    Down,
+    /// Each connection is taken, and closed again at once.
+    Slam,
+    /// Each connection is taken, and nothing is ever answered.
+    Mute,
 }
 
 /// What is to happen.
@@ -82,6 +100,7 @@ enum What {
     Arrive(usize, usize, Bytes),
     Closed(usize, usize, String),
     Redeem(NodeId, u64, u64, Vec<Claim>, TokenUnits),
+    Wake(NodeId, u64, ConnectionId),
     LoseChannel,
 }
 
@@ -102,7 +121,7 @@ pub struct SimNet {
     nodes: Vec<Node>,
     links: Vec<Link>,
     trackers: Trackers,
-    trackers_down: bool,
+    mood: TrackerMood,
     /// Steps of the exchange of money, by one node.
     pub steps: Steps,
 }
@@ -122,7 +141,7 @@ impl SimNet {
             nodes: Vec::new(),
             links: Vec::new(),
             trackers: Trackers::default(),
-            trackers_down: false,
+            mood: TrackerMood::Up,
             steps: Steps::default(),
         };
         sim.schedule_loss();
@@ -155,13 +174,22 @@ impl SimNet {
         assert!(node.client.is_none(), "{id:?} runs already");
         let records = node.disk.records();
         node.client = Some(Client::new(node.config.clone(), seed, records, now));
-        self.drain(id);
+        let life = self.nodes[id.0].life;
+        let at = edge::start(&mut NodeEdge {
+            net: self,
+            node: id,
+            life,
+        });
+        if self.lives(id, life) {
+            self.sleep(id, at);
+        }
     }
 
     /// Stops a node at once: what was not durable is lost, and its peers notice some time later.
     pub fn crash(&mut self, id: NodeId) {
         let node = &mut self.nodes[id.0];
         node.client = None;
+        node.puppet = None;
         node.life += 1;
         node.wake = Timestamp::NEVER;
         node.disk.crash(&mut self.random);
@@ -237,6 +265,13 @@ impl SimNet {
         self.watch.know(content);
         let source = Source::Torrent(content.torrent());
         self.add(id, source, AddOptions::default());
+    }
+
+    /// Lets a node announce the content and want no connection.
+    pub fn add_paused(&mut self, id: NodeId, content: &Content) {
+        self.leech(id, content);
+        let info_hash = content.info_hash();
+        self.command(id, Command::Pause { info_hash });
     }
 
     /// Lets a node fetch the content by its magnet link.
@@ -339,13 +374,27 @@ impl SimNet {
 
     /// All trackers go away (`true`), or come back.
     pub fn trackers_down(&mut self, down: bool) {
-        self.trackers_down = down;
-        if !down {
+        let mood = if down {
+            TrackerMood::Down
+        } else {
+            TrackerMood::Up
+        };
+        self.set_trackers(mood);
+    }
+
+    /// The trackers are so from now on. Their present connections end, unless they come back.
+    pub fn set_trackers(&mut self, mood: TrackerMood) {
+        self.mood = mood;
+        if mood == TrackerMood::Up {
+            (0..self.nodes.len()).for_each(|id| self.join(NodeId(id)));
             return;
         }
         for id in 0..self.nodes.len() {
             let node = &mut self.nodes[id];
             let life = node.life;
+            if node.puppet.is_some() {
+                continue;
+            }
             for tracker in core::mem::take(&mut node.sockets).into_keys() {
                 let node = NodeId(id);
                 self.trackers.closed(Socket {
@@ -423,6 +472,21 @@ impl SimNet {
         &self.nodes[id.0].readers[&stream]
     }
 
+    /// Each time a node tried to connect to a tracker.
+    pub fn connects(&self, id: NodeId) -> &[Timestamp] {
+        &self.nodes[id.0].connects
+    }
+
+    /// What a node announced, as JSON.
+    pub fn announces(&self, id: NodeId) -> &[(Timestamp, String)] {
+        &self.nodes[id.0].announces
+    }
+
+    /// Offers of others that a node took.
+    pub fn offers_taken(&self, id: NodeId) -> &[Timestamp] {
+        &self.nodes[id.0].offers_taken
+    }
+
     /// Effects a node asked for.
     pub fn effects(&self, id: NodeId) -> EffectCounts {
         self.nodes[id.0].effects
@@ -453,6 +517,14 @@ impl SimNet {
             let is = |end: &End| end.node == id && end.conn == conn;
             is(a).then_some(b.node).or(is(b).then_some(a.node))
         })
+    }
+
+    /// Bytes of messages with blocks that a puppet sent to a node.
+    pub fn blocks_from(&self, puppet: NodeId, to: NodeId) -> u64 {
+        (self.nodes[puppet.0].blocks_to)
+            .get(&to)
+            .copied()
+            .unwrap_or(0)
     }
 
     /// Open channels between two nodes.
@@ -489,7 +561,7 @@ impl SimNet {
 
     fn lives(&self, id: NodeId, life: u64) -> bool {
         let node = &self.nodes[id.0];
-        node.life == life && node.client.is_some()
+        node.life == life && (node.client.is_some() || node.puppet.is_some())
     }
 
     fn step(&mut self) {
@@ -523,6 +595,11 @@ impl SimNet {
                     self.redeem(id, tag, &claims, total);
                 }
             }
+            What::Wake(id, life, conn) => {
+                if self.lives(id, life) {
+                    self.puppet_wakes(id, conn);
+                }
+            }
             What::LoseChannel => {
                 self.lose_channel();
                 self.schedule_loss();
@@ -531,10 +608,21 @@ impl SimNet {
     }
 
     fn input(&mut self, id: NodeId, input: Input) {
-        let now = self.now;
-        let client = self.nodes[id.0].client.as_mut();
-        client.expect("a running client").handle_input(now, input);
-        self.drain(id);
+        if self.nodes[id.0].puppet.is_some() {
+            return self.puppet_input(id, input);
+        }
+        let life = self.nodes[id.0].life;
+        let at = edge::feed(
+            &mut NodeEdge {
+                net: self,
+                node: id,
+                life,
+            },
+            input,
+        );
+        if self.lives(id, life) {
+            self.sleep(id, at);
+        }
     }
 
     /// Inputs that something else may have overtaken.
@@ -563,23 +651,6 @@ impl SimNet {
         self.input(id, input);
     }
 
-    fn drain(&mut self, id: NodeId) {
-        for _ in 0..MAX_OUTPUTS {
-            // It may have been stopped by what it put out.
-            let Some(client) = self.nodes[id.0].client.as_mut() else {
-                return;
-            };
-            match client.poll_output() {
-                Output::Timeout(at) => {
-                    self.sleep(id, at);
-                    return;
-                }
-                output => self.carry_out(id, output),
-            }
-        }
-        panic!("{id:?} puts out without end");
-    }
-
     fn sleep(&mut self, id: NodeId, at: Timestamp) {
         let now = self.now;
         let node = &mut self.nodes[id.0];
@@ -590,6 +661,31 @@ impl SimNet {
         if at != Timestamp::NEVER {
             let (wake, life) = (node.wake, node.life);
             self.schedule_at(wake, What::Tick(id, life));
+        }
+    }
+}
+
+/// The edge of one node.
+struct NodeEdge<'a> {
+    net: &'a mut SimNet,
+    node: NodeId,
+    life: u64,
+}
+
+impl Edge for NodeEdge<'_> {
+    fn now(&self) -> Timestamp {
+        self.net.now
+    }
+
+    fn with_client<T>(&mut self, call: impl FnOnce(&mut Client) -> T) -> T {
+        let client = self.net.nodes[self.node.0].client.as_mut();
+        call(client.expect("a running client"))
+    }
+
+    fn carry_out(&mut self, output: Output) {
+        // It may have been stopped by what it put out before.
+        if self.net.lives(self.node, self.life) {
+            self.net.carry_out(self.node, output);
         }
     }
 }

@@ -8,7 +8,7 @@ use piecework::time::{Duration, Timestamp};
 use piecework::types::{EffectId, StreamId, TokenUnits};
 
 use super::channels::number_in;
-use super::{MAX_CHUNK, MAX_MESSAGE, SimNet, What};
+use super::{MAX_CHUNK, MAX_MESSAGE, SimNet, TrackerMood, What};
 use crate::channel::{End, Link};
 use crate::node::{NodeId, Queue, StreamEnd};
 use crate::tracker::Socket;
@@ -20,14 +20,22 @@ impl SimNet {
             Output::Timeout(_) => {}
             Output::ConnectTracker { tracker, url } => {
                 let after = self.latency() * 2;
-                let input = if self.trackers_down {
-                    let reason = "the server is not there".to_owned();
-                    Input::TrackerClosed { tracker, reason }
-                } else {
-                    self.nodes[id.0].sockets.insert(tracker, url);
-                    Input::TrackerConnected { tracker }
+                let now = self.now;
+                let node = &mut self.nodes[id.0];
+                node.connects.push(now);
+                let refused = |reason: &str| {
+                    let reason = reason.to_owned();
+                    What::Input(id, life, Input::TrackerClosed { tracker, reason })
                 };
+                if self.mood == TrackerMood::Down {
+                    return self.schedule(after, refused("the server is not there"));
+                }
+                node.sockets.insert(tracker, url);
+                let input = Input::TrackerConnected { tracker };
                 self.schedule(after, What::Input(id, life, input));
+                if self.mood == TrackerMood::Slam {
+                    self.schedule(after * 2, refused("the server closed the connection"));
+                }
             }
             Output::SendTracker { tracker, text } => {
                 assert!(text.len() <= MAX_MESSAGE, "a long message to a tracker");
@@ -64,13 +72,22 @@ impl SimNet {
                 let input = Input::OfferReady { connection, sdp };
                 self.schedule(after, What::Input(id, life, input));
             }
-            Output::AcceptOffer { connection, sdp } => self.accept(id, connection, &sdp),
+            Output::AcceptOffer { connection, sdp } => {
+                let now = self.now;
+                self.nodes[id.0].offers_taken.push(now);
+                self.accept(id, connection, &sdp);
+            }
             Output::ApplyAnswer { connection, sdp } => {
                 let Some(&(link, side)) = self.nodes[id.0].ends.get(&connection) else {
                     panic!("{id:?} applies an answer to a connection that is closed");
                 };
-                let answered = number_in(&sdp, "s=answer ");
-                assert_eq!((answered, side), (Some(link), 0), "somebody else's answer");
+                let Some(answered) = number_in(&sdp, "s=answer ") else {
+                    // A real one finds out when no path leads to the other side.
+                    let reason = "no connection could be made".to_owned();
+                    let input = Input::ConnectionClosed { connection, reason };
+                    return self.schedule(Duration::from_secs(5), What::Input(id, life, input));
+                };
+                assert_eq!((answered, side), (link, 0), "somebody else's answer");
                 let after = self.links[link].latency * 3;
                 self.schedule(after, What::Open(link));
             }
@@ -102,6 +119,13 @@ impl SimNet {
             tracker,
         } = socket;
         if !self.lives(node, life) {
+            return;
+        }
+        if self.nodes[node.0].client.is_some() {
+            let said = (self.now, text.to_owned());
+            self.nodes[node.0].announces.push(said);
+        }
+        if self.mood != TrackerMood::Up {
             return;
         }
         let Some(url) = self.nodes[node.0].sockets.get(&tracker).cloned() else {

@@ -88,3 +88,63 @@ pub fn banned_by(net: &SimNet, node: NodeId) -> Vec<NodeId> {
         })
         .collect()
 }
+
+/// Whose connections a node saw end, and why. Those that never opened are left out.
+pub fn closings(net: &SimNet, node: NodeId) -> Vec<(NodeId, ClosedReason)> {
+    (net.events(node))
+        .filter_map(|event| match event {
+            Event::PeerClosed {
+                connection, reason, ..
+            } => Some((net.peer_of(node, *connection)?, reason.clone())),
+            _ => None,
+        })
+        .collect()
+}
+
+/// No queue or table of a client is beyond its bound.
+pub fn within_bounds(net: &SimNet, node: NodeId) {
+    let load = net.client(node).load();
+    let limits = SimNet::config().limits;
+    let bounds = [
+        ("connections", load.connections, limits.max_connections),
+        (
+            "pending",
+            load.pending,
+            limits.max_pending_connections + limits.max_connections,
+        ),
+        (
+            "undecoded bytes",
+            load.undecoded_bytes,
+            64 * 1024 * limits.max_connections,
+        ),
+        ("bytes queued for one", load.queued_bytes_of_one, 1 << 20),
+        ("bytes queued", load.queued_bytes, 8 << 20),
+        ("requests of one", load.requests_in_of_one, 256),
+        ("requests to one", load.requests_out_of_one, 256),
+        (
+            "partial bytes",
+            load.partial_bytes as usize,
+            limits.max_partial_bytes as usize,
+        ),
+        ("effects", load.effects, 1_000),
+        ("outputs", load.outputs, 0),
+    ];
+    for (what, held, bound) in bounds {
+        assert!(held <= bound, "{what}: {held}, the bound is {bound}");
+    }
+}
+
+/// Runs until the node holds the content, and looks at its queues and tables meanwhile.
+pub fn complete_within_bounds(net: &mut SimNet, node: NodeId, content: &Content, limit: Duration) {
+    let done = net.run_until(limit, |net| {
+        within_bounds(net, node);
+        net.is_complete(node, content)
+    });
+    if !done {
+        let torrent = net.torrent(node, content.info_hash());
+        panic!(
+            "not complete after {limit:?}: {torrent:#?}\n{:?}",
+            closings(net, node)
+        );
+    }
+}

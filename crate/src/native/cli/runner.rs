@@ -374,6 +374,9 @@ impl Runner {
     async fn close_batch(&mut self, batch: Batch) -> Value {
         let outcome = match &batch.result {
             Ok(redemption) => redemption.outcome(),
+            Err(error) if error.may_be_mined() => RedeemOutcome::Unknown {
+                reason: error.to_string(),
+            },
             Err(error) => RedeemOutcome::Failed {
                 reason: error.to_string(),
             },

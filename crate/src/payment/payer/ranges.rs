@@ -10,8 +10,8 @@ use alloy_primitives::B256;
 
 use super::range::{Live, Range, Stage, Work};
 use super::{
-    COMMIT_SPACING, COMMIT_TIMEOUT, FAILURE_DELAY, MAX_LIVE_RANGES, NEXT_RANGE_MARGIN, Payer,
-    STORE_DELAY, STORE_STEPS,
+    COMMIT_SPACING, COMMIT_TIMEOUT, FAILURE_DELAY, MAX_LIVE_RANGES, MAX_WASTED_RANGES,
+    NEXT_RANGE_MARGIN, Payer, STORE_DELAY, STORE_STEPS,
 };
 use crate::payment::chain::HashChain;
 use crate::payment::policy;
@@ -164,6 +164,10 @@ impl Payer {
         });
         if let Some(range) = reusable {
             return Ok(Some((Choice::Reuse(range.first), terms)));
+        }
+        let wasted = same_payee().filter(|r| r.paid.0 == 0 && r.life == PayerRangeLife::Closed);
+        if wasted.count() >= MAX_WASTED_RANGES {
+            return Err(Refusal::PayeeRefused);
         }
         let filled_one = same_payee().any(|r| r.paid.0 > 0 && self.usable(r, r.unit) == 0);
         let sizing = policy::size_range(

@@ -1,13 +1,15 @@
 //! Money between the clients: what arrives, at which step a node is stopped, and what an operator does.
 
 use bytes::Bytes;
-use piecework::client::{Command, RedeemScope};
-use piecework::time::{Duration, Timestamp};
+use piecework::client::{Command, Event, RedeemScope};
+use piecework::time::Duration;
+use piecework::wire::pay::VoucherBody;
 
 use super::{SimNet, What};
 use crate::channel::Cheat;
 use crate::node::NodeId;
 use crate::tamper::{Tamper, pay_message};
+use crate::vault::voucher_of;
 
 const PIECE: u8 = 7;
 
@@ -38,7 +40,20 @@ impl SimNet {
         }
     }
 
-    /// Runs for so long and lets a seller redeem all it can.
+    /// The claims that a seller was handed last, with the vouchers they are about.
+    pub fn last_claims(&self, id: NodeId) -> Vec<VoucherBody> {
+        let handed = self.nodes[id.0]
+            .events
+            .iter()
+            .rev()
+            .find_map(|(_, e)| match e {
+                Event::ClaimsReady { claims, .. } if !claims.is_empty() => Some(claims),
+                _ => None,
+            });
+        handed.into_iter().flatten().map(voucher_of).collect()
+    }
+
+    /// Lets a seller redeem all it can.
     pub fn redeem_all(&mut self, id: NodeId) {
         self.command(id, Command::PrepareRedeem(RedeemScope::All));
         self.run_for(Duration::from_secs(30));
@@ -47,8 +62,10 @@ impl SimNet {
     /// A step of the exchange by `id`; true: it is stopped here.
     pub(super) fn step_of(&mut self, id: NodeId) -> bool {
         let stops = self.steps.take(id);
-        if stops {
-            self.crash(id);
+        match self.steps.unnoticed {
+            Some(unnoticed) if stops => self.vanish(id, unnoticed),
+            None if stops => self.crash(id),
+            _ => {}
         }
         stops
     }
@@ -92,10 +109,5 @@ impl SimNet {
         let node = &self.nodes[id.0];
         let key = node.key.as_ref().expect("a funded node");
         crate::vault::account_id(node.owner, key.address())
-    }
-
-    /// When the net's clock will have run for so long.
-    pub fn after(&self, time: Duration) -> Timestamp {
-        self.now + time
     }
 }

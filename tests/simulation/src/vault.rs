@@ -412,7 +412,7 @@ fn is_range(first: u64, count: u64) -> bool {
 }
 
 /// The voucher that a claim is about: its root is found by the walk, its luck by the salt.
-pub(crate) fn voucher_of(claim: &Claim) -> VoucherBody {
+fn voucher_of(claim: &Claim) -> VoucherBody {
     let mut root = claim.w;
     for _ in 0..claim.k {
         root = keccak256(root);

@@ -6,14 +6,26 @@ mod money_scene;
 
 use money_scene::*;
 use piecework::client::Event;
+use piecework::payment::record::PayeeRangeRecord;
 use piecework::time::Duration;
 use piecework::types::TokenUnits;
-use piecework::wire::pay::RejectCode;
+use piecework::wire::pay::{RejectCode, VoucherBody};
 use piecework_simulation::{Content, NodeId, SimNet, SimVault, for_seeds};
 
 fn warned(net: &SimNet, node: NodeId, of: &str) -> bool {
     net.events(node)
         .any(|e| matches!(e, Event::Warning { text, .. } if text.contains(of)))
+}
+
+/// What a seller's records hold, as after a restart.
+fn own_vouchers(net: &mut SimNet, node: NodeId) -> Vec<VoucherBody> {
+    let records = net.disk(node).records();
+    let ranges = records
+        .iter()
+        .filter(|(key, _)| key.starts_with("pay/payee/") && key.contains("/range/"));
+    (ranges.map(|(_, bytes)| PayeeRangeRecord::decode(bytes).unwrap()))
+        .map(|range| range.voucher.to_body(&range.signature))
+        .collect()
 }
 
 /// Two clients with one key and no common memory buy two films of two sellers with the same serials. Who redeems
@@ -72,7 +84,7 @@ fn who_promised_the_same_serials_elsewhere_loses_its_bond() {
         );
 
         // The event and its own voucher are the proof.
-        let own = net.last_claims(shops[loser]);
+        let own = own_vouchers(&mut net, shops[loser]);
         let proof = net.vault.log().iter().find_map(|event| {
             let clash = own.iter().find(|v| {
                 event.account == account

@@ -69,7 +69,9 @@ fn pays(mut change: impl FnMut(u16, B256) -> Option<(u16, B256)> + Send + 'stati
     })
 }
 
-fn signed_elsewhere(sign: impl Fn(&Hand, VoucherBody) -> VoucherBody + Send + 'static) -> Tamper {
+fn signed_elsewhere(
+    mut sign: impl FnMut(&Hand, VoucherBody) -> VoucherBody + Send + 'static,
+) -> Tamper {
     Box::new(move |hand, message| match message {
         PayMessage::Commit { quote_id, voucher } => {
             let voucher = sign(hand, voucher);
@@ -95,11 +97,16 @@ fn tamper(cheat: Cheat, heard: &Overheard) -> Option<Tamper> {
         Cheat::SkipsPreimages => pays(|k, w| Some((k + 1, w))),
         Cheat::PromisesUncovered => vouchers(|v| v.first += 100_000),
         Cheat::PromisesConsumed => vouchers(|v| (v.first, v.count) = (CONSUMED as u32, 1)),
-        Cheat::PromisesOverlapping => vouchers(|v| {
-            if v.first > 1 {
-                (v.first, v.count) = (v.first - 1, v.count + 1);
-            }
-        }),
+        Cheat::PromisesOverlapping => {
+            let mut honest = None;
+            signed_elsewhere(move |hand, mut v| {
+                // All but its first range begin one serial too early.
+                if *honest.get_or_insert(v.first) != v.first {
+                    (v.first, v.count) = (v.first - 1, v.count + 1);
+                }
+                hand.sign(v)
+            })
+        }
         Cheat::ReplaysCommits => {
             let heard = heard.clone();
             Box::new(move |_, message| match message {

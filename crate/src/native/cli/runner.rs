@@ -173,7 +173,10 @@ impl Runner {
                 Ok(())
             }
             Woken::Event(Event::ClaimsReady { tag, claims, .. }) => {
-                self.send_claims(tag, claims);
+                // With nothing in it there is nothing to answer.
+                if !claims.is_empty() {
+                    self.send_claims(tag, claims);
+                }
                 Ok(())
             }
             Woken::Event(event) => {
@@ -339,6 +342,14 @@ impl Runner {
             // If nobody waits for it, the program is ending, and the claims stay redeemable.
             let _ = finished.blocking_send(send_batch(payout, tag, claims));
         });
+    }
+
+    /// Redeems what is due and above dust; the report follows as a batch.
+    pub(super) async fn redeem_due(&mut self) -> Result<(), CliError> {
+        self.handle
+            .command(Command::PrepareRedeem(RedeemScope::Due))
+            .await
+            .map_err(|e| CliError::Failed(e.to_string()))
     }
 
     /// Redeems all that pays, one transaction after the other; one report each.

@@ -1,15 +1,13 @@
 //! Money between the clients: what arrives, at which step a node is stopped, and what an operator does.
 
 use bytes::Bytes;
-use piecework::client::{Command, Event, RedeemScope};
+use piecework::client::{Command, RedeemScope};
 use piecework::time::Duration;
-use piecework::wire::pay::VoucherBody;
 
 use super::{SimNet, What};
 use crate::channel::Cheat;
 use crate::node::NodeId;
 use crate::tamper::{Tamper, pay_message};
-use crate::vault::voucher_of;
 
 const PIECE: u8 = 7;
 
@@ -38,19 +36,6 @@ impl SimNet {
             let reason = "the connection was lost".to_owned();
             self.schedule(unnoticed, What::Closed(link, 1 - side, reason));
         }
-    }
-
-    /// The claims that a seller was handed last, with the vouchers they are about.
-    pub fn last_claims(&self, id: NodeId) -> Vec<VoucherBody> {
-        let handed = self.nodes[id.0]
-            .events
-            .iter()
-            .rev()
-            .find_map(|(_, e)| match e {
-                Event::ClaimsReady { claims, .. } if !claims.is_empty() => Some(claims),
-                _ => None,
-            });
-        handed.into_iter().flatten().map(voucher_of).collect()
     }
 
     /// Lets a seller redeem all it can.

@@ -8,12 +8,15 @@
 
 mod native_common;
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, Bytes, U256};
+use alloy_sol_types::{SolCall, SolEvent, SolValue};
 use native_common::{BOND, DEPOSIT, TRANCHE, World};
 use piecework::native::chain::{Chain, ChainConfig, ChainError};
+use piecework::native::keys::KeyPair;
 use piecework::native::rpc::Rpc;
-use piecework::payment::voucher::account_id;
-use piecework::types::TokenUnits;
+use piecework::payment::chain::HashChain;
+use piecework::payment::voucher::{Signature, Voucher, account_id};
+use piecework::types::{FineUnits, TokenUnits};
 use serde_json::json;
 
 #[test]
@@ -103,4 +106,147 @@ fn what_does_not_fit_is_named_before_anything_is_sent() {
         .unwrap()
         .nonce(world.payee.address());
     assert_eq!(nonce, Ok(0), "something was sent");
+}
+
+mod slash {
+    alloy_sol_types::sol! {
+        struct Signed {
+            address owner; address payee; uint32 first; uint16 count; bytes32 content; uint96 base; uint96 unit;
+            uint16 steps; bytes32 root; bytes32 luck;
+        }
+        function slash(Signed x, bytes32 rx, bytes32 vx, Signed y, bytes32 ry, bytes32 vy) external;
+        function credit(address account) external view returns (uint256);
+        event Redeemed(
+            bytes32 indexed id, address indexed payee, address indexed owner, uint256 packed, bytes32 content,
+            bytes32 root, bytes32 luck, bytes32 r, bytes32 vs, uint256 gross, uint256 cut
+        );
+    }
+    /// `slash` takes the vault's `Voucher`.
+    pub const SIGNATURE: &str = "slash((address,address,uint32,uint16,bytes32,uint96,uint96,uint16,bytes32,bytes32),\
+        bytes32,bytes32,(address,address,uint32,uint16,bytes32,uint96,uint96,uint16,bytes32,bytes32),bytes32,bytes32)";
+}
+
+fn signed(v: &Voucher) -> slash::Signed {
+    slash::Signed {
+        owner: v.owner,
+        payee: v.payee,
+        first: v.first,
+        count: v.count,
+        content: v.content,
+        base: v.base.0.try_into().unwrap(),
+        unit: v.unit.0.try_into().unwrap(),
+        steps: v.steps,
+        root: v.root,
+        luck: v.luck,
+    }
+}
+
+/// The call's bytes: the struct has another name here, so the selector is made from the vault's own signature.
+fn slash_call(x: (&Voucher, &Signature), y: (&Voucher, &Signature)) -> Vec<u8> {
+    let arguments = (signed(x.0), x.1.r, x.1.vs, signed(y.0), y.1.r, y.1.vs).abi_encode_params();
+    let selector = alloy_primitives::keccak256(slash::SIGNATURE);
+    [&selector[..4], &arguments].concat()
+}
+
+/// The whole voucher is in the event: `packed = first<<224 | count<<208 | steps<<192 | base<<96 | unit`.
+fn voucher_in(event: &slash::Redeemed) -> (Voucher, Signature) {
+    let packed = event.packed;
+    let low96 = (U256::ONE << 96) - U256::ONE;
+    let voucher = Voucher {
+        owner: event.owner,
+        payee: event.payee,
+        first: (packed >> 224u32).to::<u64>() as u32,
+        count: ((packed >> 208u32) & U256::from(u16::MAX)).to::<u64>() as u16,
+        steps: ((packed >> 192u32) & U256::from(u16::MAX)).to::<u64>() as u16,
+        base: FineUnits(((packed >> 96u32) & low96).to()),
+        unit: FineUnits((packed & low96).to()),
+        content: event.content,
+        root: event.root,
+        luck: event.luck,
+    };
+    let signature = Signature {
+        r: event.r,
+        vs: event.vs,
+    };
+    (voucher, signature)
+}
+
+#[test]
+#[ignore = "needs contracts/node_modules and contracts/out"]
+fn the_event_of_a_serial_promised_twice_and_the_own_voucher_burn_the_bond() {
+    let world = World::new();
+    let chain = world.chain();
+    let id = account_id(world.owner, world.session.address());
+    // The same serials to somebody else, who redeems first.
+    let other = KeyPair::from_bytes(&[0x53; 32]).unwrap();
+    let gas = json!([other.address(), "0xde0b6b3a7640000"]);
+    world.anvil.call("anvil_setBalance", &gas);
+    let links = HashChain::generate(B256::repeat_byte(0x77), 60);
+    let (mine, _) = world.claim(1, 100);
+    let theirs = Voucher {
+        owner: world.owner,
+        payee: other.address(),
+        first: 2,
+        count: 1,
+        content: B256::ZERO,
+        base: FineUnits(0),
+        unit: FineUnits::per_block_from_per_gb(10_000_000),
+        steps: 60,
+        root: links.root(),
+        luck: B256::ZERO,
+    };
+    let signature = world.session.sign(theirs.digest(&world.vault)).unwrap();
+    let claim = theirs.claim(&signature, 9, links.link(9).unwrap());
+    let paid = chain.redeem(&[claim], &other, other.address()).unwrap();
+    assert_eq!(paid.paid.len(), 1);
+    // The honest payee comes too late ...
+    let late = chain.redeem(&[mine.clone()], &world.payee, world.payee.address());
+    assert_eq!(late.unwrap_err(), ChainError::NothingDue);
+
+    // ... and finds the other's voucher in the log.
+    let filter = json!([{
+        "address": world.vault.address, "fromBlock": "0x0", "toBlock": "latest",
+        "topics": [slash::Redeemed::SIGNATURE_HASH, id],
+    }]);
+    let logs = world.anvil.call("eth_getLogs", &filter);
+    let log = &logs.as_array().unwrap()[0];
+    let topics: Vec<B256> = serde_json::from_value(log["topics"].clone()).unwrap();
+    let data: Bytes = serde_json::from_value(log["data"].clone()).unwrap();
+    let event = slash::Redeemed::decode_raw_log_validate(topics, &data).unwrap();
+    let (found, found_signature) = voucher_in(&event);
+    assert_eq!((found, found_signature), (theirs, signature));
+
+    // Its own, as its record holds it.
+    let own_chain = HashChain::generate(B256::repeat_byte(1), 256);
+    let own = Voucher {
+        owner: world.owner,
+        payee: world.payee.address(),
+        first: 1,
+        count: 2,
+        content: B256::ZERO,
+        base: FineUnits(1_000),
+        unit: FineUnits::per_block_from_per_gb(10_000_000),
+        steps: 256,
+        root: own_chain.root(),
+        luck: B256::ZERO,
+    };
+    let own_signature = Signature {
+        r: mine.r,
+        vs: mine.vs,
+    };
+    assert_eq!(
+        own_signature.recover(&own.digest(&world.vault)),
+        Ok(world.session.address())
+    );
+
+    let reporter = world.anvil.accounts[2];
+    let call = slash_call((&found, &found_signature), (&own, &own_signature));
+    world.anvil.send(reporter, Some(world.vault.address), &call);
+    let account = chain.account(id, U256::ZERO).unwrap();
+    assert_eq!(account.bond, TokenUnits(0), "the bond burned");
+    let credit = slash::creditCall { account: reporter };
+    let data = alloy_primitives::hex::encode_prefixed(credit.abi_encode());
+    let call = json!([{"to": world.vault.address, "data": data}, "latest"]);
+    let bounty: U256 = serde_json::from_value(world.anvil.call("eth_call", &call)).unwrap();
+    assert_eq!(bounty, U256::from(BOND / 10), "a tenth to who told");
 }

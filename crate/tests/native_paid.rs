@@ -37,16 +37,27 @@ fn number(value: &Value) -> u128 {
 async fn the_seller_is_paid_on_chain_what_its_ledger_says() {
     let tracker = Tracker::start().await;
     let url = tracker.url();
-    let ran = tokio::task::spawn_blocking(move || trade(&url));
+    let ran = tokio::task::spawn_blocking(move || trade(&url, "0", LENGTH));
     ran.await.unwrap();
     tracker.handle.shutdown().await;
 }
 
-fn trade(tracker: &str) {
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs contracts/node_modules and contracts/out"]
+async fn full_ranges_are_redeemed_without_a_word_of_the_operator() {
+    let tracker = Tracker::start().await;
+    let url = tracker.url();
+    let ran = tokio::task::spawn_blocking(move || trade(&url, "1", 3 * LENGTH));
+    ran.await.unwrap();
+    tracker.handle.shutdown().await;
+}
+
+/// A whole sale. `redeem_every`: as the seeder is told; "0": it redeems on command.
+fn trade(tracker: &str, redeem_every: &str, length: usize) {
     let world = World::new();
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    let bytes = content(LENGTH);
+    let bytes = content(length);
     std::fs::create_dir(dir.path().join("seed")).unwrap();
     std::fs::write(dir.path().join("seed/film.mp4"), &bytes).unwrap();
     key_file(&dir.path().join("payee.key"), B256::repeat_byte(0x52));
@@ -88,6 +99,8 @@ fn trade(tracker: &str) {
         "10",
         "--payee-key",
         &payee_key,
+        "--redeem-every",
+        redeem_every,
         "--json",
         "--stdin-commands",
     ]);
@@ -115,8 +128,23 @@ fn trade(tracker: &str) {
         bytes
     );
 
+    if redeem_every != "0" {
+        // Twelve cents were earned, in ranges of one to four: the full ones are worth their gas.
+        let report = seeder.until(|line| line["event"] == "redeemed");
+        assert_eq!(report["ok"], true, "{report}");
+        let paid = number(&report["paid"]);
+        assert!(paid >= u128::from(native_common::TRANCHE) - 1, "{report}");
+        let held = world
+            .chain()
+            .token_balance(world.token, world.payee.address());
+        assert!(held.unwrap() >= TokenUnits(paid));
+        seeder.say("quit");
+        assert_eq!(seeder.exit_code(), Some(0));
+        return;
+    }
+
     // Every block was paid, at the price asked.
-    let blocks = (LENGTH as u128).div_ceil(16 * 1024);
+    let blocks = (length as u128).div_ceil(16 * 1024);
     let unit = FineUnits::per_block_from_per_gb(10_000_000);
     seeder.say("stats");
     let sold = seeder.until(|line| line["command"] == "stats");

@@ -397,6 +397,10 @@ fn a_restart_keeps_every_link_and_finds_what_was_redeemed_meanwhile() {
     );
     s.restart(ms(1_000));
     assert_eq!(s.payee.totals().redeemable, TokenUnits(200));
+    // Its claim leaves, and nobody hears what became of it.
+    s.payee.prepare_redeem(ms(1_100), RedeemScope::All);
+    s.run(ms(1_100));
+    assert_eq!(s.payee.take_claims(ms(1_200), 1).len(), 1);
     s.state.spent_word |= U256::from(1u8) << 7;
     s.state.consumed += 1;
     let done = s.restart(ms(2_000));
@@ -427,6 +431,74 @@ fn a_restart_keeps_every_link_and_finds_what_was_redeemed_meanwhile() {
     s.run(ms(71_000));
     assert!(!s.store.keys().any(|k| k.contains("/range/")));
     assert_eq!(s.payee.totals().redeemed, TokenUnits(200));
+}
+
+#[test]
+fn serials_that_somebody_else_redeemed_first_are_no_earnings_and_the_voucher_is_kept_as_proof() {
+    let reverted = |s: &mut Selling| {
+        s.payee.prepare_redeem(ms(1_000), RedeemScope::All);
+        s.run(ms(1_000));
+        let claims = s.payee.take_claims(ms(1_100), 1);
+        (claims[0].id, ClaimOutcome::Failed)
+    };
+    let skipped = |s: &mut Selling| (reverted(s).0, ClaimOutcome::Skipped(6));
+    let ways: [(&str, Option<&dyn Fn(&mut Selling) -> _>); 3] = [
+        ("it was never closed", None),
+        ("its transaction reverted", Some(&reverted)),
+        ("its transaction skipped it", Some(&skipped)),
+    ];
+    for (way, redeem) in ways {
+        let mut s = Selling::new();
+        s.connect(ms(0), A);
+        let (v, chain) = voucher(7, FineUnits(0), 1);
+        s.commit(ms(0), A, &v);
+        s.say(ms(10), A, pay(&v, &chain, 100));
+        s.payee.tick(ms(110));
+        s.run(ms(110));
+        s.state.spent_word |= U256::from(1u8) << 7;
+        s.state.consumed += 1;
+        let outcome = redeem.map(|redeem| redeem(&mut s));
+        s.payee.redeemed(ms(1_200), outcome.as_slice());
+        let mut events = s.run(ms(1_200)).events;
+        s.payee.tick(ms(40_000));
+        events.extend(s.run(ms(40_000)).events);
+        let conflict = |e: &&PayEvent| matches!(e, PayEvent::Conflict { serial: 7, .. });
+        assert_eq!(events.iter().filter(conflict).count(), 1, "{way}");
+        let totals = s.payee.totals();
+        let sums = (totals.redeemed, totals.redeemable, totals.earned);
+        assert_eq!(sums, (TokenUnits(0), TokenUnits(0), FineUnits(0)), "{way}");
+        // Also after a restart; and nothing more is taken on it.
+        s.restart(ms(50_000));
+        let totals = s.payee.totals();
+        assert_eq!(
+            (totals.redeemed, totals.redeemable),
+            (TokenUnits(0), TokenUnits(0))
+        );
+        assert!(
+            s.store.keys().any(|k| k.ends_with("/range/7")),
+            "{way}: the proof"
+        );
+        s.connect(ms(50_100), B);
+        assert_eq!(
+            s.commit(ms(50_200), B, &v).reject().0,
+            RejectCode::ConsumedOrClosed
+        );
+        // A reorg takes the other's redemption back: it can be claimed after all.
+        s.state.spent_word = U256::from(1u8);
+        s.restart(ms(60_000));
+        assert_eq!(s.payee.totals().redeemable, TokenUnits(1_000), "{way}");
+    }
+}
+
+#[test]
+fn a_further_range_does_not_reset_the_clock_of_a_payer_at_its_credit() {
+    let mut s = Selling::new();
+    s.connect(ms(0), A);
+    s.commit(ms(0), A, &voucher(7, FineUnits(0), 1).0);
+    assert_eq!(s.write(ms(100), A, 9), 4);
+    s.commit(ms(2_000), A, &voucher(8, FineUnits(0), 2).0);
+    s.payee.tick(ms(10_100));
+    assert_eq!(s.run(ms(10_100)).reject(), (RejectCode::OverCredit, 4));
 }
 
 #[test]

@@ -296,6 +296,39 @@ fn a_closed_range_takes_its_last_steps_and_the_next_one_follows() {
 }
 
 #[test]
+fn a_payee_that_closes_range_after_range_unused_gets_no_third() {
+    let mut b = Buying::new();
+    b.open();
+    b.buy(ms(100), 0..20);
+    let mut firsts = Vec::new();
+    let mut first = 1;
+    for turn in 1..=5u64 {
+        let now = ms(turn * 2_000);
+        let reason = NeedReason::RangeClosed;
+        let mut sent = b.say(now, A, PayMessage::Need { reason, first }).sent;
+        b.payer.tick(now + Duration::from_secs(1));
+        sent.extend(b.run(now + Duration::from_secs(1)).sent);
+        let commit = sent.iter().find_map(|(_, m)| match m {
+            PayMessage::Commit { voucher, .. } => Some(*voucher),
+            _ => None,
+        });
+        let Some(next) = commit else { break };
+        b.ack(now + Duration::from_secs(1), A, &next, 0);
+        first = next.first;
+        firsts.push(first);
+    }
+    assert_eq!(
+        firsts,
+        [2, 3],
+        "two were closed before anything was paid on them"
+    );
+    assert_eq!(
+        b.payer.status(A),
+        PayerConnState::Quoted(Some(Refusal::PayeeRefused))
+    );
+}
+
+#[test]
 fn bad_blocks_ban_the_peer_and_debit_the_loss_budget() {
     let mut b = Buying::new();
     let title = TitleKind::V1 { piece_blocks: 8 };

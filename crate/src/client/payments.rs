@@ -233,8 +233,13 @@ impl Client {
         let Some(ids) = self.redemptions.out.remove(&tag) else {
             return;
         };
+        // What a mined transaction says nothing about may have become anything.
+        let unsaid = match outcome {
+            RedeemOutcome::Failed { .. } => ClaimOutcome::Failed,
+            RedeemOutcome::Mined { .. } | RedeemOutcome::Unknown { .. } => ClaimOutcome::Unknown,
+        };
         let mut outcomes: Vec<(RangeId, ClaimOutcome)> =
-            ids.iter().map(|id| (*id, ClaimOutcome::Failed)).collect();
+            ids.iter().map(|id| (*id, unsaid)).collect();
         if let RedeemOutcome::Mined { paid, skipped } = outcome {
             for (index, amount) in paid {
                 if let Some(entry) = outcomes.get_mut(*index as usize) {

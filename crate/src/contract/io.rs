@@ -226,6 +226,12 @@ pub enum RedeemOutcome {
         /// Why, for the page.
         reason: String,
     },
+    /// It may have been sent, and is in no block that was seen: the claims stay redeemable, and if their serials are
+    /// consumed later, it was by this.
+    Unknown {
+        /// Why, for the page.
+        reason: String,
+    },
 }
 
 /// Something the edge is to do.

@@ -134,6 +134,25 @@ pub enum ChainError {
     Reverted(B256),
 }
 
+impl ChainError {
+    /// Whether a transaction was sent that may still get into a block, as far as is known.
+    pub fn may_be_mined(&self) -> bool {
+        match self {
+            ChainError::Rpc(_) | ChainError::NotMined(_) => true,
+            ChainError::WrongChain { .. }
+            | ChainError::NoVault(_)
+            | ChainError::WrongToken { .. }
+            | ChainError::NotAVault { .. }
+            | ChainError::TooMany(_)
+            | ChainError::NothingDue
+            | ChainError::NoGas { .. }
+            | ChainError::TooMuchGas(_)
+            | ChainError::Signing
+            | ChainError::Reverted(_) => false,
+        }
+    }
+}
+
 /// Index of a claim, and what the vault paid for it.
 pub type Paid = (u32, TokenUnits);
 /// Index of a claim, and why the vault paid nothing for it; see [`skip_reason`].

@@ -329,7 +329,8 @@ pub enum PayEvent {
         /// What it said.
         chain_id: u64,
     },
-    /// Both: two vouchers of one account for one serial and different payees were seen.
+    /// Both: two vouchers of one account for one serial and different payees were seen. Payee: somebody else redeemed a
+    /// serial that was promised to us.
     Conflict {
         /// Whose account.
         account: B256,

@@ -255,6 +255,8 @@ pub enum PayeeRangeLife {
     Closed,
     /// Redeemed for this much, but not yet confirmed by a later read.
     Redeemed(TokenUnits),
+    /// Its serials were promised to somebody else too, who redeemed first: kept as the proof.
+    Lost,
 }
 
 /// Payee: the best voucher of one range and its best link. This is money.
@@ -290,6 +292,7 @@ impl PayeeRangeRecord {
             PayeeRangeLife::Open => (0, TokenUnits(0)),
             PayeeRangeLife::Closed => (1, TokenUnits(0)),
             PayeeRangeLife::Redeemed(gross) => (2, gross),
+            PayeeRangeLife::Lost => (3, TokenUnits(0)),
         };
         out.push(life);
         out.extend_from_slice(&gross.0.to_be_bytes());
@@ -309,6 +312,7 @@ impl PayeeRangeRecord {
             (0, 0) => PayeeRangeLife::Open,
             (1, 0) => PayeeRangeLife::Closed,
             (2, _) => PayeeRangeLife::Redeemed(gross),
+            (3, 0) => PayeeRangeLife::Lost,
             _ => return None,
         };
         let sound = r.0.is_empty() && voucher.is_well_formed() && k <= voucher.steps;

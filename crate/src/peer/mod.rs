@@ -348,7 +348,7 @@ impl Peer {
             return self.opened_at + HANDSHAKE_TIMEOUT;
         }
         let mut at = (self.heard_at + IDLE_TIMEOUT).min(self.said_at + KEEP_ALIVE);
-        if !self.requests_out.is_empty() && !self.snubbed {
+        if !self.requests_out.is_empty() {
             at = at.min(self.block_at + SNUB_TIMEOUT);
         }
         at

@@ -23,7 +23,7 @@ pub(super) fn choose(
     only: Option<&Set<u32>>,
     out: &mut Vec<BlockRef>,
 ) {
-    let available = match only {
+    let mut available = match only {
         None => peer.have.clone(),
         Some(only) => {
             let mut both = Bitfield::empty(picker.pieces);
@@ -33,6 +33,17 @@ pub(super) fn choose(
             both
         }
     };
+    if peer.status.snubbed && peer.free() {
+        // What it sits on could not be had from a paid peer, for copies are not bought: leave it to them.
+        for other in picker.peers.values() {
+            picker.work += 1;
+            if !other.free() && other.promising(now) {
+                let words = available.words().iter().zip(other.have.words());
+                let rest = words.map(|(mine, theirs)| mine & !theirs).collect();
+                available = Bitfield::from_words(rest, picker.pieces);
+            }
+        }
+    }
     let cheaper = Cheaper::of(picker, now, peer);
     let before = out.len();
     let mut choice = Choice {

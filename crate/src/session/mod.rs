@@ -516,10 +516,7 @@ impl Session {
             }
             if now >= peer.heard_at + IDLE_TIMEOUT {
                 closing.push((*conn, "it said nothing"));
-            } else if !peer.requests_out.is_empty()
-                && !peer.snubbed
-                && now >= peer.block_at + SNUB_TIMEOUT
-            {
+            } else if !peer.requests_out.is_empty() && now >= peer.block_at + SNUB_TIMEOUT {
                 snubbed.push(*conn);
             }
             if now >= peer.said_at + KEEP_ALIVE && !peer.send(now, &Message::KeepAlive) {

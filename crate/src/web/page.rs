@@ -381,7 +381,8 @@ impl Pages {
             return Err("no such redemption".to_owned());
         };
         let (outcome, paid) = match js::text(message, "failed") {
-            Some(reason) => (RedeemOutcome::Failed { reason }, 0),
+            // A wallet's error does not say whether something was sent.
+            Some(reason) => (RedeemOutcome::Unknown { reason }, 0),
             None => {
                 let logs = read_logs(&js::field(message, "logs"));
                 let report = abi::redeem_report(chain.vault, &claims, &logs);

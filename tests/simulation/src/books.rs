@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use alloy_primitives::{Address, B256, keccak256};
 use piecework::types::FineUnits;
-use piecework::wire::pay::PayMessage;
+use piecework::wire::pay::{PayMessage, RejectCode};
 
 use crate::frames::Frames;
 use crate::node::NodeId;
@@ -36,6 +36,10 @@ pub struct Books {
     /// By payer, first serial and tag.
     vouchers: BTreeMap<(NodeId, u32, [u8; 4]), Sent>,
     arrived: BTreeMap<(NodeId, Address), Arrived>,
+    /// Refusals that clients sent: by whom, to whom.
+    pub rejects: BTreeMap<(NodeId, NodeId), Vec<RejectCode>>,
+    /// STATEs that clients sent: by whom, to whom.
+    pub states: BTreeMap<(NodeId, NodeId), u32>,
     /// What came in on one side of a channel and is not cut yet; `None`: it is no protocol.
     pub(crate) inbound: BTreeMap<(usize, usize), Option<Frames>>,
 }

@@ -1,6 +1,8 @@
 //! Every step of the exchange of money that a node takes, so that it can be stopped at each: a message sent or
 //! received, a block received, a record or a flush asked for and carried out, a signature.
 
+use piecework::time::Duration;
+
 use crate::node::NodeId;
 
 /// See the module.
@@ -12,6 +14,8 @@ pub struct Steps {
     pub taken: u64,
     /// At this one it stops.
     stop: Option<u64>,
+    /// Then nobody notices for so long, and what was on its way arrives; `None`: it is lost.
+    pub unnoticed: Option<Duration>,
 }
 
 impl Steps {
@@ -21,6 +25,7 @@ impl Steps {
             node: Some(node),
             taken: 0,
             stop,
+            unnoticed: None,
         }
     }
 

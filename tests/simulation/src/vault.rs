@@ -292,6 +292,16 @@ impl SimVault {
         })
     }
 
+    /// Somebody redeemed one serial for a single token unit, long ago.
+    pub fn consume(&mut self, id: B256, serial: u64) {
+        let account = self.accounts.get_mut(&id).expect("an account");
+        let word = account.spent.entry(U256::from(serial / 256)).or_default();
+        assert!(!word.bit((serial % 256) as usize), "consumed before");
+        word.set_bit((serial % 256) as usize, true);
+        account.consumed += 1;
+        account.balance -= 1;
+    }
+
     /// What `claimCredit` would pay.
     pub fn credit(&self, who: Address) -> TokenUnits {
         TokenUnits(self.credit.get(&who).copied().unwrap_or_default())
@@ -402,7 +412,7 @@ fn is_range(first: u64, count: u64) -> bool {
 }
 
 /// The voucher that a claim is about: its root is found by the walk, its luck by the salt.
-pub(crate) fn voucher_of(claim: &Claim) -> VoucherBody {
+fn voucher_of(claim: &Claim) -> VoucherBody {
     let mut root = claim.w;
     for _ in 0..claim.k {
         root = keccak256(root);

@@ -195,6 +195,10 @@ impl Watch {
                 direction.quotes.insert(terms.quote_id, terms.payee);
                 direction.last_quote = Some(terms.payee);
             }
+            PayMessage::Reject { code, .. } => {
+                self.books.rejects.entry((from, to)).or_default().push(code);
+            }
+            PayMessage::State { .. } => *self.books.states.entry((from, to)).or_default() += 1,
             PayMessage::Pay { .. } => {
                 *self.pays.entry(from).or_default() += 1;
                 self.books.said(from, None, &message);

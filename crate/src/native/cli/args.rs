@@ -120,6 +120,10 @@ pub(super) struct SeedArgs {
     /// Redeem everything at the end.
     #[arg(long)]
     pub(super) redeem_on_exit: bool,
+    /// Look so often for what is worth a redemption: full ranges, those long without a buyer, and those of a buyer who
+    /// withdraws, above 0.01 tokens per buyer (with 6 decimals); 0: redeem on command only.
+    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    pub(super) redeem_every: u64,
     /// Most bytes per second sent, such as 1M.
     #[arg(long, value_name = "BYTES", value_parser = parse_size)]
     pub(super) upload_limit: Option<u64>,

@@ -80,7 +80,7 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
         }
     }
     if args.seed {
-        seed::serve(&mut runner, &mut interrupt, args.common.stats, false).await?;
+        seed::serve(&mut runner, &mut interrupt, args.common.stats, false, 0).await?;
     }
     seed::finish(runner, false).await
 }

@@ -173,7 +173,10 @@ impl Runner {
                 Ok(())
             }
             Woken::Event(Event::ClaimsReady { tag, claims, .. }) => {
-                self.send_claims(tag, claims);
+                // With nothing in it there is nothing to answer.
+                if !claims.is_empty() {
+                    self.send_claims(tag, claims);
+                }
                 Ok(())
             }
             Woken::Event(event) => {
@@ -341,6 +344,14 @@ impl Runner {
         });
     }
 
+    /// Redeems what is due and above dust; the report follows as a batch.
+    pub(super) async fn redeem_due(&mut self) -> Result<(), CliError> {
+        self.handle
+            .command(Command::PrepareRedeem(RedeemScope::Due))
+            .await
+            .map_err(|e| CliError::Failed(e.to_string()))
+    }
+
     /// Redeems all that pays, one transaction after the other; one report each.
     pub(super) async fn redeem_all(&mut self) -> Result<Vec<Value>, CliError> {
         let mut reports = Vec::new();
@@ -374,6 +385,9 @@ impl Runner {
     async fn close_batch(&mut self, batch: Batch) -> Value {
         let outcome = match &batch.result {
             Ok(redemption) => redemption.outcome(),
+            Err(error) if error.may_be_mined() => RedeemOutcome::Unknown {
+                reason: error.to_string(),
+            },
             Err(error) => RedeemOutcome::Failed {
                 reason: error.to_string(),
             },

@@ -87,6 +87,7 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
         &mut interrupt,
         args.common.stats,
         args.stdin_commands,
+        args.redeem_every,
     )
     .await?;
     finish(runner, args.redeem_on_exit).await
@@ -120,18 +121,23 @@ async fn payout(args: &SeedArgs, price: FineUnits) -> Result<Option<Payout>, Cli
     }))
 }
 
-/// Until it is to stop.
+/// Until it is to stop. What is due is redeemed every `redeem_secs`; 0: only on command.
 pub(super) async fn serve(
     runner: &mut Runner,
     interrupt: &mut Interrupt,
     stats_secs: u64,
     stdin_commands: bool,
+    redeem_secs: u64,
 ) -> Result<(), CliError> {
     let mut look = interval(LOOK_INTERVAL);
     look.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut stats = interval(Duration::from_secs(stats_secs));
     stats.set_missed_tick_behavior(MissedTickBehavior::Delay);
     stats.tick().await;
+    let redeems = redeem_secs > 0 && runner.payout.is_some();
+    let mut redeem = interval(Duration::from_secs(redeem_secs.max(1)));
+    redeem.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    redeem.tick().await;
     let (lines_tx, mut lines) = mpsc::channel(16);
     if stdin_commands {
         read_stdin(lines_tx)?;
@@ -149,6 +155,7 @@ pub(super) async fn serve(
                 let snapshot = runner.look().await?;
                 runner.note("stats", &runner.summary(&snapshot), || stats_line(&snapshot, runner.decimals));
             }
+            _ = redeem.tick(), if redeems => runner.redeem_due().await?,
             line = lines.recv(), if !lines_end => match line {
                 Some(line) => {
                     if answer(runner, line.trim()).await? {

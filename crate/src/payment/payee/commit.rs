@@ -588,9 +588,14 @@ impl Payee {
             self.detach(conn, id.first);
             return;
         }
+        // A further range makes no room where the credit is used up: that clock goes on.
+        let unpaid = account.ledger.unpaid();
+        let credit = u64::from(self.credit(conn));
         if let Some(c) = self.conns.get_mut(&conn) {
             c.ack = Some(id.first);
-            c.full_since = None;
+            if unpaid < credit {
+                c.full_since = None;
+            }
         }
         self.event(PayEvent::BuyerAttached {
             conn,

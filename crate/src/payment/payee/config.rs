@@ -96,8 +96,10 @@ pub enum ClaimOutcome {
     Paid(TokenUnits),
     /// The vault skipped it, for this reason (event `Skipped`).
     Skipped(u8),
-    /// The transaction failed or never confirmed: the claim is ready again.
+    /// Nothing was sent, or it reverted: the claim is ready again.
     Failed,
+    /// It was sent and is in no block yet: the claim is ready again, and may still be paid.
+    Unknown,
 }
 
 /// Sums over all accounts, all runs included.

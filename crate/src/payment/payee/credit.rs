@@ -49,7 +49,7 @@ impl Payee {
             return;
         };
         // A link is worth the same from any connection of its account: also one that lost the range.
-        if matches!(range.life, Life::Claimed | Life::Redeemed(_)) {
+        if matches!(range.life, Life::Claimed | Life::Redeemed(_) | Life::Lost) {
             // Its claim is out: a further link would be worth nothing, so it must not count.
             self.reject(conn, RejectCode::ConsumedOrClosed, first, tag, first);
             return;

@@ -10,7 +10,7 @@
 //! and ends; the ACK is always queued before the unchoke. `end_of_batch` sends ACKs.
 //!
 //! A range goes `Open -> Closing -> Ready -> Claimed -> Redeemed -> gone`; its best voucher is replaced
-//! only when the next one is durable.
+//! only when the next one is durable. Serials that somebody else redeemed first make it `Lost`: it is kept as proof.
 //!
 //! To redeem: `prepare_redeem` closes ranges durably and tells the payers (NEED 5); at
 //! `PayEvent::ClaimsReady`, `take_claims` hands the claims out; `redeemed` says what became of them.
@@ -174,8 +174,12 @@ impl Payee {
             PayeeRangeLife::Open => Life::Open,
             PayeeRangeLife::Closed => Life::Ready { at: now },
             PayeeRangeLife::Redeemed(gross) => Life::Redeemed(gross),
+            PayeeRangeLife::Lost => Life::Lost,
         };
-        account.ranges.insert(first, Range::new(best, life, now));
+        let mut range = Range::new(best, life, now);
+        // An earlier run may have sent the claim of a closed range; that of an open one it did not.
+        range.may_have_left = record.life == PayeeRangeLife::Closed;
+        account.ranges.insert(first, range);
         self.reads.soon(id, u64::from(first) >> 8, now);
         Some(())
     }
@@ -397,7 +401,7 @@ impl Payee {
         let mut totals = PayeeTotals::default();
         for account in self.accounts.values() {
             for range in account.ranges.values() {
-                if matches!(range.life, Life::Redeemed(_)) {
+                if matches!(range.life, Life::Redeemed(_) | Life::Lost) {
                     continue;
                 }
                 // A fold that is not durable yet is not counted on.

@@ -7,7 +7,7 @@ use super::{Life, Payee, RangeId, Work};
 use crate::payment::{ChainState, ChainUnreadable, PayAction, PayEffect, PayEvent};
 use crate::sorted::Map;
 use crate::time::{Duration, Timestamp};
-use crate::types::ConnectionId;
+use crate::types::{ConnectionId, TokenUnits};
 use crate::wire::pay::RejectCode;
 
 /// Reads on their way at once, those of COMMITs apart.
@@ -132,14 +132,17 @@ impl Payee {
         match (range.life, consumed) {
             (Life::Redeemed(_), true) => self.forget(id),
             (Life::Redeemed(gross), false) => self.unredeem(id, gross),
-            // Only the payee can consume: an earlier transaction of ours, not noted before a crash.
-            (_, true) => self.found_redeemed(id),
+            (Life::Lost, true) => {}
+            (Life::Lost, false) => self.unredeem(id, TokenUnits(0)),
+            // What becomes of the claim that is on its way tells who consumed it.
+            (Life::Claimed, true) => {}
+            (Life::Open | Life::Closing | Life::Ready { .. }, true) => self.found_consumed(id),
             (Life::Open, false) => {
                 if let Some(conn) = range.conn.filter(|_| !range.suspended) {
                     self.suspend_unless_covered(conn, id, state);
                 }
             }
-            _ => {}
+            (Life::Closing | Life::Ready { .. } | Life::Claimed, false) => {}
         }
     }
 

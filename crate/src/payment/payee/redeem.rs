@@ -59,7 +59,7 @@ impl Payee {
             .filter(|(_, r)| match r.life {
                 Life::Open => keep(r),
                 Life::Closing | Life::Ready { .. } => true,
-                Life::Claimed | Life::Redeemed(_) => false,
+                Life::Claimed | Life::Redeemed(_) | Life::Lost => false,
             })
             .map(|(first, r)| (*first, r.best.voucher.due(r.best.k, account.tranche)))
             .filter(|(_, due)| due.0 > 0)
@@ -203,6 +203,8 @@ impl Payee {
         for claim in &claims {
             if let Some(range) = self.range_mut(claim.id) {
                 range.life = Life::Claimed;
+                range.had_left = range.may_have_left;
+                range.may_have_left = true;
                 let conn = range.conn;
                 if let Some(conn) = conn {
                     self.detach(conn, claim.id.first);
@@ -222,18 +224,27 @@ impl Payee {
             };
             match outcome {
                 ClaimOutcome::Paid(gross) => self.note_redeemed(*id, *gross),
-                ClaimOutcome::Skipped(SKIP_CONSUMED) => self.found_redeemed(*id),
+                ClaimOutcome::Skipped(SKIP_CONSUMED) => {
+                    range.may_have_left = range.had_left;
+                    self.found_consumed(*id);
+                }
                 ClaimOutcome::Skipped(_) => {
                     range.life = Life::Ready { at: now };
+                    range.may_have_left = range.had_left;
                     range.skipped = true;
                 }
-                ClaimOutcome::Failed => range.life = Life::Ready { at: now },
+                ClaimOutcome::Failed => {
+                    range.life = Life::Ready { at: now };
+                    range.may_have_left = range.had_left;
+                }
+                ClaimOutcome::Unknown => range.life = Life::Ready { at: now },
             }
         }
     }
 
-    /// The chain says that the serials are consumed: for what the range was worth.
-    pub(super) fn found_redeemed(&mut self, id: RangeId) {
+    /// The chain says that the serials are consumed: by our own claim, for what the range was worth, if one may have
+    /// got there; else by somebody to whom they were promised too.
+    pub(super) fn found_consumed(&mut self, id: RangeId) {
         let Some(account) = self.accounts.get(&id.account) else {
             return;
         };
@@ -241,6 +252,7 @@ impl Payee {
             return;
         };
         let gross = range.best.voucher.due(range.best.k, account.tranche);
+        let ours = range.may_have_left;
         if let Some(conn) = range.conn {
             let reason = NeedReason::RangeClosed;
             self.send(
@@ -252,7 +264,16 @@ impl Payee {
             );
             self.detach(conn, id.first);
         }
-        self.note_redeemed(id, gross);
+        if ours {
+            self.note_redeemed(id, gross);
+        } else {
+            self.set_redeemed(id, Life::Lost, |sum| sum);
+            self.closing.remove(&id);
+            self.event(PayEvent::Conflict {
+                account: id.account,
+                serial: id.first,
+            });
+        }
     }
 
     fn note_redeemed(&mut self, id: RangeId, gross: TokenUnits) {

@@ -141,6 +141,8 @@ pub(super) enum Life {
     /// Handed out: its step is frozen.
     Claimed,
     Redeemed(TokenUnits),
+    /// Somebody else, to whom the same serials were promised, redeemed them.
+    Lost,
 }
 
 #[derive(Debug)]
@@ -161,6 +163,10 @@ pub(super) struct Range {
     pub(super) suspended: bool,
     /// The vault skipped its claim in this run.
     pub(super) skipped: bool,
+    /// A transaction with its claim may be on the chain, or get there: then consumed serials may be our own doing.
+    pub(super) may_have_left: bool,
+    /// The same before its claim was handed out last.
+    pub(super) had_left: bool,
 }
 
 impl Range {
@@ -177,6 +183,8 @@ impl Range {
             paid_since_commit: 0,
             suspended: false,
             skipped: false,
+            may_have_left: false,
+            had_left: false,
         }
     }
 
@@ -211,6 +219,7 @@ impl Range {
                 Life::Open => PayeeRangeLife::Open,
                 Life::Closing | Life::Ready { .. } | Life::Claimed => PayeeRangeLife::Closed,
                 Life::Redeemed(gross) => PayeeRangeLife::Redeemed(gross),
+                Life::Lost => PayeeRangeLife::Lost,
             },
         }
     }

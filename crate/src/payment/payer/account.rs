@@ -71,11 +71,11 @@ impl Account {
         self.bound.saturating_sub(self.next)
     }
 
-    /// Ranges signed or about to be, of which nothing was revealed.
+    /// Ranges signed or about to be, of which nothing was revealed; also those that their payee closed.
     pub(super) fn unrevealed_ranges(&self) -> usize {
         self.ranges
             .values()
-            .filter(|r| r.paid.0 == 0 && r.life == PayerRangeLife::Usable)
+            .filter(|r| r.paid.0 == 0 && r.life != PayerRangeLife::Consumed)
             .count()
     }
 

@@ -8,8 +8,8 @@ use alloy_primitives::B256;
 
 use super::range::{Live, Range, Stage, Work};
 use super::{
-    COMMIT_SPACING, COMMIT_TIMEOUT, FAILURE_DELAY, MAX_LIVE_RANGES, NEXT_RANGE_MARGIN, Payer,
-    STORE_DELAY, STORE_STEPS,
+    COMMIT_SPACING, COMMIT_TIMEOUT, FAILURE_DELAY, MAX_LIVE_RANGES, MAX_WASTED_RANGES,
+    NEXT_RANGE_MARGIN, Payer, STORE_DELAY, STORE_STEPS,
 };
 use crate::payment::NEW_RANGE_STEPS;
 use crate::payment::chain::HashChain;
@@ -167,6 +167,10 @@ impl Payer {
             return Ok(Some((Choice::Reuse(range.first), terms)));
         }
         let filled = same_payee().filter(|r| r.paid.0 > 0 && self.usable(r, r.unit) == 0);
+        let wasted = same_payee().filter(|r| r.paid.0 == 0 && r.life == PayerRangeLife::Closed);
+        if wasted.count() >= MAX_WASTED_RANGES {
+            return Err(Refusal::PayeeRefused);
+        }
         let sizing = policy::size_range(
             &self.config,
             account.info.tranche,

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use piecework::client::{Command, RedeemScope};
-use piecework::time::{Duration, Timestamp};
+use piecework::time::Duration;
 
 use super::{SimNet, What};
 use crate::channel::Cheat;
@@ -38,7 +38,7 @@ impl SimNet {
         }
     }
 
-    /// Runs for so long and lets a seller redeem all it can.
+    /// Lets a seller redeem all it can.
     pub fn redeem_all(&mut self, id: NodeId) {
         self.command(id, Command::PrepareRedeem(RedeemScope::All));
         self.run_for(Duration::from_secs(30));
@@ -47,8 +47,10 @@ impl SimNet {
     /// A step of the exchange by `id`; true: it is stopped here.
     pub(super) fn step_of(&mut self, id: NodeId) -> bool {
         let stops = self.steps.take(id);
-        if stops {
-            self.crash(id);
+        match self.steps.unnoticed {
+            Some(unnoticed) if stops => self.vanish(id, unnoticed),
+            None if stops => self.crash(id),
+            _ => {}
         }
         stops
     }
@@ -92,10 +94,5 @@ impl SimNet {
         let node = &self.nodes[id.0];
         let key = node.key.as_ref().expect("a funded node");
         crate::vault::account_id(node.owner, key.address())
-    }
-
-    /// When the net's clock will have run for so long.
-    pub fn after(&self, time: Duration) -> Timestamp {
-        self.now + time
     }
 }

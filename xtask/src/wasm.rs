@@ -33,6 +33,9 @@ const WASM_FEATURES: &[&str] = &[
     "--enable-simd",
 ];
 
+/// wasm-opt: what is small; speed where it counts is rustc's work.
+const OPTIMISE: &[&str] = &["-Oz", "--strip-producers"];
+
 /// Builds the engine for the page
 #[derive(clap::Args)]
 pub struct Wasm {
@@ -55,6 +58,7 @@ impl Wasm {
             .word(&locked_version("wasm-bindgen-cli-support")?)
             .file(&paths::root().join("xtask/tools/package-lock.json"))
             .word(&WASM_FEATURES.join(" "))
+            .word(&OPTIMISE.join(" "))
             .stamp(output.join(".stamp"));
         let module = output.join("piecework_bg.wasm");
         if stamp.is_current() && module.is_file() {
@@ -81,7 +85,12 @@ impl Wasm {
         } else {
             ("wasm", "wasm")
         };
-        shell::run(toolchain.build().args([
+        let mut cargo = if self.dev {
+            toolchain.build()
+        } else {
+            toolchain.build_small()
+        };
+        shell::run(cargo.args([
             "--package",
             "piecework",
             "--lib",
@@ -119,7 +128,7 @@ fn optimise(module: &Path) -> Result<(), Failure> {
         node::node()
             .arg(tool)
             .arg(module)
-            .arg("-O3")
+            .args(OPTIMISE)
             .args(WASM_FEATURES)
             .arg("-o")
             .arg(&smaller),

@@ -118,11 +118,11 @@ fn bind(built: &Path, bound: &Path) -> Result<(), Failure> {
         fs::remove_dir_all(bound).map_err(Failure::io("empty", bound))?;
     }
     fs::create_dir_all(bound).map_err(Failure::io("make", bound))?;
-    shell::run(
-        shell::command(paths::target().join("debug/xtask-bindgen"))
-            .arg(built)
-            .arg(bound),
-    )
+    shell::run(bindgen().arg(built).arg(bound))
+}
+
+fn bindgen() -> Command {
+    shell::command(paths::target().join("debug/xtask-bindgen"))
 }
 
 fn optimise(module: &Path) -> Result<(), Failure> {
@@ -143,7 +143,8 @@ fn optimise(module: &Path) -> Result<(), Failure> {
         .and_then(|text| serde_json::from_str(&text).ok())
         .ok_or_else(|| Failure::failed("wasm-opt failed: run the line above to see why"))?;
     rename(&module.with_file_name("piecework.js"), &renamed)?;
-    fs::rename(&smaller, module).map_err(Failure::io("replace", module))
+    fs::rename(&smaller, module).map_err(Failure::io("replace", module))?;
+    shell::run(bindgen().arg("--order").arg(module))
 }
 
 /// What wasm-opt calls differently: under `imports` module, name and new name, under `exports` name and new name.

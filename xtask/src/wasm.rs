@@ -37,7 +37,6 @@ const WASM_FEATURES: &[&str] = &[
 /// wasm-opt: what is small; speed where it counts is rustc's work.
 const OPTIMISE: &[&str] = &[
     "-Oz",
-    "--converge",
     "--strip-producers",
     "--minify-imports-and-exports-and-modules",
 ];

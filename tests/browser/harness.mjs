@@ -4,7 +4,7 @@ import { execFile, spawn } from "node:child_process";
 import { createReadStream, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
-import { dirname, extname, join, normalize } from "node:path";
+import { basename, dirname, extname, join, normalize } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
@@ -44,6 +44,8 @@ const FLAGS = [
 const SHOW_ADDRESSES = "--disable-features=WebRtcHideLocalIpsWithMdns";
 
 let endings = [];
+/** By a site's URL: the files of the package that were asked of it. */
+const asked = new Map();
 
 /** Ends what the last test started, the newest first. */
 export async function cleanUp() {
@@ -54,6 +56,7 @@ export async function cleanUp() {
 /** Serves the test page and the package's dist/ on a free port. */
 export async function site() {
   const types = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm" };
+  const files = new Set();
   const server = createServer((request, response) => {
     const path = normalize(new URL(request.url, "http://x").pathname);
     const file =
@@ -61,12 +64,25 @@ export async function site() {
     const found = statSync(file, { throwIfNoEntry: false });
     const headers = { "Content-Security-Policy": CSP, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff" };
     if (!found?.isFile()) return response.writeHead(404, headers).end();
+    if (dirname(file) === dist) files.add(basename(file));
     response.writeHead(200, { ...headers, "Content-Type": types[extname(file)] ?? "application/octet-stream" });
     createReadStream(file).pipe(response);
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
   endings.push(() => new Promise((resolve) => (server.close(resolve), server.closeAllConnections())));
-  return `http://127.0.0.1:${server.address().port}`;
+  const url = `http://127.0.0.1:${server.address().port}`;
+  asked.set(url, files);
+  return url;
+}
+
+/** The files of the package's dist/ that this site's visitors loaded. */
+export function served(url) {
+  return [...asked.get(url)];
+}
+
+/** Where a file of the package's dist/ lies. */
+export function distFile(name) {
+  return join(dist, name);
 }
 
 /** A folder that cleanUp removes. */

@@ -4,6 +4,7 @@
 //! smaller. What is unchanged is not done again.
 
 use std::{
+    collections::HashMap,
     fs,
     path::Path,
     process::{Command, Stdio},
@@ -31,6 +32,13 @@ const WASM_FEATURES: &[&str] = &[
     "--enable-reference-types",
     "--enable-sign-ext",
     "--enable-simd",
+];
+
+/// wasm-opt: what is small; speed where it counts is rustc's work.
+const OPTIMISE: &[&str] = &[
+    "-Oz",
+    "--strip-producers",
+    "--minify-imports-and-exports-and-modules",
 ];
 
 /// Builds the engine for the page
@@ -67,6 +75,7 @@ impl Wasm {
             .word(&locked_version("wasm-bindgen-cli-support")?)
             .file(&paths::root().join("xtask/tools/package-lock.json"))
             .word(&WASM_FEATURES.join(" "))
+            .word(&OPTIMISE.join(" "))
             .stamp(output.join(".stamp"));
         let module = output.join("piecework_bg.wasm");
         if stamp.is_current() && module.is_file() {
@@ -94,7 +103,12 @@ impl Wasm {
             ("wasm", "wasm")
         };
         let features = if self.tracing { "trace" } else { "" };
-        shell::run(toolchain.build().args([
+        let mut cargo = if self.dev {
+            toolchain.build()
+        } else {
+            toolchain.build_small()
+        };
+        shell::run(cargo.args([
             "--package",
             "piecework",
             "--lib",
@@ -118,11 +132,11 @@ fn bind(built: &Path, bound: &Path) -> Result<(), Failure> {
         fs::remove_dir_all(bound).map_err(Failure::io("empty", bound))?;
     }
     fs::create_dir_all(bound).map_err(Failure::io("make", bound))?;
-    shell::run(
-        shell::command(paths::target().join("debug/xtask-bindgen"))
-            .arg(built)
-            .arg(bound),
-    )
+    shell::run(bindgen().arg(built).arg(bound))
+}
+
+fn bindgen() -> Command {
+    shell::command(paths::target().join("debug/xtask-bindgen"))
 }
 
 fn optimise(module: &Path) -> Result<(), Failure> {
@@ -130,16 +144,66 @@ fn optimise(module: &Path) -> Result<(), Failure> {
     node::install("xtask/tools")?;
     let smaller = module.with_extension("opt");
     let tool = paths::root().join("xtask/tools/node_modules/binaryen/bin/wasm-opt");
-    shell::run(
-        node::node()
-            .arg(tool)
-            .arg(module)
-            .arg("-O3")
-            .args(WASM_FEATURES)
-            .arg("-o")
-            .arg(&smaller),
-    )?;
-    fs::rename(&smaller, module).map_err(Failure::io("replace", module))
+    let mut command = node::node();
+    command
+        .arg(tool)
+        .arg(module)
+        .args(OPTIMISE)
+        .args(WASM_FEATURES)
+        .arg("-o")
+        .arg(&smaller);
+    say(format_args!("$ {}", shell::line_of(&command)));
+    let renamed = shell::answer(&mut command)
+        .and_then(|text| serde_json::from_str(&text).ok())
+        .ok_or_else(|| Failure::failed("wasm-opt failed: run the line above to see why"))?;
+    rename(&module.with_file_name("piecework.js"), &renamed)?;
+    fs::rename(&smaller, module).map_err(Failure::io("replace", module))?;
+    shell::run(bindgen().arg("--order").arg(module))
+}
+
+/// What wasm-opt calls differently: under `imports` module, name and new name, under `exports` name and new name.
+type Renamed = HashMap<String, Vec<Vec<String>>>;
+
+/// Calls by its new name in the bindings what has one in the module.
+fn rename(bindings: &Path, renamed: &Renamed) -> Result<(), Failure> {
+    let mut text = fs::read_to_string(bindings).map_err(Failure::io("read", bindings))?;
+    let list = |key: &str| renamed.get(key).map(Vec::as_slice).unwrap_or_default();
+    let mut exports = HashMap::new();
+    for export in list("exports") {
+        if let [name, new] = export.as_slice() {
+            exports.insert(name.as_str(), new.as_str());
+        }
+    }
+    for import in list("imports") {
+        let [module, name, new] = import.as_slice() else {
+            continue;
+        };
+        // A member of the object of imports; wasm-opt calls the one module there is `a`.
+        for (old, new) in [
+            (format!("\n        {name}: "), format!("\n        {new}: ")),
+            (format!("\"{module}\": "), "\"a\": ".to_owned()),
+        ] {
+            if !text.contains(&old) && !text.contains(&new) {
+                return Err(Failure::failed(format!(
+                    "{} does not say {old:?}: wasm-bindgen writes its imports in another form now",
+                    bindings.display()
+                )));
+            }
+            text = text.replace(&old, &new);
+        }
+    }
+    let mut parts = text.split("wasm.");
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let end = part
+            .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+            .unwrap_or(part.len());
+        let (name, rest) = part.split_at(end);
+        out.push_str("wasm.");
+        out.push_str(exports.get(name).unwrap_or(&name));
+        out.push_str(rest);
+    }
+    fs::write(bindings, out).map_err(Failure::io("write", bindings))
 }
 
 /// Copies exactly what was made: a file of an earlier build would be shipped by mistake.

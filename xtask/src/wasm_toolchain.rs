@@ -1,7 +1,11 @@
-//! Which compiler makes wasm: rustup's with its wasm std, or Debian's that builds std from source.
+//! Which compiler makes wasm: rustup's or Debian's, both with std built from its source, or rustup's with the std it ships.
+//!
+//! std is built from source because that makes what a page loads smaller by a fifth: without the text of panics, without the
+//! machinery that prints it, and with what is rarely used optimised for size. That takes `RUSTC_BOOTSTRAP=1`, since the flags are
+//! not stable yet. What rustup ships works as well, is larger, and is taken when no source can be had.
 //!
 //! The ordinary way is tried first and bounded in time; that it was refused is remembered for the toolchain at hand, so that
-//! the next run does not wait again. `PIECEWORK_WASM_TOOLCHAIN=rustup` or `=debian` settles the question.
+//! the next run does not wait again. `PIECEWORK_WASM_TOOLCHAIN=rustup`, `=debian` or `=shipped-std` settles the question.
 
 use std::{
     env,
@@ -22,6 +26,11 @@ use crate::{
 /// The target triple of everything a page loads.
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
+/// std without the text of panics, and of `{:?}`, which no message for people uses; it stops at once where it would have told.
+const SMALL: &str = r#"target.wasm32-unknown-unknown.rustflags=["-Zunstable-options", "-Cpanic=immediate-abort", "-Zlocation-detail=none", "-Zfmt-debug=none"]"#;
+/// The component that brings std's source.
+const SOURCE: &str = "rust-src";
+
 /// How long a download by rustup may take before the other way is taken.
 const RUSTUP_LIMIT: Duration = Duration::from_secs(60);
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
@@ -37,72 +46,82 @@ const DEBIAN_PACKAGES: &[&str] = &[
 
 /// A compiler that can build for [`TARGET`].
 pub enum WasmToolchain {
-    /// The toolchain in use, with the wasm std that rustup brought.
+    /// The toolchain in use, which builds std from the source that rustup brought.
     Rustup,
     /// Debian's rustc-web, which builds std from its source package; with the linker to use.
     Debian {
         /// `rust-lld` of the rustup toolchain, or `wasm-ld` of Debian's lld.
         linker: PathBuf,
     },
+    /// The toolchain in use, with the wasm std that rustup ships.
+    ShippedStd,
 }
 
 impl WasmToolchain {
     /// Finds a compiler, installs what is missing, and says which way was taken.
     pub fn find_or_install() -> Result<Self, Failure> {
         let asked = env::var("PIECEWORK_WASM_TOOLCHAIN").ok();
-        if asked.as_deref() != Some("debian") {
-            let sysroot = shell::answer(shell::command("rustc").args(["--print", "sysroot"]))
-                .map(PathBuf::from)
-                .ok_or_else(|| Failure::failed("`rustc --print sysroot` does not answer: is rustup's bin folder on the PATH?"))?;
-            let refused = Inputs::default()
-                .word(&sysroot.to_string_lossy())
-                .stamp(paths::memory().join("rustup-refused"));
-            if has_wasm_std(&sysroot) {
-                say("wasm compiler: rustup's, with its wasm std");
-                return Ok(Self::Rustup);
+        let may = |way: &str| asked.as_deref().is_none_or(|asked| asked == way);
+        if may("rustup") && (rustup_brings("component", SOURCE, has_source)?) {
+            say("wasm compiler: rustup's, which builds std from its source");
+            return Ok(Self::Rustup);
+        }
+        if may("debian") {
+            if !debian_is_complete() && debian::is_debian() {
+                debian::install(
+                    DEBIAN_PACKAGES,
+                    "a Rust compiler with std's source, because rustup could not bring the source",
+                )?;
             }
-            let again = !refused.is_current()
-                || !debian_is_complete()
-                || asked.as_deref() == Some("rustup");
-            if again && rustup_target_add(&refused)? && has_wasm_std(&sysroot) {
-                say("wasm compiler: rustup's, with its wasm std (just added)");
-                return Ok(Self::Rustup);
-            }
-            if asked.as_deref() == Some("rustup") {
-                return Err(wasm_std_missing());
+            if debian_is_complete() {
+                let linker = find_linker()?;
+                let version =
+                    shell::answer(Command::new(DEBIAN_RUSTC).arg("--version")).unwrap_or_default();
+                say(format_args!(
+                    "wasm compiler: Debian's {version}, which builds std from source; linker {}",
+                    linker.display()
+                ));
+                return Ok(Self::Debian { linker });
             }
         }
-        if !debian_is_complete() {
-            if !debian::is_debian() {
-                return Err(wasm_std_missing());
-            }
-            debian::install(
-                DEBIAN_PACKAGES,
-                "a Rust compiler with std's source, because rustup could not bring the wasm std",
-            )?;
+        if may("shipped-std") && rustup_brings("target", TARGET, has_wasm_std)? {
+            say(
+                "wasm compiler: rustup's, with the wasm std it ships: what a page loads is larger by a fifth",
+            );
+            return Ok(Self::ShippedStd);
         }
-        let linker = find_linker()?;
-        let version =
-            shell::answer(Command::new(DEBIAN_RUSTC).arg("--version")).unwrap_or_default();
-        say(format_args!(
-            "wasm compiler: Debian's {version}, which builds std from source; linker {}",
-            linker.display()
-        ));
-        Ok(Self::Debian { linker })
+        Err(Failure::Missing {
+            what: format!("a compiler that makes {TARGET}"),
+            line: format!("rustup component add {SOURCE}"),
+        })
     }
 
     /// Its own target folder: two compilers in one would rebuild each other's work.
     pub fn target_folder(&self) -> PathBuf {
         match self {
-            Self::Rustup => paths::target().join("wasm"),
+            Self::Rustup | Self::ShippedStd => paths::target().join("wasm"),
             Self::Debian { .. } => paths::target().join("wasm-debian"),
         }
+    }
+
+    /// Whether what it makes is as small as it can be.
+    pub fn builds_std(&self) -> bool {
+        !matches!(self, Self::ShippedStd)
+    }
+
+    /// `cargo build` for wasm as it is shipped; the caller adds package, profile and features.
+    pub fn build_small(&self) -> Command {
+        let mut command = self.build();
+        if self.builds_std() {
+            command.args(["-Zbuild-std-features=optimize_for_size", "--config", SMALL]);
+        }
+        command
     }
 
     /// `cargo build` for wasm; the caller adds package, profile and features.
     pub fn build(&self) -> Command {
         let mut command = match self {
-            Self::Rustup => shell::cargo(),
+            Self::Rustup | Self::ShippedStd => shell::cargo(),
             Self::Debian { linker } => debian_command(DEBIAN_CARGO, linker),
         };
         command.arg("build");
@@ -112,7 +131,7 @@ impl WasmToolchain {
     /// `cargo clippy` for wasm; the caller adds package and features.
     pub fn clippy(&self) -> Command {
         let mut command = match self {
-            Self::Rustup => shell::cargo(),
+            Self::Rustup | Self::ShippedStd => shell::cargo(),
             // Run directly: cargo prefers the `cargo-clippy` in its home folder, which is rustup's.
             Self::Debian { linker } => debian_command(DEBIAN_CLIPPY, linker),
         };
@@ -124,11 +143,45 @@ impl WasmToolchain {
         command
             .args(["--target", TARGET, "--target-dir"])
             .arg(self.target_folder());
-        if matches!(self, Self::Debian { .. }) {
-            command.arg("-Zbuild-std=std,panic_abort");
+        if self.builds_std() {
+            command
+                .env("RUSTC_BOOTSTRAP", "1")
+                .arg("-Zbuild-std=std,panic_abort");
         }
         command
     }
+}
+
+/// True when rustup has, or now brought, what `is_there` looks for in the toolchain's folder. A refusal is remembered, not
+/// reported as a failure.
+fn rustup_brings(
+    kind: &str,
+    name: &str,
+    is_there: impl Fn(&Path) -> bool,
+) -> Result<bool, Failure> {
+    let sysroot = shell::answer(shell::command("rustc").args(["--print", "sysroot"]))
+        .map(PathBuf::from)
+        .ok_or_else(|| {
+            Failure::failed(
+                "`rustc --print sysroot` does not answer: is rustup's bin folder on the PATH?",
+            )
+        })?;
+    if is_there(&sysroot) {
+        return Ok(true);
+    }
+    let refused = Inputs::default()
+        .word(&sysroot.to_string_lossy())
+        .stamp(paths::memory().join(format!("rustup-refused-{name}")));
+    if refused.is_current() {
+        return Ok(false);
+    }
+    Ok(rustup_add(kind, name, &refused)? && is_there(&sysroot))
+}
+
+fn has_source(sysroot: &Path) -> bool {
+    sysroot
+        .join("lib/rustlib/src/rust/library/std/Cargo.toml")
+        .is_file()
 }
 
 fn has_wasm_std(sysroot: &Path) -> bool {
@@ -139,19 +192,20 @@ fn has_wasm_std(sysroot: &Path) -> bool {
         .is_dir()
 }
 
-/// True when rustup added it. A refusal is remembered, not reported as a failure.
-fn rustup_target_add(refused: &Stamp) -> Result<bool, Failure> {
+fn rustup_add(kind: &str, name: &str, refused: &Stamp) -> Result<bool, Failure> {
     if shell::find_on_path("rustup").is_none() {
-        say("rustup is not installed: the wasm std comes another way");
+        say(format_args!(
+            "rustup is not installed: {name} comes another way"
+        ));
         return Ok(false);
     }
     say(format_args!(
-        "$ rustup target add {TARGET}   (at most {} s)",
+        "$ rustup {kind} add {name}   (at most {} s)",
         RUSTUP_LIMIT.as_secs()
     ));
     let mut command = shell::command("rustup");
     command
-        .args(["target", "add", TARGET])
+        .args([kind, "add", name])
         .env("RUSTUP_MAX_RETRIES", "0");
     let reason = match shell::run_bounded(&mut command, RUSTUP_LIMIT)? {
         Bounded::Exited(status, _, _) if status.success() => {
@@ -168,13 +222,6 @@ fn rustup_target_add(refused: &Stamp) -> Result<bool, Failure> {
     say(format_args!("rustup could not bring it: {reason}"));
     refused.set()?;
     Ok(false)
-}
-
-fn wasm_std_missing() -> Failure {
-    Failure::Missing {
-        what: format!("Rust's std for {TARGET}"),
-        line: format!("rustup target add {TARGET}"),
-    }
 }
 
 fn debian_is_complete() -> bool {

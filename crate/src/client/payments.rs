@@ -327,7 +327,11 @@ impl Client {
             }
             PayAction::CloseConnection { conn, reason } => {
                 self.in_session(conn, |session, ctx| {
-                    session.close(ctx, conn, ClosedReason::Payment(format!("{reason:?}")));
+                    session.close(
+                        ctx,
+                        conn,
+                        ClosedReason::Payment(wording::close(reason).to_owned()),
+                    );
                 });
             }
             PayAction::Ban { conn, .. } => self.in_session(conn, |session, ctx| {

@@ -1,6 +1,6 @@
 //! Payments in words for the page: what happened, and what can be done about it.
 
-use crate::payment::{EndReason, Refusal};
+use crate::payment::{CloseReason, EndReason, Refusal};
 use crate::wire::pay::RejectCode;
 
 /// Why an offer is not taken.
@@ -18,6 +18,13 @@ pub(super) fn refusal(why: Refusal) -> &'static str {
         Refusal::LossBudget => "Too much bad data was paid for in this title already.",
         Refusal::NoAccount => "There is no deposit to pay from.",
         Refusal::PayeeRefused => "It refused before in this session.",
+    }
+}
+
+/// Why a connection was closed for its payments.
+pub(super) fn close(reason: CloseReason) -> &'static str {
+    match reason {
+        CloseReason::BadPreimages => "Its payments do not match their promise.",
     }
 }
 

@@ -14,13 +14,12 @@
 //! # Ok::<(), piecework::metainfo::create::CreateError>(())
 //! ```
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use sha1::{Digest, Sha1};
 
 use super::bencode::Item;
 use super::{MAX_PIECE_LENGTH, MAX_PIECES, Metainfo, MetainfoError, hash_info};
+use crate::sorted::Map;
 use crate::types::BLOCK_LEN;
 
 /// Smallest piece length chosen by itself, bytes: one block.
@@ -229,7 +228,7 @@ impl TorrentBuilder {
                 actual: hashes.total_length,
             });
         }
-        let mut info: BTreeMap<&[u8], Item<'_>> = BTreeMap::new();
+        let mut info: Map<&[u8], Item<'_>> = Map::new();
         info.insert(b"name", Item::str(&self.name));
         info.insert(b"piece length", Item::Int(i128::from(hashes.piece_length)));
         info.insert(b"pieces", Item::bytes(&hashes.hashes[..]));

@@ -8,9 +8,10 @@
 
 pub mod bencode;
 pub mod create;
+pub mod fold;
 pub mod geometry;
 pub mod magnet;
-pub mod path;
+mod path;
 
 use bytes::Bytes;
 use sha1::{Digest, Sha1};

@@ -7,7 +7,9 @@
 //! normalisation is left alone: two names that differ only in composition stay two names.
 
 use core::fmt;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use super::fold::fold;
 
 /// Longest component, bytes of UTF-8; longer ones are shortened and keep their extension.
 pub const MAX_COMPONENT_LEN: usize = 255;
@@ -59,15 +61,24 @@ pub fn sanitize_component(raw: &[u8]) -> String {
 }
 
 /// Hands out the paths of one torrent's files so that no two meet, also where case is ignored.
+///
+/// A tree, not a sorted vector: a torrent names a hundred thousand files in the order that it likes.
 #[derive(Debug, Default)]
 pub(super) struct PathTable {
-    /// Directory and folded name of everything given out.
-    taken: BTreeSet<(u32, String)>,
-    /// What a directory of that wanted name became.
-    directories: BTreeMap<(u32, String), (u32, String)>,
-    /// Where the search for a free suffix goes on, so that many equal names cost no square.
-    next_suffix: BTreeMap<(u32, String), u32>,
+    /// By directory and folded name.
+    names: BTreeMap<(u32, String), Name>,
     directory_count: u32,
+}
+
+/// What a name in a directory stands for.
+#[derive(Debug, Default)]
+struct Name {
+    /// Given out.
+    taken: bool,
+    /// What a directory that wanted it became: its number and name.
+    directory: Option<(u32, String)>,
+    /// Where the search for a free suffix goes on, so that many equal names cost no square; 0: not begun.
+    next_suffix: u32,
 }
 
 /// The torrent's own folder.
@@ -82,12 +93,13 @@ impl PathTable {
         let mut components = Vec::with_capacity(wanted.len() + 1);
         for name in wanted {
             let key = (directory, fold(&name));
-            let (id, chosen) = match self.directories.get(&key) {
-                Some(known) => known.clone(),
+            let known = self.names.get(&key).and_then(|n| n.directory.clone());
+            let (id, chosen) = match known {
+                Some(known) => known,
                 None => {
                     self.directory_count += 1;
                     let made = (self.directory_count, self.claim(directory, name));
-                    self.directories.insert(key, made.clone());
+                    self.name(key).directory = Some(made.clone());
                     made
                 }
             };
@@ -98,16 +110,25 @@ impl PathTable {
         SafePath(components)
     }
 
+    fn name(&mut self, key: (u32, String)) -> &mut Name {
+        self.names.entry(key).or_default()
+    }
+
     fn claim(&mut self, directory: u32, name: String) -> String {
         let key = (directory, fold(&name));
-        if self.taken.insert(key.clone()) {
+        let wanted = self.name(key.clone());
+        if !wanted.taken {
+            wanted.taken = true;
             return name;
         }
-        let next = self.next_suffix.entry(key).or_insert(2);
+        let mut next = wanted.next_suffix.max(2);
         loop {
-            let candidate = with_suffix(&name, *next);
-            *next = next.saturating_add(1);
-            if self.taken.insert((directory, fold(&candidate))) {
+            let candidate = with_suffix(&name, next);
+            next = next.saturating_add(1);
+            let other = self.name((directory, fold(&candidate)));
+            if !other.taken {
+                other.taken = true;
+                self.name(key).next_suffix = next;
                 return candidate;
             }
         }
@@ -120,16 +141,6 @@ fn with_suffix(name: &str, n: u32) -> String {
     let suffix = format!(" ({n})");
     let stem = cut(stem, MAX_COMPONENT_LEN - suffix.len() - extension.len());
     format!("{stem}{suffix}{extension}")
-}
-
-/// One form for names that a case-insensitive file system takes for the same.
-fn fold(name: &str) -> String {
-    // Down, up and down again: capital sharp s, sharp s and `ss` must come out the same.
-    name.chars()
-        .flat_map(char::to_lowercase)
-        .flat_map(char::to_uppercase)
-        .flat_map(char::to_lowercase)
-        .collect()
 }
 
 fn is_forbidden(c: char) -> bool {
@@ -198,6 +209,8 @@ fn cut(text: &str, max: usize) -> &str {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
     use proptest::prelude::*;
 

@@ -23,7 +23,7 @@ mod tests;
 
 use core::ops::Range;
 
-use rand_chacha::ChaCha8Rng;
+use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 
 use crate::bitfield::{Bitfield, ones};
@@ -133,7 +133,7 @@ pub struct Picker {
     /// Boxed: taken out and put back at every pick, and little is moved then.
     peers: Map<ConnectionId, Box<Peer>>,
     dropped: Vec<u32>,
-    rng: ChaCha8Rng,
+    rng: ChaCha20Rng,
     /// Pieces and peers looked at: what the cost test counts.
     work: u64,
 }
@@ -162,7 +162,7 @@ impl Picker {
             from_one: Set::new(),
             peers: Map::new(),
             dropped: Vec::new(),
-            rng: ChaCha8Rng::from_seed(seed),
+            rng: ChaCha20Rng::from_seed(seed),
             work: 0,
         };
         picker.set_wanted(Wanted::All);

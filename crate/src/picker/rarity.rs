@@ -5,7 +5,7 @@
 //! change moves one element per group boundary crossed; nothing is ever sorted. Seeds shift all
 //! pieces alike, so they are only counted.
 
-use rand_chacha::ChaCha8Rng;
+use rand_chacha::ChaCha20Rng;
 use rand_core::RngCore;
 
 const ABSENT: u32 = u32::MAX;
@@ -60,7 +60,7 @@ impl Rarity {
         self.position[piece as usize] != ABSENT
     }
 
-    pub(super) fn list(&mut self, piece: u32, rng: &mut ChaCha8Rng) {
+    pub(super) fn list(&mut self, piece: u32, rng: &mut ChaCha20Rng) {
         if self.is_listed(piece) {
             return;
         }
@@ -98,7 +98,7 @@ impl Rarity {
         self.position[piece as usize] = ABSENT;
     }
 
-    pub(super) fn increment(&mut self, piece: u32, rng: &mut ChaCha8Rng) {
+    pub(super) fn increment(&mut self, piece: u32, rng: &mut ChaCha20Rng) {
         let group = self.partial_peers[piece as usize] as usize;
         self.partial_peers[piece as usize] += 1;
         self.grow(group + 1);
@@ -110,7 +110,7 @@ impl Rarity {
         }
     }
 
-    pub(super) fn decrement(&mut self, piece: u32, rng: &mut ChaCha8Rng) {
+    pub(super) fn decrement(&mut self, piece: u32, rng: &mut ChaCha20Rng) {
         let group = self.partial_peers[piece as usize] as usize;
         if group == 0 {
             return;
@@ -130,7 +130,7 @@ impl Rarity {
         }
     }
 
-    fn shuffle_in(&mut self, at: u32, group: usize, rng: &mut ChaCha8Rng) {
+    fn shuffle_in(&mut self, at: u32, group: usize, rng: &mut ChaCha20Rng) {
         let (first, end) = (self.start[group], self.start[group + 1]);
         let other = first + rng.next_u32() % (end - first).max(1);
         self.swap(at, other);
@@ -165,7 +165,7 @@ mod tests {
     proptest! {
         #[test]
         fn stays_sorted_by_availability_whatever_happens(ops in proptest::collection::vec((0u8..4, 0u32..12), 0..300)) {
-            let mut rng = ChaCha8Rng::from_seed([7; 32]);
+            let mut rng = ChaCha20Rng::from_seed([7; 32]);
             let mut rarity = Rarity::new(12);
             let mut listed = std::collections::BTreeSet::new();
             let mut peers = [0u32; 12];

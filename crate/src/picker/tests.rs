@@ -445,7 +445,7 @@ fn picking_stays_cheap_with_10_000_pieces_and_100_peers() {
     const PIECES: u32 = 10_000;
     let mut picker = Picker::new(u64::from(PIECES) * 256 * KIB, 256 * KIB as u32, [5; 32]);
     picker.set_partial_budget(256 << 20);
-    let mut rng = ChaCha8Rng::from_seed([6; 32]);
+    let mut rng = ChaCha20Rng::from_seed([6; 32]);
     for id in 0..100 {
         let mut have = Bitfield::empty(PIECES);
         for piece in 0..PIECES {

@@ -41,7 +41,7 @@ use link::{Link, LinkState, SentTo};
 use piecework_signaling_protocol as protocol;
 pub use piecework_signaling_protocol::MAX_MESSAGE_LEN;
 use protocol::{Action, Event as AnnounceEvent, Request, Response, Sdp};
-use rand_chacha::ChaCha8Rng;
+use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
 use std::collections::VecDeque;
 use torrent::{Membership, Torrent};
@@ -228,14 +228,14 @@ pub enum AnnounceError {
     #[error("too many torrents are announced")]
     TooManyTorrents,
     /// A tracker that `add_tracker` did not answer.
-    #[error("unknown tracker {0:?}")]
+    #[error("unknown tracker {}", .0.0)]
     UnknownTracker(TrackerId),
 }
 
 /// Announce, offer and answer state: see the module's documentation for how to drive it.
 pub struct Signaling {
     config: SignalingConfig,
-    rng: ChaCha8Rng,
+    rng: ChaCha20Rng,
     trackers: Map<TrackerId, Tracker>,
     torrents: Map<InfoHash, Torrent>,
     links: Map<ConnectionId, Link>,
@@ -252,7 +252,7 @@ impl Signaling {
         Signaling {
             next_connection: config.first_connection.0,
             config,
-            rng: ChaCha8Rng::from_seed(seed),
+            rng: ChaCha20Rng::from_seed(seed),
             trackers: Map::new(),
             torrents: Map::new(),
             links: Map::new(),

@@ -18,6 +18,7 @@
 mod id;
 mod json;
 mod lenient;
+mod reader;
 mod request;
 mod response;
 mod sdp;

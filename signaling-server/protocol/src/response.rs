@@ -1,10 +1,8 @@
 //! What the server sends: replies, relayed offers and answers, swarm sizes, failures.
 
-use crate::lenient::{self, Field, Leaf, leaf};
-use crate::sdp::SdpSeed;
+use crate::lenient::{Field, Leaf};
+use crate::reader::{NotJson, Reader};
 use crate::{Action, InfoHash, Limits, MAX_REASON_LEN, Offer, OfferId, PeerId, Sdp, json};
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
-use std::fmt;
 
 /// A message from the server to a peer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -92,14 +90,12 @@ impl<'a> Response<'a> {
     /// More lenient than the encoder: servers exist whose failures carry no `action`.
     pub fn parse(text: &'a str, limits: Limits) -> Result<Self, ResponseError> {
         let mut fields = Fields::default();
-        let mut json = serde_json::Deserializer::from_str(text);
-        let reader = FieldsReader {
-            fields: &mut fields,
-            limits,
-        };
-        json.deserialize_map(reader)
-            .and_then(|()| json.end())
-            .map_err(|_| ResponseError::Syntax)?;
+        let mut reader = Reader::new(text);
+        match fields.read(&mut reader, limits) {
+            Ok(true) => reader.end(),
+            _ => Err(NotJson),
+        }
+        .map_err(|NotJson| ResponseError::Syntax)?;
         fields.into_response()
     }
 
@@ -240,6 +236,31 @@ impl Leaf for Reason {
 }
 
 impl<'a> Fields<'a> {
+    /// `false`: the text is no object.
+    fn read(&mut self, reader: &mut Reader<'a>, limits: Limits) -> Result<bool, NotJson> {
+        reader.object(&mut |reader, key| {
+            match key {
+                "action" => self.action = reader.leaf()?,
+                "info_hash" => self.info_hash = reader.leaf()?,
+                "failure reason" => self.failure = reader.leaf()?,
+                "warning message" => self.warning = reader.leaf()?,
+                "interval" => self.interval = reader.leaf()?,
+                "min interval" => self.min_interval = reader.leaf()?,
+                "complete" => self.complete = reader.leaf()?,
+                "incomplete" => self.incomplete = reader.leaf()?,
+                "peer_id" => self.peer_id = reader.leaf()?,
+                "offer_id" => self.offer_id = reader.leaf()?,
+                "offer" => self.offer = Sdp::read(reader, "offer")?,
+                "answer" => self.answer = Sdp::read(reader, "answer")?,
+                "files" => self.files = read_files(reader, limits.scrape)?,
+                _ => {
+                    reader.literal()?;
+                }
+            }
+            Ok(())
+        })
+    }
+
     fn into_response(self) -> Result<Response<'a>, ResponseError> {
         if let Field::Is(Reason(reason)) = self.failure {
             return Ok(Response::Failure {
@@ -293,125 +314,41 @@ impl<'a> Fields<'a> {
     }
 }
 
-struct FieldsReader<'f, 'a> {
-    fields: &'f mut Fields<'a>,
-    limits: Limits,
-}
-
-impl<'de> Visitor<'de> for FieldsReader<'_, 'de> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a message object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        const KEYS: &[&str] = &[
-            "action",
-            "info_hash",
-            "failure reason",
-            "warning message",
-            "interval",
-            "min interval",
-            "complete",
-            "incomplete",
-            "peer_id",
-            "offer_id",
-            "offer",
-            "answer",
-            "files",
-        ];
-        let fields = self.fields;
-        while let Some(key) = map.next_key_seed(lenient::KeySeed(KEYS))? {
-            match key {
-                Some(0) => fields.action = map.next_value_seed(leaf())?,
-                Some(1) => fields.info_hash = map.next_value_seed(leaf())?,
-                Some(2) => fields.failure = map.next_value_seed(leaf())?,
-                Some(3) => fields.warning = map.next_value_seed(leaf())?,
-                Some(4) => fields.interval = map.next_value_seed(leaf())?,
-                Some(5) => fields.min_interval = map.next_value_seed(leaf())?,
-                Some(6) => fields.complete = map.next_value_seed(leaf())?,
-                Some(7) => fields.incomplete = map.next_value_seed(leaf())?,
-                Some(8) => fields.peer_id = map.next_value_seed(leaf())?,
-                Some(9) => fields.offer_id = map.next_value_seed(leaf())?,
-                Some(10) => fields.offer = map.next_value_seed(SdpSeed("offer"))?,
-                Some(11) => fields.answer = map.next_value_seed(SdpSeed("answer"))?,
-                Some(12) => fields.files = map.next_value_seed(FilesSeed(self.limits.scrape))?,
-                _ => {
-                    map.next_value::<IgnoredAny>()?;
-                }
-            }
+/// Reads what `files` of a scrape's reply holds.
+fn read_files(
+    reader: &mut Reader,
+    limit: usize,
+) -> Result<Field<Vec<(InfoHash, ScrapeEntry)>>, NotJson> {
+    let mut files = Vec::new();
+    let is_object = reader.object(&mut |reader, key| {
+        let hash = InfoHash::from_latin1(key);
+        let entry = read_entry(reader)?;
+        if let (Some(hash), Some(entry)) = (hash, entry)
+            && files.len() < limit
+        {
+            files.push((hash, entry));
         }
         Ok(())
-    }
-}
-
-/// Reads `{"<info hash>": {"complete": n, ...}, ...}` and keeps at most so many.
-struct FilesSeed(usize);
-
-impl<'de> DeserializeSeed<'de> for FilesSeed {
-    type Value = Field<Vec<(InfoHash, ScrapeEntry)>>;
-
-    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Self::Value, D::Error> {
-        d.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for FilesSeed {
-    type Value = Field<Vec<(InfoHash, ScrapeEntry)>>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("swarm sizes")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut files = Vec::new();
-        while let Some(key) = map.next_key_seed(leaf::<InfoHash>())? {
-            let entry = map.next_value_seed(EntrySeed)?;
-            if let (Field::Is(hash), Field::Is(entry)) = (key, entry)
-                && files.len() < self.0
-            {
-                files.push((hash, entry));
-            }
-        }
-        Ok(Field::Is(files))
-    }
-
-    lenient::wrong_unless!(map);
+    })?;
+    Ok(if is_object {
+        Field::Is(files)
+    } else {
+        Field::Wrong
+    })
 }
 
 /// Reads one swarm's size.
-struct EntrySeed;
-
-impl<'de> DeserializeSeed<'de> for EntrySeed {
-    type Value = Field<ScrapeEntry>;
-
-    fn deserialize<D: Deserializer<'de>>(self, d: D) -> Result<Self::Value, D::Error> {
-        d.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for EntrySeed {
-    type Value = Field<ScrapeEntry>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a swarm's size")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut entry = ScrapeEntry::default();
-        let keys = lenient::KeySeed(&["complete", "incomplete", "downloaded"]).0;
-        while let Some(key) = map.next_key_seed(lenient::KeySeed(keys))? {
-            let count = map.next_value_seed(leaf::<u64>())?.ok().unwrap_or(0);
-            match key {
-                Some(0) => entry.complete = count,
-                Some(1) => entry.incomplete = count,
-                Some(2) => entry.downloaded = count,
-                _ => {}
-            }
+fn read_entry(reader: &mut Reader) -> Result<Option<ScrapeEntry>, NotJson> {
+    let mut entry = ScrapeEntry::default();
+    let is_object = reader.object(&mut |reader, key| {
+        let count = reader.leaf::<u64>()?.ok().unwrap_or(0);
+        match key {
+            "complete" => entry.complete = count,
+            "incomplete" => entry.incomplete = count,
+            "downloaded" => entry.downloaded = count,
+            _ => {}
         }
-        Ok(Field::Is(entry))
-    }
-
-    lenient::wrong_unless!(map);
+        Ok(())
+    })?;
+    Ok(is_object.then_some(entry))
 }

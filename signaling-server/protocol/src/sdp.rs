@@ -1,5 +1,6 @@
 //! A session description as it lies in the message: one JSON string, quotes and escapes included.
 
+use crate::reader::{NotJson, Reader, unescaped};
 use crate::{MAX_SDP_LEN, json, lenient};
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
@@ -32,7 +33,7 @@ impl<'a> Sdp<'a> {
     /// The plain text.
     pub fn to_text(&self) -> String {
         // The constructors let only valid literals in.
-        serde_json::from_str(&self.0).unwrap_or_default()
+        unescaped(&self.0).unwrap_or_default().into_owned()
     }
 
     /// The same, borrowing this one's text.
@@ -45,17 +46,46 @@ impl<'a> Sdp<'a> {
         Sdp(Cow::Owned(self.0.into_owned()))
     }
 
-    fn from_raw(raw: &'a RawValue) -> Option<Self> {
-        let literal = raw.get();
+    /// From any JSON value as it stands in the message.
+    fn from_literal(literal: &'a str) -> Option<Self> {
         if !literal.starts_with('"') || literal.len() > MAX_SDP_LEN {
             return None;
         }
         // The scan that found the literal's end does not look at surrogates: half a pair would
         // break strict receivers.
-        if literal.contains("\\u") && serde_json::from_str::<Cow<'_, str>>(literal).is_err() {
+        if literal.contains("\\u") && unescaped(literal).is_none() {
             return None;
         }
         Some(Sdp(Cow::Borrowed(literal)))
+    }
+
+    /// Reads `{"type": KIND, "sdp": "..."}`; anything else, of whatever shape, is passed over.
+    pub(crate) fn read(
+        reader: &mut Reader<'a>,
+        kind: &str,
+    ) -> Result<lenient::Field<Self>, NotJson> {
+        let mut kind_matches = false;
+        let mut sdp = None;
+        let from = reader.literal()?;
+        if from == "null" {
+            return Ok(lenient::Field::Absent);
+        }
+        Reader::new(from).object(&mut |reader, key| {
+            let value = reader.literal()?;
+            match key {
+                "type" => {
+                    kind_matches =
+                        value.starts_with('"') && unescaped(value).is_some_and(|text| text == kind);
+                }
+                "sdp" => sdp = Sdp::from_literal(value),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        Ok(match sdp {
+            Some(sdp) if kind_matches => lenient::Field::Is(sdp),
+            _ => lenient::Field::Wrong,
+        })
     }
 
     /// Appends `{"type":KIND,"sdp":...}`.
@@ -94,7 +124,7 @@ impl<'de> Visitor<'de> for SdpSeed {
                 Some(0) => {
                     kind_matches = map.next_value_seed(lenient::Is(self.0))?;
                 }
-                Some(_) => sdp = Sdp::from_raw(map.next_value()?),
+                Some(_) => sdp = Sdp::from_literal(map.next_value::<&RawValue>()?.get()),
                 None => {
                     map.next_value::<IgnoredAny>()?;
                 }

@@ -4,7 +4,14 @@ import type { FromWorker, ToWorker } from "./protocol.js";
 
 const scope = globalThis as unknown as {
   onmessage: ((event: MessageEvent<ToWorker>) => void) | null;
+  onunhandledrejection: ((event: PromiseRejectionEvent) => void) | null;
   postMessage(message: FromWorker): void;
+};
+
+// A trap is terminal and says nothing itself. One in an event's handler or a task reaches the page as the worker's error;
+// one in a promise would end here unheard.
+scope.onunhandledrejection = (event) => {
+  if (event.reason instanceof WebAssembly.RuntimeError) scope.postMessage({ t: "trap", text: event.reason.message });
 };
 
 scope.onmessage = async ({ data }) => {

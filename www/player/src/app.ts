@@ -8,7 +8,7 @@
 import type { Config } from "./config.ts";
 import { announce, byId, reason, setText, show } from "./dom.ts";
 import type { Engine, Notice } from "./engine.ts";
-import { plural, rate } from "./format.ts";
+import { rate } from "./format.ts";
 import type { ClientLook } from "./types.ts";
 import { MoneyView } from "./views/money.ts";
 import { OpenView } from "./views/open.ts";
@@ -70,6 +70,8 @@ export class App {
   /** Says what is wrong, at the top of every view, until it is dismissed. */
   problem(title: string, text: string, action?: { label: string; run: () => void }): void {
     const banner = byId("banner");
+    // An alert that is filled while it is hidden is said once, when it is shown.
+    show(banner, false);
     delete banner.dataset["kind"];
     setText(byId("banner-title"), title);
     setText(byId("banner-text"), text);
@@ -161,10 +163,11 @@ export class App {
 
   #online(): void {
     if (this.look) this.#net(this.look);
+    if (this.view === "money") this.#money.refresh();
     if (!navigator.onLine) {
+      // The banner is an alert: a screen reader says it by itself.
       this.problem("You are offline.", "What is already here plays on. The rest continues by itself when the connection is back.");
       byId("banner").dataset["kind"] = "note";
-      announce("Offline");
     } else if (byId("banner-title").textContent === "You are offline.") {
       this.clearProblem();
       announce("Online again");
@@ -179,14 +182,10 @@ export class App {
   }
 
   #stopped(text: string): void {
+    if (byId("banner-title").textContent === "The peer in this page has stopped." && !byId("banner").hidden) return;
     this.problem("The peer in this page has stopped.", `${text} Nothing that was verified is lost.`, {
       label: "Load the page again",
       run: () => location.reload(),
     });
   }
-}
-
-/** `2 peers, 1 paid`: who is there. */
-export function crowd(peers: number, paid: number): string {
-  return paid > 0 ? `${plural(peers, "peer")}, ${paid} paid` : plural(peers, "peer");
 }

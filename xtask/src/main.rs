@@ -12,6 +12,7 @@ mod failure;
 mod node;
 mod paths;
 mod rules;
+mod screenshots;
 mod setup;
 mod shell;
 mod stage;
@@ -44,6 +45,7 @@ enum Commands {
     Check(check::Check),
     Wasm(wasm::Wasm),
     Setup(setup::Setup),
+    Screenshots(screenshots::Screenshots),
 }
 
 fn main() -> ExitCode {
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Commands::Check(_) => check::Check::run(),
         Commands::Wasm(command) => command.run(),
         Commands::Setup(_) => setup::Setup::run(),
+        Commands::Screenshots(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

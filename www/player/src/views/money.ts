@@ -126,9 +126,11 @@ export class MoneyView {
     }
   }
 
-  /** A button that is disabled or gone loses the focus: it comes back, or goes to what was said. */
+  /** A button that is disabled or gone loses the focus: it goes to what was said. */
   #returnFocus(from: Element | null): void {
-    if (document.activeElement !== document.body || this.#app.view !== "money") return;
+    const at = document.activeElement;
+    // The browser takes the focus away only when it draws next: until then the button, or one in a closed dialog, seems to have it.
+    if (this.#app.view !== "money" || (at !== document.body && at !== from && at?.checkVisibility())) return;
     if (from instanceof HTMLButtonElement && !from.disabled && from.checkVisibility()) from.focus();
     else byId(byId("money-message").hidden ? "money-title" : "money-message").focus();
   }

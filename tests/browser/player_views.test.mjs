@@ -55,6 +55,8 @@ test("a refusal in the wallet sends nothing and says so beside the button", asyn
   assert.match(await text(page, "#play-error"), /said no/);
   assert.equal(await page.evaluate(() => document.body.dataset.phase), "offer");
   assert.deepEqual(await calls(page), ["add onDemand=true", "connect one.example"]);
+  await page.waitForFunction(() => document.activeElement.id === "play" && !document.querySelector("#play").disabled);
+  assert.equal(await text(page, "#play"), "Deposit 4.50 pwUSD and play");
   await shot(page, "offer-refused");
 });
 
@@ -177,4 +179,104 @@ test("a magnet link in the address opens the title", async (t) => {
   const page = await open(t, "paid", { hash: `#magnet=${MAGNET}` });
   await page.waitForFunction(() => document.body.dataset.phase === "offer");
   assert.match(page.url(), /#\/title\/c12fe1c06bba254a9dc9f519b335aa7c1367a88a$/);
+});
+
+/** Drags text or files onto the page and lets go. */
+async function drop(page, { text: dragged = "", files = [] }) {
+  const data = await page.evaluateHandle(({ dragged, files }) => {
+    const transfer = new DataTransfer();
+    if (dragged) transfer.setData("text/plain", dragged);
+    for (const [name, content] of files) transfer.items.add(new File([content], name));
+    return transfer;
+  }, { dragged, files });
+  await page.dispatchEvent("main", "dragenter", { dataTransfer: data });
+  assert.equal(await page.isVisible("#drop"), true);
+  await page.dispatchEvent("main", "drop", { dataTransfer: data });
+  assert.equal(await page.isVisible("#drop"), false);
+}
+
+test("a magnet link is opened by dropping or pasting it anywhere, and other text is told what it is not", async (t) => {
+  const page = await open(t, "paid");
+  await drop(page, { text: "just words" });
+  await page.waitForFunction(() => /neither a magnet link nor a file/.test(document.querySelector("#open-error").textContent));
+  await page.click("#nav-money");
+  await page.waitForFunction(() => document.body.dataset.view === "money");
+  await drop(page, { text: MAGNET });
+  await page.waitForFunction(() => document.body.dataset.phase === "offer");
+  await page.click("#nav-watch");
+  await page.waitForFunction(() => document.body.dataset.view === "open");
+  await page.evaluate((magnet) => {
+    const clipboardData = new DataTransfer();
+    clipboardData.setData("text/plain", magnet);
+    document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+  }, MAGNET);
+  await page.waitForFunction(() => document.body.dataset.phase === "offer");
+});
+
+test("a dropped file is shared only after its button, with a price and a cap, and the page says so first", async (t) => {
+  const page = await open(t, "paid");
+  await drop(page, { files: [["first.mp4", "x"], ["second.mp4", "yy"]] });
+  await page.waitForSelector("#share-chosen", { state: "visible" });
+  assert.equal(await text(page, "#share-name"), "2 files");
+  assert.match(await text(page, "#share-intro"), /sent from here to whoever opens its link/);
+  assert.equal(await page.evaluate(() => document.activeElement.id), "share-go");
+  assert.deepEqual(await calls(page), []);
+  await page.fill("#share-price", "cheap");
+  await page.click("#share-go");
+  assert.match(await text(page, "#share-error"), /Give a price such as/);
+  assert.equal(await page.evaluate(() => document.activeElement.id), "share-price");
+  await page.fill("#share-price", "2.5");
+  await page.fill("#share-cap", "400");
+  await page.evaluate(() => (window.fake.fails = "The storage is full."));
+  await page.click("#share-go");
+  await page.waitForFunction(() => document.querySelector("#share-error").textContent === "It could not be shared. The storage is full.");
+  await page.evaluate(() => ((window.fake.fails = ""), (window.fake.calls.length = 0)));
+  await page.click("#share-go");
+  // It goes to the player at once, and plays only when it is told to.
+  await page.waitForFunction(() => document.body.dataset.phase === "watching");
+  await page.waitForFunction(() => window.fake.calls.includes("streamTo"));
+  assert.deepEqual(await calls(page), ['seed first.mp4,second.mp4 {"trackers":["wss://tracker.example"],"sellPricePerGB":"2.500000"}', "uploadLimit 400000", "streamTo"]);
+  assert.equal(await page.evaluate(() => document.querySelector("#video").paused), true);
+  assert.match(await text(page, "#share-state"), /Uploading is on, at most 400 kB\/s/);
+});
+
+test("a magnet link is copied with its own trackers alone; where the browser refuses, it can be copied by hand", async (t) => {
+  const page = await open(t, "paid");
+  await browser.context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  t.after(() => browser.context.clearPermissions());
+  // Another title's tracker, perhaps a private one, that the engine also speaks to.
+  await page.evaluate(() => window.fake.trackers.push({ url: "wss://private.example/secret", connected: true, error: null }));
+  await page.fill("#magnet", `${MAGNET}&tr=${encodeURIComponent("wss://second.example/announce")}&tr=udp%3A%2F%2Fudp.example%3A1`);
+  await page.press("#magnet", "Enter");
+  await page.waitForFunction(() => document.body.dataset.phase === "offer");
+  await page.click("#copy-magnet");
+  await page.waitForFunction(() => document.querySelector("#copy-magnet").textContent === "Copied");
+  const link = new URL(await page.evaluate(() => navigator.clipboard.readText()));
+  assert.equal(link.searchParams.get("xt"), "urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a");
+  assert.equal(link.searchParams.get("dn"), "Big Buck Bunny.mp4");
+  assert.deepEqual(link.searchParams.getAll("tr"), ["wss://tracker.example", "wss://second.example/announce"]);
+  // They are known again after a reload, from the notes of this page.
+  await page.goto(`${site}?scene=library#/title/c12fe1c06bba254a9dc9f519b335aa7c1367a88a`);
+  await page.waitForFunction(() => document.body.dataset.phase === "offer");
+  await page.evaluate(() => (navigator.clipboard.writeText = async () => Promise.reject(new DOMException("no", "NotAllowedError"))));
+  await page.click("#copy-magnet");
+  await page.waitForSelector("#copy-dialog", { state: "visible" });
+  const shown = new URL(await page.inputValue("#copy-link"));
+  assert.deepEqual(shown.searchParams.getAll("tr"), ["wss://tracker.example", "wss://second.example/announce"]);
+  assert.equal(await page.evaluate(() => getSelection().toString() || document.querySelector("#copy-link").value.slice(document.querySelector("#copy-link").selectionStart, document.querySelector("#copy-link").selectionEnd)), shown.href);
+  await page.keyboard.press("Escape");
+  await page.waitForFunction(() => document.activeElement.id === "copy-magnet");
+});
+
+test("a .torrent file's own trackers are in its magnet link", async (t) => {
+  const page = await open(t, "paid");
+  await browser.context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  t.after(() => browser.context.clearPermissions());
+  const torrent = "d8:announce21:wss://one.example/ann13:announce-listll21:wss://one.example/annel19:udp://two.example:1eel22:wss://four.example/annee4:infod4:name19:wss://inside.example6:pieces0:ee";
+  await page.setInputFiles("#file", { name: "film.torrent", mimeType: "application/x-bittorrent", buffer: Buffer.from(torrent) });
+  await page.waitForFunction(() => document.body.dataset.phase === "offer");
+  await page.click("#copy-magnet");
+  await page.waitForFunction(() => document.querySelector("#copy-magnet").textContent === "Copied");
+  const link = new URL(await page.evaluate(() => navigator.clipboard.readText()));
+  assert.deepEqual(link.searchParams.getAll("tr"), ["wss://tracker.example", "wss://one.example/ann", "wss://four.example/ann"]);
 });

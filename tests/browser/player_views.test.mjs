@@ -280,3 +280,27 @@ test("a .torrent file's own trackers are in its magnet link", async (t) => {
   const link = new URL(await page.evaluate(() => navigator.clipboard.readText()));
   assert.deepEqual(link.searchParams.getAll("tr"), ["wss://tracker.example", "wss://one.example/ann", "wss://four.example/ann"]);
 });
+
+test("until the engine answers, the page says that it is looking, and claims neither an empty shelf nor an empty account", async (t) => {
+  const page = await open(t, "slow");
+  assert.equal(await page.isVisible("#library-reading"), true);
+  assert.equal(await page.isVisible("#library-empty"), false);
+  await page.click("#nav-money");
+  assert.deepEqual(Object.values(await ledger(page, "#account")), ["\u2026", "\u2026", "\u2026", "\u2026", "\u2026"]);
+  await page.evaluate(() => ((window.fake.scene = "paid"), window.fake.answerStats(), window.fake.answer()));
+  await page.waitForFunction(() => document.querySelector("#account").textContent.includes("Locked0.00"));
+  await page.click("#nav-watch");
+  await page.waitForSelector("#library-empty", { state: "visible" });
+  assert.equal(await page.isVisible("#library-reading"), false);
+});
+
+test("a shelf that cannot be read is not called empty, and is read again on demand", async (t) => {
+  const page = await open(t, "slow");
+  await page.evaluate(() => ((window.fake.scene = "library"), window.fake.stored.push("c12fe1c06bba254a9dc9f519b335aa7c1367a88a"), window.fake.refuse(new Error("the storage is locked"))));
+  await page.waitForSelector("#banner", { state: "visible" });
+  assert.equal(await text(page, "#banner-text"), "The storage is locked.");
+  assert.equal(await page.isVisible("#library-empty"), false);
+  await page.click("#banner-action");
+  await page.waitForFunction(() => document.querySelectorAll("#library li").length === 1);
+  assert.equal(await page.isVisible("#banner"), false);
+});

@@ -210,6 +210,7 @@ const scenes = {
     await page.click(".dev-wallet-yes");
     await plays(page, 0.35);
     await shoot(page, "playing-paid");
+    await shoot(page, "playing-paid-top", { whole: false });
 
     const second = await visit(config(5));
     await offered(second, magnet);

@@ -14,7 +14,7 @@ const SCRIPT: &str = "tests/browser/screenshots.mjs";
 /// Pictures of the README, by the picture they are copies of.
 const README: [(&str, &str); 2] = [
     ("playing-paid-wide-light.png", "docs/player.png"),
-    ("money-phone-dark.png", "docs/player-phone.png"),
+    ("playing-paid-top-phone-dark.png", "docs/player-phone.png"),
 ];
 
 /// Makes pictures of the page's states, each in phone and wide, light and dark

@@ -128,11 +128,13 @@ export class Client extends Emitter {
     if (fake.scene === "library") fake.stored = [HASH];
   }
   async stats() {
+    if (fake.scene === "slow") await new Promise((resolve) => (fake.answerStats = resolve));
     if (fake.scene === "down") throw new PieceworkError("The engine stopped.");
     const { downloadRate = 0, uploadRate = 0 } = fake.torrent?.state ?? {};
     return { downloadRate, uploadRate, trackers: structuredClone(fake.trackers), money: { ...fake.money }, isHost: true };
   }
   async stored() {
+    if (fake.scene === "slow") await new Promise((resolve, reject) => Object.assign(fake, { answer: resolve, refuse: reject }));
     return [...fake.stored];
   }
   async add(source, options) {

@@ -49,13 +49,15 @@ export class MoneyView {
     const money = this.#app.look?.money ?? NOTHING;
     const deposit = this.#deposit;
     const has = money.accountReady;
+    /** Nothing is claimed before the engine has answered. */
+    const said = (amount: bigint): string => (this.#app.look ? about(amount, token) : "\u2026");
     const bond = deposit?.bond;
     setLedger(byId("account"), [
-      { term: "In your deposit", value: about(has ? money.balance << FINE_BITS : 0n, token), note: has ? "Yours, kept by the vault contract. What you spent leaves it when sellers redeem." : "Nothing is put down from this browser. The first title that costs something offers a deposit, and says exactly how much." },
-      { term: "Locked", value: about(has ? money.locked << FINE_BITS : 0n, token), note: "The part of your deposit that is promised to sellers, in slices. A seller can take only what you paid it; the rest of its slice comes free again." },
-      { term: "Spent", value: about(money.spentFine, token), note: `Paid by this browser for pieces that arrived here. Never more than your limit of ${units(money.budget, token)} in all.` },
-      { term: "Earned", value: about(money.redeemableFine + (money.redeemed << FINE_BITS), token), note: `Paid to you for pieces that you passed on: ${plural(money.preimagesReceived, "block")} so far.` },
-      { term: "Redeemable", value: about(money.redeemable << FINE_BITS, token), note: "Earned and not yet fetched from the vault. Until then it lives in this browser: clearing its data would lose it." },
+      { term: "In your deposit", value: said(has ? money.balance << FINE_BITS : 0n), note: has ? "Yours, kept by the vault contract. What you spent leaves it when sellers redeem." : "Nothing is put down from this browser. The first title that costs something offers a deposit, and says exactly how much." },
+      { term: "Locked", value: said(has ? money.locked << FINE_BITS : 0n), note: "The part of your deposit that is promised to sellers, in slices. A seller can take only what you paid it; the rest of its slice comes free again." },
+      { term: "Spent", value: said(money.spentFine), note: `Paid by this browser for pieces that arrived here. Never more than your limit of ${units(money.budget, token)} in all.` },
+      { term: "Earned", value: said(money.redeemableFine + (money.redeemed << FINE_BITS)), note: `Paid to you for pieces that you passed on: ${plural(money.preimagesReceived, "block")} so far.` },
+      { term: "Redeemable", value: said(money.redeemable << FINE_BITS), note: "Earned and not yet fetched from the vault. Until then it lives in this browser: clearing its data would lose it." },
     ]);
     setLedger(byId("money-details"), [
       ...(has ? [{ term: "Free to spend", value: units(money.balance > money.locked ? money.balance - money.locked : 0n, token) }] : []),

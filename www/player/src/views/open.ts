@@ -56,11 +56,15 @@ export class OpenView {
 
   /** Brings the list of what is here up to date. */
   async refresh(): Promise<void> {
-    let stored: Stored[] = [];
+    let stored: Stored[];
     try {
       stored = await this.#app.engine.stored();
     } catch (error) {
-      this.#app.problem("What is on this device could not be listed.", reason(error));
+      // An empty list would say that nothing is here.
+      this.#app.problem("What is on this device could not be listed.", reason(error), { label: "Try again", run: () => (this.#app.clearProblem(), void this.refresh()) });
+      return;
+    } finally {
+      show(byId("library-reading"), false);
     }
     const list = byId("library");
     list.replaceChildren(...stored.map((title) => this.#row(title)));

@@ -6,7 +6,9 @@
 use std::{fs, path::PathBuf};
 
 use crate::{
-    builds, chromium, failure::Failure, node, paths, setup, shell,
+    builds, chromium,
+    failure::Failure,
+    node, paths, setup, shell,
     stage::{say, stage},
 };
 

@@ -52,7 +52,7 @@ async function visit(config, { lacks = false } = {}) {
   page.setDefaultTimeout(LIMIT_MS);
   if (lacks) await page.addInitScript(() => delete StorageManager.prototype.getDirectory);
   await page.goto(site.url);
-  await page.waitForFunction(() => !["", undefined, "start"].includes(document.body.dataset.view));
+  await page.waitForFunction(() => document.body.dataset.view === "failed" || (document.body.dataset.view === "open" && document.querySelector("#library-reading").hidden));
   return page;
 }
 
@@ -132,7 +132,7 @@ const scenes = {
     await shoot(page, "metadata");
     const lost = await visit({ trackers: [`ws://127.0.0.1:${await deadPort()}/`] });
     await openMagnet(lost, `magnet:?xt=urn:btih:${randomBytes(20).toString("hex")}`);
-    await lost.waitForFunction(() => document.querySelector("#waiting-hint").textContent.startsWith("No tracker answers"));
+    await lost.waitForFunction(() => document.querySelector("#waiting-text").textContent === "No tracker answers");
     await shoot(lost, "dead-tracker");
   },
 

@@ -258,3 +258,24 @@ test("money: redeem, exit after a warning, withdraw, recover", async (t) => {
   await shot(page, "money-recovered");
 });
 
+
+test("what a title has cost is never shown as more than what was spent in all", async (t) => {
+  const page = await watching(t);
+  await page.evaluate(() => {
+    // Money goes on being spent between one answer of the engine and the next.
+    const { client, torrent, money } = window.fake;
+    let spent = 200_000n << 24n;
+    const [title, all] = [torrent.stats.bind(torrent), client.stats.bind(client)];
+    torrent.stats = async () => ((torrent.state.spentFine = spent += 10_000n << 24n), title());
+    client.stats = async () => ((money.spentFine = spent += 10_000n << 24n), all());
+    window.shown = [];
+    new MutationObserver(() => {
+      const [first, second] = [...document.querySelectorAll("#watch-ledger dd:not(.note)")].map((cell) => Number.parseFloat(cell.textContent));
+      window.shown.push([first, second]);
+    }).observe(document.querySelector("#watch-ledger"), { childList: true, characterData: true, subtree: true });
+  });
+  await page.waitForFunction(() => window.shown.length >= 6);
+  const shown = await page.evaluate(() => window.shown);
+  assert.deepEqual(shown.filter(([title, all]) => title > all), []);
+  assert.ok(shown.at(-1)[0] > 0.2);
+});

@@ -31,7 +31,10 @@ async function shoot(page, name, { whole = true } = {}) {
     for (const colorScheme of ["light", "dark"]) {
       await page.setViewportSize(viewport);
       await page.emulateMedia({ colorScheme });
-      await page.evaluate(() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done))));
+      await page.evaluate((top) => {
+        if (top) scrollTo(0, 0);
+        return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+      }, !whole);
       const path = join(out, `${name}-${size}-${colorScheme}.png`);
       await page.screenshot({ path, fullPage: whole });
       taken.push(path);

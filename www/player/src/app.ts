@@ -138,9 +138,13 @@ export class App {
   /** Looks at the engine, and brings the view up to date. */
   async lookNow(): Promise<void> {
     try {
+      // The title is asked first: what it spent is then never more than what was spent in all.
+      const title = this.view === "title" ? this.title.current : null;
+      const asked = title?.look();
+      asked?.catch(() => undefined); // heard below, unless the next line fails first
       this.look = await this.engine.look();
       this.#net(this.look);
-      if (this.view === "title") await this.title.refresh();
+      if (this.view === "title") await this.title.refresh(title && asked ? { title, look: await asked } : null);
       if (this.view === "money") this.#money.refresh();
     } catch (error) {
       this.#stopped(reason(error));

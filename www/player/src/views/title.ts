@@ -90,12 +90,12 @@ export class TitleView {
     this.#watch.leave();
   }
 
-  /** Looks again. */
-  async refresh(): Promise<void> {
+  /** Looks again, or takes what was seen just now. */
+  async refresh(seen: { title: Title; look: Look } | null = null): Promise<void> {
     const title = this.current;
     if (!title) return;
-    const look = await title.look();
-    if (!look || this.current !== title) return;
+    const look = seen?.title === title ? seen.look : await title.look();
+    if (this.current !== title) return;
     this.look = look;
     this.#head(look);
     if (look.phase === "metadata" || (look.phase === "checking" && this.#phase !== "watching" && this.#phase !== "paying")) {

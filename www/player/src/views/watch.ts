@@ -196,7 +196,11 @@ export class Watch {
     }
     show(byId("peers-scroll"), peers.length > 0);
     show(byId("peers-empty"), peers.length === 0);
-    setText(byId("peers-empty"), navigator.onLine ? "Nobody is connected. This page keeps asking the trackers for peers." : "You are offline.");
+    setText(byId("peers-empty"), !navigator.onLine
+      ? "You are offline."
+      : look.length > 0 && look.verified === look.length
+        ? "Nobody is connected. Whoever opens the magnet link gets it from here, as long as this page is open."
+        : "Nobody is connected. This page keeps asking the trackers for peers.");
     const paid = look.peers.filter((peer) => peer.buying.active).length;
     const paying = look.peers.filter((peer) => peer.selling.active).length;
     const parts = [paid > 0 ? `${paid} paid` : "", paying > 0 ? `${paying} paying you` : "", look.peers.length > MOST_ROWS ? `the busiest ${MOST_ROWS} shown` : ""];

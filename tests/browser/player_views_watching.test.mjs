@@ -198,7 +198,7 @@ test("money when offline, and when the chain does not answer: what is known stay
   await page.waitForFunction(() => !document.querySelector("#redeem").disabled);
   t.after(() => browser.context.setOffline(false));
   await browser.context.setOffline(true);
-  await page.waitForFunction(() => /^You are offline/.test(document.querySelector("#money-trouble").textContent));
+  await page.waitForFunction(() => /wait for the connection/.test(document.querySelector("#money-trouble").textContent));
   for (const button of ["redeem", "exit", "recover"]) assert.equal(await page.isDisabled(`#${button}`), true, button);
   assert.equal((await ledger(page, "#account")).Locked, "0.04 pwUSD");
   await browser.context.setOffline(false);

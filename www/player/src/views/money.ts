@@ -84,7 +84,7 @@ export class MoneyView {
     show(byId("money-choice"), wallets.length > 0 && !connected);
     for (const id of ["exit", "withdraw", "connect", "recover"]) byId<HTMLButtonElement>(id).disabled = !able;
     const trouble = !navigator.onLine
-      ? "You are offline. These amounts are what this browser knows; redeeming and taking back need the chain."
+      ? "Redeeming and taking back wait for the connection. These amounts are what this browser knows."
       : this.#unread
         ? "The chain cannot be read at the moment. These amounts are what this browser knows; nothing is lost."
         : "";

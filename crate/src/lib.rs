@@ -21,6 +21,7 @@
 //! Imports go downwards only; modules on one line never import each other.
 //!
 //! ```text
+//! sorted
 //! types, time, bitfield
 //! metainfo
 //! wire
@@ -43,6 +44,7 @@ pub mod peer;
 pub mod picker;
 pub mod session;
 pub mod signaling;
+pub mod sorted;
 pub mod storage;
 pub mod time;
 pub mod types;

@@ -6,11 +6,10 @@
 //! only after a durable record no longer names it. At most one durability cycle runs at a time:
 //! write scratch, flush, record.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::bitfield::Bitfield;
+use crate::sorted::{Map, Set};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
 
 /// A cycle begins when this many bytes would be lost by a crash (architecture.md, section 3: a group of
@@ -66,7 +65,7 @@ impl Partial {
     }
 
     /// Everybody who sent a part of it.
-    pub fn senders(&self) -> BTreeSet<Option<ConnectionId>> {
+    pub fn senders(&self) -> Set<Option<ConnectionId>> {
         self.blocks.iter().flatten().map(|b| b.from).collect()
     }
 
@@ -125,12 +124,12 @@ enum Cycle {
     Idle,
     /// Waiting for the flush. `pieces` were being written or written when it began.
     Flushing {
-        pieces: BTreeSet<PieceIndex>,
+        pieces: Set<PieceIndex>,
         blocks: Vec<(PieceIndex, usize)>,
     },
     /// Waiting for the record.
     Recording {
-        pieces: BTreeSet<PieceIndex>,
+        pieces: Set<PieceIndex>,
         blocks: Vec<(PieceIndex, usize)>,
     },
 }
@@ -140,15 +139,15 @@ enum Cycle {
 pub struct Store {
     piece_length: u32,
     total_length: u64,
-    partials: BTreeMap<PieceIndex, Partial>,
+    partials: Map<PieceIndex, Partial>,
     partial_bytes: u64,
     /// Slot of every piece that has one, also of verified pieces whose record is not durable yet.
-    slots: BTreeMap<PieceIndex, u32>,
-    retiring: BTreeSet<u32>,
+    slots: Map<PieceIndex, u32>,
+    retiring: Set<u32>,
     cycle: Cycle,
     undurable: u64,
     /// Written to the files, not recorded yet.
-    unrecorded: BTreeSet<PieceIndex>,
+    unrecorded: Set<PieceIndex>,
     recorded: Bitfield,
     recent: Vec<PieceIndex>,
     /// Something besides blocks changed that a record should say (a piece was lost, a slot freed).
@@ -162,13 +161,13 @@ impl Store {
         Store {
             piece_length: piece_length.max(1),
             total_length,
-            partials: BTreeMap::new(),
+            partials: Map::new(),
             partial_bytes: 0,
-            slots: BTreeMap::new(),
-            retiring: BTreeSet::new(),
+            slots: Map::new(),
+            retiring: Set::new(),
             cycle: Cycle::Idle,
             undurable: 0,
-            unrecorded: BTreeSet::new(),
+            unrecorded: Set::new(),
             recorded: Bitfield::empty(u32::try_from(pieces).unwrap_or(u32::MAX)),
             recent: Vec::new(),
             record_stale: false,
@@ -391,7 +390,7 @@ impl Store {
         let Cycle::Flushing { pieces, blocks } = &mut self.cycle else {
             return None;
         };
-        let pieces: BTreeSet<PieceIndex> = core::mem::take(pieces)
+        let pieces: Set<PieceIndex> = core::mem::take(pieces)
             .into_iter()
             .filter(|p| in_files.contains(p.0) && self.unrecorded.contains(p))
             .collect();
@@ -402,7 +401,7 @@ impl Store {
         }
         let excess = self.recent.len().saturating_sub(RECENT_PIECES);
         self.recent.drain(..excess);
-        let newly: BTreeSet<(PieceIndex, usize)> = blocks.iter().copied().collect();
+        let newly: Set<(PieceIndex, usize)> = blocks.iter().copied().collect();
         let entries: Vec<ScratchEntry> = self
             .partials
             .iter()
@@ -496,7 +495,7 @@ impl Store {
         if let Some(slot) = self.slots.get(&piece) {
             return Some(*slot);
         }
-        let used: BTreeSet<u32> = self.slots.values().chain(&self.retiring).copied().collect();
+        let used: Set<u32> = self.slots.values().chain(&self.retiring).copied().collect();
         let slot = (0..MAX_SLOTS).find(|s| !used.contains(s))?;
         self.slots.insert(piece, slot);
         Some(slot)
@@ -567,8 +566,8 @@ pub fn decode_scratch(
     if input.u8()? != SCRATCH_VERSION {
         return None;
     }
-    let mut slots = BTreeSet::new();
-    let mut pieces = BTreeSet::new();
+    let mut slots = Set::new();
+    let mut pieces = Set::new();
     let mut entries = Vec::new();
     for _ in 0..input.u16()? {
         let slot = input.u32()?;

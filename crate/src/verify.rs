@@ -5,11 +5,10 @@
 //! hash matched, [`AdvanceBlock`] says that an unverified block of a v1 torrent may be paid for because
 //! it is durable and within the one piece that a payee may be advanced (payments.md, "v1 torrents").
 
-use std::collections::BTreeMap;
-
 use alloy_primitives::Address;
 
 use crate::bitfield::Bitfield;
+use crate::sorted::Map;
 use crate::types::{BLOCK_LEN, BlockRef, PieceIndex};
 
 /// A piece whose SHA-1 matched (BEP 3 `pieces`).
@@ -211,7 +210,7 @@ impl VerifiedPieces {
 /// Which piece each payee of a torrent is advanced over: at most one at a time.
 #[derive(Debug, Default)]
 pub struct Advances {
-    open: BTreeMap<Address, PieceIndex>,
+    open: Map<Address, PieceIndex>,
 }
 
 impl Advances {

@@ -77,12 +77,12 @@ export function folder(name) {
 }
 
 /** A browser with this profile (default: a new one); hides its addresses behind mDNS names if asked. */
-export async function browser(profile = folder("profile"), { hidesAddresses = false } = {}) {
+export async function browser(profile = folder("profile"), { hidesAddresses = false, flags = [] } = {}) {
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.PIECEWORK_CHROMIUM ?? "/usr/bin/chromium",
     headless: true,
     chromiumSandbox: false,
-    args: hidesAddresses ? FLAGS : [...FLAGS, SHOW_ADDRESSES],
+    args: [...FLAGS, ...(hidesAddresses ? [] : [SHOW_ADDRESSES]), ...flags],
   });
   endings.push(() => context.close().catch(() => undefined));
   return { context, profile };

@@ -3,6 +3,7 @@
 //! Invariant: a command that needs something the machine lacks installs it or names the one line that does (exit code 3);
 //! it never leaves a process behind and never asks a question.
 
+mod bench;
 mod builds;
 mod check;
 mod chromium;
@@ -43,6 +44,7 @@ enum Commands {
     Demo(demo::Demo),
     Test(test::Test),
     Check(check::Check),
+    Bench(bench::Bench),
     Wasm(wasm::Wasm),
     Setup(setup::Setup),
     Screenshots(screenshots::Screenshots),
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Commands::Demo(command) => command.run(),
         Commands::Test(command) => command.run(),
         Commands::Check(_) => check::Check::run(),
+        Commands::Bench(command) => command.run(),
         Commands::Wasm(command) => command.run(),
         Commands::Setup(_) => setup::Setup::run(),
         Commands::Screenshots(command) => command.run(),

@@ -21,6 +21,7 @@ const PACKAGE_FOLDERS: &[&str] = &[
     "www/npm",
     "www/player",
     "www/extension",
+    "tests/bench",
     "tests/browser",
     "tests/interop",
 ];

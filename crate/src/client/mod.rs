@@ -11,8 +11,6 @@ mod report;
 mod trackers;
 mod wording;
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use bytes::Bytes;
 use rand_chacha::ChaCha20Rng;
 use rand_core::{RngCore, SeedableRng};
@@ -22,6 +20,7 @@ use crate::peer::TokenBucket;
 use crate::peer::choke::{Choker, UploadSlots};
 use crate::session::{Context, Money, Outbox, Owner, Session};
 use crate::signaling::Signaling;
+use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, InfoHash, PeerId, StreamId};
 
@@ -46,26 +45,26 @@ pub struct Client {
     now: Timestamp,
     rng: ChaCha20Rng,
     out: Outbox,
-    sessions: BTreeMap<InfoHash, Session>,
+    sessions: Map<InfoHash, Session>,
     order: Vec<InfoHash>,
     money: Money,
     account: payments::Account,
     redemptions: payments::Redemptions,
     signaling: Signaling,
     /// Torrents that announce, and to whom.
-    announced: BTreeSet<InfoHash>,
-    told: BTreeMap<InfoHash, trackers::Told>,
-    tracker_status: BTreeMap<crate::types::TrackerId, TrackerSnapshot>,
-    routes: BTreeMap<ConnectionId, Route>,
-    streams: BTreeMap<StreamId, InfoHash>,
+    announced: Set<InfoHash>,
+    told: Map<InfoHash, trackers::Told>,
+    tracker_status: Map<crate::types::TrackerId, TrackerSnapshot>,
+    routes: Map<ConnectionId, Route>,
+    streams: Map<StreamId, InfoHash>,
     choker: Choker,
     choke_stale: bool,
     upload: TokenBucket,
     download: TokenBucket,
-    banned: BTreeSet<PeerId>,
+    banned: Set<PeerId>,
     closed: Vec<ConnectionId>,
     /// Sessions that the current input touched.
-    touched: BTreeSet<InfoHash>,
+    touched: Set<InfoHash>,
     shutdown_by: Option<Timestamp>,
     shut_down: bool,
 }
@@ -82,7 +81,7 @@ impl Client {
     ) -> Client {
         let mut rng = ChaCha20Rng::from_seed(seed);
         let peer_id = new_peer_id(&mut rng);
-        let (pay, torrents): (BTreeMap<_, _>, BTreeMap<_, _>) = records
+        let (pay, torrents): (Map<_, _>, Map<_, _>) = records
             .into_iter()
             .partition(|(key, _)| key.starts_with("pay/"));
         let money = payments::machines(&config, now, &mut rng, &pay);
@@ -97,24 +96,24 @@ impl Client {
             now,
             rng,
             out: Outbox::new(torrents),
-            sessions: BTreeMap::new(),
+            sessions: Map::new(),
             order: Vec::new(),
             money,
             account: payments::Account::default(),
             redemptions: payments::Redemptions::default(),
             signaling,
-            announced: BTreeSet::new(),
-            told: BTreeMap::new(),
-            tracker_status: BTreeMap::new(),
-            routes: BTreeMap::new(),
-            streams: BTreeMap::new(),
+            announced: Set::new(),
+            told: Map::new(),
+            tracker_status: Map::new(),
+            routes: Map::new(),
+            streams: Map::new(),
             choker: Choker::new(),
             choke_stale: false,
             upload,
             download,
-            banned: BTreeSet::new(),
+            banned: Set::new(),
             closed: Vec::new(),
-            touched: BTreeSet::new(),
+            touched: Set::new(),
             shutdown_by: None,
             shut_down: false,
         };

@@ -1,8 +1,6 @@
 //! The two payment machines in the client: made from the configuration, fed with effects and accounts,
 //! their actions carried out.
 
-use std::collections::BTreeMap;
-
 use alloy_primitives::Address;
 use bytes::Bytes;
 use rand_chacha::ChaCha20Rng;
@@ -18,6 +16,7 @@ use crate::payment::policy::PayerConfig;
 use crate::payment::voucher::Vault;
 use crate::payment::{ChainUnreadable, NotSigned, PayAction, PayEffect, PayEvent, payee};
 use crate::session::{Money, MoneyAction, Owner};
+use crate::sorted::Map;
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, InfoHash, TokenUnits};
 
@@ -57,7 +56,7 @@ impl Account {
 #[derive(Debug, Default)]
 pub(super) struct Redemptions {
     next_tag: u64,
-    out: BTreeMap<u64, Vec<RangeId>>,
+    out: Map<u64, Vec<RangeId>>,
 }
 
 /// The machines that the configuration asks for.
@@ -65,7 +64,7 @@ pub(super) fn machines(
     config: &Config,
     now: Timestamp,
     rng: &mut ChaCha20Rng,
-    records: &BTreeMap<String, Bytes>,
+    records: &Map<String, Bytes>,
 ) -> Money {
     let mut money = Money::default();
     let Some(payment) = &config.payment else {

@@ -11,7 +11,8 @@
 
 use core::ops::Range;
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+
+use crate::sorted::Map;
 
 /// Longest run of digits of an integer (`u64::MAX` has 20).
 const MAX_DIGITS: usize = 20;
@@ -493,7 +494,7 @@ pub enum Item<'a> {
     /// A list.
     List(Vec<Item<'a>>),
     /// A dictionary; the map keeps its keys in canonical order.
-    Dict(BTreeMap<Cow<'a, [u8]>, Item<'a>>),
+    Dict(Map<Cow<'a, [u8]>, Item<'a>>),
     /// A value that is bencoded already, written as it is.
     Raw(&'a [u8]),
 }

@@ -12,11 +12,10 @@ pub mod geometry;
 pub mod magnet;
 pub mod path;
 
-use std::collections::BTreeMap;
-
 use bytes::Bytes;
 use sha1::{Digest, Sha1};
 
+use crate::sorted::Map;
 use crate::types::{InfoHash, PieceIndex};
 use bencode::{BencodeError, Document, Item, Limits, Value};
 pub use create::{PieceHasher, TorrentBuilder};
@@ -192,7 +191,7 @@ impl Metainfo {
 
     /// A `.torrent` file of this torrent, canonical around the info dictionary's exact bytes.
     pub fn to_torrent(&self) -> Vec<u8> {
-        let mut entries: BTreeMap<&[u8], Item<'_>> = BTreeMap::new();
+        let mut entries: Map<&[u8], Item<'_>> = Map::new();
         entries.insert(b"info", Item::Raw(&self.info));
         if let Some(first) = self.trackers.iter().flatten().next() {
             entries.insert(b"announce", Item::str(first));

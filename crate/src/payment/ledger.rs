@@ -4,9 +4,8 @@
 //! Invariant: a block is in one place at a time — on the payer's side in flight, received, due or
 //! paid; on the payee's side unpaid (on one connection), lost, forgiven or paid.
 
-use std::collections::BTreeMap;
-
 use super::record::PayeeFactsRecord;
+use crate::sorted::Map;
 use crate::types::{BlockRef, ConnectionId, FineUnits};
 
 /// Ramp of an account that walked away owing.
@@ -18,7 +17,7 @@ pub struct BuyerLedger {
     /// Requests sent and not ended.
     pub in_flight: u32,
     /// Blocks that came in while a range was attached, not judged yet; how often each.
-    unverified: BTreeMap<BlockRef, u16>,
+    unverified: Map<BlockRef, u16>,
     unverified_count: u32,
     /// Blocks that may be paid now.
     pub due: u32,
@@ -77,7 +76,7 @@ impl BuyerLedger {
 #[derive(Clone, Debug, Default)]
 pub struct SellerLedger {
     facts: PayeeFactsRecord,
-    unpaid: BTreeMap<ConnectionId, u32>,
+    unpaid: Map<ConnectionId, u32>,
 }
 
 impl SellerLedger {
@@ -85,7 +84,7 @@ impl SellerLedger {
     pub fn new(facts: PayeeFactsRecord) -> Self {
         SellerLedger {
             facts,
-            unpaid: BTreeMap::new(),
+            unpaid: Map::new(),
         }
     }
 

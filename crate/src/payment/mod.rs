@@ -37,6 +37,10 @@ use crate::wire::pay::{NeedReason, PayHandshake, PayMessage, RejectCode};
 /// Most connections that one machine keeps payment state for; further ones are plain BitTorrent.
 pub const MAX_CONNECTIONS: usize = 1024;
 
+/// A new range after so many steps paid on a connection waits for no clock: what they earned makes up
+/// for the payee's look at the chain.
+pub const NEW_RANGE_STEPS: u64 = 32;
+
 /// One effect of one machine. Counted by that machine, never reused in a run; the payer's and the
 /// payee's numbers are apart from each other and from [`crate::types::EffectId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

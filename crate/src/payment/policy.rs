@@ -19,6 +19,11 @@ pub const NEW_PAYEES_PER_WINDOW: usize = 2;
 /// See [`NEW_PAYEES_PER_WINDOW`].
 pub const NEW_PAYEE_WINDOW: Duration = Duration::from_secs(10);
 
+/// Most serials in a range that grew by what its payee sold.
+pub const MOST_SERIALS: u16 = 64;
+/// ... and the part of the serials not assigned yet that it may take.
+pub const SHARE_OF_UNASSIGNED: u64 = 16;
+
 /// What the embedder allows a payer to do. Comes from the page's or operator's configuration only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PayerConfig {
@@ -31,7 +36,8 @@ pub struct PayerConfig {
     pub budget: TokenUnits,
     /// Serials in the first range of a payee that never filled one.
     pub unknown_count: u16,
-    /// Serials in a range of a payee that did.
+    /// Serials in the second range of a payee; each one that it fills doubles the next, up to
+    /// [`MOST_SERIALS`] and to [`SHARE_OF_UNASSIGNED`].
     pub max_count: u16,
     /// v1: pieces per title that may be lost to bad data.
     pub loss_budget_pieces: u32,
@@ -97,7 +103,7 @@ pub struct Sizing {
     pub wanted: u16,
 }
 
-/// Sizes a new range.
+/// Sizes a new range for a payee that filled so many.
 ///
 /// # Errors
 /// [`Refusal::RangeTooLarge`] when the quote wants more than policy gives.
@@ -105,13 +111,19 @@ pub fn size_range(
     config: &PayerConfig,
     tranche: TokenUnits,
     terms: &Terms,
-    filled_one: bool,
+    filled: usize,
+    unassigned: u64,
     budget_left: FineUnits,
 ) -> Result<Sizing, Refusal> {
-    let limit = if filled_one {
-        config.max_count.max(config.unknown_count)
-    } else {
-        config.unknown_count
+    let known = config.max_count.max(config.unknown_count);
+    let limit = match filled {
+        0 => config.unknown_count,
+        _ => {
+            let share = (unassigned / SHARE_OF_UNASSIGNED).min(u64::from(MOST_SERIALS)) as u16;
+            let doublings = (filled - 1).min(16) as u32;
+            let grown = u32::from(known) << doublings;
+            grown.min(u32::from(share.max(known))) as u16
+        }
     };
     let limit = limit.clamp(1, voucher::MAX_COUNT);
     let serial = voucher::range_cap(1, tranche).0.max(1);
@@ -296,14 +308,14 @@ mod tests {
     fn a_stranger_gets_one_serial_and_a_known_payee_four() {
         let q = TokenUnits(10_000);
         let left = FineUnits(1 << 90);
-        let size = |t: &Terms, known| size_range(&config(), q, t, known, left);
+        let size = |t: &Terms, known| size_range(&config(), q, t, known, 100, left);
         let one = Sizing {
             needed: 1,
             wanted: 1,
         };
-        assert_eq!(size(&terms(), false), Ok(one));
+        assert_eq!(size(&terms(), 0), Ok(one));
         assert_eq!(
-            size(&terms(), true),
+            size(&terms(), 1),
             Ok(Sizing {
                 needed: 1,
                 wanted: 4
@@ -313,15 +325,15 @@ mod tests {
             min_range: TokenUnits(10_001).fine(),
             ..terms()
         };
-        assert_eq!(size(&demanding, false), Err(Refusal::RangeTooLarge));
+        assert_eq!(size(&demanding, 0), Err(Refusal::RangeTooLarge));
         assert_eq!(
-            size(&demanding, true),
+            size(&demanding, 1),
             Ok(Sizing {
                 needed: 2,
                 wanted: 4
             })
         );
-        let nearly_spent = size_range(&config(), q, &terms(), true, TokenUnits(15_000).fine());
+        let nearly_spent = size_range(&config(), q, &terms(), 1, 100, TokenUnits(15_000).fine());
         assert_eq!(
             nearly_spent,
             Ok(Sizing {
@@ -329,6 +341,20 @@ mod tests {
                 wanted: 2
             })
         );
+    }
+
+    #[test]
+    fn each_filled_range_doubles_the_next_up_to_a_share_of_the_deposit() {
+        let wanted = |filled, unassigned| {
+            let left = FineUnits(1 << 90);
+            let q = TokenUnits(10_000);
+            size_range(&config(), q, &terms(), filled, unassigned, left).map(|s| s.wanted)
+        };
+        assert_eq!(wanted(2, 10_000), Ok(8));
+        assert_eq!(wanted(3, 10_000), Ok(16));
+        assert_eq!(wanted(1_000, 1_000_000), Ok(MOST_SERIALS));
+        assert_eq!(wanted(1_000, 160), Ok(10));
+        assert_eq!(wanted(1_000, 3), Ok(4), "never less than the second one");
     }
 
     #[test]

@@ -6,11 +6,12 @@ pub mod choke;
 mod rate;
 mod sending;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::bitfield::Bitfield;
+use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PeerId, PieceIndex};
 use crate::wire::{Decoder, ExtendedHandshake, Handshake, Message};
@@ -51,7 +52,7 @@ pub enum PeerHave {
         /// `bitfield`, unchecked.
         bitfield: Option<Bytes>,
         /// `have`s.
-        haves: BTreeSet<u32>,
+        haves: Set<u32>,
     },
     /// Checked against the torrent.
     Known(Bitfield),
@@ -107,9 +108,9 @@ pub struct Peer {
     /// We told it that we want something of its.
     pub interested_in_it: bool,
     /// Pieces that we may ask for while choked (BEP 6).
-    pub allowed_fast: BTreeSet<u32>,
+    pub allowed_fast: Set<u32>,
     /// Requests out, and when they went.
-    pub requests_out: BTreeMap<BlockRef, Timestamp>,
+    pub requests_out: Map<BlockRef, Timestamp>,
     /// Its requests in their order.
     pub requests_in: VecDeque<(BlockRef, Upload)>,
     /// Bytes of its requests that storage is reading.
@@ -131,7 +132,7 @@ pub struct Peer {
     /// Blocks nobody asked for.
     pub unrequested: u32,
     /// Requests taken back whose block may still come.
-    pub cancelled: BTreeSet<BlockRef>,
+    pub cancelled: Set<BlockRef>,
     /// Metadata pieces asked of it and not answered.
     pub metadata_out: u32,
     /// It said that it has no metadata.
@@ -156,15 +157,15 @@ impl Peer {
             have: PeerHave::Early {
                 all: false,
                 bitfield: None,
-                haves: BTreeSet::new(),
+                haves: Set::new(),
             },
             useful: false,
             choked_us: true,
             choked_it: true,
             interested_in_us: false,
             interested_in_it: false,
-            allowed_fast: BTreeSet::new(),
-            requests_out: BTreeMap::new(),
+            allowed_fast: Set::new(),
+            requests_out: Map::new(),
             requests_in: VecDeque::new(),
             reading: 0,
             sending: SendQueue::default(),
@@ -175,7 +176,7 @@ impl Peer {
             said_at: now,
             snubbed: false,
             unrequested: 0,
-            cancelled: BTreeSet::new(),
+            cancelled: Set::new(),
             metadata_out: 0,
             metadata_refused: false,
             in_payments: false,

@@ -1,7 +1,5 @@
 //! The order of choice for one peer: see the module above.
 
-use std::collections::BTreeSet;
-
 use super::partial::Owner;
 use super::peers::{Peer, transfer_time};
 use super::{
@@ -9,6 +7,7 @@ use super::{
     SAFETY, URGENT,
 };
 use crate::bitfield::Bitfield;
+use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId};
 
@@ -21,7 +20,7 @@ pub(super) fn choose(
     conn: ConnectionId,
     peer: &mut Peer,
     max: usize,
-    only: Option<&BTreeSet<u32>>,
+    only: Option<&Set<u32>>,
     out: &mut Vec<BlockRef>,
 ) {
     let available = match only {
@@ -263,7 +262,7 @@ impl Choice<'_> {
         }
         let now = self.now;
         let own = self.peer.eta(now, u64::from(BLOCK_LEN));
-        let slow: BTreeSet<ConnectionId> = (self.picker.peers.iter())
+        let slow: Set<ConnectionId> = (self.picker.peers.iter())
             .filter(|(_, other)| other.eta(now, 0) > own + ENDGAME_GAIN)
             .map(|(&conn, _)| conn)
             .collect();
@@ -375,7 +374,7 @@ impl Choice<'_> {
     /// A begun piece that can be given up: nobody is asked for it, and no usable peer has it (or, for the
     /// sake of a window, it has no deadline). The one with the fewest blocks here.
     fn stuck_piece(&mut self, for_window: bool) -> Option<u32> {
-        let due: BTreeSet<u32> = self.picker.deadlines.iter().map(|&(_, p)| p).collect();
+        let due: Set<u32> = self.picker.deadlines.iter().map(|&(_, p)| p).collect();
         let (peers, now) = (&self.picker.peers, self.now);
         self.picker.work += self.picker.unrequested.len() as u64;
         (self.picker.unrequested.iter().copied())

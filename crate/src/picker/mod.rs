@@ -22,12 +22,12 @@ mod rarity;
 mod tests;
 
 use core::ops::Range;
-use std::collections::{BTreeMap, BTreeSet};
 
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
 
 use crate::bitfield::{Bitfield, ones};
+use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
 
@@ -123,14 +123,15 @@ pub struct Picker {
     deadlines: Vec<(Timestamp, u32)>,
     rarity: Rarity,
     /// Every piece that is begun: blocks are out or here, but it is not verified.
-    partials: BTreeMap<u32, Partial>,
+    partials: Map<u32, Partial>,
     /// Those of `partials` with blocks nobody is asked for.
-    unrequested: BTreeSet<u32>,
+    unrequested: Set<u32>,
     partial_bytes: u64,
     partial_budget: u64,
     /// Failed their hash with several sources: to come whole from one.
-    from_one: BTreeSet<u32>,
-    peers: BTreeMap<ConnectionId, Peer>,
+    from_one: Set<u32>,
+    /// Boxed: taken out and put back at every pick, and little is moved then.
+    peers: Map<ConnectionId, Box<Peer>>,
     dropped: Vec<u32>,
     rng: ChaCha8Rng,
     /// Pieces and peers looked at: what the cost test counts.
@@ -154,12 +155,12 @@ impl Picker {
             windows: Vec::new(),
             deadlines: Vec::new(),
             rarity: Rarity::new(pieces),
-            partials: BTreeMap::new(),
-            unrequested: BTreeSet::new(),
+            partials: Map::new(),
+            unrequested: Set::new(),
             partial_bytes: 0,
             partial_budget: 32 << 20,
-            from_one: BTreeSet::new(),
-            peers: BTreeMap::new(),
+            from_one: Set::new(),
+            peers: Map::new(),
             dropped: Vec::new(),
             rng: ChaCha8Rng::from_seed(seed),
             work: 0,
@@ -211,7 +212,7 @@ impl Picker {
             }
         }
         self.deadlines.sort_unstable();
-        let mut seen = BTreeSet::new();
+        let mut seen = Set::new();
         self.deadlines.retain(|&(_, piece)| seen.insert(piece));
         self.apply_wanted()
     }
@@ -219,7 +220,9 @@ impl Picker {
     /// A peer connected. It has nothing and is not usable until said otherwise.
     pub fn peer_joined(&mut self, conn: ConnectionId) {
         let pieces = self.pieces;
-        self.peers.entry(conn).or_insert_with(|| Peer::new(pieces));
+        self.peers
+            .entry(conn)
+            .or_insert_with(|| Box::new(Peer::new(pieces)));
     }
 
     /// Price, speed, whether it may be asked. Joins the peer if it is new. Before its price leaves or
@@ -420,7 +423,7 @@ impl Picker {
         now: Timestamp,
         conn: ConnectionId,
         max: usize,
-        only: Option<&BTreeSet<u32>>,
+        only: Option<&Set<u32>>,
         out: &mut Vec<BlockRef>,
     ) {
         // Taken out, so that the others can be looked at meanwhile.

@@ -1,9 +1,8 @@
 //! What the picker knows of one peer.
 
-use std::collections::BTreeSet;
-
 use super::ASSUMED_RATE;
 use crate::bitfield::Bitfield;
+use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, FineUnits};
 
@@ -39,7 +38,7 @@ pub(super) struct Peer {
     pub(super) have: Bitfield,
     pub(super) status: PeerStatus,
     /// Blocks asked of it and neither received nor given back: piece, index within the piece.
-    pub(super) requests: BTreeSet<(u32, u32)>,
+    pub(super) requests: Set<(u32, u32)>,
     /// Counted as a seed, not per piece.
     pub(super) seed: bool,
     /// Since when a dearer peer goes without because of this one, and this one delivers nothing.
@@ -54,7 +53,7 @@ impl Peer {
         Peer {
             have: Bitfield::empty(pieces),
             status: PeerStatus::default(),
-            requests: BTreeSet::new(),
+            requests: Set::new(),
             seed: false,
             held_since: None,
             last_block: Timestamp::ZERO,

@@ -2,6 +2,7 @@ use super::*;
 use crate::types::FineUnits;
 use proptest::prelude::*;
 use rand_core::RngCore as _;
+use std::collections::{BTreeMap, BTreeSet};
 
 const KIB: u64 = 1024;
 

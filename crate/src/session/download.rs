@@ -1,7 +1,5 @@
 //! Blocks and metadata coming in: asked for, matched, hashed, verified, written, paid, blamed.
 
-use std::collections::BTreeSet;
-
 use bytes::Bytes;
 
 use super::messages::protocol;
@@ -12,6 +10,7 @@ use crate::contract::{ClosedReason, Effect, EffectError, Event};
 use crate::metainfo::{MAX_INFO_LEN, Metainfo};
 use crate::peer::MAX_UNREQUESTED;
 use crate::picker::{PeerStatus, Received};
+use crate::sorted::Set;
 use crate::time::Duration;
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, FineUnits, PieceIndex};
 use crate::verify::Payable;
@@ -287,7 +286,7 @@ impl Session {
                     }
                 }
                 let chunks = partial.chunks();
-                let mut guilty = BTreeSet::new();
+                let mut guilty = Set::new();
                 for (from, number, data) in content.suspects.remove(&piece).unwrap_or_default() {
                     if chunks.get(number as usize) != Some(&data) {
                         guilty.insert(from);

@@ -15,7 +15,7 @@ mod start;
 mod streams;
 mod upload;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
@@ -28,6 +28,7 @@ use crate::metainfo::{Geometry, Metainfo};
 use crate::payment::{PeerPayInfo, TitleKind};
 use crate::peer::{Peer, TokenBucket};
 use crate::picker::{Picker, Wanted, Window};
+use crate::sorted::{Map, Set};
 use crate::storage::Store;
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, FineUnits, InfoHash, PeerId, PieceIndex, StreamId};
@@ -66,7 +67,7 @@ pub struct Context<'a> {
     /// Randomness.
     pub rng: &'a mut ChaCha20Rng,
     /// Peers that sent corrupt data.
-    pub banned: &'a mut BTreeSet<PeerId>,
+    pub banned: &'a mut Set<PeerId>,
     /// Connections that ended during this call.
     pub closed: &'a mut Vec<ConnectionId>,
 }
@@ -82,9 +83,9 @@ struct Content {
     advances: Advances,
     phase: Phase,
     /// Verified, being written.
-    writing: BTreeMap<PieceIndex, VerifiedPiece>,
+    writing: Map<PieceIndex, VerifiedPiece>,
     /// Wrong bytes from several senders: per block who sent what.
-    suspects: BTreeMap<PieceIndex, Vec<(ConnectionId, u32, Bytes)>>,
+    suspects: Map<PieceIndex, Vec<(ConnectionId, u32, Bytes)>>,
     /// Something is not durable since.
     dirty_since: Option<Timestamp>,
     /// An advance waits for durability.
@@ -101,7 +102,7 @@ enum Phase {
     Checking {
         queue: VecDeque<PieceIndex>,
         under_way: usize,
-        restoring: BTreeMap<PieceIndex, crate::storage::ScratchEntry>,
+        restoring: Map<PieceIndex, crate::storage::ScratchEntry>,
     },
     /// Pieces are fetched and served.
     Running,
@@ -115,10 +116,10 @@ pub struct Session {
     options: AddOptions,
     paused: bool,
     failed: Option<String>,
-    peers: BTreeMap<ConnectionId, Peer>,
+    peers: Map<ConnectionId, Peer>,
     /// Who the connections were that sent data, also closed ones.
     former: VecDeque<(ConnectionId, PeerId)>,
-    payees: BTreeMap<ConnectionId, Address>,
+    payees: Map<ConnectionId, Address>,
     attempt: Option<metadata::Attempt>,
     content: Option<Content>,
     /// From the torrent file, for when its info dictionary turns into a [`Metainfo`].
@@ -151,9 +152,9 @@ impl Session {
             options,
             paused: false,
             failed: None,
-            peers: BTreeMap::new(),
+            peers: Map::new(),
             former: VecDeque::new(),
-            payees: BTreeMap::new(),
+            payees: Map::new(),
             attempt: None,
             content: None,
             trackers,
@@ -176,7 +177,7 @@ impl Session {
     }
 
     /// Connected peers.
-    pub fn peers(&self) -> &BTreeMap<ConnectionId, Peer> {
+    pub fn peers(&self) -> &Map<ConnectionId, Peer> {
         &self.peers
     }
 
@@ -541,7 +542,7 @@ impl Session {
             })
             .collect();
         offers.sort_unstable_by_key(|(fresh, unit, conn)| (*unit, *fresh, *conn));
-        let chosen: BTreeSet<ConnectionId> = offers
+        let chosen: Set<ConnectionId> = offers
             .iter()
             .filter(|(_, unit, _)| active && *unit <= max_unit)
             .take(MAX_PAID_SOURCES)

@@ -3,13 +3,12 @@
 //! Owns the machines of one client. With none configured every peer is a plain BitTorrent peer, and
 //! nothing here ever asks for a signature or a chain.
 
-use std::collections::BTreeMap;
-
 use alloy_primitives::B256;
 
 use crate::payment::payee::Payee;
 use crate::payment::payer::{Payer, PayerConnState};
 use crate::payment::{PayAction, PeerPayInfo, TitleKind};
+use crate::sorted::Map;
 use crate::time::Timestamp;
 use crate::types::{BlockRef, ConnectionId, FineUnits};
 use crate::verify::Payable;
@@ -51,7 +50,7 @@ pub struct Money {
     pub payer: Option<Payer>,
     /// Selling.
     pub payee: Option<Payee>,
-    accounts: BTreeMap<ConnectionId, Account>,
+    accounts: Map<ConnectionId, Account>,
 }
 
 impl Money {

@@ -1,12 +1,13 @@
 //! Everything on its way out, and who waits for which effect.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 
 use crate::contract::{Effect, Event, Output};
 use crate::metainfo::FileSpan;
 use crate::payment::PayEffect;
+use crate::sorted::Map;
 use crate::types::{BlockRef, ConnectionId, EffectId, InfoHash, PieceIndex, StreamId};
 
 /// Who an effect's end is for.
@@ -57,14 +58,14 @@ pub enum Purpose {
 #[derive(Debug, Default)]
 pub struct Outbox {
     queue: VecDeque<Output>,
-    owners: BTreeMap<EffectId, Owner>,
-    records: BTreeMap<String, Bytes>,
+    owners: Map<EffectId, Owner>,
+    records: Map<String, Bytes>,
     next: u64,
 }
 
 impl Outbox {
     /// An outbox that knows the records as they were restored.
-    pub fn new(records: BTreeMap<String, Bytes>) -> Self {
+    pub fn new(records: Map<String, Bytes>) -> Self {
         Outbox {
             records,
             ..Outbox::default()

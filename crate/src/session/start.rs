@@ -1,7 +1,7 @@
 //! Taking up a torrent: storage opens, the records are checked against it, the scratch file is read back;
 //! and the durability cycle that writes those records.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use bytes::Bytes;
 
@@ -10,6 +10,7 @@ use crate::bitfield::Bitfield;
 use crate::contract::{CheckExisting, Effect, EffectError, EffectResult, Event};
 use crate::metainfo::{Geometry, Metainfo};
 use crate::picker::Picker;
+use crate::sorted::Map;
 use crate::storage::{HaveRecord, ScratchEntry, Store, decode_have, decode_scratch};
 use crate::types::{ConnectionId, PieceIndex};
 use crate::verify::{Advances, VerifiedPieces};
@@ -70,8 +71,8 @@ impl Session {
             store: Store::new(total, piece_length),
             advances: Advances::default(),
             phase: Phase::Opening,
-            writing: BTreeMap::new(),
-            suspects: BTreeMap::new(),
+            writing: Map::new(),
+            suspects: Map::new(),
             dirty_since: None,
             cycle_wanted: false,
             complete_said: false,
@@ -195,7 +196,7 @@ impl Session {
             .record(&record_key(self.info_hash, "scratch"))
             .and_then(|bytes| decode_scratch(bytes, |p| geometry.blocks_in(p)))
             .unwrap_or_default();
-        let mut restoring: BTreeMap<PieceIndex, ScratchEntry> = BTreeMap::new();
+        let mut restoring: Map<PieceIndex, ScratchEntry> = Map::new();
         let slot_length = u64::from(geometry.piece_length());
         for entry in entries {
             let known = content.verified.contains(entry.piece) || queue.contains(&entry.piece);

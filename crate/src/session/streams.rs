@@ -3,9 +3,8 @@
 //! A reader gets verified bytes in order, one chunk for each pull. Reading ahead follows the place where
 //! the last reader of a file was, also between two `Range` requests of a player.
 
-use std::collections::BTreeMap;
-
 use crate::metainfo::{FileSpan, Metainfo};
+use crate::sorted::Map;
 use crate::time::{Duration, Timestamp};
 use crate::types::{BlockRef, PieceIndex, StreamId};
 use crate::verify::VerifiedPieces;
@@ -55,9 +54,9 @@ pub struct Urgent {
 /// All readers of one torrent.
 #[derive(Debug, Default)]
 pub struct Streams {
-    open: BTreeMap<StreamId, Stream>,
+    open: Map<StreamId, Stream>,
     /// Per file: where reading goes on, and when it last did.
-    playheads: BTreeMap<u32, (u64, Timestamp)>,
+    playheads: Map<u32, (u64, Timestamp)>,
 }
 
 impl Streams {

@@ -33,6 +33,7 @@ mod link;
 mod torrent;
 mod tracker;
 
+use crate::sorted::Map;
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, InfoHash, PeerId, TrackerId};
 use link::{Link, LinkState, SentTo};
@@ -41,7 +42,7 @@ pub use piecework_signaling_protocol::MAX_MESSAGE_LEN;
 use protocol::{Action, Event as AnnounceEvent, Request, Response, Sdp};
 use rand_chacha::ChaCha8Rng;
 use rand_core::{RngCore, SeedableRng};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use torrent::{Membership, Torrent};
 use tracker::{Socket, Tracker};
 
@@ -234,9 +235,9 @@ pub enum AnnounceError {
 pub struct Signaling {
     config: SignalingConfig,
     rng: ChaCha8Rng,
-    trackers: BTreeMap<TrackerId, Tracker>,
-    torrents: BTreeMap<InfoHash, Torrent>,
-    links: BTreeMap<ConnectionId, Link>,
+    trackers: Map<TrackerId, Tracker>,
+    torrents: Map<InfoHash, Torrent>,
+    links: Map<ConnectionId, Link>,
     next_tracker: u32,
     next_connection: u64,
     online: bool,
@@ -251,9 +252,9 @@ impl Signaling {
             next_connection: config.first_connection.0,
             config,
             rng: ChaCha8Rng::from_seed(seed),
-            trackers: BTreeMap::new(),
-            torrents: BTreeMap::new(),
-            links: BTreeMap::new(),
+            trackers: Map::new(),
+            torrents: Map::new(),
+            links: Map::new(),
             next_tracker: 0,
             online: true,
             actions: VecDeque::new(),
@@ -823,8 +824,9 @@ impl Signaling {
             return;
         };
         let text = torrent.announce(self.config.peer_id, info_hash, event, offers);
+        let wanted = torrent.wanted;
         if let Some(membership) = torrent.trackers.get_mut(&id) {
-            membership.announced(now, event, jitter);
+            membership.announced(now, event, wanted, jitter);
         }
         if let Some(tracker) = self.trackers.get_mut(&id) {
             tracker.expect_reply(now);

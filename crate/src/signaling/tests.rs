@@ -336,7 +336,7 @@ fn an_answer_completes_its_offer_once() {
     };
     assert_eq!(remote, PeerId([1; 20]));
     rig.signaling.connection_established(rig.now, connection);
-    assert_eq!(rig.signaling.torrents[&HASH].wanted, 1);
+    assert_eq!(rig.signaling.torrents.get(&HASH).map(|t| t.wanted), Some(1));
     // The other offer, answered by the same peer, is dropped.
     rig.answer_from(id, 1, sent[0].1[1].0);
     assert!(matches!(
@@ -505,18 +505,33 @@ fn intervals_are_clamped() {
 
 #[test]
 fn wishes_bring_the_next_announce_forward_but_not_below_the_minimum() {
-    let (mut rig, id) = Rig::announced(0);
+    let (mut rig, id) = Rig::announced(1);
     rig.run();
     let start = rig.now;
     rig.reply(id, 3600);
     rig.drain();
     rig.now = rig.now + Duration::from_secs(1);
-    rig.signaling.set_wanted(rig.now, HASH, 2);
+    rig.signaling.set_wanted(rig.now, HASH, 3);
     rig.advance(Duration::from_secs(60));
     let seen = rig.run();
     assert_eq!(announces(&seen)[0].1.len(), 2);
     let waited = rig.now.since(start).as_secs();
     assert!((5..=6).contains(&waited), "{waited}");
+}
+
+#[test]
+fn the_first_wish_after_an_idle_announce_does_not_wait() {
+    let (mut rig, id) = Rig::announced(0);
+    rig.run();
+    rig.reply(id, 3600);
+    rig.drain();
+    rig.signaling.set_wanted(rig.now, HASH, 2);
+    let sent = announces(&rig.run());
+    assert_eq!(sent.len(), 1, "its offers go out at once");
+    assert_eq!(sent[0].1.len(), 2);
+    // Once only: offers that fail do not bring about an announce each.
+    rig.signaling.set_wanted(rig.now, HASH, 3);
+    assert!(announces(&rig.run()).is_empty());
 }
 
 #[test]

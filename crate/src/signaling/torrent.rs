@@ -1,10 +1,10 @@
 //! One announced torrent: what it says of itself, and when at which tracker.
 
+use crate::sorted::Map;
 use crate::time::{Duration, Timestamp};
 use crate::types::{InfoHash, PeerId, TrackerId};
 use piecework_signaling_protocol as protocol;
 use protocol::{Announce, AnnounceReply, Event, Offer, Request};
-use std::collections::BTreeMap;
 
 /// Bounds of a tracker's interval.
 const INTERVAL: (Duration, Duration) = (Duration::from_secs(15), Duration::from_secs(3600));
@@ -21,7 +21,7 @@ const COMPLETED_AFTER_STARTED: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub(super) struct Torrent {
-    pub(super) trackers: BTreeMap<TrackerId, Membership>,
+    pub(super) trackers: Map<TrackerId, Membership>,
     pub(super) uploaded: u64,
     pub(super) downloaded: u64,
     pub(super) left: Option<u64>,
@@ -40,6 +40,8 @@ pub(super) struct Membership {
     /// The announce that is due waits so long for offers.
     pub(super) offers_asked_until: Option<Timestamp>,
     started: bool,
+    /// So it was when the last announce went out.
+    wanted_nobody: bool,
     last_at: Option<Timestamp>,
     interval: Duration,
     min_interval: Duration,
@@ -80,7 +82,12 @@ impl Torrent {
         for membership in self.trackers.values_mut() {
             membership.early_interval = MIN_EARLY_INTERVAL;
             let earliest = membership.min_interval.max(MIN_EARLY_INTERVAL);
-            let at = membership.last_at.map_or(now, |last| last + earliest);
+            // An announce that wanted nobody is no reason to wait with the one that does.
+            let idle = core::mem::take(&mut membership.wanted_nobody);
+            let at = match membership.last_at {
+                Some(last) if !idle => last + earliest,
+                _ => now,
+            };
             membership.early_at = membership.early_at.min(at.max(now));
         }
     }
@@ -95,6 +102,7 @@ impl Membership {
             early_at: Timestamp::NEVER,
             offers_asked_until: None,
             started: false,
+            wanted_nobody: false,
             last_at: None,
             interval: DEFAULT_INTERVAL,
             min_interval: MIN_EARLY_INTERVAL,
@@ -120,9 +128,10 @@ impl Membership {
         }
     }
 
-    /// An announce goes out. `jitter` is in 0..1.
-    pub(super) fn announced(&mut self, now: Timestamp, event: Event, jitter: f64) {
+    /// An announce goes out, while this many connections are wanted. `jitter` is in 0..1.
+    pub(super) fn announced(&mut self, now: Timestamp, event: Event, wanted: usize, jitter: f64) {
         self.joined = true;
+        self.wanted_nobody = wanted == 0;
         self.offers_asked_until = None;
         self.last_at = Some(now);
         match event {

@@ -5,7 +5,7 @@
 //! queued and handled next.
 
 use core::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
@@ -23,6 +23,7 @@ use super::tracker::Tracker;
 use super::{hash, js};
 use crate::client::Client;
 use crate::contract::{Command, Effect, EffectError, EffectResult, Event, Input, Output};
+use crate::sorted::Map;
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, EffectId, TrackerId};
 
@@ -41,8 +42,8 @@ pub struct Driver {
     core_deadline: Cell<Timestamp>,
     timer: Cell<Option<(i32, Timestamp)>>,
     on_timer: RefCell<Option<Closure<dyn FnMut()>>>,
-    connections: RefCell<HashMap<ConnectionId, Connection>>,
-    trackers: RefCell<HashMap<TrackerId, Tracker>>,
+    connections: RefCell<Map<ConnectionId, Connection>>,
+    trackers: RefCell<Map<TrackerId, Tracker>>,
     /// Connections sent to in this batch of outputs.
     sent_to: RefCell<Vec<ConnectionId>>,
     message: RefCell<Vec<u8>>,

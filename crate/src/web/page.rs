@@ -5,7 +5,7 @@
 //! in `www/npm/src/protocol.ts`. What a page sends is checked like anything from outside.
 
 use core::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
 use wasm_bindgen::closure::Closure;
@@ -20,6 +20,7 @@ use crate::contract::{
     AddOptions, CheckExisting, Claim, Command, Event, Input, RedeemOutcome, RedeemScope, Source,
 };
 use crate::payment::voucher::{self, Vault};
+use crate::sorted::Map;
 use crate::types::{FineUnits, InfoHash, TokenUnits};
 
 /// Pages at once; the oldest gives way.
@@ -40,15 +41,15 @@ type Answer = Result<JsValue, String>;
 /// All pages.
 pub struct Pages {
     driver: Weak<Driver>,
-    pages: RefCell<BTreeMap<u64, Page>>,
+    pages: RefCell<Map<u64, Page>>,
     next: Cell<u64>,
     /// `add` requests that the core has yet to answer, by tag.
-    adding: RefCell<HashMap<u64, (u64, f64)>>,
+    adding: RefCell<Map<u64, (u64, f64)>>,
     /// `redeem` requests, in the order in which the core answers them.
     redeeming: RefCell<VecDeque<Redeeming>>,
     /// Claims handed out and not yet reported on, by tag.
-    claims: RefCell<HashMap<u64, Vec<Claim>>>,
-    wallet_reads: RefCell<HashMap<u64, Bring<WalletAnswer>>>,
+    claims: RefCell<Map<u64, Vec<Claim>>>,
+    wallet_reads: RefCell<Map<u64, Bring<WalletAnswer>>>,
 }
 
 struct Page {

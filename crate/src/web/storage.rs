@@ -6,7 +6,7 @@
 //! stranger wrote is ever part of a path.
 
 use core::cell::{Cell, RefCell};
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
@@ -22,6 +22,7 @@ use super::driver::Driver;
 use super::{hash, js};
 use crate::contract::{Effect, EffectError, EffectResult, Input};
 use crate::metainfo::FileSpan;
+use crate::sorted::Map;
 use crate::types::{EffectId, InfoHash};
 
 /// Files open at once over all torrents; opening one more closes the least recently used.
@@ -39,8 +40,8 @@ type Done = Result<EffectResult, EffectError>;
 /// All torrents' files.
 pub struct Storage {
     root: FileSystemDirectoryHandle,
-    torrents: RefCell<HashMap<InfoHash, Torrent>>,
-    handles: RefCell<HashMap<(InfoHash, u32), Handle>>,
+    torrents: RefCell<Map<InfoHash, Torrent>>,
+    handles: RefCell<Map<(InfoHash, u32), Handle>>,
     uses: Cell<u64>,
     at: FileSystemReadWriteOptions,
 }
@@ -406,7 +407,7 @@ impl Storage {
     }
 }
 
-fn close_least_recent(handles: &mut HashMap<(InfoHash, u32), Handle>) -> Result<(), EffectError> {
+fn close_least_recent(handles: &mut Map<(InfoHash, u32), Handle>) -> Result<(), EffectError> {
     let oldest = handles
         .iter()
         .min_by_key(|(_, handle)| handle.last_use)

@@ -9,7 +9,6 @@
 
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
-use std::collections::HashMap;
 use std::rc::Weak;
 
 use bytes::Bytes;
@@ -20,6 +19,7 @@ use web_sys::{MessageEvent, MessagePort};
 use super::driver::Driver;
 use super::js;
 use crate::contract::Command;
+use crate::sorted::Map;
 use crate::time::Timestamp;
 use crate::types::{InfoHash, StreamId};
 
@@ -31,9 +31,9 @@ const MAX_READERS: usize = 128;
 /// All readers.
 pub struct Streams {
     driver: Weak<Driver>,
-    readers: RefCell<HashMap<u64, Reader>>,
+    readers: RefCell<Map<u64, Reader>>,
     /// Which reader a core stream feeds.
-    streams: RefCell<HashMap<StreamId, u64>>,
+    streams: RefCell<Map<StreamId, u64>>,
     next: Cell<u64>,
 }
 

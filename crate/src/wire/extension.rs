@@ -3,13 +3,12 @@
 //! Owns their dictionaries and the ids we give to extensions. What a peer says here is a claim:
 //! sizes are bounded, nothing is believed. Never holds payment messages: see payments.md section 4.
 
-use std::collections::BTreeMap;
-
 use alloy_primitives::Address;
 use bytes::{Bytes, BytesMut};
 
 use crate::metainfo::MAX_INFO_LEN;
 use crate::metainfo::bencode::{BencodeError, Document, Item, Limits, Value};
+use crate::sorted::Map;
 
 /// Extension message id of the extended handshake itself (BEP 10).
 pub const EXTENDED_HANDSHAKE_ID: u8 = 0;
@@ -52,7 +51,7 @@ pub enum ExtensionError {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExtendedHandshake {
     /// Extension name to the id its messages must carry towards the sender; 0 means switched off.
-    pub m: BTreeMap<String, u8>,
+    pub m: Map<String, u8>,
     /// Length of the info dictionary, bytes (BEP 9); absent while the sender has none.
     pub metadata_size: Option<u32>,
     /// Requests the sender queues.
@@ -136,7 +135,7 @@ impl ExtendedHandshake {
 
     /// The payload to send under id [`EXTENDED_HANDSHAKE_ID`].
     pub fn encode(&self) -> Bytes {
-        let mut entries: BTreeMap<&[u8], Item<'_>> = BTreeMap::new();
+        let mut entries: Map<&[u8], Item<'_>> = Map::new();
         let m = self
             .m
             .iter()
@@ -167,7 +166,7 @@ impl ExtendedHandshake {
     }
 }
 
-fn read_extensions(m: Value<'_, '_>) -> BTreeMap<String, u8> {
+fn read_extensions(m: Value<'_, '_>) -> Map<String, u8> {
     m.as_dict()
         .into_iter()
         .flatten()
@@ -275,7 +274,7 @@ impl MetadataMessage {
     /// [`MetadataMessage::Unknown`], which is never sent.
     pub fn encode(&self) -> Bytes {
         let head = |msg_type: u32, piece: u32, total_size: Option<u32>| {
-            let mut entries: BTreeMap<&[u8], Item<'_>> = BTreeMap::new();
+            let mut entries: Map<&[u8], Item<'_>> = Map::new();
             entries.insert(b"msg_type", Item::Int(i128::from(msg_type)));
             entries.insert(b"piece", Item::Int(i128::from(piece)));
             if let Some(len) = total_size {
@@ -485,7 +484,7 @@ mod tests {
         )
             .prop_map(
                 |(m, metadata_size, reqq, v, upload_only, pay)| ExtendedHandshake {
-                    m,
+                    m: m.into_iter().collect(),
                     metadata_size,
                     reqq,
                     v,

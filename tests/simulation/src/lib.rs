@@ -10,6 +10,7 @@
 //! It watches while it runs, and the run fails at once when a client
 //! - sends a byte of a block that is not the content's, or gives a reader one;
 //! - promises a serial to two payees;
+//! - reveals more than the blocks that it received are worth, or a link that is not on its chain;
 //! - asks for a piece that it verified and stored durably before, in this life or an earlier one;
 //! - sends on a closed channel, writes outside its files, sends too long a message, speaks to a tracker out of protocol;
 //! - spins: asks to be woken again and again without time passing.
@@ -17,6 +18,7 @@
 // This package is test code from end to end: a broken assumption is to stop the run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod books;
 mod channel;
 mod content;
 mod disk;
@@ -24,15 +26,22 @@ mod frames;
 mod net;
 mod node;
 mod random;
+mod seeds;
+mod steps;
+mod tamper;
 mod tracker;
 mod vault;
 mod watch;
 
+pub use books::{Arrived, Books};
 pub use channel::Cheat;
 pub use content::Content;
 pub use disk::Disk;
 pub use net::{NetConfig, SimNet, TRACKER};
 pub use node::{EffectCounts, NodeId, Reader, StreamEnd};
 pub use random::Random;
-pub use vault::{Deposit, SessionKey, SimVault};
+pub use seeds::for_seeds;
+pub use steps::Steps;
+pub use tamper::{Hand, Overheard, Tamper, fields, overheard, vouchers};
+pub use vault::{Deposit, Redemption, SessionKey, SimVault, Slashing};
 pub use watch::{CommitSeen, Watch};

@@ -10,6 +10,7 @@ use piecework::types::{ConnectionId, EffectId, InfoHash, StreamId, TrackerId};
 
 use crate::channel::Cheat;
 use crate::disk::Disk;
+use crate::tamper::Tamper;
 use crate::vault::SessionKey;
 
 /// One client of a net, over all its lives.
@@ -83,6 +84,8 @@ pub(crate) struct Node {
     /// Who redeems: the configured payee.
     pub(crate) payee: Option<Address>,
     pub(crate) cheat: Cheat,
+    /// What it does to its payment messages.
+    pub(crate) tamper: Option<Tamper>,
     pub(crate) wake: Timestamp,
     pub(crate) spins: u32,
     pub(crate) sockets: BTreeMap<TrackerId, String>,
@@ -151,6 +154,7 @@ impl Node {
             owner: Address::ZERO,
             payee,
             cheat: Cheat::Honest,
+            tamper: None,
             wake: Timestamp::NEVER,
             spins: 0,
             sockets: BTreeMap::new(),

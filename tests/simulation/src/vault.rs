@@ -6,8 +6,11 @@ use std::collections::BTreeMap;
 use alloy_primitives::{Address, B256, U256, keccak256};
 use k256::ecdsa::{RecoveryId, Signature as Ecdsa, SigningKey, VerifyingKey};
 use piecework::client::{AccountState, Claim, RedeemOutcome, Signature};
-use piecework::time::Timestamp;
+use piecework::time::{Duration, Timestamp};
 use piecework::types::{FineUnits, TokenUnits};
+use piecework::wire::pay::VoucherBody;
+
+use crate::tamper::fields;
 
 const DOMAIN_TYPE: &str =
     "EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)";
@@ -74,6 +77,30 @@ struct Account {
     spent: BTreeMap<U256, U256>,
 }
 
+/// A `Redeemed` event: the whole signed voucher is in it.
+#[derive(Clone, Copy, Debug)]
+pub struct Redemption {
+    /// Of which account.
+    pub account: B256,
+    /// Who was paid.
+    pub payee: Address,
+    /// For what promise.
+    pub voucher: VoucherBody,
+    /// How much.
+    pub gross: TokenUnits,
+}
+
+/// A `Slashed` event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slashing {
+    /// Which account.
+    pub account: B256,
+    /// To the sink.
+    pub burned: TokenUnits,
+    /// To the reporter.
+    pub bounty: TokenUnits,
+}
+
 /// See the module.
 #[derive(Debug)]
 pub struct SimVault {
@@ -85,10 +112,15 @@ pub struct SimVault {
     pub down: bool,
     accounts: BTreeMap<B256, Account>,
     paid: BTreeMap<Address, u128>,
+    credit: BTreeMap<Address, u128>,
+    log: Vec<Redemption>,
     block: u64,
 }
 
 impl SimVault {
+    /// Between `exit` and `withdraw`.
+    pub const EXIT_DELAY: Duration = Duration::from_secs(72 * 3_600);
+
     /// An empty one.
     pub fn new() -> SimVault {
         SimVault {
@@ -97,6 +129,8 @@ impl SimVault {
             down: false,
             accounts: BTreeMap::new(),
             paid: BTreeMap::new(),
+            credit: BTreeMap::new(),
+            log: Vec::new(),
             block: 1,
         }
     }
@@ -170,24 +204,20 @@ impl SimVault {
 
     fn redeem_one(&mut self, payee: Address, claim: &Claim) -> Result<u128, u8> {
         let (first, count) = (u64::from(claim.first), u64::from(claim.count));
-        if count == 0 || count > 256 || (first & 255) + count > 256 || first == 0 {
+        if !is_range(first, count) {
             return Err(1);
         }
         if claim.k > claim.steps || claim.steps > 256 {
             return Err(2);
         }
-        let mut root = claim.w;
-        for _ in 0..claim.k {
-            root = keccak256(root);
-        }
-        let digest = self.digest(payee, claim, root);
+        let voucher = voucher_of(claim);
+        let digest = self.voucher_digest(&fields(payee, &voucher));
         let key = recover(digest, claim.r, claim.vs).ok_or(3)?;
-        let account = self
-            .accounts
-            .get_mut(&account_id(claim.owner, key))
-            .ok_or(4)?;
-        let bound = account.consumed + (account.balance / account.tranche) as u64;
-        if first + count > bound {
+        let id = account_id(claim.owner, key);
+        let account = self.accounts.get_mut(&id).ok_or(4)?;
+        // No tranche: it was withdrawn.
+        let tranches = account.balance.checked_div(account.tranche).ok_or(5)?;
+        if first + count > account.consumed + tranches as u64 {
             return Err(5);
         }
         let word = account.spent.entry(U256::from(first / 256)).or_default();
@@ -195,10 +225,17 @@ impl SimVault {
         if bits.clone().any(|bit| word.bit(bit)) {
             return Err(6);
         }
-        let owed = (u128::from_be_bytes(low16(claim.base.to_be_bytes()))
-            + u128::from_be_bytes(low16(claim.unit.to_be_bytes())) * u128::from(claim.k))
-            >> 24;
-        let amount = owed.min(u128::from(count) * account.tranche);
+        let cap = u128::from(count) * account.tranche;
+        let owed = (voucher.base.0 + voucher.unit.0 * u128::from(claim.k)) >> 24;
+        let amount = if voucher.luck.is_zero() {
+            owed.min(cap)
+        } else if claim.k == 0 {
+            0
+        } else if wins(claim, voucher.unit.0, cap) {
+            cap
+        } else {
+            return Err(8);
+        };
         if amount == 0 {
             return Err(7);
         }
@@ -206,24 +243,92 @@ impl SimVault {
         account.balance -= amount;
         account.consumed += count;
         *self.paid.entry(payee).or_default() += amount;
+        self.log.push(Redemption {
+            account: id,
+            payee,
+            voucher,
+            gross: TokenUnits(amount),
+        });
         Ok(amount)
     }
 
-    fn digest(&self, payee: Address, claim: &Claim, root: B256) -> B256 {
-        let base: [u8; 12] = claim.base.to_be_bytes();
-        let unit: [u8; 12] = claim.unit.to_be_bytes();
-        self.voucher_digest(&[
-            word(claim.owner.as_slice()),
-            word(payee.as_slice()),
-            word(&claim.first.to_be_bytes()),
-            word(&claim.count.to_be_bytes()),
-            claim.content,
-            word(&base),
-            word(&unit),
-            word(&claim.steps.to_be_bytes()),
-            root,
-            B256::ZERO,
-        ])
+    /// The `Redeemed` events so far.
+    pub fn log(&self) -> &[Redemption] {
+        &self.log
+    }
+
+    /// `slash`: two vouchers of one account for one serial and two payees.
+    ///
+    /// # Errors
+    /// The contract's revert.
+    pub fn slash(
+        &mut self,
+        reporter: Address,
+        x: (Address, &VoucherBody),
+        y: (Address, &VoucherBody),
+    ) -> Result<Slashing, &'static str> {
+        let range = |v: &VoucherBody| (u64::from(v.first), u64::from(v.count));
+        let ((a, a_count), (b, b_count)) = (range(x.1), range(y.1));
+        let conflict = x.1.owner == y.1.owner
+            && x.0 != y.0
+            && is_range(a, a_count)
+            && is_range(b, b_count)
+            && a < b + b_count
+            && b < a + a_count;
+        let signer = |(payee, v): (Address, &VoucherBody)| {
+            recover(self.voucher_digest(&fields(payee, v)), v.r, v.vs)
+        };
+        let key = signer(x).filter(|key| conflict && signer(y) == Some(*key));
+        let id = account_id(x.1.owner, key.ok_or("NotConflicting")?);
+        let account = self.accounts.get_mut(&id).filter(|a| a.bond > 0);
+        let bond = core::mem::take(&mut account.ok_or("NoBond")?.bond);
+        self.block += 1;
+        let bounty = bond / 10;
+        *self.credit.entry(reporter).or_default() += bounty;
+        Ok(Slashing {
+            account: id,
+            burned: TokenUnits(bond - bounty),
+            bounty: TokenUnits(bounty),
+        })
+    }
+
+    /// What `claimCredit` would pay.
+    pub fn credit(&self, who: Address) -> TokenUnits {
+        TokenUnits(self.credit.get(&who).copied().unwrap_or_default())
+    }
+
+    /// Collateral of an account.
+    pub fn bond(&self, id: B256) -> TokenUnits {
+        TokenUnits(self.accounts.get(&id).map_or(0, |a| a.bond))
+    }
+
+    /// `exit`, sent by the owner: withdrawal is possible after [`SimVault::EXIT_DELAY`].
+    pub fn exit(&mut self, id: B256, now: Timestamp) {
+        self.block += 1;
+        let account = self.accounts.get_mut(&id).expect("an account");
+        assert!(account.exit_at == 0 && account.tranche > 0, "exits once");
+        account.exit_at = (now + SimVault::EXIT_DELAY).as_secs();
+    }
+
+    /// `withdraw`, sent by the owner: what it gets.
+    ///
+    /// # Errors
+    /// The contract's revert.
+    pub fn withdraw(&mut self, id: B256, now: Timestamp) -> Result<TokenUnits, &'static str> {
+        let account = self.accounts.get_mut(&id).ok_or("NoSuchAccount")?;
+        if account.tranche == 0 {
+            return Err("NoSuchAccount");
+        }
+        if account.exit_at == 0 {
+            return Err("NotExiting");
+        }
+        if now.as_secs() < account.exit_at {
+            return Err("TooEarly");
+        }
+        self.block += 1;
+        let amount = account.balance + account.bond;
+        (account.balance, account.tranche, account.bond) = (0, 0, 0);
+        Ok(TokenUnits(amount))
     }
 
     /// The EIP-712 digest of a voucher whose fields are given as 32-byte words.
@@ -290,4 +395,40 @@ fn low16(bytes: [u8; 12]) -> [u8; 16] {
     let mut out = [0; 16];
     out[4..].copy_from_slice(&bytes);
     out
+}
+
+fn is_range(first: u64, count: u64) -> bool {
+    count != 0 && count <= 256 && (first & 255) + count <= 256
+}
+
+/// The voucher that a claim is about: its root is found by the walk, its luck by the salt.
+pub(crate) fn voucher_of(claim: &Claim) -> VoucherBody {
+    let mut root = claim.w;
+    for _ in 0..claim.k {
+        root = keccak256(root);
+    }
+    let luck = if claim.salt.is_zero() {
+        B256::ZERO
+    } else {
+        keccak256(claim.salt)
+    };
+    VoucherBody {
+        owner: claim.owner,
+        first: claim.first,
+        count: claim.count,
+        content: claim.content,
+        base: FineUnits(u128::from_be_bytes(low16(claim.base.to_be_bytes()))),
+        unit: FineUnits(u128::from_be_bytes(low16(claim.unit.to_be_bytes()))),
+        steps: claim.steps,
+        root,
+        luck,
+        r: claim.r,
+        vs: claim.vs,
+    }
+}
+
+/// Whether the ticket of a lottery voucher's step wins.
+fn wins(claim: &Claim, unit: u128, cap: u128) -> bool {
+    let ticket = keccak256([claim.w, claim.salt].concat());
+    U256::from_be_bytes(ticket.0) % (U256::from(cap) << 24) < U256::from(unit)
 }

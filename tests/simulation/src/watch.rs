@@ -7,10 +7,12 @@ use alloy_primitives::{Address, B256};
 use piecework::types::{FineUnits, InfoHash};
 use piecework::wire::pay::{PayMessage, VoucherBody};
 
+use crate::books::Books;
 use crate::content::Content;
 use crate::frames::Frame;
 use crate::node::NodeId;
-use crate::vault::{SimVault, account_id, fine_word, recover, word};
+use crate::tamper::fields;
+use crate::vault::{SimVault, account_id, recover};
 
 const REQUEST: u8 = 6;
 const PIECE: u8 = 7;
@@ -40,6 +42,10 @@ pub struct Watch {
     pub commits: Vec<CommitSeen>,
     /// PAY messages sent, per payer.
     pub pays: BTreeMap<NodeId, u64>,
+    /// Blocks against links.
+    pub books: Books,
+    /// Accounts whose key two clients hold, which know nothing of each other: they promise serials twice.
+    pub clones: BTreeSet<B256>,
     contents: BTreeMap<InfoHash, Content>,
     promised: BTreeMap<(B256, u64), Address>,
     requests: BTreeMap<(NodeId, InfoHash), BTreeMap<(u32, u32), u32>>,
@@ -54,6 +60,8 @@ pub(crate) struct Direction {
     pub(crate) info_hash: Option<InfoHash>,
     /// Payee per quote that this side made.
     pub(crate) quotes: BTreeMap<u32, Address>,
+    /// The payee of its last quote.
+    pub(crate) last_quote: Option<Address>,
 }
 
 impl Watch {
@@ -148,16 +156,23 @@ impl Watch {
         *requests.entry((piece, begin)).or_default() += 1;
     }
 
-    fn block(&mut self, (from, to): (NodeId, NodeId), info_hash: InfoHash, payload: &[u8]) {
+    /// Whether a piece message carries the content's bytes.
+    pub(crate) fn is_content(&self, info_hash: InfoHash, payload: &[u8]) -> bool {
         let (piece, begin) = (be32(payload), be32(&payload[4..]));
         let data = &payload[8..];
         let content = &self.contents[&info_hash];
         let at = u64::from(piece) * u64::from(content.metainfo.piece_length) + u64::from(begin);
-        let expected = content.bytes.get(at as usize..at as usize + data.len());
+        content.bytes.get(at as usize..at as usize + data.len()) == Some(data)
+    }
+
+    fn block(&mut self, (from, to): (NodeId, NodeId), info_hash: InfoHash, payload: &[u8]) {
         assert!(
-            expected == Some(data),
-            "{from:?} serves wrong bytes of piece {piece} at {begin}"
+            self.is_content(info_hash, payload),
+            "{from:?} serves wrong bytes of piece {} at {}",
+            be32(payload),
+            be32(&payload[4..])
         );
+        let data = &payload[8..];
         *self.sent.entry((from, to, info_hash)).or_default() += data.len() as u64;
     }
 
@@ -173,23 +188,17 @@ impl Watch {
         match message {
             PayMessage::Terms(terms) => {
                 direction.quotes.insert(terms.quote_id, terms.payee);
+                direction.last_quote = Some(terms.payee);
             }
-            PayMessage::Pay { .. } => *self.pays.entry(from).or_default() += 1,
+            PayMessage::Pay { .. } => {
+                *self.pays.entry(from).or_default() += 1;
+                self.books.said(from, None, &message);
+            }
             PayMessage::Commit { quote_id, voucher } => {
                 let payee = back.quotes.get(&quote_id);
                 let payee = *payee.expect("a COMMIT names a quote of this connection");
-                let digest = vault.voucher_digest(&[
-                    word(voucher.owner.as_slice()),
-                    word(payee.as_slice()),
-                    word(&voucher.first.to_be_bytes()),
-                    word(&voucher.count.to_be_bytes()),
-                    voucher.content,
-                    fine_word(voucher.base),
-                    fine_word(voucher.unit),
-                    word(&voucher.steps.to_be_bytes()),
-                    voucher.root,
-                    voucher.luck,
-                ]);
+                self.books.said(from, Some(payee), &message);
+                let digest = vault.voucher_digest(&fields(payee, &voucher));
                 let key = recover(digest, voucher.r, voucher.vs);
                 let account = account_id(voucher.owner, key.expect("a COMMIT is signed"));
                 self.promise(account, payee, &voucher);
@@ -212,8 +221,9 @@ impl Watch {
         let first = u64::from(voucher.first);
         for serial in first..first + u64::from(voucher.count) {
             let before = self.promised.insert((account, serial), payee);
+            let clones = self.clones.contains(&account);
             assert!(
-                before.is_none_or(|before| before == payee),
+                clones || before.is_none_or(|before| before == payee),
                 "serial {serial} is promised to {payee} and to {before:?}"
             );
         }

@@ -4,7 +4,7 @@
 //! Whatever happens, everything that was started is stopped.
 
 mod chain;
-mod children;
+pub mod children;
 mod programs;
 mod video;
 mod web_server;

@@ -9,6 +9,7 @@ use super::{
     Account, Best, Life, MAX_ACCOUNTS, MAX_EVIDENCE, MAX_EVIDENCE_CHECKS, MAX_LIVE_RANGES,
     NEW_RANGE_SPACING, Payee, PayeeConfig, Range, RangeId, Work,
 };
+use crate::payment::NEW_RANGE_STEPS;
 use crate::payment::chain;
 use crate::payment::ledger::SellerLedger;
 use crate::payment::record::{Key, PayeeFactsRecord};
@@ -180,13 +181,20 @@ impl Payee {
         if v.steps == 0 || v.steps > config.max_steps {
             return Err((RejectCode::RangeTooSmall, u32::from(v.count)));
         }
-        let earned = attached.is_some_and(|r| r.paid_since_commit >= super::GROUP_STEPS);
+        // What was paid since the last one makes up for what checking this one costs.
+        let earned = match attached {
+            Some(range) => range.paid_since_commit >= super::GROUP_STEPS,
+            None => c.paid_since_new >= NEW_RANGE_STEPS,
+        };
         if !earned && !c.refold && now < c.next_new {
             let wait = c.next_new.since(now).as_millis() as u32;
             return Err((RejectCode::Rate, wait.max(1)));
         }
         c.refold = false;
         c.next_new = now + NEW_RANGE_SPACING;
+        if attached.is_none() {
+            c.paid_since_new = 0;
+        }
         Ok(true)
     }
 
@@ -488,14 +496,16 @@ impl Payee {
             );
             return;
         }
-        let account = self.accounts.entry(id.account).or_insert_with(|| Account {
-            session_key: pending.session_key,
-            tranche: pending.tranche,
-            ledger: SellerLedger::default(),
-            ranges: Default::default(),
-            exit_at: None,
-            stored_facts: PayeeFactsRecord::default(),
-            said_due: false,
+        let account = self.accounts.entry(id.account).or_insert_with(|| {
+            Box::new(Account {
+                session_key: pending.session_key,
+                tranche: pending.tranche,
+                ledger: SellerLedger::default(),
+                ranges: Default::default(),
+                exit_at: None,
+                stored_facts: PayeeFactsRecord::default(),
+                said_due: false,
+            })
         });
         account.session_key = pending.session_key;
         account.tranche = pending.tranche;

@@ -84,6 +84,7 @@ impl Payee {
         }
         account.ledger.paid(conn, steps);
         c.paid += u64::from(steps);
+        c.paid_since_new += u64::from(steps);
         c.ack = Some(first);
         self.event(PayEvent::Earned {
             conn,

@@ -28,7 +28,7 @@ mod reads;
 mod redeem;
 mod state;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
@@ -43,6 +43,7 @@ use super::ledger::SellerLedger;
 use super::record::{Key, PayeeFactsRecord, PayeeRangeLife, PayeeRangeRecord};
 use super::voucher::{self, Signature, Voucher};
 use super::{MAX_CONNECTIONS, PayAction, PayEffect, PayEvent, PeerPayInfo};
+use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, FineUnits, TokenUnits};
 use crate::wire::pay::{ByeReason, NeedReason, PayMessage, RejectCode, Terms, VERSION};
@@ -53,8 +54,8 @@ pub const GROUP_DELAY: Duration = Duration::from_millis(100);
 pub const GROUP_STEPS: u64 = 64;
 /// At full credit without a payment for so long: REJECT 12 and choke.
 pub const OVER_CREDIT: Duration = Duration::from_secs(10);
-/// Least time between new ranges of one connection. A tenth short of the second that payers keep,
-/// for delay varies on the way.
+/// Least time between new ranges of one connection, unless it paid [`super::NEW_RANGE_STEPS`] meanwhile. A
+/// tenth short of the second that payers keep, for delay varies on the way.
 pub const NEW_RANGE_SPACING: Duration = Duration::from_millis(900);
 /// How long PAYs on a closed range are still taken before its claim is ready.
 pub const CLOSE_GRACE: Duration = Duration::from_secs(2);
@@ -77,13 +78,14 @@ pub struct Payee {
     now: Timestamp,
     actions: VecDeque<PayAction>,
     last_effect: u64,
-    effects: BTreeMap<PayEffect, Work>,
-    conns: BTreeMap<ConnectionId, Conn>,
-    accounts: BTreeMap<B256, Account>,
+    effects: Map<PayEffect, Work>,
+    conns: Map<ConnectionId, Conn>,
+    /// Boxed: there may be [`MAX_ACCOUNTS`], and ids come in any order.
+    accounts: Map<B256, Box<Account>>,
     evidence: VecDeque<(B256, Voucher, Signature)>,
     reads: Reads,
     /// Ranges a `prepare_redeem` waits for.
-    closing: BTreeSet<RangeId>,
+    closing: Set<RangeId>,
     shut: bool,
 }
 
@@ -102,15 +104,15 @@ impl Payee {
             now,
             actions: VecDeque::new(),
             last_effect: 0,
-            effects: BTreeMap::new(),
-            conns: BTreeMap::new(),
-            accounts: BTreeMap::new(),
+            effects: Map::new(),
+            conns: Map::new(),
+            accounts: Map::new(),
             evidence: VecDeque::new(),
             reads: Reads::default(),
-            closing: BTreeSet::new(),
+            closing: Set::new(),
             shut: false,
         };
-        let mut facts = BTreeMap::new();
+        let mut facts = Map::new();
         for (text, bytes) in records {
             let read = match Key::parse(&text, &config.vault) {
                 Some(Key::PayeeFacts(id)) => PayeeFactsRecord::decode(&bytes).map(|r| {
@@ -127,14 +129,16 @@ impl Payee {
         }
         for (id, record) in facts {
             // An account of which nothing is left to redeem still has its history.
-            let account = payee.accounts.entry(id).or_insert_with(|| Account {
-                session_key: Address::ZERO,
-                tranche: TokenUnits(0),
-                ledger: SellerLedger::default(),
-                ranges: BTreeMap::new(),
-                exit_at: None,
-                stored_facts: record,
-                said_due: false,
+            let account = payee.accounts.entry(id).or_insert_with(|| {
+                Box::new(Account {
+                    session_key: Address::ZERO,
+                    tranche: TokenUnits(0),
+                    ledger: SellerLedger::default(),
+                    ranges: Map::new(),
+                    exit_at: None,
+                    stored_facts: record,
+                    said_due: false,
+                })
             });
             account.ledger = SellerLedger::new(record);
             account.stored_facts = record;
@@ -149,14 +153,16 @@ impl Payee {
             return None;
         }
         let now = self.now;
-        let account = self.accounts.entry(id).or_insert_with(|| Account {
-            session_key: record.session_key,
-            tranche: record.tranche,
-            ledger: SellerLedger::default(),
-            ranges: BTreeMap::new(),
-            exit_at: None,
-            stored_facts: PayeeFactsRecord::default(),
-            said_due: false,
+        let account = self.accounts.entry(id).or_insert_with(|| {
+            Box::new(Account {
+                session_key: record.session_key,
+                tranche: record.tranche,
+                ledger: SellerLedger::default(),
+                ranges: Map::new(),
+                exit_at: None,
+                stored_facts: PayeeFactsRecord::default(),
+                said_due: false,
+            })
         });
         let best = Best {
             voucher,
@@ -215,6 +221,7 @@ impl Payee {
                 unchoked: false,
                 full_since: None,
                 next_new: Timestamp::ZERO,
+                paid_since_new: 0,
                 refold: false,
                 bad_preimages: 0,
                 evidence_checks: 0,

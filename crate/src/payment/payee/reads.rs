@@ -1,12 +1,11 @@
 //! When the chain is read again: 30 s after a new range, every 10 minutes while attached, at start
 //! for everything unredeemed; never per block.
 
-use std::collections::BTreeMap;
-
 use alloy_primitives::{B256, U256};
 
 use super::{Life, Payee, RangeId, Work};
 use crate::payment::{ChainState, ChainUnreadable, PayAction, PayEffect, PayEvent};
+use crate::sorted::Map;
 use crate::time::{Duration, Timestamp};
 use crate::types::ConnectionId;
 use crate::wire::pay::RejectCode;
@@ -20,7 +19,7 @@ const RETRY: Duration = Duration::from_secs(30);
 /// Which word of which account is read next, and when.
 #[derive(Debug, Default)]
 pub(super) struct Reads {
-    due: BTreeMap<(B256, u64), Timestamp>,
+    due: Map<(B256, u64), Timestamp>,
     reading: usize,
 }
 

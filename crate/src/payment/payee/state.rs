@@ -1,6 +1,6 @@
 //! What a payee remembers of connections, accounts and ranges.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use alloy_primitives::{Address, B256};
 
@@ -10,6 +10,7 @@ use crate::payment::PeerPayInfo;
 use crate::payment::ledger::SellerLedger;
 use crate::payment::record::{PayeeFactsRecord, PayeeRangeLife, PayeeRangeRecord};
 use crate::payment::voucher::{self, Signature, Voucher};
+use crate::sorted::Map;
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, FineUnits, TokenUnits};
 
@@ -72,6 +73,8 @@ pub(super) struct Conn {
     pub(super) unchoked: bool,
     pub(super) full_since: Option<Timestamp>,
     pub(super) next_new: Timestamp,
+    /// Steps paid here since the last new range was taken.
+    pub(super) paid_since_new: u64,
     /// A STATE was sent: the fold to it is exempt from the rate.
     pub(super) refold: bool,
     pub(super) bad_preimages: u8,
@@ -94,7 +97,7 @@ pub(super) struct Account {
     pub(super) session_key: Address,
     pub(super) tranche: TokenUnits,
     pub(super) ledger: SellerLedger,
-    pub(super) ranges: BTreeMap<u32, Range>,
+    pub(super) ranges: Map<u32, Range>,
     /// Time from which its funds may leave, if it is exiting.
     pub(super) exit_at: Option<Timestamp>,
     pub(super) stored_facts: PayeeFactsRecord,

@@ -3,8 +3,6 @@
 //!
 //! Invariant: nothing is allocated before the scan of the vault's bitmap is complete.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use alloy_primitives::{B256, U256};
 
 use super::range::{Range, Work};
@@ -12,6 +10,7 @@ use super::{AccountInfo, Payer, SERIAL_SKIP};
 use crate::payment::record::{Key, PayerAccountRecord, PayerRangeLife, PayerRangeRecord};
 use crate::payment::voucher;
 use crate::payment::{ChainState, ChainUnreadable, EndReason, PayAction, PayEffect, PayEvent};
+use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::FineUnits;
 
@@ -25,7 +24,7 @@ const SCAN_RETRIES: [Duration; 5] = super::PENDING_RETRIES;
 #[derive(Debug, Default)]
 pub(super) struct StoredAccount {
     pub(super) next: u64,
-    pub(super) ranges: BTreeMap<u32, PayerRangeRecord>,
+    pub(super) ranges: Map<u32, PayerRangeRecord>,
 }
 
 #[derive(Debug)]
@@ -34,7 +33,7 @@ pub(super) struct Account {
     pub(super) info: AccountInfo,
     /// Next free serial.
     pub(super) next: u64,
-    pub(super) ranges: BTreeMap<u32, Range>,
+    pub(super) ranges: Map<u32, Range>,
     /// Sum of `paid` over all ranges.
     pub(super) spent: FineUnits,
     /// Highest bound seen: it never falls while the account lives.
@@ -45,9 +44,9 @@ pub(super) struct Account {
 #[derive(Debug)]
 enum Scan {
     Running {
-        todo: BTreeSet<u64>,
-        reading: BTreeSet<u64>,
-        found: BTreeMap<u64, U256>,
+        todo: Set<u64>,
+        reading: Set<u64>,
+        found: Map<u64, U256>,
         /// The least count of all answers: every word was read at that state or a later one, so
         /// all words together show at least that many bits.
         consumed: Option<u64>,
@@ -113,7 +112,7 @@ impl Payer {
         }
         self.archive_account();
         let stored = self.archive.remove(&id).unwrap_or_default();
-        let ranges: BTreeMap<u32, Range> = stored
+        let ranges: Map<u32, Range> = stored
             .ranges
             .into_iter()
             .map(|(first, record)| (first, Range::from_record(&record)))
@@ -130,8 +129,8 @@ impl Payer {
             bound: 0,
             scan: Scan::Running {
                 todo: (0..=next >> 8).collect(),
-                reading: BTreeSet::new(),
-                found: BTreeMap::new(),
+                reading: Set::new(),
+                found: Map::new(),
                 consumed: None,
                 limit: (next >> 8) + SCAN_BEYOND,
                 attempt: 0,
@@ -318,7 +317,7 @@ impl Payer {
         self.conclude_scan(&found);
     }
 
-    fn conclude_scan(&mut self, found: &BTreeMap<u64, U256>) {
+    fn conclude_scan(&mut self, found: &Map<u64, U256>) {
         let highest = found
             .iter()
             .rfind(|(_, bits)| !bits.is_zero())

@@ -29,7 +29,7 @@ mod pay;
 mod range;
 mod ranges;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::VecDeque;
 
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
@@ -44,6 +44,7 @@ use super::record::{Key, PayerAccountRecord, PayerRangeRecord, PayerTitleRecord}
 use super::{
     EndReason, MAX_CONNECTIONS, PayAction, PayEffect, PayEvent, PeerPayInfo, Refusal, TitleKind,
 };
+use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::{BlockRef, ConnectionId, FineUnits, InfoHash, TokenUnits};
 use crate::wire::pay::{ByeReason, PayMessage, Terms, VERSION};
@@ -54,7 +55,8 @@ pub const PAY_DELAY: Duration = Duration::from_millis(20);
 pub const STORE_DELAY: Duration = Duration::from_millis(500);
 /// ... or after so many steps.
 pub const STORE_STEPS: u128 = 64;
-/// Least time between COMMITs of new ranges on one connection; the payee's limit is one second.
+/// Least time between COMMITs of new ranges on one connection, unless [`super::NEW_RANGE_STEPS`] were paid
+/// meanwhile; the payee's limit is one second.
 pub const COMMIT_SPACING: Duration = Duration::from_millis(1_100);
 /// A COMMIT without an answer ends buying after this.
 pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -146,14 +148,14 @@ pub struct Payer {
     now: Timestamp,
     actions: VecDeque<PayAction>,
     last_effect: u64,
-    effects: BTreeMap<PayEffect, Work>,
+    effects: Map<PayEffect, Work>,
     /// Accounts with records that are not the selected one.
-    archive: BTreeMap<B256, StoredAccount>,
+    archive: Map<B256, StoredAccount>,
     account: Option<Account>,
-    conns: BTreeMap<ConnectionId, Conn>,
+    conns: Map<ConnectionId, Conn>,
     gone: VecDeque<Gone>,
-    payees: BTreeMap<Address, PayeeBook>,
-    titles: BTreeMap<InfoHash, Title>,
+    payees: Map<Address, PayeeBook>,
+    titles: Map<InfoHash, Title>,
     strangers: FakePayeeLimiter,
     said_budget: bool,
     said_deposit: bool,
@@ -189,6 +191,9 @@ struct Conn {
     pay_next_batch: bool,
     pay_deadline: Option<Timestamp>,
     next_commit: Timestamp,
+    /// The next new range waits for this time, or for `paid_since_new` to reach [`super::NEW_RANGE_STEPS`].
+    spaced_until: Timestamp,
+    paid_since_new: u64,
     /// The payee asked for the next range.
     next_range_asked: bool,
     adopted_state: bool,
@@ -218,7 +223,7 @@ struct PayeeBook {
     /// Refused finally, or sold bad data: no further range in this run.
     refused: bool,
     /// v1: blocks paid in advance, all of one piece.
-    advanced: BTreeSet<(InfoHash, BlockRef)>,
+    advanced: Set<(InfoHash, BlockRef)>,
 }
 
 #[derive(Debug, Default)]
@@ -241,13 +246,13 @@ impl Payer {
             now: Timestamp::ZERO,
             actions: VecDeque::new(),
             last_effect: 0,
-            effects: BTreeMap::new(),
-            archive: BTreeMap::new(),
+            effects: Map::new(),
+            archive: Map::new(),
             account: None,
-            conns: BTreeMap::new(),
+            conns: Map::new(),
             gone: VecDeque::new(),
-            payees: BTreeMap::new(),
-            titles: BTreeMap::new(),
+            payees: Map::new(),
+            titles: Map::new(),
             strangers: FakePayeeLimiter::default(),
             said_budget: false,
             said_deposit: false,
@@ -320,6 +325,8 @@ impl Payer {
                 pay_next_batch: false,
                 pay_deadline: None,
                 next_commit: Timestamp::ZERO,
+                spaced_until: Timestamp::ZERO,
+                paid_since_new: 0,
                 next_range_asked: false,
                 adopted_state: false,
                 quote_rejects: 0,
@@ -443,8 +450,9 @@ impl Payer {
             for first in &conn.ranges {
                 at = at.min(self.range_timeout(*first));
             }
-            if conn.ended.is_none() && conn.wanted && conn.next_commit > self.now {
-                at = at.min(conn.next_commit);
+            let next_commit = conn.next_commit.max(conn.spaced_until);
+            if conn.ended.is_none() && conn.wanted && next_commit > self.now {
+                at = at.min(next_commit);
             }
         }
         at
@@ -589,6 +597,12 @@ impl Payer {
         if c.ended.is_none() && c.sells {
             c.ended = Some(reason);
             self.event(PayEvent::Ended { conn, reason });
+            // What was not promised yet is not promised any more.
+            for first in self.ranges_of(conn) {
+                if self.range(first).is_some_and(Range::is_drafted) {
+                    self.detach_range(first);
+                }
+            }
         }
     }
 

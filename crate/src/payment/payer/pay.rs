@@ -344,6 +344,7 @@ impl Payer {
             if let Some(c) = self.conns.get_mut(&conn) {
                 c.ledger.due -= u32::from(steps);
                 c.ledger.paid += u64::from(steps);
+                c.paid_since_new += u64::from(steps);
                 c.ledger.spent.0 += unit.0 * u128::from(steps);
                 c.last_pay = Some((first, tag, k));
             }

@@ -1,13 +1,12 @@
 //! One range of serials as the payer keeps it.
 
-use std::collections::BTreeSet;
-
 use alloy_primitives::{Address, B256};
 
 use crate::payment::PayEffect;
 use crate::payment::chain::HashChain;
 use crate::payment::record::{PayerRangeLife, PayerRangeRecord};
 use crate::payment::voucher::{Signature, Voucher};
+use crate::sorted::Set;
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, FineUnits};
 
@@ -63,7 +62,7 @@ pub(super) enum Stage {
     /// Waits for its records to be durable.
     Storing {
         draft: Live,
-        waits: BTreeSet<PayEffect>,
+        waits: Set<PayEffect>,
         fold: bool,
     },
     /// Waits for the session key.
@@ -186,6 +185,14 @@ impl Range {
             Stage::Storing { fold: false, .. }
                 | Stage::Signing { fold: false, .. }
                 | Stage::Committed { .. }
+        )
+    }
+
+    /// Its first voucher on this connection has not left yet.
+    pub(super) fn is_drafted(&self) -> bool {
+        matches!(
+            self.stage,
+            Stage::Storing { fold: false, .. } | Stage::Signing { fold: false, .. }
         )
     }
 

@@ -4,8 +4,6 @@
 //! payee its record names. While a fold is stored and signed, nothing is revealed on the range, so
 //! its base is always exactly what was revealed.
 
-use std::collections::BTreeSet;
-
 use alloy_primitives::B256;
 
 use super::range::{Live, Range, Stage, Work};
@@ -13,11 +11,13 @@ use super::{
     COMMIT_SPACING, COMMIT_TIMEOUT, FAILURE_DELAY, MAX_LIVE_RANGES, NEXT_RANGE_MARGIN, Payer,
     STORE_DELAY, STORE_STEPS,
 };
+use crate::payment::NEW_RANGE_STEPS;
 use crate::payment::chain::HashChain;
 use crate::payment::policy;
 use crate::payment::record::{Key, PayerRangeLife};
 use crate::payment::voucher::{self, Signature, Voucher};
 use crate::payment::{NotSigned, PayAction, PayEffect, PayEvent, Refusal, TitleKind};
+use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, FineUnits};
 use crate::wire::pay::{PayMessage, Terms};
@@ -108,7 +108,8 @@ impl Payer {
         };
         let terms = quote.terms;
         let idle = c.ended.is_some() || !c.sells || !c.wanted || c.title == TitleKind::Unknown;
-        if idle || c.next_commit > self.now {
+        let spaced = c.spaced_until > self.now && c.paid_since_new < NEW_RANGE_STEPS;
+        if idle || spaced || c.next_commit > self.now {
             return Ok(None);
         }
         let opening = |first: &u32| self.range(*first).is_some_and(Range::is_opening);
@@ -165,12 +166,13 @@ impl Payer {
         if let Some(range) = reusable {
             return Ok(Some((Choice::Reuse(range.first), terms)));
         }
-        let filled_one = same_payee().any(|r| r.paid.0 > 0 && self.usable(r, r.unit) == 0);
+        let filled = same_payee().filter(|r| r.paid.0 > 0 && self.usable(r, r.unit) == 0);
         let sizing = policy::size_range(
             &self.config,
             account.info.tranche,
             &terms,
-            filled_one,
+            filled.count(),
+            account.unassigned(),
             self.budget_left(),
         )?;
         let stranger = !c.delivered && !same_payee().any(|r| r.paid.0 > 0);
@@ -239,7 +241,8 @@ impl Payer {
             return;
         };
         c.payee = Some(terms.payee);
-        c.next_commit = self.now + COMMIT_SPACING;
+        c.spaced_until = self.now + COMMIT_SPACING;
+        c.paid_since_new = 0;
         if !c.ranges.contains(&first) {
             c.ranges.push(first);
         }
@@ -288,7 +291,7 @@ impl Payer {
         let (reserved, paid) = (range.reserved, range.paid);
         let stored = reserved && range.durable_paid == paid;
         let record = range.record();
-        let mut waits = BTreeSet::new();
+        let mut waits = Set::new();
         if !reserved {
             let work = Work::Reserve {
                 account: id,
@@ -428,7 +431,7 @@ impl Payer {
         let (Some(signature), Some(conn)) = (good, range.conn) else {
             range.stage = Stage::Storing {
                 draft,
-                waits: BTreeSet::new(),
+                waits: Set::new(),
                 fold,
             };
             self.abort(first);

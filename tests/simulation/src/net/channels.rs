@@ -8,6 +8,7 @@ use piecework::types::ConnectionId;
 use super::{MAX_MESSAGE, SimNet, What};
 use crate::channel::{Cheat, End};
 use crate::node::NodeId;
+use crate::tamper::{Hand, pay_message, tampered};
 
 impl SimNet {
     pub(super) fn attach(&mut self, id: NodeId, conn: ConnectionId, link: usize, side: usize) {
@@ -103,7 +104,21 @@ impl SimNet {
             self.watch
                 .frame(&self.vault, (id, other.node), frame, direction, back);
         }
+        let paid = frames.iter().any(|frame| pay_message(frame).is_some());
         let node = &mut self.nodes[id.0];
+        let message = match &mut node.tamper {
+            None => message,
+            Some(tamper) => {
+                let hand = &mut Hand {
+                    to: other.node,
+                    vault: &self.vault,
+                    key: node.key.as_ref(),
+                    payee: other.direction.last_quote,
+                    random: &mut self.random,
+                };
+                tampered(tamper, hand, &frames)
+            }
+        };
         let length = message.len() as u64;
         let bytes = match node.cheat {
             Cheat::Honest => message,
@@ -125,6 +140,9 @@ impl SimNet {
         self.schedule_at(sent, What::Drained(link, side, length));
         if !bytes.is_empty() {
             self.schedule_at(arrives, What::Arrive(link, 1 - side, bytes));
+        }
+        if paid {
+            self.step_of(id);
         }
     }
 
@@ -161,6 +179,9 @@ impl SimNet {
                 return;
             }
             let bytes = part;
+            if self.heard(link, side, &bytes) {
+                return;
+            }
             self.input(id, Input::Received { connection, bytes });
         }
     }

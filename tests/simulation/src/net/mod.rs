@@ -1,6 +1,7 @@
 //! The net: time, chance, and everything between the clients.
 
 mod channels;
+mod money;
 mod outputs;
 
 use core::ops::Range;
@@ -20,6 +21,7 @@ use crate::content::Content;
 use crate::disk::Disk;
 use crate::node::{EffectCounts, Node, NodeId, Reader, StreamEnd};
 use crate::random::Random;
+use crate::steps::Steps;
 use crate::tracker::{Socket, Trackers};
 use crate::vault::{Deposit, SessionKey, SimVault};
 use crate::watch::Watch;
@@ -101,6 +103,8 @@ pub struct SimNet {
     links: Vec<Link>,
     trackers: Trackers,
     trackers_down: bool,
+    /// Steps of the exchange of money, by one node.
+    pub steps: Steps,
 }
 
 impl SimNet {
@@ -119,6 +123,7 @@ impl SimNet {
             links: Vec::new(),
             trackers: Trackers::default(),
             trackers_down: false,
+            steps: Steps::default(),
         };
         sim.schedule_loss();
         sim
@@ -560,8 +565,11 @@ impl SimNet {
 
     fn drain(&mut self, id: NodeId) {
         for _ in 0..MAX_OUTPUTS {
-            let client = self.nodes[id.0].client.as_mut();
-            match client.expect("a running client").poll_output() {
+            // It may have been stopped by what it put out.
+            let Some(client) = self.nodes[id.0].client.as_mut() else {
+                return;
+            };
+            match client.poll_output() {
                 Output::Timeout(at) => {
                     self.sleep(id, at);
                     return;

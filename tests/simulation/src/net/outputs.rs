@@ -144,13 +144,18 @@ impl SimNet {
             *free = at;
         }
         let life = node.life;
+        let durable = is_step(&effect);
         self.schedule_at(at, What::Run(id, life, effect_id, effect));
+        if durable {
+            self.step_of(id);
+        }
     }
 
     pub(super) fn carry_out_effect(&mut self, id: NodeId, effect_id: EffectId, effect: Effect) {
         let now = self.now;
         let node = &mut self.nodes[id.0];
         let is_put = matches!(effect, Effect::PutRecords { .. });
+        let durable = is_step(&effect);
         let result: Result<EffectResult, EffectError> = match effect {
             Effect::Sign { digest } => {
                 let key = node
@@ -172,7 +177,10 @@ impl SimNet {
                 self.watch.settle(id, info_hash, pieces);
             }
         }
-        let life = node.life;
+        if durable && self.step_of(id) {
+            return;
+        }
+        let life = self.nodes[id.0].life;
         let back = self.random.duration(&self.net.effect);
         let input = Input::EffectDone {
             id: effect_id,
@@ -258,6 +266,18 @@ impl SimNet {
         }
         self.command(id, Command::Redeemed { tag, outcome });
     }
+}
+
+/// What makes something durable, or promises it.
+fn is_step(effect: &Effect) -> bool {
+    matches!(
+        effect,
+        Effect::PutRecords { .. }
+            | Effect::Flush { .. }
+            | Effect::WriteScratch { .. }
+            | Effect::Write { .. }
+            | Effect::Sign { .. }
+    )
 }
 
 fn queue_of(effect: &Effect) -> Option<Queue> {

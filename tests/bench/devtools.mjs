@@ -1,0 +1,77 @@
+// The DevTools protocol to every target of a browser at once: pages, their workers, service workers. (playwright's own session knows
+// pages only.)
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { join } from "node:path";
+import { browser, ending } from "../browser/harness.mjs";
+
+const WebSocket = createRequire(import.meta.url)("ws");
+
+/** A new browser that this can attach to. */
+export async function inspectable() {
+  const started = await browser(undefined, { flags: ["--remote-debugging-port=0"] });
+  const [port, path] = readFileSync(join(started.profile, "DevToolsActivePort"), "utf8").split("\n");
+  return { ...started, devtools: await DevTools.attach(`ws://127.0.0.1:${port}${path}`) };
+}
+
+/** One socket; a session for each target. */
+class DevTools {
+  /** What is attached now, by session; a service worker has one session of the browser's and one of each page's. */
+  #attached = new Map();
+  #socket;
+  #next = 1;
+  #waiting = new Map();
+
+  static async attach(url) {
+    const devtools = new DevTools();
+    const socket = (devtools.#socket = new WebSocket(url, { perMessageDeflate: false }));
+    await new Promise((resolve, reject) => socket.once("open", resolve).once("error", reject));
+    ending(() => socket.close());
+    socket.on("message", (data) => devtools.#read(JSON.parse(data)));
+    socket.on("close", () => {
+      for (const { reject } of devtools.#waiting.values()) reject(new Error("the browser is gone"));
+      devtools.#waiting.clear();
+    });
+    await devtools.#send({ method: "Target.setAutoAttach", params: FOLLOW });
+    return devtools;
+  }
+
+  /** `{type, url, send}` of every target whose address begins so: a page, its workers, its service worker. */
+  async of(origin) {
+    const { targetInfos } = await this.#send({ method: "Target.getTargets", params: { filter: [{}] } });
+    const addresses = new Map(targetInfos.map(({ targetId, url }) => [targetId, url]));
+    const targets = new Map();
+    for (const target of this.#attached.values()) {
+      const url = addresses.get(target.id) || target.url;
+      if (url.startsWith(origin)) targets.set(target.id, { ...target, url });
+    }
+    return [...targets.values()];
+  }
+
+  #send(message) {
+    const id = this.#next++;
+    return new Promise((resolve, reject) => {
+      this.#waiting.set(id, { resolve, reject });
+      this.#socket.send(JSON.stringify({ id, ...message }));
+    });
+  }
+
+  #read(message) {
+    if (message.id) {
+      const waiting = this.#waiting.get(message.id);
+      this.#waiting.delete(message.id);
+      if (message.error) waiting?.reject(new Error(message.error.message));
+      else waiting?.resolve(message.result);
+    } else if (message.method === "Target.attachedToTarget") {
+      const { sessionId, targetInfo } = message.params;
+      const send = (method, params = {}) => this.#send({ method, params, sessionId });
+      this.#attached.set(sessionId, { id: targetInfo.targetId, type: targetInfo.type, url: targetInfo.url, send });
+      // A page's workers are its own to attach. A target that ends meanwhile has nothing to follow.
+      if (targetInfo.type === "page") send("Target.setAutoAttach", FOLLOW).catch(() => undefined);
+    } else if (message.method === "Target.detachedFromTarget") {
+      this.#attached.delete(message.params.sessionId);
+    }
+  }
+}
+
+const FOLLOW = { autoAttach: true, waitForDebuggerOnStart: false, flatten: true };

@@ -1,0 +1,59 @@
+// WebTorrent's side of a measurement, as its own documentation has a page use it; driven by `page.run`.
+import WebTorrent from "/webtorrent/webtorrent.min.js";
+import { Meter } from "/meter.js";
+import { watch } from "/watch.js";
+
+let loaded;
+window.loaded = new Promise((resolve) => (loaded = resolve));
+const said = (window.said = []);
+let client, torrent, meter, trackers;
+
+const decode = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+const encode = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+
+Object.assign(window, {
+  start(options) {
+    trackers = options.trackers;
+    // No STUN servers, as ours: here is no network, and its absence must cost neither of the two any time.
+    window.client = client = new WebTorrent({ tracker: { rtcConfig: { iceServers: [] } } });
+    client.on("error", (error) => said.push(error.message));
+    return true;
+  },
+  async seed(url, name, { pieceLength }) {
+    const blob = await (await fetch(url)).blob();
+    const options = { announce: trackers, ...(pieceLength ? { pieceLength } : {}) };
+    const made = await new Promise((resolve) => client.seed(new File([blob], name), options, resolve));
+    return { torrent: encode(made.torrentFile), pieceLength: made.pieceLength };
+  },
+  begin(base64, span) {
+    meter = new Meter(span);
+    torrent = client.add(decode(base64), { announce: trackers });
+    torrent.on("verified", () => meter.add(torrent.pieceLength));
+    torrent.on("done", () => meter.end());
+    torrent.on("error", (error) => meter.fail(error));
+    return true;
+  },
+  warm: () => Promise.race([meter.warm, meter.full]).then(() => true),
+  full: () => meter.full,
+  async finish() {
+    await new Promise((resolve, reject) => torrent.destroy({ destroyStore: true }, (error) => (error ? reject(error) : resolve())));
+    return { wasted: 0 };
+  },
+});
+/** `?watch=TRACKER`: a viewer who comes with the torrent known. The service worker starts while the torrent does. */
+async function view(tracker) {
+  const answer = await fetch("/title.torrent");
+  window.start({ trackers: [tracker] });
+  torrent = client.add(new Uint8Array(await answer.arrayBuffer()), { announce: [tracker] });
+  const ready = new Promise((resolve) => torrent.on("ready", resolve));
+  const controller = await navigator.serviceWorker.register("/sw.min.js", { scope: "/" });
+  await navigator.serviceWorker.ready;
+  if (!navigator.serviceWorker.controller) await new Promise((resolve) => navigator.serviceWorker.addEventListener("controllerchange", resolve, { once: true }));
+  client.createServer({ controller });
+  await ready;
+  return watch(document.querySelector("video"), torrent.files[0].streamURL);
+}
+
+const tracker = new URLSearchParams(location.search).get("watch");
+if (tracker) window.seen = view(tracker);
+loaded(true);

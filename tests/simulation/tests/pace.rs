@@ -1,0 +1,87 @@
+//! How fast paid transfers are beside free ones, on the virtual clock: what money may cost a transfer is
+//! counted in round trips and storage, not in seconds of a busy machine.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use common::{DEPOSIT, TEN_DOLLARS, TRANCHE, complete, minutes, per_gb, trader};
+use piecework::client::ResalePrice;
+use piecework::time::Duration;
+use piecework_simulation::{Content, NetConfig, SimNet};
+
+const LENGTH: usize = 24 << 20;
+
+fn fast(latency_ms: u64, effect_ms: u64) -> NetConfig {
+    let ms = Duration::from_millis;
+    NetConfig {
+        latency: ms(latency_ms)..ms(latency_ms + 1),
+        uplink: 20_000_000..20_000_001,
+        effect: Duration::from_micros(effect_ms * 500)..ms(effect_ms),
+        gather: ms(20)..ms(30),
+        lose_channel_every: None,
+        split_one_in: 0,
+    }
+}
+
+/// Seconds of the transfer.
+fn seconds(seed: u64, net: NetConfig, cents_per_gb: Option<u128>) -> f64 {
+    let mut net = SimNet::new(seed, net);
+    let content = Content::file(seed, LENGTH, 256 * 1024);
+    let b = match cents_per_gb {
+        Some(cents) => {
+            let price = per_gb(cents * TEN_DOLLARS / 1000);
+            let a = trader(&net, 1, ResalePrice::Fixed(price), None);
+            let a = net.node(a);
+            net.seed(a, &content);
+            let b = trader(
+                &net,
+                2,
+                ResalePrice::PercentOfPaid(50),
+                Some(per_gb(2 * TEN_DOLLARS)),
+            );
+            let b = net.node(b);
+            net.fund(b, DEPOSIT, TRANCHE);
+            b
+        }
+        None => {
+            let a = net.node(SimNet::config());
+            net.seed(a, &content);
+            net.node(SimNet::config())
+        }
+    };
+    let start = net.now;
+    net.leech(b, &content);
+    complete(&mut net, &[b], &content, minutes(10));
+    net.now.since(start).as_micros() as f64 / 1e6
+}
+
+/// How fast a paid transfer is beside the free one, from the first offer to the last piece.
+fn pace(latency_ms: u64, effect_ms: u64, cents_per_gb: u128) -> f64 {
+    let free = seconds(1, fast(latency_ms, effect_ms), None);
+    free / seconds(1, fast(latency_ms, effect_ms), Some(cents_per_gb))
+}
+
+#[test]
+fn a_paid_transfer_keeps_pace_with_a_free_one_on_a_near_path() {
+    for cents in [10, 1_000] {
+        let pace = pace(1, 2, cents);
+        assert!(pace > 0.85, "{cents} cents per GB: {pace:.2}");
+    }
+}
+
+#[test]
+fn slow_storage_costs_a_paid_transfer_its_first_second_only() {
+    for cents in [10, 1_000] {
+        let pace = pace(1, 20, cents);
+        assert!(pace > 0.6, "{cents} cents per GB: {pace:.2}");
+    }
+}
+
+#[test]
+fn a_far_seller_costs_a_paid_transfer_its_first_second_only() {
+    for cents in [10, 1_000] {
+        let pace = pace(50, 10, cents);
+        assert!(pace > 0.55, "{cents} cents per GB: {pace:.2}");
+    }
+}

@@ -1,151 +1,6 @@
-// The page's views in all their states, in Chromium under the strict policy a site should send, with the public surface of the
-// package played by `player_views/fake_piecework.js`. Screenshots go to target/demo/views.
+// The page's views before playing, and what goes wrong: opening, the offer, sharing, offline, failures.
 import assert from "node:assert/strict";
-import { execFileSync } from "node:child_process";
-import { existsSync, rmSync } from "node:fs";
-import { mkdir, mkdtemp, readFile } from "node:fs/promises";
-import { createServer } from "node:http";
-import { tmpdir } from "node:os";
-import { dirname, extname, join, normalize } from "node:path";
-import { fileURLToPath } from "node:url";
-import { browserPath, launch } from "./demo/browser.mjs";
-import { test as declare } from "./tests.mjs";
-
-const here = dirname(fileURLToPath(import.meta.url));
-const root = join(here, "..", "..");
-const dist = join(root, "www", "player", "dist");
-const shots = join(root, "target", "demo", "views");
-const MAGNET = "magnet:?xt=urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a&dn=Big+Buck+Bunny&tr=wss%3A%2F%2Ftracker.example";
-const POLICY = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types piecework";
-const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".json": "application/json", ".mp4": "video/mp4" };
-const PAID = {
-  trackers: ["wss://tracker.example"],
-  vault: "0x4444444444444444444444444444444444444444",
-  chainId: 31337,
-  token: { address: "0x5555555555555555555555555555555555555555", decimals: 6, symbol: "pwUSD" },
-  rpc: null,
-};
-
-let server;
-let site;
-let browser;
-let video;
-/** What `/demo.json` answers: on this machine the page asks for it first. */
-let config = PAID;
-
-/** The site and the browser are started once for all tests of this file, and end with the process. */
-let started;
-async function start() {
-  assert.ok(existsSync(join(dist, "page.js")), "www/player/dist is not built: run `npm run build` in www/npm and www/player");
-  await mkdir(shots, { recursive: true });
-  const scratch = await mkdtemp(join(tmpdir(), "piecework-views-"));
-  process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
-  const path = process.env.PIECEWORK_VIDEO ?? join(scratch, "video.mp4");
-  if (!existsSync(path)) {
-    execFileSync("ffmpeg", ["-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25:duration=20", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-movflags", "+faststart", path]);
-  }
-  video = await readFile(path);
-  server = createServer((request, response) => void answer(request, response));
-  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  site = `http://127.0.0.1:${server.address().port}/`;
-  browser = await launch(await browserPath());
-}
-
-/** A test; what it gives to `t.after` is done at its end, the last first. */
-function test(name, body) {
-  declare(name, async () => {
-    await (started ??= start());
-    const endings = [];
-    try {
-      await body({ after: (ending) => endings.push(ending) });
-    } finally {
-      for (const ending of endings.reverse()) await ending();
-    }
-  });
-}
-
-async function answer(request, response) {
-  const { pathname } = new URL(request.url, site);
-  const send = (status, body, type, more = {}) => {
-    response.writeHead(status, { "content-type": type, "content-security-policy": POLICY, "x-content-type-options": "nosniff", ...more });
-    response.end(body);
-  };
-  if (pathname === "/demo.json") return config ? send(200, JSON.stringify(config), TYPES[".json"]) : send(404, "", "text/plain");
-  if (pathname === "/piecework.js") return send(200, await readFile(join(here, "player_views", "fake_piecework.js")), TYPES[".js"]);
-  if (pathname === "/video.mp4") {
-    const [, from, to] = /bytes=(\d+)-(\d*)/.exec(request.headers.range ?? "bytes=0-") ?? [];
-    const [start, end] = [Number(from), to ? Number(to) : video.length - 1];
-    return send(206, video.subarray(start, end + 1), TYPES[".mp4"], { "content-range": `bytes ${start}-${end}/${video.length}`, "accept-ranges": "bytes" });
-  }
-  const file = normalize(join(dist, pathname === "/" ? "index.html" : pathname));
-  if (!file.startsWith(dist) || !existsSync(file)) return send(404, "not found", "text/plain");
-  return send(200, await readFile(file), TYPES[extname(file)] ?? "application/octet-stream");
-}
-
-/** A fresh page in a scene; it fails the test if anything is refused by the policy or thrown. */
-async function open(t, scene, { setup = PAID, width = 1280, height = 900, dark = false, hash = "", ignore = null } = {}) {
-  config = setup;
-  const page = await browser.context.newPage();
-  const problems = [];
-  page.on("pageerror", (error) => problems.push(error.message));
-  page.on("console", (message) => {
-    if (message.type() === "error" && !(ignore && ignore.test(message.text()))) problems.push(message.text());
-  });
-  t.after(async () => {
-    if (!page.isClosed()) {
-      await page.evaluate(() => localStorage.clear());
-      await page.close();
-    }
-    assert.deepEqual(problems, []);
-  });
-  await page.setViewportSize({ width, height });
-  await page.emulateMedia({ colorScheme: dark ? "dark" : "light" });
-  page.setDefaultTimeout(15_000);
-  await page.goto(`${site}?scene=${scene}${hash}`);
-  await page.waitForFunction(() => !["", undefined, "start"].includes(document.body.dataset.view));
-  return page;
-}
-
-async function openTitle(page) {
-  await page.fill("#magnet", MAGNET);
-  await page.press("#magnet", "Enter");
-  await page.waitForFunction(() => document.body.dataset.phase === "offer");
-}
-
-async function offer(t, scene, options) {
-  const page = await open(t, scene, options);
-  await openTitle(page);
-  await page.waitForFunction(() => !document.querySelector("#play").disabled);
-  return page;
-}
-
-/** Plays, with half of it here. */
-async function watching(t, options) {
-  const page = await offer(t, "paid", options);
-  await page.click("#play");
-  await page.waitForFunction(() => document.body.dataset.phase === "watching");
-  await page.evaluate(() => window.fake.half());
-  await page.waitForFunction(() => document.querySelectorAll("#peers tbody tr").length === 5);
-  await page.waitForFunction(() => document.querySelector("#video").currentTime > 0.2);
-  return page;
-}
-
-const shot = (page, name) => page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
-const text = (page, selector) => page.textContent(selector).then((found) => found.replaceAll("\u00a0", " ").trim());
-const calls = (page) => page.evaluate(() => window.fake.calls);
-
-/** What makes the page wider than its window. Runs in the page. */
-function tooWide() {
-  const { scrollWidth, clientWidth } = document.documentElement;
-  if (scrollWidth <= clientWidth) return [];
-  const wide = [...document.querySelectorAll("body *")].filter((element) => element.checkVisibility() && !element.closest(".scroll") && element.getBoundingClientRect().right > clientWidth + 0.5);
-  return [`${scrollWidth} > ${clientWidth}`, ...wide.map((element) => `${element.tagName}#${element.id}.${element.className}`)];
-}
-
-/** `{term: value}` of a list of amounts. */
-function ledger(page, selector) {
-  return page.evaluate((list) => Object.fromEntries([...document.querySelectorAll(`${list} > div`)].map((row) => [row.children[0].textContent, row.children[1].textContent.replaceAll("\u00a0", " ")])), selector);
-}
+import { MAGNET, browser, calls, ledger, offer, open, openTitle, shot, site, test, text } from "./player_views/page.mjs";
 
 test("an empty first view says what to do, and a wrong link what is wrong", async (t) => {
   const page = await open(t, "paid");
@@ -200,6 +55,8 @@ test("a refusal in the wallet sends nothing and says so beside the button", asyn
   assert.match(await text(page, "#play-error"), /said no/);
   assert.equal(await page.evaluate(() => document.body.dataset.phase), "offer");
   assert.deepEqual(await calls(page), ["add onDemand=true", "connect one.example"]);
+  await page.waitForFunction(() => document.activeElement.id === "play" && !document.querySelector("#play").disabled);
+  assert.equal(await text(page, "#play"), "Deposit 4.50 pwUSD and play");
   await shot(page, "offer-refused");
 });
 
@@ -264,87 +121,6 @@ test("a site without payments shows none", async (t) => {
   assert.equal(await page.isVisible("#money-on"), false);
 });
 
-test("while playing: pieces, peers, money, and the switch for uploading", async (t) => {
-  const page = await watching(t);
-  await page.evaluate(() => {
-    const { client, torrent } = window.fake;
-    client.emit("payment", { text: "Promised serial 12 to a seller: up to 0.01 pwUSD.", torrent });
-    client.emit("warning", { text: "A peer sent data that does not match its hash, and was banned.", torrent });
-  });
-  await page.click("#log-box summary");
-  assert.equal(await page.locator("#log li").count(), 2);
-  const first = await page.locator("#peers tbody tr").first().innerText();
-  assert.match(first.replaceAll("\u00a0", " "), /8\.9 MB.*0\.0891 pwUSD.*10\.00 pwUSD\/GB/s);
-  const money = await ledger(page, "#watch-ledger");
-  assert.equal(money["Spent, this title"], "0.1270 pwUSD");
-  assert.match(await text(page, "#watch-ledger"), /exactly 0\.016056 pwUSD and 0\.5364 of the smallest unit/);
-  assert.match(await page.getAttribute("#pieces", "aria-label"), /of 758 pieces are here/);
-  await shot(page, "playing-light");
-  await page.uncheck("#share");
-  await page.waitForFunction(() => window.fake.uploadLimit === 0);
-  await page.waitForFunction(() => document.querySelector("#share-state").textContent.startsWith("Uploading is off"));
-});
-
-test("the views fit from a small phone to a wide screen, in dark and light", async (t) => {
-  for (const [width, height] of [[320, 640], [390, 844], [768, 1024], [1280, 900], [1600, 1000]]) {
-    for (const dark of [false, true]) {
-      const page = await watching(t, { width, height, dark });
-      const name = `${width}-${dark ? "dark" : "light"}`;
-      const fits = async (what, at = page) => assert.deepEqual(await at.evaluate(tooWide), [], `${what} overflows at ${width} px`);
-      await fits("playing");
-      await shot(page, `playing-${name}`);
-      await page.click("#nav-money");
-      await page.waitForFunction(() => document.querySelector("#earned-headline").textContent.includes("0.016056"));
-      await fits("money");
-      await shot(page, `money-${name}`);
-      await page.click("#nav-watch");
-      await page.waitForFunction(() => document.querySelectorAll("#library li").length === 1);
-      await fits("library");
-      await shot(page, `open-${name}`);
-      await page.evaluate(() => localStorage.clear());
-      const other = await offer(t, "paid", { width, height, dark });
-      await fits("offer", other);
-      await shot(other, `offer-${name}`);
-      await other.close();
-      await page.close();
-    }
-  }
-});
-
-test("ten thousand pieces are drawn without holding up the page", async (t) => {
-  const page = await offer(t, "large");
-  await page.click("#play");
-  await page.waitForFunction(() => document.body.dataset.phase === "watching");
-  await page.waitForFunction(() => document.querySelector("#pieces").width > 0);
-  const busy = await page.evaluate(async () => {
-    let long = 0;
-    const observer = new PerformanceObserver((list) => list.getEntries().forEach((entry) => (long += entry.duration)));
-    observer.observe({ type: "longtask" });
-    const start = performance.now();
-    for (let piece = 0; piece < 10_000; piece += 1) {
-      window.fake.has((piece * 7919) % 10_000);
-      if (piece % 50 === 0) await new Promise((resolve) => requestAnimationFrame(resolve));
-    }
-    return { long, all: performance.now() - start };
-  });
-  assert.ok(busy.long < busy.all / 4, `${Math.round(busy.long)} of ${Math.round(busy.all)} ms in long tasks`);
-  await page.waitForFunction(() => document.querySelector("#pieces-text").textContent === "all 10,000 pieces here and checked");
-  assert.ok((await page.locator("#pieces").boundingBox()).height <= 200);
-  await shot(page, "pieces-10000");
-});
-
-test("texts of strangers never become markup", async (t) => {
-  const page = await open(t, "hostile");
-  await openTitle(page);
-  await page.waitForFunction(() => !document.querySelector("#play").disabled);
-  await page.click("#play");
-  await page.waitForFunction(() => document.querySelectorAll("#peers tbody tr").length === 1);
-  assert.match(await text(page, "#title-name"), /^<img src=x/);
-  assert.match(await text(page, "#peers tbody"), /<svg onload/);
-  assert.equal(await page.evaluate(() => window.hacked), undefined);
-  assert.equal(await page.locator("main img").count(), 0);
-});
-
 test("looking for metadata, then going on by itself", async (t) => {
   const page = await open(t, "metadata");
   await page.fill("#magnet", MAGNET);
@@ -381,57 +157,6 @@ test("a browser that lacks something is told what, and what to do", async (t) =>
   await shot(page, "unsupported");
 });
 
-test("money: redeem, exit after a warning, withdraw, recover", async (t) => {
-  const page = await watching(t);
-  await page.click("#nav-money");
-  await page.waitForFunction(() => document.querySelector("#redeem").textContent.includes("0.016056"));
-  await shot(page, "money-light");
-  await page.click("#redeem");
-  await page.waitForFunction(() => document.querySelector("#money-message").textContent.includes("went to your wallet"));
-  await page.waitForFunction(() => document.querySelector("#redeem").textContent === "Nothing to redeem" && document.querySelector("#redeem").disabled);
-
-  await page.click("#exit");
-  assert.match(await text(page, "#confirm-text"), /cannot be cancelled/);
-  await shot(page, "money-confirm-exit");
-  await page.keyboard.press("Escape");
-  assert.ok(!(await calls(page)).includes("exit"));
-  await page.click("#exit");
-  await page.click("#confirm-yes");
-  await page.waitForFunction(() => !document.querySelector("#exit-state").hidden);
-  assert.match(await text(page, "#exit-state"), /can be withdrawn from .*cannot be cancelled/s);
-  assert.equal(await page.isVisible("#exit"), false);
-  await shot(page, "money-exiting");
-  await page.reload();
-  await page.goto(`${site}?scene=paid#/money`);
-  await page.waitForFunction(() => !document.querySelector("#exit-state").hidden);
-
-  await page.click("#recover");
-  await page.waitForFunction(() => document.querySelectorAll("#recovered li").length === 1);
-  assert.match(await text(page, "#recovered"), /1\.87 pwUSD and a bond of 2\.50 pwUSD/);
-  await shot(page, "money-recovered");
-});
-
-test("everything is reached and named by keyboard alone", async (t) => {
-  const page = await offer(t, "paid");
-  const unnamed = await page.evaluate(() =>
-    [...document.querySelectorAll("button, input, a, summary, video, canvas, [role=region]")]
-      .filter((element) => element.checkVisibility())
-      .filter((element) => !(element.textContent.trim() || element.getAttribute("aria-label") || element.getAttribute("aria-labelledby") || element.labels?.length))
-      .map((element) => element.outerHTML.slice(0, 80)));
-  assert.deepEqual(unnamed, []);
-  const reached = new Set();
-  await page.evaluate(() => document.activeElement.blur());
-  for (let presses = 0; presses < 40; presses += 1) {
-    await page.keyboard.press("Tab");
-    reached.add(await page.evaluate(() => document.activeElement.id || document.activeElement.className || document.activeElement.name));
-  }
-  for (const id of ["skip", "nav-watch", "nav-money", "copy-magnet", "remove", "ceiling", "budget", "offer-share", "offer-cap", "wallet", "play"]) assert.ok(reached.has(id), `${id} is not reached by Tab: ${[...reached].join(", ")}`);
-  await page.focus("#play");
-  await page.keyboard.press("Enter");
-  await page.waitForFunction(() => document.body.dataset.phase === "watching");
-  assert.equal(await page.evaluate(() => getComputedStyle(document.querySelector(":focus")).outlineStyle), "solid");
-});
-
 test("a .torrent file is opened by choosing and by dropping it", async (t) => {
   const page = await open(t, "paid");
   await page.setInputFiles("#file", { name: "film.torrent", mimeType: "application/x-bittorrent", buffer: Buffer.from("d4:infod4:name4:filmee") });
@@ -454,4 +179,128 @@ test("a magnet link in the address opens the title", async (t) => {
   const page = await open(t, "paid", { hash: `#magnet=${MAGNET}` });
   await page.waitForFunction(() => document.body.dataset.phase === "offer");
   assert.match(page.url(), /#\/title\/c12fe1c06bba254a9dc9f519b335aa7c1367a88a$/);
+});
+
+/** Drags text or files onto the page and lets go. */
+async function drop(page, { text: dragged = "", files = [] }) {
+  const data = await page.evaluateHandle(({ dragged, files }) => {
+    const transfer = new DataTransfer();
+    if (dragged) transfer.setData("text/plain", dragged);
+    for (const [name, content] of files) transfer.items.add(new File([content], name));
+    return transfer;
+  }, { dragged, files });
+  await page.dispatchEvent("main", "dragenter", { dataTransfer: data });
+  assert.equal(await page.isVisible("#drop"), true);
+  await page.dispatchEvent("main", "drop", { dataTransfer: data });
+  assert.equal(await page.isVisible("#drop"), false);
+}
+
+test("a magnet link is opened by dropping or pasting it anywhere, and other text is told what it is not", async (t) => {
+  const page = await open(t, "paid");
+  await drop(page, { text: "just words" });
+  await page.waitForFunction(() => /neither a magnet link nor a file/.test(document.querySelector("#open-error").textContent));
+  await page.click("#nav-money");
+  await page.waitForFunction(() => document.body.dataset.view === "money");
+  await drop(page, { text: MAGNET });
+  await page.waitForFunction(() => document.body.dataset.phase === "offer");
+  await page.click("#nav-watch");
+  await page.waitForFunction(() => document.body.dataset.view === "open");
+  await page.evaluate((magnet) => {
+    const clipboardData = new DataTransfer();
+    clipboardData.setData("text/plain", magnet);
+    document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData, bubbles: true, cancelable: true }));
+  }, MAGNET);
+  await page.waitForFunction(() => document.body.dataset.phase === "offer");
+});
+
+test("a dropped file is shared only after its button, with a price and a cap, and the page says so first", async (t) => {
+  const page = await open(t, "paid");
+  await drop(page, { files: [["first.mp4", "x"], ["second.mp4", "yy"]] });
+  await page.waitForSelector("#share-chosen", { state: "visible" });
+  assert.equal(await text(page, "#share-name"), "2 files");
+  assert.match(await text(page, "#share-intro"), /sent from here to whoever opens its link/);
+  assert.equal(await page.evaluate(() => document.activeElement.id), "share-go");
+  assert.deepEqual(await calls(page), []);
+  await page.fill("#share-price", "cheap");
+  await page.click("#share-go");
+  assert.match(await text(page, "#share-error"), /Give a price such as/);
+  assert.equal(await page.evaluate(() => document.activeElement.id), "share-price");
+  await page.fill("#share-price", "2.5");
+  await page.fill("#share-cap", "400");
+  await page.evaluate(() => (window.fake.fails = "The storage is full."));
+  await page.click("#share-go");
+  await page.waitForFunction(() => document.querySelector("#share-error").textContent === "It could not be shared. The storage is full.");
+  await page.evaluate(() => ((window.fake.fails = ""), (window.fake.calls.length = 0)));
+  await page.click("#share-go");
+  // It goes to the player at once, and plays only when it is told to.
+  await page.waitForFunction(() => document.body.dataset.phase === "watching");
+  await page.waitForFunction(() => window.fake.calls.includes("streamTo"));
+  assert.deepEqual(await calls(page), ['seed first.mp4,second.mp4 {"trackers":["wss://tracker.example"],"sellPricePerGB":"2.500000"}', "uploadLimit 400000", "streamTo"]);
+  assert.equal(await page.evaluate(() => document.querySelector("#video").paused), true);
+  assert.match(await text(page, "#share-state"), /Uploading is on, at most 400 kB\/s/);
+});
+
+test("a magnet link is copied with its own trackers alone; where the browser refuses, it can be copied by hand", async (t) => {
+  const page = await open(t, "paid");
+  await browser.context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  t.after(() => browser.context.clearPermissions());
+  // Another title's tracker, perhaps a private one, that the engine also speaks to.
+  await page.evaluate(() => window.fake.trackers.push({ url: "wss://private.example/secret", connected: true, error: null }));
+  await page.fill("#magnet", `${MAGNET}&tr=${encodeURIComponent("wss://second.example/announce")}&tr=udp%3A%2F%2Fudp.example%3A1`);
+  await page.press("#magnet", "Enter");
+  await page.waitForFunction(() => document.body.dataset.phase === "offer");
+  await page.click("#copy-magnet");
+  await page.waitForFunction(() => document.querySelector("#copy-magnet").textContent === "Copied");
+  const link = new URL(await page.evaluate(() => navigator.clipboard.readText()));
+  assert.equal(link.searchParams.get("xt"), "urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a");
+  assert.equal(link.searchParams.get("dn"), "Big Buck Bunny.mp4");
+  assert.deepEqual(link.searchParams.getAll("tr"), ["wss://tracker.example", "wss://second.example/announce"]);
+  // They are known again after a reload, from the notes of this page.
+  await page.goto(`${site}?scene=library#/title/c12fe1c06bba254a9dc9f519b335aa7c1367a88a`);
+  await page.waitForFunction(() => document.body.dataset.phase === "offer");
+  await page.evaluate(() => (navigator.clipboard.writeText = async () => Promise.reject(new DOMException("no", "NotAllowedError"))));
+  await page.click("#copy-magnet");
+  await page.waitForSelector("#copy-dialog", { state: "visible" });
+  const shown = new URL(await page.inputValue("#copy-link"));
+  assert.deepEqual(shown.searchParams.getAll("tr"), ["wss://tracker.example", "wss://second.example/announce"]);
+  assert.equal(await page.evaluate(() => getSelection().toString() || document.querySelector("#copy-link").value.slice(document.querySelector("#copy-link").selectionStart, document.querySelector("#copy-link").selectionEnd)), shown.href);
+  await page.keyboard.press("Escape");
+  await page.waitForFunction(() => document.activeElement.id === "copy-magnet");
+});
+
+test("a .torrent file's own trackers are in its magnet link", async (t) => {
+  const page = await open(t, "paid");
+  await browser.context.grantPermissions(["clipboard-read", "clipboard-write"]);
+  t.after(() => browser.context.clearPermissions());
+  const torrent = "d8:announce21:wss://one.example/ann13:announce-listll21:wss://one.example/annel19:udp://two.example:1eel22:wss://four.example/annee4:infod4:name19:wss://inside.example6:pieces0:ee";
+  await page.setInputFiles("#file", { name: "film.torrent", mimeType: "application/x-bittorrent", buffer: Buffer.from(torrent) });
+  await page.waitForFunction(() => document.body.dataset.phase === "offer");
+  await page.click("#copy-magnet");
+  await page.waitForFunction(() => document.querySelector("#copy-magnet").textContent === "Copied");
+  const link = new URL(await page.evaluate(() => navigator.clipboard.readText()));
+  assert.deepEqual(link.searchParams.getAll("tr"), ["wss://tracker.example", "wss://one.example/ann", "wss://four.example/ann"]);
+});
+
+test("until the engine answers, the page says that it is looking, and claims neither an empty shelf nor an empty account", async (t) => {
+  const page = await open(t, "slow");
+  assert.equal(await page.isVisible("#library-reading"), true);
+  assert.equal(await page.isVisible("#library-empty"), false);
+  await page.click("#nav-money");
+  assert.deepEqual(Object.values(await ledger(page, "#account")), ["\u2026", "\u2026", "\u2026", "\u2026", "\u2026"]);
+  await page.evaluate(() => ((window.fake.scene = "paid"), window.fake.answerStats(), window.fake.answer()));
+  await page.waitForFunction(() => document.querySelector("#account").textContent.includes("Locked0.00"));
+  await page.click("#nav-watch");
+  await page.waitForSelector("#library-empty", { state: "visible" });
+  assert.equal(await page.isVisible("#library-reading"), false);
+});
+
+test("a shelf that cannot be read is not called empty, and is read again on demand", async (t) => {
+  const page = await open(t, "slow");
+  await page.evaluate(() => ((window.fake.scene = "library"), window.fake.stored.push("c12fe1c06bba254a9dc9f519b335aa7c1367a88a"), window.fake.refuse(new Error("the storage is locked"))));
+  await page.waitForSelector("#banner", { state: "visible" });
+  assert.equal(await text(page, "#banner-text"), "The storage is locked.");
+  assert.equal(await page.isVisible("#library-empty"), false);
+  await page.click("#banner-action");
+  await page.waitForFunction(() => document.querySelectorAll("#library li").length === 1);
+  assert.equal(await page.isVisible("#banner"), false);
 });

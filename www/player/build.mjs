@@ -26,7 +26,7 @@ const common = { bundle: true, format: "esm", target: "es2022", outdir: dist, so
 await Promise.all([
   build({ ...common, entryPoints: { page: join(here, "src", "main.ts") }, plugins: [packageBeside] }),
   build({ ...common, entryPoints: { "dev-wallet": join(here, "dev-wallet.ts") } }),
-  ...["index.html", "page.css", "dev-wallet.css", "icon.svg"].map((name) => cp(join(here, name), join(dist, name))),
+  ...["index.html", "theme.js", "page.css", "dev-wallet.css", "icon.svg"].map((name) => cp(join(here, name), join(dist, name))),
   // The custom element is not used here; types are for other programs.
   ...files.filter((file) => file.isFile() && !/^(player|sw)\.js/.test(file.name)).map((file) => cp(join(engine, file.name), join(dist, file.name))),
   // Under the name and at the place where the package looks for it.

@@ -13,6 +13,7 @@ mod failure;
 mod node;
 mod paths;
 mod rules;
+mod screenshots;
 mod setup;
 mod shell;
 mod stage;
@@ -48,6 +49,7 @@ enum Commands {
     Wasm(wasm::Wasm),
     Trace(trace::Trace),
     Setup(setup::Setup),
+    Screenshots(screenshots::Screenshots),
 }
 
 fn main() -> ExitCode {
@@ -59,6 +61,7 @@ fn main() -> ExitCode {
         Commands::Wasm(command) => command.run(),
         Commands::Trace(_) => trace::Trace::run(),
         Commands::Setup(_) => setup::Setup::run(),
+        Commands::Screenshots(command) => command.run(),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -73,8 +73,17 @@ export class Torrent extends Emitter {
     if (fake.scene === "paid" || fake.scene === "large") this.state.peers = [SELLER()];
     if (fake.scene === "free") this.state.peers = [fake.peer(1, { client: "WebTorrent 3.0.21" })];
     if (fake.scene === "metadata") Object.assign(this.state, { state: "metadata", name: "", length: 0, pieceCount: 0 });
+    if (fake.scene === "several") {
+      this.files = ["Season/One.mp4", "Season/Two.mp4", "Season/readme.txt"].map((path) => ({ path: path.split("/"), name: path.split("/")[1], length: length / 4, streamTo: (video) => this.#streamTo(video) }));
+      this.state.peers = [fake.peer(1)];
+    }
+    if (fake.scene === "unplayable") {
+      this.files = [{ path: ["book.epub"], name: "book.epub", length, streamTo: () => fake.calls.push("streamTo") }];
+      this.state.peers = [fake.peer(1)];
+    }
     if (fake.scene === "hostile") {
-      this.state.name = this.name = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>';
+      this.files[0].path = [`\u202e4pm.exe`];
+      this.state.name = this.name = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>' + "\u202e\u0007\u2028" + "long ".repeat(400);
       this.state.peers = [fake.peer(1, { client: "<svg onload=window.hacked=1>", buying: side({ note: "<b>note</b>" }) })];
     }
   }
@@ -119,11 +128,13 @@ export class Client extends Emitter {
     if (fake.scene === "library") fake.stored = [HASH];
   }
   async stats() {
+    if (fake.scene === "slow") await new Promise((resolve) => (fake.answerStats = resolve));
     if (fake.scene === "down") throw new PieceworkError("The engine stopped.");
     const { downloadRate = 0, uploadRate = 0 } = fake.torrent?.state ?? {};
     return { downloadRate, uploadRate, trackers: structuredClone(fake.trackers), money: { ...fake.money }, isHost: true };
   }
   async stored() {
+    if (fake.scene === "slow") await new Promise((resolve, reject) => Object.assign(fake, { answer: resolve, refuse: reject }));
     return [...fake.stored];
   }
   async add(source, options) {
@@ -131,6 +142,15 @@ export class Client extends Emitter {
     if (typeof source === "string" && source.includes("broken")) throw new PieceworkError("the magnet link is not valid: xt is not an info hash");
     if (this.torrents.length === 0) this.torrents = [new Torrent(HASH)];
     if (!fake.stored.includes(HASH)) fake.stored.push(HASH);
+    return this.torrents[0];
+  }
+  async seed(files, options) {
+    fake.calls.push(`seed ${[...files].map((file) => file.name).join()} ${JSON.stringify(options)}`);
+    if (fake.fails) throw new PieceworkError(fake.fails);
+    this.torrents = [new Torrent(HASH)];
+    const { state } = fake.torrent;
+    Object.assign(state, { state: "seeding", verified: state.length, have: state.have.fill(255), peers: [] });
+    fake.stored.push(HASH);
     return this.torrents[0];
   }
   async setUploadLimit(limit) {

@@ -567,7 +567,8 @@ import { Client, type Torrent } from "./index.js";
  * `token`, `token-decimals`, `token-symbol`, `max-price-per-gb`, `budget`, `deposit`. A page that has a
  * client of its own sets the property `client` before the element is connected.
  *
- * It says that watching uploads, with a switch, and asks for a deposit only by a button.
+ * It says that watching uploads, with a switch, and asks for a deposit only by a button. What goes wrong is said once, to a screen
+ * reader too; numbers that change all the time are not.
  */
 export declare class PieceworkPlayer extends HTMLElement {
     #private;

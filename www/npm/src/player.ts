@@ -1,13 +1,21 @@
 import { Client, PieceworkRejectedError, PieceworkUnsupportedError, type ClientOptions, type Torrent } from "./index.js";
 
 const STYLE = `
-:host { display: block; position: relative; background: #000; color: #eee; font: 14px/1.4 system-ui, sans-serif; }
+:host { display: block; position: relative; background: #000; color: #eee; color-scheme: dark; font: 14px/1.45 system-ui, sans-serif; }
 video { display: block; width: 100%; height: auto; min-height: 9em; }
-.bar { display: flex; flex-wrap: wrap; gap: .5em 1em; align-items: center; padding: .4em .7em; background: #181818; }
-.bar output { flex: 1 1 12em; }
-.offer { padding: .7em; background: #223; }
+p { margin: 0; overflow-wrap: anywhere; unicode-bidi: isolate; }
+.bar { display: flex; flex-wrap: wrap; gap: 0 1em; align-items: center; padding: .2em .8em; background: #181818; }
+.facts, .said { flex: 1 1 14em; padding: .5em 0; }
+.said { flex-basis: 100%; color: #ffd9a0; }
+.said:empty, .facts:empty { display: none; }
+label { display: flex; gap: .6em; align-items: center; min-height: 44px; }
+.offer { display: grid; gap: .7em; padding: .9em .8em; background: #1d2733; }
+.offer div { display: flex; flex-wrap: wrap; gap: .6em; }
+button, select { font: inherit; min-height: 44px; padding: 0 1em; border: 1px solid #8b929c; border-radius: 8px; background: #181818; color: #eee; }
+.pay { background: #4ecbb5; border-color: #4ecbb5; color: #05231e; font-weight: 600; }
+button:disabled { background: #333; border-color: #555; color: #aaa; }
+:focus-visible { outline: 3px solid #4ecbb5; outline-offset: 2px; }
 [hidden] { display: none; }
-button { font: inherit; }
 `;
 
 const ATTRIBUTES = ["src", "magnet", "torrent"] as const;
@@ -20,7 +28,8 @@ const ATTRIBUTES = ["src", "magnet", "torrent"] as const;
  * `token`, `token-decimals`, `token-symbol`, `max-price-per-gb`, `budget`, `deposit`. A page that has a
  * client of its own sets the property `client` before the element is connected.
  *
- * It says that watching uploads, with a switch, and asks for a deposit only by a button.
+ * It says that watching uploads, with a switch, and asks for a deposit only by a button. What goes wrong is said once, to a screen
+ * reader too; numbers that change all the time are not.
  */
 export class PieceworkPlayer extends HTMLElement {
   static readonly observedAttributes: readonly string[] = ATTRIBUTES;
@@ -31,7 +40,11 @@ export class PieceworkPlayer extends HTMLElement {
   torrent: Torrent | null = null;
 
   readonly #video = document.createElement("video");
-  readonly #status = document.createElement("output");
+  /** Numbers, brought up to date each second. */
+  readonly #facts = document.createElement("p");
+  /** What happened last. */
+  readonly #said = document.createElement("p");
+  readonly #again = document.createElement("button");
   readonly #upload = document.createElement("input");
   readonly #offer = document.createElement("div");
   readonly #offerText = document.createElement("p");
@@ -48,6 +61,14 @@ export class PieceworkPlayer extends HTMLElement {
     const sheet = new CSSStyleSheet();
     sheet.replaceSync(STYLE);
     root.adoptedStyleSheets = [sheet];
+    this.#facts.className = "facts";
+    this.#said.className = "said";
+    this.#said.setAttribute("role", "status");
+    this.#again.type = "button";
+    this.#again.textContent = "Try again";
+    this.#again.hidden = true;
+    this.#again.onclick = () => void this.#load();
+    this.#video.setAttribute("aria-label", "Video");
     this.#video.controls = true;
     this.#video.playsInline = true;
     this.#upload.type = "checkbox";
@@ -57,12 +78,18 @@ export class PieceworkPlayer extends HTMLElement {
     label.append(this.#upload, " Watching also uploads to other viewers");
     const bar = document.createElement("div");
     bar.className = "bar";
-    bar.append(this.#status, label);
+    bar.append(this.#facts, label, this.#said, this.#again);
     this.#offer.className = "offer";
     this.#offer.hidden = true;
+    this.#offer.setAttribute("role", "group");
+    this.#offer.setAttribute("aria-label", "Payment");
+    this.#wallets.setAttribute("aria-label", "Wallet");
     this.#pay.type = "button";
+    this.#pay.className = "pay";
     this.#pay.onclick = () => void this.#deposit();
-    this.#offer.append(this.#offerText, this.#wallets, " ", this.#pay);
+    const buttons = document.createElement("div");
+    buttons.append(this.#wallets, this.#pay);
+    this.#offer.append(this.#offerText, buttons);
     root.append(this.#video, this.#offer, bar);
   }
 
@@ -74,6 +101,8 @@ export class PieceworkPlayer extends HTMLElement {
   /** @internal */
   connectedCallback(): void {
     this.#video.autoplay = this.hasAttribute("autoplay");
+    addEventListener("online", this.#online);
+    addEventListener("offline", this.#online);
     void this.#load();
   }
 
@@ -81,6 +110,8 @@ export class PieceworkPlayer extends HTMLElement {
   disconnectedCallback(): void {
     this.#loading++;
     clearInterval(this.#timer);
+    removeEventListener("online", this.#online);
+    removeEventListener("offline", this.#online);
     this.#video.removeAttribute("src");
     for (const off of this.#off.splice(0)) off();
     void this.#own?.destroy();
@@ -97,6 +128,7 @@ export class PieceworkPlayer extends HTMLElement {
     const turn = ++this.#loading;
     const source = ATTRIBUTES.map((name) => this.getAttribute(name)).find((value) => value);
     if (!source) return this.#say("Nothing to play.");
+    this.#again.hidden = true;
     try {
       if (!this.client) {
         this.client = this.#own = new Client(this.#options());
@@ -115,20 +147,26 @@ export class PieceworkPlayer extends HTMLElement {
       const file = torrent.files.find(({ name }) => /\.(mp4|m4v|webm|mkv|mov|ogv|mp3|m4a|ogg|opus|flac)$/i.test(name)) ?? torrent.files[0];
       if (!file) return this.#say("There is no file in it.");
       await file.streamTo(this.#video);
+      this.#say("");
+      this.#video.setAttribute("aria-label", `Video: ${file.name}`);
       clearInterval(this.#timer);
       this.#timer = setInterval(() => void this.#show(torrent), 1_000);
       this.dispatchEvent(new CustomEvent("torrent", { detail: torrent }));
     } catch (error) {
-      if (turn === this.#loading) this.#say(message(error));
+      if (turn !== this.#loading) return;
+      this.#say(message(error));
+      this.#again.hidden = error instanceof PieceworkUnsupportedError;
     }
   }
+
+  readonly #online = (): void => this.#say(navigator.onLine ? "" : "You are offline. What is already here plays on; the rest continues by itself.");
 
   async #show(torrent: Torrent): Promise<void> {
     const stats = await torrent.stats().catch(() => null);
     if (!stats) return;
     const percent = stats.length > 0 ? Math.floor((100 * stats.verified) / stats.length) : 0;
     const rate = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB/s`;
-    this.#say(`${torrent.name}: ${percent} %, ${stats.peers.length} peers, down ${rate(stats.downloadRate)}, up ${rate(stats.uploadRate)}`);
+    this.#facts.textContent = `${torrent.name}: ${percent} %, ${stats.peers.length} peers, down ${rate(stats.downloadRate)}, up ${rate(stats.uploadRate)}`;
   }
 
   async #offerDeposit(pricePerGB: bigint): Promise<void> {
@@ -157,6 +195,8 @@ export class PieceworkPlayer extends HTMLElement {
       if (!client.walletAddress) await client.connectWallet(this.#wallets.value || undefined);
       await client.deposit({ amount: this.getAttribute("deposit") ?? "2" });
       this.#offer.hidden = true;
+      this.#say("");
+      this.#video.focus({ preventScroll: true }); // the button that had the focus is gone
       await this.#video.play().catch(() => undefined); // the user may have to press play
     } catch (error) {
       this.#say(error instanceof PieceworkRejectedError ? "Nothing was deposited." : message(error));
@@ -189,7 +229,7 @@ export class PieceworkPlayer extends HTMLElement {
   }
 
   #say(text: string): void {
-    this.#status.textContent = text;
+    if (this.#said.textContent !== text) this.#said.textContent = text;
   }
 }
 

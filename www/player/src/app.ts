@@ -8,7 +8,7 @@
 import type { Config } from "./config.ts";
 import { announce, byId, reason, setText, show } from "./dom.ts";
 import type { Engine, Notice } from "./engine.ts";
-import { plural, rate } from "./format.ts";
+import { rate } from "./format.ts";
 import type { ClientLook } from "./types.ts";
 import { MoneyView } from "./views/money.ts";
 import { OpenView } from "./views/open.ts";
@@ -70,6 +70,8 @@ export class App {
   /** Says what is wrong, at the top of every view, until it is dismissed. */
   problem(title: string, text: string, action?: { label: string; run: () => void }): void {
     const banner = byId("banner");
+    // An alert that is filled while it is hidden is said once, when it is shown.
+    show(banner, false);
     delete banner.dataset["kind"];
     setText(byId("banner-title"), title);
     setText(byId("banner-text"), text);
@@ -136,9 +138,13 @@ export class App {
   /** Looks at the engine, and brings the view up to date. */
   async lookNow(): Promise<void> {
     try {
+      // The title is asked first: what it spent is then never more than what was spent in all.
+      const title = this.view === "title" ? this.title.current : null;
+      const asked = title?.look();
+      asked?.catch(() => undefined); // heard below, unless the next line fails first
       this.look = await this.engine.look();
       this.#net(this.look);
-      if (this.view === "title") await this.title.refresh();
+      if (this.view === "title") await this.title.refresh(title && asked ? { title, look: await asked } : null);
       if (this.view === "money") this.#money.refresh();
     } catch (error) {
       this.#stopped(reason(error));
@@ -161,10 +167,11 @@ export class App {
 
   #online(): void {
     if (this.look) this.#net(this.look);
+    if (this.view === "money") this.#money.refresh();
     if (!navigator.onLine) {
+      // The banner is an alert: a screen reader says it by itself.
       this.problem("You are offline.", "What is already here plays on. The rest continues by itself when the connection is back.");
       byId("banner").dataset["kind"] = "note";
-      announce("Offline");
     } else if (byId("banner-title").textContent === "You are offline.") {
       this.clearProblem();
       announce("Online again");
@@ -179,14 +186,10 @@ export class App {
   }
 
   #stopped(text: string): void {
+    if (byId("banner-title").textContent === "The peer in this page has stopped." && !byId("banner").hidden) return;
     this.problem("The peer in this page has stopped.", `${text} Nothing that was verified is lost.`, {
       label: "Load the page again",
       run: () => location.reload(),
     });
   }
-}
-
-/** `2 peers, 1 paid`: who is there. */
-export function crowd(peers: number, paid: number): string {
-  return paid > 0 ? `${plural(peers, "peer")}, ${paid} paid` : plural(peers, "peer");
 }

@@ -55,9 +55,18 @@ export function setLedger(list: HTMLElement, rows: LedgerRow[]): void {
   while (list.children.length > rows.length) list.lastElementChild?.remove();
 }
 
-/** Says something to a screen reader, without moving the focus. */
+/** How long what was said stays for those who read line by line. */
+const SAID_MS = 5_000;
+let said: ReturnType<typeof setTimeout> | undefined;
+
+/** Says something to a screen reader, without moving the focus. The same words twice are said twice. */
 export function announce(text: string): void {
-  setText(byId("live"), text);
+  const live = byId("live");
+  clearTimeout(said);
+  if (live.textContent === text) live.textContent = "";
+  // A region that is emptied and filled in one go has not changed for a screen reader.
+  requestAnimationFrame(() => setText(live, text));
+  said = setTimeout(() => setText(live, ""), SAID_MS);
 }
 
 /** Asks before something that cannot be undone. True only for the button named `yes`. */
@@ -72,8 +81,27 @@ export async function confirm(title: string, paragraphs: string[], yes: string):
   return dialog.returnValue === "yes";
 }
 
-/** What an error says; never an empty text. */
+/** What an error says, as a sentence; never an empty text. */
 export function reason(error: unknown): string {
+  // Browsers differ in what they say here, and none says what it means.
+  if (error instanceof TypeError && /fetch|network|load failed/i.test(error.message)) return "No answer came over the network.";
   const text = error instanceof Error ? error.message : typeof error === "string" ? error : "";
-  return text ? text.charAt(0).toUpperCase() + text.slice(1) : "Something went wrong, and it did not say what.";
+  return text ? text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?\u2026]$/.test(text) ? "" : ".") : "Something went wrong, and it did not say what.";
+}
+
+/** The choice of dark or light; `theme.js` reads it before anything is drawn. */
+export function offerTheme(): void {
+  const choice = byId<HTMLSelectElement>("theme");
+  const root = document.documentElement;
+  choice.value = root.dataset["theme"] ?? "";
+  choice.addEventListener("change", () => {
+    if (choice.value) root.dataset["theme"] = choice.value;
+    else delete root.dataset["theme"];
+    try {
+      if (choice.value) localStorage.setItem("piecework theme", choice.value);
+      else localStorage.removeItem("piecework theme");
+    } catch {
+      // Storage is refused: it holds for this visit.
+    }
+  });
 }

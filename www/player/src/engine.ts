@@ -34,6 +34,9 @@ export class Unsupported extends Error {
   }
 }
 
+/** The visitor thought better of it. */
+export class Cancelled extends Error {}
+
 /** A title to open. */
 export type Source = { magnet: string } | { torrent: Uint8Array } | { stored: string };
 
@@ -43,6 +46,8 @@ export interface Stored {
   name: string;
   length: number;
   verified: number;
+  /** Trackers its own link or file named. */
+  trackers: string[];
 }
 
 /** Something the engine says. `infoHash` is `null` if it concerns all titles. */
@@ -70,13 +75,14 @@ export class Title {
   priceHint: bigint | null = null;
   readonly #torrent: Torrent;
   readonly #memory: Memory;
-  readonly #trackers: () => string[];
+  /** For its magnet link: the site's and those it came with, never those of other titles, which may be private. */
+  readonly #trackers: Set<string>;
 
-  constructor(torrent: Torrent, memory: Memory, trackers: () => string[]) {
+  constructor(torrent: Torrent, memory: Memory, trackers: string[]) {
     this.infoHash = torrent.infoHash;
     this.#torrent = torrent;
     this.#memory = memory;
-    this.#trackers = trackers;
+    this.#trackers = new Set(trackers);
     torrent.on("paymentneeded", ({ pricePerGB }) => (this.priceHint = pricePerGB));
   }
 
@@ -84,7 +90,7 @@ export class Title {
   async look(): Promise<Look> {
     const { state, maxPricePerGB, ...stats } = await this.#torrent.stats();
     const files = this.#torrent.files.map((file) => ({ path: file.path.join("/"), length: file.length }));
-    if (stats.length > 0) this.#memory.remember({ infoHash: this.infoHash, name: stats.name, length: stats.length, verified: stats.verified });
+    if (stats.length > 0) this.#memory.remember({ infoHash: this.infoHash, name: stats.name, length: stats.length, verified: stats.verified, trackers: [...this.#trackers] });
     return { ...stats, phase: state, files, maxPerGB: maxPricePerGB, peers: [...stats.peers] };
   }
 
@@ -100,6 +106,24 @@ export class Title {
     await found.streamTo(video);
   }
 
+  /** Writes a file of it where the visitor says, fetching what is missing. Throws {@link Cancelled}. */
+  async save(file: number): Promise<void> {
+    const found = this.#torrent.files[file];
+    if (!found) throw new Error("This title has no such file.");
+    // Where the browser lets a page write to disk, nothing is held in memory.
+    const { showSaveFilePicker: pick } = globalThis as { showSaveFilePicker?: (options: { suggestedName: string }) => Promise<{ createWritable(): Promise<WritableStream> }> };
+    if (pick) {
+      const target = await pick({ suggestedName: found.name }).catch((error: unknown) => {
+        throw error instanceof DOMException && error.name === "AbortError" ? new Cancelled() : error;
+      });
+      await found.stream().pipeTo(await target.createWritable());
+      return;
+    }
+    const url = URL.createObjectURL(await found.blob());
+    Object.assign(document.createElement("a"), { href: url, download: found.name }).click();
+    setTimeout(() => URL.revokeObjectURL(url), 60_000);
+  }
+
   pause(): Promise<void> {
     return this.#torrent.pause();
   }
@@ -108,11 +132,16 @@ export class Title {
     return this.#torrent.resume();
   }
 
+  /** It was opened again, by a link or file that names these. */
+  alsoAt(trackers: string[]): void {
+    for (const url of trackers) this.#trackers.add(url);
+  }
+
   /** The link that opens this title elsewhere (BEP 9). */
   magnet(): string {
     const parts = [`xt=urn:btih:${this.infoHash}`];
     if (this.#torrent.name) parts.push(`dn=${encodeURIComponent(this.#torrent.name)}`);
-    for (const tracker of this.#trackers()) parts.push(`tr=${encodeURIComponent(tracker)}`);
+    for (const tracker of this.#trackers) parts.push(`tr=${encodeURIComponent(tracker)}`);
     return `magnet:?${parts.join("&")}`;
   }
 }
@@ -134,7 +163,6 @@ export class Engine {
   readonly #titles = new Map<string, Title>();
   readonly #memory: Memory;
   #wallets: WalletInfo[] = [];
-  #trackers: string[] = [];
   #recoverable = new Map<string, RecoverableDeposit>();
 
   private constructor(config: Config, client: Client) {
@@ -178,7 +206,6 @@ export class Engine {
   /** How everything stands. */
   async look(): Promise<ClientLook> {
     const { money, ...stats } = await this.client.stats();
-    this.#trackers = stats.trackers.map((tracker) => tracker.url);
     if (this.#wallets.length === 0 && this.#config.payment) this.findWallets();
     return { ...stats, trackers: [...stats.trackers], money: this.#config.payment ? money : null };
   }
@@ -191,14 +218,27 @@ export class Engine {
       if (known) return known;
       if (!(await this.client.stored()).includes(source.stored)) throw new Error("Nothing of it is on this device.");
     }
-    const torrent = await this.client.add(from, { onDemand: true });
+    return this.#titleOf(await this.client.add(from, { onDemand: true }), trackersIn(source));
+  }
+
+  #titleOf(torrent: Torrent, trackers: string[]): Title {
     let title = this.#titles.get(torrent.infoHash);
     if (!title) {
-      title = new Title(torrent, this.#memory, () => this.#trackers);
+      title = new Title(torrent, this.#memory, [...this.#config.trackers, ...this.#memory.title(torrent.infoHash).trackers]);
       this.#titles.set(torrent.infoHash, title);
       torrent.on("done", () => this.#say("done", torrent, ""));
     }
+    title.alsoAt(trackers);
     return title;
+  }
+
+  /** Makes a title of files and keeps it here; token units per GB, 0 gives it away. It goes up only as `setSharing` says. */
+  async share(files: File[], pricePerGB: bigint): Promise<Title> {
+    const torrent = await this.client.seed(files, {
+      trackers: this.#config.trackers,
+      ...(this.#config.payment ? { sellPricePerGB: this.client.format(pricePerGB) } : {}),
+    });
+    return this.#titleOf(torrent, []);
   }
 
   /** What is on this device. */
@@ -296,6 +336,15 @@ export class Engine {
   #say(kind: Notice["kind"], torrent: Torrent | null, text: string): void {
     this.onNotice({ kind, infoHash: torrent?.infoHash ?? null, text });
   }
+}
+
+/** The trackers that a page can reach (ws://, wss://) among those a magnet link or .torrent file names. */
+export function trackersIn(source: Source): string[] {
+  if ("magnet" in source) return new URLSearchParams(source.magnet.replace(/^magnet:\?/i, "")).getAll("tr").filter((url) => /^wss?:\/\//i.test(url));
+  if (!("torrent" in source)) return [];
+  // BEP 3 sorts keys: `announce` and `announce-list` come before `info`. Each URL is a string of the length before its colon.
+  const [head = ""] = new TextDecoder("latin1").decode(source.torrent).split("4:infod", 1);
+  return [...head.matchAll(/(\d{1,4}):(?=wss?:\/\/)/g)].map((found) => head.slice(found.index + found[0].length, found.index + found[0].length + Number(found[1])));
 }
 
 function payments(setup: NonNullable<Config["payment"]>): PaymentOptions {

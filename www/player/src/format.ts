@@ -33,6 +33,16 @@ export function rate(bytesPerSecond: number): string {
   return `${bytes(bytesPerSecond)}/s`;
 }
 
+/** Longer names of strangers are cut. */
+const LONGEST_NAME = 160;
+
+/** A stranger's name as it is shown: on one line, without what turns the direction of writing, and not endless. */
+export function label(name: string): string {
+  const plain = name.replace(/[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, "\u{fffd}");
+  const letters = [...plain.slice(0, LONGEST_NAME * 4)];
+  return letters.length > LONGEST_NAME ? `${letters.slice(0, LONGEST_NAME - 1).join("")}\u2026` : plain;
+}
+
 /** `count` with its noun: `plural(2, "peer")` is `2 peers`. */
 export function plural(count: number, noun: string): string {
   return `${count.toLocaleString("en")} ${noun}${count === 1 ? "" : "s"}`;
@@ -53,6 +63,13 @@ export function fine(amount: bigint, token: Token, places = 4): string {
   const scale = 10n ** BigInt(places);
   const cut = (amount * scale) / (10n ** BigInt(token.decimals) << FINE_BITS);
   return withSymbol(decimal(cut, places, places), token);
+}
+
+/** Fine units at a glance: cut to six places, no zeros after the second. */
+export function about(amount: bigint, token: Token): string {
+  const places = Math.min(token.decimals, 6);
+  const cut = (amount * 10n ** BigInt(places)) / (10n ** BigInt(token.decimals) << FINE_BITS);
+  return withSymbol(decimal(cut, places, 2), token);
 }
 
 /** Fine units to the last: whole token units, and what is left of one. */

@@ -6,10 +6,11 @@
 
 import { App } from "./app.ts";
 import { load, readUrl } from "./config.ts";
-import { byId, make, reason, setText } from "./dom.ts";
+import { byId, make, offerTheme, reason, setText } from "./dom.ts";
 import { Engine, Unsupported } from "./engine.ts";
 
 async function start(): Promise<void> {
+  offerTheme();
   const asked = readUrl(new URL(location.href));
   const config = await load();
   if (config.devWallet && config.payment?.rpcUrl) {

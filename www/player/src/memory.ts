@@ -23,7 +23,8 @@ export class Memory {
       const list: unknown = JSON.parse(localStorage.getItem(TITLES) ?? "[]");
       for (const title of Array.isArray(list) ? (list as Partial<Stored>[]) : []) {
         if (typeof title.infoHash !== "string" || typeof title.name !== "string") continue;
-        this.#titles.set(title.infoHash, { infoHash: title.infoHash, name: title.name, length: Number(title.length) || 0, verified: Number(title.verified) || 0 });
+        const trackers = Array.isArray(title.trackers) ? title.trackers.filter((url) => typeof url === "string") : [];
+        this.#titles.set(title.infoHash, { infoHash: title.infoHash, name: title.name, length: Number(title.length) || 0, verified: Number(title.verified) || 0, trackers });
       }
     } catch {
       // Unreadable notes are no notes.
@@ -32,7 +33,7 @@ export class Memory {
 
   /** A title as last seen; by its hash alone if it was never. */
   title(infoHash: string): Stored {
-    return this.#titles.get(infoHash) ?? { infoHash, name: "", length: 0, verified: 0 };
+    return this.#titles.get(infoHash) ?? { infoHash, name: "", length: 0, verified: 0, trackers: [] };
   }
 
   /** Notes how a title stands. */

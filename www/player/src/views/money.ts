@@ -3,8 +3,12 @@
 import type { App } from "../app.ts";
 import { announce, byId, confirm, make, reason, setLedger, setText, show } from "../dom.ts";
 import { Rejected, type Deposit, type Engine } from "../engine.ts";
-import { duration, exact, fine, moment, plural, shortAddress, units } from "../format.ts";
+import { about, duration, exact, FINE_BITS, moment, plural, shortAddress, units } from "../format.ts";
+import type { Money } from "../types.ts";
 import { WalletList } from "./wallets.ts";
+
+/** Before the engine's first answer. */
+const NOTHING: Money = { accountReady: false, balance: 0n, locked: 0n, spentFine: 0n, budget: 0n, redeemable: 0n, redeemableFine: 0n, redeemed: 0n, redeemableRanges: 0, vouchersSigned: 0, preimagesReleased: 0, preimagesReceived: 0 };
 
 /** The account of money. */
 export class MoneyView {
@@ -13,6 +17,8 @@ export class MoneyView {
   #busy = false;
   #deposit: Awaited<ReturnType<Engine["ownDeposit"]>> = null;
   #found: Deposit[] | null = null;
+  /** The chain did not answer the last time. */
+  #unread = false;
 
   constructor(app: App) {
     this.#app = app;
@@ -26,13 +32,13 @@ export class MoneyView {
 
   /** Comes into view. */
   enter(): void {
-    const paid = this.#app.config.payment !== null;
-    show(byId("money-on"), paid);
-    show(byId("money-off"), !paid);
-    setText(byId("money-lede"), paid ? "What you put down, what you spent, and what you earned by passing pieces on." : "");
+    const { payment } = this.#app.config;
+    show(byId("money-on"), payment !== null);
+    show(byId("money-off"), payment === null);
+    setText(byId("money-lede"), payment ? `Amounts are in ${payment.token.symbol}. Each block is paid between viewers directly; the chain is touched only to put money down and to fetch it.` : "");
     this.#message("", true);
     this.refresh();
-    if (paid) void this.#readDeposit();
+    if (payment) void this.#readDeposit();
   }
 
   /** Brings the amounts up to date. */
@@ -40,52 +46,72 @@ export class MoneyView {
     const { payment } = this.#app.config;
     if (!payment) return;
     const { token } = payment;
-    const money = this.#app.look?.money;
+    const money = this.#app.look?.money ?? NOTHING;
     const deposit = this.#deposit;
-    const has = money?.accountReady ?? false;
-    setText(byId("deposit-headline"), has && money ? units(money.balance, token) : "None yet");
+    const has = money.accountReady;
+    /** Nothing is claimed before the engine has answered. */
+    const said = (amount: bigint): string => (this.#app.look ? about(amount, token) : "\u2026");
     const bond = deposit?.bond;
-    setLedger(byId("deposit-ledger"), has && money
-      ? [
-          { term: "Promised to sellers", value: units(money.locked, token), note: "Set aside in slices. A seller can take only what it was paid; the rest of its slice comes back." },
-          { term: "Spent from this browser", value: fine(money.spentFine, token, token.decimals) },
-          ...(bond !== undefined ? [{ term: "Bond", value: units(bond, token) }] : []),
-          { term: "Limit in all", value: units(money.budget, token), note: "Nothing beyond it is signed." },
-          { term: "Vouchers signed, steps released", value: `${money.vouchersSigned.toLocaleString("en")}, ${money.preimagesReleased.toLocaleString("en")}` },
-        ]
-      : [{ term: "Nothing is put down from this browser.", value: "", note: "The first title that costs something offers a deposit, and says exactly how much." }]);
-    this.#exitState(payment.exitDelaySeconds);
-    show(byId("exit"), has && !deposit?.exitAt);
-    setText(byId("earned-headline"), units(money?.redeemable ?? 0n, token));
-    setLedger(byId("earned-ledger"), [
-      { term: "Earned and not redeemed", value: fine(money?.redeemableFine ?? 0n, token, token.decimals), note: money && money.redeemableRanges > 0 ? `Exactly ${exact(money.redeemableFine, token)}, from ${plural(money.redeemableRanges, "slice")}. What is less than one smallest unit per slice stays with its payer.` : "" },
-      { term: "Redeemed so far", value: units(money?.redeemed ?? 0n, token) },
-      { term: "Blocks that were paid to you", value: (money?.preimagesReceived ?? 0).toLocaleString("en") },
+    setLedger(byId("account"), [
+      { term: "In your deposit", value: said(has ? money.balance << FINE_BITS : 0n), note: has ? "Yours, kept by the vault contract. What you spent leaves it when sellers redeem." : "Nothing is put down from this browser. The first title that costs something offers a deposit, and says exactly how much." },
+      { term: "Locked", value: said(has ? money.locked << FINE_BITS : 0n), note: "The part of your deposit that is promised to sellers, in slices. A seller can take only what you paid it; the rest of its slice comes free again." },
+      { term: "Spent", value: said(money.spentFine), note: `Paid by this browser for pieces that arrived here. Never more than your limit of ${units(money.budget, token)} in all.` },
+      { term: "Earned", value: said(money.redeemableFine + (money.redeemed << FINE_BITS)), note: `Paid to you for pieces that you passed on: ${plural(money.preimagesReceived, "block")} so far.` },
+      { term: "Redeemable", value: said(money.redeemable << FINE_BITS), note: "Earned and not yet fetched from the vault. Until then it lives in this browser: clearing its data would lose it." },
+    ]);
+    setLedger(byId("money-details"), [
+      ...(has ? [{ term: "Free to spend", value: units(money.balance > money.locked ? money.balance - money.locked : 0n, token) }] : []),
+      ...(bond !== undefined ? [{ term: "Bond", value: units(bond, token), note: "Put down with the deposit, and comes back whole with it." }] : []),
+      { term: "Redeemed so far", value: units(money.redeemed, token) },
+      ...(money.redeemableFine > 0n ? [{ term: "Exactly redeemable", value: exact(money.redeemableFine, token), note: `In ${plural(money.redeemableRanges, "slice")}. What is less than one smallest unit per slice stays with its payer.` }] : []),
+      { term: "Vouchers signed, steps released", value: `${money.vouchersSigned.toLocaleString("en")}, ${money.preimagesReleased.toLocaleString("en")}` },
+      { term: `${token.symbol}, on chain ${payment.chainId}`, value: shortAddress(token.address) },
+      { term: "Vault", value: shortAddress(payment.vault) },
     ]);
     const { connected } = this.#app.engine;
-    byId<HTMLButtonElement>("redeem").disabled = this.#busy || !money || money.redeemable === 0n;
-    setText(byId("redeem"), money && money.redeemable > 0n ? `Redeem ${units(money.redeemable, token)}` : "Nothing to redeem");
     const wallets = this.#app.engine.wallets();
+    const able = !this.#busy && navigator.onLine && (wallets.length > 0 || connected !== null);
+    setText(byId("redeem-title"), money.redeemable > 0n ? "Redeem what you earned" : "Nothing to redeem yet");
+    setText(byId("redeem-hint"), money.redeemable > 0n
+      ? "One transaction through your wallet, which pays the network\u2019s fee."
+      : "While this page shares a title that has a price, viewers pay you block by block. What they paid is fetched here.");
+    byId<HTMLButtonElement>("redeem").disabled = !able || money.redeemable === 0n;
+    setText(byId("redeem"), money.redeemable > 0n ? `Redeem ${units(money.redeemable, token)}` : "Nothing to redeem");
+    this.#exitRow(has, payment.exitDelaySeconds);
     this.#wallets.update(wallets, connected?.id ?? null);
-    setText(byId("wallet-state"), connected ? `Connected: ${shortAddress(connected.account)}` : wallets.length > 0 ? "Not connected. It is asked only when you redeem, take back or look for a deposit." : "No wallet was found in this browser.");
-    show(byId("connect"), wallets.length > 0 && !connected);
-    show(byId("money-wallets"), !connected);
-    for (const id of ["exit", "withdraw", "connect", "recover"]) byId<HTMLButtonElement>(id).disabled = this.#busy || (wallets.length === 0 && !connected);
+    setText(byId("wallet-state"), connected ? `Connected: ${shortAddress(connected.account)}` : wallets.length > 0 ? "Not connected. It is asked only when you press a button here." : "No wallet was found in this browser. Install one (any that injects an EIP-1193 provider will do), then load this page again.");
+    show(byId("connect-box"), wallets.length > 0 && !connected);
+    show(byId("money-choice"), wallets.length > 0 && !connected);
+    for (const id of ["exit", "withdraw", "connect", "recover"]) byId<HTMLButtonElement>(id).disabled = !able;
+    const trouble = !navigator.onLine
+      ? "Redeeming and taking back wait for the connection. These amounts are what this browser knows."
+      : this.#unread
+        ? "The chain cannot be read at the moment. These amounts are what this browser knows; nothing is lost."
+        : "";
+    setText(byId("money-trouble"), trouble);
+    show(byId("money-trouble"), trouble !== "");
   }
 
-  #exitState(delay: number): void {
+  #exitRow(has: boolean, delay: number): void {
     const exitAt = this.#deposit?.exitAt ?? null;
     const state = byId("exit-state");
-    show(state, exitAt !== null);
+    const ready = exitAt !== null && Date.now() / 1000 >= exitAt;
+    show(byId("exit-row"), has || exitAt !== null);
+    show(byId("exit"), has && exitAt === null);
     show(byId("withdraw"), exitAt !== null);
+    // Not disabled before its time: the chain's clock decides, not this machine's.
+    byId("withdraw").className = ready ? "primary" : "secondary";
+    show(byId("exit-hint"), exitAt === null);
+    show(state, exitAt !== null);
+    setText(byId("exit-title"), exitAt === null ? "Get your deposit back" : ready ? "Withdraw your deposit" : "Your deposit is on its way back");
+    setText(byId("exit-hint"), `With its bond, ${duration(delay)} after you ask. It cannot be cancelled, and paid titles stop until you make another deposit.`);
     if (exitAt === null) return;
-    const ready = Date.now() / 1000 >= exitAt;
     setText(state, ready ? "The waiting time is over: the deposit can be withdrawn now." : `You asked for your deposit back. It can be withdrawn from ${moment(exitAt)}, ${duration(delay)} after you asked. This cannot be cancelled; sellers are paid what they earned until then.`);
-    state.classList.toggle("ok", ready);
   }
 
   async #do(what: string, run: () => Promise<string | null>): Promise<void> {
     if (this.#busy) return;
+    const from = document.activeElement;
     this.#busy = true;
     this.#message("", true);
     this.refresh();
@@ -98,7 +124,17 @@ export class MoneyView {
       this.#busy = false;
       await this.#readDeposit();
       await this.#app.lookNow();
+      this.#returnFocus(from);
     }
+  }
+
+  /** A button that is disabled or gone loses the focus: it goes to what was said. */
+  #returnFocus(from: Element | null): void {
+    const at = document.activeElement;
+    // The browser takes the focus away only when it draws next: until then the button, or one in a closed dialog, seems to have it.
+    if (this.#app.view !== "money" || (at !== document.body && at !== from && at?.checkVisibility())) return;
+    if (from instanceof HTMLButtonElement && !from.disabled && from.checkVisibility()) from.focus();
+    else byId(byId("money-message").hidden ? "money-title" : "money-message").focus();
   }
 
   async #connected(): Promise<void> {
@@ -182,9 +218,10 @@ export class MoneyView {
   async #readDeposit(): Promise<void> {
     try {
       this.#deposit = await this.#app.engine.ownDeposit();
+      this.#unread = false;
     } catch {
-      // Without a chain to ask, the engine's own numbers stand; what it knows is shown all the same.
-      this.#deposit = null;
+      // Without a chain to ask, the engine's own numbers stand; what was read before is shown all the same.
+      this.#unread = true;
     }
     this.refresh();
   }

@@ -8,15 +8,15 @@ import type { App } from "../app.ts";
 import { bondFor } from "../config.ts";
 import { announce, byId, make, reason, setLedger, setText, show, type LedgerRow } from "../dom.ts";
 import { Rejected, type Title } from "../engine.ts";
-import { bytes, costFine, duration, fine, forField, parseUnits, plural, pricePerGB, units } from "../format.ts";
+import { bytes, costFine, duration, fine, forField, label, parseUnits, plural, pricePerGB, units } from "../format.ts";
 import type { Look, Money } from "../types.ts";
+import { bestFile, isPlayable } from "./files.ts";
 import { SharingFields } from "./sharing.ts";
 import type { TitleView } from "./title.ts";
 import { WalletList } from "./wallets.ts";
 
 /** A peer counts as free only when it has had this long to name a price. */
 const PRICE_PATIENCE_MS = 1500;
-const PLAYABLE = /\.(mp4|m4v|webm|ogv|mov|mkv|mp3|m4a|ogg|opus|flac|wav)$/i;
 
 /** What the peers ask: nothing known yet, nothing, or a price. */
 type Asking = { kind: "unknown" } | { kind: "here" } | { kind: "free"; peers: number } | { kind: "paid"; perGB: bigint; sellers: number };
@@ -41,6 +41,7 @@ export class Offer {
   readonly #wallets: WalletList;
   #seen = new Map<number, number>();
   #files = "";
+  #plays = true;
   #plan: Plan = { kind: "free" };
   #asking: Asking = { kind: "unknown" };
   #hinted: bigint | null = null;
@@ -58,6 +59,8 @@ export class Offer {
     byId("wallet-refresh").addEventListener("click", () => {
       app.engine.findWallets();
       this.#again();
+      // It was disabled meanwhile, and lost the focus.
+      if (this.#error.textContent) this.#play.focus();
     });
     const { payment } = app.config;
     setText(byId("share-hint"), payment && payment.resellPercent > 0
@@ -199,51 +202,50 @@ export class Offer {
     const { kind } = this.#asking;
     const plan = this.#plan;
     const tooDear = this.#asking.kind === "paid" && limits !== null && this.#asking.perGB > limits.ceiling;
-    let label = "Play";
-    let hint = "";
+    const verb = this.#plays ? "Play" : "Fetch it";
+    let text = verb;
+    let hint = this.#plays ? "" : "It holds no video or sound that a browser could play. It can still be fetched, saved and passed on.";
     let ready = true;
     if (kind === "unknown") {
-      [label, ready] = ["Waiting for a peer\u2026", false];
+      [text, ready] = ["Waiting for a peer\u2026", false];
       hint = "You can leave this page open: the button works as soon as somebody who has the title is connected.";
     } else if (kind === "paid" && !payment) {
-      [label, ready] = ["Not for free at the moment", false];
+      [text, ready] = ["Not for free at the moment", false];
     } else if (kind === "paid" && limits === null) {
       ready = false;
     } else if (tooDear) {
-      [label, ready] = ["Above your limit", false];
+      [text, ready] = ["Above your limit", false];
       hint = "The lowest price asked is above what you allow per GB. Raise your limit, or wait for another seller.";
     } else if (plan.kind === "deposit" && payment) {
-      label = `Deposit ${units(plan.amount + plan.bond, payment.token)} and play`;
+      text = `Deposit ${units(plan.amount + plan.bond, payment.token)} and ${this.#plays ? "play" : "fetch"}`;
       hint = "Your wallet asks you to connect and to confirm the deposit. After that nothing is asked again, whatever you watch, while the deposit lasts.";
       ready = this.#wallets.chosen !== null;
       if (!ready) hint = "Choose a wallet first.";
     } else if (plan.kind === "covered") {
-      hint = "Paid from your deposit. Your wallet is not asked.";
+      hint ||= "Paid from your deposit. Your wallet is not asked.";
     } else if (kind === "free") {
-      hint = "Free. No wallet is needed, and none is asked.";
+      hint ||= "Free. No wallet is needed, and none is asked.";
     }
-    setText(this.#play, label);
+    setText(this.#play, text);
     this.#play.disabled = !ready;
     this.#play.dataset["needsWallet"] = String(needsWallet);
     setText(byId("play-hint"), hint);
   }
 
   #chooseFiles(look: Look): void {
-    const playable = look.files.map((file, index) => ({ ...file, index })).filter((file) => PLAYABLE.test(file.path));
-    const key = playable.map((file) => file.index).join();
+    const playable = look.files.map((file, index) => ({ ...file, index })).filter((file) => isPlayable(file.path));
+    const key = `${look.files.length}: ${playable.map((file) => file.index).join()}`;
     if (key === this.#files) return;
     this.#files = key;
     show(byId("file-choice"), playable.length > 1);
-    const largest = playable.reduce((best, file) => (file.length > best.length ? file : best), playable[0] ?? { index: 0, length: 0, path: "" });
+    const largest = bestFile(look);
     byId("file-options").replaceChildren(
       ...playable.map((file) => {
-        const radio = make("input", { type: "radio", name: "file", value: String(file.index), checked: file.index === largest.index });
-        return make("label", { className: "option" }, radio, make("span", { className: "grow", textContent: file.path }), make("span", { className: "facts", textContent: bytes(file.length) }));
+        const radio = make("input", { type: "radio", name: "file", value: String(file.index), checked: file.index === largest });
+        return make("label", { className: "option" }, radio, make("span", { className: "grow name", textContent: label(file.path) }), make("span", { className: "facts", textContent: bytes(file.length) }));
       }),
     );
-    if (playable.length === 0 && look.files.length > 0) {
-      setText(this.#error, "This title holds no video or sound that a browser could play. It can still be fetched and passed on.");
-    }
+    this.#plays = playable.length > 0 || look.files.length === 0;
   }
 
   #chosenFile(): number {
@@ -274,10 +276,10 @@ export class Offer {
       this.#view.phase = "offer";
       const text = error instanceof Rejected ? "You said no in the wallet. Nothing was sent." : reason(error);
       setText(this.#error, text);
-      this.#play.focus();
     } finally {
       this.#busy(false);
       show(byId("play-steps"), false);
+      this.#again();
     }
   }
 

@@ -1,9 +1,10 @@
-/** The first view: open a magnet link or a .torrent file, or go on with what is on this device. */
+/** The first view: open a magnet link or a .torrent file, go on with what is on this device, or share something of one's own. */
 
 import type { App } from "../app.ts";
 import { announce, byId, confirm, make, reason, setText, show } from "../dom.ts";
-import { bytes, percent } from "../format.ts";
+import { bytes, label, percent } from "../format.ts";
 import type { Source, Stored } from "../engine.ts";
+import { Own } from "./own.ts";
 
 /** A .torrent of more than this is not read into memory; the engine's own bound is the same. */
 const LARGEST_TORRENT_BYTES = 16 * 1024 * 1024;
@@ -15,10 +16,12 @@ export class OpenView {
   readonly #magnet = byId<HTMLInputElement>("magnet");
   readonly #file = byId<HTMLInputElement>("file");
   readonly #error = byId("open-error");
+  readonly #own: Own;
   #busy = false;
 
   constructor(app: App) {
     this.#app = app;
+    this.#own = new Own(app);
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.#openMagnet(this.#magnet.value.trim());
@@ -33,10 +36,16 @@ export class OpenView {
     const { featured } = app.config;
     show(byId("featured"), featured !== null);
     if (featured) {
-      setText(byId("featured-name"), featured.name ?? nameIn(featured.magnet) ?? "A title this site offers");
+      setText(byId("featured-name"), label(featured.name ?? nameIn(featured.magnet) ?? "A title this site offers"));
       byId("featured-open").addEventListener("click", () => void this.#openFeatured());
     }
     this.#dropping();
+    addEventListener("paste", (event) => {
+      const text = magnetIn(event.clipboardData);
+      if (!text || isEditable(event.target)) return;
+      event.preventDefault();
+      void this.open({ magnet: text });
+    });
   }
 
   /** Comes into view. */
@@ -47,11 +56,15 @@ export class OpenView {
 
   /** Brings the list of what is here up to date. */
   async refresh(): Promise<void> {
-    let stored: Stored[] = [];
+    let stored: Stored[];
     try {
       stored = await this.#app.engine.stored();
     } catch (error) {
-      this.#app.problem("What is on this device could not be listed.", reason(error));
+      // An empty list would say that nothing is here.
+      this.#app.problem("What is on this device could not be listed.", reason(error), { label: "Try again", run: () => (this.#app.clearProblem(), void this.refresh()) });
+      return;
+    } finally {
+      show(byId("library-reading"), false);
     }
     const list = byId("library");
     list.replaceChildren(...stored.map((title) => this.#row(title)));
@@ -61,7 +74,7 @@ export class OpenView {
   /** Opens a dropped or chosen file. */
   async openFile(file: File): Promise<void> {
     if (file.size > LARGEST_TORRENT_BYTES) {
-      this.#fail(`${file.name} is ${bytes(file.size)}: too large for a .torrent file, which describes a video and does not hold it.`);
+      this.#fail(`${label(file.name)} is ${bytes(file.size)}: too large for a .torrent file, which describes a video and does not hold it.`);
       return;
     }
     await this.open({ torrent: new Uint8Array(await file.arrayBuffer()) });
@@ -112,8 +125,8 @@ export class OpenView {
   }
 
   #row(title: Stored): HTMLLIElement {
-    const name = title.name || title.infoHash;
-    const link = make("a", { href: `#/title/${title.infoHash}`, textContent: name });
+    const name = label(title.name) || title.infoHash;
+    const link = make("a", { className: "name", href: `#/title/${title.infoHash}`, textContent: name });
     const remove = make("button", { type: "button", className: "quiet", textContent: "Remove" });
     remove.setAttribute("aria-label", `Remove ${name}`);
     remove.addEventListener("click", () => void this.#remove(title, name));
@@ -136,24 +149,39 @@ export class OpenView {
 
   #dropping(): void {
     const veil = byId("drop");
-    const hasFile = (event: DragEvent): boolean => event.dataTransfer?.types.includes("Files") ?? false;
+    const welcome = ({ dataTransfer, target }: DragEvent): boolean =>
+      dataTransfer !== null && (dataTransfer.types.includes("Files") || (dataTransfer.types.includes("text/plain") && !isEditable(target)));
     addEventListener("dragenter", (event) => {
-      if (hasFile(event)) show(veil, true);
+      if (welcome(event)) show(veil, true);
     });
     addEventListener("dragover", (event) => {
-      if (hasFile(event)) event.preventDefault();
+      if (welcome(event)) event.preventDefault();
     });
     addEventListener("dragleave", (event) => {
       if (event.relatedTarget === null) show(veil, false);
     });
     addEventListener("drop", (event) => {
       show(veil, false);
-      const file = event.dataTransfer?.files[0];
-      if (!file) return;
+      if (!welcome(event)) return;
       event.preventDefault();
-      if (this.#app.view !== "open") this.#app.go("#/");
-      void this.openFile(file);
+      void this.#dropped(event.dataTransfer);
     });
+  }
+
+  /** Any file but a .torrent is one to share. */
+  async #dropped(transfer: DataTransfer | null): Promise<void> {
+    const magnet = magnetIn(transfer);
+    const files = [...(transfer?.files ?? [])];
+    const folder = [...(transfer?.items ?? [])].some((item) => item.webkitGetAsEntry()?.isDirectory);
+    if (this.#app.view !== "open") this.#app.go("#/");
+    const [first] = files;
+    if (folder) this.#fail("A folder cannot be dropped here. Drop the files in it.");
+    else if (first && files.length === 1 && isTorrent(first)) await this.openFile(first);
+    else if (first) {
+      this.#fail("");
+      await this.#own.choose(files);
+    } else if (magnet) await this.open({ magnet });
+    else this.#fail("What was dropped is neither a magnet link nor a file.");
   }
 
   #setBusy(busy: boolean): void {
@@ -175,4 +203,18 @@ export class OpenView {
 function nameIn(magnet: string | null): string | null {
   const query = magnet?.split("?")[1];
   return query ? new URLSearchParams(query).get("dn") : null;
+}
+
+/** A magnet link that is dragged or pasted as text. */
+function magnetIn(transfer: DataTransfer | null): string | null {
+  const text = transfer?.getData("text/plain").trim() ?? "";
+  return /^magnet:\?\S+$/i.test(text) ? text : null;
+}
+
+function isTorrent(file: File): boolean {
+  return /\.torrent$/i.test(file.name) || file.type === "application/x-bittorrent";
+}
+
+function isEditable(target: EventTarget | null): boolean {
+  return target instanceof HTMLInputElement && target.type === "text";
 }

@@ -3,8 +3,9 @@
 import type { App } from "../app.ts";
 import { announce, byId, confirm, reason, setText, show } from "../dom.ts";
 import type { Notice, Title } from "../engine.ts";
-import { bytes, percent, plural } from "../format.ts";
+import { bytes, label, percent, plural } from "../format.ts";
 import type { Look } from "../types.ts";
+import { bestFile } from "./files.ts";
 import { Log } from "./log.ts";
 import { Offer } from "./offer.ts";
 import { Watch } from "./watch.ts";
@@ -27,6 +28,7 @@ export class TitleView {
   look: Look | null = null;
   #phase: TitlePhase = "opening";
   #since = 0;
+  #copied: ReturnType<typeof setTimeout> | undefined;
 
   constructor(app: App) {
     this.#app = app;
@@ -88,12 +90,12 @@ export class TitleView {
     this.#watch.leave();
   }
 
-  /** Looks again. */
-  async refresh(): Promise<void> {
+  /** Looks again, or takes what was seen just now. */
+  async refresh(seen: { title: Title; look: Look } | null = null): Promise<void> {
     const title = this.current;
     if (!title) return;
-    const look = await title.look();
-    if (!look || this.current !== title) return;
+    const look = seen?.title === title ? seen.look : await title.look();
+    if (this.current !== title) return;
     this.look = look;
     this.#head(look);
     if (look.phase === "metadata" || (look.phase === "checking" && this.#phase !== "watching" && this.#phase !== "paying")) {
@@ -101,8 +103,14 @@ export class TitleView {
       return;
     }
     if (this.#phase === "opening" || this.#phase === "metadata") {
+      if (look.length > 0 && look.verified === look.length && this.#app.engine.sharing.on) {
+        // Nothing is left to fetch, to pay or to ask: uploading was agreed to before.
+        this.phase = "watching";
+        await this.#watch.start(title, bestFile(look), look, false);
+        return;
+      }
       this.phase = "offer";
-      announce(`${look.name} is ready`);
+      announce(`${label(look.name)} is ready`);
     }
     if (this.#phase === "watching") this.#watch.update(look);
     else this.#offer.update(look);
@@ -112,7 +120,7 @@ export class TitleView {
   async play(file: number): Promise<void> {
     if (!this.current || !this.look) return;
     this.phase = "watching";
-    await this.#watch.start(this.current, file, this.look);
+    await this.#watch.start(this.current, file, this.look, true);
   }
 
   /** The engine has something to say. */
@@ -123,14 +131,15 @@ export class TitleView {
   }
 
   #head(look: Look): void {
-    const name = look.name || "Untitled";
-    setText(byId("title-name"), look.phase === "metadata" && !look.name ? "Finding out what this is" : name);
+    const name = label(look.name) || "Untitled";
+    setText(byId("title-name"), look.phase === "metadata" && (!look.name || look.name === look.infoHash) ? "Finding out what this is" : name);
     document.title = `${name} \u2013 Piecework`;
     const facts = [];
     if (look.length > 0) facts.push(bytes(look.length), plural(look.files.length, "file"));
     if (look.length > 0) facts.push(look.verified === look.length ? "all here" : `${percent(look.verified, look.length)} % here`);
     facts.push(look.peers.length > 0 ? plural(look.peers.length, "peer") : "no peers yet");
     if (look.phase === "paused") facts.push("paused");
+    if (look.phase === "failed") facts.push("stopped");
     setText(byId("title-facts"), facts.join(" \u00b7 "));
     setText(byId("pause"), look.phase === "paused" ? "Resume" : "Pause");
   }
@@ -143,7 +152,6 @@ export class TitleView {
       setText(byId("waiting-hint"), "");
       return;
     }
-    setText(byId("waiting-text"), look.peers.length > 0 ? "Asking peers what this title is" : "Looking for peers");
     const trackers = this.#app.look?.trackers ?? [];
     const unreached = trackers.length > 0 && trackers.every((tracker) => !tracker.connected);
     const hint = !navigator.onLine
@@ -151,24 +159,35 @@ export class TitleView {
       : trackers.length === 0
         ? "The link names no tracker that a web page can reach (wss://), and this site has none of its own."
         : unreached && late
-          ? `No tracker answers: ${trackers.map((tracker) => tracker.url).join(", ")}. It is tried again all the time.`
+          ? `${trackers.map((tracker) => tracker.url).join(", ")} cannot be reached. It is tried again by itself; check the connection, or open a link that names another tracker.`
           : late
             ? "Nobody who has this title is connected at the moment. You can leave this page open."
             : "This takes a few seconds.";
+    setText(byId("waiting-text"), look.peers.length > 0 ? "Asking peers what this title is" : unreached && late && navigator.onLine ? "No tracker answers" : "Looking for peers");
     setText(byId("waiting-hint"), hint);
   }
 
   async #copyMagnet(): Promise<void> {
     const button = byId("copy-magnet");
+    const link = this.current?.magnet() ?? "";
     try {
-      await navigator.clipboard.writeText(this.current?.magnet() ?? "");
+      await navigator.clipboard.writeText(link);
       setText(button, "Copied");
       announce("Magnet link copied");
+      clearTimeout(this.#copied);
+      this.#copied = setTimeout(() => setText(button, "Copy magnet link"), 2000);
     } catch {
-      setText(button, "Not allowed");
-      announce("The browser did not allow copying.");
+      await this.#copyByHand(link);
     }
-    setTimeout(() => setText(button, "Copy magnet link"), 2000);
+  }
+
+  /** Where the browser does not let the page write to the clipboard. */
+  async #copyByHand(link: string): Promise<void> {
+    const dialog = byId<HTMLDialogElement>("copy-dialog");
+    const field = byId<HTMLInputElement>("copy-link");
+    field.value = link;
+    dialog.showModal();
+    field.select();
   }
 
   async #pause(): Promise<void> {
@@ -183,7 +202,7 @@ export class TitleView {
   }
 
   async #remove(): Promise<void> {
-    const name = this.look?.name || "This title";
+    const name = label(this.look?.name ?? "") || "This title";
     const yes = await confirm("Remove this title?", [`\u201c${name}\u201d and what is here of it is deleted from this device. What was paid is not refunded.`], "Remove");
     if (!yes || !this.current) return;
     try {

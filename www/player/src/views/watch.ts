@@ -3,14 +3,22 @@
 import type { App } from "../app.ts";
 import { announce, byId, make, reason, setLedger, setText, show } from "../dom.ts";
 import type { Title } from "../engine.ts";
-import { bytes, exact, FINE_BITS, fine, percent, plural, priceShort, rate, units } from "../format.ts";
-import { PieceMap } from "../piece_map.ts";
+import { bytes, exact, FINE_BITS, fine, label, percent, plural, priceShort, rate, units } from "../format.ts";
+import { holds, PieceMap } from "../piece_map.ts";
 import type { Look, Peer } from "../types.ts";
+import { Files, isPlayable } from "./files.ts";
 import { SharingFields } from "./sharing.ts";
 import type { TitleView } from "./title.ts";
 
+/** A cell that has nothing to say. */
+const NONE = "\u2013";
+/** Of the table of peers, as in `index.html`. */
+const COLUMNS = ["Client", "Received", "Paid", "Sent", "Earned", "Price", "State"];
 /** At most this many rows; the busiest come first. */
 const MOST_ROWS = 60;
+
+/** A standstill shorter than this is not worth a word to a screen reader. */
+const STALL_MS = 2_000;
 
 /** The view while playing. */
 export class Watch {
@@ -18,17 +26,20 @@ export class Watch {
   readonly #view: TitleView;
   readonly #video = byId<HTMLVideoElement>("video");
   readonly #status = byId("stage-status");
-  readonly #map = new PieceMap(byId<HTMLCanvasElement>("buffer"), byId<HTMLCanvasElement>("pieces"));
+  readonly #map = new PieceMap(byId<HTMLCanvasElement>("buffer"), byId<HTMLCanvasElement>("pieces"), byId("legend"));
+  readonly #files: Files;
   readonly #sharing: SharingFields;
   readonly #rows = new Map<number, HTMLTableRowElement>();
   #title: Title | null = null;
   #file = 0;
   #wasPlaying = false;
+  #stall: ReturnType<typeof setTimeout> | undefined;
 
   constructor(app: App, view: TitleView) {
     this.#app = app;
     this.#view = view;
     this.#sharing = new SharingFields({ switch: "share", cap: "cap", error: "cap-error" }, () => void this.#share());
+    this.#files = new Files(app, (file) => void this.#other(file));
     const video = this.#video;
     video.addEventListener("waiting", () => this.#say(video.seeking ? "Fetching this part" : "Waiting for the next piece"));
     video.addEventListener("seeking", () => this.#say("Fetching this part"));
@@ -36,17 +47,25 @@ export class Watch {
     video.addEventListener("error", () => this.#failed());
   }
 
-  /** Begins with a file. */
-  async start(title: Title, file: number, look: Look): Promise<void> {
+  /** Begins with a file; plays it at once if `now`. */
+  async start(title: Title, file: number, look: Look, now: boolean): Promise<void> {
     this.#title = title;
     this.#file = file;
+    const plays = isPlayable(look.files[file]?.path ?? "");
+    show(byId("stage"), plays);
+    show(byId("buffer"), plays);
     this.#sharing.fill(this.#app.engine.sharing);
     show(byId("watch-money"), this.#app.config.payment !== null);
     this.#rows.clear();
     byId("peers").querySelector("tbody")?.replaceChildren();
-    this.#say("Waiting for the first pieces");
+    this.#say(now ? "Waiting for the first pieces" : "");
     this.update(look);
+    if (!plays) {
+      byId("title-name").focus({ preventScroll: true });
+      return;
+    }
     await title.playInto(file, this.#video);
+    if (!now) return;
     this.#video.focus({ preventScroll: true });
     try {
       await this.#video.play();
@@ -83,11 +102,22 @@ export class Watch {
   update(look: Look): void {
     this.#figures(look);
     this.#pieces(look);
+    if (this.#title) this.#files.update(this.#title, look, this.#file);
     this.#peers(look);
     this.#money(look);
     const { sharing } = this.#app.engine;
     const sent = look.uploaded > 0 ? ` ${bytes(look.uploaded)} of this title so far.` : "";
     setText(byId("share-state"), sharing.on ? `Uploading is on${sharing.cap === null ? "" : `, at most ${sharing.cap} kB/s`}.${sent}` : `Uploading is off.${sent}`);
+  }
+
+  async #other(file: number): Promise<void> {
+    const look = this.#view.look;
+    if (!this.#title || !look) return;
+    try {
+      await this.start(this.#title, file, look, true);
+    } catch (error) {
+      this.#app.problem("The file could not be played.", reason(error));
+    }
   }
 
   #figures(look: Look): void {
@@ -119,9 +149,11 @@ export class Watch {
     const here = count(look.have);
     const text = `${here.toLocaleString("en")} of ${plural(look.pieceCount, "piece")}, ${bytes(look.pieceLength)} each`;
     setText(byId("pieces-text"), here === look.pieceCount ? `all ${plural(look.pieceCount, "piece")} here and checked` : text);
-    const label = `${here} of ${look.pieceCount} pieces are here, ${percent(here, look.pieceCount)} percent`;
-    byId("pieces").setAttribute("aria-label", label);
-    byId("buffer").setAttribute("aria-label", playhead === null ? label : `${label}; playing at ${Math.floor(playhead * 100)} percent`);
+    byId("pieces").setAttribute("aria-label", `Piece map: ${here} of ${look.pieceCount} pieces are here, ${percent(here, look.pieceCount)} percent`);
+    byId("buffer").setAttribute("aria-label", `Buffer: ${ahead(look.have, span, playhead)}`);
+    const { each } = this.#map;
+    show(byId("legend-each"), each > 1);
+    setText(byId("legend-each"), `a square is ${each} pieces`);
   }
 
   /** The pieces that the playing file lies in. */
@@ -141,12 +173,20 @@ export class Watch {
       gone.delete(peer.id);
       let row = this.#rows.get(peer.id);
       if (!row) {
-        row = make("tr", {}, ...Array.from({ length: 7 }, (_, cell) => make("td", { className: cell > 0 && cell < 6 ? "n" : "" })));
+        row = make("tr", {}, ...COLUMNS.map((name, cell) => {
+          const td = make("td", { className: cell === 0 ? "name" : cell < 6 ? "n" : "" });
+          td.dataset["label"] = name;
+          td.setAttribute("role", "cell");
+          return td;
+        }));
+        row.setAttribute("role", "row");
         this.#rows.set(peer.id, row);
       }
       this.#cells(peer).forEach((text, cell) => {
         const td = row.children[cell];
-        if (td) setText(td, text);
+        if (!td) return;
+        setText(td, text);
+        td.classList.toggle("none", text === NONE);
       });
       if (body.children[at] !== row) body.insertBefore(row, body.children[at] ?? null);
     });
@@ -154,9 +194,13 @@ export class Watch {
       this.#rows.get(id)?.remove();
       this.#rows.delete(id);
     }
-    show(byId("peers"), peers.length > 0);
+    show(byId("peers-scroll"), peers.length > 0);
     show(byId("peers-empty"), peers.length === 0);
-    setText(byId("peers-empty"), navigator.onLine ? "Nobody is connected. This page keeps asking the trackers for peers." : "You are offline.");
+    setText(byId("peers-empty"), !navigator.onLine
+      ? "You are offline."
+      : look.length > 0 && look.verified === look.length
+        ? "Nobody is connected. Whoever opens the magnet link gets it from here, as long as this page is open."
+        : "Nobody is connected. This page keeps asking the trackers for peers.");
     const paid = look.peers.filter((peer) => peer.buying.active).length;
     const paying = look.peers.filter((peer) => peer.selling.active).length;
     const parts = [paid > 0 ? `${paid} paid` : "", paying > 0 ? `${paying} paying you` : "", look.peers.length > MOST_ROWS ? `the busiest ${MOST_ROWS} shown` : ""];
@@ -167,12 +211,12 @@ export class Watch {
     const token = this.#app.config.payment?.token;
     const price = peer.buying.pricePerGB;
     return [
-      peer.client || "unnamed",
-      peer.downloaded > 0 ? bytes(peer.downloaded) : "\u2013",
-      token && peer.buying.paidFine > 0n ? fine(peer.buying.paidFine, token) : "\u2013",
-      peer.uploaded > 0 ? bytes(peer.uploaded) : "\u2013",
-      token && peer.selling.paidFine > 0n ? fine(peer.selling.paidFine, token) : "\u2013",
-      price === null ? "\u2013" : price === 0n ? "free" : token ? priceShort(price, token) : "paid",
+      label(peer.client) || "unnamed",
+      peer.downloaded > 0 ? bytes(peer.downloaded) : NONE,
+      token && peer.buying.paidFine > 0n ? fine(peer.buying.paidFine, token) : NONE,
+      peer.uploaded > 0 ? bytes(peer.uploaded) : NONE,
+      token && peer.selling.paidFine > 0n ? fine(peer.selling.paidFine, token) : NONE,
+      price === null ? NONE : price === 0n ? "free" : token ? priceShort(price, token) : "paid",
       stateOf(peer),
     ];
   }
@@ -211,8 +255,11 @@ export class Watch {
     }
   }
 
+  /** Over the picture at once; to a screen reader only when it lasts. */
   #say(text: string): void {
     setText(this.#status, text);
+    clearTimeout(this.#stall);
+    if (text) this.#stall = setTimeout(() => announce(text), STALL_MS);
   }
 
   #failed(): void {
@@ -227,7 +274,7 @@ export class Watch {
       label: "Try again",
       run: () => {
         this.#app.clearProblem();
-        if (this.#view.look) void this.start(title, this.#file, this.#view.look).catch((again: unknown) => this.#app.problem("The video stopped.", reason(again)));
+        if (this.#view.look) void this.start(title, this.#file, this.#view.look, true).catch((again: unknown) => this.#app.problem("The video stopped.", reason(again)));
       },
     });
   }
@@ -235,14 +282,24 @@ export class Watch {
 
 /** A peer in a few words. Its own note wins: it says why nothing is paid. */
 function stateOf(peer: Peer): string {
-  if (peer.buying.note) return peer.buying.note;
-  if (peer.selling.note) return peer.selling.note;
+  if (peer.buying.note) return label(peer.buying.note);
+  if (peer.selling.note) return label(peer.selling.note);
   const words = [];
   if (peer.downloadRate > 0) words.push(`sending to you, ${rate(peer.downloadRate)}`);
   else if (peer.requestsOut > 0) words.push("asked");
   if (peer.uploadRate > 0) words.push(`getting from you, ${rate(peer.uploadRate)}`);
   if (words.length === 0) words.push(peer.chokedUs && peer.haveCount > 0 ? "makes you wait" : "connected");
   return words.join("; ");
+}
+
+/** What can be played without a gap from the playhead on, in words. */
+function ahead(have: Uint8Array, { from, to }: { from: number; to: number }, playhead: number | null): string {
+  const span = to - from + 1;
+  let at = from + Math.min(span - 1, Math.floor((playhead ?? 0) * span));
+  while (at <= to && holds(have, at)) at += 1;
+  const end = percent(at - from, span);
+  const where = playhead === null ? "" : `playing at ${Math.floor(playhead * 100)} percent, `;
+  return `${where}${at > to ? "the rest is here" : `here without a gap up to ${end} percent`}`;
 }
 
 function count(have: Uint8Array): number {

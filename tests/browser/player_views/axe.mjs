@@ -1,0 +1,32 @@
+// axe-core in a page whose policy lets no foreign script in.
+import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+
+const axe = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
+const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+
+/** What axe-core finds wrong, a line for each element: light on a wide screen, dark on a phone. */
+export async function violations(page) {
+  const session = await page.context().newCDPSession(page);
+  const run = async (expression) => {
+    const { result, exceptionDetails } = await session.send("Runtime.evaluate", { expression, awaitPromise: true, returnByValue: true });
+    if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
+    return result.value;
+  };
+  // As the devtools would: the page's policy lets no other script in.
+  if (await run("typeof axe === 'undefined'")) await run(`${axe}; undefined`);
+  const lines = [];
+  for (const [colorScheme, width] of [["light", 1280], ["dark", 320]]) {
+    await page.setViewportSize({ width, height: 800 });
+    await page.emulateMedia({ colorScheme });
+    const found = await run(`axe.run(document, { runOnly: ${JSON.stringify(RULES)}, resultTypes: ["violations"] }).then(({ violations, passes }) => ({
+      passed: passes.map(({ id }) => id),
+      lines: violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => id + " at " + target.join(" ") + ": " + failureSummary.replace(/\\s+/g, " "))),
+    }))`);
+    assert.ok(found.passed.includes("color-contrast"), `axe looked at ${found.passed}`);
+    lines.push(...found.lines.map((line) => `${colorScheme}, ${width} px: ${line}`));
+  }
+  await session.detach();
+  return lines;
+}

@@ -1,0 +1,74 @@
+/** The files of the title that is watched: which of them plays, and saving each out of the page. */
+
+import type { App } from "../app.ts";
+import { announce, byId, make, reason, setText } from "../dom.ts";
+import { Cancelled, type Title } from "../engine.ts";
+import { bytes, label, plural } from "../format.ts";
+import type { Look } from "../types.ts";
+
+/** More are not listed: nobody reads them. */
+const MOST_FILES = 200;
+const PLAYABLE = /\.(mp4|m4v|webm|ogv|mov|mkv|mp3|m4a|ogg|opus|flac|wav)$/i;
+
+/** Can a browser be asked to play a file of this name? */
+export function isPlayable(path: string): boolean {
+  return PLAYABLE.test(path);
+}
+
+/** The file to play unless the visitor says otherwise: the largest that may be playable, else the first. */
+export function bestFile(look: Look): number {
+  const indexes = look.files.map((_, index) => index).filter((index) => isPlayable(look.files[index]?.path ?? ""));
+  const size = (index: number): number => look.files[index]?.length ?? 0;
+  return indexes.reduce((best, index) => (size(index) > size(best) ? index : best), indexes[0] ?? 0);
+}
+
+/** The list. */
+export class Files {
+  readonly #app: App;
+  readonly #play: (file: number) => void;
+  #shown = "";
+
+  constructor(app: App, play: (file: number) => void) {
+    this.#app = app;
+    this.#play = play;
+  }
+
+  /** Shows the files of a title, `playing` among them. */
+  update(title: Title, look: Look, playing: number): void {
+    const key = `${title.infoHash} ${look.files.length} ${playing}`;
+    if (key === this.#shown) return;
+    this.#shown = key;
+    setText(byId("files-text"), look.files.length > MOST_FILES ? `the first ${MOST_FILES} of ${plural(look.files.length, "file")}` : "");
+    byId("files").replaceChildren(
+      ...look.files.slice(0, MOST_FILES).map((file, index) => {
+        const name = label(file.path);
+        const buttons = make("div", { className: "buttons" });
+        if (isPlayable(file.path) && index !== playing) buttons.append(this.#button("Play", name, () => this.#play(index)));
+        const save = this.#button("Save", name, () => void this.#save(title, index, save));
+        buttons.append(save);
+        return make("li", {}, make("span", { className: "name", textContent: name }), make("span", { className: "facts", textContent: index === playing && look.files.length > 1 && isPlayable(file.path) ? `${bytes(file.length)} \u00b7 in the player` : bytes(file.length) }), buttons);
+      }),
+    );
+  }
+
+  #button(word: string, name: string, run: () => void): HTMLButtonElement {
+    const button = make("button", { type: "button", className: "quiet", textContent: word });
+    button.setAttribute("aria-label", `${word} ${name}`);
+    button.addEventListener("click", run);
+    return button;
+  }
+
+  async #save(title: Title, index: number, button: HTMLButtonElement): Promise<void> {
+    button.disabled = true;
+    setText(button, "Saving\u2026");
+    try {
+      await title.save(index);
+      announce("Saved");
+    } catch (error) {
+      if (!(error instanceof Cancelled)) this.#app.problem("The file could not be saved.", reason(error));
+    } finally {
+      button.disabled = false;
+      setText(button, "Save");
+    }
+  }
+}

@@ -1,0 +1,67 @@
+//! `cargo xtask screenshots`: pictures of the page's states, for people to look at.
+//!
+//! Builds what the page needs and drives the real page in headless Chromium against a signaling server, native seeders and a local
+//! chain. Each state comes about as in use, and is taken in phone and wide, light and dark.
+
+use std::{fs, path::PathBuf};
+
+use crate::{
+    builds, chromium,
+    failure::Failure,
+    node, paths, setup, shell,
+    stage::{say, stage},
+};
+
+const SCRIPT: &str = "tests/browser/screenshots.mjs";
+/// Pictures of the README, by the picture they are copies of.
+const README: [(&str, &str); 2] = [
+    ("playing-paid-wide-light.png", "docs/player.png"),
+    ("playing-paid-top-phone-dark.png", "docs/player-phone.png"),
+];
+
+/// Makes pictures of the page's states, each in phone and wide, light and dark
+#[derive(clap::Args)]
+pub struct Screenshots {
+    /// Where they go
+    #[arg(long, default_value = "target/screenshots", value_name = "DIR")]
+    out: PathBuf,
+    /// Only these scenes (all: opening metadata unsupported free pieces paid)
+    scenes: Vec<String>,
+    /// Also renew the pictures of the README
+    #[arg(long)]
+    readme: bool,
+}
+
+impl Screenshots {
+    /// Builds, drives, and says where they are.
+    pub fn run(&self) -> Result<(), Failure> {
+        stage("screenshots: node", || {
+            node::require().and_then(|()| node::install_all())
+        })?;
+        let browser = stage("screenshots: chromium", chromium::require)?;
+        stage("screenshots: ffmpeg", setup::ffmpeg)?;
+        stage("screenshots: contracts", builds::contracts)?;
+        stage("screenshots: programs", builds::binaries)?;
+        builds::pages()?;
+        let out = paths::root().join(&self.out);
+        stage("screenshots: take", || {
+            let mut command = node::node();
+            command
+                .arg(SCRIPT)
+                .arg("--out")
+                .arg(&out)
+                .args(&self.scenes)
+                .env(chromium::VARIABLE, browser)
+                .env("PIECEWORK_BINARIES", paths::target().join("debug"));
+            shell::run(&mut command)
+        })?;
+        if self.readme {
+            for (picture, copy) in README {
+                let (from, to) = (out.join(picture), paths::root().join(copy));
+                fs::copy(&from, &to).map_err(Failure::io("copy", &from))?;
+                say(format_args!("{copy} is {picture}"));
+            }
+        }
+        Ok(())
+    }
+}

@@ -9,6 +9,7 @@ mod chromium;
 mod debian;
 mod demo;
 mod failure;
+mod interop;
 mod node;
 mod paths;
 mod rules;
@@ -41,6 +42,7 @@ struct Arguments {
 enum Commands {
     Demo(demo::Demo),
     Test(test::Test),
+    Interop(interop::Interop),
     Check(check::Check),
     Wasm(wasm::Wasm),
     Setup(setup::Setup),
@@ -50,6 +52,7 @@ fn main() -> ExitCode {
     let result: Result<(), Failure> = match Arguments::parse().command {
         Commands::Demo(command) => command.run(),
         Commands::Test(command) => command.run(),
+        Commands::Interop(command) => command.run(),
         Commands::Check(_) => check::Check::run(),
         Commands::Wasm(command) => command.run(),
         Commands::Setup(_) => setup::Setup::run(),

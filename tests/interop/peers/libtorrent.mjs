@@ -7,7 +7,7 @@ import { digestsOf } from "../contents.mjs";
 import { ending, folder } from "../../browser/harness.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const packages = process.env.PIECEWORK_LIBTORRENT ?? join(here, "../../../target/interop/python");
+const packages = process.env.PIECEWORK_LIBTORRENT ?? join(here, "../../../target/libtorrent");
 
 export class Libtorrent {
   name = "libtorrent";

@@ -53,16 +53,16 @@ export async function cleanUp() {
   endings = [];
 }
 
-/** Serves the test page and the package's dist/ on a free port. */
-export async function site() {
+/** Serves a folder of pages (default: ours), the package's dist/ and single files (`mounts`) on a free port. */
+export async function site({ pages = join(here, "pages"), policy = CSP, mounts = {} } = {}) {
   const types = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm" };
   const files = new Set();
   const server = createServer((request, response) => {
     const path = normalize(new URL(request.url, "http://x").pathname);
-    const file =
-      path === "/piecework-sw.js" ? join(dist, "sw.js") : path.startsWith("/dist/") ? join(dist, path.slice(6)) : join(here, "pages", path === "/" ? "index.html" : path);
+    const own = path === "/piecework-sw.js" ? join(dist, "sw.js") : path.startsWith("/dist/") ? join(dist, path.slice(6)) : join(pages, path === "/" ? "index.html" : path);
+    const file = mounts[path] ?? own;
     const found = statSync(file, { throwIfNoEntry: false });
-    const headers = { "Content-Security-Policy": CSP, "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff" };
+    const headers = { ...(policy && { "Content-Security-Policy": policy }), "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff" };
     if (!found?.isFile()) return response.writeHead(404, headers).end();
     if (dirname(file) === dist) files.add(basename(file));
     response.writeHead(200, { ...headers, "Content-Type": types[extname(file)] ?? "application/octet-stream" });

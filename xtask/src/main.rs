@@ -10,6 +10,7 @@ mod chromium;
 mod debian;
 mod demo;
 mod failure;
+mod interop;
 mod node;
 mod paths;
 mod rules;
@@ -44,6 +45,7 @@ struct Arguments {
 enum Commands {
     Demo(demo::Demo),
     Test(test::Test),
+    Interop(interop::Interop),
     Check(check::Check),
     Bench(bench::Bench),
     Wasm(wasm::Wasm),
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
     let result: Result<(), Failure> = match Arguments::parse().command {
         Commands::Demo(command) => command.run(),
         Commands::Test(command) => command.run(),
+        Commands::Interop(command) => command.run(),
         Commands::Check(_) => check::Check::run(),
         Commands::Bench(command) => command.run(),
         Commands::Wasm(command) => command.run(),

@@ -17,7 +17,7 @@ use crate::{
     chromium,
     demo::{self, Demo},
     failure::Failure,
-    node, paths,
+    interop, node, paths,
     setup::{self, Setup},
     shell,
     stage::{say, stage},
@@ -39,16 +39,19 @@ enum Suite {
     Npm,
     /// The page in Chromium
     Browser,
+    /// Our peers and server among WebTorrent, libtorrent and bittorrent-tracker
+    Interop,
     /// The demo, played through
     Demo,
 }
 
-const ALL: [Suite; 6] = [
+const ALL: [Suite; 7] = [
     Suite::Check,
     Suite::Rust,
     Suite::Contracts,
     Suite::Npm,
     Suite::Browser,
+    Suite::Interop,
     Suite::Demo,
 ];
 
@@ -123,6 +126,7 @@ impl Suite {
             Self::Contracts => "contracts",
             Self::Npm => "npm",
             Self::Browser => "browser",
+            Self::Interop => "interop",
             Self::Demo => "demo",
         }
     }
@@ -154,6 +158,13 @@ impl Suite {
                 let surroundings = browser_surroundings()?;
                 stage("test: browser", || {
                     in_folder("tests/browser", &surroundings)
+                })
+            }
+            Self::Interop => {
+                in_node()?;
+                let surroundings = interop::surroundings()?;
+                stage("test: interop", || {
+                    in_folder(interop::FOLDER, &surroundings)
                 })
             }
             Self::Demo => Ok(demos()),

@@ -24,8 +24,9 @@
 //! - Peer connections, from offer to end, never exceed [`SignalingConfig::max_connections`]. An
 //!   offer is only asked for, and another peer's only taken, while a torrent wants connections.
 //! - Per torrent there is at most one connection to one remote peer id, and none to my own (while the
-//!   torrent starves, one more that is not open yet). When two
-//!   peers offer to each other at once, both keep the connection that the greater id offered.
+//!   torrent starves, one more that is not open yet). When two peers of our kind offer to each other
+//!   at once, both keep the connection that the greater id offered; with another client, the one that
+//!   it answered is kept.
 //! - An unanswered offer is announced again, not made again, until [`SignalingConfig::offer_lifetime`].
 //! - A tracker's word is not trusted: every message is bounded ([`MAX_MESSAGE_LEN`]), offers are
 //!   taken at a bounded rate, intervals are clamped. A dead tracker costs one timer, for ever.
@@ -56,6 +57,9 @@ const OFFER_WAIT: Duration = Duration::from_secs(5);
 /// Session descriptions of one announce together, in bytes of JSON: leaves room for the rest of a
 /// message of [`MAX_MESSAGE_LEN`].
 const MAX_OFFERS_LEN: usize = 48 * 1024;
+
+/// Bytes of a peer id that name the client, without its version: `-PW` (BEP 20).
+const CLIENT_LEN: usize = 3;
 
 /// Torrents announced at once; see [`AnnounceError::TooManyTorrents`].
 pub const MAX_TORRENTS: usize = 1024;
@@ -690,10 +694,12 @@ impl Signaling {
             return self.drop_link(connection);
         }
         if let Some(other) = self.link_to(info_hash, remote) {
-            // We offered to each other. Both sides keep what the greater id offered, unless one
-            // connection is further than that.
+            // We offered to each other, and one connection may be further than that. Two of our kind
+            // both keep what the greater id offered. WebTorrent keeps what it heard of first, and
+            // does not answer the offer of a peer that has answered it: what it answered, it keeps.
             let crossing = self.links.get(&other).is_some_and(Link::is_my_answer_open);
-            if !crossing || self.config.peer_id < remote {
+            let theirs_wins = self.is_of_my_kind(remote) && self.config.peer_id < remote;
+            if !crossing || theirs_wins {
                 return self.drop_link(connection);
             }
             self.drop_link(other);
@@ -712,6 +718,11 @@ impl Signaling {
             remote,
             sdp: sdp.to_text(),
         });
+    }
+
+    /// Whether this is the same client, by the first part of its id (BEP 20), and crosses as we do.
+    fn is_of_my_kind(&self, remote: PeerId) -> bool {
+        self.config.peer_id.0[..CLIENT_LEN] == remote.0[..CLIENT_LEN]
     }
 
     /// Everything that time and changed wishes bring about. Called at the end of each input.

@@ -93,13 +93,17 @@ impl Rig {
     }
 
     fn offer_from(&mut self, id: TrackerId, remote: u8) {
+        self.offer_from_peer(id, PeerId([remote; 20]));
+    }
+
+    fn offer_from_peer(&mut self, id: TrackerId, remote: PeerId) {
         self.say(
             id,
             Response::Offer {
                 info_hash: protocol::InfoHash(HASH.0),
-                peer_id: protocol::PeerId([remote; 20]),
+                peer_id: protocol::PeerId(remote.0),
                 offer: Offer {
-                    offer_id: OfferId([remote; 20]),
+                    offer_id: OfferId(remote.0),
                     sdp: Sdp::from_text("their offer").unwrap(),
                 },
             },
@@ -107,11 +111,15 @@ impl Rig {
     }
 
     fn answer_from(&mut self, id: TrackerId, remote: u8, offer_id: OfferId) {
+        self.answer_from_peer(id, PeerId([remote; 20]), offer_id);
+    }
+
+    fn answer_from_peer(&mut self, id: TrackerId, remote: PeerId, offer_id: OfferId) {
         self.say(
             id,
             Response::Answer {
                 info_hash: protocol::InfoHash(HASH.0),
-                peer_id: protocol::PeerId([remote; 20]),
+                peer_id: protocol::PeerId(remote.0),
                 offer_id,
                 sdp: Sdp::from_text("their answer").unwrap(),
             },
@@ -364,31 +372,48 @@ fn an_answer_from_another_tracker_is_ignored() {
     );
 }
 
+/// We and this peer offer to each other, and it answers ours. Whether ours is kept.
+fn keeps_mine_when_offers_cross(remote: PeerId) -> bool {
+    let (mut rig, id) = Rig::announced(5);
+    let offer = announces(&rig.run())[0].1[0].0;
+    rig.offer_from_peer(id, remote);
+    let seen = rig.run();
+    let Some(SignalingAction::AcceptOffer {
+        connection: theirs, ..
+    }) = seen.first()
+    else {
+        panic!("{seen:?}");
+    };
+    rig.answer_from_peer(id, remote, offer);
+    let seen = rig.run();
+    let applied = seen
+        .iter()
+        .any(|a| matches!(a, SignalingAction::ApplyAnswer { .. }));
+    let dropped = seen.iter().find_map(|a| match a {
+        SignalingAction::DropConnection { connection } => Some(*connection),
+        _ => None,
+    });
+    assert!(dropped.is_some());
+    assert_eq!(dropped == Some(*theirs), applied);
+    applied
+}
+
 #[test]
 fn crossing_offers_leave_the_connection_of_the_greater_id() {
-    for (remote, mine_wins) in [(1, true), (99, false)] {
-        let (mut rig, id) = Rig::announced(5);
-        let offer = announces(&rig.run())[0].1[0].0;
-        rig.offer_from(id, remote);
-        let seen = rig.run();
-        let Some(SignalingAction::AcceptOffer {
-            connection: theirs, ..
-        }) = seen.first()
-        else {
-            panic!("{seen:?}");
-        };
-        rig.answer_from(id, remote, offer);
-        let seen = rig.run();
-        let applied = seen
-            .iter()
-            .any(|a| matches!(a, SignalingAction::ApplyAnswer { .. }));
-        let dropped = seen.iter().find_map(|a| match a {
-            SignalingAction::DropConnection { connection } => Some(*connection),
-            _ => None,
-        });
-        assert_eq!(applied, mine_wins);
-        assert_eq!(dropped == Some(*theirs), mine_wins);
-        assert!(dropped.is_some());
+    let of_my_client = |last: u8| {
+        let mut id = ME;
+        id.0[19] = last;
+        id
+    };
+    assert!(keeps_mine_when_offers_cross(of_my_client(1)));
+    assert!(!keeps_mine_when_offers_cross(of_my_client(99)));
+}
+
+#[test]
+fn when_offers_cross_with_another_client_the_one_that_it_answered_is_kept() {
+    // WebTorrent keeps what it heard of first: had that been our answer, it would not have answered.
+    for id in [1, 99] {
+        assert!(keeps_mine_when_offers_cross(PeerId([id; 20])));
     }
 }
 

@@ -25,14 +25,14 @@ struct Source {
     length: u64,
 }
 
-/// Takes `{name, files: [{path, blob}], trackers}`; answers with the .torrent, whose files then lie in
-/// storage, complete and flushed.
+/// Takes `{name, isFolder, files: [{path, blob}], trackers}`; answers with the .torrent, whose files then
+/// lie in storage, complete and flushed. A folder stays one when it holds a single file.
 pub async fn make(storage: &Storage, message: &JsValue) -> Result<Bytes, String> {
     let sources = sources(message)?;
     let name = safe_name(&js::text(message, "name").unwrap_or_default())
         .ok_or("the torrent needs a name without slashes")?;
     let mut builder = match sources.as_slice() {
-        [one] if one.path.len() == 1 => TorrentBuilder::single_file(name, one.length),
+        [one] if js::flag(message, "isFolder") != Some(true) => TorrentBuilder::single_file(name, one.length),
         many => many.iter().fold(TorrentBuilder::new(name), |builder, one| {
             builder.file(one.path.clone(), one.length)
         }),

@@ -193,12 +193,13 @@ export class Client extends Emitter<ClientEvents> {
     const first = list[0];
     if (!first) throw new PieceworkError("there are no files to seed");
     const folder = first.webkitRelativePath.split("/")[0];
-    const name = options.name ?? (list.length === 1 ? first.name : folder || "files");
+    const isFolder = list.length > 1 || Boolean(folder);
+    const name = options.name ?? (isFolder ? folder || "files" : first.name);
     const entries = list.map((file) => {
       const path = file.webkitRelativePath.split("/").slice(1);
       return { blob: file, path: path.length > 0 ? path : [file.name] };
     });
-    const torrent = await this.#link.request<Uint8Array>("seed", { name, files: entries, trackers: options.trackers ?? [] });
+    const torrent = await this.#link.request<Uint8Array>("seed", { name, isFolder, files: entries, trackers: options.trackers ?? [] });
     const added = await this.#add({ torrent }, options, "complete");
     added.torrentFile = torrent;
     return added;

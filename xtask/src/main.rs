@@ -9,6 +9,7 @@ mod chromium;
 mod debian;
 mod demo;
 mod failure;
+mod firefox;
 mod node;
 mod paths;
 mod rules;

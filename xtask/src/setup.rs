@@ -3,12 +3,12 @@
 use crate::{
     chromium, debian,
     failure::Failure,
-    node, shell,
+    firefox, node, shell,
     stage::{say, stage},
     wasm_toolchain::WasmToolchain,
 };
 
-/// Installs what is missing: wasm compiler, Node packages, Chromium, ffmpeg, coturn (on Debian as root; elsewhere names the line)
+/// Installs what is missing: wasm compiler, Node packages, Chromium, Firefox and geckodriver, ffmpeg, coturn (on Debian as root; elsewhere names the line)
 #[derive(clap::Args)]
 pub struct Setup {}
 
@@ -18,13 +18,14 @@ type Step = (&'static str, fn() -> Result<(), Failure>);
 impl Setup {
     /// Checks everything, and installs what is missing; reports all that it could not bring, not the first alone.
     pub fn run() -> Result<(), Failure> {
-        let steps: [Step; 6] = [
+        let steps: [Step; 7] = [
             ("rust", rust),
             ("wasm", || WasmToolchain::find_or_install().map(drop)),
             ("node", || {
                 node::require().and_then(|()| node::install_all())
             }),
             ("chromium", || chromium::require().map(drop)),
+            ("firefox", || firefox::require().map(drop)),
             ("ffmpeg", ffmpeg),
             ("coturn", coturn),
         ];

@@ -124,7 +124,7 @@ pub fn rpc_url(rpc: SocketAddr) -> String {
     format!("http://{rpc}")
 }
 
-/// The headless play-through in Chromium.
+/// The headless play-through.
 pub fn play_through(config: &Path) -> Command {
     let mut command = node::node();
     command.arg(PLAY_THROUGH).env(CONFIG_VARIABLE, config);

@@ -15,6 +15,9 @@ const MIB = 1 << 20;
 /** EIP-5792: connect, deposit. Otherwise connect, permit or approve, deposit. */
 const PROMPTS = { batch: 2, 5792: 2, permit: 3, approve: 3, plain: 3 };
 
+/** What is free comes slowly enough that a part is missing at the first picture; see `FREE_SEEDER_LIMIT` in xtask. Paid: no cap. */
+const FREE_UPLOAD_KB = "500";
+
 const configPath = process.argv[2] ?? process.env.PIECEWORK_DEMO_CONFIG;
 if (!configPath) throw new Error("give the play-through's configuration: node demo.mjs CONFIG.json");
 const config = JSON.parse(await readFile(configPath, "utf8"));
@@ -80,7 +83,7 @@ async function watch(viewer, wallet, original) {
   report.check(`${viewer.name}: a wallet is offered exactly when money is asked`, offer.walletAsked === !free, offer.summary);
   console.log(`          ${offer.title}: ${offer.costs.map((row) => row.join(" ")).join("; ")}`);
   if (!free) await viewer.chooseWallet(wallet);
-  await viewer.allowAllUpload();
+  await viewer.capUpload(free ? FREE_UPLOAD_KB : "");
   await viewer.screenshot("offer", { fullPage: true });
   await viewer.arm();
   await viewer.play();

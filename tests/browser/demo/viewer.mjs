@@ -87,9 +87,9 @@ export class Viewer {
     }));
   }
 
-  /** Takes the cap off: the machines of this test are one machine. */
-  async allowAllUpload() {
-    await this.tab.fill("#offer-cap", "");
+  /** Says how much may be uploaded, in kB/s; "" is no cap. */
+  async capUpload(cap) {
+    await this.tab.fill("#offer-cap", cap);
   }
 
   /** Chooses the wallet with this number, counted from 1. */

@@ -33,6 +33,9 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 /// How long the whole play-through may take.
 const PLAY_LIMIT: Duration = Duration::from_secs(15 * 60);
 
+/// Bytes per second of the seeder in a free play-through: the video takes 26 s, the first picture much less.
+const FREE_SEEDER_LIMIT: &str = "1M";
+
 /// Lines written to this pipe in the demo's folder reach the seeder: `stats`, `redeem` and what else `piecework seed --help` says.
 const SEEDER_COMMANDS: &str = "seeder-commands";
 
@@ -228,6 +231,13 @@ impl Demo {
         result
     }
 
+    /// What is free comes as fast as the machine goes, and all of it may be there before the first picture: the play-through, which
+    /// seeks into a part that is not there, has it come slower. (What is paid comes no faster than credit grows.)
+    fn seeder_limit(&self) -> Option<&'static str> {
+        let played = self.headless || !self.browsers.is_empty();
+        (played && self.price.parse() == Ok(0.0)).then_some(FREE_SEEDER_LIMIT)
+    }
+
     /// The viewers' browsers, in a headless run.
     fn browsers(&self) -> Result<Option<Vec<Browser>>, Failure> {
         match self.browsers.as_slice() {
@@ -317,6 +327,7 @@ impl Demo {
             folder: content.parent().unwrap_or(Path::new("/")),
             state: &emptied(folder.join("seeder"))?,
             price: &self.price,
+            upload_limit: self.seeder_limit(),
             key_file: &key_file,
             rpc,
             deployment: &deployment,

@@ -171,12 +171,12 @@ fn driver() -> Result<PathBuf, Failure> {
             return Ok(path.clone());
         }
     }
-    say("building geckodriver, to drive Firefox: some minutes, once");
-    // Its own target directory, beside ours: it is no package of this workspace.
+    say("building geckodriver, to drive Firefox: a few minutes, once");
+    // Its own target directory, beside ours: it is no package of this workspace. Unoptimised it is as quick for us, and built sooner.
     let build = tools.join("build");
     let built = shell::run(
         shell::cargo()
-            .args(["install", "--locked", "--force", "--root"])
+            .args(["install", "--locked", "--debug", "--force", "--root"])
             .arg(&tools)
             .arg(format!("geckodriver@{DRIVER_VERSION}"))
             .env("CARGO_TARGET_DIR", &build),

@@ -56,11 +56,14 @@ export class Session {
   /** What the browser printed: its console's lines among them. */
   output = [];
 
-  /** `profile`: a folder that outlives the session; without it the profile is new and is removed. */
-  static async start({ firefox, geckodriver }, { profile = null, preferences = {} } = {}) {
+  /**
+   * `profile`: a folder that outlives the session; without it the profile is new and is removed. `wholeBrowser`: scripts may also run
+   * in the browser itself, see `inBrowser`.
+   */
+  static async start({ firefox, geckodriver }, { profile = null, preferences = {}, wholeBrowser = false } = {}) {
     const session = new Session();
     try {
-      await session.#start(firefox, geckodriver, profile, { ...QUIET, ...LOOPBACK, ...preferences });
+      await session.#start(firefox, geckodriver, profile, wholeBrowser, { ...QUIET, ...LOOPBACK, ...preferences });
     } catch (error) {
       await session.close();
       throw new Error(`Firefox did not start: ${error.message}\n${session.output.slice(-10).join("\n")}`);
@@ -68,10 +71,10 @@ export class Session {
     return session;
   }
 
-  async #start(firefox, geckodriver, profile, preferences) {
+  async #start(firefox, geckodriver, profile, wholeBrowser, preferences) {
     this.#home = await mkdtemp(join(tmpdir(), "piecework-firefox-"));
     process.on("exit", this.#onExit);
-    const given = ["--host", "127.0.0.1", "--port", "0", "--websocket-port", "0", "--profile-root", this.#home];
+    const given = ["--host", "127.0.0.1", "--port", "0", "--websocket-port", "0", "--profile-root", this.#home, ...(wholeBrowser ? ["--allow-system-access"] : [])];
     // Firefox keeps its crash reports and caches under HOME: this one leaves nothing behind.
     const env = { ...process.env, HOME: this.#home, MOZ_CRASHREPORTER_DISABLE: "1" };
     this.#driver = spawn(geckodriver, given, { stdio: ["ignore", "pipe", "pipe"], env });
@@ -132,6 +135,16 @@ export class Session {
   /** A WebDriver command, as `command("POST", "/url", {url})`. */
   command(verb, path, body) {
     return request(verb, `${this.#base}${path}`, body);
+  }
+
+  /** Runs a script in the browser around the page, for what only its menus and keys can do. */
+  async inBrowser(script) {
+    await this.command("POST", "/moz/context", { context: "chrome" });
+    try {
+      return await this.command("POST", "/execute/sync", { script, args: [] });
+    } finally {
+      await this.command("POST", "/moz/context", { context: "content" });
+    }
   }
 
   /** A WebDriver BiDi command. It has no limit of its own: a script may wait for something in the page. */

@@ -120,6 +120,21 @@ test("Firefox plays in a page that was loaded past the service worker", async ()
   await page.run("playedPast(1)");
 });
 
+test("in a private window, where Firefox has no file storage, that is said, and nothing waits for it", async () => {
+  const url = await site();
+  const page = await firefox(url, { preferences: { "browser.privatebrowsing.autostart": true } });
+  await page.run("start({})");
+  const magnet = `magnet:?xt=urn:btih:${"12".repeat(20)}`;
+  // Asked before it is known, and after.
+  for (const _ of [1, 2]) await assert.rejects(page.run(`add("${magnet}")`), /file storage \(OPFS\) cannot be opened: leave private browsing/);
+  assert.equal((await page.run("said")).length, 1);
+  // Another tab does not wait for the first one either.
+  const second = await open(await page.another(), url);
+  await second.run("start({})");
+  await assert.rejects(second.run(`add("${magnet}")`), /OPFS/);
+  await page.run("client.destroy().then(() => true)");
+});
+
 test("in Firefox a second tab uses the first one's engine and takes over when that tab closes", async () => {
   const [url, tracker, data] = [await site(), await signaling(), folder("native")];
   writeFileSync(join(data, "film.bin"), Buffer.alloc(16 * MIB, "piecework"));

@@ -10,6 +10,7 @@ mod chromium;
 mod debian;
 mod demo;
 mod failure;
+mod firefox;
 mod interop;
 mod node;
 mod paths;

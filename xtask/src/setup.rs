@@ -3,12 +3,12 @@
 use crate::{
     chromium, debian,
     failure::Failure,
-    interop, node, shell,
+    firefox, interop, node, shell,
     stage::{say, stage},
     wasm_toolchain::WasmToolchain,
 };
 
-/// Installs what is missing: wasm compiler, Node packages, Chromium, ffmpeg, coturn, libtorrent (on Debian as root; elsewhere names the line)
+/// Installs what is missing: wasm compiler, Node packages, Chromium, Firefox and geckodriver, ffmpeg, coturn, libtorrent (on Debian as root; elsewhere names the line)
 #[derive(clap::Args)]
 pub struct Setup {}
 
@@ -25,6 +25,7 @@ impl Setup {
                 node::require().and_then(|()| node::install_all())
             }),
             ("chromium", || chromium::require().map(drop)),
+            ("firefox", || firefox::require().map(drop)),
             ("ffmpeg", ffmpeg),
             ("coturn", coturn),
             ("libtorrent", || interop::libtorrent().map(drop)),

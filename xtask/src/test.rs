@@ -17,7 +17,7 @@ use crate::{
     chromium,
     demo::{self, Demo},
     failure::Failure,
-    interop, node, paths,
+    firefox, interop, node, paths,
     setup::{self, Setup},
     shell,
     stage::{say, stage},
@@ -37,7 +37,7 @@ enum Suite {
     Contracts,
     /// The npm package: types, its unit tests, its public surface
     Npm,
-    /// The page in Chromium
+    /// The page in Chromium and in Firefox
     Browser,
     /// Our peers and server among WebTorrent, libtorrent and bittorrent-tracker
     Interop,
@@ -180,6 +180,7 @@ fn in_node() -> Result<(), Failure> {
 /// What browser tests find built, and the variables that tell them where.
 fn browser_surroundings() -> Result<Vec<(&'static str, PathBuf)>, Failure> {
     let browser = chromium::require()?;
+    let firefox = stage("test: firefox", firefox::require)?;
     stage("build: contracts", builds::contracts)?;
     stage("build: programs", builds::binaries)?;
     builds::pages()?;
@@ -190,6 +191,8 @@ fn browser_surroundings() -> Result<Vec<(&'static str, PathBuf)>, Failure> {
     })?;
     Ok(vec![
         (chromium::VARIABLE, browser),
+        (firefox::VARIABLE, firefox.browser),
+        (firefox::DRIVER_VARIABLE, firefox.driver),
         ("PIECEWORK_BINARIES", paths::target().join("debug")),
         ("PIECEWORK_VIDEO", videos.fast_start),
         ("PIECEWORK_VIDEO_INDEX_AT_END", videos.index_at_end),
@@ -212,7 +215,7 @@ fn rust() -> Result<Counts, Failure> {
     )
 }
 
-/// The play-through with each kind of wallet, with equal prices, and for nothing.
+/// The play-through with each kind of wallet, with equal prices and for nothing, in each browser and between them.
 fn demos() -> Counts {
     let mut counts = Counts::default();
     for (name, demo) in Demo::play_throughs() {

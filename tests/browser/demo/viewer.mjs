@@ -1,58 +1,62 @@
 // One viewer: a browser profile of its own, the page, and what a person would do in it. Waits are always for something the page
-// says, never for time to pass.
+// says, never for time to pass. It does not know which browser it has: `chromium_tab.mjs` and `../firefox/tab.mjs` have the same words.
 import { join } from "node:path";
-import { launch } from "./browser.mjs";
+import { FirefoxTab } from "../firefox/tab.mjs";
+import { ChromiumTab } from "./chromium_tab.mjs";
 
-const STEP_MS = 60_000;
+const TABS = { chromium: ChromiumTab, firefox: FirefoxTab };
 const WHOLE_FILE_MS = 10 * 60_000;
 
 /** A person with a browser. */
 export class Viewer {
-  constructor(name, browser, page, screenshots) {
-    this.name = name;
-    this.page = page;
-    this.requests = [];
-    this.problems = [];
-    this.#browser = browser;
-    this.#screenshots = screenshots;
-    page.on("request", (request) => this.requests.push(request.url()));
-    page.on("pageerror", (error) => this.problems.push(`uncaught: ${error.message}`));
-    page.on("console", (message) => {
-      if (message.type() === "error") this.problems.push(message.text());
-    });
-  }
-  #browser;
   #screenshots;
 
-  /** Starts a browser and opens the page. */
-  static async open(name, { executablePath, url, screenshots }) {
-    const browser = await launch(executablePath);
-    const page = browser.context.pages()[0] ?? (await browser.context.newPage());
-    page.setDefaultTimeout(STEP_MS);
-    const viewer = new Viewer(name, browser, page, screenshots);
-    await page.goto(url);
-    await page.waitForFunction(() => globalThis.pieceworkPlayer !== undefined || document.body.dataset.view === "failed");
-    if ((await viewer.view()) === "failed") throw new Error(`${name}: ${await page.locator("#view-start").innerText()}`);
+  constructor(name, tab, screenshots) {
+    this.name = name;
+    this.tab = tab;
+    this.#screenshots = screenshots;
+  }
+
+  /** Starts a browser of this kind and opens the page. `paths` names the programs. */
+  static async open(name, { kind, paths, url, screenshots }) {
+    const tab = await TABS[kind].start(paths);
+    const viewer = new Viewer(name, tab, screenshots);
+    try {
+      await tab.open(url);
+      await tab.until(() => globalThis.pieceworkPlayer !== undefined || document.body.dataset.view === "failed");
+      if ((await viewer.view()) === "failed") throw new Error(`${name}: ${await tab.text("#view-start")}`);
+    } catch (error) {
+      await tab.close();
+      throw error;
+    }
     return viewer;
   }
 
+  get requests() {
+    return this.tab.requests;
+  }
+
+  get problems() {
+    return this.tab.problems;
+  }
+
   async close() {
-    await this.#browser.close();
+    await this.tab.close();
   }
 
   view() {
-    return this.page.evaluate(() => document.body.dataset.view);
+    return this.tab.evaluate(() => document.body.dataset.view);
   }
 
   async screenshot(name, options = {}) {
     const path = join(this.#screenshots, `${this.name}-${name}.png`);
-    await this.page.screenshot({ path, ...options });
+    await this.tab.screenshot(path, options);
     return path;
   }
 
   /** Everything the page knows, for a report of what went wrong. */
   state() {
-    return this.page.evaluate(() => {
+    return this.tab.evaluate(() => {
       const { app } = globalThis.pieceworkPlayer;
       const { have, ...look } = app.title.look ?? {};
       const log = [...document.querySelectorAll("#log li")].map((line) => line.textContent);
@@ -63,16 +67,16 @@ export class Viewer {
 
   /** Prompts of the development wallet so far. */
   prompts() {
-    return this.page.evaluate(() => structuredClone(globalThis.__pieceworkDevWallet?.prompts ?? []));
+    return this.tab.evaluate(() => structuredClone(globalThis.__pieceworkDevWallet?.prompts ?? []));
   }
 
   /** Opens the magnet link by hand and waits until the offer is complete. */
   async openMagnet(magnet) {
-    await this.page.fill("#magnet", magnet);
-    await this.page.press("#magnet", "Enter");
-    await this.page.waitForFunction(() => document.body.dataset.phase === "offer");
-    await this.page.waitForFunction(() => !document.querySelector("#play").disabled);
-    return this.page.evaluate(() => ({
+    await this.tab.fill("#magnet", magnet);
+    await this.tab.press("#magnet", "Enter");
+    await this.tab.until(() => document.body.dataset.phase === "offer");
+    await this.tab.until(() => !document.querySelector("#play").disabled);
+    return this.tab.evaluate(() => ({
       title: document.querySelector("#title-name").textContent,
       summary: document.querySelector("#cost-summary").textContent,
       costs: [...document.querySelectorAll("#costs > div")].map((row) => [row.children[0].textContent, row.children[1].textContent]),
@@ -83,14 +87,14 @@ export class Viewer {
     }));
   }
 
-  /** Takes the cap off: the machines of this test are one machine. */
-  async allowAllUpload() {
-    await this.page.fill("#offer-cap", "");
+  /** Says how much may be uploaded, in kB/s; "" is no cap. */
+  async capUpload(cap) {
+    await this.tab.fill("#offer-cap", cap);
   }
 
   /** Chooses the wallet with this number, counted from 1. */
   async chooseWallet(number) {
-    await this.page.locator("#wallet-options .option").nth(number - 1).click();
+    await this.tab.click("#wallet-options .option", number - 1);
   }
 
   /**
@@ -98,11 +102,12 @@ export class Viewer {
    * part of which no piece is there, and to note when it plays there.
    */
   async arm() {
-    await this.page.evaluate(() => {
+    await this.tab.evaluate(() => {
       const { app } = globalThis.pieceworkPlayer;
       const video = document.querySelector("#video");
-      const notes = { gesture: 0, firstFrame: 0, seek: null };
+      const notes = { gesture: 0, firstFrame: 0, seek: null, seeks: 0 };
       globalThis.demoNotes = notes;
+      video.addEventListener("seeking", () => notes.seeks++);
       document.querySelector("#play").addEventListener("click", () => (notes.gesture = performance.now()), { capture: true, once: true });
 
       const piecesAt = (look, share) => {
@@ -150,22 +155,22 @@ export class Viewer {
 
   /** Presses the one button; resolves when the page says that it plays. */
   async play() {
-    await this.page.click("#play");
-    await this.page.waitForFunction(() => document.body.dataset.phase === "watching" || document.querySelector("#play-error").textContent !== "");
-    const error = await this.page.evaluate(() => document.querySelector("#play-error").textContent);
+    await this.tab.click("#play");
+    await this.tab.until(() => document.body.dataset.phase === "watching" || document.querySelector("#play-error").textContent !== "");
+    const error = await this.tab.evaluate(() => document.querySelector("#play-error").textContent);
     if (error) throw new Error(`${this.name}: ${error}`);
-    await this.page.waitForFunction(() => globalThis.demoNotes.firstFrame > 0);
+    await this.tab.until(() => globalThis.demoNotes.firstFrame > 0);
   }
 
   /** Waits until the picture moves at the place that was sought. */
   async playsAtSeek() {
-    await this.page.waitForFunction(() => globalThis.demoNotes.seek?.playing > 0);
-    return this.page.evaluate(() => globalThis.demoNotes);
+    await this.tab.until(() => globalThis.demoNotes.seek?.playing > 0);
+    return this.tab.evaluate(() => globalThis.demoNotes);
   }
 
   /** Waits until every piece is here and checked. */
   async wholeFile() {
-    await this.page.waitForFunction(
+    await this.tab.until(
       () => {
         const { look } = globalThis.pieceworkPlayer.app.title;
         return look && look.length > 0 && look.verified === look.length;
@@ -177,7 +182,7 @@ export class Viewer {
 
   /** SHA-256 of every MiB of the file as the service worker gives it out of the page's own storage. */
   hashes() {
-    return this.page.evaluate(async () => {
+    return this.tab.evaluate(async () => {
       const url = document.querySelector("#video").currentSrc;
       const size = 1 << 20;
       const hashes = [];
@@ -195,7 +200,7 @@ export class Viewer {
 
   /** What the page's engine knows now. */
   async look() {
-    return this.page.evaluate(async () => {
+    return this.tab.evaluate(async () => {
       const { app } = globalThis.pieceworkPlayer;
       const { have, ...look } = await app.title.current.look();
       const { money } = await app.engine.look();
@@ -207,8 +212,8 @@ export class Viewer {
 
   /** Resolves when the numbers of money stand still over several looks: everything in flight has arrived. */
   async settled() {
-    await this.page.evaluate(() => (globalThis.demoSettled = { key: "", times: 0 }));
-    await this.page.waitForFunction(
+    await this.tab.evaluate(() => (globalThis.demoSettled = { key: "", times: 0 }));
+    await this.tab.until(
       async () => {
         const { app } = globalThis.pieceworkPlayer;
         const { money } = await app.engine.look();
@@ -226,17 +231,17 @@ export class Viewer {
 
   /** Goes to the view of money. */
   async money() {
-    await this.page.click("#nav-money");
-    await this.page.waitForFunction(() => document.body.dataset.view === "money");
+    await this.tab.click("#nav-money");
+    await this.tab.until(() => document.body.dataset.view === "money");
   }
 
   /** Presses a button there and waits for what the page says of it. */
   async press(id, confirmFirst = false) {
-    await this.page.waitForFunction((button) => !document.getElementById(button).disabled, id);
-    await this.page.click(`#${id}`);
-    if (confirmFirst) await this.page.click("#confirm-yes");
-    await this.page.waitForFunction(() => !document.querySelector("#money-message").hidden);
-    return this.page.evaluate(() => ({
+    await this.tab.until((button) => !document.getElementById(button).disabled, id);
+    await this.tab.click(`#${id}`);
+    if (confirmFirst) await this.tab.click("#confirm-yes");
+    await this.tab.until(() => !document.querySelector("#money-message").hidden);
+    return this.tab.evaluate(() => ({
       text: document.querySelector("#money-message").textContent,
       good: document.querySelector("#money-message").classList.contains("ok"),
     }));

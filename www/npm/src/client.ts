@@ -341,7 +341,8 @@ export class Client extends Emitter<ClientEvents> {
       streaming: () => this.#link.streaming(),
       parse: (amount) => this.#paying().parse(amount),
       removed: () => this.#torrents.delete(hash),
-      again: (ready) => this.#link.request("add", { ...(ready ? { hash } : fields), ...more, check: "resume" }),
+      // From where it came the first time: that names its trackers, which what is stored does not.
+      again: () => this.#link.request("add", { ...fields, ...more, check: "resume" }),
     });
     this.#torrents.set(hash, torrent);
     await torrent.refresh();

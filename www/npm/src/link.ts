@@ -51,6 +51,8 @@ export class Link {
   #broker: Broker | null = null;
   #started = false;
   #stopped: (() => void) | null = null;
+  /** No engine answers, and none will before one starts here. */
+  #failure: PieceworkError | null = null;
   #connectedOnce = false;
   #restarts = 0;
   #nextId = 1;
@@ -71,7 +73,7 @@ export class Link {
     navigator.locks
       .request(LOCK, { signal: this.#stop.signal }, () => this.#host())
       .catch((error) => {
-        if (!this.#stop.signal.aborted) this.#events.failed(new PieceworkError(text(error)));
+        if (!this.#stop.signal.aborted) this.#fail(new PieceworkError(text(error)));
       });
     this.#tell({ t: "who" });
     addEventListener("pagehide", this.#leave);
@@ -85,11 +87,22 @@ export class Link {
   /** Asks the engine; survives a change of engines. */
   request<T>(t: string, fields: object = {}): Promise<T> {
     if (this.#stop.signal.aborted) return Promise.reject(new PieceworkError("this client was destroyed"));
+    if (this.#failure) return Promise.reject(this.#failure);
     return new Promise<T>((resolve, reject) => {
       const message = { ...fields, t, id: this.#nextId++ };
       this.#pending.set(message.id, { message, resolve: resolve as (value: unknown) => void, reject });
       if (this.#started) this.#port?.postMessage(message);
     });
+  }
+
+  /** Nobody is left waiting for an engine that does not come. */
+  #fail(error: PieceworkError): void {
+    this.#failure = error;
+    this.#events.failed(error);
+    for (const [id, { message, reject }] of this.#pending) {
+      this.#pending.delete(id);
+      if (message.t !== "") reject(error);
+    }
   }
 
   /** Says something that has no answer. */
@@ -132,15 +145,20 @@ export class Link {
 
   // ------------------------------------------------------------------------------ as the host
 
-  /** Runs the engine until this client is destroyed; the lock is held that long. */
+  /** Runs the engine until this client is destroyed or it cannot run here; the lock is held that long. */
   async #host(): Promise<void> {
     this.#startWorker();
     if (this.#stop.signal.aborted) return;
-    await new Promise<void>((resolve) => this.#stop.signal.addEventListener("abort", () => resolve(), { once: true }));
+    await new Promise<void>((resolve) => {
+      this.#hostEnds = resolve;
+      this.#stop.signal.addEventListener("abort", () => resolve(), { once: true });
+    });
   }
+  #hostEnds: (() => void) | null = null;
 
   #startWorker(): void {
     this.#disconnect();
+    this.#failure = null;
     const worker = new Worker(scriptUrl(this.#options.worker), { type: "module", name: "piecework" });
     this.#worker = worker;
     this.#broker = new Broker(this.#options.broker, (message, transfer) => {
@@ -165,7 +183,8 @@ export class Link {
         break;
       case "failedStart":
         this.#endWorker();
-        this.#events.failed(new PieceworkError(message.text));
+        this.#fail(new PieceworkError(message.text));
+        this.#hostEnds?.();
         break;
       case "trap":
         this.#trapped(message.text);
@@ -182,7 +201,8 @@ export class Link {
     this.#stopped?.();
     if (this.#stop.signal.aborted) return;
     if (++this.#restarts > MAX_RESTARTS) {
-      this.#events.failed(new PieceworkError(`The engine stopped (${reason}) and was restarted ${MAX_RESTARTS} times: reload the page.`));
+      this.#fail(new PieceworkError(`The engine stopped (${reason}) and was restarted ${MAX_RESTARTS} times: reload the page.`));
+      this.#hostEnds?.();
       return;
     }
     this.#events.warning(`The engine stopped (${reason}); a new one starts from what is stored.`);
@@ -236,7 +256,7 @@ export class Link {
     this.#pending.set(id, {
       message: { t: "", id }, // not to be said again: the next connection says its own
       resolve: (hello) => void this.#greeted(port, hello as Hello),
-      reject: (error) => this.#events.failed(new PieceworkError(error.message)),
+      reject: (error) => this.#fail(new PieceworkError(error.message)),
     });
     port.postMessage({ t: "hello", id });
   }
@@ -244,9 +264,10 @@ export class Link {
   async #greeted(port: MessagePort, hello: Hello): Promise<void> {
     const { config } = this.#options;
     if (config.payment && (hello.vault?.toLowerCase() !== config.payment.vault.toLowerCase() || hello.chainId !== config.payment.chainId)) {
-      return this.#events.failed(new PieceworkError("Another page of this site runs Piecework with another vault or chain: close it first."));
+      return this.#fail(new PieceworkError("Another page of this site runs Piecework with another vault or chain: close it first."));
     }
     if (this.#port !== port) return;
+    this.#failure = null;
     const before = [...this.#pending.values()].filter(({ message }) => message.t !== "");
     this.#started = true;
     if (this.#worker) void this.#announce();

@@ -165,8 +165,6 @@ export class Payments {
     const { vault, token, tranche } = this.options;
     await wallet.switchChain();
     await this.#checkContracts(wallet, amount + bond);
-    // A refused persistence loses no money: deposits are found again by the owner's address.
-    await navigator.storage.persist?.().catch(() => false);
     let account = await this.account();
     if (account.withdrawn || account.exitAt) {
       await this.#host.request("newSessionKey");
@@ -194,6 +192,9 @@ export class Payments {
       if (!permit) await wallet.send(token.address, approve);
       await wallet.send(vault, deposit(permit ?? none));
     }
+    // Now the session key is worth keeping. Firefox asks the user, who may never answer: nothing waits for it, and a
+    // refusal loses no money, because deposits are found again by the owner's address.
+    navigator.storage.persist?.().catch(() => false);
     await this.#host.request("account", { owner: wallet.address });
     await this.#host.request("refresh");
     return this.account();

@@ -3,7 +3,7 @@
 //
 // Registered by Piecework as it is. A site with a service worker of its own adds one line to it:
 //   importScripts("piecework-sw.js");
-// and, if it wants to decide itself which handler comes first, sets `self.pieceworkManual = true` before
+// (with a trusted URL where its policy requires one) and, if it wants to decide itself which handler comes first, sets `self.pieceworkManual = true` before
 // that line and calls `self.piecework.handleFetch(event)` (true: it has answered) and
 // `self.piecework.handleMessage(event)` in its own listeners.
 

@@ -110,7 +110,7 @@ export interface TorrentHost {
   streaming(): Promise<string>;
   parse(amount: Decimal): bigint;
   removed(): void;
-  again(ready: boolean): Promise<unknown>;
+  again(): Promise<unknown>;
 }
 
 /** One torrent of a {@link Client}. */
@@ -214,7 +214,7 @@ export class Torrent extends Emitter<TorrentEvents> {
 
   /** @internal A new engine has never heard of it. */
   async addAgain(): Promise<void> {
-    await this.#host.again(this.#isReady);
+    await this.#host.again();
     await this.refresh();
   }
 

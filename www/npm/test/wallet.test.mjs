@@ -156,6 +156,18 @@ test("a refusal in the wallet ends the deposit, and nothing else is asked", asyn
   assert.equal(wallet.sent.length, 0);
 });
 
+test("a deposit asks for lasting storage once it is made, and does not wait for the answer", async (t) => {
+  const wallet = new TestWallet("5792");
+  const sentWhenAsked = [];
+  // Firefox asks the user, who may leave the question open.
+  navigator.storage.persist = () => (sentWhenAsked.push(wallet.sent.length), new Promise(() => {}));
+  t.after(() => delete navigator.storage.persist);
+  const pay = payments(wallet);
+  await pay.connect(undefined, false);
+  await pay.deposit(1n, 2n);
+  assert.deepEqual(sentWhenAsked, [2]);
+});
+
 test("a vault of another token, a missing vault and too little money are found before any prompt", async () => {
   const cases = [
     ["another token", (wallet) => (wallet.call = () => coder.encode(["address"], ["0x" + "99".repeat(20)]))],

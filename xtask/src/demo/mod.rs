@@ -16,12 +16,12 @@ use std::{
     time::Duration,
 };
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::{
     builds, chromium,
     failure::Failure,
-    node, paths, setup, shell,
+    firefox, node, paths, setup, shell,
     stage::{say, stage},
 };
 use chain::{Account, Deployment};
@@ -32,6 +32,9 @@ pub use video::make as make_videos;
 const READY_LIMIT: Duration = Duration::from_secs(60);
 /// How long the whole play-through may take.
 const PLAY_LIMIT: Duration = Duration::from_secs(15 * 60);
+
+/// Bytes per second of the seeder in a free play-through: the video takes 26 s, the first picture much less.
+const FREE_SEEDER_LIMIT: &str = "1M";
 
 /// Lines written to this pipe in the demo's folder reach the seeder: `stats`, `redeem` and what else `piecework seed --help` says.
 const SEEDER_COMMANDS: &str = "seeder-commands";
@@ -45,9 +48,12 @@ const SINK: usize = 4;
 /// Builds everything and runs it: local chain, contracts, signaling server, paid seeder, page with a development wallet
 #[derive(clap::Args)]
 pub struct Demo {
-    /// Play it through in Chromium with two viewers, print the accounts, and end
+    /// Play it through with two viewers, print the accounts, and end
     #[arg(long)]
     headless: bool,
+    /// The viewers' browser; given twice, the first viewer's and the second's. Implies --headless [default: chromium]
+    #[arg(long = "browser", value_enum, value_name = "BROWSER")]
+    browsers: Vec<Browser>,
     /// Seed this video instead of the one made here
     #[arg(long, value_name = "PATH")]
     file: Option<PathBuf>,
@@ -70,6 +76,24 @@ pub struct Demo {
         value_name = "PATH"
     )]
     screenshot: PathBuf,
+}
+
+/// What a viewer of the headless run sits at.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Browser {
+    /// Chromium or Chrome, by Playwright
+    Chromium,
+    /// Firefox, by geckodriver
+    Firefox,
+}
+
+impl Browser {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Chromium => "chromium",
+            Self::Firefox => "firefox",
+        }
+    }
 }
 
 /// The development wallet's abilities.
@@ -105,41 +129,83 @@ struct Scene {
 }
 
 impl Demo {
-    /// As `cargo xtask test` runs it: each kind of wallet, equal prices, and a free title.
-    pub fn play_throughs() -> [(&'static str, Self); 4] {
-        let with = |wallet, resale, price: &str, screenshot: &str| Self {
+    /// As `cargo xtask test` runs it: each kind of wallet, equal prices, and a free title; in each browser, and between the two.
+    pub fn play_throughs() -> [(&'static str, Self); 8] {
+        use Browser::{Chromium, Firefox};
+        let with = |browsers: &[Browser], wallet, resale, price: &str, screenshot: &str| Self {
             headless: true,
+            browsers: browsers.to_vec(),
             file: None,
             port: 0,
             price: price.to_owned(),
             resale,
             wallet,
-            screenshot: PathBuf::from(screenshot),
+            screenshot: Path::new("target/demo").join(screenshot),
         };
-        let batch = "target/demo/screenshot.png";
-        let permit = "target/demo/screenshot-permit.png";
-        let approve = "target/demo/screenshot-approve.png";
-        let free = "target/demo/screenshot-free.png";
+        let batch = Wallet::Batch;
         [
             (
                 "demo, a wallet with batches",
-                with(Wallet::Batch, 50, "10", batch),
+                with(&[Chromium], batch, 50, "10", "screenshot.png"),
             ),
             (
                 "demo, a wallet with permit",
-                with(Wallet::Permit, 50, "10", permit),
+                with(
+                    &[Chromium],
+                    Wallet::Permit,
+                    50,
+                    "10",
+                    "screenshot-permit.png",
+                ),
             ),
             (
                 "demo, a wallet with neither, equal prices",
-                with(Wallet::Approve, 100, "10", approve),
+                with(
+                    &[Chromium],
+                    Wallet::Approve,
+                    100,
+                    "10",
+                    "screenshot-approve.png",
+                ),
             ),
-            ("demo, price 0", with(Wallet::Batch, 50, "0", free)),
+            (
+                "demo, price 0",
+                with(&[Chromium], batch, 50, "0", "screenshot-free.png"),
+            ),
+            (
+                "demo in Firefox",
+                with(&[Firefox], batch, 50, "10", "screenshot-firefox.png"),
+            ),
+            (
+                "demo in Firefox, price 0",
+                with(&[Firefox], batch, 50, "0", "screenshot-firefox-free.png"),
+            ),
+            (
+                "demo, Firefox sells to Chromium",
+                with(
+                    &[Firefox, Chromium],
+                    Wallet::Permit,
+                    50,
+                    "10",
+                    "screenshot-firefox-chromium.png",
+                ),
+            ),
+            (
+                "demo, Chromium sells to Firefox",
+                with(
+                    &[Chromium, Firefox],
+                    Wallet::Approve,
+                    50,
+                    "10",
+                    "screenshot-chromium-firefox.png",
+                ),
+            ),
         ]
     }
 
     /// Builds, starts, waits, stops.
     pub fn run(&self) -> Result<(), Failure> {
-        let browser = self.prepare()?;
+        let browsers = self.prepare()?;
         let content = match &self.file {
             Some(path) => fs::canonicalize(path).map_err(Failure::io("find", path))?,
             None => stage("demo: video", || {
@@ -153,8 +219,8 @@ impl Demo {
             self.start(&mut children, &folder, content)
         })?;
         let page = web_server::serve(self.port, |address| scene.site(self, address))?;
-        let result = match browser {
-            Some(browser) => self.play(&mut children, &folder, &scene, page, &browser),
+        let result = match browsers {
+            Some(browsers) => self.play(&mut children, &folder, &scene, page, &browsers),
             None => {
                 scene.explain(page, &folder);
                 children.wait_interrupt()
@@ -165,10 +231,29 @@ impl Demo {
         result
     }
 
-    /// Builds everything; the browser's path for a headless run.
-    fn prepare(&self) -> Result<Option<PathBuf>, Failure> {
+    /// What is free comes as fast as the machine goes, and all of it may be there before the first picture: the play-through, which
+    /// seeks into a part that is not there, has it come slower. (What is paid comes no faster than credit grows.)
+    fn seeder_limit(&self) -> Option<&'static str> {
+        let played = self.headless || !self.browsers.is_empty();
+        (played && self.price.parse() == Ok(0.0)).then_some(FREE_SEEDER_LIMIT)
+    }
+
+    /// The viewers' browsers, in a headless run.
+    fn browsers(&self) -> Result<Option<Vec<Browser>>, Failure> {
+        match self.browsers.as_slice() {
+            [] => Ok(self.headless.then(|| vec![Browser::Chromium])),
+            [_] | [_, _] => Ok(Some(self.browsers.clone())),
+            _ => Err(Failure::failed(
+                "--browser: there are two viewers, name at most two browsers",
+            )),
+        }
+    }
+
+    /// Builds everything; the browsers' programs for a headless run.
+    fn prepare(&self) -> Result<Option<Value>, Failure> {
+        let browsers = self.browsers()?;
         let play_through = paths::root().join(programs::PLAY_THROUGH);
-        if self.headless && !play_through.is_file() {
+        if browsers.is_some() && !play_through.is_file() {
             return Err(Failure::failed(format!(
                 "{} is missing",
                 programs::PLAY_THROUGH
@@ -177,15 +262,11 @@ impl Demo {
         stage("demo: node", || {
             node::require().and_then(|()| node::install_all())
         })?;
-        let browser = if self.headless {
-            Some(stage("demo: chromium", chromium::require)?)
-        } else {
-            None
-        };
+        let browsers = browsers.map(|browsers| find(&browsers)).transpose()?;
         stage("demo: contracts", builds::contracts)?;
         stage("demo: programs", builds::binaries)?;
         builds::pages()?;
-        Ok(browser)
+        Ok(browsers)
     }
 
     fn start(
@@ -246,6 +327,7 @@ impl Demo {
             folder: content.parent().unwrap_or(Path::new("/")),
             state: &emptied(folder.join("seeder"))?,
             price: &self.price,
+            upload_limit: self.seeder_limit(),
             key_file: &key_file,
             rpc,
             deployment: &deployment,
@@ -275,10 +357,10 @@ impl Demo {
         folder: &Path,
         scene: &Scene,
         page: SocketAddr,
-        browser: &Path,
+        browsers: &Value,
     ) -> Result<(), Failure> {
         let config = folder.join("config.json");
-        let text = scene.config(self, page, browser, folder)?.to_string();
+        let text = scene.config(self, page, browsers, folder)?.to_string();
         fs::write(&config, text).map_err(Failure::io("write", &config))?;
         stage("demo: play", || {
             let play = children.start("play", &programs::play_through(&config), true)?;
@@ -292,6 +374,22 @@ impl Demo {
             }
         })
     }
+}
+
+/// What the play-through is told of the viewers' browsers: who has which, and where each program is.
+fn find(browsers: &[Browser]) -> Result<Value, Failure> {
+    let names = browsers.iter().map(|browser| browser.name());
+    let mut programs = Map::new();
+    if browsers.contains(&Browser::Chromium) {
+        let path = stage("demo: chromium", chromium::require)?;
+        programs.insert("chromium".to_owned(), json!(path));
+    }
+    if browsers.contains(&Browser::Firefox) {
+        let firefox = stage("demo: firefox", firefox::require)?;
+        programs.insert("firefox".to_owned(), json!(firefox.browser));
+        programs.insert("geckodriver".to_owned(), json!(firefox.driver));
+    }
+    Ok(json!({ "browsers": names.collect::<Vec<_>>(), "programs": programs }))
 }
 
 /// A folder without what an earlier run left: it would speak of another chain.
@@ -328,7 +426,7 @@ impl Scene {
         &self,
         demo: &Demo,
         page: SocketAddr,
-        browser: &Path,
+        browsers: &Value,
         folder: &Path,
     ) -> Result<Value, Failure> {
         let seeder = self
@@ -338,7 +436,7 @@ impl Scene {
         Ok(json!({
             "page": format!("http://{page}/"),
             "pageConfig": self.page_config(demo),
-            "chromium": browser,
+            "viewers": browsers,
             "content": self.content,
             "contentBytes": video::bytes_of(&self.content)?,
             "torrentFile": self.torrent,

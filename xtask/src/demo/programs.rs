@@ -91,6 +91,8 @@ pub struct Seeder<'a> {
     pub state: &'a Path,
     /// Dollars per gigabyte, as typed.
     pub price: &'a str,
+    /// Most bytes per second sent, as typed.
+    pub upload_limit: Option<&'a str>,
     /// File with the payee's private key.
     pub key_file: &'a Path,
     /// The chain.
@@ -106,6 +108,9 @@ pub fn seed(seeder: &Seeder<'_>) -> Command {
     command.arg("--data").arg(seeder.folder);
     command.arg("--state").arg(seeder.state);
     command.args(["--json", "--stdin-commands", "--price", seeder.price]);
+    if let Some(limit) = seeder.upload_limit {
+        command.args(["--upload-limit", limit]);
+    }
     command.arg("--payee-key").arg(seeder.key_file);
     command.args(["--rpc", &rpc_url(seeder.rpc)]);
     command.args(["--chain-id", &seeder.deployment.chain_id.to_string()]);
@@ -124,7 +129,7 @@ pub fn rpc_url(rpc: SocketAddr) -> String {
     format!("http://{rpc}")
 }
 
-/// The headless play-through in Chromium.
+/// The headless play-through.
 pub fn play_through(config: &Path) -> Command {
     let mut command = node::node();
     command.arg(PLAY_THROUGH).env(CONFIG_VARIABLE, config);

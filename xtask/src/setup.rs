@@ -1,6 +1,7 @@
 //! `cargo xtask setup`: everything the other commands need, checked or installed.
 
 use crate::{
+    bench::libtorrent,
     chromium, debian,
     failure::Failure,
     node, shell,
@@ -8,7 +9,7 @@ use crate::{
     wasm_toolchain::WasmToolchain,
 };
 
-/// Installs what is missing: wasm compiler, Node packages, Chromium, ffmpeg, coturn (on Debian as root; elsewhere names the line)
+/// Installs what is missing: wasm compiler, Node packages, Chromium, ffmpeg, coturn, libtorrent (on Debian as root; elsewhere names the line)
 #[derive(clap::Args)]
 pub struct Setup {}
 
@@ -18,7 +19,7 @@ type Step = (&'static str, fn() -> Result<(), Failure>);
 impl Setup {
     /// Checks everything, and installs what is missing; reports all that it could not bring, not the first alone.
     pub fn run() -> Result<(), Failure> {
-        let steps: [Step; 6] = [
+        let steps: [Step; 7] = [
             ("rust", rust),
             ("wasm", || WasmToolchain::find_or_install().map(drop)),
             ("node", || {
@@ -27,6 +28,7 @@ impl Setup {
             ("chromium", || chromium::require().map(drop)),
             ("ffmpeg", ffmpeg),
             ("coturn", coturn),
+            ("libtorrent", || libtorrent::require().map(drop)),
         ];
         let mut failures = steps
             .iter()

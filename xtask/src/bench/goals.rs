@@ -13,6 +13,16 @@ pub enum Bound {
     AtMost(f64),
 }
 
+impl Bound {
+    /// For the plot: where, and in words.
+    pub fn mark(self) -> (f64, String) {
+        match self {
+            Self::AtLeast(bound) => (bound, format!("at least {bound}")),
+            Self::AtMost(bound) => (bound, format!("at most {bound}")),
+        }
+    }
+}
+
 /// One goal.
 pub struct Goal {
     /// In words.

@@ -14,11 +14,18 @@ pub enum Bound {
 }
 
 impl Bound {
-    /// For the plot: where, and in words.
-    pub fn mark(self) -> (f64, String) {
+    /// The number.
+    pub fn value(self) -> f64 {
         match self {
-            Self::AtLeast(bound) => (bound, format!("at least {bound}")),
-            Self::AtMost(bound) => (bound, format!("at most {bound}")),
+            Self::AtLeast(bound) | Self::AtMost(bound) => bound,
+        }
+    }
+
+    /// In words.
+    pub fn words(self) -> String {
+        match self {
+            Self::AtLeast(bound) => format!("at least {bound}"),
+            Self::AtMost(bound) => format!("at most {bound}"),
         }
     }
 }

@@ -14,6 +14,7 @@ mod table;
 use std::{
     fs,
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
@@ -157,7 +158,9 @@ impl Bench {
         fs::create_dir_all(&profiles).map_err(Failure::io("make", &profiles))?;
         let lines = folder.join("results.jsonl");
         let config = folder.join("config.json");
+        let surroundings = surroundings();
         let about = json!({
+            "surroundings": surroundings,
             "sections": sections.iter().map(|section| section.name()).collect::<Vec<_>>(),
             "contestants": self.contestant.iter().map(|contestant| contestant.name()).collect::<Vec<_>>(),
             "pairs": pairs,
@@ -184,6 +187,7 @@ impl Bench {
             if self.quick { " --quick" } else { "" }
         );
         say(&caption);
+        say(&surroundings);
         if pairs < PAIRS {
             say(format_args!(
                 "fewer than {PAIRS} pairs do not tell a small difference from noise"
@@ -237,6 +241,22 @@ impl Bench {
             video,
         })
     }
+}
+
+/// What the numbers also depend on. A machine that is busy with something else shows in its load.
+fn surroundings() -> String {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let processor = read("/proc/cpuinfo")
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map_or_else(
+            || "unknown processor".to_owned(),
+            |(_, name)| name.to_owned(),
+        );
+    let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
+    let load = read("/proc/loadavg");
+    let load = load.split(' ').next().unwrap_or_default();
+    format!("{cores} cores, {processor}; load average before the measuring {load}")
 }
 
 fn measure(folder: &Path, config: &Path, prepared: &Prepared) -> Result<(), Failure> {

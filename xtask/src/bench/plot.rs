@@ -6,9 +6,9 @@ use std::fmt::Write as _;
 
 use super::statistics::Spread;
 
-const WIDTH: f64 = 860.0;
+const WIDTH: f64 = 880.0;
 /// Where the rows' names end and the scale begins.
-const LEFT: f64 = 320.0;
+const LEFT: f64 = 340.0;
 const RIGHT: f64 = 40.0;
 const ROW: f64 = 30.0;
 const BOX: f64 = 14.0;
@@ -21,13 +21,13 @@ const STYLE: &str = "
   .paper { fill: #ffffff } .ink { fill: #1c2024 } .quiet { fill: #5b6470 }
   .grid { stroke: #dde1e6 } .axis { stroke: #5b6470 }
   .box { fill: #8ab4e8; fill-opacity: .55; stroke: #1f5fa8 } .median { stroke: #1f5fa8; stroke-width: 3 }
-  .dot { fill: #1f5fa8; fill-opacity: .55 } .goal { stroke: #b3261e; stroke-width: 2; stroke-dasharray: 5 3 } .goal-text { fill: #b3261e }
+  .dot { fill: #1f5fa8; fill-opacity: .55 } .goal { stroke: #b3261e; stroke-width: 2; stroke-dasharray: 5 3 }
   text { font: 13px system-ui, sans-serif } .title { font-size: 15px; font-weight: 600 } .small { font-size: 12px }
   @media (prefers-color-scheme: dark) {
     .paper { fill: #14171a } .ink { fill: #e8eaed } .quiet { fill: #a4adb8 }
     .grid { stroke: #2c3238 } .axis { stroke: #a4adb8 }
     .box { fill: #3d6ea8; stroke: #8ab8f0 } .median { stroke: #8ab8f0 }
-    .dot { fill: #8ab8f0 } .goal { stroke: #ff8a80 } .goal-text { fill: #ff8a80 }
+    .dot { fill: #8ab8f0 } .goal { stroke: #ff8a80 }
   }
 ";
 
@@ -47,8 +47,8 @@ pub struct Row {
     pub label: String,
     /// Each measurement.
     pub values: Vec<f64>,
-    /// Drawn as a broken line, with its word.
-    pub goal: Option<(f64, String)>,
+    /// Drawn as a broken line.
+    pub goal: Option<f64>,
 }
 
 /// The whole picture; panels without rows are left out.
@@ -81,12 +81,10 @@ pub fn svg(caption: &str, panels: &[Panel]) -> String {
 }
 
 fn draw(out: &mut String, panel: &Panel, top: f64) {
-    let values = panel.rows.iter().flat_map(|row| {
-        row.values
-            .iter()
-            .copied()
-            .chain(row.goal.as_ref().map(|(goal, _)| *goal))
-    });
+    let values = panel
+        .rows
+        .iter()
+        .flat_map(|row| row.values.iter().copied().chain(row.goal));
     let ticks = ticks(values.fold(0.0, f64::max));
     let end = ticks.last().copied().unwrap_or(1.0);
     let x = |value: f64| LEFT + (WIDTH - LEFT - RIGHT) * value / end;
@@ -139,28 +137,14 @@ fn draw(out: &mut String, panel: &Panel, top: f64) {
                 middle + BOX / 2.0 + 2.0,
             );
         }
-        if let Some((goal, word)) = &row.goal {
+        if let Some(goal) = row.goal {
             line(
                 out,
                 "goal",
-                x(*goal),
+                x(goal),
                 middle - ROW / 2.0 + 1.0,
-                x(*goal),
+                x(goal),
                 middle + ROW / 2.0 - 1.0,
-            );
-            // Beside the line, on the side where there is room.
-            let (at, anchor) = if *goal > end / 2.0 {
-                (x(*goal) - 5.0, "end")
-            } else {
-                (x(*goal) + 5.0, "start")
-            };
-            text(
-                out,
-                at,
-                middle - ROW / 2.0 + 11.0,
-                anchor,
-                "goal-text small",
-                word,
             );
         }
     }
@@ -242,7 +226,7 @@ mod tests {
             rows: vec![Row {
                 label: "x & y".to_owned(),
                 values: vec![1.0, 2.0, 8.5],
-                goal: Some((9.0, "goal".to_owned())),
+                goal: Some(9.0),
             }],
         };
         let svg = svg("caption", &[panel]);

@@ -84,7 +84,8 @@ impl Report {
             }
             let first = results.spread("transfer", name, "firstMs");
             row.push(first.map_or_else(String::new, |spread| format!("{:.0}", spread.median)));
-            row.push(first.map_or_else(String::new, |spread| spread.count.to_string()));
+            let runs = results.spread("transfer", name, "mbPerSecond");
+            row.push(runs.map_or_else(String::new, |spread| spread.count.to_string()));
             table.rows.push(row);
             for (panel, field) in [(&mut speed, "mbPerSecond"), (&mut cpu, "cpuPerGb")] {
                 let values: Vec<f64> = results
@@ -150,7 +151,7 @@ impl Report {
             self.tables.push(others);
         }
 
-        let mut ratios = panel("Ratios of pairs, and the goals", "ratio");
+        let mut ratios = panel("Ratios of pairs; the broken line is the goal", "ratio");
         for (what, field, one, other, bound, lower) in [
             (
                 "speed: paid / free",
@@ -204,9 +205,9 @@ impl Report {
             let values = results.ratios("transfer", field, one, other);
             if !values.is_empty() {
                 ratios.rows.push(Row {
-                    label: what.to_owned(),
+                    label: format!("{what}, {}", bound.words()),
                     values: values.clone(),
-                    goal: Some(bound.mark()),
+                    goal: Some(bound.value()),
                 });
             }
             self.goals.push(Goal {

@@ -4,11 +4,13 @@
 import { readFileSync } from "node:fs";
 import { cleanUp } from "../browser/harness.mjs";
 import { Out } from "./out.mjs";
+import { memory } from "./memory.mjs";
+import { size } from "./size.mjs";
 import { transfer } from "./transfer.mjs";
 import { video } from "./video.mjs";
 
 /** Each by the name that `--only` takes. */
-const SECTIONS = { transfer, video };
+const SECTIONS = { transfer, video, memory, size };
 
 const config = JSON.parse(readFileSync(process.argv[2], "utf8"));
 const out = new Out(config.results);

@@ -215,6 +215,6 @@ export class Raw {
 
   async finish() {
     for (const page of this.pages) await page.run("finish()");
-    return { wasted: 0 };
+    return { wasted: 0, firstMs: null };
   }
 }

@@ -9,15 +9,15 @@ import { CSP, ending } from "../browser/harness.mjs";
 const here = dirname(fileURLToPath(import.meta.url));
 const dist = join(here, "../../www/npm/dist");
 const webtorrent = join(here, "node_modules/webtorrent/dist");
-const TYPES = { ".html": "text/html", ".js": "text/javascript", ".wasm": "application/wasm", ".mp4": "video/mp4" };
+const TYPES = { ".html": "text/html", ".css": "text/css", ".json": "application/json", ".svg": "image/svg+xml", ".js": "text/javascript", ".wasm": "application/wasm", ".mp4": "video/mp4" };
 let next = 2;
 
-/** Serves the bench's pages, both packages, and `files` (path to file); `strict` sends our policy. */
-export async function siteFor({ files = {}, strict = false, requests = [] }) {
+/** Serves the bench's pages with both packages, or a `folder`, and `files` (path to file); `strict` sends our policy; `requests` is the log. */
+export async function siteFor({ folder, files = {}, strict = false, requests = [] }) {
   const server = createServer((request, response) => {
     const path = normalize(new URL(request.url, "http://x").pathname);
     requests.push(path);
-    const file = files[path] ?? fileOf(path);
+    const file = files[path] ?? (folder ? join(folder, path === "/" ? "index.html" : path) : fileOf(path));
     const found = statSync(file, { throwIfNoEntry: false });
     const headers = { "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", ...(strict ? { "Content-Security-Policy": CSP } : {}) };
     if (!found?.isFile()) return response.writeHead(404, headers).end();

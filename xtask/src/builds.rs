@@ -14,6 +14,19 @@ pub fn binaries() -> Result<(), Failure> {
     ]))
 }
 
+/// The same programs, optimised as they are shipped: for measuring.
+pub fn release_binaries() -> Result<(), Failure> {
+    shell::run(shell::cargo().args([
+        "build",
+        "--release",
+        "--package",
+        "piecework",
+        "--package",
+        "piecework-signaling",
+        "--bins",
+    ]))
+}
+
 /// The contracts' artifacts.
 pub fn contracts() -> Result<(), Failure> {
     npm_script("contracts", "build")

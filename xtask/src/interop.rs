@@ -1,19 +1,11 @@
 //! `cargo xtask interop`: our peers and server among software that is not ours.
 
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
-use crate::{
-    builds, chromium, debian,
-    failure::Failure,
-    node, paths, shell,
-    stage::{say, stage},
-    stamp::Inputs,
-};
+use crate::{builds, chromium, failure::Failure, libtorrent, node, paths, shell, stage::stage};
 
 /// The Node package with the tests.
 pub const FOLDER: &str = "tests/interop";
-/// What pip installs, pinned.
-const REQUIREMENTS: &str = "tests/interop/requirements.txt";
 
 /// Exchanges torrents with WebTorrent and libtorrent, at our signaling server and at bittorrent-tracker's
 #[derive(clap::Args)]
@@ -47,49 +39,12 @@ impl Interop {
 /// What the tests find built and installed, and the variables that tell them where.
 pub fn surroundings() -> Result<Vec<(&'static str, PathBuf)>, Failure> {
     let browser = chromium::require()?;
-    let libtorrent = stage("interop: libtorrent", libtorrent)?;
+    let packages = stage("interop: libtorrent", libtorrent::require)?;
     stage("build: programs", builds::binaries)?;
     builds::pages()?;
     Ok(vec![
         (chromium::VARIABLE, browser),
         ("PIECEWORK_BINARIES", paths::target().join("debug")),
-        ("PIECEWORK_LIBTORRENT", libtorrent),
+        (libtorrent::VARIABLE, packages),
     ])
-}
-
-/// libtorrent's Python wheel, in a folder of its own: nothing is installed into the system.
-pub fn libtorrent() -> Result<PathBuf, Failure> {
-    let folder = paths::target().join("libtorrent");
-    let pip = || shell::answer(shell::command("python3").args(["-m", "pip", "--version"]));
-    if pip().is_none() {
-        debian::install(&["python3", "python3-pip"], "Python and pip, for libtorrent")?;
-    }
-    let pip = pip().ok_or_else(|| Failure::failed("python3 -m pip is installed and does not run"))?;
-    // A wheel is of one version of Python, which pip names.
-    let stamp = Inputs::default()
-        .word(&pip)
-        .file(&paths::root().join(REQUIREMENTS))
-        .stamp(folder.join("piecework-installed"));
-    if !stamp.is_current() {
-        stamp.clear();
-        if folder.exists() {
-            fs::remove_dir_all(&folder).map_err(Failure::io("remove", &folder))?;
-        }
-        let words = "-m pip install --disable-pip-version-check --no-input --only-binary :all: --no-deps --target";
-        shell::run(
-            shell::command("python3")
-                .args(words.split(' '))
-                .arg(&folder)
-                .args(["--requirement", REQUIREMENTS]),
-        )?;
-        stamp.set()?;
-    }
-    let version = shell::answer(
-        shell::command("python3")
-            .args(["-c", "import libtorrent; print(libtorrent.version)"])
-            .env("PYTHONPATH", &folder),
-    )
-    .ok_or_else(|| Failure::failed("libtorrent is installed and cannot be imported by python3"))?;
-    say(format_args!("libtorrent {version}"));
-    Ok(folder)
 }

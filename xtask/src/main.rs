@@ -12,6 +12,7 @@ mod demo;
 mod failure;
 mod firefox;
 mod interop;
+mod libtorrent;
 mod node;
 mod paths;
 mod rules;

@@ -3,7 +3,7 @@
 use crate::{
     chromium, debian,
     failure::Failure,
-    firefox, interop, node, shell,
+    firefox, libtorrent, node, shell,
     stage::{say, stage},
     wasm_toolchain::WasmToolchain,
 };
@@ -18,7 +18,7 @@ type Step = (&'static str, fn() -> Result<(), Failure>);
 impl Setup {
     /// Checks everything, and installs what is missing; reports all that it could not bring, not the first alone.
     pub fn run() -> Result<(), Failure> {
-        let steps: [Step; 7] = [
+        let steps: [Step; 8] = [
             ("rust", rust),
             ("wasm", || WasmToolchain::find_or_install().map(drop)),
             ("node", || {
@@ -28,7 +28,7 @@ impl Setup {
             ("firefox", || firefox::require().map(drop)),
             ("ffmpeg", ffmpeg),
             ("coturn", coturn),
-            ("libtorrent", || interop::libtorrent().map(drop)),
+            ("libtorrent", || libtorrent::require().map(drop)),
         ];
         let mut failures = steps
             .iter()

@@ -57,6 +57,56 @@ Object.assign(window, {
     return { wasted, spentFine: String(spentFine) };
   },
 });
+// A reader as a player is one: it asks for all that follows, takes what it gets, and asks again. Hashes are kept until they are fetched.
+const MIB = 1 << 20;
+const hex = (bytes) => [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+let hashes = [];
+let reading;
+
+Object.assign(window, {
+  async take(base64) {
+    torrent = await client.add(decode(base64));
+    await torrent.ready;
+    return true;
+  },
+  async read() {
+    const [file] = torrent.files;
+    const url = await file.url();
+    reading = (async () => {
+      const begun = performance.now();
+      const part = new Uint8Array(MIB);
+      for (let [at, filled] = [0, 0]; at < file.length; ) {
+        const { status, body } = await fetch(url, { headers: { Range: `bytes=${at}-` } });
+        if (status !== 206) throw new Error(`HTTP ${status} for byte ${at}`);
+        for await (const chunk of body) {
+          for (let from = 0; from < chunk.length; ) {
+            const taken = chunk.subarray(from, from + MIB - filled);
+            part.set(taken, filled);
+            [from, filled, at] = [from + taken.length, filled + taken.length, at + taken.length];
+            if (filled < MIB && at < file.length) continue;
+            hashes.push(hex(await crypto.subtle.digest("SHA-256", part.subarray(0, filled))));
+            filled = 0;
+          }
+        }
+      }
+      return performance.now() - begun;
+    })();
+    reading.catch(() => undefined); // whoever asks for hashes hears of it
+    return true;
+  },
+  /** Hashes of the MiB that came since the first `known` were fetched. */
+  come: async (known) => {
+    await Promise.race([reading, Promise.resolve()]);
+    return hashes.slice(known);
+  },
+  readingMs: () => reading,
+  /** How it stands, for a report of what went wrong. */
+  async stand() {
+    const { have, ...stats } = await torrent.stats();
+    return JSON.stringify({ ...stats, said }, (_, value) => (typeof value === "bigint" ? String(value) : value));
+  },
+});
+
 /** `?watch=TRACKER`: a viewer who comes with the torrent known. */
 async function view(tracker) {
   const answer = await fetch("/title.torrent");

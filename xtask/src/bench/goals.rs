@@ -13,6 +13,23 @@ pub enum Bound {
     AtMost(f64),
 }
 
+impl Bound {
+    /// The number.
+    pub fn value(self) -> f64 {
+        match self {
+            Self::AtLeast(bound) | Self::AtMost(bound) => bound,
+        }
+    }
+
+    /// In words.
+    pub fn words(self) -> String {
+        match self {
+            Self::AtLeast(bound) => format!("at least {bound}"),
+            Self::AtMost(bound) => format!("at most {bound}"),
+        }
+    }
+}
+
 /// One goal.
 pub struct Goal {
     /// In words.

@@ -4,6 +4,8 @@
 //! shipped, the results become ratios of pairs, and those stand beside the goals. A missed goal is no failure.
 
 mod goals;
+mod plot;
+mod report;
 mod results;
 mod statistics;
 mod table;
@@ -11,64 +13,130 @@ mod table;
 use std::{
     fs,
     path::{Path, PathBuf},
+    thread,
     time::Duration,
 };
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::{
     builds, chromium,
-    demo::children::Children,
+    demo::{self, children::Children},
     failure::Failure,
-    node, paths,
+    libtorrent, node, paths, setup,
     stage::{say, stage},
 };
-use goals::{Bound, Goal};
+use report::Report;
 use results::Results;
-use table::Table;
 
 /// The whole of it may not take longer.
 const LIMIT: Duration = Duration::from_secs(3 * 3600);
-/// As the issue of measuring has it; `--quick` takes fewer.
+/// Fewer do not tell a small difference from noise.
 const PAIRS: u32 = 15;
-const QUICK_PAIRS: u32 = 4;
+const QUICK_PAIRS: u32 = 2;
 
-/// Measures Piecework beside WebTorrent and a bare data channel; prints a table with ratios and goals
+/// Measures Piecework beside WebTorrent, libtorrent and a bare data channel, and says what it measured beside the goals
 #[derive(clap::Args)]
+#[command(after_help = "\
+Contestants take turns in one and the same pair of browsers. Of each transfer 64 MiB are measured, after one second of warm-up; a
+ratio is the median of the ratios of pairs, with quartiles. CPU time is that of the whole process trees of both sides. A missed goal
+is reported and is no failure.
+
+Writes target/bench/bench.json (every measurement), target/bench/bench.svg (a plot) and, with --profile, target/bench/profiles.
+
+Examples:
+  cargo xtask bench --quick
+  cargo xtask bench --only transfer --contestant paid --contestant free --pairs 5
+  cargo xtask bench --only transfer --contestant free --pairs 1 --profile")]
 pub struct Bench {
-    /// Measure only this (may be given more than once)
+    /// Measure only this (may be given more than once) [default: everything]
     #[arg(long, value_enum, value_name = "SECTION")]
     only: Vec<Section>,
-    /// Let only this contestant run (may be given more than once): raw, paid, free, webtorrent
-    #[arg(long, value_name = "NAME")]
-    contestant: Vec<String>,
-    /// After the measuring, profile a transfer of each contestant: a `.cpuprofile` per thread in target/bench/profiles, and the
-    /// busiest functions in the table
-    #[arg(long)]
-    profile: bool,
-    /// Pairs of transfers
+    /// Let only this contestant transfer (may be given more than once) [default: all]
+    #[arg(long, value_enum, value_name = "NAME")]
+    contestant: Vec<Contestant>,
+    /// Pairs of transfers [default: 15, with --quick 2]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pairs: Option<u32>,
-    /// Take about five minutes: fewer pairs, which the output says
+    /// Take about five minutes: fewer pairs, a shorter stream, which the output says
     #[arg(long)]
     quick: bool,
+    /// Afterwards profile a transfer of each contestant: CPU time by thread, the busiest functions, a .cpuprofile for each thread
+    #[arg(long)]
+    profile: bool,
 }
 
-/// What is measured, each by itself.
+/// What is measured, each by itself. A section that needs no browser has a module of its own beside this one and adds its tables and
+/// goals to the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Section {
-    /// Speed and CPU of transfers from page to page
+    /// Speed and CPU time of transfers
     Transfer,
+    /// Time to the first byte and the first frame
+    Video,
+    /// Memory in a transfer, and in a stream of 1 GiB
+    Memory,
+    /// What a paying page loads
+    Size,
 }
 
-const ALL: [Section; 1] = [Section::Transfer];
+const ALL: [Section; 4] = [
+    Section::Size,
+    Section::Video,
+    Section::Transfer,
+    Section::Memory,
+];
 
 impl Section {
     fn name(self) -> &'static str {
         match self {
             Self::Transfer => "transfer",
+            Self::Video => "video",
+            Self::Memory => "memory",
+            Self::Size => "size",
         }
     }
+}
+
+/// Who transfers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Contestant {
+    /// A bare data channel from worker to worker, with our buffer limits
+    Raw,
+    /// Piecework from page to page, paid for each block
+    Paid,
+    /// Piecework from page to page, without money
+    Free,
+    /// WebTorrent from page to page
+    Webtorrent,
+    /// libtorrent to a page with WebTorrent
+    Libtorrent,
+    /// Piecework's native seeder to a page
+    Native,
+    /// Four of them to a page
+    Four,
+}
+
+impl Contestant {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Paid => "paid",
+            Self::Free => "free",
+            Self::Webtorrent => "webtorrent",
+            Self::Libtorrent => "libtorrent",
+            Self::Native => "native",
+            Self::Four => "four",
+        }
+    }
+}
+
+/// What the browser's half is told about the machine.
+struct Prepared {
+    browser: PathBuf,
+    binaries: PathBuf,
+    libtorrent: Option<PathBuf>,
+    video: PathBuf,
 }
 
 impl Bench {
@@ -78,55 +146,128 @@ impl Bench {
             .into_iter()
             .filter(|section| self.only.is_empty() || self.only.contains(section))
             .collect();
-        let pairs = self
-            .pairs
-            .unwrap_or(if self.quick { QUICK_PAIRS } else { PAIRS });
-        let browser = prepare()?;
+        let pairs = match (self.pairs, self.quick) {
+            (Some(pairs), _) => pairs,
+            (None, true) => QUICK_PAIRS,
+            (None, false) => PAIRS,
+        };
+        let prepared = self.prepare(&sections)?;
         let folder = paths::target().join("bench");
         let profiles = folder.join("profiles");
         fs::create_dir_all(&profiles).map_err(Failure::io("make", &profiles))?;
         let lines = folder.join("results.jsonl");
         let config = folder.join("config.json");
-        let text = json!({
+        let surroundings = surroundings();
+        let about = json!({
+            "surroundings": surroundings,
             "sections": sections.iter().map(|section| section.name()).collect::<Vec<_>>(),
-            "contestants": self.contestant,
+            "contestants": self.contestant.iter().map(|contestant| contestant.name()).collect::<Vec<_>>(),
             "pairs": pairs,
             "quick": self.quick,
             "profiles": self.profile.then_some(&profiles),
+            "video": prepared.video,
             "results": lines,
-        })
-        .to_string();
-        fs::write(&config, text).map_err(Failure::io("write", &config))?;
-        let finished = stage("bench: measure", || measure(&folder, &config, &browser));
+        });
+        fs::write(&config, about.to_string()).map_err(Failure::io("write", &config))?;
+        let finished = stage("bench: measure", || measure(&folder, &config, &prepared));
+
         // What was measured before a failure is worth showing.
-        let report = Report::of(&Results::read(&lines)?, pairs);
-        report.print(self.quick, pairs);
-        let path = folder.join("bench.json");
-        fs::write(&path, report.to_json(pairs).to_string()).map_err(Failure::io("write", &path))?;
-        say(format_args!("\nall of it: {}", path.display()));
+        let results = Results::read(&lines)?;
+        let report = Report::of(&results);
+        report.print();
+        for failed in results.of_kind("failed") {
+            say(format_args!(
+                "NOT MEASURED, {}: {}",
+                failed["section"], failed["error"]
+            ));
+        }
+        let caption = format!(
+            "cargo xtask bench{}: {pairs} pairs",
+            if self.quick { " --quick" } else { "" }
+        );
+        say(&caption);
+        say(&surroundings);
+        if pairs < PAIRS {
+            say(format_args!(
+                "fewer than {PAIRS} pairs do not tell a small difference from noise"
+            ));
+        }
+        let write = |name: &str, text: String| {
+            let path = folder.join(name);
+            say(path.display());
+            fs::write(&path, text).map_err(Failure::io("write", &path))
+        };
+        write(
+            "bench.json",
+            report::document(&report, &results, about).to_string(),
+        )?;
+        write("bench.svg", report.to_svg(&caption))?;
         finished
+    }
+
+    /// Installs what is missing and builds everything as it is shipped.
+    fn prepare(&self, sections: &[Section]) -> Result<Prepared, Failure> {
+        stage("bench: node", || {
+            node::require().and_then(|()| node::install_all())
+        })?;
+        let browser = stage("bench: chromium", chromium::require)?;
+        let runs = |contestant| {
+            sections.contains(&Section::Transfer)
+                && (self.contestant.is_empty() || self.contestant.contains(&contestant))
+        };
+        let libtorrent = runs(Contestant::Libtorrent)
+            .then(|| stage("bench: libtorrent", libtorrent::require))
+            .transpose()?;
+        stage("bench: contracts", builds::contracts)?;
+        // Where only pages move data, the programs only introduce them: an optimised build would change nothing.
+        let optimised = runs(Contestant::Native)
+            || runs(Contestant::Four)
+            || sections.contains(&Section::Memory);
+        let (build, binaries): (fn() -> _, _) = match optimised {
+            true => (builds::release_binaries, "release"),
+            false => (builds::binaries, "debug"),
+        };
+        stage("bench: programs", build)?;
+        builds::pages()?;
+        let video = stage("bench: video", || {
+            setup::ffmpeg()?;
+            demo::make_videos().map(|videos| videos.fast_start)
+        })?;
+        Ok(Prepared {
+            browser,
+            binaries: paths::target().join(binaries),
+            libtorrent,
+            video,
+        })
     }
 }
 
-/// Installs what is missing and builds everything as it is shipped; the browser's path.
-fn prepare() -> Result<PathBuf, Failure> {
-    stage("bench: node", || {
-        node::require().and_then(|()| node::install_all())
-    })?;
-    let browser = stage("bench: chromium", chromium::require)?;
-    stage("bench: contracts", builds::contracts)?;
-    stage("bench: programs", builds::binaries)?;
-    builds::pages()?;
-    Ok(browser)
+/// What the numbers also depend on. A machine that is busy with something else shows in its load.
+fn surroundings() -> String {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let processor = read("/proc/cpuinfo")
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+        .map_or_else(
+            || "unknown processor".to_owned(),
+            |(_, name)| name.to_owned(),
+        );
+    let cores = thread::available_parallelism().map_or(1, |cores| cores.get());
+    let load = read("/proc/loadavg");
+    let load = load.split(' ').next().unwrap_or_default();
+    format!("{cores} cores, {processor}; load average before the measuring {load}")
 }
 
-fn measure(folder: &Path, config: &Path, browser: &Path) -> Result<(), Failure> {
+fn measure(folder: &Path, config: &Path, prepared: &Prepared) -> Result<(), Failure> {
     let mut command = node::node();
     command
         .arg("tests/bench/bench.mjs")
         .arg(config)
-        .env(chromium::VARIABLE, browser)
-        .env("PIECEWORK_BINARIES", paths::target().join("debug"));
+        .env(chromium::VARIABLE, &prepared.browser)
+        .env("PIECEWORK_BINARIES", &prepared.binaries);
+    if let Some(packages) = &prepared.libtorrent {
+        command.env(libtorrent::VARIABLE, packages);
+    }
     let mut children = Children::new(folder.join("logs"))?;
     let id = children.start("bench", &command, true)?;
     let status = children.wait_end(id, LIMIT)?;
@@ -137,124 +278,4 @@ fn measure(folder: &Path, config: &Path, browser: &Path) -> Result<(), Failure> 
             "the measuring ended with {status}; what was measured stands above"
         )))
     }
-}
-
-/// What is printed and kept.
-struct Report {
-    tables: Vec<Table>,
-    goals: Vec<Goal>,
-    lines: Vec<Value>,
-}
-
-impl Report {
-    fn of(results: &Results, _pairs: u32) -> Self {
-        let mut table = Table::new(
-            "transfers: median (quartiles)",
-            &["", "MB/s", "", "CPU s per GB", ""],
-        );
-        for line in results.of_kind("contestant") {
-            let Some(name) = line["name"].as_str() else {
-                continue;
-            };
-            let mut row = vec![line["label"].as_str().unwrap_or(name).to_owned()];
-            for field in ["mbPerSecond", "cpuPerGb"] {
-                match results.spread("transfer", name, field) {
-                    Some(spread) => row.extend([
-                        format!("{:.1}", spread.median),
-                        format!("{:.1} .. {:.1}", spread.lower, spread.upper),
-                    ]),
-                    None => row.extend([String::new(), String::new()]),
-                }
-            }
-            table.rows.push(row);
-        }
-        let speed = |what: &str, one: &str, other: &str, bound: f64, lower: Option<f64>| Goal {
-            what: what.to_owned(),
-            bound: Bound::AtLeast(bound),
-            lower,
-            measured: results.ratio("transfer", "mbPerSecond", one, other),
-            unit: "",
-        };
-        let goals = vec![
-            speed("speed: paid / free", "paid", "free", 0.95, None),
-            speed(
-                "speed: paid / data channel",
-                "paid",
-                "raw",
-                0.85,
-                Some(0.65),
-            ),
-            speed("speed: paid / WebTorrent", "paid", "webtorrent", 2.2, None),
-            speed("speed: free / WebTorrent", "free", "webtorrent", 2.2, None),
-            Goal {
-                what: "CPU per GB: paid / WebTorrent".to_owned(),
-                bound: Bound::AtMost(0.6),
-                lower: None,
-                measured: results.ratio("transfer", "cpuPerGb", "paid", "webtorrent"),
-                unit: "",
-            },
-            Goal {
-                what: "CPU per GB: free / WebTorrent".to_owned(),
-                bound: Bound::AtMost(0.6),
-                lower: None,
-                measured: results.ratio("transfer", "cpuPerGb", "free", "webtorrent"),
-                unit: "",
-            },
-        ];
-        let mut tables = vec![table];
-        tables.extend(results.of_kind("profile").filter_map(profile_table));
-        Self {
-            tables,
-            goals,
-            lines: results.all().to_vec(),
-        }
-    }
-
-    fn print(&self, quick: bool, pairs: u32) {
-        for table in &self.tables {
-            say(table.to_text());
-        }
-        say(goals::table(&self.goals).to_text());
-        if quick {
-            say(format_args!(
-                "--quick: {pairs} pairs; only {PAIRS} or more tell small differences from noise"
-            ));
-        }
-    }
-
-    fn to_json(&self, pairs: u32) -> Value {
-        json!({
-            "pairs": pairs,
-            "goals": self.goals.iter().map(Goal::to_json).collect::<Vec<_>>(),
-            "results": self.lines,
-        })
-    }
-}
-
-/// Where one thread's time went; nothing for one that did next to nothing.
-fn profile_table(line: &Value) -> Option<Table> {
-    /// Below this share of the time a thread is not worth a table.
-    const WORTH: f64 = 0.02;
-    let (all, busy) = (line["ms"].as_f64()?, line["busyMs"].as_f64()?);
-    if busy < all * WORTH {
-        return None;
-    }
-    let word = |field: &str| line[field].as_str().unwrap_or_default().to_owned();
-    let title = format!(
-        "profile of {}, {} {}: {busy:.0} of {all:.0} ms in script",
-        word("contestant"),
-        word("side"),
-        word("type")
-    );
-    let mut table = Table::new(&title, &["", "ms", "share of the time"]);
-    for function in line["functions"].as_array()? {
-        let ms = function["ms"].as_f64()?;
-        table.rows.push(vec![
-            function["name"].as_str()?.to_owned(),
-            format!("{ms:.0}"),
-            format!("{:.1} %", 100.0 * ms / all),
-        ]);
-    }
-    table.notes.push(word("path"));
-    Some(table)
 }

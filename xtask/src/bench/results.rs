@@ -20,7 +20,8 @@ impl Results {
         Ok(Self::parse(&text))
     }
 
-    fn parse(text: &str) -> Self {
+    /// Reads the lines.
+    pub fn parse(text: &str) -> Self {
         let lines = text
             .lines()
             .filter_map(|line| serde_json::from_str(line).ok());
@@ -53,20 +54,39 @@ impl Results {
     }
 
     /// The ratios of two contestants, round by round.
-    pub fn ratio(&self, kind: &str, field: &str, one: &str, other: &str) -> Option<Spread> {
+    pub fn ratios(&self, kind: &str, field: &str, one: &str, other: &str) -> Vec<f64> {
         let others = self.by_round(kind, other, field);
-        let pairs = self.by_round(kind, one, field);
-        Spread::of_ratios(
-            pairs
-                .into_iter()
-                .filter_map(|(round, value)| Some((value, *others.get(&round)?))),
-        )
+        let ones = self.by_round(kind, one, field).into_iter();
+        let pairs = ones.filter_map(|(round, value)| Some((value, *others.get(&round)?)));
+        pairs
+            .map(|(value, other)| value / other)
+            .filter(|ratio| ratio.is_finite())
+            .collect()
+    }
+
+    /// Their middle and spread.
+    pub fn ratio(&self, kind: &str, field: &str, one: &str, other: &str) -> Option<Spread> {
+        Spread::of(self.ratios(kind, field, one, other))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_ratio_is_taken_pair_by_pair_not_of_medians() {
+        // The machine was ten times slower in the second round; the ratio is the same in both.
+        let rounds = [(20.0, 10.0), (2.0, 1.0), (9.0, 3.0), (1.0, 0.0)];
+        let lines = rounds.iter().enumerate().map(|(round, (one, other))| {
+            format!(
+                "{{\"kind\":\"x\",\"contestant\":\"a\",\"round\":{round},\"v\":{one}}}\n{{\"kind\":\"x\",\"contestant\":\"b\",\"round\":{round},\"v\":{other}}}\n"
+            )
+        });
+        let results = Results::parse(&lines.collect::<String>());
+        assert_eq!(results.ratios("x", "v", "a", "b"), [2.0, 2.0, 3.0]);
+        assert_eq!(results.ratio("x", "v", "a", "b").unwrap().median, 2.0);
+    }
 
     #[test]
     fn only_rounds_in_which_both_ran_are_pairs() {

@@ -1,4 +1,4 @@
-//! Medians and quartiles, of values and of the ratios of pairs.
+//! Medians and quartiles.
 
 use serde_json::{Value, json};
 
@@ -39,11 +39,6 @@ impl Spread {
         })
     }
 
-    /// The ratios of pairs: what was measured in the same round, one by the other.
-    pub fn of_ratios(pairs: impl IntoIterator<Item = (f64, f64)>) -> Option<Self> {
-        Self::of(pairs.into_iter().map(|(one, other)| one / other))
-    }
-
     /// For the results' file.
     pub fn to_json(self) -> Value {
         json!({ "median": self.median, "lower": self.lower, "upper": self.upper, "count": self.count })
@@ -67,13 +62,5 @@ mod tests {
             (5.0, 5.0, 5.0, 1)
         );
         assert_eq!(Spread::of([]), None);
-    }
-
-    #[test]
-    fn a_ratio_is_taken_pair_by_pair_not_of_medians() {
-        // The machine was ten times slower in the second round; the ratio is the same in both.
-        let spread = Spread::of_ratios([(20.0, 10.0), (2.0, 1.0), (9.0, 3.0)]).unwrap();
-        assert_eq!(spread.median, 2.0);
-        assert_eq!(Spread::of_ratios([(1.0, 0.0)]), None);
     }
 }

@@ -1,0 +1,44 @@
+// What a site's page, its workers and its service worker hold: JavaScript heap, array buffers, WebAssembly memory.
+
+/** Bytes of all targets of a site, each kind by itself. */
+export class Heaps {
+  #devtools;
+  #origin;
+  #memories = new Map();
+
+  constructor(devtools, origin) {
+    this.#devtools = devtools;
+    this.#origin = origin;
+  }
+
+  /** Looks for WebAssembly memories; collects garbage, so never while something is timed. */
+  async find() {
+    for (const { id, type, send } of await this.#devtools.of(this.#origin)) {
+      if (this.#memories.has(id) || type === "service_worker") continue;
+      const { result } = await send("Runtime.evaluate", { expression: "WebAssembly.Memory.prototype" });
+      const { objects } = await send("Runtime.queryObjects", { prototypeObjectId: result.objectId });
+      this.#memories.set(id, objects.objectId);
+    }
+  }
+
+  /** Now, each kind and each place by itself. `sum` is what the goal is about: everything but code. */
+  async look() {
+    const now = { js: 0, buffers: 0, wasm: 0, page: 0, worker: 0, service_worker: 0 };
+    for (const { id, type, send } of await this.#devtools.of(this.#origin)) {
+      const { usedSize, backingStorageSize } = await send("Runtime.getHeapUsage");
+      now.js += usedSize;
+      now.buffers += backingStorageSize ?? 0;
+      now[type] += usedSize + (backingStorageSize ?? 0);
+      const memories = this.#memories.get(id);
+      if (!memories) continue;
+      const { result } = await send("Runtime.callFunctionOn", {
+        objectId: memories,
+        functionDeclaration: "function () { return this.reduce((sum, memory) => sum + memory.buffer.byteLength, 0); }",
+        returnByValue: true,
+      });
+      now.wasm += result.value;
+      now[type] += result.value;
+    }
+    return { ...now, sum: now.js + now.buffers + now.wasm };
+  }
+}

@@ -9,6 +9,7 @@ mod chromium;
 mod debian;
 mod demo;
 mod failure;
+mod fuzz;
 mod node;
 mod paths;
 mod rules;
@@ -42,6 +43,7 @@ enum Commands {
     Demo(demo::Demo),
     Test(test::Test),
     Check(check::Check),
+    Fuzz(fuzz::Fuzz),
     Wasm(wasm::Wasm),
     Setup(setup::Setup),
 }
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Commands::Demo(command) => command.run(),
         Commands::Test(command) => command.run(),
         Commands::Check(_) => check::Check::run(),
+        Commands::Fuzz(command) => command.run(),
         Commands::Wasm(command) => command.run(),
         Commands::Setup(_) => setup::Setup::run(),
     };

@@ -37,7 +37,7 @@ pub mod bitfield;
 pub mod client;
 pub mod contract;
 pub mod metainfo;
-#[cfg(all(feature = "native", not(target_arch = "wasm32")))]
+#[cfg(all(feature = "native-formats", not(target_arch = "wasm32")))]
 pub mod native;
 pub mod payment;
 pub mod peer;
@@ -49,6 +49,5 @@ pub mod storage;
 pub mod time;
 pub mod types;
 pub mod verify;
-#[cfg(any(target_arch = "wasm32", test))]
 pub mod web;
 pub mod wire;

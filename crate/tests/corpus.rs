@@ -1,46 +1,77 @@
 //! Replays the committed fuzz corpora through the fuzz targets' own checks.
-#![allow(clippy::panic, clippy::unwrap_used, missing_docs)]
+#![allow(clippy::panic, clippy::unwrap_used, dead_code, missing_docs)]
 
-#[path = "../fuzz/checks.rs"]
+#[path = "../fuzz/checks/mod.rs"]
 mod checks;
 
-use std::path::Path;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 
-fn replay(target: &str, check: fn(&[u8])) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("fuzz/corpus")
-        .join(target);
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz")
+        .join(name)
+}
+
+fn replay(target: &str) {
+    let (_, check) = checks::ALL
+        .iter()
+        .find(|(name, _)| *name == target)
+        .unwrap();
+    let corpus = folder("corpus").join(target);
     let mut replayed = 0;
-    for entry in std::fs::read_dir(&folder).unwrap() {
+    for entry in std::fs::read_dir(&corpus).unwrap() {
         let path = entry.unwrap().path();
-        eprintln!("{}", path.display());
+        // Shown when the check panics.
+        println!("{}", path.display());
         check(&std::fs::read(&path).unwrap());
         replayed += 1;
     }
-    assert!(replayed > 0, "no inputs in {}", folder.display());
+    assert!(replayed > 0, "no inputs in {}", corpus.display());
+}
+
+macro_rules! corpora {
+    ($($(#[$cfg:meta])* $test:ident: $target:literal;)*) => {
+        $($(#[$cfg])* #[test] fn $test() { replay($target); })*
+
+        #[test]
+        fn every_target_is_replayed() {
+            let replayed: BTreeSet<&str> = [$($(#[$cfg])* $target,)*].into();
+            let targets: BTreeSet<&str> = checks::ALL.iter().map(|(name, _)| *name).collect();
+            assert_eq!(replayed, targets);
+        }
+    };
+}
+
+corpora! {
+    bencode_corpus: "bencode";
+    metainfo_corpus: "metainfo";
+    magnet_corpus: "magnet";
+    wire_decoder_corpus: "wire_decoder";
+    extensions_corpus: "extensions";
+    records_corpus: "records";
+    signaling_messages_corpus: "signaling_messages";
+    signaling_corpus: "signaling";
+    tracker_corpus: "tracker";
+    #[cfg(feature = "native-formats")]
+    chain_answers_corpus: "chain_answers";
+    #[cfg(feature = "native-formats")]
+    network_corpus: "network";
+    client_corpus: "client";
 }
 
 #[test]
-fn bencode_corpus() {
-    replay("bencode", checks::bencode);
-}
-
-#[test]
-fn metainfo_corpus() {
-    replay("metainfo", checks::metainfo);
-}
-
-#[test]
-fn magnet_corpus() {
-    replay("magnet", checks::magnet);
-}
-
-#[test]
-fn wire_decoder_corpus() {
-    replay("wire_decoder", checks::wire_decoder);
-}
-
-#[test]
-fn extended_handshake_corpus() {
-    replay("extended_handshake", checks::extended_handshake);
+#[cfg(feature = "native-formats")]
+fn every_check_has_a_fuzz_target_and_a_corpus() {
+    let names = |folder: PathBuf| -> BTreeSet<String> {
+        let entries = std::fs::read_dir(folder).unwrap();
+        let stem = |path: PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
+        entries.map(|entry| stem(entry.unwrap().path())).collect()
+    };
+    let checks: BTreeSet<String> = checks::ALL
+        .iter()
+        .map(|(name, _)| (*name).to_owned())
+        .collect();
+    assert_eq!(names(folder("fuzz_targets")), checks);
+    assert_eq!(names(folder("corpus")), checks);
 }

@@ -151,15 +151,19 @@ fn slash_call(x: (&Voucher, &Signature), y: (&Voucher, &Signature)) -> Vec<u8> {
 /// The whole voucher is in the event: `packed = first<<224 | count<<208 | steps<<192 | base<<96 | unit`.
 fn voucher_in(event: &slash::Redeemed) -> (Voucher, Signature) {
     let packed = event.packed;
-    let low96 = (U256::ONE << 96) - U256::ONE;
+    let low96 = |value: U256| -> u128 {
+        (value.to_be_bytes::<32>()[20..])
+            .iter()
+            .fold(0, |n, b| n << 8 | u128::from(*b))
+    };
     let voucher = Voucher {
         owner: event.owner,
         payee: event.payee,
         first: (packed >> 224u32).to::<u64>() as u32,
         count: ((packed >> 208u32) & U256::from(u16::MAX)).to::<u64>() as u16,
         steps: ((packed >> 192u32) & U256::from(u16::MAX)).to::<u64>() as u16,
-        base: FineUnits(((packed >> 96u32) & low96).to()),
-        unit: FineUnits((packed & low96).to()),
+        base: FineUnits(low96(packed >> 96u32)),
+        unit: FineUnits(low96(packed)),
         content: event.content,
         root: event.root,
         luck: event.luck,

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 
 /// Longest request head, in bytes; a longer one gets status 431.
-pub(crate) const MAX_HEAD_LEN: usize = 8 * 1024;
+pub const MAX_HEAD_LEN: usize = 8 * 1024;
 
 /// Most header lines; more get status 431.
 const MAX_HEADERS: usize = 64;
@@ -14,12 +14,14 @@ const MAX_KEY_LEN: usize = 64;
 
 /// A request head that was understood.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum HttpRequest {
+pub enum HttpRequest {
     /// `GET /health`.
     Health,
     /// A WebSocket upgrade on any path.
     Upgrade {
+        /// `Sec-WebSocket-Key`.
         key: String,
+        /// `Origin`, if any.
         origin: Option<String>,
         /// Last entry of the header that the configuration names.
         client_ip: Option<IpAddr>,
@@ -30,21 +32,25 @@ pub(crate) enum HttpRequest {
 
 /// A request that is answered with an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
+pub enum Refusal {
+    /// 400.
     BadRequest,
+    /// 403.
     OriginNotAllowed,
+    /// 405.
     MethodNotAllowed,
+    /// 426.
     UpgradeRequired,
+    /// 429.
     TooManyFromAddress,
+    /// 431.
     HeadTooLarge,
+    /// 503.
     Full,
 }
 
 /// Reads a request head. `None` while it is incomplete.
-pub(crate) fn parse(
-    bytes: &[u8],
-    client_ip_header: Option<&str>,
-) -> Option<Result<HttpRequest, Refusal>> {
+pub fn parse(bytes: &[u8], client_ip_header: Option<&str>) -> Option<Result<HttpRequest, Refusal>> {
     let mut headers = [httparse::EMPTY_HEADER; MAX_HEADERS];
     let mut request = httparse::Request::new(&mut headers);
     let head_len = match request.parse(bytes) {
@@ -113,7 +119,7 @@ fn understand(
 }
 
 /// The reply that completes an upgrade.
-pub(crate) fn switching_protocols(accept_key: &str) -> String {
+pub fn switching_protocols(accept_key: &str) -> String {
     format!(
         "HTTP/1.1 101 Switching Protocols\r\nconnection: Upgrade\r\nupgrade: websocket\r\n\
          sec-websocket-accept: {accept_key}\r\n\r\n"
@@ -121,7 +127,7 @@ pub(crate) fn switching_protocols(accept_key: &str) -> String {
 }
 
 /// A complete JSON reply.
-pub(crate) fn json(body: &str) -> String {
+pub fn json(body: &str) -> String {
     format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncache-control: no-store\r\n\
          content-length: {}\r\nconnection: close\r\n\r\n{body}",
@@ -131,7 +137,7 @@ pub(crate) fn json(body: &str) -> String {
 
 impl Refusal {
     /// The complete reply.
-    pub(crate) fn reply(self) -> String {
+    pub fn reply(self) -> String {
         let (status, extra, body) = match self {
             Refusal::BadRequest => ("400 Bad Request", "", "not a valid WebSocket upgrade\n"),
             Refusal::OriginNotAllowed => ("403 Forbidden", "", "this origin may not connect\n"),

@@ -20,7 +20,7 @@
 mod bucket;
 mod config;
 mod connection;
-mod http;
+pub mod http;
 mod outbox;
 mod server;
 pub mod tracker;

@@ -11,6 +11,7 @@ mod debian;
 mod demo;
 mod failure;
 mod firefox;
+mod fuzz;
 mod interop;
 mod libtorrent;
 mod node;
@@ -50,6 +51,7 @@ enum Commands {
     Interop(interop::Interop),
     Check(check::Check),
     Bench(bench::Bench),
+    Fuzz(fuzz::Fuzz),
     Wasm(wasm::Wasm),
     Trace(trace::Trace),
     Setup(setup::Setup),
@@ -63,6 +65,7 @@ fn main() -> ExitCode {
         Commands::Interop(command) => command.run(),
         Commands::Check(_) => check::Check::run(),
         Commands::Bench(command) => command.run(),
+        Commands::Fuzz(command) => command.run(),
         Commands::Wasm(command) => command.run(),
         Commands::Trace(_) => trace::Trace::run(),
         Commands::Setup(_) => setup::Setup::run(),

@@ -4,15 +4,16 @@
 //! chain and node come from the operator alone, and nothing is sent before the node's chain id and
 //! the vault's code are checked. Never decides what to redeem.
 
-use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_rlp::{BufMut, Encodable, Header};
-use alloy_sol_types::{SolCall, SolError, SolEvent};
+use alloy_sol_types::{SolCall, SolError};
 
+pub use super::answers::{Paid, Skip};
+use super::answers::{Receipt, RpcError, read_logs, read_state};
 use super::keys::KeyPair;
-use super::rpc::{Receipt, Rpc, RpcError};
+use super::rpc::Rpc;
 use crate::client::{AccountState, RedeemOutcome};
 use crate::payment::voucher::abi::Claim;
 use crate::payment::voucher::{MAX_CLAIMS, encode_claims};
@@ -36,12 +37,6 @@ mod abi {
         function token() external view returns (address);
         function balanceOf(address owner) external view returns (uint256);
         function decimals() external view returns (uint8);
-
-        event Redeemed(
-            bytes32 indexed id, address indexed payee, address indexed owner, uint256 packed, bytes32 content,
-            bytes32 root, bytes32 luck, bytes32 r, bytes32 vs, uint256 gross, uint256 cut
-        );
-        event Skipped(uint256 index, uint8 reason);
 
         error NothingDue();
     }
@@ -153,11 +148,6 @@ impl ChainError {
     }
 }
 
-/// Index of a claim, and what the vault paid for it.
-pub type Paid = (u32, TokenUnits);
-/// Index of a claim, and why the vault paid nothing for it; see [`skip_reason`].
-pub type Skip = (u32, u8);
-
 /// A redemption in a block.
 #[derive(Clone, Debug)]
 pub struct Redemption {
@@ -263,8 +253,7 @@ impl Chain {
         what: &'static str,
     ) -> Result<C::Return, ChainError> {
         let answer = self.rpc.read(to, &call.abi_encode())?;
-        C::abi_decode_returns_validate(&answer)
-            .map_err(|_| ChainError::NotAVault { address: to, what })
+        returned::<C>(&answer, to, what)
     }
 
     /// The vault's `state(account, word)` at the latest block.
@@ -272,25 +261,11 @@ impl Chain {
     /// # Errors
     /// See [`ChainError`].
     pub fn account(&self, account: B256, word: U256) -> Result<AccountState, ChainError> {
-        let call = abi::stateCall { id: account, word };
-        let state = self.ask(self.vault, &call, "state")?;
-        let small = |value: U256| {
-            u64::try_from(value).map_err(|_| ChainError::NotAVault {
-                address: self.vault,
-                what: "state",
-            })
-        };
-        Ok(AccountState {
-            balance: TokenUnits(state.balance.to()),
-            tranche: TokenUnits(state.tranche.to()),
-            consumed: state.consumed.to(),
-            known: state.known,
-            bond: TokenUnits(state.bond.to()),
-            exit_at: state.exitAt.to(),
-            spent_word: state.spentWord,
-            chain_id: small(state.chainId)?,
-            block_number: small(state.blockNumber)?,
-            timestamp: small(state.timestamp)?,
+        let call = super::answers::abi::stateCall { id: account, word };
+        let answer = self.rpc.read(self.vault, &call.abi_encode())?;
+        read_state(&answer).ok_or(ChainError::NotAVault {
+            address: self.vault,
+            what: "state",
         })
     }
 
@@ -343,7 +318,7 @@ impl Chain {
         self.check()?;
         let data = encode_redeem(claims, to);
         let (hash, receipt) = self.transact(payee, &data)?;
-        let (paid, skipped) = self.read_logs(&receipt, claims, payee.address());
+        let (paid, skipped) = read_logs(self.vault, &receipt, claims, payee.address());
         Ok(Redemption {
             transaction: hash,
             block: receipt.block_number.saturating_to(),
@@ -409,44 +384,14 @@ impl Chain {
             std::thread::sleep(RECEIPT_INTERVAL);
         }
     }
+}
 
-    /// What the vault's events say about each claim. A claim is known by its owner, range and
-    /// signature; each event counts once.
-    fn read_logs(
-        &self,
-        receipt: &Receipt,
-        claims: &[Claim],
-        payee: Address,
-    ) -> (Vec<Paid>, Vec<Skip>) {
-        let (mut paid, mut skipped) = (Vec::new(), Vec::new());
-        let mut seen = HashSet::new();
-        for log in receipt.logs.iter().filter(|log| log.address == self.vault) {
-            let topics = || log.topics.iter().copied();
-            if let Ok(event) = abi::Redeemed::decode_raw_log_validate(topics(), &log.data) {
-                let index = claims.iter().enumerate().position(|(i, claim)| {
-                    event.payee == payee
-                        && claim.owner == event.owner
-                        && claim.r == event.r
-                        && claim.vs == event.vs
-                        && event.packed >> 208
-                            == (U256::from(claim.first) << 16 | U256::from(claim.count))
-                        && !seen.contains(&i)
-                });
-                if let Some(index) = index {
-                    seen.insert(index);
-                    let net = event.gross.saturating_sub(event.cut);
-                    paid.push((index as u32, TokenUnits(net.saturating_to())));
-                }
-            } else if let Ok(event) = abi::Skipped::decode_raw_log_validate(topics(), &log.data)
-                && let Ok(index) = usize::try_from(event.index)
-                && index < claims.len()
-                && seen.insert(index)
-            {
-                skipped.push((index as u32, event.reason));
-            }
-        }
-        (paid, skipped)
-    }
+fn returned<C: SolCall>(
+    answer: &[u8],
+    address: Address,
+    what: &'static str,
+) -> Result<C::Return, ChainError> {
+    C::abi_decode_returns_validate(answer).map_err(|_| ChainError::NotAVault { address, what })
 }
 
 /// Call data of `redeem(Claim[], address)`.
@@ -511,20 +456,8 @@ impl Transaction<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloy_primitives::{Bytes, LogData, address, hex};
+    use alloy_primitives::{address, hex};
     use alloy_sol_types::SolValue;
-
-    use crate::native::rpc::RpcLog;
-
-    fn chain() -> Chain {
-        Chain::new(&ChainConfig {
-            vault: Address::repeat_byte(0x11),
-            chain_id: 31337,
-            rpc_url: "http://localhost:1".to_owned(),
-            token: None,
-        })
-        .unwrap()
-    }
 
     fn claim(first: u32, owner: u8) -> Claim {
         Claim {
@@ -569,68 +502,5 @@ mod tests {
             hex::encode(transaction.sign(&key).unwrap()),
             include_str!("../../tests/native_vectors/eip1559.hex").trim()
         );
-    }
-
-    #[test]
-    fn events_are_matched_to_claims_and_others_are_ignored() {
-        let chain = chain();
-        let payee = Address::repeat_byte(0x77);
-        let claims = [claim(1, 2), claim(1, 3), claim(9, 2)];
-        let redeemed = |claim: &Claim, payee: Address, gross: u64| {
-            let event = abi::Redeemed {
-                id: B256::ZERO,
-                payee,
-                owner: claim.owner,
-                packed: U256::from(claim.first) << 224 | U256::from(claim.count) << 208,
-                content: B256::ZERO,
-                root: B256::ZERO,
-                luck: B256::ZERO,
-                r: claim.r,
-                vs: claim.vs,
-                gross: U256::from(gross),
-                cut: U256::from(1),
-            };
-            log(chain.vault, event.encode_log_data())
-        };
-        fn log(address: Address, data: LogData) -> RpcLog {
-            RpcLog {
-                address,
-                topics: data.topics().to_vec(),
-                data: data.data,
-            }
-        }
-        let skipped = |index: u64| {
-            let event = abi::Skipped {
-                index: U256::from(index),
-                reason: 6,
-            };
-            log(chain.vault, event.encode_log_data())
-        };
-        let mut foreign = redeemed(&claims[0], payee, 999);
-        foreign.address = Address::repeat_byte(0x99);
-        let receipt = Receipt {
-            status: U256::ONE,
-            gas_used: U256::ZERO,
-            effective_gas_price: None,
-            block_number: U256::ONE,
-            logs: vec![
-                foreign,
-                RpcLog {
-                    address: chain.vault,
-                    topics: vec![],
-                    data: Bytes::new(),
-                },
-                redeemed(&claims[1], payee, 11),
-                redeemed(&claims[1], payee, 11),
-                redeemed(&claims[2], Address::ZERO, 11),
-                redeemed(&claims[2], payee, 21),
-                skipped(0),
-                skipped(0),
-                skipped(1_000),
-            ],
-        };
-        let (paid, skipped) = chain.read_logs(&receipt, &claims, payee);
-        assert_eq!(paid, [(1, TokenUnits(10)), (2, TokenUnits(20))]);
-        assert_eq!(skipped, [(0, 6)]);
     }
 }

@@ -1,20 +1,37 @@
 //! The native edge: what runs a [`crate::client::Client`] on a server or in a terminal.
 //!
 //! Owns the clock, sockets, files, keys and the chain client of this process. Decides nothing that
-//! the core decides; see the crate's documentation for the run loop. [`driver::start`] is the way
-//! in; [`cli`] is the program `piecework` around it.
+//! the core decides; see the crate's documentation for the run loop. `driver::start` is the way
+//! in; `cli` is the program `piecework` around it.
+//!
+//! What of it only reads strangers' bytes ([`answers`], [`sdp`], [`udp_routes`]) builds with the feature
+//! `native-formats` alone, without the edge's dependencies: for fuzzing.
 
+pub mod answers;
+#[cfg(feature = "native")]
 pub mod chain;
+#[cfg(feature = "native")]
 pub mod cli;
+#[cfg(feature = "native")]
 pub mod driver;
+#[cfg(feature = "native")]
 pub mod ice_server;
+#[cfg(feature = "native")]
 pub mod keys;
+#[cfg(feature = "native")]
 pub mod records;
+#[cfg(feature = "native")]
 pub mod rpc;
-mod sdp;
+pub mod sdp;
+#[cfg(feature = "native")]
 pub mod signaling;
+#[cfg(feature = "native")]
 pub mod storage;
+#[cfg(feature = "native")]
 pub mod transport;
+#[cfg(feature = "native")]
 mod udp_mux;
+pub mod udp_routes;
 
+#[cfg(feature = "native")]
 pub use udp_mux::UdpMuxError;

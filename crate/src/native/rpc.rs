@@ -10,52 +10,13 @@ use alloy_primitives::{Address, B256, Bytes, U256, hex};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+pub use super::answers::{Receipt, RpcError, RpcLog};
+use super::answers::{read_answer, shortened};
+
 /// Longest answer that is read, bytes.
 pub const MAX_RESPONSE_LEN: u64 = 4 << 20;
 /// One call, from the name look-up to the last byte.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(15);
-
-/// Why a call failed.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RpcError {
-    /// The URL is none.
-    #[error("{0:?} is not an RPC URL: write http://HOST[:PORT] or https://HOST[/PATH]")]
-    Url(String),
-    /// No answer.
-    #[error("the RPC server {host} did not answer {method}: {reason}; check --rpc and the network")]
-    Transport {
-        /// Whom we asked.
-        host: String,
-        /// What.
-        method: &'static str,
-        /// Why.
-        reason: String,
-    },
-    /// It answered with an error.
-    #[error("the RPC server {host} refused {method}: {message} (code {code})")]
-    Refused {
-        /// Whom we asked.
-        host: String,
-        /// What.
-        method: &'static str,
-        /// Its code.
-        code: i64,
-        /// Its words, shortened.
-        message: String,
-        /// Revert data, if any.
-        data: Option<Bytes>,
-    },
-    /// It answered nonsense.
-    #[error("the RPC server {host} answered {method} with something else: {reason}")]
-    Nonsense {
-        /// Whom we asked.
-        host: String,
-        /// What.
-        method: &'static str,
-        /// What is wrong with it.
-        reason: String,
-    },
-}
 
 /// A node. Calls block; run them off the async threads.
 #[derive(Clone)]
@@ -72,53 +33,6 @@ impl std::fmt::Debug for Rpc {
             .field("host", &self.host)
             .finish_non_exhaustive()
     }
-}
-
-/// A log of a receipt, in form but not in truth checked.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct RpcLog {
-    /// Who emitted it.
-    pub address: Address,
-    /// Indexed fields.
-    pub topics: Vec<B256>,
-    /// The others.
-    pub data: Bytes,
-}
-
-/// A transaction in a block.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Receipt {
-    /// 1: it went through.
-    pub status: U256,
-    /// Gas used.
-    pub gas_used: U256,
-    /// Wei per gas.
-    #[serde(default)]
-    pub effective_gas_price: Option<U256>,
-    /// Its block.
-    pub block_number: U256,
-    /// Its logs.
-    pub logs: Vec<RpcLog>,
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    #[serde(default)]
-    result: Option<Value>,
-    #[serde(default)]
-    error: Option<AnswerError>,
-}
-
-#[derive(Deserialize)]
-struct AnswerError {
-    #[serde(default)]
-    code: i64,
-    #[serde(default)]
-    message: String,
-    #[serde(default)]
-    data: Option<Value>,
 }
 
 impl Rpc {
@@ -178,21 +92,12 @@ impl Rpc {
             .limit(MAX_RESPONSE_LEN)
             .read_to_vec()
             .map_err(|e| transport(e.to_string()))?;
-        let answer: Answer = match serde_json::from_slice(&body) {
-            Ok(answer) => answer,
-            Err(_) if !status.is_success() => return Err(transport(format!("HTTP {status}"))),
-            Err(e) => return Err(self.nonsense(method, e.to_string())),
-        };
-        if let Some(error) = answer.error {
-            return Err(RpcError::Refused {
-                host: self.host.clone(),
-                method,
-                code: error.code,
-                message: shortened(&error.message),
-                data: error.data.as_ref().and_then(revert_data),
-            });
+        match read_answer(&self.host, method, &body) {
+            Err(RpcError::Nonsense { .. }) if !status.is_success() => {
+                Err(transport(format!("HTTP {status}")))
+            }
+            answer => answer,
         }
-        Ok(answer.result.unwrap_or(Value::Null))
     }
 
     fn typed<T: for<'de> Deserialize<'de>>(
@@ -314,20 +219,6 @@ impl Rpc {
     pub fn receipt(&self, hash: B256) -> Result<Option<Receipt>, RpcError> {
         self.typed("eth_getTransactionReceipt", &json!([hash]))
     }
-}
-
-fn revert_data(data: &Value) -> Option<Bytes> {
-    let text = match data {
-        Value::String(text) => text,
-        Value::Object(fields) => fields.get("data")?.as_str()?,
-        _ => return None,
-    };
-    hex::decode(text).ok().map(Bytes::from)
-}
-
-/// Text from a server is for one line on a screen.
-fn shortened(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
 }
 
 fn without_secrets(url: &str) -> String {

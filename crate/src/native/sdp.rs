@@ -8,13 +8,13 @@ use std::net::IpAddr;
 
 const CANDIDATE: &str = "a=candidate:";
 /// Most candidate lines taken from a remote description; the rest is dropped.
-const MAX_REMOTE_CANDIDATES: usize = 64;
+pub const MAX_REMOTE_CANDIDATES: usize = 64;
 
 /// A remote description without candidates that have a name instead of an address.
 ///
 /// Browsers hide host addresses behind mDNS names. Nobody needs them: our own addresses are in the
 /// description that the browser has, and its first check shows us where it comes from.
-pub(super) fn without_unresolvable(sdp: &str) -> String {
+pub fn without_unresolvable(sdp: &str) -> String {
     let mut candidates = 0;
     rebuild(sdp, |line, out| {
         match Candidate::parse(line) {
@@ -33,7 +33,7 @@ pub(super) fn without_unresolvable(sdp: &str) -> String {
 
 /// A local description as others should see it: with the external address beside each host address
 /// of its family, the fixed port for the ports behind it, and nothing that nobody can reach.
-pub(super) fn as_advertised(sdp: &str, external_ip: Option<IpAddr>, port: Option<u16>) -> String {
+pub fn as_advertised(sdp: &str, external_ip: Option<IpAddr>, port: Option<u16>) -> String {
     let mut seen = HashSet::new();
     rebuild(sdp, |line, out| {
         let Some(mut candidate) = Candidate::parse(line) else {

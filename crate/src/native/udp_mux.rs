@@ -1,16 +1,13 @@
 //! One UDP port for all peer connections.
 //!
-//! Owns one shared socket per local address, and which datagram belongs to which connection: STUN
-//! requests by the user name in them (RFC 8445, section 7.2.2), STUN responses by the transaction
-//! they answer, the rest by the address it comes from. Invariant: an address belongs to the first
-//! connection that proved it with a STUN message, until that connection is gone. Never answers a
-//! datagram itself.
+//! Owns one shared socket per local address; `udp_routes` knows which datagram belongs to which
+//! connection. Never answers a datagram itself.
 //!
 //! The WebRTC stack binds an ephemeral socket per connection and hands it to its runtime to wrap:
 //! there it is exchanged. Traffic with TURN servers keeps the ephemeral socket, because a TURN
 //! server knows its clients by their addresses, one allocation each (RFC 8656, section 3.1).
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::HashMap;
 use std::future::Future;
 use std::io::{self, IoSliceMut};
 use std::net::{IpAddr, SocketAddr, UdpSocket};
@@ -27,12 +24,10 @@ use webrtc::runtime::{
     TokioRuntime, Transmit,
 };
 
+use super::udp_routes::{Class, Routes, Stun, is_for_turn};
+
 /// Most receive batches that wait for one connection; further ones are dropped, as UDP may.
 const MAX_QUEUED_BATCHES: usize = 512;
-/// Most remote addresses that one connection may claim.
-const MAX_ADDRESSES: usize = 64;
-/// Most STUN transactions remembered per shared socket; the oldest is forgotten.
-const MAX_TRANSACTIONS: usize = 16 * 1024;
 /// Longest receive batch: what a socket may coalesce at most (UDP GRO).
 const MAX_BATCH_LEN: usize = 64 * 1024;
 
@@ -110,7 +105,7 @@ impl UdpMux {
         }
         let socket = UdpSocket::bind((ip, self.port))?;
         let receiver = TokioRuntime.wrap_udp_socket(socket.try_clone()?)?;
-        let routes: Arc<Mutex<Routes>> = Arc::default();
+        let routes: Arc<Mutex<Routes<mpsc::Sender<Batch>>>> = Arc::default();
         let shared = Arc::new(SharedSocket {
             socket,
             reader: tokio::spawn(deliver(receiver, routes.clone())).abort_handle(),
@@ -124,7 +119,7 @@ impl UdpMux {
 #[derive(Debug)]
 struct SharedSocket {
     socket: UdpSocket,
-    routes: Arc<Mutex<Routes>>,
+    routes: Arc<Mutex<Routes<mpsc::Sender<Batch>>>>,
     reader: AbortHandle,
 }
 
@@ -134,23 +129,6 @@ impl Drop for SharedSocket {
     }
 }
 
-/// Where a datagram goes.
-#[derive(Debug, Default)]
-struct Routes {
-    connections: HashMap<u64, Connection>,
-    by_ufrag: HashMap<String, u64>,
-    by_address: HashMap<SocketAddr, u64>,
-    by_transaction: HashMap<[u8; 12], u64>,
-    transactions: VecDeque<[u8; 12]>,
-}
-
-#[derive(Debug)]
-struct Connection {
-    ufrag: String,
-    queue: mpsc::Sender<Batch>,
-    addresses: usize,
-}
-
 #[derive(Debug)]
 struct Batch {
     from: SocketAddr,
@@ -158,54 +136,8 @@ struct Batch {
     bytes: Bytes,
 }
 
-impl Routes {
-    fn note_transaction(&mut self, transaction: [u8; 12], key: u64) {
-        if self.by_transaction.insert(transaction, key).is_some() {
-            return;
-        }
-        self.transactions.push_back(transaction);
-        if self.transactions.len() > MAX_TRANSACTIONS
-            && let Some(oldest) = self.transactions.pop_front()
-        {
-            self.by_transaction.remove(&oldest);
-        }
-    }
-
-    fn route(&mut self, from: SocketAddr, datagram: &[u8]) -> Option<&mpsc::Sender<Batch>> {
-        let key = match Stun::parse(datagram) {
-            Some(stun) => {
-                let key = match stun.class() {
-                    Class::Request | Class::Indication => match stun.local_ufrag() {
-                        Some(ufrag) => *self.by_ufrag.get(ufrag)?,
-                        None => *self.by_address.get(&from)?,
-                    },
-                    Class::Response => *self.by_transaction.get(&stun.transaction)?,
-                };
-                let connection = self.connections.get_mut(&key)?;
-                if connection.addresses < MAX_ADDRESSES && !self.by_address.contains_key(&from) {
-                    connection.addresses += 1;
-                    self.by_address.insert(from, key);
-                }
-                key
-            }
-            None => *self.by_address.get(&from)?,
-        };
-        self.connections.get(&key).map(|c| &c.queue)
-    }
-
-    fn remove(&mut self, key: u64) {
-        if let Some(connection) = self.connections.remove(&key) {
-            self.by_ufrag.remove(&connection.ufrag);
-            self.by_address.retain(|_, owner| *owner != key);
-            self.by_transaction.retain(|_, owner| *owner != key);
-            let known = &self.by_transaction;
-            self.transactions.retain(|t| known.contains_key(t));
-        }
-    }
-}
-
 /// Reads the shared socket until it is dropped.
-async fn deliver(socket: Arc<dyn AsyncUdpSocket>, routes: Arc<Mutex<Routes>>) {
+async fn deliver(socket: Arc<dyn AsyncUdpSocket>, routes: Arc<Mutex<Routes<mpsc::Sender<Batch>>>>) {
     let mut buffer = vec![0u8; MAX_BATCH_LEN];
     loop {
         let mut meta = [RecvMeta::default(); 1];
@@ -262,18 +194,7 @@ impl Runtime for MuxRuntime {
         let local = socket.local_addr()?;
         let shared = self.mux.shared(local.ip())?;
         let (queue, received) = mpsc::channel(MAX_QUEUED_BATCHES);
-        {
-            let mut routes = lock(&shared.routes);
-            routes.by_ufrag.insert(self.ufrag.clone(), self.key);
-            routes.connections.insert(
-                self.key,
-                Connection {
-                    ufrag: self.ufrag.clone(),
-                    queue,
-                    addresses: 0,
-                },
-            );
-        }
+        lock(&shared.routes).insert(self.key, &self.ufrag, queue);
         Ok(Arc::new(MuxedSocket {
             local,
             key: self.key,
@@ -357,7 +278,7 @@ impl AsyncUdpSocket for MuxedSocket {
         if let Some(stun) = Stun::parse(transmit.contents)
             && matches!(stun.class(), Class::Request)
         {
-            lock(&self.shared.routes).note_transaction(stun.transaction, self.key);
+            lock(&self.shared.routes).note_transaction(stun.transaction(), self.key);
         }
         self.sender.poll_send(cx, transmit)
     }
@@ -404,196 +325,7 @@ impl AsyncUdpSocket for MuxedSocket {
     }
 }
 
-/// Whether a datagram is for a TURN server: ChannelData, or a STUN message of a TURN method.
-fn is_for_turn(datagram: &[u8]) -> bool {
-    match datagram.first() {
-        Some(0x40..=0x4f) => true,
-        Some(0x00..=0x03) => Stun::parse(datagram).is_some_and(|stun| stun.method() != 0x001),
-        _ => false,
-    }
-}
-
-/// A STUN message (RFC 8489, section 5), as far as routing needs it.
-struct Stun<'a> {
-    kind: u16,
-    transaction: [u8; 12],
-    attributes: &'a [u8],
-}
-
-enum Class {
-    Request,
-    Indication,
-    Response,
-}
-
-impl<'a> Stun<'a> {
-    fn parse(datagram: &'a [u8]) -> Option<Stun<'a>> {
-        const MAGIC: [u8; 4] = [0x21, 0x12, 0xa4, 0x42];
-        let (header, attributes) = datagram.split_at_checked(20)?;
-        let kind = u16::from_be_bytes([header[0], header[1]]);
-        if kind & 0xc000 != 0 || header[4..8] != MAGIC {
-            return None;
-        }
-        let mut transaction = [0u8; 12];
-        transaction.copy_from_slice(&header[8..20]);
-        Some(Stun {
-            kind,
-            transaction,
-            attributes,
-        })
-    }
-
-    fn class(&self) -> Class {
-        match self.kind & 0x0110 {
-            0x0000 => Class::Request,
-            0x0010 => Class::Indication,
-            _ => Class::Response,
-        }
-    }
-
-    fn method(&self) -> u16 {
-        (self.kind & 0x000f) | (self.kind & 0x00e0) >> 1 | (self.kind & 0x3e00) >> 2
-    }
-
-    /// The part before the colon of USERNAME: whom the message is for.
-    fn local_ufrag(&self) -> Option<&'a str> {
-        const USERNAME: u16 = 0x0006;
-        let mut rest = self.attributes;
-        loop {
-            let (header, after) = rest.split_at_checked(4)?;
-            let kind = u16::from_be_bytes([header[0], header[1]]);
-            let length = usize::from(u16::from_be_bytes([header[2], header[3]]));
-            let value = after.get(..length)?;
-            if kind == USERNAME {
-                return core::str::from_utf8(value).ok()?.split(':').next();
-            }
-            rest = after.get(length.next_multiple_of(4)..)?;
-        }
-    }
-}
-
 /// Nothing under these locks can panic half-way through a change.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn binding(kind: u16, transaction: u8, username: Option<&str>) -> Vec<u8> {
-        let mut out = kind.to_be_bytes().to_vec();
-        let mut attributes = Vec::new();
-        if let Some(username) = username {
-            attributes.extend_from_slice(&0x0006u16.to_be_bytes());
-            attributes.extend_from_slice(&u16::try_from(username.len()).unwrap().to_be_bytes());
-            attributes.extend_from_slice(username.as_bytes());
-            attributes.resize(attributes.len().next_multiple_of(4), 0);
-        }
-        out.extend_from_slice(&u16::try_from(attributes.len()).unwrap().to_be_bytes());
-        out.extend_from_slice(&[0x21, 0x12, 0xa4, 0x42]);
-        out.extend_from_slice(&[transaction; 12]);
-        out.extend_from_slice(&attributes);
-        out
-    }
-
-    fn routes() -> (Routes, Vec<mpsc::Receiver<Batch>>) {
-        let mut routes = Routes::default();
-        let mut receivers = Vec::new();
-        for key in [1, 2] {
-            let (queue, receiver) = mpsc::channel(1);
-            receivers.push(receiver);
-            let ufrag = format!("ufrag{key}");
-            routes.by_ufrag.insert(ufrag.clone(), key);
-            routes.connections.insert(
-                key,
-                Connection {
-                    ufrag,
-                    queue,
-                    addresses: 0,
-                },
-            );
-        }
-        (routes, receivers)
-    }
-
-    fn goes_to(routes: &mut Routes, from: &str, datagram: &[u8]) -> Option<u64> {
-        let queue = routes.route(from.parse().unwrap(), datagram)?.clone();
-        routes
-            .connections
-            .iter()
-            .find(|(_, c)| c.queue.same_channel(&queue))
-            .map(|(key, _)| *key)
-    }
-
-    #[test]
-    fn datagrams_follow_user_name_then_address_then_transaction() {
-        let (mut routes, _receivers) = routes();
-        let peer = "192.0.2.1:5000";
-        let dtls = [22u8; 40];
-        assert_eq!(goes_to(&mut routes, peer, &dtls), None);
-        let request = binding(0x0001, 1, Some("ufrag2:theirs"));
-        assert_eq!(goes_to(&mut routes, peer, &request), Some(2));
-        assert_eq!(goes_to(&mut routes, peer, &dtls), Some(2));
-
-        routes.note_transaction([9; 12], 1);
-        let response = binding(0x0101, 9, None);
-        let other = "192.0.2.2:5000";
-        assert_eq!(goes_to(&mut routes, other, &response), Some(1));
-        assert_eq!(goes_to(&mut routes, other, &dtls), Some(1));
-        let unknown = binding(0x0101, 8, None);
-        assert_eq!(goes_to(&mut routes, other, &unknown), None);
-    }
-
-    #[test]
-    fn an_address_cannot_be_taken_from_a_living_connection() {
-        let (mut routes, _receivers) = routes();
-        let peer = "192.0.2.1:5000";
-        let dtls = [22u8; 40];
-        goes_to(&mut routes, peer, &binding(0x0001, 1, Some("ufrag1:a")));
-        goes_to(&mut routes, peer, &binding(0x0001, 2, Some("ufrag2:b")));
-        assert_eq!(goes_to(&mut routes, peer, &dtls), Some(1));
-        routes.remove(1);
-        assert_eq!(goes_to(&mut routes, peer, &dtls), None);
-        goes_to(&mut routes, peer, &binding(0x0001, 3, Some("ufrag2:b")));
-        assert_eq!(goes_to(&mut routes, peer, &dtls), Some(2));
-    }
-
-    #[test]
-    fn tables_stay_bounded() {
-        let (mut routes, _receivers) = routes();
-        for i in 0..2 * MAX_TRANSACTIONS as u64 {
-            let mut transaction = [0u8; 12];
-            transaction[..8].copy_from_slice(&i.to_be_bytes());
-            routes.note_transaction(transaction, 1);
-        }
-        assert_eq!(routes.by_transaction.len(), MAX_TRANSACTIONS);
-        let request = binding(0x0001, 1, Some("ufrag1:a"));
-        for port in 1..1000 {
-            goes_to(&mut routes, &format!("192.0.2.1:{port}"), &request);
-        }
-        assert_eq!(routes.by_address.len(), MAX_ADDRESSES);
-        routes.remove(1);
-        assert!(routes.by_transaction.is_empty() && routes.transactions.is_empty());
-    }
-
-    #[test]
-    fn turn_traffic_is_told_from_checks() {
-        assert!(is_for_turn(&[0x40, 0, 0, 4, 1, 2, 3, 4]));
-        assert!(is_for_turn(&binding(0x0003, 1, None))); // Allocate
-        assert!(is_for_turn(&binding(0x0016, 1, None))); // Send indication
-        assert!(!is_for_turn(&binding(0x0001, 1, None)));
-        assert!(!is_for_turn(&binding(0x0101, 1, None)));
-        assert!(!is_for_turn(&[22; 40]));
-        assert!(!is_for_turn(&[]));
-    }
-
-    #[test]
-    fn truncated_stun_is_no_stun() {
-        let request = binding(0x0001, 1, Some("ufrag1:a"));
-        for length in 0..request.len() {
-            let cut = Stun::parse(&request[..length]);
-            assert!(cut.is_none_or(|stun| stun.local_ufrag().is_none()));
-        }
-    }
 }

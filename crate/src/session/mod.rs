@@ -398,6 +398,7 @@ impl Session {
 
     /// Says goodbye to everything of this torrent. Its peers are closed already.
     pub fn remove(&mut self, ctx: &mut Context, delete_data: bool) {
+        ctx.out.forget(self.info_hash);
         for stream in self.streams.drain() {
             ctx.out.push(Output::StreamFailed {
                 stream,

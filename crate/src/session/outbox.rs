@@ -120,6 +120,12 @@ impl Outbox {
         self.owners.remove(&id)
     }
 
+    /// A torrent goes away: nobody waits for its effects any more, also not one that takes its place.
+    pub fn forget(&mut self, info_hash: InfoHash) {
+        self.owners
+            .retain(|_, owner| !matches!(owner, Owner::Session(hash, _) if *hash == info_hash));
+    }
+
     /// An effect of this kind is under way.
     pub fn waits_for(&self, test: impl Fn(&Owner) -> bool) -> bool {
         self.owners.values().any(test)

@@ -82,30 +82,26 @@ pub fn state_call(account: B256, word: U256) -> Vec<u8> {
     call.0
 }
 
-/// The answer of `state`; `None` if it is not ten words in range.
+/// The answer of `state`; `None` if it is not ten words in the range of their types.
 pub fn state_answer(answer: &[u8]) -> Option<AccountState> {
     let word = |index: usize| -> Option<U256> {
         let bytes = answer.get(index * 32..(index + 1) * 32)?;
         Some(U256::from_be_slice(bytes))
     };
-    let small = |index: usize| -> Option<u64> { u64::try_from(word(index)?).ok() };
-    let amount =
-        |index: usize| -> Option<TokenUnits> { u128::try_from(word(index)?).ok().map(TokenUnits) };
+    let uint = |index: usize, bits: usize| word(index).filter(|word| word.bit_len() <= bits);
+    let small = |index, bits| u64::try_from(uint(index, bits)?).ok();
+    let amount = |index, bits| u128::try_from(uint(index, bits)?).ok().map(TokenUnits);
     Some(AccountState {
-        balance: amount(0)?,
-        tranche: amount(1)?,
-        consumed: small(2)?,
-        known: match small(3)? {
-            0 => false,
-            1 => true,
-            _ => return None,
-        },
-        bond: amount(4)?,
-        exit_at: small(5)?,
+        balance: amount(0, 112)?,
+        tranche: amount(1, 96)?,
+        consumed: small(2, 40)?,
+        known: small(3, 1)? == 1,
+        bond: amount(4, 112)?,
+        exit_at: small(5, 48)?,
         spent_word: word(6)?,
-        chain_id: small(7)?,
-        block_number: small(8)?,
-        timestamp: small(9)?,
+        chain_id: small(7, 64)?,
+        block_number: small(8, 64)?,
+        timestamp: small(9, 64)?,
     })
 }
 
@@ -129,36 +125,55 @@ pub struct RedeemReport {
     pub skipped: Vec<(u32, u8)>,
 }
 
-/// Reads the vault's events of a redemption of these claims.
-pub fn redeem_report(vault: Address, claims: &[Claim], logs: &[Log]) -> RedeemReport {
+/// Reads the vault's events of a redemption of these claims by this payee. A claim is known by its owner,
+/// range and signature; each is counted once.
+pub fn redeem_report(
+    vault: Address,
+    payee: Address,
+    claims: &[Claim],
+    logs: &[Log],
+) -> RedeemReport {
     let (redeemed, skipped) = (keccak256(REDEEMED), keccak256(SKIPPED));
     let mut report = RedeemReport::default();
+    let mut seen = vec![false; claims.len()];
     for log in logs.iter().filter(|log| log.address == vault) {
         let word = |index: usize| log.data.get(index * 32..(index + 1) * 32);
         let Some(event) = log.topics.first() else {
             continue;
         };
         if *event == redeemed {
+            let [_, _, to, owner] = log.topics.as_slice() else {
+                continue;
+            };
             // packed, content, root, luck, r, vs, gross, cut
-            let (Some(r), Some(vs), Some(gross), Some(cut)) = (word(4), word(5), word(6), word(7))
+            let (Some(packed), Some(r), Some(vs), Some(gross), Some(cut)) =
+                (word(0), word(4), word(5), word(6), word(7))
             else {
                 continue;
             };
-            let claim = claims
-                .iter()
-                .position(|claim| claim.r.as_slice() == r && claim.vs.as_slice() == vs);
+            let range = U256::from_be_slice(packed) >> 208;
+            let claim = claims.iter().enumerate().position(|(index, claim)| {
+                *to == payee.into_word()
+                    && *owner == claim.owner.into_word()
+                    && range == (U256::from(claim.first) << 16 | U256::from(claim.count))
+                    && claim.r.as_slice() == r
+                    && claim.vs.as_slice() == vs
+                    && !seen[index]
+            });
             let net = U256::from_be_slice(gross).checked_sub(U256::from_be_slice(cut));
             if let (Some(claim), Some(Ok(net))) = (claim, net.map(u128::try_from)) {
+                seen[claim] = true;
                 report.paid.push((claim as u32, TokenUnits(net)));
             }
-        } else if *event == skipped {
+        } else if *event == skipped && log.topics.len() == 1 {
             let (Some(index), Some(reason)) = (word(0), word(1)) else {
                 continue;
             };
             let index = u32::try_from(U256::from_be_slice(index));
             let reason = u8::try_from(U256::from_be_slice(reason));
             if let (Ok(index), Ok(reason)) = (index, reason)
-                && (index as usize) < claims.len()
+                && let Some(seen) = seen.get_mut(index as usize)
+                && !core::mem::replace(seen, true)
             {
                 report.skipped.push((index, reason));
             }
@@ -304,16 +319,23 @@ mod tests {
     #[test]
     fn the_report_finds_each_claim_by_its_signature() {
         let (_, claims) = claims(&vectors()["redeem"]);
-        let vault = Address::repeat_byte(0x44);
+        let (vault, payee) = (Address::repeat_byte(0x44), Address::repeat_byte(0x77));
         let mut data = Words::new();
-        for _ in 0..4 {
+        let range = U256::from(claims[1].first) << 16 | U256::from(claims[1].count);
+        data.word(range << 208);
+        for _ in 0..3 {
             data.word(U256::ZERO);
         }
         data.bytes(claims[1].r).bytes(claims[1].vs);
         data.word(U256::from(100)).word(U256::from(3));
         let paid = Log {
             address: vault,
-            topics: vec![keccak256(REDEEMED), B256::ZERO, B256::ZERO, B256::ZERO],
+            topics: vec![
+                keccak256(REDEEMED),
+                B256::ZERO,
+                payee.into_word(),
+                claims[1].owner.into_word(),
+            ],
             data: data.0,
         };
         let mut data = Words::new();
@@ -327,8 +349,18 @@ mod tests {
             address: Address::ZERO,
             ..paid.clone()
         };
+        let mut of_another = paid.clone();
+        of_another.topics[2] = B256::repeat_byte(1);
+        let logs = [
+            of_another,
+            paid.clone(),
+            skipped.clone(),
+            stranger,
+            paid,
+            skipped,
+        ];
         assert_eq!(
-            redeem_report(vault, &claims, &[paid, skipped, stranger]),
+            redeem_report(vault, payee, &claims, &logs),
             RedeemReport {
                 paid: vec![(1, TokenUnits(97))],
                 skipped: vec![(0, 6)],

@@ -377,7 +377,7 @@ impl Pages {
     fn redeemed(&self, driver: &Rc<Driver>, message: &JsValue) -> Answer {
         let tag = js::number(message, "tag").ok_or("`tag` is missing")?;
         let claims = self.claims.borrow_mut().remove(&tag);
-        let (Some(claims), Some(chain)) = (claims, &driver.chain) else {
+        let (Some(claims), Some(chain), Some(keys)) = (claims, &driver.chain, &driver.keys) else {
             return Err("no such redemption".to_owned());
         };
         let (outcome, paid) = match js::text(message, "failed") {
@@ -385,8 +385,9 @@ impl Pages {
             Some(reason) => (RedeemOutcome::Unknown { reason }, 0),
             None => {
                 let logs = read_logs(&js::field(message, "logs"));
-                let report = abi::redeem_report(chain.vault, &claims, &logs);
-                let paid = report.paid.iter().map(|(_, units)| units.0).sum();
+                let report = abi::redeem_report(chain.vault, keys.payee_address(), &claims, &logs);
+                let paid =
+                    (report.paid.iter()).fold(0u128, |sum, (_, units)| sum.saturating_add(units.0));
                 let outcome = RedeemOutcome::Mined {
                     paid: report.paid,
                     skipped: report.skipped,

@@ -1,7 +1,4 @@
-//! What must hold for any bytes given to a parser: the bodies of the fuzz targets.
-//!
-//! `tests/corpus.rs` of the peer includes this file too and replays the committed corpora through
-//! it, so that the ordinary test run covers them. Each function panics when its property fails.
+//! Formats of BitTorrent: torrents, links, the peer wire and what its extensions carry.
 
 use bytes::{Bytes, BytesMut};
 use piecework::metainfo::bencode::{Document, Item, Limits, Value};
@@ -10,6 +7,7 @@ use piecework::metainfo::{MagnetLink, Metainfo};
 use piecework::types::{InfoHash, PeerId};
 use piecework::wire::decoder::MAX_BUFFERED_LEN;
 use piecework::wire::handshake::HANDSHAKE_LEN;
+use piecework::wire::pay::{self, PayMessage};
 use piecework::wire::{Decoder, ExtendedHandshake, Handshake, Message, MetadataMessage, WireError};
 
 /// What is read and written again means the same, and is the same if it was canonical.
@@ -96,8 +94,9 @@ pub fn wire_decoder(data: &[u8]) {
     }
 }
 
-/// Extension payloads that are read and written read the same.
-pub fn extended_handshake(data: &[u8]) {
+/// Payloads of extended messages that are read and written read the same. A payment message has one form:
+/// it is written as it was.
+pub fn extensions(data: &[u8]) {
     if let Ok(handshake) = ExtendedHandshake::decode(data) {
         assert_eq!(
             ExtendedHandshake::decode(&handshake.encode()),
@@ -107,6 +106,22 @@ pub fn extended_handshake(data: &[u8]) {
     match MetadataMessage::decode(&Bytes::copy_from_slice(data)) {
         Err(_) | Ok(MetadataMessage::Unknown) => {}
         Ok(message) => assert_eq!(MetadataMessage::decode(&message.encode()), Ok(message)),
+    }
+    match PayMessage::decode(data) {
+        Ok(Some(message)) => {
+            assert!(data.len() <= pay::MAX_LEN);
+            assert_eq!(Some(data.len()), PayMessage::len_of(message.kind()));
+            if !matches!(message, PayMessage::Bye { .. }) {
+                assert_eq!(message.encode(), data);
+            }
+            assert_eq!(PayMessage::decode(&message.encode()), Ok(Some(message)));
+        }
+        // Only what no version of ours writes is passed over in silence.
+        Ok(None) => assert_eq!(
+            data.first().and_then(|kind| PayMessage::len_of(*kind)),
+            None
+        ),
+        Err(_) => {}
     }
 }
 

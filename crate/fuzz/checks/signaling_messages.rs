@@ -1,0 +1,95 @@
+//! What a tracker and a peer say to each other, and the HTTP head before it.
+
+use piecework_signaling::http::{self, HttpRequest, MAX_HEAD_LEN};
+use piecework_signaling_protocol::{Limits, MAX_REASON_LEN, MAX_SDP_LEN, Request, Response, Sdp};
+
+/// A message that is read and written reads the same, in both directions; limits are kept; a head is read
+/// alike however it arrives.
+pub fn signaling_messages(data: &[u8]) {
+    if let Ok(text) = core::str::from_utf8(data) {
+        for limits in [
+            Limits::default(),
+            Limits {
+                offers: 1,
+                scrape: 1,
+            },
+        ] {
+            request(text, limits);
+            response(text, limits);
+        }
+        if let Some(sdp) = Sdp::from_text(text) {
+            assert_eq!(sdp.to_text(), text);
+            keeps(&sdp);
+        }
+    }
+    head(data);
+}
+
+fn request(text: &str, limits: Limits) {
+    let Ok(mut read) = Request::parse(text, limits) else {
+        return;
+    };
+    match &mut read {
+        Request::Announce(announce) => {
+            assert!(announce.offers.len() <= limits.offers);
+            announce.offers.iter().for_each(|offer| keeps(&offer.sdp));
+            // What was left out is not written again.
+            announce.skipped_offers = 0;
+        }
+        Request::Answer(answer) => keeps(&answer.sdp),
+        Request::Scrape(scrape) => assert!((1..=limits.scrape).contains(&scrape.info_hashes.len())),
+    }
+    let written = read.encode();
+    assert_eq!(Request::parse(&written, limits), Ok(read));
+}
+
+fn response(text: &str, limits: Limits) {
+    let Ok(read) = Response::parse(text, limits) else {
+        return;
+    };
+    match &read {
+        Response::Announce(reply) => {
+            let warning = reply.warning.as_ref();
+            assert!(warning.is_none_or(|warning| warning.len() <= MAX_REASON_LEN));
+        }
+        Response::Offer { offer, .. } => keeps(&offer.sdp),
+        Response::Answer { sdp, .. } => keeps(sdp),
+        Response::Scrape { files } => assert!(files.len() <= limits.scrape),
+        Response::Failure { reason, .. } => assert!(reason.len() <= MAX_REASON_LEN),
+    }
+    let written = read.encode();
+    assert_eq!(Response::parse(&written, limits).as_ref(), Ok(&read));
+    // Every message to a peer carries what stock clients drop their socket without.
+    let value: serde_json::Value = match serde_json::from_str(&written) {
+        Ok(value) => value,
+        Err(error) => panic!("own message is no JSON: {error}"),
+    };
+    assert!(value.get("action").is_some());
+}
+
+/// A session description is a whole JSON string, so that it can be relayed as it is.
+fn keeps(sdp: &Sdp<'_>) {
+    assert!(sdp.json().len() <= MAX_SDP_LEN);
+    match serde_json::from_str::<String>(sdp.json()) {
+        Ok(text) => assert_eq!(text, sdp.to_text()),
+        Err(error) => panic!("a description that nobody can read: {error}"),
+    }
+}
+
+fn head(data: &[u8]) {
+    let header = Some("x-forwarded-for");
+    match http::parse(data, header) {
+        None => assert!(data.len() < MAX_HEAD_LEN),
+        Some(Ok(HttpRequest::Upgrade { head_len, .. })) => {
+            assert!(head_len <= MAX_HEAD_LEN.min(data.len()));
+            // The head alone means the same as with what follows it; less than it is not enough.
+            assert_eq!(
+                http::parse(&data[..head_len], header),
+                http::parse(data, header)
+            );
+            assert_eq!(http::parse(&data[..head_len - 1], header), None);
+        }
+        Some(Ok(HttpRequest::Health)) => {}
+        Some(Err(refusal)) => assert!(refusal.reply().starts_with("HTTP/1.1 4")),
+    }
+}

@@ -169,7 +169,10 @@ impl Payer {
         if wasted.count() >= MAX_WASTED_RANGES {
             return Err(Refusal::PayeeRefused);
         }
-        let filled_one = same_payee().any(|r| r.paid.0 > 0 && self.usable(r, r.unit) == 0);
+        // One that was closed early is not full.
+        let tranche = account.info.tranche;
+        let full = |r: &Range| voucher::usable_steps(r.count, tranche, r.paid, r.unit) == 0;
+        let filled_one = same_payee().any(|r| r.paid.0 > 0 && full(r));
         let sizing = policy::size_range(
             &self.config,
             account.info.tranche,

@@ -491,6 +491,37 @@ fn serials_that_somebody_else_redeemed_first_are_no_earnings_and_the_voucher_is_
 }
 
 #[test]
+fn a_read_that_overtakes_the_outcome_of_a_claim_is_put_right_by_it() {
+    for (outcome, redeemed) in [
+        (ClaimOutcome::Paid(TokenUnits(1_000)), TokenUnits(1_000)),
+        (ClaimOutcome::Skipped(6), TokenUnits(0)),
+        (ClaimOutcome::Failed, TokenUnits(0)),
+        (ClaimOutcome::Unknown, TokenUnits(1_000)),
+    ] {
+        let mut s = Selling::new();
+        s.connect(ms(0), A);
+        let (v, chain) = voucher(7, FineUnits(0), 1);
+        s.commit(ms(0), A, &v);
+        s.say(ms(10), A, pay(&v, &chain, 100));
+        s.payee.prepare_redeem(ms(1_000), RedeemScope::All);
+        s.run(ms(1_000));
+        let claims = s.payee.take_claims(ms(1_100), 1);
+        s.state.spent_word |= U256::from(1u8) << 7;
+        s.state.consumed += 1;
+        s.payee.tick(ms(40_000));
+        s.run(ms(40_000));
+        s.payee.redeemed(ms(41_000), &[(claims[0].id, outcome)]);
+        s.run(ms(41_000));
+        let totals = s.payee.totals();
+        assert_eq!(
+            (totals.redeemed, totals.redeemable),
+            (redeemed, TokenUnits(0)),
+            "{outcome:?}"
+        );
+    }
+}
+
+#[test]
 fn a_further_range_does_not_reset_the_clock_of_a_payer_at_its_credit() {
     let mut s = Selling::new();
     s.connect(ms(0), A);

@@ -14,7 +14,7 @@ use piecework::types::FineUnits;
 use piecework::wire::pay::{NeedReason, PayMessage, RejectCode};
 use piecework_simulation::{Cheat as Data, NodeId, SimNet, Tamper, for_seeds};
 
-const SEEDS: u64 = 180;
+const SEEDS: u64 = 300;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Cheat {

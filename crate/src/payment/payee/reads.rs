@@ -134,9 +134,10 @@ impl Payee {
             (Life::Redeemed(gross), false) => self.unredeem(id, gross),
             (Life::Lost, true) => {}
             (Life::Lost, false) => self.unredeem(id, TokenUnits(0)),
-            // What becomes of the claim that is on its way tells who consumed it.
-            (Life::Claimed, true) => {}
-            (Life::Open | Life::Closing | Life::Ready { .. }, true) => self.found_consumed(id),
+            // A claim on its way is taken for what consumed it, until its outcome says something else.
+            (Life::Open | Life::Closing | Life::Ready { .. } | Life::Claimed, true) => {
+                self.found_consumed(id);
+            }
             (Life::Open, false) => {
                 if let Some(conn) = range.conn.filter(|_| !range.suspended) {
                     self.suspend_unless_covered(conn, id, state);

@@ -219,9 +219,22 @@ impl Payee {
         self.turn(now);
         let now = self.now;
         for (id, outcome) in outcomes {
-            let Some(range) = self.range_mut(*id).filter(|r| r.life == Life::Claimed) else {
+            let Some(range) = self.range_mut(*id) else {
                 continue;
             };
+            if let (Life::Redeemed(gross), false) = (range.life, range.had_left)
+                && matches!(
+                    outcome,
+                    ClaimOutcome::Skipped(SKIP_CONSUMED) | ClaimOutcome::Failed
+                )
+            {
+                // A read found the serials consumed meanwhile, and it was not by this claim.
+                self.lost(*id, gross);
+                continue;
+            }
+            if range.life != Life::Claimed {
+                continue;
+            }
             match outcome {
                 ClaimOutcome::Paid(gross) => self.note_redeemed(*id, *gross),
                 ClaimOutcome::Skipped(SKIP_CONSUMED) => {
@@ -267,13 +280,18 @@ impl Payee {
         if ours {
             self.note_redeemed(id, gross);
         } else {
-            self.set_redeemed(id, Life::Lost, |sum| sum);
-            self.closing.remove(&id);
-            self.event(PayEvent::Conflict {
-                account: id.account,
-                serial: id.first,
-            });
+            self.lost(id, TokenUnits(0));
         }
+    }
+
+    /// Somebody else redeemed the serials; `counted` was taken for redeemed by us.
+    fn lost(&mut self, id: RangeId, counted: TokenUnits) {
+        self.set_redeemed(id, Life::Lost, |sum| sum.saturating_sub(counted.0));
+        self.closing.remove(&id);
+        self.event(PayEvent::Conflict {
+            account: id.account,
+            serial: id.first,
+        });
     }
 
     fn note_redeemed(&mut self, id: RangeId, gross: TokenUnits) {

@@ -166,11 +166,14 @@ impl Payer {
         if let Some(range) = reusable {
             return Ok(Some((Choice::Reuse(range.first), terms)));
         }
-        let filled = same_payee().filter(|r| r.paid.0 > 0 && self.usable(r, r.unit) == 0);
         let wasted = same_payee().filter(|r| r.paid.0 == 0 && r.life == PayerRangeLife::Closed);
         if wasted.count() >= MAX_WASTED_RANGES {
             return Err(Refusal::PayeeRefused);
         }
+        // One that was closed early is not full.
+        let tranche = account.info.tranche;
+        let full = |r: &&Range| voucher::usable_steps(r.count, tranche, r.paid, r.unit) == 0;
+        let filled = same_payee().filter(|r| r.paid.0 > 0).filter(full);
         let sizing = policy::size_range(
             &self.config,
             account.info.tranche,

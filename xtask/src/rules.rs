@@ -20,6 +20,7 @@ pub const ALL: &[Rule] = &[
         core_is_sans_io,
     ),
     ("imports go downwards only", imports_go_downwards),
+    ("what a page loads says nothing by `{:?}`", no_debug_text),
     ("the page builds no HTML from text", no_html_from_text),
     (
         "every package forbids unsafe code",
@@ -125,6 +126,30 @@ fn imports_go_downwards() -> Result<Vec<String>, Failure> {
                     "{}:{number}: `crate::{name}` hides which module it comes from",
                     shown(&path)
                 )),
+            }
+        }
+    }
+    Ok(violations)
+}
+
+/// In what a page loads `{:?}` prints nothing: it is built without (`wasm_toolchain`). A text for people must not need it.
+fn no_debug_text() -> Result<Vec<String>, Failure> {
+    // Records what the core is told; built with `{:?}` and never shipped.
+    let elsewhere = ["tests.rs", "trace.rs"];
+    let mut files = core_files()?;
+    files.retain(|(module, path)| {
+        module != "native" && !elsewhere.iter().any(|name| path.ends_with(name))
+    });
+    let mut violations = Vec::new();
+    for (_, path) in files {
+        let lines = code_lines(&path)?;
+        let shipped = lines.iter().take_while(|(_, line)| line != "#[cfg(test)]");
+        for (number, line) in shipped {
+            if line.contains(":?}") || line.contains(":#?}") {
+                violations.push(format!(
+                    "{}:{number}: `{{:?}}` is empty in a page",
+                    shown(&path)
+                ));
             }
         }
     }

@@ -74,6 +74,7 @@ impl Wasm {
             .word(if self.dev { "dev" } else { "shipped" })
             .word(&locked_version("wasm-bindgen-cli-support")?)
             .file(&paths::root().join("xtask/tools/package-lock.json"))
+            .file(&paths::root().join("xtask/bindgen/src/order.rs"))
             .word(&WASM_FEATURES.join(" "))
             .word(&OPTIMISE.join(" "))
             .stamp(output.join(".stamp"));

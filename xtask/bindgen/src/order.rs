@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn every_name_still_means_the_same_function() {
         let numbers: Vec<i64> = (0..200i64)
-            .map(|n| (n % 7) << 40 | n << 20 | n % 3)
+            .map(|n| ((n % 7) << 40) | (n << 20) | (n % 3))
             .collect();
         let before = module(&numbers);
         let after = by_likeness(&before).unwrap();

@@ -114,8 +114,12 @@ fn spans_cross_files_and_what_is_written_is_read_and_hashed() {
     assert_eq!((file_lengths, scratch_length), (vec![0, 0, 3, 0], 0));
     assert!(disk.data.path().join("t/empty").is_file());
 
-    disk.write(&[(0, 3, 2), (3, 0, 4)], &[b"x", b"yab", b"cd"])
-        .unwrap();
+    // What is written of a pad file goes nowhere: a hybrid torrent's pieces end with it.
+    disk.write(
+        &[(0, 3, 2), (2, 0, 3), (3, 0, 4)],
+        &[b"x", b"y\0", b"\0\0ab", b"cd"],
+    )
+    .unwrap();
     assert_eq!(disk.read(&[(0, 3, 2), (3, 0, 4)]).unwrap(), "xyabcd");
     // A pad file reads as zeros.
     assert_eq!(

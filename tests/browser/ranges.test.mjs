@@ -32,3 +32,17 @@ test("ranges are answered as RFC 9110 says, at most 1 MiB at a time", async () =
   assert.equal(outside.status, 416);
   assert.equal(outside.contentRange, `bytes */${LENGTH}`);
 });
+
+test("a file that cannot be read says why", async () => {
+  const url = await site();
+  const { context } = await browser();
+  const page = await open(context, url);
+  await page.run("start({})");
+  await page.run(`seed(${8 * MIB}, 5)`);
+  await page.run("done()");
+  // As many as may read at once, each in the middle of the file.
+  await page.run("Promise.all((window.readers = Array.from({ length: 64 }, () => torrent.files[0].stream().getReader())).map((reader) => reader.read())).then(() => true)");
+  for (const read of ["arrayBuffer", "blob", "text"]) {
+    assert.match(await page.run(`torrent.files[0].${read}().then(() => "it was read", (error) => error.message)`), /at most 64 streams at once/, read);
+  }
+});

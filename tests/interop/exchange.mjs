@@ -18,32 +18,42 @@ export function lengthOf(content) {
   return Object.keys(content.digests).reduce((sum, path) => sum + statSync(join(dirname(content.path), path)).size, 0);
 }
 
-/** Runs `body`; when it fails or is not done in time, says where everybody stood. In the end nobody has the torrent. */
+/**
+ * Runs `body`, which says what it is at and which torrent it is about; when it fails or is not done in time, tells where
+ * everybody stood. In the end nobody has the torrent.
+ */
 async function among(peers, body) {
   let infoHash;
+  let doing;
   let timer;
+  const at = (what, hash = infoHash) => ([doing, infoHash] = [what, hash]);
   const late = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error(`not done after ${LIMIT_MS / 1000} s`)), LIMIT_MS);
   });
+  let failure;
   try {
-    await Promise.race([body((hash) => (infoHash = hash)), late]);
+    await Promise.race([body(at), late]);
   } catch (error) {
-    for (const peer of peers) error.message += `\n  ${peer.name}: ${await peer.state(infoHash).catch(String)}`;
-    throw error;
-  } finally {
-    clearTimeout(timer);
-    const removed = await Promise.allSettled(peers.map((peer) => peer.remove(infoHash)));
-    for (const { reason } of removed) if (reason) console.log(`  not removed: ${reason.stack}`);
+    failure = error;
+    failure.message += `\n  while ${doing}`;
+    for (const peer of peers) failure.message += `\n  ${peer.name}: ${await peer.state(infoHash).catch(String)}`;
   }
+  clearTimeout(timer);
+  const removed = await Promise.allSettled(peers.map((peer) => peer.remove(infoHash)));
+  for (const { reason } of removed) failure ??= reason;
+  if (failure) throw failure;
 }
 
 /** The seeder makes a torrent of this content; the fetcher has nothing but the magnet link. */
 export function byMagnet({ seeder, fetcher, tracker }, content) {
-  return among([seeder, fetcher], async (known) => {
+  return among([seeder, fetcher], async (at) => {
+    at(`${seeder.name} begins to seed`);
     const { infoHash, magnet } = await seeder.seed(content, tracker);
-    known(infoHash);
+    at(`${fetcher.name} takes the magnet link`, infoHash);
     assert.equal(await fetcher.fetch(magnet), infoHash);
+    at(`${fetcher.name} downloads`);
     await fetcher.done(infoHash);
+    at(`${fetcher.name} reads the files`);
     await check(fetcher, infoHash, content);
   });
 }
@@ -51,9 +61,9 @@ export function byMagnet({ seeder, fetcher, tracker }, content) {
 /** A torrent that exists. By .torrent the seeder comes first; by magnet link the fetcher, who waits for it. */
 export function ofTorrent({ seeder, fetcher, tracker }, { content, torrentFile, infoHash, source }, by) {
   const through = source && seeder.name === "page" ? source : null;
-  return among([seeder, fetcher, ...(through ? [through] : [])], async (known) => {
-    known(infoHash);
+  return among([seeder, fetcher, ...(through ? [through] : [])], async (at) => {
     const seed = async () => {
+      at(`${seeder.name} begins to seed`, infoHash);
       if (!through) return assert.equal(await seeder.seedTorrent(content, torrentFile, tracker, infoHash), infoHash);
       // Our page cannot make this torrent: it fetches it and goes on seeding.
       await through.seedTorrent(content, torrentFile, tracker, infoHash);
@@ -62,20 +72,24 @@ export function ofTorrent({ seeder, fetcher, tracker }, { content, torrentFile, 
       await through.remove(infoHash);
     };
     const fetch = async () => {
+      at(`${fetcher.name} takes the torrent`, infoHash);
       const taken = by === "magnet" ? fetcher.fetch(magnetOf(infoHash, tracker)) : fetcher.fetch(torrentFile, tracker);
       assert.equal(await taken, infoHash);
     };
     for (const step of by === "magnet" && !through ? [fetch, seed] : [seed, fetch]) await step();
+    at(`${fetcher.name} downloads`);
     await fetcher.done(infoHash);
+    at(`${fetcher.name} reads the files`);
     await check(fetcher, infoHash, content);
   });
 }
 
 /** One seeder, and everybody else at once. */
 export function swarm(seeder, fetchers, tracker, content) {
-  return among([seeder, ...fetchers], async (known) => {
+  return among([seeder, ...fetchers], async (at) => {
+    at(`${seeder.name} begins to seed`);
     const { infoHash, magnet } = await seeder.seed(content, tracker);
-    known(infoHash);
+    at("all download", infoHash);
     await Promise.all(
       fetchers.map(async (fetcher) => {
         assert.equal(await fetcher.fetch(magnet), infoHash);

@@ -252,23 +252,29 @@ impl TorrentFiles {
         }
         let mut rest = chunks.iter().cloned();
         let mut chunk = Bytes::new();
+        let mut next = |most: u64| -> io::Result<Bytes> {
+            while chunk.is_empty() {
+                chunk = rest.next().ok_or(ErrorKind::UnexpectedEof)?;
+            }
+            Ok(chunk.split_to(chunk.len().min(usize::try_from(most).unwrap_or(usize::MAX))))
+        };
         for span in spans {
+            let mut left = span.length;
+            if self.is_pad(span) {
+                // Padding is verified with its piece, and never stored.
+                while left > 0 {
+                    left -= next(left).map_err(|e| failed(&self.data_dir, &e))?.len() as u64;
+                }
+                continue;
+            }
             let path = self.path_of(span.file)?;
             let file = self.handle(span.file, true)?;
-            let mut left = span.length;
             let mut write = |out: &mut File| -> io::Result<()> {
                 out.seek(SeekFrom::Start(span.offset))?;
                 while left > 0 {
-                    if chunk.is_empty() {
-                        match rest.next() {
-                            Some(next) => chunk = next,
-                            None => return Err(ErrorKind::UnexpectedEof.into()),
-                        }
-                        continue;
-                    }
-                    let now = chunk.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-                    out.write_all(&chunk.split_to(now))?;
-                    left -= now as u64;
+                    let bytes = next(left)?;
+                    out.write_all(&bytes)?;
+                    left -= bytes.len() as u64;
                 }
                 Ok(())
             };

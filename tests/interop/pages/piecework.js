@@ -38,8 +38,9 @@ Object.assign(window, {
   /** The hash of every file, read back through the client. */
   async digests(infoHash) {
     const torrent = await torrents.get(infoHash).ready;
-    const entries = files(torrent).map(async ([path, file]) => [path, await sha256(await file.arrayBuffer())]);
-    return Object.fromEntries(await Promise.all(entries));
+    const digests = {};
+    for (const [path, file] of files(torrent)) digests[path] = await sha256(await file.arrayBuffer());
+    return digests;
   },
   async remove(infoHash) {
     await torrents.get(infoHash)?.remove({ deleteData: true });

@@ -11,6 +11,9 @@ import { ending, folder } from "../../browser/harness.mjs";
 const here = dirname(fileURLToPath(import.meta.url));
 const program = join(process.env.PIECEWORK_BINARIES ?? join(here, "../../../target/debug"), "piecework");
 
+/** Who has not ended by then after Ctrl-C is killed, and has failed. */
+const STOP_LIMIT_MS = 60_000;
+
 export class Native {
   name = "native";
   #folder = folder("native");
@@ -70,7 +73,9 @@ export class Native {
     if (!running) return;
     this.#running.delete(infoHash);
     running.child.kill("SIGINT");
+    const timer = setTimeout(() => running.child.kill("SIGKILL"), STOP_LIMIT_MS);
     const code = await running.gone;
+    clearTimeout(timer);
     if (running.path) rmSync(running.path, { recursive: true, force: true });
     if (code !== 0) throw new Error(`piecework ended with ${code} instead of 0: ${running.lines.join("\n")}`);
   }

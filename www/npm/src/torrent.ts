@@ -330,17 +330,21 @@ export class TorrentFile {
 
   /** The whole file. */
   async arrayBuffer(): Promise<ArrayBuffer> {
-    return new Response(this.stream()).arrayBuffer();
+    return (await this.blob()).arrayBuffer();
   }
 
   /** The whole file. */
   async blob(): Promise<Blob> {
-    return new Response(this.stream()).blob();
+    // A `Response` would say "Failed to fetch" whatever the reason.
+    const reader = this.stream().getReader();
+    const chunks = [];
+    for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) chunks.push(chunk.value);
+    return new Blob(chunks);
   }
 
   /** The whole file, as UTF-8. */
   async text(): Promise<string> {
-    return new Response(this.stream()).text();
+    return (await this.blob()).text();
   }
 }
 

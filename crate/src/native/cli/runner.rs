@@ -548,6 +548,9 @@ pub(super) fn redeemed_line(report: &Value) -> String {
 
 /// Ctrl-C or SIGTERM.
 pub(super) struct Interrupt {
+    // Both listen from the beginning: what comes while nobody waits is not lost.
+    #[cfg(unix)]
+    interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]
     terminate: tokio::signal::unix::Signal,
 }
@@ -557,9 +560,11 @@ impl Interrupt {
         #[cfg(unix)]
         {
             use tokio::signal::unix::{SignalKind, signal};
+            let listen =
+                |kind| signal(kind).map_err(|e| CliError::Failed(format!("no signals: {e}")));
             Ok(Interrupt {
-                terminate: signal(SignalKind::terminate())
-                    .map_err(|e| CliError::Failed(format!("no signals: {e}")))?,
+                interrupt: listen(SignalKind::interrupt())?,
+                terminate: listen(SignalKind::terminate())?,
             })
         }
         #[cfg(not(unix))]
@@ -569,7 +574,7 @@ impl Interrupt {
     pub(super) async fn wait(&mut self) {
         #[cfg(unix)]
         tokio::select! {
-            _ = tokio::signal::ctrl_c() => {}
+            _ = self.interrupt.recv() => {}
             _ = self.terminate.recv() => {}
         }
         #[cfg(not(unix))]
@@ -583,4 +588,28 @@ impl Interrupt {
 pub(super) fn make_folder(path: &PathBuf) -> Result<(), CliError> {
     std::fs::create_dir_all(path)
         .map_err(|e| CliError::Invalid(format!("{} cannot be used: {e}", path.display())))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_interrupt_that_comes_while_nobody_waits_for_it_is_not_lost() {
+        let mut interrupt = Interrupt::new().unwrap();
+        // As the loops do: they wait, do something else, and wait again.
+        tokio::select! {
+            biased;
+            () = interrupt.wait() => panic!("nobody interrupted"),
+            () = std::future::ready(()) => {}
+        }
+        let kill = std::process::Command::new("kill")
+            .args(["-INT", &std::process::id().to_string()])
+            .status()
+            .unwrap();
+        assert!(kill.success());
+        tokio::time::timeout(std::time::Duration::from_secs(60), interrupt.wait())
+            .await
+            .unwrap();
+    }
 }

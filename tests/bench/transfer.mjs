@@ -13,6 +13,8 @@ const WINDOW_BYTES = 64 * MIB;
 const CONTENT_BYTES = 128 * MIB;
 /** Just under 64 KiB is the longest message that every browser takes. */
 const RAW_MESSAGES = [16 * 1024, 65_535];
+/** For a step of a transfer: far more than the slowest machine needs. */
+const STEP_MS = 300_000;
 /** Runs with each message length, to choose the faster. */
 const RAW_TRIALS = 3;
 /** Whose ratios are asked for stand side by side. */
@@ -27,20 +29,20 @@ export async function transfer({ pairs, contestants, profiles, replaced }, out) 
   for (const [name, Contestant] of Object.entries(CONTESTANTS)) {
     if (contestants.length > 0 && !contestants.includes(name)) continue;
     const one = new Contestant();
-    await one.open(around);
+    await limited(one, "was prepared", one.open(around));
     field.push(one);
     out.say(`${one.label}: ready`);
     out.result("contestant", { name, label: one.label, pieceLength: one.pieceLength ?? null });
   }
 
   const run = async (one, during = (work) => work()) => {
-    await one.begin(span);
-    await one.warm();
+    await limited(one, "began", one.begin(span));
+    await limited(one, "warmed up", one.warm());
     const all = [...roots, ...one.extra];
     const before = cpuSeconds(all);
-    const { bytes, ms, firstMs } = await during(() => one.full());
+    const { bytes, ms, firstMs } = await during(() => limited(one, "was measured", one.full()));
     const cpu = cpuSeconds(all) - before;
-    const end = await one.finish();
+    const end = await limited(one, "ended", one.finish());
     return { mbPerSecond: bytes / ms / 1e3, bytes, ms, cpuPerGb: cpu / (bytes / 1e9), firstMs, ...end };
   };
 
@@ -68,14 +70,29 @@ export async function transfer({ pairs, contestants, profiles, replaced }, out) 
     await run(one, async (work) => {
       const all = [...roots, ...one.extra];
       const before = threadSeconds(all);
+      const traffic = await one.fetcher.run("traffic()");
       const value = await work();
+      const after = await one.fetcher.run("traffic()");
+      for (const name of Object.keys(after)) traffic[name] = after[name] - traffic[name];
       const threads = [...threadSeconds(all)].map(([name, seconds]) => ({ name, seconds: seconds - (before.get(name) ?? 0) }));
       const busy = threads.filter(({ seconds }) => seconds >= 0.02).toSorted((a, b) => b.seconds - a.seconds);
-      out.result("threads", { contestant: one.name, bytes: value.bytes, ms: value.ms, threads: busy });
+      out.result("threads", { contestant: one.name, bytes: value.bytes, ms: value.ms, threads: busy, traffic });
       return value;
     });
     out.say(`${one.label}: profiled`);
   }
+}
+
+/** A step that does not end is reported with what the contestant's pages said. */
+async function limited(one, step, work) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(async () => {
+      const said = await Promise.all(one.pages.filter(Boolean).map((page) => page.run("said").catch((error) => error.message)));
+      reject(new Error(`${one.label}: no transfer ${step} within ${STEP_MS / 1000} s; its pages said ${JSON.stringify(said)}`));
+    }, STEP_MS);
+  });
+  return Promise.race([work, late]).finally(() => clearTimeout(timer));
 }
 
 /** The faster of the two lengths, by the medians of a few alternating runs. */

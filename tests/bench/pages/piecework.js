@@ -1,4 +1,5 @@
 // Our side of a measurement: one client, driven by `page.run`. Only the package's public API is used.
+import "/connections.js";
 import { Client } from "/dist/piecework.js";
 import { Meter } from "/meter.js";
 import { watch } from "/watch.js";

@@ -1,4 +1,5 @@
 // A bare data channel between two workers: what is left when the protocol, storage, hashing and payment are taken away.
+import "/connections.js";
 let loaded;
 window.loaded = new Promise((resolve) => (loaded = resolve));
 window.said = [];

@@ -1,4 +1,5 @@
 // WebTorrent's side of a measurement, as its own documentation has a page use it; driven by `page.run`.
+import "/connections.js";
 import WebTorrent from "/webtorrent/webtorrent.min.js";
 import { Meter } from "/meter.js";
 import { watch } from "/watch.js";
@@ -10,6 +11,26 @@ let client, torrent, meter, trackers;
 
 const decode = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
 const encode = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
+
+const STORAGE_MS = 60_000;
+
+/**
+ * Deletes what is stored. WebTorrent's own way (`destroyStore`) fails while it still writes the last pieces, and nothing tells when it
+ * has; the browser refuses to delete a file until then.
+ */
+async function clearStorage() {
+  const root = await navigator.storage.getDirectory();
+  const until = performance.now() + STORAGE_MS;
+  for (;;) {
+    try {
+      for (const name of await Array.fromAsync(root.keys())) await root.removeEntry(name, { recursive: true });
+      return;
+    } catch (error) {
+      if (error.name !== "NoModificationAllowedError" || performance.now() > until) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+  }
+}
 
 Object.assign(window, {
   start(options) {
@@ -36,7 +57,8 @@ Object.assign(window, {
   warm: () => Promise.race([meter.warm, meter.full]).then(() => true),
   full: () => meter.full,
   async finish() {
-    await new Promise((resolve, reject) => torrent.destroy({ destroyStore: true }, (error) => (error ? reject(error) : resolve())));
+    await new Promise((resolve, reject) => torrent.destroy({ destroyStore: false }, (error) => (error ? reject(error) : resolve())));
+    await clearStorage();
     return { wasted: 0 };
   },
 });

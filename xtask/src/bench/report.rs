@@ -417,6 +417,14 @@ fn threads(line: &Value) -> Option<Table> {
         bytes / MEGABYTE
     );
     let mut table = Table::new(&title, &["process: thread", "s", "s per GB"]);
+    let per_gigabyte = |name: &str| line["traffic"][name].as_f64().unwrap_or(0.0) / (bytes / 1e9);
+    table.notes.push(format!(
+        "what the fetching page's connections carried, per GB: {:.0} messages and {:.0} packets in, {:.0} and {:.0} out",
+        per_gigabyte("messagesReceived"),
+        per_gigabyte("packetsReceived"),
+        per_gigabyte("messagesSent"),
+        per_gigabyte("packetsSent"),
+    ));
     for thread in line["threads"].as_array()? {
         let seconds = thread["seconds"].as_f64()?;
         let name = thread["name"].as_str()?.to_owned();

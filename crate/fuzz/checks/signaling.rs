@@ -176,7 +176,7 @@ impl Scene {
     fn message(&self, choices: &mut Choices<'_>) -> Vec<u8> {
         let info_hash = protocol::InfoHash(hash(choices).0);
         let peer_id = protocol::PeerId([choices.byte() % 12; 20]);
-        let sdp = protocol::Sdp::from_text("v=0").map_or_else(|| unreachable!(), |sdp| sdp);
+        let sdp = protocol::Sdp::from_text("v=0").unwrap_or_else(|| unreachable!());
         match choices.below(6) {
             0 => return choices.bytes().to_vec(),
             1 => Response::Announce(protocol::AnnounceReply {

@@ -225,7 +225,7 @@ fn request(choices: &mut Choices<'_>) -> Request<'static> {
     let hash = |choices: &mut Choices<'_>| InfoHash([choices.byte() % 5; 20]);
     let peer = |choices: &mut Choices<'_>| PeerId([choices.byte() % 9; 20]);
     let offer_id = |choices: &mut Choices<'_>| OfferId([choices.byte() % 7; 20]);
-    let sdp = || Sdp::from_text("v=0").map_or_else(|| unreachable!(), |sdp| sdp);
+    let sdp = || Sdp::from_text("v=0").unwrap_or_else(|| unreachable!());
     match choices.below(4) {
         0 => Request::Scrape(Scrape {
             info_hashes: (0..=choices.below(4)).map(|_| hash(choices)).collect(),

@@ -80,9 +80,7 @@ fn rebuild(sdp: &str, mut each: impl FnMut(&str, &mut Vec<String>)) -> String {
     for line in sdp.lines() {
         each(line.trim_end(), &mut lines);
     }
-    let mut out = lines.join("\r\n");
-    out.push_str("\r\n");
-    out
+    lines.iter().flat_map(|line| [line, "\r\n"]).collect()
 }
 
 /// `a=candidate:foundation component transport priority address port typ type ...`

@@ -20,6 +20,8 @@ const SHOWN_EVERY: Duration = Duration::from_secs(30);
 const MAX_LEN: u32 = 16 * 1024;
 /// Longest input that a minimised corpus takes up.
 const MAX_KEPT_LEN: u32 = 4 * 1024;
+/// Unnamed inputs that a target's committed corpus keeps: the longest, which reach most.
+const MAX_KEPT: usize = 40;
 /// One allocation beyond this is a finding: nothing here allocates by a stranger's say-so.
 const MALLOC_LIMIT_MB: u32 = 64;
 const RSS_LIMIT_MB: u32 = 1024;
@@ -138,7 +140,8 @@ impl Program {
         })
     }
 
-    /// Keeps the named inputs, and of all others the smallest set that reaches what those do not.
+    /// Keeps the named inputs, and of all others a small set that reaches what those do not; the rest stays in
+    /// `target/corpus`.
     pub fn minimize(&self) -> Result<(), Failure> {
         let (corpus, grown) = (self.corpus(), self.grown());
         fs::create_dir_all(&grown).map_err(Failure::io("make", &grown))?;
@@ -160,6 +163,14 @@ impl Program {
                 "{} is not minimised: {status}",
                 self.name
             )));
+        }
+        let mut unnamed: Vec<(u64, PathBuf)> = (files_in(&corpus).into_iter())
+            .filter(|path| is_unnamed(path))
+            .map(|path| (path.metadata().map_or(0, |m| m.len()), path))
+            .collect();
+        unnamed.sort();
+        for (_, path) in unnamed.iter().rev().skip(MAX_KEPT) {
+            fs::remove_file(path).map_err(Failure::io("remove", path))?;
         }
         let kept = files_in(&corpus);
         let bytes: u64 = (kept.iter())

@@ -432,8 +432,8 @@ impl Scene {
             .map(|(tracker, _)| *tracker)
             .collect();
         for tracker in closed {
-            if self.sockets.contains_key(&tracker) {
-                self.sockets.insert(tracker, true);
+            if let Some(open) = self.sockets.get_mut(&tracker) {
+                *open = true;
                 self.input(Input::TrackerConnected { tracker });
             }
         }
@@ -484,7 +484,7 @@ impl Scene {
             if how != 255
                 && let Some(Link::Open(remote)) = self.links.get_mut(&connection)
             {
-                let bytes = remote.introduce(peer, how % 2 == 0, &VAULT);
+                let bytes = remote.introduce(peer, how.is_multiple_of(2), &VAULT);
                 self.receive(connection, bytes, choices);
             }
         }

@@ -263,11 +263,9 @@ impl Payee {
         let record = range.record(session_key, tranche);
         let key = Key::PayeeRange(id.account, id.first);
         self.put(key, Some(record.encode()), Work::Links { id, k, tag });
-        if self
-            .accounts
-            .get(&id.account)
-            .is_some_and(|a| a.ledger.facts().paid_total >= a.stored_facts.paid_total + 256)
-        {
+        if self.accounts.get(&id.account).is_some_and(|a| {
+            a.ledger.facts().paid_total >= a.stored_facts.paid_total.saturating_add(256)
+        }) {
             self.store_facts(id.account);
         }
     }

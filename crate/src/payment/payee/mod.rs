@@ -411,10 +411,11 @@ impl Payee {
                 totals.undurable_steps += range.undurable();
             }
             let facts = account.ledger.facts();
-            totals.redeemed.0 += facts.redeemed.0;
+            // A spoilt record may say any number.
+            totals.redeemed.0 = totals.redeemed.0.saturating_add(facts.redeemed.0);
             totals.unpaid_blocks += account.ledger.unpaid();
-            totals.lost_blocks += facts.lost;
-            totals.paid_blocks += facts.paid_total;
+            totals.lost_blocks = totals.lost_blocks.saturating_add(facts.lost);
+            totals.paid_blocks = totals.paid_blocks.saturating_add(facts.paid_total);
         }
         totals.rests.0 = totals.earned.0.saturating_sub(totals.redeemable.fine().0);
         totals

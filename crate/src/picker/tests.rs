@@ -219,7 +219,9 @@ fn in_the_endgame_a_fast_peer_soon_helps_a_slow_one_and_not_the_other_way_round(
 
 #[test]
 fn a_paid_piece_has_one_source_asked_in_order() {
-    let mut picker = picker(3);
+    let mut picker = picker(4);
+    // The last piece has two blocks only.
+    picker.have(PieceIndex(3));
     let a = seed(&mut picker, 1, 10, 0);
     let b = seed(&mut picker, 2, 10, 0);
     let free = conn(3);

@@ -46,6 +46,6 @@ pub use random::Random;
 pub use seeds::for_seeds;
 pub use steps::Steps;
 pub use tamper::{Hand, Overheard, Tamper, fields, overheard, vouchers};
-pub use vault::{Deposit, Redemption, SessionKey, SimVault, Slashing};
 pub use trace::{Replay, replay};
+pub use vault::{Deposit, Redemption, SessionKey, SimVault, Slashing};
 pub use watch::{CommitSeen, Watch};

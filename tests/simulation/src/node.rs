@@ -10,8 +10,8 @@ use piecework::types::{ConnectionId, EffectId, InfoHash, StreamId, TrackerId};
 
 use crate::channel::Cheat;
 use crate::disk::Disk;
-use crate::tamper::Tamper;
 use crate::puppet::Puppet;
+use crate::tamper::Tamper;
 use crate::vault::SessionKey;
 
 /// One client of a net, over all its lives.

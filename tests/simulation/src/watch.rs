@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy_primitives::{Address, B256};
 use piecework::time::Duration;
 use piecework::types::{FineUnits, InfoHash};
-use piecework::wire::pay::{PayMessage, RejectCode, VoucherBody};
+use piecework::wire::pay::{PayMessage, VoucherBody};
 
 use crate::books::Books;
 use crate::content::Content;
@@ -49,8 +49,6 @@ pub struct Watch {
     pub clones: BTreeSet<B256>,
     /// How long messages with a PAY took from the client to the other side, per payer.
     pub pay_delays: BTreeMap<NodeId, Vec<Duration>>,
-    /// Every REJECT: who, to whom, and its code.
-    pub rejects: Vec<(NodeId, NodeId, RejectCode)>,
     contents: BTreeMap<InfoHash, Content>,
     promised: BTreeMap<(B256, u64), Address>,
     requests: BTreeMap<(NodeId, InfoHash), BTreeMap<(u32, u32), u32>>,
@@ -203,7 +201,6 @@ impl Watch {
                 *self.pays.entry(from).or_default() += 1;
                 self.books.said(from, None, &message);
             }
-            PayMessage::Reject { code, .. } => self.rejects.push((from, to, code)),
             PayMessage::Commit { quote_id, voucher } => {
                 let payee = back.quotes.get(&quote_id);
                 let payee = *payee.expect("a COMMIT names a quote of this connection");

@@ -34,11 +34,9 @@ fn viewer(net: &mut SimNet, payee: u8, content: &Content, uplink: u64) -> NodeId
 }
 
 fn no_reject_for_debt(net: &SimNet) {
-    let rejects = &net.watch.rejects;
-    let debt = rejects
-        .iter()
-        .find(|(_, _, code)| *code == RejectCode::OverCredit);
-    assert!(debt.is_none(), "{debt:?} of {rejects:?}");
+    let rejects = &net.watch.books.rejects;
+    let for_debt = |codes: &Vec<RejectCode>| codes.contains(&RejectCode::OverCredit);
+    assert!(!rejects.values().any(for_debt), "{rejects:?}");
 }
 
 fn slowest_pay(net: &SimNet, node: NodeId) -> Duration {

@@ -92,6 +92,9 @@ pub(super) fn machines(
     if let Some(sell) = &payment.sell {
         let config = PayeeConfig {
             min_bond_percent: sell.min_bond_percent,
+            credit0: sell.credit.first,
+            credit_max: sell.credit.most,
+            ramp: sell.credit.ramp,
             ..PayeeConfig::new(vault, sell.payee)
         };
         money.payee = Some(Payee::new(now, config, seed(), records()));

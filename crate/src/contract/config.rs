@@ -105,6 +105,30 @@ pub struct SellConfig {
     pub price: ResalePrice,
     /// The least bond of a buyer's account, in percent of its balance.
     pub min_bond_percent: u16,
+    /// How much is served before it is paid.
+    pub credit: Credit,
+}
+
+/// Blocks that a buyer may owe: what a seller has at stake with each account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credit {
+    /// At first.
+    pub first: u16,
+    /// At most.
+    pub most: u16,
+    /// Blocks paid for each block of credit in between; 0: it does not grow.
+    pub ramp: u8,
+}
+
+impl Default for Credit {
+    /// 256 KiB at first, half of what was paid, 4 MiB at most.
+    fn default() -> Self {
+        Credit {
+            first: 16,
+            most: 256,
+            ramp: 2,
+        }
+    }
 }
 
 /// How the price of a block is found.

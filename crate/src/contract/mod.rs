@@ -7,7 +7,8 @@ mod io;
 mod snapshot;
 
 pub use config::{
-    AddOptions, BuyConfig, CheckExisting, Config, Limits, PaymentConfig, ResalePrice, SellConfig,
+    AddOptions, BuyConfig, CheckExisting, Config, Credit, Limits, PaymentConfig, ResalePrice,
+    SellConfig,
 };
 pub use io::{
     AccountState, AddError, Claim, ClosedReason, Command, Effect, EffectError, EffectResult, Event,

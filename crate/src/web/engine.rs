@@ -14,7 +14,9 @@ use super::records::Records;
 use super::storage::Storage;
 use super::{js, snapshot};
 use crate::client::Client;
-use crate::contract::{BuyConfig, Command, Config, Input, PaymentConfig, ResalePrice, SellConfig};
+use crate::contract::{
+    BuyConfig, Command, Config, Credit, Input, PaymentConfig, ResalePrice, SellConfig,
+};
 use crate::types::{FineUnits, TokenUnits};
 
 /// Trackers taken from the page's configuration.
@@ -168,6 +170,7 @@ fn payment_config(payment: &JsValue, chain: &Chain, keys: &Keys) -> PaymentConfi
             price,
             min_bond_percent: js::number(payment, "minBondPercent")
                 .map_or(125, |percent| percent.min(10_000) as u16),
+            credit: Credit::default(),
         }),
     }
 }

@@ -255,8 +255,6 @@ impl Selling {
 
     pub fn with(change: impl Fn(&mut PayeeConfig)) -> Self {
         let mut config = PayeeConfig::new(vault(), PAYEE);
-        // The numbers of payments.md, which the scenes count in.
-        (config.credit0, config.credit_max, config.ramp) = (4, 128, 4);
         config.unit = UNIT;
         change(&mut config);
         Selling {

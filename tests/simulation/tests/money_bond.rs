@@ -169,7 +169,7 @@ fn an_exit_in_mid_order_is_redeemed_before_the_money_is_gone() {
     for_seeds(16, |seed| {
         let mut net = net(4_700 + seed);
         // Above dust: 128 blocks are two cents.
-        let film = Content::file(seed, 200 * BLOCK as usize, (PIECE_BLOCKS * BLOCK) as u32);
+        let film = Content::file(seed, 800 * BLOCK as usize, (PIECE_BLOCKS * BLOCK) as u32);
         let shop = seller(&mut net, 1, &film);
         let one = buyer(&mut net);
         let account = net.account_of(one);

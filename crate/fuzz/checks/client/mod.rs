@@ -13,8 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use alloy_primitives::Address;
 use bytes::Bytes;
 use piecework::client::{
-    AddOptions, BuyConfig, CheckExisting, Client, Command, Config, EffectError, Event, Input,
-    Limits, Output, PaymentConfig, RedeemOutcome, RedeemScope, ResalePrice, SellConfig, Source,
+    AddOptions, BuyConfig, CheckExisting, Client, Command, Config, Credit, EffectError, Event,
+    Input, Limits, Output, PaymentConfig, RedeemOutcome, RedeemScope, ResalePrice, SellConfig,
+    Source,
 };
 use piecework::payment::voucher::Vault;
 use piecework::signaling::MAX_TRACKERS;
@@ -56,6 +57,7 @@ pub fn payments(unit: u128) -> PaymentConfig {
             payee: Address::repeat_byte(0x77),
             price: ResalePrice::Fixed(FineUnits(unit)),
             min_bond_percent: 125,
+            credit: Credit::default(),
         }),
     }
 }

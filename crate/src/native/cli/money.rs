@@ -6,7 +6,7 @@ use serde_json::json;
 use super::args::{BalanceArgs, KeyArgs, KeyVerb, RedeemArgs, load_key};
 use super::output::{CliError, say, say_json, tokens};
 use super::runner::{Payout, Runner, money_json, redeemed_line};
-use crate::client::{Config, PaymentConfig, ResalePrice, SellConfig};
+use crate::client::{Config, Credit, PaymentConfig, ResalePrice, SellConfig};
 use crate::native::chain::{Chain, ChainConfig, ChainError};
 use crate::native::driver::NativeConfig;
 use crate::native::keys::{KeyError, KeyPair};
@@ -108,6 +108,7 @@ fn offline(
                     payee: payee.address(),
                     price: ResalePrice::Fixed(FineUnits(0)),
                     min_bond_percent: 0,
+                    credit: Credit::default(),
                 }),
             }),
             ..Config::default()

@@ -11,7 +11,7 @@ use super::args::{SeedArgs, load_key};
 use super::output::{CliError, bytes, parse_price, say, say_json, tokens};
 use super::runner::{Interrupt, Payout, Runner, money_json, redeemed_line};
 use super::torrent;
-use crate::client::{Command, Config, Limits, PaymentConfig, ResalePrice, SellConfig};
+use crate::client::{Command, Config, Credit, Limits, PaymentConfig, ResalePrice, SellConfig};
 use crate::native::chain::Chain;
 use crate::native::driver::{NativeConfig, Snapshot};
 use crate::types::FineUnits;
@@ -62,6 +62,7 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
                 payee: payout.payee.address(),
                 price: ResalePrice::Fixed(price),
                 min_bond_percent: args.min_bond_percent,
+                credit: Credit::default(),
             }),
         })
     });

@@ -2,7 +2,7 @@
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use piecework::client::{
-    BuyConfig, ClosedReason, Config, Event, PaymentConfig, ResalePrice, SellConfig,
+    BuyConfig, ClosedReason, Config, Credit, Event, PaymentConfig, ResalePrice, SellConfig,
 };
 use piecework::time::Duration;
 use piecework::types::{FineUnits, TokenUnits};
@@ -69,6 +69,7 @@ pub fn trader(net: &SimNet, payee: u8, price: ResalePrice, max_unit: Option<Fine
                 payee: [payee; 20].into(),
                 price,
                 min_bond_percent: 125,
+                credit: Credit::default(),
             }),
         }),
         ..SimNet::config()

@@ -5,8 +5,8 @@
 
 use alloy_primitives::Address;
 use piecework::client::{
-    AddOptions, BuyConfig, CheckExisting, Config, Event, Limits, PaymentConfig, ResalePrice,
-    SellConfig, Source,
+    AddOptions, BuyConfig, CheckExisting, Config, Credit, Event, Limits, PaymentConfig,
+    ResalePrice, SellConfig, Source,
 };
 use piecework::time::Duration;
 use piecework::types::{FineUnits, TokenUnits};
@@ -59,6 +59,11 @@ pub fn seller(net: &mut SimNet, payee: u8, content: &Content) -> NodeId {
                 payee: address(payee),
                 price: ResalePrice::Fixed(unit()),
                 min_bond_percent: 125,
+                credit: Credit {
+                    first: CREDIT0 as u16,
+                    most: 128,
+                    ramp: 4,
+                },
             }),
         }),
         ..SimNet::config()

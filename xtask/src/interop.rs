@@ -62,9 +62,13 @@ pub fn libtorrent() -> Result<PathBuf, Failure> {
     let folder = paths::target().join("libtorrent");
     let pip = || shell::answer(shell::command("python3").args(["-m", "pip", "--version"]));
     if pip().is_none() {
-        debian::install(&["python3", "python3-pip"], "Python and pip, for libtorrent")?;
+        debian::install(
+            &["python3", "python3-pip"],
+            "Python and pip, for libtorrent",
+        )?;
     }
-    let pip = pip().ok_or_else(|| Failure::failed("python3 -m pip is installed and does not run"))?;
+    let pip =
+        pip().ok_or_else(|| Failure::failed("python3 -m pip is installed and does not run"))?;
     // A wheel is of one version of Python, which pip names.
     let stamp = Inputs::default()
         .word(&pip)

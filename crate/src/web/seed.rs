@@ -32,7 +32,9 @@ pub async fn make(storage: &Storage, message: &JsValue) -> Result<Bytes, String>
     let name = safe_name(&js::text(message, "name").unwrap_or_default())
         .ok_or("the torrent needs a name without slashes")?;
     let mut builder = match sources.as_slice() {
-        [one] if js::flag(message, "isFolder") != Some(true) => TorrentBuilder::single_file(name, one.length),
+        [one] if js::flag(message, "isFolder") != Some(true) => {
+            TorrentBuilder::single_file(name, one.length)
+        }
         many => many.iter().fold(TorrentBuilder::new(name), |builder, one| {
             builder.file(one.path.clone(), one.length)
         }),

@@ -2,9 +2,10 @@
 
 const inputs = () => [...document.querySelectorAll("input[type=file]")];
 
-/** Nothing is chosen from now on. */
+/** Nothing is chosen from now on; `window.changed` resolves when something is (a folder is read some time after). */
 window.forget = () => {
   for (const input of inputs()) input.value = "";
+  window.changed = new Promise((resolve) => addEventListener("change", () => resolve(true), { once: true }));
   return true;
 };
 

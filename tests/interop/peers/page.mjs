@@ -31,6 +31,7 @@ class Page {
     const { nodeId } = await session.send("DOM.querySelector", { nodeId: root.nodeId, selector: isFolder ? "#folder" : "#file" });
     await session.send("DOM.setFileInputFiles", { nodeId, files: [path] });
     await session.detach();
+    await this.run("changed");
   }
 
   fetch(source, tracker) {

@@ -603,12 +603,15 @@ mod tests {
             () = interrupt.wait() => panic!("nobody interrupted"),
             () = std::future::ready(()) => {}
         }
+        let mut witness =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()).unwrap();
         let kill = std::process::Command::new("kill")
             .args(["-INT", &std::process::id().to_string()])
             .status()
             .unwrap();
         assert!(kill.success());
-        tokio::time::timeout(std::time::Duration::from_secs(60), interrupt.wait())
+        assert!(witness.recv().await.is_some());
+        tokio::time::timeout(std::time::Duration::from_secs(10), interrupt.wait())
             .await
             .unwrap();
     }

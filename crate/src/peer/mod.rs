@@ -21,6 +21,10 @@ pub use rate::{Rate, TokenBucket};
 pub use sending::{MAX_MESSAGE, SendQueue};
 pub use uplink::Uplink;
 
+/// A batch of requests is this part of those that keep the link busy, ...
+const REQUEST_BATCH_SHARE: usize = 16;
+/// ... and at most so many.
+const MAX_REQUEST_BATCH: usize = 16;
 /// Requests of a remote that wait here; further ones are rejected (BEP 6) or dropped (BEP 10 `reqq`).
 pub const MAX_REQUESTS_IN: usize = 256;
 /// Requests out to one remote, whatever it allows.
@@ -320,7 +324,8 @@ impl Peer {
             .is_some_and(|b| piece.0 < b.len() && b.contains(piece.0))
     }
 
-    /// How many more requests should go out to keep its link busy.
+    /// How many more requests should go out to keep its link busy; none while only a few are missing, so
+    /// that several share a message.
     pub fn request_room(&self, now: Timestamp) -> usize {
         let reqq = self
             .extensions
@@ -331,10 +336,12 @@ impl Peer {
         let ahead = u128::from(self.down.per_second(now)) * PIPELINE.as_micros() / 1_000_000;
         let wanted = FIRST_REQUESTS + (ahead / u128::from(BLOCK_LEN)) as usize;
         let wanted = if self.snubbed { 1 } else { wanted };
-        wanted
-            .min(MAX_REQUESTS_OUT)
-            .min(reqq)
-            .saturating_sub(self.requests_out.len())
+        let wanted = wanted.min(MAX_REQUESTS_OUT).min(reqq);
+        let room = wanted.saturating_sub(self.requests_out.len());
+        match room < (wanted / REQUEST_BATCH_SHARE).min(MAX_REQUEST_BATCH) {
+            true => 0,
+            false => room,
+        }
     }
 
     /// The id under which it understands an extension.

@@ -528,6 +528,9 @@ impl Signaling {
             && let Some(torrent) = self.torrents.get_mut(&link.info_hash)
             && torrent.wanted > 0
         {
+            if link.is_unfinished() {
+                torrent.missed();
+            }
             torrent.hurry(now);
         }
         self.drive(now);
@@ -749,6 +752,12 @@ impl Signaling {
             .map(|(id, _)| *id)
             .collect();
         for connection in expired {
+            if let Some(link) = self.links.get(&connection).filter(|l| l.is_unfinished())
+                && let Some(torrent) = self.torrents.get_mut(&link.info_hash)
+            {
+                torrent.missed();
+                torrent.hurry(now);
+            }
             self.drop_link(connection);
         }
     }
@@ -783,7 +792,7 @@ impl Signaling {
             return;
         };
         let regular = membership.next_at <= now;
-        if !regular && (membership.early_at > now || torrent.is_seed()) {
+        if !regular && (membership.early_at > now || torrent.waits_to_be_asked(membership)) {
             return;
         }
         let event = membership.next_event();
@@ -827,7 +836,7 @@ impl Signaling {
         event: AnnounceEvent,
         offers: &[ConnectionId],
     ) {
-        let jitter = self.jitter();
+        let (jitter, offered) = (self.jitter(), offers.len());
         for connection in offers {
             if let Some(link) = self.links.get_mut(connection) {
                 link.sent(SentTo {
@@ -844,9 +853,9 @@ impl Signaling {
             return;
         };
         let text = torrent.announce(self.config.peer_id, info_hash, event, offers);
-        let wanted = torrent.wanted;
+        let asked = (torrent.wanted, offered);
         if let Some(membership) = torrent.trackers.get_mut(&id) {
-            membership.announced(now, event, wanted, jitter);
+            membership.announced(now, event, asked, jitter);
         }
         if let Some(tracker) = self.trackers.get_mut(&id) {
             tracker.expect_reply(now);
@@ -937,7 +946,9 @@ impl Signaling {
                 .trackers
                 .iter()
                 .filter(|(id, _)| self.trackers.get(id).is_some_and(Tracker::is_open))
-                .map(|(_, membership)| membership.wake_at(torrent.wanted > 0 && !torrent.is_seed()))
+                .map(|(_, membership)| {
+                    membership.wake_at(torrent.wanted > 0 && !torrent.waits_to_be_asked(membership))
+                })
         });
         links
             .chain(trackers)

@@ -561,6 +561,24 @@ fn the_first_wish_after_an_idle_announce_does_not_wait() {
 }
 
 #[test]
+fn a_seed_announces_early_only_after_it_missed_somebody() {
+    let (mut rig, id) = Rig::announced(2);
+    rig.signaling.set_progress(HASH, 0, 0, Some(0));
+    rig.run();
+    rig.reply(id, 3600);
+    rig.drain();
+    rig.signaling.set_wanted(rig.now, HASH, 3);
+    rig.advance(Duration::from_secs(30));
+    assert!(announces(&rig.run()).is_empty(), "it waits to be asked");
+    // Somebody's offer is answered, and the channel does not open.
+    rig.offer_from(id, 1);
+    assert_eq!(accepted(&rig.run()), 1);
+    rig.advance(Duration::from_secs(60));
+    let sent = announces(&rig.run());
+    assert!(!sent.is_empty() && !sent[0].1.is_empty(), "{sent:?}");
+}
+
+#[test]
 fn completed_is_told_once_and_stopped_at_the_end() {
     let (mut rig, id) = Rig::announced(0);
     rig.run();

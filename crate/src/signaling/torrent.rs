@@ -44,6 +44,8 @@ pub(super) struct Membership {
     started: bool,
     /// So it was when the last announce went out.
     wanted_nobody: bool,
+    /// Connections were wanted, and nothing came of what was offered: a seed too announces early then.
+    pub(super) missed: bool,
     last_at: Option<Timestamp>,
     interval: Duration,
     min_interval: Duration,
@@ -79,6 +81,18 @@ impl Torrent {
         self.left == Some(0)
     }
 
+    /// So does a seed, unless it just missed somebody.
+    pub(super) fn waits_to_be_asked(&self, membership: &Membership) -> bool {
+        self.is_seed() && !membership.missed
+    }
+
+    /// A connection that was agreed on came to nothing.
+    pub(super) fn missed(&mut self) {
+        for membership in self.trackers.values_mut() {
+            membership.missed = true;
+        }
+    }
+
     /// Something changed: announce early, as soon as the trackers allow.
     pub(super) fn hurry(&mut self, now: Timestamp) {
         for membership in self.trackers.values_mut() {
@@ -105,6 +119,7 @@ impl Membership {
             offers_asked_until: None,
             started: false,
             wanted_nobody: false,
+            missed: false,
             last_at: None,
             interval: DEFAULT_INTERVAL,
             min_interval: MIN_EARLY_INTERVAL,
@@ -131,9 +146,17 @@ impl Membership {
     }
 
     /// An announce goes out, while this many connections are wanted. `jitter` is in 0..1.
-    pub(super) fn announced(&mut self, now: Timestamp, event: Event, wanted: usize, jitter: f64) {
+    pub(super) fn announced(
+        &mut self,
+        now: Timestamp,
+        event: Event,
+        (wanted, offered): (usize, usize),
+        jitter: f64,
+    ) {
         self.joined = true;
         self.wanted_nobody = wanted == 0;
+        // Its offers come too late; it had none left to make.
+        self.missed = wanted > 0 && offered == 0 && event != Event::Completed;
         self.offers_asked_until = None;
         self.last_at = Some(now);
         match event {

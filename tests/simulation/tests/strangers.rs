@@ -342,11 +342,11 @@ fn who_repeats_its_pieces_without_end_harms_nobody() {
 fn who_lies_about_the_size_of_the_metadata_is_left() {
     for_seeds(SEEDS, |seed| {
         let mut scene = Scene::new(seed, By::Magnet, move || {
-            let (mut claimed, mut info) = (0, Bytes::new());
+            let mut info = Bytes::new();
             script(move |wire, said| match said {
                 Said::Open => {
                     let real = wire.content.metainfo.info.len() as u32;
-                    claimed = match seed % 4 {
+                    let claimed = match seed % 4 {
                         0 => real - 1 - wire.random.number(0..u64::from(real) - 1) as u32,
                         1 => real + 1 + wire.random.number(0..1000) as u32,
                         2 => real + 16 * 1024,

@@ -68,13 +68,16 @@ fn opening(torrent: &[u8]) -> (InfoHash, Effect) {
     }
 }
 
-/// Everything below a folder, with the bytes of its files.
+/// Everything below a folder, with the bytes of its files. Links are not followed.
 fn tree(folder: &Path) -> BTreeMap<PathBuf, Option<Vec<u8>>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
+        let entry = entry.unwrap();
+        let (path, kind) = (entry.path(), entry.file_type().unwrap());
+        if kind.is_dir() {
             found.extend(tree(&path));
+            found.insert(path, None);
+        } else if kind.is_symlink() {
             found.insert(path, None);
         } else {
             let bytes = fs::read(&path).unwrap();

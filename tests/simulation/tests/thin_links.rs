@@ -88,27 +88,7 @@ fn payments_do_not_wait_behind_blocks_on_a_thin_uplink_and_seeks_are_answered() 
     });
 }
 
-#[test]
-fn a_thin_uplink_is_used_to_the_full() {
-    for_seeds(SEEDS / 10, |seed| {
-        let mut net = SimNet::new(seed, NetConfig::default());
-        let content = Content::file(seed, 700_001, 32 * 1024);
-        let price = ResalePrice::Fixed(per_gb(0));
-        let first = net.node(trader(&net, 1, price, None));
-        net.set_uplink(first, THIN);
-        net.seed(first, &content);
-        let to = net.node(SimNet::config());
-        net.leech(to, &content);
-        net.run_until(minutes(1), |net| net.channels(first, to) > 0);
-        let since = net.now;
-        complete(&mut net, &[to], &content, minutes(5));
-        let took = net.now.since(since).as_secs_f64();
-        let ideal = 700_001.0 / THIN as f64;
-        assert!(took < ideal * 1.3 + 1.5, "{took} s instead of {ideal} s");
-    });
-}
-
-/// A paid and a free download over a far, lossy path.
+/// A paid download over a far, lossy path.
 fn over_loss(seed: u64, round_trip: Duration) {
     let half = round_trip / 2;
     let config = NetConfig {

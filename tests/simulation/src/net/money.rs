@@ -59,7 +59,8 @@ impl SimNet {
     pub(super) fn heard(&mut self, link: usize, side: usize, bytes: &Bytes) -> bool {
         let (end, other) = self.both(link, side);
         let (node, from, hash) = (end.node, other.node, other.direction.info_hash);
-        let nonsense = self.nodes[from.0].cheat == Cheat::Garbage;
+        let sender = &self.nodes[from.0];
+        let nonsense = sender.cheat == Cheat::Garbage || sender.puppet.is_some();
         let inbound = &mut self.watch.books.inbound;
         let frames = inbound
             .entry((link, side))

@@ -204,7 +204,11 @@ fn the_event_of_a_serial_promised_twice_and_the_own_voucher_burn_the_bond() {
     let paid = chain.redeem(&[claim], &other, other.address()).unwrap();
     assert_eq!(paid.paid.len(), 1);
     // The honest payee comes too late ...
-    let late = chain.redeem(&[mine.clone()], &world.payee, world.payee.address());
+    let late = chain.redeem(
+        std::slice::from_ref(&mine),
+        &world.payee,
+        world.payee.address(),
+    );
     assert_eq!(late.unwrap_err(), ChainError::NothingDue);
 
     // ... and finds the other's voucher in the log.

@@ -20,10 +20,16 @@ async function record() {
   const { context } = await browser();
   await context.addInitScript(() => {
     window.traced = [];
+    const { promise, resolve } = Promise.withResolvers();
+    window.nextInput = promise;
+    const note = (line) => {
+      window.traced.push(line);
+      if (JSON.parse(line).in && window.traced.some((earlier) => earlier.includes("Event(Complete"))) resolve();
+    };
     window.Worker = class extends Worker {
       constructor(...given) {
         super(...given);
-        this.addEventListener("message", ({ data }) => data?.t === "trace" && window.traced.push(data.line));
+        this.addEventListener("message", ({ data }) => data?.t === "trace" && note(data.line));
       }
     };
   });
@@ -31,9 +37,12 @@ async function record() {
   await page.run("start({})");
   await page.run(`add(${JSON.stringify(magnet)})`);
   await page.run("done()");
+  // What the last input brings about may have been told in part only.
+  await page.run("nextInput");
   const lines = await page.run("traced");
   if (lines.length === 0) throw new Error("the engine records nothing: build it with `cargo xtask trace`");
-  return lines;
+  const last = lines.findLastIndex((line) => JSON.parse(line).in !== undefined);
+  return lines.slice(0, last);
 }
 
 const [file] = process.argv.slice(2);

@@ -33,7 +33,7 @@ impl Client {
             connections,
             pending: self.routes.len() - connections,
             effects: self.out.effects(),
-            outputs: self.out.len(),
+            outputs: self.out.waiting(),
             ..LoadSnapshot::default()
         };
         for session in self.sessions.values() {

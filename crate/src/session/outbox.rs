@@ -137,7 +137,7 @@ impl Outbox {
     }
 
     /// Outputs that wait to be taken.
-    pub fn len(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.queue.len()
     }
 

@@ -180,7 +180,7 @@ pub fn audit_seller(
     );
     // Each range is floored to a token unit.
     let ranges = net.vault.log().len() as u128 + 1;
-    let due = unit().0 * u128::from(sent.saturating_sub(window)) >> 24;
+    let due = (unit().0 * u128::from(sent.saturating_sub(window))) >> 24;
     assert!(
         paid.0 + ranges >= due,
         "{paid:?} for {sent} blocks, of which {window} may be lost"

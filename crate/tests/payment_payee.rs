@@ -442,7 +442,8 @@ fn serials_that_somebody_else_redeemed_first_are_no_earnings_and_the_voucher_is_
         (claims[0].id, ClaimOutcome::Failed)
     };
     let skipped = |s: &mut Selling| (reverted(s).0, ClaimOutcome::Skipped(6));
-    let ways: [(&str, Option<&dyn Fn(&mut Selling) -> _>); 3] = [
+    type Redeem<'a, T> = Option<&'a dyn Fn(&mut Selling) -> T>;
+    let ways: [(&str, Redeem<_>); 3] = [
         ("it was never closed", None),
         ("its transaction reverted", Some(&reverted)),
         ("its transaction skipped it", Some(&skipped)),

@@ -251,7 +251,7 @@ fn stolen_and_made_up_answers_only_cost_the_offers_they_name() {
 fn a_flood_of_offers_is_taken_at_a_bounded_rate() {
     for_seeds(SEEDS, |seed| {
         let (mut net, content, _, to) = pair(seed);
-        let mut random = Random::new(seed ^ 0xf10_0d);
+        let mut random = Random::new(seed ^ 0x000f_100d);
         for _ in 0..60 {
             net.run_for(Duration::from_millis(300));
             for _ in 0..10 {

@@ -239,9 +239,7 @@ impl Pages {
                 None
             }
             "limits" => {
-                let mut limits = snapshot::limits(message);
-                limits.storage_bytes = js::number(message, "storageBytes");
-                driver.command(Command::SetLimits(limits));
+                driver.command(Command::SetLimits(snapshot::limits(message)));
                 done
             }
             "refresh" => {

@@ -54,7 +54,14 @@ pub async fn make(storage: &Storage, message: &JsValue) -> Result<Bytes, String>
     }
     let hashes = hasher.finish().map_err(failed)?;
     let torrent = builder.build(hashes).map_err(failed)?;
-    store(storage, torrent.info_hash, &sources).await?;
+    let is_new = !storage.holds(torrent.info_hash).await;
+    if let Err(error) = store(storage, torrent.info_hash, &sources).await {
+        // Half a torrent that nobody knows of would fill the quota for good.
+        if is_new {
+            storage.discard_new(torrent.info_hash).await;
+        }
+        return Err(error);
+    }
     Ok(Bytes::from(torrent.to_torrent()))
 }
 

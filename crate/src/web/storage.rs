@@ -123,6 +123,17 @@ impl Storage {
         self.flush(info_hash)
     }
 
+    /// Whether there is a folder of this torrent.
+    pub async fn holds(&self, info_hash: InfoHash) -> bool {
+        let found = directory(&self.root, &info_hash.to_hex(), false).await;
+        !matches!(found, Err(error) if js::is_error(&error, "NotFoundError"))
+    }
+
+    /// Undoes what [`Storage::write_new`] wrote, as far as storage lets it.
+    pub async fn discard_new(&self, info_hash: InfoHash) {
+        let _ = self.close_torrent(info_hash, true).await;
+    }
+
     fn next(&self, info_hash: InfoHash) -> Option<(EffectId, Effect)> {
         let mut torrents = self.torrents.borrow_mut();
         let torrent = torrents.get_mut(&info_hash)?;

@@ -16,7 +16,8 @@ export async function film(tracker, length) {
     infoHash: /[0-9a-f]{40}/.exec(created)[0],
     torrent: readFileSync(file).toString("base64"),
     digest: createHash("sha256").update(bytes).digest("hex"),
-    seed: (...options) => native(["seed", file, "--data", data, "--state", join(data, "state"), ...options], /^seeding /),
+    /** Starts a seeder; each of several needs a `--state` of its own. */
+    seed: (...options) => native(["seed", file, "--data", data, ...(options.includes("--state") ? [] : ["--state", join(data, "state")]), ...options], /^seeding /),
   };
 }
 

@@ -87,12 +87,13 @@ export class Scene {
     };
     const token = await deploy("DemoToken");
     const vault = await deploy("PieceworkVault", await token.getAddress(), "0x0000000000000000000000000000000000000000", sink.address, EXIT_DELAY_SECONDS);
-    await (await token.mint(payer.address, FUNDS)).wait();
+    scene.mint = async (to, amount) => (await token.mint(to, amount)).wait();
+    await scene.mint(payer.address, FUNDS);
     const deployBlock = (await vault.deploymentTransaction().wait()).blockNumber;
     const { chainId } = await provider.getNetwork();
     scene.chain = new Chain({ rpc: scene.anvil.url, vault: await vault.getAddress(), token: await token.getAddress(), deployBlock });
     scene.chainId = Number(chainId);
-    provider.destroy();
+    ending(() => provider.destroy());
     writeFileSync(join((scene.folder = folder("paid")), "payee.key"), `${payee.privateKey}\n`, { mode: 0o600 });
     scene.tracker = await signaling();
     return scene;

@@ -15,6 +15,8 @@ export class RemoteWallet {
   refuses = new Set();
   /** Hashes of what was sent. */
   sent = [];
+  /** The chain that the wallet is on; null: the test's. It knows no other before `wallet_addEthereumChain`. */
+  chainId = null;
   #chain;
   #account;
   #connected = false;
@@ -48,7 +50,11 @@ export class RemoteWallet {
   async injectInto(context) {
     await context.addInitScript((url) => {
       if (globalThis.top !== globalThis) return;
+      const listeners = new Map();
       globalThis.ethereum = {
+        on: (event, listener) => void listeners.set(event, listener),
+        removeListener: (event) => void listeners.delete(event),
+        emit: (event, value) => listeners.get(event)?.(value),
         async request({ method, params }) {
           const answer = await fetch(url, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ method, params }) });
           const { result, error } = await answer.json();
@@ -64,6 +70,12 @@ export class RemoteWallet {
     if (ASKING.has(method)) {
       this.prompts.push(method);
       if (this.refuses.has(method)) throw Object.assign(new Error("The user said no."), { code: 4001 });
+    }
+    if (method === "eth_chainId" && this.chainId !== null) return `0x${this.chainId.toString(16)}`;
+    if (method === "wallet_switchEthereumChain") throw Object.assign(new Error(`Unrecognized chain ${params[0].chainId}: add it first.`), { code: 4902 });
+    if (method === "wallet_addEthereumChain") {
+      this.chainId = Number(params[0].chainId);
+      return null;
     }
     if (method === "eth_requestAccounts") this.#connected = true;
     if (method === "eth_requestAccounts" || method === "eth_accounts") return this.#connected ? [this.#account] : [];

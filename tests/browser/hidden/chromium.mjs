@@ -1,0 +1,57 @@
+// A Chromium as people start it, but for its window: none of the switches with which automation keeps hidden tabs awake. It is driven
+// by the DevTools protocol alone, because Playwright makes every page believe that it is looked at.
+import { spawn } from "node:child_process";
+import { createInterface } from "node:readline";
+import WebSocket from "ws";
+import { ending, folder } from "../harness.mjs";
+
+const FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--allow-loopback-in-peer-connection", "--remote-debugging-port=0"];
+
+/** Starts one; its tabs are those that `tab` opens. */
+export async function chromium() {
+  const program = process.env.PIECEWORK_CHROMIUM ?? "/usr/bin/chromium";
+  const flags = [...FLAGS, "--disable-features=WebRtcHideLocalIpsWithMdns", `--user-data-dir=${folder("profile")}`];
+  const child = spawn(program, [...flags, "about:blank"], { stdio: ["ignore", "ignore", "pipe"] });
+  const gone = new Promise((resolve) => child.once("exit", resolve));
+  ending(() => (child.kill("SIGKILL"), gone));
+  const lines = createInterface({ input: child.stderr });
+  const url = await new Promise((resolve, reject) => {
+    child.once("error", reject);
+    child.once("exit", (code) => reject(new Error(`${program} ended with ${code}`)));
+    lines.on("line", (line) => /^DevTools listening on (\S+)/.test(line) && resolve(line.split(" ").at(-1)));
+  });
+  const socket = new WebSocket(url);
+  await new Promise((resolve, reject) => (socket.once("open", resolve), socket.once("error", reject)));
+  const answers = new Map();
+  socket.on("message", (data) => {
+    const { id, result, error } = JSON.parse(data);
+    const answer = answers.get(id);
+    answers.delete(id);
+    if (error) answer?.reject(new Error(error.message));
+    else answer?.resolve(result);
+  });
+  let next = 1;
+  const send = (method, params = {}, sessionId) =>
+    new Promise((resolve, reject) => {
+      answers.set(next, { resolve, reject });
+      socket.send(JSON.stringify({ id: next++, method, params, sessionId }));
+    });
+  return {
+    /** Opens a tab in front of the others. */
+    async tab(address) {
+      const { targetId } = await send("Target.createTarget", { url: address });
+      const { sessionId } = await send("Target.attachToTarget", { targetId, flatten: true });
+      return {
+        /** Brings it to the front. */
+        activate: () => send("Target.activateTarget", { targetId }),
+        /** Runs an expression in the page. */
+        async run(expression) {
+          const asked = { expression: `(async () => (${expression}))()`, awaitPromise: true, returnByValue: true };
+          const { result, exceptionDetails } = await send("Runtime.evaluate", asked, sessionId);
+          if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
+          return result.value;
+        },
+      };
+    },
+  };
+}

@@ -4,19 +4,20 @@
 //! a thousand connections should cost a thousand of those. It stops reading while its peer does not
 //! read, so that nobody can make the server queue replies without bound.
 
+use crate::frames::{self, Decoder, Fault, Incoming, Outgoing};
 use crate::outbox::{End, Next, Outbox};
 use crate::server::Shared;
 use crate::tracker::ConnectionId;
-use futures_util::{Sink, Stream};
-use piecework_signaling_protocol::{MAX_MESSAGE_LEN, Request};
+use piecework_signaling_protocol::Request;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::io::IoSlice;
+use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio_tungstenite::WebSocketStream;
-use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tokio_tungstenite::tungstenite::{Bytes, Error, Message, error::CapacityError};
 
 /// RFC 6455 section 7.4.1: going away.
 pub(crate) const CLOSE_GOING_AWAY: u16 = 1001;
@@ -29,106 +30,169 @@ const CLOSE_TOO_BIG: u16 = 1009;
 /// Malformed frames.
 const CLOSE_PROTOCOL: u16 = 1002;
 
-/// Messages read before others get their turn.
-const READS_PER_TURN: usize = 16;
+/// Reads before others get their turn.
+const READS_PER_TURN: usize = 4;
 
-/// Room for the largest reply (a scrape of the most hashes) and a pong before it.
-const MAX_WRITE_BUFFER: usize = 256 * 1024;
+/// One read: the largest announce in one go.
+const READ_LEN: usize = 64 * 1024;
+
+/// Frames given to the kernel at once.
+const WRITE_BATCH: usize = 8;
+
+/// With so many bytes waiting for this peer, its next message waits until they are on their way: somebody who reads should not
+/// be taken for somebody who does not, because of many requests in one read.
+const PAUSE_BYTES: usize = 16 * 1024;
+
+/// The same for pongs.
+const PAUSE_FRAMES: usize = 256;
+
+thread_local! {
+    /// What was just read, by whichever connection: one buffer for a thread, not one for a connection.
+    static READ: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_LEN]);
+}
 
 /// One WebSocket connection, until it ends.
 pub(crate) struct Connection {
-    socket: WebSocketStream<TcpStream>,
+    socket: TcpStream,
+    decoder: Decoder,
+    sending: VecDeque<Outgoing>,
     id: ConnectionId,
     outbox: Arc<Outbox>,
     shared: Arc<Shared>,
     close_sent: bool,
-    /// The framing layer gave up; only what it still has to send matters.
+    /// Over, once what is left is sent.
+    close_received: bool,
+    /// Nothing more can be understood; only what it still has to send matters.
     broken: bool,
 }
 
 impl Connection {
     /// Takes over a socket after its upgrade, with what the peer sent early.
-    pub(crate) async fn open(stream: TcpStream, early: Vec<u8>, shared: Arc<Shared>) -> Self {
-        let config = WebSocketConfig::default()
-            .read_buffer_size(4 * 1024)
-            .write_buffer_size(0)
-            .max_write_buffer_size(MAX_WRITE_BUFFER)
-            .max_message_size(Some(MAX_MESSAGE_LEN))
-            .max_frame_size(Some(MAX_MESSAGE_LEN));
-        let socket =
-            WebSocketStream::from_partially_read(stream, early, Role::Server, Some(config)).await;
+    pub(crate) fn open(socket: TcpStream, mut early: Vec<u8>, shared: Arc<Shared>) -> Self {
         let (id, outbox) = shared.register();
-        Connection {
+        let mut connection = Connection {
             socket,
+            decoder: Decoder::default(),
+            sending: VecDeque::new(),
             id,
             outbox,
             shared,
             close_sent: false,
+            close_received: false,
             broken: false,
-        }
+        };
+        connection.receive(&mut early);
+        connection
     }
 
     /// Sends what is queued. Ready when all of it is with the kernel; an error ends the connection.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
         loop {
-            if ready!(Pin::new(&mut self.socket).poll_ready(cx)).is_err() {
-                return Poll::Ready(Err(Ended));
-            }
-            let (next, end) = self.outbox.poll_next(cx.waker());
-            let message = match (next, end) {
-                (_, End::Drop) => return Poll::Ready(Err(Ended)),
-                (Next::Text(text), _) if !self.close_sent => Message::Text(text),
-                (Next::Ping, _) if !self.close_sent => Message::Ping(Bytes::new()),
-                (Next::Nothing, End::Close(code)) if !self.close_sent => {
-                    self.close_sent = true;
-                    Message::Close(Some(CloseFrame {
-                        code: code.into(),
-                        reason: "".into(),
-                    }))
-                }
-                (Next::Nothing, _) => {
-                    let flushed = Pin::new(&mut self.socket).poll_flush(cx);
-                    return flushed.map_err(|_| Ended);
-                }
-                _ => continue,
-            };
-            if Pin::new(&mut self.socket).start_send(message).is_err() {
-                return Poll::Ready(Err(Ended));
-            }
-        }
-    }
-
-    /// Reads one frame's worth. Ready with an error when the peer is done.
-    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
-        match ready!(Pin::new(&mut self.socket).poll_next(cx)) {
-            Some(Ok(message)) => {
-                self.handle_message(message);
-                Poll::Ready(Ok(()))
-            }
-            Some(Err(error)) => {
-                let code = match error {
-                    Error::Capacity(CapacityError::MessageTooLong { .. }) => CLOSE_TOO_BIG,
-                    Error::Utf8(_) => CLOSE_NOT_TEXT,
-                    Error::Protocol(_) | Error::Capacity(_) => CLOSE_PROTOCOL,
-                    _ => return Poll::Ready(Err(Ended)),
+            while self.sending.len() < WRITE_BATCH {
+                let frame = match self.outbox.poll_next(cx.waker()) {
+                    (_, End::Drop) => return Poll::Ready(Err(Ended)),
+                    (Next::Text(text), _) if !self.close_sent => {
+                        Outgoing::new(frames::TEXT, text.into_bytes())
+                    }
+                    (Next::Ping, _) if !self.close_sent => Outgoing::new(frames::PING, Vec::new()),
+                    (Next::Nothing, End::Close(code)) if !self.close_sent => {
+                        self.close_sent = true;
+                        Outgoing::new(frames::CLOSE, code.to_be_bytes().to_vec())
+                    }
+                    (Next::Nothing, _) => break,
+                    _ => continue,
                 };
-                // Nothing more can be read, but the peer is told why.
-                self.broken = true;
-                self.shared.close(&self.outbox, code);
-                Poll::Ready(Ok(()))
+                self.sending.push_back(frame);
             }
-            None => Poll::Ready(Err(Ended)),
+            if self.sending.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            let mut parts = [IoSlice::new(&[]); 2 * WRITE_BATCH];
+            let left = self.sending.iter().flat_map(|frame| frame.left());
+            let mut count = 0;
+            for (part, left) in parts.iter_mut().zip(left) {
+                *part = IoSlice::new(left);
+                count += 1;
+            }
+            let parts = parts.get(..count).unwrap_or(&[]);
+            let written = ready!(Pin::new(&mut self.socket).poll_write_vectored(cx, parts));
+            let mut written = match written {
+                Ok(written) if written > 0 => written,
+                _ => return Poll::Ready(Err(Ended)),
+            };
+            while let Some(frame) = self.sending.front_mut()
+                && frame.advance(&mut written)
+            {
+                self.sending.pop_front();
+            }
         }
     }
 
-    fn handle_message(&mut self, message: Message) {
+    /// Reads once. Ready with an error when the peer is done.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Ended>> {
+        if self.decoder.paused() {
+            self.receive(&mut []);
+            return Poll::Ready(Ok(()));
+        }
+        READ.with_borrow_mut(|bytes| {
+            let mut buffer = ReadBuf::new(bytes);
+            match ready!(Pin::new(&mut self.socket).poll_read(cx, &mut buffer)) {
+                Ok(()) if !buffer.filled().is_empty() => {
+                    self.receive(buffer.filled_mut());
+                    Poll::Ready(Ok(()))
+                }
+                _ => Poll::Ready(Err(Ended)),
+            }
+        })
+    }
+
+    /// Understands what was read, and what a pause left.
+    fn receive(&mut self, bytes: &mut [u8]) {
+        let mut decoder = std::mem::take(&mut self.decoder);
+        let result = decoder.feed(bytes, &mut |incoming| self.handle(incoming));
+        self.decoder = decoder;
+        if let Err(fault) = result {
+            let code = match fault {
+                Fault::TooBig => CLOSE_TOO_BIG,
+                Fault::NotText => CLOSE_NOT_TEXT,
+                Fault::Protocol => CLOSE_PROTOCOL,
+            };
+            // Nothing more can be read, but the peer is told why.
+            self.broken = true;
+            self.shared.close(&self.outbox, code);
+        }
+    }
+
+    fn handle(&mut self, incoming: Incoming<'_>) -> ControlFlow<()> {
+        if self.close_received {
+            return ControlFlow::Continue(());
+        }
         let now = self.shared.now();
         self.outbox.seen(now);
-        let text = match &message {
-            Message::Text(text) => text.as_str(),
-            Message::Binary(bytes) => std::str::from_utf8(bytes).unwrap_or_default(),
-            _ => return,
-        };
+        match incoming {
+            Incoming::Message(text) => self.handle_message(now, text),
+            Incoming::NoText => self.handle_message(now, ""),
+            // Never more bytes than came, and no further read before they are sent.
+            Incoming::Ping(content) if !self.close_sent => self
+                .sending
+                .push_back(Outgoing::new(frames::PONG, content.to_vec())),
+            Incoming::Close(content) => {
+                self.close_received = true;
+                if !self.close_sent {
+                    self.close_sent = true;
+                    let code = content.get(..2).unwrap_or(&[]).to_vec();
+                    self.sending.push_back(Outgoing::new(frames::CLOSE, code));
+                }
+            }
+            Incoming::Ping(_) | Incoming::Pong => {}
+        }
+        match self.outbox.bytes() > PAUSE_BYTES || self.sending.len() > PAUSE_FRAMES {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }
+
+    fn handle_message(&self, now: std::time::Duration, text: &str) {
         if self.close_sent {
             return;
         }
@@ -150,6 +214,9 @@ impl Future for Connection {
                 // The outbox could not register for us if the socket was busy before it was asked.
                 Poll::Pending => return this.poll_blocked(cx),
             }
+            if this.close_received {
+                return Poll::Ready(());
+            }
             if this.broken {
                 return this.poll_linger(cx);
             }
@@ -169,7 +236,7 @@ impl Connection {
     /// would destroy the close frame on its way. The close deadline bounds this.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut scratch = [0; 2048];
-        let stream = self.socket.get_mut();
+        let stream = &mut self.socket;
         if ready!(Pin::new(&mut *stream).poll_shutdown(cx)).is_err() {
             return Poll::Ready(());
         }

@@ -20,6 +20,7 @@
 mod bucket;
 mod config;
 mod connection;
+mod frames;
 pub mod http;
 mod outbox;
 mod server;

@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::time::Duration;
-use tokio_tungstenite::tungstenite::Utf8Bytes;
 
 /// Counted per queued message besides its bytes.
 const MESSAGE_OVERHEAD: usize = 64;
@@ -17,7 +16,7 @@ pub(crate) struct Outbox(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Utf8Bytes>,
+    queue: VecDeque<String>,
     bytes: usize,
     ping: bool,
     end: End,
@@ -43,7 +42,7 @@ pub(crate) enum End {
 
 /// What the connection is to send next.
 pub(crate) enum Next {
-    Text(Utf8Bytes),
+    Text(String),
     Ping,
     Nothing,
 }
@@ -66,12 +65,17 @@ impl Outbox {
         let fits = state.bytes + bytes <= max_bytes;
         if fits {
             state.bytes += bytes;
-            state.queue.push_back(text.into());
+            state.queue.push_back(text);
         } else {
             state.end = End::Drop;
         }
         wake(state);
         fits
+    }
+
+    /// What is queued, as it counts against the bound.
+    pub(crate) fn bytes(&self) -> usize {
+        self.lock().bytes
     }
 
     /// Ends the connection: with a close frame, to be answered until `deadline`.

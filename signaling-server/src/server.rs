@@ -397,7 +397,7 @@ fn accept(stream: TcpStream, address: SocketAddr, shared: &Arc<Shared>) {
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
         if let Some((stream, early)) = upgrade(stream, &mut place, counted, &shared).await {
-            Connection::open(stream, early, shared).await.await;
+            Connection::open(stream, early, shared).await;
         }
         drop(place);
     });

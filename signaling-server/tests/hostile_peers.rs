@@ -383,6 +383,64 @@ async fn one_that_sends_but_never_reads_cannot_make_replies_pile_up() {
 }
 
 #[tokio::test]
+async fn one_that_asks_much_at_once_and_reads_is_not_taken_for_a_slow_reader() {
+    let config = Config {
+        max_queue_bytes: 48 * 1024,
+        ..Config::default()
+    };
+    let server = start(config).await;
+    let mut stream = raw_websocket(&server).await;
+    // Their replies, 15 kB each, are three times what may wait; the requests fit into one read of the server.
+    let hashes: Vec<String> = (0..256).map(|n| format!("{n:020}")).collect();
+    let one = masked_text(scrape(json!(hashes)).to_string().as_bytes());
+    stream.write_all(&one.repeat(10)).await.unwrap();
+    let mut replies = Vec::new();
+    let all = async {
+        while replies.windows(8).filter(|w| w == b"\"scrape\"").count() < 10 {
+            assert_ne!(stream.read_buf(&mut replies).await.unwrap(), 0, "dropped");
+        }
+    };
+    tokio::time::timeout(PATIENCE, all)
+        .await
+        .expect("every reply");
+    assert_eq!(server.stats().slow_readers, 0);
+    server.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_message_in_pieces_with_pings_between_is_one_message() {
+    let server = start(Config::default()).await;
+    let mut stream = raw_websocket(&server).await;
+    let text = scrape(json!(id('p'))).to_string();
+    let (first, second) = text.as_bytes().split_at(9);
+    let zeros = [0; 4];
+    let mut bytes = vec![0x01, 0x80 | first.len() as u8];
+    bytes.extend(zeros.iter().chain(first));
+    bytes.extend([0x89, 0x82, 0, 0, 0, 0, b'h', b'i']);
+    bytes.extend([0x80, 0x80 | second.len() as u8]);
+    bytes.extend(zeros.iter().chain(second));
+    // And the network cuts where it likes.
+    for byte in bytes {
+        stream.write_all(&[byte]).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let mut pong = [0; 4];
+    stream.read_exact(&mut pong).await.unwrap();
+    assert_eq!(pong, [0x8a, 2, b'h', b'i']);
+    let mut head = [0; 2];
+    stream.read_exact(&mut head).await.unwrap();
+    assert_eq!(head[0], 0x81);
+    // A close is answered with its code, and then the connection ends.
+    stream
+        .write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8])
+        .await
+        .unwrap();
+    let rest = read_to_end(&mut stream).await;
+    assert!(rest.ends_with(&[0x88, 2, 0x03, 0xe8]), "{rest:?}");
+    server.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_storm_of_reconnects_leaves_nothing_behind_and_others_are_answered() {
     const PEERS: usize = 40;
     let server = start(Config::default()).await;

@@ -10,6 +10,7 @@ import { byMagnet, lengthOf, ofTorrent, swarm } from "./exchange.mjs";
 import { Libtorrent } from "./peers/libtorrent.mjs";
 import { Native } from "./peers/native.mjs";
 import { Piecework, WebTorrent } from "./peers/page.mjs";
+import { stockClients } from "./stock_clients.mjs";
 import { bittorrentTracker, ours } from "./trackers.mjs";
 
 const MIB = 1 << 20;
@@ -53,6 +54,7 @@ function printTable() {
 }
 
 async function run() {
+  await stockClients(test);
   const begun = performance.now();
   const trackers = { ours: await ours(), "bittorrent-tracker": await bittorrentTracker() };
   const [page, native, webTorrent, libtorrent] = [await Piecework.start(), await Native.start(), await WebTorrent.start(), await Libtorrent.start()];

@@ -1,12 +1,13 @@
 //! `cargo xtask bench`: Piecework measured beside WebTorrent, libtorrent and a bare data channel, on this machine.
 //!
-//! The browser's half is `tests/bench` in Node; it measures and writes one result a line. Here everything is built as it is
+//! The signaling servers are measured without a browser (`signaling.rs`). The browser's half is `tests/bench` in Node; it measures and writes one result a line. Here everything is built as it is
 //! shipped, the results become ratios of pairs, and those stand beside the goals. A missed goal is no failure.
 
 mod goals;
 mod plot;
 mod report;
 mod results;
+mod signaling;
 mod statistics;
 mod table;
 
@@ -78,9 +79,12 @@ enum Section {
     Memory,
     /// What a paying page loads
     Size,
+    /// Our signaling server beside bittorrent-tracker's, under the same load
+    Signaling,
 }
 
-const ALL: [Section; 4] = [
+const ALL: [Section; 5] = [
+    Section::Signaling,
     Section::Size,
     Section::Video,
     Section::Transfer,
@@ -94,6 +98,7 @@ impl Section {
             Self::Video => "video",
             Self::Memory => "memory",
             Self::Size => "size",
+            Self::Signaling => "signaling",
         }
     }
 }
@@ -151,7 +156,18 @@ impl Bench {
             (None, true) => QUICK_PAIRS,
             (None, false) => PAIRS,
         };
-        let prepared = self.prepare(&sections)?;
+        let in_browser: Vec<Section> = sections
+            .iter()
+            .copied()
+            .filter(|section| *section != Section::Signaling)
+            .collect();
+        let pairs = match in_browser.is_empty() {
+            true => signaling::pairs(self.pairs, self.quick),
+            false => pairs,
+        };
+        let prepared = (!in_browser.is_empty())
+            .then(|| self.prepare(&in_browser))
+            .transpose()?;
         let folder = paths::target().join("bench");
         let profiles = folder.join("profiles");
         fs::create_dir_all(&profiles).map_err(Failure::io("make", &profiles))?;
@@ -160,20 +176,29 @@ impl Bench {
         let surroundings = surroundings();
         let about = json!({
             "surroundings": surroundings,
-            "sections": sections.iter().map(|section| section.name()).collect::<Vec<_>>(),
+            "sections": in_browser.iter().map(|section| section.name()).collect::<Vec<_>>(),
             "contestants": self.contestant.iter().map(|contestant| contestant.name()).collect::<Vec<_>>(),
             "pairs": pairs,
             "quick": self.quick,
             "profiles": self.profile.then_some(&profiles),
-            "video": prepared.video,
+            "video": prepared.as_ref().map(|prepared| &prepared.video),
             "results": lines,
         });
         fs::write(&config, about.to_string()).map_err(Failure::io("write", &config))?;
-        let finished = stage("bench: measure", || measure(&folder, &config, &prepared));
+        fs::write(&lines, "").map_err(Failure::io("write", &lines))?;
+        let finished = match &prepared {
+            Some(prepared) => stage("bench: measure", || measure(&folder, &config, prepared)),
+            None => Ok(()),
+        }
+        .and_then(|()| match sections.contains(&Section::Signaling) {
+            true => signaling::measure(&folder, &lines, self.pairs, self.quick),
+            false => Ok(()),
+        });
 
         // What was measured before a failure is worth showing.
         let results = Results::read(&lines)?;
-        let report = Report::of(&results);
+        let mut report = Report::of(&results);
+        signaling::report(&mut report, &results);
         report.print();
         for failed in results.of_kind("failed") {
             say(format_args!(

@@ -17,12 +17,14 @@ pub(crate) const PONG: u8 = 10;
 
 /// What a client sent, complete.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) enum Incoming<'a> {
+pub enum Incoming<'a> {
     /// Text, or bytes that are text.
     Message(&'a str),
     /// Bytes that are none.
     NoText,
+    /// To be answered by a pong with the same content.
     Ping(&'a [u8]),
+    /// Not asked for.
     Pong,
     /// With its code and reason, if any.
     Close(&'a [u8]),
@@ -30,7 +32,7 @@ pub(crate) enum Incoming<'a> {
 
 /// What ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub enum Fault {
     /// Frames that are none.
     Protocol,
     /// Text that is not UTF-8.
@@ -41,7 +43,7 @@ pub(crate) enum Fault {
 
 /// Between two reads.
 #[derive(Default)]
-pub(crate) struct Decoder {
+pub struct Decoder {
     /// Of a frame that is not complete, or what the handler did not want yet.
     rest: Vec<u8>,
     /// The frames so far of a message in several.
@@ -64,12 +66,12 @@ struct Head {
 
 impl Decoder {
     /// Whether the handler stopped before everything was understood: call [`Decoder::feed`] with nothing new.
-    pub(crate) fn paused(&self) -> bool {
+    pub fn paused(&self) -> bool {
         self.paused
     }
 
     /// Understands what was read. The handler may ask for a break, after which it gets the rest with the next call.
-    pub(crate) fn feed(
+    pub fn feed(
         &mut self,
         read: &mut [u8],
         handle: &mut dyn FnMut(Incoming<'_>) -> ControlFlow<()>,

@@ -20,7 +20,7 @@
 mod bucket;
 mod config;
 mod connection;
-mod frames;
+pub mod frames;
 pub mod http;
 mod outbox;
 mod server;

@@ -1,5 +1,8 @@
-//! What a tracker and a peer say to each other, and the HTTP head before it.
+//! What a tracker and a peer say to each other, the HTTP head before it and the WebSocket frames around it.
 
+use std::ops::ControlFlow;
+
+use piecework_signaling::frames::{Decoder, Fault};
 use piecework_signaling::http::{self, HttpRequest, MAX_HEAD_LEN};
 use piecework_signaling_protocol::{Limits, MAX_REASON_LEN, MAX_SDP_LEN, Request, Response, Sdp};
 
@@ -23,6 +26,34 @@ pub fn signaling_messages(data: &[u8]) {
         }
     }
     head(data);
+    if let Some((cut, sent)) = data.split_first() {
+        frames(sent, usize::from(*cut));
+    }
+}
+
+/// Frames mean the same however they arrive, and whether or not the handler stops after each.
+fn frames(sent: &[u8], cut: usize) {
+    let whole = heard(sent, sent.len().max(1), ControlFlow::Continue(()));
+    assert_eq!(whole, heard(sent, cut.max(1), ControlFlow::Continue(())));
+    assert_eq!(whole, heard(sent, cut.max(1), ControlFlow::Break(())));
+}
+
+fn heard(sent: &[u8], part: usize, then: ControlFlow<()>) -> (Vec<String>, Result<(), Fault>) {
+    let (mut decoder, mut heard) = (Decoder::default(), Vec::new());
+    let mut handle = |incoming: piecework_signaling::frames::Incoming<'_>| {
+        heard.push(format!("{incoming:?}"));
+        then
+    };
+    for part in sent.chunks(part) {
+        let mut result = decoder.feed(&mut part.to_vec(), &mut handle);
+        while result.is_ok() && decoder.paused() {
+            result = decoder.feed(&mut [], &mut handle);
+        }
+        if result.is_err() {
+            return (heard, result);
+        }
+    }
+    (heard, Ok(()))
 }
 
 fn request(text: &str, limits: Limits) {

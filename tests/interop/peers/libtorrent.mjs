@@ -13,6 +13,8 @@ export class Libtorrent {
   name = "libtorrent";
   #child;
   #waiting = new Map();
+  /** Why nothing is answered any more. */
+  #ended = null;
   #next = 1;
   #data = folder("libtorrent");
   #paths = new Map();
@@ -30,16 +32,18 @@ export class Libtorrent {
       else waiting?.reject(new Error(`libtorrent: ${error}`));
     });
     const gone = new Promise((resolve) => peer.#child.once("exit", resolve));
-    peer.#child.once("exit", (code) => {
-      const error = new Error(`libtorrent's process ended with ${code}: ${complaints.join("\n")}`);
-      for (const { reject } of peer.#waiting.values()) reject(error);
+    peer.#child.once("exit", (code, signal) => {
+      peer.#ended = new Error(`libtorrent's process ended with ${code ?? signal}: ${complaints.join("\n")}`);
+      for (const { reject } of peer.#waiting.values()) reject(peer.#ended);
     });
+    peer.#child.stdin.on("error", () => undefined); // said by its exit
     ending(() => (peer.#child.stdin.end(), gone));
     peer.version = (await new Promise((resolve, reject) => peer.#waiting.set(0, { resolve, reject }))).version;
     return peer;
   }
 
   #command(command, fields) {
+    if (this.#ended) return Promise.reject(this.#ended);
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });

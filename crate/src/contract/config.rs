@@ -50,7 +50,7 @@ pub struct Limits {
     pub upload_slots: usize,
     /// Bytes of pieces begun but not verified, held in memory over all torrents.
     pub max_partial_bytes: u64,
-    /// Bytes of storage that torrents may take together; `None` leaves it to the edge's quota.
+    /// Bytes of storage that torrents may take together; `None` leaves it to the edge's quota. Not enforced yet.
     pub storage_bytes: Option<u64>,
     /// How long a shutdown waits for durable writes and goodbyes.
     pub shutdown_grace: Duration,

@@ -43,7 +43,7 @@ export interface ClientOptions {
     downloadLimit?: number | null;
     /** Peer connections at once. Default 55. */
     maxConnections?: number;
-    /** Bytes of storage for all torrents; null leaves it to the browser's quota. */
+    /** Bytes of storage for all torrents; null leaves it to the browser's quota. Not enforced yet: the quota alone is. */
     storageLimit?: number | null;
     payments?: PaymentOptions;
     /** Where `worker.js` is; same origin. Default: beside this module. */

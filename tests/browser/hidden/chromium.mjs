@@ -13,7 +13,8 @@ export async function chromium() {
   const flags = [...FLAGS, "--disable-features=WebRtcHideLocalIpsWithMdns", `--user-data-dir=${folder("profile")}`];
   const child = spawn(program, [...flags, "about:blank"], { stdio: ["ignore", "ignore", "pipe"] });
   const gone = new Promise((resolve) => child.once("exit", resolve));
-  ending(() => (child.kill("SIGKILL"), gone));
+  let close = () => child.kill("SIGKILL");
+  ending(() => (close(), gone));
   const lines = createInterface({ input: child.stderr });
   const url = await new Promise((resolve, reject) => {
     child.once("error", reject);
@@ -23,8 +24,14 @@ export async function chromium() {
   const socket = new WebSocket(url);
   await new Promise((resolve, reject) => (socket.once("open", resolve), socket.once("error", reject)));
   const answers = new Map();
+  const loaded = new Set();
+  let seen = () => {};
   socket.on("message", (data) => {
-    const { id, result, error } = JSON.parse(data);
+    const { id, result, error, method, params } = JSON.parse(data);
+    if (method === "Page.lifecycleEvent" && params.name === "load") {
+      loaded.add(params.loaderId);
+      seen();
+    }
     const answer = answers.get(id);
     answers.delete(id);
     if (error) answer?.reject(new Error(error.message));
@@ -36,11 +43,19 @@ export async function chromium() {
       answers.set(next, { resolve, reject });
       socket.send(JSON.stringify({ id: next++, method, params, sessionId }));
     });
+  // Asked, it ends after all its processes did; killed, they would still write into the profile that is to be removed.
+  close = () => void send("Browser.close");
   return {
-    /** Opens a tab in front of the others. */
+    /** Opens a tab in front of the others, with a page whose load event has fired. */
     async tab(address) {
-      const { targetId } = await send("Target.createTarget", { url: address });
+      const { targetId } = await send("Target.createTarget", { url: "about:blank" });
       const { sessionId } = await send("Target.attachToTarget", { targetId, flatten: true });
+      await send("Page.enable", {}, sessionId);
+      await send("Page.setLifecycleEventsEnabled", { enabled: true }, sessionId);
+      const { loaderId, errorText } = await send("Page.navigate", { url: address }, sessionId);
+      if (errorText) throw new Error(`${address}: ${errorText}`);
+      // By its loader's id, for the empty page has a load event of its own.
+      while (!loaded.has(loaderId)) await new Promise((resolve) => (seen = resolve));
       return {
         /** Brings it to the front. */
         activate: () => send("Target.activateTarget", { targetId }),

@@ -6,8 +6,11 @@
 //! Invariants:
 //! - a peer id in a swarm belongs to the connection that announced it first, until that peer stops or
 //!   its connection ends: no other connection can stop it, answer for it or take it over;
-//! - an answer goes to the peer whose offer it answers, once, and only from a peer to which that offer
-//!   was relayed;
+//! - an answer goes to the peer whose offer it answers, once, and only from a connection to which that
+//!   offer was relayed; the answerer may have another id on it than the offer was meant for, because
+//!   clients that take up a torrent again do so under a new id and do not always stop the old one;
+//! - such leftovers cost no offers: one announce sends each connection at most one, and who is silent for
+//!   [`SILENT_INTERVALS`] leaves the swarm;
 //! - every table is bounded by [`Limits`] times the number of connections.
 
 use crate::bucket::Bucket;
@@ -21,6 +24,9 @@ use rand_core::{RngCore, SeedableRng};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
+
+/// A peer that lets so many intervals pass without an announce is taken for gone.
+const SILENT_INTERVALS: u32 = 3;
 
 /// What one connection may do.
 #[derive(Clone, Copy, Debug)]
@@ -115,6 +121,8 @@ pub struct Tracker {
 }
 
 struct Connection {
+    /// Distinguishes it from a later connection in the same slot.
+    serial: u32,
     messages: Bucket,
     offers: Bucket,
     strikes: u16,
@@ -126,6 +134,8 @@ struct Swarm {
     members: Vec<u32>,
     seeders: u32,
     downloaded: u32,
+    /// Members that joined on a connection that had one in this swarm already.
+    doubled: u32,
 }
 
 /// One peer in one swarm.
@@ -137,14 +147,19 @@ struct Member {
     position: u32,
     /// Distinguishes it from a later member in the same slot.
     serial: u32,
+    /// Its last announce.
+    heard_ms: u32,
     pending: u16,
     seeder: bool,
     completed: bool,
+    doubled: bool,
 }
 
 #[derive(PartialEq, Eq, Hash)]
 struct OfferKey {
+    /// A member.
     from: u32,
+    /// A connection.
     to: u32,
     offer_id: OfferId,
 }
@@ -174,7 +189,9 @@ impl Tracker {
 
     /// A peer connected.
     pub fn connect(&mut self, now: Duration) -> ConnectionId {
+        self.next_serial = self.next_serial.wrapping_add(1);
         ConnectionId(self.connections.insert(Connection {
+            serial: self.next_serial,
             messages: Bucket::full(self.limits.messages, now),
             offers: Bucket::full(self.limits.offers, now),
             strikes: 0,
@@ -224,8 +241,9 @@ impl Tracker {
         }
     }
 
-    /// Forgets offers that nobody answered in time. Call it every few seconds.
+    /// Forgets offers that nobody answered in time, and peers that fell silent. Call it every few seconds.
     pub fn sweep(&mut self, now: Duration) {
+        self.sweep_silent(now);
         let (members, now_ms) = (&mut self.members, millis(now));
         self.pending.retain(|key, pending| {
             let from = members
@@ -241,6 +259,19 @@ impl Tracker {
         });
         if self.pending.capacity() > 1024 && self.pending.len() < self.pending.capacity() / 4 {
             self.pending.shrink_to(self.pending.len() * 2);
+        }
+    }
+
+    fn sweep_silent(&mut self, now: Duration) {
+        let silence_ms = millis(self.limits.interval * SILENT_INTERVALS);
+        let silent: Vec<(u32, ConnectionId)> = self
+            .members
+            .iter()
+            .filter(|(_, m)| millis(now).wrapping_sub(m.heard_ms) >= silence_ms)
+            .map(|(id, m)| (id as u32, m.connection))
+            .collect();
+        for (member, connection) in silent {
+            self.leave(connection, member);
         }
     }
 
@@ -277,10 +308,7 @@ impl Tracker {
         }
         if announce.event == Event::Stopped {
             if let Some(member) = known {
-                if let Some(connection) = self.connections.get_mut(from.0) {
-                    connection.members.retain(|m| *m != member);
-                }
-                self.remove_member(member);
+                self.leave(from, member);
             }
             return self.reply(from, announce.info_hash);
         }
@@ -297,7 +325,7 @@ impl Tracker {
                 self.add_member(from, announce.info_hash, announce.peer_id)
             }
         };
-        self.update_member(member, announce);
+        self.update_member(now, member, announce);
         self.reply(from, announce.info_hash);
         self.relay_offers(now, from, member, announce);
     }
@@ -326,24 +354,21 @@ impl Tracker {
         from: ConnectionId,
         answer: &Answer<'_>,
     ) -> Result<ConnectionId, &'static str> {
-        let answerer = self
-            .find(answer.info_hash, answer.peer_id)
-            .filter(|m| {
-                let member = self.members.get(*m as usize);
-                member.is_some_and(|m| m.connection == from)
-            })
+        self.find(answer.info_hash, answer.peer_id)
+            .and_then(|answerer| self.members.get(answerer as usize))
+            .filter(|answerer| answerer.connection == from)
             .ok_or("peer id was not announced on this connection")?;
         let offerer = self
             .find(answer.info_hash, answer.to_peer_id)
             .ok_or("to_peer_id is not in the swarm")?;
         let key = OfferKey {
             from: offerer,
-            to: answerer,
+            to: from.0 as u32,
             offer_id: answer.offer_id,
         };
         let gone = "no such offer, or it was answered already";
         let pending = self.pending.remove(&key).ok_or(gone)?;
-        let answerer_serial = self.members.get(answerer as usize).map(|m| m.serial);
+        let answerer_serial = self.connections.get(from.0).map(|c| c.serial);
         let offerer = self
             .members
             .get_mut(offerer as usize)
@@ -439,23 +464,37 @@ impl Tracker {
         let count = connection.offers.take(self.limits.offers, now, possible);
         let (my_position, my_serial) = (me.position as usize, me.serial);
         let expires_ms = millis(now + self.limits.offer_lifetime);
-        let picks = pick_distinct(&mut self.rng, count, others);
-        for (offer, pick) in announce.offers.iter().zip(picks) {
+        // Where connections have several members, some picks lead to one that has its offer.
+        let draws = match swarm.doubled {
+            0 => count,
+            _ if count == 0 => 0,
+            _ => (count * 4).max(64),
+        };
+        let picks = pick_distinct(&mut self.rng, draws, others);
+        let mut offers = announce.offers.iter().take(count).peekable();
+        let mut reached = vec![from];
+        for pick in picks {
+            let Some(offer) = offers.peek() else {
+                break;
+            };
             // The list without me.
             let position = if pick < my_position { pick } else { pick + 1 };
-            let Some(to) = swarm.members.get(position).copied() else {
-                continue;
-            };
-            let Some((to_serial, to_connection)) = self
+            let Some(to) = swarm
                 .members
-                .get(to as usize)
-                .map(|m| (m.serial, m.connection))
+                .get(position)
+                .and_then(|to| self.members.get(*to as usize))
+                .map(|to| to.connection)
+                .filter(|to| !reached.contains(to))
             else {
                 continue;
             };
+            let Some(to_serial) = self.connections.get(to.0).map(|c| c.serial) else {
+                continue;
+            };
+            reached.push(to);
             let key = OfferKey {
                 from: member,
-                to,
+                to: to.0 as u32,
                 offer_id: offer.offer_id,
             };
             let pending = Pending {
@@ -463,7 +502,7 @@ impl Tracker {
                 to_serial,
                 expires_ms,
             };
-            // An offer relayed to the same peer again is counted once. A leftover of this slot's
+            // An offer relayed to the same connection again is counted once. A leftover of this slot's
             // former owner was never counted for me.
             let before = self.pending.insert(key, pending);
             if before.is_none_or(|before| before.from_serial != my_serial)
@@ -474,13 +513,11 @@ impl Tracker {
             let text = Response::Offer {
                 info_hash: announce.info_hash,
                 peer_id: announce.peer_id,
-                offer: offer.clone(),
+                offer: (*offer).clone(),
             }
             .encode();
-            self.outputs.push_back(Output::Send {
-                to: to_connection,
-                text,
-            });
+            self.outputs.push_back(Output::Send { to, text });
+            offers.next();
         }
     }
 
@@ -502,9 +539,17 @@ impl Tracker {
                 members: Vec::new(),
                 seeders: 0,
                 downloaded: 0,
+                doubled: 0,
             }) as u32
         });
         self.next_serial = self.next_serial.wrapping_add(1);
+        let doubled = self.connections.get(connection.0).is_some_and(|c| {
+            let mut members = c
+                .members
+                .iter()
+                .filter_map(|m| self.members.get(*m as usize));
+            members.any(|m| m.swarm == swarm)
+        });
         let position = self
             .swarms
             .get(swarm as usize)
@@ -515,12 +560,15 @@ impl Tracker {
             connection,
             position,
             serial: self.next_serial,
+            heard_ms: 0,
             pending: 0,
             seeder: false,
             completed: false,
+            doubled,
         }) as u32;
         if let Some(swarm) = self.swarms.get_mut(swarm as usize) {
             swarm.members.push(member);
+            swarm.doubled += u32::from(doubled);
         }
         self.by_peer.insert((swarm, peer_id), member);
         if let Some(connection) = self.connections.get_mut(connection.0) {
@@ -531,10 +579,11 @@ impl Tracker {
         member
     }
 
-    fn update_member(&mut self, member: u32, announce: &Announce<'_>) {
+    fn update_member(&mut self, now: Duration, member: u32, announce: &Announce<'_>) {
         let Some(member) = self.members.get_mut(member as usize) else {
             return;
         };
+        member.heard_ms = millis(now);
         let Some(swarm) = self.swarms.get_mut(member.swarm as usize) else {
             return;
         };
@@ -554,6 +603,13 @@ impl Tracker {
         }
     }
 
+    fn leave(&mut self, connection: ConnectionId, member: u32) {
+        if let Some(connection) = self.connections.get_mut(connection.0) {
+            connection.members.retain(|m| *m != member);
+        }
+        self.remove_member(member);
+    }
+
     /// Takes a member out of its swarm, not out of its connection's list. Its pending offers stay
     /// until the sweep; their serials no longer match.
     fn remove_member(&mut self, member: u32) {
@@ -565,6 +621,7 @@ impl Tracker {
             return;
         };
         swarm.seeders = swarm.seeders.saturating_sub(u32::from(gone.seeder));
+        swarm.doubled = swarm.doubled.saturating_sub(u32::from(gone.doubled));
         if (gone.position as usize) < swarm.members.len() {
             swarm.members.swap_remove(gone.position as usize);
         }

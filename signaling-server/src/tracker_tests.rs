@@ -119,6 +119,68 @@ fn an_answer_is_relayed_once_and_only_from_the_peer_that_got_the_offer() {
 }
 
 #[test]
+fn who_takes_up_a_torrent_again_under_a_new_id_is_found_among_its_leftovers() {
+    let mut tracker = tracker();
+    let [a, b] = [0; 2].map(|_| tracker.connect(NOW));
+    // As libtorrent does: an id for each time a torrent is added, and no farewell to the last one.
+    for id in 10..20 {
+        say(&mut tracker, b, Request::Announce(announce(id, 0)));
+    }
+    for _ in 0..20 {
+        let out = say(&mut tracker, a, Request::Announce(announce(1, 1)));
+        let offers = sent_to(&out, b);
+        assert!(matches!(offers[..], [Response::Offer { .. }]), "{offers:?}");
+        let out = say(&mut tracker, b, answer(19, 1, 0));
+        assert!(matches!(
+            sent_to(&out, a)[..],
+            [Response::Answer {
+                peer_id: PeerId([19, ..]),
+                ..
+            }]
+        ));
+    }
+    // One that offers is not offered its own by way of its leftovers, and several reach it as one.
+    let out = say(&mut tracker, b, Request::Announce(announce(19, 5)));
+    assert_eq!(sent_to(&out, a).len(), 1);
+    assert_eq!(sent_to(&out, b).len(), 1, "the reply alone");
+}
+
+#[test]
+fn leftovers_do_not_keep_an_announce_from_reaching_everybody_else() {
+    let mut tracker = tracker();
+    let [a, b, c] = [0; 3].map(|_| tracker.connect(NOW));
+    for id in 10..13 {
+        say(&mut tracker, b, Request::Announce(announce(id, 0)));
+    }
+    say(&mut tracker, c, Request::Announce(announce(2, 0)));
+    for _ in 0..20 {
+        let out = say(&mut tracker, a, Request::Announce(announce(1, 2)));
+        assert_eq!(sent_to(&out, b).len(), 1);
+        assert_eq!(sent_to(&out, c).len(), 1);
+    }
+}
+
+#[test]
+fn who_is_silent_for_three_intervals_leaves_the_swarm_and_comes_back_with_an_announce() {
+    let mut tracker = tracker();
+    let [a, b] = [0; 2].map(|_| tracker.connect(NOW));
+    say(&mut tracker, a, Request::Announce(announce(1, 0)));
+    say(&mut tracker, b, Request::Announce(announce(2, 0)));
+    let interval = Limits::default().interval;
+    let later = NOW + 2 * interval;
+    tracker.handle_request(later, a, Ok(Request::Announce(announce(1, 0))));
+    tracker.sweep(NOW + 3 * interval - Duration::from_millis(1));
+    assert_eq!(tracker.peer_count(), 2);
+    tracker.sweep(NOW + 3 * interval);
+    assert_eq!(tracker.peer_count(), 1);
+    outputs(&mut tracker);
+    tracker.handle_request(NOW + 3 * interval, b, Ok(Request::Announce(announce(2, 1))));
+    let out = outputs(&mut tracker);
+    assert_eq!(sent_to(&out, a).len(), 1, "its offer arrives");
+    assert_eq!(tracker.peer_count(), 2);
+}
+
+#[test]
 fn an_offer_cannot_be_answered_after_its_lifetime() {
     let mut tracker = tracker();
     let [a, b] = [0; 2].map(|_| tracker.connect(NOW));
@@ -321,7 +383,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => (0..8usize, 0..8u8, 0..4u8, event, any::<bool>())
             .prop_map(|(c, p, o, e, s)| Step::Announce(c, p, o, e, s)),
         4 => (0..8usize, 0..8u8, 0..8u8, 0..4u8).prop_map(|(c, p, t, o)| Step::Answer(c, p, t, o)),
-        1 => (0..40u16).prop_map(Step::Wait),
+        1 => prop_oneof![8 => 0..40u16, 1 => 300..400u16].prop_map(Step::Wait),
     ]
 }
 
@@ -332,10 +394,10 @@ proptest! {
     fn behaves_like_the_plain_model(steps in proptest::collection::vec(step(), 1..120)) {
         let mut tracker = tracker();
         let mut now = NOW;
-        let mut owners: HashMap<u8, (ConnectionId, bool)> = HashMap::new();
+        let mut owners: HashMap<u8, (ConnectionId, bool, Duration)> = HashMap::new();
         let mut live: Vec<ConnectionId> = Vec::new();
         // (from, to, offer) -> when relayed
-        let mut relayed: HashMap<(u8, u8, u8), Duration> = HashMap::new();
+        let mut relayed: HashMap<(u8, ConnectionId, u8), Duration> = HashMap::new();
         for step in steps {
             match step {
                 Step::Connect => live.push(tracker.connect(now)),
@@ -343,11 +405,12 @@ proptest! {
                     let gone = live.remove(n % live.len());
                     tracker.disconnect(gone);
                     let left: Vec<u8> = owners.iter()
-                        .filter(|(_, (c, _))| *c == gone).map(|(p, _)| *p).collect();
+                        .filter(|(_, (c, _, _))| *c == gone).map(|(p, _)| *p).collect();
                     for p in left {
                         owners.remove(&p);
-                        relayed.retain(|(f, t, _), _| *f != p && *t != p);
+                        relayed.retain(|(f, _, _), _| *f != p);
                     }
+                    relayed.retain(|(_, t, _), _| *t != gone);
                 },
                 Step::Announce(n, peer, offers, event, seeder) => if !live.is_empty() {
                     let from = live[n % live.len()];
@@ -356,31 +419,27 @@ proptest! {
                     };
                     tracker.handle_request(now, from, Ok(Request::Announce(request)));
                     let out = outputs(&mut tracker);
-                    if owners.get(&peer).is_some_and(|(c, _)| *c != from) {
+                    if owners.get(&peer).is_some_and(|(c, _, _)| *c != from) {
                         prop_assert!(failed(&out, from));
                         continue;
                     }
                     if event == Event::Stopped {
                         owners.remove(&peer);
-                        relayed.retain(|(f, t, _), _| *f != peer && *t != peer);
+                        relayed.retain(|(f, _, _), _| *f != peer);
                     } else {
-                        owners.insert(peer, (from, seeder || event == Event::Completed));
-                        let mut count = 0;
+                        owners.insert(peer, (from, seeder || event == Event::Completed, now));
+                        let mut reached = HashSet::new();
                         for o in &out {
                             let Output::Send { to, text } = o else { continue };
                             let Ok(Response::Offer { peer_id, offer, .. }) =
                                 Response::parse(text, Default::default()) else { continue };
                             prop_assert_eq!(peer_id.0[0], peer);
-                            count += 1;
-                            // The message does not name its target peer when a connection holds
-                            // several: any of them may answer in the model.
-                            for (p, (c, _)) in &owners {
-                                if c == to && *p != peer {
-                                    relayed.insert((peer, *p, offer.offer_id.0[0]), now);
-                                }
-                            }
+                            prop_assert!(*to != from && reached.insert(*to));
+                            relayed.insert((peer, *to, offer.offer_id.0[0]), now);
                         }
-                        prop_assert_eq!(count, usize::from(offers).min(owners.len() - 1));
+                        let others: HashSet<_> =
+                            owners.values().map(|(c, _, _)| *c).filter(|c| *c != from).collect();
+                        prop_assert_eq!(reached.len(), usize::from(offers).min(others.len()));
                     }
                 },
                 Step::Answer(n, peer, to, offer) => if !live.is_empty() {
@@ -390,8 +449,8 @@ proptest! {
                     let arrived = out.iter().any(|o| matches!(o,
                         Output::Send { text, .. } if text.contains("\"answer\":{")));
                     if arrived {
-                        prop_assert_eq!(owners.get(&peer).map(|(c, _)| *c), Some(from));
-                        let at = relayed.remove(&(to, peer, offer));
+                        prop_assert_eq!(owners.get(&peer).map(|(c, _, _)| *c), Some(from));
+                        let at = relayed.remove(&(to, from, offer));
                         prop_assert!(at.is_some_and(|at| now - at < Limits::default().offer_lifetime));
                         let owner = owners[&to].0;
                         prop_assert!(!sent_to(&out, owner).is_empty());
@@ -402,11 +461,14 @@ proptest! {
                 Step::Wait(seconds) => {
                     now += Duration::from_secs(u64::from(seconds));
                     tracker.sweep(now);
+                    let silence = Limits::default().interval * SILENT_INTERVALS;
+                    owners.retain(|_, (_, _, heard)| now - *heard < silence);
+                    relayed.retain(|(f, _, _), _| owners.contains_key(f));
                 }
             }
             let size = tracker.size_of(HASH);
-            prop_assert_eq!(size.complete as usize, owners.values().filter(|(_, s)| *s).count());
-            prop_assert_eq!(size.incomplete as usize, owners.values().filter(|(_, s)| !*s).count());
+            prop_assert_eq!(size.complete as usize, owners.values().filter(|(_, s, _)| *s).count());
+            prop_assert_eq!(size.incomplete as usize, owners.values().filter(|(_, s, _)| !*s).count());
             prop_assert_eq!(tracker.peer_count(), owners.len());
         }
         for connection in live {

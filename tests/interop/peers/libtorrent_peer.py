@@ -1,7 +1,7 @@
 """libtorrent as a peer of the interop tests.
 
 Takes one command per line of JSON on standard input, answers each with one line of JSON that repeats its id; errors are
-answers too. One session for the whole run; it speaks WebRTC only (no TCP, uTP, DHT, local discovery, STUN server).
+answers too. It speaks WebRTC only (no TCP, uTP, DHT, local discovery, STUN server), and ends with its standard input.
 """
 
 import base64
@@ -95,13 +95,6 @@ def done(command):
         handle.flush_cache()
 
 
-def remove(command):
-    handle = handles.pop(command["infoHash"], None)
-    if handle is not None:
-        session.remove_torrent(handle)
-    return {}
-
-
 def state(command):
     handle = handles.get(command["infoHash"])
     status = handle.status() if handle else None
@@ -113,7 +106,7 @@ def state(command):
     }
 
 
-COMMANDS = {"create": create, "add": add, "done": done, "remove": remove, "state": state}
+COMMANDS = {"create": create, "add": add, "done": done, "state": state}
 
 
 def listen():

@@ -6,29 +6,40 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    debian,
-    failure::Failure,
-    paths,
-    shell::{self, Bounded},
-    stage::say,
-    stamp::Inputs,
-};
+use crate::{browser::Browser, failure::Failure, paths, shell, stage::say};
 
 /// Tests that start Firefox read its path from this variable,
 pub const VARIABLE: &str = "PIECEWORK_FIREFOX";
 /// and geckodriver's from this one.
 pub const DRIVER_VARIABLE: &str = "PIECEWORK_GECKODRIVER";
 
-/// In this order; Debian's name first.
-const NAMES: &[&str] = &["firefox-esr", "firefox"];
-const PACKAGES: &[&str] = &["firefox-esr"];
 /// What is built where there is none as new.
 const DRIVER_VERSION: &str = "0.37.1";
-const PROBE_LIMIT: Duration = Duration::from_secs(120);
-const PROBE_PAGE: &str = "data:text/html,<title>probe</title><p>rendered";
-/// A picture of the probe's size is longer than this.
-const PROBE_PICTURE_BYTES: u64 = 100;
+/// The probe's picture, in its profile; a page that was rendered is longer than this.
+const PICTURE: &str = "probe.png";
+const PICTURE_BYTES: u64 = 100;
+
+const FIREFOX: Browser = Browser {
+    name: "Firefox",
+    programs: &["firefox-esr", "firefox"],
+    packages: &["firefox-esr"],
+    elsewhere: "install Firefox as a package of packages.mozilla.org or from mozilla.org; Ubuntu's `firefox` is a snap, which geckodriver cannot give a profile under /tmp",
+    page: "data:text/html,<title>probe</title><p>rendered",
+    limit: Duration::from_secs(120),
+    refuse: |path| is_snap(path).then_some("is a snap, which cannot use profiles under /tmp"),
+    render: |command, profile| {
+        command
+            .args(["--headless", "--no-remote", "--profile"])
+            .arg(profile)
+            .arg("--screenshot")
+            .arg(profile.join(PICTURE))
+            .arg("--window-size=200,100")
+            .env("HOME", profile);
+    },
+    rendered: |profile, _| {
+        fs::metadata(profile.join(PICTURE)).is_ok_and(|found| found.len() > PICTURE_BYTES)
+    },
+};
 
 /// A Firefox, and the geckodriver that drives it.
 pub struct Firefox {
@@ -41,50 +52,9 @@ pub struct Firefox {
 /// A Firefox that has rendered a page here and a geckodriver; installs Debian's Firefox, and builds geckodriver, where there is none.
 pub fn require() -> Result<Firefox, Failure> {
     Ok(Firefox {
-        browser: browser()?,
+        browser: FIREFOX.require()?,
         driver: driver()?,
     })
-}
-
-fn browser() -> Result<PathBuf, Failure> {
-    let mut reasons = Vec::new();
-    if let Some(path) = find_working(&mut reasons)? {
-        return Ok(path);
-    }
-    let why = match reasons.as_slice() {
-        [] => "Firefox, to run the page".to_owned(),
-        _ => format!("a Firefox that works; here {}", reasons.join("; ")),
-    };
-    if !debian::is_debian() {
-        let line = "install Firefox as a package of packages.mozilla.org or from mozilla.org; Ubuntu's `firefox` is a snap, which geckodriver cannot give a profile under /tmp";
-        return Err(Failure::Missing {
-            what: why,
-            line: line.to_owned(),
-        });
-    }
-    if PACKAGES.iter().all(|package| debian::has(package)) {
-        return Err(Failure::failed(format!(
-            "Debian's firefox-esr is installed and does not render a page: {}",
-            reasons.join("; ")
-        )));
-    }
-    debian::install(PACKAGES, &why)?;
-    find_working(&mut reasons)?.ok_or_else(|| {
-        Failure::failed(format!(
-            "firefox-esr was installed and does not work: {}",
-            reasons.join("; ")
-        ))
-    })
-}
-
-fn find_working(reasons: &mut Vec<String>) -> Result<Option<PathBuf>, Failure> {
-    for path in NAMES.iter().filter_map(|name| shell::find_on_path(name)) {
-        match probe(&path)? {
-            Ok(()) => return Ok(Some(path)),
-            Err(reason) => reasons.push(format!("{}: {reason}", path.display())),
-        }
-    }
-    Ok(None)
 }
 
 /// Ubuntu's `/usr/bin/firefox` is a script that starts the snap.
@@ -96,65 +66,6 @@ fn is_snap(path: &Path) -> bool {
 
 fn contains(bytes: &[u8], word: &[u8]) -> bool {
     bytes.windows(word.len()).any(|window| window == word)
-}
-
-/// Runs it once per version: it must say its version and render a page without a display.
-fn probe(path: &Path) -> Result<Result<(), String>, Failure> {
-    if is_snap(path) {
-        return Ok(Err(
-            "is a snap, which cannot use profiles under /tmp".to_owned()
-        ));
-    }
-    let version = match shell::run_bounded(shell::command(path).arg("--version"), PROBE_LIMIT)? {
-        Bounded::Exited(status, stdout, _) if status.success() => stdout.trim().to_owned(),
-        Bounded::Exited(status, _, stderr) => {
-            return Ok(Err(format!("--version: {status}: {}", last_line(&stderr))));
-        }
-        Bounded::TimedOut => return Ok(Err("--version does not return".to_owned())),
-    };
-    let stamp = Inputs::default()
-        .word(&path.to_string_lossy())
-        .word(&version)
-        .word(PROBE_PAGE)
-        .stamp(paths::memory().join("firefox-works"));
-    if stamp.is_current() {
-        say(format_args!("browser: {version}"));
-        return Ok(Ok(()));
-    }
-    let profile = paths::memory().join("firefox-probe");
-    // What an interrupted probe left would be taken for a running Firefox.
-    let _ = fs::remove_dir_all(&profile);
-    fs::create_dir_all(&profile).map_err(Failure::io("make", &profile))?;
-    let picture = profile.join("probe.png");
-    let mut command = shell::command(path);
-    command
-        .args(["--headless", "--no-remote", "--profile"])
-        .arg(&profile)
-        .arg("--screenshot")
-        .arg(&picture)
-        .arg("--window-size=200,100")
-        .arg(PROBE_PAGE)
-        .env("HOME", &profile);
-    let outcome = match shell::run_bounded(&mut command, PROBE_LIMIT)? {
-        Bounded::Exited(..)
-            if fs::metadata(&picture).is_ok_and(|found| found.len() > PROBE_PICTURE_BYTES) =>
-        {
-            stamp.set()?;
-            say(format_args!("browser: {version}, renders a page"));
-            Ok(())
-        }
-        Bounded::Exited(status, _, stderr) => Err(format!(
-            "did not render a page ({status}: {})",
-            last_line(&stderr)
-        )),
-        Bounded::TimedOut => Err(format!(
-            "did not render a page within {} s",
-            PROBE_LIMIT.as_secs()
-        )),
-    };
-    // The profile was needed for the probe only; what is left of it disturbs nobody.
-    let _ = fs::remove_dir_all(&profile);
-    Ok(outcome)
 }
 
 /// The one on the `PATH` if it is new enough, else one built into `target/tools`, once.
@@ -213,10 +124,6 @@ fn numbers(version: &str) -> Vec<u32> {
         .split('.')
         .map_while(|part| part.parse().ok())
         .collect()
-}
-
-fn last_line(text: &str) -> &str {
-    text.trim().lines().last().unwrap_or("no message")
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 //! it never leaves a process behind and never asks a question.
 
 mod bench;
+mod browser;
 mod builds;
 mod check;
 mod chromium;

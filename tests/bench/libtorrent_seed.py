@@ -10,24 +10,9 @@ import sys
 import time
 
 import libtorrent as lt
+from webrtc_only import WEBRTC_ONLY
 
-session = lt.session(
-    {
-        "alert_mask": lt.alert.category_t.error_notification,
-        "listen_interfaces": "127.0.0.1:0",
-        "enable_outgoing_tcp": False,
-        "enable_incoming_tcp": False,
-        "enable_outgoing_utp": False,
-        "enable_incoming_utp": False,
-        "enable_dht": False,
-        "enable_lsd": False,
-        "enable_upnp": False,
-        "enable_natpmp": False,
-        "webtorrent_stun_server": "",
-        "ssrf_mitigation": False,
-        "allow_multiple_connections_per_ip": True,
-    }
-)
+session = lt.session({"alert_mask": lt.alert.category_t.error_notification, **WEBRTC_ONLY})
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 
 path = os.path.abspath(sys.argv[1])

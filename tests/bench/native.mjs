@@ -1,7 +1,7 @@
 // Seeders that are no browser: ours, and libtorrent. Each answers with its process, for the accounts of CPU time.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { dirname, join } from "node:path";
+import { delimiter, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { ending, folder } from "../browser/harness.mjs";
@@ -17,7 +17,7 @@ export function piecework(torrent) {
 /** The same, by libtorrent. */
 export function libtorrent(torrent) {
   const packages = process.env.PIECEWORK_LIBTORRENT ?? join(here, "../../target/bench/python");
-  return seeding("python3", [join(here, "libtorrent_seed.py"), torrent], { PYTHONPATH: packages });
+  return seeding("python3", [join(here, "libtorrent_seed.py"), torrent], { PYTHONPATH: [packages, join(here, "../interop/peers")].join(delimiter) });
 }
 
 async function seeding(program, given, env = {}) {

@@ -1,37 +1,27 @@
 """libtorrent as a peer of the interop tests.
 
 Takes one command per line of JSON on standard input, answers each with one line of JSON that repeats its id; errors are
-answers too. It speaks WebRTC only (no TCP, uTP, DHT, local discovery, STUN server), and ends with its standard input.
+answers too. It ends with its standard input.
 """
 
 import base64
 import json
+import os
 import sys
 import threading
 
 import libtorrent as lt
+from webrtc_only import WEBRTC_ONLY
 
-SETTINGS = {
-    "alert_mask": lt.alert.category_t.status_notification
+ALERTS = (
+    lt.alert.category_t.status_notification
     | lt.alert.category_t.error_notification
     | lt.alert.category_t.storage_notification
     | lt.alert.category_t.tracker_notification
-    | lt.alert.category_t.connect_notification,
-    "listen_interfaces": "127.0.0.1:0",
-    "enable_outgoing_tcp": False,
-    "enable_incoming_tcp": False,
-    "enable_outgoing_utp": False,
-    "enable_incoming_utp": False,
-    "enable_dht": False,
-    "enable_lsd": False,
-    "enable_upnp": False,
-    "enable_natpmp": False,
-    "webtorrent_stun_server": "",
-    "ssrf_mitigation": False,
-    "allow_multiple_connections_per_ip": True,
-}
+    | lt.alert.category_t.connect_notification
+)
 
-session = lt.session(SETTINGS)
+session = lt.session({"alert_mask": ALERTS, **WEBRTC_ONLY})
 # By v1 info hash, or the v2 one cut short where there is no other: what libtorrent calls the best.
 handles = {}
 waiting = {}
@@ -138,3 +128,4 @@ def watch():
 threading.Thread(target=watch, daemon=True).start()
 answer(0, version=lt.__version__)
 listen()
+os._exit(0)  # at once: the interpreter's own end aborts when a thread is inside libtorrent

@@ -67,6 +67,76 @@ test("files that do not fit the quota cannot be shared, leave nothing behind, an
   assert.equal(await page.run("digest()"), await page.run(`patternDigest(${12 * MIB}, 2)`));
 });
 
+test("a torrent beyond the site's storage limit is not fetched, plays as far as it fits, and comes whole when something is removed", async () => {
+  const [url, tracker] = [await site(), await signaling()];
+  const shared = await film(tracker, 12 * MIB);
+  await shared.seed();
+  const { context } = await browser();
+  const page = await open(context, url);
+  await page.run(`start({ storageLimit: ${14 * MIB} })`);
+  // What is made here counts.
+  await page.run(`seed(${8 * MIB}, 5)`);
+  await page.run("(window.made = torrent, true)");
+  await page.run(`add("${shared.torrent}")`);
+  await page.run(`new Promise((resolve) => {
+    const look = async () => ((await torrent.stats()).state === "failed" ? resolve(true) : setTimeout(look, 20));
+    look();
+  })`);
+  const refused = await page.run("stats()");
+  assert.match(refused.failure, /^12582 kB of storage are needed, 6291 kB of the allowed 14680 kB are left: remove torrents with their data, or raise/);
+  assert.equal(refused.downloaded, 0);
+  assert.deepEqual(await page.run("said"), [refused.failure]);
+
+  // The first three MiB are read; then, what there is room for; then it is said why no more comes.
+  const read = (from, to) => `new Response(torrent.files[0].stream(${from}, ${to})).arrayBuffer().then((bytes) => bytes.byteLength)`;
+  assert.equal(await page.run(read(0, 3 * MIB)), 3 * MIB);
+  const reason = await page.run(`(async () => {
+    const reader = torrent.files[0].stream().getReader();
+    try {
+      for (window.given = 0; ; ) {
+        const { done, value } = await reader.read();
+        if (done) return "all of it";
+        window.given += value.length;
+      }
+    } catch (error) {
+      return error.message;
+    }
+  })()`);
+  assert.match(reason, /of storage are needed, .* of the allowed 14680 kB are left: remove torrents with their data, or raise the storage limit/);
+  const given = await page.run("given");
+  assert.ok(given >= 3 * MIB && given <= 6 * MIB, `${given} bytes`);
+  // Beside the torrents' bytes lies what is under way, in the scratch file.
+  const verified = await page.run("Promise.all(client.torrents.map((one) => one.stats())).then((all) => all.reduce((sum, one) => sum + one.verified, 0))");
+  assert.ok(verified <= 14 * MIB, `${verified} bytes`);
+
+  await assert.rejects(page.run(`client.seed(new File([new Uint8Array(${7 * MIB})], "more.bin"))`), /7340 kB of storage are needed, .* of the allowed 14680 kB are left/);
+  await page.run("made.remove({ deleteData: true })");
+  await page.run("done()");
+  assert.equal(await page.run("digest()"), shared.digest);
+  // With a limit that is raised, the refused files are shared.
+  await page.run(`client.setStorageLimit(${20 * MIB})`);
+  await page.run(`client.seed(new File([new Uint8Array(${7 * MIB})], "more.bin")).then((more) => more.ready).then(() => true)`);
+});
+
+test("what an earlier visit stored counts against the storage limit of the next", async () => {
+  const url = await site();
+  const { context } = await browser();
+  const page = await open(context, url);
+  await page.run("start({})");
+  await page.run(`seed(${3 * MIB}, 6)`);
+  await page.run("done()");
+  await page.run("client.destroy()");
+  await page.reload();
+  await page.run("window.loaded");
+  await page.run(`start({ storageLimit: ${4 * MIB} })`);
+  await assert.rejects(page.run(`seed(${2 * MIB}, 7)`), /2097 kB of storage are needed, 1048 kB of the allowed 4194 kB are left/);
+  const [kept] = await page.run("client.stored()");
+  await page.run(`add("${kept}")`);
+  await page.run("torrent.remove({ deleteData: true })");
+  await page.run(`seed(${2 * MIB}, 7)`);
+  await page.run("done()");
+});
+
 for (const [what, script, reason] of [
   ["refuses its private file storage", `StorageManager.prototype.getDirectory = () => Promise.reject(new DOMException("It is not allowed here.", "SecurityError"));`, /It is not allowed here\./],
   ["lets nobody open a file in it", `FileSystemFileHandle.prototype.createSyncAccessHandle = () => Promise.reject(new DOMException("Files are locked here.", "InvalidStateError"));`, /Files are locked here\./],

@@ -38,3 +38,31 @@ test("a killed browser fetches no verified piece again", async () => {
   assert.ok(count(before.have) >= 30);
   assert.ok(after.downloaded <= most, `${after.downloaded} bytes fetched after the kill, at most ${most} are right`);
 });
+
+test("a torrent taken up by its info hash alone, in a page that names no tracker, finds its peers where its link said", async () => {
+  const [url, tracker] = [await site(), await signaling()];
+  const a = await browser();
+  const seeder = await open(a.context, url);
+  await seeder.run(`start(${JSON.stringify({ trackers: [tracker] })})`);
+  await seeder.run("client.setUploadLimit(2e6)");
+  await seeder.run(`seed(${LENGTH / 2}, 4)`);
+  const infoHash = await seeder.run("torrent.infoHash");
+
+  const { context } = await browser();
+  const viewer = await open(context, url);
+  await viewer.run("start({})");
+  await viewer.run(`add("magnet:?xt=urn:btih:${infoHash}&tr=${encodeURIComponent(tracker)}")`);
+  await viewer.run("pieces(8)");
+  await viewer.run("client.destroy()");
+  const before = await viewer.run("stats()").catch((error) => error.message);
+  assert.match(String(before), /destroyed/);
+  await viewer.reload();
+  await viewer.run("window.loaded");
+  await viewer.run("start({})");
+  assert.deepEqual(await viewer.run("client.stored()"), [infoHash]);
+  await viewer.run(`add("${infoHash}")`);
+  await viewer.run("done()");
+  assert.equal(await viewer.run("digest()"), await viewer.run(`patternDigest(${LENGTH / 2}, 4)`));
+  assert.ok((await viewer.run("stats()")).downloaded > 0, "the rest came from the peer");
+  assert.deepEqual(await viewer.run("said"), []);
+});

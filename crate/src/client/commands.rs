@@ -1,13 +1,11 @@
 //! What the page or the operator wants.
 
-use bytes::Bytes;
-
 use super::{Client, MAX_TORRENTS};
 use crate::contract::{
     AddError, AddOptions, ClosedReason, Command, Event, Limits, Output, Source, StreamError,
 };
 use crate::metainfo::{MagnetLink, Metainfo};
-use crate::session::{Session, record_key};
+use crate::session::Session;
 use crate::types::InfoHash;
 
 /// Streams of one client.
@@ -29,7 +27,8 @@ impl Client {
                 self.with_session(info_hash, |session, ctx| session.pause(ctx));
             }
             Command::Resume { info_hash } => {
-                self.with_session(info_hash, |session, _| session.resume());
+                self.with_session(info_hash, |session, ctx| session.resume(ctx));
+                self.choke_stale = true;
             }
             Command::SetOnDemand {
                 info_hash,
@@ -140,10 +139,15 @@ impl Client {
                 (meta.info_hash, None, trackers, options, Some(meta))
             }
             Source::Stored(info_hash) => {
+                let link = self.stored_link(info_hash);
+                let mut options = options;
+                options.content = options.content.or(link.content);
+                let trackers: Vec<Vec<String>> =
+                    link.trackers.into_iter().map(|t| vec![t]).collect();
                 let meta = self
-                    .stored_info(info_hash, &[])
+                    .stored_info(info_hash, &trackers)
                     .ok_or(AddError::NotStored(info_hash))?;
-                (info_hash, None, Vec::new(), options, Some(meta))
+                (info_hash, None, trackers, options, Some(meta))
             }
         };
         let private = meta.as_ref().is_some_and(|m| m.private);
@@ -167,11 +171,6 @@ impl Client {
         Ok((info_hash, meta))
     }
 
-    fn stored_info(&self, info_hash: InfoHash, trackers: &[Vec<String>]) -> Option<Metainfo> {
-        let info: Bytes = self.out.record(&record_key(info_hash, "info"))?.clone();
-        Metainfo::from_info(info, info_hash, trackers.to_vec()).ok()
-    }
-
     fn remove(&mut self, info_hash: InfoHash, delete_data: bool) {
         self.with_session(info_hash, |session, ctx| {
             session.close_all(ctx, &ClosedReason::NotNeeded("the torrent was removed"));
@@ -188,6 +187,7 @@ impl Client {
         self.download
             .set(limits.download_bytes_per_second, self.now);
         self.config.limits = limits;
+        self.limit_storage();
         self.choke_stale = true;
         self.touched.extend(self.sessions.keys());
     }

@@ -9,6 +9,7 @@ mod commands;
 pub mod edge;
 mod payments;
 mod report;
+mod stored;
 mod trackers;
 mod wording;
 
@@ -19,7 +20,7 @@ use rand_core::{RngCore, SeedableRng};
 pub use crate::contract::*;
 use crate::peer::choke::{Choker, UploadSlots};
 use crate::peer::{Identity, TokenBucket, Uplink};
-use crate::session::{Context, Money, Outbox, Owner, Session};
+use crate::session::{Context, Money, Outbox, Owner, Quota, Session};
 use crate::signaling::Signaling;
 use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
@@ -62,6 +63,7 @@ pub struct Client {
     streams: Map<StreamId, InfoHash>,
     choker: Choker,
     choke_stale: bool,
+    quota: Quota,
     uplink: Uplink,
     upload: TokenBucket,
     download: TokenBucket,
@@ -115,6 +117,7 @@ impl Client {
             streams: Map::new(),
             choker: Choker::new(),
             choke_stale: false,
+            quota: Quota::default(),
             uplink: Uplink::default(),
             upload,
             download,
@@ -125,6 +128,7 @@ impl Client {
             shutdown_by: None,
             shut_down: false,
         };
+        client.limit_storage();
         client.settle();
         client
     }
@@ -200,15 +204,6 @@ impl Client {
             self.streams.remove(stream);
         }
         output
-    }
-
-    /// Torrents whose info dictionary is in the records, for [`Source::Stored`].
-    pub fn stored_torrents(&self) -> Vec<InfoHash> {
-        self.out
-            .record_keys("torrent/")
-            .filter_map(|key| key.strip_prefix("torrent/")?.strip_suffix("/info"))
-            .filter_map(InfoHash::from_hex)
-            .collect()
     }
 
     // ---- inputs
@@ -341,6 +336,7 @@ impl Client {
                 busy = true;
                 self.pump(info_hash);
             }
+            busy |= self.wake_for_room();
             self.announce();
             busy |= self.drain_signaling();
             if !busy {
@@ -436,6 +432,7 @@ impl Client {
             money: &mut self.money,
             config: &self.config,
             peer_id: self.peer_id,
+            quota: &mut self.quota,
             uplink: &mut self.uplink,
             upload: &mut self.upload,
             download: &mut self.download,

@@ -50,7 +50,9 @@ pub struct Limits {
     pub upload_slots: usize,
     /// Bytes of pieces begun but not verified, held in memory over all torrents.
     pub max_partial_bytes: u64,
-    /// Bytes of storage that torrents may take together; `None` leaves it to the edge's quota. Not enforced yet.
+    /// Bytes of storage that torrents may take together, those of earlier runs included; `None` leaves it to the edge's
+    /// quota. Counted are verified pieces and begun ones, and all of a torrent that is fetched as a whole. One that does not
+    /// fit fails ([`super::Event::Failed`]); what readers ask of it is fetched as far as that fits. Nothing is deleted.
     pub storage_bytes: Option<u64>,
     /// How long a shutdown waits for durable writes and goodbyes.
     pub shutdown_grace: Duration,

@@ -576,6 +576,9 @@ pub enum StreamError {
     /// Storage failed.
     #[error("storage failed: {0}")]
     Storage(String),
+    /// What is missing does not fit [`Limits::storage_bytes`]; the text says what to do.
+    #[error("{0}")]
+    StorageLimit(String),
 }
 
 /// Why a connection ended.

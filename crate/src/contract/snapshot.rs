@@ -110,6 +110,8 @@ pub struct TorrentSnapshot {
     pub name: String,
     /// State.
     pub state: TorrentState,
+    /// Why it cannot go on, while its state is [`TorrentState::Failed`]: a full sentence.
+    pub failure: Option<String>,
     /// Bytes in all; 0 until the metadata is there.
     pub total_length: u64,
     /// Bytes per piece.

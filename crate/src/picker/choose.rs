@@ -365,6 +365,12 @@ impl Choice<'_> {
 
     /// Whether `piece` is begun already or there is room to begin it; makes room if it can.
     fn may_begin(&mut self, piece: u32, for_window: bool) -> bool {
+        while !self.picker.fits(piece) {
+            let Some(stuck) = self.stuck_piece(for_window) else {
+                return false;
+            };
+            self.picker.drop_partial(stuck);
+        }
         if self.picker.partials.contains_key(&piece) || self.picker.partials.is_empty() {
             return true;
         }

@@ -128,6 +128,8 @@ pub struct Picker {
     unrequested: Set<u32>,
     partial_bytes: u64,
     partial_budget: u64,
+    /// What all pieces together may take, verified and begun.
+    room: u64,
     /// Failed their hash with several sources: to come whole from one.
     from_one: Set<u32>,
     /// Boxed: taken out and put back at every pick, and little is moved then.
@@ -159,6 +161,7 @@ impl Picker {
             unrequested: Set::new(),
             partial_bytes: 0,
             partial_budget: 32 << 20,
+            room: u64::MAX,
             from_one: Set::new(),
             peers: Map::new(),
             dropped: Vec::new(),
@@ -173,6 +176,43 @@ impl Picker {
     /// window needs may exceed it by a quarter or one piece, whichever is more.
     pub fn set_partial_budget(&mut self, bytes: u64) {
         self.partial_budget = bytes;
+    }
+
+    /// Bytes that pieces may take in all, verified and begun. No piece is begun that would exceed it.
+    pub fn set_room(&mut self, bytes: u64) {
+        self.room = bytes;
+    }
+
+    /// Bytes of the verified pieces and of those begun, each counted whole.
+    pub fn held_bytes(&self) -> u64 {
+        let whole = u64::from(self.have.count()) * u64::from(self.piece_length);
+        let last = self.pieces.saturating_sub(1);
+        let short = match self.have.contains(last) {
+            true => u64::from(self.piece_length - self.piece_len(last)),
+            false => 0,
+        };
+        whole - short + self.partial_bytes
+    }
+
+    /// A piece is here, begun, or there is room to begin it, maybe in place of one that nobody waits for.
+    pub fn has_room_for(&self, piece: PieceIndex) -> bool {
+        if self.fits(piece.0) || self.have.contains(piece.0) {
+            return true;
+        }
+        let given_up: u64 = (self.unrequested.iter())
+            .filter(|other| self.partials.get(other).is_some_and(|p| p.requested == 0))
+            .filter(|other| !self.deadlines.iter().any(|(_, due)| due == *other))
+            .map(|other| u64::from(self.piece_len(*other)))
+            .sum();
+        let length = u64::from(self.piece_len(piece.0));
+        self.held_bytes() - given_up + length <= self.room
+    }
+
+    /// A piece is begun, or may be within the room for all.
+    fn fits(&self, piece: u32) -> bool {
+        self.partials.contains_key(&piece)
+            || self.room == u64::MAX
+            || self.held_bytes() + u64::from(self.piece_len(piece)) <= self.room
     }
 
     /// Replaces what is wanted besides the windows. Blocks already out stay out.

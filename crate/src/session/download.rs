@@ -392,7 +392,8 @@ impl Session {
             return;
         };
         content.verified.insert(proof);
-        let complete = content.picker.is_complete() && content.writing.is_empty();
+        let complete =
+            content.picker.is_complete() && content.writing.is_empty() && self.over_limit.is_none();
         let say_complete = complete && !content.complete_said;
         content.complete_said |= complete;
         for peer in self.peers.values_mut() {

@@ -10,6 +10,7 @@ mod messages;
 mod metadata;
 mod money;
 mod outbox;
+mod quota;
 mod report;
 mod start;
 mod streams;
@@ -24,7 +25,7 @@ use rand_chacha::ChaCha20Rng;
 use crate::contract::{
     AddOptions, ClosedReason, Config, Effect, Event, Output, ResalePrice, StreamError,
 };
-use crate::metainfo::{Geometry, Metainfo};
+use crate::metainfo::{Geometry, MagnetLink, Metainfo};
 use crate::payment::{PeerPayInfo, TitleKind};
 use crate::peer::{Identity, Peer, TokenBucket, Uplink};
 use crate::picker::{Picker, Wanted, Window};
@@ -38,6 +39,7 @@ use crate::wire::extension::{PW_PAY_NAME, PayHandshake};
 
 pub use money::{Buying, Money, MoneyAction};
 pub use outbox::{Outbox, Owner, Purpose};
+pub use quota::Quota;
 
 /// What is not durable yet becomes so after this time even if it is little.
 const LAZY_CYCLE: Duration = Duration::from_secs(1);
@@ -66,6 +68,8 @@ pub struct Context<'a> {
     pub config: &'a Config,
     /// Our peer id.
     pub peer_id: PeerId,
+    /// What torrents may store.
+    pub quota: &'a mut Quota,
     /// What all connections send through.
     pub uplink: &'a mut Uplink,
     /// Upload cap.
@@ -124,6 +128,8 @@ pub struct Session {
     options: AddOptions,
     paused: bool,
     failed: Option<String>,
+    /// Why it does not fit the storage limit: only what readers ask for is fetched, as far as that fits.
+    over_limit: Option<String>,
     peers: Map<ConnectionId, Peer>,
     /// Who the connections were that sent data, also closed ones.
     former: VecDeque<(ConnectionId, Identity)>,
@@ -162,6 +168,7 @@ impl Session {
             options,
             paused: false,
             failed: None,
+            over_limit: None,
             peers: Map::new(),
             former: VecDeque::new(),
             payees: Map::new(),
@@ -372,17 +379,19 @@ impl Session {
         self.close_all(ctx, &ClosedReason::NotNeeded("paused"));
     }
 
-    /// Goes on after a pause or a failure.
-    pub fn resume(&mut self) {
+    /// Goes on after a pause or a failure. Peers that were told meanwhile that nothing is wanted are told otherwise.
+    pub fn resume(&mut self, ctx: &mut Context) {
         self.paused = false;
         self.failed = None;
+        self.wishes_changed(ctx);
     }
 
     /// Fetches everything, or only what streams ask for.
     pub fn set_on_demand(&mut self, ctx: &mut Context, on_demand: bool) {
         self.options.on_demand = on_demand;
         if let Some(content) = &mut self.content {
-            content.picker.set_wanted(wanted(on_demand));
+            let over = self.over_limit.is_some();
+            content.picker.set_wanted(wanted(on_demand || over));
             content.complete_said = false;
         }
         self.wishes_changed(ctx);
@@ -399,6 +408,7 @@ impl Session {
     /// Says goodbye to everything of this torrent. Its peers are closed already.
     pub fn remove(&mut self, ctx: &mut Context, delete_data: bool) {
         ctx.out.forget(self.info_hash);
+        self.leave_storage(ctx, delete_data);
         for stream in self.streams.drain() {
             ctx.out.push(Output::StreamFailed {
                 stream,
@@ -415,7 +425,8 @@ impl Session {
             );
         }
         if delete_data {
-            let keys = ["info", "have", "scratch"].map(|k| (record_key(self.info_hash, k), None));
+            let keys =
+                ["info", "link", "have", "scratch"].map(|k| (record_key(self.info_hash, k), None));
             ctx.out.put_records(Owner::Nobody, keys.into());
         }
     }
@@ -470,11 +481,13 @@ impl Session {
     pub fn pump(&mut self, ctx: &mut Context) {
         self.choose_sellers(ctx);
         self.fetch_metadata(ctx);
+        self.fit_storage(ctx);
         self.update_windows(ctx);
         self.request_blocks(ctx);
         self.serve_requests(ctx);
         self.serve_metadata(ctx);
         self.serve_streams(ctx);
+        self.keep_to_storage(ctx);
         self.advance_payments(ctx);
         self.leave_fellow_seeds(ctx);
         self.drive_durability(ctx);
@@ -701,6 +714,14 @@ impl Session {
 /// Key of one of a torrent's records.
 pub fn record_key(info_hash: InfoHash, what: &str) -> String {
     format!("torrent/{}/{what}", info_hash.to_hex())
+}
+
+/// What a torrent's record says of trackers and title; nothing of either if there is none.
+pub fn stored_link(out: &Outbox, info_hash: InfoHash) -> MagnetLink {
+    (out.record(&record_key(info_hash, "link")))
+        .and_then(|bytes| core::str::from_utf8(bytes).ok()?.parse().ok())
+        .filter(|link: &MagnetLink| link.info_hash == info_hash)
+        .unwrap_or_else(|| MagnetLink::new(info_hash))
 }
 
 fn wanted(on_demand: bool) -> Wanted {

@@ -15,6 +15,7 @@ impl Session {
             info_hash: self.info_hash,
             name: self.name.clone().unwrap_or_else(|| self.info_hash.to_hex()),
             state: self.state(),
+            failure: self.failed.as_ref().or(self.over_limit.as_ref()).cloned(),
             total_length: content.map_or(0, |c| c.geometry.total_length()),
             piece_length: content.map_or(0, |c| c.geometry.piece_length()),
             piece_count: content.map_or(0, |c| c.geometry.piece_count()),
@@ -45,7 +46,7 @@ impl Session {
     }
 
     fn state(&self) -> TorrentState {
-        if self.failed.is_some() {
+        if self.failed.is_some() || self.over_limit.is_some() && !self.paused {
             return TorrentState::Failed;
         }
         if self.paused {

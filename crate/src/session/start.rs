@@ -5,10 +5,12 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::{Content, Context, LAZY_CYCLE, Owner, Phase, Purpose, Session, record_key, wanted};
+use super::{
+    Content, Context, LAZY_CYCLE, Owner, Phase, Purpose, Session, record_key, stored_link, wanted,
+};
 use crate::bitfield::Bitfield;
 use crate::contract::{CheckExisting, Effect, EffectError, EffectResult, Event};
-use crate::metainfo::{Geometry, Metainfo};
+use crate::metainfo::{Geometry, Metainfo, magnet::MAX_MAGNET_LEN};
 use crate::picker::Picker;
 use crate::sorted::Map;
 use crate::storage::{HaveRecord, ScratchEntry, Store, decode_have, decode_scratch};
@@ -39,11 +41,7 @@ impl Session {
         if meta.content.is_some() && self.options.content.is_none() {
             self.options.content = meta.content;
         }
-        let key = record_key(self.info_hash, "info");
-        if ctx.out.record(&key).is_none() {
-            let value = Some(meta.info.clone());
-            ctx.out.put_records(Owner::Nobody, vec![(key, value)]);
-        }
+        self.record_source(ctx, &meta);
         let files = meta
             .files
             .iter()
@@ -78,6 +76,31 @@ impl Session {
             complete_said: false,
             meta,
         });
+    }
+
+    /// What a later run needs to take it up by its info hash alone: the info dictionary, and as a magnet link the
+    /// trackers and the title's number that came with it.
+    fn record_source(&self, ctx: &mut Context, meta: &Metainfo) {
+        let mut records = Vec::new();
+        let info = record_key(self.info_hash, "info");
+        if ctx.out.record(&info).is_none() {
+            records.push((info, Some(meta.info.clone())));
+        }
+        let known = stored_link(ctx.out, self.info_hash);
+        let mut link = known.clone();
+        if !self.trackers.is_empty() {
+            link.trackers = self.trackers.iter().flatten().cloned().collect();
+        }
+        link.content = self.options.content.or(known.content);
+        if link != known {
+            // The last of very many trackers are left out: a longer link would not be read.
+            while link.to_string().len() > MAX_MAGNET_LEN && link.trackers.pop().is_some() {}
+            let key = record_key(self.info_hash, "link");
+            records.push((key, Some(link.to_string().into())));
+        }
+        if !records.is_empty() {
+            ctx.out.put_records(Owner::Nobody, records);
+        }
     }
 
     /// One of this session's effects ended.

@@ -126,6 +126,24 @@ impl Streams {
         None
     }
 
+    /// Where readers wait for bytes that are not verified: who, and the piece.
+    pub fn waiting(&self, meta: &Metainfo) -> Vec<(StreamId, PieceIndex)> {
+        let piece_length = u64::from(meta.piece_length);
+        (self.open.iter())
+            .filter(|(_, stream)| stream.pulls > 0 && stream.reading == 0)
+            .filter_map(|(id, stream)| {
+                let file = meta.files.get(stream.file as usize)?;
+                let piece = (file.offset + stream.position) / piece_length;
+                Some((*id, PieceIndex(piece as u32)))
+            })
+            .collect()
+    }
+
+    /// Bytes that a reader was not given yet.
+    pub fn rest_of(&self, id: StreamId) -> u64 {
+        (self.open.get(&id)).map_or(0, |stream| stream.end - stream.position)
+    }
+
     /// A chunk was read: whether it was the last, or `None` if the reader is gone.
     pub fn read_done(&mut self, id: StreamId, length: u64, now: Timestamp) -> Option<bool> {
         let stream = self.open.get_mut(&id)?;

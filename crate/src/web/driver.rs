@@ -173,6 +173,11 @@ impl Driver {
         look(&self.core.borrow())
     }
 
+    /// Tells the core something between inputs that no output follows from.
+    pub fn change<T>(&self, change: impl FnOnce(&mut Client) -> T) -> T {
+        change(&mut self.core.borrow_mut())
+    }
+
     /// What one channel reports.
     pub fn handle_channel(&self, id: ConnectionId, event: ChannelEvent) {
         let mut early = Vec::new();

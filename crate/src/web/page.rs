@@ -232,7 +232,7 @@ impl Pages {
             "seed" => {
                 let (driver, message) = (Rc::clone(driver), message.clone());
                 wasm_bindgen_futures::spawn_local(async move {
-                    let made = seed::make(&driver.storage, &message).await;
+                    let made = seed::make(&driver, &message).await;
                     let answer = made.map(|bytes| js::buffer(&bytes).into());
                     driver.pages.answer(page, request, answer);
                 });

@@ -7,6 +7,7 @@ use js_sys::{Array, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::Blob;
 
+use super::driver::Driver;
 use super::js;
 use super::storage::Storage;
 use crate::metainfo::create::{CreateError, TorrentBuilder};
@@ -26,8 +27,9 @@ struct Source {
 }
 
 /// Takes `{name, isFolder, files: [{path, blob}], trackers}`; answers with the .torrent, whose files then
-/// lie in storage, complete and flushed. A folder stays one when it holds a single file.
-pub async fn make(storage: &Storage, message: &JsValue) -> Result<Bytes, String> {
+/// lie in storage, complete and flushed; what does not fit the storage limit is refused. A folder stays one when it holds a single file.
+pub async fn make(driver: &Driver, message: &JsValue) -> Result<Bytes, String> {
+    let storage = &driver.storage;
     let sources = sources(message)?;
     let name = safe_name(&js::text(message, "name").unwrap_or_default())
         .ok_or("the torrent needs a name without slashes")?;
@@ -55,10 +57,12 @@ pub async fn make(storage: &Storage, message: &JsValue) -> Result<Bytes, String>
     let hashes = hasher.finish().map_err(failed)?;
     let torrent = builder.build(hashes).map_err(failed)?;
     let is_new = !storage.holds(torrent.info_hash).await;
+    driver.change(|core| core.reserve_storage(torrent.info_hash, torrent.total_length))?;
     if let Err(error) = store(storage, torrent.info_hash, &sources).await {
         // Half a torrent that nobody knows of would fill the quota for good.
         if is_new {
             storage.discard_new(torrent.info_hash).await;
+            driver.change(|core| core.release_storage(torrent.info_hash));
         }
         return Err(error);
     }

@@ -113,6 +113,7 @@ pub fn torrent(torrent: &TorrentSnapshot) -> JsValue {
         ("infoHash", hex(torrent.info_hash)),
         ("name", torrent.name.as_str().into()),
         ("state", state(torrent.state).into()),
+        ("failure", maybe_text(torrent.failure.as_deref())),
         ("length", num(torrent.total_length)),
         ("pieceLength", num(torrent.piece_length.into())),
         ("pieceCount", num(torrent.piece_count.into())),

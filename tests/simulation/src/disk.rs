@@ -19,6 +19,7 @@ use crate::random::Random;
 pub struct Disk {
     torrents: BTreeMap<InfoHash, Files>,
     records: BTreeMap<String, Bytes>,
+    full: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -89,6 +90,11 @@ impl Disk {
         }
     }
 
+    /// No write goes through from now on, or each does again.
+    pub fn set_full(&mut self, full: bool) {
+        self.full = full;
+    }
+
     /// The machine stops.
     pub fn crash(&mut self, random: &mut Random) {
         for stored in self.torrents.values_mut() {
@@ -108,6 +114,9 @@ impl Disk {
     /// Carries out a storage or record effect.
     pub fn run(&mut self, effect: Effect) -> Result<EffectResult, EffectError> {
         match effect {
+            Effect::Write { .. } | Effect::WriteScratch { .. } if self.full => {
+                Err(EffectError::QuotaExceeded("no space is left".to_owned()))
+            }
             Effect::OpenStorage {
                 info_hash, files, ..
             } => Ok(self.open(info_hash, &files)),

@@ -5,10 +5,10 @@
 mod common;
 
 use common::{complete, minutes};
-use piecework::client::{AddOptions, CheckExisting, Source};
+use piecework::client::{AddOptions, CheckExisting, Command, Config, Source};
 use piecework::time::Duration;
 use piecework::types::InfoHash;
-use piecework_simulation::{Content, NetConfig, NodeId, SimNet};
+use piecework_simulation::{Content, NetConfig, NodeId, SimNet, TRACKER};
 
 const LENGTH: usize = 4_000_000;
 
@@ -113,4 +113,84 @@ fn a_recheck_finds_rotten_pieces_and_fetches_them_alone() {
     net.run_for(Duration::from_secs(5));
     let fetched = net.watch.sent_to(b, hash) - before;
     assert_eq!(fetched, 2 * 64 * 1024);
+}
+
+/// A magnet link that names the tracker.
+fn link(content: &Content) -> String {
+    let tracker = TRACKER.replace(':', "%3A").replace('/', "%2F");
+    format!("{}&tr={tracker}", content.magnet())
+}
+
+#[test]
+fn a_torrent_taken_up_by_its_hash_alone_announces_where_its_link_said() {
+    let net_config = NetConfig {
+        uplink: 300_000..600_000,
+        ..NetConfig::default()
+    };
+    let mut net = SimNet::new(50, net_config);
+    let content = Content::file(50, LENGTH, 64 * 1024);
+    let hash = content.info_hash();
+    let a = net.node(SimNet::config());
+    net.seed(a, &content);
+    // The page names no tracker of its own.
+    let b = net.node(Config {
+        trackers: Vec::new(),
+        ..SimNet::config()
+    });
+    net.add(b, Source::Magnet(link(&content)), AddOptions::default());
+    net.run_for(Duration::from_secs(5));
+    // Twice: what a restart takes up, the next one takes up too.
+    for _ in 0..2 {
+        assert!(net.torrent(b, hash).unwrap().verified_bytes > 0);
+        assert!(!net.is_complete(b, &content));
+        net.crash(b);
+        let before = net.announces(b).len();
+        resume(&mut net, b, hash, CheckExisting::Resume);
+        net.run_for(Duration::from_secs(2));
+        assert!(net.announces(b).len() > before, "it announces again");
+    }
+    complete(&mut net, &[b], &content, minutes(10));
+
+    // Removed with its data, nothing of it is left to take up.
+    net.command(
+        b,
+        Command::Remove {
+            info_hash: hash,
+            delete_data: true,
+        },
+    );
+    net.run_for(Duration::from_secs(1));
+    let records = net.disk(b).records();
+    let left: Vec<_> = (records.iter())
+        .filter(|(key, _)| key.starts_with("torrent/"))
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_title_keeps_its_number_when_it_is_taken_up_by_its_hash() {
+    let mut net = SimNet::new(51, NetConfig::default());
+    let content = Content::file(51, 100_000, 32 * 1024);
+    let a = net.node(SimNet::config());
+    net.seed(a, &content);
+    let b = net.node(SimNet::config());
+    let number = "ab".repeat(32);
+    let link = format!("{}&pw.content={number}", link(&content));
+    net.watch_content(&content);
+    net.add(b, Source::Magnet(link), AddOptions::default());
+    complete(&mut net, &[b], &content, minutes(2));
+    let key = format!("torrent/{}/link", content.info_hash().to_hex());
+    let record = |net: &mut SimNet| {
+        let records = net.disk(b).records();
+        let (_, value) = records.into_iter().find(|(k, _)| *k == key).expect("kept");
+        String::from_utf8(value.to_vec()).unwrap()
+    };
+    let kept = record(&mut net);
+    assert!(kept.contains(&number), "{kept}");
+    // A later link without any of it takes nothing away.
+    net.shut_down(b);
+    net.start(b);
+    net.add(b, Source::Magnet(content.magnet()), AddOptions::default());
+    net.run_for(Duration::from_secs(5));
+    assert_eq!(record(&mut net), kept);
 }

@@ -43,7 +43,11 @@ export interface ClientOptions {
     downloadLimit?: number | null;
     /** Peer connections at once. Default 55. */
     maxConnections?: number;
-    /** Bytes of storage for all torrents; null leaves it to the browser's quota. Not enforced yet: the quota alone is. */
+    /**
+     * Bytes that all torrents stored here may take, those of earlier visits included; null leaves it to the browser's quota. A
+     * torrent that does not fit fails with an error that says so; what is read or played of it is fetched as far as that
+     * fits. Files that do not fit are not seeded. Nothing is deleted: see {@link Torrent.remove} and {@link Client.setStorageLimit}.
+     */
     storageLimit?: number | null;
     payments?: PaymentOptions;
     /** Where `worker.js` is; same origin. Default: beside this module. */
@@ -148,7 +152,7 @@ export declare class Client extends Emitter<ClientEvents> {
     constructor(options?: ClientOptions);
     /** The torrents of this client, in the order they were added. */
     get torrents(): Torrent[];
-    /** Takes up a magnet link, a .torrent file, or (by info hash, 40 hexadecimal digits) one that is stored here. */
+    /** Takes up a magnet link, a .torrent file, or (by info hash, 40 hexadecimal digits) one that is stored here with the trackers it came with. */
     add(source: string | Blob | ArrayBuffer | Uint8Array, options?: AddOptions): Promise<Torrent>;
     /** Makes a torrent from files and seeds it. Files chosen as a folder keep their paths. */
     seed(files: File | Iterable<File>, options?: SeedOptions): Promise<Torrent>;
@@ -158,6 +162,8 @@ export declare class Client extends Emitter<ClientEvents> {
     stats(): Promise<ClientStats>;
     /** Bytes per second over all torrents; null: no cap; 0: no upload. */
     setUploadLimit(bytesPerSecond: number | null): Promise<void>;
+    /** Bytes that all torrents may take, see {@link ClientOptions.storageLimit}; null leaves it to the browser's quota. */
+    setStorageLimit(bytes: number | null): Promise<void>;
     /** The off switch for uploading; switching it on again brings the cap back. */
     setUploading(on: boolean): Promise<void>;
     /** Uploading is on. */
@@ -247,6 +253,8 @@ export interface TorrentStats {
     readonly infoHash: string;
     readonly name: string;
     readonly state: TorrentState;
+    /** Why it cannot go on, and what to do, while `state` is "failed". */
+    readonly failure: string | null;
     readonly length: number;
     readonly pieceLength: number;
     readonly pieceCount: number;

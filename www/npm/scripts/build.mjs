@@ -1,7 +1,8 @@
 // Builds dist/: the page's modules, the worker, the service worker, the wasm beside them, and the types.
 // The wasm and its bindings come from `cargo xtask wasm`.
 import { execFileSync } from "node:child_process";
-import { copyFileSync, existsSync, mkdirSync, readFileSync, rmSync } from "node:fs";
+import { createHash } from "node:crypto";
+import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
 import { build } from "esbuild";
@@ -13,6 +14,9 @@ if (!existsSync("wasm/piecework_bg.wasm")) {
 }
 rmSync("dist", { recursive: true, force: true });
 mkdirSync("dist");
+// The worker and its wasm belong together: both carry this build's mark, and the worker looks before it runs the wasm.
+const wasm = readFileSync("wasm/piecework_bg.wasm");
+const mark = createHash("sha256").update(wasm).update(readFileSync("wasm/piecework.js")).digest("hex").slice(0, 16);
 const common = { bundle: true, minify: true, target: "es2022", legalComments: "none", logLevel: "warning" };
 await build({ ...common, entryPoints: { piecework: "src/index.ts" }, format: "esm", outdir: "dist" });
 // The player stands beside the module it plays with: two copies would be two engines.
@@ -21,9 +25,9 @@ const beside = {
   setup: ({ onResolve }) => onResolve({ filter: /^\.\/index\.js$/ }, () => ({ path: "./piecework.js", external: true })),
 };
 await build({ ...common, entryPoints: ["src/player.ts"], format: "esm", outdir: "dist", plugins: [beside] });
-await build({ ...common, entryPoints: ["src/worker.ts"], format: "esm", outdir: "dist", define: { "import.meta.url": "self.location.href" } });
+await build({ ...common, entryPoints: ["src/worker.ts"], format: "esm", outdir: "dist", define: { "import.meta.url": "self.location.href", BUILD_MARK: JSON.stringify(mark) } });
 await build({ ...common, entryPoints: ["src/sw.ts"], format: "iife", outdir: "dist" });
-copyFileSync("wasm/piecework_bg.wasm", "dist/piecework_bg.wasm");
+writeFileSync("dist/piecework_bg.wasm", Buffer.concat([wasm, customSection("piecework", mark)]));
 execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.json"], { stdio: "inherit" });
 
 // What a paying page loads, as a server sends it.
@@ -31,3 +35,9 @@ const files = ["piecework.js", "worker.js", "sw.js", "piecework_bg.wasm"];
 const sizes = files.map((file) => gzipSync(readFileSync(`dist/${file}`), { level: 9 }).length);
 files.forEach((file, i) => console.log(`${file.padEnd(20)} ${String(sizes[i]).padStart(8)} bytes gzip`));
 console.log(`${"together".padEnd(20)} ${String(sizes.reduce((a, b) => a + b)).padStart(8)} bytes gzip`);
+
+/** A custom section of a wasm module, its lengths below 128. */
+function customSection(name, text) {
+  const body = Buffer.from(`${String.fromCharCode(name.length)}${name}${text}`, "latin1");
+  return Buffer.concat([Buffer.from([0, body.length]), body]);
+}

@@ -23,7 +23,11 @@ export interface ClientOptions {
   downloadLimit?: number | null;
   /** Peer connections at once. Default 55. */
   maxConnections?: number;
-  /** Bytes of storage for all torrents; null leaves it to the browser's quota. Not enforced yet: the quota alone is. */
+  /**
+   * Bytes that all torrents stored here may take, those of earlier visits included; null leaves it to the browser's quota. A
+   * torrent that does not fit fails with an error that says so; what is read or played of it is fetched as far as that
+   * fits. Files that do not fit are not seeded. Nothing is deleted: see {@link Torrent.remove} and {@link Client.setStorageLimit}.
+   */
   storageLimit?: number | null;
   payments?: PaymentOptions;
   /** Where `worker.js` is; same origin. Default: beside this module. */
@@ -114,7 +118,7 @@ export class Client extends Emitter<ClientEvents> {
   readonly #link: Link;
   readonly #payments: Payments | null;
   readonly #torrents = new Map<string, Torrent>();
-  readonly #limits: { uploadLimit: number | null; downloadLimit: number | null; maxConnections?: number; storageLimit?: number };
+  readonly #limits: { uploadLimit: number | null; downloadLimit: number | null; maxConnections?: number; storageLimit: number | null };
   #hello: Hello | null = null;
 
   /** What this browser or page lacks; empty if a client can be made. */
@@ -129,7 +133,7 @@ export class Client extends Emitter<ClientEvents> {
       uploadLimit: options.uploadLimit === undefined ? DEFAULT_UPLOAD : options.uploadLimit,
       downloadLimit: options.downloadLimit ?? null,
       ...(options.maxConnections === undefined ? {} : { maxConnections: options.maxConnections }),
-      ...(options.storageLimit == null ? {} : { storageLimit: options.storageLimit }),
+      storageLimit: options.storageLimit ?? null,
     };
     this.#payments = options.payments
       ? new Payments(options.payments, {
@@ -174,7 +178,7 @@ export class Client extends Emitter<ClientEvents> {
     return [...this.#torrents.values()];
   }
 
-  /** Takes up a magnet link, a .torrent file, or (by info hash, 40 hexadecimal digits) one that is stored here. */
+  /** Takes up a magnet link, a .torrent file, or (by info hash, 40 hexadecimal digits) one that is stored here with the trackers it came with. */
   async add(source: string | Blob | ArrayBuffer | Uint8Array, options: AddOptions = {}): Promise<Torrent> {
     let fields: { magnet: string } | { hash: string } | { torrent: Uint8Array };
     if (typeof source !== "string") {
@@ -219,6 +223,12 @@ export class Client extends Emitter<ClientEvents> {
   /** Bytes per second over all torrents; null: no cap; 0: no upload. */
   async setUploadLimit(bytesPerSecond: number | null): Promise<void> {
     this.#limits.uploadLimit = bytesPerSecond;
+    await this.#link.request("limits", this.#engineLimits());
+  }
+
+  /** Bytes that all torrents may take, see {@link ClientOptions.storageLimit}; null leaves it to the browser's quota. */
+  async setStorageLimit(bytes: number | null): Promise<void> {
+    this.#limits.storageLimit = bytes;
     await this.#link.request("limits", this.#engineLimits());
   }
 
@@ -337,11 +347,11 @@ export class Client extends Emitter<ClientEvents> {
     if (known) return known;
     const torrent = new Torrent(hash, {
       request: (t, extra) => this.#link.request(t, { ...extra, hash }),
-      openStream: (message, port) => this.#link.tell({ ...message, hash, t: "stream", port }, [port]),
+      openStream: (message, port) => this.#link.read({ ...message, hash, t: "stream" }, port),
       streaming: () => this.#link.streaming(),
       parse: (amount) => this.#paying().parse(amount),
       removed: () => this.#torrents.delete(hash),
-      // From where it came the first time: that names its trackers, which what is stored does not.
+      // From where it came the first time: what was stored may be gone.
       again: () => this.#link.request("add", { ...fields, ...more, check: "resume" }),
     });
     this.#torrents.set(hash, torrent);
@@ -385,11 +395,12 @@ export class Client extends Emitter<ClientEvents> {
 
   /** `null` is no cap, which the engine reads from the field's absence. */
   #engineLimits(): { uploadLimit?: number; downloadLimit?: number; maxConnections?: number; storageLimit?: number } {
-    const { uploadLimit, downloadLimit, ...rest } = this.#limits;
+    const { uploadLimit, downloadLimit, storageLimit, ...rest } = this.#limits;
     return {
       ...rest,
       ...(uploadLimit === null ? {} : { uploadLimit: Math.floor(uploadLimit) }),
       ...(downloadLimit === null ? {} : { downloadLimit: Math.floor(downloadLimit) }),
+      ...(storageLimit === null ? {} : { storageLimit: Math.floor(storageLimit) }),
     };
   }
 

@@ -45,6 +45,8 @@ export class Link {
   readonly #stop = new AbortController();
   readonly #channel = new BroadcastChannel(CHANNEL);
   readonly #pending = new Map<number, Pending>();
+  /** Who wants to read from an engine that is starting. */
+  readonly #readers: { message: { t: "stream" }; port: MessagePort }[] = [];
   readonly #serviceWorkerReady: Promise<ServiceWorkerRegistration>;
   #port: MessagePort | null = null;
   #worker: Worker | null = null;
@@ -99,6 +101,7 @@ export class Link {
   #fail(error: PieceworkError): void {
     this.#failure = error;
     this.#events.failed(error);
+    this.#refuseReaders(error);
     for (const [id, { message, reject }] of this.#pending) {
       this.#pending.delete(id);
       if (message.t !== "") reject(error);
@@ -108,6 +111,18 @@ export class Link {
   /** Says something that has no answer. */
   tell(message: { t: string; [field: string]: unknown }, transfer: Transferable[] = []): void {
     this.#port?.postMessage(message, transfer);
+  }
+
+  /** Hands a reader's port to the engine, once it has started; the reader is told if there is none. */
+  read(message: { t: "stream"; [field: string]: unknown }, port: MessagePort): void {
+    if (this.#started) this.tell({ ...message, port }, [port]);
+    else if (this.#port) this.#readers.push({ message, port });
+    else refuse(port, this.#failure);
+  }
+
+  /** Nobody starts for those who wait to read. */
+  #refuseReaders(error: PieceworkError): void {
+    for (const { port } of this.#readers.splice(0)) refuse(port, error);
   }
 
   /** Resolves when the service worker controls this page, with its scope. */
@@ -139,7 +154,9 @@ export class Link {
     navigator.serviceWorker.removeEventListener("message", this.#fromServiceWorker);
     this.#channel.close();
     this.#endWorker();
-    for (const { reject } of this.#pending.values()) reject(new PieceworkError("this client was destroyed"));
+    const destroyed = new PieceworkError("this client was destroyed");
+    this.#refuseReaders(destroyed);
+    for (const { reject } of this.#pending.values()) reject(destroyed);
     this.#pending.clear();
   }
 
@@ -281,6 +298,7 @@ export class Link {
     // What an earlier engine left unanswered, and what was asked before there was one.
     if (this.#port === port) {
       for (const { message } of before) if (this.#pending.has(message.id)) port.postMessage(message);
+      for (const { message, port: reader } of this.#readers.splice(0)) port.postMessage({ ...message, port: reader }, [reader]);
     }
   }
 
@@ -346,14 +364,17 @@ export class Link {
       else port.close();
     } else if (data.piecework === "read") {
       const { piecework: _, ...wanted } = data;
-      if (this.#port) this.tell({ ...wanted, t: "stream", port }, [port]);
-      else port.postMessage({ error: "no engine is running", status: 503 });
+      this.read({ ...wanted, t: "stream" }, port);
     }
   };
 
   #tell(message: Rendezvous): void {
     this.#channel.postMessage(message);
   }
+}
+
+function refuse(port: MessagePort, error: PieceworkError | null): void {
+  port.postMessage({ error: error?.message ?? "no engine is running", status: 503 });
 }
 
 function text(error: unknown): string {

@@ -43,6 +43,8 @@ export interface TorrentStats {
   readonly infoHash: string;
   readonly name: string;
   readonly state: TorrentState;
+  /** Why it cannot go on, and what to do, while `state` is "failed". */
+  readonly failure: string | null;
   readonly length: number;
   readonly pieceLength: number;
   readonly pieceCount: number;

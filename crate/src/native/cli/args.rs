@@ -130,6 +130,10 @@ pub(super) struct SeedArgs {
     /// Most connections at once.
     #[arg(long, default_value_t = 200)]
     pub(super) max_connections: usize,
+    /// Most bytes that all torrents of this state folder may take, such as 20G; what is missing of one that does not fit is
+    /// not fetched, what is there is served.
+    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    pub(super) storage_limit: Option<u64>,
     /// Hash all data again instead of trusting what is recorded.
     #[arg(long)]
     pub(super) recheck: bool,
@@ -176,6 +180,9 @@ pub(super) struct GetArgs {
     /// Most bytes per second sent, such as 1M.
     #[arg(long, value_name = "BYTES", value_parser = parse_size)]
     pub(super) upload_limit: Option<u64>,
+    /// Most bytes that all torrents of this state folder may take, such as 20G; one that does not fit is not fetched.
+    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    pub(super) storage_limit: Option<u64>,
     /// Hash what is there again instead of trusting what is recorded.
     #[arg(long)]
     pub(super) recheck: bool,

@@ -37,6 +37,7 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
             trackers: args.network.tracker.clone(),
             limits: Limits {
                 upload_bytes_per_second: args.upload_limit,
+                storage_bytes: args.storage_limit,
                 ..Limits::default()
             },
             payment,

@@ -48,6 +48,7 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
             max_connections: args.max_connections,
             max_connections_per_torrent: args.max_connections,
             upload_bytes_per_second: args.upload_limit,
+            storage_bytes: args.storage_limit,
             upload_slots: 16,
             ..Limits::default()
         },

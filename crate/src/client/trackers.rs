@@ -97,12 +97,8 @@ impl Client {
 
     /// Tells the signaling machine how many connections are wanted, and how far each torrent is.
     pub(super) fn announce(&mut self) {
-        let total = self.routes.len();
-        let room = self
-            .config
-            .limits
-            .max_connections
-            .saturating_sub(total.min(self.config.limits.max_connections));
+        // Those under way are the signaling machine's to count.
+        let room = (self.config.limits.max_connections).saturating_sub(self.open_connections());
         for info_hash in self.announced.clone() {
             let Some(session) = self.sessions.get(&info_hash) else {
                 continue;

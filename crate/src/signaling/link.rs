@@ -1,6 +1,6 @@
 //! One peer connection, from its offer to its end.
 
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 use crate::types::{InfoHash, PeerId, TrackerId};
 use piecework_signaling_protocol::{Offer, OfferId, Sdp};
 
@@ -41,7 +41,7 @@ pub(super) enum LinkState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SentTo {
     pub(super) tracker: TrackerId,
-    pub(super) reusable_at: Timestamp,
+    pub(super) at: Timestamp,
 }
 
 impl Link {
@@ -86,11 +86,11 @@ impl Link {
         }
     }
 
-    /// When the offer may be announced (again), and its length in JSON.
-    pub(super) fn sendable(&self) -> Option<(Timestamp, usize)> {
+    /// When the offer may be announced, again after this time, and its length in JSON.
+    pub(super) fn sendable(&self, reuse_after: Duration) -> Option<(Timestamp, usize)> {
         match &self.state {
             LinkState::Offered { sdp, sent, .. } => {
-                let at = sent.map_or(Timestamp::ZERO, |sent| sent.reusable_at);
+                let at = sent.map_or(Timestamp::ZERO, |sent| sent.at + reuse_after);
                 Some((at, sdp.json().len() + 128))
             }
             _ => None,

@@ -54,6 +54,9 @@ const DESCRIPTION_TIMEOUT: Duration = Duration::from_secs(15);
 /// An announce waits so long for the offers it asked for, then goes without them.
 const OFFER_WAIT: Duration = Duration::from_secs(5);
 
+/// Where some peers are connected and a tracker names others, an offer that nobody took may be announced again after this time.
+const ANSWER_WAIT: Duration = Duration::from_secs(5);
+
 /// Session descriptions of one announce together, in bytes of JSON: leaves room for the rest of a
 /// message of [`MAX_MESSAGE_LEN`].
 const MAX_OFFERS_LEN: usize = 48 * 1024;
@@ -75,7 +78,9 @@ pub struct SignalingConfig {
     pub peer_id: PeerId,
     /// The first id given to a connection; later ones count up from it.
     pub first_connection: ConnectionId,
-    /// Offers in one announce. Stock trackers relay up to 10.
+    /// Offers in one announce while the tracker names no more peers than that. Each costs a peer connection.
+    pub offers_per_announce: usize,
+    /// Offers in one announce where there are many peers. Stock trackers relay up to 10.
     pub max_offers_per_announce: usize,
     /// Peer connections at once over all torrents, unanswered offers and open ones included.
     pub max_connections: usize,
@@ -95,7 +100,8 @@ impl SignalingConfig {
         SignalingConfig {
             peer_id,
             first_connection: ConnectionId(1),
-            max_offers_per_announce: 5,
+            offers_per_announce: 5,
+            max_offers_per_announce: 10,
             max_connections: 60,
             offer_reuse_after: Duration::from_secs(50),
             offer_lifetime: Duration::from_secs(300),
@@ -515,8 +521,13 @@ impl Signaling {
             && link.state != LinkState::Established
         {
             link.state = LinkState::Established;
-            if let Some(torrent) = self.torrents.get_mut(&link.info_hash) {
+            let info_hash = link.info_hash;
+            let met = self.met(info_hash);
+            if let Some(torrent) = self.torrents.get_mut(&info_hash) {
                 torrent.wanted = torrent.wanted.saturating_sub(1);
+                if torrent.wanted > 0 && !torrent.is_seed() {
+                    torrent.hurry_for_more(now, met);
+                }
             }
         }
         self.drive(now);
@@ -796,17 +807,24 @@ impl Signaling {
             return;
         }
         let event = membership.next_event();
+        let met = self.met(info_hash);
+        let strangers = membership.strangers(met);
         let room = match event {
             AnnounceEvent::Completed => 0,
             _ => torrent
                 .wanted
                 .saturating_sub(self.unfinished(info_hash))
-                .min(self.config.max_offers_per_announce),
+                .min(self.offers_for(strangers)),
         };
-        let ready = self.offers_to_send(now, info_hash, room);
+        // A server does not know who is connected: some of what it passes on goes to those who need nothing.
+        let reuse_after = match met > 0 && strangers > 0 {
+            true => ANSWER_WAIT,
+            false => self.config.offer_reuse_after,
+        };
+        let ready = self.offers_to_send(now, info_hash, room, reuse_after);
         let asked_until = membership.offers_asked_until;
-        if ready.len() < room && asked_until.is_none() && self.ask_for_offers(now, info_hash, room)
-        {
+        let enough = ready.len() >= room || asked_until.is_some();
+        if !enough && self.ask_for_offers(now, info_hash, room, ready.len()) {
             if let Some(membership) = self.membership(info_hash, id) {
                 membership.offers_asked_until = Some(now + OFFER_WAIT);
             }
@@ -841,7 +859,7 @@ impl Signaling {
             if let Some(link) = self.links.get_mut(connection) {
                 link.sent(SentTo {
                     tracker: id,
-                    reusable_at: now + self.config.offer_reuse_after,
+                    at: now,
                 });
             }
         }
@@ -869,13 +887,14 @@ impl Signaling {
         now: Timestamp,
         info_hash: InfoHash,
         room: usize,
+        reuse_after: Duration,
     ) -> Vec<ConnectionId> {
         let mut ready: Vec<(Timestamp, ConnectionId, usize)> = self
             .links
             .iter()
             .filter(|(_, link)| link.info_hash == info_hash)
             .filter_map(|(id, link)| {
-                let (reusable_at, len) = link.sendable()?;
+                let (reusable_at, len) = link.sendable(reuse_after)?;
                 (reusable_at <= now).then_some((reusable_at, *id, len))
             })
             .collect();
@@ -892,9 +911,15 @@ impl Signaling {
             .collect()
     }
 
-    /// Asks for new offers so that `room` can be sent, as far as the torrent's wishes and the cap
-    /// allow. Whether any was asked for, or is on its way.
-    fn ask_for_offers(&mut self, now: Timestamp, info_hash: InfoHash, room: usize) -> bool {
+    /// Asks for new offers beside the `ready` so that `room` can be sent, as far as the torrent's wishes
+    /// and the cap allow. Whether any was asked for, or is on its way.
+    fn ask_for_offers(
+        &mut self,
+        now: Timestamp,
+        info_hash: InfoHash,
+        room: usize,
+        ready: usize,
+    ) -> bool {
         let wanted = self.torrents.get(&info_hash).map_or(0, |t| t.wanted);
         let of_torrent = |link: &&Link| link.info_hash == info_hash;
         let pending = self
@@ -909,7 +934,6 @@ impl Signaling {
             .filter(of_torrent)
             .filter(|l| matches!(l.state, LinkState::Offering { .. }))
             .count();
-        let ready = self.offers_to_send(now, info_hash, room).len();
         // Each tracker that waits for offers is to get its own.
         let waiting = self.torrents.get(&info_hash).map_or(0, |torrent| {
             let trackers = torrent.trackers.values();
@@ -1031,6 +1055,18 @@ impl Signaling {
     fn unfinished(&self, info_hash: InfoHash) -> usize {
         let of_torrent = self.links.values().filter(|l| l.info_hash == info_hash);
         of_torrent.filter(|l| l.is_unfinished()).count()
+    }
+
+    /// Connections of the torrent that have a remote peer.
+    fn met(&self, info_hash: InfoHash) -> usize {
+        let of_torrent = self.links.values().filter(|l| l.info_hash == info_hash);
+        of_torrent.filter(|l| l.remote.is_some()).count()
+    }
+
+    /// Offers for one announce to a tracker that names so many peers not met.
+    fn offers_for(&self, strangers: usize) -> usize {
+        let few = self.config.offers_per_announce;
+        strangers.clamp(few, self.config.max_offers_per_announce.max(few))
     }
 
     fn membership(&mut self, info_hash: InfoHash, id: TrackerId) -> Option<&mut Membership> {

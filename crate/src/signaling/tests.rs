@@ -685,8 +685,8 @@ proptest! {
                     info_hash: protocol::InfoHash(HASH.0),
                     interval_secs: Some(interval),
                     min_interval_secs: Some(min),
-                    complete: Some(1),
-                    incomplete: None,
+                    complete: Some(interval),
+                    incomplete: (min % 2 == 0).then_some(min),
                     warning: Some("w".repeat(300)),
                 })),
                 Step::Refuse(t) => rig.say(ids[t as usize], Response::Failure {
@@ -738,7 +738,7 @@ proptest! {
                         prop_assert!(sockets[index(tracker)]);
                         prop_assert!(text.len() <= MAX_MESSAGE_LEN);
                         if let Ok(Request::Announce(a)) = Request::parse(&text, Default::default()) {
-                            prop_assert!(a.offers.len() <= 5);
+                            prop_assert!(a.offers.len() <= 10);
                             known.extend(a.offers.iter().map(|o| o.offer_id));
                         }
                     }

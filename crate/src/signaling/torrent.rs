@@ -46,6 +46,8 @@ pub(super) struct Membership {
     wanted_nobody: bool,
     /// Connections were wanted, and nothing came of what was offered: a seed too announces early then.
     pub(super) missed: bool,
+    /// Peers in the swarm besides this one, by the tracker's last word; 0: none was said.
+    others: usize,
     last_at: Option<Timestamp>,
     interval: Duration,
     min_interval: Duration,
@@ -96,15 +98,16 @@ impl Torrent {
     /// Something changed: announce early, as soon as the trackers allow.
     pub(super) fn hurry(&mut self, now: Timestamp) {
         for membership in self.trackers.values_mut() {
-            membership.early_interval = MIN_EARLY_INTERVAL;
-            let earliest = membership.min_interval.max(MIN_EARLY_INTERVAL);
-            // An announce that wanted nobody is no reason to wait with the one that does.
-            let idle = core::mem::take(&mut membership.wanted_nobody);
-            let at = match membership.last_at {
-                Some(last) if !idle => last + earliest,
-                _ => now,
-            };
-            membership.early_at = membership.early_at.min(at.max(now));
+            membership.hurry(now);
+        }
+    }
+
+    /// What was offered was taken: announce early where more are known than the `met`.
+    pub(super) fn hurry_for_more(&mut self, now: Timestamp, met: usize) {
+        for membership in self.trackers.values_mut() {
+            if membership.strangers(met) > 0 {
+                membership.hurry(now);
+            }
         }
     }
 }
@@ -120,6 +123,7 @@ impl Membership {
             started: false,
             wanted_nobody: false,
             missed: false,
+            others: 0,
             last_at: None,
             interval: DEFAULT_INTERVAL,
             min_interval: MIN_EARLY_INTERVAL,
@@ -133,6 +137,23 @@ impl Membership {
         self.joined = false;
         self.next_at = now;
         self.offers_asked_until = None;
+    }
+
+    fn hurry(&mut self, now: Timestamp) {
+        self.early_interval = MIN_EARLY_INTERVAL;
+        let earliest = self.min_interval.max(MIN_EARLY_INTERVAL);
+        // An announce that wanted nobody is no reason to wait with the one that does.
+        let idle = core::mem::take(&mut self.wanted_nobody);
+        let at = match self.last_at {
+            Some(last) if !idle => last + earliest,
+            _ => now,
+        };
+        self.early_at = self.early_at.min(at.max(now));
+    }
+
+    /// Peers that the tracker named last, besides this one and those that are `met`.
+    pub(super) fn strangers(&self, met: usize) -> usize {
+        self.others.saturating_sub(met)
     }
 
     pub(super) fn next_event(&self) -> Event {
@@ -175,6 +196,9 @@ impl Membership {
     /// The tracker answered.
     pub(super) fn replied(&mut self, now: Timestamp, reply: &AnnounceReply, jitter: f64) {
         self.refusals = 0;
+        let named = [reply.complete, reply.incomplete].into_iter().flatten();
+        let all = named.fold(0, u64::saturating_add);
+        self.others = usize::try_from(all.saturating_sub(1)).unwrap_or(usize::MAX);
         if let Some(seconds) = reply.interval_secs {
             self.interval = Duration::from_secs(seconds).clamp(INTERVAL.0, INTERVAL.1);
         }

@@ -1,6 +1,6 @@
 import { Broker, type BrokerOptions } from "./broker.js";
 import { PieceworkError } from "./errors.js";
-import type { EngineConfig, FromEngine, FromServiceWorker, FromWorker, Hello, Rendezvous, ToWorker } from "./protocol.js";
+import { VERSION, type EngineConfig, type FromEngine, type FromServiceWorker, type FromWorker, type Hello, type Rendezvous, type ToServiceWorker, type ToWorker, type Unlike } from "./protocol.js";
 import { scriptUrl } from "./trusted.js";
 
 /** Who holds it runs the origin's engine. */
@@ -8,6 +8,7 @@ const LOCK = "piecework-engine";
 const CHANNEL = "piecework";
 /** A trap is answered by a new worker, but not for ever. */
 const MAX_RESTARTS = 3;
+const UNLIKE = "This page and its service worker are of different versions of Piecework: close the site's other tabs and reload the page.";
 
 export interface LinkOptions {
   config: EngineConfig;
@@ -132,7 +133,7 @@ export class Link {
       // First visit, or a hard reload: the browser does not let it control this page by itself.
       await new Promise<void>((resolve) => {
         navigator.serviceWorker.addEventListener("controllerchange", () => resolve(), { once: true });
-        registration.active?.postMessage({ piecework: "claim" });
+        toServiceWorker(registration, { version: VERSION, piecework: "claim" });
       });
     }
     return registration.scope;
@@ -242,13 +243,9 @@ export class Link {
     if (!this.#worker || !this.#started) return;
     const registration = await this.#serviceWorkerReady.catch(() => null);
     if (!registration?.active || this.#stop.signal.aborted) return;
-    const { port1, port2 } = new MessageChannel();
-    const client = await new Promise<string>((resolve) => {
-      port1.onmessage = ({ data }: MessageEvent<string>) => resolve(data);
-      registration.active?.postMessage({ piecework: "whoami" }, [port2]);
-    });
-    port1.close();
-    this.#tell({ t: "host", client });
+    const client = await whoami(registration);
+    if (client) this.#tell({ t: "host", client });
+    else this.#events.warning(UNLIKE);
   }
 
   // ------------------------------------------------------------------------------ as a client
@@ -261,14 +258,14 @@ export class Link {
     this.#hostClient = client;
     this.#disconnect();
     const { port1, port2 } = new MessageChannel();
-    registration.active.postMessage({ piecework: "connect", to: client }, [port2]);
+    toServiceWorker(registration, { version: VERSION, piecework: "connect", to: client }, port2);
     this.#connect(port1);
   }
   #hostClient = "";
 
   #connect(port: MessagePort): void {
     this.#port = port;
-    port.onmessage = ({ data }: MessageEvent<FromEngine>) => this.#fromEngine(port, data);
+    port.onmessage = ({ data }: MessageEvent<FromEngine | Unlike>) => this.#fromEngine(port, data);
     const id = this.#nextId++;
     this.#pending.set(id, {
       message: { t: "", id }, // not to be said again: the next connection says its own
@@ -311,8 +308,11 @@ export class Link {
     for (const [id, { message }] of this.#pending) if (message.t === "") this.#pending.delete(id);
   }
 
-  #fromEngine(port: MessagePort, message: FromEngine): void {
+  #fromEngine(port: MessagePort, message: FromEngine | Unlike): void {
     switch (message.t) {
+      case "unlike":
+        this.#fail(new PieceworkError(UNLIKE));
+        break;
       case "ok":
       case "err": {
         const pending = this.#pending.get(message.id);
@@ -353,17 +353,30 @@ export class Link {
         throw new PieceworkError(`The service worker's scope ${scope} leaves this page out: put piecework-sw.js into the page's folder, or above it.`);
       }
     }
-    return navigator.serviceWorker.ready;
+    const registration = await navigator.serviceWorker.ready;
+    if (await whoami(registration)) return registration;
+    // Ours is of an earlier visit: its successor is on the way. When a site's own gives way is that site's decision.
+    if (!theirs) {
+      await registration.update();
+      const next = registration.installing ?? registration.waiting;
+      if (next) await settled(next);
+      if (await whoami(registration)) return registration;
+    }
+    throw new PieceworkError(UNLIKE);
   }
 
   readonly #fromServiceWorker = ({ data, ports }: MessageEvent<FromServiceWorker>): void => {
     const port = ports[0];
-    if (!port || typeof data !== "object" || data === null) return;
-    if (data.piecework === "connect") {
+    if (!port || typeof data !== "object" || data === null || !("piecework" in data)) return;
+    if (data.version !== VERSION) {
+      // To a reader it is an answer, to another page an engine's word.
+      port.postMessage({ t: "unlike", error: UNLIKE, status: 503 });
+      this.#events.warning(UNLIKE);
+    } else if (data.piecework === "connect") {
       if (this.#worker) this.#toWorker({ t: "page", port }, [port]);
       else port.close();
     } else if (data.piecework === "read") {
-      const { piecework: _, ...wanted } = data;
+      const { piecework: _, version: __, ...wanted } = data;
       this.read({ ...wanted, t: "stream" }, port);
     }
   };
@@ -375,6 +388,30 @@ export class Link {
 
 function refuse(port: MessagePort, error: PieceworkError | null): void {
   port.postMessage({ error: error?.message ?? "no engine is running", status: 503 });
+}
+
+function toServiceWorker(registration: ServiceWorkerRegistration, message: ToServiceWorker, ...ports: MessagePort[]): void {
+  registration.active?.postMessage(message, ports);
+}
+
+/** How the service worker names this page; null if it is of another version. */
+async function whoami(registration: ServiceWorkerRegistration): Promise<string | null> {
+  const { port1, port2 } = new MessageChannel();
+  const answer = await new Promise<string | Unlike>((resolve) => {
+    port1.onmessage = ({ data }: MessageEvent<string | Unlike>) => resolve(data);
+    toServiceWorker(registration, { version: VERSION, piecework: "whoami" }, port2);
+  });
+  port1.close();
+  return typeof answer === "string" ? answer : null;
+}
+
+/** Resolves when it has taken over, or will not. */
+function settled(worker: ServiceWorker): Promise<void> {
+  return new Promise((resolve) => {
+    const look = () => void (/^(activated|redundant)$/.test(worker.state) && resolve());
+    worker.addEventListener("statechange", look);
+    look();
+  });
 }
 
 function text(error: unknown): string {

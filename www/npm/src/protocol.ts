@@ -65,16 +65,27 @@ export interface Hello {
   payee: string | null;
 }
 
-/** Page to service worker. `whoami` and `connect` carry one port. */
-export type ToServiceWorker =
+/**
+ * Version of the messages between page and service worker, in each of them: a site's new scripts and its old service worker meet, and
+ * the other way round. `sw.ts` has the same number. Who gets a message of another version, or of a kind that it does not know, says so on
+ * the message's port.
+ */
+export const VERSION = 1;
+
+/** Page to service worker. `whoami` and `connect` carry one port, on which a service worker of another version answers {@link Unlike}. */
+export type ToServiceWorker = { version: typeof VERSION } & (
   | { piecework: "claim" }
   | { piecework: "whoami" }
-  | { piecework: "connect"; to: string };
+  | { piecework: "connect"; to: string }
+);
+
+export type Unlike = { t: "unlike" };
 
 /** Service worker to page; both carry one port. */
-export type FromServiceWorker =
+export type FromServiceWorker = { version: typeof VERSION } & (
   | { piecework: "connect" }
-  | { piecework: "read"; hash: string; file: number; start?: number; end?: number; suffix?: number; longest?: number };
+  | { piecework: "read"; hash: string; file: number; start?: number; end?: number; suffix?: number; longest?: number }
+);
 
 /** Between pages of one origin (BroadcastChannel `piecework`). */
 export type Rendezvous = { t: "who" } | { t: "host"; client: string };

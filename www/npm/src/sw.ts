@@ -16,6 +16,8 @@ type Head = { length: number; start: number; end: number } | { error: string; st
 type FromEngine = Head | ArrayBuffer | "end";
 
 ((scope: ServiceWorkerGlobalScope & { pieceworkManual?: boolean; piecework?: PieceworkServiceWorker }) => {
+  /** Of the messages to and from pages; `protocol.ts` has the same. */
+  const VERSION = 1;
   /** One response covers at most this much of a range, however much was asked: players ask again. */
   const LONGEST = 1 << 20;
   const PATH = /\/__piecework\/([0-9a-f]{40})\/(\d{1,7})(?:\/([^/]*))?$/;
@@ -49,7 +51,7 @@ type FromEngine = Head | ArrayBuffer | "end";
     const messages = reader(port1);
     // Without a range the answer is the whole file, still pulled a chunk at a time.
     const longest = range ? { longest: LONGEST } : {};
-    client.postMessage({ piecework: "read", hash, file, ...range, ...longest }, [port2]);
+    client.postMessage({ piecework: "read", version: VERSION, hash, file, ...range, ...longest }, [port2]);
     const head = (await messages.next()) as Head;
     if ("error" in head) {
       port1.close();
@@ -138,17 +140,19 @@ type FromEngine = Head | ArrayBuffer | "end";
   function handleMessage(event: ExtendableMessageEvent): boolean {
     const data: unknown = event.data;
     if (typeof data !== "object" || data === null || !("piecework" in data)) return false;
-    const message = data as { piecework: string; to?: string };
+    const message = data as { piecework: string; version?: number; to?: string };
     const port = event.ports[0];
     const source = event.source as Client | null;
-    if (message.piecework === "claim") {
+    if (message.version !== VERSION) {
+      port?.postMessage({ t: "unlike" });
+    } else if (message.piecework === "claim") {
       event.waitUntil(scope.clients.claim());
     } else if (message.piecework === "whoami" && port && source) {
       port.postMessage(source.id);
     } else if (message.piecework === "connect" && port && message.to) {
       event.waitUntil(
         scope.clients.get(message.to).then((host) => {
-          if (host) host.postMessage({ piecework: "connect" }, [port]);
+          if (host) host.postMessage({ piecework: "connect", version: VERSION }, [port]);
           else port.close();
         }),
       );

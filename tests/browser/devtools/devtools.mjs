@@ -1,11 +1,9 @@
 // The DevTools protocol to every target of a browser at once: pages, their workers, service workers. (playwright's own session knows
 // pages only.)
 import { readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { join } from "node:path";
-import { browser, ending } from "../browser/harness.mjs";
-
-const WebSocket = createRequire(import.meta.url)("ws");
+import WebSocket from "ws";
+import { browser, ending } from "../harness.mjs";
 
 /** A new browser that this can attach to. */
 export async function inspectable() {

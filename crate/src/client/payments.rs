@@ -302,6 +302,7 @@ impl Client {
                     owner(effect),
                     Effect::PutRecords {
                         records: vec![(key, value)],
+                        lasting: true,
                     },
                 );
             }

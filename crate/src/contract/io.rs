@@ -387,7 +387,9 @@ pub enum Effect {
         /// Bytes.
         length: u64,
     },
-    /// Make everything written so far to this torrent's files and scratch durable.
+    /// Make everything written so far to this torrent's files and scratch durable: it outlives the machine's power.
+    /// That includes what an earlier process wrote to the files that [`Effect::HashStored`] read. Everything else
+    /// outlives the process without it.
     Flush {
         /// Whose.
         info_hash: InfoHash,
@@ -399,10 +401,13 @@ pub enum Effect {
         /// Delete the data and the scratch file.
         delete: bool,
     },
-    /// Put (`Some`) or delete (`None`) small records, all or none; ends when durable.
+    /// Put (`Some`) or delete (`None`) small records, all or none. Ends when they outlive the process; if `lasting`, when they
+    /// and all that were put before outlive the machine's power.
     PutRecords {
         /// Key and value.
         records: Vec<(String, Option<Bytes>)>,
+        /// See above. An edge may do as if it were always set.
+        lasting: bool,
     },
     /// Sign this digest with the session key (EIP-2098, low s).
     Sign {

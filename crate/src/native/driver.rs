@@ -314,7 +314,7 @@ impl Driver {
             | Effect::CloseStorage { info_hash, .. } => {
                 return self.storage.submit(info_hash, id, effect);
             }
-            Effect::PutRecords { records } => return self.records.submit(id, records),
+            Effect::PutRecords { records, .. } => return self.records.submit(id, records),
             Effect::Hash { chunks } => self.in_background(id, move || {
                 let mut sha1 = Sha1::new();
                 for chunk in &chunks {

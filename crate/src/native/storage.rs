@@ -165,8 +165,22 @@ struct TorrentFiles {
 struct OpenFile {
     file: File,
     writable: bool,
+    /// Written to since the last flush, by this process or maybe by an earlier one.
     dirty: bool,
     last_use: u64,
+}
+
+impl OpenFile {
+    fn sync(&self, path: &Path) -> io::Result<()> {
+        if self.writable {
+            return self.file.sync_data();
+        }
+        // Not every system flushes through a handle that only reads. What cannot be written to we never wrote.
+        match OpenOptions::new().write(true).open(path) {
+            Ok(file) => file.sync_data(),
+            Err(_) => Ok(()),
+        }
+    }
 }
 
 impl TorrentFiles {
@@ -326,6 +340,8 @@ impl TorrentFiles {
                     let file = self.handle(span.file, false)?;
                     read_at(&mut file.file, offset, &mut buffer[..now])
                         .map_err(|e| failed(&path, &e))?;
+                    // An earlier process may have written this and not flushed it.
+                    file.dirty = true;
                 }
                 sha1.update(&buffer[..now]);
                 offset += now as u64;
@@ -365,11 +381,11 @@ impl TorrentFiles {
     }
 
     fn flush(&mut self) -> Outcome {
-        for (index, open) in &mut self.open {
-            if open.dirty {
-                open.file.sync_data().map_err(|e| {
-                    EffectError::Storage(format!("flushing file {index} failed: {e}"))
-                })?;
+        let dirty = self.open.iter().filter(|(_, open)| open.dirty);
+        for index in dirty.map(|(index, _)| *index).collect::<Vec<_>>() {
+            let path = self.path_of(index)?;
+            if let Some(open) = self.open.get_mut(&index) {
+                open.sync(&path).map_err(|e| failed(&path, &e))?;
                 open.dirty = false;
             }
         }
@@ -482,12 +498,13 @@ impl TorrentFiles {
                 .truncate(false)
                 .open(&path)
                 .map_err(|e| failed(&path, &e))?;
+            let dirty = self.open.get(&index).is_some_and(|open| open.dirty);
             self.open.insert(
                 index,
                 OpenFile {
                     file,
                     writable: write,
-                    dirty: false,
+                    dirty,
                     last_use: 0,
                 },
             );
@@ -531,13 +548,13 @@ impl TorrentFiles {
             .iter()
             .min_by_key(|(_, open)| open.last_use)
             .map(|(index, _)| *index);
-        if let Some(open) = oldest.and_then(|index| self.open.remove(&index))
+        if let Some(index) = oldest
+            && let Some(open) = self.open.remove(&index)
             && open.dirty
         {
             // The next flush cannot reach a closed handle.
-            open.file
-                .sync_data()
-                .map_err(|e| EffectError::Storage(format!("flushing a file failed: {e}")))?;
+            let path = self.path_of(index)?;
+            open.sync(&path).map_err(|e| failed(&path, &e))?;
         }
         Ok(())
     }

@@ -426,7 +426,7 @@ impl Session {
     ) {
         if let Some(content) = &mut self.content {
             content.writing.remove(&piece);
-            content.store.lost(piece);
+            content.flush_wanted |= content.store.lost(piece);
             content.picker.lost(piece);
         }
         let remedy = match error {
@@ -451,7 +451,7 @@ impl Session {
     pub(super) fn piece_lost(&mut self, ctx: &mut Context, piece: PieceIndex) {
         if let Some(content) = &mut self.content {
             content.verified.remove(piece);
-            content.store.lost(piece);
+            content.flush_wanted |= content.store.lost(piece);
             content.picker.lost(piece);
             content.complete_said = false;
         }
@@ -501,7 +501,8 @@ impl Session {
                         wanted -= 1;
                     }
                     Err(crate::verify::AdvanceRefused::NotDurable) => {
-                        content.cycle_wanted = true;
+                        // A cycle that runs may bring it.
+                        content.flush_wanted |= content.store.is_idle();
                         break;
                     }
                     Err(crate::verify::AdvanceRefused::OtherPieceOpen) => break,

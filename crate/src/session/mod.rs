@@ -100,8 +100,8 @@ struct Content {
     suspects: Map<PieceIndex, Vec<(ConnectionId, u32, Bytes)>>,
     /// Something is not durable since.
     dirty_since: Option<Timestamp>,
-    /// An advance waits for durability.
-    cycle_wanted: bool,
+    /// Something waits for all that is held to be flushed and recorded.
+    flush_wanted: bool,
     /// `Complete` was said.
     complete_said: bool,
 }
@@ -377,6 +377,7 @@ impl Session {
     pub fn pause(&mut self, ctx: &mut Context) {
         self.paused = true;
         self.close_all(ctx, &ClosedReason::NotNeeded("paused"));
+        self.make_durable_soon();
     }
 
     /// Goes on after a pause or a failure. Peers that were told meanwhile that nothing is wanted are told otherwise.
@@ -427,7 +428,7 @@ impl Session {
         if delete_data {
             let keys =
                 ["info", "link", "have", "scratch"].map(|k| (record_key(self.info_hash, k), None));
-            ctx.out.put_records(Owner::Nobody, keys.into());
+            ctx.out.put_records(Owner::Nobody, keys.into(), true);
         }
     }
 

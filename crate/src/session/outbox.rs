@@ -38,12 +38,12 @@ pub enum Purpose {
     HashPiece(PieceIndex),
     /// A verified piece is written.
     WritePiece(PieceIndex),
-    /// Blocks go to the scratch file.
-    WriteScratch,
-    /// A durability cycle's flush.
-    Flush,
-    /// A durability cycle's record.
-    Record,
+    /// Blocks go to the scratch file, in this durability cycle.
+    WriteScratch(u64),
+    /// This durability cycle's flush.
+    Flush(u64),
+    /// This durability cycle's record.
+    Record(u64),
     /// Neighbouring blocks are read for a remote.
     ReadBlocks(ConnectionId, Vec<BlockRef>),
     /// A late block of a paid peer is compared with what is stored.
@@ -92,14 +92,19 @@ impl Outbox {
     }
 
     /// Puts records, which [`Outbox::record`] answers from now on.
-    pub fn put_records(&mut self, owner: Owner, records: Vec<(String, Option<Bytes>)>) {
+    pub fn put_records(
+        &mut self,
+        owner: Owner,
+        records: Vec<(String, Option<Bytes>)>,
+        lasting: bool,
+    ) {
         for (key, value) in &records {
             match value {
                 Some(value) => self.records.insert(key.clone(), value.clone()),
                 None => self.records.remove(key),
             };
         }
-        self.effect(owner, Effect::PutRecords { records });
+        self.effect(owner, Effect::PutRecords { records, lasting });
     }
 
     /// The newest value put under a torrent's key.

@@ -13,7 +13,9 @@ use crate::contract::{CheckExisting, Effect, EffectError, EffectResult, Event};
 use crate::metainfo::{Geometry, Metainfo, magnet::MAX_MAGNET_LEN};
 use crate::picker::Picker;
 use crate::sorted::Map;
-use crate::storage::{HaveRecord, ScratchEntry, Store, decode_have, decode_scratch};
+use crate::storage::{
+    CycleFor, CycleRecords, HaveRecord, ScratchEntry, Store, decode_have, decode_scratch,
+};
 use crate::types::{ConnectionId, PieceIndex};
 use crate::verify::{Advances, VerifiedPieces};
 use rand_core::RngCore;
@@ -72,7 +74,7 @@ impl Session {
             writing: Map::new(),
             suspects: Map::new(),
             dirty_since: None,
-            cycle_wanted: false,
+            flush_wanted: false,
             complete_said: false,
             meta,
         });
@@ -99,7 +101,7 @@ impl Session {
             records.push((key, Some(link.to_string().into())));
         }
         if !records.is_empty() {
-            ctx.out.put_records(Owner::Nobody, records);
+            ctx.out.put_records(Owner::Nobody, records, true);
         }
     }
 
@@ -133,17 +135,19 @@ impl Session {
             (Purpose::WritePiece(piece), Err(error)) => {
                 self.piece_not_written(ctx, piece, &error);
             }
-            (Purpose::WriteScratch, Err(error)) => {
-                self.cycle_failed(ctx, &error);
+            (Purpose::WriteScratch(cycle) | Purpose::Flush(cycle), Ok(_)) => {
+                self.cycle_step_done(ctx, cycle);
             }
-            (Purpose::Flush, Ok(_)) => self.flushed(ctx),
-            (Purpose::Record, Ok(_)) => {
+            (Purpose::Record(cycle), Ok(_)) => {
                 if let Some(content) = &mut self.content {
-                    content.store.recorded();
+                    content.store.recorded(cycle);
                     content.dirty_since = content.store.is_dirty().then_some(ctx.now);
                 }
             }
-            (Purpose::Flush | Purpose::Record, Err(error)) => self.cycle_failed(ctx, &error),
+            (
+                Purpose::WriteScratch(cycle) | Purpose::Flush(cycle) | Purpose::Record(cycle),
+                Err(error),
+            ) => self.cycle_failed(ctx, cycle, &error),
             (Purpose::ReadBlocks(conn, blocks), Ok(EffectResult::Read(data))) => {
                 self.blocks_read(ctx, conn, &blocks, Some(data));
             }
@@ -192,7 +196,7 @@ impl Session {
             (CheckExisting::Complete, _) if there.is_full() => {
                 content.verified.restore(&there);
                 content.store.adopt(&there);
-                content.cycle_wanted = true;
+                content.flush_wanted = true;
             }
             (CheckExisting::Resume, Some(HaveRecord { have, recent })) => {
                 let mut have = have;
@@ -201,7 +205,10 @@ impl Session {
                         have.remove(piece);
                     }
                 }
-                content.store.restore_have(&have);
+                content.store.restore_have(HaveRecord {
+                    have: have.clone(),
+                    recent: recent.clone(),
+                });
                 for piece in recent {
                     if have.remove(piece.0) {
                         queue.push_back(piece);
@@ -335,7 +342,7 @@ impl Session {
                 content.store.found(piece);
                 self.announce_piece(ctx, piece);
             }
-            None => content.store.lost(piece),
+            None => content.flush_wanted |= content.store.lost(piece),
         }
         self.go_on_checking(ctx);
     }
@@ -386,18 +393,23 @@ impl Session {
         let old = content
             .dirty_since
             .is_some_and(|since| ctx.now >= since + LAZY_CYCLE);
-        let due = content.store.wants_cycle() || old || content.cycle_wanted;
-        if !due || !content.store.is_idle() {
-            return;
-        }
-        let Some(writes) = content.store.begin_cycle() else {
+        let why = if content.flush_wanted {
+            CycleFor::Flush
+        } else if old {
+            CycleFor::Age
+        } else if content.store.wants_cycle() {
+            CycleFor::Group
+        } else {
             return;
         };
-        content.cycle_wanted = false;
+        let Some(cycle) = content.store.begin_cycle(why, content.verified.bits()) else {
+            return;
+        };
+        content.flush_wanted = false;
         content.dirty_since = None;
-        for write in writes {
+        for write in cycle.writes {
             ctx.out.effect(
-                Owner::Session(self.info_hash, Purpose::WriteScratch),
+                Owner::Session(self.info_hash, Purpose::WriteScratch(cycle.number)),
                 Effect::WriteScratch {
                     info_hash: self.info_hash,
                     offset: write.offset,
@@ -405,48 +417,55 @@ impl Session {
                 },
             );
         }
-        ctx.out.effect(
-            Owner::Session(self.info_hash, Purpose::Flush),
-            Effect::Flush {
-                info_hash: self.info_hash,
-            },
-        );
-    }
-
-    /// The next pump begins a cycle.
-    pub fn make_durable_soon(&mut self) {
-        if let Some(content) = &mut self.content
-            && content.store.is_dirty()
-        {
-            content.cycle_wanted = true;
+        if cycle.flush {
+            ctx.out.effect(
+                Owner::Session(self.info_hash, Purpose::Flush(cycle.number)),
+                Effect::Flush {
+                    info_hash: self.info_hash,
+                },
+            );
+        }
+        if let Some(records) = cycle.records {
+            self.put_cycle(ctx, cycle.number, records);
         }
     }
 
-    /// Nothing would be lost by a crash now.
-    pub fn is_durable(&self) -> bool {
-        self.content
-            .as_ref()
-            .is_none_or(|c| c.store.is_idle() && !c.store.is_dirty())
+    /// The next pump begins a cycle that ends with everything flushed and recorded.
+    pub fn make_durable_soon(&mut self) {
+        if let Some(content) = &mut self.content
+            && !content.store.is_settled()
+        {
+            content.flush_wanted = true;
+        }
     }
 
-    fn flushed(&mut self, ctx: &mut Context) {
+    /// Nothing would be lost now, whatever stops.
+    pub fn is_durable(&self) -> bool {
+        self.content.as_ref().is_none_or(|c| c.store.is_settled())
+    }
+
+    fn cycle_step_done(&mut self, ctx: &mut Context, cycle: u64) {
         let Some(content) = &mut self.content else {
             return;
         };
-        let Some(records) = content.store.flushed(content.verified.bits()) else {
-            return;
-        };
+        if let Some(records) = content.store.step_done(cycle, content.verified.bits()) {
+            self.put_cycle(ctx, cycle, records);
+        }
+    }
+
+    fn put_cycle(&mut self, ctx: &mut Context, cycle: u64, records: CycleRecords) {
         let have = (record_key(self.info_hash, "have"), Some(records.have));
         let scratch = (record_key(self.info_hash, "scratch"), Some(records.scratch));
         ctx.out.put_records(
-            Owner::Session(self.info_hash, Purpose::Record),
+            Owner::Session(self.info_hash, Purpose::Record(cycle)),
             vec![have, scratch],
+            records.lasting,
         );
     }
 
-    fn cycle_failed(&mut self, ctx: &mut Context, error: &EffectError) {
+    fn cycle_failed(&mut self, ctx: &mut Context, cycle: u64, error: &EffectError) {
         if let Some(content) = &mut self.content {
-            content.store.cycle_failed();
+            content.store.cycle_failed(cycle);
             content.dirty_since = Some(ctx.now);
         }
         self.fail(

@@ -491,8 +491,8 @@ impl Driver {
                     .map(EffectResult::Hashed)
                     .map_err(EffectError::Storage)
             }),
-            Effect::PutRecords { records } => self.spawn(id, move |driver| async move {
-                driver.records.put(&records).await?;
+            Effect::PutRecords { records, lasting } => self.spawn(id, move |driver| async move {
+                driver.records.put(&records, lasting).await?;
                 Ok(EffectResult::Done)
             }),
             Effect::Sign { digest } => {

@@ -19,13 +19,12 @@ pub async fn sha1_of_chunks(chunks: &[Bytes]) -> Result<[u8; 20], String> {
         }
         return Ok(hash.finalize().into());
     }
-    let all = Uint8Array::new_with_length(total as u32);
-    let mut at = 0;
+    // Joined here first: one call into JavaScript costs more than a copy.
+    let mut all = Vec::with_capacity(total);
     for chunk in chunks {
-        let end = at + chunk.len() as u32;
-        all.subarray(at, end).copy_from(chunk);
-        at = end;
+        all.extend_from_slice(chunk);
     }
+    let all = js::buffer(&all);
     sha1_of_buffer(&all).await
 }
 

@@ -1,7 +1,8 @@
 //! Small records and wrapped keys in IndexedDB.
 //!
-//! Invariant: a write ends only when the browser says that it is on the disk (`durability: "strict"`),
-//! and happens whole or not at all. Everything is read once, at start.
+//! Invariant: a write ends only when the browser says that it is on the disk (`durability: "strict"`), or for
+//! what need not outlive a loss of power that it has left the browser (`"relaxed"`: no flush of the disk). It happens whole
+//! or not at all, and after those before it. Everything is read once, at start.
 
 use bytes::Bytes;
 use js_sys::Array;
@@ -69,9 +70,13 @@ impl Records {
             .collect())
     }
 
-    /// Puts or deletes records, all or none.
-    pub async fn put(&self, records: &[(String, Option<Bytes>)]) -> Result<(), EffectError> {
-        self.write(RECORDS, |store| {
+    /// Puts or deletes records, all or none. `lasting`: it outlives the machine's power.
+    pub async fn put(
+        &self,
+        records: &[(String, Option<Bytes>)],
+        lasting: bool,
+    ) -> Result<(), EffectError> {
+        self.write(RECORDS, lasting, |store| {
             for (key, value) in records {
                 let key = JsValue::from_str(key);
                 match value {
@@ -97,7 +102,7 @@ impl Records {
 
     /// Puts one of the edge's own values.
     pub async fn put_own(&self, key: &str, value: &JsValue) -> Result<(), EffectError> {
-        self.write(KEYS, |store| {
+        self.write(KEYS, true, |store| {
             store.put_with_key(value, &JsValue::from_str(key))?;
             Ok(())
         })
@@ -107,9 +112,10 @@ impl Records {
     async fn write(
         &self,
         store: &str,
+        lasting: bool,
         fill: impl FnOnce(&IdbObjectStore) -> Result<(), JsValue>,
     ) -> Result<(), EffectError> {
-        let transaction = self.begin(store).map_err(failed)?;
+        let transaction = self.begin(store, lasting).map_err(failed)?;
         let filled = transaction
             .object_store(store)
             .and_then(|store| fill(&store));
@@ -120,9 +126,10 @@ impl Records {
         committed(&transaction).await.map_err(failed)
     }
 
-    fn begin(&self, store: &str) -> Result<IdbTransaction, JsValue> {
-        let strict = js::object(&[("durability", "strict".into())]);
-        let arguments = [store.into(), "readwrite".into(), strict];
+    fn begin(&self, store: &str, lasting: bool) -> Result<IdbTransaction, JsValue> {
+        let durability = if lasting { "strict" } else { "relaxed" };
+        let options = js::object(&[("durability", durability.into())]);
+        let arguments = [store.into(), "readwrite".into(), options];
         js::call(&self.database, "transaction", &arguments).map(JsCast::unchecked_into)
     }
 }

@@ -27,6 +27,8 @@ use crate::types::{EffectId, InfoHash};
 
 /// Files open at once over all torrents; opening one more closes the least recently used.
 const MAX_OPEN_HANDLES: usize = 48;
+/// Neighbouring chunks are written as one run of at most so many bytes: each call into the browser costs.
+const MAX_JOINED: usize = 1 << 20;
 /// Longest read answered in one piece; a longer one fails.
 const MAX_READ: u64 = 64 << 20;
 /// How long a handle that another, ending worker still holds is waited for (no `readwrite-unsafe` mode).
@@ -43,6 +45,8 @@ pub struct Storage {
     torrents: RefCell<Map<InfoHash, Torrent>>,
     handles: RefCell<Map<(InfoHash, u32), Handle>>,
     uses: Cell<u64>,
+    /// Where chunks are joined, kept from one write to the next.
+    joined: RefCell<Vec<u8>>,
     at: FileSystemReadWriteOptions,
 }
 
@@ -56,6 +60,7 @@ struct Torrent {
 struct Handle {
     access: FileSystemSyncAccessHandle,
     last_use: u64,
+    /// Written to since the last flush, by this process or maybe by an earlier one.
     dirty: bool,
 }
 
@@ -73,6 +78,7 @@ impl Storage {
             torrents: RefCell::default(),
             handles: RefCell::default(),
             uses: Cell::new(0),
+            joined: RefCell::default(),
             at: FileSystemReadWriteOptions::new(),
         })
     }
@@ -162,11 +168,8 @@ impl Storage {
             }
             Effect::HashStored { spans, .. } => self.hash_spans(info_hash, &spans).await,
             Effect::WriteScratch { offset, chunks, .. } => {
-                let mut at = offset;
-                for chunk in &chunks {
-                    self.write_at(info_hash, SCRATCH, at, chunk).await?;
-                    at += chunk.len() as u64;
-                }
+                let parts: Vec<&[u8]> = chunks.iter().map(Bytes::as_ref).collect();
+                self.write_run(info_hash, SCRATCH, offset, &parts).await?;
                 Ok(EffectResult::Done)
             }
             Effect::ReadScratch { offset, length, .. } => {
@@ -244,8 +247,10 @@ impl Storage {
     ) -> Result<(), EffectError> {
         let mut chunks = chunks.iter();
         let mut rest: &[u8] = &[];
+        let mut parts = Vec::new();
         for span in spans {
-            let (mut at, mut left) = (span.offset, span.length);
+            let mut left = span.length;
+            parts.clear();
             while left > 0 {
                 if rest.is_empty() {
                     rest = chunks.next().ok_or_else(|| {
@@ -255,15 +260,46 @@ impl Storage {
                 }
                 let now = rest.len().min(usize::try_from(left).unwrap_or(usize::MAX));
                 let (head, tail) = rest.split_at(now);
-                if !span.pad {
-                    self.write_at(info_hash, span.file, at, head).await?;
-                }
-                at += now as u64;
+                parts.push(head);
                 left -= now as u64;
                 rest = tail;
             }
+            if !span.pad {
+                self.write_run(info_hash, span.file, span.offset, &parts)
+                    .await?;
+            }
         }
         Ok(())
+    }
+
+    /// Writes neighbours with as few calls as [`MAX_JOINED`] allows.
+    async fn write_run(
+        &self,
+        info_hash: InfoHash,
+        file: u32,
+        offset: u64,
+        parts: &[&[u8]],
+    ) -> Result<(), EffectError> {
+        if let [part] = parts {
+            return self.write_at(info_hash, file, offset, part).await;
+        }
+        // Another torrent's write may take its turn while this one waits for a handle: it joins elsewhere.
+        let mut joined = self.joined.take();
+        let mut at = offset;
+        let mut parts = parts.iter().peekable();
+        let mut result = Ok(());
+        while result.is_ok() && parts.peek().is_some() {
+            joined.clear();
+            while let Some(part) =
+                parts.next_if(|part| joined.is_empty() || joined.len() + part.len() <= MAX_JOINED)
+            {
+                joined.extend_from_slice(part);
+            }
+            result = self.write_at(info_hash, file, at, &joined).await;
+            at += joined.len() as u64;
+        }
+        self.joined.replace(joined);
+        result
     }
 
     async fn write_at(
@@ -309,7 +345,8 @@ impl Storage {
         Ok(())
     }
 
-    /// Reads into a JS buffer, so that bytes only to be hashed never enter wasm memory.
+    /// Reads into a JS buffer, so that bytes only to be hashed never enter wasm memory. What is hashed an earlier
+    /// process may have written and not flushed: the next flush includes it.
     async fn hash_spans(&self, info_hash: InfoHash, spans: &[FileSpan]) -> Done {
         let total = total_length(spans)?;
         let all = Uint8Array::new_with_length(total as u32);
@@ -321,7 +358,7 @@ impl Storage {
             if span.pad {
                 continue;
             }
-            let access = self.handle(info_hash, span.file, false, false).await?;
+            let access = self.handle(info_hash, span.file, false, true).await?;
             self.at.set_at(span.offset as f64);
             let read = access
                 .read_with_buffer_source_and_options(&view, &self.at)

@@ -1,13 +1,17 @@
 //! What one client keeps: files, scratch and records, and what a crash leaves of them.
 //!
 //! A write is readable at once and durable after the next flush. A crash keeps each write that was not
-//! flushed wholly, in part or not at all, as chance has it; records are durable when their effect ends.
+//! flushed wholly, in part or not at all, as chance has it; lasting records are durable when their effect ends, and all before
+//! them; of those after them a crash keeps the first few, as chance has it. A process that is killed leaves all that it
+//! wrote, still not flushed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use piecework::client::{Effect, EffectError, EffectResult};
 use piecework::metainfo::FileSpan;
+use piecework::session::record_key;
+use piecework::storage::decode_have;
 use piecework::types::InfoHash;
 use sha1::{Digest, Sha1};
 
@@ -20,6 +24,9 @@ pub struct Disk {
     torrents: BTreeMap<InfoHash, Files>,
     records: BTreeMap<String, Bytes>,
     full: bool,
+    durable_records: BTreeMap<String, Bytes>,
+    /// Put since the last lasting ones, in order.
+    puts: Vec<Vec<(String, Option<Bytes>)>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -29,7 +36,9 @@ struct Files {
     now: Image,
     durable: Image,
     /// Not flushed, in order.
-    writes: Vec<(Place, u64, Bytes)>,
+    writes: Vec<Pending>,
+    /// Files that this process hashed: a flush reaches what an earlier one wrote to them.
+    hashed: BTreeSet<u32>,
     open: bool,
 }
 
@@ -39,7 +48,16 @@ struct Image {
     scratch: Vec<u8>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
+struct Pending {
+    place: Place,
+    offset: u64,
+    bytes: Bytes,
+    /// By a process that was killed.
+    foreign: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     File(u32),
     Scratch,
@@ -95,19 +113,56 @@ impl Disk {
         self.full = full;
     }
 
+    /// Pieces that the have-record names and the files hold.
+    pub fn recorded(&self, content: &Content) -> BTreeSet<u32> {
+        let info_hash = content.info_hash();
+        let length = content.metainfo.piece_length;
+        let pieces = content.bytes.len().div_ceil(length as usize) as u32;
+        let record = (self.records.get(&record_key(info_hash, "have")))
+            .and_then(|bytes| decode_have(bytes, pieces));
+        let (Some(record), Some(stored)) = (record, self.torrents.get(&info_hash)) else {
+            return BTreeSet::new();
+        };
+        let held = |piece: &u32| {
+            let from = u64::from(*piece) * u64::from(length);
+            let to = (from + u64::from(length)).min(content.bytes.len() as u64);
+            let mut at = from as usize;
+            content.spans(from, to - from).iter().all(|span| {
+                let expected = &content.bytes[at..at + span.length as usize];
+                at += expected.len();
+                span.pad || stored.read(span).is_ok_and(|bytes| bytes == expected)
+            })
+        };
+        record.have.iter().filter(held).collect()
+    }
+
+    /// The process stops.
+    pub fn close(&mut self) {
+        for stored in self.torrents.values_mut() {
+            stored.close();
+        }
+    }
+
     /// The machine stops.
     pub fn crash(&mut self, random: &mut Random) {
+        let puts = core::mem::take(&mut self.puts);
+        let kept = random.index(puts.len() + 1);
+        for records in puts.into_iter().take(kept) {
+            put(&mut self.durable_records, records);
+        }
+        self.records = self.durable_records.clone();
         for stored in self.torrents.values_mut() {
-            for (place, offset, bytes) in core::mem::take(&mut stored.writes) {
+            for write in core::mem::take(&mut stored.writes) {
                 let kept = match random.number(0..3) {
                     0 => 0,
-                    1 => random.index(bytes.len() + 1),
-                    _ => bytes.len(),
+                    1 => random.index(write.bytes.len() + 1),
+                    _ => write.bytes.len(),
                 };
-                stored.durable.write(place, offset, &bytes[..kept]);
+                let bytes = &write.bytes[..kept];
+                stored.durable.write(write.place, write.offset, bytes);
             }
             stored.now = stored.durable.clone();
-            stored.open = false;
+            stored.close();
         }
     }
 
@@ -150,6 +205,7 @@ impl Disk {
                 let stored = self.opened(info_hash);
                 let mut hash = Sha1::new();
                 for span in &spans {
+                    stored.hashed.insert(span.file);
                     if stored.shape[span.file as usize].1 {
                         hash.update(vec![0; span.length as usize]);
                     } else {
@@ -184,24 +240,22 @@ impl Disk {
                     .ok_or_else(|| EffectError::Missing("scratch ends before that".into()))
             }
             Effect::Flush { info_hash } => {
-                let stored = self.opened(info_hash);
-                stored.writes.clear();
-                stored.durable = stored.now.clone();
+                self.opened(info_hash).flush();
                 Ok(EffectResult::Done)
             }
             Effect::CloseStorage { info_hash, delete } => {
-                self.opened(info_hash).open = false;
+                self.opened(info_hash).close();
                 if delete {
                     self.torrents.remove(&info_hash);
                 }
                 Ok(EffectResult::Done)
             }
-            Effect::PutRecords { records } => {
-                for (key, value) in records {
-                    match value {
-                        Some(value) => self.records.insert(key, value),
-                        None => self.records.remove(&key),
-                    };
+            Effect::PutRecords { records, lasting } => {
+                put(&mut self.records, records.clone());
+                self.puts.push(records);
+                if lasting {
+                    self.puts.clear();
+                    self.durable_records = self.records.clone();
                 }
                 Ok(EffectResult::Done)
             }
@@ -239,10 +293,52 @@ impl Disk {
     }
 }
 
+fn put(stored: &mut BTreeMap<String, Bytes>, records: Vec<(String, Option<Bytes>)>) {
+    for (key, value) in records {
+        match value {
+            Some(value) => stored.insert(key, value),
+            None => stored.remove(&key),
+        };
+    }
+}
+
 impl Files {
     fn write(&mut self, place: Place, offset: u64, bytes: Bytes) {
         self.now.write(place, offset, &bytes);
-        self.writes.push((place, offset, bytes));
+        let range = offset..offset + bytes.len() as u64;
+        self.writes.retain(|old| {
+            let end = old.offset + old.bytes.len() as u64;
+            old.place != place || old.offset < range.start || end > range.end
+        });
+        self.writes.push(Pending {
+            place,
+            offset,
+            bytes,
+            foreign: false,
+        });
+    }
+
+    fn flush(&mut self) {
+        let hashed = &self.hashed;
+        let reached = |write: &Pending| match write.place {
+            Place::File(file) => !write.foreign || hashed.contains(&file),
+            Place::Scratch => !write.foreign,
+        };
+        for write in core::mem::take(&mut self.writes) {
+            if reached(&write) {
+                self.durable.write(write.place, write.offset, &write.bytes);
+            } else {
+                self.writes.push(write);
+            }
+        }
+    }
+
+    fn close(&mut self) {
+        self.open = false;
+        self.hashed.clear();
+        for write in &mut self.writes {
+            write.foreign = true;
+        }
     }
 
     fn read(&self, span: &FileSpan) -> Result<&[u8], EffectError> {

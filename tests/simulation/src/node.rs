@@ -1,12 +1,12 @@
 //! One client with what its edge keeps for it.
 
 use core::ops::Range;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use alloy_primitives::Address;
 use piecework::client::{Client, Config, Event, StreamError};
 use piecework::time::{Duration, Timestamp};
-use piecework::types::{ConnectionId, EffectId, InfoHash, StreamId, TrackerId};
+use piecework::types::{ConnectionId, InfoHash, StreamId, TrackerId};
 
 use crate::channel::Cheat;
 use crate::disk::Disk;
@@ -29,6 +29,8 @@ pub struct EffectCounts {
     pub puts: u64,
     /// Flushes.
     pub flushes: u64,
+    /// Bytes for the scratch file.
+    pub scratch_bytes: u64,
 }
 
 /// How a stream ended.
@@ -102,50 +104,11 @@ pub(crate) struct Node {
     pub(crate) effects: EffectCounts,
     pub(crate) next_tag: u64,
     pub(crate) next_stream: u64,
-    pub(crate) settling: Settling,
     pub(crate) connects: Vec<Timestamp>,
     pub(crate) announces: Vec<(Timestamp, String)>,
     pub(crate) offers_taken: Vec<Timestamp>,
     /// Block messages that a puppet sent, in bytes.
     pub(crate) blocks_to: BTreeMap<NodeId, u64>,
-}
-
-/// Follows each piece from its event to durable: done, then flushed, then in a record.
-#[derive(Debug, Default)]
-pub(crate) struct Settling {
-    done: BTreeMap<InfoHash, BTreeSet<u32>>,
-    flushing: BTreeMap<EffectId, (InfoHash, BTreeSet<u32>)>,
-    flushed: BTreeMap<InfoHash, BTreeSet<u32>>,
-    recording: BTreeMap<EffectId, BTreeMap<InfoHash, BTreeSet<u32>>>,
-}
-
-impl Settling {
-    pub(crate) fn piece_done(&mut self, info_hash: InfoHash, piece: u32) {
-        self.done.entry(info_hash).or_default().insert(piece);
-    }
-
-    pub(crate) fn flush_emitted(&mut self, id: EffectId, info_hash: InfoHash) {
-        let pieces = self.done.remove(&info_hash).unwrap_or_default();
-        self.flushing.insert(id, (info_hash, pieces));
-    }
-
-    /// The result of a flush was told to the client.
-    pub(crate) fn flush_told(&mut self, id: EffectId) {
-        if let Some((info_hash, pieces)) = self.flushing.remove(&id) {
-            self.flushed.entry(info_hash).or_default().extend(pieces);
-        }
-    }
-
-    /// Records of torrents (not of payments) were put.
-    pub(crate) fn put_emitted(&mut self, id: EffectId) {
-        self.recording
-            .insert(id, core::mem::take(&mut self.flushed));
-    }
-
-    /// Answers what is settled now.
-    pub(crate) fn put_done(&mut self, id: EffectId) -> BTreeMap<InfoHash, BTreeSet<u32>> {
-        self.recording.remove(&id).unwrap_or_default()
-    }
 }
 
 impl Node {
@@ -176,7 +139,6 @@ impl Node {
             effects: EffectCounts::default(),
             next_tag: 1,
             next_stream: 1,
-            settling: Settling::default(),
             connects: Vec::new(),
             announces: Vec::new(),
             offers_taken: Vec::new(),

@@ -16,6 +16,8 @@ pub struct Steps {
     stop: Option<u64>,
     /// Then nobody notices for so long, and what was on its way arrives; `None`: it is lost.
     pub unnoticed: Option<Duration>,
+    /// Only the process is stopped, not the machine: what was written and not flushed stays.
+    pub killed: bool,
 }
 
 impl Steps {
@@ -26,6 +28,7 @@ impl Steps {
             taken: 0,
             stop,
             unnoticed: None,
+            killed: false,
         }
     }
 

@@ -10,6 +10,7 @@ use piecework::wire::pay::{PayMessage, VoucherBody};
 
 use crate::books::Books;
 use crate::content::Content;
+use crate::disk::Disk;
 use crate::frames::Frame;
 use crate::node::NodeId;
 use crate::tamper::fields;
@@ -53,7 +54,7 @@ pub struct Watch {
     promised: BTreeMap<(B256, u64), Address>,
     requests: BTreeMap<(NodeId, InfoHash), BTreeMap<(u32, u32), u32>>,
     sent: BTreeMap<(NodeId, NodeId, InfoHash), u64>,
-    /// Pieces that a node holds durably: it must not ask for them any more.
+    /// Pieces that a node had on record and in its files when it was stopped: it must not ask for them any more.
     settled: BTreeMap<(NodeId, InfoHash), BTreeSet<u32>>,
 }
 
@@ -77,12 +78,13 @@ impl Watch {
         self.contents.get(&info_hash)
     }
 
-    /// From now on `node` asking for these pieces stops the run.
-    pub(crate) fn settle(&mut self, node: NodeId, info_hash: InfoHash, pieces: BTreeSet<u32>) {
-        self.settled
-            .entry((node, info_hash))
-            .or_default()
-            .extend(pieces);
+    /// The node was stopped and left this. From now on its asking for a piece that is on record there and in the files
+    /// stops the run.
+    pub(crate) fn settle(&mut self, node: NodeId, disk: &Disk) {
+        for (info_hash, content) in &self.contents {
+            let pieces = disk.recorded(content);
+            self.settled.insert((node, *info_hash), pieces);
+        }
     }
 
     /// The node's disk was emptied or spoilt on purpose.
@@ -153,7 +155,7 @@ impl Watch {
         let settled = self.settled.get(&(node, info_hash));
         assert!(
             !settled.is_some_and(|pieces| pieces.contains(&piece)),
-            "{node:?} asks for piece {piece}, which it verified and stored durably before"
+            "{node:?} asks for piece {piece}, which its record named and its files held when it was stopped"
         );
         let requests = self.requests.entry((node, info_hash)).or_default();
         *requests.entry((piece, begin)).or_default() += 1;

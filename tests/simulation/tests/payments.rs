@@ -94,6 +94,7 @@ fn a_viewer_pays_for_every_block_and_the_chain_pays_the_seller_that() {
 
 #[test]
 fn a_second_viewer_buys_most_from_the_first_because_it_asks_half() {
+    let (mut from_first, mut resold) = (0, 0);
     for seed in 20..30 {
         let mut net = SimNet::new(seed, NetConfig::default());
         let content = content(seed);
@@ -105,15 +106,17 @@ fn a_second_viewer_buys_most_from_the_first_because_it_asks_half() {
         net.leech(c, &content);
         complete(&mut net, &[c], &content, minutes(10));
         let hash = content.info_hash();
-        let (from_a, from_b) = (net.watch.sent(a, c, hash), net.watch.sent(b, c, hash));
-        assert!(
-            from_b > from_a,
-            "seed {seed}: {from_a} from the first, {from_b} resold"
-        );
+        from_first += net.watch.sent(a, c, hash);
+        resold += net.watch.sent(b, c, hash);
         settle(&mut net, a, 1);
-        let resold = settle(&mut net, b, 2);
-        assert!(resold > TokenUnits(0));
+        let earned = settle(&mut net, b, 2);
+        assert!(earned > TokenUnits(0), "seed {seed}");
     }
+    // Over all nets: in a single one the dear seller may have been there first, and the film is short.
+    assert!(
+        resold > 3 * from_first,
+        "{from_first} from the first, {resold} resold"
+    );
 }
 
 #[test]

@@ -1,4 +1,5 @@
-//! Reloads, crashes and bit rot. That no piece settled before is asked for again is watched by the net.
+//! Reloads, killed processes, machines without power, and bit rot. That no piece is asked for again that is on record
+//! and in the files, and that no wrong byte is served, is watched by the net.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -6,9 +7,10 @@ mod common;
 
 use common::{complete, minutes};
 use piecework::client::{AddOptions, CheckExisting, Command, Config, Source};
+use piecework::storage::{FLUSH_BYTES, GROUP_BYTES};
 use piecework::time::Duration;
 use piecework::types::InfoHash;
-use piecework_simulation::{Content, NetConfig, NodeId, SimNet, TRACKER};
+use piecework_simulation::{Content, NetConfig, NodeId, SimNet, Steps, TRACKER, for_seeds};
 
 const LENGTH: usize = 4_000_000;
 
@@ -39,28 +41,164 @@ fn resume(net: &mut SimNet, node: NodeId, info_hash: InfoHash, check: CheckExist
 }
 
 #[test]
-fn crashes_at_random_times_cost_at_most_the_last_group() {
+fn kills_at_random_times_cost_at_most_the_last_group() {
     for seed in 0..15 {
         let (mut net, content, _, b) = scene(seed);
-        let mut crashes = 0;
+        let mut kills = 0;
         net.run_for(Duration::from_secs(3));
-        while !net.is_complete(b, &content) && crashes < 6 {
-            net.crash(b);
+        while !net.is_complete(b, &content) && kills < 6 {
+            net.kill_process(b);
             net.run_for(Duration::from_millis(500));
             resume(&mut net, b, content.info_hash(), CheckExisting::Resume);
             let time = net.random.number(500..6_000);
             net.run_for(Duration::from_millis(time));
-            crashes += 1;
+            kills += 1;
         }
         complete(&mut net, &[b], &content, minutes(10));
         let fetched = net.watch.sent_to(b, content.info_hash());
-        // Per crash the last unflushed group of 1 MiB, and what was in flight.
-        let most = LENGTH as u64 * 105 / 100 + crashes * ((1 << 20) + (1 << 19));
+        // Per kill the last group of 1 MiB, and what was in flight.
+        let most = LENGTH as u64 * 105 / 100 + kills * ((1 << 20) + (1 << 19));
         assert!(
             fetched <= most,
-            "seed {seed}: {fetched} bytes, {crashes} crashes"
+            "seed {seed}: {fetched} bytes, {kills} kills"
         );
     }
+}
+
+/// How a node of a small scene is stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The process: what was written stays.
+    Killed,
+    /// The machine: what was not flushed is lost, or torn.
+    PowerLost,
+}
+
+/// Pieces of 16 KiB: so many that a flush is due on the way.
+fn small_pieces(seed: u64) -> (SimNet, Content, NodeId, NodeId) {
+    let mut net = SimNet::new(seed, NetConfig::default());
+    let content = Content::file(seed, 5_000_000, 16 * 1024);
+    let a = net.node(SimNet::config());
+    net.seed(a, &content);
+    let b = net.node(SimNet::config());
+    (net, content, a, b)
+}
+
+/// Pieces of 256 KiB, which go through the scratch file.
+fn large_pieces(seed: u64) -> (SimNet, Content, NodeId, NodeId) {
+    let net_config = NetConfig {
+        uplink: 400_000..3_000_000,
+        ..NetConfig::default()
+    };
+    let mut net = SimNet::new(seed, net_config);
+    let content = Content::file(seed, 3_000_000, 256 * 1024);
+    let a = net.node(SimNet::config());
+    net.seed(a, &content);
+    let c = net.node(SimNet::config());
+    net.seed(c, &content);
+    let b = net.node(SimNet::config());
+    (net, content, a, b)
+}
+
+#[test]
+fn a_download_that_is_cut_at_any_step_goes_on_and_takes_no_wrong_byte_for_right() {
+    for (name, scene, cuts) in [
+        ("small", small_pieces as fn(u64) -> _, 80),
+        ("large", large_pieces, 160),
+    ] {
+        let steps = {
+            let (mut net, content, _, b) = scene(0);
+            net.steps = Steps::of(b, None);
+            net.leech(b, &content);
+            complete(&mut net, &[b], &content, minutes(10));
+            net.run_for(Duration::from_secs(3));
+            assert!(net.effects(b).flushes > 0, "{name}: {:?}", net.effects(b));
+            net.steps.taken
+        };
+        println!("{name}: {steps} steps");
+        for_seeds(cuts, |seed| {
+            let (mut net, content, _, b) = scene(seed);
+            let stop = 1 + seed * steps / cuts;
+            let end = [End::Killed, End::PowerLost][(seed % 2) as usize];
+            net.steps = Steps::of(b, Some(stop));
+            net.steps.killed = end == End::Killed;
+            net.leech(b, &content);
+            let named = format!("{name}, {end:?} at step {stop} of {steps}");
+            let cut = net.run_until(minutes(10), |net| net.steps.stopped());
+            if !cut {
+                // This seed's run took fewer steps: it ends after its last one.
+                assert!(net.is_complete(b, &content), "{named}");
+                net.crash(b);
+            }
+            let before = net.watch.sent_to(b, content.info_hash());
+            let hash = content.info_hash();
+            let twice = stored(&mut net, b, hash);
+            if twice {
+                // In its second life it is cut again, in the middle of the check or soon after it.
+                let soon = net.random.number(0..400);
+                net.run_for(Duration::from_millis(soon));
+                match end {
+                    End::Killed => net.kill_process(b),
+                    End::PowerLost => net.crash(b),
+                }
+            }
+            if !twice || !stored(&mut net, b, hash) {
+                net.leech(b, &content);
+            }
+            // In this life, whatever an earlier one said.
+            let whole = net.run_until(minutes(10), |net| {
+                let torrent = net.torrent(b, hash);
+                torrent.is_some_and(|t| t.verified_bytes == content.bytes.len() as u64)
+            });
+            assert!(whole, "{named}: not complete");
+            let fetched = net.watch.sent_to(b, hash);
+            let lost = match end {
+                End::Killed => 1 << 20,
+                End::PowerLost => FLUSH_BYTES,
+            };
+            // Twice what may be lost, and twice what was in flight.
+            let most = content.bytes.len() as u64 + 2 * (lost + (3 << 18));
+            assert!(fetched <= most, "{named}: {fetched} bytes, {before} before");
+            // What it takes for verified is what it would serve.
+            assert!(net.disk(b).holds(&content), "{named}: wrong bytes");
+        });
+    }
+}
+
+/// Starts a node again; true if it knows the torrent and goes on with it.
+fn stored(net: &mut SimNet, node: NodeId, info_hash: InfoHash) -> bool {
+    net.start(node);
+    let known = net.client(node).stored_torrents().contains(&info_hash);
+    if known {
+        net.add(node, Source::Stored(info_hash), AddOptions::default());
+    }
+    known
+}
+
+#[test]
+fn a_fast_download_flushes_seldom_and_writes_little_twice() {
+    let mut net = SimNet::new(
+        50,
+        NetConfig {
+            uplink: 20_000_000..20_000_001,
+            ..NetConfig::default()
+        },
+    );
+    let content = Content::file(50, 40 << 20, 256 * 1024);
+    let a = net.node(SimNet::config());
+    net.seed(a, &content);
+    let b = net.node(SimNet::config());
+    net.leech(b, &content);
+    complete(&mut net, &[b], &content, minutes(10));
+    net.run_for(Duration::from_secs(3));
+    let effects = net.effects(b);
+    // Two on the way, one at the end; one more for what came while it was under way.
+    assert!((3..=4).contains(&effects.flushes), "{effects:?}");
+    let length = content.bytes.len() as u64;
+    assert!(effects.scratch_bytes <= length / 10, "{effects:?}");
+    let groups = length / (GROUP_BYTES / 2);
+    assert!(effects.puts <= groups, "{effects:?}");
+    println!("{effects:?}");
 }
 
 #[test]

@@ -291,7 +291,7 @@ impl Edge {
                 }
                 Ok(EffectResult::Done)
             }
-            Effect::PutRecords { records } => {
+            Effect::PutRecords { records, .. } => {
                 for (key, value) in records {
                     match value {
                         Some(value) => self.records.insert(key, value),

@@ -187,16 +187,26 @@ impl SimNet {
         }
     }
 
-    /// Stops a node at once: what was not durable is lost, and its peers notice some time later.
+    /// Stops a node's machine at once: what was not flushed is lost, and its peers notice some time later.
     pub fn crash(&mut self, id: NodeId) {
+        self.nodes[id.0].disk.crash(&mut self.random);
+        self.stop(id);
+    }
+
+    /// Stops a node's process at once: what was written stays, flushed or not.
+    pub fn kill_process(&mut self, id: NodeId) {
+        self.nodes[id.0].disk.close();
+        self.stop(id);
+    }
+
+    fn stop(&mut self, id: NodeId) {
+        self.watch.settle(id, &self.nodes[id.0].disk);
         let node = &mut self.nodes[id.0];
         node.client = None;
         node.puppet = None;
         node.life += 1;
         node.wake = Timestamp::NEVER;
-        node.disk.crash(&mut self.random);
         node.queues.clear();
-        node.settling = Default::default();
         node.uplink_free = self.now;
         for reader in node.readers.values_mut() {
             reader.end.get_or_insert(StreamEnd::Closed);
@@ -652,7 +662,6 @@ impl SimNet {
             Input::ConnectionClosed { connection, .. } => {
                 node.ends.remove(connection);
             }
-            Input::EffectDone { id, .. } => node.settling.flush_told(*id),
             _ => {}
         }
         self.input(id, input);

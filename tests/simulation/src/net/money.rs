@@ -49,6 +49,7 @@ impl SimNet {
         let stops = self.steps.take(id);
         match self.steps.unnoticed {
             Some(unnoticed) if stops => self.vanish(id, unnoticed),
+            None if stops && self.steps.killed => self.kill_process(id),
             None if stops => self.crash(id),
             _ => {}
         }

@@ -149,15 +149,10 @@ impl SimNet {
         match &effect {
             Effect::Sign { .. } => node.effects.signs += 1,
             Effect::ReadAccount { .. } => node.effects.account_reads += 1,
-            Effect::Flush { info_hash } => {
-                node.effects.flushes += 1;
-                node.settling.flush_emitted(effect_id, *info_hash);
-            }
-            Effect::PutRecords { records } => {
-                node.effects.puts += 1;
-                if records.iter().any(|(key, _)| !key.starts_with("pay/")) {
-                    node.settling.put_emitted(effect_id);
-                }
+            Effect::Flush { .. } => node.effects.flushes += 1,
+            Effect::PutRecords { .. } => node.effects.puts += 1,
+            Effect::WriteScratch { chunks, .. } => {
+                node.effects.scratch_bytes += chunks.iter().map(|c| c.len() as u64).sum::<u64>();
             }
             _ => {}
         }
@@ -178,7 +173,6 @@ impl SimNet {
     pub(super) fn carry_out_effect(&mut self, id: NodeId, effect_id: EffectId, effect: Effect) {
         let now = self.now;
         let node = &mut self.nodes[id.0];
-        let is_put = matches!(effect, Effect::PutRecords { .. });
         let durable = is_step(&effect);
         let result: Result<EffectResult, EffectError> = match effect {
             Effect::Sign { digest } => {
@@ -196,11 +190,6 @@ impl SimNet {
             }
             effect => node.disk.run(effect),
         };
-        if is_put {
-            for (info_hash, pieces) in node.settling.put_done(effect_id) {
-                self.watch.settle(id, info_hash, pieces);
-            }
-        }
         if durable && self.step_of(id) {
             return;
         }
@@ -268,7 +257,6 @@ impl SimNet {
         let now = self.now;
         let node = &mut self.nodes[id.0];
         match &event {
-            Event::PieceDone { info_hash, piece } => node.settling.piece_done(*info_hash, *piece),
             Event::ClaimsReady { tag, claims, total } if !claims.is_empty() => {
                 let life = node.life;
                 let what = What::Redeem(id, life, *tag, claims.clone(), *total);

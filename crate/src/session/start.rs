@@ -14,7 +14,7 @@ use crate::sorted::Map;
 use crate::storage::{HaveRecord, ScratchEntry, Store, decode_have, decode_scratch};
 use crate::types::{ConnectionId, PieceIndex};
 use crate::verify::{Advances, VerifiedPieces};
-use rand_core::RngCore;
+use rand_core::Rng;
 
 /// Pieces hashed at once while checking.
 const CHECKS_AT_ONCE: usize = 4;

@@ -15,12 +15,12 @@
 
 use crate::bucket::Bucket;
 pub use crate::bucket::Rate;
+use chacha20::ChaCha8Rng;
 use piecework_signaling_protocol::{
     Action, Announce, AnnounceReply, Answer, Event, InfoHash, OfferId, PeerId, Request,
     RequestError, Response, Scrape, ScrapeEntry,
 };
-use rand_chacha::ChaCha8Rng;
-use rand_core::{RngCore, SeedableRng};
+use rand_core::{Rng, SeedableRng};
 use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;

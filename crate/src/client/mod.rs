@@ -14,8 +14,8 @@ mod trackers;
 mod wording;
 
 use bytes::Bytes;
-use rand_chacha::ChaCha20Rng;
-use rand_core::{RngCore, SeedableRng};
+use chacha20::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
 
 pub use crate::contract::*;
 use crate::peer::choke::{Choker, UploadSlots};

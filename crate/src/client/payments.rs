@@ -3,8 +3,8 @@
 
 use alloy_primitives::Address;
 use bytes::Bytes;
-use rand_chacha::ChaCha20Rng;
-use rand_core::RngCore;
+use chacha20::ChaCha20Rng;
+use rand_core::Rng;
 
 use super::{Client, wording};
 use crate::contract::{

@@ -9,7 +9,7 @@
 //! that do not pay, however many do, and payers beyond the rest take none of it; with no upload
 //! nobody is unchoked.
 
-use rand_core::RngCore;
+use rand_core::Rng;
 
 use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
@@ -90,7 +90,7 @@ impl Choker {
         now: Timestamp,
         upload: UploadSlots,
         candidates: &[ChokeCandidate],
-        rng: &mut impl RngCore,
+        rng: &mut impl Rng,
     ) -> Set<ConnectionId> {
         let regular_due = now >= self.next_regular;
         let optimistic_due = now >= self.next_optimistic;
@@ -124,7 +124,7 @@ impl Choker {
         due: bool,
         free: &[&ChokeCandidate],
         slots: usize,
-        rng: &mut impl RngCore,
+        rng: &mut impl Rng,
     ) {
         let stays = |conn| free.iter().any(|c| c.conn == conn);
         if slots == 0 {
@@ -195,7 +195,7 @@ fn paid_slots(mut paying: Vec<&ChokeCandidate>, slots: usize) -> Vec<ConnectionI
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rand_chacha::ChaCha8Rng;
+    use chacha20::ChaCha8Rng;
     use rand_core::SeedableRng;
 
     const FOUR: UploadSlots = UploadSlots {

@@ -23,8 +23,8 @@ mod tests;
 
 use core::ops::Range;
 
-use rand_chacha::ChaCha20Rng;
-use rand_core::{RngCore, SeedableRng};
+use chacha20::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
 
 use crate::bitfield::{Bitfield, ones};
 use crate::sorted::{Map, Set};

@@ -5,8 +5,8 @@
 //! change moves one element per group boundary crossed; nothing is ever sorted. Seeds shift all
 //! pieces alike, so they are only counted.
 
-use rand_chacha::ChaCha20Rng;
-use rand_core::RngCore;
+use chacha20::ChaCha20Rng;
+use rand_core::Rng;
 
 const ABSENT: u32 = u32::MAX;
 

@@ -1,7 +1,6 @@
 use super::*;
 use crate::types::FineUnits;
 use proptest::prelude::*;
-use rand_core::RngCore as _;
 use std::collections::{BTreeMap, BTreeSet};
 
 const KIB: u64 = 1024;

@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
-use rand_chacha::ChaCha20Rng;
+use chacha20::ChaCha20Rng;
 
 use crate::contract::{
     AddOptions, ClosedReason, Config, Effect, Event, Output, ResalePrice, StreamError,

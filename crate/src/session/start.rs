@@ -18,7 +18,7 @@ use crate::storage::{
 };
 use crate::types::{ConnectionId, PieceIndex};
 use crate::verify::{Advances, VerifiedPieces};
-use rand_core::RngCore;
+use rand_core::Rng;
 
 /// Pieces hashed at once while checking.
 const CHECKS_AT_ONCE: usize = 4;

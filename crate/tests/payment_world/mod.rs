@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
 use alloy_primitives::{Address, B256, U256};
 use bytes::Bytes;
+use chacha20::ChaCha8Rng;
 use k256::ecdsa::SigningKey;
 use piecework::payment::payee::{ClaimOutcome, Payee, PayeeConfig, RedeemScope};
 use piecework::payment::payer::{AccountInfo, Payer};
@@ -26,8 +27,7 @@ use piecework::time::{Duration, Timestamp};
 use piecework::types::{BlockRef, ConnectionId, FineUnits, InfoHash, PieceIndex, TokenUnits};
 use piecework::verify::{Advances, Payable, VerifiedPieces};
 use piecework::wire::pay::{PayHandshake, VoucherBody};
-use rand_chacha::ChaCha8Rng;
-use rand_core::{RngCore, SeedableRng};
+use rand_core::{Rng, SeedableRng};
 
 pub use chain::{Chain, Deposit, address_of, sign};
 pub use judge::why_not;

@@ -2,12 +2,12 @@
 
 use core::ops::Range;
 
+use chacha20::ChaCha8Rng;
 use piecework::time::Duration;
-use rand_chacha::ChaCha8Rng;
-use rand_core::{RngCore, SeedableRng};
+use rand_core::{Rng, SeedableRng};
 
 /// Seeded chance.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Random(ChaCha8Rng);
 
 impl Random {

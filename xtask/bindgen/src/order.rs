@@ -12,9 +12,9 @@ use wasm_encoder::{CodeSection, FunctionSection, Module};
 use wasmparser::{CodeSectionReader, FunctionSectionReader, Parser, Payload, TypeRef};
 
 /// Bytes that are compared at once.
-const SHINGLE: usize = 6;
-/// Of all shingles, one in so many is looked at.
-const SAMPLE: u32 = 4;
+const SHINGLE: usize = 7;
+/// A shingle in more functions than this says nothing about two of them.
+const MOST_FUNCTIONS: usize = 100;
 /// How far back a likeness counts: a little less than gzip looks.
 const WINDOW: usize = 30_000;
 
@@ -51,12 +51,17 @@ pub fn by_likeness(module: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error>>
 
 /// Which function comes next: always the one of which most stands in the window already.
 fn order_of(bodies: &[&[u8]]) -> Vec<usize> {
-    let samples: Vec<Vec<u32>> = bodies.iter().map(|body| sample(body)).collect();
+    let mut shingled: Vec<Vec<u32>> = bodies.iter().map(|body| shingles(body)).collect();
     let mut having: HashMap<u32, Vec<usize>> = HashMap::new();
-    for (function, sample) in samples.iter().enumerate() {
-        for shingle in sample {
+    for (function, shingles) in shingled.iter().enumerate() {
+        for shingle in shingles {
             having.entry(*shingle).or_default().push(function);
         }
+    }
+    // What one function alone has finds nothing again.
+    having.retain(|_, functions| (2..=MOST_FUNCTIONS).contains(&functions.len()));
+    for shingles in &mut shingled {
+        shingles.retain(|shingle| having.contains_key(shingle));
     }
     let mut shared = vec![0usize; bodies.len()];
     let mut in_window: HashMap<u32, usize> = HashMap::new();
@@ -69,8 +74,8 @@ fn order_of(bodies: &[&[u8]]) -> Vec<usize> {
         let mut best = 0;
         for candidate in 1..left.len() {
             let (a, b) = (left[candidate], left[best]);
-            let share_a = shared[a] * (samples[b].len() + 3);
-            let share_b = shared[b] * (samples[a].len() + 3);
+            let share_a = shared[a] * (shingled[b].len() + 3);
+            let share_b = shared[b] * (shingled[a].len() + 3);
             if (share_a, bodies[a].len(), b) > (share_b, bodies[b].len(), a) {
                 best = candidate;
             }
@@ -79,7 +84,7 @@ fn order_of(bodies: &[&[u8]]) -> Vec<usize> {
         order.push(next);
         window.push_back(next);
         window_bytes += bodies[next].len();
-        for shingle in &samples[next] {
+        for shingle in &shingled[next] {
             let count = in_window.entry(*shingle).or_default();
             *count += 1;
             if *count == 1 {
@@ -89,7 +94,7 @@ fn order_of(bodies: &[&[u8]]) -> Vec<usize> {
         while window_bytes > WINDOW && window.len() > 1 {
             let Some(old) = window.pop_front() else { break };
             window_bytes -= bodies[old].len();
-            for shingle in &samples[old] {
+            for shingle in &shingled[old] {
                 let count = in_window.entry(*shingle).or_default();
                 *count -= 1;
                 if *count == 0 {
@@ -101,18 +106,16 @@ fn order_of(bodies: &[&[u8]]) -> Vec<usize> {
     order
 }
 
-/// Hashes of some of a body's shingles, each once.
-fn sample(body: &[u8]) -> Vec<u32> {
+/// Hashes of a body's shingles, each once.
+fn shingles(body: &[u8]) -> Vec<u32> {
     let mut hashes: Vec<u32> = body
         .windows(SHINGLE)
         .map(|shingle| {
-            // FNV-1a, and its high bits folded in: the sample must not depend on the last byte alone.
-            let hash = shingle.iter().fold(0x811c_9dc5_u32, |hash, byte| {
+            // FNV-1a.
+            shingle.iter().fold(0x811c_9dc5_u32, |hash, byte| {
                 (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
-            });
-            hash ^ (hash >> 15)
+            })
         })
-        .filter(|hash| hash.is_multiple_of(SAMPLE))
         .collect();
     hashes.sort_unstable();
     hashes.dedup();

@@ -32,8 +32,8 @@ use std::collections::VecDeque;
 
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
-use rand_chacha::ChaCha20Rng;
-use rand_core::{RngCore, SeedableRng};
+use chacha20::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
 
 pub use self::config::{ClaimOutcome, PayeeConfig, PayeeTotals, RangeId, ReadyClaim, RedeemScope};
 use self::reads::Reads;

@@ -33,8 +33,8 @@ use std::collections::VecDeque;
 
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
-use rand_chacha::ChaCha20Rng;
-use rand_core::{RngCore, SeedableRng};
+use chacha20::ChaCha20Rng;
+use rand_core::{Rng, SeedableRng};
 
 use self::account::{Account, StoredAccount};
 use self::range::{Range, Work};

@@ -26,7 +26,7 @@ use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 /// A peer that lets so many intervals pass without an announce is taken for gone.
-const SILENT_INTERVALS: u32 = 3;
+pub const SILENT_INTERVALS: u32 = 3;
 
 /// What one connection may do.
 #[derive(Clone, Copy, Debug)]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use piecework_signaling::tracker::{ConnectionId, Limits, Output, Rate, Tracker};
+use piecework_signaling::tracker::{ConnectionId, Limits, Output, Rate, SILENT_INTERVALS, Tracker};
 use piecework_signaling_protocol::{
     Announce, Answer, Event, InfoHash, Offer, OfferId, PeerId, Request, Response, Scrape, Sdp,
 };
@@ -41,7 +41,8 @@ struct Scene {
     tracker: Tracker,
     now: Duration,
     open: Vec<ConnectionId>,
-    members: BTreeMap<(InfoHash, PeerId), usize>,
+    /// Whose it is, and when it was last announced.
+    members: BTreeMap<(InfoHash, PeerId), (usize, Duration)>,
     relayed: BTreeSet<Relayed>,
 }
 
@@ -90,6 +91,8 @@ impl Scene {
                 self.now +=
                     Duration::from_millis(u64::from(choices.u16()) << (choices.byte() % 16));
                 self.tracker.sweep(self.now);
+                let (now, silence) = (self.now, limits().interval * SILENT_INTERVALS);
+                self.members.retain(|_, (_, heard)| now - *heard < silence);
             }
             3 => {
                 let text = String::from_utf8_lossy(choices.bytes()).into_owned();
@@ -108,7 +111,7 @@ impl Scene {
 
     fn disconnect(&mut self, connection: ConnectionId) {
         self.tracker.disconnect(connection);
-        self.members.retain(|_, owner| *owner != connection.0);
+        self.members.retain(|_, (owner, _)| *owner != connection.0);
         // Its number may be given to another.
         self.relayed.retain(|(.., to)| *to != connection.0);
     }
@@ -148,11 +151,14 @@ impl Scene {
                 assert_eq!((to, reply.info_hash), (from, announce.info_hash));
                 let key = (announce.info_hash, announce.peer_id);
                 let owner = self.members.get(&key);
-                assert!(owner.is_none_or(|owner| *owner == from.0), "taken over");
+                assert!(
+                    owner.is_none_or(|(owner, _)| *owner == from.0),
+                    "taken over"
+                );
                 if announce.event == Event::Stopped {
                     self.members.remove(&key);
                 } else {
-                    self.members.insert(key, from.0);
+                    self.members.insert(key, (from.0, self.now));
                 }
                 let size = self.size(announce.info_hash);
                 let told = reply.complete.zip(reply.incomplete);
@@ -170,10 +176,12 @@ impl Scene {
                     (*info_hash, *peer_id),
                     (announce.info_hash, announce.peer_id)
                 );
-                let is_member = |((hash, peer), owner): (&(InfoHash, PeerId), &usize)| {
-                    hash == info_hash && peer != peer_id && *owner == to.0
-                };
+                let is_member =
+                    |((hash, peer), owner): (&(InfoHash, PeerId), &(usize, Duration))| {
+                        hash == info_hash && peer != peer_id && owner.0 == to.0
+                    };
                 assert!(self.members.iter().any(is_member), "an offer to a stranger");
+                assert!(to != from, "an offer to the one who makes it");
                 assert!(announce.offers.contains(offer));
                 self.relayed
                     .insert((*info_hash, *peer_id, offer.offer_id, to.0));
@@ -189,7 +197,7 @@ impl Scene {
             ) => {
                 assert_eq!((*info_hash, *peer_id), (answer.info_hash, answer.peer_id));
                 assert_eq!((*offer_id, sdp), (answer.offer_id, &answer.sdp));
-                let owner = |peer| self.members.get(&(*info_hash, peer)).copied();
+                let owner = |peer| Some(self.members.get(&(*info_hash, peer))?.0);
                 assert_eq!(owner(answer.peer_id), Some(from.0), "an answer for another");
                 assert_eq!(owner(answer.to_peer_id), Some(to.0), "to who did not offer");
                 let relayed = (*info_hash, answer.to_peer_id, *offer_id, from.0);

@@ -215,3 +215,30 @@ fn every_verb_explains_itself() {
         assert!(stdout(&output).contains("Example"), "{verb}");
     }
 }
+
+#[test]
+fn what_does_not_fit_the_storage_limit_is_not_fetched_and_the_reason_is_the_last_word() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("film.mp4"), vec![7u8; 200_000]).unwrap();
+    let made = piecework(dir.path(), &["create", "film.mp4"]);
+    assert_eq!(code(&made), 0, "{}", stderr(&made));
+    // No tracker is needed: what does not fit is known from the torrent alone.
+    let got = piecework(
+        dir.path(),
+        &[
+            "get",
+            "film.mp4.torrent",
+            "-o",
+            "downloads",
+            "--tracker",
+            "ws://127.0.0.1:9",
+            "--storage-limit",
+            "100K",
+        ],
+    );
+    assert_eq!(code(&got), 1, "{}", stdout(&got));
+    let reason = "200 kB of storage are needed, 102 kB of the allowed 102 kB are left: remove torrents with their data, or raise the storage limit";
+    assert!(stderr(&got).contains(reason), "{}", stderr(&got));
+    let fetched = std::fs::metadata(dir.path().join("downloads/film.mp4"));
+    assert!(fetched.is_err() || fetched.unwrap().len() < 200_000);
+}

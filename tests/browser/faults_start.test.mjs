@@ -30,9 +30,9 @@ const SILENT = `StorageManager.prototype.getDirectory = () => (void Promise.reje
 
 const CASES = [
   ["whose script is not there", { "/dist/worker.js": "/nowhere" }, /The engine stopped \(its script could not be loaded\) and was restarted 3 times: reload the page\./],
-  ["whose wasm is not there", { "/dist/piecework_bg.wasm": "/nowhere" }, /piecework_bg\.wasm could not be loaded \(status 404\): serve it beside worker\.js/],
-  ["whose wasm is of another build", () => ({ "/dist/piecework_bg.wasm": instead("x.wasm", otherBuild()) }), /different builds: serve both from one, then reload the page/],
-  ["whose wasm is an empty module", () => ({ "/dist/piecework_bg.wasm": instead("x.wasm", Buffer.from("0061736d01000000", "hex")) }), /different builds/],
+  ["whose wasm is not there", { "/dist/piecework_bg.wasm": "/nowhere" }, /piecework_bg\.wasm could not be loaded \(status 404\): serve it, or name it by wasmUrl/],
+  ["whose wasm is of another build", () => ({ "/dist/piecework_bg.wasm": instead("x.wasm", otherBuild()) }), /piecework_bg\.wasm is of another build than worker\.js: serve both from one/],
+  ["whose wasm is an empty module", () => ({ "/dist/piecework_bg.wasm": instead("x.wasm", Buffer.from("0061736d01000000", "hex")) }), /of another build/],
   [
     "whose start breaks unheard",
     () => ({ "/break.js": instead("break.js", SILENT), "/dist/worker.js": instead("worker.js", 'import "/break.js";\nimport "/worker.js";\n'), "/worker.js": distFile("worker.js") }),
@@ -66,6 +66,6 @@ test("a deposit that waits for an engine of another build is refused, and the wa
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   const page = await viewer(url, wallet, scene.options());
   const deposit = `client.connectWallet().then(() => client.deposit({ amount: "2" })).then(() => "answered", (error) => error.message)`;
-  for (const _ of ["waiting", "later"]) assert.match(await page.run(deposit), /different builds/);
+  for (const _ of ["waiting", "later"]) assert.match(await page.run(deposit), /of another build/);
   assert.deepEqual(wallet.sent, []);
 });

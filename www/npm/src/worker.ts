@@ -24,13 +24,12 @@ scope.onunhandledrejection = ({ reason }) => {
 /** The module, if it is there and of this build: another one's imports and exports have other meanings under the same names. */
 async function load(url: string): Promise<WebAssembly.Module> {
   const response = await fetch(url);
-  if (!response.ok) throw new Error(`${url} could not be loaded (status ${response.status}): serve it beside worker.js, or name it by \`wasmUrl\`.`);
-  const streams = response.headers.get("Content-Type")?.startsWith("application/wasm");
+  if (!response.ok) throw new Error(`${url} could not be loaded (status ${response.status}): serve it, or name it by wasmUrl.`);
+  // A server that does not know the type costs a little time, not the engine.
+  const streams = response.headers.get("Content-Type") === "application/wasm";
   const module = await (streams ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer()));
-  const mark = WebAssembly.Module.customSections(module, "piecework")[0];
-  if (!mark || new TextDecoder().decode(mark) !== BUILD_MARK) {
-    throw new Error("worker.js and piecework_bg.wasm are of different builds: serve both from one, then reload the page.");
-  }
+  const [mark] = WebAssembly.Module.customSections(module, "piecework");
+  if (new TextDecoder().decode(mark) !== BUILD_MARK) throw new Error(`${url} is of another build than worker.js: serve both from one.`);
   return module;
 }
 

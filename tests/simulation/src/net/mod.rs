@@ -420,7 +420,8 @@ impl SimNet {
         }
     }
 
-    /// Runs until `done` or for `limit`; answers whether `done`.
+    /// Runs until `done` or for `limit`; answers whether `done`. Asks after every 16 events, which in a quiet net are
+    /// seconds: what is measured is measured by [`SimNet::timed_events`], not by when this ends.
     pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&SimNet) -> bool) -> bool {
         let end = self.now + limit;
         loop {

@@ -5,15 +5,15 @@
 mod common;
 
 use common::{DEPOSIT, TEN_DOLLARS, TRANCHE, complete, minutes, per_gb, trader};
-use piecework::client::ResalePrice;
-use piecework::time::Duration;
+use piecework::client::{Event, ResalePrice};
+use piecework::time::{Duration, Timestamp};
 use piecework_simulation::{Content, NetConfig, NodeId, SimNet, for_seeds};
 
 /// 1 Mbit/s.
 const THIN: u64 = 125_000;
 const LENGTH: usize = 700_001;
 const SEEDS: u64 = 60;
-/// Of the uplink. Over 1,500 runs the worst used 88 %, all others more than 97 %.
+/// Of the uplink, handshakes and the agreement on a range included. Over 1,500 runs the worst used 93 %.
 const LEAST: f64 = 0.85;
 
 fn thin_net(seed: u64) -> SimNet {
@@ -37,10 +37,11 @@ fn source(net: &mut SimNet, content: &Content, paid: bool) -> NodeId {
     node
 }
 
+/// One that asks more for what it bought: else the others buy the last pieces of it, and leave the thin uplink idle.
 fn downloader(net: &mut SimNet, content: &Content, payee: u8, paid: bool) -> NodeId {
     let ceiling = Some(per_gb(2 * TEN_DOLLARS));
     let config = if paid {
-        trader(net, payee, ResalePrice::PercentOfPaid(50), ceiling)
+        trader(net, payee, ResalePrice::PercentOfPaid(150), ceiling)
     } else {
         SimNet::config()
     };
@@ -52,20 +53,25 @@ fn downloader(net: &mut SimNet, content: &Content, payee: u8, paid: bool) -> Nod
     node
 }
 
-/// Runs until these hold everything; answers how much of `from`'s uplink their downloads used from its first block on.
+/// When a node was first told this of the content.
+fn said(net: &SimNet, node: NodeId, what: impl Fn(&Event) -> bool) -> Timestamp {
+    let events = net.timed_events(node).iter();
+    let mut times = events.filter(|(_, event)| what(event)).map(|(at, _)| *at);
+    times.next().expect("said")
+}
+
+/// Runs until these hold everything; answers how much of `from`'s uplink their downloads used from the first connection on.
 fn used(net: &mut SimNet, from: NodeId, to: &[NodeId], content: &Content) -> f64 {
     let hash = content.info_hash();
-    let sent = |net: &SimNet| {
-        to.iter()
-            .map(|&to| net.watch.sent(from, to, hash))
-            .sum::<u64>()
-    };
-    assert!(net.run_until(minutes(2), |net| sent(net) > 0));
-    let since = net.now;
-    // What they have from each other is over when the last of it has left `from`.
     complete(net, to, content, minutes(5));
-    let took = net.now.since(since).as_micros() as f64 / 1e6;
-    sent(net) as f64 / THIN as f64 / took
+    let connected = |event: &Event| matches!(event, Event::PeerConnected { info_hash, .. } if *info_hash == hash);
+    let completed =
+        |event: &Event| matches!(event, Event::Complete { info_hash } if *info_hash == hash);
+    let since = said(net, from, connected);
+    let until = to.iter().map(|&to| said(net, to, completed)).max();
+    let took = until.expect("somebody").since(since).as_micros() as f64 / 1e6;
+    let sent: u64 = to.iter().map(|&to| net.watch.sent(from, to, hash)).sum();
+    sent as f64 / THIN as f64 / took
 }
 
 #[test]
@@ -112,7 +118,11 @@ fn a_thin_uplink_is_used_also_while_its_owner_downloads_something_else() {
         net.leech(from, &other);
         let to = downloader(&mut net, &content, 2, false);
         let used = used(&mut net, from, &[to], &content);
-        assert!(!net.is_complete(from, &other), "it still downloads");
+        let left = net.torrent(from, other.info_hash()).expect("taken up");
+        assert!(
+            left.verified_bytes < left.total_length,
+            "it still downloads"
+        );
         assert!(used >= LEAST, "{used:.2} of the uplink");
     });
 }

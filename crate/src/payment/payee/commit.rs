@@ -5,6 +5,7 @@
 
 use alloy_primitives::{Address, B256};
 
+use super::accounts::Watch;
 use super::{
     Account, Best, Life, MAX_ACCOUNTS, MAX_EVIDENCE, MAX_EVIDENCE_CHECKS, MAX_LIVE_RANGES,
     NEW_RANGE_SPACING, Payee, PayeeConfig, Range, RangeId, Work,
@@ -496,16 +497,15 @@ impl Payee {
             );
             return;
         }
-        let account = self.accounts.entry(id.account).or_insert_with(|| {
-            Box::new(Account {
-                session_key: pending.session_key,
-                tranche: pending.tranche,
-                ledger: SellerLedger::default(),
-                ranges: Default::default(),
-                exit_at: None,
-                stored_facts: PayeeFactsRecord::default(),
-                said_due: false,
-            })
+        let account = self.accounts.get_or_insert_with(id.account, || Account {
+            session_key: pending.session_key,
+            tranche: pending.tranche,
+            ledger: SellerLedger::default(),
+            ranges: Default::default(),
+            exit_at: None,
+            stored_facts: PayeeFactsRecord::default(),
+            said_due: false,
+            watch: Watch::default(),
         });
         account.session_key = pending.session_key;
         account.tranche = pending.tranche;

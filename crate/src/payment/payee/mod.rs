@@ -21,6 +21,7 @@
 //! - A redeemable sum is a sum of floors; a closed range takes no further block.
 //! - Nothing is accepted that the chain, read at `latest`, does not cover.
 
+mod accounts;
 mod commit;
 mod config;
 mod credit;
@@ -35,6 +36,7 @@ use bytes::Bytes;
 use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
+use self::accounts::{Accounts, Watch};
 pub use self::config::{ClaimOutcome, PayeeConfig, PayeeTotals, RangeId, ReadyClaim, RedeemScope};
 use self::reads::Reads;
 use self::state::{Account, Best, Conn, Life, Quote, Range, Work};
@@ -80,8 +82,8 @@ pub struct Payee {
     last_effect: u64,
     effects: Map<PayEffect, Work>,
     conns: Map<ConnectionId, Conn>,
-    /// Boxed: there may be [`MAX_ACCOUNTS`], and ids come in any order.
-    accounts: Map<B256, Box<Account>>,
+    /// At most [`MAX_ACCOUNTS`].
+    accounts: Accounts,
     evidence: VecDeque<(B256, Voucher, Signature)>,
     reads: Reads,
     /// Ranges a `prepare_redeem` waits for.
@@ -106,7 +108,7 @@ impl Payee {
             last_effect: 0,
             effects: Map::new(),
             conns: Map::new(),
-            accounts: Map::new(),
+            accounts: Accounts::default(),
             evidence: VecDeque::new(),
             reads: Reads::default(),
             closing: Set::new(),
@@ -129,16 +131,15 @@ impl Payee {
         }
         for (id, record) in facts {
             // An account of which nothing is left to redeem still has its history.
-            let account = payee.accounts.entry(id).or_insert_with(|| {
-                Box::new(Account {
-                    session_key: Address::ZERO,
-                    tranche: TokenUnits(0),
-                    ledger: SellerLedger::default(),
-                    ranges: Map::new(),
-                    exit_at: None,
-                    stored_facts: record,
-                    said_due: false,
-                })
+            let account = payee.accounts.get_or_insert_with(id, || Account {
+                session_key: Address::ZERO,
+                tranche: TokenUnits(0),
+                ledger: SellerLedger::default(),
+                ranges: Map::new(),
+                exit_at: None,
+                stored_facts: record,
+                said_due: false,
+                watch: Watch::default(),
             });
             account.ledger = SellerLedger::new(record);
             account.stored_facts = record;
@@ -153,16 +154,15 @@ impl Payee {
             return None;
         }
         let now = self.now;
-        let account = self.accounts.entry(id).or_insert_with(|| {
-            Box::new(Account {
-                session_key: record.session_key,
-                tranche: record.tranche,
-                ledger: SellerLedger::default(),
-                ranges: Map::new(),
-                exit_at: None,
-                stored_facts: PayeeFactsRecord::default(),
-                said_due: false,
-            })
+        let account = self.accounts.get_or_insert_with(id, || Account {
+            session_key: record.session_key,
+            tranche: record.tranche,
+            ledger: SellerLedger::default(),
+            ranges: Map::new(),
+            exit_at: None,
+            stored_facts: PayeeFactsRecord::default(),
+            said_due: false,
+            watch: Watch::default(),
         });
         let best = Best {
             voucher,
@@ -446,14 +446,15 @@ impl Payee {
                 self.over_credit(conn);
             }
         }
-        let dirty: Vec<_> = self
-            .range_ids(|r| r.dirty_since.is_some_and(|at| at + GROUP_DELAY <= now))
-            .collect();
-        for id in dirty {
-            self.store_links(id);
+        let due = self.accounts.take_due(now);
+        for account in &due {
+            let dirty = |r: &Range| r.dirty_since.is_some_and(|at| at + GROUP_DELAY <= now);
+            for id in self.range_ids_of(*account, dirty) {
+                self.store_links(id);
+            }
         }
         self.closed_ready();
-        self.idle_due();
+        self.idle_due(&due);
         self.read_due();
         self.send_acks();
     }
@@ -470,19 +471,23 @@ impl Payee {
                 at = at.min(since + OVER_CREDIT);
             }
         }
-        for account in self.accounts.values() {
-            for range in account.ranges.values() {
-                if let Some(since) = range
-                    .dirty_since
-                    .filter(|_| !range.storing && range.next.is_none())
-                {
-                    at = at.min(since + GROUP_DELAY);
-                }
-                if range.conn.is_none() && range.life == Life::Open && !account.said_due {
-                    let due = range.idle_since + self.config.redeem_idle;
-                    if due > self.now {
-                        at = at.min(due);
-                    }
+        at.min((self.accounts).next(self.now, |account| self.account_timeout(account)))
+    }
+
+    /// When a group of links is to be stored, or an idle range may be worth a redemption.
+    fn account_timeout(&self, account: &Account) -> Timestamp {
+        let mut at = Timestamp::NEVER;
+        for range in account.ranges.values() {
+            if let Some(since) = range
+                .dirty_since
+                .filter(|_| !range.storing && range.next.is_none())
+            {
+                at = at.min(since + GROUP_DELAY);
+            }
+            if range.conn.is_none() && range.life == Life::Open && !account.said_due {
+                let due = range.idle_since + self.config.redeem_idle;
+                if due > self.now {
+                    at = at.min(due);
                 }
             }
         }
@@ -569,19 +574,20 @@ impl Payee {
     }
 
     fn range_ids(&self, keep: impl Fn(&Range) -> bool) -> impl Iterator<Item = RangeId> {
-        self.accounts.iter().flat_map(move |(account, a)| {
-            let account = *account;
-            let kept: Vec<_> = a
-                .ranges
-                .iter()
-                .filter(|(_, r)| keep(r))
-                .map(|(first, _)| RangeId {
-                    account,
-                    first: *first,
-                })
-                .collect();
-            kept
-        })
+        self.accounts
+            .keys()
+            .flat_map(move |account| self.range_ids_of(*account, &keep))
+    }
+
+    fn range_ids_of(&self, account: B256, keep: impl Fn(&Range) -> bool) -> Vec<RangeId> {
+        let ranges = self.accounts.get(&account).map(|a| a.ranges.iter());
+        (ranges.into_iter().flatten())
+            .filter(|(_, r)| keep(r))
+            .map(|(first, _)| RangeId {
+                account,
+                first: *first,
+            })
+            .collect()
     }
 
     /// A `PutRecord` is durable, or failed.

@@ -174,7 +174,7 @@ impl Payee {
     /// What can be claimed now.
     pub fn claims(&self) -> Vec<ReadyClaim> {
         let mut claims = Vec::new();
-        for (id, account) in &self.accounts {
+        for (id, account) in self.accounts.iter() {
             for (first, range) in &account.ranges {
                 let ready = matches!(range.life, Life::Ready { at } if at <= self.now);
                 let best = &range.best;
@@ -354,28 +354,24 @@ impl Payee {
     }
 
     /// Ranges that have been without a connection for long.
-    pub(super) fn idle_due(&mut self) {
-        let accounts: Vec<B256> = self
-            .accounts
-            .iter()
-            .filter(|(_, a)| !a.said_due && !a.ranges.is_empty())
-            .map(|(id, _)| *id)
-            .collect();
+    pub(super) fn idle_due(&mut self, accounts: &[B256]) {
         for id in accounts {
-            self.say_due(id);
+            self.say_due(*id);
         }
     }
 
     /// Says once, per account and redemption, that something above dust should be redeemed.
     pub(super) fn say_due(&mut self, id: B256) {
+        if self.accounts.get(&id).is_none_or(|a| a.said_due) {
+            return;
+        }
         let sum: u128 = self.due_ranges(id).iter().map(|(_, due)| due.0).sum();
-        let dust = self.config.dust.0;
+        if sum < self.config.dust.0.max(1) {
+            return;
+        }
         let Some(account) = self.accounts.get_mut(&id) else {
             return;
         };
-        if sum < dust.max(1) || account.said_due {
-            return;
-        }
         account.said_due = true;
         let before = account.exit_at.map(|at| at - EXIT_MARGIN);
         self.event(PayEvent::RedeemDue {

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use alloy_primitives::{Address, B256};
 
 use super::RangeId;
+use super::accounts::Watch;
 use super::commit::Pending;
 use crate::payment::PeerPayInfo;
 use crate::payment::ledger::SellerLedger;
@@ -103,6 +104,7 @@ pub(super) struct Account {
     pub(super) stored_facts: PayeeFactsRecord,
     /// A `RedeemDue` was said since the last redemption.
     pub(super) said_due: bool,
+    pub(super) watch: Watch,
 }
 
 /// A voucher and its best link.

@@ -465,11 +465,20 @@ impl Session {
         let Some(content) = &mut self.content else {
             return;
         };
-        for conn in self.peers.keys().copied() {
+        for (conn, peer) in &self.peers {
+            let conn = *conn;
             let mut wanted = ctx.money.needs_advance(conn);
             let Some(payee) = self.payees.get(&conn) else {
                 continue;
             };
+            if wanted == 0 {
+                continue;
+            }
+            // What is being hashed is paid in a moment: a flush for it would only hold it up.
+            let sealed = content.store.partials().filter(|(_, p)| p.sealed);
+            let hashed = sealed.flat_map(|(_, p)| p.blocks.iter().flatten());
+            let soon = hashed.filter(|b| b.from == Some(conn) && !b.advanced);
+            wanted = wanted.saturating_sub(u32::try_from(soon.count()).unwrap_or(u32::MAX));
             if wanted == 0 {
                 continue;
             }
@@ -484,6 +493,15 @@ impl Session {
             let Some(partial) = content.store.partial_mut(piece) else {
                 continue;
             };
+            // What was asked for is within the credit: if that completes the piece, it is paid as it is.
+            let asked = |number: usize| {
+                let block = geometry.block(piece, number as u32);
+                block.is_some_and(|block| peer.requests_out.contains_key(&block))
+            };
+            let mut missing = partial.blocks.iter().enumerate();
+            if missing.all(|(number, held)| held.is_some() || asked(number)) {
+                continue;
+            }
             for (number, held) in partial.blocks.iter_mut().enumerate() {
                 let Some(held) = held else { continue };
                 if wanted == 0 || held.from != Some(conn) || held.advanced {

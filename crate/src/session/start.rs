@@ -256,6 +256,13 @@ impl Session {
         ctx.out.event(Event::Ready {
             info_hash: self.info_hash,
         });
+        // Who connected while storage opened was told of nothing.
+        let had: Vec<u32> = content.verified.bits().iter().collect();
+        if !self.peers.is_empty() {
+            for piece in had {
+                self.announce_piece(ctx, PieceIndex(piece));
+            }
+        }
         self.go_on_checking(ctx);
     }
 

@@ -8,7 +8,7 @@ mod common;
 use common::{DEPOSIT, TEN_DOLLARS, TRANCHE, complete, minutes, per_gb, trader};
 use piecework::client::ResalePrice;
 use piecework::time::Duration;
-use piecework_simulation::{Content, NetConfig, SimNet};
+use piecework_simulation::{Content, EffectCounts, NetConfig, SimNet};
 
 const LENGTH: usize = 24 << 20;
 
@@ -27,6 +27,11 @@ fn fast(latency_ms: u64, effect_ms: u64) -> NetConfig {
 
 /// Seconds of the transfer.
 fn seconds(seed: u64, net: NetConfig, cents_per_gb: Option<u128>) -> f64 {
+    transfer(seed, net, cents_per_gb).0
+}
+
+/// Seconds of the transfer, and what its receiver asked of its disk.
+fn transfer(seed: u64, net: NetConfig, cents_per_gb: Option<u128>) -> (f64, EffectCounts) {
     let mut net = SimNet::new(seed, net);
     let content = Content::file(seed, LENGTH, 256 * 1024);
     let b = match cents_per_gb {
@@ -54,7 +59,8 @@ fn seconds(seed: u64, net: NetConfig, cents_per_gb: Option<u128>) -> f64 {
     let start = net.now;
     net.leech(b, &content);
     complete(&mut net, &[b], &content, minutes(10));
-    net.now.since(start).as_micros() as f64 / 1e6
+    let seconds = net.now.since(start).as_micros() as f64 / 1e6;
+    (seconds, net.effects(b))
 }
 
 /// How fast a paid transfer is beside the free one, from the first offer to the last piece.
@@ -77,6 +83,15 @@ fn slow_storage_costs_a_paid_transfer_its_first_second_only() {
         let pace = pace(1, 20, cents);
         assert!(pace > 0.6, "{cents} cents per GB: {pace:.2}");
     }
+}
+
+#[test]
+fn what_is_complete_in_a_moment_is_not_flushed_to_be_paid_in_advance() {
+    let flushes = |seed| transfer(seed, fast(1, 40), Some(1_000)).1.flushes;
+    let mean = (0..10).map(flushes).sum::<u64>() as f64 / 10.0;
+    println!("{mean} flushes of 24 MiB");
+    // Two are due, by bytes and at the end; a third if more came while the last one ran.
+    assert!(mean <= 3.0, "{mean} flushes");
 }
 
 #[test]

@@ -235,6 +235,24 @@ fn a_finished_download_seeds_after_a_restart_and_fetches_nothing() {
 }
 
 #[test]
+fn who_connects_while_storage_opens_hears_what_is_there() {
+    let ms = Duration::from_millis;
+    let slow = NetConfig {
+        latency: ms(1)..ms(2),
+        effect: ms(800)..ms(1_000),
+        gather: ms(1)..ms(2),
+        ..NetConfig::default()
+    };
+    let mut net = SimNet::new(60, slow);
+    let content = Content::file(60, 500_000, 64 * 1024);
+    let a = net.node(SimNet::config());
+    net.seed(a, &content);
+    let b = net.node(SimNet::config());
+    net.leech(b, &content);
+    complete(&mut net, &[b], &content, minutes(2));
+}
+
+#[test]
 fn a_recheck_finds_rotten_pieces_and_fetches_them_alone() {
     let (mut net, content, _, b) = scene(40);
     complete(&mut net, &[b], &content, minutes(10));

@@ -5,22 +5,6 @@ import { test } from "./tests.mjs";
 
 const MIB = 1 << 20;
 
-test("after a trap in the engine a new worker goes on from what is stored", async () => {
-  const url = await site();
-  const { context } = await browser();
-  const page = await open(context, url);
-  await page.run("start({})");
-  await page.run(`seed(${2 * MIB}, 9)`);
-  await page.run("done()");
-  // A module's memory cannot be broken from outside: the worker's own terminal message is what the page gets.
-  await page.run("workers.at(-1).dispatchEvent(new ErrorEvent('error', { message: 'unreachable executed', cancelable: true }))");
-  await page.run("done()");
-  assert.equal(await page.run("workers.length"), 2);
-  assert.equal(await page.run("digest()"), await page.run(`patternDigest(${2 * MIB}, 9)`));
-  assert.match((await page.run("said"))[0], /^The engine stopped \(unreachable executed\); a new one starts/);
-  assert.equal((await page.run("stats()")).downloaded, 0);
-});
-
 test("with payments configured but nothing to pay, no wallet and no chain is asked, and the payee stays", async () => {
   const url = await site();
   const calls = [];

@@ -183,6 +183,15 @@ export async function native(args, until, env = {}) {
   return firstLine(child, until);
 }
 
+/** One of our programs that can be frozen: nothing is answered then, as behind a cut cable. `match` is its output's first of `until`. */
+export async function freezable(name, args, until) {
+  const child = spawn(join(binaries, name), args, { stdio: ["ignore", "pipe", "pipe"] });
+  end(child);
+  const thaw = () => void child.kill("SIGCONT");
+  endings.push(thaw);
+  return { match: await firstLine(child, until), freeze: () => void child.kill("SIGSTOP"), thaw };
+}
+
 /** Runs the native peer to its end; answers with what it printed. */
 export async function run(args) {
   return (await promisify(execFile)(join(binaries, "piecework"), args)).stdout;

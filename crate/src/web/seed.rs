@@ -17,6 +17,8 @@ use crate::types::InfoHash;
 const MAX_FILES: usize = 10_000;
 /// Longest name or path component, bytes.
 const MAX_NAME: usize = 240;
+/// Characters of a name that an error repeats.
+const MAX_SHOWN: usize = 60;
 /// Bytes read from a file at once.
 const CHUNK: u64 = 1 << 20;
 
@@ -31,8 +33,7 @@ struct Source {
 pub async fn make(driver: &Driver, message: &JsValue) -> Result<Bytes, String> {
     let storage = &driver.storage;
     let sources = sources(message)?;
-    let name = safe_name(&js::text(message, "name").unwrap_or_default())
-        .ok_or("the torrent needs a name without slashes")?;
+    let name = safe_name(&js::text(message, "name").unwrap_or_default())?;
     let mut builder = match sources.as_slice() {
         [one] if js::flag(message, "isFolder") != Some(true) => {
             TorrentBuilder::single_file(name, one.length)
@@ -84,16 +85,18 @@ fn sources(message: &JsValue) -> Result<Vec<Source>, String> {
             let path = js::texts(&file, "path", 32)
                 .iter()
                 .map(|part| safe_name(part))
-                .collect::<Option<Vec<_>>>()
-                .filter(|path| !path.is_empty())
-                .ok_or("a file's path is not safe")?;
+                .collect::<Result<Vec<_>, _>>()?;
+            if path.is_empty() {
+                return Err("a file has no `path`: give its names, outermost first".to_owned());
+            }
             let length = blob.size() as u64;
             Ok(Source { path, blob, length })
         })
         .collect()
 }
 
-fn safe_name(name: &str) -> Option<String> {
+/// A name that every peer's file system takes as it is, or why it is none and what to do.
+fn safe_name(name: &str) -> Result<String, String> {
     let fine = !name.is_empty()
         && name.len() <= MAX_NAME
         && name != "."
@@ -101,7 +104,20 @@ fn safe_name(name: &str) -> Option<String> {
         && !name
             .chars()
             .any(|c| c == '/' || c == '\\' || c.is_control());
-    fine.then(|| name.to_owned())
+    if fine {
+        return Ok(name.to_owned());
+    }
+    let mut shown: String = name
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(MAX_SHOWN)
+        .collect();
+    if shown.len() < name.len() {
+        shown.push('\u{2026}');
+    }
+    Err(format!(
+        "\"{shown}\" is no name to share under: rename it to at most {MAX_NAME} bytes, other than `.` and `..`, without slashes and control characters"
+    ))
 }
 
 async fn store(storage: &Storage, info_hash: InfoHash, sources: &[Source]) -> Result<(), String> {

@@ -1,0 +1,102 @@
+// The network is gone: the tracker and the peers answer nothing any more, on sockets that are open.
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { copyFileSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { browserPath, launch } from "./demo/browser.mjs";
+import { browser, ending, folder, freezable, open, run, site } from "./harness.mjs";
+import { serve } from "./player_views/site.mjs";
+import { test } from "./tests.mjs";
+
+const MIB = 1 << 20;
+/** Long enough for both ends to notice (ICE's consent, RFC 7675), and for neither to give up. */
+const SHORT_MS = 8_000;
+
+/** A film with a seeder and a tracker that can be cut off. */
+async function scene() {
+  const video = process.env.PIECEWORK_VIDEO;
+  assert.ok(video, "PIECEWORK_VIDEO names no video");
+  const data = folder("native");
+  copyFileSync(video, join(data, "film.mp4"));
+  const server = await freezable("piecework-signaling", ["--listen", "127.0.0.1:0"], /127\.0\.0\.1:(\d+)/);
+  const tracker = `ws://127.0.0.1:${server.match[1]}/`;
+  const file = join(data, "film.torrent");
+  const created = await run(["create", join(data, "film.mp4"), "--tracker", tracker, "-o", file, "--piece-length", "64K"]);
+  const seeder = await freezable("piecework", ["seed", file, "--data", data, "--state", join(data, "state"), "--upload-limit", "1M"], /^seeding /);
+  return {
+    tracker,
+    torrent: readFileSync(file).toString("base64"),
+    magnet: created.split(/\s/).find((word) => word.startsWith("magnet:")),
+    digest: createHash("sha256").update(readFileSync(video)).digest("hex"),
+    cut: () => [server, seeder].forEach(({ freeze }) => freeze()),
+    mend: () => [server, seeder].forEach(({ thaw }) => thaw()),
+  };
+}
+
+test("a network that is gone for some seconds, unnoticed by the browser, ends no connection", async () => {
+  const world = await scene();
+  const { context } = await browser();
+  const page = await open(context, await site());
+  await page.run("start({})");
+  await page.run(`add("${world.torrent}")`);
+  await page.run(`(window.ended = [], torrent.on("peerclosed", ({ text }) => ended.push(text)), true)`);
+  await page.run("pieces(20)");
+  world.cut();
+  const before = (await page.run("stats()")).verified;
+  await new Promise((resolve) => setTimeout(resolve, SHORT_MS)); // the gap is what is tested
+  const gap = (await page.run("stats()")).verified - before;
+  assert.ok(gap <= MIB, `${gap} bytes came while nobody sent`);
+  world.mend();
+  await page.run("pieces(20)");
+  assert.deepEqual(await page.run("ended"), []);
+  await page.run("done()");
+  assert.equal(await page.run("digest()"), world.digest);
+  assert.deepEqual([page.errors, await page.run("said")], [[], []]);
+});
+
+test("offline until the connections are lost, and back: the page says so, and everything goes on by itself", async () => {
+  const world = await scene();
+  const pages = await serve({ config: () => ({ trackers: [world.tracker] }), connect: "ws://127.0.0.1:*" });
+  ending(pages.close);
+  const started = await launch(await browserPath());
+  ending(() => started.close());
+  const page = started.context.pages()[0] ?? (await started.context.newPage());
+  page.setDefaultTimeout(90_000);
+  const problems = [];
+  page.on("pageerror", (error) => problems.push(error.message));
+  page.on("console", (message) => message.type() === "error" && !/ERR_INTERNET_DISCONNECTED/.test(message.text()) && problems.push(message.text()));
+  await page.goto(pages.url);
+  await page.waitForFunction(() => document.body.dataset.view === "open");
+  await page.fill("#magnet", world.magnet);
+  await page.keyboard.press("Enter");
+  await page.waitForFunction(() => document.body.dataset.phase === "offer" && !document.querySelector("#play").disabled);
+  await page.click("#play");
+  await page.waitForFunction(() => document.querySelector("#video").currentTime > 0.5);
+
+  world.cut();
+  await started.context.setOffline(true);
+  await page.waitForSelector("#banner", { state: "visible" });
+  assert.equal(await page.textContent("#banner-title"), "You are offline.");
+  await page.waitForFunction(() => document.querySelector("#net-text").textContent === "Offline");
+  await page.waitForFunction(() => globalThis.pieceworkPlayer.app.title.look.peers.length === 0);
+  const kept = await page.evaluate(() => globalThis.pieceworkPlayer.app.title.look.verified);
+
+  world.mend();
+  await started.context.setOffline(false);
+  const back = Date.now();
+  await page.waitForSelector("#banner", { state: "hidden" });
+  await page.waitForFunction((kept) => globalThis.pieceworkPlayer.app.title.look.verified > kept, kept);
+  if (process.env.PIECEWORK_TEST_VERBOSE) console.log(`  the first new piece came ${((Date.now() - back) / 1000).toFixed(1)} s after the network`);
+  await page.waitForFunction(() => {
+    const { verified, length } = globalThis.pieceworkPlayer.app.title.look;
+    return verified === length;
+  });
+  const held = await page.evaluate(async () => {
+    const bytes = await (await fetch(document.querySelector("#video").currentSrc)).arrayBuffer();
+    return [...new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+  });
+  assert.equal(held, world.digest);
+  const { downloaded, length } = await page.evaluate(() => globalThis.pieceworkPlayer.app.title.look);
+  assert.ok(kept > 0 && downloaded <= length + MIB, `${downloaded} bytes for ${length}`);
+  assert.deepEqual(problems, []);
+});

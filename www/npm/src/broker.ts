@@ -120,6 +120,23 @@ export class Broker {
   }
 }
 
+/** A page's first connection has to wait for the browser's WebRTC threads and network list: that begins while the engine loads. */
+export function warmUp(): void {
+  try {
+    const pc = new RTCPeerConnection();
+    pc.createDataChannel("");
+    const gathering = async () => {
+      await pc.setLocalDescription();
+      await gathered(pc);
+    };
+    void gathering()
+      .catch(() => undefined) // the engine's own connections will say what is wrong
+      .finally(() => pc.close());
+  } catch {
+    // likewise
+  }
+}
+
 /** The local description with all candidates, or with those of the first three seconds. */
 function gathered(pc: RTCPeerConnection): Promise<string> {
   return new Promise((resolve) => {

@@ -1,4 +1,4 @@
-import { Broker, type BrokerOptions } from "./broker.js";
+import { Broker, warmUp, type BrokerOptions } from "./broker.js";
 import { PieceworkError } from "./errors.js";
 import { VERSION, type EngineConfig, type FromEngine, type FromServiceWorker, type FromWorker, type Hello, type Rendezvous, type ToServiceWorker, type ToWorker, type Unlike } from "./protocol.js";
 import { scriptUrl } from "./trusted.js";
@@ -51,6 +51,8 @@ export class Link {
   readonly #serviceWorkerReady: Promise<ServiceWorkerRegistration>;
   #port: MessagePort | null = null;
   #worker: Worker | null = null;
+  /** Loads while the lock is asked for; given up where another page runs the engine. */
+  #spare: Worker | null = null;
   #broker: Broker | null = null;
   #started = false;
   #stopped: (() => void) | null = null;
@@ -73,6 +75,7 @@ export class Link {
       if (data.t === "who") void this.#announce();
       else if (!this.#worker) void this.#join(data.client);
     };
+    this.#prepare();
     navigator.locks
       .request(LOCK, { signal: this.#stop.signal }, () => this.#host())
       .catch((error) => {
@@ -155,6 +158,7 @@ export class Link {
     navigator.serviceWorker.removeEventListener("message", this.#fromServiceWorker);
     this.#channel.close();
     this.#endWorker();
+    this.#dropSpare();
     const destroyed = new PieceworkError("this client was destroyed");
     this.#refuseReaders(destroyed);
     for (const { reject } of this.#pending.values()) reject(destroyed);
@@ -174,19 +178,42 @@ export class Link {
   }
   #hostEnds: (() => void) | null = null;
 
+  /** Most visitors have one page of a site open: what its engine needs is fetched before it is known to run here. */
+  #prepare(): void {
+    warmUp();
+    try {
+      this.#spare = this.#newWorker();
+      this.#spare.postMessage({ t: "load", wasm: this.#options.wasm.href } satisfies ToWorker);
+    } catch {
+      // Said when the engine is to start.
+    }
+  }
+
+  #newWorker(): Worker {
+    const worker = new Worker(scriptUrl(this.#options.worker), { type: "module", name: "piecework" });
+    worker.onerror = (event) => {
+      event.preventDefault();
+      if (this.#worker === worker) this.#trapped(event.message || "its script could not be loaded");
+      else if (this.#spare === worker) this.#dropSpare(); // another try says why
+    };
+    return worker;
+  }
+
+  #dropSpare(): void {
+    this.#spare?.terminate();
+    this.#spare = null;
+  }
+
   #startWorker(): void {
     this.#disconnect();
     this.#failure = null;
-    const worker = new Worker(scriptUrl(this.#options.worker), { type: "module", name: "piecework" });
+    const worker = this.#spare ?? this.#newWorker();
+    this.#spare = null;
     this.#worker = worker;
     this.#broker = new Broker(this.#options.broker, (message, transfer) => {
       if (this.#worker === worker) worker.postMessage(message, transfer);
     });
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#fromWorker(data);
-    worker.onerror = (event) => {
-      event.preventDefault();
-      if (this.#worker === worker) this.#trapped(event.message || "its script could not be loaded");
-    };
     this.#toWorker({ t: "start", config: this.#options.config, wasm: this.#options.wasm.href });
     const { port1, port2 } = new MessageChannel();
     this.#toWorker({ t: "page", port: port2 }, [port2]);
@@ -281,6 +308,7 @@ export class Link {
       return this.#fail(new PieceworkError("Another page of this site runs Piecework with another vault or chain: close it first."));
     }
     if (this.#port !== port) return;
+    if (!this.#worker) this.#dropSpare();
     this.#failure = null;
     const before = [...this.#pending.values()].filter(({ message }) => message.t !== "");
     this.#started = true;

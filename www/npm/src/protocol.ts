@@ -32,6 +32,7 @@ export interface EnginePayment {
 
 /** Page (the one that holds the peer connections) to worker. */
 export type ToWorker =
+  | { t: "load"; wasm: string }
   | { t: "start"; config: EngineConfig; wasm: string }
   | { t: "page"; port: MessagePort }
   | { t: "shutdown" }

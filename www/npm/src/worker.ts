@@ -33,14 +33,19 @@ async function load(url: string): Promise<WebAssembly.Module> {
   return module;
 }
 
+let loading: Promise<unknown> | null = null;
+const loaded = (url: string) => (loading ??= load(url).then((module) => init({ module_or_path: module })));
+
 scope.onmessage = async ({ data }) => {
+  // Before it is known whether this page is to run the engine; what goes wrong is said when it is.
+  if (data.t === "load") loaded(data.wasm).catch(() => undefined);
   if (data.t !== "start") return;
   // Until the engine is there, messages wait: none is about a connection yet.
   const early: ToWorker[] = [];
   scope.onmessage = (event) => early.push(event.data);
   starting = true;
   try {
-    await init({ module_or_path: await load(data.wasm) });
+    await loaded(data.wasm);
     const engine = await Engine.start(data.config);
     scope.onmessage = (event) => engine.handle(event.data);
     for (const message of early) engine.handle(message);

@@ -141,6 +141,29 @@ async fn exchange(a: &mut Peer, b: &mut Peer, id: ConnectionId, total: usize, me
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_lower_mark_is_reported_too_though_nothing_is_sent_meanwhile() {
+    let mut a = Peer::new(TransportConfig::default());
+    let mut b = Peer::new(TransportConfig::default());
+    connect(&mut a, &mut b, ID).await;
+    // As a core whose target fell when it heard how slowly the channel drains.
+    a.transport.set_low_water(ID, 1 << 20).unwrap();
+    let message = Bytes::from(vec![7; 65_000]);
+    for _ in 0..4 {
+        a.transport.send(ID, vec![message.clone()]).unwrap();
+    }
+    let told = async |peer: &mut Peer| match timeout(PATIENCE, peer.inputs.recv()).await {
+        Ok(Some(Input::SendBuffer { buffered, .. })) => buffered,
+        other => panic!("no report: {other:?}"),
+    };
+    while told(&mut a).await > 1 << 20 {}
+    // Reports of the old mark may be under way; the last one is of the new.
+    a.transport.set_low_water(ID, 0).unwrap();
+    while told(&mut a).await > 0 {}
+    a.transport.set_low_water(ID, 1).unwrap();
+    assert_eq!(told(&mut a).await, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn eight_mebibytes_go_both_ways_and_a_close_is_seen() {
     let mut a = Peer::new(TransportConfig::default());
     let mut b = Peer::new(TransportConfig::default());

@@ -286,7 +286,8 @@ pub enum Output {
         /// To be sent in this order as one message.
         chunks: Vec<Bytes>,
     },
-    /// Report [`Input::SendBuffer`] whenever the buffered bytes fall to this.
+    /// Report [`Input::SendBuffer`] whenever the buffered bytes fall to this, and once if they are no more already:
+    /// what was reported last may have been above this mark.
     SetLowWater {
         /// Which.
         connection: ConnectionId,

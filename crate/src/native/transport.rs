@@ -234,7 +234,7 @@ impl Transport {
             commands: receiver,
             queued,
             low_water: DEFAULT_LOW_WATER,
-            sent_since_report: false,
+            owes_report: false,
         };
         self.tasks.spawn(connection.run(role));
         Ok(())
@@ -288,8 +288,8 @@ struct Connection {
     commands: mpsc::Receiver<ToConnection>,
     queued: Arc<AtomicU64>,
     low_water: u64,
-    /// Something was sent since the last [`Input::SendBuffer`].
-    sent_since_report: bool,
+    /// Something was sent, or another mark set, since the last [`Input::SendBuffer`].
+    owes_report: bool,
 }
 
 /// Why a connection's task ends.
@@ -630,11 +630,13 @@ impl Connection {
                     Some(ToConnection::LowWater(bytes)) => {
                         self.low_water = bytes;
                         self.apply_low_water(channel).await?;
+                        // What was reported last may lie above this mark: the core waits to hear when it is reached.
+                        self.owes_report = true;
                         self.report_if_low(channel).await?;
                     }
                     Some(ToConnection::Send(chunks)) => self.send(channel, &chunks).await?,
                 },
-                () = sleep_until(recheck), if self.sent_since_report => {
+                () = sleep_until(recheck), if self.owes_report => {
                     self.report_if_low(channel).await?;
                 }
             }
@@ -649,7 +651,7 @@ impl Connection {
         }
         channel.send(message).await?;
         self.queued.fetch_sub(length as u64, Ordering::Relaxed);
-        self.sent_since_report = true;
+        self.owes_report = true;
         if self.commands.is_empty() {
             self.report_if_low(channel).await?;
         }
@@ -665,13 +667,13 @@ impl Connection {
     }
 
     async fn report_if_low(&mut self, channel: &dyn DataChannel) -> Result<(), Ended> {
-        if !self.sent_since_report {
+        if !self.owes_report {
             return Ok(());
         }
         let outstanding = channel.outstanding_bytes().await?;
         let buffered = outstanding as u64 + self.queued.load(Ordering::Relaxed);
         if buffered <= self.low_water {
-            self.sent_since_report = false;
+            self.owes_report = false;
             self.report(Input::SendBuffer {
                 connection: self.id,
                 buffered,

@@ -421,6 +421,8 @@ impl Driver {
                     .and_then(|c| c.channel.as_ref())
                 {
                     channel.set_low_water(bytes);
+                    // It may be below the new mark already, and then never falls to it.
+                    self.note_buffer(connection);
                 }
             }
             Output::CloseConnection { connection, .. } => {
@@ -459,13 +461,17 @@ impl Driver {
             };
             channel.send(chunks, &mut self.message.borrow_mut())
         };
+        self.note_buffer(connection);
+        if let Err(reason) = sent {
+            self.lose(connection, reason);
+        }
+    }
+
+    /// Its buffer is to be looked at before long.
+    fn note_buffer(&self, connection: ConnectionId) {
         let mut sent_to = self.sent_to.borrow_mut();
         if !sent_to.contains(&connection) {
             sent_to.push(connection);
-        }
-        drop(sent_to);
-        if let Err(reason) = sent {
-            self.lose(connection, reason);
         }
     }
 

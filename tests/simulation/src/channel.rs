@@ -57,6 +57,8 @@ pub(crate) struct End {
     pub(crate) closed: bool,
     pub(crate) buffered: u64,
     pub(crate) low_water: u64,
+    /// Something was sent, or another mark set, since the buffer was last reported.
+    pub(crate) owes_report: bool,
     /// When the last byte sent so far reaches the other side.
     pub(crate) arrives: Timestamp,
     /// When the channel's own congestion control lets the next byte leave.
@@ -77,6 +79,7 @@ impl End {
             closed: false,
             buffered: 0,
             low_water: 0,
+            owes_report: false,
             arrives: Timestamp::ZERO,
             paced: Timestamp::ZERO,
             has_pay: false,

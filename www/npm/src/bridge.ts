@@ -38,6 +38,7 @@ export function bridge(channel: RTCDataChannel): MessagePort {
       close();
     } else {
       channel.bufferedAmountLowThreshold = data.lowWater;
+      if (channel.bufferedAmount <= data.lowWater) report();
     }
   };
   if (channel.readyState === "open") port1.postMessage("open");

@@ -140,6 +140,7 @@ impl SimNet {
     pub(super) fn transmit(&mut self, link: usize, side: usize, bytes: Bytes, length: u64) {
         let end = self.links[link].ends[side].as_mut().expect("this end");
         end.buffered += length;
+        end.owes_report = true;
         let pays = end.has_pay;
         end.has_pay = false;
         let node = &mut self.nodes[end.node.0];
@@ -204,9 +205,20 @@ impl SimNet {
             return;
         };
         end.buffered -= bytes;
-        let fell = end.buffered <= end.low_water;
+        self.report_if_low(link, side);
+    }
+
+    /// As the real edges do: once for what was sent, or for another mark, and not at every byte that leaves.
+    pub(super) fn report_if_low(&mut self, link: usize, side: usize) {
+        let Some(end) = &mut self.links[link].ends[side] else {
+            return;
+        };
+        if !end.owes_report || end.buffered > end.low_water {
+            return;
+        }
+        end.owes_report = false;
         let (id, life, connection, buffered) = (end.node, end.life, end.conn, end.buffered);
-        if fell && !end.closed && self.lives(id, life) {
+        if !end.closed && self.lives(id, life) {
             let input = Input::SendBuffer {
                 connection,
                 buffered,

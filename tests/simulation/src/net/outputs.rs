@@ -95,6 +95,9 @@ impl SimNet {
             Output::SetLowWater { connection, bytes } => {
                 if let Some(end) = self.end(id, connection) {
                     end.low_water = bytes;
+                    end.owes_report = true;
+                    let (link, side) = self.nodes[id.0].ends[&connection];
+                    self.schedule(Duration::ZERO, What::Drained(link, side, 0));
                 }
             }
             Output::CloseConnection { connection, .. } => self.close(id, connection),

@@ -11,12 +11,14 @@ use crate::metainfo::{MAX_INFO_LEN, Metainfo};
 use crate::peer::MAX_UNREQUESTED;
 use crate::picker::{PeerStatus, Received};
 use crate::sorted::Set;
-use crate::time::Duration;
+use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, FineUnits, PieceIndex};
 use crate::verify::Payable;
 use crate::wire::Message;
 use crate::wire::extension::{MetadataMessage, UT_METADATA_NAME};
 
+/// A seller that sent nothing for so long may be waiting for money, though it owes what was asked of it.
+const ADVANCE_AFTER: Duration = Duration::from_millis(250);
 /// Taken-back requests per peer whose block is still forgiven.
 const MAX_CANCELLED: usize = 256;
 
@@ -465,6 +467,7 @@ impl Session {
         let Some(content) = &mut self.content else {
             return;
         };
+        content.advance_at = Timestamp::NEVER;
         for (conn, peer) in &self.peers {
             let conn = *conn;
             let mut wanted = ctx.money.needs_advance(conn);
@@ -493,13 +496,16 @@ impl Session {
             let Some(partial) = content.store.partial_mut(piece) else {
                 continue;
             };
-            // What was asked for is within the credit: if that completes the piece, it is paid as it is.
+            // If what was asked for completes the piece, it is paid as it is. But a seller that counts more as unpaid than we
+            // do, as after a run of ours that ended, may wait for money before it sends that.
             let asked = |number: usize| {
                 let block = geometry.block(piece, number as u32);
                 block.is_some_and(|block| peer.requests_out.contains_key(&block))
             };
             let mut missing = partial.blocks.iter().enumerate();
-            if missing.all(|(number, held)| held.is_some() || asked(number)) {
+            let patience = peer.block_at + ADVANCE_AFTER;
+            if ctx.now < patience && missing.all(|(number, held)| held.is_some() || asked(number)) {
+                content.advance_at = content.advance_at.min(patience);
                 continue;
             }
             for (number, held) in partial.blocks.iter_mut().enumerate() {

@@ -102,6 +102,8 @@ struct Content {
     dirty_since: Option<Timestamp>,
     /// Something waits for all that is held to be flushed and recorded.
     flush_wanted: bool,
+    /// When a seller that sends nothing is paid in advance, for a piece that should be complete by then.
+    advance_at: Timestamp,
     /// `Complete` was said.
     complete_said: bool,
 }
@@ -509,7 +511,9 @@ impl Session {
             at = at.min(attempt.gives_up_at());
         }
         if let Some(content) = &self.content {
-            at = at.min(content.picker.next_timeout(now));
+            at = at
+                .min(content.picker.next_timeout(now))
+                .min(content.advance_at);
             if let Some(since) = content.dirty_since {
                 at = at.min(since + LAZY_CYCLE);
             }

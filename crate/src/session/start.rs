@@ -16,6 +16,7 @@ use crate::sorted::Map;
 use crate::storage::{
     CycleFor, CycleRecords, HaveRecord, ScratchEntry, Store, decode_have, decode_scratch,
 };
+use crate::time::Timestamp;
 use crate::types::{ConnectionId, PieceIndex};
 use crate::verify::{Advances, VerifiedPieces};
 use rand_core::Rng;
@@ -75,6 +76,7 @@ impl Session {
             suspects: Map::new(),
             dirty_since: None,
             flush_wanted: false,
+            advance_at: Timestamp::NEVER,
             complete_said: false,
             meta,
         });

@@ -28,7 +28,7 @@ export async function size({ video }, out) {
   writeFileSync(settings, JSON.stringify(config));
   const requests = [];
   const url = await siteFor({ folder: player, files: { "/demo.json": settings, "/film.torrent": `${film}.torrent` }, strict: true, requests });
-  const viewer = await Viewer.open("size", { executablePath: process.env.PIECEWORK_CHROMIUM ?? "/usr/bin/chromium", url: `${url}/?wallet=auto`, screenshots: folder("screenshots") });
+  const viewer = await Viewer.open("size", { kind: "chromium", paths: { chromium: process.env.PIECEWORK_CHROMIUM ?? "/usr/bin/chromium" }, url: `${url}/?wallet=auto`, screenshots: folder("screenshots") });
   ending(() => viewer.close());
   await viewer.openMagnet(magnet);
   await viewer.chooseWallet(1);

@@ -212,6 +212,27 @@ fn a_payee_that_is_ahead_is_believed_once_and_only_with_our_signature_and_links(
 }
 
 #[test]
+fn a_payee_that_is_ahead_on_two_ranges_is_believed_on_both() {
+    let (one, one_chain) = voucher(1, FineUnits(0), 5);
+    let (two, two_chain) = voucher(2, FineUnits(0), 6);
+    let mut b = Buying::new();
+    b.connect(ms(0), A, TitleKind::V2);
+    let fold = b.say(ms(10), A, state(&one, &one_chain, 30)).commit();
+    assert_eq!((fold.first, fold.base.0), (1, 30 * UNIT.0));
+    b.ack(ms(20), A, &fold, 0);
+    // The next range of the record is behind too: it was paid on right before the run ended.
+    let fold = b.say(ms(2_000), A, state(&two, &two_chain, 7)).commit();
+    assert_eq!((fold.first, fold.base.0), (2, 7 * UNIT.0));
+    assert_eq!(b.payer.totals().spent.0, 37 * UNIT.0);
+    b.say(ms(3_000), A, state(&two, &two_chain, 8));
+    assert_eq!(
+        b.payer.status(A),
+        PayerConnState::Ended(EndReason::Inconsistent),
+        "twice on one range is not honest"
+    );
+}
+
+#[test]
 fn evidence_of_an_own_signature_past_next_moves_it_by_sixteen() {
     let (v, chain) = voucher(40, FineUnits(0), 5);
     let mut b = Buying::new();

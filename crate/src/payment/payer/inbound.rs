@@ -355,7 +355,7 @@ impl Payer {
     }
 
     /// The payee holds more than was said: check our signature and the walk, then fold to it. Once per
-    /// connection.
+    /// range and connection.
     fn state(&mut self, conn: ConnectionId, payee: Address, body: &VoucherBody, k: u16, w: B256) {
         let Some(c) = self.conns.get(&conn) else {
             return;
@@ -366,7 +366,8 @@ impl Payer {
         if c.ended.is_some() || c.payee != Some(payee) || terms.payee != payee {
             return;
         }
-        let again = c.adopted_state;
+        // A run that ended may have left more than one range behind what it had paid.
+        let again = c.adopted.contains(&body.first);
         let known = if again {
             None
         } else {
@@ -416,7 +417,7 @@ impl Payer {
         range.unit = voucher.unit;
         self.skip_past(voucher.end() - 1);
         if let Some(c) = self.conns.get_mut(&conn) {
-            c.adopted_state = true;
+            c.adopted.push(voucher.first);
         }
         let others = self
             .ranges_of(conn)

@@ -198,7 +198,8 @@ struct Conn {
     paid_since_new: u64,
     /// The payee asked for the next range.
     next_range_asked: bool,
-    adopted_state: bool,
+    /// Ranges folded to a STATE, by first serial; no more than [`MAX_EVIDENCE_CHECKS`].
+    adopted: Vec<u32>,
     quote_rejects: u8,
     evidence_checks: u8,
     /// Delivered a verified block.
@@ -330,7 +331,7 @@ impl Payer {
                 spaced_until: Timestamp::ZERO,
                 paid_since_new: 0,
                 next_range_asked: false,
-                adopted_state: false,
+                adopted: Vec::new(),
                 quote_rejects: 0,
                 evidence_checks: 0,
                 delivered: false,

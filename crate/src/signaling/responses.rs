@@ -1,0 +1,171 @@
+//! What trackers say: replies, refusals, and the offers and answers of other peers.
+
+use super::link::{Link, LinkState};
+use super::{DESCRIPTION_TIMEOUT, Signaling, SignalingAction, SignalingEvent};
+use crate::time::Timestamp;
+use crate::types::{InfoHash, PeerId, TrackerId};
+use piecework_signaling_protocol as protocol;
+use protocol::{Action, Response, Sdp};
+
+/// Bytes of a peer id that name the client, without its version: `-PW` (BEP 20).
+const CLIENT_LEN: usize = 3;
+
+impl Signaling {
+    pub(super) fn handle_response(
+        &mut self,
+        now: Timestamp,
+        id: TrackerId,
+        response: Response<'_>,
+    ) {
+        match response {
+            Response::Announce(reply) => {
+                let info_hash = InfoHash(reply.info_hash.0);
+                let jitter = self.jitter();
+                let Some(membership) = self.membership(info_hash, id) else {
+                    return;
+                };
+                membership.replied(now, &reply, jitter);
+                self.event(SignalingEvent::Announced {
+                    tracker: id,
+                    info_hash,
+                    seeders: reply.complete,
+                    leechers: reply.incomplete,
+                });
+                if let Some(message) = reply.warning {
+                    self.event(SignalingEvent::Warning {
+                        tracker: id,
+                        info_hash,
+                        message,
+                    });
+                }
+            }
+            Response::Failure {
+                action,
+                info_hash,
+                reason,
+            } => {
+                let info_hash = info_hash.map(|hash| InfoHash(hash.0));
+                let jitter = self.jitter();
+                if action == Action::Announce
+                    && let Some(info_hash) = info_hash
+                    && let Some(membership) = self.membership(info_hash, id)
+                {
+                    membership.refused(now, jitter);
+                }
+                self.event(SignalingEvent::Refused {
+                    tracker: id,
+                    info_hash,
+                    reason,
+                });
+            }
+            Response::Offer {
+                info_hash,
+                peer_id,
+                offer,
+            } => self.handle_offer(now, id, InfoHash(info_hash.0), PeerId(peer_id.0), &offer),
+            Response::Answer {
+                info_hash,
+                peer_id,
+                offer_id,
+                sdp,
+            } => {
+                let (info_hash, remote) = (InfoHash(info_hash.0), PeerId(peer_id.0));
+                self.handle_answer(now, id, info_hash, remote, offer_id, &sdp);
+            }
+            // Never asked for.
+            Response::Scrape { .. } => {}
+        }
+    }
+
+    fn handle_offer(
+        &mut self,
+        now: Timestamp,
+        id: TrackerId,
+        info_hash: InfoHash,
+        remote: PeerId,
+        offer: &protocol::Offer<'_>,
+    ) {
+        let Some(torrent) = self.torrents.get(&info_hash) else {
+            return;
+        };
+        if !torrent.trackers.contains_key(&id)
+            || remote == self.config.peer_id
+            || self.link_to(info_hash, remote).is_some()
+            || self.unfinished(info_hash) >= torrent.wanted
+            || !self
+                .trackers
+                .get_mut(&id)
+                .is_some_and(|t| t.take_offer(now))
+            || !self.make_room()
+        {
+            return;
+        }
+        let connection = self.insert_link(Link {
+            info_hash,
+            remote: Some(remote),
+            state: LinkState::Answering {
+                tracker: id,
+                offer_id: offer.offer_id,
+                deadline: now + DESCRIPTION_TIMEOUT,
+            },
+        });
+        self.actions.push_back(SignalingAction::AcceptOffer {
+            connection,
+            info_hash,
+            remote,
+            sdp: offer.sdp.to_text(),
+        });
+    }
+
+    fn handle_answer(
+        &mut self,
+        now: Timestamp,
+        id: TrackerId,
+        info_hash: InfoHash,
+        remote: PeerId,
+        offer_id: protocol::OfferId,
+        sdp: &Sdp<'_>,
+    ) {
+        let mine = self
+            .links
+            .iter()
+            .find(|(_, link)| link.info_hash == info_hash && link.waits_for_answer(id, offer_id));
+        let Some(connection) = mine.map(|(connection, _)| *connection) else {
+            return;
+        };
+        let wanted = self.torrents.get(&info_hash).map_or(0, |t| t.wanted);
+        if remote == self.config.peer_id || wanted == 0 {
+            return self.drop_link(connection);
+        }
+        if let Some(other) = self.link_to(info_hash, remote) {
+            // We offered to each other, and one connection may be further than that. Two of our kind
+            // both keep what the greater id offered. WebTorrent keeps what it heard of first, and
+            // does not answer the offer of a peer that has answered it: what it answered, it keeps.
+            let crossing = self.links.get(&other).is_some_and(Link::is_my_answer_open);
+            let theirs_wins = self.is_of_my_kind(remote) && self.config.peer_id < remote;
+            if !crossing || theirs_wins {
+                return self.drop_link(connection);
+            }
+            self.drop_link(other);
+        }
+        let deadline = now + self.config.connect_timeout;
+        if let Some(link) = self.links.get_mut(&connection) {
+            link.remote = Some(remote);
+            link.state = LinkState::Connecting {
+                offered_by_me: true,
+                deadline,
+            };
+        }
+        self.actions.push_back(SignalingAction::ApplyAnswer {
+            connection,
+            info_hash,
+            remote,
+            sdp: sdp.to_text(),
+        });
+    }
+
+    /// Whether this is the same client, by the first part of its id (BEP 20), and crosses as we do.
+    fn is_of_my_kind(&self, remote: PeerId) -> bool {
+        self.config.peer_id.0[..CLIENT_LEN] == remote.0[..CLIENT_LEN]
+    }
+}

@@ -13,7 +13,7 @@ use piecework::client::{AddOptions, Config};
 use piecework::client::{CheckExisting, Command, Event, RedeemScope, ResalePrice, Source};
 use piecework::time::Duration;
 use piecework::types::{FineUnits, TokenUnits};
-use piecework_simulation::{Cheat, Content, NetConfig, NodeId, SimNet};
+use piecework_simulation::{Cheat, Content, NetConfig, NodeId, SimNet, for_seeds};
 
 const LENGTH: usize = 3_000_000;
 
@@ -178,6 +178,32 @@ fn a_viewer_that_crashes_again_and_again_pays_no_more_than_it_got() {
             "seed {seed}: {paid:?} for {sent} bytes"
         );
     }
+}
+
+#[test]
+fn a_viewer_whose_process_is_killed_again_and_again_goes_on_buying() {
+    for_seeds(40, |seed| {
+        let net_config = NetConfig {
+            uplink: 2_000_000..4_000_000,
+            ..NetConfig::default()
+        };
+        let mut net = SimNet::new(seed, net_config);
+        let content = Content::file(seed, 12_000_000, 64 * 1024);
+        seller(&mut net, 1, &content);
+        let (b, _) = viewer(&mut net, 2);
+        net.leech(b, &content);
+        for _ in 0..6 {
+            let time = net.random.number(400..1_600);
+            net.run_for(Duration::from_millis(time));
+            net.kill_process(b);
+            net.run_for(Duration::from_millis(300));
+            net.start(b);
+            net.set_account(b);
+            net.add(b, Source::Stored(content.info_hash()), AddOptions::default());
+        }
+        // Nobody is waited for that went silent, and nobody taken for a cheat: that would take far longer.
+        complete(&mut net, &[b], &content, Duration::from_secs(30));
+    });
 }
 
 #[test]

@@ -13,12 +13,16 @@ const PIECE = 65_536;
 const LENGTH = 12 * MIB - 3 * BLOCK;
 /** One durability group; what was verified since the last one may be lost. */
 const GROUP = MIB;
-/** The most credit that these runs come to: a quarter of 128 paid blocks. */
+/** What is in flight at a seller of this rate, and may come again. */
 const CREDIT = 32 * BLOCK;
 /** Blocks that a seller forgives at a new attach: credit0, and a 32nd of what was paid. */
 const GIFT = 4 + 768 / 32;
 /** How many pieces come before each interruption: drawn once (seed 20), the first right after the first payment. */
 const STOPS = [1, 17, 9, 21, 13, 19];
+
+/** Every second interruption is a kill; so many links at most are on their way at each. */
+const KILLS = Math.floor(STOPS.length / 2);
+const GONE = 4;
 
 /** Bytes of these pieces; the last one is short. */
 const bytesOf = (pieces) => [...pieces].reduce((sum, piece) => sum + Math.min(PIECE, LENGTH - piece * PIECE), 0);
@@ -30,7 +34,7 @@ test("a paid download survives reloads and kills at many points, fetches no stor
   const [url, scene] = [await site(), await Scene.open()];
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   const title = await scene.title("film.bin", LENGTH);
-  const seeder = await scene.seeder([title], 3_000_000);
+  const seeder = await scene.seeder([title], 1_500_000);
   const options = scene.options();
 
   let page = await viewer(url, wallet, options);
@@ -50,9 +54,9 @@ test("a paid download survives reloads and kills at many points, fetches no stor
     const gone = [...before.pieces].filter((piece) => !atStart.has(piece));
     lost += gone.length * PIECE;
     received += now.downloaded;
-    // Some of what an earlier run began may have gone into what this one finished.
+    // Some of what an earlier run began may have gone into what this one finished; of that, what came after the look is not in this count.
     begunBytes = Math.max(0, begunBytes + now.downloaded - bytesOf(now.fetched));
-    broken += begunBytes;
+    broken += Math.max(begunBytes, CREDIT);
     assert.ok(gone.length * PIECE <= GROUP, `${point}: ${gone.length} pieces verified before were not there after`);
     assert.ok(now.accountReady, `${point}: the account is not there`);
     say(`${point}: ${now.pieces.size} pieces, ${now.downloaded / BLOCK} blocks received, ${now.spent / UNIT_FINE} paid since the first, ${gone.length} pieces lost`);
@@ -90,7 +94,8 @@ test("a paid download survives reloads and kills at many points, fetches no stor
   // One step for one block sent, and every block that is here was paid.
   assert.ok(end.spent <= UNIT_FINE * BigInt(end.sent / BLOCK), `spent ${end.spent} for ${end.sent} bytes`);
   assert.ok(end.spent >= UNIT_FINE * BigInt(LENGTH / BLOCK - STOPS.length * GIFT), `spent ${end.spent} for ${LENGTH} bytes`);
-  assert.equal(end.earned, end.spent);
+  // A killed run may have recorded a link whose PAY never left. Where it was the last of its range, no later fold makes up for it.
+  assert.ok(end.earned <= end.spent && end.spent - end.earned <= UNIT_FINE * BigInt(KILLS * GONE), `earned ${end.earned} of ${end.spent}`);
   assert.deepEqual(wallet.prompts, asked);
 
   const redeemed = await seeder.ask("redeem");

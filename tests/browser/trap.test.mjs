@@ -88,7 +88,8 @@ test("after a trap in the middle of a paid download a new engine starts from wha
 
   assert.ok(end.spent <= UNIT_FINE * BigInt(end.sent / BLOCK), `spent ${end.spent} for ${end.sent} bytes`);
   assert.ok(end.spent >= UNIT_FINE * BigInt(LENGTH / BLOCK - GIFT), `spent ${end.spent} for ${LENGTH} bytes`);
-  assert.equal(end.earned, end.spent);
+  // Links on their way when the engine ended are lost to the seller where they were the last of their range.
+  assert.ok(end.earned <= end.spent && end.spent - end.earned <= UNIT_FINE * 4n, `earned ${end.earned} of ${end.spent}`);
   assert.deepEqual(wallet.prompts, asked);
   const redeemed = await seeder.ask("redeem");
   assert.equal(redeemed.ok, true, JSON.stringify(redeemed.batches));

@@ -1,6 +1,7 @@
+use super::drive::OFFER_WAIT;
 use super::*;
 use proptest::prelude::*;
-use protocol::{AnnounceReply, Offer, OfferId};
+use protocol::{Action, AnnounceReply, Offer, OfferId};
 use std::collections::BTreeSet;
 
 const HASH: InfoHash = InfoHash([7; 20]);

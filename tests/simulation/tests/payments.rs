@@ -199,7 +199,11 @@ fn a_viewer_whose_process_is_killed_again_and_again_goes_on_buying() {
             net.run_for(Duration::from_millis(300));
             net.start(b);
             net.set_account(b);
-            net.add(b, Source::Stored(content.info_hash()), AddOptions::default());
+            net.add(
+                b,
+                Source::Stored(content.info_hash()),
+                AddOptions::default(),
+            );
         }
         // Nobody is waited for that went silent, and nobody taken for a cheat: that would take far longer.
         complete(&mut net, &[b], &content, Duration::from_secs(30));

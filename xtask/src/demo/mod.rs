@@ -33,8 +33,8 @@ const READY_LIMIT: Duration = Duration::from_secs(60);
 /// How long the whole play-through may take.
 const PLAY_LIMIT: Duration = Duration::from_secs(15 * 60);
 
-/// Bytes per second of the seeder in a free play-through: the video takes 26 s, the first picture much less.
-const FREE_SEEDER_LIMIT: &str = "1M";
+/// Bytes per second of the seeder in a play-through: the video takes 13 s, the first picture much less.
+const SEEDER_LIMIT: &str = "2M";
 
 /// Lines written to this pipe in the demo's folder reach the seeder: `stats`, `redeem` and what else `piecework seed --help` says.
 const SEEDER_COMMANDS: &str = "seeder-commands";
@@ -231,11 +231,10 @@ impl Demo {
         result
     }
 
-    /// What is free comes as fast as the machine goes, and all of it may be there before the first picture: the play-through, which
-    /// seeks into a part that is not there, has it come slower. (What is paid comes no faster than credit grows.)
+    /// It comes as fast as the machine goes, and all of it may be there before the first picture, or before the second viewer has met
+    /// the first: the play-through, which seeks into a part that is not there and asks who gave what, has it come slower.
     fn seeder_limit(&self) -> Option<&'static str> {
-        let played = self.headless || !self.browsers.is_empty();
-        (played && self.price.parse() == Ok(0.0)).then_some(FREE_SEEDER_LIMIT)
+        (self.headless || !self.browsers.is_empty()).then_some(SEEDER_LIMIT)
     }
 
     /// The viewers' browsers, in a headless run.

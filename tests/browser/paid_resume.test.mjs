@@ -14,7 +14,7 @@ const LENGTH = 12 * MIB - 3 * BLOCK;
 /** One durability group; what was verified since the last one may be lost. */
 const GROUP = MIB;
 /** What is in flight at a seller of this rate, and may come again. */
-const CREDIT = 32 * BLOCK;
+const IN_FLIGHT = 32 * BLOCK;
 /** Blocks that a seller forgives at a new attach: credit0, and a 32nd of what was paid. */
 const GIFT = 4 + 768 / 32;
 /** How many pieces come before each interruption: drawn once (seed 20), the first right after the first payment. */
@@ -56,7 +56,7 @@ test("a paid download survives reloads and kills at many points, fetches no stor
     received += now.downloaded;
     // Some of what an earlier run began may have gone into what this one finished; of that, what came after the look is not in this count.
     begunBytes = Math.max(0, begunBytes + now.downloaded - bytesOf(now.fetched));
-    broken += Math.max(begunBytes, CREDIT);
+    broken += Math.max(begunBytes, IN_FLIGHT);
     assert.ok(gone.length * PIECE <= GROUP, `${point}: ${gone.length} pieces verified before were not there after`);
     assert.ok(now.accountReady, `${point}: the account is not there`);
     say(`${point}: ${now.pieces.size} pieces, ${now.downloaded / BLOCK} blocks received, ${now.spent / UNIT_FINE} paid since the first, ${gone.length} pieces lost`);
@@ -87,8 +87,8 @@ test("a paid download survives reloads and kills at many points, fetches no stor
 
   // Of what each run had when it was looked at, only pieces lost with the unflushed group and unfinished pieces came again.
   assert.ok(received <= LENGTH + lost + broken, `${received} bytes received of ${LENGTH}: ${lost} were lost, ${broken} of unfinished pieces`);
-  // What nobody saw arrive: in flight, or between the look and the end of the run. At most a group and the whole credit each time.
-  const unseen = STOPS.length * (GROUP + CREDIT);
+  // What nobody saw arrive: in flight, or between the look and the end of the run. At most a group and what was in flight each time.
+  const unseen = STOPS.length * (GROUP + IN_FLIGHT);
   assert.ok(end.sent <= received + unseen, `the seeder sent ${end.sent} bytes, ${received} were seen to arrive`);
 
   // One step for one block sent, and every block that is here was paid.

@@ -304,11 +304,12 @@ export class Link {
 
   async #greeted(port: MessagePort, hello: Hello): Promise<void> {
     const { config } = this.#options;
+    // Another page's engine answers, whether or not it suits this one.
+    if (!this.#worker) this.#dropSpare();
     if (config.payment && (hello.vault?.toLowerCase() !== config.payment.vault.toLowerCase() || hello.chainId !== config.payment.chainId)) {
       return this.#fail(new PieceworkError("Another page of this site runs Piecework with another vault or chain: close it first."));
     }
     if (this.#port !== port) return;
-    if (!this.#worker) this.#dropSpare();
     this.#failure = null;
     const before = [...this.#pending.values()].filter(({ message }) => message.t !== "");
     this.#started = true;

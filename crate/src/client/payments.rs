@@ -297,12 +297,17 @@ impl Client {
             PayAction::Send { conn, message } => self.in_session(conn, |session, ctx| {
                 session.send_pay(ctx, conn, &message);
             }),
-            PayAction::PutRecord { effect, key, value } => {
+            PayAction::PutRecord {
+                effect,
+                key,
+                value,
+                lasting,
+            } => {
                 self.out.effect(
                     owner(effect),
                     Effect::PutRecords {
                         records: vec![(key, value)],
-                        lasting: true,
+                        lasting,
                     },
                 );
             }

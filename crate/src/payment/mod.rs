@@ -56,7 +56,7 @@ pub enum PayAction {
         /// What.
         message: PayMessage,
     },
-    /// Store a record (or remove it: `None`) durably, then report `stored(effect, ok)`.
+    /// Store a record (or remove it: `None`) so that it outlives the process, then report `stored(effect, ok)`.
     PutRecord {
         /// Its number.
         effect: PayEffect,
@@ -64,6 +64,8 @@ pub enum PayAction {
         key: String,
         /// The record, or `None` to remove it.
         value: Option<Bytes>,
+        /// It is to outlive the machine, too.
+        lasting: bool,
     },
     /// Sign an EIP-712 digest with the session key; report `signed(effect, ..)`.
     Sign {

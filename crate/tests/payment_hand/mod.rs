@@ -171,7 +171,9 @@ impl Done {
                 });
                 self.sent.push((conn, message));
             }
-            PayAction::PutRecord { effect, key, value } => {
+            PayAction::PutRecord {
+                effect, key, value, ..
+            } => {
                 self.order.push("put");
                 match value {
                     Some(value) => store.insert(key, value),

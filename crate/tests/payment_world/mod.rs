@@ -488,7 +488,9 @@ impl World {
         };
         match action {
             PayAction::Send { conn, message } => self.send(who, conn, message),
-            PayAction::PutRecord { effect, key, value } => {
+            PayAction::PutRecord {
+                effect, key, value, ..
+            } => {
                 let delay = Duration::from_micros(u64::from(500 + self.random(20_000)));
                 let ok = !self.percent(self.faults.store_fails);
                 let last = match who {

@@ -6,9 +6,9 @@
 mod common;
 
 use common::{DEPOSIT, TEN_DOLLARS, TRANCHE, complete, minutes, per_gb, trader};
-use piecework::client::ResalePrice;
+use piecework::client::{Command, Event, ResalePrice};
 use piecework::time::Duration;
-use piecework_simulation::{Content, EffectCounts, NetConfig, SimNet};
+use piecework_simulation::{Content, EffectCounts, NetConfig, NodeId, SimNet, for_seeds};
 
 const LENGTH: usize = 24 << 20;
 
@@ -100,4 +100,72 @@ fn a_far_seller_costs_a_paid_transfer_its_first_second_only() {
         let pace = pace(50, 10, cents);
         assert!(pace > 0.55, "{cents} cents per GB: {pace:.2}");
     }
+}
+
+/// A buyer and a seller at 10 $ per GB, and two titles.
+fn shop(seed: u64, net: NetConfig) -> (SimNet, [NodeId; 2], [Content; 2]) {
+    let mut net = SimNet::new(seed, net);
+    let titles = [seed, seed + 1_000].map(|seed| Content::file(seed, LENGTH, 256 * 1024));
+    let price = per_gb(TEN_DOLLARS);
+    let seller = net.node(trader(&net, 1, ResalePrice::Fixed(price), None));
+    for title in &titles {
+        net.seed(seller, title);
+    }
+    let buyer = net.node(trader(&net, 2, ResalePrice::PercentOfPaid(50), Some(price)));
+    net.fund(buyer, DEPOSIT, TRANCHE);
+    (net, [seller, buyer], titles)
+}
+
+#[test]
+fn buyer_and_seller_count_alike_what_was_paid_between_two_ranges() {
+    for_seeds(24, |seed| {
+        let (mut net, [_, buyer], [title, _]) =
+            shop(seed, fast(1 + seed % 4 * 5, 2 + seed % 3 * 10));
+        net.leech(buyer, &title);
+        complete(&mut net, &[buyer], &title, minutes(10));
+        let refused = net.events(buyer).find(|event| match event {
+            Event::Payment { text, .. } => text.contains("too fast"),
+            _ => false,
+        });
+        assert!(refused.is_none(), "seed {seed}: {refused:?}");
+    });
+}
+
+#[test]
+fn who_comes_back_after_the_seller_redeemed_waits_for_no_clock() {
+    for_seeds(8, |seed| {
+        let (mut net, [seller, buyer], [title, next]) = shop(seed, fast(1, 2));
+        net.leech(buyer, &title);
+        complete(&mut net, &[buyer], &title, minutes(10));
+        let info_hash = title.info_hash();
+        let delete_data = true;
+        net.command(
+            buyer,
+            Command::Remove {
+                info_hash,
+                delete_data,
+            },
+        );
+        net.run_for(Duration::from_secs(5));
+        net.redeem_all(seller);
+        net.run_for(Duration::from_secs(40));
+        let begun = net.now;
+        net.leech(buyer, &next);
+        let first = |net: &SimNet| {
+            let torrent = net.torrent(buyer, next.info_hash());
+            torrent.is_some_and(|t| t.have.iter().any(|byte| *byte != 0))
+        };
+        assert!(net.run_until(minutes(1), first), "seed {seed}");
+        let connected = net
+            .connects(buyer)
+            .iter()
+            .copied()
+            .max()
+            .map_or(begun, |at| at.max(begun));
+        let waited = net.now.since(connected).as_millis();
+        assert!(
+            waited < 400,
+            "seed {seed}: the first piece came after {waited} ms"
+        );
+    });
 }

@@ -55,6 +55,8 @@ enum Verdict {
     Read(Kind),
     /// The payee holds more.
     Behind,
+    /// The range was closed or redeemed here.
+    Ended,
     /// Another voucher stands against it.
     Conflict(Voucher, Signature),
 }
@@ -95,6 +97,7 @@ impl Payee {
             }
             Ok(Verdict::Fold) => self.fold(conn, id, best),
             Ok(Verdict::Behind) => self.say_state(conn, id),
+            Ok(Verdict::Ended) => self.refuse_ended(conn, first, tag),
             Ok(Verdict::Conflict(other, signature)) => {
                 self.send(
                     conn,
@@ -149,17 +152,20 @@ impl Payee {
         if shut {
             return Err((RejectCode::ShuttingDown, 0));
         }
-        if let Some(pending) = &c.pending {
-            if pending.best.voucher == *v {
-                return Ok(false);
-            }
-            return Err((RejectCode::Rate, 1_000));
-        }
         let attached = c
             .account
             .and_then(|id| self.accounts.get(&id))
             .and_then(|a| a.ranges.get(&v.first))
             .filter(|r| r.conn == Some(conn));
+        if let Some(pending) = &c.pending {
+            if pending.best.voucher == *v {
+                return Ok(false);
+            }
+            // A fold asks nothing of the chain, and does not wait for the range that does.
+            if attached.is_none() {
+                return Err((RejectCode::Rate, 1_000));
+            }
+        }
         // Acceptance fixed the price of an attached range; any other needs a valid quote.
         let priced = match attached {
             Some(range) => range.best.voucher.unit == v.unit,
@@ -192,9 +198,11 @@ impl Payee {
             return Err((RejectCode::Rate, wait.max(1)));
         }
         c.refold = false;
-        c.next_new = now + NEW_RANGE_SPACING;
         if attached.is_none() {
             c.paid_since_new = 0;
+        }
+        if attached.is_none() || !earned {
+            c.next_new = now + NEW_RANGE_SPACING;
         }
         Ok(true)
     }
@@ -268,7 +276,7 @@ impl Payee {
             return Ok(Verdict::Read(Kind::New));
         };
         if range.life != Life::Open {
-            return Err((RejectCode::ConsumedOrClosed, v.first));
+            return Ok(Verdict::Ended);
         }
         let attached = range.conn == Some(conn);
         let newest = range.newest();
@@ -369,6 +377,19 @@ impl Payee {
         range.dirty_since = (next.k > 0).then_some(now);
     }
 
+    /// The range was closed or redeemed. The next one may follow at once, as often as an honest payer who comes back has
+    /// left ranges open.
+    fn refuse_ended(&mut self, conn: ConnectionId, first: u32, tag: [u8; 4]) {
+        let now = self.now;
+        if let Some(c) = self.conns.get_mut(&conn)
+            && c.ended_told < MAX_LIVE_RANGES
+        {
+            c.ended_told += 1;
+            c.next_new = now;
+        }
+        self.reject(conn, RejectCode::ConsumedOrClosed, first, tag, first);
+    }
+
     fn say_state(&mut self, conn: ConnectionId, id: RangeId) {
         let Some(best) = self.range(id).map(|r| *r.newest()) else {
             return;
@@ -414,6 +435,10 @@ impl Payee {
         }
         let state = match checked {
             Ok(state) => state,
+            Err((RejectCode::ConsumedOrClosed, first)) => {
+                self.refuse_ended(conn, first, v.tag());
+                return;
+            }
             Err((code, aux)) => {
                 self.reject(conn, code, id.first, v.tag(), aux);
                 return;

@@ -227,6 +227,7 @@ impl Payee {
                 next_new: Timestamp::ZERO,
                 paid_since_new: 0,
                 refold: false,
+                ended_told: 0,
                 bad_preimages: 0,
                 evidence_checks: 0,
                 bye: false,
@@ -558,6 +559,7 @@ impl Payee {
             effect,
             key: key.text(&self.config.vault),
             value,
+            lasting: true,
         });
         effect
     }

@@ -78,6 +78,8 @@ pub(super) struct Conn {
     pub(super) paid_since_new: u64,
     /// A STATE was sent: the fold to it is exempt from the rate.
     pub(super) refold: bool,
+    /// Ranges refused as closed or redeemed.
+    pub(super) ended_told: usize,
     pub(super) bad_preimages: u8,
     pub(super) evidence_checks: u8,
     /// The remote said that it stops buying.

@@ -259,6 +259,10 @@ impl Payer {
             c.acked &= !c.ranges.is_empty();
         }
         if code == RejectCode::ConsumedOrClosed && served {
+            // It redeemed, and was asked in vain: the next may follow at once.
+            if let Some(c) = self.conns.get_mut(&conn) {
+                c.spaced_until = self.now;
+            }
             self.pump(conn);
             return;
         }

@@ -553,11 +553,14 @@ impl Payer {
     }
 
     fn put(&mut self, key: Key, value: Bytes, work: Work) -> PayEffect {
+        // Steps that are forgotten are named by the payee, with its proof, when next it is paid.
+        let lasting = !matches!(work, Work::Paid { .. });
         let effect = self.effect(work);
         self.actions.push_back(PayAction::PutRecord {
             effect,
             key: key.text(&self.config.vault),
             value: Some(value),
+            lasting,
         });
         effect
     }

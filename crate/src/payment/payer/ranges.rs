@@ -248,8 +248,6 @@ impl Payer {
             return;
         };
         c.payee = Some(terms.payee);
-        c.spaced_until = self.now + COMMIT_SPACING;
-        c.paid_since_new = 0;
         if !c.ranges.contains(&first) {
             c.ranges.push(first);
         }
@@ -479,6 +477,12 @@ impl Payer {
         };
         range.steps_since_commit = 0;
         range.last_commit = now;
+        let opens = range.is_opening();
+        if opens && let Some(c) = self.conns.get_mut(&conn) {
+            // The payee counts from this message to the next, too: what was paid while this one was made is before it.
+            c.spaced_until = now + COMMIT_SPACING;
+            c.paid_since_new = 0;
+        }
         self.send(conn, message);
     }
 

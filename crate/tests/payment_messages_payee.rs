@@ -180,7 +180,8 @@ fn table(kind: Kind, state: State) -> (&'static str, u128) {
             NoConnection | OtherChain | NotSelling | Quoted | Reading | Storing | FoldStoring => {
                 ("", 0)
             }
-            Attached | Closing | Ready | BuyerLeft | Stopped | ShutDown => ("ACK 4", 1),
+            // Nothing changes for the payer: the ACK can wait for more of them.
+            Attached | Closing | Ready | BuyerLeft | Stopped | ShutDown => ("", 1),
             OverCredit | Suspended => ("ACK 4, unchokes", 1),
             Replayed => ("stores, chokes, stores, ACK 4, unchokes", 1),
             Claimed | Redeemed => ("REJECT 5", 0),
@@ -190,7 +191,7 @@ fn table(kind: Kind, state: State) -> (&'static str, u128) {
             NoConnection | OtherChain | NotSelling | Quoted | Reading | Storing | FoldStoring => {
                 ("", 0)
             }
-            Attached | Closing | Ready | BuyerLeft | Stopped | ShutDown => ("ACK 4", 4),
+            Attached | Closing | Ready | BuyerLeft | Stopped | ShutDown => ("", 4),
             OverCredit | Suspended => ("ACK 4, unchokes", 4),
             Replayed => ("stores, chokes, stores, ACK 4, unchokes", 4),
             Claimed | Redeemed => ("REJECT 5", 0),

@@ -147,6 +147,24 @@ fn one_new_range_per_second_and_folds_after_64_steps_are_exempt() {
 }
 
 #[test]
+fn a_payment_that_changes_no_credit_is_acknowledged_after_64_steps_or_a_tenth_of_a_second() {
+    let mut s = Selling::new();
+    s.connect(ms(0), A);
+    let (v, chain) = voucher(7, FineUnits(0), 1);
+    s.commit(ms(0), A, &v);
+    let acks = |done: &Done| done.order.iter().filter(|word| **word == "ack").count();
+    assert_eq!(acks(&s.say(ms(310), A, pay(&v, &chain, 1))), 0);
+    assert_eq!(acks(&s.say(ms(350), A, pay(&v, &chain, 2))), 0);
+    assert_eq!(s.payee.next_timeout(), ms(410), "a tenth after the first");
+    s.payee.tick(ms(410));
+    let late = s.run(ms(410));
+    assert_eq!((acks(&late), late.ack().0), (1, 2));
+    // What follows is more than 64 steps, and more credit.
+    let many = s.say(ms(411), A, pay(&v, &chain, 66));
+    assert_eq!((acks(&many), many.ack().0), (1, 66));
+}
+
+#[test]
 fn a_lower_fold_is_answered_with_state_and_the_fold_to_it_is_taken() {
     let mut s = Selling::new();
     s.connect(ms(0), A);

@@ -5,7 +5,7 @@
 
 use alloy_primitives::B256;
 
-use super::{GROUP_STEPS, Life, MAX_BAD_PREIMAGES, Payee, RangeId, Work};
+use super::{ACK_DELAY, GROUP_STEPS, Life, MAX_BAD_PREIMAGES, Payee, RangeId, Work};
 use crate::payment::chain;
 use crate::payment::record::Key;
 use crate::payment::{CloseReason, PayAction, PayEvent};
@@ -85,7 +85,9 @@ impl Payee {
         account.ledger.paid(conn, steps);
         c.paid += u64::from(steps);
         c.paid_since_new += u64::from(steps);
-        c.ack = Some(first);
+        if c.ack.replace(first).is_none() {
+            c.ack_by = now + ACK_DELAY;
+        }
         self.event(PayEvent::Earned {
             conn,
             blocks: steps,
@@ -198,7 +200,11 @@ impl Payee {
         let due: Vec<_> = self
             .conns
             .iter()
-            .filter(|(_, c)| c.ack.is_some())
+            .filter(|(conn, c)| {
+                let (credit, paid) = c.acked;
+                let soon = c.ack_by <= self.now || c.paid >= paid + GROUP_STEPS;
+                c.ack.is_some() && (soon || self.credit(**conn) != credit)
+            })
             .map(|(conn, _)| *conn)
             .collect();
         for conn in due {
@@ -225,6 +231,7 @@ impl Payee {
             // The fold's own ACK follows when it is durable, with the same news.
             return;
         }
+        c.acked = (credit, c.paid);
         let message = PayMessage::Ack {
             first,
             tag: range.best.voucher.tag(),

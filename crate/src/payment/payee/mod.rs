@@ -54,6 +54,8 @@ use crate::wire::pay::{ByeReason, NeedReason, PayMessage, RejectCode, Terms, VER
 pub const GROUP_DELAY: Duration = Duration::from_millis(100);
 /// ... or after so many steps.
 pub const GROUP_STEPS: u64 = 64;
+/// A PAY that changes no credit is acknowledged after this at the latest, or after [`GROUP_STEPS`] steps.
+pub const ACK_DELAY: Duration = GROUP_DELAY;
 /// At full credit without a payment for so long: REJECT 12 and choke.
 pub const OVER_CREDIT: Duration = Duration::from_secs(10);
 /// Least time between new ranges of one connection, unless it paid [`super::NEW_RANGE_STEPS`] meanwhile. A
@@ -222,6 +224,8 @@ impl Payee {
                 pending: None,
                 paid: 0,
                 ack: None,
+                ack_by: Timestamp::ZERO,
+                acked: (0, 0),
                 unchoked: false,
                 full_since: None,
                 next_new: Timestamp::ZERO,
@@ -272,6 +276,7 @@ impl Payee {
         let walked = account.ledger.disconnect(conn, paid_on_connection);
         for other in self.conns.values_mut().filter(|c| c.account == Some(id)) {
             other.ack = other.ack.or(other.attached.last().copied());
+            other.ack_by = self.now;
         }
         if let Some(blocks) = walked {
             self.event(PayEvent::WalkedAway {
@@ -422,7 +427,7 @@ impl Payee {
         totals
     }
 
-    /// The end of a batch of inputs: ACKs leave.
+    /// The end of a batch of inputs: the ACKs that are due leave.
     pub fn end_of_batch(&mut self, now: Timestamp) {
         self.turn(now);
         self.send_acks();
@@ -471,6 +476,9 @@ impl Payee {
             if let Some(since) = c.full_since {
                 at = at.min(since + OVER_CREDIT);
             }
+            if c.ack.is_some() {
+                at = at.min(c.ack_by);
+            }
         }
         at.min((self.accounts).next(self.now, |account| self.account_timeout(account)))
     }
@@ -498,6 +506,9 @@ impl Payee {
     /// Shuts down: stores everything, says BYE. Drain `poll` afterwards.
     pub fn close(&mut self, now: Timestamp) {
         self.turn(now);
+        for c in self.conns.values_mut() {
+            c.ack_by = now;
+        }
         self.send_acks();
         let ids: Vec<_> = self.range_ids(|r| r.dirty_since.is_some()).collect();
         for id in ids {

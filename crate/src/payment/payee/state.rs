@@ -70,7 +70,11 @@ pub(super) struct Conn {
     pub(super) pending: Option<Pending>,
     /// Steps paid on this connection since its first attach.
     pub(super) paid: u64,
+    /// Range whose ACK is due, by `ack_by` at the latest.
     pub(super) ack: Option<u32>,
+    pub(super) ack_by: Timestamp,
+    /// The credit that the last ACK named, and what had been paid then.
+    pub(super) acked: (u16, u64),
     pub(super) unchoked: bool,
     pub(super) full_since: Option<Timestamp>,
     pub(super) next_new: Timestamp,

@@ -90,10 +90,7 @@ impl Payee {
         match self.judge(conn, id, &voucher) {
             Ok(Verdict::Ignore) => {}
             Ok(Verdict::AckAgain) => {
-                if let Some(c) = self.conns.get_mut(&conn) {
-                    c.ack = Some(first);
-                }
-                self.send_ack(conn);
+                self.ack_now(conn, first);
             }
             Ok(Verdict::Fold) => self.fold(conn, id, best),
             Ok(Verdict::Behind) => self.say_state(conn, id),
@@ -354,10 +351,7 @@ impl Payee {
                 self.reject(conn, RejectCode::ChainPending, id.first, tag, 0);
             }
             None => {
-                if let Some(c) = self.conns.get_mut(&conn) {
-                    c.ack = Some(id.first);
-                }
-                self.send_ack(conn);
+                self.ack_now(conn, id.first);
                 self.group_commit(id);
             }
         }
@@ -453,10 +447,7 @@ impl Payee {
                 if let Some(range) = self.range_mut(id) {
                     range.suspended = false;
                 }
-                if let Some(c) = self.conns.get_mut(&conn) {
-                    c.ack = Some(id.first);
-                }
-                self.send_ack(conn);
+                self.ack_now(conn, id.first);
                 self.unchoke(conn);
             }
             Kind::Replay => {
@@ -616,18 +607,17 @@ impl Payee {
         // A further range makes no room where the credit is used up: that clock goes on.
         let unpaid = account.ledger.unpaid();
         let credit = u64::from(self.credit(conn));
-        if let Some(c) = self.conns.get_mut(&conn) {
-            c.ack = Some(id.first);
-            if unpaid < credit {
-                c.full_since = None;
-            }
+        if let Some(c) = self.conns.get_mut(&conn)
+            && unpaid < credit
+        {
+            c.full_since = None;
         }
         self.event(PayEvent::BuyerAttached {
             conn,
             account: id.account,
             first: id.first,
         });
-        self.send_ack(conn);
+        self.ack_now(conn, id.first);
         self.unchoke(conn);
     }
 

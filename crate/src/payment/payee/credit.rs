@@ -212,6 +212,18 @@ impl Payee {
         }
     }
 
+    /// ACK of a range, after the one that waits for another.
+    pub(super) fn ack_now(&mut self, conn: ConnectionId, first: u32) {
+        let waiting = self.conns.get(&conn).and_then(|c| c.ack);
+        if waiting.is_some_and(|other| other != first) {
+            self.send_ack(conn);
+        }
+        if let Some(c) = self.conns.get_mut(&conn) {
+            c.ack = Some(first);
+        }
+        self.send_ack(conn);
+    }
+
     /// ACK of the range that was paid or committed last.
     pub(super) fn send_ack(&mut self, conn: ConnectionId) {
         let credit = self.credit(conn);

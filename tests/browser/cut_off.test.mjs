@@ -9,8 +9,16 @@ import { serve } from "./player_views/site.mjs";
 import { test } from "./tests.mjs";
 
 const MIB = 1 << 20;
+const PIECE = 65_536;
+/** Bytes per millisecond that the seeder sends. */
+const RATE = 1_000;
+/** So many come before the gap and after it. */
+const PIECES = 20;
 /** Long enough for both ends to notice (ICE's consent, RFC 7675), and for neither to give up. */
 const SHORT_MS = 8_000;
+/** When bytes come again after that: what was sent into the gap is sent again after pauses that double (SCTP), so at the latest after as
+ * long again; and each path is asked for consent every 5 s (RFC 7675). Whoever waits for a timeout of ours waits for 30 s. */
+const AGAIN_MS = SHORT_MS + 5_000;
 
 /** A film with a seeder and a tracker that can be cut off. */
 async function scene() {
@@ -22,7 +30,7 @@ async function scene() {
   const tracker = `ws://127.0.0.1:${server.match[1]}/`;
   const file = join(data, "film.torrent");
   const created = await run(["create", join(data, "film.mp4"), "--tracker", tracker, "-o", file, "--piece-length", "64K"]);
-  const seeder = await freezable("piecework", ["seed", file, "--data", data, "--state", join(data, "state"), "--upload-limit", "1M"], /^seeding /);
+  const seeder = await freezable("piecework", ["seed", file, "--data", data, "--state", join(data, "state"), "--upload-limit", String(RATE * 1_000)], /^seeding /);
   return {
     tracker,
     torrent: readFileSync(file).toString("base64"),
@@ -40,14 +48,19 @@ test("a network that is gone for some seconds, unnoticed by the browser, ends no
   await page.run("start({})");
   await page.run(`add("${world.torrent}")`);
   await page.run(`(window.ended = [], torrent.on("peerclosed", ({ text }) => ended.push(text)), true)`);
-  await page.run("pieces(20)");
+  await page.run(`pieces(${PIECES})`);
   world.cut();
   const before = (await page.run("stats()")).verified;
   await new Promise((resolve) => setTimeout(resolve, SHORT_MS)); // the gap is what is tested
   const gap = (await page.run("stats()")).verified - before;
   assert.ok(gap <= MIB, `${gap} bytes came while nobody sent`);
+  const resumed = page.run(`pieces(${PIECES})`);
   world.mend();
-  await page.run("pieces(20)");
+  const mended = Date.now();
+  await resumed;
+  const again = Date.now() - mended;
+  if (process.env.PIECEWORK_TEST_VERBOSE) console.log(`  ${PIECES} new pieces came within ${(again / 1000).toFixed(1)} s after the gap`);
+  assert.ok(again <= AGAIN_MS + (PIECES * PIECE) / RATE, `${PIECES} pieces took ${again} ms after the gap`);
   assert.deepEqual(await page.run("ended"), []);
   await page.run("done()");
   assert.equal(await page.run("digest()"), world.digest);

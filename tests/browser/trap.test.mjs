@@ -4,19 +4,14 @@ import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { browser, distFile, folder, open, site } from "./harness.mjs";
 import { Scene, UNIT_FINE } from "./paid/scene.mjs";
+import { AT_RISK, BLOCK, LOST_LINKS, MIB, PIECE, forgiven } from "./paid/terms.mjs";
 import { add, deposit, look, settled, viewer } from "./paid/viewer.mjs";
 import { RemoteWallet } from "./paid/wallet.mjs";
 import { test } from "./tests.mjs";
 
-const MIB = 1 << 20;
-const BLOCK = 16_384;
-const PIECE = 65_536;
-const LENGTH = 8 * MIB - 3 * BLOCK;
-/** What was verified since the last durability group may be lost, and what was in flight: a whole credit. */
-const GROUP = MIB;
-const CREDIT = 256 * BLOCK;
-/** Blocks that a seller forgives at a new attach: credit0, and a 32nd of what was paid. */
-const GIFT = 16 + 512 / 32;
+/** More than an interruption may cost comes before it. */
+const LENGTH = 16 * MIB - 3 * BLOCK;
+const ENOUGH = (2 * AT_RISK) / PIECE;
 /** Pages of 64 KiB that the engine may grow by: enough for the downloads here. */
 const ROOM = 256;
 /** More than that, in one message. */
@@ -60,12 +55,12 @@ test("after a trap in the middle of a paid download a new engine starts from wha
   const [{ url, mend }, scene] = [await narrow(), await Scene.open()];
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   const title = await scene.title("film.bin", LENGTH);
-  const seeder = await scene.seeder([title], 2_000_000);
+  const seeder = await scene.seeder([title], 3_000_000);
   const page = await viewer(url, wallet, scene.options());
   await deposit(page, "4");
   const asked = [...wallet.prompts];
   await add(page, title);
-  await page.run(`new Promise((resolve) => { const enough = () => fetched.length >= 50 && resolve(true); torrent.on("piece", enough); enough(); })`);
+  await page.run(`new Promise((resolve) => { const enough = () => fetched.length >= ${ENOUGH} && resolve(true); torrent.on("piece", enough); enough(); })`);
   const before = await look(page);
   assert.equal(before.state, "downloading");
 
@@ -83,13 +78,14 @@ test("after a trap in the middle of a paid download a new engine starts from wha
   const end = await settled(page, seeder);
   if (process.env.PIECEWORK_TEST_VERBOSE) console.log(`  ${before.verified} bytes before; ${end.downloaded} of ${LENGTH} after it; ${end.sent} sent; ${end.spent / UNIT_FINE} blocks paid`);
   const twice = await page.run("fetched.length - new Set(fetched).size");
-  assert.ok(twice * PIECE <= GROUP, `${twice} pieces came twice`);
-  assert.ok(end.downloaded <= LENGTH - before.verified + GROUP + CREDIT, `${end.downloaded} bytes after ${before.verified}`);
+  assert.ok(twice * PIECE <= AT_RISK, `${twice} pieces came twice`);
+  assert.ok(end.downloaded <= LENGTH - before.verified + AT_RISK, `${end.downloaded} bytes after ${before.verified}`);
+  assert.ok(end.sent <= LENGTH + AT_RISK, `${end.sent} bytes sent for ${LENGTH}`);
 
   assert.ok(end.spent <= UNIT_FINE * BigInt(end.sent / BLOCK), `spent ${end.spent} for ${end.sent} bytes`);
-  assert.ok(end.spent >= UNIT_FINE * BigInt(LENGTH / BLOCK - GIFT), `spent ${end.spent} for ${LENGTH} bytes`);
+  assert.ok(end.spent >= UNIT_FINE * BigInt(LENGTH / BLOCK - forgiven(LENGTH)), `spent ${end.spent} for ${LENGTH} bytes`);
   // Links on their way when the engine ended are lost to the seller where they were the last of their range.
-  assert.ok(end.earned <= end.spent && end.spent - end.earned <= UNIT_FINE * 4n, `earned ${end.earned} of ${end.spent}`);
+  assert.ok(end.earned <= end.spent && end.spent - end.earned <= UNIT_FINE * BigInt(LOST_LINKS), `earned ${end.earned} of ${end.spent}`);
   assert.deepEqual(wallet.prompts, asked);
   const redeemed = await seeder.ask("redeem");
   assert.equal(redeemed.ok, true, JSON.stringify(redeemed.batches));

@@ -38,6 +38,9 @@ impl Client {
         };
         for session in self.sessions.values() {
             load.partial_bytes += session.partial_bytes();
+            let (lost, asked) = session.at_risk();
+            load.at_risk_of_one = load.at_risk_of_one.max(lost);
+            load.at_risk_and_asked_of_one = load.at_risk_and_asked_of_one.max(lost + asked);
             for peer in session.peers().values() {
                 let queued = peer.sending.queued_bytes();
                 load.undecoded_bytes += peer.undecoded_bytes();

@@ -38,6 +38,10 @@ pub struct LoadSnapshot {
     pub requests_out_of_one: usize,
     /// Bytes of pieces begun and not verified.
     pub partial_bytes: u64,
+    /// Bytes that arrived and would be lost with the process, in the torrent that has most of them ...
+    pub at_risk_of_one: u64,
+    /// ... and together with those that its peers are asked for.
+    pub at_risk_and_asked_of_one: u64,
     /// Effects under way.
     pub effects: usize,
     /// Outputs that the edge has not taken yet.

@@ -324,9 +324,8 @@ impl Peer {
             .is_some_and(|b| piece.0 < b.len() && b.contains(piece.0))
     }
 
-    /// How many more requests should go out to keep its link busy; none while only a few are missing, so
-    /// that several share a message.
-    pub fn request_room(&self, now: Timestamp) -> usize {
+    /// How many requests should be out to keep its link busy.
+    pub fn requests_wanted(&self, now: Timestamp) -> usize {
         let reqq = self
             .extensions
             .as_ref()
@@ -336,7 +335,12 @@ impl Peer {
         let ahead = u128::from(self.down.per_second(now)) * PIPELINE.as_micros() / 1_000_000;
         let wanted = FIRST_REQUESTS + (ahead / u128::from(BLOCK_LEN)) as usize;
         let wanted = if self.snubbed { 1 } else { wanted };
-        let wanted = wanted.min(MAX_REQUESTS_OUT).min(reqq);
+        wanted.min(MAX_REQUESTS_OUT).min(reqq)
+    }
+
+    /// How many more requests should go out for so many to be out; none while only a few are missing, so that several
+    /// share a message.
+    pub fn request_room(&self, wanted: usize) -> usize {
         let room = wanted.saturating_sub(self.requests_out.len());
         match room < (wanted / REQUEST_BATCH_SHARE).min(MAX_REQUEST_BATCH) {
             true => 0,

@@ -5,14 +5,14 @@ use bytes::Bytes;
 use super::messages::protocol;
 use super::metadata::{Attempt, Progress};
 use super::outbox::spans_len;
-use super::{Buying, Context, MAX_SUSPECTS, Owner, Phase, Purpose, Session};
+use super::{Buying, Context, MAX_SUSPECTS, Owner, Purpose, Session};
 use crate::contract::{ClosedReason, Effect, EffectError, Event};
 use crate::metainfo::{MAX_INFO_LEN, Metainfo};
 use crate::peer::MAX_UNREQUESTED;
-use crate::picker::{PeerStatus, Received};
+use crate::picker::Received;
 use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
-use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, FineUnits, PieceIndex};
+use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
 use crate::verify::Payable;
 use crate::wire::Message;
 use crate::wire::extension::{MetadataMessage, UT_METADATA_NAME};
@@ -23,78 +23,7 @@ const ADVANCE_AFTER: Duration = Duration::from_millis(250);
 const MAX_CANCELLED: usize = 256;
 
 impl Session {
-    // ---- asking
-
-    /// Asks every peer for as many blocks as keep it busy.
-    pub(super) fn request_blocks(&mut self, ctx: &mut Context) {
-        if !self.wants_peers() || !ctx.download.is_open(ctx.now) {
-            return;
-        }
-        let Some(content) = &mut self.content else {
-            return;
-        };
-        if !matches!(content.phase, Phase::Running) {
-            return;
-        }
-        let now = ctx.now;
-        for (conn, peer) in &self.peers {
-            let buying = ctx.money.buying(*conn);
-            let unit = match buying {
-                Buying::Paid(_) => ctx.money.price(*conn).unwrap_or(FineUnits(0)),
-                _ => FineUnits(0),
-            };
-            content.picker.peer_status(
-                *conn,
-                PeerStatus {
-                    unit,
-                    usable: !peer.choked_us && buying != Buying::Wait,
-                    rate: peer.down.per_second(now),
-                    rtt: Duration::ZERO,
-                    snubbed: peer.snubbed,
-                },
-            );
-        }
-        let conns: Vec<ConnectionId> = self.peers.keys().copied().collect();
-        for conn in conns {
-            self.request_from(ctx, conn);
-        }
-    }
-
-    fn request_from(&mut self, ctx: &mut Context, conn: ConnectionId) {
-        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&conn)) else {
-            return;
-        };
-        let only = peer.choked_us.then(|| peer.allowed_fast.clone());
-        if !peer.useful || only.as_ref().is_some_and(|set| set.is_empty()) {
-            return;
-        }
-        let mut room = peer.request_room(ctx.now);
-        match ctx.money.buying(conn) {
-            Buying::Free => {}
-            Buying::Wait => room = 0,
-            Buying::Paid(credit) => room = room.min(credit as usize),
-        }
-        let mut blocks = Vec::new();
-        if room > 0 {
-            content
-                .picker
-                .pick(ctx.now, conn, room, only.as_ref(), &mut blocks);
-        }
-        for piece in content.picker.take_dropped() {
-            content.store.discard(piece);
-        }
-        if peer.requests_out.is_empty() && !blocks.is_empty() {
-            peer.block_at = ctx.now;
-        }
-        for block in blocks {
-            if let Some(peer) = self.peers.get_mut(&conn) {
-                peer.requests_out.insert(block, ctx.now);
-                peer.cancelled.remove(&block);
-                peer.sending.push_request(block);
-            }
-            ctx.money.request_sent(conn);
-        }
-    }
+    // ---- requests that end without their block
 
     /// A choke without BEP 6 voids what is out.
     pub(super) fn void_requests(&mut self, ctx: &mut Context, conn: ConnectionId) {

@@ -12,6 +12,7 @@ mod money;
 mod outbox;
 mod quota;
 mod report;
+mod requests;
 mod start;
 mod streams;
 mod upload;
@@ -218,6 +219,13 @@ impl Session {
     /// Bytes of pieces begun and not verified.
     pub fn partial_bytes(&self) -> u64 {
         (self.content.as_ref()).map_or(0, |c| c.store.partial_bytes())
+    }
+
+    /// Bytes that arrived and would be lost with the process, and bytes that peers are asked for.
+    pub fn at_risk(&self) -> (u64, u64) {
+        let lost = (self.content.as_ref()).map_or(0, |c| c.store.at_risk());
+        let asked = self.peers.values().flat_map(|p| p.requests_out.keys());
+        (lost, asked.map(|block| u64::from(block.length)).sum())
     }
 
     /// Everything is verified and stored.

@@ -14,6 +14,7 @@ use bytes::Bytes;
 
 use crate::bitfield::Bitfield;
 use crate::sorted::{Map, Set};
+use crate::time::Duration;
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
 
 pub use records::{HaveRecord, ScratchEntry, decode_have, decode_scratch};
@@ -27,6 +28,12 @@ pub const GROUP_BYTES: u64 = 768 * 1024;
 const KEPT_BYTES: u64 = GROUP_BYTES / 2;
 /// So much such a cycle must cover: what is being hashed or written cannot be, and is covered by a later one.
 const LEAST_COVERED: u64 = GROUP_BYTES / 2;
+/// What arrived and would be lost with the process may be so much, together with what peers are asked for ...
+const RISK_BYTES: u64 = 1024 * 1024;
+/// ... and with what comes in this time: round trip, and durability cycle; ...
+const RISK_TIME: Duration = Duration::from_millis(400);
+/// ... but never more than this.
+pub const MOST_AT_RISK: u64 = 4 * 1024 * 1024;
 /// What was written is flushed when it is this much: without power that is fetched again.
 pub const FLUSH_BYTES: u64 = 16 * 1024 * 1024;
 /// Or when it is this many pieces: each is hashed again at a start.
@@ -180,6 +187,8 @@ pub struct Store {
     cycles: u64,
     /// What would be lost with the process, without what the running cycle covers.
     undurable: u64,
+    /// What would be lost with the process now: what arrived and no record names that was put.
+    at_risk: u64,
     /// Written to the files, not recorded yet; how many of its bytes no record knows in the scratch file.
     unrecorded: Map<PieceIndex, u64>,
     /// What the scratch file holds of those: named until they are recorded themselves.
@@ -212,6 +221,7 @@ impl Store {
             cycle: Cycle::Idle,
             cycles: 0,
             undurable: 0,
+            at_risk: 0,
             unrecorded: Map::new(),
             leaving: Map::new(),
             recorded: Bitfield::empty(u32::try_from(pieces).unwrap_or(u32::MAX)),
@@ -300,6 +310,7 @@ impl Store {
         );
         if added {
             self.undurable += length;
+            self.at_risk += length;
         }
         added
     }
@@ -371,14 +382,15 @@ impl Store {
             self.retire_slot(slot);
         }
         let partial = self.take_partial(piece)?;
-        self.undurable = self.undurable.saturating_sub(partial.unsaved());
+        // What the running cycle covers of it counts until that ends.
+        self.no_longer_at_risk(partial.unsaved());
         Some(partial)
     }
 
     /// A piece in the files turned out to be missing or wrong. True: a record names it, and should not for long.
     pub fn lost(&mut self, piece: PieceIndex) -> bool {
         if let Some(unsaved) = self.unrecorded.remove(&piece) {
-            self.undurable = self.undurable.saturating_sub(unsaved);
+            self.no_longer_at_risk(unsaved);
         }
         if self.leaving.remove(&piece).is_some() {
             self.record_stale = true;
@@ -392,6 +404,11 @@ impl Store {
             return true;
         }
         false
+    }
+
+    fn no_longer_at_risk(&mut self, bytes: u64) {
+        self.undurable = self.undurable.saturating_sub(bytes);
+        self.at_risk = self.at_risk.saturating_sub(bytes);
     }
 
     fn take_partial(&mut self, piece: PieceIndex) -> Option<Partial> {
@@ -408,6 +425,19 @@ impl Store {
     /// Nothing would be lost with the machine, nor is there a cycle under way.
     pub fn is_settled(&self) -> bool {
         self.is_idle() && !self.is_dirty() && self.unflushed_bytes == 0
+    }
+
+    /// How much may be lost with the process or be asked for, at so many bytes per second. More than a cycle begins at:
+    /// what is asked for while it runs keeps the links busy.
+    pub fn may_be_at_risk(per_second: u64) -> u64 {
+        let soon = per_second.saturating_mul(RISK_TIME.as_millis() as u64) / 1_000;
+        RISK_BYTES.saturating_add(soon).min(MOST_AT_RISK)
+    }
+
+    /// Bytes that would be lost with the process now: held in memory, being hashed or written, and what the running
+    /// cycle covers, for its record is not put yet.
+    pub fn at_risk(&self) -> u64 {
+        self.at_risk
     }
 
     /// Enough would be lost with the process for a cycle to begin now.
@@ -460,7 +490,7 @@ impl Store {
         };
         self.record_stale = false;
         self.cycles += 1;
-        self.undurable = self.at_risk(&work.pieces);
+        self.undurable = self.beyond(&work.pieces);
         self.cycle = Cycle::Writing(work, awaited);
         Some(CycleBegun {
             number: self.cycles,
@@ -545,7 +575,7 @@ impl Store {
     }
 
     /// What would be lost with the process once `covered` are recorded.
-    fn at_risk(&self, covered: &Set<PieceIndex>) -> u64 {
+    fn beyond(&self, covered: &Set<PieceIndex>) -> u64 {
         let held: u64 = self.partials.values().map(Partial::unsaved).sum();
         let written = self.unrecorded.iter().filter(|(p, _)| !covered.contains(p));
         held + written.map(|(_, unsaved)| *unsaved).sum::<u64>()
@@ -580,7 +610,7 @@ impl Store {
             .into_iter()
             .filter(known)
             .collect();
-        self.undurable = self.at_risk(&work.pieces);
+        self.undurable = self.beyond(&work.pieces);
         for piece in &work.pieces {
             self.recorded.insert(piece.0);
             self.recent.push(*piece);
@@ -641,6 +671,8 @@ impl Store {
                 block.durable = work.flush.is_some();
             }
         }
+        self.undurable = self.beyond(&Set::new());
+        self.at_risk = self.undurable;
         // A slot retired before this cycle's records were made is named by none of them.
         if !self.record_stale {
             self.retiring.clear();
@@ -673,9 +705,15 @@ impl Store {
                 block.scratched = block.recorded;
             } else if let Some(entry) = self.leaving.get_mut(&piece) {
                 entry.blocks.remove(number as u32);
+                let begin = number as u64 * u64::from(BLOCK_LEN);
+                let length = self.length_of(piece).saturating_sub(begin);
+                if let Some(unsaved) = self.unrecorded.get_mut(&piece) {
+                    *unsaved += length.min(u64::from(BLOCK_LEN));
+                }
             }
         }
-        self.undurable = self.at_risk(&Set::new());
+        self.undurable = self.beyond(&Set::new());
+        self.at_risk = self.undurable;
         self.record_stale = true;
     }
 

@@ -163,6 +163,68 @@ fn what_is_hashed_or_written_makes_no_cycle_that_covers_nothing() {
 }
 
 #[test]
+fn what_arrived_is_at_risk_until_a_record_names_it_whatever_happens_to_it_meanwhile() {
+    const BLOCK: u64 = BLOCK_LEN as u64;
+    let none = Bitfield::empty(8);
+    let mut store = store();
+    // A piece that is written, one that is begun, and one whose last blocks come while the cycle runs.
+    with_pieces(&mut store, 0..1);
+    store.add(block(1, 0), data(1), ConnectionId(1));
+    store.add(block(2, 0), data(1), ConnectionId(1));
+    assert_eq!(store.at_risk(), 6 * BLOCK);
+    let done = bits(8, [0]);
+    let first = store.begin_cycle(CycleFor::Age, &done).expect("idle");
+    assert_eq!(
+        store.at_risk(),
+        6 * BLOCK,
+        "a cycle that runs saves nothing"
+    );
+    for number in 1..4 {
+        store.add(block(2, number), data(1), ConnectionId(1));
+    }
+    store.written(PieceIndex(2));
+    for _ in &first.writes {
+        store.step_done(first.number, &done);
+    }
+    assert_eq!(
+        store.at_risk(),
+        9 * BLOCK,
+        "a record under way saves nothing"
+    );
+    store.recorded(first.number);
+    assert_eq!(
+        store.at_risk(),
+        3 * BLOCK,
+        "of the third piece one block was named"
+    );
+    let (_, _) = cycle(&mut store, CycleFor::Age, &none);
+    assert_eq!(store.at_risk(), 3 * BLOCK, "its write is not done");
+    cycle(&mut store, CycleFor::Age, &bits(8, [2]));
+    assert_eq!(store.at_risk(), 0);
+    store.add(block(3, 0), data(1), ConnectionId(1));
+    store.discard(PieceIndex(3));
+    assert_eq!(store.at_risk(), 0, "what is wrong is nobody's loss");
+}
+
+#[test]
+fn what_a_failed_cycle_covered_is_at_risk_again() {
+    const BLOCK: u64 = BLOCK_LEN as u64;
+    let mut store = store();
+    store.add(block(0, 0), data(1), ConnectionId(1));
+    let failing = store
+        .begin_cycle(CycleFor::Age, &Bitfield::empty(8))
+        .expect("idle");
+    for number in 1..4 {
+        store.add(block(0, number), data(1), ConnectionId(1));
+    }
+    store.written(PieceIndex(0));
+    store.cycle_failed(failing.number);
+    assert_eq!(store.at_risk(), 4 * BLOCK);
+    cycle(&mut store, CycleFor::Age, &bits(8, [0]));
+    assert_eq!(store.at_risk(), 0);
+}
+
+#[test]
 fn every_piece_recorded_since_the_last_flush_is_hashed_again_at_a_start() {
     const PIECES: u32 = 400;
     let mut store = Store::new(u64::from(PIECE) * u64::from(PIECES), PIECE);

@@ -84,6 +84,8 @@ pub(crate) struct Node {
     /// Raised by each stop, so that what belongs to an earlier life is dropped.
     pub(crate) life: u64,
     pub(crate) disk: Disk,
+    /// It is busy so long with each effect, one after another; `None`: it takes them as they come.
+    pub(crate) storage_busy: Option<Range<Duration>>,
     pub(crate) key: Option<SessionKey>,
     pub(crate) owner: Address,
     /// Who redeems: the configured payee.
@@ -122,6 +124,7 @@ impl Node {
             puppet: None,
             life: 0,
             disk: Disk::default(),
+            storage_busy: None,
             key: None,
             owner: Address::ZERO,
             payee,

@@ -377,6 +377,11 @@ impl SimNet {
         self.nodes[id.0].cheat = cheat;
     }
 
+    /// A node's storage is busy so long with each effect from now on, and each waits for those before it.
+    pub fn slow_storage(&mut self, id: NodeId, busy: Range<Duration>) {
+        self.nodes[id.0].storage_busy = Some(busy);
+    }
+
     /// Bytes per second that a node can send from now on.
     pub fn set_uplink(&mut self, id: NodeId, bytes_per_second: u64) {
         self.nodes[id.0].uplink = bytes_per_second;

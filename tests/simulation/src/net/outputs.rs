@@ -147,6 +147,9 @@ impl SimNet {
 
     pub(super) fn queue_effect(&mut self, id: NodeId, effect_id: EffectId, effect: Effect) {
         let took = self.random.duration(&self.net.effect);
+        let queue = queue_of(&effect);
+        let slow = (self.nodes[id.0].storage_busy.as_ref()).filter(|_| queue.is_some());
+        let busy = slow.map_or(Duration::ZERO, |time| self.random.duration(time));
         let now = self.now;
         let node = &mut self.nodes[id.0];
         match &effect {
@@ -160,9 +163,9 @@ impl SimNet {
             _ => {}
         }
         let mut at = now + took;
-        if let Some(queue) = queue_of(&effect) {
+        if let Some(queue) = queue {
             let free = node.queues.entry(queue).or_insert(Timestamp::ZERO);
-            at = at.max(*free);
+            at = at.max((*free).max(now) + busy);
             *free = at;
         }
         let life = node.life;

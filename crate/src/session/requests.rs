@@ -1,0 +1,190 @@
+//! Which peers are asked for how much more: enough to keep their links busy, and no more than storage keeps up with.
+//!
+//! Invariant: when a request goes out, what would be lost with the process and what peers are asked for is not more than
+//! [`Store::may_be_at_risk`] together, but for the first [`LEAST_REQUESTS`] to each peer, and for what peers owe that stopped
+//! sending. Nothing at all is asked for where that much has arrived: a cycle ends by itself, and then it goes on.
+
+use super::{Buying, Context, Phase, Session};
+use crate::peer::Peer;
+use crate::picker::{ENDGAME_LATE, PeerStatus};
+use crate::storage::Store;
+use crate::time::{Duration, Timestamp};
+use crate::types::{BLOCK_LEN, ConnectionId, FineUnits};
+
+/// Among many peers each is asked for so many blocks, or it would show nothing of what it can do.
+const LEAST_REQUESTS: usize = 4;
+
+/// How many blocks may be out to whom, so that what arrives while storage is busy is bounded.
+#[derive(Debug, Clone, Copy)]
+struct Allowance {
+    /// Out to all peers together.
+    all: usize,
+    /// Out now, without what is late.
+    out: usize,
+    /// What would keep every link busy.
+    wished: usize,
+}
+
+impl Allowance {
+    /// How many may be out to a peer that is asked for `out` now and would be kept busy by `wish`.
+    fn of(&self, wish: usize, out: usize) -> usize {
+        if self.all == 0 {
+            return 0;
+        }
+        let share = match self.wished <= self.all {
+            true => usize::MAX,
+            false => wish * self.all / self.wished,
+        };
+        let left = out + self.all.saturating_sub(self.out);
+        share.min(left).max(LEAST_REQUESTS)
+    }
+}
+
+impl Session {
+    /// Asks every peer for as many blocks as keep it busy and are stored in time.
+    pub(super) fn request_blocks(&mut self, ctx: &mut Context) {
+        if !self.wants_peers() || !ctx.download.is_open(ctx.now) {
+            return;
+        }
+        let Some(content) = &mut self.content else {
+            return;
+        };
+        if !matches!(content.phase, Phase::Running) {
+            return;
+        }
+        let now = ctx.now;
+        let rate = self.peers.values().map(|p| p.down.per_second(now)).sum();
+        let bound = Store::may_be_at_risk(rate);
+        let room = bound.saturating_sub(content.store.at_risk());
+        let mut allowance = Allowance {
+            all: (room / u64::from(BLOCK_LEN)) as usize,
+            out: 0,
+            wished: 0,
+        };
+        let mut wishes: Vec<(ConnectionId, usize)> = Vec::new();
+        for (conn, peer) in &self.peers {
+            let buying = ctx.money.buying(*conn);
+            let unit = match buying {
+                Buying::Paid(_) => ctx.money.price(*conn).unwrap_or(FineUnits(0)),
+                _ => FineUnits(0),
+            };
+            content.picker.peer_status(
+                *conn,
+                PeerStatus {
+                    unit,
+                    usable: !peer.choked_us && buying != Buying::Wait,
+                    rate: peer.down.per_second(now),
+                    rtt: Duration::ZERO,
+                    snubbed: peer.snubbed,
+                },
+            );
+            if now < peer.block_at + ENDGAME_LATE {
+                allowance.out += peer.requests_out.len();
+            }
+            let wish = wish(peer, buying, now);
+            if wish > 0 {
+                allowance.wished += wish;
+                wishes.push((*conn, wish));
+            }
+        }
+        for (conn, wish) in wishes {
+            let asked = self.request_from(ctx, conn, wish, &allowance);
+            allowance.out += asked;
+        }
+    }
+
+    /// Answers how many blocks it asked for.
+    fn request_from(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnectionId,
+        wish: usize,
+        allowance: &Allowance,
+    ) -> usize {
+        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&conn)) else {
+            return 0;
+        };
+        let only = peer.choked_us.then(|| peer.allowed_fast.clone());
+        let allowed = allowance.of(wish, peer.requests_out.len());
+        let mut room = peer.request_room(peer.requests_wanted(ctx.now).min(allowed));
+        if let Buying::Paid(credit) = ctx.money.buying(conn) {
+            room = room.min(credit as usize);
+        }
+        let mut blocks = Vec::new();
+        if room > 0 {
+            content
+                .picker
+                .pick(ctx.now, conn, room, only.as_ref(), &mut blocks);
+        }
+        for piece in content.picker.take_dropped() {
+            content.store.discard(piece);
+        }
+        if peer.requests_out.is_empty() && !blocks.is_empty() {
+            peer.block_at = ctx.now;
+        }
+        let asked = blocks.len();
+        for block in blocks {
+            if let Some(peer) = self.peers.get_mut(&conn) {
+                peer.requests_out.insert(block, ctx.now);
+                peer.cancelled.remove(&block);
+                peer.sending.push_request(block);
+            }
+            ctx.money.request_sent(conn);
+        }
+        asked
+    }
+}
+
+/// How many requests would be out to a peer if storage took everything at once; 0 if it is not to be asked.
+fn wish(peer: &Peer, buying: Buying, now: Timestamp) -> usize {
+    if !peer.useful || peer.choked_us && peer.allowed_fast.is_empty() {
+        return 0;
+    }
+    match buying {
+        Buying::Wait => 0,
+        Buying::Free => peer.requests_wanted(now),
+        Buying::Paid(credit) => {
+            let most = peer.requests_out.len() + credit as usize;
+            peer.requests_wanted(now).min(most)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn allowance(all: usize, out: usize, wished: usize) -> Allowance {
+        Allowance { all, out, wished }
+    }
+
+    #[test]
+    fn one_peer_may_owe_all_that_may_be_at_risk_and_no_more() {
+        assert_eq!(allowance(200, 0, 256).of(256, 0), 200);
+        assert_eq!(allowance(200, 150, 256).of(256, 150), 200);
+        // So much arrived since that it owes too much already.
+        assert!(allowance(100, 150, 256).of(256, 150) <= 150);
+    }
+
+    #[test]
+    fn where_there_is_room_for_all_wishes_nobody_is_held_to_one() {
+        assert!(allowance(200, 32, 64).of(16, 16) >= 168);
+    }
+
+    #[test]
+    fn peers_share_by_what_they_can_do() {
+        let shares = [240, 40, 40].map(|wish| allowance(160, 0, 320).of(wish, 0));
+        assert_eq!(shares, [120, 20, 20]);
+    }
+
+    #[test]
+    fn among_many_each_is_asked_for_a_little() {
+        assert_eq!(allowance(64, 64, 1_600).of(16, 0), LEAST_REQUESTS);
+        assert_eq!(allowance(64, 300, 1_600).of(16, 0), LEAST_REQUESTS);
+    }
+
+    #[test]
+    fn nobody_is_asked_for_anything_while_too_much_is_at_risk() {
+        assert_eq!(allowance(0, 0, 16).of(16, 0), 0);
+    }
+}

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { browser, folder, open, signaling } from "../browser/harness.mjs";
 import { siteFor } from "./sites.mjs";
 
-const NAME = "video.mp4";
+const FILE = "/video.mp4";
 const PAIRS = 9;
 const QUICK_PAIRS = 3;
 const CLIENTS = [
@@ -19,10 +19,11 @@ export async function video({ video: file, quick }, out) {
   const field = [];
   for (const client of CLIENTS) {
     const torrent = join(folder("video"), "title.torrent");
-    const origin = await siteFor({ files: { [`/${NAME}`]: file, "/title.torrent": torrent }, strict: client.strict });
+    const origin = await siteFor({ files: { [FILE]: file, "/title.torrent": torrent }, strict: client.strict });
     const seeder = await open(seeding.context, `${origin}/${client.page}.html`);
     await seeder.run(`start(${JSON.stringify({ trackers: [tracker] })})`);
-    const made = await seeder.run(`seed("/${NAME}", "${NAME}", ${JSON.stringify({ trackers: [tracker], pieceLength: 256 * 1024 })})`);
+    // The name makes it a torrent of its own: else both kinds of seeders would serve both kinds of viewers.
+    const made = await seeder.run(`seed("${FILE}", "${client.name}.mp4", ${JSON.stringify({ trackers: [tracker], pieceLength: 256 * 1024 })})`);
     writeFileSync(torrent, Buffer.from(made.torrent, "base64"));
     field.push({ ...client, seeder, address: `${origin}/${client.page}.html?watch=${encodeURIComponent(tracker)}` });
   }

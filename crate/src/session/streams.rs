@@ -19,6 +19,9 @@ const FORGOTTEN: Duration = Duration::from_secs(10);
 const READ_AHEAD: u64 = 8 * 1024 * 1024;
 /// Bytes at the head and the tail of a file being played: where containers keep their index.
 const MARGIN: u64 = 64 * 1024;
+/// What follows the playhead comes before the margins, so far: a player that shows its first frame soon needs more than the head, and
+/// one that finds its index at the end asks for it.
+const BEFORE_MARGINS: u64 = 1024 * 1024;
 /// Assumed bytes per second of a media file, for the deadlines: 8 Mbit/s.
 const PLAY_RATE: u64 = 1_000_000;
 /// A reader waits this long at the most before its first byte should be there.
@@ -196,7 +199,9 @@ impl Streams {
                     *seen + FIRST_DEADLINE,
                     spacing,
                 );
-                let later = *seen + FIRST_DEADLINE;
+                let later = *seen
+                    + FIRST_DEADLINE
+                    + Duration::from_micros(BEFORE_MARGINS * 1_000_000 / PLAY_RATE);
                 window(start, (start + MARGIN).min(end), later, Duration::ZERO);
                 window(
                     end.saturating_sub(MARGIN).max(start),

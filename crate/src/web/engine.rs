@@ -67,14 +67,10 @@ impl Engine {
 }
 
 async fn start(config: &JsValue) -> Result<Rc<Driver>, String> {
-    // Both at once: each takes the browser a while.
-    let (bring, storage) = js::later();
-    wasm_bindgen_futures::spawn_local(async move { bring.bring(Storage::open().await) });
-    let records = Records::open().await;
-    let storage = storage
+    let storage = Storage::open()
         .await
         .map_err(|e| format!("the browser's file storage (OPFS) cannot be opened: leave private browsing, or allow this site to store data ({e})"))?;
-    let records = Rc::new(records?);
+    let records = Rc::new(Records::open().await?);
     let payment = js::field(config, "payment");
     let (chain, keys) = if payment.is_object() {
         let chain = chain(&payment)?;

@@ -17,7 +17,7 @@ window.Worker = class extends Worker {
   }
   postMessage(message, transfer) {
     super.postMessage(message, transfer);
-    if (message.t === "channel") window.transferred.push(message.channel.constructor.name);
+    if (message.channel) window.transferred.push(message.channel.constructor.name);
   }
 };
 window.video = document.querySelector("video");

@@ -5,7 +5,7 @@
 mod common;
 
 use common::{complete, minutes, ready};
-use piecework::client::{AddOptions, Source, StreamError};
+use piecework::client::{AddOptions, Event, Source, StreamError};
 use piecework::time::Duration;
 use piecework::types::StreamId;
 use piecework_simulation::{Content, NetConfig, NodeId, SimNet, StreamEnd};
@@ -89,6 +89,32 @@ fn the_end_is_read_first_as_for_an_mp4_with_its_index_there() {
     finish(&mut net, b, index, minutes(1));
     let fetched = net.watch.sent_to(b, hash);
     assert!(fetched < 4_000_000, "{fetched} bytes fetched for 300 kB");
+}
+
+#[test]
+fn what_a_player_shows_first_comes_before_the_index_that_may_be_at_the_end() {
+    for on_demand in [false, true] {
+        let (mut net, content, _, b) = scene(4, on_demand);
+        let hash = content.info_hash();
+        net.read(b, hash, 0, 0..FILM as u64, Some(PACE));
+        let last = (FILM as u32).div_ceil(256 * 1024) - 1;
+        let mut come = Vec::new();
+        let both_ends = net.run_until(minutes(1), |net| {
+            let verified = net.events(b).filter_map(|event| match event {
+                Event::PieceDone { piece, .. } => Some(*piece),
+                _ => None,
+            });
+            come = verified.collect();
+            come.contains(&last)
+        });
+        assert!(both_ends, "the end is not fetched: {come:?}");
+        let before: Vec<_> = come.iter().take_while(|piece| **piece != last).collect();
+        for piece in 0..4 {
+            assert!(before.contains(&&piece), "{come:?}");
+        }
+        // The reader is not there yet: it was fetched ahead of time.
+        assert!(before.len() < 16, "{come:?}");
+    }
 }
 
 #[test]

@@ -5,6 +5,10 @@ import type { FromWorker, ToWorker } from "./protocol.js";
 const MAX_CONNECTIONS = 128;
 /** Candidates are gathered no longer than this; what there is then goes out. */
 const GATHER_MS = 3_000;
+/** Offers of a first announce: `SignalingConfig::offers_per_announce` in the engine. */
+const EARLY_OFFERS = 5;
+/** An offer made early is asked for within this time, or its candidates may be stale. */
+const EARLY_MS = 30_000;
 
 export interface BrokerOptions {
   iceServers: RTCIceServer[];
@@ -20,6 +24,9 @@ export interface BrokerOptions {
  */
 export class Broker {
   readonly #connections = new Map<number, RTCPeerConnection>();
+  /** Offers that nobody has asked for yet, the oldest first; their channels are in the worker, in the same order. */
+  #early: { pc: RTCPeerConnection; sdp: Promise<string> }[] = [];
+  #earlyEnds: ReturnType<typeof setTimeout> | undefined;
   readonly #options: BrokerOptions;
   readonly #post: (message: ToWorker, transfer: Transferable[]) => void;
   #bridged: boolean;
@@ -30,22 +37,34 @@ export class Broker {
     this.#bridged = options.bridge;
   }
 
+  /** Makes the offers of a first announce before an engine asks for them: the browser takes its time over their candidates. */
+  prepare(): void {
+    if (this.#early.length > 0) return;
+    try {
+      while (this.#early.length < EARLY_OFFERS) {
+        const pc = this.#connection();
+        this.#hand({ t: "earlyChannel" }, pc.createDataChannel("piecework"));
+        const sdp = offered(pc);
+        sdp.catch(() => undefined); // said when it is asked for
+        this.#early.push({ pc, sdp });
+      }
+    } catch {
+      // Those that the engine asks for will say what is wrong.
+    }
+    this.#earlyEnds = setTimeout(() => this.#closeEarly(), EARLY_MS);
+  }
+
   /** Takes a message of the worker; true if it was about a connection. */
   handle(message: FromWorker): boolean {
     switch (message.t) {
       case "createOffer":
-        this.#make(message.c, async (pc) => {
-          // The channel leaves in this very task: a moment later both browsers refuse to transfer it.
-          this.#hand(message.c, pc.createDataChannel("piecework"));
-          await pc.setLocalDescription();
-          this.#post({ t: "offer", c: message.c, sdp: await gathered(pc) }, []);
-        });
+        this.#offer(message.c);
         return true;
       case "acceptOffer":
         this.#make(message.c, async (pc) => {
           pc.ondatachannel = ({ channel }) => {
             pc.ondatachannel = null; // one channel is what the protocol has
-            this.#hand(message.c, channel);
+            this.#hand({ t: "channel", c: message.c }, channel);
           };
           await pc.setRemoteDescription({ type: "offer", sdp: message.sdp });
           await pc.setLocalDescription();
@@ -68,21 +87,50 @@ export class Broker {
   /** Closes everything: the engine is gone. */
   closeAll(): void {
     for (const c of [...this.#connections.keys()]) this.#close(c);
+    this.#closeEarly();
+  }
+
+  #offer(c: number): void {
+    const early = this.#early.shift();
+    if (early) {
+      this.#begin(c, early.pc, async () => {
+        this.#post({ t: "channel", c }, []);
+        this.#post({ t: "offer", c, sdp: await early.sdp }, []);
+      });
+    } else {
+      this.#make(c, async (pc) => {
+        // The channel leaves in this very task: a moment later both browsers refuse to transfer it.
+        this.#hand({ t: "channel", c }, pc.createDataChannel("piecework"));
+        this.#post({ t: "offer", c, sdp: await offered(pc) }, []);
+      });
+    }
+  }
+
+  #closeEarly(): void {
+    clearTimeout(this.#earlyEnds);
+    for (const { pc } of this.#early.splice(0)) pc.close();
+    this.#post({ t: "noEarlyChannels" }, []);
+  }
+
+  #connection(): RTCPeerConnection {
+    return new RTCPeerConnection({
+      iceServers: this.#options.iceServers,
+      iceTransportPolicy: this.#options.relayOnly ? "relay" : "all",
+    });
   }
 
   #make(c: number, steps: (pc: RTCPeerConnection) => Promise<void>): void {
-    if (this.#connections.size >= MAX_CONNECTIONS) {
+    if (this.#connections.size + this.#early.length >= MAX_CONNECTIONS) {
       return this.#fail(c, new Error(`at most ${MAX_CONNECTIONS} connections at once`));
     }
-    let pc: RTCPeerConnection;
     try {
-      pc = new RTCPeerConnection({
-        iceServers: this.#options.iceServers,
-        iceTransportPolicy: this.#options.relayOnly ? "relay" : "all",
-      });
+      this.#begin(c, this.#connection(), steps);
     } catch (error) {
-      return this.#fail(c, error);
+      this.#fail(c, error);
     }
+  }
+
+  #begin(c: number, pc: RTCPeerConnection, steps: (pc: RTCPeerConnection) => Promise<void>): void {
     this.#connections.set(c, pc);
     pc.onconnectionstatechange = () => {
       if (pc.connectionState === "failed") this.#fail(c, new Error("no way to the peer was found, or it was lost"));
@@ -92,18 +140,18 @@ export class Broker {
     });
   }
 
-  #hand(c: number, channel: RTCDataChannel): void {
+  #hand(message: { t: "channel"; c: number } | { t: "earlyChannel" }, channel: RTCDataChannel): void {
     channel.binaryType = "arraybuffer";
     if (!this.#bridged) {
       try {
         // The DOM's types do not list it among transferables yet.
-        return this.#post({ t: "channel", c, channel }, [channel as unknown as Transferable]);
+        return this.#post({ ...message, channel }, [channel as unknown as Transferable]);
       } catch {
         this.#bridged = true; // before Chromium 130 and Firefox 144
       }
     }
     const port = bridge(channel);
-    this.#post({ t: "channel", c, channel: port }, [port]);
+    this.#post({ ...message, channel: port }, [port]);
   }
 
   #fail(c: number, error: unknown): void {
@@ -120,21 +168,10 @@ export class Broker {
   }
 }
 
-/** A page's first connection has to wait for the browser's WebRTC threads and network list: that begins while the engine loads. */
-export function warmUp(): void {
-  try {
-    const pc = new RTCPeerConnection();
-    pc.createDataChannel("");
-    const gathering = async () => {
-      await pc.setLocalDescription();
-      await gathered(pc);
-    };
-    void gathering()
-      .catch(() => undefined) // the engine's own connections will say what is wrong
-      .finally(() => pc.close());
-  } catch {
-    // likewise
-  }
+/** The offer of a connection that has its channel. */
+async function offered(pc: RTCPeerConnection): Promise<string> {
+  await pc.setLocalDescription();
+  return gathered(pc);
 }
 
 /** The local description with all candidates, or with those of the first three seconds. */

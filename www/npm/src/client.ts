@@ -349,6 +349,7 @@ export class Client extends Emitter<ClientEvents> {
       request: (t, extra) => this.#link.request(t, { ...extra, hash }),
       openStream: (message, port) => this.#link.read({ ...message, hash, t: "stream" }, port),
       streaming: () => this.#link.streaming(),
+      onDemand: more.onDemand,
       parse: (amount) => this.#paying().parse(amount),
       removed: () => this.#torrents.delete(hash),
       // From where it came the first time: what was stored may be gone.

@@ -1,4 +1,4 @@
-import { Broker, warmUp, type BrokerOptions } from "./broker.js";
+import { Broker, type BrokerOptions } from "./broker.js";
 import { PieceworkError } from "./errors.js";
 import { VERSION, type EngineConfig, type FromEngine, type FromServiceWorker, type FromWorker, type Hello, type Rendezvous, type ToServiceWorker, type ToWorker, type Unlike } from "./protocol.js";
 import { scriptUrl } from "./trusted.js";
@@ -52,7 +52,7 @@ export class Link {
   #port: MessagePort | null = null;
   #worker: Worker | null = null;
   /** Loads while the lock is asked for; given up where another page runs the engine. */
-  #spare: Worker | null = null;
+  #spare: { worker: Worker; broker: Broker } | null = null;
   #broker: Broker | null = null;
   #started = false;
   #stopped: (() => void) | null = null;
@@ -98,6 +98,8 @@ export class Link {
       const message = { ...fields, t, id: this.#nextId++ };
       this.#pending.set(message.id, { message, resolve: resolve as (value: unknown) => void, reject });
       if (this.#started) this.#port?.postMessage(message);
+      // A torrent waits for the engine: it will want connections.
+      else if (t === "add") (this.#broker ?? this.#spare?.broker)?.prepare();
     });
   }
 
@@ -180,40 +182,44 @@ export class Link {
 
   /** Most visitors have one page of a site open: what its engine needs is fetched before it is known to run here. */
   #prepare(): void {
-    warmUp();
     try {
-      this.#spare = this.#newWorker();
-      this.#spare.postMessage({ t: "load", wasm: this.#options.wasm.href } satisfies ToWorker);
+      const { worker } = (this.#spare = this.#newWorker());
+      // Here, for it comes while the worker's script does. What goes wrong is said by the worker, which tries it again.
+      const module = WebAssembly.compileStreaming(fetch(this.#options.wasm)).catch(() => null);
+      void module.then((module) => worker.postMessage({ t: "module", module } satisfies ToWorker));
     } catch {
       // Said when the engine is to start.
     }
   }
 
-  #newWorker(): Worker {
+  #newWorker(): { worker: Worker; broker: Broker } {
     const worker = new Worker(scriptUrl(this.#options.worker), { type: "module", name: "piecework" });
     worker.onerror = (event) => {
       event.preventDefault();
       if (this.#worker === worker) this.#trapped(event.message || "its script could not be loaded");
-      else if (this.#spare === worker) this.#dropSpare(); // another try says why
+      else if (this.#spare?.worker === worker) this.#dropSpare(); // another try says why
     };
-    return worker;
+    const broker = new Broker(this.#options.broker, (message, transfer) => worker.postMessage(message, transfer));
+    return { worker, broker };
   }
 
   #dropSpare(): void {
-    this.#spare?.terminate();
+    this.#spare?.broker.closeAll();
+    this.#spare?.worker.terminate();
     this.#spare = null;
   }
 
   #startWorker(): void {
     this.#disconnect();
     this.#failure = null;
-    const worker = this.#spare ?? this.#newWorker();
+    const prepared = this.#spare;
+    const { worker, broker } = prepared ?? this.#newWorker();
     this.#spare = null;
     this.#worker = worker;
-    this.#broker = new Broker(this.#options.broker, (message, transfer) => {
-      if (this.#worker === worker) worker.postMessage(message, transfer);
-    });
+    this.#broker = broker;
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#fromWorker(data);
+    // A later worker is of what the site serves by then, and so is its wasm.
+    if (!prepared) this.#toWorker({ t: "module", module: null });
     this.#toWorker({ t: "start", config: this.#options.config, wasm: this.#options.wasm.href });
     const { port1, port2 } = new MessageChannel();
     this.#toWorker({ t: "page", port: port2 }, [port2]);

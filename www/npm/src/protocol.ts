@@ -32,12 +32,16 @@ export interface EnginePayment {
 
 /** Page (the one that holds the peer connections) to worker. */
 export type ToWorker =
-  | { t: "load"; wasm: string }
+  /** Null: the worker is to load it. */
+  | { t: "module"; module: WebAssembly.Module | null }
   | { t: "start"; config: EngineConfig; wasm: string }
   | { t: "page"; port: MessagePort }
   | { t: "shutdown" }
   | { t: "offer" | "answer"; c: number; sdp: string }
-  | { t: "channel"; c: number; channel: RTCDataChannel | MessagePort }
+  | { t: "earlyChannel"; channel: RTCDataChannel | MessagePort }
+  | { t: "noEarlyChannels" }
+  /** Without a channel: the first of the early ones. */
+  | { t: "channel"; c: number; channel?: RTCDataChannel | MessagePort }
   | { t: "failed"; c: number; reason: string };
 
 /** Worker to the page that holds the peer connections. */

@@ -110,6 +110,8 @@ export interface TorrentHost {
   request<T>(t: string, fields?: object): Promise<T>;
   openStream(message: object, port: MessagePort): void;
   streaming(): Promise<string>;
+  /** Nothing is fetched but what is read. */
+  onDemand: boolean;
   parse(amount: Decimal): bigint;
   removed(): void;
   again(): Promise<unknown>;
@@ -180,6 +182,7 @@ export class Torrent extends Emitter<TorrentEvents> {
 
   /** Fetches only what is played or read (true), or everything (false). */
   setOnDemand(onDemand: boolean): Promise<void> {
+    this.#host.onDemand = onDemand;
     return this.#host.request("onDemand", { v: onDemand });
   }
 
@@ -283,6 +286,8 @@ export class TorrentFile {
 
   /** A URL that the service worker answers, with ranges, while this page is open. */
   async url(): Promise<string> {
+    // On a first visit that takes a while: the beginning is fetched meanwhile, for it is what a player asks for.
+    if (!this.#host.onDemand && !navigator.serviceWorker.controller) void this.stream(0, 1).cancel();
     const scope = await this.#host.streaming();
     return new URL(`${STREAM_PATH}/${this.#hash}/${this.#index}/${encodeURIComponent(this.name)}`, scope).href;
   }

@@ -21,34 +21,62 @@ scope.onunhandledrejection = ({ reason }) => {
   else if (reason instanceof WebAssembly.RuntimeError) scope.postMessage({ t: "trap", text: reason.message });
 };
 
-/** The module, if it is there and of this build: another one's imports and exports have other meanings under the same names. */
+/** Here where the page could not. */
 async function load(url: string): Promise<WebAssembly.Module> {
   const response = await fetch(url);
   if (!response.ok) throw new Error(`${url} could not be loaded (status ${response.status}): serve it, or name it by wasmUrl.`);
   // A server that does not know the type costs a little time, not the engine.
   const streams = response.headers.get("Content-Type") === "application/wasm";
-  const module = await (streams ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer()));
+  return streams ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer());
+}
+
+/** The module, if it is of this build: another one's imports and exports have other meanings under the same names. */
+function checked(module: WebAssembly.Module, url: string): WebAssembly.Module {
   const [mark] = WebAssembly.Module.customSections(module, "piecework");
   if (new TextDecoder().decode(mark) !== BUILD_MARK) throw new Error(`${url} is of another build than worker.js: serve both from one.`);
   return module;
 }
 
-let loading: Promise<unknown> | null = null;
-const loaded = (url: string) => (loading ??= load(url).then((module) => init({ module_or_path: module })));
+/** The browser takes its time to open its storage for a site: that goes on while the wasm comes. The engine says what is wrong with it. */
+async function open(storage: () => Promise<unknown>): Promise<void> {
+  await storage().catch(() => undefined);
+}
+void open(async () => navigator.storage.getDirectory());
+void open(async () => indexedDB.databases());
+
+/** What the page compiled meanwhile; null: it could not, and this worker finds out why. */
+let compiled!: (module: WebAssembly.Module | null) => void;
+const compiling = new Promise<WebAssembly.Module | null>((resolve) => (compiled = resolve));
+
+/** Channels of offers that no engine has asked for yet. */
+let early: (RTCDataChannel | MessagePort)[] = [];
+
+/** Whether it was for this script. */
+function keep(message: ToWorker): boolean {
+  if (message.t === "module") compiled(message.module);
+  else if (message.t === "earlyChannel") early.push(message.channel);
+  else if (message.t === "noEarlyChannels") early = [];
+  else return false;
+  return true;
+}
+
+function hand(engine: Engine, message: ToWorker): void {
+  if (keep(message)) return;
+  engine.handle(message.t === "channel" && !message.channel ? { ...message, channel: early.shift() } : message);
+}
 
 scope.onmessage = async ({ data }) => {
-  // Before it is known whether this page is to run the engine; what goes wrong is said when it is.
-  if (data.t === "load") loaded(data.wasm).catch(() => undefined);
+  if (keep(data)) return;
   if (data.t !== "start") return;
   // Until the engine is there, messages wait: none is about a connection yet.
-  const early: ToWorker[] = [];
-  scope.onmessage = (event) => early.push(event.data);
+  const waiting: ToWorker[] = [];
+  scope.onmessage = (event) => void (keep(event.data) || waiting.push(event.data));
   starting = true;
   try {
-    await loaded(data.wasm);
+    await init({ module_or_path: checked((await compiling) ?? (await load(data.wasm)), data.wasm) });
     const engine = await Engine.start(data.config);
-    scope.onmessage = (event) => engine.handle(event.data);
-    for (const message of early) engine.handle(message);
+    scope.onmessage = (event) => hand(engine, event.data);
+    for (const message of waiting) hand(engine, message);
     starting = false;
     scope.postMessage({ t: "started" });
   } catch (error) {

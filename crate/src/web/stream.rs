@@ -2,7 +2,8 @@
 //!
 //! A reader holds the other end of a `MessagePort` and pulls a chunk at a time; what it did not ask for
 //! is never sent. Its protocol: we post `{length, start, end}` (or `{error, status}`) first; it posts
-//! `"pull"` or `"cancel"`; each pull is answered by one ArrayBuffer, the end by `"end"`.
+//! `"pull"` or `"cancel"`; each pull is answered by one ArrayBuffer, the end by `"end"`. Instead of `"pull"` it may post
+//! the ArrayBuffer that it is done with: the next chunk comes in that, if it is as long.
 //!
 //! A reader that was given all it asked for and pulls nothing for [`IDLE`] loses its deadlines in the core; its next pull opens a new
 //! core stream where the last one stopped.
@@ -12,6 +13,7 @@ use core::time::Duration;
 use std::rc::Weak;
 
 use bytes::Bytes;
+use js_sys::{ArrayBuffer, Uint8Array};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{MessageEvent, MessagePort};
@@ -43,6 +45,8 @@ struct Reader {
     wanted: Wanted,
     state: State,
     last_pull: Timestamp,
+    /// What it gave back.
+    spent: Option<ArrayBuffer>,
     /// Pulls not yet answered: such a reader waits for us, however long that takes.
     owed: u32,
 }
@@ -169,7 +173,14 @@ impl Streams {
             // The time that counts is how long the reader does not ask for more.
             reader.owed = reader.owed.saturating_sub(1);
             reader.last_pull = Driver::now();
-            let buffer = js::buffer(data).buffer();
+            let spent = (reader.spent.take()).filter(|b| b.byte_length() as usize == data.len());
+            let buffer = match spent {
+                Some(buffer) => {
+                    Uint8Array::new(&buffer).copy_from(data);
+                    buffer
+                }
+                None => js::buffer(data).buffer(),
+            };
             let _ = reader
                 .port
                 .post_message_with_transferable(&buffer, &js_sys::Array::of1(&buffer));
@@ -206,8 +217,10 @@ impl Streams {
                 let Some(driver) = driver.upgrade() else {
                     return;
                 };
+                let spent = event.data().dyn_into::<ArrayBuffer>().ok();
                 match event.data().as_string().as_deref() {
-                    Some("pull") => driver.streams.pull(id),
+                    Some("pull") => driver.streams.pull(id, None),
+                    _ if spent.is_some() => driver.streams.pull(id, spent),
                     _ => driver.streams.cancel(id),
                 }
             }
@@ -221,6 +234,7 @@ impl Streams {
                 wanted,
                 state: State::Waiting,
                 last_pull: Driver::now(),
+                spent: None,
                 owed: 0,
             },
         );
@@ -288,7 +302,7 @@ impl Streams {
         self.open_stream(&driver, id);
     }
 
-    fn pull(&self, id: u64) {
+    fn pull(&self, id: u64, spent: Option<ArrayBuffer>) {
         let Some(driver) = self.driver.upgrade() else {
             return;
         };
@@ -299,6 +313,7 @@ impl Streams {
             };
             reader.last_pull = Driver::now();
             reader.owed = reader.owed.saturating_add(1);
+            reader.spent = spent;
             reader.state
         };
         let stream = match state {

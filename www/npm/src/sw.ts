@@ -26,6 +26,8 @@ type FromEngine = Head | ArrayBuffer | "end";
     mp3: "audio/mpeg", m4a: "audio/mp4", ogg: "audio/ogg", opus: "audio/ogg", flac: "audio/flac", wav: "audio/wav",
     jpg: "image/jpeg", jpeg: "image/jpeg", png: "image/png", gif: "image/gif", webp: "image/webp", avif: "image/avif", vtt: "text/vtt",
   };
+  /** A chunk's memory that carries the next one: browsers let go of it when it suits them, and would hold a hundred megabytes of a film. */
+  let spent: ArrayBuffer | null = null;
   interface Range {
     start?: number;
     end?: number;
@@ -79,22 +81,28 @@ type FromEngine = Head | ArrayBuffer | "end";
 
   function body(port: MessagePort, messages: ReturnType<typeof reader>, length: number): ReadableStream<Uint8Array> {
     let left = length;
+    let taken: ArrayBuffer | null = null;
     return new ReadableStream<Uint8Array>(
       {
         async pull(controller) {
-          port.postMessage("pull");
+          // A chunk was taken whole before more is asked for.
+          spent = taken ?? spent;
+          if (left <= 0) {
+            port.close();
+            return controller.close();
+          }
+          if (spent) port.postMessage(spent, [spent]);
+          else port.postMessage("pull");
+          spent = taken = null;
           const message = await messages.next();
           if (!(message instanceof ArrayBuffer)) {
             port.close();
             const text = typeof message === "object" && "error" in message ? message.error : "the data ended early";
             return controller.error(new Error(text));
           }
+          taken = message;
           left -= message.byteLength;
           controller.enqueue(new Uint8Array(message));
-          if (left <= 0) {
-            port.close();
-            controller.close();
-          }
         },
         cancel() {
           port.postMessage("cancel");

@@ -16,6 +16,8 @@ use crate::wire::Message;
 use super::rate::Rate;
 use super::uplink::Uplink;
 
+/// No channel holds so much: what an edge says beyond it would only overflow the sums.
+const MOST_IN_EDGE: u64 = u32::MAX as u64;
 /// The largest message that every browser and native stack takes.
 pub const MAX_MESSAGE: usize = 65_535;
 /// Bytes of a framed `request` (BEP 3).
@@ -111,6 +113,7 @@ impl SendQueue {
 
     /// The edge says how much it still holds. Answers how much has left it.
     pub fn report(&mut self, now: Timestamp, buffered: u64) -> u64 {
+        let buffered = buffered.min(MOST_IN_EDGE);
         let gone = self.in_edge.saturating_sub(buffered);
         self.drained.add(now, gone);
         self.in_edge = buffered;

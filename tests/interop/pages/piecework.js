@@ -7,6 +7,11 @@ const said = (window.said = []);
 client.on("warning", ({ text }) => said.push(text));
 client.on("error", ({ error }) => said.push(error.message));
 const torrents = new Map();
+/** Takes note of a torrent, and of why its peers leave, for the report of a cell that failed. */
+function keep(torrent) {
+  torrents.set(torrent.infoHash, torrent);
+  torrent.on("peerclosed", ({ text }) => said.push(`${torrent.infoHash.slice(0, 6)}: ${text}`));
+}
 const files = (torrent) => torrent.files.map((file) => [file.path.join("/"), file]);
 
 Object.assign(window, {
@@ -14,13 +19,13 @@ Object.assign(window, {
   /** Seeds the chosen files; answers with the .torrent. */
   async seed(tracker) {
     const torrent = await client.seed(chosen(), { trackers: [tracker] });
-    torrents.set(torrent.infoHash, torrent);
+    keep(torrent);
     return { infoHash: torrent.infoHash, torrentFile: toBase64(torrent.torrentFile) };
   },
   /** Takes up a magnet link, or a .torrent in base64; answers with the info hash. */
   async add(source, tracker) {
     const torrent = await client.add(source.startsWith("magnet:") ? source : fromBase64(source), tracker ? { trackers: [tracker] } : {});
-    torrents.set(torrent.infoHash, torrent);
+    keep(torrent);
     const { verified } = await torrent.stats();
     if (verified > 0) throw new Error(`${torrent.infoHash} is not new here: ${verified} bytes of it are stored`);
     return torrent.infoHash;

@@ -3,7 +3,7 @@
 //! Invariant: all handlers are set in the same task in which the channel arrived, so no message is lost;
 //! bytes are copied into wasm memory once. It never interprets a message.
 
-use core::cell::Cell;
+use core::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
@@ -126,6 +126,7 @@ pub struct Transferred {
     channel: RtcDataChannel,
     _on_message: Closure<dyn FnMut(MessageEvent)>,
     _on_open: Closure<dyn FnMut()>,
+    _on_error: Closure<dyn FnMut(JsValue)>,
     _on_close: Closure<dyn FnMut()>,
     _on_low: Closure<dyn FnMut()>,
 }
@@ -148,10 +149,25 @@ impl Transferred {
             let report = report.clone();
             move || report(ChannelEvent::Open)
         });
-        // `error` is always followed by `close`.
+        // `error` is always followed by `close`, and alone says why.
+        let why = Rc::new(RefCell::new(None));
+        let on_error = Closure::<dyn FnMut(JsValue)>::new({
+            let why = Rc::clone(&why);
+            move |event: JsValue| {
+                *why.borrow_mut() = Some(js::error_text(&js::field(&event, "error")))
+            }
+        });
         let on_close = Closure::<dyn FnMut()>::new({
             let report = report.clone();
-            move || report(ChannelEvent::Closed("the data channel closed".to_owned()))
+            move || {
+                let why = why
+                    .borrow_mut()
+                    .take()
+                    .map_or_else(String::new, |why| format!(": {why}"));
+                report(ChannelEvent::Closed(format!(
+                    "the data channel closed{why}"
+                )));
+            }
         });
         let on_low = Closure::<dyn FnMut()>::new({
             let (channel, report) = (channel.clone(), report.clone());
@@ -159,12 +175,14 @@ impl Transferred {
         });
         channel.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         channel.set_onopen(Some(on_open.as_ref().unchecked_ref()));
+        channel.set_onerror(Some(on_error.as_ref().unchecked_ref()));
         channel.set_onclose(Some(on_close.as_ref().unchecked_ref()));
         channel.set_onbufferedamountlow(Some(on_low.as_ref().unchecked_ref()));
         Transferred {
             channel,
             _on_message: on_message,
             _on_open: on_open,
+            _on_error: on_error,
             _on_close: on_close,
             _on_low: on_low,
         }
@@ -175,6 +193,7 @@ impl Drop for Transferred {
     fn drop(&mut self) {
         self.channel.set_onmessage(None);
         self.channel.set_onopen(None);
+        self.channel.set_onerror(None);
         self.channel.set_onclose(None);
         self.channel.set_onbufferedamountlow(None);
         self.channel.close();

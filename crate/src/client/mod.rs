@@ -20,7 +20,7 @@ use rand_core::{Rng, SeedableRng};
 pub use crate::contract::*;
 use crate::peer::choke::{Choker, UploadSlots};
 use crate::peer::{Identity, TokenBucket, Uplink};
-use crate::session::{Context, Money, Outbox, Owner, Quota, Session};
+use crate::session::{Closed, Context, Money, Outbox, Owner, Quota, Session};
 use crate::signaling::Signaling;
 use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
@@ -68,7 +68,7 @@ pub struct Client {
     upload: TokenBucket,
     download: TokenBucket,
     banned: Set<Identity>,
-    closed: Vec<ConnectionId>,
+    closed: Vec<Closed>,
     /// Sessions that the current input touched.
     touched: Set<InfoHash>,
     /// When a full house is looked at next.
@@ -351,11 +351,15 @@ impl Client {
         while self.banned.len() > MAX_BANNED {
             self.banned.pop_first();
         }
-        for conn in &closed {
-            if let Some(route) = self.routes.remove(conn) {
+        for end in &closed {
+            if let Some(route) = self.routes.remove(&end.connection) {
                 self.touched.insert(route.info_hash);
             }
-            self.signaling.connection_closed(self.now, *conn);
+            if end.wanted_more {
+                self.signaling.connection_lost(self.now, end.connection);
+            } else {
+                self.signaling.connection_closed(self.now, end.connection);
+            }
             self.choke_stale = true;
         }
         !closed.is_empty()

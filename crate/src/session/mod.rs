@@ -82,7 +82,16 @@ pub struct Context<'a> {
     /// Peers that sent corrupt data.
     pub banned: &'a mut Set<Identity>,
     /// Connections that ended during this call.
-    pub closed: &'a mut Vec<ConnectionId>,
+    pub closed: &'a mut Vec<Closed>,
+}
+
+/// A connection that ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Closed {
+    /// Which.
+    pub connection: ConnectionId,
+    /// It broke, or its peer closed it, while the peer still wanted something from us.
+    pub wanted_more: bool,
 }
 
 /// Everything that exists once the metadata is known.
@@ -349,7 +358,10 @@ impl Session {
                 reason: reason.clone(),
             });
         }
-        ctx.closed.push(conn);
+        ctx.closed.push(Closed {
+            connection: conn,
+            wanted_more: peer.interested_in_us && matches!(reason, ClosedReason::Remote(_)),
+        });
         ctx.out.event(Event::PeerClosed {
             info_hash: Some(self.info_hash),
             connection: conn,

@@ -536,6 +536,17 @@ impl Signaling {
         self.drive(now);
     }
 
+    /// The same of a connection that ended while its peer still wanted something: it may come back, and need not have
+    /// noticed, so a seed too looks for it.
+    pub fn connection_lost(&mut self, now: Timestamp, connection: ConnectionId) {
+        if let Some(link) = self.links.get(&connection)
+            && let Some(torrent) = self.torrents.get_mut(&link.info_hash)
+        {
+            torrent.missed();
+        }
+        self.connection_closed(now, connection);
+    }
+
     /// There is no network: sockets are closed and nothing is tried until [`Signaling::online`].
     pub fn offline(&mut self, now: Timestamp) {
         self.online = false;

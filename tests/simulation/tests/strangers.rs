@@ -5,6 +5,9 @@
 
 mod common;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use common::{closings, complete_within_bounds, minutes, within_bounds};
 use piecework::client::{ClosedReason, Event};
@@ -692,4 +695,35 @@ fn many(n: u64) -> Script {
         // Silent.
         _ => {}
     })
+}
+
+#[test]
+fn a_leecher_that_is_lost_in_mid_download_is_looked_for_soon() {
+    for_seeds(SEEDS, |seed| {
+        let mut net = SimNet::new(seed, NetConfig::default());
+        let content = content(seed);
+        let seeder = net.node(SimNet::config());
+        net.seed(seeder, &content);
+        net.run_for(Duration::from_secs(5));
+        // It comes after the seed announced, leaves once, and does not come back by itself.
+        let left = Arc::new(AtomicBool::new(false));
+        let leaves = Arc::clone(&left);
+        let leecher = net.puppet(&content, move || {
+            let leaves = Arc::clone(&leaves);
+            script(move |wire, said| match said {
+                Said::Open => wire.greet_as_leecher(),
+                Said::Handshake(_) => wire.wake_in(Duration::from_secs(10)),
+                Said::Wake if !leaves.swap(true, Ordering::Relaxed) => wire.close(),
+                _ => (),
+            })
+        });
+        net.puppet_offers(leecher, seeder);
+        assert!(net.run_until(minutes(1), |_| left.load(Ordering::Relaxed)));
+        let met = |event: &&Event| matches!(event, Event::PeerConnected { .. });
+        let meetings = |net: &SimNet| net.events(seeder).filter(met).count();
+        assert_eq!(meetings(&net), 1);
+        // The tracker asks for an announce each minute.
+        assert!(net.run_until(Duration::from_secs(10), |net| meetings(net) == 2));
+        assert!(net.channels(seeder, leecher) > 0);
+    });
 }

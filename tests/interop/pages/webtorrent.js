@@ -42,6 +42,8 @@ Object.assign(window, {
       return (source ?? new Blob([new Uint8Array(file.length)])).stream(); // what was not chosen is padding: zeros
     });
     await new Promise((resolve, reject) => torrent.load(streams, (error) => (error ? reject(error) : resolve())));
+    // WebTorrent tells nobody what it loads: who connected before, and was told that it has nothing, must hear otherwise.
+    for (const wire of torrent.wires) wire.haveAll();
     return take(torrent);
   },
   /** Takes up a magnet link, or a .torrent in base64; answers with the info hash. */

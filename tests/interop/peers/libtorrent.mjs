@@ -79,7 +79,7 @@ export class Libtorrent {
     return peer;
   }
 
-  /** A torrent of this content, made by libtorrent: v1, or a hybrid of v1 and v2. */
+  /** A torrent of this content, made by libtorrent: v1, or a hybrid of v1 and v2; with this tracker in it, if any. */
   async create(content, tracker, { hybrid = false } = {}) {
     const { torrentFile, ...made } = await this.#maker.command("create", { path: content.path, tracker, hybrid });
     return { ...made, torrentFile: Buffer.from(torrentFile, "base64") };

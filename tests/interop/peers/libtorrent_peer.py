@@ -45,12 +45,14 @@ def create(command):
     lt.add_files(storage, command["path"])
     flags = 0 if command["hybrid"] else lt.create_torrent.v1_only
     creator = lt.create_torrent(storage, command.get("piece_length", 0), flags)
-    creator.add_tracker(command["tracker"])
+    trackers = [command["tracker"]] if command.get("tracker") else []
+    for tracker in trackers:
+        creator.add_tracker(tracker)
     lt.set_piece_hashes(creator, command["path"].rsplit("/", 1)[0])
     info = lt.torrent_info(creator.generate())
     params = lt.add_torrent_params()
     params.ti = info
-    params.trackers = [command["tracker"]]
+    params.trackers = trackers
     return {
         "torrentFile": base64.b64encode(lt.bencode(creator.generate())).decode(),
         "infoHash": key_of(info.info_hashes()),

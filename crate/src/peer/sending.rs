@@ -1,9 +1,10 @@
 //! What waits to be sent to one peer, and how much of it the edge may hold.
 //!
 //! Control messages go ahead of requests, and those ahead of blocks. What is queued is coalesced into messages of at most
-//! [`MAX_MESSAGE`] bytes; nothing ever waits to be coalesced. The edge holds about 200 ms of the measured
-//! drain rate, between 64 KiB and 1 MiB, and all connections together no more than [`super::Uplink`] says; the rest stays
-//! here, where a cancel or a choke still reaches it.
+//! [`MAX_MESSAGE`] bytes; nothing ever waits to be coalesced. A fast peer's messages are filled to the last byte, with part
+//! of a block where no whole one fits: each message costs both sides much the same, whatever its length. The edge holds
+//! about 200 ms of the measured drain rate, between 64 KiB and 1 MiB, and all connections together no more than
+//! [`super::Uplink`] says; the rest stays here, where a cancel or a choke still reaches it.
 
 use std::collections::VecDeque;
 
@@ -25,6 +26,10 @@ const REQUEST_LEN: usize = 17;
 const MIN_TARGET: u64 = 64 * 1024;
 const MAX_TARGET: u64 = 1024 * 1024;
 const START_TARGET: u64 = 256 * 1024;
+/// Part of a block goes out only where the edge holds as much as this: on a thin link its rest would hold up what is urgent.
+const SPLIT_FROM: u64 = 2 * MIN_TARGET;
+/// No smaller part of a block is worth the copy that its receiver makes.
+const MIN_PART: usize = 1024;
 /// Control bytes that may wait for a peer that does not read; more closes the connection.
 const MAX_CONTROL: usize = 4 * 1024 * 1024;
 
@@ -35,6 +40,9 @@ pub struct SendQueue {
     control_bytes: usize,
     requests: VecDeque<BlockRef>,
     blocks: VecDeque<(BlockRef, Bytes, Bytes)>,
+    /// What the last message had no room for of its last block. It is next: nothing may come between.
+    rest: Bytes,
+    /// Bytes in `blocks` and `rest`.
     block_bytes: u64,
     in_edge: u64,
     drained: Rate,
@@ -49,6 +57,7 @@ impl Default for SendQueue {
             control_bytes: 0,
             requests: VecDeque::new(),
             blocks: VecDeque::new(),
+            rest: Bytes::new(),
             block_bytes: 0,
             in_edge: 0,
             drained: Rate::default(),
@@ -97,7 +106,7 @@ impl SendQueue {
 
     /// Takes all queued blocks back (a choke).
     pub fn take_blocks(&mut self) -> Vec<BlockRef> {
-        self.block_bytes = 0;
+        self.block_bytes = self.rest.len() as u64;
         self.blocks.drain(..).map(|(block, _, _)| block).collect()
     }
 
@@ -152,10 +161,13 @@ impl SendQueue {
         }
         let mut room = MAX_MESSAGE;
         let mut chunks = Vec::new();
+        if !self.rest.is_empty() {
+            let part = self.rest.split_to(self.rest.len().min(room));
+            room -= part.len();
+            self.block_bytes -= part.len() as u64;
+            chunks.push(part);
+        }
         while let Some(front) = self.control.front_mut() {
-            if room == 0 {
-                break;
-            }
             if front.len() > room {
                 // Only a first, oversized frame is split: message boundaries mean nothing.
                 if chunks.is_empty() {
@@ -167,7 +179,7 @@ impl SendQueue {
             room -= front.len();
             chunks.extend(self.control.pop_front());
         }
-        if self.control.is_empty() && !self.requests.is_empty() {
+        if self.control.is_empty() && !self.requests.is_empty() && room >= REQUEST_LEN {
             let mut frames = BytesMut::new();
             while room >= REQUEST_LEN
                 && let Some(block) = self.requests.pop_front()
@@ -180,18 +192,27 @@ impl SendQueue {
         let blocks_too = self.control.is_empty() && self.requests.is_empty();
         uplink.handed((MAX_MESSAGE - room) as u64);
         while blocks_too
+            && self.rest.is_empty()
             && self.in_edge < self.target
-            && let Some((_, header, data)) = self.blocks.front()
-            && header.len() + data.len() <= room
+            && let Some((_, header, data)) = self.blocks.front_mut()
             && uplink.is_open(now)
         {
+            let length = header.len() + data.len();
+            let part = if length <= room {
+                data.len()
+            } else if self.target >= SPLIT_FROM && room >= MIN_PART {
+                room - header.len()
+            } else {
+                break;
+            };
+            self.rest = data.split_off(part);
+            let handed = length - self.rest.len();
+            room -= handed;
+            self.block_bytes -= handed as u64;
+            uplink.handed(handed as u64);
             let Some((block, header, data)) = self.blocks.pop_front() else {
                 break;
             };
-            let length = (header.len() + data.len()) as u64;
-            room -= header.len() + data.len();
-            self.block_bytes -= length;
-            uplink.handed(length);
             left.push(block);
             chunks.push(header);
             chunks.push(data);
@@ -212,7 +233,10 @@ impl SendQueue {
 
     /// Nothing waits here.
     pub fn is_empty(&self) -> bool {
-        self.control.is_empty() && self.requests.is_empty() && self.blocks.is_empty()
+        self.control.is_empty()
+            && self.requests.is_empty()
+            && self.blocks.is_empty()
+            && self.rest.is_empty()
     }
 }
 
@@ -220,6 +244,7 @@ impl SendQueue {
 mod tests {
     use super::*;
     use crate::types::PieceIndex;
+    use crate::wire::piece_header;
 
     const NOW: Timestamp = Timestamp::ZERO;
 
@@ -251,7 +276,7 @@ mod tests {
             .poll(NOW, &mut Uplink::default(), &mut left)
             .expect("room");
         assert_eq!(message[0], "first");
-        assert_eq!(left.len(), 3);
+        assert_eq!(left.len(), 4, "the last of them in part");
         assert!(message.iter().map(Bytes::len).sum::<usize>() <= MAX_MESSAGE);
     }
 
@@ -270,6 +295,111 @@ mod tests {
         assert!(queue.cancel(block(199 * 16_384)));
         queue.report(Timestamp::from_millis(1_000), 0);
         assert!(queue.poll(NOW, &mut Uplink::default(), &mut left).is_some());
+    }
+
+    /// What a queue says when it is polled and drained `polls` times, and before each of them `more` is queued.
+    fn stream(queue: &mut SendQueue, polls: usize, mut more: impl FnMut(&mut SendQueue)) -> Bytes {
+        let mut said = BytesMut::new();
+        for _ in 0..polls {
+            more(queue);
+            if let Some(chunks) = queue.poll(NOW, &mut Uplink::default(), &mut Vec::new()) {
+                let length: usize = chunks.iter().map(Bytes::len).sum();
+                assert!(length <= MAX_MESSAGE);
+                chunks
+                    .iter()
+                    .for_each(|chunk| said.extend_from_slice(chunk));
+            }
+            queue.in_edge = 0;
+        }
+        assert!(queue.is_empty() && queue.queued_bytes() == 0);
+        said.freeze()
+    }
+
+    #[test]
+    fn messages_are_filled_to_the_last_byte() {
+        let mut queue = SendQueue::default();
+        (0..12).for_each(|n| push(&mut queue, n * 16_384));
+        let polled = |queue: &mut SendQueue| {
+            let chunks = queue.poll(NOW, &mut Uplink::default(), &mut Vec::new());
+            chunks.iter().flatten().map(Bytes::len).sum::<usize>()
+        };
+        let lengths: Vec<usize> = (0..4).map(|_| polled(&mut queue)).collect();
+        let rest = 12 * 16_397 - 3 * MAX_MESSAGE;
+        assert_eq!(lengths, [MAX_MESSAGE, MAX_MESSAGE, MAX_MESSAGE, rest]);
+        assert!(queue.is_empty());
+    }
+
+    #[test]
+    fn a_thin_link_gets_whole_blocks() {
+        let mut queue = SendQueue::default();
+        queue.report(NOW, 0);
+        assert_eq!(queue.target, MIN_TARGET);
+        (0..4).for_each(|n| push(&mut queue, n * 16_384));
+        let mut left = Vec::new();
+        let chunks = queue.poll(NOW, &mut Uplink::default(), &mut left);
+        let length: usize = chunks.iter().flatten().map(Bytes::len).sum();
+        assert_eq!((length, left.len()), (3 * 16_397, 3));
+    }
+
+    #[test]
+    fn nothing_comes_between_the_parts_of_a_block() {
+        let mut queue = SendQueue::default();
+        let mut round = 0;
+        let said =
+            stream(&mut queue, 60, |queue| {
+                round += 1;
+                if round <= 40 {
+                    for n in 0..round % 7 {
+                        queue.push_block(
+                            block(round * 65_536 + n * 16_384),
+                            Bytes::copy_from_slice(&piece_header(
+                                PieceIndex(round),
+                                n * 16_384,
+                                16_384,
+                            )),
+                            Bytes::from(vec![round as u8; 16_384]),
+                        );
+                    }
+                    for n in 0..round % 5 {
+                        queue.push_request(block(n * 16_384));
+                        assert!(queue.push_control(Message::Have(PieceIndex(n)).to_bytes()));
+                    }
+                    if round % 6 == 0 {
+                        assert!(queue.push_control(
+                            Message::Bitfield(Bytes::from(vec![0; 30_000])).to_bytes()
+                        ));
+                    }
+                    if round % 9 == 0 {
+                        queue.take_blocks();
+                    }
+                }
+            });
+        let mut decoder = crate::wire::Decoder::new();
+        let hello = crate::wire::Handshake::ours(
+            crate::types::InfoHash([1; 20]),
+            crate::types::PeerId([2; 20]),
+        );
+        decoder
+            .push(Bytes::copy_from_slice(&hello.encode()))
+            .expect("room");
+        decoder.next_handshake().expect("a handshake");
+        let mut blocks = 0;
+        for chunk in said.chunks(10_000) {
+            decoder.push(Bytes::copy_from_slice(chunk)).expect("room");
+            while let Some(message) = decoder.next_message().expect("a message") {
+                match message {
+                    Message::Piece { piece, data, .. } => {
+                        assert_eq!(data.len(), 16_384);
+                        assert!(data.iter().all(|byte| *byte == piece.0 as u8));
+                        blocks += 1;
+                    }
+                    Message::Have(_) | Message::Request(_) | Message::Bitfield(_) => (),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        assert_eq!(decoder.buffered_len(), 0);
+        assert!(blocks > 50, "{blocks}");
     }
 
     #[test]

@@ -15,7 +15,7 @@
 //! ```text
 //! I offer:   CreateOffer -> offer_ready -> (announced, perhaps more than once) -> ApplyAnswer
 //! I answer:  AcceptOffer -> answer_ready -> (sent)
-//! then:      connection_established -> connection_closed
+//! then:      connection_established -> connection_closed, or connection_lost
 //! at any time before it is established: DropConnection, or offer_failed / answer_failed / connection_closed
 //! ```
 //!

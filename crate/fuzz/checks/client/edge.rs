@@ -58,6 +58,9 @@ pub fn content(info_hash: InfoHash) -> Option<&'static Content> {
     CONTENTS.iter().find(|c| c.meta.info_hash == info_hash)
 }
 
+/// The secret of the client's session key, as [`sign`] takes it.
+pub const CLIENT_KEY: u8 = 9;
+
 /// Signs as a session key does: EIP-2098, low s.
 pub fn sign(secret: u8, digest: B256) -> Signature {
     let signed = SigningKey::from_slice(&[secret; 32])
@@ -181,7 +184,9 @@ impl Edge {
 
     fn run(&mut self, effect: Effect) -> Result<EffectResult, EffectError> {
         match effect {
-            Effect::Sign { digest } if self.signs => Ok(EffectResult::Signed(sign(9, digest))),
+            Effect::Sign { digest } if self.signs => {
+                Ok(EffectResult::Signed(sign(CLIENT_KEY, digest)))
+            }
             Effect::Sign { .. } => Err(EffectError::Signing("locked".to_owned())),
             Effect::ReadAccount { .. } if self.chain_down => {
                 Err(EffectError::Chain("no answer".to_owned()))

@@ -205,7 +205,7 @@ impl Scene {
                 if let Some(connection) = choices.one(&open)
                     && let Some(Link::Open(remote)) = self.links.get_mut(&connection)
                 {
-                    let bytes = remote.say(choices, &VAULT);
+                    let bytes = remote.say(choices);
                     self.receive(connection, bytes, choices);
                 }
             }
@@ -342,7 +342,7 @@ impl Scene {
         let command = match choices.below(10) {
             0 | 1 => Command::SetAccount {
                 owner: Address::repeat_byte(0x11),
-                session_key: edge::address(9),
+                session_key: edge::address(edge::CLIENT_KEY),
             },
             2 => Command::RefreshAccount,
             3 => {
@@ -486,7 +486,7 @@ impl Scene {
             if how != 255
                 && let Some(Link::Open(remote)) = self.links.get_mut(&connection)
             {
-                let bytes = remote.introduce(peer, how.is_multiple_of(2), &VAULT);
+                let bytes = remote.introduce(peer, how.is_multiple_of(2));
                 self.receive(connection, bytes, choices);
             }
         }

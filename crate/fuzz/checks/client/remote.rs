@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256};
 use bytes::{Bytes, BytesMut};
 use piecework::metainfo::Metainfo;
 use piecework::payment::chain::HashChain;
-use piecework::payment::voucher::{Vault, Voucher};
+use piecework::payment::voucher::Voucher;
 use piecework::types::{BlockRef, FineUnits, InfoHash, PeerId, PieceIndex};
 use piecework::wire::extension::{
     METADATA_PIECE_LEN, PW_PAY_ID, PW_PAY_NAME, PayHandshake, UT_METADATA_ID, UT_METADATA_NAME,
@@ -15,7 +15,8 @@ use piecework::wire::pay::{ByeReason, NeedReason, PayMessage, RejectCode, Terms,
 use piecework::wire::{Decoder, ExtendedHandshake, Handshake, Message, MetadataMessage};
 
 use super::super::choices::Choices;
-use super::edge::{Content, address, content, sign};
+use super::VAULT;
+use super::edge::{CLIENT_KEY, Content, address, content, sign};
 
 /// What messages towards us carry (BEP 10).
 const METADATA_ID: u8 = 3;
@@ -32,8 +33,8 @@ pub struct Remote {
     greeted: bool,
     asked: VecDeque<BlockRef>,
     metadata_asked: VecDeque<u32>,
-    /// Our quotes: who is to be paid, and how much per block.
-    quotes: BTreeMap<u32, (Address, FineUnits)>,
+    /// Our quotes: who is to be paid, and how much per block. A hostile payee uses an id again for others.
+    quotes: BTreeMap<u32, Vec<(Address, FineUnits)>>,
     /// The last promise to us, and its best link.
     promise: Option<(VoucherBody, u16)>,
     /// The client's quote.
@@ -133,10 +134,17 @@ impl Remote {
         match message {
             PayMessage::Terms(terms) => self.terms = Some(terms),
             PayMessage::Commit { quote_id, voucher } => {
-                let Some((payee, unit)) = self.quotes.get(&quote_id) else {
+                let Some(quotes) = self.quotes.get(&quote_id) else {
                     panic!("a promise for a quote that nobody made");
                 };
-                assert_eq!(voucher.unit, *unit, "another price");
+                let payees = quotes.iter().filter(|(_, unit)| *unit == voucher.unit);
+                let Some((payee, _)) = payees.clone().find(|(payee, _)| {
+                    let (voucher, signature) = Voucher::from_body(&voucher, *payee);
+                    signature == sign(CLIENT_KEY, voucher.digest(&VAULT))
+                }) else {
+                    assert!(payees.count() > 0, "another price");
+                    panic!("signed for another payee than any of the quote's");
+                };
                 assert!(voucher.unit <= ceiling, "above the ceiling");
                 let first = u64::from(voucher.first);
                 assert!(first > 0, "serial 0 is never assigned");
@@ -160,12 +168,12 @@ impl Remote {
     }
 
     /// What an honest peer says at first: handshake, extensions, all pieces or none, unchoke, interested.
-    pub fn introduce(&mut self, peer: u8, seed: bool, vault: &Vault) -> Bytes {
+    pub fn introduce(&mut self, peer: u8, seed: bool) -> Bytes {
         let mut out = BytesMut::new();
         let handshake = Handshake::ours(self.info_hash, PeerId([peer; 20]));
         out.extend_from_slice(&handshake.encode());
         let size = content(self.info_hash).map(|c| c.meta.info.len() as u32);
-        extensions(vault, size, 3).encode(&mut out);
+        extensions(size, 3).encode(&mut out);
         let have = if seed {
             Message::HaveAll
         } else {
@@ -178,7 +186,7 @@ impl Remote {
     }
 
     /// Something to say, good or bad.
-    pub fn say(&mut self, choices: &mut Choices<'_>, vault: &Vault) -> Bytes {
+    pub fn say(&mut self, choices: &mut Choices<'_>) -> Bytes {
         let mut out = BytesMut::new();
         match choices.below(24) {
             0 => out.extend_from_slice(choices.bytes()),
@@ -198,7 +206,7 @@ impl Remote {
                     1 => Some(choices.u32()),
                     _ => content(self.info_hash).map(|c| c.meta.info.len() as u32),
                 };
-                extensions(vault, size, choices.byte()).encode(&mut out);
+                extensions(size, choices.byte()).encode(&mut out);
             }
             3 => plain(choices).encode(&mut out),
             4 => Message::Have(PieceIndex(number(choices))).encode(&mut out),
@@ -268,7 +276,7 @@ impl Remote {
                 Message::Extended { id, payload }.encode(&mut out);
             }
             _ => {
-                let message = self.pay(choices, vault);
+                let message = self.pay(choices);
                 pay(&message).encode(&mut out);
             }
         }
@@ -299,7 +307,7 @@ impl Remote {
         }
     }
 
-    fn pay(&mut self, choices: &mut Choices<'_>, vault: &Vault) -> PayMessage {
+    fn pay(&mut self, choices: &mut Choices<'_>) -> PayMessage {
         let first = |choices: &mut Choices<'_>| match choices.below(3) {
             0 => choices.u32(),
             _ => u32::from(choices.byte()),
@@ -311,7 +319,10 @@ impl Remote {
                     price(choices),
                 );
                 let quote_id = u32::from(choices.byte());
-                self.quotes.insert(quote_id, (payee, unit));
+                let quotes = self.quotes.entry(quote_id).or_default();
+                if !quotes.contains(&(payee, unit)) {
+                    quotes.push((payee, unit));
+                }
                 PayMessage::Terms(Terms {
                     version: 1,
                     flags: 0,
@@ -369,15 +380,15 @@ impl Remote {
                 },
             },
             9 => {
-                let (voucher, _) = self.voucher(choices, vault);
+                let (voucher, _) = self.voucher(choices);
                 PayMessage::Seen {
                     payee: voucher.payee,
-                    voucher: voucher.to_body(&sign(8 + choices.byte() % 2, voucher.digest(vault))),
+                    voucher: voucher.to_body(&sign(8 + choices.byte() % 2, voucher.digest(&VAULT))),
                 }
             }
             10..=12 => {
-                let (voucher, chain) = self.voucher(choices, vault);
-                let mut signature = sign(8, voucher.digest(vault));
+                let (voucher, chain) = self.voucher(choices);
+                let mut signature = sign(8, voucher.digest(&VAULT));
                 if choices.byte() == 255 {
                     signature.r.0[0] ^= 1;
                 }
@@ -409,7 +420,7 @@ impl Remote {
     }
 
     /// A promise that fits the client's quote, or nearly.
-    fn voucher(&self, choices: &mut Choices<'_>, _vault: &Vault) -> (Voucher, HashChain) {
+    fn voucher(&self, choices: &mut Choices<'_>) -> (Voucher, HashChain) {
         let steps = 1 + u16::from(choices.byte() % 32);
         let chain = HashChain::generate(B256::repeat_byte(choices.byte()), steps);
         let terms = self.terms;
@@ -437,7 +448,7 @@ impl Remote {
     }
 }
 
-fn extensions(vault: &Vault, metadata_size: Option<u32>, flags: u8) -> Message {
+fn extensions(metadata_size: Option<u32>, flags: u8) -> Message {
     let mut ours = ExtendedHandshake {
         metadata_size,
         reqq: Some(u32::from(flags)),
@@ -446,8 +457,8 @@ fn extensions(vault: &Vault, metadata_size: Option<u32>, flags: u8) -> Message {
     ours.m.insert(UT_METADATA_NAME.to_owned(), METADATA_ID);
     ours.m.insert(PW_PAY_NAME.to_owned(), PAY_ID);
     ours.pay = (flags < 0x80).then_some(PayHandshake {
-        vault: vault.address,
-        chain_id: vault.chain_id ^ u64::from(flags >> 4),
+        vault: VAULT.address,
+        chain_id: VAULT.chain_id ^ u64::from(flags >> 4),
         flags: flags & 3,
         version: 1,
     });

@@ -21,7 +21,7 @@
 //! Imports go downwards only; modules on one line never import each other.
 //!
 //! ```text
-//! sorted
+//! sorted, journal
 //! types, time, bitfield
 //! metainfo
 //! wire
@@ -36,6 +36,7 @@
 pub mod bitfield;
 pub mod client;
 pub mod contract;
+pub mod journal;
 pub mod metainfo;
 #[cfg(all(feature = "native-formats", not(target_arch = "wasm32")))]
 pub mod native;

@@ -4,6 +4,7 @@ use alloy_primitives::Address;
 use bytes::Bytes;
 use piecework::bitfield::Bitfield;
 use piecework::client::{Client, Config, Input, Output};
+use piecework::journal;
 use piecework::payment::record::{
     Key, PayeeFactsRecord, PayeeRangeRecord, PayerAccountRecord, PayerRangeRecord, PayerTitleRecord,
 };
@@ -19,8 +20,8 @@ const VAULT: Vault = Vault {
     chain_id: 31_337,
 };
 
-/// A payment record has one form; a have-record and a scratch index name only what there is; a client
-/// starts from any records.
+/// A payment record has one form, and an entry of the journal; a have-record and a scratch index name only what there is;
+/// a client starts from any records.
 pub fn records(data: &[u8]) {
     macro_rules! one_form {
         ($($record:ty),*) => {$(
@@ -51,7 +52,26 @@ pub fn records(data: &[u8]) {
         assert_eq!(field.as_bytes(), bits);
         assert_eq!(field.iter().count(), field.count() as usize);
     }
+    journal(data);
     start(data);
+}
+
+/// A file of the journal, and a body that an entry's check vouches for: what is read has one form.
+fn journal(data: &[u8]) {
+    if let Some(contents) = journal::read(data) {
+        let mut file = journal::header(&contents.salt);
+        for (number, batch) in &contents.batches {
+            file.extend(journal::entry(&contents.salt, *number, batch));
+        }
+        assert_eq!(file, data[..contents.end]);
+    }
+    let salt = [7; 16];
+    let entry = journal::framed(&salt, 1, data);
+    let file = [journal::header(&salt), entry.clone()].concat();
+    let contents = journal::read(&file).unwrap_or_else(|| panic!("a header that is not read"));
+    for (number, batch) in contents.batches {
+        assert_eq!(journal::entry(&salt, number, &batch), entry);
+    }
 }
 
 fn have(data: &[u8], pieces: u32) {

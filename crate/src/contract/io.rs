@@ -7,7 +7,7 @@ use super::config::{AddOptions, Limits};
 use crate::metainfo::FileSpan;
 pub use crate::payment::ChainState as AccountState;
 pub use crate::payment::voucher::{Signature, abi::Claim};
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, EffectId, FineUnits, InfoHash, StreamId, TokenUnits, TrackerId};
 
 /// Something that happened.
@@ -403,7 +403,8 @@ pub enum Effect {
         delete: bool,
     },
     /// Put (`Some`) or delete (`None`) small records, all or none. Ends when they outlive the process; if `lasting`, when they
-    /// and all that were put before outlive the machine's power.
+    /// and all that were put before outlive the machine's power, which else begins within [`RECORDS_GATHER`] and a
+    /// transaction.
     PutRecords {
         /// Key and value.
         records: Vec<(String, Option<Bytes>)>,
@@ -445,6 +446,9 @@ pub enum EffectResult {
     /// Of everything else.
     Done,
 }
+
+/// Records that need not last at once gather so long before they are made to outlive the machine's power, together.
+pub const RECORDS_GATHER: Duration = Duration::from_secs(1);
 
 /// Why an effect failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

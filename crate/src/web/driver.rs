@@ -497,10 +497,21 @@ impl Driver {
                     .map(EffectResult::Hashed)
                     .map_err(EffectError::Storage)
             }),
-            Effect::PutRecords { records, lasting } => self.spawn(id, move |driver| async move {
-                driver.records.put(&records, lasting).await?;
-                Ok(EffectResult::Done)
-            }),
+            Effect::PutRecords { records, lasting } => {
+                match self.records.put(records, lasting).transpose() {
+                    Some(Ok(later)) => self.spawn(id, move |_| async move {
+                        later.await.map(|()| EffectResult::Done)
+                    }),
+                    Some(Err(error)) => self.input(Input::EffectDone {
+                        id,
+                        result: Err(error),
+                    }),
+                    None => self.input(Input::EffectDone {
+                        id,
+                        result: Ok(EffectResult::Done),
+                    }),
+                }
+            }
             Effect::Sign { digest } => {
                 let signed = match &self.keys {
                     Some(keys) => keys.sign_voucher(digest),

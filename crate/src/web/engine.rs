@@ -70,7 +70,7 @@ async fn start(config: &JsValue) -> Result<Rc<Driver>, String> {
     let storage = Storage::open()
         .await
         .map_err(|e| format!("the browser's file storage (OPFS) cannot be opened: leave private browsing, or allow this site to store data ({e})"))?;
-    let records = Rc::new(Records::open().await?);
+    let records = Records::open(&storage).await?;
     let payment = js::field(config, "payment");
     let (chain, keys) = if payment.is_object() {
         let chain = chain(&payment)?;

@@ -1,8 +1,10 @@
 //! SHA-1, where it is fastest: short runs in wasm, long ones in the browser's own code.
 
 use bytes::Bytes;
-use js_sys::Uint8Array;
+use js_sys::{Promise, Uint8Array};
 use sha1::{Digest, Sha1};
+use wasm_bindgen::JsValue;
+use web_sys::SubtleCrypto;
 
 use super::js;
 
@@ -19,23 +21,28 @@ pub async fn sha1_of_chunks(chunks: &[Bytes]) -> Result<[u8; 20], String> {
         }
         return Ok(hash.finalize().into());
     }
-    // Joined here first: one call into JavaScript costs more than a copy.
+    // Joined here first: one call into JavaScript costs more than a copy. The browser takes its own before it returns.
     let mut all = Vec::with_capacity(total);
     for chunk in chunks {
         all.extend_from_slice(chunk);
     }
-    let all = js::buffer(&all);
-    sha1_of_buffer(&all).await
+    digested(subtle()?.digest_with_str_and_u8_array("SHA-1", &all)).await
 }
 
 /// SHA-1 of a JS buffer, by the browser.
 pub async fn sha1_of_buffer(bytes: &Uint8Array) -> Result<[u8; 20], String> {
+    digested(subtle()?.digest_with_str_and_js_u8_array("SHA-1", bytes)).await
+}
+
+fn subtle() -> Result<SubtleCrypto, String> {
+    let crypto = js::worker().crypto().map_err(|e| js::error_text(&e))?;
+    Ok(crypto.subtle())
+}
+
+async fn digested(promise: Result<Promise, JsValue>) -> Result<[u8; 20], String> {
     let failed = |e| js::error_text(&e);
-    let subtle = js::worker().crypto().map_err(failed)?.subtle();
-    let digest = subtle
-        .digest_with_str_and_js_u8_array("SHA-1", bytes)
-        .map_err(failed)?;
-    let digest = js::settled(&digest).await.map_err(failed)?;
+    let promise = promise.map_err(failed)?;
+    let digest = js::settled(&promise).await.map_err(failed)?;
     js::bytes(&digest, 20)
         .and_then(|bytes| bytes.as_ref().try_into().ok())
         .ok_or_else(|| "the browser's SHA-1 has a wrong length".to_owned())

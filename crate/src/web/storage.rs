@@ -2,8 +2,8 @@
 //!
 //! Owns the sync access handles: opened when first needed, at most [`MAX_OPEN_HANDLES`], the least
 //! recently used closed (flushed first). Effects of one torrent are carried out in the order in which
-//! they came. Names are opaque: `piecework/<info hash>/<file index>` and `.../scratch`; nothing a
-//! stranger wrote is ever part of a path.
+//! they came. Names are opaque: `piecework/<info hash>/<file index>` and `.../scratch`, and `piecework/journal-0` and
+//! `-1` for the records; nothing a stranger wrote is ever part of a path.
 
 use core::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -127,6 +127,14 @@ impl Storage {
     /// Makes what [`Storage::write_new`] wrote durable.
     pub fn flush_new(&self, info_hash: InfoHash) -> Result<(), EffectError> {
         self.flush(info_hash)
+    }
+
+    /// The files of the records' journal, beside the torrents' folders.
+    pub async fn journal(&self) -> Result<[FileSystemSyncAccessHandle; 2], EffectError> {
+        Ok([
+            open_handle(&self.root, "journal-0", true).await?,
+            open_handle(&self.root, "journal-1", true).await?,
+        ])
     }
 
     /// Whether there is a folder of this torrent.
@@ -310,15 +318,7 @@ impl Storage {
         bytes: &[u8],
     ) -> Result<(), EffectError> {
         let access = self.handle(info_hash, file, true, true).await?;
-        self.at.set_at(offset as f64);
-        let written = access
-            .write_with_u8_array_and_options(bytes, &self.at)
-            .map_err(failed)?;
-        if written as usize == bytes.len() {
-            Ok(())
-        } else {
-            Err(quota("the browser took only a part of a write"))
-        }
+        write_at(&access, &self.at, offset, bytes)
     }
 
     async fn read_spans(
@@ -455,6 +455,24 @@ impl Storage {
     }
 }
 
+/// `at` is scratch.
+pub fn write_at(
+    access: &FileSystemSyncAccessHandle,
+    at: &FileSystemReadWriteOptions,
+    offset: u64,
+    bytes: &[u8],
+) -> Result<(), EffectError> {
+    at.set_at(offset as f64);
+    let written = access
+        .write_with_u8_array_and_options(bytes, at)
+        .map_err(failed)?;
+    if written as usize == bytes.len() {
+        Ok(())
+    } else {
+        Err(quota("the browser took only a part of a write"))
+    }
+}
+
 fn close_least_recent(handles: &mut Map<(InfoHash, u32), Handle>) -> Result<(), EffectError> {
     let oldest = handles
         .iter()
@@ -578,7 +596,8 @@ fn quota(what: &str) -> EffectError {
     ))
 }
 
-fn failed(error: JsValue) -> EffectError {
+/// What went wrong with storage.
+pub fn failed(error: JsValue) -> EffectError {
     let text = js::error_text(&error);
     if js::is_error(&error, "QuotaExceededError") {
         quota(&text)

@@ -2,16 +2,18 @@
 //!
 //! A write is readable at once and durable after the next flush. A crash keeps each write that was not
 //! flushed wholly, in part or not at all, as chance has it; lasting records are durable when their effect ends, and all before
-//! them; of those after them a crash keeps the first few, as chance has it. A process that is killed leaves all that it
-//! wrote, still not flushed.
+//! them, others after [`RECORDS_GATHER`]; of those after them a crash keeps the first few, as chance has it. A process that is
+//! killed leaves all that it wrote, still not flushed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use piecework::client::{Effect, EffectError, EffectResult};
+use piecework::client::{Effect, EffectError, EffectResult, RECORDS_GATHER};
+use piecework::journal::Batch;
 use piecework::metainfo::FileSpan;
 use piecework::session::record_key;
 use piecework::storage::decode_have;
+use piecework::time::Timestamp;
 use piecework::types::InfoHash;
 use sha1::{Digest, Sha1};
 
@@ -25,8 +27,8 @@ pub struct Disk {
     records: BTreeMap<String, Bytes>,
     full: bool,
     durable_records: BTreeMap<String, Bytes>,
-    /// Put since the last lasting ones, in order.
-    puts: Vec<Vec<(String, Option<Bytes>)>>,
+    /// Put since the last lasting ones, in order, and when.
+    puts: Vec<(Timestamp, Batch)>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -144,10 +146,11 @@ impl Disk {
     }
 
     /// The machine stops.
-    pub fn crash(&mut self, random: &mut Random) {
+    pub fn crash(&mut self, random: &mut Random, now: Timestamp) {
         let puts = core::mem::take(&mut self.puts);
-        let kept = random.index(puts.len() + 1);
-        for records in puts.into_iter().take(kept) {
+        let gathered = puts.partition_point(|(at, _)| *at + RECORDS_GATHER <= now);
+        let kept = gathered + random.index(puts.len() - gathered + 1);
+        for (_, records) in puts.into_iter().take(kept) {
             put(&mut self.durable_records, records);
         }
         self.records = self.durable_records.clone();
@@ -167,7 +170,7 @@ impl Disk {
     }
 
     /// Carries out a storage or record effect.
-    pub fn run(&mut self, effect: Effect) -> Result<EffectResult, EffectError> {
+    pub fn run(&mut self, effect: Effect, now: Timestamp) -> Result<EffectResult, EffectError> {
         match effect {
             Effect::Write { .. } | Effect::WriteScratch { .. } if self.full => {
                 Err(EffectError::QuotaExceeded("no space is left".to_owned()))
@@ -252,7 +255,7 @@ impl Disk {
             }
             Effect::PutRecords { records, lasting } => {
                 put(&mut self.records, records.clone());
-                self.puts.push(records);
+                self.puts.push((now, records));
                 if lasting {
                     self.puts.clear();
                     self.durable_records = self.records.clone();
@@ -293,7 +296,7 @@ impl Disk {
     }
 }
 
-fn put(stored: &mut BTreeMap<String, Bytes>, records: Vec<(String, Option<Bytes>)>) {
+fn put(stored: &mut BTreeMap<String, Bytes>, records: Batch) {
     for (key, value) in records {
         match value {
             Some(value) => stored.insert(key, value),

@@ -3,8 +3,10 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use alloy_primitives::{Address, B256, U256};
-use piecework::client::{Claim, Effect, EffectError, EffectResult, RedeemOutcome};
+use bytes::Bytes;
+use piecework::client::{Claim, Effect, EffectError, EffectResult, RECORDS_GATHER, RedeemOutcome};
 use piecework::payment::voucher::{Vault, Voucher};
+use piecework::time::Timestamp;
 use piecework::types::{FineUnits, TokenUnits};
 use piecework_simulation::{Content, Deposit, Disk, Random, SessionKey, SimVault};
 
@@ -146,12 +148,12 @@ fn open(disk: &mut Disk, content: &Content) -> EffectResult {
     let files = (content.metainfo.files.iter())
         .map(|f| (f.path.components().to_vec(), f.length))
         .collect();
-    disk.run(Effect::OpenStorage {
+    let open = Effect::OpenStorage {
         info_hash: content.info_hash(),
         name: "x".into(),
         files,
-    })
-    .unwrap()
+    };
+    disk.run(open, Timestamp::default()).unwrap()
 }
 
 #[test]
@@ -160,6 +162,7 @@ fn a_crash_keeps_what_was_flushed_and_only_luck_keeps_the_rest() {
     let info_hash = content.info_hash();
     let mut lost = 0;
     for seed in 0..20 {
+        let now = Timestamp::default();
         let mut disk = Disk::default();
         open(&mut disk, &content);
         let write = |offset: u64, length: u64| Effect::Write {
@@ -167,15 +170,15 @@ fn a_crash_keeps_what_was_flushed_and_only_luck_keeps_the_rest() {
             spans: content.spans(offset, length),
             chunks: vec![content.file_bytes(0, offset..offset + length)],
         };
-        disk.run(write(0, 50_000)).unwrap();
-        disk.run(Effect::Flush { info_hash }).unwrap();
-        disk.run(write(50_000, 50_000)).unwrap();
+        disk.run(write(0, 50_000), now).unwrap();
+        disk.run(Effect::Flush { info_hash }, now).unwrap();
+        disk.run(write(50_000, 50_000), now).unwrap();
         assert!(disk.holds(&content));
-        disk.crash(&mut Random::new(seed));
+        disk.crash(&mut Random::new(seed), now);
         lost += usize::from(!disk.holds(&content));
         open(&mut disk, &content);
         let spans = content.spans(0, 50_000);
-        let Ok(EffectResult::Read(bytes)) = disk.run(Effect::Read { info_hash, spans }) else {
+        let Ok(EffectResult::Read(bytes)) = disk.run(Effect::Read { info_hash, spans }, now) else {
             panic!("what was flushed is there");
         };
         assert_eq!(bytes, content.file_bytes(0, 0..50_000));
@@ -188,9 +191,35 @@ fn a_read_past_what_was_written_is_an_error() {
     let content = Content::file(1, 100_000, 32_768);
     let mut disk = Disk::default();
     open(&mut disk, &content);
-    let read = disk.run(Effect::Read {
+    let read = Effect::Read {
         info_hash: content.info_hash(),
         spans: content.spans(0, 10),
-    });
+    };
+    let read = disk.run(read, Timestamp::default());
     assert!(matches!(read, Err(EffectError::Missing(_))));
+}
+
+#[test]
+fn records_outlive_a_crash_when_they_gathered_or_something_lasting_followed() {
+    let put = |disk: &mut Disk, key: &str, lasting, at| {
+        let records = vec![(key.to_owned(), Some(Bytes::new()))];
+        disk.run(Effect::PutRecords { records, lasting }, at)
+            .unwrap();
+    };
+    let start = Timestamp::default();
+    let after = start + RECORDS_GATHER;
+    let mut lost = 0;
+    for seed in 0..20 {
+        let mut disk = Disk::default();
+        put(&mut disk, "before", false, start);
+        put(&mut disk, "lasting", true, start);
+        put(&mut disk, "gathered", false, start);
+        put(&mut disk, "new", false, after);
+        disk.crash(&mut Random::new(seed), after);
+        let mut left: Vec<String> = disk.records().into_iter().map(|(key, _)| key).collect();
+        lost += usize::from(!left.contains(&"new".to_owned()));
+        left.retain(|key| key != "new");
+        assert_eq!(left, ["before", "gathered", "lasting"]);
+    }
+    assert!(lost > 5 && lost < 20, "{lost} of 20 lost the last one");
 }

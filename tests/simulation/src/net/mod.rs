@@ -187,7 +187,7 @@ impl SimNet {
 
     /// Stops a node's machine at once: what was not flushed is lost, and its peers notice some time later.
     pub fn crash(&mut self, id: NodeId) {
-        self.nodes[id.0].disk.crash(&mut self.random);
+        self.nodes[id.0].disk.crash(&mut self.random, self.now);
         self.stop(id);
     }
 

@@ -194,7 +194,7 @@ impl SimNet {
             Effect::ReadAccount { account, word } => {
                 Ok(EffectResult::Account(self.vault.state(account, word, now)))
             }
-            effect => node.disk.run(effect),
+            effect => node.disk.run(effect, now),
         };
         if durable && self.step_of(id) {
             return;

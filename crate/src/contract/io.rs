@@ -404,7 +404,7 @@ pub enum Effect {
     },
     /// Put (`Some`) or delete (`None`) small records, all or none. Ends when they outlive the process; if `lasting`, when they
     /// and all that were put before outlive the machine's power, which else begins within [`RECORDS_GATHER`] and a
-    /// transaction.
+    /// transaction. What failed may come true later all the same.
     PutRecords {
         /// Key and value.
         records: Vec<(String, Option<Bytes>)>,

@@ -6,8 +6,9 @@
 //! is read back from here at the next start, and what has not is dead.
 //!
 //! Owns the files. Invariants: batches are read back in the order in which they were appended, each whole or not at
-//! all, and none after one that is missing; a file is begun anew only when every batch in it is in the database, and not
-//! before it holds [`TURN_BYTES`]. Entries are not flushed: the database's transaction is what outlives a loss of power.
+//! all, and none after one that is missing; a file is begun anew only when every batch in it is in the database: when the
+//! other one holds [`TURN_BYTES`], and at a start. Entries are not flushed: the database's transaction is what outlives a
+//! loss of power.
 //!
 //! ```text
 //! file:   "PWJ1"  salt 16  entry*

@@ -16,9 +16,8 @@
 //! `PayEvent::ClaimsReady`, `take_claims` hands the claims out; `redeemed` says what became of them.
 //!
 //! Invariants:
-//! - No ACK before the voucher is stored; received links are stored within [`GROUP_DELAY`] or [`GROUP_STEPS`] steps, and
-//!   steps beyond that count against the credit until they are. Stored is what outlives the process; a range's first
-//!   voucher and its end outlive a loss of power, too.
+//! - No ACK before the voucher is durable; received links are durable within [`GROUP_DELAY`] or
+//!   [`GROUP_STEPS`] steps, and steps beyond that count against the credit until they are.
 //! - A redeemable sum is a sum of floors; a closed range takes no further block.
 //! - Nothing is accepted that the chain, read at `latest`, does not cover.
 
@@ -51,7 +50,7 @@ use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, FineUnits, TokenUnits};
 use crate::wire::pay::{ByeReason, NeedReason, PayMessage, RejectCode, Terms, VERSION};
 
-/// Received links are stored after this at the latest ...
+/// Received links are durable after this at the latest ...
 pub const GROUP_DELAY: Duration = Duration::from_millis(100);
 /// ... or after so many steps.
 pub const GROUP_STEPS: u64 = 64;
@@ -566,14 +565,12 @@ impl Payee {
     }
 
     fn put(&mut self, key: Key, value: Option<Bytes>, work: Work) -> PayEffect {
-        // The payer's next voucher starts where it paid up to, whatever was forgotten of an accepted range.
-        let lasting = matches!(work, Work::NewRange { .. } | Work::Close { .. });
         let effect = self.effect(work);
         self.actions.push_back(PayAction::PutRecord {
             effect,
             key: key.text(&self.config.vault),
             value,
-            lasting,
+            lasting: true,
         });
         effect
     }

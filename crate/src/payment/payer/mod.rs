@@ -17,7 +17,7 @@
 //! 5. `end_of_batch` after each batch of inputs: that is when PAYs leave.
 //!
 //! Invariants:
-//! - Before they are signed, a serial outlives a loss of power and a base the process; a range is signed for one payee only.
+//! - A serial and a base are durable before they are signed; a range is signed for one payee only.
 //! - What is revealed never exceeds the budget, nor the blocks held plus the v1 advance.
 //! - Every chain is fresh: a new one per voucher, from the machine's own generator, never stored.
 //!
@@ -51,7 +51,7 @@ use crate::wire::pay::{ByeReason, PayMessage, Terms, VERSION};
 
 /// A verified block is paid at the latest after this.
 pub const PAY_DELAY: Duration = Duration::from_millis(20);
-/// What was revealed is stored at the latest after this ...
+/// What was revealed is durable at the latest after this ...
 pub const STORE_DELAY: Duration = Duration::from_millis(500);
 /// ... or after so many steps.
 pub const STORE_STEPS: u128 = 64;
@@ -553,12 +553,8 @@ impl Payer {
     }
 
     fn put(&mut self, key: Key, value: Bytes, work: Work) -> PayEffect {
-        // How far a reserved range was paid may be forgotten: the payee names it, with its proof, when next it is paid.
-        let lasting = match work {
-            Work::Paid { .. } => false,
-            Work::Reserve { first, .. } => self.range(first).is_none_or(|r| !r.reserved),
-            _ => true,
-        };
+        // Steps that are forgotten are named by the payee, with its proof, when next it is paid.
+        let lasting = !matches!(work, Work::Paid { .. });
         let effect = self.effect(work);
         self.actions.push_back(PayAction::PutRecord {
             effect,

@@ -25,7 +25,7 @@ use core::mem;
 use bytes::Bytes;
 use sha1::{Digest, Sha1};
 
-/// Keys with their new value, or `None` for those that are deleted.
+/// Keys with their new value, or `None` for those that are deleted. Keys are our own, and much shorter than 64 KiB.
 pub type Batch = Vec<(String, Option<Bytes>)>;
 
 /// A file that holds this is left for the other one, once the other's batches are in the database.

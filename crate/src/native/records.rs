@@ -13,6 +13,7 @@ use redb::{Database, DatabaseError, ReadableTable, TableDefinition};
 use tokio::sync::mpsc;
 
 use crate::client::{EffectError, EffectResult, Input};
+use crate::journal::Batch;
 use crate::types::EffectId;
 
 /// Name of the file in the state folder.
@@ -37,7 +38,6 @@ pub enum RecordsError {
     Database(PathBuf, String),
 }
 
-type Batch = Vec<(String, Option<Bytes>)>;
 /// Everything that is stored: key and value.
 pub type StoredRecords = Vec<(String, Bytes)>;
 

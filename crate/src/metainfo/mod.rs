@@ -12,6 +12,7 @@ pub mod fold;
 pub mod geometry;
 pub mod magnet;
 mod path;
+pub mod tracker_url;
 
 use bytes::Bytes;
 use sha1::{Digest, Sha1};
@@ -24,6 +25,7 @@ pub use geometry::{FileSpan, Geometry, PieceRange};
 pub use magnet::{MagnetError, MagnetLink};
 use path::{MAX_PATH_DEPTH, PathTable};
 pub use path::{SafePath, sanitize_component};
+pub use tracker_url::{TrackerUrl, TrackerUrlError};
 
 /// Longest info dictionary, bytes; a longer one is refused.
 pub const MAX_INFO_LEN: usize = 8 * 1024 * 1024;

@@ -4,6 +4,7 @@ use super::{Client, MAX_TORRENTS};
 use crate::contract::{
     AddError, AddOptions, ClosedReason, Command, Event, Limits, Output, Source, StreamError,
 };
+use crate::metainfo::magnet::bare_info_hash;
 use crate::metainfo::{MagnetLink, Metainfo};
 use crate::session::Session;
 use crate::types::InfoHash;
@@ -119,6 +120,11 @@ impl Client {
         source: Source,
         options: AddOptions,
     ) -> Result<(InfoHash, Option<Metainfo>), AddError> {
+        let bare = match &source {
+            Source::Magnet(text) => bare_info_hash(text),
+            _ => None,
+        };
+        let source = bare.map_or(source, Source::Stored);
         let (info_hash, name, trackers, mut options, meta) = match source {
             Source::Magnet(link) => {
                 let magnet: MagnetLink = link

@@ -194,7 +194,7 @@ pub enum Command {
 /// What names a torrent.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// A magnet link (BEP 9), or a bare info hash, which wants a tracker beside it.
+    /// A magnet link (BEP 9), or a bare info hash in hexadecimal or base32, which is the same as [`Source::Stored`].
     Magnet(String),
     /// The bytes of a .torrent file (BEP 3).
     Torrent(Bytes),

@@ -103,7 +103,7 @@ impl FromStr for MagnetLink {
         if link.len() > MAX_MAGNET_LEN {
             return Err(MagnetError::TooLong);
         }
-        if let Some(hash) = parse_info_hash(link) {
+        if let Some(hash) = bare_info_hash(link) {
             return Ok(MagnetLink::new(hash));
         }
         let query = strip_prefix_ignore_case(link, "magnet:?").ok_or_else(|| {
@@ -332,6 +332,11 @@ fn unescape(value: &str) -> (Vec<u8>, bool) {
         }
     }
     (out, is_whole)
+}
+
+/// The hash, if the text is one and nothing else.
+pub fn bare_info_hash(text: &str) -> Option<InfoHash> {
+    parse_info_hash(trim_pasted(text))
 }
 
 fn parse_info_hash(digits: &str) -> Option<InfoHash> {

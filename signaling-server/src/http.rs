@@ -1,5 +1,5 @@
-//! The HTTP side: one request per connection, which is `GET /health` or a WebSocket upgrade (RFC 6455
-//! section 4.2). Knows bytes, not sockets.
+//! The HTTP side: one request per connection, which is a look at `/health` or `/stats` or a WebSocket upgrade
+//! (RFC 6455 section 4.2). Knows bytes, not sockets.
 
 use std::net::IpAddr;
 
@@ -15,8 +15,13 @@ const MAX_KEY_LEN: usize = 64;
 /// A request head that was understood.
 #[derive(Debug, PartialEq, Eq)]
 pub enum HttpRequest {
-    /// `GET /health`.
-    Health,
+    /// `GET` or `HEAD` of something to read.
+    Read {
+        /// What.
+        page: Page,
+        /// `HEAD`: the reply goes without its body.
+        head_only: bool,
+    },
     /// A WebSocket upgrade on any path.
     Upgrade {
         /// `Sec-WebSocket-Key`.
@@ -28,6 +33,15 @@ pub enum HttpRequest {
         /// Bytes of the head.
         head_len: usize,
     },
+}
+
+/// What can be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// `/health`.
+    Health,
+    /// `/stats` and `/stats.json`, under the names of `bittorrent-tracker`, for monitors that know those.
+    Stats,
 }
 
 /// A request that is answered with an error.
@@ -67,9 +81,11 @@ fn understand(
     head_len: usize,
     client_ip_header: Option<&str>,
 ) -> Result<HttpRequest, Refusal> {
-    if request.method != Some("GET") {
-        return Err(Refusal::MethodNotAllowed);
-    }
+    let head_only = match request.method {
+        Some("GET") => false,
+        Some("HEAD") => true,
+        _ => return Err(Refusal::MethodNotAllowed),
+    };
     let header = |name: &str| {
         let mut found = request
             .headers
@@ -80,18 +96,21 @@ fn understand(
             .and_then(|h| std::str::from_utf8(h.value).ok())
             .map(str::trim)
     };
+    // A list may be spread over several lines (RFC 9110 section 5.3).
     let has_token = |name: &str, token: &str| {
-        header(name).is_some_and(|list| {
-            list.split(',')
-                .any(|item| item.trim().eq_ignore_ascii_case(token))
-        })
+        let lines = request.headers.iter();
+        let mut items = lines
+            .filter(|h| h.name.eq_ignore_ascii_case(name))
+            .flat_map(|h| h.value.split(|b| *b == b','));
+        items.any(|item| item.trim_ascii().eq_ignore_ascii_case(token.as_bytes()))
     };
-    if !has_token("upgrade", "websocket") {
-        let path = request.path.unwrap_or("/").split('?').next();
-        return match path {
-            Some("/health") => Ok(HttpRequest::Health),
-            _ => Err(Refusal::UpgradeRequired),
+    if head_only || !has_token("upgrade", "websocket") {
+        let page = match request.path.unwrap_or("/").split('?').next() {
+            Some("/health") => Page::Health,
+            Some("/stats" | "/stats.json") => Page::Stats,
+            _ => return Err(Refusal::UpgradeRequired),
         };
+        return Ok(HttpRequest::Read { page, head_only });
     }
     if header("sec-websocket-version") != Some("13") {
         return Err(Refusal::UpgradeRequired);
@@ -127,11 +146,12 @@ pub fn switching_protocols(accept_key: &str) -> String {
 }
 
 /// A complete JSON reply.
-pub fn json(body: &str) -> String {
+pub fn json(body: &str, head_only: bool) -> String {
     format!(
         "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncache-control: no-store\r\n\
-         content-length: {}\r\nconnection: close\r\n\r\n{body}",
-        body.len()
+         content-length: {}\r\nconnection: close\r\n\r\n{}",
+        body.len(),
+        if head_only { "" } else { body }
     )
 }
 
@@ -141,11 +161,15 @@ impl Refusal {
         let (status, extra, body) = match self {
             Refusal::BadRequest => ("400 Bad Request", "", "not a valid WebSocket upgrade\n"),
             Refusal::OriginNotAllowed => ("403 Forbidden", "", "this origin may not connect\n"),
-            Refusal::MethodNotAllowed => ("405 Method Not Allowed", "allow: GET\r\n", "use GET\n"),
+            Refusal::MethodNotAllowed => (
+                "405 Method Not Allowed",
+                "allow: GET, HEAD\r\n",
+                "use GET\n",
+            ),
             Refusal::UpgradeRequired => (
                 "426 Upgrade Required",
                 "upgrade: websocket\r\nsec-websocket-version: 13\r\n",
-                "this is a WebTorrent tracker: connect by WebSocket, or GET /health\n",
+                "this is a WebTorrent tracker: connect by WebSocket, or GET /health or /stats\n",
             ),
             Refusal::TooManyFromAddress => (
                 "429 Too Many Requests",
@@ -204,6 +228,7 @@ mod tests {
     fn what_is_no_upgrade_gets_its_status() {
         for (head, expected) in [
             ("POST /health HTTP/1.1\r\n\r\n", Refusal::MethodNotAllowed),
+            ("HEAD / HTTP/1.1\r\n\r\n", Refusal::UpgradeRequired),
             ("GET / HTTP/1.1\r\n\r\n", Refusal::UpgradeRequired),
             ("\u{1}\u{2}nonsense\r\n\r\n", Refusal::BadRequest),
             (
@@ -217,10 +242,52 @@ mod tests {
         ] {
             assert_eq!(parse(head.as_bytes(), None), Some(Err(expected)), "{head}");
         }
-        assert_eq!(
-            parse(b"GET /health?x=1 HTTP/1.0\r\n\r\n", None),
-            Some(Ok(HttpRequest::Health))
-        );
+    }
+
+    #[test]
+    fn monitors_read_health_and_stats_by_get_and_head() {
+        for (line, page, head_only) in [
+            ("GET /health?x=1 HTTP/1.0", Page::Health, false),
+            ("HEAD /health HTTP/1.1", Page::Health, true),
+            ("GET /stats HTTP/1.1", Page::Stats, false),
+            ("GET /stats.json HTTP/1.1", Page::Stats, false),
+            ("HEAD /stats HTTP/1.1", Page::Stats, true),
+        ] {
+            let expected = HttpRequest::Read { page, head_only };
+            let head = format!("{line}\r\n\r\n");
+            assert_eq!(parse(head.as_bytes(), None), Some(Ok(expected)), "{line}");
+        }
+        let whole = json("{}", false);
+        assert_eq!(json("{}", true) + "{}", whole);
+    }
+
+    #[test]
+    fn a_list_header_may_be_spread_over_several_lines() {
+        let is_upgrade = |lines: &str| {
+            let head = format!(
+                "GET / HTTP/1.1\r\nHost: a\r\n{lines}Sec-WebSocket-Version: 13\r\n\
+                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            );
+            matches!(
+                parse(head.as_bytes(), None),
+                Some(Ok(HttpRequest::Upgrade { .. }))
+            )
+        };
+        for lines in [
+            "Upgrade: websocket\r\nConnection: keep-alive\r\nConnection: Upgrade\r\n",
+            "Upgrade: websocket\r\nConnection: Upgrade\r\nConnection: keep-alive\r\n",
+            "Upgrade: h2c\r\nUpgrade: WebSocket\r\nConnection: upgrade\r\n",
+            "Upgrade: h2c ,\twebsocket\r\nConnection: a,,b\r\nCONNECTION: c , UPGRADE\r\n",
+        ] {
+            assert!(is_upgrade(lines), "{lines}");
+        }
+        for lines in [
+            "Upgrade: websocket\r\nConnection: keep-alive\r\nConnection: close\r\n",
+            "Upgrade: web\r\nUpgrade: socket\r\nConnection: Upgrade\r\n",
+            "Upgrade: websocket\r\nConnection: no-Upgrade\r\n",
+        ] {
+            assert!(!is_upgrade(lines), "{lines}");
+        }
     }
 
     #[test]

@@ -13,7 +13,7 @@ use tracing_subscriber::EnvFilter;
 /// Introduces Piecework and WebTorrent peers to each other: a WebTorrent tracker over WebSocket.
 ///
 /// Prints `piecework-signaling listening on ws://ADDRESS:PORT` as its first line, logs to standard error
-/// (RUST_LOG sets the level) and stops cleanly on SIGINT and SIGTERM. `GET /health` answers with JSON.
+/// (RUST_LOG sets the level) and stops cleanly on SIGINT and SIGTERM. `GET /health` and `GET /stats` answer with JSON.
 /// It speaks plain ws://; for wss:// put a TLS proxy in front of it (and see --client-ip-header).
 #[derive(Parser)]
 #[command(version)]
@@ -66,8 +66,8 @@ struct Args {
     #[arg(long, default_value_t = 10, value_name = "N")]
     offers_per_announce: usize,
 
-    /// Torrents of one connection.
-    #[arg(long, default_value_t = 256, value_name = "N")]
+    /// Torrents of one connection; each takes about 300 bytes.
+    #[arg(long, default_value_t = 1_024, value_name = "N")]
     torrents_per_connection: usize,
 
     /// Messages per second of one connection.

@@ -5,7 +5,7 @@
 
 use crate::Config;
 use crate::connection::{CLOSE_GOING_AWAY, CLOSE_POLICY, Connection};
-use crate::http::{self, HttpRequest, MAX_HEAD_LEN, Refusal};
+use crate::http::{self, HttpRequest, MAX_HEAD_LEN, Page, Refusal};
 use crate::outbox::Outbox;
 use crate::tracker::{ConnectionId, Output, Tracker};
 use bytes::BufMut;
@@ -97,6 +97,8 @@ pub struct Stats {
     pub swarms: usize,
     /// Peers, one in several swarms counted in each.
     pub peers: usize,
+    /// Those of them that have all of it.
+    pub seeders: usize,
     /// Messages read since the start.
     pub messages_in: u64,
     /// Messages queued to peers since the start.
@@ -108,6 +110,18 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// The counts that `bittorrent-tracker` has under `/stats.json`, as far as they are known here.
+    fn to_stock_json(self) -> String {
+        format!(
+            "{{\"torrents\":{swarms},\"activeTorrents\":{swarms},\"peersAll\":{},\
+             \"peersSeederOnly\":{},\"peersLeecherOnly\":{}}}",
+            self.peers,
+            self.seeders,
+            self.peers - self.seeders,
+            swarms = self.swarms,
+        )
+    }
+
     fn to_json(self) -> String {
         format!(
             "{{\"ok\":true,\"connections\":{},\"swarms\":{},\"peers\":{},\"messages_in\":{},\
@@ -223,6 +237,7 @@ impl Shared {
             connections: state.tracker.connection_count(),
             swarms: state.tracker.swarm_count(),
             peers: state.tracker.peer_count(),
+            seeders: state.tracker.seeder_count(),
             ..state.stats
         }
     }
@@ -416,7 +431,14 @@ async fn upgrade(
         let (request, mut bytes) = read_request(&mut stream, shared).await?;
         let reply = match counted.and(request) {
             Err(refusal) => Err(refusal.reply()),
-            Ok(HttpRequest::Health) => Err(http::json(&shared.stats().to_json())),
+            Ok(HttpRequest::Read { page, head_only }) => {
+                let stats = shared.stats();
+                let body = match page {
+                    Page::Health => stats.to_json(),
+                    Page::Stats => stats.to_stock_json(),
+                };
+                Err(http::json(&body, head_only))
+            }
             Ok(HttpRequest::Upgrade {
                 key,
                 origin,

@@ -39,7 +39,8 @@ pub struct Limits {
     pub offers_per_announce: usize,
     /// Info hashes of one scrape; a longer one is refused.
     pub hashes_per_scrape: usize,
-    /// Swarm memberships of one connection; a further announce is refused.
+    /// Swarm memberships of one connection; a further announce is refused. As many as a client of ours holds at most:
+    /// some 300 kB of a connection that uses them all.
     pub torrents_per_connection: usize,
     /// Messages (announces, answers, scrapes) of one connection; further ones are refused.
     pub messages: Rate,
@@ -60,7 +61,7 @@ impl Default for Limits {
             min_interval: Duration::from_secs(5),
             offers_per_announce: 10,
             hashes_per_scrape: 256,
-            torrents_per_connection: 256,
+            torrents_per_connection: 1024,
             messages: Rate {
                 per_second: 20.0,
                 burst: 512.0,
@@ -295,6 +296,11 @@ impl Tracker {
         self.members.len()
     }
 
+    /// Those of them that have all of it.
+    pub fn seeder_count(&self) -> usize {
+        self.swarms.iter().map(|(_, s)| s.seeders as usize).sum()
+    }
+
     fn handle_announce(&mut self, now: Duration, from: ConnectionId, announce: &Announce<'_>) {
         let known = self.find(announce.info_hash, announce.peer_id);
         if let Some(member) = known
@@ -310,7 +316,7 @@ impl Tracker {
             if let Some(member) = known {
                 self.leave(from, member);
             }
-            return self.reply(from, announce.info_hash);
+            return self.reply(from, announce.info_hash, None);
         }
         let member = match known {
             Some(member) => member,
@@ -319,15 +325,18 @@ impl Tracker {
                     connection.members.len() < self.limits.torrents_per_connection
                 });
                 if !room {
-                    let reason = "too many torrents on one connection";
-                    return self.refuse(from, Action::Announce, Some(announce.info_hash), reason);
+                    let most = self.limits.torrents_per_connection;
+                    let reason = format!("too many torrents on one connection: at most {most}");
+                    return self.refuse(from, Action::Announce, Some(announce.info_hash), &reason);
                 }
                 self.add_member(from, announce.info_hash, announce.peer_id)
             }
         };
         self.update_member(now, member, announce);
-        self.reply(from, announce.info_hash);
-        self.relay_offers(now, from, member, announce);
+        let (count, withheld) = self.offers_to_relay(now, from, member, announce);
+        let warning = self.offers_warning(announce.skipped_offers as usize, withheld);
+        self.reply(from, announce.info_hash, warning);
+        self.relay_offers(now, from, member, announce, count);
     }
 
     fn handle_answer(&mut self, now: Duration, from: ConnectionId, answer: &Answer<'_>) {
@@ -403,7 +412,7 @@ impl Tracker {
         })
     }
 
-    fn reply(&mut self, to: ConnectionId, info_hash: InfoHash) {
+    fn reply(&mut self, to: ConnectionId, info_hash: InfoHash, warning: Option<String>) {
         let size = self.size_of(info_hash);
         let text = Response::Announce(AnnounceReply {
             info_hash,
@@ -411,7 +420,7 @@ impl Tracker {
             min_interval_secs: Some(self.limits.min_interval.as_secs()),
             complete: Some(size.complete),
             incomplete: Some(size.incomplete),
-            warning: None,
+            warning,
         })
         .encode();
         self.outputs.push_back(Output::Send { to, text });
@@ -433,35 +442,60 @@ impl Tracker {
         self.outputs.push_back(Output::Send { to, text });
     }
 
+    /// How many of the announced offers go out, and how many others could but for the limits.
+    fn offers_to_relay(
+        &mut self,
+        now: Duration,
+        from: ConnectionId,
+        member: u32,
+        announce: &Announce<'_>,
+    ) -> (usize, usize) {
+        let (Some(connection), Some(me)) = (
+            self.connections.get_mut(from.0),
+            self.members.get(member as usize),
+        ) else {
+            return (0, 0);
+        };
+        let swarm = self.swarms.get(me.swarm as usize);
+        let others = swarm.map_or(0, |swarm| swarm.members.len().saturating_sub(1));
+        let room = (self.limits.pending_offers_per_peer).saturating_sub(me.pending);
+        let wanted = (announce.offers.len())
+            .min(self.limits.offers_per_announce)
+            .min(others);
+        let possible = wanted.min(usize::from(room));
+        let count = connection.offers.take(self.limits.offers, now, possible);
+        (count, wanted - count)
+    }
+
+    /// What a peer is told of offers that nobody gets, so that it does not wait for their answers.
+    fn offers_warning(&self, skipped: usize, withheld: usize) -> Option<String> {
+        let most = self.limits.offers_per_announce;
+        match (skipped, withheld) {
+            (0, 0) => None,
+            (0, withheld) => Some(format!(
+                "{withheld} offers were not passed on: too many at once"
+            )),
+            (skipped, _) => Some(format!(
+                "{skipped} offers were left out: each needs an offer_id of 20 characters of its own, and an announce takes {most}"
+            )),
+        }
+    }
+
     fn relay_offers(
         &mut self,
         now: Duration,
         from: ConnectionId,
         member: u32,
         announce: &Announce<'_>,
+        count: usize,
     ) {
-        let (Some(connection), Some(me)) = (
-            self.connections.get_mut(from.0),
-            self.members.get_mut(member as usize),
-        ) else {
+        let Some(me) = self.members.get(member as usize) else {
             return;
         };
         let Some(swarm) = self.swarms.get(me.swarm as usize) else {
             return;
         };
         let others = swarm.members.len().saturating_sub(1);
-        let room = usize::from(
-            self.limits
-                .pending_offers_per_peer
-                .saturating_sub(me.pending),
-        );
-        let possible = announce
-            .offers
-            .len()
-            .min(self.limits.offers_per_announce)
-            .min(others)
-            .min(room);
-        let count = connection.offers.take(self.limits.offers, now, possible);
         let (my_position, my_serial) = (me.position as usize, me.serial);
         let expires_ms = millis(now + self.limits.offer_lifetime);
         // Where connections have several members, some picks lead to one that has its offer.

@@ -292,6 +292,71 @@ fn a_flood_of_offers_is_cut_to_the_limits() {
 }
 
 #[test]
+fn who_offers_is_told_of_offers_that_nobody_gets() {
+    let limits = Limits {
+        pending_offers_per_peer: 3,
+        ..Limits::default()
+    };
+    let mut tracker = Tracker::new(limits, [1; 32]);
+    let [a, ..] = [1u8, 2, 3, 4, 5, 6].map(|peer| {
+        let connection = tracker.connect(NOW);
+        say(
+            &mut tracker,
+            connection,
+            Request::Announce(announce(peer, 0)),
+        );
+        connection
+    });
+    let mut told = |offers: u8, skipped_offers: u32| {
+        let announce = Announce {
+            skipped_offers,
+            ..announce(1, offers)
+        };
+        let out = say(&mut tracker, a, Request::Announce(announce));
+        match &sent_to(&out, a)[..] {
+            [Response::Announce(reply)] => reply.warning.clone(),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(told(0, 0), None);
+    let skipped = told(1, 2).unwrap();
+    assert!(
+        skipped.starts_with("2 offers were left out: each needs an offer_id of 20"),
+        "{skipped}"
+    );
+    // There are five others, and room for two more offers to wait.
+    let withheld = told(8, 0).unwrap();
+    assert_eq!(withheld, "3 offers were not passed on: too many at once");
+}
+
+#[test]
+fn torrents_beyond_the_limit_are_refused_by_a_word_that_names_it() {
+    let limits = Limits {
+        torrents_per_connection: 1,
+        ..Limits::default()
+    };
+    let mut tracker = Tracker::new(limits, [1; 32]);
+    let a = tracker.connect(NOW);
+    say(&mut tracker, a, Request::Announce(announce(1, 0)));
+    let second = InfoHash([8; 20]);
+    let other = Announce {
+        info_hash: second,
+        ..announce(1, 0)
+    };
+    let out = say(&mut tracker, a, Request::Announce(other));
+    let [
+        Response::Failure {
+            info_hash, reason, ..
+        },
+    ] = &sent_to(&out, a)[..]
+    else {
+        panic!("{out:?}");
+    };
+    assert_eq!(*info_hash, Some(second));
+    assert_eq!(reason, "too many torrents on one connection: at most 1");
+}
+
+#[test]
 fn unanswered_offers_of_one_peer_are_bounded() {
     let limits = Limits {
         pending_offers_per_peer: 3,

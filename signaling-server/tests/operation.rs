@@ -53,10 +53,35 @@ async fn health_tells_connections_swarms_and_peers() {
 }
 
 #[tokio::test]
+async fn monitors_may_ask_for_the_head_alone_and_for_stats_under_the_stock_names() {
+    let server = start(Config::default()).await;
+    let mut a = Client::connect(&server).await;
+    a.ask(&announce('a', &[])).await;
+    a.ask(&announce('b', &[])).await;
+    let address = server.local_addr();
+    for path in ["/health", "/stats", "/stats.json"] {
+        let head = http(address, &format!("HEAD {path} HTTP/1.1\r\n\r\n")).await;
+        assert_eq!(head, (200, String::new()), "{path}");
+    }
+    let (status, body) = http(address, "GET /stats HTTP/1.1\r\n\r\n").await;
+    assert_eq!(status, 200);
+    let body: Value = serde_json::from_str(&body).unwrap();
+    let expected = json!({
+        "torrents": 1,
+        "activeTorrents": 1,
+        "peersAll": 2,
+        "peersSeederOnly": 0,
+        "peersLeecherOnly": 2,
+    });
+    assert_eq!(body, expected);
+}
+
+#[tokio::test]
 async fn other_requests_are_told_what_this_is() {
     let server = start(Config::default()).await;
     let address = server.local_addr();
     assert_eq!(http(address, "GET / HTTP/1.1\r\n\r\n").await.0, 426);
+    assert_eq!(http(address, "HEAD / HTTP/1.1\r\n\r\n").await.0, 426);
     assert_eq!(http(address, "POST /health HTTP/1.1\r\n\r\n").await.0, 405);
     assert_eq!(http(address, "nonsense\r\n\r\n").await.0, 400);
 }

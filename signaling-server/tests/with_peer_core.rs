@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
-use piecework::signaling::{Signaling, SignalingAction, SignalingConfig};
+use piecework::signaling::{
+    MAX_TORRENTS, Signaling, SignalingAction, SignalingConfig, SignalingEvent,
+};
 use piecework::time::{Duration, Timestamp};
 use piecework::types::{ConnectionId, InfoHash, PeerId, TrackerId};
 use piecework_signaling::tracker::{self, Limits, Output, Tracker};
@@ -36,6 +38,8 @@ struct World {
     servers: [Server; TRACKERS],
     peers: Vec<Peer>,
     made: usize,
+    /// What servers refused.
+    refused: Vec<String>,
 }
 
 impl World {
@@ -73,6 +77,7 @@ impl World {
             servers,
             peers,
             made: 0,
+            refused: Vec::new(),
         }
     }
 
@@ -185,6 +190,9 @@ impl World {
             SignalingAction::DropConnection { connection } => {
                 self.peers[n].offers.remove(&connection);
                 assert!(!self.peers[n].established.contains(&connection));
+            }
+            SignalingAction::Event(SignalingEvent::Refused { reason, .. }) => {
+                self.refused.push(reason);
             }
             SignalingAction::Event(_) => {}
         }
@@ -309,5 +317,38 @@ fn leaving_tells_every_tracker() {
     world.settle();
     for server in &world.servers {
         assert_eq!(server.tracker.peer_count(), 1);
+    }
+}
+
+#[test]
+fn all_torrents_of_the_fullest_client_are_found_on_one_socket() {
+    let torrent = |n: usize| {
+        let mut hash = [1; 20];
+        hash[..8].copy_from_slice(&n.to_be_bytes());
+        InfoHash(hash)
+    };
+    let mut world = World::new(2, 5);
+    let (now, trackers) = (world.now, world.peers[0].trackers.clone());
+    let holder = &mut world.peers[0].signaling;
+    for n in 1..MAX_TORRENTS {
+        holder.announce_start(now, torrent(n), &trackers).unwrap();
+        holder.set_progress(torrent(n), 0, 0, Some(0));
+        holder.set_wanted(now, torrent(n), 1);
+    }
+    world.run(Duration::from_secs(130));
+    assert_eq!(world.refused, [""; 0]);
+    for server in &world.servers {
+        assert_eq!(server.tracker.swarm_count(), MAX_TORRENTS);
+    }
+    let mut met = world.peers[1].established.len();
+    for n in [1, 300, MAX_TORRENTS - 1] {
+        let now = world.now;
+        let seeker = &mut world.peers[1].signaling;
+        seeker.announce_start(now, torrent(n), &trackers).unwrap();
+        seeker.set_wanted(now, torrent(n), 1);
+        world.run(Duration::from_secs(10));
+        let now_met = world.peers[1].established.len();
+        assert!(now_met > met, "torrent {n}");
+        met = now_met;
     }
 }

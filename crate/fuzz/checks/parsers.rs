@@ -10,17 +10,27 @@ use piecework::wire::handshake::HANDSHAKE_LEN;
 use piecework::wire::pay::{self, PayMessage};
 use piecework::wire::{Decoder, ExtendedHandshake, Handshake, Message, MetadataMessage, WireError};
 
-/// What is read and written again means the same, and is the same if it was canonical.
+/// What is read and written again means the same, and is the same if it was canonical. What the strict reader takes, the
+/// tolerant one reads alike.
 pub fn bencode(data: &[u8]) {
-    let Ok(document) = Document::parse_prefix(data, Limits::TORRENT) else {
+    let tolerant = Document::parse_prefix(data, Limits::TORRENT);
+    if let Ok(document) = &tolerant {
+        assert_eq!(document.root().raw(), &data[..document.consumed()]);
+        to_item(document.root());
+    }
+    let strict = Limits {
+        tolerant: false,
+        ..Limits::TORRENT
+    };
+    let Ok(document) = Document::parse_prefix(data, strict) else {
         return;
     };
     let whole = &data[..document.consumed()];
-    assert_eq!(document.root().raw(), whole);
     let item = to_item(document.root());
+    assert_eq!(tolerant.map(|d| to_item(d.root())).as_ref(), Ok(&item));
     let canonical = item.to_vec();
     assert_eq!(canonical.len(), whole.len());
-    match Document::parse(&canonical, Limits::TORRENT) {
+    match Document::parse(&canonical, strict) {
         Ok(again) => assert_eq!(to_item(again.root()), item),
         Err(error) => panic!("own encoding refused: {error}"),
     }

@@ -120,7 +120,7 @@ fn head(data: &[u8]) {
             );
             assert_eq!(http::parse(&data[..head_len - 1], header), None);
         }
-        Some(Ok(HttpRequest::Health)) => {}
+        Some(Ok(HttpRequest::Read { .. })) => {}
         Some(Err(refusal)) => assert!(refusal.reply().starts_with("HTTP/1.1 4")),
     }
 }

@@ -4,6 +4,7 @@ use super::{Client, MAX_TORRENTS};
 use crate::contract::{
     AddError, AddOptions, ClosedReason, Command, Event, Limits, Output, Source, StreamError,
 };
+use crate::metainfo::magnet::bare_info_hash;
 use crate::metainfo::{MagnetLink, Metainfo};
 use crate::session::Session;
 use crate::types::InfoHash;
@@ -119,6 +120,11 @@ impl Client {
         source: Source,
         options: AddOptions,
     ) -> Result<(InfoHash, Option<Metainfo>), AddError> {
+        let bare = match &source {
+            Source::Magnet(text) => bare_info_hash(text),
+            _ => None,
+        };
+        let source = bare.map_or(source, Source::Stored);
         let (info_hash, name, trackers, mut options, meta) = match source {
             Source::Magnet(link) => {
                 let magnet: MagnetLink = link
@@ -144,20 +150,26 @@ impl Client {
                 options.content = options.content.or(link.content);
                 let trackers: Vec<Vec<String>> =
                     link.trackers.into_iter().map(|t| vec![t]).collect();
-                let meta = self
-                    .stored_info(info_hash, &trackers)
-                    .ok_or(AddError::NotStored(info_hash))?;
-                (info_hash, None, trackers, options, Some(meta))
+                let meta = self.stored_info(info_hash, &trackers);
+                // With a tracker the hash is enough to find it.
+                let is_findable = [&options.trackers, &self.config.trackers]
+                    .iter()
+                    .any(|urls| !urls.is_empty());
+                if meta.is_none() && !is_findable {
+                    return Err(AddError::NotStored(info_hash));
+                }
+                (info_hash, None, trackers, options, meta)
             }
         };
         let private = meta.as_ref().is_some_and(|m| m.private);
-        let mut urls: Vec<String> = core::mem::take(&mut options.trackers);
+        let given = core::mem::take(&mut options.trackers);
+        let mut named = Vec::new();
         if self.config.use_torrent_trackers {
-            urls.extend(trackers.iter().flatten().cloned());
+            named.extend(trackers.iter().flatten().cloned());
         }
         // A private torrent announces to its own trackers alone (BEP 27).
         if !private {
-            urls.extend(self.config.trackers.iter().cloned());
+            named.extend(self.config.trackers.iter().cloned());
         }
         if !self.sessions.contains_key(&info_hash) {
             if self.sessions.len() >= MAX_TORRENTS {
@@ -167,7 +179,7 @@ impl Client {
             self.sessions.insert(info_hash, session);
             self.order.push(info_hash);
         }
-        self.follow_trackers(info_hash, &urls);
+        self.follow_trackers(info_hash, &given, &named);
         Ok((info_hash, meta))
     }
 

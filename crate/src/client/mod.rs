@@ -128,6 +128,7 @@ impl Client {
             shutdown_by: None,
             shut_down: false,
         };
+        client.check_configured_trackers();
         client.limit_storage();
         client.settle();
         client

@@ -3,8 +3,15 @@
 
 use super::{Client, Route};
 use crate::contract::{ClosedReason, Config, Event, Output, TrackerSnapshot};
-use crate::signaling::{MAX_TRACKERS, Signaling, SignalingAction, SignalingConfig, SignalingEvent};
+use crate::metainfo::{TrackerUrl, TrackerUrlError};
+use crate::signaling::{
+    AddTrackerError, MAX_TRACKERS, Signaling, SignalingAction, SignalingConfig, SignalingEvent,
+};
+use crate::sorted::Set;
 use crate::types::{ConnectionId, InfoHash, PeerId, TrackerId};
+
+/// Longest part of a tracker's URL in a warning, characters.
+const MAX_SHOWN_URL: usize = 200;
 
 pub(super) fn signaling(config: &Config, peer_id: PeerId, seed: [u8; 32]) -> Signaling {
     let config = SignalingConfig {
@@ -18,27 +25,30 @@ pub(super) fn signaling(config: &Config, peer_id: PeerId, seed: [u8; 32]) -> Sig
 #[derive(Debug, Default)]
 pub(super) struct Told {
     wanted: Option<usize>,
-    was_incomplete: bool,
+    /// Whether `completed` is to be said once all is there; `None` until it is known what was there at the start.
+    owes_completed: Option<bool>,
+    /// Trackers whose refusal of it was said.
+    refused_by: Set<TrackerId>,
 }
 
 impl Client {
-    /// A torrent announces to these trackers.
-    pub(super) fn follow_trackers(&mut self, info_hash: InfoHash, urls: &[String]) {
+    /// A torrent announces to these trackers: those `given` for it by hand, and those that its link or .torrent file
+    /// named beside others that no WebRTC peer can use.
+    pub(super) fn follow_trackers(
+        &mut self,
+        info_hash: InfoHash,
+        given: &[String],
+        named: &[String],
+    ) {
         let mut trackers = Vec::new();
-        for url in urls {
-            // UDP and HTTP trackers stand in most torrents; a WebRTC peer cannot use them.
-            let Ok(tracker) = self.signaling.add_tracker(url) else {
-                continue;
-            };
-            self.tracker_status
-                .entry(tracker)
-                .or_insert_with(|| TrackerSnapshot {
-                    url: url.clone(),
-                    connected: false,
-                    error: None,
-                });
-            if !trackers.contains(&tracker) {
-                trackers.push(tracker);
+        let urls = given.iter().map(|url| (url, true));
+        for (url, is_given) in urls.chain(named.iter().map(|url| (url, false))) {
+            match self.follow_tracker(url) {
+                Ok(tracker) if trackers.contains(&tracker) => {}
+                Ok(tracker) => trackers.push(tracker),
+                // UDP and HTTP trackers stand in most torrents; a WebRTC peer cannot use them.
+                Err(AddTrackerError::Url(TrackerUrlError::UnsupportedScheme)) if !is_given => {}
+                Err(error) => self.warn_of_tracker(Some(info_hash), url, &error),
             }
         }
         // Ids only count up: the lowest are of trackers that gave way to others long ago.
@@ -64,6 +74,37 @@ impl Client {
             });
         }
         self.touched.insert(info_hash);
+    }
+
+    fn follow_tracker(&mut self, url: &str) -> Result<TrackerId, AddTrackerError> {
+        let url = TrackerUrl::parse(url)?;
+        let tracker = self.signaling.add_tracker(url.as_str())?;
+        self.tracker_status
+            .entry(tracker)
+            .or_insert_with(|| TrackerSnapshot {
+                url: url.to_string(),
+                connected: false,
+                error: None,
+            });
+        Ok(tracker)
+    }
+
+    /// The configured trackers that cannot be used are said once, and forgotten.
+    pub(super) fn check_configured_trackers(&mut self) {
+        for url in core::mem::take(&mut self.config.trackers) {
+            match TrackerUrl::parse(&url) {
+                Ok(_) => self.config.trackers.push(url),
+                Err(error) => self.warn_of_tracker(None, &url, &error.into()),
+            }
+        }
+    }
+
+    fn warn_of_tracker(&mut self, info_hash: Option<InfoHash>, url: &str, error: &AddTrackerError) {
+        let url: String = url.chars().take(MAX_SHOWN_URL).collect();
+        self.out.event(Event::Warning {
+            info_hash,
+            text: format!("the tracker {url} is not used: {error}"),
+        });
     }
 
     pub(super) fn stop_announcing(&mut self, info_hash: InfoHash) {
@@ -112,16 +153,22 @@ impl Client {
             } else {
                 0
             };
-            let (left, seed) = (session.progress().2, session.is_seed());
+            let (is_checked, is_seed) = (session.is_checked(), session.is_seed());
             self.tell_progress(info_hash);
             let told = self.told.entry(info_hash).or_default();
             if told.wanted != Some(wanted) {
                 told.wanted = Some(wanted);
                 self.signaling.set_wanted(self.now, info_hash, wanted);
             }
-            // `completed` is for who saw it incomplete (BEP 3).
-            told.was_incomplete |= left.is_some_and(|l| l > 0);
-            if seed && core::mem::take(&mut told.was_incomplete) {
+            // `completed` is for what this run fetched, not for what was there at its start (BEP 3).
+            if is_checked && told.owes_completed.is_none() {
+                told.owes_completed = Some(!is_seed);
+                if is_seed {
+                    self.signaling.found_complete(self.now, info_hash);
+                }
+            }
+            if is_seed && told.owes_completed == Some(true) {
+                told.owes_completed = Some(false);
                 self.signaling.completed(self.now, info_hash);
             }
         }
@@ -200,11 +247,35 @@ impl Client {
                 tracker, message, ..
             } => self.note_tracker(tracker, true, Some(message)),
             SignalingEvent::Refused {
-                tracker, reason, ..
-            } => self.note_tracker(tracker, true, Some(reason)),
+                tracker,
+                info_hash,
+                reason,
+            } => {
+                if let Some(info_hash) = info_hash {
+                    self.say_refused(tracker, info_hash, &reason);
+                }
+                self.note_tracker(tracker, true, Some(reason));
+            }
             SignalingEvent::Unreachable {
                 tracker, reason, ..
             } => self.note_tracker(tracker, false, Some(reason)),
+        }
+    }
+
+    /// The trackers' states show their last word, which may be of another torrent: each torrent's refusal is said once.
+    fn say_refused(&mut self, tracker: TrackerId, info_hash: InfoHash, reason: &str) {
+        let (Some(told), Some(status)) = (
+            self.told.get_mut(&info_hash),
+            self.tracker_status.get(&tracker),
+        ) else {
+            return;
+        };
+        if told.refused_by.insert(tracker) {
+            let text = format!("the tracker {} refuses it: {reason}", status.url);
+            self.out.event(Event::Warning {
+                info_hash: Some(info_hash),
+                text,
+            });
         }
     }
 }

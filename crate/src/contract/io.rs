@@ -194,11 +194,11 @@ pub enum Command {
 /// What names a torrent.
 #[derive(Clone, Debug)]
 pub enum Source {
-    /// A magnet link (BEP 9).
+    /// A magnet link (BEP 9), or a bare info hash in hexadecimal or base32, which is the same as [`Source::Stored`].
     Magnet(String),
     /// The bytes of a .torrent file (BEP 3).
     Torrent(Bytes),
-    /// A torrent whose info dictionary is in the records, by its hash.
+    /// A torrent whose info dictionary is in the records, by its hash; one that is not is fetched, if trackers are given.
     Stored(InfoHash),
 }
 
@@ -563,8 +563,8 @@ pub enum AddError {
     /// The .torrent file is not valid.
     #[error("the .torrent file is not valid: {0}")]
     Torrent(String),
-    /// No record of that torrent.
-    #[error("no torrent {0} is stored here")]
+    /// No record of that torrent, and no tracker to find it by.
+    #[error("no torrent {0} is stored here: give a magnet link, or a tracker to find it by")]
     NotStored(InfoHash),
     /// Too many torrents.
     #[error("at most {0} torrents at once: remove one first")]

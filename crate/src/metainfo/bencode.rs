@@ -6,8 +6,11 @@
 //!
 //! Strict: no leading zeros, no `-0`, no integer that fits neither `i64` nor `u64`, no duplicate
 //! dictionary keys, nothing after the top value unless [`Document::parse_prefix`] is asked for.
-//! Lenient in one thing only: keys out of order are read, because torrents in the wild have them
-//! and an info hash is over raw bytes anyway. The writer always sorts.
+//! Keys out of order are read always, because torrents in the wild have them and an info hash is
+//! over raw bytes anyway. With [`Limits::tolerant`] the rest that the field takes is read too: zeros
+//! before a number, `-0`, numbers beyond 64 bits (they are there, but no number: [`Value::as_int`]
+//! is `None`), and a key twice, of which the first counts. So reads libtorrent, and who reads the
+//! same bytes otherwise would fetch other files under the same hash. The writer always sorts.
 
 use core::ops::Range;
 use std::borrow::Cow;
@@ -26,6 +29,8 @@ pub struct Limits {
     pub max_depth: usize,
     /// Most values, keys included.
     pub max_nodes: usize,
+    /// Whether what other clients take is read, though the grammar forbids it.
+    pub tolerant: bool,
 }
 
 impl Limits {
@@ -34,12 +39,14 @@ impl Limits {
         max_len: 16 * 1024 * 1024,
         max_depth: 64,
         max_nodes: 1 << 20,
+        tolerant: true,
     };
     /// For one extension message (BEP 10), so that a peer cannot make us hold much.
     pub const MESSAGE: Limits = Limits {
         max_len: 32 * 1024,
         max_depth: 8,
         max_nodes: 1024,
+        tolerant: false,
     };
 }
 
@@ -191,7 +198,7 @@ impl<'a> Document<'a> {
                     if !closing.expects_key {
                         return Err(BencodeError::Unexpected { at });
                     }
-                    if !closing.sorted {
+                    if !closing.sorted && !limits.tolerant {
                         self.refuse_duplicate_keys(closing.node)?;
                     }
                 }
@@ -230,10 +237,10 @@ impl<'a> Document<'a> {
                     }
                     b'i' => {
                         self.open_node(Kind::Int, at);
-                        at = self.scan_integer(at)?;
+                        at = self.scan_integer(at, limits.tolerant)?;
                     }
                     b'0'..=b'9' => {
-                        let (prefix, end) = self.scan_string(at)?;
+                        let (prefix, end) = self.scan_string(at, limits.tolerant)?;
                         self.open_node(Kind::Bytes(prefix), at);
                         at = end;
                     }
@@ -243,7 +250,7 @@ impl<'a> Document<'a> {
                 if is_key && let Some(dict) = open.last_mut() {
                     if let Some(previous) = dict.last_key {
                         let (a, b) = (self.string_at(previous), self.string_at(node));
-                        if a == b {
+                        if a == b && !limits.tolerant {
                             return Err(BencodeError::DuplicateKey {
                                 at: self.nodes[node].start as usize,
                             });
@@ -279,23 +286,32 @@ impl<'a> Document<'a> {
     }
 
     /// Offset behind the `e` of the integer at `at`.
-    fn scan_integer(&self, at: usize) -> Result<usize, BencodeError> {
+    fn scan_integer(&self, at: usize, tolerant: bool) -> Result<usize, BencodeError> {
         let bad = BencodeError::Integer { at };
         let body = &self.input[at + 1..];
-        let window = &body[..body.len().min(MAX_DIGITS + 2)];
-        let Some(len) = window.iter().position(|b| *b == b'e') else {
+        let longest = if tolerant { body.len() } else { MAX_DIGITS + 2 };
+        let window = &body[..body.len().min(longest)];
+        let end = |byte: &u8| !byte.is_ascii_digit() && *byte != b'-';
+        let Some(len) = window.iter().position(end) else {
             return Err(if window.len() == body.len() {
                 BencodeError::Truncated
             } else {
                 bad
             });
         };
-        parse_integer(&window[..len]).ok_or(bad)?;
+        let text = &window[..len];
+        let is_number = match tolerant {
+            true => split_sign(text).is_some(),
+            false => is_canonical(text) && parse_integer(text).is_some(),
+        };
+        if window[len] != b'e' || !is_number {
+            return Err(bad);
+        }
         Ok(at + 1 + len + 1)
     }
 
     /// Length of the prefix with its colon, and the offset behind the string at `at`.
-    fn scan_string(&self, at: usize) -> Result<(u8, usize), BencodeError> {
+    fn scan_string(&self, at: usize, tolerant: bool) -> Result<(u8, usize), BencodeError> {
         let bad = BencodeError::Integer { at };
         let rest = &self.input[at..];
         let window = &rest[..rest.len().min(MAX_DIGITS + 1)];
@@ -309,7 +325,7 @@ impl<'a> Document<'a> {
         if window[digits] != b':' {
             return Err(BencodeError::Unexpected { at: at + digits });
         }
-        if digits > 1 && window[0] == b'0' {
+        if digits > 1 && window[0] == b'0' && !tolerant {
             return Err(bad);
         }
         let len = window[..digits]
@@ -356,25 +372,32 @@ impl<'a> Document<'a> {
     }
 }
 
-/// Digits with an optional minus, within `i64` or `u64`.
-fn parse_integer(text: &[u8]) -> Option<i128> {
+/// Whether there is a minus, and the digits, of which there is at least one and nothing else.
+fn split_sign(text: &[u8]) -> Option<(bool, &[u8])> {
     let (negative, digits) = match text.strip_prefix(b"-") {
         Some(rest) => (true, rest),
         None => (false, text),
     };
-    if digits.is_empty() || digits.len() > MAX_DIGITS {
+    let whole = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    whole.then_some((negative, digits))
+}
+
+/// Whether a number has no zero before it, and no minus before a zero.
+fn is_canonical(text: &[u8]) -> bool {
+    text == b"0" || !text.strip_prefix(b"-").unwrap_or(text).starts_with(b"0")
+}
+
+/// Digits with an optional minus, within `i64` or `u64`.
+fn parse_integer(text: &[u8]) -> Option<i128> {
+    let (negative, digits) = split_sign(text)?;
+    let zeros = digits.iter().take_while(|d| **d == b'0').count();
+    let digits = &digits[zeros..];
+    if digits.len() > MAX_DIGITS {
         return None;
     }
-    if digits[0] == b'0' && (digits.len() > 1 || negative) {
-        return None;
-    }
-    let mut magnitude = 0i128;
-    for d in digits {
-        if !d.is_ascii_digit() {
-            return None;
-        }
-        magnitude = magnitude * 10 + i128::from(d - b'0');
-    }
+    let magnitude = digits
+        .iter()
+        .fold(0i128, |n, d| n * 10 + i128::from(d - b'0'));
     let n = if negative { -magnitude } else { magnitude };
     (i128::from(i64::MIN)..=i128::from(u64::MAX))
         .contains(&n)
@@ -460,7 +483,8 @@ impl<'d, 'a> Value<'d, 'a> {
         }))
     }
 
-    /// The value under `key`, if this is a dictionary that has it. Linear in the number of keys.
+    /// The value under `key`, the first if there are several, if this is a dictionary that has it.
+    /// Linear in the number of keys.
     pub fn get(&self, key: &[u8]) -> Option<Value<'d, 'a>> {
         self.as_dict()?.find(|(k, _)| *k == key).map(|(_, v)| v)
     }
@@ -558,7 +582,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    const STRICT: Limits = Limits {
+        tolerant: false,
+        ..Limits::TORRENT
+    };
+
     fn parse(input: &[u8]) -> Result<Document<'_>, BencodeError> {
+        Document::parse(input, STRICT)
+    }
+
+    fn parse_tolerantly(input: &[u8]) -> Result<Document<'_>, BencodeError> {
         Document::parse(input, Limits::TORRENT)
     }
 
@@ -622,6 +655,64 @@ mod tests {
     }
 
     #[test]
+    fn what_the_field_takes_is_read_where_that_is_asked_for() {
+        for (input, number) in [
+            (&b"i-0e"[..], Some(0)),
+            (b"i00e", Some(0)),
+            (b"i0170e", Some(170)),
+            (b"i-007e", Some(-7)),
+            (b"i0000000000000000000000000000000000007e", Some(7)),
+            (b"i18446744073709551615e", Some(i128::from(u64::MAX))),
+            (b"i18446744073709551616e", None),
+            (b"i99999999999999999999e", None),
+            (b"i-9223372036854775809e", None),
+            (b"i999999999999999999999999999999999999999999999999e", None),
+        ] {
+            let document = parse_tolerantly(input).unwrap();
+            assert_eq!(document.root().as_int(), number, "{input:?}");
+            assert_eq!(document.root().as_bytes(), None);
+            assert_eq!(document.consumed(), input.len());
+        }
+        for (input, text) in [
+            (&b"07:letters"[..], "letters"),
+            (b"000:", ""),
+            (b"0001:a", "a"),
+        ] {
+            let document = parse_tolerantly(input).unwrap();
+            assert_eq!(document.root().as_str(), Some(text));
+            assert_eq!(document.root().raw(), input);
+        }
+        // Next to each other, and apart.
+        for input in [
+            &b"d1:ai1e1:ai2ee"[..],
+            b"d1:ai1e1:b0:1:ai2ee",
+            b"d1:b0:1:ai1e1:ai2ee",
+        ] {
+            let document = parse_tolerantly(input).unwrap();
+            assert_eq!(document.root().get(b"a").unwrap().as_int(), Some(1));
+        }
+        for input in [
+            &b"ie"[..],
+            b"i-e",
+            b"i+1e",
+            b"i1.5e",
+            b"i1-e",
+            b"i--1e",
+            b"i 1e",
+            b"0x1:a",
+            b"-1:a",
+            b"99999999999999999999:",
+            b"d1:ae",
+            b"di1ei2ee",
+            b"i1e ",
+            b"\ni1e",
+            b"i1",
+        ] {
+            assert!(parse_tolerantly(input).is_err(), "{input:?}");
+        }
+    }
+
+    #[test]
     fn keys_out_of_order_are_read() {
         let document = parse(b"d1:bi1e1:ai2e1:cd1:zi1e1:yi2eee").unwrap();
         assert_eq!(document.root().get(b"a").unwrap().as_int(), Some(2));
@@ -641,6 +732,7 @@ mod tests {
             max_len: 100,
             max_depth: 3,
             max_nodes: 5,
+            tolerant: false,
         };
         assert!(Document::parse(b"llleee", limits).is_ok());
         let deep = Document::parse(b"lllleeee", limits).map(|_| ());

@@ -1,12 +1,14 @@
 //! Magnet links (BEP 9, "magnet URI format"; BEP 53 for `so`).
 //!
-//! Owns their parsing and printing. Keys we do not know are ignored; what we know and cannot read
-//! is an error that names the key, because a person typed or pasted it. Never contacts anything.
+//! Owns their parsing and printing. A person typed or pasted them, often out of a page's source or a chat: what stands
+//! around a link is left out, and so is a parameter that cannot be read, for the hash and the other trackers are enough.
+//! Only what says which torrent it is, and what is paid for (`pw.content`), must be right. Never contacts anything.
 
 use core::fmt;
 use core::ops::RangeInclusive;
 use core::str::FromStr;
 
+use super::tracker_url::trim_pasted;
 use super::{MAX_TRACKERS, MAX_URL_LEN, MAX_WEB_SEEDS};
 use crate::types::InfoHash;
 
@@ -16,7 +18,7 @@ pub const MAX_MAGNET_LEN: usize = 64 * 1024;
 pub const MAX_PEER_ADDRESSES: usize = 64;
 /// Most exact sources (`xs`) kept; further ones are ignored.
 pub const MAX_EXACT_SOURCES: usize = 16;
-/// Most file ranges (`so`); a link with more is refused.
+/// Most file ranges (`so`); a list of more is left out.
 pub const MAX_SELECTED_RANGES: usize = 4096;
 
 /// Why a text is not a magnet link that we can use.
@@ -25,6 +27,11 @@ pub enum MagnetError {
     /// Another scheme, or none.
     #[error("not a magnet link: it does not start with `magnet:?`")]
     Scheme,
+    /// `http://` or `https://`.
+    #[error(
+        "this is a web address, not a magnet link: download the .torrent file first and give that"
+    )]
+    WebAddress,
     /// Longer than [`MAX_MAGNET_LEN`].
     #[error("the magnet link is longer than {MAX_MAGNET_LEN} bytes")]
     TooLong,
@@ -40,12 +47,6 @@ pub enum MagnetError {
     /// Two different v1 hashes.
     #[error("the magnet link names two different torrents")]
     TwoInfoHashes,
-    /// Bad percent encoding, or not UTF-8.
-    #[error("`{key}` in the magnet link is not percent-encoded UTF-8")]
-    Encoding {
-        /// The parameter.
-        key: &'static str,
-    },
     /// A value that cannot be read.
     #[error("`{key}` in the magnet link is invalid: expected {expected}")]
     Value {
@@ -63,7 +64,7 @@ pub struct MagnetLink {
     pub info_hash: InfoHash,
     /// `dn`: a name to show until the metadata is there. Foreign text, not a safe path.
     pub display_name: Option<String>,
-    /// `tr`: tracker URLs, not checked beyond UTF-8 and length.
+    /// `tr`: tracker URLs, not checked beyond UTF-8 and length; see [`super::TrackerUrl`].
     pub trackers: Vec<String>,
     /// `ws`: web seed URLs, not checked beyond UTF-8 and length.
     pub web_seeds: Vec<String>,
@@ -96,58 +97,95 @@ impl MagnetLink {
 impl FromStr for MagnetLink {
     type Err = MagnetError;
 
+    /// Reads a link, or a bare info hash, with blanks around it or not.
     fn from_str(link: &str) -> Result<Self, MagnetError> {
-        let link = link.trim();
+        let link = trim_pasted(link);
         if link.len() > MAX_MAGNET_LEN {
             return Err(MagnetError::TooLong);
         }
-        let query = match link.split_at_checked(8) {
-            Some((scheme, query)) if scheme.eq_ignore_ascii_case("magnet:?") => query,
-            _ => return Err(MagnetError::Scheme),
-        };
-        let mut info_hash = None;
-        let mut names_v2 = false;
+        if let Some(hash) = bare_info_hash(link) {
+            return Ok(MagnetLink::new(hash));
+        }
+        let query = strip_prefix_ignore_case(link, "magnet:?").ok_or_else(|| {
+            let web = ["http://", "https://"].map(|scheme| strip_prefix_ignore_case(link, scheme));
+            match web {
+                [None, None] => MagnetError::Scheme,
+                _ => MagnetError::WebAddress,
+            }
+        })?;
+        let mut topics = Topics::default();
         let mut out = MagnetLink::new(InfoHash([0; 20]));
         for parameter in query.split('&') {
-            let Some((key, value)) = parameter.split_once('=') else {
-                continue;
-            };
-            match without_number(key) {
-                "xt" => {
-                    let topic = decode("xt", value)?;
-                    names_v2 |= strip_prefix_ignore_case(&topic, "urn:btmh:").is_some();
-                    if let Some(digits) = strip_prefix_ignore_case(&topic, "urn:btih:") {
-                        let hash = parse_info_hash(digits).ok_or(MagnetError::InfoHash)?;
-                        if info_hash.is_some_and(|known| known != hash) {
-                            return Err(MagnetError::TwoInfoHashes);
-                        }
-                        info_hash = Some(hash);
-                    }
+            let parameter = without_entity(parameter);
+            if let Some((key, value)) = trim_pasted(parameter).split_once('=') {
+                match without_number(key) {
+                    "xt" => topics.take(value)?,
+                    key => out.take(key, value)?,
                 }
-                "dn" => out.display_name = Some(decode("dn", &value.replace('+', " "))?),
-                "tr" => keep(&mut out.trackers, MAX_TRACKERS, decode("tr", value)?),
-                "ws" => keep(&mut out.web_seeds, MAX_WEB_SEEDS, decode("ws", value)?),
-                "xs" => keep(
-                    &mut out.exact_sources,
-                    MAX_EXACT_SOURCES,
-                    decode("xs", value)?,
-                ),
-                "x.pe" => keep(
-                    &mut out.peer_addresses,
-                    MAX_PEER_ADDRESSES,
-                    decode("x.pe", value)?,
-                ),
-                "so" => out.select_only = parse_selection(&decode("so", value)?)?,
-                "pw.content" => out.content = Some(parse_content(&decode("pw.content", value)?)?),
-                _ => {}
             }
         }
-        out.info_hash = info_hash.ok_or(if names_v2 {
-            MagnetError::OnlyV2
-        } else {
-            MagnetError::NoInfoHash
-        })?;
+        out.info_hash = topics.info_hash()?;
         Ok(out)
+    }
+}
+
+impl MagnetLink {
+    /// Takes up one parameter but `xt`. What cannot be read is left out.
+    fn take(&mut self, key: &str, value: &str) -> Result<(), MagnetError> {
+        match key {
+            "dn" => self.display_name = Some(decode_lossy(&value.replace('+', " "))),
+            "tr" => {
+                for url in decode(value).iter().flat_map(|urls| split_urls(urls)) {
+                    keep(&mut self.trackers, MAX_TRACKERS, url);
+                }
+            }
+            "ws" => keep_decoded(&mut self.web_seeds, MAX_WEB_SEEDS, value),
+            "xs" => keep_decoded(&mut self.exact_sources, MAX_EXACT_SOURCES, value),
+            "x.pe" => keep_decoded(&mut self.peer_addresses, MAX_PEER_ADDRESSES, value),
+            "so" => {
+                self.select_only = decode(value)
+                    .and_then(|v| parse_selection(&v))
+                    .unwrap_or_default()
+            }
+            "pw.content" => self.content = Some(parse_content(value)?),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// What the `xt` of a link say together.
+#[derive(Default)]
+struct Topics {
+    v1: Option<InfoHash>,
+    has_v2: bool,
+    is_unreadable: bool,
+}
+
+impl Topics {
+    fn take(&mut self, value: &str) -> Result<(), MagnetError> {
+        let topic = decode_lossy(value);
+        let topic = trim_pasted(&topic);
+        self.has_v2 |= strip_prefix_ignore_case(topic, "urn:btmh:").is_some();
+        let Some(digits) = strip_prefix_ignore_case(topic, "urn:btih:") else {
+            return Ok(());
+        };
+        match parse_info_hash(digits) {
+            None => self.is_unreadable = true,
+            Some(hash) if self.v1.is_some_and(|known| known != hash) => {
+                return Err(MagnetError::TwoInfoHashes);
+            }
+            Some(hash) => self.v1 = Some(hash),
+        }
+        Ok(())
+    }
+
+    fn info_hash(&self) -> Result<InfoHash, MagnetError> {
+        self.v1.ok_or(match (self.is_unreadable, self.has_v2) {
+            (true, _) => MagnetError::InfoHash,
+            (false, true) => MagnetError::OnlyV2,
+            (false, false) => MagnetError::NoInfoHash,
+        })
     }
 }
 
@@ -214,26 +252,91 @@ fn strip_prefix_ignore_case<'t>(text: &'t str, prefix: &str) -> Option<&'t str> 
     start.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
-fn keep(list: &mut Vec<String>, max: usize, value: String) {
+/// A link copied from a page's source has `&amp;` where `&` was meant: what is left of it.
+fn without_entity(parameter: &str) -> &str {
+    let rest = parameter.trim_start_matches("amp;");
+    let numbers = ["#38;", "#038;", "#x26;"];
+    let number = numbers.iter().find_map(|number| rest.strip_prefix(number));
+    number.unwrap_or(rest)
+}
+
+/// The URLs of a list with commas: a new one begins where a scheme follows the comma.
+fn split_urls(list: &str) -> Vec<&str> {
+    let mut urls = Vec::new();
+    let (mut from, mut at) = (0, 0);
+    while let Some(comma) = list[at..].find(',') {
+        let comma = at + comma;
+        at = comma + 1;
+        if begins_with_scheme(trim_pasted(&list[at..])) {
+            urls.push(trim_pasted(&list[from..comma]));
+            from = at;
+        }
+    }
+    urls.push(if from == 0 {
+        list
+    } else {
+        trim_pasted(&list[from..])
+    });
+    urls
+}
+
+fn begins_with_scheme(text: &str) -> bool {
+    let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
+    !scheme.is_empty() && scheme.bytes().all(|b| b.is_ascii_alphanumeric())
+}
+
+fn keep(list: &mut Vec<String>, max: usize, value: &str) {
     if !value.is_empty() && value.len() <= MAX_URL_LEN && list.len() < max {
-        list.push(value);
+        list.push(value.to_owned());
     }
 }
 
-fn decode(key: &'static str, value: &str) -> Result<String, MagnetError> {
-    let mut out = Vec::with_capacity(value.len());
-    let mut bytes = value.bytes();
-    let digit = |bytes: &mut core::str::Bytes<'_>| {
-        let digit = bytes.next().and_then(|b| char::from(b).to_digit(16));
-        digit.ok_or(MagnetError::Encoding { key })
-    };
-    while let Some(byte) = bytes.next() {
-        out.push(match byte {
-            b'%' => (digit(&mut bytes)? * 16 + digit(&mut bytes)?) as u8,
-            _ => byte,
-        });
+fn keep_decoded(list: &mut Vec<String>, max: usize, value: &str) {
+    if let Some(value) = decode(value) {
+        keep(list, max, &value);
     }
-    String::from_utf8(out).map_err(|_| MagnetError::Encoding { key })
+}
+
+/// `None`: a broken escape, or bytes that are not UTF-8.
+fn decode(value: &str) -> Option<String> {
+    let (bytes, is_whole) = unescape(value);
+    String::from_utf8(bytes).ok().filter(|_| is_whole)
+}
+
+/// Text to be shown: a broken escape stays as it is, and what is not UTF-8 is replaced.
+fn decode_lossy(value: &str) -> String {
+    String::from_utf8_lossy(&unescape(value).0).into_owned()
+}
+
+/// The bytes that a percent-encoded text stands for, and whether each of its escapes was one.
+fn unescape(value: &str) -> (Vec<u8>, bool) {
+    let mut out = Vec::with_capacity(value.len());
+    let mut is_whole = true;
+    let mut rest = value.as_bytes();
+    let digit = |byte: u8| char::from(byte).to_digit(16);
+    while let [byte, behind @ ..] = rest {
+        rest = behind;
+        let escaped = match (byte, behind) {
+            (b'%', [high, low, ..]) => digit(*high).zip(digit(*low)),
+            _ => None,
+        };
+        match escaped {
+            Some((high, low)) => {
+                out.push((high * 16 + low) as u8);
+                rest = &behind[2..];
+            }
+            None => {
+                is_whole &= *byte != b'%';
+                out.push(*byte);
+            }
+        }
+    }
+    (out, is_whole)
+}
+
+/// The hash, if the text is one and nothing else.
+pub fn bare_info_hash(text: &str) -> Option<InfoHash> {
+    parse_info_hash(trim_pasted(text))
 }
 
 fn parse_info_hash(digits: &str) -> Option<InfoHash> {
@@ -266,25 +369,22 @@ fn parse_base32(digits: &str) -> Option<InfoHash> {
     Some(InfoHash(out))
 }
 
-fn parse_selection(text: &str) -> Result<Vec<RangeInclusive<u32>>, MagnetError> {
-    let bad = || MagnetError::Value {
-        key: "so",
-        expected: "file numbers and ranges such as 0,2,4-6",
-    };
+/// File numbers and ranges such as `0,2,4-6`.
+fn parse_selection(text: &str) -> Option<Vec<RangeInclusive<u32>>> {
     let mut out = Vec::new();
     for part in text.split(',').filter(|part| !part.is_empty()) {
         let (from, to) = part.split_once('-').unwrap_or((part, part));
-        let number = |text: &str| match text.bytes().all(|b| b.is_ascii_digit()) {
-            true => text.parse::<u32>().map_err(|_| bad()),
-            false => Err(bad()),
+        let number = |text: &str| {
+            let digits = text.bytes().all(|b| b.is_ascii_digit());
+            digits.then(|| text.parse::<u32>().ok()).flatten()
         };
         let (from, to) = (number(from)?, number(to)?);
         if from > to || out.len() == MAX_SELECTED_RANGES {
-            return Err(bad());
+            return None;
         }
         out.push(from..=to);
     }
-    Ok(out)
+    Some(out)
 }
 
 fn parse_content(text: &str) -> Result<[u8; 32], MagnetError> {
@@ -292,6 +392,8 @@ fn parse_content(text: &str) -> Result<[u8; 32], MagnetError> {
         key: "pw.content",
         expected: "64 hexadecimal digits",
     };
+    let text = decode_lossy(text);
+    let text = trim_pasted(&text);
     let digits = text.strip_prefix("0x").unwrap_or(text).as_bytes();
     let mut out = [0u8; 32];
     if digits.len() != 64 {
@@ -363,7 +465,10 @@ mod tests {
     fn errors_name_what_is_wrong() {
         let with = |rest: &str| parse(&format!("magnet:?xt=urn:btih:{HEX}&{rest}")).unwrap_err();
         let long = format!("magnet:?{}", "a".repeat(MAX_MAGNET_LEN));
-        assert_eq!(parse("https://x.example"), Err(MagnetError::Scheme));
+        for web in ["https://x.example/a.torrent", " HTTP://x.example"] {
+            assert_eq!(parse(web), Err(MagnetError::WebAddress));
+        }
+        assert_eq!(parse("ftp://x.example"), Err(MagnetError::Scheme));
         assert_eq!(parse(""), Err(MagnetError::Scheme));
         assert_eq!(parse("magnet"), Err(MagnetError::Scheme));
         assert_eq!(parse(&long), Err(MagnetError::TooLong));
@@ -382,21 +487,129 @@ mod tests {
             with(&format!("xt=urn:btih:{other}")),
             MagnetError::TwoInfoHashes
         );
-        for value in ["%", "%4", "%zz", "%ff"] {
-            let error = with(&format!("tr={value}"));
-            assert_eq!(error, MagnetError::Encoding { key: "tr" });
-        }
-        for value in ["x", "3-1", "1-", "-1", "+1", "4294967296", "1-2-3"] {
-            let error = with(&format!("so={value}"));
-            assert!(
-                matches!(error, MagnetError::Value { key: "so", .. }),
-                "{value}"
-            );
-        }
         for value in ["", "ab", &"g".repeat(64), &"a".repeat(66)] {
             let error = with(&format!("pw.content={value}"));
             let key = "pw.content";
             assert!(matches!(error, MagnetError::Value { key: k, .. } if k == key));
+        }
+    }
+
+    #[test]
+    fn a_parameter_that_cannot_be_read_is_left_out_and_the_rest_is_used() {
+        let rest = "tr=wss://t.example";
+        let with = |parameter: &str| {
+            let link = parse(&format!("magnet:?xt=urn:btih:{HEX}&{parameter}&{rest}")).unwrap();
+            assert_eq!(link.info_hash.to_hex(), HEX, "{parameter}");
+            assert_eq!(link.trackers, ["wss://t.example"], "{parameter}");
+            link
+        };
+        for (name, shown) in [
+            ("100% pure", "100% pure"),
+            ("100%", "100%"),
+            ("%4", "%4"),
+            ("100%25%20pure", "100% pure"),
+            ("caf%E9.flac", "caf\u{fffd}.flac"),
+            ("%B2%E2a", "\u{fffd}\u{fffd}a"),
+            ("cut%E4%B8", "cut\u{fffd}"),
+            ("half%E4%B", "half\u{fffd}%B"),
+        ] {
+            let link = with(&format!("dn={name}"));
+            assert_eq!(link.display_name.as_deref(), Some(shown));
+            assert_eq!(parse(&link.to_string()), Ok(link));
+        }
+        for value in ["%", "%4", "%zz", "%ff", "udp%3A%2F%http://2Ft.example%3A80"] {
+            for key in ["tr", "ws", "xs", "x.pe"] {
+                let link = with(&format!("{key}={value}"));
+                assert_eq!((link.web_seeds.len(), link.exact_sources.len()), (0, 0));
+                assert!(link.peer_addresses.is_empty());
+            }
+        }
+        assert!(with("ws=http://d.example/100%/a.iso").web_seeds.is_empty());
+        for value in [
+            "all",
+            "6-4",
+            "1-",
+            "-1",
+            "+1",
+            "4294967296",
+            "1-2-3",
+            "0,x",
+            "%zz",
+        ] {
+            assert!(with(&format!("so={value}")).select_only.is_empty());
+        }
+        with("xt=urn:btih:short");
+        with("xt=%zz");
+    }
+
+    #[test]
+    fn what_stands_around_a_link_or_inside_it_by_copying_is_left_out() {
+        let link = format!("magnet:?xt=urn:btih:{HEX}&dn=a&tr=wss://t.example");
+        let plain = parse(&link).unwrap();
+        for around in [
+            " ",
+            "\n",
+            "\r\n\t",
+            "\u{a0}",
+            "\u{200b}",
+            "\u{feff}",
+            "\u{2060} ",
+        ] {
+            assert_eq!(parse(&format!("{around}{link}{around}")), Ok(plain.clone()));
+        }
+        for (from, to) in [
+            ("magnet", "MAGNET"),
+            ("urn:btih", "URN:BTIH"),
+            ("&dn", "%20&dn"),
+            ("&dn", "%0A&dn"),
+            ("&dn", "%C2%A0&dn"),
+            ("&dn", " &dn"),
+            ("&dn", "\n&dn"),
+            ("&dn", "&\n dn"),
+            ("&tr", "\r\n&tr"),
+            ("&", "&amp;"),
+            ("&", "&amp;amp;"),
+            ("&", "&#38;"),
+            ("&", "&#038;"),
+        ] {
+            assert_eq!(parse(&link.replace(from, to)), Ok(plain.clone()), "{to:?}");
+        }
+    }
+
+    #[test]
+    fn several_trackers_may_stand_in_one_parameter() {
+        for (list, urls) in [
+            (
+                "wss://t.example,wss://u.example",
+                vec!["wss://t.example", "wss://u.example"],
+            ),
+            (
+                "wss%3A%2F%2Ft%2Cudp%3A%2F%2Fu%2C%20ws%3A%2F%2Fv",
+                vec!["wss://t", "udp://u", "ws://v"],
+            ),
+            ("wss://t/a,b", vec!["wss://t/a,b"]),
+            ("wss://t/a,b,wss://u", vec!["wss://t/a,b", "wss://u"]),
+            (",wss://u,", vec!["wss://u,"]),
+        ] {
+            let link = parse(&format!("magnet:?xt=urn:btih:{HEX}&tr={list}")).unwrap();
+            assert_eq!(link.trackers, urls);
+            assert_eq!(parse(&link.to_string()), Ok(link));
+        }
+    }
+
+    #[test]
+    fn a_bare_info_hash_is_a_link_without_trackers() {
+        let base32 = "2JDU5BWJLMM3RPH5XEV4CLE5IRTHZ6RW";
+        for digits in [HEX, &HEX.to_uppercase(), base32, &format!(" {HEX}\n")] {
+            let hash = InfoHash::from_hex(HEX).unwrap();
+            assert_eq!(parse(digits), Ok(MagnetLink::new(hash)));
+        }
+        for digits in [
+            &HEX[1..],
+            "2JDU5BWJLMM3RPH5XEV4CLE5IRTHZ6R1",
+            "film.mp4.torrent",
+        ] {
+            assert_eq!(parse(digits), Err(MagnetError::Scheme), "{digits}");
         }
     }
 
@@ -410,7 +623,8 @@ mod tests {
         assert_eq!(link.trackers.len(), MAX_TRACKERS);
         assert_eq!(link.peer_addresses.len(), MAX_PEER_ADDRESSES);
         let ranges = "1,".repeat(MAX_SELECTED_RANGES + 1);
-        assert!(parse(&format!("magnet:?xt=urn:btih:{HEX}&so={ranges}")).is_err());
+        let link = parse(&format!("magnet:?xt=urn:btih:{HEX}&so={ranges}")).unwrap();
+        assert!(link.select_only.is_empty());
     }
 
     fn link() -> impl Strategy<Value = MagnetLink> {

@@ -5,6 +5,10 @@
 //! fits the sum of file lengths, file offsets follow on each other, every path is safe and no two
 //! are equal. Never reads a file or the network. [`bencode`] lies here and is used by
 //! [`crate::wire`] too.
+//!
+//! What the field takes is taken, for the hash is over the info dictionary's bytes as they are, and
+//! nothing around it is hashed: bytes after the end, a key twice (the first counts), numbers that
+//! nobody needs. Where two readings would give other files, libtorrent's is ours.
 
 pub mod bencode;
 pub mod create;
@@ -12,6 +16,7 @@ pub mod fold;
 pub mod geometry;
 pub mod magnet;
 mod path;
+pub mod tracker_url;
 
 use bytes::Bytes;
 use sha1::{Digest, Sha1};
@@ -24,15 +29,17 @@ pub use geometry::{FileSpan, Geometry, PieceRange};
 pub use magnet::{MagnetError, MagnetLink};
 use path::{MAX_PATH_DEPTH, PathTable};
 pub use path::{SafePath, sanitize_component};
+pub use tracker_url::{TrackerUrl, TrackerUrlError};
 
 /// Longest info dictionary, bytes; a longer one is refused.
 pub const MAX_INFO_LEN: usize = 8 * 1024 * 1024;
-/// Most pieces; a torrent with more is refused.
-pub const MAX_PIECES: usize = 1 << 18;
-/// Longest piece, bytes; a torrent with longer ones is refused.
+/// Most pieces; a torrent with more is refused. Their hashes fill [`MAX_INFO_LEN`] nearly.
+pub const MAX_PIECES: usize = 400_000;
+/// Longest piece, bytes; a torrent with longer ones is refused. A page holds a piece in memory until
+/// it is verified, and pays for one in advance that may prove bad.
 pub const MAX_PIECE_LENGTH: u32 = 64 * 1024 * 1024;
 /// Most files, pad files included; a torrent with more is refused.
-pub const MAX_FILES: usize = 1 << 16;
+pub const MAX_FILES: usize = 1 << 17;
 /// Most trackers kept; further ones are ignored.
 pub const MAX_TRACKERS: usize = 128;
 /// Most web seeds kept; further ones are ignored.
@@ -44,6 +51,8 @@ pub const MAX_TEXT_LEN: usize = 4096;
 
 /// Top-level key of the registry id of the title (32 bytes, payments.md section 7).
 const CONTENT_KEY: &[u8] = b"pw.content";
+/// How BitComet calls its padding, which it does not mark.
+const BITCOMET_PADDING: &[u8] = b"_____padding_file_";
 /// SHA-1 hash, bytes.
 const HASH_LEN: usize = 20;
 
@@ -137,7 +146,8 @@ pub struct FileEntry {
     pub length: u64,
     /// Global offset of its first byte.
     pub offset: u64,
-    /// Padding (BEP 47, `attr` has `p`): all zeros, never stored, never shown.
+    /// Not a file (BEP 47): padding (`attr` has `p`), which is all zeros, or a symbolic link (`l`), which has
+    /// no bytes and is never made or followed. Never stored, never shown; here so that files keep their numbers.
     pub pad: bool,
 }
 
@@ -147,7 +157,8 @@ impl Metainfo {
     /// # Errors
     /// Says which part is missing, invalid or beyond a bound.
     pub fn from_torrent(torrent: &[u8]) -> Result<Self, MetainfoError> {
-        let document = Document::parse(torrent, Limits::TORRENT)?;
+        // Servers and editors leave newlines and comments behind the end.
+        let document = Document::parse_prefix(torrent, Limits::TORRENT)?;
         let root = document.root();
         if root.as_dict().is_none() {
             return Err(MetainfoError::Field("top-level dictionary"));
@@ -312,10 +323,12 @@ impl Metainfo {
         let raw_name = info
             .get(b"name.utf-8")
             .and_then(|v| v.as_bytes())
+            .filter(|name| !name.is_empty())
             .or_else(|| info.get(b"name")?.as_bytes())
             .ok_or(MetainfoError::Field("info.name"))?;
-        let multi_file = info.get(b"files").is_some();
-        let files = match info.get(b"files") {
+        let file_list = info.get(b"files").filter(|v| v.as_list().is_some());
+        let multi_file = file_list.is_some();
+        let files = match file_list {
             Some(files) => read_files(files, raw_name)?,
             None => vec![FileEntry {
                 path: PathTable::default().insert([raw_name]),
@@ -383,16 +396,46 @@ fn read_files(files: Value<'_, '_>, name: &[u8]) -> Result<Vec<FileEntry>, Metai
                 max: MAX_FILES as u64,
             });
         }
-        let length = file
-            .get(b"length")
-            .and_then(|v| v.as_u64())
+        let has = |letter| {
+            let attr = file.get(b"attr").and_then(|v| v.as_bytes());
+            attr.is_some_and(|attr| attr.contains(&letter))
+        };
+        let is_link = has(b'l');
+        let length = match file.get(b"length").and_then(|v| v.as_u64()) {
+            // Whatever length it names, a link is none of the torrent's bytes.
+            _ if is_link => 0,
+            length => length.ok_or(MetainfoError::Field("info.files.length"))?,
+        };
+        let padding = length.to_string();
+        let path = match read_path(file, name)? {
+            Some(path) => path,
+            None if has(b'p') => vec![name, b".pad", padding.as_bytes()],
+            None => return Err(MetainfoError::Field("info.files.path")),
+        };
+        let file_name = path.last().copied().unwrap_or_default();
+        let is_padding = has(b'p') || file_name.starts_with(BITCOMET_PADDING);
+        out.push(FileEntry {
+            path: paths.insert(path),
+            length,
+            offset,
+            pad: is_padding || is_link,
+        });
+        offset = offset
+            .checked_add(length)
             .ok_or(MetainfoError::Field("info.files.length"))?;
-        let components = file
-            .get(b"path.utf-8")
-            .filter(|v| v.as_list().is_some())
-            .or_else(|| file.get(b"path"))
-            .and_then(|v| v.as_list())
-            .ok_or(MetainfoError::Field("info.files.path"))?;
+    }
+    Ok(out)
+}
+
+/// Where a file lies, below the torrent's name. `None`: neither of its two keys says so.
+fn read_path<'a>(
+    file: Value<'_, 'a>,
+    name: &'a [u8],
+) -> Result<Option<Vec<&'a [u8]>>, MetainfoError> {
+    for key in [&b"path.utf-8"[..], b"path"] {
+        let Some(components) = file.get(key).and_then(|v| v.as_list()) else {
+            continue;
+        };
         let mut path = vec![name];
         for component in components {
             if path.len() == MAX_PATH_DEPTH {
@@ -401,30 +444,14 @@ fn read_files(files: Value<'_, '_>, name: &[u8]) -> Result<Vec<FileEntry>, Metai
                     max: MAX_PATH_DEPTH as u64,
                 });
             }
-            path.push(
-                component
-                    .as_bytes()
-                    .ok_or(MetainfoError::Field("info.files.path"))?,
-            );
+            let component = component.as_bytes();
+            path.push(component.ok_or(MetainfoError::Field("info.files.path"))?);
         }
-        if path.len() == 1 {
-            return Err(MetainfoError::Field("info.files.path"));
+        if path.len() > 1 {
+            return Ok(Some(path));
         }
-        let pad = file
-            .get(b"attr")
-            .and_then(|v| v.as_bytes())
-            .is_some_and(|attr| attr.contains(&b'p'));
-        out.push(FileEntry {
-            path: paths.insert(path),
-            length,
-            offset,
-            pad,
-        });
-        offset = offset
-            .checked_add(length)
-            .ok_or(MetainfoError::Field("info.files.length"))?;
     }
-    Ok(out)
+    Ok(None)
 }
 
 fn read_trackers(root: Value<'_, '_>) -> Vec<Vec<String>> {
@@ -466,296 +493,4 @@ fn url(value: Value<'_, '_>) -> Option<String> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    const BUNNY: &[u8] = include_bytes!("../../fuzz/corpus/metainfo/bunny.torrent");
-    const FOLDER: &[u8] = include_bytes!("../../fuzz/corpus/metainfo/folder.torrent");
-    const LEAVES: &[u8] = include_bytes!("../../fuzz/corpus/metainfo/leaves.torrent");
-    const LOTS: &[u8] = include_bytes!("../../fuzz/corpus/metainfo/lots-of-numbers.torrent");
-    const CORRUPT: &[u8] = include_bytes!("../../fuzz/corpus/metainfo/corrupt.torrent");
-
-    /// A torrent of whatever stands in its info dictionary.
-    fn torrent(info: &str) -> Vec<u8> {
-        format!("d4:info{info}e").into_bytes()
-    }
-
-    fn parse(info: &str) -> Result<Metainfo, MetainfoError> {
-        Metainfo::from_torrent(&torrent(info))
-    }
-
-    const HASH: &str = "20:aaaaaaaaaaaaaaaaaaaa";
-
-    #[test]
-    fn torrents_made_by_others_have_the_hash_that_others_see() {
-        // Info hashes and sizes as npm `parse-torrent` gives them.
-        for (torrent, hash, length, pieces, first) in [
-            (
-                BUNNY,
-                "af8f10f30bf9aefecf3686922bfa0d5bd290a395",
-                434_839_491,
-                830,
-                "bbb_sunflower_1080p_30fps_stereo_abl.mp4",
-            ),
-            (
-                FOLDER,
-                "b88da2caac6648e6c7d7687e3f89085f7e230e6b",
-                15,
-                1,
-                "folder/file.txt",
-            ),
-            (
-                LEAVES,
-                "d2474e86c95b19b8bcfdb92bc12c9d44667cfa36",
-                362_017,
-                23,
-                "Leaves of Grass by Walt Whitman.epub",
-            ),
-            (
-                LOTS,
-                "114ead6243792ba56297edbb9a78dfba84d4fc00",
-                12,
-                1,
-                "lots-of-numbers/big numbers/10.txt",
-            ),
-        ] {
-            let metainfo = Metainfo::from_torrent(torrent).unwrap();
-            assert_eq!(metainfo.info_hash.to_hex(), hash);
-            assert_eq!(metainfo.total_length, length);
-            assert_eq!(metainfo.piece_count(), pieces);
-            assert_eq!(metainfo.geometry().piece_count(), pieces);
-            assert_eq!(metainfo.files[0].path.to_string(), first);
-            assert_eq!(
-                metainfo.multi_file,
-                first.contains('/'),
-                "{first} is a folder"
-            );
-            assert_eq!(
-                Metainfo::from_torrent(&metainfo.to_torrent()),
-                Ok(metainfo.clone())
-            );
-            let magnet: MagnetLink = metainfo.magnet().to_string().parse().unwrap();
-            assert_eq!(magnet.info_hash, metainfo.info_hash);
-        }
-        let bunny = Metainfo::from_torrent(BUNNY).unwrap();
-        assert!(bunny.private);
-        assert_eq!(bunny.web_seeds.len(), 1);
-    }
-
-    #[test]
-    fn hostile_paths_stay_inside_the_folder_and_apart() {
-        let hostile = include_bytes!("../../fuzz/corpus/metainfo/hostile-paths.torrent");
-        let metainfo = Metainfo::from_torrent(hostile).unwrap();
-        let paths = metainfo.files.iter().map(|f| f.path.to_string());
-        assert_eq!(
-            paths.collect::<Vec<_>>(),
-            [
-                ".._/_/_/passwd",
-                ".._/_CON",
-                ".._/_con (2)",
-                ".._/_ (2)",
-                ".._/_CON (3)/x",
-            ]
-        );
-    }
-
-    #[test]
-    fn a_torrent_without_a_name_is_refused() {
-        assert_eq!(
-            Metainfo::from_torrent(CORRUPT),
-            Err(MetainfoError::Field("info.name"))
-        );
-    }
-
-    #[test]
-    fn an_info_dictionary_from_peers_must_have_the_hash() {
-        let whole = Metainfo::from_torrent(LEAVES).unwrap();
-        let trackers = vec![vec!["ws://tracker.example".to_owned()]];
-        let read =
-            Metainfo::from_info(whole.info.clone(), whole.info_hash, trackers.clone()).unwrap();
-        assert_eq!(read.files, whole.files);
-        assert_eq!(read.trackers, trackers);
-        assert_eq!(
-            read.piece_hash(PieceIndex(22)),
-            whole.piece_hash(PieceIndex(22))
-        );
-        assert!(read.piece_hash(PieceIndex(22)).is_some());
-        assert_eq!(read.piece_hash(PieceIndex(23)), None);
-        let mut damaged = whole.info.to_vec();
-        damaged[40] ^= 1;
-        assert!(matches!(
-            Metainfo::from_info(damaged.into(), whole.info_hash, Vec::new()),
-            Err(MetainfoError::InfoHashMismatch { .. })
-        ));
-    }
-
-    #[test]
-    fn the_info_hash_is_over_the_bytes_as_they_are() {
-        // Keys out of order: still readable, hashed as written.
-        let info = format!("d6:pieces{HASH}4:name1:a12:piece lengthi16384e6:lengthi3ee");
-        let metainfo = parse(&info).unwrap();
-        assert_eq!(metainfo.info, info.as_bytes());
-        assert_eq!(metainfo.info_hash.0, <[u8; 20]>::from(Sha1::digest(&info)));
-        assert_eq!(metainfo.piece_hash(PieceIndex(0)), Some([b'a'; 20]));
-    }
-
-    #[test]
-    fn pure_v2_is_named_as_such_and_a_hybrid_is_read_as_v1() {
-        let tree =
-            "9:file treed1:ad0:d6:lengthi3e11:pieces root32:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbeee";
-        let v2 = format!("d{tree}12:meta versioni2e4:name1:a12:piece lengthi16384ee");
-        assert_eq!(parse(&v2), Err(MetainfoError::OnlyV2));
-        let hybrid = format!(
-            "d{tree}6:lengthi3e12:meta versioni2e4:name1:a12:piece lengthi16384e6:pieces{HASH}e"
-        );
-        assert_eq!(parse(&hybrid).unwrap().total_length, 3);
-        let neither = "d4:name1:a12:piece lengthi16384ee";
-        assert_eq!(parse(neither), Err(MetainfoError::Field("info.pieces")));
-    }
-
-    #[test]
-    fn pad_files_are_marked_and_files_lie_one_after_the_other() {
-        let info = format!(
-            "d5:filesld6:lengthi3e4:pathl1:xeed4:attr1:p6:lengthi16381e4:pathl4:.pad5:16381ee\
-             d4:attr1:x6:lengthi5e4:pathl1:d1:yeee4:name1:n12:piece lengthi16384e6:pieces40:{}e",
-            "h".repeat(40)
-        );
-        let metainfo = parse(&info).unwrap();
-        let files: Vec<_> = metainfo
-            .files
-            .iter()
-            .map(|f| (f.path.to_string(), f.offset, f.length, f.pad))
-            .collect();
-        assert_eq!(
-            files,
-            [
-                ("n/x".to_owned(), 0, 3, false),
-                ("n/.pad/16381".to_owned(), 3, 16_381, true),
-                ("n/d/y".to_owned(), 16_384, 5, false),
-            ]
-        );
-        assert_eq!(metainfo.pieces_of_file(0), PieceRange { start: 0, end: 1 });
-        assert_eq!(metainfo.pieces_of_file(2), PieceRange { start: 1, end: 2 });
-        assert!(metainfo.pieces_of_file(3).is_empty());
-        assert!(metainfo.file_range_to_pieces(2, 5..9).is_empty());
-    }
-
-    #[test]
-    fn what_does_not_add_up_is_refused() {
-        let single = |length: &str, piece_length: &str, pieces: &str| {
-            parse(&format!(
-                "d6:lengthi{length}e4:name1:a12:piece lengthi{piece_length}e6:pieces{pieces}e"
-            ))
-        };
-        assert_eq!(single("0", "16384", "0:"), Err(MetainfoError::Empty));
-        assert_eq!(
-            single("16385", "16384", HASH),
-            Err(MetainfoError::PieceCount {
-                hashes: 1,
-                total_length: 16_385,
-                piece_length: 16_384
-            })
-        );
-        let pieces = Err(MetainfoError::Field("info.pieces"));
-        assert_eq!(single("1", "16384", "19:aaaaaaaaaaaaaaaaaaa"), pieces);
-        let length = Err(MetainfoError::Field("info.piece length"));
-        assert_eq!(single("1", "0", HASH), length);
-        assert_eq!(single("1", "-1", HASH), length);
-        assert!(matches!(
-            single("1", "67108865", HASH),
-            Err(MetainfoError::TooLarge { .. })
-        ));
-        let length = Err(MetainfoError::Field("info.length"));
-        assert_eq!(single("-1", "16384", HASH), length);
-        let overflow = format!(
-            "d5:filesld6:lengthi{max}e4:pathl1:xeed6:lengthi{max}e4:pathl1:yeee\
-             4:name1:n12:piece lengthi16384e6:pieces{HASH}e",
-            max = u64::MAX
-        );
-        assert_eq!(
-            parse(&overflow),
-            Err(MetainfoError::Field("info.files.length"))
-        );
-        for path in ["le", "li1ee", "1:x"] {
-            let bad = format!(
-                "d5:filesld6:lengthi1e4:path{path}ee4:name1:n12:piece lengthi16384e6:pieces{HASH}e"
-            );
-            assert_eq!(parse(&bad), Err(MetainfoError::Field("info.files.path")));
-        }
-        let deep = format!(
-            "d5:filesld6:lengthi1e4:pathl{}eee4:name1:n12:piece lengthi16384e6:pieces{HASH}e",
-            "1:a".repeat(MAX_PATH_DEPTH)
-        );
-        assert!(matches!(parse(&deep), Err(MetainfoError::TooLarge { .. })));
-    }
-
-    #[test]
-    fn too_many_pieces_and_files_are_refused() {
-        let count = MAX_PIECES + 1;
-        let info = format!(
-            "d6:lengthi{count}e4:name1:a12:piece lengthi1e6:pieces{}:{}e",
-            count * 20,
-            "h".repeat(count * 20)
-        );
-        assert!(matches!(
-            parse(&info),
-            Err(MetainfoError::TooLarge { what: "pieces", .. })
-        ));
-        let info = format!(
-            "d5:filesl{}e4:name1:n12:piece lengthi16384e6:pieces{HASH}e",
-            "d6:lengthi0e4:pathl1:xee".repeat(MAX_FILES + 1)
-        );
-        assert!(matches!(
-            parse(&info),
-            Err(MetainfoError::TooLarge { what: "files", .. })
-        ));
-    }
-
-    #[test]
-    fn trackers_come_in_tiers_and_are_bounded() {
-        let info = format!("d6:lengthi3e4:name1:a12:piece lengthi16384e6:pieces{HASH}e");
-        let read = |rest: &str| {
-            Metainfo::from_torrent(format!("d{rest}4:info{info}e").as_bytes())
-                .unwrap()
-                .trackers
-        };
-        assert_eq!(read("8:announce4:ws:a"), [["ws:a"]]);
-        assert_eq!(
-            read("8:announce4:ws:a13:announce-listll4:ws:b4:ws:cel4:ws:dee"),
-            [vec!["ws:b", "ws:c"], vec!["ws:d"]]
-        );
-        assert_eq!(read("8:announce4:ws:a13:announce-listllee"), [["ws:a"]]);
-        let many = format!("13:announce-listl{}e", "l4:ws:be".repeat(500));
-        assert_eq!(read(&many).len(), MAX_TRACKERS);
-    }
-
-    #[test]
-    fn the_registry_id_is_read_and_written() {
-        let mut metainfo = Metainfo::from_torrent(FOLDER).unwrap();
-        assert_eq!(metainfo.content, None);
-        metainfo.content = Some([0xc5; 32]);
-        let read = Metainfo::from_torrent(&metainfo.to_torrent()).unwrap();
-        assert_eq!(read, metainfo);
-    }
-
-    proptest! {
-        #[test]
-        fn a_damaged_torrent_never_panics_and_what_is_accepted_adds_up(
-            edits in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
-            which in 0usize..3,
-        ) {
-            let mut bytes = [FOLDER, LEAVES, LOTS][which].to_vec();
-            for (at, byte) in edits {
-                let at = at.index(bytes.len());
-                bytes[at] = byte;
-            }
-            if let Ok(metainfo) = Metainfo::from_torrent(&bytes) {
-                let total: u64 = metainfo.spans(0, u64::MAX).map(|s| s.length).sum();
-                prop_assert_eq!(total, metainfo.total_length);
-                prop_assert_eq!(metainfo.piece_count(), metainfo.geometry().piece_count());
-                prop_assert_eq!(Metainfo::from_torrent(&metainfo.to_torrent()), Ok(metainfo));
-            }
-        }
-    }
-}
+mod tests;

@@ -14,7 +14,7 @@ use super::fold::fold;
 /// Longest component, bytes of UTF-8; longer ones are shortened and keep their extension.
 pub const MAX_COMPONENT_LEN: usize = 255;
 /// Most components of one path; a torrent with a deeper one is refused.
-pub const MAX_PATH_DEPTH: usize = 32;
+pub const MAX_PATH_DEPTH: usize = 128;
 /// Longest extension that survives shortening, bytes with its dot.
 const MAX_EXTENSION_LEN: usize = 16;
 /// Most bytes of a raw name that are looked at.

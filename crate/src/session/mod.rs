@@ -244,6 +244,13 @@ impl Session {
             .is_some_and(|c| c.verified.is_complete())
     }
 
+    /// What was there at the start is known.
+    pub fn is_checked(&self) -> bool {
+        self.content
+            .as_ref()
+            .is_some_and(|c| matches!(c.phase, Phase::Running))
+    }
+
     /// Something is missing and fetched.
     pub fn is_downloading(&self) -> bool {
         self.wants_peers() && !self.is_seed()

@@ -68,7 +68,7 @@ impl Signaling {
                 self.lose_tracker(now, id, "it does not answer");
             } else if used && self.online && tracker.wants_connect(now) {
                 tracker.connecting(now);
-                let url = tracker.url.clone();
+                let url = tracker.url.to_string();
                 self.actions
                     .push_back(SignalingAction::ConnectTracker { tracker: id, url });
             }
@@ -84,6 +84,10 @@ impl Signaling {
         };
         let regular = membership.next_at <= now;
         if !regular && (membership.early_at > now || torrent.waits_to_be_asked(membership)) {
+            return;
+        }
+        let paced = self.trackers.get(&id).map(|t| t.announce_from(!regular));
+        if paced.is_none_or(|from| from > now) {
             return;
         }
         let event = membership.next_event();
@@ -151,12 +155,12 @@ impl Signaling {
             return;
         };
         let text = torrent.announce(self.config.peer_id, info_hash, event, offers);
-        let asked = (torrent.wanted, offered);
+        let asked = (torrent.wanted, torrent.is_seed());
         if let Some(membership) = torrent.trackers.get_mut(&id) {
-            membership.announced(now, event, asked, jitter);
+            membership.announced(now, event, asked, offered, jitter);
         }
         if let Some(tracker) = self.trackers.get_mut(&id) {
-            tracker.expect_reply(now);
+            tracker.announced(now);
         }
         self.send(id, text);
     }
@@ -246,13 +250,12 @@ impl Signaling {
             used.then(|| tracker.wake_at(self.online))
         });
         let announces = self.torrents.values().flat_map(|torrent| {
-            torrent
-                .trackers
-                .iter()
-                .filter(|(id, _)| self.trackers.get(id).is_some_and(Tracker::is_open))
-                .map(|(_, membership)| {
-                    membership.wake_at(torrent.wanted > 0 && !torrent.waits_to_be_asked(membership))
-                })
+            torrent.trackers.iter().filter_map(|(id, membership)| {
+                let tracker = self.trackers.get(id).filter(|t| t.is_open())?;
+                let wanting = torrent.wanted > 0 && !torrent.waits_to_be_asked(membership);
+                let early_from = wanting.then(|| tracker.announce_from(true));
+                Some(membership.wake_at(tracker.announce_from(false), early_from))
+            })
         });
         links
             .chain(trackers)

@@ -37,6 +37,7 @@ mod responses;
 mod torrent;
 mod tracker;
 
+use crate::metainfo::{TrackerUrl, TrackerUrlError};
 use crate::sorted::Map;
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, InfoHash, PeerId, TrackerId};
@@ -209,12 +210,9 @@ pub enum SignalingEvent {
 /// Why a tracker's URL was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddTrackerError {
-    /// UDP and HTTP trackers cannot introduce WebRTC peers.
-    #[error("only ws:// and wss:// trackers can introduce WebRTC peers")]
-    UnsupportedScheme,
-    /// No host, or characters that no URL has, or longer than 2048 bytes.
-    #[error("not a valid tracker URL")]
-    InvalidUrl,
+    /// No WebRTC peer can use it.
+    #[error(transparent)]
+    Url(#[from] TrackerUrlError),
     /// Already [`MAX_TRACKERS`], all in use.
     #[error("too many trackers in use")]
     TooMany,
@@ -265,7 +263,7 @@ impl Signaling {
     /// Makes a tracker known; the same URL gives the same id. It is connected to when a torrent is
     /// announced to it.
     pub fn add_tracker(&mut self, url: &str) -> Result<TrackerId, AddTrackerError> {
-        let url = tracker::check_url(url)?;
+        let url = TrackerUrl::parse(url)?;
         if let Some((id, _)) = self.trackers.iter().find(|(_, t)| t.url == url) {
             return Ok(*id);
         }
@@ -339,6 +337,17 @@ impl Signaling {
         self.drive(now);
     }
 
+    /// All of it was there at the start: no tracker is told of a download, but who was told otherwise is told so soon.
+    pub fn found_complete(&mut self, now: Timestamp, info_hash: InfoHash) {
+        if let Some(torrent) = self.torrents.get_mut(&info_hash) {
+            torrent.left = Some(0);
+            for membership in torrent.trackers.values_mut() {
+                membership.found_complete(now);
+            }
+        }
+        self.drive(now);
+    }
+
     /// Leaves the swarm. Connections that are not established are dropped; established ones are
     /// the caller's to close.
     pub fn announce_stop(&mut self, now: Timestamp, info_hash: InfoHash) {
@@ -390,7 +399,7 @@ impl Signaling {
         let Some(tracker) = self.trackers.get_mut(&id) else {
             return;
         };
-        if !tracker.connected() {
+        if !tracker.connected(now) {
             return;
         }
         for torrent in self.torrents.values_mut() {
@@ -588,10 +597,12 @@ impl Signaling {
 
     fn lose_tracker(&mut self, now: Timestamp, id: TrackerId, reason: &str) {
         let jitter = self.jitter();
+        let memberships = self.torrents.values().filter_map(|t| t.trackers.get(&id));
+        let interval = memberships.map(Membership::interval).max();
         let Some(tracker) = self.trackers.get_mut(&id).filter(|t| t.has_socket()) else {
             return;
         };
-        let retry_in = tracker.lost(now, jitter);
+        let retry_in = tracker.lost(now, interval.unwrap_or(Duration::ZERO), jitter);
         self.recall_offers(id);
         self.event(SignalingEvent::Unreachable {
             tracker: id,

@@ -165,15 +165,11 @@ fn accepted(actions: &[SignalingAction]) -> usize {
 fn only_websocket_trackers_are_taken() {
     let mut s = Rig::new().signaling;
     for (url, error) in [
-        ("udp://a.example:80", AddTrackerError::UnsupportedScheme),
-        ("https://a.example", AddTrackerError::UnsupportedScheme),
-        ("a.example", AddTrackerError::InvalidUrl),
-        ("wss://", AddTrackerError::InvalidUrl),
-        ("wss://user:secret@a.example", AddTrackerError::InvalidUrl),
-        ("wss://a.example/ x", AddTrackerError::InvalidUrl),
-        ("wss://a.example/#x", AddTrackerError::InvalidUrl),
+        ("udp://a.example:80", TrackerUrlError::UnsupportedScheme),
+        ("a.example", TrackerUrlError::NoScheme),
+        ("wss://user:secret@a.example", TrackerUrlError::Credentials),
     ] {
-        assert_eq!(s.add_tracker(url), Err(error), "{url}");
+        assert_eq!(s.add_tracker(url), Err(error.into()), "{url}");
     }
     let id = s.add_tracker(" WSS://a.example/announce ").unwrap();
     assert_eq!(s.add_tracker("wss://a.example/announce"), Ok(id));
@@ -489,6 +485,127 @@ fn announces_resume_on_a_new_socket_with_the_offers_of_the_old_one() {
     let mut offers = first[0].1.clone();
     offers.sort();
     assert_eq!(again[0].1, offers);
+}
+
+#[test]
+fn a_tracker_that_answers_and_closes_gets_no_more_announces_than_it_asked_for() {
+    for interval in [20, 120, 1800] {
+        let (mut rig, id) = Rig::announced(5);
+        let begun = rig.now;
+        let mut announced = Vec::new();
+        while rig.now < begun + Duration::from_secs(4 * 3600) {
+            for action in rig.run() {
+                match action {
+                    SignalingAction::ConnectTracker { .. } => {
+                        rig.signaling.tracker_connected(rig.now, id);
+                    }
+                    SignalingAction::SendTracker { .. } => {
+                        announced.push(rig.now.since(begun).as_secs());
+                        rig.reply(id, interval);
+                        rig.signaling.tracker_closed(rig.now, id, "closed");
+                    }
+                    _ => {}
+                }
+            }
+            rig.advance(Duration::from_secs(3600));
+        }
+        let within = |seconds: u64| announced.iter().filter(|at| **at < seconds).count();
+        assert!(within(45) <= 5, "{interval}: {announced:?}");
+        // Longer than this between announces is no reason to come sooner than once in two minutes.
+        let mean = interval.max(120);
+        assert!(
+            within(4 * 3600) as u64 <= 4 * 3600 / mean + 15,
+            "{interval}: {announced:?}"
+        );
+    }
+}
+
+#[test]
+fn a_socket_that_lasted_is_replaced_at_once() {
+    let (mut rig, id) = Rig::announced(0);
+    for _ in 0..10 {
+        rig.run();
+        rig.reply(id, 120);
+        rig.advance(Duration::from_secs(60));
+        rig.run();
+        rig.signaling.tracker_closed(rig.now, id, "idle");
+        let seen = rig.drain();
+        let retry = seen.iter().find_map(|action| match action {
+            SignalingAction::Event(SignalingEvent::Unreachable { retry_in, .. }) => Some(*retry_in),
+            _ => None,
+        });
+        assert!(retry.unwrap() < Duration::from_secs(2), "{retry:?}");
+        rig.advance(Duration::from_secs(2));
+        rig.run();
+        rig.signaling.tracker_connected(rig.now, id);
+    }
+}
+
+#[test]
+fn many_torrents_announce_at_a_pace_that_servers_take() {
+    let (mut rig, id) = Rig::announced(1);
+    let begun = rig.now;
+    for n in 1..MAX_TORRENTS {
+        let mut hash = [9; 20];
+        hash[..8].copy_from_slice(&n.to_be_bytes());
+        let info_hash = InfoHash(hash);
+        rig.signaling
+            .announce_start(begun, info_hash, &[id])
+            .unwrap();
+        rig.signaling.set_progress(info_hash, 0, 0, Some(0));
+        rig.signaling.set_wanted(begun, info_hash, 1);
+    }
+    let mut sent: Vec<u64> = Vec::new();
+    let mut told = BTreeSet::new();
+    while rig.now < begun + Duration::from_secs(300) {
+        for action in rig.run() {
+            if let SignalingAction::SendTracker { text, .. } = &action
+                && let Ok(Request::Announce(a)) = Request::parse(text, Default::default())
+            {
+                sent.push(rig.now.since(begun).as_millis() as u64);
+                told.insert(a.info_hash.0);
+                let reply = AnnounceReply {
+                    info_hash: a.info_hash,
+                    interval_secs: Some(120),
+                    min_interval_secs: None,
+                    complete: Some(1),
+                    incomplete: Some(0),
+                    warning: None,
+                };
+                rig.say(id, Response::Announce(reply));
+            }
+        }
+        rig.advance(Duration::from_secs(600));
+        if told.len() == MAX_TORRENTS && rig.now < begun + Duration::from_secs(70) {
+            told.clear();
+        }
+    }
+    assert!(told.len() == MAX_TORRENTS, "each announces again in time");
+    // What our server takes of one connection: 512 at once and 20 per second.
+    for (n, at) in sent.iter().enumerate() {
+        let since = |m: usize| (at - sent[m]) * 20 / 1000 + 512;
+        assert!((0..n).all(|m| (n - m) as u64 <= since(m)), "{n}");
+    }
+}
+
+#[test]
+fn what_was_there_is_told_soon_and_is_no_download() {
+    let (mut rig, id) = Rig::announced(0);
+    rig.signaling.set_progress(HASH, 0, 0, Some(100));
+    rig.run();
+    rig.reply(id, 120);
+    rig.advance(Duration::from_millis(100));
+    rig.signaling.found_complete(rig.now, HASH);
+    rig.signaling.found_complete(rig.now, HASH);
+    rig.advance(Duration::from_secs(2));
+    let seen = rig.run();
+    assert_eq!(announces(&seen), [(AnnounceEvent::Update, Vec::new())]);
+    let left_nothing = |action: &SignalingAction| matches!(action, SignalingAction::SendTracker { text, .. } if text.contains("\"left\":0,"));
+    assert!(seen.iter().any(left_nothing));
+    rig.reply(id, 120);
+    rig.signaling.found_complete(rig.now, HASH);
+    rig.advance(Duration::from_secs(60));
+    assert_eq!(announces(&rig.run()), []);
 }
 
 #[test]

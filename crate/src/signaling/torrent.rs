@@ -17,7 +17,7 @@ const DEFAULT_INTERVAL: Duration = Duration::from_secs(120);
 const MIN_EARLY_INTERVAL: Duration = Duration::from_secs(5);
 
 /// An announce has one event: a download that was complete before the first one is told after it.
-const COMPLETED_AFTER_STARTED: Duration = Duration::from_secs(1);
+const NEXT_EVENT_AFTER: Duration = Duration::from_secs(1);
 
 #[derive(Default)]
 pub(super) struct Torrent {
@@ -42,6 +42,8 @@ pub(super) struct Membership {
     /// The announce that is due waits so long for offers.
     pub(super) offers_asked_until: Option<Timestamp>,
     started: bool,
+    /// The last announce said that nothing is missing.
+    said_complete: bool,
     /// So it was when the last announce went out.
     wanted_nobody: bool,
     /// Connections were wanted, and nothing came of what was offered: a seed too announces early then.
@@ -121,6 +123,7 @@ impl Membership {
             early_at: Timestamp::NEVER,
             offers_asked_until: None,
             started: false,
+            said_complete: false,
             wanted_nobody: false,
             missed: false,
             others: 0,
@@ -137,6 +140,18 @@ impl Membership {
         self.joined = false;
         self.next_at = now;
         self.offers_asked_until = None;
+    }
+
+    /// The time between announces that the tracker asked for.
+    pub(super) fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    /// Nothing is missing any more.
+    pub(super) fn found_complete(&mut self, now: Timestamp) {
+        if let Some(last) = self.last_at.filter(|_| !self.said_complete) {
+            self.next_at = self.next_at.min(now.max(last + NEXT_EVENT_AFTER));
+        }
     }
 
     fn hurry(&mut self, now: Timestamp) {
@@ -166,15 +181,17 @@ impl Membership {
         }
     }
 
-    /// An announce goes out, while this many connections are wanted. `jitter` is in 0..1.
+    /// An announce of this torrent goes out with so many offers. `jitter` is in 0..1.
     pub(super) fn announced(
         &mut self,
         now: Timestamp,
         event: Event,
-        (wanted, offered): (usize, usize),
+        (wanted, is_seed): (usize, bool),
+        offered: usize,
         jitter: f64,
     ) {
         self.joined = true;
+        self.said_complete = is_seed;
         self.wanted_nobody = wanted == 0;
         // Its offers come too late; it had none left to make.
         self.missed = wanted > 0 && offered == 0 && event != Event::Completed;
@@ -187,7 +204,7 @@ impl Membership {
         }
         self.schedule(now, jitter);
         if self.completed_due {
-            self.next_at = now + COMPLETED_AFTER_STARTED;
+            self.next_at = now + NEXT_EVENT_AFTER;
         }
         self.early_at = now + self.early_interval.max(self.min_interval);
         self.early_interval = (self.early_interval * 2).min(self.interval);
@@ -227,12 +244,12 @@ impl Membership {
         self.early_at = now + self.early_interval.max(self.min_interval);
     }
 
-    pub(super) fn wake_at(&self, wanting: bool) -> Timestamp {
-        let due = if wanting {
-            self.next_at.min(self.early_at)
-        } else {
-            self.next_at
-        };
+    /// When the next announce is due, where the tracker takes regular ones from `from` on, and early ones, if any are
+    /// wanted, from `early_from` on.
+    pub(super) fn wake_at(&self, from: Timestamp, early_from: Option<Timestamp>) -> Timestamp {
+        let regular = self.next_at.max(from);
+        let early = early_from.map(|from| self.early_at.max(from));
+        let due = early.map_or(regular, |early| early.min(regular));
         // While it waits for offers, they or the end of the wait come next.
         self.offers_asked_until.map_or(due, |until| due.max(until))
     }

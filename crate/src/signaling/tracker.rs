@@ -1,10 +1,22 @@
 //! One tracker: its URL, the state of its socket, and how far its word is taken.
 
-use super::AddTrackerError;
+use crate::metainfo::TrackerUrl;
 use crate::time::{Duration, Timestamp};
 
 /// Bounds of the mean pause before a lost tracker is tried again; it doubles each time.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
+
+/// Who answers and closes before this time is failing too, and is tried again after the pause of so many failures at least.
+const STEADY_AFTER: Duration = Duration::from_secs(45);
+const HASTY_FAILURES: u32 = 2;
+
+/// Announces on one socket. Servers close sockets that flood them (ours: 512 messages at once and 20 per second, answers
+/// included), and a client may hold a thousand torrents.
+const ANNOUNCES_AT_ONCE: u32 = 200;
+const ANNOUNCES_PER_SECOND: f64 = 16.0;
+
+/// Announces that early ones leave to regular ones, without which a torrent leaves its swarm.
+const KEPT_FOR_REGULAR: f64 = 100.0;
 
 /// A socket that does not open within this time is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
@@ -15,16 +27,25 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 /// So many senseless messages in a row end a socket.
 const MAX_SENSELESS: u32 = 10;
 
-const MAX_URL_LEN: usize = 2048;
-
 pub(super) struct Tracker {
-    pub(super) url: String,
+    pub(super) url: TrackerUrl,
     pub(super) socket: Socket,
     failures: u32,
     senseless: u32,
-    offers_per_minute: u32,
-    /// Offers that may be taken, refilled over time.
-    offer_tokens: f64,
+    opened_at: Timestamp,
+    /// The present socket brought an answer to an announce.
+    replied: bool,
+    /// Offers that may be taken.
+    offers: Allowance,
+    /// Announces that may be sent.
+    announces: Allowance,
+}
+
+/// So many at once, and so many more over time.
+struct Allowance {
+    left: f64,
+    most: f64,
+    per_second: f64,
     refilled_at: Timestamp,
 }
 
@@ -36,7 +57,7 @@ pub(super) enum Socket {
 }
 
 impl Tracker {
-    pub(super) fn new(url: String, offers_per_minute: u32) -> Self {
+    pub(super) fn new(url: TrackerUrl, offers_per_minute: u32) -> Self {
         Tracker {
             url,
             socket: Socket::Idle {
@@ -44,9 +65,10 @@ impl Tracker {
             },
             failures: 0,
             senseless: 0,
-            offers_per_minute,
-            offer_tokens: f64::from(offers_per_minute),
-            refilled_at: Timestamp::ZERO,
+            opened_at: Timestamp::ZERO,
+            replied: false,
+            offers: Allowance::new(offers_per_minute, f64::from(offers_per_minute) / 60.0),
+            announces: Allowance::new(ANNOUNCES_AT_ONCE, ANNOUNCES_PER_SECOND),
         }
     }
 
@@ -63,16 +85,19 @@ impl Tracker {
     }
 
     pub(super) fn connecting(&mut self, now: Timestamp) {
+        self.replied = false;
         self.socket = Socket::Connecting {
             deadline: now + CONNECT_TIMEOUT,
         };
     }
 
     /// Whether a socket was expected to open.
-    pub(super) fn connected(&mut self) -> bool {
+    pub(super) fn connected(&mut self, now: Timestamp) -> bool {
         let expected = matches!(self.socket, Socket::Connecting { .. });
         if expected {
             self.senseless = 0;
+            self.opened_at = now;
+            self.announces.fill(now);
             self.socket = Socket::Open {
                 reply_due: Timestamp::NEVER,
             };
@@ -80,9 +105,19 @@ impl Tracker {
         expected
     }
 
-    /// The socket is gone. Answers the pause before the next try; `jitter` is in 0..1.
-    pub(super) fn lost(&mut self, now: Timestamp, jitter: f64) -> Duration {
-        let mean = (BACKOFF.0 * (1 << self.failures.min(7))).min(BACKOFF.1);
+    /// The socket is gone. Answers the pause before the next try; `interval` is what it asked for between announces,
+    /// `jitter` is in 0..1.
+    pub(super) fn lost(&mut self, now: Timestamp, interval: Duration, jitter: f64) -> Duration {
+        let mut longest = BACKOFF.1;
+        if core::mem::take(&mut self.replied) {
+            // Each new socket means an announce: one that does not last must not bring more of them than were asked for.
+            longest = longest.max(interval);
+            self.failures = match now >= self.opened_at + STEADY_AFTER {
+                true => 0,
+                false => self.failures.max(HASTY_FAILURES),
+            };
+        }
+        let mean = (BACKOFF.0 * (1 << self.failures.min(12))).min(longest);
         self.failures = self.failures.saturating_add(1);
         // From half to one and a half of it: the peers of a restarted server come back spread out. Nothing is cut off
         // from that, or many would come at the same moment.
@@ -104,9 +139,7 @@ impl Tracker {
     /// closes again is a failing one.
     pub(super) fn behaved(&mut self, replied: bool) {
         self.senseless = 0;
-        if replied {
-            self.failures = 0;
-        }
+        self.replied |= replied;
         if let Socket::Open { reply_due } = &mut self.socket {
             *reply_due = Timestamp::NEVER;
         }
@@ -118,7 +151,7 @@ impl Tracker {
         self.senseless >= MAX_SENSELESS
     }
 
-    pub(super) fn expect_reply(&mut self, now: Timestamp) {
+    fn expect_reply(&mut self, now: Timestamp) {
         if let Socket::Open { reply_due } = &mut self.socket {
             *reply_due = (*reply_due).min(now + REPLY_TIMEOUT);
         }
@@ -126,15 +159,19 @@ impl Tracker {
 
     /// Whether one more offer may be taken from it.
     pub(super) fn take_offer(&mut self, now: Timestamp) -> bool {
-        let full = f64::from(self.offers_per_minute);
-        let minutes = now.since(self.refilled_at).as_secs_f64() / 60.0;
-        self.refilled_at = self.refilled_at.max(now);
-        self.offer_tokens = (self.offer_tokens + minutes * full).min(full);
-        let granted = self.offer_tokens >= 1.0;
-        if granted {
-            self.offer_tokens -= 1.0;
-        }
-        granted
+        self.offers.take(now)
+    }
+
+    /// From when on an announce may be sent to it.
+    pub(super) fn announce_from(&self, is_early: bool) -> Timestamp {
+        let kept = if is_early { KEPT_FOR_REGULAR } else { 0.0 };
+        self.announces.ready_at(kept)
+    }
+
+    /// An announce is sent.
+    pub(super) fn announced(&mut self, now: Timestamp) {
+        self.announces.take(now);
+        self.expect_reply(now);
     }
 
     /// When its present socket is given up.
@@ -154,25 +191,42 @@ impl Tracker {
     }
 }
 
-/// The URL as it will be connected to.
-pub(super) fn check_url(url: &str) -> Result<String, AddTrackerError> {
-    let url = url.trim();
-    let (scheme, rest) = url.split_once("://").ok_or(AddTrackerError::InvalidUrl)?;
-    let scheme = scheme.to_ascii_lowercase();
-    if scheme != "ws" && scheme != "wss" {
-        return Err(AddTrackerError::UnsupportedScheme);
+impl Allowance {
+    fn new(most: u32, per_second: f64) -> Self {
+        Allowance {
+            left: f64::from(most),
+            most: f64::from(most),
+            per_second,
+            refilled_at: Timestamp::ZERO,
+        }
     }
-    let host_end = rest.find(['/', '?', '#']).unwrap_or(rest.len());
-    let host = &rest[..host_end];
-    let clean = url.len() <= MAX_URL_LEN && url.chars().all(|c| c.is_ascii_graphic());
-    // A user name in the URL would be a secret in a torrent, and a fragment is refused by browsers.
-    if !clean
-        || host.is_empty()
-        || host.starts_with(':')
-        || host.contains('@')
-        || rest.contains('#')
-    {
-        return Err(AddTrackerError::InvalidUrl);
+
+    fn fill(&mut self, now: Timestamp) {
+        self.left = self.most;
+        self.refilled_at = now;
     }
-    Ok(format!("{scheme}://{rest}"))
+
+    /// Whether there was one left.
+    fn take(&mut self, now: Timestamp) -> bool {
+        let refill = now.since(self.refilled_at).as_secs_f64() * self.per_second;
+        self.refilled_at = self.refilled_at.max(now);
+        self.left = (self.left + refill).min(self.most);
+        let granted = self.left >= 1.0;
+        if granted {
+            self.left -= 1.0;
+        }
+        granted
+    }
+
+    /// When one can be taken and `kept` stay.
+    fn ready_at(&self, kept: f64) -> Timestamp {
+        let missing = kept + 1.0 - self.left;
+        if missing <= 0.0 {
+            return Timestamp::ZERO;
+        }
+        // A moment later, for what rounding takes.
+        self.refilled_at
+            + Duration::from_secs_f64(missing / self.per_second)
+            + Duration::from_millis(1)
+    }
 }

@@ -29,7 +29,7 @@ pub enum Action {
 /// Why a peer announces (BEP 3 `event`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Event {
-    /// The regular announce: no event, `""`, `"update"` or `"paused"` (BEP 21).
+    /// The regular announce: no event, `""`, `"empty"`, `"update"` or `"paused"` (BEP 21).
     #[default]
     Update,
     /// The first announce.
@@ -149,7 +149,7 @@ impl Leaf for Action {
 impl Leaf for Event {
     fn from_str(s: &str) -> Option<Self> {
         match s {
-            "" | "update" | "paused" => Some(Event::Update),
+            "" | "empty" | "update" | "paused" => Some(Event::Update),
             "started" => Some(Event::Started),
             "stopped" => Some(Event::Stopped),
             "completed" => Some(Event::Completed),

@@ -73,6 +73,33 @@ fn an_offer_with_too_long_a_description_is_skipped() {
 }
 
 #[test]
+fn a_regular_announce_is_written_in_many_ways_and_an_unknown_event_is_none_of_them() {
+    let parse = |event: &str| {
+        let text = announce(&format!(r#","event":{event}"#));
+        Request::parse(&text, Limits::default())
+            .map(|request| match request {
+                Request::Announce(announce) => announce.event,
+                other => panic!("{other:?}"),
+            })
+            .map_err(|error| error.fault)
+    };
+    for event in [r#""empty""#, r#""""#, r#""update""#, r#""paused""#, "null"] {
+        assert_eq!(parse(event), Ok(Event::Update), "{event}");
+    }
+    for event in [r#""Empty""#, r#""none""#, r#""finished""#] {
+        assert_eq!(parse(event), Err(RequestFault::Invalid("event")), "{event}");
+    }
+}
+
+#[test]
+fn offers_whose_ids_are_not_20_long_are_counted_as_skipped() {
+    for id in ["", "a", &"a".repeat(19), &"a".repeat(21), &"a".repeat(40)] {
+        let odd = format!(r#"{{"offer_id":"{id}","offer":{{"type":"offer","sdp":"v=0"}}}}"#);
+        assert_eq!(offers(&format!("{},{odd}", offer('a'))), (1, 1), "{id}");
+    }
+}
+
+#[test]
 fn a_repeated_offer_id_is_skipped() {
     assert_eq!(offers(&format!("{},{}", offer('a'), offer('a'))), (1, 1));
 }

@@ -7,12 +7,12 @@ mod common;
 use std::sync::Mutex;
 
 use common::{closings, complete_within_bounds, minutes, within_bounds};
-use piecework::client::{ClosedReason, TorrentState};
+use piecework::client::{AddOptions, CheckExisting, ClosedReason, Source, TorrentState};
 use piecework::time::{Duration, Timestamp};
 use piecework::types::PeerId;
 use piecework::wire::Message;
 use piecework_signaling_protocol::{
-    Action, AnnounceReply, InfoHash, Limits, Offer, OfferId, PeerId as SignaledId, Request,
+    Action, AnnounceReply, Event, InfoHash, Limits, Offer, OfferId, PeerId as SignaledId, Request,
     Response, ScrapeEntry, Sdp,
 };
 use piecework_simulation::{
@@ -412,6 +412,67 @@ fn a_server_that_never_answers_is_left_and_not_hammered() {
         net.run_for(minutes(30));
         let tries = net.connects(node).len();
         assert!((5..35).contains(&tries), "{tries} attempts");
+    });
+}
+
+#[test]
+fn a_server_that_answers_and_closes_is_asked_no_oftener_than_it_wants() {
+    for_seeds(SEEDS, |seed| {
+        let mut net = SimNet::new(seed, NetConfig::default());
+        let content = Content::file(seed, 10_000, 32 * 1024);
+        net.set_trackers(TrackerMood::Hasty);
+        let node = net.node(SimNet::config());
+        net.leech(node, &content);
+        net.run_for(Duration::from_secs(45));
+        let soon = net.announces(node).len();
+        assert!((1..=5).contains(&soon), "{soon} announces in 45 s");
+        net.run_for(minutes(60));
+        let all = net.announces(node).len();
+        assert!((20..50).contains(&all), "{all} announces in an hour");
+    });
+}
+
+/// What a node announced of the content: event and bytes missing.
+fn said(net: &SimNet, node: NodeId) -> Vec<(Event, Option<u64>)> {
+    (net.announces(node).iter())
+        .filter_map(|(_, text)| match Request::parse(text, Limits::default()) {
+            Ok(Request::Announce(announce)) => Some((announce.event, announce.left)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_download_is_told_once_and_what_was_there_never() {
+    for_seeds(SEEDS, |seed| {
+        let (mut net, content, from, to) = pair(seed);
+        complete_within_bounds(&mut net, to, &content, minutes(30));
+        net.run_for(minutes(3));
+        let completed =
+            |said: &[(Event, Option<u64>)]| said.iter().filter(|s| s.0 == Event::Completed).count();
+        let seed_said = said(&net, from);
+        assert_eq!(completed(&seed_said), 0, "{seed_said:?}");
+        let said_by_leech = said(&net, to);
+        assert_eq!(completed(&said_by_leech), 1, "{said_by_leech:?}");
+        // A new run, with all of it there: hashed again, and by its records.
+        for check in [CheckExisting::Recheck, CheckExisting::Resume] {
+            net.kill_process(to);
+            let before = said(&net, to).len();
+            net.start(to);
+            let options = AddOptions {
+                check,
+                ..AddOptions::default()
+            };
+            net.add(to, Source::Torrent(content.torrent()), options);
+            net.run_for(Duration::from_secs(30));
+            let said = said(&net, to).split_off(before);
+            assert_eq!(completed(&said), 0, "{check:?}: {said:?}");
+            assert_eq!(
+                said.last().map(|s| s.1),
+                Some(Some(0)),
+                "{check:?}: {said:?}"
+            );
+        }
     });
 }
 

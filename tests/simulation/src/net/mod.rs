@@ -85,6 +85,8 @@ pub enum TrackerMood {
     Slam,
     /// Each connection is taken, and nothing is ever answered.
     Mute,
+    /// Each announce is answered, and its connection closed a second later.
+    Hasty,
 }
 
 /// What is to happen.

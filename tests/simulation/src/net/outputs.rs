@@ -128,7 +128,7 @@ impl SimNet {
             let said = (self.now, text.to_owned());
             self.nodes[node.0].announces.push(said);
         }
-        if self.mood != TrackerMood::Up {
+        if !matches!(self.mood, TrackerMood::Up | TrackerMood::Hasty) {
             return;
         }
         let Some(url) = self.nodes[node.0].sockets.get(&tracker).cloned() else {
@@ -142,6 +142,12 @@ impl SimNet {
                 text: text.into(),
             };
             self.schedule(after, What::Input(to.node, to.life, input));
+        }
+        if self.mood == TrackerMood::Hasty {
+            let reason = "the server closed the connection".to_owned();
+            let input = Input::TrackerClosed { tracker, reason };
+            let after = self.latency() + Duration::from_secs(1);
+            self.schedule(after, What::Input(node, life, input));
         }
     }
 

@@ -95,7 +95,7 @@ pub(super) fn machines(
             credit0: sell.credit.first,
             credit_max: sell.credit.most,
             ramp: sell.credit.ramp,
-            ..PayeeConfig::new(vault, sell.payee)
+            ..PayeeConfig::new(vault, sell.payee).with_dust(sell.dust)
         };
         money.payee = Some(Payee::new(now, config, seed(), records()));
     }
@@ -437,6 +437,10 @@ impl Client {
             PayEvent::Exiting { redeem_before, .. } => self.warn(&format!(
                 "a buyer withdraws its deposit: redeem before Unix time {}",
                 redeem_before.as_secs()
+            )),
+            PayEvent::LeftUnredeemed { due, .. } => self.warn(&format!(
+                "a buyer took its deposit back before {} token units of it were redeemed",
+                due.0
             )),
             PayEvent::ChainMismatch { chain_id } => self.warn(&format!(
                 "the wallet or RPC is on chain {chain_id}, not on the vault's: switch it"

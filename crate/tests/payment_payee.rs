@@ -442,12 +442,33 @@ fn a_restart_keeps_every_link_and_finds_what_was_redeemed_meanwhile() {
         (TokenUnits(200), TokenUnits(0))
     );
     assert_eq!(s.payee.claims().len(), 1);
-    // Confirmed, it is forgotten.
+    // Nobody saw that it was our claim, so the voucher stays as the proof that it was not.
     s.state.spent_word |= U256::from(1u8) << 7;
     s.restart(ms(40_000));
     s.payee.tick(ms(71_000));
     s.run(ms(71_000));
-    assert!(!s.store.keys().any(|k| k.contains("/range/")));
+    assert!(s.store.keys().any(|k| k.contains("/range/")));
+    assert_eq!(s.payee.totals().redeemed, TokenUnits(200));
+}
+
+#[test]
+fn a_redemption_is_forgotten_when_its_end_was_seen_and_a_later_read_confirms_it() {
+    let mut s = Selling::new();
+    s.connect(ms(0), A);
+    let (v, chain) = voucher(7, FineUnits(0), 1);
+    s.commit(ms(0), A, &v);
+    s.say(ms(10), A, pay(&v, &chain, 20));
+    s.payee.prepare_redeem(ms(1_100), RedeemScope::All);
+    s.run(ms(1_100));
+    let claims = s.payee.take_claims(ms(1_200), 1);
+    let paid = ClaimOutcome::Paid(claims[0].due);
+    s.payee.redeemed(ms(1_300), &[(claims[0].id, paid)]);
+    s.run(ms(1_300));
+    let is_stored = |s: &Selling| s.store.keys().any(|k| k.contains("/range/"));
+    assert!(is_stored(&s), "a reorg may take it back");
+    s.state.spent_word |= U256::from(1u8) << 7;
+    s.restart(ms(40_000));
+    assert!(!is_stored(&s));
     assert_eq!(s.payee.totals().redeemed, TokenUnits(200));
 }
 
@@ -511,11 +532,13 @@ fn serials_that_somebody_else_redeemed_first_are_no_earnings_and_the_voucher_is_
 
 #[test]
 fn a_read_that_overtakes_the_outcome_of_a_claim_is_put_right_by_it() {
-    for (outcome, redeemed) in [
-        (ClaimOutcome::Paid(TokenUnits(1_000)), TokenUnits(1_000)),
-        (ClaimOutcome::Skipped(6), TokenUnits(0)),
-        (ClaimOutcome::Failed, TokenUnits(0)),
-        (ClaimOutcome::Unknown, TokenUnits(1_000)),
+    // The deposit falls by what is redeemed, by us or by somebody else.
+    for (outcome, gross, redeemed) in [
+        (ClaimOutcome::Paid(TokenUnits(1_000)), 1_000, 1_000),
+        (ClaimOutcome::Skipped(6), 1_000, 0),
+        (ClaimOutcome::Failed, 1_000, 0),
+        (ClaimOutcome::Unknown, 1_000, 1_000),
+        (ClaimOutcome::Unknown, 999, 0),
     ] {
         let mut s = Selling::new();
         s.connect(ms(0), A);
@@ -527,6 +550,7 @@ fn a_read_that_overtakes_the_outcome_of_a_claim_is_put_right_by_it() {
         let claims = s.payee.take_claims(ms(1_100), 1);
         s.state.spent_word |= U256::from(1u8) << 7;
         s.state.consumed += 1;
+        s.state.balance.0 -= gross;
         s.payee.tick(ms(40_000));
         s.run(ms(40_000));
         s.payee.redeemed(ms(41_000), &[(claims[0].id, outcome)]);
@@ -534,7 +558,7 @@ fn a_read_that_overtakes_the_outcome_of_a_claim_is_put_right_by_it() {
         let totals = s.payee.totals();
         assert_eq!(
             (totals.redeemed, totals.redeemable),
-            (redeemed, TokenUnits(0)),
+            (TokenUnits(redeemed), TokenUnits(0)),
             "{outcome:?}"
         );
     }

@@ -283,6 +283,7 @@ impl Client {
         self.signaling.tick(self.now);
         self.money.tick(self.now);
         self.account_on_time();
+        self.redemptions_on_time();
         let due: Vec<InfoHash> = self
             .sessions
             .values()
@@ -472,6 +473,7 @@ impl Client {
             .min(self.signaling.next_timeout())
             .min(self.money.next_timeout())
             .min(self.account.next_timeout())
+            .min(self.redemptions.next_timeout())
             .min(self.shutdown_by.unwrap_or(Timestamp::NEVER));
         // A deadline in the past is due at the next tick, not before: time must pass between ticks.
         at.max(self.now + Duration::from_millis(1))

@@ -24,6 +24,9 @@ use crate::types::{ConnectionId, InfoHash, TokenUnits};
 const MAX_CLAIMS: usize = crate::payment::voucher::MAX_CLAIMS;
 /// Batches handed out and not answered.
 const MAX_REDEMPTIONS: usize = 16;
+/// Claims whose outcome nobody told after this are ready again: the page that took them is gone, and what it may have sent
+/// is past its deadline of an hour.
+const CLAIMS_RETURN: Duration = Duration::from_secs(3_900);
 /// An account that the chain does not know yet is asked for again so often: its deposit is on its way.
 const ACCOUNT_RETRY: Duration = Duration::from_secs(2);
 
@@ -56,7 +59,15 @@ impl Account {
 #[derive(Debug, Default)]
 pub(super) struct Redemptions {
     next_tag: u64,
-    out: Map<u64, Vec<RangeId>>,
+    out: Map<u64, (Timestamp, Vec<RangeId>)>,
+}
+
+impl Redemptions {
+    pub(super) fn next_timeout(&self) -> Timestamp {
+        // Tags rise, and so do their times.
+        let oldest = self.out.first_key_value();
+        oldest.map_or(Timestamp::NEVER, |(_, (at, _))| *at + CLAIMS_RETURN)
+    }
 }
 
 /// The machines that the configuration asks for.
@@ -95,7 +106,7 @@ pub(super) fn machines(
             credit0: sell.credit.first,
             credit_max: sell.credit.most,
             ramp: sell.credit.ramp,
-            ..PayeeConfig::new(vault, sell.payee)
+            ..PayeeConfig::new(vault, sell.payee).with_dust(sell.dust)
         };
         money.payee = Some(Payee::new(now, config, seed(), records()));
     }
@@ -223,7 +234,7 @@ impl Client {
         self.redemptions.next_tag += 1;
         if !ready.is_empty() {
             let ids = ready.iter().map(|c| c.id).collect();
-            self.redemptions.out.insert(tag, ids);
+            self.redemptions.out.insert(tag, (self.now, ids));
         }
         self.out.event(Event::ClaimsReady {
             tag,
@@ -233,7 +244,7 @@ impl Client {
     }
 
     pub(super) fn redeemed(&mut self, tag: u64, outcome: &RedeemOutcome) {
-        let Some(ids) = self.redemptions.out.remove(&tag) else {
+        let Some((_, ids)) = self.redemptions.out.remove(&tag) else {
             return;
         };
         // What a mined transaction says nothing about may have become anything.
@@ -257,6 +268,15 @@ impl Client {
         }
         if let Some(payee) = &mut self.money.payee {
             payee.redeemed(self.now, &outcomes);
+        }
+    }
+
+    pub(super) fn redemptions_on_time(&mut self) {
+        while self.redemptions.next_timeout() <= self.now
+            && let Some((tag, _)) = self.redemptions.out.first_key_value()
+        {
+            let reason = "nobody told what became of it".to_owned();
+            self.redeemed(*tag, &RedeemOutcome::Unknown { reason });
         }
     }
 
@@ -437,6 +457,10 @@ impl Client {
             PayEvent::Exiting { redeem_before, .. } => self.warn(&format!(
                 "a buyer withdraws its deposit: redeem before Unix time {}",
                 redeem_before.as_secs()
+            )),
+            PayEvent::LeftUnredeemed { due, .. } => self.warn(&format!(
+                "a buyer took its deposit back before {} token units of it were redeemed",
+                due.0
             )),
             PayEvent::ChainMismatch { chain_id } => self.warn(&format!(
                 "the wallet or RPC is on chain {chain_id}, not on the vault's: switch it"

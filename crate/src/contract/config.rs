@@ -109,6 +109,15 @@ pub struct SellConfig {
     pub min_bond_percent: u16,
     /// How much is served before it is paid.
     pub credit: Credit,
+    /// Least worth of what is sold and redeemed at a time: [`SellConfig::dust_of`] of the token's decimals.
+    pub dust: TokenUnits,
+}
+
+impl SellConfig {
+    /// 0.01 of a token with so many decimals: below that the gas of a redemption weighs too much (payments.md, section 6).
+    pub const fn dust_of(decimals: u8) -> TokenUnits {
+        TokenUnits(10u128.saturating_pow(decimals.saturating_sub(2) as u32))
+    }
 }
 
 /// Blocks that a buyer may owe: what a seller has at stake with each account.
@@ -169,4 +178,17 @@ pub enum CheckExisting {
     Recheck,
     /// The edge has just hashed it all itself (a torrent it created).
     Complete,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dust_is_a_hundredth_of_a_token_and_at_least_one_unit() {
+        let of = |decimals| SellConfig::dust_of(decimals).0;
+        assert_eq!([0, 1, 2, 6].map(of), [1, 1, 1, 10_000]);
+        assert_eq!(of(18), 10u128.pow(16));
+        assert_eq!(of(u8::MAX), u128::MAX, "not a token's, but no panic");
+    }
 }

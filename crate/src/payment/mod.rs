@@ -326,6 +326,13 @@ pub enum PayEvent {
         /// Redeem before this time.
         redeem_before: Timestamp,
     },
+    /// Payee: a buyer took its deposit back before all that it owed was redeemed.
+    LeftUnredeemed {
+        /// Whose account.
+        account: B256,
+        /// Token units.
+        due: TokenUnits,
+    },
     /// Payee: the chain answered with another id than the configured one; nothing is accepted.
     ChainMismatch {
         /// What it said.
@@ -379,7 +386,7 @@ pub enum TitleKind {
 }
 
 /// The answer of the vault's `state(account, word)`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ChainState {
     /// Deposit left.
     pub balance: TokenUnits,
@@ -409,6 +416,11 @@ impl ChainState {
         let tranches = self.balance.0.checked_div(self.tranche.0).unwrap_or(0);
         self.consumed
             .saturating_add(u64::try_from(tranches).unwrap_or(u64::MAX))
+    }
+
+    /// Whether the deposit was taken back: the account is dead for ever, and nothing that it owes can be paid.
+    pub fn is_withdrawn(&self) -> bool {
+        self.known && self.tranche.0 == 0
     }
 
     /// Whether any serial of `[first, first+count)`, inside the word asked for, is consumed.

@@ -255,6 +255,8 @@ pub enum PayeeRangeLife {
     Closed,
     /// Redeemed for this much, but not yet confirmed by a later read.
     Redeemed(TokenUnits),
+    /// Consumed, for this much as it seems by an own claim whose end was not seen: kept as the proof in case it was not.
+    Presumed(TokenUnits),
     /// Its serials were promised to somebody else too, who redeemed first: kept as the proof.
     Lost,
 }
@@ -293,6 +295,7 @@ impl PayeeRangeRecord {
             PayeeRangeLife::Closed => (1, TokenUnits(0)),
             PayeeRangeLife::Redeemed(gross) => (2, gross),
             PayeeRangeLife::Lost => (3, TokenUnits(0)),
+            PayeeRangeLife::Presumed(gross) => (4, gross),
         };
         out.push(life);
         out.extend_from_slice(&gross.0.to_be_bytes());
@@ -313,6 +316,7 @@ impl PayeeRangeRecord {
             (1, 0) => PayeeRangeLife::Closed,
             (2, _) => PayeeRangeLife::Redeemed(gross),
             (3, 0) => PayeeRangeLife::Lost,
+            (4, _) => PayeeRangeLife::Presumed(gross),
             _ => return None,
         };
         let sound = r.0.is_empty() && voucher.is_well_formed() && k <= voucher.steps;
@@ -408,7 +412,7 @@ mod tests {
         #[test]
         fn records_survive_the_round_trip(
             first in 1u32.., count in 1u16..=256, unit in any::<u64>(), paid in any::<u64>(),
-            k in 0u16..=256, life in 0u8..3, byte in any::<u8>(), gross in any::<u128>(),
+            k in 0u16..=256, life in 0u8..3, held_life in 0u8..5, byte in any::<u8>(), gross in any::<u128>(),
         ) {
             let count = count.min((256 - (first & 255)) as u16);
             let range = PayerRangeRecord {
@@ -426,7 +430,10 @@ mod tests {
                 },
                 signature: Signature { r: B256::repeat_byte(4), vs: B256::repeat_byte(5) },
                 k, w: B256::repeat_byte(6), tranche: TokenUnits(10_000),
-                life: [PayeeRangeLife::Open, PayeeRangeLife::Closed, PayeeRangeLife::Redeemed(TokenUnits(gross))][usize::from(life)],
+                life: [
+                    PayeeRangeLife::Open, PayeeRangeLife::Closed, PayeeRangeLife::Redeemed(TokenUnits(gross)),
+                    PayeeRangeLife::Lost, PayeeRangeLife::Presumed(TokenUnits(gross)),
+                ][usize::from(held_life)],
             };
             prop_assert_eq!(PayeeRangeRecord::decode(&held.encode()), Some(held));
             let facts = PayeeFactsRecord { paid_total: unit, lost: paid, walked: byte & 1 == 1, redeemed: TokenUnits(gross) };

@@ -171,6 +171,9 @@ fn payment_config(payment: &JsValue, chain: &Chain, keys: &Keys) -> PaymentConfi
             min_bond_percent: js::number(payment, "minBondPercent")
                 .map_or(125, |percent| percent.min(10_000) as u16),
             credit: Credit::default(),
+            dust: SellConfig::dust_of(
+                js::number(payment, "decimals").map_or(6, |decimals| decimals.min(36) as u8),
+            ),
         }),
     }
 }

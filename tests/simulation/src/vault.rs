@@ -110,6 +110,8 @@ pub struct SimVault {
     pub chain_id: u64,
     /// Reads fail while this is set.
     pub down: bool,
+    /// Pages that take claims are closed at once, while this is set: nothing is sent, and nobody says so.
+    pub unanswered: bool,
     accounts: BTreeMap<B256, Account>,
     paid: BTreeMap<Address, u128>,
     credit: BTreeMap<Address, u128>,
@@ -127,6 +129,7 @@ impl SimVault {
             address: Address::repeat_byte(0x44),
             chain_id: 31_337,
             down: false,
+            unanswered: false,
             accounts: BTreeMap::new(),
             paid: BTreeMap::new(),
             credit: BTreeMap::new(),

@@ -92,6 +92,26 @@ fn a_viewer_pays_for_every_block_and_the_chain_pays_the_seller_that() {
     }
 }
 
+/// The page that took them was closed before its wallet answered.
+#[test]
+fn claims_that_nobody_answers_for_come_back_when_what_was_sent_is_past_its_deadline() {
+    let mut net = SimNet::new(40, NetConfig::default());
+    let content = content(40);
+    let a = seller(&mut net, 1, &content);
+    let (b, _) = viewer(&mut net, 2);
+    net.leech(b, &content);
+    complete(&mut net, &[b], &content, minutes(10));
+    net.run_for(Duration::from_secs(5));
+    net.vault.unanswered = true;
+    net.redeem_all(a);
+    net.vault.unanswered = false;
+    net.redeem_all(a);
+    let payee = Address::repeat_byte(1);
+    assert_eq!(net.vault.paid_to(payee), TokenUnits(0), "they may be out");
+    net.run_for(minutes(65));
+    assert!(settle(&mut net, a, 1) > TokenUnits(0));
+}
+
 #[test]
 fn a_second_viewer_buys_most_from_the_first_because_it_asks_half() {
     let (mut from_first, mut resold) = (0, 0);

@@ -93,10 +93,11 @@ export class Payments {
   }
 
   engineConfig(): EnginePayment {
-    const { vault, chainId, rpcUrl, maxPricePerGB, budget, lossPieces, sellPricePerGB, resellPercent, minBondPercent } = this.options;
+    const { vault, chainId, token, rpcUrl, maxPricePerGB, budget, lossPieces, sellPricePerGB, resellPercent, minBondPercent } = this.options;
     return {
       vault,
       chainId,
+      decimals: token.decimals,
       ...(rpcUrl ? { rpcUrl: new URL(rpcUrl, document.baseURI).href } : {}),
       maxUnit: finePerBlock(this.parse(maxPricePerGB)),
       budget: this.parse(budget),

@@ -20,6 +20,8 @@ export interface EngineConfig {
 export interface EnginePayment {
   vault: string;
   chainId: number;
+  /** The token's: less than a hundredth of one is neither sold nor redeemed at a time. */
+  decimals: number;
   rpcUrl?: string;
   maxUnit: bigint;
   budget: bigint;

@@ -58,6 +58,7 @@ pub fn payments(unit: u128) -> PaymentConfig {
             price: ResalePrice::Fixed(FineUnits(unit)),
             min_bond_percent: 125,
             credit: Credit::default(),
+            dust: SellConfig::dust_of(6),
         }),
     }
 }

@@ -121,7 +121,7 @@ pub(super) struct SeedArgs {
     #[arg(long)]
     pub(super) redeem_on_exit: bool,
     /// Look so often for what is worth a redemption: full ranges, those long without a buyer, and those of a buyer who
-    /// withdraws, above 0.01 tokens per buyer (with 6 decimals); 0: redeem on command only.
+    /// owes much, of 0.01 tokens or more each; of one who withdraws, all that is worth its gas. 0: redeem on command only.
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub(super) redeem_every: u64,
     /// Most bytes per second sent, such as 1M.

@@ -109,6 +109,7 @@ fn offline(
                     price: ResalePrice::Fixed(FineUnits(0)),
                     min_bond_percent: 0,
                     credit: Credit::default(),
+                    dust: SellConfig::dust_of(decimals),
                 }),
             }),
             ..Config::default()

@@ -64,6 +64,7 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
                 price: ResalePrice::Fixed(price),
                 min_bond_percent: args.min_bond_percent,
                 credit: Credit::default(),
+                dust: SellConfig::dust_of(decimals),
             }),
         })
     });

@@ -6,10 +6,12 @@
 
 use core::cell::Cell;
 use core::ops::Deref;
+use std::collections::VecDeque;
 
 use alloy_primitives::B256;
 
 use super::state::Account;
+use crate::payment::record::PayeeFactsRecord;
 use crate::sorted::Map;
 use crate::time::Timestamp;
 
@@ -53,6 +55,11 @@ impl Accounts {
         account
     }
 
+    /// Forgets an account.
+    pub(super) fn remove(&mut self, id: &B256) -> Option<Box<Account>> {
+        self.0.remove(id)
+    }
+
     /// When something is due next; `of` tells it for one account, later than now or to be done now.
     pub(super) fn next(&self, now: Timestamp, of: impl Fn(&Account) -> Timestamp) -> Timestamp {
         let next = |account: &Account| match account.watch.next.get() {
@@ -84,25 +91,68 @@ impl Accounts {
     }
 }
 
+/// Accounts whose facts are remembered though nothing of theirs is left to redeem.
+pub(super) const MAX_PAST: usize = 16_384;
+
+/// What is known of accounts of which nothing is left to redeem: at most [`MAX_PAST`], those that left first are forgotten
+/// first. Their records stay where they are, and their sums stay counted.
+#[derive(Debug, Default)]
+pub(super) struct Past {
+    facts: Map<B256, PayeeFactsRecord>,
+    /// In the order in which they left.
+    order: VecDeque<B256>,
+    sums: PayeeFactsRecord,
+}
+
+impl Past {
+    /// An account has nothing left to redeem.
+    pub(super) fn put(&mut self, id: B256, facts: PayeeFactsRecord) {
+        self.facts.insert(id, facts);
+        self.order.push_back(id);
+        let sums = &mut self.sums;
+        // A spoilt record may say any number.
+        sums.paid_total = sums.paid_total.saturating_add(facts.paid_total);
+        sums.lost = sums.lost.saturating_add(facts.lost);
+        sums.redeemed.0 = sums.redeemed.0.saturating_add(facts.redeemed.0);
+        if self.facts.len() > MAX_PAST
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.facts.remove(&oldest);
+        }
+    }
+
+    /// It is back.
+    pub(super) fn take(&mut self, id: &B256) -> PayeeFactsRecord {
+        let Some(facts) = self.facts.remove(id) else {
+            return PayeeFactsRecord::default();
+        };
+        self.order.retain(|other| other != id);
+        let sums = &mut self.sums;
+        sums.paid_total = sums.paid_total.saturating_sub(facts.paid_total);
+        sums.lost = sums.lost.saturating_sub(facts.lost);
+        sums.redeemed.0 = sums.redeemed.0.saturating_sub(facts.redeemed.0);
+        facts
+    }
+
+    /// Whether it bought here before.
+    pub(super) fn knows(&self, id: &B256) -> bool {
+        self.facts.contains_key(id)
+    }
+
+    /// All of them together, also those that were forgotten in this run.
+    pub(super) fn sums(&self) -> &PayeeFactsRecord {
+        &self.sums
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::payment::ledger::SellerLedger;
-    use crate::payment::record::PayeeFactsRecord;
     use crate::types::TokenUnits;
     use alloy_primitives::Address;
 
     fn account() -> Account {
-        Account {
-            session_key: Address::ZERO,
-            tranche: TokenUnits(0),
-            ledger: SellerLedger::default(),
-            ranges: Map::new(),
-            exit_at: None,
-            stored_facts: PayeeFactsRecord::default(),
-            said_due: false,
-            watch: Watch::default(),
-        }
+        Account::new(Address::ZERO, TokenUnits(0), PayeeFactsRecord::default())
     }
 
     fn id(n: u8) -> B256 {
@@ -161,5 +211,28 @@ mod tests {
         accounts.get_mut(&id(1)).expect("there").exit_at = Some(at(5));
         accounts.next(at(3), |_| Timestamp::NEVER);
         assert_eq!(accounts.take_due(at(4)), [id(1)]);
+    }
+
+    #[test]
+    fn the_past_is_bounded_forgets_the_oldest_and_keeps_the_sums() {
+        let facts = |paid_total| PayeeFactsRecord {
+            paid_total,
+            ..PayeeFactsRecord::default()
+        };
+        let nth = |n: usize| alloy_primitives::keccak256(n.to_be_bytes());
+        let mut past = Past::default();
+        for n in 0..MAX_PAST {
+            past.put(nth(n), facts(1));
+        }
+        // The first one comes back and leaves again: it is not the oldest any more.
+        assert_eq!(past.take(&nth(0)), facts(1));
+        assert_eq!(past.sums().paid_total, MAX_PAST as u64 - 1);
+        past.put(nth(0), facts(3));
+        past.put(nth(MAX_PAST), facts(1));
+        assert!(past.knows(&nth(0)) && !past.knows(&nth(1)) && past.knows(&nth(2)));
+        assert_eq!(past.facts.len(), MAX_PAST);
+        assert_eq!(past.order.len(), MAX_PAST);
+        assert_eq!(past.take(&nth(1)), PayeeFactsRecord::default());
+        assert_eq!(past.sums().paid_total, MAX_PAST as u64 + 3);
     }
 }

@@ -5,19 +5,17 @@
 
 use alloy_primitives::{Address, B256};
 
-use super::accounts::Watch;
 use super::{
-    Account, Best, Life, MAX_ACCOUNTS, MAX_EVIDENCE, MAX_EVIDENCE_CHECKS, MAX_LIVE_RANGES,
-    NEW_RANGE_SPACING, Payee, PayeeConfig, Range, RangeId, Work,
+    Account, Best, Life, MAX_EVIDENCE, MAX_EVIDENCE_CHECKS, MAX_LIVE_RANGES, NEW_RANGE_SPACING,
+    Payee, PayeeConfig, Range, RangeId, Work,
 };
 use crate::payment::NEW_RANGE_STEPS;
 use crate::payment::chain;
-use crate::payment::ledger::SellerLedger;
-use crate::payment::record::{Key, PayeeFactsRecord};
+use crate::payment::record::Key;
 use crate::payment::voucher::{self, Signature, Voucher};
 use crate::payment::{ChainState, ChainUnreadable, PayAction, PayEffect, PayEvent};
-use crate::time::{Duration, Timestamp};
-use crate::types::{ConnectionId, TokenUnits};
+use crate::time::Duration;
+use crate::types::ConnectionId;
 use crate::wire::pay::{PayMessage, RejectCode, VoucherBody};
 
 /// After an attach the chain is read again (reorgs).
@@ -31,7 +29,8 @@ pub(super) struct Pending {
     id: RangeId,
     effect: PayEffect,
     kind: Kind,
-    tranche: TokenUnits,
+    /// What the chain answered.
+    state: ChainState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +93,9 @@ impl Payee {
             }
             Ok(Verdict::Fold) => self.fold(conn, id, best),
             Ok(Verdict::Behind) => self.say_state(conn, id),
-            Ok(Verdict::Ended) => self.refuse_ended(conn, first, tag),
+            Ok(Verdict::Ended) => {
+                self.refuse_ended(conn, first, tag);
+            }
             Ok(Verdict::Conflict(other, signature)) => {
                 self.send(
                     conn,
@@ -113,7 +114,13 @@ impl Payee {
                 self.reject(conn, RejectCode::Conflict, first, tag, serial);
             }
             Ok(Verdict::Read(kind)) => {
-                let effect = self.effect(Work::CommitRead { conn });
+                let stranger = self.is_stranger(&id.account);
+                if let Some(wait) = self.looks.take(self.now, &self.peer(conn), stranger) {
+                    let wait = u32::try_from(wait.as_millis()).unwrap_or(u32::MAX);
+                    self.reject(conn, RejectCode::Rate, first, tag, wait.max(1));
+                    return;
+                }
+                let effect = self.effect(Work::CommitRead { conn, stranger });
                 if let Some(c) = self.conns.get_mut(&conn) {
                     c.pending = Some(Pending {
                         best,
@@ -121,7 +128,7 @@ impl Payee {
                         id,
                         effect,
                         kind,
-                        tranche: TokenUnits(0),
+                        state: ChainState::default(),
                     });
                 }
                 self.actions.push_back(PayAction::ReadState {
@@ -131,6 +138,19 @@ impl Payee {
                 });
             }
             Err((code, aux)) => self.reject(conn, code, first, tag, aux),
+        }
+    }
+
+    /// Nothing is known of the account.
+    fn is_stranger(&self, account: &B256) -> bool {
+        !self.accounts.contains_key(account) && !self.past.knows(account)
+    }
+
+    /// What one peer's looks at the chain are counted by: its address, or its connection if that is unknown.
+    fn peer(&self, conn: ConnectionId) -> String {
+        match self.conns.get(&conn).map(|c| c.info.address.as_str()) {
+            None | Some("") => format!("connection {}", conn.0),
+            Some(address) => address.to_owned(),
         }
     }
 
@@ -221,7 +241,8 @@ impl Payee {
             return Err((RejectCode::Rate, 1_000));
         }
         let clash = |first: u32, count: u16| voucher::overlap(first, count, v.first, v.count);
-        let evidence = self.evidence.iter().find(|(account, other, _)| {
+        let mut others = self.foreign.iter().chain(&self.evidence);
+        let evidence = others.find(|(account, other, _)| {
             *account == id.account && other.payee != v.payee && clash(other.first, other.count)
         });
         if let Some((_, other, signature)) = evidence {
@@ -232,7 +253,7 @@ impl Payee {
             return Err((RejectCode::Exiting, 0));
         }
         let Some(account) = account else {
-            if self.accounts.len() >= MAX_ACCOUNTS {
+            if !self.has_room() {
                 return Err((RejectCode::ChainPending, 0));
             }
             return Ok(Verdict::Read(Kind::New));
@@ -265,7 +286,7 @@ impl Payee {
             let held = account
                 .ranges
                 .values()
-                .filter(|r| !matches!(r.life, Life::Redeemed(_)))
+                .filter(|r| !matches!(r.life, Life::Redeemed { .. }))
                 .count();
             if held >= usize::from(self.config.max_ranges.max(1)) {
                 return Err((RejectCode::ChainPending, 0));
@@ -372,16 +393,19 @@ impl Payee {
     }
 
     /// The range was closed or redeemed. The next one may follow at once, as often as an honest payer who comes back has
-    /// left ranges open.
-    fn refuse_ended(&mut self, conn: ConnectionId, first: u32, tag: [u8; 4]) {
+    /// left ranges open: whether this was one of those.
+    fn refuse_ended(&mut self, conn: ConnectionId, first: u32, tag: [u8; 4]) -> bool {
         let now = self.now;
+        let mut is_usual = false;
         if let Some(c) = self.conns.get_mut(&conn)
             && c.ended_told < MAX_LIVE_RANGES
         {
             c.ended_told += 1;
             c.next_new = now;
+            is_usual = true;
         }
         self.reject(conn, RejectCode::ConsumedOrClosed, first, tag, first);
+        is_usual
     }
 
     fn say_state(&mut self, conn: ConnectionId, id: RangeId) {
@@ -423,24 +447,31 @@ impl Payee {
             if state.chain_id != config.vault.chain_id {
                 let chain_id = state.chain_id;
                 self.event(PayEvent::ChainMismatch { chain_id });
-            } else if state.known {
-                self.note_exit(id.account, state);
+            } else {
+                self.note_chain(id.account, state);
             }
         }
+        let peer = self.peer(conn);
         let state = match checked {
-            Ok(state) => state,
+            Ok(state) => {
+                self.looks.accepted(&peer);
+                state
+            }
             Err((RejectCode::ConsumedOrClosed, first)) => {
-                self.refuse_ended(conn, first, v.tag());
+                if !self.refuse_ended(conn, first, v.tag()) {
+                    self.looks.refuse(now, peer);
+                }
                 return;
             }
             Err((code, aux)) => {
+                self.looks.refuse(now, peer);
                 self.reject(conn, code, id.first, v.tag(), aux);
                 return;
             }
         };
         self.reads
             .at(id.account, u64::from(id.first) >> 8, now + REREAD);
-        pending.tranche = state.tranche;
+        pending.state = state;
         match pending.kind {
             Kind::New | Kind::Resume => self.store_new(conn, pending),
             Kind::Recheck => {
@@ -483,7 +514,7 @@ impl Payee {
             return;
         }
         let range = Range::new(pending.best, Life::Open, self.now);
-        let record = range.record(pending.session_key, pending.tranche);
+        let record = range.record(pending.session_key, pending.state.tranche);
         let key = Key::PayeeRange(pending.id.account, pending.id.first);
         pending.effect = self.put(key, Some(record.encode()), Work::NewRange { conn });
         if let Some(c) = self.conns.get_mut(&conn) {
@@ -513,18 +544,17 @@ impl Payee {
             );
             return;
         }
-        let account = self.accounts.get_or_insert_with(id.account, || Account {
-            session_key: pending.session_key,
-            tranche: pending.tranche,
-            ledger: SellerLedger::default(),
-            ranges: Default::default(),
-            exit_at: None,
-            stored_facts: PayeeFactsRecord::default(),
-            said_due: false,
-            watch: Watch::default(),
+        if !self.accounts.contains_key(&id.account) {
+            self.make_room();
+        }
+        let past = &mut self.past;
+        let account = self.accounts.get_or_insert_with(id.account, || {
+            let facts = past.take(&id.account);
+            Account::new(pending.session_key, pending.state.tranche, facts)
         });
+        account.note_chain(&pending.state);
         account.session_key = pending.session_key;
-        account.tranche = pending.tranche;
+        account.tranche = pending.state.tranche;
         let before = account.ranges.remove(&id.first);
         if let Some(old) = before.as_ref()
             && old.newest().owed() > best.voucher.base
@@ -618,7 +648,10 @@ impl Payee {
             first: id.first,
         });
         self.ack_now(conn, id.first);
-        self.unchoke(conn);
+        // An account at its limit waits; its range is good as soon as another is redeemed.
+        if self.within_limit(conn) {
+            self.unchoke(conn);
+        }
     }
 
     /// Whether a range attached to the connection can still pay.
@@ -704,35 +737,6 @@ impl Payee {
                 self.evidence.pop_front();
             }
         }
-    }
-
-    /// An account that is exiting: nothing more is accepted from it.
-    pub(super) fn note_exit(&mut self, id: B256, state: &ChainState) {
-        if state.exit_at == 0 {
-            return;
-        }
-        let exit_at = Timestamp::from_millis(state.exit_at.saturating_mul(1_000));
-        let Some(account) = self.accounts.get_mut(&id) else {
-            return;
-        };
-        if account.exit_at.replace(exit_at).is_some() {
-            return;
-        }
-        account.said_due = false;
-        let attached: Vec<_> = account
-            .ranges
-            .iter()
-            .filter_map(|(first, r)| Some((*first, r.conn?, r.best.voucher.tag())))
-            .collect();
-        self.event(PayEvent::Exiting {
-            account: id,
-            redeem_before: exit_at - super::redeem::EXIT_MARGIN,
-        });
-        for (first, conn, tag) in attached {
-            self.reject(conn, RejectCode::Exiting, first, tag, 0);
-            self.detach(conn, first);
-        }
-        self.say_due(id);
     }
 }
 

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256};
 
 use crate::payment::chain;
-use crate::payment::voucher::{Vault, abi};
+use crate::payment::voucher::{MAX_FINE, Vault, abi};
 use crate::time::Duration;
 use crate::types::{FineUnits, TokenUnits};
 
@@ -33,7 +33,10 @@ pub struct PayeeConfig {
     /// Unredeemed ranges of one account held at once: what a payee risks is at most this many, and a further
     /// one waits (REJECT 13) until some are redeemed.
     pub max_ranges: u16,
-    /// Automatic redemption takes no less than this from one account (the dust rule).
+    /// What is unredeemed of one account is at most this part of its bond, in percent, but always one least range: a
+    /// buyer at this limit waits until some of it is redeemed.
+    pub exposure_percent_of_bond: u16,
+    /// Automatic redemption takes no item of less than this (the dust rule); see [`PayeeConfig::with_dust`].
     pub dust: TokenUnits,
     /// How long a range without a connection waits before automatic redemption takes it.
     pub redeem_idle: Duration,
@@ -46,7 +49,7 @@ impl PayeeConfig {
             vault,
             payee,
             unit: FineUnits(0),
-            min_range: FineUnits(0),
+            min_range: DUST.fine(),
             max_steps: chain::MAX_STEPS,
             credit0: 4,
             credit_max: 128,
@@ -54,18 +57,47 @@ impl PayeeConfig {
             min_bond_percent: 125,
             ttl_secs: 600,
             max_ranges: 64,
-            dust: TokenUnits(10_000),
+            exposure_percent_of_bond: 25,
+            dust: DUST,
             redeem_idle: Duration::from_secs(600),
         }
     }
+
+    /// With another least worth of an item, and so of a range: what is too small to be redeemed is not sold for either.
+    pub fn with_dust(self, dust: TokenUnits) -> Self {
+        let most = MAX_FINE.floor();
+        PayeeConfig {
+            min_range: dust.min(most).fine(),
+            dust,
+            ..self
+        }
+    }
+
+    /// What the gas of one further item of a batch is worth: less than this is never redeemed on its own accord.
+    pub(super) fn gas_of_an_item(&self) -> TokenUnits {
+        TokenUnits((self.dust.0 / GAS_PART_OF_DUST).max(1))
+    }
+
+    /// Most that may be unredeemed of an account with this bond.
+    pub(super) fn exposure_limit(&self, bond: TokenUnits) -> FineUnits {
+        let part = bond.0.saturating_mul(self.exposure_percent_of_bond.into()) / 100;
+        let most = MAX_FINE.floor();
+        TokenUnits(part.max(self.dust.0)).min(most).fine()
+    }
 }
+
+/// 0.01 of a token with six decimals.
+const DUST: TokenUnits = TokenUnits(10_000);
+/// At 0.01 gwei an item of a batch costs a tenth of the dust limit (payments.md, section 6).
+const GAS_PART_OF_DUST: u128 = 10;
 
 /// Which ranges to redeem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedeemScope {
-    /// Everything, on an explicit command.
+    /// Everything, on an explicit command; but not the crumbs of an account that leaves many.
     All,
-    /// Full ranges, ranges long without a connection, and accounts that are exiting, above dust.
+    /// Items above dust: full ranges, ranges long without a connection, and all of an account that nears its limit. Of
+    /// one that is exiting, or at its limit, all that is worth its gas.
     Due,
 }
 
@@ -96,9 +128,9 @@ pub enum ClaimOutcome {
     Paid(TokenUnits),
     /// The vault skipped it, for this reason (event `Skipped`).
     Skipped(u8),
-    /// Nothing was sent, or it reverted: the claim is ready again.
+    /// Nothing was sent, or it reverted: the claim is ready again, behind those that did not fail.
     Failed,
-    /// It was sent and is in no block yet: the claim is ready again, and may still be paid.
+    /// It may have been sent, and is in no block that was seen: the claim is ready again, and may still be paid.
     Unknown,
 }
 

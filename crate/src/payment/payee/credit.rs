@@ -1,10 +1,12 @@
 //! Blocks against links: what was written, what was paid, how much more may be sent, and when links
 //! become durable.
 //!
-//! Invariant: `may_send` never lets unpaid blocks pass the credit, nor what the ranges can still pay.
+//! Invariant: `may_send` never lets unpaid blocks pass the credit, nor what the ranges can still pay, nor what the account
+//! may owe.
 
 use alloy_primitives::B256;
 
+use super::reads::GROWING;
 use super::{ACK_DELAY, GROUP_STEPS, Life, MAX_BAD_PREIMAGES, Payee, RangeId, Work};
 use crate::payment::chain;
 use crate::payment::record::Key;
@@ -31,6 +33,7 @@ impl Payee {
         if account.ledger.unpaid() >= credit {
             c.full_since.get_or_insert(now);
         }
+        self.hold_at_limit(conn);
     }
 
     pub(super) fn pay(&mut self, conn: ConnectionId, first: u32, tag: [u8; 4], k: u16, w: B256) {
@@ -49,7 +52,7 @@ impl Payee {
             return;
         };
         // A link is worth the same from any connection of its account: also one that lost the range.
-        if matches!(range.life, Life::Claimed | Life::Redeemed(_) | Life::Lost) {
+        if !range.life.is_unredeemed() || range.life == Life::Claimed {
             // Its claim is out: a further link would be worth nothing, so it must not count.
             self.reject(conn, RejectCode::ConsumedOrClosed, first, tag, first);
             return;
@@ -98,15 +101,13 @@ impl Payee {
             self.attach(conn, range_id);
         }
         self.group_commit(range_id);
-        self.room_again(conn);
-        self.full_range(range_id);
+        self.room_again(id);
+        self.due_by_payment(range_id);
     }
 
-    /// Clears the over-credit clocks that a payment ended, and unchokes again (the ACK first).
-    pub(super) fn room_again(&mut self, payer: ConnectionId) {
-        let Some(id) = self.conns.get(&payer).and_then(|c| c.account) else {
-            return;
-        };
+    /// Clears the over-credit clocks that a payment ended, and unchokes again (the ACK first) who may be sent more after a
+    /// payment or a redemption.
+    pub(super) fn room_again(&mut self, id: B256) {
         let conns: Vec<_> = self
             .conns
             .iter()
@@ -122,7 +123,10 @@ impl Payee {
                 continue;
             };
             c.full_since = None;
-            if !c.unchoked && !c.is_over() {
+            if !c.unchoked && !c.is_over() && self.within_limit(conn) {
+                let Some(c) = self.conns.get_mut(&conn) else {
+                    continue;
+                };
                 c.ack = c.ack.or(c.attached.last().copied());
                 self.send_ack(conn);
                 self.unchoke(conn);
@@ -145,7 +149,7 @@ impl Payee {
     }
 
     /// Whether one more `piece` message may be written to this paying connection:
-    /// `unpaid + 1 <= credit`, and its ranges can still pay for it.
+    /// `unpaid + 1 <= credit`, its ranges can still pay for it, and its account may owe it.
     pub fn may_send(&self, conn: ConnectionId) -> bool {
         let Some(c) = self.conns.get(&conn) else {
             return false;
@@ -168,7 +172,7 @@ impl Payee {
             .filter(|r| r.life == Life::Open && !r.suspended)
             .map(|r| r.usable(account.tranche))
             .fold(0, u64::saturating_add);
-        u64::from(account.ledger.unpaid_on(conn)) < usable
+        u64::from(account.ledger.unpaid_on(conn)) < usable && self.within_limit(conn)
     }
 
     /// Whether a range is attached: blocks are charged and the peer uses no free upload slot.
@@ -278,6 +282,8 @@ impl Payee {
         }
         range.storing = true;
         range.dirty_since = None;
+        let word = range.word();
+        self.reads.at(id.account, word, self.now + GROWING);
         let (k, tag) = (range.best.k, range.best.voucher.tag());
         let record = range.record(session_key, tranche);
         let key = Key::PayeeRange(id.account, id.first);

@@ -22,22 +22,26 @@
 //! - Nothing is accepted that the chain, read at `latest`, does not cover.
 
 mod accounts;
+mod claims;
 mod commit;
 mod config;
 mod credit;
+mod exposure;
+mod looks;
 mod reads;
 mod redeem;
 mod state;
 
 use std::collections::VecDeque;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::B256;
 use bytes::Bytes;
 use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
-use self::accounts::{Accounts, Watch};
+use self::accounts::{Accounts, Past};
 pub use self::config::{ClaimOutcome, PayeeConfig, PayeeTotals, RangeId, ReadyClaim, RedeemScope};
+use self::looks::Looks;
 use self::reads::Reads;
 use self::state::{Account, Best, Conn, Life, Quote, Range, Work};
 use super::chain;
@@ -47,7 +51,7 @@ use super::voucher::{self, Signature, Voucher};
 use super::{MAX_CONNECTIONS, PayAction, PayEffect, PayEvent, PeerPayInfo};
 use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
-use crate::types::{ConnectionId, FineUnits, TokenUnits};
+use crate::types::{ConnectionId, FineUnits};
 use crate::wire::pay::{ByeReason, NeedReason, PayMessage, RejectCode, Terms, VERSION};
 
 /// Received links are durable after this at the latest ...
@@ -71,8 +75,11 @@ pub const MAX_BAD_PREIMAGES: u8 = 3;
 pub const MAX_EVIDENCE: usize = 64;
 /// Evidence signatures checked per connection; further ones are ignored.
 pub const MAX_EVIDENCE_CHECKS: u8 = 4;
-/// Accounts served at once; a COMMIT of a further one is answered with REJECT 13.
+/// Accounts that have something to redeem. A further one takes the place of the one that owes least, if that is not worth
+/// its gas; else its COMMIT is answered with REJECT 13.
 pub const MAX_ACCOUNTS: usize = 16_384;
+/// A range that is worth nothing and has no connection is forgotten after this.
+pub const WORTHLESS: Duration = Duration::from_secs(24 * 3_600);
 
 /// The payee. See the module's documentation for the order of calls.
 #[derive(Debug)]
@@ -84,11 +91,19 @@ pub struct Payee {
     last_effect: u64,
     effects: Map<PayEffect, Work>,
     conns: Map<ConnectionId, Conn>,
-    /// At most [`MAX_ACCOUNTS`].
+    /// At most [`MAX_ACCOUNTS`]: those that are connected or have something to redeem.
     accounts: Accounts,
+    past: Past,
     evidence: VecDeque<(B256, Voucher, Signature)>,
+    /// Vouchers to the operator's other keys: their serials are taken, and their records are left alone.
+    foreign: Vec<(B256, Voucher, Signature)>,
     reads: Reads,
-    /// Ranges a `prepare_redeem` waits for.
+    looks: Looks,
+    /// What the last `prepare_redeem` asked for.
+    scope: RedeemScope,
+    /// It is not answered yet.
+    preparing: bool,
+    /// Ranges it waits for.
     closing: Set<RangeId>,
     shut: bool,
 }
@@ -111,8 +126,13 @@ impl Payee {
             effects: Map::new(),
             conns: Map::new(),
             accounts: Accounts::default(),
+            past: Past::default(),
             evidence: VecDeque::new(),
+            foreign: Vec::new(),
             reads: Reads::default(),
+            looks: Looks::default(),
+            scope: RedeemScope::All,
+            preparing: false,
             closing: Set::new(),
             shut: false,
         };
@@ -132,17 +152,10 @@ impl Payee {
             }
         }
         for (id, record) in facts {
-            // An account of which nothing is left to redeem still has its history.
-            let account = payee.accounts.get_or_insert_with(id, || Account {
-                session_key: Address::ZERO,
-                tranche: TokenUnits(0),
-                ledger: SellerLedger::default(),
-                ranges: Map::new(),
-                exit_at: None,
-                stored_facts: record,
-                said_due: false,
-                watch: Watch::default(),
-            });
+            let Some(account) = payee.accounts.get_mut(&id) else {
+                payee.past.put(id, record);
+                continue;
+            };
             account.ledger = SellerLedger::new(record);
             account.stored_facts = record;
         }
@@ -155,16 +168,17 @@ impl Payee {
         if voucher.first != first || voucher::account_id(voucher.owner, record.session_key) != id {
             return None;
         }
+        if voucher.payee != self.config.payee {
+            self.foreign.push((id, voucher, record.signature));
+            return Some(());
+        }
         let now = self.now;
-        let account = self.accounts.get_or_insert_with(id, || Account {
-            session_key: record.session_key,
-            tranche: record.tranche,
-            ledger: SellerLedger::default(),
-            ranges: Map::new(),
-            exit_at: None,
-            stored_facts: PayeeFactsRecord::default(),
-            said_due: false,
-            watch: Watch::default(),
+        let account = self.accounts.get_or_insert_with(id, || {
+            Account::new(
+                record.session_key,
+                record.tranche,
+                PayeeFactsRecord::default(),
+            )
         });
         let best = Best {
             voucher,
@@ -175,12 +189,20 @@ impl Payee {
         let life = match record.life {
             PayeeRangeLife::Open => Life::Open,
             PayeeRangeLife::Closed => Life::Ready { at: now },
-            PayeeRangeLife::Redeemed(gross) => Life::Redeemed(gross),
+            PayeeRangeLife::Redeemed(gross) => Life::Redeemed {
+                gross,
+                proven: true,
+            },
+            PayeeRangeLife::Presumed(gross) => Life::Redeemed {
+                gross,
+                proven: false,
+            },
             PayeeRangeLife::Lost => Life::Lost,
         };
         let mut range = Range::new(best, life, now);
         // An earlier run may have sent the claim of a closed range; that of an open one it did not.
         range.may_have_left = record.life == PayeeRangeLife::Closed;
+        range.asked = Timestamp::ZERO;
         account.ranges.insert(first, range);
         self.reads.soon(id, u64::from(first) >> 8, now);
         Some(())
@@ -264,7 +286,66 @@ impl Payee {
             self.store_links(RangeId { account: id, first });
         }
         self.store_facts(id);
+        self.retire(id);
         self.closed_ready();
+    }
+
+    /// An account that is not connected and has nothing to redeem makes room: its facts are enough.
+    pub(super) fn retire(&mut self, id: B256) {
+        let is_idle = (self.accounts.get(&id)).is_some_and(|a| a.ranges.is_empty());
+        if !is_idle || self.conns.values().any(|c| c.account == Some(id)) {
+            return;
+        }
+        self.store_facts(id);
+        if let Some(account) = self.accounts.remove(&id) {
+            self.past.put(id, *account.ledger.facts());
+        }
+    }
+
+    /// The account to forget for a new one, when there are too many: the one that owes least, if that is not worth its gas.
+    fn least_worth(&self) -> Option<B256> {
+        let worth = |account: &Account| {
+            let due = |r: &Range| r.due(account.tranche).0;
+            let owed = account.ranges.values().filter(|r| r.life.is_unredeemed());
+            owed.map(due).fold(0, u128::saturating_add)
+        };
+        let is_attached = |account: &Account| account.ranges.values().any(|r| r.conn.is_some());
+        (self.accounts.iter())
+            .filter(|(_, account)| !is_attached(account))
+            .map(|(id, account)| (worth(account), *id))
+            .min()
+            .filter(|(worth, _)| *worth < self.config.gas_of_an_item().0)
+            .map(|(_, id)| id)
+    }
+
+    /// Whether one more account can be served.
+    pub(super) fn has_room(&self) -> bool {
+        self.accounts.len() < MAX_ACCOUNTS || self.least_worth().is_some()
+    }
+
+    /// Makes room for one more account.
+    pub(super) fn make_room(&mut self) {
+        if self.accounts.len() < MAX_ACCOUNTS {
+            return;
+        }
+        if let Some(id) = self.least_worth() {
+            for range in self.range_ids_of(id, |_| true) {
+                self.forget(range);
+            }
+        }
+    }
+
+    /// Ranges that are worth nothing and whose buyers stay away are forgotten.
+    fn forget_worthless(&mut self, accounts: &[B256]) {
+        for id in accounts {
+            let Some(tranche) = self.accounts.get(id).map(|a| a.tranche) else {
+                continue;
+            };
+            let now = self.now;
+            for range in self.range_ids_of(*id, |r| r.worthless_at(tranche) <= now) {
+                self.forget(range);
+            }
+        }
     }
 
     /// What a connection left unpaid is lost, and no longer held against the account's other connections:
@@ -404,16 +485,22 @@ impl Payee {
 
     /// Sums for the operator.
     pub fn totals(&self) -> PayeeTotals {
-        let mut totals = PayeeTotals::default();
+        let past = self.past.sums();
+        let mut totals = PayeeTotals {
+            redeemed: past.redeemed,
+            lost_blocks: past.lost,
+            paid_blocks: past.paid_total,
+            ..PayeeTotals::default()
+        };
         for account in self.accounts.values() {
             for range in account.ranges.values() {
-                if matches!(range.life, Life::Redeemed(_) | Life::Lost) {
+                if !range.life.is_unredeemed() {
                     continue;
                 }
                 // A fold that is not durable yet is not counted on.
                 totals.earned.0 += range.best.owed().0;
                 totals.ranges += 1;
-                totals.redeemable.0 += range.best.voucher.due(range.best.k, account.tranche).0;
+                totals.redeemable.0 += range.due(account.tranche).0;
                 totals.undurable_steps += range.undurable();
             }
             let facts = account.ledger.facts();
@@ -459,8 +546,11 @@ impl Payee {
                 self.store_links(id);
             }
         }
+        self.forget_worthless(&due);
         self.closed_ready();
-        self.idle_due(&due);
+        for account in due {
+            self.say_due(account);
+        }
         self.read_due();
         self.send_acks();
     }
@@ -499,6 +589,7 @@ impl Payee {
                     at = at.min(due);
                 }
             }
+            at = at.min(range.worthless_at(account.tranche));
         }
         at
     }

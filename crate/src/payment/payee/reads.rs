@@ -1,31 +1,43 @@
-//! When the chain is read again: 30 s after a new range, every 10 minutes while attached, at start
-//! for everything unredeemed; never per block.
+//! When the chain is read again: 30 s after a new range, every minute while an account buys, every 10 minutes while it is
+//! attached, ever more seldom while it is away; at start for everything unredeemed; never per block.
 
 use alloy_primitives::{B256, U256};
 
-use super::{Life, Payee, RangeId, Work};
+use super::redeem::redeem_before;
+use super::{Account, Life, Payee, Range, RangeId, Work};
 use crate::payment::{ChainState, ChainUnreadable, PayAction, PayEffect, PayEvent};
-use crate::sorted::Map;
+use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, TokenUnits};
 use crate::wire::pay::RejectCode;
 
 /// Reads on their way at once, those of COMMITs apart.
 const WINDOW: usize = 8;
+/// While what an account owes grows.
+pub(super) const GROWING: Duration = Duration::from_secs(60);
 const ATTACHED: Duration = Duration::from_secs(600);
-const WAITING: Duration = Duration::from_secs(1_800);
+/// Away: half as long as it has been, between these. Nobody can withdraw sooner than a quarter of a day after its exit.
+const AWAY: core::ops::RangeInclusive<Duration> =
+    Duration::from_secs(1_800)..=Duration::from_secs(6 * 3_600);
 const RETRY: Duration = Duration::from_secs(30);
 
 /// Which word of which account is read next, and when.
 #[derive(Debug, Default)]
 pub(super) struct Reads {
     due: Map<(B256, u64), Timestamp>,
-    reading: usize,
+    reading: Set<(B256, u64)>,
 }
 
 impl Reads {
     pub(super) fn soon(&mut self, account: B256, word: u64, now: Timestamp) {
         self.due.insert((account, word), now);
+    }
+
+    /// Before all others; if it is on its way, that answer is good.
+    pub(super) fn first(&mut self, account: B256, word: u64) {
+        if !self.reading.contains(&(account, word)) {
+            self.soon(account, word, Timestamp::ZERO);
+        }
     }
 
     /// Not later than `at`.
@@ -35,23 +47,28 @@ impl Reads {
     }
 
     pub(super) fn next(&self) -> Timestamp {
-        if self.reading >= WINDOW {
-            return Timestamp::NEVER;
+        self.earliest().map_or(Timestamp::NEVER, |(_, at)| at)
+    }
+
+    fn earliest(&self) -> Option<((B256, u64), Timestamp)> {
+        if self.reading.len() >= WINDOW {
+            return None;
         }
-        self.due.values().copied().min().unwrap_or(Timestamp::NEVER)
+        (self.due.iter())
+            .filter(|(key, _)| !self.reading.contains(*key))
+            .map(|(key, at)| (*key, *at))
+            .min_by_key(|(_, at)| *at)
     }
 }
 
 impl Payee {
     pub(super) fn read_due(&mut self) {
-        while self.reads.reading < WINDOW {
-            let now = self.now;
-            let found = self.reads.due.iter().find(|(_, at)| **at <= now);
-            let Some((&(account, word), _)) = found else {
-                return;
-            };
-            self.reads.due.remove(&(account, word));
-            self.reads.reading += 1;
+        while let Some((key, at)) = self.reads.earliest()
+            && at <= self.now
+        {
+            let (account, word) = key;
+            self.reads.due.remove(&key);
+            self.reads.reading.insert(key);
             let effect = self.effect(Work::Read { account, word });
             self.actions.push_back(PayAction::ReadState {
                 effect,
@@ -70,11 +87,15 @@ impl Payee {
     ) {
         self.turn(now);
         match self.effects.remove(&effect) {
-            Some(Work::CommitRead { conn }) => self.commit_read(conn, effect, result),
+            Some(Work::CommitRead { conn, stranger }) => {
+                self.looks.answered(stranger);
+                self.commit_read(conn, effect, result);
+            }
             Some(Work::Read { account, word }) => {
-                self.reads.reading = self.reads.reading.saturating_sub(1);
+                self.reads.reading.remove(&(account, word));
                 self.read_again(account, word, result);
                 self.read_due();
+                self.closed_ready();
             }
             _ => {}
         }
@@ -87,6 +108,12 @@ impl Payee {
         result: Result<ChainState, ChainUnreadable>,
     ) {
         let now = self.now;
+        let ids = self.range_ids_of(account, |r| r.word() == word);
+        for id in &ids {
+            if let Some(range) = self.range_mut(*id) {
+                range.asked = now;
+            }
+        }
         let state = match result {
             Ok(state) if state.chain_id == self.config.vault.chain_id => state,
             other => {
@@ -98,41 +125,78 @@ impl Payee {
                 return;
             }
         };
-        if state.known {
-            self.note_exit(account, &state);
+        // First what this word says, for some of it may have been redeemed before the deposit was taken back.
+        if let Some(known) = self.accounts.get_mut(&account) {
+            known.note_chain(&state);
         }
-        let ids: Vec<RangeId> = self
-            .range_ids(|r| u64::from(r.best.voucher.first) >> 8 == word)
-            .filter(|id| id.account == account)
-            .collect();
-        let mut wait = None;
-        for id in ids {
-            self.confront(id, &state);
-            if let Some(range) = self.range(id) {
-                let next = if range.conn.is_some() {
-                    ATTACHED
-                } else {
-                    WAITING
-                };
-                wait = Some(wait.map_or(next, |w: Duration| w.min(next)));
-            }
+        for id in &ids {
+            self.confront(*id, &state);
         }
+        self.note_chain(account, &state);
+        let grows = (self.accounts.get_mut(&account)).is_some_and(Account::grew);
+        let wait = (ids.into_iter())
+            .filter_map(|id| Some(next_read(self.range(id)?, grows, now)))
+            .min();
         if let Some(wait) = wait {
             self.reads.at(account, word, now + wait);
         }
     }
 
+    /// What the chain says of an account now.
+    pub(super) fn note_chain(&mut self, id: B256, state: &ChainState) {
+        if !state.known {
+            return;
+        }
+        if let Some(account) = self.accounts.get_mut(&id) {
+            account.note_chain(state);
+        }
+        match state.is_withdrawn() {
+            true => self.withdrawn(id),
+            false => self.note_exit(id, state),
+        }
+    }
+
+    /// An account that is exiting: nothing more is accepted from it.
+    fn note_exit(&mut self, id: B256, state: &ChainState) {
+        if state.exit_at == 0 {
+            return;
+        }
+        let exit_at = Timestamp::from_millis(state.exit_at.saturating_mul(1_000));
+        let Some(account) = self.accounts.get_mut(&id) else {
+            return;
+        };
+        if account.exit_at.replace(exit_at).is_some() {
+            return;
+        }
+        account.said_due = false;
+        let attached: Vec<_> = account
+            .ranges
+            .iter()
+            .filter_map(|(first, r)| Some((*first, r.conn?, r.best.voucher.tag())))
+            .collect();
+        self.event(PayEvent::Exiting {
+            account: id,
+            redeem_before: redeem_before(self.now, exit_at),
+        });
+        for (first, conn, tag) in attached {
+            self.reject(conn, RejectCode::Exiting, first, tag, 0);
+            self.detach(conn, first);
+        }
+        self.say_due(id);
+    }
+
     /// Holds one range against what the chain says now.
     fn confront(&mut self, id: RangeId, state: &ChainState) {
-        let Some(range) = self.range(id) else {
+        let Some(range) = self.range_mut(id) else {
             return;
         };
         let voucher = range.best.voucher;
         let consumed = state.known && state.any_consumed(voucher.first, voucher.count);
+        range.covered = state.known && voucher.end() <= state.bound();
         match (range.life, consumed) {
-            (Life::Redeemed(_), true) => self.forget(id),
-            (Life::Redeemed(gross), false) => self.unredeem(id, gross),
-            (Life::Lost, true) => {}
+            (Life::Redeemed { proven: true, .. }, true) => self.forget(id),
+            (Life::Redeemed { proven: false, .. } | Life::Lost, true) => {}
+            (Life::Redeemed { gross, .. }, false) => self.unredeem(id, gross),
             (Life::Lost, false) => self.unredeem(id, TokenUnits(0)),
             // A claim on its way is taken for what consumed it, until its outcome says something else.
             (Life::Open | Life::Closing | Life::Ready { .. } | Life::Claimed, true) => {
@@ -168,4 +232,13 @@ impl Payee {
             self.choke(conn);
         }
     }
+}
+
+/// How long until a range is held against the chain again.
+fn next_read(range: &Range, grows: bool, now: Timestamp) -> Duration {
+    if range.conn.is_some() || !range.covered {
+        return if grows { GROWING } else { ATTACHED };
+    }
+    let away = now.since(range.idle_since) / 2;
+    away.clamp(*AWAY.start(), *AWAY.end())
 }

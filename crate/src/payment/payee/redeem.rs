@@ -1,82 +1,41 @@
 //! From a full or idle range to token units in the payee's hands.
 //!
 //! Invariant: a range is closed durably before its payer hears of it, its step is frozen before its
-//! claim leaves, and its voucher is forgotten only when a later read confirms that it was redeemed.
+//! claim leaves, and its voucher is forgotten only when a later read confirms that the claim that the
+//! vault paid is in the chain, or that nothing will ever be paid for it.
 
 use alloy_primitives::B256;
 
-use super::{CLOSE_GRACE, ClaimOutcome, Life, Payee, RangeId, ReadyClaim, RedeemScope, Work};
+use super::{CLOSE_GRACE, ClaimOutcome, Life, Payee, RangeId, RedeemScope, Work};
 use crate::payment::PayEvent;
 use crate::payment::record::Key;
-use crate::payment::voucher;
 use crate::time::{Duration, Timestamp};
 use crate::types::TokenUnits;
-use crate::wire::pay::{NeedReason, PayMessage};
+use crate::wire::pay::{NeedReason, PayMessage, RejectCode};
 
-/// An exiting account is redeemed so long before its funds may leave.
-pub(super) const EXIT_MARGIN: Duration = Duration::from_secs(3_600);
+/// An exiting account is redeemed so long before its funds may leave, or in half of what is left until then.
+const EXIT_MARGIN: Duration = Duration::from_secs(3_600);
 /// A redemption is confirmed by a read after this.
 const CONFIRM: Duration = Duration::from_secs(30);
 /// Skip reason of the vault: consumed already.
 const SKIP_CONSUMED: u8 = 6;
 
 impl Payee {
-    /// Closes ranges durably and tells their payers; `PayEvent::ClaimsReady` follows (at once, with
-    /// what is ready, when nothing has to be closed).
+    /// Closes ranges durably, tells their payers, and asks the chain about what is next to leave unless it was asked lately;
+    /// `PayEvent::ClaimsReady` follows (at once, with what is ready, when there is nothing to wait for).
     pub fn prepare_redeem(&mut self, now: Timestamp, scope: RedeemScope) {
         self.turn(now);
+        self.scope = scope;
         let accounts: Vec<B256> = self.accounts.keys().copied().collect();
         for id in accounts {
-            let chosen: Vec<(u32, TokenUnits)> = match scope {
-                RedeemScope::All => self.redeemable(id, |_| true),
-                RedeemScope::Due => self.due_ranges(id),
-            };
-            let sum: u128 = chosen.iter().map(|(_, due)| due.0).sum();
-            if scope == RedeemScope::Due && sum < self.config.dust.0 {
-                continue;
-            }
-            for (first, _) in chosen {
+            for (first, _) in self.chosen(id, scope) {
                 self.close_range(RangeId { account: id, first });
             }
         }
         let open: Vec<_> = self.range_ids(|r| r.life == Life::Closing).collect();
         self.closing.extend(open);
-        if self.closing.is_empty() {
-            self.say_ready();
-        } else {
-            self.closed_ready();
-        }
-    }
-
-    fn redeemable(&self, id: B256, keep: impl Fn(&super::Range) -> bool) -> Vec<(u32, TokenUnits)> {
-        let Some(account) = self.accounts.get(&id) else {
-            return Vec::new();
-        };
-        account
-            .ranges
-            .iter()
-            .filter(|(_, r)| r.best.voucher.payee == self.config.payee && !r.skipped)
-            .filter(|(_, r)| match r.life {
-                Life::Open => keep(r),
-                Life::Closing | Life::Ready { .. } => true,
-                Life::Claimed | Life::Redeemed(_) | Life::Lost => false,
-            })
-            .map(|(first, r)| (*first, r.best.voucher.due(r.best.k, account.tranche)))
-            .filter(|(_, due)| due.0 > 0)
-            .collect()
-    }
-
-    /// Full ranges, ranges long without a connection, everything of an account that is exiting.
-    fn due_ranges(&self, id: B256) -> Vec<(u32, TokenUnits)> {
-        let Some(account) = self.accounts.get(&id) else {
-            return Vec::new();
-        };
-        let (now, idle) = (self.now, self.config.redeem_idle);
-        self.redeemable(id, |r| {
-            account.exit_at.is_some()
-                || r.usable(account.tranche) == 0
-                || r.conn.is_none() && r.idle_since + idle <= now
-        })
+        self.preparing = true;
+        self.closed_ready();
     }
 
     fn close_range(&mut self, id: RangeId) {
@@ -120,10 +79,8 @@ impl Payee {
                 range.life = Life::Open;
                 account.said_due = false;
                 self.closing.remove(&id);
-                if self.closing.is_empty() {
-                    // Whoever waits for the claims hears of those that are ready.
-                    self.say_ready();
-                }
+                // Whoever waits for the claims hears of those that are ready.
+                self.closed_ready();
                 return;
             }
         }
@@ -141,7 +98,7 @@ impl Payee {
         self.closed_ready();
     }
 
-    /// When every range that is being closed is ready.
+    /// When every range that is being closed is ready; never, if none is.
     pub(super) fn closed_at(&self) -> Timestamp {
         let at = |id: &RangeId| match self.range(*id).map(|r| r.life) {
             Some(Life::Ready { at }) => at,
@@ -155,103 +112,80 @@ impl Payee {
             .unwrap_or(Timestamp::NEVER)
     }
 
+    /// Says that the claims are ready, once those that were to be closed are, and the chain was asked about them.
     pub(super) fn closed_ready(&mut self) {
         if !self.closing.is_empty() && self.closed_at() <= self.now {
             self.closing.clear();
-            self.say_ready();
         }
-    }
-
-    fn say_ready(&mut self) {
-        let claims = self.claims();
-        let due = TokenUnits(claims.iter().map(|c| c.due.0).sum());
-        self.event(PayEvent::ClaimsReady {
-            count: claims.len(),
-            due,
-        });
-    }
-
-    /// What can be claimed now.
-    pub fn claims(&self) -> Vec<ReadyClaim> {
-        let mut claims = Vec::new();
-        for (id, account) in self.accounts.iter() {
-            for (first, range) in &account.ranges {
-                let ready = matches!(range.life, Life::Ready { at } if at <= self.now);
-                let best = &range.best;
-                let due = best.voucher.due(best.k, account.tranche);
-                if ready && !range.skipped && due.0 > 0 && best.voucher.payee == self.config.payee {
-                    claims.push(ReadyClaim {
-                        id: RangeId {
-                            account: *id,
-                            first: *first,
-                        },
-                        claim: best.voucher.claim(&best.signature, best.k, best.w),
-                        due,
-                    });
-                }
-            }
+        if self.preparing && self.closing.is_empty() && !self.asks_chain() {
+            self.preparing = false;
+            let claims = self.claims();
+            let due = claims
+                .iter()
+                .fold(0, |sum: u128, c| sum.saturating_add(c.due.0));
+            self.event(PayEvent::ClaimsReady {
+                count: claims.len(),
+                due: TokenUnits(due),
+            });
         }
-        claims
-    }
-
-    /// Hands out up to `most` ready claims (a call takes [`voucher::MAX_CLAIMS`]). From here their steps
-    /// are frozen; `redeemed` must say what became of each.
-    pub fn take_claims(&mut self, now: Timestamp, most: usize) -> Vec<ReadyClaim> {
-        self.turn(now);
-        let mut claims = self.claims();
-        claims.truncate(most.min(voucher::MAX_CLAIMS));
-        for claim in &claims {
-            if let Some(range) = self.range_mut(claim.id) {
-                range.life = Life::Claimed;
-                range.had_left = range.may_have_left;
-                range.may_have_left = true;
-                let conn = range.conn;
-                if let Some(conn) = conn {
-                    self.detach(conn, claim.id.first);
-                }
-            }
-        }
-        claims
     }
 
     /// What became of claims that were taken.
     pub fn redeemed(&mut self, now: Timestamp, outcomes: &[(RangeId, ClaimOutcome)]) {
         self.turn(now);
-        let now = self.now;
         for (id, outcome) in outcomes {
-            let Some(range) = self.range_mut(*id) else {
-                continue;
-            };
-            if let (Life::Redeemed(gross), false) = (range.life, range.had_left)
-                && matches!(
-                    outcome,
-                    ClaimOutcome::Skipped(SKIP_CONSUMED) | ClaimOutcome::Failed
-                )
-            {
-                // A read found the serials consumed meanwhile, and it was not by this claim.
-                self.lost(*id, gross);
-                continue;
-            }
-            if range.life != Life::Claimed {
-                continue;
-            }
-            match outcome {
-                ClaimOutcome::Paid(gross) => self.note_redeemed(*id, *gross),
-                ClaimOutcome::Skipped(SKIP_CONSUMED) => {
-                    range.may_have_left = range.had_left;
-                    self.found_consumed(*id);
+            match self.range(*id).map(|range| range.life) {
+                Some(Life::Claimed) => self.claim_ended(*id, *outcome),
+                Some(life @ (Life::Redeemed { proven: false, .. } | Life::Lost)) => {
+                    self.end_overtaken(*id, life, *outcome);
                 }
-                ClaimOutcome::Skipped(_) => {
-                    range.life = Life::Ready { at: now };
-                    range.may_have_left = range.had_left;
-                    range.skipped = true;
-                }
-                ClaimOutcome::Failed => {
-                    range.life = Life::Ready { at: now };
-                    range.may_have_left = range.had_left;
-                }
-                ClaimOutcome::Unknown => range.life = Life::Ready { at: now },
+                _ => {}
             }
+        }
+    }
+
+    fn claim_ended(&mut self, id: RangeId, outcome: ClaimOutcome) {
+        let now = self.now;
+        let Some(range) = self.range_mut(id) else {
+            return;
+        };
+        if !matches!(outcome, ClaimOutcome::Unknown | ClaimOutcome::Paid(_)) {
+            range.may_have_left = range.had_left;
+        }
+        range.life = Life::Ready { at: now };
+        match outcome {
+            ClaimOutcome::Paid(gross) => self.note_redeemed(id, gross, true),
+            // By an earlier claim of ours, or by somebody else: the next read tells.
+            ClaimOutcome::Skipped(SKIP_CONSUMED) if range.had_left => {
+                let word = range.word();
+                self.reads.soon(id.account, word, now);
+            }
+            ClaimOutcome::Skipped(SKIP_CONSUMED) => self.found_consumed(id),
+            ClaimOutcome::Skipped(_) => range.skipped = true,
+            ClaimOutcome::Failed => range.failed = range.failed.saturating_add(1),
+            ClaimOutcome::Unknown => {}
+        }
+    }
+
+    /// A read found the serials consumed before the claim's end was known.
+    fn end_overtaken(&mut self, id: RangeId, life: Life, outcome: ClaimOutcome) {
+        let Some(left_before) = self.range(id).map(|range| range.had_left) else {
+            return;
+        };
+        match (life, outcome) {
+            (Life::Redeemed { gross, .. }, ClaimOutcome::Paid(paid)) => {
+                self.uncount(id, gross);
+                self.count(id, paid, true);
+            }
+            (_, ClaimOutcome::Paid(paid)) => self.note_redeemed(id, paid, true),
+            (
+                Life::Redeemed { gross, .. },
+                ClaimOutcome::Skipped(SKIP_CONSUMED) | ClaimOutcome::Failed,
+            ) if !left_before => self.lost(id, gross),
+            (Life::Redeemed { gross, .. }, ClaimOutcome::Unknown) if !self.may_be_ours(id) => {
+                self.lost(id, gross);
+            }
+            _ => {}
         }
     }
 
@@ -264,8 +198,9 @@ impl Payee {
         let Some(range) = account.ranges.get(&id.first) else {
             return;
         };
-        let gross = range.best.voucher.due(range.best.k, account.tranche);
-        let ours = range.may_have_left;
+        let gross = range.due(account.tranche);
+        // What becomes of a claim on its way is not known yet.
+        let ours = range.life == Life::Claimed || self.may_be_ours(id);
         if let Some(conn) = range.conn {
             let reason = NeedReason::RangeClosed;
             self.send(
@@ -278,15 +213,33 @@ impl Payee {
             self.detach(conn, id.first);
         }
         if ours {
-            self.note_redeemed(id, gross);
+            self.note_redeemed(id, gross, false);
         } else {
             self.lost(id, TokenUnits(0));
         }
     }
 
+    /// Whether consumed serials may be the doing of a claim of ours: one left, and the account's deposit fell by what it
+    /// takes since.
+    fn may_be_ours(&self, id: RangeId) -> bool {
+        let Some(account) = self.accounts.get(&id.account) else {
+            return false;
+        };
+        let Some(range) = account.ranges.get(&id.first) else {
+            return false;
+        };
+        let fell = match (range.balance_before, account.balance) {
+            (Some(before), Some(now)) => before.0.saturating_sub(now.0),
+            // It left in an earlier run.
+            _ => u128::MAX,
+        };
+        range.may_have_left && fell >= range.due(account.tranche).0
+    }
+
     /// Somebody else redeemed the serials; `counted` was taken for redeemed by us.
     fn lost(&mut self, id: RangeId, counted: TokenUnits) {
-        self.set_redeemed(id, Life::Lost, |sum| sum.saturating_sub(counted.0));
+        self.uncount(id, counted);
+        self.set_life(id, Life::Lost);
         self.closing.remove(&id);
         self.event(PayEvent::Conflict {
             account: id.account,
@@ -294,32 +247,46 @@ impl Payee {
         });
     }
 
-    fn note_redeemed(&mut self, id: RangeId, gross: TokenUnits) {
-        self.set_redeemed(id, Life::Redeemed(gross), |sum| sum.saturating_add(gross.0));
-        self.reads
-            .at(id.account, u64::from(id.first) >> 8, self.now + CONFIRM);
+    fn note_redeemed(&mut self, id: RangeId, gross: TokenUnits, proven: bool) {
+        self.count(id, gross, proven);
         self.event(PayEvent::Redeemed {
             account: id.account,
             first: id.first,
             gross,
         });
+        self.room_again(id.account);
+    }
+
+    fn count(&mut self, id: RangeId, gross: TokenUnits, proven: bool) {
+        if let Some(account) = self.accounts.get_mut(&id.account) {
+            let sum = &mut account.ledger.facts_mut().redeemed.0;
+            *sum = sum.saturating_add(gross.0);
+        }
+        self.set_life(id, Life::Redeemed { gross, proven });
+        self.reads
+            .at(id.account, u64::from(id.first) >> 8, self.now + CONFIRM);
     }
 
     /// The chain forgot the redemption (a reorg): the claim is ready again.
     pub(super) fn unredeem(&mut self, id: RangeId, gross: TokenUnits) {
-        let ready = Life::Ready { at: self.now };
-        self.set_redeemed(id, ready, |sum| sum.saturating_sub(gross.0));
+        self.uncount(id, gross);
+        self.set_life(id, Life::Ready { at: self.now });
         self.say_due(id.account);
     }
 
-    fn set_redeemed(&mut self, id: RangeId, life: Life, sum: impl Fn(u128) -> u128) {
+    fn uncount(&mut self, id: RangeId, gross: TokenUnits) {
+        if let Some(account) = self.accounts.get_mut(&id.account) {
+            let sum = &mut account.ledger.facts_mut().redeemed.0;
+            *sum = sum.saturating_sub(gross.0);
+        }
+    }
+
+    fn set_life(&mut self, id: RangeId, life: Life) {
         let Some(account) = self.accounts.get_mut(&id.account) else {
             return;
         };
         let (session_key, tranche) = (account.session_key, account.tranche);
         account.said_due = false;
-        let facts = account.ledger.facts_mut();
-        facts.redeemed.0 = sum(facts.redeemed.0);
         let Some(range) = account.ranges.get_mut(&id.first) else {
             return;
         };
@@ -332,51 +299,86 @@ impl Payee {
         self.store_facts(id.account);
     }
 
-    /// Confirmed: the voucher is worth nothing any more.
+    /// The voucher is worth nothing any more: confirmed, or never to be paid.
     pub(super) fn forget(&mut self, id: RangeId) {
         if let Some(account) = self.accounts.get_mut(&id.account) {
             account.ranges.remove(&id.first);
+            self.closing.remove(&id);
             let key = Key::PayeeRange(id.account, id.first);
             self.put(key, None, Work::Background);
+            self.retire(id.account);
         }
     }
 
-    /// A range may just have become full.
-    pub(super) fn full_range(&mut self, id: RangeId) {
-        let full = self.accounts.get(&id.account).is_some_and(|a| {
-            a.ranges
-                .get(&id.first)
-                .is_some_and(|r| r.usable(a.tranche) == 0)
+    /// The buyer took its deposit back: nothing that it owes can be paid any more. What may have been redeemed just before
+    /// is left to its own read.
+    pub(super) fn withdrawn(&mut self, id: B256) {
+        let gone = |r: &super::Range| !matches!(r.life, Life::Claimed | Life::Redeemed { .. });
+        let mut due = 0u128;
+        for range_id in self.range_ids_of(id, gone) {
+            let Some(account) = self.accounts.get(&id) else {
+                continue;
+            };
+            let Some(range) = account.ranges.get(&range_id.first) else {
+                continue;
+            };
+            let worth = match range.life {
+                Life::Lost => 0,
+                _ => range.due(account.tranche).0,
+            };
+            due = due.saturating_add(worth);
+            let (conn, tag) = (range.conn, range.best.voucher.tag());
+            if let Some(conn) = conn {
+                self.reject(conn, RejectCode::Exiting, range_id.first, tag, 0);
+                self.detach(conn, range_id.first);
+            }
+            self.forget(range_id);
+        }
+        if due > 0 {
+            let due = TokenUnits(due);
+            self.event(PayEvent::LeftUnredeemed { account: id, due });
+        }
+    }
+
+    /// A payment may just have filled a range, or brought its account near its limit.
+    pub(super) fn due_by_payment(&mut self, id: RangeId) {
+        let due = (self.accounts.get(&id.account)).is_some_and(|account| {
+            let full = |r: &super::Range| r.usable(account.tranche) == 0;
+            !account.said_due
+                && (account.ranges.get(&id.first).is_some_and(full)
+                    || account.nears_limit(&self.config))
         });
-        if full {
+        if due {
             self.say_due(id.account);
         }
     }
 
-    /// Ranges that have been without a connection for long.
-    pub(super) fn idle_due(&mut self, accounts: &[B256]) {
-        for id in accounts {
-            self.say_due(*id);
-        }
-    }
-
-    /// Says once, per account and redemption, that something above dust should be redeemed.
+    /// Says once, per account and redemption, that something should be redeemed.
     pub(super) fn say_due(&mut self, id: B256) {
         if self.accounts.get(&id).is_none_or(|a| a.said_due) {
             return;
         }
-        let sum: u128 = self.due_ranges(id).iter().map(|(_, due)| due.0).sum();
-        if sum < self.config.dust.0.max(1) {
+        let chosen = self.chosen(id, RedeemScope::Due);
+        let due = chosen
+            .iter()
+            .fold(0, |sum: u128, (_, due)| sum.saturating_add(due.0));
+        if due == 0 {
             return;
         }
+        let now = self.now;
         let Some(account) = self.accounts.get_mut(&id) else {
             return;
         };
         account.said_due = true;
-        let before = account.exit_at.map(|at| at - EXIT_MARGIN);
+        let before = account.exit_at.map(|at| redeem_before(now, at));
         self.event(PayEvent::RedeemDue {
             before,
-            due: TokenUnits(sum),
+            due: TokenUnits(due),
         });
     }
+}
+
+/// Until when an exiting account is to be redeemed.
+pub(super) fn redeem_before(now: Timestamp, exit_at: Timestamp) -> Timestamp {
+    exit_at - EXIT_MARGIN.min(exit_at.since(now) / 2)
 }

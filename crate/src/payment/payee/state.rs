@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 
 use alloy_primitives::{Address, B256};
 
-use super::RangeId;
 use super::accounts::Watch;
 use super::commit::Pending;
-use crate::payment::PeerPayInfo;
+use super::{RangeId, WORTHLESS};
 use crate::payment::ledger::SellerLedger;
 use crate::payment::record::{PayeeFactsRecord, PayeeRangeLife, PayeeRangeRecord};
 use crate::payment::voucher::{self, Signature, Voucher};
+use crate::payment::{ChainState, PeerPayInfo};
 use crate::sorted::Map;
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, FineUnits, TokenUnits};
@@ -37,9 +37,10 @@ pub(super) enum Work {
         id: RangeId,
         k: u16,
     },
-    /// A read a COMMIT waits for.
+    /// A read a COMMIT waits for; of an account that was not known here, or of one that was.
     CommitRead {
         conn: ConnectionId,
+        stranger: bool,
     },
     Read {
         account: B256,
@@ -103,6 +104,11 @@ impl Conn {
 pub(super) struct Account {
     pub(super) session_key: Address,
     pub(super) tranche: TokenUnits,
+    /// Collateral and deposit, as the chain said last; nothing before it was asked in this run.
+    pub(super) bond: TokenUnits,
+    pub(super) balance: Option<TokenUnits>,
+    /// Blocks it had paid when it was read last.
+    paid_when_read: u64,
     pub(super) ledger: SellerLedger,
     pub(super) ranges: Map<u32, Range>,
     /// Time from which its funds may leave, if it is exiting.
@@ -148,9 +154,20 @@ pub(super) enum Life {
     },
     /// Handed out: its step is frozen.
     Claimed,
-    Redeemed(TokenUnits),
+    /// For this much. Not proven: its end was not seen, and the voucher is kept in case it was another's.
+    Redeemed {
+        gross: TokenUnits,
+        proven: bool,
+    },
     /// Somebody else, to whom the same serials were promised, redeemed them.
     Lost,
+}
+
+impl Life {
+    /// Whether anything is still to be redeemed.
+    pub(super) fn is_unredeemed(self) -> bool {
+        !matches!(self, Life::Redeemed { .. } | Life::Lost)
+    }
 }
 
 #[derive(Debug)]
@@ -175,6 +192,14 @@ pub(super) struct Range {
     pub(super) may_have_left: bool,
     /// The same before its claim was handed out last.
     pub(super) had_left: bool,
+    /// The account's deposit when its claim was handed out first in this run.
+    pub(super) balance_before: Option<TokenUnits>,
+    /// When the chain was asked about it last.
+    pub(super) asked: Timestamp,
+    /// The chain covered it then.
+    pub(super) covered: bool,
+    /// How often its claim came to nothing in this run.
+    pub(super) failed: u32,
 }
 
 impl Range {
@@ -193,6 +218,10 @@ impl Range {
             skipped: false,
             may_have_left: false,
             had_left: false,
+            balance_before: None,
+            asked: now,
+            covered: true,
+            failed: 0,
         }
     }
 
@@ -214,6 +243,28 @@ impl Range {
         voucher::usable_steps(best.voucher.count, tranche, best.owed(), best.voucher.unit)
     }
 
+    /// What the vault pays for it; the last durable voucher counts.
+    pub(super) fn due(&self, tranche: TokenUnits) -> TokenUnits {
+        self.best.voucher.due(self.best.k, tranche)
+    }
+
+    /// When it may be forgotten, as things are: not while it is worth anything or is connected.
+    pub(super) fn worthless_at(&self, tranche: TokenUnits) -> Timestamp {
+        let is_worthless = self.life == Life::Open
+            && self.conn.is_none()
+            && self.next.is_none()
+            && self.due(tranche).0 == 0;
+        match is_worthless {
+            true => self.idle_since + WORTHLESS,
+            false => Timestamp::NEVER,
+        }
+    }
+
+    /// The bitmap word its serials are in.
+    pub(super) fn word(&self) -> u64 {
+        u64::from(self.best.voucher.first) >> 8
+    }
+
     pub(super) fn record(&self, session_key: Address, tranche: TokenUnits) -> PayeeRangeRecord {
         let best = self.next.as_ref().unwrap_or(&self.best);
         PayeeRangeRecord {
@@ -226,7 +277,14 @@ impl Range {
             life: match self.life {
                 Life::Open => PayeeRangeLife::Open,
                 Life::Closing | Life::Ready { .. } | Life::Claimed => PayeeRangeLife::Closed,
-                Life::Redeemed(gross) => PayeeRangeLife::Redeemed(gross),
+                Life::Redeemed {
+                    gross,
+                    proven: true,
+                } => PayeeRangeLife::Redeemed(gross),
+                Life::Redeemed {
+                    gross,
+                    proven: false,
+                } => PayeeRangeLife::Presumed(gross),
                 Life::Lost => PayeeRangeLife::Lost,
             },
         }
@@ -234,6 +292,39 @@ impl Range {
 }
 
 impl Account {
+    /// One of which this much is known, without ranges.
+    pub(super) fn new(
+        session_key: Address,
+        tranche: TokenUnits,
+        facts: PayeeFactsRecord,
+    ) -> Account {
+        Account {
+            session_key,
+            tranche,
+            bond: TokenUnits(0),
+            balance: None,
+            paid_when_read: 0,
+            ledger: SellerLedger::new(facts),
+            ranges: Map::new(),
+            exit_at: None,
+            stored_facts: facts,
+            said_due: false,
+            watch: Watch::default(),
+        }
+    }
+
+    /// What the chain says of it now.
+    pub(super) fn note_chain(&mut self, state: &ChainState) {
+        self.bond = state.bond;
+        self.balance = Some(state.balance);
+    }
+
+    /// Whether it paid anything since this was asked last.
+    pub(super) fn grew(&mut self) -> bool {
+        let paid = self.ledger.facts().paid_total;
+        core::mem::replace(&mut self.paid_when_read, paid) != paid
+    }
+
     pub(super) fn undurable(&self) -> u64 {
         self.ranges.values().map(Range::undurable).sum()
     }

@@ -70,6 +70,7 @@ pub fn trader(net: &SimNet, payee: u8, price: ResalePrice, max_unit: Option<Fine
                 price,
                 min_bond_percent: 125,
                 credit: Credit::default(),
+                dust: TokenUnits(TRANCHE),
             }),
         }),
         ..SimNet::config()

@@ -64,6 +64,7 @@ pub fn seller(net: &mut SimNet, payee: u8, content: &Content) -> NodeId {
                     most: 128,
                     ramp: 4,
                 },
+                dust: TokenUnits(TRANCHE),
             }),
         }),
         ..SimNet::config()

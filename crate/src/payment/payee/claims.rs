@@ -1,0 +1,147 @@
+//! Which ranges are worth a place in a redemption, and in which order their claims leave.
+//!
+//! Invariant: what is worthless never takes the place of what is not. Claims leave by worth; those that came to nothing
+//! leave after all others; what the chain, asked lately, does not cover stays.
+
+use alloy_primitives::B256;
+
+use super::state::{Account, Range};
+use super::{Life, MAX_LIVE_RANGES, Payee, RangeId, ReadyClaim, RedeemScope};
+use crate::payment::voucher::MAX_CLAIMS;
+use crate::sorted::Set;
+use crate::time::{Duration, Timestamp};
+use crate::types::TokenUnits;
+
+/// Before a claim leaves, the chain was asked about it so lately.
+const FRESH: Duration = Duration::from_secs(600);
+
+impl Payee {
+    /// Ranges of an account that a redemption takes, and what each is worth.
+    pub(super) fn chosen(&self, id: B256, scope: RedeemScope) -> Vec<(u32, TokenUnits)> {
+        let Some(account) = self.accounts.get(&id) else {
+            return Vec::new();
+        };
+        let gas = self.config.gas_of_an_item();
+        let items = || {
+            (account.ranges.iter())
+                .filter(|(_, r)| !r.skipped && r.covered)
+                .map(|(first, r)| (*first, r, r.due(account.tranche)))
+                .filter(|(_, r, due)| due.0 > 0 && is_unclaimed(r))
+        };
+        let least = match scope {
+            RedeemScope::Due if !self.is_pressing(account) => self.config.dust,
+            RedeemScope::Due => gas,
+            // An honest buyer leaves no more crumbs than it has live ranges.
+            RedeemScope::All => {
+                let crumbs = items().filter(|(.., due)| *due < gas).count();
+                if crumbs > MAX_LIVE_RANGES {
+                    gas
+                } else {
+                    TokenUnits(1)
+                }
+            }
+        };
+        items()
+            .filter(|(_, r, due)| *due >= least && self.is_wanted(account, r, scope))
+            .map(|(first, _, due)| (first, due))
+            .collect()
+    }
+
+    /// All of it that is worth its gas is due: it will be gone, or nothing more can be sold before.
+    fn is_pressing(&self, account: &Account) -> bool {
+        account.exit_at.is_some() || account.is_at_limit(&self.config)
+    }
+
+    /// Closed ranges are; open ones that are full or long without a connection, and all of an account that is exiting or
+    /// owes much.
+    fn is_wanted(&self, account: &Account, range: &Range, scope: RedeemScope) -> bool {
+        let idle = range.idle_since + self.config.redeem_idle;
+        scope == RedeemScope::All
+            || range.life != Life::Open
+            || account.exit_at.is_some()
+            || account.nears_limit(&self.config)
+            || range.usable(account.tranche) == 0
+            || range.conn.is_none() && idle <= self.now
+    }
+
+    /// What can be claimed now of what the last `prepare_redeem` asked for, best first.
+    pub fn claims(&self) -> Vec<ReadyClaim> {
+        let mut ready = Vec::new();
+        for (account, state) in self.accounts.iter() {
+            for (first, due) in self.chosen(*account, self.scope) {
+                let range = state.ranges.get(&first);
+                if let Some(range) = range.filter(|r| r.is_ready(self.now)) {
+                    let id = RangeId {
+                        account: *account,
+                        first,
+                    };
+                    ready.push(((range.failed, core::cmp::Reverse(due), id), range));
+                }
+            }
+        }
+        ready.sort_by_key(|(rank, _)| *rank);
+        let claim = |((_, due, id), range): ((_, core::cmp::Reverse<TokenUnits>, _), &Range)| {
+            let best = &range.best;
+            ReadyClaim {
+                id,
+                claim: best.voucher.claim(&best.signature, best.k, best.w),
+                due: due.0,
+            }
+        };
+        ready.into_iter().map(claim).collect()
+    }
+
+    /// Hands out up to `most` ready claims (a call takes [`MAX_CLAIMS`]). From here their steps are frozen; `redeemed` must
+    /// say what became of each.
+    pub fn take_claims(&mut self, now: Timestamp, most: usize) -> Vec<ReadyClaim> {
+        self.turn(now);
+        let mut claims = self.claims();
+        claims.truncate(most.min(MAX_CLAIMS));
+        for claim in &claims {
+            let Some(account) = self.accounts.get_mut(&claim.id.account) else {
+                continue;
+            };
+            let balance = account.balance;
+            if let Some(range) = account.ranges.get_mut(&claim.id.first) {
+                range.life = Life::Claimed;
+                range.had_left = range.may_have_left;
+                range.may_have_left = true;
+                if !range.had_left {
+                    range.balance_before = balance;
+                }
+                if let Some(conn) = range.conn {
+                    self.detach(conn, claim.id.first);
+                }
+            }
+        }
+        claims
+    }
+
+    /// Asks the chain about the claims that leave next, as far as that was not done lately; true while an answer is waited
+    /// for. What turns out to be dead makes room for others, which are asked about in turn.
+    pub(super) fn asks_chain(&mut self) -> bool {
+        let stale: Set<(B256, u64)> = (self.claims().iter().take(MAX_CLAIMS))
+            .filter_map(|claim| {
+                let range = self.range(claim.id)?;
+                let is_stale = range.asked + FRESH <= self.now;
+                is_stale.then_some((claim.id.account, range.word()))
+            })
+            .collect();
+        for (account, word) in &stale {
+            self.reads.first(*account, *word);
+        }
+        self.read_due();
+        !stale.is_empty()
+    }
+}
+
+/// Its claim is not on its way and nobody redeemed it.
+fn is_unclaimed(range: &Range) -> bool {
+    matches!(range.life, Life::Open | Life::Closing | Life::Ready { .. })
+}
+
+impl Range {
+    fn is_ready(&self, now: Timestamp) -> bool {
+        matches!(self.life, Life::Ready { at } if at <= now)
+    }
+}

@@ -1,0 +1,64 @@
+//! What one account may owe before it is redeemed.
+//!
+//! Invariant: what is unredeemed and unpaid of an account is worth no more than [`PayeeConfig::exposure_limit`] allows for
+//! its bond, so that promising the same serials to many sellers costs more than each of them can lose. An account at its
+//! limit is choked and goes on as soon as some of it is redeemed; one at half of it is due for redemption.
+
+use super::state::{Account, Range};
+use super::{Payee, PayeeConfig};
+use crate::types::{ConnectionId, FineUnits};
+
+impl Account {
+    /// Received and not redeemed.
+    fn unredeemed(&self) -> u128 {
+        (self.ranges.values())
+            .filter(|r| r.life.is_unredeemed())
+            .fold(0, |sum, r| sum.saturating_add(r.newest().owed().0))
+    }
+
+    /// Whether so many more blocks at this price would pass the limit. One block is always within it.
+    pub(super) fn passes_limit(&self, config: &PayeeConfig, unit: FineUnits, blocks: u64) -> bool {
+        let limit = config.exposure_limit(self.bond).max(unit);
+        let more = unit.0.saturating_mul(u128::from(blocks));
+        self.unredeemed().saturating_add(more) > limit.0
+    }
+
+    /// At half of its limit.
+    pub(super) fn nears_limit(&self, config: &PayeeConfig) -> bool {
+        self.unredeemed().saturating_mul(2) >= config.exposure_limit(self.bond).0
+    }
+
+    /// Nothing more is sent to it.
+    pub(super) fn is_at_limit(&self, config: &PayeeConfig) -> bool {
+        let unit = (self.ranges.values())
+            .filter(|r| r.conn.is_some())
+            .map(|r| r.newest().voucher.unit)
+            .max();
+        unit.is_some_and(|unit| self.passes_limit(config, unit, 1))
+    }
+}
+
+impl Payee {
+    /// Whether one more block to this connection keeps what its account owes within its limit.
+    pub(super) fn within_limit(&self, conn: ConnectionId) -> bool {
+        let Some(c) = self.conns.get(&conn) else {
+            return false;
+        };
+        let Some(account) = c.account.and_then(|id| self.accounts.get(&id)) else {
+            return false;
+        };
+        let range = |first| account.ranges.get(first);
+        let Some(newest) = c.attached.last().and_then(range).map(Range::newest) else {
+            return false;
+        };
+        let blocks = account.ledger.unpaid().saturating_add(1);
+        !account.passes_limit(&self.config, newest.voucher.unit, blocks)
+    }
+
+    /// Chokes a paying peer that is at its limit, so that it asks others meanwhile.
+    pub(super) fn hold_at_limit(&mut self, conn: ConnectionId) {
+        if !self.within_limit(conn) {
+            self.choke(conn);
+        }
+    }
+}

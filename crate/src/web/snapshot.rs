@@ -36,6 +36,10 @@ pub fn hello(driver: &Rc<Driver>) -> JsValue {
             }),
         ),
         (
+            "generation",
+            keys.map_or(JsValue::NULL, |keys| num(keys.generation())),
+        ),
+        (
             "payee",
             keys.map_or(JsValue::NULL, |keys| {
                 to_hex(keys.payee_address().as_slice()).into()

@@ -473,7 +473,7 @@ fn observe(scene: &mut Scene, kind: Kind) -> (String, u128) {
             PayAction::Event(PayEvent::Quoted { .. }) => "quoted".to_owned(),
             PayAction::Event(PayEvent::Refused { why, .. }) => format!("refuses {why:?}"),
             PayAction::Event(PayEvent::RangeOpened { .. }) => "opened".to_owned(),
-            PayAction::Event(PayEvent::SerialsSkipped { .. }) => "skips".to_owned(),
+            PayAction::Event(PayEvent::AccountUnusable { .. }) => "holds".to_owned(),
             PayAction::Event(PayEvent::Rejected { .. }) => "told".to_owned(),
             PayAction::Event(PayEvent::Asked { .. }) => "asked".to_owned(),
             PayAction::Event(PayEvent::Ended { .. } | PayEvent::Paid { .. }) => continue,
@@ -553,16 +553,18 @@ fn table(kind: Kind, state: State) -> (&'static str, u128) {
         },
         Kind::SeenOwn => match state {
             NoConnection | OtherChain => ("", 0),
-            AwaitingTerms | Quoted | TooDear | Storing | Signing | Committed | Pending
-            | Attached | Owing | FoldStoring | FoldSigning | Folded | SecondCommitted | Stopped
-            | Refused | Exiting => ("stores next, skips", 0),
+            AwaitingTerms | Quoted | TooDear | Committed | Pending | Attached | Owing
+            | FoldStoring | FoldSigning | Folded | SecondCommitted | Stopped | Refused
+            | Exiting => ("holds, stores next", 0),
+            // What was not promised yet never is.
+            Storing | Signing => ("holds, stores next, -> Quoted(None)", 0),
         },
         Kind::StateAhead => match state {
             NoConnection | OtherChain | AwaitingTerms | Quoted | TooDear | Stopped | Refused
             | Exiting => ("", 0),
             Storing | Signing | Committed | Pending | Attached | Owing | FoldStoring
-            | FoldSigning | Folded => ("stores next, skips, stores next, stores range", 30),
-            SecondCommitted => ("stores next, skips, stores range", 30),
+            | FoldSigning | Folded => ("holds, stores next, stores next, stores range", 30),
+            SecondCommitted => ("holds, stores next, stores range", 30),
         },
         Kind::StateForged | Kind::StateBadLink => match state {
             NoConnection | OtherChain | AwaitingTerms | Quoted | TooDear | Stopped | Refused

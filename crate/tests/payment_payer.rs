@@ -5,11 +5,14 @@
 mod payment_hand;
 
 use alloy_primitives::{Address, U256};
+use bytes::Bytes;
 use payment_hand::*;
 use piecework::payment::payer::{PENDING_RETRIES, Payer, PayerConnState};
-use piecework::payment::{EndReason, PayEvent, Refusal, TitleKind};
-use piecework::time::Duration;
-use piecework::types::{BlockRef, FineUnits, InfoHash};
+use piecework::payment::record::{Key, PayerAccountRecord, held};
+use piecework::payment::voucher::account_id;
+use piecework::payment::{EndReason, PayEvent, PaymentNeed, Refusal, TitleKind};
+use piecework::time::{Duration, Timestamp};
+use piecework::types::{BlockRef, ConnectionId, FineUnits, InfoHash};
 use piecework::wire::pay::{ByeReason, NeedReason, PayMessage, RejectCode};
 
 #[test]
@@ -232,62 +235,98 @@ fn a_payee_that_is_ahead_on_two_ranges_is_believed_on_both() {
     );
 }
 
-#[test]
-fn evidence_of_an_own_signature_past_next_moves_it_by_sixteen() {
-    let (v, chain) = voucher(40, FineUnits(0), 5);
-    let mut b = Buying::new();
-    let first = b.connect(ms(0), A, TitleKind::V2).commit();
-    let done = b.say(ms(10), A, state(&v, &chain, 30));
-    assert!(
-        done.events
-            .contains(&PayEvent::SerialsSkipped { from: 2, to: 56 })
-    );
-    assert_eq!(
-        done.commit().first,
-        40,
-        "a range missing from the record is adopted"
-    );
-    // Evidence before REJECT 6.
-    let (mut other, _) = voucher(90, FineUnits(0), 6);
-    other.payee = Address::repeat_byte(0x98);
-    let done = b.say(
-        ms(20),
-        A,
-        PayMessage::Seen {
-            payee: other.payee,
-            voucher: body(&other),
-        },
-    );
-    assert!(
-        done.events
-            .contains(&PayEvent::SerialsSkipped { from: 56, to: 106 })
-    );
-    b.reject(ms(30), &first, RejectCode::Conflict, 1);
-    assert!(matches!(b.payer.status(A), PayerConnState::Ended(_)));
+/// No voucher was sent by an action in it.
+fn promises_nothing(b: &mut Buying, now: Timestamp, conn: ConnectionId) -> bool {
+    !b.connect(now, conn, TitleKind::V1 { piece_blocks: 4 })
+        .order
+        .contains(&"commit")
+}
+
+fn is_held(done: &Done) -> bool {
+    let held = |e: &PayEvent| matches!(e, PayEvent::AccountUnusable { .. });
+    done.events.iter().any(held)
 }
 
 #[test]
-fn consumed_serials_past_the_record_are_skipped_at_start_before_anything_is_signed() {
+fn an_own_signature_that_is_not_on_record_holds_the_account_in_this_run_and_the_next() {
+    let (v, chain) = voucher(40, FineUnits(0), 5);
+    let (mut other, _) = voucher(90, FineUnits(0), 6);
+    other.payee = Address::repeat_byte(0x98);
+    let seen = PayMessage::Seen {
+        payee: other.payee,
+        voucher: body(&other),
+    };
+    for (evidence, of_this_payee) in [(state(&v, &chain, 30), true), (seen, false)] {
+        let mut b = Buying::new();
+        b.connect(ms(0), A, TitleKind::V1 { piece_blocks: 4 })
+            .commit();
+        let done = b.say(ms(10), A, evidence);
+        assert!(is_held(&done));
+        let id = b.payer.account_id();
+        assert_eq!(b.payer.held_account(), id);
+        assert_eq!(b.payer.payment_need(), Some(PaymentNeed::Held));
+        if of_this_payee {
+            // What is promised to this seller already is paid on.
+            assert_eq!(done.commit().first, 40);
+        }
+        assert!(promises_nothing(&mut b, ms(2_000), B));
+        assert!(is_held(&b.restart(ms(0))));
+        assert!(promises_nothing(&mut b, ms(0), A));
+    }
+}
+
+/// Records that know nothing but the next serial.
+fn records(next: u64) -> impl Iterator<Item = (String, Bytes)> {
+    let record = PayerAccountRecord {
+        owner: OWNER,
+        session_key: session_address(),
+        next,
+    };
+    let id = account_id(OWNER, session_address());
+    std::iter::once((Key::PayerAccount(id).text(&vault()), record.encode()))
+}
+
+#[test]
+fn a_record_that_is_marked_as_older_than_what_was_promised_holds_the_account() {
     let mut b = Buying::new();
-    b.state.spent_word = U256::from(1u8) | U256::from(1u8) << 30;
-    b.state.consumed = 2;
-    b.payer = Payer::new(b.config, [9; 32], std::iter::empty());
-    let done = b.account(ms(0));
-    assert!(
-        done.events
-            .contains(&PayEvent::SerialsSkipped { from: 1, to: 46 })
-    );
-    assert_eq!(b.connect(ms(0), A, TitleKind::V2).commit().first, 46);
-    // More consumed than can be found: nothing is signed.
+    b.open();
+    let marked: Vec<_> = (b.store.iter())
+        .filter_map(|(key, value)| Some((key.clone(), held(key, value, &vault())?)))
+        .collect();
+    assert_eq!(marked.len(), 1, "of all records the account's");
+    b.store.extend(marked);
+    assert!(is_held(&b.restart(ms(0))));
+    assert!(promises_nothing(&mut b, ms(0), A));
+}
+
+#[test]
+fn a_consumed_serial_that_was_never_promised_here_holds_the_account() {
+    // Consumed serials, and the next one on record: restored from a backup, and beside a copy of the profile.
+    let gap = U256::from(1u8) << 3;
+    for (spent, next) in [(gap, 1), (U256::from(1u8) << 30, 9), (gap, 9)] {
+        let mut b = Buying::new();
+        b.state.spent_word = U256::from(1u8) | spent;
+        b.state.consumed = 2;
+        b.payer = Payer::new(b.config, [9; 32], records(next));
+        assert!(is_held(&b.account(ms(0))), "{spent} {next}");
+        assert!(promises_nothing(&mut b, ms(0), A));
+    }
+    // More is consumed than can be found.
+    let mut b = Buying::new();
     b.state.consumed = 9;
-    b.payer = Payer::new(b.config, [9; 32], std::iter::empty());
-    let done = b.account(ms(0));
-    assert!(
-        done.events
-            .iter()
-            .any(|e| matches!(e, PayEvent::AccountUnusable { .. }))
-    );
-    assert!(!b.connect(ms(0), A, TitleKind::V2).order.contains(&"commit"));
+    b.payer = Payer::new(b.config, [9; 32], records(1));
+    assert!(is_held(&b.account(ms(0))));
+    assert!(promises_nothing(&mut b, ms(0), A));
+}
+
+#[test]
+fn consumed_serials_that_were_promised_here_hold_nothing() {
+    let mut b = Buying::new();
+    b.open();
+    b.state.spent_word = U256::from(3u8);
+    b.state.consumed = 2;
+    assert!(!is_held(&b.restart(ms(0))));
+    assert_eq!(b.connect(ms(0), A, TitleKind::V2).commit().first, 2);
 }
 
 #[test]

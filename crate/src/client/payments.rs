@@ -1,7 +1,7 @@
 //! The two payment machines in the client: made from the configuration, fed with effects and accounts,
 //! their actions carried out.
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 use chacha20::ChaCha20Rng;
 use rand_core::Rng;
@@ -280,6 +280,22 @@ impl Client {
         }
     }
 
+    /// The account on which nothing more is promised: its records are behind.
+    pub fn held_account(&self) -> Option<B256> {
+        self.money.payer.as_ref()?.held_account()
+    }
+
+    /// What is earned can still be redeemed.
+    pub(super) fn stop_selling(&mut self) {
+        if let Some(payee) = &mut self.money.payee {
+            payee.close(self.now);
+            self.warn(
+                "the vault lets a deposit leave in less than a day, too soon for a seller to redeem, so nothing is sold: \
+                 the site must name another vault",
+            );
+        }
+    }
+
     pub(super) fn close_money(&mut self) {
         if let Some(payer) = &mut self.money.payer {
             payer.close(self.now);
@@ -388,12 +404,12 @@ impl Client {
                 self.money.note_why(conn, wording::refusal(why).to_owned());
             }
             PayEvent::AccountReady { .. } => self.touched.extend(self.sessions.keys()),
-            PayEvent::AccountUnusable { .. } => self.warn(
-                "the account's records and the chain contradict each other, so nothing is signed: \
-                 recover the deposit and open a new account",
-            ),
-            PayEvent::SerialsSkipped { from, to } => {
-                self.pay_log(None, format!("Serials {from} to {to} are left out."));
+            PayEvent::AccountUnusable { .. } => {
+                self.touched.extend(self.sessions.keys());
+                self.warn(
+                    "more was promised from the deposit than is recorded here, as by a restored or copied \
+                     profile, so nothing more is: get the deposit back and make a new one",
+                );
             }
             PayEvent::RangeOpened {
                 conn, first, count, ..

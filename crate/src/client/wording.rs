@@ -25,6 +25,9 @@ pub(super) fn refusal(why: Refusal) -> &'static str {
 pub(super) fn close(reason: CloseReason) -> &'static str {
     match reason {
         CloseReason::BadPreimages => "Its payments do not match their promise.",
+        CloseReason::AccountChanged => {
+            "Another account pays from now on: it is connected to again."
+        }
     }
 }
 

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::config::{AddOptions, Limits};
 use crate::metainfo::FileSpan;
 pub use crate::payment::ChainState as AccountState;
+pub use crate::payment::PaymentNeed;
 pub use crate::payment::voucher::{Signature, abi::Claim};
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, EffectId, FineUnits, InfoHash, StreamId, TokenUnits, TrackerId};
@@ -157,9 +158,11 @@ pub enum Command {
     },
     /// The account has more money, or less: read it again now.
     RefreshAccount,
+    /// Sell nothing more in this run, because the vault gives a seller too little time to redeem.
+    StopSelling,
     /// Replace the hard cap on spending.
     SetBudget {
-        /// Everything spent by this client so far and from now on stays at or below this.
+        /// Everything that the account spent so far and spends from now on stays at or below this; another account begins at 0.
         total: TokenUnits,
     },
     /// The most paid per block for one torrent; zero takes only free peers.
@@ -528,12 +531,15 @@ pub enum Event {
         /// A full sentence: what is wrong and what to do.
         text: String,
     },
-    /// A peer asks for money and no account covers it: the page may offer a deposit.
+    /// A peer asks for money and no account covers it: the page may offer a deposit. Said again for another reason or a lower
+    /// price, and when an account that covered it does not any more.
     PaymentNeeded {
         /// Which torrent.
         info_hash: InfoHash,
         /// The lowest price seen, fine units per block.
         unit: FineUnits,
+        /// What the account lacks.
+        why: PaymentNeed,
     },
     /// Claims to be redeemed: send them, then say [`Command::Redeemed`] with the tag.
     ClaimsReady {

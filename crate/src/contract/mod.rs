@@ -12,7 +12,8 @@ pub use config::{
 };
 pub use io::{
     AccountState, AddError, Claim, ClosedReason, Command, Effect, EffectError, EffectResult, Event,
-    Input, Output, RECORDS_GATHER, RedeemOutcome, RedeemScope, Signature, Source, StreamError,
+    Input, Output, PaymentNeed, RECORDS_GATHER, RedeemOutcome, RedeemScope, Signature, Source,
+    StreamError,
 };
 pub use snapshot::{
     ClientSnapshot, LoadSnapshot, MoneySnapshot, PeerPayment, PeerSnapshot, TorrentSnapshot,

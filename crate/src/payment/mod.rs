@@ -116,6 +116,8 @@ pub enum PayAction {
 pub enum CloseReason {
     /// The third preimage that is not on the chain.
     BadPreimages,
+    /// It was paid from another account than the one that pays from now on.
+    AccountChanged,
 }
 
 /// Why a peer is banned.
@@ -177,6 +179,23 @@ pub enum Refusal {
     PayeeRefused,
 }
 
+/// Why nothing new can be bought until the user does something about the account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PaymentNeed {
+    /// There is none.
+    NoAccount,
+    /// Every serial of the deposit is promised.
+    DepositUsedUp,
+    /// What may be spent is, and the deposit is not.
+    BudgetUsedUp,
+    /// The deposit is on its way back.
+    Exiting,
+    /// The deposit went back.
+    Withdrawn,
+    /// The records are behind what was promised: see [`PayEvent::AccountUnusable`].
+    Held,
+}
+
 /// What a machine tells the embedder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PayEvent {
@@ -203,17 +222,10 @@ pub enum PayEvent {
         /// Next free serial.
         next: u32,
     },
-    /// Payer: what the chain says and what is stored cannot be reconciled; nothing is signed.
+    /// Payer: the chain or a payee shows promises that the records do not have; nothing is promised any more.
     AccountUnusable {
         /// The account.
         account: B256,
-    },
-    /// Payer: evidence of own signatures past `next` was found; it moved.
-    SerialsSkipped {
-        /// From this one.
-        from: u32,
-        /// To this one.
-        to: u32,
     },
     /// Payer: a new range was committed and accepted.
     RangeOpened {

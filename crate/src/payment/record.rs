@@ -82,11 +82,14 @@ pub struct PayerAccountRecord {
     pub owner: Address,
     /// The session key's address.
     pub session_key: Address,
-    /// Next free serial, 1 to 2^32.
+    /// Next free serial, 1 to 2^32, or [`PayerAccountRecord::HELD`].
     pub next: u64,
 }
 
 impl PayerAccountRecord {
+    /// In place of `next`: promises are out that these records do not have, and nothing more is promised.
+    pub const HELD: u64 = u64::MAX;
+
     /// Its bytes.
     pub fn encode(&self) -> Bytes {
         let mut out = vec![VERSION];
@@ -106,6 +109,16 @@ impl PayerAccountRecord {
         };
         r.0.is_empty().then_some(record)
     }
+}
+
+/// What to put in the place of a payer's account record that is older than what was promised; `None` for other records.
+pub fn held(key: &str, value: &[u8], vault: &Vault) -> Option<Bytes> {
+    let Some(Key::PayerAccount(_)) = Key::parse(key, vault) else {
+        return None;
+    };
+    let record = PayerAccountRecord::decode(value)?;
+    let next = PayerAccountRecord::HELD;
+    Some(PayerAccountRecord { next, ..record }.encode())
 }
 
 /// How far a payer's range got.

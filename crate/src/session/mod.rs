@@ -24,7 +24,7 @@ use bytes::Bytes;
 use chacha20::ChaCha20Rng;
 
 use crate::contract::{
-    AddOptions, ClosedReason, Config, Effect, Event, Output, ResalePrice, StreamError,
+    AddOptions, ClosedReason, Config, Effect, Event, Output, PaymentNeed, ResalePrice, StreamError,
 };
 use crate::metainfo::{Geometry, MagnetLink, Metainfo};
 use crate::payment::{PeerPayInfo, TitleKind};
@@ -158,7 +158,7 @@ pub struct Session {
     spent: FineUnits,
     paid_blocks: u64,
     earned: FineUnits,
-    needed_said: Option<FineUnits>,
+    needed_said: Option<(PaymentNeed, FineUnits)>,
     swarm: Option<(u32, u32)>,
     /// Somebody's interest changed, or somebody new is there.
     choke_stale: bool,
@@ -640,14 +640,23 @@ impl Session {
             ctx.money.want(ctx.now, peer.connection, kind, wanted);
         }
         let cheapest = offers.iter().map(|(_, unit, _)| *unit).min();
-        if let Some(unit) = cheapest
-            && ctx.money.account_id().is_none()
-            && self.needed_said.is_none_or(|said| unit < said)
-        {
-            self.needed_said = Some(unit);
+        if let Some(unit) = cheapest {
+            self.say_needed(ctx, unit);
+        }
+    }
+
+    /// Says what the account lacks for the lowest price.
+    fn say_needed(&mut self, ctx: &mut Context, unit: FineUnits) {
+        let Some(why) = ctx.money.payment_need() else {
+            self.needed_said = None;
+            return;
+        };
+        if (self.needed_said).is_none_or(|(said, at)| said != why || unit < at) {
+            self.needed_said = Some((why, unit));
             ctx.out.event(Event::PaymentNeeded {
                 info_hash: self.info_hash,
                 unit,
+                why,
             });
         }
     }

@@ -3,11 +3,9 @@
 //! Owns the machines of one client. With none configured every peer is a plain BitTorrent peer, and
 //! nothing here ever asks for a signature or a chain.
 
-use alloy_primitives::B256;
-
 use crate::payment::payee::Payee;
 use crate::payment::payer::{Payer, PayerConnState};
-use crate::payment::{PayAction, PeerPayInfo, TitleKind};
+use crate::payment::{PayAction, PaymentNeed, PeerPayInfo, TitleKind};
 use crate::sorted::Map;
 use crate::time::Timestamp;
 use crate::types::{BlockRef, ConnectionId, FineUnits};
@@ -296,8 +294,8 @@ impl Money {
             .unwrap_or(Timestamp::NEVER)
     }
 
-    /// The account that pays, once it is known.
-    pub fn account_id(&self) -> Option<B256> {
-        self.payer.as_ref()?.account_id()
+    /// Why nothing new can be bought until the user does something about the account.
+    pub fn payment_need(&self) -> Option<PaymentNeed> {
+        self.payer.as_ref()?.payment_need()
     }
 }

@@ -82,6 +82,11 @@ pub fn state_call(account: B256, word: U256) -> Vec<u8> {
     call.0
 }
 
+/// Call data of `exitDelay()`.
+pub fn exit_delay_call() -> Vec<u8> {
+    Words::call("exitDelay()").0
+}
+
 /// The answer of `state`; `None` if it is not ten words in the range of their types.
 pub fn state_answer(answer: &[u8]) -> Option<AccountState> {
     let word = |index: usize| -> Option<U256> {

@@ -12,6 +12,7 @@ use super::abi;
 use super::driver::Driver;
 use super::js;
 use crate::contract::AccountState;
+use crate::payment::voucher::Vault;
 
 /// Longest answer of an `eth_call` taken.
 const MAX_ANSWER: usize = 4096;
@@ -29,6 +30,16 @@ pub struct Chain {
     pub rpc_url: Option<String>,
 }
 
+impl Chain {
+    /// What vouchers are bound to.
+    pub fn vault(&self) -> Vault {
+        Vault {
+            address: self.vault,
+            chain_id: self.chain_id,
+        }
+    }
+}
+
 /// `state(account, word)` at the latest block.
 pub async fn read_account(
     driver: &Rc<Driver>,
@@ -36,7 +47,24 @@ pub async fn read_account(
     account: B256,
     word: U256,
 ) -> Result<AccountState, String> {
-    let data = abi::to_hex(&abi::state_call(account, word));
+    let bytes = call(driver, chain, &abi::state_call(account, word)).await?;
+    abi::state_answer(&bytes).ok_or_else(|| {
+        format!(
+            "{} does not answer like a Piecework vault: check address and chain",
+            abi::to_hex(chain.vault.as_slice())
+        )
+    })
+}
+
+/// `exitDelay()`, in seconds.
+pub async fn read_exit_delay(driver: &Rc<Driver>, chain: &Chain) -> Result<U256, String> {
+    let bytes = call(driver, chain, &abi::exit_delay_call()).await?;
+    U256::try_from_be_slice(&bytes).ok_or_else(|| "the answer is not one word".to_owned())
+}
+
+/// An `eth_call` of the vault at the latest block.
+async fn call(driver: &Rc<Driver>, chain: &Chain, data: &[u8]) -> Result<Vec<u8>, String> {
+    let data = abi::to_hex(data);
     let vault = abi::to_hex(chain.vault.as_slice());
     let by_wallet = match driver.pages.ask_wallet(&vault, &data) {
         Some(answer) => Some(answer.await),
@@ -51,10 +79,7 @@ pub async fn read_account(
             return Err("no wallet is connected and no RPC URL is configured".to_owned());
         }
     };
-    let bytes = abi::from_hex(&answer, MAX_ANSWER).ok_or("the answer is not hexadecimal")?;
-    abi::state_answer(&bytes).ok_or_else(|| {
-        format!("{vault} does not answer like a Piecework vault: check address and chain")
-    })
+    abi::from_hex(&answer, MAX_ANSWER).ok_or_else(|| "the answer is not hexadecimal".to_owned())
 }
 
 async fn call_rpc(url: &str, to: &str, data: &str) -> Result<String, String> {

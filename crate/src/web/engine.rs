@@ -1,13 +1,15 @@
 //! The one class that JavaScript sees: `Engine`.
 
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
+use alloy_primitives::{U256, uint};
+use bytes::Bytes;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::MessagePort;
 
 use super::abi;
-use super::chain::Chain;
+use super::chain::{self, Chain};
 use super::driver::{Driver, Parts};
 use super::keys::{self, Keys};
 use super::records::Records;
@@ -17,12 +19,17 @@ use crate::client::Client;
 use crate::contract::{
     BuyConfig, Command, Config, Credit, Input, PaymentConfig, ResalePrice, SellConfig,
 };
+use crate::payment::record;
 use crate::types::{FineUnits, TokenUnits};
 
 /// Trackers taken from the page's configuration.
 const MAX_TRACKERS: usize = 64;
 /// Prefix of the record that remembers whose deposit is used.
 const OWNER: &str = "owner";
+/// A vault that a deposit may leave sooner is not sold at: a seller redeems an hour before, and may be away for hours.
+const LEAST_EXIT_DELAY_SECONDS: U256 = uint!(86_400_U256);
+/// The chain is asked for it again after this.
+const EXIT_DELAY_RETRY_MS: i32 = 30_000;
 
 /// A Piecework peer in this worker. Start it once; then hand it every message of the page.
 #[wasm_bindgen]
@@ -74,7 +81,8 @@ async fn start(config: &JsValue) -> Result<Rc<Driver>, String> {
     let payment = js::field(config, "payment");
     let (chain, keys) = if payment.is_object() {
         let chain = chain(&payment)?;
-        let keys = Keys::open(&records, &account_name(&chain)).await?;
+        let seen = js::number(&payment, "generation");
+        let keys = Keys::open(&records, &account_name(&chain), seen).await?;
         (Some(chain), Some(Rc::new(keys)))
     } else {
         (None, None)
@@ -91,7 +99,12 @@ async fn start(config: &JsValue) -> Result<Rc<Driver>, String> {
     };
     let mut seed = [0u8; 32];
     keys::fill_random(&mut seed)?;
-    let stored = records.load_all().await?;
+    let mut stored = records.load_all().await?;
+    if let (Some(keys), Some(chain)) = (&keys, &chain)
+        && keys.is_behind()
+    {
+        hold(&records, &mut stored, chain).await?;
+    }
     let now = Driver::now();
     #[cfg(feature = "trace")]
     super::trace::began(now, &core_config, &seed, &stored);
@@ -104,6 +117,7 @@ async fn start(config: &JsValue) -> Result<Rc<Driver>, String> {
     });
     if driver.chain.is_some() {
         driver.set_owner(None).await?;
+        wasm_bindgen_futures::spawn_local(judge_exit_delay(Rc::downgrade(&driver)));
     }
     driver.input(Input::Tick);
     Ok(driver)
@@ -138,6 +152,43 @@ impl Driver {
             });
         }
         Ok(())
+    }
+}
+
+/// Lets no account of the records promise anything more.
+async fn hold(
+    records: &Rc<Records>,
+    stored: &mut [(String, Bytes)],
+    chain: &Chain,
+) -> Result<(), String> {
+    let mut batch = Vec::new();
+    for (key, value) in stored {
+        if let Some(held) = record::held(key, value, &chain.vault()) {
+            *value = held.clone();
+            batch.push((key.clone(), Some(held)));
+        }
+    }
+    let put = records.put(batch, true).map_err(|e| e.to_string())?;
+    match put {
+        Some(durable) => durable.await.map_err(|e| e.to_string()),
+        None => Ok(()),
+    }
+}
+
+/// Sells nothing at a vault that a buyer may leave before its sellers redeem. Asked until the chain answers.
+async fn judge_exit_delay(driver: Weak<Driver>) {
+    while let Some(driver) = driver.upgrade() {
+        let Some(chain) = driver.chain.clone() else {
+            return;
+        };
+        if let Ok(delay) = chain::read_exit_delay(&driver, &chain).await {
+            if delay < LEAST_EXIT_DELAY_SECONDS {
+                driver.command(Command::StopSelling);
+            }
+            return;
+        }
+        drop(driver);
+        js::sleep(EXIT_DELAY_RETRY_MS).await;
     }
 }
 

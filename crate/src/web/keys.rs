@@ -3,6 +3,9 @@
 //! At rest each is encrypted (AES-GCM) by one key that WebCrypto made non-extractable and keeps in
 //! IndexedDB. The session key signs vouchers and nothing else; the payee key signs redemptions, and
 //! unlike the session key it is money.
+//!
+//! Beside them lies the number of this start. The pages keep it, too, in `localStorage`, which other tools back up and restore: one
+//! that is greater there was given by a start that this database does not know, so more may have been promised than it records.
 
 use core::cell::RefCell;
 
@@ -18,6 +21,8 @@ use crate::contract::Signature;
 
 /// Name of the wrapping key's record.
 const WRAP: &str = "wrap";
+/// Name of the last start's number.
+const GENERATION: &str = "generation";
 const NONCE_LEN: usize = 12;
 const SECRET_LEN: usize = 32;
 
@@ -27,22 +32,45 @@ pub struct Keys {
     session: RefCell<SigningKey>,
     payee: SigningKey,
     session_record: String,
+    generation: u64,
+    behind: bool,
 }
 
 impl Keys {
     /// Loads the keys, making and storing what lacks. `account` names the vault and chain that the
-    /// session key is for: a session key is fixed per account.
-    pub async fn open(records: &Records, account: &str) -> Result<Keys, String> {
+    /// session key is for: a session key is fixed per account. `seen` is the greatest number of a start that the page knows.
+    pub async fn open(records: &Records, account: &str, seen: Option<u64>) -> Result<Keys, String> {
         let wrap = wrapping_key(records).await?;
         let session_record = format!("session {account}");
         let session = stored_or_new(records, &wrap, &session_record).await?;
         let payee = stored_or_new(records, &wrap, "payee").await?;
+        let stored = records.load_own(GENERATION).await?;
+        let stored = stored.as_f64().map_or(0, |number| number as u64);
+        let seen = seen.unwrap_or(0);
+        let generation = stored.max(seen).saturating_add(1);
+        // Durable before a page hears of it: a loss of power never makes the database look restored.
+        records
+            .put_own(GENERATION, &js::num(generation))
+            .await
+            .map_err(|e| e.to_string())?;
         Ok(Keys {
             wrap,
             session: RefCell::new(session),
             payee,
             session_record,
+            generation,
+            behind: seen > stored,
         })
+    }
+
+    /// Number of this start.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// The database is older than the last start of this browser.
+    pub fn is_behind(&self) -> bool {
+        self.behind
     }
 
     /// Who vouchers are signed by.

@@ -19,7 +19,7 @@ use super::{seed, snapshot};
 use crate::contract::{
     AddOptions, CheckExisting, Claim, Command, Event, Input, RedeemOutcome, RedeemScope, Source,
 };
-use crate::payment::voucher::{self, Vault};
+use crate::payment::voucher;
 use crate::sorted::Map;
 use crate::types::{FineUnits, InfoHash, TokenUnits};
 
@@ -34,6 +34,8 @@ const MAX_LOGS: usize = 1024;
 const MAX_LOG_BYTES: usize = 4096;
 /// A redemption is void after this many seconds.
 const REDEEM_SECONDS: u64 = 3_600;
+/// ... and its claims are given back this much later: the chain's clock may be behind.
+const REDEEM_VOID_MS: i32 = (REDEEM_SECONDS as i32 + 600) * 1_000;
 
 type WalletAnswer = Result<String, String>;
 type Answer = Result<JsValue, String>;
@@ -45,10 +47,10 @@ pub struct Pages {
     next: Cell<u64>,
     /// `add` requests that the core has yet to answer, by tag.
     adding: RefCell<Map<u64, (u64, f64)>>,
-    /// `redeem` requests, in the order in which the core answers them.
+    /// `redeem` requests. The core is asked for the first one's claims, and for the next one's when those are handed out.
     redeeming: RefCell<VecDeque<Redeeming>>,
     /// Claims handed out and not yet reported on, by tag.
-    claims: RefCell<Map<u64, Vec<Claim>>>,
+    claims: RefCell<Map<u64, Handed>>,
     wallet_reads: RefCell<Map<u64, Bring<WalletAnswer>>>,
 }
 
@@ -62,6 +64,15 @@ struct Redeeming {
     page: u64,
     request: f64,
     to: alloy_primitives::Address,
+    scope: RedeemScope,
+}
+
+/// Claims that a page is redeeming.
+struct Handed {
+    page: u64,
+    claims: Vec<Claim>,
+    /// Gives them back when the redemption is void.
+    _void: Option<js::Timeout>,
 }
 
 impl Pages {
@@ -91,11 +102,9 @@ impl Pages {
         });
         port.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         let mut pages = self.pages.borrow_mut();
-        if pages.len() >= MAX_PAGES
-            && let Some((_, oldest)) = pages.pop_first()
-        {
-            oldest.close();
-        }
+        let oldest = (pages.len() >= MAX_PAGES)
+            .then(|| pages.pop_first())
+            .flatten();
         pages.insert(
             id,
             Page {
@@ -104,6 +113,31 @@ impl Pages {
                 _on_message: on_message,
             },
         );
+        drop(pages);
+        if let Some((id, oldest)) = oldest {
+            self.gone(id, &oldest);
+        }
+    }
+
+    /// A page left. What it was redeeming may have been sent.
+    fn gone(&self, id: u64, page: &Page) {
+        page.close();
+        let tags: Vec<u64> = (self.claims.borrow().iter())
+            .filter(|(_, handed)| handed.page == id)
+            .map(|(tag, _)| *tag)
+            .collect();
+        for tag in tags {
+            let reason = "the page that redeemed was closed".to_owned();
+            self.give_back(tag, RedeemOutcome::Unknown { reason });
+        }
+    }
+
+    /// Claims of which no page will say more.
+    fn give_back(&self, tag: u64, outcome: RedeemOutcome) {
+        self.claims.borrow_mut().remove(&tag);
+        if let Some(driver) = self.driver.upgrade() {
+            driver.command(Command::Redeemed { tag, outcome });
+        }
     }
 
     /// An `eth_call` through the wallet of the page that connected one last; `None` if none did.
@@ -162,8 +196,14 @@ impl Pages {
                 let Some(waiting) = waiting else {
                     return;
                 };
-                let answer = self.redemption(tag, claims, total, waiting.to);
+                let answer = self.redemption(tag, claims, total, &waiting);
+                let gone = !self.pages.borrow().contains_key(&waiting.page);
+                if gone || answer.is_err() {
+                    let reason = "nobody was handed the claims".to_owned();
+                    self.give_back(tag, RedeemOutcome::Failed { reason });
+                }
                 self.answer(waiting.page, waiting.request, answer);
+                self.prepare_redeem();
             }
             event => {
                 if let Some(message) = snapshot::event(&event) {
@@ -185,7 +225,7 @@ impl Pages {
             ("bye", _) => {
                 let gone = self.pages.borrow_mut().remove(&page);
                 if let Some(gone) = gone {
-                    gone.close();
+                    self.gone(page, &gone);
                 }
             }
             ("wallet", _) => {
@@ -280,10 +320,16 @@ impl Pages {
                     Some(true) => RedeemScope::Due,
                     _ => RedeemScope::All,
                 };
-                self.redeeming
-                    .borrow_mut()
-                    .push_back(Redeeming { page, request, to });
-                driver.command(Command::PrepareRedeem(scope));
+                let alone = self.redeeming.borrow().is_empty();
+                self.redeeming.borrow_mut().push_back(Redeeming {
+                    page,
+                    request,
+                    to,
+                    scope,
+                });
+                if alone {
+                    self.prepare_redeem();
+                }
                 None
             }
             "redeemed" => Some(self.redeemed(driver, message)),
@@ -340,12 +386,20 @@ impl Pages {
         });
     }
 
+    /// Asks the core for the claims of whoever waits first.
+    fn prepare_redeem(&self) {
+        let scope = self.redeeming.borrow().front().map(|first| first.scope);
+        if let (Some(scope), Some(driver)) = (scope, self.driver.upgrade()) {
+            driver.command(Command::PrepareRedeem(scope));
+        }
+    }
+
     fn redemption(
         &self,
         tag: u64,
         claims: Vec<Claim>,
         total: TokenUnits,
-        to: alloy_primitives::Address,
+        &Redeeming { page, to, .. }: &Redeeming,
     ) -> Answer {
         let driver = self.driver.upgrade().ok_or_else(no_payments)?;
         let (Some(keys), Some(chain)) = (&driver.keys, &driver.chain) else {
@@ -358,28 +412,45 @@ impl Pages {
             relayer: to,
             deadline: Driver::now().as_secs() + REDEEM_SECONDS,
         };
-        let signature = keys.sign_redemption(redemption.digest(&Vault {
-            address: chain.vault,
-            chain_id: chain.chain_id,
-        }))?;
+        let signature = keys.sign_redemption(redemption.digest(&chain.vault()))?;
         let answer = js::object(&[
             ("tag", js::num(tag)),
             ("count", js::num(claims.len() as u64)),
             ("total", js::big(total.0)),
             ("data", abi::to_hex(&redemption.call(signature)).into()),
+            ("payee", abi::to_hex(redemption.payee.as_slice()).into()),
         ]);
-        self.claims.borrow_mut().insert(tag, claims);
+        let driver = Weak::clone(&self.driver);
+        let void = js::Timeout::new(REDEEM_VOID_MS, move || {
+            if let Some(driver) = driver.upgrade() {
+                let reason = "the redemption is void by now".to_owned();
+                (driver.pages).give_back(tag, RedeemOutcome::Unknown { reason });
+            }
+        });
+        let handed = Handed {
+            page,
+            claims,
+            _void: void,
+        };
+        self.claims.borrow_mut().insert(tag, handed);
         Ok(answer)
     }
 
     fn redeemed(&self, driver: &Rc<Driver>, message: &JsValue) -> Answer {
         let tag = js::number(message, "tag").ok_or("`tag` is missing")?;
-        let claims = self.claims.borrow_mut().remove(&tag);
-        let (Some(claims), Some(chain), Some(keys)) = (claims, &driver.chain, &driver.keys) else {
-            return Err("no such redemption".to_owned());
+        let handed = self.claims.borrow_mut().remove(&tag);
+        let (Some(Handed { claims, .. }), Some(chain), Some(keys)) =
+            (handed, &driver.chain, &driver.keys)
+        else {
+            return Err(
+                "this redemption is over: what it paid shows when the chain is read".to_owned(),
+            );
         };
         let (outcome, paid) = match js::text(message, "failed") {
-            // A wallet's error does not say whether something was sent.
+            Some(reason) if js::flag(message, "sent") == Some(false) => {
+                (RedeemOutcome::Failed { reason }, 0)
+            }
+            // Many of a wallet's errors do not say whether something was sent.
             Some(reason) => (RedeemOutcome::Unknown { reason }, 0),
             None => {
                 let logs = read_logs(&js::field(message, "logs"));
@@ -474,7 +545,9 @@ fn account_id(driver: &Rc<Driver>, message: &JsValue) -> Answer {
         .ok_or_else(no_payments)?
         .session_address();
     let id = voucher::account_id(owner, session_key);
+    let held = driver.look(|core| core.held_account() == Some(id));
     Ok(js::object(&[
+        ("held", held.into()),
         ("id", abi::to_hex(id.as_slice()).into()),
         ("sessionKey", abi::to_hex(session_key.as_slice()).into()),
     ]))

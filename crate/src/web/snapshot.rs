@@ -9,8 +9,8 @@ use super::abi::to_hex;
 use super::driver::Driver;
 use super::js::{self, big, num, object};
 use crate::contract::{
-    ClientSnapshot, Event, Limits, MoneySnapshot, PeerPayment, PeerSnapshot, TorrentSnapshot,
-    TorrentState,
+    ClientSnapshot, Event, Limits, MoneySnapshot, PaymentNeed, PeerPayment, PeerSnapshot,
+    TorrentSnapshot, TorrentState,
 };
 use crate::types::InfoHash;
 
@@ -34,6 +34,10 @@ pub fn hello(driver: &Rc<Driver>) -> JsValue {
             keys.map_or(JsValue::NULL, |keys| {
                 to_hex(keys.session_address().as_slice()).into()
             }),
+        ),
+        (
+            "generation",
+            keys.map_or(JsValue::NULL, |keys| num(keys.generation())),
         ),
         (
             "payee",
@@ -204,11 +208,14 @@ pub fn event(event: &Event) -> Option<JsValue> {
             Some(*info_hash),
             Some(("text", text.as_str().into())),
         ),
-        Event::PaymentNeeded { info_hash, unit } => (
-            "paymentneeded",
-            Some(*info_hash),
-            Some(("unit", big(unit.0))),
-        ),
+        Event::PaymentNeeded {
+            info_hash,
+            unit,
+            why,
+        } => {
+            let needed = object(&[("unit", big(unit.0)), ("why", lacking(*why).into())]);
+            ("paymentneeded", Some(*info_hash), Some(("needed", needed)))
+        }
         Event::Payment { info_hash, text } => {
             ("payment", *info_hash, Some(("text", text.as_str().into())))
         }
@@ -223,6 +230,17 @@ pub fn event(event: &Event) -> Option<JsValue> {
         js::set(&message, key, &value);
     }
     Some(message)
+}
+
+fn lacking(why: PaymentNeed) -> &'static str {
+    match why {
+        PaymentNeed::NoAccount => "none",
+        PaymentNeed::DepositUsedUp => "usedup",
+        PaymentNeed::BudgetUsedUp => "budget",
+        PaymentNeed::Exiting => "exiting",
+        PaymentNeed::Withdrawn => "withdrawn",
+        PaymentNeed::Held => "held",
+    }
 }
 
 fn state(state: TorrentState) -> &'static str {

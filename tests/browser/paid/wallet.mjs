@@ -13,6 +13,8 @@ export class RemoteWallet {
   prompts = [];
   /** Methods that the person says no to. */
   refuses = new Set();
+  /** Methods that it never answers, as while the person has not decided. */
+  hangs = new Set();
   /** Hashes of what was sent. */
   sent = [];
   /** The chain that the wallet is on; null: the test's. It knows no other before `wallet_addEthereumChain`. */
@@ -20,6 +22,8 @@ export class RemoteWallet {
   #chain;
   #account;
   #connected = false;
+  #prompted;
+  #sent;
 
   /** A wallet of `account` for pages at any origin. */
   static async start(chain, account) {
@@ -46,6 +50,24 @@ export class RemoteWallet {
     return wallet;
   }
 
+  /** When the person is asked something next. */
+  prompted() {
+    return new Promise((resolve) => (this.#prompted = resolve));
+  }
+
+  /** The hash of what is sent next. */
+  sentNext() {
+    return new Promise((resolve) => (this.#sent = resolve));
+  }
+
+  /** Sends another transaction in the place of one that is in no block yet, as wallets do when the person speeds it up or cancels it. */
+  async replace(hash, { cancel = false } = {}) {
+    const { from, to, input, nonce, gas, maxFeePerGas } = await this.#chain.call("eth_getTransactionByHash", [hash]);
+    const twice = `0x${(BigInt(maxFeePerGas) * 2n).toString(16)}`;
+    const what = cancel ? { to: from, data: "0x" } : { to, data: input };
+    return this.#chain.call("eth_sendTransaction", [{ from, nonce, gas, maxFeePerGas: twice, maxPriorityFeePerGas: twice, ...what }]);
+  }
+
   /** Puts the wallet into every page that this browser opens from now on. */
   async injectInto(context) {
     await context.addInitScript((url) => {
@@ -69,6 +91,8 @@ export class RemoteWallet {
     if (UNKNOWN.has(method)) throw Object.assign(new Error(`this wallet does not support ${method}`), { code: 4200 });
     if (ASKING.has(method)) {
       this.prompts.push(method);
+      this.#prompted?.();
+      if (this.hangs.has(method)) return new Promise(() => {});
       if (this.refuses.has(method)) throw Object.assign(new Error("The user said no."), { code: 4001 });
     }
     if (method === "eth_chainId" && this.chainId !== null) return `0x${this.chainId.toString(16)}`;
@@ -82,6 +106,7 @@ export class RemoteWallet {
     if (method === "eth_sendTransaction") {
       const hash = await this.#chain.call(method, params);
       this.sent.push(hash);
+      this.#sent?.(hash);
       return hash;
     }
     return this.#chain.call(method, params);

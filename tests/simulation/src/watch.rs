@@ -78,6 +78,11 @@ impl Watch {
         self.contents.get(&info_hash)
     }
 
+    /// What a node had is not on its disk any more.
+    pub(crate) fn restored(&mut self, node: NodeId) {
+        self.settled.retain(|(of, _), _| *of != node);
+    }
+
     /// The node was stopped and left this. From now on its asking for a piece that is on record there and in the files
     /// stops the run.
     pub(crate) fn settle(&mut self, node: NodeId, disk: &Disk) {

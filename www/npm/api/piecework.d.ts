@@ -16,7 +16,7 @@ export type { AddOptions, ClientEvents, ClientOptions, ClientStats, MoneyStats, 
 export { Emitter } from "./emitter.js";
 export { PieceworkError, PieceworkRejectedError, PieceworkUnsupportedError, missing } from "./errors.js";
 export type { MissingFeature } from "./errors.js";
-export type { AccountInfo, Decimal, PaymentOptions, RecoverableDeposit } from "./payments.js";
+export type { AccountInfo, Decimal, PaymentLack, PaymentOptions, RecoverableDeposit } from "./payments.js";
 export { Torrent, TorrentFile } from "./torrent.js";
 export type { PeerPaymentStats, PeerStats, TorrentEvents, TorrentState, TorrentStats } from "./torrent.js";
 export type { ChainParams, WalletInfo } from "./wallet.js";
@@ -24,7 +24,7 @@ export type { ChainParams, WalletInfo } from "./wallet.js";
 // ---- client
 import { Emitter } from "./emitter.js";
 import { missing } from "./errors.js";
-import { type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
+import { type AccountInfo, type Decimal, type PaymentLack, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
 import { Torrent } from "./torrent.js";
 import { type WalletInfo } from "./wallet.js";
 /** How a client behaves. Without `payments` it is a plain, free BitTorrent peer that contacts no chain and no wallet. */
@@ -127,10 +127,14 @@ export interface ClientEvents {
         readonly text: string;
         readonly torrent: Torrent | null;
     };
-    /** A peer asks for money and no account covers it: offer a deposit. `pricePerGB` is in base units. */
+    /**
+     * A peer asks for money and no account covers it: offer a deposit. `pricePerGB` is in base units. Said again when an account that
+     * covered it does not any more: `reason` says why.
+     */
     paymentneeded: {
         readonly torrent: Torrent;
         readonly pricePerGB: bigint;
+        readonly reason: PaymentLack;
     };
     /** The connected account, or null. */
     wallet: {
@@ -189,7 +193,7 @@ export declare class Client extends Emitter<ClientEvents> {
     }): Promise<AccountInfo>;
     /** The connected wallet's account, as the chain has it. */
     account(): Promise<AccountInfo>;
-    /** Replaces the hard cap on everything spent. */
+    /** Replaces the hard cap on what is ever spent from this deposit account, see {@link PaymentOptions.budget}. */
     setBudget(total: Decimal): Promise<void>;
     /** Redeems what was earned, paid to the connected wallet: one transaction for every 128 ranges. `due` leaves out what is not worth its gas. */
     redeem(options?: {
@@ -216,7 +220,7 @@ export declare class Client extends Emitter<ClientEvents> {
 
 // ---- torrent
 import { Emitter } from "./emitter.js";
-import type { Decimal } from "./payments.js";
+import type { Decimal, PaymentLack } from "./payments.js";
 /** Where a torrent stands. */
 export type TorrentState = "metadata" | "checking" | "downloading" | "seeding" | "paused" | "failed";
 /** Money with one peer in one direction. Amounts are base units, `paidFine` 2^-24 of them. */
@@ -310,6 +314,7 @@ export interface TorrentEvents {
     };
     paymentneeded: {
         readonly pricePerGB: bigint;
+        readonly reason: PaymentLack;
     };
 }
 /** One torrent of a {@link Client}. */
@@ -390,7 +395,7 @@ export interface PaymentOptions {
     };
     /** Never pays more than this per 10^9 bytes. */
     maxPricePerGB: Decimal;
-    /** Hard cap on everything this client ever spends. */
+    /** Hard cap on what is ever spent from one deposit account, over all visits. It can be raised; a new account after `exit` begins at 0. */
     budget: Decimal;
     /** Block of the vault's deployment: where "recover deposits" begins to look. */
     deployBlock?: number;
@@ -405,6 +410,12 @@ export interface PaymentOptions {
     /** Least collateral of a buyer, in percent of its balance. Default 125. */
     minBondPercent?: number;
 }
+/**
+ * What the account lacks: it is not there, every part of it is promised, the budget is used up (`Client.setBudget` raises it), it is on its
+ * way back or went back, or more was promised from it than is recorded here (a restored or copied profile), so that nothing more is. But
+ * for the budget, `Client.deposit` helps in each case.
+ */
+export type PaymentLack = "none" | "usedup" | "budget" | "exiting" | "withdrawn" | "held";
 /** A deposit as the chain has it. Amounts are token base units. */
 export interface AccountInfo {
     readonly owner: string;
@@ -432,6 +443,8 @@ export interface PaymentHost {
         [field: string]: unknown;
     }): void;
     walletChanged(address: string | null): void;
+    /** A line for the payment log. */
+    say?(text: string): void;
 }
 /** The page's side of payments: the wallet, the deposit and what comes back. Nothing here runs before a gesture. */
 export declare class Payments {
@@ -445,11 +458,14 @@ export declare class Payments {
     engineConfig(): EnginePayment;
     /** The connected account, or null. */
     get address(): string | null;
-    /** A new engine must be told whether it may read through us. */
-    reconnected(): void;
+    /** A new engine must be told whether it may read through us. The number of its start is kept apart from its own records. */
+    reconnected(generation: number | null): void;
     ethCall(to: string, data: string): Promise<string>;
     connect(id: string | undefined, silent: boolean): Promise<string>;
-    /** Deposits with as few prompts as the wallet allows: one with EIP-5792, else two. */
+    /**
+     * Deposits with as few prompts as the wallet allows: one with EIP-5792, else two. One that was sent earlier, and whose end nobody
+     * saw, is followed first; if it was the same and has arrived, nothing is asked.
+     */
     deposit(amount: bigint, bond: bigint): Promise<AccountInfo>;
     /** This wallet's account with this browser's session key. */
     account(): Promise<AccountInfo>;
@@ -457,13 +473,20 @@ export declare class Payments {
         paid: bigint;
         batches: number;
     }>;
-    exit(key?: string): Promise<AccountInfo>;
-    withdraw(key?: string): Promise<void>;
+    exit(of?: {
+        id: string;
+        sessionKey: string;
+    }): Promise<AccountInfo>;
+    withdraw(of?: {
+        id: string;
+        sessionKey: string;
+    }): Promise<void>;
     /** Every deposit of this wallet, found in the vault's log. */
     recover(): Promise<RecoverableDeposit[]>;
 }
 
 // ---- wallet
+import { type CallsFate, type Fate, type Sent } from "./following.js";
 /** EIP-1193. */
 export interface WalletProvider {
     request(arguments_: {
@@ -501,7 +524,7 @@ export declare class Wallet {
     #private;
     readonly address: string;
     constructor(provider: WalletProvider, address: string, chainId: number, chain: ChainParams | undefined);
-    /** Asks the wallet; the user's refusal becomes {@link PieceworkRejectedError}. */
+    /** Asks the wallet. Whatever it fails with becomes a {@link PieceworkError}, the user's refusal a {@link PieceworkRejectedError}. */
     request<T>(method: string, params?: unknown): Promise<T>;
     /** `eth_call` at the latest block, only while the wallet is on our chain. */
     call(to: string, data: string): Promise<string>;
@@ -509,33 +532,35 @@ export declare class Wallet {
     switchChain(): Promise<void>;
     /** Chain and account, checked right before anything is sent or signed. */
     check(): Promise<void>;
-    /** Sends a transaction and waits until it is in a block; a revert is an error. */
-    send(to: string, data: string): Promise<Receipt>;
+    /** Sends a transaction, after {@link check}. That it is out says nothing yet: {@link follow} it. */
+    send(to: string, data: string): Promise<Sent>;
+    /** Sends a transaction right after {@link check}. */
+    submit(to: string, data: string): Promise<Sent>;
+    /** What became of a transaction that is out. */
+    follow(sent: Sent, unknownFor?: number): Promise<Fate>;
     /**
-     * Sends calls as one (EIP-5792) and waits until they are in a block. `false`: this wallet cannot, and
-     * nobody was asked anything.
+     * Sends calls as one (EIP-5792): their id, or null if this wallet cannot. Then nobody was asked anything.
      */
     sendTogether(calls: {
         to: string;
         data: string;
-    }[]): Promise<boolean>;
+    }[]): Promise<string | null>;
+    /** What became of calls that were sent as one. */
+    followCalls(id: string, unknownFor?: number): Promise<CallsFate>;
 }
-export interface Receipt {
-    status: string;
-    transactionHash: string;
-    logs: {
-        address: string;
-        topics: string[];
-        data: string;
-    }[];
-}
-/** A JSON-RPC or EIP-1193 error's code. */
-export declare function errorCode(error: unknown): number | undefined;
+/** A request to a wallet; see {@link Wallet.request}. */
+export declare function requestOf<T>(provider: WalletProvider, method: string, params: unknown): Promise<T>;
 
 // ---- errors
 /** What went wrong, as a full sentence that says what to do. */
 export declare class PieceworkError extends Error {
     name: string;
+    /** The code that the wallet or the chain's node gave, if one did. What it said in full is `cause`. */
+    readonly code: number | string | undefined;
+    constructor(message?: string, options?: {
+        cause?: unknown;
+        code?: number | string | undefined;
+    });
 }
 /** The browser, or the way this page was opened, lacks something Piecework cannot do without. */
 export declare class PieceworkUnsupportedError extends PieceworkError {
@@ -572,8 +597,9 @@ import { Client, type Torrent } from "./index.js";
  *
  * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` (separated by
  * blanks), `autoplay`, `upload-limit` (bytes per second); for paid titles `vault`, `chain-id`, `rpc-url`,
- * `token`, `token-decimals`, `token-symbol`, `max-price-per-gb`, `budget`, `deposit`. A page that has a
- * client of its own sets the property `client` before the element is connected.
+ * `token`, `token-decimals`, `token-symbol`, `max-price-per-gb`, `deposit` (default 2), `budget` (default: all that is deposited; where it
+ * is given, the cap on what is ever spent from the deposit, which `client.setBudget` raises). A page that has a client of its own sets the
+ * property `client` before the element is connected.
  *
  * It says that watching uploads, with a switch, and asks for a deposit only by a button. What goes wrong is said once, to a screen
  * reader too; numbers that change all the time are not.

@@ -11,6 +11,7 @@ export const SELECTORS = {
   "nonces(address)": "0x7ecebe00",
   "DOMAIN_SEPARATOR()": "0x3644e515",
   "token()": "0xfc0c546a",
+  "exitDelay()": "0x28388630",
   "open(address,uint96,uint112,uint112,(uint256,uint8,bytes32,bytes32))": "0x4af18f0f",
   "topUp(address,uint112,uint112,(uint256,uint8,bytes32,bytes32))": "0x6a9b204f",
   "exit(address)": "0xb42652e9",
@@ -20,6 +21,9 @@ export const SELECTORS = {
 
 /** Hash of `Opened(bytes32,address,address,uint96,uint112,uint112)`. */
 export const OPENED = "0xfec1bbe589166ff400372fdca1a17a721c0f87f75c01f3323f92c0a051c3f690";
+
+/** Hash of `Redeemed(bytes32,address,address,uint256,bytes32,bytes32,bytes32,bytes32,bytes32,uint256,uint256)`. */
+export const REDEEMED = "0xf1248714dfc2f02f58ca4e2b8c1a233b3ae492d863b845898f030bf58c88e5b8";
 
 /** A word: a number, or hexadecimal of at most 32 bytes (an address, a hash). */
 export type Word = bigint | number | string;

@@ -1,7 +1,7 @@
 import { Emitter } from "./emitter.js";
 import { PieceworkError, PieceworkUnsupportedError, missing } from "./errors.js";
 import { Link } from "./link.js";
-import { Payments, type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
+import { Payments, type AccountInfo, type Decimal, type PaymentLack, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
 import type { FromEngine, Hello } from "./protocol.js";
 import { Torrent } from "./torrent.js";
 import { finePerBlock, floorFine } from "./units.js";
@@ -99,8 +99,11 @@ export interface ClientEvents {
   error: { readonly error: Error; readonly torrent: Torrent | null };
   /** A line for the payment log. */
   payment: { readonly text: string; readonly torrent: Torrent | null };
-  /** A peer asks for money and no account covers it: offer a deposit. `pricePerGB` is in base units. */
-  paymentneeded: { readonly torrent: Torrent; readonly pricePerGB: bigint };
+  /**
+   * A peer asks for money and no account covers it: offer a deposit. `pricePerGB` is in base units. Said again when an account that
+   * covered it does not any more: `reason` says why.
+   */
+  paymentneeded: { readonly torrent: Torrent; readonly pricePerGB: bigint; readonly reason: PaymentLack };
   /** The connected account, or null. */
   wallet: { readonly address: string | null };
 }
@@ -140,6 +143,7 @@ export class Client extends Emitter<ClientEvents> {
           request: (t, fields) => this.#link.request(t, fields),
           tell: (message) => this.#link.tell(message),
           walletChanged: (address) => this.emit("wallet", { address }),
+          say: (text) => this.emit("payment", { text, torrent: null }),
         })
       : null;
     const page = (url: string | URL) => new URL(url, document.baseURI);
@@ -284,7 +288,7 @@ export class Client extends Emitter<ClientEvents> {
     return this.#paying().account();
   }
 
-  /** Replaces the hard cap on everything spent. */
+  /** Replaces the hard cap on what is ever spent from this deposit account, see {@link PaymentOptions.budget}. */
   async setBudget(total: Decimal): Promise<void> {
     await this.#link.request("budget", { total: this.#paying().parse(total) });
   }
@@ -362,7 +366,7 @@ export class Client extends Emitter<ClientEvents> {
 
   async #onConnected(hello: Hello, again: boolean): Promise<void> {
     this.#hello = hello;
-    this.#payments?.reconnected();
+    this.#payments?.reconnected(hello.generation);
     if (!navigator.onLine) this.#online();
     if (!again) return;
     for (const torrent of this.#torrents.values()) await torrent.addAgain();
@@ -385,7 +389,9 @@ export class Client extends Emitter<ClientEvents> {
         this.emit("payment", { text, torrent });
         break;
       case "paymentneeded":
-        if (torrent) this.emit("paymentneeded", { torrent, pricePerGB: torrent.priceOf(message.unit ?? 0n) });
+        if (torrent && message.needed) {
+          this.emit("paymentneeded", { torrent, pricePerGB: torrent.priceOf(message.needed.unit), reason: message.needed.why });
+        }
         break;
     }
   }

@@ -1,6 +1,13 @@
 /** What went wrong, as a full sentence that says what to do. */
 export class PieceworkError extends Error {
   override name = "PieceworkError";
+  /** The code that the wallet or the chain's node gave, if one did. What it said in full is `cause`. */
+  readonly code: number | string | undefined;
+
+  constructor(message?: string, options?: { cause?: unknown; code?: number | string | undefined }) {
+    super(message, options);
+    this.code = options?.code;
+  }
 }
 
 /** The browser, or the way this page was opened, lacks something Piecework cannot do without. */

@@ -1,8 +1,11 @@
-import { OPENED, addressOf, decodeString, decodeWords, encodeCall, word, type Word } from "./abi.js";
-import { PieceworkError, PieceworkRejectedError } from "./errors.js";
+import { OPENED, REDEEMED, addressOf, decodeString, decodeWords, encodeCall, word, type Word } from "./abi.js";
+import { certainlyNotSent, judge } from "./answers.js";
+import { PieceworkError } from "./errors.js";
+import type { Fate, Receipt, Sent } from "./following.js";
 import type { EnginePayment } from "./protocol.js";
 import { finePerBlock, formatAmount, parseAmount } from "./units.js";
-import { Wallet, discover, errorCode, providerOf, type ChainParams, type WalletInfo } from "./wallet.js";
+import { Sender, undone, type Unsettled } from "./unsettled.js";
+import { Wallet, discover, providerOf, requestOf, type ChainParams, type WalletInfo } from "./wallet.js";
 
 /** An amount as decimal text in whole tokens, e.g. `"10"` or `"0.25"`. */
 export type Decimal = string | number;
@@ -21,7 +24,7 @@ export interface PaymentOptions {
   token: { address: string; decimals: number; symbol: string };
   /** Never pays more than this per 10^9 bytes. */
   maxPricePerGB: Decimal;
-  /** Hard cap on everything this client ever spends. */
+  /** Hard cap on what is ever spent from one deposit account, over all visits. It can be raised; a new account after `exit` begins at 0. */
   budget: Decimal;
   /** Block of the vault's deployment: where "recover deposits" begins to look. */
   deployBlock?: number;
@@ -36,6 +39,13 @@ export interface PaymentOptions {
   /** Least collateral of a buyer, in percent of its balance. Default 125. */
   minBondPercent?: number;
 }
+
+/**
+ * What the account lacks: it is not there, every part of it is promised, the budget is used up (`Client.setBudget` raises it), it is on its
+ * way back or went back, or more was promised from it than is recorded here (a restored or copied profile), so that nothing more is. But
+ * for the budget, `Client.deposit` helps in each case.
+ */
+export type PaymentLack = "none" | "usedup" | "budget" | "exiting" | "withdrawn" | "held";
 
 /** A deposit as the chain has it. Amounts are token base units. */
 export interface AccountInfo {
@@ -63,16 +73,41 @@ export interface PaymentHost {
   request<T>(t: string, fields?: object): Promise<T>;
   tell(message: { t: string; [field: string]: unknown }): void;
   walletChanged(address: string | null): void;
+  /** A line for the payment log. */
+  say?(text: string): void;
 }
 
 const MAX_LOG_SPLITS = 12;
+/** A vault that lets a buyer leave sooner gives its sellers too little time to redeem, and an honest buyer is not served there. */
+const LEAST_EXIT_DELAY_SECONDS = 86_400n;
+
+/** What the engine hands out to be redeemed. */
+interface Batch {
+  tag: number;
+  count: number;
+  total: bigint;
+  data: string;
+  payee: string;
+}
+
+/** A batch that was sent and whose end nobody saw. */
+interface OpenBatch {
+  batch: Batch;
+  sent: Sent;
+  /** Block before it; null: not known. */
+  from: string | null;
+}
 
 /** The page's side of payments: the wallet, the deposit and what comes back. Nothing here runs before a gesture. */
 export class Payments {
   readonly options: PaymentOptions;
   readonly #host: PaymentHost;
   #wallet: Wallet | null = null;
+  #sender: Sender | null = null;
   #unlisten: (() => void) | null = null;
+  /** This wallet failed at a permit: the next try goes by an approval. */
+  #noPermit = false;
+  #openBatch: OpenBatch | null = null;
 
   constructor(options: PaymentOptions, host: PaymentHost) {
     if (!/^0x[0-9a-fA-F]{40}$/.test(options.vault)) throw new PieceworkError("payments.vault is not an address");
@@ -105,6 +140,7 @@ export class Payments {
       ...(sellPricePerGB === undefined ? {} : { sellUnit: finePerBlock(this.parse(sellPricePerGB)) }),
       resellPercent: resellPercent ?? 50,
       minBondPercent: minBondPercent ?? 125,
+      ...lastGeneration(),
     };
   }
 
@@ -113,8 +149,9 @@ export class Payments {
     return this.#wallet?.address ?? null;
   }
 
-  /** A new engine must be told whether it may read through us. */
-  reconnected(): void {
+  /** A new engine must be told whether it may read through us. The number of its start is kept apart from its own records. */
+  reconnected(generation: number | null): void {
+    if (generation !== null) keepGeneration(generation);
     if (this.#wallet) this.#host.tell({ t: "wallet", has: true });
   }
 
@@ -130,17 +167,13 @@ export class Payments {
       throw new PieceworkError(wallets.length === 0 ? "No wallet is here: install one, then reload the page." : "Several wallets are here: say which.");
     }
     const provider = providerOf(chosen);
-    let accounts: unknown;
-    try {
-      accounts = await provider.request({ method: silent ? "eth_accounts" : "eth_requestAccounts" });
-    } catch (error) {
-      if (errorCode(error) === 4001) throw new PieceworkRejectedError("Refused in the wallet.");
-      throw error;
-    }
+    const accounts = await requestOf<unknown>(provider, silent ? "eth_accounts" : "eth_requestAccounts", []);
     const address: unknown = Array.isArray(accounts) ? accounts[0] : undefined;
     if (typeof address !== "string" || !/^0x[0-9a-fA-F]{40}$/.test(address)) throw new PieceworkError("The wallet named no account.");
     this.#unlisten?.();
     this.#wallet = new Wallet(provider, address, this.options.chainId, this.options.chainParams);
+    this.#sender = new Sender(this.#wallet, this.options.chainId, this.options.vault, (text) => this.#host.say?.(text));
+    this.#noPermit = false;
     const changed = (value: unknown) => {
       const now: unknown = Array.isArray(value) ? value[0] : undefined;
       if (typeof now !== "string" || now.toLowerCase() !== this.#wallet?.address) this.#disconnect();
@@ -156,42 +189,21 @@ export class Payments {
     this.#unlisten?.();
     this.#unlisten = null;
     this.#wallet = null;
+    this.#sender = null;
     this.#host.tell({ t: "wallet", has: false });
     this.#host.walletChanged(null);
   }
 
-  /** Deposits with as few prompts as the wallet allows: one with EIP-5792, else two. */
+  /**
+   * Deposits with as few prompts as the wallet allows: one with EIP-5792, else two. One that was sent earlier, and whose end nobody
+   * saw, is followed first; if it was the same and has arrived, nothing is asked.
+   */
   async deposit(amount: bigint, bond: bigint): Promise<AccountInfo> {
-    const wallet = this.#required();
-    const { vault, token, tranche } = this.options;
+    const [wallet, sender] = this.#required();
     await wallet.switchChain();
-    await this.#checkContracts(wallet, amount + bond);
-    let account = await this.account();
-    if (account.withdrawn || account.exitAt) {
-      await this.#host.request("newSessionKey");
-      account = await this.account();
-    }
-    const deposit = (permit: readonly Word[]) =>
-      account.known
-        ? encodeCall("topUp(address,uint112,uint112,(uint256,uint8,bytes32,bytes32))", account.sessionKey, amount, bond, ...permit)
-        : encodeCall(
-            "open(address,uint96,uint112,uint112,(uint256,uint8,bytes32,bytes32))",
-            account.sessionKey,
-            this.parse(tranche ?? "0.01"),
-            amount,
-            bond,
-            ...permit,
-          );
-    const none: Word[] = [0, 0, 0, 0];
-    const approve = encodeCall("approve(address,uint256)", vault, amount + bond);
-    const together = await wallet.sendTogether([
-      { to: token.address, data: approve },
-      { to: vault, data: deposit(none) },
-    ]);
-    if (!together) {
-      const permit = await this.#permit(wallet, amount + bond);
-      if (!permit) await wallet.send(token.address, approve);
-      await wallet.send(vault, deposit(permit ?? none));
+    const arrived = await sender.earlier("deposit", ({ deposit }) => this.#hasArrived(deposit));
+    if (arrived?.deposit?.amount !== String(amount) || arrived.deposit.bond !== String(bond)) {
+      await this.#sendDeposit(wallet, sender, amount, bond);
     }
     // Now the session key is worth keeping. Firefox asks the user, who may never answer: nothing waits for it, and a
     // refusal loses no money, because deposits are found again by the owner's address.
@@ -201,53 +213,163 @@ export class Payments {
     return this.account();
   }
 
+  async #sendDeposit(wallet: Wallet, sender: Sender, amount: bigint, bond: bigint): Promise<void> {
+    const { vault, token, tranche } = this.options;
+    await this.#checkContracts(wallet, amount + bond);
+    let own = await this.#own(wallet);
+    let account = await this.#read(wallet, own.id, own.sessionKey);
+    if (account.withdrawn || account.exitAt || own.held) {
+      await this.#host.request("newSessionKey");
+      own = await this.#own(wallet);
+      account = await this.#read(wallet, own.id, own.sessionKey);
+    }
+    const call = (permit: readonly Word[]) =>
+      account.known
+        ? encodeCall("topUp(address,uint112,uint112,(uint256,uint8,bytes32,bytes32))", own.sessionKey, amount, bond, ...permit)
+        : encodeCall(
+            "open(address,uint96,uint112,uint112,(uint256,uint8,bytes32,bytes32))",
+            own.sessionKey,
+            this.parse(tranche ?? "0.01"),
+            amount,
+            bond,
+            ...permit,
+          );
+    const none: Word[] = [0, 0, 0, 0];
+    const approve = encodeCall("approve(address,uint256)", vault, amount + bond);
+    const deposit = { id: own.id, amount: String(amount), bond: String(bond), balanceBefore: String(account.balance), bondBefore: String(account.bond) };
+    await sender.send("deposit", () => this.#hasArrived(deposit), async () => {
+      const calls = await wallet.sendTogether([
+        { to: token.address, data: approve },
+        { to: vault, data: call(none) },
+      ]);
+      if (calls !== null) return { hash: calls, from: wallet.address, nonce: null, calls: true, deposit };
+      const permit = await this.#allow(wallet, sender, amount + bond, approve);
+      return { ...(await wallet.send(vault, call(permit ?? none))), deposit };
+    });
+  }
+
+  /** Lets the vault take the sum: what an earlier try allowed is enough; else a permit, which is returned, else an approval. */
+  async #allow(wallet: Wallet, sender: Sender, sum: bigint, approve: string): Promise<Word[] | null> {
+    const { vault, token } = this.options;
+    const allowed = async () => (decodeWords(await wallet.call(token.address, encodeCall("allowance(address,address)", wallet.address, vault)))[0] ?? 0n) >= sum;
+    await sender.earlier("approve", allowed);
+    if (await allowed().catch(() => false)) return null;
+    const permit = await this.#permit(wallet, sum);
+    if (!permit) await sender.send("approve", allowed, () => wallet.send(token.address, approve));
+    return permit;
+  }
+
+  /** Whether the chain shows a deposit. Sellers redeem meanwhile, so the balance may have fallen again; a bond only grows. */
+  async #hasArrived(deposit: Unsettled["deposit"]): Promise<boolean> {
+    if (!deposit) return false;
+    const [wallet] = this.#required();
+    const { known, balance, bond } = await this.#read(wallet, deposit.id, "");
+    const more = deposit.bond === "0" ? balance > BigInt(deposit.balanceBefore) : bond >= BigInt(deposit.bondBefore) + BigInt(deposit.bond);
+    return known && more;
+  }
+
   /** This wallet's account with this browser's session key. */
   async account(): Promise<AccountInfo> {
-    const wallet = this.#required();
-    const { id, sessionKey } = await this.#host.request<{ id: string; sessionKey: string }>("accountId", { owner: wallet.address });
+    const [wallet] = this.#required();
+    const { id, sessionKey } = await this.#own(wallet);
     return this.#read(wallet, id, sessionKey);
   }
 
+  /** `held`: its records are behind what was promised, so nothing more is. */
+  #own(wallet: Wallet): Promise<{ id: string; sessionKey: string; held: boolean }> {
+    return this.#host.request("accountId", { owner: wallet.address });
+  }
+
   async redeem(due: boolean): Promise<{ paid: bigint; batches: number }> {
-    const wallet = this.#required();
+    const [wallet] = this.#required();
     await wallet.switchChain();
     let paid = 0n;
-    for (let batches = 0; ; batches++) {
-      const batch = await this.#host.request<{ tag: number; count: number; total: bigint; data: string }>("redeem", { to: wallet.address, due });
+    let batches = 0;
+    if (this.#openBatch) {
+      paid += await this.#finish(wallet, this.#openBatch);
+      batches++;
+    }
+    for (; ; batches++) {
+      const batch = await this.#host.request<Batch>("redeem", { to: wallet.address, due });
       if (batch.count === 0) {
         await this.#host.request("redeemed", { tag: batch.tag, logs: [] });
         return { paid, batches };
       }
-      try {
-        const { logs } = await wallet.send(this.options.vault, batch.data);
-        paid += await this.#host.request<bigint>("redeemed", { tag: batch.tag, logs });
-      } catch (error) {
-        const reason = error instanceof Error ? error.message : String(error);
-        await this.#host.request("redeemed", { tag: batch.tag, failed: reason });
-        throw error;
-      }
+      paid += await this.#finish(wallet, { batch, ...(await this.#sendBatch(wallet, batch)) });
     }
   }
 
-  async exit(key?: string): Promise<AccountInfo> {
-    const wallet = this.#required();
-    await wallet.switchChain();
-    await wallet.send(this.options.vault, encodeCall("exit(address)", key ?? (await this.account()).sessionKey));
-    await this.#host.request("refresh");
-    return this.account();
+  /** Sends a batch. What certainly was not sent goes back to the engine as it was. */
+  async #sendBatch(wallet: Wallet, batch: Batch): Promise<{ sent: Sent; from: string | null }> {
+    let checked = false;
+    try {
+      await wallet.check();
+      const from = await wallet.request<string>("eth_blockNumber").catch(() => null);
+      checked = true;
+      return { sent: await wallet.submit(this.options.vault, batch.data), from };
+    } catch (error) {
+      await this.#failed(batch, error instanceof Error ? error.message : "", checked && !certainlyNotSent(error));
+      throw error;
+    }
   }
 
-  async withdraw(key?: string): Promise<void> {
-    const wallet = this.#required();
+  /** Follows a batch to its end and tells the engine; what it paid. */
+  async #finish(wallet: Wallet, open: OpenBatch): Promise<bigint> {
+    const { batch, sent } = open;
+    this.#openBatch = open;
+    const fate = await wallet.follow(sent);
+    if (fate.kind === "open") throw new PieceworkError(`The chain has not confirmed the redemption ${sent.hash} after ten minutes. It may still come: redeem again to go on waiting, and nothing is asked a second time.`);
+    const logs = await this.#logsOf(wallet, open, fate);
+    this.#openBatch = null;
+    if (logs) return this.#host.request<bigint>("redeemed", { tag: batch.tag, logs });
+    const kind = fate.kind === "mined" ? "reverted" : fate.kind;
+    const reason = undone(kind, sent.hash);
+    await this.#failed(batch, reason, kind !== "reverted");
+    throw new PieceworkError(reason);
+  }
+
+  /** What the vault said of a batch, by whatever transaction; null: nothing. */
+  async #logsOf(wallet: Wallet, { batch, from }: OpenBatch, fate: Fate): Promise<Receipt["logs"] | null> {
+    if (fate.kind === "mined") return fate.receipt.logs;
+    if (fate.kind === "reverted" || from === null) return null;
+    const topics = [REDEEMED, null, "0x" + word(batch.payee)];
+    const logs = await wallet.request<Receipt["logs"]>("eth_getLogs", [{ address: this.options.vault, topics, fromBlock: from, toBlock: "latest" }]).catch(() => []);
+    return logs.length > 0 ? logs : null;
+  }
+
+  /** `sent`: it may have been sent all the same. */
+  async #failed({ tag }: Batch, failed: string, sent: boolean): Promise<void> {
+    await this.#host.request("redeemed", { tag, failed, sent });
+  }
+
+  async exit(of?: { id: string; sessionKey: string }): Promise<AccountInfo> {
+    const [wallet, sender] = this.#required();
     await wallet.switchChain();
-    const own = key ?? (await this.account()).sessionKey;
-    await wallet.send(this.options.vault, encodeCall("withdraw(address,address)", own, wallet.address));
+    const { id, sessionKey } = of ?? (await this.#own(wallet));
+    const done = async () => (await this.#read(wallet, id, sessionKey)).exitAt !== null;
+    await this.#once(sender, `exit ${id}`, done, () => wallet.send(this.options.vault, encodeCall("exit(address)", sessionKey)));
     await this.#host.request("refresh");
+    return this.#read(wallet, id, sessionKey);
+  }
+
+  async withdraw(of?: { id: string; sessionKey: string }): Promise<void> {
+    const [wallet, sender] = this.#required();
+    await wallet.switchChain();
+    const { id, sessionKey } = of ?? (await this.#own(wallet));
+    const done = async () => (await this.#read(wallet, id, sessionKey)).withdrawn;
+    await this.#once(sender, `withdraw ${id}`, done, () => wallet.send(this.options.vault, encodeCall("withdraw(address,address)", sessionKey, wallet.address)));
+    await this.#host.request("refresh");
+  }
+
+  /** Does what can be done only once: if it is done already, or by what was sent before, nothing is asked. */
+  async #once(sender: Sender, purpose: string, done: () => Promise<boolean>, send: () => Promise<Sent>): Promise<void> {
+    if ((await sender.earlier(purpose, done)) || (await done())) return;
+    await sender.send(purpose, done, send);
   }
 
   /** Every deposit of this wallet, found in the vault's log. */
   async recover(): Promise<RecoverableDeposit[]> {
-    const wallet = this.#required();
+    const [wallet] = this.#required();
     await wallet.switchChain();
     const latest = Number(await wallet.request<string>("eth_blockNumber"));
     const logs = await this.#openedLogs(wallet, this.options.deployBlock ?? 0, latest, 0);
@@ -257,7 +379,7 @@ export class Payments {
       if (!id || !key) continue;
       const sessionKey = addressOf(BigInt(key));
       const account = await this.#read(wallet, id, sessionKey);
-      deposits.push({ ...account, exit: async () => void (await this.exit(sessionKey)), withdraw: () => this.withdraw(sessionKey) });
+      deposits.push({ ...account, exit: async () => void (await this.exit({ id, sessionKey })), withdraw: () => this.withdraw({ id, sessionKey }) });
     }
     return deposits;
   }
@@ -306,6 +428,10 @@ export class Payments {
     if (of === undefined || addressOf(of) !== token.address.toLowerCase()) throw new PieceworkError("The vault holds another token than this site says.");
     const [decimals] = decodeWords(await wallet.call(token.address, encodeCall("decimals()")));
     if (decimals !== BigInt(token.decimals)) throw new PieceworkError("The token has other decimals than this site says.");
+    const [delay] = decodeWords(await wallet.call(vault, encodeCall("exitDelay()")).catch(() => "0x"));
+    if (delay !== undefined && delay < LEAST_EXIT_DELAY_SECONDS) {
+      throw new PieceworkError(`This vault lets a deposit leave after ${delay / 60n} minutes, and sellers need a day to redeem: nothing is deposited there.`);
+    }
     const [balance] = decodeWords(await wallet.call(token.address, encodeCall("balanceOf(address)", wallet.address)));
     if ((balance ?? 0n) < needed) {
       throw new PieceworkError(`The wallet holds ${this.format(balance ?? 0n)} ${token.symbol}; ${this.format(needed)} are needed.`);
@@ -315,7 +441,7 @@ export class Payments {
   /** An EIP-2612 permit of the exact sum, or null where token or wallet have none. */
   async #permit(wallet: Wallet, value: bigint): Promise<Word[] | null> {
     const { vault, token, chainId } = this.options;
-    const domain = await this.#permitDomain(wallet).catch(() => null);
+    const domain = this.#noPermit ? null : await this.#permitDomain(wallet).catch(() => null);
     if (!domain) return null;
     const deadline = Math.floor(Date.now() / 1_000) + 3_600;
     const field = (name: string, type: string) => ({ name, type });
@@ -333,8 +459,11 @@ export class Payments {
     try {
       signature = await wallet.request<string>("eth_signTypedData_v4", [wallet.address, JSON.stringify(typed)]);
     } catch (error) {
-      if (error instanceof PieceworkRejectedError) throw error;
-      return null; // a wallet that cannot sign typed data can still approve
+      const verdict = judge(error);
+      if (verdict === "unsupported") return null; // a wallet that cannot sign typed data can still approve
+      // Nothing more is asked now. A wallet that only fails at permits is not asked for one the next time.
+      this.#noPermit ||= verdict === "failed";
+      throw error;
     }
     const parts = /^0x([0-9a-fA-F]{64})([0-9a-fA-F]{64})([0-9a-fA-F]{2})$/.exec(signature);
     if (!parts) return null;
@@ -354,8 +483,28 @@ export class Payments {
     return { names: { name, version }, nonce };
   }
 
-  #required(): Wallet {
-    if (!this.#wallet) throw new PieceworkError("No wallet is connected: call connectWallet() first, from a click.");
-    return this.#wallet;
+  #required(): [Wallet, Sender] {
+    if (!this.#wallet || !this.#sender) throw new PieceworkError("No wallet is connected: call connectWallet() first, from a click.");
+    return [this.#wallet, this.#sender];
+  }
+}
+
+/** Where the number of the engine's last start is kept. It may be cleared: then a restored profile is not found out by it. */
+const GENERATION = "piecework generation";
+
+function lastGeneration(): { generation?: number } {
+  try {
+    const generation = Number(localStorage.getItem(GENERATION));
+    return Number.isSafeInteger(generation) && generation > 0 ? { generation } : {};
+  } catch {
+    return {}; // the page may store nothing
+  }
+}
+
+function keepGeneration(generation: number): void {
+  try {
+    localStorage.setItem(GENERATION, String(generation));
+  } catch {
+    // The page may store nothing.
   }
 }

@@ -3,6 +3,8 @@
  * (`engine.rs`: broker messages and start; `page.rs`: requests and events; `stream.rs`: readers).
  */
 
+import type { PaymentLack } from "./payments.js";
+
 /** What the engine is started with (`Engine.start`). */
 export interface EngineConfig {
   trackers: string[];
@@ -30,6 +32,8 @@ export interface EnginePayment {
   sellUnit?: bigint;
   resellPercent: number;
   minBondPercent: number;
+  /** The greatest number of an engine's start that this page knows; absent: none. */
+  generation?: number;
 }
 
 /** Page (the one that holds the peer connections) to worker. */
@@ -60,7 +64,7 @@ export type FromWorker =
 export type FromEngine =
   | { t: "ok"; id: number; v: unknown }
   | { t: "err"; id: number; message: string }
-  | { t: "event"; e: string; hash: string | null; piece?: number; peer?: number; text?: string; unit?: bigint }
+  | { t: "event"; e: string; hash: string | null; piece?: number; peer?: number; text?: string; needed?: { unit: bigint; why: PaymentLack } }
   | { t: "ethCall"; id: number; to: string; data: string };
 
 /** Answer to the request `hello`. */
@@ -70,6 +74,8 @@ export interface Hello {
   chainId: number | null;
   sessionKey: string | null;
   payee: string | null;
+  /** Number of this engine's start, which pages keep; null without payments. */
+  generation: number | null;
 }
 
 /**

@@ -1,6 +1,6 @@
 import { Emitter } from "./emitter.js";
 import { PieceworkError } from "./errors.js";
-import type { Decimal } from "./payments.js";
+import type { Decimal, PaymentLack } from "./payments.js";
 import { STREAM_PATH, type FromEngine, type StreamHead } from "./protocol.js";
 import { ceilFine, finePerBlock, floorFine, unitsPerGB } from "./units.js";
 
@@ -84,7 +84,7 @@ export interface TorrentEvents {
   /** It cannot go on until the user does something. */
   error: { readonly error: Error };
   payment: { readonly text: string };
-  paymentneeded: { readonly pricePerGB: bigint };
+  paymentneeded: { readonly pricePerGB: bigint; readonly reason: PaymentLack };
 }
 
 interface EnginePeerPayment {
@@ -248,7 +248,7 @@ export class Torrent extends Emitter<TorrentEvents> {
         this.emit(message.e, { text });
         break;
       case "paymentneeded":
-        this.emit("paymentneeded", { pricePerGB: this.priceOf(message.unit ?? 0n) });
+        if (message.needed) this.emit("paymentneeded", { pricePerGB: this.priceOf(message.needed.unit), reason: message.needed.why });
         break;
     }
   }

@@ -1,4 +1,6 @@
+import { judge, walletError } from "./answers.js";
 import { PieceworkError, PieceworkRejectedError } from "./errors.js";
+import { follow, followCalls, type CallsFate, type Fate, type Sent } from "./following.js";
 
 /** EIP-1193. */
 export interface WalletProvider {
@@ -79,14 +81,9 @@ export class Wallet {
     this.#chain = chain;
   }
 
-  /** Asks the wallet; the user's refusal becomes {@link PieceworkRejectedError}. */
+  /** Asks the wallet. Whatever it fails with becomes a {@link PieceworkError}, the user's refusal a {@link PieceworkRejectedError}. */
   async request<T>(method: string, params: unknown = []): Promise<T> {
-    try {
-      return (await this.#provider.request({ method, params })) as T;
-    } catch (error) {
-      if (errorCode(error) === 4001) throw new PieceworkRejectedError("Refused in the wallet.");
-      throw error;
-    }
+    return requestOf<T>(this.#provider, method, params);
   }
 
   /** `eth_call` at the latest block, only while the wallet is on our chain. */
@@ -110,7 +107,7 @@ export class Wallet {
     try {
       await this.request("wallet_switchEthereumChain", [{ chainId }]);
     } catch (error) {
-      if (error instanceof PieceworkRejectedError || !this.#chain) throw asError(error);
+      if (!this.#chain || ["refused", "pending"].includes(judge(error))) throw error;
       await this.request("wallet_addEthereumChain", [{ ...this.#chain, chainId }]);
       if (!(await this.#isOnChain())) await this.request("wallet_switchEthereumChain", [{ chainId }]);
     }
@@ -126,76 +123,77 @@ export class Wallet {
     }
   }
 
-  /** Sends a transaction and waits until it is in a block; a revert is an error. */
-  async send(to: string, data: string): Promise<Receipt> {
+  /** Sends a transaction, after {@link check}. That it is out says nothing yet: {@link follow} it. */
+  async send(to: string, data: string): Promise<Sent> {
     await this.check();
-    const hash = await this.request<string>("eth_sendTransaction", [{ from: this.address, to, data, value: "0x0" }]);
-    for (;;) {
-      const receipt = await this.request<Receipt | null>("eth_getTransactionReceipt", [hash]);
-      if (receipt) {
-        if (Number(receipt.status) !== 1) throw new PieceworkError(`The transaction ${hash} was reverted.`);
-        return receipt;
-      }
-      await pause();
-    }
+    return this.submit(to, data);
+  }
+
+  /** Sends a transaction right after {@link check}. */
+  async submit(to: string, data: string): Promise<Sent> {
+    // What the wallet takes for its nonce, so that another in its place can be told; the network names it again.
+    const pending = await this.request<string>("eth_getTransactionCount", [this.address, "pending"]).catch(() => null);
+    const hash = await this.request<unknown>("eth_sendTransaction", [{ from: this.address, to, data, value: "0x0" }]);
+    if (typeof hash !== "string") throw new PieceworkError("The wallet did not say which transaction it sent: look into the wallet before you try again.");
+    return { hash, from: this.address, nonce: pending === null ? null : Number(pending) };
+  }
+
+  /** What became of a transaction that is out. */
+  follow(sent: Sent, unknownFor?: number): Promise<Fate> {
+    return follow((method, params) => this.request(method, params), sent, unknownFor);
   }
 
   /**
-   * Sends calls as one (EIP-5792) and waits until they are in a block. `false`: this wallet cannot, and
-   * nobody was asked anything.
+   * Sends calls as one (EIP-5792): their id, or null if this wallet cannot. Then nobody was asked anything.
    */
-  async sendTogether(calls: { to: string; data: string }[]): Promise<boolean> {
+  async sendTogether(calls: { to: string; data: string }[]): Promise<string | null> {
     const chainId = "0x" + this.#chainId.toString(16);
-    let capabilities: Record<string, { atomic?: { status?: string } } | undefined>;
-    try {
-      capabilities = await this.request("wallet_getCapabilities", [this.address, [chainId]]);
-    } catch {
-      return false;
-    }
-    const status = (capabilities?.[chainId] ?? capabilities?.["0x0"])?.atomic?.status;
-    if (status !== "supported" && status !== "ready") return false;
+    if (!(await this.#sendsTogether(chainId))) return null;
     await this.check();
-    let sent: { id: string } | string;
+    let sent: unknown;
     try {
       sent = await this.request("wallet_sendCalls", [
         { version: "2.0.0", from: this.address, chainId, atomicRequired: true, calls: calls.map((call) => ({ ...call, value: "0x0" })) },
       ]);
     } catch (error) {
+      // The next try goes without: who does not want another kind of account is not asked for it again.
+      this.#refusedUpgrade ||= (error as PieceworkError).code === UPGRADE_REFUSED;
+      if (judge((error as PieceworkError).cause) === "unsupported") return null;
+      throw error;
+    }
+    const id: unknown = typeof sent === "string" ? sent : (sent as { id?: unknown } | null)?.id;
+    if (typeof id !== "string") throw new PieceworkError("The wallet did not say what it sent: look into the wallet before you try again.");
+    return id;
+  }
+
+  #refusedUpgrade = false;
+
+  async #sendsTogether(chainId: string): Promise<boolean> {
+    let capabilities: Record<string, { atomic?: { status?: string } } | undefined>;
+    try {
+      capabilities = await this.request("wallet_getCapabilities", [this.address, [chainId]]);
+    } catch (error) {
       if (error instanceof PieceworkRejectedError) throw error;
-      const code = errorCode(error);
-      // Unsupported method, or one of EIP-5792's own "cannot do that".
-      if (code === 4200 || code === -32601 || (code !== undefined && code >= 5700 && code < 5800)) return false;
-      throw asError(error);
+      return false;
     }
-    const id = typeof sent === "string" ? sent : sent.id;
-    for (;;) {
-      const result = await this.request<{ status: number }>("wallet_getCallsStatus", [id]);
-      if (result.status >= 400) throw new PieceworkError("The wallet could not carry out the deposit; nothing was taken.");
-      if (result.status >= 200) return true;
-      await pause();
-    }
+    const status = (capabilities?.[chainId] ?? capabilities?.["0x0"])?.atomic?.status;
+    return status === "supported" || (status === "ready" && !this.#refusedUpgrade);
+  }
+
+  /** What became of calls that were sent as one. */
+  followCalls(id: string, unknownFor?: number): Promise<CallsFate> {
+    return followCalls((method, params) => this.request(method, params), id, unknownFor);
   }
 }
 
-export interface Receipt {
-  status: string;
-  transactionHash: string;
-  logs: { address: string; topics: string[]; data: string }[];
-}
+/** EIP-5792: the wallet would have to make another kind of account of this one, and the user does not want that. */
+const UPGRADE_REFUSED = 5750;
 
-/** A JSON-RPC or EIP-1193 error's code. */
-export function errorCode(error: unknown): number | undefined {
-  const code = (error as { code?: unknown } | null)?.code;
-  return typeof code === "number" ? code : undefined;
-}
-
-function asError(error: unknown): Error {
-  if (error instanceof Error) return error;
-  const message = (error as { message?: unknown } | null)?.message;
-  return new PieceworkError(typeof message === "string" ? message : "The wallet refused without a reason.");
-}
-
-/** Blocks come about every second on the chains this is for. */
-function pause(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 500));
+/** A request to a wallet; see {@link Wallet.request}. */
+export async function requestOf<T>(provider: WalletProvider, method: string, params: unknown): Promise<T> {
+  try {
+    return (await provider.request({ method, params })) as T;
+  } catch (error) {
+    throw walletError(error);
+  }
 }

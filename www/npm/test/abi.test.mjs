@@ -1,11 +1,12 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AbiCoder, Interface, id } from "ethers";
-import { OPENED, SELECTORS, addressOf, decodeString, decodeWords, encodeCall, word } from "./build/abi.js";
+import { OPENED, REDEEMED, SELECTORS, addressOf, decodeString, decodeWords, encodeCall, word } from "./build/abi.js";
 
 test("every selector is the hash of its signature", () => {
   for (const [signature, selector] of Object.entries(SELECTORS)) assert.equal(selector, id(signature).slice(0, 10), signature);
   assert.equal(OPENED, id("Opened(bytes32,address,address,uint96,uint112,uint112)"));
+  assert.equal(REDEEMED, id("Redeemed(bytes32,address,address,uint256,bytes32,bytes32,bytes32,bytes32,bytes32,uint256,uint256)"));
 });
 
 test("open and topUp are encoded as ethers encodes them", () => {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AbiCoder, Interface, TypedDataEncoder, Wallet as Signer } from "ethers";
+import { certainlyNotSent, judge, walletError } from "./build/answers.js";
 import { Payments } from "./build/payments.js";
 
 const coder = AbiCoder.defaultAbiCoder();
@@ -12,12 +13,16 @@ const signer = new Signer("0x" + "11".repeat(32));
 const PROMPTS = new Set(["eth_requestAccounts", "eth_sendTransaction", "eth_signTypedData_v4", "wallet_sendCalls", "wallet_switchEthereumChain", "wallet_addEthereumChain"]);
 const vault = new Interface([
   "function open(address key, uint96 tranche, uint112 amount, uint112 bond, (uint256 deadline, uint8 v, bytes32 r, bytes32 s) permit)",
+  "function topUp(address key, uint112 amount, uint112 bond, (uint256 deadline, uint8 v, bytes32 r, bytes32 s) permit)",
+  "function exit(address key)",
   "function token() view returns (address)",
+  "function exitDelay() view returns (uint256)",
   "function state(bytes32 id, uint256 word) view returns (uint112,uint96,uint40,bool,uint112,uint48,uint256,uint256,uint256,uint256)",
 ]);
 const token = new Interface([
   "function approve(address,uint256)",
   "function balanceOf(address) view returns (uint256)",
+  "function allowance(address,address) view returns (uint256)",
   "function decimals() view returns (uint8)",
   "function nonces(address) view returns (uint256)",
   "function name() view returns (string)",
@@ -25,6 +30,11 @@ const token = new Interface([
   "function DOMAIN_SEPARATOR() view returns (bytes32)",
 ]);
 const DOMAIN = { name: "Demo Dollar", version: "1", chainId: 31337, verifyingContract: TOKEN };
+
+/** The vault's answer for an account that nobody opened, and for one with the deposit that these tests make. */
+const CLOSED = [0, 0, 0, false, 0, 0, 0, 31337, 1, 1];
+const OPEN = [2_000_000n, 10_000n, 1, true, 2_500_000n, 0, 1, 31337, 1, 1];
+const EXITING = OPEN.with(5, 1_900_000_000);
 
 globalThis.document = { baseURI: "http://localhost/" };
 globalThis.navigator ??= {};
@@ -44,6 +54,7 @@ class TestWallet {
     // What a wallet does not know it refuses without asking anybody.
     if (PROMPTS.has(method) && !lacks) this.prompts.push(method);
     if (this.reject === method) throw Object.assign(new Error("no"), { code: 4001 });
+    if (this.answers?.[method]) return this.answers[method](params);
     const unsupported = () => Object.assign(new Error("unsupported"), { code: 4200 });
     switch (method) {
       case "eth_requestAccounts":
@@ -88,7 +99,9 @@ class TestWallet {
     const { name } = contract.parseTransaction({ data });
     const answers = {
       token: TOKEN,
-      state: [0, 0, 0, false, 0, 0, 0, 31337, 1, 1],
+      state: this.state ?? CLOSED,
+      exitDelay: this.exitDelay ?? 259_200,
+      allowance: this.allowance ?? 0n,
       balanceOf: 100_000_000n,
       decimals: 6,
       nonces: 3n,
@@ -101,12 +114,13 @@ class TestWallet {
   }
 }
 
-function payments(wallet, requests = []) {
+function payments(wallet, requests = [], answers = {}) {
   globalThis.ethereum = wallet;
   const host = {
     request: async (t, fields) => {
       requests.push(t);
-      if (t === "accountId") return { id: "0x" + "77".repeat(32), sessionKey: KEY };
+      if (answers[t]) return answers[t](fields);
+      if (t === "accountId") return { id: "0x" + "77".repeat(32), sessionKey: KEY, held: false };
       // The engine derives it in Rust; here ethers does.
       if (t === "domainSeparator") return TypedDataEncoder.hashDomain({ name: fields.name, version: fields.version, chainId: fields.chainId, verifyingContract: fields.contract });
       return undefined;
@@ -191,4 +205,379 @@ test("a wallet on another chain is moved before anything is sent", async () => {
   await pay.connect(undefined, false);
   await pay.deposit(1n, 2n);
   assert.deepEqual(wallet.prompts, ["eth_requestAccounts", "wallet_switchEthereumChain", "wallet_sendCalls"]);
+});
+
+// ---- what a wallet's errors mean
+
+const error = (message, more) => Object.assign(new Error(message), more);
+/** How users' refusals were seen to come. */
+const REFUSALS = [
+  { code: 4001, message: "User rejected the request." },
+  { code: "4001" },
+  error("anything", { code: 4001 }),
+  { code: 5000, message: "User rejected." },
+  { code: 5002, message: "User rejected methods." },
+  { code: 5750, message: "EIP-7702 upgrade rejected" },
+  { code: -32603, message: "User denied", data: { originalError: { code: 4001 } } },
+  { code: -32603, message: "Internal JSON-RPC error.", data: { code: 4001, message: "no" } },
+  error("Internal error", { code: -32603, cause: error("inner", { cause: { code: 4001 } }) }),
+  error("user rejected action (action=\"signTypedData\", reason=\"rejected\")", { code: "ACTION_REJECTED", info: { error: { code: 4001 } } }),
+  error("could not coalesce error", { code: "UNKNOWN_ERROR", info: { error: { code: 4001, message: "no" } } }),
+  error("processing response error", { code: "SERVER_ERROR", body: '{"jsonrpc":"2.0","id":1,"error":{"code":4001,"message":"no"}}' }),
+  error("[ethjs-query] while formatting outputs '{\"value\":{\"code\":4001}}' {\"code\":4001}"),
+  { error: { error: { code: 4001 } } },
+  "User rejected the transaction",
+  "cancelled",
+  "Cancelled by user",
+  error("MetaMask Tx Signature: User denied transaction signature."),
+  error("User closed modal"),
+  error("The request was rejected"),
+  error("Transaction declined", { statusCode: 0x6985 }),
+  { message: { code: 4001 } },
+];
+const OTHERS = [
+  ["pending", { code: -32002, message: "Request of type 'eth_requestAccounts' already pending for origin." }],
+  ["pending", "Already processing eth_requestAccounts. Please wait."],
+  ["unsupported", { code: 4200, message: "The Provider does not support the requested method." }],
+  ["unsupported", { code: -32601, message: "the method eth_signTypedData_v4 does not exist/is not available" }],
+  ["unsupported", error("eth_signTypedData_v4 is not supported")],
+  ["unsupported", { code: -32603, message: "wrapped", cause: { code: 4200 } }],
+  ["elsewhere", { code: 4902, message: "Unrecognized chain ID." }],
+  ["elsewhere", { code: -32603, data: { originalError: { code: 4902 } } }],
+  ["failed", { code: -32603, message: "Internal JSON-RPC error." }],
+  ["failed", { code: -32000, message: "insufficient funds for gas * price + value" }],
+  ["failed", error("replacement transaction underpriced, the node rejected it")],
+  ["failed", undefined],
+  ["failed", null],
+  ["failed", 7],
+  ["failed", {}],
+  ["failed", new Proxy({}, { get: () => { throw new Error("hostile"); } })],
+];
+
+test("every form of refusal is one, nothing else is, and each becomes an Error with a sentence", () => {
+  const cyclic = error("round");
+  cyclic.cause = cyclic;
+  for (const [verdict, given] of [...REFUSALS.map((given) => ["refused", given]), ...OTHERS, ["failed", cyclic]]) {
+    const named = given instanceof Error || typeof given !== "object" ? String(given) : "an object";
+    assert.equal(judge(given), verdict, named);
+    const said = walletError(given);
+    assert.ok(said instanceof Error);
+    assert.equal(said.name, verdict === "refused" ? "PieceworkRejectedError" : "PieceworkError", named);
+    assert.match(said.message, /^[A-Z].*[.!?\u2026]$/, named);
+    assert.doesNotMatch(said.message, /\[object|undefined/);
+    assert.equal(said.cause, given);
+  }
+  assert.equal(walletError({ code: -32002, message: "x" }).code, -32002);
+  assert.match(walletError({ code: -32002 }).message, /open your wallet/);
+  assert.equal(walletError({ code: -32603, message: "Internal JSON-RPC error.", data: { message: "nonce too low", data: "0x08c379a0" } }).message, "The wallet says: nonce too low.");
+  assert.ok(walletError(error("x".repeat(100_000))).message.length < 400);
+});
+
+test("only what certainly was not sent is taken for that", () => {
+  for (const given of [...REFUSALS, { code: 4200 }, { code: -32002 }, { code: 3, message: "execution reverted" }, { code: -32603, data: { message: "insufficient funds for gas" } }]) {
+    assert.equal(certainlyNotSent(given), true);
+  }
+  for (const given of [undefined, {}, error("Failed to fetch"), { code: -32603, message: "Internal JSON-RPC error." }, { code: -32000, message: "already known" }]) {
+    assert.equal(certainlyNotSent(given), false);
+  }
+});
+
+test("however the permit is refused, no other prompt follows", async () => {
+  for (const refusal of REFUSALS) {
+    const wallet = new TestWallet("permit");
+    wallet.answers = { eth_signTypedData_v4: () => { throw refusal; } };
+    const pay = payments(wallet);
+    await pay.connect(undefined, false);
+    await assert.rejects(pay.deposit(1n, 2n), { name: "PieceworkRejectedError" });
+    assert.deepEqual(wallet.prompts, ["eth_requestAccounts", "eth_signTypedData_v4"]);
+  }
+});
+
+test("a wallet that fails at the permit asks nothing more now, and is asked for an approval the next time", async () => {
+  const wallet = new TestWallet("permit");
+  wallet.answers = { eth_signTypedData_v4: () => { throw { code: -32603, message: "Ledger: blind signing is off" }; } };
+  const pay = payments(wallet);
+  await pay.connect(undefined, false);
+  await assert.rejects(pay.deposit(1n, 2n), { message: "The wallet says: Ledger: blind signing is off." });
+  assert.deepEqual(wallet.prompts, ["eth_requestAccounts", "eth_signTypedData_v4"]);
+  await pay.deposit(1n, 2n);
+  assert.deepEqual(wallet.prompts.slice(2), ["eth_sendTransaction", "eth_sendTransaction"]);
+});
+
+test("who does not want another kind of account is not asked for it again", async () => {
+  const wallet = new TestWallet("permit");
+  wallet.answers = {
+    wallet_getCapabilities: () => ({ "0x7a69": { atomic: { status: "ready" } } }),
+    wallet_sendCalls: () => { throw { code: 5750, message: "upgrade refused" }; },
+  };
+  const pay = payments(wallet);
+  await pay.connect(undefined, false);
+  await assert.rejects(pay.deposit(1n, 2n), { name: "PieceworkRejectedError" });
+  await pay.deposit(1n, 2n);
+  assert.deepEqual(wallet.prompts.slice(1), ["eth_signTypedData_v4", "eth_sendTransaction"]);
+});
+
+test("a vault that a deposit may leave in less than a day gets none", async () => {
+  const wallet = new TestWallet("5792");
+  wallet.exitDelay = 3_600;
+  const pay = payments(wallet);
+  await pay.connect(undefined, false);
+  await assert.rejects(pay.deposit(1n, 2n), /after 60 minutes, and sellers need a day/);
+  assert.deepEqual(wallet.prompts, ["eth_requestAccounts"]);
+});
+
+// ---- what becomes of what was sent
+
+/** Lets time pass, as fast as the code under test asks for it, until the promise is settled. */
+async function passing(t, promise) {
+  let settled = false;
+  const done = promise.then((value) => ({ value }), (error) => ({ error })).finally(() => (settled = true));
+  for (let i = 0; !settled; i++) {
+    assert.ok(i < 20_000, "it goes on for ever");
+    t.mock.timers.tick(500);
+    await new Promise((resolve) => setImmediate(resolve));
+  }
+  return done;
+}
+
+let accounts = 0;
+
+/** A connected wallet without typed data on a virtual clock, allowed everything already: a deposit is one transaction. */
+async function sending(t, answers) {
+  t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
+  const wallet = new TestWallet("neither");
+  wallet.allowance = 1n << 100n;
+  wallet.nonce = 8;
+  // What is out is remembered by account: each test has its own.
+  const account = "0x" + (++accounts).toString(16).padStart(40, "0");
+  wallet.answers = {
+    eth_requestAccounts: () => [account],
+    eth_accounts: () => [account],
+    eth_getTransactionCount: () => "0x" + wallet.nonce.toString(16),
+    eth_getTransactionByHash: ([hash]) => ({ hash, nonce: "0x8" }),
+    ...answers(wallet),
+  };
+  const pay = payments(wallet);
+  await pay.connect(undefined, false);
+  return { wallet, pay, deposit: () => passing(t, pay.deposit(2_000_000n, 2_500_000n)) };
+}
+const sends = ({ prompts }) => prompts.filter((method) => method === "eth_sendTransaction").length;
+
+test("failed looks are no failure: a transaction that is out is found all the same", async (t) => {
+  for (const trouble of [{ code: -32603, message: "header not found" }, { code: 429, message: "rate limit" }, error("Failed to fetch"), undefined]) {
+    await t.test(String(trouble?.message), async (t) => {
+      let looks = 0;
+      const { wallet, deposit } = await sending(t, () => ({
+        eth_getTransactionReceipt: ([hash]) => {
+          if (looks++ < 5) throw trouble;
+          return { status: "0x1", transactionHash: hash, logs: [] };
+        },
+      }));
+      assert.equal((await deposit()).error, undefined);
+      assert.equal(sends(wallet), 1);
+    });
+  }
+});
+
+test("a deposit that the user speeds up is found by its nonce and by the chain, one that the user cancels is said", async (t) => {
+  for (const [what, state] of [["sped up", OPEN], ["cancelled", CLOSED]]) {
+    await t.test(what, async (t) => {
+      const { wallet, deposit } = await sending(t, (wallet) => ({
+        eth_getTransactionReceipt: () => null,
+        // Another transaction with its nonce is in a block, and the network has forgotten it.
+        eth_getTransactionByHash: () => ((wallet.nonce = 9), (wallet.state = state), null),
+      }));
+      const { error } = await deposit();
+      if (what === "sped up") assert.equal(error, undefined);
+      else assert.match(error.message, /was cancelled in the wallet, or replaced/);
+      assert.equal(sends(wallet), 1);
+    });
+  }
+});
+
+test("a transaction that the network forgets is given up after minutes, and the next try sends anew only if nothing came of it", async (t) => {
+  const { wallet, deposit } = await sending(t, () => ({ eth_getTransactionReceipt: () => null, eth_getTransactionByHash: () => null }));
+  assert.match((await deposit()).error.message, /does not know 0x0+1 any more/);
+  assert.ok(Date.now() >= 180_000);
+  assert.equal(sends(wallet), 1);
+  // It comes after all, by way of a relay.
+  wallet.state = OPEN;
+  assert.equal((await deposit()).error, undefined);
+  assert.equal(sends(wallet), 1);
+});
+
+test("a transaction that takes longer than ten minutes can be waited for again, and is not sent again", async (t) => {
+  let mined = false;
+  const { wallet, pay, deposit } = await sending(t, () => ({
+    eth_getTransactionReceipt: ([hash]) => (mined ? { status: "0x1", transactionHash: hash, logs: [] } : null),
+  }));
+  assert.match((await deposit()).error.message, /not confirmed .* after ten minutes/);
+  mined = true;
+  // The page was connected anew meanwhile.
+  await pay.connect(undefined, false);
+  assert.equal((await deposit()).error, undefined);
+  assert.equal(sends(wallet), 1);
+  // Another deposit is another matter.
+  assert.equal((await deposit()).error, undefined);
+  assert.equal(sends(wallet), 2);
+});
+
+test("a transaction that is reverted is said, and the next try sends another", async (t) => {
+  let status = "0x0";
+  const { wallet, deposit } = await sending(t, () => ({ eth_getTransactionReceipt: ([hash]) => ({ status, transactionHash: hash, logs: [] }) }));
+  assert.match((await deposit()).error.message, /The contract refused/);
+  status = "0x1";
+  assert.equal((await deposit()).error, undefined);
+  assert.equal(sends(wallet), 2);
+});
+
+test("an exit that another transaction carried out, or an earlier visit, asks nothing again", async (t) => {
+  const { wallet, pay } = await sending(t, (wallet) => ({
+    eth_getTransactionReceipt: () => null,
+    eth_getTransactionByHash: () => ((wallet.nonce = 9), (wallet.state = EXITING), null),
+  }));
+  wallet.state = OPEN;
+  for (let again = 0; again < 2; again++) {
+    const { value, error } = await passing(t, pay.exit());
+    assert.equal(error, undefined);
+    assert.equal(value.exitAt.getTime(), 1_900_000_000_000);
+  }
+  assert.equal(sends(wallet), 1);
+});
+
+test("calls sent as one are followed by every kind of status", async (t) => {
+  const unknown = { code: 5730, message: "unknown bundle" };
+  for (const [what, statuses, expected] of [
+    ["numbers", [unknown, { status: 100 }, { code: -32603 }, { status: 200 }], null],
+    ["words", [{ status: "PENDING" }, { status: "CONFIRMED", receipts: [{ status: "0x1" }] }], null],
+    ["words of a revert", [{ status: "CONFIRMED", receipts: [{ status: "0x0" }] }], /The contract refused/],
+    ["not carried out", [{ status: 400 }], /could not carry it out/],
+    ["reverted", [{ status: 500 }], /The contract refused/],
+    ["partly reverted", [{ status: 600 }], /The contract refused/],
+    ["unknown for long", [unknown], /does not know 0x1 any more/],
+    ["pending for ever", [{ status: 100 }], /not confirmed/],
+  ]) {
+    await t.test(what, async (t) => {
+      const left = [...statuses];
+      const { wallet, deposit } = await sending(t, () => ({
+        wallet_getCallsStatus: () => {
+          const next = left.length > 1 ? left.shift() : left[0];
+          if (next.code) throw next;
+          return next;
+        },
+      }));
+      wallet.kind = "5792";
+      const { error } = await deposit();
+      if (expected) assert.match(error.message, expected);
+      else assert.equal(error, undefined);
+      assert.deepEqual(wallet.prompts, ["eth_requestAccounts", "wallet_sendCalls"]);
+    });
+  }
+});
+
+// ---- redeeming
+
+/** A page that redeems one batch; what the engine is told of it. */
+async function redeeming(t, answers) {
+  t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
+  const wallet = new TestWallet("neither");
+  wallet.answers = answers;
+  const told = [];
+  let batches = 1;
+  const engine = {
+    redeem: () => ({ tag: 7, count: batches-- > 0 ? 1 : 0, total: 5n, data: "0x12", payee: "0x" + "88".repeat(20) }),
+    redeemed: (fields) => (told.push(fields), fields.logs?.length ? 5n : 0n),
+  };
+  const pay = payments(wallet, [], engine);
+  await pay.connect(undefined, false);
+  return { wallet, told, redeem: () => passing(t, pay.redeem(false)) };
+}
+const LOG = { address: VAULT, topics: [], data: "0x" };
+
+test("the engine is told whether a redemption certainly was not sent", async (t) => {
+  for (const [what, answers, sent] of [
+    ["refused", { eth_sendTransaction: () => { throw { code: 4001 }; } }, false],
+    ["estimate reverted", { eth_sendTransaction: () => { throw { code: -32603, data: { code: 3, message: "execution reverted" } }; } }, false],
+    ["another account", { eth_accounts: () => ["0x" + "99".repeat(20)] }, false],
+    ["an error that says nothing", { eth_sendTransaction: () => { throw {}; } }, true],
+    ["no hash", { eth_sendTransaction: () => null }, true],
+    ["reverted", { eth_getTransactionReceipt: ([hash]) => ({ status: "0x0", transactionHash: hash, logs: [] }) }, false],
+    ["forgotten", { eth_getTransactionReceipt: () => null, eth_getTransactionByHash: () => null, eth_getTransactionCount: () => "0x1" }, true],
+  ]) {
+    await t.test(what, async (t) => {
+      const { told, redeem } = await redeeming(t, answers);
+      const { error } = await redeem();
+      assert.ok(error instanceof Error);
+      assert.equal(told.length, 1);
+      assert.equal(told[0].sent, sent);
+      assert.equal(told[0].failed, error.message);
+    });
+  }
+});
+
+test("a redemption that the user speeds up is reported by what the vault logged", async (t) => {
+  let used = "0x1";
+  const { told, redeem } = await redeeming(t, {
+    eth_blockNumber: () => "0x5",
+    eth_getTransactionCount: () => used,
+    eth_getTransactionReceipt: () => null,
+    eth_getTransactionByHash: () => ((used = "0x2"), null),
+    eth_getLogs: ([{ fromBlock }]) => (assert.equal(fromBlock, "0x5"), [LOG]),
+  });
+  assert.deepEqual((await redeem()).value, { paid: 5n, batches: 1 });
+  assert.deepEqual(told[0], { tag: 7, logs: [LOG] });
+});
+
+test("a redemption that takes long is waited for again, and not sent again", async (t) => {
+  let mined = false;
+  const { wallet, told, redeem } = await redeeming(t, {
+    eth_getTransactionByHash: ([hash]) => ({ hash, nonce: "0x1" }),
+    eth_getTransactionCount: () => "0x1",
+    eth_getTransactionReceipt: ([hash]) => (mined ? { status: "0x1", transactionHash: hash, logs: [LOG] } : null),
+  });
+  assert.match((await redeem()).error.message, /not confirmed the redemption/);
+  assert.deepEqual(told, []);
+  mined = true;
+  assert.deepEqual((await redeem()).value, { paid: 5n, batches: 1 });
+  assert.equal(sends(wallet), 1);
+});
+
+// ---- what the page keeps
+
+/** `localStorage` of a page, for one test. */
+function storage(t) {
+  const kept = new Map();
+  globalThis.localStorage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key) };
+  t.after(() => delete globalThis.localStorage);
+  return kept;
+}
+
+test("the page keeps the number of the engine's start apart from the engine's records, and tells it the next engine", (t) => {
+  const kept = storage(t);
+  const pay = payments(new TestWallet("permit"));
+  assert.equal(pay.engineConfig().generation, undefined);
+  pay.reconnected(null);
+  assert.equal(pay.engineConfig().generation, undefined);
+  pay.reconnected(7);
+  assert.equal(pay.engineConfig().generation, 7);
+  // Cleared, or written by somebody else: then nothing is known.
+  for (const value of ["", "x", "-1", "1e99"]) {
+    kept.set("piecework generation", value);
+    assert.equal(pay.engineConfig().generation, undefined);
+  }
+});
+
+test("an account whose records are behind is left as it is, and the deposit goes to a new one", async () => {
+  const wallet = new TestWallet("5792");
+  wallet.state = OPEN;
+  const requests = [];
+  let held = true;
+  const pay = payments(wallet, requests, {
+    accountId: () => ({ id: "0x" + "77".repeat(32), sessionKey: KEY, held }),
+    newSessionKey: () => ((held = false), (wallet.state = CLOSED), KEY),
+  });
+  await pay.connect(undefined, false);
+  await pay.deposit(2_000_000n, 2_500_000n);
+  assert.ok(requests.includes("newSessionKey"));
+  assert.equal(vault.parseTransaction({ data: wallet.sent.at(-1).data }).name, "open");
 });

@@ -12,8 +12,8 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use super::output::{CliError, complain, plain, say, say_json, tokens};
 use super::torrent::Named;
 use crate::client::{
-    CheckExisting, Command, Event, MoneySnapshot, PeerSnapshot, RedeemOutcome, RedeemScope,
-    TorrentState,
+    CheckExisting, Command, Event, MoneySnapshot, PaymentNeed, PeerSnapshot, RedeemOutcome,
+    RedeemScope, TorrentState,
 };
 use crate::metainfo::MagnetLink;
 use crate::native::chain::{Chain, ChainError, Redemption, skip_reason};
@@ -203,13 +203,15 @@ impl Runner {
                 let value = json!({"info_hash": info_hash.map(InfoHash::to_hex), "text": text});
                 self.note("payment", &value, || format!("payment: {}", plain(&text)));
             }
-            Event::PaymentNeeded { info_hash, unit } => {
+            Event::PaymentNeeded {
+                info_hash,
+                unit,
+                why,
+            } => {
                 let per_gb = tokens(unit.per_gb_from_per_block(), self.decimals);
                 let value = json!({"info_hash": info_hash.to_hex(), "tokens_per_gb": per_gb});
                 self.note("payment_needed", &value, || {
-                    format!(
-                        "peers ask {per_gb} tokens per GB: open an account, and give --owner, --session-key, --max-price and --budget"
-                    )
+                    format!("peers ask {per_gb} tokens per GB: {}", lacking(why))
                 });
             }
             Event::PeerConnected {
@@ -614,5 +616,20 @@ mod tests {
         tokio::time::timeout(std::time::Duration::from_secs(10), interrupt.wait())
             .await
             .unwrap();
+    }
+}
+/// What is to be done before anything is bought.
+fn lacking(why: PaymentNeed) -> &'static str {
+    match why {
+        PaymentNeed::NoAccount => {
+            "open an account, and give --owner, --session-key, --max-price and --budget"
+        }
+        PaymentNeed::DepositUsedUp => "the deposit is used up, top it up",
+        PaymentNeed::BudgetUsedUp => "the budget is used up, give a larger --budget",
+        PaymentNeed::Exiting => "the deposit is on its way back, open another account",
+        PaymentNeed::Withdrawn => "the deposit went back, open another account",
+        PaymentNeed::Held => {
+            "this account promised more than is recorded here, get it back and open another"
+        }
     }
 }

@@ -1,18 +1,24 @@
-//! The account and its serials: selecting it, and finding at start what was signed or consumed
-//! beyond the stored `next`.
+//! The account and its serials: selecting it, and finding out whether the records know all that was promised.
 //!
-//! Invariant: nothing is allocated before the scan of the vault's bitmap is complete.
+//! Records that are durable before anything is signed are never behind, but after a restored backup or beside a copy of the
+//! profile they are. What else was promised is then not known, and one serial more might be promised twice: the account is held.
+//!
+//! Invariant: nothing is allocated before the scan of the vault's bitmap is complete, or after the account is held.
 
 use alloy_primitives::{B256, U256};
 
 use super::range::{Range, Work};
-use super::{AccountInfo, Payer, SERIAL_SKIP};
+use super::{AccountInfo, Payer};
 use crate::payment::record::{Key, PayerAccountRecord, PayerRangeLife, PayerRangeRecord};
 use crate::payment::voucher;
-use crate::payment::{ChainState, ChainUnreadable, EndReason, PayAction, PayEffect, PayEvent};
+use crate::payment::{
+    ChainState, ChainUnreadable, CloseReason, EndReason, PayAction, PayEffect, PayEvent,
+    PaymentNeed, Refusal,
+};
 use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::FineUnits;
+use crate::wire::pay::ByeReason;
 
 /// Bitmap words read at once.
 const SCAN_WINDOW: usize = 8;
@@ -55,12 +61,37 @@ enum Scan {
         retry_at: Option<Timestamp>,
     },
     Done,
-    Unusable,
+    Held,
 }
 
 impl Account {
     pub(super) fn ready(&self) -> bool {
         matches!(self.scan, Scan::Done)
+    }
+
+    pub(super) fn held(&self) -> bool {
+        matches!(self.scan, Scan::Held)
+    }
+
+    /// What is stored for `next`.
+    fn stored_next(&self) -> u64 {
+        match self.scan {
+            Scan::Held => PayerAccountRecord::HELD,
+            Scan::Running { .. } | Scan::Done => self.next,
+        }
+    }
+
+    /// Whether a serial is consumed that was never promised here. Serial 0 is consumed when the account is opened.
+    fn is_behind(&self, found: &Map<u64, U256>) -> bool {
+        let mut found = found.clone();
+        let own = self.ranges.values().map(|r| (r.first, u32::from(r.count)));
+        for (first, count) in own.chain([(0, 1)]) {
+            if let Some(bits) = found.get_mut(&(u64::from(first) >> 8)) {
+                let start = first & 255;
+                (start..(start + count).min(256)).for_each(|bit| bits.set_bit(bit as usize, false));
+            }
+        }
+        found.values().any(|bits| !bits.is_zero())
     }
 
     pub(super) fn bound(&self) -> u64 {
@@ -119,7 +150,8 @@ impl Payer {
             .collect();
         // A range record without its account record still names serials that were reserved.
         let past = ranges.values().map(Range::end).max().unwrap_or(1);
-        let next = stored.next.max(past).max(1);
+        let held = stored.next == PayerAccountRecord::HELD;
+        let next = if held { past } else { stored.next.max(past) }.max(1);
         let mut account = Account {
             id,
             info,
@@ -138,6 +170,10 @@ impl Payer {
             },
         };
         account.update(info);
+        if held {
+            account.scan = Scan::Held;
+            self.event(PayEvent::AccountUnusable { account: id });
+        }
         self.account = Some(account);
         self.read_words();
     }
@@ -145,19 +181,25 @@ impl Payer {
     fn archive_account(&mut self) {
         let conns: Vec<_> = self.conns.keys().copied().collect();
         for conn in conns {
-            let ranges = self.ranges_of(conn);
-            if !ranges.is_empty() {
-                self.end(conn, EndReason::Closed);
+            if self.conns.get(&conn).is_none_or(|c| c.payee.is_none()) {
+                continue;
             }
-            for first in ranges {
+            // A payee knows one account of a connection: the next one begins on another.
+            self.settle(conn);
+            self.bye(conn, ByeReason::Done);
+            self.end(conn, EndReason::Closed);
+            for first in self.ranges_of(conn) {
                 self.detach_range(first);
             }
+            let reason = CloseReason::AccountChanged;
+            let close = PayAction::CloseConnection { conn, reason };
+            self.actions.push_back(close);
         }
         if let Some(old) = self.account.take() {
             self.archive.insert(
                 old.id,
                 StoredAccount {
-                    next: old.next,
+                    next: old.stored_next(),
                     ranges: old.ranges.iter().map(|(k, r)| (*k, r.record())).collect(),
                 },
             );
@@ -306,9 +348,7 @@ impl Payer {
                 todo.insert(beyond);
                 self.read_words();
             } else {
-                account.scan = Scan::Unusable;
-                let account = account.id;
-                self.event(PayEvent::AccountUnusable { account });
+                self.hold();
             }
             return;
         }
@@ -318,12 +358,8 @@ impl Payer {
     }
 
     fn conclude_scan(&mut self, found: &Map<u64, U256>) {
-        let highest = found
-            .iter()
-            .rfind(|(_, bits)| !bits.is_zero())
-            .map(|(word, bits)| (word << 8) + (255 - bits.leading_zeros() as u64));
-        if let Some(serial) = highest {
-            self.skip_past(serial);
+        if self.account.as_ref().is_some_and(|a| a.is_behind(found)) {
+            return self.hold();
         }
         let consumed: Vec<u32> = self
             .account
@@ -351,23 +387,69 @@ impl Payer {
         self.pump_all();
     }
 
-    /// An own signature (or a consumed serial) at `serial` is proven: `next` moves past it.
+    /// An own signature at `serial` is proven. One that was never promised here means that the records are behind.
     pub(super) fn skip_past(&mut self, serial: u64) {
-        let Some(account) = self.account.as_mut() else {
+        if self.account.as_ref().is_some_and(|a| serial >= a.next) {
+            self.hold_for_good();
+        }
+    }
+
+    /// A payee showed that the records are behind. The chain would show it again; that payee may not be met again.
+    pub(super) fn hold_for_good(&mut self) {
+        if self.account.as_ref().is_some_and(|a| !a.held()) {
+            self.hold();
+            self.store_account(Work::Background);
+        }
+    }
+
+    /// Promises nothing more on this account. What was promised is paid on.
+    fn hold(&mut self) {
+        let Some(account) = self.account.as_mut().filter(|a| !a.held()) else {
             return;
         };
-        if serial < account.next {
-            return;
+        account.scan = Scan::Held;
+        let id = account.id;
+        let drafted: Vec<u32> = (account.ranges.values())
+            .filter(|r| r.is_drafted() && r.paid.0 == 0)
+            .map(|r| r.first)
+            .collect();
+        for first in drafted {
+            self.detach_range(first);
         }
-        let from = account.next;
-        account.next = serial + SERIAL_SKIP;
-        let to = account.next;
-        self.store_account(Work::Background);
-        let clip = |serial: u64| u32::try_from(serial).unwrap_or(u32::MAX);
-        self.event(PayEvent::SerialsSkipped {
-            from: clip(from),
-            to: clip(to),
-        });
+        self.event(PayEvent::AccountUnusable { account: id });
+    }
+
+    /// The account on which nothing more is promised.
+    pub fn held_account(&self) -> Option<B256> {
+        self.account.as_ref().filter(|a| a.held()).map(|a| a.id)
+    }
+
+    /// Why nothing new can be bought, if the user can do something about it.
+    pub fn payment_need(&self) -> Option<PaymentNeed> {
+        let Some(account) = &self.account else {
+            return Some(PaymentNeed::NoAccount);
+        };
+        if account.info.tranche.0 == 0 {
+            return Some(PaymentNeed::Withdrawn);
+        }
+        if account.info.exit_at != 0 {
+            return Some(PaymentNeed::Exiting);
+        }
+        if account.held() {
+            return Some(PaymentNeed::Held);
+        }
+        // What is promised to a seller already can still be paid to it.
+        let mut refusals = (self.conns.iter())
+            .filter(|(conn, c)| c.wanted && self.usable_on(**conn, true) == 0)
+            .filter_map(|(_, c)| c.quote.as_ref()?.refused);
+        refusals.find_map(|why| match why {
+            Refusal::DepositExhausted => Some(PaymentNeed::DepositUsedUp),
+            Refusal::BudgetExhausted if account.unassigned() == 0 => {
+                Some(PaymentNeed::DepositUsedUp)
+            }
+            Refusal::BudgetExhausted => Some(PaymentNeed::BudgetUsedUp),
+            _ => None,
+        })
     }
 
     /// Stores the allocator.
@@ -376,7 +458,7 @@ impl Payer {
         let record = PayerAccountRecord {
             owner: account.info.owner,
             session_key: account.info.session_key,
-            next: account.next,
+            next: account.stored_next(),
         };
         let key = Key::PayerAccount(account.id);
         Some(self.put(key, record.encode(), work))

@@ -419,7 +419,12 @@ impl Payer {
         account.spent.0 += held.0 - range.paid.0;
         range.paid = held;
         range.unit = voucher.unit;
+        // Nothing is paid on a range that was made in this run before its ACK: an earlier promise of it is not on record.
+        let forgotten = range.fresh;
         self.skip_past(voucher.end() - 1);
+        if forgotten {
+            self.hold_for_good();
+        }
         if let Some(c) = self.conns.get_mut(&conn) {
             c.adopted.push(voucher.first);
         }

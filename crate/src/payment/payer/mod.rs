@@ -74,8 +74,6 @@ pub const NEXT_RANGE_MARGIN: u64 = 64;
 pub const MAX_LIVE_RANGES: usize = 2;
 /// Ranges that a payee closed before anything was paid on them; it gets no further one.
 pub const MAX_WASTED_RANGES: usize = 2;
-/// `next` moves past a serial found signed or consumed by this many.
-pub const SERIAL_SKIP: u64 = 16;
 /// Connections that are gone and may still have blocks to be judged; the oldest is forgotten, and
 /// its blocks are then not paid.
 pub const MAX_GONE: usize = 256;

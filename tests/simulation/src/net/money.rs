@@ -6,6 +6,7 @@ use piecework::time::Duration;
 
 use super::{SimNet, What};
 use crate::channel::Cheat;
+use crate::disk::Disk;
 use crate::node::NodeId;
 use crate::tamper::{Tamper, pay_message};
 
@@ -36,6 +37,12 @@ impl SimNet {
             let reason = "the connection was lost".to_owned();
             self.schedule(unnoticed, What::Closed(link, 1 - side, reason));
         }
+    }
+
+    /// Puts the disk of a stopped node back to an earlier state, as by a backup: it may ask again for what it had since.
+    pub fn restore(&mut self, id: NodeId, backup: Disk) {
+        self.nodes[id.0].disk = backup;
+        self.watch.restored(id);
     }
 
     /// Lets a seller redeem all it can.

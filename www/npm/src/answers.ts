@@ -1,0 +1,137 @@
+/**
+ * What a wallet's error means. Wallets refuse in many forms: an Error or a plain object, a text, a code of one of four lists, the true
+ * reason some layers down. All are read here, and what comes out is always an Error with a sentence.
+ */
+
+import { PieceworkError, PieceworkRejectedError } from "./errors.js";
+
+/**
+ * `refused`: the user said no. `pending`: an earlier request is still open in the wallet. `unsupported`: the wallet cannot do this, and
+ * asked nobody. `elsewhere`: it is on another chain or shows this site another account. `failed`: anything else.
+ */
+export type Verdict = "refused" | "pending" | "unsupported" | "elsewhere" | "failed";
+
+type Code = number | string;
+
+/** Codes of EIP-1193, EIP-1474, EIP-5792, WalletConnect and ethers, and a Ledger's status word. */
+const CODES: readonly [Verdict, readonly Code[]][] = [
+  ["refused", [4001, 5000, 5001, 5002, 5750, "ACTION_REJECTED", 0x6985]],
+  ["pending", [-32002]],
+  ["unsupported", [4200, -32601, -32602, -32004, 5101, 5700, 5710, 5740, 5760, 10001, "UNSUPPORTED_OPERATION"]],
+  ["elsewhere", [4100, 4900, 4901, 4902]],
+];
+
+/** For wallets that give no code, or one that says nothing. */
+const TEXTS: readonly [Verdict, RegExp][] = [
+  ["refused", /\buser\b.{0,30}\b(?:reject|denied|deny|declin|cancel|disapprov|refus|abort|clos)/i],
+  ["refused", /\b(?:reject|denied|declin|cancel|disapprov|refus|abort|clos)\w*\b.{0,30}\bby (?:the )?user\b/i],
+  ["refused", /^(?:error: )?(?:(?:the )?(?:request|transaction|signature|signing|message|permission|connection)\s)?(?:was |has been |is )?(?:reject|denied|declin|cancel|refus|abort)\w*[.!]?$/i],
+  ["refused", /^(?:error: )?(?:rejected|denied|declined|cancell?ed) (?:the |this )?(?:request|transaction|signature|message)\b|\bACTION_REJECTED\b|\b0x6985\b/i],
+  ["pending", /\balready (?:pending|processing|open|in progress)\b/i],
+  ["unsupported", /\b(?:method|typed ?data|wallet_\w+|eth_\w+)\b.{0,60}\b(?:not (?:supported|available|found|implemented|exist)|does not exist|unsupported)\b|\bunsupported (?:method|request)\b|\bnot implemented\b/i],
+  ["elsewhere", /\bunrecognized chain\b|\bunknown chain\b|\bnot been authorized\b/i],
+];
+
+/** What a node or wallet says of a transaction before anybody could have taken it up. */
+const NEVER_SENT = /\binsufficient funds\b|\bexecution reverted\b|\bintrinsic gas\b|\binvalid (?:sender|argument|params)\b/i;
+const NEVER_SENT_CODES: readonly Code[] = [3, "INSUFFICIENT_FUNDS", "CALL_EXCEPTION", "UNPREDICTABLE_GAS_LIMIT", "INVALID_ARGUMENT"];
+
+/** Layers looked at; an error that has more is not believed to say anything new. */
+const MAX_LAYERS = 32;
+const NESTED = ["error", "cause", "originalError", "data", "info", "innerError", "reason", "body", "details"] as const;
+const MAX_TEXT = 300;
+
+interface Layer {
+  code: Code | undefined;
+  text: string;
+}
+
+/** What a wallet meant. The outermost layer that says something counts, but a refusal counts wherever it stands. */
+export function judge(error: unknown): Verdict {
+  const verdicts = layersOf(error).map(({ code, text }) => {
+    const byCode = CODES.find(([, codes]) => code !== undefined && codes.includes(code))?.[0];
+    const byText = TEXTS.find(([, words]) => words.test(text))?.[0];
+    return byText === "refused" ? byText : (byCode ?? byText ?? "failed");
+  });
+  for (const verdict of ["refused", "pending"] as const) if (verdicts.includes(verdict)) return verdict;
+  return verdicts.find((verdict) => verdict !== "failed") ?? "failed";
+}
+
+/** Whether a request to send something certainly sent nothing. */
+export function certainlyNotSent(error: unknown): boolean {
+  if (judge(error) !== "failed") return true;
+  return layersOf(error).some(({ code, text }) => NEVER_SENT.test(text) || (code !== undefined && NEVER_SENT_CODES.includes(code)));
+}
+
+/** The error to show: a sentence, with the wallet's own words, its code and what it gave. */
+export function walletError(error: unknown): PieceworkError {
+  if (error instanceof PieceworkError) return error;
+  const layers = layersOf(error);
+  const why = { cause: error, code: layers.find(({ code }) => code !== undefined)?.code };
+  switch (judge(error)) {
+    case "refused":
+      return new PieceworkRejectedError("Refused in the wallet.", why);
+    case "pending":
+      return new PieceworkError("The wallet has an earlier request open already: open your wallet and answer it there, then try again.", why);
+    default: {
+      const texts = layers.map(({ text }) => text.replace(/\s+/g, " ").trim()).filter((text) => text !== "" && !/^0x[0-9a-f]*$/i.test(text));
+      // "Internal JSON-RPC error." is what wallets put around the reason.
+      const text = texts.find((said) => !/^internal (?:json-rpc )?error\b/i.test(said)) ?? texts[0];
+      if (text === undefined) return new PieceworkError("The wallet failed and did not say why: open your wallet, then try again.", why);
+      const short = text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}\u2026` : text;
+      return new PieceworkError(`The wallet says: ${short}${/[.!?\u2026]$/.test(short) ? "" : "."}`, why);
+    }
+  }
+}
+
+/** The error and all that is in it, the outermost first. */
+function layersOf(error: unknown): Layer[] {
+  const found: Layer[] = [];
+  const queue: unknown[] = [error];
+  const seen = new Set<unknown>();
+  for (let at = 0; at < queue.length && found.length < MAX_LAYERS; at++) {
+    const next = queue[at];
+    if (seen.has(next)) continue;
+    seen.add(next);
+    if (typeof next === "string") {
+      const inner = jsonIn(next);
+      found.push({ code: undefined, text: inner ? "" : next });
+      if (inner) queue.push(inner);
+    } else if (typeof next === "object" && next !== null) {
+      const message = read(next, "message");
+      const inner = typeof message === "string" ? jsonIn(message) : message;
+      found.push({ code: codeOf(next), text: typeof message === "string" && !inner ? message : "" });
+      queue.push(inner, ...NESTED.map((name) => read(next, name)));
+    }
+  }
+  return found;
+}
+
+/** A getter of a stranger's object may throw. */
+function read(object: object, name: string): unknown {
+  try {
+    return (object as Record<string, unknown>)[name];
+  } catch {
+    return undefined;
+  }
+}
+
+function codeOf(object: object): Code | undefined {
+  const code = read(object, "code") ?? read(object, "statusCode");
+  if (typeof code === "string") return /^-?\d{1,9}$/.test(code) ? Number(code) : code || undefined;
+  return typeof code === "number" ? code : undefined;
+}
+
+/** Some wallets put the node's whole answer, or their own, into the text. */
+function jsonIn(text: string): unknown {
+  if (!text.trimEnd().endsWith("}")) return undefined;
+  const begins = [...text.matchAll(/\{/g)].slice(0, MAX_LAYERS);
+  for (const { index } of begins) {
+    try {
+      return JSON.parse(text.slice(index));
+    } catch {
+      // What begins here is not the rest of the text.
+    }
+  }
+  return undefined;
+}

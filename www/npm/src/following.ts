@@ -1,0 +1,108 @@
+/**
+ * What becomes of a transaction that is out: in a block, reverted, replaced by another (the user sped it up or cancelled it), forgotten by
+ * the network, or still open when patience ends. One look that fails says nothing, and the next is taken later.
+ */
+
+import { judge } from "./answers.js";
+
+/** A receipt, as far as it is used. */
+export interface Receipt {
+  status: string;
+  transactionHash: string;
+  logs: { address: string; topics: string[]; data: string }[];
+}
+
+/** A transaction that was sent. `nonce` is the sender's, as far as it is known. */
+export interface Sent {
+  hash: string;
+  from: string;
+  nonce: number | null;
+}
+
+/** What became of it. */
+export type Fate = { kind: "mined" | "reverted"; receipt: Receipt } | { kind: "replaced" | "dropped" | "open" };
+
+/** What became of calls that were sent as one (EIP-5792). `refused`: nothing of them happened. */
+export type CallsFate = { kind: "mined" | "reverted" | "refused" | "dropped" | "open" };
+
+/** A question to the chain through the wallet; nobody is asked. */
+export type Ask = <T>(method: string, params: unknown[]) => Promise<T>;
+
+/** How long something may take before it is given up for now; it can be followed again later. */
+export const MOST_WAIT_MS = 600_000;
+/** How long the network may not know a transaction: some wallets send through a relay of their own, and it shows only in a block. */
+export const UNKNOWN_WAIT_MS = 180_000;
+/** Looks in a row that must show another transaction in its place: nodes behind one address are not at the same block. */
+const REPLACED_LOOKS = 3;
+/** Blocks come about every second on the chains this is for. */
+const FIRST_PAUSE_MS = 500;
+const LONGEST_PAUSE_MS = 15_000;
+/** So long it is looked for as often as at first. */
+const BRISK_MS = 30_000;
+
+/** EIP-5792: no such calls. A wallet that has just taken them up may say so once. */
+const UNKNOWN_CALLS = 5730;
+
+/** Follows a transaction. `unknownFor`: how long the network may not know it. */
+export async function follow(ask: Ask, sent: Sent, unknownFor = UNKNOWN_WAIT_MS): Promise<Fate> {
+  let { nonce } = sent;
+  let knownAt = Date.now();
+  let passed = 0;
+  const fate = await looking<Fate>(async () => {
+    const receipt = await ask<Receipt | null>("eth_getTransactionReceipt", [sent.hash]);
+    if (receipt) return { kind: Number(receipt.status) === 1 ? "mined" : "reverted", receipt };
+    const shown = await ask<{ nonce?: string } | null>("eth_getTransactionByHash", [sent.hash]);
+    if (shown) [nonce, knownAt] = [shown.nonce === undefined ? nonce : Number(shown.nonce), Date.now()];
+    const used = nonce === null ? 0 : Number(await ask<string>("eth_getTransactionCount", [sent.from, "latest"]));
+    passed = nonce !== null && used > nonce ? passed + 1 : 0;
+    if (passed >= REPLACED_LOOKS) return { kind: "replaced" };
+    return !shown && passed === 0 && Date.now() - knownAt >= unknownFor ? { kind: "dropped" } : null;
+  });
+  return fate ?? { kind: "open" };
+}
+
+/** Follows calls that were sent as one. */
+export async function followCalls(ask: Ask, id: string, unknownFor = UNKNOWN_WAIT_MS): Promise<CallsFate> {
+  let knownAt = Date.now();
+  const fate = await looking<CallsFate>(async () => {
+    let answer: unknown;
+    try {
+      answer = await ask<unknown>("wallet_getCallsStatus", [id]);
+    } catch (error) {
+      const never = judge(error) === "unsupported" || (error as { code?: unknown } | null)?.code === UNKNOWN_CALLS;
+      if (never && Date.now() - knownAt >= unknownFor) return { kind: "dropped" };
+      throw error;
+    }
+    knownAt = Date.now();
+    return callsFate(answer);
+  });
+  return fate ?? { kind: "open" };
+}
+
+/** Statuses of EIP-5792, and the words that wallets of its first draft use; null: not yet. */
+function callsFate(answer: unknown): CallsFate | null {
+  const { status, receipts } = (answer ?? {}) as { status?: unknown; receipts?: unknown };
+  if (status === "CONFIRMED") {
+    const failed = Array.isArray(receipts) && receipts.some((receipt: { status?: unknown } | null) => receipt?.status !== undefined && Number(receipt.status) !== 1);
+    return { kind: failed ? "reverted" : "mined" };
+  }
+  const number = Number(status);
+  if (number >= 500) return { kind: "reverted" };
+  if (number >= 400) return { kind: "refused" };
+  return number >= 200 ? { kind: "mined" } : null;
+}
+
+/** Looks until a look finds something, with longer and longer pauses, for at most {@link MOST_WAIT_MS}; null: nothing was found. */
+async function looking<T>(look: () => Promise<T | null>): Promise<T | null> {
+  const begun = Date.now();
+  for (let pause = FIRST_PAUSE_MS; ; ) {
+    let failed = false;
+    const found = await look().catch(() => ((failed = true), null));
+    if (found) return found;
+    const waited = Date.now() - begun;
+    if (waited >= MOST_WAIT_MS) return null;
+    if (failed || waited > BRISK_MS) pause = Math.min(pause * (failed ? 2 : 1.2), failed ? LONGEST_PAUSE_MS : LONGEST_PAUSE_MS / 3);
+    else pause = FIRST_PAUSE_MS;
+    await new Promise((resolve) => setTimeout(resolve, pause));
+  }
+}

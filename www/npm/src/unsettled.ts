@@ -1,0 +1,126 @@
+/**
+ * What was sent and whose end nobody saw. It is kept over reloads, so that the next try follows what is out already and asks for nothing
+ * twice.
+ */
+
+import { PieceworkError } from "./errors.js";
+import type { Sent } from "./following.js";
+import type { Wallet } from "./wallet.js";
+
+/** Something that is out. Amounts are decimal base units. */
+export interface Unsettled extends Sent {
+  /** It was sent as calls (EIP-5792), and `hash` is their id. */
+  calls?: boolean;
+  /** The network did not know it any more. */
+  gone?: boolean;
+  /** Of a deposit: whose account, what was to be added, and what the account held before. */
+  deposit?: { id: string; amount: string; bond: string; balanceBefore: string; bondBefore: string };
+}
+
+/** Whether the chain shows that it was done, by whatever transaction. */
+export type Done = (sent: Unsettled) => Promise<boolean>;
+
+/** After this it is said that one waits for the chain. */
+const SAY_AFTER_MS = 15_000;
+
+/** By owner and vault, then by what it is for. Where the page may store nothing, this lasts until the page is left. */
+const remembered = new Map<string, Map<string, Unsettled>>();
+
+/** Does things on chain through one wallet at one vault, each of them once. */
+export class Sender {
+  readonly #wallet: Wallet;
+  readonly #say: (text: string) => void;
+  readonly #name: string;
+  readonly #kept: Map<string, Unsettled>;
+
+  constructor(wallet: Wallet, chainId: number, vault: string, say: (text: string) => void) {
+    this.#wallet = wallet;
+    this.#say = say;
+    this.#name = `piecework sent ${chainId} ${vault.toLowerCase()} ${wallet.address}`;
+    this.#kept = remembered.get(this.#name) ?? stored(this.#name);
+    remembered.set(this.#name, this.#kept);
+  }
+
+  /** Follows what was sent earlier for this; what it was if it came to be, null if something is to be sent (again). */
+  async earlier(purpose: string, done: Done): Promise<Unsettled | null> {
+    const sent = this.#kept.get(purpose);
+    return sent && (await this.#end(purpose, sent, done)) === "done" ? sent : null;
+  }
+
+  /** Sends something for the first time or after {@link earlier} said so, and follows it to its end. Throws unless it is done. */
+  async send(purpose: string, done: Done, send: () => Promise<Unsettled>): Promise<void> {
+    const sent = await send();
+    this.#keep(purpose, sent);
+    const end = await this.#end(purpose, sent, done);
+    if (end !== "done") throw new PieceworkError(undone(end, sent.hash));
+  }
+
+  /** Follows something to its end and forgets it, unless the end is not seen. */
+  async #end(purpose: string, sent: Unsettled, done: Done): Promise<"done" | Undone> {
+    const timer = setTimeout(() => this.#say(`The chain has not confirmed ${sent.hash} yet: it is looked for until it does.`), SAY_AFTER_MS);
+    try {
+      const patience = sent.gone ? 0 : undefined;
+      const { kind } = sent.calls ? await this.#wallet.followCalls(sent.hash, patience) : await this.#wallet.follow(sent, patience);
+      if (kind === "open") throw new PieceworkError(`The chain has not confirmed ${sent.hash} after ten minutes. It may still come: try again to go on waiting, and nothing is asked a second time.`);
+      if (kind === "reverted" || kind === "refused") return this.#ended(purpose, kind);
+      if (kind === "mined") return this.#ended(purpose, "done");
+      // Another transaction may have done the same, as when the user speeds it up: the chain's own word decides.
+      if (await done(sent)) {
+        if (kind === "replaced") this.#say(`${sent.hash} was replaced in the wallet by another transaction, which did the same.`);
+        return this.#ended(purpose, "done");
+      }
+      if (kind === "replaced" || sent.gone) return this.#ended(purpose, kind);
+      this.#keep(purpose, { ...sent, gone: true });
+      return kind;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  #ended<T>(purpose: string, end: T): T {
+    this.#kept.delete(purpose);
+    this.#store();
+    return end;
+  }
+
+  #keep(purpose: string, sent: Unsettled): void {
+    this.#kept.set(purpose, sent);
+    this.#store();
+  }
+
+  #store(): void {
+    try {
+      if (this.#kept.size > 0) localStorage.setItem(this.#name, JSON.stringify([...this.#kept]));
+      else localStorage.removeItem(this.#name);
+    } catch {
+      // It is remembered until the page is left.
+    }
+  }
+}
+
+function stored(name: string): Map<string, Unsettled> {
+  try {
+    const read: unknown = JSON.parse(localStorage.getItem(name) ?? "[]");
+    const whole = ([, one]: [string, Unsettled]) => typeof one?.hash === "string" && typeof one.from === "string";
+    return new Map(Array.isArray(read) ? (read as [string, Unsettled][]).filter(whole) : []);
+  } catch {
+    return new Map(); // what cannot be read is not known to be out
+  }
+}
+
+/** Ends that leave a thing undone. */
+export type Undone = "reverted" | "refused" | "replaced" | "dropped";
+
+/** A sentence for each. */
+export function undone(end: Undone, hash: string): string {
+  switch (end) {
+    case "reverted":
+      return `The contract refused ${hash}, and nothing was changed: try again, or look the transaction up in a block explorer.`;
+    case "refused":
+      return "The wallet could not carry it out, and nothing was taken: open your wallet to see why.";
+    case "replaced":
+      return `${hash} was cancelled in the wallet, or replaced by a transaction that did something else: nothing was changed.`;
+    case "dropped":
+      return `The network does not know ${hash} any more, and the chain shows nothing of it: look into your wallet, then try again.`;
+  }
+}

@@ -83,7 +83,7 @@ impl Client {
                 max_unit,
             } => self.with_session(info_hash, |session, _| session.set_max_unit(max_unit)),
             Command::SetUnit { info_hash, unit } => {
-                self.with_session(info_hash, |session, _| session.set_unit(unit));
+                self.with_session(info_hash, |session, ctx| session.set_unit(ctx, unit));
                 self.choke_stale = true;
             }
             Command::PrepareRedeem(scope) => self.prepare_redeem(scope),
@@ -172,19 +172,53 @@ impl Client {
         if !private {
             named.extend(self.config.trackers.iter().cloned());
         }
-        if !self.sessions.contains_key(&info_hash) {
+        if self.leaving.contains(&info_hash) {
+            self.drop_torrent(info_hash, false);
+        }
+        if self.sessions.contains_key(&info_hash) {
+            if let Some(unit) = options.unit {
+                self.with_session(info_hash, |session, ctx| session.set_unit(ctx, unit));
+            }
+        } else {
             if self.sessions.len() >= MAX_TORRENTS {
                 return Err(AddError::TooMany(MAX_TORRENTS));
             }
             let session = Session::new(info_hash, name, trackers, options);
             self.sessions.insert(info_hash, session);
             self.order.push(info_hash);
+            self.with_session(info_hash, |session, ctx| session.recall_price(ctx));
         }
         self.follow_trackers(info_hash, &given, &named);
         Ok((info_hash, meta))
     }
 
     fn remove(&mut self, info_hash: InfoHash, delete_data: bool) {
+        if delete_data {
+            return self.drop_torrent(info_hash, true);
+        }
+        // What arrived goes on record first.
+        self.with_session(info_hash, |session, ctx| session.pause(ctx));
+        self.stop_announcing(info_hash);
+        self.leaving.insert(info_hash);
+    }
+
+    /// Torrents that are to go and have lost nothing by it, or cannot write, go.
+    pub(super) fn finish_leaving(&mut self) {
+        for info_hash in self.leaving.clone() {
+            let Some(session) = self.sessions.get_mut(&info_hash) else {
+                continue;
+            };
+            if session.is_durable() || session.has_failed() {
+                self.drop_torrent(info_hash, false);
+            } else if !session.is_recording() && session.make_durable_soon() {
+                // A piece was written since it was asked for.
+                self.touched.insert(info_hash);
+            }
+        }
+    }
+
+    fn drop_torrent(&mut self, info_hash: InfoHash, delete_data: bool) {
+        self.leaving.remove(&info_hash);
         self.with_session(info_hash, |session, ctx| {
             session.close_all(ctx, &ClosedReason::NotNeeded("the torrent was removed"));
             session.remove(ctx, delete_data);

@@ -50,6 +50,8 @@ pub struct Client {
     rng: ChaCha20Rng,
     out: Outbox,
     sessions: Map<InfoHash, Session>,
+    /// Torrents that go as soon as what they hold is durable.
+    leaving: Set<InfoHash>,
     order: Vec<InfoHash>,
     money: Money,
     account: payments::Account,
@@ -105,6 +107,7 @@ impl Client {
             rng,
             out: Outbox::new(torrents),
             sessions: Map::new(),
+            leaving: Set::new(),
             order: Vec::new(),
             money,
             account: payments::Account::default(),
@@ -338,6 +341,7 @@ impl Client {
                 busy = true;
                 self.pump(info_hash);
             }
+            self.finish_leaving();
             busy |= self.wake_for_room();
             self.announce();
             busy |= self.drain_signaling();

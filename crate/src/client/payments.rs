@@ -423,7 +423,7 @@ impl Client {
             }
             PayEvent::Paid { conn, blocks, unit } => {
                 self.money.note_paid(conn, blocks, unit);
-                self.in_session(conn, |session, _| session.note_spent(blocks, unit));
+                self.in_session(conn, |session, ctx| session.note_spent(ctx, blocks, unit));
             }
             PayEvent::Earned { conn, blocks, unit } => {
                 self.money.note_earned(conn, blocks, unit);

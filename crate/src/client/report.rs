@@ -1,7 +1,7 @@
 //! What a page may see of everything together.
 
 use super::Client;
-use crate::contract::{ClientSnapshot, LoadSnapshot, MoneySnapshot, TorrentSnapshot};
+use crate::contract::{ClientSnapshot, Limits, LoadSnapshot, MoneySnapshot, TorrentSnapshot};
 use crate::types::InfoHash;
 
 impl Client {
@@ -18,6 +18,11 @@ impl Client {
             snapshot.upload_rate += peer.up.per_second(self.now);
         }
         snapshot
+    }
+
+    /// The bounds that hold now.
+    pub fn limits(&self) -> &Limits {
+        &self.config.limits
     }
 
     /// One torrent.

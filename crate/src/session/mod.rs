@@ -3,13 +3,14 @@
 //! Owns everything of one torrent and nothing that torrents share; that is lent to it by the client as a
 //! [`Context`] for the length of one call. A block's way through it is `messages` (decoded) ->
 //! `download` (matched, picked, hashed, verified, written, paid); `upload` serves; `start` takes up what a
-//! restart finds; `report` is what a page may see.
+//! restart finds; `pricing` is what it costs; `report` is what a page may see.
 
 mod download;
 mod messages;
 mod metadata;
 mod money;
 mod outbox;
+mod pricing;
 mod quota;
 mod report;
 mod requests;
@@ -24,7 +25,7 @@ use bytes::Bytes;
 use chacha20::ChaCha20Rng;
 
 use crate::contract::{
-    AddOptions, ClosedReason, Config, Effect, Event, Output, PaymentNeed, ResalePrice, StreamError,
+    AddOptions, ClosedReason, Config, Effect, Event, Output, PaymentNeed, StreamError,
 };
 use crate::metainfo::{Geometry, MagnetLink, Metainfo};
 use crate::payment::{PeerPayInfo, TitleKind};
@@ -154,9 +155,10 @@ pub struct Session {
     downloaded: u64,
     uploaded: u64,
     wasted: u64,
-    /// Paid for blocks of this torrent in this run, and how many blocks.
+    pricing: pricing::Pricing,
+    /// Paid for blocks of this torrent in this run.
     spent: FineUnits,
-    paid_blocks: u64,
+    /// Paid by peers for blocks of this torrent in this run.
     earned: FineUnits,
     needed_said: Option<(PaymentNeed, FineUnits)>,
     swarm: Option<(u32, u32)>,
@@ -175,6 +177,7 @@ impl Session {
         options: AddOptions,
     ) -> Session {
         Session {
+            pricing: pricing::Pricing::new(options.unit),
             info_hash,
             name,
             options,
@@ -192,7 +195,6 @@ impl Session {
             uploaded: 0,
             wasted: 0,
             spent: FineUnits(0),
-            paid_blocks: 0,
             earned: FineUnits(0),
             needed_said: None,
             swarm: None,
@@ -261,6 +263,11 @@ impl Session {
         core::mem::take(&mut self.choke_stale)
     }
 
+    /// It cannot go on.
+    pub fn has_failed(&self) -> bool {
+        self.failed.is_some()
+    }
+
     /// Connections would be of use.
     pub fn wants_peers(&self) -> bool {
         !self.paused && self.failed.is_none()
@@ -269,51 +276,6 @@ impl Session {
     /// The trackers' last word on the swarm.
     pub fn set_swarm(&mut self, seeders: u32, leechers: u32) {
         self.swarm = Some((seeders, leechers));
-    }
-
-    /// What a block of this torrent costs here.
-    pub fn unit(&self, config: &Config) -> FineUnits {
-        if let Some(unit) = self.options.unit {
-            return unit;
-        }
-        let sell = config.payment.as_ref().and_then(|p| p.sell.as_ref());
-        match sell.map(|s| s.price) {
-            None => FineUnits(0),
-            Some(ResalePrice::Fixed(unit)) => unit,
-            Some(ResalePrice::PercentOfPaid(percent)) => {
-                let mean = self.spent.0.checked_div(u128::from(self.paid_blocks));
-                FineUnits(mean.unwrap_or(0) * u128::from(percent) / 100)
-            }
-        }
-    }
-
-    /// The most that is paid for a block of this torrent.
-    pub fn max_unit(&self, config: &Config) -> FineUnits {
-        let buy = config.payment.as_ref().and_then(|p| p.buy.as_ref());
-        let ceiling = buy.map_or(FineUnits(0), |b| b.max_unit);
-        self.options.max_unit.map_or(ceiling, |m| m.min(ceiling))
-    }
-
-    /// Replaces the selling price.
-    pub fn set_unit(&mut self, unit: FineUnits) {
-        self.options.unit = Some(unit);
-    }
-
-    /// Replaces the price ceiling.
-    pub fn set_max_unit(&mut self, max_unit: FineUnits) {
-        self.options.max_unit = Some(max_unit);
-        self.needed_said = None;
-    }
-
-    /// A block was paid to a peer, or paid by one.
-    pub fn note_spent(&mut self, blocks: u32, unit: FineUnits) {
-        self.spent.0 += u128::from(blocks) * unit.0;
-        self.paid_blocks += u64::from(blocks);
-    }
-
-    /// See [`Session::note_spent`].
-    pub fn note_earned(&mut self, blocks: u32, unit: FineUnits) {
-        self.earned.0 += u128::from(blocks) * unit.0;
     }
 
     /// A seller named itself.
@@ -406,6 +368,7 @@ impl Session {
     pub fn pause(&mut self, ctx: &mut Context) {
         self.paused = true;
         self.close_all(ctx, &ClosedReason::NotNeeded("paused"));
+        self.settle_pricing(ctx);
         self.make_durable_soon();
     }
 
@@ -455,9 +418,11 @@ impl Session {
             );
         }
         if delete_data {
-            let keys =
-                ["info", "link", "have", "scratch"].map(|k| (record_key(self.info_hash, k), None));
+            let keys = ["info", "link", "have", "scratch", "price"];
+            let keys = keys.map(|k| (record_key(self.info_hash, k), None));
             ctx.out.put_records(Owner::Nobody, keys.into(), true);
+        } else {
+            self.settle_pricing(ctx);
         }
     }
 
@@ -521,6 +486,7 @@ impl Session {
         self.advance_payments(ctx);
         self.leave_fellow_seeds(ctx);
         self.drive_durability(ctx);
+        self.drive_pricing(ctx);
         self.flush_sends(ctx);
     }
 
@@ -546,6 +512,7 @@ impl Session {
             }
         }
         at.min(self.streams.next_timeout())
+            .min(self.pricing.record_due())
     }
 
     fn time_out_peers(&mut self, ctx: &mut Context) {

@@ -439,13 +439,17 @@ impl Session {
         }
     }
 
-    /// The next pump begins a cycle that ends with everything flushed and recorded.
-    pub fn make_durable_soon(&mut self) {
-        if let Some(content) = &mut self.content
-            && !content.store.is_settled()
-        {
-            content.flush_wanted = true;
-        }
+    /// The next pump begins a cycle that ends with everything flushed and recorded. False: there is nothing to do, or it
+    /// was asked for already.
+    pub fn make_durable_soon(&mut self) -> bool {
+        (self.content.as_mut())
+            .filter(|content| !content.store.is_settled())
+            .is_some_and(|content| !core::mem::replace(&mut content.flush_wanted, true))
+    }
+
+    /// A durability cycle is under way.
+    pub fn is_recording(&self) -> bool {
+        (self.content.as_ref()).is_some_and(|content| !content.store.is_idle())
     }
 
     /// Nothing would be lost now, whatever stops.

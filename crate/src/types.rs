@@ -133,6 +133,6 @@ impl FineUnits {
 impl TokenUnits {
     /// The same amount in fine units.
     pub const fn fine(self) -> FineUnits {
-        FineUnits(self.0 << 24)
+        FineUnits(self.0.saturating_mul(1 << 24))
     }
 }

@@ -237,7 +237,7 @@ fn scene(state: State) -> Scene {
     let is_sign = |a: &PayAction| matches!(a, PayAction::Sign { .. });
     let terms_come = |b: &mut Buying, unit| {
         b.payer.connected(now, A, info(1));
-        b.payer.want(now, A, TitleKind::V2, true);
+        b.payer.want(now, A, TitleKind::V2, true, MAX_UNIT);
         b.payer.message(now, A, PayMessage::Terms(terms(unit)));
     };
     match state {
@@ -246,12 +246,12 @@ fn scene(state: State) -> Scene {
             let mut other = info(1);
             other.handshake.as_mut().unwrap().chain_id = 1;
             b.payer.connected(now, A, other);
-            b.payer.want(now, A, TitleKind::V2, true);
+            b.payer.want(now, A, TitleKind::V2, true, MAX_UNIT);
             b.run(now);
         }
         State::AwaitingTerms => {
             b.payer.connected(now, A, info(1));
-            b.payer.want(now, A, TitleKind::V2, true);
+            b.payer.want(now, A, TitleKind::V2, true, MAX_UNIT);
             b.run(now);
         }
         State::Quoted => {

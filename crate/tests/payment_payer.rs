@@ -37,7 +37,7 @@ fn no_commit_before_the_metadata_and_none_above_the_ceiling() {
             .order
             .contains(&"commit")
     );
-    b.payer.want(ms(1), A, TitleKind::V2, true);
+    b.payer.want(ms(1), A, TitleKind::V2, true, MAX_UNIT);
     assert!(b.run(ms(1)).order.contains(&"commit"));
     let mut b = Buying::new();
     b.payer.set_ceiling(ms(0), FineUnits(UNIT.0 - 1));

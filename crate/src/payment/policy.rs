@@ -57,12 +57,12 @@ impl PayerConfig {
     }
 }
 
-/// Whether a quote may be taken at all.
+/// Whether a quote may be taken at all, at up to `ceiling` for a block.
 ///
 /// # Errors
 /// The first reason why not.
 pub fn judge_quote(
-    config: &PayerConfig,
+    ceiling: FineUnits,
     account: &AccountInfo,
     terms: &Terms,
     content_allowed: B256,
@@ -70,7 +70,7 @@ pub fn judge_quote(
     if account.exit_at != 0 || account.tranche.0 == 0 {
         return Err(Refusal::NoAccount);
     }
-    if terms.unit > config.ceiling {
+    if terms.unit > ceiling {
         return Err(Refusal::OverCeiling);
     }
     if terms.unit > voucher::range_cap(voucher::MAX_COUNT, account.tranche) {
@@ -253,7 +253,7 @@ mod tests {
     #[test]
     fn each_reason_to_refuse_a_quote_is_named() {
         let id = B256::repeat_byte(7);
-        let judge = |t: &Terms, a: &AccountInfo| judge_quote(&config(), a, t, id);
+        let judge = |t: &Terms, a: &AccountInfo| judge_quote(config().ceiling, a, t, id);
         assert_eq!(judge(&terms(), &account()), Ok(()));
         let over = Terms {
             unit: FineUnits((1 << 31) + 1),
@@ -265,16 +265,12 @@ mod tests {
             ..account()
         };
         assert_eq!(judge(&terms(), &small), Err(Refusal::NoAccount));
-        let high = PayerConfig {
-            ceiling: FineUnits(u128::MAX),
-            ..config()
-        };
         let costly = Terms {
             unit: FineUnits(((256 * 10_000) << 24) + 1),
             ..terms()
         };
         assert_eq!(
-            judge_quote(&high, &account(), &costly, id),
+            judge_quote(FineUnits(u128::MAX), &account(), &costly, id),
             Err(Refusal::OverTranche)
         );
         let known = Terms {

@@ -630,7 +630,7 @@ impl Session {
         for peer in self.peers.values().filter(|p| p.in_payments) {
             ctx.money.set_price(ctx.now, peer.connection, unit);
             let wanted = chosen.contains(&peer.connection);
-            ctx.money.want(ctx.now, peer.connection, kind, wanted);
+            (ctx.money).want(ctx.now, peer.connection, kind, wanted, max_unit);
         }
         let cheapest = offers.iter().map(|(_, unit, _)| *unit).min();
         if let Some(unit) = cheapest

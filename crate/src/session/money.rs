@@ -106,10 +106,17 @@ impl Money {
         Ok(())
     }
 
-    /// Whether the session would buy from this peer.
-    pub fn want(&mut self, now: Timestamp, conn: ConnectionId, kind: TitleKind, wanted: bool) {
+    /// Whether the session would buy from this peer, and for how much a block at most.
+    pub fn want(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        kind: TitleKind,
+        wanted: bool,
+        max_unit: FineUnits,
+    ) {
         if let Some(payer) = &mut self.payer {
-            payer.want(now, conn, kind, wanted);
+            payer.want(now, conn, kind, wanted, max_unit);
         }
     }
 

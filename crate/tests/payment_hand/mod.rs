@@ -21,6 +21,8 @@ use piecework::wire::pay::{PayHandshake, PayMessage, RejectCode, Terms, VoucherB
 use std::collections::BTreeMap;
 
 pub const UNIT: FineUnits = FineUnits(10 << 24);
+/// What a payer may pay for a block.
+pub const MAX_UNIT: FineUnits = FineUnits(UNIT.0 * 2);
 pub const Q: TokenUnits = TokenUnits(10_000);
 pub const A: ConnectionId = ConnectionId(1);
 pub const B: ConnectionId = ConnectionId(2);
@@ -71,6 +73,14 @@ pub fn info(flags: u8) -> PeerPayInfo {
         torrent: InfoHash([1; 20]),
         content: B256::ZERO,
         content_sold: B256::ZERO,
+    }
+}
+
+/// A seller at another network address.
+pub fn info_at(address: &str) -> PeerPayInfo {
+    PeerPayInfo {
+        address: address.to_owned(),
+        ..info(1)
     }
 }
 
@@ -359,7 +369,7 @@ pub fn terms(unit: FineUnits) -> Terms {
 impl Buying {
     pub fn new() -> Self {
         let mut config = PayerConfig::new(vault());
-        config.ceiling = FineUnits(UNIT.0 * 2);
+        config.ceiling = MAX_UNIT;
         config.budget = TokenUnits(1_000_000);
         let mut b = Buying {
             payer: Payer::new(config, [3; 32], std::iter::empty()),
@@ -423,7 +433,7 @@ impl Buying {
 
     pub fn connect(&mut self, now: Timestamp, conn: ConnectionId, title: TitleKind) -> Done {
         self.payer.connected(now, conn, info(1));
-        self.payer.want(now, conn, title, true);
+        self.payer.want(now, conn, title, true, MAX_UNIT);
         self.say(now, conn, PayMessage::Terms(terms(UNIT)))
     }
 
@@ -446,6 +456,29 @@ impl Buying {
         )
     }
 
+    /// The first ACK of a voucher, with another credit.
+    pub fn ack_with(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        v: &VoucherBody,
+        credit_blocks: u16,
+    ) -> Done {
+        let (first, tag) = (v.first, v.tag());
+        let (k, owed_blocks) = (0, 0);
+        self.say(
+            now,
+            conn,
+            PayMessage::Ack {
+                first,
+                tag,
+                k,
+                owed_blocks,
+                credit_blocks,
+            },
+        )
+    }
+
     pub fn reject(&mut self, now: Timestamp, v: &VoucherBody, code: RejectCode, aux: u32) -> Done {
         let (first, tag) = (v.first, v.tag());
         self.say(
@@ -462,6 +495,16 @@ impl Buying {
 
     pub fn open(&mut self) -> VoucherBody {
         let v = self.connect(ms(0), A, TitleKind::V2).commit();
+        self.ack(ms(10), A, &v, 0);
+        v
+    }
+
+    /// As [`Buying::open`], for a title whose own limit is `max_unit`.
+    pub fn open_at(&mut self, max_unit: FineUnits) -> VoucherBody {
+        let title = TitleKind::V1 { piece_blocks: 4 };
+        self.payer.connected(ms(0), A, info(1));
+        self.payer.want(ms(0), A, title, true, max_unit);
+        let v = self.say(ms(0), A, PayMessage::Terms(terms(UNIT))).commit();
         self.ack(ms(10), A, &v, 0);
         v
     }

@@ -425,7 +425,7 @@ impl World {
         });
         let b = &mut self.buyers[buyer].payer;
         b.connected(self.now, conn, info(1, format!("seller {seller}")));
-        b.want(self.now, conn, title, true);
+        b.want(self.now, conn, title, true, UNIT);
         let s = &mut self.sellers[seller].payee;
         s.connected(self.now, conn, info(2, format!("buyer {buyer}")));
         self.run_actions(Who::Buyer(buyer));

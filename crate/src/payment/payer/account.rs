@@ -124,7 +124,11 @@ impl Payer {
             id,
             info,
             next,
-            spent: FineUnits(ranges.values().map(|r| r.paid.0).sum()),
+            spent: FineUnits(
+                ranges
+                    .values()
+                    .fold(0, |sum, r| r.paid.0.saturating_add(sum)),
+            ),
             ranges,
             bound: 0,
             scan: Scan::Running {

@@ -12,7 +12,7 @@ use crate::payment::record::PayerRangeLife;
 use crate::payment::voucher::{self, Voucher};
 use crate::payment::{EndReason, PayEvent};
 use crate::time::{Duration, Timestamp};
-use crate::types::ConnectionId;
+use crate::types::{ConnectionId, FineUnits};
 use crate::wire::pay::{NeedReason, PayMessage, RejectCode, Terms, VERSION, VoucherBody};
 use alloy_primitives::{Address, B256};
 
@@ -95,11 +95,7 @@ impl Payer {
         let Some(payee) = c.payee else {
             return;
         };
-        let most = c
-            .quote
-            .as_ref()
-            .map_or(u16::MAX, |q| q.terms.credit_max.max(q.terms.credit0));
-        let credit = credit.min(most);
+        let credit = credit.min(c.credit_most);
         let last_pay = c.last_pay;
         let mut opened = None;
         if let Some(range) = self.range_mut(first)
@@ -231,7 +227,7 @@ impl Payer {
                     return;
                 };
                 c.quote = None;
-                c.quote_rejects += 1;
+                c.quote_rejects = c.quote_rejects.saturating_add(1);
                 if c.quote_rejects > MAX_QUOTE_REJECTS {
                     self.end(conn, EndReason::Rejected(code));
                 }
@@ -364,10 +360,8 @@ impl Payer {
         let Some(c) = self.conns.get(&conn) else {
             return;
         };
-        let Some(terms) = c.quote.as_ref().map(|q| q.terms) else {
-            return;
-        };
-        if c.ended.is_some() || c.payee != Some(payee) || terms.payee != payee {
+        let quoted = c.quote.as_ref().map(|q| q.terms.payee);
+        if c.ended.is_some() || c.payee != Some(payee) || quoted != Some(payee) {
             return;
         }
         // A run that ended may have left more than one range behind what it had paid.
@@ -383,11 +377,16 @@ impl Payer {
             self.leave(conn, EndReason::Inconsistent);
             return;
         };
-        let Some(account) = self.account.as_mut() else {
+        let Some(account) = self.account.as_ref() else {
             return;
         };
         let cap = voucher::range_cap(voucher.count, account.info.tranche);
         let held = voucher.owed_at(k).min(cap);
+        // An own signature is proven, whatever else is wrong with it.
+        self.skip_past(voucher.end() - 1);
+        let Some(account) = self.account.as_mut() else {
+            return;
+        };
         let clash = account
             .ranges
             .values()
@@ -404,22 +403,24 @@ impl Payer {
             if other != payee {
                 self.event(PayEvent::Conflict { account, serial });
             }
-            self.skip_past(voucher.end() - 1);
+            self.leave(conn, EndReason::Inconsistent);
+            return;
+        }
+        let known = account.ranges.get(&voucher.first);
+        let paid = known.map_or(FineUnits(0), |r| r.paid);
+        let taken = known.is_some_and(|r| {
+            r.life != PayerRangeLife::Usable || r.conn.is_some_and(|other| other != conn)
+        });
+        // Right only if the payee is ahead: a voucher alone, without a link that is news, says nothing.
+        if held <= paid || taken {
             self.leave(conn, EndReason::Inconsistent);
             return;
         }
         let range = account.ranges.entry(voucher.first).or_insert_with(|| {
             Range::adopted(voucher.first, voucher.count, payee, voucher.content)
         });
-        let elsewhere = range.conn.is_some_and(|c| c != conn);
-        if held <= range.paid && held.0 > 0 || range.life != PayerRangeLife::Usable || elsewhere {
-            self.leave(conn, EndReason::Inconsistent);
-            return;
-        }
-        account.spent.0 += held.0 - range.paid.0;
-        range.paid = held;
+        range.raise_paid(held, &mut account.spent);
         range.unit = voucher.unit;
-        self.skip_past(voucher.end() - 1);
         if let Some(c) = self.conns.get_mut(&conn) {
             c.adopted.push(voucher.first);
         }
@@ -428,14 +429,19 @@ impl Payer {
             .into_iter()
             .filter(|first| *first != voucher.first)
             .count();
-        let useful = self
-            .range(voucher.first)
-            .is_some_and(|r| self.usable(r, terms.unit) > 0);
-        if others < MAX_LIVE_RANGES && useful {
-            self.commit(conn, voucher.first, &terms);
-        } else {
-            self.detach_range(voucher.first);
-            self.pump(conn);
+        // What the payee held stays spent; whether more is bought at its price is judged as ever.
+        let terms = self.acceptable(conn).ok().flatten().filter(|terms| {
+            others < MAX_LIVE_RANGES
+                && self
+                    .range(voucher.first)
+                    .is_some_and(|r| self.usable(r, terms.unit) > 0)
+        });
+        match terms {
+            Some(terms) => self.commit(conn, voucher.first, &terms),
+            None => {
+                self.detach_range(voucher.first);
+                self.pump(conn);
+            }
         }
     }
 

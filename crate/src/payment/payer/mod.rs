@@ -24,6 +24,7 @@
 //! Never holds a key, reads a clock, or judges bytes.
 
 mod account;
+mod choose;
 mod inbound;
 mod pay;
 mod range;
@@ -179,6 +180,8 @@ struct Conn {
     sells: bool,
     title: TitleKind,
     wanted: bool,
+    /// The title's own limit for a block; see [`Payer::want`].
+    max_unit: FineUnits,
     ended: Option<EndReason>,
     quote: Option<Quote>,
     /// Whom this connection's ranges pay, once one was committed.
@@ -189,6 +192,8 @@ struct Conn {
     /// An ACK came: blocks are charged.
     acked: bool,
     credit: u16,
+    /// The most that its quote named, when the last range was promised.
+    credit_most: u16,
     last_pay: Option<(u32, [u8; 4], u16)>,
     pay_next_batch: bool,
     pay_deadline: Option<Timestamp>,
@@ -233,6 +238,18 @@ struct PayeeBook {
 struct Title {
     lost: u32,
     piece_blocks: u32,
+}
+
+impl Conn {
+    /// The quote, if blocks are wanted at its price.
+    fn wanted_terms(&self) -> Option<Terms> {
+        let idle =
+            self.ended.is_some() || !self.sells || !self.wanted || self.title == TitleKind::Unknown;
+        let terms = self.quote.as_ref().map(|q| q.terms)?;
+        // A connection pays one payee.
+        let other = self.payee.is_some_and(|payee| payee != terms.payee);
+        (!idle && !other).then_some(terms)
+    }
 }
 
 impl Payer {
@@ -290,10 +307,14 @@ impl Payer {
         self.pump_all();
     }
 
-    /// Changes the most that may be paid for a block; ranges already committed keep their price.
+    /// Changes the most that may be paid for a block; ranges already promised keep their price.
     pub fn set_ceiling(&mut self, now: Timestamp, ceiling: FineUnits) {
         self.turn(now);
         self.config.ceiling = ceiling;
+        let conns: Vec<_> = self.conns.keys().copied().collect();
+        for conn in conns {
+            self.drop_drafts(conn);
+        }
         self.pump_all();
     }
 
@@ -317,6 +338,7 @@ impl Payer {
                 sells,
                 title: TitleKind::Unknown,
                 wanted: false,
+                max_unit: FineUnits(0),
                 ended: None,
                 quote: None,
                 payee: None,
@@ -324,6 +346,7 @@ impl Payer {
                 ranges: Vec::new(),
                 acked: false,
                 credit: 0,
+                credit_most: 0,
                 last_pay: None,
                 pay_next_batch: false,
                 pay_deadline: None,
@@ -372,18 +395,52 @@ impl Payer {
     }
 
     /// Whether blocks are wanted from this connection, and what kind of title it is (once the
-    /// metadata is complete: no COMMIT leaves before).
-    pub fn want(&mut self, now: Timestamp, conn: ConnectionId, title: TitleKind, wanted: bool) {
+    /// metadata is complete: no COMMIT leaves before). Never more than `max_unit` is signed for a block of
+    /// it, nor more than [`PayerConfig::ceiling`]. A promise that has not left is taken back when the
+    /// connection is not wanted any more, or costs too much now.
+    pub fn want(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        title: TitleKind,
+        wanted: bool,
+        max_unit: FineUnits,
+    ) {
         self.turn(now);
         let Some(c) = self.conns.get_mut(&conn) else {
             return;
         };
         c.wanted = wanted;
         c.title = title;
+        c.max_unit = max_unit;
         if let TitleKind::V1 { piece_blocks } = title {
             self.titles.entry(c.info.torrent).or_default().piece_blocks = piece_blocks;
         }
+        self.drop_drafts(conn);
         self.pump(conn);
+    }
+
+    /// Takes promises back that have not left and are not to leave any more.
+    fn drop_drafts(&mut self, conn: ConnectionId) {
+        let Some(c) = self.conns.get(&conn) else {
+            return;
+        };
+        let most = if c.wanted {
+            self.ceiling_of(c)
+        } else {
+            FineUnits(0)
+        };
+        for first in self.ranges_of(conn) {
+            if self
+                .range(first)
+                .is_some_and(|r| r.is_drafted() && r.unit > most)
+            {
+                self.detach_range(first);
+                if let Some(c) = self.conns.get_mut(&conn) {
+                    c.next_commit = self.now + COMMIT_SPACING;
+                }
+            }
+        }
     }
 
     /// Ends buying from a connection: pays what is due and says BYE. Blocks already requested are
@@ -523,8 +580,9 @@ impl Payer {
             totals.free =
                 TokenUnits(u128::from(account.unassigned()).saturating_mul(account.info.tranche.0));
             for range in account.ranges.values() {
-                totals.spent_floor.0 += range.paid.floor().0;
-                totals.committed.0 += account.unrevealed(range).0;
+                let (spent, committed) = (&mut totals.spent_floor.0, &mut totals.committed.0);
+                *spent = spent.saturating_add(range.paid.floor().0);
+                *committed = committed.saturating_add(account.unrevealed(range).0);
             }
         }
         totals

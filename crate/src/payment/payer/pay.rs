@@ -72,7 +72,7 @@ impl Payer {
         if !c.ledger.judged(block) {
             return false;
         }
-        c.ledger.due += 1;
+        c.ledger.due = c.ledger.due.saturating_add(1);
         c.pay_deadline.get_or_insert(self.now + PAY_DELAY);
         if let (false, Some(book)) = (verified, payee.and_then(|p| self.payees.get_mut(&p))) {
             book.advanced.insert((torrent, block));
@@ -260,8 +260,8 @@ impl Payer {
         let pledged: u128 = self
             .conns
             .values()
-            .map(|c| self.unit_on(c) * u128::from(c.ledger.outstanding()))
-            .sum();
+            .map(|c| (self.unit_on(c)).saturating_mul(u128::from(c.ledger.outstanding())))
+            .fold(0, u128::saturating_add);
         let unit = self.unit_on(c).max(1);
         let budget = self.budget_left().0.saturating_sub(pledged) / unit;
         let most = credit.min(steps).min(u64::from(u32::MAX));
@@ -342,10 +342,11 @@ impl Payer {
             live.k = k;
             let tag = live.voucher.tag();
             if let Some(c) = self.conns.get_mut(&conn) {
-                c.ledger.due -= u32::from(steps);
+                c.ledger.due = c.ledger.due.saturating_sub(u32::from(steps));
                 c.ledger.paid += u64::from(steps);
                 c.paid_since_new += u64::from(steps);
-                c.ledger.spent.0 += unit.0 * u128::from(steps);
+                let worth = unit.0.saturating_mul(u128::from(steps));
+                c.ledger.spent.0 = c.ledger.spent.0.saturating_add(worth);
                 c.last_pay = Some((first, tag, k));
             }
             self.preimages_released += u64::from(steps);

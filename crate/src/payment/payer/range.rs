@@ -174,6 +174,12 @@ impl Range {
         }
     }
 
+    /// So much is revealed by now; what was revealed stays spent.
+    pub(super) fn raise_paid(&mut self, paid: FineUnits, spent: &mut FineUnits) {
+        spent.0 = (spent.0).saturating_add(paid.0.saturating_sub(self.paid.0));
+        self.paid = self.paid.max(paid);
+    }
+
     /// The serial after its last one.
     pub(super) fn end(&self) -> u64 {
         u64::from(self.first) + u64::from(self.count)

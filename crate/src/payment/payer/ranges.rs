@@ -1,35 +1,22 @@
 //! One range of serials from reservation to the last step: store, sign, commit, fold.
 //!
 //! Invariant: a voucher is signed only when its serials and its base are durable, and only for the
-//! payee its record names. While a fold is stored and signed, nothing is revealed on the range, so
+//! payee its record names; never above the ceilings or, a fold, above what its range agreed on; and never
+//! when the budget pays no step of it. While a fold is stored and signed, nothing is revealed on the range, so
 //! its base is always exactly what was revealed.
 
 use alloy_primitives::B256;
 
 use super::range::{Live, Range, Stage, Work};
-use super::{
-    COMMIT_SPACING, COMMIT_TIMEOUT, FAILURE_DELAY, MAX_LIVE_RANGES, MAX_WASTED_RANGES,
-    NEXT_RANGE_MARGIN, Payer, STORE_DELAY, STORE_STEPS,
-};
-use crate::payment::NEW_RANGE_STEPS;
+use super::{COMMIT_SPACING, COMMIT_TIMEOUT, FAILURE_DELAY, Payer, STORE_DELAY, STORE_STEPS};
 use crate::payment::chain::HashChain;
-use crate::payment::policy;
 use crate::payment::record::{Key, PayerRangeLife};
 use crate::payment::voucher::{self, Signature, Voucher};
-use crate::payment::{NotSigned, PayAction, PayEffect, PayEvent, Refusal, TitleKind};
+use crate::payment::{NotSigned, PayAction, PayEffect, PayEvent};
 use crate::sorted::Set;
-use crate::time::{Duration, Timestamp};
+use crate::time::Timestamp;
 use crate::types::{ConnectionId, FineUnits};
 use crate::wire::pay::{PayMessage, Terms};
-
-enum Choice {
-    Reuse(u32),
-    New {
-        first: u32,
-        count: u16,
-        stranger: bool,
-    },
-}
 
 impl Payer {
     /// Whole steps the range still allows, folds included.
@@ -42,7 +29,7 @@ impl Payer {
         }
     }
 
-    fn usable_now(&self, first: u32) -> u64 {
+    pub(super) fn usable_now(&self, first: u32) -> u64 {
         self.range(first).map_or(0, |r| {
             let unit = r.active.as_ref().map_or(r.unit, |l| l.voucher.unit);
             self.usable(r, unit)
@@ -61,186 +48,6 @@ impl Payer {
             .fold(0, u64::saturating_add)
     }
 
-    /// Commits the next range of a connection if one is wanted and allowed.
-    pub(super) fn pump(&mut self, conn: ConnectionId) {
-        let (choice, terms) = match self.choose(conn) {
-            Ok(Some(found)) => found,
-            Ok(None) => return,
-            Err(why) => {
-                self.refuse(conn, why);
-                return;
-            }
-        };
-        let now = self.now;
-        let (Some(account), Some(c)) = (self.account.as_mut(), self.conns.get_mut(&conn)) else {
-            return;
-        };
-        let first = match choice {
-            Choice::Reuse(first) => first,
-            Choice::New {
-                first,
-                count,
-                stranger,
-            } => {
-                account.next = u64::from(first) + u64::from(count);
-                let mut range = Range::new(first, count, terms.payee, terms.content);
-                range.address = (!c.info.address.is_empty()).then(|| c.info.address.clone());
-                account.ranges.insert(first, range);
-                if stranger {
-                    self.strangers.took(now);
-                }
-                first
-            }
-        };
-        if let Some(quote) = c.quote.as_mut() {
-            quote.refused = None;
-        }
-        c.next_range_asked = false;
-        self.commit(conn, first, &terms);
-    }
-
-    fn choose(&self, conn: ConnectionId) -> Result<Option<(Choice, Terms)>, Refusal> {
-        let Some(c) = self.conns.get(&conn) else {
-            return Ok(None);
-        };
-        let Some(quote) = &c.quote else {
-            return Ok(None);
-        };
-        let terms = quote.terms;
-        let idle = c.ended.is_some() || !c.sells || !c.wanted || c.title == TitleKind::Unknown;
-        let spaced = c.spaced_until > self.now && c.paid_since_new < NEW_RANGE_STEPS;
-        if idle || spaced || c.next_commit > self.now {
-            return Ok(None);
-        }
-        let opening = |first: &u32| self.range(*first).is_some_and(Range::is_opening);
-        if c.ranges.iter().any(opening) {
-            return Ok(None);
-        }
-        if !c.ranges.is_empty() && c.payee.is_some_and(|p| p != terms.payee) {
-            return Ok(None);
-        }
-        let live = c
-            .ranges
-            .iter()
-            .filter(|first| self.usable_now(**first) > 0)
-            .count();
-        if live >= MAX_LIVE_RANGES {
-            return Ok(None);
-        }
-        let usable = self.usable_on(conn, true);
-        let enough = u64::from(c.credit) + NEXT_RANGE_MARGIN;
-        let affordable = self.budget_left().0 / terms.unit.0.max(1);
-        if affordable == 0 {
-            return Err(Refusal::BudgetExhausted);
-        }
-        if c.acked && live > 0 && !c.next_range_asked && usable >= enough {
-            return Ok(None);
-        }
-        if live > 0 && u128::from(usable) >= affordable {
-            return Ok(None);
-        }
-        let Some(account) = self.account.as_ref().filter(|a| a.ready()) else {
-            return Err(Refusal::NoAccount);
-        };
-        let book = self.payees.get(&terms.payee);
-        if book.is_some_and(|b| b.refused) {
-            return Err(Refusal::PayeeRefused);
-        }
-        if matches!(c.title, TitleKind::V1 { .. }) && self.losses_left(c.info.torrent) == 0 {
-            return Err(Refusal::LossBudget);
-        }
-        policy::judge_quote(&self.config, &account.info, &terms, c.info.content)?;
-        // The payee counts from sending: leave it a tenth for the way.
-        let ttl = Duration::from_millis(u64::from(terms.ttl_secs) * 900);
-        if quote.received + ttl < self.now {
-            return Ok(None);
-        }
-        let same_payee = || account.ranges.values().filter(|r| r.payee == terms.payee);
-        let reusable = same_payee().find(|r| {
-            r.conn.is_none()
-                && !r.refused
-                && r.content == terms.content
-                && self.usable(r, terms.unit) > 0
-                && voucher::range_cap(r.count, account.info.tranche) >= terms.min_range
-        });
-        if let Some(range) = reusable {
-            return Ok(Some((Choice::Reuse(range.first), terms)));
-        }
-        let wasted = same_payee().filter(|r| r.paid.0 == 0 && r.life == PayerRangeLife::Closed);
-        if wasted.count() >= MAX_WASTED_RANGES {
-            return Err(Refusal::PayeeRefused);
-        }
-        // One that was closed early is not full.
-        let tranche = account.info.tranche;
-        let full = |r: &&Range| voucher::usable_steps(r.count, tranche, r.paid, r.unit) == 0;
-        let filled = same_payee().filter(|r| r.paid.0 > 0).filter(full);
-        let sizing = policy::size_range(
-            &self.config,
-            account.info.tranche,
-            &terms,
-            filled.count(),
-            account.unassigned(),
-            self.budget_left(),
-        )?;
-        let stranger = !c.delivered && !same_payee().any(|r| r.paid.0 > 0);
-        let same_address = !c.info.address.is_empty()
-            && account
-                .ranges
-                .values()
-                .any(|r| r.paid.0 == 0 && r.address.as_deref() == Some(c.info.address.as_str()));
-        if stranger
-            && !self.strangers.allows(
-                self.now,
-                account.unrevealed_ranges(),
-                account.unassigned(),
-                same_address,
-            )
-        {
-            return Err(Refusal::FakePayeeLimit);
-        }
-        let (first, count) = policy::allocate(account.next, account.bound(), sizing)
-            .ok_or(Refusal::DepositExhausted)?;
-        Ok(Some((
-            Choice::New {
-                first,
-                count,
-                stranger,
-            },
-            terms,
-        )))
-    }
-
-    fn refuse(&mut self, conn: ConnectionId, why: Refusal) {
-        let now = self.now;
-        let Some(c) = self.conns.get_mut(&conn) else {
-            return;
-        };
-        if why == Refusal::FakePayeeLimit {
-            // Tried again when the next slot comes, at least a second from now.
-            let slot = self.strangers.next_slot(now);
-            c.next_commit = slot.max(now + Duration::from_secs(1));
-        }
-        let Some(quote) = c.quote.as_mut() else {
-            return;
-        };
-        if quote.refused.replace(why) == Some(why) {
-            return;
-        }
-        self.event(PayEvent::Refused { conn, why });
-        let once = match why {
-            Refusal::BudgetExhausted if !self.said_budget => {
-                self.said_budget = true;
-                PayEvent::BudgetExhausted
-            }
-            Refusal::DepositExhausted if !self.said_deposit => {
-                self.said_deposit = true;
-                PayEvent::DepositExhausted
-            }
-            _ => return,
-        };
-        self.event(once);
-    }
-
     /// Binds a range to a connection and prepares its first voucher there: always a fresh chain on
     /// top of what was revealed.
     pub(super) fn commit(&mut self, conn: ConnectionId, first: u32, terms: &Terms) {
@@ -248,6 +55,7 @@ impl Payer {
             return;
         };
         c.payee = Some(terms.payee);
+        c.credit_most = terms.credit_max.max(terms.credit0);
         if !c.ranges.contains(&first) {
             c.ranges.push(first);
         }
@@ -260,8 +68,23 @@ impl Payer {
         self.draft(first, terms.unit, terms.max_steps, terms.quote_id, false);
     }
 
+    /// Whether a voucher at this price may be signed, whatever led here: the last look before each signature.
+    fn may_sign(&self, range: &Range, unit: FineUnits, fold: bool) -> bool {
+        let conn = range.conn.and_then(|conn| self.conns.get(&conn));
+        let most = match (fold, &range.active) {
+            // What was agreed on stays owed, also when the ceilings fall meanwhile.
+            (true, Some(live)) => live.voucher.unit,
+            (true, None) => FineUnits(0),
+            (false, _) => conn.map_or(FineUnits(0), |c| self.ceiling_of(c)),
+        };
+        (1..=most.0).contains(&unit.0) && unit <= self.budget_left()
+    }
+
     fn draft(&mut self, first: u32, unit: FineUnits, max_steps: u16, quote_id: u32, fold: bool) {
         let tip = self.fresh_tip();
+        let allowed = self
+            .range(first)
+            .is_some_and(|r| self.may_sign(r, unit, fold));
         let Some(account) = self.account.as_mut() else {
             return;
         };
@@ -270,6 +93,10 @@ impl Payer {
             return;
         };
         let steps = voucher::chain_steps(range.count, info.tranche, range.paid, unit, max_steps);
+        if !allowed || steps == 0 {
+            self.give_up(first, fold);
+            return;
+        }
         let chain = HashChain::generate(tip, steps);
         let draft = Live {
             voucher: Voucher {
@@ -489,7 +316,6 @@ impl Payer {
     /// A draft could not be stored or signed: a fold leaves the old chain in place, a first voucher
     /// leaves the connection.
     fn abort(&mut self, first: u32) {
-        let later = self.now + FAILURE_DELAY;
         let Some(range) = self.range_mut(first) else {
             return;
         };
@@ -497,13 +323,25 @@ impl Payer {
             Stage::Storing { fold, .. } | Stage::Signing { fold, .. } => *fold,
             _ => return,
         };
-        let conn = range.conn;
         if fold {
             range.stage = Stage::Attached;
+        }
+        let conn = range.conn;
+        self.give_up(first, fold);
+        if let (true, Some(conn)) = (fold, conn) {
+            self.settle(conn);
+        }
+    }
+
+    /// No voucher now: a fold is tried again later, a range without a voucher leaves its connection.
+    fn give_up(&mut self, first: u32, fold: bool) {
+        let later = self.now + FAILURE_DELAY;
+        let Some(range) = self.range_mut(first) else {
+            return;
+        };
+        let conn = range.conn;
+        if fold {
             range.fold_after = later;
-            if let Some(conn) = conn {
-                self.settle(conn);
-            }
             return;
         }
         self.detach_range(first);
@@ -579,12 +417,12 @@ impl Payer {
         let worth = range
             .active
             .as_ref()
-            .map_or(0, |l| l.voucher.unit.0 * u128::from(steps));
-        range.paid.0 += worth;
-        account.spent.0 += worth;
-        range.steps_since_commit += u32::from(steps);
+            .map_or(0, |l| l.voucher.unit.0.saturating_mul(u128::from(steps)));
+        let paid = FineUnits(range.paid.0.saturating_add(worth));
+        range.raise_paid(paid, &mut account.spent);
+        range.steps_since_commit = range.steps_since_commit.saturating_add(u32::from(steps));
         let unit = range.unit.0.max(1);
-        if (range.paid.0 - range.emitted_paid.0.min(range.paid.0)) / unit >= STORE_STEPS {
+        if range.paid.0.saturating_sub(range.emitted_paid.0) / unit >= STORE_STEPS {
             self.store_paid(first);
         } else {
             range.dirty_since.get_or_insert(now);
@@ -622,7 +460,9 @@ impl Payer {
             .conns
             .get(&conn)
             .and_then(|c| c.quote.as_ref())
-            .map_or(live.voucher.steps, |q| q.terms.max_steps);
+            .map(|q| q.terms.max_steps)
+            .filter(|steps| *steps > 0)
+            .unwrap_or(live.voucher.steps);
         self.draft(first, unit, max_steps, quote_id, true);
     }
 

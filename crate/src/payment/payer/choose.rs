@@ -1,0 +1,232 @@
+//! Which range a connection is to pay on next, and whether its quote may be taken at all.
+//!
+//! Invariant: no range is bound to a connection whose quote [`Payer::acceptable`] refuses, whatever
+//! message led there.
+
+use super::range::Range;
+use super::{Conn, MAX_LIVE_RANGES, MAX_WASTED_RANGES, NEXT_RANGE_MARGIN, Payer};
+use crate::payment::policy::{self, Sizing};
+use crate::payment::record::PayerRangeLife;
+use crate::payment::{NEW_RANGE_STEPS, PayEvent, Refusal, TitleKind, voucher};
+use crate::time::Duration;
+use crate::types::{ConnectionId, FineUnits};
+use crate::wire::pay::Terms;
+
+/// The range that a connection gets.
+enum Choice {
+    /// One that its payee has and that no connection uses.
+    Reuse(u32),
+    /// Serials that nobody has.
+    New {
+        first: u32,
+        count: u16,
+        stranger: bool,
+    },
+}
+
+impl Payer {
+    /// Commits the next range of a connection if one is wanted and allowed.
+    pub(super) fn pump(&mut self, conn: ConnectionId) {
+        let (choice, terms) = match self.choose(conn) {
+            Ok(Some(found)) => found,
+            Ok(None) => return,
+            Err(why) => {
+                self.refuse(conn, why);
+                return;
+            }
+        };
+        let now = self.now;
+        let (Some(account), Some(c)) = (self.account.as_mut(), self.conns.get_mut(&conn)) else {
+            return;
+        };
+        let first = match choice {
+            Choice::Reuse(first) => first,
+            Choice::New {
+                first,
+                count,
+                stranger,
+            } => {
+                account.next = u64::from(first) + u64::from(count);
+                let mut range = Range::new(first, count, terms.payee, terms.content);
+                range.address = (!c.info.address.is_empty()).then(|| c.info.address.clone());
+                account.ranges.insert(first, range);
+                if stranger {
+                    self.strangers.took(now);
+                }
+                first
+            }
+        };
+        if let Some(quote) = c.quote.as_mut() {
+            quote.refused = None;
+        }
+        c.next_range_asked = false;
+        self.commit(conn, first, &terms);
+    }
+
+    fn choose(&self, conn: ConnectionId) -> Result<Option<(Choice, Terms)>, Refusal> {
+        let Some(c) = self.conns.get(&conn) else {
+            return Ok(None);
+        };
+        let Some(terms) = c.wanted_terms() else {
+            return Ok(None);
+        };
+        let spaced = c.spaced_until > self.now && c.paid_since_new < NEW_RANGE_STEPS;
+        if spaced || c.next_commit > self.now || !self.has_use(conn, c, &terms)? {
+            return Ok(None);
+        }
+        if self.acceptable(conn)?.is_none() {
+            return Ok(None);
+        }
+        let choice = match self.reusable(&terms) {
+            Some(first) => Choice::Reuse(first),
+            None => self.new_range(c, &terms)?,
+        };
+        Ok(Some((choice, terms)))
+    }
+
+    /// Whether one range more would be of use on this connection.
+    fn has_use(&self, conn: ConnectionId, c: &Conn, terms: &Terms) -> Result<bool, Refusal> {
+        let opening = |first: &u32| self.range(*first).is_some_and(Range::is_opening);
+        let live = c.ranges.iter().filter(|first| self.usable_now(**first) > 0);
+        let live = live.count();
+        if c.ranges.iter().any(opening) || live >= MAX_LIVE_RANGES {
+            return Ok(false);
+        }
+        let affordable = self.budget_left().0 / terms.unit.0.max(1);
+        if affordable == 0 {
+            return Err(Refusal::BudgetExhausted);
+        }
+        let usable = self.usable_on(conn, true);
+        let enough = u64::from(c.credit) + NEXT_RANGE_MARGIN;
+        let served = c.acked && !c.next_range_asked && usable >= enough;
+        Ok(live == 0 || !served && u128::from(usable) < affordable)
+    }
+
+    /// The quote of this connection, if a range may be promised for it now. `None`: it is not wanted, or it is
+    /// too old.
+    pub(super) fn acceptable(&self, conn: ConnectionId) -> Result<Option<Terms>, Refusal> {
+        let Some((c, terms)) = self
+            .conns
+            .get(&conn)
+            .and_then(|c| Some((c, c.wanted_terms()?)))
+        else {
+            return Ok(None);
+        };
+        let Some(account) = self.account.as_ref().filter(|a| a.ready()) else {
+            return Err(Refusal::NoAccount);
+        };
+        let book = self.payees.get(&terms.payee);
+        if book.is_some_and(|b| b.refused) {
+            return Err(Refusal::PayeeRefused);
+        }
+        if matches!(c.title, TitleKind::V1 { .. }) && self.losses_left(c.info.torrent) == 0 {
+            return Err(Refusal::LossBudget);
+        }
+        policy::judge_quote(self.ceiling_of(c), &account.info, &terms, c.info.content)?;
+        if terms.unit > self.budget_left() {
+            return Err(Refusal::BudgetExhausted);
+        }
+        // The payee counts from sending: leave it a tenth for the way.
+        let ttl = Duration::from_millis(u64::from(terms.ttl_secs) * 900);
+        let fresh = c
+            .quote
+            .as_ref()
+            .is_some_and(|q| q.received + ttl >= self.now);
+        Ok(fresh.then_some(terms))
+    }
+
+    /// The most that may be signed for a block on this connection: the account's ceiling or the title's, whichever
+    /// is lower.
+    pub(super) fn ceiling_of(&self, c: &Conn) -> FineUnits {
+        self.config.ceiling.min(c.max_unit)
+    }
+
+    /// A range that this payee has already, with steps left, that no connection uses.
+    fn reusable(&self, terms: &Terms) -> Option<u32> {
+        let account = self.account.as_ref()?;
+        let found = account.ranges.values().find(|r| {
+            r.payee == terms.payee
+                && r.conn.is_none()
+                && !r.refused
+                && r.content == terms.content
+                && self.usable(r, terms.unit) > 0
+                && voucher::range_cap(r.count, account.info.tranche) >= terms.min_range
+        });
+        found.map(|r| r.first)
+    }
+
+    fn new_range(&self, c: &Conn, terms: &Terms) -> Result<Choice, Refusal> {
+        let account = self.account.as_ref().ok_or(Refusal::NoAccount)?;
+        let same_payee = || account.ranges.values().filter(|r| r.payee == terms.payee);
+        let wasted = same_payee().filter(|r| r.paid.0 == 0 && r.life == PayerRangeLife::Closed);
+        if wasted.count() >= MAX_WASTED_RANGES {
+            return Err(Refusal::PayeeRefused);
+        }
+        // One that was closed early is not full.
+        let tranche = account.info.tranche;
+        let full = |r: &&Range| voucher::usable_steps(r.count, tranche, r.paid, r.unit) == 0;
+        let filled = same_payee().filter(|r| r.paid.0 > 0).filter(full);
+        let sizing: Sizing = policy::size_range(
+            &self.config,
+            tranche,
+            terms,
+            filled.count(),
+            account.unassigned(),
+            self.budget_left(),
+        )?;
+        let stranger = !c.delivered && !same_payee().any(|r| r.paid.0 > 0);
+        let same_address = !c.info.address.is_empty()
+            && account
+                .ranges
+                .values()
+                .any(|r| r.paid.0 == 0 && r.address.as_deref() == Some(c.info.address.as_str()));
+        if stranger
+            && !self.strangers.allows(
+                self.now,
+                account.unrevealed_ranges(),
+                account.unassigned(),
+                same_address,
+            )
+        {
+            return Err(Refusal::FakePayeeLimit);
+        }
+        let (first, count) = policy::allocate(account.next, account.bound(), sizing)
+            .ok_or(Refusal::DepositExhausted)?;
+        Ok(Choice::New {
+            first,
+            count,
+            stranger,
+        })
+    }
+
+    fn refuse(&mut self, conn: ConnectionId, why: Refusal) {
+        let now = self.now;
+        let Some(c) = self.conns.get_mut(&conn) else {
+            return;
+        };
+        if why == Refusal::FakePayeeLimit {
+            // Tried again when the next slot comes, at least a second from now.
+            let slot = self.strangers.next_slot(now);
+            c.next_commit = slot.max(now + Duration::from_secs(1));
+        }
+        let Some(quote) = c.quote.as_mut() else {
+            return;
+        };
+        if quote.refused.replace(why) == Some(why) {
+            return;
+        }
+        self.event(PayEvent::Refused { conn, why });
+        let once = match why {
+            Refusal::BudgetExhausted if !self.said_budget => {
+                self.said_budget = true;
+                PayEvent::BudgetExhausted
+            }
+            Refusal::DepositExhausted if !self.said_deposit => {
+                self.said_deposit = true;
+                PayEvent::DepositExhausted
+            }
+            _ => return,
+        };
+        self.event(once);
+    }
+}

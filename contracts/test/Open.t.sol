@@ -5,7 +5,7 @@ import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC2
 import {IERC20Errors} from "@openzeppelin/contracts/interfaces/draft-IERC6093.sol";
 import {SafeERC20} from "@openzeppelin/contracts/token/ERC20/utils/SafeERC20.sol";
 import {IPieceworkVault} from "../interfaces/IPieceworkVault.sol";
-import {FalseToken, FeeToken, PhantomToken, ReentrantToken, SilentToken} from "./util/Doubles.sol";
+import {BonusToken, FalseToken, FeeToken, PhantomToken, ReentrantToken, SilentToken} from "./util/Doubles.sol";
 import {VaultTest} from "./util/VaultTest.sol";
 import {ReentrancyGuardTransient} from "@openzeppelin/contracts/utils/ReentrancyGuardTransient.sol";
 
@@ -149,6 +149,18 @@ contract OpenTest is VaultTest {
         vm.startPrank(owner);
         fee.approve(address(vault), AMOUNT);
         vm.expectRevert(abi.encodeWithSelector(IPieceworkVault.WrongDeposit.selector, AMOUNT, AMOUNT - 1));
+        vault.open(session, Q, AMOUNT, 0, noPermit());
+        vm.stopPrank();
+    }
+
+    /// Rule 7: what arrives is what was to be deposited, no less and no more.
+    function test_RefusesATokenThatBringsMore() public {
+        BonusToken bonus = new BonusToken();
+        vault = deployVault(address(bonus), address(0), SINK, EXIT_DELAY);
+        bonus.mint(owner, AMOUNT);
+        vm.startPrank(owner);
+        bonus.approve(address(vault), AMOUNT);
+        vm.expectRevert(abi.encodeWithSelector(IPieceworkVault.WrongDeposit.selector, AMOUNT, AMOUNT + 1));
         vault.open(session, Q, AMOUNT, 0, noPermit());
         vm.stopPrank();
     }

@@ -90,6 +90,20 @@ contract WithdrawTest is VaultTest {
         vm.assertEq(reason, Skip.NOT_COVERED, "the dead one does not");
     }
 
+    /// Rule 2: a full batch of dead claims is no payout of nothing; whoever sends it learns so before it pays the gas.
+    function test_ABatchOfDeadClaimsAloneReverts() public {
+        exitUsual();
+        vm.prank(owner);
+        vault.withdraw(session, owner);
+        IPieceworkVault.Claim[] memory dead = new IPieceworkVault.Claim[](128);
+        for (uint32 i; i < dead.length; ++i) {
+            dead[i] = goodClaim(1 + i, 1, 1);
+        }
+        vm.prank(payee);
+        vm.expectRevert(IPieceworkVault.NothingDue.selector);
+        vault.redeem(dead, PURSE);
+    }
+
     function test_NeverToZeroOrToTheVault() public {
         exitUsual();
         vm.startPrank(owner);

@@ -1,10 +1,11 @@
 // Pictures of the page's states, each in phone and wide, light and dark: the real page in Chromium, a real signaling server, native
 // seeders and, where money is shown, a real chain. Nothing is posed: every state is brought about as it comes about in use.
 //
-//   node tests/browser/screenshots.mjs [--out DIR] [WORD...]     (words choose scenes by name)
-import { execFileSync } from "node:child_process";
+//   PIECEWORK_FILM=FILE node tests/browser/screenshots.mjs [--out DIR] [--once] [WORD...]
+//
+// Words choose scenes by name. --once takes one picture of each state, wide and light. `cargo xtask screenshots` makes the film.
 import { randomBytes } from "node:crypto";
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { dirname, join, resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -16,20 +17,23 @@ import { Scene } from "./paid/scene.mjs";
 import { serve } from "./player_views/site.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
-const { values, positionals } = parseArgs({ options: { out: { type: "string", default: join(root, "target/screenshots") } }, allowPositionals: true });
+const options = { out: { type: "string", default: join(root, "target/screenshots") }, once: { type: "boolean", default: false } };
+const { values, positionals } = parseArgs({ options, allowPositionals: true });
 const out = resolve(values.out);
-const film = join(root, "target/screenshots/film.mp4");
+const film = process.env.PIECEWORK_FILM;
+if (!film) throw new Error("PIECEWORK_FILM names no film; cargo xtask screenshots makes one");
 const SIZES = { phone: { width: 360, height: 740 }, wide: { width: 1280, height: 860 } };
+const SHOWN = values.once ? { sizes: ["wide"], colours: ["light"] } : { sizes: ["phone", "wide"], colours: ["light", "dark"] };
 /** Bytes per second, so that a picture in the middle of a transfer can be taken. */
 const THIN = 220_000;
 const LIMIT_MS = 60_000;
 const taken = [];
 
-/** Four pictures of what this page shows now. */
+/** A picture in each size and colour of what this page shows now. */
 async function shoot(page, name, { whole = true } = {}) {
-  for (const [size, viewport] of Object.entries(SIZES)) {
-    for (const colorScheme of ["light", "dark"]) {
-      await page.setViewportSize(viewport);
+  for (const size of SHOWN.sizes) {
+    for (const colorScheme of SHOWN.colours) {
+      await page.setViewportSize(SIZES[size]);
       await page.emulateMedia({ colorScheme });
       await page.evaluate((top) => {
         if (top) scrollTo(0, 0);
@@ -246,11 +250,6 @@ const scenes = {
 };
 
 mkdirSync(out, { recursive: true });
-mkdirSync(dirname(film), { recursive: true });
-if (!existsSync(film)) {
-  const picture = "gradients=s=1280x720:r=25:d=30:c0=0x0b3c5d:c1=0xf2a65a:c2=0x8b2f4b:c3=0x1b998b:n=4:x0=100:y0=80:x1=1200:y1=640:speed=0.012:seed=7";
-  execFileSync("ffmpeg", ["-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", picture, "-f", "lavfi", "-i", "sine=frequency=220:duration=30", "-vf", "noise=alls=7:allf=t", "-c:v", "libx264", "-preset", "ultrafast", "-crf", "24", "-pix_fmt", "yuv420p", "-c:a", "aac", "-shortest", "-movflags", "+faststart", film]);
-}
 const chosen = Object.entries(scenes).filter(([name]) => positionals.length === 0 || positionals.includes(name));
 if (chosen.length === 0) throw new Error(`no scene of this name; there are ${Object.keys(scenes).join(", ")}`);
 try {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{browser::Browser, failure::Failure, paths, shell, stage::say};
+use crate::{browser::Browser, cargo_tool, failure::Failure, shell, stage::say};
 
 /// Tests that start Firefox read its path from this variable,
 pub const VARIABLE: &str = "PIECEWORK_FIREFOX";
@@ -70,8 +70,7 @@ fn contains(bytes: &[u8], word: &[u8]) -> bool {
 
 /// The one on the `PATH` if it is new enough, else one built into `target/tools`, once.
 fn driver() -> Result<PathBuf, Failure> {
-    let tools = paths::target().join("tools");
-    let own = tools.join("bin/geckodriver");
+    let own = cargo_tool::path("geckodriver");
     let found = shell::find_on_path("geckodriver");
     for path in found.iter().chain([&own]) {
         if let Some(version) = driver_version(path).filter(|version| is_new_enough(version)) {
@@ -82,21 +81,7 @@ fn driver() -> Result<PathBuf, Failure> {
             return Ok(path.clone());
         }
     }
-    say("building geckodriver, to drive Firefox: a few minutes, once");
-    // Its own target directory, beside ours: it is no package of this workspace. Unoptimised it is as quick for us, and built sooner.
-    let build = tools.join("build");
-    let built = shell::run(
-        shell::cargo()
-            .args(["install", "--locked", "--debug", "--force", "--root"])
-            .arg(&tools)
-            .arg(format!("geckodriver@{DRIVER_VERSION}"))
-            .env("CARGO_TARGET_DIR", &build),
-    );
-    let _ = fs::remove_dir_all(&build); // half a gigabyte that nobody needs again
-    built.map_err(|failure| Failure::Missing {
-        what: format!("geckodriver, to drive Firefox; {failure}"),
-        line: format!("cargo install geckodriver@{DRIVER_VERSION} --locked"),
-    })?;
+    cargo_tool::install("geckodriver", DRIVER_VERSION, "to drive Firefox")?;
     match driver_version(&own) {
         Some(version) => {
             say(format_args!("geckodriver {version}"));

@@ -28,12 +28,20 @@ const RUSTFLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-
     -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0 \
     --cfg fuzzing -Zsanitizer=address -Cdebug-assertions";
 
+/// What `--quick` runs,
+const QUICK_TARGET: &str = "extensions";
+/// and for how long.
+const QUICK_SECONDS: u64 = 3;
+
 /// Runs the fuzz targets of everything that reads foreign bytes, and ends with a table; 1 when something was found
 #[derive(clap::Args)]
 pub struct Fuzz {
     /// Seconds of fuzzing per target
     #[arg(long, default_value_t = 60, value_name = "N")]
     seconds: u64,
+    /// One target for a few seconds, built without optimising: shows that it can be done, and finds little
+    #[arg(long, conflicts_with_all = ["seconds", "target", "minimize"])]
+    quick: bool,
     /// Run this target alone (may be given more than once)
     #[arg(long, value_name = "NAME")]
     target: Vec<String>,
@@ -50,9 +58,11 @@ impl Fuzz {
     pub fn run(&self) -> Result<(), Failure> {
         let targets = self.chosen()?;
         let toolchain = Toolchain::find()?;
-        stage("build: fuzz targets", || build(&toolchain, &targets))?;
+        let folder = stage("build: fuzz targets", || {
+            build(&toolchain, &targets, !self.quick)
+        })?;
         let programs: Vec<run::Program> = (targets.iter())
-            .map(|target| run::Program::new(target, &toolchain.triple))
+            .map(|target| run::Program::new(target, &folder))
             .collect();
         let rows = stage("fuzz", || self.run_all(&programs))?;
         if self.minimize {
@@ -76,6 +86,9 @@ impl Fuzz {
 
     fn chosen(&self) -> Result<Vec<String>, Failure> {
         let all = targets()?;
+        if self.quick {
+            return Ok(vec![QUICK_TARGET.to_owned()]);
+        }
         if let Some(unknown) = self.target.iter().find(|name| !all.contains(name)) {
             return Err(Failure::failed(format!(
                 "there is no fuzz target {unknown}; there are {}",
@@ -87,6 +100,11 @@ impl Fuzz {
     }
 
     fn run_all(&self, programs: &[run::Program]) -> Result<Vec<report::Row>, Failure> {
+        let seconds = if self.quick {
+            QUICK_SECONDS
+        } else {
+            self.seconds
+        };
         let next = Mutex::new(0);
         let rows = Mutex::new(Vec::new());
         thread::scope(|scope| {
@@ -104,7 +122,7 @@ impl Fuzz {
                             let Some(program) = programs.get(index) else {
                                 return Ok(());
                             };
-                            let row = program.fuzz(self.seconds)?;
+                            let row = program.fuzz(seconds)?;
                             rows.lock()
                                 .unwrap_or_else(std::sync::PoisonError::into_inner)
                                 .push((index, row));
@@ -204,16 +222,25 @@ impl Toolchain {
     }
 }
 
-fn build(toolchain: &Toolchain, targets: &[String]) -> Result<(), Failure> {
+/// Builds the targets; the folder with their programs.
+fn build(toolchain: &Toolchain, targets: &[String], optimised: bool) -> Result<PathBuf, Failure> {
     let mut command = toolchain.cargo();
     command
-        .args(["build", "--release", "--locked", "--manifest-path"])
+        .args(["build", "--locked", "--manifest-path"])
         .arg(folder().join("Cargo.toml"))
         .args(["--target", &toolchain.triple]);
+    if optimised {
+        command.arg("--release");
+    }
     for name in targets {
         command.args(["--bin", name]);
     }
-    shell::run(&mut command)
+    shell::run(&mut command)?;
+    let profile = if optimised { "release" } else { "debug" };
+    Ok(folder()
+        .join("target")
+        .join(&toolchain.triple)
+        .join(profile))
 }
 
 /// The files of a folder, by name; none when it is not there.

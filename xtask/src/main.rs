@@ -6,8 +6,10 @@
 mod bench;
 mod browser;
 mod builds;
+mod cargo_tool;
 mod check;
 mod chromium;
+mod commands;
 mod debian;
 mod demo;
 mod failure;
@@ -15,8 +17,10 @@ mod firefox;
 mod fuzz;
 mod interop;
 mod libtorrent;
+mod mutants;
 mod node;
 mod paths;
+mod pip;
 mod rules;
 mod screenshots;
 mod setup;
@@ -53,6 +57,7 @@ enum Commands {
     Check(check::Check),
     Bench(bench::Bench),
     Fuzz(fuzz::Fuzz),
+    Mutants(mutants::Mutants),
     Wasm(wasm::Wasm),
     Trace(trace::Trace),
     Setup(setup::Setup),
@@ -67,6 +72,7 @@ fn main() -> ExitCode {
         Commands::Check(_) => check::Check::run(),
         Commands::Bench(command) => command.run(),
         Commands::Fuzz(command) => command.run(),
+        Commands::Mutants(command) => command.run(),
         Commands::Wasm(command) => command.run(),
         Commands::Trace(_) => trace::Trace::run(),
         Commands::Setup(_) => setup::Setup::run(),

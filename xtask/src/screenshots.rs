@@ -6,13 +6,15 @@
 use std::{fs, path::PathBuf};
 
 use crate::{
-    builds, chromium,
+    builds, chromium, demo,
     failure::Failure,
     node, paths, setup, shell,
     stage::{say, stage},
 };
 
 const SCRIPT: &str = "tests/browser/screenshots.mjs";
+/// What `--quick` plays: a film arrives and is watched.
+const QUICK: &str = "free";
 /// Pictures of the README, by the picture they are copies of.
 const README: [(&str, &str); 2] = [
     ("playing-paid-wide-light.png", "docs/player.png"),
@@ -27,6 +29,9 @@ pub struct Screenshots {
     out: PathBuf,
     /// Only these scenes (all: opening metadata unsupported free pieces paid)
     scenes: Vec<String>,
+    /// Only the scene `free`, each state once: wide and light
+    #[arg(long, conflicts_with_all = ["scenes", "readme"])]
+    quick: bool,
     /// Also renew the pictures of the README
     #[arg(long)]
     readme: bool,
@@ -39,19 +44,24 @@ impl Screenshots {
             node::require().and_then(|()| node::install_all())
         })?;
         let browser = stage("screenshots: chromium", chromium::require)?;
-        stage("screenshots: ffmpeg", setup::ffmpeg)?;
+        let film = stage("screenshots: film", || {
+            setup::ffmpeg()?;
+            demo::make_film()
+        })?;
         stage("screenshots: contracts", builds::contracts)?;
         stage("screenshots: programs", builds::binaries)?;
         builds::pages()?;
         let out = paths::root().join(&self.out);
         stage("screenshots: take", || {
             let mut command = node::node();
+            command.arg(SCRIPT).arg("--out").arg(&out);
+            if self.quick {
+                command.args(["--once", QUICK]);
+            }
             command
-                .arg(SCRIPT)
-                .arg("--out")
-                .arg(&out)
                 .args(&self.scenes)
                 .env(chromium::VARIABLE, browser)
+                .env("PIECEWORK_FILM", film)
                 .env("PIECEWORK_BINARIES", paths::target().join("debug"));
             shell::run(&mut command)
         })?;

@@ -14,7 +14,7 @@ use std::{
 use crate::{
     builds,
     check::{Check, Counts},
-    chromium,
+    chromium, commands,
     demo::{self, Demo},
     failure::Failure,
     firefox, interop, node, paths,
@@ -43,9 +43,11 @@ enum Suite {
     Interop,
     /// The demo, played through
     Demo,
+    /// What the README tells people to type, in a short form
+    Commands,
 }
 
-const ALL: [Suite; 7] = [
+const ALL: [Suite; 8] = [
     Suite::Check,
     Suite::Rust,
     Suite::Contracts,
@@ -53,6 +55,7 @@ const ALL: [Suite; 7] = [
     Suite::Browser,
     Suite::Interop,
     Suite::Demo,
+    Suite::Commands,
 ];
 
 /// Runs every suite and ends with `N passed, N failed`
@@ -128,6 +131,7 @@ impl Suite {
             Self::Browser => "browser",
             Self::Interop => "interop",
             Self::Demo => "demo",
+            Self::Commands => "commands",
         }
     }
 
@@ -168,6 +172,10 @@ impl Suite {
                 })
             }
             Self::Demo => Ok(demos()),
+            Self::Commands => {
+                in_node()?;
+                commands::run()
+            }
         }
     }
 }

@@ -24,6 +24,20 @@ contract FeeToken is ERC20 {
     }
 }
 
+/// @dev Gives whoever receives a transfer one unit more.
+contract BonusToken is ERC20 {
+    constructor() ERC20("Bonus", "BNS") {}
+
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    function _update(address from, address to, uint256 value) internal override {
+        super._update(from, to, value);
+        if (from != address(0) && to != address(0)) super._update(address(0), to, 1);
+    }
+}
+
 /// @dev Moves money as it should and answers nothing, as some old tokens do. No permit, no EIP-3009.
 contract SilentToken {
     mapping(address => uint256) public balanceOf;
@@ -109,6 +123,54 @@ contract ReentrantToken is ERC20 {
         if (target != address(0) && !called) {
             called = true;
             (succeeded, answer) = target.call(data);
+        }
+    }
+}
+
+/// @dev During a transfer it makes every call it was given, and keeps how each ended. Its EIP-3009 asks for no signature.
+contract KnockingToken is ERC20 {
+    address public target;
+    bytes[] public calls;
+    bytes[] public answers;
+
+    constructor() ERC20("Knocking", "KNO") {}
+
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    function arm(address target_, bytes[] calldata calls_) external {
+        target = target_;
+        for (uint256 i; i < calls_.length; ++i) {
+            calls.push(calls_[i]);
+        }
+    }
+
+    function receiveWithAuthorization(
+        address from,
+        address to,
+        uint256 value,
+        uint256,
+        uint256,
+        bytes32,
+        uint8,
+        bytes32,
+        bytes32
+    ) external {
+        _transfer(from, to, value);
+    }
+
+    function answered() external view returns (uint256) {
+        return answers.length;
+    }
+
+    function _update(address from, address to, uint256 value) internal override {
+        super._update(from, to, value);
+        address at = target;
+        target = address(0); // once
+        for (uint256 i; at != address(0) && i < calls.length; ++i) {
+            (bool ok, bytes memory answer) = at.call(calls[i]);
+            answers.push(ok ? bytes("done") : answer);
         }
     }
 }

@@ -3,9 +3,9 @@
 //! chain -> contracts -> signaling server -> seeder -> page; then a person, or the headless play-through, watches.
 //! Whatever happens, everything that was started is stopped.
 
-mod chain;
+pub mod chain;
 pub mod children;
-mod programs;
+pub mod programs;
 mod video;
 mod web_server;
 
@@ -26,7 +26,7 @@ use crate::{
 };
 use chain::{Account, Deployment};
 use children::Children;
-pub use video::make as make_videos;
+pub use video::{film as make_film, make as make_videos};
 
 /// How long each program may take until it says that it is ready.
 const READY_LIMIT: Duration = Duration::from_secs(60);

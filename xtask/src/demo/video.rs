@@ -1,4 +1,4 @@
-//! The demo's video, made here: nothing is downloaded, and everybody has the same two minutes.
+//! The demo's video and the film of the screenshots, made here: nothing is downloaded, and everybody has the same.
 
 use std::{
     io::IsTerminal,
@@ -7,42 +7,26 @@ use std::{
 
 use crate::{failure::Failure, paths, shell, stage::say, stamp::Inputs};
 
-/// Two minutes, 720p, about 25 MB. testsrc2 shows the running time; the tone says whether sound is in step.
-const ENCODE: &[&str] = &[
-    "-f",
-    "lavfi",
-    "-i",
-    "testsrc2=size=1280x720:rate=30:duration=120",
-    "-f",
-    "lavfi",
-    "-i",
-    "sine=frequency=440:beep_factor=4:duration=120",
-    "-c:v",
-    "libx264",
-    "-profile:v",
-    "high",
-    "-pix_fmt",
-    "yuv420p",
-    "-preset",
-    "veryfast",
-    "-g",
-    "60",
-    "-b:v",
-    "1600k",
-    "-minrate",
-    "1600k",
-    "-maxrate",
-    "1600k",
-    "-bufsize",
-    "3200k",
-    "-x264-params",
-    "nal-hrd=cbr",
-    "-c:a",
-    "aac",
-    "-b:a",
-    "96k",
-    "-shortest",
-];
+/// What is filmed: FFmpeg's sources for picture and sound, and how long.
+struct Scenery {
+    picture: &'static str,
+    sound: &'static str,
+}
+
+/// Two minutes. testsrc2 shows the running time; the tone says whether sound is in step.
+const DEMO: Scenery = Scenery {
+    picture: "testsrc2=size=1280x720:rate=30:duration=120",
+    sound: "sine=frequency=440:beep_factor=4:duration=120",
+};
+/// Half a minute to be looked at: colours that move slowly, without anything that is drawn by chance.
+const FILM: Scenery = Scenery {
+    picture: "gradients=s=640x360:r=24:d=30:c0=0x0b3c5d:c1=0xf2a65a:c2=0x8b2f4b:c3=0x1b998b:n=4:x0=50:y0=40:x1=600:y1=320:speed=0.012:seed=7,scale=1280:720",
+    sound: "sine=frequency=220:duration=30",
+};
+
+/// 720p at a constant rate, 200 kB a second whatever is filmed and whoever encodes it: where the encoder needs less it adds filling.
+const ENCODE: &str = "-c:v libx264 -profile:v high -pix_fmt yuv420p -preset veryfast -g 60 \
+    -b:v 1600k -minrate 1600k -maxrate 1600k -bufsize 3200k -x264-params nal-hrd=cbr -c:a aac -b:a 96k -shortest";
 
 /// The same content twice.
 pub struct Videos {
@@ -52,40 +36,71 @@ pub struct Videos {
     pub index_at_end: PathBuf,
 }
 
-/// Makes both files, or takes those of an earlier run.
+/// Makes the demo's video in both forms, or takes those of an earlier run.
 pub fn make() -> Result<Videos, Failure> {
-    let folder = paths::target().join("demo/video");
-    let videos = Videos {
-        fast_start: folder.join("piecework-demo.mp4"),
-        index_at_end: folder.join("piecework-demo-index-at-end.mp4"),
-    };
-    let stamp = Inputs::default()
-        .word(&ENCODE.join(" "))
-        .stamp(folder.join(".stamp"));
-    if stamp.is_current() && videos.fast_start.is_file() && videos.index_at_end.is_file() {
+    DEMO.make("demo/video", "piecework-demo")
+}
+
+/// Makes the film of the screenshots, or takes that of an earlier run: 6 MB.
+pub fn film() -> Result<PathBuf, Failure> {
+    FILM.make("screenshots/film", "film")
+        .map(|videos| videos.fast_start)
+}
+
+impl Scenery {
+    /// Both forms as `name` in this folder of the target directory.
+    fn make(&self, folder: &str, name: &str) -> Result<Videos, Failure> {
+        let folder = paths::target().join(folder);
+        let videos = Videos {
+            fast_start: folder.join(format!("{name}.mp4")),
+            index_at_end: folder.join(format!("{name}-index-at-end.mp4")),
+        };
+        let encode = self.encode();
+        let stamp = Inputs::default()
+            .word(&encode.join(" "))
+            .stamp(folder.join(".stamp"));
+        if stamp.is_current() && videos.fast_start.is_file() && videos.index_at_end.is_file() {
+            say(format_args!(
+                "video: {} (unchanged)",
+                videos.fast_start.display()
+            ));
+            return Ok(videos);
+        }
+        stamp.clear();
+        std::fs::create_dir_all(&folder).map_err(Failure::io("make", &folder))?;
+        shell::run(ffmpeg().args(&encode).arg(&videos.index_at_end))?;
+        shell::run(
+            ffmpeg()
+                .arg("-i")
+                .arg(&videos.index_at_end)
+                .args(["-c", "copy", "-movflags", "+faststart"])
+                .arg(&videos.fast_start),
+        )?;
+        stamp.set()?;
         say(format_args!(
-            "video: {} (unchanged)",
-            videos.fast_start.display()
+            "video: {} ({} bytes)",
+            videos.fast_start.display(),
+            bytes_of(&videos.fast_start)?
         ));
-        return Ok(videos);
+        Ok(videos)
     }
-    stamp.clear();
-    std::fs::create_dir_all(&folder).map_err(Failure::io("make", &folder))?;
-    shell::run(ffmpeg().args(ENCODE).arg(&videos.index_at_end))?;
-    shell::run(
-        ffmpeg()
-            .arg("-i")
-            .arg(&videos.index_at_end)
-            .args(["-c", "copy", "-movflags", "+faststart"])
-            .arg(&videos.fast_start),
-    )?;
-    stamp.set()?;
-    say(format_args!(
-        "video: {} ({} bytes)",
-        videos.fast_start.display(),
-        bytes_of(&videos.fast_start)?
-    ));
-    Ok(videos)
+
+    fn encode(&self) -> Vec<&'static str> {
+        let sources = [
+            "-f",
+            "lavfi",
+            "-i",
+            self.picture,
+            "-f",
+            "lavfi",
+            "-i",
+            self.sound,
+        ];
+        sources
+            .into_iter()
+            .chain(ENCODE.split_whitespace())
+            .collect()
+    }
 }
 
 /// A file's length.

@@ -36,15 +36,11 @@ pub struct Program {
 }
 
 impl Program {
-    pub fn new(name: &str, triple: &str) -> Program {
-        let binary = folder()
-            .join("target")
-            .join(triple)
-            .join("release")
-            .join(name);
+    /// The target of this name, built in this folder.
+    pub fn new(name: &str, folder: &Path) -> Program {
         Program {
             name: name.to_owned(),
-            binary,
+            binary: folder.join(name),
         }
     }
 

@@ -58,6 +58,8 @@ pub fn content(info_hash: InfoHash) -> Option<&'static Content> {
     CONTENTS.iter().find(|c| c.meta.info_hash == info_hash)
 }
 
+/// Token units of one serial of the client's deposit.
+pub const TRANCHE: TokenUnits = TokenUnits(10_000);
 /// The secret of the client's session key, as [`sign`] takes it.
 pub const CLIENT_KEY: u8 = 9;
 
@@ -117,7 +119,7 @@ impl Edge {
             failing: None,
             account: AccountState {
                 balance: TokenUnits(2_000_000),
-                tranche: TokenUnits(10_000),
+                tranche: TRANCHE,
                 consumed: 1,
                 known: true,
                 bond: TokenUnits(2_500_000),

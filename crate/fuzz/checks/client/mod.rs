@@ -2,11 +2,13 @@
 //! time, restarts and crashes.
 //!
 //! It holds that outputs end and wake-ups lie ahead; that tables are bounded; that a reader gets the
-//! content's bytes and a piece that is called held is in the files; that no serial is promised twice and
-//! no more is spent than was allowed; that nothing is asked of what is closed.
+//! content's bytes and a piece that is called held is in the files; that no serial is promised twice, nothing is
+//! signed above what the configuration and the title allow, no more is spent than the budget and no less than
+//! what was revealed; that nothing is asked of what is closed.
 
 mod edge;
 mod remote;
+mod seller;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,7 +27,8 @@ use piecework_signaling_protocol::{self as protocol, Request, Response};
 
 use super::choices::Choices;
 use edge::{CONTENTS, Edge, content};
-use remote::{Promises, Remote};
+use remote::Remote;
+use seller::Promises;
 
 const TRACKER: &str = "wss://tracker.invalid/";
 const MAX_SEND: usize = 65_535;
@@ -96,6 +99,10 @@ struct Scene {
     next: u64,
     promises: Promises,
     budget: TokenUnits,
+    /// The most that each title was ever allowed to cost.
+    ceilings: BTreeMap<InfoHash, FineUnits>,
+    /// What the client said last that it had spent.
+    spent: FineUnits,
     claims: Vec<(u64, usize)>,
     stopping: bool,
     lives: u8,
@@ -117,8 +124,10 @@ pub fn client(data: &[u8]) {
         offered: InfoHash([0; 20]),
         readers: BTreeMap::new(),
         next: 1,
-        promises: Promises::new(),
+        promises: Promises::default(),
         budget: TokenUnits(1_000_000),
+        ceilings: BTreeMap::new(),
+        spent: FineUnits(0),
         claims: Vec::new(),
         stopping: false,
         lives: 1,
@@ -206,7 +215,7 @@ impl Scene {
                 if let Some(connection) = choices.one(&open)
                     && let Some(Link::Open(remote)) = self.links.get_mut(&connection)
                 {
-                    let bytes = remote.say(choices);
+                    let bytes = remote.say(choices, &self.promises);
                     self.receive(connection, bytes, choices);
                 }
             }
@@ -300,11 +309,18 @@ impl Scene {
             max_unit: (how & 8 != 0).then_some(FineUnits(u128::from(how) << 20)),
             ..AddOptions::default()
         };
+        self.allow(known.meta.info_hash, options.max_unit.unwrap_or(CEILING));
         self.command(Command::Add {
             tag: 1,
             source,
             options,
         });
+    }
+
+    /// From now on a title may cost this much.
+    fn allow(&mut self, title: InfoHash, max_unit: FineUnits) {
+        let most = self.ceilings.entry(title).or_default();
+        *most = max_unit.min(CEILING).max(*most);
     }
 
     fn open_stream(&mut self, choices: &mut Choices<'_>) {
@@ -354,10 +370,14 @@ impl Scene {
                 self.budget = self.budget.max(total);
                 Command::SetBudget { total }
             }
-            4 => Command::SetMaxUnit {
-                info_hash,
-                max_unit: FineUnits(u128::from(choices.u32())),
-            },
+            4 => {
+                let max_unit = FineUnits(u128::from(choices.u32()));
+                self.allow(info_hash, max_unit);
+                Command::SetMaxUnit {
+                    info_hash,
+                    max_unit,
+                }
+            }
             5 => Command::SetUnit {
                 info_hash,
                 unit: FineUnits(u128::from(choices.u64()) >> (choices.byte() % 64)),
@@ -608,6 +628,8 @@ impl Scene {
         self.announced.clear();
         self.readers.clear();
         self.claims.clear();
+        self.promises.restart();
+        self.spent = FineUnits(0);
         self.stopping = false;
         self.lives += 1;
         self.now = self.now + Duration::from_secs(1);
@@ -616,6 +638,7 @@ impl Scene {
         self.drain();
         for info_hash in self.client.stored_torrents() {
             let (source, options) = (Source::Stored(info_hash), AddOptions::default());
+            self.allow(info_hash, CEILING);
             self.command(Command::Add {
                 tag: 2,
                 source,
@@ -653,10 +676,8 @@ impl Scene {
         assert!(self.links.len() <= limits.max_connections + limits.max_pending_connections);
         assert!(self.sockets.len() <= MAX_TRACKERS);
         let money = self.client.snapshot().money;
-        assert!(
-            money.spent.floor() <= self.budget,
-            "over the budget: {money:?}"
-        );
+        seller::check_spent(money.spent, self.spent, &self.promises, self.budget);
+        self.spent = money.spent;
         assert!(money.redeemable <= money.redeemable_fine.floor());
     }
 
@@ -705,7 +726,8 @@ impl Scene {
                 let Some(Link::Open(remote)) = self.links.get_mut(&connection) else {
                     panic!("it sends on a closed channel");
                 };
-                remote.hear(bytes, CEILING, &mut self.promises);
+                let ceiling = self.ceilings.get(&remote.info_hash()).copied();
+                remote.hear(bytes, ceiling.unwrap_or_default(), &mut self.promises);
             }
             Output::SetLowWater { .. } => {}
             Output::CloseConnection { connection, .. } => {

@@ -16,7 +16,8 @@ use piecework::wire::{Decoder, ExtendedHandshake, Handshake, Message, MetadataMe
 
 use super::super::choices::Choices;
 use super::VAULT;
-use super::edge::{CLIENT_KEY, Content, address, content, sign};
+use super::edge::{Content, address, content, sign};
+use super::seller::Promises;
 
 /// What messages towards us carry (BEP 10).
 const METADATA_ID: u8 = 3;
@@ -24,8 +25,8 @@ const PAY_ID: u8 = 7;
 /// Requests of the client that are remembered; older ones are forgotten.
 const MAX_ASKED: usize = 512;
 
-/// Serials and who they were promised to, over all connections.
-pub type Promises = BTreeMap<u64, Address>;
+/// From this byte on, a payment message is what a hostile seller says, in a row of up to four.
+const HOSTILE: u8 = 0xf0;
 
 pub struct Remote {
     info_hash: InfoHash,
@@ -56,6 +57,11 @@ impl Remote {
             terms: None,
             paying: None,
         }
+    }
+
+    /// The torrent that the connection is for.
+    pub fn info_hash(&self) -> InfoHash {
+        self.info_hash
     }
 
     /// The client sent bytes: all of it is protocol, no byte of a block is wrong.
@@ -137,31 +143,16 @@ impl Remote {
                 let Some(quotes) = self.quotes.get(&quote_id) else {
                     panic!("a promise for a quote that nobody made");
                 };
-                let payees = quotes.iter().filter(|(_, unit)| *unit == voucher.unit);
-                let Some((payee, _)) = payees.clone().find(|(payee, _)| {
-                    let (voucher, signature) = Voucher::from_body(&voucher, *payee);
-                    signature == sign(CLIENT_KEY, voucher.digest(&VAULT))
-                }) else {
-                    assert!(payees.count() > 0, "another price");
-                    panic!("signed for another payee than any of the quote's");
-                };
-                assert!(voucher.unit <= ceiling, "above the ceiling");
-                let first = u64::from(voucher.first);
-                assert!(first > 0, "serial 0 is never assigned");
-                for serial in first..first + u64::from(voucher.count) {
-                    let before = promises.insert(serial, *payee);
-                    assert!(before.is_none_or(|b| b == *payee), "serial {serial} twice");
-                }
+                promises.commit(voucher, quotes, ceiling);
                 self.promise = Some((voucher, 0));
             }
             PayMessage::Pay { first, tag, k, w } => {
                 if let Some((voucher, best)) = &mut self.promise
                     && (voucher.first, voucher.tag()) == (first, tag)
                 {
-                    assert!(k >= *best && k <= voucher.steps, "step {k} after {best}");
-                    assert_eq!(piecework::payment::chain::walk(w, k), voucher.root);
                     *best = k;
                 }
+                promises.pay(first, tag, k, w);
             }
             _ => {}
         }
@@ -186,7 +177,7 @@ impl Remote {
     }
 
     /// Something to say, good or bad.
-    pub fn say(&mut self, choices: &mut Choices<'_>) -> Bytes {
+    pub fn say(&mut self, choices: &mut Choices<'_>, promises: &Promises) -> Bytes {
         let mut out = BytesMut::new();
         match choices.below(24) {
             0 => out.extend_from_slice(choices.bytes()),
@@ -275,10 +266,14 @@ impl Remote {
                 let (id, payload) = (choices.byte() % 4, Bytes::copy_from_slice(choices.bytes()));
                 Message::Extended { id, payload }.encode(&mut out);
             }
-            _ => {
-                let message = self.pay(choices);
-                pay(&message).encode(&mut out);
-            }
+            _ => match choices.byte() {
+                row @ HOSTILE.. => {
+                    for _ in 0..=row % 4 {
+                        pay(&self.attack(choices, promises)).encode(&mut out);
+                    }
+                }
+                what => pay(&self.pay(what, choices)).encode(&mut out),
+            },
         }
         out.freeze()
     }
@@ -307,23 +302,36 @@ impl Remote {
         }
     }
 
-    fn pay(&mut self, choices: &mut Choices<'_>) -> PayMessage {
+    fn attack(&mut self, choices: &mut Choices<'_>, promises: &Promises) -> PayMessage {
+        if choices.below(3) > 0 {
+            return promises.accuse(choices);
+        }
+        let terms = promises.terms(choices);
+        self.note_quote(&terms);
+        PayMessage::Terms(terms)
+    }
+
+    fn note_quote(&mut self, terms: &Terms) {
+        let (quotes, quote) = (&mut self.quotes, (terms.payee, terms.unit));
+        let quotes = quotes.entry(terms.quote_id).or_default();
+        if !quotes.contains(&quote) {
+            quotes.push(quote);
+        }
+    }
+
+    fn pay(&mut self, what: u8, choices: &mut Choices<'_>) -> PayMessage {
         let first = |choices: &mut Choices<'_>| match choices.below(3) {
             0 => choices.u32(),
             _ => u32::from(choices.byte()),
         };
-        match choices.below(16) {
+        match what % 16 {
             0..=2 => {
                 let (payee, unit) = (
                     Address::repeat_byte(0x70 + choices.byte() % 4),
                     price(choices),
                 );
                 let quote_id = u32::from(choices.byte());
-                let quotes = self.quotes.entry(quote_id).or_default();
-                if !quotes.contains(&(payee, unit)) {
-                    quotes.push((payee, unit));
-                }
-                PayMessage::Terms(Terms {
+                let terms = Terms {
                     version: 1,
                     flags: 0,
                     quote_id,
@@ -338,7 +346,9 @@ impl Remote {
                     ramp: choices.byte(),
                     min_bond_percent: u16::from(choices.byte()),
                     luck: B256::ZERO,
-                })
+                };
+                self.note_quote(&terms);
+                PayMessage::Terms(terms)
             }
             3 | 4 => match self.promise {
                 Some((voucher, k)) => PayMessage::Ack {

@@ -1,9 +1,10 @@
 // A wallet that does not do what a deposit needs, and a chain's node that lies.
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
-import { ending, site } from "./harness.mjs";
+import { Interface } from "ethers";
+import { browser, ending, open, site } from "./harness.mjs";
 import { FUNDS, Scene, UNIT_FINE } from "./paid/scene.mjs";
-import { add, deposit, look, reload, settled, viewer } from "./paid/viewer.mjs";
+import { add, deposit, look, reload, settled, start, viewer } from "./paid/viewer.mjs";
 import { RemoteWallet } from "./paid/wallet.mjs";
 import { test } from "./tests.mjs";
 
@@ -151,6 +152,125 @@ test("a node that lies about the chain loses nobody money: junk is called so, a 
   assert.equal(end.earned, end.spent);
   assert.equal((await seeder.ask("redeem")).ok, true);
 });
+
+test("a deposit that the person speeds up arrives, one that is cancelled is said, and a page loaded anew asks for nothing twice", async () => {
+  const [url, scene] = [await site(), await Scene.open()];
+  const wallet = await RemoteWallet.start(scene.chain, scene.payer);
+  const { call } = scene.chain;
+  const chain = (method, ...params) => call.call(scene.chain, method, params);
+  // All is allowed: a deposit is one transaction.
+  const data = new Interface(["function approve(address, uint256)"]).encodeFunctionData("approve", [scene.chain.vault, FUNDS]);
+  await chain("eth_sendTransaction", { from: scene.payer, to: scene.chain.token, data });
+  const page = await viewer(url, wallet, scene.options());
+  await chain("evm_setAutomine", false);
+
+  const cancelled = deposit(page, "2");
+  await wallet.replace(await sentBy(wallet, cancelled), { cancel: true });
+  await chain("evm_mine");
+  await assert.rejects(cancelled, /was cancelled in the wallet, or replaced by a transaction that did something else/);
+  assert.deepEqual(await scene.chain.events(), []);
+
+  const sped = deposit(page, "2");
+  await wallet.replace(await sentBy(wallet, sped));
+  await chain("evm_mine");
+  assert.equal(await sped, "2000000");
+  assert.equal((await scene.chain.events()).filter(({ name }) => name === "Opened").length, 1);
+
+  // The page is left while a top-up is out. The person tries again.
+  const left = deposit(page, "1").catch(() => null);
+  await sentBy(wallet, left);
+  await reload(page, scene.options());
+  await left;
+  const asked = wallet.prompts.filter((method) => method === "eth_sendTransaction").length;
+  const again = deposit(page, "1");
+  await chain("evm_mine");
+  assert.equal(await again, "3000000");
+  assert.equal(wallet.prompts.filter((method) => method === "eth_sendTransaction").length, asked);
+});
+
+test("tabs that redeem at once are all answered, and what a closed one was redeeming is redeemed by another", async () => {
+  const [url, scene] = [await site(), await Scene.open()];
+  const [buyers, sellers] = [await RemoteWallet.start(scene.chain, scene.payer), await RemoteWallet.start(scene.chain, scene.anvil.accounts[4].address)];
+  const shop = await viewer(url, sellers, scene.options({ sellPricePerGB: "10" }));
+  const torrent = await shop.run(`seed(${LENGTH}, 1)`);
+  const page = await viewer(url, buyers, scene.options());
+  await deposit(page, "2");
+  await add(page, { torrent });
+  await page.run("done()");
+  const earned = await shop.run(`new Promise((resolve) => {
+    const look = async () => {
+      const { money } = await client.stats();
+      if (money.preimagesReceived >= ${LENGTH / BLOCK}) resolve(String(money.redeemable));
+      else setTimeout(look, 100);
+    };
+    look();
+  })`);
+
+  const tabs = [];
+  for (let i = 0; i < 3; i++) {
+    const tab = await open(shop.browser.context, url);
+    await start(tab, scene.options({ sellPricePerGB: "10" }));
+    await tab.run("client.connectWallet()");
+    tabs.push(tab);
+  }
+  // One is closed while its wallet asks: the claims are with it.
+  sellers.hangs.add("eth_sendTransaction");
+  const asked = sellers.prompted();
+  void tabs[0].run("client.redeem()").catch(() => null);
+  await asked;
+  const none = await tabs[1].run("client.redeem().then(({ batches }) => batches)");
+  assert.equal(none, 0);
+  await tabs[0].close();
+  sellers.hangs.clear();
+
+  const paid = await Promise.all(tabs.slice(1).map((tab) => tab.run("client.redeem().then(({ paid }) => String(paid))")));
+  assert.deepEqual(paid.sort(), ["0", earned].sort());
+  assert.equal(String(await scene.chain.balanceOf(scene.anvil.accounts[4].address)), earned);
+});
+
+test("the element without a budget spends its deposit, and offers another one when that is used up", async () => {
+  const scene = await Scene.open();
+  const wallet = await RemoteWallet.start(scene.chain, scene.payer);
+  const title = await scene.title("film.bin", LENGTH);
+  const url = await site({ mounts: { "/film.torrent": title.path } });
+  const seeder = await scene.seeder([title], 20_000_000);
+  const { context } = await browser();
+  await wallet.injectInto(context);
+  const page = await open(context, url);
+  const { payments, trackers } = scene.options();
+  // 200 blocks cost 0.032768.
+  const attributes = {
+    torrent: "film.torrent", trackers: trackers.join(" "), vault: payments.vault, "chain-id": payments.chainId, "rpc-url": payments.rpcUrl,
+    token: payments.token.address, "token-symbol": "pwUSD", "max-price-per-gb": "12", deposit: "0.02",
+  };
+  await page.run(`(async () => {
+    await import("/dist/player.js");
+    window.player = Object.assign(document.createElement("piecework-player"));
+    for (const [name, value] of Object.entries(${JSON.stringify(attributes)})) player.setAttribute(name, value);
+    document.body.append(player);
+    window.offer = player.shadowRoot.querySelector(".offer");
+    /** Waits for an offer that says this, and takes it. */
+    window.take = (words) => new Promise((resolve) => {
+      const look = () => {
+        if (offer.hidden || !offer.textContent.includes(words)) return setTimeout(look, 50);
+        const text = offer.textContent;
+        offer.querySelector("button").click();
+        resolve(text);
+      };
+      look();
+    });
+  })()`);
+  const first = await page.run(`take("This title costs")`);
+  assert.match(first, /Others can see it/);
+  await page.run(`take("The deposit is used up")`);
+  await page.run(`(window.torrent = player.torrent, done())`);
+  const spent = Number(await page.run("player.client.stats().then(({ money }) => String(money.spent))"));
+  assert.ok(spent > 20_000 && spent < 40_000, `${spent} was spent: more than the first deposit, and less than both`);
+  assert.equal((await seeder.ask("redeem")).ok, true);
+});
+
+/** The hash of what a wallet sends next for `doing`, which fails if that ends first. */
+const sentBy = (wallet, doing) => Promise.race([wallet.sentNext(), doing.then(() => Promise.reject(new Error("it ended without sending anything")))]);
 
 const say = (text) => process.env.PIECEWORK_TEST_VERBOSE && console.log(`  ${text}`);
 

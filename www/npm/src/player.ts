@@ -1,4 +1,4 @@
-import { Client, PieceworkRejectedError, PieceworkUnsupportedError, type ClientOptions, type Torrent } from "./index.js";
+import { Client, PieceworkRejectedError, PieceworkUnsupportedError, type ClientOptions, type PaymentLack, type Torrent } from "./index.js";
 
 const STYLE = `
 :host { display: block; position: relative; background: #000; color: #eee; color-scheme: dark; font: 14px/1.45 system-ui, sans-serif; }
@@ -18,6 +18,20 @@ button:disabled { background: #333; border-color: #555; color: #aaa; }
 [hidden] { display: none; }
 `;
 
+/** Whole tokens that nobody deposits: without a cap of the page's own, what the user puts down is the cap. */
+const ALL_THAT_IS_DEPOSITED = "1000000000000";
+/** Why a deposit is offered again. */
+const LACKS: Record<PaymentLack, string> = {
+  none: "",
+  usedup: "The deposit is used up: a second one is added to it. ",
+  budget: "",
+  exiting: "The former deposit is on its way back, and a new one is made. ",
+  withdrawn: "The former deposit went back, and a new one is made. ",
+  held: "More was promised from the former deposit than this browser knows, as after a restored profile: it stays yours, and a new one is made. ",
+};
+/** What a deposit tells others. */
+const SEEN_BY_OTHERS = "Others can see it: your wallet\u2019s address goes to each seller you buy from, and the amounts stand on the public chain.";
+
 const ATTRIBUTES = ["src", "magnet", "torrent"] as const;
 
 /**
@@ -25,8 +39,9 @@ const ATTRIBUTES = ["src", "magnet", "torrent"] as const;
  *
  * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` (separated by
  * blanks), `autoplay`, `upload-limit` (bytes per second); for paid titles `vault`, `chain-id`, `rpc-url`,
- * `token`, `token-decimals`, `token-symbol`, `max-price-per-gb`, `budget`, `deposit`. A page that has a
- * client of its own sets the property `client` before the element is connected.
+ * `token`, `token-decimals`, `token-symbol`, `max-price-per-gb`, `deposit` (default 2), `budget` (default: all that is deposited; where it
+ * is given, the cap on what is ever spent from the deposit, which `client.setBudget` raises). A page that has a client of its own sets the
+ * property `client` before the element is connected.
  *
  * It says that watching uploads, with a switch, and asks for a deposit only by a button. What goes wrong is said once, to a screen
  * reader too; numbers that change all the time are not.
@@ -135,7 +150,7 @@ export class PieceworkPlayer extends HTMLElement {
         this.#off.push(
           this.client.on("error", ({ error }) => this.#say(error.message)),
           this.client.on("warning", ({ text }) => this.#say(text)),
-          this.client.on("paymentneeded", ({ pricePerGB }) => void this.#offerDeposit(pricePerGB)),
+          this.client.on("paymentneeded", ({ pricePerGB, reason }) => void this.#offerDeposit(pricePerGB, reason)),
         );
       }
       this.#say("Looking for the title …");
@@ -169,16 +184,17 @@ export class PieceworkPlayer extends HTMLElement {
     this.#facts.textContent = `${torrent.name}: ${percent} %, ${stats.peers.length} peers, down ${rate(stats.downloadRate)}, up ${rate(stats.uploadRate)}`;
   }
 
-  async #offerDeposit(pricePerGB: bigint): Promise<void> {
+  async #offerDeposit(pricePerGB: bigint, lack: PaymentLack): Promise<void> {
     const client = this.client;
     const torrent = this.torrent;
     if (!client || !torrent || !this.hasAttribute("vault")) return;
+    if (lack === "budget") return this.#say("The limit that this page set for your deposit is reached: nothing more is bought.");
     const symbol = this.getAttribute("token-symbol") ?? "";
     const { maxCost } = await torrent.stats();
-    const amount = this.getAttribute("deposit") ?? "2";
     this.#offerText.textContent =
-      `This title costs ${client.format(pricePerGB)} ${symbol} per GB, at most ${client.format(maxCost)} ${symbol}. ` +
-      `A deposit of ${amount} ${symbol} and a bond of 1.25 times as much go into the vault; what is not spent comes back after you ask for it and the waiting time is over.`;
+      `${LACKS[lack]}This title costs ${client.format(pricePerGB)} ${symbol} per GB, at most ${client.format(maxCost)} ${symbol}. ` +
+      `A deposit of ${this.#depositAmount} ${symbol} and a bond of 1.25 times as much go into the vault; what is not spent comes back after you ask for it and the waiting time is over. ` +
+      SEEN_BY_OTHERS;
     const wallets = await client.wallets();
     this.#wallets.replaceChildren(...wallets.map(({ id, name }) => new Option(name, id)));
     this.#wallets.hidden = wallets.length < 2;
@@ -187,13 +203,17 @@ export class PieceworkPlayer extends HTMLElement {
     this.#offer.hidden = false;
   }
 
+  get #depositAmount(): string {
+    return this.getAttribute("deposit") || "2";
+  }
+
   async #deposit(): Promise<void> {
     const client = this.client;
     if (!client) return;
     this.#pay.disabled = true;
     try {
       if (!client.walletAddress) await client.connectWallet(this.#wallets.value || undefined);
-      await client.deposit({ amount: this.getAttribute("deposit") ?? "2" });
+      await client.deposit({ amount: this.#depositAmount });
       this.#offer.hidden = true;
       this.#say("");
       this.#video.focus({ preventScroll: true }); // the button that had the focus is gone
@@ -221,7 +241,7 @@ export class PieceworkPlayer extends HTMLElement {
               ...(rpcUrl ? { rpcUrl } : {}),
               token: { address: text("token"), decimals: Number(text("token-decimals") || "6"), symbol: text("token-symbol") },
               maxPricePerGB: text("max-price-per-gb") || "0",
-              budget: text("budget") || "0",
+              budget: text("budget") || ALL_THAT_IS_DEPOSITED,
             },
           }
         : {}),

@@ -23,27 +23,26 @@ export type Done = (sent: Unsettled) => Promise<boolean>;
 /** After this it is said that one waits for the chain. */
 const SAY_AFTER_MS = 15_000;
 
-/** By owner and vault, then by what it is for. Where the page may store nothing, this lasts until the page is left. */
-const remembered = new Map<string, Map<string, Unsettled>>();
+type Kept = Map<string, Unsettled>;
+
+/** Where the page may store nothing, what is out is remembered until the page is left: by owner and vault, then by what it is for. */
+const remembered = new Map<string, Kept>();
 
 /** Does things on chain through one wallet at one vault, each of them once. */
 export class Sender {
   readonly #wallet: Wallet;
   readonly #say: (text: string) => void;
   readonly #name: string;
-  readonly #kept: Map<string, Unsettled>;
 
   constructor(wallet: Wallet, chainId: number, vault: string, say: (text: string) => void) {
     this.#wallet = wallet;
     this.#say = say;
     this.#name = `piecework sent ${chainId} ${vault.toLowerCase()} ${wallet.address}`;
-    this.#kept = remembered.get(this.#name) ?? stored(this.#name);
-    remembered.set(this.#name, this.#kept);
   }
 
   /** Follows what was sent earlier for this; what it was if it came to be, null if something is to be sent (again). */
   async earlier(purpose: string, done: Done): Promise<Unsettled | null> {
-    const sent = this.#kept.get(purpose);
+    const sent = this.#kept().get(purpose);
     return sent && (await this.#end(purpose, sent, done)) === "done" ? sent : null;
   }
 
@@ -78,33 +77,34 @@ export class Sender {
   }
 
   #ended<T>(purpose: string, end: T): T {
-    this.#kept.delete(purpose);
-    this.#store();
+    this.#change((kept) => kept.delete(purpose));
     return end;
   }
 
   #keep(purpose: string, sent: Unsettled): void {
-    this.#kept.set(purpose, sent);
-    this.#store();
+    this.#change((kept) => kept.set(purpose, sent));
   }
 
-  #store(): void {
+  /** What is out now: other tabs send, too, and see the end of it. */
+  #kept(): Kept {
     try {
-      if (this.#kept.size > 0) localStorage.setItem(this.#name, JSON.stringify([...this.#kept]));
-      else localStorage.removeItem(this.#name);
+      const read: unknown = JSON.parse(localStorage.getItem(this.#name) ?? "[]");
+      const whole = ([, one]: [string, Unsettled]) => typeof one?.hash === "string" && typeof one.from === "string";
+      return new Map(Array.isArray(read) ? (read as [string, Unsettled][]).filter(whole) : []);
     } catch {
-      // It is remembered until the page is left.
+      return remembered.get(this.#name) ?? new Map<string, Unsettled>();
     }
   }
-}
 
-function stored(name: string): Map<string, Unsettled> {
-  try {
-    const read: unknown = JSON.parse(localStorage.getItem(name) ?? "[]");
-    const whole = ([, one]: [string, Unsettled]) => typeof one?.hash === "string" && typeof one.from === "string";
-    return new Map(Array.isArray(read) ? (read as [string, Unsettled][]).filter(whole) : []);
-  } catch {
-    return new Map(); // what cannot be read is not known to be out
+  #change(change: (kept: Kept) => void): void {
+    const kept = this.#kept();
+    change(kept);
+    try {
+      if (kept.size > 0) localStorage.setItem(this.#name, JSON.stringify([...kept]));
+      else localStorage.removeItem(this.#name);
+    } catch {
+      remembered.set(this.#name, kept);
+    }
   }
 }
 

@@ -581,3 +581,27 @@ test("an account whose records are behind is left as it is, and the deposit goes
   assert.ok(requests.includes("newSessionKey"));
   assert.equal(vault.parseTransaction({ data: wallet.sent.at(-1).data }).name, "open");
 });
+
+test("what another tab sent is followed, and what another tab saw the end of is not", async (t) => {
+  const kept = storage(t);
+  let mined = false;
+  const { wallet, deposit } = await sending(t, () => ({
+    eth_getTransactionReceipt: ([hash]) => (mined ? { status: "0x1", transactionHash: hash, logs: [] } : null),
+  }));
+  assert.match((await deposit()).error.message, /after ten minutes/);
+  mined = true;
+  const [[name, out]] = kept;
+  // The other tab saw it.
+  kept.delete(name);
+  assert.equal((await deposit()).error, undefined);
+  assert.equal(sends(wallet), 2);
+  // The other tab sent it.
+  kept.set(name, out);
+  assert.equal((await deposit()).error, undefined);
+  assert.equal(sends(wallet), 2);
+  assert.equal(kept.size, 0);
+  // What somebody else wrote there is nothing that was sent.
+  kept.set(name, '[["deposit", 5], 7]');
+  assert.equal((await deposit()).error, undefined);
+  assert.equal(sends(wallet), 3);
+});

@@ -293,8 +293,8 @@ export class Engine {
     this.#memory.exitAt = unixSeconds(account.exitAt);
   }
 
-  /** Redeems everything that pays. Token units. */
-  redeem(): Promise<{ paid: bigint }> {
+  /** Redeems everything that pays, in so many transactions. Token units. */
+  redeem(): Promise<{ paid: bigint; batches: number }> {
     return this.client.redeem();
   }
 

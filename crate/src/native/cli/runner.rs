@@ -592,6 +592,22 @@ pub(super) fn make_folder(path: &PathBuf) -> Result<(), CliError> {
         .map_err(|e| CliError::Invalid(format!("{} cannot be used: {e}", path.display())))
 }
 
+/// What is to be done before anything is bought.
+fn lacking(why: PaymentNeed) -> &'static str {
+    match why {
+        PaymentNeed::NoAccount => {
+            "open an account, and give --owner, --session-key, --max-price and --budget"
+        }
+        PaymentNeed::DepositUsedUp => "the deposit is used up, top it up",
+        PaymentNeed::BudgetUsedUp => "the budget is used up, give a larger --budget",
+        PaymentNeed::Exiting => "the deposit is on its way back, open another account",
+        PaymentNeed::Withdrawn => "the deposit went back, open another account",
+        PaymentNeed::Held => {
+            "this account promised more than is recorded here, get it back and open another"
+        }
+    }
+}
+
 #[cfg(all(test, unix))]
 mod tests {
     use super::*;
@@ -616,20 +632,5 @@ mod tests {
         tokio::time::timeout(std::time::Duration::from_secs(10), interrupt.wait())
             .await
             .unwrap();
-    }
-}
-/// What is to be done before anything is bought.
-fn lacking(why: PaymentNeed) -> &'static str {
-    match why {
-        PaymentNeed::NoAccount => {
-            "open an account, and give --owner, --session-key, --max-price and --budget"
-        }
-        PaymentNeed::DepositUsedUp => "the deposit is used up, top it up",
-        PaymentNeed::BudgetUsedUp => "the budget is used up, give a larger --budget",
-        PaymentNeed::Exiting => "the deposit is on its way back, open another account",
-        PaymentNeed::Withdrawn => "the deposit went back, open another account",
-        PaymentNeed::Held => {
-            "this account promised more than is recorded here, get it back and open another"
-        }
     }
 }

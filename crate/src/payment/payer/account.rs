@@ -8,7 +8,7 @@
 use alloy_primitives::{B256, U256};
 
 use super::range::{Range, Work};
-use super::{AccountInfo, Payer};
+use super::{AccountInfo, Conn, Payer};
 use crate::payment::record::{Key, PayerAccountRecord, PayerRangeLife, PayerRangeRecord};
 use crate::payment::voucher;
 use crate::payment::{
@@ -442,9 +442,10 @@ impl Payer {
         if account.held() {
             return Some(PaymentNeed::Held);
         }
-        // What is promised to a seller already can still be paid to it.
+        // What is promised to a seller already can still be paid to it; of that, blocks under way take their part.
+        let taken = |c: &Conn| u64::from(c.ledger.outstanding());
         let mut refusals = (self.conns.iter())
-            .filter(|(conn, c)| c.wanted && self.usable_on(**conn, true) == 0)
+            .filter(|(conn, c)| c.wanted && self.usable_on(**conn, true) <= taken(c))
             .filter_map(|(_, c)| c.quote.as_ref()?.refused);
         refusals.find_map(|why| match why {
             Refusal::DepositExhausted => Some(PaymentNeed::DepositUsedUp),

@@ -7,6 +7,9 @@ import { about, duration, exact, FINE_BITS, moment, plural, shortAddress, units 
 import type { Money } from "../types.ts";
 import { WalletList } from "./wallets.ts";
 
+/** Slices that are redeemed by one transaction. */
+const CLAIMS_PER_TRANSACTION = 128;
+
 /** Before the engine's first answer. */
 const NOTHING: Money = { accountReady: false, balance: 0n, locked: 0n, spentFine: 0n, budget: 0n, redeemable: 0n, redeemableFine: 0n, redeemed: 0n, redeemableRanges: 0, vouchersSigned: 0, preimagesReleased: 0, preimagesReceived: 0 };
 
@@ -73,7 +76,7 @@ export class MoneyView {
     const able = !this.#busy && navigator.onLine && (wallets.length > 0 || connected !== null);
     setText(byId("redeem-title"), money.redeemable > 0n ? "Redeem what you earned" : "Nothing to redeem yet");
     setText(byId("redeem-hint"), money.redeemable > 0n
-      ? "One transaction through your wallet, which pays the network\u2019s fee."
+      ? `${plural(Math.ceil(money.redeemableRanges / CLAIMS_PER_TRANSACTION), "transaction")} through your wallet, which pays the network\u2019s fee. The chain shows everybody what was paid to it.`
       : "While this page shares a title that has a price, viewers pay you block by block. What they paid is fetched here.");
     byId<HTMLButtonElement>("redeem").disabled = !able || money.redeemable === 0n;
     setText(byId("redeem"), money.redeemable > 0n ? `Redeem ${units(money.redeemable, token)}` : "Nothing to redeem");
@@ -155,7 +158,7 @@ export class MoneyView {
     const { payment } = this.#app.config;
     if (!payment) return null;
     if (result.paid === 0n) return "There was nothing that could be redeemed.";
-    return `${units(result.paid, payment.token)} went to your wallet, in one transaction.`;
+    return `${units(result.paid, payment.token)} went to your wallet, in ${plural(result.batches, "transaction")}.`;
   }
 
   async #exit(deposit: Deposit | null): Promise<string | null> {

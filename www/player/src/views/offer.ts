@@ -64,7 +64,7 @@ export class Offer {
     });
     const { payment } = app.config;
     setText(byId("share-hint"), payment && payment.resellPercent > 0
-      ? `Watching also uploads: what you have is passed on to other viewers, who pay you ${payment.resellPercent} % of what you paid for it. It starts when you press the button below.`
+      ? `Watching also uploads: what you have is passed on to other viewers, who pay you ${payment.resellPercent} % of what you paid for it. It starts when you press the button below. They all see one payment address of this browser, the same for every title.`
       : "Watching also uploads: what you have is passed on to other viewers. It starts when you press the button below.");
   }
 
@@ -188,8 +188,8 @@ export class Offer {
     if (payment && this.#plan.kind === "deposit") {
       const { amount, bond } = this.#plan;
       rows.push({ term: money?.accountReady ? "Added to your deposit" : "Deposit", value: units(amount, payment.token), note: "What you watch is paid from it, block by block." });
-      rows.push({ term: "Bond", value: units(bond, payment.token), note: "Comes back whole. It is only lost by promising the same money to two sellers, which this page never does." });
-      rows.push({ term: "From your wallet now", value: units(amount + bond, payment.token), total: true, note: `What you do not spend, and the bond, come back ${duration(payment.exitDelaySeconds)} after you ask for them.` });
+      rows.push({ term: "Bond", value: units(bond, payment.token), note: "Comes back whole. It is lost only if the same money is promised to two sellers, as by a copied or restored browser profile: this page holds a deposit back where it finds that out." });
+      rows.push({ term: "From your wallet now", value: units(amount + bond, payment.token), total: true, note: `What you do not spend, and the bond, come back ${duration(payment.exitDelaySeconds)} after you ask for them. Others see it: your wallet\u2019s address goes to each seller, and all amounts stand on the public chain.` });
     }
     rows.push({ term: "Size", value: size });
     setText(byId("cost-summary"), summary);

@@ -92,6 +92,37 @@ fn a_viewer_pays_for_every_block_and_the_chain_pays_the_seller_that() {
     }
 }
 
+/// A deposit of 0.06: its seller lets it owe 114 of the film's 184 blocks.
+#[test]
+fn a_buyer_that_owes_what_its_bond_allows_waits_and_goes_on_with_each_redemption() {
+    for seed in 50..56 {
+        let mut net = SimNet::new(seed, NetConfig::default());
+        let content = content(seed);
+        let a = seller(&mut net, 1, &content);
+        let b = net.node(viewer_config(&net, 2));
+        net.fund(b, 60_000, TRANCHE);
+        net.leech(b, &content);
+        net.run_for(minutes(2));
+        let limit = 60_000 * 125 / 100 / 4;
+        let owed = net.snapshot(a).money.redeemable.0;
+        // The blocks of a piece that is not whole yet are not paid; those that a broken connection brought are paid late.
+        let late = (16 * per_gb(TEN_DOLLARS).0) >> 24;
+        assert!(
+            (limit * 3 / 4..=limit + late).contains(&owed),
+            "seed {seed}: {owed}"
+        );
+        assert!(!net.is_complete(b, &content), "seed {seed}");
+        // Now somebody redeems what is due, every half minute.
+        let is_complete = (0..20).any(|_| {
+            net.command(a, Command::PrepareRedeem(RedeemScope::Due));
+            net.run_for(Duration::from_secs(30));
+            net.is_complete(b, &content)
+        });
+        assert!(is_complete, "seed {seed}");
+        settle(&mut net, a, 1);
+    }
+}
+
 /// The page that took them was closed before its wallet answered.
 #[test]
 fn claims_that_nobody_answers_for_come_back_when_what_was_sent_is_past_its_deadline() {

@@ -59,7 +59,7 @@ impl Payee {
         scope == RedeemScope::All
             || range.life != Life::Open
             || account.exit_at.is_some()
-            || account.nears_limit(&self.config)
+            || account.owes_much(&self.config)
             || range.usable(account.tranche) == 0
             || range.conn.is_none() && idle <= self.now
     }

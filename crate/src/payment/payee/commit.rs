@@ -625,9 +625,12 @@ impl Payee {
             range.suspended = false;
             range.paid_since_commit = 0;
         }
-        // An old debt is worked off at the first credit, without growth; a whole window of it is too much.
+        // An old debt is worked off at the first credit, without growth; more than it ever earned is too much.
         let debt = account.ledger.debt(config.credit0);
-        if newcomer && debt > u64::from(config.credit_max) {
+        let most = account
+            .ledger
+            .most_debt(config.credit0, config.credit_max, config.ramp);
+        if newcomer && debt > most {
             let tag = self.range(id).map_or([0; 4], |r| r.best.voucher.tag());
             let aux = u32::try_from(debt).unwrap_or(u32::MAX);
             self.reject(conn, RejectCode::OverCredit, id.first, tag, aux);

@@ -84,8 +84,22 @@ impl PayeeConfig {
         let most = MAX_FINE.floor();
         TokenUnits(part.max(self.dust.0)).min(most).fine()
     }
+
+    /// What an account with this bond owes when its live ranges are due.
+    pub(super) fn due_exposure(&self, bond: TokenUnits) -> FineUnits {
+        let most = self
+            .dust
+            .0
+            .saturating_mul(DUE_RANGES)
+            .min(MAX_FINE.floor().0);
+        let half = FineUnits(self.exposure_limit(bond).0 / 2);
+        half.min(TokenUnits(most).fine())
+    }
 }
 
+/// Least ranges that an account may owe before its live ranges are due, however large its bond: by then the gas of a
+/// redemption is a hundredth of it.
+const DUE_RANGES: u128 = 32;
 /// 0.01 of a token with six decimals.
 const DUST: TokenUnits = TokenUnits(10_000);
 /// At 0.01 gwei an item of a batch costs a tenth of the dust limit (payments.md, section 6).
@@ -96,7 +110,7 @@ const GAS_PART_OF_DUST: u128 = 10;
 pub enum RedeemScope {
     /// Everything, on an explicit command; but not the crumbs of an account that leaves many.
     All,
-    /// Items above dust: full ranges, ranges long without a connection, and all of an account that nears its limit. Of
+    /// Items above dust: full ranges, ranges long without a connection, and all of an account that owes much. Of
     /// one that is exiting, or at its limit, all that is worth its gas.
     Due,
 }

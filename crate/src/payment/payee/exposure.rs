@@ -1,8 +1,8 @@
 //! What one account may owe before it is redeemed.
 //!
 //! Invariant: what is unredeemed and unpaid of an account is worth no more than [`PayeeConfig::exposure_limit`] allows for
-//! its bond, so that promising the same serials to many sellers costs more than each of them can lose. An account at its
-//! limit is choked and goes on as soon as some of it is redeemed; one at half of it is due for redemption.
+//! its bond (but for what a broken connection brought, which is paid late), so that promising the same serials to many sellers costs more than each of them can lose. An account at its
+//! limit is choked and goes on as soon as some of it is redeemed; one at half of it, or at a fixed sum, is due for redemption.
 
 use super::state::{Account, Range};
 use super::{Payee, PayeeConfig};
@@ -23,9 +23,9 @@ impl Account {
         self.unredeemed().saturating_add(more) > limit.0
     }
 
-    /// At half of its limit.
-    pub(super) fn nears_limit(&self, config: &PayeeConfig) -> bool {
-        self.unredeemed().saturating_mul(2) >= config.exposure_limit(self.bond).0
+    /// So much that its live ranges are due, too.
+    pub(super) fn owes_much(&self, config: &PayeeConfig) -> bool {
+        self.unredeemed() >= config.due_exposure(self.bond).0
     }
 
     /// Nothing more is sent to it.

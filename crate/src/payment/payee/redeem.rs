@@ -340,13 +340,13 @@ impl Payee {
         }
     }
 
-    /// A payment may just have filled a range, or brought its account near its limit.
+    /// A payment may just have filled a range, or made its account owe much.
     pub(super) fn due_by_payment(&mut self, id: RangeId) {
         let due = (self.accounts.get(&id.account)).is_some_and(|account| {
             let full = |r: &super::Range| r.usable(account.tranche) == 0;
             !account.said_due
                 && (account.ranges.get(&id.first).is_some_and(full)
-                    || account.nears_limit(&self.config))
+                    || account.owes_much(&self.config))
         });
         if due {
             self.say_due(id.account);

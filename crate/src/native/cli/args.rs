@@ -81,7 +81,7 @@ pub(super) struct CreateArgs {
 
 Ends with 0 if it is valid, and with 2 and the reason if not.")]
 pub(super) struct InfoArgs {
-    /// A .torrent file or a magnet link.
+    /// A .torrent file, a magnet link, or an info hash (with --tracker).
     #[arg(value_name = "FILE_OR_MAGNET")]
     pub(super) torrent: String,
     /// Answer in JSON.
@@ -156,7 +156,7 @@ pub(super) struct SeedArgs {
 
 Run it again to go on where it was stopped. Ends with 0 when all is there and verified.")]
 pub(super) struct GetArgs {
-    /// A .torrent file or a magnet link.
+    /// A .torrent file, a magnet link, or an info hash (with --tracker).
     #[arg(value_name = "FILE_OR_MAGNET")]
     pub(super) torrent: String,
     /// Folder to fetch into.

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::args::{CreateArgs, InfoArgs};
 use super::output::{CliError, ProgressLine, bytes, duration, plain, say, say_json};
 use crate::client::{AddOptions, Source};
-use crate::metainfo::{MagnetLink, Metainfo, TorrentBuilder};
+use crate::metainfo::{MagnetError, MagnetLink, Metainfo, TorrentBuilder};
 use crate::types::InfoHash;
 
 /// Longest .torrent file that is read: the longest info dictionary and as much around it.
@@ -27,12 +27,12 @@ pub(super) struct Named {
     pub(super) options: AddOptions,
 }
 
-/// A .torrent file or a magnet link.
+/// A .torrent file, a magnet link or a bare info hash.
 pub(super) fn read(input: &str) -> Result<Named, CliError> {
     Ok(match read_either(input)? {
         Either::Magnet(magnet) => Named {
             info_hash: magnet.info_hash,
-            source: Source::Magnet(input.trim().to_owned()),
+            source: Source::Magnet(input.to_owned()),
             options: AddOptions {
                 content: magnet.content,
                 ..AddOptions::default()
@@ -57,19 +57,24 @@ enum Either {
 }
 
 fn read_either(input: &str) -> Result<Either, CliError> {
-    if input
-        .get(..7)
-        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("magnet:"))
-    {
-        return input
-            .parse()
-            .map(Either::Magnet)
-            .map_err(|e| CliError::Invalid(format!("the magnet link is not valid: {e}")));
-    }
     let path = Path::new(input);
+    // A file may be called like an info hash.
+    if !path.exists() {
+        match input.parse() {
+            Ok(magnet) => return Ok(Either::Magnet(magnet)),
+            Err(MagnetError::Scheme) => {}
+            Err(error @ MagnetError::WebAddress) => {
+                return Err(CliError::Invalid(format!("{input}: {error}")));
+            }
+            Err(error) => {
+                let text = format!("the magnet link is not valid: {error}");
+                return Err(CliError::Invalid(text));
+            }
+        }
+    }
     let unreadable = |e: std::io::Error| {
         CliError::Invalid(format!(
-            "{input} cannot be read: {e}; give a .torrent file or a magnet link in quotes"
+            "{input} cannot be read: {e}; give a .torrent file, a magnet link in quotes or an info hash"
         ))
     };
     let mut torrent = Vec::new();
@@ -374,4 +379,51 @@ fn print_torrent(metainfo: &Metainfo) {
         ));
     }
     say(&format!("magnet     {}", metainfo.magnet()));
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const HASH: &str = "145a73e4e56a7b54f636ffb3c24ea103ad3133a9";
+
+    #[test]
+    fn links_and_bare_hashes_are_known_as_they_are_pasted() {
+        for input in [
+            format!("magnet:?xt=urn:btih:{HASH}"),
+            format!(" magnet:?xt=urn:btih:{HASH}\n"),
+            format!("\u{a0}MAGNET:?xt=urn:btih:{HASH}"),
+            format!("\u{200b}magnet:?xt=urn:btih:{HASH}&dn=100% pure"),
+            HASH.to_uppercase(),
+            format!(" {HASH} "),
+        ] {
+            let named = read(&input).unwrap();
+            assert_eq!(named.info_hash.to_hex(), HASH, "{input:?}");
+            assert!(matches!(named.source, Source::Magnet(_)));
+        }
+    }
+
+    #[test]
+    fn what_is_neither_is_told_what_to_do() {
+        for (input, advice) in [
+            (
+                "https://t.example/a.torrent",
+                "download the .torrent file first",
+            ),
+            ("magnet:?dn=a", "names no torrent"),
+            (
+                "no such file",
+                "give a .torrent file, a magnet link in quotes or an info hash",
+            ),
+            (&HASH[1..], "give a .torrent file"),
+        ] {
+            let error = read(input).err().unwrap().to_string();
+            assert!(
+                error.contains(input) || input.starts_with("magnet"),
+                "{error}"
+            );
+            assert!(error.contains(advice), "{error}");
+        }
+    }
 }

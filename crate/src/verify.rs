@@ -3,13 +3,11 @@
 //! Everything that serves data, hands it to a player or releases money takes one of the types of this
 //! module, and none of them can be made elsewhere: [`VerifiedPiece`] and [`VerifiedBlock`] say that a
 //! hash matched, [`AdvanceBlock`] says that an unverified block of a v1 torrent may be paid for because
-//! it is durable and within the one piece that a payee may be advanced (payments.md, "v1 torrents").
-
-use alloy_primitives::Address;
+//! it is durable and within the one piece that its sender may be advanced (payments.md, "v1 torrents").
 
 use crate::bitfield::Bitfield;
 use crate::sorted::Map;
-use crate::types::{BLOCK_LEN, BlockRef, PieceIndex};
+use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
 
 /// A piece whose SHA-1 matched (BEP 3 `pieces`).
 #[derive(Debug, PartialEq, Eq)]
@@ -35,7 +33,7 @@ pub struct AdvanceBlock {
 pub enum Payable {
     /// Its hash matched.
     Verified(VerifiedBlock),
-    /// Its payee is advanced; booked against the title's loss budget until its piece verifies.
+    /// Its sender is advanced; booked against the title's loss budget until its piece verifies.
     Advance(AdvanceBlock),
 }
 
@@ -47,8 +45,8 @@ pub struct Corrupt(pub PieceIndex);
 /// Why a block is not advanced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AdvanceRefused {
-    /// The payee already holds an advance over another unverified piece.
-    #[error("another piece of this payee is advanced and not verified yet")]
+    /// The sender already holds an advance over another unverified piece.
+    #[error("another piece of this sender is advanced and not verified yet")]
     OtherPieceOpen,
     /// The block could be lost by a crash, and then would be paid twice.
     #[error("the block is not durable yet")]
@@ -207,33 +205,34 @@ impl VerifiedPieces {
     }
 }
 
-/// Which piece each payee of a torrent is advanced over: at most one at a time.
+/// Which piece each seller of a torrent is advanced over: at most one at a time. A connection counts, not the payee
+/// that it names: anybody can name an honest seller's, and would keep its advance open.
 #[derive(Debug, Default)]
 pub struct Advances {
-    open: Map<Address, PieceIndex>,
+    open: Map<ConnectionId, PieceIndex>,
 }
 
 impl Advances {
     /// Allows a block to be paid for before its piece verifies.
     pub fn advance(
         &mut self,
-        payee: Address,
+        conn: ConnectionId,
         block: BlockRef,
         durable: bool,
     ) -> Result<AdvanceBlock, AdvanceRefused> {
         if !durable {
             return Err(AdvanceRefused::NotDurable);
         }
-        match self.open.get(&payee) {
+        match self.open.get(&conn) {
             Some(piece) if *piece != block.piece => Err(AdvanceRefused::OtherPieceOpen),
             _ => {
-                self.open.insert(payee, block.piece);
+                self.open.insert(conn, block.piece);
                 Ok(AdvanceBlock { block })
             }
         }
     }
 
-    /// The piece verified or was given up: its payees may be advanced over another.
+    /// The piece verified or was given up: its senders may be advanced over another.
     pub fn settle(&mut self, piece: PieceIndex) {
         self.open.retain(|_, open| *open != piece);
     }
@@ -269,8 +268,8 @@ mod tests {
     }
 
     #[test]
-    fn a_payee_is_advanced_over_one_unverified_piece_at_most() {
-        let payee = Address::repeat_byte(1);
+    fn a_seller_is_advanced_over_one_unverified_piece_at_most() {
+        let conn = ConnectionId(1);
         let mut advances = Advances::default();
         let block = |piece| BlockRef {
             piece: PieceIndex(piece),
@@ -278,15 +277,19 @@ mod tests {
             length: BLOCK_LEN,
         };
         assert_eq!(
-            advances.advance(payee, block(3), false),
+            advances.advance(conn, block(3), false),
             Err(AdvanceRefused::NotDurable)
         );
-        assert!(advances.advance(payee, block(3), true).is_ok());
+        assert!(advances.advance(conn, block(3), true).is_ok());
         assert_eq!(
-            advances.advance(payee, block(4), true),
+            advances.advance(conn, block(4), true),
             Err(AdvanceRefused::OtherPieceOpen)
         );
+        assert!(
+            advances.advance(ConnectionId(2), block(4), true).is_ok(),
+            "another is another, whatever payee both name"
+        );
         advances.settle(PieceIndex(3));
-        assert!(advances.advance(payee, block(4), true).is_ok());
+        assert!(advances.advance(conn, block(4), true).is_ok());
     }
 }

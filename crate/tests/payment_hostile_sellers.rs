@@ -276,6 +276,118 @@ fn signatures_are_checked_for_a_connection_four_times() {
     }
 }
 
+// ---- under somebody else's name
+
+/// B names the payee of the honest A, from another address.
+fn impostor(b: &mut Buying, now: u64) -> VoucherBody {
+    b.payer.connected(ms(now), B, info_at("198.51.100.9"));
+    b.payer.want(ms(now), B, V1, true, MAX_UNIT);
+    b.say(ms(now), B, PayMessage::Terms(terms(UNIT))).commit()
+}
+
+#[test]
+fn what_an_impostor_refuses_is_not_held_against_the_payee_it_names() {
+    for code in reject_codes_that_end() {
+        let mut b = Buying::new();
+        b.open();
+        b.buy(ms(100), 0..40);
+        let bad = impostor(&mut b, 2_000);
+        let (first, tag) = (bad.first, bad.tag());
+        let (aux, reason) = (0, NeedReason::NextRange);
+        b.say(
+            ms(2_010),
+            B,
+            PayMessage::Reject {
+                code,
+                first,
+                tag,
+                aux,
+            },
+        );
+        let done = b.say(ms(5_000), A, PayMessage::Need { reason, first: 1 });
+        assert_eq!(commits(&done).len(), 1, "{code:?}");
+    }
+}
+
+#[test]
+fn bad_data_and_debts_of_an_impostor_leave_the_honest_seller_alone() {
+    let mut b = Buying::new();
+    b.open();
+    b.buy(ms(100), 0..40);
+    let bad = impostor(&mut b, 2_000);
+    let credit = b.payer.may_request(A);
+    b.ack(ms(2_010), B, &bad, 0);
+    b.payer.request_sent(B);
+    b.payer.block_received(B, block(900));
+    assert_eq!(b.payer.may_request(A), credit, "its window is its own");
+    b.payer.block_invalid(ms(2_020), B, &[block(900)]);
+    assert_eq!(b.run(ms(2_020)).bans, [B]);
+    assert_eq!(b.payer.status(A), PayerConnState::Attached);
+    b.buy(ms(2_100), 40..44);
+}
+
+#[test]
+fn what_is_owed_to_a_seller_that_is_gone_is_not_paid_to_an_impostor() {
+    let mut b = Buying::new();
+    b.open();
+    for n in 0..3 {
+        b.payer.request_sent(A);
+        b.payer.block_received(A, block(n));
+    }
+    b.payer.disconnected(ms(100), A);
+    for n in 0..3 {
+        assert!(b.payer.payable(ms(110), A, verified(block(n))));
+    }
+    let bad = impostor(&mut b, 2_000);
+    let done = b.ack(ms(2_010), B, &bad, 0);
+    assert_eq!(done.paid_to(), None);
+    b.payer.disconnected(ms(3_000), B);
+    b.run(ms(3_000));
+    let v = b.connect(ms(4_000), ConnectionId(3), V1).commit();
+    let done = b.ack(ms(4_010), ConnectionId(3), &v, 0);
+    assert_eq!(done.paid_to(), Some((v.first, v.tag(), 3)));
+}
+
+// ---- closing what was promised
+
+/// Buys one block of each range that A closes, by REJECT 5; answers how many ranges it got.
+fn close_each_after_one_block(b: &mut Buying) -> u32 {
+    let mut v = b.open();
+    for n in 0..400u32 {
+        let now = ms(100 + u64::from(n) * 2_000);
+        b.buy(now, n..n + 1);
+        let mut done = b.reject(now, &v, RejectCode::ConsumedOrClosed, v.first);
+        b.payer.tick(ms(1_500 + u64::from(n) * 2_000));
+        done.sent
+            .extend(b.run(ms(1_500 + u64::from(n) * 2_000)).sent);
+        let Some(next) = commits(&done).pop() else {
+            return n + 1;
+        };
+        v = next;
+        b.ack(ms(1_500 + u64::from(n) * 2_000), A, &v, 0);
+    }
+    400
+}
+
+#[test]
+fn a_seller_that_closes_ranges_early_gets_two_and_the_deposit_stays_free() {
+    let mut b = Buying::new();
+    let free = b.payer.totals().free;
+    assert_eq!(close_each_after_one_block(&mut b), 2);
+    assert_eq!(b.payer.totals().free.0, free.0 - 2 * Q.0);
+}
+
+#[test]
+fn a_seller_that_redeemed_what_it_closed_gets_the_next_range() {
+    let mut b = Buying::new();
+    assert_eq!(close_each_after_one_block(&mut b), 2);
+    // Serials 0, 1 and 2 are consumed.
+    b.state.spent_word = alloy_primitives::U256::from(0b111u8);
+    b.state.consumed = 3;
+    b.payer.tick(ms(60_000));
+    assert_eq!(b.run(ms(60_000)).commit().first, 3);
+}
+
 // ---- in any order, with any numbers
 
 /// What a payer let out of its hands, as the vault would read it.

@@ -397,9 +397,7 @@ impl Client {
 
     fn pay_event(&mut self, event: PayEvent) {
         match event {
-            PayEvent::Quoted { conn, payee, .. } => {
-                self.in_session(conn, |session, _| session.note_payee(conn, payee));
-            }
+            PayEvent::Quoted { conn, .. } => self.touched.extend(self.torrent_of(conn)),
             PayEvent::Refused { conn, why } => {
                 self.money.note_why(conn, wording::refusal(why).to_owned());
             }

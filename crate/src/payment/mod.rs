@@ -169,14 +169,17 @@ pub enum Refusal {
     DepositExhausted,
     /// The budget is used up.
     BudgetExhausted,
-    /// Too many ranges with nothing revealed, or too many new payees at once; tried again later.
+    /// Too many ranges with little or nothing revealed, or too many new payees at once; tried again later.
     FakePayeeLimit,
     /// The title's loss budget is used up: no paid v1.
     LossBudget,
     /// No account, or an account that is exiting.
     NoAccount,
-    /// The payee refused finally, or sold bad data, earlier in this run.
+    /// The seller refused finally, or sold bad data, earlier in this run.
     PayeeRefused,
+    /// The seller closed ranges before half of them was used, and the chain does not show them consumed; tried
+    /// again later.
+    ClosesEarly,
 }
 
 /// Why nothing new can be bought until the user does something about the account.

@@ -155,6 +155,12 @@ pub fn allocate(next: u64, bound: u64, sizing: Sizing) -> Option<(u32, u16)> {
     Some((u32::try_from(first).ok()?, count as u16))
 }
 
+/// Ranges of little use that may exist while so many serials are free; beyond that only sellers that have used
+/// half of a range in this run get one more.
+pub fn most_idle(unassigned: u64) -> u64 {
+    (unassigned / 32).max(2)
+}
+
 /// Limits what payees that deliver nothing can tie up.
 #[derive(Clone, Debug, Default)]
 pub struct FakePayeeLimiter {
@@ -162,18 +168,10 @@ pub struct FakePayeeLimiter {
 }
 
 impl FakePayeeLimiter {
-    /// Whether a peer that never delivered a verified block may get a range now: `unrevealed`
-    /// ranges with nothing revealed exist, `unassigned` serials are free, and `same_address` says
-    /// that its address holds one already.
-    pub fn allows(
-        &self,
-        now: Timestamp,
-        unrevealed: usize,
-        unassigned: u64,
-        same_address: bool,
-    ) -> bool {
-        let most = (unassigned / 32).max(2);
-        (unrevealed as u64) < most && !same_address && self.next_slot(now) <= now
+    /// Whether a stranger may get a range now: `idle` ranges with little or nothing revealed exist, `unassigned`
+    /// serials are free, and `same_address` says that its address holds one already.
+    pub fn allows(&self, now: Timestamp, idle: u64, unassigned: u64, same_address: bool) -> bool {
+        idle < most_idle(unassigned) && !same_address && self.next_slot(now) <= now
     }
 
     /// When the next new payee is possible, by rate alone.

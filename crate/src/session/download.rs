@@ -10,7 +10,7 @@ use crate::contract::{ClosedReason, Effect, EffectError, Event};
 use crate::metainfo::{MAX_INFO_LEN, Metainfo};
 use crate::peer::MAX_UNREQUESTED;
 use crate::picker::Received;
-use crate::sorted::Set;
+use crate::sorted::Map;
 use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
 use crate::verify::Payable;
@@ -218,10 +218,11 @@ impl Session {
                     }
                 }
                 let chunks = partial.chunks();
-                let mut guilty = Set::new();
+                let mut guilty: Map<ConnectionId, Vec<BlockRef>> = Map::new();
                 for (from, number, data) in content.suspects.remove(&piece).unwrap_or_default() {
                     if chunks.get(number as usize) != Some(&data) {
-                        guilty.insert(from);
+                        let block = content.geometry.block(piece, number);
+                        guilty.entry(from).or_default().extend(block);
                     } else if let Some(block) = proof.block(number * BLOCK_LEN) {
                         ctx.money.payable(ctx.now, from, Payable::Verified(block));
                     }
@@ -248,8 +249,9 @@ impl Session {
                         chunks,
                     },
                 );
-                for conn in guilty {
-                    self.ban(ctx, conn);
+                for (conn, blocks) in guilty.iter() {
+                    ctx.money.blocks_invalid(ctx.now, *conn, blocks);
+                    self.ban(ctx, *conn);
                 }
             }
         }
@@ -400,9 +402,6 @@ impl Session {
         for (conn, peer) in &self.peers {
             let conn = *conn;
             let mut wanted = ctx.money.needs_advance(conn);
-            let Some(payee) = self.payees.get(&conn) else {
-                continue;
-            };
             if wanted == 0 {
                 continue;
             }
@@ -445,7 +444,7 @@ impl Session {
                 let Some(block) = geometry.block(piece, number as u32) else {
                     continue;
                 };
-                match content.advances.advance(*payee, block, held.durable) {
+                match content.advances.advance(conn, block, held.durable) {
                     Ok(advance) => {
                         if !ctx.money.payable(ctx.now, conn, Payable::Advance(advance)) {
                             break;

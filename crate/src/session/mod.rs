@@ -20,7 +20,7 @@ mod upload;
 
 use std::collections::VecDeque;
 
-use alloy_primitives::{Address, B256};
+use alloy_primitives::B256;
 use bytes::Bytes;
 use chacha20::ChaCha20Rng;
 
@@ -146,7 +146,6 @@ pub struct Session {
     peers: Map<ConnectionId, Peer>,
     /// Who the connections were that sent data, also closed ones.
     former: VecDeque<(ConnectionId, Identity)>,
-    payees: Map<ConnectionId, Address>,
     attempt: Option<metadata::Attempt>,
     content: Option<Content>,
     /// From the torrent file, for when its info dictionary turns into a [`Metainfo`].
@@ -186,7 +185,6 @@ impl Session {
             over_limit: None,
             peers: Map::new(),
             former: VecDeque::new(),
-            payees: Map::new(),
             attempt: None,
             content: None,
             trackers,
@@ -278,11 +276,6 @@ impl Session {
         self.swarm = Some((seeders, leechers));
     }
 
-    /// A seller named itself.
-    pub fn note_payee(&mut self, conn: ConnectionId, payee: Address) {
-        self.payees.insert(conn, payee);
-    }
-
     /// A data channel opened.
     pub fn connected(&mut self, ctx: &mut Context, conn: ConnectionId, address_hash: u64) {
         let mut peer = Peer::new(conn, address_hash, ctx.now);
@@ -311,7 +304,6 @@ impl Session {
             }
         }
         ctx.uplink.forgotten(peer.sending.in_edge());
-        self.payees.remove(&conn);
         if let Some(content) = &mut self.content {
             content.picker.peer_gone(conn);
         }

@@ -151,7 +151,7 @@ pub fn verified(block: BlockRef) -> Payable {
 
 pub fn advance(block: BlockRef) -> Payable {
     let durable = true;
-    let proof = Advances::default().advance(Address::ZERO, block, durable);
+    let proof = Advances::default().advance(ConnectionId(0), block, durable);
     Payable::Advance(proof.unwrap())
 }
 

@@ -102,12 +102,22 @@ impl Account {
         self.bound.saturating_sub(self.next)
     }
 
-    /// Ranges signed or about to be, of which nothing was revealed; also those that their payee closed.
-    pub(super) fn unrevealed_ranges(&self) -> usize {
-        self.ranges
-            .values()
-            .filter(|r| r.paid.0 == 0 && r.life != PayerRangeLife::Consumed)
-            .count()
+    /// Less than half of the range was used.
+    pub(super) fn is_early(&self, first: u32) -> bool {
+        self.ranges.get(&first).is_some_and(|r| {
+            let cap = voucher::range_cap(r.count, self.info.tranche);
+            r.paid.0.saturating_mul(2) < cap.0
+        })
+    }
+
+    /// Ranges signed or about to be that are of little use: nothing was revealed on them, or their payee closed
+    /// or refused them before half of them was used. What the chain shows consumed is none of them.
+    pub(super) fn idle_ranges(&self) -> u64 {
+        let idle = self.ranges.values().filter(|r| {
+            let ended = r.life == PayerRangeLife::Closed || r.refused;
+            r.life != PayerRangeLife::Consumed && (r.paid.0 == 0 || ended && self.is_early(r.first))
+        });
+        idle.count() as u64
     }
 
     /// What an open range could still reveal.
@@ -117,6 +127,18 @@ impl Account {
         }
         let cap = voucher::range_cap(range.count, self.info.tranche);
         FineUnits(cap.0.saturating_sub(range.paid.0))
+    }
+
+    /// What the chain says of it now.
+    fn learn(&mut self, state: &ChainState) {
+        self.update(AccountInfo {
+            tranche: state.tranche,
+            balance: state.balance,
+            bond: state.bond,
+            consumed: state.consumed,
+            exit_at: state.exit_at,
+            ..self.info
+        });
     }
 
     fn update(&mut self, info: AccountInfo) {
@@ -185,7 +207,7 @@ impl Payer {
     fn archive_account(&mut self) {
         let conns: Vec<_> = self.conns.keys().copied().collect();
         for conn in conns {
-            if self.conns.get(&conn).is_none_or(|c| c.payee.is_none()) {
+            if self.conns.get(&conn).is_none_or(|c| c.payee().is_none()) {
                 continue;
             }
             // A payee knows one account of a connection: the next one begins on another.
@@ -226,13 +248,17 @@ impl Payer {
             }
         }
         for word in reads {
-            let effect = self.effect(Work::Scan { account: id, word });
-            self.actions.push_back(PayAction::ReadState {
-                effect,
-                account: id,
-                word: U256::from(word),
-            });
+            self.read_word(Work::Scan { account: id, word }, id, word);
         }
+    }
+
+    pub(super) fn read_word(&mut self, work: Work, account: B256, word: u64) {
+        let effect = self.effect(work);
+        self.actions.push_back(PayAction::ReadState {
+            effect,
+            account,
+            word: U256::from(word),
+        });
     }
 
     /// The answer to a `ReadState`.
@@ -243,8 +269,15 @@ impl Payer {
         result: Result<ChainState, ChainUnreadable>,
     ) {
         self.turn(now);
-        let Some(Work::Scan { account: id, word }) = self.effects.remove(&effect) else {
-            return;
+        let (id, word) = match self.effects.remove(&effect) {
+            Some(Work::Scan { account, word }) => (account, word),
+            Some(Work::Look { account, word }) => {
+                if let Ok(state) = result {
+                    self.looked(account, word, &state);
+                }
+                return;
+            }
+            _ => return,
         };
         let chain_id = self.config.vault.chain_id;
         let Some(account) = self.account.as_mut().filter(|a| a.id == id) else {
@@ -268,15 +301,7 @@ impl Payer {
                     *consumed = Some(consumed.map_or(state.consumed, |c| c.min(state.consumed)));
                     found.insert(word, state.spent_word);
                     *attempt = 0;
-                    let info = AccountInfo {
-                        tranche: state.tranche,
-                        balance: state.balance,
-                        bond: state.bond,
-                        consumed: state.consumed,
-                        exit_at: state.exit_at,
-                        ..account.info
-                    };
-                    account.update(info);
+                    account.learn(&state);
                 }
                 other => {
                     wrong_chain = other.ok().map(|s| s.chain_id).filter(|c| *c != chain_id);
@@ -365,21 +390,8 @@ impl Payer {
         if self.account.as_ref().is_some_and(|a| a.is_behind(found)) {
             return self.hold();
         }
-        let consumed: Vec<u32> = self
-            .account
-            .iter()
-            .flat_map(|a| a.ranges.values())
-            .filter(|r| r.life != PayerRangeLife::Consumed)
-            .filter(|r| {
-                found.get(&(u64::from(r.first) >> 8)).is_some_and(|bits| {
-                    (r.first & 255..(r.first & 255) + u32::from(r.count))
-                        .any(|bit| bits.bit(bit as usize))
-                })
-            })
-            .map(|r| r.first)
-            .collect();
-        for first in consumed {
-            self.set_life(first, PayerRangeLife::Consumed);
+        for (word, bits) in found.iter() {
+            self.note_consumed(*word, bits);
         }
         if let Some(account) = &self.account {
             let (account, next) = (account.id, account.next);
@@ -389,6 +401,44 @@ impl Payer {
             });
         }
         self.pump_all();
+    }
+
+    /// Ranges of one word with a serial that the chain shows consumed are over. Answers whether there are any.
+    fn note_consumed(&mut self, word: u64, bits: &U256) -> bool {
+        let consumed: Vec<u32> = self
+            .account
+            .iter()
+            .flat_map(|a| a.ranges.values())
+            .filter(|r| r.life != PayerRangeLife::Consumed && u64::from(r.first) >> 8 == word)
+            .filter(|r| {
+                (r.first & 255..(r.first & 255) + u32::from(r.count))
+                    .any(|bit| bits.bit(bit as usize))
+            })
+            .map(|r| r.first)
+            .collect();
+        for first in &consumed {
+            self.set_life(*first, PayerRangeLife::Consumed);
+        }
+        !consumed.is_empty()
+    }
+
+    /// The chain was asked whether ranges that were closed early are consumed.
+    fn looked(&mut self, id: B256, word: u64, state: &ChainState) {
+        let chain_id = self.config.vault.chain_id;
+        let Some(account) = self.account.as_mut().filter(|a| a.id == id) else {
+            return;
+        };
+        if state.chain_id != chain_id || !state.known {
+            return;
+        }
+        account.learn(state);
+        // Whoever is relieved by this need not wait for the next look.
+        if self.note_consumed(word, &state.spent_word) {
+            for c in self.conns.values_mut() {
+                c.next_commit = c.next_commit.min(self.now);
+            }
+            self.pump_all();
+        }
     }
 
     /// An own signature at `serial` is proven. One that was never promised here means that the records are behind.

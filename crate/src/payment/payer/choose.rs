@@ -3,11 +3,12 @@
 //! Invariant: no range is bound to a connection whose quote [`Payer::acceptable`] refuses, whatever
 //! message led there.
 
-use super::range::Range;
-use super::{Conn, MAX_LIVE_RANGES, MAX_WASTED_RANGES, NEXT_RANGE_MARGIN, Payer};
+use super::range::{Range, Work};
+use super::seller::Seller;
+use super::{Conn, LOOK_SPACING, MAX_LIVE_RANGES, MAX_WASTED_RANGES, NEXT_RANGE_MARGIN, Payer};
 use crate::payment::policy::{self, Sizing};
-use crate::payment::record::PayerRangeLife;
 use crate::payment::{NEW_RANGE_STEPS, PayEvent, Refusal, TitleKind, voucher};
+use crate::sorted::Set;
 use crate::time::Duration;
 use crate::types::{ConnectionId, FineUnits};
 use crate::wire::pay::Terms;
@@ -79,7 +80,7 @@ impl Payer {
         }
         let choice = match self.reusable(&terms) {
             Some(first) => Choice::Reuse(first),
-            None => self.new_range(c, &terms)?,
+            None => self.new_range(conn, c, &terms)?,
         };
         Ok(Some((choice, terms)))
     }
@@ -115,7 +116,7 @@ impl Payer {
         let Some(account) = self.account.as_ref().filter(|a| a.ready()) else {
             return Err(Refusal::NoAccount);
         };
-        let book = self.payees.get(&terms.payee);
+        let book = (self.sellers).get(&Seller::new(terms.payee, conn, &c.info));
         if book.is_some_and(|b| b.refused) {
             return Err(Refusal::PayeeRefused);
         }
@@ -155,38 +156,38 @@ impl Payer {
         found.map(|r| r.first)
     }
 
-    fn new_range(&self, c: &Conn, terms: &Terms) -> Result<Choice, Refusal> {
+    fn new_range(&self, conn: ConnectionId, c: &Conn, terms: &Terms) -> Result<Choice, Refusal> {
         let account = self.account.as_ref().ok_or(Refusal::NoAccount)?;
-        let same_payee = || account.ranges.values().filter(|r| r.payee == terms.payee);
-        let wasted = same_payee().filter(|r| r.paid.0 == 0 && r.life == PayerRangeLife::Closed);
-        if wasted.count() >= MAX_WASTED_RANGES {
-            return Err(Refusal::PayeeRefused);
+        let book = (self.sellers).get(&Seller::new(terms.payee, conn, &c.info));
+        if book.is_some_and(|b| b.closed.len() >= MAX_WASTED_RANGES) {
+            return Err(Refusal::ClosesEarly);
         }
-        // One that was closed early is not full.
+        // What the payee's name filled earlier says that it exists, not that this is it.
         let tranche = account.info.tranche;
-        let full = |r: &&Range| voucher::usable_steps(r.count, tranche, r.paid, r.unit) == 0;
-        let filled = same_payee().filter(|r| r.paid.0 > 0).filter(full);
+        let full = |r: &Range| voucher::usable_steps(r.count, tranche, r.paid, r.unit) == 0;
+        let known =
+            (account.ranges.values()).any(|r| r.payee == terms.payee && r.paid.0 > 0 && full(r));
+        let filled = book.map_or(0, |b| b.filled).max(usize::from(known));
         let sizing: Sizing = policy::size_range(
             &self.config,
             tranche,
             terms,
-            filled.count(),
+            filled,
             account.unassigned(),
             self.budget_left(),
         )?;
-        let stranger = !c.delivered && !same_payee().any(|r| r.paid.0 > 0);
+        let idle = account.idle_ranges();
+        let crowded = idle >= policy::most_idle(account.unassigned());
+        let stranger = !book.is_some_and(|b| b.served) && (!c.delivered || crowded);
         let same_address = !c.info.address.is_empty()
             && account
                 .ranges
                 .values()
                 .any(|r| r.paid.0 == 0 && r.address.as_deref() == Some(c.info.address.as_str()));
         if stranger
-            && !self.strangers.allows(
-                self.now,
-                account.unrevealed_ranges(),
-                account.unassigned(),
-                same_address,
-            )
+            && !self
+                .strangers
+                .allows(self.now, idle, account.unassigned(), same_address)
         {
             return Err(Refusal::FakePayeeLimit);
         }
@@ -209,7 +210,11 @@ impl Payer {
             let slot = self.strangers.next_slot(now);
             c.next_commit = slot.max(now + Duration::from_secs(1));
         }
-        let Some(quote) = c.quote.as_mut() else {
+        if why == Refusal::ClosesEarly {
+            c.next_commit = now + LOOK_SPACING;
+            self.look(conn);
+        }
+        let Some(quote) = self.conns.get_mut(&conn).and_then(|c| c.quote.as_mut()) else {
             return;
         };
         if quote.refused.replace(why) == Some(why) {
@@ -228,5 +233,22 @@ impl Payer {
             _ => return,
         };
         self.event(once);
+    }
+
+    /// Asks the chain whether the ranges that this seller closed early are consumed: then it redeemed them, and
+    /// nothing is held against it.
+    fn look(&mut self, conn: ConnectionId) {
+        let now = self.now;
+        let Some(account) = self.account_id() else {
+            return;
+        };
+        let Some(book) = self.book_mut(conn).filter(|b| b.look_at <= now) else {
+            return;
+        };
+        book.look_at = now + LOOK_SPACING;
+        let words: Set<u64> = book.closed.iter().map(|f| u64::from(*f) >> 8).collect();
+        for word in words.iter().copied() {
+            self.read_word(Work::Look { account, word }, account, word);
+        }
     }
 }

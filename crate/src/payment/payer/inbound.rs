@@ -92,7 +92,7 @@ impl Payer {
         let Some(c) = self.conns.get_mut(&conn) else {
             return;
         };
-        let Some(payee) = c.payee else {
+        let Some(seller) = c.seller.clone() else {
             return;
         };
         let credit = credit.min(c.credit_most);
@@ -115,18 +115,14 @@ impl Payer {
             // About a voucher that is not (or no longer) here: says nothing about now.
             return;
         }
-        let owe_here: u64 = self
-            .conns
-            .values()
-            .filter(|c| c.payee == Some(payee))
-            .map(|c| u64::from(c.ledger.outstanding()))
-            .sum();
+        let owe_here = self.outstanding_at(&seller);
         let quiet = owe_here == 0 && last_pay == Some((first, tag, k));
-        let book = self.payees.entry(payee).or_default();
         let attaches = opened.is_some() && self.conns.get(&conn).is_some_and(|c| !c.acked);
+        let debt = if attaches { self.take_debt(&seller) } else { 0 };
+        let book = self.sellers.entry(seller).or_default();
         if attaches {
             // What it counts beyond what was received and may still come is never paid.
-            let known = owe_here + u64::from(book.debt);
+            let known = owe_here + u64::from(debt);
             let phantom = u64::from(owed).saturating_sub(known);
             book.phantom = u32::try_from(phantom).unwrap_or(u32::MAX);
         } else if quiet {
@@ -135,11 +131,6 @@ impl Payer {
             // It may have given up on what a dead connection left.
             book.phantom = book.phantom.min(owed);
         }
-        let debt = if attaches {
-            core::mem::take(&mut book.debt)
-        } else {
-            0
-        };
         if let Some(c) = self.conns.get_mut(&conn) {
             c.credit = credit;
             c.acked = true;
@@ -237,14 +228,14 @@ impl Payer {
         }
     }
 
-    /// 3-8, 10, 16 and unknown codes end the range. The peer is offered no other one in this run,
+    /// 3-8, 10, 16 and unknown codes end the range. The seller is offered no other one in this run,
     /// unless it only closed a range on which it had served.
     fn range_refused(&mut self, conn: ConnectionId, first: u32, code: RejectCode) {
         let Some(range) = self.range_mut(first) else {
             return;
         };
         range.refused = true;
-        let (payee, served) = (range.payee, range.paid.0 > 0);
+        let (served, opening) = (range.paid.0 > 0, range.is_opening());
         match code {
             RejectCode::ConsumedOrClosed | RejectCode::Conflict => {
                 self.set_life(first, PayerRangeLife::Closed);
@@ -255,14 +246,16 @@ impl Payer {
             c.acked &= !c.ranges.is_empty();
         }
         if code == RejectCode::ConsumedOrClosed && served {
-            // It redeemed, and was asked in vain: the next may follow at once.
-            if let Some(c) = self.conns.get_mut(&conn) {
+            // If it had redeemed before, it was asked in vain: the next may follow at once.
+            if let (true, Some(c)) = (opening, self.conns.get_mut(&conn)) {
                 c.spaced_until = self.now;
             }
             self.pump(conn);
             return;
         }
-        self.payees.entry(payee).or_default().refused = true;
+        if let Some(book) = self.book_mut(conn) {
+            book.refused = true;
+        }
         self.end(conn, EndReason::Rejected(code));
     }
 
@@ -361,7 +354,7 @@ impl Payer {
             return;
         };
         let quoted = c.quote.as_ref().map(|q| q.terms.payee);
-        if c.ended.is_some() || c.payee != Some(payee) || quoted != Some(payee) {
+        if c.ended.is_some() || c.payee() != Some(payee) || quoted != Some(payee) {
             return;
         }
         // A run that ended may have left more than one range behind what it had paid.

@@ -29,6 +29,7 @@ mod inbound;
 mod pay;
 mod range;
 mod ranges;
+mod seller;
 
 use std::collections::VecDeque;
 
@@ -39,15 +40,16 @@ use rand_core::{Rng, SeedableRng};
 
 use self::account::{Account, StoredAccount};
 use self::range::{Range, Work};
+use self::seller::{Seller, SellerBook};
 use super::ledger::BuyerLedger;
 use super::policy::{FakePayeeLimiter, PayerConfig};
 use super::record::{Key, PayerAccountRecord, PayerRangeRecord, PayerTitleRecord};
 use super::{
     EndReason, MAX_CONNECTIONS, PayAction, PayEffect, PayEvent, PeerPayInfo, Refusal, TitleKind,
 };
-use crate::sorted::{Map, Set};
+use crate::sorted::Map;
 use crate::time::{Duration, Timestamp};
-use crate::types::{BlockRef, ConnectionId, FineUnits, InfoHash, TokenUnits};
+use crate::types::{ConnectionId, FineUnits, InfoHash, TokenUnits};
 use crate::wire::pay::{ByeReason, PayMessage, Terms, VERSION};
 
 /// A verified block is paid at the latest after this.
@@ -73,8 +75,11 @@ pub const PENDING_RETRIES: [Duration; 5] = [
 pub const NEXT_RANGE_MARGIN: u64 = 64;
 /// Live ranges per payee and connection.
 pub const MAX_LIVE_RANGES: usize = 2;
-/// Ranges that a payee closed before anything was paid on them; it gets no further one.
+/// Ranges that a seller closed before half of them was used; it gets no further one until the chain shows one of
+/// them consumed.
 pub const MAX_WASTED_RANGES: usize = 2;
+/// The chain is looked at again after this for a seller that closed so many.
+pub const LOOK_SPACING: Duration = Duration::from_secs(15);
 /// Connections that are gone and may still have blocks to be judged; the oldest is forgotten, and
 /// its blocks are then not paid.
 pub const MAX_GONE: usize = 256;
@@ -155,7 +160,7 @@ pub struct Payer {
     account: Option<Account>,
     conns: Map<ConnectionId, Conn>,
     gone: VecDeque<Gone>,
-    payees: Map<Address, PayeeBook>,
+    sellers: Map<Seller, SellerBook>,
     titles: Map<InfoHash, Title>,
     strangers: FakePayeeLimiter,
     said_budget: bool,
@@ -183,7 +188,7 @@ struct Conn {
     ended: Option<EndReason>,
     quote: Option<Quote>,
     /// Whom this connection's ranges pay, once one was committed.
-    payee: Option<Address>,
+    seller: Option<Seller>,
     ledger: BuyerLedger,
     /// Its ranges by first serial, oldest first.
     ranges: Vec<u32>,
@@ -214,22 +219,9 @@ struct Conn {
 #[derive(Debug)]
 struct Gone {
     conn: ConnectionId,
-    payee: Address,
+    seller: Seller,
     torrent: InfoHash,
     ledger: BuyerLedger,
-}
-
-/// What is known of one payee, over all connections.
-#[derive(Debug, Default)]
-struct PayeeBook {
-    /// Blocks held and not paid from connections that are gone.
-    debt: u32,
-    /// Blocks it counts as unpaid that never came.
-    phantom: u32,
-    /// Refused finally, or sold bad data: no further range in this run.
-    refused: bool,
-    /// v1: blocks paid in advance, all of one piece.
-    advanced: Set<(InfoHash, BlockRef)>,
 }
 
 #[derive(Debug, Default)]
@@ -245,7 +237,7 @@ impl Conn {
             self.ended.is_some() || !self.sells || !self.wanted || self.title == TitleKind::Unknown;
         let terms = self.quote.as_ref().map(|q| q.terms)?;
         // A connection pays one payee.
-        let other = self.payee.is_some_and(|payee| payee != terms.payee);
+        let other = self.payee().is_some_and(|payee| payee != terms.payee);
         (!idle && !other).then_some(terms)
     }
 }
@@ -269,7 +261,7 @@ impl Payer {
             account: None,
             conns: Map::new(),
             gone: VecDeque::new(),
-            payees: Map::new(),
+            sellers: Map::new(),
             titles: Map::new(),
             strangers: FakePayeeLimiter::default(),
             said_budget: false,
@@ -339,7 +331,7 @@ impl Payer {
                 max_unit: FineUnits(0),
                 ended: None,
                 quote: None,
-                payee: None,
+                seller: None,
                 ledger: BuyerLedger::default(),
                 ranges: Vec::new(),
                 acked: false,
@@ -371,17 +363,20 @@ impl Payer {
         let Some(gone) = self.conns.remove(&conn) else {
             return;
         };
-        let Some(payee) = gone.payee else {
+        let Some(seller) = gone.seller else {
             return;
         };
         let mut ledger = gone.ledger;
-        let book = self.payees.entry(payee).or_default();
+        let seller = self.keep_book(seller);
+        let book = self.sellers.entry(seller.clone()).or_default();
         book.debt = book.debt.saturating_add(ledger.due);
         ledger.due = 0;
-        if ledger.unverified() > 0 || !book.advanced.is_empty() {
+        let judged = ledger.unverified() == 0 && book.advanced.is_empty();
+        self.forget_seller(&seller);
+        if !judged {
             self.gone.push_back(Gone {
                 conn,
-                payee,
+                seller,
                 torrent: gone.info.torrent,
                 ledger,
             });
@@ -569,7 +564,7 @@ impl Payer {
                 .conns
                 .values()
                 .map(|c| u64::from(c.ledger.received_unpaid()))
-                .chain(self.payees.values().map(|b| u64::from(b.debt)))
+                .chain(self.sellers.values().map(|b| u64::from(b.debt)))
                 .sum(),
             ..PayerTotals::default()
         };

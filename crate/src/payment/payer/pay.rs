@@ -3,7 +3,7 @@
 //! Invariant: `settle` is the only place where a link leaves for new blocks, and it never reveals
 //! more steps than blocks are due, nor more than the budget allows.
 
-use super::{Conn, PAY_DELAY, PayeeBook, Payer};
+use super::{Conn, PAY_DELAY, Payer};
 use crate::payment::record::{Key, PayerTitleRecord};
 use crate::payment::{BanReason, EndReason, PayAction, PayEvent, TitleKind};
 use crate::time::Timestamp;
@@ -47,10 +47,10 @@ impl Payer {
         let Some(c) = self.conns.get(&conn) else {
             return verified && self.late_block(conn, block);
         };
-        let (torrent, payee) = (c.info.torrent, c.payee);
+        let torrent = c.info.torrent;
         let awaited = c.ledger.awaits(block);
         if !verified {
-            let Some(book) = payee.and_then(|p| self.payees.get(&p)) else {
+            let Some(book) = self.book(conn) else {
                 return false;
             };
             let other_piece = book
@@ -65,27 +65,30 @@ impl Payer {
             return false;
         };
         c.delivered |= verified;
-        let book = payee.and_then(|p| self.payees.get_mut(&p));
+        let book = self.book_mut(conn);
         if verified && book.is_some_and(|b| b.advanced.remove(&(torrent, block))) {
             return false;
         }
+        let Some(c) = self.conns.get_mut(&conn) else {
+            return false;
+        };
         if !c.ledger.judged(block) {
             return false;
         }
         c.ledger.due = c.ledger.due.saturating_add(1);
         c.pay_deadline.get_or_insert(self.now + PAY_DELAY);
-        if let (false, Some(book)) = (verified, payee.and_then(|p| self.payees.get_mut(&p))) {
+        if let (false, Some(book)) = (verified, self.book_mut(conn)) {
             book.advanced.insert((torrent, block));
         }
         true
     }
 
-    /// A block of a connection that is gone was verified: it is owed to its payee.
+    /// A block of a connection that is gone was verified: it is owed to its seller.
     fn late_block(&mut self, conn: ConnectionId, block: BlockRef) -> bool {
         let Some(gone) = self.gone.iter_mut().find(|g| g.conn == conn) else {
             return false;
         };
-        let book = self.payees.entry(gone.payee).or_default();
+        let book = self.sellers.entry(gone.seller.clone()).or_default();
         if book.advanced.remove(&(gone.torrent, block)) || !gone.ledger.judged(block) {
             return false;
         }
@@ -93,38 +96,38 @@ impl Payer {
         true
     }
 
-    /// Blocks of this connection are bad, and the session is sure who sent them: the payee and the
-    /// peer are banned, what was advanced for them is lost.
+    /// Blocks of this connection are bad, and the session is sure who sent them: the peer is banned, the payee at
+    /// its address gets nothing more, what was advanced for them is lost.
     pub fn block_invalid(&mut self, now: Timestamp, conn: ConnectionId, blocks: &[BlockRef]) {
         self.turn(now);
-        let (payee, torrent) = match self.conns.get_mut(&conn) {
+        let (seller, torrent) = match self.conns.get_mut(&conn) {
             Some(c) => {
                 for block in blocks {
                     while c.ledger.judged(*block) {}
                 }
-                (c.payee, c.info.torrent)
+                (c.seller.clone(), c.info.torrent)
             }
             None => match self.gone.iter().position(|g| g.conn == conn) {
                 Some(at) => match self.gone.remove(at) {
-                    Some(gone) => (Some(gone.payee), gone.torrent),
+                    Some(gone) => (Some(gone.seller), gone.torrent),
                     None => return,
                 },
                 None => return,
             },
         };
-        if let Some(payee) = payee {
-            let book: &mut PayeeBook = self.payees.entry(payee).or_default();
+        if let Some(seller) = seller {
+            let book = self.sellers.entry(seller.clone()).or_default();
             book.refused = true;
             let lost = blocks
                 .iter()
                 .filter(|b| book.advanced.remove(&(torrent, **b)))
                 .count() as u32;
             self.book_loss(torrent, lost);
-            // Nothing more is paid to it, on any connection.
+            // Nothing more is paid there, on any connection.
             let same: Vec<_> = self
                 .conns
                 .iter()
-                .filter(|(id, c)| **id != conn && c.payee == Some(payee))
+                .filter(|(id, c)| **id != conn && c.seller.as_ref() == Some(&seller))
                 .map(|(id, _)| *id)
                 .collect();
             for other in same {
@@ -201,7 +204,7 @@ impl Payer {
     /// Blocks of a title that may still be advanced: the loss budget less what is at stake.
     fn advances_left(&self, torrent: InfoHash) -> u32 {
         let at_stake = self
-            .payees
+            .sellers
             .values()
             .flat_map(|b| &b.advanced)
             .filter(|(t, _)| *t == torrent)
@@ -209,21 +212,20 @@ impl Payer {
         self.losses_left(torrent).saturating_sub(at_stake as u32)
     }
 
-    /// What counts against the credit of a payee, over all its connections.
+    /// What counts against the credit that a seller gives, over all its connections.
     fn outstanding(&self, conn: ConnectionId) -> u64 {
         let Some(c) = self.conns.get(&conn) else {
             return 0;
         };
-        let Some(payee) = c.payee else {
-            return u64::from(c.ledger.outstanding());
-        };
-        let phantom = self.payees.get(&payee).map_or(0, |b| b.phantom);
-        self.conns
-            .values()
-            .filter(|c| c.payee == Some(payee))
-            .map(|c| u64::from(c.ledger.outstanding()))
-            .sum::<u64>()
-            + u64::from(phantom)
+        match &c.seller {
+            None => u64::from(c.ledger.outstanding()),
+            Some(seller) => self.outstanding_at(seller) + u64::from(self.phantom(conn)),
+        }
+    }
+
+    /// Blocks that the seller on this connection counts as unpaid and that never came.
+    fn phantom(&self, conn: ConnectionId) -> u32 {
+        self.book(conn).map_or(0, |b| b.phantom)
     }
 
     /// What a block of this connection costs at most; 0 when it is free.
@@ -251,11 +253,7 @@ impl Payer {
         }
         let outstanding = self.outstanding(conn);
         let credit = u64::from(c.credit).saturating_sub(outstanding);
-        let phantom = c
-            .payee
-            .and_then(|p| self.payees.get(&p))
-            .map_or(0, |b| b.phantom);
-        let here = u64::from(c.ledger.outstanding()) + u64::from(phantom);
+        let here = u64::from(c.ledger.outstanding()) + u64::from(self.phantom(conn));
         let steps = self.usable_on(conn, false).saturating_sub(here);
         let pledged: u128 = self
             .conns
@@ -280,8 +278,7 @@ impl Payer {
         if self.outstanding(conn) < u64::from(c.credit) {
             return None;
         }
-        let phantom = self.payees.get(&c.payee?).map_or(0, |b| b.phantom);
-        let unpaid = c.ledger.received_unpaid().saturating_add(phantom);
+        let unpaid = (c.ledger.received_unpaid()).saturating_add(self.phantom(conn));
         let keep = u32::from(c.credit).div_ceil(2);
         let wanted = unpaid.saturating_sub(keep).min(c.ledger.unverified());
         let blocks = wanted.min(self.advances_left(c.info.torrent));

@@ -35,6 +35,11 @@ pub(super) enum Work {
         account: B256,
         first: u32,
     },
+    /// Whether ranges that were closed early have been consumed.
+    Look {
+        account: B256,
+        word: u64,
+    },
 }
 
 /// A voucher with the chain that extends it.

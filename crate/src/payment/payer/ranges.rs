@@ -8,6 +8,7 @@
 use alloy_primitives::B256;
 
 use super::range::{Live, Range, Stage, Work};
+use super::seller::Seller;
 use super::{COMMIT_SPACING, COMMIT_TIMEOUT, FAILURE_DELAY, Payer, STORE_DELAY, STORE_STEPS};
 use crate::payment::chain::HashChain;
 use crate::payment::record::{Key, PayerRangeLife};
@@ -54,12 +55,13 @@ impl Payer {
         let Some(c) = self.conns.get_mut(&conn) else {
             return;
         };
-        c.payee = Some(terms.payee);
+        let seller = Seller::new(terms.payee, conn, &c.info);
+        c.seller = Some(seller.clone());
         c.credit_most = terms.credit_max.max(terms.credit0);
         if !c.ranges.contains(&first) {
             c.ranges.push(first);
         }
-        self.payees.entry(terms.payee).or_default();
+        self.sellers.entry(seller).or_default();
         if let Some(range) = self.range_mut(first) {
             range.conn = Some(conn);
             range.active = None;
@@ -400,6 +402,7 @@ impl Payer {
         let conn = range.conn;
         self.detach_range(first);
         self.store_range(first);
+        self.note_life(conn, first, life);
         if let Some(c) = conn.and_then(|conn| self.conns.get_mut(&conn)) {
             c.acked &= !c.ranges.is_empty();
         }
@@ -429,6 +432,11 @@ impl Payer {
         }
         let full =
             self.usable_now(first) == 0 && self.range(first).is_some_and(|r| r.prior.is_none());
+        let early = self.account.as_ref().is_some_and(|a| a.is_early(first));
+        if let Some(book) = self.book_mut(conn) {
+            book.served |= !early;
+            book.filled = book.filled.saturating_add(usize::from(full));
+        }
         if full {
             // The connection stays acknowledged: blocks on their way are paid on its next range.
             self.detach_range(first);

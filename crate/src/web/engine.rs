@@ -17,7 +17,7 @@ use super::storage::Storage;
 use super::{js, snapshot};
 use crate::client::Client;
 use crate::contract::{
-    BuyConfig, Command, Config, Credit, Input, PaymentConfig, ResalePrice, SellConfig,
+    BuyConfig, Command, Config, Credit, Input, Limits, PaymentConfig, ResalePrice, SellConfig,
 };
 use crate::payment::record;
 use crate::types::{FineUnits, TokenUnits};
@@ -90,9 +90,9 @@ async fn start(config: &JsValue) -> Result<Rc<Driver>, String> {
     let core_config = Config {
         trackers: js::texts(config, "trackers", MAX_TRACKERS),
         use_torrent_trackers: js::flag(config, "useTorrentTrackers").unwrap_or(true),
-        limits: snapshot::limits(config),
+        limits: snapshot::limits(config, &Limits::default()),
         payment: match (&chain, &keys) {
-            (Some(chain), Some(keys)) => Some(payment_config(&payment, chain, keys)),
+            (Some(chain), Some(keys)) => Some(payment_config(&payment, chain, keys)?),
             _ => None,
         },
         ..Config::default()
@@ -200,33 +200,41 @@ fn chain(payment: &JsValue) -> Result<Chain, String> {
     })
 }
 
-fn payment_config(payment: &JsValue, chain: &Chain, keys: &Keys) -> PaymentConfig {
+fn payment_config(payment: &JsValue, chain: &Chain, keys: &Keys) -> Result<PaymentConfig, String> {
+    let loss_budget_pieces = within(payment, "lossPieces", 4, 64)? as u32;
     let buy = js::amount(payment, "maxUnit").map(|max_unit| BuyConfig {
         max_unit: FineUnits(max_unit),
         budget: TokenUnits(js::amount(payment, "budget").unwrap_or(0)),
-        loss_budget_pieces: js::number(payment, "lossPieces").map_or(4, |n| n.min(64) as u32),
+        loss_budget_pieces,
     });
+    let percent = within(payment, "resellPercent", 50, u8::MAX.into())? as u8;
     let price = match js::amount(payment, "sellUnit") {
         Some(unit) => ResalePrice::Fixed(FineUnits(unit)),
-        None => ResalePrice::PercentOfPaid(
-            js::number(payment, "resellPercent").map_or(50, |percent| percent.min(100) as u8),
-        ),
+        None => ResalePrice::PercentOfPaid(percent),
     };
-    PaymentConfig {
+    Ok(PaymentConfig {
         vault: chain.vault,
         chain_id: chain.chain_id,
         buy,
         sell: Some(SellConfig {
             payee: keys.payee_address(),
             price,
-            min_bond_percent: js::number(payment, "minBondPercent")
-                .map_or(125, |percent| percent.min(10_000) as u16),
+            min_bond_percent: within(payment, "minBondPercent", 125, 10_000)? as u16,
             credit: Credit::default(),
             dust: SellConfig::dust_of(
                 js::number(payment, "decimals").map_or(6, |decimals| decimals.min(36) as u8),
             ),
         }),
+    })
+}
+
+/// A whole number from 0 to `most`; another one is refused, not cut.
+fn within(payment: &JsValue, name: &str, default: u64, most: u64) -> Result<u64, String> {
+    if js::field(payment, name).is_undefined() {
+        return Ok(default);
     }
+    (js::number(payment, name).filter(|number| *number <= most))
+        .ok_or_else(|| format!("payments: `{name}` must be a whole number from 0 to {most}"))
 }
 
 /// What an account's local state is kept by: its vault and chain.

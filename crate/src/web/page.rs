@@ -19,8 +19,8 @@ use super::{seed, snapshot};
 use crate::contract::{
     AddOptions, CheckExisting, Claim, Command, Event, Input, RedeemOutcome, RedeemScope, Source,
 };
-use crate::payment::voucher;
-use crate::sorted::Map;
+use crate::payment::voucher::{self, Vault};
+use crate::sorted::{Map, Set};
 use crate::types::{FineUnits, InfoHash, TokenUnits};
 
 /// Pages at once; the oldest gives way.
@@ -57,6 +57,8 @@ pub struct Pages {
 struct Page {
     port: MessagePort,
     has_wallet: bool,
+    /// What it added and did not leave. What no page uses is not kept running.
+    torrents: Set<InfoHash>,
     _on_message: Closure<dyn FnMut(MessageEvent)>,
 }
 
@@ -110,6 +112,7 @@ impl Pages {
             Page {
                 port,
                 has_wallet: false,
+                torrents: Set::new(),
                 _on_message: on_message,
             },
         );
@@ -185,6 +188,9 @@ impl Pages {
             Event::Added { tag, result } => {
                 let waiting = self.adding.borrow_mut().remove(&tag);
                 if let Some((page, request)) = waiting {
+                    if let Ok(info_hash) = &result {
+                        self.note_used(page, *info_hash);
+                    }
                     let answer = result
                         .map(|info_hash| info_hash.to_hex().into())
                         .map_err(|error| error.to_string());
@@ -226,6 +232,9 @@ impl Pages {
                 let gone = self.pages.borrow_mut().remove(&page);
                 if let Some(gone) = gone {
                     self.gone(page, &gone);
+                    for info_hash in gone.torrents {
+                        self.stop_unused(&driver, info_hash);
+                    }
                 }
             }
             ("wallet", _) => {
@@ -279,7 +288,8 @@ impl Pages {
                 None
             }
             "limits" => {
-                driver.command(Command::SetLimits(snapshot::limits(message)));
+                let limits = driver.look(|core| snapshot::limits(message, core.limits()));
+                driver.command(Command::SetLimits(limits));
                 done
             }
             "refresh" => {
@@ -333,7 +343,36 @@ impl Pages {
                 None
             }
             "redeemed" => Some(self.redeemed(driver, message)),
+            "leave" => Some(named_torrent(what, message).map(|info_hash| {
+                if let Some(page) = self.pages.borrow_mut().get_mut(&page) {
+                    page.torrents.remove(&info_hash);
+                }
+                self.stop_unused(driver, info_hash);
+                JsValue::UNDEFINED
+            })),
             _ => Some(torrent_request(driver, what, message)),
+        }
+    }
+
+    /// A page's torrent was added. A page that is gone meanwhile uses none.
+    fn note_used(&self, page: u64, info_hash: InfoHash) {
+        if let Some(page) = self.pages.borrow_mut().get_mut(&page) {
+            page.torrents.insert(info_hash);
+            return;
+        }
+        if let Some(driver) = self.driver.upgrade() {
+            self.stop_unused(&driver, info_hash);
+        }
+    }
+
+    /// Stops a torrent that no page uses any more: nothing of it is fetched, paid or served. Its data stays.
+    fn stop_unused(&self, driver: &Driver, info_hash: InfoHash) {
+        let used = (self.pages.borrow().values()).any(|page| page.torrents.contains(&info_hash));
+        if !used {
+            driver.command(Command::Remove {
+                info_hash,
+                delete_data: false,
+            });
         }
     }
 
@@ -497,11 +536,15 @@ impl Page {
     }
 }
 
+fn named_torrent(what: &str, message: &JsValue) -> Result<InfoHash, String> {
+    (js::text(message, "hash"))
+        .and_then(|hash| InfoHash::from_hex(&hash))
+        .ok_or_else(|| format!("`{what}` needs the info hash of a torrent"))
+}
+
 /// A request about one torrent: each names it by `hash`.
 fn torrent_request(driver: &Rc<Driver>, what: &str, message: &JsValue) -> Answer {
-    let info_hash = js::text(message, "hash")
-        .and_then(|hash| InfoHash::from_hex(&hash))
-        .ok_or_else(|| format!("`{what}` needs the info hash of a torrent"))?;
+    let info_hash = named_torrent(what, message)?;
     let command = match what {
         "torrent" => {
             let torrent = driver.look(|core| core.torrent(info_hash));

@@ -48,22 +48,25 @@ pub fn hello(driver: &Rc<Driver>) -> JsValue {
     ])
 }
 
-/// The limits a page names; what it does not name is the default.
-pub fn limits(message: &JsValue) -> Limits {
-    let default = Limits::default();
-    let size = |key: &str, default: usize| {
-        js::number(message, key).map_or(default, |value| value.min(1_000) as usize)
+/// The limits a page names; what it does not name stays as it is. `null` is no cap.
+pub fn limits(message: &JsValue, now: &Limits) -> Limits {
+    let size = |key: &str, now: usize| {
+        js::number(message, key).map_or(now, |value| value.min(1_000) as usize)
+    };
+    let cap = |key: &str, now: Option<u64>| match js::field(message, key) {
+        value if value.is_undefined() => now,
+        _ => js::number(message, key),
     };
     Limits {
-        max_connections: size("maxConnections", default.max_connections),
+        max_connections: size("maxConnections", now.max_connections),
         max_connections_per_torrent: size(
             "maxConnectionsPerTorrent",
-            default.max_connections_per_torrent,
+            now.max_connections_per_torrent,
         ),
-        upload_bytes_per_second: js::number(message, "uploadLimit"),
-        download_bytes_per_second: js::number(message, "downloadLimit"),
-        storage_bytes: js::number(message, "storageLimit"),
-        ..default
+        upload_bytes_per_second: cap("uploadLimit", now.upload_bytes_per_second),
+        download_bytes_per_second: cap("downloadLimit", now.download_bytes_per_second),
+        storage_bytes: cap("storageLimit", now.storage_bytes),
+        ..now.clone()
     }
 }
 

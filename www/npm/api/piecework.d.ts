@@ -17,6 +17,7 @@ export { Emitter } from "./emitter.js";
 export { PieceworkError, PieceworkRejectedError, PieceworkUnsupportedError, missing } from "./errors.js";
 export type { MissingFeature } from "./errors.js";
 export type { AccountInfo, Decimal, PaymentLack, PaymentOptions, RecoverableDeposit } from "./payments.js";
+export type { FileSource, TorrentSource } from "./source.js";
 export { Torrent, TorrentFile } from "./torrent.js";
 export type { PeerPaymentStats, PeerStats, TorrentEvents, TorrentState, TorrentStats } from "./torrent.js";
 export type { ChainParams, WalletInfo } from "./wallet.js";
@@ -25,9 +26,13 @@ export type { ChainParams, WalletInfo } from "./wallet.js";
 import { Emitter } from "./emitter.js";
 import { missing } from "./errors.js";
 import { type AccountInfo, type Decimal, type PaymentLack, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
+import { type FileSource, type TorrentSource } from "./source.js";
 import { Torrent } from "./torrent.js";
 import { type WalletInfo } from "./wallet.js";
-/** How a client behaves. Without `payments` it is a plain, free BitTorrent peer that contacts no chain and no wallet. */
+/**
+ * How a client behaves. Without `payments` it is a plain, free BitTorrent peer that contacts no chain and no wallet. Clients of one
+ * origin share an engine, which goes by the options of the one that runs it; another says by a warning which of its own have no effect.
+ */
 export interface ClientOptions {
     /** Signaling servers (`wss://`), announced to besides those a torrent names. */
     trackers?: string[];
@@ -41,7 +46,7 @@ export interface ClientOptions {
     uploadLimit?: number | null;
     /** Bytes per second; null: no cap. */
     downloadLimit?: number | null;
-    /** Peer connections at once. Default 55. */
+    /** Peer connections at once, from 1 to 100, for one torrent or over all. Default 55, 30 of them for one torrent. */
     maxConnections?: number;
     /**
      * Bytes that all torrents stored here may take, those of earlier visits included; null leaves it to the browser's quota. A
@@ -71,12 +76,12 @@ export interface AddOptions {
     recheck?: boolean;
     /** The most paid per 10^9 bytes for this torrent; 0 takes only free peers. */
     maxPricePerGB?: Decimal;
-    /** Selling price per 10^9 bytes for this torrent; 0 gives it away. */
+    /** Selling price per 10^9 bytes for this torrent, kept for later visits; 0 gives it away. */
     sellPricePerGB?: Decimal;
 }
 /** How a new torrent is made. */
 export interface SeedOptions extends AddOptions {
-    /** Default: the file's name, or "files". */
+    /** Default: the name of the file or of the chosen folder, or "files". */
     name?: string;
 }
 /** Amounts are base units of the token; `client.format` writes them out. */
@@ -156,10 +161,13 @@ export declare class Client extends Emitter<ClientEvents> {
     constructor(options?: ClientOptions);
     /** The torrents of this client, in the order they were added. */
     get torrents(): Torrent[];
-    /** Takes up a magnet link, a .torrent file, or (by info hash, 40 hexadecimal digits) one that is stored here with the trackers it came with. */
-    add(source: string | Blob | ArrayBuffer | Uint8Array, options?: AddOptions): Promise<Torrent>;
-    /** Makes a torrent from files and seeds it. Files chosen as a folder keep their paths. */
-    seed(files: File | Iterable<File>, options?: SeedOptions): Promise<Torrent>;
+    /**
+     * Takes up a magnet link, a .torrent file (its bytes or its address), or an info hash (40 hexadecimal digits, or 20 bytes): of a
+     * torrent that is stored here with the trackers it came with, else of one to be found by the trackers that are given.
+     */
+    add(source: TorrentSource, options?: AddOptions): Promise<Torrent>;
+    /** Makes a torrent from files and seeds it. Files chosen as a folder keep their paths; what has no name is called "file 1" and so on. */
+    seed(files: FileSource | Iterable<FileSource>, options?: SeedOptions): Promise<Torrent>;
     /** Info hashes of torrents stored here by earlier visits, for {@link add}. */
     stored(): Promise<string[]>;
     /** Everything at a glance. */
@@ -218,6 +226,38 @@ export declare class Client extends Emitter<ClientEvents> {
     destroy(): Promise<void>;
 }
 
+// ---- source
+/** What {@link Client.add} takes. */
+export type TorrentSource = string | URL | Blob | ArrayBuffer | ArrayBufferView;
+/** What {@link Client.seed} takes as one file. */
+export type FileSource = Blob | ArrayBuffer | ArrayBufferView;
+/** What a source is: a magnet link, an info hash, where a .torrent file is, or one. */
+export type Recognised = {
+    magnet: string;
+} | {
+    hash: string;
+} | {
+    url: string;
+} | {
+    torrent: Blob | Uint8Array;
+};
+/** One file of a torrent to be made. */
+export interface FileEntry {
+    blob: Blob;
+    /** Below the torrent's name. */
+    path: string[];
+}
+/** Reads what somebody gave as a torrent; throws a sentence that says what is taken. */
+export declare function recognise(source: unknown): Recognised;
+/** A link as it was pasted, without what surrounds or breaks it. */
+export declare function plainLink(text: string): string;
+/** Reads what is to be seeded; throws a sentence that says what is taken. */
+export declare function fileEntries(source: unknown): {
+    files: FileEntry[];
+    name: string | null;
+    isFolder: boolean;
+};
+
 // ---- torrent
 import { Emitter } from "./emitter.js";
 import type { Decimal, PaymentLack } from "./payments.js";
@@ -265,7 +305,9 @@ export interface TorrentStats {
     /** Verified pieces, first piece in the highest bit of the first byte. */
     readonly have: Uint8Array;
     readonly verified: number;
+    /** Of this run of the engine, which ends with the page that runs it; what a client earned and spent in all is in {@link MoneyStats}. */
     readonly downloaded: number;
+    /** Of this run. */
     readonly uploaded: number;
     /** Received more than once or thrown away. */
     readonly wasted: number;
@@ -275,8 +317,10 @@ export interface TorrentStats {
     readonly maxPricePerGB: bigint;
     /** What we ask per 10^9 bytes. */
     readonly sellPricePerGB: bigint;
+    /** Of this run. */
     readonly spent: bigint;
     readonly spentFine: bigint;
+    /** Of this run. */
     readonly earned: bigint;
     readonly earnedFine: bigint;
     /** The most that what is missing can still cost, rounded up. */
@@ -346,7 +390,7 @@ export declare class Torrent extends Emitter<TorrentEvents> {
     setOnDemand(onDemand: boolean): Promise<void>;
     /** The most paid per 10^9 bytes from now on; 0 takes only free peers. */
     setMaxPricePerGB(price: Decimal): Promise<void>;
-    /** The selling price per 10^9 bytes from now on; 0 gives it away. */
+    /** The selling price per 10^9 bytes from now on, later visits included; 0 gives it away. */
     setSellPricePerGB(price: Decimal): Promise<void>;
 }
 /** One file of a torrent. Reading it fetches what is missing, first what is read first. */
@@ -399,7 +443,7 @@ export interface PaymentOptions {
     budget: Decimal;
     /** Block of the vault's deployment: where "recover deposits" begins to look. */
     deployBlock?: number;
-    /** What this peer asks for, in percent of what it paid itself. Default 50. */
+    /** What this peer asks for, in percent of what it paid itself, up to 255. Default 50. A title keeps what it was paid for over later visits. */
     resellPercent?: number;
     /** A fixed selling price per 10^9 bytes instead. */
     sellPricePerGB?: Decimal;
@@ -593,23 +637,25 @@ export declare class Emitter<Events extends object> {
 // ---- player
 import { Client, type Torrent } from "./index.js";
 /**
- * `<piecework-player src|magnet|torrent="...">`: plays the first playable file of a torrent.
+ * `<piecework-player src|magnet|torrent="...">`: plays the largest file of a torrent that looks playable by its name, else the largest.
  *
  * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` (separated by
- * blanks), `autoplay`, `upload-limit` (bytes per second); for paid titles `vault`, `chain-id`, `rpc-url`,
+ * blanks), `autoplay`, `upload-limit` (bytes per second), `upload-agreed`; for paid titles `vault`, `chain-id`, `rpc-url`,
  * `token`, `token-decimals`, `token-symbol`, `max-price-per-gb`, `deposit` (default 2), `budget` (default: all that is deposited; where it
  * is given, the cap on what is ever spent from the deposit, which `client.setBudget` raises). A page that has a client of its own sets the
  * property `client` before the element is connected.
  *
- * It says that watching uploads, with a switch, and asks for a deposit only by a button. What goes wrong is said once, to a screen
- * reader too; numbers that change all the time are not.
+ * It says that watching uploads, with a switch, and uploads nothing before the visitor presses play (where it plays by itself: sets
+ * the switch), unless `upload-agreed` says that the page has asked. A client of the page's own uploads as the page says. It asks for a
+ * deposit only by a button. When its source changes or it leaves the page, what it played is fetched, paid and served no longer, unless
+ * somebody else uses it; the data stays. What goes wrong is said once, to a screen reader too; numbers that change all the time are not.
  */
 export declare class PieceworkPlayer extends HTMLElement {
     #private;
     static readonly observedAttributes: readonly string[];
     /** Use this client instead of one made from the attributes. */
     client: Client | null;
-    /** What is playing. */
+    /** What is playing, or about to; null where there is nothing, or it is still looked for. */
     torrent: Torrent | null;
     constructor();
     /** The video element inside. */

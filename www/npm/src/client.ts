@@ -2,12 +2,16 @@ import { Emitter } from "./emitter.js";
 import { PieceworkError, PieceworkUnsupportedError, missing } from "./errors.js";
 import { Link } from "./link.js";
 import { Payments, type AccountInfo, type Decimal, type PaymentLack, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
-import type { FromEngine, Hello } from "./protocol.js";
-import { Torrent } from "./torrent.js";
+import type { EngineConfig, FromEngine, Hello } from "./protocol.js";
+import { fileEntries, recognise, type FileSource, type Recognised, type TorrentSource } from "./source.js";
+import { Torrent, type Wishes } from "./torrent.js";
 import { finePerBlock, floorFine } from "./units.js";
 import { discover, type WalletInfo } from "./wallet.js";
 
-/** How a client behaves. Without `payments` it is a plain, free BitTorrent peer that contacts no chain and no wallet. */
+/**
+ * How a client behaves. Without `payments` it is a plain, free BitTorrent peer that contacts no chain and no wallet. Clients of one
+ * origin share an engine, which goes by the options of the one that runs it; another says by a warning which of its own have no effect.
+ */
 export interface ClientOptions {
   /** Signaling servers (`wss://`), announced to besides those a torrent names. */
   trackers?: string[];
@@ -21,7 +25,7 @@ export interface ClientOptions {
   uploadLimit?: number | null;
   /** Bytes per second; null: no cap. */
   downloadLimit?: number | null;
-  /** Peer connections at once. Default 55. */
+  /** Peer connections at once, from 1 to 100, for one torrent or over all. Default 55, 30 of them for one torrent. */
   maxConnections?: number;
   /**
    * Bytes that all torrents stored here may take, those of earlier visits included; null leaves it to the browser's quota. A
@@ -52,13 +56,13 @@ export interface AddOptions {
   recheck?: boolean;
   /** The most paid per 10^9 bytes for this torrent; 0 takes only free peers. */
   maxPricePerGB?: Decimal;
-  /** Selling price per 10^9 bytes for this torrent; 0 gives it away. */
+  /** Selling price per 10^9 bytes for this torrent, kept for later visits; 0 gives it away. */
   sellPricePerGB?: Decimal;
 }
 
 /** How a new torrent is made. */
 export interface SeedOptions extends AddOptions {
-  /** Default: the file's name, or "files". */
+  /** Default: the name of the file or of the chosen folder, or "files". */
   name?: string;
 }
 
@@ -120,8 +124,12 @@ const DEFAULT_UPLOAD = 2_500_000;
 export class Client extends Emitter<ClientEvents> {
   readonly #link: Link;
   readonly #payments: Payments | null;
-  readonly #torrents = new Map<string, Torrent>();
-  readonly #limits: { uploadLimit: number | null; downloadLimit: number | null; maxConnections?: number; storageLimit: number | null };
+  /** By info hash, and how many adds of each were not given back. */
+  readonly #torrents = new Map<string, { torrent: Torrent; uses: number }>();
+  /** Adds that the engine has not answered. */
+  readonly #adding = new Set<Promise<string>>();
+  readonly #trackers: readonly string[];
+  #uploadLimit: number | null;
   #hello: Hello | null = null;
 
   /** What this browser or page lacks; empty if a client can be made. */
@@ -132,12 +140,8 @@ export class Client extends Emitter<ClientEvents> {
     super();
     const lacking = missing();
     if (lacking.length > 0) throw new PieceworkUnsupportedError(lacking);
-    this.#limits = {
-      uploadLimit: options.uploadLimit === undefined ? DEFAULT_UPLOAD : options.uploadLimit,
-      downloadLimit: options.downloadLimit ?? null,
-      ...(options.maxConnections === undefined ? {} : { maxConnections: options.maxConnections }),
-      storageLimit: options.storageLimit ?? null,
-    };
+    this.#trackers = options.trackers ?? [];
+    this.#uploadLimit = limit("uploadLimit", options.uploadLimit === undefined ? DEFAULT_UPLOAD : options.uploadLimit);
     this.#payments = options.payments
       ? new Payments(options.payments, {
           request: (t, fields) => this.#link.request(t, fields),
@@ -150,9 +154,12 @@ export class Client extends Emitter<ClientEvents> {
     this.#link = new Link(
       {
         config: {
-          trackers: options.trackers ?? [],
+          trackers: [...this.#trackers],
           useTorrentTrackers: options.useTorrentTrackers ?? true,
-          ...this.#engineLimits(),
+          ...connections(options.maxConnections),
+          uploadLimit: this.#uploadLimit,
+          downloadLimit: limit("downloadLimit", options.downloadLimit ?? null),
+          storageLimit: limit("storageLimit", options.storageLimit ?? null),
           payment: this.#payments?.engineConfig() ?? null,
         },
         broker: {
@@ -160,6 +167,7 @@ export class Client extends Emitter<ClientEvents> {
           relayOnly: options.relayOnly ?? false,
           bridge: options.bridge ?? new URLSearchParams(location.search).get("bridge") === "1",
         },
+        shared: shared(options),
         worker: options.workerUrl ? page(options.workerUrl) : new URL("./worker.js", import.meta.url),
         wasm: options.wasmUrl ? page(options.wasmUrl) : new URL("./piecework_bg.wasm", import.meta.url),
         serviceWorker: page(options.serviceWorkerUrl ?? "piecework-sw.js"),
@@ -179,35 +187,23 @@ export class Client extends Emitter<ClientEvents> {
 
   /** The torrents of this client, in the order they were added. */
   get torrents(): Torrent[] {
-    return [...this.#torrents.values()];
+    return [...this.#torrents.values()].map(({ torrent }) => torrent);
   }
 
-  /** Takes up a magnet link, a .torrent file, or (by info hash, 40 hexadecimal digits) one that is stored here with the trackers it came with. */
-  async add(source: string | Blob | ArrayBuffer | Uint8Array, options: AddOptions = {}): Promise<Torrent> {
-    let fields: { magnet: string } | { hash: string } | { torrent: Uint8Array };
-    if (typeof source !== "string") {
-      fields = { torrent: new Uint8Array(source instanceof Blob ? await source.arrayBuffer() : source) };
-    } else if (/^[0-9a-f]{40}$/i.test(source)) {
-      fields = { hash: source.toLowerCase() };
-    } else {
-      fields = { magnet: source };
-    }
+  /**
+   * Takes up a magnet link, a .torrent file (its bytes or its address), or an info hash (40 hexadecimal digits, or 20 bytes): of a
+   * torrent that is stored here with the trackers it came with, else of one to be found by the trackers that are given.
+   */
+  async add(source: TorrentSource, options: AddOptions = {}): Promise<Torrent> {
+    const fields = await this.#engineSource(recognise(source), options);
     return this.#add(fields, options, options.recheck ? "recheck" : "resume");
   }
 
-  /** Makes a torrent from files and seeds it. Files chosen as a folder keep their paths. */
-  async seed(files: File | Iterable<File>, options: SeedOptions = {}): Promise<Torrent> {
-    const list = files instanceof File ? [files] : [...files];
-    const first = list[0];
-    if (!first) throw new PieceworkError("there are no files to seed");
-    const folder = first.webkitRelativePath.split("/")[0];
-    const isFolder = list.length > 1 || Boolean(folder);
-    const name = options.name ?? (isFolder ? folder || "files" : first.name);
-    const entries = list.map((file) => {
-      const path = file.webkitRelativePath.split("/").slice(1);
-      return { blob: file, path: path.length > 0 ? path : [file.name] };
-    });
-    const torrent = await this.#link.request<Uint8Array>("seed", { name, isFolder, files: entries, trackers: options.trackers ?? [] });
+  /** Makes a torrent from files and seeds it. Files chosen as a folder keep their paths; what has no name is called "file 1" and so on. */
+  async seed(files: FileSource | Iterable<FileSource>, options: SeedOptions = {}): Promise<Torrent> {
+    const made = fileEntries(files);
+    const name = options.name ?? made.name ?? "files";
+    const torrent = await this.#link.request<Uint8Array>("seed", { name, isFolder: made.isFolder, files: made.files, trackers: options.trackers ?? [] });
     const added = await this.#add({ torrent }, options, "complete");
     added.torrentFile = torrent;
     return added;
@@ -226,14 +222,14 @@ export class Client extends Emitter<ClientEvents> {
 
   /** Bytes per second over all torrents; null: no cap; 0: no upload. */
   async setUploadLimit(bytesPerSecond: number | null): Promise<void> {
-    this.#limits.uploadLimit = bytesPerSecond;
-    await this.#link.request("limits", this.#engineLimits());
+    const uploadLimit = limit("uploadLimit", bytesPerSecond);
+    this.#uploadLimit = uploadLimit;
+    await this.#link.setLimits({ uploadLimit });
   }
 
   /** Bytes that all torrents may take, see {@link ClientOptions.storageLimit}; null leaves it to the browser's quota. */
   async setStorageLimit(bytes: number | null): Promise<void> {
-    this.#limits.storageLimit = bytes;
-    await this.#link.request("limits", this.#engineLimits());
+    await this.#link.setLimits({ storageLimit: limit("storageLimit", bytes) });
   }
 
   #paused: number | null | undefined;
@@ -241,18 +237,18 @@ export class Client extends Emitter<ClientEvents> {
   /** The off switch for uploading; switching it on again brings the cap back. */
   async setUploading(on: boolean): Promise<void> {
     if (!on && this.#paused === undefined) {
-      this.#paused = this.#limits.uploadLimit;
+      this.#paused = this.#uploadLimit;
       await this.setUploadLimit(0);
     } else if (on && this.#paused !== undefined) {
-      const limit = this.#paused;
+      const before = this.#paused;
       this.#paused = undefined;
-      await this.setUploadLimit(limit);
+      await this.setUploadLimit(before);
     }
   }
 
   /** Uploading is on. */
   get uploading(): boolean {
-    return this.#limits.uploadLimit !== 0;
+    return this.#uploadLimit !== 0;
   }
 
   /** The wallets of this page (EIP-6963, else `window.ethereum`). Asks none of them anything. */
@@ -337,31 +333,59 @@ export class Client extends Emitter<ClientEvents> {
 
   // ------------------------------------------------------------------------------------------
 
-  async #add(fields: { magnet: string } | { hash: string } | { torrent: Uint8Array }, options: AddOptions, check: string): Promise<Torrent> {
-    const price = (name: string, amount: Decimal | undefined) =>
-      amount === undefined ? {} : { [name]: finePerBlock(this.#payments ? this.#payments.parse(amount) : 0n) };
-    const more = {
-      trackers: options.trackers ?? [],
+  async #engineSource(found: Recognised, options: AddOptions): Promise<EngineSource> {
+    if ("torrent" in found) return { torrent: found.torrent instanceof Blob ? new Uint8Array(await found.torrent.arrayBuffer()) : found.torrent.slice() };
+    if ("url" in found) return { torrent: await fetchTorrent(found.url) };
+    if ("magnet" in found || (await this.stored()).includes(found.hash)) return found;
+    if (this.#trackers.length === 0 && !options.trackers?.length) throw new PieceworkError(`nothing is stored here of ${found.hash}, and without a tracker nobody is found who has it`);
+    return { magnet: `magnet:?xt=urn:btih:${found.hash}` };
+  }
+
+  async #add(fields: EngineSource, options: AddOptions, check: string): Promise<Torrent> {
+    const price = (amount: Decimal) => finePerBlock(this.#payments ? this.#payments.parse(amount) : 0n);
+    const trackers = options.trackers ?? [];
+    const wishes: Wishes = {
       onDemand: options.onDemand ?? false,
-      ...price("maxUnit", options.maxPricePerGB),
-      ...price("unit", options.sellPricePerGB),
+      paused: false,
+      ...(options.maxPricePerGB === undefined ? {} : { maxUnit: price(options.maxPricePerGB) }),
     };
-    const hash = await this.#link.request<string>("add", { ...fields, ...more, check });
+    const own = options.sellPricePerGB === undefined ? {} : { unit: price(options.sellPricePerGB) };
+    const answer = this.#link.request<string>("add", { ...fields, trackers, ...wishes, ...own, check });
+    this.#adding.add(answer);
+    const hash = await answer.finally(() => this.#adding.delete(answer));
     const known = this.#torrents.get(hash);
-    if (known) return known;
-    const torrent = new Torrent(hash, {
+    if (known) {
+      known.uses++;
+      return known.torrent;
+    }
+    const torrent: Torrent = new Torrent(hash, {
       request: (t, extra) => this.#link.request(t, { ...extra, hash }),
       openStream: (message, port) => this.#link.read({ ...message, hash, t: "stream" }, port),
       streaming: () => this.#link.streaming(),
-      onDemand: more.onDemand,
+      wishes,
       parse: (amount) => this.#paying().parse(amount),
       removed: () => this.#torrents.delete(hash),
-      // From where it came the first time: what was stored may be gone.
-      again: () => this.#link.request("add", { ...fields, ...more, check: "resume" }),
+      left: () => this.#leave(torrent),
+      // From where it came the first time: what was stored may be gone. Its own price is on record.
+      again: async () => {
+        await this.#link.request("add", { ...fields, trackers, ...wishes, check: "resume" });
+        if (wishes.paused) await torrent.pause();
+      },
     });
-    this.#torrents.set(hash, torrent);
+    this.#torrents.set(hash, { torrent, uses: 1 });
     await torrent.refresh();
     return torrent;
+  }
+
+  async #leave(torrent: Torrent): Promise<void> {
+    const known = this.#torrents.get(torrent.infoHash);
+    if (known?.torrent !== torrent || --known.uses > 0) return;
+    // An add that is under way may be of the same torrent.
+    while (this.#adding.size > 0) await Promise.allSettled(this.#adding);
+    if (known.uses > 0 || this.#torrents.get(torrent.infoHash) !== known) return;
+    this.#torrents.delete(torrent.infoHash);
+    torrent.gone();
+    await this.#link.request("leave", { hash: torrent.infoHash });
   }
 
   async #onConnected(hello: Hello, again: boolean): Promise<void> {
@@ -369,11 +393,11 @@ export class Client extends Emitter<ClientEvents> {
     this.#payments?.reconnected(hello.generation);
     if (!navigator.onLine) this.#online();
     if (!again) return;
-    for (const torrent of this.#torrents.values()) await torrent.addAgain();
+    for (const torrent of this.torrents) await torrent.addAgain();
   }
 
   #onEvent(message: Extract<FromEngine, { t: "event" }>): void {
-    const torrent = message.hash === null ? null : (this.#torrents.get(message.hash) ?? null);
+    const torrent = message.hash === null ? null : (this.#torrents.get(message.hash)?.torrent ?? null);
     // Another tab's torrents are no concern of this page.
     if (message.hash !== null && !torrent) return;
     const text = message.text ?? "";
@@ -400,19 +424,45 @@ export class Client extends Emitter<ClientEvents> {
     this.#link.tell({ t: "online", v: navigator.onLine });
   };
 
-  /** `null` is no cap, which the engine reads from the field's absence. */
-  #engineLimits(): { uploadLimit?: number; downloadLimit?: number; maxConnections?: number; storageLimit?: number } {
-    const { uploadLimit, downloadLimit, storageLimit, ...rest } = this.#limits;
-    return {
-      ...rest,
-      ...(uploadLimit === null ? {} : { uploadLimit: Math.floor(uploadLimit) }),
-      ...(downloadLimit === null ? {} : { downloadLimit: Math.floor(downloadLimit) }),
-      ...(storageLimit === null ? {} : { storageLimit: Math.floor(storageLimit) }),
-    };
-  }
-
   #paying(): Payments {
     if (!this.#payments) throw new PieceworkError("payments are not configured: give `payments` to the client");
     return this.#payments;
   }
+}
+
+type EngineSource = { magnet: string } | { hash: string } | { torrent: Uint8Array };
+
+/** More would leave the page's peer connections no room for those being made. */
+const MOST_CONNECTIONS = 100;
+
+/** Options that the client whose engine runs decides for all. */
+const SHARED = ["trackers", "useTorrentTrackers", "iceServers", "relayOnly", "uploadLimit", "downloadLimit", "maxConnections", "storageLimit"] as const;
+const SHARED_PAYMENTS = ["rpcUrl", "maxPricePerGB", "budget", "sellPricePerGB", "resellPercent", "lossPieces", "minBondPercent"] as const;
+
+/** Those of them that were given. */
+function shared(options: ClientOptions): Record<string, unknown> {
+  const { payments } = options;
+  const all = [...SHARED.map((name) => [name, options[name]]), ...SHARED_PAYMENTS.map((name) => [name, payments?.[name]])];
+  return Object.fromEntries(all.filter(([, value]) => value !== undefined));
+}
+
+/** Whole bytes; null is no cap. */
+function limit(name: string, bytes: number | null): number | null {
+  if (bytes === null || bytes === Infinity) return null;
+  if (typeof bytes !== "number" || !(bytes >= 0)) throw new PieceworkError(`${name} must be null or a number of 0 or more`);
+  return Math.floor(bytes);
+}
+
+function connections(most: number | undefined): Pick<EngineConfig, "maxConnections" | "maxConnectionsPerTorrent"> {
+  if (most === undefined) return {};
+  if (!Number.isInteger(most) || most < 1 || most > MOST_CONNECTIONS) throw new PieceworkError(`maxConnections must be a whole number from 1 to ${MOST_CONNECTIONS}`);
+  return { maxConnections: most, maxConnectionsPerTorrent: most };
+}
+
+async function fetchTorrent(url: string): Promise<Uint8Array> {
+  const response = await fetch(url).catch((error: Error) => {
+    throw new PieceworkError(`The .torrent file could not be loaded from ${url}: ${error.message}`);
+  });
+  if (!response.ok) throw new PieceworkError(`The .torrent file could not be loaded from ${url} (status ${response.status}).`);
+  return new Uint8Array(await response.arrayBuffer());
 }

@@ -16,6 +16,7 @@ export { Emitter } from "./emitter.js";
 export { PieceworkError, PieceworkRejectedError, PieceworkUnsupportedError, missing } from "./errors.js";
 export type { MissingFeature } from "./errors.js";
 export type { AccountInfo, Decimal, PaymentLack, PaymentOptions, RecoverableDeposit } from "./payments.js";
+export type { FileSource, TorrentSource } from "./source.js";
 export { Torrent, TorrentFile } from "./torrent.js";
 export type { PeerPaymentStats, PeerStats, TorrentEvents, TorrentState, TorrentStats } from "./torrent.js";
 export type { ChainParams, WalletInfo } from "./wallet.js";

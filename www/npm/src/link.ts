@@ -1,6 +1,6 @@
 import { Broker, type BrokerOptions } from "./broker.js";
 import { PieceworkError } from "./errors.js";
-import { VERSION, type EngineConfig, type FromEngine, type FromServiceWorker, type FromWorker, type Hello, type Rendezvous, type ToServiceWorker, type ToWorker, type Unlike } from "./protocol.js";
+import { VERSION, type EngineConfig, type EngineLimits, type EnginePayment, type FromEngine, type FromServiceWorker, type FromWorker, type Hello, type Rendezvous, type Shared, type ToServiceWorker, type ToWorker, type Unlike } from "./protocol.js";
 import { scriptUrl } from "./trusted.js";
 
 /** Who holds it runs the origin's engine. */
@@ -13,6 +13,8 @@ const UNLIKE = "This page and its service worker are of different versions of Pi
 export interface LinkOptions {
   config: EngineConfig;
   broker: BrokerOptions;
+  /** What the page gave of the options that only a host's count of. */
+  shared: Shared;
   worker: URL;
   wasm: URL;
   serviceWorker: URL;
@@ -41,6 +43,8 @@ interface Pending {
  * the lock comes to one of the others, which starts an engine from what is stored.
  */
 export class Link {
+  /** Of this page. The service worker speaks to the page, not to one of them. */
+  static readonly #all = new Set<Link>();
   readonly #options: LinkOptions;
   readonly #events: LinkEvents;
   readonly #stop = new AbortController();
@@ -61,19 +65,27 @@ export class Link {
   #connectedOnce = false;
   #restarts = 0;
   #nextId = 1;
+  /** Names the engine that runs here. */
+  #engine = "";
+  /** Whose options were compared last. */
+  #compared: string | undefined;
+  #shared: Shared;
 
   constructor(options: LinkOptions, events: LinkEvents) {
     this.#options = options;
     this.#events = events;
+    this.#shared = options.shared;
     this.#serviceWorkerReady = this.#register();
     this.#serviceWorkerReady.catch((error) => {
       if (!this.#stop.signal.aborted) this.#events.warning(`Playing is not possible: ${text(error)}`);
     });
-    navigator.serviceWorker.addEventListener("message", this.#fromServiceWorker);
+    Link.#all.add(this);
+    navigator.serviceWorker.addEventListener("message", Link.#fromServiceWorker);
     navigator.serviceWorker.startMessages();
     this.#channel.onmessage = ({ data }: MessageEvent<Rendezvous>) => {
       if (data.t === "who") void this.#announce();
-      else if (!this.#worker) void this.#join(data.client);
+      else if (data.t === "pay") void this.#adopt(data.payment, data.shared);
+      else if (!this.#worker) void this.#join(data);
     };
     this.#prepare();
     navigator.locks
@@ -114,6 +126,12 @@ export class Link {
     }
   }
 
+  /** Sets limits, of this engine and of one that starts here later. */
+  setLimits(limits: EngineLimits): Promise<void> {
+    Object.assign(this.#options.config, limits);
+    return this.request("limits", limits);
+  }
+
   /** Says something that has no answer. */
   tell(message: { t: string; [field: string]: unknown }, transfer: Transferable[] = []): void {
     this.#port?.postMessage(message, transfer);
@@ -147,17 +165,12 @@ export class Link {
   /** Ends; as the host it first lets the engine say goodbye and make everything durable. */
   async destroy(): Promise<void> {
     if (this.#stop.signal.aborted) return;
-    const worker = this.#worker;
-    if (worker && this.#started) {
-      await new Promise<void>((resolve) => {
-        this.#stopped = resolve;
-        this.#toWorker({ t: "shutdown" });
-      });
-    }
+    await this.#shutDown();
     this.#leave();
     this.#stop.abort();
     removeEventListener("pagehide", this.#leave);
-    navigator.serviceWorker.removeEventListener("message", this.#fromServiceWorker);
+    Link.#all.delete(this);
+    if (Link.#all.size === 0) navigator.serviceWorker.removeEventListener("message", Link.#fromServiceWorker);
     this.#channel.close();
     this.#endWorker();
     this.#dropSpare();
@@ -209,9 +222,31 @@ export class Link {
     this.#spare = null;
   }
 
+  /** Lets the engine here, if there is one, say goodbye and make everything durable. */
+  async #shutDown(): Promise<void> {
+    if (!this.#worker || !this.#started) return;
+    await new Promise<void>((resolve) => {
+      this.#stopped = resolve;
+      this.#toWorker({ t: "shutdown" });
+    });
+  }
+
+  /** Another page of this site pays and this one does not: the engine starts again with what that one says of payments. */
+  async #adopt(payment: EnginePayment, shared: Shared): Promise<void> {
+    const worker = this.#worker;
+    if (!worker || this.#options.config.payment) return;
+    this.#options.config.payment = payment;
+    this.#shared = { ...shared, ...this.#shared };
+    await this.#shutDown();
+    if (this.#worker !== worker || this.#stop.signal.aborted) return;
+    this.#endWorker();
+    this.#startWorker();
+  }
+
   #startWorker(): void {
     this.#disconnect();
     this.#failure = null;
+    this.#engine = crypto.randomUUID();
     const prepared = this.#spare;
     const { worker, broker } = prepared ?? this.#newWorker();
     this.#spare = null;
@@ -277,24 +312,32 @@ export class Link {
     const registration = await this.#serviceWorkerReady.catch(() => null);
     if (!registration?.active || this.#stop.signal.aborted) return;
     const client = await whoami(registration);
-    if (client) this.#tell({ t: "host", client });
+    if (this.#stop.signal.aborted) return;
+    if (client) this.#tell({ t: "host", client, engine: this.#engine, shared: this.#shared });
     else this.#events.warning(UNLIKE);
   }
 
   // ------------------------------------------------------------------------------ as a client
 
-  async #join(client: string): Promise<void> {
+  async #join(host: Extract<Rendezvous, { t: "host" }>): Promise<void> {
     const registration = await this.#serviceWorkerReady.catch(() => null);
     if (!registration?.active || this.#worker || this.#stop.signal.aborted) return;
     // Announced again by an engine that answers us already: not a new one.
-    if (this.#hostClient === client && this.#started) return;
-    this.#hostClient = client;
+    if (this.#joined?.client === host.client && this.#joined.engine === host.engine && this.#started) return;
+    this.#joined = host;
     this.#disconnect();
     const { port1, port2 } = new MessageChannel();
-    toServiceWorker(registration, { version: VERSION, piecework: "connect", to: client }, port2);
+    toServiceWorker(registration, { version: VERSION, piecework: "connect", to: host.client }, port2);
     this.#connect(port1);
   }
-  #hostClient = "";
+  #joined: Extract<Rendezvous, { t: "host" }> | null = null;
+
+  /** Says which of this page's options another page's engine leaves without effect. */
+  #compare(theirs: Shared): void {
+    const text = (value: unknown) => JSON.stringify(value);
+    const idle = Object.keys(this.#shared).filter((name) => text(this.#shared[name]) !== text(theirs[name]));
+    if (idle.length > 0) this.#events.warning(`Another page of this site already runs Piecework. While it does, these options of this page have no effect: ${idle.join(", ")}.`);
+  }
 
   #connect(port: MessagePort): void {
     this.#port = port;
@@ -312,10 +355,18 @@ export class Link {
     const { config } = this.#options;
     // Another page's engine answers, whether or not it suits this one.
     if (!this.#worker) this.#dropSpare();
-    if (config.payment && (hello.vault?.toLowerCase() !== config.payment.vault.toLowerCase() || hello.chainId !== config.payment.chainId)) {
-      return this.#fail(new PieceworkError("Another page of this site runs Piecework with another vault or chain: close it first."));
-    }
     if (this.#port !== port) return;
+    const { payment } = config;
+    // It starts again with our payments, and says so. (Without a name it is of an earlier version, which cannot.)
+    if (payment && hello.vault === null && this.#joined?.engine) return this.#tell({ t: "pay", payment, shared: this.#shared });
+    if (payment && (hello.vault?.toLowerCase() !== payment.vault.toLowerCase() || hello.chainId !== payment.chainId)) {
+      const theirs = hello.vault === null ? "without payments" : `with the vault ${hello.vault} on chain ${hello.chainId}`;
+      return this.#fail(new PieceworkError(`Another page of this site runs Piecework ${theirs}, this one is set to the vault ${payment.vault} on chain ${payment.chainId}: close that page, then reload this one.`));
+    }
+    if (!this.#worker && this.#joined?.shared && this.#compared !== this.#joined.engine) {
+      this.#compared = this.#joined.engine;
+      this.#compare(this.#joined.shared);
+    }
     this.#failure = null;
     const before = [...this.#pending.values()].filter(({ message }) => message.t !== "");
     this.#started = true;
@@ -400,9 +451,19 @@ export class Link {
     throw new PieceworkError(UNLIKE);
   }
 
-  readonly #fromServiceWorker = ({ data, ports }: MessageEvent<FromServiceWorker>): void => {
-    const port = ports[0];
+  static readonly #fromServiceWorker = (event: MessageEvent<FromServiceWorker>): void => {
+    const { data } = event;
+    const port = event.ports[0];
     if (!port || typeof data !== "object" || data === null || !("piecework" in data)) return;
+    // A port has one taker, also where a page has loaded this module twice.
+    event.stopImmediatePropagation();
+    const all = [...Link.#all];
+    const best = all.find((link) => link.#worker) ?? all.find((link) => link.#started) ?? all.find((link) => link.#port) ?? all[0];
+    if (best) best.#serve(data, port);
+    else port.close();
+  };
+
+  #serve(data: FromServiceWorker, port: MessagePort): void {
     if (data.version !== VERSION) {
       // To a reader it is an answer, to another page an engine's word.
       port.postMessage({ t: "unlike", error: UNLIKE, status: 503 });
@@ -414,7 +475,7 @@ export class Link {
       const { piecework: _, version: __, ...wanted } = data;
       this.read({ ...wanted, t: "stream" }, port);
     }
-  };
+  }
 
   #tell(message: Rendezvous): void {
     this.#channel.postMessage(message);

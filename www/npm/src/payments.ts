@@ -28,7 +28,7 @@ export interface PaymentOptions {
   budget: Decimal;
   /** Block of the vault's deployment: where "recover deposits" begins to look. */
   deployBlock?: number;
-  /** What this peer asks for, in percent of what it paid itself. Default 50. */
+  /** What this peer asks for, in percent of what it paid itself, up to 255. Default 50. A title keeps what it was paid for over later visits. */
   resellPercent?: number;
   /** A fixed selling price per 10^9 bytes instead. */
   sellPricePerGB?: Decimal;

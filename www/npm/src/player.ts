@@ -1,4 +1,4 @@
-import { Client, PieceworkRejectedError, PieceworkUnsupportedError, type ClientOptions, type PaymentLack, type Torrent } from "./index.js";
+import { Client, PieceworkRejectedError, PieceworkUnsupportedError, type ClientOptions, type PaymentLack, type Torrent, type TorrentFile } from "./index.js";
 
 const STYLE = `
 :host { display: block; position: relative; background: #000; color: #eee; color-scheme: dark; font: 14px/1.45 system-ui, sans-serif; }
@@ -7,7 +7,8 @@ p { margin: 0; overflow-wrap: anywhere; unicode-bidi: isolate; }
 .bar { display: flex; flex-wrap: wrap; gap: 0 1em; align-items: center; padding: .2em .8em; background: #181818; }
 .facts, .said { flex: 1 1 14em; padding: .5em 0; }
 .said { flex-basis: 100%; color: #ffd9a0; }
-.said:empty, .facts:empty { display: none; }
+.failed { flex-basis: 100%; padding: .5em 0; color: #ffb4a8; }
+.said:empty, .facts:empty, .failed:empty { display: none; }
 label { display: flex; gap: .6em; align-items: center; min-height: 44px; }
 .offer { display: grid; gap: .7em; padding: .9em .8em; background: #1d2733; }
 .offer div { display: flex; flex-wrap: wrap; gap: .6em; }
@@ -34,24 +35,29 @@ const SEEN_BY_OTHERS = "Others can see it: your wallet\u2019s address goes to ea
 
 const ATTRIBUTES = ["src", "magnet", "torrent"] as const;
 
+const PLAYABLE = /\.(mp4|m4v|webm|mkv|mov|ogv|mp3|m4a|ogg|opus|flac|wav)$/i;
+const DEFAULT_UPLOAD = 2_500_000;
+
 /**
- * `<piecework-player src|magnet|torrent="...">`: plays the first playable file of a torrent.
+ * `<piecework-player src|magnet|torrent="...">`: plays the largest file of a torrent that looks playable by its name, else the largest.
  *
  * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` (separated by
- * blanks), `autoplay`, `upload-limit` (bytes per second); for paid titles `vault`, `chain-id`, `rpc-url`,
+ * blanks), `autoplay`, `upload-limit` (bytes per second), `upload-agreed`; for paid titles `vault`, `chain-id`, `rpc-url`,
  * `token`, `token-decimals`, `token-symbol`, `max-price-per-gb`, `deposit` (default 2), `budget` (default: all that is deposited; where it
  * is given, the cap on what is ever spent from the deposit, which `client.setBudget` raises). A page that has a client of its own sets the
  * property `client` before the element is connected.
  *
- * It says that watching uploads, with a switch, and asks for a deposit only by a button. What goes wrong is said once, to a screen
- * reader too; numbers that change all the time are not.
+ * It says that watching uploads, with a switch, and uploads nothing before the visitor presses play (where it plays by itself: sets
+ * the switch), unless `upload-agreed` says that the page has asked. A client of the page's own uploads as the page says. It asks for a
+ * deposit only by a button. When its source changes or it leaves the page, what it played is fetched, paid and served no longer, unless
+ * somebody else uses it; the data stays. What goes wrong is said once, to a screen reader too; numbers that change all the time are not.
  */
 export class PieceworkPlayer extends HTMLElement {
   static readonly observedAttributes: readonly string[] = ATTRIBUTES;
 
   /** Use this client instead of one made from the attributes. */
   client: Client | null = null;
-  /** What is playing. */
+  /** What is playing, or about to; null where there is nothing, or it is still looked for. */
   torrent: Torrent | null = null;
 
   readonly #video = document.createElement("video");
@@ -59,15 +65,22 @@ export class PieceworkPlayer extends HTMLElement {
   readonly #facts = document.createElement("p");
   /** What happened last. */
   readonly #said = document.createElement("p");
+  /** Why nothing plays. */
+  readonly #failed = document.createElement("p");
   readonly #again = document.createElement("button");
   readonly #upload = document.createElement("input");
+  /** Says what the switch is about. */
+  readonly #notice = document.createElement("span");
   readonly #offer = document.createElement("div");
   readonly #offerText = document.createElement("p");
   readonly #wallets = document.createElement("select");
   readonly #pay = document.createElement("button");
   #own: Client | null = null;
   #timer: ReturnType<typeof setInterval> | undefined;
-  #loading = 0;
+  /** Counts loads: what an earlier one brings is of no use any more. */
+  #turn = 0;
+  /** The visitor, or the page, agreed to uploading. */
+  #agreed = false;
   #off: (() => void)[] = [];
 
   constructor() {
@@ -79,6 +92,8 @@ export class PieceworkPlayer extends HTMLElement {
     this.#facts.className = "facts";
     this.#said.className = "said";
     this.#said.setAttribute("role", "status");
+    this.#failed.className = "failed";
+    this.#failed.setAttribute("role", "alert");
     this.#again.type = "button";
     this.#again.textContent = "Try again";
     this.#again.hidden = true;
@@ -86,14 +101,14 @@ export class PieceworkPlayer extends HTMLElement {
     this.#video.setAttribute("aria-label", "Video");
     this.#video.controls = true;
     this.#video.playsInline = true;
+    this.#video.addEventListener("play", () => this.#played());
     this.#upload.type = "checkbox";
-    this.#upload.checked = true;
-    this.#upload.onchange = () => void this.client?.setUploading(this.#upload.checked);
+    this.#upload.onchange = () => this.#switched();
     const label = document.createElement("label");
-    label.append(this.#upload, " Watching also uploads to other viewers");
+    label.append(this.#upload, this.#notice);
     const bar = document.createElement("div");
     bar.className = "bar";
-    bar.append(this.#facts, label, this.#said, this.#again);
+    bar.append(this.#facts, label, this.#said, this.#failed, this.#again);
     this.#offer.className = "offer";
     this.#offer.hidden = true;
     this.#offer.setAttribute("role", "group");
@@ -101,7 +116,10 @@ export class PieceworkPlayer extends HTMLElement {
     this.#wallets.setAttribute("aria-label", "Wallet");
     this.#pay.type = "button";
     this.#pay.className = "pay";
-    this.#pay.onclick = () => void this.#deposit();
+    this.#pay.onclick = () => {
+      this.#agree(); // it says "and play"
+      void this.#deposit();
+    };
     const buttons = document.createElement("div");
     buttons.append(this.#wallets, this.#pay);
     this.#offer.append(this.#offerText, buttons);
@@ -118,16 +136,17 @@ export class PieceworkPlayer extends HTMLElement {
     this.#video.autoplay = this.hasAttribute("autoplay");
     addEventListener("online", this.#online);
     addEventListener("offline", this.#online);
+    this.#agreed = this.hasAttribute("upload-agreed");
+    this.#announceUploading();
     void this.#load();
   }
 
   /** @internal */
   disconnectedCallback(): void {
-    this.#loading++;
-    clearInterval(this.#timer);
+    this.#turn++;
     removeEventListener("online", this.#online);
     removeEventListener("offline", this.#online);
-    this.#video.removeAttribute("src");
+    this.#stop();
     for (const off of this.#off.splice(0)) off();
     void this.#own?.destroy();
     if (this.client === this.#own) this.client = null;
@@ -140,38 +159,101 @@ export class PieceworkPlayer extends HTMLElement {
   }
 
   async #load(): Promise<void> {
-    const turn = ++this.#loading;
-    const source = ATTRIBUTES.map((name) => this.getAttribute(name)).find((value) => value);
-    if (!source) return this.#say("Nothing to play.");
+    const turn = ++this.#turn;
+    this.#stop();
+    this.#fail("");
     this.#again.hidden = true;
+    await null; // attributes that are set one after another are one change
+    if (turn !== this.#turn) return;
+    const source = ATTRIBUTES.map((name) => this.getAttribute(name)?.trim()).find((value) => value);
+    if (!source) return this.#say("Nothing to play: this player was given no title.");
+    this.#say("Looking for the title …");
     try {
-      if (!this.client) {
-        this.client = this.#own = new Client(this.#options());
-        this.#off.push(
-          this.client.on("error", ({ error }) => this.#say(error.message)),
-          this.client.on("warning", ({ text }) => this.#say(text)),
-          this.client.on("paymentneeded", ({ pricePerGB, reason }) => void this.#offerDeposit(pricePerGB, reason)),
-        );
-      }
-      this.#say("Looking for the title …");
-      const wanted = source.startsWith("magnet:") ? source : await fetchTorrent(source);
-      const torrent = await this.client.add(wanted);
+      const client = this.#connect();
+      const torrent = await client.add(/^[^\w]*magnet:/i.test(source) ? source : new URL(source, document.baseURI));
+      if (turn !== this.#turn) return void torrent.leave().catch(() => undefined);
       this.torrent = torrent;
       await torrent.ready;
-      if (turn !== this.#loading) return;
-      const file = torrent.files.find(({ name }) => /\.(mp4|m4v|webm|mkv|mov|ogv|mp3|m4a|ogg|opus|flac)$/i.test(name)) ?? torrent.files[0];
-      if (!file) return this.#say("There is no file in it.");
-      await file.streamTo(this.#video);
+      if (turn !== this.#turn) return;
+      const file = fileToPlay(torrent);
+      if (!file) throw new Error("There is no file in it.");
+      const url = await file.url();
+      if (turn !== this.#turn) return;
+      this.#video.src = url;
       this.#say("");
       this.#video.setAttribute("aria-label", `Video: ${file.name}`);
-      clearInterval(this.#timer);
       this.#timer = setInterval(() => void this.#show(torrent), 1_000);
       this.dispatchEvent(new CustomEvent("torrent", { detail: torrent }));
     } catch (error) {
-      if (turn !== this.#loading) return;
-      this.#say(message(error));
+      if (turn !== this.#turn) return;
+      this.#say("");
+      this.#fail(message(error));
       this.#again.hidden = error instanceof PieceworkUnsupportedError;
     }
+  }
+
+  /** The client, made if the page has none, and what it says. */
+  #connect(): Client {
+    if (!this.client) this.client = this.#own = new Client(this.#options());
+    const client = this.client;
+    if (this.#off.length === 0) {
+      const ours = (torrent: Torrent | null) => torrent === null || torrent === this.torrent;
+      this.#off.push(
+        client.on("error", ({ error, torrent }) => ours(torrent) && this.#fail(error.message)),
+        client.on("warning", ({ text, torrent }) => ours(torrent) && this.#say(text)),
+        client.on("paymentneeded", ({ pricePerGB, torrent, reason }) => ours(torrent) && void this.#offerDeposit(pricePerGB, reason)),
+      );
+    }
+    return client;
+  }
+
+  /** What played until now plays no longer, and is not fetched, paid or served for this element's sake. */
+  #stop(): void {
+    clearInterval(this.#timer);
+    if (this.#video.hasAttribute("src")) {
+      this.#video.removeAttribute("src");
+      this.#video.load(); // or it would go on reading
+    }
+    this.#video.setAttribute("aria-label", "Video");
+    this.#facts.textContent = "";
+    this.#offer.hidden = true;
+    this.torrent?.leave().catch(() => undefined); // its client may be gone
+    this.torrent = null;
+  }
+
+  /** Says that watching uploads, and from when. Where nobody presses play, the switch is what is pressed. */
+  #announceUploading(): void {
+    const settled = this.client !== null || this.#agreed;
+    const waits = this.#video.autoplay ? ": only once you switch it on here" : ", from when you press play";
+    this.#notice.textContent = `Watching also uploads to other viewers${settled ? "" : waits}`;
+    this.#upload.checked = this.client ? this.client.uploading : this.#agreed || !this.#video.autoplay;
+  }
+
+  /** Who presses play has read what stands beside it; a video that plays by itself was asked for by nobody. */
+  #played(): void {
+    if (!this.#video.autoplay && navigator.userActivation?.isActive !== false) this.#agree();
+  }
+
+  #agree(): void {
+    if (this.#agreed) return;
+    this.#agreed = true;
+    this.#applyUploading();
+  }
+
+  #switched(): void {
+    this.#agreed ||= this.#upload.checked;
+    if (this.#own) this.#applyUploading();
+    else void this.client?.setUploading(this.#upload.checked);
+  }
+
+  #applyUploading(): void {
+    const on = this.#agreed && this.#upload.checked;
+    this.#own?.setUploadLimit(on ? this.#uploadCap() : 0).catch((error: unknown) => this.#fail(message(error)));
+  }
+
+  #uploadCap(): number {
+    const cap = Number(this.getAttribute("upload-limit"));
+    return cap > 0 ? cap : DEFAULT_UPLOAD;
   }
 
   readonly #online = (): void => this.#say(navigator.onLine ? "" : "You are offline. What is already here plays on; the rest continues by itself.");
@@ -227,12 +309,12 @@ export class PieceworkPlayer extends HTMLElement {
 
   #options(): ClientOptions {
     const text = (name: string) => this.getAttribute(name) ?? "";
-    const limit = Number(text("upload-limit"));
     const vault = text("vault");
     const rpcUrl = text("rpc-url");
     return {
       trackers: text("trackers").split(/\s+/).filter(Boolean),
-      ...(limit > 0 ? { uploadLimit: limit } : {}),
+      // Nothing goes up before somebody agreed to it.
+      uploadLimit: this.#agreed && this.#upload.checked ? this.#uploadCap() : 0,
       ...(vault
         ? {
             payments: {
@@ -248,15 +330,19 @@ export class PieceworkPlayer extends HTMLElement {
     };
   }
 
+  #fail(text: string): void {
+    if (this.#failed.textContent !== text) this.#failed.textContent = text;
+  }
+
   #say(text: string): void {
     if (this.#said.textContent !== text) this.#said.textContent = text;
   }
 }
 
-async function fetchTorrent(url: string): Promise<ArrayBuffer> {
-  const response = await fetch(url);
-  if (!response.ok) throw new Error(`The .torrent file could not be loaded (${response.status}).`);
-  return response.arrayBuffer();
+/** The film, not the sample beside it. */
+function fileToPlay({ files }: Torrent): TorrentFile | undefined {
+  const playable = files.filter(({ name }) => PLAYABLE.test(name));
+  return (playable.length > 0 ? playable : [...files]).sort((a, b) => b.length - a.length)[0];
 }
 
 function message(error: unknown): string {

@@ -11,12 +11,15 @@ export interface EngineConfig {
   useTorrentTrackers: boolean;
   maxConnections?: number;
   maxConnectionsPerTorrent?: number;
-  /** Bytes per second; absent: no cap; 0: no upload. */
-  uploadLimit?: number;
-  downloadLimit?: number;
-  storageLimit?: number;
+  /** Bytes per second; null: no cap; 0: no upload. */
+  uploadLimit: number | null;
+  downloadLimit: number | null;
+  storageLimit: number | null;
   payment: EnginePayment | null;
 }
+
+/** The request `limits`: what is absent stays as it is. */
+export type EngineLimits = Partial<Pick<EngineConfig, "uploadLimit" | "downloadLimit" | "storageLimit">>;
 
 /** Amounts are base units; prices are fine units (2^-24 base units) per block of 16 KiB. */
 export interface EnginePayment {
@@ -100,8 +103,16 @@ export type FromServiceWorker = { version: typeof VERSION } & (
   | { piecework: "read"; hash: string; file: number; start?: number; end?: number; suffix?: number; longest?: number }
 );
 
+/** Options that the page whose engine runs decides for all, by name. */
+export type Shared = Readonly<Record<string, unknown>>;
+
 /** Between pages of one origin (BroadcastChannel `piecework`). */
-export type Rendezvous = { t: "who" } | { t: "host"; client: string };
+export type Rendezvous =
+  | { t: "who" }
+  /** Another `engine` is another run of it, whose pages must say again what they want. */
+  | { t: "host"; client: string; engine?: string; shared?: Shared }
+  /** To an engine without payments: it takes these. */
+  | { t: "pay"; payment: EnginePayment; shared: Shared };
 
 /** First message of a reader's port. */
 export type StreamHead = { length: number; start: number; end: number } | { error: string; status: number; length?: number };

@@ -7,6 +7,8 @@
 // that line and calls `self.piecework.handleFetch(event)` (true: it has answered) and
 // `self.piecework.handleMessage(event)` in its own listeners.
 
+import { parseRange } from "./range.js";
+
 interface PieceworkServiceWorker {
   handleFetch(event: FetchEvent): boolean;
   handleMessage(event: ExtendableMessageEvent): boolean;
@@ -28,11 +30,6 @@ type FromEngine = Head | ArrayBuffer | "end";
   };
   /** A chunk's memory that carries the next one: browsers let go of it when it suits them, and would hold a hundred megabytes of a film. */
   let spent: ArrayBuffer | null = null;
-  interface Range {
-    start?: number;
-    end?: number;
-    suffix?: number;
-  }
 
   function handleFetch(event: FetchEvent): boolean {
     const url = new URL(event.request.url);
@@ -45,8 +42,11 @@ type FromEngine = Head | ArrayBuffer | "end";
   async function respond(event: FetchEvent, hash: string, file: number, name: string): Promise<Response> {
     const { method, headers } = event.request;
     if (method !== "GET" && method !== "HEAD") return plain(405, "only GET and HEAD");
-    const header = headers.get("range");
-    const range = header === null ? null : parseRange(header);
+    // The bytes behind an info hash never change.
+    const tag = `"${hash}-${file}"`;
+    // Another's tag or a date is of another file: all of this one is sent (RFC 9110, section 13.1.5).
+    const same = (headers.get("if-range") ?? tag) === tag;
+    const range = method === "GET" && same ? parseRange(headers.get("range")) : null;
     const client = await scope.clients.get(event.clientId || event.resultingClientId);
     if (!client) return plain(503, "the page that plays this is gone");
     const { port1, port2 } = new MessageChannel();
@@ -57,12 +57,17 @@ type FromEngine = Head | ArrayBuffer | "end";
     const head = (await messages.next()) as Head;
     if ("error" in head) {
       port1.close();
-      const more = head.status === 416 ? { "Content-Range": `bytes */${head.length ?? "*"}` } : {};
-      return plain(head.status, head.error, more);
+      return head.status === 416 ? outside(head.length ?? 0) : plain(head.status, head.error);
+    }
+    // No range lies in an empty file, and Content-Range could not name it.
+    if (range && head.start === head.end) {
+      port1.close();
+      return outside(head.length);
     }
     const answer = new Headers({
       "Accept-Ranges": "bytes",
       "Cache-Control": "no-store",
+      ETag: tag,
       "Content-Length": String(head.end - head.start),
       "Content-Type": TYPES[name.slice(name.lastIndexOf(".") + 1).toLowerCase()] ?? "application/octet-stream",
       // The bytes are a stranger's: never a document of this site.
@@ -132,13 +137,8 @@ type FromEngine = Head | ArrayBuffer | "end";
     };
   }
 
-  /** One range (RFC 9110, section 14); several, or anything odd, read as the whole file. */
-  function parseRange(header: string): Range {
-    const match = /^bytes=(\d*)-(\d*)$/.exec(header.trim());
-    if (!match || (match[1] === "" && match[2] === "")) return { start: 0 };
-    if (match[1] === "") return { suffix: Number(match[2]) };
-    const start = Number(match[1]);
-    return match[2] === "" ? { start } : { start, end: Number(match[2]) + 1 };
+  function outside(length: number): Response {
+    return plain(416, "the range lies outside the file", { "Content-Range": `bytes */${length}` });
   }
 
   function plain(status: number, text: string, headers: Record<string, string> = {}): Response {

@@ -51,7 +51,9 @@ export interface TorrentStats {
   /** Verified pieces, first piece in the highest bit of the first byte. */
   readonly have: Uint8Array;
   readonly verified: number;
+  /** Of this run of the engine, which ends with the page that runs it; what a client earned and spent in all is in {@link MoneyStats}. */
   readonly downloaded: number;
+  /** Of this run. */
   readonly uploaded: number;
   /** Received more than once or thrown away. */
   readonly wasted: number;
@@ -61,8 +63,10 @@ export interface TorrentStats {
   readonly maxPricePerGB: bigint;
   /** What we ask per 10^9 bytes. */
   readonly sellPricePerGB: bigint;
+  /** Of this run. */
   readonly spent: bigint;
   readonly spentFine: bigint;
+  /** Of this run. */
   readonly earned: bigint;
   readonly earnedFine: bigint;
   /** The most that what is missing can still cost, rounded up. */
@@ -105,15 +109,26 @@ export interface EngineTorrent extends Omit<TorrentStats, "maxPricePerGB" | "sel
   peers: (Omit<PeerStats, "buying" | "selling"> & { buying: EnginePeerPayment; selling: EnginePeerPayment })[];
 }
 
+/** @internal What the page wants of a torrent at the moment. */
+export interface Wishes {
+  /** Nothing is fetched but what is read. */
+  onDemand: boolean;
+  paused: boolean;
+  /** Fine units per block. */
+  maxUnit?: bigint;
+}
+
 /** @internal What a torrent needs of its client. */
 export interface TorrentHost {
   request<T>(t: string, fields?: object): Promise<T>;
   openStream(message: object, port: MessagePort): void;
   streaming(): Promise<string>;
-  /** Nothing is fetched but what is read. */
-  onDemand: boolean;
+  /** What an engine that has never heard of it is told again. */
+  readonly wishes: Wishes;
   parse(amount: Decimal): bigint;
   removed(): void;
+  /** Gives one {@link Client.add} back. */
+  left(): Promise<void>;
   again(): Promise<unknown>;
 }
 
@@ -165,33 +180,47 @@ export class Torrent extends Emitter<TorrentEvents> {
 
   /** Closes its connections and fetches nothing. */
   pause(): Promise<void> {
+    this.#host.wishes.paused = true;
     return this.#host.request("pause");
   }
 
   /** Undoes {@link pause}. */
   resume(): Promise<void> {
+    this.#host.wishes.paused = false;
     return this.#host.request("resume");
   }
 
   /** Stops and forgets it, and deletes its data if asked. */
   async remove(options: { deleteData?: boolean } = {}): Promise<void> {
     await this.#host.request("remove", { deleteData: options.deleteData ?? false });
-    this.#giveUp(new PieceworkError("the torrent was removed"));
+    this.gone();
     this.#host.removed();
+  }
+
+  /** @internal Undoes one {@link Client.add}: after the last, and unless another page uses it, nothing of it is fetched or served. Its data stays. */
+  leave(): Promise<void> {
+    return this.#host.left();
+  }
+
+  /** @internal It is not this page's any more. */
+  gone(): void {
+    this.#giveUp(new PieceworkError("the torrent was removed"));
   }
 
   /** Fetches only what is played or read (true), or everything (false). */
   setOnDemand(onDemand: boolean): Promise<void> {
-    this.#host.onDemand = onDemand;
+    this.#host.wishes.onDemand = onDemand;
     return this.#host.request("onDemand", { v: onDemand });
   }
 
   /** The most paid per 10^9 bytes from now on; 0 takes only free peers. */
   setMaxPricePerGB(price: Decimal): Promise<void> {
-    return this.#host.request("maxUnit", { unit: finePerBlock(this.#host.parse(price)) });
+    const unit = finePerBlock(this.#host.parse(price));
+    this.#host.wishes.maxUnit = unit;
+    return this.#host.request("maxUnit", { unit });
   }
 
-  /** The selling price per 10^9 bytes from now on; 0 gives it away. */
+  /** The selling price per 10^9 bytes from now on, later visits included; 0 gives it away. */
   setSellPricePerGB(price: Decimal): Promise<void> {
     return this.#host.request("unit", { unit: finePerBlock(this.#host.parse(price)) });
   }
@@ -287,7 +316,7 @@ export class TorrentFile {
   /** A URL that the service worker answers, with ranges, while this page is open. */
   async url(): Promise<string> {
     // On a first visit that takes a while: the beginning is fetched meanwhile, for it is what a player asks for.
-    if (!this.#host.onDemand && !navigator.serviceWorker.controller) void this.stream(0, 1).cancel();
+    if (!this.#host.wishes.onDemand && !navigator.serviceWorker.controller) void this.stream(0, 1).cancel();
     const scope = await this.#host.streaming();
     return new URL(`${STREAM_PATH}/${this.#hash}/${this.#index}/${encodeURIComponent(this.name)}`, scope).href;
   }

@@ -19,6 +19,9 @@ use piecework::payment::voucher::{Signature, Voucher, account_id};
 use piecework::types::{FineUnits, TokenUnits};
 use serde_json::json;
 
+/// Wei for each gas: far above what the node asks.
+const MAX_FEE: u128 = 10_000_000_000;
+
 #[test]
 #[ignore = "needs contracts/node_modules and contracts/out"]
 fn a_payee_is_paid_to_the_last_token_unit_and_only_once() {
@@ -45,7 +48,7 @@ fn a_payee_is_paid_to_the_last_token_unit_and_only_once() {
     forged.w = B256::repeat_byte(9);
     let claims = [one, forged, two];
     let to = Address::repeat_byte(0x77);
-    let redemption = chain.redeem(&claims, &world.payee, to).unwrap();
+    let redemption = chain.redeem(&claims, &world.payee, to, MAX_FEE).unwrap();
     assert_eq!(redemption.paid, [(0, one_due), (2, two_due)]);
     assert_eq!(redemption.skipped, [(1, 4)]);
     assert!(redemption.gas_used > 21_000);
@@ -57,7 +60,7 @@ fn a_payee_is_paid_to_the_last_token_unit_and_only_once() {
     assert_eq!(account.consumed, 5);
     assert_eq!(account.spent_word, U256::from(0b11111));
 
-    let again = chain.redeem(&claims, &world.payee, to);
+    let again = chain.redeem(&claims, &world.payee, to, MAX_FEE);
     assert_eq!(again.unwrap_err(), ChainError::NothingDue);
 }
 
@@ -72,7 +75,7 @@ fn what_does_not_fit_is_named_before_anything_is_sent() {
         let to = world.payee.address();
         Chain::new(&config)
             .unwrap()
-            .redeem(&[claim], &world.payee, to)
+            .redeem(&[claim], &world.payee, to, MAX_FEE)
     };
     assert!(matches!(
         with(|c| c.chain_id = 1),
@@ -201,13 +204,16 @@ fn the_event_of_a_serial_promised_twice_and_the_own_voucher_burn_the_bond() {
     };
     let signature = world.session.sign(theirs.digest(&world.vault)).unwrap();
     let claim = theirs.claim(&signature, 9, links.link(9).unwrap());
-    let paid = chain.redeem(&[claim], &other, other.address()).unwrap();
+    let paid = chain
+        .redeem(&[claim], &other, other.address(), MAX_FEE)
+        .unwrap();
     assert_eq!(paid.paid.len(), 1);
     // The honest payee comes too late ...
     let late = chain.redeem(
         std::slice::from_ref(&mine),
         &world.payee,
         world.payee.address(),
+        MAX_FEE,
     );
     assert_eq!(late.unwrap_err(), ChainError::NothingDue);
 

@@ -12,6 +12,7 @@ use piecework::client::{
     AddOptions, Client, Command, Config, Effect, EffectResult, Event, Input, Output, Source,
 };
 use piecework::metainfo::Metainfo;
+use piecework::metainfo::raw::raw_paths;
 use piecework::native::storage::Storage;
 use piecework::time::Timestamp;
 use piecework::types::{EffectId, InfoHash};
@@ -129,7 +130,7 @@ fn hostile_names_and_paths_never_leave_the_data_folder() {
     std::os::unix::fs::symlink(root.path().join("a"), data.join("link")).unwrap();
     let before = tree(root.path().join("a/b").as_path()).len();
     let (sender, mut results) = mpsc::channel(64);
-    let mut storage = Storage::new(&data, &state, sender).unwrap();
+    let mut storage = Storage::new(&data, &state, false, sender).unwrap();
     let mut next = 0;
     let mut written = 0;
     for bytes in &torrents {
@@ -141,17 +142,32 @@ fn hostile_names_and_paths_never_leave_the_data_folder() {
             spans: meta.spans(0, length).collect(),
             chunks: vec![b"hello".repeat(meta.files.len()).into()],
         };
-        let delete = false;
+        // The next torrent of these names finds them free.
+        let delete = true;
         for effect in [open, write, Effect::CloseStorage { info_hash, delete }] {
             let writes = matches!(effect, Effect::Write { .. });
             next += 1;
-            if storage.submit(info_hash, EffectId(next), effect).is_err() {
+            let raw = raw_paths(&meta.info);
+            if storage
+                .submit(info_hash, EffectId(next), effect, raw)
+                .is_err()
+            {
                 continue;
             }
             let Some(Input::EffectDone { result, .. }) = results.blocking_recv() else {
                 panic!("an effect ends");
             };
             written += u32::from(writes && matches!(result, Ok(EffectResult::Done)));
+            if !writes {
+                continue;
+            }
+            for (path, bytes) in tree(&data) {
+                let name = path.file_name().unwrap().to_str().expect("UTF-8");
+                assert!(!name.contains(['<', '>', '"', '\\', ':', '\0']), "{name:?}");
+                if let Some(bytes) = bytes {
+                    assert_eq!(bytes, b"hello", "{}", path.display());
+                }
+            }
         }
     }
     storage.finish();
@@ -168,11 +184,4 @@ fn hostile_names_and_paths_never_leave_the_data_folder() {
     assert!(before >= 3);
     // All but those whose folder is the planted link.
     assert!(written as usize > torrents.len() * 3 / 4, "{written}");
-    for (path, bytes) in tree(&data) {
-        let name = path.file_name().unwrap().to_str().expect("UTF-8");
-        assert!(!name.contains(['<', '>', '"', '\\', ':', '\0']), "{name:?}");
-        if let Some(bytes) = bytes {
-            assert_eq!(bytes, b"hello", "{}", path.display());
-        }
-    }
 }

@@ -54,6 +54,7 @@ impl Peer {
             },
             data_dir: data.to_owned(),
             state_dir: data.join(".piecework"),
+            repair: true,
             chain: None,
             session_key: None,
         };

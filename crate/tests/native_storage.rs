@@ -27,7 +27,7 @@ impl Disk {
     fn new() -> Disk {
         let (data, state) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let (sender, results) = mpsc::channel(64);
-        let storage = Storage::new(data.path(), state.path(), sender).unwrap();
+        let storage = Storage::new(data.path(), state.path(), false, sender).unwrap();
         Disk {
             data,
             state,
@@ -40,7 +40,7 @@ impl Disk {
     fn run(&mut self, effect: Effect) -> Result<EffectResult, EffectError> {
         self.next += 1;
         let sent = EffectId(self.next);
-        self.storage.submit(TORRENT, sent, effect)?;
+        self.storage.submit(TORRENT, sent, effect, Vec::new())?;
         match self.results.blocking_recv().unwrap() {
             Input::EffectDone { id, result } => {
                 assert_eq!(id, sent);

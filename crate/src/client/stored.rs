@@ -18,6 +18,11 @@ impl Client {
             .collect()
     }
 
+    /// A torrent's info dictionary, if it is in the records.
+    pub fn stored_info_bytes(&self, info_hash: InfoHash) -> Option<&Bytes> {
+        self.out.record(&record_key(info_hash, "info"))
+    }
+
     /// Sets aside storage for a torrent that the edge is about to write whole, before the core knows of it; else says
     /// why it does not fit. Taken up, it keeps its share; if it is not written after all, see
     /// [`Client::release_storage`].
@@ -67,7 +72,7 @@ impl Client {
         info_hash: InfoHash,
         trackers: &[Vec<String>],
     ) -> Option<Metainfo> {
-        let info: Bytes = self.out.record(&record_key(info_hash, "info"))?.clone();
+        let info = self.stored_info_bytes(info_hash)?.clone();
         Metainfo::from_info(info, info_hash, trackers.to_vec()).ok()
     }
 

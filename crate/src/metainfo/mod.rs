@@ -16,6 +16,7 @@ pub mod fold;
 pub mod geometry;
 pub mod magnet;
 mod path;
+pub mod raw;
 pub mod tracker_url;
 
 use bytes::Bytes;
@@ -320,12 +321,7 @@ impl Metainfo {
                 what: "a piece length",
                 max: u64::from(MAX_PIECE_LENGTH),
             })?;
-        let raw_name = info
-            .get(b"name.utf-8")
-            .and_then(|v| v.as_bytes())
-            .filter(|name| !name.is_empty())
-            .or_else(|| info.get(b"name")?.as_bytes())
-            .ok_or(MetainfoError::Field("info.name"))?;
+        let raw_name = read_name(info).ok_or(MetainfoError::Field("info.name"))?;
         let file_list = info.get(b"files").filter(|v| v.as_list().is_some());
         let multi_file = file_list.is_some();
         let files = match file_list {
@@ -425,6 +421,14 @@ fn read_files(files: Value<'_, '_>, name: &[u8]) -> Result<Vec<FileEntry>, Metai
             .ok_or(MetainfoError::Field("info.files.length"))?;
     }
     Ok(out)
+}
+
+/// The torrent's name as it stands there.
+fn read_name<'a>(info: Value<'_, 'a>) -> Option<&'a [u8]> {
+    info.get(b"name.utf-8")
+        .and_then(|v| v.as_bytes())
+        .filter(|name| !name.is_empty())
+        .or_else(|| info.get(b"name")?.as_bytes())
 }
 
 /// Where a file lies, below the torrent's name. `None`: neither of its two keys says so.

@@ -25,6 +25,12 @@ pub const MINING_TIMEOUT: Duration = Duration::from_secs(180);
 const RECEIPT_INTERVAL: Duration = Duration::from_millis(400);
 /// Most gas that one redemption may take; an estimate above it is refused.
 const MAX_GAS: u64 = 30_000_000;
+/// Most wei that one redemption may cost, whatever fee the node asks: 0.02 ether.
+pub const MAX_COST_WEI: u128 = 20_000_000_000_000_000;
+/// What a block's proposer gets at most, beyond as much as the base fee: 0.1 gwei.
+const MAX_TIP_ABOVE_BASE: u128 = 100_000_000;
+/// Shortest time, seconds, that a buyer's withdrawal must leave its payees to redeem: one day.
+pub const MIN_EXIT_DELAY_SECS: u64 = 24 * 3600;
 
 mod abi {
     #![allow(missing_docs)]
@@ -37,6 +43,7 @@ mod abi {
         function token() external view returns (address);
         function balanceOf(address owner) external view returns (uint256);
         function decimals() external view returns (uint8);
+        function exitDelay() external view returns (uint256);
 
         error NothingDue();
     }
@@ -118,6 +125,29 @@ pub enum ChainError {
     /// The node wants more gas than a redemption can take.
     #[error("the RPC server estimates {0} gas, more than any redemption takes")]
     TooMuchGas(u64),
+    /// Gas costs more than the operator allows.
+    #[error("gas costs {asked} wei, and --max-fee-per-gas allows {allowed}: wait, or allow more")]
+    GasTooDear {
+        /// By the node, base fee and tip.
+        asked: u128,
+        /// By the operator.
+        allowed: u128,
+    },
+    /// A transaction that costs more than any should.
+    #[error(
+        "the transaction may cost {0} wei, and no redemption may cost more than {MAX_COST_WEI}: check what the RPC server says of fees"
+    )]
+    TooDear(u128),
+    /// Buyers can withdraw before anybody has time to redeem.
+    #[error(
+        "the vault {vault} lets buyers withdraw within {secs} s, and a seller needs {MIN_EXIT_DELAY_SECS} to be sure to redeem: choose another vault, or take the risk with --accept-short-exit"
+    )]
+    ShortExit {
+        /// Which.
+        vault: Address,
+        /// Its delay.
+        secs: u64,
+    },
     /// The key would not sign.
     #[error("the payee key could not sign the transaction")]
     Signing,
@@ -142,6 +172,9 @@ impl ChainError {
             | ChainError::NothingDue
             | ChainError::NoGas { .. }
             | ChainError::TooMuchGas(_)
+            | ChainError::GasTooDear { .. }
+            | ChainError::TooDear(_)
+            | ChainError::ShortExit { .. }
             | ChainError::Signing
             | ChainError::Reverted(_) => false,
         }
@@ -302,7 +335,22 @@ impl Chain {
             })
     }
 
-    /// Sends `redeem(claims, to)` as the payee and waits for its block.
+    /// Checks that a buyer's withdrawal takes long enough for its payees to redeem first.
+    ///
+    /// # Errors
+    /// [`ChainError::ShortExit`] if not.
+    pub fn check_exit_delay(&self) -> Result<(), ChainError> {
+        let delay = self.ask(self.vault, &abi::exitDelayCall {}, "exitDelay")?;
+        let secs: u64 = delay.saturating_to();
+        if secs < MIN_EXIT_DELAY_SECS {
+            let vault = self.vault;
+            return Err(ChainError::ShortExit { vault, secs });
+        }
+        Ok(())
+    }
+
+    /// Sends `redeem(claims, to)` as the payee and waits for its block. Costs at most `max_fee_per_gas` wei for each gas,
+    /// and [`MAX_COST_WEI`] in all.
     ///
     /// # Errors
     /// Nothing was sent, or [`ChainError::NotMined`] or [`ChainError::Reverted`] with the hash.
@@ -311,13 +359,14 @@ impl Chain {
         claims: &[Claim],
         payee: &KeyPair,
         to: Address,
+        max_fee_per_gas: u128,
     ) -> Result<Redemption, ChainError> {
         if claims.len() > MAX_CLAIMS {
             return Err(ChainError::TooMany(claims.len()));
         }
         self.check()?;
         let data = encode_redeem(claims, to);
-        let (hash, receipt) = self.transact(payee, &data)?;
+        let (hash, receipt) = self.transact(payee, &data, max_fee_per_gas)?;
         let (paid, skipped) = read_logs(self.vault, &receipt, claims, payee.address());
         Ok(Redemption {
             transaction: hash,
@@ -329,7 +378,12 @@ impl Chain {
         })
     }
 
-    fn transact(&self, key: &KeyPair, data: &[u8]) -> Result<(B256, Receipt), ChainError> {
+    fn transact(
+        &self,
+        key: &KeyPair,
+        data: &[u8],
+        max_fee_per_gas: u128,
+    ) -> Result<(B256, Receipt), ChainError> {
         let from = key.address();
         let gas = self
             .rpc
@@ -343,13 +397,13 @@ impl Chain {
         if gas > MAX_GAS {
             return Err(ChainError::TooMuchGas(gas));
         }
-        let (base_fee, priority_fee) = self.rpc.fees()?;
+        let (base_fee, tip) = self.rpc.fees()?;
+        let fees = Fees::within(base_fee, tip, max_fee_per_gas)?;
         let transaction = Transaction {
             chain_id: self.chain_id,
             nonce: self.rpc.nonce(from)?,
-            max_priority_fee: priority_fee,
-            // Holds for six full blocks in a row.
-            max_fee: base_fee.saturating_mul(2).saturating_add(priority_fee),
+            max_priority_fee: fees.max_priority,
+            max_fee: fees.max,
             gas_limit: gas + gas / 4,
             to: self.vault,
             data,
@@ -357,6 +411,9 @@ impl Chain {
         let needed = transaction
             .max_fee
             .saturating_mul(u128::from(transaction.gas_limit));
+        if needed > MAX_COST_WEI {
+            return Err(ChainError::TooDear(needed));
+        }
         let balance = self.rpc.native_balance(from)?;
         if balance < needed {
             return Err(ChainError::NoGas {
@@ -383,6 +440,29 @@ impl Chain {
             }
             std::thread::sleep(RECEIPT_INTERVAL);
         }
+    }
+}
+
+/// What a transaction offers for each gas, wei.
+#[derive(Debug, PartialEq, Eq)]
+struct Fees {
+    max: u128,
+    max_priority: u128,
+}
+
+impl Fees {
+    /// By the node's word, as far as it is believed: no tip far above the base fee, nothing above the operator's limit.
+    fn within(base_fee: u128, tip: u128, allowed: u128) -> Result<Fees, ChainError> {
+        let tip = tip.min(base_fee.saturating_add(MAX_TIP_ABOVE_BASE));
+        let asked = base_fee.saturating_add(tip);
+        if asked > allowed {
+            return Err(ChainError::GasTooDear { asked, allowed });
+        }
+        Ok(Fees {
+            // Holds for six full blocks in a row.
+            max: base_fee.saturating_mul(2).saturating_add(tip).min(allowed),
+            max_priority: tip,
+        })
     }
 }
 
@@ -473,6 +553,23 @@ mod tests {
             salt: B256::ZERO,
             r: B256::repeat_byte(first as u8),
             vs: B256::repeat_byte(9),
+        }
+    }
+
+    #[test]
+    fn a_node_that_asks_absurd_fees_is_not_paid_them() {
+        const GWEI: u128 = 1_000_000_000;
+        let fees = |max, max_priority| Ok(Fees { max, max_priority });
+        assert_eq!(Fees::within(GWEI, GWEI, 10 * GWEI), fees(3 * GWEI, GWEI));
+        // A tip is no more than the base fee and a tenth of a gwei.
+        assert_eq!(
+            Fees::within(GWEI, u128::MAX, 10 * GWEI),
+            fees(31 * GWEI / 10, 11 * GWEI / 10)
+        );
+        assert_eq!(Fees::within(4 * GWEI, GWEI, 6 * GWEI), fees(6 * GWEI, GWEI));
+        for base in [6 * GWEI, u128::MAX] {
+            let refused = Fees::within(base, GWEI, 6 * GWEI);
+            assert!(matches!(refused, Err(ChainError::GasTooDear { .. })));
         }
     }
 

@@ -14,16 +14,18 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::{sleep_until, timeout};
 
 use super::chain::{Chain, ChainConfig, ChainError};
-use super::keys::KeyPair;
+use super::chain_reads::ChainReads;
 use super::records::{Records, RecordsError};
+use super::session_key::SessionKey;
 use super::signaling::Trackers;
-use super::storage::Storage;
+use super::storage::{Storage, SurveyedFile};
 use super::transport::{Transport, TransportConfig, TransportError};
 use crate::client::edge::{self, Edge};
 use crate::client::{
     Client, ClientSnapshot, Command, Config, Effect, EffectError, EffectResult, Event, Input,
     Output, TorrentSnapshot,
 };
+use crate::metainfo::raw::raw_paths;
 use crate::time::{Duration, Timestamp};
 use crate::types::{EffectId, InfoHash};
 
@@ -34,6 +36,8 @@ const MAX_QUEUED_REQUESTS: usize = 64;
 /// Events that wait for the embedder. Beyond that, [`Event::PieceDone`] is dropped at once, and of
 /// the others the oldest.
 const MAX_QUEUED_EVENTS: usize = 4096;
+/// How the keys of a buyer's records begin; they lie beside its key.
+const PAYER_RECORDS: &str = "pay/payer/";
 /// How long sockets may take to say goodbye at the end.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -48,10 +52,12 @@ pub struct NativeConfig {
     pub data_dir: PathBuf,
     /// Records and scratch files; used by one process at a time.
     pub state_dir: PathBuf,
+    /// Write also into files below `data_dir` that this program did not make.
+    pub repair: bool,
     /// Needed to buy and to sell.
     pub chain: Option<ChainConfig>,
-    /// Needed to buy.
-    pub session_key: Option<KeyPair>,
+    /// Needed to buy: the key, whose records lie beside it.
+    pub session_key: Option<SessionKey>,
 }
 
 /// Why a native peer does not start.
@@ -72,6 +78,9 @@ pub enum StartError {
     /// The operating system gave no randomness.
     #[error("the operating system gave no random bytes: {0}")]
     Entropy(String),
+    /// The operating system gave no thread.
+    #[error("the operating system gave no thread: {0}")]
+    Threads(std::io::Error),
 }
 
 /// All torrents and the money, at one moment.
@@ -99,6 +108,7 @@ enum Request {
     Command(Box<Command>),
     Snapshot(oneshot::Sender<Snapshot>),
     Stored(oneshot::Sender<Vec<InfoHash>>),
+    Survey(InfoHash, oneshot::Sender<Vec<SurveyedFile>>),
 }
 
 impl Handle {
@@ -139,6 +149,19 @@ impl Handle {
             .map_err(|_| Stopped)?;
         receiver.await.map_err(|_| Stopped)
     }
+
+    /// How a torrent's files lie on disk, in its order; nothing if its storage is not open.
+    ///
+    /// # Errors
+    /// The peer has stopped.
+    pub async fn survey(&self, info_hash: InfoHash) -> Result<Vec<SurveyedFile>, Stopped> {
+        let (answer, receiver) = oneshot::channel();
+        self.requests
+            .send(Request::Survey(info_hash, answer))
+            .await
+            .map_err(|_| Stopped)?;
+        Ok(receiver.await.unwrap_or_default())
+    }
 }
 
 /// A running peer.
@@ -160,13 +183,31 @@ pub fn start(config: NativeConfig) -> Result<Running, StartError> {
     let (inputs_tx, inputs) = mpsc::channel(MAX_QUEUED_INPUTS);
     let (requests_tx, requests) = mpsc::channel(MAX_QUEUED_REQUESTS);
     let (events_tx, events) = mpsc::channel(1);
-    let (records, stored) = Records::open(&config.state_dir, inputs_tx.clone())?;
+    let (records, mut stored) = Records::open(&config.state_dir, inputs_tx.clone())?;
+    let buying = match config.session_key {
+        Some(key) => {
+            let (records, promised) = Records::open(key.records_dir(), inputs_tx.clone())?;
+            // What stands twice was written beside the key last.
+            stored.extend(promised);
+            Some(Buying { key, records })
+        }
+        None => None,
+    };
     let data_error = |e| StartError::Data(config.data_dir.clone(), e);
     std::fs::create_dir_all(&config.data_dir).map_err(data_error)?;
-    let storage =
-        Storage::new(&config.data_dir, &config.state_dir, inputs_tx.clone()).map_err(data_error)?;
+    let storage = Storage::new(
+        &config.data_dir,
+        &config.state_dir,
+        config.repair,
+        inputs_tx.clone(),
+    )
+    .map_err(data_error)?;
     let transport = Transport::new(config.transport, inputs_tx.clone())?;
     let chain = config.chain.as_ref().map(Chain::new).transpose()?;
+    let chain_reads = chain
+        .map(|chain| ChainReads::start(&chain, &inputs_tx))
+        .transpose()
+        .map_err(StartError::Threads)?;
     let mut seed = [0u8; 32];
     getrandom::fill(&mut seed).map_err(|e| StartError::Entropy(e.to_string()))?;
     let clock = Clock::new();
@@ -182,8 +223,8 @@ pub fn start(config: NativeConfig) -> Result<Running, StartError> {
         transport,
         storage,
         records,
-        chain,
-        session_key: config.session_key,
+        chain_reads,
+        buying,
     };
     let task = tokio::spawn(driver.run(inputs, requests, events_tx));
     Ok(Running {
@@ -240,8 +281,14 @@ struct Driver {
     trackers: Trackers,
     storage: Storage,
     records: Records,
-    chain: Option<Chain>,
-    session_key: Option<KeyPair>,
+    chain_reads: Option<ChainReads>,
+    buying: Option<Buying>,
+}
+
+/// What signs promises, and remembers them.
+struct Buying {
+    key: SessionKey,
+    records: Records,
 }
 
 impl Driver {
@@ -271,6 +318,10 @@ impl Driver {
                     }
                     Some(Request::Stored(answer)) => {
                         let _ = answer.send(self.client.stored_torrents());
+                        continue;
+                    }
+                    Some(Request::Survey(info_hash, answer)) => {
+                        self.storage.survey(info_hash, answer);
                         continue;
                     }
                     None => {
@@ -304,17 +355,30 @@ impl Driver {
 
     fn begin(&mut self, id: EffectId, effect: Effect) -> Result<(), EffectError> {
         match effect {
-            Effect::OpenStorage { info_hash, .. }
-            | Effect::Write { info_hash, .. }
+            Effect::OpenStorage { info_hash, .. } => {
+                let info = self.client.stored_info_bytes(info_hash);
+                let raw = info.map(raw_paths).unwrap_or_default();
+                return self.storage.submit(info_hash, id, effect, raw);
+            }
+            Effect::Write { info_hash, .. }
             | Effect::Read { info_hash, .. }
             | Effect::HashStored { info_hash, .. }
             | Effect::WriteScratch { info_hash, .. }
             | Effect::ReadScratch { info_hash, .. }
             | Effect::Flush { info_hash }
             | Effect::CloseStorage { info_hash, .. } => {
-                return self.storage.submit(info_hash, id, effect);
+                return self.storage.submit(info_hash, id, effect, Vec::new());
             }
-            Effect::PutRecords { records, .. } => return self.records.submit(id, records),
+            Effect::PutRecords { records, .. } => {
+                let promises = records
+                    .iter()
+                    .any(|(key, _)| key.starts_with(PAYER_RECORDS));
+                let home = match &self.buying {
+                    Some(buying) if promises => &buying.records,
+                    _ => &self.records,
+                };
+                return home.submit(id, records);
+            }
             Effect::Hash { chunks } => self.in_background(id, move || {
                 let mut sha1 = Sha1::new();
                 for chunk in &chunks {
@@ -324,11 +388,13 @@ impl Driver {
             }),
             Effect::Sign { digest } => {
                 let signature = self
-                    .session_key
+                    .buying
                     .as_ref()
                     .ok_or_else(|| {
                         EffectError::Signing("there is no session key: give --session-key".into())
                     })?
+                    .key
+                    .pair
                     .sign(digest)
                     .ok_or_else(|| EffectError::Signing("the key refused the digest".into()))?;
                 self.at_once.push_back(Input::EffectDone {
@@ -337,15 +403,11 @@ impl Driver {
                 });
             }
             Effect::ReadAccount { account, word } => {
-                let chain = self.chain.clone().ok_or_else(|| {
-                    EffectError::Chain("no chain is configured: give --rpc".into())
-                })?;
-                self.in_background(id, move || {
-                    chain
-                        .account(account, word)
-                        .map(EffectResult::Account)
-                        .map_err(|e| EffectError::Chain(e.to_string()))
-                });
+                return self
+                    .chain_reads
+                    .as_ref()
+                    .ok_or_else(|| EffectError::Chain("no chain is configured: give --rpc".into()))?
+                    .submit(id, account, word);
             }
         }
         Ok(())
@@ -393,10 +455,13 @@ impl Driver {
         };
         // Dropping what is not done in time closes it.
         let _ = timeout(SHUTDOWN_TIMEOUT, goodbyes).await;
-        let (storage, records) = (self.storage, self.records);
+        let (storage, records, buying) = (self.storage, self.records, self.buying);
         let durable = spawn_blocking(move || {
             storage.finish();
             records.finish();
+            if let Some(buying) = buying {
+                buying.records.finish();
+            }
         });
         let _ = durable.await;
         drain.abort();

@@ -1,6 +1,7 @@
 //! STUN and TURN servers as an operator writes them.
 //!
-//! Owns the form of such an address. Never shows a password, in an error neither.
+//! Owns the form of such an address: the user ends at the last colon before the `@`, and both it and the password may be
+//! percent-encoded. Never shows a password, in an error neither.
 
 /// A STUN or TURN server (RFC 7064, 7065).
 #[derive(Clone, PartialEq, Eq)]
@@ -51,9 +52,13 @@ impl std::str::FromStr for IceServer {
             Some(_) => return Err(refuse()),
             None => ("", rest),
         };
-        let (username, credential) = match login.split_once(':') {
-            Some(pair) => pair,
-            None if login.is_empty() => ("", ""),
+        // Time-limited logins have a colon in the user's name; whose password has one writes it as %3A.
+        let (username, credential) = match login.rsplit_once(':') {
+            Some((user, password)) => (
+                percent_decoded(user).ok_or_else(refuse)?,
+                percent_decoded(password).ok_or_else(refuse)?,
+            ),
+            None if login.is_empty() => (String::new(), String::new()),
             None => return Err(refuse()),
         };
         if host.is_empty() || host.starts_with('?') || (is_turn && username.is_empty()) {
@@ -61,10 +66,24 @@ impl std::str::FromStr for IceServer {
         }
         Ok(IceServer {
             url: format!("{scheme}:{host}"),
-            username: username.to_owned(),
-            credential: credential.to_owned(),
+            username,
+            credential,
         })
     }
+}
+
+/// With `%XX` read (RFC 3986, 2.1); a percent sign before anything else stands for itself.
+fn percent_decoded(text: &str) -> Option<String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.as_bytes();
+    while let Some((first, after)) = rest.split_first() {
+        let digits = (*first == b'%').then(|| after.get(..2)).flatten();
+        let value = (digits.filter(|d| d.iter().all(u8::is_ascii_hexdigit)))
+            .and_then(|d| u8::from_str_radix(std::str::from_utf8(d).ok()?, 16).ok());
+        bytes.push(value.unwrap_or(*first));
+        rest = if value.is_some() { &after[2..] } else { after };
+    }
+    String::from_utf8(bytes).ok()
 }
 
 #[cfg(test)]
@@ -81,6 +100,23 @@ mod tests {
         assert_eq!(turn.url, "turn:turn.example.org?transport=udp");
         assert_eq!(turn.username, "me");
         assert_eq!(turn.credential, "p@ss");
+    }
+
+    #[test]
+    fn a_login_is_split_at_its_last_colon_and_percent_signs_are_read() {
+        for (login, username, credential) in [
+            ("1700000000:alice:c2VjcmV0", "1700000000:alice", "c2VjcmV0"),
+            ("1700000000%3Aalice:a%3Ab%40", "1700000000:alice", "a:b@"),
+            ("me:100%", "me", "100%"),
+            ("me:%4", "me", "%4"),
+            ("m%C3%A9:x", "mé", "x"),
+            ("me:", "me", ""),
+        ] {
+            let server: IceServer = format!("turn:{login}@h:1").parse().unwrap();
+            assert_eq!(server.username, username, "{login}");
+            assert_eq!(server.credential, credential, "{login}");
+        }
+        assert!("turn:%FF:x@host".parse::<IceServer>().is_err());
     }
 
     #[test]

@@ -13,7 +13,7 @@ use k256::ecdsa::SigningKey;
 use crate::payment::voucher::Signature;
 
 /// Longest key file that is read, bytes.
-const MAX_KEY_FILE_LEN: u64 = 256;
+const MAX_KEY_FILE_LEN: u64 = 512;
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -73,13 +73,18 @@ impl KeyPair {
             return Err(KeyError::Permissions(path.to_owned()));
         }
         let text = std::fs::read_to_string(path).map_err(file_error)?;
-        let text = text.trim();
-        let digits = text.strip_prefix("0x").unwrap_or(text);
+        KeyPair::from_text(&text).ok_or_else(|| KeyError::Format(path.to_owned()))
+    }
+
+    fn from_text(text: &str) -> Option<KeyPair> {
+        // Lines that begin with # are words about it.
+        let mut lines =
+            (text.lines().map(str::trim)).filter(|line| !line.is_empty() && !line.starts_with('#'));
+        let line = lines.next().filter(|_| lines.next().is_none())?;
+        let digits = line.strip_prefix("0x").unwrap_or(line);
         let mut bytes = [0u8; 32];
-        alloy_primitives::hex::decode_to_slice(digits, &mut bytes)
-            .ok()
-            .and_then(|()| KeyPair::from_bytes(&bytes))
-            .ok_or_else(|| KeyError::Format(path.to_owned()))
+        alloy_primitives::hex::decode_to_slice(digits, &mut bytes).ok()?;
+        KeyPair::from_bytes(&bytes)
     }
 
     /// Makes a key file with a fresh key; a file that exists is never overwritten.
@@ -152,6 +157,12 @@ impl KeyPair {
         let (r, s) = signature.split_bytes();
         Some((B256::from_slice(&r), B256::from_slice(&s), odd))
     }
+}
+
+/// Whether a file holds a key and nothing else, whatever its name and whoever may read it: a copy is a key, too.
+pub fn looks_like_key_file(path: &Path, metadata: &std::fs::Metadata) -> bool {
+    metadata.len() <= MAX_KEY_FILE_LEN
+        && std::fs::read_to_string(path).is_ok_and(|text| KeyPair::from_text(&text).is_some())
 }
 
 #[cfg(unix)]

@@ -11,9 +11,13 @@ pub mod answers;
 #[cfg(feature = "native")]
 pub mod chain;
 #[cfg(feature = "native")]
+pub mod chain_reads;
+#[cfg(feature = "native")]
 pub mod cli;
 #[cfg(feature = "native")]
 pub mod driver;
+#[cfg(feature = "native")]
+mod folder;
 #[cfg(feature = "native")]
 pub mod ice_server;
 #[cfg(feature = "native")]
@@ -23,6 +27,8 @@ pub mod records;
 #[cfg(feature = "native")]
 pub mod rpc;
 pub mod sdp;
+#[cfg(feature = "native")]
+pub mod session_key;
 #[cfg(feature = "native")]
 pub mod signaling;
 #[cfg(feature = "native")]

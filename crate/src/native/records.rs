@@ -59,14 +59,7 @@ impl Records {
         state_dir: &Path,
         results: mpsc::Sender<Input>,
     ) -> Result<(Records, StoredRecords), RecordsError> {
-        create_private_dir(state_dir).map_err(|e| RecordsError::Folder(state_dir.to_owned(), e))?;
-        let path = state_dir.join(RECORDS_FILE);
-        let database = Database::create(&path).map_err(|e| match e {
-            DatabaseError::DatabaseAlreadyOpen => RecordsError::Locked(state_dir.to_owned()),
-            other => RecordsError::Database(path.clone(), other.to_string()),
-        })?;
-        let stored =
-            read_all(&database).map_err(|e| RecordsError::Database(path.clone(), e.to_string()))?;
+        let (database, stored) = open(state_dir)?;
         let (queue, batches) = sync_channel(MAX_QUEUED_BATCHES);
         let thread = std::thread::Builder::new()
             .name("records".to_owned())
@@ -96,6 +89,35 @@ impl Records {
         drop(self.queue);
         let _ = self.thread.join();
     }
+}
+
+/// Makes empty records, or leaves those that are there as they are.
+///
+/// # Errors
+/// See [`RecordsError`].
+pub fn create(state_dir: &Path) -> Result<(), RecordsError> {
+    open(state_dir).map(drop)
+}
+
+/// Whether there is a record under `key`.
+///
+/// # Errors
+/// See [`RecordsError`].
+pub fn holds(state_dir: &Path, key: &str) -> Result<bool, RecordsError> {
+    let (_, stored) = open(state_dir)?;
+    Ok(stored.iter().any(|(known, _)| known == key))
+}
+
+fn open(state_dir: &Path) -> Result<(Database, StoredRecords), RecordsError> {
+    create_private_dir(state_dir).map_err(|e| RecordsError::Folder(state_dir.to_owned(), e))?;
+    let path = state_dir.join(RECORDS_FILE);
+    let database = Database::create(&path).map_err(|e| match e {
+        DatabaseError::DatabaseAlreadyOpen => RecordsError::Locked(state_dir.to_owned()),
+        other => RecordsError::Database(path.clone(), other.to_string()),
+    })?;
+    let stored =
+        read_all(&database).map_err(|e| RecordsError::Database(path.clone(), e.to_string()))?;
+    Ok((database, stored))
 }
 
 fn run(database: &Database, batches: &Receiver<(EffectId, Batch)>, results: &mpsc::Sender<Input>) {

@@ -1,10 +1,12 @@
 //! Files of torrents below one folder, and their scratch files.
 //!
 //! Owns one thread per open torrent, which carries out that torrent's effects in the order in which
-//! they were submitted. Invariant: nothing is opened outside the data folder, and no symbolic link
-//! below it is followed. Never decides what is written, and never preallocates.
+//! they were submitted. Invariants: nothing is opened outside the data folder, and no symbolic link below it is
+//! followed; nothing is written into a file, or deleted, that this program did not make, unless the operator asked for a
+//! repair. Never decides what is written, and never preallocates.
 
 use std::collections::HashMap;
+use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
@@ -13,10 +15,12 @@ use std::thread::JoinHandle;
 
 use bytes::{Bytes, BytesMut};
 use sha1::{Digest, Sha1};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
+use super::folder::{Finder, Made, Place, PlaceError, Stamp, checked_path};
 use crate::client::{Effect, EffectError, EffectResult, Input};
 use crate::metainfo::FileSpan;
+use crate::metainfo::raw::RawPath;
 use crate::types::{EffectId, InfoHash};
 
 /// Most effects of one torrent that wait for its thread; a further one fails with
@@ -29,6 +33,10 @@ pub const MAX_READ_LEN: u64 = 64 << 20;
 /// Bytes hashed at a time.
 const HASH_CHUNK_LEN: usize = 256 * 1024;
 
+/// What the operator is told to do about a file that is in the way.
+pub const IN_THE_WAY: &str =
+    "choose another folder, or move the file away; --repair writes over it";
+
 type Outcome = Result<EffectResult, EffectError>;
 
 /// All torrents' files.
@@ -36,6 +44,7 @@ type Outcome = Result<EffectResult, EffectError>;
 pub struct Storage {
     data_dir: PathBuf,
     state_dir: PathBuf,
+    repair: bool,
     results: mpsc::Sender<Input>,
     torrents: HashMap<InfoHash, Worker>,
     /// Threads of closed torrents that still carry out what was submitted before.
@@ -44,31 +53,53 @@ pub struct Storage {
 
 #[derive(Debug)]
 struct Worker {
-    queue: SyncSender<(EffectId, Effect)>,
+    queue: SyncSender<Job>,
     thread: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+enum Job {
+    /// An effect; for the one that opens files, their names as the torrent has them, too.
+    Effect(EffectId, Effect, Vec<RawPath>),
+    Survey(oneshot::Sender<Vec<SurveyedFile>>),
+}
+
+/// A file of a torrent as it lies on disk.
+#[derive(Clone, Debug)]
+pub struct SurveyedFile {
+    /// Where.
+    pub path: PathBuf,
+    /// Bytes there now; `None` without a file.
+    pub present: Option<u64>,
+    /// It may be written to: nothing is there, this program made it, or the operator wants it repaired.
+    pub writable: bool,
 }
 
 impl Storage {
     /// Torrents' files go below `data_dir`, scratch files into `state_dir`; both exist. Results are
-    /// sent to `results` as [`Input::EffectDone`].
+    /// sent to `results` as [`Input::EffectDone`]. With `repair`, files that this program did not make are written to
+    /// as if it had.
     ///
     /// # Errors
     /// When one of the folders cannot be resolved.
     pub fn new(
         data_dir: &Path,
         state_dir: &Path,
+        repair: bool,
         results: mpsc::Sender<Input>,
     ) -> io::Result<Storage> {
         Ok(Storage {
             data_dir: fs::canonicalize(data_dir)?,
             state_dir: fs::canonicalize(state_dir)?,
+            repair,
             results,
             torrents: HashMap::new(),
             closing: HashMap::new(),
         })
     }
 
-    /// Hands a storage effect to its torrent's thread; never blocks.
+    /// Hands a storage effect to its torrent's thread; never blocks. `raw` are the torrent's own names of its files, for
+    /// the effect that opens them.
     ///
     /// # Errors
     /// The effect did not start, and no result of it will be sent: the torrent is not open, or its
@@ -78,6 +109,7 @@ impl Storage {
         info_hash: InfoHash,
         id: EffectId,
         effect: Effect,
+        raw: Vec<RawPath>,
     ) -> Result<(), EffectError> {
         if let Effect::OpenStorage { .. } = effect {
             // A torrent that is opened again goes on in the thread it has.
@@ -94,7 +126,8 @@ impl Storage {
                 "torrent {info_hash} is not open"
             )));
         };
-        worker.queue.try_send((id, effect)).map_err(|e| match e {
+        let job = Job::Effect(id, effect, raw);
+        worker.queue.try_send(job).map_err(|e| match e {
             TrySendError::Full(_) => EffectError::Storage(format!(
                 "more than {MAX_QUEUED_EFFECTS} effects wait for torrent {info_hash}"
             )),
@@ -107,6 +140,15 @@ impl Storage {
             self.closing.insert(info_hash, worker.thread);
         }
         Ok(())
+    }
+
+    /// Tells how a torrent's files lie on disk, after everything submitted before; in the torrent's order, pad files
+    /// too. The answer stays away if the torrent is not open.
+    pub fn survey(&self, info_hash: InfoHash, answer: oneshot::Sender<Vec<SurveyedFile>>) {
+        if let Some(worker) = self.torrents.get(&info_hash) {
+            // Dropped with its question: whoever asks sees that nobody answers.
+            let _ = worker.queue.try_send(Job::Survey(answer));
+        }
     }
 
     /// Waits for everything submitted. Blocks; results must still be received meanwhile.
@@ -122,11 +164,13 @@ impl Storage {
     }
 
     fn spawn(&mut self, info_hash: InfoHash) -> io::Result<Worker> {
-        let (queue, effects) = sync_channel(MAX_QUEUED_EFFECTS);
+        let (queue, jobs) = sync_channel(MAX_QUEUED_EFFECTS);
         let files = TorrentFiles {
             data_dir: self.data_dir.clone(),
+            repair: self.repair,
             scratch_path: self.state_dir.join(format!("{info_hash}.parts")),
-            paths: Vec::new(),
+            made: Made::load(self.state_dir.join(format!("{info_hash}.made")))?,
+            places: Vec::new(),
             open: HashMap::new(),
             scratch: None,
             scratch_dirty: false,
@@ -142,7 +186,7 @@ impl Storage {
                 if let Some(predecessor) = predecessor {
                     let _ = predecessor.join();
                 }
-                files.run(&effects, &results);
+                files.run(&jobs, &results);
             })?;
         Ok(Worker { queue, thread })
     }
@@ -151,9 +195,10 @@ impl Storage {
 /// The files of one torrent; lives on its thread.
 struct TorrentFiles {
     data_dir: PathBuf,
+    repair: bool,
     scratch_path: PathBuf,
-    /// Components below the data folder; empty for a pad file.
-    paths: Vec<Vec<String>>,
+    made: Made,
+    places: Vec<Place>,
     open: HashMap<u32, OpenFile>,
     scratch: Option<File>,
     scratch_dirty: bool,
@@ -171,6 +216,12 @@ struct OpenFile {
 }
 
 impl OpenFile {
+    /// Whether it still is what it was when the torrent was opened.
+    fn looks_like(&self, stamp: Option<Stamp>) -> bool {
+        stamp.is_none_or(|stamp| stamp == Stamp::WRITTEN)
+            || self.file.metadata().ok().map(|now| Stamp::of(&now)) == stamp
+    }
+
     fn sync(&self, path: &Path) -> io::Result<()> {
         if self.writable {
             return self.file.sync_data();
@@ -184,10 +235,18 @@ impl OpenFile {
 }
 
 impl TorrentFiles {
-    fn run(mut self, effects: &Receiver<(EffectId, Effect)>, results: &mpsc::Sender<Input>) {
-        while let Ok((id, effect)) = effects.recv() {
+    fn run(mut self, jobs: &Receiver<Job>, results: &mpsc::Sender<Input>) {
+        while let Ok(job) = jobs.recv() {
+            let (id, effect, raw) = match job {
+                Job::Effect(id, effect, raw) => (id, effect, raw),
+                Job::Survey(answer) => {
+                    // Who asked may have gone meanwhile.
+                    let _ = answer.send(self.survey());
+                    continue;
+                }
+            };
             let last = matches!(effect, Effect::CloseStorage { .. });
-            let result = self.carry_out(effect);
+            let result = self.carry_out(effect, &raw);
             if results
                 .blocking_send(Input::EffectDone { id, result })
                 .is_err()
@@ -198,9 +257,9 @@ impl TorrentFiles {
         }
     }
 
-    fn carry_out(&mut self, effect: Effect) -> Outcome {
+    fn carry_out(&mut self, effect: Effect, raw: &[RawPath]) -> Outcome {
         match effect {
-            Effect::OpenStorage { files, .. } => self.open_all(files),
+            Effect::OpenStorage { files, .. } => self.open_all(files, raw),
             Effect::Write { spans, chunks, .. } => self.write(&spans, &chunks),
             Effect::Read { spans, .. } => self.read(&spans).map(EffectResult::Read),
             Effect::HashStored { spans, .. } => self.hash(&spans).map(EffectResult::Hashed),
@@ -214,36 +273,32 @@ impl TorrentFiles {
         }
     }
 
-    fn open_all(&mut self, files: Vec<(Vec<String>, u64)>) -> Outcome {
+    fn open_all(&mut self, files: Vec<(Vec<String>, u64)>, raw: &[RawPath]) -> Outcome {
         self.open.clear();
-        self.paths.clear();
+        self.places.clear();
         let mut file_lengths = Vec::with_capacity(files.len());
-        for (components, length) in files {
-            if components.is_empty() {
+        let mut places = Vec::with_capacity(files.len());
+        let mut empty = Vec::new();
+        let mut finder = Finder::new(&self.data_dir, &self.made);
+        let unnamed = RawPath::new();
+        for (index, (safe, length)) in files.into_iter().enumerate() {
+            if safe.is_empty() {
                 file_lengths.push(length);
-                self.paths.push(components);
+                places.push(Place::default());
                 continue;
             }
-            let path = self.checked_path(&components)?;
-            let present = match fs::symlink_metadata(&path) {
-                Ok(metadata) if metadata.is_file() => metadata.len(),
-                Ok(_) => {
-                    return Err(EffectError::Storage(format!(
-                        "{} is not a plain file: move it away",
-                        path.display()
-                    )));
-                }
-                Err(e) if e.kind() == ErrorKind::NotFound => 0,
-                Err(e) => return Err(failed(&path, &e)),
-            };
-            file_lengths.push(present);
-            self.paths.push(components);
-            if length == 0 && present == 0 {
-                let file = u32::try_from(self.paths.len() - 1).unwrap_or(u32::MAX);
-                // An empty file has no bytes that would create it later. In a folder that cannot
-                // be written to nobody misses it.
-                let _ = self.handle(file, true);
+            let place = finder.find(safe, raw.get(index).unwrap_or(&unnamed))?;
+            file_lengths.push(place.found.map_or(0, |found| found.length));
+            if length == 0 && place.found.is_none() {
+                empty.push(u32::try_from(index).unwrap_or(u32::MAX));
             }
+            places.push(place);
+        }
+        self.places = places;
+        for file in empty {
+            // An empty file has no bytes that would create it later. In a folder that cannot
+            // be written to nobody misses it.
+            let _ = self.handle(file, true);
         }
         let scratch_length = match fs::symlink_metadata(&self.scratch_path) {
             Ok(metadata) => metadata.len(),
@@ -312,7 +367,12 @@ impl TorrentFiles {
             // A pad file reads as zeros, which are there already.
             if !self.is_pad(span) {
                 let path = self.path_of(span.file)?;
+                let stamp = self.places.get(span.file as usize).and_then(|p| p.found);
                 let file = self.handle(span.file, false)?;
+                if !file.looks_like(stamp) {
+                    let text = format!("{} changed while it was served", path.display());
+                    return Err(EffectError::Missing(text));
+                }
                 read_at(&mut file.file, span.offset, &mut out[at..end])
                     .map_err(|e| failed(&path, &e))?;
             }
@@ -381,6 +441,9 @@ impl TorrentFiles {
     }
 
     fn flush(&mut self) -> Outcome {
+        self.made
+            .sync()
+            .map_err(|e| EffectError::Storage(format!("the record of files made: {e}")))?;
         let dirty = self.open.iter().filter(|(_, open)| open.dirty);
         for index in dirty.map(|(index, _)| *index).collect::<Vec<_>>() {
             let path = self.path_of(index)?;
@@ -411,65 +474,64 @@ impl TorrentFiles {
         self.scratch = None;
         if delete {
             remove_if_there(&self.scratch_path)?;
-            for components in std::mem::take(&mut self.paths) {
-                if components.is_empty() {
-                    continue;
-                }
-                let path = self.checked_path(&components)?;
-                remove_if_there(&path)?;
-                let mut dir = path.parent();
-                // Folders that others use are not empty, and stay.
-                while let Some(empty) = dir.filter(|d| *d != self.data_dir) {
-                    if fs::remove_dir(empty).is_err() {
-                        break;
-                    }
-                    dir = empty.parent();
-                }
-            }
+            self.delete_ours()?;
         }
         Ok(EffectResult::Done)
     }
 
+    fn delete_ours(&mut self) -> Result<(), EffectError> {
+        let places = std::mem::take(&mut self.places);
+        let mut finder = Finder::new(&self.data_dir, &self.made);
+        for place in places.into_iter().filter(|place| !place.is_pad()) {
+            // What it was when it was opened may have been replaced.
+            if !finder.find(place.safe, &RawPath::new())?.ours {
+                continue;
+            }
+            let path = checked_path(&self.data_dir, &place.components)?;
+            remove_if_there(&path)?;
+            let mut dir = path.parent();
+            // Folders that others use are not empty, and stay.
+            while let Some(empty) = dir.filter(|d| *d != self.data_dir) {
+                if fs::remove_dir(empty).is_err() {
+                    break;
+                }
+                dir = empty.parent();
+            }
+        }
+        (self.made.remove())
+            .map_err(|e| EffectError::Storage(format!("the record of files made: {e}")))
+    }
+
+    fn survey(&self) -> Vec<SurveyedFile> {
+        (self.places.iter())
+            .map(|place| {
+                let path = place.path(&self.data_dir);
+                let present = match place.is_pad() {
+                    true => None,
+                    false => fs::symlink_metadata(&path).ok().map(|found| found.len()),
+                };
+                SurveyedFile {
+                    path,
+                    present,
+                    writable: self.repair || place.ours || present.is_none(),
+                }
+            })
+            .collect()
+    }
+
     fn is_pad(&self, span: &FileSpan) -> bool {
-        let path = self.paths.get(span.file as usize);
-        span.pad || path.is_some_and(Vec::is_empty)
+        let place = self.places.get(span.file as usize);
+        span.pad || place.is_some_and(Place::is_pad)
+    }
+
+    fn place(&self, file: u32) -> Result<&Place, EffectError> {
+        (self.places.get(file as usize))
+            .filter(|place| !place.is_pad())
+            .ok_or_else(|| EffectError::Storage(format!("no file {file} to open")))
     }
 
     fn path_of(&self, file: u32) -> Result<PathBuf, EffectError> {
-        match self.paths.get(file as usize) {
-            Some(components) if !components.is_empty() => Ok(components
-                .iter()
-                .fold(self.data_dir.clone(), |p, c| p.join(c))),
-            _ => Err(EffectError::Storage(format!("no file {file} to open"))),
-        }
-    }
-
-    /// The path of the components, none of which leaves the data folder or is a symbolic link.
-    fn checked_path(&self, components: &[String]) -> Result<PathBuf, EffectError> {
-        let mut path = self.data_dir.clone();
-        for component in components {
-            let plain = Path::new(component)
-                .components()
-                .eq([std::path::Component::Normal(component.as_ref())]);
-            if !plain {
-                return Err(EffectError::Storage(format!(
-                    "{component:?} is not a plain file name"
-                )));
-            }
-            path.push(component);
-            match fs::symlink_metadata(&path) {
-                Ok(metadata) if metadata.file_type().is_symlink() => {
-                    return Err(EffectError::Storage(format!(
-                        "{} is a symbolic link: put the file itself there",
-                        path.display()
-                    )));
-                }
-                Ok(_) => {}
-                Err(e) if e.kind() == ErrorKind::NotFound => {}
-                Err(e) => return Err(failed(&path, &e)),
-            }
-        }
-        Ok(path)
+        Ok(self.place(file)?.path(&self.data_dir))
     }
 
     /// An open handle, made if there is none that can do what is wanted.
@@ -480,24 +542,13 @@ impl TorrentFiles {
             .get(&index)
             .is_some_and(|open| open.writable || !write);
         if !usable {
-            let components = self
-                .paths
-                .get(index as usize)
-                .filter(|components| !components.is_empty())
-                .cloned()
-                .ok_or_else(|| EffectError::Storage(format!("no file {index} to open")))?;
-            let path = self.checked_path(&components)?;
-            if write {
-                self.create_parents(&components)?;
-            }
             self.make_room()?;
-            let file = OpenOptions::new()
-                .read(true)
-                .write(write)
-                .create(write)
-                .truncate(false)
-                .open(&path)
-                .map_err(|e| failed(&path, &e))?;
+            let file = if write {
+                self.open_to_write(index)?
+            } else {
+                let path = checked_path(&self.data_dir, &self.place(index)?.components)?;
+                File::open(&path).map_err(|e| failed(&path, &e))?
+            };
             let dirty = self.open.get(&index).is_some_and(|open| open.dirty);
             self.open.insert(
                 index,
@@ -518,7 +569,34 @@ impl TorrentFiles {
         }
     }
 
-    fn create_parents(&mut self, components: &[String]) -> Result<(), EffectError> {
+    /// Opens what this program made, and makes what is not there.
+    fn open_to_write(&mut self, index: u32) -> Result<File, EffectError> {
+        let place = self.place(index)?.clone();
+        let path = checked_path(&self.data_dir, &place.components)?;
+        let file = if place.found.is_none() {
+            self.create_parents(&place.components)?;
+            self.made.create(&place.safe, &path)
+        } else if place.ours || self.repair {
+            OpenOptions::new().read(true).write(true).open(&path)
+        } else {
+            Err(ErrorKind::AlreadyExists.into())
+        };
+        let file = file.map_err(|e| match e.kind() {
+            ErrorKind::AlreadyExists => EffectError::Storage(format!(
+                "{} was not made by piecework, and is not what the torrent says: {IN_THE_WAY}",
+                path.display()
+            )),
+            _ => failed(&path, &e),
+        })?;
+        if let Some(place) = self.places.get_mut(index as usize) {
+            place.ours |= place.found.is_none();
+            // It changes from now on because we write.
+            place.found = Some(Stamp::WRITTEN);
+        }
+        Ok(file)
+    }
+
+    fn create_parents(&mut self, components: &[OsString]) -> Result<(), EffectError> {
         let mut dir = self.data_dir.clone();
         for component in &components[..components.len() - 1] {
             let parent = dir.clone();
@@ -594,6 +672,15 @@ pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 pub(super) fn sync_dir(_dir: &Path) -> io::Result<()> {
     Ok(())
+}
+
+impl From<PlaceError> for EffectError {
+    fn from(error: PlaceError) -> EffectError {
+        match error {
+            PlaceError::Io(path, error) => failed(&path, &error),
+            other => EffectError::Storage(other.to_string()),
+        }
+    }
 }
 
 fn failed(path: &Path, error: &io::Error) -> EffectError {

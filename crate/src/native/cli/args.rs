@@ -6,10 +6,12 @@ use std::path::{Path, PathBuf};
 use alloy_primitives::Address;
 use clap::{Args, Parser, Subcommand};
 
-use super::output::{CliError, parse_size};
+use super::output::{CliError, parse_size, parse_tokens};
+use crate::metainfo::{TrackerUrl, TrackerUrlError};
 use crate::native::chain::ChainConfig;
 use crate::native::ice_server::IceServer;
 use crate::native::keys::{KeyError, KeyPair};
+use crate::native::session_key::SessionKey;
 use crate::native::transport::TransportConfig;
 
 /// A BitTorrent peer that pays for each block it takes and is paid for each block it gives.
@@ -49,7 +51,8 @@ pub(super) enum Verb {
   piecework create film.mp4 --tracker ws://127.0.0.1:8000 --json
   piecework create album/ -o album.torrent --piece-length 256K --private")]
 pub(super) struct CreateArgs {
-    /// A file, or a folder with all that is in it.
+    /// A file, or a folder with all that is in it but links, keys and records of piecework, and what systems leave
+    /// behind; what is left out is said.
     pub(super) path: PathBuf,
     /// Where to write [default: NAME.torrent in this folder].
     #[arg(short, long, value_name = "FILE")]
@@ -57,9 +60,15 @@ pub(super) struct CreateArgs {
     /// Overwrite the output.
     #[arg(long)]
     pub(super) force: bool,
-    /// Tracker to name in it; may be repeated.
-    #[arg(long, value_name = "URL")]
+    /// Tracker to name in it; may be repeated. Browsers can use ws:// and wss:// alone.
+    #[arg(long, value_name = "URL", value_parser = any_tracker)]
     pub(super) tracker: Vec<String>,
+    /// Take in what systems leave behind in folders, too: .DS_Store, Thumbs.db, desktop.ini, .git and the like.
+    #[arg(long)]
+    pub(super) system_files: bool,
+    /// Take in key files and records of piecework, too: whoever has the torrent has the money.
+    #[arg(long)]
+    pub(super) private_files: bool,
     /// Bytes per piece, such as 256K [default: by size].
     #[arg(long, value_name = "BYTES", value_parser = parse_size)]
     pub(super) piece_length: Option<u64>,
@@ -117,11 +126,19 @@ pub(super) struct SeedArgs {
     /// Least bond of a payer, in percent of its balance.
     #[arg(long, default_value_t = 125, value_name = "PERCENT")]
     pub(super) min_bond_percent: u16,
+    /// Sell also where buyers can withdraw within less than a day, before everything is sure to be redeemed.
+    #[arg(long)]
+    pub(super) accept_short_exit: bool,
+    /// Least sum, in tokens, that is worth a transaction of --redeem-every. It is not compared with what the gas costs.
+    #[arg(long, default_value = "0.05", value_name = "TOKENS")]
+    pub(super) redeem_min: String,
+    #[command(flatten)]
+    pub(super) gas: GasArgs,
     /// Redeem everything at the end.
     #[arg(long)]
     pub(super) redeem_on_exit: bool,
     /// Look so often for what is worth a redemption: full ranges, those long without a buyer, and those of a buyer who
-    /// owes much, of 0.01 tokens or more each; of one who withdraws, all that is worth its gas. 0: redeem on command only.
+    /// owes much, of 0.01 tokens or more each and --redeem-min in all; of one who withdraws, all that is worth its gas. 0: redeem on command only.
     #[arg(long, default_value_t = 60, value_name = "SECONDS")]
     pub(super) redeem_every: u64,
     /// Most bytes per second sent, such as 1M.
@@ -130,13 +147,17 @@ pub(super) struct SeedArgs {
     /// Most connections at once.
     #[arg(long, default_value_t = 200)]
     pub(super) max_connections: usize,
-    /// Most bytes that all torrents of this state folder may take, such as 20G; what is missing of one that does not fit is
-    /// not fetched, what is there is served.
+    /// Most bytes that all torrents of this state folder may take, such as 20G; with --repair, what is missing of one that
+    /// does not fit is not fetched, what is there is served.
     #[arg(long, value_name = "BYTES", value_parser = parse_size)]
     pub(super) storage_limit: Option<u64>,
     /// Hash all data again instead of trusting what is recorded.
     #[arg(long)]
     pub(super) recheck: bool,
+    /// Fetch what is missing or wrong, and write it into the files that are there; without it, what is here is served as
+    /// it is and nothing is written.
+    #[arg(long)]
+    pub(super) repair: bool,
     /// Take commands from stdin.
     #[arg(long)]
     pub(super) stdin_commands: bool,
@@ -171,7 +192,8 @@ pub(super) struct GetArgs {
     /// Address that opened the account.
     #[arg(long, value_name = "ADDRESS", requires = "session_key")]
     pub(super) owner: Option<Address>,
-    /// Key file of the account's session key; see `piecework key`.
+    /// Key file of the account's session key; see `piecework key`. What it promised is remembered in FILE.state, by one
+    /// process at a time: never copy a key file, and move both together.
     #[arg(long, value_name = "FILE", requires = "owner")]
     pub(super) session_key: Option<PathBuf>,
     /// Go on serving when complete.
@@ -186,6 +208,10 @@ pub(super) struct GetArgs {
     /// Hash what is there again instead of trusting what is recorded.
     #[arg(long)]
     pub(super) recheck: bool,
+    /// Write also into files of the torrent's names that piecework did not make; without it they are left alone, and
+    /// taken only if they are what the torrent says.
+    #[arg(long)]
+    pub(super) repair: bool,
     #[command(flatten)]
     pub(super) chain: ChainArgs,
     #[command(flatten)]
@@ -214,6 +240,8 @@ pub(super) struct RedeemArgs {
     /// Only say what could be redeemed; nothing is closed or sent.
     #[arg(long)]
     pub(super) dry_run: bool,
+    #[command(flatten)]
+    pub(super) gas: GasArgs,
     #[command(flatten)]
     pub(super) chain: ChainArgs,
     /// Answer in JSON.
@@ -259,6 +287,10 @@ pub(super) enum KeyVerb {
     New {
         /// The file; must not exist.
         file: PathBuf,
+        /// For a session key (get --session-key): makes its records in FILE.state, too, so that a copy of the key file
+        /// alone is of no use. Two copies of a session key promise the same money twice, which costs the bond.
+        #[arg(long)]
+        session: bool,
     },
     /// Print the address of a key file.
     Address {
@@ -305,13 +337,31 @@ impl ChainArgs {
     }
 }
 
+/// What a redemption may cost.
+#[derive(Args, Debug)]
+pub(super) struct GasArgs {
+    /// Most to pay for each gas, in gwei, whatever the RPC server asks; a redemption never costs more than 0.02 of the
+    /// chain's coin.
+    #[arg(long, default_value = "10", value_name = "GWEI", value_parser = parse_gwei)]
+    pub(super) max_fee_per_gas: u128,
+}
+
+/// A decimal number of gwei as wei.
+fn parse_gwei(text: &str) -> Result<u128, String> {
+    parse_tokens(text, 9)
+        .map(|wei| wei.0)
+        .filter(|wei| *wei > 0)
+        .ok_or_else(|| "write a number of gwei, such as 10 or 0.05".to_owned())
+}
+
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Network")]
 pub(super) struct NetworkArgs {
-    /// Tracker besides those of the torrents; may be repeated.
-    #[arg(long, value_name = "URL")]
+    /// Tracker besides those of the torrents, ws:// or wss://; may be repeated.
+    #[arg(long, value_name = "URL", value_parser = usable_tracker)]
     pub(super) tracker: Vec<String>,
-    /// STUN or TURN server: stun:HOST[:PORT] or turn:USER:PASSWORD@HOST[:PORT]; may be repeated.
+    /// STUN or TURN server: stun:HOST[:PORT] or turn:USER:PASSWORD@HOST[:PORT]; may be repeated. The user may hold colons; a
+    /// colon in the password is written %3A.
     #[arg(long, value_name = "URL")]
     pub(super) ice_server: Vec<IceServer>,
     /// Connect only by way of TURN servers.
@@ -340,22 +390,19 @@ impl NetworkArgs {
             loopback,
         }
     }
-
-    pub(super) fn check(&self) -> Result<(), CliError> {
-        match self.tracker.iter().find(|url| !is_tracker(url)) {
-            Some(url) => Err(CliError::Invalid(format!(
-                "{url:?} is not a tracker for WebRTC peers: write ws://HOST[:PORT] or wss://HOST"
-            ))),
-            None => Ok(()),
-        }
-    }
 }
 
-/// Whether browsers' peers can be met there.
-pub(super) fn is_tracker(url: &str) -> bool {
-    url.strip_prefix("ws://")
-        .or_else(|| url.strip_prefix("wss://"))
-        .is_some_and(|rest| !rest.is_empty() && !rest.starts_with(['/', '?', ':']))
+/// The address of a tracker that browsers' peers can be met at, in its one form.
+fn usable_tracker(text: &str) -> Result<String, TrackerUrlError> {
+    TrackerUrl::parse(text).map(|url| url.to_string())
+}
+
+/// Any tracker: a torrent may name some for clients that speak no WebRTC, too.
+fn any_tracker(text: &str) -> Result<String, TrackerUrlError> {
+    match usable_tracker(text) {
+        Err(TrackerUrlError::UnsupportedScheme) => Ok(text.trim().to_owned()),
+        result => result,
+    }
 }
 
 fn is_local(url: &str) -> bool {
@@ -384,6 +431,10 @@ impl CommonArgs {
     }
 }
 
+pub(super) fn load_session_key(path: &Path) -> Result<SessionKey, CliError> {
+    Ok(SessionKey::load(path)?)
+}
+
 pub(super) fn load_key(path: &Path) -> Result<KeyPair, CliError> {
     KeyPair::load(path).map_err(|e: KeyError| CliError::Invalid(e.to_string()))
 }
@@ -400,9 +451,11 @@ mod tests {
 
     #[test]
     fn trackers_are_websockets_and_local_ones_are_known() {
-        assert!(is_tracker("wss://tracker.example/announce"));
-        assert!(!is_tracker("udp://tracker.example:80"));
-        assert!(!is_tracker("ws://"));
+        assert!(usable_tracker("wss://tracker.example/announce").is_ok());
+        assert!(usable_tracker("udp://tracker.example:80").is_err());
+        assert!(usable_tracker("ws://").is_err());
+        assert!(any_tracker("udp://tracker.example:80").is_ok());
+        assert!(any_tracker("not a url").is_err());
         assert!(is_local("ws://127.0.0.1:8000"));
         assert!(is_local("ws://[::1]:8000"));
         assert!(!is_local("wss://tracker.example"));

@@ -2,20 +2,23 @@
 
 use std::time::{Duration, Instant};
 
+use alloy_primitives::{Address, U256};
 use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::args::{GetArgs, load_key};
+use super::args::{GetArgs, load_session_key};
 use super::output::{
     CliError, ProgressLine, bytes, duration, parse_price, parse_tokens, plain, say, tokens,
 };
-use super::runner::{Interrupt, Runner, Woken, make_folder};
+use super::runner::{Interrupt, Runner, Wish, Woken, make_folder};
 use super::{seed, torrent};
 use crate::client::{
     BuyConfig, Command, Config, Event, Limits, PaymentConfig, TorrentSnapshot, TorrentState,
 };
+use crate::native::chain::{Chain, ChainConfig};
 use crate::native::driver::{NativeConfig, Snapshot};
-use crate::native::keys::KeyPair;
+use crate::native::session_key::SessionKey;
+use crate::payment::voucher::{Vault, account_id};
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// The loss budget that payments.md recommends.
@@ -23,10 +26,19 @@ const LOSS_BUDGET_PIECES: u32 = 4;
 
 /// `piecework get`
 pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
-    args.network.check()?;
     let mut named = torrent::read(&args.torrent)?;
-    let session_key = args.session_key.as_deref().map(load_key).transpose()?;
+    let session_key = (args.session_key.as_deref())
+        .map(load_session_key)
+        .transpose()?;
     let payment = payment(&args, session_key.as_ref())?;
+    // Without payments nothing is promised, and no records are needed.
+    let session_key = session_key.filter(|_| payment.is_some());
+    if let (Some(key), Some(owner)) = (session_key.clone(), args.owner) {
+        let chain = args.chain.required("paying")?;
+        tokio::task::spawn_blocking(move || claim(&key, owner, &chain))
+            .await
+            .map_err(|e| CliError::Failed(e.to_string()))??;
+    }
     make_folder(&args.output)?;
     named.options.max_unit = payment
         .as_ref()
@@ -46,6 +58,7 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
         transport: args.network.transport(&named.magnet.trackers),
         data_dir: args.output.clone(),
         state_dir: args.common.state_dir(&args.output),
+        repair: args.repair,
         chain: args.chain.config(),
         session_key: session_key.clone(),
     };
@@ -57,13 +70,13 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
             .handle
             .command(Command::SetAccount {
                 owner,
-                session_key: key.address(),
+                session_key: key.pair.address(),
             })
             .await
             .map_err(|e| CliError::Failed(e.to_string()))?;
     }
     runner
-        .add(named, args.recheck, &args.network.tracker)
+        .add(named, Wish::Fetch, args.recheck, &args.network.tracker)
         .await?;
     match fetch(&mut runner, &mut interrupt, args.common.stats).await {
         Ok(()) => {}
@@ -86,7 +99,25 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
     seed::finish(runner, false).await
 }
 
-fn payment(args: &GetArgs, key: Option<&KeyPair>) -> Result<Option<PaymentConfig>, CliError> {
+/// Makes sure that everything the key promised is remembered here.
+fn claim(key: &SessionKey, owner: Address, config: &ChainConfig) -> Result<(), CliError> {
+    let account = account_id(owner, key.pair.address());
+    let vault = Vault {
+        address: config.vault,
+        chain_id: config.chain_id,
+    };
+    key.claim(&vault, account, || {
+        let chain = Chain::new(config).map_err(|e| CliError::Invalid(e.to_string()))?;
+        let state = chain
+            .check()
+            .and_then(|()| chain.account(account, U256::ZERO))
+            .map_err(|e| CliError::Failed(e.to_string()))?;
+        // The first serial is consumed when an account is opened.
+        Ok(state.known && state.consumed > 1)
+    })
+}
+
+fn payment(args: &GetArgs, key: Option<&SessionKey>) -> Result<Option<PaymentConfig>, CliError> {
     let decimals = args.chain.decimals;
     let max_unit = parse_price(&args.max_price, decimals)?;
     let budget = parse_tokens(&args.budget, decimals).ok_or_else(|| {

@@ -4,11 +4,13 @@
 //! the input and what to do), 130 interrupted. Never prints a key.
 
 mod args;
+mod create;
 mod get;
 mod money;
 mod output;
 mod runner;
 mod seed;
+mod standing;
 mod torrent;
 
 use std::process::ExitCode;
@@ -22,7 +24,7 @@ use output::{CliError, complain};
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     let result = match cli.verb {
-        Verb::Create(args) => torrent::create(&args),
+        Verb::Create(args) => create::create(&args),
         Verb::Info(args) => torrent::info(&args),
         Verb::Key(args) => money::key(&args),
         Verb::Seed(args) => in_runtime(seed::seed(args)),

@@ -10,14 +10,19 @@ use crate::client::{Config, Credit, PaymentConfig, ResalePrice, SellConfig};
 use crate::native::chain::{Chain, ChainConfig, ChainError};
 use crate::native::driver::NativeConfig;
 use crate::native::keys::{KeyError, KeyPair};
+use crate::native::session_key::SessionKey;
 use crate::native::transport::TransportConfig;
 use crate::payment::voucher::account_id;
-use crate::types::FineUnits;
+use crate::types::{FineUnits, TokenUnits};
 
 /// `piecework key`
 pub(super) fn key(args: &KeyArgs) -> Result<(), CliError> {
     let pair = match &args.verb {
-        KeyVerb::New { file } => KeyPair::create(file).map_err(|e| match e {
+        KeyVerb::New {
+            file,
+            session: true,
+        } => SessionKey::create(file)?.pair,
+        KeyVerb::New { file, .. } => KeyPair::create(file).map_err(|e| match e {
             KeyError::Entropy(_) => CliError::Failed(e.to_string()),
             _ => CliError::Invalid(e.to_string()),
         })?,
@@ -38,7 +43,16 @@ pub(super) async fn redeem(args: RedeemArgs) -> Result<(), CliError> {
         )));
     }
     let decimals = args.chain.decimals;
-    let mut runner = offline(&args.state, &config, payee, args.to, args.json, decimals)?;
+    let to = args.to.unwrap_or_else(|| payee.address());
+    let chain = Chain::new(&config).map_err(|e| CliError::Invalid(e.to_string()))?;
+    let payout = Payout {
+        chain,
+        payee,
+        to,
+        max_fee_per_gas: args.gas.max_fee_per_gas,
+        redeem_min: TokenUnits(0),
+    };
+    let mut runner = offline(&args.state, &config, payout, args.json, decimals)?;
     let money = runner.look().await?.client.money;
     if args.dry_run {
         runner.shut_down().await?;
@@ -91,12 +105,10 @@ pub(super) async fn redeem(args: RedeemArgs) -> Result<(), CliError> {
 fn offline(
     state: &std::path::Path,
     config: &ChainConfig,
-    payee: KeyPair,
-    to: Option<alloy_primitives::Address>,
+    payout: Payout,
     json: bool,
     decimals: u8,
 ) -> Result<Runner, CliError> {
-    let chain = Chain::new(config).map_err(|e| CliError::Invalid(e.to_string()))?;
     let native = NativeConfig {
         client: Config {
             use_torrent_trackers: false,
@@ -105,7 +117,7 @@ fn offline(
                 chain_id: config.chain_id,
                 buy: None,
                 sell: Some(SellConfig {
-                    payee: payee.address(),
+                    payee: payout.payee.address(),
                     price: ResalePrice::Fixed(FineUnits(0)),
                     min_bond_percent: 0,
                     credit: Credit::default(),
@@ -117,11 +129,11 @@ fn offline(
         transport: TransportConfig::default(),
         data_dir: state.to_owned(),
         state_dir: state.to_owned(),
+        repair: false,
         chain: Some(config.clone()),
         session_key: None,
     };
-    let to = to.unwrap_or_else(|| payee.address());
-    Runner::start(native, Some(Payout { chain, payee, to }), json, decimals)
+    Runner::start(native, Some(payout), json, decimals)
 }
 
 /// `piecework balance`
@@ -141,7 +153,16 @@ pub(super) async fn balance(args: BalanceArgs) -> Result<(), CliError> {
     }
     let earned = match (&payee, &args.state) {
         (Some(payee), Some(state)) => {
-            let mut runner = offline(state, &config, payee.clone(), None, true, decimals)?;
+            let chain = Chain::new(&config).map_err(|e| CliError::Invalid(e.to_string()))?;
+            // Nothing is redeemed by it.
+            let payout = Payout {
+                chain,
+                payee: payee.clone(),
+                to: payee.address(),
+                max_fee_per_gas: 0,
+                redeem_min: TokenUnits(0),
+            };
+            let mut runner = offline(state, &config, payout, true, decimals)?;
             let money = runner.look().await?.client.money;
             runner.shut_down().await?;
             Some(money)

@@ -5,6 +5,7 @@ use std::io::{IsTerminal, Write};
 
 use serde_json::Value;
 
+use crate::native::session_key::SessionKeyError;
 use crate::types::{FineUnits, TokenUnits};
 
 /// Why the program ends with something else than 0.
@@ -25,6 +26,12 @@ impl CliError {
             CliError::Invalid(_) => 2,
             CliError::Interrupted(_) => 130,
         }
+    }
+}
+
+impl From<SessionKeyError> for CliError {
+    fn from(error: SessionKeyError) -> CliError {
+        CliError::Invalid(error.to_string())
     }
 }
 

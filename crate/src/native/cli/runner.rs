@@ -3,21 +3,24 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 
 use alloy_primitives::Address;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::sleep;
 
 use super::output::{CliError, complain, plain, say, say_json, tokens};
+use super::standing::{in_the_way, incomplete, is_whole, shortfalls};
 use super::torrent::Named;
 use crate::client::{
-    CheckExisting, Command, Event, MoneySnapshot, PaymentNeed, PeerSnapshot, RedeemOutcome,
-    RedeemScope, TorrentState,
+    AddOptions, CheckExisting, Command, Event, MoneySnapshot, PaymentNeed, PeerSnapshot,
+    RedeemOutcome, RedeemScope, Source, TorrentSnapshot, TorrentState, TrackerSnapshot,
 };
 use crate::metainfo::MagnetLink;
 use crate::native::chain::{Chain, ChainError, Redemption, skip_reason};
-use crate::native::driver::{self, Handle, NativeConfig, Running, Snapshot, StartError};
+use crate::native::driver::{self, Handle, NativeConfig, Running, Snapshot, StartError, Stopped};
 use crate::native::keys::KeyPair;
 use crate::native::records::RecordsError;
 use crate::payment::voucher::abi::Claim;
@@ -27,6 +30,10 @@ use crate::types::{ConnectionId, FineUnits, InfoHash, TokenUnits};
 const MAX_PEERS: usize = 4096;
 /// Most transactions of one redemption: far more than a payee has ranges.
 const MAX_BATCHES: usize = 64;
+/// How often it is looked whether what is there is checked.
+const CHECK_INTERVAL: Duration = Duration::from_millis(20);
+/// How long one trouble with a tracker is not said again.
+const TROUBLE_SAID: Duration = Duration::from_secs(600);
 
 /// Who redeems, and for whom.
 #[derive(Clone, Debug)]
@@ -34,6 +41,10 @@ pub(super) struct Payout {
     pub(super) chain: Chain,
     pub(super) payee: KeyPair,
     pub(super) to: Address,
+    /// Wei; see [`Chain::redeem`].
+    pub(super) max_fee_per_gas: u128,
+    /// The least that is redeemed without a command.
+    pub(super) redeem_min: TokenUnits,
 }
 
 pub(super) struct Runner {
@@ -51,12 +62,41 @@ pub(super) struct Runner {
     batches: mpsc::Receiver<Batch>,
     /// Of this run, for the summary.
     redeemed: Vec<Value>,
+    /// What was last said of each tracker, and when.
+    troubles: BTreeMap<String, (String, Instant)>,
+}
+
+/// What is to become of a torrent once it is known what of it is here.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// Serve what is here.
+    Serve,
+    /// Fetch the rest.
+    Fetch,
 }
 
 struct Watched {
     magnet: MagnetLink,
+    /// As it was taken up, to take it up again.
+    source: Source,
+    options: AddOptions,
+    wish: Wish,
+    standing: Standing,
+    /// When it was last looked at.
+    verified_bytes: u64,
     complete: bool,
     announced: bool,
+}
+
+/// How far it is with what is there.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Standing {
+    /// Its metadata, or its storage, is waited for.
+    Opening,
+    /// What is there is hashed.
+    Checking,
+    /// What is there is known.
+    Known,
 }
 
 /// One redemption transaction, or why there is none.
@@ -70,6 +110,8 @@ pub(super) struct Batch {
 pub(super) enum Woken {
     Event(Event),
     Batch(Batch),
+    /// What is there may be checked by now.
+    Checked,
     /// The peer is gone.
     Stopped,
 }
@@ -105,17 +147,19 @@ impl Runner {
             finished,
             batches,
             redeemed: Vec::new(),
+            troubles: BTreeMap::new(),
         })
     }
 
-    /// Takes up a torrent and waits for the answer. Data that no record speaks of is hashed.
+    /// Takes up a torrent and waits for the answer. Data that no record speaks of is hashed. Nothing is fetched before it
+    /// is known what is there, and whose it is.
     pub(super) async fn add(
         &mut self,
         mut named: Named,
+        wish: Wish,
         recheck: bool,
         extra_trackers: &[String],
     ) -> Result<InfoHash, CliError> {
-        let stopped = |_| CliError::Failed("the peer has stopped".to_owned());
         let stored = self.handle.stored_torrents().await.map_err(stopped)?;
         if recheck || !stored.contains(&named.info_hash) {
             named.options.check = CheckExisting::Recheck;
@@ -125,23 +169,27 @@ impl Runner {
                 named.magnet.trackers.push(url.clone());
             }
         }
+        named.options.on_demand = true;
         let tag = self.torrents.len() as u64;
         self.torrents.insert(
             named.info_hash,
             Watched {
                 magnet: named.magnet,
+                source: named.source.clone(),
+                options: named.options.clone(),
+                wish,
+                standing: Standing::Opening,
+                verified_bytes: 0,
                 complete: false,
                 announced: false,
             },
         );
-        self.handle
-            .command(Command::Add {
-                tag,
-                source: named.source,
-                options: named.options,
-            })
-            .await
-            .map_err(|_| CliError::Failed("the peer has stopped".to_owned()))?;
+        let add = Command::Add {
+            tag,
+            source: named.source,
+            options: named.options,
+        };
+        self.handle.command(add).await.map_err(stopped)?;
         loop {
             match self.next().await {
                 Woken::Event(Event::Added {
@@ -160,24 +208,38 @@ impl Runner {
         tokio::select! {
             event = self.events.recv() => event.map_or(Woken::Stopped, Woken::Event),
             Some(batch) = self.batches.recv() => Woken::Batch(batch),
+            () = sleep(CHECK_INTERVAL), if self.is_checking() => Woken::Checked,
         }
+    }
+
+    fn is_checking(&self) -> bool {
+        (self.torrents.values()).any(|watched| watched.standing == Standing::Checking)
     }
 
     /// Says and does what belongs to it.
     pub(super) async fn handle_woken(&mut self, woken: Woken) -> Result<(), CliError> {
         match woken {
             Woken::Stopped => Err(CliError::Failed("the peer has stopped".to_owned())),
+            Woken::Checked => self.look().await.map(drop),
             Woken::Batch(batch) => {
                 let report = self.close_batch(batch).await;
                 self.note("redeemed", &report, || redeemed_line(&report));
                 Ok(())
             }
-            Woken::Event(Event::ClaimsReady { tag, claims, .. }) => {
+            Woken::Event(Event::ClaimsReady { tag, claims, total }) => {
                 // With nothing in it there is nothing to answer.
-                if !claims.is_empty() {
-                    self.send_claims(tag, claims);
+                if claims.is_empty() {
+                    return Ok(());
                 }
-                Ok(())
+                if total >= self.redeem_min() {
+                    self.send_claims(tag, claims);
+                    return Ok(());
+                }
+                let outcome = RedeemOutcome::Failed {
+                    reason: "it is not worth a transaction yet".to_owned(),
+                };
+                let later = Command::Redeemed { tag, outcome };
+                self.handle.command(later).await.map_err(stopped)
             }
             Woken::Event(event) => {
                 self.tell(event);
@@ -188,6 +250,11 @@ impl Runner {
 
     fn tell(&mut self, event: Event) {
         match event {
+            Event::Ready { info_hash } => {
+                if let Some(watched) = self.torrents.get_mut(&info_hash) {
+                    watched.standing = Standing::Checking;
+                }
+            }
             Event::Complete { info_hash } => self.announce(info_hash),
             Event::Warning { info_hash, text } => {
                 let value = json!({"info_hash": info_hash.map(InfoHash::to_hex), "text": text});
@@ -265,15 +332,10 @@ impl Runner {
 
     /// Looks at all torrents and peers, and keeps what will be gone later.
     pub(super) async fn look(&mut self) -> Result<Snapshot, CliError> {
-        let snapshot = self
-            .handle
-            .snapshot()
-            .await
-            .map_err(|e| CliError::Failed(e.to_string()))?;
+        let snapshot = self.handle.snapshot().await.map_err(stopped)?;
+        self.tell_trackers(&snapshot.client.trackers);
         for torrent in &snapshot.torrents {
-            if torrent.state == TorrentState::Seeding {
-                self.announce(torrent.info_hash);
-            }
+            self.look_at(torrent).await?;
             for peer in &torrent.peers {
                 self.peers
                     .insert(peer.connection, (torrent.info_hash, peer.clone()));
@@ -283,6 +345,122 @@ impl Runner {
             self.peers.pop_first();
         }
         Ok(snapshot)
+    }
+
+    async fn look_at(&mut self, torrent: &TorrentSnapshot) -> Result<(), CliError> {
+        let Some(watched) = self.torrents.get_mut(&torrent.info_hash) else {
+            return Ok(());
+        };
+        let before = std::mem::replace(&mut watched.verified_bytes, torrent.verified_bytes);
+        let checked = !matches!(
+            torrent.state,
+            TorrentState::FetchingMetadata | TorrentState::Checking
+        );
+        match watched.standing {
+            Standing::Opening => {}
+            Standing::Checking if checked => {
+                watched.standing = Standing::Known;
+                self.checked(torrent).await?;
+            }
+            Standing::Checking => {}
+            Standing::Known if torrent.verified_bytes < before => {
+                // A peer that fetches sees for itself what is missing again.
+                if watched.complete || watched.wish == Wish::Serve {
+                    self.check_again(torrent).await?;
+                }
+            }
+            Standing::Known if is_whole(torrent) => self.announce(torrent.info_hash),
+            Standing::Known => {}
+        }
+        Ok(())
+    }
+
+    /// What is there is known now: it is served, or the rest is fetched, if that harms nobody's files.
+    async fn checked(&mut self, torrent: &TorrentSnapshot) -> Result<(), CliError> {
+        let info_hash = torrent.info_hash;
+        if is_whole(torrent) {
+            self.announce(info_hash);
+            return Ok(());
+        }
+        let survey = self.handle.survey(info_hash).await.map_err(stopped)?;
+        let files = shortfalls(torrent, &survey);
+        let wish = self.torrents.get(&info_hash).map(|watched| watched.wish);
+        if wish == Some(Wish::Serve) {
+            let (value, text) = incomplete(torrent, &files);
+            self.note("incomplete", &value, || text);
+            return Ok(());
+        }
+        if let Some(text) = in_the_way(&files) {
+            return Err(CliError::Invalid(text));
+        }
+        let fetch = Command::SetOnDemand {
+            info_hash,
+            on_demand: false,
+        };
+        self.handle.command(fetch).await.map_err(stopped)
+    }
+
+    /// What was verified changed, or is gone: its peers are told anew what there is, once that is known.
+    async fn check_again(&mut self, torrent: &TorrentSnapshot) -> Result<(), CliError> {
+        let info_hash = torrent.info_hash;
+        let tag = self.torrents.len() as u64;
+        let Some(watched) = self.torrents.get_mut(&info_hash) else {
+            return Ok(());
+        };
+        watched.standing = Standing::Opening;
+        (watched.complete, watched.announced) = (false, false);
+        watched.wish = Wish::Serve;
+        let again = [
+            Command::Remove {
+                info_hash,
+                delete_data: false,
+            },
+            Command::Add {
+                tag,
+                source: watched.source.clone(),
+                options: AddOptions {
+                    check: CheckExisting::Recheck,
+                    ..watched.options.clone()
+                },
+            },
+        ];
+        let text = format!(
+            "the data of {} changed or went away while it was served: it is checked again",
+            plain(&torrent.name)
+        );
+        let value = json!({"info_hash": info_hash.to_hex(), "text": text});
+        self.note("data_lost", &value, || text);
+        for command in again {
+            self.handle.command(command).await.map_err(stopped)?;
+        }
+        Ok(())
+    }
+
+    /// Says why nothing comes of a tracker: each trouble once in a while.
+    fn tell_trackers(&mut self, trackers: &[TrackerSnapshot]) {
+        for tracker in trackers {
+            let said = self.troubles.get(&tracker.url);
+            let Some(error) = &tracker.error else {
+                continue;
+            };
+            if said.is_some_and(|(text, at)| text == error && at.elapsed() < TROUBLE_SAID) {
+                continue;
+            }
+            self.troubles
+                .insert(tracker.url.clone(), (error.clone(), Instant::now()));
+            let value = json!({
+                "url": tracker.url, "connected": tracker.connected, "error": error,
+            });
+            self.note("tracker", &value, || {
+                let what = match tracker.connected {
+                    true => "says",
+                    false => "cannot be used now, and is tried again",
+                };
+                format!("tracker {} {what}: {}", plain(&tracker.url), plain(error))
+            });
+        }
+        self.troubles
+            .retain(|url, _| trackers.iter().any(|tracker| tracker.url == *url));
     }
 
     /// Whether every torrent is complete.
@@ -311,7 +489,7 @@ impl Runner {
                 json!({
                     "info_hash": torrent.info_hash.to_hex(),
                     "name": torrent.name,
-                    "state": format!("{:?}", torrent.state).to_lowercase(),
+                    "state": state_name(torrent),
                     "total_length": torrent.total_length,
                     "verified_bytes": torrent.verified_bytes,
                     "uploaded": torrent.uploaded,
@@ -346,8 +524,17 @@ impl Runner {
         });
     }
 
-    /// Redeems what is due and above dust; the report follows as a batch.
+    fn redeem_min(&self) -> TokenUnits {
+        let payout = self.payout.as_ref();
+        payout.map_or(TokenUnits(0), |payout| payout.redeem_min)
+    }
+
+    /// Redeems what is due and above dust, if it is worth a transaction; the report follows as a batch.
     pub(super) async fn redeem_due(&mut self) -> Result<(), CliError> {
+        let money = self.look().await?.client.money;
+        if money.redeemable < self.redeem_min() {
+            return Ok(());
+        }
         self.handle
             .command(Command::PrepareRedeem(RedeemScope::Due))
             .await
@@ -426,9 +613,31 @@ impl Runner {
     }
 }
 
+fn stopped(_: Stopped) -> CliError {
+    CliError::Failed("the peer has stopped".to_owned())
+}
+
+/// For JSON.
+fn state_name(torrent: &TorrentSnapshot) -> &'static str {
+    match torrent.state {
+        TorrentState::FetchingMetadata => "fetchingmetadata",
+        TorrentState::Checking => "checking",
+        TorrentState::Downloading => "downloading",
+        // Holds all it wants, and wants no more than is here.
+        TorrentState::Seeding if !is_whole(torrent) => "incomplete",
+        TorrentState::Seeding => "seeding",
+        TorrentState::Paused => "paused",
+        TorrentState::Failed => "failed",
+    }
+}
+
 fn send_batch(payout: Option<Payout>, tag: u64, claims: Vec<Claim>) -> Batch {
     let result = match payout {
-        Some(payout) => payout.chain.redeem(&claims, &payout.payee, payout.to),
+        Some(payout) => {
+            payout
+                .chain
+                .redeem(&claims, &payout.payee, payout.to, payout.max_fee_per_gas)
+        }
         None => Err(ChainError::Signing),
     };
     Batch {

@@ -8,13 +8,14 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::args::{SeedArgs, load_key};
-use super::output::{CliError, bytes, parse_price, say, say_json, tokens};
-use super::runner::{Interrupt, Payout, Runner, money_json, redeemed_line};
+use super::output::{CliError, bytes, parse_price, parse_tokens, say, say_json, tokens};
+use super::runner::{Interrupt, Payout, Runner, Wish, money_json, redeemed_line};
+use super::standing::is_whole;
 use super::torrent;
 use crate::client::{Command, Config, Credit, Limits, PaymentConfig, ResalePrice, SellConfig};
 use crate::native::chain::Chain;
 use crate::native::driver::{NativeConfig, Snapshot};
-use crate::types::FineUnits;
+use crate::types::{FineUnits, TokenUnits};
 
 /// Longest command line on stdin, bytes; a longer one is refused.
 const MAX_LINE_LEN: usize = 1024;
@@ -23,7 +24,6 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// `piecework seed`
 pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
-    args.network.check()?;
     let decimals = args.chain.decimals;
     let price = parse_price(&args.price, decimals)?;
     let payout = payout(&args, price).await?;
@@ -73,6 +73,7 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
         transport: args.network.transport(&trackers),
         data_dir: args.data.clone(),
         state_dir: args.common.state_dir(&args.data),
+        repair: args.repair,
         chain: args.chain.config(),
         session_key: None,
     };
@@ -81,8 +82,13 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
     runner.announces = true;
     for mut named in torrents {
         named.options.unit = Some(price);
+        let wish = if args.repair {
+            Wish::Fetch
+        } else {
+            Wish::Serve
+        };
         runner
-            .add(named, args.recheck, &args.network.tracker)
+            .add(named, wish, args.recheck, &args.network.tracker)
             .await?;
     }
     serve(
@@ -94,6 +100,15 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
     )
     .await?;
     finish(runner, args.redeem_on_exit).await
+}
+
+fn redeem_min(args: &SeedArgs) -> Result<TokenUnits, CliError> {
+    parse_tokens(&args.redeem_min, args.chain.decimals).ok_or_else(|| {
+        CliError::Invalid(format!(
+            "--redeem-min {:?} is not a sum: write tokens, such as 2 or 0.5",
+            args.redeem_min
+        ))
+    })
 }
 
 /// The payee, if one is configured; asked for by a price.
@@ -111,8 +126,16 @@ async fn payout(args: &SeedArgs, price: FineUnits) -> Result<Option<Payout>, Cli
     let config = args.chain.required("selling")?;
     let chain = Chain::new(&config).map_err(|e| CliError::Invalid(e.to_string()))?;
     if price.0 > 0 {
-        let checked = chain.clone();
-        tokio::task::spawn_blocking(move || checked.check())
+        let (checked, any_exit) = (chain.clone(), args.accept_short_exit);
+        let check = move || {
+            checked.check()?;
+            if any_exit {
+                Ok(())
+            } else {
+                checked.check_exit_delay()
+            }
+        };
+        tokio::task::spawn_blocking(check)
             .await
             .map_err(|e| CliError::Failed(e.to_string()))?
             .map_err(|e| CliError::Failed(e.to_string()))?;
@@ -121,6 +144,8 @@ async fn payout(args: &SeedArgs, price: FineUnits) -> Result<Option<Payout>, Cli
         chain,
         to: args.to.unwrap_or_else(|| payee.address()),
         payee,
+        max_fee_per_gas: args.gas.max_fee_per_gas,
+        redeem_min: redeem_min(args)?,
     }))
 }
 
@@ -204,6 +229,13 @@ fn stats_line(snapshot: &Snapshot, decimals: u8) -> String {
         bytes(snapshot.client.download_rate),
         bytes(down)
     );
+    let incomplete = snapshot.torrents.iter().filter(|t| !is_whole(t)).count();
+    if incomplete > 0 {
+        line.push_str(&format!(
+            "  incomplete {incomplete} of {}",
+            snapshot.torrents.len()
+        ));
+    }
     if money.redeemable.0 > 0 || money.redeemed.0 > 0 {
         line.push_str(&format!(
             "  redeemable {}  redeemed {}",

@@ -1,0 +1,357 @@
+//! `create`: a torrent of a file or folder.
+//!
+//! Owns what of a folder goes in. Invariant: keys and records of this program, and what systems leave behind in folders,
+//! go in only when asked for; whatever is left out is said.
+
+use std::ffi::OsStr;
+use std::fs::{DirEntry, File, Metadata};
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::args::CreateArgs;
+use super::output::{CliError, ProgressLine, bytes, duration, plain, say, say_json};
+use crate::metainfo::{Metainfo, TorrentBuilder, TrackerUrl};
+use crate::native::keys::looks_like_key_file;
+use crate::native::records::RECORDS_FILE;
+use crate::types::InfoHash;
+
+/// Bytes read at a time.
+const READ_LEN: usize = 1 << 20;
+const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+
+/// What systems and programs leave behind in folders; letter case is ignored.
+const SYSTEM_FILES: &[&str] = &[
+    ".ds_store",
+    "thumbs.db",
+    "ehthumbs.db",
+    "desktop.ini",
+    ".git",
+    ".hg",
+    ".svn",
+];
+
+/// `piecework create`
+pub(super) fn create(args: &CreateArgs) -> Result<(), CliError> {
+    let path = std::fs::canonicalize(&args.path).map_err(|e| unreadable(&args.path, &e))?;
+    let name = name_of(&args.path, &path)?;
+    let output = args
+        .output
+        .clone()
+        .unwrap_or_else(|| PathBuf::from(format!("{name}.torrent")));
+    if output.exists() && !args.force {
+        return Err(CliError::Invalid(format!(
+            "{} exists already: choose another with -o, or overwrite it with --force",
+            output.display()
+        )));
+    }
+    let mut content = describe(&path, &name, &output, args)?;
+    if (args.path.symlink_metadata()).is_ok_and(|found| found.file_type().is_symlink()) {
+        content.notes.push(format!(
+            "{} is a symbolic link: to seed it, put what it leads to in its place",
+            args.path.display()
+        ));
+    }
+    content.notes.extend(tracker_note(&args.tracker));
+    let mut builder = content.builder;
+    if let Some(length) = args.piece_length {
+        let length = u32::try_from(length)
+            .map_err(|_| CliError::Invalid(format!("--piece-length {length} is too long")))?;
+        builder = builder.piece_length(length);
+    }
+    for tracker in &args.tracker {
+        builder = builder.tracker(tracker.as_str());
+    }
+    if let Some(comment) = &args.comment {
+        builder = builder.comment(comment.as_str());
+    }
+    builder = builder
+        .private(args.private)
+        .created_by(concat!("Piecework ", env!("CARGO_PKG_VERSION")));
+    let metainfo = hash(builder, &content.files, args)?;
+    write_whole(&output, &metainfo.to_torrent())
+        .map_err(|e| CliError::Failed(format!("{} cannot be written: {e}", output.display())))?;
+    report(
+        &metainfo,
+        &output,
+        &content.left_out,
+        &content.notes,
+        args.json,
+    );
+    Ok(())
+}
+
+fn report(
+    metainfo: &Metainfo,
+    output: &Path,
+    left_out: &[LeftOut],
+    notes: &[String],
+    as_json: bool,
+) {
+    let magnet = metainfo.magnet().to_string();
+    if as_json {
+        say_json(&json!({
+            "info_hash": metainfo.info_hash.to_hex(),
+            "magnet": magnet,
+            "file": output.display().to_string(),
+            "name": metainfo.name,
+            "total_length": metainfo.total_length,
+            "piece_length": metainfo.piece_length,
+            "pieces": metainfo.piece_count(),
+            "files": metainfo.files.len(),
+            "left_out": left_out.iter().map(LeftOut::json).collect::<Vec<_>>(),
+            "notes": notes,
+        }));
+        return;
+    }
+    say(&format!("info hash  {}", metainfo.info_hash));
+    say(&format!("magnet     {magnet}"));
+    say(&format!(
+        "written    {} ({} pieces of {})",
+        plain(&output.display().to_string()),
+        metainfo.piece_count(),
+        bytes(u64::from(metainfo.piece_length))
+    ));
+    for LeftOut { path, why } in left_out {
+        say(&format!(
+            "left out   {}: {why}",
+            plain(&path.display().to_string())
+        ));
+    }
+    for note in notes {
+        say(&format!("note       {}", plain(note)));
+    }
+}
+
+/// As it was named on the command line, also where that is a link; a folder named by dots has its own name.
+fn name_of(named: &Path, resolved: &Path) -> Result<String, CliError> {
+    named
+        .file_name()
+        .or_else(|| resolved.file_name())
+        .and_then(OsStr::to_str)
+        .map(str::to_owned)
+        .ok_or_else(|| {
+            CliError::Invalid(format!(
+                "{} has no name in UTF-8: rename it",
+                named.display()
+            ))
+        })
+}
+
+/// A word about trackers that are of no use to browsers, if none of them is.
+fn tracker_note(trackers: &[String]) -> Option<String> {
+    let usable = trackers.iter().any(|url| TrackerUrl::parse(url).is_ok());
+    (!trackers.is_empty() && !usable).then(|| {
+        "no browser can use any of these trackers: add one with a ws:// or wss:// address"
+            .to_owned()
+    })
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> CliError {
+    CliError::Invalid(format!("{} cannot be read: {error}", path.display()))
+}
+
+/// What goes into a torrent, and where it lies.
+struct Content {
+    builder: TorrentBuilder,
+    files: Vec<PathBuf>,
+    left_out: Vec<LeftOut>,
+    notes: Vec<String>,
+}
+
+/// What does not go in though it lies in the folder.
+struct LeftOut {
+    path: PathBuf,
+    why: &'static str,
+}
+
+impl LeftOut {
+    fn json(&self) -> Value {
+        json!({"path": self.path.display().to_string(), "why": self.why})
+    }
+}
+
+fn describe(
+    path: &Path,
+    name: &str,
+    output: &Path,
+    args: &CreateArgs,
+) -> Result<Content, CliError> {
+    let metadata = path.metadata().map_err(|e| unreadable(path, &e))?;
+    if metadata.is_file() {
+        if let Some(why) = private(path, &metadata).filter(|_| !args.private_files) {
+            return Err(CliError::Invalid(format!(
+                "{}: {why}; whoever has the torrent would have it (--private-files takes it in all the same)",
+                args.path.display()
+            )));
+        }
+        return Ok(Content {
+            builder: TorrentBuilder::single_file(name, metadata.len()),
+            files: vec![path.to_owned()],
+            left_out: Vec::new(),
+            notes: Vec::new(),
+        });
+    }
+    let mut content = Content {
+        builder: TorrentBuilder::new(name),
+        files: Vec::new(),
+        left_out: Vec::new(),
+        notes: Vec::new(),
+    };
+    let output = resolved(output);
+    let mut folders = vec![(path.to_owned(), Vec::<String>::new())];
+    while let Some((folder, components)) = folders.pop() {
+        let mut entries: Vec<_> = std::fs::read_dir(&folder)
+            .and_then(Iterator::collect)
+            .map_err(|e| unreadable(&folder, &e))?;
+        // The same folder gives the same torrent everywhere.
+        entries.sort_by_key(DirEntry::file_name);
+        let mut subfolders = Vec::new();
+        for entry in entries {
+            let entry_path = entry.path();
+            let metadata =
+                std::fs::symlink_metadata(&entry_path).map_err(|e| unreadable(&entry_path, &e))?;
+            if Some(&entry_path) == output.as_ref() {
+                continue;
+            }
+            if let Some(why) = kept_out(&entry_path, &metadata, args) {
+                let path = entry_path
+                    .strip_prefix(path)
+                    .unwrap_or(&entry_path)
+                    .to_owned();
+                content.left_out.push(LeftOut { path, why });
+                continue;
+            }
+            let Ok(file_name) = entry.file_name().into_string() else {
+                return Err(CliError::Invalid(format!(
+                    "{} has no name in UTF-8: rename it",
+                    entry_path.display()
+                )));
+            };
+            let mut below = components.clone();
+            below.push(file_name);
+            if metadata.is_dir() {
+                subfolders.push((entry_path, below));
+            } else {
+                content.builder = content.builder.file(below, metadata.len());
+                content.files.push(entry_path);
+            }
+        }
+        folders.extend(subfolders.into_iter().rev());
+    }
+    if content.files.is_empty() {
+        return Err(CliError::Invalid(format!(
+            "{} holds no files that can go into a torrent",
+            path.display()
+        )));
+    }
+    Ok(content)
+}
+
+/// The file that is going to be written, as a walk through its folder finds it.
+fn resolved(output: &Path) -> Option<PathBuf> {
+    let folder = match output.parent()? {
+        empty if empty.as_os_str().is_empty() => Path::new("."),
+        folder => folder,
+    };
+    Some(
+        std::fs::canonicalize(folder)
+            .ok()?
+            .join(output.file_name()?),
+    )
+}
+
+/// Why something in a folder does not go into its torrent.
+fn kept_out(path: &Path, metadata: &Metadata, args: &CreateArgs) -> Option<&'static str> {
+    if metadata.file_type().is_symlink() {
+        return Some("a symbolic link");
+    }
+    if !metadata.is_dir() && !metadata.is_file() {
+        return Some("neither a file nor a folder");
+    }
+    if !args.private_files
+        && let Some(why) = private(path, metadata)
+    {
+        return Some(why);
+    }
+    let name = path.file_name()?.to_str()?;
+    let left_behind = SYSTEM_FILES.contains(&name.to_ascii_lowercase().as_str())
+        || (name.starts_with("._") && metadata.is_file());
+    (left_behind && !args.system_files).then_some("left behind by a system (--system-files)")
+}
+
+/// Why nobody else may have it, if it is this program's own.
+fn private(path: &Path, metadata: &Metadata) -> Option<&'static str> {
+    const RECORDS: &str = "records of piecework, which are money (--private-files)";
+    let name = path.file_name()?.to_str()?;
+    if metadata.is_dir() {
+        let records = name == ".piecework" || path.join(RECORDS_FILE).is_file();
+        return records.then_some(RECORDS);
+    }
+    let of_a_torrent = (name.strip_suffix(".parts"))
+        .or_else(|| name.strip_suffix(".made"))
+        .is_some_and(|hash| InfoHash::from_hex(hash).is_some());
+    if name == RECORDS_FILE || of_a_torrent {
+        return Some(RECORDS);
+    }
+    looks_like_key_file(path, metadata).then_some("looks like a private key (--private-files)")
+}
+
+fn hash(
+    builder: TorrentBuilder,
+    files: &[PathBuf],
+    args: &CreateArgs,
+) -> Result<Metainfo, CliError> {
+    let total = builder.total_length();
+    let invalid = |e: crate::metainfo::create::CreateError| {
+        CliError::Invalid(format!(
+            "{} cannot become a torrent: {e}",
+            args.path.display()
+        ))
+    };
+    let mut hasher = builder.hasher().map_err(invalid)?;
+    let mut buffer = vec![0u8; READ_LEN];
+    let mut line = ProgressLine::new(!args.json);
+    let begun = Instant::now();
+    let mut shown = begun;
+    for path in files {
+        let failed =
+            |e: std::io::Error| CliError::Failed(format!("{} cannot be read: {e}", path.display()));
+        let mut file = File::open(path).map_err(failed)?;
+        loop {
+            let read = file.read(&mut buffer).map_err(failed)?;
+            if read == 0 {
+                break;
+            }
+            hasher.update(&buffer[..read]);
+            if shown.elapsed() >= PROGRESS_INTERVAL {
+                shown = Instant::now();
+                let done = hasher.hashed();
+                let rate = done as f64 / begun.elapsed().as_secs_f64();
+                let left = (total.saturating_sub(done) as f64 / rate.max(1.0)) as u64;
+                line.set(&format!(
+                    "hashing {:.0} %  {}/s  {} left",
+                    100.0 * done as f64 / total.max(1) as f64,
+                    bytes(rate as u64),
+                    duration(left)
+                ));
+            }
+        }
+    }
+    line.clear();
+    let hashes = hasher.finish().map_err(invalid)?;
+    builder.build(hashes).map_err(invalid)
+}
+
+/// A half-written torrent never has the name of a whole one.
+fn write_whole(path: &Path, content: &[u8]) -> std::io::Result<()> {
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
+    let mut file = File::create(&part)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    std::fs::rename(&part, path)
+}

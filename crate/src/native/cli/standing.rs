@@ -1,0 +1,152 @@
+//! What of a torrent is on disk, file by file, and in words.
+
+use serde_json::{Value, json};
+
+use super::output::{bytes, plain};
+use crate::client::TorrentSnapshot;
+use crate::native::storage::{IN_THE_WAY, SurveyedFile};
+
+/// Most files that are named as text; the others are counted.
+const MAX_NAMED: usize = 10;
+
+/// A file that lacks pieces.
+pub(super) struct Shortfall {
+    path: String,
+    length: u64,
+    present: Option<u64>,
+    pieces: u64,
+    missing: u64,
+    /// Fetching may write into it.
+    writable: bool,
+}
+
+/// The files of a torrent that lack pieces, in its order.
+pub(super) fn shortfalls(torrent: &TorrentSnapshot, survey: &[SurveyedFile]) -> Vec<Shortfall> {
+    let piece_length = u64::from(torrent.piece_length.max(1));
+    let mut offset = 0u64;
+    let mut found = Vec::new();
+    for ((path, length), file) in torrent.files.iter().zip(survey) {
+        let begin = offset;
+        offset = offset.saturating_add(*length);
+        if path.is_empty() || *length == 0 {
+            continue;
+        }
+        let (first, last) = (begin / piece_length, (offset - 1) / piece_length);
+        let missing = (first..=last).filter(|piece| !has(&torrent.have, *piece));
+        let missing = missing.count() as u64;
+        if missing > 0 {
+            found.push(Shortfall {
+                path: file.path.display().to_string(),
+                length: *length,
+                present: file.present,
+                pieces: last - first + 1,
+                missing,
+                writable: file.writable,
+            });
+        }
+    }
+    found
+}
+
+/// BEP 3: the first piece in the highest bit.
+fn has(have: &[u8], piece: u64) -> bool {
+    let byte = usize::try_from(piece / 8).ok().and_then(|at| have.get(at));
+    byte.is_some_and(|byte| byte & (0x80 >> (piece % 8)) != 0)
+}
+
+impl Shortfall {
+    /// What is wrong with it, as part of a sentence.
+    fn problem(&self) -> String {
+        let (pieces, missing) = (self.pieces, self.missing);
+        match self.present {
+            None => "is not there".to_owned(),
+            Some(present) if present != self.length => format!(
+                "has {present} bytes, in the torrent it has {}: {missing} of {pieces} pieces are missing or wrong",
+                self.length
+            ),
+            Some(_) => format!("has other content: {missing} of {pieces} pieces are wrong"),
+        }
+    }
+
+    fn line(&self) -> String {
+        format!("{} {}", plain(&self.path), self.problem())
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "path": self.path,
+            "length": self.length,
+            "present": self.present,
+            "pieces": self.pieces,
+            "pieces_missing": self.missing,
+            "problem": self.problem(),
+        })
+    }
+}
+
+/// Why a torrent is not fetched: it would write into somebody's files. `None` if it would not.
+pub(super) fn in_the_way(shortfalls: &[Shortfall]) -> Option<String> {
+    let blocking = shortfalls.iter().filter(|file| !file.writable);
+    let lines: Vec<String> = blocking.map(Shortfall::line).collect();
+    (!lines.is_empty()).then(|| {
+        format!(
+            "nothing was written: {}, and piecework did not make it: {IN_THE_WAY}",
+            listed(lines, "; ")
+        )
+    })
+}
+
+/// What a seeder says of a torrent that is not whole: for JSON, and as text.
+pub(super) fn incomplete(torrent: &TorrentSnapshot, files: &[Shortfall]) -> (Value, String) {
+    let have: u32 = torrent.have.iter().map(|byte| byte.count_ones()).sum();
+    let percent = share(torrent);
+    let remedy =
+        "give the folder that holds it by --data, or fetch what is missing or wrong with --repair";
+    let here = match torrent.verified_bytes {
+        0 => "nothing of it is here".to_owned(),
+        some => format!(
+            "{percent:.1} % of it is here and served ({} of {}, {have} of {} pieces)",
+            bytes(some),
+            bytes(torrent.total_length),
+            torrent.piece_count
+        ),
+    };
+    let lines = files.iter().map(Shortfall::line).collect();
+    let text = format!(
+        "incomplete {} {}: {here}\n  {}\n  {remedy}",
+        torrent.info_hash,
+        plain(&torrent.name),
+        listed(lines, "\n  ")
+    );
+    let value = json!({
+        "info_hash": torrent.info_hash.to_hex(),
+        "name": torrent.name,
+        "verified_bytes": torrent.verified_bytes,
+        "total_length": torrent.total_length,
+        "percent": percent,
+        "pieces": torrent.piece_count,
+        "pieces_missing": torrent.piece_count.saturating_sub(have),
+        "files": files.iter().map(Shortfall::json).collect::<Vec<_>>(),
+        "remedy": remedy,
+    });
+    (value, text)
+}
+
+fn listed(mut lines: Vec<String>, between: &str) -> String {
+    let more = lines.len().saturating_sub(MAX_NAMED);
+    lines.truncate(MAX_NAMED);
+    if more > 0 {
+        lines.push(format!("and {more} more files"));
+    }
+    lines.join(between)
+}
+
+/// Percent of a torrent that is verified and stored.
+pub(super) fn share(torrent: &TorrentSnapshot) -> f64 {
+    100.0 * torrent.verified_bytes as f64 / torrent.total_length.max(1) as f64
+}
+
+/// Everything of it is verified and stored.
+pub(super) fn is_whole(torrent: &TorrentSnapshot) -> bool {
+    torrent.total_length > 0 && torrent.verified_bytes == torrent.total_length
+}

@@ -1,0 +1,346 @@
+//! A torrent's files as they lie in the data folder: which name each has there, and whether this program made it.
+//!
+//! Owns the record of what was made. Invariants: nothing counts as made here but what this program created under that
+//! name, as long as it is still the same file; no name leaves the data folder, and no symbolic link is followed. Never
+//! writes into a torrent's files.
+
+use std::collections::{HashMap, HashSet};
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, Metadata, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Component, Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::metainfo::raw::RawPath;
+
+/// Where one file of a torrent lies.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Place {
+    /// The names that the torrent's own become where they are made; none for a pad file.
+    pub(super) safe: Vec<String>,
+    /// The names on disk, below the data folder; none for a pad file.
+    pub(super) components: Vec<OsString>,
+    /// What was there when it was looked for.
+    pub(super) found: Option<Stamp>,
+    /// This program made it.
+    pub(super) ours: bool,
+}
+
+impl Place {
+    pub(super) fn is_pad(&self) -> bool {
+        self.components.is_empty()
+    }
+
+    pub(super) fn path(&self, data_dir: &Path) -> PathBuf {
+        let below: PathBuf = self.components.iter().collect();
+        data_dir.join(below)
+    }
+}
+
+/// How a file looked: what is served must still look so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    pub(super) length: u64,
+    modified: Option<SystemTime>,
+}
+
+impl Stamp {
+    /// Of a file that this process writes to.
+    pub(super) const WRITTEN: Stamp = Stamp {
+        length: u64::MAX,
+        modified: None,
+    };
+
+    pub(super) fn of(metadata: &Metadata) -> Stamp {
+        Stamp {
+            length: metadata.len(),
+            modified: metadata.modified().ok(),
+        }
+    }
+}
+
+/// Why a file cannot lie where it should.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum PlaceError {
+    #[error("{0:?} is not a plain file name")]
+    Name(OsString),
+    #[error("{} is a symbolic link: put the file itself there", .0.display())]
+    Link(PathBuf),
+    #[error("{} is a file, where the torrent has a folder: choose another folder, or move the file away", .0.display())]
+    FileInTheWay(PathBuf),
+    #[error("{} is not a plain file: move it away", .0.display())]
+    NotAFile(PathBuf),
+    #[error("{path}: {error}", path = .0.display(), error = .1)]
+    Io(PathBuf, io::Error),
+}
+
+/// The path of these names below the folder, none of which leaves it or is a symbolic link.
+pub(super) fn checked_path<S: AsRef<OsStr>>(
+    data_dir: &Path,
+    components: &[S],
+) -> Result<PathBuf, PlaceError> {
+    let mut path = data_dir.to_owned();
+    for (at, component) in components.iter().enumerate() {
+        let component = component.as_ref();
+        if !is_plain(component) {
+            return Err(PlaceError::Name(component.to_owned()));
+        }
+        path.push(component);
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.file_type().is_symlink() => {
+                return Err(PlaceError::Link(path));
+            }
+            Ok(metadata) if at + 1 < components.len() && !metadata.is_dir() => {
+                return Err(PlaceError::FileInTheWay(path));
+            }
+            Ok(_) => {}
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(PlaceError::Io(path, e)),
+        }
+    }
+    Ok(path)
+}
+
+fn is_plain(component: &OsStr) -> bool {
+    Path::new(component)
+        .components()
+        .eq([Component::Normal(component)])
+        && !component.as_encoded_bytes().contains(&0)
+}
+
+/// Finds the files of one torrent, and lists each folder once for it.
+pub(super) struct Finder<'a> {
+    data_dir: &'a Path,
+    made: &'a Made,
+    listings: HashMap<PathBuf, HashSet<OsString>>,
+}
+
+impl<'a> Finder<'a> {
+    pub(super) fn new(data_dir: &'a Path, made: &'a Made) -> Finder<'a> {
+        Finder {
+            data_dir,
+            made,
+            listings: HashMap::new(),
+        }
+    }
+
+    /// Where a file lies: what this program made under its safe name, else what lies there under the very name that the
+    /// torrent gives it, else the safe name.
+    ///
+    /// # Errors
+    /// Something is in the way.
+    pub(super) fn find(&mut self, safe: Vec<String>, raw: &RawPath) -> Result<Place, PlaceError> {
+        let path = checked_path(self.data_dir, &safe)?;
+        let metadata = look(&path)?;
+        let ours = (metadata.as_ref()).is_some_and(|found| self.made.knows(&safe, found));
+        if !ours && let Some((components, found)) = self.find_raw(&safe, raw) {
+            return Ok(Place {
+                safe,
+                components,
+                found: Some(found),
+                ours: false,
+            });
+        }
+        Ok(Place {
+            components: safe.iter().map(OsString::from).collect(),
+            safe,
+            found: metadata.as_ref().map(Stamp::of),
+            ours,
+        })
+    }
+
+    /// A file under exactly the names that the torrent gives; where letter case or form are ignored, others do not count.
+    fn find_raw(&mut self, safe: &[String], raw: &RawPath) -> Option<(Vec<OsString>, Stamp)> {
+        let same = raw.len() == safe.len()
+            && (raw.iter().zip(safe)).all(|(raw, safe)| raw[..] == *safe.as_bytes());
+        if raw.is_empty() || same {
+            return None;
+        }
+        let components: Vec<OsString> = (raw.iter())
+            .map(|name| name_on_disk(name))
+            .collect::<Option<_>>()?;
+        let path = checked_path(self.data_dir, &components).ok()?;
+        let metadata = look(&path).ok()??;
+        let mut folder = self.data_dir.to_owned();
+        for component in &components {
+            if !self.lists(&folder, component) {
+                return None;
+            }
+            folder.push(component);
+        }
+        Some((components, Stamp::of(&metadata)))
+    }
+
+    fn lists(&mut self, folder: &Path, name: &OsStr) -> bool {
+        if let Some(listing) = self.listings.get(folder) {
+            return listing.contains(name);
+        }
+        let names: HashSet<OsString> = fs::read_dir(folder)
+            .map(|entries| entries.flatten().map(|e| e.file_name()).collect())
+            .unwrap_or_default();
+        let there = names.contains(name);
+        self.listings.insert(folder.to_owned(), names);
+        there
+    }
+}
+
+/// The plain file there, if there is anything.
+fn look(path: &Path) -> Result<Option<Metadata>, PlaceError> {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_file() => Ok(Some(metadata)),
+        Ok(_) => Err(PlaceError::NotAFile(path.to_owned())),
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        Err(e) => Err(PlaceError::Io(path.to_owned(), e)),
+    }
+}
+
+/// A torrent's name as one of this system's file names, if it can be one.
+#[cfg(unix)]
+fn name_on_disk(raw: &[u8]) -> Option<OsString> {
+    use std::os::unix::ffi::OsStrExt;
+    let name = OsStr::from_bytes(raw);
+    is_plain(name).then(|| name.to_owned())
+}
+
+/// Elsewhere some characters and names mean devices, streams and folders, so what has one of those is never looked for.
+#[cfg(not(unix))]
+fn name_on_disk(raw: &[u8]) -> Option<OsString> {
+    let name = std::str::from_utf8(raw).ok()?;
+    let forbidden = |c: char| c.is_control() || "<>:\"/\\|?*".contains(c);
+    let device =
+        crate::metainfo::sanitize_component(raw).starts_with('_') && !name.starts_with('_');
+    let plain = !name.contains(forbidden) && !name.ends_with(['.', ' ']) && !device;
+    (plain && is_plain(OsStr::new(name))).then(|| OsString::from(name))
+}
+
+/// What this program made of one torrent: a line per file, in a file of the state folder.
+#[derive(Debug)]
+pub(super) struct Made {
+    path: PathBuf,
+    /// By safe names, joined: which file it was; `None` if that was not written down any more.
+    files: HashMap<String, Option<String>>,
+    out: Option<File>,
+    dirty: bool,
+}
+
+impl Made {
+    /// # Errors
+    /// The record is there and cannot be read.
+    pub(super) fn load(path: PathBuf) -> io::Result<Made> {
+        let text = match fs::read(&path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
+            Err(e) => return Err(e),
+        };
+        let files = text
+            .lines()
+            .filter_map(|line| line.split_once('\t'))
+            .map(|(identity, names)| {
+                let identity = (identity != UNKNOWN).then(|| identity.to_owned());
+                (names.to_owned(), identity)
+            })
+            .collect();
+        Ok(Made {
+            path,
+            files,
+            out: None,
+            dirty: false,
+        })
+    }
+
+    /// Creates a file and notes that it is ours. Whatever appears there first is left alone.
+    ///
+    /// # Errors
+    /// [`ErrorKind::AlreadyExists`] if something is there.
+    pub(super) fn create(&mut self, safe: &[String], path: &Path) -> io::Result<File> {
+        // A process that is killed between the two leaves an empty file, which this line claims.
+        self.note(safe, None)?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .open(path)?;
+        self.note(safe, Some(identity(&file.metadata()?)))?;
+        Ok(file)
+    }
+
+    fn knows(&self, safe: &[String], found: &Metadata) -> bool {
+        match self.files.get(&safe.join("/")) {
+            Some(Some(known)) => *known == identity(found),
+            Some(None) => found.len() == 0,
+            None => false,
+        }
+    }
+
+    fn note(&mut self, safe: &[String], identity: Option<String>) -> io::Result<()> {
+        let names = safe.join("/");
+        let line = format!("{}\t{names}\n", identity.as_deref().unwrap_or(UNKNOWN));
+        let out = match &mut self.out {
+            Some(out) => out,
+            None => {
+                let mut out = OpenOptions::new()
+                    .append(true)
+                    .create(true)
+                    .open(&self.path)?;
+                // The last line of a process without power may be half a line.
+                out.write_all(b"\n")?;
+                self.out.insert(out)
+            }
+        };
+        out.write_all(line.as_bytes())?;
+        self.dirty = true;
+        self.files.insert(names, identity);
+        Ok(())
+    }
+
+    /// Makes it outlive the machine's power.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.dirty)
+            && let Some(out) = &self.out
+        {
+            out.sync_data()?;
+        }
+        Ok(())
+    }
+
+    /// Forgets all, when the files are deleted.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn remove(&mut self) -> io::Result<()> {
+        self.files.clear();
+        self.out = None;
+        self.dirty = false;
+        match fs::remove_file(&self.path) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Stands where a file's identity is not known.
+const UNKNOWN: &str = "-";
+
+/// What stays the same while a file does, and differs for another one of its name: when it was made, or its number
+/// where that is not kept.
+fn identity(metadata: &Metadata) -> String {
+    let born = metadata.created().ok();
+    match born.and_then(|born| born.duration_since(UNIX_EPOCH).ok()) {
+        Some(born) => format!("born {}", born.as_nanos()),
+        None => number(metadata),
+    }
+}
+
+#[cfg(unix)]
+fn number(metadata: &Metadata) -> String {
+    use std::os::unix::fs::MetadataExt;
+    format!("number {}", metadata.ino())
+}
+
+#[cfg(not(unix))]
+fn number(_metadata: &Metadata) -> String {
+    "some".to_owned()
+}

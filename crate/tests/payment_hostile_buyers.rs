@@ -402,6 +402,26 @@ fn automatic_redemption_takes_no_item_that_is_dust() {
 }
 
 #[test]
+fn a_range_that_is_full_is_no_dust_though_no_whole_step_reaches_the_limit() {
+    // Three blocks of 0.003 fit in a serial of 0.01, and the limit is 0.01.
+    let dear = FineUnits(TokenUnits(3_000).fine().0);
+    let mut s = Shop::with(&BTreeMap::new(), |config| config.unit = dear);
+    let buyer = Buyer::new(1);
+    s.chain.insert(buyer.account, deposit(2_000_000, Q.0));
+    let mut promise = buyer.promise(1, 1, Q, FineUnits(0));
+    promise.v.unit = dear;
+    promise.v.steps = 3;
+    s.connect(buyer.conn, "");
+    assert_eq!(s.commit(&buyer, &promise), None);
+    assert_eq!(s.sell(&buyer, &promise, 0, 2), 2);
+    assert!(s.take(RedeemScope::Due).is_empty(), "it is not full");
+    assert_eq!(s.sell(&buyer, &promise, 2, 1), 1);
+    assert_eq!(s.due_said(), 1);
+    let claims = s.take(RedeemScope::Due);
+    assert_eq!(claims.iter().map(|c| c.due.0).sum::<u128>(), 9_000);
+}
+
+#[test]
 fn crumbs_of_an_account_that_leaves_many_cost_no_gas_at_all() {
     let mut s = Shop::new();
     let [honest, splitter] = [1, 2].map(Buyer::new);

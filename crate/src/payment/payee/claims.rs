@@ -7,7 +7,7 @@ use alloy_primitives::B256;
 
 use super::state::{Account, Range};
 use super::{Life, MAX_LIVE_RANGES, Payee, RangeId, ReadyClaim, RedeemScope};
-use crate::payment::voucher::MAX_CLAIMS;
+use crate::payment::voucher::{MAX_CLAIMS, range_cap};
 use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
 use crate::types::TokenUnits;
@@ -42,9 +42,16 @@ impl Payee {
             }
         };
         items()
-            .filter(|(_, r, due)| *due >= least && self.is_wanted(account, r, scope))
+            .filter(|(_, r, due)| *due >= least || self.is_filled(account, r))
+            .filter(|(_, r, _)| self.is_wanted(account, r, scope))
             .map(|(first, _, due)| (first, due))
             .collect()
+    }
+
+    /// A range of the least size that is full may lack a part of a step to the dust limit, and gets no step more.
+    fn is_filled(&self, account: &Account, range: &Range) -> bool {
+        let cap = range_cap(range.best.voucher.count, account.tranche);
+        range.usable(account.tranche) == 0 && cap >= self.config.dust.fine()
     }
 
     /// All of it that is worth its gas is due: it will be gone, or nothing more can be sold before.

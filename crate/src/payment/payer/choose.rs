@@ -75,6 +75,9 @@ impl Payer {
         if spaced || c.next_commit > self.now || !self.has_use(conn, c, &terms)? {
             return Ok(None);
         }
+        if !self.account.as_ref().is_some_and(|a| a.ready()) {
+            return Err(Refusal::NoAccount);
+        }
         if self.acceptable(conn)?.is_none() {
             return Ok(None);
         }
@@ -103,7 +106,7 @@ impl Payer {
         Ok(live == 0 || !served && u128::from(usable) < affordable)
     }
 
-    /// The quote of this connection, if a range may be promised for it now. `None`: it is not wanted, or it is
+    /// The quote of this connection, if it may be promised for now. `None`: it is not wanted, or it is
     /// too old.
     pub(super) fn acceptable(&self, conn: ConnectionId) -> Result<Option<Terms>, Refusal> {
         let Some((c, terms)) = self
@@ -113,7 +116,9 @@ impl Payer {
         else {
             return Ok(None);
         };
-        let Some(account) = self.account.as_ref().filter(|a| a.ready()) else {
+        // On one that is held, what was promised is paid on.
+        let usable = self.account.as_ref().filter(|a| a.ready() || a.held());
+        let Some(account) = usable else {
             return Err(Refusal::NoAccount);
         };
         let book = (self.sellers).get(&Seller::new(terms.payee, conn, &c.info));

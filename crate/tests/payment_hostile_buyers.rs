@@ -341,7 +341,7 @@ fn a_bond_that_burns_takes_the_limit_with_it() {
 // ---- small change
 
 #[test]
-fn a_stranger_needs_a_deposit_of_one_least_range_and_gets_a_few_first_credits_for_it() {
+fn a_stranger_needs_a_deposit_of_one_least_range_and_gets_one_window_for_it() {
     // As clients sell: 16 blocks at first, half of what was paid, 256 at most.
     let shop = || {
         Shop::with(&BTreeMap::new(), |c| {
@@ -380,8 +380,8 @@ fn a_stranger_needs_a_deposit_of_one_least_range_and_gets_a_few_first_credits_fo
         s.leave(walker.conn);
         s.later(Duration::from_secs(30));
     }
-    // What is forgiven, four first credits, and what passes them: 1.6 MB per account and seller.
-    assert_eq!(got, 16 + 4 * 16 + 16);
+    // What is forgiven, a window, and what passes it: 4.7 MB per account and seller.
+    assert_eq!(got, 16 + 256 + 16);
 }
 
 #[test]
@@ -803,4 +803,23 @@ fn a_second_claim_that_the_vault_skips_as_consumed_is_our_first_one_if_the_depos
         let expected = if is_ours { (0, 2_560) } else { (1, 0) };
         assert_eq!((conflicts(&s), totals.redeemed.0), expected);
     }
+}
+
+#[test]
+fn an_answer_that_was_on_its_way_during_a_redemption_takes_nothing_back() {
+    let mut s = Shop::new();
+    let buyer = Buyer::new(1);
+    s.chain.insert(buyer.account, deposit(2_000_000, Q.0));
+    s.buys(&buyer, 1..=1, 200);
+    let claims = s.take(RedeemScope::All);
+    assert_eq!(claims.len(), 1);
+    s.slow = Some(Vec::new());
+    s.later(hours(6));
+    assert_eq!(s.slow.as_ref().map(Vec::len), Some(1), "it is read");
+    s.pays(&claims);
+    s.answers_arrive();
+    assert_eq!(s.payee.totals().redeemed, claims[0].due);
+    s.later(hours(1));
+    assert_eq!(s.payee.totals().redeemed, claims[0].due);
+    assert_eq!(s.records(buyer.account), 0, "confirmed");
 }

@@ -11,9 +11,6 @@ use crate::types::{BlockRef, ConnectionId, FineUnits};
 /// Ramp of an account that walked away owing.
 pub const WALKED_RAMP: u8 = 16;
 
-/// First credits that a payer may lose to broken connections before it is asked to pay for what it got.
-const FIRST_CREDITS: u64 = 4;
-
 /// The payer's side of one connection.
 #[derive(Clone, Debug, Default)]
 pub struct BuyerLedger {
@@ -116,15 +113,6 @@ impl SellerLedger {
     pub fn debt(&self, credit0: u16) -> u64 {
         let forgiven = u64::from(credit0).saturating_add(self.facts.paid_total / 32);
         self.facts.lost.saturating_sub(forgiven)
-    }
-
-    /// Most debt that an account is still served with: as much credit as what it paid earned it, for an honest payer may
-    /// have been cut off with that on its way; and a few first credits, for one that was cut off before it could pay.
-    pub fn most_debt(&self, credit0: u16, credit_max: u16, ramp: u8) -> u64 {
-        let paid = self.facts.paid_total;
-        let earned = paid.checked_div(u64::from(ramp)).unwrap_or(0);
-        let first = u64::from(credit0).saturating_mul(FIRST_CREDITS);
-        earned.max(first).min(u64::from(credit_max.max(credit0)))
     }
 
     /// A `piece` message was written.
@@ -254,26 +242,6 @@ mod tests {
         ledger.facts_mut().paid_total = 256;
         ledger.paid(A, 0);
         assert_eq!(ledger.credit(1_000, 4, 128, 4), 128, "forgotten");
-    }
-
-    #[test]
-    fn who_paid_more_may_owe_more_but_never_more_than_a_window() {
-        let mut ledger = SellerLedger::default();
-        let mut most = |paid_total| {
-            ledger.facts_mut().paid_total = paid_total;
-            ledger.most_debt(16, 256, 2)
-        };
-        assert_eq!(
-            [0, 128, 200, 512, u64::MAX].map(&mut most),
-            [64, 64, 100, 256, 256]
-        );
-        let ledger = SellerLedger::default();
-        assert_eq!(ledger.most_debt(4, 128, 0), 16, "no growth");
-        assert_eq!(
-            ledger.most_debt(100, 50, 2),
-            100,
-            "never less than the first credit"
-        );
     }
 
     #[test]

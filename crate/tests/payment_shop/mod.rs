@@ -11,7 +11,7 @@ use k256::ecdsa::{SigningKey, VerifyingKey};
 use piecework::payment::chain::HashChain;
 use piecework::payment::payee::{ClaimOutcome, Payee, PayeeConfig, ReadyClaim, RedeemScope};
 use piecework::payment::voucher::{self, Voucher};
-use piecework::payment::{ChainState, ChainUnreadable, PayAction, PayEvent};
+use piecework::payment::{ChainState, ChainUnreadable, PayAction, PayEffect, PayEvent};
 use piecework::time::{Duration, Timestamp};
 use piecework::types::{ConnectionId, FineUnits, TokenUnits};
 use piecework::wire::pay::{PayMessage, RejectCode};
@@ -111,6 +111,8 @@ pub struct Shop {
     /// The chain cannot be asked.
     pub offline: bool,
     pub reads: Vec<B256>,
+    /// The chain answers, but the answers are on their way: these.
+    pub slow: Option<Vec<(PayEffect, ChainState)>>,
     pub events: Vec<PayEvent>,
     pub sent: Vec<(ConnectionId, PayMessage)>,
 }
@@ -133,6 +135,7 @@ impl Shop {
             chain: BTreeMap::new(),
             offline: false,
             reads: Vec::new(),
+            slow: None,
             events: Vec::new(),
             sent: Vec::new(),
         }
@@ -188,6 +191,9 @@ impl Shop {
                     ..ChainState::default()
                 };
                 let state = self.chain.get(&account).copied().unwrap_or(unknown);
+                if let Some(under_way) = &mut self.slow {
+                    return under_way.push((effect, state));
+                }
                 let answer = if self.offline {
                     Err(ChainUnreadable)
                 } else {
@@ -209,6 +215,14 @@ impl Shop {
             self.payee.tick(self.now);
             self.run();
         }
+    }
+
+    /// What was under way arrives.
+    pub fn answers_arrive(&mut self) {
+        for (effect, state) in self.slow.take().unwrap_or_default() {
+            self.payee.chain_state(self.now, effect, Ok(state));
+        }
+        self.run();
     }
 
     pub fn connect(&mut self, conn: ConnectionId, address: &str) {

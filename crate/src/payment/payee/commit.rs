@@ -625,12 +625,10 @@ impl Payee {
             range.suspended = false;
             range.paid_since_commit = 0;
         }
-        // An old debt is worked off at the first credit, without growth; more than it ever earned is too much.
+        // An old debt is worked off at the first credit, without growth; a whole window of it is too much. Less would
+        // refuse an honest buyer that was cut off several times before it had paid much.
         let debt = account.ledger.debt(config.credit0);
-        let most = account
-            .ledger
-            .most_debt(config.credit0, config.credit_max, config.ramp);
-        if newcomer && debt > most {
+        if newcomer && debt > u64::from(config.credit_max) {
             let tag = self.range(id).map_or([0; 4], |r| r.best.voucher.tag());
             let aux = u32::try_from(debt).unwrap_or(u32::MAX);
             self.reject(conn, RejectCode::OverCredit, id.first, tag, aux);

@@ -26,6 +26,8 @@ const RETRY: Duration = Duration::from_secs(30);
 pub(super) struct Reads {
     due: Map<(B256, u64), Timestamp>,
     reading: Set<(B256, u64)>,
+    /// Of these, what was redeemed meanwhile: the answer may be older than that.
+    overtaken: Set<(B256, u64)>,
 }
 
 impl Reads {
@@ -44,6 +46,19 @@ impl Reads {
     pub(super) fn at(&mut self, account: B256, word: u64, at: Timestamp) {
         let due = self.due.entry((account, word)).or_insert(at);
         *due = (*due).min(at);
+    }
+
+    /// Something of this word was redeemed.
+    pub(super) fn overtake(&mut self, account: B256, word: u64) {
+        if self.reading.contains(&(account, word)) {
+            self.overtaken.insert((account, word));
+        }
+    }
+
+    /// An answer came; whether it is newer than all that is known to be redeemed.
+    fn ended(&mut self, account: B256, word: u64) -> bool {
+        self.reading.remove(&(account, word));
+        !self.overtaken.remove(&(account, word))
     }
 
     pub(super) fn next(&self) -> Timestamp {
@@ -92,8 +107,9 @@ impl Payee {
                 self.commit_read(conn, effect, result);
             }
             Some(Work::Read { account, word }) => {
-                self.reads.reading.remove(&(account, word));
-                self.read_again(account, word, result);
+                if self.reads.ended(account, word) {
+                    self.read_again(account, word, result);
+                }
                 self.read_due();
                 self.closed_ready();
             }

@@ -263,8 +263,9 @@ impl Payee {
             *sum = sum.saturating_add(gross.0);
         }
         self.set_life(id, Life::Redeemed { gross, proven });
-        self.reads
-            .at(id.account, u64::from(id.first) >> 8, self.now + CONFIRM);
+        let word = u64::from(id.first) >> 8;
+        self.reads.overtake(id.account, word);
+        self.reads.at(id.account, word, self.now + CONFIRM);
     }
 
     /// The chain forgot the redemption (a reorg): the claim is ready again.

@@ -126,8 +126,8 @@ export class Client extends Emitter<ClientEvents> {
   readonly #payments: Payments | null;
   /** By info hash, and how many adds of each were not given back. */
   readonly #torrents = new Map<string, { torrent: Torrent; uses: number }>();
-  /** Adds that the engine has not answered. */
-  readonly #adding = new Set<Promise<string>>();
+  /** Adds that are not counted yet. */
+  readonly #adding = new Set<Promise<unknown>>();
   readonly #trackers: readonly string[];
   #uploadLimit: number | null;
   #hello: Hello | null = null;
@@ -350,14 +350,20 @@ export class Client extends Emitter<ClientEvents> {
       ...(options.maxPricePerGB === undefined ? {} : { maxUnit: price(options.maxPricePerGB) }),
     };
     const own = options.sellPricePerGB === undefined ? {} : { unit: price(options.sellPricePerGB) };
-    const answer = this.#link.request<string>("add", { ...fields, trackers, ...wishes, ...own, check });
-    this.#adding.add(answer);
-    const hash = await answer.finally(() => this.#adding.delete(answer));
+    // From where it came the first time: what was stored may be gone. Its own price is on record.
+    const again = () => this.#link.request("add", { ...fields, trackers, ...wishes, check: "resume" });
+    const request = this.#link.request<string>("add", { ...fields, trackers, ...wishes, ...own, check });
+    const counted = request.then((hash) => this.#count(hash, wishes, again));
+    this.#adding.add(counted);
+    const { torrent, uses } = await counted.finally(() => this.#adding.delete(counted));
+    if (uses === 1) await torrent.refresh();
+    return torrent;
+  }
+
+  /** Counts an add that the engine has answered: of a new torrent, or of one that is in use already. */
+  #count(hash: string, wishes: Wishes, again: () => Promise<unknown>): { torrent: Torrent; uses: number } {
     const known = this.#torrents.get(hash);
-    if (known) {
-      known.uses++;
-      return known.torrent;
-    }
+    if (known) return { torrent: known.torrent, uses: ++known.uses };
     const torrent: Torrent = new Torrent(hash, {
       request: (t, extra) => this.#link.request(t, { ...extra, hash }),
       openStream: (message, port) => this.#link.read({ ...message, hash, t: "stream" }, port),
@@ -366,15 +372,13 @@ export class Client extends Emitter<ClientEvents> {
       parse: (amount) => this.#paying().parse(amount),
       removed: () => this.#torrents.delete(hash),
       left: () => this.#leave(torrent),
-      // From where it came the first time: what was stored may be gone. Its own price is on record.
       again: async () => {
-        await this.#link.request("add", { ...fields, trackers, ...wishes, check: "resume" });
+        await again();
         if (wishes.paused) await torrent.pause();
       },
     });
     this.#torrents.set(hash, { torrent, uses: 1 });
-    await torrent.refresh();
-    return torrent;
+    return { torrent, uses: 1 };
   }
 
   async #leave(torrent: Torrent): Promise<void> {

@@ -19,7 +19,7 @@ use super::{seed, snapshot};
 use crate::contract::{
     AddOptions, CheckExisting, Claim, Command, Event, Input, RedeemOutcome, RedeemScope, Source,
 };
-use crate::payment::voucher::{self, Vault};
+use crate::payment::voucher;
 use crate::sorted::{Map, Set};
 use crate::types::{FineUnits, InfoHash, TokenUnits};
 

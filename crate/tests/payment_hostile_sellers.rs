@@ -568,12 +568,12 @@ impl Play {
             }),
             // The commonest by far is the next thing an honest seller says.
             7 | 8 => {
-                let last = self
+                let mut last = self
                     .ledger
                     .vouchers
                     .values()
                     .filter(|(v, ..)| v.first % 2 == n % 2);
-                last.last().map(|(v, k, _)| PayMessage::Ack {
+                last.next_back().map(|(v, k, _)| PayMessage::Ack {
                     first: v.first,
                     tag: v.tag(),
                     k: *k,

@@ -170,10 +170,35 @@ fn pad_files_are_marked_and_files_lie_one_after_the_other() {
     assert!(metainfo.file_range_to_pieces(2, 5..9).is_empty());
 }
 
-/// What each torrent of the corpus that other clients take is read as.
+macro_rules! corpus {
+    ($($name:literal),* $(,)?) => {
+        [$(($name, include_bytes!(concat!("../../fuzz/corpus/metainfo/", $name, ".torrent")).as_slice())),*]
+    };
+}
+
+/// Torrents of the corpus.
+const CORPUS: [(&str, &[u8]); 15] = corpus![
+    "bitcomet-padding",
+    "creation-date-huge",
+    "creation-date-negative-zero",
+    "deep-folders",
+    "duplicate-root-key",
+    "empty-folder",
+    "empty-leading-component",
+    "files-empty",
+    "latin1-names",
+    "path-utf8-empty",
+    "piece-of-128-mib",
+    "symlink",
+    "tracker-uppercase",
+    "trailing-comment",
+    "trailing-newline",
+];
+
+/// What a torrent of the corpus is read as.
 fn read(name: &str) -> Result<Metainfo, MetainfoError> {
-    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/metainfo");
-    Metainfo::from_torrent(&std::fs::read(format!("{corpus}/{name}.torrent")).unwrap())
+    let (_, bytes) = CORPUS.iter().find(|(known, _)| *known == name).unwrap();
+    Metainfo::from_torrent(bytes)
 }
 
 fn files_of(metainfo: &Metainfo) -> Vec<(String, u64, bool)> {

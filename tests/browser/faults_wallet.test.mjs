@@ -179,6 +179,11 @@ test("a deposit that the person speeds up arrives, one that is cancelled is said
   // The page is left while a top-up is out. The person tries again.
   const left = deposit(page, "1").catch(() => null);
   await sentBy(wallet, left);
+  // What the wallet has sent and not answered yet, a page that is left cannot know.
+  await page.run(`new Promise((resolve) => {
+    const look = () => (Object.keys(localStorage).some((key) => key.startsWith("piecework sent ")) ? resolve(null) : setTimeout(look, 20));
+    look();
+  })`);
   await reload(page, scene.options());
   await left;
   const asked = wallet.prompts.filter((method) => method === "eth_sendTransaction").length;

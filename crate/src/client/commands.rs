@@ -193,8 +193,8 @@ impl Client {
     }
 
     fn remove(&mut self, info_hash: InfoHash, delete_data: bool) {
-        if delete_data {
-            return self.drop_torrent(info_hash, true);
+        if delete_data || !self.sessions.contains_key(&info_hash) {
+            return self.drop_torrent(info_hash, delete_data);
         }
         // What arrived goes on record first.
         self.with_session(info_hash, |session, ctx| session.pause(ctx));

@@ -2,22 +2,26 @@
 //!
 //! It never sends a transaction and never chooses an address: both come from the page's configuration.
 
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
-use alloy_primitives::{Address, B256, U256};
+use alloy_primitives::{Address, B256, U256, uint};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{RequestInit, Response};
 
 use super::abi;
 use super::driver::Driver;
 use super::js;
-use crate::contract::AccountState;
+use crate::contract::{AccountState, Command};
 use crate::payment::voucher::Vault;
 
 /// Longest answer of an `eth_call` taken.
 const MAX_ANSWER: usize = 4096;
 /// How long the RPC may take.
 const RPC_TIMEOUT_MS: f64 = 15_000.0;
+/// A vault that a deposit may leave sooner is not sold at: a seller redeems an hour before, and may be away for hours.
+const LEAST_EXIT_DELAY_SECONDS: U256 = uint!(86_400_U256);
+/// The chain is asked for it again after this.
+const EXIT_DELAY_RETRY_MS: i32 = 30_000;
 
 /// Where the vault is and how it is read without a wallet.
 #[derive(Clone, Debug)]
@@ -57,9 +61,27 @@ pub async fn read_account(
 }
 
 /// `exitDelay()`, in seconds.
-pub async fn read_exit_delay(driver: &Rc<Driver>, chain: &Chain) -> Result<U256, String> {
+async fn read_exit_delay(driver: &Rc<Driver>, chain: &Chain) -> Result<U256, String> {
     let bytes = call(driver, chain, &abi::exit_delay_call()).await?;
     U256::try_from_be_slice(&bytes).ok_or_else(|| "the answer is not one word".to_owned())
+}
+
+/// Sells nothing at a vault that a buyer may leave before its sellers redeem. Asked when a
+/// deposit is looked at first, until the chain answers.
+pub async fn judge_exit_delay(driver: Weak<Driver>) {
+    while let Some(driver) = driver.upgrade() {
+        let Some(chain) = driver.chain.clone() else {
+            return;
+        };
+        if let Ok(delay) = read_exit_delay(&driver, &chain).await {
+            if delay < LEAST_EXIT_DELAY_SECONDS {
+                driver.command(Command::StopSelling);
+            }
+            return;
+        }
+        drop(driver);
+        js::sleep(EXIT_DELAY_RETRY_MS).await;
+    }
 }
 
 /// An `eth_call` of the vault at the latest block.

@@ -56,6 +56,8 @@ pub struct Driver {
     pub keys: Option<Rc<Keys>>,
     /// The vault; `None` without payments.
     pub chain: Option<Chain>,
+    /// The vault's exit delay is asked for, or known.
+    exit_delay_asked: Cell<bool>,
     /// The pages that use this engine.
     pub pages: Pages,
     /// Readers of files.
@@ -134,6 +136,7 @@ impl Driver {
             records: parts.records,
             keys: parts.keys,
             chain: parts.chain,
+            exit_delay_asked: Cell::new(false),
             pages: Pages::new(Weak::clone(me)),
             streams: Streams::new(Weak::clone(me)),
         });
@@ -528,6 +531,10 @@ impl Driver {
                 let Some(vault) = driver.chain.clone() else {
                     return Err(EffectError::Chain("payments are not configured".to_owned()));
                 };
+                if !driver.exit_delay_asked.replace(true) {
+                    let judged = chain::judge_exit_delay(Rc::downgrade(&driver));
+                    wasm_bindgen_futures::spawn_local(judged);
+                }
                 chain::read_account(&driver, &vault, account, word)
                     .await
                     .map(EffectResult::Account)

@@ -1,15 +1,14 @@
 //! The one class that JavaScript sees: `Engine`.
 
-use std::rc::{Rc, Weak};
+use std::rc::Rc;
 
-use alloy_primitives::{U256, uint};
 use bytes::Bytes;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::MessagePort;
 
 use super::abi;
-use super::chain::{self, Chain};
+use super::chain::Chain;
 use super::driver::{Driver, Parts};
 use super::keys::{self, Keys};
 use super::records::Records;
@@ -26,10 +25,6 @@ use crate::types::{FineUnits, TokenUnits};
 const MAX_TRACKERS: usize = 64;
 /// Prefix of the record that remembers whose deposit is used.
 const OWNER: &str = "owner";
-/// A vault that a deposit may leave sooner is not sold at: a seller redeems an hour before, and may be away for hours.
-const LEAST_EXIT_DELAY_SECONDS: U256 = uint!(86_400_U256);
-/// The chain is asked for it again after this.
-const EXIT_DELAY_RETRY_MS: i32 = 30_000;
 
 /// A Piecework peer in this worker. Start it once; then hand it every message of the page.
 #[wasm_bindgen]
@@ -117,7 +112,6 @@ async fn start(config: &JsValue) -> Result<Rc<Driver>, String> {
     });
     if driver.chain.is_some() {
         driver.set_owner(None).await?;
-        wasm_bindgen_futures::spawn_local(judge_exit_delay(Rc::downgrade(&driver)));
     }
     driver.input(Input::Tick);
     Ok(driver)
@@ -172,23 +166,6 @@ async fn hold(
     match put {
         Some(durable) => durable.await.map_err(|e| e.to_string()),
         None => Ok(()),
-    }
-}
-
-/// Sells nothing at a vault that a buyer may leave before its sellers redeem. Asked until the chain answers.
-async fn judge_exit_delay(driver: Weak<Driver>) {
-    while let Some(driver) = driver.upgrade() {
-        let Some(chain) = driver.chain.clone() else {
-            return;
-        };
-        if let Ok(delay) = chain::read_exit_delay(&driver, &chain).await {
-            if delay < LEAST_EXIT_DELAY_SECONDS {
-                driver.command(Command::StopSelling);
-            }
-            return;
-        }
-        drop(driver);
-        js::sleep(EXIT_DELAY_RETRY_MS).await;
     }
 }
 

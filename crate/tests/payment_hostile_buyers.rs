@@ -189,9 +189,9 @@ fn vouchers_to_another_key_of_the_operator_are_left_alone_but_not_sold_for_again
 
 // ---- what one account may owe
 
-/// A deposit, and one large range of it: ten serials of 0.01.
+/// A deposit, and one large range of it: ten serials of 0.01. Its seller lends by the bond alone.
 fn large(deposited: u128) -> (Shop, Buyer, Promise) {
-    let mut s = Shop::new();
+    let mut s = Shop::with(&BTreeMap::new(), |config| config.exposure_least_ranges = 1);
     let buyer = Buyer::new(1);
     s.chain.insert(buyer.account, deposit(deposited, Q.0));
     s.connect(buyer.conn, "");
@@ -241,6 +241,32 @@ fn what_an_account_owes_follows_its_bond_and_it_buys_on_once_some_is_redeemed() 
         assert_eq!(claims.len(), 1);
         s.pays(&claims);
         assert!(s.payee.may_send(buyer.conn));
+    }
+}
+
+#[test]
+fn a_deposit_of_half_a_token_can_be_spent_whole_before_anything_is_redeemed() {
+    for (deposited, limit) in [(100_000, 100_000), (20_000, 20_000)] {
+        let mut s = Shop::new();
+        let buyer = Buyer::new(1);
+        s.chain.insert(buyer.account, deposit(deposited, Q.0));
+        s.connect(buyer.conn, "");
+        let serials = u16::try_from(deposited / Q.0).unwrap();
+        let mut promise = buyer.promise(1, serials, Q, NOTHING);
+        assert_eq!(s.commit(&buyer, &promise), None);
+        let mut owed = 0;
+        while owed < limit {
+            let sold = s.sell(&buyer, &promise, 0, promise.v.steps);
+            assert_eq!(sold, promise.v.steps, "after {owed}");
+            owed += u128::from(sold) * 10;
+            let base = promise.v.owed_at(sold);
+            promise = buyer.promise(1, serials, Q, base);
+            if owed < limit {
+                assert_eq!(s.commit(&buyer, &promise), None);
+            }
+            s.later(Duration::from_secs(1));
+        }
+        assert_eq!(s.payee.totals().redeemable.0, limit);
     }
 }
 

@@ -98,7 +98,12 @@ fn a_buyer_that_owes_what_its_bond_allows_waits_and_goes_on_with_each_redemption
     for seed in 50..56 {
         let mut net = SimNet::new(seed, NetConfig::default());
         let content = content(seed);
-        let a = seller(&mut net, 1, &content);
+        // Whose fifty least ranges are less than a quarter of the bond.
+        let mut config = trader(&net, 1, ResalePrice::Fixed(per_gb(TEN_DOLLARS)), None);
+        let sell = config.payment.as_mut().and_then(|p| p.sell.as_mut());
+        sell.expect("it sells").dust = TokenUnits(200);
+        let a = net.node(config);
+        net.seed(a, &content);
         let b = net.node(viewer_config(&net, 2));
         net.fund(b, 60_000, TRANCHE);
         net.leech(b, &content);

@@ -33,9 +33,12 @@ pub struct PayeeConfig {
     /// Unredeemed ranges of one account held at once: what a payee risks is at most this many, and a further
     /// one waits (REJECT 13) until some are redeemed.
     pub max_ranges: u16,
-    /// What is unredeemed of one account is at most this part of its bond, in percent, but always one least range: a
-    /// buyer at this limit waits until some of it is redeemed.
+    /// What is unredeemed of one account is at most this part of its bond, in percent, or as many least
+    /// ranges as follow, but always one: a buyer at this limit waits until some of it is redeemed.
     pub exposure_percent_of_bond: u16,
+    /// Least ranges that an account may always owe, as far as its bond is worth them: a small deposit can be spent whole at
+    /// one seller, also at one that redeems only when its user says so.
+    pub exposure_least_ranges: u16,
     /// Automatic redemption takes no item of less than this (the dust rule); see [`PayeeConfig::with_dust`].
     pub dust: TokenUnits,
     /// How long a range without a connection waits before automatic redemption takes it.
@@ -58,6 +61,7 @@ impl PayeeConfig {
             ttl_secs: 600,
             max_ranges: 64,
             exposure_percent_of_bond: 25,
+            exposure_least_ranges: 50,
             dust: DUST,
             redeem_idle: Duration::from_secs(600),
         }
@@ -81,8 +85,15 @@ impl PayeeConfig {
     /// Most that may be unredeemed of an account with this bond.
     pub(super) fn exposure_limit(&self, bond: TokenUnits) -> FineUnits {
         let part = bond.0.saturating_mul(self.exposure_percent_of_bond.into()) / 100;
+        let small = self
+            .dust
+            .0
+            .saturating_mul(self.exposure_least_ranges.into());
+        let small = small.min(bond.0);
         let most = MAX_FINE.floor();
-        TokenUnits(part.max(self.dust.0)).min(most).fine()
+        TokenUnits(part.max(small).max(self.dust.0))
+            .min(most)
+            .fine()
     }
 
     /// What an account with this bond owes when its live ranges are due.

@@ -227,6 +227,7 @@ export async function stockClients(test) {
   await stock("has its well-formed offer relayed from among malformed ones", async () => {
     const infoHash = value();
     const [a, b] = ["a", "b"].map((socket) => client({ infoHash, socket }));
+    b.expectsWarnings = true;
     a.start();
     await a.inbox.until("a reply", ({ update }) => update.length === 1);
     const [tracker] = b._trackers;
@@ -245,6 +246,8 @@ export async function stockClients(test) {
     const { peer } = await b.inbox.until("the answer", ({ peer }) => peer.length === 1);
     assert.equal(peer[0].id, a.peerId);
     assert.equal(a.inbox.got.peer.length, 1, "nothing malformed was relayed");
+    await b.inbox.until("the warning", ({ warning }) => warning.length === 1);
+    assert.match(b.inbox.got.warning[0].message, /^16 offers were left out: each needs an offer_id of 20 characters/);
   });
 
   await stock("is told what is wrong with a malformed message, and keeps its socket", async () => {

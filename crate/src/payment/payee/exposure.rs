@@ -1,8 +1,9 @@
 //! What one account may owe before it is redeemed.
 //!
 //! Invariant: what is unredeemed and unpaid of an account is worth no more than [`PayeeConfig::exposure_limit`] allows for
-//! its bond (but for what a broken connection brought, which is paid late), so that promising the same serials to many sellers costs more than each of them can lose. An account at its
-//! limit is choked and goes on as soon as some of it is redeemed; one at half of it, or at a fixed sum, is due for redemption.
+//! its bond, but for what a broken connection brought, which is paid late. So a seller that is promised what others are
+//! promised too loses no more than that. An account at its limit is choked and goes on as soon as some of it is redeemed;
+//! one at half of it, or at a fixed sum, is due for redemption.
 
 use super::state::{Account, Range};
 use super::{Payee, PayeeConfig};

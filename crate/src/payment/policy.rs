@@ -39,8 +39,18 @@ pub struct PayerConfig {
     /// Serials in the second range of a payee; each one that it fills doubles the next, up to
     /// [`MOST_SERIALS`] and to [`SHARE_OF_UNASSIGNED`].
     pub max_count: u16,
-    /// v1: pieces per title that may be lost to bad data.
+    /// v1: pieces per title that may be lost to bad data; see [`loss_budget`].
     pub loss_budget_pieces: u32,
+}
+
+/// Of a piece, so many blocks count in the loss budget at most: 4 MiB.
+const MOST_COUNTED: u32 = 256;
+
+/// v1: blocks of a title that may be lost to bad data, where `pieces` of so many blocks may. A large piece counts for 4 MiB,
+/// but one whole piece may be lost, and another paid.
+pub fn loss_budget(pieces: u32, piece_blocks: u32) -> u32 {
+    let counted = pieces.saturating_mul(piece_blocks.min(MOST_COUNTED));
+    counted.max(pieces.min(2).saturating_mul(piece_blocks))
 }
 
 impl PayerConfig {

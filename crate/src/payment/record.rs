@@ -195,11 +195,13 @@ impl PayerRangeRecord {
     }
 }
 
-/// Payer: blocks of one title that were paid in advance and turned out bad.
+/// Payer: blocks of one title that were paid in advance and are not known to be good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PayerTitleRecord {
-    /// Blocks lost.
+    /// Turned out bad.
     pub lost: u32,
+    /// Not judged yet. Not written when there are none, as before there was this field.
+    pub at_stake: u32,
 }
 
 impl PayerTitleRecord {
@@ -207,13 +209,21 @@ impl PayerTitleRecord {
     pub fn encode(&self) -> Bytes {
         let mut out = vec![VERSION];
         out.extend_from_slice(&self.lost.to_be_bytes());
+        if self.at_stake > 0 {
+            out.extend_from_slice(&self.at_stake.to_be_bytes());
+        }
         out.into()
     }
 
     /// Reads it.
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut r = versioned(bytes)?;
-        let record = PayerTitleRecord { lost: r.u32()? };
+        let lost = r.u32()?;
+        let at_stake = match r.0.is_empty() {
+            true => 0,
+            false => r.u32().filter(|blocks| *blocks > 0)?,
+        };
+        let record = PayerTitleRecord { lost, at_stake };
         r.0.is_empty().then_some(record)
     }
 }
@@ -452,6 +462,8 @@ mod tests {
             let facts = PayeeFactsRecord { paid_total: unit, lost: paid, walked: byte & 1 == 1, redeemed: TokenUnits(gross) };
             prop_assert_eq!(PayeeFactsRecord::decode(&facts.encode()), Some(facts));
             prop_assert_eq!(PayeeFactsRecord::decode(&facts.encode()[1..]), None);
+            let title = PayerTitleRecord { lost: first, at_stake: u32::from(k) };
+            prop_assert_eq!(PayerTitleRecord::decode(&title.encode()), Some(title));
         }
     }
 }

@@ -227,6 +227,8 @@ impl Session {
                         ctx.money.payable(ctx.now, from, Payable::Verified(block));
                     }
                 }
+                ctx.money
+                    .restored_judged(ctx.now, self.info_hash, piece, true);
                 content.advances.settle(piece);
                 let offset = content.geometry.piece_offset(piece).unwrap_or(0);
                 let spans: Vec<_> = content
@@ -265,6 +267,8 @@ impl Session {
         let Some(partial) = content.store.discard(piece) else {
             return;
         };
+        ctx.money
+            .restored_judged(ctx.now, self.info_hash, piece, false);
         content.advances.settle(piece);
         self.wasted += partial.bytes();
         let senders = partial.senders();
@@ -436,6 +440,7 @@ impl Session {
                 content.advance_at = content.advance_at.min(patience);
                 continue;
             }
+            let mut advanced = false;
             for (number, held) in partial.blocks.iter_mut().enumerate() {
                 let Some(held) = held else { continue };
                 if wanted == 0 || held.from != Some(conn) || held.advanced {
@@ -450,6 +455,7 @@ impl Session {
                             break;
                         }
                         held.advanced = true;
+                        advanced = true;
                         wanted -= 1;
                     }
                     Err(crate::verify::AdvanceRefused::NotDurable) => {
@@ -459,6 +465,10 @@ impl Session {
                     }
                     Err(crate::verify::AdvanceRefused::OtherPieceOpen) => break,
                 }
+            }
+            if advanced {
+                content.store.note_advanced();
+                content.dirty_since.get_or_insert(ctx.now);
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::payment::payer::{Payer, PayerConnState};
 use crate::payment::{PayAction, PaymentNeed, PeerPayInfo, TitleKind};
 use crate::sorted::Map;
 use crate::time::Timestamp;
-use crate::types::{BlockRef, ConnectionId, FineUnits};
+use crate::types::{BlockRef, ConnectionId, FineUnits, InfoHash, PieceIndex};
 use crate::verify::Payable;
 use crate::wire::pay::{Audience, PayMessage, PayMessageError};
 
@@ -171,6 +171,26 @@ impl Money {
     pub fn blocks_invalid(&mut self, now: Timestamp, conn: ConnectionId, blocks: &[BlockRef]) {
         if let Some(payer) = &mut self.payer {
             payer.block_invalid(now, conn, blocks);
+        }
+    }
+
+    /// A block that was paid in advance in an earlier run is held again.
+    pub fn restored(&mut self, torrent: InfoHash, block: BlockRef) {
+        if let Some(payer) = &mut self.payer {
+            payer.restored(torrent, block);
+        }
+    }
+
+    /// A piece was hashed that may have such blocks.
+    pub fn restored_judged(
+        &mut self,
+        now: Timestamp,
+        torrent: InfoHash,
+        piece: PieceIndex,
+        good: bool,
+    ) {
+        if let Some(payer) = &mut self.payer {
+            payer.restored_judged(now, torrent, piece, good);
         }
     }
 

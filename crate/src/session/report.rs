@@ -2,6 +2,7 @@
 
 use super::{Buying, Money, Phase, Session};
 use crate::contract::{Config, PeerPayment, PeerSnapshot, TorrentSnapshot, TorrentState};
+use crate::payment::policy;
 use crate::peer::{Peer, Stage};
 use crate::time::Timestamp;
 use crate::types::{BLOCK_LEN, FineUnits};
@@ -72,11 +73,11 @@ impl Session {
             .map(u64::from)
             .sum();
         let buy = config.payment.as_ref().and_then(|p| p.buy.as_ref());
-        let lost_pieces = buy.map_or(0, |b| u64::from(b.loss_budget_pieces));
-        let per_piece = u64::from(content.geometry.piece_length().div_ceil(BLOCK_LEN));
+        let lost_pieces = buy.map_or(0, |b| b.loss_budget_pieces);
+        let per_piece = content.geometry.piece_length().div_ceil(BLOCK_LEN);
         let blocks = match missing {
             0 => 0,
-            n => n + lost_pieces * per_piece,
+            n => n + u64::from(policy::loss_budget(lost_pieces, per_piece)),
         };
         FineUnits(max_unit.0.saturating_mul(u128::from(blocks)))
     }

@@ -378,6 +378,9 @@ impl Session {
                 content
                     .store
                     .restore_block(entry.slot, block, bytes, advanced);
+                if advanced {
+                    ctx.money.restored(self.info_hash, block);
+                }
                 blocks.insert(number);
             }
         }

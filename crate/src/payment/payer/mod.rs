@@ -26,6 +26,7 @@
 mod account;
 mod choose;
 mod inbound;
+mod losses;
 mod pay;
 mod range;
 mod ranges;
@@ -39,6 +40,7 @@ use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
 use self::account::{Account, StoredAccount};
+use self::losses::Losses;
 use self::range::{Range, Work};
 use self::seller::{Seller, SellerBook};
 use super::ledger::BuyerLedger;
@@ -47,7 +49,7 @@ use super::record::{Key, PayerAccountRecord, PayerRangeRecord, PayerTitleRecord}
 use super::{
     EndReason, MAX_CONNECTIONS, PayAction, PayEffect, PayEvent, PeerPayInfo, Refusal, TitleKind,
 };
-use crate::sorted::Map;
+use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, FineUnits, InfoHash, TokenUnits};
 use crate::wire::pay::{ByeReason, PayMessage, Terms, VERSION};
@@ -161,7 +163,9 @@ pub struct Payer {
     conns: Map<ConnectionId, Conn>,
     gone: VecDeque<Gone>,
     sellers: Map<Seller, SellerBook>,
-    titles: Map<InfoHash, Title>,
+    titles: Map<InfoHash, Losses>,
+    /// Titles whose record does not say yet what is at stake.
+    unrecorded: Set<InfoHash>,
     strangers: FakePayeeLimiter,
     said_budget: bool,
     said_deposit: bool,
@@ -224,12 +228,6 @@ struct Gone {
     ledger: BuyerLedger,
 }
 
-#[derive(Debug, Default)]
-struct Title {
-    lost: u32,
-    piece_blocks: u32,
-}
-
 impl Conn {
     /// The quote, if blocks are wanted at its price.
     fn wanted_terms(&self) -> Option<Terms> {
@@ -263,6 +261,7 @@ impl Payer {
             gone: VecDeque::new(),
             sellers: Map::new(),
             titles: Map::new(),
+            unrecorded: Set::new(),
             strangers: FakePayeeLimiter::default(),
             said_budget: false,
             said_deposit: false,
@@ -279,7 +278,7 @@ impl Payer {
                         payer.stored_account(id).ranges.insert(first, r);
                     }),
                 Some(Key::PayerTitle(torrent)) => PayerTitleRecord::decode(&bytes)
-                    .map(|r| payer.titles.entry(torrent).or_default().lost = r.lost),
+                    .map(|r| drop(payer.titles.insert(torrent, Losses::from_record(r)))),
                 _ => continue,
             };
             if read.is_none() {
@@ -407,7 +406,8 @@ impl Payer {
         c.title = title;
         c.max_unit = max_unit;
         if let TitleKind::V1 { piece_blocks } = title {
-            self.titles.entry(c.info.torrent).or_default().piece_blocks = piece_blocks;
+            let losses = self.titles.entry(c.info.torrent).or_default();
+            losses.set_piece_blocks(piece_blocks);
         }
         self.drop_drafts(conn);
         self.pump(conn);
@@ -458,6 +458,7 @@ impl Payer {
                 self.store_paid(first);
             }
         }
+        self.store_stakes();
     }
 
     /// The end of a batch of inputs: PAYs that are due leave.
@@ -472,6 +473,7 @@ impl Payer {
         for conn in due {
             self.pay_if_time(conn);
         }
+        self.store_stakes();
     }
 
     /// The time [`Payer::next_timeout`] named came.
@@ -604,8 +606,9 @@ impl Payer {
     }
 
     fn put(&mut self, key: Key, value: Bytes, work: Work) -> PayEffect {
-        // Steps that are forgotten are named by the payee, with its proof, when next it is paid.
-        let lasting = !matches!(work, Work::Paid { .. });
+        // Steps that are forgotten are named by the payee, with its proof, when next it is paid; and no seller takes this
+        // machine's power away.
+        let lasting = !matches!(work, Work::Paid { .. } | Work::Staked);
         let effect = self.effect(work);
         self.actions.push_back(PayAction::PutRecord {
             effect,

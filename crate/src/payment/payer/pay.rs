@@ -4,10 +4,9 @@
 //! more steps than blocks are due, nor more than the budget allows.
 
 use super::{Conn, PAY_DELAY, Payer};
-use crate::payment::record::{Key, PayerTitleRecord};
 use crate::payment::{BanReason, EndReason, PayAction, PayEvent, TitleKind};
 use crate::time::Timestamp;
-use crate::types::{BlockRef, ConnectionId, InfoHash};
+use crate::types::{BlockRef, ConnectionId};
 use crate::verify::Payable;
 use crate::wire::pay::PayMessage;
 
@@ -49,17 +48,8 @@ impl Payer {
         };
         let torrent = c.info.torrent;
         let awaited = c.ledger.awaits(block);
-        if !verified {
-            let Some(book) = self.book(conn) else {
-                return false;
-            };
-            let other_piece = book
-                .advanced
-                .first()
-                .is_some_and(|(t, b)| *t != torrent || b.piece != block.piece);
-            if !awaited || other_piece || self.advances_left(torrent) == 0 {
-                return false;
-            }
+        if !verified && !(awaited && self.book(conn).is_some() && self.may_advance(conn, block)) {
+            return false;
         }
         let Some(c) = self.conns.get_mut(&conn) else {
             return false;
@@ -67,6 +57,7 @@ impl Payer {
         c.delivered |= verified;
         let book = self.book_mut(conn);
         if verified && book.is_some_and(|b| b.advanced.remove(&(torrent, block))) {
+            self.judged(torrent, &[block]);
             return false;
         }
         let Some(c) = self.conns.get_mut(&conn) else {
@@ -77,8 +68,10 @@ impl Payer {
         }
         c.ledger.due = c.ledger.due.saturating_add(1);
         c.pay_deadline.get_or_insert(self.now + PAY_DELAY);
-        if let (false, Some(book)) = (verified, self.book_mut(conn)) {
-            book.advanced.insert((torrent, block));
+        if let (false, Some(book)) = (verified, self.book_mut(conn))
+            && book.advanced.insert((torrent, block))
+        {
+            self.stake(torrent, block);
         }
         true
     }
@@ -88,8 +81,13 @@ impl Payer {
         let Some(gone) = self.gone.iter_mut().find(|g| g.conn == conn) else {
             return false;
         };
+        let torrent = gone.torrent;
         let book = self.sellers.entry(gone.seller.clone()).or_default();
-        if book.advanced.remove(&(gone.torrent, block)) || !gone.ledger.judged(block) {
+        if book.advanced.remove(&(torrent, block)) {
+            self.judged(torrent, &[block]);
+            return false;
+        }
+        if !gone.ledger.judged(block) {
             return false;
         }
         book.debt = book.debt.saturating_add(1);
@@ -115,14 +113,11 @@ impl Payer {
                 None => return,
             },
         };
+        let mut lost = blocks.to_vec();
         if let Some(seller) = seller {
             let book = self.sellers.entry(seller.clone()).or_default();
             book.refused = true;
-            let lost = blocks
-                .iter()
-                .filter(|b| book.advanced.remove(&(torrent, **b)))
-                .count() as u32;
-            self.book_loss(torrent, lost);
+            lost.retain(|b| book.advanced.remove(&(torrent, *b)));
             // Nothing more is paid there, on any connection.
             let same: Vec<_> = self
                 .conns
@@ -133,47 +128,16 @@ impl Payer {
             for other in same {
                 self.leave(other, EndReason::SoldBadData);
             }
+        } else {
+            lost.clear();
         }
         self.leave(conn, EndReason::SoldBadData);
+        self.judged(torrent, &lost);
+        self.book_loss(torrent, lost.len() as u32);
         self.actions.push_back(PayAction::Ban {
             conn,
             reason: BanReason::SoldBadData,
         });
-    }
-
-    fn book_loss(&mut self, torrent: InfoHash, blocks: u32) {
-        if blocks == 0 {
-            return;
-        }
-        let title = self.titles.entry(torrent).or_default();
-        title.lost = title.lost.saturating_add(blocks);
-        let record = PayerTitleRecord { lost: title.lost };
-        self.put(
-            Key::PayerTitle(torrent),
-            record.encode(),
-            super::Work::Background,
-        );
-        let left = self.losses_left(torrent);
-        self.event(PayEvent::LossDebited {
-            torrent,
-            blocks,
-            left,
-        });
-        if left == 0 {
-            let conns: Vec<_> = self
-                .conns
-                .iter()
-                .filter(|(_, c)| {
-                    c.info.torrent == torrent && matches!(c.title, TitleKind::V1 { .. })
-                })
-                .map(|(id, _)| *id)
-                .collect();
-            for conn in conns {
-                self.settle(conn);
-                self.bye(conn, crate::wire::pay::ByeReason::Policy);
-                self.end(conn, EndReason::Closed);
-            }
-        }
     }
 
     /// Drops a seller: its ranges are detached at once and nothing more is paid.
@@ -190,26 +154,6 @@ impl Payer {
             c.ledger.due = 0;
             c.pay_deadline = None;
         }
-    }
-
-    /// Blocks of a title that may still be lost.
-    pub(super) fn losses_left(&self, torrent: InfoHash) -> u32 {
-        self.titles.get(&torrent).map_or(0, |t| {
-            t.piece_blocks
-                .saturating_mul(self.config.loss_budget_pieces)
-                .saturating_sub(t.lost)
-        })
-    }
-
-    /// Blocks of a title that may still be advanced: the loss budget less what is at stake.
-    fn advances_left(&self, torrent: InfoHash) -> u32 {
-        let at_stake = self
-            .sellers
-            .values()
-            .flat_map(|b| &b.advanced)
-            .filter(|(t, _)| *t == torrent)
-            .count();
-        self.losses_left(torrent).saturating_sub(at_stake as u32)
     }
 
     /// What counts against the credit that a seller gives, over all its connections.
@@ -281,7 +225,7 @@ impl Payer {
         let unpaid = (c.ledger.received_unpaid()).saturating_add(self.phantom(conn));
         let keep = u32::from(c.credit).div_ceil(2);
         let wanted = unpaid.saturating_sub(keep).min(c.ledger.unverified());
-        let blocks = wanted.min(self.advances_left(c.info.torrent));
+        let blocks = wanted.min(self.advances_left(conn));
         (blocks > 0).then_some(blocks)
     }
 
@@ -305,6 +249,7 @@ impl Payer {
 
     /// Reveals a step for every block due, on the connection's ranges in order.
     pub(super) fn settle(&mut self, conn: ConnectionId) {
+        self.store_stakes();
         for first in self.ranges_of(conn) {
             let budget = self.budget_left();
             let due = match self.conns.get(&conn) {

@@ -15,6 +15,8 @@ use crate::types::{ConnectionId, FineUnits};
 pub(super) enum Work {
     /// A record nobody waits for.
     Background,
+    /// What is at stake for a title.
+    Staked,
     Scan {
         account: B256,
         word: u64,

@@ -1,0 +1,226 @@
+//! What was paid in advance for one v1 title: lost, or at stake until its piece is judged.
+//!
+//! Invariants: what is lost, what an earlier run left unjudged, and each piece at stake, counted whole, never come to more
+//! than the title's loss budget. What is at stake is put on record before the links that pay for it leave, so the budget
+//! outlives the run. A block that comes back from the scratch file stays at stake; one that does not is lost.
+
+use super::{Payer, Work};
+use crate::payment::policy;
+use crate::payment::record::{Key, PayerTitleRecord};
+use crate::payment::{EndReason, PayEvent, TitleKind};
+use crate::sorted::{Map, Set};
+use crate::time::Timestamp;
+use crate::types::{BlockRef, ConnectionId, InfoHash, PieceIndex};
+use crate::wire::pay::ByeReason;
+
+/// See the module's documentation. Counts blocks.
+#[derive(Debug, Default)]
+pub(super) struct Losses {
+    /// Blocks in a piece; 0 while it is not known.
+    piece_blocks: u32,
+    /// Turned out bad.
+    lost: u32,
+    /// Advanced in an earlier run, and neither judged nor restored: counts as lost.
+    unjudged: u32,
+    /// Advanced and not judged yet.
+    at_stake: Map<PieceIndex, u32>,
+    /// Those of them that an earlier run advanced and left in the scratch file.
+    restored: Set<BlockRef>,
+}
+
+impl Losses {
+    /// As an earlier run left it.
+    pub(super) fn from_record(record: PayerTitleRecord) -> Self {
+        Losses {
+            lost: record.lost,
+            unjudged: record.at_stake,
+            ..Losses::default()
+        }
+    }
+
+    fn record(&self) -> PayerTitleRecord {
+        let at_stake = self.at_stake.values().copied();
+        PayerTitleRecord {
+            lost: self.lost,
+            at_stake: at_stake.fold(self.unjudged, u32::saturating_add),
+        }
+    }
+
+    pub(super) fn set_piece_blocks(&mut self, blocks: u32) {
+        self.piece_blocks = blocks;
+    }
+
+    /// Blocks that may still be lost.
+    fn left(&self, pieces: u32) -> u32 {
+        policy::loss_budget(pieces, self.piece_blocks)
+            .saturating_sub(self.lost)
+            .saturating_sub(self.unjudged)
+    }
+
+    /// Blocks of this piece that may still be advanced. A piece is begun only if the whole of it fits.
+    fn room(&self, pieces: u32, piece: PieceIndex) -> u32 {
+        let others = self.at_stake.iter().filter(|(other, _)| **other != piece);
+        let reserved = others
+            .map(|(_, blocks)| self.piece_blocks.max(*blocks))
+            .fold(0, u32::saturating_add);
+        let left = self.left(pieces).saturating_sub(reserved);
+        match self.at_stake.get(&piece) {
+            Some(here) => left.saturating_sub(*here),
+            None if left < self.piece_blocks => 0,
+            None => left,
+        }
+    }
+
+    fn stake(&mut self, piece: PieceIndex) {
+        let blocks = self.at_stake.entry(piece).or_insert(0);
+        *blocks = blocks.saturating_add(1);
+    }
+
+    fn unstake(&mut self, piece: PieceIndex) {
+        let Some(blocks) = self.at_stake.get_mut(&piece) else {
+            return;
+        };
+        *blocks = blocks.saturating_sub(1);
+        if *blocks == 0 {
+            self.at_stake.remove(&piece);
+        }
+    }
+}
+
+impl Payer {
+    /// A block that was paid in advance in an earlier run is in the scratch file: its piece will be judged
+    /// ([`Payer::restored_judged`]).
+    pub fn restored(&mut self, torrent: InfoHash, block: BlockRef) {
+        let known = (self.sellers.values()).any(|b| b.advanced.contains(&(torrent, block)));
+        let losses = self.titles.entry(torrent).or_default();
+        if losses.restored.insert(block) && !known {
+            losses.unjudged = losses.unjudged.saturating_sub(1);
+            losses.stake(block.piece);
+            self.unrecorded.insert(torrent);
+        }
+    }
+
+    /// A piece was hashed that may have blocks of [`Payer::restored`]. Of a bad one these are lost: nobody is blamed, for
+    /// the scratch file may be torn.
+    pub fn restored_judged(
+        &mut self,
+        now: Timestamp,
+        torrent: InfoHash,
+        piece: PieceIndex,
+        good: bool,
+    ) {
+        self.turn(now);
+        let Some(losses) = self.titles.get_mut(&torrent) else {
+            return;
+        };
+        let here = |block: &&BlockRef| block.piece == piece;
+        let blocks: Vec<_> = losses.restored.iter().filter(here).copied().collect();
+        for block in &blocks {
+            losses.restored.remove(block);
+            let mut books = self.sellers.values_mut();
+            books.any(|book| book.advanced.remove(&(torrent, *block)));
+        }
+        let lost = if good { 0 } else { blocks.len() as u32 };
+        self.judged(torrent, &blocks);
+        self.book_loss(torrent, lost);
+    }
+
+    /// A block is paid before its piece is judged.
+    pub(super) fn stake(&mut self, torrent: InfoHash, block: BlockRef) {
+        self.titles.entry(torrent).or_default().stake(block.piece);
+        self.unrecorded.insert(torrent);
+    }
+
+    /// What was advanced for these blocks is not at stake any more.
+    pub(super) fn judged(&mut self, torrent: InfoHash, blocks: &[BlockRef]) {
+        let Some(losses) = self.titles.get_mut(&torrent) else {
+            return;
+        };
+        for block in blocks {
+            losses.unstake(block.piece);
+            self.unrecorded.insert(torrent);
+        }
+    }
+
+    /// Puts what is at stake on record, before links leave for it.
+    pub(super) fn store_stakes(&mut self) {
+        while let Some(torrent) = self.unrecorded.pop_first() {
+            self.store_losses(torrent, Work::Staked);
+        }
+    }
+
+    fn store_losses(&mut self, torrent: InfoHash, work: Work) {
+        if let Some(losses) = self.titles.get(&torrent) {
+            let record = losses.record().encode();
+            self.put(Key::PayerTitle(torrent), record, work);
+        }
+    }
+
+    pub(super) fn book_loss(&mut self, torrent: InfoHash, blocks: u32) {
+        if blocks == 0 {
+            return;
+        }
+        let losses = self.titles.entry(torrent).or_default();
+        losses.lost = losses.lost.saturating_add(blocks);
+        self.unrecorded.remove(&torrent);
+        self.store_losses(torrent, Work::Background);
+        let left = self.losses_left(torrent);
+        self.event(PayEvent::LossDebited {
+            torrent,
+            blocks,
+            left,
+        });
+        if left > 0 {
+            return;
+        }
+        let paid_v1 = self
+            .conns
+            .iter()
+            .filter(|(_, c)| c.info.torrent == torrent && matches!(c.title, TitleKind::V1 { .. }));
+        let conns: Vec<_> = paid_v1.map(|(id, _)| *id).collect();
+        for conn in conns {
+            self.settle(conn);
+            self.bye(conn, ByeReason::Policy);
+            self.end(conn, EndReason::Closed);
+        }
+    }
+
+    /// Blocks of a title that may still be lost.
+    pub(super) fn losses_left(&self, torrent: InfoHash) -> u32 {
+        let losses = self.titles.get(&torrent);
+        losses.map_or(0, |l| l.left(self.config.loss_budget_pieces))
+    }
+
+    /// Whether a block may be paid before its piece is judged: it fits into the loss budget, and its seller is not advanced
+    /// over another piece.
+    pub(super) fn may_advance(&self, conn: ConnectionId, block: BlockRef) -> bool {
+        let Some(torrent) = self.conns.get(&conn).map(|c| c.info.torrent) else {
+            return false;
+        };
+        let open = self.book(conn).and_then(|book| book.advanced.first());
+        let other_piece = open.is_some_and(|(t, b)| *t != torrent || b.piece != block.piece);
+        let losses = self.titles.get(&torrent);
+        let pieces = self.config.loss_budget_pieces;
+        !other_piece && losses.is_some_and(|l| l.room(pieces, block.piece) > 0)
+    }
+
+    /// Blocks that may be advanced on this connection, whichever piece they are of.
+    pub(super) fn advances_left(&self, conn: ConnectionId) -> u32 {
+        let torrent = self.conns.get(&conn).map(|c| c.info.torrent);
+        let Some(losses) = torrent.and_then(|torrent| self.titles.get(&torrent)) else {
+            return 0;
+        };
+        let room = |piece| losses.room(self.config.loss_budget_pieces, piece);
+        match self.book(conn).and_then(|book| book.advanced.first()) {
+            Some((_, block)) => room(block.piece),
+            None => {
+                let begun = losses.at_stake.keys().copied();
+                let most = begun.chain([NO_PIECE]).map(room).max();
+                most.unwrap_or(0)
+            }
+        }
+    }
+}
+
+/// A piece that no torrent has: nothing of it is at stake.
+const NO_PIECE: PieceIndex = PieceIndex(u32::MAX);

@@ -7,7 +7,7 @@ mod payment_hand;
 
 use alloy_primitives::Address;
 use payment_hand::*;
-use piecework::payment::payer::PayerConnState;
+use piecework::payment::payer::{Begun, PayerConnState};
 use piecework::payment::policy::loss_budget;
 use piecework::payment::record::{Key, PayerTitleRecord};
 use piecework::payment::{EndReason, PayAction, PayEvent, Refusal, TitleKind};
@@ -48,8 +48,14 @@ fn title_key() -> String {
     Key::PayerTitle(TITLE).text(&vault())
 }
 
-fn on_record(b: &Buying) -> PayerTitleRecord {
-    PayerTitleRecord::decode(&b.store[&title_key()]).unwrap()
+/// Blocks lost, and blocks at stake.
+fn on_record(b: &Buying) -> (u32, u32) {
+    counts(&b.store[&title_key()])
+}
+
+fn counts(record: &[u8]) -> (u32, u32) {
+    let record = PayerTitleRecord::decode(record).unwrap();
+    (record.lost, record.at_stake.values().sum())
 }
 
 fn refused(b: &Buying, conn: ConnectionId) -> bool {
@@ -79,13 +85,7 @@ fn sellers_that_leave_before_their_pieces_are_judged_cost_one_loss_budget_in_all
     }
     assert_eq!(paid, BUDGET);
     assert_eq!(b.payer.totals().spent.0, u128::from(BUDGET) * UNIT.0);
-    assert_eq!(
-        on_record(&b),
-        PayerTitleRecord {
-            lost: 0,
-            at_stake: 16
-        }
-    );
+    assert_eq!(on_record(&b), (0, 16));
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn what_is_at_stake_is_on_record_before_the_links_for_it_leave() {
     while let Some(action) = b.payer.poll() {
         match action {
             PayAction::PutRecord { key, value, .. } if key == title_key() => {
-                recorded = PayerTitleRecord::decode(&value.unwrap()).unwrap().at_stake;
+                recorded = counts(&value.unwrap()).1;
             }
             PayAction::Send {
                 message: PayMessage::Pay { k, .. },
@@ -132,24 +132,13 @@ fn who_reloads_the_page_and_finds_its_blocks_again_uses_nothing_of_the_budget_up
             }
         }
         b.restart(ms(at + 100));
-        for number in [1, 2] {
-            let first = (u32::from(visit) * 2 + number) * 4;
-            for n in first..first + 3 {
-                b.payer.restored(TITLE, block(n));
-            }
-        }
+        b.payer.restored(ms(at + 100), TITLE, |_| Begun::Held);
         for number in [1, 2] {
             let piece = PieceIndex(u32::from(visit) * 2 + number);
             b.payer.restored_judged(ms(at + 200), TITLE, piece, true);
         }
         b.run(ms(at + 200));
-        assert_eq!(
-            on_record(&b),
-            PayerTitleRecord {
-                lost: 0,
-                at_stake: 0
-            }
-        );
+        assert_eq!(on_record(&b), (0, 0));
     }
 }
 
@@ -168,11 +157,7 @@ fn a_begun_piece_is_paid_to_its_end_after_a_restart_though_four_are_begun() {
     let fifth = seller(&mut b, 100_000, 5, V1);
     assert!(!advanced(&mut b, 100_000, fifth, block(5 * 4)));
     b.restart(ms(101_000));
-    for number in 1..=4u32 {
-        for n in 0..3 {
-            b.payer.restored(TITLE, block(number * 4 + n));
-        }
-    }
+    b.payer.restored(ms(101_000), TITLE, |_| Begun::Held);
     let conn = seller(&mut b, 120_000, 6, V1);
     assert!(!advanced(&mut b, 120_000, conn, block(5 * 4)), "a fifth");
     assert!(advanced(&mut b, 120_000, conn, block(4 + 3)), "the rest");
@@ -187,7 +172,7 @@ fn restored_blocks_of_a_piece_that_is_bad_are_lost_and_nobody_is_blamed() {
     }
     b.restart(ms(100));
     let conn = seller(&mut b, 20_000, 1, V1);
-    (0..3).for_each(|n| b.payer.restored(TITLE, block(n)));
+    b.payer.restored(ms(20_000), TITLE, |_| Begun::Held);
     b.payer
         .restored_judged(ms(20_100), TITLE, PieceIndex(0), false);
     let done = b.run(ms(20_100));
@@ -198,31 +183,50 @@ fn restored_blocks_of_a_piece_that_is_bad_are_lost_and_nobody_is_blamed() {
         blocks,
         left
     }));
-    assert_eq!(
-        on_record(&b),
-        PayerTitleRecord {
-            lost: 3,
-            at_stake: 0
-        }
-    );
+    assert_eq!(on_record(&b), (3, 0));
     assert_eq!(b.payer.status(conn), PayerConnState::Attached);
 }
 
 #[test]
-fn a_torrent_that_is_added_again_in_the_same_run_has_its_blocks_at_stake_once() {
-    let mut b = Buying::new();
-    let conn = seller(&mut b, 0, 1, V1);
-    for n in 0..3 {
-        assert!(advanced(&mut b, 0, conn, block(n)));
-        b.payer.restored(TITLE, block(n));
+fn after_a_restart_what_storage_has_verified_is_at_stake_no_more_and_what_it_lacks_is_lost() {
+    for (begun, counted) in [
+        (Begun::Good, (0, 0)),
+        (Begun::Held, (0, 3)),
+        (Begun::Gone, (3, 0)),
+    ] {
+        let mut b = Buying::new();
+        let conn = seller(&mut b, 0, 1, V1);
+        for n in 0..3 {
+            assert!(advanced(&mut b, 0, conn, block(n)));
+        }
+        b.restart(ms(100));
+        b.payer.restored(ms(100), TITLE, |piece| {
+            assert_eq!(piece, PieceIndex(0));
+            begun
+        });
+        b.run(ms(100));
+        assert_eq!(on_record(&b), counted, "{begun:?}");
     }
-    b.run(ms(10));
-    assert_eq!(on_record(&b).at_stake, 3);
-    b.payer.restored_judged(ms(20), TITLE, PieceIndex(0), true);
-    b.payer.end_of_batch(ms(20));
-    b.run(ms(20));
-    assert_eq!(on_record(&b).at_stake, 0);
-    assert!(advanced(&mut b, 30, conn, block(4)), "the next piece");
+}
+
+#[test]
+fn a_torrent_that_is_added_again_in_the_same_run_has_its_blocks_at_stake_once() {
+    for good in [true, false] {
+        let mut b = Buying::new();
+        let conn = seller(&mut b, 0, 1, V1);
+        for n in 0..3 {
+            assert!(advanced(&mut b, 0, conn, block(n)));
+        }
+        for _ in 0..2 {
+            b.payer.restored(ms(10), TITLE, |_| Begun::Held);
+            b.run(ms(10));
+            assert_eq!(on_record(&b), (0, 3));
+        }
+        b.payer.restored_judged(ms(20), TITLE, PieceIndex(0), good);
+        b.run(ms(20));
+        assert_eq!(on_record(&b), (if good { 0 } else { 3 }, 0));
+        assert!(advanced(&mut b, 30, conn, block(4)), "the next piece");
+    }
 }
 
 #[test]
@@ -243,13 +247,7 @@ fn advances_of_several_sellers_stay_within_one_budget_and_a_loss_takes_of_it() {
     assert!(advanced(&mut b, now, fifth, block(41)));
     b.payer.block_invalid(ms(now), sellers[1], &[block(8)]);
     b.run(ms(now));
-    assert_eq!(
-        on_record(&b),
-        PayerTitleRecord {
-            lost: 1,
-            at_stake: 3
-        }
-    );
+    assert_eq!(on_record(&b), (1, 3));
     let sixth = seller(&mut b, 120_000, 6, V1);
     assert!(
         !advanced(&mut b, 120_000, sixth, block(48)),
@@ -305,14 +303,23 @@ fn the_budget_of_large_pieces_is_two_of_them_and_of_small_ones_as_many_as_config
 }
 
 #[test]
-fn a_record_of_before_there_was_anything_at_stake_is_read() {
+fn a_record_of_before_there_was_anything_at_stake_is_read_and_one_out_of_order_is_not() {
     let old = [1, 0, 0, 0, 7];
     let record = PayerTitleRecord {
         lost: 7,
-        at_stake: 0,
+        ..PayerTitleRecord::default()
     };
-    assert_eq!(PayerTitleRecord::decode(&old), Some(record));
+    assert_eq!(PayerTitleRecord::decode(&old), Some(record.clone()));
     assert_eq!(record.encode().as_ref(), old);
-    assert_eq!(PayerTitleRecord::decode(&[1, 0, 0, 0, 7, 0]), None);
-    assert_eq!(PayerTitleRecord::decode(&[1, 0, 0, 0, 7, 0, 0, 0, 0]), None);
+    let piece = |index, blocks| [0, 0, 0, index, 0, 0, 0, blocks];
+    for (pieces, sound) in [
+        (vec![piece(0, 1), piece(9, 4)], true),
+        (vec![piece(9, 4), piece(0, 1)], false),
+        (vec![piece(9, 4), piece(9, 4)], false),
+        (vec![piece(9, 0)], false),
+    ] {
+        let bytes = [&old[..], &pieces.concat()].concat();
+        assert_eq!(PayerTitleRecord::decode(&bytes).is_some(), sound);
+        assert_eq!(PayerTitleRecord::decode(&bytes[..bytes.len() - 1]), None);
+    }
 }

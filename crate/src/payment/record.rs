@@ -9,7 +9,8 @@ use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 
 use super::voucher::{Signature, Vault, Voucher};
-use crate::types::{FineUnits, InfoHash, TokenUnits};
+use crate::sorted::Map;
+use crate::types::{FineUnits, InfoHash, PieceIndex, TokenUnits};
 use crate::wire::pay::{self, Reader};
 
 const VERSION: u8 = 1;
@@ -196,12 +197,12 @@ impl PayerRangeRecord {
 }
 
 /// Payer: blocks of one title that were paid in advance and are not known to be good.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PayerTitleRecord {
     /// Turned out bad.
     pub lost: u32,
-    /// Not judged yet. Not written when there are none, as before there was this field.
-    pub at_stake: u32,
+    /// Not judged yet, by piece.
+    pub at_stake: Map<PieceIndex, u32>,
 }
 
 impl PayerTitleRecord {
@@ -209,8 +210,9 @@ impl PayerTitleRecord {
     pub fn encode(&self) -> Bytes {
         let mut out = vec![VERSION];
         out.extend_from_slice(&self.lost.to_be_bytes());
-        if self.at_stake > 0 {
-            out.extend_from_slice(&self.at_stake.to_be_bytes());
+        for (piece, blocks) in &self.at_stake {
+            out.extend_from_slice(&piece.0.to_be_bytes());
+            out.extend_from_slice(&blocks.to_be_bytes());
         }
         out.into()
     }
@@ -219,12 +221,16 @@ impl PayerTitleRecord {
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let mut r = versioned(bytes)?;
         let lost = r.u32()?;
-        let at_stake = match r.0.is_empty() {
-            true => 0,
-            false => r.u32().filter(|blocks| *blocks > 0)?,
-        };
-        let record = PayerTitleRecord { lost, at_stake };
-        r.0.is_empty().then_some(record)
+        let mut at_stake = Map::new();
+        while !r.0.is_empty() {
+            let (piece, blocks) = (PieceIndex(r.u32()?), r.u32()?);
+            let ascends = (at_stake.last_key_value()).is_none_or(|(last, _)| *last < piece);
+            if blocks == 0 || !ascends {
+                return None;
+            }
+            at_stake.insert(piece, blocks);
+        }
+        Some(PayerTitleRecord { lost, at_stake })
     }
 }
 
@@ -462,8 +468,9 @@ mod tests {
             let facts = PayeeFactsRecord { paid_total: unit, lost: paid, walked: byte & 1 == 1, redeemed: TokenUnits(gross) };
             prop_assert_eq!(PayeeFactsRecord::decode(&facts.encode()), Some(facts));
             prop_assert_eq!(PayeeFactsRecord::decode(&facts.encode()[1..]), None);
-            let title = PayerTitleRecord { lost: first, at_stake: u32::from(k) };
-            prop_assert_eq!(PayerTitleRecord::decode(&title.encode()), Some(title));
+            let at_stake = (0..u32::from(life)).map(|n| (PieceIndex(n * 7), first)).collect();
+            let title = PayerTitleRecord { lost: first, at_stake };
+            prop_assert_eq!(PayerTitleRecord::decode(&title.encode()).as_ref(), Some(&title));
         }
     }
 }

@@ -440,7 +440,6 @@ impl Session {
                 content.advance_at = content.advance_at.min(patience);
                 continue;
             }
-            let mut advanced = false;
             for (number, held) in partial.blocks.iter_mut().enumerate() {
                 let Some(held) = held else { continue };
                 if wanted == 0 || held.from != Some(conn) || held.advanced {
@@ -455,7 +454,6 @@ impl Session {
                             break;
                         }
                         held.advanced = true;
-                        advanced = true;
                         wanted -= 1;
                     }
                     Err(crate::verify::AdvanceRefused::NotDurable) => {
@@ -465,10 +463,6 @@ impl Session {
                     }
                     Err(crate::verify::AdvanceRefused::OtherPieceOpen) => break,
                 }
-            }
-            if advanced {
-                content.store.note_advanced();
-                content.dirty_since.get_or_insert(ctx.now);
             }
         }
     }

@@ -4,7 +4,7 @@
 //! nothing here ever asks for a signature or a chain.
 
 use crate::payment::payee::Payee;
-use crate::payment::payer::{Payer, PayerConnState};
+use crate::payment::payer::{Begun, Payer, PayerConnState};
 use crate::payment::{PayAction, PaymentNeed, PeerPayInfo, TitleKind};
 use crate::sorted::Map;
 use crate::time::Timestamp;
@@ -174,14 +174,19 @@ impl Money {
         }
     }
 
-    /// A block that was paid in advance in an earlier run is held again.
-    pub fn restored(&mut self, torrent: InfoHash, block: BlockRef) {
+    /// What is in storage of the pieces that earlier runs paid for in advance.
+    pub fn restored(
+        &mut self,
+        now: Timestamp,
+        torrent: InfoHash,
+        begun: impl Fn(PieceIndex) -> Begun,
+    ) {
         if let Some(payer) = &mut self.payer {
-            payer.restored(torrent, block);
+            payer.restored(now, torrent, begun);
         }
     }
 
-    /// A piece was hashed that may have such blocks.
+    /// A piece was hashed that may be one of them.
     pub fn restored_judged(
         &mut self,
         now: Timestamp,

@@ -11,6 +11,7 @@ use super::{
 use crate::bitfield::Bitfield;
 use crate::contract::{CheckExisting, Effect, EffectError, EffectResult, Event};
 use crate::metainfo::{Geometry, Metainfo, magnet::MAX_MAGNET_LEN};
+use crate::payment::payer::Begun;
 use crate::picker::Picker;
 use crate::sorted::Map;
 use crate::storage::{
@@ -303,6 +304,12 @@ impl Session {
             return;
         }
         content.phase = Phase::Running;
+        let begun = |piece| match content.store.partial(piece) {
+            _ if content.verified.contains(piece) => Begun::Good,
+            Some(_) => Begun::Held,
+            None => Begun::Gone,
+        };
+        ctx.money.restored(ctx.now, self.info_hash, begun);
         let complete: Vec<PieceIndex> = content
             .store
             .partials()
@@ -378,9 +385,6 @@ impl Session {
                 content
                     .store
                     .restore_block(entry.slot, block, bytes, advanced);
-                if advanced {
-                    ctx.money.restored(self.info_hash, block);
-                }
                 blocks.insert(number);
             }
         }

@@ -288,11 +288,6 @@ impl Store {
         }
     }
 
-    /// Blocks were paid in advance: the next record says which, so that a restart knows what is at stake.
-    pub fn note_advanced(&mut self) {
-        self.record_stale = true;
-    }
-
     /// A slot of the records that is not taken over.
     pub fn retire_slot(&mut self, slot: u32) {
         self.retiring.insert(slot);

@@ -11,6 +11,7 @@ use alloy_primitives::{Address, B256};
 use common::{DEPOSIT, TEN_DOLLARS, TRANCHE, complete, minutes, per_gb, trader};
 use piecework::client::{AddOptions, Config};
 use piecework::client::{CheckExisting, Command, Event, RedeemScope, ResalePrice, Source};
+use piecework::payment::record::PayerTitleRecord;
 use piecework::time::Duration;
 use piecework::types::{FineUnits, TokenUnits};
 use piecework_simulation::{Cheat, Content, NetConfig, NodeId, SimNet, for_seeds};
@@ -263,6 +264,49 @@ fn a_viewer_whose_process_is_killed_again_and_again_goes_on_buying() {
         }
         // Nobody is waited for that went silent, and nobody taken for a cheat: that would take far longer.
         complete(&mut net, &[b], &content, Duration::from_secs(30));
+    });
+}
+
+/// Blocks that the payer's record of its one title counts: lost, or at stake.
+fn losses(net: &mut SimNet, node: NodeId) -> u32 {
+    let records = net.disk(node).records();
+    let record = records.iter().find(|(key, _)| key.contains("/title/"));
+    record.map_or(0, |(_, bytes)| {
+        let record = PayerTitleRecord::decode(bytes).expect("it is readable");
+        record.lost + record.at_stake.values().sum::<u32>()
+    })
+}
+
+/// More kills than the loss budget has pieces: counted as lost, what was at stake would end the purchase.
+#[test]
+fn kills_in_mid_piece_use_nothing_of_the_loss_budget_up() {
+    for_seeds(15, |seed| {
+        let net_config = NetConfig {
+            uplink: 400_000..800_000,
+            ..NetConfig::default()
+        };
+        let mut net = SimNet::new(seed, net_config);
+        let content = Content::file(seed, 8_000_000, 512 * 1024);
+        seller(&mut net, 1, &content);
+        let (b, _) = viewer(&mut net, 2);
+        net.leech(b, &content);
+        for kill in 0..12 {
+            let time = net.random.number(900..2_600);
+            net.run_for(Duration::from_millis(time));
+            // The first in the very moment in which money is at stake, if there is one; the others at any.
+            while kill == 0 && losses(&mut net, b) == 0 && !net.is_complete(b, &content) {
+                net.run_for(Duration::from_millis(5));
+            }
+            net.kill_process(b);
+            net.run_for(Duration::from_millis(300));
+            net.start(b);
+            net.set_account(b);
+            let source = Source::Stored(content.info_hash());
+            net.add(b, source, AddOptions::default());
+        }
+        complete(&mut net, &[b], &content, minutes(2));
+        net.run_for(Duration::from_secs(1));
+        assert_eq!(losses(&mut net, b), 0, "seed {seed}");
     });
 }
 

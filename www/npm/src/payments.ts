@@ -34,7 +34,7 @@ export interface PaymentOptions {
   sellPricePerGB?: Decimal;
   /** The slice of the deposit promised at once. Default 0.01. */
   tranche?: Decimal;
-  /** Pieces of an old-style torrent that may be paid and turn out corrupt. Default 4. */
+  /** Pieces of an old-style torrent that may be paid and turn out corrupt: each counts for 4 MiB at most, but two whole ones may. Default 4. */
   lossPieces?: number;
   /** Least collateral of a buyer, in percent of its balance. Default 125. */
   minBondPercent?: number;

@@ -1,14 +1,14 @@
 //! What was paid in advance for one v1 title: lost, or at stake until its piece is judged.
 //!
-//! Invariants: what is lost, what an earlier run left unjudged, and each piece at stake, counted whole, never come to more
-//! than the title's loss budget. What is at stake is put on record before the links that pay for it leave, so the budget
-//! outlives the run. A block that comes back from the scratch file stays at stake; one that does not is lost.
+//! Invariants: what is lost, and each piece at stake, counted whole, never come to more than the title's loss budget. What
+//! is at stake is put on record before the links that pay for it leave, so the budget outlives the run. Of an earlier run,
+//! what is held again stays at stake; what is neither held nor verified is lost.
 
 use super::{Payer, Work};
 use crate::payment::policy;
 use crate::payment::record::{Key, PayerTitleRecord};
 use crate::payment::{EndReason, PayEvent, TitleKind};
-use crate::sorted::{Map, Set};
+use crate::sorted::Map;
 use crate::time::Timestamp;
 use crate::types::{BlockRef, ConnectionId, InfoHash, PieceIndex};
 use crate::wire::pay::ByeReason;
@@ -20,29 +20,38 @@ pub(super) struct Losses {
     piece_blocks: u32,
     /// Turned out bad.
     lost: u32,
-    /// Advanced in an earlier run, and neither judged nor restored: counts as lost.
-    unjudged: u32,
     /// Advanced and not judged yet.
     at_stake: Map<PieceIndex, u32>,
-    /// Those of them that an earlier run advanced and left in the scratch file.
-    restored: Set<BlockRef>,
+    /// So many of them by an earlier run, or before the torrent was added again: no connection has them.
+    earlier: Map<PieceIndex, u32>,
+}
+
+/// What is in storage of a piece that was paid for in advance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Begun {
+    /// It is verified.
+    Good,
+    /// Blocks of it are held, to be judged with the piece.
+    Held,
+    /// Nothing.
+    Gone,
 }
 
 impl Losses {
     /// As an earlier run left it.
     pub(super) fn from_record(record: PayerTitleRecord) -> Self {
         Losses {
+            piece_blocks: 0,
             lost: record.lost,
-            unjudged: record.at_stake,
-            ..Losses::default()
+            earlier: record.at_stake.clone(),
+            at_stake: record.at_stake,
         }
     }
 
     fn record(&self) -> PayerTitleRecord {
-        let at_stake = self.at_stake.values().copied();
         PayerTitleRecord {
             lost: self.lost,
-            at_stake: at_stake.fold(self.unjudged, u32::saturating_add),
+            at_stake: self.at_stake.clone(),
         }
     }
 
@@ -52,9 +61,7 @@ impl Losses {
 
     /// Blocks that may still be lost.
     fn left(&self, pieces: u32) -> u32 {
-        policy::loss_budget(pieces, self.piece_blocks)
-            .saturating_sub(self.lost)
-            .saturating_sub(self.unjudged)
+        policy::loss_budget(pieces, self.piece_blocks).saturating_sub(self.lost)
     }
 
     /// Blocks of this piece that may still be advanced. A piece is begun only if the whole of it fits.
@@ -76,11 +83,11 @@ impl Losses {
         *blocks = blocks.saturating_add(1);
     }
 
-    fn unstake(&mut self, piece: PieceIndex) {
+    fn unstake(&mut self, piece: PieceIndex, judged: u32) {
         let Some(blocks) = self.at_stake.get_mut(&piece) else {
             return;
         };
-        *blocks = blocks.saturating_sub(1);
+        *blocks = blocks.saturating_sub(judged);
         if *blocks == 0 {
             self.at_stake.remove(&piece);
         }
@@ -88,20 +95,33 @@ impl Losses {
 }
 
 impl Payer {
-    /// A block that was paid in advance in an earlier run is in the scratch file: its piece will be judged
-    /// ([`Payer::restored_judged`]).
-    pub fn restored(&mut self, torrent: InfoHash, block: BlockRef) {
-        let known = (self.sellers.values()).any(|b| b.advanced.contains(&(torrent, block)));
-        let losses = self.titles.entry(torrent).or_default();
-        if losses.restored.insert(block) && !known {
-            losses.unjudged = losses.unjudged.saturating_sub(1);
-            losses.stake(block.piece);
-            self.unrecorded.insert(torrent);
+    /// A torrent was added, and what its storage has is known: what of it earlier runs paid for in advance is judged, or will
+    /// be ([`Payer::restored_judged`]), or is lost.
+    pub fn restored(
+        &mut self,
+        now: Timestamp,
+        torrent: InfoHash,
+        begun: impl Fn(PieceIndex) -> Begun,
+    ) {
+        let Some(losses) = self.titles.get_mut(&torrent) else {
+            return;
+        };
+        // Whom it was paid to is forgotten: of blocks that are held again, nobody knows the sender.
+        losses.earlier = losses.at_stake.clone();
+        for book in self.sellers.values_mut() {
+            book.advanced.retain(|(of, _)| *of != torrent);
+        }
+        for piece in losses.earlier.keys().copied().collect::<Vec<_>>() {
+            match begun(piece) {
+                Begun::Good => self.restored_judged(now, torrent, piece, true),
+                Begun::Held => {}
+                Begun::Gone => self.restored_judged(now, torrent, piece, false),
+            }
         }
     }
 
-    /// A piece was hashed that may have blocks of [`Payer::restored`]. Of a bad one these are lost: nobody is blamed, for
-    /// the scratch file may be torn.
+    /// A piece was hashed that may have blocks of an earlier run. Of a bad one, what was paid for them is lost: nobody is
+    /// blamed, for what comes back from storage may be torn.
     pub fn restored_judged(
         &mut self,
         now: Timestamp,
@@ -113,16 +133,11 @@ impl Payer {
         let Some(losses) = self.titles.get_mut(&torrent) else {
             return;
         };
-        let here = |block: &&BlockRef| block.piece == piece;
-        let blocks: Vec<_> = losses.restored.iter().filter(here).copied().collect();
-        for block in &blocks {
-            losses.restored.remove(block);
-            let mut books = self.sellers.values_mut();
-            books.any(|book| book.advanced.remove(&(torrent, *block)));
+        if let Some(blocks) = losses.earlier.remove(&piece) {
+            losses.unstake(piece, blocks);
+            self.unrecorded.insert(torrent);
+            self.book_loss(torrent, if good { 0 } else { blocks });
         }
-        let lost = if good { 0 } else { blocks.len() as u32 };
-        self.judged(torrent, &blocks);
-        self.book_loss(torrent, lost);
     }
 
     /// A block is paid before its piece is judged.
@@ -137,7 +152,7 @@ impl Payer {
             return;
         };
         for block in blocks {
-            losses.unstake(block.piece);
+            losses.unstake(block.piece, 1);
             self.unrecorded.insert(torrent);
         }
     }

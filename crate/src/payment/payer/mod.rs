@@ -40,6 +40,7 @@ use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
 use self::account::{Account, StoredAccount};
+pub use self::losses::Begun;
 use self::losses::Losses;
 use self::range::{Range, Work};
 use self::seller::{Seller, SellerBook};

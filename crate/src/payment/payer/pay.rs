@@ -48,7 +48,8 @@ impl Payer {
         };
         let torrent = c.info.torrent;
         let awaited = c.ledger.awaits(block);
-        if !verified && !(awaited && self.book(conn).is_some() && self.may_advance(conn, block)) {
+        let advanced = awaited && self.book(conn).is_some() && self.may_advance(conn, block);
+        if !verified && !advanced {
             return false;
         }
         let Some(c) = self.conns.get_mut(&conn) else {

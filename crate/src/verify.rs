@@ -22,10 +22,11 @@ pub struct VerifiedBlock {
     block: BlockRef,
 }
 
-/// An unverified, durable block that may be paid for in advance.
+/// An unverified block that may be paid for in advance: a durable one of a begun piece, or a suspect.
 #[derive(Debug, PartialEq, Eq)]
 pub struct AdvanceBlock {
     block: BlockRef,
+    suspect: bool,
 }
 
 /// What money may be released for.
@@ -91,6 +92,11 @@ impl AdvanceBlock {
     /// Where it lies.
     pub fn block(&self) -> BlockRef {
         self.block
+    }
+
+    /// It is of a piece whose hash was wrong and that has several senders.
+    pub fn is_suspect(&self) -> bool {
+        self.suspect
     }
 }
 
@@ -227,9 +233,17 @@ impl Advances {
             Some(piece) if *piece != block.piece => Err(AdvanceRefused::OtherPieceOpen),
             _ => {
                 self.open.insert(conn, block.piece);
-                Ok(AdvanceBlock { block })
+                let suspect = false;
+                Ok(AdvanceBlock { block, suspect })
             }
         }
+    }
+
+    /// Allows a block to be paid for whose piece was wrong, and of whose senders nobody knows yet who lied. The honest one gives
+    /// no further credit before it is paid, and may be the only one who can send the whole piece.
+    pub fn suspect(block: BlockRef) -> AdvanceBlock {
+        let suspect = true;
+        AdvanceBlock { block, suspect }
     }
 
     /// The piece verified or was given up: its senders may be advanced over another.

@@ -12,6 +12,7 @@ use piecework::payment::policy::loss_budget;
 use piecework::payment::record::{Key, PayerTitleRecord};
 use piecework::payment::{EndReason, PayAction, PayEvent, Refusal, TitleKind};
 use piecework::types::{BlockRef, ConnectionId, InfoHash, PieceIndex};
+use piecework::verify::{Advances, Payable};
 use piecework::wire::pay::{PayMessage, Terms};
 
 const TITLE: InfoHash = InfoHash([1; 20]);
@@ -253,6 +254,46 @@ fn advances_of_several_sellers_stay_within_one_budget_and_a_loss_takes_of_it() {
         !advanced(&mut b, 120_000, sixth, block(48)),
         "15 left, 12 taken"
     );
+}
+
+/// Its piece was wrong and has another sender, too: the seller waits for money before it sends the whole of it.
+#[test]
+fn a_suspect_is_paid_for_its_blocks_within_the_budget_and_for_each_copy_once() {
+    for guilty in [false, true] {
+        let mut b = Buying::new();
+        let conn = seller(&mut b, 0, 1, V1);
+        let receive = |b: &mut Buying, n| {
+            b.payer.request_sent(conn);
+            b.payer.block_received(conn, block(n));
+        };
+        let suspect = |n| Payable::Advance(Advances::suspect(block(n)));
+        for n in [0, 1, 0, 4] {
+            receive(&mut b, n);
+        }
+        for n in [0, 1] {
+            assert!(b.payer.payable(ms(10), conn, suspect(n)));
+        }
+        assert!(!b.payer.payable(ms(10), conn, suspect(2)), "never sent");
+        // Nor does it keep the seller from being advanced over the piece that it sends now.
+        assert!(b.payer.payable(ms(10), conn, advance(block(4))));
+        assert!(
+            !b.payer.payable(ms(10), conn, advance(block(0))),
+            "one at a time"
+        );
+        assert!(b.payer.payable(ms(10), conn, suspect(0)), "its second copy");
+        b.run(ms(10));
+        assert_eq!(on_record(&b), (0, 4));
+        if guilty {
+            b.payer.block_invalid(ms(20), conn, &[block(0), block(1)]);
+        } else {
+            for n in [0, 0, 0, 1, 1, 4] {
+                assert!(!b.payer.payable(ms(20), conn, verified(block(n))));
+            }
+        }
+        b.run(ms(20));
+        assert_eq!(on_record(&b), if guilty { (3, 1) } else { (0, 0) });
+        assert_eq!(b.payer.totals().spent.0, 4 * UNIT.0);
+    }
 }
 
 #[test]

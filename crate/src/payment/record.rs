@@ -470,7 +470,7 @@ mod tests {
             prop_assert_eq!(PayeeFactsRecord::decode(&facts.encode()[1..]), None);
             let at_stake = (0..u32::from(life)).map(|n| (PieceIndex(n * 7), first)).collect();
             let title = PayerTitleRecord { lost: first, at_stake };
-            prop_assert_eq!(PayerTitleRecord::decode(&title.encode()).as_ref(), Some(&title));
+            prop_assert_eq!(PayerTitleRecord::decode(&title.encode()), Some(title));
         }
     }
 }

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::messages::protocol;
 use super::metadata::{Attempt, Progress};
 use super::outbox::spans_len;
-use super::{Buying, Context, MAX_SUSPECTS, Owner, Purpose, Session};
+use super::{Buying, Context, MAX_SUSPECTS, Owner, Purpose, Session, Suspect};
 use crate::contract::{ClosedReason, Effect, EffectError, Event};
 use crate::metainfo::{MAX_INFO_LEN, Metainfo};
 use crate::peer::MAX_UNREQUESTED;
@@ -13,7 +13,7 @@ use crate::picker::Received;
 use crate::sorted::Map;
 use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
-use crate::verify::Payable;
+use crate::verify::{Advances, Payable};
 use crate::wire::Message;
 use crate::wire::extension::{MetadataMessage, UT_METADATA_NAME};
 
@@ -219,11 +219,11 @@ impl Session {
                 }
                 let chunks = partial.chunks();
                 let mut guilty: Map<ConnectionId, Vec<BlockRef>> = Map::new();
-                for (from, number, data) in content.suspects.remove(&piece).unwrap_or_default() {
-                    if chunks.get(number as usize) != Some(&data) {
-                        let block = content.geometry.block(piece, number);
-                        guilty.entry(from).or_default().extend(block);
-                    } else if let Some(block) = proof.block(number * BLOCK_LEN) {
+                for suspect in content.suspects.remove(&piece).unwrap_or_default() {
+                    let (from, block) = (suspect.from, suspect.block);
+                    if chunks.get((block.begin / BLOCK_LEN) as usize) != Some(&suspect.data) {
+                        guilty.entry(from).or_default().push(block);
+                    } else if let Some(block) = proof.block(block.begin) {
                         ctx.money.payable(ctx.now, from, Payable::Verified(block));
                     }
                 }
@@ -297,7 +297,12 @@ impl Session {
                 .enumerate()
                 .filter_map(|(number, held)| {
                     let held = held?;
-                    Some((held.from?, number as u32, held.data))
+                    Some(Suspect {
+                        from: held.from?,
+                        block: content.geometry.block(piece, number as u32)?,
+                        data: held.data,
+                        advanced: held.advanced,
+                    })
                 })
                 .collect();
             content.suspects.insert(piece, kept);
@@ -406,6 +411,14 @@ impl Session {
         for (conn, peer) in &self.peers {
             let conn = *conn;
             let mut wanted = ctx.money.needs_advance(conn);
+            for suspect in content.suspects.values_mut().flatten() {
+                if wanted == 0 || suspect.from != conn || suspect.advanced {
+                    continue;
+                }
+                let advance = Payable::Advance(Advances::suspect(suspect.block));
+                suspect.advanced = ctx.money.payable(ctx.now, conn, advance);
+                wanted -= u32::from(suspect.advanced);
+            }
             if wanted == 0 {
                 continue;
             }

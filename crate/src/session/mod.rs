@@ -34,7 +34,7 @@ use crate::picker::{Picker, Wanted, Window};
 use crate::sorted::{Map, Set};
 use crate::storage::Store;
 use crate::time::{Duration, Timestamp};
-use crate::types::{ConnectionId, FineUnits, InfoHash, PeerId, PieceIndex, StreamId};
+use crate::types::{BlockRef, ConnectionId, FineUnits, InfoHash, PeerId, PieceIndex, StreamId};
 use crate::verify::{Advances, VerifiedPiece, VerifiedPieces};
 use crate::wire::Message;
 use crate::wire::extension::{PW_PAY_NAME, PayHandshake};
@@ -108,7 +108,7 @@ struct Content {
     /// Verified, being written.
     writing: Map<PieceIndex, VerifiedPiece>,
     /// Wrong bytes from several senders: per block who sent what.
-    suspects: Map<PieceIndex, Vec<(ConnectionId, u32, Bytes)>>,
+    suspects: Map<PieceIndex, Vec<Suspect>>,
     /// Something is not durable since.
     dirty_since: Option<Timestamp>,
     /// Something waits for all that is held to be flushed and recorded.
@@ -117,6 +117,16 @@ struct Content {
     advance_at: Timestamp,
     /// `Complete` was said.
     complete_said: bool,
+}
+
+/// A block of a piece that was wrong.
+#[derive(Debug)]
+struct Suspect {
+    from: ConnectionId,
+    block: BlockRef,
+    data: Bytes,
+    /// It was paid for in advance.
+    advanced: bool,
 }
 
 #[derive(Debug)]

@@ -267,14 +267,19 @@ fn a_viewer_whose_process_is_killed_again_and_again_goes_on_buying() {
     });
 }
 
-/// Blocks that the payer's record of its one title counts: lost, or at stake.
-fn losses(net: &mut SimNet, node: NodeId) -> u32 {
+/// The payer's record of its one title.
+fn title_record(net: &mut SimNet, node: NodeId) -> PayerTitleRecord {
     let records = net.disk(node).records();
     let record = records.iter().find(|(key, _)| key.contains("/title/"));
-    record.map_or(0, |(_, bytes)| {
-        let record = PayerTitleRecord::decode(bytes).expect("it is readable");
-        record.lost + record.at_stake.values().sum::<u32>()
+    record.map_or_else(PayerTitleRecord::default, |(_, bytes)| {
+        PayerTitleRecord::decode(bytes).expect("it is readable")
     })
+}
+
+/// Blocks that it counts: lost, or at stake.
+fn losses(net: &mut SimNet, node: NodeId) -> u32 {
+    let record = title_record(net, node);
+    record.lost + record.at_stake.values().sum::<u32>()
 }
 
 /// More kills than the loss budget has pieces: counted as lost, what was at stake would end the purchase.
@@ -413,6 +418,38 @@ fn a_seller_of_corrupt_blocks_is_banned_and_costs_at_most_the_loss_budget() {
         let blocks = u128::from(lost / (16 * 1024) + 1);
         assert!(paid <= FineUnits(per_gb(TEN_DOLLARS).0 * blocks).floor());
         assert_eq!(net.channels(bad, b), 0, "seed {seed}: it is banned");
+    }
+}
+
+/// Its piece has a second sender, so it takes a whole copy to know who lied: then its payee is found out, too.
+#[test]
+fn who_left_after_half_a_piece_of_lies_is_found_out_when_others_finish_it() {
+    for seed in 100..110 {
+        let mut net = SimNet::new(seed, NetConfig::default());
+        let content = Content::file(seed, 3_000_000, 512 * 1024);
+        let bad = seller(&mut net, 1, &content);
+        net.set_cheat(bad, Cheat::Corrupt { one_in: 1 });
+        let (b, _) = viewer(&mut net, 2);
+        net.leech(b, &content);
+        let mut waited = 0;
+        while losses(&mut net, b) == 0 {
+            net.run_for(Duration::from_millis(20));
+            waited += 1;
+            assert!(waited < 3_000, "seed {seed}: nothing was paid in advance");
+        }
+        let paid = losses(&mut net, b);
+        net.kill_process(bad);
+        let good = seller(&mut net, 3, &content);
+        complete(&mut net, &[b], &content, minutes(20));
+        net.run_for(Duration::from_secs(1));
+        let record = title_record(&mut net, b);
+        // More may have been paid than was on record in that moment.
+        assert!(
+            (paid..=32).contains(&record.lost),
+            "seed {seed}: {record:?}"
+        );
+        assert!(record.at_stake.is_empty(), "seed {seed}: {record:?}");
+        settle(&mut net, good, 3);
     }
 }
 

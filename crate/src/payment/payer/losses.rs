@@ -8,9 +8,10 @@ use super::{Payer, Work};
 use crate::payment::policy;
 use crate::payment::record::{Key, PayerTitleRecord};
 use crate::payment::{EndReason, PayEvent, TitleKind};
-use crate::sorted::Map;
+use crate::sorted::{Map, Set};
 use crate::time::Timestamp;
 use crate::types::{BlockRef, ConnectionId, InfoHash, PieceIndex};
+use crate::verify::AdvanceBlock;
 use crate::wire::pay::ByeReason;
 
 /// See the module's documentation. Counts blocks.
@@ -24,6 +25,8 @@ pub(super) struct Losses {
     at_stake: Map<PieceIndex, u32>,
     /// So many of them by an earlier run, or before the torrent was added again: no connection has them.
     earlier: Map<PieceIndex, u32>,
+    /// Pieces at stake that were wrong and have several senders. They keep no seller from being advanced over another.
+    suspect: Set<PieceIndex>,
 }
 
 /// What is in storage of a piece that was paid for in advance.
@@ -45,6 +48,7 @@ impl Losses {
             lost: record.lost,
             earlier: record.at_stake.clone(),
             at_stake: record.at_stake,
+            suspect: Set::new(),
         }
     }
 
@@ -90,6 +94,7 @@ impl Losses {
         *blocks = blocks.saturating_sub(judged);
         if *blocks == 0 {
             self.at_stake.remove(&piece);
+            self.suspect.remove(&piece);
         }
     }
 }
@@ -109,7 +114,7 @@ impl Payer {
         // Whom it was paid to is forgotten: of blocks that are held again, nobody knows the sender.
         losses.earlier = losses.at_stake.clone();
         for book in self.sellers.values_mut() {
-            book.advanced.retain(|(of, _)| *of != torrent);
+            book.advanced.retain(|(of, _), _| *of != torrent);
         }
         for piece in losses.earlier.keys().copied().collect::<Vec<_>>() {
             match begun(piece) {
@@ -141,8 +146,17 @@ impl Payer {
     }
 
     /// A block is paid before its piece is judged.
-    pub(super) fn stake(&mut self, torrent: InfoHash, block: BlockRef) {
-        self.titles.entry(torrent).or_default().stake(block.piece);
+    pub(super) fn stake(&mut self, conn: ConnectionId, torrent: InfoHash, advance: &AdvanceBlock) {
+        let block = advance.block();
+        if let Some(book) = self.book_mut(conn) {
+            let copies = book.advanced.entry((torrent, block)).or_insert(0);
+            *copies = copies.saturating_add(1);
+        }
+        let losses = self.titles.entry(torrent).or_default();
+        losses.stake(block.piece);
+        if advance.is_suspect() {
+            losses.suspect.insert(block.piece);
+        }
         self.unrecorded.insert(torrent);
     }
 
@@ -206,17 +220,29 @@ impl Payer {
         losses.map_or(0, |l| l.left(self.config.loss_budget_pieces))
     }
 
+    /// The piece that the seller on this connection is advanced over.
+    fn open_piece(&self, conn: ConnectionId) -> Option<(InfoHash, PieceIndex)> {
+        let advanced = self.book(conn)?.advanced.keys();
+        let mut pieces = advanced.map(|(torrent, block)| (*torrent, block.piece));
+        pieces.find(|(torrent, piece)| {
+            let losses = self.titles.get(torrent);
+            losses.is_none_or(|l| !l.suspect.contains(piece))
+        })
+    }
+
     /// Whether a block may be paid before its piece is judged: it fits into the loss budget, and its seller is not advanced
     /// over another piece.
-    pub(super) fn may_advance(&self, conn: ConnectionId, block: BlockRef) -> bool {
-        let Some(torrent) = self.conns.get(&conn).map(|c| c.info.torrent) else {
+    pub(super) fn may_advance(&self, conn: ConnectionId, advance: &AdvanceBlock) -> bool {
+        let torrent = self.conns.get(&conn).map(|c| c.info.torrent);
+        let Some((torrent, _)) = torrent.zip(self.book(conn)) else {
             return false;
         };
-        let open = self.book(conn).and_then(|book| book.advanced.first());
-        let other_piece = open.is_some_and(|(t, b)| *t != torrent || b.piece != block.piece);
+        let piece = advance.block().piece;
+        let other = |open| open != (torrent, piece);
+        let other_piece = !advance.is_suspect() && self.open_piece(conn).is_some_and(other);
         let losses = self.titles.get(&torrent);
         let pieces = self.config.loss_budget_pieces;
-        !other_piece && losses.is_some_and(|l| l.room(pieces, block.piece) > 0)
+        !other_piece && losses.is_some_and(|l| l.room(pieces, piece) > 0)
     }
 
     /// Blocks that may be advanced on this connection, whichever piece they are of.
@@ -226,14 +252,9 @@ impl Payer {
             return 0;
         };
         let room = |piece| losses.room(self.config.loss_budget_pieces, piece);
-        match self.book(conn).and_then(|book| book.advanced.first()) {
-            Some((_, block)) => room(block.piece),
-            None => {
-                let begun = losses.at_stake.keys().copied();
-                let most = begun.chain([NO_PIECE]).map(room).max();
-                most.unwrap_or(0)
-            }
-        }
+        let begun = losses.at_stake.keys().copied();
+        let most = begun.chain([NO_PIECE]).map(room).max();
+        most.unwrap_or(0)
     }
 }
 

@@ -48,8 +48,9 @@ impl Payer {
         };
         let torrent = c.info.torrent;
         let awaited = c.ledger.awaits(block);
-        let advanced = awaited && self.book(conn).is_some() && self.may_advance(conn, block);
-        if !verified && !advanced {
+        if let Payable::Advance(advance) = &payable
+            && !(awaited && self.may_advance(conn, advance))
+        {
             return false;
         }
         let Some(c) = self.conns.get_mut(&conn) else {
@@ -57,7 +58,7 @@ impl Payer {
         };
         c.delivered |= verified;
         let book = self.book_mut(conn);
-        if verified && book.is_some_and(|b| b.advanced.remove(&(torrent, block))) {
+        if verified && book.is_some_and(|b| b.take_advanced(torrent, block)) {
             self.judged(torrent, &[block]);
             return false;
         }
@@ -69,10 +70,8 @@ impl Payer {
         }
         c.ledger.due = c.ledger.due.saturating_add(1);
         c.pay_deadline.get_or_insert(self.now + PAY_DELAY);
-        if let (false, Some(book)) = (verified, self.book_mut(conn))
-            && book.advanced.insert((torrent, block))
-        {
-            self.stake(torrent, block);
+        if let Payable::Advance(advance) = payable {
+            self.stake(conn, torrent, &advance);
         }
         true
     }
@@ -84,7 +83,7 @@ impl Payer {
         };
         let torrent = gone.torrent;
         let book = self.sellers.entry(gone.seller.clone()).or_default();
-        if book.advanced.remove(&(torrent, block)) {
+        if book.take_advanced(torrent, block) {
             self.judged(torrent, &[block]);
             return false;
         }
@@ -114,11 +113,15 @@ impl Payer {
                 None => return,
             },
         };
-        let mut lost = blocks.to_vec();
+        let mut lost = Vec::new();
         if let Some(seller) = seller {
             let book = self.sellers.entry(seller.clone()).or_default();
             book.refused = true;
-            lost.retain(|b| book.advanced.remove(&(torrent, *b)));
+            for block in blocks {
+                while book.take_advanced(torrent, *block) {
+                    lost.push(*block);
+                }
+            }
             // Nothing more is paid there, on any connection.
             let same: Vec<_> = self
                 .conns
@@ -129,8 +132,6 @@ impl Payer {
             for other in same {
                 self.leave(other, EndReason::SoldBadData);
             }
-        } else {
-            lost.clear();
         }
         self.leave(conn, EndReason::SoldBadData);
         self.judged(torrent, &lost);

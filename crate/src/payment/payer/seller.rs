@@ -8,7 +8,7 @@ use alloy_primitives::Address;
 use super::{Conn, Payer};
 use crate::payment::record::PayerRangeLife;
 use crate::payment::{MAX_CONNECTIONS, PeerPayInfo};
-use crate::sorted::Set;
+use crate::sorted::{Map, Set};
 use crate::time::Timestamp;
 use crate::types::{BlockRef, ConnectionId, InfoHash};
 
@@ -60,11 +60,24 @@ pub(super) struct SellerBook {
     pub(super) closed: Set<u32>,
     /// When the chain is asked again whether they are.
     pub(super) look_at: Timestamp,
-    /// v1: blocks paid in advance, all of one piece.
-    pub(super) advanced: Set<(InfoHash, BlockRef)>,
+    /// v1: blocks paid in advance, and how often: all of one piece, but for those of pieces that were wrong and are fetched
+    /// again.
+    pub(super) advanced: Map<(InfoHash, BlockRef), u32>,
 }
 
 impl SellerBook {
+    /// Takes one copy of a block from what was advanced.
+    pub(super) fn take_advanced(&mut self, torrent: InfoHash, block: BlockRef) -> bool {
+        let Some(copies) = self.advanced.get_mut(&(torrent, block)) else {
+            return false;
+        };
+        *copies = copies.saturating_sub(1);
+        if *copies == 0 {
+            self.advanced.remove(&(torrent, block));
+        }
+        true
+    }
+
     fn is_blank(&self) -> bool {
         let owed = self.debt > 0 || !self.advanced.is_empty();
         let blamed = self.refused || !self.closed.is_empty();
@@ -124,8 +137,8 @@ impl Payer {
         {
             let book = self.sellers.entry(former.clone()).or_default();
             book.debt = book.debt.saturating_add(left.debt);
-            for advanced in left.advanced.iter() {
-                book.advanced.insert(*advanced);
+            for (block, copies) in left.advanced {
+                *book.advanced.entry(block).or_insert(0) += copies;
             }
         }
         former

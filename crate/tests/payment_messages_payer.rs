@@ -111,6 +111,8 @@ enum Kind {
     SeenForeign,
     /// The payee holds a link of a voucher of ours that the record does not know.
     StateAhead,
+    /// The voucher sent last, without a link: what we said ourselves.
+    StateAtStart,
     /// Signed by somebody else.
     StateForged,
     /// Its link is not on the chain.
@@ -178,6 +180,7 @@ fn kinds() -> Vec<Kind> {
         Kind::SeenOwn,
         Kind::SeenForeign,
         Kind::StateAhead,
+        Kind::StateAtStart,
         Kind::StateForged,
         Kind::StateBadLink,
         Kind::ByeSelling,
@@ -423,6 +426,12 @@ fn message(kind: Kind, last: &VoucherBody) -> PayMessage {
             }
         }
         Kind::StateAhead => state(&unknown, &chain, 30),
+        Kind::StateAtStart => PayMessage::State {
+            payee: PAYEE,
+            voucher: *last,
+            k: 0,
+            w: last.root,
+        },
         Kind::StateForged => {
             let mut forged = state(&unknown, &chain, 30);
             if let PayMessage::State { voucher, .. } = &mut forged {
@@ -566,7 +575,11 @@ fn table(kind: Kind, state: State) -> (&'static str, u128) {
             | FoldSigning | Folded => ("holds, stores next, stores next, stores range", 30),
             SecondCommitted => ("holds, stores next, stores range", 30),
         },
-        Kind::StateForged | Kind::StateBadLink => match state {
+        // Of one that was never sent, the signature alone says that the records are behind.
+        Kind::StateAtStart if matches!(state, Storing | Signing) => {
+            ("holds, stores next, -> Ended(Inconsistent)", 0)
+        }
+        Kind::StateAtStart | Kind::StateForged | Kind::StateBadLink => match state {
             NoConnection | OtherChain | AwaitingTerms | Quoted | TooDear | Stopped | Refused
             | Exiting => ("", 0),
             Storing | Signing | Committed | Pending | Attached | Owing | FoldStoring

@@ -1,10 +1,16 @@
 //! What several native tests need: a chain, a tracker, the program.
 
 // Each test file uses some of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
+
+mod files;
+mod node;
+
+pub use files::{Ended, Film, create, json, piecework, torrent_named, untouched};
+pub use node::{Node, state};
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -65,8 +71,13 @@ impl Drop for Program {
 
 impl Program {
     pub fn start(args: &[&str]) -> Program {
+        Program::start_in(Path::new("."), args)
+    }
+
+    pub fn start_in(dir: &Path, args: &[&str]) -> Program {
         let mut child = Command::new(env!("CARGO_BIN_EXE_piecework"))
             .args(args)
+            .current_dir(dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -80,6 +91,15 @@ impl Program {
             .by_ref()
             .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
             .find(wanted)
+            .expect("the program ended")
+    }
+
+    /// The next line, not JSON, that has this in it.
+    pub fn line_with(&mut self, text: &str) -> String {
+        self.lines
+            .by_ref()
+            .map(|line| line.unwrap())
+            .find(|line| line.contains(text))
             .expect("the program ended")
     }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::output::{bytes, plain};
+use super::output::{bytes, plain, sentence};
 use crate::client::TorrentSnapshot;
 use crate::native::storage::{IN_THE_WAY, SurveyedFile};
 
@@ -69,7 +69,7 @@ impl Shortfall {
     }
 
     fn line(&self) -> String {
-        format!("{} {}", plain(&self.path), self.problem())
+        format!("{} {}", sentence(&self.path), self.problem())
     }
 
     fn json(&self) -> Value {

@@ -31,7 +31,7 @@ pub enum RecordsError {
     )]
     Locked(PathBuf),
     /// The folder cannot be made or read.
-    #[error("the state folder {0} cannot be used: {1}")]
+    #[error("the state folder {0} cannot be used: {1}: make it writable, or choose another")]
     Folder(PathBuf, std::io::Error),
     /// The file is damaged or cannot be read.
     #[error("the records in {0} cannot be read: {1}")]

@@ -17,7 +17,9 @@ use bytes::{Bytes, BytesMut};
 use sha1::{Digest, Sha1};
 use tokio::sync::{mpsc, oneshot};
 
-use super::folder::{Finder, Made, Place, PlaceError, Stamp, checked_path};
+use super::folder::{
+    Finder, MADE_SUFFIX, Made, Place, PlaceError, SCRATCH_SUFFIX, Stamp, checked_path,
+};
 use crate::client::{Effect, EffectError, EffectResult, Input};
 use crate::metainfo::FileSpan;
 use crate::metainfo::raw::RawPath;
@@ -168,8 +170,8 @@ impl Storage {
         let files = TorrentFiles {
             data_dir: self.data_dir.clone(),
             repair: self.repair,
-            scratch_path: self.state_dir.join(format!("{info_hash}.parts")),
-            made: Made::load(self.state_dir.join(format!("{info_hash}.made")))?,
+            scratch_path: self.state_dir.join(format!("{info_hash}{SCRATCH_SUFFIX}")),
+            made: Made::load(self.state_dir.join(format!("{info_hash}{MADE_SUFFIX}")))?,
             places: Vec::new(),
             open: HashMap::new(),
             scratch: None,
@@ -216,12 +218,6 @@ struct OpenFile {
 }
 
 impl OpenFile {
-    /// Whether it still is what it was when the torrent was opened.
-    fn looks_like(&self, stamp: Option<Stamp>) -> bool {
-        stamp.is_none_or(|stamp| stamp == Stamp::WRITTEN)
-            || self.file.metadata().ok().map(|now| Stamp::of(&now)) == stamp
-    }
-
     fn sync(&self, path: &Path) -> io::Result<()> {
         if self.writable {
             return self.file.sync_data();
@@ -367,12 +363,7 @@ impl TorrentFiles {
             // A pad file reads as zeros, which are there already.
             if !self.is_pad(span) {
                 let path = self.path_of(span.file)?;
-                let stamp = self.places.get(span.file as usize).and_then(|p| p.found);
                 let file = self.handle(span.file, false)?;
-                if !file.looks_like(stamp) {
-                    let text = format!("{} changed while it was served", path.display());
-                    return Err(EffectError::Missing(text));
-                }
                 read_at(&mut file.file, span.offset, &mut out[at..end])
                     .map_err(|e| failed(&path, &e))?;
             }
@@ -534,20 +525,24 @@ impl TorrentFiles {
         Ok(self.place(file)?.path(&self.data_dir))
     }
 
-    /// An open handle, made if there is none that can do what is wanted.
+    /// An open handle, made if there is none that can do what is wanted. The file is still there, and what it was.
     fn handle(&mut self, index: u32, write: bool) -> Result<&mut OpenFile, EffectError> {
         self.uses += 1;
         let usable = self
             .open
             .get(&index)
             .is_some_and(|open| open.writable || !write);
-        if !usable {
+        if usable {
+            // The handle outlives the file's name, so it is the name that is looked at.
+            let path = self.path_of(index)?;
+            let now = fs::symlink_metadata(&path).map_err(|e| failed(&path, &e))?;
+            self.require_same(index, &now)?;
+        } else {
             self.make_room()?;
             let file = if write {
                 self.open_to_write(index)?
             } else {
-                let path = checked_path(&self.data_dir, &self.place(index)?.components)?;
-                File::open(&path).map_err(|e| failed(&path, &e))?
+                self.open_to_read(index)?
             };
             let dirty = self.open.get(&index).is_some_and(|open| open.dirty);
             self.open.insert(
@@ -569,6 +564,25 @@ impl TorrentFiles {
         }
     }
 
+    fn open_to_read(&self, index: u32) -> Result<File, EffectError> {
+        let path = checked_path(&self.data_dir, &self.place(index)?.components)?;
+        let file = File::open(&path).map_err(|e| failed(&path, &e))?;
+        let now = file.metadata().map_err(|e| failed(&path, &e))?;
+        self.require_same(index, &now)?;
+        Ok(file)
+    }
+
+    /// What is there now is what was opened; else it is neither served nor written to.
+    fn require_same(&self, index: u32, now: &fs::Metadata) -> Result<(), EffectError> {
+        let place = self.place(index)?;
+        if place.is_still(now) {
+            return Ok(());
+        }
+        let path = place.path(&self.data_dir);
+        let text = format!("{} was changed or replaced meanwhile", path.display());
+        Err(EffectError::Missing(text))
+    }
+
     /// Opens what this program made, and makes what is not there.
     fn open_to_write(&mut self, index: u32) -> Result<File, EffectError> {
         let place = self.place(index)?.clone();
@@ -588,10 +602,15 @@ impl TorrentFiles {
             )),
             _ => failed(&path, &e),
         })?;
+        let now = file.metadata().map_err(|e| failed(&path, &e))?;
+        if place.found.is_some() {
+            self.require_same(index, &now)?;
+        }
         if let Some(place) = self.places.get_mut(index as usize) {
             place.ours |= place.found.is_none();
+            place.found = Some(Stamp::of(&now));
             // It changes from now on because we write.
-            place.found = Some(Stamp::WRITTEN);
+            place.written = true;
         }
         Ok(file)
     }
@@ -686,6 +705,9 @@ impl From<PlaceError> for EffectError {
 fn failed(path: &Path, error: &io::Error) -> EffectError {
     let text = format!("{}: {error}", path.display());
     match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => EffectError::Storage(
+            format!("{text}: change its permissions, or choose another folder"),
+        ),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
             EffectError::QuotaExceeded(text)
         }

@@ -5,18 +5,18 @@
 
 use std::ffi::OsStr;
 use std::fs::{DirEntry, File, Metadata};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::args::CreateArgs;
-use super::output::{CliError, ProgressLine, bytes, duration, plain, say, say_json};
+use super::output::{CliError, ProgressLine, bytes, duration, say, say_json, sentence};
 use crate::metainfo::{Metainfo, TorrentBuilder, TrackerUrl};
+use crate::native::folder::is_record_name;
 use crate::native::keys::looks_like_key_file;
 use crate::native::records::RECORDS_FILE;
-use crate::types::InfoHash;
 
 /// Bytes read at a time.
 const READ_LEN: usize = 1 << 20;
@@ -41,11 +41,9 @@ pub(super) fn create(args: &CreateArgs) -> Result<(), CliError> {
         .output
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("{name}.torrent")));
-    if output.exists() && !args.force {
-        return Err(CliError::Invalid(format!(
-            "{} exists already: choose another with -o, or overwrite it with --force",
-            output.display()
-        )));
+    // A link that leads nowhere is there, too.
+    if output.symlink_metadata().is_ok() && !args.force {
+        return Err(exists_already(&output));
     }
     let mut content = describe(&path, &name, &output, args)?;
     if (args.path.symlink_metadata()).is_ok_and(|found| found.file_type().is_symlink()) {
@@ -71,8 +69,13 @@ pub(super) fn create(args: &CreateArgs) -> Result<(), CliError> {
         .private(args.private)
         .created_by(concat!("Piecework ", env!("CARGO_PKG_VERSION")));
     let metainfo = hash(builder, &content.files, args)?;
-    write_whole(&output, &metainfo.to_torrent())
-        .map_err(|e| CliError::Failed(format!("{} cannot be written: {e}", output.display())))?;
+    write_whole(&output, &metainfo.to_torrent(), args.force).map_err(|e| match e.kind() {
+        ErrorKind::AlreadyExists => exists_already(&output),
+        _ => CliError::Failed(format!(
+            "{} cannot be written: {e}: choose another with -o",
+            output.display()
+        )),
+    })?;
     report(
         &metainfo,
         &output,
@@ -110,18 +113,18 @@ fn report(
     say(&format!("magnet     {magnet}"));
     say(&format!(
         "written    {} ({} pieces of {})",
-        plain(&output.display().to_string()),
+        sentence(&output.display().to_string()),
         metainfo.piece_count(),
         bytes(u64::from(metainfo.piece_length))
     ));
     for LeftOut { path, why } in left_out {
         say(&format!(
             "left out   {}: {why}",
-            plain(&path.display().to_string())
+            sentence(&path.display().to_string())
         ));
     }
     for note in notes {
-        say(&format!("note       {}", plain(note)));
+        say(&format!("note       {}", sentence(note)));
     }
 }
 
@@ -147,6 +150,13 @@ fn tracker_note(trackers: &[String]) -> Option<String> {
         "no browser can use any of these trackers: add one with a ws:// or wss:// address"
             .to_owned()
     })
+}
+
+fn exists_already(output: &Path) -> CliError {
+    CliError::Invalid(format!(
+        "{} exists already: choose another with -o, or overwrite it with --force",
+        output.display()
+    ))
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> CliError {
@@ -290,10 +300,7 @@ fn private(path: &Path, metadata: &Metadata) -> Option<&'static str> {
         let records = name == ".piecework" || path.join(RECORDS_FILE).is_file();
         return records.then_some(RECORDS);
     }
-    let of_a_torrent = (name.strip_suffix(".parts"))
-        .or_else(|| name.strip_suffix(".made"))
-        .is_some_and(|hash| InfoHash::from_hex(hash).is_some());
-    if name == RECORDS_FILE || of_a_torrent {
+    if is_record_name(path.file_name()?) {
         return Some(RECORDS);
     }
     looks_like_key_file(path, metadata).then_some("looks like a private key (--private-files)")
@@ -345,13 +352,26 @@ fn hash(
     builder.build(hashes).map_err(invalid)
 }
 
-/// A half-written torrent never has the name of a whole one.
-fn write_whole(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
+/// A half-written torrent never has the name of a whole one, and no file that is there is lost unless `overwrite` says so.
+fn write_whole(path: &Path, content: &[u8], overwrite: bool) -> std::io::Result<()> {
+    // Short: the name of the torrent may be as long as names can be.
+    let part = path.with_file_name(format!(".piecework-{}.part", std::process::id()));
     let mut file = File::create(&part)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    std::fs::rename(&part, path)
+    let written = file
+        .write_all(content)
+        .and_then(|()| file.sync_all())
+        // Its name is taken first: renaming would write over whatever came there while it was hashed.
+        .and_then(|()| {
+            if overwrite {
+                Ok(())
+            } else {
+                File::create_new(path).map(drop)
+            }
+        })
+        .and_then(|()| std::fs::rename(&part, path));
+    if written.is_err() {
+        // What went wrong before is what matters.
+        let _ = std::fs::remove_file(&part);
+    }
+    written
 }

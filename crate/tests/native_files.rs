@@ -269,6 +269,69 @@ async fn get_and_seed_write_over_nothing_that_they_did_not_make() {
     tracker.handle.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_user_has_of_an_album_stays_and_the_rest_is_fetched_beside_it() {
+    let tracker = Tracker::start().await;
+    let url = tracker.url();
+    let ran = tokio::task::spawn_blocking(move || {
+        let made = tempfile::tempdir().unwrap();
+        let album = made.path().join("album");
+        fs::create_dir(&album).unwrap();
+        // The second piece of 16 KiB belongs to two files, the third to three.
+        let files = [("1", 20_000), ("2", 20_000), ("3", 3_000), ("4", 30_000)];
+        for (name, length) in files {
+            fs::write(album.join(name), content(length)).unwrap();
+        }
+        let args = ["--piece-length", "16K", "--tracker", &url];
+        create(made.path(), "album", "album.torrent", &args);
+        let seed = ["seed", "album.torrent", "--data", ".", "--json"];
+        let mut seeder = Program::start_in(made.path(), &seed);
+        seeder.until(|line| line["event"] == "seeding");
+        let get = |into: &Path| {
+            let into = into.to_str().unwrap();
+            let run = piecework(made.path(), &["get", "album.torrent", "-o", into, "--json"]);
+            native_common::Ended::of(&run)
+        };
+        let with = |names: &[&str]| {
+            let into = tempfile::tempdir().unwrap();
+            fs::create_dir(into.path().join("album")).unwrap();
+            for name in names {
+                fs::copy(album.join(name), into.path().join("album").join(name)).unwrap();
+            }
+            into
+        };
+        for names in [
+            &["1"][..],
+            &["2"],
+            &["4"],
+            &["1", "3"],
+            &["2", "4"],
+            &["1", "2", "4"],
+        ] {
+            let into = with(names);
+            let before = untouched(&into.path().join("album"));
+            get(into.path()).assert_done();
+            before.assert_same();
+            for (name, _) in files {
+                let got = fs::read(into.path().join("album").join(name)).unwrap();
+                assert_eq!(got, fs::read(album.join(name)).unwrap(), "{name}");
+            }
+        }
+        // Where the shared piece shows that a file is another one, it is left alone.
+        let into = with(&["1"]);
+        let path = into.path().join("album/1");
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[19_999] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let before = untouched(&path);
+        let says = ["album/1 was not made by piecework", "choose another folder"];
+        get(into.path()).assert_refused(1, &says);
+        before.assert_same();
+    });
+    ran.await.unwrap();
+    tracker.handle.shutdown().await;
+}
+
 #[test]
 fn seed_says_what_is_missing_or_wrong_and_what_to_do() {
     let film = Film::named("film.mp4", content(50_000), NO_TRACKER);

@@ -319,7 +319,8 @@ async fn what_appears_after_the_check_is_left_alone_in_this_run_and_the_next() {
     let url = tracker.url();
     let ran = tokio::task::spawn_blocking(move || {
         let film = Film::named("film.mp4", content(100_000), &url);
-        let plants: [(fn(&Path), &[&str]); 4] = [
+        type Late = fn(&Path);
+        let plants: [(Late, &[&str]); 4] = [
             (
                 |at| fs::write(at, "mine").unwrap(),
                 &["was not made by piecework", "choose another folder"],

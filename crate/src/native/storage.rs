@@ -3,7 +3,7 @@
 //! Owns one thread per open torrent, which carries out that torrent's effects in the order in which
 //! they were submitted. Invariants: nothing is opened outside the data folder, and no symbolic link below it is
 //! followed; nothing is written into a file, or deleted, that this program did not make, unless the operator asked for a
-//! repair. Never decides what is written, and never preallocates.
+//! repair: what would be written there must be there already. Never decides what is written, and never preallocates.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -333,6 +333,21 @@ impl TorrentFiles {
                 continue;
             }
             let path = self.path_of(span.file)?;
+            let place = self.place(span.file)?;
+            if place.found.is_some() && !place.ours && !self.repair {
+                // A piece that belongs to two files may lack in one of them alone.
+                let (file, mut offset) = (self.handle(span.file, false)?, span.offset);
+                while left > 0 {
+                    let given = next(left).map_err(|e| failed(&path, &e))?;
+                    let mut there = vec![0; given.len()];
+                    if read_at(&mut file.file, offset, &mut there).is_err() || there != given {
+                        return Err(not_ours(&path));
+                    }
+                    offset += given.len() as u64;
+                    left -= given.len() as u64;
+                }
+                continue;
+            }
             let file = self.handle(span.file, true)?;
             let mut write = |out: &mut File| -> io::Result<()> {
                 out.seek(SeekFrom::Start(span.offset))?;
@@ -596,10 +611,7 @@ impl TorrentFiles {
             Err(ErrorKind::AlreadyExists.into())
         };
         let file = file.map_err(|e| match e.kind() {
-            ErrorKind::AlreadyExists => EffectError::Storage(format!(
-                "{} was not made by piecework, and is not what the torrent says: {IN_THE_WAY}",
-                path.display()
-            )),
+            ErrorKind::AlreadyExists => not_ours(&path),
             _ => failed(&path, &e),
         })?;
         let now = file.metadata().map_err(|e| failed(&path, &e))?;
@@ -700,6 +712,13 @@ impl From<PlaceError> for EffectError {
             other => EffectError::Storage(other.to_string()),
         }
     }
+}
+
+fn not_ours(path: &Path) -> EffectError {
+    EffectError::Storage(format!(
+        "{} was not made by piecework, and is not what the torrent says: {IN_THE_WAY}",
+        path.display()
+    ))
 }
 
 fn failed(path: &Path, error: &io::Error) -> EffectError {

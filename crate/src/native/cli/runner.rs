@@ -562,7 +562,7 @@ impl Runner {
         while reports.len() < MAX_BATCHES {
             let (tag, claims) = self.next_claims().await?;
             let before = tried.len();
-            tried.extend(claims.iter().map(|claim| claim_id(claim)));
+            tried.extend(claims.iter().map(claim_id));
             if tried.len() == before {
                 if !claims.is_empty() {
                     self.put_off(tag, "it was tried just now").await?;

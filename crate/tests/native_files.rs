@@ -157,6 +157,69 @@ fn what_create_takes_of_a_folder_seed_finds_under_its_very_names() {
 }
 
 #[cfg(unix)]
+#[tokio::test(flavor = "multi_thread")]
+async fn what_get_makes_under_safe_names_is_found_by_get_and_seed() {
+    let tracker = Tracker::start().await;
+    let url = tracker.url();
+    let ran = tokio::task::spawn_blocking(move || {
+        let dir = tempfile::tempdir().unwrap();
+        let names = odd_names();
+        for (number, name) in names.iter().enumerate() {
+            let folder = dir.path().join("in: ").join(name);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join(name), content(100 + number)).unwrap();
+        }
+        let args = [
+            "--private-files",
+            "--piece-length",
+            "16K",
+            "--tracker",
+            &url,
+        ];
+        create(dir.path(), "in: ", "t.torrent", &args);
+        let seed = |data: &str, state: &str| {
+            let args = [
+                "seed",
+                "t.torrent",
+                "--data",
+                data,
+                "--state",
+                state,
+                "--json",
+            ];
+            let mut seeder = Program::start_in(dir.path(), &args);
+            let said =
+                seeder.until(|line| line["event"] == "seeding" || line["event"] == "incomplete");
+            assert_eq!(said["event"], "seeding", "{said}");
+            seeder
+        };
+        let seeder = seed(".", "state");
+        let get = || piecework(dir.path(), &["get", "t.torrent", "-o", "out", "--json"]);
+        native_common::Ended::of(&get()).assert_done();
+        drop(seeder);
+        let shown = json(&piecework(dir.path(), &["info", "t.torrent", "--json"]));
+        for (number, file) in shown["files"].as_array().unwrap().iter().enumerate() {
+            let parts = file["path"].as_array().unwrap().iter();
+            let path: std::path::PathBuf = parts.map(|part| part.as_str().unwrap()).collect();
+            let got = fs::read(dir.path().join("out").join(&path)).unwrap();
+            assert_eq!(
+                got.len(),
+                file["length"].as_u64().unwrap() as usize,
+                "{number}"
+            );
+        }
+        let before = untouched(&dir.path().join("out/in_"));
+        // By this program's own record, without one, and without anybody to fetch from.
+        native_common::Ended::of(&get()).assert_done();
+        drop(seed("out", "out/.piecework"));
+        drop(seed("out", "another state"));
+        before.assert_same();
+    });
+    ran.await.unwrap();
+    tracker.handle.shutdown().await;
+}
+
+#[cfg(unix)]
 #[test]
 fn a_name_that_is_not_utf8_is_refused_by_create_and_found_where_a_torrent_has_it() {
     use std::ffi::OsStr;

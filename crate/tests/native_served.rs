@@ -9,7 +9,7 @@ use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
-use native_common::{Film, Tracker, content};
+use native_common::{Film, Tracker, content, untouched};
 use serde_json::Value;
 
 const PIECE: usize = 16 * 1024;
@@ -146,13 +146,40 @@ async fn what_was_fetched_and_then_changed_is_neither_served_nor_fetched_over() 
         drop(seeder);
         let path = first.path().join("film.mp4");
         let right = cut_short(&path);
-        let before = native_common::untouched(&path);
+        let before = untouched(&path);
         let mut late = film.getting(second.path(), &[]);
         getter.until(|line| line["event"] == "data_lost");
         let said = getter.until(|line| line["event"] == "incomplete");
         assert_eq!(said["verified_bytes"], right, "{said}");
         late.until(|line| line["torrents"][0]["verified_bytes"] == right);
         before.assert_same();
+    });
+    ran.await.unwrap();
+    tracker.handle.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_seeder_told_to_repair_fetches_again_what_is_lost_later() {
+    let tracker = Tracker::start().await;
+    let url = tracker.url();
+    let ran = tokio::task::spawn_blocking(move || {
+        let film = Film::named("film.mp4", content(LENGTH), &url);
+        let original = film.seeded();
+        let (copy, third) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut repairing = film.seeding_from(copy.path(), &["--repair"]);
+        repairing.until(|line| line["event"] == "seeding");
+        drop(original);
+        let path = copy.path().join("film.mp4");
+        cut_short(&path);
+        // Somebody must ask for it: then it shows.
+        let _late = film.getting(third.path(), &[]);
+        repairing.until(|line| line["event"] == "data_lost");
+        let _original = film.seeded();
+        repairing.until(|line| {
+            assert_ne!(line["event"], "incomplete", "{line}");
+            line["event"] == "seeding"
+        });
+        assert_eq!(fs::read(path).unwrap(), film.bytes);
     });
     ran.await.unwrap();
     tracker.handle.shutdown().await;

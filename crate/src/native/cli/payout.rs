@@ -186,3 +186,41 @@ pub(super) fn redeemed_line(report: &Value) -> String {
         format!("nothing redeemed: {}", text("error"))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloy_primitives::B256;
+
+    #[test]
+    fn after_a_batch_that_pays_nothing_the_next_is_tried_and_after_a_failure_that_is_not_its_own_none()
+     {
+        let next_may_pay = |result| {
+            let batch = Batch {
+                tag: 1,
+                claims: Vec::new(),
+                result,
+            };
+            batch.next_may_pay()
+        };
+        let mined = Redemption {
+            transaction: B256::ZERO,
+            block: 1,
+            gas_used: 1,
+            gas_price: None,
+            paid: Vec::new(),
+            skipped: vec![(0, 6)],
+        };
+        assert!(next_may_pay(Ok(mined)));
+        assert!(next_may_pay(Err(ChainError::NothingDue)));
+        let (asked, allowed) = (2, 1);
+        for error in [
+            ChainError::GasTooDear { asked, allowed },
+            ChainError::NotMined(B256::ZERO),
+            ChainError::Reverted(B256::ZERO),
+            ChainError::Signing,
+        ] {
+            assert!(!next_may_pay(Err(error)));
+        }
+    }
+}

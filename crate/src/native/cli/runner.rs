@@ -1,7 +1,7 @@
 //! A running peer as the command line sees it: what it said, what it sent and earned, and how it is
 //! stopped.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -29,6 +29,8 @@ use crate::types::{ConnectionId, FineUnits, InfoHash, TokenUnits};
 const MAX_PEERS: usize = 4096;
 /// Most transactions of one redemption: far more than a payee has ranges.
 const MAX_BATCHES: usize = 64;
+/// Redemptions of one run that are remembered for the summary; the first are forgotten.
+const MAX_REPORTS: usize = 256;
 /// How often it is looked whether what is there is checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// How long one trouble with a tracker is not said again.
@@ -47,8 +49,8 @@ pub(super) struct Runner {
     peers: BTreeMap<ConnectionId, (InfoHash, PeerSnapshot)>,
     finished: mpsc::Sender<Batch>,
     batches: mpsc::Receiver<Batch>,
-    /// Of this run, for the summary.
-    redeemed: Vec<Value>,
+    /// The last of this run, for the summary.
+    redeemed: VecDeque<Value>,
     /// What was last said of each tracker, and when.
     troubles: BTreeMap<String, (String, Instant)>,
     /// Something is due, and no redemption began since that was said.
@@ -132,7 +134,7 @@ impl Runner {
             peers: BTreeMap::new(),
             finished,
             batches,
-            redeemed: Vec::new(),
+            redeemed: VecDeque::new(),
             troubles: BTreeMap::new(),
             redeem_soon: false,
             redeeming: false,
@@ -626,7 +628,10 @@ impl Runner {
             complain("the peer stopped before it noted a redemption");
         }
         let report = batch_json(&batch);
-        self.redeemed.push(report.clone());
+        if self.redeemed.len() >= MAX_REPORTS {
+            self.redeemed.pop_front();
+        }
+        self.redeemed.push_back(report.clone());
         report
     }
 

@@ -395,6 +395,46 @@ async fn what_a_user_has_of_an_album_stays_and_the_rest_is_fetched_beside_it() {
     tracker.handle.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn two_torrents_that_repair_one_file_do_not_write_over_each_other() {
+    let tracker = Tracker::start().await;
+    let url = tracker.url();
+    let ran = tokio::task::spawn_blocking(move || {
+        let a = Film::named("video.mp4", content(60_000), &url);
+        let b = Film::named("video.mp4", content(60_001)[1..].to_vec(), &url);
+        let _seeders = [a.seeded(), b.seeded()];
+        let copy = tempfile::tempdir().unwrap();
+        let other = b.dir.path().join("film.torrent");
+        let both = ["--repair", other.to_str().unwrap()];
+        let mut repairing = a.seeding_from(copy.path(), &both);
+        let (mut seeding, mut failed) = (None, None);
+        while seeding.is_none() || failed.is_none() {
+            let line =
+                repairing.until(|line| line["event"] == "seeding" || line["event"] == "failed");
+            let hash = line["info_hash"].as_str().unwrap().to_owned();
+            match line["event"] == "seeding" {
+                true => seeding = Some(hash),
+                false => {
+                    let text = line["text"].as_str().unwrap();
+                    assert!(
+                        text.contains("video.mp4") && text.contains("another folder"),
+                        "{text}"
+                    );
+                    failed = Some(hash);
+                }
+            }
+        }
+        assert_ne!(seeding, failed);
+        let whole = [&a, &b]
+            .into_iter()
+            .find(|film| Some(&film.info_hash) == seeding.as_ref());
+        let got = fs::read(copy.path().join("video.mp4")).unwrap();
+        assert_eq!(got, whole.unwrap().bytes);
+    });
+    ran.await.unwrap();
+    tracker.handle.shutdown().await;
+}
+
 #[test]
 fn seed_says_what_is_missing_or_wrong_and_what_to_do() {
     let film = Film::named("film.mp4", content(50_000), NO_TRACKER);

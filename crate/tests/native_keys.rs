@@ -155,6 +155,33 @@ fn a_key_without_its_records_promises_nothing() {
 }
 
 #[test]
+fn records_that_are_damaged_are_not_begun_anew() {
+    let (film, node) = (film(), Node::start());
+    key_new(film.dir.path(), &["--session", "session.key"]).assert_done();
+    drop(takes_up(&film, &node, "session.key", "out"));
+    let records = film.dir.path().join("session.key.state/records.redb");
+    let whole = fs::read(&records).unwrap();
+    let says = [
+        "open a new account with a new key",
+        "withdraw the old one's deposit",
+    ];
+    let mut torn = whole.clone();
+    torn[..4096].fill(0xa5);
+    for damaged in [
+        Vec::new(),
+        torn,
+        b"text".to_vec(),
+        whole[..whole.len() / 3].to_vec(),
+    ] {
+        fs::write(&records, &damaged).unwrap();
+        refused(&film, &node, "session.key", "out").assert_refused(2, &says);
+        assert_eq!(fs::read(&records).unwrap(), damaged);
+    }
+    fs::write(&records, whole).unwrap();
+    drop(takes_up(&film, &node, "session.key", "out"));
+}
+
+#[test]
 fn a_key_whose_promises_the_chain_knows_and_no_record_does_is_refused() {
     let (film, node) = (film(), Node::start());
     let says = &["was used elsewhere", "open a new account with a new key"];

@@ -11,6 +11,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use bytes::{Bytes, BytesMut};
@@ -48,6 +49,7 @@ pub struct Storage {
     state_dir: PathBuf,
     repair: bool,
     results: mpsc::Sender<Input>,
+    writers: Writers,
     torrents: HashMap<InfoHash, Worker>,
     /// Threads of closed torrents that still carry out what was submitted before.
     closing: HashMap<InfoHash, JoinHandle<()>>,
@@ -95,6 +97,7 @@ impl Storage {
             state_dir: fs::canonicalize(state_dir)?,
             repair,
             results,
+            writers: Writers::default(),
             torrents: HashMap::new(),
             closing: HashMap::new(),
         })
@@ -168,6 +171,8 @@ impl Storage {
     fn spawn(&mut self, info_hash: InfoHash) -> io::Result<Worker> {
         let (queue, jobs) = sync_channel(MAX_QUEUED_EFFECTS);
         let files = TorrentFiles {
+            info_hash,
+            writers: self.writers.clone(),
             data_dir: self.data_dir.clone(),
             repair: self.repair,
             scratch_path: self.state_dir.join(format!("{info_hash}{SCRATCH_SUFFIX}")),
@@ -194,8 +199,30 @@ impl Storage {
     }
 }
 
+/// Which torrent writes to a file: two that both repair one would write over each other for ever.
+#[derive(Clone, Debug, Default)]
+struct Writers(Arc<Mutex<HashMap<PathBuf, InfoHash>>>);
+
+impl Writers {
+    /// The torrent that has it from now on, or had it before.
+    fn claim(&self, path: &Path, info_hash: InfoHash) -> InfoHash {
+        *self.table().entry(path.to_owned()).or_insert(info_hash)
+    }
+
+    fn release(&self, info_hash: InfoHash) {
+        self.table().retain(|_, writer| *writer != info_hash);
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<PathBuf, InfoHash>> {
+        // Each change of it is one step.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The files of one torrent; lives on its thread.
 struct TorrentFiles {
+    info_hash: InfoHash,
+    writers: Writers,
     data_dir: PathBuf,
     repair: bool,
     scratch_path: PathBuf,
@@ -473,6 +500,7 @@ impl TorrentFiles {
     }
 
     fn close(&mut self, delete: bool) -> Outcome {
+        self.writers.release(self.info_hash);
         if !delete {
             self.flush()?;
         }
@@ -602,6 +630,13 @@ impl TorrentFiles {
     fn open_to_write(&mut self, index: u32) -> Result<File, EffectError> {
         let place = self.place(index)?.clone();
         let path = checked_path(&self.data_dir, &place.components)?;
+        let writer = self.writers.claim(&path, self.info_hash);
+        if writer != self.info_hash {
+            return Err(EffectError::Storage(format!(
+                "{} belongs to torrent {writer}, too, which writes to it: give one of them another folder",
+                path.display()
+            )));
+        }
         let file = if place.found.is_none() {
             self.create_parents(&place.components)?;
             self.made.create(&place.safe, &path)

@@ -166,7 +166,8 @@ fn unreadable(path: &Path, error: &std::io::Error) -> CliError {
 /// What goes into a torrent, and where it lies.
 struct Content {
     builder: TorrentBuilder,
-    files: Vec<PathBuf>,
+    /// Each with its length.
+    files: Vec<(PathBuf, u64)>,
     left_out: Vec<LeftOut>,
     notes: Vec<String>,
 }
@@ -199,7 +200,7 @@ fn describe(
         }
         return Ok(Content {
             builder: TorrentBuilder::single_file(name, metadata.len()),
-            files: vec![path.to_owned()],
+            files: vec![(path.to_owned(), metadata.len())],
             left_out: Vec::new(),
             notes: Vec::new(),
         });
@@ -246,7 +247,7 @@ fn describe(
                 subfolders.push((entry_path, below));
             } else {
                 content.builder = content.builder.file(below, metadata.len());
-                content.files.push(entry_path);
+                content.files.push((entry_path, metadata.len()));
             }
         }
         folders.extend(subfolders.into_iter().rev());
@@ -308,7 +309,7 @@ fn private(path: &Path, metadata: &Metadata) -> Option<&'static str> {
 
 fn hash(
     builder: TorrentBuilder,
-    files: &[PathBuf],
+    files: &[(PathBuf, u64)],
     args: &CreateArgs,
 ) -> Result<Metainfo, CliError> {
     let total = builder.total_length();
@@ -323,7 +324,8 @@ fn hash(
     let mut line = ProgressLine::new(!args.json);
     let begun = Instant::now();
     let mut shown = begun;
-    for path in files {
+    for (path, length) in files {
+        let before = hasher.hashed();
         let failed =
             |e: std::io::Error| CliError::Failed(format!("{} cannot be read: {e}", path.display()));
         let mut file = File::open(path).map_err(failed)?;
@@ -345,6 +347,13 @@ fn hash(
                     duration(left)
                 ));
             }
+        }
+        // Lengths that are wrong in two files may add up.
+        if hasher.hashed() - before != *length {
+            return Err(CliError::Failed(format!(
+                "{} changed while it was read: try again when nothing writes to it",
+                path.display()
+            )));
         }
     }
     line.clear();
@@ -374,4 +383,49 @@ fn write_whole(path: &Path, content: &[u8], overwrite: bool) -> std::io::Result<
         let _ = std::fs::remove_file(&part);
     }
     written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::native::cli::args::{Cli, Verb};
+    use clap::Parser;
+
+    #[test]
+    fn files_that_change_while_they_are_read_become_no_torrent() {
+        let dir = tempfile::tempdir().unwrap();
+        let cli = Cli::parse_from(["piecework", "create", "album", "--json"]);
+        let Verb::Create(args) = cli.verb else {
+            panic!("another command");
+        };
+        let paths = ["a", "b"].map(|name| dir.path().join(name));
+        // Lengths when they were listed, and when they are read.
+        for (listed, read, becomes) in [
+            ([30_000, 20_000], [30_000, 20_000], true),
+            ([30_000, 20_000], [30_001, 19_999], false),
+            ([30_000, 20_000], [29_999, 20_001], false),
+            ([30_000, 20_000], [30_000, 20_001], false),
+            ([30_000, 20_000], [0, 20_000], false),
+        ] {
+            let mut builder = TorrentBuilder::new("album");
+            let mut files = Vec::new();
+            for (path, (listed, read)) in paths.iter().zip(listed.into_iter().zip(read)) {
+                std::fs::write(path, vec![7; read]).unwrap();
+                let name = path.file_name().unwrap().to_str().unwrap();
+                builder = builder.file([name], listed);
+                files.push((path.clone(), listed));
+            }
+            match hash(builder, &files, &args) {
+                Ok(_) => assert!(becomes, "{read:?}"),
+                Err(error) => {
+                    assert!(!becomes, "{error}");
+                    let text = error.to_string();
+                    assert!(
+                        text.contains("changed while it was read: try again"),
+                        "{text}"
+                    );
+                }
+            }
+        }
+    }
 }

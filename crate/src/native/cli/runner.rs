@@ -31,6 +31,8 @@ const MAX_PEERS: usize = 4096;
 const MAX_BATCHES: usize = 64;
 /// Redemptions of one run that are remembered for the summary; the first are forgotten.
 const MAX_REPORTS: usize = 256;
+/// How long what was not worth a transaction is not looked at again, unless its turn comes.
+const PUT_OFF: Duration = Duration::from_secs(10);
 /// How often it is looked whether what is there is checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// How long one trouble with a tracker is not said again.
@@ -55,6 +57,8 @@ pub(super) struct Runner {
     troubles: BTreeMap<String, (String, Instant)>,
     /// Something is due, and no redemption began since that was said.
     redeem_soon: bool,
+    /// When it was last found not to be worth a transaction yet.
+    put_off: Option<Instant>,
     /// Claims are on their way from the core, or to the chain.
     redeeming: bool,
 }
@@ -137,6 +141,7 @@ impl Runner {
             redeemed: VecDeque::new(),
             troubles: BTreeMap::new(),
             redeem_soon: false,
+            put_off: None,
             redeeming: false,
         })
     }
@@ -232,7 +237,11 @@ impl Runner {
                 if claims.is_empty() {
                     return Ok(());
                 }
-                self.put_off(tag, "it is not worth a transaction yet").await
+                // It is still due, and more comes.
+                self.redeem_soon = true;
+                self.put_off = Some(Instant::now());
+                self.give_back(tag, "it is not worth a transaction yet")
+                    .await
             }
             Woken::Event(event) => {
                 self.tell(event);
@@ -527,7 +536,7 @@ impl Runner {
     }
 
     /// Gives claims back: they stay redeemable.
-    async fn put_off(&self, tag: u64, reason: &str) -> Result<(), CliError> {
+    async fn give_back(&self, tag: u64, reason: &str) -> Result<(), CliError> {
         let outcome = RedeemOutcome::Failed {
             reason: reason.to_owned(),
         };
@@ -537,7 +546,8 @@ impl Runner {
 
     /// Whether something was said to be due that no redemption was begun for.
     pub(super) fn wants_redemption(&self) -> bool {
-        self.redeem_soon && !self.redeeming
+        let waits = (self.put_off).is_some_and(|at| at.elapsed() < PUT_OFF);
+        self.redeem_soon && !self.redeeming && !waits
     }
 
     /// Redeems what is due and above dust, if it is worth a transaction; the report follows as a batch. One at a time.
@@ -545,12 +555,11 @@ impl Runner {
         if self.redeeming {
             return Ok(());
         }
-        self.redeem_soon = false;
         let money = self.look().await?.client.money;
         if money.redeemable < self.redeem_min() {
             return Ok(());
         }
-        self.redeeming = true;
+        (self.redeem_soon, self.redeeming) = (false, true);
         self.handle
             .command(Command::PrepareRedeem(RedeemScope::Due))
             .await
@@ -567,7 +576,7 @@ impl Runner {
             tried.extend(claims.iter().map(claim_id));
             if tried.len() == before {
                 if !claims.is_empty() {
-                    self.put_off(tag, "it was tried just now").await?;
+                    self.give_back(tag, "it was tried just now").await?;
                 }
                 break;
             }
@@ -716,8 +725,12 @@ fn peer_json(peer: &PeerSnapshot, connected: bool) -> Value {
 
 /// Makes the folder that holds data, so that its default state folder can lie in it.
 pub(super) fn make_folder(path: &PathBuf) -> Result<(), CliError> {
-    std::fs::create_dir_all(path)
-        .map_err(|e| CliError::Invalid(format!("{} cannot be used: {e}", path.display())))
+    std::fs::create_dir_all(path).map_err(|e| {
+        CliError::Invalid(format!(
+            "{} cannot be used: {e}: choose another folder",
+            path.display()
+        ))
+    })
 }
 
 /// What is to be done before anything is bought.

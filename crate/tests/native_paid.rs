@@ -11,7 +11,8 @@ use std::io::Write;
 use std::path::Path;
 
 use alloy_primitives::{B256, hex};
-use native_common::{Program, Tracker, World, content};
+use native_common::{Film, Program, Tracker, World, content};
+use piecework::native::keys::KeyPair;
 use piecework::types::{FineUnits, TokenUnits};
 use serde_json::Value;
 
@@ -37,7 +38,7 @@ fn number(value: &Value) -> u128 {
 async fn the_seller_is_paid_on_chain_what_its_ledger_says() {
     let tracker = Tracker::start().await;
     let url = tracker.url();
-    let ran = tokio::task::spawn_blocking(move || trade(&url, "0", LENGTH));
+    let ran = tokio::task::spawn_blocking(move || trade(&url, &["--redeem-every", "0"], LENGTH));
     ran.await.unwrap();
     tracker.handle.shutdown().await;
 }
@@ -47,13 +48,39 @@ async fn the_seller_is_paid_on_chain_what_its_ledger_says() {
 async fn full_ranges_are_redeemed_without_a_word_of_the_operator() {
     let tracker = Tracker::start().await;
     let url = tracker.url();
-    let ran = tokio::task::spawn_blocking(move || trade(&url, "1", 3 * LENGTH));
+    let redeems = &["--redeem-every", "1"];
+    let ran = tokio::task::spawn_blocking(move || trade(&url, redeems, 3 * LENGTH));
     ran.await.unwrap();
     tracker.handle.shutdown().await;
 }
 
-/// A whole sale. `redeem_every`: as the seeder is told; "0": it redeems on command.
-fn trade(tracker: &str, redeem_every: &str, length: usize) {
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs contracts/node_modules and contracts/out"]
+async fn what_a_buyer_waits_for_is_redeemed_before_its_turn_comes() {
+    let tracker = Tracker::start().await;
+    let url = tracker.url();
+    // Its turn comes in a day.
+    let redeems = &["--redeem-every", "86400", "--redeem-min", "0.01"];
+    let ran = tokio::task::spawn_blocking(move || trade(&url, redeems, 3 * LENGTH));
+    ran.await.unwrap();
+    tracker.handle.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs contracts/node_modules and contracts/out"]
+async fn less_than_the_least_sum_is_redeemed_on_command_alone() {
+    let tracker = Tracker::start().await;
+    let url = tracker.url();
+    // A hundred times what is earned here.
+    let redeems = &["--redeem-every", "1", "--redeem-min", "12", "--stats", "1"];
+    let ran = tokio::task::spawn_blocking(move || trade(&url, redeems, 3 * LENGTH));
+    ran.await.unwrap();
+    tracker.handle.shutdown().await;
+}
+
+/// A whole sale. `redeems`: when the seeder redeems by itself.
+fn trade(tracker: &str, redeems: &[&str], length: usize) {
+    let on_command = redeems[1] == "0" || redeems.contains(&"12");
     let world = World::new();
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
@@ -90,7 +117,7 @@ fn trade(tracker: &str, redeem_every: &str, length: usize) {
         "--json",
     ]);
     assert_eq!(create.exit_code(), Some(0));
-    let mut seeder = with_chain(&[
+    let sell = [
         "seed",
         &torrent,
         "--data",
@@ -99,11 +126,10 @@ fn trade(tracker: &str, redeem_every: &str, length: usize) {
         "10",
         "--payee-key",
         &payee_key,
-        "--redeem-every",
-        redeem_every,
         "--json",
         "--stdin-commands",
-    ]);
+    ];
+    let mut seeder = with_chain(&[&sell[..], redeems].concat());
     seeder.until(|line| line["event"] == "seeding");
 
     let mut getter = with_chain(&[
@@ -128,7 +154,7 @@ fn trade(tracker: &str, redeem_every: &str, length: usize) {
         bytes
     );
 
-    if redeem_every != "0" {
+    if !on_command {
         // Twelve cents were earned, in ranges of one to four: the full ones are worth their gas.
         let report = seeder.until(|line| line["event"] == "redeemed");
         assert_eq!(report["ok"], true, "{report}");
@@ -143,6 +169,13 @@ fn trade(tracker: &str, redeem_every: &str, length: usize) {
         return;
     }
 
+    // Three turns at the least in which nothing was worth a transaction.
+    if redeems.contains(&"--stats") {
+        for _ in 0..4 {
+            let said = seeder.until(|line| line["event"] == "stats" || line["event"] == "redeemed");
+            assert_eq!(said["event"], "stats", "{said}");
+        }
+    }
     // Every block was paid, at the price asked.
     let blocks = (length as u128).div_ceil(16 * 1024);
     let unit = FineUnits::per_block_from_per_gb(10_000_000);
@@ -195,4 +228,105 @@ fn trade(tracker: &str, redeem_every: &str, length: usize) {
     let nothing = redeem.until(|_| true);
     assert_eq!(nothing["batches"], serde_json::json!([]));
     assert_eq!(redeem.exit_code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs contracts/node_modules and contracts/out"]
+async fn one_key_buys_into_two_folders_and_promises_no_serial_twice() {
+    let tracker = Tracker::start().await;
+    let url = tracker.url();
+    let ran = tokio::task::spawn_blocking(move || buy_into_two_folders(&url));
+    ran.await.unwrap();
+    tracker.handle.shutdown().await;
+}
+
+/// Two sellers who know nothing of each other, one buyer; each folder's purchase is paid on chain in full.
+fn buy_into_two_folders(tracker: &str) {
+    let world = World::new();
+    let films = ["one", "two"].map(|name| {
+        Film::named(
+            name,
+            content(LENGTH / 2 + name.len() + usize::from(name.as_bytes()[0])),
+            tracker,
+        )
+    });
+    let buyer = tempfile::tempdir().unwrap();
+    let key = buyer.path().join("session.key");
+    key_file(&key, B256::repeat_byte(0x51));
+    let chain = chain_options(&world);
+    let chain: Vec<&str> = chain.iter().map(String::as_str).collect();
+    let owner = world.owner.to_string();
+    // The first is not redeemed when the second is bought: the chain knows of neither.
+    let payees = [
+        world.payee.clone(),
+        KeyPair::from_bytes(&[0x54; 32]).unwrap(),
+    ];
+    let mut sellers = Vec::new();
+    for (film, (payee, byte)) in films.iter().zip(payees.iter().zip([0x52, 0x54])) {
+        let gas = serde_json::json!([payee.address(), "0xde0b6b3a7640000"]);
+        world.anvil.call("anvil_setBalance", &gas);
+        let payee_key = film.dir.path().join("payee.key");
+        key_file(&payee_key, B256::repeat_byte(byte));
+        let sell = [
+            "--price",
+            "10",
+            "--redeem-every",
+            "0",
+            "--stdin-commands",
+            "--payee-key",
+            payee_key.to_str().unwrap(),
+        ];
+        let mut seller = film.seeding_from(film.dir.path(), &[&sell[..], &chain].concat());
+        seller.until(|line| line["event"] == "seeding");
+        let into = buyer.path().join(&film.name);
+        let buy = [
+            "--max-price",
+            "10",
+            "--budget",
+            "1",
+            "--owner",
+            &owner,
+            "--session-key",
+            key.to_str().unwrap(),
+        ];
+        film.get(&into, &[&buy[..], &chain].concat()).assert_done();
+        assert_eq!(std::fs::read(into.join(&film.name)).unwrap(), film.bytes);
+        sellers.push(seller);
+    }
+    let mut serials = std::collections::BTreeSet::new();
+    for mut seller in sellers {
+        seller.say("redeem");
+        let redeemed = seller.until(|line| line["command"] == "redeem");
+        assert_eq!(redeemed["ok"], true, "{redeemed}");
+        assert_eq!(number(&redeemed["money"]["redeemable"]), 0, "{redeemed}");
+        for range in redeemed["batches"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .flat_map(|batch| batch["ranges"].as_array().unwrap())
+        {
+            assert_eq!(range["status"], "paid", "{range}");
+            let first = range["first"].as_u64().unwrap();
+            for serial in first..first + range["count"].as_u64().unwrap() {
+                assert!(serials.insert(serial), "serial {serial} was promised twice");
+            }
+        }
+    }
+    assert!(serials.len() >= 2);
+}
+
+fn chain_options(world: &World) -> Vec<String> {
+    let (vault, token) = (world.vault.address.to_string(), world.token.to_string());
+    [
+        "--vault",
+        &vault,
+        "--token",
+        &token,
+        "--chain-id",
+        "31337",
+        "--rpc",
+        &world.anvil.url,
+    ]
+    .map(str::to_owned)
+    .to_vec()
 }

@@ -241,6 +241,86 @@ fn symbolic_links_are_not_followed() {
     );
 }
 
+/// A file of two pieces of five bytes, of which the first is written.
+fn begun() -> (Disk, std::path::PathBuf) {
+    let mut disk = Disk::new();
+    disk.open(&[(&["t", "a"], 10)]).unwrap();
+    disk.write(&[(0, 0, 5)], &[b"first"]).unwrap();
+    let path = disk.data.path().join("t/a");
+    (disk, path)
+}
+
+fn missing<T: std::fmt::Debug>(result: &Result<T, EffectError>) -> bool {
+    matches!(result, Err(EffectError::Missing(text)) if text.contains("t/a"))
+}
+
+#[test]
+fn a_file_that_is_removed_or_replaced_meanwhile_is_neither_served_nor_written_to() {
+    let replace: [fn(&std::path::Path); 3] = [
+        |path| std::fs::remove_file(path).unwrap(),
+        |path| {
+            std::fs::remove_file(path).unwrap();
+            std::fs::write(path, b"users").unwrap();
+        },
+        |path| {
+            std::fs::write(path.with_extension("new"), b"users").unwrap();
+            std::fs::rename(path.with_extension("new"), path).unwrap();
+        },
+    ];
+    for replace in replace {
+        // With a handle that is still open, and without one: the check of a torrent taken up again opens none.
+        for reopened in [false, true] {
+            let (mut disk, path) = begun();
+            disk.run(Effect::Flush { info_hash: TORRENT }).unwrap();
+            if reopened {
+                disk.open(&[(&["t", "a"], 10)]).unwrap();
+            }
+            replace(&path);
+            let left = std::fs::read(&path).ok();
+            let read = disk.read(&[(0, 0, 5)]);
+            assert!(missing(&read), "{read:?}");
+            let written = disk.write(&[(0, 5, 5)], &[b"later"]);
+            assert!(missing(&written), "{written:?}");
+            assert_eq!(std::fs::read(&path).ok(), left);
+            // Looked for again, it is somebody's file, or free.
+            let opened = disk.open(&[(&["t", "a"], 10)]);
+            assert!(opened.is_ok(), "{opened:?}");
+            let written = disk.write(&[(0, 5, 5)], &[b"later"]);
+            assert_eq!(written.is_ok(), left.is_none(), "{written:?}");
+            if left.is_some() {
+                assert_eq!(std::fs::read(&path).ok(), left);
+                let close = Effect::CloseStorage {
+                    info_hash: TORRENT,
+                    delete: true,
+                };
+                disk.run(close).unwrap();
+                assert_eq!(std::fs::read(&path).ok(), left, "it was deleted");
+            }
+        }
+    }
+}
+
+#[test]
+fn what_appeared_before_the_first_write_stays_somebody_elses() {
+    for bytes in [&b"users"[..], b""] {
+        let mut disk = Disk::new();
+        disk.open(&[(&["t", "a"], 10)]).unwrap();
+        let path = disk.data.path().join("t/a");
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        for _ in 0..2 {
+            let written = disk.write(&[(0, 0, 5)], &[b"first"]);
+            let Err(EffectError::Storage(text)) = &written else {
+                panic!("{written:?}");
+            };
+            assert!(text.contains("t/a was not made by piecework"), "{text}");
+            assert!(text.contains("choose another folder"), "{text}");
+            assert_eq!(std::fs::read(&path).unwrap(), bytes);
+            disk.open(&[(&["t", "a"], 10)]).unwrap();
+        }
+    }
+}
+
 #[test]
 fn records_survive_in_order_and_the_folder_is_locked() {
     let dir = tempfile::tempdir().unwrap();

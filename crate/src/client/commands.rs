@@ -12,6 +12,16 @@ use crate::types::InfoHash;
 /// Streams of one client.
 const MAX_STREAMS: usize = 256;
 
+/// A torrent as it is to be taken up.
+#[derive(Debug)]
+pub(super) struct Found {
+    info_hash: InfoHash,
+    name: Option<String>,
+    trackers: Vec<Vec<String>>,
+    options: AddOptions,
+    meta: Option<Metainfo>,
+}
+
 impl Client {
     pub(super) fn command(&mut self, command: Command) {
         match command {
@@ -100,8 +110,51 @@ impl Client {
     }
 
     fn add(&mut self, tag: u64, source: Source, options: AddOptions) {
-        let result = self.take_up(source, options);
-        let (result, meta) = match result {
+        let found = self.find(source, options).and_then(|found| {
+            // What it holds is put on record first; then it is taken up as from an earlier run.
+            if self.leaving.contains(&found.info_hash) {
+                return self.let_return(tag, found).map(|()| None);
+            }
+            Ok(Some(found))
+        });
+        match found {
+            Ok(Some(found)) => self.add_found(tag, found),
+            Ok(None) => {}
+            Err(error) => self.out.event(Event::Added {
+                tag,
+                result: Err(error),
+            }),
+        }
+    }
+
+    fn let_return(&mut self, tag: u64, found: Found) -> Result<(), AddError> {
+        if self.returning.len() >= MAX_TORRENTS {
+            return Err(AddError::TooMany(MAX_TORRENTS));
+        }
+        self.returning.push((tag, found));
+        Ok(())
+    }
+
+    /// The torrent that was to return is removed again: nobody waits for it any longer.
+    fn stop_returning(&mut self, info_hash: InfoHash) {
+        for (tag, _) in self.take_returning(info_hash) {
+            self.out.event(Event::Added {
+                tag,
+                result: Ok(info_hash),
+            });
+        }
+    }
+
+    fn take_returning(&mut self, info_hash: InfoHash) -> Vec<(u64, Found)> {
+        let (ours, others) = core::mem::take(&mut self.returning)
+            .into_iter()
+            .partition(|(_, found)| found.info_hash == info_hash);
+        self.returning = others;
+        ours
+    }
+
+    fn add_found(&mut self, tag: u64, found: Found) {
+        let (result, meta) = match self.take_up(found) {
             Ok((info_hash, meta)) => (Ok(info_hash), meta),
             Err(error) => (Err(error), None),
         };
@@ -116,17 +169,14 @@ impl Client {
         }
     }
 
-    fn take_up(
-        &mut self,
-        source: Source,
-        options: AddOptions,
-    ) -> Result<(InfoHash, Option<Metainfo>), AddError> {
+    /// Reads what names a torrent.
+    fn find(&self, source: Source, options: AddOptions) -> Result<Found, AddError> {
         let bare = match &source {
             Source::Magnet(text) => bare_info_hash(text),
             _ => None,
         };
         let source = bare.map_or(source, Source::Stored);
-        let (info_hash, name, trackers, mut options, meta) = match source {
+        let (info_hash, name, trackers, options, meta) = match source {
             Source::Magnet(link) => {
                 let magnet: MagnetLink = link
                     .parse()
@@ -162,6 +212,23 @@ impl Client {
                 (info_hash, None, trackers, options, meta)
             }
         };
+        Ok(Found {
+            info_hash,
+            name,
+            trackers,
+            options,
+            meta,
+        })
+    }
+
+    fn take_up(&mut self, found: Found) -> Result<(InfoHash, Option<Metainfo>), AddError> {
+        let Found {
+            info_hash,
+            name,
+            trackers,
+            mut options,
+            meta,
+        } = found;
         let private = meta.as_ref().is_some_and(|m| m.private);
         let given = core::mem::take(&mut options.trackers);
         let mut named = Vec::new();
@@ -171,9 +238,6 @@ impl Client {
         // A private torrent announces to its own trackers alone (BEP 27).
         if !private {
             named.extend(self.config.trackers.iter().cloned());
-        }
-        if self.leaving.contains(&info_hash) {
-            self.drop_torrent(info_hash, false);
         }
         if self.sessions.contains_key(&info_hash) {
             if let Some(unit) = options.unit {
@@ -193,6 +257,7 @@ impl Client {
     }
 
     fn remove(&mut self, info_hash: InfoHash, delete_data: bool) {
+        self.stop_returning(info_hash);
         if delete_data || !self.sessions.contains_key(&info_hash) {
             return self.drop_torrent(info_hash, delete_data);
         }
@@ -202,19 +267,25 @@ impl Client {
         self.leaving.insert(info_hash);
     }
 
-    /// Torrents that are to go and have lost nothing by it, or cannot write, go.
-    pub(super) fn finish_leaving(&mut self) {
+    /// Torrents that are to go and have lost nothing by it, or cannot write, go. Whether one came back.
+    pub(super) fn finish_leaving(&mut self) -> bool {
+        let mut returned = false;
         for info_hash in self.leaving.clone() {
             let Some(session) = self.sessions.get_mut(&info_hash) else {
                 continue;
             };
             if session.is_durable() || session.has_failed() {
                 self.drop_torrent(info_hash, false);
+                for (tag, found) in self.take_returning(info_hash) {
+                    self.add_found(tag, found);
+                    returned = true;
+                }
             } else if !session.is_recording() && session.make_durable_soon() {
                 // A piece was written since it was asked for.
                 self.touched.insert(info_hash);
             }
         }
+        returned
     }
 
     fn drop_torrent(&mut self, info_hash: InfoHash, delete_data: bool) {

@@ -52,6 +52,8 @@ pub struct Client {
     sessions: Map<InfoHash, Session>,
     /// Torrents that go as soon as what they hold is durable.
     leaving: Set<InfoHash>,
+    /// Torrents that leave and were added again meanwhile, with the tags of those commands.
+    returning: Vec<(u64, commands::Found)>,
     order: Vec<InfoHash>,
     money: Money,
     account: payments::Account,
@@ -108,6 +110,7 @@ impl Client {
             out: Outbox::new(torrents),
             sessions: Map::new(),
             leaving: Set::new(),
+            returning: Vec::new(),
             order: Vec::new(),
             money,
             account: payments::Account::default(),
@@ -341,7 +344,7 @@ impl Client {
                 busy = true;
                 self.pump(info_hash);
             }
-            self.finish_leaving();
+            busy |= self.finish_leaving();
             busy |= self.wake_for_room();
             self.announce();
             busy |= self.drain_signaling();

@@ -458,6 +458,7 @@ impl Client {
                 self.pay_log(None, format!("A buyer left {blocks} blocks unpaid."));
             }
             PayEvent::RedeemDue { .. } => {
+                self.out.event(Event::RedeemDue);
                 self.pay_log(None, "Enough is earned to be redeemed.".to_owned());
             }
             PayEvent::ClaimsReady { .. } => self.hand_out_claims(),

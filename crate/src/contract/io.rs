@@ -550,6 +550,9 @@ pub enum Event {
         /// Sum of the floors.
         total: TokenUnits,
     },
+    /// So much is earned of somebody that he waits, or leaves, until it is redeemed: [`Command::PrepareRedeem`] with
+    /// [`RedeemScope::Due`].
+    RedeemDue,
     /// A line for the payment log: a full sentence.
     Payment {
         /// Which torrent, if any.

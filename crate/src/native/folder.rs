@@ -6,12 +6,15 @@
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
+use std::fmt;
 use std::fs::{self, File, Metadata, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Component, Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::records::RECORDS_FILE;
 use crate::metainfo::raw::RawPath;
+use crate::types::InfoHash;
 
 /// Where one file of a torrent lies.
 #[derive(Clone, Debug, Default)]
@@ -20,10 +23,12 @@ pub(super) struct Place {
     pub(super) safe: Vec<String>,
     /// The names on disk, below the data folder; none for a pad file.
     pub(super) components: Vec<OsString>,
-    /// What was there when it was looked for.
+    /// What was there when it was looked for, or was made since.
     pub(super) found: Option<Stamp>,
     /// This program made it.
     pub(super) ours: bool,
+    /// This process writes to it, so that it changes.
+    pub(super) written: bool,
 }
 
 impl Place {
@@ -35,6 +40,12 @@ impl Place {
         let below: PathBuf = self.components.iter().collect();
         data_dir.join(below)
     }
+
+    /// Whether what is there now is the file that was found, as nobody but this process changed it.
+    pub(super) fn is_still(&self, now: &Metadata) -> bool {
+        let now = Stamp::of(now);
+        (self.found).is_some_and(|found| found == now || self.written && found.is_same_file(&now))
+    }
 }
 
 /// How a file looked: what is served must still look so.
@@ -42,20 +53,20 @@ impl Place {
 pub(super) struct Stamp {
     pub(super) length: u64,
     modified: Option<SystemTime>,
+    identity: Identity,
 }
 
 impl Stamp {
-    /// Of a file that this process writes to.
-    pub(super) const WRITTEN: Stamp = Stamp {
-        length: u64::MAX,
-        modified: None,
-    };
-
     pub(super) fn of(metadata: &Metadata) -> Stamp {
         Stamp {
             length: metadata.len(),
             modified: metadata.modified().ok(),
+            identity: Identity::of(metadata),
         }
+    }
+
+    fn is_same_file(&self, other: &Stamp) -> bool {
+        self.identity == other.identity
     }
 }
 
@@ -70,6 +81,8 @@ pub(super) enum PlaceError {
     FileInTheWay(PathBuf),
     #[error("{} is not a plain file: move it away", .0.display())]
     NotAFile(PathBuf),
+    #[error("{} is where piecework keeps its own records: give them another folder by --state", .0.display())]
+    Records(PathBuf),
     #[error("{path}: {error}", path = .0.display(), error = .1)]
     Io(PathBuf, io::Error),
 }
@@ -112,14 +125,21 @@ fn is_plain(component: &OsStr) -> bool {
 pub(super) struct Finder<'a> {
     data_dir: &'a Path,
     made: &'a Made,
+    /// Where the records lie below the data folder, if they do.
+    records: Option<Vec<OsString>>,
     listings: HashMap<PathBuf, HashSet<OsString>>,
 }
 
 impl<'a> Finder<'a> {
     pub(super) fn new(data_dir: &'a Path, made: &'a Made) -> Finder<'a> {
+        let below = made
+            .path
+            .parent()
+            .and_then(|dir| dir.strip_prefix(data_dir).ok());
         Finder {
             data_dir,
             made,
+            records: below.map(|below| below.iter().map(OsStr::to_owned).collect()),
             listings: HashMap::new(),
         }
     }
@@ -131,6 +151,9 @@ impl<'a> Finder<'a> {
     /// Something is in the way.
     pub(super) fn find(&mut self, safe: Vec<String>, raw: &RawPath) -> Result<Place, PlaceError> {
         let path = checked_path(self.data_dir, &safe)?;
+        if self.is_record(&safe) {
+            return Err(PlaceError::Records(path));
+        }
         let metadata = look(&path)?;
         let ours = (metadata.as_ref()).is_some_and(|found| self.made.knows(&safe, found));
         if !ours && let Some((components, found)) = self.find_raw(&safe, raw) {
@@ -138,7 +161,7 @@ impl<'a> Finder<'a> {
                 safe,
                 components,
                 found: Some(found),
-                ours: false,
+                ..Place::default()
             });
         }
         Ok(Place {
@@ -146,6 +169,7 @@ impl<'a> Finder<'a> {
             safe,
             found: metadata.as_ref().map(Stamp::of),
             ours,
+            written: false,
         })
     }
 
@@ -159,6 +183,9 @@ impl<'a> Finder<'a> {
         let components: Vec<OsString> = (raw.iter())
             .map(|name| name_on_disk(name))
             .collect::<Option<_>>()?;
+        if self.is_record(&components) {
+            return None;
+        }
         let path = checked_path(self.data_dir, &components).ok()?;
         let metadata = look(&path).ok()??;
         let mut folder = self.data_dir.to_owned();
@@ -169,6 +196,19 @@ impl<'a> Finder<'a> {
             folder.push(component);
         }
         Some((components, Stamp::of(&metadata)))
+    }
+
+    /// Whether a file of these names would lie among this program's records; where letter case is ignored, too.
+    fn is_record<S: AsRef<OsStr>>(&self, components: &[S]) -> bool {
+        let Some(records) = &self.records else {
+            return false;
+        };
+        if records.is_empty() {
+            return matches!(components, [name] if is_record_name(name.as_ref()));
+        }
+        components.len() >= records.len()
+            && (records.iter().zip(components))
+                .all(|(records, name)| records.eq_ignore_ascii_case(name))
     }
 
     fn lists(&mut self, folder: &Path, name: &OsStr) -> bool {
@@ -213,12 +253,26 @@ fn name_on_disk(raw: &[u8]) -> Option<OsString> {
     (plain && is_plain(OsStr::new(name))).then(|| OsString::from(name))
 }
 
+/// How the scratch file of a torrent ends; its name is the info hash.
+pub(super) const SCRATCH_SUFFIX: &str = ".parts";
+/// How the record of what was made of a torrent ends; its name is the info hash.
+pub(super) const MADE_SUFFIX: &str = ".made";
+
+/// Whether a file of this name in a state folder is this program's own.
+pub(super) fn is_record_name(name: &OsStr) -> bool {
+    let name = name.to_string_lossy().to_ascii_lowercase();
+    let of_a_torrent = [SCRATCH_SUFFIX, MADE_SUFFIX].iter().any(|suffix| {
+        (name.strip_suffix(suffix)).is_some_and(|hash| InfoHash::from_hex(hash).is_some())
+    });
+    of_a_torrent || name == RECORDS_FILE
+}
+
 /// What this program made of one torrent: a line per file, in a file of the state folder.
 #[derive(Debug)]
 pub(super) struct Made {
     path: PathBuf,
-    /// By safe names, joined: which file it was; `None` if that was not written down any more.
-    files: HashMap<String, Option<String>>,
+    /// By safe names, joined: which file it was, as its line says.
+    files: HashMap<String, String>,
     out: Option<File>,
     dirty: bool,
 }
@@ -235,10 +289,7 @@ impl Made {
         let files = text
             .lines()
             .filter_map(|line| line.split_once('\t'))
-            .map(|(identity, names)| {
-                let identity = (identity != UNKNOWN).then(|| identity.to_owned());
-                (names.to_owned(), identity)
-            })
+            .map(|(identity, names)| (names.to_owned(), identity.to_owned()))
             .collect();
         Ok(Made {
             path,
@@ -254,27 +305,39 @@ impl Made {
     /// [`ErrorKind::AlreadyExists`] if something is there.
     pub(super) fn create(&mut self, safe: &[String], path: &Path) -> io::Result<File> {
         // A process that is killed between the two leaves an empty file, which this line claims.
-        self.note(safe, None)?;
-        let file = OpenOptions::new()
+        self.note(safe, UNKNOWN.to_owned())?;
+        let made = OpenOptions::new()
             .read(true)
             .write(true)
             .create_new(true)
-            .open(path)?;
-        self.note(safe, Some(identity(&file.metadata()?)))?;
-        Ok(file)
+            .open(path)
+            .and_then(|file| {
+                let identity = Identity::of(&file.metadata()?).to_string();
+                Ok((file, identity))
+            });
+        match made {
+            Ok((file, identity)) => {
+                self.note(safe, identity)?;
+                Ok(file)
+            }
+            Err(error) => {
+                self.note(safe, NOT_OURS.to_owned())?;
+                Err(error)
+            }
+        }
     }
 
     fn knows(&self, safe: &[String], found: &Metadata) -> bool {
         match self.files.get(&safe.join("/")) {
-            Some(Some(known)) => *known == identity(found),
-            Some(None) => found.len() == 0,
+            Some(known) if known == UNKNOWN => found.len() == 0,
+            Some(known) => *known == Identity::of(found).to_string(),
             None => false,
         }
     }
 
-    fn note(&mut self, safe: &[String], identity: Option<String>) -> io::Result<()> {
+    fn note(&mut self, safe: &[String], identity: String) -> io::Result<()> {
         let names = safe.join("/");
-        let line = format!("{}\t{names}\n", identity.as_deref().unwrap_or(UNKNOWN));
+        let line = format!("{identity}\t{names}\n");
         let out = match &mut self.out {
             Some(out) => out,
             None => {
@@ -321,26 +384,45 @@ impl Made {
     }
 }
 
-/// Stands where a file's identity is not known.
+/// Stands where a file's identity was not written down any more.
 const UNKNOWN: &str = "-";
+/// Stands where somebody else's file came first.
+const NOT_OURS: &str = "x";
 
 /// What stays the same while a file does, and differs for another one of its name: when it was made, or its number
 /// where that is not kept.
-fn identity(metadata: &Metadata) -> String {
-    let born = metadata.created().ok();
-    match born.and_then(|born| born.duration_since(UNIX_EPOCH).ok()) {
-        Some(born) => format!("born {}", born.as_nanos()),
-        None => number(metadata),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Identity {
+    /// Nanoseconds of Unix time.
+    Born(u128),
+    Number(u64),
+}
+
+impl Identity {
+    fn of(metadata: &Metadata) -> Identity {
+        let born = metadata.created().ok();
+        match born.and_then(|born| born.duration_since(UNIX_EPOCH).ok()) {
+            Some(born) => Identity::Born(born.as_nanos()),
+            None => Identity::Number(number(metadata)),
+        }
+    }
+}
+
+impl fmt::Display for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Identity::Born(nanos) => write!(f, "born {nanos}"),
+            Identity::Number(number) => write!(f, "number {number}"),
+        }
     }
 }
 
 #[cfg(unix)]
-fn number(metadata: &Metadata) -> String {
-    use std::os::unix::fs::MetadataExt;
-    format!("number {}", metadata.ino())
+fn number(metadata: &Metadata) -> u64 {
+    std::os::unix::fs::MetadataExt::ino(metadata)
 }
 
 #[cfg(not(unix))]
-fn number(_metadata: &Metadata) -> String {
-    "some".to_owned()
+fn number(_metadata: &Metadata) -> u64 {
+    0
 }

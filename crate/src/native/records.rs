@@ -4,6 +4,7 @@
 //! is stored as a whole or not at all, in the order given, and reported only when durable. What
 //! waits is committed together. Never looks into a value.
 
+use std::panic::catch_unwind;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
@@ -31,7 +32,7 @@ pub enum RecordsError {
     )]
     Locked(PathBuf),
     /// The folder cannot be made or read.
-    #[error("the state folder {0} cannot be used: {1}")]
+    #[error("the state folder {0} cannot be used: {1}: make it writable, or choose another")]
     Folder(PathBuf, std::io::Error),
     /// The file is damaged or cannot be read.
     #[error("the records in {0} cannot be read: {1}")]
@@ -111,10 +112,13 @@ pub fn holds(state_dir: &Path, key: &str) -> Result<bool, RecordsError> {
 fn open(state_dir: &Path) -> Result<(Database, StoredRecords), RecordsError> {
     create_private_dir(state_dir).map_err(|e| RecordsError::Folder(state_dir.to_owned(), e))?;
     let path = state_dir.join(RECORDS_FILE);
-    let database = Database::create(&path).map_err(|e| match e {
-        DatabaseError::DatabaseAlreadyOpen => RecordsError::Locked(state_dir.to_owned()),
-        other => RecordsError::Database(path.clone(), other.to_string()),
-    })?;
+    // It asserts what a file that was cut short does not hold to.
+    let database = catch_unwind(|| Database::create(&path))
+        .map_err(|_| RecordsError::Database(path.clone(), "the file is damaged".to_owned()))?
+        .map_err(|e| match e {
+            DatabaseError::DatabaseAlreadyOpen => RecordsError::Locked(state_dir.to_owned()),
+            other => RecordsError::Database(path.clone(), other.to_string()),
+        })?;
     let stored =
         read_all(&database).map_err(|e| RecordsError::Database(path.clone(), e.to_string()))?;
     Ok((database, stored))

@@ -38,6 +38,16 @@ pub enum SessionKeyError {
         /// Where they should be.
         records: PathBuf,
     },
+    /// There are records, and they cannot be read.
+    #[error(
+        "the records of the key {key} are damaged: {reason}; do not put an older copy in their place, but open a new account with a new key, and withdraw the old one's deposit"
+    )]
+    Damaged {
+        /// The key file.
+        key: PathBuf,
+        /// What is wrong with them.
+        reason: String,
+    },
     /// The chain knows promises of it that no record here does.
     #[error(
         "the key {0} was used elsewhere, and what it promised there is not known here: open a new account with a new key"
@@ -110,9 +120,9 @@ impl SessionKey {
         account: B256,
         is_used: impl FnOnce() -> Result<bool, E>,
     ) -> Result<(), E> {
+        let record = Key::PayerAccount(account).text(vault);
         let known = self.has_records()
-            && records::holds(&self.records_dir, &Key::PayerAccount(account).text(vault))
-                .map_err(SessionKeyError::from)?;
+            && records::holds(&self.records_dir, &record).map_err(|e| self.records_error(e))?;
         if known {
             return Ok(());
         }
@@ -123,7 +133,9 @@ impl SessionKey {
     }
 
     fn has_records(&self) -> bool {
-        self.records_dir.join(RECORDS_FILE).is_file()
+        // One without a byte is what a machine without power leaves, and would be taken for a new one.
+        let found = std::fs::metadata(self.records_dir.join(RECORDS_FILE));
+        found.is_ok_and(|found| found.is_file() && found.len() > 0)
     }
 
     fn is_marked(&self) -> Result<bool, SessionKeyError> {
@@ -147,6 +159,16 @@ impl SessionKey {
                 .map_err(|e| self.file_error(e))?;
         }
         Ok(())
+    }
+
+    fn records_error(&self, error: RecordsError) -> SessionKeyError {
+        match error {
+            RecordsError::Database(..) => SessionKeyError::Damaged {
+                key: self.file.clone(),
+                reason: error.to_string(),
+            },
+            other => other.into(),
+        }
     }
 
     fn file_error(&self, source: std::io::Error) -> SessionKeyError {

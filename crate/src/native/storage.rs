@@ -3,7 +3,7 @@
 //! Owns one thread per open torrent, which carries out that torrent's effects in the order in which
 //! they were submitted. Invariants: nothing is opened outside the data folder, and no symbolic link below it is
 //! followed; nothing is written into a file, or deleted, that this program did not make, unless the operator asked for a
-//! repair. Never decides what is written, and never preallocates.
+//! repair: what would be written there must be there already. Never decides what is written, and never preallocates.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -11,13 +11,16 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use bytes::{Bytes, BytesMut};
 use sha1::{Digest, Sha1};
 use tokio::sync::{mpsc, oneshot};
 
-use super::folder::{Finder, Made, Place, PlaceError, Stamp, checked_path};
+use super::folder::{
+    Finder, MADE_SUFFIX, Made, Place, PlaceError, SCRATCH_SUFFIX, Stamp, checked_path,
+};
 use crate::client::{Effect, EffectError, EffectResult, Input};
 use crate::metainfo::FileSpan;
 use crate::metainfo::raw::RawPath;
@@ -46,6 +49,7 @@ pub struct Storage {
     state_dir: PathBuf,
     repair: bool,
     results: mpsc::Sender<Input>,
+    writers: Writers,
     torrents: HashMap<InfoHash, Worker>,
     /// Threads of closed torrents that still carry out what was submitted before.
     closing: HashMap<InfoHash, JoinHandle<()>>,
@@ -93,6 +97,7 @@ impl Storage {
             state_dir: fs::canonicalize(state_dir)?,
             repair,
             results,
+            writers: Writers::default(),
             torrents: HashMap::new(),
             closing: HashMap::new(),
         })
@@ -166,10 +171,12 @@ impl Storage {
     fn spawn(&mut self, info_hash: InfoHash) -> io::Result<Worker> {
         let (queue, jobs) = sync_channel(MAX_QUEUED_EFFECTS);
         let files = TorrentFiles {
+            info_hash,
+            writers: self.writers.clone(),
             data_dir: self.data_dir.clone(),
             repair: self.repair,
-            scratch_path: self.state_dir.join(format!("{info_hash}.parts")),
-            made: Made::load(self.state_dir.join(format!("{info_hash}.made")))?,
+            scratch_path: self.state_dir.join(format!("{info_hash}{SCRATCH_SUFFIX}")),
+            made: Made::load(self.state_dir.join(format!("{info_hash}{MADE_SUFFIX}")))?,
             places: Vec::new(),
             open: HashMap::new(),
             scratch: None,
@@ -192,8 +199,30 @@ impl Storage {
     }
 }
 
+/// Which torrent writes to a file: two that both repair one would write over each other for ever.
+#[derive(Clone, Debug, Default)]
+struct Writers(Arc<Mutex<HashMap<PathBuf, InfoHash>>>);
+
+impl Writers {
+    /// The torrent that has it from now on, or had it before.
+    fn claim(&self, path: &Path, info_hash: InfoHash) -> InfoHash {
+        *self.table().entry(path.to_owned()).or_insert(info_hash)
+    }
+
+    fn release(&self, info_hash: InfoHash) {
+        self.table().retain(|_, writer| *writer != info_hash);
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<PathBuf, InfoHash>> {
+        // Each change of it is one step.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// The files of one torrent; lives on its thread.
 struct TorrentFiles {
+    info_hash: InfoHash,
+    writers: Writers,
     data_dir: PathBuf,
     repair: bool,
     scratch_path: PathBuf,
@@ -216,12 +245,6 @@ struct OpenFile {
 }
 
 impl OpenFile {
-    /// Whether it still is what it was when the torrent was opened.
-    fn looks_like(&self, stamp: Option<Stamp>) -> bool {
-        stamp.is_none_or(|stamp| stamp == Stamp::WRITTEN)
-            || self.file.metadata().ok().map(|now| Stamp::of(&now)) == stamp
-    }
-
     fn sync(&self, path: &Path) -> io::Result<()> {
         if self.writable {
             return self.file.sync_data();
@@ -337,6 +360,21 @@ impl TorrentFiles {
                 continue;
             }
             let path = self.path_of(span.file)?;
+            let place = self.place(span.file)?;
+            if place.found.is_some() && !place.ours && !self.repair {
+                // A piece that belongs to two files may lack in one of them alone.
+                let (file, mut offset) = (self.handle(span.file, false)?, span.offset);
+                while left > 0 {
+                    let given = next(left).map_err(|e| failed(&path, &e))?;
+                    let mut there = vec![0; given.len()];
+                    if read_at(&mut file.file, offset, &mut there).is_err() || there != given {
+                        return Err(not_ours(&path));
+                    }
+                    offset += given.len() as u64;
+                    left -= given.len() as u64;
+                }
+                continue;
+            }
             let file = self.handle(span.file, true)?;
             let mut write = |out: &mut File| -> io::Result<()> {
                 out.seek(SeekFrom::Start(span.offset))?;
@@ -367,12 +405,7 @@ impl TorrentFiles {
             // A pad file reads as zeros, which are there already.
             if !self.is_pad(span) {
                 let path = self.path_of(span.file)?;
-                let stamp = self.places.get(span.file as usize).and_then(|p| p.found);
                 let file = self.handle(span.file, false)?;
-                if !file.looks_like(stamp) {
-                    let text = format!("{} changed while it was served", path.display());
-                    return Err(EffectError::Missing(text));
-                }
                 read_at(&mut file.file, span.offset, &mut out[at..end])
                     .map_err(|e| failed(&path, &e))?;
             }
@@ -467,6 +500,7 @@ impl TorrentFiles {
     }
 
     fn close(&mut self, delete: bool) -> Outcome {
+        self.writers.release(self.info_hash);
         if !delete {
             self.flush()?;
         }
@@ -534,20 +568,24 @@ impl TorrentFiles {
         Ok(self.place(file)?.path(&self.data_dir))
     }
 
-    /// An open handle, made if there is none that can do what is wanted.
+    /// An open handle, made if there is none that can do what is wanted. The file is still there, and what it was.
     fn handle(&mut self, index: u32, write: bool) -> Result<&mut OpenFile, EffectError> {
         self.uses += 1;
         let usable = self
             .open
             .get(&index)
             .is_some_and(|open| open.writable || !write);
-        if !usable {
+        if usable {
+            // The handle outlives the file's name, so it is the name that is looked at.
+            let path = self.path_of(index)?;
+            let now = fs::symlink_metadata(&path).map_err(|e| failed(&path, &e))?;
+            self.require_same(index, &now)?;
+        } else {
             self.make_room()?;
             let file = if write {
                 self.open_to_write(index)?
             } else {
-                let path = checked_path(&self.data_dir, &self.place(index)?.components)?;
-                File::open(&path).map_err(|e| failed(&path, &e))?
+                self.open_to_read(index)?
             };
             let dirty = self.open.get(&index).is_some_and(|open| open.dirty);
             self.open.insert(
@@ -569,10 +607,36 @@ impl TorrentFiles {
         }
     }
 
+    fn open_to_read(&self, index: u32) -> Result<File, EffectError> {
+        let path = checked_path(&self.data_dir, &self.place(index)?.components)?;
+        let file = File::open(&path).map_err(|e| failed(&path, &e))?;
+        let now = file.metadata().map_err(|e| failed(&path, &e))?;
+        self.require_same(index, &now)?;
+        Ok(file)
+    }
+
+    /// What is there now is what was opened; else it is neither served nor written to.
+    fn require_same(&self, index: u32, now: &fs::Metadata) -> Result<(), EffectError> {
+        let place = self.place(index)?;
+        if place.is_still(now) {
+            return Ok(());
+        }
+        let path = place.path(&self.data_dir);
+        let text = format!("{} was changed or replaced meanwhile", path.display());
+        Err(EffectError::Missing(text))
+    }
+
     /// Opens what this program made, and makes what is not there.
     fn open_to_write(&mut self, index: u32) -> Result<File, EffectError> {
         let place = self.place(index)?.clone();
         let path = checked_path(&self.data_dir, &place.components)?;
+        let writer = self.writers.claim(&path, self.info_hash);
+        if writer != self.info_hash {
+            return Err(EffectError::Storage(format!(
+                "{} belongs to torrent {writer}, too, which writes to it: give one of them another folder",
+                path.display()
+            )));
+        }
         let file = if place.found.is_none() {
             self.create_parents(&place.components)?;
             self.made.create(&place.safe, &path)
@@ -582,16 +646,18 @@ impl TorrentFiles {
             Err(ErrorKind::AlreadyExists.into())
         };
         let file = file.map_err(|e| match e.kind() {
-            ErrorKind::AlreadyExists => EffectError::Storage(format!(
-                "{} was not made by piecework, and is not what the torrent says: {IN_THE_WAY}",
-                path.display()
-            )),
+            ErrorKind::AlreadyExists => not_ours(&path),
             _ => failed(&path, &e),
         })?;
+        let now = file.metadata().map_err(|e| failed(&path, &e))?;
+        if place.found.is_some() {
+            self.require_same(index, &now)?;
+        }
         if let Some(place) = self.places.get_mut(index as usize) {
             place.ours |= place.found.is_none();
+            place.found = Some(Stamp::of(&now));
             // It changes from now on because we write.
-            place.found = Some(Stamp::WRITTEN);
+            place.written = true;
         }
         Ok(file)
     }
@@ -683,9 +749,19 @@ impl From<PlaceError> for EffectError {
     }
 }
 
+fn not_ours(path: &Path) -> EffectError {
+    EffectError::Storage(format!(
+        "{} was not made by piecework, and is not what the torrent says: {IN_THE_WAY}",
+        path.display()
+    ))
+}
+
 fn failed(path: &Path, error: &io::Error) -> EffectError {
     let text = format!("{}: {error}", path.display());
     match error.kind() {
+        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => EffectError::Storage(
+            format!("{text}: change its permissions, or choose another folder"),
+        ),
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
             EffectError::QuotaExceeded(text)
         }

@@ -222,7 +222,9 @@ pub fn event(event: &Event) -> Option<JsValue> {
         Event::Payment { info_hash, text } => {
             ("payment", *info_hash, Some(("text", text.as_str().into())))
         }
-        Event::Added { .. } | Event::ClaimsReady { .. } | Event::ShutDown => return None,
+        Event::Added { .. } | Event::ClaimsReady { .. } | Event::RedeemDue | Event::ShutDown => {
+            return None;
+        }
     };
     let message = object(&[
         ("t", "event".into()),

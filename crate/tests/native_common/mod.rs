@@ -1,11 +1,18 @@
 //! What several native tests need: a chain, a tracker, the program.
 
 // Each test file uses some of it.
-#![allow(dead_code)]
+#![allow(dead_code, unused_imports)]
+
+mod files;
+mod node;
+
+pub use files::{Ended, Film, create, json, piecework, torrent_named, untouched};
+pub use node::{Node, state};
 
 use std::io::{BufRead, BufReader, Write};
-use std::path::PathBuf;
-use std::process::{Child, ChildStdout, Command, Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256, U256, hex};
@@ -50,10 +57,13 @@ impl Tracker {
     }
 }
 
+/// How long the program may be silent while it is waited for.
+const PATIENCE: Duration = Duration::from_secs(120);
+
 /// The program, killed when dropped.
 pub struct Program {
     pub child: Child,
-    pub lines: std::io::Lines<BufReader<ChildStdout>>,
+    lines: Receiver<String>,
 }
 
 impl Drop for Program {
@@ -65,22 +75,62 @@ impl Drop for Program {
 
 impl Program {
     pub fn start(args: &[&str]) -> Program {
+        Program::start_in(Path::new("."), args)
+    }
+
+    pub fn start_in(dir: &Path, args: &[&str]) -> Program {
         let mut child = Command::new(env!("CARGO_BIN_EXE_piecework"))
             .args(args)
+            .current_dir(dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let output = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        // Ends with the program, or with whoever listens to it.
+        std::thread::spawn(move || {
+            let mut said = output.lines().map_while(Result::ok);
+            said.all(|line| sender.send(line).is_ok())
+        });
         Program { child, lines }
     }
 
+    /// The next line; `None` when the program ended.
+    fn line(&mut self) -> Option<String> {
+        match self.lines.recv_timeout(PATIENCE) {
+            Ok(line) => Some(line),
+            Err(RecvTimeoutError::Disconnected) => None,
+            Err(RecvTimeoutError::Timeout) => panic!("the program is silent"),
+        }
+    }
+
+    /// The next line of JSON that is wanted.
     pub fn until(&mut self, wanted: impl Fn(&Value) -> bool) -> Value {
-        self.lines
-            .by_ref()
-            .map(|line| serde_json::from_str(&line.unwrap()).unwrap())
-            .find(wanted)
-            .expect("the program ended")
+        let begun = Instant::now();
+        loop {
+            let line = self.line().expect("the program ended");
+            let value = serde_json::from_str(&line).unwrap();
+            if wanted(&value) {
+                return value;
+            }
+            assert!(begun.elapsed() < PATIENCE, "not said, but {line}");
+        }
+    }
+
+    /// The next line, not JSON, that has this in it.
+    pub fn line_with(&mut self, text: &str) -> String {
+        let begun = Instant::now();
+        loop {
+            let line = self.line().expect("the program ended");
+            if line.contains(text) {
+                return line;
+            }
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "{text:?} is not said, but {line}"
+            );
+        }
     }
 
     pub fn say(&mut self, line: &str) {
@@ -88,9 +138,7 @@ impl Program {
     }
 
     pub fn exit_code(&mut self) -> Option<i32> {
-        for line in self.lines.by_ref() {
-            line.unwrap();
-        }
+        while self.line().is_some() {}
         self.child.wait().unwrap().code()
     }
 }

@@ -323,6 +323,56 @@ fn a_torrent_that_is_removed_in_mid_download_and_kept_goes_on_where_it_was() {
 }
 
 #[test]
+fn a_torrent_that_is_taken_up_again_while_it_leaves_loses_nothing() {
+    for_seeds(12, |seed| {
+        let net_config = NetConfig {
+            uplink: 2_000_000..3_000_000,
+            ..NetConfig::default()
+        };
+        let mut net = SimNet::new(seed, net_config);
+        let content = Content::file(seed, 3 * LENGTH, 1 << 20);
+        let hash = content.info_hash();
+        let a = net.node(SimNet::config());
+        net.seed(a, &content);
+        let b = net.node(SimNet::config());
+        net.leech(b, &content);
+        let remove = |delete_data| Command::Remove {
+            info_hash: hash,
+            delete_data,
+        };
+        let mut on_the_way = 0;
+        for round in 0..3 {
+            let time = net.random.number(500..1_800);
+            net.run_for(Duration::from_millis(time));
+            let load = net.client(b).load();
+            on_the_way += load.at_risk_and_asked_of_one - load.at_risk_of_one;
+            net.command(b, remove(false));
+            net.leech(b, &content);
+            if round == 1 {
+                // The last word counts.
+                net.command(b, remove(false));
+                net.run_for(Duration::from_secs(2));
+                assert!(net.torrent(b, hash).is_none(), "seed {seed}: still there");
+                net.leech(b, &content);
+            }
+        }
+        complete(&mut net, &[b], &content, minutes(10));
+        let fetched = net.watch.sent_to(b, hash);
+        let most = 3 * LENGTH as u64 + on_the_way;
+        assert!(fetched <= most, "seed {seed}: {fetched} bytes");
+        // Removed with its data before it is taken up again, it is fetched anew.
+        net.command(b, remove(false));
+        net.leech(b, &content);
+        net.command(b, remove(true));
+        net.run_for(Duration::from_secs(1));
+        assert!(net.torrent(b, hash).is_none(), "seed {seed}: still there");
+        net.leech(b, &content);
+        complete(&mut net, &[b], &content, minutes(10));
+        assert!(net.watch.sent_to(b, hash) >= fetched + 3 * LENGTH as u64);
+    });
+}
+
+#[test]
 fn a_finished_download_seeds_after_a_restart_and_fetches_nothing() {
     let (mut net, content, a, b) = scene(30);
     complete(&mut net, &[b], &content, minutes(10));

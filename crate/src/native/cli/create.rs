@@ -5,18 +5,18 @@
 
 use std::ffi::OsStr;
 use std::fs::{DirEntry, File, Metadata};
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use super::args::CreateArgs;
-use super::output::{CliError, ProgressLine, bytes, duration, plain, say, say_json};
+use super::output::{CliError, ProgressLine, bytes, duration, say, say_json, sentence};
 use crate::metainfo::{Metainfo, TorrentBuilder, TrackerUrl};
+use crate::native::folder::is_record_name;
 use crate::native::keys::looks_like_key_file;
 use crate::native::records::RECORDS_FILE;
-use crate::types::InfoHash;
 
 /// Bytes read at a time.
 const READ_LEN: usize = 1 << 20;
@@ -41,11 +41,9 @@ pub(super) fn create(args: &CreateArgs) -> Result<(), CliError> {
         .output
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("{name}.torrent")));
-    if output.exists() && !args.force {
-        return Err(CliError::Invalid(format!(
-            "{} exists already: choose another with -o, or overwrite it with --force",
-            output.display()
-        )));
+    // A link that leads nowhere is there, too.
+    if output.symlink_metadata().is_ok() && !args.force {
+        return Err(exists_already(&output));
     }
     let mut content = describe(&path, &name, &output, args)?;
     if (args.path.symlink_metadata()).is_ok_and(|found| found.file_type().is_symlink()) {
@@ -71,8 +69,13 @@ pub(super) fn create(args: &CreateArgs) -> Result<(), CliError> {
         .private(args.private)
         .created_by(concat!("Piecework ", env!("CARGO_PKG_VERSION")));
     let metainfo = hash(builder, &content.files, args)?;
-    write_whole(&output, &metainfo.to_torrent())
-        .map_err(|e| CliError::Failed(format!("{} cannot be written: {e}", output.display())))?;
+    write_whole(&output, &metainfo.to_torrent(), args.force).map_err(|e| match e.kind() {
+        ErrorKind::AlreadyExists => exists_already(&output),
+        _ => CliError::Failed(format!(
+            "{} cannot be written: {e}: choose another with -o",
+            output.display()
+        )),
+    })?;
     report(
         &metainfo,
         &output,
@@ -110,18 +113,18 @@ fn report(
     say(&format!("magnet     {magnet}"));
     say(&format!(
         "written    {} ({} pieces of {})",
-        plain(&output.display().to_string()),
+        sentence(&output.display().to_string()),
         metainfo.piece_count(),
         bytes(u64::from(metainfo.piece_length))
     ));
     for LeftOut { path, why } in left_out {
         say(&format!(
             "left out   {}: {why}",
-            plain(&path.display().to_string())
+            sentence(&path.display().to_string())
         ));
     }
     for note in notes {
-        say(&format!("note       {}", plain(note)));
+        say(&format!("note       {}", sentence(note)));
     }
 }
 
@@ -149,6 +152,13 @@ fn tracker_note(trackers: &[String]) -> Option<String> {
     })
 }
 
+fn exists_already(output: &Path) -> CliError {
+    CliError::Invalid(format!(
+        "{} exists already: choose another with -o, or overwrite it with --force",
+        output.display()
+    ))
+}
+
 fn unreadable(path: &Path, error: &std::io::Error) -> CliError {
     CliError::Invalid(format!("{} cannot be read: {error}", path.display()))
 }
@@ -156,7 +166,8 @@ fn unreadable(path: &Path, error: &std::io::Error) -> CliError {
 /// What goes into a torrent, and where it lies.
 struct Content {
     builder: TorrentBuilder,
-    files: Vec<PathBuf>,
+    /// Each with its length.
+    files: Vec<(PathBuf, u64)>,
     left_out: Vec<LeftOut>,
     notes: Vec<String>,
 }
@@ -189,7 +200,7 @@ fn describe(
         }
         return Ok(Content {
             builder: TorrentBuilder::single_file(name, metadata.len()),
-            files: vec![path.to_owned()],
+            files: vec![(path.to_owned(), metadata.len())],
             left_out: Vec::new(),
             notes: Vec::new(),
         });
@@ -236,7 +247,7 @@ fn describe(
                 subfolders.push((entry_path, below));
             } else {
                 content.builder = content.builder.file(below, metadata.len());
-                content.files.push(entry_path);
+                content.files.push((entry_path, metadata.len()));
             }
         }
         folders.extend(subfolders.into_iter().rev());
@@ -290,10 +301,7 @@ fn private(path: &Path, metadata: &Metadata) -> Option<&'static str> {
         let records = name == ".piecework" || path.join(RECORDS_FILE).is_file();
         return records.then_some(RECORDS);
     }
-    let of_a_torrent = (name.strip_suffix(".parts"))
-        .or_else(|| name.strip_suffix(".made"))
-        .is_some_and(|hash| InfoHash::from_hex(hash).is_some());
-    if name == RECORDS_FILE || of_a_torrent {
+    if is_record_name(path.file_name()?) {
         return Some(RECORDS);
     }
     looks_like_key_file(path, metadata).then_some("looks like a private key (--private-files)")
@@ -301,7 +309,7 @@ fn private(path: &Path, metadata: &Metadata) -> Option<&'static str> {
 
 fn hash(
     builder: TorrentBuilder,
-    files: &[PathBuf],
+    files: &[(PathBuf, u64)],
     args: &CreateArgs,
 ) -> Result<Metainfo, CliError> {
     let total = builder.total_length();
@@ -316,7 +324,8 @@ fn hash(
     let mut line = ProgressLine::new(!args.json);
     let begun = Instant::now();
     let mut shown = begun;
-    for path in files {
+    for (path, length) in files {
+        let before = hasher.hashed();
         let failed =
             |e: std::io::Error| CliError::Failed(format!("{} cannot be read: {e}", path.display()));
         let mut file = File::open(path).map_err(failed)?;
@@ -339,19 +348,84 @@ fn hash(
                 ));
             }
         }
+        // Lengths that are wrong in two files may add up.
+        if hasher.hashed() - before != *length {
+            return Err(CliError::Failed(format!(
+                "{} changed while it was read: try again when nothing writes to it",
+                path.display()
+            )));
+        }
     }
     line.clear();
     let hashes = hasher.finish().map_err(invalid)?;
     builder.build(hashes).map_err(invalid)
 }
 
-/// A half-written torrent never has the name of a whole one.
-fn write_whole(path: &Path, content: &[u8]) -> std::io::Result<()> {
-    let mut part = path.as_os_str().to_owned();
-    part.push(".part");
-    let part = PathBuf::from(part);
+/// A half-written torrent never has the name of a whole one, and no file that is there is lost unless `overwrite` says so.
+fn write_whole(path: &Path, content: &[u8], overwrite: bool) -> std::io::Result<()> {
+    // Short: the name of the torrent may be as long as names can be.
+    let part = path.with_file_name(format!(".piecework-{}.part", std::process::id()));
     let mut file = File::create(&part)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    std::fs::rename(&part, path)
+    let written = file
+        .write_all(content)
+        .and_then(|()| file.sync_all())
+        // Its name is taken first: renaming would write over whatever came there while it was hashed.
+        .and_then(|()| {
+            if overwrite {
+                Ok(())
+            } else {
+                File::create_new(path).map(drop)
+            }
+        })
+        .and_then(|()| std::fs::rename(&part, path));
+    if written.is_err() {
+        // What went wrong before is what matters.
+        let _ = std::fs::remove_file(&part);
+    }
+    written
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::native::cli::args::{Cli, Verb};
+    use clap::Parser;
+
+    #[test]
+    fn files_that_change_while_they_are_read_become_no_torrent() {
+        let dir = tempfile::tempdir().unwrap();
+        let cli = Cli::parse_from(["piecework", "create", "album", "--json"]);
+        let Verb::Create(args) = cli.verb else {
+            panic!("another command");
+        };
+        let paths = ["a", "b"].map(|name| dir.path().join(name));
+        // Lengths when they were listed, and when they are read.
+        for (listed, read, becomes) in [
+            ([30_000, 20_000], [30_000, 20_000], true),
+            ([30_000, 20_000], [30_001, 19_999], false),
+            ([30_000, 20_000], [29_999, 20_001], false),
+            ([30_000, 20_000], [30_000, 20_001], false),
+            ([30_000, 20_000], [0, 20_000], false),
+        ] {
+            let mut builder = TorrentBuilder::new("album");
+            let mut files = Vec::new();
+            for (path, (listed, read)) in paths.iter().zip(listed.into_iter().zip(read)) {
+                std::fs::write(path, vec![7; read]).unwrap();
+                let name = path.file_name().unwrap().to_str().unwrap();
+                builder = builder.file([name], listed);
+                files.push((path.clone(), listed));
+            }
+            match hash(builder, &files, &args) {
+                Ok(_) => assert!(becomes, "{read:?}"),
+                Err(error) => {
+                    assert!(!becomes, "{error}");
+                    let text = error.to_string();
+                    assert!(
+                        text.contains("changed while it was read: try again"),
+                        "{text}"
+                    );
+                }
+            }
+        }
+    }
 }

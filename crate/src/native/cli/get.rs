@@ -7,10 +7,12 @@ use serde_json::json;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::args::{GetArgs, load_session_key};
+use super::interrupt::Interrupt;
 use super::output::{
-    CliError, ProgressLine, bytes, duration, parse_price, parse_tokens, plain, say, tokens,
+    CliError, ProgressLine, bytes, duration, parse_price, parse_tokens, plain, say, sentence,
+    tokens,
 };
-use super::runner::{Interrupt, Runner, Wish, Woken, make_folder};
+use super::runner::{Runner, Wish, Woken, make_folder};
 use super::{seed, torrent};
 use crate::client::{
     BuyConfig, Command, Config, Event, Limits, PaymentConfig, TorrentSnapshot, TorrentState,
@@ -162,7 +164,7 @@ async fn fetch(
         let failed = tokio::select! {
             woken = runner.next() => {
                 let failed = match &woken {
-                    Woken::Event(Event::Failed { text, .. }) => Some(plain(text)),
+                    Woken::Event(Event::Failed { text, .. }) => Some(sentence(text)),
                     _ => None,
                 };
                 line.clear();

@@ -6,8 +6,10 @@
 mod args;
 mod create;
 mod get;
+mod interrupt;
 mod money;
 mod output;
+mod payout;
 mod runner;
 mod seed;
 mod standing;

@@ -5,7 +5,8 @@ use serde_json::json;
 
 use super::args::{BalanceArgs, KeyArgs, KeyVerb, RedeemArgs, load_key};
 use super::output::{CliError, say, say_json, tokens};
-use super::runner::{Payout, Runner, money_json, redeemed_line};
+use super::payout::{Payout, redeemed_line};
+use super::runner::{Runner, money_json};
 use crate::client::{Config, Credit, PaymentConfig, ResalePrice, SellConfig};
 use crate::native::chain::{Chain, ChainConfig, ChainError};
 use crate::native::driver::NativeConfig;
@@ -13,7 +14,7 @@ use crate::native::keys::{KeyError, KeyPair};
 use crate::native::session_key::SessionKey;
 use crate::native::transport::TransportConfig;
 use crate::payment::voucher::account_id;
-use crate::types::{FineUnits, TokenUnits};
+use crate::types::FineUnits;
 
 /// `piecework key`
 pub(super) fn key(args: &KeyArgs) -> Result<(), CliError> {
@@ -46,11 +47,9 @@ pub(super) async fn redeem(args: RedeemArgs) -> Result<(), CliError> {
     let to = args.to.unwrap_or_else(|| payee.address());
     let chain = Chain::new(&config).map_err(|e| CliError::Invalid(e.to_string()))?;
     let payout = Payout {
-        chain,
-        payee,
         to,
         max_fee_per_gas: args.gas.max_fee_per_gas,
-        redeem_min: TokenUnits(0),
+        ..Payout::new(chain, payee)
     };
     let mut runner = offline(&args.state, &config, payout, args.json, decimals)?;
     let money = runner.look().await?.client.money;
@@ -155,13 +154,7 @@ pub(super) async fn balance(args: BalanceArgs) -> Result<(), CliError> {
         (Some(payee), Some(state)) => {
             let chain = Chain::new(&config).map_err(|e| CliError::Invalid(e.to_string()))?;
             // Nothing is redeemed by it.
-            let payout = Payout {
-                chain,
-                payee: payee.clone(),
-                to: payee.address(),
-                max_fee_per_gas: 0,
-                redeem_min: TokenUnits(0),
-            };
+            let payout = Payout::new(chain, payee.clone());
             let mut runner = offline(state, &config, payout, true, decimals)?;
             let money = runner.look().await?.client.money;
             runner.shut_down().await?;

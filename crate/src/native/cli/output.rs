@@ -92,9 +92,26 @@ impl ProgressLine {
     }
 }
 
-/// Text from strangers, for one line of a terminal.
+/// Most characters of a name or comment that is printed.
+const MAX_NAME: usize = 200;
+/// Most characters of a sentence that is printed: some paths, each as long as paths can be.
+const MAX_SENTENCE: usize = 64 * 1024;
+
+/// A name from strangers, for one line of a terminal.
 pub(super) fn plain(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).take(200).collect()
+    one_line(text, MAX_NAME)
+}
+
+/// A path, or a sentence that may name some, for one line of a terminal: its end says what to do, and is not cut off.
+pub(super) fn sentence(text: &str) -> String {
+    one_line(text, MAX_SENTENCE)
+}
+
+fn one_line(text: &str, most: usize) -> String {
+    text.chars()
+        .filter(|c| !c.is_control())
+        .take(most)
+        .collect()
 }
 
 /// `12.3 MB`.

@@ -1,17 +1,18 @@
 //! A running peer as the command line sees it: what it said, what it sent and earned, and how it is
 //! stopped.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use alloy_primitives::Address;
+use alloy_primitives::B256;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 
-use super::output::{CliError, complain, plain, say, say_json, tokens};
+use super::output::{CliError, complain, plain, say, say_json, sentence, tokens};
+use super::payout::{Batch, Payout, batch_json, redeemed_line, send_batch};
 use super::standing::{in_the_way, incomplete, is_whole, shortfalls};
 use super::torrent::Named;
 use crate::client::{
@@ -19,9 +20,7 @@ use crate::client::{
     RedeemOutcome, RedeemScope, Source, TorrentSnapshot, TorrentState, TrackerSnapshot,
 };
 use crate::metainfo::MagnetLink;
-use crate::native::chain::{Chain, ChainError, Redemption, skip_reason};
 use crate::native::driver::{self, Handle, NativeConfig, Running, Snapshot, StartError, Stopped};
-use crate::native::keys::KeyPair;
 use crate::native::records::RecordsError;
 use crate::payment::voucher::abi::Claim;
 use crate::types::{ConnectionId, FineUnits, InfoHash, TokenUnits};
@@ -30,22 +29,14 @@ use crate::types::{ConnectionId, FineUnits, InfoHash, TokenUnits};
 const MAX_PEERS: usize = 4096;
 /// Most transactions of one redemption: far more than a payee has ranges.
 const MAX_BATCHES: usize = 64;
+/// Redemptions of one run that are remembered for the summary; the first are forgotten.
+const MAX_REPORTS: usize = 256;
+/// How long what was not worth a transaction is not looked at again, unless its turn comes.
+const PUT_OFF: Duration = Duration::from_secs(10);
 /// How often it is looked whether what is there is checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// How long one trouble with a tracker is not said again.
 const TROUBLE_SAID: Duration = Duration::from_secs(600);
-
-/// Who redeems, and for whom.
-#[derive(Clone, Debug)]
-pub(super) struct Payout {
-    pub(super) chain: Chain,
-    pub(super) payee: KeyPair,
-    pub(super) to: Address,
-    /// Wei; see [`Chain::redeem`].
-    pub(super) max_fee_per_gas: u128,
-    /// The least that is redeemed without a command.
-    pub(super) redeem_min: TokenUnits,
-}
 
 pub(super) struct Runner {
     pub(super) handle: Handle,
@@ -60,10 +51,16 @@ pub(super) struct Runner {
     peers: BTreeMap<ConnectionId, (InfoHash, PeerSnapshot)>,
     finished: mpsc::Sender<Batch>,
     batches: mpsc::Receiver<Batch>,
-    /// Of this run, for the summary.
-    redeemed: Vec<Value>,
+    /// The last of this run, for the summary.
+    redeemed: VecDeque<Value>,
     /// What was last said of each tracker, and when.
     troubles: BTreeMap<String, (String, Instant)>,
+    /// Something is due, and no redemption began since that was said.
+    redeem_soon: bool,
+    /// When it was last found not to be worth a transaction yet.
+    put_off: Option<Instant>,
+    /// Claims are on their way from the core, or to the chain.
+    redeeming: bool,
 }
 
 /// What is to become of a torrent once it is known what of it is here.
@@ -71,8 +68,10 @@ pub(super) struct Runner {
 pub(super) enum Wish {
     /// Serve what is here.
     Serve,
-    /// Fetch the rest.
+    /// Fetch the rest, once.
     Fetch,
+    /// Fetch the rest, and again what is lost later.
+    Repair,
 }
 
 struct Watched {
@@ -97,13 +96,6 @@ enum Standing {
     Checking,
     /// What is there is known.
     Known,
-}
-
-/// One redemption transaction, or why there is none.
-pub(super) struct Batch {
-    tag: u64,
-    claims: Vec<Claim>,
-    result: Result<Redemption, ChainError>,
 }
 
 /// What woke the runner.
@@ -146,8 +138,11 @@ impl Runner {
             peers: BTreeMap::new(),
             finished,
             batches,
-            redeemed: Vec::new(),
+            redeemed: VecDeque::new(),
             troubles: BTreeMap::new(),
+            redeem_soon: false,
+            put_off: None,
+            redeeming: false,
         })
     }
 
@@ -222,24 +217,31 @@ impl Runner {
             Woken::Stopped => Err(CliError::Failed("the peer has stopped".to_owned())),
             Woken::Checked => self.look().await.map(drop),
             Woken::Batch(batch) => {
+                self.redeeming = false;
+                self.redeem_soon |= batch.next_may_pay() && batch.is_full();
                 let report = self.close_batch(batch).await;
                 self.note("redeemed", &report, || redeemed_line(&report));
                 Ok(())
             }
+            Woken::Event(Event::RedeemDue) => {
+                self.redeem_soon = true;
+                Ok(())
+            }
             Woken::Event(Event::ClaimsReady { tag, claims, total }) => {
                 // With nothing in it there is nothing to answer.
-                if claims.is_empty() {
-                    return Ok(());
-                }
-                if total >= self.redeem_min() {
+                if !claims.is_empty() && total >= self.redeem_min() {
                     self.send_claims(tag, claims);
                     return Ok(());
                 }
-                let outcome = RedeemOutcome::Failed {
-                    reason: "it is not worth a transaction yet".to_owned(),
-                };
-                let later = Command::Redeemed { tag, outcome };
-                self.handle.command(later).await.map_err(stopped)
+                self.redeeming = false;
+                if claims.is_empty() {
+                    return Ok(());
+                }
+                // It is still due, and more comes.
+                self.redeem_soon = true;
+                self.put_off = Some(Instant::now());
+                self.give_back(tag, "it is not worth a transaction yet")
+                    .await
             }
             Woken::Event(event) => {
                 self.tell(event);
@@ -258,12 +260,14 @@ impl Runner {
             Event::Complete { info_hash } => self.announce(info_hash),
             Event::Warning { info_hash, text } => {
                 let value = json!({"info_hash": info_hash.map(InfoHash::to_hex), "text": text});
-                self.note("warning", &value, || format!("warning: {}", plain(&text)));
+                self.note("warning", &value, || {
+                    format!("warning: {}", sentence(&text))
+                });
             }
             Event::Failed { info_hash, text } => {
                 let value = json!({"info_hash": info_hash.to_hex(), "text": text});
                 self.note("failed", &value, || {
-                    format!("failed {info_hash}: {}", plain(&text))
+                    format!("failed {info_hash}: {}", sentence(&text))
                 });
             }
             Event::Payment { info_hash, text } => {
@@ -409,7 +413,9 @@ impl Runner {
         };
         watched.standing = Standing::Opening;
         (watched.complete, watched.announced) = (false, false);
-        watched.wish = Wish::Serve;
+        if watched.wish == Wish::Fetch {
+            watched.wish = Wish::Serve;
+        }
         let again = [
             Command::Remove {
                 info_hash,
@@ -529,70 +535,112 @@ impl Runner {
         payout.map_or(TokenUnits(0), |payout| payout.redeem_min)
     }
 
-    /// Redeems what is due and above dust, if it is worth a transaction; the report follows as a batch.
+    /// Gives claims back: they stay redeemable.
+    async fn give_back(&self, tag: u64, reason: &str) -> Result<(), CliError> {
+        let outcome = RedeemOutcome::Failed {
+            reason: reason.to_owned(),
+        };
+        let later = Command::Redeemed { tag, outcome };
+        self.handle.command(later).await.map_err(stopped)
+    }
+
+    /// Whether something was said to be due that no redemption was begun for.
+    pub(super) fn wants_redemption(&self) -> bool {
+        let waits = (self.put_off).is_some_and(|at| at.elapsed() < PUT_OFF);
+        self.redeem_soon && !self.redeeming && !waits
+    }
+
+    /// Redeems what is due and above dust, if it is worth a transaction; the report follows as a batch. One at a time.
     pub(super) async fn redeem_due(&mut self) -> Result<(), CliError> {
+        if self.redeeming {
+            return Ok(());
+        }
         let money = self.look().await?.client.money;
         if money.redeemable < self.redeem_min() {
             return Ok(());
         }
+        (self.redeem_soon, self.redeeming) = (false, true);
         self.handle
             .command(Command::PrepareRedeem(RedeemScope::Due))
             .await
             .map_err(|e| CliError::Failed(e.to_string()))
     }
 
-    /// Redeems all that pays, one transaction after the other; one report each.
+    /// Redeems all that pays, one transaction after the other; one report each. No range is tried twice.
     pub(super) async fn redeem_all(&mut self) -> Result<Vec<Value>, CliError> {
         let mut reports = Vec::new();
+        let mut tried = BTreeSet::new();
         while reports.len() < MAX_BATCHES {
-            self.handle
-                .command(Command::PrepareRedeem(RedeemScope::All))
-                .await
-                .map_err(|e| CliError::Failed(e.to_string()))?;
-            let (tag, claims) = loop {
-                match self.next().await {
-                    Woken::Event(Event::ClaimsReady { tag, claims, .. }) => break (tag, claims),
-                    other => self.handle_woken(other).await?,
+            let (tag, claims) = self.next_claims().await?;
+            let before = tried.len();
+            tried.extend(claims.iter().map(claim_id));
+            if tried.len() == before {
+                if !claims.is_empty() {
+                    self.give_back(tag, "it was tried just now").await?;
                 }
-            };
-            if claims.is_empty() {
                 break;
             }
             let payout = self.payout.clone();
             let batch = spawn_blocking(move || send_batch(payout, tag, claims))
                 .await
                 .map_err(|e| CliError::Failed(format!("the redemption broke off: {e}")))?;
-            let more = batch.result.as_ref().is_ok_and(|r| !r.paid.is_empty());
+            let more = batch.next_may_pay();
             reports.push(self.close_batch(batch).await);
             if !more {
                 break;
             }
         }
+        self.redeeming = false;
         Ok(reports)
     }
 
+    async fn next_claims(&mut self) -> Result<(u64, Vec<Claim>), CliError> {
+        self.handle
+            .command(Command::PrepareRedeem(RedeemScope::All))
+            .await
+            .map_err(stopped)?;
+        loop {
+            match self.next().await {
+                Woken::Event(Event::ClaimsReady { tag, claims, .. }) => return Ok((tag, claims)),
+                other => self.handle_woken(other).await?,
+            }
+        }
+    }
+
+    /// Asks another price of every torrent.
+    pub(super) async fn set_price(&mut self, unit: FineUnits) -> Result<(), CliError> {
+        if let Some(payout) = self.payout.as_mut().filter(|_| unit.0 > 0) {
+            payout.check_vault().await?;
+        } else if unit.0 > 0 {
+            let text = "there is no payee: start with --payee-key";
+            return Err(CliError::Invalid(text.to_owned()));
+        }
+        for (info_hash, watched) in &mut self.torrents {
+            // One that is taken up again keeps it.
+            watched.options.unit = Some(unit);
+            let info_hash = *info_hash;
+            let set = Command::SetUnit { info_hash, unit };
+            self.handle.command(set).await.map_err(stopped)?;
+        }
+        Ok(())
+    }
+
     async fn close_batch(&mut self, batch: Batch) -> Value {
-        let outcome = match &batch.result {
-            Ok(redemption) => redemption.outcome(),
-            Err(error) if error.may_be_mined() => RedeemOutcome::Unknown {
-                reason: error.to_string(),
-            },
-            Err(error) => RedeemOutcome::Failed {
-                reason: error.to_string(),
-            },
-        };
         let told = self
             .handle
             .command(Command::Redeemed {
                 tag: batch.tag,
-                outcome,
+                outcome: batch.outcome(),
             })
             .await;
         if told.is_err() {
             complain("the peer stopped before it noted a redemption");
         }
         let report = batch_json(&batch);
-        self.redeemed.push(report.clone());
+        if self.redeemed.len() >= MAX_REPORTS {
+            self.redeemed.pop_front();
+        }
+        self.redeemed.push_back(report.clone());
         report
     }
 
@@ -617,6 +665,11 @@ fn stopped(_: Stopped) -> CliError {
     CliError::Failed("the peer has stopped".to_owned())
 }
 
+/// Which range: its voucher's signature is like no other.
+fn claim_id(claim: &Claim) -> (B256, B256) {
+    (claim.r, claim.vs)
+}
+
 /// For JSON.
 fn state_name(torrent: &TorrentSnapshot) -> &'static str {
     match torrent.state {
@@ -628,22 +681,6 @@ fn state_name(torrent: &TorrentSnapshot) -> &'static str {
         TorrentState::Seeding => "seeding",
         TorrentState::Paused => "paused",
         TorrentState::Failed => "failed",
-    }
-}
-
-fn send_batch(payout: Option<Payout>, tag: u64, claims: Vec<Claim>) -> Batch {
-    let result = match payout {
-        Some(payout) => {
-            payout
-                .chain
-                .redeem(&claims, &payout.payee, payout.to, payout.max_fee_per_gas)
-        }
-        None => Err(ChainError::Signing),
-    };
-    Batch {
-        tag,
-        claims,
-        result,
     }
 }
 
@@ -686,119 +723,14 @@ fn peer_json(peer: &PeerSnapshot, connected: bool) -> Value {
     })
 }
 
-fn batch_json(batch: &Batch) -> Value {
-    let ranges: Vec<Value> = batch
-        .claims
-        .iter()
-        .enumerate()
-        .map(|(index, claim)| {
-            let base: u128 = claim.base.to();
-            let unit: u128 = claim.unit.to();
-            // Both are at most 2^96 and k at most 2^16.
-            let owed = FineUnits(base + unit * u128::from(claim.k));
-            let mut range = json!({
-                "owner": claim.owner.to_string(),
-                "first": claim.first,
-                "count": claim.count,
-                "k": claim.k,
-                "owed_fine": owed.0.to_string(),
-                "due": owed.floor().0.to_string(),
-                "rest_fine": (owed.0 - owed.floor().fine().0).to_string(),
-            });
-            let (status, paid) = match &batch.result {
-                Err(_) => ("failed".to_owned(), None),
-                Ok(redemption) => {
-                    let at = index as u32;
-                    let paid = redemption.paid.iter().find(|(i, _)| *i == at);
-                    let skipped = redemption.skipped.iter().find(|(i, _)| *i == at);
-                    match (paid, skipped) {
-                        (Some((_, paid)), _) => ("paid".to_owned(), Some(*paid)),
-                        (_, Some((_, code))) => (format!("skipped: {}", skip_reason(*code)), None),
-                        _ => ("unknown: the receipt does not say".to_owned(), None),
-                    }
-                }
-            };
-            range["status"] = json!(status);
-            range["paid"] = json!(paid.map(|p| p.0.to_string()));
-            range
-        })
-        .collect();
-    match &batch.result {
-        Ok(redemption) => json!({
-            "ok": true,
-            "transaction": redemption.transaction.to_string(),
-            "block": redemption.block,
-            "gas_used": redemption.gas_used,
-            "gas_price_wei": redemption.gas_price.map(|p| p.to_string()),
-            "paid": sum(&redemption.paid).0.to_string(),
-            "ranges": ranges,
-        }),
-        Err(error) => json!({"ok": false, "error": error.to_string(), "ranges": ranges}),
-    }
-}
-
-fn sum(paid: &[(u32, TokenUnits)]) -> TokenUnits {
-    TokenUnits(paid.iter().fold(0, |sum, (_, p)| sum.saturating_add(p.0)))
-}
-
-/// A batch's report as a sentence.
-pub(super) fn redeemed_line(report: &Value) -> String {
-    let text = |key: &str| report[key].as_str().unwrap_or_default().to_owned();
-    if report["ok"] == json!(true) {
-        format!(
-            "redeemed {} token units for {} ranges, {} gas: {}",
-            text("paid"),
-            report["ranges"].as_array().map_or(0, Vec::len),
-            report["gas_used"],
-            text("transaction")
-        )
-    } else {
-        format!("nothing redeemed: {}", text("error"))
-    }
-}
-
-/// Ctrl-C or SIGTERM.
-pub(super) struct Interrupt {
-    // Both listen from the beginning: what comes while nobody waits is not lost.
-    #[cfg(unix)]
-    interrupt: tokio::signal::unix::Signal,
-    #[cfg(unix)]
-    terminate: tokio::signal::unix::Signal,
-}
-
-impl Interrupt {
-    pub(super) fn new() -> Result<Interrupt, CliError> {
-        #[cfg(unix)]
-        {
-            use tokio::signal::unix::{SignalKind, signal};
-            let listen =
-                |kind| signal(kind).map_err(|e| CliError::Failed(format!("no signals: {e}")));
-            Ok(Interrupt {
-                interrupt: listen(SignalKind::interrupt())?,
-                terminate: listen(SignalKind::terminate())?,
-            })
-        }
-        #[cfg(not(unix))]
-        Ok(Interrupt {})
-    }
-
-    pub(super) async fn wait(&mut self) {
-        #[cfg(unix)]
-        tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
-        }
-        #[cfg(not(unix))]
-        {
-            let _ = tokio::signal::ctrl_c().await;
-        }
-    }
-}
-
 /// Makes the folder that holds data, so that its default state folder can lie in it.
 pub(super) fn make_folder(path: &PathBuf) -> Result<(), CliError> {
-    std::fs::create_dir_all(path)
-        .map_err(|e| CliError::Invalid(format!("{} cannot be used: {e}", path.display())))
+    std::fs::create_dir_all(path).map_err(|e| {
+        CliError::Invalid(format!(
+            "{} cannot be used: {e}: choose another folder",
+            path.display()
+        ))
+    })
 }
 
 /// What is to be done before anything is bought.
@@ -814,32 +746,5 @@ fn lacking(why: PaymentNeed) -> &'static str {
         PaymentNeed::Held => {
             "this account promised more than is recorded here, get it back and open another"
         }
-    }
-}
-
-#[cfg(all(test, unix))]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn an_interrupt_that_comes_while_nobody_waits_for_it_is_not_lost() {
-        let mut interrupt = Interrupt::new().unwrap();
-        // As the loops do: they wait, do something else, and wait again.
-        tokio::select! {
-            biased;
-            () = interrupt.wait() => panic!("nobody interrupted"),
-            () = std::future::ready(()) => {}
-        }
-        let mut witness =
-            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt()).unwrap();
-        let kill = std::process::Command::new("kill")
-            .args(["-INT", &std::process::id().to_string()])
-            .status()
-            .unwrap();
-        assert!(kill.success());
-        assert!(witness.recv().await.is_some());
-        tokio::time::timeout(std::time::Duration::from_secs(10), interrupt.wait())
-            .await
-            .unwrap();
     }
 }

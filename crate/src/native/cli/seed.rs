@@ -8,11 +8,13 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::args::{SeedArgs, load_key};
+use super::interrupt::Interrupt;
 use super::output::{CliError, bytes, parse_price, parse_tokens, say, say_json, tokens};
-use super::runner::{Interrupt, Payout, Runner, Wish, money_json, redeemed_line};
+use super::payout::{Payout, redeemed_line};
+use super::runner::{Runner, Wish, money_json};
 use super::standing::is_whole;
 use super::torrent;
-use crate::client::{Command, Config, Credit, Limits, PaymentConfig, ResalePrice, SellConfig};
+use crate::client::{Config, Credit, Limits, PaymentConfig, ResalePrice, SellConfig};
 use crate::native::chain::Chain;
 use crate::native::driver::{NativeConfig, Snapshot};
 use crate::types::{FineUnits, TokenUnits};
@@ -83,7 +85,7 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
     for mut named in torrents {
         named.options.unit = Some(price);
         let wish = if args.repair {
-            Wish::Fetch
+            Wish::Repair
         } else {
             Wish::Serve
         };
@@ -125,28 +127,17 @@ async fn payout(args: &SeedArgs, price: FineUnits) -> Result<Option<Payout>, Cli
     let payee = load_key(key_file)?;
     let config = args.chain.required("selling")?;
     let chain = Chain::new(&config).map_err(|e| CliError::Invalid(e.to_string()))?;
-    if price.0 > 0 {
-        let (checked, any_exit) = (chain.clone(), args.accept_short_exit);
-        let check = move || {
-            checked.check()?;
-            if any_exit {
-                Ok(())
-            } else {
-                checked.check_exit_delay()
-            }
-        };
-        tokio::task::spawn_blocking(check)
-            .await
-            .map_err(|e| CliError::Failed(e.to_string()))?
-            .map_err(|e| CliError::Failed(e.to_string()))?;
-    }
-    Ok(Some(Payout {
-        chain,
+    let mut payout = Payout {
         to: args.to.unwrap_or_else(|| payee.address()),
-        payee,
         max_fee_per_gas: args.gas.max_fee_per_gas,
         redeem_min: redeem_min(args)?,
-    }))
+        accept_short_exit: args.accept_short_exit,
+        ..Payout::new(chain, payee)
+    };
+    if price.0 > 0 {
+        payout.check_vault().await?;
+    }
+    Ok(Some(payout))
 }
 
 /// Until it is to stop. What is due is redeemed every `redeem_secs`; 0: only on command.
@@ -178,6 +169,10 @@ pub(super) async fn serve(
             woken = runner.next() => runner.handle_woken(woken).await?,
             _ = look.tick() => {
                 runner.look().await?;
+                // A buyer who owes as much as he may waits for it.
+                if redeems && runner.wants_redemption() {
+                    runner.redeem_due().await?;
+                }
             }
             _ = stats.tick() => {
                 let snapshot = runner.look().await?;
@@ -295,25 +290,8 @@ async fn answer(runner: &mut Runner, line: &str) -> Result<bool, CliError> {
             let snapshot = runner.look().await?;
             reply(true, runner.summary(&snapshot));
         }
-        "price" => match parse_price(rest.trim(), runner.decimals) {
-            Ok(unit) if unit.0 > 0 && runner.payout.is_none() => {
-                reply(
-                    false,
-                    json!({"error": "there is no payee: start with --payee-key"}),
-                );
-            }
-            Ok(unit) => {
-                let snapshot = runner.look().await?;
-                for torrent in &snapshot.torrents {
-                    let info_hash = torrent.info_hash;
-                    runner
-                        .handle
-                        .command(Command::SetUnit { info_hash, unit })
-                        .await
-                        .map_err(|e| CliError::Failed(e.to_string()))?;
-                }
-                reply(true, json!({"unit_fine": unit.0.to_string()}));
-            }
+        "price" => match set_price(runner, rest.trim()).await {
+            Ok(unit) => reply(true, json!({"unit_fine": unit.0.to_string()})),
             Err(error) => reply(false, json!({"error": error.to_string()})),
         },
         "redeem" if runner.payout.is_none() => {
@@ -337,4 +315,10 @@ async fn answer(runner: &mut Runner, line: &str) -> Result<bool, CliError> {
         ),
     }
     Ok(false)
+}
+
+async fn set_price(runner: &mut Runner, text: &str) -> Result<FineUnits, CliError> {
+    let unit = parse_price(text, runner.decimals)?;
+    runner.set_price(unit).await?;
+    Ok(unit)
 }

@@ -1,8 +1,11 @@
 //! What of a torrent is on disk, file by file, and in words.
 
+use std::collections::BTreeSet;
+use std::ops::RangeInclusive;
+
 use serde_json::{Value, json};
 
-use super::output::{bytes, plain};
+use super::output::{bytes, plain, sentence};
 use crate::client::TorrentSnapshot;
 use crate::native::storage::{IN_THE_WAY, SurveyedFile};
 
@@ -16,6 +19,8 @@ pub(super) struct Shortfall {
     present: Option<u64>,
     pieces: u64,
     missing: u64,
+    /// Of those, the ones that belong to a file that is not there or of another length, too.
+    shared: u64,
     /// Fetching may write into it.
     writable: bool,
 }
@@ -24,7 +29,9 @@ pub(super) struct Shortfall {
 pub(super) fn shortfalls(torrent: &TorrentSnapshot, survey: &[SurveyedFile]) -> Vec<Shortfall> {
     let piece_length = u64::from(torrent.piece_length.max(1));
     let mut offset = 0u64;
-    let mut found = Vec::new();
+    let mut files = Vec::new();
+    // Pieces at the ends of files that cannot be whole: nothing is known of their other files by them.
+    let mut unclear = BTreeSet::new();
     for ((path, length), file) in torrent.files.iter().zip(survey) {
         let begin = offset;
         offset = offset.saturating_add(*length);
@@ -32,20 +39,26 @@ pub(super) fn shortfalls(torrent: &TorrentSnapshot, survey: &[SurveyedFile]) -> 
             continue;
         }
         let (first, last) = (begin / piece_length, (offset - 1) / piece_length);
-        let missing = (first..=last).filter(|piece| !has(&torrent.have, *piece));
-        let missing = missing.count() as u64;
-        if missing > 0 {
-            found.push(Shortfall {
-                path: file.path.display().to_string(),
-                length: *length,
-                present: file.present,
-                pieces: last - first + 1,
-                missing,
-                writable: file.writable,
-            });
+        if file.present != Some(*length) {
+            unclear.extend([first, last]);
         }
+        files.push((*length, file, first..=last));
     }
-    found
+    let shortfall = |(length, file, pieces): (u64, &SurveyedFile, RangeInclusive<u64>)| {
+        let lacks = |piece: &u64| !has(&torrent.have, *piece);
+        let missing = pieces.clone().filter(lacks).count() as u64;
+        let shared = pieces.clone().filter(lacks);
+        (missing > 0).then(|| Shortfall {
+            path: file.path.display().to_string(),
+            length,
+            present: file.present,
+            pieces: pieces.end() - pieces.start() + 1,
+            missing,
+            shared: shared.filter(|piece| unclear.contains(piece)).count() as u64,
+            writable: file.writable,
+        })
+    };
+    files.into_iter().filter_map(shortfall).collect()
 }
 
 /// BEP 3: the first piece in the highest bit.
@@ -64,12 +77,20 @@ impl Shortfall {
                 "has {present} bytes, in the torrent it has {}: {missing} of {pieces} pieces are missing or wrong",
                 self.length
             ),
+            Some(_) if self.is_unclear() => {
+                format!("shares its {missing} missing pieces with files that are not whole")
+            }
             Some(_) => format!("has other content: {missing} of {pieces} pieces are wrong"),
         }
     }
 
+    /// It may well be right.
+    fn is_unclear(&self) -> bool {
+        self.present == Some(self.length) && self.missing == self.shared
+    }
+
     fn line(&self) -> String {
-        format!("{} {}", plain(&self.path), self.problem())
+        format!("{} {}", sentence(&self.path), self.problem())
     }
 
     fn json(&self) -> Value {
@@ -84,9 +105,11 @@ impl Shortfall {
     }
 }
 
-/// Why a torrent is not fetched: it would write into somebody's files. `None` if it would not.
+/// Why a torrent is not fetched: it would write into somebody's files. `None` if it would not, as far as is known.
 pub(super) fn in_the_way(shortfalls: &[Shortfall]) -> Option<String> {
-    let blocking = shortfalls.iter().filter(|file| !file.writable);
+    let blocking = shortfalls
+        .iter()
+        .filter(|file| !file.writable && !file.is_unclear());
     let lines: Vec<String> = blocking.map(Shortfall::line).collect();
     (!lines.is_empty()).then(|| {
         format!(

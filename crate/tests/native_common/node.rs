@@ -1,0 +1,176 @@
+//! A node that answers what a test wants.
+
+use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::sync::{Arc, Mutex};
+
+use alloy_primitives::{Address, U256, hex, keccak256};
+use alloy_sol_types::SolValue;
+use piecework::native::chain::ChainConfig;
+use serde_json::{Value, json};
+
+type Answers = Arc<Mutex<BTreeMap<String, Value>>>;
+
+/// Answers JSON-RPC by a table; of the vault's functions, by their signatures.
+pub struct Node {
+    url: String,
+    answers: Answers,
+    sent: Arc<Mutex<Vec<Vec<u8>>>>,
+}
+
+pub const VAULT: Address = Address::repeat_byte(0x33);
+pub const CHAIN_ID: u64 = 31337;
+
+/// `state(id, word)` of an account with a deposit, of which so many serials are consumed.
+pub fn state(consumed: u64) -> String {
+    let word = |n: u64| U256::from(n);
+    let words = [
+        word(2_000_000),
+        word(10_000),
+        word(consumed),
+        word(1),
+        word(2_500_000),
+        word(0),
+        word(1),
+        word(CHAIN_ID),
+        word(100),
+        word(1_700_000_000),
+    ];
+    hex::encode_prefixed(words.abi_encode())
+}
+
+impl Node {
+    /// One of an honest chain: a vault with an exit delay of three days, and an account that was just opened.
+    pub fn start() -> Node {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let node = Node {
+            url,
+            answers: Answers::default(),
+            sent: Arc::default(),
+        };
+        let quantities: [(&str, u128); 5] = [
+            ("eth_chainId", CHAIN_ID.into()),
+            ("eth_estimateGas", 100_000),
+            ("eth_maxPriorityFeePerGas", 1_000_000),
+            ("eth_getTransactionCount", 0),
+            ("eth_getBalance", 1_000_000_000_000_000_000),
+        ];
+        for (method, quantity) in quantities {
+            node.set_quantity(method, quantity);
+        }
+        node.set_base_fee(1_000_000);
+        node.set("eth_getCode", json!("0x01"));
+        node.set("eth_getTransactionReceipt", Value::Null);
+        node.set(
+            "token()",
+            json!(hex::encode_prefixed(Address::ZERO.abi_encode())),
+        );
+        node.set_exit_delay(72 * 3600);
+        node.set("state(bytes32,uint256)", json!(state(1)));
+        let (answers, sent) = (node.answers.clone(), node.sent.clone());
+        // Ends with the process.
+        std::thread::spawn(move || {
+            for stream in listener.incoming().flatten() {
+                let (answers, sent) = (answers.clone(), sent.clone());
+                std::thread::spawn(move || answer(stream, &answers, &sent));
+            }
+        });
+        node
+    }
+
+    /// The answer to a method, or to `eth_call` of a function.
+    pub fn set(&self, method: &str, answer: Value) {
+        self.answers
+            .lock()
+            .unwrap()
+            .insert(method.to_owned(), answer);
+    }
+
+    pub fn set_quantity(&self, method: &str, quantity: u128) {
+        self.set(method, json!(format!("{quantity:#x}")));
+    }
+
+    pub fn set_base_fee(&self, wei: u128) {
+        let block = json!({"baseFeePerGas": format!("{wei:#x}")});
+        self.set("eth_getBlockByNumber", block);
+    }
+
+    pub fn set_exit_delay(&self, secs: u64) {
+        let word = U256::from(secs).abi_encode();
+        self.set("exitDelay()", json!(hex::encode_prefixed(word)));
+    }
+
+    /// Raw transactions that it was sent.
+    pub fn sent(&self) -> Vec<Vec<u8>> {
+        self.sent.lock().unwrap().clone()
+    }
+
+    pub fn config(&self) -> ChainConfig {
+        ChainConfig {
+            vault: VAULT,
+            chain_id: CHAIN_ID,
+            rpc_url: self.url.clone(),
+            token: None,
+        }
+    }
+
+    /// For the command line.
+    pub fn options(&self) -> Vec<String> {
+        let (vault, chain) = (VAULT.to_string(), CHAIN_ID.to_string());
+        ["--vault", &vault, "--chain-id", &chain, "--rpc", &self.url]
+            .map(str::to_owned)
+            .to_vec()
+    }
+}
+
+fn answer(stream: TcpStream, answers: &Mutex<BTreeMap<String, Value>>, sent: &Mutex<Vec<Vec<u8>>>) {
+    let mut reader = BufReader::new(stream);
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        if reader.read_line(&mut line).unwrap_or(0) == 0 {
+            return;
+        }
+        let line = line.trim().to_ascii_lowercase();
+        if let Some(value) = line.strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if line.is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let request: Value = serde_json::from_slice(&body).unwrap();
+    let method = request["method"].as_str().unwrap();
+    let bytes_of = |value: &Value| hex::decode(value.as_str().unwrap()).unwrap();
+    let result = match method {
+        "eth_sendRawTransaction" => {
+            let raw = bytes_of(&request["params"][0]);
+            let hash = keccak256(&raw);
+            sent.lock().unwrap().push(raw);
+            Some(json!(hash))
+        }
+        "eth_call" => {
+            let data = bytes_of(&request["params"][0]["data"]);
+            let known = answers.lock().unwrap();
+            let mut functions = known.iter().filter(|(name, _)| name.contains('('));
+            let called = functions.find(|(name, _)| keccak256(name)[..4] == data[..4]);
+            called.map(|(_, answer)| answer.clone())
+        }
+        _ => answers.lock().unwrap().get(method).cloned(),
+    };
+    let answer = match result {
+        Some(result) => json!({"jsonrpc": "2.0", "id": 1, "result": result}),
+        None => json!({"jsonrpc": "2.0", "id": 1, "error": {"code": 3, "message": "reverted"}}),
+    };
+    let body = answer.to_string();
+    let head = format!(
+        "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    // Who asked may have been killed.
+    let _ = reader.get_mut().write_all((head + &body).as_bytes());
+}

@@ -116,11 +116,11 @@ fn no_more_is_asked_for_than_the_budget_pays() {
     assert_eq!(b.payer.may_request(A), 4);
 }
 
-/// A payer whose chain, when it can be read, shows the account.
-fn unread() -> (Buying, Done) {
+/// A payer that was told of its account, perhaps wrongly, and has not read the chain yet.
+fn unread(wrong: impl Fn(&mut AccountInfo)) -> (Buying, Done) {
     let mut b = Buying::new();
     b.payer = Payer::new(b.config, [5; 32], std::iter::empty());
-    let account = AccountInfo {
+    let mut account = AccountInfo {
         owner: OWNER,
         session_key: session_address(),
         tranche: Q,
@@ -129,6 +129,7 @@ fn unread() -> (Buying, Done) {
         consumed: b.state.consumed,
         exit_at: 0,
     };
+    wrong(&mut account);
     b.payer.set_account(ms(0), account);
     let is_read = |action: &PayAction| matches!(action, PayAction::ReadState { .. });
     let waiting = b.run_to(ms(0), is_read);
@@ -137,7 +138,7 @@ fn unread() -> (Buying, Done) {
 
 #[test]
 fn a_chain_that_cannot_be_read_is_asked_again_ever_more_seldom() {
-    let (mut b, mut waiting) = unread();
+    let (mut b, mut waiting) = unread(|_| {});
     let mut now = 0;
     for seconds in [2, 4, 8, 16, 30, 30] {
         let [(effect, _)] = waiting.reads[..] else {
@@ -164,7 +165,7 @@ fn an_answer_of_another_chain_or_of_no_account_makes_nothing_ready() {
     let unknown = |state: &mut ChainState| state.known = false;
     let changes: [&dyn Fn(&mut ChainState); 2] = [&other_chain, &unknown];
     for (change, mismatch) in changes.into_iter().zip([true, false]) {
-        let (mut b, waiting) = unread();
+        let (mut b, waiting) = unread(|_| {});
         let (effect, _) = waiting.reads[0];
         let mut state = b.state;
         change(&mut state);
@@ -175,6 +176,42 @@ fn an_answer_of_another_chain_or_of_no_account_makes_nothing_ready() {
         let said = PayEvent::ChainMismatch { chain_id: 1 };
         assert_eq!(done.events.contains(&said), mismatch);
     }
+}
+
+#[test]
+fn what_the_chain_says_of_the_account_counts_whatever_was_told_of_it() {
+    let wrongs: [&dyn Fn(&mut AccountInfo); 4] = [
+        &|told| told.balance = TokenUnits(0),
+        &|told| told.bond = TokenUnits(0),
+        &|told| told.tranche = TokenUnits(0),
+        &|told| told.exit_at = 9,
+    ];
+    for (n, wrong) in wrongs.into_iter().enumerate() {
+        let (mut b, waiting) = unread(wrong);
+        let (effect, _) = waiting.reads[0];
+        b.payer.chain_state(ms(0), effect, Ok(b.state));
+        b.run(ms(0));
+        let done = b.connect(ms(0), A, TitleKind::V2);
+        assert!(done.order.contains(&"commit"), "{n}: {:?}", done.events);
+        assert_eq!(b.payer.totals().free.0, 199 * Q.0, "{n}");
+    }
+}
+
+#[test]
+fn a_voucher_to_another_seller_of_ours_is_no_conflict_and_one_never_promised_holds_the_account() {
+    let mut b = Buying::new();
+    b.open();
+    let payee = Address::repeat_byte(0x99);
+    let voucher = other_seller(&mut b, ms(20_000), B, payee).commit();
+    let done = b.say(ms(21_000), A, PayMessage::Seen { payee, voucher });
+    assert!(done.events.is_empty(), "{:?}", done.events);
+    assert_eq!(b.payer.held_account(), None);
+    let (mut never, _) = payment_hand::voucher(7, FineUnits(0), 9);
+    never.payee = payee;
+    let voucher = body(&never);
+    b.say(ms(22_000), A, PayMessage::Seen { payee, voucher });
+    assert_eq!(b.payer.held_account(), b.payer.account_id());
+    assert!(b.payer.held_account().is_some());
 }
 
 #[test]
@@ -223,6 +260,35 @@ fn the_next_range_waits_for_its_second_though_it_is_asked_for() {
     assert!(b.run(ms(spaced - 1)).sent.is_empty());
     b.payer.tick(ms(spaced));
     assert_eq!(b.run(ms(spaced)).commit().first, v.first + 1);
+}
+
+#[test]
+fn who_is_paid_64_blocks_gets_the_next_range_at_once() {
+    let mut b = Buying::new();
+    let v = b.open();
+    b.buy(ms(20), 0..64);
+    let (reason, first) = (NeedReason::NextRange, v.first);
+    let done = b.say(ms(100), A, PayMessage::Need { reason, first });
+    assert_eq!(done.commit().first, v.first + 1);
+}
+
+#[test]
+fn the_next_range_is_promised_when_the_steps_left_run_short_and_counts_once_it_is_acknowledged() {
+    let mut b = Buying::new();
+    b.open();
+    b.payer.tick(ms(5_000));
+    assert!(b.run(ms(5_000)).sent.is_empty(), "a thousand are left");
+    let (mut b, v) = open_of(4);
+    b.buy(ms(5_000), 0..1);
+    b.payer.tick(ms(7_000));
+    b.run(ms(7_000));
+    assert_eq!(b.payer.may_request(A), 3, "of the first");
+    let first = v.first + 1;
+    let next = b
+        .store
+        .keys()
+        .any(|key| matches!(Key::parse(key, &vault()), Some(Key::PayerRange(_, f)) if f == first));
+    assert!(next, "the second is promised");
 }
 
 #[test]
@@ -527,6 +593,26 @@ fn a_seller_checks_the_evidence_of_a_connection_four_times() {
         let done = s.say(ms(2_000), A, PayMessage::Seen { payee, voucher });
         let conflict = |e: &PayEvent| matches!(e, PayEvent::Conflict { serial: 7, .. });
         assert_eq!(done.events.iter().any(conflict), n <= 4, "{n}");
+    }
+}
+
+#[test]
+fn each_proof_of_a_double_promise_is_held_against_its_serials() {
+    let mut s = Selling::new();
+    s.connect(ms(0), A);
+    for (first, tip) in [(20, 2), (30, 3), (30, 3)] {
+        let (mut other, _) = voucher(first, FineUnits(0), tip);
+        other.payee = Address::repeat_byte(0x99);
+        let (payee, voucher) = (other.payee, body(&other));
+        s.say(ms(0), A, PayMessage::Seen { payee, voucher });
+    }
+    for (n, (first, taken)) in [(20, false), (30, false), (40, true)].iter().enumerate() {
+        let (v, _) = voucher(*first, FineUnits(0), 1);
+        let done = s.commit(ms(2_000 * (n as u64 + 1)), A, &v);
+        assert_eq!(done.order.contains(&"ack"), *taken, "{first}");
+        if !taken {
+            assert_eq!(done.reject(), (RejectCode::Conflict, *first));
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The mutants of crate/src/payment, by cargo-mutants.
 
 use std::{
+    collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     process::Command,
@@ -26,6 +27,9 @@ const LISTS: [(&str, Fate); 4] = [
     ("timeout.txt", Fate::TimedOut),
     ("unviable.txt", Fate::Unviable),
 ];
+/// What cargo-mutants takes for judged by an earlier run into the same folder. It is told so which mutants to leave out: the regular
+/// expressions that it has for this spare no mutant that leaves out a field.
+const DONE_BEFORE: &str = "previously_caught.txt";
 /// cargo-mutants ends so when some were missed or timed out, which is for us to judge.
 const JUDGED: [i32; 3] = [0, 2, 3];
 
@@ -71,42 +75,48 @@ const THOROUGH: Pass = Pass {
 pub fn run(wanted: &Mutants) -> Result<Vec<Mutant>, Failure> {
     stage("mutants: cargo-mutants", require)?;
     let tree = stage("mutants: copy", tree::bring)?;
-    let count = shell::answer(about(wanted, &tree).arg("--list"))
-        .ok_or_else(|| Failure::failed("cargo-mutants lists no mutants"))?
-        .lines()
-        .count();
-    let shard = wanted.shard_of(count);
-    say(format_args!("{count} mutants, of which {shard}"));
-    let part = ["--shard", &shard.to_string(), "--sharding", "round-robin"].map(ToOwned::to_owned);
+    let listed = shell::answer(about(wanted, &tree).arg("--list"))
+        .ok_or_else(|| Failure::failed("cargo-mutants lists no mutants"))?;
+    let all: Vec<&str> = listed.lines().collect();
+    let shard = wanted.shard_of(all.len());
+    say(format_args!("{} mutants, of which {shard}", all.len()));
+    let chosen = all.iter().enumerate();
+    let chosen = chosen.filter(|(position, _)| shard.has(*position));
+    let chosen: Vec<&str> = chosen.map(|(_, name)| *name).collect();
     let (living, mut judged): (Vec<Mutant>, Vec<Mutant>) = QUICK
-        .judge(wanted, &tree, &part)?
+        .judge(wanted, &tree, &all, &chosen)?
         .into_iter()
         .partition(|mutant| mutant.fate == Fate::Missed);
     if !living.is_empty() {
         say(format_args!("{} are left for all tests", living.len()));
-        let named = living.iter().flat_map(|mutant| {
-            let name = format!("^{}$", literally(&mutant.to_string()));
-            ["--re".to_owned(), name]
-        });
-        judged.extend(THOROUGH.judge(wanted, &tree, &named.collect::<Vec<_>>())?);
+        let names: Vec<String> = living.iter().map(ToString::to_string).collect();
+        let chosen: Vec<&str> = names.iter().map(String::as_str).collect();
+        judged.extend(THOROUGH.judge(wanted, &tree, &all, &chosen)?);
     }
     Ok(judged)
 }
 
 impl Pass {
-    /// What becomes of the mutants that cargo-mutants is told to choose.
+    /// What becomes of the chosen ones of all mutants.
     fn judge(
         &self,
         wanted: &Mutants,
         tree: &Path,
-        chosen: &[String],
+        all: &[&str],
+        chosen: &[&str],
     ) -> Result<Vec<Mutant>, Failure> {
-        let output = paths::target().join("mutants").join(self.name);
+        let folder = paths::target().join("mutants").join(self.name);
+        let output = folder.join("mutants.out");
+        if output.exists() {
+            fs::remove_dir_all(&output).map_err(Failure::io("remove", &output))?;
+        }
         fs::create_dir_all(&output).map_err(Failure::io("make", &output))?;
+        let done = output.join(DONE_BEFORE);
+        fs::write(&done, others(all, chosen)).map_err(Failure::io("write", &done))?;
         stage(&format!("mutants: {}", self.name), || {
-            let status = shell::show_and_wait(&mut self.command(wanted, tree, chosen, &output))?;
+            let status = shell::show_and_wait(&mut self.command(wanted, tree, &folder))?;
             match status.code() {
-                Some(code) if JUDGED.contains(&code) => read(&output.join("mutants.out")),
+                Some(code) if JUDGED.contains(&code) => read(&output),
                 _ => Err(Failure::failed(format!(
                     "cargo-mutants ended with {status}"
                 ))),
@@ -114,7 +124,7 @@ impl Pass {
         })
     }
 
-    fn command(&self, wanted: &Mutants, tree: &Path, chosen: &[String], output: &Path) -> Command {
+    fn command(&self, wanted: &Mutants, tree: &Path, output: &Path) -> Command {
         let mut command = about(wanted, tree);
         if wanted.jobs == 1 {
             // In the copy itself, and one folder for what is built: nothing is built twice, in this run or the next.
@@ -123,8 +133,7 @@ impl Pass {
                 .env("CARGO_TARGET_DIR", paths::target().join("mutants/build"));
         }
         command
-            .args(chosen)
-            .arg("--no-default-features")
+            .args(["--iterate", "--no-default-features"])
             .args(
                 self.tests
                     .split(' ')
@@ -156,16 +165,11 @@ fn about(wanted: &Mutants, tree: &Path) -> Command {
     command
 }
 
-/// A regular expression for this text alone.
-fn literally(text: &str) -> String {
-    let mut pattern = String::new();
-    for letter in text.chars() {
-        if r"\.+*?()|[]{}^$".contains(letter) {
-            pattern.push('\\');
-        }
-        pattern.push(letter);
-    }
-    pattern
+/// All but the chosen ones, a line each.
+fn others(all: &[&str], chosen: &[&str]) -> String {
+    let chosen: BTreeSet<&str> = chosen.iter().copied().collect();
+    let others = all.iter().filter(|name| !chosen.contains(*name));
+    others.flat_map(|name| [*name, "\n"]).collect()
 }
 
 fn program() -> PathBuf {
@@ -215,11 +219,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_is_looked_for_as_it_is() {
-        assert_eq!(
-            literally("replace || with && in <impl A>::b(x) -> Option<u8>"),
-            r"replace \|\| with && in <impl A>::b\(x\) -> Option<u8>"
-        );
+    fn what_is_not_chosen_is_left_out_by_name() {
+        let all = ["a.rs:1:2: replace < with <=", "b.rs:3:4: delete !", "c"];
+        assert_eq!(others(&all, &all[1..2]), "a.rs:1:2: replace < with <=\nc\n");
     }
 
     #[test]

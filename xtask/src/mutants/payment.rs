@@ -131,6 +131,8 @@ impl Pass {
             command
                 .arg("--in-place")
                 .env("CARGO_TARGET_DIR", paths::target().join("mutants/build"));
+        } else {
+            command.args(["--jobs", &wanted.jobs.to_string()]);
         }
         command
             .args(["--iterate", "--no-default-features"])
@@ -140,7 +142,7 @@ impl Pass {
                     .map(|test| format!("--cargo-arg={test}")),
             )
             .args(["--minimum-test-timeout", self.limit_seconds])
-            .args(["--jobs", &wanted.jobs.to_string(), "--no-times", "--output"])
+            .args(["--no-times", "--output"])
             .arg(output)
             .args(["--", "--"])
             .args(self.left_out.iter().map(|part| format!("--skip={part}")))

@@ -202,33 +202,6 @@ struct Scene {
     waiting: Done,
 }
 
-/// Does what the payer asks for up to (and not including) what `stops` names; answers what waits.
-fn run_to(b: &mut Buying, now: Timestamp, stops: impl Fn(&PayAction) -> bool) -> Done {
-    let mut waiting = Done::default();
-    loop {
-        b.payer.end_of_batch(now);
-        let mut any = false;
-        while let Some(action) = b.payer.poll() {
-            any = true;
-            if stops(&action) {
-                waiting.take(action, &mut b.store);
-                continue;
-            }
-            let mut done = Done::default();
-            done.take(action, &mut b.store);
-            for effect in done.puts {
-                b.payer.stored(now, effect, true);
-            }
-            for (effect, digest) in done.signs {
-                b.payer.signed(now, effect, Ok(sign(&key(), digest)));
-            }
-        }
-        if !any {
-            return waiting;
-        }
-    }
-}
-
 fn scene(state: State) -> Scene {
     let mut b = Buying::new();
     let mut now = ms(5_000);
@@ -266,11 +239,11 @@ fn scene(state: State) -> Scene {
         }
         State::Storing => {
             terms_come(&mut b, UNIT);
-            waiting = run_to(&mut b, now, is_put);
+            waiting = b.run_to(now, is_put);
         }
         State::Signing => {
             terms_come(&mut b, UNIT);
-            waiting = run_to(&mut b, now, is_sign);
+            waiting = b.run_to(now, is_sign);
         }
         State::Committed => last = b.connect(now, A, TitleKind::V2).commit(),
         State::Pending => {
@@ -320,8 +293,8 @@ fn scene(state: State) -> Scene {
             }
             held = 192;
             match state {
-                State::FoldStoring => waiting = run_to(&mut b, now, is_put),
-                State::FoldSigning => waiting = run_to(&mut b, now, is_sign),
+                State::FoldStoring => waiting = b.run_to(now, is_put),
+                State::FoldSigning => waiting = b.run_to(now, is_sign),
                 _ => last = b.run(now).commit(),
             }
         }

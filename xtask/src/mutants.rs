@@ -6,6 +6,7 @@
 mod accepted;
 mod contract;
 mod payment;
+mod tree;
 
 use std::{fmt, str::FromStr};
 

@@ -431,6 +431,33 @@ impl Buying {
         }
     }
 
+    /// Does what the payer asks for up to (and not including) what `stops` names; answers what waits.
+    pub fn run_to(&mut self, now: Timestamp, stops: impl Fn(&PayAction) -> bool) -> Done {
+        let mut waiting = Done::default();
+        loop {
+            self.payer.end_of_batch(now);
+            let mut any = false;
+            while let Some(action) = self.payer.poll() {
+                any = true;
+                if stops(&action) {
+                    waiting.take(action, &mut self.store);
+                    continue;
+                }
+                let mut done = Done::default();
+                done.take(action, &mut self.store);
+                for effect in done.puts {
+                    self.payer.stored(now, effect, true);
+                }
+                for (effect, digest) in done.signs {
+                    self.payer.signed(now, effect, Ok(sign(&key(), digest)));
+                }
+            }
+            if !any {
+                return waiting;
+            }
+        }
+    }
+
     pub fn connect(&mut self, now: Timestamp, conn: ConnectionId, title: TitleKind) -> Done {
         self.payer.connected(now, conn, info(1));
         self.payer.want(now, conn, title, true, MAX_UNIT);

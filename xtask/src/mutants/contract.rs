@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::symlink,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -31,8 +31,10 @@ const COPIED: [&str; 7] = [
     "src",
     "test",
 ];
-/// Far more than the tests take: a mutant that hangs is noticed.
-const LIMIT: Duration = Duration::from_secs(600);
+/// For the tests without a mutant, on the slowest machine.
+const LONGEST: Duration = Duration::from_secs(3_600);
+/// A mutant may take so many times as long as no mutant: only one that hangs takes longer.
+const TIMES: u32 = 5;
 
 /// A change of one file: these bytes are replaced.
 struct Patch {
@@ -55,16 +57,21 @@ pub fn run(wanted: &Mutants) -> Result<Vec<Mutant>, Failure> {
     let patches = stage("mutants: list", || list(&folder, &slither, &wanted.file))?;
     let shard = wanted.shard_of(patches.len());
     say(format_args!("{} mutants, of which {shard}", patches.len()));
-    stage("mutants: without any", || match test(&folder)? {
-        Fate::Missed => Ok(()),
-        _ => Err(Failure::failed(
-            "the contract's tests fail without a mutant",
-        )),
+    let limit = stage("mutants: without any", || {
+        let start = Instant::now();
+        match test(&folder, LONGEST)? {
+            Fate::Missed => Ok(start.elapsed() * TIMES),
+            _ => Err(Failure::failed(
+                "the contract's tests fail without a mutant",
+            )),
+        }
     })?;
     let chosen = patches.iter().enumerate();
     let chosen = chosen.filter(|(position, _)| shard.has(*position));
     stage("mutants: test", || {
-        chosen.map(|(_, patch)| patch.test(&folder)).collect()
+        chosen
+            .map(|(_, patch)| patch.test(&folder, limit))
+            .collect()
     })
 }
 
@@ -115,14 +122,14 @@ fn list(folder: &Path, slither: &Path, contracts: &[String]) -> Result<Vec<Patch
 }
 
 /// What becomes of the folder as it stands.
-fn test(folder: &Path) -> Result<Fate, Failure> {
+fn test(folder: &Path, limit: Duration) -> Result<Fate, Failure> {
     let mut command = in_folder(folder, "forge");
     command
         .args(["test", "--offline", "--fail-fast", "--no-match-path"])
         .arg("test/Gas.t.sol")
         // Fewer runs than in the test command: what these notice, more do.
         .envs([("FOUNDRY_FUZZ_RUNS", "32"), ("FOUNDRY_INVARIANT_RUNS", "4")]);
-    Ok(match shell::run_bounded(&mut command, LIMIT)? {
+    Ok(match shell::run_bounded(&mut command, limit)? {
         Bounded::TimedOut => Fate::TimedOut,
         Bounded::Exited(status, ..) if status.success() => Fate::Missed,
         Bounded::Exited(_, out, err) => match (out + &err).contains("Compiler run failed") {
@@ -168,7 +175,7 @@ impl Patch {
     }
 
     /// Changes the file, tests, and changes it back.
-    fn test(&self, folder: &Path) -> Result<Mutant, Failure> {
+    fn test(&self, folder: &Path, limit: Duration) -> Result<Mutant, Failure> {
         let path = folder.join(&self.file);
         let source = fs::read(&path).map_err(Failure::io("read", &path))?;
         let (Some(head), Some(tail)) = (source.get(..self.start), source.get(self.end..)) else {
@@ -176,7 +183,7 @@ impl Patch {
         };
         let mutated = [head, self.replacement.as_bytes(), tail].concat();
         fs::write(&path, mutated).map_err(Failure::io("write", &path))?;
-        let fate = test(folder);
+        let fate = test(folder, limit);
         fs::write(&path, source).map_err(Failure::io("write", &path))?;
         let mutant = Mutant {
             place: self.place.clone(),

@@ -372,6 +372,7 @@ impl Payer {
         book.debt = book.debt.saturating_add(ledger.due);
         ledger.due = 0;
         let judged = ledger.unverified() == 0 && book.advanced.is_empty();
+        self.loosen(&seller, gone.info.torrent);
         self.forget_seller(&seller);
         if !judged {
             self.gone.push_back(Gone {

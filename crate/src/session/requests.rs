@@ -52,6 +52,8 @@ impl Session {
         if !matches!(content.phase, Phase::Running) {
             return;
         }
+        let (staked, first) = ctx.money.staked(self.info_hash);
+        content.picker.set_staked(staked, first);
         let now = ctx.now;
         let rate = self.peers.values().map(|p| p.down.per_second(now)).sum();
         let bound = Store::may_be_at_risk(rate);

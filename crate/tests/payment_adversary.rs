@@ -5,11 +5,11 @@
 mod payment_hand;
 
 use payment_hand::*;
-use piecework::payment::payer::PayerConnState;
+use piecework::payment::payer::{PENDING_RETRIES, PayerConnState};
 use piecework::payment::policy::CROWDED_SPACING;
-use piecework::payment::{PeerPayInfo, Refusal, TitleKind};
-use piecework::types::{BlockRef, ConnectionId, InfoHash};
-use piecework::wire::pay::PayMessage;
+use piecework::payment::{EndReason, PeerPayInfo, Refusal, TitleKind};
+use piecework::types::{BlockRef, ConnectionId, FineUnits, InfoHash, TokenUnits};
+use piecework::wire::pay::{PayMessage, RejectCode};
 
 const V1: TitleKind = TitleKind::V1 { piece_blocks: 4 };
 
@@ -158,4 +158,47 @@ fn beyond_a_share_of_the_deposit_strangers_get_a_serial_each_five_minutes() {
     fakes(&mut b, 1, 200);
     let taken = (free.0 - b.payer.totals().free.0) / Q.0;
     assert_eq!(taken, 6 + (4_000 - 120) / 300);
+}
+
+/// A deposit was topped up, and the seller's node is some blocks behind.
+#[test]
+fn a_seller_that_does_not_see_all_of_the_deposit_yet_is_asked_again_and_not_for_ever() {
+    for sees_it in [true, false] {
+        let mut b = Buying::new();
+        let v = b.connect(ms(0), A, TitleKind::V2).commit();
+        let mut at = 10;
+        let behind = v.first;
+        b.reject(ms(at), &v, RejectCode::NotCovered, behind);
+        for wait in PENDING_RETRIES {
+            assert_eq!(b.payer.status(A), PayerConnState::Opening);
+            at += wait.as_millis() as u64;
+            b.payer.tick(ms(at));
+            assert_eq!(b.run(ms(at)).commit(), v, "the same again");
+            if sees_it {
+                b.ack(ms(at), A, &v, 0);
+                break;
+            }
+            b.reject(ms(at), &v, RejectCode::NotCovered, behind);
+        }
+        let ended = EndReason::Rejected(RejectCode::ChainPending);
+        let status = match sees_it {
+            true => PayerConnState::Attached,
+            false => PayerConnState::Ended(ended),
+        };
+        assert_eq!(b.payer.status(A), status);
+    }
+}
+
+#[test]
+fn a_seller_whose_node_has_caught_up_takes_the_promise_that_it_refused() {
+    let mut s = Selling::new();
+    let covered = s.state.balance;
+    s.state.balance = TokenUnits(0);
+    s.connect(ms(0), A);
+    let (v, _) = voucher(1, FineUnits(0), 7);
+    let done = s.commit(ms(0), A, &v);
+    assert_eq!(done.reject(), (RejectCode::NotCovered, v.first));
+    s.state.balance = covered;
+    let done = s.commit(ms(2_000), A, &v);
+    assert_eq!(done.ack().0, 0);
 }

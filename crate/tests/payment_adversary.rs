@@ -7,8 +7,10 @@ mod payment_hand;
 use payment_hand::*;
 use piecework::payment::payer::{PENDING_RETRIES, PayerConnState};
 use piecework::payment::policy::CROWDED_SPACING;
+use piecework::payment::record::{Key, PayerTitleRecord};
 use piecework::payment::{EndReason, PeerPayInfo, Refusal, TitleKind};
 use piecework::types::{BlockRef, ConnectionId, FineUnits, InfoHash, TokenUnits};
+use piecework::verify::{Advances, Payable};
 use piecework::wire::pay::{PayMessage, RejectCode};
 
 const V1: TitleKind = TitleKind::V1 { piece_blocks: 4 };
@@ -201,4 +203,59 @@ fn a_seller_whose_node_has_caught_up_takes_the_promise_that_it_refused() {
     s.state.balance = covered;
     let done = s.commit(ms(2_000), A, &v);
     assert_eq!(done.ack().0, 0);
+}
+
+/// Opens a connection over which two pieces are at stake, one block each.
+fn two_at_stake(b: &mut Buying) {
+    open(b, 0, A, 1, 8);
+    for n in [0, 4] {
+        receive(b, A, block(n));
+    }
+    let suspect = Payable::Advance(Advances::suspect(block(0)));
+    assert!(b.payer.payable(ms(10), A, suspect));
+    assert!(b.payer.payable(ms(10), A, advance(block(4))));
+    b.run(ms(10));
+    assert_eq!(on_record(b), (0, 2));
+}
+
+/// Blocks lost, and blocks at stake.
+fn on_record(b: &Buying) -> (u32, u32) {
+    let key = Key::PayerTitle(InfoHash([1; 20])).text(&vault());
+    let record = PayerTitleRecord::decode(&b.store[&key]).unwrap();
+    (record.lost, record.at_stake.values().sum())
+}
+
+#[test]
+fn who_left_pays_for_each_of_its_bad_pieces_whenever_it_is_judged() {
+    for left in [false, true] {
+        let mut b = Buying::new();
+        two_at_stake(&mut b);
+        if left {
+            b.payer.disconnected(ms(20), A);
+        }
+        b.payer.block_invalid(ms(30), A, &[block(0)]);
+        b.run(ms(30));
+        assert_eq!(on_record(&b), (1, 1));
+        b.payer.disconnected(ms(40), A);
+        b.payer.block_invalid(ms(50), A, &[block(4)]);
+        b.run(ms(50));
+        assert_eq!(on_record(&b), (2, 0), "left {left}");
+    }
+}
+
+#[test]
+fn what_is_thrown_away_unjudged_is_lost_once_and_nobody_is_blamed() {
+    for left in [false, true] {
+        let mut b = Buying::new();
+        two_at_stake(&mut b);
+        if left {
+            b.payer.disconnected(ms(20), A);
+        }
+        for _ in 0..2 {
+            b.payer.thrown_away(ms(30), A, &[block(0), block(1)]);
+            let done = b.run(ms(30));
+            assert_eq!(on_record(&b), (1, 1), "left {left}");
+            assert_eq!(done.bans, []);
+        }
+    }
 }

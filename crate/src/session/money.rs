@@ -207,6 +207,13 @@ impl Money {
             .unwrap_or(0)
     }
 
+    /// See [`Payer::thrown_away`].
+    pub fn thrown_away(&mut self, now: Timestamp, conn: ConnectionId, block: BlockRef) {
+        if let Some(payer) = &mut self.payer {
+            payer.thrown_away(now, conn, &[block]);
+        }
+    }
+
     /// See [`Payer::staked`].
     pub fn staked(&self, torrent: InfoHash) -> (Set<u32>, bool) {
         let payer = self.payer.as_ref();

@@ -119,7 +119,7 @@ impl Session {
                 .pick(ctx.now, conn, room, only.as_ref(), &mut blocks);
         }
         for piece in content.picker.take_dropped() {
-            content.store.discard(piece);
+            Self::throw_away(self.info_hash, content, ctx, piece);
         }
         if peer.requests_out.is_empty() && !blocks.is_empty() {
             peer.block_at = ctx.now;

@@ -8,7 +8,7 @@ use common::{DEPOSIT, TEN_DOLLARS, TRANCHE, complete, minutes, per_gb, ready, tr
 use piecework::client::{AddOptions, Command, Config, ResalePrice, Source};
 use piecework::payment::record::PayerTitleRecord;
 use piecework::time::Duration;
-use piecework_simulation::{Content, NetConfig, NodeId, SimNet, StreamEnd};
+use piecework_simulation::{Cheat, Content, NetConfig, NodeId, SimNet, StreamEnd};
 
 fn seller(net: &mut SimNet, payee: u8, contents: &[&Content]) -> NodeId {
     let price = ResalePrice::Fixed(per_gb(TEN_DOLLARS));
@@ -180,4 +180,28 @@ fn a_reader_that_waited_for_long_is_served_when_somebody_comes() {
     seller(&mut net, 1, &[&film]);
     net.run_until(minutes(2), |net| net.reader(b, stream).end.is_some());
     assert_eq!(net.reader(b, stream).end, Some(StreamEnd::Complete));
+}
+
+/// Each of them left pieces behind in which something is wrong: what it was paid for is lost, whichever is judged first.
+#[test]
+fn what_sellers_that_left_were_paid_for_lies_is_lost_and_does_not_stay_at_stake() {
+    for seed in [2, 4] {
+        let mut net = net(seed);
+        let film = Content::file(seed, 12_000_000, 1024 * 1024);
+        let b = viewer(&mut net, 2);
+        net.leech(b, &film);
+        for payee in 10..17 {
+            let bad = seller(&mut net, payee, &[&film]);
+            net.set_cheat(bad, Cheat::Corrupt { one_in: 1 });
+            net.set_uplink(bad, 40_000);
+            net.run_for(Duration::from_secs(7));
+            net.kill_process(bad);
+        }
+        net.run_for(Duration::from_secs(30));
+        let paid = losses(&mut net, b).0 + losses(&mut net, b).1;
+        seller(&mut net, 3, &[&film]);
+        complete(&mut net, &[b], &film, minutes(5));
+        net.run_for(Duration::from_secs(1));
+        assert_eq!(losses(&mut net, b), (paid, 0), "seed {seed}");
+    }
 }

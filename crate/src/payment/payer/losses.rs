@@ -188,6 +188,29 @@ impl Payer {
         self.end_if_used_up(torrent);
     }
 
+    /// Blocks that this connection sent are thrown away and will never be judged: what was advanced for them is lost. Nobody
+    /// is blamed.
+    pub fn thrown_away(&mut self, now: Timestamp, conn: ConnectionId, blocks: &[BlockRef]) {
+        self.turn(now);
+        let here = self
+            .conns
+            .get(&conn)
+            .map(|c| (c.seller.clone(), c.info.torrent));
+        let gone = || {
+            let gone = self.gone.iter().find(|g| g.conn == conn);
+            gone.map(|g| (Some(g.seller.clone()), g.torrent))
+        };
+        let Some((Some(seller), torrent)) = here.or_else(gone) else {
+            return;
+        };
+        let book = self.sellers.entry(seller.clone()).or_default();
+        let mut lost = blocks.to_vec();
+        lost.retain(|block| book.take_advanced(torrent, *block));
+        self.forget_seller(&seller);
+        self.judged(torrent, &lost);
+        self.book_loss(torrent, lost.len() as u32);
+    }
+
     /// Puts what is at stake on record, before links leave for it.
     pub(super) fn store_stakes(&mut self) {
         while let Some(torrent) = self.unrecorded.pop_first() {

@@ -5,7 +5,7 @@
 mod payment_hand;
 
 use payment_hand::*;
-use piecework::payment::payer::{PENDING_RETRIES, PayerConnState};
+use piecework::payment::payer::{MAX_GONE, PENDING_RETRIES, PayerConnState};
 use piecework::payment::policy::CROWDED_SPACING;
 use piecework::payment::record::{Key, PayerTitleRecord};
 use piecework::payment::{EndReason, PeerPayInfo, Refusal, TitleKind};
@@ -258,4 +258,25 @@ fn what_is_thrown_away_unjudged_is_lost_once_and_nobody_is_blamed() {
             assert_eq!(done.bans, []);
         }
     }
+}
+
+#[test]
+fn connections_that_brought_nothing_do_not_push_out_the_one_that_is_to_blame() {
+    let mut b = Buying::new();
+    open(&mut b, 0, A, 1, 8);
+    receive(&mut b, A, block(0));
+    assert!(b.payer.payable(ms(10), A, advance(block(0))));
+    b.run(ms(10));
+    b.payer.disconnected(ms(20), A);
+    for n in 0..=MAX_GONE as u64 {
+        let conn = ConnectionId(1_000 + n);
+        let at = 2_000 * (n + 1);
+        open(&mut b, at, conn, 1, 8);
+        b.payer.disconnected(ms(at), conn);
+        b.run(ms(at));
+    }
+    let at = 2_000 * (MAX_GONE as u64 + 3);
+    b.payer.block_invalid(ms(at), A, &[block(0)]);
+    assert_eq!(b.run(ms(at)).bans, [A]);
+    assert_eq!(on_record(&b), (1, 0));
 }

@@ -18,6 +18,9 @@ use alloy_primitives::B256;
 pub const NEW_PAYEES_PER_WINDOW: usize = 2;
 /// See [`NEW_PAYEES_PER_WINDOW`].
 pub const NEW_PAYEE_WINDOW: Duration = Duration::from_secs(10);
+/// Where ranges of little use are as many as may be, one stranger more is tried after this: sellers that come to nothing
+/// must not keep an honest one out for good.
+pub const CROWDED_SPACING: Duration = Duration::from_secs(300);
 
 /// Most serials in a range that grew by what its payee sold.
 pub const MOST_SERIALS: u16 = 64;
@@ -166,7 +169,7 @@ pub fn allocate(next: u64, bound: u64, sizing: Sizing) -> Option<(u32, u16)> {
 }
 
 /// Ranges of little use that may exist while so many serials are free; beyond that only sellers that have used
-/// half of a range in this run get one more.
+/// half of a range in this run get one more, and a stranger each [`CROWDED_SPACING`].
 pub fn most_idle(unassigned: u64) -> u64 {
     (unassigned / 32).max(2)
 }
@@ -181,7 +184,9 @@ impl FakePayeeLimiter {
     /// Whether a stranger may get a range now: `idle` ranges with little or nothing revealed exist, `unassigned`
     /// serials are free, and `same_address` says that its address holds one already.
     pub fn allows(&self, now: Timestamp, idle: u64, unassigned: u64, same_address: bool) -> bool {
-        idle < most_idle(unassigned) && !same_address && self.next_slot(now) <= now
+        let in_turn = |last: &Timestamp| *last + CROWDED_SPACING <= now;
+        let room = idle < most_idle(unassigned) || self.recent.back().is_none_or(in_turn);
+        room && !same_address && self.next_slot(now) <= now
     }
 
     /// When the next new payee is possible, by rate alone.
@@ -392,7 +397,6 @@ mod tests {
         let mut limiter = FakePayeeLimiter::default();
         let at = Timestamp::from_millis;
         assert!(limiter.allows(at(0), 1, 0, false));
-        assert!(!limiter.allows(at(0), 2, 64, false));
         assert!(limiter.allows(at(0), 2, 96, false));
         assert!(!limiter.allows(at(0), 0, 96, true));
         limiter.took(at(0));
@@ -401,5 +405,10 @@ mod tests {
         assert!(limiter.allows(at(10_000), 0, 96, false));
         limiter.took(at(10_000));
         assert_eq!(limiter.next_slot(at(10_000)), at(11_000));
+        assert!(limiter.allows(at(20_000), 2, 96, false));
+        for (idle, unassigned) in [(2, 64), (3, 96), (2, 0)] {
+            assert!(!limiter.allows(at(309_999), idle, unassigned, false));
+            assert!(limiter.allows(at(310_000), idle, unassigned, false));
+        }
     }
 }

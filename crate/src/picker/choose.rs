@@ -136,6 +136,23 @@ impl Choice<'_> {
         for piece in own {
             self.take_missing(piece);
         }
+        self.staked_pieces();
+    }
+
+    /// What others began and were paid for, if nothing else could be paid for before it is verified.
+    fn staked_pieces(&mut self) {
+        if !self.picker.staked_first {
+            return;
+        }
+        let open = |piece: &u32| self.available.contains(*piece) && !self.cheaper.has(*piece);
+        let staked: Vec<u32> = (self.picker.staked.iter().copied())
+            .filter(|piece| open(piece) && !self.picker.have.contains(*piece))
+            .collect();
+        for piece in staked {
+            if !self.full() && self.may_begin(piece, true) {
+                self.take_missing(piece);
+            }
+        }
     }
 
     fn windows(&mut self) {
@@ -396,7 +413,9 @@ impl Choice<'_> {
         self.picker.work += self.picker.unrequested.len() as u64;
         (self.picker.unrequested.iter().copied())
             .filter_map(|piece| Some((self.picker.partials.get(&piece)?, piece)))
-            .filter(|(partial, _)| partial.requested == 0)
+            .filter(|(partial, piece)| {
+                partial.requested == 0 && !self.picker.staked.contains(piece)
+            })
             .filter(|&(_, piece)| {
                 let undeliverable = !self.available.contains(piece)
                     && !(peers.values()).any(|p| p.promising(now) && p.have.contains(piece));

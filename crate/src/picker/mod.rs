@@ -135,6 +135,10 @@ pub struct Picker {
     /// Boxed: taken out and put back at every pick, and little is moved then.
     peers: Map<ConnectionId, Box<Peer>>,
     dropped: Vec<u32>,
+    /// Paid for in part and not verified: not given up for the sake of others.
+    staked: Set<u32>,
+    /// They come before all others: no further piece could be paid for.
+    staked_first: bool,
     rng: ChaCha20Rng,
     /// Pieces and peers looked at: what the cost test counts.
     work: u64,
@@ -165,6 +169,8 @@ impl Picker {
             from_one: Set::new(),
             peers: Map::new(),
             dropped: Vec::new(),
+            staked: Set::new(),
+            staked_first: false,
             rng: ChaCha20Rng::from_seed(seed),
             work: 0,
         };
@@ -230,6 +236,13 @@ impl Picker {
             }
         };
         self.apply_wanted();
+    }
+
+    /// Names the pieces that are paid for in part and not verified. With `first` a paid peer is asked for what is missing of
+    /// them before anything else, whatever the readers need: nothing else could be paid for.
+    pub fn set_staked(&mut self, pieces: Set<u32>, first: bool) {
+        self.staked = pieces;
+        self.staked_first = first;
     }
 
     /// Replaces what the readers need soon. Pieces of a window are wanted as long as it stands. Answers

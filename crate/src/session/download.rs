@@ -195,6 +195,28 @@ impl Session {
         }
     }
 
+    /// What is here of a piece is given up before it was hashed.
+    pub(super) fn throw_away(
+        info_hash: crate::types::InfoHash,
+        content: &mut super::Content,
+        ctx: &mut Context,
+        piece: PieceIndex,
+    ) {
+        let Some(partial) = content.store.discard(piece) else {
+            return;
+        };
+        ctx.money.restored_judged(ctx.now, info_hash, piece, false);
+        content.advances.settle(piece);
+        for (number, held) in partial.blocks.iter().enumerate() {
+            let sender = held.as_ref().filter(|h| h.advanced).and_then(|h| h.from);
+            if let Some(conn) = sender
+                && let Some(block) = content.geometry.block(piece, number as u32)
+            {
+                ctx.money.thrown_away(ctx.now, conn, block);
+            }
+        }
+    }
+
     /// A complete piece was hashed.
     pub(super) fn piece_hashed(&mut self, ctx: &mut Context, piece: PieceIndex, digest: &[u8; 20]) {
         let Some(content) = &mut self.content else {

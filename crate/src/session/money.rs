@@ -6,7 +6,7 @@
 use crate::payment::payee::Payee;
 use crate::payment::payer::{Begun, Payer, PayerConnState};
 use crate::payment::{PayAction, PaymentNeed, PeerPayInfo, TitleKind};
-use crate::sorted::Map;
+use crate::sorted::{Map, Set};
 use crate::time::Timestamp;
 use crate::types::{BlockRef, ConnectionId, FineUnits, InfoHash, PieceIndex};
 use crate::verify::Payable;
@@ -205,6 +205,19 @@ impl Money {
             .as_ref()
             .and_then(|p| p.needs_advance(conn))
             .unwrap_or(0)
+    }
+
+    /// See [`Payer::thrown_away`].
+    pub fn thrown_away(&mut self, now: Timestamp, conn: ConnectionId, block: BlockRef) {
+        if let Some(payer) = &mut self.payer {
+            payer.thrown_away(now, conn, &[block]);
+        }
+    }
+
+    /// See [`Payer::staked`].
+    pub fn staked(&self, torrent: InfoHash) -> (Set<u32>, bool) {
+        let payer = self.payer.as_ref();
+        payer.map_or_else(Default::default, |p| p.staked(torrent))
     }
 
     /// The peer pays for what it gets.

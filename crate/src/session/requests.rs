@@ -52,6 +52,8 @@ impl Session {
         if !matches!(content.phase, Phase::Running) {
             return;
         }
+        let (staked, first) = ctx.money.staked(self.info_hash);
+        content.picker.set_staked(staked, first);
         let now = ctx.now;
         let rate = self.peers.values().map(|p| p.down.per_second(now)).sum();
         let bound = Store::may_be_at_risk(rate);
@@ -117,7 +119,7 @@ impl Session {
                 .pick(ctx.now, conn, room, only.as_ref(), &mut blocks);
         }
         for piece in content.picker.take_dropped() {
-            content.store.discard(piece);
+            Self::throw_away(self.info_hash, content, ctx, piece);
         }
         if peer.requests_out.is_empty() && !blocks.is_empty() {
             peer.block_at = ctx.now;

@@ -174,7 +174,7 @@ impl Session {
             }
             (Purpose::HashPiece(piece), Err(error)) => {
                 if let Some(content) = &mut self.content {
-                    content.store.discard(piece);
+                    Self::throw_away(self.info_hash, content, ctx, piece);
                     content.picker.piece_failed(piece, false);
                 }
                 self.fail(ctx, format!("{error}: resume to try again"));

@@ -13,7 +13,7 @@ use crate::verify::VerifiedPieces;
 pub const MAX_STREAMS: usize = 64;
 /// Bytes of one chunk.
 pub const MAX_CHUNK: u64 = 256 * 1024;
-/// A read nobody pulled for so long loses its deadlines.
+/// A read that nobody waits for and nobody pulled for so long loses its deadlines.
 const FORGOTTEN: Duration = Duration::from_secs(10);
 /// Bytes ahead of a playhead that are fetched before all else.
 const READ_AHEAD: u64 = 8 * 1024 * 1024;
@@ -180,7 +180,7 @@ impl Streams {
             }
         };
         for stream in self.open.values() {
-            if now.since(stream.pulled_at) >= FORGOTTEN {
+            if stream.pulls == 0 && now.since(stream.pulled_at) >= FORGOTTEN {
                 continue;
             }
             if let Some(file) = meta.files.get(stream.file as usize) {

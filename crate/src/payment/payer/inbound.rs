@@ -181,6 +181,7 @@ impl Payer {
         let is = |live: &Option<Live>| live.as_ref().is_some_and(|l| l.voucher.tag() == tag);
         let (of_active, of_prior) = (is(&range.active), is(&range.prior));
         let opening = range.is_opening();
+        let end = range.end();
         if !of_active && !of_prior {
             return;
         }
@@ -208,6 +209,10 @@ impl Payer {
             }
             RejectCode::OverCredit => self.over_credit(conn, aux),
             RejectCode::ChainPending => self.retry_commit(conn, first, None),
+            // Its node is behind ours: it does not see all of the deposit yet.
+            RejectCode::NotCovered if opening && (1..end).contains(&u64::from(aux)) => {
+                self.retry_commit(conn, first, None);
+            }
             RejectCode::Rate => {
                 let wait = Duration::from_millis(u64::from(aux.clamp(50, 60_000)));
                 self.retry_commit(conn, first, Some(wait));
@@ -259,7 +264,8 @@ impl Payer {
         self.end(conn, EndReason::Rejected(code));
     }
 
-    /// The identical COMMIT is to be repeated after 2, 4, 8, 16, 30 s (13) or as long as asked (14).
+    /// The identical COMMIT is to be repeated after 2, 4, 8, 16, 30 s (13, and 4 of a node that is behind) or as long as asked
+    /// (14).
     fn retry_commit(&mut self, conn: ConnectionId, first: u32, wait: Option<Duration>) {
         let now = self.now;
         let Some(range) = self.range_mut(first) else {

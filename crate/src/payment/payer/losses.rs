@@ -4,7 +4,7 @@
 //! is at stake is put on record before the links that pay for it leave, so the budget outlives the run. Of an earlier run,
 //! what is held again stays at stake; what is neither held nor verified is lost.
 
-use super::{Payer, Work};
+use super::{Payer, Seller, Work};
 use crate::payment::policy;
 use crate::payment::record::{Key, PayerTitleRecord};
 use crate::payment::{EndReason, PayEvent, TitleKind};
@@ -25,8 +25,9 @@ pub(super) struct Losses {
     at_stake: Map<PieceIndex, u32>,
     /// So many of them by an earlier run, or before the torrent was added again: no connection has them.
     earlier: Map<PieceIndex, u32>,
-    /// Pieces at stake that were wrong and have several senders. They keep no seller from being advanced over another.
-    suspect: Set<PieceIndex>,
+    /// Pieces at stake that keep no seller from being advanced over another: they were wrong and have several senders, or
+    /// a connection of their seller is gone and nobody may ask it for the rest.
+    loose: Set<PieceIndex>,
 }
 
 /// What is in storage of a piece that was paid for in advance.
@@ -48,7 +49,7 @@ impl Losses {
             lost: record.lost,
             earlier: record.at_stake.clone(),
             at_stake: record.at_stake,
-            suspect: Set::new(),
+            loose: Set::new(),
         }
     }
 
@@ -63,9 +64,14 @@ impl Losses {
         self.piece_blocks = blocks;
     }
 
-    /// Blocks that may still be lost.
+    /// Blocks that may still be lost. A rest that no piece fits into is none, once nothing is at stake: no piece would be
+    /// begun with it.
     fn left(&self, pieces: u32) -> u32 {
-        policy::loss_budget(pieces, self.piece_blocks).saturating_sub(self.lost)
+        let left = policy::loss_budget(pieces, self.piece_blocks).saturating_sub(self.lost);
+        if left < self.piece_blocks && self.at_stake.is_empty() {
+            return 0;
+        }
+        left
     }
 
     /// Blocks of this piece that may still be advanced. A piece is begun only if the whole of it fits.
@@ -94,7 +100,7 @@ impl Losses {
         *blocks = blocks.saturating_sub(judged);
         if *blocks == 0 {
             self.at_stake.remove(&piece);
-            self.suspect.remove(&piece);
+            self.loose.remove(&piece);
         }
     }
 }
@@ -155,9 +161,19 @@ impl Payer {
         let losses = self.titles.entry(torrent).or_default();
         losses.stake(block.piece);
         if advance.is_suspect() {
-            losses.suspect.insert(block.piece);
+            losses.loose.insert(block.piece);
         }
         self.unrecorded.insert(torrent);
+    }
+
+    /// A connection of a seller is gone: what it was advanced over there stays at stake, and it may sell another piece.
+    pub(super) fn loosen(&mut self, seller: &Seller, torrent: InfoHash) {
+        let (Some(book), Some(losses)) = (self.sellers.get(seller), self.titles.get_mut(&torrent))
+        else {
+            return;
+        };
+        let here = book.advanced.keys().filter(|(of, _)| *of == torrent);
+        losses.loose.extend(here.map(|(_, block)| block.piece));
     }
 
     /// What was advanced for these blocks is not at stake any more.
@@ -169,6 +185,30 @@ impl Payer {
             losses.unstake(block.piece, 1);
             self.unrecorded.insert(torrent);
         }
+        self.end_if_used_up(torrent);
+    }
+
+    /// Blocks that this connection sent are thrown away and will never be judged: what was advanced for them is lost. Nobody
+    /// is blamed.
+    pub fn thrown_away(&mut self, now: Timestamp, conn: ConnectionId, blocks: &[BlockRef]) {
+        self.turn(now);
+        let here = self
+            .conns
+            .get(&conn)
+            .map(|c| (c.seller.clone(), c.info.torrent));
+        let gone = || {
+            let gone = self.gone.iter().find(|g| g.conn == conn);
+            gone.map(|g| (Some(g.seller.clone()), g.torrent))
+        };
+        let Some((Some(seller), torrent)) = here.or_else(gone) else {
+            return;
+        };
+        let book = self.sellers.entry(seller.clone()).or_default();
+        let mut lost = blocks.to_vec();
+        lost.retain(|block| book.take_advanced(torrent, *block));
+        self.forget_seller(&seller);
+        self.judged(torrent, &lost);
+        self.book_loss(torrent, lost.len() as u32);
     }
 
     /// Puts what is at stake on record, before links leave for it.
@@ -199,7 +239,12 @@ impl Payer {
             blocks,
             left,
         });
-        if left > 0 {
+        self.end_if_used_up(torrent);
+    }
+
+    /// Ends paid buying of a title of which nothing more may be lost.
+    fn end_if_used_up(&mut self, torrent: InfoHash) {
+        if self.losses_left(torrent) > 0 {
             return;
         }
         let paid_v1 = self
@@ -220,13 +265,22 @@ impl Payer {
         losses.map_or(0, |l| l.left(self.config.loss_budget_pieces))
     }
 
+    /// Pieces of a title that are paid for in part and not judged yet, and whether no other can be begun before.
+    pub fn staked(&self, torrent: InfoHash) -> (Set<u32>, bool) {
+        let Some(losses) = self.titles.get(&torrent) else {
+            return (Set::new(), false);
+        };
+        let full = losses.room(self.config.loss_budget_pieces, NO_PIECE) == 0;
+        (losses.at_stake.keys().map(|piece| piece.0).collect(), full)
+    }
+
     /// The piece that the seller on this connection is advanced over.
     fn open_piece(&self, conn: ConnectionId) -> Option<(InfoHash, PieceIndex)> {
         let advanced = self.book(conn)?.advanced.keys();
         let mut pieces = advanced.map(|(torrent, block)| (*torrent, block.piece));
         pieces.find(|(torrent, piece)| {
             let losses = self.titles.get(torrent);
-            losses.is_none_or(|l| !l.suspect.contains(piece))
+            losses.is_none_or(|l| !l.loose.contains(piece))
         })
     }
 

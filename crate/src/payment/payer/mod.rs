@@ -369,9 +369,12 @@ impl Payer {
         let mut ledger = gone.ledger;
         let seller = self.keep_book(seller);
         let book = self.sellers.entry(seller.clone()).or_default();
+        // What it was advanced for is due or paid. Who brought nothing takes nobody's place among those that are gone.
+        let advanced = ledger.paid > 0 || ledger.due > 0;
         book.debt = book.debt.saturating_add(ledger.due);
         ledger.due = 0;
-        let judged = ledger.unverified() == 0 && book.advanced.is_empty();
+        let judged = ledger.unverified() == 0 && !(advanced && !book.advanced.is_empty());
+        self.loosen(&seller, gone.info.torrent);
         self.forget_seller(&seller);
         if !judged {
             self.gone.push_back(Gone {

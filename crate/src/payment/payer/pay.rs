@@ -4,6 +4,7 @@
 //! more steps than blocks are due, nor more than the budget allows.
 
 use super::{Conn, PAY_DELAY, Payer};
+use crate::payment::ledger::BuyerLedger;
 use crate::payment::{BanReason, EndReason, PayAction, PayEvent, TitleKind};
 use crate::time::Timestamp;
 use crate::types::{BlockRef, ConnectionId};
@@ -105,11 +106,12 @@ impl Payer {
                 }
                 (c.seller.clone(), c.info.torrent)
             }
-            None => match self.gone.iter().position(|g| g.conn == conn) {
-                Some(at) => match self.gone.remove(at) {
-                    Some(gone) => (Some(gone.seller), gone.torrent),
-                    None => return,
-                },
+            None => match self.gone.iter_mut().find(|g| g.conn == conn) {
+                Some(gone) => {
+                    // Nothing more is paid; what it was advanced for in other pieces is still to be judged.
+                    gone.ledger = BuyerLedger::default();
+                    (Some(gone.seller.clone()), gone.torrent)
+                }
                 None => return,
             },
         };

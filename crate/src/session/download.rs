@@ -310,8 +310,12 @@ impl Session {
             }
         }
         if whole {
-            if content.suspects.len() >= MAX_SUSPECTS {
-                content.suspects.pop_first();
+            if content.suspects.len() >= MAX_SUSPECTS
+                && let Some((_, forgotten)) = content.suspects.pop_first()
+            {
+                for suspect in forgotten.iter().filter(|suspect| suspect.advanced) {
+                    ctx.money.thrown_away(ctx.now, suspect.from, suspect.block);
+                }
             }
             let kept = partial
                 .blocks

@@ -373,7 +373,8 @@ impl Payer {
         let advanced = ledger.paid > 0 || ledger.due > 0;
         book.debt = book.debt.saturating_add(ledger.due);
         ledger.due = 0;
-        let judged = ledger.unverified() == 0 && !(advanced && !book.advanced.is_empty());
+        let at_stake = advanced && !book.advanced.is_empty();
+        let judged = ledger.unverified() == 0 && !at_stake;
         self.loosen(&seller, gone.info.torrent);
         self.forget_seller(&seller);
         if !judged {

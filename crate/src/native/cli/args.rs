@@ -11,8 +11,11 @@ use crate::metainfo::{TrackerUrl, TrackerUrlError};
 use crate::native::chain::ChainConfig;
 use crate::native::ice_server::IceServer;
 use crate::native::keys::{KeyError, KeyPair};
-use crate::native::session_key::SessionKey;
+use crate::native::session_key::{SessionKey, key_of_records};
 use crate::native::transport::TransportConfig;
+
+/// The state folder in a data folder.
+pub(super) const STATE_DIR: &str = ".piecework";
 
 /// A BitTorrent peer that pays for each block it takes and is paid for each block it gives.
 #[derive(Parser, Debug)]
@@ -427,7 +430,18 @@ impl CommonArgs {
     pub(super) fn state_dir(&self, data_dir: &Path) -> PathBuf {
         self.state
             .clone()
-            .unwrap_or_else(|| data_dir.join(".piecework"))
+            .unwrap_or_else(|| data_dir.join(STATE_DIR))
+    }
+
+    /// A key's records are no place for those of downloads.
+    pub(super) fn check_state(&self) -> Result<(), CliError> {
+        match self.state.as_deref().and_then(key_of_records) {
+            Some(key) => Err(CliError::Invalid(format!(
+                "--state is where the records of the session key {} are: choose another folder",
+                key.display()
+            ))),
+            None => Ok(()),
+        }
     }
 }
 

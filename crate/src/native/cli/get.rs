@@ -30,6 +30,7 @@ const LOSS_BUDGET_PIECES: u32 = 4;
 pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
     let mut named = torrent::read(&args.torrent)?;
     let session_key = (args.session_key.as_deref())
+    args.common.check_state()?;
         .map(load_session_key)
         .transpose()?;
     let payment = payment(&args, session_key.as_ref())?;

@@ -19,6 +19,7 @@ use crate::native::chain::Chain;
 use crate::native::driver::{NativeConfig, Snapshot};
 use crate::types::{FineUnits, TokenUnits};
 
+use crate::native::session_key::is_marked;
 /// Longest command line on stdin, bytes; a longer one is refused.
 const MAX_LINE_LEN: usize = 1024;
 /// How often peers are looked at.
@@ -30,6 +31,7 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
     let price = parse_price(&args.price, decimals)?;
     let payout = payout(&args, price).await?;
     let torrents = args
+    args.common.check_state()?;
         .torrents
         .iter()
         .map(|input| torrent::read(input))
@@ -129,6 +131,12 @@ async fn payout(args: &SeedArgs, price: FineUnits) -> Result<Option<Payout>, Cli
     let chain = Chain::new(&config).map_err(|e| CliError::Invalid(e.to_string()))?;
     let mut payout = Payout {
         to: args.to.unwrap_or_else(|| payee.address()),
+    if is_marked(key_file).unwrap_or(false) {
+        return Err(CliError::Invalid(format!(
+            "{} is a session key, with which a buyer pays: make a payee key with `piecework key new FILE`",
+            key_file.display()
+        )));
+    }
         max_fee_per_gas: args.gas.max_fee_per_gas,
         redeem_min: redeem_min(args)?,
         accept_short_exit: args.accept_short_exit,

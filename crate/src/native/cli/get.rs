@@ -1,5 +1,6 @@
 //! `get`: fetches one torrent.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, U256};
@@ -9,10 +10,10 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::args::{GetArgs, load_session_key};
 use super::interrupt::Interrupt;
 use super::output::{
-    CliError, ProgressLine, bytes, duration, parse_price, parse_tokens, plain, say, sentence,
-    tokens,
+    CliError, ProgressLine, bytes, complain, duration, parse_price, parse_tokens, plain, say,
+    sentence, tokens,
 };
-use super::runner::{Runner, Wish, Woken, make_folder};
+use super::runner::{Runner, Wish, Woken};
 use super::{seed, torrent};
 use crate::client::{
     BuyConfig, Command, Config, Event, Limits, PaymentConfig, TorrentSnapshot, TorrentState,
@@ -29,8 +30,8 @@ const LOSS_BUDGET_PIECES: u32 = 4;
 /// `piecework get`
 pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
     let mut named = torrent::read(&args.torrent)?;
-    let session_key = (args.session_key.as_deref())
     args.common.check_state()?;
+    let session_key = (args.session_key.as_deref())
         .map(load_session_key)
         .transpose()?;
     let payment = payment(&args, session_key.as_ref())?;
@@ -102,6 +103,16 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
     seed::finish(runner, false).await
 }
 
+/// Makes the folder that holds data, so that its default state folder can lie in it.
+fn make_folder(path: &Path) -> Result<(), CliError> {
+    std::fs::create_dir_all(path).map_err(|e| {
+        CliError::Invalid(format!(
+            "{} cannot be used: {e}: choose another folder",
+            path.display()
+        ))
+    })
+}
+
 /// Makes sure that everything the key promised is remembered here.
 fn claim(key: &SessionKey, owner: Address, config: &ChainConfig) -> Result<(), CliError> {
     let account = account_id(owner, key.pair.address());
@@ -130,15 +141,24 @@ fn payment(args: &GetArgs, key: Option<&SessionKey>) -> Result<Option<PaymentCon
         ))
     })?;
     if max_unit.0 == 0 {
+        if key.is_some() || budget.0 > 0 {
+            complain(
+                "--owner, --session-key and --budget have no effect without --max-price: only what is free is fetched",
+            );
+        }
         return Ok(None);
     }
-    let chain = args.chain.required("paying")?;
+    let chain = args.chain.required("paying");
     if key.is_none() || budget.0 == 0 {
-        return Err(CliError::Invalid(
-            "--max-price needs --owner and --session-key of an open account, and a --budget"
-                .to_owned(),
-        ));
+        let also = match chain {
+            Ok(_) => "",
+            Err(_) => ", and --vault, --chain-id and --rpc",
+        };
+        return Err(CliError::Invalid(format!(
+            "--max-price needs --owner and --session-key of an open account, and a --budget above 0{also}"
+        )));
     }
+    let chain = chain?;
     Ok(Some(PaymentConfig {
         vault: chain.vault,
         chain_id: chain.chain_id,
@@ -169,7 +189,10 @@ async fn fetch(
                     _ => None,
                 };
                 line.clear();
-                runner.handle_woken(woken).await?;
+                // In words it is said once, as what the program ends with.
+                if failed.is_none() || runner.json {
+                    runner.handle_woken(woken).await?;
+                }
                 failed
             }
             _ = look.tick() => {

@@ -2,7 +2,6 @@
 //! stopped.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::B256;
@@ -86,6 +85,7 @@ struct Watched {
     complete: bool,
     announced: bool,
 }
+
 /// What was said of a tracker.
 struct Trouble {
     text: String,
@@ -93,7 +93,6 @@ struct Trouble {
     /// It was said that it is over, too.
     ended: bool,
 }
-
 
 /// How far it is with what is there.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -171,8 +170,8 @@ impl Runner {
             if !named.magnet.trackers.contains(url) {
                 named.magnet.trackers.push(url.clone());
             }
-        self.tell_unused_trackers(&named);
         }
+        self.tell_unused_trackers(&named);
         named.options.on_demand = true;
         let tag = self.torrents.len() as u64;
         self.torrents.insert(
@@ -206,6 +205,7 @@ impl Runner {
             }
         }
     }
+
     /// Says which of a torrent's trackers are of no use here. Where all are, the peer says so itself.
     fn tell_unused_trackers(&self, named: &Named) {
         let is_other =
@@ -229,7 +229,6 @@ impl Runner {
         let value = json!({"info_hash": named.info_hash.to_hex(), "text": text});
         self.note("warning", &value, || format!("warning: {text}"));
     }
-
 
     /// Waits for something to happen; hand it to [`Runner::handle_woken`].
     pub(super) async fn next(&mut self) -> Woken {
@@ -427,7 +426,13 @@ impl Runner {
             self.note("incomplete", &value, || text);
             return Ok(());
         }
-        if let Some(text) = in_the_way(&files) {
+        if let Some(text) = in_the_way(torrent, &files) {
+            if self.json {
+                self.tell(Event::Failed {
+                    info_hash,
+                    text: text.clone(),
+                });
+            }
             return Err(CliError::Invalid(text));
         }
         let fetch = Command::SetOnDemand {
@@ -480,11 +485,6 @@ impl Runner {
         for tracker in trackers {
             let said = self.troubles.get_mut(&tracker.url);
             let Some(error) = &tracker.error else {
-                continue;
-            };
-            if said.is_some_and(|said| said.text == *error && said.at.elapsed() < TROUBLE_SAID) {
-                continue;
-            }
                 let ended = said.filter(|said| tracker.connected && !said.ended);
                 if let Some(said) = ended {
                     said.ended = true;
@@ -493,6 +493,11 @@ impl Runner {
                         format!("tracker {} can be used now", plain(&tracker.url))
                     });
                 }
+                continue;
+            };
+            if said.is_some_and(|said| said.text == *error && said.at.elapsed() < TROUBLE_SAID) {
+                continue;
+            }
             let trouble = Trouble {
                 text: error.clone(),
                 at: Instant::now(),
@@ -765,16 +770,6 @@ fn peer_json(peer: &PeerSnapshot, connected: bool) -> Value {
         "bought_fine": peer.buying.paid.0.to_string(),
         "sold_blocks": peer.selling.blocks,
         "sold_fine": peer.selling.paid.0.to_string(),
-    })
-}
-
-/// Makes the folder that holds data, so that its default state folder can lie in it.
-pub(super) fn make_folder(path: &PathBuf) -> Result<(), CliError> {
-    std::fs::create_dir_all(path).map_err(|e| {
-        CliError::Invalid(format!(
-            "{} cannot be used: {e}: choose another folder",
-            path.display()
-        ))
     })
 }
 

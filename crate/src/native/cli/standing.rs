@@ -106,14 +106,20 @@ impl Shortfall {
 }
 
 /// Why a torrent is not fetched: it would write into somebody's files. `None` if it would not, as far as is known.
-pub(super) fn in_the_way(shortfalls: &[Shortfall]) -> Option<String> {
+pub(super) fn in_the_way(torrent: &TorrentSnapshot, shortfalls: &[Shortfall]) -> Option<String> {
     let blocking = shortfalls
         .iter()
         .filter(|file| !file.writable && !file.is_unclear());
     let lines: Vec<String> = blocking.map(Shortfall::line).collect();
+    // Files without bytes, and their folders, are made with the records, before anything is known of the others.
+    let has_empty = (torrent.files.iter()).any(|(path, length)| !path.is_empty() && *length == 0);
+    let made = match has_empty {
+        true => "the records and the torrent's empty files",
+        false => "the records",
+    };
     (!lines.is_empty()).then(|| {
         format!(
-            "nothing was written: {}, and piecework did not make it: {IN_THE_WAY}",
+            "nothing was written but {made}: {}, and piecework did not make it: {IN_THE_WAY}",
             listed(lines, "; ")
         )
     })

@@ -322,3 +322,21 @@ fn what_is_wrong_with_a_key_file_is_said_with_what_to_do() {
     }
     assert!(!dir.join("out").exists());
 }
+
+#[test]
+fn a_key_that_may_have_copies_is_warned_of_once() {
+    let (film, node) = (film(), Node::start());
+    key_new(film.dir.path(), &["bare.key"]).assert_done();
+    key_new(film.dir.path(), &["--session", "session.key"]).assert_done();
+    // Ends at once: nothing fits the limit.
+    let ends = |key: &str| {
+        let mut args = buying(&node, key, "out");
+        args.extend(["--storage-limit", "1"].map(str::to_owned));
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        Ended::of(&piecework(film.dir.path(), &args)).said
+    };
+    let warns = |said: &str| said.contains("make sure that there is no copy of it");
+    assert!(warns(&ends("bare.key")));
+    assert!(!warns(&ends("bare.key")), "its records are beside it now");
+    assert!(!warns(&ends("session.key")));
+}

@@ -20,7 +20,7 @@ use crate::client::{
 };
 use crate::native::chain::{Chain, ChainConfig};
 use crate::native::driver::{NativeConfig, Snapshot};
-use crate::native::session_key::SessionKey;
+use crate::native::session_key::{SessionKey, is_marked};
 use crate::payment::voucher::{Vault, account_id};
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -39,6 +39,7 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
     let session_key = session_key.filter(|_| payment.is_some());
     if let (Some(key), Some(owner)) = (session_key.clone(), args.owner) {
         let chain = args.chain.required("paying")?;
+        warn_of_bare_key(&args);
         tokio::task::spawn_blocking(move || claim(&key, owner, &chain))
             .await
             .map_err(|e| CliError::Failed(e.to_string()))??;
@@ -111,6 +112,17 @@ fn make_folder(path: &Path) -> Result<(), CliError> {
             path.display()
         ))
     })
+}
+
+/// A key of before its records began may have copies that nothing tells from it.
+fn warn_of_bare_key(args: &GetArgs) {
+    let bare = |file: &&Path| is_marked(file).is_ok_and(|marked| !marked);
+    if let Some(file) = args.session_key.as_deref().filter(bare) {
+        complain(&format!(
+            "{} was not made with `piecework key new --session`: make sure that there is no copy of it, which could promise the same money again",
+            file.display()
+        ));
+    }
 }
 
 /// Makes sure that everything the key promised is remembered here.

@@ -78,7 +78,9 @@ impl Shortfall {
                 self.length
             ),
             Some(_) if self.is_unclear() => {
-                format!("shares its {missing} missing pieces with files that are not whole")
+                format!(
+                    "may be right: what is not known to be ({missing} of {pieces} pieces) is shared with files that are not whole"
+                )
             }
             Some(_) => format!("has other content: {missing} of {pieces} pieces are wrong"),
         }

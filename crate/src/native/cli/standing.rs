@@ -23,6 +23,8 @@ pub(super) struct Shortfall {
     shared: u64,
     /// Fetching may write into it.
     writable: bool,
+    /// See [`SurveyedFile::edited`].
+    edited: bool,
 }
 
 /// The files of a torrent that lack pieces, in its order.
@@ -56,6 +58,7 @@ pub(super) fn shortfalls(torrent: &TorrentSnapshot, survey: &[SurveyedFile]) -> 
             missing,
             shared: shared.filter(|piece| unclear.contains(piece)).count() as u64,
             writable: file.writable,
+            edited: file.edited,
         })
     };
     files.into_iter().filter_map(shortfall).collect()
@@ -93,6 +96,15 @@ impl Shortfall {
         format!("{} {}", sentence(&self.path), self.problem())
     }
 
+    /// Why nothing is written to it.
+    fn in_the_way(&self) -> String {
+        let why = match self.edited {
+            true => "it was changed since piecework wrote it",
+            false => "piecework did not make it",
+        };
+        format!("{}, and {why}", self.line())
+    }
+
     fn json(&self) -> Value {
         json!({
             "path": self.path,
@@ -110,13 +122,9 @@ pub(super) fn in_the_way(shortfalls: &[Shortfall]) -> Option<String> {
     let blocking = shortfalls
         .iter()
         .filter(|file| !file.writable && !file.is_unclear());
-    let lines: Vec<String> = blocking.map(Shortfall::line).collect();
-    (!lines.is_empty()).then(|| {
-        format!(
-            "nothing was written: {}, and piecework did not make it: {IN_THE_WAY}",
-            listed(lines, "; ")
-        )
-    })
+    let lines: Vec<String> = blocking.map(Shortfall::in_the_way).collect();
+    (!lines.is_empty())
+        .then(|| format!("nothing was written: {}: {IN_THE_WAY}", listed(lines, "; ")))
 }
 
 /// What a seeder says of a torrent that is not whole: for JSON, and as text.

@@ -170,7 +170,7 @@ fn hostile_names_and_paths_never_leave_the_data_folder() {
             }
         }
     }
-    storage.finish();
+    storage.finish(true);
     assert_eq!(fs::read(&bystander).unwrap(), b"untouched");
     let outside: Vec<_> = (tree(root.path()).into_keys())
         .filter(|path| !path.starts_with(&data) && !path.starts_with(&state))

@@ -287,7 +287,8 @@ async fn what_may_not_be_written_to_is_named_with_what_to_do() {
             .unwrap();
         mode(&file, 0o444);
         let before = untouched(&file);
-        get(into.path(), &[]).assert_refused(1, says);
+        get(into.path(), &["--repair"]).assert_refused(1, says);
+        get(into.path(), &[]).assert_refused(2, &["it was changed since piecework wrote it"]);
         before.assert_same();
 
         // Somebody else's, that is to be repaired.

@@ -107,11 +107,13 @@ fn spans_cross_files_and_what_is_written_is_read_and_hashed() {
     let Ok(EffectResult::Opened {
         file_lengths,
         scratch_length,
+        changed,
     }) = opened
     else {
         panic!("{opened:?}");
     };
     assert_eq!((file_lengths, scratch_length), (vec![0, 0, 3, 0], 0));
+    assert_eq!(changed, Vec::<u32>::new());
     assert!(disk.data.path().join("t/empty").is_file());
 
     // What is written of a pad file goes nowhere: a hybrid torrent's pieces end with it.

@@ -498,8 +498,7 @@ impl Client {
             return;
         }
         let waiting = self.out.waits_for(|_| true);
-        let durable = self.sessions.values().all(Session::is_durable);
-        if (!waiting && durable) || self.now >= by {
+        if (!waiting && self.is_durable()) || self.now >= by {
             self.shut_down = true;
             self.shutdown_by = None;
             self.out.event(Event::ShutDown);

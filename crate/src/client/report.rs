@@ -2,6 +2,7 @@
 
 use super::Client;
 use crate::contract::{ClientSnapshot, Limits, LoadSnapshot, MoneySnapshot, TorrentSnapshot};
+use crate::session::Session;
 use crate::types::InfoHash;
 
 impl Client {
@@ -29,6 +30,11 @@ impl Client {
     pub fn torrent(&self, info_hash: InfoHash) -> Option<TorrentSnapshot> {
         let session = self.sessions.get(&info_hash)?;
         Some(session.snapshot(self.now, &self.config, &self.money))
+    }
+
+    /// Whether the records say of every torrent what is in its files, whatever stops.
+    pub fn is_durable(&self) -> bool {
+        self.sessions.values().all(Session::is_durable)
     }
 
     /// What strangers make it hold at the moment.

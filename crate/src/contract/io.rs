@@ -438,6 +438,9 @@ pub enum EffectResult {
         file_lengths: Vec<u64>,
         /// Of the scratch file.
         scratch_length: u64,
+        /// Files, by their place in the effect, that somebody changed since storage was closed: what the records say of them is
+        /// not believed.
+        changed: Vec<u32>,
     },
     /// Of the reads.
     Read(Bytes),

@@ -455,9 +455,10 @@ impl Driver {
         };
         // Dropping what is not done in time closes it.
         let _ = timeout(SHUTDOWN_TIMEOUT, goodbyes).await;
+        let recorded = self.client.is_durable();
         let (storage, records, buying) = (self.storage, self.records, self.buying);
         let durable = spawn_blocking(move || {
-            storage.finish();
+            storage.finish(recorded);
             records.finish();
             if let Some(buying) = buying {
                 buying.records.finish();

@@ -8,10 +8,11 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::{self, File, Metadata, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::path::{Component, Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use super::line_log::LineLog;
 use super::records::RECORDS_FILE;
 use crate::metainfo::raw::RawPath;
 use crate::types::InfoHash;
@@ -23,12 +24,18 @@ pub(super) struct Place {
     pub(super) safe: Vec<String>,
     /// The names on disk, below the data folder; none for a pad file.
     pub(super) components: Vec<OsString>,
+    /// Bytes that it has in the torrent.
+    pub(super) length: u64,
     /// What was there when it was looked for, or was made since.
     pub(super) found: Option<Stamp>,
     /// This program made it.
     pub(super) ours: bool,
     /// This process writes to it, so that it changes.
     pub(super) written: bool,
+    /// Somebody changed it since this program left it alone.
+    pub(super) edited: bool,
+    /// Of a file that changed while it was left alone: bytes that were not hashed again yet.
+    pub(super) unchecked: u64,
 }
 
 impl Place {
@@ -67,6 +74,16 @@ impl Stamp {
 
     fn is_same_file(&self, other: &Stamp) -> bool {
         self.identity == other.identity
+    }
+}
+
+impl fmt::Display for Stamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let modified = self
+            .modified
+            .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
+        let modified = modified.map_or(0, |at| at.as_nanos());
+        write!(f, "{} bytes of {modified}, {}", self.length, self.identity)
     }
 }
 
@@ -133,7 +150,8 @@ pub(super) struct Finder<'a> {
 impl<'a> Finder<'a> {
     pub(super) fn new(data_dir: &'a Path, made: &'a Made) -> Finder<'a> {
         let below = made
-            .path
+            .0
+            .path()
             .parent()
             .and_then(|dir| dir.strip_prefix(data_dir).ok());
         Finder {
@@ -169,7 +187,7 @@ impl<'a> Finder<'a> {
             safe,
             found: metadata.as_ref().map(Stamp::of),
             ours,
-            written: false,
+            ..Place::default()
         })
     }
 
@@ -257,46 +275,29 @@ fn name_on_disk(raw: &[u8]) -> Option<OsString> {
 pub(super) const SCRATCH_SUFFIX: &str = ".parts";
 /// How the record of what was made of a torrent ends; its name is the info hash.
 pub(super) const MADE_SUFFIX: &str = ".made";
+/// How the record of how they looked ends; its name is the info hash.
+pub(super) const SEEN_SUFFIX: &str = ".seen";
 
 /// Whether a file of this name in a state folder is this program's own.
 pub(super) fn is_record_name(name: &OsStr) -> bool {
     let name = name.to_string_lossy().to_ascii_lowercase();
-    let of_a_torrent = [SCRATCH_SUFFIX, MADE_SUFFIX].iter().any(|suffix| {
-        (name.strip_suffix(suffix)).is_some_and(|hash| InfoHash::from_hex(hash).is_some())
-    });
+    let of_a_torrent = [SCRATCH_SUFFIX, MADE_SUFFIX, SEEN_SUFFIX]
+        .iter()
+        .any(|suffix| {
+            (name.strip_suffix(suffix)).is_some_and(|hash| InfoHash::from_hex(hash).is_some())
+        });
     of_a_torrent || name == RECORDS_FILE
 }
 
-/// What this program made of one torrent: a line per file, in a file of the state folder.
+/// What this program made of one torrent: which file each was.
 #[derive(Debug)]
-pub(super) struct Made {
-    path: PathBuf,
-    /// By safe names, joined: which file it was, as its line says.
-    files: HashMap<String, String>,
-    out: Option<File>,
-    dirty: bool,
-}
+pub(super) struct Made(LineLog);
 
 impl Made {
     /// # Errors
     /// The record is there and cannot be read.
     pub(super) fn load(path: PathBuf) -> io::Result<Made> {
-        let text = match fs::read(&path) {
-            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
-            Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
-            Err(e) => return Err(e),
-        };
-        let files = text
-            .lines()
-            .filter_map(|line| line.split_once('\t'))
-            .map(|(identity, names)| (names.to_owned(), identity.to_owned()))
-            .collect();
-        Ok(Made {
-            path,
-            files,
-            out: None,
-            dirty: false,
-        })
+        LineLog::load(path).map(Made)
     }
 
     /// Creates a file and notes that it is ours. Whatever appears there first is left alone.
@@ -305,7 +306,7 @@ impl Made {
     /// [`ErrorKind::AlreadyExists`] if something is there.
     pub(super) fn create(&mut self, safe: &[String], path: &Path) -> io::Result<File> {
         // A process that is killed between the two leaves an empty file, which this line claims.
-        self.note(safe, UNKNOWN.to_owned())?;
+        self.0.set(safe, UNKNOWN.to_owned())?;
         let made = OpenOptions::new()
             .read(true)
             .write(true)
@@ -317,43 +318,22 @@ impl Made {
             });
         match made {
             Ok((file, identity)) => {
-                self.note(safe, identity)?;
+                self.0.set(safe, identity)?;
                 Ok(file)
             }
             Err(error) => {
-                self.note(safe, NOT_OURS.to_owned())?;
+                self.0.set(safe, NOT_OURS.to_owned())?;
                 Err(error)
             }
         }
     }
 
     fn knows(&self, safe: &[String], found: &Metadata) -> bool {
-        match self.files.get(&safe.join("/")) {
-            Some(known) if known == UNKNOWN => found.len() == 0,
+        match self.0.get(safe) {
+            Some(UNKNOWN) => found.len() == 0,
             Some(known) => *known == Identity::of(found).to_string(),
             None => false,
         }
-    }
-
-    fn note(&mut self, safe: &[String], identity: String) -> io::Result<()> {
-        let names = safe.join("/");
-        let line = format!("{identity}\t{names}\n");
-        let out = match &mut self.out {
-            Some(out) => out,
-            None => {
-                let mut out = OpenOptions::new()
-                    .append(true)
-                    .create(true)
-                    .open(&self.path)?;
-                // The last line of a process without power may be half a line.
-                out.write_all(b"\n")?;
-                self.out.insert(out)
-            }
-        };
-        out.write_all(line.as_bytes())?;
-        self.dirty = true;
-        self.files.insert(names, identity);
-        Ok(())
     }
 
     /// Makes it outlive the machine's power.
@@ -361,12 +341,7 @@ impl Made {
     /// # Errors
     /// The disk's.
     pub(super) fn sync(&mut self) -> io::Result<()> {
-        if std::mem::take(&mut self.dirty)
-            && let Some(out) = &self.out
-        {
-            out.sync_data()?;
-        }
-        Ok(())
+        self.0.sync()
     }
 
     /// Forgets all, when the files are deleted.
@@ -374,13 +349,7 @@ impl Made {
     /// # Errors
     /// The disk's.
     pub(super) fn remove(&mut self) -> io::Result<()> {
-        self.files.clear();
-        self.out = None;
-        self.dirty = false;
-        match fs::remove_file(&self.path) {
-            Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
-            _ => Ok(()),
-        }
+        self.0.remove()
     }
 }
 

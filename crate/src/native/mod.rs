@@ -23,10 +23,14 @@ pub mod ice_server;
 #[cfg(feature = "native")]
 pub mod keys;
 #[cfg(feature = "native")]
+mod line_log;
+#[cfg(feature = "native")]
 pub mod records;
 #[cfg(feature = "native")]
 pub mod rpc;
 pub mod sdp;
+#[cfg(feature = "native")]
+mod seen;
 #[cfg(feature = "native")]
 pub mod session_key;
 #[cfg(feature = "native")]

@@ -19,8 +19,9 @@ use sha1::{Digest, Sha1};
 use tokio::sync::{mpsc, oneshot};
 
 use super::folder::{
-    Finder, MADE_SUFFIX, Made, Place, PlaceError, SCRATCH_SUFFIX, Stamp, checked_path,
+    Finder, MADE_SUFFIX, Made, Place, PlaceError, SCRATCH_SUFFIX, SEEN_SUFFIX, Stamp, checked_path,
 };
+use super::seen::{Look, Seen};
 use crate::client::{Effect, EffectError, EffectResult, Input};
 use crate::metainfo::FileSpan;
 use crate::metainfo::raw::RawPath;
@@ -66,6 +67,8 @@ enum Job {
     /// An effect; for the one that opens files, their names as the torrent has them, too.
     Effect(EffectId, Effect, Vec<RawPath>),
     Survey(oneshot::Sender<Vec<SurveyedFile>>),
+    /// Nothing more is written, and the records say all that was.
+    LeaveAlone,
 }
 
 /// A file of a torrent as it lies on disk.
@@ -75,8 +78,10 @@ pub struct SurveyedFile {
     pub path: PathBuf,
     /// Bytes there now; `None` without a file.
     pub present: Option<u64>,
-    /// It may be written to: nothing is there, this program made it, or the operator wants it repaired.
+    /// It may be written to: nothing is there, it is as this program made it, or the operator wants it repaired.
     pub writable: bool,
+    /// This program made it, and somebody changed it since.
+    pub edited: bool,
 }
 
 impl Storage {
@@ -156,9 +161,13 @@ impl Storage {
         }
     }
 
-    /// Waits for everything submitted. Blocks; results must still be received meanwhile.
-    pub fn finish(self) {
+    /// Waits for everything submitted. Blocks; results must still be received meanwhile. `recorded`: the records say of every
+    /// torrent what is in its files.
+    pub fn finish(self, recorded: bool) {
         for (_, worker) in self.torrents {
+            if recorded {
+                let _ = worker.queue.send(Job::LeaveAlone);
+            }
             drop(worker.queue);
             // A thread that panicked has nothing left to wait for.
             let _ = worker.thread.join();
@@ -177,6 +186,7 @@ impl Storage {
             repair: self.repair,
             scratch_path: self.state_dir.join(format!("{info_hash}{SCRATCH_SUFFIX}")),
             made: Made::load(self.state_dir.join(format!("{info_hash}{MADE_SUFFIX}")))?,
+            seen: Seen::load(self.state_dir.join(format!("{info_hash}{SEEN_SUFFIX}")))?,
             places: Vec::new(),
             open: HashMap::new(),
             scratch: None,
@@ -227,6 +237,7 @@ struct TorrentFiles {
     repair: bool,
     scratch_path: PathBuf,
     made: Made,
+    seen: Seen,
     places: Vec<Place>,
     open: HashMap<u32, OpenFile>,
     scratch: Option<File>,
@@ -265,6 +276,11 @@ impl TorrentFiles {
                 Job::Survey(answer) => {
                     // Who asked may have gone meanwhile.
                     let _ = answer.send(self.survey());
+                    continue;
+                }
+                Job::LeaveAlone => {
+                    // Without it these files are hashed again at the next start.
+                    let _ = self.leave_alone();
                     continue;
                 }
             };
@@ -310,7 +326,8 @@ impl TorrentFiles {
                 places.push(Place::default());
                 continue;
             }
-            let place = finder.find(safe, raw.get(index).unwrap_or(&unnamed))?;
+            let mut place = finder.find(safe, raw.get(index).unwrap_or(&unnamed))?;
+            place.length = length;
             file_lengths.push(place.found.map_or(0, |found| found.length));
             if length == 0 && place.found.is_none() {
                 empty.push(u32::try_from(index).unwrap_or(u32::MAX));
@@ -318,6 +335,7 @@ impl TorrentFiles {
             places.push(place);
         }
         self.places = places;
+        let changed = self.look_for_changes()?;
         for file in empty {
             // An empty file has no bytes that would create it later. In a folder that cannot
             // be written to nobody misses it.
@@ -331,7 +349,42 @@ impl TorrentFiles {
         Ok(EffectResult::Opened {
             file_lengths,
             scratch_length,
+            changed,
         })
+    }
+
+    /// Files that are not as they were left. Of those that this program made, none counts as made here any more.
+    fn look_for_changes(&mut self) -> Result<Vec<u32>, EffectError> {
+        let mut changed = Vec::new();
+        for (index, place) in self.places.iter_mut().enumerate() {
+            let Some(found) = place.found.filter(|_| !place.is_pad()) else {
+                continue;
+            };
+            let look = self.seen.meet(&place.safe, &found).map_err(unrecorded)?;
+            if look == Look::Changed {
+                changed.push(u32::try_from(index).unwrap_or(u32::MAX));
+                place.unchecked = found.length.min(place.length);
+            }
+            if look != Look::Trusted {
+                place.edited = place.ours;
+                place.ours = false;
+            }
+        }
+        Ok(changed)
+    }
+
+    /// Notes how the files look that nobody will write to now. A changed one that was not hashed again stays suspect.
+    fn leave_alone(&mut self) -> Result<(), EffectError> {
+        for place in self.places.iter().filter(|place| !place.is_pad()) {
+            let Ok(now) = fs::symlink_metadata(place.path(&self.data_dir)) else {
+                continue;
+            };
+            if place.found.is_some() && place.is_still(&now) && place.unchecked == 0 {
+                let (names, now) = (&place.safe, Stamp::of(&now));
+                (self.seen.leave(names, &now, place.edited)).map_err(unrecorded)?;
+            }
+        }
+        self.seen.sync().map_err(unrecorded)
     }
 
     fn write(&mut self, spans: &[FileSpan], chunks: &[Bytes]) -> Outcome {
@@ -435,6 +488,9 @@ impl TorrentFiles {
                         .map_err(|e| failed(&path, &e))?;
                     // An earlier process may have written this and not flushed it.
                     file.dirty = true;
+                    if let Some(place) = self.places.get_mut(span.file as usize) {
+                        place.unchecked = place.unchecked.saturating_sub(now as u64);
+                    }
                 }
                 sha1.update(&buffer[..now]);
                 offset += now as u64;
@@ -474,9 +530,7 @@ impl TorrentFiles {
     }
 
     fn flush(&mut self) -> Outcome {
-        self.made
-            .sync()
-            .map_err(|e| EffectError::Storage(format!("the record of files made: {e}")))?;
+        self.made.sync().map_err(unrecorded)?;
         let dirty = self.open.iter().filter(|(_, open)| open.dirty);
         for index in dirty.map(|(index, _)| *index).collect::<Vec<_>>() {
             let path = self.path_of(index)?;
@@ -503,6 +557,7 @@ impl TorrentFiles {
         self.writers.release(self.info_hash);
         if !delete {
             self.flush()?;
+            self.leave_alone()?;
         }
         self.open.clear();
         self.scratch = None;
@@ -533,7 +588,8 @@ impl TorrentFiles {
             }
         }
         (self.made.remove())
-            .map_err(|e| EffectError::Storage(format!("the record of files made: {e}")))
+            .and_then(|()| self.seen.remove())
+            .map_err(unrecorded)
     }
 
     fn survey(&self) -> Vec<SurveyedFile> {
@@ -548,6 +604,7 @@ impl TorrentFiles {
                     path,
                     present,
                     writable: self.repair || place.ours || present.is_none(),
+                    edited: place.edited,
                 }
             })
             .collect()
@@ -637,6 +694,9 @@ impl TorrentFiles {
                 path.display()
             )));
         }
+        if place.found.is_none() || place.ours || self.repair {
+            self.seen.write_to(&place.safe).map_err(unrecorded)?;
+        }
         let file = if place.found.is_none() {
             self.create_parents(&place.components)?;
             self.made.create(&place.safe, &path)
@@ -658,6 +718,8 @@ impl TorrentFiles {
             place.found = Some(Stamp::of(&now));
             // It changes from now on because we write.
             place.written = true;
+            place.edited = false;
+            place.unchecked = 0;
         }
         Ok(file)
     }
@@ -747,6 +809,10 @@ impl From<PlaceError> for EffectError {
             other => EffectError::Storage(other.to_string()),
         }
     }
+}
+
+fn unrecorded(error: io::Error) -> EffectError {
+    EffectError::Storage(format!("the record of the torrent's files: {error}"))
 }
 
 fn not_ours(path: &Path) -> EffectError {

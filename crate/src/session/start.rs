@@ -121,8 +121,9 @@ impl Session {
                 Ok(EffectResult::Opened {
                     file_lengths,
                     scratch_length,
+                    changed,
                 }),
-            ) => self.opened(ctx, &file_lengths, scratch_length),
+            ) => self.opened(ctx, &file_lengths, scratch_length, &changed),
             (Purpose::CheckPiece(piece), Ok(EffectResult::Hashed(digest))) => {
                 self.piece_checked(ctx, piece, Some(&digest));
             }
@@ -183,7 +184,13 @@ impl Session {
         }
     }
 
-    fn opened(&mut self, ctx: &mut Context, file_lengths: &[u64], scratch_length: u64) {
+    fn opened(
+        &mut self,
+        ctx: &mut Context,
+        file_lengths: &[u64],
+        scratch_length: u64,
+        changed: &[u32],
+    ) {
         let Some(content) = &mut self.content else {
             return;
         };
@@ -212,11 +219,20 @@ impl Session {
                     have: have.clone(),
                     recent: recent.clone(),
                 });
-                for piece in recent {
-                    if have.remove(piece.0) {
-                        queue.push_back(piece);
+                // Of files that somebody changed, what is not on record may be right by now.
+                let mut doubtful = pieces_of_files(&content.meta, &geometry, changed);
+                for piece in doubtful.iter().collect::<Vec<_>>() {
+                    if !there.contains(piece) {
+                        doubtful.remove(piece);
                     }
                 }
+                for piece in recent.iter().filter(|piece| have.contains(piece.0)) {
+                    doubtful.insert(piece.0);
+                }
+                for piece in doubtful.iter() {
+                    have.remove(piece);
+                }
+                queue.extend(doubtful.iter().map(PieceIndex));
                 content.verified.restore(&have);
             }
             _ => queue.extend(there.iter().map(PieceIndex)),
@@ -496,6 +512,23 @@ impl Session {
 }
 
 /// Pieces whose bytes lie within what the files hold.
+/// The pieces that lie in these files, in part or whole.
+fn pieces_of_files(meta: &Metainfo, geometry: &Geometry, files: &[u32]) -> Bitfield {
+    let mut pieces = Bitfield::empty(geometry.piece_count());
+    for file in files
+        .iter()
+        .filter_map(|index| meta.files.get(*index as usize))
+    {
+        for piece in geometry
+            .pieces_of(file.offset..file.offset + file.length)
+            .iter()
+        {
+            pieces.insert(piece.0);
+        }
+    }
+    pieces
+}
+
 fn pieces_in_place(meta: &Metainfo, geometry: &Geometry, file_lengths: &[u64]) -> Bitfield {
     let mut there = Bitfield::full(geometry.piece_count());
     for (index, file) in meta.files.iter().enumerate() {

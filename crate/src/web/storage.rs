@@ -220,6 +220,8 @@ impl Storage {
         Ok(EffectResult::Opened {
             file_lengths,
             scratch_length,
+            // Nobody else writes into this page's storage.
+            changed: Vec::new(),
         })
     }
 

@@ -144,6 +144,7 @@ fn encode_result(result: &Result<EffectResult, EffectError>) -> Value {
         Ok(EffectResult::Opened {
             file_lengths,
             scratch_length,
+            ..
         }) => json!({"opened": file_lengths, "scratch": scratch_length}),
         Ok(EffectResult::Read(bytes)) => json!({"read": hex(bytes)}),
         Ok(EffectResult::Hashed(hash)) => json!({"hashed": hex(hash)}),

@@ -285,6 +285,7 @@ impl Disk {
         EffectResult::Opened {
             file_lengths: stored.now.files.iter().map(|f| f.len() as u64).collect(),
             scratch_length: stored.now.scratch.len() as u64,
+            changed: Vec::new(),
         }
     }
 

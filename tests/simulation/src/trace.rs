@@ -251,6 +251,7 @@ fn decode_result(result: &Value) -> Option<Result<EffectResult, EffectError>> {
         return Some(Ok(EffectResult::Opened {
             file_lengths: lengths.iter().map(Value::as_u64).collect::<Option<_>>()?,
             scratch_length: result["scratch"].as_u64()?,
+            changed: Vec::new(),
         }));
     }
     if let Some(text) = result["missing"].as_str() {

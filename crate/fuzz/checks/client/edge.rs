@@ -229,6 +229,7 @@ impl Edge {
                 Ok(EffectResult::Opened {
                     file_lengths: stored.now.files.iter().map(|f| f.len() as u64).collect(),
                     scratch_length: stored.now.scratch.len() as u64,
+                    changed: Vec::new(),
                 })
             }
             Effect::Write {

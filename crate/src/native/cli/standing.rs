@@ -23,6 +23,8 @@ pub(super) struct Shortfall {
     shared: u64,
     /// Fetching may write into it.
     writable: bool,
+    /// See [`SurveyedFile::edited`].
+    edited: bool,
 }
 
 /// The files of a torrent that lack pieces, in its order.
@@ -56,6 +58,7 @@ pub(super) fn shortfalls(torrent: &TorrentSnapshot, survey: &[SurveyedFile]) -> 
             missing,
             shared: shared.filter(|piece| unclear.contains(piece)).count() as u64,
             writable: file.writable,
+            edited: file.edited,
         })
     };
     files.into_iter().filter_map(shortfall).collect()
@@ -95,6 +98,15 @@ impl Shortfall {
         format!("{} {}", sentence(&self.path), self.problem())
     }
 
+    /// Why nothing is written to it.
+    fn in_the_way(&self) -> String {
+        let why = match self.edited {
+            true => "it was changed since piecework wrote it",
+            false => "piecework did not make it",
+        };
+        format!("{}, and {why}", self.line())
+    }
+
     fn json(&self) -> Value {
         json!({
             "path": self.path,
@@ -112,7 +124,7 @@ pub(super) fn in_the_way(torrent: &TorrentSnapshot, shortfalls: &[Shortfall]) ->
     let blocking = shortfalls
         .iter()
         .filter(|file| !file.writable && !file.is_unclear());
-    let lines: Vec<String> = blocking.map(Shortfall::line).collect();
+    let lines: Vec<String> = blocking.map(Shortfall::in_the_way).collect();
     // Files without bytes, and their folders, are made with the records, before anything is known of the others.
     let has_empty = (torrent.files.iter()).any(|(path, length)| !path.is_empty() && *length == 0);
     let made = match has_empty {
@@ -121,7 +133,7 @@ pub(super) fn in_the_way(torrent: &TorrentSnapshot, shortfalls: &[Shortfall]) ->
     };
     (!lines.is_empty()).then(|| {
         format!(
-            "nothing was written but {made}: {}, and piecework did not make it: {IN_THE_WAY}",
+            "nothing was written but {made}: {}: {IN_THE_WAY}",
             listed(lines, "; ")
         )
     })

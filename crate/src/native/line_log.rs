@@ -1,0 +1,105 @@
+//! A small record in the state folder: what is known of each file of a torrent, one line a file; a later line takes the
+//! place of an earlier one.
+//!
+//! Invariant: half a line, as a machine without power leaves it, takes no other line with it.
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub(super) struct LineLog {
+    path: PathBuf,
+    /// By the file's names, joined.
+    values: HashMap<String, String>,
+    out: Option<File>,
+    dirty: bool,
+}
+
+impl LineLog {
+    /// # Errors
+    /// The record is there and cannot be read.
+    pub(super) fn load(path: PathBuf) -> io::Result<LineLog> {
+        let text = match fs::read(&path) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(e) if e.kind() == ErrorKind::NotFound => String::new(),
+            Err(e) => return Err(e),
+        };
+        let values = text
+            .lines()
+            .filter_map(|line| line.split_once('\t'))
+            .map(|(value, names)| (names.to_owned(), value.to_owned()))
+            .collect();
+        Ok(LineLog {
+            path,
+            values,
+            out: None,
+            dirty: false,
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn get(&self, names: &[String]) -> Option<&str> {
+        self.values.get(&names.join("/")).map(String::as_str)
+    }
+
+    /// Writes a line, unless it is the last one of this file already. A value has no tab.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn set(&mut self, names: &[String], value: String) -> io::Result<()> {
+        let names = names.join("/");
+        if self.values.get(&names) == Some(&value) {
+            return Ok(());
+        }
+        let line = format!("{value}\t{names}\n");
+        let out = match &mut self.out {
+            Some(out) => out,
+            None => {
+                let mut out = OpenOptions::new()
+                    .append(true)
+                    .create(true)
+                    .open(&self.path)?;
+                // The last line of a process without power may be half a line.
+                out.write_all(b"\n")?;
+                self.out.insert(out)
+            }
+        };
+        out.write_all(line.as_bytes())?;
+        self.dirty = true;
+        self.values.insert(names, value);
+        Ok(())
+    }
+
+    /// Makes it outlive the machine's power.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn sync(&mut self) -> io::Result<()> {
+        if std::mem::take(&mut self.dirty)
+            && let Some(out) = &self.out
+        {
+            out.sync_data()?;
+        }
+        Ok(())
+    }
+
+    /// Forgets all.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub(super) fn remove(&mut self) -> io::Result<()> {
+        self.values.clear();
+        self.out = None;
+        self.dirty = false;
+        match fs::remove_file(&self.path) {
+            Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        }
+    }
+}

@@ -563,6 +563,8 @@ export interface ChainParams {
 export declare function discover(): Promise<WalletInfo[]>;
 /** The provider behind an id of {@link discover}. */
 export declare function providerOf(id: string): WalletProvider;
+/** The account that a wallet's list of them shows this site, in lower case; null where it shows none. */
+export declare function accountIn(list: unknown): string | null;
 /** A connected wallet: one account on one chain. */
 export declare class Wallet {
     #private;

@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::folder::{
     Finder, MADE_SUFFIX, Made, Place, PlaceError, SCRATCH_SUFFIX, Stamp, checked_path,
+    has_other_names,
 };
 use crate::client::{Effect, EffectError, EffectResult, Input};
 use crate::metainfo::FileSpan;
@@ -652,6 +653,12 @@ impl TorrentFiles {
         let now = file.metadata().map_err(|e| failed(&path, &e))?;
         if place.found.is_some() {
             self.require_same(index, &now)?;
+            if !place.ours && has_other_names(&now) {
+                return Err(EffectError::Storage(format!(
+                    "{} is there under another name, too (a hard link), and would be written over under both: put a copy of it in its place, or move it away",
+                    path.display()
+                )));
+            }
         }
         if let Some(place) = self.places.get_mut(index as usize) {
             place.ours |= place.found.is_none();

@@ -110,6 +110,7 @@ export class Payments {
   /** This wallet failed at a permit: the next try goes by an approval. */
   #noPermit = false;
   #openBatch: OpenBatch | null = null;
+  #destroyed = false;
   /** How often a wallet was asked to connect, and which of these times brought the one that is connected. */
   #connects = 0;
   #connected = 0;
@@ -180,6 +181,7 @@ export class Payments {
     const provider = providerOf(chosen);
     const turn = ++this.#connects;
     const address = accountIn(await requestOf<unknown>(provider, silent ? "eth_accounts" : "eth_requestAccounts", []));
+    if (this.#destroyed) throw new PieceworkError("this client was destroyed");
     if (address === null) throw new PieceworkError("The wallet named no account.");
     // A wallet may answer long after the user turned to another one.
     if (turn < this.#connected) throw new PieceworkError("Another wallet was connected meanwhile: connect again to use this one.");
@@ -200,11 +202,22 @@ export class Payments {
     return this.#wallet.address;
   }
 
-  #disconnect(): void {
+  /** Ends it: the user is prompted for nothing any more. */
+  destroy(): void {
+    this.#destroyed = true;
+    this.#wallet?.leave();
+    this.#forget();
+  }
+
+  #forget(): void {
     this.#unlisten?.();
     this.#unlisten = null;
     this.#wallet = null;
     this.#sender = null;
+  }
+
+  #disconnect(): void {
+    this.#forget();
     this.#host.tell({ t: "wallet", has: false });
     this.#host.walletChanged(null);
   }

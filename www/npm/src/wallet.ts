@@ -80,6 +80,7 @@ export class Wallet {
   readonly #provider: WalletProvider;
   readonly #chainId: number;
   readonly #chain: ChainParams | undefined;
+  #left = false;
 
   constructor(provider: WalletProvider, address: string, chainId: number, chain: ChainParams | undefined) {
     this.#provider = provider;
@@ -109,14 +110,25 @@ export class Wallet {
     if (!(await this.#isOnChain())) throw new PieceworkError(`The wallet is not on chain ${this.#chainId}.`);
   }
 
+  /** Nothing is asked of the user any more. What is out is followed to its end all the same. */
+  leave(): void {
+    this.#left = true;
+  }
+
+  #requireUse(): void {
+    if (this.#left) throw new PieceworkError("this client was destroyed");
+  }
+
   /** Moves the wallet to our chain, adding it if the wallet does not know it. Only after a gesture. */
   async switchChain(): Promise<void> {
     if (await this.#isOnChain()) return;
+    this.#requireUse();
     const chainId = "0x" + this.#chainId.toString(16);
     try {
       await this.request("wallet_switchEthereumChain", [{ chainId }]);
     } catch (error) {
       if (!this.#chain || ["refused", "pending"].includes(judge(error))) throw error;
+      this.#requireUse();
       await this.request("wallet_addEthereumChain", [{ ...this.#chain, chainId }]);
       if (!(await this.#isOnChain())) await this.request("wallet_switchEthereumChain", [{ chainId }]);
     }
@@ -126,6 +138,7 @@ export class Wallet {
   /** Chain and account, checked right before anything is sent or signed. */
   async check(): Promise<void> {
     await this.#requireChain();
+    this.#requireUse();
     if (accountIn(await this.request<unknown>("eth_accounts")) !== this.address) {
       throw new PieceworkError("Another account is selected in the wallet: select the one you connected, or connect again.");
     }

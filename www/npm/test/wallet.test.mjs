@@ -372,6 +372,35 @@ test("who asks for the same twice at once is prompted once, and a wallet that ne
   assert.equal(wallet.sent.length, 1);
 });
 
+test("a client that was destroyed prompts for nothing any more, whatever the wallet answers then", async () => {
+  for (const [kind, method, answer] of [
+    ["permit", "eth_requestAccounts", [signer.address]],
+    ["permit", "eth_getCode", "0x60"],
+    ["permit", "eth_signTypedData_v4", "0x" + "11".repeat(64) + "1b"],
+    ["5792", "wallet_getCapabilities", { "0x7a69": { atomic: { status: "supported" } } }],
+    ["neither", "wallet_switchEthereumChain", null],
+  ]) {
+    const wallet = new TestWallet(kind);
+    const listeners = new Set();
+    wallet.on = (_, listener) => listeners.add(listener);
+    wallet.removeListener = (_, listener) => listeners.delete(listener);
+    if (method === "wallet_switchEthereumChain") wallet.chain = 1;
+    const pay = payments(wallet);
+    const asked = new Promise((isAsked) => {
+      wallet.answers = { [method]: () => new Promise((resolve) => isAsked(() => ((wallet.chain = 31337), resolve(answer)))) };
+    });
+    const deposit = pay.connect(undefined, false).then(() => pay.deposit(1n, 2n));
+    deposit.catch(() => {});
+    const give = await asked;
+    const before = [...wallet.prompts];
+    pay.destroy();
+    give();
+    await assert.rejects(deposit, /this client was destroyed/, method);
+    assert.deepEqual(wallet.prompts, before, method);
+    assert.equal(listeners.size, 0, method);
+  }
+});
+
 test("a configuration that is no number or no address is refused by its name", () => {
   const options = payments(new TestWallet("permit")).options;
   const host = {};

@@ -370,3 +370,45 @@ async fn what_appears_after_the_check_is_left_alone_in_this_run_and_the_next() {
     ran.await.unwrap();
     tracker.handle.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_another_name_too_is_not_repaired_in_place() {
+    let tracker = Tracker::start().await;
+    let url = tracker.url();
+    let ran = tokio::task::spawn_blocking(move || {
+        let film = Film::named("video.mp4", content(60_000), &url);
+        let _seeder = film.seeded();
+        let repair = |into: &Path| get(film.dir.path(), "film.torrent", into, &["--repair"]);
+        let copy = tempfile::tempdir().unwrap();
+        let (video, kept) = (copy.path().join("video.mp4"), copy.path().join("kept"));
+        fs::write(&kept, "my diary").unwrap();
+        fs::hard_link(&kept, &video).unwrap();
+        let says = ["video.mp4", "under another name, too", "put a copy of it"];
+        repair(copy.path()).assert_refused(1, &says);
+        assert_eq!(fs::read(&kept).unwrap(), b"my diary");
+        // A copy in its place is repaired, and the other name keeps what it has.
+        fs::remove_file(&video).unwrap();
+        fs::copy(&kept, &video).unwrap();
+        repair(copy.path()).assert_done();
+        assert_eq!(fs::read(&video).unwrap(), film.bytes);
+        assert_eq!(fs::read(&kept).unwrap(), b"my diary");
+        // What is right needs no writing, whatever other names it has.
+        let linked = tempfile::tempdir().unwrap();
+        fs::hard_link(&video, linked.path().join("video.mp4")).unwrap();
+        repair(linked.path()).assert_done();
+    });
+    ran.await.unwrap();
+    tracker.handle.shutdown().await;
+}
+
+#[test]
+fn what_is_neither_file_nor_folder_becomes_no_torrent() {
+    let dir = tempfile::tempdir().unwrap();
+    let fifo = Command::new("mkfifo").arg(dir.path().join("fifo")).status();
+    assert!(fifo.unwrap().success());
+    for path in ["fifo", "/dev/zero"] {
+        let refused = Ended::of(&piecework(dir.path(), &["create", path, "-o", "x.torrent"]));
+        refused.assert_refused(2, &[path, "is neither a file nor a folder"]);
+    }
+    assert!(!dir.path().join("x.torrent").exists());
+}

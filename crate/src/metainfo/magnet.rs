@@ -118,7 +118,8 @@ impl FromStr for MagnetLink {
         for parameter in query.split('&') {
             let parameter = without_entity(parameter);
             if let Some((key, value)) = trim_pasted(parameter).split_once('=') {
-                match without_number(key) {
+                // Capitals take less room in a QR code.
+                match without_number(key).to_ascii_lowercase().as_str() {
                     "xt" => topics.take(value)?,
                     key => out.take(key, value)?,
                 }
@@ -560,6 +561,9 @@ mod tests {
         for (from, to) in [
             ("magnet", "MAGNET"),
             ("urn:btih", "URN:BTIH"),
+            ("xt=", "XT="),
+            ("&dn", "&DN"),
+            ("&tr", "&Tr.1"),
             ("&dn", "%20&dn"),
             ("&dn", "%0A&dn"),
             ("&dn", "%C2%A0&dn"),

@@ -386,6 +386,18 @@ impl fmt::Display for Identity {
     }
 }
 
+/// Whether the same file has other names (hard links): what is written to it changes under each of them.
+#[cfg(unix)]
+pub(super) fn has_other_names(metadata: &Metadata) -> bool {
+    std::os::unix::fs::MetadataExt::nlink(metadata) > 1
+}
+
+/// Whether the same file has other names: not told elsewhere.
+#[cfg(not(unix))]
+pub(super) fn has_other_names(_metadata: &Metadata) -> bool {
+    false
+}
+
 #[cfg(unix)]
 fn number(metadata: &Metadata) -> u64 {
     std::os::unix::fs::MetadataExt::ino(metadata)

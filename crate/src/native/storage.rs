@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::folder::{
     Finder, MADE_SUFFIX, Made, Place, PlaceError, SCRATCH_SUFFIX, SEEN_SUFFIX, Stamp, checked_path,
+    has_other_names,
 };
 use super::seen::{Look, Seen};
 use crate::client::{Effect, EffectError, EffectResult, Input};
@@ -694,9 +695,6 @@ impl TorrentFiles {
                 path.display()
             )));
         }
-        if place.found.is_none() || place.ours || self.repair {
-            self.seen.write_to(&place.safe).map_err(unrecorded)?;
-        }
         let file = if place.found.is_none() {
             self.create_parents(&place.components)?;
             self.made.create(&place.safe, &path)
@@ -712,7 +710,14 @@ impl TorrentFiles {
         let now = file.metadata().map_err(|e| failed(&path, &e))?;
         if place.found.is_some() {
             self.require_same(index, &now)?;
+            if !place.ours && has_other_names(&now) {
+                return Err(EffectError::Storage(format!(
+                    "{} is there under another name, too (a hard link), and would be written over under both: put a copy of it in its place, or move it away",
+                    path.display()
+                )));
+            }
         }
+        self.seen.write_to(&place.safe).map_err(unrecorded)?;
         if let Some(place) = self.places.get_mut(index as usize) {
             place.ours |= place.found.is_none();
             place.found = Some(Stamp::of(&now));

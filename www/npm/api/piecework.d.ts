@@ -506,6 +506,8 @@ export declare class Payments {
     reconnected(generation: number | null): void;
     ethCall(to: string, data: string): Promise<string>;
     connect(id: string | undefined, silent: boolean): Promise<string>;
+    /** Ends it: the user is prompted for nothing any more. */
+    destroy(): void;
     /**
      * Deposits with as few prompts as the wallet allows: one with EIP-5792, else two. One that was sent earlier, and whose end nobody
      * saw, is followed first; if it was the same and has arrived, nothing is asked.
@@ -563,6 +565,8 @@ export interface ChainParams {
 export declare function discover(): Promise<WalletInfo[]>;
 /** The provider behind an id of {@link discover}. */
 export declare function providerOf(id: string): WalletProvider;
+/** The account that a wallet's list of them shows this site, in lower case; null where it shows none. */
+export declare function accountIn(list: unknown): string | null;
 /** A connected wallet: one account on one chain. */
 export declare class Wallet {
     #private;
@@ -572,6 +576,8 @@ export declare class Wallet {
     request<T>(method: string, params?: unknown): Promise<T>;
     /** `eth_call` at the latest block, only while the wallet is on our chain. */
     call(to: string, data: string): Promise<string>;
+    /** Nothing is asked of the user any more. What is out is followed to its end all the same. */
+    leave(): void;
     /** Moves the wallet to our chain, adding it if the wallet does not know it. Only after a gesture. */
     switchChain(): Promise<void>;
     /** Chain and account, checked right before anything is sent or signed. */

@@ -328,6 +328,7 @@ export class Client extends Emitter<ClientEvents> {
   async destroy(): Promise<void> {
     removeEventListener("online", this.#online);
     removeEventListener("offline", this.#online);
+    this.#payments?.destroy();
     await this.#link.destroy();
   }
 

@@ -7,7 +7,8 @@ import { judge } from "./answers.js";
 
 /** A receipt, as far as it is used. */
 export interface Receipt {
-  status: string;
+  /** Some chains and wallets give none. */
+  status?: string;
   transactionHash: string;
   logs: { address: string; topics: string[]; data: string }[];
 }
@@ -50,7 +51,8 @@ export async function follow(ask: Ask, sent: Sent, unknownFor = UNKNOWN_WAIT_MS)
   let passed = 0;
   const fate = await looking<Fate>(async () => {
     const receipt = await ask<Receipt | null>("eth_getTransactionReceipt", [sent.hash]);
-    if (receipt) return { kind: Number(receipt.status) === 1 ? "mined" : "reverted", receipt };
+    const kind = outcomeOf(receipt);
+    if (receipt && kind) return { kind, receipt };
     const shown = await ask<{ nonce?: string } | null>("eth_getTransactionByHash", [sent.hash]);
     if (shown) [nonce, knownAt] = [shown.nonce === undefined ? nonce : Number(shown.nonce), Date.now()];
     const used = nonce === null ? 0 : Number(await ask<string>("eth_getTransactionCount", [sent.from, "latest"]));
@@ -59,6 +61,15 @@ export async function follow(ask: Ask, sent: Sent, unknownFor = UNKNOWN_WAIT_MS)
     return !shown && passed === 0 && Date.now() - knownAt >= unknownFor ? { kind: "dropped" } : null;
   });
   return fate ?? { kind: "open" };
+}
+
+/** What a receipt says; null: nothing yet. Where it has no status, what was logged says it: whatever is sent here logs something. */
+function outcomeOf(receipt: Partial<Receipt> | null): "mined" | "reverted" | null {
+  const status = Number(receipt?.status ?? NaN);
+  if (status === 1) return "mined";
+  if (status === 0) return "reverted";
+  if (!Array.isArray(receipt?.logs)) return null;
+  return receipt.logs.length > 0 ? "mined" : "reverted";
 }
 
 /** Follows calls that were sent as one. */

@@ -5,7 +5,7 @@ import type { Fate, Receipt, Sent } from "./following.js";
 import type { EnginePayment } from "./protocol.js";
 import { finePerBlock, formatAmount, parseAmount } from "./units.js";
 import { Sender, undone, type Unsettled } from "./unsettled.js";
-import { Wallet, discover, providerOf, requestOf, type ChainParams, type WalletInfo } from "./wallet.js";
+import { Wallet, accountIn, discover, providerOf, requestOf, type ChainParams, type WalletInfo } from "./wallet.js";
 
 /** An amount as decimal text in whole tokens, e.g. `"10"` or `"0.25"`. */
 export type Decimal = string | number;
@@ -78,6 +78,8 @@ export interface PaymentHost {
 }
 
 const MAX_LOG_SPLITS = 12;
+/** As the engine reads them. */
+const MOST_DECIMALS = 36;
 /** A vault that lets a buyer leave sooner gives its sellers too little time to redeem, and an honest buyer is not served there. */
 const LEAST_EXIT_DELAY_SECONDS = 86_400n;
 
@@ -108,11 +110,21 @@ export class Payments {
   /** This wallet failed at a permit: the next try goes by an approval. */
   #noPermit = false;
   #openBatch: OpenBatch | null = null;
+  #destroyed = false;
+  /** How often a wallet was asked to connect, and which of these times brought the one that is connected. */
+  #connects = 0;
+  #connected = 0;
+  /** What is under way through this wallet, by what it is for. */
+  #doing = new Map<string, { what: string; done: Promise<unknown> }>();
 
   constructor(options: PaymentOptions, host: PaymentHost) {
     if (!/^0x[0-9a-fA-F]{40}$/.test(options.vault)) throw new PieceworkError("payments.vault is not an address");
     if (!/^0x[0-9a-fA-F]{40}$/.test(options.token?.address)) throw new PieceworkError("payments.token.address is not an address");
     if (!Number.isSafeInteger(options.chainId)) throw new PieceworkError("payments.chainId is not a chain id");
+    if (!(Number.isInteger(options.token.decimals) && options.token.decimals >= 0 && options.token.decimals <= MOST_DECIMALS)) {
+      throw new PieceworkError(`payments.token.decimals must be a whole number from 0 to ${MOST_DECIMALS}`);
+    }
+    if (options.rpcUrl && !URL.canParse(options.rpcUrl, document.baseURI)) throw new PieceworkError("payments.rpcUrl is not a URL");
     this.options = options;
     this.#host = host;
   }
@@ -167,16 +179,21 @@ export class Payments {
       throw new PieceworkError(wallets.length === 0 ? "No wallet is here: install one, then reload the page." : "Several wallets are here: say which.");
     }
     const provider = providerOf(chosen);
-    const accounts = await requestOf<unknown>(provider, silent ? "eth_accounts" : "eth_requestAccounts", []);
-    const address: unknown = Array.isArray(accounts) ? accounts[0] : undefined;
-    if (typeof address !== "string" || !/^0x[0-9a-fA-F]{40}$/.test(address)) throw new PieceworkError("The wallet named no account.");
+    const turn = ++this.#connects;
+    const address = accountIn(await requestOf<unknown>(provider, silent ? "eth_accounts" : "eth_requestAccounts", []));
+    if (this.#destroyed) throw new PieceworkError("this client was destroyed");
+    if (address === null) throw new PieceworkError("The wallet named no account.");
+    // A wallet may answer long after the user turned to another one.
+    if (turn < this.#connected) throw new PieceworkError("Another wallet was connected meanwhile: connect again to use this one.");
+    this.#connected = turn;
     this.#unlisten?.();
     this.#wallet = new Wallet(provider, address, this.options.chainId, this.options.chainParams);
     this.#sender = new Sender(this.#wallet, this.options.chainId, this.options.vault, (text) => this.#host.say?.(text));
     this.#noPermit = false;
+    // A wallet that never answered holds nothing up any more.
+    this.#doing = new Map();
     const changed = (value: unknown) => {
-      const now: unknown = Array.isArray(value) ? value[0] : undefined;
-      if (typeof now !== "string" || now.toLowerCase() !== this.#wallet?.address) this.#disconnect();
+      if (accountIn(value) !== this.#wallet?.address) this.#disconnect();
     };
     provider.on?.("accountsChanged", changed);
     this.#unlisten = () => provider.removeListener?.("accountsChanged", changed);
@@ -185,11 +202,22 @@ export class Payments {
     return this.#wallet.address;
   }
 
-  #disconnect(): void {
+  /** Ends it: the user is prompted for nothing any more. */
+  destroy(): void {
+    this.#destroyed = true;
+    this.#wallet?.leave();
+    this.#forget();
+  }
+
+  #forget(): void {
     this.#unlisten?.();
     this.#unlisten = null;
     this.#wallet = null;
     this.#sender = null;
+  }
+
+  #disconnect(): void {
+    this.#forget();
     this.#host.tell({ t: "wallet", has: false });
     this.#host.walletChanged(null);
   }
@@ -198,8 +226,11 @@ export class Payments {
    * Deposits with as few prompts as the wallet allows: one with EIP-5792, else two. One that was sent earlier, and whose end nobody
    * saw, is followed first; if it was the same and has arrived, nothing is asked.
    */
-  async deposit(amount: bigint, bond: bigint): Promise<AccountInfo> {
-    const [wallet, sender] = this.#required();
+  deposit(amount: bigint, bond: bigint): Promise<AccountInfo> {
+    return this.#alone("deposit", `${amount} ${bond}`, (wallet, sender) => this.#deposit(wallet, sender, amount, bond));
+  }
+
+  async #deposit(wallet: Wallet, sender: Sender, amount: bigint, bond: bigint): Promise<AccountInfo> {
     await wallet.switchChain();
     const arrived = await sender.earlier("deposit", ({ deposit }) => this.#hasArrived(deposit));
     if (arrived?.deposit?.amount !== String(amount) || arrived.deposit.bond !== String(bond)) {
@@ -280,8 +311,11 @@ export class Payments {
     return this.#host.request("accountId", { owner: wallet.address });
   }
 
-  async redeem(due: boolean): Promise<{ paid: bigint; batches: number }> {
-    const [wallet] = this.#required();
+  redeem(due: boolean): Promise<{ paid: bigint; batches: number }> {
+    return this.#alone("redemption", String(due), (wallet) => this.#redeem(wallet, due));
+  }
+
+  async #redeem(wallet: Wallet, due: boolean): Promise<{ paid: bigint; batches: number }> {
     await wallet.switchChain();
     let paid = 0n;
     let batches = 0;
@@ -342,8 +376,11 @@ export class Payments {
     await this.#host.request("redeemed", { tag, failed, sent });
   }
 
-  async exit(of?: { id: string; sessionKey: string }): Promise<AccountInfo> {
-    const [wallet, sender] = this.#required();
+  exit(of?: { id: string; sessionKey: string }): Promise<AccountInfo> {
+    return this.#alone(of ? `exit ${of.id}` : "exit", "", (wallet, sender) => this.#exit(wallet, sender, of));
+  }
+
+  async #exit(wallet: Wallet, sender: Sender, of?: { id: string; sessionKey: string }): Promise<AccountInfo> {
     await wallet.switchChain();
     const { id, sessionKey } = of ?? (await this.#own(wallet));
     const done = async () => (await this.#read(wallet, id, sessionKey)).exitAt !== null;
@@ -352,13 +389,28 @@ export class Payments {
     return this.#read(wallet, id, sessionKey);
   }
 
-  async withdraw(of?: { id: string; sessionKey: string }): Promise<void> {
-    const [wallet, sender] = this.#required();
+  withdraw(of?: { id: string; sessionKey: string }): Promise<void> {
+    return this.#alone(of ? `withdrawal ${of.id}` : "withdrawal", "", (wallet, sender) => this.#withdraw(wallet, sender, of));
+  }
+
+  async #withdraw(wallet: Wallet, sender: Sender, of?: { id: string; sessionKey: string }): Promise<void> {
     await wallet.switchChain();
     const { id, sessionKey } = of ?? (await this.#own(wallet));
     const done = async () => (await this.#read(wallet, id, sessionKey)).withdrawn;
     await this.#once(sender, `withdraw ${id}`, done, () => wallet.send(this.options.vault, encodeCall("withdraw(address,address)", sessionKey, wallet.address)));
     await this.#host.request("refresh");
+  }
+
+  /** Does one thing at a time: who asks for the same meanwhile gets what comes of it, and nothing is prompted for twice. */
+  async #alone<T>(purpose: string, what: string, work: (wallet: Wallet, sender: Sender) => Promise<T>): Promise<T> {
+    const [wallet, sender] = this.#required();
+    const doing = this.#doing;
+    const open = doing.get(purpose);
+    if (open?.what === what) return open.done as Promise<T>;
+    if (open) throw new PieceworkError(`Another ${purpose} is under way: answer it in your wallet, or connect again, then try again.`);
+    const done = work(wallet, sender).finally(() => doing.delete(purpose));
+    doing.set(purpose, { what, done });
+    return done;
   }
 
   /** Does what can be done only once: if it is done already, or by what was sent before, nothing is asked. */
@@ -455,9 +507,11 @@ export class Payments {
       message: { owner: wallet.address, spender: vault, value: value.toString(), nonce: domain.nonce.toString(), deadline: String(deadline) },
     };
     await wallet.check();
-    let signature: string;
+    let signature: unknown;
     try {
-      signature = await wallet.request<string>("eth_signTypedData_v4", [wallet.address, JSON.stringify(typed)]);
+      signature = await wallet.request<unknown>("eth_signTypedData_v4", [wallet.address, JSON.stringify(typed)]);
+      // A window that was closed, to some wallets. One that signs in a form of its own gives a text.
+      if (typeof signature !== "string") throw new PieceworkError("The wallet did not sign, and did not say why: open your wallet, then try again.");
     } catch (error) {
       const verdict = judge(error);
       if (verdict === "unsupported") return null; // a wallet that cannot sign typed data can still approve

@@ -1,3 +1,4 @@
+import { isWords } from "./abi.js";
 import { judge, walletError } from "./answers.js";
 import { PieceworkError, PieceworkRejectedError } from "./errors.js";
 import { follow, followCalls, type CallsFate, type Fate, type Sent } from "./following.js";
@@ -67,16 +68,23 @@ function injectedProvider(): WalletProvider | undefined {
   return typeof provider?.request === "function" ? provider : undefined;
 }
 
+/** The account that a wallet's list of them shows this site, in lower case; null where it shows none. */
+export function accountIn(list: unknown): string | null {
+  const first: unknown = Array.isArray(list) ? list[0] : undefined;
+  return typeof first === "string" && /^0x[0-9a-fA-F]{40}$/.test(first) ? first.toLowerCase() : null;
+}
+
 /** A connected wallet: one account on one chain. */
 export class Wallet {
   readonly address: string;
   readonly #provider: WalletProvider;
   readonly #chainId: number;
   readonly #chain: ChainParams | undefined;
+  #left = false;
 
   constructor(provider: WalletProvider, address: string, chainId: number, chain: ChainParams | undefined) {
     this.#provider = provider;
-    this.address = address.toLowerCase();
+    this.address = address;
     this.#chainId = chainId;
     this.#chain = chain;
   }
@@ -89,7 +97,9 @@ export class Wallet {
   /** `eth_call` at the latest block, only while the wallet is on our chain. */
   async call(to: string, data: string): Promise<string> {
     await this.#requireChain();
-    return this.request<string>("eth_call", [{ to, data }, "latest"]);
+    const answer = await this.request<unknown>("eth_call", [{ to, data }, "latest"]);
+    if (!isWords(answer)) throw new PieceworkError("The wallet gave no answer of the chain that can be read: look whether it is online, then try again.");
+    return answer;
   }
 
   async #isOnChain(): Promise<boolean> {
@@ -100,14 +110,25 @@ export class Wallet {
     if (!(await this.#isOnChain())) throw new PieceworkError(`The wallet is not on chain ${this.#chainId}.`);
   }
 
+  /** Nothing is asked of the user any more. What is out is followed to its end all the same. */
+  leave(): void {
+    this.#left = true;
+  }
+
+  #requireUse(): void {
+    if (this.#left) throw new PieceworkError("this client was destroyed");
+  }
+
   /** Moves the wallet to our chain, adding it if the wallet does not know it. Only after a gesture. */
   async switchChain(): Promise<void> {
     if (await this.#isOnChain()) return;
+    this.#requireUse();
     const chainId = "0x" + this.#chainId.toString(16);
     try {
       await this.request("wallet_switchEthereumChain", [{ chainId }]);
     } catch (error) {
       if (!this.#chain || ["refused", "pending"].includes(judge(error))) throw error;
+      this.#requireUse();
       await this.request("wallet_addEthereumChain", [{ ...this.#chain, chainId }]);
       if (!(await this.#isOnChain())) await this.request("wallet_switchEthereumChain", [{ chainId }]);
     }
@@ -117,8 +138,8 @@ export class Wallet {
   /** Chain and account, checked right before anything is sent or signed. */
   async check(): Promise<void> {
     await this.#requireChain();
-    const accounts = await this.request<string[]>("eth_accounts");
-    if (accounts[0]?.toLowerCase() !== this.address) {
+    this.#requireUse();
+    if (accountIn(await this.request<unknown>("eth_accounts")) !== this.address) {
       throw new PieceworkError("Another account is selected in the wallet: select the one you connected, or connect again.");
     }
   }

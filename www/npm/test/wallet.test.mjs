@@ -304,6 +304,113 @@ test("a wallet that fails at the permit asks nothing more now, and is asked for 
   assert.deepEqual(wallet.prompts.slice(2), ["eth_sendTransaction", "eth_sendTransaction"]);
 });
 
+test("a wallet that answers the permit with no signature, and with no error, asks nothing more now", async () => {
+  for (const nothing of [null, undefined, {}, 5]) {
+    const wallet = new TestWallet("permit");
+    wallet.answers = { eth_signTypedData_v4: () => nothing };
+    const pay = payments(wallet);
+    await pay.connect(undefined, false);
+    await assert.rejects(pay.deposit(1n, 2n), /did not sign, and did not say why: open your wallet/);
+    assert.deepEqual(wallet.prompts, ["eth_requestAccounts", "eth_signTypedData_v4"]);
+    await pay.deposit(1n, 2n);
+    assert.deepEqual(wallet.prompts.slice(2), ["eth_sendTransaction", "eth_sendTransaction"]);
+  }
+});
+
+test("whatever a wallet answers to a question, what comes of it is a sentence, and nobody is asked twice", async () => {
+  const odd = [null, undefined, 5, {}, [], [5], [null], "", "0x", true, "banana", "0x" + "f".repeat(300)];
+  for (const method of ["eth_requestAccounts", "eth_accounts", "eth_chainId", "eth_getCode", "eth_call", "eth_sendTransaction"]) {
+    for (const answer of odd) {
+      const wallet = new TestWallet("permit");
+      const pay = payments(wallet);
+      const before = method === "eth_requestAccounts" ? 0 : await pay.connect(undefined, false);
+      wallet.answers = { [method]: () => answer };
+      const asked = () => (before ? pay.deposit(1n, 2n) : pay.connect(undefined, false));
+      const error = await asked().then(() => null, (error) => error);
+      const named = `${method} answers ${JSON.stringify(answer)}`;
+      assert.ok(error === null || /^Piecework/.test(error.name), `${named}: ${error}`);
+      if (error) assert.match(error.message, /^[A-Z0].*[.!?]$/s, named);
+      assert.equal(new Set(wallet.prompts).size, wallet.prompts.length, named);
+    }
+  }
+});
+
+test("of two wallets that are asked, the one that is turned to later stays, however late the other answers", async () => {
+  const slow = new TestWallet("permit");
+  const pay = payments(slow);
+  let answer;
+  slow.answers = { eth_requestAccounts: () => new Promise((resolve) => (answer = () => resolve(["0x" + "99".repeat(20)]))) };
+  const late = pay.connect(undefined, false);
+  await new Promise((resolve) => setImmediate(resolve));
+  globalThis.ethereum = new TestWallet("permit");
+  assert.equal(await pay.connect(undefined, false), signer.address.toLowerCase());
+  answer();
+  await assert.rejects(late, /Another wallet was connected meanwhile/);
+  assert.equal(pay.address, signer.address.toLowerCase());
+});
+
+test("who asks for the same twice at once is prompted once, and a wallet that never answers holds up nothing but itself", async () => {
+  for (const [state, act] of [[CLOSED, (pay) => pay.deposit(1n, 2n)], [OPEN, (pay) => pay.exit()], [OPEN, (pay) => pay.withdraw()]]) {
+    const wallet = new TestWallet("5792");
+    wallet.state = state;
+    const pay = payments(wallet);
+    await pay.connect(undefined, false);
+    await Promise.all([act(pay), act(pay), act(pay)]);
+    assert.equal(wallet.prompts.length, 2);
+  }
+  const wallet = new TestWallet("permit");
+  const pay = payments(wallet);
+  await pay.connect(undefined, false);
+  const asked = new Promise((resolve) => (wallet.answers = { eth_signTypedData_v4: () => (resolve(), new Promise(() => {})) }));
+  void pay.deposit(1n, 2n);
+  await asked;
+  await assert.rejects(pay.deposit(3n, 4n), /Another deposit is under way: answer it in your wallet, or connect again/);
+  assert.deepEqual(wallet.prompts, ["eth_requestAccounts", "eth_signTypedData_v4"]);
+  delete wallet.answers;
+  await pay.connect(undefined, false);
+  await pay.deposit(3n, 4n);
+  assert.equal(wallet.sent.length, 1);
+});
+
+test("a client that was destroyed prompts for nothing any more, whatever the wallet answers then", async () => {
+  for (const [kind, method, answer] of [
+    ["permit", "eth_requestAccounts", [signer.address]],
+    ["permit", "eth_getCode", "0x60"],
+    ["permit", "eth_signTypedData_v4", "0x" + "11".repeat(64) + "1b"],
+    ["5792", "wallet_getCapabilities", { "0x7a69": { atomic: { status: "supported" } } }],
+    ["neither", "wallet_switchEthereumChain", null],
+  ]) {
+    const wallet = new TestWallet(kind);
+    const listeners = new Set();
+    wallet.on = (_, listener) => listeners.add(listener);
+    wallet.removeListener = (_, listener) => listeners.delete(listener);
+    if (method === "wallet_switchEthereumChain") wallet.chain = 1;
+    const pay = payments(wallet);
+    const asked = new Promise((isAsked) => {
+      wallet.answers = { [method]: () => new Promise((resolve) => isAsked(() => ((wallet.chain = 31337), resolve(answer)))) };
+    });
+    const deposit = pay.connect(undefined, false).then(() => pay.deposit(1n, 2n));
+    deposit.catch(() => {});
+    const give = await asked;
+    const before = [...wallet.prompts];
+    pay.destroy();
+    give();
+    await assert.rejects(deposit, /this client was destroyed/, method);
+    assert.deepEqual(wallet.prompts, before, method);
+    assert.equal(listeners.size, 0, method);
+  }
+});
+
+test("a configuration that is no number or no address is refused by its name", () => {
+  const options = payments(new TestWallet("permit")).options;
+  const host = {};
+  for (const decimals of [NaN, -1, 1.5, 37, "6", undefined]) {
+    assert.throws(() => new Payments({ ...options, token: { ...options.token, decimals } }, host), /^PieceworkError: payments\.token\.decimals must be a whole number from 0 to 36/);
+  }
+  assert.throws(() => new Payments({ ...options, rpcUrl: "http://[" }, host), /^PieceworkError: payments\.rpcUrl is not a URL/);
+  new Payments({ ...options, rpcUrl: "/rpc" }, host);
+});
+
 test("who does not want another kind of account is not asked for it again", async () => {
   const wallet = new TestWallet("permit");
   wallet.answers = {
@@ -376,6 +483,21 @@ test("failed looks are no failure: a transaction that is out is found all the sa
       assert.equal((await deposit()).error, undefined);
       assert.equal(sends(wallet), 1);
     });
+  }
+});
+
+test("a receipt is read in every form, and what is none is looked for again", async (t) => {
+  const log = { address: VAULT, topics: [], data: "0x" };
+  for (const [receipt, done] of [[{ status: 1, logs: [] }, true], [{ status: true, logs: [] }, true], [{ status: "0x01" }, true], [{ logs: [log] }, true], [{ status: "success", logs: [log] }, true], [{ status: null, logs: [log] }, true], [{ status: 0, logs: [] }, false], [{ status: false }, false], [{ logs: [] }, false], [{ status: "reverted", logs: [] }, false]]) {
+    for (const none of [undefined, {}, [], 5, true, "banana"]) {
+      let looks = 0;
+      const { wallet, deposit } = await sending(t, () => ({ eth_getTransactionReceipt: () => (looks++ === 0 ? none : receipt) }));
+      const { error } = await deposit();
+      if (done) assert.equal(error, undefined, JSON.stringify(receipt));
+      else assert.match(error.message, /The contract refused 0x/, JSON.stringify(receipt));
+      assert.deepEqual([looks, sends(wallet)], [2, 1]);
+      t.mock.timers.reset();
+    }
   }
 });
 

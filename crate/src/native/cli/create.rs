@@ -172,6 +172,9 @@ struct Content {
     notes: Vec<String>,
 }
 
+/// What a pipe, a socket or a device is to a torrent.
+const NEITHER: &str = "neither a file nor a folder";
+
 /// What does not go in though it lies in the folder.
 struct LeftOut {
     path: PathBuf,
@@ -204,6 +207,10 @@ fn describe(
             left_out: Vec::new(),
             notes: Vec::new(),
         });
+    }
+    if !metadata.is_dir() {
+        let text = format!("{} is {NEITHER}: give one of these", args.path.display());
+        return Err(CliError::Invalid(text));
     }
     let mut content = Content {
         builder: TorrentBuilder::new(name),
@@ -280,7 +287,7 @@ fn kept_out(path: &Path, metadata: &Metadata, args: &CreateArgs) -> Option<&'sta
         return Some("a symbolic link");
     }
     if !metadata.is_dir() && !metadata.is_file() {
-        return Some("neither a file nor a folder");
+        return Some(NEITHER);
     }
     if !args.private_files
         && let Some(why) = private(path, metadata)

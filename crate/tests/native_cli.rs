@@ -242,3 +242,146 @@ fn what_does_not_fit_the_storage_limit_is_not_fetched_and_the_reason_is_the_last
     let fetched = std::fs::metadata(dir.path().join("downloads/film.mp4"));
     assert!(fetched.is_err() || fetched.unwrap().len() < 200_000);
 }
+
+#[test]
+fn a_limit_of_nothing_and_an_option_without_effect_are_refused_with_a_remedy() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("film.mp4"), vec![7u8; 20_000]).unwrap();
+    assert_eq!(code(&piecework(dir.path(), &["create", "film.mp4"])), 0);
+    let seed = ["seed", "film.mp4.torrent", "--data", "."];
+    for (option, says) in [
+        (
+            &["--upload-limit", "0"][..],
+            "leave the option out for no limit",
+        ),
+        (&["--max-connections", "0"], "from 1 on"),
+        (&["--redeem-min", "abc"], "--payee-key"),
+        (&["--redeem-every", "5"], "--payee-key"),
+        (&["--redeem-on-exit"], "--payee-key"),
+        (&["--accept-short-exit"], "--payee-key"),
+        (&["--min-bond-percent", "5"], "--payee-key"),
+        (
+            &["--to", "0x5555555555555555555555555555555555555555"],
+            "--payee-key",
+        ),
+    ] {
+        let output = piecework(dir.path(), &[&seed[..], option].concat());
+        assert_eq!(code(&output), 2, "{option:?}: {}", stdout(&output));
+        let said = stderr(&output);
+        assert!(
+            said.contains(option[0]) && said.contains(says),
+            "{option:?}: {said}"
+        );
+    }
+    // All that a price needs is said at once.
+    let output = piecework(
+        dir.path(),
+        &["get", "film.mp4.torrent", "-o", "out", "--max-price", "10"],
+    );
+    assert_eq!(code(&output), 2);
+    for option in [
+        "--owner",
+        "--session-key",
+        "--budget",
+        "--vault",
+        "--chain-id",
+        "--rpc",
+    ] {
+        assert!(stderr(&output).contains(option), "{}", stderr(&output));
+    }
+    // What is free is fetched, and more is not asked for: with a word.
+    let output = piecework(
+        dir.path(),
+        &["get", "film.mp4.torrent", "-o", ".", "--budget", "2"],
+    );
+    assert_eq!(code(&output), 0, "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("no effect without --max-price"),
+        "{}",
+        stderr(&output)
+    );
+}
+
+/// A torrent of a folder with one full and one empty file, and a folder with another file in its place.
+fn album_in_the_way() -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let album = dir.path().join("album");
+    std::fs::create_dir_all(&album).unwrap();
+    std::fs::write(album.join("a.bin"), vec![7u8; 20_000]).unwrap();
+    std::fs::write(album.join("empty.txt"), b"").unwrap();
+    let made = piecework(
+        dir.path(),
+        &["create", "album", "--tracker", "ws://127.0.0.1:9"],
+    );
+    assert_eq!(code(&made), 0, "{}", stderr(&made));
+    std::fs::create_dir_all(dir.path().join("out/album")).unwrap();
+    std::fs::write(dir.path().join("out/album/a.bin"), b"mine").unwrap();
+    dir
+}
+
+#[test]
+fn a_refused_get_says_what_it_made_and_says_so_in_json_too() {
+    let dir = album_in_the_way();
+    let get = ["get", "album.torrent", "-o", "out"];
+    let output = piecework(dir.path(), &get);
+    assert_eq!(code(&output), 2);
+    let said = stderr(&output);
+    assert!(
+        said.contains("nothing was written but the records and the torrent's empty files: "),
+        "{said}"
+    );
+    let names = |folder: &str| {
+        let entries = std::fs::read_dir(dir.path().join(folder)).unwrap();
+        let mut names: Vec<String> = entries
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names("out"), [".piecework", "album"]);
+    assert_eq!(names("out/album"), ["a.bin", "empty.txt"]);
+    assert_eq!(
+        std::fs::read(dir.path().join("out/album/a.bin")).unwrap(),
+        b"mine"
+    );
+
+    let output = piecework(dir.path(), &[&get[..], &["--json"]].concat());
+    assert_eq!(code(&output), 2);
+    let events: Vec<Value> = stdout(&output)
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let failed = events
+        .iter()
+        .find(|event| event["event"] == "failed")
+        .unwrap();
+    let text = failed["text"].as_str().unwrap();
+    assert!(
+        text.contains("a.bin") && text.contains("--repair"),
+        "{text}"
+    );
+}
+
+#[test]
+fn a_failure_is_said_once_and_a_seeder_with_nothing_left_ends_with_it() {
+    let dir = album_in_the_way();
+    std::fs::remove_dir_all(dir.path().join("out/album")).unwrap();
+    std::fs::write(dir.path().join("out/album"), b"mine").unwrap();
+    let output = piecework(dir.path(), &["get", "album.torrent", "-o", "out"]);
+    assert_eq!(code(&output), 1);
+    let said = [stdout(&output), stderr(&output)].concat();
+    assert_eq!(said.matches("out/album is a file").count(), 1, "{said}");
+
+    let output = piecework(dir.path(), &["seed", "album.torrent", "--data", "out"]);
+    assert_eq!(code(&output), 1, "{}", stdout(&output));
+    assert!(
+        stdout(&output).contains("out/album is a file"),
+        "{}",
+        stdout(&output)
+    );
+    assert!(
+        stderr(&output).contains("nothing is left to serve"),
+        "{}",
+        stderr(&output)
+    );
+}

@@ -120,7 +120,7 @@ fn a_key_without_its_records_promises_nothing() {
                 &[
                     &path,
                     &format!("{copy}.state"),
-                    "bring them back",
+                    "put no older copy in their place",
                     "open a new account with a new key",
                 ],
             );
@@ -162,6 +162,8 @@ fn records_that_are_damaged_are_not_begun_anew() {
     let records = film.dir.path().join("session.key.state/records.redb");
     let whole = fs::read(&records).unwrap();
     let says = [
+        "session.key.state/records.redb",
+        "do not put an older copy in their place",
         "open a new account with a new key",
         "withdraw the old one's deposit",
     ];
@@ -233,4 +235,108 @@ fn what_costs_nothing_needs_no_records() {
     let mut getter = Program::start_in(film.dir.path(), &args);
     getter.until(|line| line["event"] == "progress");
     assert!(!film.dir.path().join("session.key.state").exists());
+}
+
+#[test]
+fn records_of_a_seeder_are_looked_for_where_some_are_and_never_made() {
+    let (film, node) = (film(), Node::start());
+    let dir = film.dir.path();
+    key_new(dir, &["payee.key"]).assert_done();
+    key_new(dir, &["--session", "session.key"]).assert_done();
+    fs::create_dir(dir.join("empty")).unwrap();
+    fs::create_dir(dir.join("data")).unwrap();
+    fs::create_dir(dir.join("cut")).unwrap();
+    fs::write(dir.join("cut/records.redb"), b"").unwrap();
+    let mut seeder = film.seeding_from(&dir.join("data"), &[]);
+    seeder.until(|line| line["event"] == "incomplete");
+    drop(seeder);
+    let no_records = "is not a state folder: there is no records.redb in it: give the seeder's --state, or .piecework";
+    let before = native_common::untouched(dir);
+    for (state, says) in [
+        ("empty", no_records),
+        ("cut", no_records),
+        ("missing", no_records),
+        (".", no_records),
+        ("data", "give data/.piecework"),
+        ("session.key.state", "records of the session key"),
+    ] {
+        for verb in [&["redeem"][..], &["redeem", "--dry-run"], &["balance"]] {
+            let args = ["--state", state, "--payee-key", "payee.key"].map(str::to_owned);
+            let verb = verb.iter().map(|arg| (*arg).to_owned());
+            let all: Vec<String> = verb.chain(args).chain(node.options()).collect();
+            let all: Vec<&str> = all.iter().map(String::as_str).collect();
+            Ended::of(&piecework(dir, &all)).assert_refused(2, &[state, says]);
+        }
+    }
+    before.assert_same();
+    assert!(!dir.join("empty/records.redb").exists() && !dir.join("missing").exists());
+}
+
+#[test]
+fn what_is_wrong_with_a_key_file_is_said_with_what_to_do() {
+    let (film, node) = (film(), Node::start());
+    let dir = film.dir.path();
+    key_new(dir, &["payee.key"]).assert_done();
+    key_new(dir, &["--session", "session.key"]).assert_done();
+    let elsewhere = "check its folder, or make that first";
+    for (args, says) in [
+        (&["key", "new", "payee.key"][..], "choose another name"),
+        (
+            &["key", "new", "--session", "payee.key"],
+            "choose another name",
+        ),
+        (&["key", "new", "none/x.key"], elsewhere),
+        (&["key", "new", "film.torrent/x.key"], elsewhere),
+        (&["key", "address", "x.key"], "piecework key new FILE"),
+        (&["key", "address", "none/x.key"], elsewhere),
+    ] {
+        Ended::of(&piecework(dir, args)).assert_refused(2, &[args[args.len() - 1], says]);
+    }
+    fs::remove_file(dir.join("session.key")).unwrap();
+    let left = ["session.key.state is there already", "choose another name"];
+    key_new(dir, &["--session", "session.key"]).assert_refused(2, &left);
+    // A key that pays is none that is paid, and its records are no place for downloads.
+    key_new(dir, &["--session", "other.key"]).assert_done();
+    let selling = [
+        "seed",
+        "film.torrent",
+        "--data",
+        ".",
+        "--price",
+        "10",
+        "--payee-key",
+        "other.key",
+    ];
+    let selling: Vec<String> = selling
+        .map(str::to_owned)
+        .into_iter()
+        .chain(node.options())
+        .collect();
+    let selling: Vec<&str> = selling.iter().map(String::as_str).collect();
+    Ended::of(&piecework(dir, &selling))
+        .assert_refused(2, &["other.key is a session key", "piecework key new FILE"]);
+    for verb in [&["seed", "--data", "."][..], &["get", "-o", "out"]] {
+        let state = ["film.torrent", "--state", "other.key.state"];
+        Ended::of(&piecework(dir, &[verb, &state].concat()))
+            .assert_refused(2, &["session key", "other.key", "choose another folder"]);
+    }
+    assert!(!dir.join("out").exists());
+}
+
+#[test]
+fn a_key_that_may_have_copies_is_warned_of_once() {
+    let (film, node) = (film(), Node::start());
+    key_new(film.dir.path(), &["bare.key"]).assert_done();
+    key_new(film.dir.path(), &["--session", "session.key"]).assert_done();
+    // Ends at once: nothing fits the limit.
+    let ends = |key: &str| {
+        let mut args = buying(&node, key, "out");
+        args.extend(["--storage-limit", "1"].map(str::to_owned));
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        Ended::of(&piecework(film.dir.path(), &args)).said
+    };
+    let warns = |said: &str| said.contains("make sure that there is no copy of it");
+    assert!(warns(&ends("bare.key")));
+    assert!(!warns(&ends("bare.key")), "its records are beside it now");
+    assert!(!warns(&ends("session.key")));
 }

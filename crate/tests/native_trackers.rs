@@ -223,3 +223,52 @@ async fn three_hundred_torrents_of_one_seeder_are_found_at_one_tracker() {
     ran.await.unwrap();
     tracker.handle.shutdown().await;
 }
+
+#[test]
+fn a_tracker_that_is_left_out_beside_others_is_named() {
+    let link = format!(
+        "magnet:?xt=urn:btih:{HASH}&tr=ws://127.0.0.1:9&tr=udp://a.example:80&tr=http://b.example/x"
+    );
+    let into = tempfile::tempdir().unwrap();
+    let mut getter = Program::start(&["get", &link, "-o", into.path().to_str().unwrap(), "--json"]);
+    let said = getter.until(|line| line["event"] == "warning");
+    let text = said["text"].as_str().unwrap();
+    assert!(text.contains("udp://a.example:80 and 1 more"), "{text}");
+    assert!(text.contains("ws://"), "{text}");
+}
+
+#[test]
+fn tls_that_meets_none_is_told_which_scheme_to_write() {
+    let plain = answering("HTTP/1.1 400 Bad Request\r\n\r\n").replace("ws://", "wss://");
+    let link = format!("magnet:?xt=urn:btih:{HASH}&tr={plain}");
+    let into = tempfile::tempdir().unwrap();
+    let mut getter = Program::start(&["get", &link, "-o", into.path().to_str().unwrap(), "--json"]);
+    let said = getter.until(|line| line["event"] == "tracker");
+    let error = said["error"].as_str().unwrap();
+    assert!(error.contains("write ws:// instead of wss://"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tracker_that_works_again_is_said_to() {
+    let url = dead();
+    let into = tempfile::tempdir().unwrap();
+    let link = format!("magnet:?xt=urn:btih:{HASH}&tr={url}");
+    let mut getter = Program::start(&["get", &link, "-o", into.path().to_str().unwrap(), "--json"]);
+    let address = url.trim_start_matches("ws://").to_owned();
+    let mut getter = tokio::task::spawn_blocking(move || {
+        getter.until(|line| line["event"] == "tracker");
+        getter
+    })
+    .await
+    .unwrap();
+    let listener = tokio::net::TcpListener::bind(address).await.unwrap();
+    let server = piecework_signaling::serve(listener, piecework_signaling::Config::default());
+    let server = server.unwrap();
+    tokio::task::spawn_blocking(move || {
+        let said = getter.until(|line| line["event"] == "tracker" && line["connected"] == true);
+        assert!(said["error"].is_null(), "{said}");
+    })
+    .await
+    .unwrap();
+    server.shutdown().await;
+}

@@ -1,6 +1,7 @@
 //! The command line of the signaling server.
 
-use clap::Parser;
+use clap::error::ErrorKind;
+use clap::{CommandFactory, Parser};
 use piecework_signaling::tracker::{Limits, Rate};
 use piecework_signaling::{Config, serve};
 use std::io::{IsTerminal, Write};
@@ -19,11 +20,11 @@ use tracing_subscriber::EnvFilter;
 #[command(version)]
 struct Args {
     /// Address to listen on; port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:8000", value_name = "ADDRESS:PORT")]
+    #[arg(long, default_value = "127.0.0.1:8000", value_name = "ADDRESS:PORT", value_parser = socket_address)]
     listen: SocketAddr,
 
     /// Origin whose pages may connect, like https://example.com; repeat for several [default: any].
-    #[arg(long = "allow-origin", value_name = "ORIGIN")]
+    #[arg(long = "allow-origin", value_name = "ORIGIN", value_parser = origin)]
     allowed_origins: Vec<String>,
 
     /// Header that a trusted proxy in front sets to the peer's address, like x-forwarded-for.
@@ -31,7 +32,7 @@ struct Args {
     client_ip_header: Option<String>,
 
     /// WebSocket connections at once (each takes a file descriptor: see `ulimit -n`).
-    #[arg(long, default_value_t = 20_000, value_name = "N")]
+    #[arg(long, default_value_t = 20_000, value_name = "N", value_parser = at_least_one)]
     max_connections: usize,
 
     /// Connections of one address (IPv6: one /64) at once; 0 is no limit.
@@ -43,7 +44,7 @@ struct Args {
     max_handshakes: usize,
 
     /// Bytes that may wait for one peer to read them; above it the peer is dropped.
-    #[arg(long, default_value_t = 256 * 1024, value_name = "BYTES")]
+    #[arg(long, default_value_t = 256 * 1024, value_name = "BYTES", value_parser = at_least_one)]
     max_queue_bytes: usize,
 
     /// Seconds of silence after which a connection is closed (half of it: ping).
@@ -58,7 +59,7 @@ struct Args {
     #[arg(long, default_value_t = 120, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(1..))]
     interval: u64,
 
-    /// Seconds that a peer must let pass before an early announce.
+    /// Seconds that a peer must let pass before an early announce; at most --interval.
     #[arg(long, default_value_t = 5, value_name = "SECONDS")]
     min_interval: u64,
 
@@ -71,7 +72,7 @@ struct Args {
     torrents_per_connection: usize,
 
     /// Messages per second of one connection.
-    #[arg(long, default_value_t = 20.0, value_name = "N", value_parser = rate)]
+    #[arg(long, default_value_t = 20.0, value_name = "N", value_parser = some_rate)]
     messages_per_second: f32,
 
     /// Messages of one connection at once.
@@ -94,6 +95,15 @@ struct Args {
 #[tokio::main]
 async fn main() -> ExitCode {
     let args = Args::parse();
+    if args.min_interval > args.interval {
+        let text = format!(
+            "--min-interval {} is longer than --interval {}: make it at most as long",
+            args.min_interval, args.interval
+        );
+        Args::command()
+            .error(ErrorKind::ValueValidation, text)
+            .exit();
+    }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -164,6 +174,48 @@ impl Args {
             client_ip_header: self.client_ip_header,
             ..Config::default()
         }
+    }
+}
+
+fn socket_address(text: &str) -> Result<SocketAddr, String> {
+    text.parse()
+        .map_err(|_| "write an IP address and a port, such as 0.0.0.0:8000 or [::]:8000".to_owned())
+}
+
+/// A browser sends scheme, host and a port that is not the scheme's own, in lower case, and nothing else.
+fn origin(text: &str) -> Result<String, String> {
+    // Extensions have schemes of their own; a sandboxed page has no origin but this word.
+    let known = match text.split_once("://") {
+        Some(("ws" | "wss" | "", _)) => false,
+        Some((_, host)) => is_origins_host(host),
+        None => text == "null",
+    };
+    match known {
+        true => Ok(text.to_owned()),
+        false => Err(
+            "write it as browsers send it, such as https://example.com: in lower case, without a path"
+                .to_owned(),
+        ),
+    }
+}
+
+fn is_origins_host(host: &str) -> bool {
+    let is_its_own =
+        |b: u8| b.is_ascii_graphic() && !b.is_ascii_uppercase() && !b"/?#@".contains(&b);
+    !host.is_empty() && host.bytes().all(is_its_own)
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("write a number from 1 on; with 0 nobody would be served".to_owned()),
+        Ok(number) => Ok(number),
+    }
+}
+
+fn some_rate(text: &str) -> Result<f32, String> {
+    match rate(text)? {
+        some if some > 0.0 => Ok(some),
+        _ => Err("must be above 0: with 0 nobody would be served".to_owned()),
     }
 }
 

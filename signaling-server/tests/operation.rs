@@ -257,3 +257,48 @@ async fn the_binary_prints_its_address_and_stops_on_sigterm() {
         assert!(status.unwrap().unwrap().success());
     }
 }
+
+#[test]
+fn options_that_would_serve_nobody_are_refused_with_what_to_write() {
+    // One that is taken all the same ends here.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken_address = taken.local_addr().unwrap().to_string();
+    for (args, says) in [
+        (&["--max-connections", "0"][..], "from 1 on"),
+        (&["--max-queue-bytes", "0"], "from 1 on"),
+        (&["--messages-per-second", "0"], "above 0"),
+        (
+            &["--interval", "60", "--min-interval", "61"],
+            "at most as long",
+        ),
+        (&["--listen", "8111"], "0.0.0.0:8000"),
+        (&["--listen", "localhost:8111"], "0.0.0.0:8000"),
+        (&["--allow-origin", "example.com"], "https://example.com"),
+        (
+            &["--allow-origin", "https://example.com/"],
+            "without a path",
+        ),
+        (&["--allow-origin", "https://Example.com"], "lower case"),
+        (
+            &["--allow-origin", "wss://example.com"],
+            "https://example.com",
+        ),
+    ] {
+        let run = std::process::Command::new(env!("CARGO_BIN_EXE_piecework-signaling"))
+            .env("RUST_LOG", "off")
+            .args(args)
+            .args(
+                ["--listen", &taken_address]
+                    .iter()
+                    .filter(|_| args[0] != "--listen"),
+            )
+            .output()
+            .unwrap();
+        let said = String::from_utf8(run.stderr).unwrap();
+        assert_eq!(run.status.code(), Some(2), "{args:?}: {said}");
+        assert!(
+            said.contains(says) && said.contains(args[0]),
+            "{args:?}: {said}"
+        );
+    }
+}

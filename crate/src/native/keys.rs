@@ -4,7 +4,7 @@
 //! error. Never asks what a digest means; that is decided before.
 
 use std::fmt;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use alloy_primitives::{Address, B256, keccak256};
@@ -19,7 +19,7 @@ const MAX_KEY_FILE_LEN: u64 = 512;
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file cannot be read or made.
-    #[error("the key file {path} cannot be used: {source}")]
+    #[error("the key file {path} cannot be used: {source}{}", remedy(path, source))]
     File {
         /// Which.
         path: PathBuf,
@@ -37,6 +37,20 @@ pub enum KeyError {
     /// The operating system gave no randomness.
     #[error("the operating system gave no random bytes: {0}")]
     Entropy(String),
+}
+
+/// What to do about a file that cannot be read or made, as the end of a sentence.
+fn remedy(path: &Path, error: &std::io::Error) -> &'static str {
+    let in_a_folder = (path.parent()).is_none_or(|dir| dir.as_os_str().is_empty() || dir.is_dir());
+    match error.kind() {
+        ErrorKind::AlreadyExists => ": a key is never written over, choose another name",
+        ErrorKind::NotFound if in_a_folder => {
+            ": check its name, or make one with `piecework key new FILE`"
+        }
+        ErrorKind::NotFound | ErrorKind::NotADirectory => ": check its folder, or make that first",
+        ErrorKind::PermissionDenied => ": run this as the user who owns it",
+        _ => "",
+    }
 }
 
 /// A secp256k1 key.

@@ -19,6 +19,9 @@ use crate::payment::voucher::Vault;
 const MARK: &str =
     "# piecework keeps the records of this key beside it: move them together, never copy it";
 
+/// What the folder of a key's records adds to the key file's name.
+const SUFFIX: &str = ".state";
+
 /// Why a session key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionKeyError {
@@ -30,7 +33,7 @@ pub enum SessionKeyError {
     Records(#[from] RecordsError),
     /// There were records.
     #[error(
-        "the records of the key {key} are not at {records}: was the key file copied or moved? bring them back; if they are lost, open a new account with a new key, and withdraw the old one's deposit"
+        "the records of the key {key} are not at {records}: was the key file copied or moved? move the records themselves there, but put no older copy in their place; if they are lost, open a new account with a new key, and withdraw the old one's deposit"
     )]
     Gone {
         /// The key file.
@@ -48,6 +51,11 @@ pub enum SessionKeyError {
         /// What is wrong with them.
         reason: String,
     },
+    /// A new key would take over what is there.
+    #[error(
+        "{0} is there already, and may be another key's records: choose another name for the new key"
+    )]
+    Occupied(PathBuf),
     /// The chain knows promises of it that no record here does.
     #[error(
         "the key {0} was used elsewhere, and what it promised there is not known here: open a new account with a new key"
@@ -72,8 +80,7 @@ impl SessionKey {
     pub fn create(file: &Path) -> Result<SessionKey, SessionKeyError> {
         let records_dir = records_dir(file);
         if records_dir.exists() {
-            let exists = std::io::ErrorKind::AlreadyExists.into();
-            return Err(RecordsError::Folder(records_dir, exists).into());
+            return Err(SessionKeyError::Occupied(records_dir));
         }
         let pair = KeyPair::create(file)?;
         let key = SessionKey {
@@ -95,13 +102,20 @@ impl SessionKey {
             file: file.to_owned(),
             records_dir: records_dir(file),
         };
-        if key.is_marked()? && !key.has_records() {
-            return Err(SessionKeyError::Gone {
+        if !key.is_marked()? || has_records(&key.records_dir) {
+            return Ok(key);
+        }
+        let records = key.records_dir.join(RECORDS_FILE);
+        Err(match records.is_file() {
+            true => SessionKeyError::Damaged {
+                key: key.file,
+                reason: format!("{} is empty", records.display()),
+            },
+            false => SessionKeyError::Gone {
                 key: key.file,
                 records: key.records_dir,
-            });
-        }
-        Ok(key)
+            },
+        })
     }
 
     /// Where its records lie; locked by whoever uses them.
@@ -121,7 +135,7 @@ impl SessionKey {
         is_used: impl FnOnce() -> Result<bool, E>,
     ) -> Result<(), E> {
         let record = Key::PayerAccount(account).text(vault);
-        let known = self.has_records()
+        let known = has_records(&self.records_dir)
             && records::holds(&self.records_dir, &record).map_err(|e| self.records_error(e))?;
         if known {
             return Ok(());
@@ -132,20 +146,13 @@ impl SessionKey {
         Ok(self.begin_records()?)
     }
 
-    fn has_records(&self) -> bool {
-        // One without a byte is what a machine without power leaves, and would be taken for a new one.
-        let found = std::fs::metadata(self.records_dir.join(RECORDS_FILE));
-        found.is_ok_and(|found| found.is_file() && found.len() > 0)
-    }
-
     fn is_marked(&self) -> Result<bool, SessionKeyError> {
-        let text = std::fs::read_to_string(&self.file).map_err(|e| self.file_error(e))?;
-        Ok(text.lines().any(|line| line == MARK))
+        is_marked(&self.file).map_err(|e| self.file_error(e))
     }
 
     /// First the records, then the word that there are some.
     fn begin_records(&self) -> Result<(), SessionKeyError> {
-        if !self.has_records() {
+        if !has_records(&self.records_dir) {
             records::create(&self.records_dir)?;
         }
         if !self.is_marked()? {
@@ -177,10 +184,34 @@ impl SessionKey {
     }
 }
 
+/// Whether a state folder holds records.
+pub fn has_records(state_dir: &Path) -> bool {
+    // A file without a byte is what a machine without power leaves, and would be taken for a new one.
+    let found = std::fs::metadata(state_dir.join(RECORDS_FILE));
+    found.is_ok_and(|found| found.is_file() && found.len() > 0)
+}
+
+/// Whether a key file says that it is a session key.
+///
+/// # Errors
+/// It cannot be read.
+pub fn is_marked(file: &Path) -> std::io::Result<bool> {
+    let text = std::fs::read_to_string(file)?;
+    Ok(text.lines().any(|line| line == MARK))
+}
+
+/// The session key whose records a folder is for, if there is such a key.
+pub fn key_of_records(state_dir: &Path) -> Option<PathBuf> {
+    let state_dir = std::fs::canonicalize(state_dir).ok()?;
+    let name = state_dir.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
+    let file = state_dir.with_file_name(name);
+    is_marked(&file).is_ok_and(|marked| marked).then_some(file)
+}
+
 /// Beside the key itself, also where it is reached by a link.
 fn records_dir(file: &Path) -> PathBuf {
     let file = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let mut name = OsString::from(file.file_name().unwrap_or_default());
-    name.push(".state");
+    name.push(SUFFIX);
     file.with_file_name(name)
 }

@@ -181,8 +181,18 @@ fn explain(error: &tungstenite::Error) -> String {
         tungstenite::Error::Capacity(_) => {
             format!("a message was longer than {MAX_MESSAGE_LEN} bytes")
         }
+        tungstenite::Error::Io(error) if is_not_tls(error) => {
+            "it does not speak TLS there: write ws:// instead of wss://, or check the port"
+                .to_owned()
+        }
         other => other.to_string(),
     }
+}
+
+/// Whether what came was no TLS at all.
+fn is_not_tls(error: &std::io::Error) -> bool {
+    let inner = error.get_ref().and_then(|e| e.downcast_ref());
+    matches!(inner, Some(rustls::Error::InvalidMessage(_)))
 }
 
 #[cfg(test)]

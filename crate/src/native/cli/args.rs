@@ -11,8 +11,11 @@ use crate::metainfo::{TrackerUrl, TrackerUrlError};
 use crate::native::chain::ChainConfig;
 use crate::native::ice_server::IceServer;
 use crate::native::keys::{KeyError, KeyPair};
-use crate::native::session_key::SessionKey;
+use crate::native::session_key::{SessionKey, key_of_records};
 use crate::native::transport::TransportConfig;
+
+/// The state folder in a data folder.
+pub(super) const STATE_DIR: &str = ".piecework";
 
 /// A BitTorrent peer that pays for each block it takes and is paid for each block it gives.
 #[derive(Parser, Debug)]
@@ -51,8 +54,8 @@ pub(super) enum Verb {
   piecework create film.mp4 --tracker ws://127.0.0.1:8000 --json
   piecework create album/ -o album.torrent --piece-length 256K --private")]
 pub(super) struct CreateArgs {
-    /// A file, or a folder with all that is in it but links, keys and records of piecework, and what systems leave
-    /// behind; what is left out is said.
+    /// A file or a folder. Of a folder these are left out, and named: links, keys and records of piecework, and what
+    /// systems leave behind.
     pub(super) path: PathBuf,
     /// Where to write [default: NAME.torrent in this folder].
     #[arg(short, long, value_name = "FILE")]
@@ -66,7 +69,7 @@ pub(super) struct CreateArgs {
     /// Take in what systems leave behind in folders, too: .DS_Store, Thumbs.db, desktop.ini, .git and the like.
     #[arg(long)]
     pub(super) system_files: bool,
-    /// Take in key files and records of piecework, too: whoever has the torrent has the money.
+    /// Take in key files and records of piecework, too: whoever fetches the torrent then can take the money.
     #[arg(long)]
     pub(super) private_files: bool,
     /// Bytes per piece, such as 256K [default: by size].
@@ -121,41 +124,57 @@ pub(super) struct SeedArgs {
     #[arg(long, alias = "payee-key-file", value_name = "FILE")]
     pub(super) payee_key: Option<PathBuf>,
     /// Who receives what is redeemed [default: the payee].
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", requires = "payee_key")]
     pub(super) to: Option<Address>,
     /// Least bond of a payer, in percent of its balance.
-    #[arg(long, default_value_t = 125, value_name = "PERCENT")]
+    #[arg(
+        long,
+        default_value_t = 125,
+        value_name = "PERCENT",
+        requires = "payee_key"
+    )]
     pub(super) min_bond_percent: u16,
     /// Sell also where buyers can withdraw within less than a day, before everything is sure to be redeemed.
-    #[arg(long)]
+    #[arg(long, requires = "payee_key")]
     pub(super) accept_short_exit: bool,
     /// Least sum, in tokens, that is worth a transaction of --redeem-every. It is not compared with what the gas costs.
-    #[arg(long, default_value = "0.05", value_name = "TOKENS")]
+    #[arg(
+        long,
+        default_value = "0.05",
+        value_name = "TOKENS",
+        requires = "payee_key"
+    )]
     pub(super) redeem_min: String,
     #[command(flatten)]
     pub(super) gas: GasArgs,
     /// Redeem everything at the end.
-    #[arg(long)]
+    #[arg(long, requires = "payee_key")]
     pub(super) redeem_on_exit: bool,
-    /// Look so often for what is worth a redemption: full ranges, those long without a buyer, and those of a buyer who
-    /// owes much, of 0.01 tokens or more each and --redeem-min in all; of one who withdraws, all that is worth its gas. 0: redeem on command only.
-    #[arg(long, default_value_t = 60, value_name = "SECONDS")]
+    /// Look so often for what is worth a redemption: ranges of 0.01 tokens or more that are full, long without a buyer, or
+    /// of a buyer who owes much; from 0.001 on if he owes all that he may, or withdraws. Together they must come to
+    /// --redeem-min. 0: redeem on command only.
+    #[arg(
+        long,
+        default_value_t = 60,
+        value_name = "SECONDS",
+        requires = "payee_key"
+    )]
     pub(super) redeem_every: u64,
-    /// Most bytes per second sent, such as 1M.
-    #[arg(long, value_name = "BYTES", value_parser = parse_size)]
+    /// Most bytes per second sent, such as 1M [default: no limit].
+    #[arg(long, value_name = "BYTES", value_parser = parse_rate)]
     pub(super) upload_limit: Option<u64>,
     /// Most connections at once.
-    #[arg(long, default_value_t = 200)]
+    #[arg(long, default_value_t = 200, value_parser = parse_connections)]
     pub(super) max_connections: usize,
-    /// Most bytes that all torrents of this state folder may take, such as 20G; with --repair, what is missing of one that
-    /// does not fit is not fetched, what is there is served.
+    /// Most bytes that all torrents of this state folder may take, such as 20G. It stops only what --repair fetches: of a
+    /// torrent that does not fit, what is here is served.
     #[arg(long, value_name = "BYTES", value_parser = parse_size)]
     pub(super) storage_limit: Option<u64>,
     /// Hash all data again instead of trusting what is recorded.
     #[arg(long)]
     pub(super) recheck: bool,
-    /// Fetch what is missing or wrong, and write it into the files that are there; without it, what is here is served as
-    /// it is and nothing is written.
+    /// Fetch what is missing or wrong, and write it into the files that are there. Without it, what is here is served as it
+    /// is, and nothing is made but the records and the torrent's empty files.
     #[arg(long)]
     pub(super) repair: bool,
     /// Take commands from stdin.
@@ -175,7 +194,8 @@ pub(super) struct SeedArgs {
   piecework get 'magnet:?xt=urn:btih:...' -o downloads --max-price 10 --budget 2 --vault 0x... \\
       --chain-id 8453 --rpc https://rpc.example --owner 0x... --session-key session.key
 
-Run it again to go on where it was stopped. Ends with 0 when all is there and verified.")]
+Run it again to go on where it was stopped. Ends with 0 when every piece was verified, now or by an
+earlier run; --recheck hashes all of it again.")]
 pub(super) struct GetArgs {
     /// A .torrent file, a magnet link, or an info hash (with --tracker).
     #[arg(value_name = "FILE_OR_MAGNET")]
@@ -199,7 +219,7 @@ pub(super) struct GetArgs {
     /// Go on serving when complete.
     #[arg(long)]
     pub(super) seed: bool,
-    /// Most bytes per second sent, such as 1M.
+    /// Most bytes per second sent, such as 1M; 0 sends nothing [default: no limit].
     #[arg(long, value_name = "BYTES", value_parser = parse_size)]
     pub(super) upload_limit: Option<u64>,
     /// Most bytes that all torrents of this state folder may take, such as 20G; one that does not fit is not fetched.
@@ -208,8 +228,8 @@ pub(super) struct GetArgs {
     /// Hash what is there again instead of trusting what is recorded.
     #[arg(long)]
     pub(super) recheck: bool,
-    /// Write also into files of the torrent's names that piecework did not make; without it they are left alone, and
-    /// taken only if they are what the torrent says.
+    /// Write also into files that piecework did not make, where they differ from the torrent. Without it such a file is
+    /// never written to: if it is right it is used, and if not, nothing is fetched.
     #[arg(long)]
     pub(super) repair: bool,
     #[command(flatten)]
@@ -237,7 +257,7 @@ pub(super) struct RedeemArgs {
     /// Who receives it [default: the payee].
     #[arg(long, value_name = "ADDRESS")]
     pub(super) to: Option<Address>,
-    /// Only say what could be redeemed; nothing is closed or sent.
+    /// Only say what could be redeemed; no range is closed and nothing is sent.
     #[arg(long)]
     pub(super) dry_run: bool,
     #[command(flatten)]
@@ -351,7 +371,22 @@ fn parse_gwei(text: &str) -> Result<u128, String> {
     parse_tokens(text, 9)
         .map(|wei| wei.0)
         .filter(|wei| *wei > 0)
-        .ok_or_else(|| "write a number of gwei, such as 10 or 0.05".to_owned())
+        .ok_or_else(|| "write a number of gwei above 0, such as 10 or 0.05".to_owned())
+}
+
+/// A limit of what is served: nothing at all is no limit.
+fn parse_rate(text: &str) -> Result<u64, String> {
+    match parse_size(text)? {
+        0 => Err("nothing would be served: leave the option out for no limit".to_owned()),
+        rate => Ok(rate),
+    }
+}
+
+fn parse_connections(text: &str) -> Result<usize, String> {
+    match text.parse() {
+        Ok(0) | Err(_) => Err("write a number from 1 on, such as 200".to_owned()),
+        Ok(most) => Ok(most),
+    }
 }
 
 #[derive(Args, Debug)]
@@ -427,7 +462,18 @@ impl CommonArgs {
     pub(super) fn state_dir(&self, data_dir: &Path) -> PathBuf {
         self.state
             .clone()
-            .unwrap_or_else(|| data_dir.join(".piecework"))
+            .unwrap_or_else(|| data_dir.join(STATE_DIR))
+    }
+
+    /// A key's records are no place for those of downloads.
+    pub(super) fn check_state(&self) -> Result<(), CliError> {
+        match self.state.as_deref().and_then(key_of_records) {
+            Some(key) => Err(CliError::Invalid(format!(
+                "--state is where the records of the session key {} are: choose another folder",
+                key.display()
+            ))),
+            None => Ok(()),
+        }
     }
 }
 

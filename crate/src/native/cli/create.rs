@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::args::CreateArgs;
+use super::args::{CreateArgs, STATE_DIR};
 use super::output::{CliError, ProgressLine, bytes, duration, say, say_json, sentence};
 use crate::metainfo::{Metainfo, TorrentBuilder, TrackerUrl};
 use crate::native::folder::is_record_name;
@@ -305,7 +305,7 @@ fn private(path: &Path, metadata: &Metadata) -> Option<&'static str> {
     const RECORDS: &str = "records of piecework, which are money (--private-files)";
     let name = path.file_name()?.to_str()?;
     if metadata.is_dir() {
-        let records = name == ".piecework" || path.join(RECORDS_FILE).is_file();
+        let records = name == STATE_DIR || path.join(RECORDS_FILE).is_file();
         return records.then_some(RECORDS);
     }
     if is_record_name(path.file_name()?) {

@@ -1,5 +1,6 @@
 //! `get`: fetches one torrent.
 
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, U256};
@@ -9,17 +10,17 @@ use tokio::time::{MissedTickBehavior, interval};
 use super::args::{GetArgs, load_session_key};
 use super::interrupt::Interrupt;
 use super::output::{
-    CliError, ProgressLine, bytes, duration, parse_price, parse_tokens, plain, say, sentence,
-    tokens,
+    CliError, ProgressLine, bytes, complain, duration, parse_price, parse_tokens, plain, say,
+    sentence, tokens,
 };
-use super::runner::{Runner, Wish, Woken, make_folder};
+use super::runner::{Runner, Wish, Woken};
 use super::{seed, torrent};
 use crate::client::{
     BuyConfig, Command, Config, Event, Limits, PaymentConfig, TorrentSnapshot, TorrentState,
 };
 use crate::native::chain::{Chain, ChainConfig};
 use crate::native::driver::{NativeConfig, Snapshot};
-use crate::native::session_key::SessionKey;
+use crate::native::session_key::{SessionKey, is_marked};
 use crate::payment::voucher::{Vault, account_id};
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -29,6 +30,7 @@ const LOSS_BUDGET_PIECES: u32 = 4;
 /// `piecework get`
 pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
     let mut named = torrent::read(&args.torrent)?;
+    args.common.check_state()?;
     let session_key = (args.session_key.as_deref())
         .map(load_session_key)
         .transpose()?;
@@ -37,6 +39,7 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
     let session_key = session_key.filter(|_| payment.is_some());
     if let (Some(key), Some(owner)) = (session_key.clone(), args.owner) {
         let chain = args.chain.required("paying")?;
+        warn_of_bare_key(&args);
         tokio::task::spawn_blocking(move || claim(&key, owner, &chain))
             .await
             .map_err(|e| CliError::Failed(e.to_string()))??;
@@ -101,6 +104,27 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
     seed::finish(runner, false).await
 }
 
+/// Makes the folder that holds data, so that its default state folder can lie in it.
+fn make_folder(path: &Path) -> Result<(), CliError> {
+    std::fs::create_dir_all(path).map_err(|e| {
+        CliError::Invalid(format!(
+            "{} cannot be used: {e}: choose another folder",
+            path.display()
+        ))
+    })
+}
+
+/// A key of before its records began may have copies that nothing tells from it.
+fn warn_of_bare_key(args: &GetArgs) {
+    let bare = |file: &&Path| is_marked(file).is_ok_and(|marked| !marked);
+    if let Some(file) = args.session_key.as_deref().filter(bare) {
+        complain(&format!(
+            "{} was not made with `piecework key new --session`: make sure that there is no copy of it, which could promise the same money again",
+            file.display()
+        ));
+    }
+}
+
 /// Makes sure that everything the key promised is remembered here.
 fn claim(key: &SessionKey, owner: Address, config: &ChainConfig) -> Result<(), CliError> {
     let account = account_id(owner, key.pair.address());
@@ -129,15 +153,24 @@ fn payment(args: &GetArgs, key: Option<&SessionKey>) -> Result<Option<PaymentCon
         ))
     })?;
     if max_unit.0 == 0 {
+        if key.is_some() || budget.0 > 0 {
+            complain(
+                "--owner, --session-key and --budget have no effect without --max-price: only what is free is fetched",
+            );
+        }
         return Ok(None);
     }
-    let chain = args.chain.required("paying")?;
+    let chain = args.chain.required("paying");
     if key.is_none() || budget.0 == 0 {
-        return Err(CliError::Invalid(
-            "--max-price needs --owner and --session-key of an open account, and a --budget"
-                .to_owned(),
-        ));
+        let also = match chain {
+            Ok(_) => "",
+            Err(_) => ", and --vault, --chain-id and --rpc",
+        };
+        return Err(CliError::Invalid(format!(
+            "--max-price needs --owner and --session-key of an open account, and a --budget above 0{also}"
+        )));
     }
+    let chain = chain?;
     Ok(Some(PaymentConfig {
         vault: chain.vault,
         chain_id: chain.chain_id,
@@ -168,7 +201,10 @@ async fn fetch(
                     _ => None,
                 };
                 line.clear();
-                runner.handle_woken(woken).await?;
+                // In words it is said once, as what the program ends with.
+                if failed.is_none() || runner.json {
+                    runner.handle_woken(woken).await?;
+                }
                 failed
             }
             _ = look.tick() => {

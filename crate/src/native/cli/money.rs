@@ -1,9 +1,11 @@
 //! `key`, `redeem` and `balance`.
 
+use std::path::Path;
+
 use alloy_primitives::U256;
 use serde_json::json;
 
-use super::args::{BalanceArgs, KeyArgs, KeyVerb, RedeemArgs, load_key};
+use super::args::{BalanceArgs, KeyArgs, KeyVerb, RedeemArgs, STATE_DIR, load_key};
 use super::output::{CliError, say, say_json, tokens};
 use super::payout::{Payout, redeemed_line};
 use super::runner::{Runner, money_json};
@@ -11,7 +13,8 @@ use crate::client::{Config, Credit, PaymentConfig, ResalePrice, SellConfig};
 use crate::native::chain::{Chain, ChainConfig, ChainError};
 use crate::native::driver::NativeConfig;
 use crate::native::keys::{KeyError, KeyPair};
-use crate::native::session_key::SessionKey;
+use crate::native::records::RECORDS_FILE;
+use crate::native::session_key::{SessionKey, has_records, key_of_records};
 use crate::native::transport::TransportConfig;
 use crate::payment::voucher::account_id;
 use crate::types::FineUnits;
@@ -37,12 +40,7 @@ pub(super) fn key(args: &KeyArgs) -> Result<(), CliError> {
 pub(super) async fn redeem(args: RedeemArgs) -> Result<(), CliError> {
     let payee = load_key(&args.payee_key)?;
     let config = args.chain.required("redeeming")?;
-    if !args.state.is_dir() {
-        return Err(CliError::Invalid(format!(
-            "{} is not a state folder: give the seeder's --state, or .piecework in its data folder",
-            args.state.display()
-        )));
-    }
+    check_state(&args.state)?;
     let decimals = args.chain.decimals;
     let to = args.to.unwrap_or_else(|| payee.address());
     let chain = Chain::new(&config).map_err(|e| CliError::Invalid(e.to_string()))?;
@@ -100,9 +98,33 @@ pub(super) async fn redeem(args: RedeemArgs) -> Result<(), CliError> {
     }
 }
 
+/// Refuses a folder that no seeder keeps its records in: opening it would make empty ones, and what was earned would
+/// look like nothing.
+fn check_state(state: &Path) -> Result<(), CliError> {
+    let problem = if let Some(key) = key_of_records(state) {
+        format!(
+            "has the records of the session key {}, not a seeder's",
+            key.display()
+        )
+    } else if has_records(state) {
+        return Ok(());
+    } else {
+        format!("is not a state folder: there is no {RECORDS_FILE} in it")
+    };
+    let inner = state.join(STATE_DIR);
+    let remedy = match has_records(&inner) {
+        true => inner.display().to_string(),
+        false => format!("the seeder's --state, or {STATE_DIR} in its data folder"),
+    };
+    Err(CliError::Invalid(format!(
+        "{} {problem}: give {remedy}",
+        state.display()
+    )))
+}
+
 /// A peer without torrents and trackers, for what its records hold.
 fn offline(
-    state: &std::path::Path,
+    state: &Path,
     config: &ChainConfig,
     payout: Payout,
     json: bool,
@@ -139,6 +161,7 @@ fn offline(
 pub(super) async fn balance(args: BalanceArgs) -> Result<(), CliError> {
     let config = args.chain.required("a balance")?;
     let decimals = args.chain.decimals;
+    args.state.as_deref().map(check_state).transpose()?;
     let payee = args.payee_key.as_deref().map(load_key).transpose()?;
     let session = args.session_key.as_deref().map(load_key).transpose()?;
     let account = args

@@ -2,7 +2,6 @@
 //! stopped.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::B256;
@@ -19,7 +18,7 @@ use crate::client::{
     AddOptions, CheckExisting, Command, Event, MoneySnapshot, PaymentNeed, PeerSnapshot,
     RedeemOutcome, RedeemScope, Source, TorrentSnapshot, TorrentState, TrackerSnapshot,
 };
-use crate::metainfo::MagnetLink;
+use crate::metainfo::{MagnetLink, TrackerUrl, TrackerUrlError};
 use crate::native::driver::{self, Handle, NativeConfig, Running, Snapshot, StartError, Stopped};
 use crate::native::records::RecordsError;
 use crate::payment::voucher::abi::Claim;
@@ -54,7 +53,7 @@ pub(super) struct Runner {
     /// The last of this run, for the summary.
     redeemed: VecDeque<Value>,
     /// What was last said of each tracker, and when.
-    troubles: BTreeMap<String, (String, Instant)>,
+    troubles: BTreeMap<String, Trouble>,
     /// Something is due, and no redemption began since that was said.
     redeem_soon: bool,
     /// When it was last found not to be worth a transaction yet.
@@ -85,6 +84,14 @@ struct Watched {
     verified_bytes: u64,
     complete: bool,
     announced: bool,
+}
+
+/// What was said of a tracker.
+struct Trouble {
+    text: String,
+    at: Instant,
+    /// It was said that it is over, too.
+    ended: bool,
 }
 
 /// How far it is with what is there.
@@ -164,6 +171,7 @@ impl Runner {
                 named.magnet.trackers.push(url.clone());
             }
         }
+        self.tell_unused_trackers(&named);
         named.options.on_demand = true;
         let tag = self.torrents.len() as u64;
         self.torrents.insert(
@@ -196,6 +204,30 @@ impl Runner {
                 other => self.handle_woken(other).await?,
             }
         }
+    }
+
+    /// Says which of a torrent's trackers are of no use here. Where all are, the peer says so itself.
+    fn tell_unused_trackers(&self, named: &Named) {
+        let is_other =
+            |url: &&String| TrackerUrl::parse(url) == Err(TrackerUrlError::UnsupportedScheme);
+        let others: Vec<&String> = named.magnet.trackers.iter().filter(is_other).collect();
+        let Some(first) = others.first() else {
+            return;
+        };
+        if others.len() == named.magnet.trackers.len() {
+            return;
+        }
+        let more = match others.len() {
+            1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
+        let text = format!(
+            "the tracker {}{more} is not used: {}",
+            plain(first),
+            TrackerUrlError::UnsupportedScheme
+        );
+        let value = json!({"info_hash": named.info_hash.to_hex(), "text": text});
+        self.note("warning", &value, || format!("warning: {text}"));
     }
 
     /// Waits for something to happen; hand it to [`Runner::handle_woken`].
@@ -394,7 +426,13 @@ impl Runner {
             self.note("incomplete", &value, || text);
             return Ok(());
         }
-        if let Some(text) = in_the_way(&files) {
+        if let Some(text) = in_the_way(torrent, &files) {
+            if self.json {
+                self.tell(Event::Failed {
+                    info_hash,
+                    text: text.clone(),
+                });
+            }
             return Err(CliError::Invalid(text));
         }
         let fetch = Command::SetOnDemand {
@@ -445,15 +483,27 @@ impl Runner {
     /// Says why nothing comes of a tracker: each trouble once in a while.
     fn tell_trackers(&mut self, trackers: &[TrackerSnapshot]) {
         for tracker in trackers {
-            let said = self.troubles.get(&tracker.url);
+            let said = self.troubles.get_mut(&tracker.url);
             let Some(error) = &tracker.error else {
+                let ended = said.filter(|said| tracker.connected && !said.ended);
+                if let Some(said) = ended {
+                    said.ended = true;
+                    let value = json!({"url": tracker.url, "connected": true, "error": null});
+                    self.note("tracker", &value, || {
+                        format!("tracker {} can be used now", plain(&tracker.url))
+                    });
+                }
                 continue;
             };
-            if said.is_some_and(|(text, at)| text == error && at.elapsed() < TROUBLE_SAID) {
+            if said.is_some_and(|said| said.text == *error && said.at.elapsed() < TROUBLE_SAID) {
                 continue;
             }
-            self.troubles
-                .insert(tracker.url.clone(), (error.clone(), Instant::now()));
+            let trouble = Trouble {
+                text: error.clone(),
+                at: Instant::now(),
+                ended: false,
+            };
+            self.troubles.insert(tracker.url.clone(), trouble);
             let value = json!({
                 "url": tracker.url, "connected": tracker.connected, "error": error,
             });
@@ -720,16 +770,6 @@ fn peer_json(peer: &PeerSnapshot, connected: bool) -> Value {
         "bought_fine": peer.buying.paid.0.to_string(),
         "sold_blocks": peer.selling.blocks,
         "sold_fine": peer.selling.paid.0.to_string(),
-    })
-}
-
-/// Makes the folder that holds data, so that its default state folder can lie in it.
-pub(super) fn make_folder(path: &PathBuf) -> Result<(), CliError> {
-    std::fs::create_dir_all(path).map_err(|e| {
-        CliError::Invalid(format!(
-            "{} cannot be used: {e}: choose another folder",
-            path.display()
-        ))
     })
 }
 

@@ -14,9 +14,12 @@ use super::payout::{Payout, redeemed_line};
 use super::runner::{Runner, Wish, money_json};
 use super::standing::is_whole;
 use super::torrent;
-use crate::client::{Config, Credit, Limits, PaymentConfig, ResalePrice, SellConfig};
+use crate::client::{
+    Config, Credit, Limits, PaymentConfig, ResalePrice, SellConfig, TorrentSnapshot, TorrentState,
+};
 use crate::native::chain::Chain;
 use crate::native::driver::{NativeConfig, Snapshot};
+use crate::native::session_key::is_marked;
 use crate::types::{FineUnits, TokenUnits};
 
 /// Longest command line on stdin, bytes; a longer one is refused.
@@ -28,6 +31,7 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
     let decimals = args.chain.decimals;
     let price = parse_price(&args.price, decimals)?;
+    args.common.check_state()?;
     let payout = payout(&args, price).await?;
     let torrents = args
         .torrents
@@ -93,15 +97,17 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
             .add(named, wish, args.recheck, &args.network.tracker)
             .await?;
     }
-    serve(
+    let served = serve(
         &mut runner,
         &mut interrupt,
         args.common.stats,
         args.stdin_commands,
         args.redeem_every,
     )
-    .await?;
-    finish(runner, args.redeem_on_exit).await
+    .await;
+    // What was earned and served is durable, whatever ended it.
+    let finished = finish(runner, args.redeem_on_exit).await;
+    served.and(finished)
 }
 
 fn redeem_min(args: &SeedArgs) -> Result<TokenUnits, CliError> {
@@ -125,6 +131,12 @@ async fn payout(args: &SeedArgs, price: FineUnits) -> Result<Option<Payout>, Cli
         }
     };
     let payee = load_key(key_file)?;
+    if is_marked(key_file).unwrap_or(false) {
+        return Err(CliError::Invalid(format!(
+            "{} is a session key, with which a buyer pays: make a payee key with `piecework key new FILE`",
+            key_file.display()
+        )));
+    }
     let config = args.chain.required("selling")?;
     let chain = Chain::new(&config).map_err(|e| CliError::Invalid(e.to_string()))?;
     let mut payout = Payout {
@@ -168,7 +180,12 @@ pub(super) async fn serve(
         tokio::select! {
             woken = runner.next() => runner.handle_woken(woken).await?,
             _ = look.tick() => {
-                runner.look().await?;
+                let snapshot = runner.look().await?;
+                if nothing_to_serve(&snapshot) {
+                    return Err(CliError::Failed(
+                        "every torrent failed, and nothing is left to serve".to_owned(),
+                    ));
+                }
                 // A buyer who owes as much as he may waits for it.
                 if redeems && runner.wants_redemption() {
                     runner.redeem_due().await?;
@@ -190,6 +207,14 @@ pub(super) async fn serve(
             () = interrupt.wait() => return Ok(()),
         }
     }
+}
+
+/// Whether no torrent is of use any more. One over the storage limit serves what it has.
+fn nothing_to_serve(snapshot: &Snapshot) -> bool {
+    let failed = |torrent: &TorrentSnapshot| {
+        torrent.state == TorrentState::Failed && torrent.verified_bytes == 0
+    };
+    !snapshot.torrents.is_empty() && snapshot.torrents.iter().all(failed)
 }
 
 /// Redeems if asked to, stops, and says what it came to.

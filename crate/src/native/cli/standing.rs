@@ -81,7 +81,9 @@ impl Shortfall {
                 self.length
             ),
             Some(_) if self.is_unclear() => {
-                format!("shares its {missing} missing pieces with files that are not whole")
+                format!(
+                    "may be right: what is not known to be ({missing} of {pieces} pieces) is shared with files that are not whole"
+                )
             }
             Some(_) => format!("has other content: {missing} of {pieces} pieces are wrong"),
         }
@@ -118,13 +120,23 @@ impl Shortfall {
 }
 
 /// Why a torrent is not fetched: it would write into somebody's files. `None` if it would not, as far as is known.
-pub(super) fn in_the_way(shortfalls: &[Shortfall]) -> Option<String> {
+pub(super) fn in_the_way(torrent: &TorrentSnapshot, shortfalls: &[Shortfall]) -> Option<String> {
     let blocking = shortfalls
         .iter()
         .filter(|file| !file.writable && !file.is_unclear());
     let lines: Vec<String> = blocking.map(Shortfall::in_the_way).collect();
-    (!lines.is_empty())
-        .then(|| format!("nothing was written: {}: {IN_THE_WAY}", listed(lines, "; ")))
+    // Files without bytes, and their folders, are made with the records, before anything is known of the others.
+    let has_empty = (torrent.files.iter()).any(|(path, length)| !path.is_empty() && *length == 0);
+    let made = match has_empty {
+        true => "the records and the torrent's empty files",
+        false => "the records",
+    };
+    (!lines.is_empty()).then(|| {
+        format!(
+            "nothing was written but {made}: {}: {IN_THE_WAY}",
+            listed(lines, "; ")
+        )
+    })
 }
 
 /// What a seeder says of a torrent that is not whole: for JSON, and as text.

@@ -5,7 +5,7 @@
 mod payment_hand;
 
 use payment_hand::*;
-use piecework::payment::payer::{MAX_GONE, PENDING_RETRIES, PayerConnState};
+use piecework::payment::payer::{BEHIND_RETRIES, MAX_GONE, PENDING_RETRIES, PayerConnState};
 use piecework::payment::policy::CROWDED_SPACING;
 use piecework::payment::record::{Key, PayerTitleRecord};
 use piecework::payment::{EndReason, PeerPayInfo, Refusal, TitleKind};
@@ -171,7 +171,7 @@ fn a_seller_that_does_not_see_all_of_the_deposit_yet_is_asked_again_and_not_for_
         let mut at = 10;
         let behind = v.first;
         b.reject(ms(at), &v, RejectCode::NotCovered, behind);
-        for wait in PENDING_RETRIES {
+        for wait in &PENDING_RETRIES[..BEHIND_RETRIES] {
             assert_eq!(b.payer.status(A), PayerConnState::Opening);
             at += wait.as_millis() as u64;
             b.payer.tick(ms(at));
@@ -182,7 +182,7 @@ fn a_seller_that_does_not_see_all_of_the_deposit_yet_is_asked_again_and_not_for_
             }
             b.reject(ms(at), &v, RejectCode::NotCovered, behind);
         }
-        let ended = EndReason::Rejected(RejectCode::ChainPending);
+        let ended = EndReason::Rejected(RejectCode::NotCovered);
         let status = match sees_it {
             true => PayerConnState::Attached,
             false => PayerConnState::Ended(ended),

@@ -30,6 +30,8 @@ const MAX_PEERS: usize = 4096;
 const MAX_BATCHES: usize = 64;
 /// Redemptions of one run that are remembered for the summary; the first are forgotten.
 const MAX_REPORTS: usize = 256;
+/// What is due at once waits so long after the redemption before: each costs gas, and a fast buyer fills a range in a moment.
+const REDEEM_SPACING: Duration = Duration::from_secs(15);
 /// How long what was not worth a transaction is not looked at again, unless its turn comes.
 const PUT_OFF: Duration = Duration::from_secs(10);
 /// How often it is looked whether what is there is checked.
@@ -58,6 +60,8 @@ pub(super) struct Runner {
     redeem_soon: bool,
     /// When it was last found not to be worth a transaction yet.
     put_off: Option<Instant>,
+    /// When the last redemption of what is due began.
+    redeemed_at: Option<Instant>,
     /// Claims are on their way from the core, or to the chain.
     redeeming: bool,
 }
@@ -149,6 +153,7 @@ impl Runner {
             troubles: BTreeMap::new(),
             redeem_soon: false,
             put_off: None,
+            redeemed_at: None,
             redeeming: false,
         })
     }
@@ -597,7 +602,8 @@ impl Runner {
     /// Whether something was said to be due that no redemption was begun for.
     pub(super) fn wants_redemption(&self) -> bool {
         let waits = (self.put_off).is_some_and(|at| at.elapsed() < PUT_OFF);
-        self.redeem_soon && !self.redeeming && !waits
+        let spaced = (self.redeemed_at).is_none_or(|at| at.elapsed() >= REDEEM_SPACING);
+        self.redeem_soon && !self.redeeming && !waits && spaced
     }
 
     /// Redeems what is due and above dust, if it is worth a transaction; the report follows as a batch. One at a time.
@@ -610,6 +616,7 @@ impl Runner {
             return Ok(());
         }
         (self.redeem_soon, self.redeeming) = (false, true);
+        self.redeemed_at = Some(Instant::now());
         self.handle
             .command(Command::PrepareRedeem(RedeemScope::Due))
             .await

@@ -5,7 +5,8 @@
 
 use super::range::{Live, Range, Stage};
 use super::{
-    MAX_EVIDENCE_CHECKS, MAX_LIVE_RANGES, MAX_QUOTE_REJECTS, PENDING_RETRIES, Payer, Quote,
+    BEHIND_RETRIES, MAX_EVIDENCE_CHECKS, MAX_LIVE_RANGES, MAX_QUOTE_REJECTS, PENDING_RETRIES,
+    Payer, Quote,
 };
 use crate::payment::chain;
 use crate::payment::record::PayerRangeLife;
@@ -208,14 +209,14 @@ impl Payer {
                 self.end(conn, EndReason::PhantomDebt);
             }
             RejectCode::OverCredit => self.over_credit(conn, aux),
-            RejectCode::ChainPending => self.retry_commit(conn, first, None),
+            RejectCode::ChainPending => self.retry_commit(conn, first, code, None),
             // Its node is behind ours: it does not see all of the deposit yet.
             RejectCode::NotCovered if opening && (1..end).contains(&u64::from(aux)) => {
-                self.retry_commit(conn, first, None);
+                self.retry_commit(conn, first, code, None);
             }
             RejectCode::Rate => {
                 let wait = Duration::from_millis(u64::from(aux.clamp(50, 60_000)));
-                self.retry_commit(conn, first, Some(wait));
+                self.retry_commit(conn, first, code, Some(wait));
             }
             RejectCode::PriceOrQuote if opening => {
                 self.detach_range(first);
@@ -266,7 +267,13 @@ impl Payer {
 
     /// The identical COMMIT is to be repeated after 2, 4, 8, 16, 30 s (13, and 4 of a node that is behind) or as long as asked
     /// (14).
-    fn retry_commit(&mut self, conn: ConnectionId, first: u32, wait: Option<Duration>) {
+    fn retry_commit(
+        &mut self,
+        conn: ConnectionId,
+        first: u32,
+        code: RejectCode,
+        wait: Option<Duration>,
+    ) {
         let now = self.now;
         let Some(range) = self.range_mut(first) else {
             return;
@@ -278,12 +285,14 @@ impl Payer {
         };
         let (wait, attempt) = match wait {
             Some(wait) => (Some(wait), attempt),
+            // A node that is behind is so for a block or two.
+            None if code == RejectCode::NotCovered && attempt >= BEHIND_RETRIES => (None, attempt),
             None => (PENDING_RETRIES.get(attempt).copied(), attempt + 1),
         };
         let Some(wait) = wait else {
             range.refused = true;
             self.detach_range(first);
-            self.end(conn, EndReason::Rejected(RejectCode::ChainPending));
+            self.end(conn, EndReason::Rejected(code));
             return;
         };
         range.stage = Stage::Committed {

@@ -74,6 +74,8 @@ pub const PENDING_RETRIES: [Duration; 5] = [
     Duration::from_secs(16),
     Duration::from_secs(30),
 ];
+/// So many of these waits are given to a payee that does not see all of the deposit (REJECT 4): 14 s in all.
+pub const BEHIND_RETRIES: usize = 3;
 /// Steps beyond the credit that must be usable before the next range is committed.
 pub const NEXT_RANGE_MARGIN: u64 = 64;
 /// Live ranges per payee and connection.

@@ -112,7 +112,7 @@ export class Scene {
   /** Sells these titles, no faster than `bytesPerSecond`. */
   async seeder(titles, bytesPerSecond) {
     const chain = ["--rpc", this.anvil.url, "--chain-id", String(this.chainId), "--vault", this.chain.vault, "--token", this.chain.token];
-    const money = ["--price", String(PRICE), "--payee-key", join(this.folder, "payee.key")];
+    const money = ["--price", String(PRICE), "--payee-key", join(this.folder, "payee.key"), "--redeem-every", "0"];
     const how = ["--upload-limit", String(bytesPerSecond), "--json", "--stdin-commands", "--state", folder("seeder")];
     const seeder = await Seeder.take({ command: [piecework, "seed", ...titles.map((title) => title.path), "--data", this.folder, ...chain, ...money, ...how] });
     ending(() => seeder.close());

@@ -112,6 +112,8 @@ pub fn seed(seeder: &Seeder<'_>) -> Command {
         command.args(["--upload-limit", limit]);
     }
     command.arg("--payee-key").arg(seeder.key_file);
+    // Its ledger is held against the chain when it redeems on command.
+    command.args(["--redeem-every", "0"]);
     command.args(["--rpc", &rpc_url(seeder.rpc)]);
     command.args(["--chain-id", &seeder.deployment.chain_id.to_string()]);
     command.args(["--vault", &seeder.deployment.vault]);

@@ -553,8 +553,8 @@ pub enum Event {
         /// Sum of the floors.
         total: TokenUnits,
     },
-    /// So much is earned of somebody that he waits, or leaves, until it is redeemed: [`Command::PrepareRedeem`] with
-    /// [`RedeemScope::Due`].
+    /// A range is full, or its buyer owes so much that he waits until it is redeemed, or he leaves:
+    /// [`Command::PrepareRedeem`] with [`RedeemScope::Due`]. Said once until something of his is redeemed.
     RedeemDue,
     /// A line for the payment log: a full sentence.
     Payment {

@@ -822,7 +822,7 @@ fn unrecorded(error: io::Error) -> EffectError {
 
 fn not_ours(path: &Path) -> EffectError {
     EffectError::Storage(format!(
-        "{} was not made by piecework, and is not what the torrent says: {IN_THE_WAY}",
+        "{} was not made by piecework, or was changed since, and is not what the torrent says: {IN_THE_WAY}",
         path.display()
     ))
 }

@@ -220,12 +220,7 @@ impl Session {
                     recent: recent.clone(),
                 });
                 // Of files that somebody changed, what is not on record may be right by now.
-                let mut doubtful = pieces_of_files(&content.meta, &geometry, changed);
-                for piece in doubtful.iter().collect::<Vec<_>>() {
-                    if !there.contains(piece) {
-                        doubtful.remove(piece);
-                    }
-                }
+                let mut doubtful = pieces_of_files(&content.meta, &geometry, changed, &there);
                 for piece in recent.iter().filter(|piece| have.contains(piece.0)) {
                     doubtful.insert(piece.0);
                 }
@@ -512,8 +507,13 @@ impl Session {
 }
 
 /// Pieces whose bytes lie within what the files hold.
-/// The pieces that lie in these files, in part or whole.
-fn pieces_of_files(meta: &Metainfo, geometry: &Geometry, files: &[u32]) -> Bitfield {
+/// Those of the pieces `among` that lie in these files, in part or whole.
+fn pieces_of_files(
+    meta: &Metainfo,
+    geometry: &Geometry,
+    files: &[u32],
+    among: &Bitfield,
+) -> Bitfield {
     let mut pieces = Bitfield::empty(geometry.piece_count());
     for file in files
         .iter()
@@ -523,7 +523,9 @@ fn pieces_of_files(meta: &Metainfo, geometry: &Geometry, files: &[u32]) -> Bitfi
             .pieces_of(file.offset..file.offset + file.length)
             .iter()
         {
-            pieces.insert(piece.0);
+            if among.contains(piece.0) {
+                pieces.insert(piece.0);
+            }
         }
     }
     pieces

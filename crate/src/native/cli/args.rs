@@ -152,7 +152,8 @@ pub(super) struct SeedArgs {
     pub(super) redeem_on_exit: bool,
     /// Look so often for what is worth a redemption: ranges of 0.01 tokens or more that are full, long without a buyer, or
     /// of a buyer who owes much; from 0.001 on if he owes all that he may, or withdraws. Together they must come to
-    /// --redeem-min. 0: redeem on command only.
+    /// --redeem-min. What comes due in between is redeemed at once, but not within 15 seconds of the redemption before. 0:
+    /// redeem on command only.
     #[arg(
         long,
         default_value_t = 60,

@@ -8,7 +8,7 @@ use crate::{
     wasm_toolchain::WasmToolchain,
 };
 
-/// Installs what is missing: wasm compiler, Node packages, Chromium, Firefox and geckodriver, ffmpeg, coturn, libtorrent (on Debian as root; elsewhere names the line)
+/// Installs what is missing: wasm compiler, Node packages, Chromium, Firefox, ffmpeg, coturn, libtorrent (on Debian as root; elsewhere names the line)
 #[derive(clap::Args)]
 pub struct Setup {}
 

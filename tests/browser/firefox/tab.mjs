@@ -1,10 +1,10 @@
 // One Firefox window with one page, as the tests drive it: what a person does there, and what the page knows. The same words as
 // `demo/chromium_tab.mjs`.
 import { writeFile } from "node:fs/promises";
-import { Session, firefoxPaths, fromRemote, toLocal } from "./webdriver.mjs";
+import { Session, firefoxPath, toLocal } from "./webdriver.mjs";
 
-const ELEMENT = "element-6066-11e4-a52e-4f735466cecf";
-const KEYS = { Enter: "\uE007", Escape: "\uE00C", Tab: "\uE004", " ": " " };
+/** What WebDriver calls the keys that write nothing. */
+const KEYS = { Enter: "\uE007", Escape: "\uE00C", Tab: "\uE004", Backspace: "\uE003" };
 const STEP_MS = 60_000;
 /** How often a condition is looked at. */
 const LOOK_MS = 50;
@@ -31,11 +31,12 @@ export class FirefoxTab {
     this.#context = context;
   }
 
-  /** Starts a Firefox and takes its window. `paths` as `firefoxPaths` gives them. */
-  static async start(paths = {}, options = {}) {
-    const session = await Session.start(await firefoxPaths(paths), options);
+  /** Starts a Firefox, the one of this path if there is one, and takes its window. */
+  static async start({ firefox } = {}, options = {}) {
+    const session = await Session.start(await firefoxPath(firefox), options);
     try {
-      return await FirefoxTab.#take(session, await session.command("GET", "/window"));
+      const [context] = await session.contexts();
+      return await FirefoxTab.#take(session, context);
     } catch (error) {
       await session.close();
       throw error;
@@ -98,20 +99,22 @@ export class FirefoxTab {
 
   /** Clicks the element, the `nth` that the selector finds, once it can be clicked. */
   async click(selector, nth = 0) {
-    const element = await this.#element(selector, nth);
-    await this.#session.command("POST", `/element/${element}/click`);
+    const origin = { type: "element", element: await this.#element(selector, nth) };
+    const actions = [{ type: "pointerMove", x: 0, y: 0, origin }, { type: "pointerDown", button: 0 }, { type: "pointerUp", button: 0 }];
+    await this.#act({ type: "pointer", id: "mouse", actions });
   }
 
   /** Empties a field and types into it. */
   async fill(selector, text) {
-    const element = await this.#element(selector);
-    await this.#session.command("POST", `/element/${element}/clear`);
-    if (text) await this.#session.command("POST", `/element/${element}/value`, { text });
+    await this.#element(selector);
+    await this.evaluate((found) => document.querySelector(found).select(), selector);
+    await this.#type([KEYS.Backspace, ...text]);
   }
 
   async press(selector, key) {
-    const element = await this.#element(selector);
-    await this.#session.command("POST", `/element/${element}/value`, { text: KEYS[key] ?? key });
+    await this.#element(selector);
+    await this.evaluate((found) => document.querySelector(found).focus(), selector);
+    await this.#type([KEYS[key] ?? key]);
   }
 
   async text(selector) {
@@ -128,6 +131,15 @@ export class FirefoxTab {
     await this.#session.close();
   }
 
+  #type(keys) {
+    const actions = keys.flatMap((value) => [{ type: "keyDown", value }, { type: "keyUp", value }]);
+    return this.#act({ type: "key", id: "keyboard", actions });
+  }
+
+  #act(source) {
+    return this.#session.send("input.performActions", { context: this.#context, actions: [source] });
+  }
+
   async #call(functionDeclaration, values) {
     const answer = await this.#session.send("script.callFunction", {
       functionDeclaration,
@@ -135,20 +147,21 @@ export class FirefoxTab {
       target: { context: this.#context },
       arguments: values.map(toLocal),
     });
-    if (answer.type === "exception") throw new Error(answer.exceptionDetails.text);
-    return fromRemote(answer.result);
+    return this.#session.evaluated(answer);
   }
 
-  /** The WebDriver name of an element that is shown and enabled. */
+  /** What WebDriver calls an element that is shown, enabled and in the window. */
   async #element(selector, nth = 0) {
     await this.until(
       ({ selector, nth }) => {
         const element = document.querySelectorAll(selector)[nth];
-        return element?.checkVisibility({ visibilityProperty: true }) && !element.disabled;
+        if (!element?.checkVisibility({ visibilityProperty: true }) || element.disabled) return false;
+        element.scrollIntoView({ block: "nearest", behavior: "instant" });
+        return true;
       },
       { selector, nth },
     );
-    const elements = await this.#session.command("POST", "/elements", { using: "css selector", value: selector });
-    return elements[nth][ELEMENT];
+    const { nodes } = await this.#session.send("browsingContext.locateNodes", { context: this.#context, locator: { type: "css", value: selector } });
+    return { sharedId: nodes[nth].sharedId };
   }
 }

@@ -1,110 +1,96 @@
-// A WebDriver session with Firefox: geckodriver is started for it and ends with it. Commands that act as a person does go over HTTP
-// (WebDriver); scripts, events and whole-page pictures over one socket (WebDriver BiDi). It knows nothing of any page.
+// A session with Firefox over the socket that it opens itself (WebDriver BiDi). It knows nothing of any page.
 import { spawn } from "node:child_process";
 import { readdirSync, readFileSync, rmSync } from "node:fs";
-import { access, mkdtemp, rm } from "node:fs/promises";
+import { access, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import { createInterface } from "node:readline";
-import { fileURLToPath } from "node:url";
 import WebSocket from "ws";
 
-const root = join(dirname(fileURLToPath(import.meta.url)), "../../..");
 /** Debian's firefox-esr and what other systems call it. */
 const FIREFOXES = ["/usr/bin/firefox-esr", "/usr/bin/firefox"];
-/** Where `cargo xtask setup` puts it. */
-const GECKODRIVERS = [join(root, "target/tools/bin/geckodriver"), "/usr/bin/geckodriver"];
 
 /** What two peers on one machine need. */
 const LOOPBACK = { "media.peerconnection.ice.obfuscate_host_addresses": false, "media.peerconnection.ice.loopback": true };
-/** Keeps the browser from talking to the world. geckodriver sets most of what there is. */
+/** Keeps the browser from talking to the world, and from asking. The rest it sets itself when it is driven. */
 const QUIET = {
+  "app.normandy.enabled": false,
+  "app.update.disabledForTesting": true,
+  "browser.sessionstore.resume_from_crash": false,
+  "browser.shell.checkDefaultBrowser": false,
+  "browser.startup.page": 0,
+  "datareporting.policy.dataSubmissionEnabled": false,
+  "dom.max_script_run_time": 0,
+  "media.gmp-manager.updateEnabled": false,
   "network.captive-portal-service.enabled": false,
   "network.connectivity-service.enabled": false,
   "services.settings.server": "data:,#remote-settings-dummy/v1",
-  "app.normandy.enabled": false,
-  "media.gmp-manager.updateEnabled": false,
+  "toolkit.startup.max_resumed_crashes": -1,
 };
 
 const START_LIMIT_MS = 120_000;
-const COMMAND_LIMIT_MS = 120_000;
+/** What it prints when it can be driven. */
+const LISTENING = /WebDriver BiDi listening on (ws:\/\/127\.0\.0\.1:\d+)/;
 
-/** Where Firefox and geckodriver are: as told, or where systems put them. */
-export async function firefoxPaths({ firefox = process.env.PIECEWORK_FIREFOX, geckodriver = process.env.PIECEWORK_GECKODRIVER } = {}) {
-  return {
-    firefox: await found("Firefox", "PIECEWORK_FIREFOX", firefox ? [firefox] : FIREFOXES),
-    geckodriver: await found("geckodriver", "PIECEWORK_GECKODRIVER", geckodriver ? [geckodriver] : GECKODRIVERS),
-  };
-}
-
-async function found(what, variable, places) {
+/** Where Firefox is: as told, or where systems put it. */
+export async function firefoxPath(told = process.env.PIECEWORK_FIREFOX) {
+  const places = told ? [told] : FIREFOXES;
   for (const path of places) {
     if (await access(path).then(() => true, () => false)) return path;
   }
-  throw new Error(`no ${what} found at ${places.join(", ")}: run \`cargo xtask setup\`, or name it in ${variable}`);
+  throw new Error(`no Firefox found at ${places.join(", ")}: run \`cargo xtask setup\`, or name it in PIECEWORK_FIREFOX`);
 }
 
 /** A Firefox without a window, with a profile of its own (or the one named), driven until `close`. */
 export class Session {
-  #driver;
+  #browser;
   #home;
-  #base;
   #socket = null;
   #next = 1;
   #waiting = new Map();
   #listeners = new Map();
-  /** What the browser printed: its console's lines among them. */
+  /** What the browser printed last. */
   output = [];
 
   /**
    * `profile`: a folder that outlives the session; without it the profile is new and is removed. `wholeBrowser`: scripts may also run
    * in the browser itself, see `inBrowser`.
    */
-  static async start({ firefox, geckodriver }, { profile = null, preferences = {}, wholeBrowser = false } = {}) {
+  static async start(firefox, { profile = null, preferences = {}, wholeBrowser = false } = {}) {
     const session = new Session();
     try {
-      await session.#start(firefox, geckodriver, profile, wholeBrowser, { ...QUIET, ...LOOPBACK, ...preferences });
+      await session.#start(firefox, profile, wholeBrowser, { ...QUIET, ...LOOPBACK, ...preferences });
     } catch (error) {
-      await session.close();
-      throw new Error(`Firefox did not start: ${error.message}\n${session.output.slice(-10).join("\n")}`);
+      await session.kill();
+      throw new Error(`Firefox did not start: ${error.message}\n${session.output.join("\n")}`);
     }
     return session;
   }
 
-  async #start(firefox, geckodriver, profile, wholeBrowser, preferences) {
+  async #start(firefox, profile, wholeBrowser, preferences) {
     this.#home = await mkdtemp(join(tmpdir(), "piecework-firefox-"));
     process.on("exit", this.#onExit);
-    const given = ["--host", "127.0.0.1", "--port", "0", "--websocket-port", "0", "--profile-root", this.#home, ...(wholeBrowser ? ["--allow-system-access"] : [])];
+    const folder = profile ?? (await mkdtemp(join(this.#home, "profile-")));
+    const lines = Object.entries(preferences).map(([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});\n`);
+    await writeFile(join(folder, "user.js"), lines.join(""));
+    const given = ["--headless", "--no-remote", "--profile", folder, "--remote-debugging-port", "0", ...(wholeBrowser ? ["--remote-allow-system-access"] : []), "about:blank"];
     // Firefox keeps its crash reports and caches under HOME: this one leaves nothing behind.
     const env = { ...process.env, HOME: this.#home, MOZ_CRASHREPORTER_DISABLE: "1" };
-    this.#driver = spawn(geckodriver, given, { stdio: ["ignore", "pipe", "pipe"], env });
-    const port = await within(START_LIMIT_MS, "geckodriver's port", new Promise((resolve, reject) => {
-      this.#driver.once("error", reject);
-      this.#driver.once("exit", (code) => reject(new Error(`geckodriver ended with ${code}`)));
+    this.#browser = spawn(firefox, given, { stdio: ["ignore", "pipe", "pipe"], env });
+    const url = await within(START_LIMIT_MS, "socket of Firefox", new Promise((resolve, reject) => {
+      this.#browser.once("error", reject);
+      this.#browser.once("exit", (code) => reject(new Error(`Firefox ended with ${code}`)));
       const read = (line) => {
-        this.output.push(line);
-        const match = /Listening on 127\.0\.0\.1:(\d+)/.exec(line);
+        this.output = [...this.output.slice(-9), line];
+        const match = LISTENING.exec(line);
         if (match) resolve(match[1]);
       };
-      createInterface({ input: this.#driver.stdout }).on("line", read);
-      createInterface({ input: this.#driver.stderr }).on("line", read);
+      createInterface({ input: this.#browser.stdout }).on("line", read);
+      createInterface({ input: this.#browser.stderr }).on("line", read);
     }));
-    const server = `http://127.0.0.1:${port}/session`;
-    const args = ["-headless", ...(profile ? ["-profile", profile] : [])];
-    const { sessionId, capabilities } = await request("POST", server, {
-      capabilities: {
-        alwaysMatch: {
-          browserName: "firefox",
-          webSocketUrl: true,
-          timeouts: { pageLoad: COMMAND_LIMIT_MS, script: COMMAND_LIMIT_MS },
-          "moz:firefoxOptions": { binary: firefox, args, prefs: preferences },
-        },
-      },
-    });
-    this.#base = `${server}/${sessionId}`;
+    await this.#connect(`${url}/session`);
+    const { capabilities } = await this.send("session.new", { capabilities: {} });
     this.version = capabilities.browserVersion;
-    this.profile = capabilities["moz:profile"];
-    await this.#connect(capabilities.webSocketUrl);
   }
 
   async #connect(url) {
@@ -132,19 +118,22 @@ export class Session {
     else waiting?.reject(new Error(`${waiting.method}: ${message.error}: ${message.message}`));
   }
 
-  /** A WebDriver command, as `command("POST", "/url", {url})`. */
-  command(verb, path, body) {
-    return request(verb, `${this.#base}${path}`, body);
+  /** The pages that are open, the first one first; with `scope` "chrome", the windows around them. */
+  async contexts(scope = "content") {
+    const { contexts } = await this.send("browsingContext.getTree", { "moz:scope": scope });
+    return contexts.map(({ context }) => context);
   }
 
-  /** Runs a script in the browser around the page, for what only its menus and keys can do. */
-  async inBrowser(script) {
-    await this.command("POST", "/moz/context", { context: "chrome" });
-    try {
-      return await this.command("POST", "/execute/sync", { script, args: [] });
-    } finally {
-      await this.command("POST", "/moz/context", { context: "content" });
-    }
+  /** Runs an expression in the browser around the page, for what only its menus and keys can do. */
+  async inBrowser(expression) {
+    const [context] = await this.contexts("chrome");
+    return this.evaluated(await this.send("script.evaluate", { expression, awaitPromise: true, target: { context } }));
+  }
+
+  /** What a script gave, or threw. */
+  evaluated(answer) {
+    if (answer.type === "exception") throw new Error(answer.exceptionDetails.text);
+    return fromRemote(answer.result);
   }
 
   /** A WebDriver BiDi command. It has no limit of its own: a script may wait for something in the page. */
@@ -165,34 +154,33 @@ export class Session {
     await this.send("session.subscribe", { events: [event] });
   }
 
-  /** Ends the browser as a person does, and geckodriver with it. */
+  /** Ends the browser as a person does. */
   async close() {
-    if (this.#base) await request("DELETE", this.#base).catch(() => undefined);
-    await this.#end("SIGTERM");
+    const gone = this.#gone();
+    // A browser that closes may take its socket away before it answers.
+    await this.send("browser.close", {}).catch(() => undefined);
+    await within(START_LIMIT_MS, "end of Firefox", gone).catch(() => undefined);
+    await this.kill();
   }
 
   /** Kills every process of the browser at once, as a power cut would. */
   async kill() {
+    const gone = this.#gone();
     this.#killBrowser();
-    await this.#end("SIGKILL");
-  }
-
-  async #end(signal) {
+    await gone;
     this.#socket?.terminate();
-    const driver = this.#driver;
-    if (driver && driver.exitCode === null && driver.signalCode === null && driver.pid) {
-      const gone = new Promise((resolve) => driver.once("exit", resolve));
-      driver.kill(signal);
-      await gone;
-    }
-    this.#killBrowser(); // geckodriver's end does not end a browser that did not want to
     process.off("exit", this.#onExit);
     if (this.#home) await rm(this.#home, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
   }
 
+  async #gone() {
+    const browser = this.#browser;
+    if (!browser?.pid || browser.exitCode !== null || browser.signalCode !== null) return;
+    await new Promise((resolve) => browser.once("exit", resolve));
+  }
+
   /** Only synchronous work is done at a process's end. */
   #onExit = () => {
-    this.#driver?.kill("SIGKILL");
     this.#killBrowser();
     rmSync(this.#home, { recursive: true, force: true, maxRetries: 5 });
   };
@@ -202,7 +190,7 @@ export class Session {
     if (!this.#home) return;
     const mark = `HOME=${this.#home}\0`;
     for (const pid of readdirSync("/proc")) {
-      if (!/^\d+$/.test(pid) || Number(pid) === this.#driver?.pid) continue;
+      if (!/^\d+$/.test(pid)) continue;
       try {
         if (readFileSync(`/proc/${pid}/environ`, "latin1").includes(mark)) process.kill(Number(pid), "SIGKILL");
       } catch {
@@ -210,18 +198,6 @@ export class Session {
       }
     }
   }
-}
-
-async function request(verb, url, body) {
-  const answer = await fetch(url, {
-    method: verb,
-    headers: { "content-type": "application/json" },
-    body: verb === "POST" ? JSON.stringify(body ?? {}) : null,
-    signal: AbortSignal.timeout(COMMAND_LIMIT_MS),
-  });
-  const { value } = await answer.json();
-  if (!answer.ok) throw new Error(`${verb} ${new URL(url).pathname.replace(/.*session\/[^/]+/, "")}: ${value.error}: ${value.message}`);
-  return value;
 }
 
 async function within(limit, what, promise) {

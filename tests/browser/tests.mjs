@@ -1,7 +1,24 @@
-/** What the running file has declared. */
-export const tests = [];
+// How a file here declares its tests; `run.mjs` runs them.
+import { basename } from "node:path";
+import { after, afterEach, test as declare } from "node:test";
+import { cleanUp } from "./harness.mjs";
+
+/** A test that takes longer has failed: nothing here waits for more than a minute. */
+const LIMIT_MS = 180_000;
+/** A file whose tests are over ends in this time by itself, or left something open. */
+const END_LIMIT_MS = 10_000;
+const file = basename(process.argv[1]);
+
+afterEach(cleanUp);
+after(() => {
+  const tooLate = () => {
+    console.log(`${file}: its tests are over, and something that they left open keeps it running`);
+    process.exit(1);
+  };
+  setTimeout(tooLate, END_LIMIT_MS).unref();
+});
 
 /** Declares a test; its name says the behaviour it proves. */
 export function test(name, body) {
-  tests.push({ name, body });
+  declare(`${file}: ${name}`, { timeout: LIMIT_MS }, () => body());
 }

@@ -50,8 +50,11 @@ corpora! {
     wire_decoder_corpus: "wire_decoder";
     extensions_corpus: "extensions";
     records_corpus: "records";
+    #[cfg(feature = "native-formats")]
     signaling_messages_corpus: "signaling_messages";
+    #[cfg(feature = "native-formats")]
     signaling_corpus: "signaling";
+    #[cfg(feature = "native-formats")]
     tracker_corpus: "tracker";
     #[cfg(feature = "native-formats")]
     chain_answers_corpus: "chain_answers";

@@ -597,7 +597,7 @@ mod tests {
         };
         assert_eq!(
             hex::encode(transaction.sign(&key).unwrap()),
-            include_str!("../../tests/native_vectors/eip1559.hex").trim()
+            include_str!("../../tests/native/vectors/eip1559.hex").trim()
         );
     }
 }

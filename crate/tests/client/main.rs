@@ -1,0 +1,6 @@
+//! The client by its commands, inputs and effects.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod streams;
+mod trackers;

@@ -1,0 +1,290 @@
+//! What a node says of fees, gas and exit delays, believed only as far as the operator allows.
+
+use crate::common::{Ended, Film, Node, Program, content, piecework};
+use alloy_primitives::{Address, B256, U256};
+use alloy_rlp::{Decodable, Header};
+use piecework::native::chain::{Chain, ChainError, MAX_COST_WEI};
+use piecework::native::keys::KeyPair;
+use piecework::payment::voucher::abi::Claim;
+use serde_json::{Value, json};
+
+const GWEI: u128 = 1_000_000_000;
+const NO_TRACKER: &str = "ws://127.0.0.1:9";
+
+/// A claim that only this node finds worth anything.
+fn claim() -> Claim {
+    Claim {
+        owner: Address::repeat_byte(2),
+        first: 1,
+        count: 1,
+        content: B256::ZERO,
+        base: alloy_primitives::aliases::U96::ZERO,
+        unit: alloy_primitives::aliases::U96::from(7),
+        steps: 256,
+        k: 3,
+        w: B256::repeat_byte(1),
+        salt: B256::ZERO,
+        r: B256::repeat_byte(1),
+        vs: B256::repeat_byte(9),
+    }
+}
+
+fn redeem(node: &Node, max_fee_per_gas: u128) -> Result<(), ChainError> {
+    let payee = KeyPair::from_bytes(&[0x52; 32]).unwrap();
+    let chain = Chain::new(&node.config()).unwrap();
+    let to = payee.address();
+    chain
+        .redeem(&[claim()], &payee, to, max_fee_per_gas)
+        .map(drop)
+}
+
+/// Says of each transaction that it is in a block.
+fn mines(node: &Node) {
+    let receipt = json!({"status": "0x1", "gasUsed": "0x186a0", "blockNumber": "0x7", "logs": []});
+    node.set("eth_getTransactionReceipt", receipt);
+}
+
+/// Tip, fee and gas of a raw EIP-1559 transaction.
+fn offered(raw: &[u8]) -> (u128, u128, u64) {
+    assert_eq!(raw[0], 2);
+    let mut rest = &raw[1..];
+    assert!(Header::decode(&mut rest).unwrap().list);
+    let _chain = u64::decode(&mut rest).unwrap();
+    let _nonce = u64::decode(&mut rest).unwrap();
+    let tip = u128::decode(&mut rest).unwrap();
+    let fee = u128::decode(&mut rest).unwrap();
+    (tip, fee, u64::decode(&mut rest).unwrap())
+}
+
+#[test]
+fn a_node_that_lies_about_fees_gets_no_more_than_the_operator_allows() {
+    // Base fee and tip as told, what is allowed; tip and fee that are offered.
+    for (base, tip, allowed, offers) in [
+        (GWEI, GWEI, 10 * GWEI, Some((GWEI, 3 * GWEI))),
+        (
+            GWEI / 1000,
+            GWEI / 1000,
+            10 * GWEI,
+            Some((GWEI / 1000, 3 * GWEI / 1000)),
+        ),
+        // A tip is no more than the base fee and a tenth of a gwei.
+        (
+            GWEI,
+            u128::MAX,
+            10 * GWEI,
+            Some((11 * GWEI / 10, 31 * GWEI / 10)),
+        ),
+        (0, 5000 * GWEI, 10 * GWEI, Some((GWEI / 10, GWEI / 10))),
+        // The limit is one on what is offered, not only on what is asked now.
+        (4 * GWEI, GWEI, 6 * GWEI, Some((GWEI, 6 * GWEI))),
+        (6 * GWEI, GWEI, 6 * GWEI, None),
+        (11 * GWEI, 0, 10 * GWEI, None),
+        (u128::MAX, u128::MAX, 10 * GWEI, None),
+        (GWEI, 0, 1, None),
+    ] {
+        let node = Node::start();
+        node.set_base_fee(base);
+        node.set_quantity("eth_maxPriorityFeePerGas", tip);
+        mines(&node);
+        let result = redeem(&node, allowed);
+        let sent = node.sent();
+        match offers {
+            Some((tip, fee)) => {
+                assert_eq!(result, Ok(()), "{base} {tip}");
+                assert_eq!(offered(&sent[0]), (tip, fee, 125_000));
+            }
+            None => {
+                let error = result.unwrap_err();
+                assert!(matches!(error, ChainError::GasTooDear { .. }), "{error}");
+                assert!(error.to_string().contains("--max-fee-per-gas"), "{error}");
+                assert!(!error.may_be_mined());
+                assert!(sent.is_empty(), "{base} {tip}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_transaction_never_costs_more_than_its_share_of_the_coin() {
+    // Gas as estimated, base fee: at 31,250,000 gas, 0.02 of the coin are 0.64 gwei.
+    for (gas, base, sends) in [
+        (25_000_000, 3 * GWEI / 10, true),
+        (25_000_000, 4 * GWEI / 10, false),
+        (2_000_000, 9 * GWEI, false),
+        (30_000_001, 1, false),
+        (u128::from(u64::MAX), 1, false),
+        (u128::MAX, 1, false),
+    ] {
+        let node = Node::start();
+        node.set_quantity("eth_estimateGas", gas);
+        node.set_base_fee(base);
+        node.set_quantity("eth_maxPriorityFeePerGas", 0);
+        node.set_quantity("eth_getBalance", u128::MAX);
+        mines(&node);
+        let result = redeem(&node, 10 * GWEI);
+        assert_eq!(result.is_ok(), sends, "{gas} {base}: {result:?}");
+        let costs = |raw: &Vec<u8>| {
+            let (_, fee, gas) = offered(raw);
+            fee * u128::from(gas)
+        };
+        assert_eq!(node.sent().len(), usize::from(sends));
+        assert!(node.sent().iter().all(|raw| costs(raw) <= MAX_COST_WEI));
+    }
+    let node = Node::start();
+    node.set_quantity("eth_getBalance", 1);
+    assert!(matches!(
+        redeem(&node, 10 * GWEI),
+        Err(ChainError::NoGas { balance: 1, .. })
+    ));
+    // Nonsense in the place of numbers.
+    for (method, answer) in [
+        ("eth_getBlockByNumber", json!({})),
+        ("eth_getBlockByNumber", Value::Null),
+        ("eth_maxPriorityFeePerGas", json!("-1")),
+        ("eth_estimateGas", json!({"gas": 1})),
+        (
+            "eth_getTransactionCount",
+            json!(format!("{:#x}", U256::MAX)),
+        ),
+    ] {
+        let node = Node::start();
+        node.set(method, answer);
+        assert!(redeem(&node, 10 * GWEI).is_err(), "{method}");
+        assert!(node.sent().is_empty(), "{method}");
+    }
+}
+
+#[test]
+fn limits_that_are_no_sums_are_refused_where_they_are_typed() {
+    let dir = tempfile::tempdir().unwrap();
+    let made = piecework(dir.path(), &["key", "new", "payee.key"]);
+    assert_eq!(made.status.code(), Some(0));
+    for limit in ["0", "-1", "ten", "1e9", ""] {
+        let fee = format!("--max-fee-per-gas={limit}");
+        let run = piecework(
+            dir.path(),
+            &["redeem", "--state", ".", "--payee-key", "payee.key", &fee],
+        );
+        Ended::of(&run).assert_code(2, "--max-fee-per-gas");
+    }
+    let film = Film::named("film.mp4", content(20_000), NO_TRACKER);
+    let node = Node::start();
+    for sum in ["-1", "ten", "0.0000001"] {
+        let sum = format!("--redeem-min={sum}");
+        let run = selling(&film, &node, &["--price", "10", &sum]);
+        Ended::of(&piecework(film.dir.path(), &strs(&run))).assert_code(2, "--redeem-min");
+    }
+}
+
+fn strs(args: &[String]) -> Vec<&str> {
+    args.iter().map(String::as_str).collect()
+}
+
+/// The command line of somebody who sells a film.
+fn selling(film: &Film, node: &Node, args: &[&str]) -> Vec<String> {
+    let key = film.dir.path().join("payee.key");
+    if !key.exists() {
+        KeyPair::create(&key).unwrap();
+    }
+    let fixed = [
+        "seed",
+        "film.torrent",
+        "--data",
+        ".",
+        "--json",
+        "--stdin-commands",
+        "--payee-key",
+        "payee.key",
+    ];
+    let fixed = fixed.iter().chain(args).map(|arg| (*arg).to_owned());
+    fixed.chain(node.options()).collect()
+}
+
+#[test]
+fn nothing_is_sold_where_buyers_can_leave_within_a_day_unless_the_operator_takes_the_risk() {
+    let film = Film::named("film.mp4", content(20_000), NO_TRACKER);
+    for secs in [0, 3600, 24 * 3600 - 1] {
+        let node = Node::start();
+        node.set_exit_delay(secs);
+        let refused = piecework(
+            film.dir.path(),
+            &strs(&selling(&film, &node, &["--price", "10"])),
+        );
+        let says = [
+            &format!("withdraw within {secs} s")[..],
+            "choose another vault",
+            "--accept-short-exit",
+        ];
+        Ended::of(&refused).assert_refused(1, &says);
+        let args = selling(&film, &node, &["--price", "10", "--accept-short-exit"]);
+        let mut seller = Program::start_in(film.dir.path(), &strs(&args));
+        seller.until(|line| line["event"] == "seeding");
+    }
+    let node = Node::start();
+    node.set_exit_delay(24 * 3600);
+    let args = selling(&film, &node, &["--price", "10"]);
+    let mut seller = Program::start_in(film.dir.path(), &strs(&args));
+    seller.until(|line| line["event"] == "seeding");
+}
+
+/// What a seller answers to a price on its standard input, and what it asks then.
+fn price(seller: &mut Program, price: &str) -> (Value, Value) {
+    seller.say(&format!("price {price}"));
+    let answer = seller.until(|line| line["command"] == "price");
+    seller.say("stats");
+    let stats = seller.until(|line| line["command"] == "stats");
+    (answer, stats["torrents"][0]["tokens_per_gb"].clone())
+}
+
+#[test]
+fn a_price_set_later_is_checked_as_one_at_the_start() {
+    let film = Film::named("film.mp4", content(20_000), NO_TRACKER);
+    let node = Node::start();
+    node.set_exit_delay(3600);
+    let args = selling(&film, &node, &[]);
+    let mut seller = Program::start_in(film.dir.path(), &strs(&args));
+    seller.until(|line| line["event"] == "seeding");
+    let (answer, asks) = price(&mut seller, "10");
+    assert_eq!(answer["ok"], false, "{answer}");
+    let text = answer["error"].as_str().unwrap();
+    assert!(text.contains("--accept-short-exit"), "{text}");
+    assert_eq!(asks, "0");
+    assert_eq!(
+        price(&mut seller, "0").0["ok"],
+        true,
+        "for nothing it is given to anybody"
+    );
+    // Other reasons not to sell there.
+    node.set_exit_delay(72 * 3600);
+    node.set("eth_getCode", json!("0x"));
+    assert!(
+        price(&mut seller, "10").0["error"]
+            .as_str()
+            .unwrap()
+            .contains("--vault")
+    );
+    node.set("eth_getCode", json!("0x01"));
+    node.set_quantity("eth_chainId", 1);
+    assert!(
+        price(&mut seller, "10").0["error"]
+            .as_str()
+            .unwrap()
+            .contains("--chain-id")
+    );
+    // None is left, and what was found out is not asked again.
+    node.set_quantity("eth_chainId", 31337);
+    let (answer, asks) = price(&mut seller, "10");
+    assert_eq!(
+        (&answer["ok"], asks),
+        (&json!(true), json!("10")),
+        "{answer}"
+    );
+    node.set_exit_delay(0);
+    assert_eq!(price(&mut seller, "20").1, "20");
+    drop(seller);
+
+    let args = selling(&film, &node, &["--accept-short-exit"]);
+    let mut seller = Program::start_in(film.dir.path(), &strs(&args));
+    seller.until(|line| line["event"] == "seeding");
+    assert_eq!(price(&mut seller, "10").0["ok"], true);
+}

@@ -1,0 +1,20 @@
+//! The native peer: its program as people run it, and its edges to disk, network and chain.
+
+#![cfg(feature = "native")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod chain;
+mod changed;
+mod cli;
+mod common;
+mod fees;
+mod files;
+mod hostile_names;
+mod in_the_way;
+mod keys;
+mod paid;
+mod pair;
+mod served;
+mod storage;
+mod trackers;
+mod transport;

@@ -1,0 +1,278 @@
+//! What is at stake for one title or one seller, and must not keep an honest buyer from buying on.
+
+use crate::hand::*;
+use piecework::payment::payer::{BEHIND_RETRIES, MAX_GONE, PENDING_RETRIES, PayerConnState};
+use piecework::payment::policy::CROWDED_SPACING;
+use piecework::payment::record::{Key, PayerTitleRecord};
+use piecework::payment::{EndReason, PeerPayInfo, Refusal, TitleKind};
+use piecework::types::{BlockRef, ConnectionId, FineUnits, InfoHash, TokenUnits};
+use piecework::verify::{Advances, Payable};
+use piecework::wire::pay::{PayMessage, RejectCode};
+
+const V1: TitleKind = TitleKind::V1 { piece_blocks: 4 };
+
+/// Opens a connection for a title to the one seller.
+fn open(b: &mut Buying, at: u64, conn: ConnectionId, title: u8, credit: u16) {
+    let info = PeerPayInfo {
+        torrent: InfoHash([title; 20]),
+        ..info(1)
+    };
+    b.payer.connected(ms(at), conn, info);
+    b.payer.want(ms(at), conn, V1, true, MAX_UNIT);
+    let v = b.say(ms(at), conn, PayMessage::Terms(terms(UNIT))).commit();
+    b.ack_with(ms(at), conn, &v, credit);
+}
+
+fn receive(b: &mut Buying, conn: ConnectionId, block: BlockRef) {
+    b.payer.request_sent(conn);
+    b.payer.block_received(conn, block);
+}
+
+#[test]
+fn what_is_at_stake_in_a_title_that_was_left_does_not_keep_its_seller_from_selling_another() {
+    let mut b = Buying::new();
+    open(&mut b, 0, A, 1, 2);
+    for n in 0..2 {
+        receive(&mut b, A, block(n));
+    }
+    assert!(b.payer.payable(ms(10), A, advance(block(0))));
+    b.run(ms(10));
+    b.payer.disconnected(ms(20), A);
+    b.run(ms(20));
+    open(&mut b, 2_000, B, 2, 2);
+    for n in 4..6 {
+        receive(&mut b, B, block(n));
+    }
+    assert_eq!(b.payer.may_request(B), 0, "nothing more without money");
+    assert_eq!(b.payer.needs_advance(B), Some(1));
+    assert!(b.payer.payable(ms(2_010), B, advance(block(4))));
+}
+
+#[test]
+fn what_is_at_stake_from_a_connection_that_is_gone_does_not_keep_its_seller_from_the_next_piece() {
+    let mut b = Buying::new();
+    open(&mut b, 0, A, 1, 2);
+    for n in 0..2 {
+        receive(&mut b, A, block(n));
+    }
+    assert!(b.payer.payable(ms(10), A, advance(block(0))));
+    b.run(ms(10));
+    b.payer.disconnected(ms(20), A);
+    b.run(ms(20));
+    open(&mut b, 2_000, B, 1, 2);
+    receive(&mut b, B, block(4));
+    assert!(b.payer.payable(ms(2_010), B, advance(block(4))));
+}
+
+#[test]
+fn a_budget_that_no_piece_fits_into_any_more_is_said_to_be_used_up() {
+    let mut b = Buying::new();
+    // Of 16 blocks, 15 are lost.
+    for number in 1..=5u8 {
+        let at = u64::from(number) * 20_000;
+        let conn = ConnectionId(100 + u64::from(number));
+        let terms = piecework::wire::pay::Terms {
+            payee: alloy_primitives::Address::repeat_byte(number),
+            credit0: 2,
+            ..terms(UNIT)
+        };
+        b.payer
+            .connected(ms(at), conn, info_at(&format!("192.0.2.{number}")));
+        b.payer.want(ms(at), conn, V1, true, MAX_UNIT);
+        let v = b.say(ms(at), conn, PayMessage::Terms(terms)).commit();
+        b.ack_with(ms(at), conn, &v, 2);
+        let first = u32::from(number) * 4;
+        let blocks: Vec<_> = (first..first + 3).map(block).collect();
+        for block in &blocks {
+            receive(&mut b, conn, *block);
+            assert!(b.payer.payable(ms(at), conn, advance(*block)), "{number}");
+        }
+        b.run(ms(at));
+        b.payer.block_invalid(ms(at), conn, &blocks);
+        b.run(ms(at));
+    }
+    b.payer.connected(ms(200_000), A, info(1));
+    b.payer.want(ms(200_000), A, V1, true, MAX_UNIT);
+    let terms = piecework::wire::pay::Terms {
+        credit0: 2,
+        ..terms(UNIT)
+    };
+    let done = b.say(ms(200_000), A, PayMessage::Terms(terms));
+    let refused = PayerConnState::Quoted(Some(Refusal::LossBudget));
+    assert_eq!(b.payer.status(A), refused);
+    assert!(!done.order.contains(&"commit"));
+}
+
+/// Sellers that take a promise and are never heard of again.
+fn fakes(b: &mut Buying, from: u8, count: u8) -> u64 {
+    let mut at = 0;
+    for number in from..from + count {
+        at = u64::from(number) * 20_000;
+        let conn = ConnectionId(100 + u64::from(number));
+        let terms = piecework::wire::pay::Terms {
+            payee: alloy_primitives::Address::repeat_byte(number),
+            ..terms(UNIT)
+        };
+        b.payer
+            .connected(ms(at), conn, info_at(&format!("192.0.2.{number}")));
+        b.payer.want(ms(at), conn, TitleKind::V2, true, MAX_UNIT);
+        b.say(ms(at), conn, PayMessage::Terms(terms));
+        b.payer.disconnected(ms(at + 100), conn);
+        b.run(ms(at + 100));
+    }
+    at + 1_000
+}
+
+#[test]
+fn sellers_that_are_never_heard_of_again_do_not_keep_an_honest_one_out_for_ever() {
+    let mut b = Buying::new();
+    let mut now = fakes(&mut b, 1, 8);
+    let free = b.payer.totals().free;
+    for restart in [false, true] {
+        now += CROWDED_SPACING.as_millis() as u64;
+        if restart {
+            b.restart(ms(now));
+        }
+        let conn = ConnectionId(1_000 + u64::from(restart));
+        b.payer.connected(ms(now), conn, info(1));
+        b.payer.want(ms(now), conn, TitleKind::V2, true, MAX_UNIT);
+        let done = b.say(ms(now), conn, PayMessage::Terms(terms(UNIT)));
+        assert!(done.order.contains(&"commit"), "restart {restart}");
+        b.payer.disconnected(ms(now), conn);
+        b.run(ms(now));
+    }
+    assert_eq!(
+        b.payer.totals().free.0,
+        free.0 - Q.0,
+        "one serial, used twice"
+    );
+}
+
+#[test]
+fn beyond_a_share_of_the_deposit_strangers_get_a_serial_each_five_minutes() {
+    let mut b = Buying::new();
+    let free = b.payer.totals().free;
+    // One each twenty seconds: six at first.
+    fakes(&mut b, 1, 200);
+    let taken = (free.0 - b.payer.totals().free.0) / Q.0;
+    assert_eq!(taken, 6 + (4_000 - 120) / 300);
+}
+
+/// A deposit was topped up, and the seller's node is some blocks behind.
+#[test]
+fn a_seller_that_does_not_see_all_of_the_deposit_yet_is_asked_again_and_not_for_ever() {
+    for sees_it in [true, false] {
+        let mut b = Buying::new();
+        let v = b.connect(ms(0), A, TitleKind::V2).commit();
+        let mut at = 10;
+        let behind = v.first;
+        b.reject(ms(at), &v, RejectCode::NotCovered, behind);
+        for wait in &PENDING_RETRIES[..BEHIND_RETRIES] {
+            assert_eq!(b.payer.status(A), PayerConnState::Opening);
+            at += wait.as_millis() as u64;
+            b.payer.tick(ms(at));
+            assert_eq!(b.run(ms(at)).commit(), v, "the same again");
+            if sees_it {
+                b.ack(ms(at), A, &v, 0);
+                break;
+            }
+            b.reject(ms(at), &v, RejectCode::NotCovered, behind);
+        }
+        let ended = EndReason::Rejected(RejectCode::NotCovered);
+        let status = match sees_it {
+            true => PayerConnState::Attached,
+            false => PayerConnState::Ended(ended),
+        };
+        assert_eq!(b.payer.status(A), status);
+    }
+}
+
+#[test]
+fn a_seller_whose_node_has_caught_up_takes_the_promise_that_it_refused() {
+    let mut s = Selling::new();
+    let covered = s.state.balance;
+    s.state.balance = TokenUnits(0);
+    s.connect(ms(0), A);
+    let (v, _) = voucher(1, FineUnits(0), 7);
+    let done = s.commit(ms(0), A, &v);
+    assert_eq!(done.reject(), (RejectCode::NotCovered, v.first));
+    s.state.balance = covered;
+    let done = s.commit(ms(2_000), A, &v);
+    assert_eq!(done.ack().0, 0);
+}
+
+/// Opens a connection over which two pieces are at stake, one block each.
+fn two_at_stake(b: &mut Buying) {
+    open(b, 0, A, 1, 8);
+    for n in [0, 4] {
+        receive(b, A, block(n));
+    }
+    let suspect = Payable::Advance(Advances::suspect(block(0)));
+    assert!(b.payer.payable(ms(10), A, suspect));
+    assert!(b.payer.payable(ms(10), A, advance(block(4))));
+    b.run(ms(10));
+    assert_eq!(on_record(b), (0, 2));
+}
+
+/// Blocks lost, and blocks at stake.
+fn on_record(b: &Buying) -> (u32, u32) {
+    let key = Key::PayerTitle(InfoHash([1; 20])).text(&vault());
+    let record = PayerTitleRecord::decode(&b.store[&key]).unwrap();
+    (record.lost, record.at_stake.values().sum())
+}
+
+#[test]
+fn who_left_pays_for_each_of_its_bad_pieces_whenever_it_is_judged() {
+    for left in [false, true] {
+        let mut b = Buying::new();
+        two_at_stake(&mut b);
+        if left {
+            b.payer.disconnected(ms(20), A);
+        }
+        b.payer.block_invalid(ms(30), A, &[block(0)]);
+        b.run(ms(30));
+        assert_eq!(on_record(&b), (1, 1));
+        b.payer.disconnected(ms(40), A);
+        b.payer.block_invalid(ms(50), A, &[block(4)]);
+        b.run(ms(50));
+        assert_eq!(on_record(&b), (2, 0), "left {left}");
+    }
+}
+
+#[test]
+fn what_is_thrown_away_unjudged_is_lost_once_and_nobody_is_blamed() {
+    for left in [false, true] {
+        let mut b = Buying::new();
+        two_at_stake(&mut b);
+        if left {
+            b.payer.disconnected(ms(20), A);
+        }
+        for _ in 0..2 {
+            b.payer.thrown_away(ms(30), A, &[block(0), block(1)]);
+            let done = b.run(ms(30));
+            assert_eq!(on_record(&b), (1, 1), "left {left}");
+            assert_eq!(done.bans, []);
+        }
+    }
+}
+
+#[test]
+fn connections_that_brought_nothing_do_not_push_out_the_one_that_is_to_blame() {
+    let mut b = Buying::new();
+    open(&mut b, 0, A, 1, 8);
+    receive(&mut b, A, block(0));
+    assert!(b.payer.payable(ms(10), A, advance(block(0))));
+    b.run(ms(10));
+    b.payer.disconnected(ms(20), A);
+    for n in 0..=MAX_GONE as u64 {
+        let conn = ConnectionId(1_000 + n);
+        let at = 2_000 * (n + 1);
+        open(&mut b, at, conn, 1, 8);
+        b.payer.disconnected(ms(at), conn);
+        b.run(ms(at));
+    }
+    let at = 2_000 * (MAX_GONE as u64 + 3);
+    b.payer.block_invalid(ms(at), A, &[block(0)]);
+    assert_eq!(b.run(ms(at)).bans, [A]);
+    assert_eq!(on_record(&b), (1, 0));
+}

@@ -1,0 +1,23 @@
+//! The machines of both sides of a payment, without a network: by hand, and by property in a world of their own.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod adversary;
+mod boundaries;
+mod guards;
+mod hand;
+mod hostile_buyers;
+mod hostile_sellers;
+mod impostor;
+mod losses;
+mod machines;
+mod messages_payee;
+mod messages_payer;
+mod payee;
+mod payee_limits;
+mod payee_races;
+mod payee_scene;
+mod payer;
+mod shop;
+mod vectors;
+mod world;

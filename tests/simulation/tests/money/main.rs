@@ -1,0 +1,17 @@
+//! Money in swarms on a virtual clock: what faults, restarts and hostile payers and payees cost whom.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod adversary;
+mod bond;
+mod payees;
+mod payers;
+mod payments;
+mod prices;
+mod restart;
+mod restored_profile;
+mod scene;
+mod steps;

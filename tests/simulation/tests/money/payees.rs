@@ -1,0 +1,255 @@
+//! Payees that cheat, beside one that does not. The buyer gets its film from the honest one, and pays for what it
+//! verified and what its loss budget allows.
+
+use std::collections::BTreeSet;
+
+use crate::scene::*;
+use alloy_primitives::{Address, B256};
+use piecework::time::Duration;
+use piecework::types::FineUnits;
+use piecework::wire::pay::{NeedReason, PayMessage, RejectCode};
+use piecework_simulation::{Cheat as Data, NodeId, SimNet, Tamper, for_seeds};
+
+const SEEDS: u64 = 300;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Cheat {
+    /// Takes a promise and sends nothing.
+    SendsNothing,
+    /// Sends a few blocks, takes the money, and sends nothing more.
+    Stalls,
+    /// Every block is junk.
+    SendsJunk,
+    /// One block in four is junk.
+    SendsSomeJunk,
+    /// Never says ACK.
+    NeverAcknowledges,
+    /// Says that thousands of blocks are owed.
+    OverstatesDebt,
+    /// Says that its credit has no end.
+    OverstatesCredit,
+    /// Refuses whatever is promised, with every code in turn.
+    RefusesAll,
+    /// Closes each range as soon as it is promised.
+    ClosesRanges,
+    /// Asks for a hundred times as much once it is used.
+    RaisesPrice,
+    /// Names another payee in each quote.
+    ChangesPayee,
+    /// Claims to hold more than was paid.
+    ForgesStates,
+}
+
+const CHEATS: [Cheat; 12] = [
+    Cheat::SendsNothing,
+    Cheat::Stalls,
+    Cheat::SendsJunk,
+    Cheat::SendsSomeJunk,
+    Cheat::NeverAcknowledges,
+    Cheat::OverstatesDebt,
+    Cheat::OverstatesCredit,
+    Cheat::RefusesAll,
+    Cheat::ClosesRanges,
+    Cheat::RaisesPrice,
+    Cheat::ChangesPayee,
+    Cheat::ForgesStates,
+];
+
+fn cheat_with(net: &mut SimNet, node: NodeId, cheat: Cheat) {
+    let acks = |change: fn(&mut u32, &mut u16)| -> Tamper {
+        Box::new(move |_, mut message| {
+            if let PayMessage::Ack {
+                owed_blocks,
+                credit_blocks,
+                ..
+            } = &mut message
+            {
+                change(owed_blocks, credit_blocks);
+            }
+            vec![message]
+        })
+    };
+    let tamper: Tamper = match cheat {
+        Cheat::SendsNothing => return net.set_cheat(node, Data::Stall { after: 0 }),
+        Cheat::Stalls => return net.set_cheat(node, Data::Stall { after: 5 }),
+        Cheat::SendsJunk => return net.set_cheat(node, Data::Corrupt { one_in: 1 }),
+        Cheat::SendsSomeJunk => return net.set_cheat(node, Data::Corrupt { one_in: 4 }),
+        Cheat::NeverAcknowledges => Box::new(|_, message| match message {
+            PayMessage::Ack { .. } => Vec::new(),
+            other => vec![other],
+        }),
+        Cheat::OverstatesDebt => acks(|owed, _| *owed += 5_000),
+        Cheat::OverstatesCredit => acks(|_, credit| *credit = u16::MAX),
+        Cheat::RefusesAll => {
+            let mut code = 0;
+            Box::new(move |_, message| match message {
+                PayMessage::Ack { first, tag, .. } => {
+                    code = code % 17 + 1;
+                    vec![PayMessage::Reject {
+                        code: RejectCode::from_code(code),
+                        first,
+                        tag,
+                        aux: 3,
+                    }]
+                }
+                other => vec![other],
+            })
+        }
+        Cheat::ClosesRanges => Box::new(|_, message| match message {
+            PayMessage::Ack { first, .. } => {
+                let reason = NeedReason::RangeClosed;
+                vec![message, PayMessage::Need { reason, first }]
+            }
+            other => vec![other],
+        }),
+        Cheat::RaisesPrice => {
+            let mut quote = None;
+            Box::new(move |_, message| match message {
+                PayMessage::Terms(terms) => {
+                    quote = Some(terms);
+                    vec![message]
+                }
+                PayMessage::Ack { .. } => {
+                    let dear = quote.take().map(|mut terms| {
+                        terms.unit = FineUnits(terms.unit.0 * 100);
+                        PayMessage::Terms(terms)
+                    });
+                    [Some(message), dear].into_iter().flatten().collect()
+                }
+                other => vec![other],
+            })
+        }
+        Cheat::ChangesPayee => Box::new(|hand, message| match message {
+            PayMessage::Terms(mut terms) => {
+                terms.payee = Address::from_slice(&hand.random.bytes32()[..20]);
+                vec![PayMessage::Terms(terms)]
+            }
+            other => vec![other],
+        }),
+        Cheat::ForgesStates => {
+            let mut seen = None;
+            Box::new(move |hand, message| {
+                let state = match message {
+                    PayMessage::Terms(terms) => {
+                        seen = Some(terms.payee);
+                        None
+                    }
+                    PayMessage::Ack { first, .. } => seen.map(|payee| PayMessage::State {
+                        payee,
+                        voucher: piecework::wire::pay::VoucherBody {
+                            owner: Address::from_slice(&hand.random.bytes32()[..20]),
+                            first,
+                            count: 1,
+                            content: B256::ZERO,
+                            base: FineUnits(1 << 32),
+                            unit: unit(),
+                            steps: 6,
+                            root: B256::repeat_byte(3),
+                            luck: B256::ZERO,
+                            r: B256::repeat_byte(4),
+                            vs: B256::repeat_byte(5),
+                        },
+                        k: 3,
+                        w: B256::repeat_byte(6),
+                    }),
+                    _ => None,
+                };
+                [Some(message), state].into_iter().flatten().collect()
+            })
+        }
+    };
+    net.set_tamper(node, tamper);
+}
+
+#[test]
+fn a_payee_that_cheats_is_left_and_costs_at_most_the_loss_budget() {
+    for_seeds(SEEDS, |seed| {
+        let cheat = CHEATS[seed as usize % CHEATS.len()];
+        let mut net = net(1_000 + seed);
+        let content = content(seed);
+        let bad = seller(&mut net, 1, &content);
+        cheat_with(&mut net, bad, cheat);
+        let film = buyer(&mut net);
+        net.leech(film, &content);
+        // Every other time it is alone at first.
+        if seed % 2 == 0 {
+            net.run_for(Duration::from_secs(30));
+        }
+        let good = seller(&mut net, 2, &content);
+        assert!(
+            until_complete(&mut net, film, &content, 600),
+            "seed {seed}, {cheat:?}: {}",
+            story(&net, film, &content)
+        );
+        net.run_for(Duration::from_secs(5));
+        audit_buyer(&net, film, &[1, 2], &content);
+        // Nobody but a payee that was named to the buyer in a quote was promised anything.
+        let account = net.account_of(film);
+        let promised = net.watch.promised(account);
+        let payees: BTreeSet<Address> = promised.values().copied().collect();
+        if cheat != Cheat::ChangesPayee {
+            assert!(payees.iter().all(|p| [address(1), address(2)].contains(p)));
+        }
+        audit_seller(
+            &mut net,
+            good,
+            2,
+            &[film],
+            &content,
+            CREDIT0.max(BLOCKS / 4),
+        );
+        if matches!(cheat, Cheat::SendsJunk) {
+            assert_eq!(
+                revealed(&net, film, 1),
+                0,
+                "seed {seed}: junk is not paid: no piece of it was begun twice"
+            );
+        }
+    });
+}
+
+#[test]
+fn fake_payees_lock_no_more_than_a_share_of_the_serials() {
+    for_seeds(24, |seed| {
+        let mut net = net(2_000 + seed);
+        let content = content(seed);
+        let film = net.node(buyer_config(&net));
+        // A small deposit: 96 serials, of which at most three may lie with strangers.
+        net.fund(film, 96 * TRANCHE, TRANCHE);
+        net.leech(film, &content);
+        // They come under ever new addresses.
+        for payee in 10..26 {
+            let fake = seller(&mut net, payee, &content);
+            match seed % 3 {
+                0 => net.set_cheat(fake, Data::Stall { after: 0 }),
+                1 => cheat_with(&mut net, fake, Cheat::NeverAcknowledges),
+                _ => cheat_with(&mut net, fake, Cheat::ClosesRanges),
+            }
+            if seed % 3 == 2 {
+                net.set_cheat(fake, Data::Stall { after: 0 });
+            }
+            net.run_for(Duration::from_secs(12));
+            if payee % 2 == 1 {
+                net.crash(fake);
+            }
+        }
+        net.run_for(Duration::from_secs(20));
+        let idle = net.watch.books.idle_ranges(film);
+        assert!(
+            idle <= 3,
+            "seed {seed}: {idle} ranges lie with strangers that sent nothing"
+        );
+        assert_eq!(net.snapshot(film).money.spent, FineUnits(0));
+        // The reason is said.
+        let torrent = net.torrent(film, content.info_hash()).unwrap();
+        let notes: BTreeSet<String> = torrent
+            .peers
+            .iter()
+            .map(|p| p.buying.note.clone())
+            .collect();
+        assert!(
+            notes.iter().any(|n| !n.is_empty()),
+            "seed {seed}: {notes:?}"
+        );
+    });
+}

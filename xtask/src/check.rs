@@ -6,6 +6,7 @@ use crate::{
     failure::Failure,
     rules, shell,
     stage::{say, stage},
+    wasm,
     wasm_toolchain::WasmToolchain,
 };
 
@@ -85,6 +86,8 @@ impl Check {
                         "piecework",
                         "--lib",
                         "--no-default-features",
+                        "--profile",
+                        wasm::PROFILE,
                     ]))
                 }),
             ),

@@ -222,16 +222,18 @@ impl Toolchain {
     }
 }
 
-/// Builds the targets; the folder with their programs.
+/// Builds the targets; the folder with their programs. Unoptimised without what the edges read: that is most of the work.
 fn build(toolchain: &Toolchain, targets: &[String], optimised: bool) -> Result<PathBuf, Failure> {
     let mut command = toolchain.cargo();
     command
         .args(["build", "--locked", "--manifest-path"])
         .arg(folder().join("Cargo.toml"))
         .args(["--target", &toolchain.triple]);
-    if optimised {
-        command.arg("--release");
-    }
+    command.arg(if optimised {
+        "--release"
+    } else {
+        "--no-default-features"
+    });
     for name in targets {
         command.args(["--bin", name]);
     }

@@ -15,13 +15,16 @@ use crate::{
     builds,
     check::{Check, Counts},
     chromium, commands,
-    demo::{self, Demo},
+    demo::{self, Demo, Prepared},
     failure::Failure,
     firefox, interop, node, paths,
     setup::{self, Setup},
     shell,
     stage::{say, stage},
 };
+
+/// Tests of one Rust program that run at once: those of the native peer wait for network and disk for most of their time.
+const RUST_TESTS_AT_ONCE: &str = "4";
 
 /// A suite in Node writes `{"passed": n, "failed": n}` to the file this variable names.
 const SUMMARY_VARIABLE: &str = "PIECEWORK_TEST_SUMMARY";
@@ -171,7 +174,7 @@ impl Suite {
                     in_folder(interop::FOLDER, &surroundings)
                 })
             }
-            Self::Demo => Ok(demos()),
+            Self::Demo => demos(),
             Self::Commands => {
                 in_node()?;
                 commands::run()
@@ -199,8 +202,7 @@ fn browser_surroundings() -> Result<Vec<(&'static str, PathBuf)>, Failure> {
     })?;
     Ok(vec![
         (chromium::VARIABLE, browser),
-        (firefox::VARIABLE, firefox.browser),
-        (firefox::DRIVER_VARIABLE, firefox.driver),
+        (firefox::VARIABLE, firefox),
         ("PIECEWORK_BINARIES", paths::target().join("debug")),
         ("PIECEWORK_VIDEO", videos.fast_start),
         ("PIECEWORK_VIDEO_INDEX_AT_END", videos.index_at_end),
@@ -218,16 +220,19 @@ fn rust() -> Result<Counts, Failure> {
             "--no-fail-fast",
             "--",
             "--include-ignored",
+            "--test-threads",
+            RUST_TESTS_AT_ONCE,
         ]),
         cargo_counts,
     )
 }
 
 /// The play-through with each kind of wallet, with equal prices and for nothing, in each browser and between them.
-fn demos() -> Counts {
+fn demos() -> Result<Counts, Failure> {
+    let prepared = Prepared::for_all()?;
     let mut counts = Counts::default();
     for (name, demo) in Demo::play_throughs() {
-        match stage(name, || demo.run()) {
+        match stage(name, || demo.show(&prepared)) {
             Ok(()) => counts.passed += 1,
             Err(failure) => {
                 say(format_args!("{name}: {failure}"));
@@ -235,7 +240,7 @@ fn demos() -> Counts {
             }
         }
     }
-    counts
+    Ok(counts)
 }
 
 fn contracts() -> Result<Counts, Failure> {

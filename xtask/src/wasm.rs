@@ -21,6 +21,9 @@ use crate::{
 /// Where the page's package takes the engine from.
 pub const OUTPUT: &str = "www/npm/wasm";
 
+/// cargo's profile of what is shipped.
+pub const PROFILE: &str = "wasm";
+
 /// What rustc emits for this target with our flags; anything newer would lock out a browser the project supports.
 const WASM_FEATURES: &[&str] = &[
     "--enable-bulk-memory",
@@ -106,7 +109,7 @@ impl Wasm {
         let (profile, folder) = if self.dev {
             ("dev", "debug")
         } else {
-            ("wasm", "wasm")
+            (PROFILE, PROFILE)
         };
         let features = if self.tracing { "trace" } else { "" };
         let mut cargo = if self.dev {

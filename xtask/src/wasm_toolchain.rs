@@ -111,11 +111,7 @@ impl WasmToolchain {
 
     /// `cargo build` for wasm as it is shipped; the caller adds package, profile and features.
     pub fn build_small(&self) -> Command {
-        let mut command = self.build();
-        if self.builds_std() {
-            command.args(["-Zbuild-std-features=optimize_for_size", "--config", SMALL]);
-        }
-        command
+        self.small(self.build())
     }
 
     /// `cargo build` for wasm; the caller adds package, profile and features.
@@ -128,7 +124,7 @@ impl WasmToolchain {
         self.add_target(command)
     }
 
-    /// `cargo clippy` for wasm; the caller adds package and features.
+    /// `cargo clippy` for wasm as it is shipped, so that std is built once for both; the caller adds package, profile and features.
     pub fn clippy(&self) -> Command {
         let mut command = match self {
             Self::Rustup | Self::ShippedStd => shell::cargo(),
@@ -136,7 +132,14 @@ impl WasmToolchain {
             Self::Debian { linker } => debian_command(DEBIAN_CLIPPY, linker),
         };
         command.arg("clippy");
-        self.add_target(command)
+        self.small(self.add_target(command))
+    }
+
+    fn small(&self, mut command: Command) -> Command {
+        if self.builds_std() {
+            command.args(["-Zbuild-std-features=optimize_for_size", "--config", SMALL]);
+        }
+        command
     }
 
     fn add_target(&self, mut command: Command) -> Command {

@@ -13,8 +13,11 @@ mod client;
 mod network;
 mod parsers;
 mod records;
+#[cfg(feature = "native-formats")]
 mod signaling;
+#[cfg(feature = "native-formats")]
 mod signaling_messages;
+#[cfg(feature = "native-formats")]
 mod tracker;
 
 #[cfg(feature = "native-formats")]
@@ -24,8 +27,11 @@ pub use client::client;
 pub use network::network;
 pub use parsers::{bencode, extensions, magnet, metainfo, wire_decoder};
 pub use records::records;
+#[cfg(feature = "native-formats")]
 pub use signaling::signaling;
+#[cfg(feature = "native-formats")]
 pub use signaling_messages::signaling_messages;
+#[cfg(feature = "native-formats")]
 pub use tracker::tracker;
 
 /// One target: its name, which is also the name of its corpus folder, and its check.
@@ -39,8 +45,11 @@ pub const ALL: &[Target] = &[
     ("wire_decoder", wire_decoder),
     ("extensions", extensions),
     ("records", records),
+    #[cfg(feature = "native-formats")]
     ("signaling_messages", signaling_messages),
+    #[cfg(feature = "native-formats")]
     ("signaling", signaling),
+    #[cfg(feature = "native-formats")]
     ("tracker", tracker),
     #[cfg(feature = "native-formats")]
     ("chain_answers", chain_answers),

@@ -16,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+use clap::ValueEnum as _;
 use serde_json::{Map, Value, json};
 
 use crate::{
@@ -83,11 +84,19 @@ pub struct Demo {
 enum Browser {
     /// Chromium or Chrome, by Playwright
     Chromium,
-    /// Firefox, by geckodriver
+    /// Firefox
     Firefox,
 }
 
 impl Browser {
+    /// Its program; installed where Debian has it.
+    fn require(self) -> Result<PathBuf, Failure> {
+        match self {
+            Self::Chromium => chromium::require(),
+            Self::Firefox => firefox::require(),
+        }
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Chromium => "chromium",
@@ -126,6 +135,50 @@ struct Scene {
     torrent: PathBuf,
     magnet: String,
     content: PathBuf,
+}
+
+/// What is built and found before a demo starts.
+pub struct Prepared {
+    /// The viewers' programs, by the browser's name.
+    programs: Map<String, Value>,
+}
+
+impl Prepared {
+    /// For viewers in any browser.
+    pub fn for_all() -> Result<Self, Failure> {
+        Self::for_viewers(Browser::value_variants())
+    }
+
+    fn for_viewers(browsers: &[Browser]) -> Result<Self, Failure> {
+        let play_through = paths::root().join(programs::PLAY_THROUGH);
+        if !browsers.is_empty() && !play_through.is_file() {
+            return Err(Failure::failed(format!(
+                "{} is missing",
+                programs::PLAY_THROUGH
+            )));
+        }
+        stage("demo: node", || {
+            node::require().and_then(|()| node::install_all())
+        })?;
+        let mut programs = Map::new();
+        for browser in browsers {
+            let name = browser.name();
+            if !programs.contains_key(name) {
+                let path = stage(&format!("demo: {name}"), || browser.require())?;
+                programs.insert(name.to_owned(), json!(path));
+            }
+        }
+        stage("demo: contracts", builds::contracts)?;
+        stage("demo: programs", builds::binaries)?;
+        builds::pages()?;
+        Ok(Self { programs })
+    }
+
+    /// What the play-through is told of the viewers' browsers: who has which, and where each program is.
+    fn viewers(&self, browsers: &[Browser]) -> Value {
+        let names: Vec<_> = browsers.iter().map(|browser| browser.name()).collect();
+        json!({ "browsers": names, "programs": self.programs })
+    }
 }
 
 impl Demo {
@@ -205,7 +258,14 @@ impl Demo {
 
     /// Builds, starts, waits, stops.
     pub fn run(&self) -> Result<(), Failure> {
-        let browsers = self.prepare()?;
+        let browsers = self.browsers()?;
+        self.show(&Prepared::for_viewers(
+            browsers.as_deref().unwrap_or_default(),
+        )?)
+    }
+
+    /// Starts, waits, stops.
+    pub fn show(&self, prepared: &Prepared) -> Result<(), Failure> {
         let content = match &self.file {
             Some(path) => fs::canonicalize(path).map_err(Failure::io("find", path))?,
             None => stage("demo: video", || {
@@ -219,8 +279,11 @@ impl Demo {
             self.start(&mut children, &folder, content)
         })?;
         let page = web_server::serve(self.port, |address| scene.site(self, address))?;
-        let result = match browsers {
-            Some(browsers) => self.play(&mut children, &folder, &scene, page, &browsers),
+        let result = match self.browsers()? {
+            Some(browsers) => {
+                let viewers = prepared.viewers(&browsers);
+                self.play(&mut children, &folder, &scene, page, &viewers)
+            }
             None => {
                 scene.explain(page, &folder);
                 children.wait_interrupt()
@@ -246,26 +309,6 @@ impl Demo {
                 "--browser: there are two viewers, name at most two browsers",
             )),
         }
-    }
-
-    /// Builds everything; the browsers' programs for a headless run.
-    fn prepare(&self) -> Result<Option<Value>, Failure> {
-        let browsers = self.browsers()?;
-        let play_through = paths::root().join(programs::PLAY_THROUGH);
-        if browsers.is_some() && !play_through.is_file() {
-            return Err(Failure::failed(format!(
-                "{} is missing",
-                programs::PLAY_THROUGH
-            )));
-        }
-        stage("demo: node", || {
-            node::require().and_then(|()| node::install_all())
-        })?;
-        let browsers = browsers.map(|browsers| find(&browsers)).transpose()?;
-        stage("demo: contracts", builds::contracts)?;
-        stage("demo: programs", builds::binaries)?;
-        builds::pages()?;
-        Ok(browsers)
     }
 
     fn start(
@@ -373,22 +416,6 @@ impl Demo {
             }
         })
     }
-}
-
-/// What the play-through is told of the viewers' browsers: who has which, and where each program is.
-fn find(browsers: &[Browser]) -> Result<Value, Failure> {
-    let names = browsers.iter().map(|browser| browser.name());
-    let mut programs = Map::new();
-    if browsers.contains(&Browser::Chromium) {
-        let path = stage("demo: chromium", chromium::require)?;
-        programs.insert("chromium".to_owned(), json!(path));
-    }
-    if browsers.contains(&Browser::Firefox) {
-        let firefox = stage("demo: firefox", firefox::require)?;
-        programs.insert("firefox".to_owned(), json!(firefox.browser));
-        programs.insert("geckodriver".to_owned(), json!(firefox.driver));
-    }
-    Ok(json!({ "browsers": names.collect::<Vec<_>>(), "programs": programs }))
 }
 
 /// A folder without what an earlier run left: it would speak of another chain.

@@ -351,6 +351,7 @@ impl Payee {
         if ok {
             self.promote(id);
         }
+        let now = self.now;
         let Some(account) = self.accounts.get_mut(&id.account) else {
             return;
         };
@@ -359,6 +360,10 @@ impl Payee {
         };
         let conn = range.conn;
         let dropped = range.next.take();
+        if dropped.is_some() {
+            // Links of the old chain that waited for the fold are to be stored all the same.
+            range.dirty_since = (range.best.k > range.durable_k).then_some(now);
+        }
         if let (Some(new), Some(conn)) = (&dropped, conn) {
             // The payer goes on with the old chain and pays the same blocks there.
             account.ledger.unpay(conn, u32::from(new.k));

@@ -105,6 +105,8 @@ pub struct Payee {
     preparing: bool,
     /// Ranges it waits for.
     closing: Set<RangeId>,
+    /// The last record could not be stored: said once.
+    store_fails: bool,
     shut: bool,
 }
 
@@ -134,6 +136,7 @@ impl Payee {
             scope: RedeemScope::All,
             preparing: false,
             closing: Set::new(),
+            store_fails: false,
             shut: false,
         };
         let mut facts = Map::new();
@@ -701,9 +704,10 @@ impl Payee {
         let Some(work) = self.effects.remove(&effect) else {
             return;
         };
-        if !ok {
+        if !ok && !self.store_fails {
             self.event(PayEvent::StoreFailed);
         }
+        self.store_fails = !ok;
         match work {
             Work::NewRange { conn } => self.new_range_stored(conn, effect, ok),
             Work::Fold { id } => self.fold_stored(id, ok),
@@ -716,9 +720,12 @@ impl Payee {
                 if range.best.voucher.tag() != tag {
                     return;
                 }
-                if ok {
-                    range.durable_k = range.durable_k.max(k);
+                if !ok {
+                    // A full disk may answer at once, and so would the next attempt.
+                    range.dirty_since = Some(now);
+                    return;
                 }
+                range.durable_k = range.durable_k.max(k);
                 if range.best.k > range.durable_k {
                     range.dirty_since.get_or_insert(now);
                     self.group_commit(id);

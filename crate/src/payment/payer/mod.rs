@@ -172,6 +172,8 @@ pub struct Payer {
     strangers: FakePayeeLimiter,
     said_budget: bool,
     said_deposit: bool,
+    /// The last record could not be stored: said once.
+    store_fails: bool,
     vouchers_signed: u64,
     preimages_released: u64,
 }
@@ -268,6 +270,7 @@ impl Payer {
             strangers: FakePayeeLimiter::default(),
             said_budget: false,
             said_deposit: false,
+            store_fails: false,
             vouchers_signed: 0,
             preimages_released: 0,
         };

@@ -1,8 +1,8 @@
 //! The durable records of both machines: their keys and their bytes.
 //!
 //! Fixed layouts, big-endian, first byte the version. Parsers are total: another version or another
-//! length is `None`, and the machine leaves such a record alone. All keys begin with role, chain and
-//! vault, so that no state of one vault is ever mistaken for another's. No secret is in any record:
+//! length is `None`, and the machine leaves such a record alone, and whatever depends on it. All keys begin with role,
+//! chain and vault, so that no state of one vault is ever mistaken for another's. No secret is in any record:
 //! chain seeds are never stored.
 
 use alloy_primitives::{Address, B256};
@@ -108,7 +108,8 @@ impl PayerAccountRecord {
             session_key: r.address()?,
             next: r.u64()?,
         };
-        r.0.is_empty().then_some(record)
+        let is_serial = record.next <= 1 << 32 || record.next == PayerAccountRecord::HELD;
+        (r.0.is_empty() && is_serial).then_some(record)
     }
 }
 
@@ -409,6 +410,26 @@ mod tests {
             "pay/payer/x/title/é",
         ] {
             assert_eq!(Key::parse(bad, &vault(0x44)), None);
+        }
+    }
+
+    #[test]
+    fn no_account_has_its_next_serial_beyond_all_serials() {
+        for (next, is_read) in [
+            (0, true),
+            (1 << 32, true),
+            ((1 << 32) + 1, false),
+            (1 << 63, false),
+            (PayerAccountRecord::HELD - 1, false),
+            (PayerAccountRecord::HELD, true),
+        ] {
+            let record = PayerAccountRecord {
+                owner: Address::repeat_byte(1),
+                session_key: Address::repeat_byte(2),
+                next,
+            };
+            let read = PayerAccountRecord::decode(&record.encode());
+            assert_eq!(read, is_read.then_some(record), "{next}");
         }
     }
 

@@ -54,7 +54,7 @@ enum Verdict {
     Read(Kind),
     /// The payee holds more.
     Behind,
-    /// The range was closed or redeemed here.
+    /// The range was closed or redeemed here, or its record cannot be read.
     Ended,
     /// Another voucher stands against it.
     Conflict(Voucher, Signature),
@@ -247,6 +247,9 @@ impl Payee {
         });
         if let Some((_, other, signature)) = evidence {
             return Ok(Verdict::Conflict(*other, *signature));
+        }
+        if (self.unreadable).contains(&Key::PayeeRange(id.account, id.first)) {
+            return Ok(Verdict::Ended);
         }
         let account = self.accounts.get(&id.account);
         if account.is_some_and(|a| a.exit_at.is_some()) {

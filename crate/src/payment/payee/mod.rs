@@ -97,6 +97,8 @@ pub struct Payee {
     evidence: VecDeque<(B256, Voucher, Signature)>,
     /// Vouchers to the operator's other keys: their serials are taken, and their records are left alone.
     foreign: Vec<(B256, Voucher, Signature)>,
+    /// Records that cannot be read. They may be money to a later version, and nothing is written in their place.
+    unreadable: Set<Key>,
     reads: Reads,
     looks: Looks,
     /// What the last `prepare_redeem` asked for.
@@ -131,6 +133,7 @@ impl Payee {
             past: Past::default(),
             evidence: VecDeque::new(),
             foreign: Vec::new(),
+            unreadable: Set::new(),
             reads: Reads::default(),
             looks: Looks::default(),
             scope: RedeemScope::All,
@@ -141,16 +144,20 @@ impl Payee {
         };
         let mut facts = Map::new();
         for (text, bytes) in records {
-            let read = match Key::parse(&text, &config.vault) {
-                Some(Key::PayeeFacts(id)) => PayeeFactsRecord::decode(&bytes).map(|r| {
+            let Some(key) = Key::parse(&text, &config.vault) else {
+                continue;
+            };
+            let read = match key {
+                Key::PayeeFacts(id) => PayeeFactsRecord::decode(&bytes).map(|r| {
                     facts.insert(id, r);
                 }),
-                Some(Key::PayeeRange(id, first)) => {
+                Key::PayeeRange(id, first) => {
                     PayeeRangeRecord::decode(&bytes).and_then(|r| payee.load(id, first, &r))
                 }
                 _ => continue,
             };
             if read.is_none() {
+                payee.unreadable.insert(key);
                 payee.event(PayEvent::RecordUnreadable { key: text });
             }
         }

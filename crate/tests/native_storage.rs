@@ -370,3 +370,30 @@ fn records_survive_in_order_and_the_folder_is_locked() {
         assert_eq!(mode & 0o077, 0, "others can read the records");
     }
 }
+
+#[test]
+fn records_that_were_emptied_are_not_begun_anew_and_half_made_ones_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let (sender, _results) = mpsc::channel(1);
+        Records::open(dir.path(), sender).map(|(records, _)| records.finish())
+    };
+    // What a process leaves that is killed while it makes them.
+    for half in [&b""[..], b"redb", &[0; 100_000]] {
+        std::fs::write(dir.path().join("records.redb.new"), half).unwrap();
+        open().unwrap();
+        assert!(!dir.path().join("records.redb.new").exists());
+        std::fs::remove_file(dir.path().join("records.redb")).unwrap();
+    }
+    open().unwrap();
+    let records = dir.path().join("records.redb");
+    std::fs::write(&records, b"").unwrap();
+    for _ in 0..2 {
+        let Err(RecordsError::Database(path, why)) = open() else {
+            panic!("they were begun anew");
+        };
+        assert_eq!(path, records);
+        assert!(why.contains("the file is empty"), "{why}");
+        assert_eq!(std::fs::metadata(&records).unwrap().len(), 0);
+    }
+}

@@ -8,7 +8,7 @@ use alloy_primitives::{Address, U256};
 use bytes::Bytes;
 use payment_hand::*;
 use piecework::payment::payer::{PENDING_RETRIES, Payer, PayerConnState};
-use piecework::payment::record::{Key, PayerAccountRecord, held};
+use piecework::payment::record::{Key, PayerAccountRecord};
 use piecework::payment::voucher::account_id;
 use piecework::payment::{EndReason, PayEvent, PaymentNeed, Refusal, TitleKind};
 use piecework::time::{Duration, Timestamp};
@@ -287,16 +287,25 @@ fn records(next: u64) -> impl Iterator<Item = (String, Bytes)> {
 }
 
 #[test]
-fn a_record_that_is_marked_as_older_than_what_was_promised_holds_the_account() {
+fn a_session_key_whose_records_are_marked_as_behind_promises_nothing() {
+    let mark = |key: Address| Key::PayerBehind(key).text(&vault());
+    // Also where the records are of before its account was opened.
+    for opened in [true, false] {
+        let mut b = Buying::new();
+        if opened {
+            b.open();
+        }
+        b.store.insert(mark(session_address()), Bytes::new());
+        assert!(is_held(&b.restart(ms(0))), "{opened}");
+        assert!(promises_nothing(&mut b, ms(0), A), "{opened}");
+        assert_eq!(b.payer.payment_need(), Some(PaymentNeed::Held));
+    }
+    // Another key has other records.
     let mut b = Buying::new();
-    b.open();
-    let marked: Vec<_> = (b.store.iter())
-        .filter_map(|(key, value)| Some((key.clone(), held(key, value, &vault())?)))
-        .collect();
-    assert_eq!(marked.len(), 1, "of all records the account's");
-    b.store.extend(marked);
-    assert!(is_held(&b.restart(ms(0))));
-    assert!(promises_nothing(&mut b, ms(0), A));
+    b.store
+        .insert(mark(Address::repeat_byte(0x98)), Bytes::new());
+    assert!(!is_held(&b.restart(ms(0))));
+    b.connect(ms(0), A, TitleKind::V2).commit();
 }
 
 /// Records as a later version may leave them, or a disk.

@@ -24,6 +24,8 @@ pub enum Key {
     PayerRange(B256, u32),
     /// Payer: one title's losses.
     PayerTitle(InfoHash),
+    /// Payer: a session key of which more was promised than is on record here; that it is there says it, whatever it holds.
+    PayerBehind(Address),
     /// Payee: what is known of one account.
     PayeeFacts(B256),
     /// Payee: one range.
@@ -33,12 +35,12 @@ pub enum Key {
 impl Key {
     /// The key's text, for instance `pay/payer/31337-4444…/33784d…/range/7`.
     pub fn text(&self, vault: &Vault) -> String {
-        let home = format!("{}-{:x}", vault.chain_id, vault.address);
-        let home = home.replace("-0x", "-");
+        let home = home(vault);
         match self {
             Key::PayerAccount(id) => format!("pay/payer/{home}/{}/account", hex(id)),
             Key::PayerRange(id, first) => format!("pay/payer/{home}/{}/range/{first}", hex(id)),
             Key::PayerTitle(title) => format!("pay/payer/{home}/title/{title}"),
+            Key::PayerBehind(key) => format!("pay/payer/{home}/behind/{key:x}"),
             Key::PayeeFacts(id) => format!("pay/payee/{home}/{}/facts", hex(id)),
             Key::PayeeRange(id, first) => format!("pay/payee/{home}/{}/range/{first}", hex(id)),
         }
@@ -54,6 +56,7 @@ impl Key {
         let _home = parts.next()?;
         let key = match (role, parts.next()?, parts.next()?, parts.next()) {
             ("payer", "title", title, None) => Key::PayerTitle(InfoHash::from_hex(title)?),
+            ("payer", "behind", key, None) => Key::PayerBehind(key.parse().ok()?),
             ("payer", id, "account", None) => Key::PayerAccount(unhex(id)?),
             ("payer", id, "range", Some(first)) => Key::PayerRange(unhex(id)?, first.parse().ok()?),
             ("payee", id, "facts", None) => Key::PayeeFacts(unhex(id)?),
@@ -63,6 +66,11 @@ impl Key {
         // Also refuses another vault, and every spelling but the one we write.
         (key.text(vault) == text).then_some(key)
     }
+}
+
+/// The part of all keys of a vault that names it: its chain and, after a hyphen, its address without 0x.
+pub fn home(vault: &Vault) -> String {
+    format!("{}-{:x}", vault.chain_id, vault.address).replace("-0x", "-")
 }
 
 fn hex(id: &B256) -> String {
@@ -111,16 +119,6 @@ impl PayerAccountRecord {
         let is_serial = record.next <= 1 << 32 || record.next == PayerAccountRecord::HELD;
         (r.0.is_empty() && is_serial).then_some(record)
     }
-}
-
-/// What to put in the place of a payer's account record that is older than what was promised; `None` for other records.
-pub fn held(key: &str, value: &[u8], vault: &Vault) -> Option<Bytes> {
-    let Some(Key::PayerAccount(_)) = Key::parse(key, vault) else {
-        return None;
-    };
-    let record = PayerAccountRecord::decode(value)?;
-    let next = PayerAccountRecord::HELD;
-    Some(PayerAccountRecord { next, ..record }.encode())
 }
 
 /// How far a payer's range got.
@@ -386,6 +384,7 @@ mod tests {
             Key::PayerAccount(id),
             Key::PayerRange(id, 7),
             Key::PayerTitle(InfoHash([9; 20])),
+            Key::PayerBehind(Address::repeat_byte(0xcd)),
             Key::PayeeFacts(id),
             Key::PayeeRange(id, u32::MAX),
         ] {
@@ -408,6 +407,7 @@ mod tests {
             "pay/payer",
             "pay/payer/x/y/z",
             "pay/payer/x/title/é",
+            "pay/payer/x/behind/é",
         ] {
             assert_eq!(Key::parse(bad, &vault(0x44)), None);
         }

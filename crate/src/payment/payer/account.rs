@@ -174,7 +174,9 @@ impl Payer {
             .collect();
         // A range record without its account record still names serials that were reserved.
         let past = ranges.values().map(Range::end).max().unwrap_or(1);
-        let held = stored.next == PayerAccountRecord::HELD || stored.behind;
+        let held = stored.next == PayerAccountRecord::HELD
+            || stored.behind
+            || self.behind.contains(&info.session_key);
         let next = if held { past } else { stored.next.max(past) }.max(1);
         let mut account = Account {
             id,

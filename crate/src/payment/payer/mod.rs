@@ -162,6 +162,8 @@ pub struct Payer {
     effects: Map<PayEffect, Work>,
     /// Accounts with records that are not the selected one.
     archive: Map<B256, StoredAccount>,
+    /// Session keys of which more was promised than is on record.
+    behind: Set<Address>,
     account: Option<Account>,
     conns: Map<ConnectionId, Conn>,
     gone: VecDeque<Gone>,
@@ -261,6 +263,7 @@ impl Payer {
             last_effect: 0,
             effects: Map::new(),
             archive: Map::new(),
+            behind: Set::new(),
             account: None,
             conns: Map::new(),
             gone: VecDeque::new(),
@@ -307,6 +310,10 @@ impl Payer {
                 let losses = record.map_or_else(Losses::used_up, Losses::from_record);
                 self.titles.insert(torrent, losses);
                 read
+            }
+            Key::PayerBehind(key) => {
+                self.behind.insert(key);
+                true
             }
             Key::PayeeFacts(_) | Key::PayeeRange(..) => true,
         }

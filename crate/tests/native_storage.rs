@@ -324,6 +324,37 @@ fn what_appeared_before_the_first_write_stays_somebody_elses() {
 }
 
 #[test]
+fn what_was_edited_since_it_was_left_is_not_deleted() {
+    for edited in [false, true] {
+        let (mut disk, path) = begun();
+        let close = |delete| Effect::CloseStorage {
+            info_hash: TORRENT,
+            delete,
+        };
+        disk.run(close(false)).unwrap();
+        if edited {
+            std::fs::write(&path, b"a user's own").unwrap();
+        }
+        // Hashed again, and left once more: it is the user's still.
+        for _ in 0..2 {
+            disk.open(&[(&["t", "a"], 10)]).unwrap();
+            disk.run(Effect::HashStored {
+                info_hash: TORRENT,
+                spans: vec![span(&(0, 0, 5))],
+            })
+            .unwrap();
+            disk.run(close(false)).unwrap();
+        }
+        disk.open(&[(&["t", "a"], 10)]).unwrap();
+        disk.run(close(true)).unwrap();
+        assert_eq!(path.exists(), edited);
+        if edited {
+            assert_eq!(std::fs::read(&path).unwrap(), b"a user's own");
+        }
+    }
+}
+
+#[test]
 fn records_survive_in_order_and_the_folder_is_locked() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");

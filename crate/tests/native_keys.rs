@@ -340,3 +340,33 @@ fn a_key_that_may_have_copies_is_warned_of_once() {
     assert!(!warns(&ends("bare.key")), "its records are beside it now");
     assert!(!warns(&ends("session.key")));
 }
+
+#[test]
+fn a_key_file_with_words_in_it_stays_one_that_can_be_read() {
+    let (film, node) = (film(), Node::start());
+    let key = film.dir.path().join("words.key");
+    key_new(film.dir.path(), &["words.key"]).assert_done();
+    let digits = fs::read_to_string(&key).unwrap();
+    // The last ones leave no room for the words that its records need.
+    for (words, fits) in [
+        (0, true),
+        (380, true),
+        (500, true),
+        (800, true),
+        (940, false),
+    ] {
+        let text = format!("{digits}# {}\n", "w".repeat(words));
+        fs::write(&key, &text).unwrap();
+        let state = film.dir.path().join("words.key.state");
+        for _ in 0..2 {
+            if fits {
+                drop(takes_up(&film, &node, "words.key", "out"));
+            } else {
+                let says = ["too many words beside the key: take some out"];
+                refused(&film, &node, "words.key", "out").assert_refused(2, &says);
+                assert_eq!(fs::read_to_string(&key).unwrap(), text);
+            }
+        }
+        fs::remove_dir_all(&state).unwrap();
+    }
+}

@@ -109,13 +109,20 @@ pub fn create(state_dir: &Path) -> Result<(), RecordsError> {
     Store::open(state_dir).map(drop)
 }
 
+/// All records of a folder that nobody uses.
+///
+/// # Errors
+/// See [`RecordsError`].
+pub fn read(state_dir: &Path) -> Result<StoredRecords, RecordsError> {
+    Store::open(state_dir).map(|(_, stored)| stored)
+}
+
 /// Whether there is a record under `key`.
 ///
 /// # Errors
 /// See [`RecordsError`].
 pub fn holds(state_dir: &Path, key: &str) -> Result<bool, RecordsError> {
-    let (_, stored) = Store::open(state_dir)?;
-    Ok(stored.iter().any(|(known, _)| known == key))
+    Ok(read(state_dir)?.iter().any(|(known, _)| known == key))
 }
 
 /// The open database, and the file that it is in.

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use alloy_primitives::{Address, U256};
 use serde_json::json;
+use tokio::task::spawn_blocking;
 
 use super::args::{BalanceArgs, KeyArgs, KeyVerb, RedeemArgs, STATE_DIR, load_key};
 use super::output::{CliError, complain, say, say_json, tokens};
@@ -47,6 +48,7 @@ pub(super) async fn redeem(args: RedeemArgs) -> Result<(), CliError> {
     tell_others_claims(&args.state, &config, payee.address(), decimals)?;
     let to = args.to.unwrap_or_else(|| payee.address());
     let chain = Chain::new(&config).map_err(|e| CliError::Invalid(e.to_string()))?;
+    check_decimals(chain.clone(), decimals).await?;
     let payout = Payout {
         to,
         max_fee_per_gas: args.gas.max_fee_per_gas,
@@ -99,6 +101,14 @@ pub(super) async fn redeem(args: RedeemArgs) -> Result<(), CliError> {
         Some(batch) => Err(CliError::Failed(redeemed_line(batch))),
         None => Ok(()),
     }
+}
+
+/// What is worth a transaction is counted in tokens.
+async fn check_decimals(chain: Chain, decimals: u8) -> Result<(), CliError> {
+    spawn_blocking(move || chain.check_decimals(decimals))
+        .await
+        .map_err(|e| CliError::Failed(e.to_string()))?
+        .map_err(|e| CliError::Failed(e.to_string()))
 }
 
 /// Says what of a state folder is not redeemed with this key, at this vault: who gives another one would be told that
@@ -255,6 +265,7 @@ pub(super) async fn balance(args: BalanceArgs) -> Result<(), CliError> {
     let read = move || -> Result<_, ChainError> {
         let chain = Chain::new(&config)?;
         chain.check()?;
+        chain.check_decimals(decimals)?;
         let token = chain.token()?;
         let held = address
             .map(|address| {
@@ -269,7 +280,7 @@ pub(super) async fn balance(args: BalanceArgs) -> Result<(), CliError> {
             .transpose()?;
         Ok((token, held, deposit))
     };
-    let (token, held, deposit) = tokio::task::spawn_blocking(read)
+    let (token, held, deposit) = spawn_blocking(read)
         .await
         .map_err(|e| CliError::Failed(e.to_string()))?
         .map_err(|e| CliError::Failed(e.to_string()))?;

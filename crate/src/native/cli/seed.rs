@@ -152,7 +152,7 @@ async fn payout(args: &SeedArgs, price: FineUnits) -> Result<Option<Payout>, Cli
         ..Payout::new(chain, payee)
     };
     if price.0 > 0 {
-        payout.check_vault().await?;
+        payout.check_vault(args.chain.decimals).await?;
     }
     Ok(Some(payout))
 }

@@ -323,8 +323,9 @@ fn sums_are_in_the_tokens_own_decimals_or_nothing_is_bought_sold_or_redeemed() {
         Ended::of(&piecework(dir, &args))
     };
     let sells = "seed film.torrent --data . --price 10 --payee-key payee.key --json";
+    // What is not refused ends by this.
     let buys = "get film.torrent -o out --max-price 10 --budget 2 --session-key session.key --json \
-        --owner 0x5555555555555555555555555555555555555555";
+        --storage-limit 1 --owner 0x5555555555555555555555555555555555555555";
     let redeems = "redeem --state state --payee-key payee.key";
     let (results, _) = tokio::sync::mpsc::channel(1);
     let (records, _) = Records::open(&dir.join("state"), results).unwrap();
@@ -332,6 +333,7 @@ fn sums_are_in_the_tokens_own_decimals_or_nothing_is_bought_sold_or_redeemed() {
     for (typed, of_token) in [(6, 18), (18, 6), (6, 0)] {
         let node = Node::start();
         node.set_decimals(of_token);
+        node.set_exit_delay(60);
         let typed = format!("--decimals {typed}");
         let says = format!("has {of_token} decimals, not");
         for verb in [sells, buys, redeems] {

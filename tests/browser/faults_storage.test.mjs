@@ -187,3 +187,24 @@ test("a folder of 60 files goes from page to page, each file bit-exact under its
     assert.deepEqual(files, wanted.map((file) => ({ ...file, exact: true })));
   }
 });
+
+test("while an engine runs, nobody else can open the journal of its records", async () => {
+  // As a second engine does, or the worker of a page that is ending.
+  const second = join(folder("worker"), "second.js");
+  writeFileSync(second, `(async () => {
+    const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("piecework");
+    const opened = (await folder.getFileHandle("journal-0")).createSyncAccessHandle({ mode: "readwrite-unsafe" });
+    postMessage(await opened.then(() => "opened", (error) => error.name));
+  })();`);
+  const url = await site({ policy: null, mounts: { "/second.js": second } });
+  const { context } = await browser();
+  const page = await open(context, url);
+  await page.run("start({})");
+  await page.run("client.stats().then(() => true)");
+  const said = await page.run(`new Promise((resolve, reject) => {
+    const worker = new Worker("/second.js");
+    worker.onerror = (event) => reject(new Error(event.message));
+    worker.onmessage = ({ data }) => resolve(data);
+  })`);
+  assert.equal(said, "NoModificationAllowedError");
+});

@@ -73,6 +73,13 @@ pub enum RpcError {
     },
 }
 
+impl RpcError {
+    /// The node made the call, and the contract did not answer it.
+    pub fn is_revert(&self) -> bool {
+        matches!(self, RpcError::Refused { code, message, .. } if *code == 3 || message.contains("revert"))
+    }
+}
+
 /// A log of a receipt, in form but not in truth checked.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -98,6 +98,16 @@ pub enum ChainError {
         /// Found.
         actual: Address,
     },
+    /// Sums would mean something else.
+    #[error("the token {token} has {actual} decimals, not {expected}: give --decimals {actual}")]
+    WrongDecimals {
+        /// Which.
+        token: Address,
+        /// Configured.
+        expected: u8,
+        /// Told.
+        actual: u8,
+    },
     /// The contract answered something else than the vault does.
     #[error("the contract at {address} does not answer like the vault ({what}): check --vault")]
     NotAVault {
@@ -167,6 +177,7 @@ impl ChainError {
             ChainError::WrongChain { .. }
             | ChainError::NoVault(_)
             | ChainError::WrongToken { .. }
+            | ChainError::WrongDecimals { .. }
             | ChainError::NotAVault { .. }
             | ChainError::TooMany(_)
             | ChainError::NothingDue
@@ -310,14 +321,22 @@ impl Chain {
         self.ask(self.vault, &abi::tokenCall {}, "token")
     }
 
-    /// The decimals of a token; a token that does not say has none.
+    /// Checks that a sum in tokens means what the token means by it. Of a token that does not say, the operator's word
+    /// counts.
     ///
     /// # Errors
-    /// See [`ChainError`].
-    pub fn decimals(&self, token: Address) -> Result<u8, ChainError> {
+    /// [`ChainError::WrongDecimals`] if not.
+    pub fn check_decimals(&self, expected: u8) -> Result<(), ChainError> {
+        let token = self.token()?;
         match self.ask(token, &abi::decimalsCall {}, "decimals") {
-            Err(ChainError::NotAVault { .. }) => Ok(0),
-            other => other,
+            Ok(actual) if actual != expected => Err(ChainError::WrongDecimals {
+                token,
+                expected,
+                actual,
+            }),
+            Ok(_) | Err(ChainError::NotAVault { .. }) => Ok(()),
+            Err(ChainError::Rpc(error)) if error.is_revert() => Ok(()),
+            Err(error) => Err(error),
         }
     }
 
@@ -428,7 +447,8 @@ impl Chain {
         self.rpc.send_raw(&raw)?;
         let deadline = Instant::now() + MINING_TIMEOUT;
         loop {
-            if let Some(receipt) = self.rpc.receipt(hash)? {
+            // It is out: a look that fails says nothing of it.
+            if let Ok(Some(receipt)) = self.rpc.receipt(hash) {
                 return if receipt.status == U256::ONE {
                     Ok((hash, receipt))
                 } else {

@@ -305,17 +305,22 @@ impl Made {
     /// # Errors
     /// [`ErrorKind::AlreadyExists`] if something is there.
     pub(super) fn create(&mut self, safe: &[String], path: &Path) -> io::Result<File> {
-        // A process that is killed between the two leaves an empty file, which this line claims.
+        // A process that is killed between the two, or on a full disk, leaves an empty file, which this line claims.
+        let claimed = self.0.get(safe) == Some(UNKNOWN);
         self.0.set(safe, UNKNOWN.to_owned())?;
-        let made = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .open(path)
-            .and_then(|file| {
-                let identity = Identity::of(&file.metadata()?).to_string();
-                Ok((file, identity))
-            });
+        let mut options = OpenOptions::new();
+        options.read(true).write(true);
+        let is_empty = || fs::symlink_metadata(path).is_ok_and(|m| m.is_file() && m.len() == 0);
+        let made = match options.clone().create_new(true).open(path) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists && claimed && is_empty() => {
+                options.open(path)
+            }
+            made => made,
+        };
+        let made = made.and_then(|file| {
+            let identity = Identity::of(&file.metadata()?).to_string();
+            Ok((file, identity))
+        });
         match made {
             Ok((file, identity)) => {
                 self.0.set(safe, identity)?;
@@ -406,4 +411,38 @@ fn number(metadata: &Metadata) -> u64 {
 #[cfg(not(unix))]
 fn number(_metadata: &Metadata) -> u64 {
     0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_was_made_while_its_record_could_not_be_is_ours_and_no_other() {
+        let dir = tempfile::tempdir().unwrap();
+        let safe = ["film".to_owned()];
+        let path = dir.path().join("film");
+        let made = || Made::load(dir.path().join("log")).unwrap();
+        // The file is made, and then the disk is full.
+        made().0.set(&safe, UNKNOWN.to_owned()).unwrap();
+        File::create_new(&path).unwrap();
+        let mut log = made();
+        log.create(&safe, &path).unwrap();
+        assert!(made().knows(&safe, &fs::metadata(&path).unwrap()));
+        // Somebody else's file has bytes, or nothing claims it.
+        for (claimed, bytes) in [(true, &b"mine"[..]), (false, b"mine"), (false, b"")] {
+            fs::remove_file(&path).unwrap();
+            log.remove().unwrap();
+            if claimed {
+                made().0.set(&safe, UNKNOWN.to_owned()).unwrap();
+            }
+            fs::write(&path, bytes).unwrap();
+            for _ in 0..2 {
+                let error = made().create(&safe, &path).unwrap_err();
+                assert_eq!(error.kind(), ErrorKind::AlreadyExists);
+                assert!(!made().knows(&safe, &fs::metadata(&path).unwrap()));
+            }
+            assert_eq!(fs::read(&path).unwrap(), bytes);
+        }
+    }
 }

@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 use alloy_primitives::{Address, B256, keccak256};
 use k256::ecdsa::SigningKey;
 
+use super::storage::sync_dir;
 use crate::payment::voucher::Signature;
 
 /// Longest key file that is read, bytes.
-const MAX_KEY_FILE_LEN: u64 = 512;
+pub(super) const MAX_KEY_FILE_LEN: u64 = 1024;
 
 /// Why there is no key.
 #[derive(Debug, thiserror::Error)]
@@ -126,8 +127,13 @@ impl KeyPair {
             options.mode(0o600);
         }
         let mut file = options.open(path).map_err(file_error)?;
+        // Its address is money as soon as it is said: the name is to outlive a power cut, too.
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
         writeln!(file, "{}", alloy_primitives::hex::encode(bytes))
             .and_then(|()| file.sync_all())
+            .and_then(|()| sync_dir(folder.unwrap_or(Path::new("."))))
             .map_err(file_error)?;
         Ok(pair)
     }

@@ -57,20 +57,21 @@ impl LineLog {
         if self.values.get(&names) == Some(&value) {
             return Ok(());
         }
-        let line = format!("{value}\t{names}\n");
-        let out = match &mut self.out {
+        let mut out = match self.out.take() {
             Some(out) => out,
             None => {
                 let mut out = OpenOptions::new()
                     .append(true)
                     .create(true)
                     .open(&self.path)?;
-                // The last line of a process without power may be half a line.
+                // The last line of a process without power, or on a full disk, may be half a line.
                 out.write_all(b"\n")?;
-                self.out.insert(out)
+                out
             }
         };
-        out.write_all(line.as_bytes())?;
+        out.write_all(format!("{value}\t{names}\n").as_bytes())?;
+        // Kept only after a whole line.
+        self.out = Some(out);
         self.dirty = true;
         self.values.insert(names, value);
         Ok(())
@@ -100,6 +101,36 @@ impl LineLog {
         match fs::remove_file(&self.path) {
             Err(e) if e.kind() != ErrorKind::NotFound => Err(e),
             _ => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_after_half_a_line_is_read_as_it_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("log");
+        let names = |name: &str| ["film".to_owned(), name.to_owned()];
+        for half in ["", "5", "5 bytes", "5 bytes\t", "5 bytes\tfilm/a"] {
+            let mut log = LineLog::load(path.clone()).unwrap();
+            log.set(&names("a"), "before".to_owned()).unwrap();
+            // The disk is full in the middle of a line: a handle that only reads takes nothing more.
+            log.out = Some(File::open(&path).unwrap());
+            let mut torn = OpenOptions::new().append(true).open(&path).unwrap();
+            torn.write_all(half.as_bytes()).unwrap();
+            assert!(log.set(&names("a"), "lost".to_owned()).is_err());
+            assert_eq!(log.get(&names("a")), Some("before"));
+            log.set(&names("a"), "after".to_owned()).unwrap();
+            log.set(&names("b"), "too".to_owned()).unwrap();
+            let again = LineLog::load(path.clone()).unwrap();
+            for log in [&log, &again] {
+                assert_eq!(log.get(&names("a")), Some("after"), "{half:?}");
+                assert_eq!(log.get(&names("b")), Some("too"), "{half:?}");
+            }
+            log.remove().unwrap();
         }
     }
 }

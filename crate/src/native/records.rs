@@ -1,24 +1,33 @@
 //! Small records that outlive the process, in one file of the state folder.
 //!
-//! Owns the state folder's lock: a folder that another process uses is refused. Invariant: a batch
-//! is stored as a whole or not at all, in the order given, and reported only when durable. What
-//! waits is committed together. Never looks into a value.
+//! Owns the state folder's lock: a folder that another process uses is refused. Invariants: a batch
+//! is stored as a whole or not at all, in the order given, and reported only when durable; the file has its name only when
+//! it holds a database. What waits is committed together. Never looks into a value.
 
-use std::panic::catch_unwind;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
 use bytes::Bytes;
-use redb::{Database, DatabaseError, ReadableTable, TableDefinition};
+use redb::backends::FileBackend;
+use redb::{Database, DatabaseError, ReadableTable, StorageBackend, TableDefinition};
 use tokio::sync::mpsc;
 
+use super::storage::sync_dir;
 use crate::client::{EffectError, EffectResult, Input};
 use crate::journal::Batch;
 use crate::types::EffectId;
 
 /// Name of the file in the state folder.
 pub const RECORDS_FILE: &str = "records.redb";
+/// Its name until it holds a database.
+const NEW_FILE: &str = "records.redb.new";
+/// How often it is looked for again where somebody else may just have made it.
+const MAKING_TRIES: u32 = 3;
 /// Most batches that wait; a further one fails with [`EffectError::Storage`].
 pub const MAX_QUEUED_BATCHES: usize = 4096;
 const RECORDS: TableDefinition<&str, &[u8]> = TableDefinition::new("records");
@@ -60,11 +69,11 @@ impl Records {
         state_dir: &Path,
         results: mpsc::Sender<Input>,
     ) -> Result<(Records, StoredRecords), RecordsError> {
-        let (database, stored) = open(state_dir)?;
+        let (store, stored) = Store::open(state_dir)?;
         let (queue, batches) = sync_channel(MAX_QUEUED_BATCHES);
         let thread = std::thread::Builder::new()
             .name("records".to_owned())
-            .spawn(move || run(&database, &batches, &results))
+            .spawn(move || run(store, &batches, &results))
             .map_err(|e| RecordsError::Folder(state_dir.to_owned(), e))?;
         Ok((Records { queue, thread }, stored))
     }
@@ -97,7 +106,15 @@ impl Records {
 /// # Errors
 /// See [`RecordsError`].
 pub fn create(state_dir: &Path) -> Result<(), RecordsError> {
-    open(state_dir).map(drop)
+    Store::open(state_dir).map(drop)
+}
+
+/// All records of a folder that nobody uses.
+///
+/// # Errors
+/// See [`RecordsError`].
+pub fn read(state_dir: &Path) -> Result<StoredRecords, RecordsError> {
+    Store::open(state_dir).map(|(_, stored)| stored)
 }
 
 /// Whether there is a record under `key`.
@@ -105,32 +122,145 @@ pub fn create(state_dir: &Path) -> Result<(), RecordsError> {
 /// # Errors
 /// See [`RecordsError`].
 pub fn holds(state_dir: &Path, key: &str) -> Result<bool, RecordsError> {
-    let (_, stored) = open(state_dir)?;
-    Ok(stored.iter().any(|(known, _)| known == key))
+    Ok(read(state_dir)?.iter().any(|(known, _)| known == key))
 }
 
-fn open(state_dir: &Path) -> Result<(Database, StoredRecords), RecordsError> {
-    create_private_dir(state_dir).map_err(|e| RecordsError::Folder(state_dir.to_owned(), e))?;
-    let path = state_dir.join(RECORDS_FILE);
-    // It asserts what a file that was cut short does not hold to.
-    let database = catch_unwind(|| Database::create(&path))
-        .map_err(|_| RecordsError::Database(path.clone(), "the file is damaged".to_owned()))?
-        .map_err(|e| match e {
-            DatabaseError::DatabaseAlreadyOpen => RecordsError::Locked(state_dir.to_owned()),
-            other => RecordsError::Database(path.clone(), other.to_string()),
-        })?;
-    let stored =
-        read_all(&database).map_err(|e| RecordsError::Database(path.clone(), e.to_string()))?;
-    Ok((database, stored))
+/// The open database, and the file that it is in.
+struct Store {
+    path: PathBuf,
+    file: LockedFile,
+    /// `None` after a failure of the disk.
+    database: Option<Database>,
 }
 
-fn run(database: &Database, batches: &Receiver<(EffectId, Batch)>, results: &mpsc::Sender<Input>) {
+impl Store {
+    fn open(state_dir: &Path) -> Result<(Store, StoredRecords), RecordsError> {
+        create_private_dir(state_dir).map_err(|e| RecordsError::Folder(state_dir.to_owned(), e))?;
+        let path = state_dir.join(RECORDS_FILE);
+        let (file, database) = open_or_make(state_dir, &path)?;
+        let stored = read_all(&database).map_err(|e| unreadable(&path, e))?;
+        let store = Store {
+            path,
+            file,
+            database: Some(database),
+        };
+        Ok((store, stored))
+    }
+
+    /// After a failure a database takes nothing more, whatever becomes of the disk: it is opened anew for the next group.
+    fn commit(&mut self, group: &[(EffectId, Batch)]) -> Result<(), String> {
+        let database = match self.database.take() {
+            Some(database) => database,
+            None => self.file.open(&self.path).map_err(|e| e.to_string())?,
+        };
+        commit(&database, group).map_err(|e| e.to_string())?;
+        self.database = Some(database);
+        Ok(())
+    }
+}
+
+/// The file behind databases that follow one another. Its lock outlives each of them: no other process comes between.
+#[derive(Clone, Debug)]
+struct LockedFile(Arc<dyn StorageBackend>);
+
+impl LockedFile {
+    fn lock(file: File, state_dir: &Path, path: &Path) -> Result<LockedFile, RecordsError> {
+        match FileBackend::new(file) {
+            Ok(locked) => Ok(LockedFile(Arc::new(locked))),
+            Err(DatabaseError::DatabaseAlreadyOpen) => {
+                Err(RecordsError::Locked(state_dir.to_owned()))
+            }
+            Err(other) => Err(unreadable(path, other)),
+        }
+    }
+
+    fn open(&self, path: &Path) -> Result<Database, RecordsError> {
+        let open = || Database::builder().create_with_backend(self.clone());
+        // It asserts what a file that was cut short does not hold to.
+        catch_unwind(AssertUnwindSafe(open))
+            .map_err(|_| unreadable(path, "the file is damaged"))?
+            .map_err(|e| unreadable(path, e))
+    }
+}
+
+impl StorageBackend for LockedFile {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        self.0.read(offset, len)
+    }
+
+    fn set_len(&self, len: u64) -> io::Result<()> {
+        self.0.set_len(len)
+    }
+
+    fn sync_data(&self, eventual: bool) -> io::Result<()> {
+        self.0.sync_data(eventual)
+    }
+
+    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+        self.0.write(offset, data)
+    }
+}
+
+fn open_or_make(state_dir: &Path, path: &Path) -> Result<(LockedFile, Database), RecordsError> {
+    let unusable = |e| RecordsError::Folder(state_dir.to_owned(), e);
+    let mut options = OpenOptions::new();
+    options.read(true).write(true);
+    for _ in 0..MAKING_TRIES {
+        match options.open(path) {
+            Ok(file) => {
+                let file = LockedFile::lock(file, state_dir, path)?;
+                if file.len().map_err(unusable)? == 0 {
+                    // We leave none, and what it held may have been money.
+                    return Err(unreadable(path, EMPTIED));
+                }
+                let database = file.open(path)?;
+                return Ok((file, database));
+            }
+            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) => return Err(unusable(e)),
+        }
+        let new = state_dir.join(NEW_FILE);
+        let made = options.clone().create(true).truncate(false).open(&new);
+        let file = LockedFile::lock(made.map_err(unusable)?, state_dir, &new)?;
+        // Who had the lock before may have finished, and this file may be the one that it made.
+        if path.symlink_metadata().is_err() {
+            let database = make(&file, &new, path)?;
+            return Ok((file, database));
+        }
+    }
+    Err(RecordsError::Locked(state_dir.to_owned()))
+}
+
+/// Makes an empty database, and gives it its name when that is durable.
+fn make(file: &LockedFile, new: &Path, path: &Path) -> Result<Database, RecordsError> {
+    file.set_len(0).map_err(|e| unreadable(new, e))?;
+    let database = file.open(new)?;
+    let named = std::fs::rename(new, path).and_then(|()| match path.parent() {
+        Some(folder) => sync_dir(folder),
+        None => Ok(()),
+    });
+    named.map_err(|e| unreadable(path, e))?;
+    Ok(database)
+}
+
+/// What is said of a file without a byte.
+const EMPTIED: &str = "the file is empty, as after a power cut: put a copy of it there if there is one; without it, what was earned and not redeemed is lost, and once the file is removed the records begin anew";
+
+fn unreadable(path: &Path, why: impl std::fmt::Display) -> RecordsError {
+    RecordsError::Database(path.to_owned(), why.to_string())
+}
+
+fn run(mut store: Store, batches: &Receiver<(EffectId, Batch)>, results: &mpsc::Sender<Input>) {
     while let Ok(first) = batches.recv() {
         // Group commit: one fsync for all that came while the last one ran.
         let group: Vec<(EffectId, Batch)> = std::iter::once(first)
             .chain(batches.try_iter().take(MAX_QUEUED_BATCHES))
             .collect();
-        let outcome = commit(database, &group);
+        let outcome = store.commit(&group);
         for (id, _) in group {
             let result = match &outcome {
                 Ok(()) => Ok(EffectResult::Done),
@@ -212,4 +342,98 @@ fn create_private_dir(dir: &Path) -> std::io::Result<()> {
         builder.mode(0o700);
     }
     builder.create(dir)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use redb::backends::InMemoryBackend;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    /// A disk that takes so many more changes, then no further one.
+    #[derive(Debug)]
+    struct Disk {
+        memory: InMemoryBackend,
+        room: Arc<AtomicU64>,
+    }
+
+    impl Disk {
+        fn use_room(&self) -> io::Result<()> {
+            let one_less = |room: u64| room.checked_sub(1);
+            (self.room)
+                .fetch_update(Ordering::SeqCst, Ordering::SeqCst, one_less)
+                .map(drop)
+                .map_err(|_| ErrorKind::StorageFull.into())
+        }
+    }
+
+    impl StorageBackend for Disk {
+        fn len(&self) -> io::Result<u64> {
+            self.memory.len()
+        }
+
+        fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+            self.memory.read(offset, len)
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.use_room()?;
+            self.memory.set_len(len)
+        }
+
+        fn sync_data(&self, eventual: bool) -> io::Result<()> {
+            self.use_room()?;
+            self.memory.sync_data(eventual)
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            self.use_room()?;
+            self.memory.write(offset, data)
+        }
+    }
+
+    /// One record, long enough that the file has to grow for some of them.
+    fn group(key: &str) -> Vec<(EffectId, Batch)> {
+        let value = Bytes::from(vec![7; 100_000]);
+        vec![(EffectId(1), vec![(key.to_owned(), Some(value))])]
+    }
+
+    #[test]
+    fn once_there_is_room_again_a_disk_that_was_full_takes_records() {
+        let room = Arc::new(AtomicU64::new(u64::MAX));
+        let disk = Disk {
+            memory: InMemoryBackend::new(),
+            room: Arc::clone(&room),
+        };
+        let path = PathBuf::from("disk");
+        let file = LockedFile(Arc::new(disk));
+        let database = Some(file.open(&path).unwrap());
+        let mut store = Store {
+            path,
+            file,
+            database,
+        };
+        let mut stored = Vec::new();
+        for changes in 0..40 {
+            let key = |what: &str| format!("{what} {changes:02}");
+            room.store(changes, Ordering::SeqCst);
+            // How many changes a commit takes is not ours to know.
+            let first = store.commit(&group(&key("first")));
+            assert!(first.is_err() || changes > 0);
+            stored.extend(first.is_ok().then(|| key("first")));
+            room.store(0, Ordering::SeqCst);
+            for _ in 0..2 {
+                assert!(store.commit(&group(&key("full"))).is_err());
+            }
+            room.store(u64::MAX, Ordering::SeqCst);
+            store.commit(&group(&key("room"))).unwrap();
+            stored.push(key("room"));
+        }
+        store.database = None;
+        let database = store.file.open(&store.path).unwrap();
+        let found = read_all(&database).unwrap();
+        for key in stored {
+            assert!(found.iter().any(|(known, _)| *known == key), "{key}");
+        }
+    }
 }

@@ -5,12 +5,12 @@
 //! signs.
 
 use std::ffi::OsString;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use alloy_primitives::B256;
 
-use super::keys::{KeyError, KeyPair};
+use super::keys::{KeyError, KeyPair, MAX_KEY_FILE_LEN};
 use super::records::{self, RECORDS_FILE, RecordsError};
 use crate::payment::record::Key;
 use crate::payment::voucher::Vault;
@@ -106,12 +106,16 @@ impl SessionKey {
             return Ok(key);
         }
         let records = key.records_dir.join(RECORDS_FILE);
-        Err(match records.is_file() {
-            true => SessionKeyError::Damaged {
+        Err(match records.metadata() {
+            // That they cannot be looked at does not say that they are lost.
+            Err(e) if e.kind() == ErrorKind::PermissionDenied => {
+                RecordsError::Folder(key.records_dir, e).into()
+            }
+            Ok(found) if found.is_file() => SessionKeyError::Damaged {
                 key: key.file,
                 reason: format!("{} is empty", records.display()),
             },
-            false => SessionKeyError::Gone {
+            _ => SessionKeyError::Gone {
                 key: key.file,
                 records: key.records_dir,
             },
@@ -156,16 +160,21 @@ impl SessionKey {
             records::create(&self.records_dir)?;
         }
         if !self.is_marked()? {
-            std::fs::OpenOptions::new()
-                .append(true)
-                .open(&self.file)
-                .and_then(|mut file| {
-                    file.write_all(format!("\n{MARK}\n").as_bytes())?;
-                    file.sync_all()
-                })
-                .map_err(|e| self.file_error(e))?;
+            self.mark().map_err(|e| self.file_error(e))?;
         }
         Ok(())
+    }
+
+    fn mark(&self) -> std::io::Result<()> {
+        let line = format!("\n{MARK}\n");
+        let mut file = std::fs::OpenOptions::new().append(true).open(&self.file)?;
+        if file.metadata()?.len() + line.len() as u64 > MAX_KEY_FILE_LEN {
+            // It could not be read any more.
+            let text = "there are too many words beside the key: take some out";
+            return Err(std::io::Error::other(text));
+        }
+        file.write_all(line.as_bytes())?;
+        file.sync_all()
     }
 
     fn records_error(&self, error: RecordsError) -> SessionKeyError {
@@ -196,6 +205,9 @@ pub fn has_records(state_dir: &Path) -> bool {
 /// # Errors
 /// It cannot be read.
 pub fn is_marked(file: &Path) -> std::io::Result<bool> {
+    if std::fs::metadata(file)?.len() > MAX_KEY_FILE_LEN {
+        return Ok(false);
+    }
     let text = std::fs::read_to_string(file)?;
     Ok(text.lines().any(|line| line == MARK))
 }

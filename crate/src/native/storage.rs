@@ -572,7 +572,8 @@ impl TorrentFiles {
     fn delete_ours(&mut self) -> Result<(), EffectError> {
         let places = std::mem::take(&mut self.places);
         let mut finder = Finder::new(&self.data_dir, &self.made);
-        for place in places.into_iter().filter(|place| !place.is_pad()) {
+        // What somebody edited is his.
+        for place in places.into_iter().filter(|place| place.ours) {
             // What it was when it was opened may have been replaced.
             if !finder.find(place.safe, &RawPath::new())?.ours {
                 continue;

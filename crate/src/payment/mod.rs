@@ -361,7 +361,7 @@ pub enum PayEvent {
         /// A serial promised twice.
         serial: u32,
     },
-    /// Both: a record could not be stored; nothing that needs it goes on.
+    /// Both: a record could not be stored; nothing that needs it goes on. Said once, until one can be stored again.
     StoreFailed,
     /// Both: a stored record could not be read and was left alone.
     RecordUnreadable {

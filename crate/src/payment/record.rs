@@ -1,8 +1,8 @@
 //! The durable records of both machines: their keys and their bytes.
 //!
 //! Fixed layouts, big-endian, first byte the version. Parsers are total: another version or another
-//! length is `None`, and the machine leaves such a record alone. All keys begin with role, chain and
-//! vault, so that no state of one vault is ever mistaken for another's. No secret is in any record:
+//! length is `None`, and the machine leaves such a record alone, and whatever depends on it. All keys begin with role,
+//! chain and vault, so that no state of one vault is ever mistaken for another's. No secret is in any record:
 //! chain seeds are never stored.
 
 use alloy_primitives::{Address, B256};
@@ -24,6 +24,8 @@ pub enum Key {
     PayerRange(B256, u32),
     /// Payer: one title's losses.
     PayerTitle(InfoHash),
+    /// Payer: a session key of which more was promised than is on record here; that it is there says it, whatever it holds.
+    PayerBehind(Address),
     /// Payee: what is known of one account.
     PayeeFacts(B256),
     /// Payee: one range.
@@ -33,12 +35,12 @@ pub enum Key {
 impl Key {
     /// The key's text, for instance `pay/payer/31337-4444…/33784d…/range/7`.
     pub fn text(&self, vault: &Vault) -> String {
-        let home = format!("{}-{:x}", vault.chain_id, vault.address);
-        let home = home.replace("-0x", "-");
+        let home = home(vault);
         match self {
             Key::PayerAccount(id) => format!("pay/payer/{home}/{}/account", hex(id)),
             Key::PayerRange(id, first) => format!("pay/payer/{home}/{}/range/{first}", hex(id)),
             Key::PayerTitle(title) => format!("pay/payer/{home}/title/{title}"),
+            Key::PayerBehind(key) => format!("pay/payer/{home}/behind/{key:x}"),
             Key::PayeeFacts(id) => format!("pay/payee/{home}/{}/facts", hex(id)),
             Key::PayeeRange(id, first) => format!("pay/payee/{home}/{}/range/{first}", hex(id)),
         }
@@ -54,6 +56,7 @@ impl Key {
         let _home = parts.next()?;
         let key = match (role, parts.next()?, parts.next()?, parts.next()) {
             ("payer", "title", title, None) => Key::PayerTitle(InfoHash::from_hex(title)?),
+            ("payer", "behind", key, None) => Key::PayerBehind(key.parse().ok()?),
             ("payer", id, "account", None) => Key::PayerAccount(unhex(id)?),
             ("payer", id, "range", Some(first)) => Key::PayerRange(unhex(id)?, first.parse().ok()?),
             ("payee", id, "facts", None) => Key::PayeeFacts(unhex(id)?),
@@ -63,6 +66,11 @@ impl Key {
         // Also refuses another vault, and every spelling but the one we write.
         (key.text(vault) == text).then_some(key)
     }
+}
+
+/// The part of all keys of a vault that names it: its chain and, after a hyphen, its address without 0x.
+pub fn home(vault: &Vault) -> String {
+    format!("{}-{:x}", vault.chain_id, vault.address).replace("-0x", "-")
 }
 
 fn hex(id: &B256) -> String {
@@ -108,18 +116,9 @@ impl PayerAccountRecord {
             session_key: r.address()?,
             next: r.u64()?,
         };
-        r.0.is_empty().then_some(record)
+        let is_serial = record.next <= 1 << 32 || record.next == PayerAccountRecord::HELD;
+        (r.0.is_empty() && is_serial).then_some(record)
     }
-}
-
-/// What to put in the place of a payer's account record that is older than what was promised; `None` for other records.
-pub fn held(key: &str, value: &[u8], vault: &Vault) -> Option<Bytes> {
-    let Some(Key::PayerAccount(_)) = Key::parse(key, vault) else {
-        return None;
-    };
-    let record = PayerAccountRecord::decode(value)?;
-    let next = PayerAccountRecord::HELD;
-    Some(PayerAccountRecord { next, ..record }.encode())
 }
 
 /// How far a payer's range got.
@@ -385,6 +384,7 @@ mod tests {
             Key::PayerAccount(id),
             Key::PayerRange(id, 7),
             Key::PayerTitle(InfoHash([9; 20])),
+            Key::PayerBehind(Address::repeat_byte(0xcd)),
             Key::PayeeFacts(id),
             Key::PayeeRange(id, u32::MAX),
         ] {
@@ -407,8 +407,29 @@ mod tests {
             "pay/payer",
             "pay/payer/x/y/z",
             "pay/payer/x/title/é",
+            "pay/payer/x/behind/é",
         ] {
             assert_eq!(Key::parse(bad, &vault(0x44)), None);
+        }
+    }
+
+    #[test]
+    fn no_account_has_its_next_serial_beyond_all_serials() {
+        for (next, is_read) in [
+            (0, true),
+            (1 << 32, true),
+            ((1 << 32) + 1, false),
+            (1 << 63, false),
+            (PayerAccountRecord::HELD - 1, false),
+            (PayerAccountRecord::HELD, true),
+        ] {
+            let record = PayerAccountRecord {
+                owner: Address::repeat_byte(1),
+                session_key: Address::repeat_byte(2),
+                next,
+            };
+            let read = PayerAccountRecord::decode(&record.encode());
+            assert_eq!(read, is_read.then_some(record), "{next}");
         }
     }
 

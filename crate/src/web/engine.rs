@@ -98,7 +98,8 @@ async fn start(config: &JsValue) -> Result<Rc<Driver>, String> {
     if let (Some(keys), Some(chain)) = (&keys, &chain)
         && keys.is_behind()
     {
-        hold(&records, &mut stored, chain).await?;
+        let mark = record::Key::PayerBehind(keys.session_address());
+        stored.push((mark.text(&chain.vault()), Bytes::new()));
     }
     let now = Driver::now();
     #[cfg(feature = "trace")]
@@ -146,26 +147,6 @@ impl Driver {
             });
         }
         Ok(())
-    }
-}
-
-/// Lets no account of the records promise anything more.
-async fn hold(
-    records: &Rc<Records>,
-    stored: &mut [(String, Bytes)],
-    chain: &Chain,
-) -> Result<(), String> {
-    let mut batch = Vec::new();
-    for (key, value) in stored {
-        if let Some(held) = record::held(key, value, &chain.vault()) {
-            *value = held.clone();
-            batch.push((key.clone(), Some(held)));
-        }
-    }
-    let put = records.put(batch, true).map_err(|e| e.to_string())?;
-    match put {
-        Some(durable) => durable.await.map_err(|e| e.to_string()),
-        None => Ok(()),
     }
 }
 

@@ -6,10 +6,12 @@
 //!
 //! Beside them lies the number of this start. The pages keep it, too, in `localStorage`, which other tools back up and restore: one
 //! that is greater there was given by a start that this database does not know, so more may have been promised than it records.
+//! Only the start that meets it can tell: it marks all session keys for good, in the transaction that stores its own number.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 
 use alloy_primitives::{Address, B256};
+use bytes::Bytes;
 use js_sys::{Array, Object, Uint8Array};
 use k256::ecdsa::SigningKey;
 use wasm_bindgen::{JsCast, JsValue};
@@ -21,8 +23,15 @@ use crate::contract::Signature;
 
 /// Name of the wrapping key's record.
 const WRAP: &str = "wrap";
+/// Before the vault and chain that a session key is for.
+const SESSION: &str = "session ";
+/// Before the name of a session key of which more may have been promised than is on record. The key itself, as it was stored
+/// then, is the mark's value: it does not hold for one that took its place.
+const BEHIND: &str = "behind ";
 /// Name of the last start's number.
 const GENERATION: &str = "generation";
+/// Longest key that is read back, wrapped.
+const MAX_STORED_LEN: u32 = 1024;
 const NONCE_LEN: usize = 12;
 const SECRET_LEN: usize = 32;
 
@@ -33,33 +42,27 @@ pub struct Keys {
     payee: SigningKey,
     session_record: String,
     generation: u64,
-    behind: bool,
+    behind: Cell<bool>,
 }
 
 impl Keys {
     /// Loads the keys, making and storing what lacks. `account` names the vault and chain that the
     /// session key is for: a session key is fixed per account. `seen` is the greatest number of a start that the page knows.
     pub async fn open(records: &Records, account: &str, seen: Option<u64>) -> Result<Keys, String> {
+        let generation = begin(records, seen.unwrap_or(0)).await?;
         let wrap = wrapping_key(records).await?;
-        let session_record = format!("session {account}");
+        let session_record = format!("{SESSION}{account}");
         let session = stored_or_new(records, &wrap, &session_record).await?;
         let payee = stored_or_new(records, &wrap, "payee").await?;
-        let stored = records.load_own(GENERATION).await?;
-        let stored = stored.as_f64().map_or(0, |number| number as u64);
-        let seen = seen.unwrap_or(0);
-        let generation = stored.max(seen).saturating_add(1);
-        // Durable before a page hears of it: a loss of power never makes the database look restored.
-        records
-            .put_own(GENERATION, &js::num(generation))
-            .await
-            .map_err(|e| e.to_string())?;
+        let mark = stored_bytes(records, &format!("{BEHIND}{session_record}")).await?;
+        let behind = mark.is_some() && mark == stored_bytes(records, &session_record).await?;
         Ok(Keys {
             wrap,
             session: RefCell::new(session),
             payee,
             session_record,
             generation,
-            behind: seen > stored,
+            behind: Cell::new(behind),
         })
     }
 
@@ -68,9 +71,9 @@ impl Keys {
         self.generation
     }
 
-    /// The database is older than the last start of this browser.
+    /// More may have been promised by the session key than the database has on record.
     pub fn is_behind(&self) -> bool {
-        self.behind
+        self.behind.get()
     }
 
     /// Who vouchers are signed by.
@@ -88,6 +91,7 @@ impl Keys {
         let key = make(records, &self.wrap, &self.session_record).await?;
         let address = address(&key);
         *self.session.borrow_mut() = key;
+        self.behind.set(false);
         Ok(address)
     }
 
@@ -120,15 +124,45 @@ fn address(key: &SigningKey) -> Address {
     Address::from_raw_public_key(&point.as_bytes()[1..])
 }
 
+/// Numbers this start. `seen`: what the page knows of earlier ones; where that is more than the database does, the session
+/// keys that it holds are marked.
+async fn begin(records: &Records, seen: u64) -> Result<u64, String> {
+    let own = records.all_own().await?;
+    let stored = (own.iter().find(|(name, _)| name == GENERATION))
+        .and_then(|(_, number)| number.as_f64())
+        .map_or(0, |number| number as u64);
+    let generation = stored.max(seen).saturating_add(1);
+    let mut news = vec![(GENERATION.to_owned(), js::num(generation))];
+    if seen > stored {
+        let keys = own
+            .into_iter()
+            .filter(|(name, _)| name.starts_with(SESSION));
+        news.extend(keys.map(|(name, key)| (format!("{BEHIND}{name}"), key)));
+    }
+    // Durable before a page hears of it: a loss of power never makes the database look restored.
+    records
+        .put_all_own(&news)
+        .await
+        .map_err(|e| e.to_string())?;
+    Ok(generation)
+}
+
+async fn stored_bytes(records: &Records, name: &str) -> Result<Option<Bytes>, String> {
+    let stored = records.load_own(name).await?;
+    Ok(js::bytes(&stored, MAX_STORED_LEN))
+}
+
 async fn stored_or_new(
     records: &Records,
     wrap: &CryptoKey,
     name: &str,
 ) -> Result<SigningKey, String> {
     let stored = records.load_own(name).await?;
-    let Some(stored) = js::bytes(&stored, 1024) else {
+    if stored.is_undefined() {
         return make(records, wrap, name).await;
-    };
+    }
+    // Whatever is there is not written over: a later version may store keys in another form.
+    let stored = js::bytes(&stored, MAX_STORED_LEN).ok_or_else(|| damaged(name))?;
     let (nonce, sealed) = stored
         .split_at_checked(NONCE_LEN)
         .ok_or_else(|| damaged(name))?;
@@ -156,7 +190,8 @@ async fn make(records: &Records, wrap: &CryptoKey, name: &str) -> Result<Signing
         .encrypt_with_object_and_u8_array(&gcm(&nonce), wrap, &secret)
         .map_err(|e| js::error_text(&e))?;
     let sealed = js::settled(&sealed).await.map_err(|e| js::error_text(&e))?;
-    let sealed = js::bytes(&sealed, 1024).ok_or("the browser's AES-GCM answered nonsense")?;
+    let sealed =
+        js::bytes(&sealed, MAX_STORED_LEN).ok_or("the browser's AES-GCM answered nonsense")?;
     let stored = [&nonce[..], &sealed].concat();
     records
         .put_own(name, &js::buffer(&stored))

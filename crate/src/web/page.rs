@@ -582,13 +582,11 @@ fn with<T>(value: Option<T>, name: &str, then: impl FnOnce(T)) -> Answer {
 /// The account of an owner with our session key.
 fn account_id(driver: &Rc<Driver>, message: &JsValue) -> Answer {
     let owner = js::address(message, "owner").ok_or("`owner` is not an address")?;
-    let session_key = driver
-        .keys
-        .as_ref()
-        .ok_or_else(no_payments)?
-        .session_address();
+    let keys = driver.keys.as_ref().ok_or_else(no_payments)?;
+    let session_key = keys.session_address();
     let id = voucher::account_id(owner, session_key);
-    let held = driver.look(|core| core.held_account() == Some(id));
+    // Also before the account is the one that pays: a deposit is not to go there.
+    let held = keys.is_behind() || driver.look(|core| core.held_account() == Some(id));
     Ok(js::object(&[
         ("held", held.into()),
         ("id", abi::to_hex(id.as_slice()).into()),

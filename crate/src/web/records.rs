@@ -104,10 +104,18 @@ impl Records {
     }
 
     async fn load(&self) -> Result<Vec<(String, Bytes)>, JsValue> {
+        let stored = self.all(RECORDS).await?.into_iter();
+        Ok(stored
+            .filter_map(|(key, value)| Some((key, js::bytes(&value, MAX_RECORD)?)))
+            .collect())
+    }
+
+    /// What is in a store.
+    async fn all(&self, store: &str) -> Result<Vec<(String, JsValue)>, JsValue> {
         let store = self
             .database
-            .transaction_with_str(RECORDS)?
-            .object_store(RECORDS)?;
+            .transaction_with_str(store)?
+            .object_store(store)?;
         // Both requests are made before the first is awaited: a transaction with nothing to do ends.
         let (keys, values) = (store.get_all_keys()?, store.get_all()?);
         let keys: Array = answer(&keys).await?.unchecked_into();
@@ -115,7 +123,7 @@ impl Records {
         Ok(keys
             .iter()
             .zip(values.iter())
-            .filter_map(|(key, value)| Some((key.as_string()?, js::bytes(&value, MAX_RECORD)?)))
+            .filter_map(|(key, value)| Some((key.as_string()?, value)))
             .collect())
     }
 
@@ -239,11 +247,23 @@ impl Records {
         own(&self.database, key).await
     }
 
+    /// All of the edge's own values.
+    pub async fn all_own(&self) -> Result<Vec<(String, JsValue)>, String> {
+        self.all(KEYS).await.map_err(|e| js::error_text(&e))
+    }
+
     /// Puts one of the edge's own values.
     pub async fn put_own(&self, key: &str, value: &JsValue) -> Result<(), EffectError> {
+        self.put_all_own(&[(key.to_owned(), value.clone())]).await
+    }
+
+    /// Puts some of the edge's own values, all or none.
+    pub async fn put_all_own(&self, values: &[(String, JsValue)]) -> Result<(), EffectError> {
         self.write(|transaction| {
             let store = transaction.object_store(KEYS)?;
-            store.put_with_key(value, &JsValue::from_str(key))?;
+            for (key, value) in values {
+                store.put_with_key(value, &JsValue::from_str(key))?;
+            }
             Ok(())
         })
         .await

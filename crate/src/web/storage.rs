@@ -31,7 +31,12 @@ const MAX_OPEN_HANDLES: usize = 48;
 const MAX_JOINED: usize = 1 << 20;
 /// Longest read answered in one piece; a longer one fails.
 const MAX_READ: u64 = 64 << 20;
-/// How long a handle that another, ending worker still holds is waited for (no `readwrite-unsafe` mode).
+/// Mode of a handle beside which no other one opens.
+const ALONE: &str = "readwrite";
+/// Mode of a handle that a worker which is still ending does not stand in the way of. One engine per origin is what the Web
+/// Lock and the journal see to. Browsers without this mode take it for the other one.
+const SHARED: &str = "readwrite-unsafe";
+/// How long a handle that another, ending worker still holds is waited for.
 const HANDLE_WAIT_MS: i32 = 50;
 const HANDLE_WAITS: u32 = 100;
 /// Stands for the scratch file among file indices; a torrent's own files are far fewer.
@@ -129,11 +134,12 @@ impl Storage {
         self.flush(info_hash)
     }
 
-    /// The files of the records' journal, beside the torrents' folders.
+    /// The files of the records' journal, beside the torrents' folders. Nobody else has them: an engine that is still ending
+    /// in another worker is waited for.
     pub async fn journal(&self) -> Result<[FileSystemSyncAccessHandle; 2], EffectError> {
         Ok([
-            open_handle(&self.root, "journal-0", true).await?,
-            open_handle(&self.root, "journal-1", true).await?,
+            open_handle(&self.root, "journal-0", true, ALONE).await?,
+            open_handle(&self.root, "journal-1", true, ALONE).await?,
         ])
     }
 
@@ -407,7 +413,7 @@ impl Storage {
             .get(&info_hash)
             .and_then(|torrent| torrent.directory.clone())
             .ok_or_else(|| EffectError::Storage("the torrent's storage is not open".to_owned()))?;
-        let access = open_handle(&directory, &file_name(file), create).await?;
+        let access = open_handle(&directory, &file_name(file), create, SHARED).await?;
         let mut handles = self.handles.borrow_mut();
         if handles.len() >= MAX_OPEN_HANDLES {
             close_least_recent(&mut handles)?;
@@ -496,6 +502,7 @@ async fn open_handle(
     directory: &FileSystemDirectoryHandle,
     name: &str,
     create: bool,
+    mode: &str,
 ) -> Result<FileSystemSyncAccessHandle, EffectError> {
     let options = FileSystemGetFileOptions::new();
     options.set_create(create);
@@ -508,9 +515,7 @@ async fn open_handle(
                 failed(error)
             }
         })?;
-    // One engine per origin is what the Web Lock sees to; the mode keeps a worker that is still ending
-    // from standing in the way. Browsers without it ignore the option and are waited for.
-    let mode = js::object(&[("mode", JsValue::from_str("readwrite-unsafe"))]);
+    let mode = js::object(&[("mode", JsValue::from_str(mode))]);
     let mut waits = 0;
     loop {
         let opening = js::call(

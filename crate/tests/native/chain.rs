@@ -24,7 +24,11 @@ fn a_payee_is_paid_to_the_last_token_unit_and_only_once() {
     let chain = world.chain();
     chain.check().unwrap();
     assert_eq!(chain.token(), Ok(world.token));
-    assert_eq!(chain.decimals(world.token), Ok(6));
+    assert_eq!(chain.check_decimals(6), Ok(()));
+    assert!(matches!(
+        chain.check_decimals(18),
+        Err(ChainError::WrongDecimals { actual: 6, .. })
+    ));
 
     let id = account_id(world.owner, world.session.address());
     let account = chain.account(id, U256::ZERO).unwrap();

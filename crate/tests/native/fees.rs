@@ -5,6 +5,7 @@ use alloy_primitives::{Address, B256, U256};
 use alloy_rlp::{Decodable, Header};
 use piecework::native::chain::{Chain, ChainError, MAX_COST_WEI};
 use piecework::native::keys::KeyPair;
+use piecework::native::records::Records;
 use piecework::payment::voucher::abi::Claim;
 use serde_json::{Value, json};
 
@@ -287,4 +288,70 @@ fn a_price_set_later_is_checked_as_one_at_the_start() {
     let mut seller = Program::start_in(film.dir.path(), &strs(&args));
     seller.until(|line| line["event"] == "seeding");
     assert_eq!(price(&mut seller, "10").0["ok"], true);
+}
+
+#[test]
+fn a_look_that_fails_is_no_failure_of_a_transaction_that_is_out() {
+    for times in [1, 3] {
+        let node = Node::start();
+        mines(&node);
+        node.fails("eth_getTransactionReceipt", times);
+        assert_eq!(redeem(&node, 10 * GWEI), Ok(()));
+        assert_eq!(node.sent().len(), 1);
+    }
+}
+
+#[test]
+fn sums_are_in_the_tokens_own_decimals_or_nothing_is_bought_sold_or_redeemed() {
+    let film = Film::named("film.mp4", content(20_000), NO_TRACKER);
+    let dir = film.dir.path();
+    for key in [
+        &["key", "new", "payee.key"][..],
+        &["key", "new", "--session", "session.key"],
+    ] {
+        Ended::of(&piecework(dir, key)).assert_done();
+    }
+    let run = |node: &Node, args: &str| {
+        let args = args.split(' ').map(str::to_owned).chain(node.options());
+        let args: Vec<String> = args.collect();
+        let args: Vec<&str> = args.iter().map(String::as_str).collect();
+        Ended::of(&piecework(dir, &args))
+    };
+    let sells = "seed film.torrent --data . --price 10 --payee-key payee.key --json";
+    // What is not refused ends by this.
+    let buys = "get film.torrent -o out --max-price 10 --budget 2 --session-key session.key --json \
+        --storage-limit 1 --owner 0x5555555555555555555555555555555555555555";
+    let redeems = "redeem --state state --payee-key payee.key";
+    let (results, _) = tokio::sync::mpsc::channel(1);
+    let (records, _) = Records::open(&dir.join("state"), results).unwrap();
+    records.finish();
+    for (typed, of_token) in [(6, 18), (18, 6), (6, 0)] {
+        let node = Node::start();
+        node.set_decimals(of_token);
+        node.set_exit_delay(60);
+        let typed = format!("--decimals {typed}");
+        let says = format!("has {of_token} decimals, not");
+        for verb in [sells, buys, redeems] {
+            let refused = run(&node, &format!("{verb} {typed}"));
+            assert_eq!(refused.code, Some(1), "{}", refused.said);
+            let remedy = format!("give --decimals {of_token}");
+            assert!(refused.said.contains(&says), "{}", refused.said);
+            assert!(refused.said.contains(&remedy), "{}", refused.said);
+        }
+    }
+    // With the right ones, and where the token does not say, it goes on.
+    for says in [Some(18), None] {
+        let node = Node::start();
+        if let Some(decimals) = says {
+            node.set_decimals(decimals);
+        }
+        node.set_exit_delay(60);
+        let refused = run(&node, &format!("{sells} --decimals 18"));
+        assert!(
+            refused.said.contains("--accept-short-exit"),
+            "{}",
+            refused.said
+        );
+        run(&node, &format!("{redeems} --decimals 18")).assert_code(0, "nothing to redeem");
+    }
 }

@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::common::{Film, Program, Tracker, content, create, json, piecework, untouched};
+use crate::common::{Ended, Film, Program, Tracker, content, create, json, piecework, untouched};
 use serde_json::Value;
 
 /// Nobody listens there.
@@ -712,4 +712,39 @@ fn create_writes_over_nothing_and_says_what_to_do_with_a_name_that_is_too_long()
             .any(|n| n.to_string_lossy().starts_with(".piecework-")),
         "{left:?}"
     );
+}
+
+#[test]
+fn create_with_force_writes_over_torrents_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name);
+    for (name, bytes) in [
+        ("film.mp4", content(20_000)),
+        ("notes.txt", b"mine".to_vec()),
+    ] {
+        fs::write(at(name), bytes).unwrap();
+    }
+    fs::create_dir(at("album")).unwrap();
+    fs::write(at("album/song.mp3"), content(30_000)).unwrap();
+    fs::write(at("empty.torrent"), b"").unwrap();
+    create(dir.path(), "film.mp4", "film.torrent", &[]);
+    let before = untouched(dir.path());
+    for args in [
+        ["film.mp4", "film.mp4"],
+        ["film.mp4", "./album/../film.mp4"],
+        ["film.mp4", "notes.txt"],
+        ["album", "album/song.mp3"],
+        ["album", "album"],
+        // A torrent of a torrent, in its own place.
+        ["film.torrent", "film.torrent"],
+    ] {
+        let line = ["create", args[0], "-o", args[1], "--force"];
+        let refused = Ended::of(&piecework(dir.path(), &line));
+        refused.assert_refused(2, &[args[1], "choose another with -o"]);
+    }
+    before.assert_same();
+    for old in ["film.torrent", "empty.torrent"] {
+        create(dir.path(), "album", old, &["--force"]);
+        assert!(fs::metadata(at(old)).unwrap().len() > 100);
+    }
 }

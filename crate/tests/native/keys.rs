@@ -4,6 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use crate::common::{Ended, Film, Node, Program, content, piecework, state};
+use alloy_primitives::{Address, B256};
+use piecework::native::records::Records;
+use piecework::payment::record::{Key, PayeeRangeLife, PayeeRangeRecord};
+use piecework::payment::voucher::{Signature, Vault, Voucher, account_id};
+use piecework::types::{EffectId, FineUnits, TokenUnits};
 
 const NO_TRACKER: &str = "ws://127.0.0.1:9";
 const OWNER: &str = "0x5555555555555555555555555555555555555555";
@@ -334,4 +339,129 @@ fn a_key_that_may_have_copies_is_warned_of_once() {
     assert!(warns(&ends("bare.key")));
     assert!(!warns(&ends("bare.key")), "its records are beside it now");
     assert!(!warns(&ends("session.key")));
+}
+
+/// Worth 6,400 token units, if it is open.
+fn claim_of(vault: &Vault, payee: Address, life: PayeeRangeLife) -> (String, Option<bytes::Bytes>) {
+    let (owner, session_key) = (Address::repeat_byte(1), Address::repeat_byte(2));
+    let record = PayeeRangeRecord {
+        session_key,
+        voucher: Voucher {
+            owner,
+            payee,
+            first: 7,
+            count: 1,
+            content: B256::ZERO,
+            base: FineUnits(0),
+            unit: FineUnits(1 << 30),
+            steps: 256,
+            root: B256::repeat_byte(3),
+            luck: B256::ZERO,
+        },
+        signature: Signature {
+            r: B256::repeat_byte(4),
+            vs: B256::repeat_byte(5),
+        },
+        k: 100,
+        w: B256::repeat_byte(6),
+        tranche: TokenUnits(10_000),
+        life,
+    };
+    let key = Key::PayeeRange(account_id(owner, session_key), 7);
+    (key.text(vault), Some(record.encode()))
+}
+
+#[test]
+fn claims_of_another_key_or_vault_are_spoken_of() {
+    let (film, node) = (film(), Node::start());
+    let dir = film.dir.path();
+    key_new(dir, &["payee.key"]).assert_done();
+    let keep = |state: &str, claim: (String, Option<bytes::Bytes>)| {
+        let (results, _ended) = tokio::sync::mpsc::channel(8);
+        let (records, _) = Records::open(&dir.join(state), results).unwrap();
+        records.submit(EffectId(1), vec![claim]).unwrap();
+        records.finish();
+    };
+    let here = Vault {
+        address: node.config().vault,
+        chain_id: node.config().chain_id,
+    };
+    // For `balance`: the key holds nothing.
+    node.set("balanceOf(address)", format!("0x{}", "0".repeat(64)).into());
+    let elsewhere = Vault {
+        address: Address::repeat_byte(0x44),
+        chain_id: 10,
+    };
+    let other = Address::repeat_byte(0x77);
+    keep("key", claim_of(&here, other, PayeeRangeLife::Open));
+    keep("vault", claim_of(&elsewhere, other, PayeeRangeLife::Closed));
+    let over = PayeeRangeLife::Redeemed(TokenUnits(6_400));
+    keep("over", claim_of(&here, other, over));
+    // Its data are a link, which is not served: it ends at once.
+    fs::create_dir(dir.join("links")).unwrap();
+    #[cfg(unix)]
+    std::os::unix::fs::symlink("../film.mp4", dir.join("links/film.mp4")).unwrap();
+    let verbs: [(&[&str], i32); 4] = [
+        (&["redeem"], 0),
+        (&["redeem", "--dry-run"], 0),
+        (&["balance"], 0),
+        (
+            &["seed", "film.torrent", "--data", "links", "--price", "10"],
+            1,
+        ),
+    ];
+    for (verb, code) in verbs {
+        let says = |state: &str| {
+            let args = ["--state", state, "--payee-key", "payee.key"].map(str::to_owned);
+            let verb = verb.iter().map(|arg| (*arg).to_owned());
+            let all: Vec<String> = verb.chain(args).chain(node.options()).collect();
+            let all: Vec<&str> = all.iter().map(String::as_str).collect();
+            let ended = Ended::of(&piecework(dir, &all));
+            assert_eq!(ended.code, Some(code), "{}", ended.said);
+            ended.said
+        };
+        let said = says("key");
+        let claims = format!("key holds claims of {other} on 0.0064 tokens");
+        assert!(said.contains(&claims), "{said}");
+        assert!(
+            said.contains(&format!("redeem them with the key of {other}")),
+            "{said}"
+        );
+        let said = says("vault");
+        let claims = format!("vault holds claims of {other} on 6400 token units");
+        assert!(said.contains(&claims), "{said}");
+        let at = format!("and the vault 0x{} on chain 10", "44".repeat(20));
+        assert!(said.contains(&at), "{said}");
+        assert!(!says("over").contains("holds claims"));
+    }
+}
+
+#[test]
+fn a_key_file_with_words_in_it_stays_one_that_can_be_read() {
+    let (film, node) = (film(), Node::start());
+    let key = film.dir.path().join("words.key");
+    key_new(film.dir.path(), &["words.key"]).assert_done();
+    let digits = fs::read_to_string(&key).unwrap();
+    // The last ones leave no room for the words that its records need.
+    for (words, fits) in [
+        (0, true),
+        (380, true),
+        (500, true),
+        (800, true),
+        (940, false),
+    ] {
+        let text = format!("{digits}# {}\n", "w".repeat(words));
+        fs::write(&key, &text).unwrap();
+        let state = film.dir.path().join("words.key.state");
+        for _ in 0..2 {
+            if fits {
+                drop(takes_up(&film, &node, "words.key", "out"));
+            } else {
+                let says = ["too many words beside the key: take some out"];
+                refused(&film, &node, "words.key", "out").assert_refused(2, &says);
+                assert_eq!(fs::read_to_string(&key).unwrap(), text);
+            }
+        }
+        fs::remove_dir_all(&state).unwrap();
+    }
 }

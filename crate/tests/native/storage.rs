@@ -321,6 +321,37 @@ fn what_appeared_before_the_first_write_stays_somebody_elses() {
 }
 
 #[test]
+fn what_was_edited_since_it_was_left_is_not_deleted() {
+    for edited in [false, true] {
+        let (mut disk, path) = begun();
+        let close = |delete| Effect::CloseStorage {
+            info_hash: TORRENT,
+            delete,
+        };
+        disk.run(close(false)).unwrap();
+        if edited {
+            std::fs::write(&path, b"a user's own").unwrap();
+        }
+        // Hashed again, and left once more: it is the user's still.
+        for _ in 0..2 {
+            disk.open(&[(&["t", "a"], 10)]).unwrap();
+            disk.run(Effect::HashStored {
+                info_hash: TORRENT,
+                spans: vec![span(&(0, 0, 5))],
+            })
+            .unwrap();
+            disk.run(close(false)).unwrap();
+        }
+        disk.open(&[(&["t", "a"], 10)]).unwrap();
+        disk.run(close(true)).unwrap();
+        assert_eq!(path.exists(), edited);
+        if edited {
+            assert_eq!(std::fs::read(&path).unwrap(), b"a user's own");
+        }
+    }
+}
+
+#[test]
 fn records_survive_in_order_and_the_folder_is_locked() {
     let dir = tempfile::tempdir().unwrap();
     let state = dir.path().join("state");
@@ -365,5 +396,32 @@ fn records_survive_in_order_and_the_folder_is_locked() {
         use std::os::unix::fs::PermissionsExt;
         let mode = state.metadata().unwrap().permissions().mode();
         assert_eq!(mode & 0o077, 0, "others can read the records");
+    }
+}
+
+#[test]
+fn records_that_were_emptied_are_not_begun_anew_and_half_made_ones_are() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = || {
+        let (sender, _results) = mpsc::channel(1);
+        Records::open(dir.path(), sender).map(|(records, _)| records.finish())
+    };
+    // What a process leaves that is killed while it makes them.
+    for half in [&b""[..], b"redb", &[0; 100_000]] {
+        std::fs::write(dir.path().join("records.redb.new"), half).unwrap();
+        open().unwrap();
+        assert!(!dir.path().join("records.redb.new").exists());
+        std::fs::remove_file(dir.path().join("records.redb")).unwrap();
+    }
+    open().unwrap();
+    let records = dir.path().join("records.redb");
+    std::fs::write(&records, b"").unwrap();
+    for _ in 0..2 {
+        let Err(RecordsError::Database(path, why)) = open() else {
+            panic!("they were begun anew");
+        };
+        assert_eq!(path, records);
+        assert!(why.contains("the file is empty"), "{why}");
+        assert_eq!(std::fs::metadata(&records).unwrap().len(), 0);
     }
 }

@@ -589,3 +589,45 @@ fn dust_is_redeemed_on_command_only() {
     s.run(ms(5_000));
     assert_eq!(s.payee.claims()[0].due, TokenUnits(1_000));
 }
+
+#[test]
+fn nothing_is_written_over_a_record_that_cannot_be_read() {
+    let mut s = Selling::new();
+    s.connect(ms(0), A);
+    let (v, chain) = voucher(7, FineUnits(0), 1);
+    s.commit(ms(0), A, &v);
+    s.say(ms(10), A, pay(&v, &chain, 9));
+    s.payee.disconnected(ms(1_000), A);
+    s.run(ms(1_000));
+    let whole = s.store.clone();
+    let mut spoilt = 0;
+    for (key, record) in &whole {
+        // Of a later version, cut off, and emptied.
+        let mut later = record.to_vec();
+        later[0] += 1;
+        for form in [later, record[..record.len() - 1].to_vec(), Vec::new()] {
+            spoilt += 1;
+            s.store = whole.clone();
+            s.store.insert(key.clone(), form.clone().into());
+            let done = s.restart(ms(2_000));
+            let said = PayEvent::RecordUnreadable { key: key.clone() };
+            assert!(done.events.contains(&said), "{:?}", done.events);
+            // The buyer comes back and begins the range anew.
+            s.connect(ms(2_000), A);
+            let done = s.commit(ms(2_000), A, &voucher(7, FineUnits(0), 2).0);
+            if key.ends_with("/range/7") {
+                assert_eq!(done.reject(), (RejectCode::ConsumedOrClosed, 7));
+            }
+            let (next, chain) = voucher(8, FineUnits(0), 3);
+            let done = s.commit(ms(4_000), A, &next);
+            assert!(done.order.contains(&"ack"), "{:?}", done.sent);
+            s.say(ms(4_010), A, pay(&next, &chain, 5));
+            s.payee.disconnected(ms(5_000), A);
+            s.run(ms(5_000));
+            s.payee.close(ms(6_000));
+            s.run(ms(6_000));
+            assert_eq!(s.store[key], form, "{key}");
+        }
+    }
+    assert_eq!(spoilt, 6, "a range and what is known of its account");
+}

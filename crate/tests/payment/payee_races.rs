@@ -3,7 +3,7 @@
 use crate::hand::*;
 use crate::payee_scene::{PAID, Scene, State, scene};
 use piecework::payment::chain::HashChain;
-use piecework::payment::payee::GROUP_STEPS;
+use piecework::payment::payee::{GROUP_DELAY, GROUP_STEPS};
 use piecework::payment::record::PayeeRangeRecord;
 use piecework::payment::voucher::Voucher;
 use piecework::payment::{PayAction, PayEvent};
@@ -191,4 +191,66 @@ fn one_chain_under_two_vouchers_and_a_fold_below_one_on_its_way_are_refused() {
     assert!(told.iter().any(state), "{told:?}");
     scene.settle();
     assert_eq!(blocks_earned(&scene), 134);
+}
+
+/// Answers that nothing can be stored, as a full disk does, at once and for so many records; how many that were.
+fn refuses_to_store(scene: &mut Scene, most: usize) -> usize {
+    let stops = |a: &PayAction| is_put(a) || matches!(a, PayAction::Event(PayEvent::StoreFailed));
+    let mut refused = 0;
+    while refused < most {
+        scene.run_to(stops);
+        let puts = std::mem::take(&mut scene.waiting.puts);
+        if puts.is_empty() {
+            break;
+        }
+        for effect in puts {
+            refused += 1;
+            scene.s.payee.stored(scene.now, effect, false);
+        }
+    }
+    refused
+}
+
+#[test]
+fn a_full_disk_is_tried_again_in_time_and_not_at_once() {
+    // Fewer links than a group, a group, and more.
+    for links in [1, GROUP_STEPS as u16, 200] {
+        let mut scene = scene(State::Attached);
+        let (v, chain) = (scene.v, scene.chain.clone());
+        let k = PAID + links;
+        scene.s.payee.message(scene.now, A, pay(&v, &chain, k));
+        let mut said = 0;
+        for _ in 0..20 {
+            assert!(refuses_to_store(&mut scene, 50) <= 2, "{links}: at once");
+            said += std::mem::take(&mut scene.waiting.events).len();
+            assert!(scene.s.payee.next_timeout() > scene.now, "{links}: never");
+            scene.now = scene.now + GROUP_DELAY;
+            scene.s.payee.tick(scene.now);
+        }
+        assert!(said <= 1, "{links}: said {said} times");
+        // There is room again.
+        scene.run_to(is_put);
+        scene.settle();
+        assert_eq!(stored(&scene).k, k);
+        assert_eq!(scene.s.payee.totals().undurable_steps, 0);
+    }
+}
+
+#[test]
+fn links_of_a_chain_whose_fold_could_not_be_stored_are_stored() {
+    let mut scene = scene(State::Attached);
+    let (v, chain) = (scene.v, scene.chain.clone());
+    scene
+        .s
+        .payee
+        .message(scene.now, A, pay(&v, &chain, PAID + 3));
+    let (fold, _) = voucher(7, v.owed_at(PAID + 3), 3);
+    let message = commit(&scene, &fold);
+    say(&mut scene, A, message, is_put);
+    let effect = scene.waiting.puts.remove(0);
+    scene.s.payee.stored(scene.now, effect, false);
+    scene.settle();
+    scene.later(100);
+    assert_eq!(scene.s.payee.totals().undurable_steps, 0);
+    assert_eq!(stored(&scene).k, PAID + 3);
 }

@@ -4,7 +4,7 @@ use crate::hand::*;
 use alloy_primitives::{Address, U256};
 use bytes::Bytes;
 use piecework::payment::payer::{PENDING_RETRIES, Payer, PayerConnState};
-use piecework::payment::record::{Key, PayerAccountRecord, held};
+use piecework::payment::record::{Key, PayerAccountRecord};
 use piecework::payment::voucher::account_id;
 use piecework::payment::{EndReason, PayEvent, PaymentNeed, Refusal, TitleKind};
 use piecework::time::{Duration, Timestamp};
@@ -283,16 +283,86 @@ fn records(next: u64) -> impl Iterator<Item = (String, Bytes)> {
 }
 
 #[test]
-fn a_record_that_is_marked_as_older_than_what_was_promised_holds_the_account() {
+fn a_session_key_whose_records_are_marked_as_behind_promises_nothing() {
+    let mark = |key: Address| Key::PayerBehind(key).text(&vault());
+    // Also where the records are of before its account was opened.
+    for opened in [true, false] {
+        let mut b = Buying::new();
+        if opened {
+            b.open();
+        }
+        b.store.insert(mark(session_address()), Bytes::new());
+        assert!(is_held(&b.restart(ms(0))), "{opened}");
+        assert!(promises_nothing(&mut b, ms(0), A), "{opened}");
+        assert_eq!(b.payer.payment_need(), Some(PaymentNeed::Held));
+    }
+    // Another key has other records.
+    let mut b = Buying::new();
+    b.store
+        .insert(mark(Address::repeat_byte(0x98)), Bytes::new());
+    assert!(!is_held(&b.restart(ms(0))));
+    b.connect(ms(0), A, TitleKind::V2).commit();
+}
+
+/// Records as a later version may leave them, or a disk.
+fn unreadable(record: &[u8]) -> Vec<Bytes> {
+    let mut later = record.to_vec();
+    later[0] += 1;
+    let longer = [record, &[0]].concat();
+    let forms = [
+        later,
+        longer,
+        record[..record.len() - 1].to_vec(),
+        Vec::new(),
+    ];
+    forms.map(Bytes::from).to_vec()
+}
+
+#[test]
+fn what_an_unreadable_record_may_have_promised_is_promised_to_nobody_else() {
     let mut b = Buying::new();
     b.open();
-    let marked: Vec<_> = (b.store.iter())
-        .filter_map(|(key, value)| Some((key.clone(), held(key, value, &vault())?)))
-        .collect();
-    assert_eq!(marked.len(), 1, "of all records the account's");
-    b.store.extend(marked);
-    assert!(is_held(&b.restart(ms(0))));
-    assert!(promises_nothing(&mut b, ms(0), A));
+    let is_range = |key: &str| key.ends_with("/range/1");
+    let is_account = |key: &str| key.ends_with("/account");
+    let both = |key: &str| is_range(key) || is_account(key);
+    let whole = b.store.clone();
+    for spoils in [&is_range as &dyn Fn(&str) -> bool, &is_account, &both] {
+        for form in 0..4 {
+            let spoilt = whole.iter().map(|(key, value)| match spoils(key) {
+                true => (key.clone(), unreadable(value)[form].clone()),
+                false => (key.clone(), value.clone()),
+            });
+            b.store = spoilt.collect();
+            let before = b.store.clone();
+            assert!(is_held(&b.restart(ms(0))), "{form}");
+            b.payer.connected(ms(0), A, info_at("198.51.100.2"));
+            b.payer.want(ms(0), A, TitleKind::V2, true, MAX_UNIT);
+            let mut of_another = terms(UNIT);
+            of_another.payee = Address::repeat_byte(0x98);
+            let done = b.say(ms(0), A, PayMessage::Terms(of_another));
+            assert!(!done.order.contains(&"commit"), "{form}");
+            assert_eq!(b.store, before, "{form}: written over");
+        }
+    }
+}
+
+#[test]
+fn a_title_whose_losses_cannot_be_read_loses_nothing_more() {
+    let mut b = Buying::new();
+    b.open_at(MAX_UNIT);
+    b.payer.request_sent(A);
+    b.payer.block_received(A, block(0));
+    assert!(b.payer.payable(ms(20), A, advance(block(0))));
+    b.run(ms(100));
+    let title = Key::PayerTitle(InfoHash([1; 20])).text(&vault());
+    for form in unreadable(&b.store[&title].clone()) {
+        b.store.insert(title.clone(), form.clone());
+        b.restart(ms(0));
+        assert!(promises_nothing(&mut b, ms(0), A));
+        let refused = PayerConnState::Quoted(Some(Refusal::LossBudget));
+        assert_eq!(b.payer.status(A), refused);
+        assert_eq!(b.store[&title], form, "written over");
+    }
 }
 
 #[test]

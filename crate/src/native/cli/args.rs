@@ -124,7 +124,7 @@ pub(super) struct SeedArgs {
     #[arg(long, alias = "payee-key-file", value_name = "FILE")]
     pub(super) payee_key: Option<PathBuf>,
     /// Who receives what is redeemed [default: the payee].
-    #[arg(long, value_name = "ADDRESS", requires = "payee_key")]
+    #[arg(long, value_name = "ADDRESS", requires = "payee_key", value_parser = parse_address)]
     pub(super) to: Option<Address>,
     /// Least bond of a payer, in percent of its balance.
     #[arg(
@@ -211,7 +211,7 @@ pub(super) struct GetArgs {
     #[arg(long, default_value = "0", value_name = "TOKENS")]
     pub(super) budget: String,
     /// Address that opened the account.
-    #[arg(long, value_name = "ADDRESS", requires = "session_key")]
+    #[arg(long, value_name = "ADDRESS", requires = "session_key", value_parser = parse_address)]
     pub(super) owner: Option<Address>,
     /// Key file of the account's session key; see `piecework key`. What it promised is remembered in FILE.state, by one
     /// process at a time: never copy a key file, and move both together.
@@ -256,7 +256,7 @@ pub(super) struct RedeemArgs {
     #[arg(long, value_name = "FILE")]
     pub(super) payee_key: PathBuf,
     /// Who receives it [default: the payee].
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     pub(super) to: Option<Address>,
     /// Only say what could be redeemed; no range is closed and nothing is sent.
     #[arg(long)]
@@ -284,7 +284,7 @@ pub(super) struct BalanceArgs {
     #[arg(long, value_name = "DIR", requires = "payee_key")]
     pub(super) state: Option<PathBuf>,
     /// Address that opened an account.
-    #[arg(long, value_name = "ADDRESS", requires = "session_key")]
+    #[arg(long, value_name = "ADDRESS", requires = "session_key", value_parser = parse_address)]
     pub(super) owner: Option<Address>,
     /// Key file of the account's session key.
     #[arg(long, value_name = "FILE", requires = "owner")]
@@ -325,7 +325,7 @@ pub(super) enum KeyVerb {
 #[command(next_help_heading = "Chain")]
 pub(super) struct ChainArgs {
     /// The vault contract.
-    #[arg(long, value_name = "ADDRESS", requires = "chain_id")]
+    #[arg(long, value_name = "ADDRESS", requires = "chain_id", value_parser = parse_address)]
     pub(super) vault: Option<Address>,
     /// EIP-155 id of the vault's chain.
     #[arg(long, value_name = "N", requires = "rpc")]
@@ -334,9 +334,9 @@ pub(super) struct ChainArgs {
     #[arg(long, value_name = "URL", requires = "vault")]
     pub(super) rpc: Option<String>,
     /// The token that the vault must hold; checked if given.
-    #[arg(long, value_name = "ADDRESS", requires = "vault")]
+    #[arg(long, value_name = "ADDRESS", requires = "vault", value_parser = parse_address)]
     pub(super) token: Option<Address>,
-    /// Decimals of the token, for amounts on this command line.
+    /// Decimals of the token, for amounts on this command line; checked where money is at stake.
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u8).range(0..=24))]
     pub(super) decimals: u8,
 }
@@ -365,6 +365,24 @@ pub(super) struct GasArgs {
     /// chain's coin.
     #[arg(long, default_value = "10", value_name = "GWEI", value_parser = parse_gwei)]
     pub(super) max_fee_per_gas: u128,
+}
+
+/// An address. In capitals and small letters it says by them whether a digit is wrong (EIP-55); what is sent to a wrong
+/// one is lost.
+fn parse_address(text: &str) -> Result<Address, String> {
+    let address: Address = text
+        .parse()
+        .map_err(|_| "write 0x and 40 hexadecimal digits".to_owned())?;
+    let letters = |is: fn(&u8) -> bool| text.trim_start_matches("0x").bytes().any(|b| is(&b));
+    let mixed = letters(u8::is_ascii_uppercase) && letters(u8::is_ascii_lowercase);
+    if mixed && address.to_checksum(None).trim_start_matches("0x") != text.trim_start_matches("0x")
+    {
+        return Err(
+            "its capital letters do not fit its digits, so it was copied wrongly: copy it again"
+                .to_owned(),
+        );
+    }
+    Ok(address)
 }
 
 /// A decimal number of gwei as wei.
@@ -494,6 +512,46 @@ mod tests {
     #[test]
     fn the_command_line_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn an_address_with_a_wrong_digit_is_refused_where_its_letters_show_it() {
+        const GOOD: &str = "0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266";
+        let address = GOOD.parse::<Address>();
+        for same in [
+            GOOD,
+            &GOOD[2..],
+            &GOOD.to_lowercase(),
+            &GOOD.to_uppercase().replace('X', "x"),
+        ] {
+            assert_eq!(parse_address(same).ok(), address.ok(), "{same}");
+        }
+        // A digit for another one, a letter in the wrong case, two digits exchanged.
+        for wrong in [
+            GOOD.replace("92266", "92267"),
+            GOOD.replace("fd6", "fD6").replace("Fd6", "FD6"),
+            GOOD.replace("88F6", "8F86"),
+        ] {
+            assert_ne!(wrong, GOOD);
+            let said = parse_address(&wrong).unwrap_err();
+            assert!(said.contains("copy it again"), "{wrong}: {said}");
+        }
+        for none in ["", "0x", &GOOD[..41], "payee.key"] {
+            assert!(parse_address(none).is_err(), "{none}");
+        }
+        for args in [
+            ["redeem", "--to"],
+            ["seed", "--to"],
+            ["get", "--owner"],
+            ["balance", "--owner"],
+            ["get", "--vault"],
+            ["redeem", "--token"],
+        ] {
+            let wrong = GOOD.replace("92266", "92267");
+            let line = ["piecework", args[0], args[1], &wrong];
+            let said = Cli::try_parse_from(line).unwrap_err().to_string();
+            assert!(said.contains("copy it again"), "{args:?}: {said}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 
 use super::args::{CreateArgs, STATE_DIR};
 use super::output::{CliError, ProgressLine, bytes, duration, say, say_json, sentence};
+use super::torrent;
 use crate::metainfo::{Metainfo, TorrentBuilder, TrackerUrl};
 use crate::native::folder::is_record_name;
 use crate::native::keys::looks_like_key_file;
@@ -42,8 +43,11 @@ pub(super) fn create(args: &CreateArgs) -> Result<(), CliError> {
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("{name}.torrent")));
     // A link that leads nowhere is there, too.
-    if output.symlink_metadata().is_ok() && !args.force {
-        return Err(exists_already(&output));
+    match output.symlink_metadata() {
+        Ok(_) if !args.force => return Err(exists_already(&output)),
+        // Of a link, the link alone is lost.
+        Ok(there) if !there.file_type().is_symlink() => may_overwrite(&output, &path)?,
+        _ => {}
     }
     let mut content = describe(&path, &name, &output, args)?;
     if (args.path.symlink_metadata()).is_ok_and(|found| found.file_type().is_symlink()) {
@@ -157,6 +161,18 @@ fn exists_already(output: &Path) -> CliError {
         "{} exists already: choose another with -o, or overwrite it with --force",
         output.display()
     ))
+}
+
+/// What --force writes over is a torrent, or the empty file that a killed run leaves, and never what the new one is of.
+fn may_overwrite(output: &Path, content: &Path) -> Result<(), CliError> {
+    let is_content = resolved(output).is_some_and(|output| output == content);
+    if is_content || !torrent::is_torrent_or_empty(output) {
+        return Err(CliError::Invalid(format!(
+            "{} is not an earlier torrent, and --force overwrites nothing else: choose another with -o",
+            output.display()
+        )));
+    }
+    Ok(())
 }
 
 fn unreadable(path: &Path, error: &std::io::Error) -> CliError {
@@ -370,9 +386,7 @@ fn hash(
 
 /// A half-written torrent never has the name of a whole one, and no file that is there is lost unless `overwrite` says so.
 fn write_whole(path: &Path, content: &[u8], overwrite: bool) -> std::io::Result<()> {
-    // Short: the name of the torrent may be as long as names can be.
-    let part = path.with_file_name(format!(".piecework-{}.part", std::process::id()));
-    let mut file = File::create(&part)?;
+    let (part, mut file) = new_part(path)?;
     let written = file
         .write_all(content)
         .and_then(|()| file.sync_all())
@@ -390,6 +404,20 @@ fn write_whole(path: &Path, content: &[u8], overwrite: bool) -> std::io::Result<
         let _ = std::fs::remove_file(&part);
     }
     written
+}
+
+/// A file of its own beside the output. What has such a name already is somebody's, or of a run that was killed.
+fn new_part(path: &Path) -> std::io::Result<(PathBuf, File)> {
+    let mut number = 0u64;
+    loop {
+        // Short: the name of the torrent may be as long as names can be.
+        let name = format!(".piecework-{}-{number}.part", std::process::id());
+        let part = path.with_file_name(name);
+        match File::create_new(&part) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => number += 1,
+            made => return made.map(|file| (part, file)),
+        }
+    }
 }
 
 #[cfg(test)]
@@ -434,5 +462,25 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn what_has_the_name_of_a_half_written_torrent_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let (id, at) = (std::process::id(), |name: &str| dir.path().join(name));
+        // Numbers of processes come again, in containers at every start.
+        let names = [
+            format!(".piecework-{id}.part"),
+            format!(".piecework-{id}-0.part"),
+        ];
+        for name in &names {
+            std::fs::write(at(name), "mine").unwrap();
+        }
+        write_whole(&at("a.torrent"), b"torrent", false).unwrap();
+        assert_eq!(std::fs::read(at("a.torrent")).unwrap(), b"torrent");
+        for name in &names {
+            assert_eq!(std::fs::read(at(name)).unwrap(), b"mine", "{name}");
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3);
     }
 }

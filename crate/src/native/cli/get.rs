@@ -18,7 +18,7 @@ use super::{seed, torrent};
 use crate::client::{
     BuyConfig, Command, Config, Event, Limits, PaymentConfig, TorrentSnapshot, TorrentState,
 };
-use crate::native::chain::{Chain, ChainConfig};
+use crate::native::chain::{Chain, ChainConfig, ChainError};
 use crate::native::driver::{NativeConfig, Snapshot};
 use crate::native::session_key::{SessionKey, is_marked};
 use crate::payment::voucher::{Vault, account_id};
@@ -40,7 +40,8 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
     if let (Some(key), Some(owner)) = (session_key.clone(), args.owner) {
         let chain = args.chain.required("paying")?;
         warn_of_bare_key(&args);
-        tokio::task::spawn_blocking(move || claim(&key, owner, &chain))
+        let decimals = args.chain.decimals;
+        tokio::task::spawn_blocking(move || claim(&key, owner, &chain, decimals))
             .await
             .map_err(|e| CliError::Failed(e.to_string()))??;
     }
@@ -125,19 +126,26 @@ fn warn_of_bare_key(args: &GetArgs) {
     }
 }
 
-/// Makes sure that everything the key promised is remembered here.
-fn claim(key: &SessionKey, owner: Address, config: &ChainConfig) -> Result<(), CliError> {
+/// Makes sure that price and budget are in the token's own units, and that everything the key promised is remembered here.
+fn claim(
+    key: &SessionKey,
+    owner: Address,
+    config: &ChainConfig,
+    decimals: u8,
+) -> Result<(), CliError> {
+    let chain = Chain::new(config).map_err(|e| CliError::Invalid(e.to_string()))?;
+    let failed = |e: ChainError| CliError::Failed(e.to_string());
+    chain
+        .check()
+        .and_then(|()| chain.check_decimals(decimals))
+        .map_err(failed)?;
     let account = account_id(owner, key.pair.address());
     let vault = Vault {
         address: config.vault,
         chain_id: config.chain_id,
     };
     key.claim(&vault, account, || {
-        let chain = Chain::new(config).map_err(|e| CliError::Invalid(e.to_string()))?;
-        let state = chain
-            .check()
-            .and_then(|()| chain.account(account, U256::ZERO))
-            .map_err(|e| CliError::Failed(e.to_string()))?;
+        let state = chain.account(account, U256::ZERO).map_err(failed)?;
         // The first serial is consumed when an account is opened.
         Ok(state.known && state.consumed > 1)
     })

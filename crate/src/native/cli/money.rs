@@ -1,23 +1,26 @@
 //! `key`, `redeem` and `balance`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use alloy_primitives::U256;
+use alloy_primitives::{Address, U256};
 use serde_json::json;
+use tokio::task::spawn_blocking;
 
 use super::args::{BalanceArgs, KeyArgs, KeyVerb, RedeemArgs, STATE_DIR, load_key};
-use super::output::{CliError, say, say_json, tokens};
+use super::output::{CliError, complain, say, say_json, tokens};
 use super::payout::{Payout, redeemed_line};
 use super::runner::{Runner, money_json};
 use crate::client::{Config, Credit, PaymentConfig, ResalePrice, SellConfig};
 use crate::native::chain::{Chain, ChainConfig, ChainError};
 use crate::native::driver::NativeConfig;
 use crate::native::keys::{KeyError, KeyPair};
-use crate::native::records::RECORDS_FILE;
+use crate::native::records::{self, RECORDS_FILE, RecordsError, StoredRecords};
 use crate::native::session_key::{SessionKey, has_records, key_of_records};
 use crate::native::transport::TransportConfig;
-use crate::payment::voucher::account_id;
-use crate::types::FineUnits;
+use crate::payment::record::{self, PayeeRangeLife, PayeeRangeRecord};
+use crate::payment::voucher::{Vault, account_id};
+use crate::types::{FineUnits, TokenUnits};
 
 /// `piecework key`
 pub(super) fn key(args: &KeyArgs) -> Result<(), CliError> {
@@ -42,8 +45,10 @@ pub(super) async fn redeem(args: RedeemArgs) -> Result<(), CliError> {
     let config = args.chain.required("redeeming")?;
     check_state(&args.state)?;
     let decimals = args.chain.decimals;
+    tell_others_claims(&args.state, &config, payee.address(), decimals)?;
     let to = args.to.unwrap_or_else(|| payee.address());
     let chain = Chain::new(&config).map_err(|e| CliError::Invalid(e.to_string()))?;
+    check_decimals(chain.clone(), decimals).await?;
     let payout = Payout {
         to,
         max_fee_per_gas: args.gas.max_fee_per_gas,
@@ -96,6 +101,76 @@ pub(super) async fn redeem(args: RedeemArgs) -> Result<(), CliError> {
         Some(batch) => Err(CliError::Failed(redeemed_line(batch))),
         None => Ok(()),
     }
+}
+
+/// What is worth a transaction is counted in tokens.
+async fn check_decimals(chain: Chain, decimals: u8) -> Result<(), CliError> {
+    spawn_blocking(move || chain.check_decimals(decimals))
+        .await
+        .map_err(|e| CliError::Failed(e.to_string()))?
+        .map_err(|e| CliError::Failed(e.to_string()))
+}
+
+/// Says what of a state folder is not redeemed with this key, at this vault: who gives another one would be told that
+/// nothing was earned.
+pub(super) fn tell_others_claims(
+    state: &Path,
+    config: &ChainConfig,
+    payee: Address,
+    decimals: u8,
+) -> Result<(), CliError> {
+    if !has_records(state) {
+        return Ok(());
+    }
+    let vault = Vault {
+        address: config.vault,
+        chain_id: config.chain_id,
+    };
+    let stored = records::read(state).map_err(|e| match e {
+        RecordsError::Database(..) => CliError::Failed(e.to_string()),
+        _ => CliError::Invalid(e.to_string()),
+    })?;
+    for ((home, of), due) in others_claims(&stored, &vault, payee) {
+        let (sum, at) = match home.split_once('-') {
+            Some((chain, address)) if home != record::home(&vault) => (
+                format!("{} token units", due.0),
+                format!(" and the vault 0x{address} on chain {chain}"),
+            ),
+            _ => (format!("{} tokens", tokens(due, decimals)), String::new()),
+        };
+        complain(&format!(
+            "{} holds claims of {of} on {sum}, which are not redeemed now: redeem them with the key of {of}{at}",
+            state.display()
+        ));
+    }
+    Ok(())
+}
+
+/// Sums of claims for other keys than `payee` and at other vaults, by vault and key.
+fn others_claims(
+    stored: &StoredRecords,
+    vault: &Vault,
+    payee: Address,
+) -> BTreeMap<(String, Address), TokenUnits> {
+    let ours = record::home(vault);
+    let mut sums = BTreeMap::new();
+    for (key, value) in stored {
+        let parts: Vec<&str> = key.split('/').collect();
+        let ["pay", "payee", home, _, "range", _] = parts[..] else {
+            continue;
+        };
+        let Some(range) = PayeeRangeRecord::decode(value) else {
+            continue;
+        };
+        let of = range.voucher.payee;
+        let due = range.voucher.due(range.k, range.tranche);
+        let is_open = matches!(range.life, PayeeRangeLife::Open | PayeeRangeLife::Closed);
+        if is_open && due.0 > 0 && (home != ours || of != payee) {
+            let sum: &mut TokenUnits = sums.entry((home.to_owned(), of)).or_default();
+            sum.0 = sum.0.saturating_add(due.0);
+        }
+    }
+    sums
 }
 
 /// Refuses a folder that no seeder keeps its records in: opening it would make empty ones, and what was earned would
@@ -175,6 +250,7 @@ pub(super) async fn balance(args: BalanceArgs) -> Result<(), CliError> {
     }
     let earned = match (&payee, &args.state) {
         (Some(payee), Some(state)) => {
+            tell_others_claims(state, &config, payee.address(), decimals)?;
             let chain = Chain::new(&config).map_err(|e| CliError::Invalid(e.to_string()))?;
             // Nothing is redeemed by it.
             let payout = Payout::new(chain, payee.clone());
@@ -189,6 +265,7 @@ pub(super) async fn balance(args: BalanceArgs) -> Result<(), CliError> {
     let read = move || -> Result<_, ChainError> {
         let chain = Chain::new(&config)?;
         chain.check()?;
+        chain.check_decimals(decimals)?;
         let token = chain.token()?;
         let held = address
             .map(|address| {
@@ -203,7 +280,7 @@ pub(super) async fn balance(args: BalanceArgs) -> Result<(), CliError> {
             .transpose()?;
         Ok((token, held, deposit))
     };
-    let (token, held, deposit) = tokio::task::spawn_blocking(read)
+    let (token, held, deposit) = spawn_blocking(read)
         .await
         .map_err(|e| CliError::Failed(e.to_string()))?
         .map_err(|e| CliError::Failed(e.to_string()))?;

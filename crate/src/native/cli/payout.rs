@@ -44,13 +44,14 @@ impl Payout {
 
     /// Before anything has a price: node, vault and token are what the operator says, and a buyer's withdrawal takes long
     /// enough. The chain is asked once.
-    pub(super) async fn check_vault(&mut self) -> Result<(), CliError> {
+    pub(super) async fn check_vault(&mut self, decimals: u8) -> Result<(), CliError> {
         if self.vault_checked {
             return Ok(());
         }
         let (chain, any_exit) = (self.chain.clone(), self.accept_short_exit);
         let check = move || {
             chain.check()?;
+            chain.check_decimals(decimals)?;
             if any_exit {
                 Ok(())
             } else {

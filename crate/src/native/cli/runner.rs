@@ -667,7 +667,7 @@ impl Runner {
     /// Asks another price of every torrent.
     pub(super) async fn set_price(&mut self, unit: FineUnits) -> Result<(), CliError> {
         if let Some(payout) = self.payout.as_mut().filter(|_| unit.0 > 0) {
-            payout.check_vault().await?;
+            payout.check_vault(self.decimals).await?;
         } else if unit.0 > 0 {
             let text = "there is no payee: start with --payee-key";
             return Err(CliError::Invalid(text.to_owned()));

@@ -9,6 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::args::{SeedArgs, load_key};
 use super::interrupt::Interrupt;
+use super::money::tell_others_claims;
 use super::output::{CliError, bytes, parse_price, parse_tokens, say, say_json, tokens};
 use super::payout::{Payout, redeemed_line};
 use super::runner::{Runner, Wish, money_json};
@@ -74,6 +75,10 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
             }),
         })
     });
+    if let (Some(payout), Some(chain)) = (&payout, args.chain.config()) {
+        let state = args.common.state_dir(&args.data);
+        tell_others_claims(&state, &chain, payout.payee.address(), decimals)?;
+    }
     let native = NativeConfig {
         client: config,
         transport: args.network.transport(&trackers),
@@ -147,7 +152,7 @@ async fn payout(args: &SeedArgs, price: FineUnits) -> Result<Option<Payout>, Cli
         ..Payout::new(chain, payee)
     };
     if price.0 > 0 {
-        payout.check_vault().await?;
+        payout.check_vault(args.chain.decimals).await?;
     }
     Ok(Some(payout))
 }

@@ -73,10 +73,7 @@ fn read_either(input: &str) -> Result<Either, CliError> {
             "{input} cannot be read: {e}; give a .torrent file, a magnet link in quotes or an info hash"
         ))
     };
-    let mut torrent = Vec::new();
-    File::open(path)
-        .and_then(|file| file.take(MAX_TORRENT_LEN + 1).read_to_end(&mut torrent))
-        .map_err(unreadable)?;
+    let torrent = read_file(path).map_err(unreadable)?;
     if torrent.len() as u64 > MAX_TORRENT_LEN {
         return Err(CliError::Invalid(format!(
             "{input} is not a .torrent file: it is longer than {}",
@@ -86,6 +83,20 @@ fn read_either(input: &str) -> Result<Either, CliError> {
     Metainfo::from_torrent(&torrent)
         .map(|metainfo| Either::Torrent(Box::new(metainfo)))
         .map_err(|e| CliError::Invalid(format!("{input} is not a valid .torrent file: {e}")))
+}
+
+/// A file's bytes; of one that is too long for a torrent, some more than a torrent may have.
+fn read_file(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(MAX_TORRENT_LEN + 1)
+        .read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Whether a file is a torrent, or holds nothing.
+pub(super) fn is_torrent_or_empty(path: &Path) -> bool {
+    read_file(path).is_ok_and(|bytes| bytes.is_empty() || Metainfo::from_torrent(&bytes).is_ok())
 }
 
 /// `piecework info`

@@ -54,7 +54,7 @@ enum Verdict {
     Read(Kind),
     /// The payee holds more.
     Behind,
-    /// The range was closed or redeemed here.
+    /// The range was closed or redeemed here, or its record cannot be read.
     Ended,
     /// Another voucher stands against it.
     Conflict(Voucher, Signature),
@@ -248,6 +248,9 @@ impl Payee {
         if let Some((_, other, signature)) = evidence {
             return Ok(Verdict::Conflict(*other, *signature));
         }
+        if (self.unreadable).contains(&Key::PayeeRange(id.account, id.first)) {
+            return Ok(Verdict::Ended);
+        }
         let account = self.accounts.get(&id.account);
         if account.is_some_and(|a| a.exit_at.is_some()) {
             return Err((RejectCode::Exiting, 0));
@@ -351,6 +354,7 @@ impl Payee {
         if ok {
             self.promote(id);
         }
+        let now = self.now;
         let Some(account) = self.accounts.get_mut(&id.account) else {
             return;
         };
@@ -359,6 +363,10 @@ impl Payee {
         };
         let conn = range.conn;
         let dropped = range.next.take();
+        if dropped.is_some() {
+            // Links of the old chain that waited for the fold are to be stored all the same.
+            range.dirty_since = (range.best.k > range.durable_k).then_some(now);
+        }
         if let (Some(new), Some(conn)) = (&dropped, conn) {
             // The payer goes on with the old chain and pays the same blocks there.
             account.ledger.unpay(conn, u32::from(new.k));

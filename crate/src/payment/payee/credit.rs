@@ -299,10 +299,10 @@ impl Payee {
         let Some(account) = self.accounts.get_mut(&id) else {
             return;
         };
-        let facts = *account.ledger.facts();
-        if facts != account.stored_facts {
+        let (facts, key) = (*account.ledger.facts(), Key::PayeeFacts(id));
+        if facts != account.stored_facts && !self.unreadable.contains(&key) {
             account.stored_facts = facts;
-            self.put(Key::PayeeFacts(id), Some(facts.encode()), Work::Background);
+            self.put(key, Some(facts.encode()), Work::Background);
         }
     }
 

@@ -97,6 +97,8 @@ pub struct Payee {
     evidence: VecDeque<(B256, Voucher, Signature)>,
     /// Vouchers to the operator's other keys: their serials are taken, and their records are left alone.
     foreign: Vec<(B256, Voucher, Signature)>,
+    /// Records that cannot be read. They may be money to a later version, and nothing is written in their place.
+    unreadable: Set<Key>,
     reads: Reads,
     looks: Looks,
     /// What the last `prepare_redeem` asked for.
@@ -105,6 +107,8 @@ pub struct Payee {
     preparing: bool,
     /// Ranges it waits for.
     closing: Set<RangeId>,
+    /// The last record could not be stored: said once.
+    store_fails: bool,
     shut: bool,
 }
 
@@ -129,25 +133,31 @@ impl Payee {
             past: Past::default(),
             evidence: VecDeque::new(),
             foreign: Vec::new(),
+            unreadable: Set::new(),
             reads: Reads::default(),
             looks: Looks::default(),
             scope: RedeemScope::All,
             preparing: false,
             closing: Set::new(),
+            store_fails: false,
             shut: false,
         };
         let mut facts = Map::new();
         for (text, bytes) in records {
-            let read = match Key::parse(&text, &config.vault) {
-                Some(Key::PayeeFacts(id)) => PayeeFactsRecord::decode(&bytes).map(|r| {
+            let Some(key) = Key::parse(&text, &config.vault) else {
+                continue;
+            };
+            let read = match key {
+                Key::PayeeFacts(id) => PayeeFactsRecord::decode(&bytes).map(|r| {
                     facts.insert(id, r);
                 }),
-                Some(Key::PayeeRange(id, first)) => {
+                Key::PayeeRange(id, first) => {
                     PayeeRangeRecord::decode(&bytes).and_then(|r| payee.load(id, first, &r))
                 }
                 _ => continue,
             };
             if read.is_none() {
+                payee.unreadable.insert(key);
                 payee.event(PayEvent::RecordUnreadable { key: text });
             }
         }
@@ -701,9 +711,10 @@ impl Payee {
         let Some(work) = self.effects.remove(&effect) else {
             return;
         };
-        if !ok {
+        if !ok && !self.store_fails {
             self.event(PayEvent::StoreFailed);
         }
+        self.store_fails = !ok;
         match work {
             Work::NewRange { conn } => self.new_range_stored(conn, effect, ok),
             Work::Fold { id } => self.fold_stored(id, ok),
@@ -716,9 +727,12 @@ impl Payee {
                 if range.best.voucher.tag() != tag {
                     return;
                 }
-                if ok {
-                    range.durable_k = range.durable_k.max(k);
+                if !ok {
+                    // A full disk may answer at once, and so would the next attempt.
+                    range.dirty_since = Some(now);
+                    return;
                 }
+                range.durable_k = range.durable_k.max(k);
                 if range.best.k > range.durable_k {
                     range.dirty_since.get_or_insert(now);
                     self.group_commit(id);

@@ -30,6 +30,8 @@ const SCAN_RETRIES: [Duration; 5] = super::PENDING_RETRIES;
 #[derive(Debug, Default)]
 pub(super) struct StoredAccount {
     pub(super) next: u64,
+    /// There are records of it that cannot be read.
+    pub(super) behind: bool,
     pub(super) ranges: Map<u32, PayerRangeRecord>,
 }
 
@@ -172,7 +174,9 @@ impl Payer {
             .collect();
         // A range record without its account record still names serials that were reserved.
         let past = ranges.values().map(Range::end).max().unwrap_or(1);
-        let held = stored.next == PayerAccountRecord::HELD;
+        let held = stored.next == PayerAccountRecord::HELD
+            || stored.behind
+            || self.behind.contains(&info.session_key);
         let next = if held { past } else { stored.next.max(past) }.max(1);
         let mut account = Account {
             id,
@@ -226,6 +230,7 @@ impl Payer {
                 old.id,
                 StoredAccount {
                     next: old.stored_next(),
+                    behind: false,
                     ranges: old.ranges.iter().map(|(k, r)| (*k, r.record())).collect(),
                 },
             );

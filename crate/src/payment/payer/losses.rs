@@ -53,6 +53,14 @@ impl Losses {
         }
     }
 
+    /// Nothing more may be lost.
+    pub(super) fn used_up() -> Self {
+        Losses {
+            lost: u32::MAX,
+            ..Losses::default()
+        }
+    }
+
     fn record(&self) -> PayerTitleRecord {
         PayerTitleRecord {
             lost: self.lost,

@@ -162,6 +162,8 @@ pub struct Payer {
     effects: Map<PayEffect, Work>,
     /// Accounts with records that are not the selected one.
     archive: Map<B256, StoredAccount>,
+    /// Session keys of which more was promised than is on record.
+    behind: Set<Address>,
     account: Option<Account>,
     conns: Map<ConnectionId, Conn>,
     gone: VecDeque<Gone>,
@@ -172,6 +174,8 @@ pub struct Payer {
     strangers: FakePayeeLimiter,
     said_budget: bool,
     said_deposit: bool,
+    /// The last record could not be stored: said once.
+    store_fails: bool,
     vouchers_signed: u64,
     preimages_released: u64,
 }
@@ -259,6 +263,7 @@ impl Payer {
             last_effect: 0,
             effects: Map::new(),
             archive: Map::new(),
+            behind: Set::new(),
             account: None,
             conns: Map::new(),
             gone: VecDeque::new(),
@@ -268,27 +273,50 @@ impl Payer {
             strangers: FakePayeeLimiter::default(),
             said_budget: false,
             said_deposit: false,
+            store_fails: false,
             vouchers_signed: 0,
             preimages_released: 0,
         };
         for (text, bytes) in records {
-            let read = match Key::parse(&text, &payer.config.vault) {
-                Some(Key::PayerAccount(id)) => PayerAccountRecord::decode(&bytes)
-                    .map(|r| payer.stored_account(id).next = r.next),
-                Some(Key::PayerRange(id, first)) => PayerRangeRecord::decode(&bytes)
-                    .filter(|r| r.first == first)
-                    .map(|r| {
-                        payer.stored_account(id).ranges.insert(first, r);
-                    }),
-                Some(Key::PayerTitle(torrent)) => PayerTitleRecord::decode(&bytes)
-                    .map(|r| drop(payer.titles.insert(torrent, Losses::from_record(r)))),
-                _ => continue,
-            };
-            if read.is_none() {
+            let key = Key::parse(&text, &payer.config.vault);
+            if key.is_some_and(|key| !payer.load(key, &bytes)) {
                 payer.event(PayEvent::RecordUnreadable { key: text });
             }
         }
         payer
+    }
+
+    /// Takes up a record; false: it cannot be read, and may say anything, as one of a later version does. Its account then
+    /// promises nothing more, its title loses nothing more.
+    fn load(&mut self, key: Key, bytes: &[u8]) -> bool {
+        match key {
+            Key::PayerAccount(id) => {
+                let record = PayerAccountRecord::decode(bytes);
+                let stored = self.stored_account(id);
+                stored.behind |= record.is_none();
+                stored.next = record.map_or(0, |r| r.next);
+                record.is_some()
+            }
+            Key::PayerRange(id, first) => {
+                let record = PayerRangeRecord::decode(bytes).filter(|r| r.first == first);
+                let stored = self.stored_account(id);
+                stored.behind |= record.is_none();
+                stored.ranges.extend(record.map(|r| (first, r)));
+                record.is_some()
+            }
+            Key::PayerTitle(torrent) => {
+                let record = PayerTitleRecord::decode(bytes);
+                let read = record.is_some();
+                let losses = record.map_or_else(Losses::used_up, Losses::from_record);
+                self.titles.insert(torrent, losses);
+                read
+            }
+            Key::PayerBehind(key) => {
+                self.behind.insert(key);
+                true
+            }
+            Key::PayeeFacts(_) | Key::PayeeRange(..) => true,
+        }
     }
 
     /// Caps what may ever be revealed on this account (see [`PayerConfig::budget`]).

@@ -158,9 +158,10 @@ impl Payer {
         let Some(work) = self.effects.remove(&effect) else {
             return;
         };
-        if !ok {
+        if !ok && !self.store_fails {
             self.event(PayEvent::StoreFailed);
         }
+        self.store_fails = !ok;
         let selected = self.account_id();
         match work {
             Work::Reserve {

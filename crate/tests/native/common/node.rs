@@ -16,6 +16,8 @@ type Answers = Arc<Mutex<BTreeMap<String, Value>>>;
 pub struct Node {
     url: String,
     answers: Answers,
+    /// How often a method is answered with an error yet.
+    fails: Arc<Mutex<BTreeMap<String, u32>>>,
     sent: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
@@ -48,6 +50,7 @@ impl Node {
         let node = Node {
             url,
             answers: Answers::default(),
+            fails: Arc::default(),
             sent: Arc::default(),
         };
         let quantities: [(&str, u128); 5] = [
@@ -69,12 +72,12 @@ impl Node {
         );
         node.set_exit_delay(72 * 3600);
         node.set("state(bytes32,uint256)", json!(state(1)));
-        let (answers, sent) = (node.answers.clone(), node.sent.clone());
+        let (answers, fails, sent) = (node.answers.clone(), node.fails.clone(), node.sent.clone());
         // Ends with the process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (answers, sent) = (answers.clone(), sent.clone());
-                std::thread::spawn(move || answer(stream, &answers, &sent));
+                let (answers, fails, sent) = (answers.clone(), fails.clone(), sent.clone());
+                std::thread::spawn(move || answer(stream, &answers, &fails, &sent));
             }
         });
         node
@@ -86,6 +89,17 @@ impl Node {
             .lock()
             .unwrap()
             .insert(method.to_owned(), answer);
+    }
+
+    /// So many times this method is answered with an error.
+    pub fn fails(&self, method: &str, times: u32) {
+        self.fails.lock().unwrap().insert(method.to_owned(), times);
+    }
+
+    /// The token says that it has so many decimals.
+    pub fn set_decimals(&self, decimals: u8) {
+        let word = U256::from(decimals).abi_encode();
+        self.set("decimals()", json!(hex::encode_prefixed(word)));
     }
 
     pub fn set_quantity(&self, method: &str, quantity: u128) {
@@ -125,7 +139,12 @@ impl Node {
     }
 }
 
-fn answer(stream: TcpStream, answers: &Mutex<BTreeMap<String, Value>>, sent: &Mutex<Vec<Vec<u8>>>) {
+fn answer(
+    stream: TcpStream,
+    answers: &Mutex<BTreeMap<String, Value>>,
+    fails: &Mutex<BTreeMap<String, u32>>,
+    sent: &Mutex<Vec<Vec<u8>>>,
+) {
     let mut reader = BufReader::new(stream);
     let mut length = 0;
     loop {
@@ -145,8 +164,14 @@ fn answer(stream: TcpStream, answers: &Mutex<BTreeMap<String, Value>>, sent: &Mu
     reader.read_exact(&mut body).unwrap();
     let request: Value = serde_json::from_slice(&body).unwrap();
     let method = request["method"].as_str().unwrap();
+    let failed = (fails.lock().unwrap().get_mut(method)).is_some_and(|left| {
+        let fails = *left > 0;
+        *left = left.saturating_sub(1);
+        fails
+    });
     let bytes_of = |value: &Value| hex::decode(value.as_str().unwrap()).unwrap();
     let result = match method {
+        _ if failed => None,
         "eth_sendRawTransaction" => {
             let raw = bytes_of(&request["params"][0]);
             let hash = keccak256(&raw);

@@ -426,6 +426,8 @@ impl Client {
             PayEvent::Earned { conn, blocks, unit } => {
                 self.money.note_earned(conn, blocks, unit);
                 self.in_session(conn, |session, _| session.note_earned(blocks, unit));
+                // Its place may be another's.
+                self.touched.extend(self.torrent_of(conn));
             }
             PayEvent::Rejected { conn, code, .. } => {
                 self.pay_log(Some(conn), wording::reject(code).to_owned());

@@ -447,11 +447,13 @@ pub struct ChainState {
 }
 
 impl ChainState {
-    /// Serials below this one are covered: `consumed + balance / q`.
+    /// Serials below this one are covered: `consumed + balance / q`; none is where the deposit was taken back.
     pub fn bound(&self) -> u64 {
-        let tranches = self.balance.0.checked_div(self.tranche.0).unwrap_or(0);
-        self.consumed
-            .saturating_add(u64::try_from(tranches).unwrap_or(u64::MAX))
+        let tranches = self.balance.0.checked_div(self.tranche.0);
+        tranches.map_or(0, |tranches| {
+            let tranches = u64::try_from(tranches).unwrap_or(u64::MAX);
+            self.consumed.saturating_add(tranches)
+        })
     }
 
     /// Whether the deposit was taken back: the account is dead for ever, and nothing that it owes can be paid.

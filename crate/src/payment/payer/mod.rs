@@ -278,7 +278,8 @@ impl Payer {
                 Some(Key::PayerRange(id, first)) => PayerRangeRecord::decode(&bytes)
                     .filter(|r| r.first == first)
                     .map(|r| {
-                        payer.stored_account(id).ranges.insert(first, r);
+                        let range = Range::from_record(&r);
+                        payer.stored_account(id).ranges.insert(first, range);
                     }),
                 Some(Key::PayerTitle(torrent)) => PayerTitleRecord::decode(&bytes)
                     .map(|r| drop(payer.titles.insert(torrent, Losses::from_record(r)))),

@@ -16,6 +16,8 @@ type Answers = Arc<Mutex<BTreeMap<String, Value>>>;
 pub struct Node {
     url: String,
     answers: Answers,
+    /// What comes before, each once.
+    once: Arc<Mutex<Vec<(String, Value)>>>,
     sent: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
@@ -48,6 +50,7 @@ impl Node {
         let node = Node {
             url,
             answers: Answers::default(),
+            once: Arc::default(),
             sent: Arc::default(),
         };
         let quantities: [(&str, u128); 5] = [
@@ -69,23 +72,29 @@ impl Node {
         );
         node.set_exit_delay(72 * 3600);
         node.set("state(bytes32,uint256)", json!(state(1)));
-        let (answers, sent) = (node.answers.clone(), node.sent.clone());
+        let (answers, once, sent) = (node.answers.clone(), node.once.clone(), node.sent.clone());
         // Ends with the process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (answers, sent) = (answers.clone(), sent.clone());
-                std::thread::spawn(move || answer(stream, &answers, &sent));
+                let (answers, once, sent) = (answers.clone(), once.clone(), sent.clone());
+                std::thread::spawn(move || answer(stream, &answers, &once, &sent));
             }
         });
         node
     }
 
-    /// The answer to a method, or to `eth_call` of a function.
+    /// The answer to a method, to one at a block (`METHOD latest`), or to `eth_call` of a function.
     pub fn set(&self, method: &str, answer: Value) {
         self.answers
             .lock()
             .unwrap()
             .insert(method.to_owned(), answer);
+    }
+
+    /// The answer to a method the next time it is called, before what is set for it; null is an error.
+    pub fn set_once(&self, method: &str, answer: Value) {
+        let mut once = self.once.lock().unwrap();
+        once.push((method.to_owned(), answer));
     }
 
     pub fn set_quantity(&self, method: &str, quantity: u128) {
@@ -125,7 +134,12 @@ impl Node {
     }
 }
 
-fn answer(stream: TcpStream, answers: &Mutex<BTreeMap<String, Value>>, sent: &Mutex<Vec<Vec<u8>>>) {
+fn answer(
+    stream: TcpStream,
+    answers: &Mutex<BTreeMap<String, Value>>,
+    once: &Mutex<Vec<(String, Value)>>,
+    sent: &Mutex<Vec<Vec<u8>>>,
+) {
     let mut reader = BufReader::new(stream);
     let mut length = 0;
     loop {
@@ -146,7 +160,13 @@ fn answer(stream: TcpStream, answers: &Mutex<BTreeMap<String, Value>>, sent: &Mu
     let request: Value = serde_json::from_slice(&body).unwrap();
     let method = request["method"].as_str().unwrap();
     let bytes_of = |value: &Value| hex::decode(value.as_str().unwrap()).unwrap();
+    let first = {
+        let mut once = once.lock().unwrap();
+        let at = once.iter().position(|(of, _)| of == method);
+        at.map(|at| once.remove(at).1)
+    };
     let result = match method {
+        _ if first.is_some() => first.filter(|answer| !answer.is_null()),
         "eth_sendRawTransaction" => {
             let raw = bytes_of(&request["params"][0]);
             let hash = keccak256(&raw);
@@ -160,7 +180,12 @@ fn answer(stream: TcpStream, answers: &Mutex<BTreeMap<String, Value>>, sent: &Mu
             let called = functions.find(|(name, _)| keccak256(name)[..4] == data[..4]);
             called.map(|(_, answer)| answer.clone())
         }
-        _ => answers.lock().unwrap().get(method).cloned(),
+        _ => {
+            let answers = answers.lock().unwrap();
+            let at_block = format!("{method} {}", request["params"][1].as_str().unwrap_or(""));
+            let answer = answers.get(&at_block).or_else(|| answers.get(method));
+            answer.cloned()
+        }
     };
     let answer = match result {
         Some(result) => json!({"jsonrpc": "2.0", "id": 1, "result": result}),

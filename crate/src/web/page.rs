@@ -451,7 +451,7 @@ impl Pages {
             claims: &claims,
             to,
             relayer: to,
-            deadline: Driver::now().as_secs() + REDEEM_SECONDS,
+            deadline: driver.chain_now().saturating_add(REDEEM_SECONDS),
         };
         let signature = keys.sign_redemption(redemption.digest(&chain.vault()))?;
         let answer = js::object(&[

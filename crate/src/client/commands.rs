@@ -85,7 +85,7 @@ impl Client {
                 }
             }
             Command::SetAccount { owner, session_key } => self.set_account(owner, session_key),
-            Command::RefreshAccount => self.read_account(),
+            Command::RefreshAccount => self.refresh_account(),
             Command::SetBudget { total } => self.set_budget(total),
             Command::StopSelling => self.stop_selling(),
             Command::SetMaxUnit {

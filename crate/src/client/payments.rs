@@ -29,12 +29,21 @@ const MAX_REDEMPTIONS: usize = 16;
 const CLAIMS_RETURN: Duration = Duration::from_secs(3_900);
 /// An account that the chain does not know yet is asked for again so often: its deposit is on its way.
 const ACCOUNT_RETRY: Duration = Duration::from_secs(2);
+/// An account that is said to have changed, and shows nothing new, is asked for again after [`ACCOUNT_RETRY`] and ever longer
+/// up to this: the node may be behind.
+const ACCOUNT_PATIENCE: Duration = Duration::from_secs(16);
 
 /// The account that pays, as far as it is known.
 #[derive(Debug, Default)]
 pub(super) struct Account {
     owner_and_key: Option<(Address, Address)>,
     reading: bool,
+    /// What is being read is older than the last wish to know.
+    outdated: bool,
+    /// As it was told the payer last.
+    told: Option<AccountInfo>,
+    /// It is said to have changed: how long to wait for that if it is not seen.
+    wait: Option<Duration>,
     retry_at: Option<Timestamp>,
     warned: bool,
     ready: bool,
@@ -136,6 +145,7 @@ impl Client {
             return;
         };
         if self.account.reading {
+            self.account.outdated = true;
             return;
         }
         self.account.reading = true;
@@ -154,6 +164,10 @@ impl Client {
         let Some((owner, session_key)) = self.account.owner_and_key else {
             return;
         };
+        // It may be another account's, or from before a deposit.
+        if core::mem::take(&mut self.account.outdated) {
+            return self.read_account();
+        }
         let expected = self.config.payment.as_ref().map(|p| p.chain_id);
         let trouble = match result {
             Ok(EffectResult::Account(state)) if Some(state.chain_id) != expected => Some(format!(
@@ -163,25 +177,15 @@ impl Client {
             )),
             Ok(EffectResult::Account(state)) if !state.known => None,
             Ok(EffectResult::Account(state)) => {
-                self.account.ready = true;
-                self.account.balance = state.balance;
-                self.account.retry_at = None;
-                if let Some(payer) = &mut self.money.payer {
-                    payer.set_account(
-                        self.now,
-                        AccountInfo {
-                            owner,
-                            session_key,
-                            tranche: state.tranche,
-                            balance: state.balance,
-                            bond: state.bond,
-                            consumed: state.consumed,
-                            exit_at: state.exit_at,
-                        },
-                    );
-                }
-                self.touched.extend(self.sessions.keys());
-                return;
+                return self.account_known(AccountInfo {
+                    owner,
+                    session_key,
+                    tranche: state.tranche,
+                    balance: state.balance,
+                    bond: state.bond,
+                    consumed: state.consumed,
+                    exit_at: state.exit_at,
+                });
             }
             Ok(_) => None,
             Err(error) => Some(error.to_string()),
@@ -196,6 +200,28 @@ impl Client {
                 text: format!("{text}; it is tried again"),
             });
         }
+    }
+
+    fn account_known(&mut self, info: AccountInfo) {
+        self.account.ready = true;
+        self.account.balance = info.balance;
+        self.account.retry_at = None;
+        let is_news = self.account.told.replace(info) != Some(info);
+        let wait = self.account.wait.take();
+        if let Some(wait) = wait.filter(|wait| !is_news && *wait <= ACCOUNT_PATIENCE) {
+            self.account.retry_at = Some(self.now + wait);
+            self.account.wait = Some(wait * 2);
+        }
+        if let Some(payer) = &mut self.money.payer {
+            payer.set_account(self.now, info);
+        }
+        self.touched.extend(self.sessions.keys());
+    }
+
+    /// The account is said to have changed.
+    pub(super) fn refresh_account(&mut self) {
+        self.account.wait = Some(ACCOUNT_RETRY);
+        self.read_account();
     }
 
     pub(super) fn account_on_time(&mut self) {
@@ -400,6 +426,8 @@ impl Client {
             PayEvent::Quoted { conn, .. } => self.touched.extend(self.torrent_of(conn)),
             PayEvent::Refused { conn, why } => {
                 self.money.note_why(conn, wording::refusal(why).to_owned());
+                // Its place may be another's.
+                self.touched.extend(self.torrent_of(conn));
             }
             PayEvent::AccountReady { .. } => self.touched.extend(self.sessions.keys()),
             PayEvent::AccountUnusable { .. } => {

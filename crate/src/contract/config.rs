@@ -147,7 +147,8 @@ impl Default for Credit {
 pub enum ResalePrice {
     /// This many fine units per block; zero is free.
     Fixed(FineUnits),
-    /// This percentage of the average price paid for the torrent's blocks; free until something was paid.
+    /// This percentage of the average price paid for the torrent's blocks, as it was when it last changed by more than an
+    /// eighth, or at start; free until something was paid.
     PercentOfPaid(u8),
 }
 

@@ -4,6 +4,7 @@
 //! chain and node come from the operator alone, and nothing is sent before the node's chain id and
 //! the vault's code are checked. Never decides what to redeem.
 
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256, U256, keccak256};
@@ -68,9 +69,12 @@ pub struct ChainConfig {
 /// Why the chain was of no use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
-    /// The node.
+    /// The node, before anything was sent.
     #[error(transparent)]
     Rpc(#[from] RpcError),
+    /// The node, when it was sent a transaction: it may have taken it.
+    #[error(transparent)]
+    Unsure(RpcError),
     /// The node serves another chain.
     #[error(
         "the RPC server {host} serves chain {actual}, not {expected}: check --rpc and --chain-id"
@@ -170,11 +174,13 @@ pub enum ChainError {
 }
 
 impl ChainError {
-    /// Whether a transaction was sent that may still get into a block, as far as is known.
+    /// Whether a transaction was sent that may still get into a block, as far as is known. What certainly was not sent must
+    /// not be taken for what redeems serials that somebody else does.
     pub fn may_be_mined(&self) -> bool {
         match self {
-            ChainError::Rpc(_) | ChainError::NotMined(_) => true,
-            ChainError::WrongChain { .. }
+            ChainError::Unsure(_) | ChainError::NotMined(_) => true,
+            ChainError::Rpc(_)
+            | ChainError::WrongChain { .. }
             | ChainError::NoVault(_)
             | ChainError::WrongToken { .. }
             | ChainError::WrongDecimals { .. }
@@ -241,6 +247,15 @@ pub struct Chain {
     vault: Address,
     chain_id: u64,
     expected_token: Option<Address>,
+    /// The last transaction that was given up though it may still get into a block.
+    unmined: Arc<Mutex<Option<Place>>>,
+}
+
+/// A transaction's place among those of its sender, and what it offers.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    nonce: u64,
+    fees: Fees,
 }
 
 impl Chain {
@@ -254,6 +269,7 @@ impl Chain {
             vault: config.vault,
             chain_id: config.chain_id,
             expected_token: config.token,
+            unmined: Arc::default(),
         })
     }
 
@@ -418,11 +434,12 @@ impl Chain {
         }
         let (base_fee, tip) = self.rpc.fees()?;
         let fees = Fees::within(base_fee, tip, max_fee_per_gas)?;
+        let place = self.place(from, fees, max_fee_per_gas)?;
         let transaction = Transaction {
             chain_id: self.chain_id,
-            nonce: self.rpc.nonce(from)?,
-            max_priority_fee: fees.max_priority,
-            max_fee: fees.max,
+            nonce: place.nonce,
+            max_priority_fee: place.fees.max_priority,
+            max_fee: place.fees.max,
             gas_limit: gas + gas / 4,
             to: self.vault,
             data,
@@ -444,13 +461,23 @@ impl Chain {
         let raw = transaction.sign(key).ok_or(ChainError::Signing)?;
         let hash = keccak256(&raw);
         // The hash is ours to know: what the node says of it does not count.
-        self.rpc.send_raw(&raw)?;
+        let sent = self.rpc.send_raw(&raw).map_err(ChainError::Unsure);
+        let end = sent.and_then(|_| self.follow(hash));
+        match &end {
+            Err(ChainError::Unsure(RpcError::Refused { .. })) => {}
+            Err(error) if error.may_be_mined() => self.note_unmined(Some(place)),
+            _ => self.note_unmined(None),
+        }
+        Ok((hash, end?))
+    }
+
+    /// Waits for a transaction's block. One look that fails says nothing of it.
+    fn follow(&self, hash: B256) -> Result<Receipt, ChainError> {
         let deadline = Instant::now() + MINING_TIMEOUT;
         loop {
-            // It is out: a look that fails says nothing of it.
             if let Ok(Some(receipt)) = self.rpc.receipt(hash) {
                 return if receipt.status == U256::ONE {
-                    Ok((hash, receipt))
+                    Ok(receipt)
                 } else {
                     Err(ChainError::Reverted(hash))
                 };
@@ -461,10 +488,31 @@ impl Chain {
             std::thread::sleep(RECEIPT_INTERVAL);
         }
     }
+
+    /// Where a transaction goes: behind those that are out, but in the place of our own last one if that is in no block yet.
+    /// Behind it, it would wait as long, and what both claim would be paid for with gas twice.
+    fn place(&self, from: Address, fees: Fees, allowed: u128) -> Result<Place, ChainError> {
+        let last = *self.unmined.lock().unwrap_or_else(PoisonError::into_inner);
+        match last {
+            Some(last) if self.rpc.mined_nonce(from)? <= last.nonce => Ok(Place {
+                nonce: last.nonce,
+                fees: fees.in_place_of(last.fees, allowed)?,
+            }),
+            _ => Ok(Place {
+                nonce: self.rpc.nonce(from)?,
+                fees,
+            }),
+        }
+    }
+
+    fn note_unmined(&self, transaction: Option<Place>) {
+        let mut unmined = self.unmined.lock().unwrap_or_else(PoisonError::into_inner);
+        *unmined = transaction;
+    }
 }
 
 /// What a transaction offers for each gas, wei.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Fees {
     max: u128,
     max_priority: u128,
@@ -482,6 +530,22 @@ impl Fees {
             // Holds for six full blocks in a row.
             max: base_fee.saturating_mul(2).saturating_add(tip).min(allowed),
             max_priority: tip,
+        })
+    }
+
+    /// As much more than another transaction as nodes ask before they take one in its place.
+    fn in_place_of(self, other: Fees, allowed: u128) -> Result<Fees, ChainError> {
+        let above = |fee: u128| fee.saturating_add(fee / 8).saturating_add(1);
+        let max = self.max.max(above(other.max));
+        if max > allowed {
+            return Err(ChainError::GasTooDear {
+                asked: max,
+                allowed,
+            });
+        }
+        Ok(Fees {
+            max,
+            max_priority: self.max_priority.max(above(other.max_priority)).min(max),
         })
     }
 }

@@ -161,7 +161,19 @@ impl Rpc {
     /// # Errors
     /// See [`RpcError`].
     pub fn nonce(&self, address: Address) -> Result<u64, RpcError> {
-        let nonce = self.quantity("eth_getTransactionCount", &json!([address, "pending"]))?;
+        self.transactions(address, "pending")
+    }
+
+    /// The next nonce, of transactions in blocks alone.
+    ///
+    /// # Errors
+    /// See [`RpcError`].
+    pub fn mined_nonce(&self, address: Address) -> Result<u64, RpcError> {
+        self.transactions(address, "latest")
+    }
+
+    fn transactions(&self, address: Address, block: &str) -> Result<u64, RpcError> {
+        let nonce = self.quantity("eth_getTransactionCount", &json!([address, block]))?;
         u64::try_from(nonce)
             .map_err(|_| self.nonsense("eth_getTransactionCount", "the number is too large"))
     }

@@ -182,6 +182,27 @@ pub enum Refusal {
     ClosesEarly,
 }
 
+impl Refusal {
+    /// Something about this seller: of another one may be bought meanwhile.
+    pub fn is_about_seller(self) -> bool {
+        match self {
+            Refusal::OverCeiling
+            | Refusal::OverTranche
+            | Refusal::Content
+            | Refusal::RangeTooLarge
+            | Refusal::Useless
+            | Refusal::Bond
+            | Refusal::FakePayeeLimit
+            | Refusal::PayeeRefused
+            | Refusal::ClosesEarly => true,
+            Refusal::DepositExhausted
+            | Refusal::BudgetExhausted
+            | Refusal::LossBudget
+            | Refusal::NoAccount => false,
+        }
+    }
+}
+
 /// Why nothing new can be bought until the user does something about the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaymentNeed {
@@ -426,11 +447,13 @@ pub struct ChainState {
 }
 
 impl ChainState {
-    /// Serials below this one are covered: `consumed + balance / q`.
+    /// Serials below this one are covered: `consumed + balance / q`; none is where the deposit was taken back.
     pub fn bound(&self) -> u64 {
-        let tranches = self.balance.0.checked_div(self.tranche.0).unwrap_or(0);
-        self.consumed
-            .saturating_add(u64::try_from(tranches).unwrap_or(u64::MAX))
+        let tranches = self.balance.0.checked_div(self.tranche.0);
+        tranches.map_or(0, |tranches| {
+            let tranches = u64::try_from(tranches).unwrap_or(u64::MAX);
+            self.consumed.saturating_add(tranches)
+        })
     }
 
     /// Whether the deposit was taken back: the account is dead for ever, and nothing that it owes can be paid.

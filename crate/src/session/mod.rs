@@ -45,7 +45,7 @@ pub use quota::Quota;
 
 /// What is not durable yet becomes so after this time even if it is little.
 const LAZY_CYCLE: Duration = Duration::from_secs(1);
-/// Sellers of one torrent with whom a range is opened at once: each pair must reach the dust limit.
+/// Sellers of one torrent that are of use and with whom a range is opened at once: each pair must reach the dust limit.
 const MAX_PAID_SOURCES: usize = 4;
 /// Pieces whose wrong bytes are kept until a whole copy tells who sent them.
 const MAX_SUSPECTS: usize = 8;
@@ -571,7 +571,8 @@ impl Session {
         }
     }
 
-    /// Tells the payment machines our price, and with whom to deal: the cheapest few who have something for us.
+    /// Tells the payment machines our price, and with whom to deal: the cheapest few who have something for us. Those that are
+    /// of no use take nobody's place, or a few low prices would keep every seller out.
     fn choose_sellers(&mut self, ctx: &mut Context) {
         if ctx.config.payment.is_none() {
             return;
@@ -596,11 +597,16 @@ impl Session {
             })
             .collect();
         offers.sort_unstable_by_key(|(fresh, unit, conn)| (*unit, *fresh, *conn));
+        let mut of_use = 0;
         let chosen: Set<ConnectionId> = offers
             .iter()
             .filter(|(_, unit, _)| active && *unit <= max_unit)
-            .take(MAX_PAID_SOURCES)
             .map(|(_, _, conn)| *conn)
+            .take_while(|conn| {
+                let has_room = of_use < MAX_PAID_SOURCES;
+                of_use += usize::from(self.is_of_use(ctx, *conn));
+                has_room
+            })
             .collect();
         let unit = self.unit(ctx.config);
         for peer in self.peers.values().filter(|p| p.in_payments) {
@@ -612,6 +618,14 @@ impl Session {
         if let Some(unit) = cheapest {
             self.say_needed(ctx, unit);
         }
+    }
+
+    /// Whether blocks come from this seller, or soon will.
+    fn is_of_use(&self, ctx: &Context, conn: ConnectionId) -> bool {
+        let buys = matches!(ctx.money.buying(conn), Buying::Paid(_));
+        let idles = |p: &Peer| p.choked_us || p.is_slow(ctx.now);
+        let idles = buys && self.peers.get(&conn).is_some_and(idles);
+        !idles && ctx.money.is_of_use(conn)
     }
 
     /// Says what the account lacks for the lowest price.

@@ -133,6 +133,11 @@ impl Money {
         }
     }
 
+    /// See [`Payer::is_of_use`].
+    pub fn is_of_use(&self, conn: ConnectionId) -> bool {
+        self.payer.as_ref().is_some_and(|p| p.is_of_use(conn))
+    }
+
     /// The price it names, per block; `None` if it names none.
     pub fn price(&self, conn: ConnectionId) -> Option<FineUnits> {
         self.payer.as_ref()?.price(conn)

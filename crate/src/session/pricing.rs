@@ -14,6 +14,8 @@ use crate::types::FineUnits;
 
 const VERSION: u8 = 1;
 const RECORD_LEN: usize = 1 + 8 + 20 + 1 + 16 + 16 + 8;
+/// One part in so many.
+const MEAN_SLACK: u128 = 8;
 
 /// What the price of a torrent follows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,6 +25,9 @@ pub(super) struct Pricing {
     /// Paid for its blocks, earlier runs included, and for how many.
     paid: FineUnits,
     paid_blocks: u64,
+    /// The mean of that which the price follows: it stays while the true one is within [`MEAN_SLACK`] of it, or where sellers
+    /// ask different prices each payment would change the price, and no buyer could answer a quote before it is void.
+    mean: FineUnits,
     /// Its record says less since.
     stale_since: Option<Timestamp>,
 }
@@ -66,12 +71,27 @@ impl Pricing {
         input.copy_to_slice(vault.as_mut_slice());
         let has_own = input.get_u8() == 1;
         let own = FineUnits(input.get_u128());
-        (known && vault == payment.vault).then(|| Pricing {
-            own: has_own.then_some(own),
-            paid: FineUnits(input.get_u128()),
-            paid_blocks: input.get_u64(),
-            stale_since: None,
+        (known && vault == payment.vault).then(|| {
+            Pricing {
+                own: has_own.then_some(own),
+                paid: FineUnits(input.get_u128()),
+                paid_blocks: input.get_u64(),
+                ..Pricing::default()
+            }
+            .following_the_mean()
         })
+    }
+
+    fn following_the_mean(self) -> Pricing {
+        let mean = self.paid.0.checked_div(u128::from(self.paid_blocks));
+        let mean = mean.unwrap_or(0);
+        match mean.abs_diff(self.mean.0) > self.mean.0 / MEAN_SLACK {
+            true => Pricing {
+                mean: FineUnits(mean),
+                ..self
+            },
+            false => self,
+        }
     }
 
     fn price(&self, rule: Option<ResalePrice>) -> FineUnits {
@@ -80,8 +100,7 @@ impl Pricing {
             (None, None) => FineUnits(0),
             (None, Some(ResalePrice::Fixed(unit))) => unit,
             (None, Some(ResalePrice::PercentOfPaid(percent))) => {
-                let mean = self.paid.0.checked_div(u128::from(self.paid_blocks));
-                FineUnits(mean.unwrap_or(0).saturating_mul(u128::from(percent)) / 100)
+                FineUnits(self.mean.0.saturating_mul(u128::from(percent)) / 100)
             }
         }
     }
@@ -138,6 +157,7 @@ impl Session {
         pricing.paid.0 = pricing.paid.0.saturating_add(amount);
         pricing.paid_blocks = pricing.paid_blocks.saturating_add(u64::from(blocks));
         pricing.stale_since.get_or_insert(ctx.now);
+        *pricing = pricing.following_the_mean();
         // Without a record a bought title would be given away; how much of it was paid changes the price little.
         if first {
             self.record_price(ctx, false);
@@ -196,6 +216,7 @@ mod tests {
             paid_blocks: 10,
             ..Pricing::default()
         }
+        .following_the_mean()
     }
 
     #[test]
@@ -216,6 +237,12 @@ mod tests {
         let half = Some(ResalePrice::PercentOfPaid(50));
         assert_eq!(bought().price(half), FineUnits(50));
         assert_eq!(Pricing::default().price(half), FineUnits(0));
+        // An eighth more or less changes nothing, a little beyond that does.
+        for (paid, price) in [(1_120, 50), (880, 50), (1_140, 57), (860, 43), (0, 0)] {
+            let paid = FineUnits(paid);
+            let now = Pricing { paid, ..bought() }.following_the_mean();
+            assert_eq!(now.price(half), FineUnits(price), "{paid:?}");
+        }
         let more = Some(ResalePrice::PercentOfPaid(150));
         assert_eq!(bought().price(more), FineUnits(150));
         let own = Pricing::new(Some(FineUnits(7)));

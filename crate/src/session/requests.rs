@@ -122,7 +122,7 @@ impl Session {
             Self::throw_away(self.info_hash, content, ctx, piece);
         }
         if peer.requests_out.is_empty() && !blocks.is_empty() {
-            peer.block_at = ctx.now;
+            peer.begin_asking(ctx.now);
         }
         let asked = blocks.len();
         for block in blocks {

@@ -58,6 +58,8 @@ pub struct Driver {
     pub chain: Option<Chain>,
     /// The vault's exit delay is asked for, or known.
     exit_delay_asked: Cell<bool>,
+    /// Time of the latest block that was seen, seconds since the epoch.
+    block_time: Cell<u64>,
     /// The pages that use this engine.
     pub pages: Pages,
     /// Readers of files.
@@ -137,6 +139,7 @@ impl Driver {
             keys: parts.keys,
             chain: parts.chain,
             exit_delay_asked: Cell::new(false),
+            block_time: Cell::new(0),
             pages: Pages::new(Weak::clone(me)),
             streams: Streams::new(Weak::clone(me)),
         });
@@ -158,6 +161,14 @@ impl Driver {
             (performance.time_origin() + performance.now()) * 1_000.0
         });
         Timestamp::from_micros(micros as u64)
+    }
+
+    /// Seconds since the epoch for what the chain is to judge. The clock of [`Driver::now`] may stand still while the machine
+    /// sleeps, and what is signed by it then is void when it is sent; any clock may be wrong, and the chain's own is not.
+    pub fn chain_now(&self) -> u64 {
+        let wall = js_sys::Date::now() / 1_000.0;
+        let now = Driver::now().as_secs().max(wall as u64);
+        now.max(self.block_time.get())
     }
 
     /// The way in for everything. Runs until the core waits, unless that is already under way.
@@ -535,10 +546,12 @@ impl Driver {
                     let judged = chain::judge_exit_delay(Rc::downgrade(&driver));
                     wasm_bindgen_futures::spawn_local(judged);
                 }
-                chain::read_account(&driver, &vault, account, word)
+                let state = chain::read_account(&driver, &vault, account, word)
                     .await
-                    .map(EffectResult::Account)
-                    .map_err(EffectError::Chain)
+                    .map_err(EffectError::Chain)?;
+                let block_time = driver.block_time.get().max(state.timestamp);
+                driver.block_time.set(block_time);
+                Ok(EffectResult::Account(state))
             }),
             _ => {}
         }

@@ -39,6 +39,8 @@ const SECRET_LEN: usize = 32;
 pub struct Keys {
     wrap: CryptoKey,
     session: RefCell<SigningKey>,
+    /// A new session key is being stored.
+    renewing: Cell<bool>,
     payee: SigningKey,
     session_record: String,
     generation: u64,
@@ -59,6 +61,7 @@ impl Keys {
         Ok(Keys {
             wrap,
             session: RefCell::new(session),
+            renewing: Cell::new(false),
             payee,
             session_record,
             generation,
@@ -86,9 +89,18 @@ impl Keys {
         address(&self.payee)
     }
 
-    /// A new session key in the old one's place: after `withdraw` an account is dead for ever.
-    pub async fn renew_session(&self, records: &Records) -> Result<Address, String> {
-        let key = make(records, &self.wrap, &self.session_record).await?;
+    /// A new session key in the place of `old`: after `withdraw` an account is dead for ever. Where another page was first,
+    /// the one that was made for it: what is deposited for a key that was replaced at once could only be withdrawn again.
+    pub async fn renew_session(&self, records: &Records, old: Address) -> Result<Address, String> {
+        if self.session_address() != old {
+            return Ok(self.session_address());
+        }
+        if self.renewing.replace(true) {
+            return Err("a new session key is being made for another page: try again".to_owned());
+        }
+        let made = make(records, &self.wrap, &self.session_record).await;
+        self.renewing.set(false);
+        let key = made?;
         let address = address(&key);
         *self.session.borrow_mut() = key;
         self.behind.set(false);

@@ -306,11 +306,13 @@ impl Pages {
                 None
             }
             "newSessionKey" => {
+                let old = js::address(message, "old");
                 let driver = Rc::clone(driver);
                 wasm_bindgen_futures::spawn_local(async move {
-                    let answer = match &driver.keys {
-                        Some(keys) => keys.renew_session(&driver.records).await,
-                        None => Err(no_payments()),
+                    let answer = match (&driver.keys, old) {
+                        (Some(keys), Some(old)) => keys.renew_session(&driver.records, old).await,
+                        (Some(_), None) => Err("`old` is not an address".to_owned()),
+                        (None, _) => Err(no_payments()),
                     };
                     let answer = answer.map(|key| abi::to_hex(key.as_slice()).into());
                     driver.pages.answer(page, request, answer);
@@ -449,7 +451,7 @@ impl Pages {
             claims: &claims,
             to,
             relayer: to,
-            deadline: Driver::now().as_secs() + REDEEM_SECONDS,
+            deadline: driver.chain_now().saturating_add(REDEEM_SECONDS),
         };
         let signature = keys.sign_redemption(redemption.digest(&chain.vault()))?;
         let answer = js::object(&[

@@ -45,16 +45,22 @@ fn mines(node: &Node) {
     node.set("eth_getTransactionReceipt", receipt);
 }
 
-/// Tip, fee and gas of a raw EIP-1559 transaction.
-fn offered(raw: &[u8]) -> (u128, u128, u64) {
+/// Nonce, tip, fee and gas of a raw EIP-1559 transaction.
+fn fields(raw: &[u8]) -> (u64, u128, u128, u64) {
     assert_eq!(raw[0], 2);
     let mut rest = &raw[1..];
     assert!(Header::decode(&mut rest).unwrap().list);
     let _chain = u64::decode(&mut rest).unwrap();
-    let _nonce = u64::decode(&mut rest).unwrap();
+    let nonce = u64::decode(&mut rest).unwrap();
     let tip = u128::decode(&mut rest).unwrap();
     let fee = u128::decode(&mut rest).unwrap();
-    (tip, fee, u64::decode(&mut rest).unwrap())
+    (nonce, tip, fee, u64::decode(&mut rest).unwrap())
+}
+
+/// Tip, fee and gas of a raw EIP-1559 transaction.
+fn offered(raw: &[u8]) -> (u128, u128, u64) {
+    let (_, tip, fee, gas) = fields(raw);
+    (tip, fee, gas)
 }
 
 #[test]
@@ -153,6 +159,70 @@ fn a_transaction_never_costs_more_than_its_share_of_the_coin() {
         assert!(redeem(&node, 10 * GWEI).is_err(), "{method}");
         assert!(node.sent().is_empty(), "{method}");
     }
+}
+
+#[test]
+fn a_transaction_that_is_out_is_followed_though_a_look_at_it_fails() {
+    for answer in [Value::Null, json!("nonsense"), json!({"status": "0x1"})] {
+        let node = Node::start();
+        mines(&node);
+        node.set_once("eth_getTransactionReceipt", answer.clone());
+        assert_eq!(redeem(&node, 10 * GWEI), Ok(()), "{answer}");
+        assert_eq!(node.sent().len(), 1);
+    }
+}
+
+#[test]
+fn a_node_that_fails_before_it_is_sent_anything_was_sent_nothing() {
+    for (method, is_out) in [
+        ("eth_chainId", false),
+        ("eth_getCode", false),
+        ("eth_estimateGas", false),
+        ("eth_getBlockByNumber", false),
+        ("eth_getTransactionCount", false),
+        ("eth_getBalance", false),
+        ("eth_sendRawTransaction", true),
+    ] {
+        let node = Node::start();
+        mines(&node);
+        node.set_once(method, Value::Null);
+        let error = redeem(&node, 10 * GWEI).unwrap_err();
+        assert_eq!(error.may_be_mined(), is_out, "{method}: {error}");
+        assert!(node.sent().is_empty(), "{method}");
+    }
+}
+
+#[test]
+fn a_redemption_takes_the_place_of_one_that_is_in_no_block_and_does_not_wait_behind_it() {
+    let node = Node::start();
+    let payee = KeyPair::from_bytes(&[0x52; 32]).unwrap();
+    let chain = Chain::new(&node.config()).unwrap();
+    let redeem = |allowed| chain.redeem(&[claim()], &payee, payee.address(), allowed);
+    node.set_base_fee(GWEI);
+    node.set_quantity("eth_maxPriorityFeePerGas", GWEI);
+    let counts = |mined, pending| {
+        node.set_quantity("eth_getTransactionCount latest", mined);
+        node.set_quantity("eth_getTransactionCount pending", pending);
+    };
+    // Whether it was taken is not known.
+    counts(7, 7);
+    node.set_once("eth_sendRawTransaction", json!({"no": "hash"}));
+    let error = redeem(10 * GWEI).unwrap_err();
+    assert!(error.may_be_mined(), "{error}");
+    // It is out, at 3 gwei, and others of this key stand behind it.
+    counts(7, 9);
+    mines(&node);
+    let dear = redeem(3 * GWEI).unwrap_err();
+    assert!(matches!(dear, ChainError::GasTooDear { .. }), "{dear}");
+    redeem(10 * GWEI).unwrap();
+    let (nonce, tip, fee, _) = fields(&node.sent()[0]);
+    assert_eq!(nonce, 7);
+    // Nodes take one in the place of another for a tenth more.
+    assert!(tip > GWEI * 11 / 10 && fee > 33 * GWEI / 10, "{tip} {fee}");
+    // That was in a block: the next comes behind all others.
+    counts(8, 9);
+    redeem(10 * GWEI).unwrap();
+    assert_eq!(fields(&node.sent()[1]).0, 9);
 }
 
 #[test]

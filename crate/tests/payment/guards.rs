@@ -400,6 +400,22 @@ fn received_blocks_are_advanced_only_when_the_credit_is_used_up() {
     assert_eq!(b.payer.needs_advance(A), None, "one more may be asked for");
 }
 
+#[test]
+fn a_credit_of_one_block_is_advanced_whole_or_nothing_more_would_ever_be_asked_for() {
+    for (credit, advanced) in [(1, 1), (2, 1), (3, 1), (4, 2)] {
+        let mut b = Buying::new();
+        let title = TitleKind::V1 { piece_blocks: 16 };
+        let v = b.connect(ms(0), A, title).commit();
+        b.ack_with(ms(10), A, &v, credit);
+        for n in 0..u32::from(credit) {
+            b.payer.request_sent(A);
+            b.payer.block_received(A, block(n));
+        }
+        assert_eq!(b.payer.may_request(A), 0);
+        assert_eq!(b.payer.needs_advance(A), Some(advanced), "{credit}");
+    }
+}
+
 /// The store without the account's own record.
 fn lose_account(b: &mut Buying) {
     let before = b.store.len();

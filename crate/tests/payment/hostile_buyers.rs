@@ -359,6 +359,44 @@ fn a_bond_that_burns_takes_the_limit_with_it() {
     assert_eq!(buy_all(&mut s, &buyer, &mut fold), 1_000 - 256);
 }
 
+#[test]
+fn what_somebody_else_redeemed_counts_against_the_limit_of_its_account_for_good() {
+    let (mut s, buyer, mut promise) = large(160_000);
+    let blocks = buy_all(&mut s, &buyer, &mut promise);
+    assert_eq!(u128::from(blocks) * 10, 50_000, "a quarter of its bond");
+    // It had promised the same serials to itself, and its claim comes first.
+    let claims = s.take(RedeemScope::Due);
+    s.consume(buyer.account, 1, 10, TokenUnits(100_000));
+    s.ended(&claims, |_| ClaimOutcome::Skipped(6));
+    assert_eq!(conflicts(&s), 1);
+    s.leave(buyer.conn);
+    for restarts in [false, true] {
+        if restarts {
+            s.restart();
+        }
+        s.connect(buyer.conn, "");
+        let next = buyer.promise(11, 5, Q, FineUnits(u128::from(restarts)));
+        assert_eq!(s.commit(&buyer, &next), None);
+        assert!(!s.payee.may_send(buyer.conn), "restarts: {restarts}");
+        s.leave(buyer.conn);
+        s.later(Duration::from_secs(60));
+    }
+    // The chain shows that it was not so: then it can be claimed, and room comes of that.
+    let state = s.chain.get_mut(&buyer.account).unwrap();
+    (state.consumed, state.balance) = (1, TokenUnits(160_000));
+    state.spent_word = U256::ONE;
+    s.later(hours(7));
+    let claims = s.take(RedeemScope::All);
+    assert_eq!(claims.len(), 1);
+    s.pays(&claims);
+    s.connect(buyer.conn, "");
+    assert_eq!(
+        s.commit(&buyer, &buyer.promise(11, 5, Q, FineUnits(2))),
+        None
+    );
+    assert!(s.payee.may_send(buyer.conn));
+}
+
 // ---- small change
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod adversary;
+mod amounts;
 mod boundaries;
 mod guards;
 mod hand;
@@ -13,11 +14,13 @@ mod losses;
 mod machines;
 mod messages_payee;
 mod messages_payer;
+mod nodes;
 mod payee;
 mod payee_limits;
 mod payee_races;
 mod payee_scene;
 mod payer;
 mod shop;
+mod switches;
 mod vectors;
 mod world;

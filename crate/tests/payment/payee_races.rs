@@ -108,15 +108,29 @@ fn a_range_whose_closing_could_not_be_stored_is_open_and_nothing_is_claimed() {
 }
 
 #[test]
-fn a_range_that_the_chain_covers_no_more_is_left() {
-    let mut scene = scene(State::Attached);
-    scene.s.state.balance = TokenUnits(5 * Q.0);
-    scene.now = scene.now + Duration::from_secs(30);
-    scene.s.payee.tick(scene.now);
-    let done = scene.s.run(scene.now);
-    assert_eq!(done.reject(), (RejectCode::NotCovered, 7));
-    assert!(done.order.contains(&"choke"));
-    assert!(!scene.s.payee.is_paying(A) && !scene.s.payee.may_send(A));
+fn on_a_range_that_the_chain_covers_no_more_nothing_is_sent_until_it_does_again() {
+    // A node that is behind shows less than before for a moment; a reorg may show it for good.
+    for is_behind in [true, false] {
+        let mut scene = scene(State::Attached);
+        let before = scene.s.state;
+        scene.s.state.balance = TokenUnits(5 * Q.0);
+        scene.now = scene.now + Duration::from_secs(30);
+        scene.s.payee.tick(scene.now);
+        let done = scene.s.run(scene.now);
+        assert_eq!(done.reject(), (RejectCode::ChainPending, 0));
+        assert!(done.order.contains(&"choke"));
+        assert!(!scene.s.payee.may_send(A));
+        if is_behind {
+            scene.s.state = before;
+        }
+        scene.now = scene.now + Duration::from_secs(2);
+        let again = commit(&scene, &scene.v);
+        let done = scene.s.say(scene.now, A, again);
+        assert_eq!(scene.s.payee.may_send(A), is_behind);
+        if !is_behind {
+            assert_eq!(done.reject(), (RejectCode::NotCovered, 7));
+        }
+    }
 }
 
 #[test]

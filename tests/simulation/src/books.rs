@@ -108,7 +108,10 @@ impl Books {
                 let back = (sent.k..k).fold(w, |w, _| keccak256(w));
                 assert_eq!(back, sent.w, "a link that is not on the chain");
                 (sent.k, sent.w) = (k, w);
-                let (unit, payee) = (sent.unit, sent.payee);
+                let payee = sent.payee;
+                // A reseller's price changes from range to range.
+                let to_payee = self.vouchers.values().filter(|sent| sent.payee == payee);
+                let unit = to_payee.map(|sent| sent.unit).max().unwrap_or(0);
                 let arrived = self.arrived(payer, payee);
                 let most = unit * u128::from(arrived.good + arrived.bad);
                 let revealed = self.revealed(payer, payee);

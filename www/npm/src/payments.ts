@@ -250,7 +250,8 @@ export class Payments {
     let own = await this.#own(wallet);
     let account = await this.#read(wallet, own.id, own.sessionKey);
     if (account.withdrawn || account.exitAt || own.held) {
-      await this.#host.request("newSessionKey");
+      // Another page may have made one meanwhile: there is one for all of them.
+      await this.#host.request("newSessionKey", { old: own.sessionKey });
       own = await this.#own(wallet);
       account = await this.#read(wallet, own.id, own.sessionKey);
     }

@@ -1,19 +1,19 @@
 //! What one account may owe before it is redeemed.
 //!
-//! Invariant: what is unredeemed and unpaid of an account is worth no more than [`PayeeConfig::exposure_limit`] allows for
-//! its bond, but for what a broken connection brought, which is paid late. So a seller that is promised what others are
-//! promised too loses no more than that. An account at its limit is choked and goes on as soon as some of it is redeemed;
-//! one at half of it, or at a fixed sum, is due for redemption.
+//! Invariant: what is unredeemed and unpaid of an account, and what somebody else redeemed in this seller's place, is worth no
+//! more than [`PayeeConfig::exposure_limit`] allows for its bond, but for what a broken connection brought, which is paid
+//! late. So a seller that is promised what others are promised too loses no more than that, however often. An account at its
+//! limit is choked and goes on as soon as some of it is redeemed; one at half of it, or at a fixed sum, is due for redemption.
 
-use super::state::{Account, Range};
+use super::state::{Account, Life, Range};
 use super::{Payee, PayeeConfig};
 use crate::types::{ConnectionId, FineUnits};
 
 impl Account {
-    /// Received and not redeemed.
-    fn unredeemed(&self) -> u128 {
+    /// Received in ranges of such lives.
+    fn received(&self, of: impl Fn(Life) -> bool) -> u128 {
         (self.ranges.values())
-            .filter(|r| r.life.is_unredeemed())
+            .filter(|r| of(r.life))
             .fold(0, |sum, r| sum.saturating_add(r.newest().owed().0))
     }
 
@@ -21,12 +21,15 @@ impl Account {
     pub(super) fn passes_limit(&self, config: &PayeeConfig, unit: FineUnits, blocks: u64) -> bool {
         let limit = config.exposure_limit(self.bond).max(unit);
         let more = unit.0.saturating_mul(u128::from(blocks));
-        self.unredeemed().saturating_add(more) > limit.0
+        // Who promised twice is not lent the same again.
+        let lent = self.received(|life| life.is_unredeemed() || life == Life::Lost);
+        lent.saturating_add(more) > limit.0
     }
 
     /// So much that its live ranges are due, too.
     pub(super) fn owes_much(&self, config: &PayeeConfig) -> bool {
-        self.unredeemed() >= config.due_exposure(self.bond).0
+        self.received(Life::is_unredeemed) >= config.due_exposure(self.bond).0
+            || self.is_at_limit(config)
     }
 
     /// Nothing more is sent to it.

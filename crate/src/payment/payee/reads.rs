@@ -3,7 +3,7 @@
 
 use alloy_primitives::{B256, U256};
 
-use super::redeem::redeem_before;
+use super::redeem::{CONFIRM, redeem_before};
 use super::{Account, Life, Payee, Range, RangeId, Work};
 use crate::payment::{ChainState, ChainUnreadable, PayAction, PayEffect, PayEvent};
 use crate::sorted::{Map, Set};
@@ -163,24 +163,56 @@ impl Payee {
         if !state.known {
             return;
         }
-        if let Some(account) = self.accounts.get_mut(&id) {
-            account.note_chain(state);
-        }
-        match state.is_withdrawn() {
-            true => self.withdrawn(id),
-            false => self.note_exit(id, state),
-        }
-    }
-
-    /// An account that is exiting: nothing more is accepted from it.
-    fn note_exit(&mut self, id: B256, state: &ChainState) {
-        if state.exit_at == 0 {
-            return;
-        }
-        let exit_at = Timestamp::from_millis(state.exit_at.saturating_mul(1_000));
         let Some(account) = self.accounts.get_mut(&id) else {
             return;
         };
+        account.note_chain(state);
+        match state.is_withdrawn() {
+            true => self.note_withdrawal(id),
+            false => {
+                account.withdrawn_since = None;
+                self.note_exit(id, state);
+            }
+        }
+    }
+
+    /// Vouchers of an account that withdrew are forgotten, and they were money if that is not true: it is believed when the
+    /// chain still says so [`CONFIRM`] later.
+    fn note_withdrawal(&mut self, id: B256) {
+        let now = self.now;
+        let Some(account) = self.accounts.get_mut(&id) else {
+            return;
+        };
+        let since = *account.withdrawn_since.get_or_insert(now);
+        if since + CONFIRM <= now {
+            self.withdrawn(id);
+        } else {
+            self.read_all_of(id, since + CONFIRM);
+        }
+    }
+
+    /// Everything that is kept of an account is held against the chain, not later than `at`.
+    fn read_all_of(&mut self, id: B256, at: Timestamp) {
+        let ranges = self.accounts.get(&id).map(|a| a.ranges.values());
+        let words: Set<u64> = ranges.into_iter().flatten().map(Range::word).collect();
+        for word in words.iter() {
+            self.reads.at(id, *word, at);
+        }
+    }
+
+    /// An account that is exiting: nothing more is accepted from it. One that exited and does not, as the chain says now, may
+    /// buy again; as an exit cannot be taken back, the chain is asked once more soon.
+    fn note_exit(&mut self, id: B256, state: &ChainState) {
+        let Some(account) = self.accounts.get_mut(&id) else {
+            return;
+        };
+        if state.exit_at == 0 {
+            if account.exit_at.take().is_some() {
+                self.read_all_of(id, self.now + CONFIRM);
+            }
+            return;
+        }
+        let exit_at = Timestamp::from_millis(state.exit_at.saturating_mul(1_000));
         if account.exit_at.replace(exit_at).is_some() {
             return;
         }
@@ -219,34 +251,25 @@ impl Payee {
                 self.found_consumed(id);
             }
             (Life::Open, false) => {
-                if let Some(conn) = range.conn.filter(|_| !range.suspended) {
-                    self.suspend_unless_covered(conn, id, state);
+                let conn = range.conn.filter(|_| !range.suspended && !range.covered);
+                if let Some(conn) = conn {
+                    self.suspend(conn, id);
                 }
             }
             (Life::Closing | Life::Ready { .. } | Life::Claimed, false) => {}
         }
     }
 
-    fn suspend_unless_covered(&mut self, conn: ConnectionId, id: RangeId, state: &ChainState) {
+    /// Nothing more is sent on a range that the chain does not cover, as it says now. It may be behind, for what it covered
+    /// once it covers until the deposit is taken back: the payer asks again soon, and then it is read anew.
+    fn suspend(&mut self, conn: ConnectionId, id: RangeId) {
         let Some(range) = self.range_mut(id) else {
             return;
         };
-        let voucher = range.best.voucher;
-        let code = if !state.known {
-            RejectCode::ChainPending
-        } else if voucher.end() > state.bound() {
-            RejectCode::NotCovered
-        } else {
-            return;
-        };
         range.suspended = true;
-        let bound = u32::try_from(state.bound()).unwrap_or(u32::MAX);
-        self.reject(conn, code, id.first, voucher.tag(), bound);
-        if code == RejectCode::NotCovered {
-            self.detach(conn, id.first);
-        } else {
-            self.choke(conn);
-        }
+        let tag = range.best.voucher.tag();
+        self.reject(conn, RejectCode::ChainPending, id.first, tag, 0);
+        self.choke(conn);
     }
 }
 

@@ -15,8 +15,10 @@ use crate::wire::pay::{NeedReason, PayMessage, RejectCode};
 
 /// An exiting account is redeemed so long before its funds may leave, or in half of what is left until then.
 const EXIT_MARGIN: Duration = Duration::from_secs(3_600);
-/// A redemption is confirmed by a read after this.
-const CONFIRM: Duration = Duration::from_secs(30);
+/// A redemption is confirmed by a read after this, and so is a withdrawal.
+pub(super) const CONFIRM: Duration = Duration::from_secs(30);
+/// Skip reason of the vault: the deposit does not reach so far.
+const SKIP_NOT_COVERED: u8 = 5;
 /// Skip reason of the vault: consumed already.
 const SKIP_CONSUMED: u8 = 6;
 
@@ -153,6 +155,10 @@ impl Payee {
             range.may_have_left = range.had_left;
         }
         range.life = Life::Ready { at: now };
+        if outcome != ClaimOutcome::Failed {
+            // What the chain said before it left is old: it is asked before the claim leaves again.
+            range.asked = Timestamp::ZERO;
+        }
         match outcome {
             ClaimOutcome::Paid(gross) => self.note_redeemed(id, gross, true),
             // By an earlier claim of ours, or by somebody else: the next read tells.
@@ -161,6 +167,8 @@ impl Payee {
                 self.reads.soon(id.account, word, now);
             }
             ClaimOutcome::Skipped(SKIP_CONSUMED) => self.found_consumed(id),
+            // The vault did not see all of the deposit yet: the next read tells.
+            ClaimOutcome::Skipped(SKIP_NOT_COVERED) => range.covered = false,
             ClaimOutcome::Skipped(_) => range.skipped = true,
             ClaimOutcome::Failed => range.failed = range.failed.saturating_add(1),
             ClaimOutcome::Unknown => {}

@@ -113,6 +113,8 @@ pub(super) struct Account {
     pub(super) ranges: Map<u32, Range>,
     /// Time from which its funds may leave, if it is exiting.
     pub(super) exit_at: Option<Timestamp>,
+    /// Since when the chain says that its deposit was taken back.
+    pub(super) withdrawn_since: Option<Timestamp>,
     pub(super) stored_facts: PayeeFactsRecord,
     /// A `RedeemDue` was said since the last redemption.
     pub(super) said_due: bool,
@@ -307,6 +309,7 @@ impl Account {
             ledger: SellerLedger::new(facts),
             ranges: Map::new(),
             exit_at: None,
+            withdrawn_since: None,
             stored_facts: facts,
             said_due: false,
             watch: Watch::default(),

@@ -9,7 +9,7 @@ use alloy_primitives::{B256, U256};
 
 use super::range::{Range, Work};
 use super::{AccountInfo, Conn, Payer};
-use crate::payment::record::{Key, PayerAccountRecord, PayerRangeLife, PayerRangeRecord};
+use crate::payment::record::{Key, PayerAccountRecord, PayerRangeLife};
 use crate::payment::voucher;
 use crate::payment::{
     ChainState, ChainUnreadable, CloseReason, EndReason, PayAction, PayEffect, PayEvent,
@@ -26,13 +26,14 @@ const SCAN_WINDOW: usize = 8;
 const SCAN_BEYOND: u64 = 64;
 const SCAN_RETRIES: [Duration; 5] = super::PENDING_RETRIES;
 
-/// What the records say of an account.
+/// What is known of an account that is not selected: what the records say, and of one that was selected in this run which
+/// of it is durable.
 #[derive(Debug, Default)]
 pub(super) struct StoredAccount {
     pub(super) next: u64,
     /// There are records of it that cannot be read.
     pub(super) behind: bool,
-    pub(super) ranges: Map<u32, PayerRangeRecord>,
+    pub(super) ranges: Map<u32, Range>,
 }
 
 #[derive(Debug)]
@@ -167,11 +168,7 @@ impl Payer {
         }
         self.archive_account();
         let stored = self.archive.remove(&id).unwrap_or_default();
-        let ranges: Map<u32, Range> = stored
-            .ranges
-            .into_iter()
-            .map(|(first, record)| (first, Range::from_record(&record)))
-            .collect();
+        let ranges = stored.ranges;
         // A range record without its account record still names serials that were reserved.
         let past = ranges.values().map(Range::end).max().unwrap_or(1);
         let held = stored.next == PayerAccountRecord::HELD
@@ -231,7 +228,7 @@ impl Payer {
                 StoredAccount {
                     next: old.stored_next(),
                     behind: false,
-                    ranges: old.ranges.iter().map(|(k, r)| (*k, r.record())).collect(),
+                    ranges: old.ranges,
                 },
             );
         }

@@ -133,6 +133,9 @@ impl Payer {
             book.phantom = book.phantom.min(owed);
         }
         if let Some(c) = self.conns.get_mut(&conn) {
+            if opened.is_some() {
+                c.quote_rejects = 0;
+            }
             c.credit = credit;
             c.acked = true;
             c.ledger.due = c.ledger.due.saturating_add(debt);

@@ -301,7 +301,9 @@ impl Payer {
                 let record = PayerRangeRecord::decode(bytes).filter(|r| r.first == first);
                 let stored = self.stored_account(id);
                 stored.behind |= record.is_none();
-                stored.ranges.extend(record.map(|r| (first, r)));
+                stored
+                    .ranges
+                    .extend(record.as_ref().map(|r| (first, Range::from_record(r))));
                 record.is_some()
             }
             Key::PayerTitle(torrent) => {

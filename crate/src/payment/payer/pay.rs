@@ -227,7 +227,9 @@ impl Payer {
             return None;
         }
         let unpaid = (c.ledger.received_unpaid()).saturating_add(self.phantom(conn));
-        let keep = u32::from(c.credit).div_ceil(2);
+        // All of it, where the credit is a single block: nothing more would ever be asked for.
+        let credit = u32::from(c.credit);
+        let keep = credit.div_ceil(2).min(credit - 1);
         let wanted = unpaid.saturating_sub(keep).min(c.ledger.unverified());
         let blocks = wanted.min(self.advances_left(conn));
         (blocks > 0).then_some(blocks)

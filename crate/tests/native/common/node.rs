@@ -16,8 +16,8 @@ type Answers = Arc<Mutex<BTreeMap<String, Value>>>;
 pub struct Node {
     url: String,
     answers: Answers,
-    /// How often a method is answered with an error yet.
-    fails: Arc<Mutex<BTreeMap<String, u32>>>,
+    /// What comes before, each once.
+    once: Arc<Mutex<Vec<(String, Value)>>>,
     sent: Arc<Mutex<Vec<Vec<u8>>>>,
 }
 
@@ -50,7 +50,7 @@ impl Node {
         let node = Node {
             url,
             answers: Answers::default(),
-            fails: Arc::default(),
+            once: Arc::default(),
             sent: Arc::default(),
         };
         let quantities: [(&str, u128); 5] = [
@@ -72,18 +72,18 @@ impl Node {
         );
         node.set_exit_delay(72 * 3600);
         node.set("state(bytes32,uint256)", json!(state(1)));
-        let (answers, fails, sent) = (node.answers.clone(), node.fails.clone(), node.sent.clone());
+        let (answers, once, sent) = (node.answers.clone(), node.once.clone(), node.sent.clone());
         // Ends with the process.
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let (answers, fails, sent) = (answers.clone(), fails.clone(), sent.clone());
-                std::thread::spawn(move || answer(stream, &answers, &fails, &sent));
+                let (answers, once, sent) = (answers.clone(), once.clone(), sent.clone());
+                std::thread::spawn(move || answer(stream, &answers, &once, &sent));
             }
         });
         node
     }
 
-    /// The answer to a method, or to `eth_call` of a function.
+    /// The answer to a method, to one at a block (`METHOD latest`), or to `eth_call` of a function.
     pub fn set(&self, method: &str, answer: Value) {
         self.answers
             .lock()
@@ -91,9 +91,17 @@ impl Node {
             .insert(method.to_owned(), answer);
     }
 
+    /// The answer to a method the next time it is called, before what is set for it; null is an error.
+    pub fn set_once(&self, method: &str, answer: Value) {
+        let mut once = self.once.lock().unwrap();
+        once.push((method.to_owned(), answer));
+    }
+
     /// So many times this method is answered with an error.
     pub fn fails(&self, method: &str, times: u32) {
-        self.fails.lock().unwrap().insert(method.to_owned(), times);
+        for _ in 0..times {
+            self.set_once(method, Value::Null);
+        }
     }
 
     /// The token says that it has so many decimals.
@@ -142,7 +150,7 @@ impl Node {
 fn answer(
     stream: TcpStream,
     answers: &Mutex<BTreeMap<String, Value>>,
-    fails: &Mutex<BTreeMap<String, u32>>,
+    once: &Mutex<Vec<(String, Value)>>,
     sent: &Mutex<Vec<Vec<u8>>>,
 ) {
     let mut reader = BufReader::new(stream);
@@ -164,14 +172,14 @@ fn answer(
     reader.read_exact(&mut body).unwrap();
     let request: Value = serde_json::from_slice(&body).unwrap();
     let method = request["method"].as_str().unwrap();
-    let failed = (fails.lock().unwrap().get_mut(method)).is_some_and(|left| {
-        let fails = *left > 0;
-        *left = left.saturating_sub(1);
-        fails
-    });
     let bytes_of = |value: &Value| hex::decode(value.as_str().unwrap()).unwrap();
+    let first = {
+        let mut once = once.lock().unwrap();
+        let at = once.iter().position(|(of, _)| of == method);
+        at.map(|at| once.remove(at).1)
+    };
     let result = match method {
-        _ if failed => None,
+        _ if first.is_some() => first.filter(|answer| !answer.is_null()),
         "eth_sendRawTransaction" => {
             let raw = bytes_of(&request["params"][0]);
             let hash = keccak256(&raw);
@@ -185,7 +193,12 @@ fn answer(
             let called = functions.find(|(name, _)| keccak256(name)[..4] == data[..4]);
             called.map(|(_, answer)| answer.clone())
         }
-        _ => answers.lock().unwrap().get(method).cloned(),
+        _ => {
+            let answers = answers.lock().unwrap();
+            let at_block = format!("{method} {}", request["params"][1].as_str().unwrap_or(""));
+            let answer = answers.get(&at_block).or_else(|| answers.get(method));
+            answer.cloned()
+        }
     };
     let answer = match result {
         Some(result) => json!({"jsonrpc": "2.0", "id": 1, "result": result}),

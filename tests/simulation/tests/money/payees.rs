@@ -8,7 +8,7 @@ use alloy_primitives::{Address, B256};
 use piecework::time::Duration;
 use piecework::types::FineUnits;
 use piecework::wire::pay::{NeedReason, PayMessage, RejectCode};
-use piecework_simulation::{Cheat as Data, NodeId, SimNet, Tamper, for_seeds};
+use piecework_simulation::{Cheat as Data, Content, NodeId, SimNet, Tamper, for_seeds};
 
 const SEEDS: u64 = 300;
 
@@ -250,6 +250,109 @@ fn fake_payees_lock_no_more_than_a_share_of_the_serials() {
         assert!(
             notes.iter().any(|n| !n.is_empty()),
             "seed {seed}: {notes:?}"
+        );
+    });
+}
+
+/// Sellers that ask less than all others, and of whom nothing can be bought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Useless {
+    /// Wants a bond that nobody has.
+    AsksForABond,
+    /// Gives no credit at all.
+    GivesNoCredit,
+    /// Takes a promise and never says ACK.
+    NeverAcknowledges,
+    /// Takes a promise and refuses it for good.
+    Refuses,
+    /// Takes a promise and never unchokes.
+    NeverUnchokes,
+    /// Sends a block each twenty seconds.
+    Drips,
+    /// Goes on only when the one block that it gives on credit is paid: that is honest, and slow where pieces are larger.
+    GivesOneBlock,
+}
+
+const USELESS: [Useless; 7] = [
+    Useless::AsksForABond,
+    Useless::GivesNoCredit,
+    Useless::NeverAcknowledges,
+    Useless::Refuses,
+    Useless::NeverUnchokes,
+    Useless::Drips,
+    Useless::GivesOneBlock,
+];
+
+fn useless_seller(net: &mut SimNet, payee: u8, content: &Content, useless: Useless) -> NodeId {
+    let mut config = seller_config(net, payee, FineUnits(unit().0 / 2));
+    match useless {
+        Useless::NeverUnchokes => config.limits.upload_slots = 0,
+        Useless::GivesOneBlock => {
+            let sell = config.payment.as_mut().and_then(|p| p.sell.as_mut());
+            let credit = &mut sell.expect("it sells").credit;
+            (credit.first, credit.most, credit.ramp) = (1, 1, 0);
+        }
+        _ => {}
+    }
+    let node = net.node(config);
+    match useless {
+        Useless::AsksForABond => net.set_tamper(
+            node,
+            Box::new(|_, mut message| {
+                if let PayMessage::Terms(terms) = &mut message {
+                    terms.min_bond_percent = 60_000;
+                }
+                vec![message]
+            }),
+        ),
+        Useless::GivesNoCredit => net.set_tamper(
+            node,
+            Box::new(|_, mut message| {
+                if let PayMessage::Ack { credit_blocks, .. } = &mut message {
+                    *credit_blocks = 0;
+                }
+                vec![message]
+            }),
+        ),
+        Useless::NeverAcknowledges => cheat_with(net, node, Cheat::NeverAcknowledges),
+        Useless::Refuses => net.set_tamper(
+            node,
+            Box::new(|_, message| match message {
+                PayMessage::Ack { first, tag, .. } => vec![PayMessage::Reject {
+                    code: RejectCode::Signature,
+                    first,
+                    tag,
+                    aux: 0,
+                }],
+                other => vec![other],
+            }),
+        ),
+        Useless::Drips => net.set_uplink(node, 800),
+        Useless::NeverUnchokes | Useless::GivesOneBlock => {}
+    }
+    net.seed(node, content);
+    node
+}
+
+#[test]
+fn sellers_of_no_use_keep_no_dearer_one_out_however_little_they_ask() {
+    for_seeds(SEEDS / 5, |seed| {
+        let useless = USELESS[seed as usize % USELESS.len()];
+        let mut net = net(3_000 + seed);
+        // So large that it would take a quarter of an hour, drop by drop.
+        let (length, piece) = (8 * BLOCKS * BLOCK, PIECE_BLOCKS * BLOCK);
+        let content = Content::file(seed, length as usize, piece as u32);
+        for payee in 10..16 {
+            useless_seller(&mut net, payee, &content, useless);
+        }
+        let film = buyer(&mut net);
+        net.leech(film, &content);
+        net.run_for(Duration::from_secs(20));
+        seller(&mut net, 2, &content);
+        assert!(
+            until_complete(&mut net, film, &content, 200),
+            "seed {seed}, {useless:?}: {}",
+            story(&net, film, &content)
         );
     });
 }

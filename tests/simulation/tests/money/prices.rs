@@ -115,6 +115,45 @@ fn what_is_bought_in_two_runs_is_resold_at_the_mean_of_both() {
     });
 }
 
+/// Its mean price changes with each payment, many times while a promise is on its way, and a quote is good only until the next
+/// but one.
+#[test]
+fn who_buys_at_different_prices_can_be_bought_from_meanwhile() {
+    for_seeds(6, |seed| {
+        let net_config = NetConfig {
+            latency: Duration::from_millis(80)..Duration::from_millis(120),
+            uplink: 2_000_000..3_000_000,
+            ..NetConfig::default()
+        };
+        let mut net = SimNet::new(seed, net_config);
+        let content = Content::file(seed, 16 * LENGTH, 64 * 1024);
+        for (payee, dollars) in [(1, 10), (4, 19)] {
+            let price = ResalePrice::Fixed(per_gb(TEN_DOLLARS * dollars / 10));
+            let node = net.node(trader(&net, payee, price, None));
+            net.seed(node, &content);
+        }
+        let config = reseller(&net, 2);
+        let b = funded(&mut net, config);
+        net.leech(b, &content);
+        net.run_until(minutes(1), |net| {
+            let torrent = net.torrent(b, content.info_hash());
+            torrent.is_some_and(|t| t.verified_bytes > LENGTH as u64)
+        });
+        // Who pays no more than half of that.
+        let price = ResalePrice::PercentOfPaid(50);
+        let config = trader(&net, 3, price, Some(per_gb(TEN_DOLLARS - 1)));
+        let c = funded(&mut net, config);
+        net.leech(c, &content);
+        complete(&mut net, &[b], &content, minutes(5));
+        let torrent = net.torrent(c, content.info_hash()).unwrap();
+        assert!(
+            torrent.verified_bytes > LENGTH as u64,
+            "seed {seed}: {torrent:#?}"
+        );
+        complete(&mut net, &[c], &content, minutes(5));
+    });
+}
+
 #[test]
 fn a_title_with_a_price_of_its_own_keeps_it_until_it_is_given_another() {
     for (seed, end) in ENDS.into_iter().enumerate() {

@@ -47,14 +47,22 @@ pub fn address(payee: u8) -> Address {
 }
 
 pub fn seller(net: &mut SimNet, payee: u8, content: &Content) -> NodeId {
-    let config = Config {
+    let config = seller_config(net, payee, unit());
+    let node = net.node(config);
+    net.seed(node, content);
+    node
+}
+
+/// One that sells at this price.
+pub fn seller_config(net: &SimNet, payee: u8, unit: FineUnits) -> Config {
+    Config {
         payment: Some(PaymentConfig {
             vault: net.vault.address,
             chain_id: net.vault.chain_id,
             buy: None,
             sell: Some(SellConfig {
                 payee: address(payee),
-                price: ResalePrice::Fixed(unit()),
+                price: ResalePrice::Fixed(unit),
                 min_bond_percent: 125,
                 credit: Credit {
                     first: CREDIT0 as u16,
@@ -65,10 +73,7 @@ pub fn seller(net: &mut SimNet, payee: u8, content: &Content) -> NodeId {
             }),
         }),
         ..SimNet::config()
-    };
-    let node = net.node(config);
-    net.seed(node, content);
-    node
+    }
 }
 
 /// One that buys, at up to twice the price, and does not sell.

@@ -230,6 +230,11 @@ impl Money {
         self.payee.as_ref().is_some_and(|p| p.is_paying(conn))
     }
 
+    /// See [`Payee::is_unchoked`].
+    pub fn has_place(&self, conn: ConnectionId) -> bool {
+        self.payee.as_ref().is_some_and(|p| p.is_unchoked(conn))
+    }
+
     /// One more block may be sent to this paying peer.
     pub fn may_send(&self, conn: ConnectionId) -> bool {
         self.payee.as_ref().is_some_and(|p| p.may_send(conn))

@@ -230,8 +230,11 @@ impl Session {
                 conn: p.connection,
                 interested: p.interested_in_us && self.wants_peers(),
                 paying: ctx.money.is_paying(p.connection),
-                // A title with a price is not given away.
-                may_send: !sells || ctx.money.is_paying(p.connection),
+                // A title with a price is not given away, and who pays for it may have to wait.
+                may_send: match ctx.money.is_paying(p.connection) {
+                    true => ctx.money.has_place(p.connection),
+                    false => !sells,
+                },
                 seeding,
                 download_rate: p.down.per_second(ctx.now),
                 upload_rate: p.up.per_second(ctx.now),

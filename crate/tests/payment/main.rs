@@ -20,6 +20,7 @@ mod payee_limits;
 mod payee_races;
 mod payee_scene;
 mod payer;
+mod redemptions;
 mod shop;
 mod switches;
 mod vectors;

@@ -108,13 +108,13 @@ impl Payee {
             let Some(account) = self.accounts.get_mut(&claim.id.account) else {
                 continue;
             };
-            let balance = account.balance;
+            let before = account.balance.map(|balance| (balance, account.bond));
             if let Some(range) = account.ranges.get_mut(&claim.id.first) {
                 range.life = Life::Claimed;
                 range.had_left = range.may_have_left;
                 range.may_have_left = true;
                 if !range.had_left {
-                    range.balance_before = balance;
+                    range.before = before;
                 }
                 if let Some(conn) = range.conn {
                     self.detach(conn, claim.id.first);

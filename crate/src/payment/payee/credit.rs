@@ -182,6 +182,11 @@ impl Payee {
             .is_some_and(|c| !c.attached.is_empty() && !c.is_over())
     }
 
+    /// Whether a paying peer has its place: not while it is over its credit, owes all that it may, or the chain does not cover it.
+    pub fn is_unchoked(&self, conn: ConnectionId) -> bool {
+        self.conns.get(&conn).is_some_and(|c| c.unchoked)
+    }
+
     pub(super) fn over_credit(&mut self, conn: ConnectionId) {
         let Some(c) = self.conns.get_mut(&conn) else {
             return;

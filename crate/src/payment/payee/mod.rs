@@ -210,8 +210,8 @@ impl Payee {
             PayeeRangeLife::Lost => Life::Lost,
         };
         let mut range = Range::new(best, life, now);
-        // An earlier run may have sent the claim of a closed range; that of an open one it did not.
-        range.may_have_left = record.life == PayeeRangeLife::Closed;
+        // An earlier run may have sent the claim of a closed range, and did where it was redeemed; that of an open one it did not.
+        range.may_have_left = !matches!(record.life, PayeeRangeLife::Open | PayeeRangeLife::Lost);
         range.asked = Timestamp::ZERO;
         account.ranges.insert(first, range);
         self.reads.soon(id, u64::from(first) >> 8, now);

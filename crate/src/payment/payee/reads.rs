@@ -20,6 +20,8 @@ const ATTACHED: Duration = Duration::from_secs(600);
 const AWAY: core::ops::RangeInclusive<Duration> =
     Duration::from_secs(1_800)..=Duration::from_secs(6 * 3_600);
 const RETRY: Duration = Duration::from_secs(30);
+/// What is withdrawn stays so: a node that is wrong for a while has so long to say it.
+const WITHDRAWN_FOR: Duration = Duration::from_secs(3_600);
 
 /// Which word of which account is read next, and when.
 #[derive(Debug, Default)]
@@ -177,17 +179,17 @@ impl Payee {
     }
 
     /// Vouchers of an account that withdrew are forgotten, and they were money if that is not true: it is believed when the
-    /// chain still says so [`CONFIRM`] later.
+    /// chain still says so [`WITHDRAWN_FOR`] later.
     fn note_withdrawal(&mut self, id: B256) {
         let now = self.now;
         let Some(account) = self.accounts.get_mut(&id) else {
             return;
         };
         let since = *account.withdrawn_since.get_or_insert(now);
-        if since + CONFIRM <= now {
+        if since + WITHDRAWN_FOR <= now {
             self.withdrawn(id);
         } else {
-            self.read_all_of(id, since + CONFIRM);
+            self.read_all_of(id, since + WITHDRAWN_FOR);
         }
     }
 

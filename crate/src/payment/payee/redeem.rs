@@ -15,7 +15,7 @@ use crate::wire::pay::{NeedReason, PayMessage, RejectCode};
 
 /// An exiting account is redeemed so long before its funds may leave, or in half of what is left until then.
 const EXIT_MARGIN: Duration = Duration::from_secs(3_600);
-/// A redemption is confirmed by a read after this, and so is a withdrawal.
+/// A redemption is confirmed by a read after this.
 pub(super) const CONFIRM: Duration = Duration::from_secs(30);
 /// Skip reason of the vault: the deposit does not reach so far.
 const SKIP_NOT_COVERED: u8 = 5;
@@ -236,9 +236,11 @@ impl Payee {
         let Some(range) = account.ranges.get(&id.first) else {
             return false;
         };
-        let fell = match (range.balance_before, account.balance) {
-            (Some(before), Some(now)) => before.0.saturating_sub(now.0),
-            // It left in an earlier run.
+        let fell = match (range.before, account.balance) {
+            (Some((before, bond)), Some(now)) if account.bond <= bond => {
+                before.0.saturating_sub(now.0)
+            }
+            // It left in an earlier run, or more was deposited since: nobody is blamed.
             _ => u128::MAX,
         };
         range.may_have_left && fell >= range.due(account.tranche).0

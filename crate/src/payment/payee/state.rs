@@ -194,8 +194,8 @@ pub(super) struct Range {
     pub(super) may_have_left: bool,
     /// The same before its claim was handed out last.
     pub(super) had_left: bool,
-    /// The account's deposit when its claim was handed out first in this run.
-    pub(super) balance_before: Option<TokenUnits>,
+    /// The account's deposit and bond when its claim was handed out first in this run.
+    pub(super) before: Option<(TokenUnits, TokenUnits)>,
     /// When the chain was asked about it last.
     pub(super) asked: Timestamp,
     /// The chain covered it then.
@@ -220,7 +220,7 @@ impl Range {
             skipped: false,
             may_have_left: false,
             had_left: false,
-            balance_before: None,
+            before: None,
             asked: now,
             covered: true,
             failed: 0,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::common::{DEPOSIT, TEN_DOLLARS, TRANCHE, complete, minutes, per_gb, trader};
+use crate::common::{DEPOSIT, TEN_DOLLARS, TRANCHE, closings, complete, minutes, per_gb, trader};
 use alloy_primitives::{Address, B256};
 use piecework::client::{AddOptions, Config};
 use piecework::client::{CheckExisting, Command, Event, RedeemScope, ResalePrice, Source};
@@ -114,6 +114,13 @@ fn a_buyer_that_owes_what_its_bond_allows_waits_and_goes_on_with_each_redemption
             "seed {seed}: {owed}"
         );
         assert!(!net.is_complete(b, &content), "seed {seed}");
+        // It is choked, so it asks for nothing and does not leave for what does not come.
+        let choked = |net: &SimNet| {
+            let torrent = net.torrent(b, content.info_hash()).unwrap();
+            torrent.peers.iter().all(|peer| peer.choked_us)
+        };
+        assert!(choked(&net), "seed {seed}");
+        assert_eq!(closings(&net, b), [], "seed {seed}");
         // Now somebody redeems what is due, every half minute.
         let is_complete = (0..20).any(|_| {
             net.command(a, Command::PrepareRedeem(RedeemScope::Due));

@@ -267,18 +267,21 @@ enum Useless {
     Refuses,
     /// Takes a promise and never unchokes.
     NeverUnchokes,
+    /// Names another payee once it is promised something.
+    NamesAnother,
     /// Sends a block each twenty seconds.
     Drips,
     /// Goes on only when the one block that it gives on credit is paid: that is honest, and slow where pieces are larger.
     GivesOneBlock,
 }
 
-const USELESS: [Useless; 7] = [
+const USELESS: [Useless; 8] = [
     Useless::AsksForABond,
     Useless::GivesNoCredit,
     Useless::NeverAcknowledges,
     Useless::Refuses,
     Useless::NeverUnchokes,
+    Useless::NamesAnother,
     Useless::Drips,
     Useless::GivesOneBlock,
 ];
@@ -327,6 +330,23 @@ fn useless_seller(net: &mut SimNet, payee: u8, content: &Content, useless: Usele
                 other => vec![other],
             }),
         ),
+        Useless::NamesAnother => {
+            let mut quote = None;
+            net.set_tamper(
+                node,
+                Box::new(move |_, message| {
+                    if let PayMessage::Terms(terms) = message {
+                        quote = Some(terms);
+                    }
+                    let is_ack = matches!(message, PayMessage::Ack { .. });
+                    let other = quote.take_if(|_| is_ack).map(|mut terms| {
+                        terms.payee = address(99);
+                        PayMessage::Terms(terms)
+                    });
+                    [Some(message), other].into_iter().flatten().collect()
+                }),
+            );
+        }
         Useless::Drips => net.set_uplink(node, 800),
         Useless::NeverUnchokes | Useless::GivesOneBlock => {}
     }

@@ -127,7 +127,6 @@ pub fn holds(state_dir: &Path, key: &str) -> Result<bool, RecordsError> {
 
 /// The open database, and the file that it is in.
 struct Store {
-    path: PathBuf,
     file: LockedFile,
     /// `None` after a failure of the disk.
     database: Option<Database>,
@@ -137,10 +136,14 @@ impl Store {
     fn open(state_dir: &Path) -> Result<(Store, StoredRecords), RecordsError> {
         create_private_dir(state_dir).map_err(|e| RecordsError::Folder(state_dir.to_owned(), e))?;
         let path = state_dir.join(RECORDS_FILE);
-        let (file, database) = open_or_make(state_dir, &path)?;
-        let stored = read_all(&database).map_err(|e| unreadable(&path, e))?;
+        let file = find_or_make(state_dir, &path)?;
+        let read = unless_damaged(|| {
+            let database = file.open()?;
+            let stored = read_all(&database)?;
+            Ok((database, stored))
+        });
+        let (database, stored) = read.map_err(|e| unreadable(&path, e))?;
         let store = Store {
-            path,
             file,
             database: Some(database),
         };
@@ -149,14 +152,25 @@ impl Store {
 
     /// After a failure a database takes nothing more, whatever becomes of the disk: it is opened anew for the next group.
     fn commit(&mut self, group: &[(EffectId, Batch)]) -> Result<(), String> {
-        let database = match self.database.take() {
-            Some(database) => database,
-            None => self.file.open(&self.path).map_err(|e| e.to_string())?,
-        };
-        commit(&database, group).map_err(|e| e.to_string())?;
+        let before = self.database.take();
+        let database = unless_damaged(|| {
+            let database = match before {
+                Some(database) => database,
+                None => self.file.open()?,
+            };
+            commit(&database, group)?;
+            Ok(database)
+        })?;
         self.database = Some(database);
         Ok(())
     }
+}
+
+/// The database asserts what a damaged file does not hold to, also while it is closed.
+fn unless_damaged<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(work))
+        .map_err(|_| "the file is damaged".to_owned())?
+        .map_err(|e| e.to_string())
 }
 
 /// The file behind databases that follow one another. Its lock outlives each of them: no other process comes between.
@@ -174,12 +188,8 @@ impl LockedFile {
         }
     }
 
-    fn open(&self, path: &Path) -> Result<Database, RecordsError> {
-        let open = || Database::builder().create_with_backend(self.clone());
-        // It asserts what a file that was cut short does not hold to.
-        catch_unwind(AssertUnwindSafe(open))
-            .map_err(|_| unreadable(path, "the file is damaged"))?
-            .map_err(|e| unreadable(path, e))
+    fn open(&self) -> Result<Database, DatabaseError> {
+        Database::builder().create_with_backend(self.clone())
     }
 }
 
@@ -189,6 +199,11 @@ impl StorageBackend for LockedFile {
     }
 
     fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        // A damaged file names any length, and memory would be taken for it.
+        let end = offset.saturating_add(len as u64);
+        if end > self.0.len()? {
+            return Err(ErrorKind::UnexpectedEof.into());
+        }
         self.0.read(offset, len)
     }
 
@@ -205,7 +220,7 @@ impl StorageBackend for LockedFile {
     }
 }
 
-fn open_or_make(state_dir: &Path, path: &Path) -> Result<(LockedFile, Database), RecordsError> {
+fn find_or_make(state_dir: &Path, path: &Path) -> Result<LockedFile, RecordsError> {
     let unusable = |e| RecordsError::Folder(state_dir.to_owned(), e);
     let mut options = OpenOptions::new();
     options.read(true).write(true);
@@ -217,10 +232,9 @@ fn open_or_make(state_dir: &Path, path: &Path) -> Result<(LockedFile, Database),
                     // We leave none, and what it held may have been money.
                     return Err(unreadable(path, EMPTIED));
                 }
-                let database = file.open(path)?;
-                return Ok((file, database));
+                return Ok(file);
             }
-            Err(e) if e.kind() == ErrorKind::NotFound => {}
+            Err(e) if e.kind() == ErrorKind::NotFound && !path.is_symlink() => {}
             Err(e) => return Err(unusable(e)),
         }
         let new = state_dir.join(NEW_FILE);
@@ -228,23 +242,20 @@ fn open_or_make(state_dir: &Path, path: &Path) -> Result<(LockedFile, Database),
         let file = LockedFile::lock(made.map_err(unusable)?, state_dir, &new)?;
         // Who had the lock before may have finished, and this file may be the one that it made.
         if path.symlink_metadata().is_err() {
-            let database = make(&file, &new, path)?;
-            return Ok((file, database));
+            make(&file, &new)?;
+            std::fs::rename(&new, path)
+                .and_then(|()| sync_dir(state_dir))
+                .map_err(unusable)?;
+            return Ok(file);
         }
     }
     Err(RecordsError::Locked(state_dir.to_owned()))
 }
 
-/// Makes an empty database, and gives it its name when that is durable.
-fn make(file: &LockedFile, new: &Path, path: &Path) -> Result<Database, RecordsError> {
+/// Makes an empty database, durably.
+fn make(file: &LockedFile, new: &Path) -> Result<(), RecordsError> {
     file.set_len(0).map_err(|e| unreadable(new, e))?;
-    let database = file.open(new)?;
-    let named = std::fs::rename(new, path).and_then(|()| match path.parent() {
-        Some(folder) => sync_dir(folder),
-        None => Ok(()),
-    });
-    named.map_err(|e| unreadable(path, e))?;
-    Ok(database)
+    unless_damaged(|| Ok(drop(file.open()?))).map_err(|e| unreadable(new, e))
 }
 
 /// What is said of a file without a byte.
@@ -392,9 +403,9 @@ mod tests {
         }
     }
 
-    /// One record, long enough that the file has to grow for some of them.
-    fn group(key: &str) -> Vec<(EffectId, Batch)> {
-        let value = Bytes::from(vec![7; 100_000]);
+    /// One record of so many bytes.
+    fn group(key: &str, length: usize) -> Vec<(EffectId, Batch)> {
+        let value = Bytes::from(vec![7; length]);
         vec![(EffectId(1), vec![(key.to_owned(), Some(value))])]
     }
 
@@ -405,14 +416,11 @@ mod tests {
             memory: InMemoryBackend::new(),
             room: Arc::clone(&room),
         };
-        let path = PathBuf::from("disk");
         let file = LockedFile(Arc::new(disk));
-        let database = Some(file.open(&path).unwrap());
-        let mut store = Store {
-            path,
-            file,
-            database,
-        };
+        let database = Some(file.open().unwrap());
+        let mut store = Store { file, database };
+        // So long that the file has to grow for some of them.
+        let group = |key: &str| group(key, 100_000);
         let mut stored = Vec::new();
         for changes in 0..40 {
             let key = |what: &str| format!("{what} {changes:02}");
@@ -430,10 +438,33 @@ mod tests {
             stored.push(key("room"));
         }
         store.database = None;
-        let database = store.file.open(&store.path).unwrap();
+        let database = store.file.open().unwrap();
         let found = read_all(&database).unwrap();
         for key in stored {
             assert!(found.iter().any(|(known, _)| *known == key), "{key}");
         }
+    }
+
+    #[test]
+    fn damaged_records_are_read_or_refused_and_end_no_program() {
+        let dir = tempfile::tempdir().unwrap();
+        let (mut store, _) = Store::open(dir.path()).unwrap();
+        for number in 0..20 {
+            store
+                .commit(&group(&format!("record {number}"), 100))
+                .unwrap();
+        }
+        drop(store);
+        let path = dir.path().join(RECORDS_FILE);
+        let whole = std::fs::read(&path).unwrap();
+        let used = whole.iter().rposition(|byte| *byte != 0).unwrap();
+        let (mut refused, mut damaged) = (0, whole.clone());
+        for at in (0..100).step_by(9).chain((100..used).step_by(65_521)) {
+            damaged[at] ^= 0xff;
+            std::fs::write(&path, &damaged).unwrap();
+            refused += usize::from(Store::open(dir.path()).is_err());
+            damaged[at] = whole[at];
+        }
+        assert!(refused > 0);
     }
 }

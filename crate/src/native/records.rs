@@ -255,7 +255,7 @@ fn find_or_make(state_dir: &Path, path: &Path) -> Result<LockedFile, RecordsErro
 /// Makes an empty database, durably.
 fn make(file: &LockedFile, new: &Path) -> Result<(), RecordsError> {
     file.set_len(0).map_err(|e| unreadable(new, e))?;
-    unless_damaged(|| Ok(drop(file.open()?))).map_err(|e| unreadable(new, e))
+    unless_damaged(|| Ok(file.open().map(drop)?)).map_err(|e| unreadable(new, e))
 }
 
 /// What is said of a file without a byte.

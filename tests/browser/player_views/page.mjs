@@ -6,6 +6,7 @@ import { existsSync, rmSync } from "node:fs";
 import { mkdir, mkdtemp, readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { after } from "node:test";
 import { fileURLToPath } from "node:url";
 import { browserPath, launch } from "../demo/browser.mjs";
 import { test as declare } from "../tests.mjs";
@@ -29,8 +30,9 @@ export let browser;
 /** What `/demo.json` answers. */
 let config = PAID;
 
-/** The site and the browser are started once for all files, and end with the process. */
+/** The site and the browser are started once for all tests of a file, and end after them. */
 let started;
+let closeSite;
 async function start() {
   await mkdir(shots, { recursive: true });
   const scratch = await mkdtemp(join(tmpdir(), "piecework-views-"));
@@ -40,9 +42,14 @@ async function start() {
     execFileSync("ffmpeg", ["-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25:duration=20", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-movflags", "+faststart", path]);
   }
   const served = await serve({ config: () => config, documents: { "/piecework.js": join(here, "fake_piecework.js") }, video: await readFile(path) });
-  site = served.url;
+  ({ url: site, close: closeSite } = served);
   browser = await launch(await browserPath());
 }
+
+after(async () => {
+  await browser?.close();
+  await closeSite?.();
+});
 
 /** A test; what it gives to `t.after` is done at its end, the last first. */
 export function test(name, body) {

@@ -597,17 +597,14 @@ impl Session {
             })
             .collect();
         offers.sort_unstable_by_key(|(fresh, unit, conn)| (*unit, *fresh, *conn));
-        let mut of_use = 0;
-        let chosen: Set<ConnectionId> = offers
-            .iter()
-            .filter(|(_, unit, _)| active && *unit <= max_unit)
-            .map(|(_, _, conn)| *conn)
-            .take_while(|conn| {
-                let has_room = of_use < MAX_PAID_SOURCES;
-                of_use += usize::from(self.is_of_use(ctx, *conn));
-                has_room
-            })
-            .collect();
+        let (mut chosen, mut of_use) = (Set::new(), 0);
+        for (_, unit, conn) in &offers {
+            if !active || *unit > max_unit || of_use == MAX_PAID_SOURCES {
+                break;
+            }
+            chosen.insert(*conn);
+            of_use += usize::from(self.is_of_use(ctx, *conn));
+        }
         let unit = self.unit(ctx.config);
         for peer in self.peers.values().filter(|p| p.in_payments) {
             ctx.money.set_price(ctx.now, peer.connection, unit);

@@ -279,14 +279,28 @@ impl PayeeFactsRecord {
 pub enum PayeeRangeLife {
     /// Takes payments.
     Open,
-    /// Closed for redemption.
+    /// Closed for redemption: no claim of it has left.
     Closed,
+    /// Closed, and a claim of it may have left. So says each closed range of an earlier build, which did not tell these two
+    /// apart.
+    Claimed,
     /// Redeemed for this much, but not yet confirmed by a later read.
     Redeemed(TokenUnits),
     /// Consumed, for this much as it seems by an own claim whose end was not seen: kept as the proof in case it was not.
     Presumed(TokenUnits),
     /// Its serials were promised to somebody else too, who redeemed first: kept as the proof.
     Lost,
+}
+
+impl PayeeRangeLife {
+    /// Whether anything is still to be redeemed.
+    pub fn is_unredeemed(self) -> bool {
+        use PayeeRangeLife::{Claimed, Closed, Lost, Open, Presumed, Redeemed};
+        match self {
+            Open | Closed | Claimed => true,
+            Redeemed(_) | Presumed(_) | Lost => false,
+        }
+    }
 }
 
 /// Payee: the best voucher of one range and its best link. This is money.
@@ -320,10 +334,11 @@ impl PayeeRangeRecord {
         out.extend_from_slice(&self.tranche.0.to_be_bytes());
         let (life, gross) = match self.life {
             PayeeRangeLife::Open => (0, TokenUnits(0)),
-            PayeeRangeLife::Closed => (1, TokenUnits(0)),
+            PayeeRangeLife::Claimed => (1, TokenUnits(0)),
             PayeeRangeLife::Redeemed(gross) => (2, gross),
             PayeeRangeLife::Lost => (3, TokenUnits(0)),
             PayeeRangeLife::Presumed(gross) => (4, gross),
+            PayeeRangeLife::Closed => (5, TokenUnits(0)),
         };
         out.push(life);
         out.extend_from_slice(&gross.0.to_be_bytes());
@@ -341,10 +356,11 @@ impl PayeeRangeRecord {
         let (life, gross) = (r.u8()?, TokenUnits(r.u128()?));
         let life = match (life, gross.0) {
             (0, 0) => PayeeRangeLife::Open,
-            (1, 0) => PayeeRangeLife::Closed,
+            (1, 0) => PayeeRangeLife::Claimed,
             (2, _) => PayeeRangeLife::Redeemed(gross),
             (3, 0) => PayeeRangeLife::Lost,
             (4, _) => PayeeRangeLife::Presumed(gross),
+            (5, 0) => PayeeRangeLife::Closed,
             _ => return None,
         };
         let sound = r.0.is_empty() && voucher.is_well_formed() && k <= voucher.steps;
@@ -462,7 +478,7 @@ mod tests {
         #[test]
         fn records_survive_the_round_trip(
             first in 1u32.., count in 1u16..=256, unit in any::<u64>(), paid in any::<u64>(),
-            k in 0u16..=256, life in 0u8..3, held_life in 0u8..5, byte in any::<u8>(), gross in any::<u128>(),
+            k in 0u16..=256, life in 0u8..3, held_life in 0u8..6, byte in any::<u8>(), gross in any::<u128>(),
         ) {
             let count = count.min((256 - (first & 255)) as u16);
             let range = PayerRangeRecord {
@@ -482,7 +498,7 @@ mod tests {
                 k, w: B256::repeat_byte(6), tranche: TokenUnits(10_000),
                 life: [
                     PayeeRangeLife::Open, PayeeRangeLife::Closed, PayeeRangeLife::Redeemed(TokenUnits(gross)),
-                    PayeeRangeLife::Lost, PayeeRangeLife::Presumed(TokenUnits(gross)),
+                    PayeeRangeLife::Lost, PayeeRangeLife::Presumed(TokenUnits(gross)), PayeeRangeLife::Claimed,
                 ][usize::from(held_life)],
             };
             prop_assert_eq!(PayeeRangeRecord::decode(&held.encode()), Some(held));

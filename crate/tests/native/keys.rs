@@ -395,6 +395,7 @@ fn claims_of_another_key_or_vault_are_spoken_of() {
     let other = Address::repeat_byte(0x77);
     keep("key", claim_of(&here, other, PayeeRangeLife::Open));
     keep("vault", claim_of(&elsewhere, other, PayeeRangeLife::Closed));
+    keep("sent", claim_of(&elsewhere, other, PayeeRangeLife::Claimed));
     let over = PayeeRangeLife::Redeemed(TokenUnits(6_400));
     keep("over", claim_of(&here, other, over));
     // Its data are a link, which is not served: it ends at once.
@@ -432,6 +433,7 @@ fn claims_of_another_key_or_vault_are_spoken_of() {
         assert!(said.contains(&claims), "{said}");
         let at = format!("and the vault 0x{} on chain 10", "44".repeat(20));
         assert!(said.contains(&at), "{said}");
+        assert!(says("sent").contains("holds claims"));
         assert!(!says("over").contains("holds claims"));
     }
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::hand::*;
 use crate::shop::*;
 use piecework::payment::payee::{ClaimOutcome, ReadyClaim, RedeemScope};
-use piecework::payment::{ChainState, PayEvent};
+use piecework::payment::{ChainState, PayAction, PayEvent};
 use piecework::time::Duration;
 use piecework::types::{FineUnits, TokenUnits};
 use proptest::prelude::*;
@@ -40,8 +40,10 @@ enum Step {
     },
     /// The node answers nothing, or answers again.
     Offline(bool),
-    /// The buyer deposits more.
-    TopUp,
+    /// The buyer deposits more, and to its bond, too.
+    TopUp {
+        bond: bool,
+    },
     Restart,
 }
 
@@ -61,7 +63,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (0..3usize).prop_map(Step::Behind),
         1 => any::<bool>().prop_map(|exits| Step::Lie { exits }),
         1 => any::<bool>().prop_map(Step::Offline),
-        1 => Just(Step::TopUp),
+        1 => any::<bool>().prop_map(|bond| Step::TopUp { bond }),
         1 => Just(Step::Restart),
     ];
     proptest::collection::vec(step, 1..40)
@@ -205,10 +207,10 @@ impl World {
                 self.s.later(Duration::from_secs(3_000));
             }
             Step::Offline(offline) => self.s.offline = offline,
-            Step::TopUp => {
+            Step::TopUp { bond } => {
                 let mut now = *self.history.last().unwrap();
                 now.balance.0 += 100_000;
-                now.bond.0 += 125_000;
+                now.bond.0 += if bond { 125_000 } else { 0 };
                 self.history.push(now);
                 self.show();
             }
@@ -257,7 +259,7 @@ proptest! {
 
     #[test]
     fn a_buyer_that_redeems_to_itself_what_it_promised_takes_no_more_than_its_limit_in_all(
-        steps in proptest::collection::vec((0..5u8, 1..=256u16), 1..80),
+        steps in proptest::collection::vec((0..6u8, 1..=256u16), 1..80),
     ) {
         // A bond of 0.2, of which a twentieth may be owed: that is one serial.
         let shop = Shop::with(&BTreeMap::new(), |config| {
@@ -270,6 +272,7 @@ proptest! {
                 2 if world.next > 1 => world.steal(1 + u32::from(number) % (world.next - 1)),
                 3 => world.step(Step::Redeem(if number % 2 == 0 { End::Told } else { End::NotSent })),
                 4 => world.step(Step::Later(u64::from(number) * 10)),
+                5 => world.step(Step::Restart),
                 _ => {}
             }
         }
@@ -277,4 +280,144 @@ proptest! {
         let lost = world.earned - world.paid - world.s.payee.totals().redeemable.0;
         prop_assert!(lost <= 10_000, "{lost}");
     }
+}
+
+// ---- over a restart
+
+/// A buyer that paid for one serial, of which the claim was taken.
+fn claimed() -> (Shop, Buyer, Vec<ReadyClaim>) {
+    let mut s = Shop::new();
+    let buyer = Buyer::new(1);
+    s.chain.insert(buyer.account, deposit(2_000_000, Q.0));
+    s.buys(&buyer, 1..=1, 256);
+    let claims = s.take(RedeemScope::All);
+    assert_eq!(claims.len(), 1);
+    (s, buyer, claims)
+}
+
+/// Its serial turns out to be consumed after a restart: what counts as redeemed, and how many were blamed.
+fn consumed_after_a_restart(mut s: Shop, buyer: &Buyer, gross: TokenUnits) -> (u128, usize) {
+    s.restart();
+    s.consume(buyer.account, 1, 1, gross);
+    s.later(hours(13));
+    let conflicts = s.said(|e| matches!(e, PayEvent::Conflict { .. }));
+    (s.payee.totals().redeemed.0, conflicts)
+}
+
+#[test]
+fn a_later_run_takes_for_its_own_redemption_what_may_have_left_and_nothing_else() {
+    for (told, is_ours) in [
+        (None, true),
+        (Some(ClaimOutcome::Unknown), true),
+        // A prompt that was refused, a node that could not be asked, a vault that does not cover it yet.
+        (Some(ClaimOutcome::Failed), false),
+        (Some(ClaimOutcome::Skipped(5)), false),
+    ] {
+        let (mut s, buyer, claims) = claimed();
+        if let Some(outcome) = told {
+            s.ended(&claims, |_| outcome);
+        }
+        let due = claims[0].due;
+        let expected = if is_ours { (due.0, 0) } else { (0, 1) };
+        assert_eq!(
+            consumed_after_a_restart(s, &buyer, due),
+            expected,
+            "{told:?}"
+        );
+    }
+}
+
+#[test]
+fn of_a_range_that_was_closed_and_found_no_place_in_the_batch_no_claim_has_left() {
+    let mut s = Shop::new();
+    let buyer = Buyer::new(1);
+    s.chain.insert(buyer.account, deposit(2_000_000, Q.0));
+    s.buys(&buyer, 1..=1, 200);
+    // More of others, each worth more, than a transaction takes.
+    for n in 2..=129 {
+        let other = Buyer::new(n);
+        s.chain.insert(other.account, deposit(2_000_000, Q.0));
+        s.buys(&other, 1..=1, 256);
+        // As fast as strangers are looked up.
+        s.later(Duration::from_secs(1));
+    }
+    let claims = s.take(RedeemScope::All);
+    assert!(claims.len() == 128 && claims.iter().all(|c| c.id.account != buyer.account));
+    s.pays(&claims);
+    assert_eq!(consumed_after_a_restart(s, &buyer, TokenUnits(2_000)).1, 1);
+}
+
+#[test]
+fn a_closed_range_of_an_earlier_build_may_have_been_redeemed_by_it() {
+    let (mut s, buyer, claims) = claimed();
+    s.ended(&claims, |_| ClaimOutcome::Failed);
+    let range = (s.store.iter_mut()).find(|(key, _)| key.contains("/range/"));
+    let (_, record) = range.unwrap();
+    let mut bytes = record.to_vec();
+    // What it wrote of each closed range.
+    let life = bytes.len() - 17;
+    bytes[life] = 1;
+    *record = bytes.into();
+    let due = claims[0].due;
+    assert_eq!(consumed_after_a_restart(s, &buyer, due), (due.0, 0));
+}
+
+#[test]
+fn no_claim_leaves_before_it_is_on_record_that_it_may() {
+    let (mut s, _, claims) = claimed();
+    s.ended(&claims, |_| ClaimOutcome::Failed);
+    s.later(hours(1));
+    s.payee.prepare_redeem(s.now, RedeemScope::All);
+    let mut puts = Vec::new();
+    while let Some(action) = s.payee.poll() {
+        match action {
+            PayAction::PutRecord { effect, .. } => puts.push(effect),
+            PayAction::ReadState { effect, .. } => {
+                let state = *s.chain.values().next().unwrap();
+                s.payee.chain_state(s.now, effect, Ok(state));
+            }
+            action => assert!(!matches!(
+                action,
+                PayAction::Event(PayEvent::ClaimsReady { .. })
+            )),
+        }
+    }
+    assert_eq!(puts.len(), 1);
+    assert!(s.payee.take_claims(s.now, 100).is_empty());
+    // Earnings go before books: a full disk keeps nobody from redeeming.
+    s.payee.stored(s.now, puts[0], false);
+    s.run();
+    assert_eq!(s.said(|e| matches!(e, PayEvent::ClaimsReady { .. })), 2);
+    assert_eq!(s.payee.take_claims(s.now, 100).len(), 1);
+}
+
+// ---- what a deposit says of whose redemption it was
+
+#[test]
+fn a_deposit_between_a_lost_receipt_and_the_next_look_blames_nobody() {
+    for bond in [0, 125_000] {
+        let (mut s, buyer, claims) = claimed();
+        s.ended(&claims, |_| ClaimOutcome::Unknown);
+        s.consume(buyer.account, 1, 1, claims[0].due);
+        let state = s.chain.get_mut(&buyer.account).unwrap();
+        (state.balance.0, state.bond.0) = (state.balance.0 + 100_000, state.bond.0 + bond);
+        s.later(hours(13));
+        assert_eq!(s.said(|e| matches!(e, PayEvent::Conflict { .. })), 0);
+        assert_eq!(s.payee.totals().redeemed, claims[0].due);
+    }
+}
+
+#[test]
+fn what_one_batch_redeemed_is_not_taken_for_what_the_next_one_did() {
+    let (mut s, buyer, first) = claimed();
+    s.buys(&buyer, 2..=2, 256);
+    s.pays(&first);
+    // Sooner than the redemption is confirmed.
+    let second = s.take(RedeemScope::All);
+    assert_eq!(second.len(), 1);
+    s.ended(&second, |_| ClaimOutcome::Unknown);
+    s.consume(buyer.account, 2, 1, TokenUnits(1));
+    s.later(hours(13));
+    assert_eq!(s.said(|e| matches!(e, PayEvent::Conflict { .. })), 1);
+    assert_eq!(s.payee.totals().redeemed, first[0].due);
 }

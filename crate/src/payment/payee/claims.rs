@@ -6,7 +6,7 @@
 use alloy_primitives::B256;
 
 use super::state::{Account, Range};
-use super::{Life, MAX_LIVE_RANGES, Payee, RangeId, ReadyClaim, RedeemScope};
+use super::{Life, MAX_LIVE_RANGES, Payee, RangeId, ReadyClaim, RedeemScope, Work};
 use crate::payment::voucher::{MAX_CLAIMS, range_cap};
 use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
@@ -98,17 +98,41 @@ impl Payee {
         ready.into_iter().map(claim).collect()
     }
 
-    /// Hands out up to `most` ready claims (a call takes [`MAX_CLAIMS`]). From here their steps are frozen; `redeemed` must
-    /// say what became of each.
+    /// Puts it on record that the claims that leave next may have left, as far as it is not there; true while that is waited
+    /// for. What cannot be stored holds no claim up: earnings go before books.
+    pub(super) fn notes_claims(&mut self) -> bool {
+        let claims = self.claims();
+        for ReadyClaim { id, .. } in claims.into_iter().take(MAX_CLAIMS) {
+            if let Some(range) = self.range_mut(id).filter(|r| !r.noted) {
+                range.noted = true;
+                self.noting.insert(id);
+                self.put_range(id, Work::Claim { id });
+            }
+        }
+        !self.noting.is_empty()
+    }
+
+    /// A claim is back and none of its range is out.
+    pub(super) fn note_back(&mut self, id: RangeId) {
+        if let Some(range) = self.range_mut(id).filter(|r| r.noted && !r.may_have_left) {
+            range.noted = false;
+            self.put_range(id, Work::Background);
+        }
+    }
+
+    /// Hands out up to `most` ready claims (a call takes [`MAX_CLAIMS`]) of which it is on record. From here their steps are
+    /// frozen; `redeemed` must say what became of each.
     pub fn take_claims(&mut self, now: Timestamp, most: usize) -> Vec<ReadyClaim> {
         self.turn(now);
         let mut claims = self.claims();
+        let is_noted = |id| self.range(id).is_some_and(|r| r.noted) && !self.noting.contains(&id);
+        claims.retain(|claim| is_noted(claim.id));
         claims.truncate(most.min(MAX_CLAIMS));
         for claim in &claims {
             let Some(account) = self.accounts.get_mut(&claim.id.account) else {
                 continue;
             };
-            let before = account.balance.map(|balance| (balance, account.bond));
+            let before = account.balance.map(|balance| (balance, account.deposits));
             if let Some(range) = account.ranges.get_mut(&claim.id.first) {
                 range.life = Life::Claimed;
                 range.had_left = range.may_have_left;

@@ -18,6 +18,7 @@
 //! Invariants:
 //! - No ACK before the voucher is durable; received links are durable within [`GROUP_DELAY`] or
 //!   [`GROUP_STEPS`] steps, and steps beyond that count against the credit until they are.
+//! - That a claim may leave is on record before it does, so that a later run knows its own redemptions from another's.
 //! - A redeemable sum is a sum of floors; a closed range takes no further block.
 //! - Nothing is accepted that the chain, read at `latest`, does not cover.
 
@@ -107,6 +108,8 @@ pub struct Payee {
     preparing: bool,
     /// Ranges it waits for.
     closing: Set<RangeId>,
+    /// ... and those of which it is being stored that their claims may leave.
+    noting: Set<RangeId>,
     /// The last record could not be stored: said once.
     store_fails: bool,
     shut: bool,
@@ -139,6 +142,7 @@ impl Payee {
             scope: RedeemScope::All,
             preparing: false,
             closing: Set::new(),
+            noting: Set::new(),
             store_fails: false,
             shut: false,
         };
@@ -198,7 +202,7 @@ impl Payee {
         };
         let life = match record.life {
             PayeeRangeLife::Open => Life::Open,
-            PayeeRangeLife::Closed => Life::Ready { at: now },
+            PayeeRangeLife::Closed | PayeeRangeLife::Claimed => Life::Ready { at: now },
             PayeeRangeLife::Redeemed(gross) => Life::Redeemed {
                 gross,
                 proven: true,
@@ -210,8 +214,13 @@ impl Payee {
             PayeeRangeLife::Lost => Life::Lost,
         };
         let mut range = Range::new(best, life, now);
-        // An earlier run may have sent the claim of a closed range, and did where it was redeemed; that of an open one it did not.
-        range.may_have_left = !matches!(record.life, PayeeRangeLife::Open | PayeeRangeLife::Lost);
+        range.may_have_left = match record.life {
+            PayeeRangeLife::Open | PayeeRangeLife::Closed | PayeeRangeLife::Lost => false,
+            PayeeRangeLife::Claimed | PayeeRangeLife::Redeemed(_) | PayeeRangeLife::Presumed(_) => {
+                true
+            }
+        };
+        range.noted = range.may_have_left;
         range.asked = Timestamp::ZERO;
         account.ranges.insert(first, range);
         self.reads.soon(id, u64::from(first) >> 8, now);
@@ -676,6 +685,19 @@ impl Payee {
         effect
     }
 
+    /// Puts a range on record as it is.
+    fn put_range(&mut self, id: RangeId, work: Work) {
+        let Some(account) = self.accounts.get(&id.account) else {
+            return;
+        };
+        let Some(range) = account.ranges.get(&id.first) else {
+            return;
+        };
+        let record = range.record(account.session_key, account.tranche);
+        let key = Key::PayeeRange(id.account, id.first);
+        self.put(key, Some(record.encode()), work);
+    }
+
     fn range(&self, id: RangeId) -> Option<&Range> {
         self.accounts.get(&id.account)?.ranges.get(&id.first)
     }
@@ -719,6 +741,12 @@ impl Payee {
             Work::NewRange { conn } => self.new_range_stored(conn, effect, ok),
             Work::Fold { id } => self.fold_stored(id, ok),
             Work::Close { id, k } => self.close_stored(id, k, ok),
+            Work::Claim { id } => {
+                self.noting.remove(&id);
+                if self.noting.is_empty() {
+                    self.closed_ready();
+                }
+            }
             Work::Links { id, k, tag } => {
                 let Some(range) = self.range_mut(id) else {
                     return;

@@ -41,21 +41,12 @@ impl Payee {
     }
 
     fn close_range(&mut self, id: RangeId) {
-        let Some(account) = self.accounts.get_mut(&id.account) else {
+        let Some(range) = self.range_mut(id).filter(|r| r.life == Life::Open) else {
             return;
         };
-        let (session_key, tranche) = (account.session_key, account.tranche);
-        let Some(range) = account.ranges.get_mut(&id.first) else {
-            return;
-        };
-        if range.life != Life::Open {
-            return;
-        }
         range.life = Life::Closing;
         let k = range.newest().k;
-        let record = range.record(session_key, tranche);
-        let key = Key::PayeeRange(id.account, id.first);
-        self.put(key, Some(record.encode()), Work::Close { id, k });
+        self.put_range(id, Work::Close { id, k });
     }
 
     pub(super) fn close_stored(&mut self, id: RangeId, k: u16, ok: bool) {
@@ -114,12 +105,14 @@ impl Payee {
             .unwrap_or(Timestamp::NEVER)
     }
 
-    /// Says that the claims are ready, once those that were to be closed are, and the chain was asked about them.
+    /// Says that the claims are ready, once those that were to be closed are, the chain was asked about them, and that they
+    /// leave is on record.
     pub(super) fn closed_ready(&mut self) {
         if !self.closing.is_empty() && self.closed_at() <= self.now {
             self.closing.clear();
         }
-        if self.preparing && self.closing.is_empty() && !self.asks_chain() {
+        let waits = !self.closing.is_empty() || !self.noting.is_empty();
+        if self.preparing && !waits && !self.asks_chain() && !self.notes_claims() {
             self.preparing = false;
             let claims = self.claims();
             let due = claims
@@ -148,17 +141,23 @@ impl Payee {
 
     fn claim_ended(&mut self, id: RangeId, outcome: ClaimOutcome) {
         let now = self.now;
-        let Some(range) = self.range_mut(id) else {
+        let Some(account) = self.accounts.get_mut(&id.account) else {
             return;
         };
-        if !matches!(outcome, ClaimOutcome::Unknown | ClaimOutcome::Paid(_)) {
+        if outcome != ClaimOutcome::Failed {
+            // What the chain said before it left is old, of the deposit too: it is asked before more claims of it leave.
+            for range in account.ranges.values_mut() {
+                range.asked = Timestamp::ZERO;
+            }
+        }
+        let Some(range) = account.ranges.get_mut(&id.first) else {
+            return;
+        };
+        let is_back = !matches!(outcome, ClaimOutcome::Unknown | ClaimOutcome::Paid(_));
+        if is_back {
             range.may_have_left = range.had_left;
         }
         range.life = Life::Ready { at: now };
-        if outcome != ClaimOutcome::Failed {
-            // What the chain said before it left is old: it is asked before the claim leaves again.
-            range.asked = Timestamp::ZERO;
-        }
         match outcome {
             ClaimOutcome::Paid(gross) => self.note_redeemed(id, gross, true),
             // By an earlier claim of ours, or by somebody else: the next read tells.
@@ -172,6 +171,9 @@ impl Payee {
             ClaimOutcome::Skipped(_) => range.skipped = true,
             ClaimOutcome::Failed => range.failed = range.failed.saturating_add(1),
             ClaimOutcome::Unknown => {}
+        }
+        if is_back {
+            self.note_back(id);
         }
     }
 
@@ -237,10 +239,10 @@ impl Payee {
             return false;
         };
         let fell = match (range.before, account.balance) {
-            (Some((before, bond)), Some(now)) if account.bond <= bond => {
+            (Some((before, deposits)), Some(now)) if account.deposits == deposits => {
                 before.0.saturating_sub(now.0)
             }
-            // It left in an earlier run, or more was deposited since: nobody is blamed.
+            // It left in an earlier run, or something was deposited since: nobody is blamed.
             _ => u128::MAX,
         };
         range.may_have_left && fell >= range.due(account.tranche).0
@@ -296,7 +298,6 @@ impl Payee {
         let Some(account) = self.accounts.get_mut(&id.account) else {
             return;
         };
-        let (session_key, tranche) = (account.session_key, account.tranche);
         account.said_due = false;
         let Some(range) = account.ranges.get_mut(&id.first) else {
             return;
@@ -304,9 +305,7 @@ impl Payee {
         range.life = life;
         range.next = None;
         range.dirty_since = None;
-        let record = range.record(session_key, tranche);
-        let key = Key::PayeeRange(id.account, id.first);
-        self.put(key, Some(record.encode()), Work::Background);
+        self.put_range(id, Work::Background);
         self.store_facts(id.account);
     }
 

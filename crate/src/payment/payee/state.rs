@@ -37,6 +37,10 @@ pub(super) enum Work {
         id: RangeId,
         k: u16,
     },
+    /// That a claim may have left.
+    Claim {
+        id: RangeId,
+    },
     /// A read a COMMIT waits for; of an account that was not known here, or of one that was.
     CommitRead {
         conn: ConnectionId,
@@ -107,6 +111,8 @@ pub(super) struct Account {
     /// Collateral and deposit, as the chain said last; nothing before it was asked in this run.
     pub(super) bond: TokenUnits,
     pub(super) balance: Option<TokenUnits>,
+    /// How often either was seen to grow in this run: something was deposited.
+    pub(super) deposits: u32,
     /// Blocks it had paid when it was read last.
     paid_when_read: u64,
     pub(super) ledger: SellerLedger,
@@ -194,8 +200,10 @@ pub(super) struct Range {
     pub(super) may_have_left: bool,
     /// The same before its claim was handed out last.
     pub(super) had_left: bool,
-    /// The account's deposit and bond when its claim was handed out first in this run.
-    pub(super) before: Option<(TokenUnits, TokenUnits)>,
+    /// Its record says that a claim may have left, or is being stored to say it.
+    pub(super) noted: bool,
+    /// The account's deposit, and how often it was added to, when its claim was handed out first in this run.
+    pub(super) before: Option<(TokenUnits, u32)>,
     /// When the chain was asked about it last.
     pub(super) asked: Timestamp,
     /// The chain covered it then.
@@ -220,6 +228,7 @@ impl Range {
             skipped: false,
             may_have_left: false,
             had_left: false,
+            noted: false,
             before: None,
             asked: now,
             covered: true,
@@ -278,6 +287,9 @@ impl Range {
             tranche,
             life: match self.life {
                 Life::Open => PayeeRangeLife::Open,
+                Life::Closing | Life::Ready { .. } | Life::Claimed if self.noted => {
+                    PayeeRangeLife::Claimed
+                }
                 Life::Closing | Life::Ready { .. } | Life::Claimed => PayeeRangeLife::Closed,
                 Life::Redeemed {
                     gross,
@@ -305,6 +317,7 @@ impl Account {
             tranche,
             bond: TokenUnits(0),
             balance: None,
+            deposits: 0,
             paid_when_read: 0,
             ledger: SellerLedger::new(facts),
             ranges: Map::new(),
@@ -318,6 +331,8 @@ impl Account {
 
     /// What the chain says of it now.
     pub(super) fn note_chain(&mut self, state: &ChainState) {
+        let grew = |balance| balance < state.balance || self.bond < state.bond;
+        self.deposits = (self.deposits).saturating_add(self.balance.is_some_and(grew).into());
         self.bond = state.bond;
         self.balance = Some(state.balance);
     }

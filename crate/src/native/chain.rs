@@ -256,6 +256,8 @@ pub struct Chain {
 struct Place {
     nonce: u64,
     fees: Fees,
+    /// What it had to offer to take the place of another, if that is more than allowed: it does where no node has the other.
+    short_of: Option<u128>,
 }
 
 impl Chain {
@@ -461,10 +463,16 @@ impl Chain {
         let raw = transaction.sign(key).ok_or(ChainError::Signing)?;
         let hash = keccak256(&raw);
         // The hash is ours to know: what the node says of it does not count.
-        let sent = self.rpc.send_raw(&raw).map_err(ChainError::Unsure);
+        let sent = (self.rpc.send_raw(&raw)).map_err(|error| match (error, place.short_of) {
+            (RpcError::Refused { .. }, Some(asked)) => ChainError::GasTooDear {
+                asked,
+                allowed: max_fee_per_gas,
+            },
+            (error, _) => ChainError::Unsure(error),
+        });
         let end = sent.and_then(|_| self.follow(hash));
         match &end {
-            Err(ChainError::Unsure(RpcError::Refused { .. })) => {}
+            Err(ChainError::Unsure(RpcError::Refused { .. }) | ChainError::GasTooDear { .. }) => {}
             Err(error) if error.may_be_mined() => self.note_unmined(Some(place)),
             _ => self.note_unmined(None),
         }
@@ -494,13 +502,18 @@ impl Chain {
     fn place(&self, from: Address, fees: Fees, allowed: u128) -> Result<Place, ChainError> {
         let last = *self.unmined.lock().unwrap_or_else(PoisonError::into_inner);
         match last {
-            Some(last) if self.rpc.mined_nonce(from)? <= last.nonce => Ok(Place {
-                nonce: last.nonce,
-                fees: fees.in_place_of(last.fees, allowed)?,
-            }),
+            Some(last) if self.rpc.mined_nonce(from)? <= last.nonce => {
+                let fees = fees.in_place_of(last.fees);
+                Ok(Place {
+                    nonce: last.nonce,
+                    fees: fees.capped(allowed),
+                    short_of: (fees.max > allowed).then_some(fees.max),
+                })
+            }
             _ => Ok(Place {
                 nonce: self.rpc.nonce(from)?,
                 fees,
+                short_of: None,
             }),
         }
     }
@@ -534,19 +547,20 @@ impl Fees {
     }
 
     /// As much more than another transaction as nodes ask before they take one in its place.
-    fn in_place_of(self, other: Fees, allowed: u128) -> Result<Fees, ChainError> {
+    fn in_place_of(self, other: Fees) -> Fees {
         let above = |fee: u128| fee.saturating_add(fee / 8).saturating_add(1);
-        let max = self.max.max(above(other.max));
-        if max > allowed {
-            return Err(ChainError::GasTooDear {
-                asked: max,
-                allowed,
-            });
+        Fees {
+            max: self.max.max(above(other.max)),
+            max_priority: self.max_priority.max(above(other.max_priority)),
         }
-        Ok(Fees {
+    }
+
+    fn capped(self, most: u128) -> Fees {
+        let max = self.max.min(most);
+        Fees {
             max,
-            max_priority: self.max_priority.max(above(other.max_priority)).min(max),
-        })
+            max_priority: self.max_priority.min(max),
+        }
     }
 }
 

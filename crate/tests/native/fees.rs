@@ -212,8 +212,11 @@ fn a_redemption_takes_the_place_of_one_that_is_in_no_block_and_does_not_wait_beh
     // It is out, at 3 gwei, and others of this key stand behind it.
     counts(7, 9);
     mines(&node);
+    // Where the node has it, it takes no other for as little.
+    node.fails("eth_sendRawTransaction", 1);
     let dear = redeem(3 * GWEI).unwrap_err();
     assert!(matches!(dear, ChainError::GasTooDear { .. }), "{dear}");
+    assert!(!dear.may_be_mined());
     redeem(10 * GWEI).unwrap();
     let (nonce, tip, fee, _) = fields(&node.sent()[0]);
     assert_eq!(nonce, 7);
@@ -223,6 +226,27 @@ fn a_redemption_takes_the_place_of_one_that_is_in_no_block_and_does_not_wait_beh
     counts(8, 9);
     redeem(10 * GWEI).unwrap();
     assert_eq!(fields(&node.sent()[1]).0, 9);
+}
+
+#[test]
+fn a_redemption_that_no_node_has_any_more_stops_no_later_one_however_tight_the_limit() {
+    let node = Node::start();
+    let payee = KeyPair::from_bytes(&[0x52; 32]).unwrap();
+    let chain = Chain::new(&node.config()).unwrap();
+    let redeem = || chain.redeem(&[claim()], &payee, payee.address(), 3 * GWEI);
+    node.set_base_fee(GWEI);
+    node.set_quantity("eth_maxPriorityFeePerGas", GWEI);
+    node.set_quantity("eth_getTransactionCount latest", 7);
+    node.set_quantity("eth_getTransactionCount pending", 7);
+    // Whether it was taken is not known, and it was not. It offered all that is allowed.
+    for _ in 0..3 {
+        node.set_once("eth_sendRawTransaction", json!({"no": "hash"}));
+        assert!(redeem().unwrap_err().may_be_mined());
+    }
+    mines(&node);
+    redeem().unwrap();
+    let (nonce, _, fee, _) = fields(&node.sent()[0]);
+    assert_eq!((nonce, fee), (7, 3 * GWEI));
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Who redeems what was earned, one transaction at a time, and what is said of it.
 
+use std::time::{Duration, Instant};
+
 use alloy_primitives::Address;
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
@@ -11,6 +13,47 @@ use crate::native::keys::KeyPair;
 use crate::payment::voucher::MAX_CLAIMS;
 use crate::payment::voucher::abi::Claim;
 use crate::types::{FineUnits, TokenUnits};
+
+/// What is due at once waits so long after the redemption before: each costs gas, and a fast buyer fills a range in a moment.
+const REDEEM_SPACING: Duration = Duration::from_secs(15);
+/// How long what was not worth a transaction is not looked at again, unless its turn comes.
+const PUT_OFF: Duration = Duration::from_secs(10);
+
+/// When what is due is redeemed.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// Something is due, and no redemption began since that was said.
+    pub(super) is_due: bool,
+    /// Claims are on their way from the core, or to the chain.
+    pub(super) under_way: bool,
+    /// When it was last found not to be worth a transaction yet.
+    put_off: Option<Instant>,
+    /// When the last redemption of what is due began.
+    begun: Option<Instant>,
+}
+
+impl Pace {
+    /// Whether what is due may be redeemed at once.
+    pub(super) fn is_time(&self, now: Instant) -> bool {
+        let passed = |since: Option<Instant>, least| {
+            since.is_none_or(|at| now.saturating_duration_since(at) >= least)
+        };
+        let rested = passed(self.put_off, PUT_OFF) && passed(self.begun, REDEEM_SPACING);
+        self.is_due && !self.under_way && rested
+    }
+
+    /// A redemption of what is due begins.
+    pub(super) fn begin(&mut self, now: Instant) {
+        (self.is_due, self.under_way) = (false, true);
+        self.begun = Some(now);
+    }
+
+    /// It is not worth a transaction yet. It is still due, and more comes.
+    pub(super) fn put_off(&mut self, now: Instant) {
+        self.is_due = true;
+        self.put_off = Some(now);
+    }
+}
 
 /// Who redeems, and for whom.
 #[derive(Clone, Debug)]
@@ -192,6 +235,36 @@ pub(super) fn redeemed_line(report: &Value) -> String {
 mod tests {
     use super::*;
     use alloy_primitives::B256;
+
+    #[test]
+    fn what_is_due_at_once_waits_for_its_turn_after_a_redemption_and_after_it_was_too_little() {
+        let start = Instant::now();
+        let at = |secs| start + Duration::from_secs(secs);
+        let mut pace = Pace::default();
+        assert!(!pace.is_time(at(0)), "nothing is due");
+        pace.is_due = true;
+        assert!(pace.is_time(at(0)));
+        pace.begin(at(0));
+        pace.is_due = true;
+        assert!(!pace.is_time(at(60)), "one at a time");
+        pace.under_way = false;
+        assert!(!pace.is_time(at(0) + REDEEM_SPACING - Duration::from_millis(1)));
+        assert!(pace.is_time(at(0) + REDEEM_SPACING));
+        // As often as a buyer fills a range: once in fifteen seconds.
+        let mut begun = 0;
+        for secs in 60..360 {
+            pace.is_due = true;
+            if pace.is_time(at(secs)) {
+                pace.begin(at(secs));
+                pace.under_way = false;
+                begun += 1;
+            }
+        }
+        assert_eq!(begun, 20);
+        pace.put_off(at(400));
+        assert!(!pace.is_time(at(409)));
+        assert!(pace.is_time(at(410)));
+    }
 
     #[test]
     fn after_a_batch_that_pays_nothing_the_next_is_tried_and_after_a_failure_that_is_not_its_own_none()

@@ -11,7 +11,7 @@ use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::sleep;
 
 use super::output::{CliError, complain, plain, say, say_json, sentence, tokens};
-use super::payout::{Batch, Payout, batch_json, redeemed_line, send_batch};
+use super::payout::{Batch, Pace, Payout, batch_json, redeemed_line, send_batch};
 use super::standing::{in_the_way, incomplete, is_whole, shortfalls};
 use super::torrent::Named;
 use crate::client::{
@@ -30,10 +30,6 @@ const MAX_PEERS: usize = 4096;
 const MAX_BATCHES: usize = 64;
 /// Redemptions of one run that are remembered for the summary; the first are forgotten.
 const MAX_REPORTS: usize = 256;
-/// What is due at once waits so long after the redemption before: each costs gas, and a fast buyer fills a range in a moment.
-const REDEEM_SPACING: Duration = Duration::from_secs(15);
-/// How long what was not worth a transaction is not looked at again, unless its turn comes.
-const PUT_OFF: Duration = Duration::from_secs(10);
 /// How often it is looked whether what is there is checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// How long one trouble with a tracker is not said again.
@@ -56,14 +52,7 @@ pub(super) struct Runner {
     redeemed: VecDeque<Value>,
     /// What was last said of each tracker, and when.
     troubles: BTreeMap<String, Trouble>,
-    /// Something is due, and no redemption began since that was said.
-    redeem_soon: bool,
-    /// When it was last found not to be worth a transaction yet.
-    put_off: Option<Instant>,
-    /// When the last redemption of what is due began.
-    redeemed_at: Option<Instant>,
-    /// Claims are on their way from the core, or to the chain.
-    redeeming: bool,
+    pace: Pace,
 }
 
 /// What is to become of a torrent once it is known what of it is here.
@@ -151,10 +140,7 @@ impl Runner {
             batches,
             redeemed: VecDeque::new(),
             troubles: BTreeMap::new(),
-            redeem_soon: false,
-            put_off: None,
-            redeemed_at: None,
-            redeeming: false,
+            pace: Pace::default(),
         })
     }
 
@@ -254,14 +240,14 @@ impl Runner {
             Woken::Stopped => Err(CliError::Failed("the peer has stopped".to_owned())),
             Woken::Checked => self.look().await.map(drop),
             Woken::Batch(batch) => {
-                self.redeeming = false;
-                self.redeem_soon |= batch.next_may_pay() && batch.is_full();
+                self.pace.under_way = false;
+                self.pace.is_due |= batch.next_may_pay() && batch.is_full();
                 let report = self.close_batch(batch).await;
                 self.note("redeemed", &report, || redeemed_line(&report));
                 Ok(())
             }
             Woken::Event(Event::RedeemDue) => {
-                self.redeem_soon = true;
+                self.pace.is_due = true;
                 Ok(())
             }
             Woken::Event(Event::ClaimsReady { tag, claims, total }) => {
@@ -270,13 +256,11 @@ impl Runner {
                     self.send_claims(tag, claims);
                     return Ok(());
                 }
-                self.redeeming = false;
+                self.pace.under_way = false;
                 if claims.is_empty() {
                     return Ok(());
                 }
-                // It is still due, and more comes.
-                self.redeem_soon = true;
-                self.put_off = Some(Instant::now());
+                self.pace.put_off(Instant::now());
                 self.give_back(tag, "it is not worth a transaction yet")
                     .await
             }
@@ -601,22 +585,19 @@ impl Runner {
 
     /// Whether something was said to be due that no redemption was begun for.
     pub(super) fn wants_redemption(&self) -> bool {
-        let waits = (self.put_off).is_some_and(|at| at.elapsed() < PUT_OFF);
-        let spaced = (self.redeemed_at).is_none_or(|at| at.elapsed() >= REDEEM_SPACING);
-        self.redeem_soon && !self.redeeming && !waits && spaced
+        self.pace.is_time(Instant::now())
     }
 
     /// Redeems what is due and above dust, if it is worth a transaction; the report follows as a batch. One at a time.
     pub(super) async fn redeem_due(&mut self) -> Result<(), CliError> {
-        if self.redeeming {
+        if self.pace.under_way {
             return Ok(());
         }
         let money = self.look().await?.client.money;
         if money.redeemable < self.redeem_min() {
             return Ok(());
         }
-        (self.redeem_soon, self.redeeming) = (false, true);
-        self.redeemed_at = Some(Instant::now());
+        self.pace.begin(Instant::now());
         self.handle
             .command(Command::PrepareRedeem(RedeemScope::Due))
             .await
@@ -647,7 +628,7 @@ impl Runner {
                 break;
             }
         }
-        self.redeeming = false;
+        self.pace.under_way = false;
         Ok(reports)
     }
 

@@ -18,8 +18,8 @@ use alloy_primitives::B256;
 pub const NEW_PAYEES_PER_WINDOW: usize = 2;
 /// See [`NEW_PAYEES_PER_WINDOW`].
 pub const NEW_PAYEE_WINDOW: Duration = Duration::from_secs(10);
-/// Where ranges of little use are as many as may be, one stranger more is tried after this: sellers that come to nothing
-/// must not keep an honest one out for good.
+/// Where ranges of little use are as many as may be, one stranger more is tried after this, or when one turns out to be a
+/// seller: those that come to nothing must not keep an honest one out for good.
 pub const CROWDED_SPACING: Duration = Duration::from_secs(300);
 
 /// Most serials in a range that grew by what its payee sold.
@@ -178,14 +178,16 @@ pub fn most_idle(unassigned: u64) -> u64 {
 #[derive(Clone, Debug, Default)]
 pub struct FakePayeeLimiter {
     recent: VecDeque<Timestamp>,
+    /// When the last one came that has not sold anything since.
+    unproved: Option<Timestamp>,
 }
 
 impl FakePayeeLimiter {
     /// Whether a stranger may get a range now: `idle` ranges with little or nothing revealed exist, `unassigned`
     /// serials are free, and `same_address` says that its address holds one already.
     pub fn allows(&self, now: Timestamp, idle: u64, unassigned: u64, same_address: bool) -> bool {
-        let in_turn = |last: &Timestamp| *last + CROWDED_SPACING <= now;
-        let room = idle < most_idle(unassigned) || self.recent.back().is_none_or(in_turn);
+        let in_turn = |last: Timestamp| last + CROWDED_SPACING <= now;
+        let room = idle < most_idle(unassigned) || self.unproved.is_none_or(in_turn);
         room && !same_address && self.next_slot(now) <= now
     }
 
@@ -209,10 +211,16 @@ impl FakePayeeLimiter {
 
     /// A stranger got a range.
     pub fn took(&mut self, now: Timestamp) {
+        self.unproved = Some(now);
         self.recent.push_back(now);
         while self.recent.len() > NEW_PAYEES_PER_WINDOW {
             self.recent.pop_front();
         }
+    }
+
+    /// A seller that was none before has sold something: the next stranger need not wait for [`CROWDED_SPACING`].
+    pub fn proved(&mut self) {
+        self.unproved = None;
     }
 }
 
@@ -410,5 +418,7 @@ mod tests {
             assert!(!limiter.allows(at(309_999), idle, unassigned, false));
             assert!(limiter.allows(at(310_000), idle, unassigned, false));
         }
+        limiter.proved();
+        assert!(limiter.allows(at(20_000), 3, 96, false));
     }
 }

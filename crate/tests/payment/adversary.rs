@@ -5,9 +5,10 @@ use piecework::payment::payer::{BEHIND_RETRIES, MAX_GONE, PENDING_RETRIES, Payer
 use piecework::payment::policy::CROWDED_SPACING;
 use piecework::payment::record::{Key, PayerTitleRecord};
 use piecework::payment::{EndReason, PeerPayInfo, Refusal, TitleKind};
+use piecework::time::Duration;
 use piecework::types::{BlockRef, ConnectionId, FineUnits, InfoHash, TokenUnits};
 use piecework::verify::{Advances, Payable};
-use piecework::wire::pay::{PayMessage, RejectCode};
+use piecework::wire::pay::{NeedReason, PayMessage, RejectCode, VoucherBody};
 
 const V1: TitleKind = TitleKind::V1 { piece_blocks: 4 };
 
@@ -275,4 +276,164 @@ fn connections_that_brought_nothing_do_not_push_out_the_one_that_is_to_blame() {
     b.payer.block_invalid(ms(at), A, &[block(0)]);
     assert_eq!(b.run(ms(at)).bans, [A]);
     assert_eq!(on_record(&b), (1, 0));
+}
+
+// ---- whose turn it is, of the strangers that wait
+
+/// A seller that names a payee of its own, and stays. What it was promised at once.
+fn stranger(b: &mut Buying, at: u64, number: u8, address: &str) -> Option<VoucherBody> {
+    let conn = ConnectionId(1_000 + u64::from(number));
+    b.payer.connected(ms(at), conn, info_at(address));
+    b.payer.want(ms(at), conn, TitleKind::V2, true, MAX_UNIT);
+    let done = b.say(ms(at), conn, offer(number));
+    done.order.contains(&"commit").then(|| done.commit())
+}
+
+fn offer(number: u8) -> PayMessage {
+    PayMessage::Terms(piecework::wire::pay::Terms {
+        payee: alloy_primitives::Address::repeat_byte(number),
+        ttl_secs: 40_000,
+        ..terms(MAX_UNIT)
+    })
+}
+
+fn strangers(b: &mut Buying, at: u64, numbers: std::ops::Range<u8>) {
+    for number in numbers {
+        let address = format!("198.51.100.{number}");
+        assert_eq!(stranger(b, at, number, &address), None);
+    }
+}
+
+/// Time passes. Who was promised a range, by number; those leave without a word, if they are to.
+fn turns(b: &mut Buying, from: u64, to: u64, leave: bool) -> Vec<u64> {
+    let (mut at, mut turns) = (ms(from), Vec::new());
+    while at < ms(to) {
+        let next = b.payer.next_timeout();
+        at = next.max(at + Duration::from_millis(1)).min(ms(to));
+        b.payer.tick(at);
+        for (conn, message) in b.run(at).sent {
+            if matches!(message, PayMessage::Commit { .. }) {
+                turns.push(conn.0 - 1_000);
+                if leave {
+                    b.payer.disconnected(at, conn);
+                }
+            }
+        }
+    }
+    turns
+}
+
+const TURN: u64 = CROWDED_SPACING.as_millis() as u64;
+
+#[test]
+fn strangers_take_their_turns_by_chance_and_not_in_order_of_connection() {
+    let mut b = Buying::new();
+    let now = fakes(&mut b, 1, 8);
+    strangers(&mut b, now, 100..120);
+    let turns = turns(&mut b, now, now + 21 * TURN, true);
+    assert_eq!(turns.len(), 20);
+    // Whoever comes last is not behind all others.
+    let late = turns[..10].iter().filter(|number| **number >= 110).count();
+    assert!((3..=7).contains(&late), "{turns:?}");
+}
+
+#[test]
+fn who_connects_as_a_turn_comes_is_not_before_those_that_wait() {
+    let mut b = Buying::new();
+    // The sixth took its range at 120 s.
+    let now = fakes(&mut b, 1, 8);
+    let turn = 120_000 + TURN;
+    strangers(&mut b, now + 500, 100..101);
+    assert!(turns(&mut b, now + 500, turn, false).is_empty());
+    // It looks each second whether its turn has come.
+    strangers(&mut b, turn + 100, 101..110);
+    let next = turns(&mut b, turn + 100, turn + 30_000, false);
+    assert_eq!(next.len(), 1, "one of all that wait");
+}
+
+#[test]
+fn who_comes_from_many_connections_of_one_address_is_one_of_those_that_wait() {
+    let mut b = Buying::new();
+    let now = fakes(&mut b, 1, 8);
+    for number in 100..130 {
+        assert_eq!(stranger(&mut b, now, number, "198.51.100.1"), None);
+    }
+    strangers(&mut b, now, 130..131);
+    let turns = turns(&mut b, now, now + 2 * TURN, false);
+    assert!(turns.len() == 2 && turns.contains(&130), "{turns:?}");
+}
+
+#[test]
+fn a_stranger_that_offers_again_while_it_waits_keeps_no_place() {
+    let mut b = Buying::new();
+    let now = fakes(&mut b, 1, 8);
+    strangers(&mut b, now, 100..101);
+    for at in (now..now + 20_000).step_by(300) {
+        b.say(ms(at), ConnectionId(1_100), offer(100));
+        assert!(!b.payer.is_of_use(ConnectionId(1_100)), "at {at}");
+        b.payer.tick(ms(at + 100));
+        b.run(ms(at + 100));
+    }
+}
+
+/// Half a range and more is bought.
+fn buys(b: &mut Buying, at: u64, number: u64, v: &VoucherBody) {
+    let conn = ConnectionId(1_000 + number);
+    b.ack_with(ms(at), conn, v, 128);
+    for n in 0..250 {
+        b.payer.request_sent(conn);
+        b.payer.block_received(conn, block(n));
+        assert!(b.payer.payable(ms(at), conn, verified(block(n))));
+    }
+    b.run(ms(at));
+}
+
+#[test]
+fn a_stranger_that_turns_out_to_be_a_seller_lets_the_next_one_in_at_once() {
+    for sells in [false, true] {
+        let mut b = Buying::new();
+        let now = fakes(&mut b, 1, 8);
+        let turn = now + TURN;
+        b.payer.tick(ms(turn));
+        b.run(ms(turn));
+        let v = stranger(&mut b, turn, 100, "198.51.100.1").unwrap();
+        strangers(&mut b, turn, 101..103);
+        if sells {
+            buys(&mut b, turn, 100, &v);
+        }
+        let next = turns(&mut b, turn, turn + 30_000, false);
+        assert_eq!(next.len(), usize::from(sells));
+    }
+}
+
+#[test]
+fn of_a_payee_that_sold_before_one_range_is_bought_though_others_crowd() {
+    let mut b = Buying::new();
+    let conn = ConnectionId(1_100);
+    let sold = stranger(&mut b, 0, 100, "198.51.100.1").unwrap();
+    buys(&mut b, 0, 100, &sold);
+    b.payer.want(ms(1), conn, TitleKind::V2, false, MAX_UNIT);
+    let (reason, first) = (NeedReason::RangeClosed, sold.first);
+    b.say(ms(1), conn, PayMessage::Need { reason, first });
+    b.payer.disconnected(ms(1), conn);
+    b.run(ms(1));
+    let now = fakes(&mut b, 1, 8);
+    b.restart(ms(now));
+    // Another takes the first turn of this run.
+    assert!(stranger(&mut b, now, 101, "198.51.100.2").is_some());
+    strangers(&mut b, now, 102..103);
+    let free = b.payer.totals().free.0;
+    let promised = stranger(&mut b, now, 100, "198.51.100.1").unwrap();
+    assert_ne!(promised.first, sold.first);
+    // Whoever comes under its name before it sells gets no further one.
+    for at in [now + 1_000, now + 3_000] {
+        b.payer.disconnected(ms(at), conn);
+        b.run(ms(at));
+        let again = stranger(&mut b, at, 100, &format!("203.0.113.{at}"));
+        assert_eq!(again.unwrap().first, promised.first);
+    }
+    assert_eq!(
+        free - b.payer.totals().free.0,
+        Q.0 * u128::from(promised.count)
+    );
 }

@@ -116,11 +116,19 @@ impl Account {
     /// Ranges signed or about to be that are of little use: nothing was revealed on them, or their payee closed
     /// or refused them before half of them was used. What the chain shows consumed is none of them.
     pub(super) fn idle_ranges(&self) -> u64 {
-        let idle = self.ranges.values().filter(|r| {
-            let ended = r.life == PayerRangeLife::Closed || r.refused;
-            r.life != PayerRangeLife::Consumed && (r.paid.0 == 0 || ended && self.is_early(r.first))
-        });
-        idle.count() as u64
+        self.ranges.values().filter(|r| self.is_idle(r)).count() as u64
+    }
+
+    /// See [`Account::idle_ranges`].
+    pub(super) fn is_idle(&self, r: &Range) -> bool {
+        let ended = r.life == PayerRangeLife::Closed || r.refused;
+        r.life != PayerRangeLife::Consumed && (r.paid.0 == 0 || ended && self.is_early(r.first))
+    }
+
+    /// Addresses that hold a range of this run on which nothing was revealed.
+    pub(super) fn tried_addresses(&self) -> impl Iterator<Item = &str> {
+        let unpaid = self.ranges.values().filter(|r| r.paid.0 == 0);
+        unpaid.filter_map(|r| r.address.as_deref())
     }
 
     /// What an open range could still reveal.

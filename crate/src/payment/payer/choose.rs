@@ -3,6 +3,8 @@
 //! Invariant: no range is bound to a connection whose quote [`Payer::acceptable`] refuses, whatever
 //! message led there.
 
+use rand_core::Rng;
+
 use super::range::{Range, Work};
 use super::seller::Seller;
 use super::{
@@ -151,6 +153,11 @@ impl Payer {
         let Some(c) = self.conns.get(&conn).filter(|c| c.ended.is_none()) else {
             return false;
         };
+        // Whoever puts off, or leaves and comes back, keeps no place by it.
+        let is_barren = |first: &u32| self.range(*first).is_some_and(|r| r.barren);
+        if !c.ranges.is_empty() && c.ranges.iter().all(is_barren) {
+            return false;
+        }
         let is_opening = |first: &u32| self.range(*first).is_some_and(Range::is_opening);
         let is_good = |quote: &Quote| {
             let ours = c.payee().is_none_or(|payee| payee == quote.terms.payee);
@@ -189,9 +196,9 @@ impl Payer {
         }
         // What the payee's name filled earlier says that it exists, not that this is it.
         let tranche = account.info.tranche;
+        let of_payee = || (account.ranges.values()).filter(|r| r.payee == terms.payee);
         let full = |r: &Range| voucher::usable_steps(r.count, tranche, r.paid, r.unit) == 0;
-        let known =
-            (account.ranges.values()).any(|r| r.payee == terms.payee && r.paid.0 > 0 && full(r));
+        let known = of_payee().any(|r| r.paid.0 > 0 && full(r));
         let filled = book.map_or(0, |b| b.filled).max(usize::from(known));
         let sizing: Sizing = policy::size_range(
             &self.config,
@@ -203,16 +210,19 @@ impl Payer {
         )?;
         let idle = account.idle_ranges();
         let crowded = idle >= policy::most_idle(account.unassigned());
-        let stranger = !book.is_some_and(|b| b.served) && (!c.delivered || crowded);
-        let same_address = !c.info.address.is_empty()
-            && account
-                .ranges
-                .values()
-                .any(|r| r.paid.0 == 0 && r.address.as_deref() == Some(c.info.address.as_str()));
+        // Whoever takes the name of a payee that sold before gets one range with it, and no more until it is used.
+        let sold = of_payee().any(|r| !account.is_early(r.first))
+            && !of_payee().any(|r| account.is_idle(r));
+        let served = sold || book.is_some_and(|b| b.served);
+        let stranger = !served && (!c.delivered || crowded);
+        let mut tried = account.tried_addresses();
+        let same_address =
+            !c.info.address.is_empty() && tried.any(|address| address == c.info.address);
         if stranger
-            && !self
-                .strangers
-                .allows(self.now, idle, account.unassigned(), same_address)
+            && (self.stands_behind(conn)
+                || !self
+                    .strangers
+                    .allows(self.now, idle, account.unassigned(), same_address))
         {
             return Err(Refusal::FakePayeeLimit);
         }
@@ -223,6 +233,39 @@ impl Payer {
             count,
             stranger,
         })
+    }
+
+    /// Strangers that may get a range when their turn comes, one of each address: who comes from many connections is chosen
+    /// no more often.
+    fn waiting(&self) -> Vec<ConnectionId> {
+        let Some(account) = &self.account else {
+            return Vec::new();
+        };
+        let mut addresses: Set<&str> = account.tried_addresses().collect();
+        let waits = |c: &Conn| {
+            let quote = c.quote.as_ref().filter(|_| c.wanted && c.ended.is_none());
+            quote.is_some_and(|q| q.refused == Some(Refusal::FakePayeeLimit) && self.is_fresh(q))
+        };
+        (self.conns.iter())
+            .filter(|(_, c)| waits(c))
+            .filter(|(_, c)| c.info.address.is_empty() || addresses.insert(c.info.address.as_str()))
+            .map(|(conn, _)| *conn)
+            .collect()
+    }
+
+    /// Of the strangers that wait, chance chooses the next one. By order of connection, those that come to nothing and came
+    /// first would keep all others out, and whoever connects in the right moment would be before all that wait.
+    pub(super) fn draw_stranger(&mut self) {
+        let waiting = self.waiting();
+        self.drawn = match waiting.len() {
+            0 => None,
+            len => waiting.get(self.rng.next_u32() as usize % len).copied(),
+        };
+    }
+
+    /// Others wait for the turn that this one wants.
+    fn stands_behind(&self, conn: ConnectionId) -> bool {
+        self.drawn != Some(conn) && self.waiting().iter().any(|other| *other != conn)
     }
 
     fn refuse(&mut self, conn: ConnectionId, why: Refusal) {

@@ -5,8 +5,8 @@
 
 use super::range::{Live, Range, Stage};
 use super::{
-    BEHIND_RETRIES, MAX_EVIDENCE_CHECKS, MAX_LIVE_RANGES, MAX_QUOTE_REJECTS, PENDING_RETRIES,
-    Payer, Quote,
+    BEHIND_RETRIES, Conn, MAX_EVIDENCE_CHECKS, MAX_LIVE_RANGES, MAX_QUOTE_REJECTS, PATIENCE,
+    PENDING_RETRIES, Payer, Quote,
 };
 use crate::payment::chain;
 use crate::payment::record::PayerRangeLife;
@@ -67,10 +67,13 @@ impl Payer {
         }
         let received = self.now;
         if let Some(c) = self.conns.get_mut(&conn) {
+            // What was refused for a time stays refused until then, however often it is offered.
+            let until_then = c.next_commit > received;
+            let refused = (c.quote.as_ref()).and_then(|q| q.refused.filter(|_| until_then));
             c.quote = Some(Quote {
                 terms,
                 received,
-                refused: None,
+                refused,
             });
         }
         self.event(PayEvent::Quoted {
@@ -262,7 +265,11 @@ impl Payer {
             self.pump(conn);
             return;
         }
-        if let Some(book) = self.book_mut(conn) {
+        // Where an address is only claimed, who refuses may be somebody else than who sells there.
+        let seller = self.conns.get(&conn).and_then(|c| c.seller.as_ref());
+        let sells = |c: &Conn| c.ledger.paid > 0 && c.seller.as_ref() == seller;
+        let others_sell = (self.conns.iter()).any(|(other, c)| *other != conn && sells(c));
+        if let Some(book) = self.book_mut(conn).filter(|_| !others_sell) {
             book.refused = true;
         }
         self.end(conn, EndReason::Rejected(code));
@@ -298,6 +305,7 @@ impl Payer {
             self.end(conn, EndReason::Rejected(code));
             return;
         };
+        range.barren |= range.asked_at.is_some_and(|at| at + PATIENCE <= now + wait);
         range.stage = Stage::Committed {
             since: now,
             attempt,

@@ -74,6 +74,8 @@ pub const PENDING_RETRIES: [Duration; 5] = [
     Duration::from_secs(16),
     Duration::from_secs(30),
 ];
+/// A payee that puts a promise off for so long keeps no place until it sells.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// So many of these waits are given to a payee that does not see all of the deposit (REJECT 4): 14 s in all.
 pub const BEHIND_RETRIES: usize = 3;
 /// Steps beyond the credit that must be usable before the next range is committed.
@@ -172,6 +174,8 @@ pub struct Payer {
     /// Titles whose record does not say yet what is at stake.
     unrecorded: Set<InfoHash>,
     strangers: FakePayeeLimiter,
+    /// Of those that wait for their turn, whose it is now.
+    drawn: Option<ConnectionId>,
     said_budget: bool,
     said_deposit: bool,
     /// The last record could not be stored: said once.
@@ -271,6 +275,7 @@ impl Payer {
             titles: Map::new(),
             unrecorded: Set::new(),
             strangers: FakePayeeLimiter::default(),
+            drawn: None,
             said_budget: false,
             said_deposit: false,
             store_fails: false,
@@ -389,8 +394,12 @@ impl Payer {
     /// not paid are paid at the next attach to the same payee.
     pub fn disconnected(&mut self, now: Timestamp, conn: ConnectionId) {
         self.turn(now);
+        let sold_nothing = self.paid_on(conn).0 == 0;
         for first in self.ranges_of(conn) {
             self.detach_range(first);
+            if let Some(range) = self.range_mut(first) {
+                range.barren |= sold_nothing;
+            }
         }
         let Some(gone) = self.conns.remove(&conn) else {
             return;
@@ -517,6 +526,7 @@ impl Payer {
     pub fn tick(&mut self, now: Timestamp) {
         self.turn(now);
         self.retry_scan();
+        self.draw_stranger();
         let conns: Vec<_> = self.conns.keys().copied().collect();
         for conn in conns {
             if self
@@ -532,6 +542,7 @@ impl Payer {
             }
             self.pump(conn);
         }
+        self.drawn = None;
     }
 
     /// When [`Payer::tick`] is to be called next.

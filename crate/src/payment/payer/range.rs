@@ -107,6 +107,10 @@ pub(super) struct Range {
     pub(super) refused: bool,
     /// Never acknowledged yet.
     pub(super) fresh: bool,
+    /// When it was promised first in this run since something was sold on it.
+    pub(super) asked_at: Option<Timestamp>,
+    /// Its payee put it off for [`super::PATIENCE`], or left, and sold nothing on it since.
+    pub(super) barren: bool,
     pub(super) fold_asked: bool,
     pub(super) fold_after: Timestamp,
     /// Address of the peer it was first committed to, in this run.
@@ -136,6 +140,8 @@ impl Range {
             prior: None,
             refused: false,
             fresh: true,
+            asked_at: None,
+            barren: false,
             fold_asked: false,
             fold_after: Timestamp::ZERO,
             address: None,

@@ -308,6 +308,9 @@ impl Payer {
         range.steps_since_commit = 0;
         range.last_commit = now;
         let opens = range.is_opening();
+        if opens {
+            range.asked_at.get_or_insert(now);
+        }
         if opens && let Some(c) = self.conns.get_mut(&conn) {
             // The payee counts from this message to the next, too: what was paid while this one was made is before it.
             c.spaced_until = now + COMMIT_SPACING;
@@ -424,6 +427,7 @@ impl Payer {
             .map_or(0, |l| l.voucher.unit.0.saturating_mul(u128::from(steps)));
         let paid = FineUnits(range.paid.0.saturating_add(worth));
         range.raise_paid(paid, &mut account.spent);
+        (range.asked_at, range.barren) = (None, false);
         range.steps_since_commit = range.steps_since_commit.saturating_add(u32::from(steps));
         let unit = range.unit.0.max(1);
         if range.paid.0.saturating_sub(range.emitted_paid.0) / unit >= STORE_STEPS {
@@ -435,8 +439,12 @@ impl Payer {
             self.usable_now(first) == 0 && self.range(first).is_some_and(|r| r.prior.is_none());
         let early = self.account.as_ref().is_some_and(|a| a.is_early(first));
         if let Some(book) = self.book_mut(conn) {
+            let is_proof = !early && !book.served;
             book.served |= !early;
             book.filled = book.filled.saturating_add(usize::from(full));
+            if is_proof {
+                self.strangers.proved();
+            }
         }
         if full {
             // The connection stays acknowledged: blocks on their way are paid on its next range.

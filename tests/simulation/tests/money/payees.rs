@@ -265,6 +265,8 @@ enum Useless {
     NeverAcknowledges,
     /// Takes a promise and refuses it for good.
     Refuses,
+    /// Takes a promise and asks for another minute, each time.
+    PutsOff,
     /// Takes a promise and never unchokes.
     NeverUnchokes,
     /// Names another payee once it is promised something.
@@ -275,16 +277,33 @@ enum Useless {
     GivesOneBlock,
 }
 
-const USELESS: [Useless; 8] = [
+const USELESS: [Useless; 9] = [
     Useless::AsksForABond,
     Useless::GivesNoCredit,
     Useless::NeverAcknowledges,
     Useless::Refuses,
+    Useless::PutsOff,
     Useless::NeverUnchokes,
     Useless::NamesAnother,
     Useless::Drips,
     Useless::GivesOneBlock,
 ];
+
+/// Says REJECT in the place of each ACK.
+fn rejects_with(net: &mut SimNet, node: NodeId, code: RejectCode, aux: u32) {
+    net.set_tamper(
+        node,
+        Box::new(move |_, message| match message {
+            PayMessage::Ack { first, tag, .. } => vec![PayMessage::Reject {
+                code,
+                first,
+                tag,
+                aux,
+            }],
+            other => vec![other],
+        }),
+    );
+}
 
 fn useless_seller(net: &mut SimNet, payee: u8, content: &Content, useless: Useless) -> NodeId {
     let mut config = seller_config(net, payee, FineUnits(unit().0 / 2));
@@ -318,18 +337,8 @@ fn useless_seller(net: &mut SimNet, payee: u8, content: &Content, useless: Usele
             }),
         ),
         Useless::NeverAcknowledges => cheat_with(net, node, Cheat::NeverAcknowledges),
-        Useless::Refuses => net.set_tamper(
-            node,
-            Box::new(|_, message| match message {
-                PayMessage::Ack { first, tag, .. } => vec![PayMessage::Reject {
-                    code: RejectCode::Signature,
-                    first,
-                    tag,
-                    aux: 0,
-                }],
-                other => vec![other],
-            }),
-        ),
+        Useless::Refuses => rejects_with(net, node, RejectCode::Signature, 0),
+        Useless::PutsOff => rejects_with(net, node, RejectCode::Rate, 60_000),
         Useless::NamesAnother => {
             let mut quote = None;
             net.set_tamper(

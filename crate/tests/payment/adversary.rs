@@ -396,13 +396,28 @@ fn a_stranger_that_turns_out_to_be_a_seller_lets_the_next_one_in_at_once() {
         let turn = now + TURN;
         b.payer.tick(ms(turn));
         b.run(ms(turn));
-        let v = stranger(&mut b, turn, 100, "198.51.100.1").unwrap();
+        let sold = stranger(&mut b, turn, 100, "198.51.100.1").unwrap();
         strangers(&mut b, turn, 101..103);
         if sells {
-            buys(&mut b, turn, 100, &v);
+            buys(&mut b, turn, 100, &sold);
         }
         let next = turns(&mut b, turn, turn + 30_000, false);
         assert_eq!(next.len(), usize::from(sells));
+        // Each range proves it once: not with each block that is bought after the seller came back.
+        if sells {
+            let now = turn + 30_000;
+            b.payer.disconnected(ms(now), ConnectionId(1_100));
+            b.run(ms(now));
+            let v = stranger(&mut b, now, 100, "198.51.100.77").unwrap();
+            assert_eq!(v.first, sold.first);
+            let conn = ConnectionId(1_100);
+            b.ack_with(ms(now), conn, &v, 128);
+            b.payer.request_sent(conn);
+            b.payer.block_received(conn, block(250));
+            assert!(b.payer.payable(ms(now), conn, verified(block(250))));
+            b.run(ms(now));
+            assert!(turns(&mut b, now, now + 30_000, false).is_empty());
+        }
     }
 }
 

@@ -240,6 +240,28 @@ fn what_an_account_owes_follows_its_bond_and_it_buys_on_once_some_is_redeemed() 
 }
 
 #[test]
+fn a_node_that_was_behind_gives_nobody_at_its_limit_a_place() {
+    let (mut s, buyer, mut promise) = large(120_000);
+    buy_all(&mut s, &buyer, &mut promise);
+    let state = s.chain[&buyer.account];
+    let behind = piecework::payment::ChainState {
+        balance: TokenUnits(0),
+        ..state
+    };
+    s.chain.insert(buyer.account, behind);
+    s.later(Duration::from_secs(61));
+    s.chain.insert(buyer.account, state);
+    // Asked for blocks, it would be sent none, and part in half a minute.
+    assert_eq!(s.commit(&buyer, &promise), None);
+    assert!(!s.payee.is_unchoked(buyer.conn) && !s.payee.may_send(buyer.conn));
+    s.later(Duration::from_secs(31));
+    let claims = s.take(RedeemScope::Due);
+    s.pays(&claims);
+    assert_eq!(s.commit(&buyer, &buyer.promise(11, 1, Q, NOTHING)), None);
+    assert!(s.payee.may_send(buyer.conn));
+}
+
+#[test]
 fn a_deposit_of_half_a_token_can_be_spent_whole_before_anything_is_redeemed() {
     for (deposited, limit) in [(100_000, 100_000), (20_000, 20_000)] {
         let mut s = Shop::new();

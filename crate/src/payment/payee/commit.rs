@@ -487,7 +487,9 @@ impl Payee {
                     range.suspended = false;
                 }
                 self.ack_now(conn, id.first);
-                self.unchoke(conn);
+                if self.within_limit(conn) {
+                    self.unchoke(conn);
+                }
             }
             Kind::Replay => {
                 // No credit, and the range stays where it is, until a higher link comes.

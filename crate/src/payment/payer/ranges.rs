@@ -418,6 +418,7 @@ impl Payer {
         let Some(account) = self.account.as_mut() else {
             return;
         };
+        let was_early = account.is_early(first);
         let Some(range) = account.ranges.get_mut(&first) else {
             return;
         };
@@ -439,12 +440,11 @@ impl Payer {
             self.usable_now(first) == 0 && self.range(first).is_some_and(|r| r.prior.is_none());
         let early = self.account.as_ref().is_some_and(|a| a.is_early(first));
         if let Some(book) = self.book_mut(conn) {
-            let is_proof = !early && !book.served;
             book.served |= !early;
             book.filled = book.filled.saturating_add(usize::from(full));
-            if is_proof {
-                self.strangers.proved();
-            }
+        }
+        if was_early && !early {
+            self.strangers.proved();
         }
         if full {
             // The connection stays acknowledged: blocks on their way are paid on its next range.

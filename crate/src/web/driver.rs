@@ -8,6 +8,7 @@ use core::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
+use alloy_primitives::keccak256;
 use bytes::Bytes;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
@@ -73,10 +74,14 @@ const MAX_EARLY_BYTES: usize = 1 << 20;
 #[derive(Default)]
 struct Connection {
     channel: Option<Channel>,
+    /// Its channel can send.
+    can_send: bool,
+    /// Of the address it really has, see [`Input::ConnectionOpen`]; `None` until the page has seen that.
+    address_hash: Option<u64>,
+    /// The core was told that it is open.
     open: bool,
-    /// What came before it could send, at most [`MAX_EARLY_BYTES`].
+    /// What came before that, at most [`MAX_EARLY_BYTES`].
     early: Vec<Bytes>,
-    address_hash: u64,
 }
 
 /// What a driver is made of.
@@ -194,55 +199,72 @@ impl Driver {
 
     /// What one channel reports.
     pub fn handle_channel(&self, id: ConnectionId, event: ChannelEvent) {
-        let mut early = Vec::new();
-        let mut event = Some(event);
-        let mut flooded = false;
-        let (opened, address_hash) = {
-            let mut connections = self.connections.borrow_mut();
-            let Some(connection) = connections.get_mut(&id) else {
-                return;
-            };
-            let was_open = connection.open;
-            connection.open |= match &event {
-                Some(ChannelEvent::Open) => true,
-                Some(ChannelEvent::Message(_)) => {
+        if let Some(connection) = self.connections.borrow_mut().get_mut(&id) {
+            // Chromium brings messages before the channel can send.
+            connection.can_send |= match &event {
+                ChannelEvent::Open => true,
+                ChannelEvent::Message(_) => {
                     connection.channel.as_ref().is_some_and(Channel::is_open)
                 }
-                _ => false,
+                ChannelEvent::Drained(_) | ChannelEvent::Closed(_) => false,
             };
-            if connection.open {
-                early = core::mem::take(&mut connection.early);
-            } else if let Some(ChannelEvent::Message(_)) = &event {
-                // Chromium brings messages before the channel can send: they wait for it.
-                if let Some(ChannelEvent::Message(bytes)) = event.take() {
-                    connection.early.push(bytes);
-                    let waiting: usize = connection.early.iter().map(Bytes::len).sum();
-                    flooded = waiting > MAX_EARLY_BYTES;
-                }
-            }
-            (connection.open && !was_open, connection.address_hash)
-        };
-        if flooded {
-            return self.lose(id, "more bytes came than could be handled".to_owned());
+        } else {
+            return;
         }
-        if opened {
-            self.input(Input::ConnectionOpen {
-                connection: id,
-                address_hash,
-            });
-        }
-        for bytes in early {
-            self.receive(id, bytes);
-        }
-        let Some(event) = event else { return };
+        self.open_if_ready(id);
         match event {
             ChannelEvent::Open => {}
-            ChannelEvent::Message(bytes) => self.receive(id, bytes),
+            ChannelEvent::Message(bytes) => self.message(id, bytes),
             ChannelEvent::Drained(buffered) => self.input(Input::SendBuffer {
                 connection: id,
                 buffered,
             }),
             ChannelEvent::Closed(reason) => self.lose(id, reason),
+        }
+    }
+
+    /// Tells the core of a connection that can send and whose address is known, and then what came on it before.
+    fn open_if_ready(&self, id: ConnectionId) {
+        let (address_hash, early) = {
+            let mut connections = self.connections.borrow_mut();
+            let Some(connection) = connections.get_mut(&id) else {
+                return;
+            };
+            let Some(address_hash) = connection.address_hash else {
+                return;
+            };
+            if connection.open || !connection.can_send {
+                return;
+            }
+            connection.open = true;
+            (address_hash, core::mem::take(&mut connection.early))
+        };
+        self.input(Input::ConnectionOpen {
+            connection: id,
+            address_hash,
+        });
+        for bytes in early {
+            self.receive(id, bytes);
+        }
+    }
+
+    fn message(&self, id: ConnectionId, bytes: Bytes) {
+        let waiting: usize = {
+            let mut connections = self.connections.borrow_mut();
+            match connections.get_mut(&id) {
+                Some(connection) if !connection.open => {
+                    connection.early.push(bytes);
+                    connection.early.iter().map(Bytes::len).sum()
+                }
+                Some(_) => {
+                    drop(connections);
+                    return self.receive(id, bytes);
+                }
+                None => return,
+            }
+        };
+        if waiting > MAX_EARLY_BYTES {
+            self.lose(id, "more bytes came than could be handled".to_owned());
         }
     }
 
@@ -287,6 +309,13 @@ impl Driver {
                 }
             }
             Some("channel") => self.take_channel(connection, &js::field(message, "channel")),
+            Some("address") => {
+                let seen = js::text(message, "address");
+                if let Some(known) = self.connections.borrow_mut().get_mut(&connection) {
+                    known.address_hash = Some(seen.map_or(0, |address| address_hash(&address)));
+                }
+                self.open_if_ready(connection);
+            }
             Some("failed") => self.lose(
                 connection,
                 js::text(message, "reason").unwrap_or_else(|| "the connection failed".to_owned()),
@@ -408,23 +437,14 @@ impl Driver {
                 drop(closed);
             }
             Output::CreateOffer { connection } => {
-                self.connections
-                    .borrow_mut()
-                    .insert(connection, Connection::default());
+                self.expect(connection);
                 post("createOffer", connection, None);
             }
             Output::AcceptOffer { connection, sdp } => {
-                let known = Connection {
-                    address_hash: address_hash(&sdp),
-                    ..Connection::default()
-                };
-                self.connections.borrow_mut().insert(connection, known);
+                self.expect(connection);
                 post("acceptOffer", connection, Some(&sdp));
             }
             Output::ApplyAnswer { connection, sdp } => {
-                if let Some(known) = self.connections.borrow_mut().get_mut(&connection) {
-                    known.address_hash = address_hash(&sdp);
-                }
                 post("applyAnswer", connection, Some(&sdp));
             }
             Output::Send { connection, chunks } => self.send(connection, &chunks),
@@ -452,6 +472,11 @@ impl Driver {
             }
             Output::Event(event) => self.carry_out_event(event),
         }
+    }
+
+    fn expect(&self, connection: ConnectionId) {
+        let mut connections = self.connections.borrow_mut();
+        connections.insert(connection, Connection::default());
     }
 
     fn carry_out_event(&self, event: Event) {
@@ -591,33 +616,9 @@ fn post(what: &str, connection: ConnectionId, sdp: Option<&str>) {
     let _ = js::worker().post_message(&message);
 }
 
-/// A hash of the address an SDP claims: its server-reflexive candidate, else its first numeric one.
-///
-/// FNV-1a; it only has to tell addresses apart. 0 when there is no numeric address (mDNS names).
-fn address_hash(sdp: &str) -> u64 {
-    let mut best = None;
-    for line in sdp.lines() {
-        let Some(candidate) = line.trim().strip_prefix("a=candidate:") else {
-            continue;
-        };
-        let mut fields = candidate.split(' ');
-        let (Some(address), Some(kind)) = (fields.nth(4), fields.nth(2)) else {
-            continue;
-        };
-        if address.ends_with(".local") {
-            continue;
-        }
-        if kind == "srflx" {
-            best = Some(address);
-            break;
-        }
-        best = best.or(Some(address));
-    }
-    best.map_or(0, |address| {
-        address
-            .bytes()
-            .fold(0xcbf2_9ce4_8422_2325, |hash: u64, byte| {
-                (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-            })
-    })
+/// Tells addresses apart. Never 0, and nobody can find another address with the hash of a given one.
+fn address_hash(address: &str) -> u64 {
+    let mut first = [0; 8];
+    first.copy_from_slice(&keccak256(address)[..8]);
+    u64::from_be_bytes(first).max(1)
 }

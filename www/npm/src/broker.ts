@@ -134,10 +134,17 @@ export class Broker {
     this.#connections.set(c, pc);
     pc.onconnectionstatechange = () => {
       if (pc.connectionState === "failed") this.#fail(c, new Error("no way to the peer was found, or it was lost"));
+      if (pc.connectionState === "connected") void this.#tellAddress(c, pc);
     };
     steps(pc).catch((error) => {
       if (this.#connections.get(c) === pc) this.#fail(c, error);
     });
+  }
+
+  /** What a peer's own description says of its address proves nothing: the engine waits for this one. */
+  async #tellAddress(c: number, pc: RTCPeerConnection): Promise<void> {
+    const address = await remoteAddress(pc).catch(() => null);
+    if (this.#connections.get(c) === pc) this.#post({ t: "address", c, address }, []);
   }
 
   #hand(message: { t: "channel"; c: number } | { t: "earlyChannel" }, channel: RTCDataChannel): void {
@@ -166,6 +173,29 @@ export class Broker {
     pc.onconnectionstatechange = pc.ondatachannel = pc.onicegatheringstatechange = null;
     pc.close();
   }
+}
+
+/** Entries of a report of `getStats` that lead to the other side's address, as far as they are read here. */
+interface IceStats {
+  type: string;
+  selectedCandidatePairId?: string;
+  selected?: boolean;
+  remoteCandidateId?: string;
+  address?: string | null;
+}
+
+/**
+ * The address that a connected peer really has; null where the browser keeps it to itself: of a name that mDNS answered, and of an
+ * address that the peer's description does not name.
+ */
+export async function remoteAddress(pc: Pick<RTCPeerConnection, "getStats">): Promise<string | null> {
+  const stats = new Map<string, IceStats>(await pc.getStats());
+  const entries = [...stats.values()];
+  const chosen = entries.find((entry) => entry.type === "transport")?.selectedCandidatePairId;
+  // Firefox marks the pair itself.
+  const pair = chosen ? stats.get(chosen) : entries.find((entry) => entry.type === "candidate-pair" && entry.selected);
+  const address = stats.get(pair?.remoteCandidateId ?? "")?.address;
+  return address && !address.endsWith(".local") ? address : null;
 }
 
 /** The offer of a connection that has its channel. */

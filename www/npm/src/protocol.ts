@@ -51,6 +51,8 @@ export type ToWorker =
   | { t: "noEarlyChannels" }
   /** Without a channel: the first of the early ones. */
   | { t: "channel"; c: number; channel?: RTCDataChannel | MessagePort }
+  /** Where the connection really leads to; null: the browser does not say. */
+  | { t: "address"; c: number; address: string | null }
   | { t: "failed"; c: number; reason: string };
 
 /** Worker to the page that holds the peer connections. */

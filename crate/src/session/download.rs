@@ -175,7 +175,9 @@ impl Session {
             Some(proof) if late == stored => {
                 ctx.money.payable(ctx.now, conn, Payable::Verified(proof));
             }
-            _ => ctx.money.blocks_invalid(ctx.now, conn, &[block]),
+            Some(_) => ctx.money.blocks_invalid(ctx.now, conn, &[block]),
+            // The piece was lost meanwhile: nothing shows who is right, so nobody is to blame.
+            None => ctx.money.thrown_away(ctx.now, conn, block),
         }
     }
 

@@ -224,6 +224,15 @@ impl Rpc {
         )
     }
 
+    /// `eth_getTransactionByHash`: whether the node knows a transaction, in a block or on its way there.
+    ///
+    /// # Errors
+    /// See [`RpcError`].
+    pub fn knows(&self, hash: B256) -> Result<bool, RpcError> {
+        let found = self.call("eth_getTransactionByHash", &json!([hash]))?;
+        Ok(!found.is_null())
+    }
+
     /// `eth_getTransactionReceipt`; `None` while it is in no block.
     ///
     /// # Errors

@@ -9,13 +9,11 @@ use clap::{Args, Parser, Subcommand};
 use super::output::{CliError, parse_size, parse_tokens};
 use crate::metainfo::{TrackerUrl, TrackerUrlError};
 use crate::native::chain::ChainConfig;
+use crate::native::folder::STATE_DIR;
 use crate::native::ice_server::IceServer;
 use crate::native::keys::{KeyError, KeyPair};
 use crate::native::session_key::{SessionKey, key_of_records};
 use crate::native::transport::TransportConfig;
-
-/// The state folder in a data folder.
-pub(super) const STATE_DIR: &str = ".piecework";
 
 /// A BitTorrent peer that pays for each block it takes and is paid for each block it gives.
 #[derive(Parser, Debug)]

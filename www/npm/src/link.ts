@@ -95,6 +95,7 @@ export class Link {
       });
     this.#tell({ t: "who" });
     addEventListener("pagehide", this.#leave);
+    addEventListener("pageshow", this.#back);
   }
 
   /** This page runs the engine. */
@@ -169,6 +170,7 @@ export class Link {
     this.#leave();
     this.#stop.abort();
     removeEventListener("pagehide", this.#leave);
+    removeEventListener("pageshow", this.#back);
     Link.#all.delete(this);
     if (Link.#all.size === 0) navigator.serviceWorker.removeEventListener("message", Link.#fromServiceWorker);
     this.#channel.close();
@@ -256,6 +258,11 @@ export class Link {
     // A later worker is of what the site serves by then, and so is its wasm.
     if (!prepared) this.#toWorker({ t: "module", module: null });
     this.#toWorker({ t: "start", config: this.#options.config, wasm: this.#options.wasm.href });
+    this.#attach();
+  }
+
+  /** This page is one that the engine here serves. */
+  #attach(): void {
     const { port1, port2 } = new MessageChannel();
     this.#toWorker({ t: "page", port: port2 }, [port2]);
     this.#connect(port1);
@@ -421,6 +428,15 @@ export class Link {
 
   readonly #leave = (): void => {
     this.tell({ t: "bye" });
+  };
+
+  /** Brought back as it was left, as by the back button: the engine has taken leave of this page. */
+  readonly #back = ({ persisted }: PageTransitionEvent): void => {
+    if (!persisted) return;
+    this.#disconnect();
+    this.#joined = null;
+    if (this.#worker) this.#attach();
+    else this.#tell({ t: "who" });
   };
 
   // ------------------------------------------------------------------------------ service worker

@@ -67,6 +67,8 @@ export class Link {
   #nextId = 1;
   /** Names the engine that runs here. */
   #engine = "";
+  /** A lock that is held as long as this client lives: a page that the browser throws away says nothing. */
+  readonly #alive = `piecework-page-${crypto.randomUUID()}`;
   /** Whose options were compared last. */
   #compared: string | undefined;
   #shared: Shared;
@@ -88,6 +90,7 @@ export class Link {
       else if (!this.#worker) void this.#join(data);
     };
     this.#prepare();
+    navigator.locks.request(this.#alive, { signal: this.#stop.signal }, () => this.#ends()).catch(() => undefined);
     navigator.locks
       .request(LOCK, { signal: this.#stop.signal }, () => this.#host())
       .catch((error) => {
@@ -188,10 +191,12 @@ export class Link {
   async #host(): Promise<void> {
     this.#startWorker();
     if (this.#stop.signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      this.#hostEnds = resolve;
-      this.#stop.signal.addEventListener("abort", () => resolve(), { once: true });
-    });
+    await Promise.race([this.#ends(), new Promise<void>((resolve) => (this.#hostEnds = resolve))]);
+  }
+
+  /** Resolves when this client is destroyed. */
+  #ends(): Promise<void> {
+    return new Promise((resolve) => this.#stop.signal.addEventListener("abort", () => resolve(), { once: true }));
   }
   #hostEnds: (() => void) | null = null;
 
@@ -334,7 +339,7 @@ export class Link {
     this.#joined = host;
     this.#disconnect();
     const { port1, port2 } = new MessageChannel();
-    toServiceWorker(registration, { version: VERSION, piecework: "connect", to: host.client }, port2);
+    toServiceWorker(registration, { version: VERSION, piecework: "connect", to: host.client, alive: this.#alive }, port2);
     this.#connect(port1);
   }
   #joined: Extract<Rendezvous, { t: "host" }> | null = null;
@@ -485,7 +490,7 @@ export class Link {
       port.postMessage({ t: "unlike", error: UNLIKE, status: 503 });
       this.#events.warning(UNLIKE);
     } else if (data.piecework === "connect") {
-      if (this.#worker) this.#toWorker({ t: "page", port }, [port]);
+      if (this.#worker) this.#toWorker({ t: "page", port, alive: data.alive }, [port]);
       else port.close();
     } else if (data.piecework === "read") {
       const { piecework: _, version: __, ...wanted } = data;

@@ -314,6 +314,11 @@ impl Place {
         Ok(())
     }
 
+    /// Whether half of all places are taken by connections that have not said anything yet.
+    fn is_crowded(&self) -> bool {
+        2 * lock(&self.shared.admission).handshakes > self.shared.config.max_handshakes
+    }
+
     /// Counts it as a WebSocket connection.
     fn upgrade(&mut self) -> Result<(), Refusal> {
         let mut admission = lock(&self.shared.admission);
@@ -409,6 +414,11 @@ fn accept(stream: TcpStream, address: SocketAddr, shared: &Arc<Shared>) {
         Some(_) => Ok(()),
         None => place.set_ip(address.ip()),
     };
+    // Who has as many as it may takes half of the places at most while it waits to hear so.
+    if counted.is_err() && place.is_crowded() {
+        debug!("dropped a connection: too many handshakes, and too many from its address");
+        return;
+    }
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
         if let Some((stream, early)) = upgrade(stream, &mut place, counted, &shared).await {

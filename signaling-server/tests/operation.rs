@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use std::process::Stdio;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_tungstenite::tungstenite::Error;
 
 async fn http(address: std::net::SocketAddr, request: &str) -> (u16, String) {
@@ -141,6 +141,42 @@ async fn connections_are_limited_per_address() {
     let _a = Client::connect(&server).await;
     let _b = Client::connect(&server).await;
     refused_with(Client::try_connect(&server, None).await, 429);
+}
+
+/// A connection from one of this machine's own addresses, which says nothing.
+async fn from(address: &str, server: &piecework_signaling::Handle) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket
+        .bind(format!("{address}:0").parse().unwrap())
+        .unwrap();
+    socket.connect(server.local_addr()).await.unwrap()
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn who_holds_many_half_handshakes_at_one_address_keeps_nobody_else_out() {
+    let config = Config {
+        max_connections_per_ip: 2,
+        max_handshakes: 8,
+        handshake_timeout: Duration::from_secs(3600),
+        ..Config::default()
+    };
+    let server = start(config).await;
+    let mut silent = Vec::new();
+    for _ in 0..20 {
+        silent.push(from("127.0.0.1", &server).await);
+    }
+    // Connections are accepted in their order.
+    let mut honest = from("127.0.0.2", &server).await;
+    honest
+        .write_all(b"GET /health HTTP/1.1\r\n\r\n")
+        .await
+        .unwrap();
+    let mut reply = String::new();
+    let read = honest.read_to_string(&mut reply);
+    let read = tokio::time::timeout(PATIENCE, read).await;
+    read.expect("nobody answers").unwrap();
+    assert!(reply.starts_with("HTTP/1.1 200 "), "{reply}");
 }
 
 #[tokio::test]

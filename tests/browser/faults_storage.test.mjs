@@ -16,14 +16,16 @@ async function quota(context, page, bytes) {
 }
 
 const failure = `new Promise((resolve) => torrent.on("error", ({ error }) => resolve(error.message)))`;
-/** Bytes in all files below the engine's folder. */
+/** Bytes in the folders of all torrents, the records' journal left out. */
 const stored = `(async () => {
-  const sum = async (folder) => {
-    let bytes = 0;
-    for await (const entry of folder.values()) bytes += entry.kind === "file" ? (await entry.getFile()).size : await sum(entry);
-    return bytes;
+  let bytes = 0;
+  const add = async (folder) => {
+    for await (const entry of folder.values()) bytes += entry.kind === "file" ? (await entry.getFile()).size : 0;
   };
-  return sum(await (await navigator.storage.getDirectory()).getDirectoryHandle("piecework"));
+  for await (const entry of (await (await navigator.storage.getDirectory()).getDirectoryHandle("piecework")).values()) {
+    if (entry.kind === "directory") await add(entry);
+  }
+  return bytes;
 })()`;
 
 test("a download that fills the quota stops and says what to do, keeps what it has, and goes on when there is room", async () => {
@@ -65,6 +67,44 @@ test("files that do not fit the quota cannot be shared, leave nothing behind, an
   await page.run(`seed(${12 * MIB}, 2)`);
   await page.run("done()");
   assert.equal(await page.run("digest()"), await page.run(`patternDigest(${12 * MIB}, 2)`));
+});
+
+test("what a page that was closed in the middle of sharing files left behind is removed at the next visit, and nothing else", async () => {
+  // After the three reads for the hash and one that is stored, no read ends any more.
+  const at = folder("worker");
+  writeFileSync(join(at, "stall.js"), `
+    const read = Blob.prototype.arrayBuffer;
+    let reads = 0;
+    Blob.prototype.arrayBuffer = function () {
+      return ++reads > 4 ? new Promise(() => {}) : read.call(this);
+    };`);
+  writeFileSync(join(at, "worker.js"), 'import "./stall.js";\nimport "/dist/worker.js";\n');
+  const url = await site({ mounts: { "/stall.js": join(at, "stall.js"), "/worker.js": join(at, "worker.js") } });
+  const { context } = await browser();
+  const before = await open(context, url);
+  await before.run("start({})");
+  await before.run(`seed(${2 * MIB}, 8)`);
+  await before.run("done()");
+  await before.run("client.destroy()");
+  await before.close();
+  const closed = await open(context, url);
+  await closed.run(`start({ workerUrl: "/worker.js" })`);
+  await closed.run(`(void seed(${3 * MIB}, 9), true)`);
+  await closed.run(`new Promise((resolve) => {
+    const look = async () => ((await ${stored}) === ${3 * MIB} ? resolve(true) : setTimeout(look, 20));
+    look();
+  })`);
+  await closed.close();
+  const page = await open(context, url);
+  await page.run("start({})");
+  await page.run("client.stats().then(() => true)");
+  assert.equal(await page.run(stored), 2 * MIB);
+  const [kept] = await page.run("client.stored()");
+  await page.run(`add("${kept}")`);
+  await page.run("done()");
+  assert.equal(await page.run("digest()"), await page.run(`patternDigest(${2 * MIB}, 8)`));
+  await page.run(`seed(${3 * MIB}, 9)`);
+  await page.run("done()");
 });
 
 test("a torrent beyond the site's storage limit is not fetched, plays as far as it fits, and comes whole when something is removed", async () => {

@@ -477,6 +477,13 @@ pub enum EffectError {
     Chain(String),
 }
 
+impl EffectError {
+    /// What was to be read is not there; else it may be, and storage did not let it be read.
+    pub fn says_gone(&self) -> bool {
+        matches!(self, EffectError::Missing(_))
+    }
+}
+
 /// For the page or the operator.
 #[derive(Clone, Debug)]
 pub enum Event {

@@ -4,7 +4,8 @@
 //! chain and node come from the operator alone, and nothing is sent before the node's chain id and
 //! the vault's code are checked. Never decides what to redeem.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256, U256, keccak256};
@@ -14,6 +15,7 @@ use alloy_sol_types::{SolCall, SolError};
 pub use super::answers::{Paid, Skip};
 use super::answers::{Receipt, RpcError, read_logs, read_state};
 use super::keys::KeyPair;
+use super::outgoing::{Fees, Outgoing, Place};
 use super::rpc::Rpc;
 use crate::client::{AccountState, RedeemOutcome};
 use crate::payment::voucher::abi::Claim;
@@ -168,9 +170,20 @@ pub enum ChainError {
     /// Sent, and not in a block in time.
     #[error("transaction {0} is in no block after {seconds} s: see a block explorer before you send again", seconds = MINING_TIMEOUT.as_secs())]
     NotMined(B256),
+    /// Sent, and not waited for any longer.
+    #[error(
+        "transaction {0} is out and in no block yet: it may still get into one, and is counted then; if it does not, the next redemption takes its place"
+    )]
+    LeftBehind(B256),
+    /// The operator stopped it.
+    #[error("it was stopped before anything was sent: what was earned can be redeemed later")]
+    Stopped,
     /// In a block, without effect.
     #[error("transaction {0} reverted")]
     Reverted(B256),
+    /// The note of an earlier transaction.
+    #[error("what was sent last cannot be read in {0}: {1}")]
+    Note(String, String),
 }
 
 impl ChainError {
@@ -178,7 +191,7 @@ impl ChainError {
     /// not be taken for what redeems serials that somebody else does.
     pub fn may_be_mined(&self) -> bool {
         match self {
-            ChainError::Unsure(_) | ChainError::NotMined(_) => true,
+            ChainError::Unsure(_) | ChainError::NotMined(_) | ChainError::LeftBehind(_) => true,
             ChainError::Rpc(_)
             | ChainError::WrongChain { .. }
             | ChainError::NoVault(_)
@@ -193,6 +206,8 @@ impl ChainError {
             | ChainError::TooDear(_)
             | ChainError::ShortExit { .. }
             | ChainError::Signing
+            | ChainError::Stopped
+            | ChainError::Note(..)
             | ChainError::Reverted(_) => false,
         }
     }
@@ -247,17 +262,8 @@ pub struct Chain {
     vault: Address,
     chain_id: u64,
     expected_token: Option<Address>,
-    /// The last transaction that was given up though it may still get into a block.
-    unmined: Arc<Mutex<Option<Place>>>,
-}
-
-/// A transaction's place among those of its sender, and what it offers.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    nonce: u64,
-    fees: Fees,
-    /// What it had to offer to take the place of another, if that is more than allowed: it does where no node has the other.
-    short_of: Option<u128>,
+    /// The last transaction, of whichever clone.
+    outgoing: Arc<Outgoing>,
 }
 
 impl Chain {
@@ -271,8 +277,26 @@ impl Chain {
             vault: config.vault,
             chain_id: config.chain_id,
             expected_token: config.token,
-            unmined: Arc::default(),
+            outgoing: Arc::default(),
         })
+    }
+
+    /// Remembers in a state folder what is out, and takes the place of what a key's earlier run left there.
+    ///
+    /// # Errors
+    /// [`ChainError::Note`].
+    pub fn remembering(self, state_dir: &Path, from: Address) -> Result<Chain, ChainError> {
+        let outgoing = Outgoing::load(state_dir, from, self.chain_id)
+            .map_err(|e| ChainError::Note(state_dir.display().to_string(), e.to_string()))?;
+        Ok(Chain {
+            outgoing: Arc::new(outgoing),
+            ..self
+        })
+    }
+
+    /// From now on no clone of this sends anything, and none waits for what it sent.
+    pub fn give_up(&self) {
+        self.outgoing.give_up();
     }
 
     /// The node.
@@ -422,6 +446,8 @@ impl Chain {
         max_fee_per_gas: u128,
     ) -> Result<(B256, Receipt), ChainError> {
         let from = key.address();
+        let _turn = self.outgoing.turn();
+        self.require_wanted()?;
         let gas = self
             .rpc
             .estimate_gas(from, self.vault, data)
@@ -436,12 +462,13 @@ impl Chain {
         }
         let (base_fee, tip) = self.rpc.fees()?;
         let fees = Fees::within(base_fee, tip, max_fee_per_gas)?;
-        let place = self.place(from, fees, max_fee_per_gas)?;
+        let before = self.outgoing.last();
+        let (nonce, fees, short_of) = self.place(before, from, fees, max_fee_per_gas)?;
         let transaction = Transaction {
             chain_id: self.chain_id,
-            nonce: place.nonce,
-            max_priority_fee: place.fees.max_priority,
-            max_fee: place.fees.max,
+            nonce,
+            max_priority_fee: fees.max_priority,
+            max_fee: fees.max,
             gas_limit: gas + gas / 4,
             to: self.vault,
             data,
@@ -463,7 +490,9 @@ impl Chain {
         let raw = transaction.sign(key).ok_or(ChainError::Signing)?;
         let hash = keccak256(&raw);
         // The hash is ours to know: what the node says of it does not count.
-        let sent = (self.rpc.send_raw(&raw)).map_err(|error| match (error, place.short_of) {
+        self.require_wanted()?;
+        self.outgoing.remember(Some(Place { nonce, fees }));
+        let sent = (self.rpc.send_raw(&raw)).map_err(|error| match (error, short_of) {
             (RpcError::Refused { .. }, Some(asked)) => ChainError::GasTooDear {
                 asked,
                 allowed: max_fee_per_gas,
@@ -472,11 +501,21 @@ impl Chain {
         });
         let end = sent.and_then(|_| self.follow(hash));
         match &end {
-            Err(ChainError::Unsure(RpcError::Refused { .. }) | ChainError::GasTooDear { .. }) => {}
-            Err(error) if error.may_be_mined() => self.note_unmined(Some(place)),
-            _ => self.note_unmined(None),
+            // What was out before still is.
+            Err(ChainError::Unsure(RpcError::Refused { .. }) | ChainError::GasTooDear { .. }) => {
+                self.outgoing.remember(before);
+            }
+            Err(error) if error.may_be_mined() => {}
+            _ => self.outgoing.remember(None),
         }
         Ok((hash, end?))
+    }
+
+    fn require_wanted(&self) -> Result<(), ChainError> {
+        match self.outgoing.is_given_up() {
+            true => Err(ChainError::Stopped),
+            false => Ok(()),
+        }
     }
 
     /// Waits for a transaction's block. One look that fails says nothing of it.
@@ -490,6 +529,9 @@ impl Chain {
                     Err(ChainError::Reverted(hash))
                 };
             }
+            if self.outgoing.is_given_up() {
+                return Err(ChainError::LeftBehind(hash));
+            }
             if Instant::now() >= deadline {
                 return Err(ChainError::NotMined(hash));
             }
@@ -497,38 +539,25 @@ impl Chain {
         }
     }
 
-    /// Where a transaction goes: behind those that are out, but in the place of our own last one if that is in no block yet.
-    /// Behind it, it would wait as long, and what both claim would be paid for with gas twice.
-    fn place(&self, from: Address, fees: Fees, allowed: u128) -> Result<Place, ChainError> {
-        let last = *self.unmined.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Where a transaction goes, and what it offers there: behind those that are out, but in the place of our own last one if
+    /// that is in no block yet. Behind it, it would wait as long, and what both claim would be paid for with gas twice.
+    /// The third is what it had to offer there if that is more than allowed: it does with less where no node has the other.
+    fn place(
+        &self,
+        last: Option<Place>,
+        from: Address,
+        fees: Fees,
+        allowed: u128,
+    ) -> Result<(u64, Fees, Option<u128>), ChainError> {
         match last {
             Some(last) if self.rpc.mined_nonce(from)? <= last.nonce => {
                 let fees = fees.in_place_of(last.fees);
-                Ok(Place {
-                    nonce: last.nonce,
-                    fees: fees.capped(allowed),
-                    short_of: (fees.max > allowed).then_some(fees.max),
-                })
+                let short_of = (fees.max > allowed).then_some(fees.max);
+                Ok((last.nonce, fees.capped(allowed), short_of))
             }
-            _ => Ok(Place {
-                nonce: self.rpc.nonce(from)?,
-                fees,
-                short_of: None,
-            }),
+            _ => Ok((self.rpc.nonce(from)?, fees, None)),
         }
     }
-
-    fn note_unmined(&self, transaction: Option<Place>) {
-        let mut unmined = self.unmined.lock().unwrap_or_else(PoisonError::into_inner);
-        *unmined = transaction;
-    }
-}
-
-/// What a transaction offers for each gas, wei.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Fees {
-    max: u128,
-    max_priority: u128,
 }
 
 impl Fees {

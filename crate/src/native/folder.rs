@@ -13,7 +13,9 @@ use std::path::{Component, Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::line_log::LineLog;
+use super::outgoing;
 use super::records::RECORDS_FILE;
+use super::session_key::KEY_STATE_SUFFIX;
 use crate::metainfo::raw::RawPath;
 use crate::types::InfoHash;
 
@@ -100,6 +102,8 @@ pub(super) enum PlaceError {
     NotAFile(PathBuf),
     #[error("{} is where piecework keeps its own records: give them another folder by --state", .0.display())]
     Records(PathBuf),
+    #[error("{} would be taken for records of piecework later: no torrent makes such files", .0.display())]
+    State(PathBuf),
     #[error("{path}: {error}", path = .0.display(), error = .1)]
     Io(PathBuf, io::Error),
 }
@@ -174,6 +178,10 @@ impl<'a> Finder<'a> {
         }
         let metadata = look(&path)?;
         let ours = (metadata.as_ref()).is_some_and(|found| self.made.knows(&safe, found));
+        // What its user put there is his to give away.
+        if (ours || metadata.is_none()) && looks_like_state(&safe) {
+            return Err(PlaceError::State(path));
+        }
         if !ours && let Some((components, found)) = self.find_raw(&safe, raw) {
             return Ok(Place {
                 safe,
@@ -286,7 +294,22 @@ pub(super) fn is_record_name(name: &OsStr) -> bool {
         .any(|suffix| {
             (name.strip_suffix(suffix)).is_some_and(|hash| InfoHash::from_hex(hash).is_some())
         });
-    of_a_torrent || name == RECORDS_FILE
+    of_a_torrent || name == RECORDS_FILE || outgoing::is_note(&name)
+}
+
+/// The state folder in a data folder.
+pub(super) const STATE_DIR: &str = ".piecework";
+
+/// Whether what lies there would be taken for this program's records once somebody seeds from the folder around it, or keeps
+/// a session key there; whatever the letter case.
+fn looks_like_state<S: AsRef<OsStr>>(components: &[S]) -> bool {
+    let is = |name: &S, what: &str| name.as_ref().eq_ignore_ascii_case(what);
+    let is_of_key = |folder: &S| {
+        let folder = folder.as_ref().to_string_lossy().to_ascii_lowercase();
+        folder.ends_with(KEY_STATE_SUFFIX)
+    };
+    components.iter().any(|name| is(name, STATE_DIR))
+        || matches!(components, [.., folder, file] if is(file, RECORDS_FILE) && is_of_key(folder))
 }
 
 /// What this program made of one torrent: which file each was.

@@ -25,6 +25,8 @@ pub mod keys;
 #[cfg(feature = "native")]
 mod line_log;
 #[cfg(feature = "native")]
+mod outgoing;
+#[cfg(feature = "native")]
 pub mod records;
 #[cfg(feature = "native")]
 pub mod rpc;

@@ -7,23 +7,30 @@ use std::collections::HashSet;
 use std::net::IpAddr;
 
 const CANDIDATE: &str = "a=candidate:";
-/// Most candidate lines taken from a remote description; the rest is dropped.
-pub const MAX_REMOTE_CANDIDATES: usize = 64;
+/// Most candidates taken from a remote description; the rest is dropped. Each makes us send eight checks of some 130 bytes from
+/// each of our addresses to wherever a stranger says (RFC 8445, section 19.5.1).
+pub const MAX_REMOTE_CANDIDATES: usize = 32;
+/// Most of them with one address: a machine has one for itself, and one for each way through its relay.
+pub const MAX_PER_ADDRESS: usize = 4;
 
 /// A remote description without candidates that have a name instead of an address.
 ///
 /// Browsers hide host addresses behind mDNS names. Nobody needs them: our own addresses are in the
 /// description that the browser has, and its first check shows us where it comes from.
 pub fn without_unresolvable(sdp: &str) -> String {
-    let mut candidates = 0;
+    let mut taken = Vec::new();
     rebuild(sdp, |line, out| {
         match Candidate::parse(line) {
             None if line.starts_with(CANDIDATE) => return,
             Some(candidate) => {
-                candidates += 1;
-                if candidates > MAX_REMOTE_CANDIDATES || candidate.ip.is_none() {
+                let Some(ip) = candidate.ip.map(|ip| ip.to_canonical()) else {
+                    return;
+                };
+                let same = taken.iter().filter(|other| **other == ip).count();
+                if taken.len() >= MAX_REMOTE_CANDIDATES || same >= MAX_PER_ADDRESS {
                     return;
                 }
+                taken.push(ip);
             }
             None => {}
         }
@@ -170,9 +177,28 @@ mod tests {
 
     #[test]
     fn a_remote_description_cannot_bring_any_number_of_candidates() {
-        let line = "a=candidate:1 1 udp 1 10.0.0.5 40001 typ host\r\n";
-        let out = without_unresolvable(&line.repeat(1000));
-        assert_eq!(out.matches(CANDIDATE).count(), MAX_REMOTE_CANDIDATES);
+        let count = |ip: &dyn Fn(usize) -> String| {
+            let line =
+                |i: usize| format!("a=candidate:1 1 udp 1 {} {} typ host\r\n", ip(i), 4000 + i);
+            let sdp: String = (0..1000).map(line).collect();
+            without_unresolvable(&sdp).matches(CANDIDATE).count()
+        };
+        // Of many machines, and of one: who is named here need not be who sent it.
+        assert_eq!(
+            count(&|i| format!("10.0.{}.{}", i / 250, i % 250)),
+            MAX_REMOTE_CANDIDATES
+        );
+        assert_eq!(count(&|_| "10.0.0.5".to_owned()), MAX_PER_ADDRESS);
+        let mapped = |i: usize| ["10.0.0.5", "::ffff:10.0.0.5"][i % 2].to_owned();
+        assert_eq!(count(&mapped), MAX_PER_ADDRESS);
+    }
+
+    #[test]
+    fn names_take_no_place_of_addresses() {
+        let name =
+            "a=candidate:4 1 udp 1 0b3b7a1c-0000-4000-8000-000000000000.local 5 typ host\r\n";
+        let out = without_unresolvable(&(name.repeat(1000) + SDP));
+        assert_eq!(out.matches(CANDIDATE).count(), 4);
     }
 
     #[test]

@@ -20,7 +20,7 @@ const MARK: &str =
     "# piecework keeps the records of this key beside it: move them together, never copy it";
 
 /// What the folder of a key's records adds to the key file's name.
-const SUFFIX: &str = ".state";
+pub(super) const KEY_STATE_SUFFIX: &str = ".state";
 
 /// Why a session key cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -56,11 +56,27 @@ pub enum SessionKeyError {
         "{0} is there already, and may be another key's records: choose another name for the new key"
     )]
     Occupied(PathBuf),
+    /// The chain knows of no account.
+    #[error(
+        "no account was ever opened with the key {0}: check --owner, --vault and --session-key, which is no payee's key; if it is to pay, open one first, with the address that `piecework key address {0}` prints"
+    )]
+    NoAccount(PathBuf),
     /// The chain knows promises of it that no record here does.
     #[error(
         "the key {0} was used elsewhere, and what it promised there is not known here: open a new account with a new key"
     )]
     UsedElsewhere(PathBuf),
+}
+
+/// What the chain says of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnChain {
+    /// There is none.
+    NeverOpened,
+    /// Nothing of it was redeemed.
+    Unused,
+    /// Something of it was redeemed.
+    Used,
 }
 
 /// A session key, and where its records lie.
@@ -127,27 +143,30 @@ impl SessionKey {
         &self.records_dir
     }
 
-    /// Makes sure that the records of an account are here, if there are any. `is_used` asks the chain whether serials
-    /// of the account were redeemed; only if no record knows the account.
+    /// Makes sure that the records of an account are here, if there are any. `look` asks the chain, only if no record knows
+    /// the account. A key that was not made to pay becomes a session key only with an account.
     ///
     /// # Errors
-    /// [`SessionKeyError::UsedElsewhere`], what `is_used` says, or the disk.
+    /// [`SessionKeyError::UsedElsewhere`], [`SessionKeyError::NoAccount`], what `look` says, or the disk.
     pub fn claim<E: From<SessionKeyError>>(
         &self,
         vault: &Vault,
         account: B256,
-        is_used: impl FnOnce() -> Result<bool, E>,
+        look: impl FnOnce() -> Result<OnChain, E>,
     ) -> Result<(), E> {
         let record = Key::PayerAccount(account).text(vault);
         let known = has_records(&self.records_dir)
             && records::holds(&self.records_dir, &record).map_err(|e| self.records_error(e))?;
         if known {
-            return Ok(());
+            return Ok(self.begin_records()?);
         }
-        if is_used()? {
-            return Err(SessionKeyError::UsedElsewhere(self.file.clone()).into());
+        match look()? {
+            OnChain::Used => Err(SessionKeyError::UsedElsewhere(self.file.clone()).into()),
+            OnChain::NeverOpened if !self.is_marked()? => {
+                Err(SessionKeyError::NoAccount(self.file.clone()).into())
+            }
+            OnChain::NeverOpened | OnChain::Unused => Ok(self.begin_records()?),
         }
-        Ok(self.begin_records()?)
     }
 
     fn is_marked(&self) -> Result<bool, SessionKeyError> {
@@ -215,7 +234,10 @@ pub fn is_marked(file: &Path) -> std::io::Result<bool> {
 /// The session key whose records a folder is for, if there is such a key.
 pub fn key_of_records(state_dir: &Path) -> Option<PathBuf> {
     let state_dir = std::fs::canonicalize(state_dir).ok()?;
-    let name = state_dir.file_name()?.to_str()?.strip_suffix(SUFFIX)?;
+    let name = state_dir
+        .file_name()?
+        .to_str()?
+        .strip_suffix(KEY_STATE_SUFFIX)?;
     let file = state_dir.with_file_name(name);
     is_marked(&file).is_ok_and(|marked| marked).then_some(file)
 }
@@ -224,6 +246,6 @@ pub fn key_of_records(state_dir: &Path) -> Option<PathBuf> {
 fn records_dir(file: &Path) -> PathBuf {
     let file = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
     let mut name = OsString::from(file.file_name().unwrap_or_default());
-    name.push(SUFFIX);
+    name.push(KEY_STATE_SUFFIX);
     file.with_file_name(name)
 }

@@ -10,6 +10,7 @@ use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
@@ -33,6 +34,9 @@ use crate::types::{EffectId, InfoHash};
 pub const MAX_QUEUED_EFFECTS: usize = 16 * 1024;
 /// Most file handles that one torrent keeps open; the one used longest ago is closed.
 pub const MAX_OPEN_FILES: usize = 128;
+/// From so many handles of all torrents on, each keeps no more than it has, and at least one: systems give a process 1,024, or
+/// 256, and connections need some.
+pub const MAX_OPEN_FILES_IN_ALL: usize = 128;
 /// Most bytes of one read effect; a longer one fails.
 pub const MAX_READ_LEN: u64 = 64 << 20;
 /// Bytes hashed at a time.
@@ -52,6 +56,7 @@ pub struct Storage {
     repair: bool,
     results: mpsc::Sender<Input>,
     writers: Writers,
+    open_files: OpenFiles,
     torrents: HashMap<InfoHash, Worker>,
     /// Threads of closed torrents that still carry out what was submitted before.
     closing: HashMap<InfoHash, JoinHandle<()>>,
@@ -104,6 +109,7 @@ impl Storage {
             repair,
             results,
             writers: Writers::default(),
+            open_files: OpenFiles::default(),
             torrents: HashMap::new(),
             closing: HashMap::new(),
         })
@@ -183,6 +189,7 @@ impl Storage {
         let files = TorrentFiles {
             info_hash,
             writers: self.writers.clone(),
+            open_files: self.open_files.clone(),
             data_dir: self.data_dir.clone(),
             repair: self.repair,
             scratch_path: self.state_dir.join(format!("{info_hash}{SCRATCH_SUFFIX}")),
@@ -230,10 +237,35 @@ impl Writers {
     }
 }
 
+/// How many handles all torrents have.
+#[derive(Clone, Debug, Default)]
+struct OpenFiles(Arc<AtomicUsize>);
+
+impl OpenFiles {
+    fn are_many(&self) -> bool {
+        self.0.load(Ordering::Relaxed) >= MAX_OPEN_FILES_IN_ALL
+    }
+
+    fn count(&self) -> Counted {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Counted(self.clone())
+    }
+}
+
+/// One of them.
+struct Counted(OpenFiles);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 /// The files of one torrent; lives on its thread.
 struct TorrentFiles {
     info_hash: InfoHash,
     writers: Writers,
+    open_files: OpenFiles,
     data_dir: PathBuf,
     repair: bool,
     scratch_path: PathBuf,
@@ -254,6 +286,7 @@ struct OpenFile {
     /// Written to since the last flush, by this process or maybe by an earlier one.
     dirty: bool,
     last_use: u64,
+    _counted: Counted,
 }
 
 impl OpenFile {
@@ -654,6 +687,7 @@ impl TorrentFiles {
                     writable: write,
                     dirty,
                     last_use: 0,
+                    _counted: self.open_files.count(),
                 },
             );
         }
@@ -752,7 +786,7 @@ impl TorrentFiles {
     }
 
     fn make_room(&mut self) -> Result<(), EffectError> {
-        if self.open.len() < MAX_OPEN_FILES {
+        if self.open.len() < MAX_OPEN_FILES && !self.open_files.are_many() {
             return Ok(());
         }
         let oldest = self
@@ -828,6 +862,11 @@ fn not_ours(path: &Path) -> EffectError {
     ))
 }
 
+/// EIO, ENFILE and EMFILE of every Unix.
+const BROKEN: i32 = 5;
+const SYSTEM_FULL: i32 = 23;
+const PROCESS_FULL: i32 = 24;
+
 fn failed(path: &Path, error: &io::Error) -> EffectError {
     let text = format!("{}: {error}", path.display());
     match error.kind() {
@@ -838,6 +877,13 @@ fn failed(path: &Path, error: &io::Error) -> EffectError {
             EffectError::QuotaExceeded(text)
         }
         ErrorKind::NotFound | ErrorKind::UnexpectedEof => EffectError::Missing(text),
-        _ => EffectError::Storage(text),
+        _ => match error.raw_os_error() {
+            // What a broken disk does not give back is gone.
+            Some(BROKEN) if cfg!(unix) => EffectError::Missing(text),
+            Some(PROCESS_FULL | SYSTEM_FULL) if cfg!(unix) => EffectError::Storage(format!(
+                "{text}: let the program open more files (ulimit -n)"
+            )),
+            _ => EffectError::Storage(text),
+        },
     }
 }

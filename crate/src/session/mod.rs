@@ -378,6 +378,7 @@ impl Session {
     pub fn resume(&mut self, ctx: &mut Context) {
         self.paused = false;
         self.failed = None;
+        self.go_on_checking(ctx);
         self.wishes_changed(ctx);
     }
 

@@ -127,6 +127,9 @@ impl Session {
             (Purpose::CheckPiece(piece), Ok(EffectResult::Hashed(digest))) => {
                 self.piece_checked(ctx, piece, Some(&digest));
             }
+            (Purpose::CheckPiece(piece), Err(error)) if !error.says_gone() => {
+                self.piece_not_checked(ctx, piece, &error);
+            }
             (Purpose::CheckPiece(piece), _) => self.piece_checked(ctx, piece, None),
             (Purpose::RestoreScratch(piece), Ok(EffectResult::Read(data))) => {
                 self.scratch_read(ctx, piece, Some(&data));
@@ -155,7 +158,12 @@ impl Session {
             (Purpose::ReadBlocks(conn, blocks), Ok(EffectResult::Read(data))) => {
                 self.blocks_read(ctx, conn, &blocks, Some(data));
             }
-            (Purpose::ReadBlocks(conn, blocks), _) => self.blocks_read(ctx, conn, &blocks, None),
+            (Purpose::ReadBlocks(conn, blocks), result) => {
+                if result.is_ok() || result.is_err_and(|error| error.says_gone()) {
+                    self.blocks_gone(ctx, &blocks);
+                }
+                self.blocks_read(ctx, conn, &blocks, None);
+            }
             (Purpose::CompareBlock(conn, block, late), Ok(EffectResult::Read(stored))) => {
                 self.block_compared(ctx, conn, block, &late, &stored);
             }
@@ -280,7 +288,7 @@ impl Session {
         self.go_on_checking(ctx);
     }
 
-    fn go_on_checking(&mut self, ctx: &mut Context) {
+    pub(super) fn go_on_checking(&mut self, ctx: &mut Context) {
         let Some(content) = &mut self.content else {
             return;
         };
@@ -292,6 +300,9 @@ impl Session {
         else {
             return;
         };
+        if self.failed.is_some() {
+            return;
+        }
         while *under_way < CHECKS_AT_ONCE {
             let Some(piece) = queue.pop_front() else {
                 break;
@@ -372,6 +383,21 @@ impl Session {
             None => content.flush_wanted |= content.store.lost(piece),
         }
         self.go_on_checking(ctx);
+    }
+
+    /// Storage would not say what is there. What is not known to be gone is not fetched again, and not paid again.
+    fn piece_not_checked(&mut self, ctx: &mut Context, piece: PieceIndex, error: &EffectError) {
+        if let Some(Content {
+            phase: Phase::Checking {
+                queue, under_way, ..
+            },
+            ..
+        }) = &mut self.content
+        {
+            *under_way -= 1;
+            queue.push_front(piece);
+        }
+        self.fail(ctx, format!("{error}: then resume"));
     }
 
     fn scratch_read(&mut self, ctx: &mut Context, piece: PieceIndex, data: Option<&Bytes>) {

@@ -170,6 +170,13 @@ impl Session {
         }
     }
 
+    /// Blocks for a remote are not there any more.
+    pub(super) fn blocks_gone(&mut self, ctx: &mut Context, blocks: &[BlockRef]) {
+        if let Some(first) = blocks.first() {
+            self.piece_lost(ctx, first.piece);
+        }
+    }
+
     /// Storage brought blocks for a remote.
     pub(super) fn blocks_read(
         &mut self,
@@ -180,11 +187,6 @@ impl Session {
     ) {
         let bytes: u64 = blocks.iter().map(|b| u64::from(b.length)).sum();
         let data = data.filter(|d| d.len() as u64 == bytes);
-        if data.is_none()
-            && let Some(first) = blocks.first()
-        {
-            self.piece_lost(ctx, first.piece);
-        }
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
         };

@@ -13,7 +13,7 @@ use super::driver::{Driver, Parts};
 use super::keys::{self, Keys};
 use super::records::Records;
 use super::storage::Storage;
-use super::{js, snapshot};
+use super::{js, seed, snapshot};
 use crate::client::Client;
 use crate::contract::{
     BuyConfig, Command, Config, Credit, Input, Limits, PaymentConfig, ResalePrice, SellConfig,
@@ -95,6 +95,7 @@ async fn start(config: &JsValue) -> Result<Rc<Driver>, String> {
     let mut seed = [0u8; 32];
     keys::fill_random(&mut seed)?;
     let mut stored = records.load_all().await?;
+    seed::tidy(&storage, &records, &stored).await;
     if let (Some(keys), Some(chain)) = (&keys, &chain)
         && keys.is_behind()
     {

@@ -1,6 +1,9 @@
 //! A torrent made from files of the page: hashed, stored, and described by a .torrent.
 //!
-//! The files are read a chunk at a time, twice: the info hash names the folder they are stored in.
+//! The files are read a chunk at a time, twice: the info hash names the folder they are stored in. While they are written a
+//! record says so; what an engine that was killed meanwhile left behind is removed by the next one.
+
+use std::rc::Rc;
 
 use bytes::Bytes;
 use js_sys::{Array, Uint8Array};
@@ -9,8 +12,10 @@ use web_sys::Blob;
 
 use super::driver::Driver;
 use super::js;
+use super::records::Records;
 use super::storage::Storage;
 use crate::metainfo::create::{CreateError, TorrentBuilder};
+use crate::session::record_key;
 use crate::types::InfoHash;
 
 /// Files of one torrent.
@@ -21,6 +26,8 @@ const MAX_NAME: usize = 240;
 const MAX_SHOWN: usize = 60;
 /// Bytes read from a file at once.
 const CHUNK: u64 = 1 << 20;
+/// Before the info hash in the record of a torrent whose files are being written.
+const MAKING: &str = "making/";
 
 struct Source {
     path: Vec<String>,
@@ -57,17 +64,42 @@ pub async fn make(driver: &Driver, message: &JsValue) -> Result<Bytes, String> {
     }
     let hashes = hasher.finish().map_err(failed)?;
     let torrent = builder.build(hashes).map_err(failed)?;
-    let is_new = !storage.holds(torrent.info_hash).await;
-    driver.change(|core| core.reserve_storage(torrent.info_hash, torrent.total_length))?;
-    if let Err(error) = store(storage, torrent.info_hash, &sources).await {
-        // Half a torrent that nobody knows of would fill the quota for good.
-        if is_new {
-            storage.discard_new(torrent.info_hash).await;
-            driver.change(|core| core.release_storage(torrent.info_hash));
-        }
-        return Err(error);
+    let info_hash = torrent.info_hash;
+    let is_new = !storage.holds(info_hash).await;
+    driver.change(|core| core.reserve_storage(info_hash, torrent.total_length))?;
+    // Half a torrent that nobody knows of would fill the quota for good.
+    if is_new {
+        note(&driver.records, info_hash, true);
     }
-    Ok(Bytes::from(torrent.to_torrent()))
+    let stored = store(storage, info_hash, &sources).await;
+    if is_new {
+        if stored.is_err() {
+            storage.discard_new(info_hash).await;
+            driver.change(|core| core.release_storage(info_hash));
+        }
+        note(&driver.records, info_hash, false);
+    }
+    stored.map(|()| Bytes::from(torrent.to_torrent()))
+}
+
+/// Says in the records whether a torrent's files are being written. Where they take nothing, what is left behind stays.
+fn note(records: &Rc<Records>, info_hash: InfoHash, is_made: bool) {
+    let key = MAKING.to_owned() + &info_hash.to_hex();
+    let _ = records.put(vec![(key, is_made.then(Bytes::new))], false);
+}
+
+/// Removes what an earlier engine was killed at, unless the records name it by now.
+pub async fn tidy(storage: &Storage, records: &Rc<Records>, stored: &[(String, Bytes)]) {
+    for (key, _) in stored {
+        let Some(info_hash) = key.strip_prefix(MAKING).and_then(InfoHash::from_hex) else {
+            continue;
+        };
+        let named = record_key(info_hash, "info");
+        if !stored.iter().any(|(key, _)| *key == named) {
+            storage.discard_new(info_hash).await;
+        }
+        note(records, info_hash, false);
+    }
 }
 
 fn sources(message: &JsValue) -> Result<Vec<Source>, String> {

@@ -250,6 +250,38 @@ fn a_redemption_that_no_node_has_any_more_stops_no_later_one_however_tight_the_l
 }
 
 #[test]
+fn a_redemption_after_a_restart_takes_the_place_of_one_that_is_in_no_block() {
+    let (node, dir) = (Node::start(), tempfile::tempdir().unwrap());
+    let payee = KeyPair::from_bytes(&[0x52; 32]).unwrap();
+    let other = KeyPair::from_bytes(&[0x53; 32]).unwrap();
+    // Each is another run.
+    let redeem = |key: &KeyPair| {
+        let chain = Chain::new(&node.config()).unwrap();
+        let chain = chain.remembering(dir.path(), key.address()).unwrap();
+        chain.redeem(&[claim()], key, key.address(), 10 * GWEI)
+    };
+    node.set_base_fee(GWEI);
+    node.set_quantity("eth_maxPriorityFeePerGas", GWEI);
+    node.set_quantity("eth_getTransactionCount latest", 7);
+    node.set_quantity("eth_getTransactionCount pending", 7);
+    node.set_once("eth_sendRawTransaction", json!({"no": "hash"}));
+    assert!(redeem(&payee).unwrap_err().may_be_mined());
+    node.set_quantity("eth_getTransactionCount pending", 9);
+    mines(&node);
+    // What another key sent is no concern of this one.
+    redeem(&other).unwrap();
+    redeem(&payee).unwrap();
+    // It was in a block, and nothing of it is left.
+    redeem(&payee).unwrap();
+    let sent: Vec<_> = node.sent().iter().map(|raw| fields(raw)).collect();
+    let nonces: Vec<u64> = sent.iter().map(|fields| fields.0).collect();
+    assert_eq!(nonces, [9, 7, 9]);
+    let (_, tip, fee, _) = sent[1];
+    assert!(tip > GWEI * 11 / 10 && fee > 33 * GWEI / 10, "{tip} {fee}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
+
+#[test]
 fn limits_that_are_no_sums_are_refused_where_they_are_typed() {
     let dir = tempfile::tempdir().unwrap();
     let made = piecework(dir.path(), &["key", "new", "payee.key"]);

@@ -3,6 +3,8 @@
 
 use std::fs;
 use std::path::Path;
+#[cfg(unix)]
+use std::process::Command;
 
 use crate::common::{Ended, Film, Program, Tracker, content, create, json, piecework, untouched};
 use serde_json::Value;
@@ -82,6 +84,34 @@ fn odd_names() -> Vec<String> {
 }
 
 #[cfg(unix)]
+#[test]
+#[cfg(unix)]
+fn torrents_of_many_files_take_no_more_handles_than_a_system_gives() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut torrents = Vec::new();
+    for album in ["a", "b", "c", "d"] {
+        let folder = dir.path().join(album);
+        fs::create_dir(&folder).unwrap();
+        for file in 0..140 {
+            fs::write(folder.join(format!("{file:03}")), content(1_000 + file)).unwrap();
+        }
+        let torrent = format!("{album}.torrent");
+        create(dir.path(), album, &torrent, &["--tracker", NO_TRACKER]);
+        torrents.push(torrent);
+    }
+    // As macOS gives; elsewhere it is 1,024, and albums have thousands of files.
+    let limited = "ulimit -n 256; exec \"$0\" seed \"$@\" --data . --json --stdin-commands";
+    let mut command = Command::new("sh");
+    command.args(["-c", limited, env!("CARGO_BIN_EXE_piecework")]);
+    let mut seeder = Program::start_by(command.args(&torrents), dir.path());
+    for _ in &torrents {
+        let said = seeder.until(|line| line["event"] == "seeding" || line["event"] == "failed");
+        assert_eq!(said["event"], "seeding", "{said}");
+    }
+    seeder.say("quit");
+    assert_eq!(seeder.exit_code(), Some(0));
+}
+
 #[test]
 fn what_create_takes_seed_finds_under_its_very_name() {
     let dir = tempfile::tempdir().unwrap();

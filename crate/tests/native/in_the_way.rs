@@ -7,7 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use crate::common::{Ended, Film, Tracker, content, create, piecework, untouched};
+use crate::common::{Ended, Film, Program, Tracker, content, create, piecework, untouched};
 use tempfile::TempDir;
 
 /// Nobody listens there: what is refused is refused before anybody is asked for data.
@@ -235,6 +235,56 @@ fn no_torrent_writes_among_the_programs_own_records() {
     }
 }
 
+#[test]
+fn no_torrent_makes_what_would_be_taken_for_records_later() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    for path in [
+        "film/.piecework/records.redb",
+        "film/extra/.Piecework/x",
+        ".piecework/records.redb",
+        ".PIECEWORK",
+        "session.key.state/records.redb",
+        "film/old.key.STATE/Records.redb",
+    ] {
+        let made = tempfile::tempdir().unwrap();
+        let file = made.path().join(path);
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, content(20_000)).unwrap();
+        let top = path.split('/').next().unwrap();
+        let args = ["--private-files", "--tracker", NO_TRACKER];
+        create(made.path(), top, "t.torrent", &args);
+        let into = tempfile::tempdir().unwrap();
+        let state = elsewhere.path().join(top);
+        let state = ["--state", state.to_str().unwrap()];
+        for extra in [&[][..], &["--repair"]] {
+            let args = [&state[..], extra].concat();
+            get(made.path(), "t.torrent", into.path(), &args)
+                .assert_refused(1, &[path, "would be taken for records of piecework"]);
+        }
+        assert_eq!(fs::read_dir(into.path()).unwrap().count(), 0, "{path}");
+        // Who has it, and made a torrent of it all the same, gives it away.
+        let here = made.path().to_str().unwrap();
+        let seed = ["seed", "t.torrent", "--data", here, "--json"];
+        let mut seeder = Program::start_in(made.path(), &[&seed[..], &state].concat());
+        seeder.until(|line| line["event"] == "seeding");
+    }
+    // Names that only resemble those.
+    for path in ["film/piecework/x", "film/records.redb", "a.state/x"] {
+        let made = tempfile::tempdir().unwrap();
+        fs::create_dir_all(made.path().join(path).parent().unwrap()).unwrap();
+        fs::write(made.path().join(path), content(20_000)).unwrap();
+        let top = path.split('/').next().unwrap();
+        let args = ["--private-files", "--tracker", NO_TRACKER];
+        create(made.path(), top, "t.torrent", &args);
+        let into = made.path().join("into");
+        let args = ["get", "t.torrent", "-o", "into", "--json", "--stats", "1"];
+        let mut getter = Program::start_in(made.path(), &args);
+        getter.until(|line| line["event"] == "progress");
+        drop(getter);
+        assert!(into.join(".piecework").is_dir());
+    }
+}
+
 /// Runs the program as a user whom permissions bind, which they do not bind the superuser.
 fn bound(args: &[&str]) -> Ended {
     let program = env!("CARGO_BIN_EXE_piecework");
@@ -252,6 +302,30 @@ fn bound(args: &[&str]) -> Ended {
 
 fn mode(path: &Path, mode: u32) {
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn what_may_not_be_read_is_not_taken_for_wrong_and_not_fetched_again() {
+    let film = Film::named("film.mp4", content(100_000), NO_TRACKER);
+    mode(&film.path(), 0o000);
+    let dir = film.dir.path().to_str().unwrap();
+    let torrent = film.dir.path().join("film.torrent");
+    let torrent = torrent.to_str().unwrap();
+    let says = &[
+        "film.mp4",
+        "ermission denied",
+        "change its permissions, or choose another folder",
+    ];
+    bound(&["get", torrent, "-o", dir, "--json"]).assert_refused(1, says);
+    bound(&["get", torrent, "-o", dir, "--json", "--repair"]).assert_refused(1, says);
+    let seeder = bound(&["seed", torrent, "--data", dir, "--json"]);
+    assert!(!seeder.said.contains("other content"), "{}", seeder.said);
+    let failed = seeder.said.lines().find(|line| line.contains("\"failed\""));
+    let failed = failed.unwrap();
+    assert!(says.iter().all(|part| failed.contains(part)), "{failed}");
+    // Nothing was taken for lost.
+    mode(&film.path(), 0o644);
+    drop(film.seeded());
 }
 
 #[tokio::test(flavor = "multi_thread")]

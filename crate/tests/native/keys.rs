@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::common::{Ended, Film, Node, Program, content, piecework, state};
+use crate::common::{Ended, Film, Node, Program, content, no_account, piecework, state};
 use alloy_primitives::{Address, B256};
 use piecework::native::records::Records;
 use piecework::payment::record::{Key, PayeeRangeLife, PayeeRangeRecord};
@@ -207,6 +207,40 @@ fn a_key_whose_promises_the_chain_knows_and_no_record_does_is_refused() {
     assert!(!film.dir.path().join("third.key.state").exists());
     node.set_quantity("eth_chainId", 5);
     refused(&film, &node, "third.key", "c").assert_refused(1, &["--chain-id"]);
+}
+
+#[test]
+fn a_payees_key_that_is_given_to_pay_with_stays_a_payees_key() {
+    let (film, node) = (film(), Node::start());
+    key_new(film.dir.path(), &["payee.key"]).assert_done();
+    key_new(film.dir.path(), &["--session", "session.key"]).assert_done();
+    let before = crate::common::untouched(&film.dir.path().join("payee.key"));
+    node.set("state(bytes32,uint256)", no_account().into());
+    refused(&film, &node, "payee.key", "out").assert_refused(
+        2,
+        &["payee.key", "no account was ever opened", "--session-key"],
+    );
+    before.assert_same();
+    assert!(!film.dir.path().join("payee.key.state").exists());
+    let selling = [
+        "seed",
+        "film.torrent",
+        "--data",
+        ".",
+        "--json",
+        "--price",
+        "10",
+        "--payee-key",
+        "payee.key",
+    ];
+    let selling = selling.map(str::to_owned).into_iter();
+    let selling: Vec<String> = selling.chain(node.options()).collect();
+    let selling: Vec<&str> = selling.iter().map(String::as_str).collect();
+    let mut seller = Program::start_in(film.dir.path(), &selling);
+    seller.until(|line| line["event"] == "seeding");
+    drop(seller);
+    // One that was made to pay waits for its account.
+    drop(takes_up(&film, &node, "session.key", "out"));
 }
 
 #[test]

@@ -15,6 +15,8 @@ mod keys;
 mod paid;
 mod pair;
 mod served;
+#[cfg(unix)]
+mod signals;
 mod storage;
 mod trackers;
 mod transport;

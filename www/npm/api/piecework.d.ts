@@ -251,6 +251,10 @@ export interface FileEntry {
 export declare function recognise(source: unknown): Recognised;
 /** A link as it was pasted, without what surrounds or breaks it. */
 export declare function plainLink(text: string): string;
+/** No .torrent file is longer: what is, was taken for one by mistake, and would fill the memory. */
+export declare const MOST_TORRENT_BYTES: number;
+/** The bytes of a .torrent file; throws as soon as there are too many. */
+export declare function torrentBytes(stream: ReadableStream<Uint8Array>): Promise<Uint8Array>;
 /** Reads what is to be seeded; throws a sentence that says what is taken. */
 export declare function fileEntries(source: unknown): {
     files: FileEntry[];

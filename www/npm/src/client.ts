@@ -3,7 +3,7 @@ import { PieceworkError, PieceworkUnsupportedError, missing } from "./errors.js"
 import { Link } from "./link.js";
 import { Payments, type AccountInfo, type Decimal, type PaymentLack, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
 import type { EngineConfig, FromEngine, Hello } from "./protocol.js";
-import { fileEntries, recognise, type FileSource, type Recognised, type TorrentSource } from "./source.js";
+import { fileEntries, recognise, torrentBytes, type FileSource, type Recognised, type TorrentSource } from "./source.js";
 import { Torrent, type Wishes } from "./torrent.js";
 import { finePerBlock, floorFine } from "./units.js";
 import { discover, type WalletInfo } from "./wallet.js";
@@ -335,7 +335,7 @@ export class Client extends Emitter<ClientEvents> {
   // ------------------------------------------------------------------------------------------
 
   async #engineSource(found: Recognised, options: AddOptions): Promise<EngineSource> {
-    if ("torrent" in found) return { torrent: found.torrent instanceof Blob ? new Uint8Array(await found.torrent.arrayBuffer()) : found.torrent.slice() };
+    if ("torrent" in found) return { torrent: found.torrent instanceof Blob ? await torrentBytes(found.torrent.stream()) : found.torrent.slice() };
     if ("url" in found) return { torrent: await fetchTorrent(found.url) };
     if ("magnet" in found || (await this.stored()).includes(found.hash)) return found;
     if (this.#trackers.length === 0 && !options.trackers?.length) throw new PieceworkError(`nothing is stored here of ${found.hash}, and without a tracker nobody is found who has it`);
@@ -469,5 +469,5 @@ async function fetchTorrent(url: string): Promise<Uint8Array> {
     throw new PieceworkError(`The .torrent file could not be loaded from ${url}: ${error.message}`);
   });
   if (!response.ok) throw new PieceworkError(`The .torrent file could not be loaded from ${url} (status ${response.status}).`);
-  return new Uint8Array(await response.arrayBuffer());
+  return response.body ? torrentBytes(response.body) : new Uint8Array();
 }

@@ -67,6 +67,8 @@ export class Link {
   #nextId = 1;
   /** Names the engine that runs here. */
   #engine = "";
+  /** A lock that is held as long as this client lives: a page that the browser throws away says nothing. */
+  readonly #alive = `piecework-page-${crypto.randomUUID()}`;
   /** Whose options were compared last. */
   #compared: string | undefined;
   #shared: Shared;
@@ -88,6 +90,7 @@ export class Link {
       else if (!this.#worker) void this.#join(data);
     };
     this.#prepare();
+    navigator.locks.request(this.#alive, { signal: this.#stop.signal }, () => this.#ends()).catch(() => undefined);
     navigator.locks
       .request(LOCK, { signal: this.#stop.signal }, () => this.#host())
       .catch((error) => {
@@ -95,6 +98,7 @@ export class Link {
       });
     this.#tell({ t: "who" });
     addEventListener("pagehide", this.#leave);
+    addEventListener("pageshow", this.#back);
   }
 
   /** This page runs the engine. */
@@ -169,6 +173,7 @@ export class Link {
     this.#leave();
     this.#stop.abort();
     removeEventListener("pagehide", this.#leave);
+    removeEventListener("pageshow", this.#back);
     Link.#all.delete(this);
     if (Link.#all.size === 0) navigator.serviceWorker.removeEventListener("message", Link.#fromServiceWorker);
     this.#channel.close();
@@ -186,10 +191,12 @@ export class Link {
   async #host(): Promise<void> {
     this.#startWorker();
     if (this.#stop.signal.aborted) return;
-    await new Promise<void>((resolve) => {
-      this.#hostEnds = resolve;
-      this.#stop.signal.addEventListener("abort", () => resolve(), { once: true });
-    });
+    await Promise.race([this.#ends(), new Promise<void>((resolve) => (this.#hostEnds = resolve))]);
+  }
+
+  /** Resolves when this client is destroyed. */
+  #ends(): Promise<void> {
+    return new Promise((resolve) => this.#stop.signal.addEventListener("abort", () => resolve(), { once: true }));
   }
   #hostEnds: (() => void) | null = null;
 
@@ -256,6 +263,11 @@ export class Link {
     // A later worker is of what the site serves by then, and so is its wasm.
     if (!prepared) this.#toWorker({ t: "module", module: null });
     this.#toWorker({ t: "start", config: this.#options.config, wasm: this.#options.wasm.href });
+    this.#attach();
+  }
+
+  /** This page is one that the engine here serves. */
+  #attach(): void {
     const { port1, port2 } = new MessageChannel();
     this.#toWorker({ t: "page", port: port2 }, [port2]);
     this.#connect(port1);
@@ -327,7 +339,7 @@ export class Link {
     this.#joined = host;
     this.#disconnect();
     const { port1, port2 } = new MessageChannel();
-    toServiceWorker(registration, { version: VERSION, piecework: "connect", to: host.client }, port2);
+    toServiceWorker(registration, { version: VERSION, piecework: "connect", to: host.client, alive: this.#alive }, port2);
     this.#connect(port1);
   }
   #joined: Extract<Rendezvous, { t: "host" }> | null = null;
@@ -423,6 +435,15 @@ export class Link {
     this.tell({ t: "bye" });
   };
 
+  /** Brought back as it was left, as by the back button: the engine has taken leave of this page. */
+  readonly #back = ({ persisted }: PageTransitionEvent): void => {
+    if (!persisted) return;
+    this.#disconnect();
+    this.#joined = null;
+    if (this.#worker) this.#attach();
+    else this.#tell({ t: "who" });
+  };
+
   // ------------------------------------------------------------------------------ service worker
 
   async #register(): Promise<ServiceWorkerRegistration> {
@@ -469,7 +490,7 @@ export class Link {
       port.postMessage({ t: "unlike", error: UNLIKE, status: 503 });
       this.#events.warning(UNLIKE);
     } else if (data.piecework === "connect") {
-      if (this.#worker) this.#toWorker({ t: "page", port }, [port]);
+      if (this.#worker) this.#toWorker({ t: "page", port, alive: data.alive }, [port]);
       else port.close();
     } else if (data.piecework === "read") {
       const { piecework: _, version: __, ...wanted } = data;

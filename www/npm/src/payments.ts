@@ -78,6 +78,8 @@ export interface PaymentHost {
 }
 
 const MAX_LOG_SPLITS = 12;
+/** Seconds since the epoch (in the year 10889) that no block says. */
+const FARTHEST_TIME = 2 ** 48 / 1_000;
 /** As the engine reads them. */
 const MOST_DECIMALS = 36;
 /** A vault that lets a buyer leave sooner gives its sellers too little time to redeem, and an honest buyer is not served there. */
@@ -111,6 +113,8 @@ export class Payments {
   #noPermit = false;
   #openBatch: OpenBatch | null = null;
   #destroyed = false;
+  /** Time of the latest block that was seen, seconds since the epoch. */
+  #blockTime = 0;
   /** How often a wallet was asked to connect, and which of these times brought the one that is connected. */
   #connects = 0;
   #connected = 0;
@@ -461,6 +465,8 @@ export class Payments {
     if (words.length !== 10 || balance === undefined || bond === undefined) {
       throw new PieceworkError(`${this.options.vault} does not answer like a Piecework vault: check address and chain.`);
     }
+    const time = Number(words[9]);
+    if (time < FARTHEST_TIME) this.#blockTime = Math.max(this.#blockTime, time);
     return {
       owner: wallet.address,
       sessionKey,
@@ -496,7 +502,9 @@ export class Payments {
     const { vault, token, chainId } = this.options;
     const domain = this.#noPermit ? null : await this.#permitDomain(wallet).catch(() => null);
     if (!domain) return null;
-    const deadline = Math.floor(Date.now() / 1_000) + 3_600;
+    // Any clock may be behind: the machine's, the one that stands still while it sleeps, the last block's. The chain judges by its own.
+    const now = Math.max(Date.now() / 1_000, (performance.timeOrigin + performance.now()) / 1_000, this.#blockTime);
+    const deadline = Math.floor(now) + 3_600;
     const field = (name: string, type: string) => ({ name, type });
     const typed = {
       domain: { ...domain.names, chainId, verifyingContract: token.address },

@@ -44,7 +44,8 @@ export type ToWorker =
   /** Null: the worker is to load it. */
   | { t: "module"; module: WebAssembly.Module | null }
   | { t: "start"; config: EngineConfig; wasm: string }
-  | { t: "page"; port: MessagePort }
+  /** `alive`: a lock that another page holds as long as it lives. */
+  | { t: "page"; port: MessagePort; alive?: string | undefined }
   | { t: "shutdown" }
   | { t: "offer" | "answer"; c: number; sdp: string }
   | { t: "earlyChannel"; channel: RTCDataChannel | MessagePort }
@@ -94,14 +95,14 @@ export const VERSION = 1;
 export type ToServiceWorker = { version: typeof VERSION } & (
   | { piecework: "claim" }
   | { piecework: "whoami" }
-  | { piecework: "connect"; to: string }
+  | { piecework: "connect"; to: string; alive: string }
 );
 
 export type Unlike = { t: "unlike" };
 
 /** Service worker to page; both carry one port. */
 export type FromServiceWorker = { version: typeof VERSION } & (
-  | { piecework: "connect" }
+  | { piecework: "connect"; alive?: string }
   | { piecework: "read"; hash: string; file: number; start?: number; end?: number; suffix?: number; longest?: number }
 );
 

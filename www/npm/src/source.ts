@@ -46,6 +46,25 @@ export function plainLink(text: string): string {
   return text.replace(AROUND, "").replace(BREAKS, "");
 }
 
+/** No .torrent file is longer: what is, was taken for one by mistake, and would fill the memory. */
+export const MOST_TORRENT_BYTES = 16 << 20;
+
+/** The bytes of a .torrent file; throws as soon as there are too many. */
+export async function torrentBytes(stream: ReadableStream<Uint8Array>): Promise<Uint8Array> {
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
+  let left = MOST_TORRENT_BYTES;
+  const reader = stream.getReader();
+  for (let chunk = await reader.read(); !chunk.done; chunk = await reader.read()) {
+    left -= chunk.value.length;
+    if (left < 0) {
+      void reader.cancel().catch(() => undefined);
+      throw new PieceworkError("this is no .torrent file: it is longer than 16 MiB");
+    }
+    chunks.push(chunk.value as Uint8Array<ArrayBuffer>);
+  }
+  return new Uint8Array(await new Blob(chunks).arrayBuffer());
+}
+
 /** Reads what is to be seeded; throws a sentence that says what is taken. */
 export function fileEntries(source: unknown): { files: FileEntry[]; name: string | null; isFolder: boolean } {
   const list = blobOf(source) ? [source] : isIterable(source) ? [...source] : null;

@@ -148,7 +148,7 @@ type FromEngine = Head | ArrayBuffer | "end";
   function handleMessage(event: ExtendableMessageEvent): boolean {
     const data: unknown = event.data;
     if (typeof data !== "object" || data === null || !("piecework" in data)) return false;
-    const message = data as { piecework: string; version?: number; to?: string };
+    const message = data as { piecework: string; version?: number; to?: string; alive?: string };
     const port = event.ports[0];
     const source = event.source as Client | null;
     if (message.version !== VERSION) {
@@ -160,7 +160,7 @@ type FromEngine = Head | ArrayBuffer | "end";
     } else if (message.piecework === "connect" && port && message.to) {
       event.waitUntil(
         scope.clients.get(message.to).then((host) => {
-          if (host) host.postMessage({ piecework: "connect", version: VERSION }, [port]);
+          if (host) host.postMessage({ piecework: "connect", version: VERSION, alive: message.alive }, [port]);
           else port.close();
         }),
       );

@@ -60,8 +60,18 @@ function keep(message: ToWorker): boolean {
   return true;
 }
 
+/** A port to the engine beside another page's own: it says goodbye when that page is gone without a word, as one that the browser threw away. */
+function watched(page: MessagePort, alive: string): MessagePort {
+  const { port1, port2 } = new MessageChannel();
+  page.onmessage = ({ data, ports }) => port1.postMessage(data, ports as MessagePort[]);
+  port1.onmessage = ({ data }) => page.postMessage(data);
+  void navigator.locks.request(alive, () => port1.postMessage({ t: "bye" }));
+  return port2;
+}
+
 function hand(engine: Engine, message: ToWorker): void {
   if (keep(message)) return;
+  if (message.t === "page" && message.alive) message = { t: "page", port: watched(message.port, message.alive) };
   engine.handle(message.t === "channel" && !message.channel ? { ...message, channel: early.shift() } : message);
 }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { fileEntries, recognise } from "./build/source.js";
+import { MOST_TORRENT_BYTES, fileEntries, recognise, torrentBytes } from "./build/source.js";
 
 const HASH = "145a73e4e56a7b54f636ffb3c24ea103ad3133a9";
 const LINK = `magnet:?xt=urn:btih:${HASH}&dn=a%20film`;
@@ -56,4 +56,28 @@ test("what is no file is refused by a sentence that says what is taken", () => {
     assert.throws(() => fileEntries(wrong), /seed takes a File, a Blob, an ArrayBuffer or a Uint8Array, or several of them in a list/);
   }
   assert.throws(() => fileEntries([]), /there are no files to seed/);
+});
+
+test("what is far too long for a .torrent file is not read to its end", async () => {
+  const endless = (chunk) => {
+    let given = 0;
+    let cancelled = false;
+    const stream = new ReadableStream({
+      pull: (controller) => {
+        given += chunk;
+        controller.enqueue(new Uint8Array(chunk));
+      },
+      cancel: () => void (cancelled = true),
+    });
+    return { stream, given: () => given, cancelled: () => cancelled };
+  };
+  for (const chunk of [1 << 16, 5 << 20]) {
+    const source = endless(chunk);
+    await assert.rejects(torrentBytes(source.stream), /no \.torrent file: it is longer than 16 MiB/);
+    assert.ok(source.given() <= MOST_TORRENT_BYTES + 2 * chunk, `${source.given()}`);
+    assert.ok(source.cancelled());
+  }
+  const longest = new Blob([new Uint8Array(MOST_TORRENT_BYTES - 1), new Uint8Array([7])]);
+  const bytes = await torrentBytes(longest.stream());
+  assert.deepEqual([bytes.length, bytes.at(-1)], [MOST_TORRENT_BYTES, 7]);
 });

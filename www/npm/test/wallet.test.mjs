@@ -160,6 +160,31 @@ for (const [kind, prompts] of [
   });
 }
 
+test("a permit lasts an hour by whichever clock is ahead: the machine's, the one that goes on, the chain's", async (t) => {
+  const HOUR = 3_600;
+  const now = Math.floor(Date.now() / 1_000);
+  const cases = [
+    // Seconds since the epoch by the machine's clock and by the last block; what the permit lasts to.
+    [now, now - 10, now],
+    [now - 90_000, now - 10, now],
+    [now, now + 90_000, now + 90_000],
+    [now + 90_000, now, now + 90_000],
+    // No block is of such a time.
+    [now, 2n ** 255n, now],
+  ];
+  for (const [machine, block, expected] of cases) {
+    const clock = t.mock.method(Date, "now", () => machine * 1_000);
+    const wallet = new TestWallet("permit");
+    wallet.state = CLOSED.with(9, block);
+    const pay = payments(wallet);
+    await pay.connect(undefined, false);
+    await pay.deposit(2_000_000n, 2_500_000n);
+    const lasts = Number(wallet.permit.deadline) - expected - HOUR;
+    assert.ok(Math.abs(lasts) < 60, `${machine} ${block}: ${lasts}`);
+    clock.mock.restore();
+  }
+});
+
 test("a refusal in the wallet ends the deposit, and nothing else is asked", async () => {
   const wallet = new TestWallet("5792");
   wallet.reject = "wallet_sendCalls";

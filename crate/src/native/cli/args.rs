@@ -9,13 +9,11 @@ use clap::{Args, Parser, Subcommand};
 use super::output::{CliError, parse_size, parse_tokens};
 use crate::metainfo::{TrackerUrl, TrackerUrlError};
 use crate::native::chain::ChainConfig;
+use crate::native::folder::STATE_DIR;
 use crate::native::ice_server::IceServer;
 use crate::native::keys::{KeyError, KeyPair};
 use crate::native::session_key::{SessionKey, key_of_records};
 use crate::native::transport::TransportConfig;
-
-/// The state folder in a data folder.
-pub(super) const STATE_DIR: &str = ".piecework";
 
 /// A BitTorrent peer that pays for each block it takes and is paid for each block it gives.
 #[derive(Parser, Debug)]
@@ -108,7 +106,7 @@ pub(super) struct InfoArgs {
       --chain-id 8453 --rpc https://rpc.example --payee-key payee.key
 
 Prints `seeding INFO_HASH MAGNET` for each torrent that is complete. Ctrl-C says goodbye, makes
-everything durable and ends with 0. With --stdin-commands it takes one command per line and answers
+everything durable and ends with 0; a redemption under way is ended where it stands. With --stdin-commands it takes one command per line and answers
 each with one line of JSON: stats | price TOKENS_PER_GB | redeem | quit.")]
 pub(super) struct SeedArgs {
     /// .torrent files and magnet links.
@@ -424,7 +422,8 @@ pub(super) struct NetworkArgs {
     /// Address that others see, behind a NAT that maps ports one to one.
     #[arg(long, value_name = "IP")]
     pub(super) external_ip: Option<IpAddr>,
-    /// One UDP port for all connections [default: any free port for each].
+    /// One UDP port for all connections [default: any free port for each]. Two peers that both have one share one torrent at a
+    /// time.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) udp_port: Option<u16>,
     /// Offer loopback addresses too [default: only if a tracker is on this machine].

@@ -11,11 +11,11 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use super::args::{CreateArgs, STATE_DIR};
+use super::args::CreateArgs;
 use super::output::{CliError, ProgressLine, bytes, duration, say, say_json, sentence};
 use super::torrent;
 use crate::metainfo::{Metainfo, TorrentBuilder, TrackerUrl};
-use crate::native::folder::is_record_name;
+use crate::native::folder::{STATE_DIR, is_record_name};
 use crate::native::keys::looks_like_key_file;
 use crate::native::records::RECORDS_FILE;
 

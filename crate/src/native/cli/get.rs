@@ -20,7 +20,7 @@ use crate::client::{
 };
 use crate::native::chain::{Chain, ChainConfig, ChainError};
 use crate::native::driver::{NativeConfig, Snapshot};
-use crate::native::session_key::{SessionKey, is_marked};
+use crate::native::session_key::{OnChain, SessionKey, is_marked};
 use crate::payment::voucher::{Vault, account_id};
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
@@ -102,7 +102,7 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
     if args.seed {
         seed::serve(&mut runner, &mut interrupt, args.common.stats, false, 0).await?;
     }
-    seed::finish(runner, false).await
+    seed::finish(runner, &mut interrupt, false).await
 }
 
 /// Makes the folder that holds data, so that its default state folder can lie in it.
@@ -146,8 +146,12 @@ fn claim(
     };
     key.claim(&vault, account, || {
         let state = chain.account(account, U256::ZERO).map_err(failed)?;
-        // The first serial is consumed when an account is opened.
-        Ok(state.known && state.consumed > 1)
+        Ok(match (state.known, state.consumed) {
+            (false, _) => OnChain::NeverOpened,
+            // The first serial is consumed when an account is opened.
+            (true, ..=1) => OnChain::Unused,
+            (true, _) => OnChain::Used,
+        })
     })
 }
 

@@ -10,6 +10,7 @@ mod interrupt;
 mod money;
 mod output;
 mod payout;
+mod redeeming;
 mod runner;
 mod seed;
 mod standing;

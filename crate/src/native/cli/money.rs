@@ -7,13 +7,16 @@ use alloy_primitives::{Address, U256};
 use serde_json::json;
 use tokio::task::spawn_blocking;
 
-use super::args::{BalanceArgs, KeyArgs, KeyVerb, RedeemArgs, STATE_DIR, load_key};
+use super::args::{BalanceArgs, KeyArgs, KeyVerb, RedeemArgs, load_key};
+use super::interrupt::Interrupt;
 use super::output::{CliError, complain, say, say_json, tokens};
 use super::payout::{Payout, redeemed_line};
+use super::redeeming::Redeemed;
 use super::runner::{Runner, money_json};
 use crate::client::{Config, Credit, PaymentConfig, ResalePrice, SellConfig};
 use crate::native::chain::{Chain, ChainConfig, ChainError};
 use crate::native::driver::NativeConfig;
+use crate::native::folder::STATE_DIR;
 use crate::native::keys::{KeyError, KeyPair};
 use crate::native::records::{self, RECORDS_FILE, RecordsError, StoredRecords};
 use crate::native::session_key::{SessionKey, has_records, key_of_records};
@@ -47,7 +50,10 @@ pub(super) async fn redeem(args: RedeemArgs) -> Result<(), CliError> {
     let decimals = args.chain.decimals;
     tell_others_claims(&args.state, &config, payee.address(), decimals)?;
     let to = args.to.unwrap_or_else(|| payee.address());
-    let chain = Chain::new(&config).map_err(|e| CliError::Invalid(e.to_string()))?;
+    let chain = Chain::new(&config)
+        .and_then(|chain| chain.remembering(&args.state, payee.address()))
+        .map_err(|e| CliError::Invalid(e.to_string()))?;
+    let mut interrupt = Interrupt::new()?;
     check_decimals(chain.clone(), decimals).await?;
     let payout = Payout {
         to,
@@ -71,14 +77,17 @@ pub(super) async fn redeem(args: RedeemArgs) -> Result<(), CliError> {
         }
         return Ok(());
     }
-    let batches = runner.redeem_all().await;
+    let redeemed = runner.redeem_all(&mut interrupt).await;
     let after = runner.look().await?.client.money;
     // Also after a failure: ranges may have been closed, and that must be durable.
     runner.shut_down().await?;
-    let batches = batches?;
+    let Redeemed {
+        reports: batches,
+        interrupted,
+    } = redeemed?;
     if args.json {
         say_json(&json!({"batches": batches, "money": money_json(&after)}));
-    } else if batches.is_empty() {
+    } else if batches.is_empty() && !interrupted {
         say("nothing to redeem");
     } else {
         for batch in &batches {
@@ -98,7 +107,9 @@ pub(super) async fn redeem(args: RedeemArgs) -> Result<(), CliError> {
         }
     }
     match batches.iter().find(|batch| batch["ok"] != json!(true)) {
+        Some(batch) if interrupted => Err(CliError::Interrupted(redeemed_line(batch))),
         Some(batch) => Err(CliError::Failed(redeemed_line(batch))),
+        None if interrupted => Err(CliError::Interrupted(ChainError::Stopped.to_string())),
         None => Ok(()),
     }
 }

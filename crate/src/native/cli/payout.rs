@@ -227,7 +227,7 @@ pub(super) fn redeemed_line(report: &Value) -> String {
             text("transaction")
         )
     } else {
-        format!("nothing redeemed: {}", text("error"))
+        format!("not redeemed: {}", text("error"))
     }
 }
 

@@ -1,35 +1,29 @@
 //! A running peer as the command line sees it: what it said, what it sent and earned, and how it is
 //! stopped.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use alloy_primitives::B256;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::output::{CliError, complain, plain, say, say_json, sentence, tokens};
-use super::payout::{Batch, Pace, Payout, batch_json, redeemed_line, send_batch};
+use super::output::{CliError, plain, say, say_json, sentence, tokens};
+use super::payout::{Batch, Pace, Payout, redeemed_line};
 use super::standing::{in_the_way, incomplete, is_whole, shortfalls};
 use super::torrent::Named;
 use crate::client::{
-    AddOptions, CheckExisting, Command, Event, MoneySnapshot, PaymentNeed, PeerSnapshot,
-    RedeemOutcome, RedeemScope, Source, TorrentSnapshot, TorrentState, TrackerSnapshot,
+    AddOptions, CheckExisting, Command, Event, MoneySnapshot, PaymentNeed, PeerSnapshot, Source,
+    TorrentSnapshot, TorrentState, TrackerSnapshot,
 };
 use crate::metainfo::{MagnetLink, TrackerUrl, TrackerUrlError};
 use crate::native::driver::{self, Handle, NativeConfig, Running, Snapshot, StartError, Stopped};
 use crate::native::records::RecordsError;
-use crate::payment::voucher::abi::Claim;
-use crate::types::{ConnectionId, FineUnits, InfoHash, TokenUnits};
+use crate::types::{ConnectionId, FineUnits, InfoHash};
 
 /// Peers of one run that are remembered for the summary; those connected first are forgotten.
 const MAX_PEERS: usize = 4096;
-/// Most transactions of one redemption: far more than a payee has ranges.
-const MAX_BATCHES: usize = 64;
-/// Redemptions of one run that are remembered for the summary; the first are forgotten.
-const MAX_REPORTS: usize = 256;
 /// How often it is looked whether what is there is checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
 /// How long one trouble with a tracker is not said again.
@@ -46,13 +40,17 @@ pub(super) struct Runner {
     pub(super) announces: bool,
     torrents: BTreeMap<InfoHash, Watched>,
     peers: BTreeMap<ConnectionId, (InfoHash, PeerSnapshot)>,
-    finished: mpsc::Sender<Batch>,
+    pub(super) finished: mpsc::Sender<Batch>,
     batches: mpsc::Receiver<Batch>,
     /// The last of this run, for the summary.
-    redeemed: VecDeque<Value>,
+    pub(super) redeemed: VecDeque<Value>,
     /// What was last said of each tracker, and when.
     troubles: BTreeMap<String, Trouble>,
-    pace: Pace,
+    pub(super) pace: Pace,
+    /// Claims are on their way to the chain.
+    pub(super) sending: bool,
+    /// Nothing is to be sent to the chain any more.
+    pub(super) gave_up: bool,
 }
 
 /// What is to become of a torrent once it is known what of it is here.
@@ -141,6 +139,8 @@ impl Runner {
             redeemed: VecDeque::new(),
             troubles: BTreeMap::new(),
             pace: Pace::default(),
+            sending: false,
+            gave_up: false,
         })
     }
 
@@ -240,7 +240,7 @@ impl Runner {
             Woken::Stopped => Err(CliError::Failed("the peer has stopped".to_owned())),
             Woken::Checked => self.look().await.map(drop),
             Woken::Batch(batch) => {
-                self.pace.under_way = false;
+                (self.pace.under_way, self.sending) = (false, false);
                 self.pace.is_due |= batch.next_may_pay() && batch.is_full();
                 let report = self.close_batch(batch).await;
                 self.note("redeemed", &report, || redeemed_line(&report));
@@ -383,6 +383,10 @@ impl Runner {
         );
         match watched.standing {
             Standing::Opening => {}
+            // What is there could not be read: that was said, and says nothing of it.
+            Standing::Checking if torrent.state == TorrentState::Failed => {
+                watched.standing = Standing::Known;
+            }
             Standing::Checking if checked => {
                 watched.standing = Standing::Known;
                 self.checked(torrent).await?;
@@ -560,91 +564,6 @@ impl Runner {
         })
     }
 
-    fn send_claims(&mut self, tag: u64, claims: Vec<Claim>) {
-        let finished = self.finished.clone();
-        let payout = self.payout.clone();
-        spawn_blocking(move || {
-            // If nobody waits for it, the program is ending, and the claims stay redeemable.
-            let _ = finished.blocking_send(send_batch(payout, tag, claims));
-        });
-    }
-
-    fn redeem_min(&self) -> TokenUnits {
-        let payout = self.payout.as_ref();
-        payout.map_or(TokenUnits(0), |payout| payout.redeem_min)
-    }
-
-    /// Gives claims back: they stay redeemable.
-    async fn give_back(&self, tag: u64, reason: &str) -> Result<(), CliError> {
-        let outcome = RedeemOutcome::Failed {
-            reason: reason.to_owned(),
-        };
-        let later = Command::Redeemed { tag, outcome };
-        self.handle.command(later).await.map_err(stopped)
-    }
-
-    /// Whether something was said to be due that no redemption was begun for.
-    pub(super) fn wants_redemption(&self) -> bool {
-        self.pace.is_time(Instant::now())
-    }
-
-    /// Redeems what is due and above dust, if it is worth a transaction; the report follows as a batch. One at a time.
-    pub(super) async fn redeem_due(&mut self) -> Result<(), CliError> {
-        if self.pace.under_way {
-            return Ok(());
-        }
-        let money = self.look().await?.client.money;
-        if money.redeemable < self.redeem_min() {
-            return Ok(());
-        }
-        self.pace.begin(Instant::now());
-        self.handle
-            .command(Command::PrepareRedeem(RedeemScope::Due))
-            .await
-            .map_err(|e| CliError::Failed(e.to_string()))
-    }
-
-    /// Redeems all that pays, one transaction after the other; one report each. No range is tried twice.
-    pub(super) async fn redeem_all(&mut self) -> Result<Vec<Value>, CliError> {
-        let mut reports = Vec::new();
-        let mut tried = BTreeSet::new();
-        while reports.len() < MAX_BATCHES {
-            let (tag, claims) = self.next_claims().await?;
-            let before = tried.len();
-            tried.extend(claims.iter().map(claim_id));
-            if tried.len() == before {
-                if !claims.is_empty() {
-                    self.give_back(tag, "it was tried just now").await?;
-                }
-                break;
-            }
-            let payout = self.payout.clone();
-            let batch = spawn_blocking(move || send_batch(payout, tag, claims))
-                .await
-                .map_err(|e| CliError::Failed(format!("the redemption broke off: {e}")))?;
-            let more = batch.next_may_pay();
-            reports.push(self.close_batch(batch).await);
-            if !more {
-                break;
-            }
-        }
-        self.pace.under_way = false;
-        Ok(reports)
-    }
-
-    async fn next_claims(&mut self) -> Result<(u64, Vec<Claim>), CliError> {
-        self.handle
-            .command(Command::PrepareRedeem(RedeemScope::All))
-            .await
-            .map_err(stopped)?;
-        loop {
-            match self.next().await {
-                Woken::Event(Event::ClaimsReady { tag, claims, .. }) => return Ok((tag, claims)),
-                other => self.handle_woken(other).await?,
-            }
-        }
-    }
-
     /// Asks another price of every torrent.
     pub(super) async fn set_price(&mut self, unit: FineUnits) -> Result<(), CliError> {
         if let Some(payout) = self.payout.as_mut().filter(|_| unit.0 > 0) {
@@ -661,25 +580,6 @@ impl Runner {
             self.handle.command(set).await.map_err(stopped)?;
         }
         Ok(())
-    }
-
-    async fn close_batch(&mut self, batch: Batch) -> Value {
-        let told = self
-            .handle
-            .command(Command::Redeemed {
-                tag: batch.tag,
-                outcome: batch.outcome(),
-            })
-            .await;
-        if told.is_err() {
-            complain("the peer stopped before it noted a redemption");
-        }
-        let report = batch_json(&batch);
-        if self.redeemed.len() >= MAX_REPORTS {
-            self.redeemed.pop_front();
-        }
-        self.redeemed.push_back(report.clone());
-        report
     }
 
     /// Says goodbye, makes everything durable, and waits until that is done.
@@ -699,13 +599,8 @@ impl Runner {
     }
 }
 
-fn stopped(_: Stopped) -> CliError {
+pub(super) fn stopped(_: Stopped) -> CliError {
     CliError::Failed("the peer has stopped".to_owned())
-}
-
-/// Which range: its voucher's signature is like no other.
-fn claim_id(claim: &Claim) -> (B256, B256) {
-    (claim.r, claim.vs)
 }
 
 /// For JSON.

@@ -12,6 +12,7 @@ use super::interrupt::Interrupt;
 use super::money::tell_others_claims;
 use super::output::{CliError, bytes, parse_price, parse_tokens, say, say_json, tokens};
 use super::payout::{Payout, redeemed_line};
+use super::redeeming::Redeemed;
 use super::runner::{Runner, Wish, money_json};
 use super::standing::is_whole;
 use super::torrent;
@@ -111,7 +112,7 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
     )
     .await;
     // What was earned and served is durable, whatever ended it.
-    let finished = finish(runner, args.redeem_on_exit).await;
+    let finished = finish(runner, &mut interrupt, args.redeem_on_exit).await;
     served.and(finished)
 }
 
@@ -143,7 +144,10 @@ async fn payout(args: &SeedArgs, price: FineUnits) -> Result<Option<Payout>, Cli
         )));
     }
     let config = args.chain.required("selling")?;
-    let chain = Chain::new(&config).map_err(|e| CliError::Invalid(e.to_string()))?;
+    let state = args.common.state_dir(&args.data);
+    let chain = Chain::new(&config)
+        .and_then(|chain| chain.remembering(&state, payee.address()))
+        .map_err(|e| CliError::Invalid(e.to_string()))?;
     let mut payout = Payout {
         to: args.to.unwrap_or_else(|| payee.address()),
         max_fee_per_gas: args.gas.max_fee_per_gas,
@@ -203,7 +207,7 @@ pub(super) async fn serve(
             _ = redeem.tick(), if redeems => runner.redeem_due().await?,
             line = lines.recv(), if !lines_end => match line {
                 Some(line) => {
-                    if answer(runner, line.trim()).await? {
+                    if answer(runner, interrupt, line.trim()).await? {
                         return Ok(());
                     }
                 }
@@ -222,10 +226,15 @@ fn nothing_to_serve(snapshot: &Snapshot) -> bool {
     !snapshot.torrents.is_empty() && snapshot.torrents.iter().all(failed)
 }
 
-/// Redeems if asked to, stops, and says what it came to.
-pub(super) async fn finish(mut runner: Runner, redeem: bool) -> Result<(), CliError> {
-    if redeem && runner.payout.is_some() {
-        for report in runner.redeem_all().await? {
+/// Redeems if asked to, stops, and says what it came to. Who interrupts a redemption wants that it ends, too.
+pub(super) async fn finish(
+    mut runner: Runner,
+    interrupt: &mut Interrupt,
+    redeem: bool,
+) -> Result<(), CliError> {
+    runner.end_redemption(interrupt, redeem).await?;
+    if redeem && runner.may_redeem() {
+        for report in runner.redeem_all(interrupt).await?.reports {
             runner.note("redeemed", &report, || redeemed_line(&report));
         }
     }
@@ -301,7 +310,11 @@ fn read_stdin(lines: mpsc::Sender<String>) -> Result<(), CliError> {
 }
 
 /// One command; `true` ends the program.
-async fn answer(runner: &mut Runner, line: &str) -> Result<bool, CliError> {
+async fn answer(
+    runner: &mut Runner,
+    interrupt: &mut Interrupt,
+    line: &str,
+) -> Result<bool, CliError> {
     let (verb, rest) = line.split_once(' ').unwrap_or((line, ""));
     let reply = |ok: bool, value: Value| {
         let mut reply = json!({"command": verb, "ok": ok});
@@ -331,13 +344,17 @@ async fn answer(runner: &mut Runner, line: &str) -> Result<bool, CliError> {
             );
         }
         "redeem" => {
-            let batches = runner.redeem_all().await?;
-            let ok = batches.iter().all(|batch| batch["ok"] == json!(true));
+            let Redeemed {
+                reports: batches,
+                interrupted,
+            } = runner.redeem_all(interrupt).await?;
+            let ok = !interrupted && batches.iter().all(|batch| batch["ok"] == json!(true));
             let snapshot = runner.look().await?;
             reply(
                 ok,
                 json!({"batches": batches, "money": money_json(&snapshot.client.money)}),
             );
+            return Ok(interrupted);
         }
         _ => reply(
             false,

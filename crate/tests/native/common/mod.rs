@@ -4,7 +4,7 @@ mod files;
 mod node;
 
 pub use files::{Ended, Film, create, json, piecework, torrent_named, untouched};
-pub use node::{Node, state};
+pub use node::{CHAIN_ID, Node, VAULT, no_account, state};
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
@@ -76,8 +76,13 @@ impl Program {
     }
 
     pub fn start_in(dir: &Path, args: &[&str]) -> Program {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_piecework"))
-            .args(args)
+        let mut program = Command::new(env!("CARGO_BIN_EXE_piecework"));
+        Program::start_by(program.args(args), dir)
+    }
+
+    /// By another command, which ends as the program.
+    pub fn start_by(command: &mut Command, dir: &Path) -> Program {
+        let mut child = command
             .current_dir(dir)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -128,6 +133,14 @@ impl Program {
                 "{text:?} is not said, but {line}"
             );
         }
+    }
+
+    /// As `kill -NAME` does.
+    #[cfg(unix)]
+    pub fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        let sent = Command::new("kill").args([name, &id]).status();
+        assert!(sent.unwrap().success());
     }
 
     pub fn say(&mut self, line: &str) {

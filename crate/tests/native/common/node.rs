@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use alloy_primitives::{Address, U256, hex, keccak256};
 use alloy_sol_types::SolValue;
@@ -18,11 +19,25 @@ pub struct Node {
     answers: Answers,
     /// What comes before, each once.
     once: Arc<Mutex<Vec<(String, Value)>>>,
-    sent: Arc<Mutex<Vec<Vec<u8>>>>,
+    sent: Arc<Sent>,
+}
+
+/// Raw transactions, and who waits for them.
+#[derive(Default)]
+struct Sent {
+    raw: Mutex<Vec<Vec<u8>>>,
+    grew: Condvar,
 }
 
 pub const VAULT: Address = Address::repeat_byte(0x33);
 pub const CHAIN_ID: u64 = 31337;
+
+/// `state(id, word)` of an account that was never opened.
+pub fn no_account() -> String {
+    let mut words = [U256::ZERO; 10];
+    words[7..].copy_from_slice(&[CHAIN_ID, 100, 1_700_000_000].map(U256::from));
+    hex::encode_prefixed(words.abi_encode())
+}
 
 /// `state(id, word)` of an account with a deposit, of which so many serials are consumed.
 pub fn state(consumed: u64) -> String {
@@ -126,7 +141,18 @@ impl Node {
 
     /// Raw transactions that it was sent.
     pub fn sent(&self) -> Vec<Vec<u8>> {
-        self.sent.lock().unwrap().clone()
+        self.sent.raw.lock().unwrap().clone()
+    }
+
+    /// Waits until it was sent so many.
+    pub fn until_sent(&self, count: usize) -> Vec<Vec<u8>> {
+        let raw = self.sent.raw.lock().unwrap();
+        let waits = |raw: &mut Vec<Vec<u8>>| raw.len() < count;
+        let (raw, _) = (self.sent.grew)
+            .wait_timeout_while(raw, Duration::from_secs(60), waits)
+            .unwrap();
+        assert!(raw.len() >= count, "{} of {count} were sent", raw.len());
+        raw.clone()
     }
 
     pub fn config(&self) -> ChainConfig {
@@ -151,7 +177,7 @@ fn answer(
     stream: TcpStream,
     answers: &Mutex<BTreeMap<String, Value>>,
     once: &Mutex<Vec<(String, Value)>>,
-    sent: &Mutex<Vec<Vec<u8>>>,
+    sent: &Sent,
 ) {
     let mut reader = BufReader::new(stream);
     let mut length = 0;
@@ -183,7 +209,8 @@ fn answer(
         "eth_sendRawTransaction" => {
             let raw = bytes_of(&request["params"][0]);
             let hash = keccak256(&raw);
-            sent.lock().unwrap().push(raw);
+            sent.raw.lock().unwrap().push(raw);
+            sent.grew.notify_all();
             Some(json!(hash))
         }
         "eth_call" => {

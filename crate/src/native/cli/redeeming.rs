@@ -1,0 +1,205 @@
+//! The runner's redemptions: by itself, on command and at the end, one transaction at a time.
+//!
+//! Invariant: whatever ends a redemption, the core is told what became of its claims, as far as they left the core.
+
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use alloy_primitives::B256;
+use serde_json::Value;
+use tokio::task::spawn_blocking;
+
+use super::interrupt::Interrupt;
+use super::output::{CliError, complain};
+use super::payout::{Batch, batch_json, send_batch};
+use super::runner::{Runner, Woken, stopped};
+use crate::client::{Command, Event, RedeemOutcome, RedeemScope};
+use crate::payment::voucher::abi::Claim;
+use crate::types::TokenUnits;
+
+/// Most transactions of one redemption: far more than a payee has ranges.
+const MAX_BATCHES: usize = 64;
+/// Redemptions of one run that are remembered for the summary; the first are forgotten.
+const MAX_REPORTS: usize = 256;
+
+/// What a redemption came to.
+pub(super) struct Redeemed {
+    /// One of each transaction.
+    pub(super) reports: Vec<Value>,
+    /// The operator wants the program to end.
+    pub(super) interrupted: bool,
+}
+
+impl Runner {
+    pub(super) fn send_claims(&mut self, tag: u64, claims: Vec<Claim>) {
+        self.sending = true;
+        let finished = self.finished.clone();
+        let payout = self.payout.clone();
+        spawn_blocking(move || {
+            // If nobody waits for it, the program is ending, and the claims stay redeemable.
+            let _ = finished.blocking_send(send_batch(payout, tag, claims));
+        });
+    }
+
+    pub(super) fn redeem_min(&self) -> TokenUnits {
+        let payout = self.payout.as_ref();
+        payout.map_or(TokenUnits(0), |payout| payout.redeem_min)
+    }
+
+    /// Gives claims back: they stay redeemable.
+    pub(super) async fn give_back(&self, tag: u64, reason: &str) -> Result<(), CliError> {
+        let outcome = RedeemOutcome::Failed {
+            reason: reason.to_owned(),
+        };
+        let later = Command::Redeemed { tag, outcome };
+        self.handle.command(later).await.map_err(stopped)
+    }
+
+    /// Whether something was said to be due that no redemption was begun for.
+    pub(super) fn wants_redemption(&self) -> bool {
+        self.pace.is_time(Instant::now())
+    }
+
+    /// Redeems what is due and above dust, if it is worth a transaction; the report follows as a batch. One at a time.
+    pub(super) async fn redeem_due(&mut self) -> Result<(), CliError> {
+        if self.pace.under_way {
+            return Ok(());
+        }
+        let money = self.look().await?.client.money;
+        if money.redeemable < self.redeem_min() {
+            return Ok(());
+        }
+        self.pace.begin(Instant::now());
+        self.handle
+            .command(Command::PrepareRedeem(RedeemScope::Due))
+            .await
+            .map_err(|e| CliError::Failed(e.to_string()))
+    }
+
+    /// Whether somebody is paid here, and nobody gave up.
+    pub(super) fn may_redeem(&self) -> bool {
+        self.payout.is_some() && !self.gave_up
+    }
+
+    /// What is out stays out, and is not waited for; nothing more is sent.
+    fn give_up(&mut self) {
+        self.gave_up = true;
+        if let Some(payout) = &self.payout {
+            payout.chain.give_up();
+        }
+    }
+
+    /// Ends the redemption that began by itself, if one is under way: when it is done, or at once where it stands if nobody
+    /// waits for it.
+    pub(super) async fn end_redemption(
+        &mut self,
+        interrupt: &mut Interrupt,
+        waits: bool,
+    ) -> Result<(), CliError> {
+        if !waits {
+            self.give_up();
+        }
+        // Claims that did not leave the core stay what they are.
+        while self.sending || (self.pace.under_way && !self.gave_up) {
+            tokio::select! {
+                woken = self.next() => self.handle_woken(woken).await?,
+                () = interrupt.wait(), if !self.gave_up => self.give_up(),
+            }
+        }
+        Ok(())
+    }
+
+    /// Redeems all that pays, one transaction after the other; one report each. No range is tried twice. An interrupt ends it
+    /// where it stands.
+    pub(super) async fn redeem_all(
+        &mut self,
+        interrupt: &mut Interrupt,
+    ) -> Result<Redeemed, CliError> {
+        let mut reports = Vec::new();
+        let mut tried = BTreeSet::new();
+        while reports.len() < MAX_BATCHES {
+            let Some((tag, claims)) = self.next_claims(interrupt).await? else {
+                break;
+            };
+            let before = tried.len();
+            tried.extend(claims.iter().map(claim_id));
+            if tried.len() == before {
+                if !claims.is_empty() {
+                    self.give_back(tag, "it was tried just now").await?;
+                }
+                break;
+            }
+            let payout = self.payout.clone();
+            let mut sent = spawn_blocking(move || send_batch(payout, tag, claims));
+            let batch = tokio::select! {
+                batch = &mut sent => batch,
+                () = interrupt.wait() => {
+                    self.give_up();
+                    sent.await
+                }
+            };
+            let batch =
+                batch.map_err(|e| CliError::Failed(format!("the redemption broke off: {e}")))?;
+            let more = batch.next_may_pay();
+            reports.push(self.close_batch(batch).await);
+            if !more {
+                break;
+            }
+        }
+        self.pace.under_way = self.sending;
+        Ok(Redeemed {
+            reports,
+            interrupted: self.gave_up,
+        })
+    }
+
+    /// `None` after an interrupt.
+    async fn next_claims(
+        &mut self,
+        interrupt: &mut Interrupt,
+    ) -> Result<Option<(u64, Vec<Claim>)>, CliError> {
+        self.handle
+            .command(Command::PrepareRedeem(RedeemScope::All))
+            .await
+            .map_err(stopped)?;
+        loop {
+            let woken = tokio::select! {
+                woken = self.next() => woken,
+                () = interrupt.wait() => {
+                    self.give_up();
+                    return Ok(None);
+                }
+            };
+            match woken {
+                Woken::Event(Event::ClaimsReady { tag, claims, .. }) => {
+                    return Ok(Some((tag, claims)));
+                }
+                other => self.handle_woken(other).await?,
+            }
+        }
+    }
+
+    pub(super) async fn close_batch(&mut self, batch: Batch) -> Value {
+        let told = self
+            .handle
+            .command(Command::Redeemed {
+                tag: batch.tag,
+                outcome: batch.outcome(),
+            })
+            .await;
+        if told.is_err() {
+            complain("the peer stopped before it noted a redemption");
+        }
+        let report = batch_json(&batch);
+        if self.redeemed.len() >= MAX_REPORTS {
+            self.redeemed.pop_front();
+        }
+        self.redeemed.push_back(report.clone());
+        report
+    }
+}
+
+/// Which range: its voucher's signature is like no other.
+fn claim_id(claim: &Claim) -> (B256, B256) {
+    (claim.r, claim.vs)
+}

@@ -197,6 +197,28 @@ fn serials_that_were_consumed_count_as_the_chain_says_whatever_was_told_of_them(
     }
 }
 
+#[test]
+fn more_serials_consumed_than_those_on_record_hold_the_account_without_a_search() {
+    for (consumed, held) in [(1, false), (2, true)] {
+        let mut b = Buying::new();
+        b.payer = Payer::new(b.config, [5; 32], std::iter::empty());
+        b.payer.set_account(ms(0), account_of(&b.state));
+        let asked = b.run_to(ms(0), |_| true).reads;
+        let [(effect, word)] = asked[..] else {
+            panic!("one word: {asked:?}");
+        };
+        assert_eq!(word, U256::ZERO);
+        // It shows serial 0.
+        b.state.consumed = consumed;
+        b.payer.chain_state(ms(0), effect, Ok(b.state));
+        let done = b.run_to(ms(0), |_| true);
+        assert_eq!(done.reads, [], "wherever they are");
+        let unusable = PayEvent::AccountUnusable { account: id() };
+        assert_eq!(done.events.contains(&unusable), held, "{consumed}");
+        assert_eq!(b.payer.held_account().is_some(), held, "{consumed}");
+    }
+}
+
 // ---- an account that is held
 
 /// The payee on this connection shows a promise that was never made here.

@@ -13,6 +13,7 @@ mod hostile_buyers;
 mod hostile_sellers;
 mod impostor;
 mod losses;
+mod lost_claims;
 mod machines;
 mod messages_payee;
 mod messages_payer;

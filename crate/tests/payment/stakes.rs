@@ -3,7 +3,7 @@
 
 use alloy_primitives::Address;
 use piecework::payment::payer::PayerConnState;
-use piecework::payment::{EndReason, PeerPayInfo, TitleKind};
+use piecework::payment::{EndReason, PayEvent, PeerPayInfo, TitleKind};
 use piecework::types::{ConnectionId, InfoHash};
 use piecework::wire::pay::{ByeReason, PayMessage, Terms};
 
@@ -88,4 +88,28 @@ fn the_last_loss_of_a_title_ends_its_purchase_from_everybody_and_no_other_titles
     let ended = PayerConnState::Ended(EndReason::Closed);
     assert_eq!(b.payer.status(bystander), ended);
     assert_eq!(b.payer.status(elsewhere), PayerConnState::Attached);
+}
+
+/// At an address that nobody knows, it is another seller once its connection is gone.
+#[test]
+fn each_copy_that_was_paid_in_advance_is_lost_though_its_connection_is_gone() {
+    let mut b = Buying::new();
+    for visit in 0..2u64 {
+        let (conn, at) = (ConnectionId(101 + visit), visit * 20_000);
+        b.payer.connected(ms(at), conn, info_at(""));
+        b.payer.want(ms(at), conn, V1, true, MAX_UNIT);
+        let v = b.say(ms(at), conn, PayMessage::Terms(terms(UNIT))).commit();
+        b.ack(ms(at), conn, &v, 0);
+        advance_blocks(&mut b, at, conn, 0..3);
+        b.payer.disconnected(ms(at), conn);
+        b.run(ms(at));
+    }
+    let blocks: Vec<_> = (0..3).map(block).collect();
+    let conn = ConnectionId(102);
+    b.payer.block_invalid(ms(40_000), conn, &blocks);
+    let lost = b.run(ms(40_000)).events.into_iter().find_map(|e| match e {
+        PayEvent::LossDebited { blocks, .. } => Some(blocks),
+        _ => None,
+    });
+    assert_eq!(lost, Some(6));
 }

@@ -193,20 +193,9 @@ impl FakePayeeLimiter {
 
     /// When the next new payee is possible, by rate alone.
     pub fn next_slot(&self, now: Timestamp) -> Timestamp {
-        let in_window = self
-            .recent
-            .iter()
-            .filter(|t| **t + NEW_PAYEE_WINDOW > now)
-            .count();
-        match self
-            .recent
-            .len()
-            .checked_sub(NEW_PAYEES_PER_WINDOW)
-            .and_then(|i| self.recent.get(i))
-        {
-            Some(oldest) if in_window >= NEW_PAYEES_PER_WINDOW => *oldest + NEW_PAYEE_WINDOW,
-            _ => now,
-        }
+        let before = self.recent.len().checked_sub(NEW_PAYEES_PER_WINDOW);
+        let oldest = before.and_then(|before| self.recent.get(before));
+        oldest.map_or(now, |oldest| (*oldest + NEW_PAYEE_WINDOW).max(now))
     }
 
     /// A stranger got a range.

@@ -57,10 +57,14 @@ impl Key {
         let key = match (role, parts.next()?, parts.next()?, parts.next()) {
             ("payer", "title", title, None) => Key::PayerTitle(InfoHash::from_hex(title)?),
             ("payer", "behind", key, None) => Key::PayerBehind(key.parse().ok()?),
-            ("payer", id, "account", None) => Key::PayerAccount(unhex(id)?),
-            ("payer", id, "range", Some(first)) => Key::PayerRange(unhex(id)?, first.parse().ok()?),
-            ("payee", id, "facts", None) => Key::PayeeFacts(unhex(id)?),
-            ("payee", id, "range", Some(first)) => Key::PayeeRange(unhex(id)?, first.parse().ok()?),
+            ("payer", id, "account", None) => Key::PayerAccount(id.parse().ok()?),
+            ("payer", id, "range", Some(first)) => {
+                Key::PayerRange(id.parse().ok()?, first.parse().ok()?)
+            }
+            ("payee", id, "facts", None) => Key::PayeeFacts(id.parse().ok()?),
+            ("payee", id, "range", Some(first)) => {
+                Key::PayeeRange(id.parse().ok()?, first.parse().ok()?)
+            }
             _ => return None,
         };
         // Also refuses another vault, and every spelling but the one we write.
@@ -75,13 +79,6 @@ pub fn home(vault: &Vault) -> String {
 
 fn hex(id: &B256) -> String {
     id.iter().map(|b| format!("{b:02x}")).collect()
-}
-
-fn unhex(text: &str) -> Option<B256> {
-    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return None;
-    }
-    text.parse().ok()
 }
 
 /// Payer: the serial allocator of one account.

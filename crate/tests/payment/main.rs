@@ -2,8 +2,10 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod accounts;
 mod adversary;
 mod amounts;
+mod bookkeeping;
 mod boundaries;
 mod guards;
 mod hand;
@@ -11,6 +13,7 @@ mod hostile_buyers;
 mod hostile_sellers;
 mod impostor;
 mod losses;
+mod lost_claims;
 mod machines;
 mod messages_payee;
 mod messages_payer;
@@ -20,8 +23,10 @@ mod payee_limits;
 mod payee_races;
 mod payee_scene;
 mod payer;
+mod promises;
 mod redemptions;
 mod shop;
+mod stakes;
 mod switches;
 mod vectors;
 mod world;

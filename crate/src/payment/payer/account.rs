@@ -22,8 +22,6 @@ use crate::wire::pay::ByeReason;
 
 /// Bitmap words read at once.
 const SCAN_WINDOW: usize = 8;
-/// Words past `next` that are searched when the vault consumed more than is found below.
-const SCAN_BEYOND: u64 = 64;
 const SCAN_RETRIES: [Duration; 5] = super::PENDING_RETRIES;
 
 /// What is known of an account that is not selected: what the records say, and of one that was selected in this run which
@@ -59,7 +57,6 @@ enum Scan {
         /// The least count of all answers: every word was read at that state or a later one, so
         /// all words together show at least that many bits.
         consumed: Option<u64>,
-        limit: u64,
         attempt: usize,
         retry_at: Option<Timestamp>,
     },
@@ -199,7 +196,6 @@ impl Payer {
                 reading: Set::new(),
                 found: Map::new(),
                 consumed: None,
-                limit: (next >> 8) + SCAN_BEYOND,
                 attempt: 0,
                 retry_at: None,
             },
@@ -365,7 +361,6 @@ impl Payer {
             reading,
             found,
             consumed,
-            limit,
             retry_at,
             ..
         } = &mut account.scan
@@ -382,14 +377,7 @@ impl Payer {
         let seen: usize = found.values().map(|w| w.count_ones()).sum();
         if (seen as u64) < consumed.unwrap_or(0) {
             // The vault consumed serials that lie beyond everything known here.
-            let beyond = found.last_key_value().map_or(0, |(word, _)| word + 1);
-            if beyond <= *limit {
-                todo.insert(beyond);
-                self.read_words();
-            } else {
-                self.hold();
-            }
-            return;
+            return self.hold();
         }
         let found = core::mem::take(found);
         account.scan = Scan::Done;

@@ -96,6 +96,19 @@ pub fn chain_state() -> ChainState {
     }
 }
 
+/// What the wallet tells of an account that stands so on the chain.
+pub fn account_of(state: &ChainState) -> AccountInfo {
+    AccountInfo {
+        owner: OWNER,
+        session_key: session_address(),
+        tranche: Q,
+        balance: state.balance,
+        bond: state.bond,
+        consumed: state.consumed,
+        exit_at: state.exit_at,
+    }
+}
+
 pub fn voucher(first: u32, base: FineUnits, tip: u8) -> (Voucher, HashChain) {
     let steps = 256.min(((Q.fine().0 - base.0) / UNIT.0) as u16);
     let chain = HashChain::generate(B256::repeat_byte(tip), steps);
@@ -379,18 +392,7 @@ impl Buying {
     }
 
     pub fn account(&mut self, now: Timestamp) -> Done {
-        self.payer.set_account(
-            now,
-            AccountInfo {
-                owner: OWNER,
-                session_key: session_address(),
-                tranche: Q,
-                balance: self.state.balance,
-                bond: self.state.bond,
-                consumed: self.state.consumed,
-                exit_at: self.state.exit_at,
-            },
-        );
+        self.payer.set_account(now, account_of(&self.state));
         self.run(now)
     }
 

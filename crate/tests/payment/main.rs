@@ -5,6 +5,10 @@
 mod adversary;
 mod amounts;
 mod boundaries;
+mod buyer_calls;
+mod buyer_choice;
+mod buyer_hears;
+mod buyer_remembers;
 mod guards;
 mod hand;
 mod hostile_buyers;

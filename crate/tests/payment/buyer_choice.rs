@@ -1,7 +1,7 @@
 //! Which range a payer promises next, to whom it promises none, and when it tries again.
 
 use crate::hand::*;
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256};
 use piecework::payment::payer::{LOOK_SPACING, PayerConnState};
 use piecework::payment::{NEW_RANGE_STEPS, PayAction, PayEvent, Refusal, TitleKind};
 use piecework::time::Duration;
@@ -251,4 +251,21 @@ fn the_chain_is_asked_again_about_ranges_that_were_closed_early_after_fifteen_se
     assert_eq!(b.payer.status(B), refused(Refusal::ClosesEarly));
     b.payer.tick(again);
     assert_eq!(b.run_to(again, is_read).reads.len(), 1);
+}
+
+#[test]
+fn a_seller_that_redeemed_what_it_closed_gets_a_range_though_it_connected_anew_meanwhile() {
+    let mut b = Buying::new();
+    closes_two(&mut b);
+    b.payer.disconnected(ms(5_000), A);
+    b.run(ms(5_000));
+    let done = b.connect(ms(6_000), B, TitleKind::V2);
+    assert!(!done.order.contains(&"commit"));
+    assert_eq!(b.payer.status(B), refused(Refusal::ClosesEarly));
+    // Serials 0, 1 and 2 are consumed.
+    b.state.spent_word = U256::from(0b111u8);
+    b.state.consumed = 3;
+    let again = b.payer.next_timeout();
+    b.payer.tick(again);
+    assert_eq!(b.run(again).commit().first, 3);
 }

@@ -275,7 +275,7 @@ fn the_next_range_is_promised_when_the_steps_left_run_short_and_counts_once_it_i
     b.open();
     b.payer.tick(ms(5_000));
     assert!(b.run(ms(5_000)).sent.is_empty(), "a thousand are left");
-    let (mut b, v) = open_of(4);
+    let (mut b, v) = Buying::open_of(4);
     b.buy(ms(5_000), 0..1);
     b.payer.tick(ms(7_000));
     b.run(ms(7_000));
@@ -320,21 +320,9 @@ fn a_payee_that_asks_for_a_fold_gets_one_once_something_was_paid() {
     assert_eq!(done.paid_to(), Some((v.first, v.tag(), 8)));
 }
 
-/// A range of so many steps.
-fn open_of(steps: u128) -> (Buying, VoucherBody) {
-    let unit = FineUnits(Q.fine().0 / steps);
-    let mut b = Buying::new();
-    b.payer.set_ceiling(ms(0), unit);
-    b.payer.connected(ms(0), A, info(1));
-    b.payer.want(ms(0), A, TitleKind::V2, true, unit);
-    let v = b.say(ms(0), A, PayMessage::Terms(terms(unit))).commit();
-    b.ack(ms(10), A, &v, 0);
-    (b, v)
-}
-
 #[test]
 fn a_chain_that_lasts_to_the_end_of_its_range_is_not_folded() {
-    let (mut b, v) = open_of(4);
+    let (mut b, v) = Buying::open_of(4);
     assert_eq!(v.steps, 4);
     let done = b.buy(ms(5_000), 0..3);
     assert_eq!(done.paid_to(), Some((v.first, v.tag(), 3)));
@@ -344,7 +332,7 @@ fn a_chain_that_lasts_to_the_end_of_its_range_is_not_folded() {
 
 /// How many ranges a seller gets that closes each, of eight at most, after so many of its four steps.
 fn ranges_closed_after(used: u32) -> usize {
-    let (mut b, v) = open_of(4);
+    let (mut b, v) = Buying::open_of(4);
     let mut ranges = vec![v];
     for n in 0..8 {
         let Some(v) = ranges.get(n).copied() else {

@@ -310,7 +310,11 @@ impl Payer {
         let Some(account) = self.account_id() else {
             return;
         };
-        let Some(book) = self.book_mut(conn).filter(|b| b.look_at <= now) else {
+        // By the name in its quote: one that connected anew was promised nothing here yet.
+        let seller = (self.conns.get(&conn))
+            .and_then(|c| Some(Seller::new(c.quote.as_ref()?.terms.payee, conn, &c.info)));
+        let book = seller.and_then(|seller| self.sellers.get_mut(&seller));
+        let Some(book) = book.filter(|b| b.look_at <= now) else {
             return;
         };
         book.look_at = now + LOOK_SPACING;

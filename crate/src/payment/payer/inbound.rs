@@ -151,7 +151,7 @@ impl Payer {
                 unit,
             });
         }
-        if opened.is_some() || debt > 0 {
+        if opened.is_some() {
             self.settle(conn);
         } else {
             // A fold's ACK lifts the limit that the old chain set.

@@ -258,9 +258,8 @@ impl Payer {
         self.store_stakes();
         for first in self.ranges_of(conn) {
             let budget = self.budget_left();
-            let due = match self.conns.get(&conn) {
-                Some(c) if c.ledger.due > 0 => c.ledger.due,
-                _ => break,
+            let Some(due) = self.conns.get(&conn).map(|c| c.ledger.due) else {
+                break;
             };
             let Some(range) = self.range_mut(first).filter(|r| r.is_payable()) else {
                 continue;

@@ -535,6 +535,46 @@ impl Buying {
         v
     }
 
+    /// A connection whose range has so many steps.
+    pub fn open_of(steps: u128) -> (Self, VoucherBody) {
+        let unit = FineUnits(Q.fine().0 / steps);
+        let mut b = Buying::new();
+        b.payer.set_ceiling(ms(0), unit);
+        b.payer.connected(ms(0), A, info(1));
+        b.payer.want(ms(0), A, TitleKind::V2, true, unit);
+        let v = b.say(ms(0), A, PayMessage::Terms(terms(unit))).commit();
+        b.ack(ms(10), A, &v, 0);
+        (b, v)
+    }
+
+    /// A remote connects, and sells for these terms.
+    pub fn quote(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        remote: PeerPayInfo,
+        terms: Terms,
+    ) -> Done {
+        self.payer.connected(now, conn, remote);
+        self.payer.want(now, conn, TitleKind::V2, true, MAX_UNIT);
+        self.say(now, conn, PayMessage::Terms(terms))
+    }
+
+    /// What leaves by itself: no batch ends, and nothing that it waits for is done.
+    pub fn leaves(&mut self) -> Done {
+        let mut done = Done::default();
+        while let Some(action) = self.payer.poll() {
+            done.take(action, &mut self.store);
+        }
+        done
+    }
+
+    /// A block that was asked for comes in; it is not verified yet.
+    pub fn receive(&mut self, conn: ConnectionId, block: BlockRef) {
+        self.payer.request_sent(conn);
+        self.payer.block_received(conn, block);
+    }
+
     pub fn buy(&mut self, now: Timestamp, blocks: std::ops::Range<u32>) -> Done {
         for n in blocks.clone() {
             assert!(self.payer.may_request(A) > 0, "block {n}");
@@ -572,6 +612,18 @@ pub fn state(v: &Voucher, chain: &HashChain, k: u16) -> PayMessage {
         voucher: body(v),
         k,
         w: chain.link(k).unwrap(),
+    }
+}
+
+/// An ACK that says how much the payee counts as unpaid.
+pub fn acked(v: &VoucherBody, k: u16, owed_blocks: u32, credit_blocks: u16) -> PayMessage {
+    let (first, tag) = (v.first, v.tag());
+    PayMessage::Ack {
+        first,
+        tag,
+        k,
+        owed_blocks,
+        credit_blocks,
     }
 }
 

@@ -16,6 +16,8 @@ mod messages_payee;
 mod messages_payer;
 mod nodes;
 mod payee;
+mod payee_claims;
+mod payee_credit;
 mod payee_limits;
 mod payee_races;
 mod payee_scene;

@@ -60,15 +60,12 @@ impl Accounts {
         self.0.remove(id)
     }
 
-    /// When something is due next; `of` tells it for one account, later than now or to be done now.
-    pub(super) fn next(&self, now: Timestamp, of: impl Fn(&Account) -> Timestamp) -> Timestamp {
-        let next = |account: &Account| match account.watch.next.get() {
-            Some(at) if at > now => at,
-            _ => {
-                let at = of(account);
-                account.watch.next.set(Some(at));
-                at
-            }
+    /// When something is due next, or was and is not done yet; `of` tells it for an account that changed.
+    pub(super) fn next(&self, of: impl Fn(&Account) -> Timestamp) -> Timestamp {
+        let next = |account: &Account| {
+            let at = (account.watch.next.get()).unwrap_or_else(|| of(account));
+            account.watch.next.set(Some(at));
+            at
         };
         (self.0.values())
             .map(|account| next(account))
@@ -176,15 +173,15 @@ mod tests {
             at(1_000 + account.tranche.0 as u64)
         };
         assert_eq!(accounts.take_due(at(0)).len(), 200);
-        assert_eq!(accounts.next(at(0), of), at(1_000));
+        assert_eq!(accounts.next(of), at(1_000));
         assert_eq!(looked.take(), 200);
         assert!(accounts.take_due(at(1)).is_empty());
-        assert_eq!(accounts.next(at(1), of), at(1_000));
+        assert_eq!(accounts.next(of), at(1_000));
         assert_eq!(looked.take(), 0);
 
         accounts.get_mut(&id(7)).expect("there").tranche = TokenUnits(500);
         assert_eq!(accounts.take_due(at(2)), [id(7)]);
-        assert_eq!(accounts.next(at(2), of), at(1_000));
+        assert_eq!(accounts.next(of), at(1_000));
         assert_eq!(looked.take(), 1);
 
         // The first three are due; what is done about them is over then.
@@ -193,7 +190,7 @@ mod tests {
             looked.set(looked.get() + 1);
             at(9_000 + account.tranche.0 as u64)
         };
-        assert_eq!(accounts.next(at(1_002), later), at(1_003));
+        assert_eq!(accounts.next(later), at(1_003));
         assert_eq!(looked.take(), 3);
     }
 
@@ -202,14 +199,14 @@ mod tests {
         let mut accounts = Accounts::default();
         accounts.get_or_insert_with(id(1), account);
         // Asked before anybody did what was due: that is still to be done.
-        accounts.next(at(0), |_| at(1_000));
+        accounts.next(|_| at(1_000));
         assert_eq!(accounts.take_due(at(1)), [id(1)]);
         // Done, and not asked since: it is given again rather than forgotten.
         assert_eq!(accounts.take_due(at(2)), [id(1)]);
-        accounts.next(at(2), |_| at(1_000));
+        accounts.next(|_| at(1_000));
         assert!(accounts.take_due(at(3)).is_empty());
         accounts.get_mut(&id(1)).expect("there").exit_at = Some(at(5));
-        accounts.next(at(3), |_| Timestamp::NEVER);
+        accounts.next(|_| Timestamp::NEVER);
         assert_eq!(accounts.take_due(at(4)), [id(1)]);
     }
 

@@ -621,12 +621,12 @@ impl Payee {
                 .get_mut(first)
                 .filter(|r| r.life != Life::Open || r.usable(tranche) == 0);
             match over {
-                Some(range) if *first != id.first => {
+                Some(range) => {
                     range.conn = None;
                     range.idle_since = now;
                     false
                 }
-                _ => *first != id.first,
+                None => *first != id.first,
             }
         });
         c.attached.push(id.first);
@@ -644,14 +644,6 @@ impl Payee {
             self.reject(conn, RejectCode::OverCredit, id.first, tag, aux);
             self.detach(conn, id.first);
             return;
-        }
-        // A further range makes no room where the credit is used up: that clock goes on.
-        let unpaid = account.ledger.unpaid();
-        let credit = u64::from(self.credit(conn));
-        if let Some(c) = self.conns.get_mut(&conn)
-            && unpaid < credit
-        {
-            c.full_since = None;
         }
         self.event(PayEvent::BuyerAttached {
             conn,

@@ -106,7 +106,7 @@ impl Payee {
     }
 
     /// Clears the over-credit clocks that a payment ended, and unchokes again (the ACK first) who may be sent more after a
-    /// payment or a redemption.
+    /// payment, a redemption or the loss of a connection.
     pub(super) fn room_again(&mut self, id: B256) {
         let conns: Vec<_> = self
             .conns
@@ -151,12 +151,10 @@ impl Payee {
     /// Whether one more `piece` message may be written to this paying connection:
     /// `unpaid + 1 <= credit`, its ranges can still pay for it, and its account may owe it.
     pub fn may_send(&self, conn: ConnectionId) -> bool {
-        let Some(c) = self.conns.get(&conn) else {
+        // Who has its place has a range, and neither side said BYE.
+        let Some(c) = self.conns.get(&conn).filter(|c| c.unchoked) else {
             return false;
         };
-        if c.is_over() || c.attached.is_empty() || !c.unchoked {
-            return false;
-        }
         let Some(account) = c.account.and_then(|id| self.accounts.get(&id)) else {
             return false;
         };

@@ -368,7 +368,7 @@ impl Payee {
     }
 
     /// What a connection left unpaid is lost, and no longer held against the account's other connections:
-    /// those are told.
+    /// those are told, and have room.
     pub(super) fn count_lost(&mut self, id: B256, conn: ConnectionId, paid_on_connection: u64) {
         let Some(account) = self.accounts.get_mut(&id) else {
             return;
@@ -384,6 +384,7 @@ impl Payee {
                 blocks,
             });
         }
+        self.room_again(id);
     }
 
     /// Changes the price everywhere. New TERMS leave; ranges already accepted keep their price. Zero stops
@@ -589,7 +590,7 @@ impl Payee {
                 at = at.min(c.ack_by);
             }
         }
-        at.min((self.accounts).next(self.now, |account| self.account_timeout(account)))
+        at.min((self.accounts).next(|account| self.account_timeout(account)))
     }
 
     /// When a group of links is to be stored, or an idle range may be worth a redemption.

@@ -309,6 +309,35 @@ fn who_walks_away_again_and_again_gets_no_more_than_one_credit_window_for_nothin
 }
 
 #[test]
+fn who_attaches_many_connections_before_it_leaves_the_first_gets_no_more_than_who_comes_again_and_again()
+ {
+    for paid_each in [0, 1] {
+        let mut s = Selling::with(|c| c.credit_max = 16);
+        let conns: Vec<ConnectionId> = (1..=40).map(ConnectionId).collect();
+        for (turn, conn) in conns.iter().enumerate() {
+            let at = turn as u64 * 1_000;
+            s.connect(ms(at), *conn);
+            let (v, chain) = voucher(20 + turn as u32, FineUnits(0), 1 + turn as u8);
+            s.commit(ms(at), *conn, &v);
+            assert!(s.payee.is_paying(*conn));
+            if paid_each > 0 {
+                assert_eq!(s.write(ms(at + 1), *conn, 1), 1);
+                s.say(ms(at + 2), *conn, pay(&v, &chain, 1));
+            }
+        }
+        let mut taken = 0;
+        for (turn, conn) in conns.iter().enumerate() {
+            let at = 60_000 + turn as u64 * 1_000;
+            taken += s.write(ms(at), *conn, 9);
+            s.payee.disconnected(ms(at + 1), *conn);
+            s.run(ms(at + 1));
+        }
+        // 4 are forgiven and a 32nd of what was paid, 16 are the window, and the last of 4 passes both.
+        assert_eq!(taken, 24, "{paid_each}");
+    }
+}
+
+#[test]
 fn what_a_dead_connection_owes_does_not_hold_the_one_that_takes_its_range_over() {
     let mut s = Selling::new();
     s.connect(ms(0), A);

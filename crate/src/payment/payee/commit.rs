@@ -598,7 +598,6 @@ impl Payee {
                 self.store_facts(id.account);
             }
         }
-        let config = self.config;
         let Some(account) = self.accounts.get_mut(&id.account) else {
             return;
         };
@@ -635,14 +634,8 @@ impl Payee {
             range.suspended = false;
             range.paid_since_commit = 0;
         }
-        // An old debt is worked off at the first credit, without growth; a whole window of it is too much. Less would
-        // refuse an honest buyer that was cut off several times before it had paid much.
-        let debt = account.ledger.debt(config.credit0);
-        if newcomer && debt > u64::from(config.credit_max) {
-            let tag = self.range(id).map_or([0; 4], |r| r.best.voucher.tag());
-            let aux = u32::try_from(debt).unwrap_or(u32::MAX);
-            self.reject(conn, RejectCode::OverCredit, id.first, tag, aux);
-            self.detach(conn, id.first);
+        if newcomer && self.owes_too_much(id.account) {
+            self.refuse_for_debt(conn, id);
             return;
         }
         self.event(PayEvent::BuyerAttached {
@@ -655,6 +648,25 @@ impl Payee {
         if self.within_limit(conn) {
             self.unchoke(conn);
         }
+    }
+
+    /// An old debt is worked off at the first credit, without growth; a whole window of it is too much. Less would refuse an
+    /// honest buyer that was cut off several times before it had paid much.
+    pub(super) fn owes_too_much(&self, account: B256) -> bool {
+        self.debt(account) > u64::from(self.config.credit_max)
+    }
+
+    fn debt(&self, account: B256) -> u64 {
+        let account = self.accounts.get(&account);
+        account.map_or(0, |a| a.ledger.debt(self.config.credit0))
+    }
+
+    /// Takes a range off its connection, for what its account left unpaid on others.
+    pub(super) fn refuse_for_debt(&mut self, conn: ConnectionId, id: RangeId) {
+        let tag = self.range(id).map_or([0; 4], |r| r.best.voucher.tag());
+        let aux = u32::try_from(self.debt(id.account)).unwrap_or(u32::MAX);
+        self.reject(conn, RejectCode::OverCredit, id.first, tag, aux);
+        self.detach(conn, id.first);
     }
 
     /// Whether a range attached to the connection can still pay.

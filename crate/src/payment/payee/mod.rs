@@ -384,7 +384,25 @@ impl Payee {
                 blocks,
             });
         }
-        self.room_again(id);
+        if self.owes_too_much(id) {
+            self.part_from(id);
+        } else {
+            self.room_again(id);
+        }
+    }
+
+    /// Takes the ranges of an account off all its connections: it may have attached them all before it left the first unpaid.
+    fn part_from(&mut self, account: B256) {
+        let of_it = self
+            .conns
+            .iter()
+            .filter(|(_, c)| c.account == Some(account));
+        let attached: Vec<_> = of_it
+            .flat_map(|(conn, c)| c.attached.iter().map(|first| (*conn, *first)))
+            .collect();
+        for (conn, first) in attached {
+            self.refuse_for_debt(conn, RangeId { account, first });
+        }
     }
 
     /// Changes the price everywhere. New TERMS leave; ranges already accepted keep their price. Zero stops

@@ -167,7 +167,8 @@ impl Client {
             Input::ConnectionOpen {
                 connection,
                 address_hash,
-            } => self.connection_open(connection, address_hash),
+                claimed,
+            } => self.connection_open(connection, address_hash, claimed),
             Input::Received { connection, bytes } => {
                 let mut choke = false;
                 self.in_session(connection, |session, ctx| {
@@ -215,7 +216,7 @@ impl Client {
 
     // ---- inputs
 
-    fn connection_open(&mut self, connection: ConnectionId, address_hash: u64) {
+    fn connection_open(&mut self, connection: ConnectionId, address_hash: u64, claimed: Vec<u64>) {
         let Some(route) = self.routes.get_mut(&connection) else {
             return;
         };
@@ -236,7 +237,7 @@ impl Client {
             return;
         }
         self.with_session(info_hash, |session, ctx| {
-            session.connected(ctx, connection, address_hash);
+            session.connected(ctx, connection, address_hash, claimed);
         });
         self.choke_stale = true;
     }

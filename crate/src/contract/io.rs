@@ -57,6 +57,9 @@ pub enum Input {
         connection: ConnectionId,
         /// A hash of the remote network address, 0 if unknown: serves only to tell peers of one address.
         address_hash: u64,
+        /// The same of each address that the peer's own description names. They prove nothing, and are held against it alone: a
+        /// peer with several addresses that was banned or is connected at one of them is known by it at the others.
+        claimed: Vec<u64>,
     },
     /// The data channel brought bytes.
     Received {

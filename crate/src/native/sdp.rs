@@ -3,7 +3,7 @@
 //! Owns which candidates are shown and which are believed. Never parses more than candidate lines
 //! (RFC 8839, section 5.1); everything else passes through as it is.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
 const CANDIDATE: &str = "a=candidate:";
@@ -80,6 +80,12 @@ pub fn as_advertised(sdp: &str, external_ip: Option<IpAddr>, port: Option<u16>) 
             out.push(candidate.to_line());
         }
     })
+}
+
+/// The addresses that a description names, each once.
+pub fn addresses(sdp: &str) -> BTreeSet<IpAddr> {
+    let candidates = sdp.lines().filter_map(Candidate::parse);
+    candidates.filter_map(|it| it.ip).collect()
 }
 
 fn rebuild(sdp: &str, mut each: impl FnMut(&str, &mut Vec<String>)) -> String {

@@ -9,6 +9,7 @@
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -590,9 +591,11 @@ impl Connection {
         }
         self.apply_low_water(channel).await?;
         let address_hash = self.address_hash(peer).await;
+        let claimed = self.claimed(peer).await;
         self.report(Input::ConnectionOpen {
             connection: self.id,
             address_hash,
+            claimed,
         })
         .await?;
         for bytes in early {
@@ -694,6 +697,14 @@ impl Connection {
             }
         };
         let _ = timeout(LINGER, drained).await;
+    }
+
+    /// The same hashes of the addresses that its description names.
+    async fn claimed(&self, peer: &dyn PeerConnection) -> Vec<u64> {
+        let description = peer.remote_description().await;
+        let addresses = description.map(|it| sdp::addresses(&it.sdp));
+        let hash = |ip: IpAddr| self.shared.address_hasher.hash_one(ip.to_string()).max(1);
+        addresses.into_iter().flatten().map(hash).collect()
     }
 
     /// A keyed hash of the remote address: tells peers of one address, and nothing else.

@@ -107,6 +107,8 @@ pub struct Peer {
     pub connection: ConnectionId,
     /// Tells peers of one network address; 0 if unknown.
     pub address_hash: u64,
+    /// The same of the addresses that it says it has.
+    pub claimed: Vec<u64>,
     /// See [`Stage`].
     pub stage: Stage,
     /// Since when.
@@ -181,6 +183,7 @@ impl Peer {
         Peer {
             connection,
             address_hash,
+            claimed: Vec::new(),
             stage: Stage::Handshaking,
             opened_at: now,
             id: None,
@@ -232,6 +235,13 @@ impl Peer {
     pub fn identity(&self) -> Option<Identity> {
         let address_hash = self.address_hash;
         self.id.map(|id| Identity { id, address_hash })
+    }
+
+    /// Whoever it would be at the addresses that it has or says it has: only to its own disadvantage.
+    pub fn identities(&self, id: PeerId) -> impl Iterator<Item = Identity> {
+        let claimed = self.claimed.iter().copied();
+        let all = core::iter::once(self.address_hash).chain(claimed);
+        all.map(move |address_hash| Identity { id, address_hash })
     }
 
     /// It was asked for blocks for a while, and brings next to none.

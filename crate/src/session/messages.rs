@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Buying, Context, Phase, Session};
 use crate::bitfield::Bitfield;
 use crate::contract::{ClosedReason, Event};
-use crate::peer::{Identity, MAX_REQUESTS_IN, PeerHave, Stage};
+use crate::peer::{MAX_REQUESTS_IN, Peer, PeerHave, Stage};
 use crate::types::{ConnectionId, PieceIndex};
 use crate::wire::extension::{
     EXTENDED_HANDSHAKE_ID, PW_PAY_ID, PW_PAY_NAME, PayHandshake, UT_METADATA_ID, UT_METADATA_NAME,
@@ -65,19 +65,19 @@ impl Session {
         if handshake.peer_id == ctx.peer_id {
             return Err(ClosedReason::NotNeeded("connected to ourselves"));
         }
-        let Some(address_hash) = self.peers.get(&conn).map(|p| p.address_hash) else {
-            return Ok(());
-        };
-        let identity = Identity {
-            id: handshake.peer_id,
-            address_hash,
-        };
-        if ctx.banned.contains(&identity) {
-            return Err(ClosedReason::Corrupt);
-        }
         // Anybody may give any id: one that comes from elsewhere is somebody else.
-        if self.peers.values().any(|p| p.identity() == Some(identity)) {
-            return Err(ClosedReason::NotNeeded("connected already"));
+        let known = |peer: &Peer| {
+            let identities: Vec<_> = peer.identities(handshake.peer_id).collect();
+            let here = |p: &Peer| p.identity().is_some_and(|it| identities.contains(&it));
+            (
+                identities.iter().any(|it| ctx.banned.contains(it)),
+                self.peers.values().any(here),
+            )
+        };
+        match self.peers.get(&conn).map(known) {
+            Some((true, _)) => return Err(ClosedReason::Corrupt),
+            Some((_, true)) => return Err(ClosedReason::NotNeeded("connected already")),
+            Some((false, false)) | None => {}
         }
         let Some(peer) = self.peers.get_mut(&conn) else {
             return Ok(());

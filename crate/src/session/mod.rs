@@ -287,8 +287,15 @@ impl Session {
     }
 
     /// A data channel opened.
-    pub fn connected(&mut self, ctx: &mut Context, conn: ConnectionId, address_hash: u64) {
+    pub fn connected(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnectionId,
+        address_hash: u64,
+        claimed: Vec<u64>,
+    ) {
         let mut peer = Peer::new(conn, address_hash, ctx.now);
+        peer.claimed = claimed;
         let handshake = crate::wire::Handshake::ours(self.info_hash, ctx.peer_id);
         let sent = peer
             .sending

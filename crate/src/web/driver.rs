@@ -70,6 +70,9 @@ pub struct Driver {
 /// A peer that sends more than this before its channel is open is left.
 const MAX_EARLY_BYTES: usize = 1 << 20;
 
+/// Candidates of a peer's description that are looked at.
+const MAX_CLAIMED: usize = 32;
+
 /// One connection the core knows.
 #[derive(Default)]
 struct Connection {
@@ -78,6 +81,8 @@ struct Connection {
     can_send: bool,
     /// Of the address it really has, see [`Input::ConnectionOpen`]; `None` until the page has seen that.
     address_hash: Option<u64>,
+    /// Of those that its description names, at most [`MAX_CLAIMED`].
+    claimed: Vec<u64>,
     /// The core was told that it is open.
     open: bool,
     /// What came before that, at most [`MAX_EARLY_BYTES`].
@@ -225,7 +230,7 @@ impl Driver {
 
     /// Tells the core of a connection that can send and whose address is known, and then what came on it before.
     fn open_if_ready(&self, id: ConnectionId) {
-        let (address_hash, early) = {
+        let (address_hash, claimed, early) = {
             let mut connections = self.connections.borrow_mut();
             let Some(connection) = connections.get_mut(&id) else {
                 return;
@@ -237,11 +242,16 @@ impl Driver {
                 return;
             }
             connection.open = true;
-            (address_hash, core::mem::take(&mut connection.early))
+            (
+                address_hash,
+                core::mem::take(&mut connection.claimed),
+                core::mem::take(&mut connection.early),
+            )
         };
         self.input(Input::ConnectionOpen {
             connection: id,
             address_hash,
+            claimed,
         });
         for bytes in early {
             self.receive(id, bytes);
@@ -442,9 +452,11 @@ impl Driver {
             }
             Output::AcceptOffer { connection, sdp } => {
                 self.expect(connection);
+                self.note_claimed(connection, &sdp);
                 post("acceptOffer", connection, Some(&sdp));
             }
             Output::ApplyAnswer { connection, sdp } => {
+                self.note_claimed(connection, &sdp);
                 post("applyAnswer", connection, Some(&sdp));
             }
             Output::Send { connection, chunks } => self.send(connection, &chunks),
@@ -477,6 +489,14 @@ impl Driver {
     fn expect(&self, connection: ConnectionId) {
         let mut connections = self.connections.borrow_mut();
         connections.insert(connection, Connection::default());
+    }
+
+    fn note_claimed(&self, connection: ConnectionId, sdp: &str) {
+        if let Some(known) = self.connections.borrow_mut().get_mut(&connection) {
+            let candidates = (sdp.lines()).filter_map(|line| line.strip_prefix("a=candidate:"));
+            let addresses = candidates.filter_map(|candidate| candidate.split(' ').nth(4));
+            known.claimed = addresses.take(MAX_CLAIMED).map(address_hash).collect();
+        }
     }
 
     fn carry_out_event(&self, event: Event) {

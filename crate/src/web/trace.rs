@@ -74,8 +74,9 @@ fn encode(input: &Input) -> Value {
         Input::ConnectionOpen {
             connection,
             address_hash,
+            claimed,
         } => {
-            json!({"kind": "open", "connection": connection.0, "address_hash": address_hash})
+            json!({"kind": "open", "connection": connection.0, "address_hash": address_hash, "claimed": claimed})
         }
         Input::Received { connection, bytes } => {
             json!({"kind": "received", "connection": connection.0, "bytes": hex(bytes)})

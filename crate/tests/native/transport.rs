@@ -43,6 +43,7 @@ impl Peer {
                 Input::ConnectionOpen {
                     connection,
                     address_hash,
+                    ..
                 } if connection == id => return address_hash,
                 Input::ConnectionClosed { reason, .. } => panic!("closed: {reason}"),
                 _ => {}

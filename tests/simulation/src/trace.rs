@@ -185,6 +185,13 @@ fn decode(input: &Value) -> Option<Input> {
         "open" => Input::ConnectionOpen {
             connection: connection()?,
             address_hash: number("address_hash")?,
+            // Traces of earlier builds have none.
+            claimed: input["claimed"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_u64)
+                .collect(),
         },
         "received" => Input::Received {
             connection: connection()?,

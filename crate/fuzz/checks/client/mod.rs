@@ -537,6 +537,7 @@ impl Scene {
                 Input::ConnectionOpen {
                     connection,
                     address_hash: connection.0 % 3,
+                    claimed: vec![connection.0 % 5],
                 },
             ),
             Link::Offered | Link::Open(_) => return,

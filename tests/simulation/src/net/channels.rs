@@ -68,6 +68,7 @@ impl SimNet {
             let input = Input::ConnectionOpen {
                 connection,
                 address_hash,
+                claimed: Vec::new(),
             };
             if self.lives(id, life) && self.nodes[id.0].ends.contains_key(&connection) {
                 self.input(id, input);

@@ -163,7 +163,20 @@ fn catches_hangup(id: u32) -> bool {
 #[cfg(target_os = "linux")]
 fn a_terminal_that_is_closed_ends_the_program_in_order_unless_it_was_started_to_outlive_it() {
     let film = Film::named("film.mp4", content(20_000), NO_TRACKER);
-    let mut seeder = film.seeded();
+    // Whoever runs this test may have been started to outlive its terminal, and hands that on.
+    let mut seeder = Program::start_by(
+        Command::new("env").args([
+            "--default-signal=HUP",
+            env!("CARGO_BIN_EXE_piecework"),
+            "seed",
+            "film.torrent",
+            "--data",
+            ".",
+            "--json",
+        ]),
+        film.dir.path(),
+    );
+    seeder.until(|line| line["event"] == "seeding");
     assert!(catches_hangup(seeder.child.id()));
     seeder.signal("-HUP");
     seeder.until(|line| line["event"] == "summary");

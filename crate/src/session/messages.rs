@@ -65,19 +65,17 @@ impl Session {
         if handshake.peer_id == ctx.peer_id {
             return Err(ClosedReason::NotNeeded("connected to ourselves"));
         }
-        // Anybody may give any id: one that comes from elsewhere is somebody else.
-        let known = |peer: &Peer| {
-            let identities: Vec<_> = peer.identities(handshake.peer_id).collect();
-            let here = |p: &Peer| p.identity().is_some_and(|it| identities.contains(&it));
-            (
-                identities.iter().any(|it| ctx.banned.contains(it)),
-                self.peers.values().any(here),
-            )
+        let Some(peer) = self.peers.get(&conn) else {
+            return Ok(());
         };
-        match self.peers.get(&conn).map(known) {
-            Some((true, _)) => return Err(ClosedReason::Corrupt),
-            Some((_, true)) => return Err(ClosedReason::NotNeeded("connected already")),
-            Some((false, false)) | None => {}
+        let identities: Vec<_> = peer.identities(handshake.peer_id).collect();
+        if identities.iter().any(|it| ctx.banned.contains(it)) {
+            return Err(ClosedReason::Corrupt);
+        }
+        // Anybody may give any id: one that comes from elsewhere is somebody else.
+        let is_one = |p: &Peer| p.identity().is_some_and(|it| identities.contains(&it));
+        if self.peers.values().any(is_one) {
+            return Err(ClosedReason::NotNeeded("connected already"));
         }
         let Some(peer) = self.peers.get_mut(&conn) else {
             return Ok(());

@@ -106,8 +106,9 @@ pub(super) struct InfoArgs {
       --chain-id 8453 --rpc https://rpc.example --payee-key payee.key
 
 Prints `seeding INFO_HASH MAGNET` for each torrent that is complete. Ctrl-C says goodbye, makes
-everything durable and ends with 0; a redemption under way is ended where it stands. With --stdin-commands it takes one command per line and answers
-each with one line of JSON: stats | price TOKENS_PER_GB | redeem | quit.")]
+everything durable and ends with 0; a redemption under way is ended where it stands. With
+--stdin-commands it takes one command per line and answers each with one line of JSON:
+stats | price TOKENS_PER_GB | redeem | quit.")]
 pub(super) struct SeedArgs {
     /// .torrent files and magnet links.
     #[arg(required = true, value_name = "FILE_OR_MAGNET")]

@@ -3,8 +3,8 @@
 use crate::hand::*;
 use crate::payee_scene::{PAID, Scene, State, scene};
 use piecework::payment::chain::HashChain;
-use piecework::payment::payee::{GROUP_DELAY, GROUP_STEPS};
-use piecework::payment::record::PayeeRangeRecord;
+use piecework::payment::payee::{GROUP_DELAY, GROUP_STEPS, RedeemScope};
+use piecework::payment::record::{PayeeRangeLife, PayeeRangeRecord};
 use piecework::payment::voucher::Voucher;
 use piecework::payment::{PayAction, PayEvent};
 use piecework::time::Duration;
@@ -64,6 +64,69 @@ fn links_that_come_while_a_resumed_range_is_read_or_stored_are_never_exchanged_f
         scene.later(200);
         assert_eq!(blocks_earned(&scene), u128::from(PAID + 4));
         assert_eq!((stored(&scene).voucher, stored(&scene).k), (v, PAID + 4));
+    }
+}
+
+#[test]
+fn a_range_that_is_closed_while_its_commit_is_read_or_stored_stays_closed() {
+    // A new chain on top of what was paid, and the voucher that is stored already.
+    for (base, stops) in [
+        (PAID, is_read as fn(&PayAction) -> bool),
+        (PAID, is_put),
+        (0, is_read),
+    ] {
+        let mut scene = scene(State::Attached);
+        let v = match base {
+            0 => scene.v,
+            k => voucher(7, scene.v.owed_at(k), 3).0,
+        };
+        scene.s.connect(scene.now, B);
+        let message = commit(&scene, &v);
+        say(&mut scene, B, message, stops);
+        scene.s.payee.prepare_redeem(scene.now, RedeemScope::All);
+        scene.run_to(stops);
+        let done = scene.settle();
+        assert_eq!(done.reject(), (RejectCode::ConsumedOrClosed, 7));
+        assert!(!scene.s.payee.is_paying(B) && !scene.s.payee.may_send(A));
+        assert_ne!(stored(&scene).life, PayeeRangeLife::Open);
+        let claims = scene.s.payee.take_claims(scene.now, 9);
+        assert_eq!((claims.len(), claims[0].claim.k), (1, PAID));
+    }
+}
+
+#[test]
+fn an_account_that_exits_while_its_promise_is_stored_is_sold_nothing() {
+    let mut scene = scene(State::Attached);
+    scene.s.connect(scene.now, B);
+    let resumed = commit(&scene, &voucher(7, scene.v.owed_at(PAID), 3).0);
+    say(&mut scene, B, resumed, is_put);
+    scene.s.state.exit_at = 9;
+    scene.later(30_000);
+    let done = scene.settle();
+    assert_eq!(done.reject(), (RejectCode::Exiting, 0));
+    assert!(!scene.s.payee.is_paying(B));
+    assert_eq!((stored(&scene).voucher, stored(&scene).k), (scene.v, PAID));
+}
+
+#[test]
+fn serials_that_are_being_checked_for_one_promise_are_not_taken_for_another() {
+    for stops in [is_read as fn(&PayAction) -> bool, is_put] {
+        let mut scene = scene(State::Quoted);
+        let wide = Voucher {
+            count: 2,
+            ..voucher(7, FineUnits(0), 1).0
+        };
+        let message = commit(&scene, &wide);
+        say(&mut scene, A, message, stops);
+        scene.s.connect(scene.now, B);
+        let narrow = commit(&scene, &voucher(8, FineUnits(0), 2).0);
+        let done = scene.s.say(scene.now, B, narrow);
+        assert_eq!(done.reject(), (RejectCode::Rate, 1_000));
+        scene.settle();
+        assert!(scene.s.payee.is_paying(A));
+        scene.later(2_000);
+        let done = scene.s.say(scene.now, B, narrow);
+        assert_eq!(done.reject().0, RejectCode::Conflict);
     }
 }
 

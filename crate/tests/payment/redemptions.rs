@@ -9,6 +9,7 @@ use piecework::payment::payee::{ClaimOutcome, ReadyClaim, RedeemScope};
 use piecework::payment::{ChainState, PayAction, PayEvent};
 use piecework::time::Duration;
 use piecework::types::{FineUnits, TokenUnits};
+use piecework::wire::pay::{PayMessage, RejectCode};
 use proptest::prelude::*;
 
 /// What becomes of a batch that left.
@@ -420,4 +421,63 @@ fn what_one_batch_redeemed_is_not_taken_for_what_the_next_one_did() {
     s.later(hours(13));
     assert_eq!(s.said(|e| matches!(e, PayEvent::Conflict { .. })), 1);
     assert_eq!(s.payee.totals().redeemed, first[0].due);
+}
+
+// ---- beside a buyer that comes back
+
+/// A buyer that paid 100 blocks of a range and is back: while its COMMIT waits for the chain, the range is claimed.
+fn claimed_while_it_is_resumed() -> (Shop, Buyer, Promise, Vec<ReadyClaim>) {
+    let mut s = Shop::new();
+    let buyer = Buyer::new(1);
+    s.chain.insert(buyer.account, deposit(2_000_000, Q.0));
+    s.buys(&buyer, 1..=1, 100);
+    s.connect(buyer.conn, "");
+    let resumed = buyer.promise(1, 1, Q, FineUnits(100 * UNIT.0));
+    s.slow = Some(Vec::new());
+    assert_eq!(s.commit(&buyer, &resumed), None);
+    assert_eq!(s.slow.as_ref().map(Vec::len), Some(1), "it is read");
+    s.payee.prepare_redeem(s.now, RedeemScope::All);
+    s.run();
+    let claims = s.payee.take_claims(s.now, 128);
+    assert_eq!(claims.len(), 1);
+    s.run();
+    (s, buyer, resumed, claims)
+}
+
+#[test]
+fn a_range_whose_claim_left_while_its_resumption_was_read_is_not_opened_again() {
+    // The node answers before the vault has paid, after that, and after the payment is confirmed and the range forgotten.
+    for (mined, confirmed) in [(false, false), (true, false), (true, true)] {
+        let (mut s, buyer, resumed, claims) = claimed_while_it_is_resumed();
+        let under_way = s.slow.take();
+        if mined {
+            s.pays(&claims);
+        }
+        if confirmed {
+            s.later(Duration::from_secs(61));
+            assert_eq!(s.records(buyer.account), 0, "forgotten");
+        }
+        s.slow = under_way;
+        s.answers_arrive();
+        assert_eq!(s.sell(&buyer, &resumed, 0, 100), 0, "nothing is sold on it");
+        let code = s.sent.iter().rev().find_map(|(_, m)| match m {
+            PayMessage::Reject { code, .. } => Some(*code),
+            _ => None,
+        });
+        let told = match confirmed {
+            true => RejectCode::ChainPending,
+            false => RejectCode::ConsumedOrClosed,
+        };
+        assert_eq!(code, Some(told));
+        if !mined {
+            s.pays(&claims);
+        }
+        s.later(Duration::from_secs(61));
+        assert_eq!(s.payee.totals().redeemed, claims[0].due);
+        assert_eq!(s.said(|e| matches!(e, PayEvent::Conflict { .. })), 0);
+        assert_eq!(s.records(buyer.account), 0);
+        // Asked anew, the chain shows that it is consumed.
+        let told = s.commit(&buyer, &resumed);
+        assert_eq!(told, Some(RejectCode::ConsumedOrClosed));
+    }
 }

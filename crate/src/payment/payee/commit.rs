@@ -232,15 +232,12 @@ impl Payee {
         if c.account.is_some_and(|account| account != id.account) {
             return Err((RejectCode::Signature, 0));
         }
-        let busy = self
-            .conns
-            .values()
-            .filter_map(|c| c.pending.as_ref())
-            .any(|p| p.id == id);
-        if busy {
+        let clash = |first: u32, count: u16| voucher::overlap(first, count, v.first, v.count);
+        let overlaps = |p: &Pending| clash(p.id.first, p.best.voucher.count);
+        let mut pending = self.conns.values().filter_map(|c| c.pending.as_ref());
+        if pending.any(|p| p.id.account == id.account && overlaps(p)) {
             return Err((RejectCode::Rate, 1_000));
         }
-        let clash = |first: u32, count: u16| voucher::overlap(first, count, v.first, v.count);
         let mut others = self.foreign.iter().chain(&self.evidence);
         let evidence = others.find(|(account, other, _)| {
             *account == id.account && other.payee != v.payee && clash(other.first, other.count)
@@ -480,6 +477,9 @@ impl Payee {
         self.reads
             .at(id.account, u64::from(id.first) >> 8, now + REREAD);
         pending.state = state;
+        if self.is_overtaken(conn, &pending) {
+            return;
+        }
         match pending.kind {
             Kind::New | Kind::Resume => self.store_new(conn, pending),
             Kind::Recheck => {
@@ -514,15 +514,27 @@ impl Payee {
         }
     }
 
-    fn store_new(&mut self, conn: ConnectionId, mut pending: Pending) {
-        // Links may have come on another connection while the chain was asked.
-        let behind = self
-            .range(pending.id)
-            .is_some_and(|r| pending.best.voucher.base < r.newest().owed());
-        if behind {
-            self.say_state(conn, pending.id);
-            return;
+    /// Whether its range is no more what the COMMIT was judged by: meanwhile links came on another connection, or it was closed
+    /// to be redeemed. Then its payer is told.
+    fn is_overtaken(&mut self, conn: ConnectionId, pending: &Pending) -> bool {
+        let (id, kind, v) = (pending.id, pending.kind, &pending.best.voucher);
+        let has_base = matches!(kind, Kind::New | Kind::Resume);
+        let exits = (self.accounts.get(&id.account)).is_some_and(|a| a.exit_at.is_some());
+        match self.range(id) {
+            _ if exits => self.reject(conn, RejectCode::Exiting, id.first, v.tag(), 0),
+            None if kind == Kind::New => return false,
+            // It was redeemed, and is forgotten: the chain is asked anew.
+            None => self.reject(conn, RejectCode::ChainPending, id.first, v.tag(), 0),
+            Some(range) if range.life != Life::Open => {
+                self.refuse_ended(conn, id.first, v.tag());
+            }
+            Some(range) if has_base && v.base < range.newest().owed() => self.say_state(conn, id),
+            Some(_) => return false,
         }
+        true
+    }
+
+    fn store_new(&mut self, conn: ConnectionId, mut pending: Pending) {
         let range = Range::new(pending.best, Life::Open, self.now);
         let record = range.record(pending.session_key, pending.state.tranche);
         let key = Key::PayeeRange(pending.id.account, pending.id.first);
@@ -554,6 +566,11 @@ impl Payee {
             );
             return;
         }
+        if self.is_overtaken(conn, &pending) {
+            // Its own record in the place of the one that was stored.
+            self.put_range(id, Work::Background);
+            return;
+        }
         if !self.accounts.contains_key(&id.account) {
             self.make_room();
         }
@@ -566,17 +583,6 @@ impl Payee {
         account.session_key = pending.session_key;
         account.tranche = pending.state.tranche;
         let before = account.ranges.remove(&id.first);
-        if let Some(old) = before.as_ref()
-            && old.newest().owed() > best.voucher.base
-        {
-            // Links came meanwhile on the connection it is attached to: the old voucher is worth more.
-            let record = old.record(account.session_key, account.tranche);
-            account.ranges.extend(before.map(|old| (id.first, old)));
-            let key = Key::PayeeRange(id.account, id.first);
-            self.put(key, Some(record.encode()), Work::Background);
-            self.say_state(conn, id);
-            return;
-        }
         let mut range = Range::new(best, Life::Open, now);
         range.conn = before.and_then(|r| r.conn);
         account.ranges.insert(id.first, range);

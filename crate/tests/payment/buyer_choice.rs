@@ -148,10 +148,17 @@ fn a_connection_is_of_use_while_a_range_is_opened_or_waits_for_its_time() {
     b.payer.connected(ms(0), A, info(1));
     b.payer.want(ms(0), A, TitleKind::V2, true, MAX_UNIT);
     assert!(!b.payer.is_of_use(A), "no quote");
-    b.say(ms(0), A, PayMessage::Terms(terms(UNIT))).commit();
+    let ttl_secs = 5;
+    let brief = Terms {
+        ttl_secs,
+        ..terms(UNIT)
+    };
+    b.say(ms(0), A, PayMessage::Terms(brief)).commit();
     assert!(b.payer.is_of_use(A));
-    b.payer.end_of_batch(ms(541_000));
+    b.payer.end_of_batch(ms(9_999));
     assert!(b.payer.is_of_use(A), "the promise is out, be the quote old");
+    b.payer.end_of_batch(ms(10_000));
+    assert!(!b.payer.is_of_use(A), "it is waited for no longer");
     for (next, of_use) in [(terms(UNIT), true), (terms_of(0x99), false)] {
         let mut b = Buying::new();
         let v = b.open();

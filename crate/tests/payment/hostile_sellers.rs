@@ -416,60 +416,6 @@ fn a_seller_that_redeemed_what_it_closed_gets_the_next_range() {
     assert_eq!(b.run(ms(60_000)).commit().first, 3);
 }
 
-// ---- keeping a place that a title has for sellers
-
-#[test]
-fn a_seller_that_puts_a_promise_off_again_and_again_keeps_no_place_until_it_sells() {
-    // How often it does until it is of no use: one that is behind by a block is waited for.
-    for (code, aux, patience) in [
-        (RejectCode::Rate, 60_000, 0),
-        (RejectCode::Rate, 1_000, 9),
-        (RejectCode::ChainPending, 0, 2),
-    ] {
-        let mut b = Buying::new();
-        let v = b.connect(ms(0), A, TitleKind::V2).commit();
-        let mut at = ms(0);
-        for times in 0..patience + 2 {
-            b.reject(at, &v, code, aux);
-            assert_eq!(
-                b.payer.is_of_use(A),
-                times < patience,
-                "{code:?} {aux} {times}"
-            );
-            // It is asked all the same.
-            let mut again = Vec::new();
-            while again.is_empty() {
-                at = b.payer.next_timeout();
-                b.payer.tick(at);
-                again = commits(&b.run(at));
-            }
-            assert_eq!(again, [v]);
-        }
-        assert!(!b.payer.is_of_use(A), "{code:?} {aux}");
-        b.ack(at, A, &v, 0);
-        b.buy(at, 0..4);
-        assert!(b.payer.is_of_use(A), "{code:?} {aux}");
-    }
-}
-
-#[test]
-fn a_seller_that_sold_nothing_and_comes_back_keeps_no_place_until_it_sells() {
-    for (acks, blocks, keeps) in [(false, 0, false), (true, 0, false), (true, 4, true)] {
-        let mut b = Buying::new();
-        let v = b.connect(ms(0), A, TitleKind::V2).commit();
-        if acks {
-            b.ack(ms(10), A, &v, 0);
-        }
-        b.buy(ms(20), 0..blocks);
-        b.payer.disconnected(ms(30), A);
-        b.run(ms(30));
-        let v = b.connect(ms(2_000), B, TitleKind::V2).commit();
-        assert_eq!(b.payer.is_of_use(B), keeps, "{acks} {blocks}");
-        b.ack(ms(2_010), B, &v, 0);
-        assert_eq!(b.payer.is_of_use(B), keeps, "{acks} {blocks}");
-    }
-}
-
 // ---- in any order, with any numbers
 
 /// What a payer let out of its hands, as the vault would read it.

@@ -31,6 +31,7 @@ mod payee_races;
 mod payee_scene;
 mod payee_store;
 mod payer;
+mod places;
 mod promises;
 mod redemptions;
 mod shop;

@@ -153,8 +153,8 @@ impl Payer {
         let Some(c) = self.conns.get(&conn).filter(|c| c.ended.is_none()) else {
             return false;
         };
-        // Whoever puts off, or leaves and comes back, keeps no place by it.
-        let is_barren = |first: &u32| self.range(*first).is_some_and(|r| r.barren);
+        // Whoever is silent or puts off, or leaves and comes back, keeps no place by it, nor by a block now and then.
+        let is_barren = |first: &u32| self.range(*first).is_some_and(|r| r.is_barren(self.now));
         if !c.ranges.is_empty() && c.ranges.iter().all(is_barren) {
             return false;
         }

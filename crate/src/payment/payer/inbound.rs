@@ -5,7 +5,7 @@
 
 use super::range::{Live, Range, Stage};
 use super::{
-    BEHIND_RETRIES, Conn, MAX_EVIDENCE_CHECKS, MAX_LIVE_RANGES, MAX_QUOTE_REJECTS, PATIENCE,
+    BEHIND_RETRIES, Conn, MAX_EVIDENCE_CHECKS, MAX_LIVE_RANGES, MAX_QUOTE_REJECTS,
     PENDING_RETRIES, Payer, Quote,
 };
 use crate::payment::chain;
@@ -100,7 +100,7 @@ impl Payer {
             return;
         };
         let credit = credit.min(c.credit_most);
-        let last_pay = c.last_pay;
+        let (now, last_pay) = (self.now, c.last_pay);
         let mut opened = None;
         if let Some(range) = self.range_mut(first)
             && range.conn == Some(conn)
@@ -112,6 +112,7 @@ impl Payer {
             range.prior = None;
             if matches!(range.stage, Stage::Committed { .. }) {
                 range.stage = Stage::Attached;
+                range.stop_waiting(now);
                 opened = Some((range.fresh, range.count, range.unit));
                 range.fresh = false;
             }
@@ -305,7 +306,7 @@ impl Payer {
             self.end(conn, EndReason::Rejected(code));
             return;
         };
-        range.barren |= range.asked_at.is_some_and(|at| at + PATIENCE <= now + wait);
+        range.asked_at.get_or_insert(now);
         range.stage = Stage::Committed {
             since: now,
             attempt,

@@ -74,8 +74,6 @@ pub const PENDING_RETRIES: [Duration; 5] = [
     Duration::from_secs(16),
     Duration::from_secs(30),
 ];
-/// A payee that puts a promise off for so long keeps no place until it sells.
-const PATIENCE: Duration = Duration::from_secs(10);
 /// So many of these waits are given to a payee that does not see all of the deposit (REJECT 4): 14 s in all.
 pub const BEHIND_RETRIES: usize = 3;
 /// Steps beyond the credit that must be usable before the next range is committed.
@@ -394,11 +392,11 @@ impl Payer {
     /// not paid are paid at the next attach to the same payee.
     pub fn disconnected(&mut self, now: Timestamp, conn: ConnectionId) {
         self.turn(now);
-        let sold_nothing = self.paid_on(conn).0 == 0;
+        let (sold, _) = self.paid_on(conn);
         for first in self.ranges_of(conn) {
             self.detach_range(first);
             if let Some(range) = self.range_mut(first) {
-                range.barren |= sold_nothing;
+                range.left(sold);
             }
         }
         let Some(gone) = self.conns.remove(&conn) else {

@@ -358,10 +358,12 @@ impl Payer {
 
     /// The range leaves its connection; what was revealed is stored.
     pub(super) fn detach_range(&mut self, first: u32) {
+        let now = self.now;
         let Some(range) = self.range_mut(first) else {
             return;
         };
         let conn = range.conn.take();
+        range.stop_waiting(now);
         range.stage = Stage::Idle;
         range.active = None;
         range.prior = None;
@@ -428,7 +430,7 @@ impl Payer {
             .map_or(0, |l| l.voucher.unit.0.saturating_mul(u128::from(steps)));
         let paid = FineUnits(range.paid.0.saturating_add(worth));
         range.raise_paid(paid, &mut account.spent);
-        (range.asked_at, range.barren) = (None, false);
+        range.make_up(steps);
         range.steps_since_commit = range.steps_since_commit.saturating_add(u32::from(steps));
         let unit = range.unit.0.max(1);
         if range.paid.0.saturating_sub(range.emitted_paid.0) / unit >= STORE_STEPS {

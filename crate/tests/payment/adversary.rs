@@ -421,8 +421,8 @@ fn a_stranger_that_turns_out_to_be_a_seller_lets_the_next_one_in_at_once() {
     }
 }
 
-#[test]
-fn of_a_payee_that_sold_before_one_range_is_bought_though_others_crowd() {
+/// A payee that sold half a range in an earlier run, and a crowd that has taken what strangers may have.
+fn sold_before_in_a_crowd() -> (Buying, u64, VoucherBody) {
     let mut b = Buying::new();
     let conn = ConnectionId(1_100);
     let sold = stranger(&mut b, 0, 100, "198.51.100.1").unwrap();
@@ -437,6 +437,84 @@ fn of_a_payee_that_sold_before_one_range_is_bought_though_others_crowd() {
     // Another takes the first turn of this run.
     assert!(stranger(&mut b, now, 101, "198.51.100.2").is_some());
     strangers(&mut b, now, 102..103);
+    (b, now, sold)
+}
+
+#[test]
+fn a_payee_that_sold_before_waits_for_no_turn_whatever_an_impostor_does_under_its_name() {
+    for how in [
+        "closes",
+        "refuses",
+        "is silent",
+        "is silent and puts off",
+        "chokes",
+    ] {
+        let (mut b, now, _) = sold_before_in_a_crowd();
+        // It is there first, from elsewhere.
+        let conn = ConnectionId(1_100);
+        let taken = stranger(&mut b, now, 100, "203.0.113.9").unwrap();
+        let (first, tag) = (taken.first, taken.tag());
+        let refusal = |code, aux| PayMessage::Reject {
+            code,
+            first,
+            tag,
+            aux,
+        };
+        let reason = NeedReason::RangeClosed;
+        match how {
+            "closes" => drop(b.say(ms(now), conn, PayMessage::Need { reason, first })),
+            "refuses" => drop(b.say(ms(now), conn, refusal(RejectCode::Signature, 0))),
+            "chokes" => drop(b.ack_with(ms(now), conn, &taken, 4)),
+            _ => {}
+        }
+        // The payee itself, where it sold before.
+        let (at, payee) = (now + 1_000, ConnectionId(1_200));
+        b.payer.connected(ms(at), payee, info_at("198.51.100.1"));
+        b.payer.want(ms(at), payee, TitleKind::V2, true, MAX_UNIT);
+        let done = b.say(ms(at), payee, offer(100));
+        let mut promised = commits_of(&done, payee);
+        if how == "is silent and puts off" {
+            b.ack_with(ms(now + 5_000), conn, &taken, 4);
+            b.say(ms(now + 5_000), conn, refusal(RejectCode::Rate, 50));
+        }
+        let mut seconds = 1;
+        while promised.is_empty() && seconds < 12 {
+            seconds += 1;
+            b.payer.tick(ms(now + seconds * 1_000));
+            let done = b.run(ms(now + seconds * 1_000));
+            promised = commits_of(&done, payee);
+        }
+        // The range that the other was promised: nothing is locked.
+        assert!(promised.iter().any(|v| v.first == first), "{how}");
+        let at_once = ["closes", "refuses"].contains(&how);
+        assert_eq!(seconds, if at_once { 1 } else { 10 }, "{how}");
+        // It stays there.
+        b.ack_with(ms(now + 12_000), payee, &promised[0], 4);
+        b.payer.request_sent(payee);
+        b.payer.block_received(payee, block(500));
+        assert!((b.payer).payable(ms(now + 12_100), payee, verified(block(500))));
+        b.run(ms(now + 12_100));
+        for seconds in 13..40 {
+            b.payer.tick(ms(now + seconds * 1_000));
+            let done = b.run(ms(now + seconds * 1_000));
+            assert!(commits_of(&done, conn).iter().all(|v| v.first != first));
+        }
+    }
+}
+
+/// What was promised on a connection.
+fn commits_of(done: &Done, to: ConnectionId) -> Vec<VoucherBody> {
+    let commit = |(conn, m): &(ConnectionId, PayMessage)| match m {
+        PayMessage::Commit { voucher, .. } if *conn == to => Some(*voucher),
+        _ => None,
+    };
+    done.sent.iter().filter_map(commit).collect()
+}
+
+#[test]
+fn of_a_payee_that_sold_before_one_range_is_bought_though_others_crowd() {
+    let (mut b, now, sold) = sold_before_in_a_crowd();
+    let conn = ConnectionId(1_100);
     let free = b.payer.totals().free.0;
     let promised = stranger(&mut b, now, 100, "198.51.100.1").unwrap();
     assert_ne!(promised.first, sold.first);

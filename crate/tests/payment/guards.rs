@@ -434,17 +434,21 @@ fn serials_of_ranges_on_record_are_taken_though_the_accounts_record_is_lost() {
 }
 
 #[test]
-fn a_range_that_was_refused_is_not_offered_again_under_the_same_name() {
+fn a_range_that_was_refused_by_who_sold_on_it_is_not_offered_again_under_the_same_name() {
     for code in [RejectCode::NotCovered, RejectCode::RangeTooSmall] {
-        let mut b = Buying::new();
-        let v = b.connect(ms(0), A, TitleKind::V2).commit();
-        b.reject(ms(10), &v, code, 0);
-        let done = other_seller(&mut b, ms(20_000), B, PAYEE);
-        assert_eq!(
-            done.commit().first,
-            v.first + u32::from(v.count),
-            "{code:?}"
-        );
+        for sold in [0, 4] {
+            let mut b = Buying::new();
+            let v = b.open();
+            b.buy(ms(20), 0..sold);
+            b.reject(ms(30), &v, code, 0);
+            let next = other_seller(&mut b, ms(20_000), B, PAYEE).commit().first;
+            // Who sold nothing may not be the payee that it names.
+            let expected = match sold {
+                0 => v.first,
+                _ => v.first + u32::from(v.count),
+            };
+            assert_eq!(next, expected, "{code:?} {sold}");
+        }
     }
 }
 

@@ -210,6 +210,10 @@ fn a_state_about_a_range_that_is_closed_or_elsewhere_or_another_payees_changes_n
     type Change = fn(&mut Buying);
     let cases: [(&str, Change); 3] = [
         ("closed", |b| {
+            // By who sold on it.
+            b.payer.request_sent(B);
+            b.payer.block_received(B, block(0));
+            assert!(b.payer.payable(ms(15), B, verified(block(0))));
             let reason = NeedReason::RangeClosed;
             b.say(ms(20), B, PayMessage::Need { reason, first: 1 });
         }),
@@ -244,7 +248,8 @@ fn a_state_about_a_range_that_is_closed_or_elsewhere_or_another_payees_changes_n
         b.say(ms(20_000), second, PayMessage::Terms(terms(UNIT)));
         let done = b.say(ms(20_010), second, state(&ahead, &chain, 30));
         assert_eq!(commits(&done), [], "{named}");
-        assert_eq!(b.payer.totals().spent, FineUnits(0), "{named}");
+        let sold = u128::from(named == "closed");
+        assert_eq!(b.payer.totals().spent.0, sold * UNIT.0, "{named}");
         assert_eq!(b.payer.status(second), inconsistent(), "{named}");
         let told = done
             .events
@@ -302,6 +307,108 @@ fn what_an_impostor_refuses_is_not_held_against_the_payee_it_names() {
         let done = b.say(ms(5_000), A, PayMessage::Need { reason, first: 1 });
         assert_eq!(commits(&done).len(), 1, "{code:?}");
     }
+}
+
+type End = Box<dyn Fn(&mut Buying, &VoucherBody)>;
+
+/// What B can do to a range that it was promised under the name of A's payee.
+fn ways_to_end_a_range() -> Vec<(String, End)> {
+    let mut ways: Vec<(String, End)> = Vec::new();
+    let codes = reject_codes_that_end();
+    for code in codes.into_iter().chain([RejectCode::ConsumedOrClosed]) {
+        let refuses = move |b: &mut Buying, v: &VoucherBody| {
+            let (first, tag, aux) = (v.first, v.tag(), 0);
+            let refusal = PayMessage::Reject {
+                code,
+                first,
+                tag,
+                aux,
+            };
+            drop(b.say(ms(2_010), B, refusal));
+        };
+        ways.push((format!("{code:?}"), Box::new(refuses)));
+    }
+    let closes: End = Box::new(|b, v| {
+        let (reason, first) = (NeedReason::RangeClosed, v.first);
+        drop(b.say(ms(2_010), B, PayMessage::Need { reason, first }));
+    });
+    let lies: End = Box::new(|b, v| drop(b.say(ms(2_010), B, echo(v))));
+    let sells_junk: End = Box::new(|b, v| {
+        b.ack(ms(2_010), B, v, 0);
+        b.payer.request_sent(B);
+        b.payer.block_received(B, block(900));
+        b.payer.block_invalid(ms(2_020), B, &[block(900)]);
+        drop(b.run(ms(2_020)));
+    });
+    let is_silent: End = Box::new(|b, _| {
+        b.payer.tick(ms(62_000));
+        b.run(ms(62_000));
+        let ended = PayerConnState::Ended(EndReason::NoAnswer);
+        assert_eq!(b.payer.status(B), ended);
+    });
+    for (named, way) in [
+        ("closes", closes),
+        ("lies", lies),
+        ("sells junk", sells_junk),
+        ("is silent", is_silent),
+    ] {
+        ways.push((named.to_owned(), way));
+    }
+    ways
+}
+
+#[test]
+fn what_an_impostor_ends_is_not_taken_from_the_payee_it_names() {
+    // In this run the payee sold on it, or in an earlier one, or nobody did so far.
+    for (sold, earlier) in [(40, false), (40, true), (0, false), (0, true)] {
+        for (named, end) in ways_to_end_a_range() {
+            let named = format!("{named} after {sold}, {earlier}");
+            let mut b = Buying::new();
+            let v = b.open();
+            b.buy(ms(100), 0..sold);
+            b.payer.disconnected(ms(1_000), A);
+            b.run(ms(1_000));
+            if earlier {
+                b.restart(ms(1_500));
+            }
+            let bad = impostor(&mut b, 2_000);
+            assert_eq!(bad.first, v.first);
+            end(&mut b, &bad);
+            b.payer.disconnected(ms(70_000), B);
+            b.run(ms(70_000));
+            let again = b.connect(ms(80_000), A, V1).commit();
+            assert_eq!(again.first, v.first, "{named}");
+            b.ack(ms(80_010), A, &again, 0);
+            b.buy(ms(80_100), 40..44);
+            // On record, too.
+            b.payer.disconnected(ms(81_000), A);
+            b.run(ms(81_000));
+            b.restart(ms(90_000));
+            let again = b.connect(ms(90_000), A, V1).commit();
+            assert_eq!(again.first, v.first, "{named}");
+        }
+    }
+}
+
+#[test]
+fn who_ended_a_range_of_a_payee_gets_it_no_more_and_the_payee_does() {
+    let mut b = Buying::new();
+    let mut ended = Vec::new();
+    for at in (0..100_000).step_by(20_000) {
+        b.payer.connected(ms(at), B, info_at("198.51.100.9"));
+        b.payer.want(ms(at), B, V1, true, MAX_UNIT);
+        let done = b.say(ms(at), B, PayMessage::Terms(terms(UNIT)));
+        for v in commits(&done) {
+            let (reason, first) = (NeedReason::RangeClosed, v.first);
+            b.say(ms(at), B, PayMessage::Need { reason, first });
+            ended.push(first);
+        }
+        b.payer.disconnected(ms(at), B);
+        b.run(ms(at));
+    }
+    assert_eq!(ended, [1]);
+    let v = b.connect(ms(100_000), A, V1).commit();
+    assert_eq!(v.first, 1);
 }
 
 #[test]

@@ -597,26 +597,21 @@ fn table(kind: Kind, state: State) -> (&'static str, u128) {
             },
             RejectCode::ConsumedOrClosed => match state {
                 NoConnection | OtherChain => ("", 0),
-                AwaitingTerms | Quoted | TooDear | Storing | Signing | Refused | Exiting => {
-                    ("told", 0)
-                }
-                Committed | Pending | Attached | Owing | SecondCommitted => {
-                    ("told, stores range, -> refused", 0)
-                }
+                AwaitingTerms | Quoted | TooDear | Storing | Signing | Stopped | Refused
+                | Exiting => ("told", 0),
+                // Who sold nothing on a range closes it for itself alone: that is on no record.
+                Committed | Pending | Attached | Owing | SecondCommitted => ("told, -> refused", 0),
                 FoldStoring | FoldSigning | Folded => (
                     "told, stores range, stores next, stores range, -> Opening",
                     0,
                 ),
-                Stopped => ("told, stores range", 0),
             },
             RejectCode::Conflict => match state {
                 NoConnection | OtherChain => ("", 0),
-                AwaitingTerms | Quoted | TooDear | Storing | Signing | Refused | Exiting => {
-                    ("told", 0)
-                }
-                Committed | Pending | Attached | Owing | FoldStoring | FoldSigning | Folded
-                | SecondCommitted => ("told, stores range, -> refused", 0),
-                Stopped => ("told, stores range", 0),
+                AwaitingTerms | Quoted | TooDear | Storing | Signing | Stopped | Refused
+                | Exiting => ("told", 0),
+                Committed | Pending | Attached | Owing | SecondCommitted => ("told, -> refused", 0),
+                FoldStoring | FoldSigning | Folded => ("told, stores range, -> refused", 0),
             },
             RejectCode::PriceOrQuote => match state {
                 NoConnection | OtherChain => ("", 0),
@@ -659,12 +654,12 @@ fn table(kind: Kind, state: State) -> (&'static str, u128) {
                 AwaitingTerms | Quoted | TooDear | Storing | Signing | Refused | Exiting => {
                     ("asked", 0)
                 }
-                Committed | Pending | Attached => ("stores range, -> Quoted(None)", 0),
+                Committed | Pending | Attached => ("-> Quoted(None)", 0),
                 Owing => ("pays, stores range, stores range, -> Quoted(None)", 1),
                 FoldStoring | FoldSigning | Folded => {
                     ("stores range, stores next, stores range, -> Opening", 0)
                 }
-                SecondCommitted | Stopped => ("stores range", 0),
+                SecondCommitted | Stopped => ("", 0),
             },
         },
     }

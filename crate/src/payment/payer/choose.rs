@@ -40,6 +40,9 @@ impl Payer {
                 return;
             }
         };
+        if let Choice::Reuse(first) = choice {
+            self.drop_range(first);
+        }
         let now = self.now;
         let (Some(account), Some(c)) = (self.account.as_mut(), self.conns.get_mut(&conn)) else {
             return;
@@ -53,7 +56,7 @@ impl Payer {
             } => {
                 account.next = u64::from(first) + u64::from(count);
                 let mut range = Range::new(first, count, terms.payee, terms.content);
-                range.address = (!c.info.address.is_empty()).then(|| c.info.address.clone());
+                range.address = c.address();
                 account.ranges.insert(first, range);
                 if stranger {
                     self.strangers.took(now);
@@ -85,9 +88,13 @@ impl Payer {
         if self.acceptable(conn)?.is_none() {
             return Ok(None);
         }
-        let choice = match self.reusable(&terms) {
-            Some(first) => Choice::Reuse(first),
-            None => self.new_range(conn, c, &terms)?,
+        let reuse = |held| self.reusable(conn, c, &terms, held).map(Choice::Reuse);
+        let choice = match reuse(false) {
+            Some(choice) => choice,
+            None => match self.new_range(conn, c, &terms) {
+                Err(why @ Refusal::FakePayeeLimit) => reuse(true).ok_or(why)?,
+                other => other?,
+            },
         };
         Ok(Some((choice, terms)))
     }
@@ -174,18 +181,33 @@ impl Payer {
         self.config.ceiling.min(c.max_unit)
     }
 
-    /// A range that this payee has already, with steps left, that no connection uses.
-    fn reusable(&self, terms: &Terms) -> Option<u32> {
+    /// A range that this payee has already, with steps left, that no connection uses, or (`held`) that another sits on.
+    fn reusable(&self, conn: ConnectionId, c: &Conn, terms: &Terms, held: bool) -> Option<u32> {
         let account = self.account.as_ref()?;
+        let book = (self.sellers).get(&Seller::new(terms.payee, conn, &c.info));
+        let is_free = |r: &Range| match r.conn {
+            None => !held,
+            Some(holder) => held && self.sits_on(holder, r, c),
+        };
         let found = account.ranges.values().find(|r| {
             r.payee == terms.payee
-                && r.conn.is_none()
+                && is_free(r)
                 && !r.refused
+                && !book.is_some_and(|b| b.closed.contains(&r.first))
                 && r.content == terms.content
                 && self.usable(r, terms.unit) > 0
                 && voucher::range_cap(r.count, account.info.tranche) >= terms.min_range
         });
         found.map(|r| r.first)
+    }
+
+    /// Whether one that is not known to be the payee keeps the range from another, and brings nothing.
+    fn sits_on(&self, holder: ConnectionId, range: &Range, other: &Conn) -> bool {
+        let brings_nothing = |h: &Conn| h.ledger.paid == 0 && h.ledger.received_unpaid() == 0;
+        range.is_held_for_long(self.now)
+            && !self.may_end(holder, range.first)
+            && (self.conns.get(&holder))
+                .is_some_and(|h| h.info.address != other.info.address && brings_nothing(h))
     }
 
     fn new_range(&self, conn: ConnectionId, c: &Conn, terms: &Terms) -> Result<Choice, Refusal> {

@@ -5,8 +5,8 @@
 
 use super::range::{Live, Range, Stage};
 use super::{
-    BEHIND_RETRIES, Conn, MAX_EVIDENCE_CHECKS, MAX_LIVE_RANGES, MAX_QUOTE_REJECTS,
-    PENDING_RETRIES, Payer, Quote,
+    BEHIND_RETRIES, Conn, MAX_EVIDENCE_CHECKS, MAX_LIVE_RANGES, MAX_QUOTE_REJECTS, PENDING_RETRIES,
+    Payer, Quote,
 };
 use crate::payment::chain;
 use crate::payment::record::PayerRangeLife;
@@ -244,20 +244,12 @@ impl Payer {
     /// 3-8, 10, 16 and unknown codes end the range. The seller is offered no other one in this run,
     /// unless it only closed a range on which it had served.
     fn range_refused(&mut self, conn: ConnectionId, first: u32, code: RejectCode) {
-        let Some(range) = self.range_mut(first) else {
+        let Some(range) = self.range(first) else {
             return;
         };
-        range.refused = true;
         let (served, opening) = (range.paid.0 > 0, range.is_opening());
-        match code {
-            RejectCode::ConsumedOrClosed | RejectCode::Conflict => {
-                self.set_life(first, PayerRangeLife::Closed);
-            }
-            _ => self.detach_range(first),
-        }
-        if let Some(c) = self.conns.get_mut(&conn) {
-            c.acked &= !c.ranges.is_empty();
-        }
+        let closes = matches!(code, RejectCode::ConsumedOrClosed | RejectCode::Conflict);
+        self.end_range(conn, first, closes);
         if code == RejectCode::ConsumedOrClosed && served {
             // If it had redeemed before, it was asked in vain: the next may follow at once.
             if let (true, Some(c)) = (opening, self.conns.get_mut(&conn)) {
@@ -301,7 +293,6 @@ impl Payer {
             None => (PENDING_RETRIES.get(attempt).copied(), attempt + 1),
         };
         let Some(wait) = wait else {
-            range.refused = true;
             self.detach_range(first);
             self.end(conn, EndReason::Rejected(code));
             return;
@@ -344,7 +335,7 @@ impl Payer {
             NeedReason::RangeClosed if ours => {
                 // The last steps for it; what comes later is paid on the next range.
                 self.settle(conn);
-                self.set_life(first, PayerRangeLife::Closed);
+                self.end_range(conn, first, true);
                 self.pump(conn);
             }
             other => self.event(PayEvent::Asked {

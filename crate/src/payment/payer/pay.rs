@@ -148,10 +148,7 @@ impl Payer {
     pub(super) fn leave(&mut self, conn: ConnectionId, reason: EndReason) {
         self.end(conn, reason);
         for first in self.ranges_of(conn) {
-            if let Some(range) = self.range_mut(first) {
-                range.refused = true;
-            }
-            self.detach_range(first);
+            self.end_range(conn, first, false);
         }
         if let Some(c) = self.conns.get_mut(&conn) {
             c.acked = false;

@@ -105,6 +105,8 @@ pub(super) struct Range {
     pub(super) life: PayerRangeLife,
     pub(super) stage: Stage,
     pub(super) conn: Option<ConnectionId>,
+    /// Since when it is bound to that one.
+    pub(super) bound_at: Timestamp,
     pub(super) active: Option<Live>,
     /// The voucher before a fold, until the fold's ACK.
     pub(super) prior: Option<Live>,
@@ -118,7 +120,7 @@ pub(super) struct Range {
     waited: Duration,
     pub(super) fold_asked: bool,
     pub(super) fold_after: Timestamp,
-    /// Address of the peer it was first committed to, in this run.
+    /// Address of the peer that was first to sell on it in this run, or of the first that it was promised to.
     pub(super) address: Option<String>,
     /// Allocator and range are durable.
     pub(super) reserved: bool,
@@ -141,6 +143,7 @@ impl Range {
             life: PayerRangeLife::Usable,
             stage: Stage::Idle,
             conn: None,
+            bound_at: Timestamp::ZERO,
             active: None,
             prior: None,
             refused: false,
@@ -227,6 +230,11 @@ impl Range {
         };
         let waits = self.asked_at.map_or(Duration::ZERO, |at| until.since(at));
         self.waited + waits >= PATIENCE
+    }
+
+    /// So long after it was bound to a connection somebody else may want it.
+    pub(super) fn is_held_for_long(&self, now: Timestamp) -> bool {
+        self.bound_at + PATIENCE <= now
     }
 
     /// The serial after its last one.

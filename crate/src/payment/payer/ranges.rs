@@ -55,7 +55,7 @@ impl Payer {
         let Some(c) = self.conns.get_mut(&conn) else {
             return;
         };
-        let seller = Seller::new(terms.payee, conn, &c.info);
+        let (now, seller) = (self.now, Seller::new(terms.payee, conn, &c.info));
         c.seller = Some(seller.clone());
         c.credit_most = terms.credit_max.max(terms.credit0);
         if !c.ranges.contains(&first) {
@@ -64,6 +64,7 @@ impl Payer {
         self.sellers.entry(seller).or_default();
         if let Some(range) = self.range_mut(first) {
             range.conn = Some(conn);
+            range.bound_at = now;
             range.active = None;
             range.prior = None;
         }
@@ -373,6 +374,15 @@ impl Payer {
         self.store_paid(first);
     }
 
+    /// The range leaves its connection, where nothing is charged any more if it has no other.
+    pub(super) fn drop_range(&mut self, first: u32) {
+        let conn = self.range(first).and_then(|r| r.conn);
+        self.detach_range(first);
+        if let Some(c) = conn.and_then(|conn| self.conns.get_mut(&conn)) {
+            c.acked &= !c.ranges.is_empty();
+        }
+    }
+
     /// Stores what was revealed, if that is news.
     pub(super) fn store_paid(&mut self, first: u32) {
         if self.range(first).is_some_and(|r| r.paid != r.emitted_paid) {
@@ -406,12 +416,9 @@ impl Payer {
         };
         range.life = life;
         let conn = range.conn;
-        self.detach_range(first);
+        self.drop_range(first);
         self.store_range(first);
         self.note_life(conn, first, life);
-        if let Some(c) = conn.and_then(|conn| self.conns.get_mut(&conn)) {
-            c.acked &= !c.ranges.is_empty();
-        }
     }
 
     /// `steps` were revealed on the range's chain: store in time, fold in time, retire when full.
@@ -428,6 +435,11 @@ impl Payer {
             .active
             .as_ref()
             .map_or(0, |l| l.voucher.unit.0.saturating_mul(u128::from(steps)));
+        if let Some(c) = self.conns.get(&conn)
+            && (range.paid.0 == 0 || range.address.is_none())
+        {
+            range.address = c.address();
+        }
         let paid = FineUnits(range.paid.0.saturating_add(worth));
         range.raise_paid(paid, &mut account.spent);
         range.make_up(steps);
@@ -532,7 +544,6 @@ impl Payer {
                     self.send_commit(conn, first);
                 }
                 None if *since + COMMIT_TIMEOUT <= now => {
-                    range.refused = true;
                     self.detach_range(first);
                     self.end(conn, crate::payment::EndReason::NoAnswer);
                 }

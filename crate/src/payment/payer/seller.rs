@@ -55,8 +55,8 @@ pub(super) struct SellerBook {
     pub(super) served: bool,
     /// Ranges that were used up here in this run.
     pub(super) filled: usize,
-    /// Ranges that it closed before half of them was used, by first serial, and that the chain does not show
-    /// consumed.
+    /// Ranges that it ended before half of them was used, by first serial, and that the chain does not show
+    /// consumed. It gets none of them again.
     pub(super) closed: Set<u32>,
     /// When the chain is asked again whether they are.
     pub(super) look_at: Timestamp,
@@ -86,6 +86,11 @@ impl SellerBook {
 }
 
 impl Conn {
+    /// Its address, if it is known.
+    pub(super) fn address(&self) -> Option<String> {
+        Some(self.info.address.clone()).filter(|address| !address.is_empty())
+    }
+
     /// Whom this connection's ranges pay, once one was promised.
     pub(super) fn payee(&self) -> Option<Address> {
         self.seller.as_ref().map(|s| s.payee)
@@ -156,6 +161,37 @@ impl Payer {
             let other = self.sellers.keys().find(|s| gone(s)).cloned();
             other.map(|other| self.sellers.remove(&other));
         }
+    }
+
+    /// A seller ended a range, for good (`closes`) or for this run. What it may not end for its payee ends for it alone.
+    pub(super) fn end_range(&mut self, conn: ConnectionId, first: u32, closes: bool) {
+        let may_end = self.may_end(conn, first);
+        if may_end && closes {
+            return self.set_life(first, PayerRangeLife::Closed);
+        }
+        self.drop_range(first);
+        if !may_end && let Some(book) = self.book_mut(conn) {
+            book.closed.insert(first);
+        }
+        if let Some(range) = self.range_mut(first) {
+            range.refused |= may_end;
+        }
+    }
+
+    /// Whether this seller speaks for the payee of a range: it was the first to sell on it in this run, or half of it is used.
+    /// Another may have come under the payee's name before the payee itself.
+    pub(super) fn may_end(&self, conn: ConnectionId, first: u32) -> bool {
+        let (Some(account), Some(c)) = (&self.account, self.conns.get(&conn)) else {
+            return false;
+        };
+        let sold = account
+            .ranges
+            .get(&first)
+            .is_some_and(|r| match &r.address {
+                Some(address) => r.paid.0 > 0 && *address == c.info.address,
+                None => c.ledger.paid > 0,
+            });
+        sold || !account.is_early(first)
     }
 
     /// A range has come to its end: what that says of the seller that ended it, or of all that were blamed for it.

@@ -344,7 +344,7 @@ impl Pages {
                 }
                 None
             }
-            "redeemed" => Some(self.redeemed(driver, message)),
+            "redeemed" => Some(self.redeemed(driver, page, message)),
             "leave" => Some(named_torrent(what, message).map(|info_hash| {
                 if let Some(page) = self.pages.borrow_mut().get_mut(&page) {
                     page.torrents.remove(&info_hash);
@@ -477,9 +477,13 @@ impl Pages {
         Ok(answer)
     }
 
-    fn redeemed(&self, driver: &Rc<Driver>, message: &JsValue) -> Answer {
+    fn redeemed(&self, driver: &Rc<Driver>, page: u64, message: &JsValue) -> Answer {
         let tag = js::number(message, "tag").ok_or("`tag` is missing")?;
-        let handed = self.claims.borrow_mut().remove(&tag);
+        // Another page may mean what an engine before this one handed out under the same tag.
+        let is_its = (self.claims.borrow().get(&tag)).is_some_and(|handed| handed.page == page);
+        let handed = is_its
+            .then(|| self.claims.borrow_mut().remove(&tag))
+            .flatten();
         let (Some(Handed { claims, .. }), Some(chain), Some(keys)) =
             (handed, &driver.chain, &driver.keys)
         else {

@@ -97,6 +97,7 @@ impl Client {
                 self.choke_stale = true;
             }
             Command::PrepareRedeem(scope) => self.prepare_redeem(scope),
+            Command::ReturnClaims { tag, sent } => self.return_claims(tag, sent),
             Command::Redeemed { tag, outcome } => self.redeemed(tag, &outcome),
             Command::Online(online) => {
                 if online {

@@ -269,6 +269,18 @@ impl Client {
         });
     }
 
+    pub(super) fn return_claims(&mut self, tag: u64, sent: usize) {
+        let Some((_, ids)) = self.redemptions.out.get_mut(&tag) else {
+            return;
+        };
+        let unsent: Vec<_> = (ids.drain(ids.len().min(sent)..))
+            .map(|id| (id, ClaimOutcome::Unsent))
+            .collect();
+        if let Some(payee) = &mut self.money.payee {
+            payee.redeemed(self.now, &unsent);
+        }
+    }
+
     pub(super) fn redeemed(&mut self, tag: u64, outcome: &RedeemOutcome) {
         let Some((_, ids)) = self.redemptions.out.remove(&tag) else {
             return;

@@ -184,6 +184,14 @@ pub enum Command {
     },
     /// Close ranges durably and hand out their claims by [`Event::ClaimsReady`].
     PrepareRedeem(RedeemScope),
+    /// Of the claims handed out by [`Event::ClaimsReady`] only the first are sent, and are answered for by
+    /// [`Command::Redeemed`] later; the others can be redeemed again.
+    ReturnClaims {
+        /// The same tag.
+        tag: u64,
+        /// How many are sent.
+        sent: usize,
+    },
     /// What became of claims handed out by [`Event::ClaimsReady`].
     Redeemed {
         /// The same tag.

@@ -151,7 +151,7 @@ pub enum ChainError {
     },
     /// A transaction that costs more than any should.
     #[error(
-        "the transaction may cost {0} wei, and no redemption may cost more than {MAX_COST_WEI}: check what the RPC server says of fees"
+        "the transaction may cost {0} wei, and no redemption may cost more than {MAX_COST_WEI}: wait until gas costs less, or check what the RPC server says of fees"
     )]
     TooDear(u128),
     /// Buyers can withdraw before anybody has time to redeem.
@@ -187,6 +187,11 @@ pub enum ChainError {
 }
 
 impl ChainError {
+    /// Whether fewer claims may do, where so many cost too much in one transaction. Nothing was sent.
+    pub fn is_of_size(&self) -> bool {
+        matches!(self, ChainError::TooMuchGas(_) | ChainError::TooDear(_))
+    }
+
     /// Whether a transaction was sent that may still get into a block, as far as is known. What certainly was not sent must
     /// not be taken for what redeems serials that somebody else does.
     pub fn may_be_mined(&self) -> bool {
@@ -460,25 +465,27 @@ impl Chain {
         if gas > MAX_GAS {
             return Err(ChainError::TooMuchGas(gas));
         }
+        let gas_limit = gas + gas / 4;
+        let cost = |fee: u128| fee.saturating_mul(u128::from(gas_limit));
         let (base_fee, tip) = self.rpc.fees()?;
         let fees = Fees::within(base_fee, tip, max_fee_per_gas)?;
+        if cost(fees.max) > MAX_COST_WEI {
+            return Err(ChainError::TooDear(cost(fees.max)));
+        }
         let before = self.outgoing.last();
-        let (nonce, fees, short_of) = self.place(before, from, fees, max_fee_per_gas)?;
+        // What is to take another's place costs no more than any other.
+        let most = max_fee_per_gas.min(MAX_COST_WEI / u128::from(gas_limit.max(1)));
+        let (nonce, fees, short_of) = self.place(before, from, fees, most)?;
         let transaction = Transaction {
             chain_id: self.chain_id,
             nonce,
             max_priority_fee: fees.max_priority,
             max_fee: fees.max,
-            gas_limit: gas + gas / 4,
+            gas_limit,
             to: self.vault,
             data,
         };
-        let needed = transaction
-            .max_fee
-            .saturating_mul(u128::from(transaction.gas_limit));
-        if needed > MAX_COST_WEI {
-            return Err(ChainError::TooDear(needed));
-        }
+        let needed = cost(fees.max);
         let balance = self.rpc.native_balance(from)?;
         if balance < needed {
             return Err(ChainError::NoGas {
@@ -493,18 +500,23 @@ impl Chain {
         self.require_wanted()?;
         self.outgoing.remember(Some(Place { nonce, fees }));
         let sent = (self.rpc.send_raw(&raw)).map_err(|error| match (error, short_of) {
-            (RpcError::Refused { .. }, Some(asked)) => ChainError::GasTooDear {
-                asked,
-                allowed: max_fee_per_gas,
-            },
+            (RpcError::Refused { .. }, Some(asked)) if asked > max_fee_per_gas => {
+                ChainError::GasTooDear {
+                    asked,
+                    allowed: max_fee_per_gas,
+                }
+            }
+            (RpcError::Refused { .. }, Some(asked)) => ChainError::TooDear(cost(asked)),
             (error, _) => ChainError::Unsure(error),
         });
         let end = sent.and_then(|_| self.follow(hash));
         match &end {
             // What was out before still is.
-            Err(ChainError::Unsure(RpcError::Refused { .. }) | ChainError::GasTooDear { .. }) => {
-                self.outgoing.remember(before);
-            }
+            Err(
+                ChainError::Unsure(RpcError::Refused { .. })
+                | ChainError::GasTooDear { .. }
+                | ChainError::TooDear(_),
+            ) => self.outgoing.remember(before),
             Err(error) if error.may_be_mined() => {}
             _ => self.outgoing.remember(None),
         }

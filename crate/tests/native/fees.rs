@@ -39,12 +39,6 @@ fn redeem(node: &Node, max_fee_per_gas: u128) -> Result<(), ChainError> {
         .map(drop)
 }
 
-/// Says of each transaction that it is in a block.
-fn mines(node: &Node) {
-    let receipt = json!({"status": "0x1", "gasUsed": "0x186a0", "blockNumber": "0x7", "logs": []});
-    node.set("eth_getTransactionReceipt", receipt);
-}
-
 /// Nonce, tip, fee and gas of a raw EIP-1559 transaction.
 fn fields(raw: &[u8]) -> (u64, u128, u128, u64) {
     assert_eq!(raw[0], 2);
@@ -92,7 +86,7 @@ fn a_node_that_lies_about_fees_gets_no_more_than_the_operator_allows() {
         let node = Node::start();
         node.set_base_fee(base);
         node.set_quantity("eth_maxPriorityFeePerGas", tip);
-        mines(&node);
+        node.mines();
         let result = redeem(&node, allowed);
         let sent = node.sent();
         match offers {
@@ -127,7 +121,7 @@ fn a_transaction_never_costs_more_than_its_share_of_the_coin() {
         node.set_base_fee(base);
         node.set_quantity("eth_maxPriorityFeePerGas", 0);
         node.set_quantity("eth_getBalance", u128::MAX);
-        mines(&node);
+        node.mines();
         let result = redeem(&node, 10 * GWEI);
         assert_eq!(result.is_ok(), sends, "{gas} {base}: {result:?}");
         let costs = |raw: &Vec<u8>| {
@@ -165,7 +159,7 @@ fn a_transaction_never_costs_more_than_its_share_of_the_coin() {
 fn a_transaction_that_is_out_is_followed_though_a_look_at_it_fails() {
     for answer in [Value::Null, json!("nonsense"), json!({"status": "0x1"})] {
         let node = Node::start();
-        mines(&node);
+        node.mines();
         node.set_once("eth_getTransactionReceipt", answer.clone());
         assert_eq!(redeem(&node, 10 * GWEI), Ok(()), "{answer}");
         assert_eq!(node.sent().len(), 1);
@@ -184,7 +178,7 @@ fn a_node_that_fails_before_it_is_sent_anything_was_sent_nothing() {
         ("eth_sendRawTransaction", true),
     ] {
         let node = Node::start();
-        mines(&node);
+        node.mines();
         node.set_once(method, Value::Null);
         let error = redeem(&node, 10 * GWEI).unwrap_err();
         assert_eq!(error.may_be_mined(), is_out, "{method}: {error}");
@@ -211,7 +205,7 @@ fn a_redemption_takes_the_place_of_one_that_is_in_no_block_and_does_not_wait_beh
     assert!(error.may_be_mined(), "{error}");
     // It is out, at 3 gwei, and others of this key stand behind it.
     counts(7, 9);
-    mines(&node);
+    node.mines();
     // Where the node has it, it takes no other for as little.
     node.fails("eth_sendRawTransaction", 1);
     let dear = redeem(3 * GWEI).unwrap_err();
@@ -243,10 +237,36 @@ fn a_redemption_that_no_node_has_any_more_stops_no_later_one_however_tight_the_l
         node.set_once("eth_sendRawTransaction", json!({"no": "hash"}));
         assert!(redeem().unwrap_err().may_be_mined());
     }
-    mines(&node);
+    node.mines();
     redeem().unwrap();
     let (nonce, _, fee, _) = fields(&node.sent()[0]);
     assert_eq!((nonce, fee), (7, 3 * GWEI));
+}
+
+#[test]
+fn what_takes_the_place_of_another_costs_no_more_than_any() {
+    let node = Node::start();
+    let payee = KeyPair::from_bytes(&[0x52; 32]).unwrap();
+    let chain = Chain::new(&node.config()).unwrap();
+    let redeem = || chain.redeem(&[claim()], &payee, payee.address(), 10 * GWEI);
+    // At 4,000,000 gas 0.02 of the coin are 5 gwei, and 4.8 are offered.
+    node.set_quantity("eth_estimateGas", 3_200_000);
+    node.set_base_fee(2 * GWEI);
+    node.set_quantity("eth_maxPriorityFeePerGas", 8 * GWEI / 10);
+    for _ in 0..2 {
+        node.set_once("eth_sendRawTransaction", json!({"no": "hash"}));
+        assert!(redeem().unwrap_err().may_be_mined());
+    }
+    // Where a node has the other, it takes none for as little.
+    node.fails("eth_sendRawTransaction", 1);
+    let dear = redeem().unwrap_err();
+    assert!(matches!(dear, ChainError::TooDear(_)), "{dear}");
+    assert!(!dear.may_be_mined());
+    // Where none has, it does.
+    node.mines();
+    redeem().unwrap();
+    let (_, fee, gas) = offered(&node.sent()[0]);
+    assert_eq!(fee * u128::from(gas), MAX_COST_WEI);
 }
 
 #[test]
@@ -267,7 +287,7 @@ fn a_redemption_after_a_restart_takes_the_place_of_one_that_is_in_no_block() {
     node.set_once("eth_sendRawTransaction", json!({"no": "hash"}));
     assert!(redeem(&payee).unwrap_err().may_be_mined());
     node.set_quantity("eth_getTransactionCount pending", 9);
-    mines(&node);
+    node.mines();
     // What another key sent is no concern of this one.
     redeem(&other).unwrap();
     redeem(&payee).unwrap();
@@ -420,7 +440,7 @@ fn a_price_set_later_is_checked_as_one_at_the_start() {
 fn a_look_that_fails_is_no_failure_of_a_transaction_that_is_out() {
     for times in [1, 3] {
         let node = Node::start();
-        mines(&node);
+        node.mines();
         node.fails("eth_getTransactionReceipt", times);
         assert_eq!(redeem(&node, 10 * GWEI), Ok(()));
         assert_eq!(node.sent().len(), 1);

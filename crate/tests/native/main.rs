@@ -14,6 +14,7 @@ mod in_the_way;
 mod keys;
 mod paid;
 mod pair;
+mod redeeming;
 mod served;
 #[cfg(unix)]
 mod signals;

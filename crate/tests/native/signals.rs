@@ -1,75 +1,18 @@
 //! How the program ends when somebody wants it to: also in the middle of a redemption, and when its terminal is closed.
 
 use std::fs;
-use std::path::Path;
 use std::process::Command;
 
-use crate::common::{CHAIN_ID, Film, Node, Program, VAULT, content};
-use alloy_primitives::{Address, B256, keccak256};
+use crate::common::{Film, Node, Program, content, earned, paid_run};
+use alloy_primitives::keccak256;
 use alloy_rlp::{Decodable, Header};
-use piecework::native::keys::KeyPair;
-use piecework::native::records::Records;
-use piecework::payment::record::{Key, PayeeRangeLife, PayeeRangeRecord};
-use piecework::payment::voucher::{Signature, Vault, Voucher, account_id};
-use piecework::types::{EffectId, FineUnits, TokenUnits};
-use serde_json::{Value, json};
+use serde_json::Value;
 
 const NO_TRACKER: &str = "ws://127.0.0.1:9";
 
-/// A film whose seller earned something, and has not redeemed it.
-fn earned() -> Film {
-    let film = Film::named("film.mp4", content(20_000), NO_TRACKER);
-    let payee = KeyPair::create(&film.dir.path().join("payee.key")).unwrap();
-    let (owner, session_key) = (Address::repeat_byte(1), Address::repeat_byte(2));
-    let record = PayeeRangeRecord {
-        session_key,
-        voucher: Voucher {
-            owner,
-            payee: payee.address(),
-            first: 7,
-            count: 1,
-            content: B256::ZERO,
-            base: FineUnits(0),
-            unit: FineUnits(1 << 30),
-            steps: 256,
-            root: B256::repeat_byte(3),
-            luck: B256::ZERO,
-        },
-        signature: Signature {
-            r: B256::repeat_byte(4),
-            vs: B256::repeat_byte(5),
-        },
-        k: 100,
-        w: B256::repeat_byte(6),
-        tranche: TokenUnits(10_000),
-        life: PayeeRangeLife::Open,
-    };
-    let vault = Vault {
-        address: VAULT,
-        chain_id: CHAIN_ID,
-    };
-    let key = Key::PayeeRange(account_id(owner, session_key), 7).text(&vault);
-    let (results, _ended) = tokio::sync::mpsc::channel(8);
-    let (records, _) = Records::open(&film.dir.path().join(".piecework"), results).unwrap();
-    records
-        .submit(EffectId(1), vec![(key, Some(record.encode()))])
-        .unwrap();
-    records.finish();
-    film
-}
-
-/// A seller or a redemption, with its chain.
-fn run(dir: &Path, node: &Node, args: &[&str]) -> Program {
-    let key = ["--payee-key", "payee.key", "--json"];
-    let all = args.iter().chain(&key).map(|arg| (*arg).to_owned());
-    let all: Vec<String> = all.chain(node.options()).collect();
-    let all: Vec<&str> = all.iter().map(String::as_str).collect();
-    Program::start_in(dir, &all)
-}
-
 fn seller(film: &Film, node: &Node, args: &[&str]) -> Program {
     let seed = ["seed", "film.torrent", "--data", ".", "--redeem-every", "0"];
-    let mut seller = run(film.dir.path(), node, &[&seed, args].concat());
+    let mut seller = paid_run(film.dir.path(), node, &[&seed, args].concat());
     seller.until(|line| line["event"] == "seeding");
     seller
 }
@@ -94,7 +37,7 @@ fn nonce(raw: &[u8]) -> u64 {
 
 #[test]
 fn a_redemption_ends_in_order_when_the_program_is_to_end_and_the_next_takes_its_place() {
-    let (film, node) = (earned(), Node::start());
+    let (film, node) = (earned(1), Node::start());
     node.set_quantity("eth_getTransactionCount latest", 5);
     node.set_quantity("eth_getTransactionCount pending", 5);
     // Asked for on the standard input.
@@ -119,16 +62,15 @@ fn a_redemption_ends_in_order_when_the_program_is_to_end_and_the_next_takes_its_
     assert_eq!(at_exit.exit_code(), Some(0));
     // By a command of its own.
     let redeem = ["redeem", "--state", ".piecework"];
-    let mut alone = run(film.dir.path(), &node, &redeem);
+    let mut alone = paid_run(film.dir.path(), &node, &redeem);
     let sent = node.until_sent(3);
     alone.signal("-INT");
     let report = alone.until(|line| line["batches"].is_array());
     assert_left_behind(&report["batches"][0], &sent[2]);
     assert_eq!(alone.exit_code(), Some(130));
     // Nothing was lost by it.
-    let receipt = json!({"status": "0x1", "gasUsed": "0x186a0", "blockNumber": "0x7", "logs": []});
-    node.set("eth_getTransactionReceipt", receipt);
-    let mut last = run(film.dir.path(), &node, &redeem);
+    node.mines();
+    let mut last = paid_run(film.dir.path(), &node, &redeem);
     let report = last.until(|line| line["batches"].is_array());
     assert_eq!(report["batches"][0]["ok"], true, "{report}");
     assert_eq!(last.exit_code(), Some(0));
@@ -138,7 +80,7 @@ fn a_redemption_ends_in_order_when_the_program_is_to_end_and_the_next_takes_its_
 
 #[test]
 fn who_ends_a_redemption_is_not_given_another_one() {
-    let (film, node) = (earned(), Node::start());
+    let (film, node) = (earned(1), Node::start());
     let mut asked = seller(&film, &node, &["--stdin-commands", "--redeem-on-exit"]);
     asked.say("redeem");
     let sent = node.until_sent(1);

@@ -65,6 +65,21 @@ fn ranges_on_which_nothing_was_paid_and_those_worth_their_gas_are_no_crumbs() {
 }
 
 #[test]
+fn claims_that_had_no_room_in_a_transaction_keep_their_place() {
+    let mut s = Shop::new();
+    for (n, blocks) in [(1, 150), (2, 250), (3, 200)] {
+        let buyer = Buyer::new(n);
+        s.chain.insert(buyer.account, deposit(2_000_000, Q.0));
+        s.buys(&buyer, 1..=1, blocks);
+    }
+    let claims = s.take(RedeemScope::All);
+    assert_eq!(worth(&claims), [2_500, 2_000, 1_500]);
+    s.ended(&claims[1..], |_| ClaimOutcome::Unsent);
+    s.ended(&claims[..1], |_| ClaimOutcome::Failed);
+    assert_eq!(worth(&s.take(RedeemScope::All)), [2_000, 1_500, 2_500]);
+}
+
+#[test]
 fn an_account_at_its_limit_is_choked_and_whatever_it_owes_that_is_worth_its_gas_is_due() {
     let mut s = Shop::with(&Default::default(), |config| {
         *config = config.with_dust(TokenUnits(1_000));

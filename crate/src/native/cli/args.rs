@@ -151,8 +151,8 @@ pub(super) struct SeedArgs {
     pub(super) redeem_on_exit: bool,
     /// Look so often for what is worth a redemption: ranges of 0.01 tokens or more that are full, long without a buyer, or
     /// of a buyer who owes much; from 0.001 on if he owes all that he may, or withdraws. Together they must come to
-    /// --redeem-min. What comes due in between is redeemed at once, but not within 15 seconds of the redemption before. 0:
-    /// redeem on command only.
+    /// --redeem-min. What comes due in between is redeemed at once, but not within 15 seconds of the redemption before; what
+    /// fails is tried again after 15 seconds, and then after ever longer, up to 15 minutes. 0: redeem on command only.
     #[arg(
         long,
         default_value_t = 60,
@@ -361,7 +361,7 @@ impl ChainArgs {
 #[derive(Args, Debug)]
 pub(super) struct GasArgs {
     /// Most to pay for each gas, in gwei, whatever the RPC server asks; a redemption never costs more than 0.02 of the
-    /// chain's coin.
+    /// chain's coin, and takes fewer ranges where all of them would.
     #[arg(long, default_value = "10", value_name = "GWEI", value_parser = parse_gwei)]
     pub(super) max_fee_per_gas: u128,
 }

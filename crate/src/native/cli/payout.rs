@@ -16,20 +16,26 @@ use crate::types::{FineUnits, TokenUnits};
 
 /// What is due at once waits so long after the redemption before: each costs gas, and a fast buyer fills a range in a moment.
 const REDEEM_SPACING: Duration = Duration::from_secs(15);
+/// After each further failure it waits twice as long, up to this: a deposit on its way back is redeemed within some tries.
+const LONGEST_PAUSE: Duration = Duration::from_secs(900);
 /// How long what was not worth a transaction is not looked at again, unless its turn comes.
 const PUT_OFF: Duration = Duration::from_secs(10);
 
 /// When what is due is redeemed.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// Something is due, and no redemption began since that was said.
-    pub(super) is_due: bool,
+    /// Something is due: no redemption began since that was said, or the last one failed.
+    is_due: bool,
+    /// Something was when the last redemption began.
+    was_due: bool,
     /// Claims are on their way from the core, or to the chain.
     pub(super) under_way: bool,
     /// When it was last found not to be worth a transaction yet.
     put_off: Option<Instant>,
-    /// When the last redemption of what is due began.
-    begun: Option<Instant>,
+    /// When the last redemption of what is due began, or failed.
+    last: Option<Instant>,
+    /// How many failed since one did not, or since something was said to be due.
+    failures: u32,
 }
 
 impl Pace {
@@ -38,14 +44,46 @@ impl Pace {
         let passed = |since: Option<Instant>, least| {
             since.is_none_or(|at| now.saturating_duration_since(at) >= least)
         };
-        let rested = passed(self.put_off, PUT_OFF) && passed(self.begun, REDEEM_SPACING);
+        let rested = passed(self.put_off, PUT_OFF) && passed(self.last, self.pause());
         self.is_due && !self.under_way && rested
+    }
+
+    fn pause(&self) -> Duration {
+        let doublings = self.failures.saturating_sub(1);
+        let pause = REDEEM_SPACING.saturating_mul(2u32.saturating_pow(doublings));
+        pause.min(LONGEST_PAUSE)
+    }
+
+    /// Something is due, as the core says.
+    pub(super) fn said_due(&mut self) {
+        (self.is_due, self.failures) = (true, 0);
     }
 
     /// A redemption of what is due begins.
     pub(super) fn begin(&mut self, now: Instant) {
-        (self.is_due, self.under_way) = (false, true);
-        self.begun = Some(now);
+        self.was_due = std::mem::replace(&mut self.is_due, false);
+        self.under_way = true;
+        self.last = Some(now);
+    }
+
+    /// A redemption ended as it should; `more` is due that it had no room for.
+    pub(super) fn went_well(&mut self, more: bool) {
+        self.is_due |= more;
+        self.failures = 0;
+    }
+
+    /// A redemption failed. What was due still is, and the core does not say so again.
+    pub(super) fn failed(&mut self, now: Instant) {
+        self.is_due = true;
+        self.failures = self.failures.saturating_add(1);
+        self.last = Some(now);
+    }
+
+    /// No claim came of a redemption.
+    pub(super) fn came_to_nothing(&mut self, now: Instant) {
+        if self.was_due {
+            self.failed(now);
+        }
     }
 
     /// It is not worth a transaction yet. It is still due, and more comes.
@@ -113,7 +151,10 @@ impl Payout {
 /// One redemption transaction, or why there is none.
 pub(super) struct Batch {
     pub(super) tag: u64,
+    /// Those in the transaction.
     pub(super) claims: Vec<Claim>,
+    /// How many others had no room in it, and were not sent.
+    pub(super) left_out: usize,
     pub(super) result: Result<Redemption, ChainError>,
 }
 
@@ -138,22 +179,35 @@ impl Batch {
 
     /// Whether claims were left over for a next one.
     pub(super) fn is_full(&self) -> bool {
-        self.claims.len() >= MAX_CLAIMS
+        self.claims.len() >= MAX_CLAIMS || self.left_out > 0
     }
 }
 
-/// Blocks until the transaction is in a block, or failed.
-pub(super) fn send_batch(payout: Option<Payout>, tag: u64, claims: Vec<Claim>) -> Batch {
-    let result = match payout {
-        Some(payout) => {
-            payout
-                .chain
-                .redeem(&claims, &payout.payee, payout.to, payout.max_fee_per_gas)
+/// Blocks until the transaction is in a block, or failed. Where all claims cost more than one transaction may, the first half
+/// of them is sent, or the first half of that.
+pub(super) fn send_batch(payout: Option<Payout>, tag: u64, mut claims: Vec<Claim>) -> Batch {
+    let handed_out = claims.len();
+    let result = loop {
+        let result = match &payout {
+            Some(Payout {
+                chain,
+                payee,
+                to,
+                max_fee_per_gas,
+                ..
+            }) => chain.redeem(&claims, payee, *to, *max_fee_per_gas),
+            None => Err(ChainError::Signing),
+        };
+        match result {
+            Err(error) if error.is_of_size() && claims.len() > 1 => {
+                claims.truncate(claims.len() / 2);
+            }
+            result => break result,
         }
-        None => Err(ChainError::Signing),
     };
     Batch {
         tag,
+        left_out: handed_out.saturating_sub(claims.len()),
         claims,
         result,
     }
@@ -242,10 +296,10 @@ mod tests {
         let at = |secs| start + Duration::from_secs(secs);
         let mut pace = Pace::default();
         assert!(!pace.is_time(at(0)), "nothing is due");
-        pace.is_due = true;
+        pace.said_due();
         assert!(pace.is_time(at(0)));
         pace.begin(at(0));
-        pace.is_due = true;
+        pace.said_due();
         assert!(!pace.is_time(at(60)), "one at a time");
         pace.under_way = false;
         assert!(!pace.is_time(at(0) + REDEEM_SPACING - Duration::from_millis(1)));
@@ -253,7 +307,7 @@ mod tests {
         // As often as a buyer fills a range: once in fifteen seconds.
         let mut begun = 0;
         for secs in 60..360 {
-            pace.is_due = true;
+            pace.said_due();
             if pace.is_time(at(secs)) {
                 pace.begin(at(secs));
                 pace.under_way = false;
@@ -267,12 +321,53 @@ mod tests {
     }
 
     #[test]
+    fn what_failed_is_tried_again_after_pauses_that_grow_until_one_does_well() {
+        let start = Instant::now();
+        let mut pace = Pace::default();
+        let mut secs = 0;
+        let mut waits = |pace: &mut Pace| {
+            let begun = secs;
+            while !pace.is_time(start + Duration::from_secs(secs)) {
+                secs += 1;
+            }
+            let now = start + Duration::from_secs(secs);
+            pace.begin(now);
+            pace.under_way = false;
+            (secs - begun, now)
+        };
+        pace.said_due();
+        let mut pauses = Vec::new();
+        for _ in 0..9 {
+            let (pause, now) = waits(&mut pace);
+            pauses.push(pause);
+            pace.failed(now);
+        }
+        assert_eq!(pauses, [0, 15, 30, 60, 120, 240, 480, 900, 900]);
+        // What is due anew does not wait for what failed before.
+        pace.said_due();
+        let (pause, now) = waits(&mut pace);
+        assert_eq!(pause, 15);
+        pace.came_to_nothing(now);
+        assert_eq!(waits(&mut pace).0, 15, "it was due");
+        pace.went_well(true);
+        let (pause, now) = waits(&mut pace);
+        assert_eq!(pause, 15, "the rest of a full batch");
+        pace.went_well(false);
+        // A redemption whose turn it was, and for which nothing is due.
+        pace.begin(now);
+        pace.under_way = false;
+        pace.came_to_nothing(now);
+        assert!(!pace.is_time(now + LONGEST_PAUSE));
+    }
+
+    #[test]
     fn after_a_batch_that_pays_nothing_the_next_is_tried_and_after_a_failure_that_is_not_its_own_none()
      {
         let next_may_pay = |result| {
             let batch = Batch {
                 tag: 1,
                 claims: Vec::new(),
+                left_out: 0,
                 result,
             };
             batch.next_may_pay()

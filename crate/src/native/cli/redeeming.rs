@@ -14,6 +14,7 @@ use super::output::{CliError, complain};
 use super::payout::{Batch, batch_json, send_batch};
 use super::runner::{Runner, Woken, stopped};
 use crate::client::{Command, Event, RedeemOutcome, RedeemScope};
+use crate::native::driver::Stopped;
 use crate::payment::voucher::abi::Claim;
 use crate::types::TokenUnits;
 
@@ -121,9 +122,7 @@ impl Runner {
             let Some((tag, claims)) = self.next_claims(interrupt).await? else {
                 break;
             };
-            let before = tried.len();
-            tried.extend(claims.iter().map(claim_id));
-            if tried.len() == before {
+            if claims.iter().all(|claim| tried.contains(&claim_id(claim))) {
                 if !claims.is_empty() {
                     self.give_back(tag, "it was tried just now").await?;
                 }
@@ -140,7 +139,9 @@ impl Runner {
             };
             let batch =
                 batch.map_err(|e| CliError::Failed(format!("the redemption broke off: {e}")))?;
-            let more = batch.next_may_pay();
+            let before = tried.len();
+            tried.extend(batch.claims.iter().map(claim_id));
+            let more = batch.next_may_pay() && tried.len() > before;
             reports.push(self.close_batch(batch).await);
             if !more {
                 break;
@@ -180,14 +181,7 @@ impl Runner {
     }
 
     pub(super) async fn close_batch(&mut self, batch: Batch) -> Value {
-        let told = self
-            .handle
-            .command(Command::Redeemed {
-                tag: batch.tag,
-                outcome: batch.outcome(),
-            })
-            .await;
-        if told.is_err() {
+        if self.tell_outcome(&batch).await.is_err() {
             complain("the peer stopped before it noted a redemption");
         }
         let report = batch_json(&batch);
@@ -196,6 +190,19 @@ impl Runner {
         }
         self.redeemed.push_back(report.clone());
         report
+    }
+
+    /// Tells the core what became of the claims that it handed out.
+    async fn tell_outcome(&self, batch: &Batch) -> Result<(), Stopped> {
+        let (tag, outcome) = (batch.tag, batch.outcome());
+        if batch.left_out > 0 {
+            let sent = batch.claims.len();
+            let unsent = Command::ReturnClaims { tag, sent };
+            self.handle.command(unsent).await?;
+        }
+        self.handle
+            .command(Command::Redeemed { tag, outcome })
+            .await
     }
 }
 

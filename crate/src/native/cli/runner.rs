@@ -241,13 +241,16 @@ impl Runner {
             Woken::Checked => self.look().await.map(drop),
             Woken::Batch(batch) => {
                 (self.pace.under_way, self.sending) = (false, false);
-                self.pace.is_due |= batch.next_may_pay() && batch.is_full();
+                match batch.next_may_pay() {
+                    true => self.pace.went_well(batch.is_full()),
+                    false => self.pace.failed(Instant::now()),
+                }
                 let report = self.close_batch(batch).await;
                 self.note("redeemed", &report, || redeemed_line(&report));
                 Ok(())
             }
             Woken::Event(Event::RedeemDue) => {
-                self.pace.is_due = true;
+                self.pace.said_due();
                 Ok(())
             }
             Woken::Event(Event::ClaimsReady { tag, claims, total }) => {
@@ -258,6 +261,7 @@ impl Runner {
                 }
                 self.pace.under_way = false;
                 if claims.is_empty() {
+                    self.pace.came_to_nothing(Instant::now());
                     return Ok(());
                 }
                 self.pace.put_off(Instant::now());

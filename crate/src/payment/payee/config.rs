@@ -155,6 +155,8 @@ pub enum ClaimOutcome {
     Skipped(u8),
     /// Nothing was sent, or it reverted: the claim is ready again, behind those that did not fail.
     Failed,
+    /// It was left out of the transaction: the claim is ready again, and keeps its place.
+    Unsent,
     /// It may have been sent, and is in no block that was seen: the claim is ready again, and may still be paid.
     Unknown,
 }

@@ -144,7 +144,7 @@ impl Payee {
         let Some(account) = self.accounts.get_mut(&id.account) else {
             return;
         };
-        if outcome != ClaimOutcome::Failed {
+        if !matches!(outcome, ClaimOutcome::Failed | ClaimOutcome::Unsent) {
             // What the chain said before it left is old, of the deposit too: it is asked before more claims of it leave.
             for range in account.ranges.values_mut() {
                 range.asked = Timestamp::ZERO;
@@ -170,7 +170,7 @@ impl Payee {
             ClaimOutcome::Skipped(SKIP_NOT_COVERED) => range.covered = false,
             ClaimOutcome::Skipped(_) => range.skipped = true,
             ClaimOutcome::Failed => range.failed = range.failed.saturating_add(1),
-            ClaimOutcome::Unknown => {}
+            ClaimOutcome::Unsent | ClaimOutcome::Unknown => {}
         }
         if is_back {
             self.note_back(id);
@@ -190,7 +190,7 @@ impl Payee {
             (_, ClaimOutcome::Paid(paid)) => self.note_redeemed(id, paid, true),
             (
                 Life::Redeemed { gross, .. },
-                ClaimOutcome::Skipped(SKIP_CONSUMED) | ClaimOutcome::Failed,
+                ClaimOutcome::Skipped(SKIP_CONSUMED) | ClaimOutcome::Failed | ClaimOutcome::Unsent,
             ) if !left_before => self.lost(id, gross),
             (Life::Redeemed { gross, .. }, ClaimOutcome::Unknown) if !self.may_be_ours(id) => {
                 self.lost(id, gross);

@@ -1,10 +1,12 @@
 //! What several native tests need: a chain, a tracker, the program.
 
+mod earned;
 mod files;
 mod node;
 
+pub use earned::{earned, paid_run};
 pub use files::{Ended, Film, create, json, piecework, torrent_named, untouched};
-pub use node::{CHAIN_ID, Node, VAULT, no_account, state};
+pub use node::{CHAIN_ID, Node, VAULT, exiting, no_account, state};
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};

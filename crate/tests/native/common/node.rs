@@ -57,6 +57,23 @@ pub fn state(consumed: u64) -> String {
     hex::encode_prefixed(words.abi_encode())
 }
 
+/// The same of an account whose owner wants its deposit back, far in the future.
+pub fn exiting() -> String {
+    let words = [
+        2_000_000,
+        10_000,
+        1,
+        1,
+        2_500_000,
+        4_000_000_000,
+        1,
+        CHAIN_ID,
+        100,
+        1_700_000_000,
+    ];
+    hex::encode_prefixed(words.map(U256::from).abi_encode())
+}
+
 impl Node {
     /// One of an honest chain: a vault with an exit delay of three days, and an account that was just opened.
     pub fn start() -> Node {
@@ -127,6 +144,13 @@ impl Node {
 
     pub fn set_quantity(&self, method: &str, quantity: u128) {
         self.set(method, json!(format!("{quantity:#x}")));
+    }
+
+    /// Says of each transaction that it is in a block.
+    pub fn mines(&self) {
+        let receipt =
+            json!({"status": "0x1", "gasUsed": "0x186a0", "blockNumber": "0x7", "logs": []});
+        self.set("eth_getTransactionReceipt", receipt);
     }
 
     pub fn set_base_fee(&self, wei: u128) {

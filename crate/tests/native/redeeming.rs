@@ -1,0 +1,84 @@
+//! Redemptions that the chain makes hard: what costs too much at once, and what fails.
+
+use std::collections::BTreeSet;
+
+use crate::common::{Node, earned, exiting, paid_run};
+use serde_json::{Value, json};
+
+const GWEI: u128 = 1_000_000_000;
+
+/// Whose ranges were in a transaction.
+fn owners(batch: &Value) -> BTreeSet<String> {
+    let ranges = batch["ranges"].as_array().unwrap().iter();
+    ranges
+        .map(|range| range["owner"].as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// A node on whose chain eight claims are too dear for one transaction: 0.03 of its coin. Fewer are not.
+fn dear(node: &Node) {
+    node.set_base_fee(3 * GWEI);
+    node.set_once("eth_estimateGas", json!("0x3d0900"));
+    node.set_quantity("eth_estimateGas", 800_000);
+    node.mines();
+}
+
+#[test]
+fn what_is_too_dear_in_one_transaction_is_redeemed_in_smaller_ones() {
+    for gas in ["0x3d0900", "0x1c9c381"] {
+        let (film, node) = (earned(8), Node::start());
+        dear(&node);
+        // Too dear, or more than any redemption may take: twice, so a quarter is left.
+        node.set_once("eth_estimateGas", json!(gas));
+        let redeem = ["redeem", "--state", ".piecework"];
+        let mut redeem = paid_run(film.dir.path(), &node, &redeem);
+        let report = redeem.until(|line| line["batches"].is_array());
+        let batches = report["batches"].as_array().unwrap();
+        assert_eq!(owners(&batches[0]).len(), 2, "{report}");
+        // What was left out follows.
+        let all: BTreeSet<String> = batches.iter().flat_map(owners).collect();
+        assert_eq!(all.len(), 8, "{report}");
+        assert_eq!(node.sent().len(), batches.len());
+        assert_eq!(redeem.exit_code(), Some(0), "{report}");
+    }
+    // One claim alone has no smaller part.
+    let (film, node) = (earned(1), Node::start());
+    dear(&node);
+    let redeem = ["redeem", "--state", ".piecework"];
+    let mut redeem = paid_run(film.dir.path(), &node, &redeem);
+    let report = redeem.until(|line| line["batches"].is_array());
+    let error = report["batches"][0]["error"].as_str().unwrap();
+    assert!(error.contains("wait until gas costs less"), "{report}");
+    assert_eq!(redeem.exit_code(), Some(1));
+    assert!(node.sent().is_empty());
+}
+
+#[test]
+fn what_is_due_at_once_is_tried_again_soon_where_it_failed_or_had_no_room() {
+    let (film, node) = (earned(8), Node::start());
+    node.set("state(bytes32,uint256)", json!(exiting()));
+    // One answer of a node that is busy.
+    node.fails("eth_estimateGas", 1);
+    dear(&node);
+    let seed = [
+        "seed",
+        "film.torrent",
+        "--data",
+        ".",
+        "--redeem-every",
+        "604800",
+        "--redeem-min",
+        "0.001",
+    ];
+    let mut seller = paid_run(film.dir.path(), &node, &seed);
+    let mut redeemed = || seller.until(|line| line["event"] == "redeemed");
+    let first = redeemed();
+    assert_eq!(first["ok"], false, "{first}");
+    let second = redeemed();
+    assert_eq!(second["ok"], true, "{second}");
+    assert_eq!(owners(&second).len(), 4, "{second}");
+    let third = redeemed();
+    assert_eq!(third["ok"], true, "{third}");
+    let all: BTreeSet<String> = [&second, &third].into_iter().flat_map(owners).collect();
+    assert_eq!(all.len(), 8, "{second} {third}");
+}

@@ -553,6 +553,8 @@ impl Chain {
 
     /// Where a transaction goes, and what it offers there: behind those that are out, but in the place of our own last one if
     /// that is in no block yet. Behind it, it would wait as long, and what both claim would be paid for with gas twice.
+    /// A place that is behind the next free one is given up: whoever sent what stood between has dropped it, and nothing that
+    /// is sent there would ever get into a block.
     /// The third is what it had to offer there if that is more than allowed: it does with less where no node has the other.
     fn place(
         &self,
@@ -561,13 +563,14 @@ impl Chain {
         fees: Fees,
         allowed: u128,
     ) -> Result<(u64, Fees, Option<u128>), ChainError> {
+        let next = self.rpc.nonce(from)?;
         match last {
-            Some(last) if self.rpc.mined_nonce(from)? <= last.nonce => {
+            Some(last) if last.nonce <= next && self.rpc.mined_nonce(from)? <= last.nonce => {
                 let fees = fees.in_place_of(last.fees);
                 let short_of = (fees.max > allowed).then_some(fees.max);
                 Ok((last.nonce, fees.capped(allowed), short_of))
             }
-            _ => Ok((self.rpc.nonce(from)?, fees, None)),
+            _ => Ok((next, fees, None)),
         }
     }
 }

@@ -244,6 +244,40 @@ fn a_redemption_that_no_node_has_any_more_stops_no_later_one_however_tight_the_l
 }
 
 #[test]
+fn a_place_behind_transactions_that_no_node_has_any_more_is_given_up() {
+    let (node, dir) = (Node::start(), tempfile::tempdir().unwrap());
+    let payee = KeyPair::from_bytes(&[0x52; 32]).unwrap();
+    // Each is another run.
+    let redeem = || {
+        let chain = Chain::new(&node.config()).unwrap();
+        let chain = chain.remembering(dir.path(), payee.address()).unwrap();
+        chain.redeem(&[claim()], &payee, payee.address(), 10 * GWEI)
+    };
+    node.set_base_fee(GWEI);
+    node.set_quantity("eth_maxPriorityFeePerGas", GWEI);
+    let counts = |mined, pending| {
+        node.set_quantity("eth_getTransactionCount latest", mined);
+        node.set_quantity("eth_getTransactionCount pending", pending);
+    };
+    // Two of this key are out before: of a wallet, or of a second seller that is paid at the same address.
+    counts(5, 7);
+    node.set_once("eth_sendRawTransaction", json!({"no": "hash"}));
+    assert!(redeem().unwrap_err().may_be_mined());
+    // Fees rose, and all three were dropped. What is sent at 7 would wait for two that nobody sends.
+    counts(5, 5);
+    node.set_once("eth_sendRawTransaction", json!({"no": "hash"}));
+    assert!(redeem().unwrap_err().may_be_mined());
+    // From then on its place is the new one.
+    node.mines();
+    redeem().unwrap();
+    // One of the two is back, the other is not.
+    counts(6, 6);
+    redeem().unwrap();
+    let nonces: Vec<u64> = node.sent().iter().map(|raw| fields(raw).0).collect();
+    assert_eq!(nonces, [5, 6]);
+}
+
+#[test]
 fn what_takes_the_place_of_another_costs_no_more_than_any() {
     let node = Node::start();
     let payee = KeyPair::from_bytes(&[0x52; 32]).unwrap();

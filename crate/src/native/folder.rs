@@ -289,12 +289,14 @@ pub(super) const SEEN_SUFFIX: &str = ".seen";
 /// Whether a file of this name in a state folder is this program's own.
 pub(super) fn is_record_name(name: &OsStr) -> bool {
     let name = name.to_string_lossy().to_ascii_lowercase();
+    // What is half written has another name.
+    let name = name.strip_suffix(".new").unwrap_or(&name);
     let of_a_torrent = [SCRATCH_SUFFIX, MADE_SUFFIX, SEEN_SUFFIX]
         .iter()
         .any(|suffix| {
             (name.strip_suffix(suffix)).is_some_and(|hash| InfoHash::from_hex(hash).is_some())
         });
-    of_a_torrent || name == RECORDS_FILE || outgoing::is_note(&name)
+    of_a_torrent || name == RECORDS_FILE || outgoing::is_note(name)
 }
 
 /// The state folder in a data folder.

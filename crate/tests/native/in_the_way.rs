@@ -208,6 +208,8 @@ fn no_torrent_writes_among_the_programs_own_records() {
     ];
     let own_files = [
         "records.redb",
+        "records.redb.new",
+        "0x0123456789abcdef0123456789abcdef01234567-10.sent.new",
         &format!("{hash}.made"),
         &format!("{hash}.parts"),
     ];

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Seek, SeekFrom, Write};
 use std::path::Path;
 
-use crate::common::{Film, Tracker, content, untouched};
+use crate::common::{Film, Program, Tracker, content, create, untouched};
 use serde_json::Value;
 
 const PIECE: usize = 16 * 1024;
@@ -125,6 +125,32 @@ async fn nobody_gets_a_wrong_byte_of_data_that_changes_while_it_is_served() {
     for ran in running {
         ran.await.unwrap();
     }
+    tracker.handle.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_torrent_that_is_named_twice_is_watched_as_any() {
+    let tracker = Tracker::start().await;
+    let url = tracker.url();
+    let ran = tokio::task::spawn_blocking(move || {
+        let film = Film::named("film.mp4", content(LENGTH), &url);
+        let dir = film.dir.path();
+        let into = tempfile::tempdir().unwrap();
+        fs::write(dir.join("other.bin"), content(PIECE)).unwrap();
+        create(dir, "other.bin", "other.torrent", &["--tracker", &url]);
+        fs::copy(dir.join("film.torrent"), dir.join("copy.torrent")).unwrap();
+        let torrents = ["film.torrent", "other.torrent", "copy.torrent"];
+        let seed = [&["seed"], &torrents[..], &["--data", ".", "--json"]].concat();
+        let mut seeder = Program::start_in(dir, &seed);
+        for _ in 0..2 {
+            seeder.until(|line| line["event"] == "seeding");
+        }
+        cut_short(&film.path());
+        let _late = film.getting(into.path(), &[]);
+        let lost = seeder.until(|line| line["event"] == "data_lost");
+        assert_eq!(lost["info_hash"], film.info_hash);
+    });
+    ran.await.unwrap();
     tracker.handle.shutdown().await;
 }
 

@@ -165,19 +165,18 @@ impl Runner {
         self.tell_unused_trackers(&named);
         named.options.on_demand = true;
         let tag = self.torrents.len() as u64;
-        self.torrents.insert(
-            named.info_hash,
-            Watched {
-                magnet: named.magnet,
-                source: named.source.clone(),
-                options: named.options.clone(),
-                wish,
-                standing: Standing::Opening,
-                verified_bytes: 0,
-                complete: false,
-                announced: false,
-            },
-        );
+        let watched = || Watched {
+            magnet: named.magnet,
+            source: named.source.clone(),
+            options: named.options.clone(),
+            wish,
+            standing: Standing::Opening,
+            verified_bytes: 0,
+            complete: false,
+            announced: false,
+        };
+        // One that is named twice is known already, and what is known of it is not said again.
+        self.torrents.entry(named.info_hash).or_insert_with(watched);
         let add = Command::Add {
             tag,
             source: named.source,

@@ -244,6 +244,9 @@ impl Client {
             if let Some(unit) = options.unit {
                 self.with_session(info_hash, |session, ctx| session.set_unit(ctx, unit));
             }
+            if let Some(max_unit) = options.max_unit {
+                self.with_session(info_hash, |session, _| session.set_max_unit(max_unit));
+            }
         } else {
             if self.sessions.len() >= MAX_TORRENTS {
                 return Err(AddError::TooMany(MAX_TORRENTS));

@@ -4,5 +4,6 @@
 
 mod account;
 mod identity;
+mod limits;
 mod streams;
 mod trackers;

@@ -286,7 +286,7 @@ export class Client extends Emitter<ClientEvents> {
 
   /** Replaces the hard cap on what is ever spent from this deposit account, see {@link PaymentOptions.budget}. */
   async setBudget(total: Decimal): Promise<void> {
-    await this.#link.request("budget", { total: this.#paying().parse(total) });
+    await this.#link.setBudget(this.#paying().parse(total));
   }
 
   /** Redeems what was earned, paid to the connected wallet: one transaction for every 128 ranges. `due` leaves out what is not worth its gas. */
@@ -364,7 +364,10 @@ export class Client extends Emitter<ClientEvents> {
   /** Counts an add that the engine has answered: of a new torrent, or of one that is in use already. */
   #count(hash: string, wishes: Wishes, again: () => Promise<unknown>): { torrent: Torrent; uses: number } {
     const known = this.#torrents.get(hash);
-    if (known) return { torrent: known.torrent, uses: ++known.uses };
+    if (known) {
+      known.torrent.limitTo(wishes.maxUnit);
+      return { torrent: known.torrent, uses: ++known.uses };
+    }
     const torrent: Torrent = new Torrent(hash, {
       request: (t, extra) => this.#link.request(t, { ...extra, hash }),
       openStream: (message, port) => this.#link.read({ ...message, hash, t: "stream" }, port),

@@ -1,6 +1,6 @@
 import { Broker, type BrokerOptions } from "./broker.js";
 import { PieceworkError } from "./errors.js";
-import { VERSION, type EngineConfig, type EngineLimits, type EnginePayment, type FromEngine, type FromServiceWorker, type FromWorker, type Hello, type Rendezvous, type Shared, type ToServiceWorker, type ToWorker, type Unlike } from "./protocol.js";
+import { VERSION, type Budget, type EngineConfig, type EngineLimits, type EnginePayment, type FromEngine, type FromServiceWorker, type FromWorker, type Hello, type Rendezvous, type Shared, type ToServiceWorker, type ToWorker, type Unlike } from "./protocol.js";
 import { scriptUrl } from "./trusted.js";
 
 /** Who holds it runs the origin's engine. */
@@ -72,6 +72,8 @@ export class Link {
   /** Whose options were compared last. */
   #compared: string | undefined;
   #shared: Shared;
+  /** The last budget that a page of this origin set, if one did while this one was there. */
+  #budget: Budget | null = null;
 
   constructor(options: LinkOptions, events: LinkEvents) {
     this.#options = options;
@@ -87,7 +89,11 @@ export class Link {
     this.#channel.onmessage = ({ data }: MessageEvent<Rendezvous>) => {
       if (data.t === "who") void this.#announce();
       else if (data.t === "pay") void this.#adopt(data.payment, data.shared);
-      else if (!this.#worker) void this.#join(data);
+      else if (data.t === "budget") this.#budget = data.budget;
+      else if (data.t === "host") {
+        this.#budget ??= data.budget ?? null;
+        if (!this.#worker) void this.#join(data);
+      }
     };
     this.#prepare();
     navigator.locks.request(this.#alive, { signal: this.#stop.signal }, () => this.#ends()).catch(() => undefined);
@@ -134,6 +140,24 @@ export class Link {
   setLimits(limits: EngineLimits): Promise<void> {
     Object.assign(this.#options.config, limits);
     return this.request("limits", limits);
+  }
+
+  /** Sets the budget, of this engine and of one that starts later, here or on another page. */
+  setBudget(total: bigint): Promise<void> {
+    const { payment } = this.#options.config;
+    if (payment) {
+      this.#budget = { vault: payment.vault, chainId: payment.chainId, total };
+      this.#tell({ t: "budget", budget: this.#budget });
+    }
+    return this.request("budget", { total });
+  }
+
+  /** What an engine that starts here is told. */
+  #config(): EngineConfig {
+    const { config } = this.#options;
+    const { payment } = config;
+    if (!payment || !this.#budget || !isOf(payment, this.#budget)) return config;
+    return { ...config, payment: { ...payment, budget: this.#budget.total } };
   }
 
   /** Says something that has no answer. */
@@ -262,7 +286,7 @@ export class Link {
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#fromWorker(data);
     // A later worker is of what the site serves by then, and so is its wasm.
     if (!prepared) this.#toWorker({ t: "module", module: null });
-    this.#toWorker({ t: "start", config: this.#options.config, wasm: this.#options.wasm.href });
+    this.#toWorker({ t: "start", config: this.#config(), wasm: this.#options.wasm.href });
     this.#attach();
   }
 
@@ -325,7 +349,7 @@ export class Link {
     if (!registration?.active || this.#stop.signal.aborted) return;
     const client = await whoami(registration);
     if (this.#stop.signal.aborted) return;
-    if (client) this.#tell({ t: "host", client, engine: this.#engine, shared: this.#shared });
+    if (client) this.#tell({ t: "host", client, engine: this.#engine, shared: this.#shared, budget: this.#budget });
     else this.#events.warning(UNLIKE);
   }
 
@@ -371,7 +395,7 @@ export class Link {
     const { payment } = config;
     // It starts again with our payments, and says so. (Without a name it is of an earlier version, which cannot.)
     if (payment && hello.vault === null && this.#joined?.engine) return this.#tell({ t: "pay", payment, shared: this.#shared });
-    if (payment && (hello.vault?.toLowerCase() !== payment.vault.toLowerCase() || hello.chainId !== payment.chainId)) {
+    if (payment && !isOf(payment, hello)) {
       const theirs = hello.vault === null ? "without payments" : `with the vault ${hello.vault} on chain ${hello.chainId}`;
       return this.#fail(new PieceworkError(`Another page of this site runs Piecework ${theirs}, this one is set to the vault ${payment.vault} on chain ${payment.chainId}: close that page, then reload this one.`));
     }
@@ -501,6 +525,11 @@ export class Link {
   #tell(message: Rendezvous): void {
     this.#channel.postMessage(message);
   }
+}
+
+/** Whether it is about the vault that a page pays by. */
+function isOf(payment: EnginePayment, { vault, chainId }: Pick<Hello, "vault" | "chainId">): boolean {
+  return vault?.toLowerCase() === payment.vault.toLowerCase() && chainId === payment.chainId;
 }
 
 function refuse(port: MessagePort, error: PieceworkError | null): void {

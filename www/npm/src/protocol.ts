@@ -109,11 +109,16 @@ export type FromServiceWorker = { version: typeof VERSION } & (
 /** Options that the page whose engine runs decides for all, by name. */
 export type Shared = Readonly<Record<string, unknown>>;
 
+/** What is spent at most from a deposit in this vault, as a page said last. */
+export type Budget = Pick<EnginePayment, "vault" | "chainId"> & { total: bigint };
+
 /** Between pages of one origin (BroadcastChannel `piecework`). */
 export type Rendezvous =
   | { t: "who" }
-  /** Another `engine` is another run of it, whose pages must say again what they want. */
-  | { t: "host"; client: string; engine?: string; shared?: Shared }
+  /** Another `engine` is another run of it, whose pages must say again what they want. `budget`: what a page set, if one did. */
+  | { t: "host"; client: string; engine?: string; shared?: Shared; budget?: Budget | null }
+  /** Any of them may run the next engine, which goes by it too. */
+  | { t: "budget"; budget: Budget }
   /** To an engine without payments: it takes these. */
   | { t: "pay"; payment: EnginePayment; shared: Shared };
 

@@ -216,8 +216,13 @@ export class Torrent extends Emitter<TorrentEvents> {
   /** The most paid per 10^9 bytes from now on; 0 takes only free peers. */
   setMaxPricePerGB(price: Decimal): Promise<void> {
     const unit = finePerBlock(this.#host.parse(price));
-    this.#host.wishes.maxUnit = unit;
+    this.limitTo(unit);
     return this.#host.request("maxUnit", { unit });
+  }
+
+  /** @internal The engine was told this limit, in fine units per block; a later engine is told it, too. */
+  limitTo(maxUnit: bigint | undefined): void {
+    if (maxUnit !== undefined) this.#host.wishes.maxUnit = maxUnit;
   }
 
   /** The selling price per 10^9 bytes from now on, later visits included; 0 gives it away. */

@@ -1,0 +1,66 @@
+// What a client tells the engine, and what it tells the next one.
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { HASH, MAGNET, engines, payments, price, started } from "./page.mjs";
+import { Client } from "./build/client.js";
+
+const budget = async (client) => (await client.stats()).money.budget;
+/** The engine that runs stops, and another one has started. */
+async function restart(client) {
+  const warned = new Promise((resolve) => client.on("warning", resolve));
+  engines.at(-1).trap();
+  assert.match((await warned).text, /a new one starts/);
+  await client.stats();
+}
+
+/** A client for as long as the test lasts. */
+function open(t, options) {
+  const client = new Client(options);
+  t.after(() => client.destroy());
+  return client;
+}
+
+test("a budget that was set holds for the next engine, also where another client or page runs it", async (t) => {
+  const host = open(t, { payments: payments() });
+  assert.equal(await budget(host), 20_000_000n);
+  const second = open(t, { payments: payments() });
+  await host.setBudget("0.3");
+  assert.equal(await budget(host), 300_000n);
+  await restart(host);
+  assert.equal(engines.at(-1).payment.budget, 300_000n);
+  // Set by another than the one whose engine runs.
+  await second.setBudget("0.2");
+  await restart(host);
+  assert.equal(await budget(host), 200_000n);
+  // Set before it came, and by one that is gone.
+  const third = open(t, { payments: payments() });
+  assert.equal(await budget(third), 200_000n);
+  await host.destroy();
+  assert.equal(await budget(second), 200_000n);
+  await second.destroy();
+  assert.equal(await budget(third), 200_000n);
+  assert.equal(engines.at(-1).payment.budget, 200_000n);
+  // What is spent at another vault is another matter.
+  const other = open(t, { payments: payments("66") });
+  const failed = new Promise((resolve) => other.on("error", resolve));
+  assert.match((await failed).error.message, /close that page/);
+  const next = started();
+  await third.destroy();
+  assert.equal((await next).payment.budget, 20_000_000n);
+});
+
+test("the most that a later add of a title allows to be paid is what the next engine is told", async (t) => {
+  const client = open(t, { trackers: ["wss://tracker.invalid"], payments: payments() });
+  const first = await client.add(MAGNET, { onDemand: true });
+  const again = async () => {
+    await restart(client);
+    return engines.at(-1).told.find(({ t }) => t === "add").maxUnit;
+  };
+  assert.equal(await again(), undefined);
+  assert.equal(await client.add(HASH, { maxPricePerGB: "1" }), first);
+  assert.equal(engines.at(-1).told.at(-1).maxUnit, price(1));
+  assert.equal(await again(), price(1));
+  // One that says nothing of it changes nothing.
+  await client.add(MAGNET);
+  assert.equal(await again(), price(1));
+});

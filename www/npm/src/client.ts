@@ -357,6 +357,7 @@ export class Client extends Emitter<ClientEvents> {
     const counted = request.then((hash) => this.#count(hash, wishes, again));
     this.#adding.add(counted);
     const { torrent, uses } = await counted.finally(() => this.#adding.delete(counted));
+    this.#payments?.sells(own.unit, check === "complete");
     if (uses === 1) await torrent.refresh();
     return torrent;
   }
@@ -374,6 +375,7 @@ export class Client extends Emitter<ClientEvents> {
       streaming: () => this.#link.streaming(),
       wishes,
       parse: (amount) => this.#paying().parse(amount),
+      sells: (unit) => this.#payments?.sells(unit, false),
       removed: () => this.#torrents.delete(hash),
       left: () => this.#leave(torrent),
       again: async () => {

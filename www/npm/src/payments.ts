@@ -102,6 +102,11 @@ interface OpenBatch {
   from: string | null;
 }
 
+/** Asks for storage that the browser does not clear by itself. Firefox asks the user, who may never answer: nothing waits for it. */
+function keepStorage(): void {
+  navigator.storage.persist?.().catch(() => false);
+}
+
 /** The page's side of payments: the wallet, the deposit and what comes back. Nothing here runs before a gesture. */
 export class Payments {
   readonly options: PaymentOptions;
@@ -158,6 +163,15 @@ export class Payments {
       minBondPercent: minBondPercent ?? 125,
       ...lastGeneration(),
     };
+  }
+
+  /**
+   * @internal A title is sold at this price from now on, or, if it was just made, at the site's own. What buyers pay for it is nowhere
+   * but in this browser until it is redeemed.
+   */
+  sells(unit: bigint | undefined, isMade: boolean): void {
+    const { sellUnit } = this.engineConfig();
+    if ((unit ?? (isMade ? sellUnit : undefined) ?? 0n) > 0n) keepStorage();
   }
 
   /** The connected account, or null. */
@@ -240,9 +254,8 @@ export class Payments {
     if (arrived?.deposit?.amount !== String(amount) || arrived.deposit.bond !== String(bond)) {
       await this.#sendDeposit(wallet, sender, amount, bond);
     }
-    // Now the session key is worth keeping. Firefox asks the user, who may never answer: nothing waits for it, and a
-    // refusal loses no money, because deposits are found again by the owner's address.
-    navigator.storage.persist?.().catch(() => false);
+    // Now the session key is worth keeping. A refusal loses no deposit: those are found again by the owner's address.
+    keepStorage();
     await this.#host.request("account", { owner: wallet.address });
     await this.#host.request("refresh");
     return this.account();

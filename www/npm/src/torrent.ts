@@ -126,6 +126,8 @@ export interface TorrentHost {
   /** What an engine that has never heard of it is told again. */
   readonly wishes: Wishes;
   parse(amount: Decimal): bigint;
+  /** It is sold at this price, in fine units per block, from now on. */
+  sells(unit: bigint): void;
   removed(): void;
   /** Gives one {@link Client.add} back. */
   left(): Promise<void>;
@@ -226,8 +228,10 @@ export class Torrent extends Emitter<TorrentEvents> {
   }
 
   /** The selling price per 10^9 bytes from now on, later visits included; 0 gives it away. */
-  setSellPricePerGB(price: Decimal): Promise<void> {
-    return this.#host.request("unit", { unit: finePerBlock(this.#host.parse(price)) });
+  async setSellPricePerGB(price: Decimal): Promise<void> {
+    const unit = finePerBlock(this.#host.parse(price));
+    await this.#host.request("unit", { unit });
+    this.#host.sells(unit);
   }
 
   /** @internal */

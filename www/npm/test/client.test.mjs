@@ -1,7 +1,7 @@
 // What a client tells the engine, and what it tells the next one.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { HASH, MAGNET, engines, payments, price, started } from "./page.mjs";
+import { HASH, MAGNET, asked, engines, payments, price, started } from "./page.mjs";
 import { Client } from "./build/client.js";
 
 const budget = async (client) => (await client.stats()).money.budget;
@@ -63,4 +63,26 @@ test("the most that a later add of a title allows to be paid is what the next en
   // One that says nothing of it changes nothing.
   await client.add(MAGNET);
   assert.equal(await again(), price(1));
+});
+
+test("who sells is asked for lasting storage, for what was earned is nowhere else", async (t) => {
+  const file = new Blob(["a film"]);
+  const asks = async (act) => {
+    const before = asked.times;
+    await act();
+    return asked.times - before;
+  };
+  const free = open(t, {});
+  assert.equal(await asks(() => free.seed(file, { sellPricePerGB: "5" })), 0, "it is never sold");
+  await free.destroy();
+  const client = open(t, { payments: payments() });
+  assert.equal(await asks(() => client.seed(file)), 0);
+  assert.equal(await asks(() => client.seed(file, { sellPricePerGB: "0" })), 0);
+  assert.equal(await asks(() => client.seed(file, { sellPricePerGB: "5" })), 1);
+  assert.equal(await asks(() => client.torrents[0].setSellPricePerGB("0")), 0);
+  assert.equal(await asks(() => client.torrents[0].setSellPricePerGB("2")), 1);
+  await client.destroy();
+  const fixed = open(t, { payments: payments("44", { sellPricePerGB: "3" }) });
+  assert.equal(await asks(() => fixed.add(MAGNET)), 0, "a visitor who watches did nothing yet");
+  assert.equal(await asks(() => fixed.seed(file)), 1);
 });

@@ -60,7 +60,7 @@ export class MoneyView {
       { term: "Locked", value: said(has ? money.locked << FINE_BITS : 0n), note: "The part of your deposit that is promised to sellers, in slices. A seller can take only what you paid it; the rest of its slice comes free again." },
       { term: "Spent", value: said(money.spentFine), note: `Paid by this browser for pieces that arrived here. Never more than your limit of ${units(money.budget, token)} in all.` },
       { term: "Earned", value: said(money.redeemableFine + (money.redeemed << FINE_BITS)), note: `Paid to you for pieces that you passed on: ${plural(money.preimagesReceived, "block")} so far.` },
-      { term: "Redeemable", value: said(money.redeemable << FINE_BITS), note: "Earned and not yet fetched from the vault. Until then it lives in this browser: clearing its data would lose it." },
+      { term: "Redeemable", value: said(money.redeemable << FINE_BITS), note: "Earned and not yet fetched from the vault. Until then it lives in this browser, and is lost with the site\u2019s data, which a browser that runs out of room may clear by itself." },
     ]);
     setLedger(byId("money-details"), [
       ...(has ? [{ term: "Free to spend", value: units(money.balance > money.locked ? money.balance - money.locked : 0n, token) }] : []),

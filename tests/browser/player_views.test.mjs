@@ -101,6 +101,46 @@ test("a second paid title within the deposit asks no wallet", async (t) => {
   assert.ok(!(await calls(page)).some((call) => /connect|deposit/.test(call)));
 });
 
+/** There is a deposit from an earlier title. */
+async function deposited(page) {
+  await page.evaluate(() => Object.assign(window.fake.money, { accountReady: true, balance: 2_000_000n }));
+  await page.waitForFunction(() => window.pieceworkPlayer.app.look?.money.accountReady);
+}
+
+/** Plays what the page says is free, and is held to that. */
+async function playsForNothing(page) {
+  await page.waitForFunction(() => document.querySelector("#cost-summary").textContent === "Free" && !document.querySelector("#play").disabled);
+  assert.match(await text(page, "#play-hint"), /No wallet is needed, and none is asked/);
+  await page.click("#play");
+  await page.waitForFunction(() => document.body.dataset.phase === "watching");
+  const made = await calls(page);
+  const capped = made.indexOf("maxPricePerGB 0.000000");
+  assert.ok(capped >= 0 && capped < made.indexOf("onDemand false"), made.join("; "));
+}
+
+test("what was said to be free is not paid from a deposit, with a seller beside a peer that gives it, and the price is shown when nobody does", async (t) => {
+  const page = await open(t, "paid");
+  await deposited(page);
+  await openTitle(page);
+  // It may choke for ever, leave, or be too slow.
+  await page.evaluate(() => window.fake.torrent.state.peers.push(window.fake.peer(2, { chokedUs: true })));
+  await playsForNothing(page);
+  await page.waitForFunction(() => document.querySelector("#banner-title").textContent.startsWith("Nobody sends the rest for nothing"));
+  await page.evaluate(() => window.fake.torrent.state.peers.pop());
+  await page.click("#banner-action");
+  await page.waitForFunction(() => document.body.dataset.phase === "offer" && document.querySelector("#play-hint").textContent.startsWith("Paid from your deposit"));
+  await page.click("#play");
+  await page.waitForFunction(() => document.body.dataset.phase === "watching");
+  assert.equal((await calls(page)).filter((call) => call.startsWith("maxPricePerGB")).at(-1), "maxPricePerGB 15.000000");
+});
+
+test("what was said to be free is not paid from a deposit, with a seller that names its price late", async (t) => {
+  const page = await open(t, "free");
+  await deposited(page);
+  await openTitle(page);
+  await playsForNothing(page);
+});
+
 test("a free title shows no wallet and no money", async (t) => {
   const page = await offer(t, "free");
   assert.equal(await text(page, "#cost-summary"), "Free");

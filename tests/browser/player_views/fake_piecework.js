@@ -99,7 +99,8 @@ export class Torrent extends Emitter {
   }
   async setMaxPricePerGB(price) {
     fake.calls.push(`maxPricePerGB ${price}`);
-    this.state.maxCost = (this.state.maxCost * fake.client.parse(price)) / this.state.maxPricePerGB;
+    this.maxCost ??= { at: this.state.maxPricePerGB, is: this.state.maxCost };
+    this.state.maxCost = (this.maxCost.is * fake.client.parse(price)) / this.maxCost.at;
     this.state.maxPricePerGB = fake.client.parse(price);
   }
   async pause() {

@@ -270,6 +270,12 @@ export class Engine {
     await torrent?.setMaxPricePerGB(this.client.format(limits.ceiling));
   }
 
+  /** Of this title only what is free is fetched, whatever deposit there is. */
+  async takeOnlyFree(title: Title): Promise<void> {
+    const torrent = this.client.torrents.find((one) => one.infoHash === title.infoHash);
+    await torrent?.setMaxPricePerGB(this.client.format(0n));
+  }
+
   /** The wallets of this page as last heard of. */
   wallets(): WalletInfo[] {
     return this.#wallets;

@@ -269,6 +269,8 @@ export class Offer {
       if (plan.kind === "deposit") await this.#pay(plan);
       this.#step("play");
       if (limits) await this.#app.engine.setLimits(title, limits);
+      // What was said to cost nothing is not paid: not to a seller beside those that give it, nor to one that names its price late.
+      else if (this.#app.config.payment) await this.#app.engine.takeOnlyFree(title);
       await this.#app.engine.setSharing(sharing);
       await title.fetchAll();
       await this.#view.play(this.#chosenFile());

@@ -15,6 +15,8 @@ export type TitlePhase = "opening" | "metadata" | "offer" | "paying" | "watching
 
 /** How long metadata may take before the page says what may be wrong. */
 const PATIENCE_MS = 15_000;
+/** How long a title that is fetched for nothing may stand still before the page says what the rest costs. */
+const STANDSTILL_MS = 5_000;
 
 /** One title's view. */
 export class TitleView {
@@ -28,6 +30,8 @@ export class TitleView {
   look: Look | null = null;
   #phase: TitlePhase = "opening";
   #since = 0;
+  /** Since when nothing comes that is free, though others sell it; `null`: something comes. Later than now: it was said. */
+  #still: number | null = null;
   #copied: ReturnType<typeof setTimeout> | undefined;
 
   constructor(app: App) {
@@ -68,6 +72,7 @@ export class TitleView {
     this.current = null;
     this.look = null;
     this.#since = performance.now();
+    this.#still = null;
     this.phase = "opening";
     setText(byId("title-name"), "Opening\u2026");
     setText(byId("title-facts"), "");
@@ -112,8 +117,34 @@ export class TitleView {
       this.phase = "offer";
       announce(`${label(look.name)} is ready`);
     }
-    if (this.#phase === "watching") this.#watch.update(look);
-    else this.#offer.update(look);
+    if (this.#phase !== "watching") return this.#offer.update(look);
+    this.#watch.update(look);
+    this.#standsStill(look);
+  }
+
+  /** A title that is taken from free peers alone, and comes from none: what the rest costs is the visitor's to see and to allow. */
+  #standsStill(look: Look): void {
+    const isOffered = look.phase === "downloading" && look.peers.some((peer) => peer.buying.pricePerGB);
+    const isStill = isOffered && this.#app.config.payment !== null && look.maxPerGB === 0n && look.downloadRate === 0;
+    if (!isStill) {
+      this.#still = null;
+      return;
+    }
+    const now = performance.now();
+    this.#still ??= now;
+    if (now - this.#still < STANDSTILL_MS) return;
+    this.#still = Infinity;
+    const title = this.current;
+    this.#app.problem("Nobody sends the rest for nothing at the moment.", "Others ask for money, and nothing is paid before you allow it.", {
+      label: "See the price",
+      run: () => {
+        this.#app.clearProblem();
+        if (this.current !== title || this.#phase !== "watching" || !this.look) return;
+        this.#watch.stop();
+        this.phase = "offer";
+        this.#offer.update(this.look);
+      },
+    });
   }
 
   /** Begins to watch a file of this title. */

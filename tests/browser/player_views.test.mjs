@@ -1,6 +1,6 @@
 // The page's views before playing, and what goes wrong: opening, the offer, sharing, offline, failures.
 import assert from "node:assert/strict";
-import { MAGNET, browser, calls, ledger, offer, open, openTitle, shot, site, test, text } from "./player_views/page.mjs";
+import { MAGNET, PAID, browser, calls, ledger, offer, open, openTitle, shot, site, test, text } from "./player_views/page.mjs";
 
 test("an empty first view says what to do, and a wrong link what is wrong", async (t) => {
   const page = await open(t, "paid");
@@ -139,6 +139,36 @@ test("what was said to be free is not paid from a deposit, with a seller that na
   await deposited(page);
   await openTitle(page);
   await playsForNothing(page);
+});
+
+test("limits of a thousand tokens and more can be accepted as the page proposes them", async (t) => {
+  // As where a token is worth a hundredth of a dollar.
+  const page = await offer(t, "paid", { setup: { ...PAID, maxPricePerGB: "1500", budget: "2000" } });
+  assert.equal(await page.inputValue("#ceiling"), "1500.00");
+  assert.equal(await text(page, "#limits-error"), "");
+  for (const [typed, isAmount] of [["1,500", false], ["1,500.00", true], ["1,500,000", true], ["0,125", true], ["1,5000", true], ["1.500", true]]) {
+    await page.fill("#ceiling", typed);
+    assert.equal(await text(page, "#limits-error") === "", isAmount, typed);
+  }
+});
+
+test("a price that means a thousand times as much to some is refused by a sentence", async (t) => {
+  const page = await open(t, "paid");
+  const data = await page.evaluateHandle(() => {
+    const transfer = new DataTransfer();
+    transfer.items.add(new File(["x"], "film.mp4"));
+    return transfer;
+  });
+  await page.dispatchEvent("main", "drop", { dataTransfer: data });
+  await page.waitForSelector("#share-chosen", { state: "visible" });
+  await page.fill("#share-price", "1,500");
+  await page.click("#share-go");
+  await page.waitForFunction(() => document.querySelector("#share-error").textContent.startsWith("Give a price such as 2.50"));
+  assert.ok(!(await calls(page)).some((call) => call.startsWith("seed")));
+  await page.fill("#share-price", "1,500.00");
+  await page.click("#share-go");
+  await page.waitForFunction(() => window.fake.calls.some((call) => call.startsWith("seed")));
+  assert.match((await calls(page)).find((call) => call.startsWith("seed")), /"sellPricePerGB":"1500\.000000"/);
 });
 
 test("a free title shows no wallet and no money", async (t) => {

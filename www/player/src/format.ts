@@ -101,18 +101,24 @@ export function costFine(length: number, unitsPerGB: bigint): bigint {
   return ((blocks * BigInt(BLOCK_BYTES) * unitsPerGB) << FINE_BITS) / GB;
 }
 
-/** A decimal number typed by a person, as token units; `null` if it is none or has too many places. */
+/**
+ * A decimal number typed by a person, as token units; `null` if it is none, has too many places, or is a thousand times as much to some
+ * as it is to others ("1,500").
+ */
 export function parseUnits(text: string, decimals: number): bigint | null {
-  const match = /^(\d{1,12})(?:[.,](\d+))?$/.exec(text.trim());
+  const typed = text.trim();
+  if (/^[1-9]\d{0,2},\d{3}$/.test(typed)) return null;
+  const grouped = /^[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?$/.test(typed);
+  const match = /^(\d{1,12})(?:[.,](\d+))?$/.exec(grouped ? typed.replaceAll(",", "") : typed);
   if (!match) return null;
   const places = (match[2] ?? "").replace(/0+$/, "");
   if (places.length > decimals) return null;
   return BigInt(match[1] ?? "0") * 10n ** BigInt(decimals) + BigInt(places.padEnd(decimals, "0") || "0");
 }
 
-/** An amount for an input field, without the symbol. */
+/** An amount for an input field, without the symbol and as it can be typed. */
 export function forField(amount: bigint, token: Token): string {
-  return decimal(amount, token.decimals, 2);
+  return decimal(amount, token.decimals, 2).replaceAll(",", "");
 }
 
 /** Seconds as the one or two largest words that describe them. */

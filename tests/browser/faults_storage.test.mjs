@@ -248,3 +248,42 @@ test("while an engine runs, nobody else can open the journal of its records", as
   })`);
   assert.equal(said, "NoModificationAllowedError");
 });
+
+/** A page whose engine waits before that read of a shared file, until it is told to go on. */
+async function gated(at) {
+  const dir = folder("worker");
+  writeFileSync(join(dir, "gate.js"), `
+    const [read, gate] = [Blob.prototype.arrayBuffer, new BroadcastChannel("gate")];
+    const go = new Promise((resolve) => (gate.onmessage = ({ data }) => data === "go" && resolve()));
+    let reads = 0;
+    Blob.prototype.arrayBuffer = async function () {
+      if (++reads === ${at}) {
+        gate.postMessage("held");
+        await go;
+      }
+      return read.call(this);
+    };`);
+  writeFileSync(join(dir, "worker.js"), 'import "./gate.js";\nimport "/dist/worker.js";\n');
+  const url = await site({ mounts: { "/gate.js": join(dir, "gate.js"), "/worker.js": join(dir, "worker.js") } });
+  const page = await open((await browser()).context, url);
+  await page.run(`(window.gate = new BroadcastChannel("gate"), window.held = new Promise((resolve) => (gate.onmessage = ({ data }) => data === "held" && resolve(true))), true)`);
+  await page.run(`start({ workerUrl: "/worker.js" })`);
+  return page;
+}
+
+test("files that are shared again while their former title is removed are not shared with holes in them, and can be shared once more", async () => {
+  // Three reads for the hash and three to store; the second time the second of those three waits.
+  const page = await gated(11);
+  await page.run(`seed(${3 * MIB}, 9)`);
+  await page.run("done()");
+  const made = page.run(`(window.former = torrent, seed(${3 * MIB}, 9).then(() => "shared", (error) => error.message))`);
+  await page.run("held");
+  await page.run("former.remove({ deleteData: true }).then(() => true)");
+  await page.run(`new Promise((resolve) => { const look = async () => ((await ${stored}) === 0 ? resolve(true) : setTimeout(look, 20)); look(); })`);
+  await page.run(`gate.postMessage("go"), true`);
+  assert.match(await made, /removed while its files were stored: share them again/);
+  assert.equal(await page.run(stored), 0);
+  await page.run(`seed(${3 * MIB}, 9)`);
+  await page.run("done()");
+  assert.equal(await page.run("digest()"), await page.run(`patternDigest(${3 * MIB}, 9)`));
+});

@@ -13,7 +13,7 @@ use web_sys::Blob;
 use super::driver::Driver;
 use super::js;
 use super::records::Records;
-use super::storage::Storage;
+use super::storage::{NewFiles, Storage};
 use crate::metainfo::create::{CreateError, TorrentBuilder};
 use crate::session::record_key;
 use crate::types::InfoHash;
@@ -71,12 +71,15 @@ pub async fn make(driver: &Driver, message: &JsValue) -> Result<Bytes, String> {
     if is_new {
         note(&driver.records, info_hash, true);
     }
-    let stored = store(storage, info_hash, &sources).await;
+    let files = storage.begin_new(info_hash);
+    let stored = store(storage, &files, &sources).await;
+    // Removed meanwhile, it is as new; taken up again since, it is not ours to discard.
+    let is_left = files.are_deleted() && driver.look(|core| core.torrent(info_hash).is_none());
+    if stored.is_err() && (is_new || is_left) {
+        storage.discard_new(info_hash).await;
+        driver.change(|core| core.release_storage(info_hash));
+    }
     if is_new {
-        if stored.is_err() {
-            storage.discard_new(info_hash).await;
-            driver.change(|core| core.release_storage(info_hash));
-        }
         note(&driver.records, info_hash, false);
     }
     stored.map(|()| Bytes::from(torrent.to_torrent()))
@@ -152,19 +155,19 @@ fn safe_name(name: &str) -> Result<String, String> {
     ))
 }
 
-async fn store(storage: &Storage, info_hash: InfoHash, sources: &[Source]) -> Result<(), String> {
+async fn store(storage: &Storage, files: &NewFiles, sources: &[Source]) -> Result<(), String> {
     for (index, source) in sources.iter().enumerate() {
         let mut at = 0;
         while at < source.length {
             let chunk = read(&source.blob, at, CHUNK.min(source.length - at)).await?;
             storage
-                .write_new(info_hash, index as u32, at, &chunk)
+                .write_new(files, index as u32, at, &chunk)
                 .await
                 .map_err(|e| e.to_string())?;
             at += chunk.len() as u64;
         }
     }
-    storage.flush_new(info_hash).map_err(|e| e.to_string())
+    storage.flush_new(files).map_err(|e| e.to_string())
 }
 
 async fn read(blob: &Blob, at: u64, length: u64) -> Result<Vec<u8>, String> {

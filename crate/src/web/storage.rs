@@ -50,6 +50,8 @@ pub struct Storage {
     torrents: RefCell<Map<InfoHash, Torrent>>,
     handles: RefCell<Map<(InfoHash, u32), Handle>>,
     uses: Cell<u64>,
+    /// Files that are being written before the core knows of them.
+    new: RefCell<Vec<Weak<NewFiles>>>,
     /// Where chunks are joined, kept from one write to the next.
     joined: RefCell<Vec<u8>>,
     at: FileSystemReadWriteOptions,
@@ -60,6 +62,29 @@ struct Torrent {
     directory: Option<FileSystemDirectoryHandle>,
     waiting: VecDeque<(EffectId, Effect)>,
     running: bool,
+}
+
+/// The files of a torrent made here, while they are written.
+pub struct NewFiles {
+    info_hash: InfoHash,
+    /// The torrent was here before, and was deleted meanwhile: what was written of them is gone.
+    deleted: Cell<bool>,
+}
+
+impl NewFiles {
+    /// Whether they were deleted while they were written.
+    pub fn are_deleted(&self) -> bool {
+        self.deleted.get()
+    }
+
+    fn require_there(&self) -> Result<(), EffectError> {
+        match self.deleted.get() {
+            true => Err(EffectError::Storage(
+                "the title was removed while its files were stored: share them again".to_owned(),
+            )),
+            false => Ok(()),
+        }
+    }
 }
 
 struct Handle {
@@ -83,6 +108,7 @@ impl Storage {
             torrents: RefCell::default(),
             handles: RefCell::default(),
             uses: Cell::new(0),
+            new: RefCell::default(),
             joined: RefCell::default(),
             at: FileSystemReadWriteOptions::new(),
         })
@@ -117,21 +143,37 @@ impl Storage {
         });
     }
 
-    /// Writes the files of a torrent made here, before the core knows of it.
+    /// The files of a torrent made here are about to be written.
+    pub fn begin_new(&self, info_hash: InfoHash) -> Rc<NewFiles> {
+        let files = Rc::new(NewFiles {
+            info_hash,
+            deleted: Cell::new(false),
+        });
+        let mut new = self.new.borrow_mut();
+        new.retain(|files| files.strong_count() > 0);
+        new.push(Rc::downgrade(&files));
+        files
+    }
+
+    /// Writes the files of a torrent made here, before the core knows of it. Once what was written is deleted, nothing more is:
+    /// it would stand behind a hole.
     pub async fn write_new(
         &self,
-        info_hash: InfoHash,
+        files: &NewFiles,
         file: u32,
         offset: u64,
         bytes: &[u8],
     ) -> Result<(), EffectError> {
-        self.ensure_directory(info_hash).await?;
-        self.write_at(info_hash, file, offset, bytes).await
+        files.require_there()?;
+        self.ensure_directory(files.info_hash).await?;
+        files.require_there()?;
+        self.write_at(files.info_hash, file, offset, bytes).await
     }
 
     /// Makes what [`Storage::write_new`] wrote durable.
-    pub fn flush_new(&self, info_hash: InfoHash) -> Result<(), EffectError> {
-        self.flush(info_hash)
+    pub fn flush_new(&self, files: &NewFiles) -> Result<(), EffectError> {
+        files.require_there()?;
+        self.flush(files.info_hash)
     }
 
     /// The files of the records' journal, beside the torrents' folders. Nobody else has them: an engine that is still ending
@@ -233,6 +275,7 @@ impl Storage {
 
     async fn close_torrent(&self, info_hash: InfoHash, delete: bool) -> Done {
         let flushed = if delete {
+            self.note_deleted(info_hash);
             Ok(())
         } else {
             self.flush(info_hash)
@@ -253,6 +296,15 @@ impl Storage {
             }
         }
         flushed.map(|()| EffectResult::Done)
+    }
+
+    /// Whoever writes this torrent's files at the moment writes no more of them.
+    fn note_deleted(&self, info_hash: InfoHash) {
+        for files in self.new.borrow().iter().filter_map(Weak::upgrade) {
+            if files.info_hash == info_hash {
+                files.deleted.set(true);
+            }
+        }
     }
 
     async fn write_spans(

@@ -125,6 +125,59 @@ test("an upload that was switched off stays off when the engine starts again", a
   await viewer.run("done()");
 });
 
+const budget = (page) => page.run("client.stats().then(({ money }) => String(money.budget))");
+
+test("a budget that was set holds when the engine starts again", async () => {
+  const [url, tracker] = [await site(), await signaling()];
+  const page = await open((await browser()).context, url);
+  await start(page, { trackers: [tracker], payments: payments("44", { budget: "20" }) });
+  await page.run(`client.setBudget("0.3").then(() => true)`);
+  assert.equal(await budget(page), "300000");
+  const warned = page.run(`new Promise((resolve) => client.on("warning", ({ text }) => resolve(text)))`);
+  await page.run(`workers.at(-1).dispatchEvent(new ErrorEvent("error", { message: "a trap" })), true`);
+  assert.match(await warned, /a new one starts/);
+  assert.equal(await budget(page), "300000");
+});
+
+test("a budget that was set on any page holds when the page whose engine it is goes", async () => {
+  const [url, tracker] = [await site(), await signaling()];
+  for (const sets of ["host", "second"]) {
+    const { context } = await browser();
+    const options = { trackers: [tracker], payments: payments("44", { budget: "20" }) };
+    const pages = { host: await open(context, url) };
+    await start(pages.host, options);
+    await pages.host.run("client.stats().then(() => true)");
+    pages.second = await open(context, url);
+    await start(pages.second, options);
+    assert.equal(await budget(pages.second), "20000000");
+    await pages[sets].run(`client.setBudget("0.3").then(() => true)`);
+    assert.equal(await budget(pages.second), "300000");
+    await pages.host.close();
+    await pages.second.run(`new Promise((resolve) => { const look = async () => ((await client.stats()).isHost ? resolve(true) : setTimeout(look, 20)); look(); })`);
+    assert.equal(await budget(pages.second), "300000", sets);
+  }
+});
+
+test("the most that an add allows to be paid holds for a title that is in use already, here or on another page", async () => {
+  const [url, link] = [await site(), `magnet:?xt=urn:btih:${"ab".repeat(20)}`];
+  const { context } = await browser();
+  const options = { trackers: ["wss://tracker.invalid"], payments: payments("44") };
+  const add = (page, more) => page.run(`client.add("${link}", ${JSON.stringify(more)}).then((taken) => ((window.taken = taken), true))`);
+  const most = (page) => page.run("taken.stats().then(({ maxPricePerGB }) => Number(maxPricePerGB))");
+  const page = await open(context, url);
+  await start(page, options);
+  await add(page, { onDemand: true });
+  assert.equal(await most(page), 20_000_000);
+  await add(page, { maxPricePerGB: "1" });
+  assert.equal(await most(page), 1_000_000);
+  const second = await open(context, url);
+  await start(second, options);
+  await add(second, {});
+  assert.equal(await most(second), 1_000_000);
+  await add(second, { maxPricePerGB: "0" });
+  assert.equal(await most(second), 0);
+});
+
 test("limits and counts that are none are refused by a sentence", async () => {
   const url = await site();
   const { context } = await browser();

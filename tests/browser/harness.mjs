@@ -44,11 +44,22 @@ const FLAGS = [
 const SHOW_ADDRESSES = "--disable-features=WebRtcHideLocalIpsWithMdns";
 
 let endings = [];
+/** What pages were asked and have not answered. */
+const unanswered = new Set();
 /** By a site's URL: the files of the package that were asked of it. */
 const asked = new Map();
 
+/** Says what a test that failed was waiting for, if it ended in the middle of it. */
+export function tellUnanswered() {
+  for (const { page, expression } of unanswered) {
+    console.log(`  still waiting, at ${page.url()}: ${expression}`);
+    for (const text of page.errors) console.log(`  [page] ${text}`);
+  }
+}
+
 /** Ends what the last test started, the newest first. */
 export async function cleanUp() {
+  unanswered.clear();
   for (const end of endings.reverse()) await end();
   endings = [];
 }
@@ -137,12 +148,15 @@ export async function open(context, url) {
   const session = await context.newCDPSession(page);
   /** Runs an expression in the page. (page.evaluate needs `eval`, which the page's policy forbids.) */
   page.run = async (expression) => {
-    const { result, exceptionDetails } = await session.send("Runtime.evaluate", {
+    const asked = { page, expression };
+    unanswered.add(asked);
+    const evaluated = session.send("Runtime.evaluate", {
       expression: `(async () => (${expression}))()`,
       awaitPromise: true,
       returnByValue: true,
       userGesture: true,
     });
+    const { result, exceptionDetails } = await evaluated.finally(() => unanswered.delete(asked));
     if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
     return result.value;
   };

@@ -1,7 +1,7 @@
 // How a file here declares its tests; `run.mjs` runs them.
 import { basename } from "node:path";
 import { after, afterEach, test as declare } from "node:test";
-import { cleanUp } from "./harness.mjs";
+import { cleanUp, tellUnanswered } from "./harness.mjs";
 
 /** A test that takes longer has failed: nothing here waits for more than a minute. */
 const LIMIT_MS = 180_000;
@@ -9,7 +9,10 @@ const LIMIT_MS = 180_000;
 const END_LIMIT_MS = 10_000;
 const file = basename(process.argv[1]);
 
-afterEach(cleanUp);
+afterEach((test) => {
+  if (!test.passed) tellUnanswered();
+  return cleanUp();
+});
 after(() => {
   const tooLate = () => {
     console.log(`${file}: its tests are over, and something that they left open keeps it running`);

@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 import { copyFileSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { browserPath, launch } from "./demo/browser.mjs";
-import { browser, ending, folder, freezable, open, run, site } from "./harness.mjs";
+import { browser, ending, folder, freezable, open, ours, run, site } from "./harness.mjs";
 import { serve } from "./player_views/site.mjs";
 import { test } from "./tests.mjs";
 
@@ -26,11 +26,11 @@ async function scene() {
   assert.ok(video, "PIECEWORK_VIDEO names no video");
   const data = folder("native");
   copyFileSync(video, join(data, "film.mp4"));
-  const server = await freezable("piecework-signaling", ["--listen", "127.0.0.1:0"], /127\.0\.0\.1:(\d+)/);
+  const server = await freezable(ours("piecework-signaling"), ["--listen", "127.0.0.1:0"], /127\.0\.0\.1:(\d+)/);
   const tracker = `ws://127.0.0.1:${server.match[1]}/`;
   const file = join(data, "film.torrent");
   const created = await run(["create", join(data, "film.mp4"), "--tracker", tracker, "-o", file, "--piece-length", "64K"]);
-  const seeder = await freezable("piecework", ["seed", file, "--data", data, "--state", join(data, "state"), "--upload-limit", String(RATE * 1_000)], /^seeding /);
+  const seeder = await freezable(ours("piecework"), ["seed", file, "--data", data, "--state", join(data, "state"), "--upload-limit", String(RATE * 1_000)], /^seeding /);
   return {
     tracker,
     torrent: readFileSync(file).toString("base64"),

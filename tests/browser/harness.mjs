@@ -172,7 +172,7 @@ export async function signaling() {
 
 /** The signaling server on this port; `killed` ends it at once and resolves when it is gone. */
 export async function signalingAt(port) {
-  const child = spawn(join(binaries, "piecework-signaling"), ["--listen", `127.0.0.1:${port}`], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(ours("piecework-signaling"), ["--listen", `127.0.0.1:${port}`], { stdio: ["ignore", "pipe", "pipe"] });
   end(child);
   const line = await firstLine(child, /127\.0\.0\.1:(\d+)/);
   const killed = () =>
@@ -183,23 +183,21 @@ export async function signalingAt(port) {
   return { url: `ws://127.0.0.1:${line[1]}/`, port: Number(line[1]), killed };
 }
 
-/** Another program, with its output's first match of `until`. */
-export async function program(command, args, until) {
-  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
-  end(child);
-  return firstLine(child, until);
-}
-
 /** The native peer, with its output's first match of `until`. */
 export async function native(args, until, env = {}) {
-  const child = spawn(join(binaries, "piecework"), args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+  const child = spawn(ours("piecework"), args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
   end(child);
   return firstLine(child, until);
 }
 
-/** One of our programs that can be frozen: nothing is answered then, as behind a cut cable. `match` is its output's first of `until`. */
-export async function freezable(name, args, until) {
-  const child = spawn(join(binaries, name), args, { stdio: ["ignore", "pipe", "pipe"] });
+/** Where one of our programs lies. */
+export function ours(name) {
+  return join(binaries, name);
+}
+
+/** A program that can be frozen: nothing is answered then, as behind a cut cable. `match` is its output's first of `until`. */
+export async function freezable(command, args, until) {
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
   end(child);
   const thaw = () => void child.kill("SIGCONT");
   endings.push(thaw);
@@ -208,7 +206,7 @@ export async function freezable(name, args, until) {
 
 /** Runs the native peer to its end; answers with what it printed. */
 export async function run(args) {
-  return (await promisify(execFile)(join(binaries, "piecework"), args)).stdout;
+  return (await promisify(execFile)(ours("piecework"), args)).stdout;
 }
 
 /** To be done by cleanUp. */

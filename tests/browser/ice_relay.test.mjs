@@ -7,8 +7,8 @@ import { test } from "./tests.mjs";
 
 const LENGTH = 4 << 20;
 
-/** A page that may use the relay alone fetches from a native seeder with these options. */
-async function fetched(relay, nativeOptions) {
+/** A page that may use the relay alone fetches from a native seeder with these options; `begun`: to be done once both look for the relay. */
+async function fetched(relay, nativeOptions, begun = async () => undefined) {
   const [url, tracker] = [await site(), await signaling()];
   const shared = await film(tracker, LENGTH);
   await shared.seed(...nativeOptions);
@@ -17,6 +17,7 @@ async function fetched(relay, nativeOptions) {
   const page = await open(context, url);
   await page.run(`start(${JSON.stringify(relay.page)})`);
   await page.run(`add("${shared.torrent}")`);
+  await begun(page);
   await page.run("done()");
   assert.equal(await page.run("digest()"), shared.digest);
   assert.equal((await page.run("stats()")).verified, LENGTH);
@@ -47,4 +48,15 @@ test("page and native seeder may both connect through a TURN relay alone, and do
   const { taken, pairs } = await fetched(relay, relay.native);
   assertRelayed(taken);
   for (const { remote } of pairs) assert.equal(remote, "relay");
+});
+
+test("a TURN relay that answers after four seconds is waited for: no description leaves without a candidate", async () => {
+  const relay = await turn();
+  relay.freeze();
+  const { taken } = await fetched(relay, relay.native, async (page) => {
+    await page.run("new Promise((resolve) => setTimeout(resolve, 4_000))");
+    assert.deepEqual(await page.run("ice.sent"), []);
+    relay.thaw();
+  });
+  assertRelayed(taken);
 });

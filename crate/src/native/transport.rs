@@ -22,8 +22,8 @@ use tokio::time::{Instant, sleep_until, timeout};
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelInit};
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfigurationBuilder,
-    RTCIceGatheringState, RTCIceServer, RTCIceTransportPolicy, RTCPeerConnectionState,
-    RTCSessionDescription, SettingEngineBuilder,
+    RTCIceGatheringState, RTCIceServer, RTCIceTransportPolicy, RTCPeerConnectionIceEvent,
+    RTCPeerConnectionState, RTCSessionDescription, SettingEngineBuilder,
 };
 
 use super::ice_server::IceServer;
@@ -40,8 +40,10 @@ const MAX_QUEUED_COMMANDS: usize = 4096;
 pub const MAX_CONNECTIONS: usize = 4096;
 /// Longest SDP taken from a remote, bytes.
 pub const MAX_SDP_LEN: usize = 64 * 1024;
-/// Offers and answers leave with what was gathered until then.
+/// Offers and answers leave with the candidates that were gathered until then.
 const GATHER_TIMEOUT: Duration = Duration::from_secs(3);
+/// Where there is none by then, as behind a relay that answers late, they leave with the first one, or without after so long.
+const FIRST_CANDIDATE_TIMEOUT: Duration = Duration::from_secs(10);
 /// From both descriptions to the open channel.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// An offer that nobody answers is the core's to close; this is the last resort.
@@ -257,18 +259,30 @@ impl Transport {
     }
 }
 
+/// How far the stack is with its candidates.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Gathered {
+    Nothing,
+    Some,
+    All,
+}
+
 /// What the stack's callbacks say; they run on its driver and must not wait.
 struct Callbacks {
-    gathered: watch::Sender<bool>,
+    gathered: watch::Sender<Gathered>,
     state: watch::Sender<RTCPeerConnectionState>,
     channels: mpsc::Sender<Arc<dyn DataChannel>>,
 }
 
 #[async_trait::async_trait]
 impl PeerConnectionEventHandler for Callbacks {
+    async fn on_ice_candidate(&self, _: RTCPeerConnectionIceEvent) {
+        self.has_gathered(Gathered::Some);
+    }
+
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
         if state == RTCIceGatheringState::Complete {
-            self.gathered.send_replace(true);
+            self.has_gathered(Gathered::All);
         }
     }
 
@@ -279,6 +293,16 @@ impl PeerConnectionEventHandler for Callbacks {
     async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
         // One channel is all that is used; the queue has room for it alone.
         let _ = self.channels.try_send(channel);
+    }
+}
+
+impl Callbacks {
+    fn has_gathered(&self, now: Gathered) {
+        self.gathered.send_if_modified(|gathered| {
+            let is_news = *gathered < now;
+            *gathered = now.max(*gathered);
+            is_news
+        });
     }
 }
 
@@ -323,7 +347,7 @@ impl Connection {
 
     /// `Ok` when the core closed it.
     async fn live(&mut self, role: Role) -> Result<(), String> {
-        let (gathered, mut gathered_rx) = watch::channel(false);
+        let (gathered, mut gathered_rx) = watch::channel(Gathered::Nothing);
         let (state, mut state_rx) = watch::channel(RTCPeerConnectionState::New);
         let (channels, mut channels_rx) = mpsc::channel(1);
         let callbacks = Arc::new(Callbacks {
@@ -410,7 +434,7 @@ impl Connection {
         &mut self,
         peer: &dyn PeerConnection,
         role: Role,
-        gathered: &mut watch::Receiver<bool>,
+        gathered: &mut watch::Receiver<Gathered>,
         state: &mut watch::Receiver<RTCPeerConnectionState>,
         channels: &mut mpsc::Receiver<Arc<dyn DataChannel>>,
     ) -> Ended {
@@ -435,7 +459,7 @@ impl Connection {
         &mut self,
         peer: &dyn PeerConnection,
         role: Role,
-        gathered: &mut watch::Receiver<bool>,
+        gathered: &mut watch::Receiver<Gathered>,
         state: &mut watch::Receiver<RTCPeerConnectionState>,
         channels: &mut mpsc::Receiver<Arc<dyn DataChannel>>,
     ) -> Result<Arc<dyn DataChannel>, Ended> {
@@ -493,18 +517,22 @@ impl Connection {
     async fn gathered_sdp(
         &mut self,
         peer: &dyn PeerConnection,
-        gathered: &mut watch::Receiver<bool>,
+        gathered: &mut watch::Receiver<Gathered>,
     ) -> Result<String, Ended> {
-        let deadline = Instant::now() + GATHER_TIMEOUT;
+        let began = Instant::now();
+        let mut wanted = (Gathered::All, began + GATHER_TIMEOUT);
         loop {
             tokio::select! {
-                done = gathered.wait_for(|done| *done) => {
+                done = gathered.wait_for(|gathered| *gathered >= wanted.0) => {
                     // An error means that the stack is gone, which the next call reports.
                     drop(done);
                     break;
                 }
                 command = self.commands.recv() => self.before_open(command)?,
-                () = sleep_until(deadline) => break,
+                () = sleep_until(wanted.1) => match wanted.0 {
+                    Gathered::All => wanted = (Gathered::Some, began + FIRST_CANDIDATE_TIMEOUT),
+                    _ => break,
+                },
             }
         }
         let description = peer

@@ -1,14 +1,14 @@
 // A TURN server for the tests: coturn, on this machine alone.
 import { createSocket } from "node:dgram";
 import { join } from "node:path";
-import { folder, program } from "../harness.mjs";
+import { folder, freezable } from "../harness.mjs";
 
-/** Starts one; says how a page and how the native peer name it. */
+/** Starts one; says how a page and how the native peer name it, and freezes it. */
 export async function turn() {
   const [user, password] = ["piecework", "relayed"];
   const port = await freePort();
   const state = folder("turn");
-  await program(
+  const { freeze, thaw } = await freezable(
     process.env.PIECEWORK_TURNSERVER ?? "turnserver",
     [
       "-n",
@@ -33,6 +33,8 @@ export async function turn() {
   return {
     page: { iceServers: [{ urls: `turn:${place}`, username: user, credential: password }], relayOnly: true },
     native: ["--ice-server", `turn:${user}:${password}@${place}`, "--relay-only"],
+    freeze,
+    thaw,
   };
 }
 

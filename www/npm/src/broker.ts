@@ -5,6 +5,8 @@ import type { FromWorker, ToWorker } from "./protocol.js";
 const MAX_CONNECTIONS = 128;
 /** Candidates are gathered no longer than this; what there is then goes out. */
 const GATHER_MS = 3_000;
+/** Where there is none by then, as behind a relay that answers late, the first one goes out, or none after so long. */
+const FIRST_CANDIDATE_MS = 10_000;
 /** Offers of a first announce: `SignalingConfig::offers_per_announce` in the engine. */
 const EARLY_OFFERS = 5;
 /** An offer made early is asked for within this time, or its candidates may be stale. */
@@ -170,7 +172,7 @@ export class Broker {
     const pc = this.#connections.get(c);
     if (!pc) return;
     this.#connections.delete(c);
-    pc.onconnectionstatechange = pc.ondatachannel = pc.onicegatheringstatechange = null;
+    pc.onconnectionstatechange = pc.ondatachannel = pc.onicegatheringstatechange = pc.onicecandidate = null;
     pc.close();
   }
 }
@@ -204,18 +206,24 @@ async function offered(pc: RTCPeerConnection): Promise<string> {
   return gathered(pc);
 }
 
-/** The local description with all candidates, or with those of the first three seconds. */
+/** The local description with all candidates, with those of the first three seconds, or with the first that came later. */
 function gathered(pc: RTCPeerConnection): Promise<string> {
   return new Promise((resolve) => {
+    const timers: ReturnType<typeof setTimeout>[] = [];
     const done = () => {
-      clearTimeout(timer);
-      pc.onicegatheringstatechange = null;
+      timers.forEach(clearTimeout);
+      pc.onicegatheringstatechange = pc.onicecandidate = null;
       resolve(pc.localDescription?.sdp ?? "");
     };
-    const timer = setTimeout(done, GATHER_MS);
+    const hasOne = () => /^a=candidate:/m.test(pc.localDescription?.sdp ?? "");
+    const soon = () => {
+      if (hasOne()) return done();
+      pc.onicecandidate = () => hasOne() && done();
+    };
     pc.onicegatheringstatechange = () => {
       if (pc.iceGatheringState === "complete") done();
     };
-    if (pc.iceGatheringState === "complete") done();
+    if (pc.iceGatheringState === "complete") return done();
+    timers.push(setTimeout(soon, GATHER_MS), setTimeout(done, FIRST_CANDIDATE_MS));
   });
 }

@@ -44,7 +44,7 @@ test("a wallet on another chain is asked to change, sends nothing if it does not
   await page.run("client.stats().then(() => true)");
   await page.run("done()");
   assert.equal(await page.run("digest()"), title.digest);
-  assert.equal((await settled(page, seeder)).earned, UNIT_FINE * BigInt(LENGTH / BLOCK));
+  assert.equal((await settled(page, seeder, LENGTH / BLOCK)).earned, UNIT_FINE * BigInt(LENGTH / BLOCK));
   assert.deepEqual(wallet.prompts, asked);
   // Where it may only look, that is said.
   await assert.rejects(page.run("client.account()"), new RegExp(`The wallet is not on chain ${scene.chainId}\\.`));
@@ -88,7 +88,7 @@ test("a wallet that is removed in mid-download is gone from the page, and what i
   await assert.rejects(page.run("client.connectWallet()"), /No wallet is here: install one, then reload the page\./);
   await page.run("done()");
   assert.equal(await page.run("digest()"), title.digest);
-  assert.equal((await settled(page, seeder)).earned, UNIT_FINE * BigInt(LENGTH / BLOCK));
+  assert.equal((await settled(page, seeder, LENGTH / BLOCK)).earned, UNIT_FINE * BigInt(LENGTH / BLOCK));
   assert.deepEqual(wallet.prompts, asked);
 });
 

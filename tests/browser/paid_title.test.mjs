@@ -24,7 +24,7 @@ test("a second title needs no prompt while the deposit lasts", async () => {
     await page.run("done()");
     assert.equal(await page.run("digest()"), title.digest);
     assert.deepEqual(wallet.prompts, asked);
-    const now = await settled(page, seeder);
+    const now = await settled(page, seeder, ((at + 1) * LENGTH) / BLOCK);
     assert.equal(now.titleSpent, UNIT_FINE * BigInt(LENGTH / BLOCK));
     assert.equal(now.spent, UNIT_FINE * BigInt(((at + 1) * LENGTH) / BLOCK));
     assert.equal(now.earned, now.spent);

@@ -39,7 +39,7 @@ test("a wallet that refuses gives a clear error, and nothing is sent or paid", a
   await deposit(page, "2");
   await page.run("done()");
   assert.equal(await page.run("digest()"), title.digest);
-  assert.equal((await settled(page, seeder)).earned, UNIT_FINE * BigInt(LENGTH / BLOCK));
+  assert.equal((await settled(page, seeder, LENGTH / BLOCK)).earned, UNIT_FINE * BigInt(LENGTH / BLOCK));
 });
 
 test("a chain that cannot be reached in mid-download stops nothing that is agreed, and what is not goes on when it is back", async () => {

@@ -1,5 +1,6 @@
 // The test page as a paying viewer, in words of these tests. Money is in 2^-24 token units.
 import { browser, open } from "../harness.mjs";
+import { UNIT_FINE } from "./scene.mjs";
 
 /** Opens the page with the wallet in it and starts a client; asks the wallet for nothing. */
 export async function viewer(url, wallet, options, profile) {
@@ -55,11 +56,15 @@ export async function look(page) {
   return { ...rest, pieces, fetched: new Set(fetched), titleSpent: BigInt(rest.titleSpent), spent: BigInt(rest.spent) };
 }
 
-/** Everything this client has received and been told, once the seller's ledger says the same as the buyer's. */
-export async function settled(page, seeder) {
+/**
+ * Everything this client has received and been told, once the seller's ledger says the same as the buyer's and so many blocks are paid
+ * (both say the same, too, while the rest waits for the next range); after half a minute, as it stands then.
+ */
+export async function settled(page, seeder, blocks = 0) {
+  const least = UNIT_FINE * BigInt(blocks);
   for (const until = Date.now() + 30_000; ; ) {
     const [now, { money, torrents }] = [await look(page), await seeder.ask("stats")];
     const earned = BigInt(money.redeemable_fine) + (BigInt(money.redeemed) << 24n);
-    if (earned === now.spent || Date.now() > until) return { ...now, earned, sent: torrents.reduce((sum, torrent) => sum + torrent.uploaded, 0), money };
+    if ((earned === now.spent && now.spent >= least) || Date.now() > until) return { ...now, earned, sent: torrents.reduce((sum, torrent) => sum + torrent.uploaded, 0), money };
   }
 }

@@ -139,6 +139,8 @@ test("a budget that was set holds when the engine starts again", async () => {
   assert.equal(await budget(page), "300000");
 });
 
+const runsTheEngine = `new Promise((resolve) => { const look = async () => ((await client.stats()).isHost ? resolve(true) : setTimeout(look, 20)); look(); })`;
+
 test("a budget that was set on any page holds when the page whose engine it is goes", async () => {
   const [url, tracker] = [await site(), await signaling()];
   for (const sets of ["host", "second"]) {
@@ -153,12 +155,12 @@ test("a budget that was set on any page holds when the page whose engine it is g
     await pages[sets].run(`client.setBudget("0.3").then(() => true)`);
     assert.equal(await budget(pages.second), "300000");
     await pages.host.close();
-    await pages.second.run(`new Promise((resolve) => { const look = async () => ((await client.stats()).isHost ? resolve(true) : setTimeout(look, 20)); look(); })`);
+    await pages.second.run(runsTheEngine);
     assert.equal(await budget(pages.second), "300000", sets);
   }
 });
 
-test("the most that an add allows to be paid holds for a title that is in use already, here or on another page", async () => {
+test("the most that a page allows to be paid holds for a title that is in use already, here or on another page, also when that runs the engine", async () => {
   const [url, link] = [await site(), `magnet:?xt=urn:btih:${"ab".repeat(20)}`];
   const { context } = await browser();
   const options = { trackers: ["wss://tracker.invalid"], payments: payments("44") };
@@ -176,6 +178,14 @@ test("the most that an add allows to be paid holds for a title that is in use al
   assert.equal(await most(second), 1_000_000);
   await add(second, { maxPricePerGB: "0" });
   assert.equal(await most(second), 0);
+  await page.run(`taken.setMaxPricePerGB("1").then(() => true)`);
+  const third = await open(context, url);
+  await start(third, options);
+  await add(third, {});
+  assert.equal(await most(third), 1_000_000);
+  await page.close();
+  await Promise.race([second, third].map((other) => other.run(runsTheEngine)));
+  for (const other of [second, third]) assert.equal(await most(other), 1_000_000);
 });
 
 test("limits and counts that are none are refused by a sentence", async () => {

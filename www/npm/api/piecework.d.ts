@@ -74,7 +74,7 @@ export interface AddOptions {
     onDemand?: boolean;
     /** Hash again what is already stored. Default false. */
     recheck?: boolean;
-    /** The most paid per 10^9 bytes for this torrent; 0 takes only free peers. */
+    /** The most paid per 10^9 bytes for this torrent; 0 takes only free peers. Default: what a page of this site said last of it, else the site's. */
     maxPricePerGB?: Decimal;
     /** Selling price per 10^9 bytes for this torrent, kept for later visits; 0 gives it away. */
     sellPricePerGB?: Decimal;

@@ -54,7 +54,7 @@ export interface AddOptions {
   onDemand?: boolean;
   /** Hash again what is already stored. Default false. */
   recheck?: boolean;
-  /** The most paid per 10^9 bytes for this torrent; 0 takes only free peers. */
+  /** The most paid per 10^9 bytes for this torrent; 0 takes only free peers. Default: what a page of this site said last of it, else the site's. */
   maxPricePerGB?: Decimal;
   /** Selling price per 10^9 bytes for this torrent, kept for later visits; 0 gives it away. */
   sellPricePerGB?: Decimal;
@@ -345,16 +345,15 @@ export class Client extends Emitter<ClientEvents> {
   async #add(fields: EngineSource, options: AddOptions, check: string): Promise<Torrent> {
     const price = (amount: Decimal) => finePerBlock(this.#payments ? this.#payments.parse(amount) : 0n);
     const trackers = options.trackers ?? [];
-    const wishes: Wishes = {
-      onDemand: options.onDemand ?? false,
-      paused: false,
+    const wishes: Wishes = { onDemand: options.onDemand ?? false, paused: false };
+    const own = {
+      ...(options.sellPricePerGB === undefined ? {} : { unit: price(options.sellPricePerGB) }),
       ...(options.maxPricePerGB === undefined ? {} : { maxUnit: price(options.maxPricePerGB) }),
     };
-    const own = options.sellPricePerGB === undefined ? {} : { unit: price(options.sellPricePerGB) };
     // From where it came the first time: what was stored may be gone. Its own price is on record.
-    const again = () => this.#link.request("add", { ...fields, trackers, ...wishes, check: "resume" });
+    const again = (limit: object) => this.#link.request("add", { ...fields, trackers, ...wishes, ...limit, check: "resume" });
     const request = this.#link.request<string>("add", { ...fields, trackers, ...wishes, ...own, check });
-    const counted = request.then((hash) => this.#count(hash, wishes, again));
+    const counted = request.then((hash) => this.#count(hash, wishes, own.maxUnit, again));
     this.#adding.add(counted);
     const { torrent, uses } = await counted.finally(() => this.#adding.delete(counted));
     this.#payments?.sells(own.unit, check === "complete");
@@ -363,12 +362,13 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   /** Counts an add that the engine has answered: of a new torrent, or of one that is in use already. */
-  #count(hash: string, wishes: Wishes, again: () => Promise<unknown>): { torrent: Torrent; uses: number } {
+  #count(hash: string, wishes: Wishes, maxUnit: bigint | undefined, again: (limit: object) => Promise<unknown>): { torrent: Torrent; uses: number } {
+    const limit = this.#link.titleLimit(hash);
+    if (maxUnit !== undefined) this.#link.setTitleLimit(hash, maxUnit);
+    // The engine may never have heard what another page allows.
+    else if (limit !== undefined) this.#link.request("maxUnit", { hash, unit: limit }).catch(() => undefined);
     const known = this.#torrents.get(hash);
-    if (known) {
-      known.torrent.limitTo(wishes.maxUnit);
-      return { torrent: known.torrent, uses: ++known.uses };
-    }
+    if (known) return { torrent: known.torrent, uses: ++known.uses };
     const torrent: Torrent = new Torrent(hash, {
       request: (t, extra) => this.#link.request(t, { ...extra, hash }),
       openStream: (message, port) => this.#link.read({ ...message, hash, t: "stream" }, port),
@@ -377,9 +377,11 @@ export class Client extends Emitter<ClientEvents> {
       parse: (amount) => this.#paying().parse(amount),
       sells: (unit) => this.#payments?.sells(unit, false),
       removed: () => this.#torrents.delete(hash),
+      limits: (unit) => this.#link.setTitleLimit(hash, unit),
       left: () => this.#leave(torrent),
       again: async () => {
-        await again();
+        const maxUnit = this.#link.titleLimit(hash);
+        await again(maxUnit === undefined ? {} : { maxUnit });
         if (wishes.paused) await torrent.pause();
       },
     });

@@ -1,6 +1,6 @@
 import { Broker, type BrokerOptions } from "./broker.js";
 import { PieceworkError } from "./errors.js";
-import { VERSION, type Budget, type EngineConfig, type EngineLimits, type EnginePayment, type FromEngine, type FromServiceWorker, type FromWorker, type Hello, type Rendezvous, type Shared, type ToServiceWorker, type ToWorker, type Unlike } from "./protocol.js";
+import { VERSION, type Budget, type EngineConfig, type EngineLimits, type EnginePayment, type FromEngine, type FromServiceWorker, type FromWorker, type Hello, type Limit, type Rendezvous, type Shared, type ToServiceWorker, type ToWorker, type Unlike } from "./protocol.js";
 import { scriptUrl } from "./trusted.js";
 
 /** Who holds it runs the origin's engine. */
@@ -8,6 +8,8 @@ const LOCK = "piecework-engine";
 const CHANNEL = "piecework";
 /** A trap is answered by a new worker, but not for ever. */
 const MAX_RESTARTS = 3;
+/** Titles whose limit is kept; twice as many as an engine takes up at once. */
+const MAX_TITLE_LIMITS = 1_024;
 const UNLIKE = "This page and its service worker are of different versions of Piecework: close the site's other tabs and reload the page.";
 
 export interface LinkOptions {
@@ -74,6 +76,8 @@ export class Link {
   #shared: Shared;
   /** The last budget that a page of this origin set, if one did while this one was there. */
   #budget: Budget | null = null;
+  /** The last limit that a page of this origin set for each title; the one that was set first is the first to be forgotten. */
+  readonly #titleLimits = new Map<string, Limit>();
 
   constructor(options: LinkOptions, events: LinkEvents) {
     this.#options = options;
@@ -89,9 +93,11 @@ export class Link {
     this.#channel.onmessage = ({ data }: MessageEvent<Rendezvous>) => {
       if (data.t === "who") void this.#announce();
       else if (data.t === "pay") void this.#adopt(data.payment, data.shared);
-      else if (data.t === "budget") this.#budget = data.budget;
+      else if (data.t === "budget") this.#keepBudget(data.budget);
+      else if (data.t === "limit") this.#keepLimit(data.limit);
       else if (data.t === "host") {
-        this.#budget ??= data.budget ?? null;
+        if (!this.#budget && data.budget) this.#keepBudget(data.budget);
+        for (const limit of data.limits ?? []) if (!this.#titleLimits.has(limit.hash)) this.#keepLimit(limit);
         if (!this.#worker) void this.#join(data);
       }
     };
@@ -152,11 +158,43 @@ export class Link {
     return this.request("budget", { total });
   }
 
+  /** Sets what is paid at most for a block of a title, for engines that start later, here or on another page; null: as the site allows. */
+  setTitleLimit(hash: string, maxUnit: bigint | null): void {
+    const { payment } = this.#options.config;
+    const limit = { vault: payment?.vault ?? null, chainId: payment?.chainId ?? null, hash, maxUnit };
+    this.#keepLimit(limit);
+    if (payment) this.#tell({ t: "limit", limit });
+  }
+
+  /** The last limit that a page set for a title, if one did. */
+  titleLimit(hash: string): bigint | undefined {
+    const limit = this.#titleLimits.get(hash);
+    return limit && this.#concerns(limit) ? (limit.maxUnit ?? undefined) : undefined;
+  }
+
+  #keepBudget(budget: Budget): void {
+    if (this.#concerns(budget)) this.#budget = budget;
+  }
+
+  #keepLimit(limit: Limit): void {
+    if (!this.#concerns(limit)) return;
+    this.#titleLimits.delete(limit.hash);
+    if (limit.maxUnit !== null) this.#titleLimits.set(limit.hash, limit);
+    const [oldest] = this.#titleLimits.keys();
+    if (this.#titleLimits.size > MAX_TITLE_LIMITS && oldest !== undefined) this.#titleLimits.delete(oldest);
+  }
+
+  /** Whether what was said counts here: what is spent at another vault is another matter. */
+  #concerns(said: Pick<Hello, "vault" | "chainId">): boolean {
+    const { payment } = this.#options.config;
+    return !payment || said.vault === null || isOf(payment, said);
+  }
+
   /** What an engine that starts here is told. */
   #config(): EngineConfig {
     const { config } = this.#options;
     const { payment } = config;
-    if (!payment || !this.#budget || !isOf(payment, this.#budget)) return config;
+    if (!payment || !this.#budget || !this.#concerns(this.#budget)) return config;
     return { ...config, payment: { ...payment, budget: this.#budget.total } };
   }
 
@@ -349,7 +387,7 @@ export class Link {
     if (!registration?.active || this.#stop.signal.aborted) return;
     const client = await whoami(registration);
     if (this.#stop.signal.aborted) return;
-    if (client) this.#tell({ t: "host", client, engine: this.#engine, shared: this.#shared, budget: this.#budget });
+    if (client) this.#tell({ t: "host", client, engine: this.#engine, shared: this.#shared, budget: this.#budget, limits: [...this.#titleLimits.values()] });
     else this.#events.warning(UNLIKE);
   }
 

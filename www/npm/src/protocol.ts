@@ -112,13 +112,17 @@ export type Shared = Readonly<Record<string, unknown>>;
 /** What is spent at most from a deposit in this vault, as a page said last. */
 export type Budget = Pick<EnginePayment, "vault" | "chainId"> & { total: bigint };
 
+/** What is paid at most for a block of a title, in fine units, as a page said last; null: what the site allows. */
+export type Limit = Pick<Hello, "vault" | "chainId"> & { hash: string; maxUnit: bigint | null };
+
 /** Between pages of one origin (BroadcastChannel `piecework`). */
 export type Rendezvous =
   | { t: "who" }
-  /** Another `engine` is another run of it, whose pages must say again what they want. `budget`: what a page set, if one did. */
-  | { t: "host"; client: string; engine?: string; shared?: Shared; budget?: Budget | null }
+  /** Another `engine` is another run of it, whose pages must say again what they want. `budget`, `limits`: what pages set, if they did. */
+  | { t: "host"; client: string; engine?: string; shared?: Shared; budget?: Budget | null; limits?: Limit[] }
   /** Any of them may run the next engine, which goes by it too. */
   | { t: "budget"; budget: Budget }
+  | { t: "limit"; limit: Limit }
   /** To an engine without payments: it takes these. */
   | { t: "pay"; payment: EnginePayment; shared: Shared };
 

@@ -114,8 +114,6 @@ export interface Wishes {
   /** Nothing is fetched but what is read. */
   onDemand: boolean;
   paused: boolean;
-  /** Fine units per block. */
-  maxUnit?: bigint;
 }
 
 /** @internal What a torrent needs of its client. */
@@ -126,6 +124,8 @@ export interface TorrentHost {
   /** What an engine that has never heard of it is told again. */
   readonly wishes: Wishes;
   parse(amount: Decimal): bigint;
+  /** This is paid at most for it from now on, in fine units per block; null: as the site allows. */
+  limits(maxUnit: bigint | null): void;
   /** It is sold at this price, in fine units per block, from now on. */
   sells(unit: bigint): void;
   removed(): void;
@@ -195,6 +195,7 @@ export class Torrent extends Emitter<TorrentEvents> {
   /** Stops and forgets it, and deletes its data if asked. */
   async remove(options: { deleteData?: boolean } = {}): Promise<void> {
     await this.#host.request("remove", { deleteData: options.deleteData ?? false });
+    this.#host.limits(null);
     this.gone();
     this.#host.removed();
   }
@@ -218,13 +219,8 @@ export class Torrent extends Emitter<TorrentEvents> {
   /** The most paid per 10^9 bytes from now on; 0 takes only free peers. */
   setMaxPricePerGB(price: Decimal): Promise<void> {
     const unit = finePerBlock(this.#host.parse(price));
-    this.limitTo(unit);
+    this.#host.limits(unit);
     return this.#host.request("maxUnit", { unit });
-  }
-
-  /** @internal The engine was told this limit, in fine units per block; a later engine is told it, too. */
-  limitTo(maxUnit: bigint | undefined): void {
-    if (maxUnit !== undefined) this.#host.wishes.maxUnit = maxUnit;
   }
 
   /** The selling price per 10^9 bytes from now on, later visits included; 0 gives it away. */

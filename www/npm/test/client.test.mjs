@@ -65,6 +65,82 @@ test("the most that a later add of a title allows to be paid is what the next en
   assert.equal(await again(), price(1));
 });
 
+/** What the engine that runs now was told of the title's limit last, once it was added. */
+async function limit(client) {
+  await client.stats();
+  const { told } = engines.at(-1);
+  const said = (request) => (request.t === "add" ? request.maxUnit : request.t === "maxUnit" ? request.unit : undefined);
+  while (!told.some(({ t }) => t === "add")) await client.stats();
+  return told.map(said).findLast((unit) => unit !== undefined);
+}
+
+const TRACKED = { trackers: ["wss://tracker.invalid"], payments: payments() };
+
+for (const [how, allow] of [
+  ["as it is added", (one) => one.add(HASH, { maxPricePerGB: "1" })],
+  ["later", async (one) => (await one.add(HASH)).setMaxPricePerGB("1")],
+  ["for nothing", (one) => one.add(HASH, { maxPricePerGB: "0" })],
+]) {
+  const most = how === "for nothing" ? 0n : price(1);
+  test(`the most that one page allows for a title, ${how}, holds for the engine of another page`, async (t) => {
+    const host = open(t, TRACKED);
+    await allow(host);
+    const second = open(t, TRACKED);
+    await second.add(HASH); // one that says nothing of it changes nothing
+    const third = open(t, TRACKED);
+    await third.stats();
+    const next = started();
+    await host.destroy();
+    await next;
+    assert.equal(await limit(second), most);
+    // Nor does one that comes after who said it, to an engine that never heard of the title.
+    await second.destroy();
+    await third.stats();
+    await third.add(HASH);
+    assert.equal(await limit(third), most);
+  });
+}
+
+test("of two pages that allow different sums for a title, the last one to say it counts, also for the next engine", async (t) => {
+  const host = open(t, TRACKED);
+  const [first, second] = [await host.add(HASH, { maxPricePerGB: "1" }), open(t, TRACKED)];
+  await (await second.add(HASH)).setMaxPricePerGB("5");
+  await restart(host);
+  assert.equal(await limit(host), price(5));
+  await first.setMaxPricePerGB("2");
+  const next = started();
+  await host.destroy();
+  await next;
+  assert.equal(await limit(second), price(2));
+});
+
+test("the limit of a title that was removed is forgotten on every page", async (t) => {
+  const host = open(t, TRACKED);
+  const second = open(t, TRACKED);
+  const torrent = await second.add(HASH, { maxPricePerGB: "1" });
+  await torrent.remove();
+  await restart(host);
+  await host.add(HASH);
+  assert.equal(await limit(host), undefined);
+});
+
+test("what a page of another vault says of budget and limits is not taken for what ours says", async (t) => {
+  const host = open(t, TRACKED);
+  await host.setBudget("0.3");
+  await host.add(HASH, { maxPricePerGB: "1" });
+  const other = open(t, { ...TRACKED, payments: payments("66") });
+  await new Promise((resolve) => other.on("error", resolve));
+  await assert.rejects(other.setBudget("5"), /close that page/);
+  // A message that comes after it has been heard by then.
+  const second = open(t, TRACKED);
+  await second.setBudget("0.2");
+  await other.setBudget("5").catch(() => undefined);
+  await second.stats();
+  await restart(host);
+  assert.equal(await budget(host), 200_000n);
+  assert.equal(await limit(host), price(1));
+});
+
 test("who sells is asked for lasting storage, for what was earned is nowhere else", async (t) => {
   const file = new Blob(["a film"]);
   const asks = async (act) => {

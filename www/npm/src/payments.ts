@@ -118,6 +118,8 @@ export class Payments {
   #noPermit = false;
   #openBatch: OpenBatch | null = null;
   #destroyed = false;
+  /** Lasting storage was asked for, for the sake of what is sold. */
+  #keepsEarnings = false;
   /** Time of the latest block that was seen, seconds since the epoch. */
   #blockTime = 0;
   /** How often a wallet was asked to connect, and which of these times brought the one that is connected. */
@@ -167,11 +169,13 @@ export class Payments {
 
   /**
    * @internal A title is sold at this price from now on, or, if it was just made, at the site's own. What buyers pay for it is nowhere
-   * but in this browser until it is redeemed.
+   * but in this browser until it is redeemed. Asked for once: a browser that asks its user would ask at each title.
    */
   sells(unit: bigint | undefined, isMade: boolean): void {
     const { sellUnit } = this.engineConfig();
-    if ((unit ?? (isMade ? sellUnit : undefined) ?? 0n) > 0n) keepStorage();
+    if (this.#keepsEarnings || (unit ?? (isMade ? sellUnit : undefined) ?? 0n) === 0n) return;
+    this.#keepsEarnings = true;
+    keepStorage();
   }
 
   /** The connected account, or null. */

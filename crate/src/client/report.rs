@@ -71,6 +71,7 @@ impl Client {
         let payee = payee.unwrap_or_default();
         MoneySnapshot {
             account_ready: self.account.is_ready(),
+            need: self.money.payment_need(),
             balance: self.account.balance(),
             locked: payer.committed.floor(),
             spent: payer.spent,

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use crate::payment::PaymentNeed;
 use crate::types::{ConnectionId, FineUnits, InfoHash, TokenUnits};
 
 /// All torrents, money and trackers at a glance.
@@ -64,6 +65,8 @@ pub struct TrackerSnapshot {
 pub struct MoneySnapshot {
     /// An account is set and known to the chain.
     pub account_ready: bool,
+    /// Why nothing new can be bought until the user does something about the account.
+    pub need: Option<PaymentNeed>,
     /// Last read of the account: balance left on chain.
     pub balance: TokenUnits,
     /// Promised to payees in ranges (the whole ranges).

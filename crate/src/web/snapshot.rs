@@ -94,6 +94,7 @@ pub fn client(snapshot: &ClientSnapshot) -> JsValue {
 fn money(money: &MoneySnapshot) -> JsValue {
     object(&[
         ("accountReady", money.account_ready.into()),
+        ("lack", maybe_text(money.need.map(lacking))),
         ("balance", big(money.balance.0)),
         ("locked", big(money.locked.0)),
         ("spentFine", big(money.spent.0)),

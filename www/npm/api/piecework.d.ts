@@ -88,6 +88,8 @@ export interface SeedOptions extends AddOptions {
 export interface MoneyStats {
     /** The account is open and its balance was read. */
     readonly accountReady: boolean;
+    /** Why nothing more is bought from it, if so: what is wrong with the account itself is known at once, what is used up once it is needed. */
+    readonly lack: PaymentLack | null;
     readonly balance: bigint;
     /** Promised to sellers in whole ranges. */
     readonly locked: bigint;

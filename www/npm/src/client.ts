@@ -70,6 +70,8 @@ export interface SeedOptions extends AddOptions {
 export interface MoneyStats {
   /** The account is open and its balance was read. */
   readonly accountReady: boolean;
+  /** Why nothing more is bought from it, if so: what is wrong with the account itself is known at once, what is used up once it is needed. */
+  readonly lack: PaymentLack | null;
   readonly balance: bigint;
   /** Promised to sellers in whole ranges. */
   readonly locked: bigint;
@@ -375,9 +377,9 @@ export class Client extends Emitter<ClientEvents> {
       streaming: () => this.#link.streaming(),
       wishes,
       parse: (amount) => this.#paying().parse(amount),
+      limits: (unit) => this.#link.setTitleLimit(hash, unit),
       sells: (unit) => this.#payments?.sells(unit, false),
       removed: () => this.#torrents.delete(hash),
-      limits: (unit) => this.#link.setTitleLimit(hash, unit),
       left: () => this.#leave(torrent),
       again: async () => {
         const maxUnit = this.#link.titleLimit(hash);

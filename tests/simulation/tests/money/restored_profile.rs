@@ -136,6 +136,11 @@ fn an_account_that_does_not_cover_any_more_is_said_with_the_reason() {
         let said = needs(&net, one).len();
         net.exit(one);
         net.command(one, Command::RefreshAccount);
+        let need = |net: &SimNet| net.client(one).snapshot().money.need;
+        assert_eq!(need(&net), None, "seed {seed}");
+        net.run_for(Duration::from_secs(5));
+        // Whoever looks sees it before anything is wanted.
+        assert_eq!(need(&net), Some(PaymentNeed::Exiting), "seed {seed}");
         net.leech(one, &films[1]);
         net.run_for(Duration::from_secs(60));
         assert_eq!(needs(&net, one)[said..], [PaymentNeed::Exiting]);
@@ -148,5 +153,6 @@ fn an_account_that_does_not_cover_any_more_is_said_with_the_reason() {
             [PaymentNeed::Exiting, PaymentNeed::Withdrawn],
             "seed {seed}"
         );
+        assert_eq!(need(&net), Some(PaymentNeed::Withdrawn), "seed {seed}");
     });
 }

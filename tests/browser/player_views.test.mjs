@@ -134,6 +134,128 @@ test("what was said to be free is not paid from a deposit, with a seller beside 
   assert.equal((await calls(page)).filter((call) => call.startsWith("maxPricePerGB")).at(-1), "maxPricePerGB 15.000000");
 });
 
+/** A title that is sold, beside a peer that says it has all of it, asks nothing and stays, whatever it gives. */
+async function beside(t, peer = {}) {
+  const page = await open(t, "paid");
+  await deposited(page);
+  await openTitle(page);
+  await page.evaluate((more) => window.fake.torrent.state.peers.push(window.fake.peer(2, more)), peer);
+  return page;
+}
+
+/** The last limit that the engine was told. */
+const allowed = async (page) => (await calls(page)).filter((call) => call.startsWith("maxPricePerGB")).at(-1);
+
+test("a title can be bought though a peer stays that says it has all and gives nothing", async (t) => {
+  const page = await beside(t, { chokedUs: true });
+  // It is said again each time that the visitor goes back to what is free.
+  for (const isAgain of [false, true]) {
+    if (isAgain) await page.check("#ways [value=free]");
+    await playsForNothing(page);
+    await page.waitForFunction(() => document.querySelector("#banner-title").textContent.startsWith("Nobody sends the rest for nothing") && document.querySelector("#banner").checkVisibility());
+    await page.click("#banner-action");
+    await page.waitForFunction(() => document.body.dataset.phase === "offer" && document.querySelector("#play-hint").textContent.startsWith("Paid from your deposit"));
+    assert.equal(await page.isChecked("#ways [value=paid]"), true);
+    assert.equal(await page.isVisible("#limits"), true);
+    assert.equal(await page.isVisible("#banner"), false);
+  }
+  await page.click("#play");
+  await page.waitForFunction(() => document.body.dataset.phase === "watching");
+  assert.equal(await allowed(page), "maxPricePerGB 15.000000");
+});
+
+for (const [what, downloadRate] of [["drips", 1_820], ["is just too slow to stand still", 17_000]]) {
+  test(`the price can be seen while watching though a free peer ${what}`, async (t) => {
+    const page = await beside(t);
+    await playsForNothing(page);
+    await page.evaluate((rate) => (window.fake.torrent.state.downloadRate = rate), downloadRate);
+    if (downloadRate < 16_384) await page.waitForSelector("#banner-action", { state: "visible" });
+    await page.click("#see-price");
+    await page.waitForFunction(() => document.body.dataset.phase === "offer" && document.querySelector("#play-hint").textContent.startsWith("Paid from your deposit"));
+  });
+}
+
+test("where some give a title and others sell it, the offer says both, and what the visitor chooses is what is done", async (t) => {
+  const page = await beside(t);
+  await page.waitForSelector("#ways", { state: "visible" });
+  // What is free comes first; the price stands beside it.
+  assert.equal(await page.isChecked("#ways [value=free]"), true);
+  assert.equal(await page.isVisible("#limits"), false);
+  const rows = await ledger(page, "#costs");
+  assert.equal(rows.Price, "0");
+  assert.equal(rows["Price of sellers"], "10.00 pwUSD per GB");
+  assert.equal(await text(page, "#way-free"), "1 peer");
+  assert.equal(await text(page, "#way-paid"), "from 10.00 pwUSD per GB");
+  await shot(page, "offer-free-or-paid");
+  // By the keyboard alone.
+  await page.focus("#ways [value=free]");
+  await page.keyboard.press("ArrowDown");
+  await page.waitForSelector("#limits", { state: "visible" });
+  assert.deepEqual(await ledger(page, "#costs").then((both) => [both["Lowest price"], both["From others"]]), ["10.00 pwUSD per GB", "0"]);
+  await shot(page, "offer-paid-or-free");
+  await page.fill("#ceiling", "12.5");
+  // Whoever comes or goes, it is not chosen anew.
+  await page.evaluate(() => window.fake.torrent.state.peers.push(window.fake.peer(3)));
+  await page.waitForFunction(() => document.querySelector("#way-free").textContent === "2 peers");
+  assert.equal(await page.isChecked("#ways [value=paid]"), true);
+  await page.check("#ways [value=free]");
+  await page.evaluate(() => window.fake.torrent.state.peers.splice(1));
+  await page.waitForFunction(() => document.querySelector("#way-free").textContent === "nobody now");
+  assert.equal(await page.isDisabled("#play"), true);
+  assert.match(await text(page, "#play-hint"), /Nobody gives it for nothing at the moment/);
+  await page.check("#ways [value=paid]");
+  await page.click("#play");
+  await page.waitForFunction(() => document.body.dataset.phase === "watching");
+  assert.equal(await allowed(page), "maxPricePerGB 12.500000");
+});
+
+test("beside a peer that gives a part of it, paying is proposed, and can be declined", async (t) => {
+  const page = await beside(t, { haveCount: 100 });
+  await page.waitForFunction(() => document.querySelector("#way-free").textContent === "1 peer, in part");
+  assert.equal(await page.isChecked("#ways [value=paid]"), true);
+  await page.check("#ways [value=free]");
+  await page.waitForFunction(() => document.querySelector("#cost-summary").textContent === "Free");
+  await page.click("#play");
+  await page.waitForFunction(() => document.body.dataset.phase === "watching");
+  assert.equal(await allowed(page), "maxPricePerGB 0.000000");
+});
+
+test("beside a seller, a peer that has nothing is not one who gives", async (t) => {
+  const page = await beside(t, { haveCount: 0 });
+  await page.evaluate(() => window.fake.torrent.state.peers.push(window.fake.peer(3, { haveCount: 1 })));
+  await page.waitForFunction(() => document.querySelector("#way-free").textContent === "1 peer, in part");
+});
+
+for (const lack of ["exiting", "withdrawn", "held"]) {
+  test(`a deposit that is ${lack} is not said to be enough, and another one is offered`, async (t) => {
+    const page = await open(t, "paid");
+    await page.evaluate((why) => (window.fake.money.lack = why), lack);
+    await deposited(page);
+    await openTitle(page);
+    await page.waitForFunction(() => document.querySelector("#play").dataset.needsWallet === "true");
+    assert.doesNotMatch(await text(page, "#costs"), /Enough for this title/);
+    // Whole, as the first one, and not what the former one lacks.
+    assert.equal((await ledger(page, "#costs")).Deposit, "2.00 pwUSD");
+    assert.match(await text(page, "#costs"), /This is another one/);
+    await page.click("#play");
+    await page.waitForFunction(() => document.body.dataset.phase === "watching");
+    assert.ok((await calls(page)).includes("deposit 2.000000 2.500000"));
+  });
+}
+
+test("a deposit that pays no more while watching is said, and leads to another one", async (t) => {
+  const page = await open(t, "paid");
+  await deposited(page);
+  await openTitle(page);
+  await page.waitForFunction(() => !document.querySelector("#play").disabled);
+  await page.click("#play");
+  await page.waitForFunction(() => document.body.dataset.phase === "watching");
+  await page.evaluate(() => (window.fake.money.lack = "exiting"));
+  await page.waitForFunction(() => document.querySelector("#banner-text").textContent.startsWith("Your deposit is on its way back") && document.querySelector("#banner").checkVisibility());
+  await page.click("#banner-action");
+  await page.waitForFunction(() => document.body.dataset.phase === "offer" && document.querySelector("#play").dataset.needsWallet === "true");
+});
+
 test("what was said to be free is not paid from a deposit, with a seller that names its price late", async (t) => {
   const page = await open(t, "free");
   await deposited(page);

@@ -44,6 +44,12 @@ const STATES = {
   },
   "the offer of a paid title": (t) => offer(t, "paid"),
   "the offer of a free title": (t) => offer(t, "free"),
+  "the offer of a title that is free and sold": async (t) => {
+    const page = await offer(t, "paid");
+    await page.evaluate(() => window.fake.torrent.state.peers.push(window.fake.peer(2)));
+    await page.waitForSelector("#ways", { state: "visible" });
+    return page;
+  },
   "a wallet that said no": async (t) => {
     const page = await offer(t, "paid");
     await page.evaluate(() => (window.fake.rejects = true));

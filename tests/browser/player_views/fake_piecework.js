@@ -36,7 +36,7 @@ const fake = {
   ],
   rejects: false,
   fails: "",
-  money: { accountReady: false, balance: 0n, locked: 0n, spent: 0n, spentFine: 0n, budget: UNITS, redeemable: 0n, redeemableFine: 0n, redeemed: 0n, redeemableRanges: 0, vouchersSigned: 0, preimagesReleased: 0, preimagesReceived: 0 },
+  money: { accountReady: false, lack: null, balance: 0n, locked: 0n, spent: 0n, spentFine: 0n, budget: UNITS, redeemable: 0n, redeemableFine: 0n, redeemed: 0n, redeemableRanges: 0, vouchersSigned: 0, preimagesReleased: 0, preimagesReceived: 0 },
   account: { owner: "0x1111111111111111111111111111111111111111", sessionKey: "0x2222222222222222222222222222222222222222", balance: 0n, bond: 0n, known: false, exitAt: null, withdrawn: false },
   trackers: [{ url: "wss://tracker.example/", connected: true, error: null }],
   torrent: null,
@@ -170,7 +170,7 @@ export class Client extends Emitter {
   async deposit({ amount, bond }) {
     fake.calls.push(`deposit ${amount} ${bond}`);
     Object.assign(fake.account, { balance: this.parse(amount), bond: this.parse(bond), known: true });
-    Object.assign(fake.money, { accountReady: true, balance: fake.account.balance });
+    Object.assign(fake.money, { accountReady: true, lack: null, balance: fake.account.balance });
     return { ...fake.account };
   }
   async account() {

@@ -56,9 +56,14 @@ export interface Look {
   peers: Peer[];
 }
 
+/** What a deposit lacks, as the package says it. */
+export type Lack = "none" | "usedup" | "budget" | "exiting" | "withdrawn" | "held";
+
 /** The account of money. Amounts without `Fine` are token units. */
 export interface Money {
   accountReady: boolean;
+  /** Why nothing more is bought from it; `null`: nothing is in the way. */
+  lack: Lack | null;
   balance: bigint;
   locked: bigint;
   spentFine: bigint;

@@ -1,6 +1,7 @@
 /** After it: what was spent and earned, redeeming, exit and withdrawal, and deposits found again. */
 
 import type { App } from "../app.ts";
+import { LACKS, isLost, spendable } from "../deposit.ts";
 import { announce, byId, confirm, make, reason, setLedger, setText, show } from "../dom.ts";
 import { Rejected, type Deposit, type Engine } from "../engine.ts";
 import { about, duration, exact, FINE_BITS, moment, plural, shortAddress, units } from "../format.ts";
@@ -11,7 +12,7 @@ import { WalletList } from "./wallets.ts";
 const CLAIMS_PER_TRANSACTION = 128;
 
 /** Before the engine's first answer. */
-const NOTHING: Money = { accountReady: false, balance: 0n, locked: 0n, spentFine: 0n, budget: 0n, redeemable: 0n, redeemableFine: 0n, redeemed: 0n, redeemableRanges: 0, vouchersSigned: 0, preimagesReleased: 0, preimagesReceived: 0 };
+const NOTHING: Money = { accountReady: false, lack: null, balance: 0n, locked: 0n, spentFine: 0n, budget: 0n, redeemable: 0n, redeemableFine: 0n, redeemed: 0n, redeemableRanges: 0, vouchersSigned: 0, preimagesReleased: 0, preimagesReceived: 0 };
 
 /** The account of money. */
 export class MoneyView {
@@ -51,19 +52,21 @@ export class MoneyView {
     const { token } = payment;
     const money = this.#app.look?.money ?? NOTHING;
     const deposit = this.#deposit;
-    const has = money.accountReady;
+    const has = money.accountReady && money.lack !== "withdrawn";
+    const free = spendable(money);
+    const lost = has && money.lack !== null && isLost(money) ? ` ${LACKS[money.lack]}` : "";
     /** Nothing is claimed before the engine has answered. */
     const said = (amount: bigint): string => (this.#app.look ? about(amount, token) : "\u2026");
     const bond = deposit?.bond;
     setLedger(byId("account"), [
-      { term: "In your deposit", value: said(has ? money.balance << FINE_BITS : 0n), note: has ? "Yours, kept by the vault contract. What you spent leaves it when sellers redeem." : "Nothing is put down from this browser. The first title that costs something offers a deposit, and says exactly how much." },
+      { term: "In your deposit", value: said(has ? money.balance << FINE_BITS : 0n), note: has ? `Yours, kept by the vault contract. What you spent leaves it when sellers redeem.${lost}` : "Nothing is put down from this browser. The first title that costs something offers a deposit, and says exactly how much." },
       { term: "Locked", value: said(has ? money.locked << FINE_BITS : 0n), note: "The part of your deposit that is promised to sellers, in slices. A seller can take only what you paid it; the rest of its slice comes free again." },
       { term: "Spent", value: said(money.spentFine), note: `Paid by this browser for pieces that arrived here. Never more than your limit of ${units(money.budget, token)} in all.` },
       { term: "Earned", value: said(money.redeemableFine + (money.redeemed << FINE_BITS)), note: `Paid to you for pieces that you passed on: ${plural(money.preimagesReceived, "block")} so far.` },
       { term: "Redeemable", value: said(money.redeemable << FINE_BITS), note: "Earned and not yet fetched from the vault. Until then it lives in this browser, and is lost with the site\u2019s data, which a browser that runs out of room may clear by itself." },
     ]);
     setLedger(byId("money-details"), [
-      ...(has ? [{ term: "Free to spend", value: units(money.balance > money.locked ? money.balance - money.locked : 0n, token) }] : []),
+      ...(free !== null ? [{ term: "Free to spend", value: units(free, token) }] : []),
       ...(bond !== undefined ? [{ term: "Bond", value: units(bond, token), note: "Put down with the deposit, and comes back whole with it." }] : []),
       { term: "Redeemed so far", value: units(money.redeemed, token) },
       ...(money.redeemableFine > 0n ? [{ term: "Exactly redeemable", value: exact(money.redeemableFine, token), note: `In ${plural(money.redeemableRanges, "slice")}. What is less than one smallest unit per slice stays with its payer.` }] : []),

@@ -6,20 +6,16 @@
 
 import type { App } from "../app.ts";
 import { bondFor } from "../config.ts";
+import { LACKS, isLost, spendable } from "../deposit.ts";
 import { announce, byId, make, reason, setLedger, setText, show, type LedgerRow } from "../dom.ts";
 import { Rejected, type Title } from "../engine.ts";
-import { bytes, costFine, duration, fine, forField, label, parseUnits, plural, pricePerGB, units } from "../format.ts";
+import { bytes, costFine, duration, fine, forField, label, parseUnits, plural, pricePerGB, units, type Token } from "../format.ts";
 import type { Look, Money } from "../types.ts";
 import { bestFile, isPlayable } from "./files.ts";
 import { SharingFields } from "./sharing.ts";
 import type { TitleView } from "./title.ts";
 import { WalletList } from "./wallets.ts";
-
-/** A peer counts as free only when it has had this long to name a price. */
-const PRICE_PATIENCE_MS = 1500;
-
-/** What the peers ask: nothing known yet, nothing, or a price. */
-type Asking = { kind: "unknown" } | { kind: "here" } | { kind: "free"; peers: number } | { kind: "paid"; perGB: bigint; sellers: number };
+import { Ways, type Asking } from "./ways.ts";
 
 /** What the visitor allows, in token units: per GB, and to be spent from now on. */
 interface Limits {
@@ -39,18 +35,18 @@ export class Offer {
   readonly #error = byId("play-error");
   readonly #sharing: SharingFields;
   readonly #wallets: WalletList;
-  #seen = new Map<number, number>();
+  readonly #ways: Ways;
   #files = "";
   #plays = true;
   #plan: Plan = { kind: "free" };
   #asking: Asking = { kind: "unknown" };
-  #hinted: bigint | null = null;
 
   constructor(app: App, view: TitleView) {
     this.#app = app;
     this.#view = view;
     this.#sharing = new SharingFields({ switch: "offer-share", cap: "offer-cap", error: "offer-cap-error" }, () => undefined);
     this.#wallets = new WalletList(byId("wallet-options"), "wallet");
+    this.#ways = new Ways(() => this.#again());
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.#go();
@@ -70,9 +66,8 @@ export class Offer {
 
   /** A title was opened. */
   begin(title: Title): void {
-    this.#seen.clear();
+    this.#ways.begin(title.priceHint);
     this.#files = "";
-    this.#hinted = title.priceHint;
     this.#asking = { kind: "unknown" };
     setText(this.#error, "");
     show(byId("play-steps"), false);
@@ -84,16 +79,23 @@ export class Offer {
     }
   }
 
+  /** The visitor wants to see what the title costs. */
+  showPrice(look: Look): void {
+    this.#ways.pickPaid();
+    this.update(look);
+  }
+
   /** Another look at the title. */
   update(look: Look): void {
     if (this.#view.phase === "paying") return;
-    if (this.#view.current?.priceHint) this.#hinted = this.#view.current.priceHint;
+    if (this.#view.current?.priceHint) this.#ways.hear(this.#view.current.priceHint);
     this.#chooseFiles(look);
     // Before the first look at the money nobody knows whether a deposit is needed.
-    this.#asking = this.#app.look ? this.#ask(look) : { kind: "unknown" };
     const { payment } = this.#app.config;
+    this.#asking = this.#app.look ? this.#ways.update(look, payment?.token ?? null) : { kind: "unknown" };
     const paid = this.#asking.kind === "paid" && payment !== null;
-    this.#form.classList.toggle("free", !paid);
+    const isSold = paid || (payment !== null && this.#asking.kind === "free" && this.#asking.selling !== null);
+    this.#form.classList.toggle("free", !isSold);
     show(byId("limits"), paid);
     const limits = paid ? this.#limits() : null;
     const money = this.#app.look?.money ?? null;
@@ -113,20 +115,6 @@ export class Offer {
 
   #again(): void {
     if (this.#view.look) this.update(this.#view.look);
-  }
-
-  #ask(look: Look): Asking {
-    if (look.length > 0 && look.verified === look.length) return { kind: "here" };
-    const now = performance.now();
-    for (const peer of look.peers) if (!this.#seen.has(peer.id)) this.#seen.set(peer.id, now);
-    const sellers = look.peers.flatMap((peer) => (peer.buying.pricePerGB ? [peer.buying.pricePerGB] : []));
-    const free = look.peers.filter((peer) => !peer.buying.pricePerGB && now - (this.#seen.get(peer.id) ?? now) >= PRICE_PATIENCE_MS);
-    const whole = free.filter((peer) => peer.haveCount === look.pieceCount);
-    const known = sellers.length > 0 || this.#hinted !== null;
-    if (whole.length > 0 || (free.length > 0 && !known)) return { kind: "free", peers: free.length };
-    if (sellers.length > 0) return { kind: "paid", perGB: sellers.reduce((low, price) => (price < low ? price : low)), sellers: sellers.length };
-    if (this.#hinted !== null && this.#hinted > 0n) return { kind: "paid", perGB: this.#hinted, sellers: 1 };
-    return { kind: "unknown" };
   }
 
   /** The typed limits; `null` with the reason beside them if they are no amounts. */
@@ -154,11 +142,11 @@ export class Offer {
   #planFor(most: bigint, money: Money | null): Plan {
     const { payment } = this.#app.config;
     if (!payment) return { kind: "free" };
-    const spendable = money?.accountReady ? money.balance - (money.locked < money.balance ? money.locked : money.balance) : 0n;
-    if (money?.accountReady && spendable >= most) return { kind: "covered" };
+    const there = spendable(money);
+    if (there !== null && there >= most) return { kind: "covered" };
     const cent = 10n ** BigInt(Math.max(0, payment.token.decimals - 2));
-    const needed = ((most - spendable + cent - 1n) / cent) * cent;
-    const amount = money?.accountReady ? needed : needed > payment.deposit ? needed : payment.deposit;
+    const needed = ((most - (there ?? 0n) + cent - 1n) / cent) * cent;
+    const amount = there !== null || needed > payment.deposit ? needed : payment.deposit;
     return { kind: "deposit", amount, bond: bondFor(amount) };
   }
 
@@ -175,10 +163,12 @@ export class Offer {
       rows.push({ term: "Price", value: "not known yet", note: navigator.onLine ? "Each seller names its own price when it connects. This takes a few seconds." : "You are offline. This goes on by itself when the connection is back." });
     } else if (asking.kind === "free") {
       summary = "Free";
-      rows.push({ term: "Price", value: "0", note: `${plural(asking.peers, "peer")} ${asking.peers === 1 ? "gives" : "give"} it for nothing. No wallet is needed.` });
+      rows.push(freeRow("Price", asking, "No wallet is needed."));
+      if (payment && asking.selling) rows.push({ ...priceRow("Price of sellers", asking.selling, payment.token), note: "Nothing is paid to them unless you choose so." });
     } else if (payment) {
       summary = fine(costFine(look.length - look.verified, asking.perGB), payment.token);
-      rows.push({ term: "Lowest price", value: pricePerGB(asking.perGB, payment.token), note: `Asked by ${asking.sellers === 1 ? "the seller that is connected" : `one of ${asking.sellers} sellers`}. Each block is paid after it has arrived.` });
+      rows.push(priceRow("Lowest price", asking, payment.token));
+      if (asking.peers > 0) rows.push(freeRow("From others", asking, "Nothing of that is paid for."));
       if (limits) rows.push({ term: "The most it can cost", value: units(most, payment.token), note: `At your limit of ${units(limits.ceiling, payment.token)} per GB, and never more than your limit in all. Nothing above is ever signed.` });
     } else {
       summary = "Not free at the moment";
@@ -187,26 +177,31 @@ export class Offer {
     if (payment && this.#plan.kind === "covered" && money) rows.push({ term: "Your deposit", value: units(money.balance, payment.token), note: "Enough for this title: your wallet is not asked." });
     if (payment && this.#plan.kind === "deposit") {
       const { amount, bond } = this.#plan;
-      rows.push({ term: money?.accountReady ? "Added to your deposit" : "Deposit", value: units(amount, payment.token), note: "What you watch is paid from it, block by block." });
+      const former = money?.accountReady && isLost(money) && money.lack ? `${LACKS[money.lack]} This is another one. ` : "";
+      rows.push({ term: spendable(money) === null ? "Deposit" : "Added to your deposit", value: units(amount, payment.token), note: `${former}What you watch is paid from it, block by block.` });
       rows.push({ term: "Bond", value: units(bond, payment.token), note: "Comes back whole. It is lost only if the same money is promised to two sellers, as by a copied or restored browser profile: this page holds a deposit back where it finds that out." });
       rows.push({ term: "From your wallet now", value: units(amount + bond, payment.token), total: true, note: `What you do not spend, and the bond, come back ${duration(payment.exitDelaySeconds)} after you ask for them. Others see it: your wallet\u2019s address goes to each seller, and all amounts stand on the public chain.` });
     }
     rows.push({ term: "Size", value: size });
     setText(byId("cost-summary"), summary);
-    setText(byId("cost-unit"), asking.kind === "paid" && payment ? "for all of it at the lowest price" : "");
+    setText(byId("cost-unit"), asking.kind === "paid" && payment ? "for all of it at the lowest price" : asking.kind === "free" && asking.selling ? "as far as peers give it for nothing" : "");
     setLedger(byId("costs"), rows);
   }
 
   #button(limits: Limits | null, needsWallet: boolean): void {
     const { payment } = this.#app.config;
-    const { kind } = this.#asking;
+    const asking = this.#asking;
+    const { kind } = asking;
     const plan = this.#plan;
-    const tooDear = this.#asking.kind === "paid" && limits !== null && this.#asking.perGB > limits.ceiling;
+    const tooDear = asking.kind === "paid" && limits !== null && asking.perGB > limits.ceiling;
     const verb = this.#plays ? "Play" : "Fetch it";
     let text = verb;
     let hint = this.#plays ? "" : "It holds no video or sound that a browser could play. It can still be fetched, saved and passed on.";
     let ready = true;
-    if (kind === "unknown") {
+    if (asking.kind === "free" && asking.peers === 0) {
+      [text, ready] = ["Waiting for a peer\u2026", false];
+      hint = "Nobody gives it for nothing at the moment. Wait for somebody who does, or choose to pay.";
+    } else if (kind === "unknown") {
       [text, ready] = ["Waiting for a peer\u2026", false];
       hint = "You can leave this page open: the button works as soon as somebody who has the title is connected.";
     } else if (kind === "paid" && !payment) {
@@ -293,7 +288,7 @@ export class Offer {
     await engine.connect(wallet);
     // The wallet's owner may have a deposit from an earlier visit that this page could not see before.
     const money = (await engine.look()).money;
-    if (money?.accountReady && money.balance - money.locked >= plan.amount) return;
+    if ((spendable(money) ?? 0n) >= plan.amount) return;
     this.#step("deposit");
     await engine.deposit(plan.amount, plan.bond);
   }
@@ -325,4 +320,16 @@ export class Offer {
     );
     announce(steps[at]?.[1] ?? "");
   }
+}
+
+/** What those ask who ask for money. */
+function priceRow(term: string, { perGB, sellers }: { perGB: bigint; sellers: number }, token: Token): LedgerRow {
+  return { term, value: pricePerGB(perGB, token), note: `Asked by ${sellers === 1 ? "the seller that is connected" : `one of ${sellers} sellers`}. Each block is paid after it has arrived.` };
+}
+
+/** What those ask who ask nothing. */
+function freeRow(term: string, { peers, whole }: { peers: number; whole: boolean }, more: string): LedgerRow {
+  if (peers === 0) return { term, value: "0", note: "Nobody gives it for nothing at the moment." };
+  const [give, they] = peers === 1 ? ["gives", "it has"] : ["give", "they have"];
+  return { term, value: "0", note: `${plural(peers, "peer")} ${give} ${whole ? "it" : `what ${they}`} for nothing. ${more}` };
 }

@@ -1,6 +1,7 @@
 /** One title: first what it will cost and do (`offer`), then the player and everything around it (`watch`). */
 
 import type { App } from "../app.ts";
+import { LACKS } from "../deposit.ts";
 import { announce, byId, confirm, reason, setText, show } from "../dom.ts";
 import type { Notice, Title } from "../engine.ts";
 import { bytes, label, percent, plural } from "../format.ts";
@@ -15,8 +16,10 @@ export type TitlePhase = "opening" | "metadata" | "offer" | "paying" | "watching
 
 /** How long metadata may take before the page says what may be wrong. */
 const PATIENCE_MS = 15_000;
-/** How long a title that is fetched for nothing may stand still before the page says what the rest costs. */
+/** How long a title that others sell may stand still before the page says what keeps it. */
 const STANDSTILL_MS = 5_000;
+/** Below this rate, in bytes per second, it stands still: a block of 16 KiB each second. */
+const STANDSTILL_RATE = 16_384;
 
 /** One title's view. */
 export class TitleView {
@@ -30,7 +33,7 @@ export class TitleView {
   look: Look | null = null;
   #phase: TitlePhase = "opening";
   #since = 0;
-  /** Since when nothing comes that is free, though others sell it; `null`: something comes. Later than now: it was said. */
+  /** Since when next to nothing comes, though others sell it; `null`: something comes. Later than now: it was said. */
   #still: number | null = null;
   #copied: ReturnType<typeof setTimeout> | undefined;
 
@@ -39,6 +42,7 @@ export class TitleView {
     this.#offer = new Offer(app, this);
     this.#watch = new Watch(app, this);
     byId("copy-magnet").addEventListener("click", () => void this.#copyMagnet());
+    byId("see-price").addEventListener("click", () => this.#showPrice(this.current));
     byId("pause").addEventListener("click", () => void this.#pause());
     byId("remove").addEventListener("click", () => void this.#remove());
   }
@@ -119,14 +123,29 @@ export class TitleView {
     }
     if (this.#phase !== "watching") return this.#offer.update(look);
     this.#watch.update(look);
+    show(byId("price-box"), this.#isSold(look) && look.maxPerGB === 0n);
     this.#standsStill(look);
   }
 
-  /** A title that is taken from free peers alone, and comes from none: what the rest costs is the visitor's to see and to allow. */
+  /** It goes on, and somebody sells what is missing. */
+  #isSold(look: Look): boolean {
+    return this.#app.config.payment !== null && look.phase === "downloading" && look.peers.some((peer) => peer.buying.pricePerGB);
+  }
+
+  /** Why nothing is bought of it: the visitor takes only what is free, or the deposit pays no more. */
+  #unpaid(look: Look): { title: string; text: string } | null {
+    if (look.maxPerGB === 0n) {
+      return { title: "Nobody sends the rest for nothing at the moment.", text: "Next to nothing comes from those who ask nothing. Others ask for money, and nothing is paid before you allow it." };
+    }
+    const lack = this.#app.look?.money?.lack;
+    // Which deposit there is may not have been read yet.
+    return lack && lack !== "none" ? { title: "Nothing more is bought at the moment.", text: LACKS[lack] } : null;
+  }
+
+  /** A title of which next to nothing comes, and nothing is bought: what the rest costs is the visitor's to see and to allow. */
   #standsStill(look: Look): void {
-    const isOffered = look.phase === "downloading" && look.peers.some((peer) => peer.buying.pricePerGB);
-    const isStill = isOffered && this.#app.config.payment !== null && look.maxPerGB === 0n && look.downloadRate === 0;
-    if (!isStill) {
+    const unpaid = this.#isSold(look) && look.downloadRate < STANDSTILL_RATE ? this.#unpaid(look) : null;
+    if (!unpaid) {
       this.#still = null;
       return;
     }
@@ -135,16 +154,18 @@ export class TitleView {
     if (now - this.#still < STANDSTILL_MS) return;
     this.#still = Infinity;
     const title = this.current;
-    this.#app.problem("Nobody sends the rest for nothing at the moment.", "Others ask for money, and nothing is paid before you allow it.", {
-      label: "See the price",
-      run: () => {
-        this.#app.clearProblem();
-        if (this.current !== title || this.#phase !== "watching" || !this.look) return;
-        this.#watch.stop();
-        this.phase = "offer";
-        this.#offer.update(this.look);
-      },
-    });
+    this.#app.problem(unpaid.title, unpaid.text, { label: "See the price", run: () => this.#showPrice(title) });
+  }
+
+  /** Back to what this title costs, where paying can be allowed. */
+  #showPrice(title: Title | null): void {
+    this.#app.clearProblem();
+    if (!this.look || this.current !== title || this.#phase !== "watching") return;
+    this.#still = null;
+    this.#watch.stop();
+    this.phase = "offer";
+    this.#offer.showPrice(this.look);
+    byId("cost-title").focus({ preventScroll: true });
   }
 
   /** Begins to watch a file of this title. */

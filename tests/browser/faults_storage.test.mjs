@@ -249,41 +249,121 @@ test("while an engine runs, nobody else can open the journal of its records", as
   assert.equal(said, "NoModificationAllowedError");
 });
 
-/** A page whose engine waits before that read of a shared file, until it is told to go on. */
-async function gated(at) {
+/** A page with a worker of its own in which this script runs first. */
+async function withWorker(script) {
   const dir = folder("worker");
-  writeFileSync(join(dir, "gate.js"), `
+  writeFileSync(join(dir, "first.js"), script);
+  writeFileSync(join(dir, "worker.js"), 'import "./first.js";\nimport "/dist/worker.js";\n');
+  const url = await site({ mounts: { "/first.js": join(dir, "first.js"), "/worker.js": join(dir, "worker.js") } });
+  return open((await browser()).context, url);
+}
+
+/** A page whose engine waits before that read of a shared file, until it is told to go on, or that the file is gone. */
+async function gated(at) {
+  const page = await withWorker(`
     const [read, gate] = [Blob.prototype.arrayBuffer, new BroadcastChannel("gate")];
-    const go = new Promise((resolve) => (gate.onmessage = ({ data }) => data === "go" && resolve()));
+    const go = new Promise((resolve) => (gate.onmessage = ({ data }) => data !== "held" && resolve(data)));
     let reads = 0;
     Blob.prototype.arrayBuffer = async function () {
       if (++reads === ${at}) {
         gate.postMessage("held");
-        await go;
+        if ((await go) === "gone") throw new Error("The file is gone.");
       }
       return read.call(this);
     };`);
-  writeFileSync(join(dir, "worker.js"), 'import "./gate.js";\nimport "/dist/worker.js";\n');
-  const url = await site({ mounts: { "/gate.js": join(dir, "gate.js"), "/worker.js": join(dir, "worker.js") } });
-  const page = await open((await browser()).context, url);
   await page.run(`(window.gate = new BroadcastChannel("gate"), window.held = new Promise((resolve) => (gate.onmessage = ({ data }) => data === "held" && resolve(true))), true)`);
   await page.run(`start({ workerUrl: "/worker.js" })`);
   return page;
 }
+
+/** The title is left, and what it has is on record: nobody has taken it up any more. */
+const left = `torrent.leave().then(() => new Promise((resolve) => {
+  const look = async () => ((await client.stats()).torrents.length === 0 ? resolve(true) : setTimeout(look, 20));
+  look();
+}))`;
 
 test("files that are shared again while their former title is removed are not shared with holes in them, and can be shared once more", async () => {
   // Three reads for the hash and three to store; the second time the second of those three waits.
   const page = await gated(11);
   await page.run(`seed(${3 * MIB}, 9)`);
   await page.run("done()");
-  const made = page.run(`(window.former = torrent, seed(${3 * MIB}, 9).then(() => "shared", (error) => error.message))`);
+  await page.run(left);
+  const made = page.run(`(window.former = torrent.infoHash, seed(${3 * MIB}, 9).then(() => "shared", (error) => error.message))`);
   await page.run("held");
-  await page.run("former.remove({ deleteData: true }).then(() => true)");
+  await page.run("client.add(former).then((former) => former.remove({ deleteData: true })).then(() => true)");
   await page.run(`new Promise((resolve) => { const look = async () => ((await ${stored}) === 0 ? resolve(true) : setTimeout(look, 20)); look(); })`);
   await page.run(`gate.postMessage("go"), true`);
   assert.match(await made, /removed while its files were stored: share them again/);
   assert.equal(await page.run(stored), 0);
   await page.run(`seed(${3 * MIB}, 9)`);
+  await page.run("done()");
+  assert.equal(await page.run("digest()"), await page.run(`patternDigest(${3 * MIB}, 9)`));
+});
+
+test("a share that fails leaves alone what a title has that was opened meanwhile", async () => {
+  const page = await gated(11);
+  const torrent = await page.run(`seed(${3 * MIB}, 9)`);
+  await page.run("torrent.remove({ deleteData: true }).then(() => true)");
+  const made = page.run(`seed(${3 * MIB}, 9).then(() => "shared", (error) => error.message)`);
+  await page.run("held");
+  await page.run(`add("${torrent}", { onDemand: true })`);
+  await page.run(`gate.postMessage("gone"), true`);
+  assert.match(await made, /The file is gone/);
+  assert.ok((await page.run(stored)) >= MIB);
+});
+
+/** A page in whose engine that read of a shared file finds another first byte: Gecko reads on in a file that was changed on disk. */
+const changing = (at) => withWorker(`
+  const read = Blob.prototype.arrayBuffer;
+  let reads = 0;
+  Blob.prototype.arrayBuffer = async function () {
+    const bytes = await read.call(this);
+    if (++reads === ${at}) new Uint8Array(bytes)[0] ^= 1;
+    return bytes;
+  };`);
+const shares = (seed) => `seed(${3 * MIB}, ${seed}).then(() => "shared", (error) => error.message)`;
+
+test("a file that changes between its two reads is not shared as what it was", async () => {
+  for (const at of [4, 6]) {
+    const page = await changing(at);
+    await page.run(`start({ workerUrl: "/worker.js" })`);
+    assert.match(await page.run(shares(9)), /changed while it was read/);
+    assert.equal(await page.run(stored), 0);
+    assert.deepEqual(await page.run("client.stored()"), []);
+    assert.equal(await page.run(shares(9)), "shared");
+    await page.run("done()");
+    assert.equal(await page.run("digest()"), await page.run(`patternDigest(${3 * MIB}, 9)`));
+  }
+});
+
+test("a file that changes while a title of an earlier visit is shared again makes nothing of that title count as right", async () => {
+  const page = await changing(10);
+  await page.run(`start({ workerUrl: "/worker.js" })`);
+  const torrent = await page.run(`seed(${3 * MIB}, 9)`);
+  await page.run("done()");
+  await page.run(left);
+  assert.match(await page.run(shares(9)), /changed while it was read/);
+  await page.run(`add("${torrent}", { onDemand: true })`);
+  await page.run(`new Promise((resolve) => { const look = async () => ((await torrent.stats()).state !== "checking" ? resolve(true) : setTimeout(look, 20)); look(); })`);
+  const { have, length, verified } = await page.run("stats()");
+  assert.equal(have[0], "7", "the piece that was written over is not there, the others are");
+  assert.ok(verified > 0 && verified < length, `${verified} of ${length}`);
+});
+
+test("files of a title that is open are shared where all of it is here, and else refused with what to do", async () => {
+  const page = await open((await browser()).context, await site());
+  await page.run("start({})");
+  const torrent = await page.run(`seed(${3 * MIB}, 9)`);
+  await page.run("done()");
+  assert.equal(await page.run(shares(9)), "shared");
+  await page.run("done()");
+  await page.run("torrent.remove({ deleteData: true }).then(() => true)");
+  for (const options of ["{ onDemand: true }", "{}"]) {
+    await page.run(`add("${torrent}", ${options})`);
+    assert.match(await page.run(shares(9)), /open here, and not all of it is there: remove it, then share the files again/);
+    await page.run("torrent.remove({ deleteData: true }).then(() => true)");
+  }
+  assert.equal(await page.run(shares(9)), "shared");
   await page.run("done()");
   assert.equal(await page.run("digest()"), await page.run(`patternDigest(${3 * MIB}, 9)`));
 });

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::Client;
 use crate::metainfo::{MagnetLink, Metainfo};
-use crate::session::{Session, record_key, stored_link};
+use crate::session::{Owner, Session, record_key, stored_link};
 use crate::storage::decode_have;
 use crate::types::InfoHash;
 
@@ -40,6 +40,17 @@ impl Client {
         if !self.sessions.contains_key(&info_hash) {
             self.quota.forget(info_hash);
         }
+    }
+
+    /// Whether a torrent is taken up, and then whether all of it is verified and stored.
+    pub fn is_whole(&self, info_hash: InfoHash) -> Option<bool> {
+        self.sessions.get(&info_hash).map(Session::is_seed)
+    }
+
+    /// The edge is about to write anew what an earlier run stored: none of it counts as verified before it is hashed again.
+    pub fn doubt_stored(&mut self, info_hash: InfoHash) {
+        let record = (record_key(info_hash, "have"), None);
+        self.out.put_records(Owner::Nobody, vec![record], true);
     }
 
     /// Holds to the configured limit, which counts what earlier runs stored.

@@ -1,7 +1,8 @@
 //! A torrent made from files of the page: hashed, stored, and described by a .torrent.
 //!
-//! The files are read a chunk at a time, twice: the info hash names the folder they are stored in. While they are written a
-//! record says so; what an engine that was killed meanwhile left behind is removed by the next one.
+//! The files are read a chunk at a time, twice: the info hash names the folder they are stored in. Both times they are hashed, for
+//! not every browser refuses to read a file that changed since it was chosen. While they are written a record says so; what an
+//! engine that was killed meanwhile left behind is removed by the next one. A torrent that is taken up is written by its session alone.
 
 use std::rc::Rc;
 
@@ -14,7 +15,8 @@ use super::driver::Driver;
 use super::js;
 use super::records::Records;
 use super::storage::{NewFiles, Storage};
-use crate::metainfo::create::{CreateError, TorrentBuilder};
+use crate::metainfo::Metainfo;
+use crate::metainfo::create::{CreateError, PieceHasher, PieceHashes, TorrentBuilder};
 use crate::session::record_key;
 use crate::types::InfoHash;
 
@@ -28,6 +30,10 @@ const MAX_SHOWN: usize = 60;
 const CHUNK: u64 = 1 << 20;
 /// Before the info hash in the record of a torrent whose files are being written.
 const MAKING: &str = "making/";
+/// Why files are not shared.
+const CHANGED: &str = "a file changed while it was read";
+const IN_USE: &str =
+    "this title is open here, and not all of it is there: remove it, then share the files again";
 
 struct Source {
     path: Vec<String>,
@@ -35,13 +41,29 @@ struct Source {
     length: u64,
 }
 
+/// What the files had in them when they were read first.
+struct Made {
+    torrent: Metainfo,
+    hashes: PieceHashes,
+    /// For the second time.
+    hasher: PieceHasher,
+}
+
 /// Takes `{name, isFolder, files: [{path, blob}], trackers}`; answers with the .torrent, whose files then
 /// lie in storage, complete and flushed; what does not fit the storage limit is refused. A folder stays one when it holds a single file.
 pub async fn make(driver: &Driver, message: &JsValue) -> Result<Bytes, String> {
-    let storage = &driver.storage;
     let sources = sources(message)?;
+    let made = hash(message, &sources).await?;
+    match taken_up(driver, made.torrent.info_hash) {
+        Some(there) => there?,
+        None => keep(driver, &sources, &made).await?,
+    }
+    Ok(Bytes::from(made.torrent.to_torrent()))
+}
+
+async fn hash(message: &JsValue, sources: &[Source]) -> Result<Made, String> {
     let name = safe_name(&js::text(message, "name").unwrap_or_default())?;
-    let mut builder = match sources.as_slice() {
+    let mut builder = match sources {
         [one] if js::flag(message, "isFolder") != Some(true) => {
             TorrentBuilder::single_file(name, one.length)
         }
@@ -53,8 +75,9 @@ pub async fn make(driver: &Driver, message: &JsValue) -> Result<Bytes, String> {
         builder = builder.tracker(tracker);
     }
     let failed = |e: CreateError| e.to_string();
-    let mut hasher = builder.hasher().map_err(failed)?;
-    for source in &sources {
+    let unused = builder.hasher().map_err(failed)?;
+    let mut hasher = unused.clone();
+    for source in sources {
         let mut at = 0;
         while at < source.length {
             let chunk = read(&source.blob, at, CHUNK.min(source.length - at)).await?;
@@ -63,26 +86,51 @@ pub async fn make(driver: &Driver, message: &JsValue) -> Result<Bytes, String> {
         }
     }
     let hashes = hasher.finish().map_err(failed)?;
-    let torrent = builder.build(hashes).map_err(failed)?;
-    let info_hash = torrent.info_hash;
+    Ok(Made {
+        torrent: builder.build(hashes.clone()).map_err(failed)?,
+        hashes,
+        hasher: unused,
+    })
+}
+
+/// Whether nothing is to be stored, for the torrent is taken up: all of it is here, or why it cannot be made so.
+fn taken_up(driver: &Driver, info_hash: InfoHash) -> Option<Result<(), String>> {
+    let is_whole = driver.look(|core| core.is_whole(info_hash))?;
+    Some(if is_whole {
+        Ok(())
+    } else {
+        Err(IN_USE.to_owned())
+    })
+}
+
+/// Stores the files of a torrent that nobody has taken up, or nothing.
+async fn keep(driver: &Driver, sources: &[Source], made: &Made) -> Result<(), String> {
+    let storage = &driver.storage;
+    let Metainfo {
+        info_hash,
+        total_length,
+        ..
+    } = made.torrent;
     let is_new = !storage.holds(info_hash).await;
-    driver.change(|core| core.reserve_storage(info_hash, torrent.total_length))?;
-    // Half a torrent that nobody knows of would fill the quota for good.
+    driver.change(|core| core.reserve_storage(info_hash, total_length))?;
     if is_new {
+        // Half a torrent that nobody knows of would fill the quota for good.
         note(&driver.records, info_hash, true);
+    } else {
+        driver.change(|core| core.doubt_stored(info_hash));
     }
     let files = storage.begin_new(info_hash);
-    let stored = store(storage, &files, &sources).await;
-    // Removed meanwhile, it is as new; taken up again since, it is not ours to discard.
-    let is_left = files.are_deleted() && driver.look(|core| core.torrent(info_hash).is_none());
-    if stored.is_err() && (is_new || is_left) {
+    let stored = store(driver, &files, sources, made).await;
+    // Removed meanwhile, it is as new; taken up since, it is not ours to discard.
+    let is_left = (is_new || files.are_deleted()) && taken_up(driver, info_hash).is_none();
+    if stored.is_err() && is_left {
         storage.discard_new(info_hash).await;
         driver.change(|core| core.release_storage(info_hash));
     }
     if is_new {
         note(&driver.records, info_hash, false);
     }
-    stored.map(|()| Bytes::from(torrent.to_torrent()))
+    stored
 }
 
 /// Says in the records whether a torrent's files are being written. Where they take nothing, what is left behind stays.
@@ -155,11 +203,22 @@ fn safe_name(name: &str) -> Result<String, String> {
     ))
 }
 
-async fn store(storage: &Storage, files: &NewFiles, sources: &[Source]) -> Result<(), String> {
+async fn store(
+    driver: &Driver,
+    files: &NewFiles,
+    sources: &[Source],
+    made: &Made,
+) -> Result<(), String> {
+    let (storage, info_hash) = (&driver.storage, made.torrent.info_hash);
+    let mut hasher = made.hasher.clone();
     for (index, source) in sources.iter().enumerate() {
         let mut at = 0;
         while at < source.length {
             let chunk = read(&source.blob, at, CHUNK.min(source.length - at)).await?;
+            if let Some(there) = taken_up(driver, info_hash) {
+                return there;
+            }
+            hasher.update(&chunk);
             storage
                 .write_new(files, index as u32, at, &chunk)
                 .await
@@ -167,7 +226,11 @@ async fn store(storage: &Storage, files: &NewFiles, sources: &[Source]) -> Resul
             at += chunk.len() as u64;
         }
     }
-    storage.flush_new(files).map_err(|e| e.to_string())
+    if hasher.finish().as_ref() != Ok(&made.hashes) {
+        return Err(CHANGED.to_owned());
+    }
+    storage.flush_new(files).map_err(|e| e.to_string())?;
+    taken_up(driver, info_hash).unwrap_or(Ok(()))
 }
 
 async fn read(blob: &Blob, at: u64, length: u64) -> Result<Vec<u8>, String> {
@@ -182,6 +245,6 @@ async fn read(blob: &Blob, at: u64, length: u64) -> Result<Vec<u8>, String> {
     if u64::from(part.length()) == length {
         Ok(part.to_vec())
     } else {
-        Err("a file changed while it was read".to_owned())
+        Err(CHANGED.to_owned())
     }
 }

@@ -168,7 +168,10 @@ export declare class Client extends Emitter<ClientEvents> {
      * torrent that is stored here with the trackers it came with, else of one to be found by the trackers that are given.
      */
     add(source: TorrentSource, options?: AddOptions): Promise<Torrent>;
-    /** Makes a torrent from files and seeds it. Files chosen as a folder keep their paths; what has no name is called "file 1" and so on. */
+    /**
+     * Makes a torrent from files and seeds it. Files chosen as a folder keep their paths; what has no name is called "file 1" and so on.
+     * Files that change meanwhile are refused, and those of a torrent that is in use and not all here.
+     */
     seed(files: FileSource | Iterable<FileSource>, options?: SeedOptions): Promise<Torrent>;
     /** Info hashes of torrents stored here by earlier visits, for {@link add}. */
     stored(): Promise<string[]>;

@@ -201,7 +201,10 @@ export class Client extends Emitter<ClientEvents> {
     return this.#add(fields, options, options.recheck ? "recheck" : "resume");
   }
 
-  /** Makes a torrent from files and seeds it. Files chosen as a folder keep their paths; what has no name is called "file 1" and so on. */
+  /**
+   * Makes a torrent from files and seeds it. Files chosen as a folder keep their paths; what has no name is called "file 1" and so on.
+   * Files that change meanwhile are refused, and those of a torrent that is in use and not all here.
+   */
   async seed(files: FileSource | Iterable<FileSource>, options: SeedOptions = {}): Promise<Torrent> {
     const made = fileEntries(files);
     const name = options.name ?? made.name ?? "files";

@@ -1,6 +1,6 @@
 // The page's views before playing, and what goes wrong: opening, the offer, sharing, offline, failures.
 import assert from "node:assert/strict";
-import { MAGNET, PAID, browser, calls, ledger, offer, open, openTitle, shot, site, test, text } from "./player_views/page.mjs";
+import { MAGNET, PAID, browser, calls, ledger, offer, open, openTitle, shot, site, test, text, tooWide } from "./player_views/page.mjs";
 
 test("an empty first view says what to do, and a wrong link what is wrong", async (t) => {
   const page = await open(t, "paid");
@@ -192,6 +192,8 @@ test("where some give a title and others sell it, the offer says both, and what 
   await page.keyboard.press("ArrowDown");
   await page.waitForSelector("#limits", { state: "visible" });
   assert.deepEqual(await ledger(page, "#costs").then((both) => [both["Lowest price"], both["From others"]]), ["10.00 pwUSD per GB", "0"]);
+  await page.setViewportSize({ width: 320, height: 640 });
+  assert.deepEqual(await page.evaluate(tooWide), []);
   await shot(page, "offer-paid-or-free");
   await page.fill("#ceiling", "12.5");
   // Whoever comes or goes, it is not chosen anew.

@@ -42,7 +42,8 @@ test("a profile that is put back to before its deposit promises nothing from it,
     await page.run(`(window.held = new Promise((resolve) => client.on("paymentneeded", ({ reason }) => reason === "held" && resolve(reason))), true)`);
     await add(page, titles[1]);
     assert.equal(await page.run(`Promise.race([held, done().then(() => "bought")])`), "held", `${visit} visit`);
-    assert.equal((await look(page)).vouchersSigned, 0, `${visit} visit`);
+    const { vouchersSigned, lack } = await look(page);
+    assert.deepEqual([vouchersSigned, lack], [0, "held"], `${visit} visit`);
   }
 
   // The next deposit goes to another account, also where this one is not known to be the wallet's.
@@ -51,6 +52,7 @@ test("a profile that is put back to before its deposit promises nothing from it,
   await deposit(page, "2");
   await add(page, titles[1]);
   await page.run("done()");
+  assert.equal((await look(page)).lack, null);
   assert.equal((await scene.chain.events()).filter(({ name }) => name === "Opened").length, 2);
 });
 

@@ -48,7 +48,7 @@ export async function look(page) {
     const { money } = await client.stats();
     return {
       have: [...have], verified, downloaded, wasted, state, fetched: [...fetched], titleSpent: String(spentFine),
-      spent: String(money.spentFine), locked: String(money.locked), balance: String(money.balance), accountReady: money.accountReady,
+      spent: String(money.spentFine), locked: String(money.locked), balance: String(money.balance), accountReady: money.accountReady, lack: money.lack,
       vouchersSigned: money.vouchersSigned, preimagesReleased: money.preimagesReleased,
     };
   })()`);

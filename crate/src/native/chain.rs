@@ -187,9 +187,12 @@ pub enum ChainError {
 }
 
 impl ChainError {
-    /// Whether fewer claims may do, where so many cost too much in one transaction. Nothing was sent.
+    /// Whether fewer claims may do, where so many cost too much in one transaction, or more than the payee has. Nothing was sent.
     pub fn is_of_size(&self) -> bool {
-        matches!(self, ChainError::TooMuchGas(_) | ChainError::TooDear(_))
+        matches!(
+            self,
+            ChainError::TooMuchGas(_) | ChainError::TooDear(_) | ChainError::NoGas { .. }
+        )
     }
 
     /// Whether a transaction was sent that may still get into a block, as far as is known. What certainly was not sent must

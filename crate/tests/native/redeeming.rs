@@ -54,6 +54,30 @@ fn what_is_too_dear_in_one_transaction_is_redeemed_in_smaller_ones() {
 }
 
 #[test]
+fn what_the_payee_cannot_pay_for_in_one_transaction_is_redeemed_in_smaller_ones() {
+    let (film, node) = (earned(8), Node::start());
+    node.mines();
+    // Twice too little for as many, so a quarter is left.
+    node.set_once("eth_getBalance", json!("0x1"));
+    node.set_once("eth_getBalance", json!("0x1"));
+    let redeem = ["redeem", "--state", ".piecework"];
+    let mut run = paid_run(film.dir.path(), &node, &redeem);
+    let report = run.until(|line| line["batches"].is_array());
+    let batches = report["batches"].as_array().unwrap();
+    assert_eq!(owners(&batches[0]).len(), 2, "{report}");
+    let all: BTreeSet<String> = batches.iter().flat_map(owners).collect();
+    assert_eq!(all.len(), 8, "{report}");
+    // Not even for one: it says what is needed.
+    let (film, node) = (earned(2), Node::start());
+    node.set_quantity("eth_getBalance", 1);
+    let mut run = paid_run(film.dir.path(), &node, &redeem);
+    let report = run.until(|line| line["batches"].is_array());
+    let error = report["batches"][0]["error"].as_str().unwrap();
+    assert!(error.contains("send it some"), "{report}");
+    assert!(node.sent().is_empty());
+}
+
+#[test]
 fn what_is_due_at_once_is_tried_again_soon_where_it_failed_or_had_no_room() {
     let (film, node) = (earned(8), Node::start());
     node.set("state(bytes32,uint256)", json!(exiting()));

@@ -183,8 +183,8 @@ impl Batch {
     }
 }
 
-/// Blocks until the transaction is in a block, or failed. Where all claims cost more than one transaction may, the first half
-/// of them is sent, or the first half of that.
+/// Blocks until the transaction is in a block, or failed. Where all claims cost more than one transaction may, or than the payee
+/// has, the first half of them is sent, or the first half of that.
 pub(super) fn send_batch(payout: Option<Payout>, tag: u64, mut claims: Vec<Claim>) -> Batch {
     let handed_out = claims.len();
     let result = loop {

@@ -1,4 +1,4 @@
-//! COMMIT: the payee's checks in their order, folding, attaching, and evidence.
+//! COMMIT: the payee's checks in their order, folding, and evidence.
 //!
 //! Invariant: cheap checks come before the signature, the signature before the chain, the chain
 //! before the store, the store before the ACK.
@@ -69,13 +69,7 @@ impl Payee {
         let known = match self.cheap_checks(conn, quote_id, &voucher) {
             Ok(false) => return,
             Ok(true) => signature.recover(&voucher.digest(&self.config.vault)).ok(),
-            Err((code, aux)) => {
-                self.reject(conn, code, first, tag, aux);
-                if code == RejectCode::PriceOrQuote {
-                    self.quote(conn);
-                }
-                return;
-            }
+            Err(why) => return self.refuse_commit(conn, first, tag, why),
         };
         let Some(session_key) = known else {
             self.reject(conn, RejectCode::Signature, first, tag, 0);
@@ -137,7 +131,16 @@ impl Payee {
                     word: alloy_primitives::U256::from(first >> 8),
                 });
             }
-            Err((code, aux)) => self.reject(conn, code, first, tag, aux),
+            Err(why) => self.refuse_commit(conn, first, tag, why),
+        }
+    }
+
+    /// A COMMIT is refused. Who is to promise anew gets a quote for it.
+    fn refuse_commit(&mut self, conn: ConnectionId, first: u32, tag: [u8; 4], why: Refused) {
+        let (code, aux) = why;
+        self.reject(conn, code, first, tag, aux);
+        if code == RejectCode::PriceOrQuote {
+            self.quote(conn);
         }
     }
 
@@ -312,6 +315,10 @@ impl Payee {
         if v.base < newest.owed() {
             return Ok(Verdict::Behind);
         }
+        if range.followed.contains(&v.tag()) {
+            // A payer makes a new chain; who only passes promises on has none.
+            return Err((RejectCode::PriceOrQuote, 0));
+        }
         let cap = voucher::range_cap(v.count, account.tranche);
         if v.owed_at(v.steps) > cap {
             return Err((RejectCode::RangeTooSmall, u32::from(v.count)));
@@ -392,6 +399,7 @@ impl Payee {
         let Some(next) = range.next.take() else {
             return;
         };
+        range.followed = range.followed_by(&next);
         range.best = next;
         range.durable_k = 0;
         range.dirty_since = (next.k > 0).then_some(now);
@@ -582,144 +590,17 @@ impl Payee {
         account.note_chain(&pending.state);
         account.session_key = pending.session_key;
         account.tranche = pending.state.tranche;
-        let before = account.ranges.remove(&id.first);
         let mut range = Range::new(best, Life::Open, now);
-        range.conn = before.and_then(|r| r.conn);
+        let before = account.ranges.remove(&id.first);
+        if let Some(before) = &before {
+            range.conn = before.conn;
+            range.followed = before.followed_by(&best);
+        }
         account.ranges.insert(id.first, range);
+        if let Some(before) = before {
+            self.tell_moved(conn, &before);
+        }
         self.attach(conn, id);
-    }
-
-    /// The range is this connection's from now on: ACK, then unchoke.
-    pub(super) fn attach(&mut self, conn: ConnectionId, id: RangeId) {
-        let now = self.now;
-        let holder = self.range(id).and_then(|r| r.conn);
-        if let Some(other) = holder.filter(|other| *other != conn) {
-            self.detach(other, id.first);
-            // A reloaded page is back before its old connection is known to be dead. A full range that
-            // still hangs there buys nothing more.
-            if !self.buys(other) {
-                self.leave_full_ranges(other);
-                let paid = self.conns.get(&other).map_or(0, |c| c.paid);
-                self.count_lost(id.account, other, paid);
-                self.store_facts(id.account);
-            }
-        }
-        let Some(account) = self.accounts.get_mut(&id.account) else {
-            return;
-        };
-        let Some(c) = self.conns.get_mut(&conn) else {
-            return;
-        };
-        c.account = Some(id.account);
-        c.tentative = None;
-        c.pending = None;
-        // Who commits again buys again.
-        c.bye = false;
-        let newcomer = c.attached.is_empty();
-        if newcomer {
-            c.paid = 0;
-        }
-        // Full and closed ranges make room.
-        let (ranges, tranche) = (&mut account.ranges, account.tranche);
-        c.attached.retain(|first| {
-            let over = ranges
-                .get_mut(first)
-                .filter(|r| r.life != Life::Open || r.usable(tranche) == 0);
-            match over {
-                Some(range) => {
-                    range.conn = None;
-                    range.idle_since = now;
-                    false
-                }
-                None => *first != id.first,
-            }
-        });
-        c.attached.push(id.first);
-        if let Some(range) = account.ranges.get_mut(&id.first) {
-            range.conn = Some(conn);
-            range.suspended = false;
-            range.paid_since_commit = 0;
-        }
-        if newcomer && self.owes_too_much(id.account) {
-            self.refuse_for_debt(conn, id);
-            return;
-        }
-        self.event(PayEvent::BuyerAttached {
-            conn,
-            account: id.account,
-            first: id.first,
-        });
-        self.ack_now(conn, id.first);
-        // An account at its limit waits; its range is good as soon as another is redeemed.
-        if self.within_limit(conn) {
-            self.unchoke(conn);
-        }
-    }
-
-    /// An old debt is worked off at the first credit, without growth; a whole window of it is too much. Less would refuse an
-    /// honest buyer that was cut off several times before it had paid much.
-    pub(super) fn owes_too_much(&self, account: B256) -> bool {
-        self.debt(account) > u64::from(self.config.credit_max)
-    }
-
-    fn debt(&self, account: B256) -> u64 {
-        let account = self.accounts.get(&account);
-        account.map_or(0, |a| a.ledger.debt(self.config.credit0))
-    }
-
-    /// Takes a range off its connection, for what its account left unpaid on others.
-    pub(super) fn refuse_for_debt(&mut self, conn: ConnectionId, id: RangeId) {
-        let tag = self.range(id).map_or([0; 4], |r| r.best.voucher.tag());
-        let aux = u32::try_from(self.debt(id.account)).unwrap_or(u32::MAX);
-        self.reject(conn, RejectCode::OverCredit, id.first, tag, aux);
-        self.detach(conn, id.first);
-    }
-
-    /// Whether a range attached to the connection can still pay.
-    fn buys(&self, conn: ConnectionId) -> bool {
-        let Some(c) = self.conns.get(&conn) else {
-            return false;
-        };
-        let Some(account) = c.account.and_then(|id| self.accounts.get(&id)) else {
-            return false;
-        };
-        c.attached
-            .iter()
-            .filter_map(|first| account.ranges.get(first))
-            .any(|range| range.life == Life::Open && range.usable(account.tranche) > 0)
-    }
-
-    fn leave_full_ranges(&mut self, conn: ConnectionId) {
-        let attached = self.conns.get(&conn).map(|c| c.attached.clone());
-        for first in attached.unwrap_or_default() {
-            self.detach(conn, first);
-        }
-    }
-
-    /// The range leaves the connection; without any range it is a free peer again.
-    pub(super) fn detach(&mut self, conn: ConnectionId, first: u32) {
-        let now = self.now;
-        let Some(c) = self.conns.get_mut(&conn) else {
-            return;
-        };
-        c.attached.retain(|other| *other != first);
-        c.ack = c.ack.filter(|other| *other != first);
-        let none_left = c.attached.is_empty();
-        let account = c.account;
-        if none_left {
-            c.full_since = None;
-        }
-        if let Some(account) = account {
-            let id = RangeId { account, first };
-            if let Some(range) = self.range_mut(id) {
-                range.conn = None;
-                range.idle_since = now;
-            }
-            self.store_links(id);
-        }
-        if none_left {
-            self.choke(conn);
-        }
     }
 
     /// Evidence that a payer signed for somebody else: kept, and held against our own ranges.

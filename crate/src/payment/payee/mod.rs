@@ -23,6 +23,7 @@
 //! - Nothing is accepted that the chain, read at `latest`, does not cover.
 
 mod accounts;
+mod attach;
 mod claims;
 mod commit;
 mod config;
@@ -79,6 +80,8 @@ pub const MAX_EVIDENCE_CHECKS: u8 = 4;
 /// Accounts that have something to redeem. A further one takes the place of the one that owes least, if that is not worth
 /// its gas; else its COMMIT is answered with REJECT 13.
 pub const MAX_ACCOUNTS: usize = 16_384;
+/// Promises of one range that others followed before a step of them was paid, and that are remembered. Each has the range once.
+pub const MAX_FOLLOWED: usize = 64;
 /// A range that is worth nothing and has no connection is forgotten after this.
 pub const WORTHLESS: Duration = Duration::from_secs(24 * 3_600);
 

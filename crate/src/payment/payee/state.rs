@@ -6,7 +6,7 @@ use alloy_primitives::{Address, B256};
 
 use super::accounts::Watch;
 use super::commit::Pending;
-use super::{RangeId, WORTHLESS};
+use super::{MAX_FOLLOWED, RangeId, WORTHLESS};
 use crate::payment::ledger::SellerLedger;
 use crate::payment::record::{PayeeFactsRecord, PayeeRangeLife, PayeeRangeRecord};
 use crate::payment::voucher::{self, Signature, Voucher};
@@ -183,6 +183,9 @@ pub(super) struct Range {
     pub(super) best: Best,
     /// A fold that is not durable yet.
     pub(super) next: Option<Best>,
+    /// Tags of the promises on its base that others followed; the oldest of [`MAX_FOLLOWED`] is forgotten. Who was given one of
+    /// them under this payee's name has the range and its first credit once.
+    pub(super) followed: VecDeque<[u8; 4]>,
     pub(super) durable_k: u16,
     pub(super) dirty_since: Option<Timestamp>,
     /// A record of links is being stored.
@@ -218,6 +221,7 @@ impl Range {
             durable_k: best.k,
             best,
             next: None,
+            followed: VecDeque::new(),
             dirty_since: None,
             storing: false,
             life,
@@ -239,6 +243,19 @@ impl Range {
     /// The newest voucher, durable or not.
     pub(super) fn newest(&self) -> &Best {
         self.next.as_ref().unwrap_or(&self.best)
+    }
+
+    /// What is remembered of promises when `next` follows the best one. On a higher base, all earlier ones are behind.
+    pub(super) fn followed_by(&self, next: &Best) -> VecDeque<[u8; 4]> {
+        if next.voucher.base > self.best.voucher.base {
+            return VecDeque::new();
+        }
+        let mut followed = self.followed.clone();
+        followed.push_back(self.best.voucher.tag());
+        if followed.len() > MAX_FOLLOWED {
+            followed.pop_front();
+        }
+        followed
     }
 
     pub(super) fn undurable(&self) -> u64 {

@@ -530,3 +530,176 @@ fn of_a_payee_that_sold_before_one_range_is_bought_though_others_crowd() {
         Q.0 * u128::from(promised.count)
     );
 }
+
+/// A seller comes under the name of the payee that sold before. What it was promised at once.
+fn comes(b: &mut Buying, at: u64, conn: ConnectionId, address: &str) -> Vec<VoucherBody> {
+    b.payer.connected(ms(at), conn, info_at(address));
+    b.payer.want(ms(at), conn, TitleKind::V2, true, MAX_UNIT);
+    commits_of(&b.say(ms(at), conn, offer(100)), conn)
+}
+
+#[test]
+fn each_impostor_keeps_a_range_from_a_payee_that_sold_before_for_ten_seconds_at_the_most() {
+    for (how, most) in [
+        ("lets it go and takes it again", 12),
+        ("brings a block that is never judged", 13),
+        ("others come from elsewhere all the time", 12),
+        ("another waited before", 23),
+    ] {
+        let (mut b, now, _) = sold_before_in_a_crowd();
+        let holder = ConnectionId(1_100);
+        let taken = stranger(&mut b, now, 100, "203.0.113.9").unwrap();
+        let (first, tag) = (taken.first, taken.tag());
+        if how.starts_with("brings") {
+            b.ack_with(ms(now), holder, &taken, 1);
+            b.receive(holder, block(500));
+        }
+        if how.starts_with("another") {
+            let other = comes(&mut b, now + 500, ConnectionId(1_150), "203.0.113.8");
+            assert_eq!(other, []);
+        }
+        // The payee itself, where it sold before.
+        let payee = ConnectionId(1_200);
+        let mut promised = comes(&mut b, now + 1_000, payee, "198.51.100.1");
+        let mut sells_from = None;
+        for tenths in 11..10 * (most + 20) {
+            let at = now + tenths * 100;
+            if how.starts_with("lets") && tenths % 90 == 85 {
+                let refusal = |code, aux| PayMessage::Reject {
+                    code,
+                    first,
+                    tag,
+                    aux,
+                };
+                // The ACK makes its refused quotes count from 0 again, the REJECT 14 makes the range one that is being opened.
+                b.ack_with(ms(at), holder, &taken, 1);
+                b.say(ms(at), holder, refusal(RejectCode::Rate, 50));
+                b.say(ms(at), holder, refusal(RejectCode::PriceOrQuote, 0));
+                let again = commits_of(&b.say(ms(at), holder, offer(100)), holder);
+                assert_eq!(again, [], "{how}");
+            }
+            if how.starts_with("others") {
+                let other = ConnectionId(2_000 + tenths);
+                let address = format!("192.0.{}.{}", tenths / 200, tenths % 200);
+                let promised = comes(&mut b, at, other, &address);
+                assert!(promised.iter().all(|v| v.first != first), "{how}");
+            }
+            b.payer.tick(ms(at));
+            let done = b.run(ms(at));
+            if sells_from.is_none() {
+                promised.extend(commits_of(&done, payee));
+            }
+            let Some(v) = promised.iter().find(|v| v.first == first) else {
+                continue;
+            };
+            // It sells, and has the range from then on.
+            if sells_from.is_none() {
+                sells_from = Some(tenths);
+                b.ack_with(ms(at), payee, v, 4);
+                b.receive(payee, block(501));
+                assert!((b.payer).payable(ms(at), payee, verified(block(501))));
+                b.run(ms(at));
+            } else {
+                let moved = |(_, m): &(ConnectionId, PayMessage)| match m {
+                    PayMessage::Commit { voucher, .. } => voucher.first == first,
+                    _ => false,
+                };
+                assert!(!done.sent.iter().any(moved), "{how}");
+            }
+        }
+        assert!(sells_from.is_some_and(|at| at <= 10 * most), "{how}");
+    }
+}
+
+#[test]
+fn a_payee_that_sold_on_a_range_has_it_again_though_others_wait_under_its_name() {
+    let (mut b, now, _) = sold_before_in_a_crowd();
+    let payee = ConnectionId(1_200);
+    let sold = comes(&mut b, now, payee, "198.51.100.1")[0];
+    b.ack_with(ms(now), payee, &sold, 4);
+    b.receive(payee, block(500));
+    assert!((b.payer).payable(ms(now), payee, verified(block(500))));
+    b.run(ms(now));
+    // One gets a range with its name, the next ones wait.
+    for (number, ranges) in [(0, 1), (1, 0), (2, 0)] {
+        let conn = ConnectionId(1_250 + number);
+        let address = format!("203.0.113.{number}");
+        let promised = comes(&mut b, now + 500, conn, &address);
+        assert_eq!(promised.len(), ranges);
+        assert!(promised.iter().all(|v| v.first != sold.first));
+    }
+    b.payer.disconnected(ms(now + 700), payee);
+    b.run(ms(now + 700));
+    let again = comes(&mut b, now + 700, ConnectionId(1_300), "198.51.100.1");
+    assert_eq!(again.len(), 1);
+    assert_eq!(again[0].first, sold.first);
+}
+
+#[test]
+fn who_sells_a_block_under_the_name_of_a_payee_makes_no_stranger_of_it_in_later_runs() {
+    let (mut b, mut now, _) = sold_before_in_a_crowd();
+    let conn = ConnectionId(1_100);
+    for run in 0..3u8 {
+        // While the payee is away, one range in each run is closed after a block: on record, and for good.
+        let free = b.payer.totals().free.0;
+        let taken = stranger(&mut b, now, 100, "203.0.113.9").unwrap();
+        b.ack_with(ms(now), conn, &taken, 1);
+        b.receive(conn, block(500));
+        assert!((b.payer).payable(ms(now), conn, verified(block(500))));
+        b.run(ms(now));
+        let (reason, first) = (NeedReason::RangeClosed, taken.first);
+        b.say(ms(now), conn, PayMessage::Need { reason, first });
+        b.payer.disconnected(ms(now), conn);
+        b.run(ms(now));
+        assert_eq!(stranger(&mut b, now + 5_000, 100, "203.0.113.10"), None);
+        assert_eq!(free - b.payer.totals().free.0, Q.0, "run {run}");
+        now += 20_000;
+        b.restart(ms(now));
+        // Another takes the first turn of the next run, too.
+        let address = format!("198.51.100.{}", 110 + run);
+        assert!(stranger(&mut b, now, 110 + run, &address).is_some());
+        strangers(&mut b, now, 120..121);
+    }
+    assert!(stranger(&mut b, now, 100, "198.51.100.1").is_some());
+}
+
+#[test]
+fn who_sold_on_one_range_of_a_payee_ends_no_other_of_it() {
+    // Where its address is known, and where it is not.
+    for address in ["198.51.100.9", ""] {
+        let mut b = Buying::new();
+        // The payee has two ranges from an earlier run, a part of one used.
+        let one = b.open();
+        b.buy(ms(2_000), 0..40);
+        let next = PayMessage::Need {
+            reason: NeedReason::NextRange,
+            first: one.first,
+        };
+        let two = b.say(ms(4_000), A, next).commit();
+        assert_ne!(one.first, two.first);
+        b.payer.disconnected(ms(5_000), A);
+        b.run(ms(5_000));
+        b.restart(ms(10_000));
+        // An impostor sells a block on the first, and closes both.
+        let bad = b
+            .quote(ms(10_000), B, info_at(address), terms(UNIT))
+            .commit();
+        assert_eq!(bad.first, one.first);
+        b.ack_with(ms(10_010), B, &bad, 1);
+        b.receive(B, block(900));
+        assert!(b.payer.payable(ms(12_000), B, verified(block(900))));
+        b.run(ms(12_000));
+        let closed = |first| PayMessage::Need {
+            reason: NeedReason::RangeClosed,
+            first,
+        };
+        let next = b.say(ms(14_000), B, closed(one.first)).commit();
+        assert_eq!(next.first, two.first);
+        b.say(ms(14_010), B, closed(two.first));
+        b.payer.disconnected(ms(15_000), B);
+        b.run(ms(15_000));
+        // Nobody sold on the second in this run.
+        let again = b.quote(ms(30_000), A, info(1), terms(UNIT)).commit();
+        assert_eq!(again.first, two.first, "{address:?}");
+    }
+}

@@ -5,6 +5,7 @@
 
 use rand_core::Rng;
 
+use super::account::Account;
 use super::range::{Range, Work};
 use super::seller::Seller;
 use super::{
@@ -181,33 +182,58 @@ impl Payer {
         self.config.ceiling.min(c.max_unit)
     }
 
-    /// A range that this payee has already, with steps left, that no connection uses, or (`held`) that another sits on.
+    /// A range that this payee has already, that no connection uses, or (`held`) that another sits on.
     fn reusable(&self, conn: ConnectionId, c: &Conn, terms: &Terms, held: bool) -> Option<u32> {
-        let account = self.account.as_ref()?;
-        let book = (self.sellers).get(&Seller::new(terms.payee, conn, &c.info));
-        let is_free = |r: &Range| match r.conn {
-            None => !held,
-            Some(holder) => held && self.sits_on(holder, r, c),
-        };
-        let found = account.ranges.values().find(|r| {
-            r.payee == terms.payee
-                && is_free(r)
-                && !r.refused
-                && !book.is_some_and(|b| b.closed.contains(&r.first))
-                && r.content == terms.content
-                && self.usable(r, terms.unit) > 0
-                && voucher::range_cap(r.count, account.info.tranche) >= terms.min_range
-        });
+        let mut ranges = self.account.as_ref()?.ranges.values();
+        let found = ranges
+            .find(|r| self.may_have(conn, c, terms, r, held) && !self.is_behind(conn, c, r, held));
         found.map(|r| r.first)
     }
 
-    /// Whether one that is not known to be the payee keeps the range from another, and brings nothing.
+    /// Whether the range is this payee's, has steps left, and is free or (`held`) sat on.
+    fn may_have(&self, conn: ConnectionId, c: &Conn, terms: &Terms, r: &Range, held: bool) -> bool {
+        let is_free = || match r.conn {
+            None => !held,
+            Some(holder) => held && self.sits_on(holder, r, c),
+        };
+        let book = || (self.sellers).get(&Seller::new(terms.payee, conn, &c.info));
+        let suits = |account: &Account| {
+            voucher::range_cap(r.count, account.info.tranche) >= terms.min_range
+        };
+        r.payee == terms.payee
+            && r.content == terms.content
+            && !r.refused
+            && is_free()
+            && !book().is_some_and(|b| b.closed.contains(&r.first))
+            && self.usable(r, terms.unit) > 0
+            && self.account.as_ref().is_some_and(suits)
+    }
+
+    /// Whether another that comes under the same payee's name is to have the range first: those that were promised nothing yet
+    /// have it in the order in which they came, before whoever had one and let it go. Who sold on it is behind nobody.
+    fn is_behind(&self, conn: ConnectionId, c: &Conn, r: &Range, held: bool) -> bool {
+        let had_one = |conn: ConnectionId, c: &Conn| {
+            let seller = Seller::new(r.payee, conn, &c.info);
+            self.sellers.contains_key(&seller)
+        };
+        let had = had_one(conn, c);
+        let is_before = |(other, o): (&ConnectionId, &Conn)| {
+            *other != conn
+                && (had || *other < conn)
+                && !had_one(*other, o)
+                && (self.waiting_terms(o))
+                    .is_some_and(|terms| self.may_have(*other, o, &terms, r, held))
+        };
+        !self.was_first_to_sell(conn, r.first) && self.conns.iter().any(is_before)
+    }
+
+    /// Whether one that is not known to be the payee keeps the range from another, and brings too little for that.
     fn sits_on(&self, holder: ConnectionId, range: &Range, other: &Conn) -> bool {
-        let brings_nothing = |h: &Conn| h.ledger.paid == 0 && h.ledger.received_unpaid() == 0;
-        range.is_held_for_long(self.now)
-            && !self.may_end(holder, range.first)
-            && (self.conns.get(&holder))
-                .is_some_and(|h| h.info.address != other.info.address && brings_nothing(h))
+        let brought = |h: &Conn| (h.ledger.paid).saturating_add(h.ledger.received_unpaid().into());
+        !self.may_end(holder, range.first)
+            && self.conns.get(&holder).is_some_and(|h| {
+                h.info.address != other.info.address && range.is_held_for_long(self.now, brought(h))
+            })
     }
 
     fn new_range(&self, conn: ConnectionId, c: &Conn, terms: &Terms) -> Result<Choice, Refusal> {
@@ -232,9 +258,9 @@ impl Payer {
         )?;
         let idle = account.idle_ranges();
         let crowded = idle >= policy::most_idle(account.unassigned());
-        // Whoever takes the name of a payee that sold before gets one range with it, and no more until it is used.
+        // Whoever takes the name of a payee that sold before gets one range with it in a run, and no more until it is used.
         let sold = of_payee().any(|r| !account.is_early(r.first))
-            && !of_payee().any(|r| account.is_idle(r));
+            && !of_payee().any(|r| account.is_idle(r) && !r.was_closed_earlier());
         let served = sold || book.is_some_and(|b| b.served);
         let stranger = !served && (!c.delivered || crowded);
         let mut tried = account.tried_addresses();
@@ -264,15 +290,18 @@ impl Payer {
             return Vec::new();
         };
         let mut addresses: Set<&str> = account.tried_addresses().collect();
-        let waits = |c: &Conn| {
-            let quote = c.quote.as_ref().filter(|_| c.wanted && c.ended.is_none());
-            quote.is_some_and(|q| q.refused == Some(Refusal::FakePayeeLimit) && self.is_fresh(q))
-        };
         (self.conns.iter())
-            .filter(|(_, c)| waits(c))
+            .filter(|(_, c)| self.waiting_terms(c).is_some())
             .filter(|(_, c)| c.info.address.is_empty() || addresses.insert(c.info.address.as_str()))
             .map(|(conn, _)| *conn)
             .collect()
+    }
+
+    /// What a stranger offers that waits for its turn.
+    fn waiting_terms(&self, c: &Conn) -> Option<Terms> {
+        let quote = c.quote.as_ref().filter(|_| c.wanted && c.ended.is_none())?;
+        let waits = quote.refused == Some(Refusal::FakePayeeLimit) && self.is_fresh(quote);
+        waits.then_some(quote.terms)
     }
 
     /// Of the strangers that wait, chance chooses the next one. By order of connection, those that come to nothing and came

@@ -105,7 +105,7 @@ pub(super) struct Range {
     pub(super) life: PayerRangeLife,
     pub(super) stage: Stage,
     pub(super) conn: Option<ConnectionId>,
-    /// Since when it is bound to that one.
+    /// Since when it is bound to that one; zero: it was bound to none in this run.
     pub(super) bound_at: Timestamp,
     pub(super) active: Option<Live>,
     /// The voucher before a fold, until the fold's ACK.
@@ -122,6 +122,8 @@ pub(super) struct Range {
     pub(super) fold_after: Timestamp,
     /// Address of the peer that was first to sell on it in this run, or of the first that it was promised to.
     pub(super) address: Option<String>,
+    /// The connection of that peer, once it sold.
+    pub(super) sold_by: Option<ConnectionId>,
     /// Allocator and range are durable.
     pub(super) reserved: bool,
     pub(super) durable_paid: FineUnits,
@@ -153,6 +155,7 @@ impl Range {
             fold_asked: false,
             fold_after: Timestamp::ZERO,
             address: None,
+            sold_by: None,
             reserved: false,
             durable_paid: FineUnits(0),
             emitted_paid: FineUnits(0),
@@ -232,9 +235,15 @@ impl Range {
         self.waited + waits >= PATIENCE
     }
 
-    /// So long after it was bound to a connection somebody else may want it.
-    pub(super) fn is_held_for_long(&self, now: Timestamp) -> bool {
-        self.bound_at + PATIENCE <= now
+    /// Its connection, which brought so many blocks, has it for so long that somebody else may want it: each block makes up for
+    /// a second.
+    pub(super) fn is_held_for_long(&self, now: Timestamp, brought: u64) -> bool {
+        now.since(self.bound_at) >= PATIENCE.saturating_add(Duration::from_secs(brought))
+    }
+
+    /// An earlier run ended it before it was used up.
+    pub(super) fn was_closed_earlier(&self) -> bool {
+        self.life == PayerRangeLife::Closed && self.bound_at == Timestamp::ZERO
     }
 
     /// The serial after its last one.

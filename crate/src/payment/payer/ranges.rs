@@ -439,6 +439,7 @@ impl Payer {
             && (range.paid.0 == 0 || range.address.is_none())
         {
             range.address = c.address();
+            range.sold_by = Some(conn);
         }
         let paid = FineUnits(range.paid.0.saturating_add(worth));
         range.raise_paid(paid, &mut account.spent);

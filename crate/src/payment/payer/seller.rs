@@ -181,17 +181,20 @@ impl Payer {
     /// Whether this seller speaks for the payee of a range: it was the first to sell on it in this run, or half of it is used.
     /// Another may have come under the payee's name before the payee itself.
     pub(super) fn may_end(&self, conn: ConnectionId, first: u32) -> bool {
-        let (Some(account), Some(c)) = (&self.account, self.conns.get(&conn)) else {
+        let account = self.account.as_ref();
+        self.was_first_to_sell(conn, first) || account.is_some_and(|a| !a.is_early(first))
+    }
+
+    /// Whether this seller was the first to sell on a range in this run.
+    pub(super) fn was_first_to_sell(&self, conn: ConnectionId, first: u32) -> bool {
+        let (Some(range), Some(c)) = (self.range(first), self.conns.get(&conn)) else {
             return false;
         };
-        let sold = account
-            .ranges
-            .get(&first)
-            .is_some_and(|r| match &r.address {
-                Some(address) => r.paid.0 > 0 && *address == c.info.address,
-                None => c.ledger.paid > 0,
-            });
-        sold || !account.is_early(first)
+        match &range.address {
+            Some(address) => range.paid.0 > 0 && *address == c.info.address,
+            // Of nobody, or of one whose address is unknown.
+            None => range.sold_by == Some(conn),
+        }
     }
 
     /// A range has come to its end: what that says of the seller that ended it, or of all that were blamed for it.

@@ -376,3 +376,32 @@ fn a_promise_that_is_not_answered_for_a_minute_ends_the_purchase() {
     let ended = PayerConnState::Ended(EndReason::NoAnswer);
     assert_eq!(b.payer.status(A), ended);
 }
+
+#[test]
+fn a_fold_that_is_not_answered_for_a_minute_ends_the_purchase() {
+    for answered in [false, true] {
+        let (mut b, v) = at_three_quarters();
+        let fold = b.run(ms(3_000)).commit();
+        assert_eq!((fold.first, fold.base.0), (v.first, 192 * UNIT.0));
+        b.payer.tick(ms(4_000));
+        b.run(ms(4_000));
+        assert_eq!(b.payer.next_timeout(), ms(63_000));
+        b.payer.tick(ms(62_999));
+        b.run(ms(62_999));
+        assert_eq!(b.payer.status(A), PayerConnState::Attached);
+        if answered {
+            b.ack(ms(62_999), A, &fold, 0);
+        }
+        b.payer.tick(ms(63_000));
+        b.run(ms(63_000));
+        if answered {
+            assert_eq!(b.payer.status(A), PayerConnState::Attached);
+            continue;
+        }
+        let ended = PayerConnState::Ended(EndReason::NoAnswer);
+        assert_eq!(b.payer.status(A), ended);
+        // What is left of the range is bought from its payee elsewhere.
+        let again = b.connect(ms(64_000), B, TitleKind::V2).commit();
+        assert_eq!((again.first, again.base.0), (v.first, 192 * UNIT.0));
+    }
+}

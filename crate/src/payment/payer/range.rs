@@ -246,6 +246,19 @@ impl Range {
         self.life == PayerRangeLife::Closed && self.bound_at == Timestamp::ZERO
     }
 
+    /// Since when its COMMIT, a fold's too, waits for an answer.
+    pub(super) fn unanswered_since(&self) -> Option<Timestamp> {
+        match self.stage {
+            Stage::Committed {
+                since,
+                retry_at: None,
+                ..
+            } => Some(since),
+            Stage::Attached if self.prior.is_some() => Some(self.last_commit),
+            _ => None,
+        }
+    }
+
     /// The serial after its last one.
     pub(super) fn end(&self) -> u64 {
         u64::from(self.first) + u64::from(self.count)

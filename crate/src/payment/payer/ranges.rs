@@ -13,7 +13,7 @@ use super::{COMMIT_SPACING, COMMIT_TIMEOUT, FAILURE_DELAY, Payer, STORE_DELAY, S
 use crate::payment::chain::HashChain;
 use crate::payment::record::{Key, PayerRangeLife};
 use crate::payment::voucher::{self, Signature, Voucher};
-use crate::payment::{NotSigned, PayAction, PayEffect, PayEvent};
+use crate::payment::{EndReason, NotSigned, PayAction, PayEffect, PayEvent};
 use crate::sorted::Set;
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, FineUnits};
@@ -535,21 +535,19 @@ impl Payer {
         let Some(range) = self.range_mut(first) else {
             return;
         };
+        if (range.unanswered_since()).is_some_and(|at| at + COMMIT_TIMEOUT <= now) {
+            self.detach_range(first);
+            self.end(conn, EndReason::NoAnswer);
+            return;
+        }
         match &mut range.stage {
             Stage::Committed {
                 since, retry_at, ..
-            } => match *retry_at {
-                Some(at) if at <= now => {
-                    *retry_at = None;
-                    *since = now;
-                    self.send_commit(conn, first);
-                }
-                None if *since + COMMIT_TIMEOUT <= now => {
-                    self.detach_range(first);
-                    self.end(conn, crate::payment::EndReason::NoAnswer);
-                }
-                _ => {}
-            },
+            } if retry_at.is_some_and(|at| at <= now) => {
+                *retry_at = None;
+                *since = now;
+                self.send_commit(conn, first);
+            }
             Stage::Attached => self.fold_if_time(conn, first),
             _ => {}
         }
@@ -563,9 +561,7 @@ impl Payer {
             .dirty_since
             .map_or(Timestamp::NEVER, |at| at + STORE_DELAY);
         let stage = match &range.stage {
-            Stage::Committed {
-                since, retry_at, ..
-            } => retry_at.unwrap_or(*since + COMMIT_TIMEOUT),
+            Stage::Committed { retry_at, .. } => retry_at.unwrap_or(Timestamp::NEVER),
             Stage::Attached => {
                 // Only a fold that waits for its rate or its delay has a time.
                 let at = range.fold_after.max(range.last_commit + COMMIT_SPACING);
@@ -581,6 +577,7 @@ impl Payer {
             }
             _ => Timestamp::NEVER,
         };
-        dirty.min(stage)
+        let answer = (range.unanswered_since()).map_or(Timestamp::NEVER, |at| at + COMMIT_TIMEOUT);
+        dirty.min(stage).min(answer)
     }
 }

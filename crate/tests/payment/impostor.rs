@@ -7,7 +7,7 @@ use crate::shop::*;
 use alloy_primitives::B256;
 use piecework::payment::TitleKind;
 use piecework::payment::chain::HashChain;
-use piecework::payment::payee::RedeemScope;
+use piecework::payment::payee::{MAX_FOLLOWED, RedeemScope};
 use piecework::time::Duration;
 use piecework::types::{ConnectionId, FineUnits};
 use piecework::wire::pay::{PayMessage, RejectCode};
@@ -198,6 +198,28 @@ fn a_buyer_that_was_there_before_and_paid_is_served_with_a_new_promise_each_time
         s.leave(buyer.conn);
         s.later(Duration::from_secs(1));
     }
+}
+
+#[test]
+fn so_many_promises_on_one_base_are_remembered_and_no_more() {
+    let buyer = Buyer::new(1);
+    let mut s = shop(&buyer);
+    let mut commit = |number: usize| {
+        s.connect(buyer.conn, "203.0.113.5");
+        let refused = s.commit(&buyer, &fresh(&buyer, number as u8));
+        s.leave(buyer.conn);
+        s.later(Duration::from_secs(1));
+        refused
+    };
+    for number in 1..=MAX_FOLLOWED + 1 {
+        assert_eq!(commit(number), None);
+    }
+    for followed in [1, 2, MAX_FOLLOWED] {
+        assert_eq!(commit(followed), Some(RejectCode::PriceOrQuote));
+    }
+    assert_eq!(commit(MAX_FOLLOWED + 2), None);
+    assert_eq!(commit(1), None, "the oldest is forgotten");
+    assert_eq!(commit(3), Some(RejectCode::PriceOrQuote));
 }
 
 /// Time passes on both sides of a connection, and each hears what the other says from `heard` on.

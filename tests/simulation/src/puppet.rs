@@ -7,8 +7,10 @@ use piecework::metainfo::Geometry;
 use piecework::time::{Duration, Timestamp};
 use piecework::types::{BlockRef, ConnectionId, PeerId, PieceIndex};
 use piecework::wire::extension::{EXTENDED_HANDSHAKE_ID, METADATA_PIECE_LEN};
+use piecework::wire::pay::{PayMessage, Terms};
 use piecework::wire::{
-    ExtendedHandshake, Handshake, Message, MetadataMessage, UT_METADATA_ID, UT_METADATA_NAME,
+    ExtendedHandshake, Handshake, Message, MetadataMessage, PW_PAY_ID, UT_METADATA_ID,
+    UT_METADATA_NAME,
 };
 
 use crate::content::Content;
@@ -44,6 +46,7 @@ pub struct Wire<'a> {
     pub(crate) out: BytesMut,
     pub(crate) close: bool,
     pub(crate) wake: Option<Duration>,
+    pub(crate) quotes: Vec<Terms>,
 }
 
 impl Wire<'_> {
@@ -55,6 +58,15 @@ impl Wire<'_> {
     /// Sends a message.
     pub fn say(&mut self, message: &Message) {
         message.encode(&mut self.out);
+    }
+
+    /// Sends a payment message.
+    pub fn pay(&mut self, message: &PayMessage) {
+        if let PayMessage::Terms(terms) = message {
+            self.quotes.push(*terms);
+        }
+        let (id, payload) = (PW_PAY_ID, message.encode().into());
+        self.say(&Message::Extended { id, payload });
     }
 
     /// Sends a message of any id and payload.

@@ -68,7 +68,8 @@ impl SimNet {
         let (end, other) = self.both(link, side);
         let (node, from, hash) = (end.node, other.node, other.direction.info_hash);
         let sender = &self.nodes[from.0];
-        let nonsense = sender.cheat == Cheat::Garbage || sender.puppet.is_some();
+        let is_puppet = sender.puppet.is_some() && sender.payee.is_none();
+        let nonsense = sender.cheat == Cheat::Garbage || is_puppet;
         let inbound = &mut self.watch.books.inbound;
         let frames = inbound
             .entry((link, side))

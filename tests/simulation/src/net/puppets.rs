@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use alloy_primitives::Address;
 use bytes::BytesMut;
 use piecework::client::{Config, Input};
 use piecework::time::Duration;
@@ -51,6 +52,11 @@ impl SimNet {
         let id = NodeId(self.nodes.len() - 1);
         self.join(id);
         id
+    }
+
+    /// What this puppet says makes sense, and what it sells is sold by this payee.
+    pub fn puppet_sells_for(&mut self, puppet: NodeId, payee: Address) {
+        self.nodes[puppet.0].payee = Some(payee);
     }
 
     /// Lets the tracker know a puppet.
@@ -214,13 +220,23 @@ impl SimNet {
             out: BytesMut::new(),
             close: false,
             wake: None,
+            quotes: Vec::new(),
         };
         if let Some(channel) = puppet.channels.get_mut(&conn) {
             act(channel, &mut wire);
         }
         let Wire {
-            out, close, wake, ..
+            out,
+            close,
+            wake,
+            quotes,
+            ..
         } = wire;
+        if let Some(end) = self.links[link].ends[side].as_mut() {
+            let quotes = quotes.iter().map(|terms| (terms.quote_id, terms.payee));
+            end.direction.quotes.extend(quotes);
+            end.direction.info_hash = Some(puppet.content.info_hash());
+        }
         self.nodes[id.0].puppet = Some(puppet);
         let mut out = out.freeze();
         let other = self.links[link].ends[1 - side].as_ref().map(|end| end.node);

@@ -52,9 +52,7 @@ pub const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
 pub const KEEP_ALIVE: Duration = Duration::from_secs(90);
 /// A remote that owes blocks and sends none for so long is snubbing us.
 pub const SNUB_TIMEOUT: Duration = Duration::from_secs(30);
-/// Who is asked for so long ...
-const SLOW_AFTER: Duration = Duration::from_secs(5);
-/// ... and sends fewer bytes a second is slow.
+/// Who sends fewer bytes a second is slow: half a block.
 const SLOW_BELOW: u64 = 8 * 1024;
 
 /// Who a remote is: the id that it gives itself, where it gives it. The id alone proves nothing.
@@ -149,10 +147,8 @@ pub struct Peer {
     pub up: Rate,
     /// When it last sent anything.
     pub heard_at: Timestamp,
-    /// When it last sent a block, or choked us while it owed some, or was first asked for one since.
+    /// When it last sent a block, or was first asked for one since.
     pub block_at: Timestamp,
-    /// Since when it is asked for blocks without a pause.
-    pub asked_since: Timestamp,
     /// When we last sent anything.
     pub said_at: Timestamp,
     /// It owes blocks and sends none.
@@ -209,7 +205,6 @@ impl Peer {
             up: Rate::default(),
             heard_at: now,
             block_at: now,
-            asked_since: now,
             said_at: now,
             snubbed: false,
             unrequested: 0,
@@ -244,20 +239,10 @@ impl Peer {
         all.map(move |address_hash| Identity { id, address_hash })
     }
 
-    /// It was asked for blocks for a while, and brings next to none.
-    pub fn is_slow(&self, now: Timestamp) -> bool {
-        let asked = !self.requests_out.is_empty() || now < self.block_at + SLOW_AFTER;
-        let for_long = self.asked_since + SLOW_AFTER <= now;
-        asked && for_long && self.down.per_second(now) < SLOW_BELOW
-    }
-
-    /// It is asked for a block while none is out. After a pause it is given time anew; one that it makes itself, by choking, is
-    /// none.
-    pub fn begin_asking(&mut self, now: Timestamp) {
-        if self.block_at + SLOW_AFTER <= now {
-            self.asked_since = now;
-        }
-        self.block_at = now;
+    /// It has everything, and delivers.
+    pub fn delivers_all(&self, now: Timestamp) -> bool {
+        let seeds = self.bits().is_some_and(Bitfield::is_full);
+        seeds && !self.choked_us && self.down.per_second(now) >= SLOW_BELOW
     }
 
     /// It exchanged blocks with us, in either direction.

@@ -388,15 +388,10 @@ impl Choice<'_> {
             };
             self.picker.drop_partial(stuck);
         }
-        if self.picker.partials.contains_key(&piece) || self.picker.partials.is_empty() {
+        if self.picker.partials.contains_key(&piece) {
             return true;
         }
-        let length = u64::from(self.picker.piece_len(piece));
-        let mut budget = self.picker.partial_budget;
-        if for_window {
-            budget += (budget / 4).max(u64::from(self.picker.piece_length));
-        }
-        while self.picker.partial_bytes + length > budget {
+        while !self.picker.has_budget_for(piece, for_window) {
             let Some(stuck) = self.stuck_piece(for_window) else {
                 return false;
             };

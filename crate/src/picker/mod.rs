@@ -584,6 +584,28 @@ impl Picker {
         (exists && self.block_ref(piece, index) == block).then_some(index)
     }
 
+    /// Something wanted that somebody has is asked of nobody, and may be.
+    pub fn is_anything_left(&self) -> bool {
+        let new = self.rarity.listed_available().first();
+        let for_window = !self.deadlines.is_empty();
+        new.is_some_and(|piece| self.fits(*piece) && self.has_budget_for(*piece, for_window))
+            || (self.unrequested.iter()).any(|piece| {
+                self.wanted.contains(*piece)
+                    && self.rarity.availability(*piece) > 0
+                    && (self.partials.get(piece)).is_some_and(|p| p.requested == 0)
+            })
+    }
+
+    /// A piece that is not begun may be, as far as the bytes go that may be held of such pieces.
+    fn has_budget_for(&self, piece: u32, for_window: bool) -> bool {
+        let mut budget = self.partial_budget;
+        if for_window {
+            budget += (budget / 4).max(u64::from(self.piece_length));
+        }
+        let length = u64::from(self.piece_len(piece));
+        self.partials.is_empty() || self.partial_bytes + length <= budget
+    }
+
     /// No wanted block that somebody has waits to be asked for.
     fn everything_is_out(&self) -> bool {
         self.rarity.listed_available().is_empty()

@@ -17,7 +17,7 @@ pub struct PeerStatus {
     pub rate: u64,
     /// Measured time from a request to its block on an idle connection; zero if unknown.
     pub rtt: Duration,
-    /// It let requests time out (anti-snub).
+    /// It let requests time out (anti-snub), or was waited for in vain.
     pub snubbed: bool,
 }
 

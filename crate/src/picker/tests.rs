@@ -85,6 +85,28 @@ fn a_begun_piece_is_finished_before_another_is_begun() {
 }
 
 #[test]
+fn something_is_left_while_a_piece_that_somebody_has_is_asked_of_nobody_and_may_be() {
+    let mut picker = picker(3);
+    assert!(!picker.is_anything_left(), "nobody has any");
+    let a = seed(&mut picker, 1, 5, 0);
+    picker.set_partial_budget(0);
+    assert!(picker.is_anything_left(), "one is begun in any case");
+    let first = pick(&mut picker, at(0), a, 2);
+    assert!(!picker.is_anything_left(), "there is no room for two");
+    picker.set_partial_budget(1 << 20);
+    assert!(picker.is_anything_left());
+    pick(&mut picker, at(0), a, 100);
+    assert!(!picker.is_anything_left(), "all is out");
+    deliver(&mut picker, at(1), a, &first[..1]);
+    picker.choked(a);
+    picker.set_partial_budget(0);
+    assert!(
+        picker.is_anything_left(),
+        "the begun one waits for somebody"
+    );
+}
+
+#[test]
 fn the_rarest_piece_comes_first_once_there_is_something_to_trade() {
     let mut picker = picker(50);
     let a = seed(&mut picker, 1, 0, 0);

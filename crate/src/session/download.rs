@@ -28,9 +28,6 @@ impl Session {
     /// A choke without BEP 6 voids what is out.
     pub(super) fn void_requests(&mut self, ctx: &mut Context, conn: ConnectionId) {
         if let Some(peer) = self.peers.get_mut(&conn) {
-            if !peer.requests_out.is_empty() {
-                peer.block_at = ctx.now;
-            }
             for block in core::mem::take(&mut peer.requests_out).into_keys() {
                 ctx.money.request_ended(conn);
                 if !peer.sending.take_back_request(block) && peer.cancelled.len() < MAX_CANCELLED {

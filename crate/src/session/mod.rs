@@ -175,6 +175,8 @@ pub struct Session {
     choke_stale: bool,
     /// Who was last given room at the edge for blocks.
     turn: ConnectionId,
+    /// When a seller has been waited for in vain.
+    sellers_at: Timestamp,
 }
 
 impl Session {
@@ -208,6 +210,7 @@ impl Session {
             swarm: None,
             choke_stale: false,
             turn: ConnectionId(0),
+            sellers_at: Timestamp::NEVER,
         }
     }
 
@@ -488,7 +491,8 @@ impl Session {
         self.fetch_metadata(ctx);
         self.fit_storage(ctx);
         self.update_windows(ctx);
-        self.request_blocks(ctx);
+        let lacking = self.request_blocks(ctx);
+        self.wait_for_sellers(ctx, lacking);
         self.serve_requests(ctx);
         self.serve_metadata(ctx);
         self.serve_streams(ctx);
@@ -523,6 +527,7 @@ impl Session {
         }
         at.min(self.streams.next_timeout())
             .min(self.pricing.record_due())
+            .min(self.sellers_at)
     }
 
     fn time_out_peers(&mut self, ctx: &mut Context) {
@@ -579,8 +584,9 @@ impl Session {
         }
     }
 
-    /// Tells the payment machines our price, and with whom to deal: the cheapest few who have something for us. Those that are
-    /// of no use take nobody's place, or a few low prices would keep every seller out.
+    /// Tells the payment machines our price, and with whom to deal: the cheapest who have something for us, until a few of them
+    /// are of use (see [`Payer::is_of_use`](crate::payment::payer::Payer::is_of_use)). The others of those are wanted all the
+    /// same, and come before all that are dearer.
     fn choose_sellers(&mut self, ctx: &mut Context) {
         if ctx.config.payment.is_none() {
             return;
@@ -611,7 +617,7 @@ impl Session {
                 break;
             }
             chosen.insert(*conn);
-            of_use += usize::from(self.is_of_use(ctx, *conn));
+            of_use += usize::from(ctx.money.is_of_use(*conn));
         }
         let unit = self.unit(ctx.config);
         for peer in self.peers.values().filter(|p| p.in_payments) {
@@ -625,12 +631,24 @@ impl Session {
         }
     }
 
-    /// Whether blocks come from this seller, or soon will.
-    fn is_of_use(&self, ctx: &Context, conn: ConnectionId) -> bool {
-        let buys = matches!(ctx.money.buying(conn), Buying::Paid(_));
-        let idles = |p: &Peer| p.choked_us || p.is_slow(ctx.now);
-        let idles = buys && self.peers.get(&conn).is_some_and(idles);
-        !idles && ctx.money.is_of_use(conn)
+    /// Tells the payment machine which sellers are waited for. One that is asked for nothing is not where a cheaper peer
+    /// delivers all: no dearer one would be asked for anything then.
+    fn wait_for_sellers(&mut self, ctx: &mut Context, lacking: bool) {
+        self.sellers_at = Timestamp::NEVER;
+        if ctx.config.payment.is_none() {
+            return;
+        }
+        let price = |conn| ctx.money.price(conn).unwrap_or(FineUnits(0));
+        let enough = (self.peers.values())
+            .filter(|p| lacking && p.delivers_all(ctx.now))
+            .map(|p| price(p.connection))
+            .min();
+        for peer in self.peers.values().filter(|p| p.in_payments) {
+            let conn = peer.connection;
+            let undercut = enough.is_some_and(|unit| ctx.money.price(conn) > Some(unit));
+            let until = (ctx.money).wait_for(ctx.now, conn, lacking && !undercut);
+            self.sellers_at = self.sellers_at.min(until);
+        }
     }
 
     /// Says what the account lacks for the lowest price.

@@ -138,6 +138,12 @@ impl Money {
         self.payer.as_ref().is_some_and(|p| p.is_of_use(conn))
     }
 
+    /// See [`Payer::wait_for`].
+    pub fn wait_for(&mut self, now: Timestamp, conn: ConnectionId, lacking: bool) -> Timestamp {
+        let payer = self.payer.as_mut();
+        payer.map_or(Timestamp::NEVER, |p| p.wait_for(now, conn, lacking))
+    }
+
     /// The price it names, per block; `None` if it names none.
     pub fn price(&self, conn: ConnectionId) -> Option<FineUnits> {
         self.payer.as_ref()?.price(conn)

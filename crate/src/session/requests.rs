@@ -41,16 +41,17 @@ impl Allowance {
 }
 
 impl Session {
-    /// Asks every peer for as many blocks as keep it busy and are stored in time.
-    pub(super) fn request_blocks(&mut self, ctx: &mut Context) {
+    /// Asks every peer for as many blocks as keep it busy and are stored in time. Answers whether another would be asked for
+    /// more.
+    pub(super) fn request_blocks(&mut self, ctx: &mut Context) -> bool {
         if !self.wants_peers() || !ctx.download.is_open(ctx.now) {
-            return;
+            return false;
         }
         let Some(content) = &mut self.content else {
-            return;
+            return false;
         };
         if !matches!(content.phase, Phase::Running) {
-            return;
+            return false;
         }
         let (staked, first) = ctx.money.staked(self.info_hash);
         content.picker.set_staked(staked, first);
@@ -63,13 +64,15 @@ impl Session {
             out: 0,
             wished: 0,
         };
-        let mut wishes: Vec<(ConnectionId, usize)> = Vec::new();
+        let mut wishes: Vec<(bool, ConnectionId, usize)> = Vec::new();
         for (conn, peer) in &self.peers {
             let buying = ctx.money.buying(*conn);
             let unit = match buying {
                 Buying::Paid(_) => ctx.money.price(*conn).unwrap_or(FineUnits(0)),
                 _ => FineUnits(0),
             };
+            // Nobody waits for a seller that was waited for in vain, be it the cheapest.
+            let in_vain = unit.0 > 0 && !ctx.money.is_of_use(*conn);
             content.picker.peer_status(
                 *conn,
                 PeerStatus {
@@ -77,7 +80,7 @@ impl Session {
                     usable: !peer.choked_us && buying != Buying::Wait,
                     rate: peer.down.per_second(now),
                     rtt: Duration::ZERO,
-                    snubbed: peer.snubbed,
+                    snubbed: peer.snubbed || in_vain,
                 },
             );
             if now < peer.block_at + ENDGAME_LATE {
@@ -86,13 +89,17 @@ impl Session {
             let wish = wish(peer, buying, now);
             if wish > 0 {
                 allowance.wished += wish;
-                wishes.push((*conn, wish));
+                wishes.push((in_vain, *conn, wish));
             }
         }
-        for (conn, wish) in wishes {
-            let asked = self.request_from(ctx, conn, wish, &allowance);
-            allowance.out += asked;
+        for last in [false, true] {
+            for (_, conn, wish) in wishes.iter().filter(|(in_vain, ..)| *in_vain == last) {
+                let asked = self.request_from(ctx, *conn, *wish, &allowance);
+                allowance.out += asked;
+            }
         }
+        let content = self.content.as_ref();
+        allowance.all > 0 && content.is_some_and(|c| c.picker.is_anything_left())
     }
 
     /// Answers how many blocks it asked for.
@@ -122,7 +129,7 @@ impl Session {
             Self::throw_away(self.info_hash, content, ctx, piece);
         }
         if peer.requests_out.is_empty() && !blocks.is_empty() {
-            peer.begin_asking(ctx.now);
+            peer.block_at = ctx.now;
         }
         let asked = blocks.len();
         for block in blocks {

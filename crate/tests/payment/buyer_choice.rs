@@ -125,7 +125,7 @@ fn no_more_is_asked_for_than_the_steps_that_what_is_under_way_leaves() {
 // ---- whether a connection is of use
 
 #[test]
-fn a_connection_is_of_use_while_blocks_may_be_asked_for_or_are_under_way() {
+fn a_connection_is_of_use_for_ten_seconds_until_blocks_come_and_not_when_buying_ended() {
     let mut b = Buying::new();
     assert!(!b.payer.is_of_use(A), "there is none");
     let v = b.open();
@@ -136,8 +136,12 @@ fn a_connection_is_of_use_while_blocks_may_be_asked_for_or_are_under_way() {
     assert!(b.payer.is_of_use(A));
     (0..64).for_each(|_| b.payer.request_ended_without_block(A));
     b.ack_with(ms(20), A, &v, 0);
+    b.payer.end_of_batch(ms(9_999));
+    assert!(b.payer.is_of_use(A));
+    b.payer.end_of_batch(ms(10_000));
     assert!(!b.payer.is_of_use(A), "no credit is given");
-    b.ack_with(ms(30), A, &v, 64);
+    let mut b = Buying::new();
+    b.open();
     b.payer.stop(ms(40), A);
     assert!(!b.payer.is_of_use(A), "buying ended");
 }

@@ -2,8 +2,9 @@
 
 use crate::hand::*;
 use piecework::payment::TitleKind;
+use piecework::time::{Duration, Timestamp};
 use piecework::types::ConnectionId;
-use piecework::wire::pay::{PayMessage, RejectCode, VoucherBody};
+use piecework::wire::pay::{NeedReason, PayMessage, RejectCode, Terms, VoucherBody};
 
 fn commits(done: &Done) -> Vec<VoucherBody> {
     let commit = |(_, m): &(ConnectionId, PayMessage)| match m {
@@ -15,20 +16,19 @@ fn commits(done: &Done) -> Vec<VoucherBody> {
 
 #[test]
 fn a_seller_that_puts_a_promise_off_again_and_again_keeps_no_place_until_it_sells() {
-    // How often it does until it is of no use: one that is behind by a block is waited for.
-    for (code, aux, patience) in [
-        (RejectCode::Rate, 60_000, 0),
-        (RejectCode::Rate, 1_000, 9),
-        (RejectCode::ChainPending, 0, 2),
+    for (code, aux, often) in [
+        (RejectCode::Rate, 60_000, 2),
+        (RejectCode::Rate, 1_000, 12),
+        (RejectCode::ChainPending, 0, 4),
     ] {
         let mut b = Buying::new();
         let v = b.connect(ms(0), A, TitleKind::V2).commit();
         let mut at = ms(0);
-        for times in 0..patience + 2 {
+        for times in 0..often {
             b.reject(at, &v, code, aux);
             assert_eq!(
                 b.payer.is_of_use(A),
-                times < patience,
+                at < ms(10_000),
                 "{code:?} {aux} {times}"
             );
             // It is asked all the same.
@@ -42,8 +42,12 @@ fn a_seller_that_puts_a_promise_off_again_and_again_keeps_no_place_until_it_sell
         }
         assert!(!b.payer.is_of_use(A), "{code:?} {aux}");
         b.ack(at, A, &v, 0);
-        // Each block makes up for a second; more than a minute is not remembered.
-        b.buy(at, 0..51);
+        // Each block makes up for two seconds; more than twenty are not remembered.
+        let at = at + Duration::from_secs(30);
+        b.payer.end_of_batch(at);
+        b.buy(at, 0..5);
+        assert!(!b.payer.is_of_use(A), "{code:?} {aux}");
+        b.buy(at, 5..6);
         assert!(b.payer.is_of_use(A), "{code:?} {aux}");
     }
 }
@@ -56,12 +60,13 @@ fn a_seller_that_sold_nothing_and_comes_back_keeps_no_place_until_it_sells() {
         if acks {
             b.ack(ms(10), A, &v, 0);
         }
-        b.buy(ms(20), 0..blocks);
-        b.payer.disconnected(ms(30), A);
-        b.run(ms(30));
-        let v = b.connect(ms(2_000), B, TitleKind::V2).commit();
+        b.payer.end_of_batch(ms(10_000));
+        b.buy(ms(10_000), 0..blocks);
+        b.payer.disconnected(ms(10_000), A);
+        b.run(ms(10_000));
+        let v = b.connect(ms(12_000), B, TitleKind::V2).commit();
         assert_eq!(b.payer.is_of_use(B), keeps, "{acks} {blocks}");
-        b.ack(ms(2_010), B, &v, 0);
+        b.ack(ms(12_010), B, &v, 0);
         assert_eq!(b.payer.is_of_use(B), keeps, "{acks} {blocks}");
     }
 }
@@ -131,5 +136,89 @@ fn a_seller_that_sells_for_what_it_was_waited_for_keeps_its_place() {
         b.payer.disconnected(ms(at), A);
         b.run(ms(at));
         at += 1_000;
+    }
+}
+
+#[test]
+fn a_seller_that_takes_its_credit_back_while_a_block_waits_for_its_piece_keeps_no_place() {
+    let mut b = Buying::new();
+    let v = (b.connect(ms(0), A, TitleKind::V1 { piece_blocks: 4 })).commit();
+    b.ack_with(ms(10), A, &v, 1);
+    b.receive(A, block(0));
+    b.say(ms(20), A, acked(&v, 0, 1, 0));
+    assert_eq!(b.payer.may_request(A), 0);
+    assert_eq!(b.payer.needs_advance(A), None, "nothing without credit");
+    let mut at = 20;
+    assert!(of_use_for(&mut b, &mut at, 600) <= 20);
+    b.say(ms(at), A, acked(&v, 0, 1, 64));
+    assert!(b.payer.may_request(A) > 0, "it is asked all the same");
+}
+
+#[test]
+fn a_seller_that_puts_one_of_two_ranges_off_and_gives_no_credit_keeps_no_place() {
+    let mut b = Buying::new();
+    let one = b.connect(ms(0), A, TitleKind::V2).commit();
+    b.ack_with(ms(10), A, &one, 1);
+    b.buy(ms(2_000), 0..1);
+    let (reason, first) = (NeedReason::NextRange, one.first);
+    let two = (b.say(ms(2_010), A, PayMessage::Need { reason, first })).commit();
+    assert_ne!(two.first, one.first);
+    b.ack_with(ms(2_020), A, &two, 0);
+    let (mut of_use, mut at) = (0, 3_000);
+    for _ in 0..10 {
+        b.reject(ms(at), &one, RejectCode::Rate, 60_000);
+        of_use += of_use_for(&mut b, &mut at, 59);
+        at += 1_000;
+        b.payer.tick(ms(at));
+        assert_eq!(commits(&b.run(ms(at))), [one], "it is asked all the same");
+    }
+    assert!(of_use <= 20, "{of_use}");
+}
+
+#[test]
+fn a_seller_that_leaves_a_fold_without_an_answer_keeps_no_place() {
+    let mut b = Buying::new();
+    b.payer.connected(ms(0), A, info(1));
+    b.payer.want(ms(0), A, TitleKind::V2, true, MAX_UNIT);
+    let of_one_step = Terms {
+        max_steps: 1,
+        ..terms(UNIT)
+    };
+    let v = b.say(ms(0), A, PayMessage::Terms(of_one_step)).commit();
+    b.ack_with(ms(10), A, &v, 1);
+    let fold = b.buy(ms(2_000), 0..1).commit();
+    assert_eq!((fold.first, fold.steps), (v.first, 1));
+    b.receive(A, block(1));
+    assert!(b.payer.payable(ms(2_100), A, verified(block(1))));
+    let done = b.run(ms(2_100));
+    assert_eq!(done.paid_to(), None, "no further than the old chain goes");
+    assert_eq!(b.payer.may_request(A), 0);
+    let mut at = 2_100;
+    assert!(of_use_for(&mut b, &mut at, 600) <= 20);
+}
+
+#[test]
+fn a_seller_is_waited_for_while_something_is_out_to_it_or_somebody_else_would_be_asked() {
+    // What is lacking, out to it, wanted of it.
+    for (lacking, out, wanted, waits) in [
+        (true, false, true, true),
+        (false, true, true, true),
+        (false, false, true, false),
+        (true, false, false, false),
+    ] {
+        let mut b = Buying::new();
+        b.open();
+        b.payer.want(ms(1_000), A, TitleKind::V2, wanted, MAX_UNIT);
+        if out {
+            b.payer.request_sent(A);
+        }
+        let until = b.payer.wait_for(ms(1_000), A, lacking);
+        let expected = if waits { ms(10_000) } else { Timestamp::NEVER };
+        assert_eq!(until, expected, "{lacking} {out} {wanted}");
+        b.payer.end_of_batch(ms(10_000));
+        assert_eq!(b.payer.is_of_use(A), !waits, "{lacking} {out} {wanted}");
+        // The time in which it was not is not counted later.
+        assert_eq!(b.payer.wait_for(ms(60_000), A, lacking), Timestamp::NEVER);
+        assert_eq!(b.payer.is_of_use(A), !waits, "{lacking} {out} {wanted}");
     }
 }

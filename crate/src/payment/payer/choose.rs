@@ -149,31 +149,9 @@ impl Payer {
     }
 
     /// The payee counts from sending: leave it a tenth for the way.
-    fn is_fresh(&self, quote: &Quote) -> bool {
+    pub(super) fn is_fresh(&self, quote: &Quote) -> bool {
         let ttl = Duration::from_millis(u64::from(quote.terms.ttl_secs) * 900);
         quote.received + ttl >= self.now
-    }
-
-    /// Whether something is bought on this connection, or soon will be: a range is opened, blocks are or may be asked for, or
-    /// the next range waits for its time. Nothing will where buying ended, the quote is too old, names somebody else or is
-    /// refused for the seller's sake, or no credit is given.
-    pub fn is_of_use(&self, conn: ConnectionId) -> bool {
-        let Some(c) = self.conns.get(&conn).filter(|c| c.ended.is_none()) else {
-            return false;
-        };
-        // Whoever is silent or puts off, or leaves and comes back, keeps no place by it, nor by a block now and then.
-        let is_barren = |first: &u32| self.range(*first).is_some_and(|r| r.is_barren(self.now));
-        if !c.ranges.is_empty() && c.ranges.iter().all(is_barren) {
-            return false;
-        }
-        let is_opening = |first: &u32| self.range(*first).is_some_and(Range::is_opening);
-        let is_good = |quote: &Quote| {
-            let ours = c.payee().is_none_or(|payee| payee == quote.terms.payee);
-            ours && self.is_fresh(quote) && !quote.refused.is_some_and(Refusal::is_about_seller)
-        };
-        let waits = self.usable_on(conn, false) == 0 && c.quote.as_ref().is_some_and(is_good);
-        let buys = c.acked && (self.may_request(conn) > 0 || c.ledger.outstanding() > 0);
-        waits || buys || c.ranges.iter().any(is_opening)
     }
 
     /// The most that may be signed for a block on this connection: the account's ceiling or the title's, whichever

@@ -100,7 +100,7 @@ impl Payer {
             return;
         };
         let credit = credit.min(c.credit_most);
-        let (now, last_pay) = (self.now, c.last_pay);
+        let last_pay = c.last_pay;
         let mut opened = None;
         if let Some(range) = self.range_mut(first)
             && range.conn == Some(conn)
@@ -112,7 +112,6 @@ impl Payer {
             range.prior = None;
             if matches!(range.stage, Stage::Committed { .. }) {
                 range.stage = Stage::Attached;
-                range.stop_waiting(now);
                 opened = Some((range.fresh, range.count, range.unit));
                 range.fresh = false;
             }
@@ -297,7 +296,6 @@ impl Payer {
             self.end(conn, EndReason::Rejected(code));
             return;
         };
-        range.asked_at.get_or_insert(now);
         range.stage = Stage::Committed {
             since: now,
             attempt,

@@ -28,6 +28,7 @@ mod choose;
 mod inbound;
 mod losses;
 mod pay;
+mod place;
 mod range;
 mod ranges;
 mod seller;
@@ -42,6 +43,7 @@ use rand_core::{Rng, SeedableRng};
 use self::account::{Account, StoredAccount};
 pub use self::losses::Begun;
 use self::losses::Losses;
+use self::place::Wait;
 use self::range::{Range, Work};
 use self::seller::{Seller, SellerBook};
 use super::ledger::BuyerLedger;
@@ -205,6 +207,8 @@ struct Conn {
     ledger: BuyerLedger,
     /// Its ranges by first serial, oldest first.
     ranges: Vec<u32>,
+    /// For how long it was waited for.
+    wait: Wait,
     /// An ACK came: blocks are charged.
     acked: bool,
     credit: u16,
@@ -369,6 +373,7 @@ impl Payer {
                 seller: None,
                 ledger: BuyerLedger::default(),
                 ranges: Vec::new(),
+                wait: Wait::default(),
                 acked: false,
                 credit: 0,
                 credit_most: 0,
@@ -392,12 +397,8 @@ impl Payer {
     /// not paid are paid at the next attach to the same payee.
     pub fn disconnected(&mut self, now: Timestamp, conn: ConnectionId) {
         self.turn(now);
-        let (sold, _) = self.paid_on(conn);
         for first in self.ranges_of(conn) {
             self.detach_range(first);
-            if let Some(range) = self.range_mut(first) {
-                range.left(sold);
-            }
         }
         let Some(gone) = self.conns.remove(&conn) else {
             return;

@@ -28,7 +28,9 @@ impl Payer {
 
     /// A block that was asked for came in (also a late or double one), not verified yet.
     pub fn block_received(&mut self, conn: ConnectionId, block: BlockRef) {
+        let now = self.now;
         if let Some(c) = self.conns.get_mut(&conn) {
+            c.wait.block(now);
             let charged = c.acked;
             c.ledger.received(block, charged);
         }

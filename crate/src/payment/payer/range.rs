@@ -10,10 +10,8 @@ use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, FineUnits};
 
-/// A payee that was waited for so long, by [`Range::is_barren`], keeps no place that others want.
-const PATIENCE: Duration = Duration::from_secs(10);
-/// No longer wait is remembered.
-const MOST_WAITED: Duration = super::COMMIT_TIMEOUT;
+/// Who was waited for so long keeps nothing that others want.
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What an effect was for.
 #[derive(Debug)]
@@ -114,10 +112,8 @@ pub(super) struct Range {
     pub(super) refused: bool,
     /// Never acknowledged yet.
     pub(super) fresh: bool,
-    /// Since when its payee is waited for: it was promised, or put off, and is not acknowledged.
-    pub(super) asked_at: Option<Timestamp>,
-    /// For how long it was waited for in this run, less what the blocks it sold make up for.
-    waited: Duration,
+    /// For how long the seller was waited for that it was bound to last, in this run.
+    pub(super) waited: Duration,
     pub(super) fold_asked: bool,
     pub(super) fold_after: Timestamp,
     /// Address of the peer that was first to sell on it in this run, or of the first that it was promised to.
@@ -150,7 +146,6 @@ impl Range {
             prior: None,
             refused: false,
             fresh: true,
-            asked_at: None,
             waited: Duration::ZERO,
             fold_asked: false,
             fold_after: Timestamp::ZERO,
@@ -202,37 +197,6 @@ impl Range {
     pub(super) fn raise_paid(&mut self, paid: FineUnits, spent: &mut FineUnits) {
         spent.0 = (spent.0).saturating_add(paid.0.saturating_sub(self.paid.0));
         self.paid = self.paid.max(paid);
-    }
-
-    /// Its payee took it, or it left its connection.
-    pub(super) fn stop_waiting(&mut self, now: Timestamp) {
-        if let Some(since) = self.asked_at.take() {
-            self.wait(now.since(since));
-        }
-    }
-
-    /// The connection that had it is gone, over which so many blocks were sold.
-    pub(super) fn left(&mut self, sold: u64) {
-        self.wait(PATIENCE.saturating_sub(Duration::from_secs(sold)));
-    }
-
-    fn wait(&mut self, time: Duration) {
-        self.waited = (self.waited + time).min(MOST_WAITED);
-    }
-
-    /// Each block makes up for a second.
-    pub(super) fn make_up(&mut self, blocks: u16) {
-        self.waited = (self.waited).saturating_sub(Duration::from_secs(blocks.into()));
-    }
-
-    /// Its payee was waited for, or asks to be, for longer than what it sells is worth.
-    pub(super) fn is_barren(&self, now: Timestamp) -> bool {
-        let until = match self.stage {
-            Stage::Committed { retry_at, .. } => retry_at.map_or(now, |at| at.max(now)),
-            _ => now,
-        };
-        let waits = self.asked_at.map_or(Duration::ZERO, |at| until.since(at));
-        self.waited + waits >= PATIENCE
     }
 
     /// Its connection, which brought so many blocks, has it for so long that somebody else may want it: each block makes up for

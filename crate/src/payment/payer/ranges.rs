@@ -15,7 +15,7 @@ use crate::payment::record::{Key, PayerRangeLife};
 use crate::payment::voucher::{self, Signature, Voucher};
 use crate::payment::{EndReason, NotSigned, PayAction, PayEffect, PayEvent};
 use crate::sorted::Set;
-use crate::time::Timestamp;
+use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, FineUnits};
 use crate::wire::pay::{PayMessage, Terms};
 
@@ -56,6 +56,8 @@ impl Payer {
             return;
         };
         let (now, seller) = (self.now, Seller::new(terms.payee, conn, &c.info));
+        let range = self.account.as_ref().and_then(|a| a.ranges.get(&first));
+        (c.wait).promised(now, range.map_or(Duration::ZERO, |r| r.waited));
         c.seller = Some(seller.clone());
         c.credit_most = terms.credit_max.max(terms.credit0);
         if !c.ranges.contains(&first) {
@@ -308,11 +310,9 @@ impl Payer {
         };
         range.steps_since_commit = 0;
         range.last_commit = now;
-        let opens = range.is_opening();
-        if opens {
-            range.asked_at.get_or_insert(now);
-        }
-        if opens && let Some(c) = self.conns.get_mut(&conn) {
+        if range.is_opening()
+            && let Some(c) = self.conns.get_mut(&conn)
+        {
             // The payee counts from this message to the next, too: what was paid while this one was made is before it.
             c.spaced_until = now + COMMIT_SPACING;
             c.paid_since_new = 0;
@@ -360,15 +360,15 @@ impl Payer {
     /// The range leaves its connection; what was revealed is stored.
     pub(super) fn detach_range(&mut self, first: u32) {
         let now = self.now;
-        let Some(range) = self.range_mut(first) else {
+        let Some(range) = self.account.as_mut().and_then(|a| a.ranges.get_mut(&first)) else {
             return;
         };
-        let conn = range.conn.take();
-        range.stop_waiting(now);
         range.stage = Stage::Idle;
         range.active = None;
         range.prior = None;
+        let conn = range.conn.take();
         if let Some(c) = conn.and_then(|conn| self.conns.get_mut(&conn)) {
+            range.waited = c.wait.time(now);
             c.ranges.retain(|other| *other != first);
         }
         self.store_paid(first);
@@ -443,7 +443,6 @@ impl Payer {
         }
         let paid = FineUnits(range.paid.0.saturating_add(worth));
         range.raise_paid(paid, &mut account.spent);
-        range.make_up(steps);
         range.steps_since_commit = range.steps_since_commit.saturating_add(u32::from(steps));
         let unit = range.unit.0.max(1);
         if range.paid.0.saturating_sub(range.emitted_paid.0) / unit >= STORE_STEPS {

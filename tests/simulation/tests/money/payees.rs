@@ -1,14 +1,18 @@
 //! Payees that cheat, beside one that does not. The buyer gets its film from the honest one, and pays for what it
 //! verified and what its loss budget allows.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 
 use crate::scene::*;
 use alloy_primitives::{Address, B256};
 use piecework::time::Duration;
-use piecework::types::FineUnits;
-use piecework::wire::pay::{NeedReason, PayMessage, RejectCode};
-use piecework_simulation::{Cheat as Data, Content, NodeId, SimNet, Tamper, for_seeds};
+use piecework::types::{FineUnits, PieceIndex};
+use piecework::wire::extension::EXTENDED_HANDSHAKE_ID;
+use piecework::wire::pay::{NeedReason, PayMessage, RejectCode, Terms, VERSION};
+use piecework::wire::{ExtendedHandshake, Message, PW_PAY_ID, PW_PAY_NAME, PayHandshake};
+use piecework_simulation::{
+    Cheat as Data, Content, NodeId, Said, Script, SimNet, Tamper, Wire, for_seeds,
+};
 
 const SEEDS: u64 = 300;
 
@@ -275,9 +279,17 @@ enum Useless {
     Drips,
     /// Goes on only when the one block that it gives on credit is paid: that is honest, and slow where pieces are larger.
     GivesOneBlock,
+    /// Gives two blocks on credit, and none any more once the first of them is paid.
+    TakesCreditBack,
+    /// Sells a block, takes the promise of a second range without credit, and asks for another minute on the first, each time.
+    PutsOneRangeOff,
+    /// Leaves a fold without an answer.
+    LeavesAFoldUnanswered,
+    /// Has one piece, sends a block of it each twenty seconds to whoever asks, and gives credit.
+    HasOnePiece,
 }
 
-const USELESS: [Useless; 9] = [
+const USELESS: [Useless; 13] = [
     Useless::AsksForABond,
     Useless::GivesNoCredit,
     Useless::NeverAcknowledges,
@@ -287,6 +299,10 @@ const USELESS: [Useless; 9] = [
     Useless::NamesAnother,
     Useless::Drips,
     Useless::GivesOneBlock,
+    Useless::TakesCreditBack,
+    Useless::PutsOneRangeOff,
+    Useless::LeavesAFoldUnanswered,
+    Useless::HasOnePiece,
 ];
 
 /// Says REJECT in the place of each ACK.
@@ -305,14 +321,140 @@ fn rejects_with(net: &mut SimNet, node: NodeId, code: RejectCode, aux: u32) {
     );
 }
 
+fn puts_one_range_off() -> Tamper {
+    let (mut sold, mut second) = (None, false);
+    Box::new(move |_, mut message| {
+        let PayMessage::Ack {
+            first,
+            tag,
+            k,
+            credit_blocks,
+            ..
+        } = &mut message
+        else {
+            return vec![message];
+        };
+        let (first, tag) = (*first, *tag);
+        let put_off = |(first, tag)| PayMessage::Reject {
+            code: RejectCode::Rate,
+            first,
+            tag,
+            aux: 60_000,
+        };
+        match sold {
+            None if *k > 0 => {
+                sold = Some((first, tag));
+                *credit_blocks = 0;
+                let reason = NeedReason::NextRange;
+                vec![message, PayMessage::Need { reason, first }]
+            }
+            None => {
+                *credit_blocks = 1;
+                vec![message]
+            }
+            Some(one) if one.0 != first => {
+                second = true;
+                *credit_blocks = 0;
+                vec![message, put_off(one)]
+            }
+            Some(one) if second => vec![put_off(one)],
+            Some(_) => vec![message],
+        }
+    })
+}
+
+fn leaves_a_fold_unanswered() -> Tamper {
+    let mut taken = None;
+    Box::new(move |_, mut message| {
+        if let PayMessage::Terms(terms) = &mut message {
+            terms.max_steps = 1;
+        }
+        match message {
+            PayMessage::Ack { tag, .. } if *taken.get_or_insert(tag) != tag => Vec::new(),
+            other => vec![other],
+        }
+    })
+}
+
+fn has_one_piece(vault: Address, chain_id: u64, payee: u8) -> Script {
+    let mut asked = VecDeque::new();
+    Box::new(move |wire, said| match said {
+        Said::Open => {
+            wire.handshake();
+            let mut ours = ExtendedHandshake::default();
+            ours.m.insert(PW_PAY_NAME.to_owned(), PW_PAY_ID);
+            ours.pay = Some(PayHandshake {
+                vault,
+                chain_id,
+                flags: PayHandshake::SELLS | PayHandshake::UNDERSTANDS_PRICES,
+                version: PayHandshake::VERSION,
+            });
+            let (id, payload) = (EXTENDED_HANDSHAKE_ID, ours.encode());
+            wire.say(&Message::Extended { id, payload });
+            wire.say(&Message::HaveNone);
+            wire.say(&Message::Have(PieceIndex(0)));
+            let terms = Terms {
+                version: VERSION,
+                flags: 0,
+                quote_id: 1,
+                ttl_secs: 3_600,
+                payee: address(payee),
+                content: B256::ZERO,
+                unit: FineUnits(unit().0 / 2),
+                min_range: FineUnits(0),
+                max_steps: 256,
+                credit0: 4,
+                credit_max: 4,
+                ramp: 0,
+                min_bond_percent: 0,
+                luck: B256::ZERO,
+            };
+            wire.pay(&PayMessage::Terms(terms));
+        }
+        Said::Message(20, [PW_PAY_ID, payload @ ..]) => {
+            let message = PayMessage::decode(payload);
+            if let Ok(Some(PayMessage::Commit { voucher, .. })) = message {
+                let ack = PayMessage::Ack {
+                    first: voucher.first,
+                    tag: voucher.tag(),
+                    k: 0,
+                    owed_blocks: 0,
+                    credit_blocks: 4,
+                };
+                wire.pay(&ack);
+                wire.say(&Message::Unchoke);
+                wire.wake_in(Duration::from_secs(20));
+            }
+        }
+        Said::Wake => {
+            if let Some(block) = asked.pop_front() {
+                wire.send_block(block);
+            }
+            wire.wake_in(Duration::from_secs(20));
+        }
+        said => asked.extend(Wire::request(&said)),
+    })
+}
+
 fn useless_seller(net: &mut SimNet, payee: u8, content: &Content, useless: Useless) -> NodeId {
+    if useless == Useless::HasOnePiece {
+        let (vault, chain_id) = (net.vault.address, net.vault.chain_id);
+        let puppet = net.puppet(content, move || has_one_piece(vault, chain_id, payee));
+        net.puppet_sells_for(puppet, address(payee));
+        return puppet;
+    }
     let mut config = seller_config(net, payee, FineUnits(unit().0 / 2));
+    let mut gives = |blocks| {
+        let sell = config.payment.as_mut().and_then(|p| p.sell.as_mut());
+        let credit = &mut sell.expect("it sells").credit;
+        (credit.first, credit.most, credit.ramp) = (blocks, blocks, 0);
+    };
     match useless {
         Useless::NeverUnchokes => config.limits.upload_slots = 0,
-        Useless::GivesOneBlock => {
-            let sell = config.payment.as_mut().and_then(|p| p.sell.as_mut());
-            let credit = &mut sell.expect("it sells").credit;
-            (credit.first, credit.most, credit.ramp) = (1, 1, 0);
+        Useless::GivesOneBlock => gives(1),
+        // What they say of it is less, so that they choke nobody.
+        Useless::TakesCreditBack | Useless::PutsOneRangeOff | Useless::LeavesAFoldUnanswered => {
+            gives(64);
         }
         _ => {}
     }
@@ -357,7 +499,25 @@ fn useless_seller(net: &mut SimNet, payee: u8, content: &Content, useless: Usele
             );
         }
         Useless::Drips => net.set_uplink(node, 800),
-        Useless::NeverUnchokes | Useless::GivesOneBlock => {}
+        Useless::TakesCreditBack => {
+            let mut is_back = false;
+            net.set_tamper(
+                node,
+                Box::new(move |_, mut message| {
+                    if let PayMessage::Ack {
+                        k, credit_blocks, ..
+                    } = &mut message
+                    {
+                        is_back |= *k > 0;
+                        *credit_blocks = if is_back { 0 } else { 2 };
+                    }
+                    vec![message]
+                }),
+            );
+        }
+        Useless::PutsOneRangeOff => net.set_tamper(node, puts_one_range_off()),
+        Useless::LeavesAFoldUnanswered => net.set_tamper(node, leaves_a_fold_unanswered()),
+        Useless::NeverUnchokes | Useless::GivesOneBlock | Useless::HasOnePiece => {}
     }
     net.seed(node, content);
     node
@@ -368,14 +528,23 @@ fn sellers_of_no_use_keep_no_dearer_one_out_however_little_they_ask() {
     for_seeds(SEEDS / 5, |seed| {
         let useless = USELESS[seed as usize % USELESS.len()];
         let mut net = net(3_000 + seed);
+        // Where a piece is larger, what was sent waits for the rest of it.
+        let piece = match useless {
+            Useless::TakesCreditBack => 16 * PIECE_BLOCKS,
+            Useless::HasOnePiece => 8 * PIECE_BLOCKS,
+            _ => PIECE_BLOCKS,
+        };
         // So large that it would take a quarter of an hour, drop by drop.
-        let (length, piece) = (8 * BLOCKS * BLOCK, PIECE_BLOCKS * BLOCK);
+        let (length, piece) = (8 * BLOCKS * BLOCK, piece * BLOCK);
         let content = Content::file(seed, length as usize, piece as u32);
-        for payee in 10..16 {
-            useless_seller(&mut net, payee, &content, useless);
-        }
+        let cheap: Vec<NodeId> = (10..16)
+            .map(|payee| useless_seller(&mut net, payee, &content, useless))
+            .collect();
         let film = buyer(&mut net);
         net.leech(film, &content);
+        if useless == Useless::HasOnePiece {
+            cheap.iter().for_each(|node| net.puppet_offers(*node, film));
+        }
         net.run_for(Duration::from_secs(20));
         seller(&mut net, 2, &content);
         assert!(
@@ -383,5 +552,37 @@ fn sellers_of_no_use_keep_no_dearer_one_out_however_little_they_ask() {
             "seed {seed}, {useless:?}: {}",
             story(&net, film, &content)
         );
+    });
+}
+
+#[test]
+fn a_buyer_that_the_cheapest_seller_serves_promises_no_more_than_four_anything() {
+    for_seeds(12, |seed| {
+        let mut net = net(3_900 + seed);
+        let content = Content::file(
+            seed,
+            (8 * BLOCKS * BLOCK) as usize,
+            (PIECE_BLOCKS * BLOCK) as u32,
+        );
+        let sells = |net: &mut SimNet, payee: u8| {
+            let price = FineUnits(unit().0 * u128::from(payee) / 10);
+            let node = net.node(seller_config(net, payee, price));
+            net.set_uplink(node, 30_000);
+            net.seed(node, &content);
+        };
+        (10..14).for_each(|payee| sells(&mut net, payee));
+        let film = buyer(&mut net);
+        net.leech(film, &content);
+        // In time that all of them had their turn.
+        net.run_for(Duration::from_secs(30));
+        (14..18).for_each(|payee| sells(&mut net, payee));
+        assert!(
+            until_complete(&mut net, film, &content, 200),
+            "seed {seed}: {}",
+            story(&net, film, &content)
+        );
+        let promised = net.watch.promised(net.account_of(film));
+        let payees: BTreeSet<Address> = promised.values().copied().collect();
+        assert!(payees.len() <= 4, "seed {seed}: {payees:?}");
     });
 }

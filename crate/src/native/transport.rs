@@ -42,8 +42,8 @@ pub const MAX_CONNECTIONS: usize = 4096;
 pub const MAX_SDP_LEN: usize = 64 * 1024;
 /// Offers and answers leave with the candidates that were gathered until then.
 const GATHER_TIMEOUT: Duration = Duration::from_secs(3);
-/// Where there is none by then, as behind a relay that answers late, they leave with the first one, or without after so long.
-const FIRST_CANDIDATE_TIMEOUT: Duration = Duration::from_secs(10);
+/// Where there is none by then, as behind a relay that answers late, they leave with the first one, if it comes in this time.
+const FIRST_CANDIDATE_TIMEOUT: Duration = Duration::from_secs(20);
 /// From both descriptions to the open channel.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// An offer that nobody answers is the core's to close; this is the last resort.
@@ -539,6 +539,10 @@ impl Connection {
             .local_description()
             .await
             .ok_or_else(|| Ended::Itself("no local description".to_owned()))?;
+        // Nobody can connect by one without a candidate, where no other way than a relay is allowed.
+        if self.shared.config.relay_only && !description.sdp.contains("a=candidate:") {
+            return Err(Ended::Itself("no TURN relay answered".to_owned()));
+        }
         let port = self.shared.mux.as_ref().map(UdpMux::port);
         Ok(sdp::as_advertised(
             &description.sdp,

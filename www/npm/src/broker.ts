@@ -5,8 +5,8 @@ import type { FromWorker, ToWorker } from "./protocol.js";
 const MAX_CONNECTIONS = 128;
 /** Candidates are gathered no longer than this; what there is then goes out. */
 const GATHER_MS = 3_000;
-/** Where there is none by then, as behind a relay that answers late, the first one goes out, or none after so long. */
-const FIRST_CANDIDATE_MS = 10_000;
+/** Where there is none by then, as behind a relay that answers late, the first one goes out, if it comes in this time. */
+const FIRST_CANDIDATE_MS = 20_000;
 /** Offers of a first announce: `SignalingConfig::offers_per_announce` in the engine. */
 const EARLY_OFFERS = 5;
 /** An offer made early is asked for within this time, or its candidates may be stale. */
@@ -46,7 +46,7 @@ export class Broker {
       while (this.#early.length < EARLY_OFFERS) {
         const pc = this.#connection();
         this.#hand({ t: "earlyChannel" }, pc.createDataChannel("piecework"));
-        const sdp = offered(pc);
+        const sdp = this.#offered(pc);
         sdp.catch(() => undefined); // said when it is asked for
         this.#early.push({ pc, sdp });
       }
@@ -70,7 +70,7 @@ export class Broker {
           };
           await pc.setRemoteDescription({ type: "offer", sdp: message.sdp });
           await pc.setLocalDescription();
-          this.#post({ t: "answer", c: message.c, sdp: await gathered(pc) }, []);
+          this.#post({ t: "answer", c: message.c, sdp: await this.#gathered(pc) }, []);
         });
         return true;
       case "applyAnswer": {
@@ -103,7 +103,7 @@ export class Broker {
       this.#make(c, async (pc) => {
         // The channel leaves in this very task: a moment later both browsers refuse to transfer it.
         this.#hand({ t: "channel", c }, pc.createDataChannel("piecework"));
-        this.#post({ t: "offer", c, sdp: await offered(pc) }, []);
+        this.#post({ t: "offer", c, sdp: await this.#offered(pc) }, []);
       });
     }
   }
@@ -112,6 +112,19 @@ export class Broker {
     clearTimeout(this.#earlyEnds);
     for (const { pc } of this.#early.splice(0)) pc.close();
     this.#post({ t: "noEarlyChannels" }, []);
+  }
+
+  /** The offer of a connection that has its channel. */
+  async #offered(pc: RTCPeerConnection): Promise<string> {
+    await pc.setLocalDescription();
+    return this.#gathered(pc);
+  }
+
+  /** Its description. Nobody can connect by one without a candidate, where no other way than a relay is allowed. */
+  async #gathered(pc: RTCPeerConnection): Promise<string> {
+    const sdp = await gathered(pc);
+    if (this.#options.relayOnly && !hasCandidate(sdp)) throw new Error("no TURN relay answered");
+    return sdp;
   }
 
   #connection(): RTCPeerConnection {
@@ -200,10 +213,8 @@ export async function remoteAddress(pc: Pick<RTCPeerConnection, "getStats">): Pr
   return address && !address.endsWith(".local") ? address : null;
 }
 
-/** The offer of a connection that has its channel. */
-async function offered(pc: RTCPeerConnection): Promise<string> {
-  await pc.setLocalDescription();
-  return gathered(pc);
+function hasCandidate(sdp: string): boolean {
+  return /^a=candidate:/m.test(sdp);
 }
 
 /** The local description with all candidates, with those of the first three seconds, or with the first that came later. */
@@ -215,10 +226,10 @@ function gathered(pc: RTCPeerConnection): Promise<string> {
       pc.onicegatheringstatechange = pc.onicecandidate = null;
       resolve(pc.localDescription?.sdp ?? "");
     };
-    const hasOne = () => /^a=candidate:/m.test(pc.localDescription?.sdp ?? "");
+    const first = () => hasCandidate(pc.localDescription?.sdp ?? "") && done();
     const soon = () => {
-      if (hasOne()) return done();
-      pc.onicecandidate = () => hasOne() && done();
+      pc.onicecandidate = first;
+      first();
     };
     pc.onicegatheringstatechange = () => {
       if (pc.iceGatheringState === "complete") done();

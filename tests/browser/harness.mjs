@@ -57,6 +57,15 @@ export function tellUnanswered() {
   }
 }
 
+/** What comes of a promise, or that nothing did in a minute: no single step of a test takes longer. */
+export async function withinAMinute(what, promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`nothing within a minute: ${what}`)), 60_000);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
 /** Ends what the last test started, the newest first. */
 export async function cleanUp() {
   unanswered.clear();
@@ -224,7 +233,7 @@ function end(child) {
 }
 
 function firstLine(child, pattern) {
-  return new Promise((resolve, reject) => {
+  const line = new Promise((resolve, reject) => {
     const seen = [];
     const look = (line) => {
       seen.push(line);
@@ -236,4 +245,5 @@ function firstLine(child, pattern) {
     child.once("error", reject);
     child.once("exit", (code) => reject(new Error(`${child.spawnfile} ended with ${code}: ${seen.join("\n")}`)));
   });
+  return withinAMinute(`${child.spawnfile} says ${pattern}`, line);
 }

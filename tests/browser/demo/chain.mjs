@@ -23,6 +23,7 @@ export class Chain {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ jsonrpc: "2.0", id: 1, method, params }),
+      signal: AbortSignal.timeout(60_000),
     });
     const { result, error } = await answer.json();
     if (error) throw new Error(`${method}: ${error.message}`);

@@ -10,7 +10,7 @@ import { promisify } from "node:util";
 import { ContractFactory, JsonRpcProvider } from "ethers";
 import { Chain } from "../demo/chain.mjs";
 import { Seeder } from "../demo/seeder.mjs";
-import { ending, folder, signaling } from "../harness.mjs";
+import { ending, folder, signaling, withinAMinute } from "../harness.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../../..");
 const piecework = join(process.env.PIECEWORK_BINARIES ?? join(root, "target/debug"), "piecework");
@@ -44,7 +44,7 @@ export class Anvil {
     this.#child = child;
     const lines = createInterface({ input: child.stdout });
     const accounts = [];
-    await new Promise((resolve, reject) => {
+    const listens = new Promise((resolve, reject) => {
       child.once("error", reject);
       child.once("exit", (code) => reject(new Error(`anvil ended with ${code}`)));
       lines.on("line", (line) => {
@@ -55,6 +55,7 @@ export class Anvil {
         if (port) resolve((this.port = Number(port)));
       });
     });
+    await withinAMinute("anvil listens", listens);
     this.accounts = accounts;
   }
 
@@ -82,12 +83,12 @@ export class Scene {
     const deploy = async (name, ...given) => {
       const { abi, bytecode } = JSON.parse(readFileSync(join(root, `contracts/out/${name}.sol/${name}.json`), "utf8"));
       const contract = await new ContractFactory(abi, bytecode.object, signer).deploy(...given);
-      await contract.waitForDeployment();
+      await withinAMinute(`${name} is deployed`, contract.waitForDeployment());
       return contract;
     };
     const token = await deploy("DemoToken");
     const vault = await deploy("PieceworkVault", await token.getAddress(), "0x0000000000000000000000000000000000000000", sink.address, EXIT_DELAY_SECONDS);
-    scene.mint = async (to, amount) => (await token.mint(to, amount)).wait();
+    scene.mint = (to, amount) => withinAMinute("tokens are minted", token.mint(to, amount).then((sent) => sent.wait()));
     await scene.mint(payer.address, FUNDS);
     const deployBlock = (await vault.deploymentTransaction().wait()).blockNumber;
     const { chainId } = await provider.getNetwork();

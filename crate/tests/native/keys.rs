@@ -3,12 +3,12 @@
 use std::fs;
 use std::path::Path;
 
-use crate::common::{Ended, Film, Node, Program, content, no_account, piecework, state};
-use alloy_primitives::{Address, B256};
+use crate::common::{Ended, Film, Node, Program, claim_of, content, no_account, piecework, state};
+use alloy_primitives::Address;
 use piecework::native::records::Records;
-use piecework::payment::record::{Key, PayeeRangeLife, PayeeRangeRecord};
-use piecework::payment::voucher::{Signature, Vault, Voucher, account_id};
-use piecework::types::{EffectId, FineUnits, TokenUnits};
+use piecework::payment::record::PayeeRangeLife;
+use piecework::payment::voucher::Vault;
+use piecework::types::{EffectId, TokenUnits};
 
 const NO_TRACKER: &str = "ws://127.0.0.1:9";
 const OWNER: &str = "0x5555555555555555555555555555555555555555";
@@ -375,36 +375,6 @@ fn a_key_that_may_have_copies_is_warned_of_once() {
     assert!(!warns(&ends("session.key")));
 }
 
-/// Worth 6,400 token units, if it is open.
-fn claim_of(vault: &Vault, payee: Address, life: PayeeRangeLife) -> (String, Option<bytes::Bytes>) {
-    let (owner, session_key) = (Address::repeat_byte(1), Address::repeat_byte(2));
-    let record = PayeeRangeRecord {
-        session_key,
-        voucher: Voucher {
-            owner,
-            payee,
-            first: 7,
-            count: 1,
-            content: B256::ZERO,
-            base: FineUnits(0),
-            unit: FineUnits(1 << 30),
-            steps: 256,
-            root: B256::repeat_byte(3),
-            luck: B256::ZERO,
-        },
-        signature: Signature {
-            r: B256::repeat_byte(4),
-            vs: B256::repeat_byte(5),
-        },
-        k: 100,
-        w: B256::repeat_byte(6),
-        tranche: TokenUnits(10_000),
-        life,
-    };
-    let key = Key::PayeeRange(account_id(owner, session_key), 7);
-    (key.text(vault), Some(record.encode()))
-}
-
 #[test]
 fn claims_of_another_key_or_vault_are_spoken_of() {
     let (film, node) = (film(), Node::start());
@@ -427,11 +397,17 @@ fn claims_of_another_key_or_vault_are_spoken_of() {
         chain_id: 10,
     };
     let other = Address::repeat_byte(0x77);
-    keep("key", claim_of(&here, other, PayeeRangeLife::Open));
-    keep("vault", claim_of(&elsewhere, other, PayeeRangeLife::Closed));
-    keep("sent", claim_of(&elsewhere, other, PayeeRangeLife::Claimed));
+    keep("key", claim_of(1, &here, other, PayeeRangeLife::Open));
+    keep(
+        "vault",
+        claim_of(1, &elsewhere, other, PayeeRangeLife::Closed),
+    );
+    keep(
+        "sent",
+        claim_of(1, &elsewhere, other, PayeeRangeLife::Claimed),
+    );
     let over = PayeeRangeLife::Redeemed(TokenUnits(6_400));
-    keep("over", claim_of(&here, other, over));
+    keep("over", claim_of(1, &here, other, over));
     // Its data are a link, which is not served: it ends at once.
     fs::create_dir(dir.join("links")).unwrap();
     #[cfg(unix)]

@@ -18,14 +18,24 @@ pub fn earned(buyers: u8) -> Film {
     let payee = KeyPair::create(&film.dir.path().join("payee.key")).unwrap();
     let (results, _ended) = tokio::sync::mpsc::channel(8);
     let (records, _) = Records::open(&film.dir.path().join(".piecework"), results).unwrap();
-    let ranges = (1..=buyers).map(|buyer| range_of(buyer, payee.address()));
+    let vault = Vault {
+        address: VAULT,
+        chain_id: CHAIN_ID,
+    };
+    let claim = |buyer| claim_of(buyer, &vault, payee.address(), PayeeRangeLife::Open);
+    let ranges = (1..=buyers).map(claim);
     records.submit(EffectId(1), ranges.collect()).unwrap();
     records.finish();
     film
 }
 
-/// The record of one range that this buyer paid a part of.
-fn range_of(buyer: u8, payee: Address) -> (String, Option<Bytes>) {
+/// The record of one range that this buyer paid a part of: 6,400 token units, if it is open.
+pub fn claim_of(
+    buyer: u8,
+    vault: &Vault,
+    payee: Address,
+    life: PayeeRangeLife,
+) -> (String, Option<Bytes>) {
     let (owner, session_key) = (Address::repeat_byte(buyer), Address::repeat_byte(0xee));
     let record = PayeeRangeRecord {
         session_key,
@@ -48,13 +58,9 @@ fn range_of(buyer: u8, payee: Address) -> (String, Option<Bytes>) {
         k: 100,
         w: B256::repeat_byte(6),
         tranche: TokenUnits(10_000),
-        life: PayeeRangeLife::Open,
+        life,
     };
-    let vault = Vault {
-        address: VAULT,
-        chain_id: CHAIN_ID,
-    };
-    let key = Key::PayeeRange(account_id(owner, session_key), 7).text(&vault);
+    let key = Key::PayeeRange(account_id(owner, session_key), 7).text(vault);
     (key, Some(record.encode()))
 }
 

@@ -4,7 +4,7 @@ mod earned;
 mod files;
 mod node;
 
-pub use earned::{earned, paid_run};
+pub use earned::{claim_of, earned, paid_run};
 pub use files::{Ended, Film, create, json, piecework, torrent_named, untouched};
 pub use node::{CHAIN_ID, Node, VAULT, exiting, no_account, state};
 

@@ -9,7 +9,8 @@
 //! - an answer goes to the peer whose offer it answers, once, and only from a connection to which that
 //!   offer was relayed; the answerer may have another id on it than the offer was meant for, because
 //!   clients that take up a torrent again do so under a new id and do not always stop the old one;
-//! - such leftovers cost no offers: one announce sends each connection at most one, and who is silent for
+//! - offers are drawn among connections, not among ids: however many ids a connection has in a swarm, leftovers or a
+//!   stranger's, an announce sends it at most one offer, and as likely as any other; who is silent for
 //!   [`SILENT_INTERVALS`] leaves the swarm;
 //! - every table is bounded by [`Limits`] times the number of connections.
 
@@ -132,11 +133,12 @@ struct Connection {
 
 struct Swarm {
     info_hash: InfoHash,
+    /// Of each connection the first member here, then what else they have here.
     members: Vec<u32>,
+    /// Connections: the length of the first part of `members`.
+    connections: u32,
     seeders: u32,
     downloaded: u32,
-    /// Members that joined on a connection that had one in this swarm already.
-    doubled: u32,
 }
 
 /// One peer in one swarm.
@@ -153,7 +155,6 @@ struct Member {
     pending: u16,
     seeder: bool,
     completed: bool,
-    doubled: bool,
 }
 
 #[derive(PartialEq, Eq, Hash)]
@@ -203,7 +204,8 @@ impl Tracker {
     /// A connection ended: its peers leave their swarms.
     pub fn disconnect(&mut self, connection: ConnectionId) {
         if let Some(gone) = self.connections.try_remove(connection.0) {
-            for member in gone.members {
+            // Backwards: its first member of a swarm leaves last, so that none has to take that one's place.
+            for member in gone.members.into_iter().rev() {
                 self.remove_member(member);
             }
         }
@@ -457,7 +459,7 @@ impl Tracker {
             return (0, 0);
         };
         let swarm = self.swarms.get(me.swarm as usize);
-        let others = swarm.map_or(0, |swarm| swarm.members.len().saturating_sub(1));
+        let others = swarm.map_or(0, Swarm::other_connections);
         let room = (self.limits.pending_offers_per_peer).saturating_sub(me.pending);
         let wanted = (announce.offers.len())
             .min(self.limits.offers_per_announce)
@@ -495,37 +497,30 @@ impl Tracker {
         let Some(swarm) = self.swarms.get(me.swarm as usize) else {
             return;
         };
-        let others = swarm.members.len().saturating_sub(1);
-        let (my_position, my_serial) = (me.position as usize, me.serial);
-        let expires_ms = millis(now + self.limits.offer_lifetime);
-        // Where connections have several members, some picks lead to one that has its offer.
-        let draws = match swarm.doubled {
-            0 => count,
-            _ if count == 0 => 0,
-            _ => (count * 4).max(64),
+        let my_place = match me.position < swarm.connections {
+            true => Some(me.position),
+            false => self.place_of(from, me.swarm),
         };
-        let picks = pick_distinct(&mut self.rng, draws, others);
-        let mut offers = announce.offers.iter().take(count).peekable();
-        let mut reached = vec![from];
-        for pick in picks {
-            let Some(offer) = offers.peek() else {
-                break;
-            };
-            // The list without me.
-            let position = if pick < my_position { pick } else { pick + 1 };
+        let Some(my_place) = my_place.map(|place| place as usize) else {
+            return;
+        };
+        let my_serial = me.serial;
+        let expires_ms = millis(now + self.limits.offer_lifetime);
+        let picks = pick_distinct(&mut self.rng, count, swarm.other_connections());
+        for (pick, offer) in picks.into_iter().zip(&announce.offers) {
+            // The list without my connection.
+            let place = if pick < my_place { pick } else { pick + 1 };
             let Some(to) = swarm
                 .members
-                .get(position)
+                .get(place)
                 .and_then(|to| self.members.get(*to as usize))
                 .map(|to| to.connection)
-                .filter(|to| !reached.contains(to))
             else {
                 continue;
             };
             let Some(to_serial) = self.connections.get(to.0).map(|c| c.serial) else {
                 continue;
             };
-            reached.push(to);
             let key = OfferKey {
                 from: member,
                 to: to.0 as u32,
@@ -547,11 +542,10 @@ impl Tracker {
             let text = Response::Offer {
                 info_hash: announce.info_hash,
                 peer_id: announce.peer_id,
-                offer: (*offer).clone(),
+                offer: offer.clone(),
             }
             .encode();
             self.outputs.push_back(Output::Send { to, text });
-            offers.next();
         }
     }
 
@@ -571,38 +565,26 @@ impl Tracker {
             swarms.insert(Swarm {
                 info_hash,
                 members: Vec::new(),
+                connections: 0,
                 seeders: 0,
                 downloaded: 0,
-                doubled: 0,
             }) as u32
         });
         self.next_serial = self.next_serial.wrapping_add(1);
-        let doubled = self.connections.get(connection.0).is_some_and(|c| {
-            let mut members = c
-                .members
-                .iter()
-                .filter_map(|m| self.members.get(*m as usize));
-            members.any(|m| m.swarm == swarm)
-        });
-        let position = self
-            .swarms
-            .get(swarm as usize)
-            .map_or(0, |swarm| swarm.members.len() as u32);
+        let is_first = self.place_of(connection, swarm).is_none();
         let member = self.members.insert(Member {
             peer_id,
             swarm,
             connection,
-            position,
+            position: 0,
             serial: self.next_serial,
             heard_ms: 0,
             pending: 0,
             seeder: false,
             completed: false,
-            doubled,
         }) as u32;
         if let Some(swarm) = self.swarms.get_mut(swarm as usize) {
-            swarm.members.push(member);
-            swarm.doubled += u32::from(doubled);
+            swarm.put_in(&mut self.members, member, is_first);
         }
         self.by_peer.insert((swarm, peer_id), member);
         if let Some(connection) = self.connections.get_mut(connection.0) {
@@ -651,23 +633,79 @@ impl Tracker {
             return;
         };
         self.by_peer.remove(&(gone.swarm, gone.peer_id));
+        let heir = self.place_of_heir(&gone);
         let Some(swarm) = self.swarms.get_mut(gone.swarm as usize) else {
             return;
         };
         swarm.seeders = swarm.seeders.saturating_sub(u32::from(gone.seeder));
-        swarm.doubled = swarm.doubled.saturating_sub(u32::from(gone.doubled));
-        if (gone.position as usize) < swarm.members.len() {
-            swarm.members.swap_remove(gone.position as usize);
-        }
-        if let Some(moved) = swarm.members.get(gone.position as usize)
-            && let Some(moved) = self.members.get_mut(*moved as usize)
-        {
-            moved.position = gone.position;
-        }
+        swarm.take_out(&mut self.members, gone.position, heir);
         if swarm.members.is_empty() {
             let info_hash = swarm.info_hash;
             self.by_hash.remove(&info_hash);
             self.swarms.remove(gone.swarm as usize);
+        }
+    }
+
+    /// Where a connection's first member in a swarm stands in the swarm's list.
+    fn place_of(&self, connection: ConnectionId, swarm: u32) -> Option<u32> {
+        let members = &self.connections.get(connection.0)?.members;
+        let mut members = members.iter().filter_map(|m| self.members.get(*m as usize));
+        members.find(|m| m.swarm == swarm).map(|m| m.position)
+    }
+
+    /// Where the one stands that is its connection's first in the swarm after this one, if this one was and another is there.
+    fn place_of_heir(&self, gone: &Member) -> Option<u32> {
+        let swarm = self.swarms.get(gone.swarm as usize)?;
+        let has_further = swarm.members.len() > swarm.connections as usize;
+        let was_first = gone.position < swarm.connections;
+        (has_further && was_first)
+            .then(|| self.place_of(gone.connection, gone.swarm))
+            .flatten()
+    }
+}
+
+impl Swarm {
+    /// How many an offer can go to.
+    fn other_connections(&self) -> usize {
+        (self.connections as usize).saturating_sub(1)
+    }
+
+    fn put_in(&mut self, members: &mut Slab<Member>, member: u32, is_first: bool) {
+        let end = self.members.len() as u32;
+        self.members.push(member);
+        let mut place = end;
+        if is_first {
+            place = self.connections;
+            self.connections += 1;
+        }
+        self.swap(members, end, place);
+    }
+
+    /// Takes out who stands at `place`; the one at `heir` is its connection's first now.
+    fn take_out(&mut self, members: &mut Slab<Member>, place: u32, heir: Option<u32>) {
+        let mut hole = place;
+        if place < self.connections {
+            hole = heir.unwrap_or_else(|| {
+                self.connections -= 1;
+                self.connections
+            });
+            self.swap(members, place, hole);
+        }
+        let last = (self.members.len() as u32).saturating_sub(1);
+        self.swap(members, hole, last);
+        self.members.pop();
+    }
+
+    /// Two of the list trade places.
+    fn swap(&mut self, members: &mut Slab<Member>, a: u32, b: u32) {
+        if (a.max(b) as usize) < self.members.len() {
+            self.members.swap(a as usize, b as usize);
+        }
+        for place in [a, b] {
+            let member = self.members.get(place as usize);
+            if let Some(member) = member.and_then(|m| members.get_mut(*m as usize)) {
+                member.position = place;
+            }
         }
     }
 }

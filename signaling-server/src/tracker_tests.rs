@@ -160,6 +160,122 @@ fn leftovers_do_not_keep_an_announce_from_reaching_everybody_else() {
     }
 }
 
+/// An id of its own for each number.
+fn numbered(n: u16) -> PeerId {
+    let mut id = [b'x'; 20];
+    id[..2].copy_from_slice(&n.to_be_bytes());
+    PeerId(id)
+}
+
+/// A viewer and a seller beside connections that have so many ids each in their swarm, and never offer or answer.
+struct Crowded {
+    tracker: Tracker,
+    now: Duration,
+    viewer: ConnectionId,
+    seller: ConnectionId,
+    crowd: Vec<ConnectionId>,
+}
+
+impl Crowded {
+    fn with(connections: u16, ids: u16) -> Crowded {
+        let mut tracker = tracker();
+        let [viewer, seller] = [0; 2].map(|_| tracker.connect(NOW));
+        say(&mut tracker, seller, Request::Announce(announce(2, 0)));
+        let mut crowded = Crowded {
+            tracker,
+            now: NOW,
+            viewer,
+            seller,
+            crowd: Vec::new(),
+        };
+        for c in 0..connections {
+            let stranger = crowded.tracker.connect(NOW);
+            crowded.crowd.push(stranger);
+            for n in 0..ids {
+                // As fast as one connection may.
+                crowded.now += Duration::from_millis(50);
+                crowded.say_as(stranger, numbered(c * ids + n), Event::Update);
+            }
+        }
+        crowded
+    }
+
+    fn say_as(&mut self, from: ConnectionId, peer_id: PeerId, event: Event) {
+        let announce = Announce {
+            peer_id,
+            event,
+            ..announce(0, 0)
+        };
+        let request = Ok(Request::Announce(announce));
+        self.tracker.handle_request(self.now, from, request);
+        assert!(!failed(&outputs(&mut self.tracker), from));
+    }
+
+    /// In how many of a hundred announces with so many offers this connection is offered to.
+    fn reached(&mut self, whom: ConnectionId, offers: u8) -> usize {
+        let announces = (0..100).map(|_| {
+            self.now += Duration::from_secs(5);
+            let request = Ok(Request::Announce(announce(1, offers)));
+            self.tracker.handle_request(self.now, self.viewer, request);
+            let out = outputs(&mut self.tracker);
+            let reached = sent_to(&out, whom).len();
+            assert!(reached <= 1, "one announce offers to a connection twice");
+            reached
+        });
+        announces.sum()
+    }
+}
+
+#[test]
+fn however_many_ids_others_have_in_a_swarm_an_announce_reaches_as_many_connections() {
+    for (connections, ids) in [(1, 1000), (4, 200)] {
+        let mut crowded = Crowded::with(connections, ids);
+        let seller = crowded.seller;
+        assert_eq!(crowded.reached(seller, 5), 100, "{connections} x {ids}");
+    }
+}
+
+#[test]
+fn a_connection_with_many_ids_is_drawn_as_often_as_one_with_one() {
+    let mut crowded = Crowded::with(9, 50);
+    let all = [&[crowded.seller], &crowded.crowd[..]].concat();
+    for whom in all {
+        // Ten others, two offers: one in five.
+        let reached = crowded.reached(whom, 2);
+        assert!((8..=32).contains(&reached), "{whom:?}: {reached}");
+    }
+}
+
+#[test]
+fn whichever_of_its_ids_a_connection_leaves_with_it_is_reached_by_the_others() {
+    for gone in [&[0, 1, 2][..], &[2, 1, 0], &[1, 3, 0], &[3, 0, 1]] {
+        let mut crowded = Crowded::with(3, 4);
+        for (c, whom) in crowded.crowd.clone().into_iter().enumerate() {
+            for n in gone {
+                crowded.say_as(whom, numbered(c as u16 * 4 + n), Event::Stopped);
+                agrees(&crowded.tracker);
+                assert_eq!(crowded.reached(whom, 4), 100, "{gone:?}");
+            }
+        }
+    }
+}
+
+/// Each swarm's list has one member of each connection first, then the others, and each knows its place.
+fn agrees(tracker: &Tracker) {
+    for (id, swarm) in &tracker.swarms {
+        let members: Vec<&Member> = (swarm.members.iter())
+            .map(|member| &tracker.members[*member as usize])
+            .collect();
+        for (place, member) in members.iter().enumerate() {
+            assert_eq!((member.swarm, member.position), (id as u32, place as u32));
+        }
+        let connections = |of: &[&Member]| of.iter().map(|m| m.connection).collect::<HashSet<_>>();
+        let first = connections(&members[..swarm.connections as usize]);
+        assert_eq!(first.len(), swarm.connections as usize);
+        assert_eq!(first, connections(&members));
+    }
+}
+
 #[test]
 fn who_is_silent_for_three_intervals_leaves_the_swarm_and_comes_back_with_an_announce() {
     let mut tracker = tracker();
@@ -535,6 +651,7 @@ proptest! {
             prop_assert_eq!(size.complete as usize, owners.values().filter(|(_, s, _)| *s).count());
             prop_assert_eq!(size.incomplete as usize, owners.values().filter(|(_, s, _)| !*s).count());
             prop_assert_eq!(tracker.peer_count(), owners.len());
+            agrees(&tracker);
         }
         for connection in live {
             tracker.disconnect(connection);

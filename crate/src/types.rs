@@ -1,6 +1,8 @@
 //! The words every module shares: identifiers, indices and money.
 
+use chacha20::ChaCha20Rng;
 use core::fmt;
+use rand_core::Rng;
 
 /// Length of every block but the last of a piece (BEP 3: 16 KiB).
 pub const BLOCK_LEN: u32 = 16 * 1024;
@@ -42,6 +44,18 @@ id20! {
 id20! {
     /// A peer's id (BEP 20 style prefix, then random).
     PeerId
+}
+
+impl PeerId {
+    /// An id of the same client and version (BEP 20: the first eight bytes); the rest is drawn.
+    pub fn redrawn(mut self, rng: &mut ChaCha20Rng) -> PeerId {
+        const ALPHABET: &[u8; 64] =
+            b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
+        for byte in &mut self.0[8..] {
+            *byte = ALPHABET[(rng.next_u32() % 64) as usize];
+        }
+        self
+    }
 }
 
 impl fmt::Debug for InfoHash {

@@ -18,8 +18,8 @@ use crate::bucket::Bucket;
 pub use crate::bucket::Rate;
 use chacha20::ChaCha8Rng;
 use piecework_signaling_protocol::{
-    Action, Announce, AnnounceReply, Answer, Event, InfoHash, OfferId, PeerId, Request,
-    RequestError, Response, Scrape, ScrapeEntry,
+    Action, Announce, AnnounceReply, Answer, Event, InfoHash, OfferId, PEER_ID_IN_USE, PeerId,
+    Request, RequestError, Response, Scrape, ScrapeEntry,
 };
 use rand_core::{Rng, SeedableRng};
 use slab::Slab;
@@ -311,8 +311,8 @@ impl Tracker {
         {
             // Perhaps the peer came back while its old socket is dying unnoticed.
             self.outputs.push_back(Output::Probe(owner));
-            let reason = "peer id is in use by another connection";
-            return self.refuse(from, Action::Announce, Some(announce.info_hash), reason);
+            let info_hash = Some(announce.info_hash);
+            return self.refuse(from, Action::Announce, info_hash, PEER_ID_IN_USE);
         }
         if announce.event == Event::Stopped {
             if let Some(member) = known {

@@ -9,7 +9,7 @@ use piecework::signaling::{
 use piecework::time::{Duration, Timestamp};
 use piecework::types::{ConnectionId, InfoHash, PeerId, TrackerId};
 use piecework_signaling::tracker::{self, Limits, Output, Tracker};
-use piecework_signaling_protocol::Request;
+use piecework_signaling_protocol::{self as protocol, Announce, Event, Request};
 use std::collections::{BTreeMap, BTreeSet};
 
 const HASH: InfoHash = InfoHash([7; 20]);
@@ -40,6 +40,12 @@ struct World {
     made: usize,
     /// What servers refused.
     refused: Vec<String>,
+    /// The ids of all announces.
+    announced: BTreeSet<PeerId>,
+    /// By which connection the first of two peers has met the second in a swarm.
+    met: BTreeMap<(InfoHash, usize, usize), ConnectionId>,
+    /// Connections between two that had one already.
+    doubled: usize,
 }
 
 impl World {
@@ -78,6 +84,9 @@ impl World {
             peers,
             made: 0,
             refused: Vec::new(),
+            announced: BTreeSet::new(),
+            met: BTreeMap::new(),
+            doubled: 0,
         }
     }
 
@@ -153,6 +162,9 @@ impl World {
                 let connection = self.peers[n].sockets[t].expect("an open socket");
                 let request = Request::parse(&text, Limits::default().parser());
                 assert!(request.is_ok(), "{text}");
+                if let Ok(Request::Announce(announce)) = &request {
+                    self.announced.insert(PeerId(announce.peer_id.0));
+                }
                 let since_start = self.since_start();
                 self.servers[t]
                     .tracker
@@ -174,17 +186,15 @@ impl World {
                 self.peers[n].signaling.answer_ready(now, connection, &sdp);
             }
             SignalingAction::ApplyAnswer {
-                connection, sdp, ..
+                connection,
+                info_hash,
+                sdp,
+                ..
             } => {
                 let (other, theirs) = parse(&sdp);
                 // Only if the other side has not dropped its end, as with a real channel.
                 if self.peers[other].offers.get(&theirs) == Some(&(n, connection)) {
-                    for (peer, connection) in [(n, connection), (other, theirs)] {
-                        self.peers[peer].established.insert(connection);
-                        self.peers[peer]
-                            .signaling
-                            .connection_established(now, connection);
-                    }
+                    self.establish(info_hash, (n, connection), (other, theirs));
                 }
             }
             SignalingAction::DropConnection { connection } => {
@@ -198,12 +208,43 @@ impl World {
         }
     }
 
+    /// A channel opens, and the handshake tells the first of its ends whether the peer of the other is connected already.
+    fn establish(
+        &mut self,
+        info_hash: InfoHash,
+        first: (usize, ConnectionId),
+        second: (usize, ConnectionId),
+    ) {
+        let now = self.now;
+        let met = (info_hash, first.0, second.0);
+        let before = self.met.get(&met).copied();
+        for (n, connection) in [first, second] {
+            let signaling = &mut self.peers[n].signaling;
+            signaling.connection_established(now, connection);
+        }
+        if let Some(before) = before {
+            self.doubled += 1;
+            let knows = &mut self.peers[first.0].signaling;
+            knows.connection_doubled(now, first.1, before);
+            let told = &mut self.peers[second.0].signaling;
+            return told.connection_closed(now, second.1);
+        }
+        for ((n, connection), (other, _)) in [(first, second), (second, first)] {
+            self.peers[n].established.insert(connection);
+            self.met.insert((info_hash, n, other), connection);
+        }
+    }
+
     fn deliver(&mut self, t: usize) {
         while let Some(output) = self.servers[t].tracker.poll_output() {
-            let Output::Send { to, text } = output else {
+            let (Output::Send { to, .. } | Output::Probe(to) | Output::Close(to)) = output;
+            let Some(&n) = self.servers[t].peers.get(&to.0) else {
+                // A stranger: it is alive, and says nothing.
+                continue;
+            };
+            let Output::Send { text, .. } = output else {
                 panic!("honest peers are neither probed nor closed: {output:?}");
             };
-            let n = self.servers[t].peers[&to.0];
             let tracker = self.peers[n].trackers[t];
             let now = self.now;
             self.peers[n]
@@ -221,6 +262,30 @@ impl World {
                 peer.signaling
                     .tracker_closed(self.now, peer.trackers[t], "reset");
             }
+        }
+    }
+
+    /// A stranger connects to both servers and announces itself in a swarm under these ids.
+    fn take_ids(&mut self, info_hash: InfoHash, ids: &BTreeSet<PeerId>) {
+        let now = self.since_start();
+        for t in 0..TRACKERS {
+            let stranger = self.servers[t].tracker.connect(now);
+            for id in ids {
+                let announce = Request::Announce(Announce {
+                    info_hash: protocol::InfoHash(info_hash.0),
+                    peer_id: protocol::PeerId(id.0),
+                    event: Event::Started,
+                    uploaded: None,
+                    downloaded: None,
+                    left: None,
+                    numwant: None,
+                    offers: Vec::new(),
+                    skipped_offers: 0,
+                });
+                let tracker = &mut self.servers[t].tracker;
+                tracker.handle_request(now, stranger, Ok(announce));
+            }
+            self.deliver(t);
         }
     }
 
@@ -258,10 +323,7 @@ fn two_peers_find_each_other_within_seconds() {
 fn a_swarm_connects_without_a_pair_twice_and_without_more_than_wanted() {
     let mut world = World::new(12, 6);
     world.run(Duration::from_secs(600));
-    let pairs = world.pairs();
-    let mut distinct = pairs.clone();
-    distinct.dedup();
-    assert_eq!(pairs, distinct);
+    assert_eq!(world.doubled, 0);
     for peer in &world.peers {
         assert!(peer.established.len() >= 3, "{}", peer.established.len());
         assert!(peer.established.len() <= 12);
@@ -298,6 +360,45 @@ fn announces_resume_by_themselves_after_a_server_restart() {
     for server in &world.servers {
         assert_eq!(server.tracker.peer_count(), 3);
     }
+}
+
+#[test]
+fn who_takes_the_ids_of_a_swarm_while_its_servers_restart_keeps_nobody_out() {
+    let mut world = World::new(3, 5);
+    world.run(Duration::from_secs(30));
+    let ids = world.announced.clone();
+    assert_eq!(ids.len(), 3);
+    for t in 0..TRACKERS {
+        world.stop_server(t);
+        world.servers[t].up = true;
+    }
+    world.take_ids(HASH, &ids);
+    world.run(Duration::from_secs(60));
+    assert!(!world.refused.is_empty(), "the stranger came first");
+    for server in &world.servers {
+        assert_eq!(server.tracker.peer_count(), 6);
+    }
+    // They want more connections, and try each other's new ids, but not again and again.
+    world.run(Duration::from_secs(3600));
+    assert!(world.doubled <= 6, "{}", world.doubled);
+}
+
+#[test]
+fn who_takes_an_id_that_it_saw_in_one_swarm_gets_none_of_the_next() {
+    let next = InfoHash([8; 20]);
+    let mut world = World::new(2, 5);
+    world.run(Duration::from_secs(10));
+    let ids = world.announced.clone();
+    world.take_ids(next, &ids);
+    for n in 0..2 {
+        let (now, trackers) = (world.now, world.peers[n].trackers.clone());
+        let signaling = &mut world.peers[n].signaling;
+        signaling.announce_start(now, next, &trackers).unwrap();
+        signaling.set_wanted(now, next, 5);
+    }
+    world.run(Duration::from_secs(10));
+    assert_eq!(world.refused, [""; 0]);
+    assert_eq!(world.pairs(), [(0, 1), (0, 1)]);
 }
 
 #[test]

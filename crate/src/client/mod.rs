@@ -26,6 +26,8 @@ use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, InfoHash, PeerId, StreamId};
 
+/// This peer's ids begin so (BEP 20, Azureus style): client `PW`, version 0.1.0.
+const THIS_CLIENT: PeerId = PeerId(*b"-PW0100-............");
 /// Torrents of one client.
 pub const MAX_TORRENTS: usize = 512;
 /// Peers remembered as senders of corrupt data; beyond that, any of them is forgotten.
@@ -92,7 +94,7 @@ impl Client {
         now: Timestamp,
     ) -> Client {
         let mut rng = ChaCha20Rng::from_seed(seed);
-        let peer_id = new_peer_id(&mut rng);
+        let peer_id = THIS_CLIENT.redrawn(&mut rng);
         let (pay, torrents): (Map<_, _>, Map<_, _>) = records
             .into_iter()
             .partition(|(key, _)| key.starts_with("pay/"));
@@ -365,7 +367,10 @@ impl Client {
             if let Some(route) = self.routes.remove(&end.connection) {
                 self.touched.insert(route.info_hash);
             }
-            if end.wanted_more {
+            if let Some(other) = end.double_of {
+                self.signaling
+                    .connection_doubled(self.now, end.connection, other);
+            } else if end.wanted_more {
                 self.signaling.connection_lost(self.now, end.connection);
             } else {
                 self.signaling.connection_closed(self.now, end.connection);
@@ -514,14 +519,4 @@ impl core::fmt::Debug for Client {
             .field("connections", &self.routes.len())
             .finish_non_exhaustive()
     }
-}
-
-/// Azureus style (BEP 20): client `PW`, version 0.1.0.
-fn new_peer_id(rng: &mut ChaCha20Rng) -> PeerId {
-    const ALPHABET: &[u8; 64] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz-_";
-    let mut id = *b"-PW0100-............";
-    for byte in &mut id[8..] {
-        *byte = ALPHABET[(rng.next_u32() % 64) as usize];
-    }
-    PeerId(id)
 }

@@ -107,6 +107,8 @@ pub struct Peer {
     pub address_hash: u64,
     /// The same of the addresses that it says it has.
     pub claimed: Vec<u64>,
+    /// The connection that it has besides: this one ends.
+    pub double_of: Option<ConnectionId>,
     /// See [`Stage`].
     pub stage: Stage,
     /// Since when.
@@ -180,6 +182,7 @@ impl Peer {
             connection,
             address_hash,
             claimed: Vec::new(),
+            double_of: None,
             stage: Stage::Handshaking,
             opened_at: now,
             id: None,

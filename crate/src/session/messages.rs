@@ -74,12 +74,15 @@ impl Session {
         }
         // Anybody may give any id: one that comes from elsewhere is somebody else.
         let is_one = |p: &Peer| p.identity().is_some_and(|it| identities.contains(&it));
-        if self.peers.values().any(is_one) {
-            return Err(ClosedReason::NotNeeded("connected already"));
-        }
+        let mut others = self.peers.iter();
+        let other = others.find(|(_, p)| is_one(p)).map(|(other, _)| *other);
         let Some(peer) = self.peers.get_mut(&conn) else {
             return Ok(());
         };
+        if other.is_some() {
+            peer.double_of = other;
+            return Err(ClosedReason::NotNeeded("connected already"));
+        }
         peer.stage = Stage::Active;
         peer.id = Some(handshake.peer_id);
         peer.fast = handshake.supports_fast();

@@ -93,6 +93,8 @@ pub struct Closed {
     pub connection: ConnectionId,
     /// It broke, or its peer closed it, while the peer still wanted something from us.
     pub wanted_more: bool,
+    /// The connection that its peer has besides.
+    pub double_of: Option<ConnectionId>,
 }
 
 /// Everything that exists once the metadata is known.
@@ -342,6 +344,7 @@ impl Session {
         ctx.closed.push(Closed {
             connection: conn,
             wanted_more: peer.interested_in_us && matches!(reason, ClosedReason::Remote(_)),
+            double_of: peer.double_of,
         });
         ctx.out.event(Event::PeerClosed {
             info_hash: Some(self.info_hash),

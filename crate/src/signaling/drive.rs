@@ -154,10 +154,11 @@ impl Signaling {
         let Some(torrent) = self.torrents.get_mut(&info_hash) else {
             return;
         };
-        let text = torrent.announce(self.config.peer_id, info_hash, event, offers);
+        let peer_id = torrent.peer_id;
+        let text = torrent.announce(peer_id, info_hash, event, offers);
         let asked = (torrent.wanted, torrent.is_seed());
         if let Some(membership) = torrent.trackers.get_mut(&id) {
-            membership.announced(now, event, asked, offered, jitter);
+            membership.announced(now, peer_id, event, asked, offered, jitter);
         }
         if let Some(tracker) = self.trackers.get_mut(&id) {
             tracker.announced(now);

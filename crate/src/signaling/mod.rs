@@ -15,7 +15,7 @@
 //! ```text
 //! I offer:   CreateOffer -> offer_ready -> (announced, perhaps more than once) -> ApplyAnswer
 //! I answer:  AcceptOffer -> answer_ready -> (sent)
-//! then:      connection_established -> connection_closed, or connection_lost
+//! then:      connection_established -> connection_closed, or connection_lost, or connection_doubled
 //! at any time before it is established: DropConnection, or offer_failed / answer_failed / connection_closed
 //! ```
 //!
@@ -27,6 +27,8 @@
 //!   torrent starves, one more that is not open yet). When two peers of our kind offer to each other
 //!   at once, both keep the connection that the greater id offered; with another client, the one that
 //!   it answered is kept.
+//! - Each torrent is announced under an id of its own, and under another one after a tracker said that somebody else has
+//!   that one there: who reads an id in one swarm cannot take it from us in the next.
 //! - An unanswered offer is announced again, not made again, until [`SignalingConfig::offer_lifetime`].
 //! - A tracker's word is not trusted: every message is bounded ([`MAX_MESSAGE_LEN`]), offers are
 //!   taken at a bounded rate, intervals are clamped. A dead tracker costs one timer, for ever.
@@ -57,6 +59,9 @@ const DESCRIPTION_TIMEOUT: Duration = Duration::from_secs(15);
 /// Torrents announced at once; see [`AnnounceError::TooManyTorrents`].
 pub const MAX_TORRENTS: usize = 1024;
 
+/// Ids remembered, of one torrent, under which peers came that were connected already.
+const MAX_DOUBLES: usize = 64;
+
 /// Trackers known at once; a further one takes the place of an unused one, else
 /// [`AddTrackerError::TooMany`].
 pub const MAX_TRACKERS: usize = 64;
@@ -64,7 +69,7 @@ pub const MAX_TRACKERS: usize = 64;
 /// How signaling behaves.
 #[derive(Clone, Debug)]
 pub struct SignalingConfig {
-    /// This peer's id, the same in every swarm.
+    /// The id of the first torrent that is announced. Those of others have its first eight bytes, the client and its version.
     pub peer_id: PeerId,
     /// The first id given to a connection; later ones count up from it.
     pub first_connection: ConnectionId,
@@ -232,6 +237,8 @@ pub enum AnnounceError {
 /// Announce, offer and answer state: see the module's documentation for how to drive it.
 pub struct Signaling {
     config: SignalingConfig,
+    /// No torrent was announced yet: the configured id is still to be used.
+    is_new: bool,
     rng: ChaCha20Rng,
     trackers: Map<TrackerId, Tracker>,
     torrents: Map<InfoHash, Torrent>,
@@ -249,6 +256,7 @@ impl Signaling {
         Signaling {
             next_connection: config.first_connection.0,
             config,
+            is_new: true,
             rng: ChaCha20Rng::from_seed(seed),
             trackers: Map::new(),
             torrents: Map::new(),
@@ -298,7 +306,13 @@ impl Signaling {
         if self.torrents.len() >= MAX_TORRENTS && !self.torrents.contains_key(&info_hash) {
             return Err(AnnounceError::TooManyTorrents);
         }
-        let torrent = self.torrents.entry(info_hash).or_default();
+        let torrent = self.torrents.entry(info_hash).or_insert_with(|| {
+            let own = self.config.peer_id;
+            Torrent::new(match core::mem::take(&mut self.is_new) {
+                true => own,
+                false => own.redrawn(&mut self.rng),
+            })
+        });
         for id in trackers {
             torrent
                 .trackers
@@ -356,9 +370,9 @@ impl Signaling {
         };
         for (id, membership) in &torrent.trackers {
             let open = self.trackers.get(id).is_some_and(Tracker::is_open);
-            if open && membership.joined {
+            if open && let Some(peer_id) = membership.joined {
                 let event = AnnounceEvent::Stopped;
-                let text = torrent.announce(self.config.peer_id, info_hash, event, Vec::new());
+                let text = torrent.announce(peer_id, info_hash, event, Vec::new());
                 self.send(*id, text);
             }
         }
@@ -483,8 +497,9 @@ impl Signaling {
                 tracker, offer_id, ..
             } = link.state
             && let Some(remote) = link.remote
+            && let Some(torrent) = self.torrents.get(&link.info_hash)
         {
-            let info_hash = link.info_hash;
+            let (info_hash, peer_id) = (link.info_hash, torrent.id_at(tracker));
             let open = self.trackers.get(&tracker).is_some_and(Tracker::is_open);
             match Sdp::from_text(sdp) {
                 Some(sdp) if open => {
@@ -494,7 +509,7 @@ impl Signaling {
                     };
                     let answer = Request::Answer(protocol::Answer {
                         info_hash: protocol::InfoHash(info_hash.0),
-                        peer_id: protocol::PeerId(self.config.peer_id.0),
+                        peer_id: protocol::PeerId(peer_id.0),
                         to_peer_id: protocol::PeerId(remote.0),
                         offer_id,
                         sdp,
@@ -543,6 +558,29 @@ impl Signaling {
             torrent.hurry(now);
         }
         self.drive(now);
+    }
+
+    /// The same of one whose peer is connected by the `other` one: while it is, nothing more is tried under the id that
+    /// this one came by.
+    pub fn connection_doubled(
+        &mut self,
+        now: Timestamp,
+        connection: ConnectionId,
+        other: ConnectionId,
+    ) {
+        if let Some(link) = self.links.get(&connection)
+            && let Some(remote) = link.remote
+            && let Some(torrent) = self.torrents.get_mut(&link.info_hash)
+        {
+            let links = &self.links;
+            torrent
+                .doubles
+                .retain(|_, other| links.contains_key(&*other));
+            if torrent.doubles.len() < MAX_DOUBLES {
+                torrent.doubles.insert(remote, other);
+            }
+        }
+        self.connection_closed(now, connection);
     }
 
     /// The same of a connection that ended while its peer still wanted something: it may come back, and need not have
@@ -629,6 +667,24 @@ impl Signaling {
         }
     }
 
+    /// Somebody else has the torrent's id at this tracker, and may keep it for good: strangers read ids in offers. What was
+    /// announced there reached nobody, and can go out again.
+    fn take_another_id(&mut self, info_hash: InfoHash, id: TrackerId) {
+        let Some(torrent) = self.torrents.get_mut(&info_hash) else {
+            return;
+        };
+        let membership = torrent.trackers.get_mut(&id);
+        let refused = membership.and_then(|m| m.joined.take());
+        // Another tracker's refusal may have come before.
+        if refused == Some(torrent.peer_id) {
+            torrent.peer_id = torrent.peer_id.redrawn(&mut self.rng);
+        }
+        let links = self.links.values_mut();
+        for link in links.filter(|link| link.info_hash == info_hash) {
+            link.recall(id);
+        }
+    }
+
     /// Makes room for one connection under the cap, if need be by giving up an unanswered offer.
     fn make_room(&mut self) -> bool {
         if self.links.len() < self.config.max_connections {
@@ -657,12 +713,14 @@ impl Signaling {
     }
 
     fn link_to(&self, info_hash: InfoHash, remote: PeerId) -> Option<ConnectionId> {
-        let starving = self.torrents.get(&info_hash).is_some_and(|t| t.starving);
+        let torrent = self.torrents.get(&info_hash)?;
+        let double = torrent.doubles.get(&remote);
         let mut links = self.links.iter();
         links
-            .find(|(_, link)| {
-                let ignored = starving && link.state == LinkState::Established;
-                link.info_hash == info_hash && link.remote == Some(remote) && !ignored
+            .find(|(id, link)| {
+                let ignored = torrent.starving && link.state == LinkState::Established;
+                let is_theirs = link.remote == Some(remote) || double == Some(*id);
+                link.info_hash == info_hash && is_theirs && !ignored
             })
             .map(|(id, _)| *id)
     }

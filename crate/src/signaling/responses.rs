@@ -51,6 +51,9 @@ impl Signaling {
                     && let Some(membership) = self.membership(info_hash, id)
                 {
                     membership.refused(now, jitter);
+                    if reason == protocol::PEER_ID_IN_USE {
+                        self.take_another_id(info_hash, id);
+                    }
                 }
                 self.event(SignalingEvent::Refused {
                     tracker: id,
@@ -89,7 +92,7 @@ impl Signaling {
             return;
         };
         if !torrent.trackers.contains_key(&id)
-            || remote == self.config.peer_id
+            || torrent.is_me(remote)
             || self.link_to(info_hash, remote).is_some()
             || self.unfinished(info_hash) >= torrent.wanted
             || !self
@@ -133,16 +136,17 @@ impl Signaling {
         let Some(connection) = mine.map(|(connection, _)| *connection) else {
             return;
         };
-        let wanted = self.torrents.get(&info_hash).map_or(0, |t| t.wanted);
-        if remote == self.config.peer_id || wanted == 0 {
+        let torrent = self.torrents.get(&info_hash);
+        let wanting = torrent.filter(|t| t.wanted > 0 && !t.is_me(remote));
+        let Some(own) = wanting.map(|torrent| torrent.id_at(id)) else {
             return self.drop_link(connection);
-        }
+        };
         if let Some(other) = self.link_to(info_hash, remote) {
             // We offered to each other, and one connection may be further than that. Two of our kind
             // both keep what the greater id offered. WebTorrent keeps what it heard of first, and
             // does not answer the offer of a peer that has answered it: what it answered, it keeps.
             let crossing = self.links.get(&other).is_some_and(Link::is_my_answer_open);
-            let theirs_wins = self.is_of_my_kind(remote) && self.config.peer_id < remote;
+            let theirs_wins = is_of_one_kind(own, remote) && own < remote;
             if !crossing || theirs_wins {
                 return self.drop_link(connection);
             }
@@ -163,9 +167,9 @@ impl Signaling {
             sdp: sdp.to_text(),
         });
     }
+}
 
-    /// Whether this is the same client, by the first part of its id (BEP 20), and crosses as we do.
-    fn is_of_my_kind(&self, remote: PeerId) -> bool {
-        self.config.peer_id.0[..CLIENT_LEN] == remote.0[..CLIENT_LEN]
-    }
+/// Whether these are of one client, by the first part of their ids (BEP 20), and cross alike.
+fn is_of_one_kind(a: PeerId, b: PeerId) -> bool {
+    a.0[..CLIENT_LEN] == b.0[..CLIENT_LEN]
 }

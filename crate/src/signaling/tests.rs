@@ -4,6 +4,8 @@ use proptest::prelude::*;
 use protocol::{Action, AnnounceReply, Offer, OfferId};
 use std::collections::BTreeSet;
 
+mod ids;
+
 const HASH: InfoHash = InfoHash([7; 20]);
 const ME: PeerId = PeerId([50; 20]);
 
@@ -29,6 +31,19 @@ impl Rig {
         rig.signaling.set_wanted(rig.now, HASH, wanted);
         rig.signaling.tracker_connected(rig.now, id);
         (rig, id)
+    }
+
+    /// The id that the torrent is announced under.
+    fn me(&self) -> PeerId {
+        self.signaling.torrents.get(&HASH).map_or(ME, |t| t.peer_id)
+    }
+
+    /// The peer of this number: that of `ME` is this peer, whatever its id is by now.
+    fn peer(&self, number: u8) -> PeerId {
+        match PeerId([number; 20]) {
+            ME => self.me(),
+            other => other,
+        }
     }
 
     fn drain(&mut self) -> Vec<SignalingAction> {
@@ -90,6 +105,17 @@ impl Rig {
                 incomplete: Some(2),
                 warning: None,
             }),
+        );
+    }
+
+    fn refuse(&mut self, id: TrackerId, reason: &str) {
+        self.say(
+            id,
+            Response::Failure {
+                action: Action::Announce,
+                info_hash: Some(protocol::InfoHash(HASH.0)),
+                reason: reason.to_owned(),
+            },
         );
     }
 
@@ -736,7 +762,7 @@ enum Step {
     Closed(u8),
     Noise(u8, Vec<u8>),
     Reply(u8, u64, u64),
-    Refuse(u8),
+    Refuse(u8, bool),
     Offer(u8, u8),
     Answer(u8, u8, prop::sample::Index),
     Established(prop::sample::Index),
@@ -758,7 +784,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => id.clone().prop_map(Step::Closed),
         1 => (id.clone(), any::<Vec<u8>>()).prop_map(|(t, b)| Step::Noise(t, b)),
         4 => (id.clone(), any::<u64>(), any::<u64>()).prop_map(|(t, a, b)| Step::Reply(t, a, b)),
-        1 => id.clone().prop_map(Step::Refuse),
+        1 => (id.clone(), any::<bool>()).prop_map(|(t, of_id)| Step::Refuse(t, of_id)),
         4 => (id.clone(), 45..55u8).prop_map(|(t, p)| Step::Offer(t, p)),
         4 => (id.clone(), 45..55u8, any::<prop::sample::Index>())
             .prop_map(|(t, p, o)| Step::Answer(t, p, o)),
@@ -807,15 +833,13 @@ proptest! {
                     incomplete: (min % 2 == 0).then_some(min),
                     warning: Some("w".repeat(300)),
                 })),
-                Step::Refuse(t) => rig.say(ids[t as usize], Response::Failure {
-                    action: Action::Announce,
-                    info_hash: Some(protocol::InfoHash(HASH.0)),
-                    reason: "no".to_owned(),
-                }),
-                Step::Offer(t, peer) => rig.offer_from(ids[t as usize], peer),
+                Step::Refuse(t, of_id) => {
+                    rig.refuse(ids[t as usize], if of_id { protocol::PEER_ID_IN_USE } else { "no" });
+                }
+                Step::Offer(t, peer) => rig.offer_from_peer(ids[t as usize], rig.peer(peer)),
                 Step::Answer(t, peer, offer) => {
                     let offer = *offer.get(&known);
-                    rig.answer_from(ids[t as usize], peer, offer);
+                    rig.answer_from_peer(ids[t as usize], rig.peer(peer), offer);
                 }
                 Step::Established(which) => if !live.is_empty() {
                     let all: Vec<_> = live.iter().copied().collect();
@@ -873,11 +897,11 @@ proptest! {
                     SignalingAction::AcceptOffer { connection, remote, .. } => {
                         prop_assert!(connection.0 > last_id && live.insert(connection));
                         last_id = connection.0;
-                        prop_assert!(remote != ME);
+                        prop_assert!(remote != rig.me());
                         rig.signaling.answer_ready(rig.now, connection, "answer");
                     }
                     SignalingAction::ApplyAnswer { connection, remote, .. } => {
-                        prop_assert!(live.contains(&connection) && remote != ME);
+                        prop_assert!(live.contains(&connection) && remote != rig.me());
                     }
                     SignalingAction::DropConnection { connection } => {
                         prop_assert!(live.remove(&connection));

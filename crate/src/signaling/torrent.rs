@@ -2,7 +2,7 @@
 
 use crate::sorted::Map;
 use crate::time::{Duration, Timestamp};
-use crate::types::{InfoHash, PeerId, TrackerId};
+use crate::types::{ConnectionId, InfoHash, PeerId, TrackerId};
 use piecework_signaling_protocol as protocol;
 use protocol::{Announce, AnnounceReply, Event, Offer, Request};
 
@@ -19,8 +19,9 @@ const MIN_EARLY_INTERVAL: Duration = Duration::from_secs(5);
 /// An announce has one event: a download that was complete before the first one is told after it.
 const NEXT_EVENT_AFTER: Duration = Duration::from_secs(1);
 
-#[derive(Default)]
 pub(super) struct Torrent {
+    /// Its announces go out under this id.
+    pub(super) peer_id: PeerId,
     pub(super) trackers: Map<TrackerId, Membership>,
     pub(super) uploaded: u64,
     pub(super) downloaded: u64,
@@ -28,12 +29,15 @@ pub(super) struct Torrent {
     pub(super) wanted: usize,
     /// See [`super::Signaling::set_starving`].
     pub(super) starving: bool,
+    /// Ids under which peers came that were connected already, and by which connection: a peer that a tracker refused its
+    /// id comes under another.
+    pub(super) doubles: Map<PeerId, ConnectionId>,
 }
 
 /// A torrent at one tracker.
 pub(super) struct Membership {
-    /// The tracker's present socket has seen an announce.
-    pub(super) joined: bool,
+    /// The tracker's present socket has seen an announce, the last one under this id.
+    pub(super) joined: Option<PeerId>,
     pub(super) completed_due: bool,
     /// The next announce.
     pub(super) next_at: Timestamp,
@@ -58,6 +62,31 @@ pub(super) struct Membership {
 }
 
 impl Torrent {
+    pub(super) fn new(peer_id: PeerId) -> Self {
+        Torrent {
+            peer_id,
+            trackers: Map::new(),
+            uploaded: 0,
+            downloaded: 0,
+            left: None,
+            wanted: 0,
+            starving: false,
+            doubles: Map::new(),
+        }
+    }
+
+    /// What a tracker knows us by.
+    pub(super) fn id_at(&self, tracker: TrackerId) -> PeerId {
+        let membership = self.trackers.get(&tracker);
+        membership.and_then(|m| m.joined).unwrap_or(self.peer_id)
+    }
+
+    /// Whether some tracker may know us by this id.
+    pub(super) fn is_me(&self, id: PeerId) -> bool {
+        let mut joined = self.trackers.values().filter_map(|m| m.joined);
+        id == self.peer_id || joined.any(|mine| mine == id)
+    }
+
     /// The message of one announce.
     pub(super) fn announce(
         &self,
@@ -117,7 +146,7 @@ impl Torrent {
 impl Membership {
     pub(super) fn new(now: Timestamp) -> Self {
         Membership {
-            joined: false,
+            joined: None,
             completed_due: false,
             next_at: now,
             early_at: Timestamp::NEVER,
@@ -137,7 +166,7 @@ impl Membership {
 
     /// The tracker has a new socket, which knows nothing of us.
     pub(super) fn rejoin(&mut self, now: Timestamp) {
-        self.joined = false;
+        self.joined = None;
         self.next_at = now;
         self.offers_asked_until = None;
     }
@@ -185,12 +214,13 @@ impl Membership {
     pub(super) fn announced(
         &mut self,
         now: Timestamp,
+        peer_id: PeerId,
         event: Event,
         (wanted, is_seed): (usize, bool),
         offered: usize,
         jitter: f64,
     ) {
-        self.joined = true;
+        self.joined = Some(peer_id);
         self.said_complete = is_seed;
         self.wanted_nobody = wanted == 0;
         // Its offers come too late; it had none left to make.

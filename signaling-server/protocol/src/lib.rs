@@ -39,6 +39,10 @@ pub const MAX_SDP_LEN: usize = 16 * 1024;
 /// Longest failure reason or warning kept from a message, in bytes; the rest is cut off.
 pub const MAX_REASON_LEN: usize = 256;
 
+/// Why an announce is refused whose peer id another connection has in that swarm. A peer that reads this comes back under
+/// another id.
+pub const PEER_ID_IN_USE: &str = "peer id is in use by another connection";
+
 /// What a parser keeps at most.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {

@@ -182,27 +182,6 @@ pub enum Refusal {
     ClosesEarly,
 }
 
-impl Refusal {
-    /// Something about this seller: of another one may be bought meanwhile.
-    pub fn is_about_seller(self) -> bool {
-        match self {
-            Refusal::OverCeiling
-            | Refusal::OverTranche
-            | Refusal::Content
-            | Refusal::RangeTooLarge
-            | Refusal::Useless
-            | Refusal::Bond
-            | Refusal::FakePayeeLimit
-            | Refusal::PayeeRefused
-            | Refusal::ClosesEarly => true,
-            Refusal::DepositExhausted
-            | Refusal::BudgetExhausted
-            | Refusal::LossBudget
-            | Refusal::NoAccount => false,
-        }
-    }
-}
-
 /// Why nothing new can be bought until the user does something about the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaymentNeed {

@@ -396,3 +396,39 @@ fn a_budget_that_is_spent_is_said_unless_the_deposit_is_promised_whole_as_well()
         assert_eq!(b.payer.payment_need(), Some(need));
     }
 }
+
+#[test]
+fn who_can_be_promised_nothing_takes_no_place_of_a_seller_that_was() {
+    for held in [false, true] {
+        let mut b = deposit_of(if held { 2_000 } else { 1 });
+        let v = quotes(&mut b, ms(0), A, 0x98).commit();
+        b.ack(ms(10), A, &v, 0);
+        if held {
+            proof_of_more(&mut b, ms(100), A);
+            b.run(ms(100));
+            assert_eq!(b.payer.held_account(), Some(id()));
+        }
+        // Any number of cheaper sellers, of none of which anything can be bought.
+        quotes(&mut b, ms(20_000), B, 0x99);
+        let why = match held {
+            true => Refusal::NoAccount,
+            false => Refusal::DepositExhausted,
+        };
+        assert_eq!(b.payer.status(B), PayerConnState::Quoted(Some(why)));
+        for secs in [21, 60, 3_000] {
+            b.payer.tick(ms(secs * 1_000));
+            b.run(ms(secs * 1_000));
+            assert!(!b.payer.is_of_use(B), "{secs}, {why:?}");
+        }
+    }
+}
+
+#[test]
+fn who_will_be_promised_something_once_the_account_is_read_takes_a_place_meanwhile() {
+    let mut b = Buying::new();
+    b.payer = Payer::new(b.config, [3; 32], std::iter::empty());
+    b.connect(ms(0), A, TitleKind::V2);
+    let refused = PayerConnState::Quoted(Some(Refusal::NoAccount));
+    assert_eq!(b.payer.status(A), refused);
+    assert!(b.payer.is_of_use(A));
+}

@@ -703,3 +703,75 @@ fn who_sold_on_one_range_of_a_payee_ends_no_other_of_it() {
         assert_eq!(again.first, two.first, "{address:?}");
     }
 }
+
+/// As [`sold_before_in_a_crowd`]; also what number 101 was promised, under its own name.
+fn sold_before_and_another_has_a_range() -> (Buying, u64, VoucherBody) {
+    let mut b = Buying::new();
+    let conn = ConnectionId(1_100);
+    let sold = stranger(&mut b, 0, 100, "198.51.100.1").unwrap();
+    buys(&mut b, 0, 100, &sold);
+    b.payer.want(ms(1), conn, TitleKind::V2, false, MAX_UNIT);
+    let (reason, first) = (NeedReason::RangeClosed, sold.first);
+    b.say(ms(1), conn, PayMessage::Need { reason, first });
+    b.payer.disconnected(ms(1), conn);
+    b.run(ms(1));
+    let now = fakes(&mut b, 1, 8);
+    b.restart(ms(now));
+    let other = stranger(&mut b, now, 101, "198.51.100.2").unwrap();
+    (b, now, other)
+}
+
+#[test]
+fn who_can_have_no_range_of_a_payee_is_before_nobody() {
+    for sits in [true, false] {
+        let (mut b, now, other) = sold_before_and_another_has_a_range();
+        // It ends its own range, is refused another one, and names the payee while that refusal stands. A connection pays one
+        // payee, so it is promised nothing any more.
+        let x = ConnectionId(1_101);
+        let (reason, first) = (NeedReason::RangeClosed, other.first);
+        b.say(ms(now + 1_200), x, PayMessage::Need { reason, first });
+        let waits = PayerConnState::Quoted(Some(Refusal::FakePayeeLimit));
+        assert_eq!(b.payer.status(x), waits);
+        b.say(ms(now + 1_201), x, offer(100));
+
+        // The range that the payee's name brings: an impostor sits on it, or the payee itself had it and lost its connection.
+        let y = ConnectionId(1_150);
+        let address = if sits { "203.0.113.9" } else { "198.51.100.1" };
+        let promised = comes(&mut b, now + 2_000, y, address);
+        assert_eq!(promised.len(), 1);
+        if !sits {
+            b.payer.disconnected(ms(now + 2_500), y);
+            b.run(ms(now + 2_500));
+        }
+        let payee = ConnectionId(1_200);
+        let mut got = comes(&mut b, now + 3_000, payee, "198.51.100.1");
+        for tenths in 31..300 {
+            b.payer.tick(ms(now + tenths * 100));
+            got.extend(commits_of(&b.run(ms(now + tenths * 100)), payee));
+        }
+        // Ten seconds at the most for the one that sits (30 s are given here); at once where nobody does.
+        assert!(
+            got.iter().any(|v| v.first == promised[0].first),
+            "sits: {sits}"
+        );
+    }
+}
+
+#[test]
+fn a_stranger_that_takes_another_name_is_judged_by_that_one_at_once() {
+    let (mut b, now, sold) = sold_before_in_a_crowd();
+    let conn = ConnectionId(1_102);
+    let waits = PayerConnState::Quoted(Some(Refusal::FakePayeeLimit));
+    assert_eq!(b.payer.status(conn), waits);
+    let promised = commits_of(&b.say(ms(now + 10), conn, offer(100)), conn);
+    assert_eq!(promised.len(), 1, "its turn is no longer waited for");
+    assert_ne!(promised[0].first, sold.first);
+    // A name that nobody knows is refused at once, so that it keeps no place.
+    let conn = ConnectionId(1_103);
+    assert_eq!(stranger(&mut b, now + 20, 103, "198.51.100.103"), None);
+    for number in 110..120 {
+        b.say(ms(now + 20 + u64::from(number)), conn, offer(number));
+        assert_eq!(b.payer.status(conn), waits);
+        assert!(!b.payer.is_of_use(conn));
+    }
+}

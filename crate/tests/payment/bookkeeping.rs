@@ -1,10 +1,10 @@
 //! The plain values under both machines: a seller's books, its records, and what a refusal says.
 
 use alloy_primitives::B256;
+use piecework::payment::TitleKind;
 use piecework::payment::ledger::SellerLedger;
 use piecework::payment::record::{PayeeFactsRecord, PayeeRangeLife, PayeeRangeRecord};
 use piecework::payment::voucher::Signature;
-use piecework::payment::{Refusal, TitleKind};
 use piecework::types::{ConnectionId, FineUnits, TokenUnits};
 
 use crate::hand::*;
@@ -80,16 +80,6 @@ fn a_seller_that_is_refused_for_its_own_sake_is_of_no_use_and_for_ours_it_is() {
     b.payer.set_budget(ms(0), TokenUnits(0));
     b.connect(ms(0), A, TitleKind::V2);
     assert!(b.payer.is_of_use(A), "the budget may be raised");
-    for (why, theirs) in [
-        (Refusal::OverCeiling, true),
-        (Refusal::ClosesEarly, true),
-        (Refusal::PayeeRefused, true),
-        (Refusal::DepositExhausted, false),
-        (Refusal::BudgetExhausted, false),
-        (Refusal::NoAccount, false),
-    ] {
-        assert_eq!(why.is_about_seller(), theirs, "{why:?}");
-    }
 }
 
 #[test]

@@ -277,9 +277,9 @@ impl Payer {
 
     /// What a stranger offers that waits for its turn.
     fn waiting_terms(&self, c: &Conn) -> Option<Terms> {
-        let quote = c.quote.as_ref().filter(|_| c.wanted && c.ended.is_none())?;
+        let (terms, quote) = (c.wanted_terms()?, c.quote.as_ref()?);
         let waits = quote.refused == Some(Refusal::FakePayeeLimit) && self.is_fresh(quote);
-        waits.then_some(quote.terms)
+        waits.then_some(terms)
     }
 
     /// Of the strangers that wait, chance chooses the next one. By order of connection, those that come to nothing and came

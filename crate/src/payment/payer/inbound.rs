@@ -67,9 +67,13 @@ impl Payer {
         }
         let received = self.now;
         if let Some(c) = self.conns.get_mut(&conn) {
-            // What was refused for a time stays refused until then, however often it is offered.
-            let until_then = c.next_commit > received;
-            let refused = (c.quote.as_ref()).and_then(|q| q.refused.filter(|_| until_then));
+            // What was refused to a payee for a time stays refused until then, however often it is offered. Another name is
+            // judged at once.
+            let same = (c.quote.as_ref()).filter(|q| q.terms.payee == terms.payee);
+            if same.is_none() && c.seller.is_none() {
+                c.next_commit = received;
+            }
+            let refused = same.and_then(|q| q.refused.filter(|_| c.next_commit > received));
             c.quote = Some(Quote {
                 terms,
                 received,

@@ -61,16 +61,23 @@ impl Wait {
 
 impl Payer {
     /// Whether this seller takes a place: it was promised something, or will be, and is not waited for in vain. Nothing will be
-    /// where buying ended, or its quote is too old, names somebody else or is refused for the seller's sake.
+    /// where buying ended, or its quote is too old, names somebody else or is refused.
     pub fn is_of_use(&self, conn: ConnectionId) -> bool {
         let Some(c) = self.conns.get(&conn).filter(|c| c.ended.is_none()) else {
             return false;
         };
         let good = c.quote.as_ref().is_some_and(|quote| {
             let ours = c.payee().is_none_or(|payee| payee == quote.terms.payee);
-            ours && self.is_fresh(quote) && !quote.refused.is_some_and(Refusal::is_about_seller)
+            ours && self.is_fresh(quote) && quote.refused.is_none_or(|why| self.is_passing(why))
         });
         c.wait.time(self.now) < PATIENCE && (good || !c.ranges.is_empty())
+    }
+
+    /// Whether a refusal says nothing against this seller beside those that were promised something: what is left of the
+    /// budget is too little for a dearer one as well, and what was promised by an account that is not read yet is not known.
+    fn is_passing(&self, why: Refusal) -> bool {
+        let held = || self.account.as_ref().is_some_and(|a| a.held());
+        why == Refusal::BudgetExhausted || why == Refusal::NoAccount && !held()
     }
 
     /// Says whether anybody would be asked for more if it were not this seller. Answers when it takes no place any more if

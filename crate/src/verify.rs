@@ -240,6 +240,11 @@ impl Advances {
         }
     }
 
+    /// Nothing may be advanced over this piece before another is judged.
+    pub fn is_closed_for(&self, conn: ConnectionId, piece: PieceIndex) -> bool {
+        self.open.get(&conn).is_some_and(|open| *open != piece)
+    }
+
     /// Allows a block to be paid for whose piece was wrong, and of whose senders nobody knows yet who lied. The honest one gives
     /// no further credit before it is paid, and may be the only one who can send the whole piece.
     pub fn suspect(block: BlockRef) -> AdvanceBlock {

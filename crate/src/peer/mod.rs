@@ -17,7 +17,7 @@ use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PeerId, PieceIndex};
 use crate::wire::{Decoder, ExtendedHandshake, Handshake, Message};
 
-pub use rate::{Rate, TokenBucket};
+pub use rate::{RATE_SPAN, Rate, TokenBucket};
 pub use sending::{MAX_MESSAGE, SendQueue};
 pub use uplink::Uplink;
 
@@ -53,7 +53,7 @@ pub const KEEP_ALIVE: Duration = Duration::from_secs(90);
 /// A remote that owes blocks and sends none for so long is snubbing us.
 pub const SNUB_TIMEOUT: Duration = Duration::from_secs(30);
 /// Who sends fewer bytes a second is slow: half a block.
-const SLOW_BELOW: u64 = 8 * 1024;
+pub const SLOW_BELOW: u64 = 8 * 1024;
 
 /// Who a remote is: the id that it gives itself, where it gives it. The id alone proves nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -343,6 +343,12 @@ impl Peer {
     pub fn has(&self, piece: PieceIndex) -> bool {
         self.bits()
             .is_some_and(|b| piece.0 < b.len() && b.contains(piece.0))
+    }
+
+    /// When the oldest of what is out was asked for.
+    pub fn oldest_request(&self) -> Timestamp {
+        let oldest = self.requests_out.values().min();
+        oldest.copied().unwrap_or(Timestamp::NEVER)
     }
 
     /// How many requests should be out to keep its link busy.

@@ -1,18 +1,16 @@
 //! The order of choice for one peer: see the module above.
 
-use super::partial::Owner;
-use super::peers::{Peer, transfer_time};
+use super::partial::{Block, Owner};
+use super::peers::Peer;
+use super::slow::COMPARED_DEADLINES;
 use super::{
     ENDGAME_AFTER, ENDGAME_GAIN, ENDGAME_LATE, ENDGAME_QUEUE, LATE, Picker, RANDOM_FIRST_PIECES,
-    SAFETY, URGENT,
+    URGENT,
 };
 use crate::bitfield::Bitfield;
 use crate::sorted::Set;
-use crate::time::{Duration, Timestamp};
+use crate::time::Timestamp;
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId};
-
-/// Window pieces looked at for a peer that cheaper ones, or faster ones, may make unnecessary.
-const COMPARED_DEADLINES: usize = 64;
 
 pub(super) fn choose(
     picker: &mut Picker,
@@ -44,7 +42,7 @@ pub(super) fn choose(
             }
         }
     }
-    let cheaper = Cheaper::of(picker, now, peer);
+    let cheaper = Cheaper::of(picker, now, peer, peer.status.snubbed);
     let before = out.len();
     let mut choice = Choice {
         picker,
@@ -64,9 +62,10 @@ pub(super) fn choose(
     choice.new_pieces();
     choice.endgame();
     choice.note_held();
+    choice.probe();
 }
 
-/// The usable peers that ask strictly less.
+/// The usable peers that are asked before a seller: those that ask strictly less, and all if it was waited for in vain.
 struct Cheaper {
     conns: Vec<ConnectionId>,
     /// What any of them has.
@@ -74,7 +73,7 @@ struct Cheaper {
 }
 
 impl Cheaper {
-    fn of(picker: &mut Picker, now: Timestamp, peer: &Peer) -> Cheaper {
+    fn of(picker: &mut Picker, now: Timestamp, peer: &Peer, all: bool) -> Cheaper {
         if peer.free() {
             return Cheaper {
                 conns: Vec::new(),
@@ -85,7 +84,8 @@ impl Cheaper {
         let mut conns = Vec::new();
         for (&conn, other) in &picker.peers {
             picker.work += 1;
-            if other.status.unit < peer.status.unit && other.promising(now) {
+            let before = all || other.status.unit < peer.status.unit;
+            if before && other.promising(now) {
                 conns.push(conn);
                 for (word, has) in words.iter_mut().zip(other.have.words()) {
                     *word |= has;
@@ -123,16 +123,19 @@ impl Choice<'_> {
     }
 
     /// A paid peer finishes its piece before anything else, whatever the playhead does: what was advanced
-    /// for it is unverified until then, and a second such piece gets no advance.
+    /// for it is unverified until then, and a second such piece gets no advance. Not one that was waited for in vain, where
+    /// another can.
     fn own_paid_pieces(&mut self) {
         if self.peer.free() {
             return;
         }
-        let own: Vec<u32> = (self.picker.unrequested.iter().copied())
+        let mut own: Vec<u32> = (self.picker.unrequested.iter().copied())
             .filter(|piece| {
                 (self.picker.partials.get(piece)).is_some_and(|p| p.owner == Owner::Sole(self.conn))
             })
+            .filter(|piece| !(self.peer.status.snubbed && self.cheaper.has(*piece)))
             .collect();
+        own.sort_by_key(|piece| !self.picker.staked.contains(piece));
         for piece in own {
             self.take_missing(piece);
         }
@@ -166,12 +169,12 @@ impl Choice<'_> {
             };
             i += 1;
             self.picker.work += 1;
-            let missing = self.missing_bytes(piece);
+            let missing = self.picker.missing_bytes(piece);
             let urgent = due <= self.now + URGENT;
             if missing > 0 && self.cheaper.has(piece) {
                 compared += 1;
                 backlog += missing;
-                if self.cheaper_in_time(piece, due, backlog) {
+                if self.peer.status.snubbed || self.cheaper_in_time(piece, due, backlog) {
                     self.held = true;
                     continue;
                 }
@@ -213,7 +216,7 @@ impl Choice<'_> {
             } else if partial.admits(self.conn, self.peer.free(), self.now) {
                 if self.cheaper.has(piece) {
                     self.held = true;
-                } else {
+                } else if !self.would_be_stuck(piece) {
                     begun.push((partial.missing, piece));
                 }
             }
@@ -318,6 +321,19 @@ impl Choice<'_> {
         }
     }
 
+    /// A seller that all others are asked before, and that owes nothing, is asked for one block now and then, of its piece or of
+    /// a new one: or it could not show that it sends again.
+    fn probe(&mut self) {
+        let idle = self.out.len() == self.before && self.peer.requests.is_empty();
+        let waits = self.peer.status.snubbed && !self.peer.free() && self.cheaper.pieces.is_some();
+        if idle && waits && self.now >= self.peer.probed_at {
+            self.cheaper = Cheaper::of(self.picker, self.now, self.peer, false);
+            self.limit = self.limit.min(self.before + 1);
+            self.own_paid_pieces();
+            self.new_pieces();
+        }
+    }
+
     /// Starts, or ends, the patience with the cheaper peers and with this one.
     fn note_held(&mut self) {
         if self.held {
@@ -333,29 +349,10 @@ impl Choice<'_> {
         }
     }
 
-    fn missing_bytes(&self, piece: u32) -> u64 {
-        match self.picker.partials.get(&piece) {
-            Some(partial) => u64::from(partial.missing) * u64::from(BLOCK_LEN),
-            None if self.picker.rarity.is_listed(piece) => u64::from(self.picker.piece_len(piece)),
-            None => 0,
-        }
-    }
-
-    /// The cheaper peers that have `piece` can deliver it and the `backlog` before it by `due`.
     fn cheaper_in_time(&mut self, piece: u32, due: Timestamp, backlog: u64) -> bool {
-        let (mut rate, mut bytes, mut rtt) = (0u64, backlog, Duration::ZERO);
-        for conn in &self.cheaper.conns {
-            self.picker.work += 1;
-            let Some(other) = self.picker.peers.get(conn) else {
-                continue;
-            };
-            if other.have.contains(piece) {
-                rate += other.rate_or_guess();
-                bytes += other.outstanding_bytes();
-                rtt = rtt.max(other.status.rtt);
-            }
-        }
-        rate > 0 && self.now + rtt + transfer_time(bytes, rate) + SAFETY <= due
+        let cheaper = &self.cheaper.conns;
+        self.picker.work += cheaper.len() as u64;
+        (self.picker).in_time(self.now, cheaper, piece, due, backlog)
     }
 
     /// This peer would be late with `piece`, and one that is no dearer would be earlier.
@@ -388,6 +385,9 @@ impl Choice<'_> {
             };
             self.picker.drop_partial(stuck);
         }
+        if self.would_be_stuck(piece) {
+            return false;
+        }
         if self.picker.partials.contains_key(&piece) {
             return true;
         }
@@ -398,6 +398,30 @@ impl Choice<'_> {
             self.picker.drop_partial(stuck);
         }
         true
+    }
+
+    /// Nothing of this piece could be paid for before one that is at stake is verified, and this seller would not finish it
+    /// without: it would have lent all that it lends, and nothing could be asked of it when what is at stake is left to it.
+    fn would_be_stuck(&self, piece: u32) -> bool {
+        let missing = self.picker.missing_bytes(piece).div_ceil(BLOCK_LEN.into());
+        let room = self.limit.saturating_sub(self.before) as u64;
+        if self.peer.free() || missing <= room {
+            return false;
+        }
+        let (mut owns, mut waits, mut sent) = (false, false, false);
+        for other in self.picker.staked.iter().filter(|other| **other != piece) {
+            let Some(partial) = self.picker.partials.get(other) else {
+                continue;
+            };
+            let own = partial.owner == Owner::Sole(self.conn);
+            let of_it =
+                |block: &Block| matches!(block, Block::Received(Some(from)) if *from == self.conn);
+            owns |= own;
+            waits |= self.available.contains(*other);
+            sent |= !own && !partial.complete() && partial.blocks.iter().any(of_it);
+        }
+        let full = self.picker.staked_first && !self.picker.staked.contains(&piece);
+        sent || full && waits && !owns
     }
 
     /// A begun piece that can be given up: nobody is asked for it, and no usable peer has it (or, for the

@@ -18,6 +18,7 @@ mod choose;
 mod partial;
 mod peers;
 mod rarity;
+mod slow;
 #[cfg(test)]
 mod tests;
 
@@ -325,7 +326,7 @@ impl Picker {
 
     /// A peer left. Its blocks are given back.
     pub fn peer_gone(&mut self, conn: ConnectionId) {
-        self.release(conn);
+        self.release(conn, |_| true);
         if let Some(peer) = self.peers.remove(&conn) {
             self.uncount(&peer);
         }
@@ -428,7 +429,7 @@ impl Picker {
     /// A peer choked us: what it owes is void. It stays the source of a piece that it alone delivers,
     /// for [`PATIENCE`].
     pub fn choked(&mut self, conn: ConnectionId) {
-        self.give_back_all(conn);
+        self.give_back_all(conn, |_| true);
         if let Some(peer) = self.peers.get_mut(&conn) {
             peer.status.usable = false;
         }
@@ -436,7 +437,7 @@ impl Picker {
 
     /// A peer's requests timed out (and were cancelled): what it owes may be asked of others at once.
     pub fn timed_out(&mut self, conn: ConnectionId) {
-        self.release(conn);
+        self.release(conn, |_| true);
     }
 
     /// A piece failed its hash: all its blocks are wanted again. With `whole_from_one` (its blocks came
@@ -703,21 +704,24 @@ impl Picker {
         }
     }
 
-    fn give_back_all(&mut self, conn: ConnectionId) {
+    fn give_back_all(&mut self, conn: ConnectionId, of: impl Fn(u32) -> bool) {
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
         };
-        for (piece, index) in core::mem::take(&mut peer.requests) {
+        let owed = core::mem::take(&mut peer.requests).into_iter();
+        let (back, rest): (Set<_>, Set<_>) = owed.partition(|(piece, _)| of(*piece));
+        peer.requests = rest;
+        for (piece, index) in back {
             self.give_back(conn, piece, index);
         }
     }
 
-    /// Takes back all that a peer owes, and the pieces that it alone was to deliver.
-    fn release(&mut self, conn: ConnectionId) {
-        self.give_back_all(conn);
+    /// Takes back what a peer owes of some pieces, and those of them that it alone was to deliver.
+    fn release(&mut self, conn: ConnectionId, of: impl Fn(u32) -> bool) {
+        self.give_back_all(conn, &of);
         let mut restart = Vec::new();
         for (&piece, partial) in &mut self.partials {
-            if partial.owner == Owner::Sole(conn) && !partial.complete() {
+            if of(piece) && partial.owner == Owner::Sole(conn) && !partial.complete() {
                 if partial.whole {
                     restart.push(piece);
                 } else {

@@ -154,6 +154,10 @@ impl Partial {
                 self.missing -= 1;
                 Vec::new()
             }
+            // Another sells it, and may have sent it already: it would be cancelled there, and its copy paid by nobody.
+            Block::Requested(_) if matches!(self.owner, Owner::Sole(owner) if owner != conn) => {
+                return Taken::Duplicate;
+            }
             Block::Requested(by) => {
                 self.requested -= 1;
                 by.iter().map(|&(c, _)| c).filter(|&c| c != conn).collect()

@@ -46,6 +46,8 @@ pub(super) struct Peer {
     pub(super) last_block: Timestamp,
     /// It refused a request though it does not choke: not asked before then.
     pub(super) paused_until: Timestamp,
+    /// It sells, and others are asked before it: not asked for a block, to see whether it sends again, before then.
+    pub(super) probed_at: Timestamp,
 }
 
 impl Peer {
@@ -58,6 +60,7 @@ impl Peer {
             held_since: None,
             last_block: Timestamp::ZERO,
             paused_until: Timestamp::ZERO,
+            probed_at: Timestamp::ZERO,
         }
     }
 

@@ -1,3 +1,5 @@
+mod slow;
+
 use super::*;
 use crate::types::FineUnits;
 use proptest::prelude::*;

@@ -8,9 +8,10 @@ use super::outbox::spans_len;
 use super::{Buying, Context, MAX_SUSPECTS, Owner, Purpose, Session, Suspect};
 use crate::contract::{ClosedReason, Effect, EffectError, Event};
 use crate::metainfo::{MAX_INFO_LEN, Metainfo};
-use crate::peer::MAX_UNREQUESTED;
+use crate::peer::{MAX_UNREQUESTED, SLOW_BELOW};
 use crate::picker::Received;
 use crate::sorted::Map;
+use crate::storage::Partial;
 use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
 use crate::verify::{Advances, Payable};
@@ -54,7 +55,7 @@ impl Session {
         }
     }
 
-    fn take_back(&mut self, ctx: &mut Context, conn: ConnectionId, block: BlockRef) {
+    pub(super) fn take_back(&mut self, ctx: &mut Context, conn: ConnectionId, block: BlockRef) {
         if let Some(peer) = self.peers.get_mut(&conn) {
             peer.requests_out.remove(&block);
             ctx.money.request_ended(conn);
@@ -118,8 +119,9 @@ impl Session {
         }
         peer.block_at = ctx.now;
         peer.was_of_use(ctx.now);
-        peer.snubbed = false;
-        ctx.money.block_received(conn, block);
+        // What was taken back shows only in numbers that it sends again: a block now and then would keep a piece each time.
+        peer.snubbed &= late && peer.down.per_second(ctx.now) < 2 * SLOW_BELOW;
+        ctx.money.block_received(conn, block, asked);
         match content.picker.received(ctx.now, conn, block) {
             Received::Wanted {
                 piece_complete,
@@ -458,12 +460,15 @@ impl Session {
             if wanted == 0 {
                 continue;
             }
-            let oldest = content
+            // The one that was begun to be paid for comes before others: of those nothing may be advanced until it is judged.
+            let of_it = |p: &Partial| p.blocks.iter().flatten().any(|b| b.from == Some(conn));
+            let begun = content
                 .store
                 .partials()
-                .filter(|(_, p)| !p.sealed)
-                .find(|(_, p)| p.blocks.iter().flatten().any(|b| b.from == Some(conn)))
-                .map(|(piece, _)| piece);
+                .filter(|(_, p)| !p.sealed && of_it(p));
+            let oldest = begun
+                .map(|(piece, _)| piece)
+                .min_by_key(|piece| (content.advances.is_closed_for(conn, *piece), *piece));
             let Some(piece) = oldest else { continue };
             let geometry = content.geometry;
             let Some(partial) = content.store.partial_mut(piece) else {

@@ -179,6 +179,8 @@ pub struct Session {
     turn: ConnectionId,
     /// When a seller has been waited for in vain.
     sellers_at: Timestamp,
+    /// When something that is out may be taken back from a slow peer.
+    take_back_at: Timestamp,
 }
 
 impl Session {
@@ -213,6 +215,7 @@ impl Session {
             choke_stale: false,
             turn: ConnectionId(0),
             sellers_at: Timestamp::NEVER,
+            take_back_at: Timestamp::NEVER,
         }
     }
 
@@ -531,6 +534,7 @@ impl Session {
         at.min(self.streams.next_timeout())
             .min(self.pricing.record_due())
             .min(self.sellers_at)
+            .min(self.take_back_at)
     }
 
     fn time_out_peers(&mut self, ctx: &mut Context) {
@@ -634,8 +638,8 @@ impl Session {
         }
     }
 
-    /// Tells the payment machine which sellers are waited for. One that is asked for nothing is not where a cheaper peer
-    /// delivers all: no dearer one would be asked for anything then.
+    /// Tells the payment machine which sellers are waited for. One that could be asked and is asked for nothing is not where a
+    /// cheaper peer delivers all, as fast as readers need it: no dearer one would be asked for anything then.
     fn wait_for_sellers(&mut self, ctx: &mut Context, lacking: bool) {
         self.sellers_at = Timestamp::NEVER;
         if ctx.config.payment.is_none() {
@@ -646,9 +650,12 @@ impl Session {
             .filter(|p| lacking && p.delivers_all(ctx.now))
             .map(|p| price(p.connection))
             .min();
+        let picker = self.content.as_ref().map(|c| &c.picker);
+        let enough = enough.filter(|unit| picker.is_some_and(|p| !p.is_late(ctx.now, *unit)));
         for peer in self.peers.values().filter(|p| p.in_payments) {
             let conn = peer.connection;
-            let undercut = enough.is_some_and(|unit| ctx.money.price(conn) > Some(unit));
+            let gives = !peer.choked_us && matches!(ctx.money.buying(conn), Buying::Paid(1..));
+            let undercut = gives && enough.is_some_and(|unit| ctx.money.price(conn) > Some(unit));
             let until = (ctx.money).wait_for(ctx.now, conn, lacking && !undercut);
             self.sellers_at = self.sellers_at.min(until);
         }

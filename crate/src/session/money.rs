@@ -163,10 +163,12 @@ impl Money {
         }
     }
 
-    /// A block that was asked for came.
-    pub fn block_received(&mut self, conn: ConnectionId, block: BlockRef) {
-        if let Some(payer) = &mut self.payer {
-            payer.block_received(conn, block);
+    /// A block came that is asked for, or was before it was taken back.
+    pub fn block_received(&mut self, conn: ConnectionId, block: BlockRef, asked: bool) {
+        match &mut self.payer {
+            Some(payer) if asked => payer.block_received(conn, block),
+            Some(payer) => payer.taken_back_received(conn, block),
+            None => {}
         }
     }
 

@@ -4,15 +4,18 @@
 //! [`Store::may_be_at_risk`] together, but for the first [`LEAST_REQUESTS`] to each peer, and for what peers owe that stopped
 //! sending. Nothing at all is asked for where that much has arrived: a cycle ends by itself, and then it goes on.
 
-use super::{Buying, Context, Phase, Session};
-use crate::peer::Peer;
-use crate::picker::{ENDGAME_LATE, PeerStatus};
+use super::{Buying, Content, Context, Phase, Session};
+use crate::peer::{Peer, RATE_SPAN, SLOW_BELOW};
+use crate::picker::{ENDGAME_LATE, PATIENCE, PeerStatus};
+use crate::sorted::Set;
 use crate::storage::Store;
 use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, ConnectionId, FineUnits};
 
 /// Among many peers each is asked for so many blocks, or it would show nothing of what it can do.
 const LEAST_REQUESTS: usize = 4;
+/// A free peer that sends little keeps what it was asked for so long, where somebody sells it: as long as a seller is waited for.
+const FREE_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How many blocks may be out to whom, so that what arrives while storage is busy is bounded.
 #[derive(Debug, Clone, Copy)]
@@ -44,20 +47,21 @@ impl Session {
     /// Asks every peer for as many blocks as keep it busy and are stored in time. Answers whether another would be asked for
     /// more.
     pub(super) fn request_blocks(&mut self, ctx: &mut Context) -> bool {
+        self.take_back_at = Timestamp::NEVER;
         if !self.wants_peers() || !ctx.download.is_open(ctx.now) {
             return false;
         }
-        let Some(content) = &mut self.content else {
-            return false;
-        };
-        if !matches!(content.phase, Phase::Running) {
+        let running = |content: &Content| matches!(content.phase, Phase::Running);
+        if !self.content.as_ref().is_some_and(running) {
             return false;
         }
-        let (staked, first) = ctx.money.staked(self.info_hash);
-        content.picker.set_staked(staked, first);
+        let in_vain = self.tell_picker(ctx);
+        self.take_back_from_slow(ctx, &in_vain);
+        let Some(content) = &self.content else {
+            return false;
+        };
         let now = ctx.now;
-        let rate = self.peers.values().map(|p| p.down.per_second(now)).sum();
-        let bound = Store::may_be_at_risk(rate);
+        let bound = Store::may_be_at_risk(self.rate(now));
         let room = bound.saturating_sub(content.store.at_risk());
         let mut allowance = Allowance {
             all: (room / u64::from(BLOCK_LEN)) as usize,
@@ -66,30 +70,13 @@ impl Session {
         };
         let mut wishes: Vec<(bool, ConnectionId, usize)> = Vec::new();
         for (conn, peer) in &self.peers {
-            let buying = ctx.money.buying(*conn);
-            let unit = match buying {
-                Buying::Paid(_) => ctx.money.price(*conn).unwrap_or(FineUnits(0)),
-                _ => FineUnits(0),
-            };
-            // Nobody waits for a seller that was waited for in vain, be it the cheapest.
-            let in_vain = unit.0 > 0 && !ctx.money.is_of_use(*conn);
-            content.picker.peer_status(
-                *conn,
-                PeerStatus {
-                    unit,
-                    usable: !peer.choked_us && buying != Buying::Wait,
-                    rate: peer.down.per_second(now),
-                    rtt: Duration::ZERO,
-                    snubbed: peer.snubbed || in_vain,
-                },
-            );
             if now < peer.block_at + ENDGAME_LATE {
                 allowance.out += peer.requests_out.len();
             }
-            let wish = wish(peer, buying, now);
+            let wish = wish(peer, ctx.money.buying(*conn), now);
             if wish > 0 {
                 allowance.wished += wish;
-                wishes.push((in_vain, *conn, wish));
+                wishes.push((in_vain.contains(conn), *conn, wish));
             }
         }
         for last in [false, true] {
@@ -100,6 +87,90 @@ impl Session {
         }
         let content = self.content.as_ref();
         allowance.all > 0 && content.is_some_and(|c| c.picker.is_anything_left())
+    }
+
+    /// Bytes of blocks a second from all peers together.
+    fn rate(&self, now: Timestamp) -> u64 {
+        self.peers.values().map(|p| p.down.per_second(now)).sum()
+    }
+
+    /// Tells the picker what each peer asks and what it can do. Answers which sellers were waited for in vain.
+    fn tell_picker(&mut self, ctx: &Context) -> Set<ConnectionId> {
+        let mut vain = Set::new();
+        let Some(content) = &mut self.content else {
+            return vain;
+        };
+        let (staked, first) = ctx.money.staked(self.info_hash);
+        content.picker.set_staked(staked, first);
+        for (conn, peer) in &self.peers {
+            let buying = ctx.money.buying(*conn);
+            let unit = match buying {
+                Buying::Paid(_) => ctx.money.price(*conn).unwrap_or(FineUnits(0)),
+                _ => FineUnits(0),
+            };
+            // Nobody waits for a seller that was waited for in vain, be it the cheapest.
+            let in_vain = unit.0 > 0 && !ctx.money.is_of_use(*conn);
+            if in_vain {
+                vain.insert(*conn);
+            }
+            content.picker.peer_status(
+                *conn,
+                PeerStatus {
+                    unit,
+                    usable: !peer.choked_us && buying != Buying::Wait,
+                    rate: peer.down.per_second(ctx.now),
+                    rtt: Duration::ZERO,
+                    snubbed: peer.snubbed || in_vain,
+                },
+            );
+        }
+        vain
+    }
+
+    /// Nobody keeps a piece by sending a block of it now and then: what is out too long to a seller that was waited for in
+    /// vain is asked of others. So is what is out to a free peer that sends less than a seller must, where somebody sells it:
+    /// if little comes at all, nothing else is left, or a reader needs it.
+    fn take_back_from_slow(&mut self, ctx: &mut Context, in_vain: &Set<ConnectionId>) {
+        if ctx.config.payment.is_none() {
+            return;
+        }
+        let now = ctx.now;
+        let little = self.rate(now) < SLOW_BELOW;
+        let Some(content) = &mut self.content else {
+            return;
+        };
+        let urgent = !little && content.picker.is_anything_left();
+        let mut slow = Vec::new();
+        for (conn, peer) in self
+            .peers
+            .iter()
+            .filter(|(_, p)| !p.requests_out.is_empty())
+        {
+            let free = !in_vain.contains(conn);
+            let paid = matches!(ctx.money.buying(*conn), Buying::Paid(_));
+            let is_slow = peer.down.per_second(now) < SLOW_BELOW;
+            let at = match (free, paid, is_slow) {
+                (true, true, _) => continue,
+                (true, false, false) => peer.block_at + RATE_SPAN,
+                (true, false, true) => peer.oldest_request() + FREE_PATIENCE,
+                (false, ..) => peer.oldest_request() + PATIENCE,
+            };
+            if now < at {
+                self.take_back_at = self.take_back_at.min(at);
+                continue;
+            }
+            let asked_before = now - if free { FREE_PATIENCE } else { PATIENCE };
+            let blocks = (content.picker).withdraw(now, *conn, asked_before, free && urgent);
+            slow.push((*conn, free, blocks));
+        }
+        for (conn, free, blocks) in slow {
+            if let Some(peer) = self.peers.get_mut(&conn) {
+                peer.snubbed |= free && !blocks.is_empty();
+            }
+            for block in blocks {
+                self.take_back(ctx, conn, block);
+            }
+        }
     }
 
     /// Answers how many blocks it asked for.

@@ -222,3 +222,21 @@ fn a_seller_is_waited_for_while_something_is_out_to_it_or_somebody_else_would_be
         assert_eq!(b.payer.is_of_use(A), !waits, "{lacking} {out} {wanted}");
     }
 }
+
+#[test]
+fn blocks_that_were_taken_back_earn_no_place_and_are_charged_all_the_same() {
+    let mut b = Buying::new();
+    b.open();
+    b.payer.end_of_batch(ms(30_000));
+    assert!(!b.payer.is_of_use(A));
+    for n in 0..16 {
+        b.payer.request_sent(A);
+        b.payer.request_ended_without_block(A);
+        b.payer.taken_back_received(A, block(n));
+        assert!(b.payer.payable(ms(30_100), A, verified(block(n))));
+    }
+    b.run(ms(30_100));
+    assert!(!b.payer.is_of_use(A));
+    b.buy(ms(30_200), 16..32);
+    assert!(b.payer.is_of_use(A));
+}

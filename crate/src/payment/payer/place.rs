@@ -8,7 +8,7 @@
 //! no further seller in.
 //!
 //! A seller that takes no place loses nothing by it: it stays wanted, before all that are dearer, and is asked for all that it
-//! may be. But none that delivers waits with a new piece for its sake, as dearer ones are for a cheaper one that counts.
+//! may be. But none that delivers waits for its sake, as dearer ones are for a cheaper one that counts.
 
 use super::Payer;
 use super::range::PATIENCE;

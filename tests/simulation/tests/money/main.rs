@@ -7,6 +7,7 @@ mod common;
 
 mod adversary;
 mod bond;
+mod drippers;
 mod payees;
 mod payers;
 mod payments;

@@ -7,9 +7,8 @@ use crate::scene::*;
 use alloy_primitives::{Address, B256};
 use piecework::time::Duration;
 use piecework::types::{FineUnits, PieceIndex};
-use piecework::wire::extension::EXTENDED_HANDSHAKE_ID;
-use piecework::wire::pay::{NeedReason, PayMessage, RejectCode, Terms, VERSION};
-use piecework::wire::{ExtendedHandshake, Message, PW_PAY_ID, PW_PAY_NAME, PayHandshake};
+use piecework::wire::pay::{NeedReason, PayMessage, RejectCode};
+use piecework::wire::{Message, PW_PAY_ID};
 use piecework_simulation::{
     Cheat as Data, Content, NodeId, Said, Script, SimNet, Tamper, Wire, for_seeds,
 };
@@ -287,9 +286,11 @@ enum Useless {
     LeavesAFoldUnanswered,
     /// Has one piece, sends a block of it each twenty seconds to whoever asks, and gives credit.
     HasOnePiece,
+    /// Gives credit, and refuses each request.
+    RefusesRequests,
 }
 
-const USELESS: [Useless; 13] = [
+const USELESS: [Useless; 14] = [
     Useless::AsksForABond,
     Useless::GivesNoCredit,
     Useless::NeverAcknowledges,
@@ -303,6 +304,7 @@ const USELESS: [Useless; 13] = [
     Useless::PutsOneRangeOff,
     Useless::LeavesAFoldUnanswered,
     Useless::HasOnePiece,
+    Useless::RefusesRequests,
 ];
 
 /// Says REJECT in the place of each ACK.
@@ -376,53 +378,12 @@ fn leaves_a_fold_unanswered() -> Tamper {
     })
 }
 
-fn has_one_piece(vault: Address, chain_id: u64, payee: u8) -> Script {
+fn has_one_piece(shop: Shop) -> Script {
     let mut asked = VecDeque::new();
     Box::new(move |wire, said| match said {
-        Said::Open => {
-            wire.handshake();
-            let mut ours = ExtendedHandshake::default();
-            ours.m.insert(PW_PAY_NAME.to_owned(), PW_PAY_ID);
-            ours.pay = Some(PayHandshake {
-                vault,
-                chain_id,
-                flags: PayHandshake::SELLS | PayHandshake::UNDERSTANDS_PRICES,
-                version: PayHandshake::VERSION,
-            });
-            let (id, payload) = (EXTENDED_HANDSHAKE_ID, ours.encode());
-            wire.say(&Message::Extended { id, payload });
-            wire.say(&Message::HaveNone);
-            wire.say(&Message::Have(PieceIndex(0)));
-            let terms = Terms {
-                version: VERSION,
-                flags: 0,
-                quote_id: 1,
-                ttl_secs: 3_600,
-                payee: address(payee),
-                content: B256::ZERO,
-                unit: FineUnits(unit().0 / 2),
-                min_range: FineUnits(0),
-                max_steps: 256,
-                credit0: 4,
-                credit_max: 4,
-                ramp: 0,
-                min_bond_percent: 0,
-                luck: B256::ZERO,
-            };
-            wire.pay(&PayMessage::Terms(terms));
-        }
+        Said::Open => shop.opens(wire, &[Message::HaveNone, Message::Have(PieceIndex(0))]),
         Said::Message(20, [PW_PAY_ID, payload @ ..]) => {
-            let message = PayMessage::decode(payload);
-            if let Ok(Some(PayMessage::Commit { voucher, .. })) = message {
-                let ack = PayMessage::Ack {
-                    first: voucher.first,
-                    tag: voucher.tag(),
-                    k: 0,
-                    owed_blocks: 0,
-                    credit_blocks: 4,
-                };
-                wire.pay(&ack);
-                wire.say(&Message::Unchoke);
+            if shop.takes(wire, payload) {
                 wire.wake_in(Duration::from_secs(20));
             }
         }
@@ -436,13 +397,30 @@ fn has_one_piece(vault: Address, chain_id: u64, payee: u8) -> Script {
     })
 }
 
+fn refuses_requests(shop: Shop) -> Script {
+    Box::new(move |wire, said| match said {
+        Said::Open => shop.opens(wire, &[Message::HaveAll]),
+        Said::Message(20, [PW_PAY_ID, payload @ ..]) => {
+            shop.takes(wire, payload);
+        }
+        said => {
+            if let Some(block) = Wire::request(&said) {
+                wire.say(&Message::RejectRequest(block));
+            }
+        }
+    })
+}
+
 fn useless_seller(net: &mut SimNet, payee: u8, content: &Content, useless: Useless) -> NodeId {
-    if useless == Useless::HasOnePiece {
-        let (vault, chain_id) = (net.vault.address, net.vault.chain_id);
-        let puppet = net.puppet(content, move || has_one_piece(vault, chain_id, payee));
-        net.puppet_sells_for(puppet, address(payee));
-        return puppet;
-    }
+    let script = match useless {
+        Useless::HasOnePiece => has_one_piece,
+        Useless::RefusesRequests => refuses_requests,
+        _ => return useless_node(net, payee, content, useless),
+    };
+    Shop::new(net, payee, 4).puppet(net, content, script)
+}
+
+fn useless_node(net: &mut SimNet, payee: u8, content: &Content, useless: Useless) -> NodeId {
     let mut config = seller_config(net, payee, FineUnits(unit().0 / 2));
     let mut gives = |blocks| {
         let sell = config.payment.as_mut().and_then(|p| p.sell.as_mut());
@@ -517,7 +495,10 @@ fn useless_seller(net: &mut SimNet, payee: u8, content: &Content, useless: Usele
         }
         Useless::PutsOneRangeOff => net.set_tamper(node, puts_one_range_off()),
         Useless::LeavesAFoldUnanswered => net.set_tamper(node, leaves_a_fold_unanswered()),
-        Useless::NeverUnchokes | Useless::GivesOneBlock | Useless::HasOnePiece => {}
+        Useless::NeverUnchokes
+        | Useless::GivesOneBlock
+        | Useless::HasOnePiece
+        | Useless::RefusesRequests => {}
     }
     net.seed(node, content);
     node
@@ -542,13 +523,52 @@ fn sellers_of_no_use_keep_no_dearer_one_out_however_little_they_ask() {
             .collect();
         let film = buyer(&mut net);
         net.leech(film, &content);
-        if useless == Useless::HasOnePiece {
+        if matches!(useless, Useless::HasOnePiece | Useless::RefusesRequests) {
             cheap.iter().for_each(|node| net.puppet_offers(*node, film));
         }
         net.run_for(Duration::from_secs(20));
         seller(&mut net, 2, &content);
         assert!(
             until_complete(&mut net, film, &content, 200),
+            "seed {seed}, {useless:?}: {}",
+            story(&net, film, &content)
+        );
+    });
+}
+
+#[test]
+fn a_slow_free_seed_keeps_no_place_for_sellers_of_no_use_where_a_film_is_played() {
+    let kinds = [
+        Useless::GivesNoCredit,
+        Useless::NeverUnchokes,
+        Useless::RefusesRequests,
+    ];
+    for_seeds(SEEDS / 25, |seed| {
+        let useless = kinds[seed as usize % kinds.len()];
+        let mut net = net(3_970 + seed);
+        let (length, piece) = (8 * BLOCKS * BLOCK, PIECE_BLOCKS * BLOCK);
+        let content = Content::file(seed, length as usize, piece as u32);
+        // An honest one, far too slow to play from.
+        let free = net.node(SimNet::config());
+        net.set_uplink(free, 20_000);
+        net.seed(free, &content);
+        let cheap: Vec<NodeId> = (10..14)
+            .map(|payee| useless_seller(&mut net, payee, &content, useless))
+            .collect();
+        let film = buyer(&mut net);
+        net.leech(film, &content);
+        if useless == Useless::RefusesRequests {
+            cheap.iter().for_each(|node| net.puppet_offers(*node, film));
+        }
+        // In time that all of them had their turn.
+        net.run_for(Duration::from_secs(30));
+        seller(&mut net, 2, &content);
+        let stream = net.read(film, content.info_hash(), 0, 0..length, None);
+        let done = net.run_until(Duration::from_secs(60), |net| {
+            net.reader(film, stream).end.is_some()
+        });
+        assert!(
+            done,
             "seed {seed}, {useless:?}: {}",
             story(&net, film, &content)
         );

@@ -1,5 +1,7 @@
 //! Small orders, so that hundreds of them run in seconds: 24 blocks in pieces of two, serials worth six blocks.
 
+mod shop;
+
 use alloy_primitives::Address;
 use piecework::client::{
     AddOptions, BuyConfig, CheckExisting, Config, Credit, Event, Limits, PaymentConfig,
@@ -8,6 +10,8 @@ use piecework::client::{
 use piecework::time::Duration;
 use piecework::types::{FineUnits, TokenUnits};
 use piecework_simulation::{Content, NetConfig, NodeId, SimNet};
+
+pub use shop::Shop;
 
 pub const BLOCK: u64 = 16 * 1024;
 pub const BLOCKS: u64 = 24;

@@ -1,0 +1,106 @@
+//! Who is too slow: what is late with those that ask little, and what is taken back from one that keeps a piece from others.
+
+use super::partial::Block;
+use super::peers::transfer_time;
+use super::{Picker, SAFETY, URGENT};
+use crate::sorted::Set;
+use crate::time::{Duration, Timestamp};
+use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, FineUnits};
+
+/// Window pieces looked at for a peer that cheaper ones, or faster ones, may make unnecessary.
+pub(super) const COMPARED_DEADLINES: usize = 64;
+/// A seller that something was taken back from is asked for a block, to see whether it sends again, so long after that.
+const PROBED_AFTER: Duration = Duration::from_secs(20);
+
+impl Picker {
+    /// Those that ask no more than `unit` will not bring in time what a reader needs next.
+    pub fn is_late(&self, now: Timestamp, unit: FineUnits) -> bool {
+        let cheap: Vec<ConnectionId> = (self.peers.iter())
+            .filter(|(_, peer)| peer.status.unit <= unit && peer.promising(now))
+            .map(|(&conn, _)| conn)
+            .collect();
+        let mut backlog = 0;
+        let mut deadlines = self.deadlines.iter().take(COMPARED_DEADLINES);
+        deadlines.any(|&(due, piece)| {
+            let missing = self.missing_bytes(piece);
+            backlog += missing;
+            missing > 0 && !self.in_time(now, &cheap, piece, due, backlog)
+        })
+    }
+
+    /// Those of `conns` that have `piece` can deliver it and the `backlog` before it by `due`.
+    pub(super) fn in_time(
+        &self,
+        now: Timestamp,
+        conns: &[ConnectionId],
+        piece: u32,
+        due: Timestamp,
+        backlog: u64,
+    ) -> bool {
+        let (mut rate, mut bytes, mut rtt) = (0u64, backlog, Duration::ZERO);
+        let peers = conns.iter().filter_map(|conn| self.peers.get(conn));
+        for peer in peers.filter(|peer| peer.have.contains(piece)) {
+            rate += peer.rate_or_guess();
+            bytes += peer.outstanding_bytes();
+            rtt = rtt.max(peer.status.rtt);
+        }
+        rate > 0 && now + rtt + transfer_time(bytes, rate) + SAFETY <= due
+    }
+
+    /// Bytes of a piece that nobody is asked for.
+    pub(super) fn missing_bytes(&self, piece: u32) -> u64 {
+        match self.partials.get(&piece) {
+            Some(partial) => u64::from(partial.missing) * u64::from(BLOCK_LEN),
+            None if self.rarity.is_listed(piece) => u64::from(self.piece_len(piece)),
+            None => 0,
+        }
+    }
+
+    /// A peer that sends too little keeps no piece from others: takes back what it owes of those that it was asked for no later
+    /// than `asked_before` and that another may be asked for, and leaves the rest of them to the others. From a free peer only
+    /// what a seller has, for free ones share their pieces; with `urgent`, only what a reader needs now. Answers what is to be
+    /// cancelled.
+    pub fn withdraw(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        asked_before: Timestamp,
+        urgent: bool,
+    ) -> Vec<BlockRef> {
+        let Some(peer) = self.peers.get(&conn) else {
+            return Vec::new();
+        };
+        let mut pieces: Set<u32> = (peer.requests.iter())
+            .filter(|(piece, index)| self.was_asked(conn, *piece, *index, asked_before))
+            .map(|(piece, _)| *piece)
+            .collect();
+        pieces.retain(|piece| {
+            let due = |(due, other): &(Timestamp, u32)| other == piece && *due <= now + URGENT;
+            (!urgent || self.deadlines.iter().any(due))
+                && (self.peers.iter()).any(|(other, o)| {
+                    *other != conn
+                        && !(peer.free() && o.free())
+                        && o.promising(now)
+                        && o.have.contains(*piece)
+                })
+        });
+        let owed = peer.requests.iter().filter(|(p, _)| pieces.contains(p));
+        let owed = owed.map(|(piece, index)| self.block_ref(*piece, *index));
+        let owed: Vec<BlockRef> = owed.collect();
+        self.release(conn, |piece| pieces.contains(&piece));
+        if let Some(peer) = self.peers.get_mut(&conn).filter(|_| !owed.is_empty()) {
+            peer.status.snubbed = true;
+            peer.probed_at = now + PROBED_AFTER;
+        }
+        owed
+    }
+
+    fn was_asked(&self, conn: ConnectionId, piece: u32, index: u32, before: Timestamp) -> bool {
+        let partial = self.partials.get(&piece);
+        let block = partial.and_then(|partial| partial.blocks.get(index as usize));
+        match block {
+            Some(Block::Requested(by)) => by.iter().any(|&(c, at)| c == conn && at <= before),
+            _ => false,
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! Who keeps a piece from others by sending little of it.
+
+use super::*;
+
+fn in_vain(unit: u128) -> PeerStatus {
+    PeerStatus {
+        snubbed: true,
+        ..status(unit, 0)
+    }
+}
+
+/// One piece is left, of four blocks.
+fn one_left() -> Picker {
+    let mut picker = Picker::new(2 * 64 * KIB, 64 * KIB as u32, [3; 32]);
+    picker.have(PieceIndex(1));
+    picker
+}
+
+#[test]
+fn a_piece_is_not_left_to_a_seller_that_was_waited_for_in_vain() {
+    for whole in [false, true] {
+        let mut picker = one_left();
+        if whole {
+            picker.piece_failed(PieceIndex(0), true);
+        }
+        let cheap = seed(&mut picker, 1, 1, 0);
+        let dear = seed(&mut picker, 2, 10, 1_000_000);
+        let sent = pick(&mut picker, at(0), cheap, 1);
+        picker.received(at(20_000), cheap, sent[0]);
+        let out = pick(&mut picker, at(20_000), cheap, 1);
+        assert_eq!(out.len(), 1);
+        picker.peer_status(cheap, in_vain(1));
+        assert!(pick(&mut picker, at(28_000), dear, 9).is_empty());
+        // What was asked for since then stays out.
+        assert_eq!(picker.withdraw(at(21_000), cheap, at(19_999), false), []);
+        assert_eq!(picker.withdraw(at(28_000), cheap, at(24_000), false), out);
+        assert_eq!(picker.outstanding(cheap), 0);
+        assert_eq!(
+            pick(&mut picker, at(28_000), cheap, 9),
+            [],
+            "left to the other"
+        );
+        // What must come whole begins anew.
+        let dropped: &[PieceIndex] = if whole { &[PieceIndex(0)] } else { &[] };
+        assert_eq!(picker.take_dropped(), dropped);
+        let rest = pick(&mut picker, at(28_000), dear, 9);
+        assert_eq!(rest.len(), if whole { 4 } else { 3 });
+        // Nor does its late block keep the other from being paid: nothing is cancelled there.
+        let late = picker.received(at(28_050), cheap, out[0]);
+        assert_eq!(late, Received::Duplicate);
+        deliver(&mut picker, at(28_100), dear, &rest);
+        assert_eq!(
+            picker.received(at(28_200), cheap, out[0]),
+            Received::Duplicate
+        );
+        assert!(picker.is_complete());
+    }
+}
+
+#[test]
+fn a_piece_is_not_left_to_a_free_peer_that_drips_where_somebody_sells_it() {
+    for sold in [false, true] {
+        let mut picker = one_left();
+        let free = seed(&mut picker, 1, 0, 0);
+        let other = seed(&mut picker, 2, if sold { 10 } else { 0 }, 1_000_000);
+        let out = pick(&mut picker, at(0), free, 1);
+        let back = picker.withdraw(at(10_000), free, at(0), false);
+        // Free peers finish each other's pieces, and are asked for the same block in the end.
+        assert_eq!(back, if sold { out } else { Vec::new() });
+        let rest = pick(&mut picker, at(10_000), other, 9);
+        assert_eq!(rest.len(), 4);
+    }
+}
+
+#[test]
+fn what_a_reader_does_not_need_yet_may_be_left_to_a_free_peer() {
+    let mut picker = one_left();
+    let free = seed(&mut picker, 1, 0, 0);
+    seed(&mut picker, 2, 10, 1_000_000);
+    let out = pick(&mut picker, at(0), free, 1);
+    let mut due = |deadline| {
+        picker.set_windows(&[Window {
+            pieces: 0..1,
+            deadline,
+            spacing: Duration::ZERO,
+        }]);
+        picker.withdraw(at(10_000), free, at(0), true)
+    };
+    assert_eq!(due(at(30_000)), []);
+    assert_eq!(due(at(12_000)), out);
+}
+
+#[test]
+fn what_nobody_else_can_bring_stays_out_to_a_seller_that_was_waited_for_in_vain() {
+    for usable in [false, true] {
+        let mut picker = picker(20);
+        let cheap = seed(&mut picker, 1, 1, 0);
+        let dear = seed(&mut picker, 2, 10, 1_000_000);
+        picker.peer_status(cheap, in_vain(1));
+        let other = PeerStatus {
+            usable,
+            ..in_vain(10)
+        };
+        picker.peer_status(dear, other);
+        let out = pick(&mut picker, at(0), cheap, 9);
+        assert_eq!(out.len(), 9, "the other was waited for in vain as well");
+        assert_eq!(picker.withdraw(at(60_000), cheap, at(50_000), false), []);
+        assert_eq!(picker.outstanding(cheap), 9);
+    }
+}
+
+#[test]
+fn a_seller_that_something_was_taken_back_from_is_asked_for_a_block_now_and_then() {
+    let mut picker = picker(50);
+    let cheap = seed(&mut picker, 1, 1, 0);
+    let dear = seed(&mut picker, 2, 10, 1_000_000);
+    pick(&mut picker, at(0), cheap, 4);
+    picker.peer_status(cheap, in_vain(1));
+    assert_eq!(
+        picker.withdraw(at(10_000), cheap, at(6_000), false).len(),
+        4
+    );
+    let busy = pick(&mut picker, at(10_000), dear, 8);
+    assert_eq!(busy.len(), 8);
+    assert_eq!(pick(&mut picker, at(29_000), cheap, 9), []);
+    deliver(&mut picker, at(29_900), dear, &busy);
+    let one = pick(&mut picker, at(30_000), cheap, 9);
+    assert_eq!(one.len(), 1);
+    assert_eq!(pick(&mut picker, at(30_000), cheap, 9), [], "one at a time");
+    picker.received(at(30_100), cheap, one[0]);
+    assert_eq!(pick(&mut picker, at(30_100), cheap, 9).len(), 1);
+    // Not where a peer that asks less brings all.
+    picker.timed_out(cheap);
+    seed(&mut picker, 3, 0, 1_000_000);
+    assert_eq!(pick(&mut picker, at(30_200), cheap, 9), []);
+}
+
+#[test]
+fn a_seller_lends_nothing_to_a_piece_that_cannot_be_paid_for_before_others_are_verified() {
+    let mut picker = Picker::new(20 * 64 * KIB, 64 * KIB as u32, [3; 32]);
+    let cheap = seed(&mut picker, 1, 1, 0);
+    let honest = seed(&mut picker, 2, 10, 1_000_000);
+    let first = pick(&mut picker, at(0), cheap, 1);
+    picker.received(at(100), cheap, first[0]);
+    pick(&mut picker, at(100), cheap, 1);
+    let piece = first[0].piece;
+    picker.set_staked([piece.0].into_iter().collect(), true);
+    assert_eq!(
+        pick(&mut picker, at(1_000), honest, 9),
+        [],
+        "the other asks less"
+    );
+    // It waits for the piece that is at stake, for its credit would not do for one of its own.
+    assert_eq!(pick(&mut picker, at(5_000), honest, 3), []);
+    assert_eq!(pieces_of(&pick(&mut picker, at(5_000), honest, 4)).len(), 1);
+    picker.timed_out(honest);
+    picker.peer_status(cheap, in_vain(1));
+    assert_eq!(
+        picker.withdraw(at(10_000), cheap, at(6_000), false).len(),
+        1
+    );
+    let rest = pick(&mut picker, at(10_000), honest, 3);
+    assert_eq!(pieces_of(&rest), [piece.0].into());
+    // Who has a piece at stake goes on with the next: its own will be verified.
+    assert_eq!(pick(&mut picker, at(10_100), honest, 3).len(), 3);
+}
+
+#[test]
+fn what_a_reader_needs_is_late_where_those_that_ask_little_cannot_bring_it_in_time() {
+    let mut picker = picker(200);
+    assert!(!picker.is_late(at(0), FineUnits(0)), "nobody reads");
+    let window = |secs| Window {
+        pieces: 0..20,
+        deadline: at(4_000),
+        spacing: Duration::from_secs(secs),
+    };
+    let free = seed(&mut picker, 1, 0, 64 * KIB);
+    seed(&mut picker, 2, 5, 4_000_000);
+    // A piece a second comes from the free one.
+    picker.set_windows(&[window(2)]);
+    assert!(!picker.is_late(at(0), FineUnits(0)));
+    picker.set_windows(&[window(0)]);
+    assert!(picker.is_late(at(0), FineUnits(0)));
+    assert!(!picker.is_late(at(0), FineUnits(5)));
+    picker.set_windows(&[window(2)]);
+    picker.choked(free);
+    assert!(picker.is_late(at(0), FineUnits(0)));
+}

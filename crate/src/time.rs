@@ -1,5 +1,9 @@
 //! The time the core is told. There is no `now()` here, on purpose.
 
+mod wait;
+
+pub use wait::Wait;
+
 use core::ops::{Add, Sub};
 pub use core::time::Duration;
 

@@ -13,11 +13,11 @@ use bytes::{Bytes, BytesMut};
 
 use crate::bitfield::Bitfield;
 use crate::sorted::{Map, Set};
-use crate::time::{Duration, Timestamp};
+use crate::time::{Duration, Timestamp, Wait};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PeerId, PieceIndex};
 use crate::wire::{Decoder, ExtendedHandshake, Handshake, Message};
 
-pub use rate::{RATE_SPAN, Rate, TokenBucket};
+pub use rate::{Rate, TokenBucket};
 pub use sending::{MAX_MESSAGE, SendQueue};
 pub use uplink::Uplink;
 
@@ -155,6 +155,11 @@ pub struct Peer {
     pub said_at: Timestamp,
     /// It owes blocks and sends none.
     pub snubbed: bool,
+    /// For how long blocks were out to it, less what the blocks that it sent are worth. Its chokes and refusals do not set it
+    /// back.
+    pub wait: Wait,
+    /// It was waited for in vain, and what was out to it was left to a seller.
+    pub passed_over: bool,
     /// Blocks nobody asked for.
     pub unrequested: u32,
     /// Requests taken back whose block may still come.
@@ -210,6 +215,8 @@ impl Peer {
             block_at: now,
             said_at: now,
             snubbed: false,
+            wait: Wait::default(),
+            passed_over: false,
             unrequested: 0,
             cancelled: Set::new(),
             metadata_in: VecDeque::new(),
@@ -343,6 +350,17 @@ impl Peer {
     pub fn has(&self, piece: PieceIndex) -> bool {
         self.bits()
             .is_some_and(|b| piece.0 < b.len() && b.contains(piece.0))
+    }
+
+    /// It sent a block that is asked of it, or was before it was taken back: by those alone it would keep what it holds.
+    pub fn sent_block(&mut self, now: Timestamp, asked: bool) {
+        self.block_at = now;
+        self.was_of_use(now);
+        self.snubbed = false;
+        if asked {
+            self.wait.block(now);
+            self.passed_over &= self.wait.is_over(now);
+        }
     }
 
     /// When the oldest of what is out was asked for.

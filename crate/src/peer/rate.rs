@@ -1,10 +1,8 @@
 //! Bytes per second over the last seconds, and a token bucket, both told the time.
 
-use crate::time::{Duration, Timestamp};
+use crate::time::Timestamp;
 
 const BUCKETS: usize = 5;
-/// What came longer ago counts for no rate.
-pub const RATE_SPAN: Duration = Duration::from_secs(BUCKETS as u64);
 
 /// A mean over the last five seconds, or over the time since the first byte if that is shorter.
 #[derive(Debug, Clone, Default)]
@@ -114,6 +112,7 @@ impl TokenBucket {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::time::Duration;
 
     #[test]
     fn a_steady_flow_is_measured_and_forgotten() {

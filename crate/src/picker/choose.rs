@@ -2,10 +2,10 @@
 
 use super::partial::{Block, Owner};
 use super::peers::Peer;
-use super::slow::COMPARED_DEADLINES;
+use super::slow::{COMPARED_DEADLINES, arrival};
 use super::{
     ENDGAME_AFTER, ENDGAME_GAIN, ENDGAME_LATE, ENDGAME_QUEUE, LATE, Picker, RANDOM_FIRST_PIECES,
-    URGENT,
+    SAFETY, URGENT,
 };
 use crate::bitfield::Bitfield;
 use crate::sorted::Set;
@@ -31,27 +31,26 @@ pub(super) fn choose(
             both
         }
     };
-    if peer.status.snubbed && peer.free() {
+    let sellers = Others::of(picker, |o| peer.free() && !o.free() && o.promising(now));
+    if peer.status.snubbed {
         // What it sits on could not be had from a paid peer, for copies are not bought: leave it to them.
-        for other in picker.peers.values() {
-            picker.work += 1;
-            if !other.free() && other.promising(now) {
-                let words = available.words().iter().zip(other.have.words());
-                let rest = words.map(|(mine, theirs)| mine & !theirs).collect();
-                available = Bitfield::from_words(rest, picker.pieces);
-            }
-        }
+        available = sellers.without(&available);
     }
-    let cheaper = Cheaper::of(picker, now, peer, peer.status.snubbed);
+    let cheaper = Others::asked_before(picker, now, peer, peer.status.snubbed);
     let before = out.len();
     let mut choice = Choice {
         picker,
         now,
         conn,
+        last: peer.status.snubbed,
         peer,
         available,
         cheaper,
+        sellers,
+        left: Set::new(),
+        barred: false,
         before,
+        room: max,
         limit: before.saturating_add(max),
         out,
         held: false,
@@ -65,39 +64,50 @@ pub(super) fn choose(
     choice.probe();
 }
 
-/// The usable peers that are asked before a seller: those that ask strictly less, and all if it was waited for in vain.
-struct Cheaper {
+/// Some of the other peers.
+struct Others {
     conns: Vec<ConnectionId>,
     /// What any of them has.
     pieces: Option<Bitfield>,
 }
 
-impl Cheaper {
-    fn of(picker: &mut Picker, now: Timestamp, peer: &Peer, all: bool) -> Cheaper {
-        if peer.free() {
-            return Cheaper {
-                conns: Vec::new(),
-                pieces: None,
-            };
-        }
+impl Others {
+    fn of(picker: &mut Picker, is_one: impl Fn(&Peer) -> bool) -> Others {
         let mut words = vec![0; picker.have.words().len()];
         let mut conns = Vec::new();
-        for (&conn, other) in &picker.peers {
-            picker.work += 1;
-            let before = all || other.status.unit < peer.status.unit;
-            if before && other.promising(now) {
-                conns.push(conn);
-                for (word, has) in words.iter_mut().zip(other.have.words()) {
-                    *word |= has;
-                }
+        picker.work += picker.peers.len() as u64;
+        for (&conn, other) in picker.peers.iter().filter(|(_, other)| is_one(other)) {
+            conns.push(conn);
+            for (word, has) in words.iter_mut().zip(other.have.words()) {
+                *word |= has;
             }
         }
         let pieces = (!conns.is_empty()).then(|| Bitfield::from_words(words, picker.pieces));
-        Cheaper { conns, pieces }
+        Others { conns, pieces }
+    }
+
+    /// Those that are asked before a seller: all that ask strictly less, and simply all if it was waited for in vain.
+    fn asked_before(picker: &mut Picker, now: Timestamp, peer: &Peer, all: bool) -> Others {
+        let (free, unit) = (peer.free(), peer.status.unit);
+        Others::of(picker, |other| {
+            !free && (all || other.status.unit < unit) && other.promising(now)
+        })
     }
 
     fn has(&self, piece: u32) -> bool {
         self.pieces.as_ref().is_some_and(|p| p.contains(piece))
+    }
+
+    /// The pieces that none of them has.
+    fn without(&self, pieces: &Bitfield) -> Bitfield {
+        let Some(theirs) = &self.pieces else {
+            return pieces.clone();
+        };
+        let words = pieces.words().iter().zip(theirs.words());
+        Bitfield::from_words(
+            words.map(|(own, other)| own & !other).collect(),
+            pieces.len(),
+        )
     }
 }
 
@@ -106,11 +116,21 @@ struct Choice<'a> {
     now: Timestamp,
     conn: ConnectionId,
     peer: &'a mut Peer,
+    /// It was waited for in vain: others are asked before it.
+    last: bool,
     /// Pieces that may be asked of the peer.
     available: Bitfield,
-    cheaper: Cheaper,
-    /// Blocks in `out` before this pick, and at its end at most.
+    /// Those that are asked before it.
+    cheaper: Others,
+    /// Those that sell, if it does not.
+    sellers: Others,
+    /// Pieces that a seller will bring sooner, which is soon enough to matter.
+    left: Set<u32>,
+    /// Nothing may be asked of it because of what is at stake elsewhere.
+    barred: bool,
+    /// Blocks in `out` before this pick, how many more the peer takes, and where this pick ends.
     before: usize,
+    room: usize,
     limit: usize,
     out: &'a mut Vec<BlockRef>,
     /// Something was left to a cheaper peer.
@@ -133,7 +153,7 @@ impl Choice<'_> {
             .filter(|piece| {
                 (self.picker.partials.get(piece)).is_some_and(|p| p.owner == Owner::Sole(self.conn))
             })
-            .filter(|piece| !(self.peer.status.snubbed && self.cheaper.has(*piece)))
+            .filter(|piece| !(self.last && self.cheaper.has(*piece)))
             .collect();
         own.sort_by_key(|piece| !self.picker.staked.contains(piece));
         for piece in own {
@@ -174,7 +194,7 @@ impl Choice<'_> {
             if missing > 0 && self.cheaper.has(piece) {
                 compared += 1;
                 backlog += missing;
-                if self.peer.status.snubbed || self.cheaper_in_time(piece, due, backlog) {
+                if self.last || self.cheaper_in_time(piece, due, backlog) {
                     self.held = true;
                     continue;
                 }
@@ -184,6 +204,11 @@ impl Choice<'_> {
             }
             if urgent && missing > 0 && self.someone_faster(piece, due) {
                 compared += 1;
+                continue;
+            }
+            if missing > 0 && self.leaves_to_sellers(piece, due, missing) {
+                compared += 1;
+                self.left.insert(piece);
                 continue;
             }
             if missing > 0 && self.may_begin(piece, true) {
@@ -205,7 +230,8 @@ impl Choice<'_> {
         let mut idle_whole = Vec::new();
         for &piece in &self.picker.unrequested {
             self.picker.work += 1;
-            if !self.available.contains(piece) || !self.picker.wanted.contains(piece) {
+            let open = self.available.contains(piece) && !self.left.contains(&piece);
+            if !open || !self.picker.wanted.contains(piece) {
                 continue;
             }
             let Some(partial) = self.picker.partials.get(&piece) else {
@@ -216,7 +242,9 @@ impl Choice<'_> {
             } else if partial.admits(self.conn, self.peer.free(), self.now) {
                 if self.cheaper.has(piece) {
                     self.held = true;
-                } else if !self.would_be_stuck(piece) {
+                } else if self.would_be_stuck(piece) {
+                    self.barred = true;
+                } else {
                     begun.push((partial.missing, piece));
                 }
             }
@@ -251,17 +279,12 @@ impl Choice<'_> {
             *word &= wanted & !have;
         }
         let mut open = Bitfield::from_words(words, self.picker.pieces);
-        for &piece in self.picker.partials.keys() {
+        for &piece in self.picker.partials.keys().chain(&self.left) {
             open.remove(piece);
         }
-        if let Some(covered) = &self.cheaper.pieces {
-            let before = open.count();
-            let words = (open.words().iter().zip(covered.words()))
-                .map(|(o, c)| o & !c)
-                .collect();
-            open = Bitfield::from_words(words, self.picker.pieces);
-            self.held |= open.count() < before;
-        }
+        let before = open.count();
+        open = self.cheaper.without(&open);
+        self.held |= open.count() < before;
         let listed = self.picker.rarity.listed_available().len();
         let few = open.count() as usize;
         if few == 0 {
@@ -321,44 +344,96 @@ impl Choice<'_> {
         }
     }
 
-    /// A seller that all others are asked before, and that owes nothing, is asked for one block now and then, of its piece or of
-    /// a new one: or it could not show that it sends again.
+    /// One that all others are asked before, and that owes nothing, is asked for one block now and then, of its piece, of what
+    /// those that ask less will bring too late, or of a new piece: or it could not show that it sends again.
     fn probe(&mut self) {
         let idle = self.out.len() == self.before && self.peer.requests.is_empty();
-        let waits = self.peer.status.snubbed && !self.peer.free() && self.cheaper.pieces.is_some();
-        if idle && waits && self.now >= self.peer.probed_at {
-            self.cheaper = Cheaper::of(self.picker, self.now, self.peer, false);
-            self.limit = self.limit.min(self.before + 1);
-            self.own_paid_pieces();
-            self.new_pieces();
+        let waits = self.last && (self.cheaper.pieces.is_some() || self.sellers.pieces.is_some());
+        let due = self.now >= self.peer.probed_at && self.picker.may_probe(self.now, self.conn);
+        if !(idle && waits && due) {
+            return;
+        }
+        self.last = false;
+        self.available = self.peer.have.clone();
+        self.cheaper = Others::asked_before(self.picker, self.now, self.peer, false);
+        self.limit = self.limit.min(self.before + 1);
+        self.own_paid_pieces();
+        self.last_late_piece();
+        self.new_pieces();
+        if self.full() {
+            self.picker.probed = Some((self.conn, self.now + super::PATIENCE));
+        }
+    }
+
+    /// Of what a reader needs and those that ask less will not bring in time, what is due last: if nothing comes, others have
+    /// time for it.
+    fn last_late_piece(&mut self) {
+        let (mut backlog, mut found) = (0, None);
+        for i in 0..self.picker.deadlines.len().min(COMPARED_DEADLINES) {
+            let Some(&(due, piece)) = self.picker.deadlines.get(i) else {
+                return;
+            };
+            let missing = self.picker.missing_bytes(piece);
+            if missing > 0 && self.cheaper.has(piece) {
+                backlog += missing;
+                if self.cheaper_in_time(piece, due, backlog) {
+                    continue;
+                }
+            }
+            let partial = self.picker.partials.get(&piece);
+            let admits = partial.is_none_or(|p| p.admits(self.conn, self.peer.free(), self.now));
+            if missing > 0 && admits && self.available.contains(piece) {
+                found = Some(piece);
+            }
+        }
+        if let Some(piece) = found.filter(|piece| !self.full() && self.may_begin(*piece, true)) {
+            self.take_missing(piece);
         }
     }
 
     /// Starts, or ends, the patience with the cheaper peers and with this one.
     fn note_held(&mut self) {
-        if self.held {
-            for conn in &self.cheaper.conns {
-                if let Some(other) = self.picker.peers.get_mut(conn) {
-                    other.held_since.get_or_insert(self.now);
-                }
+        let cheaper = self.cheaper.conns.iter().filter(|_| self.held);
+        let sellers = (self.sellers.conns.iter()).filter(|_| !self.left.is_empty());
+        for conn in cheaper.chain(sellers) {
+            if let Some(other) = self.picker.peers.get_mut(conn) {
+                other.held_since.get_or_insert(self.now);
             }
         }
         // It was asked and there was nothing for it: nobody waits because of it.
-        if self.out.len() == self.before && self.peer.requests.is_empty() {
+        if self.out.len() == self.before && self.peer.requests.is_empty() && !self.barred {
             self.peer.held_since = None;
         }
     }
 
     fn cheaper_in_time(&mut self, piece: u32, due: Timestamp, backlog: u64) -> bool {
-        let cheaper = &self.cheaper.conns;
-        self.picker.work += cheaper.len() as u64;
-        (self.picker).in_time(self.now, cheaper, piece, due, backlog)
+        self.picker.work += self.cheaper.conns.len() as u64;
+        let cheaper = self.cheaper.conns.iter();
+        let cheaper = cheaper.filter_map(|conn| self.picker.peers.get(conn).map(|p| &**p));
+        arrival(self.now, cheaper, piece, backlog) + SAFETY <= due
+    }
+
+    /// The free peers together would be late with what is `missing` of a piece, and some seller would bring it sooner. One peer
+    /// alone brings what is paid for, so it is not begun, or not gone on with, by those.
+    fn leaves_to_sellers(&mut self, piece: u32, due: Timestamp, missing: u64) -> bool {
+        if !self.sellers.has(piece) {
+            return false;
+        }
+        let others = &self.picker.peers;
+        self.picker.work += others.len() as u64;
+        let free = (others.values().map(|other| &**other))
+            .filter(|other| other.free() && other.promising(self.now))
+            .chain(core::iter::once(&*self.peer));
+        let at = arrival(self.now, free, piece, missing);
+        let mut sellers = self.sellers.conns.iter().filter_map(|c| others.get(c));
+        at + SAFETY > due
+            && sellers.any(|s| s.have.contains(piece) && s.eta(self.now, missing) < at)
     }
 
     /// This peer would be late with `piece`, and one that is no dearer would be earlier.
     fn someone_faster(&mut self, piece: u32, due: Timestamp) -> bool {
         let block = u64::from(BLOCK_LEN);
-        let own = if self.peer.status.snubbed {
+        let own = if self.last {
             Timestamp::NEVER
         } else {
             self.peer.eta(self.now, block)
@@ -386,6 +461,7 @@ impl Choice<'_> {
             self.picker.drop_partial(stuck);
         }
         if self.would_be_stuck(piece) {
+            self.barred = true;
             return false;
         }
         if self.picker.partials.contains_key(&piece) {
@@ -404,8 +480,7 @@ impl Choice<'_> {
     /// without: it would have lent all that it lends, and nothing could be asked of it when what is at stake is left to it.
     fn would_be_stuck(&self, piece: u32) -> bool {
         let missing = self.picker.missing_bytes(piece).div_ceil(BLOCK_LEN.into());
-        let room = self.limit.saturating_sub(self.before) as u64;
-        if self.peer.free() || missing <= room {
+        if self.peer.free() || missing <= self.room as u64 {
             return false;
         }
         let (mut owns, mut waits, mut sent) = (false, false, false);

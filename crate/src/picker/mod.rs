@@ -140,6 +140,8 @@ pub struct Picker {
     staked: Set<u32>,
     /// They come before all others: no further piece could be paid for.
     staked_first: bool,
+    /// Who is asked for a block though it was waited for in vain, and until when nobody else is.
+    probed: Option<(ConnectionId, Timestamp)>,
     rng: ChaCha20Rng,
     /// Pieces and peers looked at: what the cost test counts.
     work: u64,
@@ -172,6 +174,7 @@ impl Picker {
             dropped: Vec::new(),
             staked: Set::new(),
             staked_first: false,
+            probed: None,
             rng: ChaCha20Rng::from_seed(seed),
             work: 0,
         };
@@ -501,9 +504,13 @@ impl Picker {
             let partial = self.partials.get(piece)?;
             matches!(partial.owner, Owner::Sole(_)).then_some(partial.touched)
         });
+        let probed = self.peers.values().filter(|p| p.status.snubbed);
+        let probed = probed.map(|p| p.probed_at);
         held.chain(owners)
             .map(|since| since + PATIENCE)
             .chain(paused)
+            .chain(probed)
+            .chain(self.probed.map(|(_, until)| until))
             .filter(|&at| at > now)
             .chain(review)
             .min()

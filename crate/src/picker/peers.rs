@@ -46,7 +46,7 @@ pub(super) struct Peer {
     pub(super) last_block: Timestamp,
     /// It refused a request though it does not choke: not asked before then.
     pub(super) paused_until: Timestamp,
-    /// It sells, and others are asked before it: not asked for a block, to see whether it sends again, before then.
+    /// Others are asked before it: not asked for a block, to see whether it sends again, before then.
     pub(super) probed_at: Timestamp,
 }
 

@@ -1,7 +1,7 @@
 //! Who is too slow: what is late with those that ask little, and what is taken back from one that keeps a piece from others.
 
 use super::partial::Block;
-use super::peers::transfer_time;
+use super::peers::{Peer, transfer_time};
 use super::{Picker, SAFETY, URGENT};
 use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
@@ -9,42 +9,43 @@ use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, FineUnits};
 
 /// Window pieces looked at for a peer that cheaper ones, or faster ones, may make unnecessary.
 pub(super) const COMPARED_DEADLINES: usize = 64;
-/// A seller that something was taken back from is asked for a block, to see whether it sends again, so long after that.
+/// A peer that something was taken back from is asked for a block, to see whether it sends again, so long after that.
 const PROBED_AFTER: Duration = Duration::from_secs(20);
+
+/// When peers will have brought a piece together, and the `backlog` that they bring before it; never if none of them has it.
+pub(super) fn arrival<'a>(
+    now: Timestamp,
+    peers: impl Iterator<Item = &'a Peer>,
+    piece: u32,
+    backlog: u64,
+) -> Timestamp {
+    let (mut rate, mut bytes, mut rtt) = (0u64, backlog, Duration::ZERO);
+    for peer in peers.filter(|peer| peer.have.contains(piece)) {
+        rate += peer.rate_or_guess();
+        bytes += peer.outstanding_bytes();
+        rtt = rtt.max(peer.status.rtt);
+    }
+    match rate {
+        0 => Timestamp::NEVER,
+        _ => now + rtt + transfer_time(bytes, rate),
+    }
+}
 
 impl Picker {
     /// Those that ask no more than `unit` will not bring in time what a reader needs next.
     pub fn is_late(&self, now: Timestamp, unit: FineUnits) -> bool {
-        let cheap: Vec<ConnectionId> = (self.peers.iter())
-            .filter(|(_, peer)| peer.status.unit <= unit && peer.promising(now))
-            .map(|(&conn, _)| conn)
+        let cheap: Vec<&Peer> = (self.peers.values())
+            .filter(|peer| peer.status.unit <= unit && peer.promising(now))
+            .map(|peer| &**peer)
             .collect();
         let mut backlog = 0;
         let mut deadlines = self.deadlines.iter().take(COMPARED_DEADLINES);
         deadlines.any(|&(due, piece)| {
             let missing = self.missing_bytes(piece);
             backlog += missing;
-            missing > 0 && !self.in_time(now, &cheap, piece, due, backlog)
+            let at = || arrival(now, cheap.iter().copied(), piece, backlog);
+            missing > 0 && at() + SAFETY > due
         })
-    }
-
-    /// Those of `conns` that have `piece` can deliver it and the `backlog` before it by `due`.
-    pub(super) fn in_time(
-        &self,
-        now: Timestamp,
-        conns: &[ConnectionId],
-        piece: u32,
-        due: Timestamp,
-        backlog: u64,
-    ) -> bool {
-        let (mut rate, mut bytes, mut rtt) = (0u64, backlog, Duration::ZERO);
-        let peers = conns.iter().filter_map(|conn| self.peers.get(conn));
-        for peer in peers.filter(|peer| peer.have.contains(piece)) {
-            rate += peer.rate_or_guess();
-            bytes += peer.outstanding_bytes();
-            rtt = rtt.max(peer.status.rtt);
-        }
-        rate > 0 && now + rtt + transfer_time(bytes, rate) + SAFETY <= due
     }
 
     /// Bytes of a piece that nobody is asked for.
@@ -67,6 +68,20 @@ impl Picker {
         asked_before: Timestamp,
         urgent: bool,
     ) -> Vec<BlockRef> {
+        let others = self.peers.iter().filter(|(_, other)| other.promising(now));
+        let others = others.map(|(conn, _)| *conn).collect();
+        self.pass_on(now, conn, asked_before, urgent, &others)
+    }
+
+    /// The same for the sake of others that may be asked, promising or not.
+    pub fn pass_on(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        asked_before: Timestamp,
+        urgent: bool,
+        others: &Set<ConnectionId>,
+    ) -> Vec<BlockRef> {
         let Some(peer) = self.peers.get(&conn) else {
             return Vec::new();
         };
@@ -74,15 +89,14 @@ impl Picker {
             .filter(|(piece, index)| self.was_asked(conn, *piece, *index, asked_before))
             .map(|(piece, _)| *piece)
             .collect();
+        let others: Vec<&Peer> = (others.iter().filter(|other| **other != conn))
+            .filter_map(|other| self.peers.get(other).map(|other| &**other))
+            .filter(|other| !(peer.free() && other.free()))
+            .collect();
         pieces.retain(|piece| {
             let due = |(due, other): &(Timestamp, u32)| other == piece && *due <= now + URGENT;
             (!urgent || self.deadlines.iter().any(due))
-                && (self.peers.iter()).any(|(other, o)| {
-                    *other != conn
-                        && !(peer.free() && o.free())
-                        && o.promising(now)
-                        && o.have.contains(*piece)
-                })
+                && others.iter().any(|other| other.have.contains(*piece))
         });
         let owed = peer.requests.iter().filter(|(p, _)| pieces.contains(p));
         let owed = owed.map(|(piece, index)| self.block_ref(*piece, *index));
@@ -93,6 +107,17 @@ impl Picker {
             peer.probed_at = now + PROBED_AFTER;
         }
         owed
+    }
+
+    /// When one that others are asked before may be asked for a block.
+    pub fn probed_at(&self, conn: ConnectionId) -> Timestamp {
+        let peer = self.peers.get(&conn);
+        peer.map_or(Timestamp::ZERO, |peer| peer.probed_at)
+    }
+
+    /// Only one of those is asked for a block at a time, or many could keep what is needed next by turns.
+    pub(super) fn may_probe(&self, now: Timestamp, conn: ConnectionId) -> bool {
+        (self.probed).is_none_or(|(probed, until)| probed == conn || until <= now)
     }
 
     fn was_asked(&self, conn: ConnectionId, piece: u32, index: u32, before: Timestamp) -> bool {

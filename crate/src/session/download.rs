@@ -5,10 +5,10 @@ use bytes::Bytes;
 use super::messages::protocol;
 use super::metadata::{Attempt, Progress};
 use super::outbox::spans_len;
-use super::{Buying, Context, MAX_SUSPECTS, Owner, Purpose, Session, Suspect};
+use super::{Buying, Context, Copied, MAX_SUSPECTS, Owner, Purpose, Session, Suspect};
 use crate::contract::{ClosedReason, Effect, EffectError, Event};
 use crate::metainfo::{MAX_INFO_LEN, Metainfo};
-use crate::peer::{MAX_UNREQUESTED, SLOW_BELOW};
+use crate::peer::MAX_UNREQUESTED;
 use crate::picker::Received;
 use crate::sorted::Map;
 use crate::storage::Partial;
@@ -22,6 +22,8 @@ use crate::wire::extension::{MetadataMessage, UT_METADATA_NAME};
 const ADVANCE_AFTER: Duration = Duration::from_millis(250);
 /// Taken-back requests per peer whose block is still forgiven.
 const MAX_CANCELLED: usize = 256;
+/// Blocks that came twice before their piece was verified and are kept until then, 1 MiB of them.
+const MAX_COPIES: usize = 64;
 
 impl Session {
     // ---- requests that end without their block
@@ -117,10 +119,7 @@ impl Session {
             }
             return Ok(());
         }
-        peer.block_at = ctx.now;
-        peer.was_of_use(ctx.now);
-        // What was taken back shows only in numbers that it sends again: a block now and then would keep a piece each time.
-        peer.snubbed &= late && peer.down.per_second(ctx.now) < 2 * SLOW_BELOW;
+        peer.sent_block(ctx.now, asked);
         ctx.money.block_received(conn, block, asked);
         match content.picker.received(ctx.now, conn, block) {
             Received::Wanted {
@@ -139,25 +138,33 @@ impl Session {
             Received::Duplicate | Received::Unrequested => {
                 self.wasted += u64::from(length);
                 // What was asked of a paid peer is paid if it is valid, even if it came too late.
-                if let Some(proof) = content.verified.block(block)
-                    && matches!(ctx.money.buying(conn), Buying::Paid(_))
-                {
-                    let spans = content
-                        .geometry
-                        .block_offset(proof.block())
-                        .map(|at| content.meta.spans(at, u64::from(length)).collect())
-                        .unwrap_or_default();
-                    ctx.out.effect(
-                        Owner::Session(self.info_hash, Purpose::CompareBlock(conn, block, data)),
-                        Effect::Read {
-                            info_hash: self.info_hash,
-                            spans,
-                        },
-                    );
+                if matches!(ctx.money.buying(conn), Buying::Paid(_)) {
+                    let copy = (conn, block, data);
+                    if content.verified.block(block).is_some() {
+                        Self::compare(self.info_hash, content, ctx, copy);
+                    } else if content.is_under_way(piece) && content.copies.len() < MAX_COPIES {
+                        content.copies.push(copy);
+                    }
                 }
             }
         }
         Ok(())
+    }
+
+    /// Reads what is stored where a copy of it came.
+    fn compare(
+        info_hash: crate::types::InfoHash,
+        content: &super::Content,
+        ctx: &mut Context,
+        (conn, block, data): Copied,
+    ) {
+        let spans = (content.geometry.block_offset(block))
+            .map(|at| content.meta.spans(at, u64::from(block.length)).collect())
+            .unwrap_or_default();
+        ctx.out.effect(
+            Owner::Session(info_hash, Purpose::CompareBlock(conn, block, data)),
+            Effect::Read { info_hash, spans },
+        );
     }
 
     /// What is stored came back, to be compared with a late block.
@@ -206,6 +213,7 @@ impl Session {
         ctx: &mut Context,
         piece: PieceIndex,
     ) {
+        content.take_copies(piece);
         let Some(partial) = content.store.discard(piece) else {
             return;
         };
@@ -290,6 +298,7 @@ impl Session {
         let Some(content) = &mut self.content else {
             return;
         };
+        content.take_copies(piece);
         let Some(partial) = content.store.discard(piece) else {
             return;
         };
@@ -364,6 +373,9 @@ impl Session {
             return;
         };
         content.verified.insert(proof);
+        for copy in content.take_copies(piece) {
+            Self::compare(self.info_hash, content, ctx, copy);
+        }
         let complete =
             content.picker.is_complete() && content.writing.is_empty() && self.over_limit.is_none();
         let say_complete = complete && !content.complete_said;
@@ -398,6 +410,7 @@ impl Session {
     ) {
         if let Some(content) = &mut self.content {
             content.writing.remove(&piece);
+            content.take_copies(piece);
             content.flush_wanted |= content.store.lost(piece);
             content.picker.lost(piece);
         }

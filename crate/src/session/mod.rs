@@ -111,6 +111,8 @@ struct Content {
     writing: Map<PieceIndex, VerifiedPiece>,
     /// Wrong bytes from several senders: per block who sent what.
     suspects: Map<PieceIndex, Vec<Suspect>>,
+    /// Blocks that came twice, of pieces that are not verified and stored yet.
+    copies: Vec<Copied>,
     /// Something is not durable since.
     dirty_since: Option<Timestamp>,
     /// Something waits for all that is held to be flushed and recorded.
@@ -119,6 +121,24 @@ struct Content {
     advance_at: Timestamp,
     /// `Complete` was said.
     complete_said: bool,
+}
+
+/// Who sent which block, and what.
+type Copied = (ConnectionId, BlockRef, Bytes);
+
+impl Content {
+    /// Some of the piece is here, but not all of it is verified and stored.
+    fn is_under_way(&self, piece: PieceIndex) -> bool {
+        self.store.partial(piece).is_some() || self.writing.contains_key(&piece)
+    }
+
+    /// What came twice of a piece is to be judged, or never will be.
+    fn take_copies(&mut self, piece: PieceIndex) -> Vec<Copied> {
+        let copies = core::mem::take(&mut self.copies).into_iter();
+        let (taken, rest) = copies.partition(|(_, block, _)| block.piece == piece);
+        self.copies = rest;
+        taken
+    }
 }
 
 /// A block of a piece that was wrong.
@@ -645,13 +665,12 @@ impl Session {
         if ctx.config.payment.is_none() {
             return;
         }
-        let price = |conn| ctx.money.price(conn).unwrap_or(FineUnits(0));
+        let picker = self.content.as_ref().map(|c| &c.picker);
         let enough = (self.peers.values())
             .filter(|p| lacking && p.delivers_all(ctx.now))
-            .map(|p| price(p.connection))
+            .map(|p| ctx.money.price(p.connection).unwrap_or(FineUnits(0)))
+            .filter(|unit| picker.is_some_and(|p| !p.is_late(ctx.now, *unit)))
             .min();
-        let picker = self.content.as_ref().map(|c| &c.picker);
-        let enough = enough.filter(|unit| picker.is_some_and(|p| !p.is_late(ctx.now, *unit)));
         for peer in self.peers.values().filter(|p| p.in_payments) {
             let conn = peer.connection;
             let gives = !peer.choked_us && matches!(ctx.money.buying(conn), Buying::Paid(1..));

@@ -5,18 +5,15 @@
 //! sending. Nothing at all is asked for where that much has arrived: a cycle ends by itself, and then it goes on.
 
 use super::{Buying, Content, Context, Phase, Session};
-use crate::peer::{Peer, RATE_SPAN, SLOW_BELOW};
+use crate::peer::{Peer, SLOW_BELOW};
 use crate::picker::{ENDGAME_LATE, PATIENCE, PeerStatus};
 use crate::sorted::Set;
 use crate::storage::Store;
-use crate::time::{Duration, Timestamp};
+use crate::time::{Duration, Timestamp, Wait};
 use crate::types::{BLOCK_LEN, ConnectionId, FineUnits};
 
 /// Among many peers each is asked for so many blocks, or it would show nothing of what it can do.
 const LEAST_REQUESTS: usize = 4;
-/// A free peer that sends little keeps what it was asked for so long, where somebody sells it: as long as a seller is waited for.
-const FREE_PATIENCE: Duration = Duration::from_secs(10);
-
 /// How many blocks may be out to whom, so that what arrives while storage is busy is bounded.
 #[derive(Debug, Clone, Copy)]
 struct Allowance {
@@ -68,7 +65,7 @@ impl Session {
             out: 0,
             wished: 0,
         };
-        let mut wishes: Vec<(bool, ConnectionId, usize)> = Vec::new();
+        let mut wishes: Vec<(Option<Timestamp>, ConnectionId, usize)> = Vec::new();
         for (conn, peer) in &self.peers {
             if now < peer.block_at + ENDGAME_LATE {
                 allowance.out += peer.requests_out.len();
@@ -76,14 +73,15 @@ impl Session {
             let wish = wish(peer, ctx.money.buying(*conn), now);
             if wish > 0 {
                 allowance.wished += wish;
-                wishes.push((in_vain.contains(conn), *conn, wish));
+                let last = in_vain.contains(conn);
+                let probed_at = last.then(|| content.picker.probed_at(*conn));
+                wishes.push((probed_at, *conn, wish));
             }
         }
-        for last in [false, true] {
-            for (_, conn, wish) in wishes.iter().filter(|(in_vain, ..)| *in_vain == last) {
-                let asked = self.request_from(ctx, *conn, *wish, &allowance);
-                allowance.out += asked;
-            }
+        // Those that were waited for in vain come last, and of them first whose turn is longest ago.
+        wishes.sort_unstable();
+        for (_, conn, wish) in wishes {
+            allowance.out += self.request_from(ctx, conn, wish, &allowance);
         }
         let content = self.content.as_ref();
         allowance.all > 0 && content.is_some_and(|c| c.picker.is_anything_left())
@@ -94,7 +92,8 @@ impl Session {
         self.peers.values().map(|p| p.down.per_second(now)).sum()
     }
 
-    /// Tells the picker what each peer asks and what it can do. Answers which sellers were waited for in vain.
+    /// Tells the picker what each peer asks and what it can do. Answers which sellers were waited for in vain, and which free
+    /// peers were left for a seller.
     fn tell_picker(&mut self, ctx: &Context) -> Set<ConnectionId> {
         let mut vain = Set::new();
         let Some(content) = &mut self.content else {
@@ -102,14 +101,18 @@ impl Session {
         };
         let (staked, first) = ctx.money.staked(self.info_hash);
         content.picker.set_staked(staked, first);
-        for (conn, peer) in &self.peers {
+        for (conn, peer) in &mut self.peers {
+            peer.wait.set(ctx.now, !peer.requests_out.is_empty());
             let buying = ctx.money.buying(*conn);
             let unit = match buying {
                 Buying::Paid(_) => ctx.money.price(*conn).unwrap_or(FineUnits(0)),
                 _ => FineUnits(0),
             };
             // Nobody waits for a seller that was waited for in vain, be it the cheapest.
-            let in_vain = unit.0 > 0 && !ctx.money.is_of_use(*conn);
+            let in_vain = match unit.0 {
+                0 => peer.passed_over,
+                _ => !ctx.money.is_of_use(*conn),
+            };
             if in_vain {
                 vain.insert(*conn);
             }
@@ -127,9 +130,9 @@ impl Session {
         vain
     }
 
-    /// Nobody keeps a piece by sending a block of it now and then: what is out too long to a seller that was waited for in
-    /// vain is asked of others. So is what is out to a free peer that sends less than a seller must, where somebody sells it:
-    /// if little comes at all, nothing else is left, or a reader needs it.
+    /// Nobody keeps a piece by sending little of it: what is out too long to one that was waited for in vain is asked of others.
+    /// A free peer is waited for in vain as a seller is, where somebody sells what it owes, if little comes at all, nothing
+    /// else is left, or a reader needs it.
     fn take_back_from_slow(&mut self, ctx: &mut Context, in_vain: &Set<ConnectionId>) {
         if ctx.config.payment.is_none() {
             return;
@@ -140,32 +143,41 @@ impl Session {
             return;
         };
         let urgent = !little && content.picker.is_anything_left();
+        let may_be_asked = |(conn, peer): &(&ConnectionId, &Peer)| {
+            peer.requests_out.is_empty() && wish(peer, ctx.money.buying(**conn), now) > 0
+        };
+        let idle: Set<ConnectionId> = (self.peers.iter())
+            .filter(|(conn, _)| in_vain.contains(conn))
+            .filter(may_be_asked)
+            .map(|(conn, _)| *conn)
+            .collect();
         let mut slow = Vec::new();
-        for (conn, peer) in self
-            .peers
-            .iter()
-            .filter(|(_, p)| !p.requests_out.is_empty())
-        {
-            let free = !in_vain.contains(conn);
-            let paid = matches!(ctx.money.buying(*conn), Buying::Paid(_));
-            let is_slow = peer.down.per_second(now) < SLOW_BELOW;
-            let at = match (free, paid, is_slow) {
-                (true, true, _) => continue,
-                (true, false, false) => peer.block_at + RATE_SPAN,
-                (true, false, true) => peer.oldest_request() + FREE_PATIENCE,
-                (false, ..) => peer.oldest_request() + PATIENCE,
+        for (conn, peer) in &self.peers {
+            let last = in_vain.contains(conn);
+            let free = !matches!(ctx.money.buying(*conn), Buying::Paid(_));
+            let (at, asked_before, long_ago) = match (last, free) {
+                (true, _) => {
+                    let (at, long_ago) = (peer.oldest_request() + PATIENCE, now - Wait::LIMIT);
+                    (at, now - PATIENCE, long_ago)
+                }
+                (false, true) if peer.wait.is_over(now) => (now, now, now),
+                (false, true) => (peer.wait.ends_at(), now, now),
+                (false, false) => continue,
             };
-            if now < at {
+            if peer.requests_out.is_empty() || now < at {
                 self.take_back_at = self.take_back_at.min(at);
                 continue;
             }
-            let asked_before = now - if free { FREE_PATIENCE } else { PATIENCE };
-            let blocks = (content.picker).withdraw(now, *conn, asked_before, free && urgent);
+            let (picker, urgent) = (&mut content.picker, free && urgent);
+            let mut blocks = picker.withdraw(now, *conn, asked_before, urgent);
+            if !idle.is_empty() {
+                blocks.extend(picker.pass_on(now, *conn, long_ago, urgent, &idle));
+            }
             slow.push((*conn, free, blocks));
         }
         for (conn, free, blocks) in slow {
             if let Some(peer) = self.peers.get_mut(&conn) {
-                peer.snubbed |= free && !blocks.is_empty();
+                peer.passed_over |= free && !blocks.is_empty();
             }
             for block in blocks {
                 self.take_back(ctx, conn, block);
@@ -203,6 +215,9 @@ impl Session {
             peer.block_at = ctx.now;
         }
         let asked = blocks.len();
+        if asked > 0 {
+            peer.wait.set(ctx.now, true);
+        }
         for block in blocks {
             if let Some(peer) = self.peers.get_mut(&conn) {
                 peer.requests_out.insert(block, ctx.now);

@@ -75,6 +75,7 @@ impl Session {
             phase: Phase::Opening,
             writing: Map::new(),
             suspects: Map::new(),
+            copies: Vec::new(),
             dirty_since: None,
             flush_wanted: false,
             advance_at: Timestamp::NEVER,

@@ -154,7 +154,7 @@ impl Signaling {
         let Some(torrent) = self.torrents.get_mut(&info_hash) else {
             return;
         };
-        let peer_id = torrent.peer_id;
+        let peer_id = torrent.next_id_at(id);
         let text = torrent.announce(peer_id, info_hash, event, offers);
         let asked = (torrent.wanted, torrent.is_seed());
         if let Some(membership) = torrent.trackers.get_mut(&id) {

@@ -670,15 +670,12 @@ impl Signaling {
     /// Somebody else has the torrent's id at this tracker, and may keep it for good: strangers read ids in offers. What was
     /// announced there reached nobody, and can go out again.
     fn take_another_id(&mut self, info_hash: InfoHash, id: TrackerId) {
-        let Some(torrent) = self.torrents.get_mut(&info_hash) else {
+        let torrent = self.torrents.get_mut(&info_hash);
+        let Some(membership) = torrent.and_then(|t| t.trackers.get_mut(&id)) else {
             return;
         };
-        let membership = torrent.trackers.get_mut(&id);
-        let refused = membership.and_then(|m| m.joined.take());
-        // Another tracker's refusal may have come before.
-        if refused == Some(torrent.peer_id) {
-            torrent.peer_id = torrent.peer_id.redrawn(&mut self.rng);
-        }
+        membership.joined = None;
+        membership.other_id = Some(self.config.peer_id.redrawn(&mut self.rng));
         let links = self.links.values_mut();
         for link in links.filter(|link| link.info_hash == info_hash) {
             link.recall(id);

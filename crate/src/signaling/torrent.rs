@@ -20,7 +20,7 @@ const MIN_EARLY_INTERVAL: Duration = Duration::from_secs(5);
 const NEXT_EVENT_AFTER: Duration = Duration::from_secs(1);
 
 pub(super) struct Torrent {
-    /// Its announces go out under this id.
+    /// Its announces go out under this id, but where [`Membership::other_id`] says otherwise.
     pub(super) peer_id: PeerId,
     pub(super) trackers: Map<TrackerId, Membership>,
     pub(super) uploaded: u64,
@@ -38,6 +38,8 @@ pub(super) struct Torrent {
 pub(super) struct Membership {
     /// The tracker's present socket has seen an announce, the last one under this id.
     pub(super) joined: Option<PeerId>,
+    /// Somebody else has the torrent's id there. No other tracker hears of this one, or it could be made to change for ever.
+    pub(super) other_id: Option<PeerId>,
     pub(super) completed_due: bool,
     /// The next announce.
     pub(super) next_at: Timestamp,
@@ -75,16 +77,23 @@ impl Torrent {
         }
     }
 
-    /// What a tracker knows us by.
+    /// What a tracker knows us by, or will.
     pub(super) fn id_at(&self, tracker: TrackerId) -> PeerId {
         let membership = self.trackers.get(&tracker);
-        membership.and_then(|m| m.joined).unwrap_or(self.peer_id)
+        let id = membership.and_then(|m| m.joined.or(m.other_id));
+        id.unwrap_or(self.peer_id)
+    }
+
+    /// What the next announce to a tracker says.
+    pub(super) fn next_id_at(&self, tracker: TrackerId) -> PeerId {
+        let membership = self.trackers.get(&tracker);
+        membership.and_then(|m| m.other_id).unwrap_or(self.peer_id)
     }
 
     /// Whether some tracker may know us by this id.
     pub(super) fn is_me(&self, id: PeerId) -> bool {
-        let mut joined = self.trackers.values().filter_map(|m| m.joined);
-        id == self.peer_id || joined.any(|mine| mine == id)
+        let mut others = self.trackers.values().flat_map(|m| [m.joined, m.other_id]);
+        id == self.peer_id || others.any(|mine| mine == Some(id))
     }
 
     /// The message of one announce.
@@ -147,6 +156,7 @@ impl Membership {
     pub(super) fn new(now: Timestamp) -> Self {
         Membership {
             joined: None,
+            other_id: None,
             completed_due: false,
             next_at: now,
             early_at: Timestamp::NEVER,

@@ -106,6 +106,16 @@ impl Wire<'_> {
         });
     }
 
+    /// Sends an extension handshake that says how many requests it takes at once (BEP 10, `reqq`).
+    pub fn takes_requests(&mut self, reqq: u32) {
+        let ours = ExtendedHandshake {
+            reqq: Some(reqq),
+            ..ExtendedHandshake::default()
+        };
+        let (id, payload) = (EXTENDED_HANDSHAKE_ID, ours.encode());
+        self.say(&Message::Extended { id, payload });
+    }
+
     /// Introduces itself as a seed that serves everybody.
     pub fn greet_as_seed(&mut self) {
         self.handshake();
@@ -154,8 +164,17 @@ impl Wire<'_> {
 
     /// The block asked for, if that is what was said.
     pub fn request(said: &Said) -> Option<BlockRef> {
+        Self::block_named(said, 6)
+    }
+
+    /// The block taken back, if that is what was said.
+    pub fn cancel(said: &Said) -> Option<BlockRef> {
+        Self::block_named(said, 8)
+    }
+
+    fn block_named(said: &Said, message: u8) -> Option<BlockRef> {
         match said {
-            Said::Message(6, payload) if payload.len() == 12 => {
+            Said::Message(id, payload) if *id == message && payload.len() == 12 => {
                 let number = |at: usize| {
                     u32::from_be_bytes([
                         payload[at],

@@ -43,7 +43,6 @@ use rand_core::{Rng, SeedableRng};
 use self::account::{Account, StoredAccount};
 pub use self::losses::Begun;
 use self::losses::Losses;
-use self::place::Wait;
 use self::range::{Range, Work};
 use self::seller::{Seller, SellerBook};
 use super::ledger::BuyerLedger;
@@ -53,7 +52,7 @@ use super::{
     EndReason, MAX_CONNECTIONS, PayAction, PayEffect, PayEvent, PeerPayInfo, Refusal, TitleKind,
 };
 use crate::sorted::{Map, Set};
-use crate::time::{Duration, Timestamp};
+use crate::time::{Duration, Timestamp, Wait};
 use crate::types::{ConnectionId, FineUnits, InfoHash, TokenUnits};
 use crate::wire::pay::{ByeReason, PayMessage, Terms, VERSION};
 

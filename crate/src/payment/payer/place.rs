@@ -1,7 +1,7 @@
 //! Who takes one of the few places that a title has for sellers.
 //!
-//! A seller takes one only while what it delivers is worth it: for [`PATIENCE`] from its first promise on, and for
-//! [`WORTH_OF_A_BLOCK`] more with each block that it sends. Whatever it does instead, be it silent, put off, choke, give no
+//! A seller takes one only while what it delivers is worth it: for [`Wait::LIMIT`](crate::time::Wait::LIMIT) from its first promise on, and for two
+//! seconds more with each block that it sends. Whatever it does instead, be it silent, put off, choke, give no
 //! credit, drip or leave and come back, it is waited for. What it was waited for goes with its ranges, so that nobody begins
 //! anew by another visit or another name. No time counts in which nothing could come from it for our sake: it is not wanted,
 //! or nothing is out to it and there is nothing that anybody else would be asked for. So a buyer that has what it needs brings
@@ -11,53 +11,9 @@
 //! may be. But none that delivers waits for its sake, as dearer ones are for a cheaper one that counts.
 
 use super::Payer;
-use super::range::PATIENCE;
 use crate::payment::Refusal;
-use crate::time::{Duration, Timestamp};
+use crate::time::Timestamp;
 use crate::types::ConnectionId;
-
-/// Of a seller that sends less than a block in this time, 8 KiB a second, the title has nothing.
-const WORTH_OF_A_BLOCK: Duration = Duration::from_secs(2);
-/// No longer wait is remembered: who delivers after that is worth a place in a moment.
-const MOST_WAITED: Duration = Duration::from_secs(20);
-
-/// For how long a seller was waited for, less what the blocks that it sent are worth.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Wait {
-    before: Duration,
-    since: Option<Timestamp>,
-}
-
-impl Wait {
-    pub(super) fn time(&self, now: Timestamp) -> Duration {
-        let since = self.since.map_or(Duration::ZERO, |at| now.since(at));
-        (self.before + since).min(MOST_WAITED)
-    }
-
-    /// It is waited for from now on, or not.
-    pub(super) fn set(&mut self, now: Timestamp, waits: bool) {
-        self.before = self.time(now);
-        self.since = waits.then_some(now);
-    }
-
-    /// It is promised a range on which somebody was waited for so long.
-    pub(super) fn promised(&mut self, now: Timestamp, before: Duration) {
-        self.set(now, true);
-        self.before = self.before.max(before);
-    }
-
-    /// It sent a block.
-    pub(super) fn block(&mut self, now: Timestamp) {
-        self.set(now, self.since.is_some());
-        self.before = self.before.saturating_sub(WORTH_OF_A_BLOCK);
-    }
-
-    /// When it is waited for no longer if nothing comes.
-    fn ends_at(&self) -> Timestamp {
-        let left = PATIENCE.saturating_sub(self.before);
-        (self.since.filter(|_| left > Duration::ZERO)).map_or(Timestamp::NEVER, |at| at + left)
-    }
-}
 
 impl Payer {
     /// Whether this seller takes a place: it was promised something, or will be, and is not waited for in vain. Nothing will be
@@ -70,7 +26,7 @@ impl Payer {
             let ours = c.payee().is_none_or(|payee| payee == quote.terms.payee);
             ours && self.is_fresh(quote) && quote.refused.is_none_or(|why| self.is_passing(why))
         });
-        c.wait.time(self.now) < PATIENCE && (good || !c.ranges.is_empty())
+        !c.wait.is_over(self.now) && (good || !c.ranges.is_empty())
     }
 
     /// Whether a refusal says nothing against this seller beside those that were promised something: what is left of the

@@ -57,7 +57,7 @@ impl Payer {
         };
         let (now, seller) = (self.now, Seller::new(terms.payee, conn, &c.info));
         let range = self.account.as_ref().and_then(|a| a.ranges.get(&first));
-        (c.wait).promised(now, range.map_or(Duration::ZERO, |r| r.waited));
+        (c.wait).begin_after(now, range.map_or(Duration::ZERO, |r| r.waited));
         c.seller = Some(seller.clone());
         c.credit_most = terms.credit_max.max(terms.credit0);
         if !c.ranges.contains(&first) {

@@ -186,3 +186,129 @@ fn what_a_reader_needs_is_late_where_those_that_ask_little_cannot_bring_it_in_ti
     picker.choked(free);
     assert!(picker.is_late(at(0), FineUnits(0)));
 }
+
+#[test]
+fn a_seller_that_others_are_asked_before_is_tried_with_what_they_bring_too_late() {
+    for (spacing, is_late) in [(60, false), (0, true)] {
+        let mut picker = picker(8);
+        picker.set_wanted(Wanted::Pieces(Vec::new()));
+        seed(&mut picker, 1, 0, 20_000);
+        let dear = seed(&mut picker, 2, 10, 0);
+        picker.peer_status(dear, in_vain(10));
+        picker.set_windows(&[Window {
+            pieces: 0..8,
+            deadline: at(20_000),
+            spacing: Duration::from_secs(spacing),
+        }]);
+        let tried = pick(&mut picker, at(0), dear, 9);
+        // The last of them: if nothing comes, others have time for it.
+        assert_eq!(
+            pieces_of(&tried),
+            is_late.then_some(7).into_iter().collect()
+        );
+        assert_eq!(tried.len(), usize::from(is_late), "one block at a time");
+    }
+}
+
+#[test]
+fn of_those_that_others_are_asked_before_one_is_tried_at_a_time() {
+    let mut picker = picker(20);
+    let dear = seed(&mut picker, 1, 20, 1_000_000);
+    let tried = [2, 3].map(|id| {
+        let conn = seed(&mut picker, id, 10, 0);
+        picker.peer_status(conn, in_vain(10));
+        conn
+    });
+    let first = pick(&mut picker, at(0), tried[0], 9);
+    assert_eq!(first.len(), 1);
+    assert_eq!(pick(&mut picker, at(100), tried[1], 9), []);
+    // It goes on with the same one while that sends.
+    picker.received(at(200), tried[0], first[0]);
+    assert_eq!(pick(&mut picker, at(200), tried[0], 9).len(), 1);
+    let brought = pick(&mut picker, at(200), dear, 9);
+    deliver(&mut picker, at(3_000), dear, &brought);
+    assert_eq!(pick(&mut picker, at(4_100), tried[1], 9), []);
+    assert_eq!(pick(&mut picker, at(4_200), tried[1], 9).len(), 1);
+}
+
+#[test]
+fn a_free_peer_that_was_passed_over_is_tried_now_and_then() {
+    let mut picker = one_left();
+    let free = seed(&mut picker, 1, 0, 0);
+    let other = seed(&mut picker, 2, 10, 1_000_000);
+    pick(&mut picker, at(0), free, 1);
+    assert_eq!(
+        picker.withdraw(at(10_000), free, at(10_000), false).len(),
+        1
+    );
+    assert_eq!(pick(&mut picker, at(10_000), free, 9), []);
+    assert_eq!(pick(&mut picker, at(29_900), free, 9), []);
+    assert_eq!(pick(&mut picker, at(30_000), free, 9).len(), 1);
+    picker.withdraw(at(34_000), free, at(30_000), false);
+    assert_eq!(pick(&mut picker, at(34_000), other, 9).len(), 4);
+}
+
+#[test]
+fn of_sellers_that_were_all_waited_for_in_vain_an_idle_one_gets_what_another_keeps() {
+    let mut picker = one_left();
+    let keeps = seed(&mut picker, 1, 1, 0);
+    let idle = seed(&mut picker, 2, 10, 0);
+    let out = pick(&mut picker, at(0), keeps, 1);
+    picker.peer_status(keeps, in_vain(1));
+    picker.peer_status(idle, in_vain(10));
+    let idle_ones = Set::from_iter([idle]);
+    assert_eq!(picker.withdraw(at(10_000), keeps, at(0), false), []);
+    assert_eq!(
+        picker.pass_on(at(9_000), keeps, Timestamp::ZERO, false, &idle_ones),
+        []
+    );
+    assert_eq!(
+        picker.pass_on(at(10_000), keeps, at(0), false, &idle_ones),
+        out
+    );
+    // Whose turn it was longest ago is asked first.
+    assert!(picker.probed_at(idle) < picker.probed_at(keeps));
+    assert_eq!(pick(&mut picker, at(10_000), idle, 9).len(), 4);
+}
+
+#[test]
+fn what_a_reader_needs_is_left_to_a_seller_that_brings_it_sooner_than_free_peers_would() {
+    let soon = [Window {
+        pieces: 0..4,
+        deadline: at(3_000),
+        spacing: Duration::ZERO,
+    }];
+    let mut picker = picker(4);
+    let free = seed(&mut picker, 1, 0, 5_000);
+    let helper = seed(&mut picker, 2, 0, 5_000);
+    picker.set_windows(&soon);
+    // Nobody sells: all is asked of them.
+    let begun = pick(&mut picker, at(0), free, 1);
+    assert_eq!(pieces_of(&begun), [0].into());
+    let sells = seed(&mut picker, 3, 10, 1_000_000);
+    assert_eq!(pick(&mut picker, at(0), helper, 9), []);
+    deliver(&mut picker, at(100), free, &begun);
+    // Nor do they go on with what they began.
+    assert_eq!(pick(&mut picker, at(100), free, 9), []);
+    assert_eq!(
+        pieces_of(&pick(&mut picker, at(100), sells, 4)),
+        [0, 1].into()
+    );
+    // It sends nothing: they do not wait for it longer than for anybody else.
+    assert_eq!(pick(&mut picker, at(3_900), helper, 9), []);
+    assert!(!pick(&mut picker, at(4_200), helper, 9).is_empty());
+}
+
+#[test]
+fn fast_free_peers_leave_nothing_to_sellers() {
+    let mut picker = picker(4);
+    let free = seed(&mut picker, 1, 0, 100_000);
+    seed(&mut picker, 2, 0, 100_000);
+    seed(&mut picker, 3, 10, 1_000_000);
+    picker.set_windows(&[Window {
+        pieces: 0..4,
+        deadline: at(5_000),
+        spacing: Duration::from_millis(500),
+    }]);
+    assert_eq!(pick(&mut picker, at(0), free, 8).len(), 8);
+}

@@ -4,6 +4,7 @@ use std::collections::VecDeque;
 
 use crate::scene::*;
 use piecework::time::Duration;
+use piecework::types::FineUnits;
 use piecework::wire::{Message, PW_PAY_ID};
 use piecework_simulation::{Content, NodeId, Said, Script, SimNet, Wire, for_seeds};
 
@@ -76,14 +77,15 @@ fn sellers_that_drip_keep_no_dearer_one_from_being_paid_where_pieces_are_large()
             story(&net, film, &content)
         );
         net.run_for(Duration::from_secs(5));
-        // Nothing is bought twice but what was out to them when it was taken back.
+        // Nothing is bought twice but what was out to them when it was taken back: first their credit, then the block that each is
+        // asked for, to see whether it sends again, in 20 s and the four that it is waited for.
         let books = &net.watch.books;
         let dripped = (10..14).map(|payee| books.revealed(film, address(payee)).0);
         let dripped = (dripped.sum::<u128>() / (unit().0 / 2)) as u64;
         let bought = dripped + revealed(&net, film, 2);
         let once = 8 * BLOCKS;
         assert!(
-            bought <= once + 4 * u64::from(credit),
+            bought <= once + 4 * (u64::from(credit) + 120 / 24),
             "seed {seed}: {bought} of {once}"
         );
     });
@@ -106,5 +108,189 @@ fn a_free_peer_that_drips_keeps_no_piece_from_a_seller() {
             "seed {seed}: {}",
             story(&net, film, &content)
         );
+    });
+}
+
+/// A seller that sends so many blocks, then nothing for so long, and from then on all that it is asked for.
+fn stalls_once(shop: Shop, first: usize, pause: Duration) -> Script {
+    let (mut asked, mut left, mut stalls) = (VecDeque::new(), first, false);
+    Box::new(move |wire, said| match said {
+        Said::Open => shop.opens(wire, &[Message::HaveAll]),
+        Said::Message(20, [PW_PAY_ID, payload @ ..]) => {
+            shop.takes(wire, payload);
+        }
+        Said::Message(8, _) => asked.retain(|block| Some(block) != Wire::cancel(&said).as_ref()),
+        Said::Wake => {
+            (left, stalls) = (usize::MAX, false);
+            asked.drain(..).for_each(|block| wire.send_block(block));
+        }
+        said => match Wire::request(&said) {
+            Some(block) if left > 0 => {
+                left -= 1;
+                wire.send_block(block);
+            }
+            Some(block) => {
+                asked.push_back(block);
+                if !stalls {
+                    stalls = true;
+                    wire.wake_in(pause);
+                }
+            }
+            None => {}
+        },
+    })
+}
+
+#[test]
+fn a_seller_that_stalled_once_is_asked_again_where_a_slow_free_seed_is_too_late() {
+    for_seeds(20, |seed| {
+        let mut net = net(5_950 + seed);
+        let length = 8 * BLOCKS * BLOCK;
+        let content = Content::file(seed, length as usize, (PIECE_BLOCKS * BLOCK) as u32);
+        let free = net.node(SimNet::config());
+        net.set_uplink(free, 20_000);
+        net.seed(free, &content);
+        let shop = Shop::new(&net, 10, 16);
+        let pauses = |shop| stalls_once(shop, 2, Duration::from_secs(15));
+        shop.puppet(&mut net, &content, pauses);
+        let film = buyer(&mut net);
+        net.leech(film, &content);
+        let stream = net.read(film, content.info_hash(), 0, 0..length, None);
+        // From the free one alone it would take two minutes and a half.
+        let done = net.run_until(Duration::from_secs(60), |net| {
+            net.reader(film, stream).end.is_some()
+        });
+        assert!(done, "seed {seed}: {}", story(&net, film, &content));
+    });
+}
+
+#[test]
+fn a_dripper_keeps_no_piece_of_a_seller_that_stalled_once() {
+    for_seeds(20, |seed| {
+        let mut net = net(6_950 + seed);
+        let content = large_pieces(seed);
+        let shop = |net: &SimNet, payee| Shop::new(net, payee, CREDIT0 as u16);
+        let pauses = |shop| stalls_once(shop, 8, Duration::from_secs(15));
+        shop(&net, 10).puppet(&mut net, &content, pauses);
+        let film = buyer_of_large_pieces(&mut net);
+        net.leech(film, &content);
+        net.run_for(Duration::from_secs(3));
+        let dripper = shop(&net, 11).puppet(&mut net, &content, drips);
+        net.puppet_offers(dripper, film);
+        // One piece would take the dripper five minutes.
+        assert!(
+            until_complete(&mut net, film, &content, 120),
+            "seed {seed}: {}",
+            story(&net, film, &content)
+        );
+    });
+}
+
+/// How a free peer says that it will deliver, and does not.
+#[derive(Clone, Copy, Debug)]
+enum Promises {
+    /// It chokes and unchokes at once, and sends nothing.
+    Anew,
+    /// It takes one request at a time, and serves it late.
+    OneByOne,
+    /// It sends what it was asked for as long as that gets it more, then nothing.
+    Fast,
+}
+
+const ALMOST_PATIENT: Duration = Duration::from_millis(3_900);
+
+fn free_peer(kind: Promises) -> Script {
+    let (mut asked, mut sent) = (None, 0);
+    Box::new(move |wire, said| match (said, kind) {
+        (Said::Open, Promises::OneByOne) => {
+            wire.handshake();
+            wire.takes_requests(1);
+            wire.say(&Message::HaveAll);
+            wire.say(&Message::Unchoke);
+        }
+        (Said::Open, _) => {
+            wire.handshake();
+            wire.say(&Message::HaveAll);
+            wire.say(&Message::Unchoke);
+            wire.wake_in(ALMOST_PATIENT);
+        }
+        (Said::Wake, Promises::Anew) => {
+            wire.say(&Message::Choke);
+            wire.say(&Message::Unchoke);
+            wire.wake_in(ALMOST_PATIENT);
+        }
+        (Said::Wake, Promises::OneByOne) => {
+            if let Some(block) = asked.take() {
+                wire.send_block(block);
+            }
+        }
+        (said, Promises::OneByOne) => {
+            asked = Wire::request(&said).or(asked);
+            if Wire::request(&said).is_some() {
+                wire.wake_in(ALMOST_PATIENT);
+            }
+        }
+        (said, Promises::Fast) => {
+            if let Some(block) = Wire::request(&said).filter(|_| sent < 40) {
+                sent += 1;
+                wire.send_block(block);
+            }
+        }
+        (_, Promises::Anew) => {}
+    })
+}
+
+#[test]
+fn a_free_peer_that_only_promises_keeps_nothing_from_a_seller() {
+    for_seeds(30, |seed| {
+        let kinds = [Promises::Anew, Promises::OneByOne, Promises::Fast];
+        let kind = kinds[seed as usize % kinds.len()];
+        let reads = seed % 2 == 0;
+        let mut net = net(7_950 + seed);
+        let content = large_pieces(seed);
+        let film = buyer_of_large_pieces(&mut net);
+        net.leech(film, &content);
+        // It is there first.
+        let free = net.puppet(&content, move || free_peer(kind));
+        net.puppet_offers(free, film);
+        net.run_for(Duration::from_secs(5));
+        seller(&mut net, 2, &content);
+        let length = content.bytes.len() as u64;
+        let stream = reads.then(|| net.read(film, content.info_hash(), 0, 0..length, None));
+        let done = net.run_until(Duration::from_secs(60), |net| match stream {
+            Some(stream) => net.reader(film, stream).end.is_some(),
+            None => net.is_complete(film, &content),
+        });
+        assert!(
+            done,
+            "seed {seed}, {kind:?}: {}",
+            story(&net, film, &content)
+        );
+    });
+}
+
+#[test]
+fn what_is_taken_back_from_an_honest_seller_and_comes_all_the_same_is_paid() {
+    for_seeds(20, |seed| {
+        let mut net = net(8_950 + seed);
+        let content = large_pieces(seed);
+        // The cheaper one is too slow to keep what it was asked for.
+        let cheap = net.node(seller_config(&net, 3, FineUnits(unit().0 / 2)));
+        net.set_uplink(cheap, 6_000);
+        net.seed(cheap, &content);
+        let film = buyer_of_large_pieces(&mut net);
+        net.leech(film, &content);
+        net.run_for(Duration::from_secs(20));
+        seller(&mut net, 2, &content);
+        assert!(
+            until_complete(&mut net, film, &content, 120),
+            "seed {seed}: {}",
+            story(&net, film, &content)
+        );
+        net.run_for(Duration::from_secs(10));
+        let books = &net.watch.books;
+        let paid = books.revealed(film, address(3)).0 / (unit().0 / 2);
+        let arrived = books.arrived(film, address(3)).good;
+        assert_eq!(paid as u64, arrived, "seed {seed}");
     });
 }

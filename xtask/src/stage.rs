@@ -1,8 +1,12 @@
 //! Headings with seconds, so that a long command shows where it is and where its time went.
 
-use std::{fmt::Display, io::Write, time::Instant};
+use std::{cell::RefCell, fmt::Display, io::Write, time::Instant};
 
 use crate::failure::Failure;
+
+thread_local! {
+    static LABEL: RefCell<String> = const { RefCell::new(String::new()) };
+}
 
 /// Runs one stage under a heading and prints its seconds.
 pub fn stage<T>(name: &str, work: impl FnOnce() -> Result<T, Failure>) -> Result<T, Failure> {
@@ -17,9 +21,30 @@ pub fn stage<T>(name: &str, work: impl FnOnce() -> Result<T, Failure>) -> Result
     result
 }
 
-/// Prints a line; a closed stdout is no reason to stop.
+/// Prints a line, after the label of what this thread does; a closed stdout is no reason to stop.
 pub fn say(line: impl Display) {
+    let label = label();
     let mut out = std::io::stdout().lock();
-    let _ = writeln!(out, "{line}");
+    let _ = match label.as_str() {
+        "" => writeln!(out, "{line}"),
+        label => line
+            .to_string()
+            .trim_start_matches('\n')
+            .lines()
+            .try_for_each(|line| writeln!(out, "[{label}] {line}")),
+    };
     let _ = out.flush();
+}
+
+/// Does work of which each line says that it is this work's, because other work is done at the same time.
+pub fn labelled<T>(label: &str, work: impl FnOnce() -> T) -> T {
+    let before = LABEL.replace(label.to_owned());
+    let result = work();
+    LABEL.set(before);
+    result
+}
+
+/// What is printed before each line of this thread.
+pub fn label() -> String {
+    LABEL.with_borrow(String::clone)
 }

@@ -8,6 +8,8 @@ use std::{
     io::{BufRead, BufReader},
     path::PathBuf,
     process::{Command, Stdio},
+    sync::{Mutex, PoisonError},
+    thread,
     time::Instant,
 };
 
@@ -15,16 +17,19 @@ use crate::{
     builds,
     check::{Check, Counts},
     chromium, commands,
-    demo::{self, Demo, Prepared},
+    demo::{self, Demo, Prepared, Videos},
     failure::Failure,
     firefox, interop, node, paths,
     setup::{self, Setup},
     shell,
-    stage::{say, stage},
+    stage::{labelled, say, stage},
 };
 
 /// Tests of one Rust program that run at once: those of the native peer wait for network and disk for most of their time.
 const RUST_TESTS_AT_ONCE: &str = "4";
+
+/// Demos that are played through at once: a viewer watches in real time, and waits for most of it.
+const DEMOS_AT_ONCE: usize = 2;
 
 /// A suite in Node writes `{"passed": n, "failed": n}` to the file this variable names.
 const SUMMARY_VARIABLE: &str = "PIECEWORK_TEST_SUMMARY";
@@ -188,6 +193,13 @@ fn in_node() -> Result<(), Failure> {
     node::install_all()
 }
 
+fn videos() -> Result<Videos, Failure> {
+    stage("build: video", || {
+        setup::ffmpeg()?;
+        demo::make_videos()
+    })
+}
+
 /// What browser tests find built, and the variables that tell them where.
 fn browser_surroundings() -> Result<Vec<(&'static str, PathBuf)>, Failure> {
     let browser = chromium::require()?;
@@ -196,10 +208,7 @@ fn browser_surroundings() -> Result<Vec<(&'static str, PathBuf)>, Failure> {
     stage("build: programs", builds::binaries)?;
     builds::pages()?;
     stage("test: relay", setup::coturn)?;
-    let videos = stage("build: video", || {
-        setup::ffmpeg()?;
-        demo::make_videos()
-    })?;
+    let videos = videos()?;
     Ok(vec![
         (chromium::VARIABLE, browser),
         (firefox::VARIABLE, firefox),
@@ -238,17 +247,25 @@ fn rust() -> Result<Counts, Failure> {
 /// The play-through with each kind of wallet, with equal prices and for nothing, in each browser and between them.
 fn demos() -> Result<Counts, Failure> {
     let prepared = Prepared::for_all()?;
-    let mut counts = Counts::default();
-    for (name, demo) in Demo::play_throughs() {
-        match stage(name, || demo.show(&prepared)) {
-            Ok(()) => counts.passed += 1,
-            Err(failure) => {
-                say(format_args!("{name}: {failure}"));
-                counts.failed += 1;
-            }
+    // They would all make it at once.
+    videos()?;
+    let left = Mutex::new(Demo::play_throughs().into_iter());
+    let counts = Mutex::new(Counts::default());
+    let next = || left.lock().unwrap_or_else(PoisonError::into_inner).next();
+    thread::scope(|scope| {
+        for _ in 0..DEMOS_AT_ONCE {
+            scope.spawn(|| {
+                while let Some((name, demo)) = next() {
+                    labelled(name, || {
+                        let result = stage(name, || demo.show(&prepared));
+                        let mut counts = counts.lock().unwrap_or_else(PoisonError::into_inner);
+                        counts.add(result);
+                    });
+                }
+            });
         }
-    }
-    Ok(counts)
+    });
+    Ok(counts.into_inner().unwrap_or_else(PoisonError::into_inner))
 }
 
 fn contracts() -> Result<Counts, Failure> {

@@ -31,7 +31,7 @@ pub(super) fn choose(
             both
         }
     };
-    let sellers = Others::of(picker, |o| peer.free() && !o.free() && o.promising(now));
+    let sellers = Others::of(picker, &|o| peer.free() && !o.free() && o.promising(now));
     if peer.status.snubbed {
         // What it sits on could not be had from a paid peer, for copies are not bought: leave it to them.
         available = sellers.without(&available);
@@ -72,7 +72,7 @@ struct Others {
 }
 
 impl Others {
-    fn of(picker: &mut Picker, is_one: impl Fn(&Peer) -> bool) -> Others {
+    fn of(picker: &mut Picker, is_one: &dyn Fn(&Peer) -> bool) -> Others {
         let mut words = vec![0; picker.have.words().len()];
         let mut conns = Vec::new();
         picker.work += picker.peers.len() as u64;
@@ -89,7 +89,7 @@ impl Others {
     /// Those that are asked before a seller: all that ask strictly less, and simply all if it was waited for in vain.
     fn asked_before(picker: &mut Picker, now: Timestamp, peer: &Peer, all: bool) -> Others {
         let (free, unit) = (peer.free(), peer.status.unit);
-        Others::of(picker, |other| {
+        Others::of(picker, &|other| {
             !free && (all || other.status.unit < unit) && other.promising(now)
         })
     }
@@ -409,8 +409,8 @@ impl Choice<'_> {
     fn cheaper_in_time(&mut self, piece: u32, due: Timestamp, backlog: u64) -> bool {
         self.picker.work += self.cheaper.conns.len() as u64;
         let cheaper = self.cheaper.conns.iter();
-        let cheaper = cheaper.filter_map(|conn| self.picker.peers.get(conn).map(|p| &**p));
-        arrival(self.now, cheaper, piece, backlog) + SAFETY <= due
+        let mut cheaper = cheaper.filter_map(|conn| self.picker.peers.get(conn).map(|p| &**p));
+        arrival(self.now, &mut cheaper, piece, backlog) + SAFETY <= due
     }
 
     /// The free peers together would be late with what is `missing` of a piece, and some seller would bring it sooner. One peer
@@ -421,10 +421,10 @@ impl Choice<'_> {
         }
         let others = &self.picker.peers;
         self.picker.work += others.len() as u64;
-        let free = (others.values().map(|other| &**other))
+        let mut free = (others.values().map(|other| &**other))
             .filter(|other| other.free() && other.promising(self.now))
             .chain(core::iter::once(&*self.peer));
-        let at = arrival(self.now, free, piece, missing);
+        let at = arrival(self.now, &mut free, piece, missing);
         let mut sellers = self.sellers.conns.iter().filter_map(|c| others.get(c));
         at + SAFETY > due
             && sellers.any(|s| s.have.contains(piece) && s.eta(self.now, missing) < at)

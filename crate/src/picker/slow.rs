@@ -15,7 +15,7 @@ const PROBED_AFTER: Duration = Duration::from_secs(20);
 /// When peers will have brought a piece together, and the `backlog` that they bring before it; never if none of them has it.
 pub(super) fn arrival<'a>(
     now: Timestamp,
-    peers: impl Iterator<Item = &'a Peer>,
+    peers: &mut dyn Iterator<Item = &'a Peer>,
     piece: u32,
     backlog: u64,
 ) -> Timestamp {
@@ -43,7 +43,7 @@ impl Picker {
         deadlines.any(|&(due, piece)| {
             let missing = self.missing_bytes(piece);
             backlog += missing;
-            let at = || arrival(now, cheap.iter().copied(), piece, backlog);
+            let at = || arrival(now, &mut cheap.iter().copied(), piece, backlog);
             missing > 0 && at() + SAFETY > due
         })
     }

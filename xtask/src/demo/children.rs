@@ -2,7 +2,7 @@
 //!
 //! Invariant: no process outlives us, however we end. Each leads a process group; the normal end (also Ctrl-C, SIGTERM, an
 //! error) terminates the groups in reverse order and waits; if we are killed outright, the kernel kills each process through
-//! `setpriv --pdeathsig`, which must therefore be asked for from a thread that lives as long as we do: the main thread.
+//! `setpriv --pdeathsig`, which must therefore be asked for from a thread that lives as long as the processes do.
 //! Readiness is what a process prints, never a time that passed.
 
 use std::{
@@ -26,7 +26,11 @@ use signal_hook::{
     iterator::Signals,
 };
 
-use crate::{failure::Failure, shell, stage::say};
+use crate::{
+    failure::Failure,
+    shell,
+    stage::{label, labelled, say},
+};
 
 /// How long a process may take to stop after SIGTERM, before SIGKILL.
 const STOP_LIMIT: Duration = Duration::from_secs(5);
@@ -137,11 +141,12 @@ impl Children {
                 self.sender.clone(),
                 open.clone(),
             );
+            let label = label();
             thread::spawn(move || {
                 let _open = open;
                 copy_lines(pipe, &file, |line| {
                     if shown {
-                        say(&line);
+                        labelled(&label, || say(&line));
                     }
                     if !ready.load(Ordering::Relaxed) {
                         let _ = sender.send(Event::Line(id, line));

@@ -27,7 +27,7 @@ use crate::{
 };
 use chain::{Account, Deployment};
 use children::Children;
-pub use video::{film as make_film, make as make_videos};
+pub use video::{Videos, film as make_film, make as make_videos};
 
 /// How long each program may take until it says that it is ready.
 const READY_LIMIT: Duration = Duration::from_secs(60);
@@ -77,6 +77,9 @@ pub struct Demo {
         value_name = "PATH"
     )]
     screenshot: PathBuf,
+    /// What it writes lies here, within the demo's folder
+    #[arg(skip)]
+    folder: PathBuf,
 }
 
 /// What a viewer of the headless run sits at.
@@ -185,7 +188,7 @@ impl Demo {
     /// As `cargo xtask test` runs it: each kind of wallet, equal prices, and a free title; in each browser, and between the two.
     pub fn play_throughs() -> [(&'static str, Self); 8] {
         use Browser::{Chromium, Firefox};
-        let with = |browsers: &[Browser], wallet, resale, price: &str, screenshot: &str| Self {
+        let with = |browsers: &[Browser], wallet, resale, price: &str, folder: &str| Self {
             headless: true,
             browsers: browsers.to_vec(),
             file: None,
@@ -193,45 +196,31 @@ impl Demo {
             price: price.to_owned(),
             resale,
             wallet,
-            screenshot: Path::new("target/demo").join(screenshot),
+            screenshot: Path::new("target/demo").join(folder).join("screenshot.png"),
+            folder: PathBuf::from(folder),
         };
         let batch = Wallet::Batch;
         [
             (
                 "demo, a wallet with batches",
-                with(&[Chromium], batch, 50, "10", "screenshot.png"),
+                with(&[Chromium], batch, 50, "10", "batch"),
             ),
             (
                 "demo, a wallet with permit",
-                with(
-                    &[Chromium],
-                    Wallet::Permit,
-                    50,
-                    "10",
-                    "screenshot-permit.png",
-                ),
+                with(&[Chromium], Wallet::Permit, 50, "10", "permit"),
             ),
             (
                 "demo, a wallet with neither, equal prices",
-                with(
-                    &[Chromium],
-                    Wallet::Approve,
-                    100,
-                    "10",
-                    "screenshot-approve.png",
-                ),
+                with(&[Chromium], Wallet::Approve, 100, "10", "approve"),
             ),
-            (
-                "demo, price 0",
-                with(&[Chromium], batch, 50, "0", "screenshot-free.png"),
-            ),
+            ("demo, price 0", with(&[Chromium], batch, 50, "0", "free")),
             (
                 "demo in Firefox",
-                with(&[Firefox], batch, 50, "10", "screenshot-firefox.png"),
+                with(&[Firefox], batch, 50, "10", "firefox"),
             ),
             (
                 "demo in Firefox, price 0",
-                with(&[Firefox], batch, 50, "0", "screenshot-firefox-free.png"),
+                with(&[Firefox], batch, 50, "0", "firefox-free"),
             ),
             (
                 "demo, Firefox sells to Chromium",
@@ -240,7 +229,7 @@ impl Demo {
                     Wallet::Permit,
                     50,
                     "10",
-                    "screenshot-firefox-chromium.png",
+                    "firefox-chromium",
                 ),
             ),
             (
@@ -250,7 +239,7 @@ impl Demo {
                     Wallet::Approve,
                     50,
                     "10",
-                    "screenshot-chromium-firefox.png",
+                    "chromium-firefox",
                 ),
             ),
         ]
@@ -273,7 +262,7 @@ impl Demo {
                 make_videos().map(|videos| videos.fast_start)
             })?,
         };
-        let folder = paths::target().join("demo");
+        let folder = paths::target().join("demo").join(&self.folder);
         let mut children = Children::new(folder.join("logs"))?;
         let scene = stage("demo: start", || {
             self.start(&mut children, &folder, content)

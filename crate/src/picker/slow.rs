@@ -13,9 +13,9 @@ pub(super) const COMPARED_DEADLINES: usize = 64;
 const PROBED_AFTER: Duration = Duration::from_secs(20);
 
 /// When peers will have brought a piece together, and the `backlog` that they bring before it; never if none of them has it.
-pub(super) fn arrival<'a>(
+pub(super) fn arrival(
     now: Timestamp,
-    peers: &mut dyn Iterator<Item = &'a Peer>,
+    peers: &mut dyn Iterator<Item = &Peer>,
     piece: u32,
     backlog: u64,
 ) -> Timestamp {

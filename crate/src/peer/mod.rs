@@ -357,10 +357,16 @@ impl Peer {
         self.block_at = now;
         self.was_of_use(now);
         self.snubbed = false;
+        self.owes(now);
         if asked {
             self.wait.block(now);
             self.passed_over &= self.wait.is_over(now);
         }
+    }
+
+    /// What is out to it changed: it is waited for if that is anything.
+    pub fn owes(&mut self, now: Timestamp) {
+        self.wait.set(now, !self.requests_out.is_empty());
     }
 
     /// When the oldest of what is out was asked for.

@@ -73,11 +73,11 @@ struct Others {
 
 impl Others {
     fn of(picker: &mut Picker, is_one: &dyn Fn(&Peer) -> bool) -> Others {
-        let mut words = vec![0; picker.have.words().len()];
-        let mut conns = Vec::new();
+        let (mut words, mut conns) = (Vec::new(), Vec::new());
         picker.work += picker.peers.len() as u64;
         for (&conn, other) in picker.peers.iter().filter(|(_, other)| is_one(other)) {
             conns.push(conn);
+            words.resize(picker.have.words().len(), 0);
             for (word, has) in words.iter_mut().zip(other.have.words()) {
                 *word |= has;
             }

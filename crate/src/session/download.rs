@@ -37,6 +37,7 @@ impl Session {
                     peer.cancelled.insert(block);
                 }
             }
+            peer.owes(ctx.now);
         }
     }
 
@@ -60,6 +61,7 @@ impl Session {
     pub(super) fn take_back(&mut self, ctx: &mut Context, conn: ConnectionId, block: BlockRef) {
         if let Some(peer) = self.peers.get_mut(&conn) {
             peer.requests_out.remove(&block);
+            peer.owes(ctx.now);
             ctx.money.request_ended(conn);
             if peer.sending.take_back_request(block) {
                 return;
@@ -79,6 +81,7 @@ impl Session {
         };
         peer.cancelled.remove(&block);
         if peer.requests_out.remove(&block).is_some() {
+            peer.owes(ctx.now);
             ctx.money.request_ended(conn);
             if let Some(content) = &mut self.content {
                 content.picker.rejected(ctx.now, conn, block);

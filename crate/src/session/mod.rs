@@ -666,11 +666,12 @@ impl Session {
             return;
         }
         let picker = self.content.as_ref().map(|c| &c.picker);
-        let enough = (self.peers.values())
+        let units: Set<FineUnits> = (self.peers.values())
             .filter(|p| lacking && p.delivers_all(ctx.now))
             .map(|p| ctx.money.price(p.connection).unwrap_or(FineUnits(0)))
-            .filter(|unit| picker.is_some_and(|p| !p.is_late(ctx.now, *unit)))
-            .min();
+            .collect();
+        let in_time = |unit: &&FineUnits| picker.is_some_and(|p| !p.is_late(ctx.now, **unit));
+        let enough = units.iter().find(in_time).copied();
         for peer in self.peers.values().filter(|p| p.in_payments) {
             let conn = peer.connection;
             let gives = !peer.choked_us && matches!(ctx.money.buying(conn), Buying::Paid(1..));

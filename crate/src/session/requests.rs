@@ -101,8 +101,7 @@ impl Session {
         };
         let (staked, first) = ctx.money.staked(self.info_hash);
         content.picker.set_staked(staked, first);
-        for (conn, peer) in &mut self.peers {
-            peer.wait.set(ctx.now, !peer.requests_out.is_empty());
+        for (conn, peer) in &self.peers {
             let buying = ctx.money.buying(*conn);
             let unit = match buying {
                 Buying::Paid(_) => ctx.money.price(*conn).unwrap_or(FineUnits(0)),
@@ -134,7 +133,8 @@ impl Session {
     /// A free peer is waited for in vain as a seller is, where somebody sells what it owes, if little comes at all, nothing
     /// else is left, or a reader needs it.
     fn take_back_from_slow(&mut self, ctx: &mut Context, in_vain: &Set<ConnectionId>) {
-        if ctx.config.payment.is_none() {
+        let sells = |conn: &ConnectionId| matches!(ctx.money.buying(*conn), Buying::Paid(_));
+        if !self.peers.keys().any(sells) {
             return;
         }
         let now = ctx.now;
@@ -154,7 +154,7 @@ impl Session {
         let mut slow = Vec::new();
         for (conn, peer) in &self.peers {
             let last = in_vain.contains(conn);
-            let free = !matches!(ctx.money.buying(*conn), Buying::Paid(_));
+            let free = !sells(conn);
             let (at, asked_before, long_ago) = match (last, free) {
                 (true, _) => {
                     let (at, long_ago) = (peer.oldest_request() + PATIENCE, now - Wait::LIMIT);

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::scene::*;
+use piecework::client::{AddOptions, Source};
 use piecework::time::Duration;
 use piecework::types::FineUnits;
 use piecework::wire::{Message, PW_PAY_ID};
@@ -292,5 +293,39 @@ fn what_is_taken_back_from_an_honest_seller_and_comes_all_the_same_is_paid() {
         let paid = books.revealed(film, address(3)).0 / (unit().0 / 2);
         let arrived = books.arrived(film, address(3)).good;
         assert_eq!(paid as u64, arrived, "seed {seed}");
+    });
+}
+
+#[test]
+fn a_free_peer_that_had_nothing_to_do_for_a_while_is_not_left_for_a_seller() {
+    for_seeds(10, |seed| {
+        let mut net = net(9_950 + seed);
+        let content = large_pieces(seed);
+        let free = net.node(SimNet::config());
+        net.set_uplink(free, 2_000_000);
+        net.seed(free, &content);
+        seller(&mut net, 2, &content);
+        let film = buyer_of_large_pieces(&mut net);
+        let options = AddOptions {
+            on_demand: true,
+            ..AddOptions::default()
+        };
+        net.add(film, Source::Torrent(content.torrent()), options);
+        net.run_for(Duration::from_secs(10));
+        let (half, mut bought) = (content.bytes.len() as u64 / 2, Vec::new());
+        for part in [0..half, half..2 * half] {
+            let stream = net.read(film, content.info_hash(), 0, part, None);
+            let done = net.run_until(Duration::from_secs(30), |net| {
+                net.reader(film, stream).end.is_some()
+            });
+            assert!(done, "seed {seed}: {}", story(&net, film, &content));
+            net.run_for(Duration::from_secs(60));
+            bought.push(revealed(&net, film, 2));
+        }
+        // The first pieces are due at once, and nobody was measured yet.
+        assert!(
+            bought[0] <= 3 * 16 && bought[1] == bought[0],
+            "seed {seed}: {bought:?}"
+        );
     });
 }

@@ -28,9 +28,14 @@ pub struct BuyerLedger {
 }
 
 impl BuyerLedger {
-    /// A block came in. Charged if a range is attached.
+    /// A block came in that is asked for. Charged if a range is attached.
     pub fn received(&mut self, block: BlockRef, charged: bool) {
         self.in_flight = self.in_flight.saturating_sub(1);
+        self.came_late(block, charged);
+    }
+
+    /// A block came in that was asked for once, and is no longer in flight.
+    pub fn came_late(&mut self, block: BlockRef, charged: bool) {
         if charged {
             let times = self.unverified.entry(block).or_insert(0);
             *times = times.saturating_add(1);
@@ -274,6 +279,11 @@ mod tests {
         ledger.received(block(1), true);
         ledger.received(block(2), false);
         assert_eq!((ledger.in_flight, ledger.unverified()), (0, 2));
+        // What was taken back is not in flight: it makes no room for another request.
+        ledger.in_flight = 1;
+        ledger.came_late(block(2), false);
+        assert_eq!(ledger.outstanding(), 3);
+        ledger.in_flight = 0;
         assert!(ledger.judged(block(1)));
         assert!(ledger.judged(block(1)));
         assert!(!ledger.judged(block(1)));

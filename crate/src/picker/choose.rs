@@ -2,7 +2,7 @@
 
 use super::partial::{Block, Owner};
 use super::peers::Peer;
-use super::slow::{COMPARED_DEADLINES, arrival};
+use super::slow::{COMPARED_DEADLINES, Probe, arrival};
 use super::{
     ENDGAME_AFTER, ENDGAME_GAIN, ENDGAME_LATE, ENDGAME_QUEUE, LATE, Picker, RANDOM_FIRST_PIECES,
     SAFETY, URGENT,
@@ -48,6 +48,7 @@ pub(super) fn choose(
         cheaper,
         sellers,
         left: Set::new(),
+        left_bytes: 0,
         barred: false,
         before,
         room: max,
@@ -124,8 +125,9 @@ struct Choice<'a> {
     cheaper: Others,
     /// Those that sell, if it does not.
     sellers: Others,
-    /// Pieces that a seller will bring sooner, which is soon enough to matter.
+    /// Pieces that a seller will bring sooner, which is soon enough to matter, and what is missing of them.
     left: Set<u32>,
+    left_bytes: u64,
     /// Nothing may be asked of it because of what is at stake elsewhere.
     barred: bool,
     /// Blocks in `out` before this pick, how many more the peer takes, and where this pick ends.
@@ -209,6 +211,7 @@ impl Choice<'_> {
             if missing > 0 && self.leaves_to_sellers(piece, due, missing) {
                 compared += 1;
                 self.left.insert(piece);
+                self.left_bytes += missing;
                 continue;
             }
             if missing > 0 && self.may_begin(piece, true) {
@@ -349,10 +352,12 @@ impl Choice<'_> {
     fn probe(&mut self) {
         let idle = self.out.len() == self.before && self.peer.requests.is_empty();
         let waits = self.last && (self.cheaper.pieces.is_some() || self.sellers.pieces.is_some());
-        let due = self.now >= self.peer.probed_at && self.picker.may_probe(self.now, self.conn);
-        if !(idle && waits && due) {
+        if !(idle && waits && self.now >= self.peer.probed_at) {
             return;
         }
+        let Some(since) = self.picker.turn(self.now, self.conn, self.peer) else {
+            return;
+        };
         self.last = false;
         self.available = self.peer.have.clone();
         self.cheaper = Others::asked_before(self.picker, self.now, self.peer, false);
@@ -361,7 +366,8 @@ impl Choice<'_> {
         self.last_late_piece();
         self.new_pieces();
         if self.full() {
-            self.picker.probed = Some((self.conn, self.now + super::PATIENCE));
+            let (conn, until) = (self.conn, self.now + super::PATIENCE);
+            self.picker.probed = Some(Probe { conn, since, until });
         }
     }
 
@@ -394,7 +400,8 @@ impl Choice<'_> {
     /// Starts, or ends, the patience with the cheaper peers and with this one.
     fn note_held(&mut self) {
         let cheaper = self.cheaper.conns.iter().filter(|_| self.held);
-        let sellers = (self.sellers.conns.iter()).filter(|_| !self.left.is_empty());
+        let denied = !self.left.is_empty() || self.last && self.peer.free();
+        let sellers = self.sellers.conns.iter().filter(|_| denied);
         for conn in cheaper.chain(sellers) {
             if let Some(other) = self.picker.peers.get_mut(conn) {
                 other.held_since.get_or_insert(self.now);
@@ -426,8 +433,8 @@ impl Choice<'_> {
             .chain(core::iter::once(&*self.peer));
         let at = arrival(self.now, &mut free, piece, missing);
         let mut sellers = self.sellers.conns.iter().filter_map(|c| others.get(c));
-        at + SAFETY > due
-            && sellers.any(|s| s.have.contains(piece) && s.eta(self.now, missing) < at)
+        let all = self.left_bytes + missing;
+        at + SAFETY > due && sellers.any(|s| s.have.contains(piece) && s.eta(self.now, all) < at)
     }
 
     /// This peer would be late with `piece`, and one that is no dearer would be earlier.

@@ -36,6 +36,7 @@ use partial::{Block, Owner, Partial, Taken};
 use peers::Peer;
 pub use peers::PeerStatus;
 use rarity::Rarity;
+use slow::Probe;
 
 /// A cheaper peer that delivers nothing for this long, while a dearer one waits for it, is passed over;
 /// a piece whose only source does nothing for this long is given to another.
@@ -140,8 +141,8 @@ pub struct Picker {
     staked: Set<u32>,
     /// They come before all others: no further piece could be paid for.
     staked_first: bool,
-    /// Who is asked for a block though it was waited for in vain, and until when nobody else is.
-    probed: Option<(ConnectionId, Timestamp)>,
+    /// Who is asked for a block though it was waited for in vain.
+    probed: Option<Probe>,
     rng: ChaCha20Rng,
     /// Pieces and peers looked at: what the cost test counts.
     work: u64,
@@ -426,6 +427,7 @@ impl Picker {
                 peer.paused_until = now + REFUSAL_PAUSE;
             }
             self.give_back(conn, block.piece.0, index);
+            self.let_go(conn);
         }
     }
 
@@ -433,6 +435,7 @@ impl Picker {
     /// for [`PATIENCE`].
     pub fn choked(&mut self, conn: ConnectionId) {
         self.give_back_all(conn, |_| true);
+        self.let_go(conn);
         if let Some(peer) = self.peers.get_mut(&conn) {
             peer.status.usable = false;
         }
@@ -510,7 +513,7 @@ impl Picker {
             .map(|since| since + PATIENCE)
             .chain(paused)
             .chain(probed)
-            .chain(self.probed.map(|(_, until)| until))
+            .chain(self.probed.map(|probe| probe.until))
             .filter(|&at| at > now)
             .chain(review)
             .min()

@@ -35,7 +35,7 @@ pub(super) struct Partial {
     pub(super) blocks: Vec<Block>,
     pub(super) missing: u32,
     pub(super) requested: u32,
-    /// Last request or receipt.
+    /// When a block came last, or its owner was first asked.
     pub(super) touched: Timestamp,
     /// No block before this is missing.
     first_missing: usize,
@@ -109,9 +109,9 @@ impl Partial {
         self.first_missing = index + 1;
         self.missing -= 1;
         self.requested += 1;
-        self.touched = now;
-        if !free || self.owner != Owner::Shared {
+        if (!free || self.owner != Owner::Shared) && self.owner != Owner::Sole(conn) {
             self.owner = Owner::Sole(conn);
+            self.touched = now;
         }
         Some(index as u32)
     }

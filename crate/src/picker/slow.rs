@@ -12,6 +12,15 @@ pub(super) const COMPARED_DEADLINES: usize = 64;
 /// A peer that something was taken back from is asked for a block, to see whether it sends again, so long after that.
 const PROBED_AFTER: Duration = Duration::from_secs(20);
 
+/// The turn of one that others are asked before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Probe {
+    pub(super) conn: ConnectionId,
+    pub(super) since: Timestamp,
+    /// Nobody else is asked for a block before then.
+    pub(super) until: Timestamp,
+}
+
 /// When peers will have brought a piece together, and the `backlog` that they bring before it; never if none of them has it.
 pub(super) fn arrival(
     now: Timestamp,
@@ -70,17 +79,30 @@ impl Picker {
     ) -> Vec<BlockRef> {
         let others = self.peers.iter().filter(|(_, other)| other.promising(now));
         let others = others.map(|(conn, _)| *conn).collect();
-        self.pass_on(now, conn, asked_before, urgent, &others)
+        self.take_back(now, conn, asked_before, urgent, &others, usize::MAX)
     }
 
-    /// The same for the sake of others that may be asked, promising or not.
+    /// The same for the sake of those that owe nothing, promising or not: a piece for each of them, for what they do not take
+    /// would be asked of this one again.
     pub fn pass_on(
         &mut self,
         now: Timestamp,
         conn: ConnectionId,
         asked_before: Timestamp,
         urgent: bool,
+        idle: &Set<ConnectionId>,
+    ) -> Vec<BlockRef> {
+        self.take_back(now, conn, asked_before, urgent, idle, idle.len())
+    }
+
+    fn take_back(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        asked_before: Timestamp,
+        urgent: bool,
         others: &Set<ConnectionId>,
+        most: usize,
     ) -> Vec<BlockRef> {
         let Some(peer) = self.peers.get(&conn) else {
             return Vec::new();
@@ -98,6 +120,7 @@ impl Picker {
             (!urgent || self.deadlines.iter().any(due))
                 && others.iter().any(|other| other.have.contains(*piece))
         });
+        let pieces: Set<u32> = pieces.into_iter().take(most).collect();
         let owed = peer.requests.iter().filter(|(p, _)| pieces.contains(p));
         let owed = owed.map(|(piece, index)| self.block_ref(*piece, *index));
         let owed: Vec<BlockRef> = owed.collect();
@@ -115,9 +138,34 @@ impl Picker {
         peer.map_or(Timestamp::ZERO, |peer| peer.probed_at)
     }
 
-    /// Only one of those is asked for a block at a time, or many could keep what is needed next by turns.
-    pub(super) fn may_probe(&self, now: Timestamp, conn: ConnectionId) -> bool {
-        (self.probed).is_none_or(|(probed, until)| probed == conn || until <= now)
+    /// Who was waited for in vain and owes nothing any more, because it chokes or refuses, keeps no piece either.
+    pub(super) fn let_go(&mut self, conn: ConnectionId) {
+        let peer = self.peers.get(&conn);
+        if peer.is_some_and(|peer| peer.status.snubbed && peer.requests.is_empty()) {
+            self.release(conn, |_| true);
+        }
+    }
+
+    /// Whose turn it is to be asked for a block, of those that others are asked before, and since when. One at a time, or many
+    /// could keep what is needed next by turns; and none for long, or the others would never show that they send again.
+    pub(super) fn turn(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        peer: &mut Peer,
+    ) -> Option<Timestamp> {
+        let Some(probe) = self.probed.filter(|probe| now <= probe.until) else {
+            return Some(now);
+        };
+        if probe.conn != conn {
+            return (now == probe.until).then_some(now);
+        }
+        if now < probe.since + PROBED_AFTER {
+            return Some(probe.since);
+        }
+        peer.probed_at = now + PROBED_AFTER;
+        self.probed = None;
+        None
     }
 
     fn was_asked(&self, conn: ConnectionId, piece: u32, index: u32, before: Timestamp) -> bool {

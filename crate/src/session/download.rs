@@ -22,8 +22,8 @@ use crate::wire::extension::{MetadataMessage, UT_METADATA_NAME};
 const ADVANCE_AFTER: Duration = Duration::from_millis(250);
 /// Taken-back requests per peer whose block is still forgiven.
 const MAX_CANCELLED: usize = 256;
-/// Blocks that came twice before their piece was verified and are kept until then, 1 MiB of them.
-const MAX_COPIES: usize = 64;
+/// Blocks that came twice before their piece was verified and are kept until then, 4 MiB of them.
+const MAX_COPIES: usize = 256;
 
 impl Session {
     // ---- requests that end without their block
@@ -145,7 +145,7 @@ impl Session {
                     let copy = (conn, block, data);
                     if content.verified.block(block).is_some() {
                         Self::compare(self.info_hash, content, ctx, copy);
-                    } else if content.is_under_way(piece) && content.copies.len() < MAX_COPIES {
+                    } else if content.copies.len() < MAX_COPIES {
                         content.copies.push(copy);
                     }
                 }
@@ -216,7 +216,6 @@ impl Session {
         ctx: &mut Context,
         piece: PieceIndex,
     ) {
-        content.take_copies(piece);
         let Some(partial) = content.store.discard(piece) else {
             return;
         };
@@ -301,7 +300,6 @@ impl Session {
         let Some(content) = &mut self.content else {
             return;
         };
-        content.take_copies(piece);
         let Some(partial) = content.store.discard(piece) else {
             return;
         };
@@ -413,7 +411,6 @@ impl Session {
     ) {
         if let Some(content) = &mut self.content {
             content.writing.remove(&piece);
-            content.take_copies(piece);
             content.flush_wanted |= content.store.lost(piece);
             content.picker.lost(piece);
         }

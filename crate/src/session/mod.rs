@@ -127,12 +127,7 @@ struct Content {
 type Copied = (ConnectionId, BlockRef, Bytes);
 
 impl Content {
-    /// Some of the piece is here, but not all of it is verified and stored.
-    fn is_under_way(&self, piece: PieceIndex) -> bool {
-        self.store.partial(piece).is_some() || self.writing.contains_key(&piece)
-    }
-
-    /// What came twice of a piece is to be judged, or never will be.
+    /// What came twice of a piece is to be judged.
     fn take_copies(&mut self, piece: PieceIndex) -> Vec<Copied> {
         let copies = core::mem::take(&mut self.copies).into_iter();
         let (taken, rest) = copies.partition(|(_, block, _)| block.piece == piece);

@@ -152,19 +152,21 @@ impl Session {
             .map(|(conn, _)| *conn)
             .collect();
         let mut slow = Vec::new();
-        for (conn, peer) in &self.peers {
-            let last = in_vain.contains(conn);
-            let free = !sells(conn);
+        for (conn, peer) in (self.peers.iter()).filter(|(_, p)| !p.requests_out.is_empty()) {
+            let (last, free) = (in_vain.contains(conn), !sells(conn));
             let (at, asked_before, long_ago) = match (last, free) {
                 (true, _) => {
-                    let (at, long_ago) = (peer.oldest_request() + PATIENCE, now - Wait::LIMIT);
-                    (at, now - PATIENCE, long_ago)
+                    let oldest = peer.oldest_request();
+                    if now < oldest + Wait::LIMIT {
+                        self.take_back_at = self.take_back_at.min(oldest + Wait::LIMIT);
+                    }
+                    (oldest + PATIENCE, now - PATIENCE, now - Wait::LIMIT)
                 }
                 (false, true) if peer.wait.is_over(now) => (now, now, now),
                 (false, true) => (peer.wait.ends_at(), now, now),
                 (false, false) => continue,
             };
-            if peer.requests_out.is_empty() || now < at {
+            if now < at {
                 self.take_back_at = self.take_back_at.min(at);
                 continue;
             }

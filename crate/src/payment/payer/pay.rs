@@ -31,16 +31,15 @@ impl Payer {
         let now = self.now;
         if let Some(c) = self.conns.get_mut(&conn) {
             c.wait.block(now);
+            c.ledger.received(block, c.acked);
         }
-        self.taken_back_received(conn, block);
     }
 
     /// The same of a block that was taken back before. It is charged as any other, but earns its seller no place: whoever
     /// sends only what others were asked for meanwhile would be asked again and again, and be paid beside them.
     pub fn taken_back_received(&mut self, conn: ConnectionId, block: BlockRef) {
         if let Some(c) = self.conns.get_mut(&conn) {
-            let charged = c.acked;
-            c.ledger.received(block, charged);
+            c.ledger.came_late(block, c.acked);
         }
     }
 

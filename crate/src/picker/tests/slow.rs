@@ -233,19 +233,102 @@ fn of_those_that_others_are_asked_before_one_is_tried_at_a_time() {
 
 #[test]
 fn a_free_peer_that_was_passed_over_is_tried_now_and_then() {
-    let mut picker = one_left();
+    let mut picker = picker(20);
     let free = seed(&mut picker, 1, 0, 0);
     let other = seed(&mut picker, 2, 10, 1_000_000);
     pick(&mut picker, at(0), free, 1);
-    assert_eq!(
-        picker.withdraw(at(10_000), free, at(10_000), false).len(),
-        1
-    );
+    let back = picker.withdraw(at(10_000), free, at(10_000), false);
+    assert_eq!(back.len(), 1);
+    let busy = pick(&mut picker, at(10_000), other, 8);
     assert_eq!(pick(&mut picker, at(10_000), free, 9), []);
+    deliver(&mut picker, at(13_000), other, &busy[..4]);
+    assert_eq!(pick(&mut picker, at(16_900), free, 9), []);
+    deliver(&mut picker, at(29_000), other, &busy[4..]);
     assert_eq!(pick(&mut picker, at(29_900), free, 9), []);
     assert_eq!(pick(&mut picker, at(30_000), free, 9).len(), 1);
-    picker.withdraw(at(34_000), free, at(30_000), false);
-    assert_eq!(pick(&mut picker, at(34_000), other, 9).len(), 4);
+    let busy = pick(&mut picker, at(30_000), other, 8);
+    deliver(&mut picker, at(33_000), other, &busy);
+    let back = picker.withdraw(at(34_000), free, at(30_000), false);
+    assert_eq!(back.len(), 1);
+    // The seller does nothing for as long as anybody is waited for.
+    assert_eq!(pick(&mut picker, at(34_000), free, 9), []);
+    assert_eq!(pick(&mut picker, at(37_900), free, 9), []);
+    assert_eq!(pick(&mut picker, at(38_000), free, 9).len(), 9);
+}
+
+#[test]
+fn nobody_has_the_turn_for_long_that_others_wait_for() {
+    let mut picker = picker(200);
+    let dear = seed(&mut picker, 1, 20, 1_000_000);
+    let tried = [2, 3].map(|id| {
+        let conn = seed(&mut picker, id, 10, 0);
+        picker.peer_status(conn, in_vain(10));
+        conn
+    });
+    let mut got = [0, 0];
+    for step in 0..40 {
+        let now = at(step * 3_000);
+        let brought = pick(&mut picker, now, dear, 1);
+        deliver(&mut picker, now, dear, &brought);
+        for (conn, got) in tried.iter().zip(&mut got) {
+            let asked = pick(&mut picker, now, *conn, 9);
+            *got += asked.len();
+            // Each block comes just before it would be taken back.
+            deliver(
+                &mut picker,
+                now + Duration::from_millis(2_900),
+                *conn,
+                &asked,
+            );
+        }
+    }
+    assert!(got.iter().all(|n| *n >= 12), "{got:?}");
+}
+
+#[test]
+fn who_was_waited_for_in_vain_keeps_no_piece_by_choking_or_refusing() {
+    for refuses in [false, true] {
+        let mut picker = one_left();
+        let keeps = seed(&mut picker, 1, 1, 0);
+        let idle = seed(&mut picker, 2, 10, 0);
+        let first = pick(&mut picker, at(0), keeps, 1);
+        deliver(&mut picker, at(9_000), keeps, &first);
+        picker.peer_status(keeps, in_vain(1));
+        picker.peer_status(idle, in_vain(10));
+        let again = pick(&mut picker, at(9_000), keeps, 1);
+        assert_eq!(again.len(), 1);
+        match refuses {
+            true => picker.rejected(at(9_100), keeps, again[0]),
+            false => picker.choked(keeps),
+        }
+        assert_eq!(pick(&mut picker, at(9_100), idle, 9).len(), 3);
+    }
+}
+
+#[test]
+fn to_be_asked_again_keeps_no_piece_of_which_nothing_comes() {
+    let mut picker = one_left();
+    let keeps = seed(&mut picker, 1, 1, 0);
+    let other = seed(&mut picker, 2, 1, 0);
+    for step in 0..4 {
+        assert_eq!(pick(&mut picker, at(step * 1_500), keeps, 1).len(), 1);
+        picker.choked(keeps);
+        picker.peer_status(keeps, status(1, 0));
+    }
+    assert_eq!(pick(&mut picker, at(4_600), other, 9).len(), 4);
+}
+
+#[test]
+fn free_peers_leave_no_more_to_a_seller_than_it_brings_sooner() {
+    let mut picker = Picker::new(4 * 4096 * KIB, 4096 * KIB as u32, [3; 32]);
+    let free = seed(&mut picker, 1, 0, 500_000);
+    seed(&mut picker, 2, 10, 700_000);
+    picker.set_windows(&[Window {
+        pieces: 0..4,
+        deadline: at(4_000),
+        spacing: Duration::from_secs(4),
+    }]);
+    assert_eq!(pieces_of(&pick(&mut picker, at(0), free, 9)), [1].into());
 }
 
 #[test]
@@ -257,6 +340,7 @@ fn of_sellers_that_were_all_waited_for_in_vain_an_idle_one_gets_what_another_kee
     picker.peer_status(keeps, in_vain(1));
     picker.peer_status(idle, in_vain(10));
     let idle_ones = Set::from_iter([idle]);
+    // Nobody is promising.
     assert_eq!(picker.withdraw(at(10_000), keeps, at(0), false), []);
     assert_eq!(
         picker.pass_on(at(9_000), keeps, Timestamp::ZERO, false, &idle_ones),

@@ -196,6 +196,8 @@ enum Promises {
     OneByOne,
     /// It sends what it was asked for as long as that gets it more, then nothing.
     Fast,
+    /// It is silent for longer than it is waited for, and chokes.
+    ForLong,
 }
 
 const ALMOST_PATIENT: Duration = Duration::from_millis(3_900);
@@ -213,8 +215,12 @@ fn free_peer(kind: Promises) -> Script {
             wire.handshake();
             wire.say(&Message::HaveAll);
             wire.say(&Message::Unchoke);
-            wire.wake_in(ALMOST_PATIENT);
+            wire.wake_in(match kind {
+                Promises::ForLong => 4 * ALMOST_PATIENT,
+                _ => ALMOST_PATIENT,
+            });
         }
+        (Said::Wake, Promises::ForLong) => wire.say(&Message::Choke),
         (Said::Wake, Promises::Anew) => {
             wire.say(&Message::Choke);
             wire.say(&Message::Unchoke);
@@ -237,16 +243,21 @@ fn free_peer(kind: Promises) -> Script {
                 wire.send_block(block);
             }
         }
-        (_, Promises::Anew) => {}
+        (_, Promises::Anew | Promises::ForLong) => {}
     })
 }
 
 #[test]
 fn a_free_peer_that_only_promises_keeps_nothing_from_a_seller() {
-    for_seeds(30, |seed| {
-        let kinds = [Promises::Anew, Promises::OneByOne, Promises::Fast];
+    for_seeds(40, |seed| {
+        let kinds = [
+            Promises::Anew,
+            Promises::OneByOne,
+            Promises::Fast,
+            Promises::ForLong,
+        ];
         let kind = kinds[seed as usize % kinds.len()];
-        let reads = seed % 2 == 0;
+        let reads = seed / 4 % 2 == 0;
         let mut net = net(7_950 + seed);
         let content = large_pieces(seed);
         let film = buyer_of_large_pieces(&mut net);

@@ -1,6 +1,6 @@
 //! The order of choice for one peer: see the module above.
 
-use super::partial::{Block, Owner};
+use super::partial::{Block, Owner, Partial};
 use super::peers::Peer;
 use super::slow::{COMPARED_DEADLINES, Probe, arrival};
 use super::{
@@ -153,7 +153,7 @@ impl Choice<'_> {
         }
         let mut own: Vec<u32> = (self.picker.unrequested.iter().copied())
             .filter(|piece| {
-                (self.picker.partials.get(piece)).is_some_and(|p| p.owner == Owner::Sole(self.conn))
+                (self.picker.partials.get(piece)).is_some_and(|p| self.is_own(*piece, p))
             })
             .filter(|piece| !(self.last && self.cheaper.has(*piece)))
             .collect();
@@ -162,6 +162,21 @@ impl Choice<'_> {
             self.take_missing(piece);
         }
         self.staked_pieces();
+    }
+
+    /// It brings the piece, or did and was paid for it, and nobody else does.
+    fn is_own(&self, piece: u32, partial: &Partial) -> bool {
+        let of_it =
+            |block: &Block| matches!(block, Block::Received(from) if *from == Some(self.conn));
+        match partial.owner {
+            Owner::Sole(owner) => owner == self.conn,
+            Owner::Vacant => {
+                partial.requested == 0
+                    && self.picker.staked.contains(&piece)
+                    && partial.blocks.iter().any(of_it)
+            }
+            Owner::Shared => false,
+        }
     }
 
     /// What others began and were paid for, if nothing else could be paid for before it is verified.
@@ -400,10 +415,12 @@ impl Choice<'_> {
     /// Starts, or ends, the patience with the cheaper peers and with this one.
     fn note_held(&mut self) {
         let cheaper = self.cheaper.conns.iter().filter(|_| self.held);
-        let denied = !self.left.is_empty() || self.last && self.peer.free();
-        let sellers = self.sellers.conns.iter().filter(|_| denied);
+        let left = !self.left.is_empty();
+        let sellers = (self.sellers.conns.iter()).filter(|_| left || self.last && self.peer.free());
         for conn in cheaper.chain(sellers) {
-            if let Some(other) = self.picker.peers.get_mut(conn) {
+            let other = self.picker.peers.get_mut(conn);
+            // One that owes something brings it, if slowly.
+            if let Some(other) = other.filter(|o| self.held || left || o.requests.is_empty()) {
                 other.held_since.get_or_insert(self.now);
             }
         }
@@ -495,7 +512,7 @@ impl Choice<'_> {
             let Some(partial) = self.picker.partials.get(other) else {
                 continue;
             };
-            let own = partial.owner == Owner::Sole(self.conn);
+            let own = self.is_own(*other, partial);
             let of_it =
                 |block: &Block| matches!(block, Block::Received(Some(from)) if *from == self.conn);
             owns |= own;

@@ -395,6 +395,7 @@ impl Picker {
         if self.have.contains(block.piece.0) {
             return Received::Duplicate;
         }
+        self.begin_with(now, conn, block.piece.0);
         let Some(partial) = self.partials.get_mut(&block.piece.0) else {
             return Received::Unrequested;
         };
@@ -427,15 +428,15 @@ impl Picker {
                 peer.paused_until = now + REFUSAL_PAUSE;
             }
             self.give_back(conn, block.piece.0, index);
-            self.let_go(conn);
+            self.let_go(now, conn);
         }
     }
 
     /// A peer choked us: what it owes is void. It stays the source of a piece that it alone delivers,
     /// for [`PATIENCE`].
-    pub fn choked(&mut self, conn: ConnectionId) {
+    pub fn choked(&mut self, now: Timestamp, conn: ConnectionId) {
         self.give_back_all(conn, |_| true);
-        self.let_go(conn);
+        self.let_go(now, conn);
         if let Some(peer) = self.peers.get_mut(&conn) {
             peer.status.usable = false;
         }
@@ -665,6 +666,20 @@ impl Picker {
         let partial = Partial::new(length.div_ceil(BLOCK_LEN), whole, now);
         self.partials.insert(piece, partial);
         self.unrequested.insert(piece);
+    }
+
+    /// A block came of a piece that is not begun any more, because all of it was taken back: it is as good as any, and would be
+    /// asked for once more.
+    fn begin_with(&mut self, now: Timestamp, conn: ConnectionId, piece: u32) {
+        let is_open = self.rarity.is_listed(piece) && !self.from_one.contains(&piece);
+        if !is_open || !self.fits(piece) || !self.has_budget_for(piece, true) {
+            return;
+        }
+        self.begin(piece, now);
+        let sold = self.peers.get(&conn).is_some_and(|peer| !peer.free());
+        if let Some(partial) = self.partials.get_mut(&piece).filter(|_| sold) {
+            partial.owner = Owner::Sole(conn);
+        }
     }
 
     fn remove_partial(&mut self, piece: u32) -> Vec<(ConnectionId, BlockRef)> {

@@ -139,9 +139,12 @@ impl Picker {
     }
 
     /// Who was waited for in vain and owes nothing any more, because it chokes or refuses, keeps no piece either.
-    pub(super) fn let_go(&mut self, conn: ConnectionId) {
-        let peer = self.peers.get(&conn);
-        if peer.is_some_and(|peer| peer.status.snubbed && peer.requests.is_empty()) {
+    pub(super) fn let_go(&mut self, now: Timestamp, conn: ConnectionId) {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return;
+        };
+        if peer.status.snubbed && peer.requests.is_empty() {
+            peer.probed_at = now + PROBED_AFTER;
             self.release(conn, |_| true);
         }
     }

@@ -100,7 +100,7 @@ fn something_is_left_while_a_piece_that_somebody_has_is_asked_of_nobody_and_may_
     pick(&mut picker, at(0), a, 100);
     assert!(!picker.is_anything_left(), "all is out");
     deliver(&mut picker, at(1), a, &first[..1]);
-    picker.choked(a);
+    picker.choked(at(1), a);
     picker.set_partial_budget(0);
     assert!(
         picker.is_anything_left(),
@@ -281,7 +281,7 @@ fn a_sole_source_that_does_nothing_loses_its_piece_after_a_while() {
     let (a, b) = (seed(&mut picker, 1, 10, 0), seed(&mut picker, 2, 10, 0));
     let got = pick(&mut picker, at(0), a, 1);
     deliver(&mut picker, at(1), a, &got);
-    picker.choked(a);
+    picker.choked(at(1), a);
     assert!(pick(&mut picker, at(2), b, 9).is_empty());
     let later = picker.next_timeout(at(2));
     assert_eq!(later, at(1) + PATIENCE);
@@ -424,7 +424,7 @@ fn what_a_restart_finds_is_not_fetched_again() {
 fn a_choked_peer_is_asked_for_allowed_fast_pieces_only() {
     let mut picker = picker(100);
     let a = seed(&mut picker, 1, 0, 0);
-    picker.choked(a);
+    picker.choked(at(0), a);
     assert!(pick(&mut picker, at(0), a, 9).is_empty());
     let (fast, mut out) = ([7, 99, 1000].into(), Vec::new());
     picker.pick(at(0), a, 100, Some(&fast), &mut out);
@@ -662,7 +662,7 @@ impl Model {
                 }
             }
             Step::Choke { peer } => {
-                picker.choked(conn(peer));
+                picker.choked(now, conn(peer));
                 self.out.remove(&peer);
             }
             Step::Unchoke { peer } => {

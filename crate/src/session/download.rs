@@ -22,8 +22,6 @@ use crate::wire::extension::{MetadataMessage, UT_METADATA_NAME};
 const ADVANCE_AFTER: Duration = Duration::from_millis(250);
 /// Taken-back requests per peer whose block is still forgiven.
 const MAX_CANCELLED: usize = 256;
-/// Blocks that came twice before their piece was verified and are kept until then, 4 MiB of them.
-const MAX_COPIES: usize = 256;
 
 impl Session {
     // ---- requests that end without their block
@@ -145,8 +143,8 @@ impl Session {
                     let copy = (conn, block, data);
                     if content.verified.block(block).is_some() {
                         Self::compare(self.info_hash, content, ctx, copy);
-                    } else if content.copies.len() < MAX_COPIES {
-                        content.copies.push(copy);
+                    } else {
+                        content.keep_copy(copy);
                     }
                 }
             }

@@ -158,7 +158,7 @@ impl Session {
                     self.void_requests(ctx, conn);
                 }
                 if let Some(content) = &mut self.content {
-                    content.picker.choked(conn);
+                    content.picker.choked(ctx.now, conn);
                 }
             }
             Message::Unchoke => peer.choked_us = false,

@@ -92,6 +92,13 @@ impl Wire<'_> {
         self.raw(&ours.encode());
     }
 
+    /// The same without the fast extension (BEP 6): its choke voids what was asked for.
+    pub fn handshake_without_fast(&mut self) {
+        let mut ours = Handshake::ours(self.content.info_hash(), self.peer_id);
+        ours.reserved[7] &= !0x04;
+        self.raw(&ours.encode());
+    }
+
     /// Sends the extension handshake (BEP 10), claiming metadata of this size.
     pub fn extensions(&mut self, metadata_size: Option<u32>) {
         let mut ours = ExtendedHandshake {

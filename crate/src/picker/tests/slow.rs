@@ -183,7 +183,7 @@ fn what_a_reader_needs_is_late_where_those_that_ask_little_cannot_bring_it_in_ti
     assert!(picker.is_late(at(0), FineUnits(0)));
     assert!(!picker.is_late(at(0), FineUnits(5)));
     picker.set_windows(&[window(2)]);
-    picker.choked(free);
+    picker.choked(at(0), free);
     assert!(picker.is_late(at(0), FineUnits(0)));
 }
 
@@ -299,7 +299,7 @@ fn who_was_waited_for_in_vain_keeps_no_piece_by_choking_or_refusing() {
         assert_eq!(again.len(), 1);
         match refuses {
             true => picker.rejected(at(9_100), keeps, again[0]),
-            false => picker.choked(keeps),
+            false => picker.choked(at(9_100), keeps),
         }
         assert_eq!(pick(&mut picker, at(9_100), idle, 9).len(), 3);
     }
@@ -312,7 +312,7 @@ fn to_be_asked_again_keeps_no_piece_of_which_nothing_comes() {
     let other = seed(&mut picker, 2, 1, 0);
     for step in 0..4 {
         assert_eq!(pick(&mut picker, at(step * 1_500), keeps, 1).len(), 1);
-        picker.choked(keeps);
+        picker.choked(at(step * 1_500), keeps);
         picker.peer_status(keeps, status(1, 0));
     }
     assert_eq!(pick(&mut picker, at(4_600), other, 9).len(), 4);
@@ -395,4 +395,57 @@ fn fast_free_peers_leave_nothing_to_sellers() {
         spacing: Duration::from_millis(500),
     }]);
     assert_eq!(pick(&mut picker, at(0), free, 8).len(), 8);
+}
+
+#[test]
+fn a_late_block_of_a_piece_of_which_all_was_taken_back_is_not_asked_for_again() {
+    for unit in [0, 10] {
+        let mut picker = one_left();
+        let late = seed(&mut picker, 1, unit, 0);
+        let sent = pick(&mut picker, at(0), late, 4);
+        picker.choked(at(100), late);
+        for block in &sent[..3] {
+            let received = picker.received(at(100), late, *block);
+            assert!(matches!(received, Received::Wanted { .. }), "{received:?}");
+        }
+        picker.peer_status(late, status(unit, 0));
+        let other = seed(&mut picker, 2, unit, 0);
+        // A piece that is sold is brought by one seller.
+        let others = pick(&mut picker, at(200), other, 9);
+        assert_eq!(
+            others,
+            if unit == 0 {
+                sent[3..].to_vec()
+            } else {
+                vec![]
+            }
+        );
+        if unit > 0 {
+            assert_eq!(pick(&mut picker, at(200), late, 9), sent[3..]);
+        }
+    }
+}
+
+#[test]
+fn a_seller_finishes_first_what_it_was_paid_for_also_where_nobody_brings_that_any_more() {
+    let mut picker = Picker::new(20 * 64 * KIB, 64 * KIB as u32, [3; 32]);
+    picker.set_wanted(Wanted::Pieces(Vec::new()));
+    let window = |pieces| Window {
+        pieces,
+        deadline: at(4_000),
+        spacing: Duration::ZERO,
+    };
+    let only = seed(&mut picker, 1, 10, 0);
+    picker.set_windows(&[window(3..4)]);
+    let first = pick(&mut picker, at(0), only, 1);
+    deliver(&mut picker, at(100), only, &first);
+    picker.set_staked([3].into_iter().collect(), false);
+    // It was waited for in vain and chokes, and the reader is elsewhere now.
+    picker.peer_status(only, in_vain(10));
+    picker.set_windows(&[window(9..12)]);
+    picker.choked(at(12_000), only);
+    picker.peer_status(only, in_vain(10));
+    let next = pick(&mut picker, at(12_100), only, 3);
+    assert_eq!(pieces_of(&next), [3].into());
+    assert_eq!(next.len(), 3);
 }

@@ -187,6 +187,57 @@ fn a_dripper_keeps_no_piece_of_a_seller_that_stalled_once() {
     });
 }
 
+/// A seller that chokes before it sends what it was asked for, so that it would be asked for the same again, six times.
+fn chokes_and_sends(shop: Shop) -> Script {
+    let (mut asked, mut left) = (Vec::new(), 6);
+    Box::new(move |wire, said| match said {
+        Said::Open => {
+            wire.handshake_without_fast();
+            // All of twelve pieces.
+            shop.goes_on(wire, &[Message::Bitfield(vec![0xff, 0xf0].into())]);
+        }
+        Said::Message(20, [PW_PAY_ID, payload @ ..]) => {
+            shop.takes(wire, payload);
+        }
+        Said::Wake => {
+            left -= 1;
+            wire.say(&Message::Choke);
+            asked.drain(..).for_each(|block| wire.send_block(block));
+            wire.say(&Message::Unchoke);
+        }
+        said => match Wire::request(&said) {
+            Some(block) if left > 0 => {
+                if asked.is_empty() {
+                    wire.wake_in(Duration::from_millis(300));
+                }
+                asked.push(block);
+            }
+            Some(block) => wire.send_block(block),
+            None => {}
+        },
+    })
+}
+
+#[test]
+fn a_seller_that_chokes_before_it_sends_is_paid_once_for_each_block() {
+    for_seeds(20, |seed| {
+        let mut net = net(10_950 + seed);
+        let content = large_pieces(seed);
+        let shop = Shop::new(&net, 10, 16);
+        shop.puppet(&mut net, &content, chokes_and_sends);
+        let film = buyer_of_large_pieces(&mut net);
+        net.leech(film, &content);
+        assert!(
+            until_complete(&mut net, film, &content, 60),
+            "seed {seed}: {}",
+            story(&net, film, &content)
+        );
+        net.run_for(Duration::from_secs(5));
+        let paid = net.watch.books.revealed(film, address(10)).0 / (unit().0 / 2);
+        assert_eq!(paid as u64, 8 * BLOCKS, "seed {seed}");
+    });
+}
+
 /// How a free peer says that it will deliver, and does not.
 #[derive(Clone, Copy, Debug)]
 enum Promises {

@@ -38,6 +38,11 @@ impl Shop {
     /// Introduces itself, says what it has, and names its price.
     pub fn opens(&self, wire: &mut Wire, has: &[Message]) {
         wire.handshake();
+        self.goes_on(wire, has);
+    }
+
+    /// The same after its handshake.
+    pub fn goes_on(&self, wire: &mut Wire, has: &[Message]) {
         let mut ours = ExtendedHandshake::default();
         ours.m.insert(PW_PAY_NAME.to_owned(), PW_PAY_ID);
         ours.pay = Some(PayHandshake {

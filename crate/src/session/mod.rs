@@ -50,7 +50,7 @@ const MAX_PAID_SOURCES: usize = 4;
 /// Pieces whose wrong bytes are kept until a whole copy tells who sent them.
 const MAX_SUSPECTS: usize = 8;
 /// Blocks that came twice before their piece was verified and are kept until then, 4 MiB of them; the oldest give way.
-const MAX_COPIES: usize = 256;
+const MAX_LATE_COPIES: usize = 256;
 /// A peer with which no block passed for so long gives way when there is no room for another.
 const IDLE_IN_A_FULL_HOUSE: Duration = Duration::from_secs(120);
 /// A torrent to which no peer brought a block for so long starves.
@@ -129,13 +129,14 @@ struct Content {
 type Copied = (ConnectionId, BlockRef, Bytes);
 
 impl Content {
-    /// Keeps what came twice. Of one block one copy from each peer, for it was asked for once more than that at the most.
+    /// Keeps what came twice. Of one block it keeps one copy from each peer: a seller that is asked for it again and again is
+    /// paid for the one that is stored and for one more.
     fn keep_copy(&mut self, copy: Copied) {
         let is_same = |(conn, block, _): &Copied| (*conn, *block) == (copy.0, copy.1);
         if self.copies.iter().any(is_same) {
             return;
         }
-        if self.copies.len() >= MAX_COPIES {
+        if self.copies.len() >= MAX_LATE_COPIES {
             self.copies.remove(0);
         }
         self.copies.push(copy);

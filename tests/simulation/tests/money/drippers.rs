@@ -54,6 +54,11 @@ fn buyer_of_large_pieces(net: &mut SimNet) -> NodeId {
     node
 }
 
+fn completes(net: &mut SimNet, film: NodeId, content: &Content, seconds: u64, seed: u64) {
+    let done = until_complete(net, film, content, seconds);
+    assert!(done, "seed {seed}: {}", story(net, film, content));
+}
+
 #[test]
 fn sellers_that_drip_keep_no_dearer_one_from_being_paid_where_pieces_are_large() {
     for_seeds(30, |seed| {
@@ -72,11 +77,7 @@ fn sellers_that_drip_keep_no_dearer_one_from_being_paid_where_pieces_are_large()
             net.run_for(Duration::from_secs(45));
         }
         seller(&mut net, 2, &content);
-        assert!(
-            until_complete(&mut net, film, &content, 120),
-            "seed {seed}: {}",
-            story(&net, film, &content)
-        );
+        completes(&mut net, film, &content, 120, seed);
         net.run_for(Duration::from_secs(5));
         // Nothing is bought twice but what was out to them when it was taken back: first their credit, then the block that each is
         // asked for, to see whether it sends again, in 20 s and the four that it is waited for.
@@ -104,11 +105,7 @@ fn a_free_peer_that_drips_keeps_no_piece_from_a_seller() {
         net.leech(film, &content);
         net.run_for(Duration::from_secs(5));
         seller(&mut net, 2, &content);
-        assert!(
-            until_complete(&mut net, film, &content, 90),
-            "seed {seed}: {}",
-            story(&net, film, &content)
-        );
+        completes(&mut net, film, &content, 90, seed);
     });
 }
 
@@ -179,11 +176,7 @@ fn a_dripper_keeps_no_piece_of_a_seller_that_stalled_once() {
         let dripper = shop(&net, 11).puppet(&mut net, &content, drips);
         net.puppet_offers(dripper, film);
         // One piece would take the dripper five minutes.
-        assert!(
-            until_complete(&mut net, film, &content, 120),
-            "seed {seed}: {}",
-            story(&net, film, &content)
-        );
+        completes(&mut net, film, &content, 120, seed);
     });
 }
 
@@ -227,11 +220,7 @@ fn a_seller_that_chokes_before_it_sends_is_paid_once_for_each_block() {
         shop.puppet(&mut net, &content, chokes_and_sends);
         let film = buyer_of_large_pieces(&mut net);
         net.leech(film, &content);
-        assert!(
-            until_complete(&mut net, film, &content, 60),
-            "seed {seed}: {}",
-            story(&net, film, &content)
-        );
+        completes(&mut net, film, &content, 60, seed);
         net.run_for(Duration::from_secs(5));
         let paid = net.watch.books.revealed(film, address(10)).0 / (unit().0 / 2);
         assert_eq!(paid as u64, 8 * BLOCKS, "seed {seed}");
@@ -345,11 +334,7 @@ fn what_is_taken_back_from_an_honest_seller_and_comes_all_the_same_is_paid() {
         net.leech(film, &content);
         net.run_for(Duration::from_secs(20));
         seller(&mut net, 2, &content);
-        assert!(
-            until_complete(&mut net, film, &content, 120),
-            "seed {seed}: {}",
-            story(&net, film, &content)
-        );
+        completes(&mut net, film, &content, 120, seed);
         net.run_for(Duration::from_secs(10));
         let books = &net.watch.books;
         let paid = books.revealed(film, address(3)).0 / (unit().0 / 2);

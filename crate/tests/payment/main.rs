@@ -35,6 +35,7 @@ mod places;
 mod promises;
 mod redemptions;
 mod shop;
+mod specification;
 mod stakes;
 mod switches;
 mod vectors;

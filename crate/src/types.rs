@@ -122,7 +122,7 @@ pub struct TrackerId(pub u32);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct TokenUnits(pub u128);
 
-/// 2^-24 of a token base unit: the unit of prices and of amounts owed (payments.md, "The voucher").
+/// 2^-24 of a token base unit: the unit of prices and of amounts owed (docs/protocol.md, "Fine units").
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FineUnits(pub u128);
 

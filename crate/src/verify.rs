@@ -3,8 +3,8 @@
 //! Everything that serves data, hands it to a player or releases money takes one of the types of this
 //! module, and none of them can be made elsewhere: [`VerifiedPiece`] and [`VerifiedBlock`] say that a
 //! hash matched, [`AdvanceBlock`] says that an unverified block of a v1 torrent may be paid for because
-//! it is durable and within the one piece that its sender may be advanced (payments.md, "v1 torrents"), or because its piece was
-//! wrong and its sender, who may be honest, waits for money.
+//! it is durable and within the one piece that its sender may be advanced (docs/protocol.md, "Advances in
+//! v1 torrents"), or because its piece was wrong and its sender, who may be honest, waits for money.
 
 use crate::bitfield::Bitfield;
 use crate::sorted::Map;

@@ -20,7 +20,7 @@ use crate::sorted::Map;
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, InfoHash, TokenUnits};
 
-/// Claims of one transaction (payments.md, section 3).
+/// Claims of one transaction (docs/protocol.md, "Redeeming").
 const MAX_CLAIMS: usize = crate::payment::voucher::MAX_CLAIMS;
 /// Batches handed out and not answered.
 const MAX_REDEMPTIONS: usize = 16;

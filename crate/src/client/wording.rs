@@ -50,7 +50,7 @@ pub(super) fn end(reason: EndReason) -> String {
     text.to_owned()
 }
 
-/// What a REJECT says (payments.md, section 4).
+/// What a REJECT says (docs/protocol.md, "REJECT").
 pub(super) fn reject(code: RejectCode) -> &'static str {
     match code {
         RejectCode::Version => "Another version of the payment protocol is spoken.",

@@ -74,7 +74,7 @@ impl Default for Limits {
     }
 }
 
-/// Where money moves (payments.md, section 4: vault and chain come from the page's configuration).
+/// Where money moves (docs/protocol.md, "Negotiation": vault and chain come from the page's configuration).
 #[derive(Clone, Debug)]
 pub struct PaymentConfig {
     /// The vault contract.
@@ -94,7 +94,7 @@ pub struct BuyConfig {
     pub max_unit: FineUnits,
     /// Hard cap on everything the account ever reveals, earlier runs included; raised by [`super::Command::SetBudget`].
     pub budget: TokenUnits,
-    /// Pieces per v1 torrent that may be advanced and lost to corrupt data (payments.md, "v1 torrents").
+    /// Pieces per v1 torrent that may be advanced and lost to corrupt data (docs/protocol.md, "Advances in v1 torrents").
     pub loss_budget_pieces: u32,
 }
 
@@ -114,7 +114,7 @@ pub struct SellConfig {
 }
 
 impl SellConfig {
-    /// 0.01 of a token with so many decimals: below that the gas of a redemption weighs too much (payments.md, section 6).
+    /// 0.01 of a token with so many decimals: below that the gas of a redemption weighs too much (docs/protocol.md, "Constants").
     pub const fn dust_of(decimals: u8) -> TokenUnits {
         TokenUnits(10u128.saturating_pow(decimals.saturating_sub(2) as u32))
     }
@@ -165,7 +165,7 @@ pub struct AddOptions {
     pub max_unit: Option<FineUnits>,
     /// Fetch only what streams ask for, not the whole torrent.
     pub on_demand: bool,
-    /// Registry id that came with the link, or `None` (payments.md, section 7).
+    /// Registry id that came with the link, or `None` (docs/protocol.md, "Content").
     pub content: Option<[u8; 32]>,
 }
 

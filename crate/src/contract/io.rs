@@ -222,7 +222,7 @@ pub enum RedeemScope {
     /// Everything that would pay at least one token unit, but not the crumbs of a buyer that leaves many.
     All,
     /// Only full ranges, those without a connection and those of buyers that owe much, each above the dust limit
-    /// (payments.md, section 6); and of a buyer that withdraws all that is worth its gas.
+    /// (docs/protocol.md, "Redeeming"); and of a buyer that withdraws all that is worth its gas.
     Due,
 }
 

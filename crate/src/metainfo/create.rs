@@ -171,7 +171,7 @@ impl TorrentBuilder {
         self
     }
 
-    /// Registry id of the title (payments.md section 7).
+    /// Registry id of the title (docs/protocol.md, "Content").
     pub fn content(mut self, content: [u8; 32]) -> Self {
         self.content = Some(content);
         self

@@ -74,7 +74,7 @@ pub struct MagnetLink {
     pub select_only: Vec<RangeInclusive<u32>>,
     /// `x.pe`: peer addresses as `host:port`, not checked beyond UTF-8 and length.
     pub peer_addresses: Vec<String>,
-    /// `pw.content`: registry id of the title (payments.md section 7), 64 hexadecimal digits.
+    /// `pw.content`: registry id of the title (docs/protocol.md, "Content"), 64 hexadecimal digits.
     pub content: Option<[u8; 32]>,
 }
 

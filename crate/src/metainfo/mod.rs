@@ -50,7 +50,7 @@ pub const MAX_URL_LEN: usize = 2048;
 /// Longest comment or creator kept, bytes; the rest is cut off.
 pub const MAX_TEXT_LEN: usize = 4096;
 
-/// Top-level key of the registry id of the title (32 bytes, payments.md section 7).
+/// Top-level key of the registry id of the title (32 bytes; docs/protocol.md, "Content").
 const CONTENT_KEY: &[u8] = b"pw.content";
 /// How BitComet calls its padding, which it does not mark.
 const BITCOMET_PADDING: &[u8] = b"_____padding_file_";

@@ -1,6 +1,6 @@
 //! The vault on its chain: what a payee reads, sends and is answered.
 //!
-//! Owns the contract's ABI (payments.md, section 3) and EIP-1559 transactions. Invariant: vault,
+//! Owns the contract's ABI (docs/protocol.md, "Calls") and EIP-1559 transactions. Invariant: vault,
 //! chain and node come from the operator alone, and nothing is sent before the node's chain id and
 //! the vault's code are checked. Never decides what to redeem.
 

@@ -1,5 +1,5 @@
 //! Payment without keys, clock or network: vouchers, hash chains, ledgers, policy, and the two
-//! state machines of `pw_pay` (payments.md).
+//! state machines of `pw_pay` (docs/protocol.md).
 //!
 //! One [`payer::Payer`] and one [`payee::Payee`] per client, each over all connections of all
 //! torrents. They are driven alike:

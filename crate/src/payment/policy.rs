@@ -1,5 +1,5 @@
 //! What may be signed: ceiling, budget, bond, the size of a range, and how many strangers may hold
-//! serials for nothing (payments.md, sections 4 and 6).
+//! serials for nothing (docs/protocol.md, "The buyer's checks before it promises").
 //!
 //! Pure decisions over plain values; the payer asks here before it reserves a serial. Never looks
 //! at a message that was not validated, never keeps state but the limiter's own.
@@ -57,7 +57,7 @@ pub fn loss_budget(pieces: u32, piece_blocks: u32) -> u32 {
 }
 
 impl PayerConfig {
-    /// The defaults of payments.md: nothing may be paid until `ceiling` and `budget` are set.
+    /// The values of docs/protocol.md, "Constants": nothing may be paid until `ceiling` and `budget` are set.
     pub fn new(vault: Vault) -> Self {
         PayerConfig {
             vault,

@@ -1,4 +1,4 @@
-//! What a session key signs, and what a claim of it is worth (payments.md, sections 2 and 3).
+//! What a session key signs, and what a claim of it is worth (docs/protocol.md, "The voucher" and "The vault").
 //!
 //! Owns the EIP-712 types, digests, EIP-2098 signatures and the arithmetic of amounts; checked
 //! field by field against `tests/vectors/vouchers.json`. Never holds a key.

@@ -10,7 +10,7 @@
 //! Invariants, each a test:
 //! - a verified piece is never asked for, nor anything a peer lacks;
 //! - a piece that a paid peer delivers is asked of that peer alone, in order of offset, so a block is
-//!   never out to two paid peers (payments.md, "Which blocks are charged" and "v1 torrents");
+//!   never out to two paid peers (docs/protocol.md, "Which blocks are charged" and "Advances in v1 torrents");
 //! - a peer is not paid for what a strictly cheaper one delivers in time;
 //! - a request ends in exactly one of received, given back, or its piece verified or failed.
 

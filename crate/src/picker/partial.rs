@@ -1,6 +1,6 @@
 //! A piece that was begun: the state of each of its blocks, and who may be asked for them.
 //!
-//! Invariant: a piece with a paid source is asked of that source alone (payments.md, "v1 torrents"),
+//! Invariant: a piece with a paid source is asked of that source alone (docs/protocol.md, "Advances in v1 torrents"),
 //! so no block is ever out to two paid peers.
 
 use super::MAX_COPIES;

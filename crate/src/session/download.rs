@@ -441,7 +441,7 @@ impl Session {
         self.wishes_changed(ctx);
     }
 
-    // ---- paying in advance (payments.md, "v1 torrents")
+    // ---- paying in advance (docs/protocol.md, "Advances in v1 torrents")
 
     /// Pays for durable blocks of the oldest incomplete piece where credit would run dry otherwise.
     pub(super) fn advance_payments(&mut self, ctx: &mut Context) {

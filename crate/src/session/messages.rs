@@ -113,7 +113,7 @@ impl Session {
         Ok(())
     }
 
-    /// Our extension handshake (BEP 10), with prices and vault if we buy or sell (payments.md, section 4).
+    /// Our extension handshake (BEP 10), with prices and vault if we buy or sell (docs/protocol.md, "Negotiation").
     fn our_extensions(&self, ctx: &Context) -> ExtendedHandshake {
         let mut ours = ExtendedHandshake {
             reqq: Some(MAX_REQUESTS_IN as u32),

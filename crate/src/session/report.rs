@@ -62,7 +62,7 @@ impl Session {
     }
 
     /// Sum over the missing pieces of their blocks times the ceiling, plus the v1 loss budget
-    /// (payments.md, section 5).
+    /// (docs/protocol.md, "The most that a title can cost").
     fn max_cost(&self, config: &Config, max_unit: FineUnits) -> FineUnits {
         let Some(content) = &self.content else {
             return FineUnits(0);

@@ -1,4 +1,4 @@
-//! The few contract calls that the browser makes, as bytes (Solidity ABI; payments.md, section 3).
+//! The few contract calls that the browser makes, as bytes (Solidity ABI; docs/protocol.md, "Calls").
 //!
 //! Every argument but one is a single word, so they are put together by hand; the claims are encoded by
 //! the core. Runs on every target, so that the shared vectors test it.
@@ -126,7 +126,7 @@ pub struct Log {
 pub struct RedeemReport {
     /// Index and token units that the payee was paid.
     pub paid: Vec<(u32, TokenUnits)>,
-    /// Index and reason (payments.md, section 3).
+    /// Index and reason (docs/protocol.md, "Redeeming").
     pub skipped: Vec<(u32, u8)>,
 }
 

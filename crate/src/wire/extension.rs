@@ -1,7 +1,7 @@
 //! Payloads of extension messages: the extended handshake (BEP 10) and metadata exchange (BEP 9).
 //!
 //! Owns their dictionaries and the ids we give to extensions. What a peer says here is a claim:
-//! sizes are bounded, nothing is believed. Never holds payment messages: see payments.md section 4.
+//! sizes are bounded, nothing is believed. Never holds payment messages: see `wire::pay`.
 
 use alloy_primitives::Address;
 use bytes::{Bytes, BytesMut};
@@ -14,7 +14,7 @@ use crate::sorted::Map;
 pub const EXTENDED_HANDSHAKE_ID: u8 = 0;
 /// Name of metadata exchange (BEP 9).
 pub const UT_METADATA_NAME: &str = "ut_metadata";
-/// Name of the payment extension (payments.md section 4).
+/// Name of the payment extension (docs/protocol.md, "Negotiation").
 pub const PW_PAY_NAME: &str = "pw_pay";
 /// The id under which peers send us `ut_metadata` messages.
 pub const UT_METADATA_ID: u8 = 1;
@@ -64,7 +64,7 @@ pub struct ExtendedHandshake {
     pub pay: Option<PayHandshake>,
 }
 
-/// The `pay` dictionary of the extended handshake (payments.md section 4).
+/// The `pay` dictionary of the extended handshake (docs/protocol.md, "Negotiation").
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PayHandshake {
     /// `a`: address of the vault contract.
@@ -82,7 +82,7 @@ impl PayHandshake {
     pub const SELLS: u8 = 1;
     /// Flag: the sender understands prices; does not mean that it has funds.
     pub const UNDERSTANDS_PRICES: u8 = 2;
-    /// The version described in payments.md.
+    /// The version that docs/protocol.md describes.
     pub const VERSION: u8 = super::pay::VERSION;
 
     /// Whether the sender sells blocks.

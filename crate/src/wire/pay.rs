@@ -1,4 +1,4 @@
-//! `pw_pay`: the messages of the payment extension (payments.md, section 4; carried by BEP 10).
+//! `pw_pay`: the messages of the payment extension (docs/protocol.md, "Messages"; carried by BEP 10).
 //!
 //! Owns their layout: fixed sizes, big-endian, first byte the type. Decoding is total: a type that
 //! is not known is `Ok(None)` and ignored, a wrong size is an error that closes the connection.

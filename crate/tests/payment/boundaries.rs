@@ -1,4 +1,4 @@
-//! The rules of payments.md that are arithmetic, each at its limit and one past it.
+//! The rules of docs/protocol.md that are arithmetic, each at its limit and one past it.
 
 use crate::hand::*;
 use alloy_primitives::{B256, U256};

@@ -1,4 +1,4 @@
-//! What each message and each rule of payments.md, section 4, brings about at the payee.
+//! What each message and each rule of docs/protocol.md brings about at the payee.
 
 use crate::hand::*;
 use alloy_primitives::{Address, B256, U256};

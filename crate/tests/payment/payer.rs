@@ -1,4 +1,4 @@
-//! What each message and each rule of payments.md, section 4, brings about at the payer.
+//! What each message and each rule of docs/protocol.md brings about at the payer.
 
 use crate::hand::*;
 use alloy_primitives::{Address, U256};

@@ -1,4 +1,4 @@
-//! A vault in memory that pays by the rules of payments.md section 3, with its own EIP-712 encoding,
+//! A vault in memory that pays by the rules of docs/protocol.md, "The vault", with its own EIP-712 encoding,
 //! its own walk and its own recovery, so that an error of the client's is not repeated here.
 
 use std::collections::BTreeMap;

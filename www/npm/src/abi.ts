@@ -1,4 +1,4 @@
-/** The contract calls a page makes (payments.md, section 3). Every argument is one word. */
+/** The contract calls a page makes (docs/protocol.md, "Calls"). Every argument is one word. */
 
 /** First four bytes of each call's hash; a test derives them anew. */
 export const SELECTORS = {

@@ -7,7 +7,7 @@
 
 import type { Token } from "./format.ts";
 
-/** 10 % over the bond a payee asks for by default (payments.md, section 6). */
+/** Of the deposit: the least bond that a seller asks for by default (docs/protocol.md, "Constants"). */
 const BOND_PERCENT = 125n;
 /** kB/s, when the site does not say: a part of most uplinks. A site writes `null` for no cap. */
 const DEFAULT_UPLOAD = 2500;

@@ -1,7 +1,7 @@
 /**
  * Numbers as people read them. Money is always whole numbers in, text with its unit out; nothing here decides anything.
  *
- * "Units" are the token's smallest units, "fine" is 2^-24 of one (payments.md, section 2), a GB has 10^9 bytes.
+ * "Units" are the token's smallest units, "fine" is 2^-24 of one (docs/protocol.md, "Fine units"), a GB has 10^9 bytes.
  */
 
 /** 2^24 fine units are one token unit. */

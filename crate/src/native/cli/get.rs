@@ -24,7 +24,7 @@ use crate::native::session_key::{OnChain, SessionKey, is_marked};
 use crate::payment::voucher::{Vault, account_id};
 
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
-/// The loss budget that payments.md recommends.
+/// The loss budget of docs/protocol.md, "Constants".
 const LOSS_BUDGET_PIECES: u32 = 4;
 
 /// `piecework get`

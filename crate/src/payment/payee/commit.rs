@@ -642,7 +642,7 @@ impl Payee {
     }
 }
 
-/// What the chain must say, in the order of payments.md.
+/// What the chain must say, in the order of docs/protocol.md, "The seller's checks of a COMMIT".
 fn check_state(
     config: &PayeeConfig,
     v: &Voucher,

@@ -46,7 +46,8 @@ pub struct PayeeConfig {
 }
 
 impl PayeeConfig {
-    /// The defaults of payments.md; sells nothing until `unit` is set.
+    /// The values of docs/protocol.md, "Constants", but for the credit, which is 4, 128 and 4 here; sells nothing until
+    /// `unit` is set.
     pub fn new(vault: Vault, payee: Address) -> Self {
         PayeeConfig {
             vault,
@@ -113,7 +114,7 @@ impl PayeeConfig {
 const DUE_RANGES: u128 = 32;
 /// 0.01 of a token with six decimals.
 const DUST: TokenUnits = TokenUnits(10_000);
-/// At 0.01 gwei an item of a batch costs a tenth of the dust limit (payments.md, section 6).
+/// At 0.01 gwei an item of a batch costs a tenth of the dust limit (docs/protocol.md, "Redeeming").
 const GAS_PART_OF_DUST: u128 = 10;
 
 /// Which ranges to redeem.

@@ -241,7 +241,7 @@ impl Payer {
         (blocks > 0).then_some(blocks)
     }
 
-    /// The rule of payments.md: pay at the end of a batch if at least 4 verified blocks are unpaid, or
+    /// docs/protocol.md, "When the buyer pays": at the end of a batch if at least 4 verified blocks are unpaid, or
     /// unpaid is at least a quarter of the credit, or nothing is in flight; else with the next batch.
     pub(super) fn pay_if_time(&mut self, conn: ConnectionId) {
         let Some(c) = self.conns.get_mut(&conn) else {

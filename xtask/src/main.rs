@@ -9,6 +9,7 @@ mod builds;
 mod cargo_tool;
 mod check;
 mod chromium;
+mod citations;
 mod commands;
 mod debian;
 mod demo;

@@ -1,14 +1,14 @@
 //! The project's own source rules (ARCHITECTURE.md): each reads files and names the lines that break it.
 //!
-//! A rule sees lines with `//` comments cut off. Every exception is listed here, and one that is no longer needed is itself a
-//! violation: the lists only shrink.
+//! A rule sees lines with `//` comments cut off, but for the one about citations. Every exception is listed here, and one
+//! that is no longer needed is itself a violation: the lists only shrink.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use crate::{failure::Failure, paths, shell};
+use crate::{citations, failure::Failure, paths, shell};
 
 /// A rule's name and what finds its violations.
 pub type Rule = (&'static str, fn() -> Result<Vec<String>, Failure>);
@@ -25,6 +25,10 @@ pub const ALL: &[Rule] = &[
     (
         "every package forbids unsafe code",
         unsafe_code_is_forbidden,
+    ),
+    (
+        "every document and heading that is cited is there",
+        citations::exist,
     ),
 ];
 

@@ -325,12 +325,12 @@ SEPARATOR = domain(VAULT, CHAIN_ID)
 QUOTE = 0x01020304
 
 
-def signed(payee, first, count, base, unit, steps, tip):
+def signed(payee, first, count, base, unit, steps, tip, **changes):
     chain = links(tip, steps)
     v = {
         "owner": OWNER, "payee": payee, "first": first, "count": count, "content": ZERO, "base": base, "unit": unit,
         "steps": steps, "root": chain[0], "luck": ZERO,
-    }
+    } | changes
     digest = typed(SEPARATOR, struct_hash(v))
     r, vs = sign(SESSION_KEY, digest)
     assert recover(digest, r, vs) == SESSION
@@ -347,6 +347,12 @@ def shown_voucher(v):
         out[name] = h(v[name]) if isinstance(v[name], bytes) else number(v[name]) if name in AS_TEXT else v[name]
     return out
 
+
+TERMS = {
+    "version": 1, "flags": 0, "quote_id": QUOTE, "ttl_secs": 600, "payee": PAYEE, "content": ZERO, "unit": UNIT,
+    "min_range": DUST << 24, "max_steps": 256, "credit0": 16, "credit_max": 256, "ramp": 2, "min_bond_percent": 125,
+    "luck": ZERO,
+}
 
 # The range of the paid piece: one serial, at 10 tokens per 10^9 bytes of a token with six decimals.
 STEPS = min(256, usable(1, TRANCHE, 0, UNIT))
@@ -428,13 +434,8 @@ def messages():
     v, chain, _, r, vs = PAID
     tag = v["root"][:4]
     body = wire(v, r, vs)
-    terms = {
-        "version": 1, "flags": 0, "quote_id": QUOTE, "ttl_secs": 600, "payee": PAYEE, "content": ZERO, "unit": UNIT,
-        "min_range": DUST << 24, "max_steps": 256, "credit0": 16, "credit_max": 256, "ramp": 2,
-        "min_bond_percent": 125, "luck": ZERO,
-    }
     out = [
-        message("TERMS", **terms),
+        message("TERMS", **TERMS),
         message("COMMIT", quote_id=QUOTE, **body),
         message("PAY", first=7, tag=tag, k=4, w=chain[4]),
         message("ACK", first=7, tag=tag, k=4, owed_blocks=3, credit_blocks=16),
@@ -636,10 +637,7 @@ def paid_piece():
     def theirs(pay):
         return frame(20, bytes([7]) + pay[0]), pay[1]
 
-    terms = message(
-        "TERMS", version=1, flags=0, quote_id=QUOTE, ttl_secs=600, payee=PAYEE, content=ZERO, unit=UNIT,
-        min_range=DUST << 24, max_steps=256, credit0=16, credit_max=256, ramp=2, min_bond_percent=125, luck=ZERO,
-    )
+    terms = message("TERMS", **TERMS)
     out = []
 
     def step(source, name, data, **more):
@@ -686,6 +684,145 @@ def paid_piece():
     }
 
 
+def exchanges():
+    """What our seller answers, message by message. Each begins with a new seller and TERMS on connection 1."""
+    out = []
+
+    def shown(kind, **fields):
+        return message(kind, **fields)[1]
+
+    def exchange(name, *steps, **chain):
+        first = {"at": 0, "connection": 1, "begins": True, "seller": [shown("TERMS", **TERMS)]}
+        out.append({"name": name, "chain": chain, "steps": [first, *steps]})
+
+    def says(at, said, *answers, connection=1, **more):
+        return {"at": at, "connection": connection, "buyer": said, "seller": list(answers)} | more
+
+    def commit(promise, quote_id=QUOTE, **changes):
+        v, _, _, r, vs = promise
+        return shown("COMMIT", quote_id=quote_id, **(wire(v, r, vs) | changes))
+
+    def pay(promise, k):
+        v, chain, *_ = promise
+        return shown("PAY", first=v["first"], tag=v["root"][:4], k=k, w=chain[k])
+
+    def ack(promise, k, credit_blocks=16, owed_blocks=0):
+        v = promise[0]
+        fields = {"first": v["first"], "tag": v["root"][:4], "k": k}
+        return shown("ACK", **fields, owed_blocks=owed_blocks, credit_blocks=credit_blocks)
+
+    def reject(promise, code, aux=0, **changes):
+        fields = {"first": promise[0]["first"], "tag": promise[0]["root"][:4]} | changes
+        return shown("REJECT", code=code, **fields, aux=aux)
+
+    def blocks(at, count, connection=1):
+        return {"at": at, "connection": connection, "blocks": count}
+
+    def later(base_steps, tip):
+        """A fold of the paid piece's range after so many steps."""
+        return signed(PAYEE, 7, 1, UNIT * base_steps, UNIT, STEPS - base_steps, bytes([tip]) * 32)
+
+    old, fold = PAID, later(47, 0x5C)
+    # 47 of 61 steps are three quarters.
+    until_47 = [
+        says(1, commit(old), ack(old, 0)),
+        blocks(2, 16), says(3, pay(old, 16)),
+        blocks(4, 16), says(5, pay(old, 32)),
+        blocks(6, 15), says(7, pay(old, 47), ack(old, 47, 23)),
+    ]
+    exchange(
+        "a fold, and a step of its chain",
+        *until_47, says(1_000, commit(fold), ack(fold, 0, 23)),
+        blocks(1_001, 1), says(1_002, pay(fold, 1), ack(fold, 1, 24)),
+    )
+    exchange(
+        "a fold that comes too soon waits",
+        *until_47, says(8, commit(fold), reject(fold, 14, 893)),
+    )
+    exchange(
+        "a fold that cannot be stored: the old chain goes on, as far as both went",
+        *until_47,
+        says(1_000, commit(fold), storage="waits"),
+        blocks(1_001, 1), says(1_002, pay(fold, 1)),
+        {"at": 1_003, "connection": 1, "storage": "fails", "seller": [reject(fold, 13)]},
+        says(1_004, pay(old, 48), ack(old, 48, 24)),
+    )
+    forgot, right = later(10, 0x5D), later(16, 0x5E)
+    body = wire(old[0], old[3], old[4])
+    state = shown("STATE", payee=PAYEE, **body, k=16, w=old[1][16])
+    exchange(
+        "a buyer that forgot six steps is shown them, and folds to them",
+        says(1, commit(old), ack(old, 0)), blocks(2, 16), says(3, pay(old, 16)),
+        {"at": 4, "connection": 1, "ends": True},
+        {"at": 5, "connection": 2, "begins": True, "seller": [shown("TERMS", **TERMS)]},
+        says(6, commit(forgot), state, connection=2),
+        says(7, commit(right), ack(right, 0), connection=2),
+    )
+    exchange(
+        "a COMMIT that is repeated on its own connection is acknowledged again",
+        says(1, commit(old), ack(old, 0)), says(1_000, commit(old), ack(old, 0)),
+    )
+    exchange(
+        "a COMMIT that is repeated elsewhere has no credit until a higher step comes",
+        says(1, commit(old), ack(old, 0)), blocks(2, 2), says(3, pay(old, 2)),
+        {"at": 4, "connection": 2, "begins": True, "seller": [shown("TERMS", **TERMS)]},
+        says(5, commit(old), ack(old, 2, 0), connection=2),
+        says(6, pay(old, 2), connection=2),
+        says(7, pay(old, 3), ack(old, 3), connection=2),
+    )
+    exchange(
+        "an ACK that brings no news waits for a tenth of a second",
+        says(1, commit(old), ack(old, 0)), blocks(2, 4), says(3, pay(old, 4)),
+        {"at": 200, "connection": 1, "seller": [ack(old, 4)]},
+    )
+    wrong = shown("PAY", first=7, tag=old[0]["root"][:4], k=5, w=old[1][4])
+    exchange(
+        "an earlier step, another tag and another range are ignored, a wrong link is refused",
+        says(1, commit(old), ack(old, 0)), blocks(2, 4), says(3, pay(old, 4)),
+        says(4, pay(old, 3)), says(5, pay(fold, 1)),
+        says(6, shown("PAY", first=8, tag=old[0]["root"][:4], k=5, w=old[1][5])),
+        says(7, wrong, reject(old, 11, 5)),
+    )
+    exchange(
+        "credit that is used up for ten seconds is refused, and a payment makes room",
+        says(1, commit(old), ack(old, 0)), blocks(2, 16),
+        {"at": 10_002, "connection": 1, "seller": [reject(old, 12, 16)]},
+        says(10_003, pay(old, 4), ack(old, 4, 16, 12)),
+    )
+    other = signed(PAYEE, 7, 2, 0, UNIT, STEPS, b"\x5f" * 32)
+    exchange(
+        "a range that overlaps another is refused with the evidence",
+        says(1, commit(old), ack(old, 0)),
+        says(1_000, commit(other), shown("SEEN", payee=PAYEE, **body), reject(other, 6, 7)),
+    )
+    exchange("a BYE stops the sale", says(1, commit(old), ack(old, 0)), says(2, shown("BYE", reason=0)))
+
+    again = shown("TERMS", **TERMS)
+    refused = [
+        ("another quote", commit(old, QUOTE ^ 1), [reject(old, 9), again], {}),
+        ("another price", commit(old, unit=UNIT - 1), [reject(old, 9), again], {}),
+        ("a lottery", commit(old, luck=b"\x01" * 32), [reject(old, 9), again], {}),
+        ("another title", commit(old, content=b"\x01" * 32), [reject(old, 10)], {}),
+        ("no serials", commit(old, count=0), [reject(old, 4)], {}),
+        ("serial 0", commit(old, first=0), [reject(old, 4, first=0)], {}),
+        ("two words of serials", commit(old, first=255, count=2), [reject(old, 4, first=255)], {}),
+        ("no steps", commit(old, steps=0), [reject(old, 16, 1)], {}),
+        ("a signature of nobody", commit(old, r=ZERO), [reject(old, 3)], {}),
+        ("the chain is another", commit(old), [reject(old, 13)], {"chain_id": 1}),
+        ("the chain does not know the account", commit(old), [reject(old, 13)], {"known": False}),
+        ("the account is exiting", commit(old), [reject(old, 7)], {"exit_at": 9}),
+        ("a serial is consumed", commit(old), [reject(old, 5, 7)], {"spent_word": str(1 << 7 | 1)}),
+        ("the bond is too low", commit(old), [reject(old, 8)], {"bond": "2499999"}),
+    ]
+    uncovered = signed(PAYEE, 201, 1, 0, UNIT, STEPS, b"\x60" * 32)
+    refused.append(("the deposit does not reach so far", commit(uncovered), [reject(uncovered, 4, 201)], {}))
+    too_long = signed(PAYEE, 7, 1, 0, UNIT, STEPS + 1, b"\x61" * 32)
+    refused.append(("the last step passes the cap", commit(too_long), [reject(too_long, 16, 2)], {}))
+    for name, said, answers, chain in refused:
+        exchange(f"refused: {name}", says(1, said, *answers), **chain)
+    return {"exchanges": out}
+
+
 FILES = {
     "chain.json": ("Hash chains: links by step, and what advances a known step.", chains),
     "amounts.json": ("Prices, ranges, claims, serials and credit: inputs, and the numbers that follow.", amounts),
@@ -693,6 +830,7 @@ FILES = {
     "handshake.json": ("Extended handshakes (BEP 10) with the pay dictionary.", handshakes),
     "signatures.json": ("Recovering a signer; null: nobody.", signatures),
     "vault.json": ("The vault's calls, answers, events and EIP-712 types.", vault),
+    "exchanges.json": ("What a seller answers to a buyer: folds, STATE, replays, refusals.", exchanges),
     "paid_piece.json": ("Every byte of one paid piece, in one possible order.", paid_piece),
 }
 

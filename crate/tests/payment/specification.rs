@@ -15,12 +15,13 @@ use piecework::payment::ledger::SellerLedger;
 use piecework::payment::policy::{self, Sizing};
 use piecework::payment::record::PayeeFactsRecord;
 use piecework::payment::voucher::{self, Signature, Vault, Voucher, abi};
-use piecework::payment::{ChainState, TitleKind};
-use piecework::types::{FineUnits, TokenUnits};
+use piecework::payment::{ChainState, PayEffect, TitleKind};
+use piecework::time::Timestamp;
+use piecework::types::{ConnectionId, FineUnits, TokenUnits};
 use piecework::web::abi::{
     Log, Redemption, from_hex, redeem_report, state_answer, state_call, to_hex,
 };
-use piecework::wire::pay::{PayHandshake, PayMessage, VoucherBody};
+use piecework::wire::pay::{PayHandshake, PayMessage, Terms, VoucherBody};
 use piecework::wire::{Decoder, ExtendedHandshake, Message};
 use serde_json::{Value, json};
 
@@ -552,6 +553,130 @@ fn renew_state(file: &mut Value, account: B256) {
     });
 }
 
+// ---- exchanges.json
+
+/// The id that each quote has in the vectors, where a seller's is random.
+const QUOTE: u32 = 0x0102_0304;
+
+#[test]
+fn our_seller_answers_each_exchange_as_it_is_written() {
+    let text = include_str!("../../../docs/vectors/exchanges.json");
+    let file: Value = serde_json::from_str(text).unwrap();
+    for exchange in file["exchanges"].as_array().unwrap() {
+        play(exchange);
+    }
+}
+
+fn play(exchange: &Value) {
+    let mut s = Selling::with(|config| {
+        config.payee = "0x1c5a77d9fa7ef466951b2f01f724bca3a5820b63"
+            .parse()
+            .unwrap();
+        config.unit = FineUnits(2_748_779_070);
+        (config.credit0, config.credit_max, config.ramp) = (16, 256, 2);
+    });
+    read_chain(&mut s.state, &exchange["chain"]);
+    // Records that wait for the end of a later step.
+    let mut waiting = Vec::new();
+    for step in exchange["steps"].as_array().unwrap() {
+        let name = format!("{}, at {}", exchange["name"], step["at"]);
+        let now = ms(number(step, "at") as u64);
+        let conn = ConnectionId(number(step, "connection") as u64);
+        let storage = step["storage"].as_str().unwrap_or_default();
+        if step["begins"] == true {
+            s.payee.connected(now, conn, info(2));
+        } else if step["ends"] == true {
+            s.payee.disconnected(now, conn);
+        } else if let Some(said) = step.get("buyer") {
+            let message = PayMessage::decode(&raw(text(said, "hex"))).unwrap();
+            let message = message.unwrap();
+            assert_eq!(fields(&message), *said, "{name}");
+            let message = with_quote(message, |id| s.quote ^ id ^ QUOTE);
+            s.payee.message(now, conn, message);
+        } else if step.get("blocks").is_some() {
+            let blocks = number(step, "blocks") as u32;
+            assert_eq!(s.write(now, conn, blocks), blocks, "{name}");
+        } else if storage == "fails" {
+            for effect in waiting.drain(..) {
+                s.payee.stored(now, effect, false);
+            }
+        } else {
+            s.payee.tick(now);
+        }
+        let sent = answers(&mut s, now, (storage == "waits").then_some(&mut waiting));
+        assert!(sent.iter().all(|(to, _)| *to == conn), "{name}: {sent:?}");
+        let sent: Vec<Value> = sent
+            .into_iter()
+            .map(|(_, message)| fields(&with_quote(message, |_| QUOTE)))
+            .collect();
+        let expected = step.get("seller").cloned().unwrap_or(json!([]));
+        assert_eq!(json!(sent), expected, "{name}");
+    }
+}
+
+/// What the seller sends; its effects are answered at once, but for records where they wait.
+fn answers(
+    s: &mut Selling,
+    now: Timestamp,
+    mut waiting: Option<&mut Vec<PayEffect>>,
+) -> Vec<(ConnectionId, PayMessage)> {
+    let mut sent = Vec::new();
+    loop {
+        s.payee.end_of_batch(now);
+        let (mut done, mut is_quiet) = (Done::default(), true);
+        while let Some(action) = s.payee.poll() {
+            is_quiet = false;
+            done.take(action, &mut s.store);
+        }
+        for (to, message) in done.sent {
+            if let PayMessage::Terms(terms) = &message {
+                s.quote = terms.quote_id;
+            }
+            sent.push((to, message));
+        }
+        for effect in done.puts {
+            match &mut waiting {
+                Some(waiting) => waiting.push(effect),
+                None => s.payee.stored(now, effect, true),
+            }
+        }
+        for (effect, _) in done.reads {
+            s.payee.chain_state(now, effect, Ok(s.state));
+        }
+        if is_quiet {
+            return sent;
+        }
+    }
+}
+
+fn with_quote(message: PayMessage, id: impl Fn(u32) -> u32) -> PayMessage {
+    match message {
+        PayMessage::Terms(terms) => PayMessage::Terms(Terms {
+            quote_id: id(terms.quote_id),
+            ..terms
+        }),
+        PayMessage::Commit { quote_id, voucher } => PayMessage::Commit {
+            quote_id: id(quote_id),
+            voucher,
+        },
+        other => other,
+    }
+}
+
+/// What the chain answers in an exchange, where that is something of its own.
+fn read_chain(state: &mut ChainState, given: &Value) {
+    for name in given.as_object().unwrap().keys() {
+        match name.as_str() {
+            "chain_id" => state.chain_id = number(given, name) as u64,
+            "known" => state.known = given[name] == true,
+            "exit_at" => state.exit_at = number(given, name) as u64,
+            "bond" => state.bond = units(given, name),
+            "spent_word" => state.spent_word = U256::from(number(given, name)),
+            other => panic!("{other}"),
+        }
+    }
+}
+
 // ---- paid_piece.json
 
 /// One step's bytes, a block's included.
@@ -637,7 +762,7 @@ fn our_seller_takes_the_paid_pieces_buyer_and_answers_as_it_is_written() {
     // A quote's id is random.
     let quoted = s.connect(ms(0), A);
     let quote_id = s.quote;
-    let terms = PayMessage::Terms(piecework::wire::pay::Terms { quote_id, ..terms });
+    let terms = PayMessage::Terms(Terms { quote_id, ..terms });
     assert_eq!(quoted.sent, [(A, terms)]);
     let done = s.say(ms(1), A, PayMessage::Commit { quote_id, voucher });
     assert_eq!(done.order, ["put", "ack", "unchoke"]);

@@ -485,7 +485,7 @@ fn renew_vault(file: &mut Value) {
     let to = address(&file["redeem"], "to");
     let arguments = (U256::from(64), to).abi_encode();
     let claims = voucher::encode_claims(std::slice::from_ref(&claim));
-    file["redeem"]["call"] = call(file, "redeem", &[&arguments, &claims[32..]].concat());
+    file["redeem"]["call"] = call(file, "redeem", &[&arguments[..], &claims[32..]].concat());
 
     let claims = [claim.clone(), claim];
     let relayed = &mut file["redeem_for"];

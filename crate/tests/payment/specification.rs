@@ -377,20 +377,21 @@ fn with_voucher(mut all: Value, v: &VoucherBody) -> Value {
 
 fn renew_handshakes(file: &mut Value) {
     for entry in list(file, "handshakes") {
-        let id = |name: &str| u8::try_from(small(entry, name)).unwrap();
+        let given = &*entry;
+        let id = |name: &str| u8::try_from(small(given, name)).unwrap();
         let ours = ExtendedHandshake {
             m: [
                 ("pw_pay".to_owned(), id("pw_pay")),
                 ("ut_metadata".to_owned(), id("ut_metadata")),
             ]
             .into(),
-            metadata_size: entry["metadata_size"].as_u64().map(|len| len as u32),
-            reqq: Some(number(entry, "reqq") as u32),
-            v: Some(text(entry, "client").to_owned()),
+            metadata_size: given["metadata_size"].as_u64().map(|len| len as u32),
+            reqq: Some(number(given, "reqq") as u32),
+            v: Some(text(given, "client").to_owned()),
             upload_only: false,
             pay: Some(PayHandshake {
-                vault: address(entry, "vault"),
-                chain_id: number(entry, "chain_id") as u64,
+                vault: address(given, "vault"),
+                chain_id: number(given, "chain_id") as u64,
                 flags: id("flags"),
                 version: id("version"),
             }),

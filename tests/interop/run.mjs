@@ -4,6 +4,7 @@
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { cleanUp } from "../browser/harness.mjs";
+import { buyer } from "./buyer.mjs";
 import { cells, cellsOfFixture, cellsOfLargeFile } from "./cells.mjs";
 import { corruptTorrent, file, fixtureTorrents, manyFiles, smallFolder } from "./contents.mjs";
 import { byMagnet, lengthOf, ofTorrent, swarm } from "./exchange.mjs";
@@ -55,6 +56,9 @@ function printTable() {
 
 async function run() {
   await stockClients(test);
+  await buyer(test);
+  // Nothing below is the buyer's: no browser and no other client is started for it.
+  if (words.length > 0 && words.every((word) => word.startsWith("buyer"))) return;
   const begun = performance.now();
   const trackers = { ours: await ours(), "bittorrent-tracker": await bittorrentTracker() };
   const [page, native, webTorrent, libtorrent] = [await Piecework.start(), await Native.start(), await WebTorrent.start(), await Libtorrent.start()];

@@ -16,6 +16,8 @@ const BEHIND_MS = [2_000, 4_000, 8_000];
 const FOLD_RETRY_MS = 2_000;
 const ANSWER_LIMIT_MS = 60_000;
 const QUOTES_REFUSED = 4;
+/** After a REJECT 5 the next range needs no wait, so often on a connection. */
+const NEXT_AT_ONCE = 2;
 const EVIDENCE_CHECKS = 4;
 
 /** Codes of REJECT that this file treats by themselves; every other one ends the range. */
@@ -94,8 +96,10 @@ export class Payments {
   #lastCommitAt = -Infinity;
   #paidSinceCommit = 0;
   #quotesRefused = 0;
+  #nextAtOnce = NEXT_AT_ONCE;
   #checks = 0;
   #timers = new Set();
+  #waitsToCommit = false;
   #acknowledged = false;
 
   /** Why buying ended here, or why nothing is promised; null while all is well. */
@@ -168,6 +172,11 @@ export class Payments {
     return this.#acknowledged && this.#live.some((range) => range.acknowledged);
   }
 
+  /** The tags of the newest vouchers here, the oldest range's first. */
+  get tags() {
+    return this.#live.map(({ tag }) => tag);
+  }
+
   /** Stops buying with a BYE; what was revealed is on record then. */
   leave(reason = 0) {
     this.settle();
@@ -222,7 +231,7 @@ export class Payments {
   #commitARange({ atOnce = false } = {}) {
     if (this.ended !== null || this.#quote === null) return;
     const wait = atOnce ? 0 : this.#wait();
-    if (wait > 0) return this.#later(wait, () => this.settle());
+    if (wait > 0) return this.#commitLater(wait);
     this.refused = this.#refusal();
     if (this.refused !== null) return;
     const range = this.#recordedRange() ?? this.#newRange();
@@ -230,6 +239,18 @@ export class Payments {
     const live = new LiveRange(this.#promise(range, range.revealed), this.#account.tranche);
     this.#live.push(live);
     this.#commit(live);
+  }
+
+  /** Looks again when a COMMIT may go. */
+  #commitLater(wait) {
+    if (this.#waitsToCommit) return;
+    this.#waitsToCommit = true;
+    this.#later(wait, () => {
+      this.#waitsToCommit = false;
+      const needed = !this.#acknowledged || this.wanted + this.payable > 0;
+      if (this.#live.length === 0 && needed) this.#commitARange();
+      else this.settle();
+    });
   }
 
   #refusal() {
@@ -407,7 +428,7 @@ export class Payments {
     if (code === CODE.rate) return this.#repeat(range, Math.min(Math.max(aux, 50), 60_000));
     if (code === CODE.notCovered && !range.acknowledged && aux >= 1 && aux < range.first + range.count) return again(BEHIND_MS);
     if (code === CODE.consumed || code === CODE.conflict) this.#records.close(range.first);
-    if (code === CODE.consumed && range.acknowledged && range.chain.k > 0) return this.#goOnWithout(range);
+    if (code === CODE.consumed && range.acknowledged && range.chain.k > 0) return this.#goOnWithout(range, { atOnce: this.#nextAtOnce-- > 0 });
     this.#endRange(range, `REJECT ${code}`);
   }
 
@@ -430,9 +451,10 @@ export class Payments {
     this.#end(why);
   }
 
-  #goOnWithout(range) {
+  /** The range was closed: the next one follows if there is something to buy or to pay. */
+  #goOnWithout(range, { atOnce = false } = {}) {
     this.#live = this.#live.filter((live) => live !== range);
-    if (this.wanted > 0 || this.payable > 0) this.#commitARange({ atOnce: true });
+    if (this.wanted > 0 || this.payable > 0) this.#commitARange({ atOnce });
   }
 
   #stop(why) {

@@ -1,8 +1,9 @@
 // Every file of docs/vectors against the code of this folder: what docs/protocol.md says, without a seller.
 import assert from "node:assert/strict";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { answers } from "./answers.mjs";
 import { decode } from "./bencode.mjs";
 import { Download, torrentFrom } from "./download.mjs";
 import { ethers } from "./ethers.mjs";
@@ -10,20 +11,17 @@ import { advances, linksOf, walk } from "./hash_chain.mjs";
 import { decodeMessage, encodeMessage } from "./messages.mjs";
 import { allocate, bound, cap, chainSteps, credit, due, owed, unitOf, usableSteps } from "./numbers.mjs";
 import { Payments } from "./payments.mjs";
+import { buyerOfTheVectors, stoppedClock, vectors } from "./fixtures.mjs";
 import { Peer } from "./peer.mjs";
 import { Records } from "./records.mjs";
 import { claimOf, claimsHash, decodeRedeemed, decodeState, stateCall, vaultInterface } from "./vault.mjs";
-import { ZERO32, accountId, domainSeparator, recover, redeemDigest, sign, tagOf, types, voucherDigest } from "./voucher.mjs";
+import { accountId, domainSeparator, recover, redeemDigest, sign, tagOf, types, voucherDigest } from "./voucher.mjs";
 import { decodeExtendedHandshake, encodeExtendedHandshake } from "./wire.mjs";
 
-const folder = new URL("../../../docs/vectors/", import.meta.url);
 const bytesOf = (hex) => Buffer.from(hex, "hex");
 /** Names of the vectors that are other ones on the page. */
 const RENAMED = { ttl_secs: "ttl" };
 const AMOUNTS = ["base", "unit", "minRange"];
-
-/** The vectors of a file. */
-export const vectors = (name) => JSON.parse(readFileSync(new URL(name, folder), "utf8"));
 
 /** A vector's object under the names of the page, with amounts as bigint. */
 function named(vector) {
@@ -182,31 +180,6 @@ function aSellersAnswer(message, { chainId, vault, session, vouchers }) {
   assert.equal(vouchers.get(`${message.first} ${tagOf(message)}`).steps, message.steps);
 }
 
-/** A clock that stands until it is told to go to the next timer. */
-function stoppedClock() {
-  const timers = [];
-  const clock = {
-    time: 0,
-    after: (act, ms) => void timers.push({ act, at: clock.time + ms }),
-    next() {
-      timers.sort((a, b) => a.at - b.at);
-      const { act, at } = timers.shift();
-      clock.time = at;
-      act();
-    },
-  };
-  return clock;
-}
-
-/** The buyer of the vectors: its records begin at serial 7. */
-function buyerOfTheVectors(path) {
-  const { vault, chain_id: chainId, owner, session_key: sessionKey, session_address: sessionAddress, balance, tranche, bond } = vectors("paid_piece.json");
-  const state = { balance: BigInt(balance), tranche: BigInt(tranche), consumed: 1, known: true, bond: BigInt(bond), exitAt: 0 };
-  const records = new Records(path);
-  records.next = 7;
-  return { account: { vault, chainId, owner, sessionKey, sessionAddress, ...state }, records, limits: { ceiling: 1n << 40n, budget: 1n << 50n, content: ZERO32 } };
-}
-
 /** Exchanges whose buyer does what ours does. */
 const PLAYED = ["a fold, and a step of its chain", "a fold that cannot be stored: the old chain goes on, as far as both went", "a buyer that forgot six steps is shown them, and folds to them"];
 
@@ -291,4 +264,5 @@ export const checks = {
   "exchanges.json": exchanges,
   "exchanges.json, played": playedExchanges,
   "paid_piece.json": paidPiece,
+  "the tables of answers": answers,
 };

@@ -45,7 +45,7 @@ export const due = (voucher, k, q) => least(toTokenUnits(owed(voucher, k)), BigI
 
 /** The vault covers serials below this. */
 export function bound({ consumed, balance, tranche }) {
-  return tranche === 0n ? 0 : Number(least(BigInt(consumed) + balance / tranche, BigInt(SERIALS)));
+  return tranche === 0n ? 0 : Number(BigInt(consumed) + balance / tranche);
 }
 
 /** Whether a range stays inside one word of serials, without serial 0. */

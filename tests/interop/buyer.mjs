@@ -59,7 +59,7 @@ class World {
     writeFileSync(join(path, "payee.key"), `${payee.privateKey}\n`, { mode: 0o600 });
     const where = ["--vault", this.chain.vault, "--token", this.chain.token, "--chain-id", String(this.chain.chainId), "--rpc", this.chain.rpc];
     const files = [join(path, "title.torrent"), "--data", path, "--state", join(path, "state"), "--payee-key", join(path, "payee.key")];
-    this.seeder = await Seeder.take({ command: [piecework, "seed", ...files, "--price", PRICE, ...where, "--json", "--stdin-commands"] });
+    this.seeder = await Seeder.take({ command: [piecework, "seed", ...files, "--price", PRICE, "--redeem-every", "0", ...where, "--json", "--stdin-commands"] });
     ending(() => this.seeder.close());
   }
 

@@ -385,7 +385,8 @@ export class Payments {
     const last = this.#lastPay;
     const ofLastPay = last !== null && last.first === first && last.tag === tag && last.k === k;
     if (range === undefined && !ofLastPay) return;
-    if (ofLastPay) last.acknowledged = true;
+    // The ACK of a fold covers the steps of the chain before it.
+    if (ofLastPay || (range !== undefined && last?.first === first && last.tag !== tag)) last.acknowledged = true;
     const attaches = !this.#acknowledged;
     if (range !== undefined) this.#acknowledge(range);
     this.credit = Math.min(creditBlocks, range?.chain.creditMost ?? this.credit);

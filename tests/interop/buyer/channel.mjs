@@ -10,33 +10,37 @@ const text = JSON.stringify;
 /** Makes channels. */
 export class Channels {
   #page;
-  #said = new Map();
+  /** By channel: who hears what is said on it, null at its end. */
+  #hearers = new Map();
   #next = 1;
 
   /** Starts the browser. */
   static async start() {
     const channels = new Channels();
     const { context } = await browser();
-    await context.exposeFunction("channelSays", (name, base64) => {
-      const { read, closed } = channels.#said.get(name) ?? {};
-      if (base64 === null) closed?.();
-      else read?.(Buffer.from(base64, "base64"));
-    });
+    await context.exposeFunction("channelSays", (name, base64) => channels.#hearers.get(name)?.(base64 && Buffer.from(base64, "base64")));
     channels.#page = await open(context, `${await site({ pages, policy: null })}/channel.html`);
     return channels;
   }
 
-  /** A channel to some peer of a torrent; `read` gets the bytes, `closed` is told when the other side ended it. */
-  async connect({ tracker, infoHash, peerId, read, closed }) {
+  /** A channel to some peer of a torrent. What comes waits until somebody listens. */
+  async connect({ tracker, infoHash, peerId }) {
     const name = `channel-${this.#next++}`;
+    const early = [];
+    this.#hearers.set(name, (bytes) => early.push(bytes));
     const sdp = await this.#page.run(`offer(${text(name)})`);
     const answer = await answerTo({ tracker, infoHash, peerId, sdp });
-    this.#said.set(name, { read, closed });
     await this.#page.run(`answer(${text(name)}, ${text(answer)})`);
+    const hear = (bytes) => this.#hearers.get(name)?.(bytes);
     return {
-      send: (bytes) => void this.#page.run(`say(${text(name)}, ${text(bytes.toString("base64"))})`).catch(closed),
+      /** `read` gets the bytes, `closed` is told when the other side ended it. */
+      listen: (read, closed) => {
+        this.#hearers.set(name, (bytes) => (bytes === null ? closed() : read(bytes)));
+        early.forEach(hear);
+      },
+      send: (bytes) => void this.#page.run(`say(${text(name)}, ${text(bytes.toString("base64"))})`).catch(() => hear(null)),
       close: () => {
-        this.#said.delete(name);
+        this.#hearers.delete(name);
         return this.#page.run(`hangUp(${text(name)})`);
       },
     };

@@ -22,7 +22,9 @@ function anvil() {
 
 /** The interface and bytecode of a contract that was built. */
 function artifact(name) {
-  const { abi, bytecode } = JSON.parse(readFileSync(join(contracts, `out/${name}.sol/${name}.json`), "utf8"));
+  const file = join(contracts, `out/${name}.sol/${name}.json`);
+  if (!existsSync(file)) throw new Error(`${file} is not there: run \`npm ci --ignore-scripts\` and \`npm run build\` in contracts`);
+  const { abi, bytecode } = JSON.parse(readFileSync(file, "utf8"));
   return { abi, bytecode: bytecode.object };
 }
 

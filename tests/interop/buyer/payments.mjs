@@ -186,9 +186,9 @@ export class Payments {
   }
 
   /** The connection is gone: no timer fires any more. Nothing is written: a crash looks the same. */
-  close() {
+  close(why = "the connection is gone") {
     for (const timer of this.#timers) clearTimeout(timer);
-    this.ended ??= "the connection is gone";
+    this.#end(why);
   }
 
   #outstanding() {

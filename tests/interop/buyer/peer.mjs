@@ -7,6 +7,8 @@ import { Decoder, ID, decodeExtendedHandshake, encodeExtendedHandshake, extended
 const SELLS = 1;
 const BUYS = 2;
 const VERSION = 1;
+/** Above what anything here takes; reaching it is a failure. */
+const PATIENCE_MS = 60_000;
 /** The ids that messages to us must carry. */
 const OUR_PW_PAY = 7;
 const OUR_METADATA = 3;
@@ -38,11 +40,15 @@ export class Peer {
     this.#send(handshake(this.download.torrent.infoHash, this.#config.peerId));
   }
 
-  /** Takes bytes of the seller. */
+  /** Takes bytes of the seller. What is not the protocol ends buying. */
   read(bytes) {
-    for (const found of this.#decoder.push(bytes)) {
-      if (found.infoHash) this.#shaken(found);
-      else this.#message(found);
+    try {
+      for (const found of this.#decoder.push(bytes)) {
+        if (found.infoHash) this.#shaken(found);
+        else this.#message(found);
+      }
+    } catch (error) {
+      this.payments.close(String(error));
     }
     this.#goOn();
   }
@@ -54,13 +60,16 @@ export class Peer {
     await this.until("the pieces are here and paid", () => this.download.done && this.payments.settled);
   }
 
-  /** Resolves when it is so; rejects when buying ended, or the connection. */
+  /** Resolves when it is so; rejects when buying or the connection ended, or after a time that nothing takes. */
   until(what, holds) {
     return new Promise((resolve, reject) => {
+      const fail = (why) => reject(new Error(`never: ${what}: ${why}; ${JSON.stringify(this.payments.log.slice(-12))}`));
+      const timer = setTimeout(fail, PATIENCE_MS, "not in time");
       const look = () => {
         if (holds()) resolve();
-        else if (this.payments.ended !== null) reject(new Error(`never: ${what}: ${this.payments.ended}; ${JSON.stringify(this.payments.log.slice(-12))}`));
+        else if (this.payments.ended !== null) fail(this.payments.ended);
         else return;
+        clearTimeout(timer);
         this.#waiting.delete(look);
       };
       this.#waiting.add(look);
@@ -134,7 +143,8 @@ export class Peer {
     this.payments.unverified++;
     if (!put.complete) return;
     this.payments.unverified -= put.blocks;
-    if (!put.good) return this.payments.close(); // of one sender: nothing is owed for it, and nothing more is bought
+    // All of it is one sender's: nothing is owed for it, and nothing more is bought.
+    if (!put.good) return this.payments.close("a piece is wrong");
     this.payments.payable += put.blocks;
   }
 

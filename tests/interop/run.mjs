@@ -1,5 +1,6 @@
 // Our peers and our signaling server among software that is not ours: every exchange, one after the other, in programs
 // and browsers that are started once. `--all` runs the full product; words run only what has one of them in its name.
+// Before them, the stock client at our server, and a buyer that was written from docs/protocol.md alone at our seller.
 // Ends with a table and `N passed, N failed`. PIECEWORK_TEST_SUMMARY names a file for {passed, failed}.
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";

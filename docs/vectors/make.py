@@ -770,6 +770,17 @@ def exchanges():
         says(6, pay(old, 2), connection=2),
         says(7, pay(old, 3), ack(old, 3), connection=2),
     )
+    second, third = later(0, 0x62), later(0, 0x63)
+    quoted_again = shown("TERMS", **TERMS)
+    exchange(
+        "a promise that another one with the same base followed is refused, and a fresh one is taken",
+        says(1, commit(old), ack(old, 0)), {"at": 2, "connection": 1, "ends": True},
+        {"at": 3, "connection": 2, "begins": True, "seller": [quoted_again]},
+        says(4, commit(second), ack(second, 0), connection=2), {"at": 5, "connection": 2, "ends": True},
+        {"at": 6, "connection": 3, "begins": True, "seller": [quoted_again]},
+        says(7, commit(old), reject(old, 9), quoted_again, connection=3),
+        says(1_000, commit(third), ack(third, 0), connection=3),
+    )
     exchange(
         "an ACK that brings no news waits for a tenth of a second",
         says(1, commit(old), ack(old, 0)), blocks(2, 4), says(3, pay(old, 4)),

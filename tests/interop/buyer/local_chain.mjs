@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Chain } from "../../browser/demo/chain.mjs";
-import { program } from "../../browser/harness.mjs";
+import { freezable } from "../../browser/harness.mjs";
 import { ethers } from "./ethers.mjs";
 import { decodeState, stateCall, vaultInterface } from "./vault.mjs";
 import { accountId } from "./voucher.mjs";
@@ -36,7 +36,7 @@ export class LocalChain {
 
   /** Starts anvil and deploys token and vault. */
   static async start() {
-    const [, port] = await program(anvil(), ["--port", "0"], /Listening on 127\.0\.0\.1:(\d+)/);
+    const { match: [, port] } = await freezable(anvil(), ["--port", "0"], /Listening on 127\.0\.0\.1:(\d+)/);
     const chain = new LocalChain();
     chain.rpc = `http://127.0.0.1:${port}`;
     chain.#provider = new ethers.JsonRpcProvider(chain.rpc, undefined, { pollingInterval: 100, cacheTimeout: -1 });

@@ -27,7 +27,7 @@
 //! wire
 //! verify
 //! peer, picker, storage, payment, signaling
-//! contract
+//! io
 //! session
 //! client
 //! web | native
@@ -35,7 +35,7 @@
 
 pub mod bitfield;
 pub mod client;
-pub mod contract;
+pub mod io;
 pub mod journal;
 pub mod metainfo;
 #[cfg(all(feature = "native-formats", not(target_arch = "wasm32")))]

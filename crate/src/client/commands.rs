@@ -1,7 +1,7 @@
 //! What the page or the operator wants.
 
 use super::{Client, MAX_TORRENTS};
-use crate::contract::{
+use crate::io::{
     AddError, AddOptions, ClosedReason, Command, Event, Limits, Output, Source, StreamError,
 };
 use crate::metainfo::magnet::bare_info_hash;

@@ -17,7 +17,7 @@ use bytes::Bytes;
 use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
-pub use crate::contract::*;
+pub use crate::io::*;
 use crate::peer::choke::{Choker, UploadSlots};
 use crate::peer::{Identity, TokenBucket, Uplink};
 use crate::session::{Closed, Context, Money, Outbox, Owner, Quota, Session};

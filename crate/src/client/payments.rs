@@ -7,7 +7,7 @@ use chacha20::ChaCha20Rng;
 use rand_core::Rng;
 
 use super::{Client, wording};
-use crate::contract::{
+use crate::io::{
     ClosedReason, Config, Effect, EffectError, EffectResult, Event, RedeemOutcome, RedeemScope,
 };
 use crate::payment::payee::{ClaimOutcome, Payee, PayeeConfig, RangeId};

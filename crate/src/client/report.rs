@@ -1,7 +1,7 @@
 //! What a page may see of everything together.
 
 use super::Client;
-use crate::contract::{ClientSnapshot, Limits, LoadSnapshot, MoneySnapshot, TorrentSnapshot};
+use crate::io::{ClientSnapshot, Limits, LoadSnapshot, MoneySnapshot, TorrentSnapshot};
 use crate::session::Session;
 use crate::types::InfoHash;
 

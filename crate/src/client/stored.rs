@@ -9,7 +9,7 @@ use crate::storage::decode_have;
 use crate::types::InfoHash;
 
 impl Client {
-    /// Torrents whose info dictionary is in the records, for [`crate::contract::Source::Stored`].
+    /// Torrents whose info dictionary is in the records, for [`crate::io::Source::Stored`].
     pub fn stored_torrents(&self) -> Vec<InfoHash> {
         self.out
             .record_keys("torrent/")

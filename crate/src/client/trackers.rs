@@ -2,7 +2,7 @@
 //! machine asks for.
 
 use super::{Client, Route};
-use crate::contract::{ClosedReason, Config, Event, Output, TrackerSnapshot};
+use crate::io::{ClosedReason, Config, Event, Output, TrackerSnapshot};
 use crate::metainfo::{TrackerUrl, TrackerUrlError};
 use crate::signaling::{
     AddTrackerError, MAX_TRACKERS, Signaling, SignalingAction, SignalingConfig, SignalingEvent,

@@ -6,7 +6,7 @@ use super::messages::protocol;
 use super::metadata::{Attempt, Progress};
 use super::outbox::spans_len;
 use super::{Buying, Context, Copied, MAX_SUSPECTS, Owner, Purpose, Session, Suspect};
-use crate::contract::{ClosedReason, Effect, EffectError, Event};
+use crate::io::{ClosedReason, Effect, EffectError, Event};
 use crate::metainfo::{MAX_INFO_LEN, Metainfo};
 use crate::peer::MAX_UNREQUESTED;
 use crate::picker::Received;

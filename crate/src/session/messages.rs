@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::{Buying, Context, Phase, Session};
 use crate::bitfield::Bitfield;
-use crate::contract::{ClosedReason, Event};
+use crate::io::{ClosedReason, Event};
 use crate::peer::{MAX_REQUESTS_IN, Peer, PeerHave, Stage};
 use crate::types::{ConnectionId, PieceIndex};
 use crate::wire::extension::{

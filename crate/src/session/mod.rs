@@ -24,7 +24,7 @@ use alloy_primitives::B256;
 use bytes::Bytes;
 use chacha20::ChaCha20Rng;
 
-use crate::contract::{
+use crate::io::{
     AddOptions, ClosedReason, Config, Effect, Event, Output, PaymentNeed, StreamError,
 };
 use crate::metainfo::{Geometry, MagnetLink, Metainfo};

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::contract::{Effect, Event, Output};
+use crate::io::{Effect, Event, Output};
 use crate::metainfo::FileSpan;
 use crate::payment::PayEffect;
 use crate::sorted::Map;

@@ -8,7 +8,7 @@ use alloy_primitives::Address;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
 use super::{Context, LAZY_CYCLE, Owner, Session, record_key};
-use crate::contract::{Config, PaymentConfig, ResalePrice};
+use crate::io::{Config, PaymentConfig, ResalePrice};
 use crate::time::Timestamp;
 use crate::types::FineUnits;
 
@@ -20,7 +20,7 @@ const MEAN_SLACK: u128 = 8;
 /// What the price of a torrent follows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Pricing {
-    /// Set for this torrent; `None` follows [`crate::contract::SellConfig::price`].
+    /// Set for this torrent; `None` follows [`crate::io::SellConfig::price`].
     own: Option<FineUnits>,
     /// Paid for its blocks, earlier runs included, and for how many.
     paid: FineUnits,

@@ -4,11 +4,11 @@
 //! pieces. Nothing that is stored is ever deleted to make room.
 
 use super::{Context, Phase, Session, wanted};
-use crate::contract::{Event, Output, StreamError};
+use crate::io::{Event, Output, StreamError};
 use crate::sorted::Map;
 use crate::types::{InfoHash, StreamId};
 
-/// All torrents' shares of [`crate::contract::Limits::storage_bytes`].
+/// All torrents' shares of [`crate::io::Limits::storage_bytes`].
 #[derive(Debug, Default)]
 pub struct Quota {
     limit: Option<u64>,

@@ -1,7 +1,7 @@
 //! What a page may see of a torrent.
 
 use super::{Buying, Money, Phase, Session};
-use crate::contract::{Config, PeerPayment, PeerSnapshot, TorrentSnapshot, TorrentState};
+use crate::io::{Config, PeerPayment, PeerSnapshot, TorrentSnapshot, TorrentState};
 use crate::payment::policy;
 use crate::peer::{Peer, Stage};
 use crate::time::Timestamp;

@@ -9,7 +9,7 @@ use super::{
     Content, Context, LAZY_CYCLE, Owner, Phase, Purpose, Session, record_key, stored_link, wanted,
 };
 use crate::bitfield::Bitfield;
-use crate::contract::{CheckExisting, Effect, EffectError, EffectResult, Event};
+use crate::io::{CheckExisting, Effect, EffectError, EffectResult, Event};
 use crate::metainfo::{Geometry, Metainfo, magnet::MAX_MAGNET_LEN};
 use crate::payment::payer::Begun;
 use crate::picker::Picker;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use super::messages::protocol;
 use super::{Context, Owner, Purpose, Session};
-use crate::contract::{ClosedReason, Effect, Output};
+use crate::io::{ClosedReason, Effect, Output};
 use crate::metainfo::FileSpan;
 use crate::peer::choke::ChokeCandidate;
 use crate::peer::{MAX_REQUESTS_IN, Upload};
@@ -307,7 +307,7 @@ impl Session {
         if self.streams.close(stream) {
             ctx.out.push(Output::StreamFailed {
                 stream,
-                error: crate::contract::StreamError::Storage(why),
+                error: crate::io::StreamError::Storage(why),
             });
         }
     }

@@ -5,7 +5,7 @@
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 
-use crate::contract::{AccountState, Claim, Signature};
+use crate::io::{AccountState, Claim, Signature};
 use crate::payment::voucher::{self, Vault};
 use crate::types::TokenUnits;
 

@@ -11,7 +11,7 @@ use web_sys::{RequestInit, Response};
 use super::abi;
 use super::driver::Driver;
 use super::js;
-use crate::contract::{AccountState, Command};
+use crate::io::{AccountState, Command};
 use crate::payment::voucher::Vault;
 
 /// Longest answer of an `eth_call` taken.

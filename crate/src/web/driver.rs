@@ -24,7 +24,7 @@ use super::tracker::Tracker;
 use super::{hash, js};
 use crate::client::Client;
 use crate::client::edge::{self, Edge};
-use crate::contract::{Command, Effect, EffectError, EffectResult, Event, Input, Output};
+use crate::io::{Command, Effect, EffectError, EffectResult, Event, Input, Output};
 use crate::sorted::Map;
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, EffectId, TrackerId};

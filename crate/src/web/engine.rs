@@ -15,7 +15,7 @@ use super::records::Records;
 use super::storage::Storage;
 use super::{js, seed, snapshot};
 use crate::client::Client;
-use crate::contract::{
+use crate::io::{
     BuyConfig, Command, Config, Credit, Input, Limits, PaymentConfig, ResalePrice, SellConfig,
 };
 use crate::payment::record;

@@ -19,7 +19,7 @@ use web_sys::{CryptoKey, SubtleCrypto};
 
 use super::js;
 use super::records::Records;
-use crate::contract::Signature;
+use crate::io::Signature;
 
 /// Name of the wrapping key's record.
 const WRAP: &str = "wrap";

@@ -16,7 +16,7 @@ use super::abi::{self, Log, Redemption};
 use super::driver::Driver;
 use super::js::{self, Bring};
 use super::{seed, snapshot};
-use crate::contract::{
+use crate::io::{
     AddOptions, CheckExisting, Claim, Command, Event, Input, RedeemOutcome, RedeemScope, Source,
 };
 use crate::payment::voucher;

@@ -22,7 +22,7 @@ use web_sys::{
 use super::js::{self, Bring, Later};
 use super::keys::fill_random;
 use super::storage::{self, Storage};
-use crate::contract::{EffectError, RECORDS_GATHER};
+use crate::io::{EffectError, RECORDS_GATHER};
 use crate::journal::{Batch, Journal, LogFile};
 use crate::sorted::Map;
 

@@ -8,7 +8,7 @@ use wasm_bindgen::JsValue;
 use super::abi::to_hex;
 use super::driver::Driver;
 use super::js::{self, big, num, object};
-use crate::contract::{
+use crate::io::{
     ClientSnapshot, Event, Limits, MoneySnapshot, PaymentNeed, PeerPayment, PeerSnapshot,
     TorrentSnapshot, TorrentState,
 };

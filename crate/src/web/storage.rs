@@ -20,7 +20,7 @@ use web_sys::{
 
 use super::driver::Driver;
 use super::{hash, js};
-use crate::contract::{Effect, EffectError, EffectResult, Input};
+use crate::io::{Effect, EffectError, EffectResult, Input};
 use crate::metainfo::FileSpan;
 use crate::sorted::Map;
 use crate::types::{EffectId, InfoHash};

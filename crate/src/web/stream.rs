@@ -20,7 +20,7 @@ use web_sys::{MessageEvent, MessagePort};
 
 use super::driver::Driver;
 use super::js;
-use crate::contract::Command;
+use crate::io::Command;
 use crate::sorted::Map;
 use crate::time::Timestamp;
 use crate::types::{InfoHash, StreamId};

@@ -7,9 +7,7 @@ use bytes::Bytes;
 use serde_json::{Value, json};
 
 use super::js;
-use crate::contract::{
-    CheckExisting, Command, Config, EffectError, EffectResult, Input, Output, Source,
-};
+use crate::io::{CheckExisting, Command, Config, EffectError, EffectResult, Input, Output, Source};
 use crate::time::Timestamp;
 
 /// The engine starts.

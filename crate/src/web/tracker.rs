@@ -13,7 +13,7 @@ use web_sys::{BinaryType, CloseEvent, MessageEvent, WebSocket};
 
 use super::driver::Driver;
 use super::js;
-use crate::contract::Input;
+use crate::io::Input;
 use crate::types::TrackerId;
 
 /// Longest message taken from a tracker; a longer one is dropped.

@@ -1,7 +1,7 @@
 //! Simulated swarms: many [`piecework::client::Client`]s against each other in one thread, on a virtual
 //! clock, from one seed.
 //!
-//! A [`SimNet`] is the edge of every client at once. It carries out each `Output` the contract names:
+//! A [`SimNet`] is the edge of every client at once. It carries out each `Output` the core asks for:
 //! trackers that speak the WebTorrent protocol, data channels with latency, bandwidth and loss, disks
 //! that forget what was not flushed, records, a signing key, and a vault that checks every claim with
 //! its own arithmetic. The order of bytes on a channel is kept and nothing else: message boundaries

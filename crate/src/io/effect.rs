@@ -1,0 +1,162 @@
+//! Effects: work that the edge does for the core, and how each ended.
+
+use alloy_primitives::{B256, U256};
+use bytes::Bytes;
+
+use crate::metainfo::FileSpan;
+pub use crate::payment::ChainState as AccountState;
+pub use crate::payment::voucher::Signature;
+use crate::time::Duration;
+use crate::types::InfoHash;
+
+/// Work for the edge. Effects may end in any order, but are carried out in the order in which they were
+/// emitted as far as they touch the same thing: the storage of one torrent, or the records.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Open (creating what lacks) a torrent's files. Comes before any other storage effect of it.
+    OpenStorage {
+        /// Whose.
+        info_hash: InfoHash,
+        /// Name of the torrent, safe as one path component.
+        name: String,
+        /// Every file: components of its safe relative path, and its length. A pad file (BEP 47) has an empty
+        /// path and is never stored: reads of its spans give zeros, writes skip them.
+        files: Vec<(Vec<String>, u64)>,
+    },
+    /// Write verified bytes into files. The spans' lengths add up to the chunks'.
+    Write {
+        /// Whose.
+        info_hash: InfoHash,
+        /// Where; pad spans are skipped.
+        spans: Vec<FileSpan>,
+        /// What, to be read as one run of bytes.
+        chunks: Vec<Bytes>,
+    },
+    /// Read bytes of files.
+    Read {
+        /// Whose.
+        info_hash: InfoHash,
+        /// Where; pad spans read as zeros.
+        spans: Vec<FileSpan>,
+    },
+    /// Read bytes of files and answer with their SHA-1.
+    HashStored {
+        /// Whose.
+        info_hash: InfoHash,
+        /// Where, in order; pad spans are hashed as zeros.
+        spans: Vec<FileSpan>,
+    },
+    /// Answer with the SHA-1 of these bytes.
+    Hash {
+        /// To be read as one run of bytes.
+        chunks: Vec<Bytes>,
+    },
+    /// Write unverified bytes into the torrent's scratch file, which nothing but the core reads.
+    WriteScratch {
+        /// Whose.
+        info_hash: InfoHash,
+        /// Byte in the scratch file.
+        offset: u64,
+        /// What.
+        chunks: Vec<Bytes>,
+    },
+    /// Read bytes of the scratch file.
+    ReadScratch {
+        /// Whose.
+        info_hash: InfoHash,
+        /// Byte in the scratch file.
+        offset: u64,
+        /// Bytes.
+        length: u64,
+    },
+    /// Make everything written so far to this torrent's files and scratch durable: it outlives the machine's power.
+    /// That includes what an earlier process wrote to the files that [`Effect::HashStored`] read. Everything else
+    /// outlives the process without it.
+    Flush {
+        /// Whose.
+        info_hash: InfoHash,
+    },
+    /// Close a torrent's files, and delete them if asked.
+    CloseStorage {
+        /// Whose.
+        info_hash: InfoHash,
+        /// Delete the data and the scratch file.
+        delete: bool,
+    },
+    /// Put (`Some`) or delete (`None`) small records, all or none. Ends when they outlive the process; if `lasting`, when they
+    /// and all that were put before outlive the machine's power, which else begins within [`RECORDS_GATHER`] and a
+    /// transaction. What failed may come true later all the same.
+    PutRecords {
+        /// Key and value.
+        records: Vec<(String, Option<Bytes>)>,
+        /// See above. An edge may do as if it were always set.
+        lasting: bool,
+    },
+    /// Sign this digest with the session key (EIP-2098, low s).
+    Sign {
+        /// EIP-712 digest.
+        digest: B256,
+    },
+    /// Call the vault's `state(id, word)` at the latest block.
+    ReadAccount {
+        /// Account id.
+        account: B256,
+        /// 256-serial word.
+        word: U256,
+    },
+}
+
+/// How an effect ended.
+#[derive(Clone, Debug)]
+pub enum EffectResult {
+    /// Of [`Effect::OpenStorage`]: bytes present of each file, and of the scratch file.
+    Opened {
+        /// Per file of the effect.
+        file_lengths: Vec<u64>,
+        /// Of the scratch file.
+        scratch_length: u64,
+        /// Files, by their place in the effect, that somebody changed since storage was closed: what the records say of them is
+        /// not believed.
+        changed: Vec<u32>,
+    },
+    /// Of the reads.
+    Read(Bytes),
+    /// Of the hashes: SHA-1.
+    Hashed([u8; 20]),
+    /// Of [`Effect::Sign`].
+    Signed(Signature),
+    /// Of [`Effect::ReadAccount`].
+    Account(AccountState),
+    /// Of everything else.
+    Done,
+}
+
+/// Records that need not last at once gather so long before they are made to outlive the machine's power, together.
+pub const RECORDS_GATHER: Duration = Duration::from_secs(1);
+
+/// Why an effect failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EffectError {
+    /// Storage is full: free space or raise the quota.
+    #[error("storage is full: {0}")]
+    QuotaExceeded(String),
+    /// Data that should be there is not.
+    #[error("data is missing: {0}")]
+    Missing(String),
+    /// Storage refused.
+    #[error("storage failed: {0}")]
+    Storage(String),
+    /// The key is not there.
+    #[error("signing failed: {0}")]
+    Signing(String),
+    /// The chain could not be read, or answered nonsense.
+    #[error("the chain could not be read: {0}")]
+    Chain(String),
+}
+
+impl EffectError {
+    /// What was to be read is not there; else it may be, and storage did not let it be read.
+    pub fn says_gone(&self) -> bool {
+        matches!(self, EffectError::Missing(_))
+    }
+}

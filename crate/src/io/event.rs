@@ -1,0 +1,158 @@
+//! Events: what the page or the operator is told.
+
+pub use crate::payment::PaymentNeed;
+pub use crate::payment::voucher::abi::Claim;
+use crate::types::{ConnectionId, FineUnits, InfoHash, TokenUnits};
+
+/// For the page or the operator.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Answer to [`super::Command::Add`].
+    Added {
+        /// The caller's.
+        tag: u64,
+        /// The torrent, or why not.
+        result: Result<InfoHash, AddError>,
+    },
+    /// A torrent's info dictionary is complete and its storage open.
+    Ready {
+        /// Which.
+        info_hash: InfoHash,
+    },
+    /// A piece was verified and stored.
+    PieceDone {
+        /// Which torrent.
+        info_hash: InfoHash,
+        /// Which piece.
+        piece: u32,
+    },
+    /// Everything wanted is verified and stored.
+    Complete {
+        /// Which.
+        info_hash: InfoHash,
+    },
+    /// A connection finished its handshake.
+    PeerConnected {
+        /// Which torrent.
+        info_hash: InfoHash,
+        /// Which connection.
+        connection: ConnectionId,
+    },
+    /// A connection ended.
+    PeerClosed {
+        /// Which torrent, if it came so far.
+        info_hash: Option<InfoHash>,
+        /// Which connection.
+        connection: ConnectionId,
+        /// Why.
+        reason: ClosedReason,
+    },
+    /// Something the user should know about one torrent, or (`None`) about all.
+    Warning {
+        /// Which.
+        info_hash: Option<InfoHash>,
+        /// A full sentence: what is wrong and what to do.
+        text: String,
+    },
+    /// A torrent cannot go on until the user does something.
+    Failed {
+        /// Which.
+        info_hash: InfoHash,
+        /// A full sentence: what is wrong and what to do.
+        text: String,
+    },
+    /// A peer asks for money and no account covers it: the page may offer a deposit. Said again for another reason or a lower
+    /// price, and when an account that covered it does not any more.
+    PaymentNeeded {
+        /// Which torrent.
+        info_hash: InfoHash,
+        /// The lowest price seen, fine units per block.
+        unit: FineUnits,
+        /// What the account lacks.
+        why: PaymentNeed,
+    },
+    /// Claims to be redeemed: send them, then say [`super::Command::Redeemed`] with the tag.
+    ClaimsReady {
+        /// Of this batch.
+        tag: u64,
+        /// At most 128; may be empty when nothing pays.
+        claims: Vec<Claim>,
+        /// Sum of the floors.
+        total: TokenUnits,
+    },
+    /// A range is full, or its buyer owes so much that he waits until it is redeemed, or he leaves:
+    /// [`super::Command::PrepareRedeem`] with [`super::RedeemScope::Due`]. Said once until something of his is redeemed.
+    RedeemDue,
+    /// A line for the payment log: a full sentence.
+    Payment {
+        /// Which torrent, if any.
+        info_hash: Option<InfoHash>,
+        /// A full sentence.
+        text: String,
+    },
+    /// [`super::Command::Shutdown`] is through.
+    ShutDown,
+}
+
+/// Why a torrent was not taken up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddError {
+    /// The magnet link is not valid.
+    #[error("the magnet link is not valid: {0}")]
+    Magnet(String),
+    /// The .torrent file is not valid.
+    #[error("the .torrent file is not valid: {0}")]
+    Torrent(String),
+    /// No record of that torrent, and no tracker to find it by.
+    #[error("no torrent {0} is stored here: give a magnet link, or a tracker to find it by")]
+    NotStored(InfoHash),
+    /// Too many torrents.
+    #[error("at most {0} torrents at once: remove one first")]
+    TooMany(usize),
+}
+
+/// Why a stream ended early.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StreamError {
+    /// No such torrent or file, or the torrent was removed.
+    #[error("no such file")]
+    NotFound,
+    /// The range lies outside the file.
+    #[error("the range lies outside the file of {0} bytes")]
+    OutOfRange(u64),
+    /// Too many streams at once.
+    #[error("at most {0} streams at once")]
+    TooMany(usize),
+    /// Storage failed.
+    #[error("storage failed: {0}")]
+    Storage(String),
+    /// What is missing does not fit [`super::Limits::storage_bytes`]; the text says what to do.
+    #[error("{0}")]
+    StorageLimit(String),
+}
+
+/// Why a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClosedReason {
+    /// The other side, or the network.
+    #[error("{0}")]
+    Remote(String),
+    /// It broke the protocol.
+    #[error("protocol error: {0}")]
+    Protocol(String),
+    /// It sent data that does not match its hash.
+    #[error("sent corrupt data")]
+    Corrupt,
+    /// It broke the payment protocol.
+    #[error("payment protocol error: {0}")]
+    Payment(String),
+    /// No room, duplicate, both complete, idle, or the torrent went away.
+    #[error("not needed: {0}")]
+    NotNeeded(&'static str),
+    /// It said nothing, or did nothing, for too long.
+    #[error("timed out: {0}")]
+    TimedOut(&'static str),
+    /// We are shutting down.
+    #[error("shutting down")]
+    Shutdown,
+}

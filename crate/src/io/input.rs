@@ -1,0 +1,246 @@
+//! Inputs: what the edge tells the core, commands among them.
+
+use alloy_primitives::Address;
+use bytes::Bytes;
+
+use super::config::{AddOptions, Limits};
+use super::effect::{EffectError, EffectResult};
+use crate::types::{ConnectionId, EffectId, FineUnits, InfoHash, StreamId, TokenUnits, TrackerId};
+
+/// Something that happened.
+#[derive(Clone, Debug)]
+pub enum Input {
+    /// The time of the last [`super::Output::Timeout`] came.
+    Tick,
+    /// The page or the operator wants something.
+    Command(Command),
+    /// A tracker's WebSocket opened.
+    TrackerConnected {
+        /// Which.
+        tracker: TrackerId,
+    },
+    /// A tracker's WebSocket brought one message (text or binary, as bytes).
+    TrackerMessage {
+        /// Which.
+        tracker: TrackerId,
+        /// Its payload.
+        text: Bytes,
+    },
+    /// A tracker's WebSocket closed or could not be opened.
+    TrackerClosed {
+        /// Which.
+        tracker: TrackerId,
+        /// Why, for the log and the page.
+        reason: String,
+    },
+    /// Answer to [`super::Output::CreateOffer`]: an SDP offer with its candidates gathered.
+    OfferReady {
+        /// Which.
+        connection: ConnectionId,
+        /// SDP.
+        sdp: String,
+    },
+    /// Answer to [`super::Output::AcceptOffer`]: an SDP answer with its candidates gathered.
+    AnswerReady {
+        /// Which.
+        connection: ConnectionId,
+        /// SDP.
+        sdp: String,
+    },
+    /// The connection's data channel is open.
+    ConnectionOpen {
+        /// Which.
+        connection: ConnectionId,
+        /// A hash of the remote network address, 0 if unknown: serves only to tell peers of one address.
+        address_hash: u64,
+        /// The same of each address that the peer's own description names. They prove nothing, and are held against it alone: a
+        /// peer with several addresses that was banned or is connected at one of them is known by it at the others.
+        claimed: Vec<u64>,
+    },
+    /// The data channel brought bytes.
+    Received {
+        /// Which.
+        connection: ConnectionId,
+        /// One message's payload; boundaries mean nothing.
+        bytes: Bytes,
+    },
+    /// The channel's `bufferedAmount` fell to the low-water mark or below.
+    SendBuffer {
+        /// Which.
+        connection: ConnectionId,
+        /// Bytes still buffered at the edge.
+        buffered: u64,
+    },
+    /// The connection failed at any stage, or closed. Nothing more comes from it.
+    ConnectionClosed {
+        /// Which.
+        connection: ConnectionId,
+        /// Why, for the log and the page.
+        reason: String,
+    },
+    /// An [`super::Output::Effect`] ended.
+    EffectDone {
+        /// Which.
+        id: EffectId,
+        /// How.
+        result: Result<EffectResult, EffectError>,
+    },
+}
+
+/// What the page or the operator may want.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Take up a torrent. Answered by [`super::Event::Added`] with the same tag.
+    Add {
+        /// Chosen by the caller.
+        tag: u64,
+        /// What.
+        source: Source,
+        /// How.
+        options: AddOptions,
+    },
+    /// Stop a torrent and forget it.
+    Remove {
+        /// Which.
+        info_hash: InfoHash,
+        /// Delete its data and records too.
+        delete_data: bool,
+    },
+    /// Close a torrent's connections and fetch nothing.
+    Pause {
+        /// Which.
+        info_hash: InfoHash,
+    },
+    /// Undo [`Command::Pause`].
+    Resume {
+        /// Which.
+        info_hash: InfoHash,
+    },
+    /// Fetch the whole torrent (`false`) or only what streams ask for (`true`).
+    SetOnDemand {
+        /// Which.
+        info_hash: InfoHash,
+        /// See above.
+        on_demand: bool,
+    },
+    /// Replace the limits.
+    SetLimits(Limits),
+    /// Begin to read bytes of a file in order.
+    OpenStream {
+        /// Chosen by the edge, never reused.
+        stream: StreamId,
+        /// Which torrent.
+        info_hash: InfoHash,
+        /// Index of the file.
+        file: u32,
+        /// First byte.
+        offset: u64,
+        /// Bytes wanted in all.
+        length: u64,
+    },
+    /// The reader has room for one more chunk (at most 256 KiB).
+    PullStream {
+        /// Which.
+        stream: StreamId,
+    },
+    /// The reader is gone.
+    CloseStream {
+        /// Which.
+        stream: StreamId,
+    },
+    /// Buy from this account: after a deposit, or at start.
+    SetAccount {
+        /// Depositor.
+        owner: Address,
+        /// Address of the session key that [`super::Effect::Sign`] signs with.
+        session_key: Address,
+    },
+    /// The account has more money, or less: read it again now.
+    RefreshAccount,
+    /// Sell nothing more in this run, because the vault gives a seller too little time to redeem.
+    StopSelling,
+    /// Replace the hard cap on spending.
+    SetBudget {
+        /// Everything that the account spent so far and spends from now on stays at or below this; another account begins at 0.
+        total: TokenUnits,
+    },
+    /// The most paid per block for one torrent; zero takes only free peers.
+    SetMaxUnit {
+        /// Which.
+        info_hash: InfoHash,
+        /// Fine units per block.
+        max_unit: FineUnits,
+    },
+    /// Selling price per block for one torrent; zero is free.
+    SetUnit {
+        /// Which.
+        info_hash: InfoHash,
+        /// Fine units per block.
+        unit: FineUnits,
+    },
+    /// Close ranges durably and hand out their claims by [`super::Event::ClaimsReady`].
+    PrepareRedeem(RedeemScope),
+    /// Of the claims handed out by [`super::Event::ClaimsReady`] only the first are sent, and are answered for by
+    /// [`Command::Redeemed`] later; the others can be redeemed again.
+    ReturnClaims {
+        /// The same tag.
+        tag: u64,
+        /// How many are sent.
+        sent: usize,
+    },
+    /// What became of claims handed out by [`super::Event::ClaimsReady`].
+    Redeemed {
+        /// The same tag.
+        tag: u64,
+        /// How it went.
+        outcome: RedeemOutcome,
+    },
+    /// The network went away (`false`) or came back (`true`).
+    Online(bool),
+    /// Say goodbye and make everything durable; ends with [`super::Event::ShutDown`].
+    Shutdown,
+}
+
+/// What names a torrent.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A magnet link (BEP 9), or a bare info hash in hexadecimal or base32, which is the same as [`Source::Stored`].
+    Magnet(String),
+    /// The bytes of a .torrent file (BEP 3).
+    Torrent(Bytes),
+    /// A torrent whose info dictionary is in the records, by its hash; one that is not is fetched, if trackers are given.
+    Stored(InfoHash),
+}
+
+/// Which ranges to redeem.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RedeemScope {
+    /// Everything that would pay at least one token unit, but not the crumbs of a buyer that leaves many.
+    All,
+    /// Only full ranges, those without a connection and those of buyers that owe much, each above the dust limit
+    /// (docs/protocol.md, "Redeeming"); and of a buyer that withdraws all that is worth its gas.
+    Due,
+}
+
+/// What became of a redemption.
+#[derive(Clone, Debug)]
+pub enum RedeemOutcome {
+    /// The transaction is in a block: the indices (into the claims) that paid, and what was paid per index.
+    Mined {
+        /// `(index, token units paid)` of every `Redeemed` event.
+        paid: Vec<(u32, TokenUnits)>,
+        /// `(index, reason)` of every `Skipped` event.
+        skipped: Vec<(u32, u8)>,
+    },
+    /// Nothing was sent, or it reverted: the claims stay redeemable.
+    Failed {
+        /// Why, for the page.
+        reason: String,
+    },
+    /// It may have been sent, and is in no block that was seen: the claims stay redeemable, and if their serials are
+    /// consumed later, it was by this.
+    Unknown {
+        /// Why, for the page.
+        reason: String,
+    },
+}

@@ -1,0 +1,23 @@
+//! What passes between the core and an edge: every input, output, effect, event and setting, as plain data.
+//!
+//! Owns no behaviour. Edges see it as part of [`crate::client`].
+
+mod config;
+mod effect;
+mod event;
+mod input;
+mod output;
+mod snapshot;
+
+pub use config::{
+    AddOptions, BuyConfig, CheckExisting, Config, Credit, Limits, PaymentConfig, ResalePrice,
+    SellConfig,
+};
+pub use effect::{AccountState, Effect, EffectError, EffectResult, RECORDS_GATHER, Signature};
+pub use event::{AddError, Claim, ClosedReason, Event, PaymentNeed, StreamError};
+pub use input::{Command, Input, RedeemOutcome, RedeemScope, Source};
+pub use output::Output;
+pub use snapshot::{
+    ClientSnapshot, LoadSnapshot, MoneySnapshot, PeerPayment, PeerSnapshot, TorrentSnapshot,
+    TorrentState, TrackerSnapshot,
+};

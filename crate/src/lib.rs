@@ -28,7 +28,7 @@
 //! verify
 //! peer, picker, storage, payment, signaling
 //! io
-//! session
+//! torrent
 //! client
 //! web | native
 //! ```
@@ -43,11 +43,11 @@ pub mod native;
 pub mod payment;
 pub mod peer;
 pub mod picker;
-pub mod session;
 pub mod signaling;
 pub mod sorted;
 pub mod storage;
 pub mod time;
+pub mod torrent;
 pub mod types;
 pub mod verify;
 pub mod web;

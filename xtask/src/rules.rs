@@ -389,8 +389,8 @@ mod tests {
             ["wire", "types"]
         );
         assert_eq!(
-            names("use crate::{peer::{a, b}, session};"),
-            ["peer", "session"]
+            names("use crate::{peer::{a, b}, torrent};"),
+            ["peer", "torrent"]
         );
         assert_eq!(
             names(

@@ -6,7 +6,7 @@ use crate::io::{
 };
 use crate::metainfo::magnet::bare_info_hash;
 use crate::metainfo::{MagnetLink, Metainfo};
-use crate::session::Session;
+use crate::torrent::Torrent;
 use crate::types::InfoHash;
 
 /// Streams of one client.
@@ -35,17 +35,17 @@ impl Client {
                 delete_data,
             } => self.remove(info_hash, delete_data),
             Command::Pause { info_hash } => {
-                self.with_session(info_hash, |session, ctx| session.pause(ctx));
+                self.with_torrent(info_hash, |torrent, ctx| torrent.pause(ctx));
             }
             Command::Resume { info_hash } => {
-                self.with_session(info_hash, |session, ctx| session.resume(ctx));
+                self.with_torrent(info_hash, |torrent, ctx| torrent.resume(ctx));
                 self.choke_stale = true;
             }
             Command::SetOnDemand {
                 info_hash,
                 on_demand,
-            } => self.with_session(info_hash, |session, ctx| {
-                session.set_on_demand(ctx, on_demand);
+            } => self.with_torrent(info_hash, |torrent, ctx| {
+                torrent.set_on_demand(ctx, on_demand);
             }),
             Command::SetLimits(limits) => self.set_limits(limits),
             Command::OpenStream {
@@ -57,7 +57,7 @@ impl Client {
             } => {
                 let error = if self.streams.len() >= MAX_STREAMS {
                     Some(StreamError::TooMany(MAX_STREAMS))
-                } else if !self.sessions.contains_key(&info_hash) {
+                } else if !self.torrents.contains_key(&info_hash) {
                     Some(StreamError::NotFound)
                 } else {
                     None
@@ -66,21 +66,21 @@ impl Client {
                     return self.out.push(Output::StreamFailed { stream, error });
                 }
                 self.streams.insert(stream, info_hash);
-                self.with_session(info_hash, |session, ctx| {
-                    session.open_stream(ctx, stream, file, offset, length);
+                self.with_torrent(info_hash, |torrent, ctx| {
+                    torrent.open_stream(ctx, stream, file, offset, length);
                 });
             }
             Command::PullStream { stream } => {
                 if let Some(info_hash) = self.streams.get(&stream).copied() {
-                    self.with_session(info_hash, |session, ctx| {
-                        session.pull_stream(ctx.now, stream);
+                    self.with_torrent(info_hash, |torrent, ctx| {
+                        torrent.pull_stream(ctx.now, stream);
                     });
                 }
             }
             Command::CloseStream { stream } => {
                 if let Some(info_hash) = self.streams.remove(&stream) {
-                    self.with_session(info_hash, |session, _| {
-                        session.close_stream(stream);
+                    self.with_torrent(info_hash, |torrent, _| {
+                        torrent.close_stream(stream);
                     });
                 }
             }
@@ -91,9 +91,9 @@ impl Client {
             Command::SetMaxUnit {
                 info_hash,
                 max_unit,
-            } => self.with_session(info_hash, |session, _| session.set_max_unit(max_unit)),
+            } => self.with_torrent(info_hash, |torrent, _| torrent.set_max_unit(max_unit)),
             Command::SetUnit { info_hash, unit } => {
-                self.with_session(info_hash, |session, ctx| session.set_unit(ctx, unit));
+                self.with_torrent(info_hash, |torrent, ctx| torrent.set_unit(ctx, unit));
                 self.choke_stale = true;
             }
             Command::PrepareRedeem(scope) => self.prepare_redeem(scope),
@@ -162,9 +162,9 @@ impl Client {
         let added = result.clone().ok();
         self.out.event(Event::Added { tag, result });
         if let Some(info_hash) = added {
-            self.with_session(info_hash, |session, ctx| {
+            self.with_torrent(info_hash, |torrent, ctx| {
                 if let Some(meta) = meta {
-                    session.set_metainfo(ctx, meta);
+                    torrent.set_metainfo(ctx, meta);
                 }
             });
         }
@@ -240,21 +240,21 @@ impl Client {
         if !private {
             named.extend(self.config.trackers.iter().cloned());
         }
-        if self.sessions.contains_key(&info_hash) {
+        if self.torrents.contains_key(&info_hash) {
             if let Some(unit) = options.unit {
-                self.with_session(info_hash, |session, ctx| session.set_unit(ctx, unit));
+                self.with_torrent(info_hash, |torrent, ctx| torrent.set_unit(ctx, unit));
             }
             if let Some(max_unit) = options.max_unit {
-                self.with_session(info_hash, |session, _| session.set_max_unit(max_unit));
+                self.with_torrent(info_hash, |torrent, _| torrent.set_max_unit(max_unit));
             }
         } else {
-            if self.sessions.len() >= MAX_TORRENTS {
+            if self.torrents.len() >= MAX_TORRENTS {
                 return Err(AddError::TooMany(MAX_TORRENTS));
             }
-            let session = Session::new(info_hash, name, trackers, options);
-            self.sessions.insert(info_hash, session);
+            let torrent = Torrent::new(info_hash, name, trackers, options);
+            self.torrents.insert(info_hash, torrent);
             self.order.push(info_hash);
-            self.with_session(info_hash, |session, ctx| session.recall_price(ctx));
+            self.with_torrent(info_hash, |torrent, ctx| torrent.recall_price(ctx));
         }
         self.follow_trackers(info_hash, &given, &named);
         Ok((info_hash, meta))
@@ -262,11 +262,11 @@ impl Client {
 
     fn remove(&mut self, info_hash: InfoHash, delete_data: bool) {
         self.stop_returning(info_hash);
-        if delete_data || !self.sessions.contains_key(&info_hash) {
+        if delete_data || !self.torrents.contains_key(&info_hash) {
             return self.drop_torrent(info_hash, delete_data);
         }
         // What arrived goes on record first.
-        self.with_session(info_hash, |session, ctx| session.pause(ctx));
+        self.with_torrent(info_hash, |torrent, ctx| torrent.pause(ctx));
         self.stop_announcing(info_hash);
         self.leaving.insert(info_hash);
     }
@@ -275,16 +275,16 @@ impl Client {
     pub(super) fn finish_leaving(&mut self) -> bool {
         let mut returned = false;
         for info_hash in self.leaving.clone() {
-            let Some(session) = self.sessions.get_mut(&info_hash) else {
+            let Some(torrent) = self.torrents.get_mut(&info_hash) else {
                 continue;
             };
-            if session.is_durable() || session.has_failed() {
+            if torrent.is_durable() || torrent.has_failed() {
                 self.drop_torrent(info_hash, false);
                 for (tag, found) in self.take_returning(info_hash) {
                     self.add_found(tag, found);
                     returned = true;
                 }
-            } else if !session.is_recording() && session.make_durable_soon() {
+            } else if !torrent.is_recording() && torrent.make_durable_soon() {
                 // A piece was written since it was asked for.
                 self.touched.insert(info_hash);
             }
@@ -294,11 +294,11 @@ impl Client {
 
     fn drop_torrent(&mut self, info_hash: InfoHash, delete_data: bool) {
         self.leaving.remove(&info_hash);
-        self.with_session(info_hash, |session, ctx| {
-            session.close_all(ctx, &ClosedReason::NotNeeded("the torrent was removed"));
-            session.remove(ctx, delete_data);
+        self.with_torrent(info_hash, |torrent, ctx| {
+            torrent.close_all(ctx, &ClosedReason::NotNeeded("the torrent was removed"));
+            torrent.remove(ctx, delete_data);
         });
-        self.sessions.remove(&info_hash);
+        self.torrents.remove(&info_hash);
         self.order.retain(|h| *h != info_hash);
         self.streams.retain(|_, h| *h != info_hash);
         self.stop_announcing(info_hash);
@@ -311,7 +311,7 @@ impl Client {
         self.config.limits = limits;
         self.limit_storage();
         self.choke_stale = true;
-        self.touched.extend(self.sessions.keys());
+        self.touched.extend(self.torrents.keys());
     }
 
     fn shutdown(&mut self) {
@@ -321,10 +321,10 @@ impl Client {
         self.shutdown_by = Some(self.now + self.config.limits.shutdown_grace);
         self.close_money();
         for info_hash in self.order.clone() {
-            self.with_session(info_hash, |session, ctx| {
-                session.pump(ctx);
-                session.pause(ctx);
-                session.make_durable_soon();
+            self.with_torrent(info_hash, |torrent, ctx| {
+                torrent.pump(ctx);
+                torrent.pause(ctx);
+                torrent.make_durable_soon();
             });
             self.stop_announcing(info_hash);
         }

@@ -1,8 +1,8 @@
 //! Many torrents behind one door: the only thing an edge drives.
 //!
-//! A [`Client`] owns what its sessions share: connections and upload slots, rate limits, trackers, the
+//! A [`Client`] owns what its torrents share: connections and upload slots, rate limits, trackers, the
 //! payment account and its serials, and the routing of a new channel to its torrent. It never reads a
-//! clock and never blocks. One input is handled whole: dispatched, then payments, then every session it
+//! clock and never blocks. One input is handled whole: dispatched, then payments, then every torrent it
 //! touched goes on, then what those caused, until nothing more follows from it.
 
 mod commands;
@@ -20,10 +20,10 @@ use rand_core::{Rng, SeedableRng};
 pub use crate::io::*;
 use crate::peer::choke::{Choker, UploadSlots};
 use crate::peer::{Identity, TokenBucket, Uplink};
-use crate::session::{Closed, Context, Money, Outbox, Owner, Quota, Session};
 use crate::signaling::Signaling;
 use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
+use crate::torrent::{Closed, Context, Money, Outbox, Owner, Quota, Torrent};
 use crate::types::{ConnectionId, InfoHash, PeerId, StreamId};
 
 /// This peer's ids begin so (BEP 20, Azureus style): client `PW`, version 0.1.0.
@@ -51,7 +51,7 @@ pub struct Client {
     now: Timestamp,
     rng: ChaCha20Rng,
     out: Outbox,
-    sessions: Map<InfoHash, Session>,
+    torrents: Map<InfoHash, Torrent>,
     /// Torrents that go as soon as what they hold is durable.
     leaving: Set<InfoHash>,
     /// Torrents that leave and were added again meanwhile, with the tags of those commands.
@@ -75,7 +75,7 @@ pub struct Client {
     download: TokenBucket,
     banned: Set<Identity>,
     closed: Vec<Closed>,
-    /// Sessions that the current input touched.
+    /// Torrents that the current input touched.
     touched: Set<InfoHash>,
     /// When a full house is looked at next.
     room_at: Timestamp,
@@ -110,7 +110,7 @@ impl Client {
             now,
             rng,
             out: Outbox::new(torrents),
-            sessions: Map::new(),
+            torrents: Map::new(),
             leaving: Set::new(),
             returning: Vec::new(),
             order: Vec::new(),
@@ -147,7 +147,7 @@ impl Client {
         self.now = self.now.max(now);
         match input {
             // Whatever waits for time alone (a cap, patience with a peer) looks again.
-            Input::Tick => self.touched.extend(self.sessions.keys()),
+            Input::Tick => self.touched.extend(self.torrents.keys()),
             Input::Command(command) => self.command(command),
             Input::TrackerConnected { tracker } => {
                 self.signaling.tracker_connected(self.now, tracker);
@@ -173,17 +173,17 @@ impl Client {
             } => self.connection_open(connection, address_hash, claimed),
             Input::Received { connection, bytes } => {
                 let mut choke = false;
-                self.in_session(connection, |session, ctx| {
-                    session.received(ctx, connection, bytes);
-                    choke = session.take_choke_stale();
+                self.in_torrent_of(connection, |torrent, ctx| {
+                    torrent.received(ctx, connection, bytes);
+                    choke = torrent.take_choke_stale();
                 });
                 self.choke_stale |= choke;
             }
             Input::SendBuffer {
                 connection,
                 buffered,
-            } => self.in_session(connection, |session, ctx| {
-                session.send_buffer(ctx, connection, buffered);
+            } => self.in_torrent_of(connection, |torrent, ctx| {
+                torrent.send_buffer(ctx, connection, buffered);
             }),
             Input::ConnectionClosed { connection, reason } => {
                 self.connection_closed(connection, reason);
@@ -191,11 +191,11 @@ impl Client {
             Input::EffectDone { id, result } => self.effect_done(id, result),
         }
         self.on_time();
-        let urgent = self.sessions.values().any(Session::is_downloading);
+        let urgent = self.torrents.values().any(Torrent::is_downloading);
         self.uplink.set_urgent(urgent);
         // Room that one connection gave back may be what another one of another torrent waits for.
         if self.uplink.take_waiting() {
-            self.touched.extend(self.sessions.keys());
+            self.touched.extend(self.torrents.keys());
         }
         self.settle();
     }
@@ -229,7 +229,7 @@ impl Client {
         let info_hash = route.info_hash;
         self.signaling.connection_established(self.now, connection);
         let full = self.open_connections() > self.config.limits.max_connections;
-        if full || !self.sessions.contains_key(&info_hash) {
+        if full || !self.torrents.contains_key(&info_hash) {
             self.routes.remove(&connection);
             self.signaling.connection_closed(self.now, connection);
             self.out.push(Output::CloseConnection {
@@ -238,8 +238,8 @@ impl Client {
             });
             return;
         }
-        self.with_session(info_hash, |session, ctx| {
-            session.connected(ctx, connection, address_hash, claimed);
+        self.with_torrent(info_hash, |torrent, ctx| {
+            torrent.connected(ctx, connection, address_hash, claimed);
         });
         self.choke_stale = true;
     }
@@ -249,8 +249,8 @@ impl Client {
             return;
         };
         if route.open {
-            self.with_session(route.info_hash, |session, ctx| {
-                session.close(ctx, connection, ClosedReason::Remote(reason));
+            self.with_torrent(route.info_hash, |torrent, ctx| {
+                torrent.close(ctx, connection, ClosedReason::Remote(reason));
             });
         } else {
             self.routes.remove(&connection);
@@ -265,9 +265,9 @@ impl Client {
         result: Result<EffectResult, EffectError>,
     ) {
         match self.out.take_owner(id) {
-            Some(Owner::Session(info_hash, purpose)) => {
-                self.with_session(info_hash, |session, ctx| {
-                    session.effect_done(ctx, purpose, result);
+            Some(Owner::Torrent(info_hash, purpose)) => {
+                self.with_torrent(info_hash, |torrent, ctx| {
+                    torrent.effect_done(ctx, purpose, result);
                 });
             }
             Some(Owner::Payer(effect)) => self.payer_effect_done(effect, result),
@@ -294,13 +294,13 @@ impl Client {
         self.account_on_time();
         self.redemptions_on_time();
         let due: Vec<InfoHash> = self
-            .sessions
+            .torrents
             .values()
             .filter(|s| s.next_timeout(self.now, self.is_capped()) <= self.now)
-            .map(Session::info_hash)
+            .map(Torrent::info_hash)
             .collect();
         for info_hash in due {
-            self.with_session(info_hash, |session, ctx| session.tick(ctx));
+            self.with_torrent(info_hash, |torrent, ctx| torrent.tick(ctx));
         }
         if self.choker.next_round() <= self.now {
             self.choke_stale = true;
@@ -314,8 +314,8 @@ impl Client {
 
     /// What starves looks for peers also under ids that it is connected to.
     fn note_starving(&mut self) {
-        for (info_hash, session) in &self.sessions {
-            let starving = session.is_starving(self.now);
+        for (info_hash, torrent) in &self.torrents {
+            let starving = torrent.is_starving(self.now);
             self.signaling.set_starving(*info_hash, starving);
         }
     }
@@ -325,12 +325,12 @@ impl Client {
         let limits = &self.config.limits;
         let full = self.open_connections() >= limits.max_connections;
         let per_torrent = limits.max_connections_per_torrent;
-        let crowded: Vec<InfoHash> = (self.sessions.values())
+        let crowded: Vec<InfoHash> = (self.torrents.values())
             .filter(|s| full || s.peers().len() >= per_torrent)
-            .map(Session::info_hash)
+            .map(Torrent::info_hash)
             .collect();
         for info_hash in crowded {
-            self.with_session(info_hash, |session, ctx| session.make_room(ctx));
+            self.with_torrent(info_hash, |torrent, ctx| torrent.make_room(ctx));
         }
     }
 
@@ -382,11 +382,11 @@ impl Client {
 
     fn choke(&mut self) {
         let mut candidates = Vec::new();
-        let hashes: Vec<InfoHash> = self.sessions.keys().copied().collect();
+        let hashes: Vec<InfoHash> = self.torrents.keys().copied().collect();
         for info_hash in hashes {
             let mut found = Vec::new();
-            self.lend(info_hash, |session, ctx| {
-                found = session.choke_candidates(ctx);
+            self.lend(info_hash, |torrent, ctx| {
+                found = torrent.choke_candidates(ctx);
             });
             candidates.extend(found);
         }
@@ -404,13 +404,13 @@ impl Client {
                 continue;
             };
             let mut changed = false;
-            self.lend(route.info_hash, |session, ctx| {
-                changed = session
+            self.lend(route.info_hash, |torrent, ctx| {
+                changed = torrent
                     .peers()
                     .get(&conn)
                     .is_some_and(|p| p.choked_it != choked);
                 if changed {
-                    session.set_choked(ctx, conn, choked);
+                    torrent.set_choked(ctx, conn, choked);
                 }
             });
             if changed {
@@ -420,29 +420,33 @@ impl Client {
     }
 
     fn pump(&mut self, info_hash: InfoHash) {
-        self.lend(info_hash, |session, ctx| session.pump(ctx));
+        self.lend(info_hash, |torrent, ctx| torrent.pump(ctx));
     }
 
     // ---- lending
 
-    /// Calls into a session and marks it touched.
-    fn with_session(&mut self, info_hash: InfoHash, f: impl FnOnce(&mut Session, &mut Context)) {
-        if self.sessions.contains_key(&info_hash) {
+    /// Calls into a torrent and marks it touched.
+    fn with_torrent(&mut self, info_hash: InfoHash, f: impl FnOnce(&mut Torrent, &mut Context)) {
+        if self.torrents.contains_key(&info_hash) {
             self.touched.insert(info_hash);
             self.lend(info_hash, f);
         }
     }
 
-    fn in_session(&mut self, connection: ConnectionId, f: impl FnOnce(&mut Session, &mut Context)) {
+    fn in_torrent_of(
+        &mut self,
+        connection: ConnectionId,
+        f: impl FnOnce(&mut Torrent, &mut Context),
+    ) {
         if let Some(route) = self.routes.get(&connection).copied()
             && route.open
         {
-            self.with_session(route.info_hash, f);
+            self.with_torrent(route.info_hash, f);
         }
     }
 
-    fn lend(&mut self, info_hash: InfoHash, f: impl FnOnce(&mut Session, &mut Context)) {
-        let Some(session) = self.sessions.get_mut(&info_hash) else {
+    fn lend(&mut self, info_hash: InfoHash, f: impl FnOnce(&mut Torrent, &mut Context)) {
+        let Some(torrent) = self.torrents.get_mut(&info_hash) else {
             return;
         };
         let mut ctx = Context {
@@ -459,7 +463,7 @@ impl Client {
             banned: &mut self.banned,
             closed: &mut self.closed,
         };
-        f(session, &mut ctx);
+        f(torrent, &mut ctx);
     }
 
     // ---- time
@@ -470,8 +474,8 @@ impl Client {
 
     fn next_timeout(&self) -> Timestamp {
         let capped = self.is_capped();
-        let sessions = self
-            .sessions
+        let torrents = self
+            .torrents
             .values()
             .map(|s| s.next_timeout(self.now, capped))
             .min()
@@ -481,7 +485,7 @@ impl Client {
         } else {
             Timestamp::NEVER
         };
-        let at = sessions
+        let at = torrents
             .min(choke)
             .min(self.signaling.next_timeout())
             .min(self.money.next_timeout())

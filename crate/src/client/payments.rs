@@ -15,9 +15,9 @@ use crate::payment::payer::{AccountInfo, Payer};
 use crate::payment::policy::PayerConfig;
 use crate::payment::voucher::Vault;
 use crate::payment::{ChainUnreadable, NotSigned, PayAction, PayEffect, PayEvent, payee};
-use crate::session::{Money, MoneyAction, Owner};
 use crate::sorted::Map;
 use crate::time::{Duration, Timestamp};
+use crate::torrent::{Money, MoneyAction, Owner};
 use crate::types::{ConnectionId, InfoHash, TokenUnits};
 
 /// Claims of one transaction (docs/protocol.md, "Redeeming").
@@ -215,7 +215,7 @@ impl Client {
         if let Some(payer) = &mut self.money.payer {
             payer.set_account(self.now, info);
         }
-        self.touched.extend(self.sessions.keys());
+        self.touched.extend(self.torrents.keys());
     }
 
     /// The account is said to have changed.
@@ -233,7 +233,7 @@ impl Client {
     pub(super) fn set_budget(&mut self, total: TokenUnits) {
         if let Some(payer) = &mut self.money.payer {
             payer.set_budget(self.now, total);
-            self.touched.extend(self.sessions.keys());
+            self.touched.extend(self.torrents.keys());
         }
     }
 
@@ -368,8 +368,8 @@ impl Client {
             }
         };
         match action {
-            PayAction::Send { conn, message } => self.in_session(conn, |session, ctx| {
-                session.send_pay(ctx, conn, &message);
+            PayAction::Send { conn, message } => self.in_torrent_of(conn, |torrent, ctx| {
+                torrent.send_pay(ctx, conn, &message);
             }),
             PayAction::PutRecord {
                 effect,
@@ -400,25 +400,25 @@ impl Client {
                 let on = self.config.limits.upload_bytes_per_second != Some(0)
                     && self.config.limits.upload_slots > 0;
                 if on {
-                    self.in_session(conn, |session, ctx| session.set_choked(ctx, conn, false));
+                    self.in_torrent_of(conn, |torrent, ctx| torrent.set_choked(ctx, conn, false));
                 }
                 self.choke_stale = true;
             }
             PayAction::Choke { conn } => {
-                self.in_session(conn, |session, ctx| session.set_choked(ctx, conn, true));
+                self.in_torrent_of(conn, |torrent, ctx| torrent.set_choked(ctx, conn, true));
                 self.choke_stale = true;
             }
             PayAction::CloseConnection { conn, reason } => {
-                self.in_session(conn, |session, ctx| {
-                    session.close(
+                self.in_torrent_of(conn, |torrent, ctx| {
+                    torrent.close(
                         ctx,
                         conn,
                         ClosedReason::Payment(wording::close(reason).to_owned()),
                     );
                 });
             }
-            PayAction::Ban { conn, .. } => self.in_session(conn, |session, ctx| {
-                session.close(ctx, conn, ClosedReason::Corrupt);
+            PayAction::Ban { conn, .. } => self.in_torrent_of(conn, |torrent, ctx| {
+                torrent.close(ctx, conn, ClosedReason::Corrupt);
             }),
             PayAction::Event(event) => self.pay_event(event),
         }
@@ -441,9 +441,9 @@ impl Client {
                 // Its place may be another's.
                 self.touched.extend(self.torrent_of(conn));
             }
-            PayEvent::AccountReady { .. } => self.touched.extend(self.sessions.keys()),
+            PayEvent::AccountReady { .. } => self.touched.extend(self.torrents.keys()),
             PayEvent::AccountUnusable { .. } => {
-                self.touched.extend(self.sessions.keys());
+                self.touched.extend(self.torrents.keys());
                 self.warn(
                     "more was promised from the deposit than is recorded here, as by a restored or copied \
                      profile, so nothing more is: get the deposit back and make a new one",
@@ -461,11 +461,11 @@ impl Client {
             }
             PayEvent::Paid { conn, blocks, unit } => {
                 self.money.note_paid(conn, blocks, unit);
-                self.in_session(conn, |session, ctx| session.note_spent(ctx, blocks, unit));
+                self.in_torrent_of(conn, |torrent, ctx| torrent.note_spent(ctx, blocks, unit));
             }
             PayEvent::Earned { conn, blocks, unit } => {
                 self.money.note_earned(conn, blocks, unit);
-                self.in_session(conn, |session, _| session.note_earned(blocks, unit));
+                self.in_torrent_of(conn, |torrent, _| torrent.note_earned(blocks, unit));
             }
             PayEvent::Rejected { conn, code, .. } => {
                 self.pay_log(Some(conn), wording::reject(code).to_owned());
@@ -563,7 +563,7 @@ impl Client {
             Err(EffectError::Chain(_)) => payer.chain_state(now, effect, Err(ChainUnreadable)),
             Err(_) => payer.stored(now, effect, false),
         }
-        self.touched.extend(self.sessions.keys());
+        self.touched.extend(self.torrents.keys());
     }
 
     pub(super) fn payee_effect_done(
@@ -581,6 +581,6 @@ impl Client {
             Ok(_) => payee.stored(now, effect, true),
             Err(_) => payee.stored(now, effect, false),
         }
-        self.touched.extend(self.sessions.keys());
+        self.touched.extend(self.torrents.keys());
     }
 }

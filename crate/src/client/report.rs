@@ -2,7 +2,7 @@
 
 use super::Client;
 use crate::io::{ClientSnapshot, Limits, LoadSnapshot, MoneySnapshot, TorrentSnapshot};
-use crate::session::Session;
+use crate::torrent::Torrent;
 use crate::types::InfoHash;
 
 impl Client {
@@ -14,7 +14,7 @@ impl Client {
             money: self.money_snapshot(),
             ..ClientSnapshot::default()
         };
-        for peer in self.sessions.values().flat_map(|s| s.peers().values()) {
+        for peer in self.torrents.values().flat_map(|s| s.peers().values()) {
             snapshot.download_rate += peer.down.per_second(self.now);
             snapshot.upload_rate += peer.up.per_second(self.now);
         }
@@ -28,13 +28,13 @@ impl Client {
 
     /// One torrent.
     pub fn torrent(&self, info_hash: InfoHash) -> Option<TorrentSnapshot> {
-        let session = self.sessions.get(&info_hash)?;
-        Some(session.snapshot(self.now, &self.config, &self.money))
+        let torrent = self.torrents.get(&info_hash)?;
+        Some(torrent.snapshot(self.now, &self.config, &self.money))
     }
 
     /// Whether the records say of every torrent what is in its files, whatever stops.
     pub fn is_durable(&self) -> bool {
-        self.sessions.values().all(Session::is_durable)
+        self.torrents.values().all(Torrent::is_durable)
     }
 
     /// What strangers make it hold at the moment.
@@ -47,12 +47,12 @@ impl Client {
             outputs: self.out.waiting(),
             ..LoadSnapshot::default()
         };
-        for session in self.sessions.values() {
-            load.partial_bytes += session.partial_bytes();
-            let (lost, asked) = session.at_risk();
+        for torrent in self.torrents.values() {
+            load.partial_bytes += torrent.partial_bytes();
+            let (lost, asked) = torrent.at_risk();
             load.at_risk_of_one = load.at_risk_of_one.max(lost);
             load.at_risk_and_asked_of_one = load.at_risk_and_asked_of_one.max(lost + asked);
-            for peer in session.peers().values() {
+            for peer in torrent.peers().values() {
                 let queued = peer.sending.queued_bytes();
                 load.undecoded_bytes += peer.undecoded_bytes();
                 load.queued_bytes += queued;

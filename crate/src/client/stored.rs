@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::Client;
 use crate::metainfo::{MagnetLink, Metainfo};
-use crate::session::{Owner, Session, record_key, stored_link};
 use crate::storage::decode_have;
+use crate::torrent::{Owner, Torrent, record_key, stored_link};
 use crate::types::InfoHash;
 
 impl Client {
@@ -28,7 +28,7 @@ impl Client {
     /// [`Client::release_storage`].
     pub fn reserve_storage(&mut self, info_hash: InfoHash, bytes: u64) -> Result<(), String> {
         let room = self.quota.room_for(info_hash);
-        if bytes > room && !self.sessions.get(&info_hash).is_some_and(Session::is_seed) {
+        if bytes > room && !self.torrents.get(&info_hash).is_some_and(Torrent::is_seed) {
             return Err(self.quota.refusal(bytes, room));
         }
         self.quota.set_share(info_hash, bytes);
@@ -37,14 +37,14 @@ impl Client {
 
     /// Gives back what [`Client::reserve_storage`] set aside for a torrent that is not stored now.
     pub fn release_storage(&mut self, info_hash: InfoHash) {
-        if !self.sessions.contains_key(&info_hash) {
+        if !self.torrents.contains_key(&info_hash) {
             self.quota.forget(info_hash);
         }
     }
 
     /// Whether a torrent is taken up, and then whether all of it is verified and stored.
     pub fn is_whole(&self, info_hash: InfoHash) -> Option<bool> {
-        self.sessions.get(&info_hash).map(Session::is_seed)
+        self.torrents.get(&info_hash).map(Torrent::is_seed)
     }
 
     /// The edge is about to write anew what an earlier run stored: none of it counts as verified before it is hashed again.
@@ -72,9 +72,9 @@ impl Client {
         if !self.quota.take_freed() {
             return false;
         }
-        let waiting = self.sessions.values().filter(|s| s.is_over_limit());
+        let waiting = self.torrents.values().filter(|s| s.is_over_limit());
         let before = self.touched.len();
-        self.touched.extend(waiting.map(Session::info_hash));
+        self.touched.extend(waiting.map(Torrent::info_hash));
         self.touched.len() > before
     }
 

@@ -129,8 +129,8 @@ impl Client {
     }
 
     fn tell_progress(&mut self, info_hash: InfoHash) {
-        if let Some(session) = self.sessions.get(&info_hash) {
-            let (uploaded, downloaded, left) = session.progress();
+        if let Some(torrent) = self.torrents.get(&info_hash) {
+            let (uploaded, downloaded, left) = torrent.progress();
             self.signaling
                 .set_progress(info_hash, uploaded, downloaded, left);
         }
@@ -141,19 +141,19 @@ impl Client {
         // Those under way are the signaling machine's to count.
         let room = (self.config.limits.max_connections).saturating_sub(self.open_connections());
         for info_hash in self.announced.clone() {
-            let Some(session) = self.sessions.get(&info_hash) else {
+            let Some(torrent) = self.torrents.get(&info_hash) else {
                 continue;
             };
-            let wanted = if session.wants_peers() {
+            let wanted = if torrent.wants_peers() {
                 self.config
                     .limits
                     .max_connections_per_torrent
-                    .saturating_sub(session.peers().len())
+                    .saturating_sub(torrent.peers().len())
                     .min(room)
             } else {
                 0
             };
-            let (is_checked, is_seed) = (session.is_checked(), session.is_seed());
+            let (is_checked, is_seed) = (torrent.is_checked(), torrent.is_seed());
             self.tell_progress(info_hash);
             let told = self.told.entry(info_hash).or_default();
             if told.wanted != Some(wanted) {
@@ -236,11 +236,11 @@ impl Client {
                 leechers,
             } => {
                 self.note_tracker(tracker, true, None);
-                if let Some(session) = self.sessions.get_mut(&info_hash)
+                if let Some(torrent) = self.torrents.get_mut(&info_hash)
                     && let (Some(seeders), Some(leechers)) = (seeders, leechers)
                 {
                     let peers = |n: u64| u32::try_from(n).unwrap_or(u32::MAX);
-                    session.set_swarm(peers(seeders), peers(leechers));
+                    torrent.set_swarm(peers(seeders), peers(leechers));
                 }
             }
             SignalingEvent::Warning {

@@ -17,7 +17,7 @@ pub(super) fn refusal(why: Refusal) -> &'static str {
         Refusal::FakePayeeLimit => "Enough new sellers are being tried already; it waits its turn.",
         Refusal::LossBudget => "Too much bad data was paid for in this title already.",
         Refusal::NoAccount => "There is no deposit to pay from.",
-        Refusal::PayeeRefused => "It refused before in this session.",
+        Refusal::PayeeRefused => "It refused before in this torrent.",
         Refusal::ClosesEarly => {
             "It closed promises that were hardly used; it gets the next when it has redeemed them."
         }

@@ -1,4 +1,4 @@
-//! Who may download from us: one choker per client, over all its sessions.
+//! Who may download from us: one choker per client, over all its torrents.
 //!
 //! Owns the round timer, the optimistic turn and nothing else; it sends no messages. Every
 //! [`REGULAR_ROUND`] the free slots go to the interested peers with the best rate (tit-for-tat), one
@@ -26,7 +26,7 @@ pub const NEWCOMER_WEIGHT: u32 = 3;
 /// Paying peers unchoked at once, per free slot: their number is bounded too.
 pub const PAID_SLOTS_PER_SLOT: usize = 3;
 
-/// One connection of any session, as the choker sees it.
+/// One connection of any torrent, as the choker sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChokeCandidate {
     /// Which.
@@ -38,7 +38,7 @@ pub struct ChokeCandidate {
     /// We may serve it: the handshake is through, the torrent is not paused, and where a price is
     /// asked and free service is off, it pays.
     pub may_send: bool,
-    /// Our session of it is complete: it is judged by what it takes, not by what it gives.
+    /// Our copy of its torrent is complete: it is judged by what it takes, not by what it gives.
     pub seeding: bool,
     /// It owes us blocks for too long and gave nothing (anti-snub): no regular slot for it.
     pub snubs_us: bool,
@@ -165,7 +165,7 @@ impl Choker {
         let mut ranked: Vec<_> = (free.iter())
             .filter(|c| Some(c.conn) != self.optimistic && !c.snubs_us)
             .collect();
-        // Rates of leeching and seeding sessions are not comparable; each peer has one of the two.
+        // Rates of leeching and seeding torrents are not comparable; each peer has one of the two.
         ranked.sort_by_key(|c| {
             let rate = if c.seeding {
                 c.upload_rate

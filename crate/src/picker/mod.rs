@@ -1,7 +1,7 @@
 //! Which block to ask of whom next, for one torrent.
 //!
 //! Owns what is wanted, who has what, and the state of every block of every piece begun. It moves no
-//! bytes, sends nothing and knows no files; the session tells it what happened and asks it to
+//! bytes, sends nothing and knows no files; the torrent tells it what happened and asks it to
 //! [`Picker::pick`].
 //!
 //! Order of choice: blocks ahead of a playhead by deadline, then pieces already begun, then the rarest
@@ -415,7 +415,7 @@ impl Picker {
         }
     }
 
-    /// A peer refused one request (BEP 6), or the session took it back: it may be asked of another.
+    /// A peer refused one request (BEP 6), or the torrent took it back: it may be asked of another.
     pub fn rejected(&mut self, now: Timestamp, conn: ConnectionId, block: BlockRef) {
         let Some(index) = self.block_index(block) else {
             return;

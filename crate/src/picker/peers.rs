@@ -6,7 +6,7 @@ use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, FineUnits};
 
-/// What the session tells the picker about a peer whenever it changes.
+/// What the torrent tells the picker about a peer whenever it changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerStatus {
     /// Price per block; 0 is free.

@@ -2,7 +2,7 @@
 //!
 //! The files are read a chunk at a time, twice: the info hash names the folder they are stored in. Both times they are hashed, for
 //! not every browser refuses to read a file that changed since it was chosen. While they are written a record says so; what an
-//! engine that was killed meanwhile left behind is removed by the next one. A torrent that is taken up is written by its session alone.
+//! engine that was killed meanwhile left behind is removed by the next one. A torrent that is taken up is written by its own state machine alone.
 
 use std::rc::Rc;
 
@@ -17,7 +17,7 @@ use super::records::Records;
 use super::storage::{NewFiles, Storage};
 use crate::metainfo::Metainfo;
 use crate::metainfo::create::{CreateError, PieceHasher, PieceHashes, TorrentBuilder};
-use crate::session::record_key;
+use crate::torrent::record_key;
 use crate::types::InfoHash;
 
 /// Files of one torrent.

@@ -3,7 +3,7 @@
 //! Owns the formats of BEP 3 (handshake, messages), BEP 6 (fast extension), BEP 10 (extension
 //! protocol) and BEP 9 (metadata exchange). Holds no state of a conversation besides bytes not yet
 //! decoded; never decides whether a message makes sense at this time or for this torrent: that is
-//! [`crate::peer`] and [`crate::session`].
+//! [`crate::peer`] and [`crate::torrent`].
 //!
 //! Invariant: whatever a peer sends, decoding neither panics nor holds more than
 //! [`decoder::MAX_BUFFERED_LEN`] bytes.

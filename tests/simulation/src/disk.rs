@@ -11,9 +11,9 @@ use bytes::Bytes;
 use piecework::client::{Effect, EffectError, EffectResult, RECORDS_GATHER};
 use piecework::journal::Batch;
 use piecework::metainfo::FileSpan;
-use piecework::session::record_key;
 use piecework::storage::decode_have;
 use piecework::time::Timestamp;
+use piecework::torrent::record_key;
 use piecework::types::InfoHash;
 use sha1::{Digest, Sha1};
 

@@ -104,7 +104,7 @@ impl Payer {
         true
     }
 
-    /// Blocks of this connection are bad, and the session is sure who sent them: the peer is banned, the payee at
+    /// Blocks of this connection are bad, and the torrent is sure who sent them: the peer is banned, the payee at
     /// its address gets nothing more, what was advanced for them is lost.
     pub fn block_invalid(&mut self, now: Timestamp, conn: ConnectionId, blocks: &[BlockRef]) {
         self.turn(now);

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{Buying, Context, Phase, Session};
+use super::{Buying, Context, Phase, Torrent};
 use crate::bitfield::Bitfield;
 use crate::io::{ClosedReason, Event};
 use crate::peer::{MAX_REQUESTS_IN, Peer, PeerHave, Stage};
@@ -15,7 +15,7 @@ use crate::wire::{ExtendedHandshake, Handshake, Message};
 /// Why a message closes its connection.
 type Refused = ClosedReason;
 
-impl Session {
+impl Torrent {
     /// A data channel brought bytes.
     pub fn received(&mut self, ctx: &mut Context, conn: ConnectionId, bytes: Bytes) {
         let Some(peer) = self.peers.get_mut(&conn) else {

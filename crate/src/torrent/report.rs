@@ -1,13 +1,13 @@
 //! What a page may see of a torrent.
 
-use super::{Buying, Money, Phase, Session};
+use super::{Buying, Money, Phase, Torrent};
 use crate::io::{Config, PeerPayment, PeerSnapshot, TorrentSnapshot, TorrentState};
 use crate::payment::policy;
 use crate::peer::{Peer, Stage};
 use crate::time::Timestamp;
 use crate::types::{BLOCK_LEN, FineUnits};
 
-impl Session {
+impl Torrent {
     /// Plain data, made anew.
     pub fn snapshot(&self, now: Timestamp, config: &Config, money: &Money) -> TorrentSnapshot {
         let content = self.content.as_ref();

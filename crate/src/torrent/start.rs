@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::{
-    Content, Context, LAZY_CYCLE, Owner, Phase, Purpose, Session, record_key, stored_link, wanted,
+    Content, Context, LAZY_CYCLE, Owner, Phase, Purpose, Torrent, record_key, stored_link, wanted,
 };
 use crate::bitfield::Bitfield;
 use crate::io::{CheckExisting, Effect, EffectError, EffectResult, Event};
@@ -25,7 +25,7 @@ use rand_core::Rng;
 /// Pieces hashed at once while checking.
 const CHECKS_AT_ONCE: usize = 4;
 
-impl Session {
+impl Torrent {
     /// The metadata is there: storage is opened and checked.
     pub fn set_metainfo(&mut self, ctx: &mut Context, meta: Metainfo) {
         if self.content.is_some() {
@@ -59,7 +59,7 @@ impl Session {
             })
             .collect();
         ctx.out.effect(
-            Owner::Session(self.info_hash, Purpose::Open),
+            Owner::Torrent(self.info_hash, Purpose::Open),
             Effect::OpenStorage {
                 info_hash: self.info_hash,
                 name: crate::metainfo::sanitize_component(meta.name.as_bytes()),
@@ -109,7 +109,7 @@ impl Session {
         }
     }
 
-    /// One of this session's effects ended.
+    /// One of this torrent's effects ended.
     pub fn effect_done(
         &mut self,
         ctx: &mut Context,
@@ -262,7 +262,7 @@ impl Session {
                 continue;
             }
             ctx.out.effect(
-                Owner::Session(self.info_hash, Purpose::RestoreScratch(entry.piece)),
+                Owner::Torrent(self.info_hash, Purpose::RestoreScratch(entry.piece)),
                 Effect::ReadScratch {
                     info_hash: self.info_hash,
                     offset,
@@ -316,7 +316,7 @@ impl Session {
             };
             *under_way += 1;
             ctx.out.effect(
-                Owner::Session(self.info_hash, Purpose::CheckPiece(piece)),
+                Owner::Torrent(self.info_hash, Purpose::CheckPiece(piece)),
                 Effect::HashStored {
                     info_hash: self.info_hash,
                     spans: content.meta.spans(offset, u64::from(length)).collect(),
@@ -463,7 +463,7 @@ impl Session {
         content.dirty_since = None;
         for write in cycle.writes {
             ctx.out.effect(
-                Owner::Session(self.info_hash, Purpose::WriteScratch(cycle.number)),
+                Owner::Torrent(self.info_hash, Purpose::WriteScratch(cycle.number)),
                 Effect::WriteScratch {
                     info_hash: self.info_hash,
                     offset: write.offset,
@@ -473,7 +473,7 @@ impl Session {
         }
         if cycle.flush {
             ctx.out.effect(
-                Owner::Session(self.info_hash, Purpose::Flush(cycle.number)),
+                Owner::Torrent(self.info_hash, Purpose::Flush(cycle.number)),
                 Effect::Flush {
                     info_hash: self.info_hash,
                 },
@@ -515,7 +515,7 @@ impl Session {
         let have = (record_key(self.info_hash, "have"), Some(records.have));
         let scratch = (record_key(self.info_hash, "scratch"), Some(records.scratch));
         ctx.out.put_records(
-            Owner::Session(self.info_hash, Purpose::Record(cycle)),
+            Owner::Torrent(self.info_hash, Purpose::Record(cycle)),
             vec![have, scratch],
             records.lasting,
         );

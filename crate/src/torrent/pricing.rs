@@ -7,7 +7,7 @@
 use alloy_primitives::Address;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::{Context, LAZY_CYCLE, Owner, Session, record_key};
+use super::{Context, LAZY_CYCLE, Owner, Torrent, record_key};
 use crate::io::{Config, PaymentConfig, ResalePrice};
 use crate::time::Timestamp;
 use crate::types::FineUnits;
@@ -106,7 +106,7 @@ impl Pricing {
     }
 }
 
-impl Session {
+impl Torrent {
     /// What a block of this torrent costs here.
     pub fn unit(&self, config: &Config) -> FineUnits {
         let sell = config.payment.as_ref().and_then(|p| p.sell.as_ref());

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::messages::protocol;
-use super::{Context, Owner, Purpose, Session};
+use super::{Context, Owner, Purpose, Torrent};
 use crate::io::{ClosedReason, Effect, Output};
 use crate::metainfo::FileSpan;
 use crate::peer::choke::ChokeCandidate;
@@ -15,7 +15,7 @@ use crate::wire::{Message, piece_header};
 /// Neighbouring blocks read from storage at once.
 const MAX_READ_BLOCKS: usize = 8;
 
-impl Session {
+impl Torrent {
     /// A remote asks for a block.
     pub(super) fn requested(
         &mut self,
@@ -160,7 +160,7 @@ impl Session {
                     })
                     .unwrap_or_default();
                 ctx.out.effect(
-                    Owner::Session(self.info_hash, Purpose::ReadBlocks(*conn, blocks)),
+                    Owner::Torrent(self.info_hash, Purpose::ReadBlocks(*conn, blocks)),
                     Effect::Read {
                         info_hash: self.info_hash,
                         spans,
@@ -285,7 +285,7 @@ impl Session {
         };
         while let Some((stream, spans)) = self.streams.next_read(&content.meta, &content.verified) {
             ctx.out.effect(
-                Owner::Session(self.info_hash, Purpose::ReadStream(stream)),
+                Owner::Torrent(self.info_hash, Purpose::ReadStream(stream)),
                 Effect::Read {
                     info_hash: self.info_hash,
                     spans,

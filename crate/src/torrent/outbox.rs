@@ -13,8 +13,8 @@ use crate::types::{BlockRef, ConnectionId, EffectId, InfoHash, PieceIndex, Strea
 /// Who an effect's end is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Owner {
-    /// A session.
-    Session(InfoHash, Purpose),
+    /// A torrent.
+    Torrent(InfoHash, Purpose),
     /// The buying machine.
     Payer(PayEffect),
     /// The selling machine.
@@ -25,7 +25,7 @@ pub enum Owner {
     Nobody,
 }
 
-/// What a session's effect was for.
+/// What a torrent's effect was for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Purpose {
     /// Storage opens.
@@ -128,7 +128,7 @@ impl Outbox {
     /// A torrent goes away: nobody waits for its effects any more, also not one that takes its place.
     pub fn forget(&mut self, info_hash: InfoHash) {
         self.owners
-            .retain(|_, owner| !matches!(owner, Owner::Session(hash, _) if *hash == info_hash));
+            .retain(|_, owner| !matches!(owner, Owner::Torrent(hash, _) if *hash == info_hash));
     }
 
     /// An effect of this kind is under way.

@@ -60,7 +60,7 @@ const GIVE_WAY: usize = 4;
 /// Sellers that went away are remembered for blame, this many.
 const MAX_FORMER: usize = 512;
 
-/// What all sessions of a client share, lent for one call.
+/// What all torrents of a client share, lent for one call.
 pub struct Context<'a> {
     /// The time of this input.
     pub now: Timestamp,
@@ -177,7 +177,7 @@ enum Phase {
 
 /// One torrent.
 #[derive(Debug)]
-pub struct Session {
+pub struct Torrent {
     info_hash: InfoHash,
     name: Option<String>,
     options: AddOptions,
@@ -213,15 +213,15 @@ pub struct Session {
     take_back_at: Timestamp,
 }
 
-impl Session {
-    /// A torrent of which only the hash is known; [`Session::set_metainfo`] or peers bring the rest.
+impl Torrent {
+    /// A torrent of which only the hash is known; [`Torrent::set_metainfo`] or peers bring the rest.
     pub fn new(
         info_hash: InfoHash,
         name: Option<String>,
         trackers: Vec<Vec<String>>,
         options: AddOptions,
-    ) -> Session {
-        Session {
+    ) -> Torrent {
+        Torrent {
             pricing: pricing::Pricing::new(options.unit),
             info_hash,
             name,
@@ -459,7 +459,7 @@ impl Session {
         }
         if self.content.is_some() {
             ctx.out.effect(
-                Owner::Session(self.info_hash, Purpose::Close),
+                Owner::Torrent(self.info_hash, Purpose::Close),
                 Effect::CloseStorage {
                     info_hash: self.info_hash,
                     delete: delete_data,
@@ -521,7 +521,7 @@ impl Session {
         self.time_out_metadata(ctx);
     }
 
-    /// Everything that can go on, goes on. Called after each input of this session, after payments.
+    /// Everything that can go on, goes on. Called after each input of this torrent, after payments.
     pub fn pump(&mut self, ctx: &mut Context) {
         self.choose_sellers(ctx);
         self.fetch_metadata(ctx);

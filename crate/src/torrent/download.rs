@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::messages::protocol;
 use super::metadata::{Attempt, Progress};
 use super::outbox::spans_len;
-use super::{Buying, Context, Copied, MAX_SUSPECTS, Owner, Purpose, Session, Suspect};
+use super::{Buying, Context, Copied, MAX_SUSPECTS, Owner, Purpose, Suspect, Torrent};
 use crate::io::{ClosedReason, Effect, EffectError, Event};
 use crate::metainfo::{MAX_INFO_LEN, Metainfo};
 use crate::peer::MAX_UNREQUESTED;
@@ -23,7 +23,7 @@ const ADVANCE_AFTER: Duration = Duration::from_millis(250);
 /// Taken-back requests per peer whose block is still forgiven.
 const MAX_CANCELLED: usize = 256;
 
-impl Session {
+impl Torrent {
     // ---- requests that end without their block
 
     /// A choke without BEP 6 voids what is out.
@@ -163,7 +163,7 @@ impl Session {
             .map(|at| content.meta.spans(at, u64::from(block.length)).collect())
             .unwrap_or_default();
         ctx.out.effect(
-            Owner::Session(info_hash, Purpose::CompareBlock(conn, block, data)),
+            Owner::Torrent(info_hash, Purpose::CompareBlock(conn, block, data)),
             Effect::Read { info_hash, spans },
         );
     }
@@ -201,7 +201,7 @@ impl Session {
             partial.sealed = true;
             let chunks = partial.chunks();
             ctx.out.effect(
-                Owner::Session(info_hash, Purpose::HashPiece(piece)),
+                Owner::Torrent(info_hash, Purpose::HashPiece(piece)),
                 Effect::Hash { chunks },
             );
         }
@@ -278,7 +278,7 @@ impl Session {
                     chunks.iter().map(|c| c.len() as u64).sum::<u64>()
                 );
                 ctx.out.effect(
-                    Owner::Session(self.info_hash, Purpose::WritePiece(piece)),
+                    Owner::Torrent(self.info_hash, Purpose::WritePiece(piece)),
                     Effect::Write {
                         info_hash: self.info_hash,
                         spans,

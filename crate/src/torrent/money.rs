@@ -1,4 +1,4 @@
-//! The two payment machines as a session sees them: what may be asked of a peer, what may be sent to it.
+//! The two payment machines as a torrent sees them: what may be asked of a peer, what may be sent to it.
 //!
 //! Owns the machines of one client. With none configured every peer is a plain BitTorrent peer, and
 //! nothing here ever asks for a signature or a chain.
@@ -104,7 +104,7 @@ impl Money {
         Ok(())
     }
 
-    /// Whether the session would buy from this peer, and for how much a block at most.
+    /// Whether the torrent would buy from this peer, and for how much a block at most.
     pub fn want(
         &mut self,
         now: Timestamp,

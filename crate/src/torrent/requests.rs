@@ -4,7 +4,7 @@
 //! [`Store::may_be_at_risk`] together, but for the first [`LEAST_REQUESTS`] to each peer, and for what peers owe that stopped
 //! sending. Nothing at all is asked for where that much has arrived: a cycle ends by itself, and then it goes on.
 
-use super::{Buying, Content, Context, Phase, Session};
+use super::{Buying, Content, Context, Phase, Torrent};
 use crate::peer::{Peer, SLOW_BELOW};
 use crate::picker::{ENDGAME_LATE, PATIENCE, PeerStatus};
 use crate::sorted::Set;
@@ -40,7 +40,7 @@ impl Allowance {
     }
 }
 
-impl Session {
+impl Torrent {
     /// Asks every peer for as many blocks as keep it busy and are stored in time. Answers whether another would be asked for
     /// more.
     pub(super) fn request_blocks(&mut self, ctx: &mut Context) -> bool {

@@ -3,7 +3,7 @@
 //! A torrent that is fetched as a whole takes all its bytes from the start; another takes its verified and begun
 //! pieces. Nothing that is stored is ever deleted to make room.
 
-use super::{Context, Phase, Session, wanted};
+use super::{Context, Phase, Torrent, wanted};
 use crate::io::{Event, Output, StreamError};
 use crate::sorted::Map;
 use crate::types::{InfoHash, StreamId};
@@ -72,7 +72,7 @@ impl Quota {
     }
 }
 
-impl Session {
+impl Torrent {
     /// Looks whether it fits the storage limit beside the others, and says so when it ceases to.
     pub(super) fn fit_storage(&mut self, ctx: &mut Context) {
         let Some(content) = &mut self.content else {

@@ -137,7 +137,7 @@ test("nothing is uploaded before the visitor presses play; the notice with its s
   await make(other, { src, trackers: tracker, "upload-agreed": "" });
   assert.equal(await other.run("player.client.uploading"), true);
   assert.match(await other.run(`part("label")`), /Watching also uploads to other viewers$/);
-  await until(page, "player.torrent.stats().then(({ peers }) => peers.length > 0 && peers.every(({ chokedIt }) => chokedIt))");
+  await until(page, "player.torrent.stats().then(({ peers }) => peers.length > 0 && peers.every(({ amChoking }) => amChoking))");
   assert.equal(await page.run("player.torrent.stats().then(({ uploaded }) => uploaded)"), 0);
   await page.run("void player.video.play().catch(() => undefined)");
   await until(other, `player.torrent?.stats().then(({ state }) => state === "seeding")`);

@@ -123,7 +123,7 @@ test("what was said to be free is not paid from a deposit, with a seller beside 
   await deposited(page);
   await openTitle(page);
   // It may choke for ever, leave, or be too slow.
-  await page.evaluate(() => window.fake.torrent.state.peers.push(window.fake.peer(2, { chokedUs: true })));
+  await page.evaluate(() => window.fake.torrent.state.peers.push(window.fake.peer(2, { peerChoking: true })));
   await playsForNothing(page);
   await page.waitForFunction(() => document.querySelector("#banner-title").textContent.startsWith("Nobody sends the rest for nothing"));
   await page.evaluate(() => window.fake.torrent.state.peers.pop());
@@ -147,7 +147,7 @@ async function beside(t, peer = {}) {
 const allowed = async (page) => (await calls(page)).filter((call) => call.startsWith("maxPricePerGB")).at(-1);
 
 test("a title can be bought though a peer stays that says it has all and gives nothing", async (t) => {
-  const page = await beside(t, { chokedUs: true });
+  const page = await beside(t, { peerChoking: true });
   // It is said again each time that the visitor goes back to what is free.
   for (const isAgain of [false, true]) {
     if (isAgain) await page.check("#ways [value=free]");

@@ -408,7 +408,7 @@ impl Client {
                 changed = torrent
                     .peers()
                     .get(&conn)
-                    .is_some_and(|p| p.choked_it != choked);
+                    .is_some_and(|p| p.am_choking != choked);
                 if changed {
                     torrent.set_choked(ctx, conn, choked);
                 }

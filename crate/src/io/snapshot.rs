@@ -177,9 +177,9 @@ pub struct PeerSnapshot {
     /// Bytes per second sent.
     pub upload_rate: u64,
     /// It chokes us.
-    pub choked_us: bool,
+    pub peer_choking: bool,
     /// We choke it.
-    pub choked_it: bool,
+    pub am_choking: bool,
     /// Requests out to it.
     pub requests_out: u32,
     /// Requests it waits for.

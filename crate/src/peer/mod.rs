@@ -126,13 +126,13 @@ pub struct Peer {
     /// It has something that we want and do not have.
     pub useful: bool,
     /// It chokes us.
-    pub choked_us: bool,
+    pub peer_choking: bool,
     /// We choke it.
-    pub choked_it: bool,
+    pub am_choking: bool,
     /// It wants something of ours.
-    pub interested_in_us: bool,
+    pub peer_interested: bool,
     /// We told it that we want something of its.
-    pub interested_in_it: bool,
+    pub am_interested: bool,
     /// Pieces that we may ask for while choked (BEP 6).
     pub allowed_fast: Set<u32>,
     /// Requests out, and when they went.
@@ -200,10 +200,10 @@ impl Peer {
                 haves: Set::new(),
             },
             useful: false,
-            choked_us: true,
-            choked_it: true,
-            interested_in_us: false,
-            interested_in_it: false,
+            peer_choking: true,
+            am_choking: true,
+            peer_interested: false,
+            am_interested: false,
             allowed_fast: Set::new(),
             requests_out: Map::new(),
             requests_in: VecDeque::new(),
@@ -252,7 +252,7 @@ impl Peer {
     /// It has everything, and delivers.
     pub fn delivers_all(&self, now: Timestamp) -> bool {
         let seeds = self.bits().is_some_and(Bitfield::is_full);
-        seeds && !self.choked_us && self.down.per_second(now) >= SLOW_BELOW
+        seeds && !self.peer_choking && self.down.per_second(now) >= SLOW_BELOW
     }
 
     /// It exchanged blocks with us, in either direction.

@@ -152,7 +152,7 @@ impl Torrent {
         match message {
             Message::KeepAlive | Message::SuggestPiece(_) | Message::Unknown { .. } => {}
             Message::Choke => {
-                peer.choked_us = true;
+                peer.peer_choking = true;
                 // With BEP 6 each request is rejected by itself; without, a choke voids them all.
                 if !peer.fast {
                     self.void_requests(ctx, conn);
@@ -161,13 +161,13 @@ impl Torrent {
                     content.picker.choked(ctx.now, conn);
                 }
             }
-            Message::Unchoke => peer.choked_us = false,
+            Message::Unchoke => peer.peer_choking = false,
             Message::Interested => {
-                peer.interested_in_us = true;
+                peer.peer_interested = true;
                 self.choke_stale = true;
             }
             Message::NotInterested => {
-                peer.interested_in_us = false;
+                peer.peer_interested = false;
                 self.choke_stale = true;
             }
             Message::Have(piece) => {
@@ -309,8 +309,8 @@ impl Torrent {
             return;
         };
         let interested = wants && peer.useful;
-        if interested != peer.interested_in_it {
-            peer.interested_in_it = interested;
+        if interested != peer.am_interested {
+            peer.am_interested = interested;
             let message = if interested {
                 Message::Interested
             } else {

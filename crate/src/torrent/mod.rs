@@ -376,7 +376,7 @@ impl Torrent {
         }
         ctx.closed.push(Closed {
             connection: conn,
-            wanted_more: peer.interested_in_us && matches!(reason, ClosedReason::Remote(_)),
+            wanted_more: peer.peer_interested && matches!(reason, ClosedReason::Remote(_)),
             double_of: peer.double_of,
         });
         ctx.out.event(Event::PeerClosed {
@@ -684,7 +684,7 @@ impl Torrent {
         let enough = units.iter().find(in_time).copied();
         for peer in self.peers.values().filter(|p| p.in_payments) {
             let conn = peer.connection;
-            let gives = !peer.choked_us && matches!(ctx.money.buying(conn), Buying::Paid(1..));
+            let gives = !peer.peer_choking && matches!(ctx.money.buying(conn), Buying::Paid(1..));
             let undercut = gives && enough.is_some_and(|unit| ctx.money.price(conn) > Some(unit));
             let until = (ctx.money).wait_for(ctx.now, conn, lacking && !undercut);
             self.sellers_at = self.sellers_at.min(until);

@@ -115,8 +115,8 @@ fn peer_snapshot(peer: &Peer, money: &Money, now: Timestamp) -> PeerSnapshot {
         uploaded: peer.up.total(),
         download_rate: peer.down.per_second(now),
         upload_rate: peer.up.per_second(now),
-        choked_us: peer.choked_us,
-        choked_it: peer.choked_it,
+        peer_choking: peer.peer_choking,
+        am_choking: peer.am_choking,
         requests_out: peer.requests_out.len() as u32,
         requests_in: peer.requests_in.len() as u32,
         buying: PeerPayment {

@@ -119,7 +119,7 @@ impl Torrent {
                 *conn,
                 PeerStatus {
                     unit,
-                    usable: !peer.choked_us && buying != Buying::Wait,
+                    usable: !peer.peer_choking && buying != Buying::Wait,
                     rate: peer.down.per_second(ctx.now),
                     rtt: Duration::ZERO,
                     snubbed: peer.snubbed || in_vain,
@@ -198,7 +198,7 @@ impl Torrent {
         let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&conn)) else {
             return 0;
         };
-        let only = peer.choked_us.then(|| peer.allowed_fast.clone());
+        let only = peer.peer_choking.then(|| peer.allowed_fast.clone());
         let allowed = allowance.of(wish, peer.requests_out.len());
         let mut room = peer.request_room(peer.requests_wanted(ctx.now).min(allowed));
         if let Buying::Paid(credit) = ctx.money.buying(conn) {
@@ -234,7 +234,7 @@ impl Torrent {
 
 /// How many requests would be out to a peer if storage took everything at once; 0 if it is not to be asked.
 fn wish(peer: &Peer, buying: Buying, now: Timestamp) -> usize {
-    if !peer.useful || peer.choked_us && peer.allowed_fast.is_empty() {
+    if !peer.useful || peer.peer_choking && peer.allowed_fast.is_empty() {
         return 0;
     }
     match buying {

@@ -29,7 +29,7 @@ impl Torrent {
         if block.length > BLOCK_LEN || !content.geometry.validate(block) {
             return Err(protocol("request of no such block"));
         }
-        let servable = content.verified.block(block).is_some() && !peer.choked_it;
+        let servable = content.verified.block(block).is_some() && !peer.am_choking;
         let room = peer.requests_in.len() < MAX_REQUESTS_IN;
         if servable && room {
             if !peer.requests_in.iter().any(|(b, _)| *b == block) {
@@ -113,7 +113,7 @@ impl Torrent {
         let free_torrent = self.unit(ctx.config).0 == 0;
         for (conn, peer) in &mut self.peers {
             let paying = ctx.money.is_paying(*conn);
-            if peer.choked_it || (!paying && !free_torrent) {
+            if peer.am_choking || (!paying && !free_torrent) {
                 continue;
             }
             loop {
@@ -230,7 +230,7 @@ impl Torrent {
             .filter(|p| p.stage == crate::peer::Stage::Active)
             .map(|p| ChokeCandidate {
                 conn: p.connection,
-                interested: p.interested_in_us && self.wants_peers(),
+                interested: p.peer_interested && self.wants_peers(),
                 paying: ctx.money.is_paying(p.connection),
                 // A title with a price is not given away, and who pays for it may have to wait.
                 may_send: match ctx.money.is_paying(p.connection) {
@@ -251,10 +251,10 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
         };
-        if peer.choked_it == choked {
+        if peer.am_choking == choked {
             return;
         }
-        peer.choked_it = choked;
+        peer.am_choking = choked;
         if !choked {
             return self.send(ctx, conn, &Message::Unchoke);
         }

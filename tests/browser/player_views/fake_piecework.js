@@ -45,7 +45,7 @@ const fake = {
 window.fake = fake;
 
 const side = (more = {}) => ({ pricePerGB: null, active: false, paid: 0n, paidFine: 0n, blocks: 0, note: "", ...more });
-fake.peer = (id, more = {}) => ({ id, client: "Piecework 0.1.0", haveCount: fake.torrent?.state.pieceCount ?? 0, downloaded: 0, uploaded: 0, downloadRate: 0, uploadRate: 0, chokedUs: false, chokedIt: false, requestsOut: 0, requestsIn: 0, buying: side(), selling: side(), ...more });
+fake.peer = (id, more = {}) => ({ id, client: "Piecework 0.1.0", haveCount: fake.torrent?.state.pieceCount ?? 0, downloaded: 0, uploaded: 0, downloadRate: 0, uploadRate: 0, peerChoking: false, amChoking: false, requestsOut: 0, requestsIn: 0, buying: side(), selling: side(), ...more });
 fake.side = side;
 fake.has = (piece) => {
   const { state } = fake.torrent;
@@ -218,7 +218,7 @@ fake.half = () => {
     fake.peer(1, { client: "Piecework 0.1.0", downloaded: 8_912_896, downloadRate: 3_100_000, buying: side({ pricePerGB: 10n * UNITS, active: true, paidFine: 89_128n << FINE, blocks: 544 }) }),
     fake.peer(2, { client: "Piecework 0.1.0", downloaded: 3_787_504, downloadRate: 1_212_000, buying: side({ pricePerGB: 5n * UNITS, active: true, paidFine: 18_937n << FINE, blocks: 231 }) }),
     fake.peer(3, { client: "Piecework 0.1.0", haveCount: 112, uploaded: 3_211_264, uploadRate: 812_000, selling: side({ pricePerGB: 5n * UNITS, active: true, paidFine: (16_056n << FINE) + 9_000_000n, blocks: 196 }) }),
-    fake.peer(4, { client: "WebTorrent 3.0.21", chokedUs: true, haveCount: 300 }),
+    fake.peer(4, { client: "WebTorrent 3.0.21", peerChoking: true, haveCount: 300 }),
     fake.peer(5, { client: "Piecework 0.1.0", buying: side({ pricePerGB: 22n * UNITS, note: "Asks for more than your limit." }) }),
   ];
   Object.assign(fake.money, { accountReady: true, balance: 1_998_000n, locked: 40_000n, spentFine: (127_004n << FINE) + 5_000_000n, spent: 127_004n, redeemable: 16_056n, redeemableFine: (16_056n << FINE) + 9_000_000n, redeemableRanges: 2, vouchersSigned: 14, preimagesReleased: 775, preimagesReceived: 196 });

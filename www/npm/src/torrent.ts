@@ -28,8 +28,8 @@ export interface PeerStats {
   readonly uploaded: number;
   readonly downloadRate: number;
   readonly uploadRate: number;
-  readonly chokedUs: boolean;
-  readonly chokedIt: boolean;
+  readonly peerChoking: boolean;
+  readonly amChoking: boolean;
   readonly requestsOut: number;
   readonly requestsIn: number;
   /** What we pay it. */

@@ -23,8 +23,8 @@ export interface Peer {
   uploaded: number;
   downloadRate: number;
   uploadRate: number;
-  chokedUs: boolean;
-  chokedIt: boolean;
+  peerChoking: boolean;
+  amChoking: boolean;
   requestsOut: number;
   buying: Side;
   selling: Side;

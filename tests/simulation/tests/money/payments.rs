@@ -117,7 +117,7 @@ fn a_buyer_that_owes_what_its_bond_allows_waits_and_goes_on_with_each_redemption
         // It is choked, so it asks for nothing and does not leave for what does not come.
         let choked = |net: &SimNet| {
             let torrent = net.torrent(b, content.info_hash()).unwrap();
-            torrent.peers.iter().all(|peer| peer.choked_us)
+            torrent.peers.iter().all(|peer| peer.peer_choking)
         };
         assert!(choked(&net), "seed {seed}");
         assert_eq!(closings(&net, b), [], "seed {seed}");

@@ -288,7 +288,7 @@ function stateOf(peer: Peer): string {
   if (peer.downloadRate > 0) words.push(`sending to you, ${rate(peer.downloadRate)}`);
   else if (peer.requestsOut > 0) words.push("asked");
   if (peer.uploadRate > 0) words.push(`getting from you, ${rate(peer.uploadRate)}`);
-  if (words.length === 0) words.push(peer.chokedUs && peer.haveCount > 0 ? "makes you wait" : "connected");
+  if (words.length === 0) words.push(peer.peerChoking && peer.haveCount > 0 ? "makes you wait" : "connected");
   return words.join("; ");
 }
 

@@ -88,12 +88,12 @@ impl Client {
             Command::RefreshAccount => self.refresh_account(),
             Command::SetBudget { total } => self.set_budget(total),
             Command::StopSelling => self.stop_selling(),
-            Command::SetMaxUnit {
+            Command::SetMaxPrice {
                 info_hash,
-                max_unit,
-            } => self.with_torrent(info_hash, |torrent, _| torrent.set_max_unit(max_unit)),
-            Command::SetUnit { info_hash, unit } => {
-                self.with_torrent(info_hash, |torrent, ctx| torrent.set_unit(ctx, unit));
+                max_price,
+            } => self.with_torrent(info_hash, |torrent, _| torrent.set_max_price(max_price)),
+            Command::SetPrice { info_hash, price } => {
+                self.with_torrent(info_hash, |torrent, ctx| torrent.set_price(ctx, price));
                 self.choke_stale = true;
             }
             Command::PrepareRedeem(scope) => self.prepare_redeem(scope),
@@ -241,11 +241,11 @@ impl Client {
             named.extend(self.config.trackers.iter().cloned());
         }
         if self.torrents.contains_key(&info_hash) {
-            if let Some(unit) = options.unit {
-                self.with_torrent(info_hash, |torrent, ctx| torrent.set_unit(ctx, unit));
+            if let Some(price) = options.price {
+                self.with_torrent(info_hash, |torrent, ctx| torrent.set_price(ctx, price));
             }
-            if let Some(max_unit) = options.max_unit {
-                self.with_torrent(info_hash, |torrent, _| torrent.set_max_unit(max_unit));
+            if let Some(max_price) = options.max_price {
+                self.with_torrent(info_hash, |torrent, _| torrent.set_max_price(max_price));
             }
         } else {
             if self.torrents.len() >= MAX_TORRENTS {

@@ -102,7 +102,7 @@ pub(super) fn machines(
     let records = || records.iter().map(|(k, v)| (k.clone(), v.clone()));
     if let Some(buy) = &payment.buy {
         let config = PayerConfig {
-            ceiling: buy.max_unit,
+            ceiling: buy.max_price,
             budget: buy.budget,
             loss_budget_pieces: buy.loss_budget_pieces,
             ..PayerConfig::new(vault)
@@ -459,13 +459,21 @@ impl Client {
                 );
                 self.touched.extend(self.torrent_of(conn));
             }
-            PayEvent::Paid { conn, blocks, unit } => {
-                self.money.note_paid(conn, blocks, unit);
-                self.in_torrent_of(conn, |torrent, ctx| torrent.note_spent(ctx, blocks, unit));
+            PayEvent::Paid {
+                conn,
+                blocks,
+                price,
+            } => {
+                self.money.note_paid(conn, blocks, price);
+                self.in_torrent_of(conn, |torrent, ctx| torrent.note_spent(ctx, blocks, price));
             }
-            PayEvent::Earned { conn, blocks, unit } => {
-                self.money.note_earned(conn, blocks, unit);
-                self.in_torrent_of(conn, |torrent, _| torrent.note_earned(blocks, unit));
+            PayEvent::Earned {
+                conn,
+                blocks,
+                price,
+            } => {
+                self.money.note_earned(conn, blocks, price);
+                self.in_torrent_of(conn, |torrent, _| torrent.note_earned(blocks, price));
             }
             PayEvent::Rejected { conn, code, .. } => {
                 self.pay_log(Some(conn), wording::reject(code).to_owned());

@@ -91,7 +91,7 @@ pub struct PaymentConfig {
 #[derive(Clone, Debug)]
 pub struct BuyConfig {
     /// The most that is ever paid per block of 16 KiB.
-    pub max_unit: FineUnits,
+    pub max_price: FineUnits,
     /// Hard cap on everything the account ever reveals, earlier runs included; raised by [`super::Command::SetBudget`].
     pub budget: TokenUnits,
     /// Pieces per v1 torrent that may be advanced and lost to corrupt data (docs/protocol.md, "Advances in v1 torrents").
@@ -103,7 +103,7 @@ pub struct BuyConfig {
 pub struct SellConfig {
     /// Who is paid.
     pub payee: Address,
-    /// Price of a torrent whose [`AddOptions::unit`] does not say.
+    /// Price of a torrent whose [`AddOptions::price`] does not say.
     pub price: ResalePrice,
     /// The least bond of a buyer's account, in percent of its balance.
     pub min_bond_percent: u16,
@@ -160,9 +160,9 @@ pub struct AddOptions {
     /// What to do about data already in place.
     pub check: CheckExisting,
     /// Selling price per block; `None` follows [`SellConfig::price`].
-    pub unit: Option<FineUnits>,
-    /// The most paid per block here; `None` follows [`BuyConfig::max_unit`]; zero takes only free peers.
-    pub max_unit: Option<FineUnits>,
+    pub price: Option<FineUnits>,
+    /// The most paid per block here; `None` follows [`BuyConfig::max_price`]; zero takes only free peers.
+    pub max_price: Option<FineUnits>,
     /// Fetch only what streams ask for, not the whole torrent.
     pub on_demand: bool,
     /// Registry id that came with the link, or `None` (docs/protocol.md, "Content").

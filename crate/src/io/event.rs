@@ -67,7 +67,7 @@ pub enum Event {
         /// Which torrent.
         info_hash: InfoHash,
         /// The lowest price seen, fine units per block.
-        unit: FineUnits,
+        price: FineUnits,
         /// What the account lacks.
         why: PaymentNeed,
     },

@@ -165,18 +165,18 @@ pub enum Command {
         total: TokenUnits,
     },
     /// The most paid per block for one torrent; zero takes only free peers.
-    SetMaxUnit {
+    SetMaxPrice {
         /// Which.
         info_hash: InfoHash,
         /// Fine units per block.
-        max_unit: FineUnits,
+        max_price: FineUnits,
     },
     /// Selling price per block for one torrent; zero is free.
-    SetUnit {
+    SetPrice {
         /// Which.
         info_hash: InfoHash,
         /// Fine units per block.
-        unit: FineUnits,
+        price: FineUnits,
     },
     /// Close ranges durably and hand out their claims by [`super::Event::ClaimsReady`].
     PrepareRedeem(RedeemScope),

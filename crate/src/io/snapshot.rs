@@ -144,9 +144,9 @@ pub struct TorrentSnapshot {
     /// Bytes per second sent.
     pub upload_rate: u64,
     /// Selling price, fine units per block.
-    pub unit: FineUnits,
+    pub price: FineUnits,
     /// The most paid, fine units per block.
-    pub max_unit: FineUnits,
+    pub max_price: FineUnits,
     /// Paid for this torrent's blocks in this run.
     pub spent: FineUnits,
     /// Earned with this torrent's blocks in this run.
@@ -194,7 +194,7 @@ pub struct PeerSnapshot {
 #[derive(Clone, Debug, Default)]
 pub struct PeerPayment {
     /// Price per block, fine units; `None`: no price was named.
-    pub unit: Option<FineUnits>,
+    pub price: Option<FineUnits>,
     /// A range is attached and blocks are being paid.
     pub active: bool,
     /// Paid on this connection.

@@ -209,7 +209,7 @@ pub enum PayEvent {
         /// Who is paid.
         payee: Address,
         /// Price per block.
-        unit: FineUnits,
+        price: FineUnits,
     },
     /// Payer: a quote is not taken; said once per quote and reason.
     Refused {
@@ -239,7 +239,7 @@ pub enum PayEvent {
         /// How many.
         count: u16,
         /// Price per block.
-        unit: FineUnits,
+        price: FineUnits,
     },
     /// Payer: steps were revealed.
     Paid {
@@ -248,7 +248,7 @@ pub enum PayEvent {
         /// How many blocks.
         blocks: u32,
         /// At what price each.
-        unit: FineUnits,
+        price: FineUnits,
     },
     /// Payer: a REJECT came in. Payee: a REJECT went out.
     Rejected {
@@ -302,7 +302,7 @@ pub enum PayEvent {
         /// How many.
         blocks: u32,
         /// At what price each.
-        unit: FineUnits,
+        price: FineUnits,
     },
     /// Payee: a connection went away owing more than is forgiven.
     WalkedAway {

@@ -89,9 +89,9 @@ impl Others {
 
     /// Those that are asked before a seller: all that ask strictly less, and simply all if it was waited for in vain.
     fn asked_before(picker: &mut Picker, now: Timestamp, peer: &Peer, all: bool) -> Others {
-        let (free, unit) = (peer.free(), peer.status.unit);
+        let (free, price) = (peer.free(), peer.status.price);
         Others::of(picker, &|other| {
-            !free && (all || other.status.unit < unit) && other.promising(now)
+            !free && (all || other.status.price < price) && other.promising(now)
         })
     }
 
@@ -468,7 +468,7 @@ impl Choice<'_> {
         let others = &self.picker.peers;
         self.picker.work += others.len() as u64;
         others.values().any(|other| {
-            other.status.unit <= self.peer.status.unit
+            other.status.price <= self.peer.status.price
                 && other.have.contains(piece)
                 && other.status.rate > 0
                 && other.promising(self.now)

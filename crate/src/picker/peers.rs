@@ -10,7 +10,7 @@ use crate::types::{BLOCK_LEN, FineUnits};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerStatus {
     /// Price per block; 0 is free.
-    pub unit: FineUnits,
+    pub price: FineUnits,
     /// It may be asked now: it does not choke us and, if it sells, it may be paid.
     pub usable: bool,
     /// Bytes per second of blocks it delivered lately; 0: nothing measured yet.
@@ -24,7 +24,7 @@ pub struct PeerStatus {
 impl Default for PeerStatus {
     fn default() -> Self {
         PeerStatus {
-            unit: FineUnits(0),
+            price: FineUnits(0),
             usable: false,
             rate: 0,
             rtt: Duration::ZERO,
@@ -65,7 +65,7 @@ impl Peer {
     }
 
     pub(super) fn free(&self) -> bool {
-        self.status.unit == FineUnits(0)
+        self.status.price == FineUnits(0)
     }
 
     /// Usable, and not known to sit on its hands.

@@ -41,10 +41,10 @@ pub(super) fn arrival(
 }
 
 impl Picker {
-    /// Those that ask no more than `unit` will not bring in time what a reader needs next.
-    pub fn is_late(&self, now: Timestamp, unit: FineUnits) -> bool {
+    /// Those that ask no more than `price` will not bring in time what a reader needs next.
+    pub fn is_late(&self, now: Timestamp, price: FineUnits) -> bool {
         let cheap: Vec<&Peer> = (self.peers.values())
-            .filter(|peer| peer.status.unit <= unit && peer.promising(now))
+            .filter(|peer| peer.status.price <= price && peer.promising(now))
             .map(|peer| &**peer)
             .collect();
         let mut backlog = 0;

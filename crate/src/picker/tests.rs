@@ -15,9 +15,9 @@ fn conn(id: u64) -> ConnectionId {
     ConnectionId(id)
 }
 
-fn status(unit: u128, rate: u64) -> PeerStatus {
+fn status(price: u128, rate: u64) -> PeerStatus {
     PeerStatus {
-        unit: FineUnits(unit),
+        price: FineUnits(price),
         usable: true,
         rate,
         rtt: Duration::from_millis(50),
@@ -31,9 +31,9 @@ fn picker(pieces: u32) -> Picker {
     Picker::new(total, 64 * KIB as u32, [3; 32])
 }
 
-fn seed(picker: &mut Picker, id: u64, unit: u128, rate: u64) -> ConnectionId {
+fn seed(picker: &mut Picker, id: u64, price: u128, rate: u64) -> ConnectionId {
     let pieces = picker.pieces;
-    picker.peer_status(conn(id), status(unit, rate));
+    picker.peer_status(conn(id), status(price, rate));
     picker.peer_bitfield(conn(id), Bitfield::full(pieces));
     conn(id)
 }
@@ -373,10 +373,10 @@ fn a_deadline_that_the_cheaper_peer_cannot_meet_is_bought_dearer() {
 
 #[test]
 fn equal_prices_and_free_peers_work_in_parallel() {
-    for unit in [0, 7] {
+    for price in [0, 7] {
         let mut picker = picker(200);
         for id in 0..5 {
-            let peer = seed(&mut picker, id, unit, 1_000_000);
+            let peer = seed(&mut picker, id, price, 1_000_000);
             assert_eq!(pick(&mut picker, at(0), peer, 16).len(), 16);
         }
     }
@@ -533,10 +533,10 @@ fn stream(sellers: [(u128, u64, u64); 2], on_demand: bool) -> ([u64; 2], Duratio
             deadline: now + per_piece / 4,
             spacing: per_piece,
         }]);
-        for (i, (unit, rate, from)) in sellers.into_iter().enumerate() {
+        for (i, (price, rate, from)) in sellers.into_iter().enumerate() {
             let id = conn(i as u64);
             if step * STEP == from {
-                seed(&mut picker, id.0, unit, 0);
+                seed(&mut picker, id.0, price, 0);
             }
             if step * STEP < from {
                 continue;
@@ -551,7 +551,7 @@ fn stream(sellers: [(u128, u64, u64); 2], on_demand: bool) -> ([u64; 2], Duratio
                 allowance[i] -= u64::from(block.length);
                 sent[i] += u64::from(queues[i].remove(0).length);
                 deliver(&mut picker, now, id, &[block]);
-                picker.peer_status(id, status(unit, rate));
+                picker.peer_status(id, status(price, rate));
             }
             if queues[i].is_empty() {
                 allowance[i] = 0;

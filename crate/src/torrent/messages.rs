@@ -270,8 +270,8 @@ impl Torrent {
             peer.in_payments = true;
             if let Some(peer) = self.peers.get(&conn) {
                 let info = self.pay_info(peer, handshake);
-                let unit = self.unit(ctx.config);
-                ctx.money.connected(ctx.now, conn, info, unit);
+                let price = self.price(ctx.config);
+                ctx.money.connected(ctx.now, conn, info, price);
             }
         }
     }

@@ -222,7 +222,7 @@ impl Torrent {
         options: AddOptions,
     ) -> Torrent {
         Torrent {
-            pricing: pricing::Pricing::new(options.unit),
+            pricing: pricing::Pricing::new(options.price),
             info_hash,
             name,
             options,
@@ -628,7 +628,7 @@ impl Torrent {
         if ctx.config.payment.is_none() {
             return;
         }
-        let max_unit = self.max_unit(ctx.config);
+        let max_price = self.max_price(ctx.config);
         let active = self.wants_peers();
         let running = self
             .content
@@ -642,29 +642,29 @@ impl Torrent {
             .values()
             .filter(|p| p.in_payments)
             .filter_map(|p| {
-                let unit = ctx.money.price(p.connection)?;
+                let price = ctx.money.price(p.connection)?;
                 let attached = matches!(ctx.money.buying(p.connection), Buying::Paid(_));
-                (p.useful && unit.0 > 0).then_some((!attached, unit, p.connection))
+                (p.useful && price.0 > 0).then_some((!attached, price, p.connection))
             })
             .collect();
-        offers.sort_unstable_by_key(|(fresh, unit, conn)| (*unit, *fresh, *conn));
+        offers.sort_unstable_by_key(|(fresh, price, conn)| (*price, *fresh, *conn));
         let (mut chosen, mut of_use) = (Set::new(), 0);
-        for (_, unit, conn) in &offers {
-            if !active || *unit > max_unit || of_use == MAX_PAID_SOURCES {
+        for (_, price, conn) in &offers {
+            if !active || *price > max_price || of_use == MAX_PAID_SOURCES {
                 break;
             }
             chosen.insert(*conn);
             of_use += usize::from(ctx.money.is_of_use(*conn));
         }
-        let unit = self.unit(ctx.config);
+        let price = self.price(ctx.config);
         for peer in self.peers.values().filter(|p| p.in_payments) {
-            ctx.money.set_price(ctx.now, peer.connection, unit);
+            ctx.money.set_price(ctx.now, peer.connection, price);
             let wanted = chosen.contains(&peer.connection);
-            (ctx.money).want(ctx.now, peer.connection, kind, wanted, max_unit);
+            (ctx.money).want(ctx.now, peer.connection, kind, wanted, max_price);
         }
-        let cheapest = offers.iter().map(|(_, unit, _)| *unit).min();
-        if let Some(unit) = cheapest {
-            self.say_needed(ctx, unit);
+        let cheapest = offers.iter().map(|(_, price, _)| *price).min();
+        if let Some(price) = cheapest {
+            self.say_needed(ctx, price);
         }
     }
 
@@ -680,28 +680,28 @@ impl Torrent {
             .filter(|p| lacking && p.delivers_all(ctx.now))
             .map(|p| ctx.money.price(p.connection).unwrap_or(FineUnits(0)))
             .collect();
-        let in_time = |unit: &&FineUnits| picker.is_some_and(|p| !p.is_late(ctx.now, **unit));
+        let in_time = |price: &&FineUnits| picker.is_some_and(|p| !p.is_late(ctx.now, **price));
         let enough = units.iter().find(in_time).copied();
         for peer in self.peers.values().filter(|p| p.in_payments) {
             let conn = peer.connection;
             let gives = !peer.peer_choking && matches!(ctx.money.buying(conn), Buying::Paid(1..));
-            let undercut = gives && enough.is_some_and(|unit| ctx.money.price(conn) > Some(unit));
+            let undercut = gives && enough.is_some_and(|price| ctx.money.price(conn) > Some(price));
             let until = (ctx.money).wait_for(ctx.now, conn, lacking && !undercut);
             self.sellers_at = self.sellers_at.min(until);
         }
     }
 
     /// Says what the account lacks for the lowest price.
-    fn say_needed(&mut self, ctx: &mut Context, unit: FineUnits) {
+    fn say_needed(&mut self, ctx: &mut Context, price: FineUnits) {
         let Some(why) = ctx.money.payment_need() else {
             self.needed_said = None;
             return;
         };
-        if (self.needed_said).is_none_or(|(said, at)| said != why || unit < at) {
-            self.needed_said = Some((why, unit));
+        if (self.needed_said).is_none_or(|(said, at)| said != why || price < at) {
+            self.needed_said = Some((why, price));
             ctx.out.event(Event::PaymentNeeded {
                 info_hash: self.info_hash,
-                unit,
+                price,
                 why,
             });
         }

@@ -52,17 +52,17 @@ pub struct Money {
 }
 
 impl Money {
-    /// Both extension handshakes are in; `unit` is what a block of this torrent costs here.
+    /// Both extension handshakes are in; `price` is what a block of this torrent costs here.
     pub fn connected(
         &mut self,
         now: Timestamp,
         conn: ConnectionId,
         info: PeerPayInfo,
-        unit: FineUnits,
+        price: FineUnits,
     ) {
-        self.accounts.entry(conn).or_default().asked = unit;
+        self.accounts.entry(conn).or_default().asked = price;
         if let Some(payee) = &mut self.payee {
-            payee.connected_at(now, conn, info.clone(), unit);
+            payee.connected_at(now, conn, info.clone(), price);
         }
         if let Some(payer) = &mut self.payer {
             payer.connected(now, conn, info);
@@ -111,10 +111,10 @@ impl Money {
         conn: ConnectionId,
         kind: TitleKind,
         wanted: bool,
-        max_unit: FineUnits,
+        max_price: FineUnits,
     ) {
         if let Some(payer) = &mut self.payer {
-            payer.want(now, conn, kind, wanted, max_unit);
+            payer.want(now, conn, kind, wanted, max_price);
         }
     }
 
@@ -256,31 +256,31 @@ impl Money {
     }
 
     /// A block costs this much from now on on this connection.
-    pub fn set_price(&mut self, now: Timestamp, conn: ConnectionId, unit: FineUnits) {
+    pub fn set_price(&mut self, now: Timestamp, conn: ConnectionId, price: FineUnits) {
         let Some(account) = self.accounts.get_mut(&conn) else {
             return;
         };
-        if account.asked != unit {
-            account.asked = unit;
+        if account.asked != price {
+            account.asked = price;
             if let Some(payee) = &mut self.payee {
-                payee.set_price_on(now, conn, unit);
+                payee.set_price_on(now, conn, price);
             }
         }
     }
 
     /// Blocks were paid to a peer.
-    pub fn note_paid(&mut self, conn: ConnectionId, blocks: u32, unit: FineUnits) {
+    pub fn note_paid(&mut self, conn: ConnectionId, blocks: u32, price: FineUnits) {
         if let Some(account) = self.accounts.get_mut(&conn) {
             account.bought.0 += u64::from(blocks);
-            account.bought.1.0 += u128::from(blocks) * unit.0;
+            account.bought.1.0 += u128::from(blocks) * price.0;
         }
     }
 
     /// Blocks were paid by a peer.
-    pub fn note_earned(&mut self, conn: ConnectionId, blocks: u32, unit: FineUnits) {
+    pub fn note_earned(&mut self, conn: ConnectionId, blocks: u32, price: FineUnits) {
         if let Some(account) = self.accounts.get_mut(&conn) {
             account.sold.0 += u64::from(blocks);
-            account.sold.1.0 += u128::from(blocks) * unit.0;
+            account.sold.1.0 += u128::from(blocks) * price.0;
         }
     }
 

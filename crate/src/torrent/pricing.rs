@@ -98,7 +98,7 @@ impl Pricing {
         match (self.own, rule) {
             (Some(own), _) => own,
             (None, None) => FineUnits(0),
-            (None, Some(ResalePrice::Fixed(unit))) => unit,
+            (None, Some(ResalePrice::Fixed(price))) => price,
             (None, Some(ResalePrice::PercentOfPaid(percent))) => {
                 FineUnits(self.mean.0.saturating_mul(u128::from(percent)) / 100)
             }
@@ -108,16 +108,16 @@ impl Pricing {
 
 impl Torrent {
     /// What a block of this torrent costs here.
-    pub fn unit(&self, config: &Config) -> FineUnits {
+    pub fn price(&self, config: &Config) -> FineUnits {
         let sell = config.payment.as_ref().and_then(|p| p.sell.as_ref());
         self.pricing.price(sell.map(|s| s.price))
     }
 
     /// The most that is paid for a block of this torrent.
-    pub fn max_unit(&self, config: &Config) -> FineUnits {
+    pub fn max_price(&self, config: &Config) -> FineUnits {
         let buy = config.payment.as_ref().and_then(|p| p.buy.as_ref());
-        let ceiling = buy.map_or(FineUnits(0), |b| b.max_unit);
-        self.options.max_unit.map_or(ceiling, |m| m.min(ceiling))
+        let ceiling = buy.map_or(FineUnits(0), |b| b.max_price);
+        self.options.max_price.map_or(ceiling, |m| m.min(ceiling))
     }
 
     /// Takes up what earlier runs recorded. A price given now takes the place of the recorded one.
@@ -137,20 +137,20 @@ impl Torrent {
     }
 
     /// Replaces the selling price.
-    pub fn set_unit(&mut self, ctx: &mut Context, unit: FineUnits) {
-        self.pricing.own = Some(unit);
+    pub fn set_price(&mut self, ctx: &mut Context, price: FineUnits) {
+        self.pricing.own = Some(price);
         self.record_price(ctx, true);
     }
 
     /// Replaces the price ceiling.
-    pub fn set_max_unit(&mut self, max_unit: FineUnits) {
-        self.options.max_unit = Some(max_unit);
+    pub fn set_max_price(&mut self, max_price: FineUnits) {
+        self.options.max_price = Some(max_price);
         self.needed_said = None;
     }
 
     /// Blocks were paid to a peer.
-    pub fn note_spent(&mut self, ctx: &mut Context, blocks: u32, unit: FineUnits) {
-        let amount = u128::from(blocks).saturating_mul(unit.0);
+    pub fn note_spent(&mut self, ctx: &mut Context, blocks: u32, price: FineUnits) {
+        let amount = u128::from(blocks).saturating_mul(price.0);
         self.spent.0 = self.spent.0.saturating_add(amount);
         let pricing = &mut self.pricing;
         let first = pricing.paid_blocks == 0;
@@ -165,8 +165,8 @@ impl Torrent {
     }
 
     /// Blocks were paid by a peer.
-    pub fn note_earned(&mut self, blocks: u32, unit: FineUnits) {
-        let amount = u128::from(blocks).saturating_mul(unit.0);
+    pub fn note_earned(&mut self, blocks: u32, price: FineUnits) {
+        let amount = u128::from(blocks).saturating_mul(price.0);
         self.earned.0 = self.earned.0.saturating_add(amount);
     }
 

@@ -11,7 +11,7 @@ impl Torrent {
     /// Plain data, made anew.
     pub fn snapshot(&self, now: Timestamp, config: &Config, money: &Money) -> TorrentSnapshot {
         let content = self.content.as_ref();
-        let max_unit = self.max_unit(config);
+        let max_price = self.max_price(config);
         TorrentSnapshot {
             info_hash: self.info_hash,
             name: self.name.clone().unwrap_or_else(|| self.info_hash.to_hex()),
@@ -31,11 +31,11 @@ impl Torrent {
             wasted: self.wasted,
             download_rate: self.peers.values().map(|p| p.down.per_second(now)).sum(),
             upload_rate: self.peers.values().map(|p| p.up.per_second(now)).sum(),
-            unit: self.unit(config),
-            max_unit,
+            price: self.price(config),
+            max_price,
             spent: self.spent,
             earned: self.earned,
-            max_cost: self.max_cost(config, max_unit),
+            max_cost: self.max_cost(config, max_price),
             peers: self
                 .peers
                 .values()
@@ -63,7 +63,7 @@ impl Torrent {
 
     /// Sum over the missing pieces of their blocks times the ceiling, plus the v1 loss budget
     /// (docs/protocol.md, "The most that a title can cost").
-    fn max_cost(&self, config: &Config, max_unit: FineUnits) -> FineUnits {
+    fn max_cost(&self, config: &Config, max_price: FineUnits) -> FineUnits {
         let Some(content) = &self.content else {
             return FineUnits(0);
         };
@@ -79,7 +79,7 @@ impl Torrent {
             0 => 0,
             n => n + u64::from(policy::loss_budget(lost_pieces, per_piece)),
         };
-        FineUnits(max_unit.0.saturating_mul(u128::from(blocks)))
+        FineUnits(max_price.0.saturating_mul(u128::from(blocks)))
     }
 }
 
@@ -120,14 +120,14 @@ fn peer_snapshot(peer: &Peer, money: &Money, now: Timestamp) -> PeerSnapshot {
         requests_out: peer.requests_out.len() as u32,
         requests_in: peer.requests_in.len() as u32,
         buying: PeerPayment {
-            unit: money.price(conn),
+            price: money.price(conn),
             active: matches!(money.buying(conn), Buying::Paid(_)),
             paid,
             blocks: bought,
             note: money.buying_note(conn),
         },
         selling: PeerPayment {
-            unit: money.asked(conn),
+            price: money.asked(conn),
             active: money.is_paying(conn),
             paid: earned,
             blocks: sold,

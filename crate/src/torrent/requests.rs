@@ -103,12 +103,12 @@ impl Torrent {
         content.picker.set_staked(staked, first);
         for (conn, peer) in &self.peers {
             let buying = ctx.money.buying(*conn);
-            let unit = match buying {
+            let price = match buying {
                 Buying::Paid(_) => ctx.money.price(*conn).unwrap_or(FineUnits(0)),
                 _ => FineUnits(0),
             };
             // Nobody waits for a seller that was waited for in vain, be it the cheapest.
-            let in_vain = match unit.0 {
+            let in_vain = match price.0 {
                 0 => peer.passed_over,
                 _ => !ctx.money.is_of_use(*conn),
             };
@@ -118,7 +118,7 @@ impl Torrent {
             content.picker.peer_status(
                 *conn,
                 PeerStatus {
-                    unit,
+                    price,
                     usable: !peer.peer_choking && buying != Buying::Wait,
                     rate: peer.down.per_second(ctx.now),
                     rtt: Duration::ZERO,

@@ -110,7 +110,7 @@ impl Torrent {
         let Some(content) = &self.content else {
             return;
         };
-        let free_torrent = self.unit(ctx.config).0 == 0;
+        let free_torrent = self.price(ctx.config).0 == 0;
         for (conn, peer) in &mut self.peers {
             let paying = ctx.money.is_paying(*conn);
             if peer.am_choking || (!paying && !free_torrent) {
@@ -224,7 +224,7 @@ impl Torrent {
     /// What the choker weighs.
     pub fn choke_candidates(&self, ctx: &Context) -> Vec<ChokeCandidate> {
         let seeding = self.is_seed();
-        let sells = self.unit(ctx.config).0 > 0;
+        let sells = self.price(ctx.config).0 > 0;
         self.peers
             .values()
             .filter(|p| p.stage == crate::peer::Stage::Active)

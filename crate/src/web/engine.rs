@@ -161,14 +161,14 @@ fn chain(payment: &JsValue) -> Result<Chain, String> {
 
 fn payment_config(payment: &JsValue, chain: &Chain, keys: &Keys) -> Result<PaymentConfig, String> {
     let loss_budget_pieces = within(payment, "lossPieces", 4, 64)? as u32;
-    let buy = js::amount(payment, "maxUnit").map(|max_unit| BuyConfig {
-        max_unit: FineUnits(max_unit),
+    let buy = js::amount(payment, "maxPricePerBlock").map(|max_price| BuyConfig {
+        max_price: FineUnits(max_price),
         budget: TokenUnits(js::amount(payment, "budget").unwrap_or(0)),
         loss_budget_pieces,
     });
     let percent = within(payment, "resellPercent", 50, u8::MAX.into())? as u8;
-    let price = match js::amount(payment, "sellUnit") {
-        Some(unit) => ResalePrice::Fixed(FineUnits(unit)),
+    let price = match js::amount(payment, "sellPricePerBlock") {
+        Some(price) => ResalePrice::Fixed(FineUnits(price)),
         None => ResalePrice::PercentOfPaid(percent),
     };
     Ok(PaymentConfig {

@@ -400,8 +400,8 @@ impl Pages {
                 Some("complete") => CheckExisting::Complete,
                 _ => CheckExisting::Resume,
             },
-            unit: js::amount(message, "unit").map(FineUnits),
-            max_unit: js::amount(message, "maxUnit").map(FineUnits),
+            price: js::amount(message, "pricePerBlock").map(FineUnits),
+            max_price: js::amount(message, "maxPricePerBlock").map(FineUnits),
             on_demand: js::flag(message, "onDemand").unwrap_or(false),
             content: js::word(message, "content").map(|word| word.0),
         };
@@ -566,13 +566,17 @@ fn torrent_request(driver: &Rc<Driver>, what: &str, message: &JsValue) -> Answer
             info_hash,
             on_demand: js::flag(message, "v").unwrap_or(true),
         },
-        "maxUnit" => Command::SetMaxUnit {
+        "maxPrice" => Command::SetMaxPrice {
             info_hash,
-            max_unit: FineUnits(js::amount(message, "unit").ok_or("`unit` is not an amount")?),
+            max_price: FineUnits(
+                js::amount(message, "pricePerBlock").ok_or("`pricePerBlock` is not an amount")?,
+            ),
         },
-        "unit" => Command::SetUnit {
+        "price" => Command::SetPrice {
             info_hash,
-            unit: FineUnits(js::amount(message, "unit").ok_or("`unit` is not an amount")?),
+            price: FineUnits(
+                js::amount(message, "pricePerBlock").ok_or("`pricePerBlock` is not an amount")?,
+            ),
         },
         _ => return Err(format!("the engine knows no request `{what}`")),
     };

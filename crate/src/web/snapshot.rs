@@ -134,8 +134,8 @@ pub fn torrent(torrent: &TorrentSnapshot) -> JsValue {
         ("wasted", num(torrent.wasted)),
         ("downloadRate", num(torrent.download_rate)),
         ("uploadRate", num(torrent.upload_rate)),
-        ("unit", big(torrent.unit.0)),
-        ("maxUnit", big(torrent.max_unit.0)),
+        ("pricePerBlock", big(torrent.price.0)),
+        ("maxPricePerBlock", big(torrent.max_price.0)),
         ("spentFine", big(torrent.spent.0)),
         ("earnedFine", big(torrent.earned.0)),
         ("maxCostFine", big(torrent.max_cost.0)),
@@ -173,8 +173,8 @@ fn peer(peer: &PeerSnapshot) -> JsValue {
 fn peer_payment(payment: &PeerPayment) -> JsValue {
     object(&[
         (
-            "unit",
-            payment.unit.map_or(JsValue::NULL, |unit| big(unit.0)),
+            "pricePerBlock",
+            payment.price.map_or(JsValue::NULL, |price| big(price.0)),
         ),
         ("active", payment.active.into()),
         ("paidFine", big(payment.paid.0)),
@@ -214,10 +214,13 @@ pub fn event(event: &Event) -> Option<JsValue> {
         ),
         Event::PaymentNeeded {
             info_hash,
-            unit,
+            price,
             why,
         } => {
-            let needed = object(&[("unit", big(unit.0)), ("why", lacking(*why).into())]);
+            let needed = object(&[
+                ("pricePerBlock", big(price.0)),
+                ("why", lacking(*why).into()),
+            ]);
             ("paymentneeded", Some(*info_hash), Some(("needed", needed)))
         }
         Event::Payment { info_hash, text } => {

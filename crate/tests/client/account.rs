@@ -42,7 +42,7 @@ impl Page {
             vault: Address::repeat_byte(0x44),
             chain_id: CHAIN_ID,
             buy: Some(BuyConfig {
-                max_unit: FineUnits(1 << 30),
+                max_price: FineUnits(1 << 30),
                 budget: TokenUnits(1_000_000),
                 loss_budget_pieces: 4,
             }),

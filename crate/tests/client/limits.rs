@@ -17,7 +17,7 @@ fn client() -> Client {
         vault: Address::repeat_byte(0x44),
         chain_id: 31_337,
         buy: Some(BuyConfig {
-            max_unit: CEILING,
+            max_price: CEILING,
             budget: TokenUnits(1_000_000),
             loss_budget_pieces: 4,
         }),
@@ -32,18 +32,18 @@ fn client() -> Client {
 }
 
 /// Takes the title up, or takes it up again; what may be paid for a block then.
-fn add(client: &mut Client, max_unit: Option<FineUnits>) -> FineUnits {
+fn add(client: &mut Client, max_price: Option<FineUnits>) -> FineUnits {
     let add = Command::Add {
         tag: 1,
         source: Source::Magnet(format!("magnet:?xt=urn:btih:{HASH}")),
         options: AddOptions {
-            max_unit,
+            max_price,
             ..AddOptions::default()
         },
     };
     client.handle_input(NOW, Input::Command(add));
     while !matches!(client.poll_output(), Output::Timeout(_)) {}
-    client.torrent(HASH).unwrap().max_unit
+    client.torrent(HASH).unwrap().max_price
 }
 
 #[test]

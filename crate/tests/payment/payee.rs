@@ -29,7 +29,7 @@ fn terms_go_only_to_buyers_on_the_same_vault_and_only_at_a_price() {
     assert!(s.run(ms(0)).sent.is_empty());
     s.payee.connected(ms(0), ConnectionId(3), info(1));
     assert!(s.run(ms(0)).sent.is_empty());
-    let mut free = Selling::with(|c| c.unit = FineUnits(0));
+    let mut free = Selling::with(|c| c.price = FineUnits(0));
     assert!(free.connect(ms(0), A).sent.is_empty());
 }
 

@@ -573,7 +573,7 @@ fn play(exchange: &Value) {
         config.payee = "0x1c5a77d9fa7ef466951b2f01f724bca3a5820b63"
             .parse()
             .unwrap();
-        config.unit = FineUnits(2_748_779_070);
+        config.price = FineUnits(2_748_779_070);
         (config.credit0, config.credit_max, config.ramp) = (16, 256, 2);
     });
     read_chain(&mut s.state, &exchange["chain"]);
@@ -750,7 +750,7 @@ fn our_seller_takes_the_paid_pieces_buyer_and_answers_as_it_is_written() {
     };
     let mut s = Selling::with(|config| {
         config.payee = terms.payee;
-        config.unit = terms.unit;
+        config.price = terms.unit;
         config.credit0 = terms.credit0;
         config.credit_max = terms.credit_max;
         config.ramp = terms.ramp;

@@ -352,26 +352,26 @@ export class Client extends Emitter<ClientEvents> {
     const trackers = options.trackers ?? [];
     const wishes: Wishes = { onDemand: options.onDemand ?? false, paused: false };
     const own = {
-      ...(options.sellPricePerGB === undefined ? {} : { unit: price(options.sellPricePerGB) }),
-      ...(options.maxPricePerGB === undefined ? {} : { maxUnit: price(options.maxPricePerGB) }),
+      ...(options.sellPricePerGB === undefined ? {} : { pricePerBlock: price(options.sellPricePerGB) }),
+      ...(options.maxPricePerGB === undefined ? {} : { maxPricePerBlock: price(options.maxPricePerGB) }),
     };
     // From where it came the first time: what was stored may be gone. Its own price is on record.
     const again = (limit: object) => this.#link.request("add", { ...fields, trackers, ...wishes, ...limit, check: "resume" });
     const request = this.#link.request<string>("add", { ...fields, trackers, ...wishes, ...own, check });
-    const counted = request.then((hash) => this.#count(hash, wishes, own.maxUnit, again));
+    const counted = request.then((hash) => this.#count(hash, wishes, own.maxPricePerBlock, again));
     this.#adding.add(counted);
     const { torrent, uses } = await counted.finally(() => this.#adding.delete(counted));
-    this.#payments?.sells(own.unit, check === "complete");
+    this.#payments?.sells(own.pricePerBlock, check === "complete");
     if (uses === 1) await torrent.refresh();
     return torrent;
   }
 
   /** Counts an add that the engine has answered: of a new torrent, or of one that is in use already. */
-  #count(hash: string, wishes: Wishes, maxUnit: bigint | undefined, again: (limit: object) => Promise<unknown>): { torrent: Torrent; uses: number } {
+  #count(hash: string, wishes: Wishes, maxPricePerBlock: bigint | undefined, again: (limit: object) => Promise<unknown>): { torrent: Torrent; uses: number } {
     const limit = this.#link.titleLimit(hash);
-    if (maxUnit !== undefined) this.#link.setTitleLimit(hash, maxUnit);
+    if (maxPricePerBlock !== undefined) this.#link.setTitleLimit(hash, maxPricePerBlock);
     // The engine may never have heard what another page allows.
-    else if (limit !== undefined) this.#link.request("maxUnit", { hash, unit: limit }).catch(() => undefined);
+    else if (limit !== undefined) this.#link.request("maxPrice", { hash, pricePerBlock: limit }).catch(() => undefined);
     const known = this.#torrents.get(hash);
     if (known) return { torrent: known.torrent, uses: ++known.uses };
     const torrent: Torrent = new Torrent(hash, {
@@ -380,13 +380,13 @@ export class Client extends Emitter<ClientEvents> {
       streaming: () => this.#link.streaming(),
       wishes,
       parse: (amount) => this.#paying().parse(amount),
-      limits: (unit) => this.#link.setTitleLimit(hash, unit),
-      sells: (unit) => this.#payments?.sells(unit, false),
+      limits: (pricePerBlock) => this.#link.setTitleLimit(hash, pricePerBlock),
+      sells: (pricePerBlock) => this.#payments?.sells(pricePerBlock, false),
       removed: () => this.#torrents.delete(hash),
       left: () => this.#leave(torrent),
       again: async () => {
-        const maxUnit = this.#link.titleLimit(hash);
-        await again(maxUnit === undefined ? {} : { maxUnit });
+        const maxPricePerBlock = this.#link.titleLimit(hash);
+        await again(maxPricePerBlock === undefined ? {} : { maxPricePerBlock });
         if (wishes.paused) await torrent.pause();
       },
     });
@@ -431,7 +431,7 @@ export class Client extends Emitter<ClientEvents> {
         break;
       case "paymentneeded":
         if (torrent && message.needed) {
-          this.emit("paymentneeded", { torrent, pricePerGB: torrent.priceOf(message.needed.unit), reason: message.needed.why });
+          this.emit("paymentneeded", { torrent, pricePerGB: torrent.priceOf(message.needed.pricePerBlock), reason: message.needed.why });
         }
         break;
     }

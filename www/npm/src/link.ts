@@ -159,9 +159,9 @@ export class Link {
   }
 
   /** Sets what is paid at most for a block of a title, for engines that start later, here or on another page; null: as the site allows. */
-  setTitleLimit(hash: string, maxUnit: bigint | null): void {
+  setTitleLimit(hash: string, maxPricePerBlock: bigint | null): void {
     const { payment } = this.#options.config;
-    const limit = { vault: payment?.vault ?? null, chainId: payment?.chainId ?? null, hash, maxUnit };
+    const limit = { vault: payment?.vault ?? null, chainId: payment?.chainId ?? null, hash, maxPricePerBlock };
     this.#keepLimit(limit);
     if (payment) this.#tell({ t: "limit", limit });
   }
@@ -169,7 +169,7 @@ export class Link {
   /** The last limit that a page set for a title, if one did. */
   titleLimit(hash: string): bigint | undefined {
     const limit = this.#titleLimits.get(hash);
-    return limit && this.#concerns(limit) ? (limit.maxUnit ?? undefined) : undefined;
+    return limit && this.#concerns(limit) ? (limit.maxPricePerBlock ?? undefined) : undefined;
   }
 
   #keepBudget(budget: Budget): void {
@@ -179,7 +179,7 @@ export class Link {
   #keepLimit(limit: Limit): void {
     if (!this.#concerns(limit)) return;
     this.#titleLimits.delete(limit.hash);
-    if (limit.maxUnit !== null) this.#titleLimits.set(limit.hash, limit);
+    if (limit.maxPricePerBlock !== null) this.#titleLimits.set(limit.hash, limit);
     const [oldest] = this.#titleLimits.keys();
     if (this.#titleLimits.size > MAX_TITLE_LIMITS && oldest !== undefined) this.#titleLimits.delete(oldest);
   }

@@ -157,10 +157,10 @@ export class Payments {
       chainId,
       decimals: token.decimals,
       ...(rpcUrl ? { rpcUrl: new URL(rpcUrl, document.baseURI).href } : {}),
-      maxUnit: finePerBlock(this.parse(maxPricePerGB)),
+      maxPricePerBlock: finePerBlock(this.parse(maxPricePerGB)),
       budget: this.parse(budget),
       lossPieces: lossPieces ?? 4,
-      ...(sellPricePerGB === undefined ? {} : { sellUnit: finePerBlock(this.parse(sellPricePerGB)) }),
+      ...(sellPricePerGB === undefined ? {} : { sellPricePerBlock: finePerBlock(this.parse(sellPricePerGB)) }),
       resellPercent: resellPercent ?? 50,
       minBondPercent: minBondPercent ?? 125,
       ...lastGeneration(),
@@ -171,9 +171,9 @@ export class Payments {
    * @internal A title is sold at this price from now on, or, if it was just made, at the site's own. What buyers pay for it is nowhere
    * but in this browser until it is redeemed. Asked for once: a browser that asks its user would ask at each title.
    */
-  sells(unit: bigint | undefined, isMade: boolean): void {
-    const { sellUnit } = this.engineConfig();
-    if (this.#keepsEarnings || (unit ?? (isMade ? sellUnit : undefined) ?? 0n) === 0n) return;
+  sells(pricePerBlock: bigint | undefined, isMade: boolean): void {
+    const { sellPricePerBlock } = this.engineConfig();
+    if (this.#keepsEarnings || (pricePerBlock ?? (isMade ? sellPricePerBlock : undefined) ?? 0n) === 0n) return;
     this.#keepsEarnings = true;
     keepStorage();
   }

@@ -28,11 +28,11 @@ export interface EnginePayment {
   /** The token's: less than a hundredth of one is neither sold nor redeemed at a time. */
   decimals: number;
   rpcUrl?: string;
-  maxUnit: bigint;
+  maxPricePerBlock: bigint;
   budget: bigint;
   lossPieces: number;
   /** A fixed selling price; absent: `resellPercent` of what was paid. */
-  sellUnit?: bigint;
+  sellPricePerBlock?: bigint;
   resellPercent: number;
   minBondPercent: number;
   /** The greatest number of an engine's start that this page knows; absent: none. */
@@ -70,7 +70,7 @@ export type FromWorker =
 export type FromEngine =
   | { t: "ok"; id: number; v: unknown }
   | { t: "err"; id: number; message: string }
-  | { t: "event"; e: string; hash: string | null; piece?: number; peer?: number; text?: string; needed?: { unit: bigint; why: PaymentLack } }
+  | { t: "event"; e: string; hash: string | null; piece?: number; peer?: number; text?: string; needed?: { pricePerBlock: bigint; why: PaymentLack } }
   | { t: "ethCall"; id: number; to: string; data: string };
 
 /** Answer to the request `hello`. */
@@ -113,7 +113,7 @@ export type Shared = Readonly<Record<string, unknown>>;
 export type Budget = Pick<EnginePayment, "vault" | "chainId"> & { total: bigint };
 
 /** What is paid at most for a block of a title, in fine units, as a page said last; null: what the site allows. */
-export type Limit = Pick<Hello, "vault" | "chainId"> & { hash: string; maxUnit: bigint | null };
+export type Limit = Pick<Hello, "vault" | "chainId"> & { hash: string; maxPricePerBlock: bigint | null };
 
 /** Between pages of one origin (BroadcastChannel `piecework`). */
 export type Rendezvous =

@@ -92,7 +92,7 @@ export interface TorrentEvents {
 }
 
 interface EnginePeerPayment {
-  unit: bigint | null;
+  pricePerBlock: bigint | null;
   active: boolean;
   paidFine: bigint;
   blocks: number;
@@ -102,8 +102,8 @@ interface EnginePeerPayment {
 /** @internal A torrent as the engine's snapshot has it. */
 export interface EngineTorrent extends Omit<TorrentStats, "maxPricePerGB" | "sellPricePerGB" | "spent" | "earned" | "maxCost" | "peers"> {
   files: { path: string[]; length: number }[];
-  unit: bigint;
-  maxUnit: bigint;
+  pricePerBlock: bigint;
+  maxPricePerBlock: bigint;
   maxCostFine: bigint;
   blockCount: number;
   peers: (Omit<PeerStats, "buying" | "selling"> & { buying: EnginePeerPayment; selling: EnginePeerPayment })[];
@@ -125,9 +125,9 @@ export interface TorrentHost {
   readonly wishes: Wishes;
   parse(amount: Decimal): bigint;
   /** This is paid at most for it from now on, in fine units per block; null: as the site allows. */
-  limits(maxUnit: bigint | null): void;
+  limits(maxPricePerBlock: bigint | null): void;
   /** It is sold at this price, in fine units per block, from now on. */
-  sells(unit: bigint): void;
+  sells(pricePerBlock: bigint): void;
   removed(): void;
   /** Gives one {@link Client.add} back. */
   left(): Promise<void>;
@@ -168,11 +168,11 @@ export class Torrent extends Emitter<TorrentEvents> {
 
   /** Where it stands now. */
   async stats(): Promise<TorrentStats> {
-    const { files: _, unit, maxUnit, maxCostFine, blockCount: __, peers, ...torrent } = await this.#snapshot();
+    const { files: _, pricePerBlock, maxPricePerBlock, maxCostFine, blockCount: __, peers, ...torrent } = await this.#snapshot();
     return {
       ...torrent,
-      maxPricePerGB: unitsPerGB(maxUnit),
-      sellPricePerGB: unitsPerGB(unit),
+      maxPricePerGB: unitsPerGB(maxPricePerBlock),
+      sellPricePerGB: unitsPerGB(pricePerBlock),
       spent: floorFine(torrent.spentFine),
       earned: floorFine(torrent.earnedFine),
       maxCost: ceilFine(maxCostFine),
@@ -218,21 +218,21 @@ export class Torrent extends Emitter<TorrentEvents> {
 
   /** The most paid per 10^9 bytes from now on; 0 takes only free peers. */
   setMaxPricePerGB(price: Decimal): Promise<void> {
-    const unit = finePerBlock(this.#host.parse(price));
-    this.#host.limits(unit);
-    return this.#host.request("maxUnit", { unit });
+    const pricePerBlock = finePerBlock(this.#host.parse(price));
+    this.#host.limits(pricePerBlock);
+    return this.#host.request("maxPrice", { pricePerBlock });
   }
 
   /** The selling price per 10^9 bytes from now on, later visits included; 0 gives it away. */
   async setSellPricePerGB(price: Decimal): Promise<void> {
-    const unit = finePerBlock(this.#host.parse(price));
-    await this.#host.request("unit", { unit });
-    this.#host.sells(unit);
+    const pricePerBlock = finePerBlock(this.#host.parse(price));
+    await this.#host.request("price", { pricePerBlock });
+    this.#host.sells(pricePerBlock);
   }
 
   /** @internal */
-  priceOf(unit: bigint): bigint {
-    return unitsPerGB(unit);
+  priceOf(pricePerBlock: bigint): bigint {
+    return unitsPerGB(pricePerBlock);
   }
 
   /** @internal Looks whether name and files are there by now. */
@@ -282,7 +282,7 @@ export class Torrent extends Emitter<TorrentEvents> {
         this.emit(message.e, { text });
         break;
       case "paymentneeded":
-        if (message.needed) this.emit("paymentneeded", { pricePerGB: this.priceOf(message.needed.unit), reason: message.needed.why });
+        if (message.needed) this.emit("paymentneeded", { pricePerGB: this.priceOf(message.needed.pricePerBlock), reason: message.needed.why });
         break;
     }
   }
@@ -389,6 +389,6 @@ export class TorrentFile {
   }
 }
 
-function payment({ unit, ...rest }: EnginePeerPayment): PeerPaymentStats {
-  return { ...rest, pricePerGB: unit === null ? null : unitsPerGB(unit), paid: floorFine(rest.paidFine) };
+function payment({ pricePerBlock, ...rest }: EnginePeerPayment): PeerPaymentStats {
+  return { ...rest, pricePerGB: pricePerBlock === null ? null : unitsPerGB(pricePerBlock), paid: floorFine(rest.paidFine) };
 }

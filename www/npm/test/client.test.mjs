@@ -54,11 +54,11 @@ test("the most that a later add of a title allows to be paid is what the next en
   const first = await client.add(MAGNET, { onDemand: true });
   const again = async () => {
     await restart(client);
-    return engines.at(-1).told.find(({ t }) => t === "add").maxUnit;
+    return engines.at(-1).told.find(({ t }) => t === "add").maxPricePerBlock;
   };
   assert.equal(await again(), undefined);
   assert.equal(await client.add(HASH, { maxPricePerGB: "1" }), first);
-  assert.equal(engines.at(-1).told.at(-1).maxUnit, price(1));
+  assert.equal(engines.at(-1).told.at(-1).maxPricePerBlock, price(1));
   assert.equal(await again(), price(1));
   // One that says nothing of it changes nothing.
   await client.add(MAGNET);
@@ -69,9 +69,9 @@ test("the most that a later add of a title allows to be paid is what the next en
 async function limit(client) {
   await client.stats();
   const { told } = engines.at(-1);
-  const said = (request) => (request.t === "add" ? request.maxUnit : request.t === "maxUnit" ? request.unit : undefined);
+  const said = (request) => (request.t === "add" ? request.maxPricePerBlock : request.t === "maxPrice" ? request.pricePerBlock : undefined);
   while (!told.some(({ t }) => t === "add")) await client.stats();
-  return told.map(said).findLast((unit) => unit !== undefined);
+  return told.map(said).findLast((price) => price !== undefined);
 }
 
 const TRACKED = { trackers: ["wss://tracker.invalid"], payments: payments() };

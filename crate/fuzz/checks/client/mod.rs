@@ -52,7 +52,7 @@ pub fn payments(unit: u128) -> PaymentConfig {
         vault: VAULT.address,
         chain_id: VAULT.chain_id,
         buy: Some(BuyConfig {
-            max_unit: CEILING,
+            max_price: CEILING,
             budget: TokenUnits(1_000_000),
             loss_budget_pieces: 4,
         }),
@@ -305,11 +305,11 @@ impl Scene {
                 0 => CheckExisting::Resume,
                 _ => CheckExisting::Recheck,
             },
-            unit: (how & 4 != 0).then_some(FineUnits(u128::from(how) << 24)),
-            max_unit: (how & 8 != 0).then_some(FineUnits(u128::from(how) << 20)),
+            price: (how & 4 != 0).then_some(FineUnits(u128::from(how) << 24)),
+            max_price: (how & 8 != 0).then_some(FineUnits(u128::from(how) << 20)),
             ..AddOptions::default()
         };
-        self.allow(known.meta.info_hash, options.max_unit.unwrap_or(CEILING));
+        self.allow(known.meta.info_hash, options.max_price.unwrap_or(CEILING));
         self.command(Command::Add {
             tag: 1,
             source,
@@ -318,9 +318,9 @@ impl Scene {
     }
 
     /// From now on a title may cost this much.
-    fn allow(&mut self, title: InfoHash, max_unit: FineUnits) {
+    fn allow(&mut self, title: InfoHash, max_price: FineUnits) {
         let most = self.ceilings.entry(title).or_default();
-        *most = max_unit.min(CEILING).max(*most);
+        *most = max_price.min(CEILING).max(*most);
     }
 
     fn open_stream(&mut self, choices: &mut Choices<'_>) {
@@ -371,16 +371,16 @@ impl Scene {
                 Command::SetBudget { total }
             }
             4 => {
-                let max_unit = FineUnits(u128::from(choices.u32()));
-                self.allow(info_hash, max_unit);
-                Command::SetMaxUnit {
+                let max_price = FineUnits(u128::from(choices.u32()));
+                self.allow(info_hash, max_price);
+                Command::SetMaxPrice {
                     info_hash,
-                    max_unit,
+                    max_price,
                 }
             }
-            5 => Command::SetUnit {
+            5 => Command::SetPrice {
                 info_hash,
-                unit: FineUnits(u128::from(choices.u64()) >> (choices.byte() % 64)),
+                price: FineUnits(u128::from(choices.u64()) >> (choices.byte() % 64)),
             },
             6 => Command::PrepareRedeem(RedeemScope::Due),
             7 => Command::PrepareRedeem(RedeemScope::All),

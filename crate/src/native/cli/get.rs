@@ -46,10 +46,10 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
             .map_err(|e| CliError::Failed(e.to_string()))??;
     }
     make_folder(&args.output)?;
-    named.options.max_unit = payment
+    named.options.max_price = payment
         .as_ref()
         .and_then(|payment| payment.buy.as_ref())
-        .map(|buy| buy.max_unit);
+        .map(|buy| buy.max_price);
     let native = NativeConfig {
         client: Config {
             trackers: args.network.tracker.clone(),
@@ -157,14 +157,14 @@ fn claim(
 
 fn payment(args: &GetArgs, key: Option<&SessionKey>) -> Result<Option<PaymentConfig>, CliError> {
     let decimals = args.chain.decimals;
-    let max_unit = parse_price(&args.max_price, decimals)?;
+    let max_price = parse_price(&args.max_price, decimals)?;
     let budget = parse_tokens(&args.budget, decimals).ok_or_else(|| {
         CliError::Invalid(format!(
             "--budget {:?} is not a sum: write tokens, such as 2 or 0.5",
             args.budget
         ))
     })?;
-    if max_unit.0 == 0 {
+    if max_price.0 == 0 {
         if key.is_some() || budget.0 > 0 {
             complain(
                 "--owner, --session-key and --budget have no effect without --max-price: only what is free is fetched",
@@ -187,7 +187,7 @@ fn payment(args: &GetArgs, key: Option<&SessionKey>) -> Result<Option<PaymentCon
         vault: chain.vault,
         chain_id: chain.chain_id,
         buy: Some(BuyConfig {
-            max_unit,
+            max_price,
             budget,
             loss_budget_pieces: LOSS_BUDGET_PIECES,
         }),

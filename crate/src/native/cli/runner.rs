@@ -300,10 +300,10 @@ impl Runner {
             }
             Event::PaymentNeeded {
                 info_hash,
-                unit,
+                price,
                 why,
             } => {
-                let per_gb = tokens(unit.per_gb_from_per_block(), self.decimals);
+                let per_gb = tokens(price.per_gb_from_per_block(), self.decimals);
                 let value = json!({"info_hash": info_hash.to_hex(), "tokens_per_gb": per_gb});
                 self.note("payment_needed", &value, || {
                     format!("peers ask {per_gb} tokens per GB: {}", lacking(why))
@@ -547,8 +547,8 @@ impl Runner {
                     "uploaded": torrent.uploaded,
                     "downloaded": torrent.downloaded,
                     "wasted": torrent.wasted,
-                    "unit_fine": torrent.unit.0.to_string(),
-                    "tokens_per_gb": tokens(torrent.unit.per_gb_from_per_block(), self.decimals),
+                    "price_fine": torrent.price.0.to_string(),
+                    "tokens_per_gb": tokens(torrent.price.per_gb_from_per_block(), self.decimals),
                     "earned_fine": torrent.earned.0.to_string(),
                     "spent_fine": torrent.spent.0.to_string(),
                     "peers": peers,
@@ -568,18 +568,18 @@ impl Runner {
     }
 
     /// Asks another price of every torrent.
-    pub(super) async fn set_price(&mut self, unit: FineUnits) -> Result<(), CliError> {
-        if let Some(payout) = self.payout.as_mut().filter(|_| unit.0 > 0) {
+    pub(super) async fn set_price(&mut self, price: FineUnits) -> Result<(), CliError> {
+        if let Some(payout) = self.payout.as_mut().filter(|_| price.0 > 0) {
             payout.check_vault(self.decimals).await?;
-        } else if unit.0 > 0 {
+        } else if price.0 > 0 {
             let text = "there is no payee: start with --payee-key";
             return Err(CliError::Invalid(text.to_owned()));
         }
         for (info_hash, watched) in &mut self.torrents {
             // One that is taken up again keeps it.
-            watched.options.unit = Some(unit);
+            watched.options.price = Some(price);
             let info_hash = *info_hash;
-            let set = Command::SetUnit { info_hash, unit };
+            let set = Command::SetPrice { info_hash, price };
             self.handle.command(set).await.map_err(stopped)?;
         }
         Ok(())

@@ -93,7 +93,7 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
     let mut runner = Runner::start(native, payout, args.common.json, decimals)?;
     runner.announces = true;
     for mut named in torrents {
-        named.options.unit = Some(price);
+        named.options.price = Some(price);
         let wish = if args.repair {
             Wish::Repair
         } else {
@@ -334,7 +334,7 @@ async fn answer(
             reply(true, runner.summary(&snapshot));
         }
         "price" => match set_price(runner, rest.trim()).await {
-            Ok(unit) => reply(true, json!({"unit_fine": unit.0.to_string()})),
+            Ok(price) => reply(true, json!({"price_fine": price.0.to_string()})),
             Err(error) => reply(false, json!({"error": error.to_string()})),
         },
         "redeem" if runner.payout.is_none() => {
@@ -365,7 +365,7 @@ async fn answer(
 }
 
 async fn set_price(runner: &mut Runner, text: &str) -> Result<FineUnits, CliError> {
-    let unit = parse_price(text, runner.decimals)?;
-    runner.set_price(unit).await?;
-    Ok(unit)
+    let price = parse_price(text, runner.decimals)?;
+    runner.set_price(price).await?;
+    Ok(price)
 }

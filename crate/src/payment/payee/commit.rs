@@ -193,7 +193,7 @@ impl Payee {
                 let ttl = Duration::from_secs(u64::from(config.ttl_secs));
                 c.quotes
                     .iter()
-                    .any(|q| q.id == quote_id && q.unit == v.unit && q.sent + ttl >= now)
+                    .any(|q| q.id == quote_id && q.price == v.unit && q.sent + ttl >= now)
             }
         };
         if !priced || !v.luck.is_zero() || v.unit.0 == 0 {

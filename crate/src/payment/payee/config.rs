@@ -15,7 +15,7 @@ pub struct PayeeConfig {
     /// Who is paid.
     pub payee: Address,
     /// Price per block; zero: does not sell.
-    pub unit: FineUnits,
+    pub price: FineUnits,
     /// Least worth of a range.
     pub min_range: FineUnits,
     /// Longest chain accepted (1 to 256).
@@ -47,12 +47,12 @@ pub struct PayeeConfig {
 
 impl PayeeConfig {
     /// The values of docs/protocol.md, "Constants", but for the credit, which is 4, 128 and 4 here; sells nothing until
-    /// `unit` is set.
+    /// `price` is set.
     pub fn new(vault: Vault, payee: Address) -> Self {
         PayeeConfig {
             vault,
             payee,
-            unit: FineUnits(0),
+            price: FineUnits(0),
             min_range: DUST.fine(),
             max_steps: chain::MAX_STEPS,
             credit0: 4,

@@ -80,7 +80,7 @@ impl Payee {
         let steps = u32::from(k - best.k);
         best.k = k;
         best.w = w;
-        let unit = best.voucher.unit;
+        let price = best.voucher.unit;
         range.paid_since_commit += u64::from(steps);
         if range.next.is_none() {
             range.dirty_since.get_or_insert(now);
@@ -94,7 +94,7 @@ impl Payee {
         self.event(PayEvent::Earned {
             conn,
             blocks: steps,
-            unit,
+            price,
         });
         let range_id = RangeId { account: id, first };
         if tentative {

@@ -18,9 +18,9 @@ impl Account {
     }
 
     /// Whether so many more blocks at this price would pass the limit. One block is always within it.
-    pub(super) fn passes_limit(&self, config: &PayeeConfig, unit: FineUnits, blocks: u64) -> bool {
-        let limit = config.exposure_limit(self.bond).max(unit);
-        let more = unit.0.saturating_mul(u128::from(blocks));
+    pub(super) fn passes_limit(&self, config: &PayeeConfig, price: FineUnits, blocks: u64) -> bool {
+        let limit = config.exposure_limit(self.bond).max(price);
+        let more = price.0.saturating_mul(u128::from(blocks));
         // Who promised twice is not lent the same again.
         let lent = self.received(|life| life.is_unredeemed() || life == Life::Lost);
         lent.saturating_add(more) > limit.0
@@ -34,11 +34,11 @@ impl Account {
 
     /// Nothing more is sent to it.
     pub(super) fn is_at_limit(&self, config: &PayeeConfig) -> bool {
-        let unit = (self.ranges.values())
+        let price = (self.ranges.values())
             .filter(|r| r.conn.is_some())
             .map(|r| r.newest().voucher.unit)
             .max();
-        unit.is_some_and(|unit| self.passes_limit(config, unit, 1))
+        price.is_some_and(|price| self.passes_limit(config, price, 1))
     }
 }
 

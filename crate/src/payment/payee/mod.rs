@@ -233,7 +233,7 @@ impl Payee {
     /// Both extended handshakes are in: TERMS at the configured price follow, if this side sells and the
     /// remote buys here.
     pub fn connected(&mut self, now: Timestamp, conn: ConnectionId, info: PeerPayInfo) {
-        self.connected_at(now, conn, info, self.config.unit);
+        self.connected_at(now, conn, info, self.config.price);
     }
 
     /// [`Payee::connected`], at a price for this connection's torrent; zero: not selling it.
@@ -242,7 +242,7 @@ impl Payee {
         now: Timestamp,
         conn: ConnectionId,
         info: PeerPayInfo,
-        unit: FineUnits,
+        price: FineUnits,
     ) {
         self.turn(now);
         if self.conns.len() >= MAX_CONNECTIONS {
@@ -260,7 +260,7 @@ impl Payee {
             Conn {
                 info,
                 buys,
-                unit,
+                price,
                 quotes: VecDeque::new(),
                 account: None,
                 attached: Vec::new(),
@@ -410,25 +410,25 @@ impl Payee {
 
     /// Changes the price everywhere. New TERMS leave; ranges already accepted keep their price. Zero stops
     /// selling.
-    pub fn set_price(&mut self, now: Timestamp, unit: FineUnits) {
-        self.config.unit = unit;
+    pub fn set_price(&mut self, now: Timestamp, price: FineUnits) {
+        self.config.price = price;
         for conn in self.conns.keys().copied().collect::<Vec<_>>() {
-            self.set_price_on(now, conn, unit);
+            self.set_price_on(now, conn, price);
         }
     }
 
     /// [`Payee::set_price`], on one connection.
-    pub fn set_price_on(&mut self, now: Timestamp, conn: ConnectionId, unit: FineUnits) {
+    pub fn set_price_on(&mut self, now: Timestamp, conn: ConnectionId, price: FineUnits) {
         self.turn(now);
         let Some(c) = self.conns.get_mut(&conn) else {
             return;
         };
-        if c.unit == unit {
+        if c.price == price {
             return;
         }
-        c.unit = unit;
+        c.price = price;
         let attached = c.attached.last().copied();
-        if unit.0 == 0 {
+        if price.0 == 0 {
             self.stop_selling(conn, ByeReason::Done);
             return;
         }
@@ -464,14 +464,14 @@ impl Payee {
         let Some(c) = self.conns.get_mut(&conn) else {
             return;
         };
-        let unit = c.unit;
-        if unit.0 == 0 || unit > voucher::MAX_FINE || !c.buys || self.shut {
+        let price = c.price;
+        if price.0 == 0 || price > voucher::MAX_FINE || !c.buys || self.shut {
             return;
         }
         c.stopped = false;
         c.quotes.push_back(Quote {
             id,
-            unit,
+            price,
             sent: now,
         });
         if c.quotes.len() > 2 {
@@ -487,7 +487,7 @@ impl Payee {
                 ttl_secs: config.ttl_secs,
                 payee: config.payee,
                 content,
-                unit,
+                unit: price,
                 min_range: config.min_range,
                 max_steps: config.max_steps.clamp(1, chain::MAX_STEPS),
                 credit0: config.credit0,
@@ -521,7 +521,7 @@ impl Payee {
 
     /// The price asked for now.
     pub fn price(&self) -> FineUnits {
-        self.config.unit
+        self.config.price
     }
 
     /// Sums for the operator.

@@ -55,7 +55,7 @@ pub(super) enum Work {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Quote {
     pub(super) id: u32,
-    pub(super) unit: FineUnits,
+    pub(super) price: FineUnits,
     pub(super) sent: Timestamp,
 }
 
@@ -64,7 +64,7 @@ pub(super) struct Conn {
     pub(super) info: PeerPayInfo,
     pub(super) buys: bool,
     /// Price asked here; zero: not selling.
-    pub(super) unit: FineUnits,
+    pub(super) price: FineUnits,
     /// The last two, newest last.
     pub(super) quotes: VecDeque<Quote>,
     pub(super) account: Option<B256>,

@@ -157,7 +157,7 @@ impl Payer {
     /// The most that may be signed for a block on this connection: the account's ceiling or the title's, whichever
     /// is lower.
     pub(super) fn ceiling_of(&self, c: &Conn) -> FineUnits {
-        self.config.ceiling.min(c.max_unit)
+        self.config.ceiling.min(c.max_price)
     }
 
     /// A range that this payee has already, that no connection uses, or (`held`) that another sits on.
@@ -223,7 +223,7 @@ impl Payer {
         // What the payee's name filled earlier says that it exists, not that this is it.
         let tranche = account.info.tranche;
         let of_payee = || (account.ranges.values()).filter(|r| r.payee == terms.payee);
-        let full = |r: &Range| voucher::usable_steps(r.count, tranche, r.paid, r.unit) == 0;
+        let full = |r: &Range| voucher::usable_steps(r.count, tranche, r.paid, r.price) == 0;
         let known = of_payee().any(|r| r.paid.0 > 0 && full(r));
         let filled = book.map_or(0, |b| b.filled).max(usize::from(known));
         let sizing: Sizing = policy::size_range(

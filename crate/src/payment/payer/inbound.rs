@@ -83,7 +83,7 @@ impl Payer {
         self.event(PayEvent::Quoted {
             conn,
             payee: terms.payee,
-            unit: terms.unit,
+            price: terms.unit,
         });
         self.pump(conn);
     }
@@ -116,7 +116,7 @@ impl Payer {
             range.prior = None;
             if matches!(range.stage, Stage::Committed { .. }) {
                 range.stage = Stage::Attached;
-                opened = Some((range.fresh, range.count, range.unit));
+                opened = Some((range.fresh, range.count, range.price));
                 range.fresh = false;
             }
         } else if last_pay != Some((first, tag, k)) {
@@ -147,12 +147,12 @@ impl Payer {
             c.acked = true;
             c.ledger.due = c.ledger.due.saturating_add(debt);
         }
-        if let Some((true, count, unit)) = opened {
+        if let Some((true, count, price)) = opened {
             self.event(PayEvent::RangeOpened {
                 conn,
                 first,
                 count,
-                unit,
+                price,
             });
         }
         if opened.is_some() {
@@ -433,7 +433,7 @@ impl Payer {
             Range::adopted(voucher.first, voucher.count, payee, voucher.content)
         });
         range.raise_paid(held, &mut account.spent);
-        range.unit = voucher.unit;
+        range.price = voucher.unit;
         // Nothing is paid on a range that was made in this run before its ACK: an earlier promise of it is not on record.
         let forgotten = range.fresh;
         if forgotten {

@@ -198,7 +198,7 @@ struct Conn {
     title: TitleKind,
     wanted: bool,
     /// The title's own limit for a block; see [`Payer::want`].
-    max_unit: FineUnits,
+    max_price: FineUnits,
     ended: Option<EndReason>,
     quote: Option<Quote>,
     /// Whom this connection's ranges pay, once one was committed.
@@ -366,7 +366,7 @@ impl Payer {
                 sells,
                 title: TitleKind::Unknown,
                 wanted: false,
-                max_unit: FineUnits(0),
+                max_price: FineUnits(0),
                 ended: None,
                 quote: None,
                 seller: None,
@@ -431,7 +431,7 @@ impl Payer {
     }
 
     /// Whether blocks are wanted from this connection, and what kind of title it is (once the
-    /// metadata is complete: no COMMIT leaves before). Never more than `max_unit` is signed for a block of
+    /// metadata is complete: no COMMIT leaves before). Never more than `max_price` is signed for a block of
     /// it, nor more than [`PayerConfig::ceiling`]. A promise that has not left is taken back when the
     /// connection is not wanted any more, or costs too much now.
     pub fn want(
@@ -440,7 +440,7 @@ impl Payer {
         conn: ConnectionId,
         title: TitleKind,
         wanted: bool,
-        max_unit: FineUnits,
+        max_price: FineUnits,
     ) {
         self.turn(now);
         let Some(c) = self.conns.get_mut(&conn) else {
@@ -448,7 +448,7 @@ impl Payer {
         };
         c.wanted = wanted;
         c.title = title;
-        c.max_unit = max_unit;
+        c.max_price = max_price;
         if let TitleKind::V1 { piece_blocks } = title {
             let losses = self.titles.entry(c.info.torrent).or_default();
             losses.set_piece_blocks(piece_blocks);
@@ -470,7 +470,7 @@ impl Payer {
         for first in self.ranges_of(conn) {
             if self
                 .range(first)
-                .is_some_and(|r| r.is_drafted() && r.unit > most)
+                .is_some_and(|r| r.is_drafted() && r.price > most)
             {
                 self.detach_range(first);
                 if let Some(c) = self.conns.get_mut(&conn) {

@@ -183,13 +183,13 @@ impl Payer {
     }
 
     /// What a block of this connection costs at most; 0 when it is free.
-    fn unit_on(&self, c: &Conn) -> u128 {
+    fn price_on(&self, c: &Conn) -> u128 {
         if !c.acked {
             return 0;
         }
         let agreed = c.ranges.iter().filter_map(|first| self.range(*first));
         agreed
-            .map(|r| r.unit.0)
+            .map(|r| r.price.0)
             .max()
             .or(c.quote.as_ref().map(|q| q.terms.unit.0))
             .unwrap_or(0)
@@ -212,10 +212,10 @@ impl Payer {
         let pledged: u128 = self
             .conns
             .values()
-            .map(|c| (self.unit_on(c)).saturating_mul(u128::from(c.ledger.outstanding())))
+            .map(|c| (self.price_on(c)).saturating_mul(u128::from(c.ledger.outstanding())))
             .fold(0, u128::saturating_add);
-        let unit = self.unit_on(c).max(1);
-        let budget = self.budget_left().0.saturating_sub(pledged) / unit;
+        let price = self.price_on(c).max(1);
+        let budget = self.budget_left().0.saturating_sub(pledged) / price;
         let most = credit.min(steps).min(u64::from(u32::MAX));
         most.min(u64::try_from(budget).unwrap_or(u64::MAX)) as u32
     }
@@ -278,8 +278,8 @@ impl Payer {
             let Some(live) = range.active.as_mut() else {
                 continue;
             };
-            let unit = live.voucher.unit;
-            let affordable = u16::try_from(budget.0 / unit.0.max(1)).unwrap_or(u16::MAX);
+            let price = live.voucher.unit;
+            let affordable = u16::try_from(budget.0 / price.0.max(1)).unwrap_or(u16::MAX);
             let steps = live
                 .steps_left()
                 .min(fallback)
@@ -298,7 +298,7 @@ impl Payer {
                 c.ledger.due = c.ledger.due.saturating_sub(u32::from(steps));
                 c.ledger.paid += u64::from(steps);
                 c.paid_since_new += u64::from(steps);
-                let worth = unit.0.saturating_mul(u128::from(steps));
+                let worth = price.0.saturating_mul(u128::from(steps));
                 c.ledger.spent.0 = c.ledger.spent.0.saturating_add(worth);
                 c.last_pay = Some((first, tag, k));
             }
@@ -307,7 +307,7 @@ impl Payer {
             self.event(PayEvent::Paid {
                 conn,
                 blocks: u32::from(steps),
-                unit,
+                price,
             });
             self.revealed(conn, first, steps);
         }

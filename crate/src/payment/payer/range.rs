@@ -97,7 +97,7 @@ pub(super) struct Range {
     pub(super) count: u16,
     pub(super) payee: Address,
     pub(super) content: B256,
-    pub(super) unit: FineUnits,
+    pub(super) price: FineUnits,
     /// Revealed so far, in any voucher of this range.
     pub(super) paid: FineUnits,
     pub(super) life: PayerRangeLife,
@@ -136,7 +136,7 @@ impl Range {
             count,
             payee,
             content,
-            unit: FineUnits(0),
+            price: FineUnits(0),
             paid: FineUnits(0),
             life: PayerRangeLife::Usable,
             stage: Stage::Idle,
@@ -170,7 +170,7 @@ impl Range {
 
     pub(super) fn from_record(r: &PayerRangeRecord) -> Self {
         Range {
-            unit: r.unit,
+            price: r.unit,
             paid: r.paid,
             life: r.life,
             fresh: false,
@@ -187,7 +187,7 @@ impl Range {
             count: self.count,
             payee: self.payee,
             content: self.content,
-            unit: self.unit,
+            unit: self.price,
             paid: self.paid,
             life: self.life,
         }

@@ -21,10 +21,10 @@ use crate::wire::pay::{PayMessage, Terms};
 
 impl Payer {
     /// Whole steps the range still allows, folds included.
-    pub(super) fn usable(&self, range: &Range, unit: FineUnits) -> u64 {
+    pub(super) fn usable(&self, range: &Range, price: FineUnits) -> u64 {
         match &self.account {
             Some(account) if range.life == PayerRangeLife::Usable => {
-                voucher::usable_steps(range.count, account.info.tranche, range.paid, unit)
+                voucher::usable_steps(range.count, account.info.tranche, range.paid, price)
             }
             _ => 0,
         }
@@ -32,8 +32,8 @@ impl Payer {
 
     pub(super) fn usable_now(&self, first: u32) -> u64 {
         self.range(first).map_or(0, |r| {
-            let unit = r.active.as_ref().map_or(r.unit, |l| l.voucher.unit);
-            self.usable(r, unit)
+            let price = r.active.as_ref().map_or(r.price, |l| l.voucher.unit);
+            self.usable(r, price)
         })
     }
 
@@ -74,7 +74,7 @@ impl Payer {
     }
 
     /// Whether a voucher at this price may be signed, whatever led here: the last look before each signature.
-    fn may_sign(&self, range: &Range, unit: FineUnits, fold: bool) -> bool {
+    fn may_sign(&self, range: &Range, price: FineUnits, fold: bool) -> bool {
         let conn = range.conn.and_then(|conn| self.conns.get(&conn));
         let most = match (fold, &range.active) {
             // What was agreed on stays owed, also when the ceilings fall meanwhile.
@@ -82,14 +82,14 @@ impl Payer {
             (true, None) => FineUnits(0),
             (false, _) => conn.map_or(FineUnits(0), |c| self.ceiling_of(c)),
         };
-        (1..=most.0).contains(&unit.0) && unit <= self.budget_left()
+        (1..=most.0).contains(&price.0) && price <= self.budget_left()
     }
 
-    fn draft(&mut self, first: u32, unit: FineUnits, max_steps: u16, quote_id: u32, fold: bool) {
+    fn draft(&mut self, first: u32, price: FineUnits, max_steps: u16, quote_id: u32, fold: bool) {
         let tip = self.fresh_tip();
         let allowed = self
             .range(first)
-            .is_some_and(|r| self.may_sign(r, unit, fold));
+            .is_some_and(|r| self.may_sign(r, price, fold));
         let Some(account) = self.account.as_mut() else {
             return;
         };
@@ -97,7 +97,7 @@ impl Payer {
         let Some(range) = account.ranges.get_mut(&first) else {
             return;
         };
-        let steps = voucher::chain_steps(range.count, info.tranche, range.paid, unit, max_steps);
+        let steps = voucher::chain_steps(range.count, info.tranche, range.paid, price, max_steps);
         if !allowed || steps == 0 {
             self.give_up(first, fold);
             return;
@@ -111,7 +111,7 @@ impl Payer {
                 count: range.count,
                 content: range.content,
                 base: range.paid,
-                unit,
+                unit: price,
                 steps,
                 root: chain.root(),
                 luck: B256::ZERO,
@@ -124,7 +124,7 @@ impl Payer {
             k: 0,
             quote_id,
         };
-        range.unit = unit;
+        range.price = price;
         let (reserved, paid) = (range.reserved, range.paid);
         let stored = reserved && range.durable_paid == paid;
         let record = range.record();
@@ -444,8 +444,8 @@ impl Payer {
         let paid = FineUnits(range.paid.0.saturating_add(worth));
         range.raise_paid(paid, &mut account.spent);
         range.steps_since_commit = range.steps_since_commit.saturating_add(u32::from(steps));
-        let unit = range.unit.0.max(1);
-        if range.paid.0.saturating_sub(range.emitted_paid.0) / unit >= STORE_STEPS {
+        let price = range.price.0.max(1);
+        if range.paid.0.saturating_sub(range.emitted_paid.0) / price >= STORE_STEPS {
             self.store_paid(first);
         } else {
             range.dirty_since.get_or_insert(now);
@@ -486,7 +486,7 @@ impl Payer {
         if !((used && longer || asked) && in_rate && free) {
             return;
         }
-        let (unit, quote_id) = (live.voucher.unit, live.quote_id);
+        let (price, quote_id) = (live.voucher.unit, live.quote_id);
         let max_steps = self
             .conns
             .get(&conn)
@@ -494,7 +494,7 @@ impl Payer {
             .map(|q| q.terms.max_steps)
             .filter(|steps| *steps > 0)
             .unwrap_or(live.voucher.steps);
-        self.draft(first, unit, max_steps, quote_id, true);
+        self.draft(first, price, max_steps, quote_id, true);
     }
 
     /// The payee refused the fold: the old chain goes on, as far along as the new one was.

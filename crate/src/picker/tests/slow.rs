@@ -2,10 +2,10 @@
 
 use super::*;
 
-fn in_vain(unit: u128) -> PeerStatus {
+fn in_vain(price: u128) -> PeerStatus {
     PeerStatus {
         snubbed: true,
-        ..status(unit, 0)
+        ..status(price, 0)
     }
 }
 
@@ -399,28 +399,28 @@ fn fast_free_peers_leave_nothing_to_sellers() {
 
 #[test]
 fn a_late_block_of_a_piece_of_which_all_was_taken_back_is_not_asked_for_again() {
-    for unit in [0, 10] {
+    for price in [0, 10] {
         let mut picker = one_left();
-        let late = seed(&mut picker, 1, unit, 0);
+        let late = seed(&mut picker, 1, price, 0);
         let sent = pick(&mut picker, at(0), late, 4);
         picker.choked(at(100), late);
         for block in &sent[..3] {
             let received = picker.received(at(100), late, *block);
             assert!(matches!(received, Received::Wanted { .. }));
         }
-        picker.peer_status(late, status(unit, 0));
-        let other = seed(&mut picker, 2, unit, 0);
+        picker.peer_status(late, status(price, 0));
+        let other = seed(&mut picker, 2, price, 0);
         // A piece that is sold is brought by one seller.
         let others = pick(&mut picker, at(200), other, 9);
         assert_eq!(
             others,
-            if unit == 0 {
+            if price == 0 {
                 sent[3..].to_vec()
             } else {
                 vec![]
             }
         );
-        if unit > 0 {
+        if price > 0 {
             assert_eq!(pick(&mut picker, at(200), late, 9), sent[3..]);
         }
     }

@@ -277,7 +277,7 @@ impl Selling {
 
     pub fn with(change: impl Fn(&mut PayeeConfig)) -> Self {
         let mut config = PayeeConfig::new(vault(), PAYEE);
-        config.unit = UNIT;
+        config.price = UNIT;
         change(&mut config);
         Selling {
             payee: Payee::new(ms(0), config, [1; 32], std::iter::empty()),
@@ -525,11 +525,11 @@ impl Buying {
         v
     }
 
-    /// As [`Buying::open`], for a title whose own limit is `max_unit`.
-    pub fn open_at(&mut self, max_unit: FineUnits) -> VoucherBody {
+    /// As [`Buying::open`], for a title whose own limit is `max_price`.
+    pub fn open_at(&mut self, max_price: FineUnits) -> VoucherBody {
         let title = TitleKind::V1 { piece_blocks: 4 };
         self.payer.connected(ms(0), A, info(1));
-        self.payer.want(ms(0), A, title, true, max_unit);
+        self.payer.want(ms(0), A, title, true, max_price);
         let v = self.say(ms(0), A, PayMessage::Terms(terms(UNIT))).commit();
         self.ack(ms(10), A, &v, 0);
         v

@@ -265,7 +265,7 @@ pub fn scene(state: State) -> Scene {
     let (v, chain) = voucher(7, FineUnits(0), 1);
     let mut s = Selling::with(|c| {
         if state == State::NotSelling {
-            c.unit = FineUnits(0);
+            c.price = FineUnits(0);
         }
     });
     s.state.spent_word |= U256::from(1u8) << CONSUMED;

@@ -54,14 +54,14 @@ pub fn ready(net: &mut SimNet, node: NodeId, content: &Content) {
     assert!(is_ready, "{node:?} is not ready");
 }
 
-/// A configuration that sells at `price` and, with `max_unit`, buys.
-pub fn trader(net: &SimNet, payee: u8, price: ResalePrice, max_unit: Option<FineUnits>) -> Config {
+/// A configuration that sells at `price` and, with `max_price`, buys.
+pub fn trader(net: &SimNet, payee: u8, price: ResalePrice, max_price: Option<FineUnits>) -> Config {
     Config {
         payment: Some(PaymentConfig {
             vault: net.vault.address,
             chain_id: net.vault.chain_id,
-            buy: max_unit.map(|max_unit| BuyConfig {
-                max_unit,
+            buy: max_price.map(|max_price| BuyConfig {
+                max_price,
                 budget: TokenUnits(DEPOSIT),
                 loss_budget_pieces: 4,
             }),

@@ -362,7 +362,7 @@ fn without_an_account_the_page_is_asked_and_nothing_is_signed() {
     net.run_for(minutes(1));
     let unit = per_gb(TEN_DOLLARS);
     let asked =
-        (net.events(b)).any(|e| matches!(e, Event::PaymentNeeded { unit: u, .. } if *u == unit));
+        (net.events(b)).any(|e| matches!(e, Event::PaymentNeeded { price: u, .. } if *u == unit));
     assert!(asked);
     let effects = net.effects(b);
     assert_eq!((effects.signs, effects.account_reads), (0, 0));

@@ -34,7 +34,7 @@ fn restart(net: &mut SimNet, node: NodeId, end: End, info_hash: InfoHash, is_fun
 }
 
 fn asked(net: &SimNet, node: NodeId, content: &Content) -> FineUnits {
-    net.torrent(node, content.info_hash()).unwrap().unit
+    net.torrent(node, content.info_hash()).unwrap().price
 }
 
 /// One that buys at up to 20 $ per GB and resells at half of what it paid.
@@ -165,7 +165,7 @@ fn a_title_with_a_price_of_its_own_keeps_it_until_it_is_given_another() {
         net.disk(node).place(&content);
         let own = per_gb(TEN_DOLLARS);
         let options = AddOptions {
-            unit: Some(own),
+            price: Some(own),
             ..AddOptions::default()
         };
         net.watch_content(&content);
@@ -180,7 +180,7 @@ fn a_title_with_a_price_of_its_own_keeps_it_until_it_is_given_another() {
         assert_eq!(asked(&net, node, &content), own, "{end:?}");
         for unit in [FineUnits(0), per_gb(2 * TEN_DOLLARS)] {
             let options = AddOptions {
-                unit: Some(unit),
+                price: Some(unit),
                 ..AddOptions::default()
             };
             net.add(node, Source::Stored(hash), options);

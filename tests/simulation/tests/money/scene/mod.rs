@@ -87,7 +87,7 @@ pub fn buyer_config(net: &SimNet) -> Config {
             vault: net.vault.address,
             chain_id: net.vault.chain_id,
             buy: Some(BuyConfig {
-                max_unit: FineUnits(unit().0 * 2),
+                max_price: FineUnits(unit().0 * 2),
                 budget: TokenUnits(DEPOSIT),
                 loss_budget_pieces: LOSS_PIECES,
             }),

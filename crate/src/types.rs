@@ -7,6 +7,15 @@ use rand_core::Rng;
 /// Length of every block but the last of a piece (BEP 3: 16 KiB).
 pub const BLOCK_LEN: u32 = 16 * 1024;
 
+/// What a record outlives when its write has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Durability {
+    /// The end of this process. It outlives a loss of power a little later.
+    Process,
+    /// A loss of the machine's power, as all records that were written before it.
+    PowerLoss,
+}
+
 macro_rules! id20 {
     ($(#[$doc:meta])* $name:ident) => {
         $(#[$doc])*

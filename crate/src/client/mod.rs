@@ -23,7 +23,7 @@ use crate::peer::{Identity, TokenBucket, Uplink};
 use crate::signaling::Signaling;
 use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
-use crate::torrent::{Closed, Context, Money, Outbox, Owner, Quota, Torrent};
+use crate::torrent::{Closed, Context, EffectOwner, Money, Outbox, Quota, Torrent};
 use crate::types::{ConnectionId, InfoHash, PeerId, StreamId};
 
 /// This peer's ids begin so (BEP 20, Azureus style): client `PW`, version 0.1.0.
@@ -63,7 +63,7 @@ pub struct Client {
     signaling: Signaling,
     /// Torrents that announce, and to whom.
     announced: Set<InfoHash>,
-    told: Map<InfoHash, trackers::Told>,
+    told: Map<InfoHash, trackers::AnnouncedState>,
     tracker_status: Map<crate::types::TrackerId, TrackerSnapshot>,
     routes: Map<ConnectionId, Route>,
     streams: Map<StreamId, InfoHash>,
@@ -265,15 +265,15 @@ impl Client {
         result: Result<EffectResult, EffectError>,
     ) {
         match self.out.take_owner(id) {
-            Some(Owner::Torrent(info_hash, purpose)) => {
+            Some(EffectOwner::Torrent(info_hash, purpose)) => {
                 self.with_torrent(info_hash, |torrent, ctx| {
                     torrent.effect_done(ctx, purpose, result);
                 });
             }
-            Some(Owner::Payer(effect)) => self.payer_effect_done(effect, result),
-            Some(Owner::Payee(effect)) => self.payee_effect_done(effect, result),
-            Some(Owner::Account) => self.account_read(result),
-            Some(Owner::Nobody) => {
+            Some(EffectOwner::Payer(effect)) => self.payer_effect_done(effect, result),
+            Some(EffectOwner::Payee(effect)) => self.payee_effect_done(effect, result),
+            Some(EffectOwner::Account) => self.account_read(result),
+            Some(EffectOwner::Nobody) => {
                 if let Err(error) = result {
                     self.out.event(Event::Warning {
                         info_hash: None,

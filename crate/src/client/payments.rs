@@ -17,7 +17,7 @@ use crate::payment::voucher::Vault;
 use crate::payment::{ChainUnreadable, NotSigned, PayAction, PayEffect, PayEvent, payee};
 use crate::sorted::Map;
 use crate::time::{Duration, Timestamp};
-use crate::torrent::{Money, MoneyAction, Owner};
+use crate::torrent::{EffectOwner, Money, MoneyAction};
 use crate::types::{ConnectionId, InfoHash, TokenUnits};
 
 /// Claims of one transaction (docs/protocol.md, "Redeeming").
@@ -151,7 +151,7 @@ impl Client {
         self.account.reading = true;
         self.account.retry_at = None;
         self.out.effect(
-            Owner::Account,
+            EffectOwner::Account,
             Effect::ReadAccount {
                 account: crate::payment::voucher::account_id(owner, key),
                 word: alloy_primitives::U256::ZERO,
@@ -362,9 +362,9 @@ impl Client {
     fn carry_out(&mut self, action: PayAction, is_payer: bool) {
         let owner = |effect: PayEffect| {
             if is_payer {
-                Owner::Payer(effect)
+                EffectOwner::Payer(effect)
             } else {
-                Owner::Payee(effect)
+                EffectOwner::Payee(effect)
             }
         };
         match action {
@@ -375,13 +375,13 @@ impl Client {
                 effect,
                 key,
                 value,
-                lasting,
+                durability,
             } => {
                 self.out.effect(
                     owner(effect),
                     Effect::PutRecords {
                         records: vec![(key, value)],
-                        lasting,
+                        durability,
                     },
                 );
             }

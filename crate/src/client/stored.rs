@@ -5,8 +5,8 @@ use bytes::Bytes;
 use super::Client;
 use crate::metainfo::{MagnetLink, Metainfo};
 use crate::storage::decode_have;
-use crate::torrent::{Owner, Torrent, record_key, stored_link};
-use crate::types::InfoHash;
+use crate::torrent::{EffectOwner, Torrent, record_key, stored_link};
+use crate::types::{Durability, InfoHash};
 
 impl Client {
     /// Torrents whose info dictionary is in the records, for [`crate::io::Source::Stored`].
@@ -50,7 +50,8 @@ impl Client {
     /// The edge is about to write anew what an earlier run stored: none of it counts as verified before it is hashed again.
     pub fn doubt_stored(&mut self, info_hash: InfoHash) {
         let record = (record_key(info_hash, "have"), None);
-        self.out.put_records(Owner::Nobody, vec![record], true);
+        self.out
+            .put_records(EffectOwner::Nobody, vec![record], Durability::PowerLoss);
     }
 
     /// Holds to the configured limit, which counts what earlier runs stored.

@@ -23,7 +23,7 @@ pub(super) fn signaling(config: &Config, peer_id: PeerId, seed: [u8; 32]) -> Sig
 
 /// What the signaling machine was last told of a torrent.
 #[derive(Debug, Default)]
-pub(super) struct Told {
+pub(super) struct AnnouncedState {
     wanted: Option<usize>,
     /// Whether `completed` is to be said once all is there; `None` until it is known what was there at the start.
     owes_completed: Option<bool>,

@@ -7,7 +7,7 @@ use crate::metainfo::FileSpan;
 pub use crate::payment::ChainState as AccountState;
 pub use crate::payment::voucher::Signature;
 use crate::time::Duration;
-use crate::types::InfoHash;
+use crate::types::{Durability, InfoHash};
 
 /// Work for the edge. Effects may end in any order, but are carried out in the order in which they were
 /// emitted as far as they touch the same thing: the storage of one torrent, or the records.
@@ -83,14 +83,13 @@ pub enum Effect {
         /// Delete the data and the scratch file.
         delete: bool,
     },
-    /// Put (`Some`) or delete (`None`) small records, all or none. Ends when they outlive the process; if `lasting`, when they
-    /// and all that were put before outlive the machine's power, which else begins within [`RECORDS_GATHER`] and a
-    /// transaction. What failed may come true later all the same.
+    /// Put (`Some`) or delete (`None`) small records, all or none. Ends when they outlive what `durability` says. They outlive
+    /// a loss of power within [`RECORDS_GATHER`] and a transaction all the same. What failed may come true later.
     PutRecords {
         /// Key and value.
         records: Vec<(String, Option<Bytes>)>,
-        /// See above. An edge may do as if it were always set.
-        lasting: bool,
+        /// An edge may always do as if it were [`Durability::PowerLoss`].
+        durability: Durability,
     },
     /// Sign this digest with the session key (EIP-2098, low s).
     Sign {

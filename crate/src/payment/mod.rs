@@ -31,7 +31,7 @@ use alloy_primitives::{Address, B256, U256};
 use bytes::Bytes;
 
 use crate::time::Timestamp;
-use crate::types::{ConnectionId, FineUnits, InfoHash, TokenUnits};
+use crate::types::{ConnectionId, Durability, FineUnits, InfoHash, TokenUnits};
 use crate::wire::pay::{NeedReason, PayHandshake, PayMessage, RejectCode};
 
 /// Most connections that one machine keeps payment state for; further ones are plain BitTorrent.
@@ -64,8 +64,8 @@ pub enum PayAction {
         key: String,
         /// The record, or `None` to remove it.
         value: Option<Bytes>,
-        /// It is to outlive the machine, too.
-        lasting: bool,
+        /// What it is to outlive.
+        durability: Durability,
     },
     /// Sign an EIP-712 digest with the session key; report `signed(effect, ..)`.
     Sign {

@@ -82,7 +82,7 @@ pub enum PeerHave {
 
 /// How far the connection has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
+pub enum HandshakeStage {
     /// Our handshake is out, theirs is not in.
     Handshaking,
     /// Messages flow.
@@ -109,8 +109,8 @@ pub struct Peer {
     pub claimed: Vec<u64>,
     /// The connection that it has besides: this one ends.
     pub double_of: Option<ConnectionId>,
-    /// See [`Stage`].
-    pub stage: Stage,
+    /// See [`HandshakeStage`].
+    pub stage: HandshakeStage,
     /// Since when.
     pub opened_at: Timestamp,
     /// Its peer id, once its handshake is in.
@@ -188,7 +188,7 @@ impl Peer {
             address_hash,
             claimed: Vec::new(),
             double_of: None,
-            stage: Stage::Handshaking,
+            stage: HandshakeStage::Handshaking,
             opened_at: now,
             id: None,
             fast: false,
@@ -406,7 +406,7 @@ impl Peer {
 
     /// When something about it is due even if nothing happens.
     pub fn next_timeout(&self) -> Timestamp {
-        if self.stage == Stage::Handshaking {
+        if self.stage == HandshakeStage::Handshaking {
             return self.opened_at + HANDSHAKE_TIMEOUT;
         }
         let mut at = (self.heard_at + IDLE_TIMEOUT).min(self.said_at + KEEP_ALIVE);

@@ -1,6 +1,6 @@
 //! The order of choice for one peer: see the module above.
 
-use super::partial::{Block, Owner, Partial};
+use super::partial::{Block, Partial, PieceOwner};
 use super::peers::Peer;
 use super::slow::{COMPARED_DEADLINES, Probe, arrival};
 use super::{
@@ -169,13 +169,13 @@ impl Choice<'_> {
         let of_it =
             |block: &Block| matches!(block, Block::Received(from) if *from == Some(self.conn));
         match partial.owner {
-            Owner::Sole(owner) => owner == self.conn,
-            Owner::Vacant => {
+            PieceOwner::Sole(owner) => owner == self.conn,
+            PieceOwner::Vacant => {
                 partial.requested == 0
                     && self.picker.staked.contains(&piece)
                     && partial.blocks.iter().any(of_it)
             }
-            Owner::Shared => false,
+            PieceOwner::Shared => false,
         }
     }
 

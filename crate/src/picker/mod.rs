@@ -32,7 +32,7 @@ use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
 
-use partial::{Block, Owner, Partial, Taken};
+use partial::{Block, Partial, PieceOwner, Taken};
 use peers::Peer;
 pub use peers::PeerStatus;
 use rarity::Rarity;
@@ -375,7 +375,7 @@ impl Picker {
             partial.restore(block);
         }
         // Its blocks came from one paid peer, maybe: one other finishes it.
-        partial.owner = Owner::Vacant;
+        partial.owner = PieceOwner::Vacant;
         let complete = partial.complete();
         self.note_unrequested(piece.0);
         complete
@@ -506,7 +506,7 @@ impl Picker {
         let paused = self.peers.values().map(|p| p.paused_until);
         let owners = self.unrequested.iter().filter_map(|piece| {
             let partial = self.partials.get(piece)?;
-            matches!(partial.owner, Owner::Sole(_)).then_some(partial.touched)
+            matches!(partial.owner, PieceOwner::Sole(_)).then_some(partial.touched)
         });
         let probed = self.peers.values().filter(|p| p.status.snubbed);
         let probed = probed.map(|p| p.probed_at);
@@ -678,7 +678,7 @@ impl Picker {
         self.begin(piece, now);
         let sold = self.peers.get(&conn).is_some_and(|peer| !peer.free());
         if let Some(partial) = self.partials.get_mut(&piece).filter(|_| sold) {
-            partial.owner = Owner::Sole(conn);
+            partial.owner = PieceOwner::Sole(conn);
         }
     }
 
@@ -746,11 +746,11 @@ impl Picker {
         self.give_back_all(conn, &of);
         let mut restart = Vec::new();
         for (&piece, partial) in &mut self.partials {
-            if of(piece) && partial.owner == Owner::Sole(conn) && !partial.complete() {
+            if of(piece) && partial.owner == PieceOwner::Sole(conn) && !partial.complete() {
                 if partial.whole {
                     restart.push(piece);
                 } else {
-                    partial.owner = Owner::Vacant;
+                    partial.owner = PieceOwner::Vacant;
                 }
             }
         }

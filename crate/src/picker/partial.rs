@@ -9,7 +9,7 @@ use crate::types::ConnectionId;
 
 /// Who may be asked for the blocks of a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Owner {
+pub(super) enum PieceOwner {
     /// Free peers, any number at once.
     Shared,
     /// This peer alone.
@@ -29,7 +29,7 @@ pub(super) enum Block {
 
 #[derive(Debug)]
 pub(super) struct Partial {
-    pub(super) owner: Owner,
+    pub(super) owner: PieceOwner,
     /// Must come from one source as a whole: a fetch from several failed its hash.
     pub(super) whole: bool,
     pub(super) blocks: Vec<Block>,
@@ -53,7 +53,11 @@ pub(super) enum Taken {
 impl Partial {
     pub(super) fn new(blocks: u32, whole: bool, now: Timestamp) -> Partial {
         Partial {
-            owner: if whole { Owner::Vacant } else { Owner::Shared },
+            owner: if whole {
+                PieceOwner::Vacant
+            } else {
+                PieceOwner::Shared
+            },
             whole,
             blocks: vec![Block::Missing; blocks as usize],
             missing: blocks,
@@ -75,10 +79,12 @@ impl Partial {
     pub(super) fn admits(&self, conn: ConnectionId, free: bool, now: Timestamp) -> bool {
         let idle = self.requested == 0;
         match self.owner {
-            Owner::Shared => free || idle,
-            Owner::Sole(owner) if owner == conn => true,
-            Owner::Sole(_) => idle && !self.whole && now.since(self.touched) >= super::PATIENCE,
-            Owner::Vacant => idle,
+            PieceOwner::Shared => free || idle,
+            PieceOwner::Sole(owner) if owner == conn => true,
+            PieceOwner::Sole(_) => {
+                idle && !self.whole && now.since(self.touched) >= super::PATIENCE
+            }
+            PieceOwner::Vacant => idle,
         }
     }
 
@@ -86,7 +92,7 @@ impl Partial {
     pub(super) fn abandoned_whole(&self, conn: ConnectionId, now: Timestamp) -> bool {
         self.whole
             && self.requested == 0
-            && matches!(self.owner, Owner::Sole(owner) if owner != conn)
+            && matches!(self.owner, PieceOwner::Sole(owner) if owner != conn)
             && now.since(self.touched) >= super::PATIENCE
     }
 
@@ -109,8 +115,8 @@ impl Partial {
         self.first_missing = index + 1;
         self.missing -= 1;
         self.requested += 1;
-        if (!free || self.owner != Owner::Shared) && self.owner != Owner::Sole(conn) {
-            self.owner = Owner::Sole(conn);
+        if (!free || self.owner != PieceOwner::Shared) && self.owner != PieceOwner::Sole(conn) {
+            self.owner = PieceOwner::Sole(conn);
             self.touched = now;
         }
         Some(index as u32)
@@ -122,7 +128,7 @@ impl Partial {
         conn: ConnectionId,
         copies: usize,
     ) -> impl Iterator<Item = (u32, ConnectionId, Timestamp)> + '_ {
-        let shared = self.owner == Owner::Shared && self.requested > 0;
+        let shared = self.owner == PieceOwner::Shared && self.requested > 0;
         let blocks = if shared { self.blocks.as_slice() } else { &[] };
         blocks.iter().enumerate().filter_map(move |(index, block)| {
             let Block::Requested(by) = block else {
@@ -142,7 +148,7 @@ impl Partial {
     }
 
     pub(super) fn take(&mut self, conn: ConnectionId, index: u32, now: Timestamp) -> Taken {
-        if self.whole && self.owner != Owner::Sole(conn) {
+        if self.whole && self.owner != PieceOwner::Sole(conn) {
             return Taken::Duplicate;
         }
         let Some(block) = self.blocks.get_mut(index as usize) else {
@@ -155,7 +161,8 @@ impl Partial {
                 Vec::new()
             }
             // Another sells it, and may have sent it already: it would be cancelled there, and its copy paid by nobody.
-            Block::Requested(_) if matches!(self.owner, Owner::Sole(owner) if owner != conn) => {
+            Block::Requested(_) if matches!(self.owner, PieceOwner::Sole(owner) if owner != conn) =>
+            {
                 return Taken::Duplicate;
             }
             Block::Requested(by) => {

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use crate::bitfield::Bitfield;
 use crate::sorted::{Map, Set};
 use crate::time::Duration;
-use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
+use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, Durability, PieceIndex};
 
 pub use records::{HaveRecord, ScratchEntry, decode_have, decode_scratch};
 use records::{MAX_SLOTS, encode_have, encode_scratch};
@@ -123,8 +123,8 @@ pub struct CycleRecords {
     pub have: Bytes,
     /// Encoded scratch index.
     pub scratch: Bytes,
-    /// They follow a flush, and are to outlive what it made outlive.
-    pub lasting: bool,
+    /// What they are to outlive: a loss of power, if they follow a flush.
+    pub durability: Durability,
 }
 
 /// Why a cycle begins.
@@ -155,14 +155,14 @@ pub struct CycleBegun {
 enum Cycle {
     Idle,
     /// Waiting for so many writes into the scratch file and flushes.
-    Writing(Work, usize),
+    Writing(CycleWork, usize),
     /// Waiting for the record.
-    Recording(Work),
+    Recording(CycleWork),
 }
 
 /// What a cycle covers.
 #[derive(Debug, Default)]
-struct Work {
+struct CycleWork {
     /// To be recorded: their writes were asked for before the cycle began.
     pieces: Set<PieceIndex>,
     /// To be named as lying in the scratch file.
@@ -477,7 +477,7 @@ impl Store {
         let awaited = writes.len() + usize::from(flush);
         let pieces = self.unrecorded.keys().copied();
         let unflushed = self.unflushed.iter().copied();
-        let work = Work {
+        let work = CycleWork {
             // Whatever is awaited comes after these writes; where nothing is, they must be done already.
             pieces: pieces
                 .filter(|p| awaited > 0 || in_files.contains(p.0))
@@ -638,7 +638,10 @@ impl Store {
                 recent: self.recent.clone(),
             }),
             scratch: encode_scratch(&entries),
-            lasting: work.flush.is_some(),
+            durability: match work.flush {
+                Some(_) => Durability::PowerLoss,
+                None => Durability::Process,
+            },
         };
         self.cycle = Cycle::Recording(work);
         Some(records)

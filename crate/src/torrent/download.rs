@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::messages::protocol;
 use super::metadata::{Attempt, Progress};
 use super::outbox::spans_len;
-use super::{Buying, Context, Copied, MAX_SUSPECTS, Owner, Purpose, Suspect, Torrent};
+use super::{Buying, Context, Copied, EffectOwner, MAX_SUSPECTS, Purpose, Suspect, Torrent};
 use crate::io::{ClosedReason, Effect, EffectError, Event};
 use crate::metainfo::{MAX_INFO_LEN, Metainfo};
 use crate::peer::MAX_UNREQUESTED;
@@ -163,7 +163,7 @@ impl Torrent {
             .map(|at| content.meta.spans(at, u64::from(block.length)).collect())
             .unwrap_or_default();
         ctx.out.effect(
-            Owner::Torrent(info_hash, Purpose::CompareBlock(conn, block, data)),
+            EffectOwner::Torrent(info_hash, Purpose::CompareBlock(conn, block, data)),
             Effect::Read { info_hash, spans },
         );
     }
@@ -201,7 +201,7 @@ impl Torrent {
             partial.sealed = true;
             let chunks = partial.chunks();
             ctx.out.effect(
-                Owner::Torrent(info_hash, Purpose::HashPiece(piece)),
+                EffectOwner::Torrent(info_hash, Purpose::HashPiece(piece)),
                 Effect::Hash { chunks },
             );
         }
@@ -278,7 +278,7 @@ impl Torrent {
                     chunks.iter().map(|c| c.len() as u64).sum::<u64>()
                 );
                 ctx.out.effect(
-                    Owner::Torrent(self.info_hash, Purpose::WritePiece(piece)),
+                    EffectOwner::Torrent(self.info_hash, Purpose::WritePiece(piece)),
                     Effect::Write {
                         info_hash: self.info_hash,
                         spans,

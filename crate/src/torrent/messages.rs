@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Buying, Context, Phase, Torrent};
 use crate::bitfield::Bitfield;
 use crate::io::{ClosedReason, Event};
-use crate::peer::{MAX_REQUESTS_IN, Peer, PeerHave, Stage};
+use crate::peer::{HandshakeStage, MAX_REQUESTS_IN, Peer, PeerHave};
 use crate::types::{ConnectionId, PieceIndex};
 use crate::wire::extension::{
     EXTENDED_HANDSHAKE_ID, PW_PAY_ID, PW_PAY_NAME, PayHandshake, UT_METADATA_ID, UT_METADATA_NAME,
@@ -13,8 +13,6 @@ use crate::wire::extension::{
 use crate::wire::{ExtendedHandshake, Handshake, Message};
 
 /// Why a message closes its connection.
-type Refused = ClosedReason;
-
 impl Torrent {
     /// A data channel brought bytes.
     pub fn received(&mut self, ctx: &mut Context, conn: ConnectionId, bytes: Bytes) {
@@ -34,12 +32,12 @@ impl Torrent {
     }
 
     /// Handles one handshake or message. `Ok(false)`: no whole one is there, or the peer is gone.
-    fn next(&mut self, ctx: &mut Context, conn: ConnectionId) -> Result<bool, Refused> {
+    fn next(&mut self, ctx: &mut Context, conn: ConnectionId) -> Result<bool, ClosedReason> {
         let protocol = |e: crate::wire::WireError| ClosedReason::Protocol(e.to_string());
         let Some(peer) = self.peers.get_mut(&conn) else {
             return Ok(false);
         };
-        if peer.stage == Stage::Handshaking {
+        if peer.stage == HandshakeStage::Handshaking {
             let Some(handshake) = peer.next_handshake().map_err(protocol)? else {
                 return Ok(false);
             };
@@ -58,7 +56,7 @@ impl Torrent {
         ctx: &mut Context,
         conn: ConnectionId,
         handshake: &Handshake,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), ClosedReason> {
         if handshake.info_hash != self.info_hash {
             return Err(ClosedReason::Protocol("another torrent".to_owned()));
         }
@@ -83,7 +81,7 @@ impl Torrent {
             peer.double_of = other;
             return Err(ClosedReason::NotNeeded("connected already"));
         }
-        peer.stage = Stage::Active;
+        peer.stage = HandshakeStage::Active;
         peer.id = Some(handshake.peer_id);
         peer.fast = handshake.supports_fast();
         peer.extended = handshake.supports_extensions();
@@ -145,7 +143,7 @@ impl Torrent {
         ctx: &mut Context,
         conn: ConnectionId,
         message: Message,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), ClosedReason> {
         let Some(peer) = self.peers.get_mut(&conn) else {
             return Ok(());
         };
@@ -232,7 +230,7 @@ impl Torrent {
         conn: ConnectionId,
         id: u8,
         payload: &Bytes,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), ClosedReason> {
         match id {
             EXTENDED_HANDSHAKE_ID => {
                 let theirs = ExtendedHandshake::decode(payload)
@@ -281,7 +279,7 @@ impl Torrent {
         &mut self,
         ctx: &mut Context,
         conn: ConnectionId,
-    ) -> Result<(), Refused> {
+    ) -> Result<(), ClosedReason> {
         let Some(content) = &mut self.content else {
             return Ok(());
         };
@@ -352,7 +350,7 @@ impl Torrent {
         let conns: Vec<ConnectionId> = self
             .peers
             .values()
-            .filter(|p| p.stage == Stage::Active && !p.has(piece))
+            .filter(|p| p.stage == HandshakeStage::Active && !p.has(piece))
             .map(|p| p.connection)
             .collect();
         for conn in conns {

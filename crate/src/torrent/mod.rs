@@ -34,13 +34,15 @@ use crate::picker::{Picker, Wanted, Window};
 use crate::sorted::{Map, Set};
 use crate::storage::Store;
 use crate::time::{Duration, Timestamp};
-use crate::types::{BlockRef, ConnectionId, FineUnits, InfoHash, PeerId, PieceIndex, StreamId};
+use crate::types::{
+    BlockRef, ConnectionId, Durability, FineUnits, InfoHash, PeerId, PieceIndex, StreamId,
+};
 use crate::verify::{Advances, VerifiedPiece, VerifiedPieces};
 use crate::wire::Message;
 use crate::wire::extension::{PW_PAY_NAME, PayHandshake};
 
 pub use money::{Buying, Money, MoneyAction};
-pub use outbox::{Outbox, Owner, Purpose};
+pub use outbox::{EffectOwner, Outbox, Purpose};
 pub use quota::Quota;
 
 /// What is not durable yet becomes so after this time even if it is little.
@@ -459,7 +461,7 @@ impl Torrent {
         }
         if self.content.is_some() {
             ctx.out.effect(
-                Owner::Torrent(self.info_hash, Purpose::Close),
+                EffectOwner::Torrent(self.info_hash, Purpose::Close),
                 Effect::CloseStorage {
                     info_hash: self.info_hash,
                     delete: delete_data,
@@ -469,7 +471,8 @@ impl Torrent {
         if delete_data {
             let keys = ["info", "link", "have", "scratch", "price"];
             let keys = keys.map(|k| (record_key(self.info_hash, k), None));
-            ctx.out.put_records(Owner::Nobody, keys.into(), true);
+            ctx.out
+                .put_records(EffectOwner::Nobody, keys.into(), Durability::PowerLoss);
         } else {
             self.settle_pricing(ctx);
         }
@@ -568,12 +571,14 @@ impl Torrent {
     }
 
     fn time_out_peers(&mut self, ctx: &mut Context) {
-        use crate::peer::{HANDSHAKE_TIMEOUT, IDLE_TIMEOUT, KEEP_ALIVE, SNUB_TIMEOUT, Stage};
+        use crate::peer::{
+            HANDSHAKE_TIMEOUT, HandshakeStage, IDLE_TIMEOUT, KEEP_ALIVE, SNUB_TIMEOUT,
+        };
         let now = ctx.now;
         let mut closing = Vec::new();
         let mut snubbed = Vec::new();
         for (conn, peer) in &mut self.peers {
-            if peer.stage == Stage::Handshaking {
+            if peer.stage == HandshakeStage::Handshaking {
                 if now >= peer.opened_at + HANDSHAKE_TIMEOUT {
                     closing.push((*conn, "no handshake"));
                 }

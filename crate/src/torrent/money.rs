@@ -34,7 +34,7 @@ pub enum MoneyAction {
 
 /// What passed on one connection.
 #[derive(Debug, Clone, Default)]
-struct Account {
+struct Traffic {
     asked: FineUnits,
     bought: (u64, FineUnits),
     sold: (u64, FineUnits),
@@ -48,7 +48,7 @@ pub struct Money {
     pub payer: Option<Payer>,
     /// Selling.
     pub payee: Option<Payee>,
-    accounts: Map<ConnectionId, Account>,
+    traffic: Map<ConnectionId, Traffic>,
 }
 
 impl Money {
@@ -60,7 +60,7 @@ impl Money {
         info: PeerPayInfo,
         price: FineUnits,
     ) {
-        self.accounts.entry(conn).or_default().asked = price;
+        self.traffic.entry(conn).or_default().asked = price;
         if let Some(payee) = &mut self.payee {
             payee.connected_at(now, conn, info.clone(), price);
         }
@@ -71,7 +71,7 @@ impl Money {
 
     /// The connection is gone.
     pub fn disconnected(&mut self, now: Timestamp, conn: ConnectionId) {
-        self.accounts.remove(&conn);
+        self.traffic.remove(&conn);
         if let Some(payer) = &mut self.payer {
             payer.disconnected(now, conn);
         }
@@ -257,11 +257,11 @@ impl Money {
 
     /// A block costs this much from now on on this connection.
     pub fn set_price(&mut self, now: Timestamp, conn: ConnectionId, price: FineUnits) {
-        let Some(account) = self.accounts.get_mut(&conn) else {
+        let Some(traffic) = self.traffic.get_mut(&conn) else {
             return;
         };
-        if account.asked != price {
-            account.asked = price;
+        if traffic.asked != price {
+            traffic.asked = price;
             if let Some(payee) = &mut self.payee {
                 payee.set_price_on(now, conn, price);
             }
@@ -270,30 +270,30 @@ impl Money {
 
     /// Blocks were paid to a peer.
     pub fn note_paid(&mut self, conn: ConnectionId, blocks: u32, price: FineUnits) {
-        if let Some(account) = self.accounts.get_mut(&conn) {
-            account.bought.0 += u64::from(blocks);
-            account.bought.1.0 += u128::from(blocks) * price.0;
+        if let Some(traffic) = self.traffic.get_mut(&conn) {
+            traffic.bought.0 += u64::from(blocks);
+            traffic.bought.1.0 += u128::from(blocks) * price.0;
         }
     }
 
     /// Blocks were paid by a peer.
     pub fn note_earned(&mut self, conn: ConnectionId, blocks: u32, price: FineUnits) {
-        if let Some(account) = self.accounts.get_mut(&conn) {
-            account.sold.0 += u64::from(blocks);
-            account.sold.1.0 += u128::from(blocks) * price.0;
+        if let Some(traffic) = self.traffic.get_mut(&conn) {
+            traffic.sold.0 += u64::from(blocks);
+            traffic.sold.1.0 += u128::from(blocks) * price.0;
         }
     }
 
     /// Why nothing is bought from a peer, a full sentence.
     pub fn note_why(&mut self, conn: ConnectionId, why: String) {
-        if let Some(account) = self.accounts.get_mut(&conn) {
-            account.note = why;
+        if let Some(traffic) = self.traffic.get_mut(&conn) {
+            traffic.note = why;
         }
     }
 
     /// Blocks bought on this connection, and what was paid for them.
     pub fn paid_to(&self, conn: ConnectionId) -> (u64, FineUnits) {
-        self.accounts
+        self.traffic
             .get(&conn)
             .map(|a| a.bought)
             .unwrap_or_default()
@@ -301,12 +301,12 @@ impl Money {
 
     /// Blocks sold on this connection, and what was earned with them.
     pub fn earned_from(&self, conn: ConnectionId) -> (u64, FineUnits) {
-        self.accounts.get(&conn).map(|a| a.sold).unwrap_or_default()
+        self.traffic.get(&conn).map(|a| a.sold).unwrap_or_default()
     }
 
     /// Why nothing is bought from a peer; empty if there is nothing to say.
     pub fn buying_note(&self, conn: ConnectionId) -> String {
-        self.accounts
+        self.traffic
             .get(&conn)
             .map(|a| a.note.clone())
             .unwrap_or_default()
@@ -314,7 +314,7 @@ impl Money {
 
     /// What a block costs a peer here, if prices are spoken of with it.
     pub fn asked(&self, conn: ConnectionId) -> Option<FineUnits> {
-        self.accounts.get(&conn).map(|a| a.asked)
+        self.traffic.get(&conn).map(|a| a.asked)
     }
 
     /// All that came in with one input is in.

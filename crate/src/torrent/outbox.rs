@@ -8,11 +8,11 @@ use crate::io::{Effect, Event, Output};
 use crate::metainfo::FileSpan;
 use crate::payment::PayEffect;
 use crate::sorted::Map;
-use crate::types::{BlockRef, ConnectionId, EffectId, InfoHash, PieceIndex, StreamId};
+use crate::types::{BlockRef, ConnectionId, Durability, EffectId, InfoHash, PieceIndex, StreamId};
 
 /// Who an effect's end is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Owner {
+pub enum EffectOwner {
     /// A torrent.
     Torrent(InfoHash, Purpose),
     /// The buying machine.
@@ -58,7 +58,7 @@ pub enum Purpose {
 #[derive(Debug, Default)]
 pub struct Outbox {
     queue: VecDeque<Output>,
-    owners: Map<EffectId, Owner>,
+    owners: Map<EffectId, EffectOwner>,
     records: Map<String, Bytes>,
     next: u64,
 }
@@ -83,7 +83,7 @@ impl Outbox {
     }
 
     /// Queues work.
-    pub fn effect(&mut self, owner: Owner, effect: Effect) -> EffectId {
+    pub fn effect(&mut self, owner: EffectOwner, effect: Effect) -> EffectId {
         let id = EffectId(self.next);
         self.next += 1;
         self.owners.insert(id, owner);
@@ -94,9 +94,9 @@ impl Outbox {
     /// Puts records, which [`Outbox::record`] answers from now on.
     pub fn put_records(
         &mut self,
-        owner: Owner,
+        owner: EffectOwner,
         records: Vec<(String, Option<Bytes>)>,
-        lasting: bool,
+        durability: Durability,
     ) {
         for (key, value) in &records {
             match value {
@@ -104,7 +104,13 @@ impl Outbox {
                 None => self.records.remove(key),
             };
         }
-        self.effect(owner, Effect::PutRecords { records, lasting });
+        self.effect(
+            owner,
+            Effect::PutRecords {
+                records,
+                durability,
+            },
+        );
     }
 
     /// The newest value put under a torrent's key.
@@ -121,18 +127,19 @@ impl Outbox {
     }
 
     /// Who waits for this effect; each is answered once.
-    pub fn take_owner(&mut self, id: EffectId) -> Option<Owner> {
+    pub fn take_owner(&mut self, id: EffectId) -> Option<EffectOwner> {
         self.owners.remove(&id)
     }
 
     /// A torrent goes away: nobody waits for its effects any more, also not one that takes its place.
     pub fn forget(&mut self, info_hash: InfoHash) {
-        self.owners
-            .retain(|_, owner| !matches!(owner, Owner::Torrent(hash, _) if *hash == info_hash));
+        self.owners.retain(
+            |_, owner| !matches!(owner, EffectOwner::Torrent(hash, _) if *hash == info_hash),
+        );
     }
 
     /// An effect of this kind is under way.
-    pub fn waits_for(&self, test: impl Fn(&Owner) -> bool) -> bool {
+    pub fn waits_for(&self, test: impl Fn(&EffectOwner) -> bool) -> bool {
         self.owners.values().any(test)
     }
 

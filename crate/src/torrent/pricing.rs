@@ -7,10 +7,10 @@
 use alloy_primitives::Address;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::{Context, LAZY_CYCLE, Owner, Torrent, record_key};
+use super::{Context, EffectOwner, LAZY_CYCLE, Torrent, record_key};
 use crate::io::{Config, PaymentConfig, ResalePrice};
 use crate::time::Timestamp;
-use crate::types::FineUnits;
+use crate::types::{Durability, FineUnits};
 
 const VERSION: u8 = 1;
 const RECORD_LEN: usize = 1 + 8 + 20 + 1 + 16 + 16 + 8;
@@ -132,14 +132,14 @@ impl Torrent {
         let own = self.pricing.own.or(recorded.own);
         self.pricing = Pricing { own, ..recorded };
         if own != recorded.own {
-            self.record_price(ctx, true);
+            self.record_price(ctx, Durability::PowerLoss);
         }
     }
 
     /// Replaces the selling price.
     pub fn set_price(&mut self, ctx: &mut Context, price: FineUnits) {
         self.pricing.own = Some(price);
-        self.record_price(ctx, true);
+        self.record_price(ctx, Durability::PowerLoss);
     }
 
     /// Replaces the price ceiling.
@@ -160,7 +160,7 @@ impl Torrent {
         *pricing = pricing.following_the_mean();
         // Without a record a bought title would be given away; how much of it was paid changes the price little.
         if first {
-            self.record_price(ctx, false);
+            self.record_price(ctx, Durability::Process);
         }
     }
 
@@ -173,25 +173,25 @@ impl Torrent {
     /// Records what was paid since, if that is due.
     pub(super) fn drive_pricing(&mut self, ctx: &mut Context) {
         if self.pricing.record_due() <= ctx.now {
-            self.record_price(ctx, false);
+            self.record_price(ctx, Durability::Process);
         }
     }
 
     /// Records what was paid since, due or not.
     pub(super) fn settle_pricing(&mut self, ctx: &mut Context) {
         if self.pricing.stale_since.is_some() {
-            self.record_price(ctx, true);
+            self.record_price(ctx, Durability::PowerLoss);
         }
     }
 
-    fn record_price(&mut self, ctx: &mut Context, lasting: bool) {
+    fn record_price(&mut self, ctx: &mut Context, durability: Durability) {
         self.pricing.stale_since = None;
         let Some(payment) = &ctx.config.payment else {
             return;
         };
         let record = self.pricing.encode(payment);
         let key = record_key(self.info_hash, "price");
-        (ctx.out).put_records(Owner::Nobody, vec![(key, Some(record))], lasting);
+        (ctx.out).put_records(EffectOwner::Nobody, vec![(key, Some(record))], durability);
     }
 }
 

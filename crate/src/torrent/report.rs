@@ -3,7 +3,7 @@
 use super::{Buying, Money, Phase, Torrent};
 use crate::io::{Config, PeerPayment, PeerSnapshot, TorrentSnapshot, TorrentState};
 use crate::payment::policy;
-use crate::peer::{Peer, Stage};
+use crate::peer::{HandshakeStage, Peer};
 use crate::time::Timestamp;
 use crate::types::{BLOCK_LEN, FineUnits};
 
@@ -39,7 +39,7 @@ impl Torrent {
             peers: self
                 .peers
                 .values()
-                .filter(|p| p.stage == Stage::Active)
+                .filter(|p| p.stage == HandshakeStage::Active)
                 .map(|p| peer_snapshot(p, money, now))
                 .collect(),
             swarm: self.swarm,

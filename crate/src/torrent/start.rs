@@ -6,7 +6,8 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::{
-    Content, Context, LAZY_CYCLE, Owner, Phase, Purpose, Torrent, record_key, stored_link, wanted,
+    Content, Context, EffectOwner, LAZY_CYCLE, Phase, Purpose, Torrent, record_key, stored_link,
+    wanted,
 };
 use crate::bitfield::Bitfield;
 use crate::io::{CheckExisting, Effect, EffectError, EffectResult, Event};
@@ -18,7 +19,7 @@ use crate::storage::{
     CycleFor, CycleRecords, HaveRecord, ScratchEntry, Store, decode_have, decode_scratch,
 };
 use crate::time::Timestamp;
-use crate::types::{ConnectionId, PieceIndex};
+use crate::types::{ConnectionId, Durability, PieceIndex};
 use crate::verify::{Advances, VerifiedPieces};
 use rand_core::Rng;
 
@@ -59,7 +60,7 @@ impl Torrent {
             })
             .collect();
         ctx.out.effect(
-            Owner::Torrent(self.info_hash, Purpose::Open),
+            EffectOwner::Torrent(self.info_hash, Purpose::Open),
             Effect::OpenStorage {
                 info_hash: self.info_hash,
                 name: crate::metainfo::sanitize_component(meta.name.as_bytes()),
@@ -105,7 +106,8 @@ impl Torrent {
             records.push((key, Some(link.to_string().into())));
         }
         if !records.is_empty() {
-            ctx.out.put_records(Owner::Nobody, records, true);
+            ctx.out
+                .put_records(EffectOwner::Nobody, records, Durability::PowerLoss);
         }
     }
 
@@ -262,7 +264,7 @@ impl Torrent {
                 continue;
             }
             ctx.out.effect(
-                Owner::Torrent(self.info_hash, Purpose::RestoreScratch(entry.piece)),
+                EffectOwner::Torrent(self.info_hash, Purpose::RestoreScratch(entry.piece)),
                 Effect::ReadScratch {
                     info_hash: self.info_hash,
                     offset,
@@ -316,7 +318,7 @@ impl Torrent {
             };
             *under_way += 1;
             ctx.out.effect(
-                Owner::Torrent(self.info_hash, Purpose::CheckPiece(piece)),
+                EffectOwner::Torrent(self.info_hash, Purpose::CheckPiece(piece)),
                 Effect::HashStored {
                     info_hash: self.info_hash,
                     spans: content.meta.spans(offset, u64::from(length)).collect(),
@@ -463,7 +465,7 @@ impl Torrent {
         content.dirty_since = None;
         for write in cycle.writes {
             ctx.out.effect(
-                Owner::Torrent(self.info_hash, Purpose::WriteScratch(cycle.number)),
+                EffectOwner::Torrent(self.info_hash, Purpose::WriteScratch(cycle.number)),
                 Effect::WriteScratch {
                     info_hash: self.info_hash,
                     offset: write.offset,
@@ -473,7 +475,7 @@ impl Torrent {
         }
         if cycle.flush {
             ctx.out.effect(
-                Owner::Torrent(self.info_hash, Purpose::Flush(cycle.number)),
+                EffectOwner::Torrent(self.info_hash, Purpose::Flush(cycle.number)),
                 Effect::Flush {
                     info_hash: self.info_hash,
                 },
@@ -515,9 +517,9 @@ impl Torrent {
         let have = (record_key(self.info_hash, "have"), Some(records.have));
         let scratch = (record_key(self.info_hash, "scratch"), Some(records.scratch));
         ctx.out.put_records(
-            Owner::Torrent(self.info_hash, Purpose::Record(cycle)),
+            EffectOwner::Torrent(self.info_hash, Purpose::Record(cycle)),
             vec![have, scratch],
-            records.lasting,
+            records.durability,
         );
     }
 

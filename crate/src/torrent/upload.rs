@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use super::messages::protocol;
-use super::{Context, Owner, Purpose, Torrent};
+use super::{Context, EffectOwner, Purpose, Torrent};
 use crate::io::{ClosedReason, Effect, Output};
 use crate::metainfo::FileSpan;
 use crate::peer::choke::ChokeCandidate;
@@ -160,7 +160,7 @@ impl Torrent {
                     })
                     .unwrap_or_default();
                 ctx.out.effect(
-                    Owner::Torrent(self.info_hash, Purpose::ReadBlocks(*conn, blocks)),
+                    EffectOwner::Torrent(self.info_hash, Purpose::ReadBlocks(*conn, blocks)),
                     Effect::Read {
                         info_hash: self.info_hash,
                         spans,
@@ -227,7 +227,7 @@ impl Torrent {
         let sells = self.price(ctx.config).0 > 0;
         self.peers
             .values()
-            .filter(|p| p.stage == crate::peer::Stage::Active)
+            .filter(|p| p.stage == crate::peer::HandshakeStage::Active)
             .map(|p| ChokeCandidate {
                 conn: p.connection,
                 interested: p.peer_interested && self.wants_peers(),
@@ -285,7 +285,7 @@ impl Torrent {
         };
         while let Some((stream, spans)) = self.streams.next_read(&content.meta, &content.verified) {
             ctx.out.effect(
-                Owner::Torrent(self.info_hash, Purpose::ReadStream(stream)),
+                EffectOwner::Torrent(self.info_hash, Purpose::ReadStream(stream)),
                 Effect::Read {
                     info_hash: self.info_hash,
                     spans,

@@ -20,7 +20,7 @@ use super::page::Pages;
 use super::records::Records;
 use super::storage::Storage;
 use super::stream::Streams;
-use super::tracker::Tracker;
+use super::tracker::TrackerSocket;
 use super::{hash, js};
 use crate::client::Client;
 use crate::client::edge::{self, Edge};
@@ -45,7 +45,7 @@ pub struct Driver {
     timer: Cell<Option<(i32, Timestamp)>>,
     on_timer: RefCell<Option<Closure<dyn FnMut()>>>,
     connections: RefCell<Map<ConnectionId, Connection>>,
-    trackers: RefCell<Map<TrackerId, Tracker>>,
+    trackers: RefCell<Map<TrackerId, TrackerSocket>>,
     /// Connections sent to in this batch of outputs.
     sent_to: RefCell<Vec<ConnectionId>>,
     message: RefCell<Vec<u8>>,
@@ -430,7 +430,7 @@ impl Driver {
         match output {
             Output::Timeout(_) => {}
             Output::ConnectTracker { tracker, url } => {
-                match Tracker::connect(tracker, &url, &self.me) {
+                match TrackerSocket::connect(tracker, &url, &self.me) {
                     Ok(socket) => {
                         self.trackers.borrow_mut().insert(tracker, socket);
                     }
@@ -556,21 +556,22 @@ impl Driver {
                     .map(EffectResult::Hashed)
                     .map_err(EffectError::Storage)
             }),
-            Effect::PutRecords { records, lasting } => {
-                match self.records.put(records, lasting).transpose() {
-                    Some(Ok(later)) => self.spawn(id, move |_| async move {
-                        later.await.map(|()| EffectResult::Done)
-                    }),
-                    Some(Err(error)) => self.input(Input::EffectDone {
-                        id,
-                        result: Err(error),
-                    }),
-                    None => self.input(Input::EffectDone {
-                        id,
-                        result: Ok(EffectResult::Done),
-                    }),
-                }
-            }
+            Effect::PutRecords {
+                records,
+                durability,
+            } => match self.records.put(records, durability).transpose() {
+                Some(Ok(later)) => self.spawn(id, move |_| async move {
+                    later.await.map(|()| EffectResult::Done)
+                }),
+                Some(Err(error)) => self.input(Input::EffectDone {
+                    id,
+                    result: Err(error),
+                }),
+                None => self.input(Input::EffectDone {
+                    id,
+                    result: Ok(EffectResult::Done),
+                }),
+            },
             Effect::Sign { digest } => {
                 let signed = match &self.keys {
                     Some(keys) => keys.sign_voucher(digest),

@@ -25,6 +25,7 @@ use super::storage::{self, Storage};
 use crate::io::{EffectError, RECORDS_GATHER};
 use crate::journal::{Batch, Journal, LogFile};
 use crate::sorted::Map;
+use crate::types::Durability;
 
 const DATABASE: &str = "piecework";
 const VERSION: u32 = 1;
@@ -51,13 +52,13 @@ struct State {
     gathered: Map<String, Option<Bytes>>,
     /// Who waits until the database has all up to a number.
     waiting: Vec<(u64, Bring<Result<(), EffectError>>)>,
-    work: Work,
+    work: WriteState,
     /// Why the last transaction failed.
     failed: Option<EffectError>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Work {
+enum WriteState {
     /// Nothing gathered.
     Idle,
     /// It gathers for [`RECORDS_GATHER`].
@@ -85,7 +86,7 @@ impl Records {
                 journal,
                 gathered,
                 waiting: Vec::new(),
-                work: Work::Idle,
+                work: WriteState::Idle,
                 failed: None,
             }),
         }))
@@ -127,12 +128,12 @@ impl Records {
             .collect())
     }
 
-    /// Puts or deletes records, all or none: they outlive the process when this returns. `lasting`: what it answers
-    /// with comes when they outlive the machine's power.
+    /// Puts or deletes records, all or none: they outlive the process when this returns. For
+    /// [`Durability::PowerLoss`] it answers with a future that ends when they outlive that, too.
     pub fn put(
         self: &Rc<Self>,
         batch: Batch,
-        lasting: bool,
+        durability: Durability,
     ) -> Result<Option<Later<Result<(), EffectError>>>, EffectError> {
         let later = {
             let mut state = self.state.borrow_mut();
@@ -149,7 +150,7 @@ impl Records {
             for (key, value) in batch {
                 state.gathered.insert(key, value);
             }
-            lasting.then(|| {
+            (durability == Durability::PowerLoss).then(|| {
                 let (bring, later) = js::later();
                 let number = state.journal.last();
                 state.waiting.push((number, bring));
@@ -165,20 +166,20 @@ impl Records {
         let mut state = self.state.borrow_mut();
         let awaited = !state.waiting.is_empty();
         let next = match state.work {
-            Work::Idle if !awaited && !state.gathered.is_empty() => Work::Gathering,
-            Work::Idle | Work::Gathering if awaited => Work::Writing,
+            WriteState::Idle if !awaited && !state.gathered.is_empty() => WriteState::Gathering,
+            WriteState::Idle | WriteState::Gathering if awaited => WriteState::Writing,
             _ => return,
         };
         state.work = next;
         let records = Rc::clone(self);
         wasm_bindgen_futures::spawn_local(async move {
-            if next == Work::Gathering {
+            if next == WriteState::Gathering {
                 js::sleep(RECORDS_GATHER.as_millis() as i32).await;
                 let work = &mut records.state.borrow_mut().work;
-                if *work != Work::Gathering {
+                if *work != WriteState::Gathering {
                     return;
                 }
-                *work = Work::Writing;
+                *work = WriteState::Writing;
             }
             records.write_gathered().await;
             records.gather();
@@ -214,7 +215,7 @@ impl Records {
                 waits
             });
             if state.waiting.is_empty() {
-                state.work = Work::Idle;
+                state.work = WriteState::Idle;
                 return;
             }
         }

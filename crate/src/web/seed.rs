@@ -18,7 +18,7 @@ use super::storage::{NewFiles, Storage};
 use crate::metainfo::Metainfo;
 use crate::metainfo::create::{CreateError, PieceHasher, PieceHashes, TorrentBuilder};
 use crate::torrent::record_key;
-use crate::types::InfoHash;
+use crate::types::{Durability, InfoHash};
 
 /// Files of one torrent.
 const MAX_FILES: usize = 10_000;
@@ -136,7 +136,7 @@ async fn keep(driver: &Driver, sources: &[Source], made: &Made) -> Result<(), St
 /// Says in the records whether a torrent's files are being written. Where they take nothing, what is left behind stays.
 fn note(records: &Rc<Records>, info_hash: InfoHash, is_made: bool) {
     let key = MAKING.to_owned() + &info_hash.to_hex();
-    let _ = records.put(vec![(key, is_made.then(Bytes::new))], false);
+    let _ = records.put(vec![(key, is_made.then(Bytes::new))], Durability::Process);
 }
 
 /// Removes what an earlier engine was killed at, unless the records name it by now.

@@ -20,16 +20,20 @@ use crate::types::TrackerId;
 const MAX_MESSAGE: u32 = 256 * 1024;
 
 /// A socket that the engine owns; dropping it unsets its handlers and closes it.
-pub struct Tracker {
+pub struct TrackerSocket {
     socket: WebSocket,
     _on_open: Closure<dyn FnMut()>,
     _on_message: Closure<dyn FnMut(MessageEvent)>,
     _on_close: Closure<dyn FnMut(CloseEvent)>,
 }
 
-impl Tracker {
+impl TrackerSocket {
     /// Begins to connect.
-    pub fn connect(id: TrackerId, url: &str, driver: &Weak<Driver>) -> Result<Tracker, String> {
+    pub fn connect(
+        id: TrackerId,
+        url: &str,
+        driver: &Weak<Driver>,
+    ) -> Result<TrackerSocket, String> {
         let socket = WebSocket::new(url).map_err(|e| js::error_text(&e))?;
         socket.set_binary_type(BinaryType::Arraybuffer);
         let input = {
@@ -66,7 +70,7 @@ impl Tracker {
         socket.set_onopen(Some(on_open.as_ref().unchecked_ref()));
         socket.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         socket.set_onclose(Some(on_close.as_ref().unchecked_ref()));
-        Ok(Tracker {
+        Ok(TrackerSocket {
             socket,
             _on_open: on_open,
             _on_message: on_message,
@@ -80,7 +84,7 @@ impl Tracker {
     }
 }
 
-impl Drop for Tracker {
+impl Drop for TrackerSocket {
     fn drop(&mut self) {
         self.socket.set_onopen(None);
         self.socket.set_onmessage(None);

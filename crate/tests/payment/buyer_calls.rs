@@ -7,6 +7,7 @@ use alloy_primitives::Address;
 use piecework::payment::payer::{COMMIT_SPACING, PAY_DELAY, PayerConnState};
 use piecework::payment::{EndReason, PayAction, TitleKind};
 use piecework::time::Timestamp;
+use piecework::types::Durability::{self, PowerLoss, Process};
 use piecework::types::FineUnits;
 use piecework::wire::pay::{ByeReason, PayHandshake, PayMessage};
 
@@ -51,12 +52,12 @@ fn vouchers_are_counted_as_they_are_signed() {
     assert_eq!(b.payer.totals().vouchers_signed, 1);
 }
 
-/// Of each record that is written: whether it is to outlast a loss of power.
-fn lasting(b: &mut Buying, now: Timestamp) -> Vec<bool> {
+/// What each record that is written is to outlive.
+fn durability(b: &mut Buying, now: Timestamp) -> Vec<Durability> {
     let seen = RefCell::new(Vec::new());
     b.run_to(now, |action| {
-        if let PayAction::PutRecord { lasting, .. } = action {
-            seen.borrow_mut().push(*lasting);
+        if let PayAction::PutRecord { durability, .. } = action {
+            seen.borrow_mut().push(*durability);
         }
         false
     });
@@ -69,16 +70,20 @@ fn promises_and_losses_are_to_outlast_a_loss_of_power_and_payments_are_not() {
     b.payer.connected(ms(0), A, info(1));
     b.payer.want(ms(0), A, V1, true, MAX_UNIT);
     b.payer.message(ms(0), A, PayMessage::Terms(terms(UNIT)));
-    assert_eq!(lasting(&mut b, ms(0)), [true, true], "serials and range");
+    assert_eq!(
+        durability(&mut b, ms(0)),
+        [PowerLoss, PowerLoss],
+        "serials and range"
+    );
     let mut b = Buying::new();
     b.open_at(MAX_UNIT);
     b.receive(A, block(0));
     assert!(b.payer.payable(ms(20), A, advance(block(0))));
-    assert_eq!(lasting(&mut b, ms(20)), [false], "at stake");
+    assert_eq!(durability(&mut b, ms(20)), [Process], "at stake");
     b.payer.tick(ms(1_000));
-    assert_eq!(lasting(&mut b, ms(1_000)), [false], "paid");
+    assert_eq!(durability(&mut b, ms(1_000)), [Process], "paid");
     b.payer.block_invalid(ms(1_010), A, &[block(0)]);
-    assert_eq!(lasting(&mut b, ms(1_010)), [true], "lost");
+    assert_eq!(durability(&mut b, ms(1_010)), [PowerLoss], "lost");
 }
 
 // ---- when a payment leaves

@@ -14,7 +14,7 @@ use piecework::metainfo::FileSpan;
 use piecework::storage::decode_have;
 use piecework::time::Timestamp;
 use piecework::torrent::record_key;
-use piecework::types::InfoHash;
+use piecework::types::{Durability, InfoHash};
 use sha1::{Digest, Sha1};
 
 use crate::content::Content;
@@ -253,10 +253,13 @@ impl Disk {
                 }
                 Ok(EffectResult::Done)
             }
-            Effect::PutRecords { records, lasting } => {
+            Effect::PutRecords {
+                records,
+                durability,
+            } => {
                 put(&mut self.records, records.clone());
                 self.puts.push((now, records));
-                if lasting {
+                if durability == Durability::PowerLoss {
                     self.puts.clear();
                     self.durable_records = self.records.clone();
                 }

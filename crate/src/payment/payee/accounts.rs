@@ -10,7 +10,7 @@ use std::collections::VecDeque;
 
 use alloy_primitives::B256;
 
-use super::state::Account;
+use super::state::PayeeAccount;
 use crate::payment::record::PayeeFactsRecord;
 use crate::sorted::Map;
 use crate::time::Timestamp;
@@ -26,10 +26,10 @@ pub(super) struct Watch {
 
 /// See the module. Boxed: there may be many, and ids come in any order.
 #[derive(Debug, Default)]
-pub(super) struct Accounts(Map<B256, Box<Account>>);
+pub(super) struct Accounts(Map<B256, Box<PayeeAccount>>);
 
 impl Deref for Accounts {
-    type Target = Map<B256, Box<Account>>;
+    type Target = Map<B256, Box<PayeeAccount>>;
 
     fn deref(&self) -> &Self::Target {
         &self.0
@@ -38,7 +38,7 @@ impl Deref for Accounts {
 
 impl Accounts {
     /// An account, to be changed.
-    pub(super) fn get_mut(&mut self, id: &B256) -> Option<&mut Account> {
+    pub(super) fn get_mut(&mut self, id: &B256) -> Option<&mut PayeeAccount> {
         let account = self.0.get_mut(id)?;
         account.watch = Watch::default();
         Some(account)
@@ -48,21 +48,21 @@ impl Accounts {
     pub(super) fn get_or_insert_with(
         &mut self,
         id: B256,
-        make: impl FnOnce() -> Account,
-    ) -> &mut Account {
+        make: impl FnOnce() -> PayeeAccount,
+    ) -> &mut PayeeAccount {
         let account = self.0.entry(id).or_insert_with(|| Box::new(make()));
         account.watch = Watch::default();
         account
     }
 
     /// Forgets an account.
-    pub(super) fn remove(&mut self, id: &B256) -> Option<Box<Account>> {
+    pub(super) fn remove(&mut self, id: &B256) -> Option<Box<PayeeAccount>> {
         self.0.remove(id)
     }
 
     /// When something is due next, or was and is not done yet; `of` tells it for an account that changed.
-    pub(super) fn next(&self, of: impl Fn(&Account) -> Timestamp) -> Timestamp {
-        let next = |account: &Account| {
+    pub(super) fn next(&self, of: impl Fn(&PayeeAccount) -> Timestamp) -> Timestamp {
+        let next = |account: &PayeeAccount| {
             let at = (account.watch.next.get()).unwrap_or_else(|| of(account));
             account.watch.next.set(Some(at));
             at
@@ -148,8 +148,8 @@ mod tests {
     use crate::types::TokenUnits;
     use alloy_primitives::Address;
 
-    fn account() -> Account {
-        Account::new(Address::ZERO, TokenUnits(0), PayeeFactsRecord::default())
+    fn account() -> PayeeAccount {
+        PayeeAccount::new(Address::ZERO, TokenUnits(0), PayeeFactsRecord::default())
     }
 
     fn id(n: u8) -> B256 {
@@ -168,7 +168,7 @@ mod tests {
         }
         let looked = Cell::new(0);
         // Each is due at its own time.
-        let of = |account: &Account| {
+        let of = |account: &PayeeAccount| {
             looked.set(looked.get() + 1);
             at(1_000 + account.tranche.0 as u64)
         };
@@ -186,7 +186,7 @@ mod tests {
 
         // The first three are due; what is done about them is over then.
         assert_eq!(accounts.take_due(at(1_002)), [id(0), id(1), id(2)]);
-        let later = |account: &Account| {
+        let later = |account: &PayeeAccount| {
             looked.set(looked.get() + 1);
             at(9_000 + account.tranche.0 as u64)
         };

@@ -4,7 +4,7 @@
 
 use alloy_primitives::B256;
 
-use super::{Life, Payee, Range, RangeId};
+use super::{Life, Payee, PayeeRange, RangeId};
 use crate::payment::PayEvent;
 use crate::types::ConnectionId;
 use crate::wire::pay::RejectCode;
@@ -15,7 +15,7 @@ const MOVED_WAIT: u32 = 50;
 impl Payee {
     /// Tells the connection that had a range that another takes it. It may be there, and the other may only pass on what it was
     /// promised: then it promises anew.
-    pub(super) fn tell_moved(&mut self, to: ConnectionId, before: &Range) {
+    pub(super) fn tell_moved(&mut self, to: ConnectionId, before: &PayeeRange) {
         let (first, tag) = (before.best.voucher.first, before.best.voucher.tag());
         if let Some(from) = before.conn.filter(|from| *from != to) {
             self.reject(from, RejectCode::Rate, first, tag, MOVED_WAIT);

@@ -5,8 +5,8 @@
 
 use alloy_primitives::B256;
 
-use super::state::{Account, Range};
-use super::{Life, MAX_LIVE_RANGES, Payee, RangeId, ReadyClaim, RedeemScope, Work};
+use super::state::{PayeeAccount, PayeeRange};
+use super::{Life, MAX_LIVE_RANGES, Payee, PayeeTask, RangeId, ReadyClaim, RedeemScope};
 use crate::payment::voucher::{MAX_CLAIMS, range_cap};
 use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
@@ -49,19 +49,19 @@ impl Payee {
     }
 
     /// A range of the least size that is full may lack a part of a step to the dust limit, and gets no step more.
-    fn is_filled(&self, account: &Account, range: &Range) -> bool {
+    fn is_filled(&self, account: &PayeeAccount, range: &PayeeRange) -> bool {
         let cap = range_cap(range.best.voucher.count, account.tranche);
         range.usable(account.tranche) == 0 && cap >= self.config.dust.fine()
     }
 
     /// All of it that is worth its gas is due: it will be gone, or nothing more can be sold before.
-    fn is_pressing(&self, account: &Account) -> bool {
+    fn is_pressing(&self, account: &PayeeAccount) -> bool {
         account.exit_at.is_some() || account.is_at_limit(&self.config)
     }
 
     /// Closed ranges are; open ones that are full or long without a connection, and all of an account that is exiting or
     /// owes much.
-    fn is_wanted(&self, account: &Account, range: &Range, scope: RedeemScope) -> bool {
+    fn is_wanted(&self, account: &PayeeAccount, range: &PayeeRange, scope: RedeemScope) -> bool {
         let idle = range.idle_since + self.config.redeem_idle;
         scope == RedeemScope::All
             || range.life != Life::Open
@@ -87,14 +87,15 @@ impl Payee {
             }
         }
         ready.sort_by_key(|(rank, _)| *rank);
-        let claim = |((_, due, id), range): ((_, core::cmp::Reverse<TokenUnits>, _), &Range)| {
-            let best = &range.best;
-            ReadyClaim {
-                id,
-                claim: best.voucher.claim(&best.signature, best.k, best.w),
-                due: due.0,
-            }
-        };
+        let claim =
+            |((_, due, id), range): ((_, core::cmp::Reverse<TokenUnits>, _), &PayeeRange)| {
+                let best = &range.best;
+                ReadyClaim {
+                    id,
+                    claim: best.voucher.claim(&best.signature, best.k, best.w),
+                    due: due.0,
+                }
+            };
         ready.into_iter().map(claim).collect()
     }
 
@@ -106,7 +107,7 @@ impl Payee {
             if let Some(range) = self.range_mut(id).filter(|r| !r.noted) {
                 range.noted = true;
                 self.noting.insert(id);
-                self.put_range(id, Work::Claim { id });
+                self.put_range(id, PayeeTask::Claim { id });
             }
         }
         !self.noting.is_empty()
@@ -116,7 +117,7 @@ impl Payee {
     pub(super) fn note_back(&mut self, id: RangeId) {
         if let Some(range) = self.range_mut(id).filter(|r| r.noted && !r.may_have_left) {
             range.noted = false;
-            self.put_range(id, Work::Background);
+            self.put_range(id, PayeeTask::Background);
         }
     }
 
@@ -167,11 +168,11 @@ impl Payee {
 }
 
 /// Its claim is not on its way and nobody redeemed it.
-fn is_unclaimed(range: &Range) -> bool {
+fn is_unclaimed(range: &PayeeRange) -> bool {
     matches!(range.life, Life::Open | Life::Closing | Life::Ready { .. })
 }
 
-impl Range {
+impl PayeeRange {
     fn is_ready(&self, now: Timestamp) -> bool {
         matches!(self.life, Life::Ready { at } if at <= now)
     }

@@ -6,8 +6,8 @@
 use alloy_primitives::{Address, B256};
 
 use super::{
-    Account, Best, Life, MAX_EVIDENCE, MAX_EVIDENCE_CHECKS, MAX_LIVE_RANGES, NEW_RANGE_SPACING,
-    Payee, PayeeConfig, Range, RangeId, Work,
+    Best, Life, MAX_EVIDENCE, MAX_EVIDENCE_CHECKS, MAX_LIVE_RANGES, NEW_RANGE_SPACING, Payee,
+    PayeeAccount, PayeeConfig, PayeeRange, PayeeTask, RangeId,
 };
 use crate::payment::NEW_RANGE_STEPS;
 use crate::payment::chain;
@@ -60,7 +60,7 @@ enum Verdict {
     Conflict(Voucher, Signature),
 }
 
-type Refused = (RejectCode, u32);
+type Rejection = (RejectCode, u32);
 
 impl Payee {
     pub(super) fn commit(&mut self, conn: ConnectionId, quote_id: u32, body: &VoucherBody) {
@@ -114,7 +114,7 @@ impl Payee {
                     self.reject(conn, RejectCode::Rate, first, tag, wait.max(1));
                     return;
                 }
-                let effect = self.effect(Work::CommitRead { conn, stranger });
+                let effect = self.effect(PayeeTask::CommitRead { conn, stranger });
                 if let Some(c) = self.conns.get_mut(&conn) {
                     c.pending = Some(Pending {
                         best,
@@ -136,7 +136,7 @@ impl Payee {
     }
 
     /// A COMMIT is refused. Who is to promise anew gets a quote for it.
-    fn refuse_commit(&mut self, conn: ConnectionId, first: u32, tag: [u8; 4], why: Refused) {
+    fn refuse_commit(&mut self, conn: ConnectionId, first: u32, tag: [u8; 4], why: Rejection) {
         let (code, aux) = why;
         self.reject(conn, code, first, tag, aux);
         if code == RejectCode::PriceOrQuote {
@@ -164,7 +164,7 @@ impl Payee {
         conn: ConnectionId,
         quote_id: u32,
         v: &Voucher,
-    ) -> Result<bool, Refused> {
+    ) -> Result<bool, Rejection> {
         let (now, config, shut) = (self.now, self.config, self.shut);
         let Some(c) = self.conns.get_mut(&conn) else {
             return Ok(false);
@@ -228,7 +228,7 @@ impl Payee {
     }
 
     /// What our own store says of a voucher whose signature is good.
-    fn judge(&self, conn: ConnectionId, id: RangeId, v: &Voucher) -> Result<Verdict, Refused> {
+    fn judge(&self, conn: ConnectionId, id: RangeId, v: &Voucher) -> Result<Verdict, Rejection> {
         let Some(c) = self.conns.get(&conn) else {
             return Ok(Verdict::Ignore);
         };
@@ -347,7 +347,7 @@ impl Payee {
         range.dirty_since = None;
         let record = range.record(session_key, tranche);
         let key = Key::PayeeRange(id.account, id.first);
-        self.put(key, Some(record.encode()), Work::Fold { id });
+        self.put(key, Some(record.encode()), PayeeTask::Fold { id });
         if let Some(c) = self.conns.get_mut(&conn) {
             // What the old chain brought was in the fold's base.
             c.ack = c.ack.filter(|first| *first != id.first);
@@ -543,10 +543,10 @@ impl Payee {
     }
 
     fn store_new(&mut self, conn: ConnectionId, mut pending: Pending) {
-        let range = Range::new(pending.best, Life::Open, self.now);
+        let range = PayeeRange::new(pending.best, Life::Open, self.now);
         let record = range.record(pending.session_key, pending.state.tranche);
         let key = Key::PayeeRange(pending.id.account, pending.id.first);
-        pending.effect = self.put(key, Some(record.encode()), Work::NewRange { conn });
+        pending.effect = self.put(key, Some(record.encode()), PayeeTask::NewRange { conn });
         if let Some(c) = self.conns.get_mut(&conn) {
             c.pending = Some(pending);
         }
@@ -576,7 +576,7 @@ impl Payee {
         }
         if self.is_overtaken(conn, &pending) {
             // Its own record in the place of the one that was stored.
-            self.put_range(id, Work::Background);
+            self.put_range(id, PayeeTask::Background);
             return;
         }
         if !self.accounts.contains_key(&id.account) {
@@ -585,12 +585,12 @@ impl Payee {
         let past = &mut self.past;
         let account = self.accounts.get_or_insert_with(id.account, || {
             let facts = past.take(&id.account);
-            Account::new(pending.session_key, pending.state.tranche, facts)
+            PayeeAccount::new(pending.session_key, pending.state.tranche, facts)
         });
         account.note_chain(&pending.state);
         account.session_key = pending.session_key;
         account.tranche = pending.state.tranche;
-        let mut range = Range::new(best, Life::Open, now);
+        let mut range = PayeeRange::new(best, Life::Open, now);
         let before = account.ranges.remove(&id.first);
         if let Some(before) = &before {
             range.conn = before.conn;
@@ -647,7 +647,7 @@ fn check_state(
     config: &PayeeConfig,
     v: &Voucher,
     result: &Result<ChainState, ChainUnreadable>,
-) -> Result<ChainState, Refused> {
+) -> Result<ChainState, Rejection> {
     let Some(state) = result
         .as_ref()
         .ok()

@@ -7,7 +7,7 @@
 use alloy_primitives::B256;
 
 use super::reads::GROWING;
-use super::{ACK_DELAY, GROUP_STEPS, Life, MAX_BAD_PREIMAGES, Payee, RangeId, Work};
+use super::{ACK_DELAY, GROUP_STEPS, Life, MAX_BAD_PREIMAGES, Payee, PayeeTask, RangeId};
 use crate::payment::chain;
 use crate::payment::record::Key;
 use crate::payment::{CloseReason, PayAction, PayEvent};
@@ -290,7 +290,7 @@ impl Payee {
         let (k, tag) = (range.best.k, range.best.voucher.tag());
         let record = range.record(session_key, tranche);
         let key = Key::PayeeRange(id.account, id.first);
-        self.put(key, Some(record.encode()), Work::Links { id, k, tag });
+        self.put(key, Some(record.encode()), PayeeTask::Links { id, k, tag });
         if self.accounts.get(&id.account).is_some_and(|a| {
             a.ledger.facts().paid_total >= a.stored_facts.paid_total.saturating_add(256)
         }) {
@@ -305,7 +305,7 @@ impl Payee {
         let (facts, key) = (*account.ledger.facts(), Key::PayeeFacts(id));
         if facts != account.stored_facts && !self.unreadable.contains(&key) {
             account.stored_facts = facts;
-            self.put(key, Some(facts.encode()), Work::Background);
+            self.put(key, Some(facts.encode()), PayeeTask::Background);
         }
     }
 

@@ -5,11 +5,11 @@
 //! late. So a seller that is promised what others are promised too loses no more than that, however often. An account at its
 //! limit is choked and goes on as soon as some of it is redeemed; one at half of it, or at a fixed sum, is due for redemption.
 
-use super::state::{Account, Life, Range};
+use super::state::{Life, PayeeAccount, PayeeRange};
 use super::{Payee, PayeeConfig};
 use crate::types::{ConnectionId, FineUnits};
 
-impl Account {
+impl PayeeAccount {
     /// Received in ranges of such lives.
     fn received(&self, of: impl Fn(Life) -> bool) -> u128 {
         (self.ranges.values())
@@ -52,7 +52,7 @@ impl Payee {
             return false;
         };
         let range = |first| account.ranges.get(first);
-        let Some(newest) = c.attached.last().and_then(range).map(Range::newest) else {
+        let Some(newest) = c.attached.last().and_then(range).map(PayeeRange::newest) else {
             return false;
         };
         let blocks = account.ledger.unpaid().saturating_add(1);

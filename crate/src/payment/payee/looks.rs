@@ -25,7 +25,7 @@ const WAITS: [Duration; 5] = [
 
 /// What was refused to a peer.
 #[derive(Clone, Copy, Debug)]
-struct Refused {
+struct Penalty {
     times: usize,
     until: Timestamp,
 }
@@ -38,7 +38,7 @@ pub(super) struct Looks {
     /// When the strangers' allowance will be whole again.
     whole_at: Timestamp,
     /// By address; at most [`MAX_CONNECTIONS`].
-    refused: Map<String, Refused>,
+    refused: Map<String, Penalty>,
 }
 
 impl Looks {
@@ -84,7 +84,7 @@ impl Looks {
             // That many addresses at once: the strangers' allowance holds all of them.
             return;
         }
-        let refused = (self.refused.entry(peer)).or_insert(Refused {
+        let refused = (self.refused.entry(peer)).or_insert(Penalty {
             times: 0,
             until: now,
         });

@@ -45,7 +45,7 @@ use self::accounts::{Accounts, Past};
 pub use self::config::{ClaimOutcome, PayeeConfig, PayeeTotals, RangeId, ReadyClaim, RedeemScope};
 use self::looks::Looks;
 use self::reads::Reads;
-use self::state::{Account, Best, Conn, Life, Quote, Range, Work};
+use self::state::{Best, Conn, Life, PayeeAccount, PayeeRange, PayeeTask, Quote};
 use super::chain;
 use super::ledger::SellerLedger;
 use super::record::{Key, PayeeFactsRecord, PayeeRangeLife, PayeeRangeRecord};
@@ -53,7 +53,7 @@ use super::voucher::{self, Signature, Voucher};
 use super::{MAX_CONNECTIONS, PayAction, PayEffect, PayEvent, PeerPayInfo};
 use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
-use crate::types::{ConnectionId, FineUnits};
+use crate::types::{ConnectionId, Durability, FineUnits};
 use crate::wire::pay::{ByeReason, NeedReason, PayMessage, RejectCode, Terms, VERSION};
 
 /// Received links are durable after this at the latest ...
@@ -93,7 +93,7 @@ pub struct Payee {
     now: Timestamp,
     actions: VecDeque<PayAction>,
     last_effect: u64,
-    effects: Map<PayEffect, Work>,
+    effects: Map<PayEffect, PayeeTask>,
     conns: Map<ConnectionId, Conn>,
     /// At most [`MAX_ACCOUNTS`]: those that are connected or have something to redeem.
     accounts: Accounts,
@@ -191,7 +191,7 @@ impl Payee {
         }
         let now = self.now;
         let account = self.accounts.get_or_insert_with(id, || {
-            Account::new(
+            PayeeAccount::new(
                 record.session_key,
                 record.tranche,
                 PayeeFactsRecord::default(),
@@ -216,7 +216,7 @@ impl Payee {
             },
             PayeeRangeLife::Lost => Life::Lost,
         };
-        let mut range = Range::new(best, life, now);
+        let mut range = PayeeRange::new(best, life, now);
         range.may_have_left = match record.life {
             PayeeRangeLife::Open | PayeeRangeLife::Closed | PayeeRangeLife::Lost => false,
             PayeeRangeLife::Claimed | PayeeRangeLife::Redeemed(_) | PayeeRangeLife::Presumed(_) => {
@@ -326,12 +326,13 @@ impl Payee {
 
     /// The account to forget for a new one, when there are too many: the one that owes least, if that is not worth its gas.
     fn least_worth(&self) -> Option<B256> {
-        let worth = |account: &Account| {
-            let due = |r: &Range| r.due(account.tranche).0;
+        let worth = |account: &PayeeAccount| {
+            let due = |r: &PayeeRange| r.due(account.tranche).0;
             let owed = account.ranges.values().filter(|r| r.life.is_unredeemed());
             owed.map(due).fold(0, u128::saturating_add)
         };
-        let is_attached = |account: &Account| account.ranges.values().any(|r| r.conn.is_some());
+        let is_attached =
+            |account: &PayeeAccount| account.ranges.values().any(|r| r.conn.is_some());
         (self.accounts.iter())
             .filter(|(_, account)| !is_attached(account))
             .map(|(id, account)| (worth(account), *id))
@@ -582,7 +583,7 @@ impl Payee {
         }
         let due = self.accounts.take_due(now);
         for account in &due {
-            let dirty = |r: &Range| r.dirty_since.is_some_and(|at| at + GROUP_DELAY <= now);
+            let dirty = |r: &PayeeRange| r.dirty_since.is_some_and(|at| at + GROUP_DELAY <= now);
             for id in self.range_ids_of(*account, dirty) {
                 self.store_links(id);
             }
@@ -615,7 +616,7 @@ impl Payee {
     }
 
     /// When a group of links is to be stored, or an idle range may be worth a redemption.
-    fn account_timeout(&self, account: &Account) -> Timestamp {
+    fn account_timeout(&self, account: &PayeeAccount) -> Timestamp {
         let mut at = Timestamp::NEVER;
         for range in account.ranges.values() {
             if let Some(since) = range
@@ -689,26 +690,26 @@ impl Payee {
         );
     }
 
-    fn effect(&mut self, work: Work) -> PayEffect {
+    fn effect(&mut self, work: PayeeTask) -> PayEffect {
         self.last_effect += 1;
         let effect = PayEffect(self.last_effect);
         self.effects.insert(effect, work);
         effect
     }
 
-    fn put(&mut self, key: Key, value: Option<Bytes>, work: Work) -> PayEffect {
+    fn put(&mut self, key: Key, value: Option<Bytes>, work: PayeeTask) -> PayEffect {
         let effect = self.effect(work);
         self.actions.push_back(PayAction::PutRecord {
             effect,
             key: key.text(&self.config.vault),
             value,
-            lasting: true,
+            durability: Durability::PowerLoss,
         });
         effect
     }
 
     /// Puts a range on record as it is.
-    fn put_range(&mut self, id: RangeId, work: Work) {
+    fn put_range(&mut self, id: RangeId, work: PayeeTask) {
         let Some(account) = self.accounts.get(&id.account) else {
             return;
         };
@@ -720,24 +721,24 @@ impl Payee {
         self.put(key, Some(record.encode()), work);
     }
 
-    fn range(&self, id: RangeId) -> Option<&Range> {
+    fn range(&self, id: RangeId) -> Option<&PayeeRange> {
         self.accounts.get(&id.account)?.ranges.get(&id.first)
     }
 
-    fn range_mut(&mut self, id: RangeId) -> Option<&mut Range> {
+    fn range_mut(&mut self, id: RangeId) -> Option<&mut PayeeRange> {
         self.accounts
             .get_mut(&id.account)?
             .ranges
             .get_mut(&id.first)
     }
 
-    fn range_ids(&self, keep: impl Fn(&Range) -> bool) -> impl Iterator<Item = RangeId> {
+    fn range_ids(&self, keep: impl Fn(&PayeeRange) -> bool) -> impl Iterator<Item = RangeId> {
         self.accounts
             .keys()
             .flat_map(move |account| self.range_ids_of(*account, &keep))
     }
 
-    fn range_ids_of(&self, account: B256, keep: impl Fn(&Range) -> bool) -> Vec<RangeId> {
+    fn range_ids_of(&self, account: B256, keep: impl Fn(&PayeeRange) -> bool) -> Vec<RangeId> {
         let ranges = self.accounts.get(&account).map(|a| a.ranges.iter());
         (ranges.into_iter().flatten())
             .filter(|(_, r)| keep(r))
@@ -760,16 +761,16 @@ impl Payee {
         }
         self.store_fails = !ok;
         match work {
-            Work::NewRange { conn } => self.new_range_stored(conn, effect, ok),
-            Work::Fold { id } => self.fold_stored(id, ok),
-            Work::Close { id, k } => self.close_stored(id, k, ok),
-            Work::Claim { id } => {
+            PayeeTask::NewRange { conn } => self.new_range_stored(conn, effect, ok),
+            PayeeTask::Fold { id } => self.fold_stored(id, ok),
+            PayeeTask::Close { id, k } => self.close_stored(id, k, ok),
+            PayeeTask::Claim { id } => {
                 self.noting.remove(&id);
                 if self.noting.is_empty() {
                     self.closed_ready();
                 }
             }
-            Work::Links { id, k, tag } => {
+            PayeeTask::Links { id, k, tag } => {
                 let Some(range) = self.range_mut(id) else {
                     return;
                 };
@@ -788,7 +789,7 @@ impl Payee {
                     self.group_commit(id);
                 }
             }
-            Work::Background | Work::CommitRead { .. } | Work::Read { .. } => {}
+            PayeeTask::Background | PayeeTask::CommitRead { .. } | PayeeTask::Read { .. } => {}
         }
     }
 }

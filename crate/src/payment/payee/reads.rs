@@ -4,7 +4,7 @@
 use alloy_primitives::{B256, U256};
 
 use super::redeem::{CONFIRM, redeem_before};
-use super::{Account, Life, Payee, Range, RangeId, Work};
+use super::{Life, Payee, PayeeAccount, PayeeRange, PayeeTask, RangeId};
 use crate::payment::{ChainState, ChainUnreadable, PayAction, PayEffect, PayEvent};
 use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
@@ -86,7 +86,7 @@ impl Payee {
             let (account, word) = key;
             self.reads.due.remove(&key);
             self.reads.reading.insert(key);
-            let effect = self.effect(Work::Read { account, word });
+            let effect = self.effect(PayeeTask::Read { account, word });
             self.actions.push_back(PayAction::ReadState {
                 effect,
                 account,
@@ -104,11 +104,11 @@ impl Payee {
     ) {
         self.turn(now);
         match self.effects.remove(&effect) {
-            Some(Work::CommitRead { conn, stranger }) => {
+            Some(PayeeTask::CommitRead { conn, stranger }) => {
                 self.looks.answered(stranger);
                 self.commit_read(conn, effect, result);
             }
-            Some(Work::Read { account, word }) => {
+            Some(PayeeTask::Read { account, word }) => {
                 if self.reads.ended(account, word) {
                     self.read_again(account, word, result);
                 }
@@ -151,7 +151,7 @@ impl Payee {
             self.confront(*id, &state);
         }
         self.note_chain(account, &state);
-        let grows = (self.accounts.get_mut(&account)).is_some_and(Account::grew);
+        let grows = (self.accounts.get_mut(&account)).is_some_and(PayeeAccount::grew);
         let wait = (ids.into_iter())
             .filter_map(|id| Some(next_read(self.range(id)?, grows, now)))
             .min();
@@ -196,7 +196,7 @@ impl Payee {
     /// Everything that is kept of an account is held against the chain, not later than `at`.
     fn read_all_of(&mut self, id: B256, at: Timestamp) {
         let ranges = self.accounts.get(&id).map(|a| a.ranges.values());
-        let words: Set<u64> = ranges.into_iter().flatten().map(Range::word).collect();
+        let words: Set<u64> = ranges.into_iter().flatten().map(PayeeRange::word).collect();
         for word in words.iter() {
             self.reads.at(id, *word, at);
         }
@@ -276,7 +276,7 @@ impl Payee {
 }
 
 /// How long until a range is held against the chain again.
-fn next_read(range: &Range, grows: bool, now: Timestamp) -> Duration {
+fn next_read(range: &PayeeRange, grows: bool, now: Timestamp) -> Duration {
     if range.conn.is_some() || !range.covered {
         return if grows { GROWING } else { ATTACHED };
     }

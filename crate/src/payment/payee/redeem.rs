@@ -6,7 +6,7 @@
 
 use alloy_primitives::B256;
 
-use super::{CLOSE_GRACE, ClaimOutcome, Life, Payee, RangeId, RedeemScope, Work};
+use super::{CLOSE_GRACE, ClaimOutcome, Life, Payee, PayeeTask, RangeId, RedeemScope};
 use crate::payment::PayEvent;
 use crate::payment::record::Key;
 use crate::time::{Duration, Timestamp};
@@ -46,7 +46,7 @@ impl Payee {
         };
         range.life = Life::Closing;
         let k = range.newest().k;
-        self.put_range(id, Work::Close { id, k });
+        self.put_range(id, PayeeTask::Close { id, k });
     }
 
     pub(super) fn close_stored(&mut self, id: RangeId, k: u16, ok: bool) {
@@ -305,7 +305,7 @@ impl Payee {
         range.life = life;
         range.next = None;
         range.dirty_since = None;
-        self.put_range(id, Work::Background);
+        self.put_range(id, PayeeTask::Background);
         self.store_facts(id.account);
     }
 
@@ -315,7 +315,7 @@ impl Payee {
             account.ranges.remove(&id.first);
             self.closing.remove(&id);
             let key = Key::PayeeRange(id.account, id.first);
-            self.put(key, None, Work::Background);
+            self.put(key, None, PayeeTask::Background);
             self.retire(id.account);
         }
     }
@@ -323,7 +323,7 @@ impl Payee {
     /// The buyer took its deposit back: nothing that it owes can be paid any more. What may have been redeemed just before
     /// is left to its own read.
     pub(super) fn withdrawn(&mut self, id: B256) {
-        let gone = |r: &super::Range| !matches!(r.life, Life::Claimed | Life::Redeemed { .. });
+        let gone = |r: &super::PayeeRange| !matches!(r.life, Life::Claimed | Life::Redeemed { .. });
         let mut due = 0u128;
         for range_id in self.range_ids_of(id, gone) {
             let Some(account) = self.accounts.get(&id) else {
@@ -353,7 +353,7 @@ impl Payee {
     /// A payment may just have filled a range, or made its account owe much.
     pub(super) fn due_by_payment(&mut self, id: RangeId) {
         let due = (self.accounts.get(&id.account)).is_some_and(|account| {
-            let full = |r: &super::Range| r.usable(account.tranche) == 0;
+            let full = |r: &super::PayeeRange| r.usable(account.tranche) == 0;
             !account.said_due
                 && (account.ranges.get(&id.first).is_some_and(full)
                     || account.owes_much(&self.config))

@@ -17,7 +17,7 @@ use crate::types::{ConnectionId, FineUnits, TokenUnits};
 
 /// What an effect was for.
 #[derive(Debug)]
-pub(super) enum Work {
+pub(super) enum PayeeTask {
     Background,
     /// The first record of a range that a connection committed.
     NewRange {
@@ -105,7 +105,7 @@ impl Conn {
 }
 
 #[derive(Debug)]
-pub(super) struct Account {
+pub(super) struct PayeeAccount {
     pub(super) session_key: Address,
     pub(super) tranche: TokenUnits,
     /// Collateral and deposit, as the chain said last; nothing before it was asked in this run.
@@ -116,7 +116,7 @@ pub(super) struct Account {
     /// Blocks it had paid when it was read last.
     paid_when_read: u64,
     pub(super) ledger: SellerLedger,
-    pub(super) ranges: Map<u32, Range>,
+    pub(super) ranges: Map<u32, PayeeRange>,
     /// Time from which its funds may leave, if it is exiting.
     pub(super) exit_at: Option<Timestamp>,
     /// Since when the chain says that its deposit was taken back.
@@ -179,7 +179,7 @@ impl Life {
 }
 
 #[derive(Debug)]
-pub(super) struct Range {
+pub(super) struct PayeeRange {
     pub(super) best: Best,
     /// A fold that is not durable yet.
     pub(super) next: Option<Best>,
@@ -215,9 +215,9 @@ pub(super) struct Range {
     pub(super) failed: u32,
 }
 
-impl Range {
+impl PayeeRange {
     pub(super) fn new(best: Best, life: Life, now: Timestamp) -> Self {
-        Range {
+        PayeeRange {
             durable_k: best.k,
             best,
             next: None,
@@ -322,14 +322,14 @@ impl Range {
     }
 }
 
-impl Account {
+impl PayeeAccount {
     /// One of which this much is known, without ranges.
     pub(super) fn new(
         session_key: Address,
         tranche: TokenUnits,
         facts: PayeeFactsRecord,
-    ) -> Account {
-        Account {
+    ) -> PayeeAccount {
+        PayeeAccount {
             session_key,
             tranche,
             bond: TokenUnits(0),
@@ -361,6 +361,6 @@ impl Account {
     }
 
     pub(super) fn undurable(&self) -> u64 {
-        self.ranges.values().map(Range::undurable).sum()
+        self.ranges.values().map(PayeeRange::undurable).sum()
     }
 }

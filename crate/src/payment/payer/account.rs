@@ -7,7 +7,7 @@
 
 use alloy_primitives::{B256, U256};
 
-use super::range::{Range, Work};
+use super::range::{PayerRange, PayerTask};
 use super::{AccountInfo, Conn, Payer};
 use crate::payment::record::{Key, PayerAccountRecord, PayerRangeLife};
 use crate::payment::voucher;
@@ -31,16 +31,16 @@ pub(super) struct StoredAccount {
     pub(super) next: u64,
     /// There are records of it that cannot be read.
     pub(super) behind: bool,
-    pub(super) ranges: Map<u32, Range>,
+    pub(super) ranges: Map<u32, PayerRange>,
 }
 
 #[derive(Debug)]
-pub(super) struct Account {
+pub(super) struct PayerAccount {
     pub(super) id: B256,
     pub(super) info: AccountInfo,
     /// Next free serial.
     pub(super) next: u64,
-    pub(super) ranges: Map<u32, Range>,
+    pub(super) ranges: Map<u32, PayerRange>,
     /// Sum of `paid` over all ranges.
     pub(super) spent: FineUnits,
     /// Highest bound seen: it never falls while the account lives.
@@ -64,7 +64,7 @@ enum Scan {
     Held,
 }
 
-impl Account {
+impl PayerAccount {
     pub(super) fn ready(&self) -> bool {
         matches!(self.scan, Scan::Done)
     }
@@ -116,8 +116,8 @@ impl Account {
         self.ranges.values().filter(|r| self.is_idle(r)).count() as u64
     }
 
-    /// See [`Account::idle_ranges`].
-    pub(super) fn is_idle(&self, r: &Range) -> bool {
+    /// See [`PayerAccount::idle_ranges`].
+    pub(super) fn is_idle(&self, r: &PayerRange) -> bool {
         let ended = r.life == PayerRangeLife::Closed || r.refused;
         r.life != PayerRangeLife::Consumed && (r.paid.0 == 0 || ended && self.is_early(r.first))
     }
@@ -129,7 +129,7 @@ impl Account {
     }
 
     /// What an open range could still reveal.
-    pub(super) fn unrevealed(&self, range: &Range) -> FineUnits {
+    pub(super) fn unrevealed(&self, range: &PayerRange) -> FineUnits {
         if range.life != PayerRangeLife::Usable {
             return FineUnits(0);
         }
@@ -175,12 +175,12 @@ impl Payer {
         let stored = self.archive.remove(&id).unwrap_or_default();
         let ranges = stored.ranges;
         // A range record without its account record still names serials that were reserved.
-        let past = ranges.values().map(Range::end).max().unwrap_or(1);
+        let past = ranges.values().map(PayerRange::end).max().unwrap_or(1);
         let held = stored.next == PayerAccountRecord::HELD
             || stored.behind
             || self.behind.contains(&info.session_key);
         let next = if held { past } else { stored.next.max(past) }.max(1);
-        let mut account = Account {
+        let mut account = PayerAccount {
             id,
             info,
             next,
@@ -254,11 +254,11 @@ impl Payer {
             }
         }
         for word in reads {
-            self.read_word(Work::Scan { account: id, word }, id, word);
+            self.read_word(PayerTask::Scan { account: id, word }, id, word);
         }
     }
 
-    pub(super) fn read_word(&mut self, work: Work, account: B256, word: u64) {
+    pub(super) fn read_word(&mut self, work: PayerTask, account: B256, word: u64) {
         let effect = self.effect(work);
         self.actions.push_back(PayAction::ReadState {
             effect,
@@ -276,8 +276,8 @@ impl Payer {
     ) {
         self.turn(now);
         let (id, word) = match self.effects.remove(&effect) {
-            Some(Work::Scan { account, word }) => (account, word),
-            Some(Work::Look { account, word }) => {
+            Some(PayerTask::Scan { account, word }) => (account, word),
+            Some(PayerTask::Look { account, word }) => {
                 if let Ok(state) = result {
                     self.looked(account, word, &state);
                 }
@@ -341,7 +341,7 @@ impl Payer {
         if self.scan_retry_at() > self.now {
             return;
         }
-        if let Some(Account {
+        if let Some(PayerAccount {
             scan: Scan::Running { retry_at, .. },
             ..
         }) = self.account.as_mut()
@@ -450,7 +450,7 @@ impl Payer {
     pub(super) fn hold_for_good(&mut self) {
         if self.account.as_ref().is_some_and(|a| !a.held()) {
             self.hold();
-            self.store_account(Work::Background);
+            self.store_account(PayerTask::Background);
         }
     }
 
@@ -506,7 +506,7 @@ impl Payer {
     }
 
     /// Stores the allocator.
-    pub(super) fn store_account(&mut self, work: Work) -> Option<PayEffect> {
+    pub(super) fn store_account(&mut self, work: PayerTask) -> Option<PayEffect> {
         let account = self.account.as_ref()?;
         let record = PayerAccountRecord {
             owner: account.info.owner,

@@ -5,8 +5,8 @@
 
 use rand_core::Rng;
 
-use super::account::Account;
-use super::range::{Range, Work};
+use super::account::PayerAccount;
+use super::range::{PayerRange, PayerTask};
 use super::seller::Seller;
 use super::{
     Conn, LOOK_SPACING, MAX_LIVE_RANGES, MAX_WASTED_RANGES, NEXT_RANGE_MARGIN, Payer, Quote,
@@ -56,7 +56,7 @@ impl Payer {
                 stranger,
             } => {
                 account.next = u64::from(first) + u64::from(count);
-                let mut range = Range::new(first, count, terms.payee, terms.content);
+                let mut range = PayerRange::new(first, count, terms.payee, terms.content);
                 range.address = c.address();
                 account.ranges.insert(first, range);
                 if stranger {
@@ -102,7 +102,7 @@ impl Payer {
 
     /// Whether one range more would be of use on this connection.
     fn has_use(&self, conn: ConnectionId, c: &Conn, terms: &Terms) -> Result<bool, Refusal> {
-        let opening = |first: &u32| self.range(*first).is_some_and(Range::is_opening);
+        let opening = |first: &u32| self.range(*first).is_some_and(PayerRange::is_opening);
         let live = c.ranges.iter().filter(|first| self.usable_now(**first) > 0);
         let live = live.count();
         if c.ranges.iter().any(opening) || live >= MAX_LIVE_RANGES {
@@ -169,13 +169,20 @@ impl Payer {
     }
 
     /// Whether the range is this payee's, has steps left, and is free or (`held`) sat on.
-    fn may_have(&self, conn: ConnectionId, c: &Conn, terms: &Terms, r: &Range, held: bool) -> bool {
+    fn may_have(
+        &self,
+        conn: ConnectionId,
+        c: &Conn,
+        terms: &Terms,
+        r: &PayerRange,
+        held: bool,
+    ) -> bool {
         let is_free = || match r.conn {
             None => !held,
             Some(holder) => held && self.sits_on(holder, r, c),
         };
         let book = || (self.sellers).get(&Seller::new(terms.payee, conn, &c.info));
-        let suits = |account: &Account| {
+        let suits = |account: &PayerAccount| {
             voucher::range_cap(r.count, account.info.tranche) >= terms.min_range
         };
         r.payee == terms.payee
@@ -189,7 +196,7 @@ impl Payer {
 
     /// Whether another that comes under the same payee's name is to have the range first: those that were promised nothing yet
     /// have it in the order in which they came, before whoever had one and let it go. Who sold on it is behind nobody.
-    fn is_behind(&self, conn: ConnectionId, c: &Conn, r: &Range, held: bool) -> bool {
+    fn is_behind(&self, conn: ConnectionId, c: &Conn, r: &PayerRange, held: bool) -> bool {
         let had_one = |conn: ConnectionId, c: &Conn| {
             let seller = Seller::new(r.payee, conn, &c.info);
             self.sellers.contains_key(&seller)
@@ -206,7 +213,7 @@ impl Payer {
     }
 
     /// Whether one that is not known to be the payee keeps the range from another, and brings too little for that.
-    fn sits_on(&self, holder: ConnectionId, range: &Range, other: &Conn) -> bool {
+    fn sits_on(&self, holder: ConnectionId, range: &PayerRange, other: &Conn) -> bool {
         let brought = |h: &Conn| (h.ledger.paid).saturating_add(h.ledger.received_unpaid().into());
         !self.may_end(holder, range.first)
             && self.conns.get(&holder).is_some_and(|h| {
@@ -223,7 +230,7 @@ impl Payer {
         // What the payee's name filled earlier says that it exists, not that this is it.
         let tranche = account.info.tranche;
         let of_payee = || (account.ranges.values()).filter(|r| r.payee == terms.payee);
-        let full = |r: &Range| voucher::usable_steps(r.count, tranche, r.paid, r.price) == 0;
+        let full = |r: &PayerRange| voucher::usable_steps(r.count, tranche, r.paid, r.price) == 0;
         let known = of_payee().any(|r| r.paid.0 > 0 && full(r));
         let filled = book.map_or(0, |b| b.filled).max(usize::from(known));
         let sizing: Sizing = policy::size_range(
@@ -349,7 +356,7 @@ impl Payer {
         book.look_at = now + LOOK_SPACING;
         let words: Set<u64> = book.closed.iter().map(|f| u64::from(*f) >> 8).collect();
         for word in words.iter().copied() {
-            self.read_word(Work::Look { account, word }, account, word);
+            self.read_word(PayerTask::Look { account, word }, account, word);
         }
     }
 }

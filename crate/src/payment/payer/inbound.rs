@@ -3,7 +3,7 @@
 //! Invariant: nothing a payee says makes the payer sign for somebody else, reveal a step without a
 //! block, or trust a number it can count itself.
 
-use super::range::{Live, Range, Stage};
+use super::range::{Live, PayerRange, RangeStage};
 use super::{
     BEHIND_RETRIES, Conn, MAX_EVIDENCE_CHECKS, MAX_LIVE_RANGES, MAX_QUOTE_REJECTS, PENDING_RETRIES,
     Payer, Quote,
@@ -114,8 +114,8 @@ impl Payer {
                 .is_some_and(|l| l.voucher.tag() == tag)
         {
             range.prior = None;
-            if matches!(range.stage, Stage::Committed { .. }) {
-                range.stage = Stage::Attached;
+            if matches!(range.stage, RangeStage::Committed { .. }) {
+                range.stage = RangeStage::Attached;
                 opened = Some((range.fresh, range.count, range.price));
                 range.fresh = false;
             }
@@ -285,8 +285,8 @@ impl Payer {
             return;
         };
         let attempt = match &range.stage {
-            Stage::Committed { attempt, .. } => *attempt,
-            Stage::Attached => 0,
+            RangeStage::Committed { attempt, .. } => *attempt,
+            RangeStage::Attached => 0,
             _ => return,
         };
         let (wait, attempt) = match wait {
@@ -300,7 +300,7 @@ impl Payer {
             self.end(conn, EndReason::Rejected(code));
             return;
         };
-        range.stage = Stage::Committed {
+        range.stage = RangeStage::Committed {
             since: now,
             attempt,
             retry_at: Some(now + wait),
@@ -430,7 +430,7 @@ impl Payer {
             return;
         }
         let range = account.ranges.entry(voucher.first).or_insert_with(|| {
-            Range::adopted(voucher.first, voucher.count, payee, voucher.content)
+            PayerRange::adopted(voucher.first, voucher.count, payee, voucher.content)
         });
         range.raise_paid(held, &mut account.spent);
         range.price = voucher.unit;

@@ -4,7 +4,7 @@
 //! is at stake is put on record before the links that pay for it leave, so the budget outlives the run. Of an earlier run,
 //! what is held again stays at stake; what is neither held nor verified is lost.
 
-use super::{Payer, Seller, Work};
+use super::{Payer, PayerTask, Seller};
 use crate::payment::policy;
 use crate::payment::record::{Key, PayerTitleRecord};
 use crate::payment::{EndReason, PayEvent, TitleKind};
@@ -222,11 +222,11 @@ impl Payer {
     /// Puts what is at stake on record, before links leave for it.
     pub(super) fn store_stakes(&mut self) {
         while let Some(torrent) = self.unrecorded.pop_first() {
-            self.store_losses(torrent, Work::Staked);
+            self.store_losses(torrent, PayerTask::Staked);
         }
     }
 
-    fn store_losses(&mut self, torrent: InfoHash, work: Work) {
+    fn store_losses(&mut self, torrent: InfoHash, work: PayerTask) {
         if let Some(losses) = self.titles.get(&torrent) {
             let record = losses.record().encode();
             self.put(Key::PayerTitle(torrent), record, work);
@@ -240,7 +240,7 @@ impl Payer {
         let losses = self.titles.entry(torrent).or_default();
         losses.lost = losses.lost.saturating_add(blocks);
         self.unrecorded.remove(&torrent);
-        self.store_losses(torrent, Work::Background);
+        self.store_losses(torrent, PayerTask::Background);
         let left = self.losses_left(torrent);
         self.event(PayEvent::LossDebited {
             torrent,

@@ -4,7 +4,7 @@
 //!
 //! One connection goes `AwaitingTerms -> Quoted -> Opening -> Attached -> Ended`; in `Attached` it
 //! has one or two live ranges, each of which is stored, signed, committed and acknowledged on its
-//! own (`Range::stage`). The order of calls per connection:
+//! own (`PayerRange::stage`). The order of calls per connection:
 //!
 //! 1. `connected` once both extended handshakes are in; messages to `message`.
 //! 2. `want(.., title, true)` when the metadata is complete and blocks are wanted from there.
@@ -40,10 +40,10 @@ use bytes::Bytes;
 use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
-use self::account::{Account, StoredAccount};
+use self::account::{PayerAccount, StoredAccount};
 pub use self::losses::Begun;
 use self::losses::Losses;
-use self::range::{Range, Work};
+use self::range::{PayerRange, PayerTask};
 use self::seller::{Seller, SellerBook};
 use super::ledger::BuyerLedger;
 use super::policy::{FakePayeeLimiter, PayerConfig};
@@ -53,7 +53,7 @@ use super::{
 };
 use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp, Wait};
-use crate::types::{ConnectionId, FineUnits, InfoHash, TokenUnits};
+use crate::types::{ConnectionId, Durability, FineUnits, InfoHash, TokenUnits};
 use crate::wire::pay::{ByeReason, PayMessage, Terms, VERSION};
 
 /// A verified block is paid at the latest after this.
@@ -160,12 +160,12 @@ pub struct Payer {
     now: Timestamp,
     actions: VecDeque<PayAction>,
     last_effect: u64,
-    effects: Map<PayEffect, Work>,
+    effects: Map<PayEffect, PayerTask>,
     /// Accounts with records that are not the selected one.
     archive: Map<B256, StoredAccount>,
     /// Session keys of which more was promised than is on record.
     behind: Set<Address>,
-    account: Option<Account>,
+    account: Option<PayerAccount>,
     conns: Map<ConnectionId, Conn>,
     gone: VecDeque<Gone>,
     sellers: Map<Seller, SellerBook>,
@@ -309,7 +309,7 @@ impl Payer {
                 stored.behind |= record.is_none();
                 stored
                     .ranges
-                    .extend(record.as_ref().map(|r| (first, Range::from_record(r))));
+                    .extend(record.as_ref().map(|r| (first, PayerRange::from_record(r))));
                 record.is_some()
             }
             Key::PayerTitle(torrent) => {
@@ -644,23 +644,26 @@ impl Payer {
         self.actions.push_back(PayAction::Send { conn, message });
     }
 
-    fn effect(&mut self, work: Work) -> PayEffect {
+    fn effect(&mut self, work: PayerTask) -> PayEffect {
         self.last_effect += 1;
         let effect = PayEffect(self.last_effect);
         self.effects.insert(effect, work);
         effect
     }
 
-    fn put(&mut self, key: Key, value: Bytes, work: Work) -> PayEffect {
+    fn put(&mut self, key: Key, value: Bytes, work: PayerTask) -> PayEffect {
         // Steps that are forgotten are named by the payee, with its proof, when next it is paid; and no seller takes this
         // machine's power away.
-        let lasting = !matches!(work, Work::Paid { .. } | Work::Staked);
+        let durability = match work {
+            PayerTask::Paid { .. } | PayerTask::Staked => Durability::Process,
+            _ => Durability::PowerLoss,
+        };
         let effect = self.effect(work);
         self.actions.push_back(PayAction::PutRecord {
             effect,
             key: key.text(&self.config.vault),
             value: Some(value),
-            lasting,
+            durability,
         });
         effect
     }
@@ -671,11 +674,11 @@ impl Payer {
         B256::from(tip)
     }
 
-    fn range(&self, first: u32) -> Option<&Range> {
+    fn range(&self, first: u32) -> Option<&PayerRange> {
         self.account.as_ref()?.ranges.get(&first)
     }
 
-    fn range_mut(&mut self, first: u32) -> Option<&mut Range> {
+    fn range_mut(&mut self, first: u32) -> Option<&mut PayerRange> {
         self.account.as_mut()?.ranges.get_mut(&first)
     }
 
@@ -705,7 +708,7 @@ impl Payer {
             self.event(PayEvent::Ended { conn, reason });
             // What was not promised yet is not promised any more.
             for first in self.ranges_of(conn) {
-                if self.range(first).is_some_and(Range::is_drafted) {
+                if self.range(first).is_some_and(PayerRange::is_drafted) {
                     self.detach_range(first);
                 }
             }

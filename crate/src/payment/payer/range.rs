@@ -15,7 +15,7 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What an effect was for.
 #[derive(Debug)]
-pub(super) enum Work {
+pub(super) enum PayerTask {
     /// A record nobody waits for.
     Background,
     /// What is at stake for a title.
@@ -66,7 +66,7 @@ impl Live {
 
 /// Where a range stands on the connection it is bound to.
 #[derive(Debug)]
-pub(super) enum Stage {
+pub(super) enum RangeStage {
     /// Bound to none.
     Idle,
     /// Waits for its records to be durable.
@@ -92,7 +92,7 @@ pub(super) enum Stage {
 }
 
 #[derive(Debug)]
-pub(super) struct Range {
+pub(super) struct PayerRange {
     pub(super) first: u32,
     pub(super) count: u16,
     pub(super) payee: Address,
@@ -101,7 +101,7 @@ pub(super) struct Range {
     /// Revealed so far, in any voucher of this range.
     pub(super) paid: FineUnits,
     pub(super) life: PayerRangeLife,
-    pub(super) stage: Stage,
+    pub(super) stage: RangeStage,
     pub(super) conn: Option<ConnectionId>,
     /// Since when it is bound to that one; zero: it was bound to none in this run.
     pub(super) bound_at: Timestamp,
@@ -129,9 +129,9 @@ pub(super) struct Range {
     pub(super) last_commit: Timestamp,
 }
 
-impl Range {
+impl PayerRange {
     pub(super) fn new(first: u32, count: u16, payee: Address, content: B256) -> Self {
-        Range {
+        PayerRange {
             first,
             count,
             payee,
@@ -139,7 +139,7 @@ impl Range {
             price: FineUnits(0),
             paid: FineUnits(0),
             life: PayerRangeLife::Usable,
-            stage: Stage::Idle,
+            stage: RangeStage::Idle,
             conn: None,
             bound_at: Timestamp::ZERO,
             active: None,
@@ -162,14 +162,14 @@ impl Range {
 
     /// A range that only the payee's evidence names.
     pub(super) fn adopted(first: u32, count: u16, payee: Address, content: B256) -> Self {
-        Range {
+        PayerRange {
             fresh: false,
-            ..Range::new(first, count, payee, content)
+            ..PayerRange::new(first, count, payee, content)
         }
     }
 
     pub(super) fn from_record(r: &PayerRangeRecord) -> Self {
-        Range {
+        PayerRange {
             price: r.unit,
             paid: r.paid,
             life: r.life,
@@ -177,7 +177,7 @@ impl Range {
             reserved: true,
             durable_paid: r.paid,
             emitted_paid: r.paid,
-            ..Range::new(r.first, r.count, r.payee, r.content)
+            ..PayerRange::new(r.first, r.count, r.payee, r.content)
         }
     }
 
@@ -213,12 +213,12 @@ impl Range {
     /// Since when its COMMIT, a fold's too, waits for an answer.
     pub(super) fn unanswered_since(&self) -> Option<Timestamp> {
         match self.stage {
-            Stage::Committed {
+            RangeStage::Committed {
                 since,
                 retry_at: None,
                 ..
             } => Some(since),
-            Stage::Attached if self.prior.is_some() => Some(self.last_commit),
+            RangeStage::Attached if self.prior.is_some() => Some(self.last_commit),
             _ => None,
         }
     }
@@ -231,9 +231,9 @@ impl Range {
     pub(super) fn is_opening(&self) -> bool {
         matches!(
             self.stage,
-            Stage::Storing { fold: false, .. }
-                | Stage::Signing { fold: false, .. }
-                | Stage::Committed { .. }
+            RangeStage::Storing { fold: false, .. }
+                | RangeStage::Signing { fold: false, .. }
+                | RangeStage::Committed { .. }
         )
     }
 
@@ -241,17 +241,17 @@ impl Range {
     pub(super) fn is_drafted(&self) -> bool {
         matches!(
             self.stage,
-            Stage::Storing { fold: false, .. } | Stage::Signing { fold: false, .. }
+            RangeStage::Storing { fold: false, .. } | RangeStage::Signing { fold: false, .. }
         )
     }
 
     /// Acknowledged on its connection (perhaps being folded).
     pub(super) fn is_attached(&self) -> bool {
-        self.conn.is_some() && !self.is_opening() && !matches!(self.stage, Stage::Idle)
+        self.conn.is_some() && !self.is_opening() && !matches!(self.stage, RangeStage::Idle)
     }
 
     /// Can be paid on right now.
     pub(super) fn is_payable(&self) -> bool {
-        self.life == PayerRangeLife::Usable && matches!(self.stage, Stage::Attached)
+        self.life == PayerRangeLife::Usable && matches!(self.stage, RangeStage::Attached)
     }
 }

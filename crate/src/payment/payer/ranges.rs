@@ -7,7 +7,7 @@
 
 use alloy_primitives::B256;
 
-use super::range::{Live, Range, Stage, Work};
+use super::range::{Live, PayerRange, PayerTask, RangeStage};
 use super::seller::Seller;
 use super::{COMMIT_SPACING, COMMIT_TIMEOUT, FAILURE_DELAY, Payer, STORE_DELAY, STORE_STEPS};
 use crate::payment::chain::HashChain;
@@ -21,7 +21,7 @@ use crate::wire::pay::{PayMessage, Terms};
 
 impl Payer {
     /// Whole steps the range still allows, folds included.
-    pub(super) fn usable(&self, range: &Range, price: FineUnits) -> u64 {
+    pub(super) fn usable(&self, range: &PayerRange, price: FineUnits) -> u64 {
         match &self.account {
             Some(account) if range.life == PayerRangeLife::Usable => {
                 voucher::usable_steps(range.count, account.info.tranche, range.paid, price)
@@ -44,7 +44,7 @@ impl Payer {
         };
         c.ranges
             .iter()
-            .filter(|first| opening || self.range(**first).is_some_and(Range::is_attached))
+            .filter(|first| opening || self.range(**first).is_some_and(PayerRange::is_attached))
             .map(|first| self.usable_now(*first))
             .fold(0, u64::saturating_add)
     }
@@ -74,7 +74,7 @@ impl Payer {
     }
 
     /// Whether a voucher at this price may be signed, whatever led here: the last look before each signature.
-    fn may_sign(&self, range: &Range, price: FineUnits, fold: bool) -> bool {
+    fn may_sign(&self, range: &PayerRange, price: FineUnits, fold: bool) -> bool {
         let conn = range.conn.and_then(|conn| self.conns.get(&conn));
         let most = match (fold, &range.active) {
             // What was agreed on stays owed, also when the ceilings fall meanwhile.
@@ -130,7 +130,7 @@ impl Payer {
         let record = range.record();
         let mut waits = Set::new();
         if !reserved {
-            let work = Work::Reserve {
+            let work = PayerTask::Reserve {
                 account: id,
                 first,
                 paid: None,
@@ -138,7 +138,7 @@ impl Payer {
             waits.extend(self.store_account(work));
         }
         if !stored {
-            let work = Work::Reserve {
+            let work = PayerTask::Reserve {
                 account: id,
                 first,
                 paid: Some(paid),
@@ -148,7 +148,7 @@ impl Payer {
         if let Some(range) = self.range_mut(first) {
             range.emitted_paid = paid;
             range.dirty_since = None;
-            range.stage = Stage::Storing { draft, waits, fold };
+            range.stage = RangeStage::Storing { draft, waits, fold };
         }
         if stored {
             self.sign(first);
@@ -167,7 +167,7 @@ impl Payer {
         self.store_fails = !ok;
         let selected = self.account_id();
         match work {
-            Work::Reserve {
+            PayerTask::Reserve {
                 account,
                 first,
                 paid,
@@ -178,7 +178,7 @@ impl Payer {
                 if let (true, Some(paid)) = (ok, paid) {
                     range.durable_paid = range.durable_paid.max(paid);
                 }
-                let Stage::Storing { waits, .. } = &mut range.stage else {
+                let RangeStage::Storing { waits, .. } = &mut range.stage else {
                     return;
                 };
                 if !waits.remove(&effect) {
@@ -191,7 +191,7 @@ impl Payer {
                     self.sign(first);
                 }
             }
-            Work::Paid {
+            PayerTask::Paid {
                 account,
                 first,
                 paid,
@@ -215,14 +215,14 @@ impl Payer {
         let Some(account) = self.account_id() else {
             return;
         };
-        let effect = self.effect(Work::Sign { account, first });
+        let effect = self.effect(PayerTask::Sign { account, first });
         let Some(range) = self.range_mut(first) else {
             return;
         };
-        match core::mem::replace(&mut range.stage, Stage::Idle) {
-            Stage::Storing { draft, fold, .. } => {
+        match core::mem::replace(&mut range.stage, RangeStage::Idle) {
+            RangeStage::Storing { draft, fold, .. } => {
                 let digest = draft.voucher.digest(&vault);
-                range.stage = Stage::Signing {
+                range.stage = RangeStage::Signing {
                     draft,
                     effect,
                     fold,
@@ -241,7 +241,7 @@ impl Payer {
         result: Result<Signature, NotSigned>,
     ) {
         self.turn(now);
-        let Some(Work::Sign { account: id, first }) = self.effects.remove(&effect) else {
+        let Some(PayerTask::Sign { account: id, first }) = self.effects.remove(&effect) else {
             return;
         };
         let (now, vault) = (self.now, self.config.vault);
@@ -252,8 +252,8 @@ impl Payer {
         let Some(range) = account.ranges.get_mut(&first) else {
             return;
         };
-        let (mut draft, fold) = match core::mem::replace(&mut range.stage, Stage::Idle) {
-            Stage::Signing {
+        let (mut draft, fold) = match core::mem::replace(&mut range.stage, RangeStage::Idle) {
+            RangeStage::Signing {
                 draft,
                 effect: waiting,
                 fold,
@@ -267,7 +267,7 @@ impl Payer {
             .ok()
             .filter(|s| s.recover(&draft.voucher.digest(&vault)) == Ok(session_key));
         let (Some(signature), Some(conn)) = (good, range.conn) else {
-            range.stage = Stage::Storing {
+            range.stage = RangeStage::Storing {
                 draft,
                 waits: Set::new(),
                 fold,
@@ -280,9 +280,9 @@ impl Payer {
         range.active = Some(draft);
         range.fold_asked = false;
         range.stage = if fold {
-            Stage::Attached
+            RangeStage::Attached
         } else {
-            Stage::Committed {
+            RangeStage::Committed {
                 since: now,
                 attempt: 0,
                 retry_at: None,
@@ -327,11 +327,11 @@ impl Payer {
             return;
         };
         let fold = match &range.stage {
-            Stage::Storing { fold, .. } | Stage::Signing { fold, .. } => *fold,
+            RangeStage::Storing { fold, .. } | RangeStage::Signing { fold, .. } => *fold,
             _ => return,
         };
         if fold {
-            range.stage = Stage::Attached;
+            range.stage = RangeStage::Attached;
         }
         let conn = range.conn;
         self.give_up(first, fold);
@@ -363,7 +363,7 @@ impl Payer {
         let Some(range) = self.account.as_mut().and_then(|a| a.ranges.get_mut(&first)) else {
             return;
         };
-        range.stage = Stage::Idle;
+        range.stage = RangeStage::Idle;
         range.active = None;
         range.prior = None;
         let conn = range.conn.take();
@@ -401,7 +401,7 @@ impl Payer {
         range.emitted_paid = paid;
         range.dirty_since = None;
         let record = range.record();
-        let work = Work::Paid {
+        let work = PayerTask::Paid {
             account,
             first,
             paid,
@@ -514,7 +514,7 @@ impl Payer {
             w,
         });
         range.active = Some(old);
-        range.stage = Stage::Attached;
+        range.stage = RangeStage::Attached;
         if new.k > 0
             && let Some(message) = message
         {
@@ -540,14 +540,14 @@ impl Payer {
             return;
         }
         match &mut range.stage {
-            Stage::Committed {
+            RangeStage::Committed {
                 since, retry_at, ..
             } if retry_at.is_some_and(|at| at <= now) => {
                 *retry_at = None;
                 *since = now;
                 self.send_commit(conn, first);
             }
-            Stage::Attached => self.fold_if_time(conn, first),
+            RangeStage::Attached => self.fold_if_time(conn, first),
             _ => {}
         }
     }
@@ -560,8 +560,8 @@ impl Payer {
             .dirty_since
             .map_or(Timestamp::NEVER, |at| at + STORE_DELAY);
         let stage = match &range.stage {
-            Stage::Committed { retry_at, .. } => retry_at.unwrap_or(Timestamp::NEVER),
-            Stage::Attached => {
+            RangeStage::Committed { retry_at, .. } => retry_at.unwrap_or(Timestamp::NEVER),
+            RangeStage::Attached => {
                 // Only a fold that waits for its rate or its delay has a time.
                 let at = range.fold_after.max(range.last_commit + COMMIT_SPACING);
                 let wants = range

@@ -5,7 +5,7 @@ use bytes::Bytes;
 use piecework::client::{Claim, Effect, EffectError, EffectResult, RECORDS_GATHER, RedeemOutcome};
 use piecework::payment::voucher::{Vault, Voucher};
 use piecework::time::Timestamp;
-use piecework::types::{FineUnits, TokenUnits};
+use piecework::types::{Durability, FineUnits, TokenUnits};
 use piecework_simulation::{Content, Deposit, Disk, Random, SessionKey, SimVault};
 
 fn vectors() -> serde_json::Value {
@@ -199,20 +199,26 @@ fn a_read_past_what_was_written_is_an_error() {
 
 #[test]
 fn records_outlive_a_crash_when_they_gathered_or_something_lasting_followed() {
-    let put = |disk: &mut Disk, key: &str, lasting, at| {
+    let put = |disk: &mut Disk, key: &str, durability, at| {
         let records = vec![(key.to_owned(), Some(Bytes::new()))];
-        disk.run(Effect::PutRecords { records, lasting }, at)
-            .unwrap();
+        disk.run(
+            Effect::PutRecords {
+                records,
+                durability,
+            },
+            at,
+        )
+        .unwrap();
     };
     let start = Timestamp::default();
     let after = start + RECORDS_GATHER;
     let mut lost = 0;
     for seed in 0..20 {
         let mut disk = Disk::default();
-        put(&mut disk, "before", false, start);
-        put(&mut disk, "lasting", true, start);
-        put(&mut disk, "gathered", false, start);
-        put(&mut disk, "new", false, after);
+        put(&mut disk, "before", Durability::Process, start);
+        put(&mut disk, "lasting", Durability::PowerLoss, start);
+        put(&mut disk, "gathered", Durability::Process, start);
+        put(&mut disk, "new", Durability::Process, after);
         disk.crash(&mut Random::new(seed), after);
         let mut left: Vec<String> = disk.records().into_iter().map(|(key, _)| key).collect();
         lost += usize::from(!left.contains(&"new".to_owned()));

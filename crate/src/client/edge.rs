@@ -16,7 +16,7 @@ pub trait Edge {
     fn carry_out(&mut self, output: Output);
 
     /// An input is about to be handled: for those who keep a record.
-    fn hears(&mut self, _now: Timestamp, _input: &Input) {}
+    fn on_input(&mut self, _now: Timestamp, _input: &Input) {}
 
     /// Every output of one input was carried out. Here the reports are made that [`Output::Send`] asks for.
     fn end_of_batch(&mut self) {}
@@ -25,7 +25,7 @@ pub trait Edge {
 /// Gives one input and carries out all that follows. Answers when the client wants its next [`Input::Tick`].
 pub fn feed(edge: &mut impl Edge, input: Input) -> Timestamp {
     let now = edge.now();
-    edge.hears(now, &input);
+    edge.on_input(now, &input);
     edge.with_client(|client| client.handle_input(now, input));
     start(edge)
 }

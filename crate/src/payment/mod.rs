@@ -5,7 +5,7 @@
 //! torrents. They are driven alike:
 //!
 //! 1. Inputs are method calls that carry `now`; a message of `pw_pay` goes to the machine(s) that
-//!    [`crate::wire::pay::PayMessage::audience`] names.
+//!    [`crate::wire::pay::PayMessage::recipient`] names.
 //! 2. After each input the caller drains `poll()` and carries the [`PayAction`]s out **in order**.
 //!    A `Send` stays in order with everything else sent on that connection: a PAY leaves before
 //!    any REQUEST for which `may_request` made room after it, an ACK before the unchoke.

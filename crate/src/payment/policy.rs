@@ -199,7 +199,7 @@ impl FakePayeeLimiter {
     }
 
     /// A stranger got a range.
-    pub fn took(&mut self, now: Timestamp) {
+    pub fn spend(&mut self, now: Timestamp) {
         self.unproved = Some(now);
         self.recent.push_back(now);
         while self.recent.len() > NEW_PAYEES_PER_WINDOW {
@@ -396,11 +396,11 @@ mod tests {
         assert!(limiter.allows(at(0), 1, 0, false));
         assert!(limiter.allows(at(0), 2, 96, false));
         assert!(!limiter.allows(at(0), 0, 96, true));
-        limiter.took(at(0));
-        limiter.took(at(1_000));
+        limiter.spend(at(0));
+        limiter.spend(at(1_000));
         assert!(!limiter.allows(at(9_999), 0, 96, false));
         assert!(limiter.allows(at(10_000), 0, 96, false));
-        limiter.took(at(10_000));
+        limiter.spend(at(10_000));
         assert_eq!(limiter.next_slot(at(10_000)), at(11_000));
         assert!(limiter.allows(at(20_000), 2, 96, false));
         for (idle, unassigned) in [(2, 64), (3, 96), (2, 0)] {

@@ -148,11 +148,11 @@ pub struct Peer {
     /// Block bytes handed to the edge.
     pub up: Rate,
     /// When it last sent anything.
-    pub heard_at: Timestamp,
+    pub last_received: Timestamp,
     /// When it last sent a block, or was first asked for one since.
     pub block_at: Timestamp,
     /// When we last sent anything.
-    pub said_at: Timestamp,
+    pub last_sent: Timestamp,
     /// It owes blocks and sends none.
     pub snubbed: bool,
     /// For how long blocks were out to it, less what the blocks that it sent are worth. Its chokes and refusals do not set it
@@ -211,9 +211,9 @@ impl Peer {
             sending: SendQueue::default(),
             down: Rate::default(),
             up: Rate::default(),
-            heard_at: now,
+            last_received: now,
             block_at: now,
-            said_at: now,
+            last_sent: now,
             snubbed: false,
             wait: Wait::default(),
             passed_over: false,
@@ -232,7 +232,7 @@ impl Peer {
 
     /// Takes received bytes.
     pub fn push(&mut self, now: Timestamp, bytes: Bytes) -> Result<(), crate::wire::WireError> {
-        self.heard_at = now;
+        self.last_received = now;
         self.decoder.push(bytes)
     }
 
@@ -291,7 +291,7 @@ impl Peer {
     pub fn send(&mut self, now: Timestamp, message: &Message) -> bool {
         let mut out = BytesMut::new();
         message.encode(&mut out);
-        self.said_at = now;
+        self.last_sent = now;
         self.sending.push_control(out.freeze())
     }
 
@@ -409,7 +409,7 @@ impl Peer {
         if self.stage == HandshakeStage::Handshaking {
             return self.opened_at + HANDSHAKE_TIMEOUT;
         }
-        let mut at = (self.heard_at + IDLE_TIMEOUT).min(self.said_at + KEEP_ALIVE);
+        let mut at = (self.last_received + IDLE_TIMEOUT).min(self.last_sent + KEEP_ALIVE);
         if !self.requests_out.is_empty() {
             at = at.min(self.block_at + SNUB_TIMEOUT);
         }

@@ -584,12 +584,12 @@ impl Torrent {
                 }
                 continue;
             }
-            if now >= peer.heard_at + IDLE_TIMEOUT {
+            if now >= peer.last_received + IDLE_TIMEOUT {
                 closing.push((*conn, "it said nothing"));
             } else if !peer.requests_out.is_empty() && now >= peer.block_at + SNUB_TIMEOUT {
                 snubbed.push(*conn);
             }
-            if now >= peer.said_at + KEEP_ALIVE && !peer.send(now, &Message::KeepAlive) {
+            if now >= peer.last_sent + KEEP_ALIVE && !peer.send(now, &Message::KeepAlive) {
                 closing.push((*conn, "it does not read"));
             }
         }
@@ -764,7 +764,7 @@ impl Torrent {
         for (conn, peer) in self.peers.iter_mut().filter(|(conn, _)| which(**conn)) {
             let mut left = Vec::new();
             while let Some(chunks) = peer.sending.poll(ctx.now, ctx.uplink, &mut left) {
-                peer.said_at = ctx.now;
+                peer.last_sent = ctx.now;
                 ctx.out.push(Output::Send {
                     connection: *conn,
                     chunks,

@@ -10,7 +10,7 @@ use crate::sorted::{Map, Set};
 use crate::time::Timestamp;
 use crate::types::{BlockRef, ConnectionId, FineUnits, InfoHash, PieceIndex};
 use crate::verify::Payable;
-use crate::wire::pay::{Audience, PayMessage, PayMessageError};
+use crate::wire::pay::{PayMessage, PayMessageError, Recipient};
 
 /// How blocks are asked of a peer now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,13 +90,13 @@ impl Money {
         let Some(message) = PayMessage::decode(payload)? else {
             return Ok(());
         };
-        let audience = message.audience();
-        if audience != Audience::Payee
+        let recipient = message.recipient();
+        if recipient != Recipient::Payee
             && let Some(payer) = &mut self.payer
         {
             payer.message(now, conn, message);
         }
-        if audience != Audience::Payer
+        if recipient != Recipient::Payer
             && let Some(payee) = &mut self.payee
         {
             payee.message(now, conn, message);

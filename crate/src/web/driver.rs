@@ -119,7 +119,7 @@ impl Edge for &Driver {
     }
 
     #[cfg(feature = "trace")]
-    fn hears(&mut self, now: Timestamp, input: &Input) {
+    fn on_input(&mut self, now: Timestamp, input: &Input) {
         super::trace::heard(now, input);
     }
 

@@ -340,7 +340,7 @@ pub enum PayMessage {
 
 /// Which of the two local machines a received message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Audience {
+pub enum Recipient {
     /// `payment::payer`: the remote speaks as payee.
     Payer,
     /// `payment::payee`: the remote speaks as payer.
@@ -400,17 +400,17 @@ impl PayMessage {
     }
 
     /// For whom it is: the direction gives the role.
-    pub fn audience(&self) -> Audience {
+    pub fn recipient(&self) -> Recipient {
         match self {
             PayMessage::Terms(_)
             | PayMessage::Ack { .. }
             | PayMessage::Reject { .. }
             | PayMessage::Need { .. }
-            | PayMessage::State { .. } => Audience::Payer,
-            PayMessage::Commit { .. } | PayMessage::Pay { .. } => Audience::Payee,
-            PayMessage::Seen { .. } => Audience::Both,
-            PayMessage::Bye { selling: true, .. } => Audience::Payer,
-            PayMessage::Bye { selling: false, .. } => Audience::Payee,
+            | PayMessage::State { .. } => Recipient::Payer,
+            PayMessage::Commit { .. } | PayMessage::Pay { .. } => Recipient::Payee,
+            PayMessage::Seen { .. } => Recipient::Both,
+            PayMessage::Bye { selling: true, .. } => Recipient::Payer,
+            PayMessage::Bye { selling: false, .. } => Recipient::Payee,
         }
     }
 

@@ -115,13 +115,13 @@ fn the_rest_of_a_word_is_used_if_it_is_just_enough() {
 fn a_third_stranger_waits_until_the_first_is_ten_seconds_old() {
     let mut limiter = FakePayeeLimiter::default();
     assert_eq!(limiter.next_slot(ms(0)), ms(0));
-    limiter.took(ms(0));
+    limiter.spend(ms(0));
     assert_eq!(limiter.next_slot(ms(1)), ms(1), "one is not too many");
-    limiter.took(ms(4_000));
+    limiter.spend(ms(4_000));
     assert_eq!(limiter.next_slot(ms(5_000)), ms(0) + NEW_PAYEE_WINDOW);
     assert_eq!(limiter.next_slot(ms(9_999)), ms(10_000));
     assert_eq!(limiter.next_slot(ms(10_000)), ms(10_000));
-    limiter.took(ms(10_000));
+    limiter.spend(ms(10_000));
     assert_eq!(limiter.next_slot(ms(10_000)), ms(14_000));
     assert_eq!(limiter.next_slot(ms(60_000)), ms(60_000));
 }

@@ -60,7 +60,7 @@ impl Payer {
                 range.address = c.address();
                 account.ranges.insert(first, range);
                 if stranger {
-                    self.strangers.took(now);
+                    self.strangers.spend(now);
                 }
                 first
             }

@@ -4,7 +4,7 @@ use piecework::payment::payee::Payee;
 use piecework::payment::payer::Payer;
 use piecework::time::Timestamp;
 use piecework::types::{BlockRef, ConnectionId};
-use piecework::wire::pay::{Audience, PayMessage};
+use piecework::wire::pay::{PayMessage, Recipient};
 
 use super::{Happens, Item, PIECE, Who, World, advance, verified};
 
@@ -59,11 +59,11 @@ impl World {
                 if self.trace {
                     eprintln!("{} {to:?} <- {conn:?} {message:?}", now.as_micros());
                 }
-                match (to, message.audience()) {
-                    (Who::Buyer(i), Audience::Payer | Audience::Both) => {
+                match (to, message.recipient()) {
+                    (Who::Buyer(i), Recipient::Payer | Recipient::Both) => {
                         self.buyers[i].payer.message(now, conn, message);
                     }
-                    (Who::Seller(i), Audience::Payee | Audience::Both) => {
+                    (Who::Seller(i), Recipient::Payee | Recipient::Both) => {
                         self.sellers[i].payee.message(now, conn, message);
                     }
                     _ => {}

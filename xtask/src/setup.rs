@@ -15,33 +15,50 @@ pub struct Setup {}
 /// What is set up, and how.
 type Step = (&'static str, fn() -> Result<(), Failure>);
 
+const COMPILERS: [Step; 2] = [
+    ("rust", rust),
+    ("wasm", || WasmToolchain::find_or_install().map(drop)),
+];
+
+const OTHERS: [Step; 6] = [
+    ("node", || {
+        node::require().and_then(|()| node::install_all())
+    }),
+    ("chromium", || chromium::require().map(drop)),
+    ("firefox", || firefox::require().map(drop)),
+    ("ffmpeg", ffmpeg),
+    ("coturn", coturn),
+    ("libtorrent", || libtorrent::require().map(drop)),
+];
+
 impl Setup {
     /// Checks everything, and installs what is missing; reports all that it could not bring, not the first alone.
     pub fn run() -> Result<(), Failure> {
-        let steps: [Step; 8] = [
-            ("rust", rust),
-            ("wasm", || WasmToolchain::find_or_install().map(drop)),
-            ("node", || {
-                node::require().and_then(|()| node::install_all())
-            }),
-            ("chromium", || chromium::require().map(drop)),
-            ("firefox", || firefox::require().map(drop)),
-            ("ffmpeg", ffmpeg),
-            ("coturn", coturn),
-            ("libtorrent", || libtorrent::require().map(drop)),
-        ];
-        let mut failures = steps
-            .iter()
-            .filter_map(|(name, work)| stage(&format!("setup: {name}"), work).err())
-            .collect::<Vec<_>>();
-        match failures.pop() {
-            None => Ok(()),
-            Some(last) => {
-                for failure in &failures {
-                    say(failure);
-                }
-                Err(last)
+        each(COMPILERS.iter().chain(&OTHERS))
+    }
+
+    /// What the checks need.
+    pub fn compilers() -> Result<(), Failure> {
+        each(COMPILERS.iter())
+    }
+
+    /// What the checks do not need.
+    pub fn others() -> Result<(), Failure> {
+        each(OTHERS.iter())
+    }
+}
+
+fn each<'a>(steps: impl Iterator<Item = &'a Step>) -> Result<(), Failure> {
+    let mut failures = steps
+        .filter_map(|(name, work)| stage(&format!("setup: {name}"), work).err())
+        .collect::<Vec<_>>();
+    match failures.pop() {
+        None => Ok(()),
+        Some(last) => {
+            for failure in &failures {
+                say(failure);
             }
+            Err(last)
         }
     }
 }

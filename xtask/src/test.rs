@@ -82,15 +82,9 @@ impl Test {
             .into_iter()
             .filter(|suite| self.only.is_empty() || self.only.contains(suite))
             .collect::<Vec<_>>();
-        if self.only.is_empty() {
-            // What it could not bring fails the suites that need it, and is named there again.
-            if let Err(failure) = Setup::run() {
-                say(failure);
-            }
-        }
         let mut rows = Vec::new();
         let mut total = Counts::default();
-        for suite in suites {
+        let mut run = |suite: Suite| {
             let begun = Instant::now();
             let counts = suite.run().unwrap_or_else(|failure| {
                 say(format_args!("{}: {failure}", suite.name()));
@@ -102,7 +96,18 @@ impl Test {
             total.passed += counts.passed;
             total.failed += counts.failed;
             rows.push((suite, counts, begun.elapsed().as_secs_f64()));
+        };
+        let mut suites = suites.into_iter().peekable();
+        if self.only.is_empty() {
+            tell(Setup::compilers());
+            thread::scope(|scope| {
+                scope.spawn(|| labelled("ahead", prepare));
+                if let Some(check) = suites.next_if_eq(&Suite::Check) {
+                    run(check);
+                }
+            });
         }
+        suites.for_each(run);
         say("");
         for (suite, counts, seconds) in rows {
             say(format_args!(
@@ -126,6 +131,21 @@ impl Test {
         } else {
             Err(Failure::failed("not everything passed"))
         }
+    }
+}
+
+/// Beside the checks, which only compile: what the other suites need is brought and built, as far as it waits for network or
+/// for one core. What fails here fails the suites that need it, and is named there again.
+fn prepare() {
+    tell(Setup::others());
+    tell(in_node());
+    tell(stage("build: contracts", builds::contracts));
+    tell(builds::pages());
+}
+
+fn tell(result: Result<(), Failure>) {
+    if let Err(failure) = result {
+        say(failure);
     }
 }
 

@@ -164,6 +164,9 @@ pub struct Peer {
     pub unrequested: u32,
     /// Requests taken back whose block may still come.
     pub cancelled: Set<BlockRef>,
+    /// Blocks that it sold after they were taken back, which others may have been asked for: little is asked of it until it has
+    /// sent as many in time.
+    sold_late: u32,
     /// Metadata pieces it waits for.
     pub metadata_in: VecDeque<u32>,
     /// It said that it has no metadata.
@@ -219,6 +222,7 @@ impl Peer {
             passed_over: false,
             unrequested: 0,
             cancelled: Set::new(),
+            sold_late: 0,
             metadata_in: VecDeque::new(),
             metadata_refused: false,
             metadata_tries: 0,
@@ -353,11 +357,15 @@ impl Peer {
     }
 
     /// It sent a block that is asked of it, or was before it was taken back: by those alone it would keep what it holds.
-    pub fn sent_block(&mut self, now: Timestamp, asked: bool) {
+    pub fn sent_block(&mut self, now: Timestamp, asked: bool, sold: bool) {
         self.block_at = now;
         self.was_of_use(now);
         self.snubbed = false;
         self.owes(now);
+        self.sold_late = match asked {
+            true => self.sold_late.saturating_sub(1),
+            false => self.sold_late.saturating_add(u32::from(sold)),
+        };
         if asked {
             self.wait.block(now);
             self.passed_over &= self.wait.is_over(now);
@@ -385,6 +393,10 @@ impl Peer {
             .max(1) as usize;
         let ahead = u128::from(self.down.per_second(now)) * PIPELINE.as_micros() / 1_000_000;
         let wanted = FIRST_REQUESTS + (ahead / u128::from(BLOCK_LEN)) as usize;
+        let wanted = match self.sold_late {
+            0 => wanted,
+            _ => FIRST_REQUESTS,
+        };
         let wanted = if self.snubbed { 1 } else { wanted };
         wanted.min(MAX_REQUESTS_OUT).min(reqq)
     }

@@ -1,6 +1,6 @@
 //! The order of choice for one peer: see the module above.
 
-use super::partial::{Block, Partial, PieceOwner};
+use super::partial::{Partial, PieceOwner};
 use super::peers::Peer;
 use super::slow::{COMPARED_DEADLINES, Probe, arrival};
 use super::{
@@ -164,19 +164,12 @@ impl Choice<'_> {
         self.staked_pieces();
     }
 
-    /// It brings the piece, or did and was paid for it, and nobody else does.
+    /// It brings the piece alone, or did and was paid for it, and nobody brings it now.
     fn is_own(&self, piece: u32, partial: &Partial) -> bool {
-        let of_it =
-            |block: &Block| matches!(block, Block::Received(from) if *from == Some(self.conn));
-        match partial.owner {
-            PieceOwner::Sole(owner) => owner == self.conn,
-            PieceOwner::Vacant => {
-                partial.requested == 0
-                    && self.picker.staked.contains(&piece)
-                    && partial.blocks.iter().any(of_it)
-            }
-            PieceOwner::Shared => false,
-        }
+        partial.owner == PieceOwner::Sole(self.conn)
+            || self.picker.staked.contains(&piece)
+                && partial.admits(self.conn, false, self.now)
+                && partial.has_of(self.conn)
     }
 
     /// What others began and were paid for, if nothing else could be paid for before it is verified.
@@ -425,7 +418,9 @@ impl Choice<'_> {
             }
         }
         // It was asked and there was nothing for it: nobody waits because of it.
-        if self.out.len() == self.before && self.peer.requests.is_empty() && !self.barred {
+        let idle = self.out.len() == self.before && self.peer.requests.is_empty();
+        self.peer.barred = idle && self.barred;
+        if idle && !self.barred {
             self.peer.held_since = None;
         }
     }
@@ -513,11 +508,9 @@ impl Choice<'_> {
                 continue;
             };
             let own = self.is_own(*other, partial);
-            let of_it =
-                |block: &Block| matches!(block, Block::Received(Some(from)) if *from == self.conn);
             owns |= own;
             waits |= self.available.contains(*other);
-            sent |= !own && !partial.complete() && partial.blocks.iter().any(of_it);
+            sent |= !own && !partial.complete() && partial.has_of(self.conn);
         }
         let full = self.picker.staked_first && !self.picker.staked.contains(&piece);
         sent || full && waits && !owns

@@ -291,6 +291,7 @@ impl Picker {
             if status.usable && !peer.status.usable {
                 peer.held_since = None;
             }
+            peer.barred &= status.usable;
             peer.status = status;
         }
     }
@@ -432,13 +433,14 @@ impl Picker {
         }
     }
 
-    /// A peer choked us: what it owes is void. It stays the source of a piece that it alone delivers,
-    /// for [`PATIENCE`].
-    pub fn choked(&mut self, now: Timestamp, conn: ConnectionId) {
-        self.give_back_all(conn, |_| true);
+    /// A peer choked us: what it owes is void, but for pieces that it serves all the same (BEP 6 allowed fast). It stays the
+    /// source of a piece that it alone delivers, for [`PATIENCE`].
+    pub fn choked(&mut self, now: Timestamp, conn: ConnectionId, serves: &Set<u32>) {
+        self.give_back_all(conn, |piece| !serves.contains(&piece));
         self.let_go(now, conn);
         if let Some(peer) = self.peers.get_mut(&conn) {
             peer.status.usable = false;
+            peer.barred = false;
         }
     }
 
@@ -527,6 +529,16 @@ impl Picker {
             let (have, wanted) = (self.have.words(), self.wanted.words());
             (peer.have.words().iter().zip(have).zip(wanted)).any(|((p, h), w)| p & w & !h != 0)
         })
+    }
+
+    /// It is asked for nothing because of what is at stake elsewhere: nothing that it does is waited for.
+    pub fn is_barred(&self, conn: ConnectionId) -> bool {
+        self.peers.get(&conn).is_some_and(|peer| peer.barred)
+    }
+
+    /// A piece is to come whole from one peer.
+    pub fn is_any_from_one(&self) -> bool {
+        !self.from_one.is_empty()
     }
 
     /// What a peer has.
@@ -676,9 +688,16 @@ impl Picker {
             return;
         }
         self.begin(piece, now);
-        let sold = self.peers.get(&conn).is_some_and(|peer| !peer.free());
-        if let Some(partial) = self.partials.get_mut(&piece).filter(|_| sold) {
-            partial.owner = PieceOwner::Sole(conn);
+        let Some(peer) = self.peers.get(&conn).filter(|peer| !peer.free()) else {
+            return;
+        };
+        // What comes late from one that chokes, or that was waited for in vain, keeps no piece from others.
+        let owner = match peer.promising(now) {
+            true => PieceOwner::Sole(conn),
+            false => PieceOwner::Vacant,
+        };
+        if let Some(partial) = self.partials.get_mut(&piece) {
+            partial.owner = owner;
         }
     }
 

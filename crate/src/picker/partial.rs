@@ -14,7 +14,7 @@ pub(super) enum PieceOwner {
     Shared,
     /// This peer alone.
     Sole(ConnectionId),
-    /// One peer, whoever comes first: the sole source left.
+    /// Nobody: the one who brought it alone does not any more. A seller that is asked for it brings it alone, free peers share it.
     Vacant,
 }
 
@@ -35,7 +35,7 @@ pub(super) struct Partial {
     pub(super) blocks: Vec<Block>,
     pub(super) missing: u32,
     pub(super) requested: u32,
-    /// When a block came last, or its owner was first asked.
+    /// When a block that was asked for came last, or its owner was first asked. What comes late keeps no piece from others.
     pub(super) touched: Timestamp,
     /// No block before this is missing.
     first_missing: usize,
@@ -69,6 +69,12 @@ impl Partial {
 
     pub(super) fn received(&self) -> u32 {
         self.blocks.len() as u32 - self.missing - self.requested
+    }
+
+    /// A block of it that is here came from `conn`.
+    pub(super) fn has_of(&self, conn: ConnectionId) -> bool {
+        let of_it = |block: &Block| matches!(block, Block::Received(from) if *from == Some(conn));
+        self.blocks.iter().any(of_it)
     }
 
     pub(super) fn complete(&self) -> bool {
@@ -115,8 +121,12 @@ impl Partial {
         self.first_missing = index + 1;
         self.missing -= 1;
         self.requested += 1;
-        if (!free || self.owner != PieceOwner::Shared) && self.owner != PieceOwner::Sole(conn) {
-            self.owner = PieceOwner::Sole(conn);
+        let owner = match free && !self.whole {
+            true => PieceOwner::Shared,
+            false => PieceOwner::Sole(conn),
+        };
+        if self.owner != owner {
+            self.owner = owner;
             self.touched = now;
         }
         Some(index as u32)
@@ -154,6 +164,7 @@ impl Partial {
         let Some(block) = self.blocks.get_mut(index as usize) else {
             return Taken::Duplicate;
         };
+        let mut asked = false;
         let others = match block {
             Block::Received(_) => return Taken::Duplicate,
             Block::Missing => {
@@ -167,11 +178,14 @@ impl Partial {
             }
             Block::Requested(by) => {
                 self.requested -= 1;
+                asked = by.iter().any(|&(c, _)| c == conn);
                 by.iter().map(|&(c, _)| c).filter(|&c| c != conn).collect()
             }
         };
         *block = Block::Received(Some(conn));
-        self.touched = now;
+        if asked {
+            self.touched = now;
+        }
         Taken::Wanted(others)
     }
 

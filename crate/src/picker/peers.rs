@@ -48,6 +48,8 @@ pub(super) struct Peer {
     pub(super) paused_until: Timestamp,
     /// Others are asked before it: not asked for a block, to see whether it sends again, before then.
     pub(super) probed_at: Timestamp,
+    /// It is asked for nothing because of what is at stake elsewhere.
+    pub(super) barred: bool,
 }
 
 impl Peer {
@@ -61,6 +63,7 @@ impl Peer {
             last_block: Timestamp::ZERO,
             paused_until: Timestamp::ZERO,
             probed_at: Timestamp::ZERO,
+            barred: false,
         }
     }
 

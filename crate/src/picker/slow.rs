@@ -1,6 +1,6 @@
 //! Who is too slow: what is late with those that ask little, and what is taken back from one that keeps a piece from others.
 
-use super::partial::Block;
+use super::partial::{Block, PieceOwner};
 use super::peers::{Peer, transfer_time};
 use super::{Picker, SAFETY, URGENT};
 use crate::sorted::Set;
@@ -70,6 +70,9 @@ impl Picker {
     /// than `asked_before` and that another may be asked for, and leaves the rest of them to the others. From a free peer only
     /// what a seller has, for free ones share their pieces; with `urgent`, only what a reader needs now. Answers what is to be
     /// cancelled.
+    ///
+    /// Free peers share no piece that is to come whole from one: of such a piece it is taken back, too, what another free one
+    /// would sooner bring from its beginning.
     pub fn withdraw(
         &mut self,
         now: Timestamp,
@@ -113,12 +116,16 @@ impl Picker {
             .collect();
         let others: Vec<&Peer> = (others.iter().filter(|other| **other != conn))
             .filter_map(|other| self.peers.get(other).map(|other| &**other))
-            .filter(|other| !(peer.free() && other.free()))
             .collect();
+        let is_another = |other: &Peer, piece: u32| {
+            let serves =
+                !(peer.free() && other.free()) || self.restarts_sooner(now, peer, other, piece);
+            serves && other.have.contains(piece)
+        };
         pieces.retain(|piece| {
             let due = |(due, other): &(Timestamp, u32)| other == piece && *due <= now + URGENT;
             (!urgent || self.deadlines.iter().any(due))
-                && others.iter().any(|other| other.have.contains(*piece))
+                && others.iter().any(|other| is_another(other, *piece))
         });
         let pieces: Set<u32> = pieces.into_iter().take(most).collect();
         let owed = peer.requests.iter().filter(|(p, _)| pieces.contains(p));
@@ -130,6 +137,73 @@ impl Picker {
             peer.probed_at = now + PROBED_AFTER;
         }
         owed
+    }
+
+    /// A piece is to come whole from one peer, and `other` would sooner bring all of it than `peer` the rest.
+    fn restarts_sooner(&self, now: Timestamp, peer: &Peer, other: &Peer, piece: u32) -> bool {
+        let Some(partial) = self.partials.get(&piece).filter(|partial| partial.whole) else {
+            return false;
+        };
+        let rest = u64::from(partial.missing + partial.requested) * u64::from(BLOCK_LEN);
+        let whole = u64::from(self.piece_len(piece));
+        other.eta(now, whole) < now + transfer_time(rest, peer.status.rate)
+    }
+
+    /// A piece that is paid for in part goes back to the seller that brought that part and may be asked again, where the free
+    /// peers that went on with it meanwhile would be later: until it is verified, that seller might be asked for nothing else.
+    /// Answers what is to be cancelled, and at whom.
+    pub fn return_staked(&mut self, now: Timestamp) -> Vec<(ConnectionId, BlockRef)> {
+        let mut owed = Vec::new();
+        let staked: Vec<u32> = self.staked.iter().copied().collect();
+        for piece in staked {
+            let Some(seller) = self.sooner_seller(now, piece) else {
+                continue;
+            };
+            let Some(partial) = self.partials.get_mut(&piece) else {
+                continue;
+            };
+            let out: Vec<(ConnectionId, u32)> = partial.askers().collect();
+            for &(conn, index) in &out {
+                partial.give_back(conn, index);
+                if let Some(peer) = self.peers.get_mut(&conn) {
+                    peer.requests.remove(&(piece, index));
+                }
+            }
+            partial.owner = PieceOwner::Sole(seller);
+            partial.touched = now;
+            self.note_unrequested(piece);
+            owed.extend(
+                out.iter()
+                    .map(|&(conn, index)| (conn, self.block_ref(piece, index))),
+            );
+        }
+        owed
+    }
+
+    /// The seller that brought a part of a piece and would bring the rest of it sooner than the free peers that do.
+    fn sooner_seller(&self, now: Timestamp, piece: u32) -> Option<ConnectionId> {
+        let partial = self.partials.get(&piece).filter(|partial| !partial.whole)?;
+        let mut by: Set<ConnectionId> = partial.askers().map(|(conn, _)| conn).collect();
+        if let PieceOwner::Sole(owner) = partial.owner {
+            by.insert(owner);
+        }
+        let by: Vec<&Peer> = by
+            .iter()
+            .filter_map(|conn| self.peers.get(conn).map(|p| &**p))
+            .collect();
+        if by.is_empty() || by.iter().any(|peer| !peer.free()) {
+            return None;
+        }
+        let missing = u64::from(partial.missing) * u64::from(BLOCK_LEN);
+        let rest = missing + u64::from(partial.requested) * u64::from(BLOCK_LEN);
+        let at = arrival(now, &mut by.into_iter(), piece, missing);
+        (self.peers.iter())
+            .filter(|(conn, peer)| !peer.free() && peer.promising(now) && partial.has_of(**conn))
+            .filter(|(_, peer)| peer.have.contains(piece))
+            .map(|(conn, peer)| (peer.eta(now, rest) + SAFETY, *conn))
+            .min()
+            .filter(|(sooner, _)| *sooner < at)
+            .map(|(_, conn)| conn)
     }
 
     /// When one that others are asked before may be asked for a block.

@@ -10,7 +10,7 @@ use crate::io::{ClosedReason, Effect, EffectError, Event};
 use crate::metainfo::{MAX_INFO_LEN, Metainfo};
 use crate::peer::MAX_UNREQUESTED;
 use crate::picker::Received;
-use crate::sorted::Map;
+use crate::sorted::{Map, Set};
 use crate::storage::Partial;
 use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
@@ -26,10 +26,19 @@ const MAX_CANCELLED: usize = 256;
 impl Torrent {
     // ---- requests that end without their block
 
-    /// A choke without BEP 6 voids what is out.
-    pub(super) fn void_requests(&mut self, ctx: &mut Context, conn: ConnectionId) {
+    /// A choke voids what is out, but for the pieces that the peer serves all the same.
+    pub(super) fn void_requests(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnectionId,
+        serves: &Set<u32>,
+    ) {
         if let Some(peer) = self.peers.get_mut(&conn) {
-            for block in core::mem::take(&mut peer.requests_out).into_keys() {
+            let out = core::mem::take(&mut peer.requests_out).into_iter();
+            let (kept, void): (Map<_, _>, Map<_, _>) =
+                out.partition(|(block, _)| serves.contains(&block.piece.0));
+            peer.requests_out = kept;
+            for block in void.into_keys() {
                 ctx.money.request_ended(conn);
                 if !peer.sending.take_back_request(block) && peer.cancelled.len() < MAX_CANCELLED {
                     peer.cancelled.insert(block);
@@ -120,7 +129,8 @@ impl Torrent {
             }
             return Ok(());
         }
-        peer.sent_block(ctx.now, asked);
+        let sold = matches!(ctx.money.buying(conn), Buying::Paid(_));
+        peer.sent_block(ctx.now, asked, sold);
         ctx.money.block_received(conn, block, asked);
         match content.picker.received(ctx.now, conn, block) {
             Received::Wanted {

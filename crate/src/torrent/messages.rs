@@ -6,6 +6,7 @@ use super::{Buying, Context, Phase, Torrent};
 use crate::bitfield::Bitfield;
 use crate::io::{ClosedReason, Event};
 use crate::peer::{HandshakeStage, MAX_REQUESTS_IN, Peer, PeerHave};
+use crate::sorted::Set;
 use crate::types::{ConnectionId, PieceIndex};
 use crate::wire::extension::{
     EXTENDED_HANDSHAKE_ID, PW_PAY_ID, PW_PAY_NAME, PayHandshake, UT_METADATA_ID, UT_METADATA_NAME,
@@ -151,12 +152,15 @@ impl Torrent {
             Message::KeepAlive | Message::SuggestPiece(_) | Message::Unknown { .. } => {}
             Message::Choke => {
                 peer.peer_choking = true;
-                // With BEP 6 each request is rejected by itself; without, a choke voids them all.
-                if !peer.fast {
-                    self.void_requests(ctx, conn);
-                }
+                // Without BEP 6 a choke voids all requests. With it each is rejected or answered by itself, but a peer that does
+                // neither would be waited for: but for the pieces that it serves all the same, they are void here, too.
+                let serves = match peer.fast {
+                    true => peer.allowed_fast.clone(),
+                    false => Set::new(),
+                };
+                self.void_requests(ctx, conn, &serves);
                 if let Some(content) = &mut self.content {
-                    content.picker.choked(ctx.now, conn);
+                    content.picker.choked(ctx.now, conn, &serves);
                 }
             }
             Message::Unchoke => peer.peer_choking = false,

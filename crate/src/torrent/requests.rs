@@ -73,12 +73,13 @@ impl Torrent {
             let wish = wish(peer, ctx.money.buying(*conn), now);
             if wish > 0 {
                 allowance.wished += wish;
-                let last = in_vain.contains(conn);
+                let last = in_vain.contains(conn) || peer.snubbed;
                 let probed_at = last.then(|| content.picker.probed_at(*conn));
                 wishes.push((probed_at, *conn, wish));
             }
         }
-        // Those that were waited for in vain come last, and of them first whose turn is longest ago.
+        // Those that were waited for in vain come last, or one that says nothing would be asked again and again before the
+        // others; and of them first whose turn is longest ago.
         wishes.sort_unstable();
         for (_, conn, wish) in wishes {
             allowance.out += self.request_from(ctx, conn, wish, &allowance);
@@ -133,8 +134,10 @@ impl Torrent {
     /// A free peer is waited for in vain as a seller is, where somebody sells what it owes, if little comes at all, nothing
     /// else is left, or a reader needs it.
     fn take_back_from_slow(&mut self, ctx: &mut Context, in_vain: &Set<ConnectionId>) {
+        self.return_staked(ctx);
         let sells = |conn: &ConnectionId| matches!(ctx.money.buying(*conn), Buying::Paid(_));
-        if !self.peers.keys().any(sells) {
+        let from_one = |content: &Content| content.picker.is_any_from_one();
+        if !self.peers.keys().any(sells) && !self.content.as_ref().is_some_and(from_one) {
             return;
         }
         let now = ctx.now;
@@ -184,6 +187,14 @@ impl Torrent {
             for block in blocks {
                 self.take_back(ctx, conn, block);
             }
+        }
+    }
+
+    /// See [`Picker::return_staked`](crate::picker::Picker::return_staked).
+    fn return_staked(&mut self, ctx: &mut Context) {
+        let owed = (self.content.as_mut()).map(|content| content.picker.return_staked(ctx.now));
+        for (conn, block) in owed.unwrap_or_default() {
+            self.take_back(ctx, conn, block);
         }
     }
 

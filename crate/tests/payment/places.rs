@@ -205,6 +205,9 @@ fn a_seller_is_waited_for_while_something_is_out_to_it_or_somebody_else_would_be
         (false, true, true, true),
         (false, false, true, false),
         (true, false, false, false),
+        // It raised its price with blocks out, or says that it has nothing any more.
+        (false, true, false, true),
+        (true, true, false, true),
     ] {
         let mut b = Buying::new();
         b.open();

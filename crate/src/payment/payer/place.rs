@@ -3,9 +3,10 @@
 //! A seller takes one only while what it delivers is worth it: for [`Wait::LIMIT`](crate::time::Wait::LIMIT) from its
 //! first promise on, and for two seconds more with each block that it sends. Whatever it does instead, be it silent,
 //! put off, choke, give no credit, drip or leave and come back, it is waited for. What it was waited for goes with its
-//! ranges, so that nobody begins anew by another visit or another name. No time counts in which nothing could come from
-//! it for our sake: it is not wanted, or nothing is out to it and there is nothing that anybody else would be asked
-//! for. So a buyer that has what it needs brings no further seller in.
+//! ranges, so that nobody begins anew by another visit or another name. While it owes blocks it is waited for, wanted or
+//! not: a price that it raises meanwhile stops no clock. Otherwise no time counts in which nothing could come from it for
+//! our sake: it is not wanted, or there is nothing that anybody else would be asked for. So a buyer that has what it needs
+//! brings no further seller in.
 //!
 //! A seller that takes no place loses nothing by it: it stays wanted, before all that are dearer, and is asked for all that it
 //! may be. But none that delivers waits for its sake, as dearer ones are for a cheaper one that counts.
@@ -43,8 +44,8 @@ impl Payer {
         let Some(c) = self.conns.get_mut(&conn) else {
             return Timestamp::NEVER;
         };
-        let promised = c.wanted && c.seller.is_some();
-        (c.wait).set(now, promised && (lacking || c.ledger.in_flight > 0));
+        let waited_for = c.ledger.in_flight > 0 || c.wanted && lacking;
+        (c.wait).set(now, c.seller.is_some() && waited_for);
         c.wait.ends_at()
     }
 }

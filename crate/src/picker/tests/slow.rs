@@ -183,7 +183,7 @@ fn what_a_reader_needs_is_late_where_those_that_ask_little_cannot_bring_it_in_ti
     assert!(picker.is_late(at(0), FineUnits(0)));
     assert!(!picker.is_late(at(0), FineUnits(5)));
     picker.set_windows(&[window(2)]);
-    picker.choked(at(0), free);
+    choked(&mut picker, at(0), free);
     assert!(picker.is_late(at(0), FineUnits(0)));
 }
 
@@ -299,7 +299,7 @@ fn who_was_waited_for_in_vain_keeps_no_piece_by_choking_or_refusing() {
         assert_eq!(again.len(), 1);
         match refuses {
             true => picker.rejected(at(9_100), keeps, again[0]),
-            false => picker.choked(at(9_100), keeps),
+            false => choked(&mut picker, at(9_100), keeps),
         }
         assert_eq!(pick(&mut picker, at(9_100), idle, 9).len(), 3);
     }
@@ -312,7 +312,7 @@ fn to_be_asked_again_keeps_no_piece_of_which_nothing_comes() {
     let other = seed(&mut picker, 2, 1, 0);
     for step in 0..4 {
         assert_eq!(pick(&mut picker, at(step * 1_500), keeps, 1).len(), 1);
-        picker.choked(at(step * 1_500), keeps);
+        choked(&mut picker, at(step * 1_500), keeps);
         picker.peer_status(keeps, status(1, 0));
     }
     assert_eq!(pick(&mut picker, at(4_600), other, 9).len(), 4);
@@ -403,26 +403,15 @@ fn a_late_block_of_a_piece_of_which_all_was_taken_back_is_not_asked_for_again() 
         let mut picker = one_left();
         let late = seed(&mut picker, 1, price, 0);
         let sent = pick(&mut picker, at(0), late, 4);
-        picker.choked(at(100), late);
+        choked(&mut picker, at(100), late);
         for block in &sent[..3] {
             let received = picker.received(at(100), late, *block);
             assert!(matches!(received, Received::Wanted { .. }));
         }
         picker.peer_status(late, status(price, 0));
         let other = seed(&mut picker, 2, price, 0);
-        // A piece that is sold is brought by one seller.
-        let others = pick(&mut picker, at(200), other, 9);
-        assert_eq!(
-            others,
-            if price == 0 {
-                sent[3..].to_vec()
-            } else {
-                vec![]
-            }
-        );
-        if price > 0 {
-            assert_eq!(pick(&mut picker, at(200), late, 9), sent[3..]);
-        }
+        // Nor does it keep the piece from another.
+        assert_eq!(pick(&mut picker, at(200), other, 9), sent[3..]);
     }
 }
 
@@ -443,9 +432,143 @@ fn a_seller_finishes_first_what_it_was_paid_for_also_where_nobody_brings_that_an
     // It was waited for in vain and chokes, and the reader is elsewhere now.
     picker.peer_status(only, in_vain(10));
     picker.set_windows(&[window(9..12)]);
-    picker.choked(at(12_000), only);
+    choked(&mut picker, at(12_000), only);
     picker.peer_status(only, in_vain(10));
     let next = pick(&mut picker, at(12_100), only, 3);
     assert_eq!(pieces_of(&next), [3].into());
     assert_eq!(next.len(), 3);
+}
+
+/// A piece of so many blocks.
+fn one_piece(blocks: u64) -> Picker {
+    let length = blocks * 16 * KIB;
+    Picker::new(length, length as u32, [3; 32])
+}
+
+#[test]
+fn late_blocks_keep_no_piece_from_others() {
+    for in_the_middle in [false, true] {
+        let mut picker = one_piece(16);
+        let late = seed(&mut picker, 1, 1, 0);
+        let other = seed(&mut picker, 2, 10, 0);
+        let asked = pick(&mut picker, at(0), late, 16);
+        if in_the_middle {
+            deliver(&mut picker, at(9_800), late, &asked[..1]);
+        }
+        choked(&mut picker, at(9_900), late);
+        for (n, block) in asked.iter().skip(1).enumerate() {
+            picker.received(at(9_900 + 3_900 * n as u64), late, *block);
+            if n == 1 {
+                break;
+            }
+        }
+        assert!(!pick(&mut picker, at(13_950), other, 9).is_empty());
+    }
+}
+
+#[test]
+fn what_is_served_all_the_same_stays_asked_for_when_a_peer_chokes() {
+    let mut picker = picker(3);
+    let fast = seed(&mut picker, 1, 0, 0);
+    let asked = pick(&mut picker, at(0), fast, 12);
+    let serves: Set<u32> = [asked[0].piece.0].into_iter().collect();
+    picker.choked(at(0), fast, &serves);
+    let served = asked.iter().filter(|block| block.piece == asked[0].piece);
+    assert_eq!(picker.outstanding(fast), served.count());
+}
+
+#[test]
+fn free_peers_share_what_somebody_began_that_does_not_bring_it_any_more() {
+    let mut picker = one_left();
+    let mut stored = Bitfield::empty(4);
+    stored.insert(0);
+    picker.restore_partial(at(0), PieceIndex(0), &stored);
+    let silent = seed(&mut picker, 1, 0, 0);
+    let other = seed(&mut picker, 2, 0, 100_000);
+    let first = pick(&mut picker, at(0), silent, 1);
+    assert_eq!(first.len(), 1);
+    assert_eq!(pick(&mut picker, at(0), other, 9).len(), 2);
+    // And what the first does not bring is asked of the other, too.
+    deliver(&mut picker, at(100), other, &[]);
+    assert_eq!(pick(&mut picker, at(2_100), other, 9), first);
+}
+
+#[test]
+fn a_free_peer_keeps_no_piece_that_is_to_come_whole_where_another_is_sooner_from_its_beginning() {
+    for (rate, sooner) in [(100_000, true), (400, false)] {
+        let mut picker = one_left();
+        picker.piece_failed(PieceIndex(0), true);
+        let drips = seed(&mut picker, 1, 0, 0);
+        let other = seed(&mut picker, 2, 0, rate);
+        let sent = pick(&mut picker, at(0), drips, 1);
+        deliver(&mut picker, at(9_000), drips, &sent);
+        let out = pick(&mut picker, at(9_000), drips, 9);
+        assert_eq!(out.len(), 3);
+        assert_eq!(pick(&mut picker, at(9_000), other, 9), []);
+        picker.peer_status(
+            drips,
+            PeerStatus {
+                rate: 500,
+                ..in_vain(0)
+            },
+        );
+        let back = picker.withdraw(at(19_000), drips, at(19_000), false);
+        assert_eq!(back, if sooner { out } else { vec![] });
+        let again = pick(&mut picker, at(19_000), other, 9);
+        assert_eq!(again.len(), if sooner { 4 } else { 0 });
+    }
+}
+
+fn only(pieces: core::ops::Range<u32>) -> Wanted {
+    Wanted::Pieces(core::iter::once(pieces).collect())
+}
+
+/// A seller brought one block of piece 3, which is paid for in part, and chokes; four seconds later a free peer is asked for the
+/// next one.
+fn gone_on_with(free_rate: u64) -> (Picker, ConnectionId, ConnectionId, Vec<BlockRef>) {
+    let mut picker = Picker::new(20 * 64 * KIB, 64 * KIB as u32, [3; 32]);
+    picker.set_wanted(only(3..4));
+    let seller = seed(&mut picker, 1, 10, 1_000_000);
+    let free = seed(&mut picker, 2, 0, free_rate);
+    picker.peer_status(free, PeerStatus::default());
+    let first = pick(&mut picker, at(0), seller, 1);
+    deliver(&mut picker, at(100), seller, &first);
+    picker.set_staked([3].into_iter().collect(), false);
+    choked(&mut picker, at(200), seller);
+    picker.peer_status(free, status(0, free_rate));
+    let out = pick(&mut picker, at(4_200), free, 1);
+    assert_eq!(pieces_of(&out), [3].into());
+    (picker, seller, free, out)
+}
+
+#[test]
+fn what_is_at_stake_goes_back_to_its_seller_where_it_is_sooner_than_a_free_peer() {
+    for (free_rate, sooner) in [(1_000, true), (1_000_000, false)] {
+        let (mut picker, seller, free, out) = gone_on_with(free_rate);
+        assert_eq!(picker.return_staked(at(4_300)), [], "it chokes");
+        picker.peer_status(seller, status(10, 1_000_000));
+        let back = picker.return_staked(at(4_400));
+        assert_eq!(back, if sooner { vec![(free, out[0])] } else { vec![] });
+        picker.set_wanted(only(3..12));
+        let mut third = Bitfield::empty(20);
+        third.insert(3);
+        picker.peer_bitfield(free, third);
+        let next = pick(&mut picker, at(4_400), seller, 2);
+        // It would lend what could not be paid for before the other is done.
+        assert_eq!(picker.is_barred(seller), !sooner);
+        let expected = if sooner { out.len() + 1 } else { 0 };
+        assert_eq!(next.len(), expected);
+    }
+}
+
+#[test]
+fn a_seller_finishes_what_it_was_paid_for_where_a_free_peer_went_on_and_does_not_any_more() {
+    let (mut picker, seller, free, out) = gone_on_with(1_000_000);
+    deliver(&mut picker, at(4_300), free, &out);
+    // The reader is elsewhere, so the free peer is asked for something else.
+    picker.set_wanted(only(9..12));
+    picker.peer_status(seller, status(10, 1_000_000));
+    let next = pick(&mut picker, at(4_400), seller, 2);
+    assert_eq!(pieces_of(&next), [3].into());
+    assert_eq!(next.len(), 2);
 }

@@ -40,6 +40,133 @@ fn drips(shop: Shop) -> Script {
     })
 }
 
+/// What a seller that drips says once it was asked for something, so that nobody waits for it.
+#[derive(Clone, Copy, Debug)]
+enum Excuse {
+    /// Its price is above the limit now.
+    TooDear,
+    /// The same, but for a moment at each block.
+    TooDearBetweenBlocks,
+    /// It has nothing any more.
+    HasNothing,
+}
+
+impl Excuse {
+    fn say(self, shop: Shop, wire: &mut Wire, sends: bool) {
+        match self {
+            Excuse::TooDear | Excuse::TooDearBetweenBlocks => {
+                if matches!(self, Excuse::TooDearBetweenBlocks) && sends {
+                    shop.quotes(wire, FineUnits(unit().0 / 2));
+                }
+                shop.quotes(wire, FineUnits(unit().0 * 4));
+            }
+            // Of twelve pieces.
+            Excuse::HasNothing => wire.say(&Message::Bitfield(vec![0, 0].into())),
+        }
+    }
+}
+
+/// As [`drips`], with an excuse after the first request.
+fn excuses_itself(shop: Shop, excuse: Excuse) -> Script {
+    let (mut asked, mut first) = (VecDeque::new(), true);
+    Box::new(move |wire, said| match said {
+        Said::Open => shop.opens(wire, &[Message::HaveAll]),
+        Said::Message(20, [PW_PAY_ID, payload @ ..]) => {
+            shop.takes(wire, payload);
+        }
+        Said::Wake => {
+            if let Some(block) = asked.pop_front() {
+                excuse.say(shop, wire, true);
+                wire.send_block(block);
+            }
+            wire.wake_in(DRIP);
+        }
+        said => {
+            asked.extend(Wire::request(&said));
+            if first && !asked.is_empty() {
+                first = false;
+                excuse.say(shop, wire, false);
+                wire.wake_in(DRIP);
+            }
+        }
+    })
+}
+
+#[test]
+fn no_excuse_of_a_seller_that_owes_blocks_stops_its_clock() {
+    for_seeds(30, |seed| {
+        let excuses = [
+            |shop| excuses_itself(shop, Excuse::TooDear),
+            |shop| excuses_itself(shop, Excuse::TooDearBetweenBlocks),
+            |shop| excuses_itself(shop, Excuse::HasNothing),
+        ];
+        let mut net = net(11_950 + seed);
+        let content = large_pieces(seed);
+        let shop = Shop::new(&net, 10, 16);
+        let cheap = shop.puppet(&mut net, &content, excuses[seed as usize % 3]);
+        let film = buyer_of_large_pieces(&mut net);
+        net.leech(film, &content);
+        net.puppet_offers(cheap, film);
+        net.run_for(Duration::from_secs(5));
+        seller(&mut net, 2, &content);
+        completes(&mut net, film, &content, 60, seed);
+    });
+}
+
+/// A seller that chokes just before it would have been waited for in vain, and then sends a block each 3.9 seconds of what it was
+/// asked for, with BEP 6 (and no reject) or without.
+fn sends_late(shop: Shop, fast: bool) -> Script {
+    let (mut asked, mut chokes) = (VecDeque::new(), true);
+    Box::new(move |wire, said| match said {
+        Said::Open if fast => shop.opens(wire, &[Message::HaveAll]),
+        Said::Open => {
+            wire.handshake_without_fast();
+            shop.goes_on(wire, &[Message::Bitfield(vec![0xff, 0xf0].into())]);
+        }
+        Said::Message(20, [PW_PAY_ID, payload @ ..]) => {
+            shop.takes(wire, payload);
+        }
+        Said::Wake => {
+            if chokes {
+                chokes = false;
+                wire.say(&Message::Choke);
+            }
+            if let Some(block) = asked.pop_front() {
+                wire.send_block(block);
+            }
+            wire.wake_in(ALMOST_PATIENT);
+        }
+        said => {
+            let block = Wire::request(&said);
+            if asked.is_empty() && block.is_some() {
+                wire.wake_in(Duration::from_millis(9_800));
+            }
+            asked.extend(block);
+        }
+    })
+}
+
+#[test]
+fn late_blocks_of_a_seller_that_chokes_keep_no_piece() {
+    for_seeds(20, |seed| {
+        let scripts = [
+            |shop| sends_late(shop, true),
+            |shop| sends_late(shop, false),
+        ];
+        let mut net = net(12_950 + seed);
+        let content = large_pieces(seed);
+        let shop = Shop::new(&net, 10, 16);
+        let cheap = shop.puppet(&mut net, &content, scripts[seed as usize % 2]);
+        let film = buyer_of_large_pieces(&mut net);
+        net.leech(film, &content);
+        net.puppet_offers(cheap, film);
+        net.run_for(Duration::from_secs(5));
+        seller(&mut net, 2, &content);
+        // Fifteen late blocks would keep the piece for a minute.
+        completes(&mut net, film, &content, 35, seed);
+    });
+}
+
 /// Pieces of more blocks than the honest seller gives on credit at first, as those of most titles.
 fn large_pieces(seed: u64) -> Content {
     let (length, piece) = (8 * BLOCKS * BLOCK, 16 * BLOCK);
@@ -374,5 +501,90 @@ fn a_free_peer_that_had_nothing_to_do_for_a_while_is_not_left_for_a_seller() {
             bought[0] <= 3 * 16 && bought[1] == bought[0],
             "seed {seed}: {bought:?}"
         );
+    });
+}
+
+/// A seller that chokes for six seconds in the middle of a piece.
+fn chokes_once(shop: Shop) -> Script {
+    let (mut served, mut chokes) = (0, false);
+    Box::new(move |wire, said| match said {
+        Said::Open => {
+            wire.handshake_without_fast();
+            // All of three pieces.
+            shop.goes_on(wire, &[Message::Bitfield(vec![0xe0].into())]);
+        }
+        Said::Message(20, [PW_PAY_ID, payload @ ..]) => {
+            shop.takes(wire, payload);
+        }
+        Said::Wake => {
+            chokes = false;
+            wire.say(&Message::Unchoke);
+        }
+        said => {
+            let Some(block) = Wire::request(&said).filter(|_| !chokes) else {
+                return;
+            };
+            served += 1;
+            if served == 20 {
+                chokes = true;
+                wire.say(&Message::Choke);
+                wire.wake_in(Duration::from_secs(6));
+            } else {
+                wire.send_block(block);
+            }
+        }
+    })
+}
+
+/// A free peer that has the first piece alone, and sends ten kilobytes a second.
+fn has_the_first_piece() -> Script {
+    let mut asked = VecDeque::new();
+    Box::new(move |wire, said| match said {
+        Said::Open => {
+            wire.handshake();
+            wire.say(&Message::Bitfield(vec![0x80].into()));
+            wire.say(&Message::Unchoke);
+        }
+        Said::Message(8, _) => asked.retain(|block| Some(block) != Wire::cancel(&said).as_ref()),
+        Said::Wake => {
+            if let Some(block) = asked.pop_front() {
+                wire.send_block(block);
+            }
+            if !asked.is_empty() {
+                wire.wake_in(Duration::from_millis(1_600));
+            }
+        }
+        said => {
+            if let Some(block) = Wire::request(&said) {
+                if asked.is_empty() {
+                    wire.wake_in(Duration::from_millis(1_600));
+                }
+                asked.push_back(block);
+            }
+        }
+    })
+}
+
+#[test]
+fn a_slow_free_peer_keeps_no_seller_from_what_it_was_paid_for() {
+    for_seeds(20, |seed| {
+        let mut net = net(13_950 + seed);
+        // Of three pieces of 64 blocks.
+        let content = Content::file(seed, (8 * BLOCKS * BLOCK) as usize, 64 * BLOCK as u32);
+        let shop = Shop::new(&net, 10, 4);
+        shop.puppet(&mut net, &content, chokes_once);
+        let film = net.node(buyer_config(&net));
+        net.fund(film, DEPOSIT, 32 * TRANCHE);
+        net.leech(film, &content);
+        let length = content.bytes.len() as u64;
+        let stream = net.read(film, content.info_hash(), 0, 0..length, None);
+        net.run_until(Duration::from_secs(10), |net| revealed(net, film, 10) > 2);
+        let free = net.puppet(&content, has_the_first_piece);
+        net.puppet_offers(free, film);
+        // The rest of the piece would take the free one more than a minute.
+        let done = net.run_until(Duration::from_secs(40), |net| {
+            net.reader(film, stream).end.is_some()
+        });
+        assert!(done, "seed {seed}: {}", story(&net, film, &content));
     });
 }

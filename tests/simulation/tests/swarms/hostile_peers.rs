@@ -2,7 +2,10 @@
 
 use crate::common::{banned_by, complete, minutes};
 use piecework::time::Duration;
-use piecework_simulation::{Cheat, Content, NetConfig, NodeId, SimNet};
+use piecework::wire::Message;
+use piecework_simulation::{
+    Cheat, Content, NetConfig, NodeId, Said, Script, SimNet, Wire, for_seeds,
+};
 
 /// An honest seed, a cheating one, and three leechers.
 fn scene(seed: u64, cheat: Cheat) -> (SimNet, Content, NodeId, NodeId, Vec<NodeId>) {
@@ -90,4 +93,57 @@ fn blocks_that_nobody_asked_for_and_noise_close_the_connection_and_harm_nobody()
             assert!(banned_by(&net, node).iter().all(|&b| b == cheater));
         }
     }
+}
+
+/// A seed that sends one wrong block. From then on it is silent, or sends a right one each twenty seconds.
+fn spoils_a_piece(drips: bool) -> Script {
+    let (mut first, mut asked) = (true, Vec::new());
+    Box::new(move |wire, said| match said {
+        Said::Open => {
+            wire.handshake();
+            wire.say(&Message::HaveAll);
+            wire.say(&Message::Unchoke);
+        }
+        Said::Wake => {
+            if let Some(block) = asked.pop() {
+                wire.send_block(block);
+            }
+            wire.wake_in(Duration::from_secs(20));
+        }
+        said => {
+            let Some(block) = Wire::request(&said) else {
+                return;
+            };
+            if first {
+                first = false;
+                let (piece, begin) = (block.piece, block.begin);
+                let data = vec![0; block.length as usize].into();
+                wire.say(&Message::Piece { piece, begin, data });
+            } else if drips {
+                if asked.is_empty() {
+                    wire.wake_in(Duration::from_secs(20));
+                }
+                asked.push(block);
+            }
+        }
+    })
+}
+
+#[test]
+fn who_spoils_a_piece_and_falls_silent_keeps_it_from_nobody() {
+    for_seeds(20, |seed| {
+        let mut net = SimNet::new(300 + seed, NetConfig::default());
+        // Of one piece, so that both send some of it.
+        let content = Content::file(seed, 256 * 1024, 256 * 1024);
+        let liar = net.puppet(&content, move || spoils_a_piece(seed % 2 == 0));
+        let victim = net.node(SimNet::config());
+        net.leech(victim, &content);
+        // It is there first.
+        net.puppet_offers(liar, victim);
+        net.run_for(Duration::from_secs(3));
+        let honest = net.node(SimNet::config());
+        net.seed(honest, &content);
+        let done = net.run_until(minutes(2), |net| net.is_complete(victim, &content));
+        assert!(done, "seed {seed}");
+    });
 }

@@ -54,6 +54,11 @@ impl Shop {
         let (id, payload) = (EXTENDED_HANDSHAKE_ID, ours.encode());
         wire.say(&Message::Extended { id, payload });
         has.iter().for_each(|message| wire.say(message));
+        self.quotes(wire, FineUnits(unit().0 / 2));
+    }
+
+    /// Names a price.
+    pub fn quotes(&self, wire: &mut Wire, price: FineUnits) {
         wire.pay(&PayMessage::Terms(Terms {
             version: VERSION,
             flags: 0,
@@ -61,7 +66,7 @@ impl Shop {
             ttl_secs: 3_600,
             payee: address(self.payee),
             content: B256::ZERO,
-            unit: FineUnits(unit().0 / 2),
+            unit: price,
             min_range: FineUnits(0),
             max_steps: 256,
             credit0: self.credit,

@@ -418,9 +418,7 @@ impl Choice<'_> {
             }
         }
         // It was asked and there was nothing for it: nobody waits because of it.
-        let idle = self.out.len() == self.before && self.peer.requests.is_empty();
-        self.peer.barred = idle && self.barred;
-        if idle && !self.barred {
+        if self.out.len() == self.before && self.peer.requests.is_empty() && !self.barred {
             self.peer.held_since = None;
         }
     }

@@ -283,16 +283,20 @@ impl Picker {
             .or_insert_with(|| Box::new(Peer::new(pieces)));
     }
 
-    /// Price, speed, whether it may be asked. Joins the peer if it is new. Before its price leaves or
-    /// becomes 0, take back what it owes ([`Picker::timed_out`]): free peers share pieces, paid ones do not.
+    /// Price, speed, whether it may be asked. Joins the peer if it is new. Who sells no more shares what it brings, as free peers
+    /// do. Before a peer begins to sell, take back what it owes ([`Picker::timed_out`]).
     pub fn peer_status(&mut self, conn: ConnectionId, status: PeerStatus) {
         self.peer_joined(conn);
         if let Some(peer) = self.peers.get_mut(&conn) {
             if status.usable && !peer.status.usable {
                 peer.held_since = None;
             }
-            peer.barred &= status.usable;
+            peer.measured = peer.measured.max(status.rate);
+            let gives = status.price.0 == 0 && !peer.free();
             peer.status = status;
+            if gives {
+                self.share(conn);
+            }
         }
     }
 
@@ -392,6 +396,7 @@ impl Picker {
             peer.requests.remove(&key);
             peer.held_since = None;
             peer.last_block = now;
+            peer.note_rate();
         }
         if self.have.contains(block.piece.0) {
             return Received::Duplicate;
@@ -440,7 +445,6 @@ impl Picker {
         self.let_go(now, conn);
         if let Some(peer) = self.peers.get_mut(&conn) {
             peer.status.usable = false;
-            peer.barred = false;
         }
     }
 
@@ -529,11 +533,6 @@ impl Picker {
             let (have, wanted) = (self.have.words(), self.wanted.words());
             (peer.have.words().iter().zip(have).zip(wanted)).any(|((p, h), w)| p & w & !h != 0)
         })
-    }
-
-    /// It is asked for nothing because of what is at stake elsewhere: nothing that it does is waited for.
-    pub fn is_barred(&self, conn: ConnectionId) -> bool {
-        self.peers.get(&conn).is_some_and(|peer| peer.barred)
     }
 
     /// A piece is to come whole from one peer.
@@ -775,6 +774,14 @@ impl Picker {
         }
         for piece in restart {
             self.drop_partial(piece);
+        }
+    }
+
+    fn share(&mut self, conn: ConnectionId) {
+        let sole = PieceOwner::Sole(conn);
+        let partials = self.partials.values_mut();
+        for partial in partials.filter(|partial| partial.owner == sole && !partial.whole) {
+            partial.owner = PieceOwner::Shared;
         }
     }
 

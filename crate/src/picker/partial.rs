@@ -37,6 +37,8 @@ pub(super) struct Partial {
     pub(super) requested: u32,
     /// When a block that was asked for came last, or its owner was first asked. What comes late keeps no piece from others.
     pub(super) touched: Timestamp,
+    /// It went back to its seller, which has sent none of it since.
+    pub(super) returned: bool,
     /// No block before this is missing.
     first_missing: usize,
 }
@@ -63,6 +65,7 @@ impl Partial {
             missing: blocks,
             requested: 0,
             touched: now,
+            returned: false,
             first_missing: 0,
         }
     }
@@ -185,6 +188,7 @@ impl Partial {
         *block = Block::Received(Some(conn));
         if asked {
             self.touched = now;
+            self.returned &= self.owner != PieceOwner::Sole(conn);
         }
         Taken::Wanted(others)
     }

@@ -48,8 +48,8 @@ pub(super) struct Peer {
     pub(super) paused_until: Timestamp,
     /// Others are asked before it: not asked for a block, to see whether it sends again, before then.
     pub(super) probed_at: Timestamp,
-    /// It is asked for nothing because of what is at stake elsewhere.
-    pub(super) barred: bool,
+    /// The most bytes per second that it showed lately. Its rate falls to nothing while nothing is asked of it, and rises slowly.
+    pub(super) measured: u64,
 }
 
 impl Peer {
@@ -63,7 +63,7 @@ impl Peer {
             last_block: Timestamp::ZERO,
             paused_until: Timestamp::ZERO,
             probed_at: Timestamp::ZERO,
-            barred: false,
+            measured: 0,
         }
     }
 
@@ -87,6 +87,21 @@ impl Peer {
         } else {
             self.status.rate
         }
+    }
+
+    /// What it will bring a second, as far as it has shown that. Of one that others are asked before and that showed nothing,
+    /// nothing is expected.
+    pub(super) fn believed_rate(&self) -> u64 {
+        match self.status.rate.max(self.measured) {
+            0 if self.status.snubbed => 0,
+            0 => ASSUMED_RATE,
+            shown => shown,
+        }
+    }
+
+    /// It sent a block: how fast it was once counts less with each.
+    pub(super) fn note_rate(&mut self) {
+        self.measured = self.status.rate.max(self.measured / 8 * 7);
     }
 
     pub(super) fn outstanding_bytes(&self) -> u64 {

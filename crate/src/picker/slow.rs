@@ -4,7 +4,7 @@ use super::partial::{Block, PieceOwner};
 use super::peers::{Peer, transfer_time};
 use super::{Picker, SAFETY, URGENT};
 use crate::sorted::Set;
-use crate::time::{Duration, Timestamp};
+use crate::time::{Duration, Timestamp, Wait};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, FineUnits};
 
 /// Window pieces looked at for a peer that cheaper ones, or faster ones, may make unnecessary.
@@ -118,8 +118,7 @@ impl Picker {
             .filter_map(|other| self.peers.get(other).map(|other| &**other))
             .collect();
         let is_another = |other: &Peer, piece: u32| {
-            let serves =
-                !(peer.free() && other.free()) || self.restarts_sooner(now, peer, other, piece);
+            let serves = !(peer.free() && other.free()) || self.restarts_sooner(peer, other, piece);
             serves && other.have.contains(piece)
         };
         pieces.retain(|piece| {
@@ -140,23 +139,28 @@ impl Picker {
     }
 
     /// A piece is to come whole from one peer, and `other` would sooner bring all of it than `peer` the rest.
-    fn restarts_sooner(&self, now: Timestamp, peer: &Peer, other: &Peer, piece: u32) -> bool {
+    fn restarts_sooner(&self, peer: &Peer, other: &Peer, piece: u32) -> bool {
         let Some(partial) = self.partials.get(&piece).filter(|partial| partial.whole) else {
             return false;
         };
         let rest = u64::from(partial.missing + partial.requested) * u64::from(BLOCK_LEN);
-        let whole = u64::from(self.piece_len(piece));
-        other.eta(now, whole) < now + transfer_time(rest, peer.status.rate)
+        let whole = other.outstanding_bytes() + u64::from(self.piece_len(piece));
+        let believed = other.believed_rate();
+        believed > 0 && transfer_time(whole, believed) < transfer_time(rest, peer.status.rate)
     }
 
-    /// A piece that is paid for in part goes back to the seller that brought that part and may be asked again, where the free
-    /// peers that went on with it meanwhile would be later: until it is verified, that seller might be asked for nothing else.
-    /// Answers what is to be cancelled, and at whom.
-    pub fn return_staked(&mut self, now: Timestamp) -> Vec<(ConnectionId, BlockRef)> {
+    /// A piece that is paid for in part goes back to the seller that brought that part and is among those that `may_be_asked`,
+    /// where those that went on with it meanwhile would be later, much later if they sell: until it is verified, that seller might
+    /// be asked for nothing else. Not again before something comes of it. Answers what is to be cancelled, and at whom.
+    pub fn return_staked(
+        &mut self,
+        now: Timestamp,
+        may_be_asked: &Set<ConnectionId>,
+    ) -> Vec<(ConnectionId, BlockRef)> {
         let mut owed = Vec::new();
         let staked: Vec<u32> = self.staked.iter().copied().collect();
         for piece in staked {
-            let Some(seller) = self.sooner_seller(now, piece) else {
+            let Some(seller) = self.sooner_seller(now, piece, may_be_asked) else {
                 continue;
             };
             let Some(partial) = self.partials.get_mut(&piece) else {
@@ -171,38 +175,52 @@ impl Picker {
             }
             partial.owner = PieceOwner::Sole(seller);
             partial.touched = now;
+            partial.returned = true;
             self.note_unrequested(piece);
-            owed.extend(
-                out.iter()
-                    .map(|&(conn, index)| (conn, self.block_ref(piece, index))),
-            );
+            let out = out.iter();
+            owed.extend(out.map(|&(conn, index)| (conn, self.block_ref(piece, index))));
         }
         owed
     }
 
-    /// The seller that brought a part of a piece and would bring the rest of it sooner than the free peers that do.
-    fn sooner_seller(&self, now: Timestamp, piece: u32) -> Option<ConnectionId> {
-        let partial = self.partials.get(&piece).filter(|partial| !partial.whole)?;
+    /// The seller that brought a part of a piece and would bring the rest of it sooner than those that do.
+    fn sooner_seller(
+        &self,
+        now: Timestamp,
+        piece: u32,
+        may_be_asked: &Set<ConnectionId>,
+    ) -> Option<ConnectionId> {
+        let partial = self.partials.get(&piece);
+        let partial = partial.filter(|partial| !partial.whole && !partial.returned)?;
         let mut by: Set<ConnectionId> = partial.askers().map(|(conn, _)| conn).collect();
         if let PieceOwner::Sole(owner) = partial.owner {
             by.insert(owner);
         }
-        let by: Vec<&Peer> = by
-            .iter()
-            .filter_map(|conn| self.peers.get(conn).map(|p| &**p))
-            .collect();
-        if by.is_empty() || by.iter().any(|peer| !peer.free()) {
-            return None;
+        let by_them = by.iter().filter_map(|conn| self.peers.get(conn));
+        let (mut rate, mut queue, mut sold) = (0, 0, false);
+        for peer in by_them {
+            rate += peer.believed_rate();
+            queue += peer.outstanding_bytes();
+            sold |= !peer.free();
         }
         let missing = u64::from(partial.missing) * u64::from(BLOCK_LEN);
         let rest = missing + u64::from(partial.requested) * u64::from(BLOCK_LEN);
-        let at = arrival(now, &mut by.into_iter(), piece, missing);
+        let at = transfer_time(queue + missing, rate);
+        let margin = if sold { Wait::LIMIT } else { SAFETY };
         (self.peers.iter())
-            .filter(|(conn, peer)| !peer.free() && peer.promising(now) && partial.has_of(**conn))
-            .filter(|(_, peer)| peer.have.contains(piece))
-            .map(|(conn, peer)| (peer.eta(now, rest) + SAFETY, *conn))
+            .filter(|(conn, peer)| {
+                !peer.free()
+                    && may_be_asked.contains(*conn)
+                    && !by.contains(*conn)
+                    && peer.promising(now)
+            })
+            .filter(|(conn, peer)| peer.have.contains(piece) && partial.has_of(**conn))
+            .map(|(conn, peer)| {
+                let bytes = peer.outstanding_bytes() + rest;
+                (transfer_time(bytes, peer.believed_rate()) + margin, *conn)
+            })
             .min()
-            .filter(|(sooner, _)| *sooner < at)
+            .filter(|(sooner, _)| !by.is_empty() && *sooner < at)
             .map(|(_, conn)| conn)
     }
 

@@ -691,8 +691,7 @@ impl Torrent {
             let conn = peer.connection;
             let gives = !peer.peer_choking && matches!(ctx.money.buying(conn), Buying::Paid(1..));
             let undercut = gives && enough.is_some_and(|price| ctx.money.price(conn) > Some(price));
-            let barred = gives && picker.is_some_and(|picker| picker.is_barred(conn));
-            let until = (ctx.money).wait_for(ctx.now, conn, lacking && !undercut && !barred);
+            let until = (ctx.money).wait_for(ctx.now, conn, lacking && !undercut);
             self.sellers_at = self.sellers_at.min(until);
         }
     }

@@ -138,6 +138,11 @@ impl Money {
         self.payer.as_ref().is_some_and(|p| p.is_of_use(conn))
     }
 
+    /// See [`Payer::is_wanted`].
+    pub fn is_wanted(&self, conn: ConnectionId) -> bool {
+        self.payer.as_ref().is_some_and(|p| p.is_wanted(conn))
+    }
+
     /// See [`Payer::wait_for`].
     pub fn wait_for(&mut self, now: Timestamp, conn: ConnectionId, lacking: bool) -> Timestamp {
         let payer = self.payer.as_mut();

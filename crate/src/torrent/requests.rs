@@ -108,10 +108,15 @@ impl Torrent {
                 Buying::Paid(_) => ctx.money.price(*conn).unwrap_or(FineUnits(0)),
                 _ => FineUnits(0),
             };
-            // Nobody waits for a seller that was waited for in vain, be it the cheapest.
-            let in_vain = match price.0 {
-                0 => peer.passed_over,
-                _ => !ctx.money.is_of_use(*conn),
+            // Nobody waits for a seller that was waited for in vain, be it the cheapest, or that is asked for nothing.
+            let in_vain = match buying {
+                Buying::Paid(_) => !ctx.money.is_of_use(*conn),
+                _ => peer.passed_over,
+            };
+            let is_asked = match buying {
+                Buying::Paid(_) => ctx.money.is_wanted(*conn) || !peer.requests_out.is_empty(),
+                Buying::Free => true,
+                Buying::Wait => false,
             };
             if in_vain {
                 vain.insert(*conn);
@@ -120,7 +125,7 @@ impl Torrent {
                 *conn,
                 PeerStatus {
                     price,
-                    usable: !peer.peer_choking && buying != Buying::Wait,
+                    usable: !peer.peer_choking && is_asked,
                     rate: peer.down.per_second(ctx.now),
                     rtt: Duration::ZERO,
                     snubbed: peer.snubbed || in_vain,
@@ -192,7 +197,15 @@ impl Torrent {
 
     /// See [`Picker::return_staked`](crate::picker::Picker::return_staked).
     fn return_staked(&mut self, ctx: &mut Context) {
-        let owed = (self.content.as_mut()).map(|content| content.picker.return_staked(ctx.now));
+        let may_be_asked = |(conn, peer): &(&ConnectionId, &Peer)| {
+            wish(peer, ctx.money.buying(**conn), ctx.now) > 0
+        };
+        let asked: Set<ConnectionId> = (self.peers.iter())
+            .filter(may_be_asked)
+            .map(|(conn, _)| *conn)
+            .collect();
+        let content = self.content.as_mut();
+        let owed = content.map(|content| content.picker.return_staked(ctx.now, &asked));
         for (conn, block) in owed.unwrap_or_default() {
             self.take_back(ctx, conn, block);
         }

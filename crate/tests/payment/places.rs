@@ -2,8 +2,9 @@
 
 use crate::hand::*;
 use piecework::payment::TitleKind;
+use piecework::payment::payer::PayerConnState;
 use piecework::time::{Duration, Timestamp};
-use piecework::types::ConnectionId;
+use piecework::types::{ConnectionId, FineUnits};
 use piecework::wire::pay::{NeedReason, PayMessage, RejectCode, Terms, VoucherBody};
 
 fn commits(done: &Done) -> Vec<VoucherBody> {
@@ -242,4 +243,26 @@ fn blocks_that_were_taken_back_earn_no_place_and_are_charged_all_the_same() {
     assert!(!b.payer.is_of_use(A));
     b.buy(ms(30_200), 16..32);
     assert!(b.payer.is_of_use(A));
+}
+
+#[test]
+fn a_seller_whose_quote_is_void_has_the_price_of_its_range() {
+    let mut b = Buying::new();
+    let v = b.open();
+    assert!(b.payer.is_wanted(A));
+    b.buy(ms(20), 0..64);
+    let (reason, first) = (NeedReason::NextRange, v.first);
+    let next = b
+        .say(ms(100), A, PayMessage::Need { reason, first })
+        .commit();
+    // It refuses the second range for its price.
+    b.reject(ms(200), &next, RejectCode::PriceOrQuote, 0);
+    assert_eq!(b.payer.status(A), PayerConnState::Attached);
+    assert_eq!(b.payer.price(A), Some(UNIT));
+    // Or names another price.
+    let dearer = FineUnits(UNIT.0 + 1);
+    b.say(ms(300), A, PayMessage::Terms(terms(dearer)));
+    assert_eq!(b.payer.price(A), Some(dearer));
+    b.payer.want(ms(400), A, TitleKind::V2, false, MAX_UNIT);
+    assert!(!b.payer.is_wanted(A));
 }

@@ -585,9 +585,17 @@ impl Payer {
         }
     }
 
-    /// The price per block this connection quoted last.
+    /// The price per block this connection quoted last; where that quote is void, that of its ranges.
     pub fn price(&self, conn: ConnectionId) -> Option<FineUnits> {
-        Some(self.conns.get(&conn)?.quote.as_ref()?.terms.unit)
+        let c = self.conns.get(&conn)?;
+        let quoted = c.quote.as_ref().map(|quote| quote.terms.unit);
+        let promised = || c.ranges.iter().filter_map(|first| self.range(*first));
+        quoted.or_else(|| promised().map(|range| range.price).max())
+    }
+
+    /// It is to be bought from this connection; see [`Payer::want`].
+    pub fn is_wanted(&self, conn: ConnectionId) -> bool {
+        self.conns.get(&conn).is_some_and(|c| c.wanted)
     }
 
     /// Blocks and fine units paid on this connection.

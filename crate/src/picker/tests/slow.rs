@@ -545,19 +545,94 @@ fn gone_on_with(free_rate: u64) -> (Picker, ConnectionId, ConnectionId, Vec<Bloc
 fn what_is_at_stake_goes_back_to_its_seller_where_it_is_sooner_than_a_free_peer() {
     for (free_rate, sooner) in [(1_000, true), (1_000_000, false)] {
         let (mut picker, seller, free, out) = gone_on_with(free_rate);
-        assert_eq!(picker.return_staked(at(4_300)), [], "it chokes");
-        picker.peer_status(seller, status(10, 1_000_000));
-        let back = picker.return_staked(at(4_400));
+        let asked: Set<ConnectionId> = [seller].into_iter().collect();
+        assert_eq!(picker.return_staked(at(4_300), &asked), [], "it chokes");
+        // What it sent before it choked says how fast it is.
+        picker.peer_status(seller, status(10, 0));
+        assert_eq!(picker.return_staked(at(4_400), &Set::new()), []);
+        let back = picker.return_staked(at(4_400), &asked);
         assert_eq!(back, if sooner { vec![(free, out[0])] } else { vec![] });
         picker.set_wanted(only(3..12));
         let mut third = Bitfield::empty(20);
         third.insert(3);
         picker.peer_bitfield(free, third);
         let next = pick(&mut picker, at(4_400), seller, 2);
-        // It would lend what could not be paid for before the other is done.
-        assert_eq!(picker.is_barred(seller), !sooner);
-        let expected = if sooner { out.len() + 1 } else { 0 };
-        assert_eq!(next.len(), expected);
+        // Without it would lend what could not be paid for before the other is done.
+        assert_eq!(next.len(), if sooner { out.len() + 1 } else { 0 });
+    }
+}
+
+#[test]
+fn what_went_back_to_a_seller_goes_back_again_only_if_some_of_it_came() {
+    for comes in [false, true] {
+        let (mut picker, seller, free, _) = gone_on_with(1_000);
+        let asked: Set<ConnectionId> = [seller].into_iter().collect();
+        picker.peer_status(seller, status(10, 1_000_000));
+        assert_eq!(picker.return_staked(at(4_400), &asked).len(), 1);
+        let out = pick(&mut picker, at(4_400), seller, 1);
+        if comes {
+            deliver(&mut picker, at(4_500), seller, &out);
+        }
+        choked(&mut picker, at(4_600), seller);
+        assert_eq!(pick(&mut picker, at(8_700), free, 1).len(), 1);
+        picker.peer_status(seller, status(10, 1_000_000));
+        let again = picker.return_staked(at(8_800), &asked);
+        assert_eq!(again.len(), usize::from(comes));
+    }
+}
+
+#[test]
+fn what_is_at_stake_goes_back_from_a_seller_that_would_be_much_later() {
+    for (rate, later) in [(1_000, true), (100_000, false)] {
+        let (mut picker, seller, free, _) = gone_on_with(1_000);
+        picker.timed_out(free);
+        picker.peer_status(free, PeerStatus::default());
+        let other = seed(&mut picker, 3, 10, rate);
+        assert_eq!(pick(&mut picker, at(4_400), other, 1).len(), 1);
+        picker.peer_status(seller, status(10, 1_000_000));
+        let asked: Set<ConnectionId> = [seller].into_iter().collect();
+        let back = picker.return_staked(at(4_500), &asked);
+        assert_eq!(back.len(), usize::from(later));
+    }
+}
+
+#[test]
+fn who_sells_no_more_shares_what_it_brings() {
+    let mut picker = one_left();
+    let gives = seed(&mut picker, 1, 10, 0);
+    assert_eq!(pick(&mut picker, at(0), gives, 2).len(), 2);
+    let other = seed(&mut picker, 2, 0, 100_000);
+    assert_eq!(pick(&mut picker, at(0), other, 9), []);
+    picker.peer_status(gives, status(0, 0));
+    assert_eq!(pick(&mut picker, at(100), other, 9).len(), 2);
+}
+
+#[test]
+fn a_piece_that_is_to_come_whole_goes_to_and_fro_between_no_slow_peers() {
+    let mut picker = one_left();
+    picker.piece_failed(PieceIndex(0), true);
+    let (first, second) = (seed(&mut picker, 1, 0, 0), seed(&mut picker, 2, 0, 0));
+    let sent = pick(&mut picker, at(0), first, 4);
+    picker.peer_status(first, status(0, 4_000));
+    deliver(&mut picker, at(4_000), first, &sent[..1]);
+    // The second showed nothing yet, or no more than the first.
+    for measured in [0, 4_000] {
+        picker.peer_status(second, in_vain(0));
+        if measured > 0 {
+            picker.peers.get_mut(&second).unwrap().measured = measured;
+        }
+        picker.peer_status(
+            first,
+            PeerStatus {
+                rate: 4_000,
+                ..in_vain(0)
+            },
+        );
+        let idle: Set<ConnectionId> = [second].into_iter().collect();
+        assert_eq!(
+            picker.pass_on(at(12_000), first, at(12_000), false, &idle),
+            []
+        );
     }
 }
 

@@ -49,6 +49,8 @@ enum Excuse {
     TooDearBetweenBlocks,
     /// It has nothing any more.
     HasNothing,
+    /// The price of the next range, which it asked for, is not what it named.
+    RefusesTheNext,
 }
 
 impl Excuse {
@@ -62,17 +64,25 @@ impl Excuse {
             }
             // Of twelve pieces.
             Excuse::HasNothing => wire.say(&Message::Bitfield(vec![0, 0].into())),
+            Excuse::RefusesTheNext => {}
         }
     }
 }
 
 /// As [`drips`], with an excuse after the first request.
 fn excuses_itself(shop: Shop, excuse: Excuse) -> Script {
-    let (mut asked, mut first) = (VecDeque::new(), true);
+    let (mut asked, mut first, mut promised) = (VecDeque::new(), true, false);
     Box::new(move |wire, said| match said {
         Said::Open => shop.opens(wire, &[Message::HaveAll]),
         Said::Message(20, [PW_PAY_ID, payload @ ..]) => {
-            shop.takes(wire, payload);
+            if promised && matches!(excuse, Excuse::RefusesTheNext) {
+                shop.refuses_the_price(wire, payload);
+            } else if let Some(first) = shop.takes(wire, payload) {
+                promised = true;
+                if matches!(excuse, Excuse::RefusesTheNext) {
+                    shop.needs_more(wire, first);
+                }
+            }
         }
         Said::Wake => {
             if let Some(block) = asked.pop_front() {
@@ -99,11 +109,12 @@ fn no_excuse_of_a_seller_that_owes_blocks_stops_its_clock() {
             |shop| excuses_itself(shop, Excuse::TooDear),
             |shop| excuses_itself(shop, Excuse::TooDearBetweenBlocks),
             |shop| excuses_itself(shop, Excuse::HasNothing),
+            |shop| excuses_itself(shop, Excuse::RefusesTheNext),
         ];
         let mut net = net(11_950 + seed);
         let content = large_pieces(seed);
         let shop = Shop::new(&net, 10, 16);
-        let cheap = shop.puppet(&mut net, &content, excuses[seed as usize % 3]);
+        let cheap = shop.puppet(&mut net, &content, excuses[seed as usize % 4]);
         let film = buyer_of_large_pieces(&mut net);
         net.leech(film, &content);
         net.puppet_offers(cheap, film);
@@ -536,14 +547,29 @@ fn chokes_once(shop: Shop) -> Script {
     })
 }
 
-/// A free peer that has the first piece alone, and sends ten kilobytes a second.
-fn has_the_first_piece() -> Script {
+fn sells_the_first_piece(shop: Shop) -> Script {
+    has_the_first_piece(Some(shop))
+}
+
+/// A peer that has the first piece alone, and gives or sells ten kilobytes a second.
+fn has_the_first_piece(shop: Option<Shop>) -> Script {
     let mut asked = VecDeque::new();
     Box::new(move |wire, said| match said {
         Said::Open => {
-            wire.handshake();
-            wire.say(&Message::Bitfield(vec![0x80].into()));
-            wire.say(&Message::Unchoke);
+            let has = Message::Bitfield(vec![0x80].into());
+            match shop {
+                Some(shop) => shop.opens(wire, &[has]),
+                None => {
+                    wire.handshake();
+                    wire.say(&has);
+                    wire.say(&Message::Unchoke);
+                }
+            }
+        }
+        Said::Message(20, [PW_PAY_ID, payload @ ..]) => {
+            if let Some(shop) = shop {
+                shop.takes(wire, payload);
+            }
         }
         Said::Message(8, _) => asked.retain(|block| Some(block) != Wire::cancel(&said).as_ref()),
         Said::Wake => {
@@ -566,8 +592,9 @@ fn has_the_first_piece() -> Script {
 }
 
 #[test]
-fn a_slow_free_peer_keeps_no_seller_from_what_it_was_paid_for() {
+fn a_slow_peer_keeps_no_seller_from_what_it_was_paid_for() {
     for_seeds(20, |seed| {
+        let sells = seed % 2 == 1;
         let mut net = net(13_950 + seed);
         // Of three pieces of 64 blocks.
         let content = Content::file(seed, (8 * BLOCKS * BLOCK) as usize, 64 * BLOCK as u32);
@@ -579,10 +606,57 @@ fn a_slow_free_peer_keeps_no_seller_from_what_it_was_paid_for() {
         let length = content.bytes.len() as u64;
         let stream = net.read(film, content.info_hash(), 0, 0..length, None);
         net.run_until(Duration::from_secs(10), |net| revealed(net, film, 10) > 2);
-        let free = net.puppet(&content, has_the_first_piece);
-        net.puppet_offers(free, film);
-        // The rest of the piece would take the free one more than a minute.
+        let slow = match sells {
+            true => Shop::new(&net, 11, 16).puppet(&mut net, &content, sells_the_first_piece),
+            false => net.puppet(&content, || has_the_first_piece(None)),
+        };
+        net.puppet_offers(slow, film);
+        // The rest of the piece would take the slow one more than a minute.
         let done = net.run_until(Duration::from_secs(40), |net| {
+            net.reader(film, stream).end.is_some()
+        });
+        assert!(done, "seed {seed}: {}", story(&net, film, &content));
+    });
+}
+
+/// A seller that is too dear from the start, and chokes and unchokes.
+fn is_too_dear(shop: Shop) -> Script {
+    let mut promised = false;
+    Box::new(move |wire, said| match said {
+        Said::Open => shop.opens(wire, &[Message::HaveAll]),
+        Said::Message(20, [PW_PAY_ID, payload @ ..])
+            if !promised && shop.takes(wire, payload).is_some() =>
+        {
+            promised = true;
+            shop.quotes(wire, FineUnits(unit().0 * 4));
+            wire.wake_in(ALMOST_PATIENT);
+        }
+        Said::Wake => {
+            wire.say(&Message::Choke);
+            wire.say(&Message::Unchoke);
+            wire.wake_in(ALMOST_PATIENT);
+        }
+        _ => {}
+    })
+}
+
+#[test]
+fn nothing_is_left_to_a_seller_that_is_asked_for_nothing() {
+    for_seeds(20, |seed| {
+        let mut net = net(14_950 + seed);
+        let content = large_pieces(seed);
+        let film = buyer_of_large_pieces(&mut net);
+        net.leech(film, &content);
+        let dear = Shop::new(&net, 10, 16).puppet(&mut net, &content, is_too_dear);
+        net.puppet_offers(dear, film);
+        net.run_for(Duration::from_secs(3));
+        let free = net.node(SimNet::config());
+        net.set_uplink(free, 60_000);
+        net.seed(free, &content);
+        let length = content.bytes.len() as u64;
+        let stream = net.read(film, content.info_hash(), 0, 0..length, None);
+        // The free one alone takes 53 seconds.
+        let done = net.run_until(Duration::from_secs(90), |net| {
             net.reader(film, stream).end.is_some()
         });
         assert!(done, "seed {seed}: {}", story(&net, film, &content));

@@ -383,7 +383,7 @@ fn has_one_piece(shop: Shop) -> Script {
     Box::new(move |wire, said| match said {
         Said::Open => shop.opens(wire, &[Message::HaveNone, Message::Have(PieceIndex(0))]),
         Said::Message(20, [PW_PAY_ID, payload @ ..]) => {
-            if shop.takes(wire, payload) {
+            if shop.takes(wire, payload).is_some() {
                 wire.wake_in(Duration::from_secs(20));
             }
         }

@@ -3,7 +3,7 @@
 use alloy_primitives::{Address, B256};
 use piecework::types::FineUnits;
 use piecework::wire::extension::EXTENDED_HANDSHAKE_ID;
-use piecework::wire::pay::{PayMessage, Terms, VERSION};
+use piecework::wire::pay::{NeedReason, PayMessage, RejectCode, Terms, VERSION};
 use piecework::wire::{ExtendedHandshake, Message, PW_PAY_ID, PW_PAY_NAME, PayHandshake};
 use piecework_simulation::{Content, NodeId, Script, SimNet, Wire};
 
@@ -77,10 +77,28 @@ impl Shop {
         }));
     }
 
-    /// Takes a promise, if that is what was said, and unchokes.
-    pub fn takes(&self, wire: &mut Wire, payload: &[u8]) -> bool {
+    /// Refuses a promise for its price, if that is what was said.
+    pub fn refuses_the_price(&self, wire: &mut Wire, payload: &[u8]) {
+        if let Ok(Some(PayMessage::Commit { voucher, .. })) = PayMessage::decode(payload) {
+            wire.pay(&PayMessage::Reject {
+                code: RejectCode::PriceOrQuote,
+                first: voucher.first,
+                tag: voucher.tag(),
+                aux: 0,
+            });
+        }
+    }
+
+    /// Asks for another range beside this one.
+    pub fn needs_more(&self, wire: &mut Wire, first: u32) {
+        let reason = NeedReason::NextRange;
+        wire.pay(&PayMessage::Need { reason, first });
+    }
+
+    /// Takes a promise, if that is what was said, and unchokes. Answers its first serial.
+    pub fn takes(&self, wire: &mut Wire, payload: &[u8]) -> Option<u32> {
         let Ok(Some(PayMessage::Commit { voucher, .. })) = PayMessage::decode(payload) else {
-            return false;
+            return None;
         };
         wire.pay(&PayMessage::Ack {
             first: voucher.first,
@@ -90,6 +108,6 @@ impl Shop {
             credit_blocks: self.credit,
         });
         wire.say(&Message::Unchoke);
-        true
+        Some(voucher.first)
     }
 }

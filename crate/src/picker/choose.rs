@@ -9,7 +9,7 @@ use super::{
 };
 use crate::bitfield::Bitfield;
 use crate::sorted::Set;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, Wait};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId};
 
 pub(super) fn choose(
@@ -155,7 +155,7 @@ impl Choice<'_> {
             .filter(|piece| {
                 (self.picker.partials.get(piece)).is_some_and(|p| self.is_own(*piece, p))
             })
-            .filter(|piece| !(self.last && self.cheaper.has(*piece)))
+            .filter(|piece| !(self.last && self.cheaper.has(*piece)) || self.went_back(*piece))
             .collect();
         own.sort_by_key(|piece| !self.picker.staked.contains(piece));
         for piece in own {
@@ -170,6 +170,15 @@ impl Choice<'_> {
             || self.picker.staked.contains(&piece)
                 && partial.admits(self.conn, false, self.now)
                 && partial.has_of(self.conn)
+    }
+
+    /// It went back to this peer ([`Picker::return_staked`]), which has not had its time for it yet.
+    fn went_back(&self, piece: u32) -> bool {
+        self.picker.partials.get(&piece).is_some_and(|partial| {
+            let at = partial.returned_at;
+            let is_own = partial.owner == PieceOwner::Sole(self.conn);
+            is_own && at > Timestamp::ZERO && self.now < at + Wait::LIMIT
+        })
     }
 
     /// What others began and were paid for, if nothing else could be paid for before it is verified.

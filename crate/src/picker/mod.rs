@@ -132,8 +132,8 @@ pub struct Picker {
     partial_budget: u64,
     /// What all pieces together may take, verified and begun.
     room: u64,
-    /// Failed their hash with several sources: to come whole from one.
-    from_one: Set<u32>,
+    /// Failed their hash with several sources: to come whole from one. How often each was begun anew by another free peer.
+    from_one: Map<u32, u32>,
     /// Boxed: taken out and put back at every pick, and little is moved then.
     peers: Map<ConnectionId, Box<Peer>>,
     dropped: Vec<u32>,
@@ -170,7 +170,7 @@ impl Picker {
             partial_bytes: 0,
             partial_budget: 32 << 20,
             room: u64::MAX,
-            from_one: Set::new(),
+            from_one: Map::new(),
             peers: Map::new(),
             dropped: Vec::new(),
             staked: Set::new(),
@@ -395,8 +395,8 @@ impl Picker {
         if let Some(peer) = self.peers.get_mut(&conn) {
             peer.requests.remove(&key);
             peer.held_since = None;
+            peer.note_rate(now);
             peer.last_block = now;
-            peer.note_rate();
         }
         if self.have.contains(block.piece.0) {
             return Received::Duplicate;
@@ -466,7 +466,7 @@ impl Picker {
         }
         let owed = self.remove_partial(piece.0);
         if whole_from_one {
-            self.from_one.insert(piece.0);
+            self.from_one.insert(piece.0, 0);
         }
         self.have.remove(piece.0);
         self.relist(piece.0);
@@ -673,7 +673,7 @@ impl Picker {
         self.rarity.unlist(piece);
         let length = self.piece_len(piece);
         self.partial_bytes += u64::from(length);
-        let whole = self.from_one.contains(&piece);
+        let whole = self.from_one.contains_key(&piece);
         let partial = Partial::new(length.div_ceil(BLOCK_LEN), whole, now);
         self.partials.insert(piece, partial);
         self.unrequested.insert(piece);
@@ -682,7 +682,7 @@ impl Picker {
     /// A block came of a piece that is not begun any more, because all of it was taken back: it is as good as any, and would be
     /// asked for once more.
     fn begin_with(&mut self, now: Timestamp, conn: ConnectionId, piece: u32) {
-        let is_open = self.rarity.is_listed(piece) && !self.from_one.contains(&piece);
+        let is_open = self.rarity.is_listed(piece) && !self.from_one.contains_key(&piece);
         if !is_open || !self.fits(piece) || !self.has_budget_for(piece, true) {
             return;
         }

@@ -37,8 +37,11 @@ pub(super) struct Partial {
     pub(super) requested: u32,
     /// When a block that was asked for came last, or its owner was first asked. What comes late keeps no piece from others.
     pub(super) touched: Timestamp,
+    /// When it was begun.
+    pub(super) begun: Timestamp,
     /// It went back to its seller, which has sent none of it since.
     pub(super) returned: bool,
+    pub(super) returned_at: Timestamp,
     /// No block before this is missing.
     first_missing: usize,
 }
@@ -65,7 +68,9 @@ impl Partial {
             missing: blocks,
             requested: 0,
             touched: now,
+            begun: now,
             returned: false,
+            returned_at: Timestamp::ZERO,
             first_missing: 0,
         }
     }

@@ -6,6 +6,11 @@ use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, FineUnits};
 
+/// What a peer showed fades by this time.
+const FADES: Duration = Duration::from_secs(8);
+/// So much of the time between two blocks counts for that: in a pause nothing is shown.
+const MOST_BETWEEN_BLOCKS: Duration = Duration::from_millis(500);
+
 /// What the torrent tells the picker about a peer whenever it changes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerStatus {
@@ -99,9 +104,12 @@ impl Peer {
         }
     }
 
-    /// It sent a block: how fast it was once counts less with each.
-    pub(super) fn note_rate(&mut self) {
-        self.measured = self.status.rate.max(self.measured / 8 * 7);
+    /// It sent a block: what it showed before counts less, by half in some six seconds in which it goes on sending.
+    pub(super) fn note_rate(&mut self, now: Timestamp) {
+        let since = now.since(self.last_block).min(MOST_BETWEEN_BLOCKS);
+        let faded = u128::from(self.measured) * since.as_micros() / FADES.as_micros();
+        let faded = u64::try_from(faded).unwrap_or(u64::MAX);
+        self.measured = self.status.rate.max(self.measured.saturating_sub(faded));
     }
 
     pub(super) fn outstanding_bytes(&self) -> u64 {

@@ -12,6 +12,13 @@ pub(super) const COMPARED_DEADLINES: usize = 64;
 /// A peer that something was taken back from is asked for a block, to see whether it sends again, so long after that.
 const PROBED_AFTER: Duration = Duration::from_secs(20);
 
+/// A piece that is to come whole is begun anew by another free peer only if that is so many times as fast as its owner was.
+const MUCH_FASTER: u128 = 4;
+/// So often by one that showed nothing yet.
+const RESTARTS_ON_TRUST: u32 = 3;
+/// The time that its owner is given doubles so often.
+const MOST_DOUBLED: u32 = 5;
+
 /// The turn of one that others are asked before.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Probe {
@@ -118,7 +125,7 @@ impl Picker {
             .filter_map(|other| self.peers.get(other).map(|other| &**other))
             .collect();
         let is_another = |other: &Peer, piece: u32| {
-            let serves = !(peer.free() && other.free()) || self.restarts_sooner(peer, other, piece);
+            let serves = !(peer.free() && other.free()) || self.restarts_sooner(now, other, piece);
             serves && other.have.contains(piece)
         };
         pieces.retain(|piece| {
@@ -131,6 +138,11 @@ impl Picker {
         let owed = owed.map(|(piece, index)| self.block_ref(*piece, *index));
         let owed: Vec<BlockRef> = owed.collect();
         self.release(conn, |piece| pieces.contains(&piece));
+        for piece in &pieces {
+            if let Some(restarts) = self.from_one.get_mut(piece) {
+                *restarts = restarts.saturating_add(1);
+            }
+        }
         if let Some(peer) = self.peers.get_mut(&conn).filter(|_| !owed.is_empty()) {
             peer.status.snubbed = true;
             peer.probed_at = now + PROBED_AFTER;
@@ -138,20 +150,27 @@ impl Picker {
         owed
     }
 
-    /// A piece is to come whole from one peer, and `other` would sooner bring all of it than `peer` the rest.
-    fn restarts_sooner(&self, peer: &Peer, other: &Peer, piece: u32) -> bool {
+    /// A piece is to come whole from one peer, and `other` would bring all of it much faster than `peer` does. Each time it is
+    /// given longer, and who showed nothing yet gets it a few times only, or it would never be whole where all are slow.
+    fn restarts_sooner(&self, now: Timestamp, other: &Peer, piece: u32) -> bool {
         let Some(partial) = self.partials.get(&piece).filter(|partial| partial.whole) else {
             return false;
         };
-        let rest = u64::from(partial.missing + partial.requested) * u64::from(BLOCK_LEN);
-        let whole = other.outstanding_bytes() + u64::from(self.piece_len(piece));
-        let believed = other.believed_rate();
-        believed > 0 && transfer_time(whole, believed) < transfer_time(rest, peer.status.rate)
+        let restarts = self.from_one.get(&piece).copied().unwrap_or(0);
+        let given = Wait::LIMIT * (1 << restarts.min(MOST_DOUBLED));
+        let lasted = now.since(partial.begun);
+        let brought = u128::from(partial.received()) * u128::from(BLOCK_LEN) * 1_000_000;
+        let rate = brought / lasted.as_micros().max(1);
+        other.promising(now)
+            && lasted >= given
+            && (restarts < RESTARTS_ON_TRUST || other.measured > 0)
+            && u128::from(other.believed_rate()) > MUCH_FASTER * rate
     }
 
     /// A piece that is paid for in part goes back to the seller that brought that part and is among those that `may_be_asked`,
     /// where those that went on with it meanwhile would be later, much later if they sell: until it is verified, that seller might
-    /// be asked for nothing else. Not again before something comes of it. Answers what is to be cancelled, and at whom.
+    /// be asked for nothing else. Also to one that was waited for in vain meanwhile, or it would be asked for nothing before the
+    /// others are done. Not again before something comes of it, nor soon. Answers what is to be cancelled, and at whom.
     pub fn return_staked(
         &mut self,
         now: Timestamp,
@@ -176,6 +195,7 @@ impl Picker {
             partial.owner = PieceOwner::Sole(seller);
             partial.touched = now;
             partial.returned = true;
+            partial.returned_at = now;
             self.note_unrequested(piece);
             let out = out.iter();
             owed.extend(out.map(|&(conn, index)| (conn, self.block_ref(piece, index))));
@@ -191,7 +211,8 @@ impl Picker {
         may_be_asked: &Set<ConnectionId>,
     ) -> Option<ConnectionId> {
         let partial = self.partials.get(&piece);
-        let partial = partial.filter(|partial| !partial.whole && !partial.returned)?;
+        let again = |at: Timestamp| at == Timestamp::ZERO || now >= at + PROBED_AFTER;
+        let partial = partial.filter(|p| !p.whole && !p.returned && again(p.returned_at))?;
         let mut by: Set<ConnectionId> = partial.askers().map(|(conn, _)| conn).collect();
         if let PieceOwner::Sole(owner) = partial.owner {
             by.insert(owner);
@@ -212,7 +233,7 @@ impl Picker {
                 !peer.free()
                     && may_be_asked.contains(*conn)
                     && !by.contains(*conn)
-                    && peer.promising(now)
+                    && peer.status.usable
             })
             .filter(|(conn, peer)| peer.have.contains(piece) && partial.has_of(**conn))
             .map(|(conn, peer)| {

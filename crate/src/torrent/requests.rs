@@ -197,12 +197,8 @@ impl Torrent {
 
     /// See [`Picker::return_staked`](crate::picker::Picker::return_staked).
     fn return_staked(&mut self, ctx: &mut Context) {
-        let may_be_asked = |(conn, peer): &(&ConnectionId, &Peer)| {
-            wish(peer, ctx.money.buying(**conn), ctx.now) > 0
-        };
-        let asked: Set<ConnectionId> = (self.peers.iter())
-            .filter(may_be_asked)
-            .map(|(conn, _)| *conn)
+        let asked: Set<ConnectionId> = (self.peers.keys().copied())
+            .filter(|conn| matches!(ctx.money.buying(*conn), Buying::Paid(1..)))
             .collect();
         let content = self.content.as_mut();
         let owed = content.map(|content| content.picker.return_staked(ctx.now, &asked));

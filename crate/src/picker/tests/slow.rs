@@ -493,29 +493,73 @@ fn free_peers_share_what_somebody_began_that_does_not_bring_it_any_more() {
     assert_eq!(pick(&mut picker, at(2_100), other, 9), first);
 }
 
+/// One piece, to come whole, of which `owner` brought a block a second; taken back at `ms`, with `other` there.
+fn whole_piece_taken_back(
+    ms: u64,
+    owner: &mut dyn FnMut(&mut Picker),
+    other: &mut dyn FnMut(&mut Picker),
+) -> usize {
+    let mut picker = one_piece(64);
+    picker.piece_failed(PieceIndex(0), true);
+    let slow = seed(&mut picker, 1, 0, 0);
+    let out = pick(&mut picker, at(0), slow, 64);
+    owner(&mut picker);
+    for (n, block) in out.iter().enumerate().take(ms as usize / 1_000) {
+        deliver(&mut picker, at(1_000 * n as u64), slow, &[*block]);
+    }
+    other(&mut picker);
+    picker.peer_status(slow, in_vain(0));
+    picker.withdraw(at(ms), slow, at(ms), false).len()
+}
+
 #[test]
-fn a_free_peer_keeps_no_piece_that_is_to_come_whole_where_another_is_sooner_from_its_beginning() {
-    for (rate, sooner) in [(100_000, true), (400, false)] {
-        let mut picker = one_left();
-        picker.piece_failed(PieceIndex(0), true);
-        let drips = seed(&mut picker, 1, 0, 0);
-        let other = seed(&mut picker, 2, 0, rate);
-        let sent = pick(&mut picker, at(0), drips, 1);
-        deliver(&mut picker, at(9_000), drips, &sent);
-        let out = pick(&mut picker, at(9_000), drips, 9);
-        assert_eq!(out.len(), 3);
-        assert_eq!(pick(&mut picker, at(9_000), other, 9), []);
-        picker.peer_status(
-            drips,
-            PeerStatus {
-                rate: 500,
-                ..in_vain(0)
-            },
-        );
-        let back = picker.withdraw(at(19_000), drips, at(19_000), false);
-        assert_eq!(back, if sooner { out } else { vec![] });
-        let again = pick(&mut picker, at(19_000), other, 9);
-        assert_eq!(again.len(), if sooner { 4 } else { 0 });
+fn a_piece_that_is_to_come_whole_goes_to_a_free_peer_that_is_much_faster() {
+    let mut fast = |picker: &mut Picker| {
+        seed(picker, 2, 0, 100_000);
+    };
+    let mut as_slow = |picker: &mut Picker| {
+        seed(picker, 2, 0, 30_000);
+    };
+    let mut in_vain_too = |picker: &mut Picker| {
+        let other = seed(picker, 2, 0, 100_000);
+        picker.peer_status(other, in_vain(0));
+    };
+    let mut nothing = |_: &mut Picker| {};
+    assert_eq!(whole_piece_taken_back(12_000, &mut nothing, &mut fast), 52);
+    assert_eq!(
+        whole_piece_taken_back(12_000, &mut nothing, &mut as_slow),
+        0
+    );
+    assert_eq!(
+        whole_piece_taken_back(12_000, &mut nothing, &mut in_vain_too),
+        0
+    );
+    // Each time its owner is given longer.
+    let mut once = |picker: &mut Picker| {
+        picker.from_one.insert(0, 1);
+    };
+    assert_eq!(whole_piece_taken_back(12_000, &mut once, &mut fast), 0);
+    assert_eq!(whole_piece_taken_back(21_000, &mut once, &mut fast), 43);
+}
+
+#[test]
+fn who_showed_nothing_gets_a_piece_that_is_to_come_whole_a_few_times_only() {
+    for (restarts, measured, given) in [(2, 0, true), (3, 0, false), (3, 100_000, true)] {
+        let mut owner = |picker: &mut Picker| {
+            picker.from_one.insert(0, restarts);
+        };
+        let mut other = |picker: &mut Picker| {
+            let other = seed(picker, 2, 0, measured);
+            picker.peer_status(other, status(0, 0));
+        };
+        let back = whole_piece_taken_back(0, &mut owner, &mut other);
+        assert_eq!(back, 0);
+        let mut late = |picker: &mut Picker| {
+            other(picker);
+            picker.partials.get_mut(&0).unwrap().begun = Timestamp::ZERO;
+        };
+        let back = whole_piece_taken_back(60_000, &mut owner, &mut late);
+        assert_eq!(back > 0, given, "{restarts} {measured}");
     }
 }
 
@@ -576,7 +620,8 @@ fn what_went_back_to_a_seller_goes_back_again_only_if_some_of_it_came() {
         choked(&mut picker, at(4_600), seller);
         assert_eq!(pick(&mut picker, at(8_700), free, 1).len(), 1);
         picker.peer_status(seller, status(10, 1_000_000));
-        let again = picker.return_staked(at(8_800), &asked);
+        assert_eq!(picker.return_staked(at(8_800), &asked), [], "soon");
+        let again = picker.return_staked(at(24_400), &asked);
         assert_eq!(again.len(), usize::from(comes));
     }
 }
@@ -608,32 +653,25 @@ fn who_sells_no_more_shares_what_it_brings() {
 }
 
 #[test]
-fn a_piece_that_is_to_come_whole_goes_to_and_fro_between_no_slow_peers() {
-    let mut picker = one_left();
-    picker.piece_failed(PieceIndex(0), true);
-    let (first, second) = (seed(&mut picker, 1, 0, 0), seed(&mut picker, 2, 0, 0));
-    let sent = pick(&mut picker, at(0), first, 4);
-    picker.peer_status(first, status(0, 4_000));
-    deliver(&mut picker, at(4_000), first, &sent[..1]);
-    // The second showed nothing yet, or no more than the first.
-    for measured in [0, 4_000] {
-        picker.peer_status(second, in_vain(0));
-        if measured > 0 {
-            picker.peers.get_mut(&second).unwrap().measured = measured;
-        }
-        picker.peer_status(
-            first,
-            PeerStatus {
-                rate: 4_000,
-                ..in_vain(0)
-            },
-        );
-        let idle: Set<ConnectionId> = [second].into_iter().collect();
-        assert_eq!(
-            picker.pass_on(at(12_000), first, at(12_000), false, &idle),
-            []
-        );
-    }
+fn what_is_at_stake_goes_back_to_a_seller_that_was_waited_for_in_vain_and_is_asked_for() {
+    let (mut picker, seller, free, _) = gone_on_with(1_000);
+    seed(&mut picker, 3, 10, 1_000_000);
+    let vain = PeerStatus {
+        rate: 0,
+        ..in_vain(10)
+    };
+    picker.peer_status(seller, vain);
+    let asked: Set<ConnectionId> = [seller].into_iter().collect();
+    assert_eq!(picker.return_staked(at(11_000), &asked).len(), 1);
+    let out = pick(&mut picker, at(11_000), seller, 1);
+    deliver(&mut picker, at(11_100), seller, &out);
+    assert_eq!(pick(&mut picker, at(11_100), seller, 1).len(), 1);
+    // It chokes: another goes on, and it does not go back soon.
+    choked(&mut picker, at(11_200), seller);
+    assert_eq!(pick(&mut picker, at(15_300), free, 1).len(), 1);
+    picker.peer_status(seller, vain);
+    assert_eq!(picker.return_staked(at(15_400), &asked), []);
+    assert_eq!(picker.return_staked(at(31_000), &asked).len(), 1);
 }
 
 #[test]

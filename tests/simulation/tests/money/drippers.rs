@@ -515,8 +515,8 @@ fn a_free_peer_that_had_nothing_to_do_for_a_while_is_not_left_for_a_seller() {
     });
 }
 
-/// A seller that chokes for six seconds in the middle of a piece.
-fn chokes_once(shop: Shop) -> Script {
+/// A seller that chokes for so many seconds in the middle of a piece.
+fn chokes_once(shop: Shop, seconds: u64) -> Script {
     let (mut served, mut chokes) = (0, false);
     Box::new(move |wire, said| match said {
         Said::Open => {
@@ -539,7 +539,7 @@ fn chokes_once(shop: Shop) -> Script {
             if served == 20 {
                 chokes = true;
                 wire.say(&Message::Choke);
-                wire.wake_in(Duration::from_secs(6));
+                wire.wake_in(Duration::from_secs(seconds));
             } else {
                 wire.send_block(block);
             }
@@ -599,7 +599,11 @@ fn a_slow_peer_keeps_no_seller_from_what_it_was_paid_for() {
         // Of three pieces of 64 blocks.
         let content = Content::file(seed, (8 * BLOCKS * BLOCK) as usize, 64 * BLOCK as u32);
         let shop = Shop::new(&net, 10, 4);
-        shop.puppet(&mut net, &content, chokes_once);
+        let chokes = match seed / 2 % 2 {
+            0 => |shop| chokes_once(shop, 6),
+            _ => |shop| chokes_once(shop, 12),
+        };
+        shop.puppet(&mut net, &content, chokes);
         let film = net.node(buyer_config(&net));
         net.fund(film, DEPOSIT, 32 * TRANCHE);
         net.leech(film, &content);

@@ -9,7 +9,7 @@ const folder = dirname(fileURLToPath(import.meta.url));
 const asked = process.argv.slice(2);
 const files = readdirSync(folder).filter((name) => name.endsWith(".test.mjs") && (asked.length === 0 || asked.some((word) => name.includes(word))));
 /** Files that run at once. A test waits for the other side of a connection for most of its time. */
-const AT_ONCE = 2;
+const AT_ONCE = 3;
 
 let passed = 0;
 let failed = 0;

@@ -36,6 +36,9 @@ pub(super) fn choose(
         // What it sits on could not be had from a paid peer, for copies are not bought: leave it to them.
         available = sellers.without(&available);
     }
+    for piece in picker.had_its_turn(conn) {
+        available.remove(piece);
+    }
     let cheaper = Others::asked_before(picker, now, peer, peer.status.snubbed);
     let before = out.len();
     let mut choice = Choice {
@@ -559,6 +562,11 @@ impl Choice<'_> {
                 break;
             };
             self.picker.work += 1;
+            if partial.whole
+                && let Some(failed) = self.picker.failed.get_mut(&piece)
+            {
+                failed.tried.insert(self.conn);
+            }
             self.peer.requests.insert((piece, index));
             self.out.push(self.picker.block_ref(piece, index));
         }

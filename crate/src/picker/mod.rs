@@ -36,7 +36,7 @@ use partial::{Block, Partial, PieceOwner, Taken};
 use peers::Peer;
 pub use peers::PeerStatus;
 use rarity::Rarity;
-use slow::Probe;
+use slow::{Failed, Probe};
 
 /// A cheaper peer that delivers nothing for this long, while a dearer one waits for it, is passed over;
 /// a piece whose only source does nothing for this long is given to another.
@@ -132,8 +132,8 @@ pub struct Picker {
     partial_budget: u64,
     /// What all pieces together may take, verified and begun.
     room: u64,
-    /// Failed their hash with several sources: to come whole from one. How often each was begun anew by another free peer.
-    from_one: Map<u32, u32>,
+    /// Failed their hash with several sources.
+    failed: Map<u32, Failed>,
     /// Boxed: taken out and put back at every pick, and little is moved then.
     peers: Map<ConnectionId, Box<Peer>>,
     dropped: Vec<u32>,
@@ -170,7 +170,7 @@ impl Picker {
             partial_bytes: 0,
             partial_budget: 32 << 20,
             room: u64::MAX,
-            from_one: Map::new(),
+            failed: Map::new(),
             peers: Map::new(),
             dropped: Vec::new(),
             staked: Set::new(),
@@ -336,6 +336,9 @@ impl Picker {
     /// A peer left. Its blocks are given back.
     pub fn peer_gone(&mut self, conn: ConnectionId) {
         self.release(conn, |_| true);
+        for failed in self.failed.values_mut() {
+            failed.tried.remove(&conn);
+        }
         if let Some(peer) = self.peers.remove(&conn) {
             self.uncount(&peer);
         }
@@ -348,7 +351,7 @@ impl Picker {
         }
         self.rarity.unlist(piece.0);
         self.remove_partial(piece.0);
-        self.from_one.remove(&piece.0);
+        self.failed.remove(&piece.0);
         self.deadlines.retain(|&(_, p)| p != piece.0);
     }
 
@@ -466,7 +469,9 @@ impl Picker {
         }
         let owed = self.remove_partial(piece.0);
         if whole_from_one {
-            self.from_one.insert(piece.0, 0);
+            let failed = self.failed.entry(piece.0).or_default();
+            failed.times = failed.times.saturating_add(1);
+            failed.from_one = true;
         }
         self.have.remove(piece.0);
         self.relist(piece.0);
@@ -514,12 +519,17 @@ impl Picker {
             let partial = self.partials.get(piece)?;
             matches!(partial.owner, PieceOwner::Sole(_)).then_some(partial.touched)
         });
+        let whole = (self.failed.iter()).filter_map(|(piece, failed)| {
+            let partial = self.partials.get(piece).filter(|partial| partial.whole)?;
+            Some(partial.begun + failed.time())
+        });
         let probed = self.peers.values().filter(|p| p.status.snubbed);
         let probed = probed.map(|p| p.probed_at);
         held.chain(owners)
             .map(|since| since + PATIENCE)
             .chain(paused)
             .chain(probed)
+            .chain(whole)
             .chain(self.probed.map(|probe| probe.until))
             .filter(|&at| at > now)
             .chain(review)
@@ -533,11 +543,6 @@ impl Picker {
             let (have, wanted) = (self.have.words(), self.wanted.words());
             (peer.have.words().iter().zip(have).zip(wanted)).any(|((p, h), w)| p & w & !h != 0)
         })
-    }
-
-    /// A piece is to come whole from one peer.
-    pub fn is_any_from_one(&self) -> bool {
-        !self.from_one.is_empty()
     }
 
     /// What a peer has.
@@ -673,7 +678,7 @@ impl Picker {
         self.rarity.unlist(piece);
         let length = self.piece_len(piece);
         self.partial_bytes += u64::from(length);
-        let whole = self.from_one.contains_key(&piece);
+        let whole = self.is_from_one(piece);
         let partial = Partial::new(length.div_ceil(BLOCK_LEN), whole, now);
         self.partials.insert(piece, partial);
         self.unrequested.insert(piece);
@@ -682,7 +687,7 @@ impl Picker {
     /// A block came of a piece that is not begun any more, because all of it was taken back: it is as good as any, and would be
     /// asked for once more.
     fn begin_with(&mut self, now: Timestamp, conn: ConnectionId, piece: u32) {
-        let is_open = self.rarity.is_listed(piece) && !self.from_one.contains_key(&piece);
+        let is_open = self.rarity.is_listed(piece) && !self.is_from_one(piece);
         if !is_open || !self.fits(piece) || !self.has_budget_for(piece, true) {
             return;
         }
@@ -775,6 +780,13 @@ impl Picker {
         for piece in restart {
             self.drop_partial(piece);
         }
+    }
+
+    /// It is to come whole from one peer when next it is begun.
+    fn is_from_one(&self, piece: u32) -> bool {
+        self.failed
+            .get(&piece)
+            .is_some_and(|failed| failed.from_one)
     }
 
     fn share(&mut self, conn: ConnectionId) {

@@ -39,8 +39,8 @@ pub(super) struct Partial {
     pub(super) touched: Timestamp,
     /// When it was begun.
     pub(super) begun: Timestamp,
-    /// It went back to its seller, which has sent none of it since.
-    pub(super) returned: bool,
+    /// It went back to this seller, which has sent none of it since; and when.
+    pub(super) returned: Option<ConnectionId>,
     pub(super) returned_at: Timestamp,
     /// No block before this is missing.
     first_missing: usize,
@@ -69,7 +69,7 @@ impl Partial {
             requested: 0,
             touched: now,
             begun: now,
-            returned: false,
+            returned: None,
             returned_at: Timestamp::ZERO,
             first_missing: 0,
         }
@@ -193,7 +193,7 @@ impl Partial {
         *block = Block::Received(Some(conn));
         if asked {
             self.touched = now;
-            self.returned &= self.owner != PieceOwner::Sole(conn);
+            self.returned = self.returned.filter(|seller| *seller != conn);
         }
         Taken::Wanted(others)
     }

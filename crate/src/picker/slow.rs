@@ -12,12 +12,29 @@ pub(super) const COMPARED_DEADLINES: usize = 64;
 /// A peer that something was taken back from is asked for a block, to see whether it sends again, so long after that.
 const PROBED_AFTER: Duration = Duration::from_secs(20);
 
-/// A piece that is to come whole is begun anew by another free peer only if that is so many times as fast as its owner was.
-const MUCH_FASTER: u128 = 4;
-/// So often by one that showed nothing yet.
-const RESTARTS_ON_TRUST: u32 = 3;
-/// The time that its owner is given doubles so often.
-const MOST_DOUBLED: u32 = 5;
+/// One peer has so long for a piece that is to come whole from it, the first time; a quarter more each further time.
+const WHOLE_TIME: Duration = Duration::from_secs(30);
+/// It grows so often, to three quarters of an hour.
+const MOST_GROWTH: u32 = 20;
+
+/// A piece that failed its hash with several sources. It is to come whole from one peer, so that the bytes tell who sent wrong
+/// ones. Where that peer does not bring it in time all of them go on with it; should it fail again, another one's turn comes.
+#[derive(Debug, Default)]
+pub(super) struct Failed {
+    pub(super) times: u32,
+    /// When it is begun next it is to come whole.
+    pub(super) from_one: bool,
+    /// Connected peers that had their turn.
+    pub(super) tried: Set<ConnectionId>,
+}
+
+impl Failed {
+    /// How long one peer has for it.
+    pub(super) fn time(&self) -> Duration {
+        let grown = |time: Duration, _| time * 5 / 4;
+        (1..self.times.min(MOST_GROWTH)).fold(WHOLE_TIME, grown)
+    }
+}
 
 /// The turn of one that others are asked before.
 #[derive(Clone, Copy, Debug)]
@@ -77,9 +94,6 @@ impl Picker {
     /// than `asked_before` and that another may be asked for, and leaves the rest of them to the others. From a free peer only
     /// what a seller has, for free ones share their pieces; with `urgent`, only what a reader needs now. Answers what is to be
     /// cancelled.
-    ///
-    /// Free peers share no piece that is to come whole from one: of such a piece it is taken back, too, what another free one
-    /// would sooner bring from its beginning.
     pub fn withdraw(
         &mut self,
         now: Timestamp,
@@ -123,26 +137,18 @@ impl Picker {
             .collect();
         let others: Vec<&Peer> = (others.iter().filter(|other| **other != conn))
             .filter_map(|other| self.peers.get(other).map(|other| &**other))
+            .filter(|other| !(peer.free() && other.free()))
             .collect();
-        let is_another = |other: &Peer, piece: u32| {
-            let serves = !(peer.free() && other.free()) || self.restarts_sooner(now, other, piece);
-            serves && other.have.contains(piece)
-        };
         pieces.retain(|piece| {
             let due = |(due, other): &(Timestamp, u32)| other == piece && *due <= now + URGENT;
             (!urgent || self.deadlines.iter().any(due))
-                && others.iter().any(|other| is_another(other, *piece))
+                && others.iter().any(|other| other.have.contains(*piece))
         });
         let pieces: Set<u32> = pieces.into_iter().take(most).collect();
         let owed = peer.requests.iter().filter(|(p, _)| pieces.contains(p));
         let owed = owed.map(|(piece, index)| self.block_ref(*piece, *index));
         let owed: Vec<BlockRef> = owed.collect();
         self.release(conn, |piece| pieces.contains(&piece));
-        for piece in &pieces {
-            if let Some(restarts) = self.from_one.get_mut(piece) {
-                *restarts = restarts.saturating_add(1);
-            }
-        }
         if let Some(peer) = self.peers.get_mut(&conn).filter(|_| !owed.is_empty()) {
             peer.status.snubbed = true;
             peer.probed_at = now + PROBED_AFTER;
@@ -150,21 +156,46 @@ impl Picker {
         owed
     }
 
-    /// A piece is to come whole from one peer, and `other` would bring all of it much faster than `peer` does. Each time it is
-    /// given longer, and who showed nothing yet gets it a few times only, or it would never be whole where all are slow.
-    fn restarts_sooner(&self, now: Timestamp, other: &Peer, piece: u32) -> bool {
-        let Some(partial) = self.partials.get(&piece).filter(|partial| partial.whole) else {
-            return false;
-        };
-        let restarts = self.from_one.get(&piece).copied().unwrap_or(0);
-        let given = Wait::LIMIT * (1 << restarts.min(MOST_DOUBLED));
-        let lasted = now.since(partial.begun);
-        let brought = u128::from(partial.received()) * u128::from(BLOCK_LEN) * 1_000_000;
-        let rate = brought / lasted.as_micros().max(1);
-        other.promising(now)
-            && lasted >= given
-            && (restarts < RESTARTS_ON_TRUST || other.measured > 0)
-            && u128::from(other.believed_rate()) > MUCH_FASTER * rate
+    /// Pieces that did not come whole in time: what is here stays, and all may be asked for the rest.
+    pub fn end_whole(&mut self, now: Timestamp) {
+        for (piece, failed) in &mut self.failed {
+            let Some(partial) = self.partials.get_mut(piece).filter(|partial| partial.whole) else {
+                continue;
+            };
+            if now < partial.begun + failed.time() {
+                continue;
+            }
+            failed.from_one = false;
+            partial.whole = false;
+            let sold = match partial.owner {
+                PieceOwner::Sole(owner) => self.peers.get(&owner).is_some_and(|peer| !peer.free()),
+                _ => false,
+            };
+            if !sold {
+                partial.owner = PieceOwner::Shared;
+            }
+        }
+    }
+
+    /// Pieces that are to come whole and that this peer had its turn for, where another has not: they are not begun with it.
+    pub(super) fn had_its_turn(&mut self, conn: ConnectionId) -> Vec<u32> {
+        let mut had = Vec::new();
+        for (&piece, failed) in &mut self.failed {
+            if !failed.from_one
+                || self.partials.contains_key(&piece)
+                || !failed.tried.contains(&conn)
+            {
+                continue;
+            }
+            let another = self.peers.iter().any(|(other, peer)| {
+                peer.status.usable && peer.have.contains(piece) && !failed.tried.contains(other)
+            });
+            match another {
+                true => had.push(piece),
+                false => failed.tried = Set::new(),
+            }
+        }
+        had
     }
 
     /// A piece that is paid for in part goes back to the seller that brought that part and is among those that `may_be_asked`,
@@ -194,7 +225,7 @@ impl Picker {
             }
             partial.owner = PieceOwner::Sole(seller);
             partial.touched = now;
-            partial.returned = true;
+            partial.returned = Some(seller);
             partial.returned_at = now;
             self.note_unrequested(piece);
             let out = out.iter();
@@ -212,7 +243,7 @@ impl Picker {
     ) -> Option<ConnectionId> {
         let partial = self.partials.get(&piece);
         let again = |at: Timestamp| at == Timestamp::ZERO || now >= at + PROBED_AFTER;
-        let partial = partial.filter(|p| !p.whole && !p.returned && again(p.returned_at))?;
+        let partial = partial.filter(|p| !p.whole && again(p.returned_at))?;
         let mut by: Set<ConnectionId> = partial.askers().map(|(conn, _)| conn).collect();
         if let PieceOwner::Sole(owner) = partial.owner {
             by.insert(owner);
@@ -235,7 +266,8 @@ impl Picker {
                     && !by.contains(*conn)
                     && peer.status.usable
             })
-            .filter(|(conn, peer)| peer.have.contains(piece) && partial.has_of(**conn))
+            .filter(|(conn, _)| partial.returned != Some(**conn) && partial.has_of(**conn))
+            .filter(|(_, peer)| peer.have.contains(piece))
             .map(|(conn, peer)| {
                 let bytes = peer.outstanding_bytes() + rest;
                 (transfer_time(bytes, peer.believed_rate()) + margin, *conn)

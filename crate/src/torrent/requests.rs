@@ -141,8 +141,7 @@ impl Torrent {
     fn take_back_from_slow(&mut self, ctx: &mut Context, in_vain: &Set<ConnectionId>) {
         self.return_staked(ctx);
         let sells = |conn: &ConnectionId| matches!(ctx.money.buying(*conn), Buying::Paid(_));
-        let from_one = |content: &Content| content.picker.is_any_from_one();
-        if !self.peers.keys().any(sells) && !self.content.as_ref().is_some_and(from_one) {
+        if !self.peers.keys().any(sells) {
             return;
         }
         let now = ctx.now;
@@ -195,13 +194,16 @@ impl Torrent {
         }
     }
 
-    /// See [`Picker::return_staked`](crate::picker::Picker::return_staked).
+    /// See [`Picker::end_whole`](crate::picker::Picker::end_whole) and [`Picker::return_staked`](crate::picker::Picker::return_staked).
     fn return_staked(&mut self, ctx: &mut Context) {
         let asked: Set<ConnectionId> = (self.peers.keys().copied())
             .filter(|conn| matches!(ctx.money.buying(*conn), Buying::Paid(1..)))
             .collect();
         let content = self.content.as_mut();
-        let owed = content.map(|content| content.picker.return_staked(ctx.now, &asked));
+        let owed = content.map(|content| {
+            content.picker.end_whole(ctx.now);
+            content.picker.return_staked(ctx.now, &asked)
+        });
         for (conn, block) in owed.unwrap_or_default() {
             self.take_back(ctx, conn, block);
         }

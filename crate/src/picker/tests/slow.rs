@@ -493,74 +493,60 @@ fn free_peers_share_what_somebody_began_that_does_not_bring_it_any_more() {
     assert_eq!(pick(&mut picker, at(2_100), other, 9), first);
 }
 
-/// One piece, to come whole, of which `owner` brought a block a second; taken back at `ms`, with `other` there.
-fn whole_piece_taken_back(
-    ms: u64,
-    owner: &mut dyn FnMut(&mut Picker),
-    other: &mut dyn FnMut(&mut Picker),
-) -> usize {
-    let mut picker = one_piece(64);
+#[test]
+fn what_does_not_come_whole_in_time_is_gone_on_with_by_all() {
+    let mut picker = one_left();
     picker.piece_failed(PieceIndex(0), true);
-    let slow = seed(&mut picker, 1, 0, 0);
-    let out = pick(&mut picker, at(0), slow, 64);
-    owner(&mut picker);
-    for (n, block) in out.iter().enumerate().take(ms as usize / 1_000) {
-        deliver(&mut picker, at(1_000 * n as u64), slow, &[*block]);
-    }
-    other(&mut picker);
-    picker.peer_status(slow, in_vain(0));
-    picker.withdraw(at(ms), slow, at(ms), false).len()
+    let drips = seed(&mut picker, 1, 0, 0);
+    let other = seed(&mut picker, 2, 0, 100_000);
+    let sent = pick(&mut picker, at(0), drips, 1);
+    deliver(&mut picker, at(20_000), drips, &sent);
+    let out = pick(&mut picker, at(20_000), drips, 9);
+    assert_eq!(out.len(), 3);
+    assert_eq!(picker.next_timeout(at(29_999)), at(30_000));
+    picker.end_whole(at(29_999));
+    assert_eq!(pick(&mut picker, at(29_999), other, 9), []);
+    picker.end_whole(at(30_000));
+    assert_eq!(picker.take_dropped(), [], "what is here stays");
+    assert_eq!(pick(&mut picker, at(30_000), other, 9).len(), 3);
 }
 
 #[test]
-fn a_piece_that_is_to_come_whole_goes_to_a_free_peer_that_is_much_faster() {
-    let mut fast = |picker: &mut Picker| {
-        seed(picker, 2, 0, 100_000);
-    };
-    let mut as_slow = |picker: &mut Picker| {
-        seed(picker, 2, 0, 30_000);
-    };
-    let mut in_vain_too = |picker: &mut Picker| {
-        let other = seed(picker, 2, 0, 100_000);
-        picker.peer_status(other, in_vain(0));
-    };
-    let mut nothing = |_: &mut Picker| {};
-    assert_eq!(whole_piece_taken_back(12_000, &mut nothing, &mut fast), 52);
-    assert_eq!(
-        whole_piece_taken_back(12_000, &mut nothing, &mut as_slow),
-        0
-    );
-    assert_eq!(
-        whole_piece_taken_back(12_000, &mut nothing, &mut in_vain_too),
-        0
-    );
-    // Each time its owner is given longer.
-    let mut once = |picker: &mut Picker| {
-        picker.from_one.insert(0, 1);
-    };
-    assert_eq!(whole_piece_taken_back(12_000, &mut once, &mut fast), 0);
-    assert_eq!(whole_piece_taken_back(21_000, &mut once, &mut fast), 43);
+fn each_peer_has_its_turn_for_a_piece_that_is_to_come_whole() {
+    let mut picker = one_left();
+    picker.piece_failed(PieceIndex(0), true);
+    let peers = [1, 2, 3].map(|id| seed(&mut picker, id, 0, 0));
+    for turn in 0..5 {
+        // None brings anything: it goes round, and round again.
+        for peer in peers {
+            assert_eq!(pick(&mut picker, at(turn * 90_000), peer, 9).len(), 4);
+            picker.timed_out(peer);
+        }
+    }
+    // One that had its turn waits for those that had none.
+    let fresh = seed(&mut picker, 4, 0, 0);
+    assert_eq!(pick(&mut picker, at(200_000), peers[0], 9), []);
+    assert_eq!(pick(&mut picker, at(200_000), fresh, 9).len(), 4);
+    picker.timed_out(fresh);
+    assert_eq!(pick(&mut picker, at(230_000), peers[0], 9).len(), 4);
 }
 
 #[test]
-fn who_showed_nothing_gets_a_piece_that_is_to_come_whole_a_few_times_only() {
-    for (restarts, measured, given) in [(2, 0, true), (3, 0, false), (3, 100_000, true)] {
-        let mut owner = |picker: &mut Picker| {
-            picker.from_one.insert(0, restarts);
-        };
-        let mut other = |picker: &mut Picker| {
-            let other = seed(picker, 2, 0, measured);
-            picker.peer_status(other, status(0, 0));
-        };
-        let back = whole_piece_taken_back(0, &mut owner, &mut other);
-        assert_eq!(back, 0);
-        let mut late = |picker: &mut Picker| {
-            other(picker);
-            picker.partials.get_mut(&0).unwrap().begun = Timestamp::ZERO;
-        };
-        let back = whole_piece_taken_back(60_000, &mut owner, &mut late);
-        assert_eq!(back > 0, given, "{restarts} {measured}");
+fn with_each_failure_one_peer_has_longer_for_the_whole_piece() {
+    let mut picker = one_left();
+    let mut times = Vec::new();
+    for _ in 0..3 {
+        picker.piece_failed(PieceIndex(0), true);
+        times.push(picker.failed.get(&0).unwrap().time());
     }
+    let expected = [30_000, 37_500, 46_875].map(Duration::from_millis);
+    assert_eq!(times, expected);
+    for _ in 0..200 {
+        picker.piece_failed(PieceIndex(0), true);
+    }
+    assert!(picker.failed.get(&0).unwrap().time() < Duration::from_secs(3_600));
+    picker.have(PieceIndex(0));
+    assert!(picker.failed.get(&0).is_none());
 }
 
 fn only(pieces: core::ops::Range<u32>) -> Wanted {

@@ -36,7 +36,7 @@ pub(super) fn choose(
         // What it sits on could not be had from a paid peer, for copies are not bought: leave it to them.
         available = sellers.without(&available);
     }
-    for piece in picker.had_its_turn(conn) {
+    for piece in picker.had_its_turn(now, conn) {
         available.remove(piece);
     }
     let cheaper = Others::asked_before(picker, now, peer, peer.status.snubbed);
@@ -273,7 +273,7 @@ impl Choice<'_> {
             }
         }
         for piece in idle_whole {
-            self.picker.drop_partial(piece);
+            self.picker.end_turn(piece);
         }
         begun.sort_unstable();
         for (_, piece) in begun {
@@ -566,6 +566,7 @@ impl Choice<'_> {
                 && let Some(failed) = self.picker.failed.get_mut(&piece)
             {
                 failed.tried.insert(self.conn);
+                failed.waits = None;
             }
             self.peer.requests.insert((piece, index));
             self.out.push(self.picker.block_ref(piece, index));

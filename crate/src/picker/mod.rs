@@ -519,10 +519,11 @@ impl Picker {
             let partial = self.partials.get(piece)?;
             matches!(partial.owner, PieceOwner::Sole(_)).then_some(partial.touched)
         });
-        let whole = (self.failed.iter()).filter_map(|(piece, failed)| {
-            let partial = self.partials.get(piece).filter(|partial| partial.whole)?;
-            Some(partial.begun + failed.time())
-        });
+        let whole =
+            (self.failed.iter()).filter_map(|(piece, failed)| match self.partials.get(piece) {
+                Some(partial) => partial.whole.then(|| partial.begun + failed.time()),
+                None => failed.waits.map(|since| since + PATIENCE),
+            });
         let probed = self.peers.values().filter(|p| p.status.snubbed);
         let probed = probed.map(|p| p.probed_at);
         held.chain(owners)
@@ -745,10 +746,13 @@ impl Picker {
         };
         partial.give_back(conn, index);
         let untouched = partial.received() == 0 && partial.requested == 0;
+        let whole = partial.whole;
         self.note_unrequested(piece);
         // A piece that nobody delivers and of which nothing is here was never begun.
-        if untouched {
-            self.drop_partial(piece);
+        match untouched {
+            true if whole => self.end_turn(piece),
+            true => self.drop_partial(piece),
+            false => {}
         }
     }
 
@@ -767,18 +771,18 @@ impl Picker {
     /// Takes back what a peer owes of some pieces, and those of them that it alone was to deliver.
     fn release(&mut self, conn: ConnectionId, of: impl Fn(u32) -> bool) {
         self.give_back_all(conn, &of);
-        let mut restart = Vec::new();
+        let mut ended = Vec::new();
         for (&piece, partial) in &mut self.partials {
             if of(piece) && partial.owner == PieceOwner::Sole(conn) && !partial.complete() {
                 if partial.whole {
-                    restart.push(piece);
+                    ended.push(piece);
                 } else {
                     partial.owner = PieceOwner::Vacant;
                 }
             }
         }
-        for piece in restart {
-            self.drop_partial(piece);
+        for piece in ended {
+            self.end_turn(piece);
         }
     }
 

@@ -2,7 +2,7 @@
 
 use super::partial::{Block, PieceOwner};
 use super::peers::{Peer, transfer_time};
-use super::{Picker, SAFETY, URGENT};
+use super::{PATIENCE, Picker, SAFETY, URGENT};
 use crate::sorted::Set;
 use crate::time::{Duration, Timestamp, Wait};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, FineUnits};
@@ -26,6 +26,8 @@ pub(super) struct Failed {
     pub(super) from_one: bool,
     /// Connected peers that had their turn.
     pub(super) tried: Set<ConnectionId>,
+    /// Since when it waits for one that had none, though another would begin it.
+    pub(super) waits: Option<Timestamp>,
 }
 
 impl Failed {
@@ -177,8 +179,24 @@ impl Picker {
         }
     }
 
-    /// Pieces that are to come whole and that this peer had its turn for, where another has not: they are not begun with it.
-    pub(super) fn had_its_turn(&mut self, conn: ConnectionId) -> Vec<u32> {
+    /// Whoever was to bring a piece whole does not: what is here stays, and all may be asked for the rest.
+    pub(super) fn end_turn(&mut self, piece: u32) {
+        if let Some(failed) = self.failed.get_mut(&piece) {
+            failed.from_one = false;
+        }
+        let Some(partial) = self.partials.get_mut(&piece) else {
+            return;
+        };
+        partial.whole = false;
+        partial.owner = PieceOwner::Vacant;
+        if partial.received() == 0 && partial.requested == 0 {
+            self.drop_partial(piece);
+        }
+    }
+
+    /// Pieces that are to come whole and that this peer had its turn for, where another has not: for a while they are not begun
+    /// with it.
+    pub(super) fn had_its_turn(&mut self, now: Timestamp, conn: ConnectionId) -> Vec<u32> {
         let mut had = Vec::new();
         for (&piece, failed) in &mut self.failed {
             if !failed.from_one
@@ -188,10 +206,11 @@ impl Picker {
                 continue;
             }
             let another = self.peers.iter().any(|(other, peer)| {
-                peer.status.usable && peer.have.contains(piece) && !failed.tried.contains(other)
+                peer.promising(now) && peer.have.contains(piece) && !failed.tried.contains(other)
             });
             match another {
-                true => had.push(piece),
+                true if now < *failed.waits.get_or_insert(now) + PATIENCE => had.push(piece),
+                true => {}
                 false => failed.tried = Set::new(),
             }
         }

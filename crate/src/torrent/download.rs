@@ -20,6 +20,8 @@ use crate::wire::extension::{MetadataMessage, UT_METADATA_NAME};
 
 /// A seller that sent nothing for so long may be waiting for money, though it owes what was asked of it.
 const ADVANCE_AFTER: Duration = Duration::from_millis(250);
+/// So many copies of a piece that was wrong again and again are kept until a right one tells who lied.
+const MAX_SUSPECT_COPIES: usize = 4;
 /// Taken-back requests per peer whose block is still forgiven.
 const MAX_CANCELLED: usize = 256;
 
@@ -333,6 +335,7 @@ impl Torrent {
         }
         if whole {
             if content.suspects.len() >= MAX_SUSPECTS
+                && !content.suspects.contains_key(&piece)
                 && let Some((_, forgotten)) = content.suspects.pop_first()
             {
                 for suspect in forgotten.iter().filter(|suspect| suspect.advanced) {
@@ -352,8 +355,12 @@ impl Torrent {
                         advanced: held.advanced,
                     })
                 })
-                .collect();
-            content.suspects.insert(piece, kept);
+                .collect::<Vec<_>>();
+            let blocks = content.geometry.blocks_in(piece).unwrap_or(0) as usize;
+            let suspects = content.suspects.entry(piece).or_default();
+            for suspect in remember(suspects, kept, MAX_SUSPECT_COPIES * blocks) {
+                ctx.money.thrown_away(ctx.now, suspect.from, suspect.block);
+            }
         }
         for (conn, block) in owed {
             self.take_back(ctx, conn, block);
@@ -680,4 +687,18 @@ impl Torrent {
             }
         }
     }
+}
+
+/// Adds a wrong copy to those before it, so that a right one settles them all. Equal bytes are kept once. Answers what was paid in
+/// advance of those that have no room: the oldest.
+fn remember(suspects: &mut Vec<Suspect>, copy: Vec<Suspect>, most: usize) -> Vec<Suspect> {
+    for mut suspect in copy {
+        let same = |s: &&Suspect| s.block == suspect.block && s.data == suspect.data;
+        if let Some(data) = suspects.iter().find(same).map(|s| s.data.clone()) {
+            suspect.data = data;
+        }
+        suspects.push(suspect);
+    }
+    let forgotten = suspects.drain(..suspects.len().saturating_sub(most));
+    forgotten.filter(|suspect| suspect.advanced).collect()
 }

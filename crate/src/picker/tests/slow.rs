@@ -40,11 +40,10 @@ fn a_piece_is_not_left_to_a_seller_that_was_waited_for_in_vain() {
             [],
             "left to the other"
         );
-        // What must come whole begins anew.
-        let dropped: &[PieceIndex] = if whole { &[PieceIndex(0)] } else { &[] };
-        assert_eq!(picker.take_dropped(), dropped);
+        // What was to come whole is gone on with, too.
+        assert_eq!(picker.take_dropped(), []);
         let rest = pick(&mut picker, at(28_000), dear, 9);
-        assert_eq!(rest.len(), if whole { 4 } else { 3 });
+        assert_eq!(rest.len(), 3);
         // Nor does its late block keep the other from being paid: nothing is cancelled there.
         let late = picker.received(at(28_050), cheap, out[0]);
         assert_eq!(late, Received::Duplicate);
@@ -514,21 +513,45 @@ fn what_does_not_come_whole_in_time_is_gone_on_with_by_all() {
 #[test]
 fn each_peer_has_its_turn_for_a_piece_that_is_to_come_whole() {
     let mut picker = one_left();
-    picker.piece_failed(PieceIndex(0), true);
-    let peers = [1, 2, 3].map(|id| seed(&mut picker, id, 0, 0));
-    for turn in 0..5 {
-        // None brings anything: it goes round, and round again.
-        for peer in peers {
-            assert_eq!(pick(&mut picker, at(turn * 90_000), peer, 9).len(), 4);
-            picker.timed_out(peer);
+    let peers = [1, 2].map(|id| seed(&mut picker, id, 0, 0));
+    for turn in 0..4 {
+        let (had, has_not) = (peers[turn % 2], peers[1 - turn % 2]);
+        let now = at(turn as u64 * 100_000);
+        picker.piece_failed(PieceIndex(0), true);
+        if turn % 2 == 1 {
+            assert_eq!(pick(&mut picker, now, has_not, 9), [], "it had its turn");
+        }
+        assert_eq!(pick(&mut picker, now, had, 9).len(), 4);
+        assert_eq!(pick(&mut picker, now, has_not, 9), []);
+        // It says nothing: all go on with it.
+        picker.timed_out(had);
+        assert_eq!(pick(&mut picker, now, has_not, 1).len(), 1);
+        assert_eq!(pick(&mut picker, now, had, 9).len(), 3);
+        picker.timed_out(had);
+        picker.timed_out(has_not);
+        if turn == 1 {
+            // All had their turn: it goes round again.
+            assert!(picker.failed.get(&0).unwrap().tried.len() == 2);
+            picker.failed.get_mut(&0).unwrap().tried = Set::new();
         }
     }
-    // One that had its turn waits for those that had none.
-    let fresh = seed(&mut picker, 4, 0, 0);
-    assert_eq!(pick(&mut picker, at(200_000), peers[0], 9), []);
-    assert_eq!(pick(&mut picker, at(200_000), fresh, 9).len(), 4);
-    picker.timed_out(fresh);
-    assert_eq!(pick(&mut picker, at(230_000), peers[0], 9).len(), 4);
+}
+
+#[test]
+fn a_piece_that_is_to_come_whole_waits_a_moment_only_for_who_had_no_turn() {
+    let mut picker = one_left();
+    picker.piece_failed(PieceIndex(0), true);
+    let had = seed(&mut picker, 1, 0, 0);
+    assert_eq!(pick(&mut picker, at(0), had, 9).len(), 4);
+    picker.piece_failed(PieceIndex(0), true);
+    let other = seed(&mut picker, 2, 0, 0);
+    assert_eq!(pick(&mut picker, at(100), had, 9), []);
+    assert_eq!(picker.next_timeout(at(100)), at(4_100));
+    assert_eq!(pick(&mut picker, at(4_100), had, 9).len(), 4);
+    // Nor for one that says nothing.
+    picker.piece_failed(PieceIndex(0), true);
+    picker.peer_status(other, in_vain(0));
+    assert_eq!(pick(&mut picker, at(5_000), had, 9).len(), 4);
 }
 
 #[test]

@@ -138,7 +138,6 @@ impl Test {
 /// for one core. What fails here fails the suites that need it, and is named there again.
 fn prepare() {
     tell(Setup::others());
-    tell(in_node());
     tell(stage("build: contracts", builds::contracts));
     tell(builds::pages());
 }

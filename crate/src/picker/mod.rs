@@ -478,8 +478,7 @@ impl Picker {
         owed
     }
 
-    /// Pieces whose received blocks the picker gave up, to make room or to fetch them whole from another
-    /// peer: throw their bytes away.
+    /// Pieces whose received blocks the picker gave up to make room: throw their bytes away.
     pub fn take_dropped(&mut self) -> Vec<PieceIndex> {
         core::mem::take(&mut self.dropped)
             .into_iter()
@@ -544,6 +543,11 @@ impl Picker {
             let (have, wanted) = (self.have.words(), self.wanted.words());
             (peer.have.words().iter().zip(have).zip(wanted)).any(|((p, h), w)| p & w & !h != 0)
         })
+    }
+
+    /// Something is paid for in part and not verified.
+    pub fn is_anything_staked(&self) -> bool {
+        !self.staked.is_empty()
     }
 
     /// What a peer has.

@@ -102,7 +102,7 @@ impl Partial {
         }
     }
 
-    /// To come whole from one peer, and that one does nothing any more: another must start over.
+    /// To come whole from one peer, and that one does nothing any more.
     pub(super) fn abandoned_whole(&self, conn: ConnectionId, now: Timestamp) -> bool {
         self.whole
             && self.requested == 0

@@ -158,28 +158,20 @@ impl Picker {
         owed
     }
 
-    /// Pieces that did not come whole in time: what is here stays, and all may be asked for the rest.
-    pub fn end_whole(&mut self, now: Timestamp) {
-        for (piece, failed) in &mut self.failed {
-            let Some(partial) = self.partials.get_mut(piece).filter(|partial| partial.whole) else {
-                continue;
-            };
-            if now < partial.begun + failed.time() {
-                continue;
-            }
-            failed.from_one = false;
-            partial.whole = false;
-            let sold = match partial.owner {
-                PieceOwner::Sole(owner) => self.peers.get(&owner).is_some_and(|peer| !peer.free()),
-                _ => false,
-            };
-            if !sold {
-                partial.owner = PieceOwner::Shared;
-            }
+    /// Ends the turns of those that did not bring a piece whole in time.
+    pub fn end_turns(&mut self, now: Timestamp) {
+        let is_over = |(piece, failed): (&u32, &Failed)| {
+            let partial = self.partials.get(piece).filter(|partial| partial.whole)?;
+            (now >= partial.begun + failed.time()).then_some(*piece)
+        };
+        let over: Vec<u32> = self.failed.iter().filter_map(is_over).collect();
+        for piece in over {
+            self.end_turn(piece);
         }
     }
 
-    /// Whoever was to bring a piece whole does not: what is here stays, and all may be asked for the rest.
+    /// Whoever was to bring a piece whole does not, or not in time: what is here stays, and all may be asked for the rest. What is
+    /// out to a seller it still brings alone.
     pub(super) fn end_turn(&mut self, piece: u32) {
         if let Some(failed) = self.failed.get_mut(&piece) {
             failed.from_one = false;
@@ -188,7 +180,13 @@ impl Picker {
             return;
         };
         partial.whole = false;
-        partial.owner = PieceOwner::Vacant;
+        partial.owner = match partial.owner {
+            PieceOwner::Sole(owner) if partial.requested > 0 => match self.peers.get(&owner) {
+                Some(peer) if !peer.free() => PieceOwner::Sole(owner),
+                _ => PieceOwner::Shared,
+            },
+            _ => PieceOwner::Vacant,
+        };
         if partial.received() == 0 && partial.requested == 0 {
             self.drop_partial(piece);
         }

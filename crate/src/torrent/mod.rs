@@ -132,7 +132,7 @@ type Copied = (ConnectionId, BlockRef, Bytes);
 
 impl Content {
     /// Keeps what came twice. Of one block it keeps one copy from each peer: a seller that is asked for it again and again is
-    /// paid for the one that is stored and for one more.
+    /// paid for the one that is stored and for one more. What is not kept stays charged, as the seller counts it.
     fn keep_copy(&mut self, copy: Copied) {
         let is_same = |(conn, block, _): &Copied| (*conn, *block) == (copy.0, copy.1);
         if self.copies.iter().any(is_same) {

@@ -102,6 +102,7 @@ impl Torrent {
         };
         let (staked, first) = ctx.money.staked(self.info_hash);
         content.picker.set_staked(staked, first);
+        content.picker.end_turns(ctx.now);
         for (conn, peer) in &self.peers {
             let buying = ctx.money.buying(*conn);
             let price = match buying {
@@ -194,17 +195,18 @@ impl Torrent {
         }
     }
 
-    /// See [`Picker::end_whole`](crate::picker::Picker::end_whole) and [`Picker::return_staked`](crate::picker::Picker::return_staked).
+    /// See [`Picker::return_staked`](crate::picker::Picker::return_staked).
     fn return_staked(&mut self, ctx: &mut Context) {
+        let Some(content) = &mut self.content else {
+            return;
+        };
+        if !content.picker.is_anything_staked() {
+            return;
+        }
         let asked: Set<ConnectionId> = (self.peers.keys().copied())
             .filter(|conn| matches!(ctx.money.buying(*conn), Buying::Paid(1..)))
             .collect();
-        let content = self.content.as_mut();
-        let owed = content.map(|content| {
-            content.picker.end_whole(ctx.now);
-            content.picker.return_staked(ctx.now, &asked)
-        });
-        for (conn, block) in owed.unwrap_or_default() {
+        for (conn, block) in content.picker.return_staked(ctx.now, &asked) {
             self.take_back(ctx, conn, block);
         }
     }

@@ -12,34 +12,6 @@ use piecework_simulation::{Content, NodeId, Said, Script, SimNet, Wire, for_seed
 /// Well within the time after which a peer is left that sends nothing.
 const DRIP: Duration = Duration::from_secs(20);
 
-/// Sends what it is asked for first at once, then a block each twenty seconds, whatever is taken back.
-fn drips(shop: Shop) -> Script {
-    let (mut asked, mut first) = (VecDeque::new(), true);
-    Box::new(move |wire, said| match said {
-        Said::Open => shop.opens(wire, &[Message::HaveAll]),
-        Said::Message(20, [PW_PAY_ID, payload @ ..]) => {
-            shop.takes(wire, payload);
-        }
-        Said::Wake => {
-            if let Some(block) = asked.pop_front() {
-                wire.send_block(block);
-            }
-            wire.wake_in(DRIP);
-        }
-        said => {
-            let block = Wire::request(&said);
-            match block.filter(|_| first) {
-                Some(block) => {
-                    first = false;
-                    wire.send_block(block);
-                    wire.wake_in(DRIP);
-                }
-                None => asked.extend(block),
-            }
-        }
-    })
-}
-
 /// What a seller that drips says once it was asked for something, so that nobody waits for it.
 #[derive(Clone, Copy, Debug)]
 enum Excuse {
@@ -69,47 +41,62 @@ impl Excuse {
     }
 }
 
-/// As [`drips`], with an excuse after the first request.
-fn excuses_itself(shop: Shop, excuse: Excuse) -> Script {
+/// Sends a block each twenty seconds, whatever is taken back: the first at once, or after an excuse.
+fn drips_with(shop: Shop, excuse: Option<Excuse>) -> Script {
     let (mut asked, mut first, mut promised) = (VecDeque::new(), true, false);
+    let refuses = matches!(excuse, Some(Excuse::RefusesTheNext));
     Box::new(move |wire, said| match said {
         Said::Open => shop.opens(wire, &[Message::HaveAll]),
         Said::Message(20, [PW_PAY_ID, payload @ ..]) => {
-            if promised && matches!(excuse, Excuse::RefusesTheNext) {
+            if promised && refuses {
                 shop.refuses_the_price(wire, payload);
-            } else if let Some(first) = shop.takes(wire, payload) {
+            } else if let Some(serial) = shop.takes(wire, payload) {
                 promised = true;
-                if matches!(excuse, Excuse::RefusesTheNext) {
-                    shop.needs_more(wire, first);
+                if refuses {
+                    shop.needs_more(wire, serial);
                 }
             }
         }
         Said::Wake => {
             if let Some(block) = asked.pop_front() {
-                excuse.say(shop, wire, true);
+                if let Some(excuse) = excuse {
+                    excuse.say(shop, wire, true);
+                }
                 wire.send_block(block);
             }
             wire.wake_in(DRIP);
         }
         said => {
-            asked.extend(Wire::request(&said));
-            if first && !asked.is_empty() {
-                first = false;
-                excuse.say(shop, wire, false);
+            let Some(block) = Wire::request(&said) else {
+                return;
+            };
+            match excuse {
+                None if first => wire.send_block(block),
+                Some(excuse) if first => {
+                    excuse.say(shop, wire, false);
+                    asked.push_back(block);
+                }
+                _ => asked.push_back(block),
+            }
+            if core::mem::take(&mut first) {
                 wire.wake_in(DRIP);
             }
         }
     })
 }
 
+fn drips(shop: Shop) -> Script {
+    drips_with(shop, None)
+}
+
 #[test]
 fn no_excuse_of_a_seller_that_owes_blocks_stops_its_clock() {
     for_seeds(30, |seed| {
         let excuses = [
-            |shop| excuses_itself(shop, Excuse::TooDear),
-            |shop| excuses_itself(shop, Excuse::TooDearBetweenBlocks),
-            |shop| excuses_itself(shop, Excuse::HasNothing),
-            |shop| excuses_itself(shop, Excuse::RefusesTheNext),
+            |shop| drips_with(shop, Some(Excuse::TooDear)),
+            |shop| drips_with(shop, Some(Excuse::TooDearBetweenBlocks)),
+            |shop| drips_with(shop, Some(Excuse::HasNothing)),
+            |shop| drips_with(shop, Some(Excuse::RefusesTheNext)),
         ];
         let mut net = net(11_950 + seed);
         let content = large_pieces(seed);

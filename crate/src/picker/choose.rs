@@ -36,10 +36,14 @@ pub(super) fn choose(
         // What it sits on could not be had from a paid peer, for copies are not bought: leave it to them.
         available = sellers.without(&available);
     }
-    for piece in picker.had_its_turn(now, conn) {
+    let (turns, others) = picker.turns(now, conn, peer.joined);
+    for piece in others {
         available.remove(piece);
     }
-    let cheaper = Others::asked_before(picker, now, peer, peer.status.snubbed);
+    let mut cheaper = Others::asked_before(picker, now, peer, peer.status.snubbed);
+    if !peer.status.snubbed {
+        cheaper.have_no_say(&turns);
+    }
     let before = out.len();
     let mut choice = Choice {
         picker,
@@ -50,6 +54,7 @@ pub(super) fn choose(
         available,
         cheaper,
         sellers,
+        turns,
         left: Set::new(),
         left_bytes: 0,
         barred: false,
@@ -61,6 +66,7 @@ pub(super) fn choose(
     };
     choice.own_paid_pieces();
     choice.windows();
+    choice.turn_pieces();
     choice.begun_pieces();
     choice.new_pieces();
     choice.endgame();
@@ -98,6 +104,15 @@ impl Others {
         })
     }
 
+    /// Whose turn it is for these pieces does not depend on what others ask.
+    fn have_no_say(&mut self, turns: &Set<u32>) {
+        for piece in turns {
+            if let Some(pieces) = &mut self.pieces {
+                pieces.remove(*piece);
+            }
+        }
+    }
+
     fn has(&self, piece: u32) -> bool {
         self.pieces.as_ref().is_some_and(|p| p.contains(piece))
     }
@@ -128,6 +143,8 @@ struct Choice<'a> {
     cheaper: Others,
     /// Those that sell, if it does not.
     sellers: Others,
+    /// Pieces that failed and are not begun, where it is its turn.
+    turns: Set<u32>,
     /// Pieces that a seller will bring sooner, which is soon enough to matter, and what is missing of them.
     left: Set<u32>,
     left_bytes: u64,
@@ -245,12 +262,36 @@ impl Choice<'_> {
         }
     }
 
+    /// Pieces that failed come before all that no reader waits for: the one that it is this peer's turn to bring whole first.
+    fn turn_pieces(&mut self) {
+        let own = PieceOwner::Sole(self.conn);
+        let has_turn = |piece: &u32| {
+            let partial = self.picker.partials.get(piece);
+            partial.is_some_and(|p| p.has_turn() && p.owner == own && p.missing > 0)
+        };
+        let mut pieces: Vec<u32> = self
+            .picker
+            .failed
+            .keys()
+            .copied()
+            .filter(has_turn)
+            .collect();
+        pieces.extend(self.turns.iter().filter(|piece| !self.cheaper.has(**piece)));
+        for piece in pieces {
+            let open = self.available.contains(piece)
+                && self.picker.wanted.contains(piece)
+                && !self.left.contains(&piece);
+            if open && !self.full() && self.may_begin(piece, false) {
+                self.take_missing(piece);
+            }
+        }
+    }
+
     fn begun_pieces(&mut self) {
         if self.full() {
             return;
         }
         let mut begun: Vec<(u32, u32)> = Vec::new();
-        let mut idle_whole = Vec::new();
         for &piece in &self.picker.unrequested {
             self.picker.work += 1;
             let open = self.available.contains(piece) && !self.left.contains(&piece);
@@ -260,9 +301,7 @@ impl Choice<'_> {
             let Some(partial) = self.picker.partials.get(&piece) else {
                 continue;
             };
-            if partial.abandoned_whole(self.conn, self.now) {
-                idle_whole.push(piece);
-            } else if partial.admits(self.conn, self.peer.free(), self.now) {
+            if partial.admits(self.conn, self.peer.free(), self.now) {
                 if self.cheaper.has(piece) {
                     self.held = true;
                 } else if self.would_be_stuck(piece) {
@@ -271,9 +310,6 @@ impl Choice<'_> {
                     begun.push((partial.missing, piece));
                 }
             }
-        }
-        for piece in idle_whole {
-            self.picker.end_turn(piece);
         }
         begun.sort_unstable();
         for (_, piece) in begun {
@@ -535,7 +571,9 @@ impl Choice<'_> {
         (self.picker.unrequested.iter().copied())
             .filter_map(|piece| Some((self.picker.partials.get(&piece)?, piece)))
             .filter(|(partial, piece)| {
-                partial.requested == 0 && !self.picker.staked.contains(piece)
+                let kept = &self.picker;
+                let in_turns = kept.failed.contains_key(piece) || kept.staked.contains(piece);
+                partial.requested == 0 && !in_turns
             })
             .filter(|&(_, piece)| {
                 let undeliverable = !self.available.contains(piece)
@@ -549,7 +587,12 @@ impl Choice<'_> {
     }
 
     fn take_missing(&mut self, piece: u32) {
+        if self.full() {
+            return;
+        }
         self.picker.begin(piece, self.now);
+        let peer = &*self.peer;
+        self.picker.begin_turn(self.now, self.conn, peer, piece);
         let free = self.peer.free();
         while !self.full() {
             let Some(partial) = self.picker.partials.get_mut(&piece) else {
@@ -562,12 +605,6 @@ impl Choice<'_> {
                 break;
             };
             self.picker.work += 1;
-            if partial.whole
-                && let Some(failed) = self.picker.failed.get_mut(&piece)
-            {
-                failed.tried.insert(self.conn);
-                failed.waits = None;
-            }
             self.peer.requests.insert((piece, index));
             self.out.push(self.picker.block_ref(piece, index));
         }

@@ -101,7 +101,9 @@ pub enum Received {
         /// Cancel the same block at these peers: it was out to them too and no longer counts as asked.
         cancel: Vec<ConnectionId>,
     },
-    /// It is here already, or its piece must come whole from another peer.
+    /// Its piece failed and comes from another peer now. Keep it for the turn of its sender, with what that brought before.
+    Kept,
+    /// It is here already.
     Duplicate,
     /// Its piece is not being fetched, or there is no such block.
     Unrequested,
@@ -137,6 +139,9 @@ pub struct Picker {
     /// Boxed: taken out and put back at every pick, and little is moved then.
     peers: Map<ConnectionId, Box<Peer>>,
     dropped: Vec<u32>,
+    resumed: Vec<(PieceIndex, ConnectionId)>,
+    /// Counts peers that came, and turns that ended.
+    order: u64,
     /// Paid for in part and not verified: not given up for the sake of others.
     staked: Set<u32>,
     /// They come before all others: no further piece could be paid for.
@@ -173,6 +178,8 @@ impl Picker {
             failed: Map::new(),
             peers: Map::new(),
             dropped: Vec::new(),
+            resumed: Vec::new(),
+            order: 0,
             staked: Set::new(),
             staked_first: false,
             probed: None,
@@ -277,10 +284,12 @@ impl Picker {
 
     /// A peer connected. It has nothing and is not usable until said otherwise.
     pub fn peer_joined(&mut self, conn: ConnectionId) {
-        let pieces = self.pieces;
-        self.peers
-            .entry(conn)
-            .or_insert_with(|| Box::new(Peer::new(pieces)));
+        if self.peers.contains_key(&conn) {
+            return;
+        }
+        self.order += 1;
+        let peer = Peer::new(self.pieces, self.order);
+        self.peers.insert(conn, Box::new(peer));
     }
 
     /// Price, speed, whether it may be asked. Joins the peer if it is new. Who sells no more shares what it brings, as free peers
@@ -337,7 +346,7 @@ impl Picker {
     pub fn peer_gone(&mut self, conn: ConnectionId) {
         self.release(conn, |_| true);
         for failed in self.failed.values_mut() {
-            failed.tried.remove(&conn);
+            failed.peer_gone(conn);
         }
         if let Some(peer) = self.peers.remove(&conn) {
             self.uncount(&peer);
@@ -400,9 +409,13 @@ impl Picker {
             peer.held_since = None;
             peer.note_rate(now);
             peer.last_block = now;
+            peer.received += 1;
         }
         if self.have.contains(block.piece.0) {
             return Received::Duplicate;
+        }
+        if self.keep_late(conn, block.piece.0, index) {
+            return Received::Kept;
         }
         self.begin_with(now, conn, block.piece.0);
         let Some(partial) = self.partials.get_mut(&block.piece.0) else {
@@ -457,7 +470,7 @@ impl Picker {
     }
 
     /// A piece failed its hash: all its blocks are wanted again. With `whole_from_one` (its blocks came
-    /// from several peers) it is fetched from one peer alone, so that the bytes tell who sent wrong ones.
+    /// from several peers) it is fetched from one peer alone from then on, so that the bytes tell who sent wrong ones.
     /// Returns the peers that still owe blocks of it, to be cancelled.
     pub fn piece_failed(
         &mut self,
@@ -467,15 +480,21 @@ impl Picker {
         if piece.0 >= self.pieces {
             return Vec::new();
         }
-        let owed = self.remove_partial(piece.0);
         if whole_from_one {
             let failed = self.failed.entry(piece.0).or_default();
-            failed.times = failed.times.saturating_add(1);
-            failed.from_one = true;
+            if let Some(partial) = self.partials.get(&piece.0) {
+                failed.keep(partial);
+            }
         }
+        let owed = self.remove_partial(piece.0);
         self.have.remove(piece.0);
         self.relist(piece.0);
         owed
+    }
+
+    /// A piece failed its hash with several sources, and is not verified since.
+    pub fn has_failed(&self, piece: PieceIndex) -> bool {
+        self.failed.contains_key(&piece.0)
     }
 
     /// Pieces whose received blocks the picker gave up to make room: throw their bytes away.
@@ -520,7 +539,7 @@ impl Picker {
         });
         let whole =
             (self.failed.iter()).filter_map(|(piece, failed)| match self.partials.get(piece) {
-                Some(partial) => partial.whole.then(|| partial.begun + failed.time()),
+                Some(partial) => partial.has_turn().then(|| Self::turn_ends_at(partial, now)),
                 None => failed.waits.map(|since| since + PATIENCE),
             });
         let probed = self.peers.values().filter(|p| p.status.snubbed);
@@ -625,7 +644,7 @@ impl Picker {
             || (self.unrequested.iter()).any(|piece| {
                 self.wanted.contains(*piece)
                     && self.rarity.availability(*piece) > 0
-                    && (self.partials.get(piece)).is_some_and(|p| p.requested == 0)
+                    && (self.partials.get(piece)).is_some_and(|p| p.requested == 0 && !p.has_turn())
             })
     }
 
@@ -642,8 +661,11 @@ impl Picker {
     /// No wanted block that somebody has waits to be asked for.
     fn everything_is_out(&self) -> bool {
         self.rarity.listed_available().is_empty()
-            && !(self.unrequested.iter())
-                .any(|&piece| self.wanted.contains(piece) && self.rarity.availability(piece) > 0)
+            && !(self.unrequested.iter()).any(|&piece| {
+                self.wanted.contains(piece)
+                    && self.rarity.availability(piece) > 0
+                    && self.partials.get(&piece).is_some_and(|p| !p.has_turn())
+            })
     }
 
     /// Answers whether anything became wanted, or ceased to be.
@@ -683,7 +705,7 @@ impl Picker {
         self.rarity.unlist(piece);
         let length = self.piece_len(piece);
         self.partial_bytes += u64::from(length);
-        let whole = self.is_from_one(piece);
+        let whole = self.failed.contains_key(&piece);
         let partial = Partial::new(length.div_ceil(BLOCK_LEN), whole, now);
         self.partials.insert(piece, partial);
         self.unrequested.insert(piece);
@@ -692,7 +714,7 @@ impl Picker {
     /// A block came of a piece that is not begun any more, because all of it was taken back: it is as good as any, and would be
     /// asked for once more.
     fn begin_with(&mut self, now: Timestamp, conn: ConnectionId, piece: u32) {
-        let is_open = self.rarity.is_listed(piece) && !self.is_from_one(piece);
+        let is_open = self.rarity.is_listed(piece) && !self.failed.contains_key(&piece);
         if !is_open || !self.fits(piece) || !self.has_budget_for(piece, true) {
             return;
         }
@@ -727,14 +749,16 @@ impl Picker {
             .collect()
     }
 
-    /// Forgets the received blocks of a piece nobody is asked for.
-    fn drop_partial(&mut self, piece: u32) {
+    /// Forgets the received blocks of a piece; of one that failed, they are kept for the turns of those that sent them. Answers what is to be cancelled, and at whom.
+    fn drop_partial(&mut self, piece: u32) -> Vec<(ConnectionId, BlockRef)> {
         let had_blocks = self.partials.get(&piece).is_some_and(|p| p.received() > 0);
-        self.remove_partial(piece);
+        self.note_end_of_turn(piece);
+        let owed = self.remove_partial(piece);
         if had_blocks {
             self.dropped.push(piece);
         }
         self.relist(piece);
+        owed
     }
 
     fn note_unrequested(&mut self, piece: u32) {
@@ -750,13 +774,10 @@ impl Picker {
         };
         partial.give_back(conn, index);
         let untouched = partial.received() == 0 && partial.requested == 0;
-        let whole = partial.whole;
         self.note_unrequested(piece);
         // A piece that nobody delivers and of which nothing is here was never begun.
-        match untouched {
-            true if whole => self.end_turn(piece),
-            true => self.drop_partial(piece),
-            false => {}
+        if untouched {
+            self.drop_partial(piece);
         }
     }
 
@@ -786,15 +807,8 @@ impl Picker {
             }
         }
         for piece in ended {
-            self.end_turn(piece);
+            self.drop_partial(piece);
         }
-    }
-
-    /// It is to come whole from one peer when next it is begun.
-    fn is_from_one(&self, piece: u32) -> bool {
-        self.failed
-            .get(&piece)
-            .is_some_and(|failed| failed.from_one)
     }
 
     fn share(&mut self, conn: ConnectionId) {

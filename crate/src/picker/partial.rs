@@ -30,7 +30,7 @@ pub(super) enum Block {
 #[derive(Debug)]
 pub(super) struct Partial {
     pub(super) owner: PieceOwner,
-    /// Must come from one source as a whole: a fetch from several failed its hash.
+    /// It comes from one source as a whole: a fetch from several failed its hash.
     pub(super) whole: bool,
     pub(super) blocks: Vec<Block>,
     pub(super) missing: u32,
@@ -39,6 +39,10 @@ pub(super) struct Partial {
     pub(super) touched: Timestamp,
     /// When it was begun.
     pub(super) begun: Timestamp,
+    /// If it is to come whole: so many blocks its owner had brought of it as its turn began, owed of others, and had sent in all.
+    pub(super) brought: u32,
+    pub(super) ahead: u64,
+    pub(super) received_before: u64,
     /// It went back to this seller, which has sent none of it since; and when.
     pub(super) returned: Option<ConnectionId>,
     pub(super) returned_at: Timestamp,
@@ -69,6 +73,9 @@ impl Partial {
             requested: 0,
             touched: now,
             begun: now,
+            brought: 0,
+            ahead: 0,
+            received_before: 0,
             returned: None,
             returned_at: Timestamp::ZERO,
             first_missing: 0,
@@ -102,10 +109,16 @@ impl Partial {
         }
     }
 
+    /// It is one peer's turn to bring it whole.
+    pub(super) fn has_turn(&self) -> bool {
+        self.whole && matches!(self.owner, PieceOwner::Sole(_))
+    }
+
     /// To come whole from one peer, and that one does nothing any more.
     pub(super) fn abandoned_whole(&self, conn: ConnectionId, now: Timestamp) -> bool {
         self.whole
             && self.requested == 0
+            && self.missing > 0
             && matches!(self.owner, PieceOwner::Sole(owner) if owner != conn)
             && now.since(self.touched) >= super::PATIENCE
     }
@@ -219,8 +232,17 @@ impl Partial {
 
     /// Marks a block as read back from storage.
     pub(super) fn restore(&mut self, index: u32) {
+        self.is_here(None, index);
+    }
+
+    /// Marks a block as brought by this peer before.
+    pub(super) fn bring(&mut self, conn: ConnectionId, index: u32) {
+        self.is_here(Some(conn), index);
+    }
+
+    fn is_here(&mut self, from: Option<ConnectionId>, index: u32) {
         if let Some(block @ Block::Missing) = self.blocks.get_mut(index as usize) {
-            *block = Block::Received(None);
+            *block = Block::Received(from);
             self.missing -= 1;
         }
     }

@@ -55,10 +55,14 @@ pub(super) struct Peer {
     pub(super) probed_at: Timestamp,
     /// The most bytes per second that it showed lately. Its rate falls to nothing while nothing is asked of it, and rises slowly.
     pub(super) measured: u64,
+    /// Blocks that it sent.
+    pub(super) received: u64,
+    /// When it came, by [`super::Picker::order`].
+    pub(super) joined: u64,
 }
 
 impl Peer {
-    pub(super) fn new(pieces: u32) -> Peer {
+    pub(super) fn new(pieces: u32, joined: u64) -> Peer {
         Peer {
             have: Bitfield::empty(pieces),
             status: PeerStatus::default(),
@@ -69,6 +73,8 @@ impl Peer {
             paused_until: Timestamp::ZERO,
             probed_at: Timestamp::ZERO,
             measured: 0,
+            received: 0,
+            joined,
         }
     }
 
@@ -84,6 +90,11 @@ impl Peer {
             && self
                 .held_since
                 .is_none_or(|since| now.since(since) < super::PATIENCE)
+    }
+
+    /// It may be asked for a piece, and is expected to bring it.
+    pub(super) fn has_now(&self, now: Timestamp, piece: u32) -> bool {
+        self.promising(now) && self.have.contains(piece)
     }
 
     pub(super) fn rate_or_guess(&self) -> u64 {

@@ -1,41 +1,32 @@
 //! Who is too slow: what is late with those that ask little, and what is taken back from one that keeps a piece from others.
 
-use super::partial::{Block, PieceOwner};
+use super::partial::{Block, Partial, PieceOwner};
 use super::peers::{Peer, transfer_time};
 use super::{PATIENCE, Picker, SAFETY, URGENT};
-use crate::sorted::Set;
+use crate::bitfield::Bitfield;
+use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp, Wait};
-use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, FineUnits};
+use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, FineUnits, PieceIndex};
 
 /// Window pieces looked at for a peer that cheaper ones, or faster ones, may make unnecessary.
 pub(super) const COMPARED_DEADLINES: usize = 64;
 /// A peer that something was taken back from is asked for a block, to see whether it sends again, so long after that.
 const PROBED_AFTER: Duration = Duration::from_secs(20);
 
-/// One peer has so long for a piece that is to come whole from it, the first time; a quarter more each further time.
-const WHOLE_TIME: Duration = Duration::from_secs(30);
-/// It grows so often, to three quarters of an hour.
-const MOST_GROWTH: u32 = 20;
+/// One peer has so long for a piece that is to come whole from it, where another could have its own turn.
+const TURN: Duration = Duration::from_secs(30);
 
-/// A piece that failed its hash with several sources. It is to come whole from one peer, so that the bytes tell who sent wrong
-/// ones. Where that peer does not bring it in time all of them go on with it; should it fail again, another one's turn comes.
+/// A piece that failed its hash with several sources. From then on it comes whole from one peer, so that the bytes tell who sent
+/// wrong ones. Each peer has its turn, whatever it asks, and goes on in the next one with what it brought itself. Never is what
+/// one sent mixed with what another did: a single block would spoil it again.
 #[derive(Debug, Default)]
 pub(super) struct Failed {
-    pub(super) times: u32,
-    /// When it is begun next it is to come whole.
-    pub(super) from_one: bool,
-    /// Connected peers that had their turn.
-    pub(super) tried: Set<ConnectionId>,
-    /// Since when it waits for one that had none, though another would begin it.
+    /// By connected peer: the blocks that it brought.
+    parts: Map<ConnectionId, Bitfield>,
+    /// By connected peer: when its last turn ended, by [`Picker::order`].
+    ended: Map<ConnectionId, u64>,
+    /// Since when it waits for one whose turn it is, though another would begin it.
     pub(super) waits: Option<Timestamp>,
-}
-
-impl Failed {
-    /// How long one peer has for it.
-    pub(super) fn time(&self) -> Duration {
-        let grown = |time: Duration, _| time * 5 / 4;
-        (1..self.times.min(MOST_GROWTH)).fold(WHOLE_TIME, grown)
-    }
 }
 
 /// The turn of one that others are asked before.
@@ -45,6 +36,24 @@ pub(super) struct Probe {
     pub(super) since: Timestamp,
     /// Nobody else is asked for a block before then.
     pub(super) until: Timestamp,
+}
+
+/// A turn ends for the sake of another peer that has shown that it is twice as fast: soon if its owner is free. One that has shown
+/// nothing yet waits for half a minute, and a seller for no other seller. One that is as fast waits, or all would begin and none
+/// would end.
+fn turn_is_over(now: Timestamp, partial: &Partial, owner: &Peer, other: &Peer) -> bool {
+    let time = now.since(partial.begun);
+    if other.measured == 0 {
+        return time >= TURN && (owner.free() || other.free());
+    }
+    let brought = partial.received() - partial.brought;
+    // What it was asked for before comes first.
+    let meanwhile = owner
+        .received
+        .saturating_sub(partial.received_before + u64::from(brought));
+    let blocks = u64::from(brought) + meanwhile.min(partial.ahead);
+    let least = if owner.free() { PATIENCE } else { TURN };
+    time >= least && transfer_time(2 * blocks * u64::from(BLOCK_LEN), other.measured) < time
 }
 
 /// When peers will have brought a piece together, and the `backlog` that they bring before it; never if none of them has it.
@@ -63,6 +72,24 @@ pub(super) fn arrival(
     match rate {
         0 => Timestamp::NEVER,
         _ => now + rtt + transfer_time(bytes, rate),
+    }
+}
+
+impl Failed {
+    /// What each peer brought of the piece is kept for its turn.
+    pub(super) fn keep(&mut self, partial: &Partial) {
+        let count = partial.blocks.len() as u32;
+        for (index, block) in (0..).zip(&partial.blocks) {
+            if let Block::Received(Some(conn)) = block {
+                let part = self.parts.entry(*conn);
+                part.or_insert_with(|| Bitfield::empty(count)).insert(index);
+            }
+        }
+    }
+
+    pub(super) fn peer_gone(&mut self, conn: ConnectionId) {
+        self.parts.remove(&conn);
+        self.ended.remove(&conn);
     }
 }
 
@@ -158,61 +185,169 @@ impl Picker {
         owed
     }
 
-    /// Ends the turns of those that did not bring a piece whole in time.
-    pub fn end_turns(&mut self, now: Timestamp) {
-        let is_over = |(piece, failed): (&u32, &Failed)| {
-            let partial = self.partials.get(piece).filter(|partial| partial.whole)?;
-            (now >= partial.begun + failed.time()).then_some(*piece)
+    /// Ends turns that are over where another peer could have its own. Answers what is to be cancelled, and at whom.
+    pub fn end_turns(&mut self, now: Timestamp) -> Vec<(ConnectionId, BlockRef)> {
+        let is_over = |piece: &&u32| {
+            let partial = self
+                .partials
+                .get(piece)
+                .filter(|p| p.missing + p.requested > 0);
+            let Some((partial, PieceOwner::Sole(owner))) = partial.map(|p| (p, p.owner)) else {
+                return false;
+            };
+            let owner = self.peers.get(&owner).map(|peer| (owner, peer));
+            owner.is_some_and(|(conn, owner)| {
+                let mut others = self.peers.iter().filter(|(other, _)| **other != conn);
+                others.any(|(_, other)| {
+                    other.has_now(now, **piece) && turn_is_over(now, partial, owner, other)
+                })
+            })
         };
-        let over: Vec<u32> = self.failed.iter().filter_map(is_over).collect();
-        for piece in over {
-            self.end_turn(piece);
+        let over: Vec<u32> = self.failed.keys().filter(is_over).copied().collect();
+        let owed = over.into_iter().flat_map(|piece| self.drop_partial(piece));
+        owed.collect()
+    }
+
+    /// When the turn of a piece that is begun may be over.
+    pub(super) fn turn_ends_at(partial: &Partial, now: Timestamp) -> Timestamp {
+        let looks = now.since(partial.begun).as_micros() / PATIENCE.as_micros() + 1;
+        let next = PATIENCE.saturating_mul(u32::try_from(looks).unwrap_or(u32::MAX));
+        let end = partial.begun + TURN;
+        match now < end {
+            true => end.min(partial.begun + next),
+            false => partial.begun + next,
         }
     }
 
-    /// Whoever was to bring a piece whole does not, or not in time: what is here stays, and all may be asked for the rest. What is
-    /// out to a seller it still brings alone.
-    pub(super) fn end_turn(&mut self, piece: u32) {
-        if let Some(failed) = self.failed.get_mut(&piece) {
-            failed.from_one = false;
-        }
-        let Some(partial) = self.partials.get_mut(&piece) else {
+    /// Ends the turns of those that do nothing any more for a piece that this peer has. To be called before it is asked for
+    /// anything, with [`Picker::take_dropped`] in between.
+    pub fn end_abandoned(&mut self, now: Timestamp, conn: ConnectionId) {
+        let Some(peer) = self.peers.get(&conn) else {
             return;
         };
-        partial.whole = false;
-        partial.owner = match partial.owner {
-            PieceOwner::Sole(owner) if partial.requested > 0 => match self.peers.get(&owner) {
-                Some(peer) if !peer.free() => PieceOwner::Sole(owner),
-                _ => PieceOwner::Shared,
-            },
-            _ => PieceOwner::Vacant,
+        let abandoned = |piece: &u32| {
+            let partial = self.partials.get(piece);
+            peer.have.contains(*piece) && partial.is_some_and(|p| p.abandoned_whole(conn, now))
         };
-        if partial.received() == 0 && partial.requested == 0 {
+        let ended: Vec<u32> = self.failed.keys().copied().filter(abandoned).collect();
+        for piece in ended {
             self.drop_partial(piece);
         }
     }
 
-    /// Pieces that are to come whole and that this peer had its turn for, where another has not: for a while they are not begun
-    /// with it.
-    pub(super) fn had_its_turn(&mut self, now: Timestamp, conn: ConnectionId) -> Vec<u32> {
-        let mut had = Vec::new();
+    /// Pieces that are to come whole and are not begun: those that it is this peer's turn to bring, and those that it is another's,
+    /// for which they wait a while.
+    pub(super) fn turns(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        joined: u64,
+    ) -> (Set<u32>, Set<u32>) {
+        let (mut own, mut others) = (Set::new(), Set::new());
         for (&piece, failed) in &mut self.failed {
-            if !failed.from_one
-                || self.partials.contains_key(&piece)
-                || !failed.tried.contains(&conn)
-            {
+            if self.partials.contains_key(&piece) {
                 continue;
             }
-            let another = self.peers.iter().any(|(other, peer)| {
-                peer.promising(now) && peer.have.contains(piece) && !failed.tried.contains(other)
-            });
-            match another {
-                true if now < *failed.waits.get_or_insert(now) + PATIENCE => had.push(piece),
-                true => {}
-                false => failed.tried = Set::new(),
+            let peers = &self.peers;
+            let before_it = |failed: &Failed| {
+                let order = |conn, joined| failed.ended.get(&conn).copied().unwrap_or(joined);
+                (peers.iter().filter(|(_, peer)| peer.has_now(now, piece)))
+                    .map(|(other, peer)| (order(*other, peer.joined), *other))
+                    .min()
+                    .filter(|(first, _)| *first < order(conn, joined))
+            };
+            let mut first = before_it(failed);
+            if let Some((_, awaited)) = first
+                && now >= *failed.waits.get_or_insert(now) + PATIENCE
+            {
+                // It does not take its turn: now it is the next one's.
+                self.order += 1;
+                failed.ended.insert(awaited, self.order);
+                first = before_it(failed);
+                failed.waits = first.map(|_| now);
             }
+            match first {
+                Some(_) => others.insert(piece),
+                None => own.insert(piece),
+            };
         }
-        had
+        (own, others)
+    }
+
+    /// A peer begins its turn, with what it brought before.
+    pub(super) fn begin_turn(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        peer: &Peer,
+        piece: u32,
+    ) {
+        let partial = self.partials.get_mut(&piece);
+        let partial = partial.filter(|p| p.whole && p.owner == PieceOwner::Vacant);
+        let (Some(partial), Some(failed)) = (partial, self.failed.get_mut(&piece)) else {
+            return;
+        };
+        partial.owner = PieceOwner::Sole(conn);
+        partial.touched = now;
+        partial.ahead = peer.requests.len() as u64;
+        partial.received_before = peer.received;
+        failed.waits = None;
+        // Who sent all of it sent it wrong.
+        let Some(part) = failed.parts.get(&conn).filter(|part| !part.is_full()) else {
+            return;
+        };
+        for index in part.iter() {
+            partial.bring(conn, index);
+        }
+        partial.brought = partial.received();
+        self.resumed.push((PieceIndex(piece), conn));
+    }
+
+    /// A turn is over: what came of it is kept for the next one of that peer, which comes after those of all others.
+    pub(super) fn note_end_of_turn(&mut self, piece: u32) {
+        let partial = self.partials.get(&piece).filter(|p| p.has_turn());
+        let Some((partial, PieceOwner::Sole(owner))) = partial.map(|p| (p, p.owner)) else {
+            return;
+        };
+        self.order += 1;
+        if let Some(failed) = self.failed.get_mut(&piece) {
+            failed.ended.insert(owner, self.order);
+            failed.keep(partial);
+        }
+    }
+
+    /// A block of a piece that failed came when it is not its sender's turn: it is kept for that. But one is left for the turn, with
+    /// which the piece is hashed.
+    pub(super) fn keep_late(&mut self, conn: ConnectionId, piece: u32, index: u32) -> bool {
+        let count = self.piece_len(piece).div_ceil(BLOCK_LEN);
+        let turn = self.partials.get(&piece).map(|partial| partial.owner);
+        let Some(failed) = self.failed.get_mut(&piece) else {
+            return false;
+        };
+        if turn == Some(PieceOwner::Sole(conn)) || !self.peers.contains_key(&conn) {
+            return false;
+        }
+        let part = failed.parts.entry(conn);
+        let part = part.or_insert_with(|| Bitfield::empty(count));
+        part.count() + 1 < count && part.insert(index)
+    }
+
+    /// What a peer brought of a piece that failed is not kept any more.
+    pub fn forget_part(&mut self, piece: PieceIndex, conn: ConnectionId) {
+        if let Some(failed) = self.failed.get_mut(&piece.0) {
+            failed.parts.remove(&conn);
+        }
+    }
+
+    /// A peer goes on, when its turn comes, with what it brought of a piece.
+    pub fn keeps_part(&self, piece: PieceIndex, conn: ConnectionId) -> bool {
+        let failed = self.failed.get(&piece.0);
+        failed.is_some_and(|failed| failed.parts.contains_key(&conn))
+    }
+
+    /// Turns that began with what the peer had brought before: its blocks count as received.
+    pub fn take_resumed(&mut self) -> Vec<(PieceIndex, ConnectionId)> {
+        core::mem::take(&mut self.resumed)
     }
 
     /// A piece that is paid for in part goes back to the seller that brought that part and is among those that `may_be_asked`,

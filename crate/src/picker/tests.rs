@@ -45,6 +45,7 @@ fn seed(picker: &mut Picker, id: u64, price: u128, rate: u64) -> ConnectionId {
 
 fn pick(picker: &mut Picker, now: Timestamp, conn: ConnectionId, max: usize) -> Vec<BlockRef> {
     let mut out = Vec::new();
+    picker.end_abandoned(now, conn);
     picker.pick(now, conn, max, None, &mut out);
     out
 }
@@ -302,13 +303,16 @@ fn a_piece_that_failed_with_several_sources_comes_whole_from_one() {
     deliver_only(&mut picker, a, &first);
     deliver_only(&mut picker, b, &second);
     assert!(picker.piece_failed(PieceIndex(0), true).is_empty());
-    let whole = pick(&mut picker, at(1), a, 1);
+    assert_eq!(
+        pick(&mut picker, at(1), a, 9),
+        second,
+        "what it did not send"
+    );
     assert!(pick(&mut picker, at(1), b, 9).is_empty());
-    deliver_only(&mut picker, a, &whole);
-    // It left in the middle: others go on with it.
+    // It left in the middle: it comes whole from another.
     picker.peer_gone(a);
-    assert_eq!(picker.take_dropped(), []);
-    assert_eq!(pick(&mut picker, at(2), b, 9).len(), 1);
+    assert_eq!(picker.take_dropped(), [PieceIndex(0)]);
+    assert_eq!(pick(&mut picker, at(2), b, 9), first);
 }
 
 fn deliver_only(picker: &mut Picker, conn: ConnectionId, blocks: &[BlockRef]) {
@@ -651,6 +655,14 @@ impl Model {
                 let chosen = pick(picker, now, conn(peer), max);
                 for piece in picker.take_dropped() {
                     self.here.remove(&piece.0);
+                }
+                for (piece, resumed) in picker.take_resumed() {
+                    assert_eq!(resumed, conn(peer));
+                    let sources = picker.sources(piece);
+                    assert!(sources.iter().all(|(_, from)| *from == Some(resumed)));
+                    let begins = sources.iter().map(|(index, _)| index * BLOCK_LEN);
+                    let before = self.here.insert(piece.0, begins.collect());
+                    assert_eq!(before, None);
                 }
                 assert!(chosen.len() <= max);
                 for block in chosen {

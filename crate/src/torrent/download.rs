@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::messages::protocol;
 use super::metadata::{Attempt, Progress};
 use super::outbox::spans_len;
-use super::{Buying, Context, Copied, EffectOwner, MAX_SUSPECTS, Purpose, Suspect, Torrent};
+use super::{Buying, Context, Copied, EffectOwner, Purpose, Suspect, Torrent};
 use crate::io::{ClosedReason, Effect, EffectError, Event};
 use crate::metainfo::{MAX_INFO_LEN, Metainfo};
 use crate::peer::MAX_UNREQUESTED;
@@ -20,8 +20,6 @@ use crate::wire::extension::{MetadataMessage, UT_METADATA_NAME};
 
 /// A seller that sent nothing for so long may be waiting for money, though it owes what was asked of it.
 const ADVANCE_AFTER: Duration = Duration::from_millis(250);
-/// So many copies of a piece that was wrong again and again are kept until a right one tells who lied.
-const MAX_SUSPECT_COPIES: usize = 4;
 /// Taken-back requests per peer whose block is still forgiven.
 const MAX_CANCELLED: usize = 256;
 
@@ -148,6 +146,15 @@ impl Torrent {
                     self.take_back(ctx, other, block);
                 }
             }
+            Received::Kept => {
+                let suspect = Suspect {
+                    from: conn,
+                    block,
+                    data,
+                    advanced: false,
+                };
+                content.keep_late(suspect);
+            }
             Received::Duplicate | Received::Unrequested => {
                 self.wasted += u64::from(length);
                 // What was asked of a paid peer is paid if it is valid, even if it came too late.
@@ -219,7 +226,8 @@ impl Torrent {
         }
     }
 
-    /// What is here of a piece is given up before it was hashed.
+    /// What is here of a piece is given up before it was hashed. Of one that failed it is kept, until its sender goes on with it or
+    /// a right copy judges it.
     pub(super) fn throw_away(
         info_hash: crate::types::InfoHash,
         content: &mut super::Content,
@@ -231,13 +239,34 @@ impl Torrent {
         };
         ctx.money.restored_judged(ctx.now, info_hash, piece, false);
         content.advances.settle(piece);
-        for (number, held) in partial.blocks.iter().enumerate() {
-            let sender = held.as_ref().filter(|h| h.advanced).and_then(|h| h.from);
-            if let Some(conn) = sender
-                && let Some(block) = content.geometry.block(piece, number as u32)
-            {
-                ctx.money.thrown_away(ctx.now, conn, block);
-            }
+        let blocks = Self::sent(content, piece, partial);
+        let forgotten = match content.picker.has_failed(piece) {
+            true => content.suspect(piece, blocks),
+            false => blocks,
+        };
+        Self::forget(ctx, &forgotten);
+    }
+
+    /// Who sent the blocks of a piece.
+    fn sent(content: &super::Content, piece: PieceIndex, partial: Partial) -> Vec<Suspect> {
+        let blocks = partial.blocks.into_iter().enumerate();
+        blocks
+            .filter_map(|(number, held)| {
+                let held = held?;
+                Some(Suspect {
+                    from: held.from?,
+                    block: content.geometry.block(piece, number as u32)?,
+                    data: held.data,
+                    advanced: held.advanced,
+                })
+            })
+            .collect()
+    }
+
+    /// Nobody will know whether these were right: what was paid of them in advance is lost.
+    fn forget(ctx: &mut Context, suspects: &[Suspect]) {
+        for suspect in suspects.iter().filter(|suspect| suspect.advanced) {
+            ctx.money.thrown_away(ctx.now, suspect.from, suspect.block);
         }
     }
 
@@ -249,6 +278,10 @@ impl Torrent {
         let Some(expected) = content.meta.piece_hash(piece) else {
             return;
         };
+        // Only of what was sealed for it is this the hash.
+        if !content.store.partial(piece).is_some_and(|p| p.sealed) {
+            return;
+        }
         match content.verified.check(piece, &expected, digest) {
             Err(_) => self.piece_corrupt(ctx, piece),
             Ok(proof) => {
@@ -334,33 +367,9 @@ impl Torrent {
             }
         }
         if whole {
-            if content.suspects.len() >= MAX_SUSPECTS
-                && !content.suspects.contains_key(&piece)
-                && let Some((_, forgotten)) = content.suspects.pop_first()
-            {
-                for suspect in forgotten.iter().filter(|suspect| suspect.advanced) {
-                    ctx.money.thrown_away(ctx.now, suspect.from, suspect.block);
-                }
-            }
-            let kept = partial
-                .blocks
-                .into_iter()
-                .enumerate()
-                .filter_map(|(number, held)| {
-                    let held = held?;
-                    Some(Suspect {
-                        from: held.from?,
-                        block: content.geometry.block(piece, number as u32)?,
-                        data: held.data,
-                        advanced: held.advanced,
-                    })
-                })
-                .collect::<Vec<_>>();
-            let blocks = content.geometry.blocks_in(piece).unwrap_or(0) as usize;
-            let suspects = content.suspects.entry(piece).or_default();
-            for suspect in remember(suspects, kept, MAX_SUSPECT_COPIES * blocks) {
-                ctx.money.thrown_away(ctx.now, suspect.from, suspect.block);
-            }
+            let sent = Self::sent(content, piece, partial);
+            let forgotten = content.suspect(piece, sent);
+            Self::forget(ctx, &forgotten);
         }
         for (conn, block) in owed {
             self.take_back(ctx, conn, block);
@@ -469,9 +478,13 @@ impl Torrent {
         for (conn, peer) in &self.peers {
             let conn = *conn;
             let mut wanted = ctx.money.needs_advance(conn);
-            for suspect in content.suspects.values_mut().flatten() {
-                if wanted == 0 || suspect.from != conn || suspect.advanced {
-                    continue;
+            if wanted == 0 {
+                continue;
+            }
+            let suspects = content.suspects.values_mut().flatten();
+            for suspect in suspects.filter(|s| s.from == conn && !s.advanced) {
+                if wanted == 0 {
+                    break;
                 }
                 let advance = Payable::Advance(Advances::suspect(suspect.block));
                 suspect.advanced = ctx.money.payable(ctx.now, conn, advance);
@@ -687,18 +700,4 @@ impl Torrent {
             }
         }
     }
-}
-
-/// Adds a wrong copy to those before it, so that a right one settles them all. Equal bytes are kept once. Answers what was paid in
-/// advance of those that have no room: the oldest.
-fn remember(suspects: &mut Vec<Suspect>, copy: Vec<Suspect>, most: usize) -> Vec<Suspect> {
-    for mut suspect in copy {
-        let same = |s: &&Suspect| s.block == suspect.block && s.data == suspect.data;
-        if let Some(data) = suspects.iter().find(same).map(|s| s.data.clone()) {
-            suspect.data = data;
-        }
-        suspects.push(suspect);
-    }
-    let forgotten = suspects.drain(..suspects.len().saturating_sub(most));
-    forgotten.filter(|suspect| suspect.advanced).collect()
 }

@@ -18,6 +18,7 @@ mod start;
 mod streams;
 mod upload;
 
+use core::cmp::Reverse;
 use std::collections::VecDeque;
 
 use alloy_primitives::B256;
@@ -49,8 +50,12 @@ pub use quota::Quota;
 const LAZY_CYCLE: Duration = Duration::from_secs(1);
 /// Sellers of one torrent that are of use and with whom a range is opened at once: each pair must reach the dust limit.
 const MAX_PAID_SOURCES: usize = 4;
-/// Pieces whose wrong bytes are kept until a whole copy tells who sent them.
-const MAX_SUSPECTS: usize = 8;
+/// Pieces whose wrong bytes are kept until a whole copy tells who sent them,
+const MAX_SUSPECTS: u64 = 8;
+/// and bytes of one copy of each of them; but always one piece.
+const MAX_SUSPECT_BYTES: u64 = 64 << 20;
+/// Of each of these pieces so many times its blocks are kept.
+const MAX_SUSPECT_COPIES: usize = 2;
 /// Blocks that came twice before their piece was verified and are kept until then, 4 MiB of them; the oldest give way.
 const MAX_LATE_COPIES: usize = 256;
 /// A peer with which no block passed for so long gives way when there is no room for another.
@@ -113,7 +118,7 @@ struct Content {
     phase: Phase,
     /// Verified, being written.
     writing: Map<PieceIndex, VerifiedPiece>,
-    /// Wrong bytes from several senders: per block who sent what.
+    /// Of pieces that failed with several senders: who sent what.
     suspects: Map<PieceIndex, Vec<Suspect>>,
     /// Blocks that came twice, of pieces that are not verified and stored yet.
     copies: Vec<Copied>,
@@ -144,6 +149,69 @@ impl Content {
         self.copies.push(copy);
     }
 
+    /// Remembers who sent what of a piece that failed. Answers what has no room beside it.
+    fn suspect(&mut self, piece: PieceIndex, sent: Vec<Suspect>) -> Vec<Suspect> {
+        let length = u64::from(self.geometry.piece_len(piece).unwrap_or(1).max(1));
+        let most = (MAX_SUSPECT_BYTES / length).clamp(1, MAX_SUSPECTS) as usize;
+        let mut forgotten = Vec::new();
+        while self.suspects.len() >= most && !self.suspects.contains_key(&piece) {
+            let other = self.suspects.pop_first().map(|(_, other)| other);
+            forgotten.extend(other.unwrap_or_default());
+        }
+        let newest = sent.last().map(|suspect| suspect.from);
+        let senders: Set<ConnectionId> = sent.iter().map(|suspect| suspect.from).collect();
+        let all = self.suspects.entry(piece).or_default();
+        forgotten.extend(take_from(all, |from| senders.contains(&from)));
+        all.extend(sent);
+        let blocks = self.geometry.blocks_in(piece).unwrap_or(0) as usize;
+        while all.len() > MAX_SUSPECT_COPIES * blocks {
+            // First what nothing is at stake for, what nobody goes on with, and what is most: little may be a slow peer's.
+            let mut parts: Map<ConnectionId, (bool, bool, Reverse<usize>)> = Map::new();
+            for suspect in all.iter().filter(|s| Some(s.from) != newest) {
+                let goes_on = || self.picker.keeps_part(piece, suspect.from);
+                let entry = parts.entry(suspect.from);
+                let part = entry.or_insert_with(|| (false, goes_on(), Reverse(0)));
+                part.0 |= suspect.advanced;
+                part.2.0 += 1;
+            }
+            let Some((from, _)) = parts.into_iter().min_by_key(|(_, part)| *part) else {
+                break;
+            };
+            forgotten.extend(take_from(all, |one| one == from));
+        }
+        for gone in &forgotten {
+            if gone.block.piece != piece || !senders.contains(&gone.from) {
+                self.picker.forget_part(gone.block.piece, gone.from);
+            }
+        }
+        forgotten
+    }
+
+    /// Keeps a block that came when its sender's turn was over, with what that brought in it.
+    fn keep_late(&mut self, suspect: Suspect) {
+        let piece = suspect.block.piece;
+        match self.suspects.get_mut(&piece) {
+            Some(all) => all.push(suspect),
+            None => self.picker.forget_part(piece, suspect.from),
+        }
+    }
+
+    /// A peer goes on with what it brought of a piece that failed.
+    fn resume(&mut self, piece: PieceIndex, conn: ConnectionId) {
+        let Some(all) = self.suspects.get_mut(&piece) else {
+            return;
+        };
+        for suspect in take_from(all, |from| from == conn) {
+            let number = (suspect.block.begin / crate::types::BLOCK_LEN) as usize;
+            self.store.add(suspect.block, suspect.data, conn);
+            let partial = self.store.partial_mut(piece);
+            let held = partial.and_then(|p| p.blocks.get_mut(number)?.as_mut());
+            if let Some(held) = held {
+                held.advanced = suspect.advanced;
+            }
+        }
+    }
+
     /// What came twice of a piece is to be judged.
     fn take_copies(&mut self, piece: PieceIndex) -> Vec<Copied> {
         let copies = core::mem::take(&mut self.copies).into_iter();
@@ -153,7 +221,7 @@ impl Content {
     }
 }
 
-/// A block of a piece that was wrong.
+/// A block of a piece that failed, to be compared with a right copy, or to be a part of one from the same peer.
 #[derive(Debug)]
 struct Suspect {
     from: ConnectionId,
@@ -161,6 +229,13 @@ struct Suspect {
     data: Bytes,
     /// It was paid for in advance.
     advanced: bool,
+}
+
+/// Takes out what some of the senders sent.
+fn take_from(all: &mut Vec<Suspect>, is_one: impl Fn(ConnectionId) -> bool) -> Vec<Suspect> {
+    let (taken, rest) = (core::mem::take(all).into_iter()).partition(|s| is_one(s.from));
+    *all = rest;
+    taken
 }
 
 #[derive(Debug)]

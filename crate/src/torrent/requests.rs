@@ -53,6 +53,7 @@ impl Torrent {
             return false;
         }
         let in_vain = self.tell_picker(ctx);
+        self.end_turns(ctx);
         self.take_back_from_slow(ctx, &in_vain);
         let Some(content) = &self.content else {
             return false;
@@ -102,7 +103,6 @@ impl Torrent {
         };
         let (staked, first) = ctx.money.staked(self.info_hash);
         content.picker.set_staked(staked, first);
-        content.picker.end_turns(ctx.now);
         for (conn, peer) in &self.peers {
             let buying = ctx.money.buying(*conn);
             let price = match buying {
@@ -195,6 +195,24 @@ impl Torrent {
         }
     }
 
+    /// See [`Picker::end_turns`](crate::picker::Picker::end_turns).
+    fn end_turns(&mut self, ctx: &mut Context) {
+        let content = self.content.as_mut();
+        let owed = content.map(|content| content.picker.end_turns(ctx.now));
+        for (conn, block) in owed.unwrap_or_default() {
+            self.take_back(ctx, conn, block);
+        }
+        self.throw_dropped_away(ctx);
+    }
+
+    fn throw_dropped_away(&mut self, ctx: &mut Context) {
+        if let Some(content) = &mut self.content {
+            for piece in content.picker.take_dropped() {
+                Self::throw_away(self.info_hash, content, ctx, piece);
+            }
+        }
+    }
+
     /// See [`Picker::return_staked`](crate::picker::Picker::return_staked).
     fn return_staked(&mut self, ctx: &mut Context) {
         let Some(content) = &mut self.content else {
@@ -219,6 +237,11 @@ impl Torrent {
         wish: usize,
         allowance: &Allowance,
     ) -> usize {
+        if let Some(content) = &mut self.content {
+            content.picker.end_abandoned(ctx.now, conn);
+        }
+        // Before a turn begins: what has no room beside this may be a part of it.
+        self.throw_dropped_away(ctx);
         let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&conn)) else {
             return 0;
         };
@@ -233,6 +256,9 @@ impl Torrent {
             content
                 .picker
                 .pick(ctx.now, conn, room, only.as_ref(), &mut blocks);
+        }
+        for (piece, conn) in content.picker.take_resumed() {
+            content.resume(piece, conn);
         }
         for piece in content.picker.take_dropped() {
             Self::throw_away(self.info_hash, content, ctx, piece);

@@ -40,13 +40,19 @@ fn a_piece_is_not_left_to_a_seller_that_was_waited_for_in_vain() {
             [],
             "left to the other"
         );
-        // What was to come whole is gone on with, too.
-        assert_eq!(picker.take_dropped(), []);
+        // What was to come whole comes whole from the other, and is kept for the first one's next turn.
+        let dropped = if whole { vec![PieceIndex(0)] } else { vec![] };
+        assert_eq!(picker.take_dropped(), dropped);
         let rest = pick(&mut picker, at(28_000), dear, 9);
-        assert_eq!(rest.len(), 3);
+        assert_eq!(rest.len(), if whole { 4 } else { 3 });
         // Nor does its late block keep the other from being paid: nothing is cancelled there.
         let late = picker.received(at(28_050), cheap, out[0]);
-        assert_eq!(late, Received::Duplicate);
+        let kept = if whole {
+            Received::Kept
+        } else {
+            Received::Duplicate
+        };
+        assert_eq!(late, kept);
         deliver(&mut picker, at(28_100), dear, &rest);
         assert_eq!(
             picker.received(at(28_200), cheap, out[0]),
@@ -489,43 +495,113 @@ fn free_peers_share_what_somebody_began_that_does_not_bring_it_any_more() {
 }
 
 #[test]
-fn what_does_not_come_whole_in_time_is_gone_on_with_by_all() {
-    let mut picker = one_left();
-    picker.piece_failed(PieceIndex(0), true);
-    let drips = seed(&mut picker, 1, 0, 0);
-    let other = seed(&mut picker, 2, 0, 100_000);
-    let sent = pick(&mut picker, at(0), drips, 1);
-    deliver(&mut picker, at(20_000), drips, &sent);
-    let out = pick(&mut picker, at(20_000), drips, 9);
-    assert_eq!(out.len(), 3);
-    assert_eq!(picker.next_timeout(at(29_999)), at(30_000));
-    picker.end_turns(at(29_999));
-    assert_eq!(pick(&mut picker, at(29_999), other, 9), []);
-    picker.end_turns(at(30_000));
-    assert_eq!(picker.take_dropped(), [], "what is here stays");
-    assert_eq!(pick(&mut picker, at(30_000), other, 9).len(), 3);
+fn what_does_not_come_whole_in_time_comes_whole_from_another() {
+    for (alone, all) in [(false, false), (false, true), (true, false)] {
+        let mut picker = one_left();
+        picker.piece_failed(PieceIndex(0), true);
+        let drips = seed(&mut picker, 1, 0, 0);
+        let other = seed(&mut picker, 2, 0, 0);
+        let sent = pick(&mut picker, at(0), drips, 1);
+        deliver(&mut picker, at(20_000), drips, &sent);
+        let out = pick(&mut picker, at(20_000), drips, 9);
+        assert_eq!(out.len(), 3);
+        assert_eq!(picker.next_timeout(at(29_999)), at(30_000));
+        assert_eq!(picker.end_turns(at(29_999)), []);
+        assert_eq!(pick(&mut picker, at(29_999), other, 9), []);
+        if alone {
+            // Nobody else would bring it now: it goes on.
+            picker.peer_status(other, PeerStatus::default());
+            assert_eq!(picker.end_turns(at(60_000)), []);
+            deliver(&mut picker, at(60_000), drips, &out);
+            assert!(picker.is_complete());
+            continue;
+        }
+        let owed: Vec<_> = out.iter().map(|block| (drips, *block)).collect();
+        assert_eq!(picker.end_turns(at(30_000)), owed);
+        assert_eq!(picker.take_dropped(), [PieceIndex(0)]);
+        assert_eq!(
+            pick(&mut picker, at(30_000), drips, 9),
+            [],
+            "it had its turn"
+        );
+        let whole = pick(&mut picker, at(30_000), other, 9);
+        assert_eq!(whole.len(), 4);
+        assert_eq!(picker.take_resumed(), []);
+        // It goes on with what it brought itself, and with what came late.
+        let late = picker.received(at(30_100), drips, out[0]);
+        assert_eq!(late, Received::Kept);
+        let again = picker.received(at(30_200), drips, out[0]);
+        assert_eq!(again, Received::Duplicate);
+        if all {
+            assert_eq!(picker.received(at(30_300), drips, out[1]), Received::Kept);
+            let last = picker.received(at(30_300), drips, out[2]);
+            assert_eq!(last, Received::Duplicate, "its turn ends with one");
+            picker.end_turns(at(60_000));
+            assert_eq!(pick(&mut picker, at(60_000), drips, 9), out[2..]);
+            continue;
+        }
+        picker.received(at(40_000), other, whole[0]);
+        assert_eq!(picker.end_turns(at(60_000)).len(), 3);
+        assert_eq!(pick(&mut picker, at(60_000), other, 9), []);
+        assert_eq!(pick(&mut picker, at(60_000), drips, 9), out[1..]);
+        assert_eq!(picker.take_resumed(), [(PieceIndex(0), drips)]);
+        // What was forgotten meanwhile is asked for again.
+        assert_eq!(picker.end_turns(at(90_000)).len(), 2);
+        picker.forget_part(PieceIndex(0), other);
+        assert_eq!(pick(&mut picker, at(90_000), other, 9).len(), 4);
+        assert_eq!(picker.take_resumed(), []);
+    }
+}
+
+#[test]
+fn a_turn_ends_as_soon_as_another_has_shown_that_it_is_twice_as_fast() {
+    // Two blocks in four seconds are 8,192 bytes a second.
+    for (shown, price, ends) in [
+        (16_000, 0, false),
+        (17_000, 0, true),
+        (1_000_000, 10, false),
+        (0, 0, false),
+    ] {
+        let mut picker = one_left();
+        picker.piece_failed(PieceIndex(0), true);
+        let slow = seed(&mut picker, 1, price, 0);
+        let other = seed(&mut picker, 2, 0, shown);
+        let out = pick(&mut picker, at(0), slow, 9);
+        deliver(&mut picker, at(3_000), slow, &out[..2]);
+        assert_eq!(picker.end_turns(at(3_999)), []);
+        assert_eq!(picker.end_turns(at(4_000)).is_empty(), !ends, "{shown}");
+        if !ends && price == 0 {
+            // Looked at again, as long as it lasts.
+            let looks = [4_000, 8_000, 28_000, 30_000, 32_000].map(at);
+            for (now, next) in looks.iter().zip(&looks[1..]) {
+                let partial = picker.partials.get(&0).unwrap();
+                assert!(Picker::turn_ends_at(partial, *now) <= *next);
+                assert!(Picker::turn_ends_at(partial, *now) > *now);
+            }
+            picker.peer_status(other, status(0, 100_000));
+            assert_eq!(picker.end_turns(at(8_000)).len(), 2);
+            // What it brought before counts for no later turn.
+            picker.peer_status(other, PeerStatus::default());
+            assert_eq!(pick(&mut picker, at(8_000), slow, 9).len(), 2);
+            picker.peer_status(other, status(0, 100_000));
+            assert_eq!(picker.end_turns(at(12_000)).len(), 2);
+        }
+    }
 }
 
 #[test]
 fn each_peer_has_its_turn_for_a_piece_that_is_to_come_whole() {
     let mut picker = one_left();
-    let peers = [1, 2].map(|id| seed(&mut picker, id, 0, 0));
-    for turn in 0..4 {
-        let (had, has_not) = (peers[turn % 2], peers[1 - turn % 2]);
+    picker.piece_failed(PieceIndex(0), true);
+    let peers = [1, 2, 3].map(|id| seed(&mut picker, id, 0, 0));
+    for turn in 0..7 {
         let now = at(turn as u64 * 100_000);
-        picker.piece_failed(PieceIndex(0), true);
-        // All had their turn after two: it goes round again.
-        if turn % 2 == 1 {
-            assert_eq!(pick(&mut picker, now, has_not, 9), [], "it had its turn");
+        for waits in 1..3 {
+            assert_eq!(pick(&mut picker, now, peers[(turn + waits) % 3], 9), []);
         }
-        assert_eq!(pick(&mut picker, now, had, 9).len(), 4);
-        assert_eq!(pick(&mut picker, now, has_not, 9), []);
-        // It says nothing: all go on with it.
-        picker.timed_out(had);
-        assert_eq!(pick(&mut picker, now, has_not, 1).len(), 1);
-        assert_eq!(pick(&mut picker, now, had, 9).len(), 3);
-        picker.timed_out(had);
-        picker.timed_out(has_not);
+        assert_eq!(pick(&mut picker, now, peers[turn % 3], 9).len(), 4);
+        // It says nothing.
+        picker.timed_out(peers[turn % 3]);
     }
 }
 
@@ -534,34 +610,181 @@ fn a_piece_that_is_to_come_whole_waits_a_moment_only_for_who_had_no_turn() {
     let mut picker = one_left();
     picker.piece_failed(PieceIndex(0), true);
     let had = seed(&mut picker, 1, 0, 0);
-    assert_eq!(pick(&mut picker, at(0), had, 9).len(), 4);
-    picker.piece_failed(PieceIndex(0), true);
     let other = seed(&mut picker, 2, 0, 0);
+    assert_eq!(pick(&mut picker, at(0), had, 9).len(), 4);
+    picker.timed_out(had);
     assert_eq!(pick(&mut picker, at(100), had, 9), []);
     assert_eq!(picker.next_timeout(at(100)), at(4_100));
     assert_eq!(pick(&mut picker, at(4_100), had, 9).len(), 4);
     // Nor for one that says nothing.
-    picker.piece_failed(PieceIndex(0), true);
+    picker.timed_out(had);
     picker.peer_status(other, in_vain(0));
     assert_eq!(pick(&mut picker, at(5_000), had, 9).len(), 4);
 }
 
 #[test]
-fn with_each_failure_one_peer_has_longer_for_the_whole_piece() {
+fn who_does_not_take_its_turn_is_waited_for_once_in_a_round() {
     let mut picker = one_left();
-    let mut times = Vec::new();
-    for _ in 0..3 {
-        picker.piece_failed(PieceIndex(0), true);
-        times.push(picker.failed.get(&0).unwrap().time());
+    picker.piece_failed(PieceIndex(0), true);
+    // The first one never has room.
+    let [_, low, high] = [1, 2, 3].map(|id| seed(&mut picker, id, 0, 0));
+    for (from, peer) in [(0, low), (10_000, high), (20_000, low), (30_000, high)] {
+        let other = if peer == low { high } else { low };
+        assert_eq!(pick(&mut picker, at(from), other, 9), []);
+        if from % 20_000 == 0 {
+            assert_eq!(pick(&mut picker, at(from + 3_999), peer, 9), []);
+            assert_eq!(pick(&mut picker, at(from + 3_999), other, 9), []);
+        }
+        assert_eq!(pick(&mut picker, at(from + 4_000), peer, 9).len(), 4);
+        picker.timed_out(peer);
     }
-    let expected = [30_000, 37_500, 46_875].map(Duration::from_millis);
-    assert_eq!(times, expected);
-    for _ in 0..200 {
-        picker.piece_failed(PieceIndex(0), true);
+}
+
+#[test]
+fn what_a_peer_was_asked_for_before_comes_before_its_turn() {
+    for honest in [true, false] {
+        let mut picker = Picker::new(20 * 64 * KIB, 64 * KIB as u32, [3; 32]);
+        let busy = seed(&mut picker, 1, 0, 0);
+        let ahead = pick(&mut picker, at(0), busy, 8);
+        picker.piece_failed(PieceIndex(19), true);
+        assert_eq!(pieces_of(&pick(&mut picker, at(0), busy, 4)), [19].into());
+        seed(&mut picker, 2, 0, 30_000);
+        // 16 KiB a second: first what was asked for before.
+        for (second, block) in (1..).zip(ahead) {
+            deliver(&mut picker, at(second * 1_000), busy, &[block]);
+            assert_eq!(picker.end_turns(at(second * 1_000)), []);
+        }
+        // What it was asked for later counts for no turn.
+        let later = pick(&mut picker, at(8_000), busy, 8);
+        let turn = picker.partials.get(&19).unwrap().askers();
+        let turn: Vec<_> = turn.map(|(_, index)| picker.block_ref(19, index)).collect();
+        let next = if honest { &turn } else { &later };
+        deliver(&mut picker, at(9_000), busy, &next[..1]);
+        deliver(&mut picker, at(10_000), busy, &next[1..2]);
+        assert_eq!(picker.end_turns(at(10_000)).is_empty(), honest);
     }
-    assert!(picker.failed.get(&0).unwrap().time() < Duration::from_secs(3_600));
-    picker.have(PieceIndex(0));
-    assert!(picker.failed.get(&0).is_none());
+}
+
+#[test]
+fn what_a_peer_asks_has_no_say_in_whose_turn_it_is() {
+    let mut picker = one_left();
+    let free = seed(&mut picker, 1, 0, 0);
+    let sells = seed(&mut picker, 2, 10, 1_000_000);
+    picker.piece_failed(PieceIndex(0), true);
+    let out = pick(&mut picker, at(0), free, 9);
+    assert_eq!(out.len(), 4);
+    assert_eq!(pick(&mut picker, at(0), sells, 9), []);
+    // It sends a block and chokes.
+    deliver(&mut picker, at(100), free, &out[..1]);
+    choked(&mut picker, at(100), free);
+    assert_eq!(pick(&mut picker, at(4_099), sells, 9), []);
+    picker.peer_status(free, status(0, 1_000_000));
+    assert_eq!(picker.next_timeout(at(4_099)), at(4_100));
+    // The seller has the whole of it in the pick that ends the other's turn.
+    assert_eq!(pick(&mut picker, at(4_100), sells, 9).len(), 4);
+    assert_eq!(picker.take_dropped(), [PieceIndex(0)]);
+    assert_eq!(pick(&mut picker, at(4_100), free, 9), []);
+    // Not one that was waited for in vain: of that nothing is expected.
+    picker.timed_out(sells);
+    picker.peer_status(sells, in_vain(10));
+    assert_eq!(pick(&mut picker, at(4_200), sells, 9), []);
+    assert_eq!(pick(&mut picker, at(4_200), free, 9), out[1..]);
+}
+
+#[test]
+fn a_slow_peer_goes_on_where_it_was_though_others_come_again_and_again() {
+    let mut picker = one_left();
+    picker.piece_failed(PieceIndex(0), true);
+    let slow = seed(&mut picker, 1, 0, 0);
+    let mut came = 10;
+    for turn in 0..4 {
+        let now = at(turn * 100_000);
+        let sent = pick(&mut picker, now, slow, 9);
+        assert_eq!(sent.len(), 4 - turn as usize);
+        // One that comes meanwhile has its turn after this one, and those that come then have theirs after the next.
+        let new = seed(&mut picker, came, 0, 0);
+        deliver(&mut picker, now, slow, &sent[..1]);
+        if turn == 3 {
+            break;
+        }
+        let ends = at(turn * 100_000 + 30_000);
+        assert_eq!(picker.end_turns(ends).len(), 3 - turn as usize);
+        assert_eq!(pick(&mut picker, ends, slow, 9), []);
+        assert_eq!(pick(&mut picker, ends, new, 9).len(), 4);
+        came += 1;
+        let newer = seed(&mut picker, came, 0, 0);
+        picker.peer_gone(new);
+        assert_eq!(pick(&mut picker, ends, newer, 9), []);
+        came += 1;
+        picker.peer_gone(newer);
+    }
+    assert!(picker.is_complete());
+}
+
+#[test]
+fn what_each_brought_of_a_piece_that_failed_is_not_asked_of_it_again() {
+    let mut picker = one_left();
+    let sellers = [1, 2].map(|id| seed(&mut picker, id, 10, 1_000_000));
+    let free = seed(&mut picker, 3, 0, 0);
+    let wrong = pick(&mut picker, at(0), free, 1);
+    picker.peer_status(free, PeerStatus::default());
+    deliver(&mut picker, at(0), free, &wrong);
+    let rest = pick(&mut picker, at(4_000), sellers[0], 9);
+    assert_eq!(rest.len(), 3);
+    rest.iter().for_each(|block| {
+        picker.received(at(4_000), sellers[0], *block);
+    });
+    picker.piece_failed(PieceIndex(0), true);
+    picker.peer_gone(sellers[1]);
+    assert_eq!(pick(&mut picker, at(5_000), sellers[0], 9), wrong);
+    assert_eq!(picker.take_resumed(), [(PieceIndex(0), sellers[0])]);
+    let Received::Wanted { piece_complete, .. } = picker.received(at(5_100), sellers[0], wrong[0])
+    else {
+        panic!("it is asked for");
+    };
+    assert!(piece_complete);
+    // While it is hashed nobody's patience ends its turn.
+    assert_eq!(pick(&mut picker, at(60_000), free, 9), []);
+    picker.peer_status(free, status(0, 1_000_000));
+    assert_eq!(picker.end_turns(at(60_000)), []);
+    assert_eq!(pick(&mut picker, at(60_000), free, 9), []);
+    assert_eq!(picker.take_dropped(), []);
+}
+
+#[test]
+fn a_piece_that_failed_comes_before_others_that_are_new() {
+    let mut picker = Picker::new(20 * 64 * KIB, 64 * KIB as u32, [3; 32]);
+    let had = seed(&mut picker, 1, 0, 0);
+    let other = seed(&mut picker, 2, 0, 0);
+    picker.piece_failed(PieceIndex(7), true);
+    assert_eq!(pieces_of(&pick(&mut picker, at(0), had, 4)), [7].into());
+    picker.timed_out(had);
+    assert_eq!(pieces_of(&pick(&mut picker, at(1), other, 4)), [7].into());
+    // Also before those that are begun.
+    picker.timed_out(other);
+    picker.have(PieceIndex(7));
+    let begun = pick(&mut picker, at(2), had, 1)[0];
+    assert_eq!(pick(&mut picker, at(2), other, 1)[0].piece, begun.piece);
+    picker.piece_failed(PieceIndex(8), true);
+    assert_eq!(pieces_of(&pick(&mut picker, at(3), had, 4)), [8].into());
+    // Whose turn it is goes on with it before all others.
+    picker.timed_out(had);
+    assert_eq!(pieces_of(&pick(&mut picker, at(4), other, 1)), [8].into());
+    assert!(!pieces_of(&pick(&mut picker, at(4), had, 8)).contains(&8));
+    assert_eq!(pieces_of(&pick(&mut picker, at(4), other, 3)), [8].into());
+}
+
+#[test]
+fn a_turn_of_which_nothing_comes_leaves_the_piece_to_come_whole() {
+    let mut picker = one_left();
+    picker.piece_failed(PieceIndex(0), true);
+    let first = seed(&mut picker, 1, 0, 0);
+    let other = seed(&mut picker, 2, 0, 0);
+    let out = pick(&mut picker, at(0), first, 9);
+    choked(&mut picker, at(10), first);
+    assert_eq!(picker.received(at(15), first, out[0]), Received::Kept);
+    assert_eq!(pick(&mut picker, at(20), other, 9).len(), 4);
+    assert_eq!(picker.received(at(30), first, out[0]), Received::Duplicate);
 }
 
 fn only(pieces: core::ops::Range<u32>) -> Wanted {

@@ -15,4 +15,5 @@ mod prices;
 mod restart;
 mod restored_profile;
 mod scene;
+mod spoilers;
 mod steps;

@@ -162,8 +162,11 @@ pub struct Peer {
     pub passed_over: bool,
     /// Blocks nobody asked for.
     pub unrequested: u32,
-    /// Requests taken back whose block may still come.
+    /// Requests taken back whose block may still come. One that is made again is answered twice then.
     pub cancelled: Set<BlockRef>,
+    /// Requests that a choke voided and whose block may still come. Of one that is made again a single block is taken, or who
+    /// chokes and unchokes would sell each twice.
+    pub voided: Set<BlockRef>,
     /// Blocks that it sold after they were taken back, which others may have been asked for: little is asked of it until it has
     /// sent as many in time.
     sold_late: u32,
@@ -222,6 +225,7 @@ impl Peer {
             passed_over: false,
             unrequested: 0,
             cancelled: Set::new(),
+            voided: Set::new(),
             sold_late: 0,
             metadata_in: VecDeque::new(),
             metadata_refused: false,

@@ -20,7 +20,7 @@ use crate::wire::extension::{MetadataMessage, UT_METADATA_NAME};
 
 /// A seller that sent nothing for so long may be waiting for money, though it owes what was asked of it.
 const ADVANCE_AFTER: Duration = Duration::from_millis(250);
-/// Taken-back requests per peer whose block is still forgiven.
+/// Requests per peer, taken back or voided by a choke, whose block is still forgiven: so many of each.
 const MAX_CANCELLED: usize = 256;
 
 impl Torrent {
@@ -40,8 +40,8 @@ impl Torrent {
             peer.requests_out = kept;
             for block in void.into_keys() {
                 ctx.money.request_ended(conn);
-                if !peer.sending.take_back_request(block) && peer.cancelled.len() < MAX_CANCELLED {
-                    peer.cancelled.insert(block);
+                if !peer.sending.take_back_request(block) && peer.voided.len() < MAX_CANCELLED {
+                    peer.voided.insert(block);
                 }
             }
             peer.owes(ctx.now);
@@ -87,6 +87,7 @@ impl Torrent {
             return;
         };
         peer.cancelled.remove(&block);
+        peer.voided.remove(&block);
         if peer.requests_out.remove(&block).is_some() {
             peer.owes(ctx.now);
             ctx.money.request_ended(conn);
@@ -120,7 +121,7 @@ impl Torrent {
         ctx.download.take(u64::from(length));
         self.downloaded += u64::from(length);
         let asked = peer.requests_out.remove(&block).is_some();
-        let late = !asked && peer.cancelled.remove(&block);
+        let late = !asked && (peer.cancelled.remove(&block) || peer.voided.remove(&block));
         if !asked && !late {
             self.wasted += u64::from(length);
             peer.unrequested += 1;

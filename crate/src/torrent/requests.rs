@@ -273,7 +273,7 @@ impl Torrent {
         for block in blocks {
             if let Some(peer) = self.peers.get_mut(&conn) {
                 peer.requests_out.insert(block, ctx.now);
-                peer.cancelled.remove(&block);
+                peer.voided.remove(&block);
                 peer.sending.push_request(block);
             }
             ctx.money.request_sent(conn);

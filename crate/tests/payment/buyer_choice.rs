@@ -77,6 +77,27 @@ fn a_payee_that_filled_a_range_in_an_earlier_run_gets_a_larger_one_and_no_other_
 // ---- the next range of a connection
 
 #[test]
+fn a_range_that_was_used_up_is_promised_no_more_where_its_seller_asks_less_by_now() {
+    let unit = |tokens: u128| FineUnits(tokens << 24);
+    let mut b = Buying::new();
+    let max_price = unit(3_000);
+    b.payer.set_ceiling(ms(0), max_price);
+    b.payer.connected(ms(0), A, info(1));
+    b.payer.want(ms(0), A, TitleKind::V2, true, max_price);
+    let one = (b.say(ms(0), A, PayMessage::Terms(terms(max_price)))).commit();
+    assert_eq!((one.first, one.steps), (1, 3));
+    b.ack(ms(10), A, &one, 0);
+    b.buy(ms(20), 0..2);
+    let two = (b.say(ms(2_000), A, PayMessage::Terms(terms(unit(900))))).commit();
+    assert_eq!((two.first, two.unit), (2, unit(900)));
+    b.ack(ms(2_010), A, &two, 0);
+    // Of its 10,000 a thousand are left: one step more at the new price. But its seller has it at the old one.
+    b.buy(ms(2_020), 2..3);
+    b.payer.tick(ms(4_000));
+    assert_eq!(b.run(ms(4_000)).commit().first, 3);
+}
+
+#[test]
 fn the_next_range_follows_at_once_from_32_paid_blocks_on_and_not_from_one_less() {
     let enough = u32::try_from(NEW_RANGE_STEPS).unwrap();
     for (blocks, at_once) in [(enough - 1, false), (enough, true)] {

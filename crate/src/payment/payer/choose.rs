@@ -183,7 +183,8 @@ impl Payer {
         };
         let book = || (self.sellers).get(&Seller::new(terms.payee, conn, &c.info));
         let suits = |account: &PayerAccount| {
-            voucher::range_cap(r.count, account.info.tranche) >= terms.min_range
+            let tranche = account.info.tranche;
+            voucher::range_cap(r.count, tranche) >= terms.min_range && !r.is_used_up(tranche)
         };
         r.payee == terms.payee
             && r.content == terms.content
@@ -230,8 +231,7 @@ impl Payer {
         // What the payee's name filled earlier says that it exists, not that this is it.
         let tranche = account.info.tranche;
         let of_payee = || (account.ranges.values()).filter(|r| r.payee == terms.payee);
-        let full = |r: &PayerRange| voucher::usable_steps(r.count, tranche, r.paid, r.price) == 0;
-        let known = of_payee().any(|r| r.paid.0 > 0 && full(r));
+        let known = of_payee().any(|r| r.is_used_up(tranche));
         let filled = book.map_or(0, |b| b.filled).max(usize::from(known));
         let sizing: Sizing = policy::size_range(
             &self.config,

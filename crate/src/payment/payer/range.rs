@@ -5,10 +5,10 @@ use alloy_primitives::{Address, B256};
 use crate::payment::PayEffect;
 use crate::payment::chain::HashChain;
 use crate::payment::record::{PayerRangeLife, PayerRangeRecord};
-use crate::payment::voucher::{Signature, Voucher};
+use crate::payment::voucher::{self, Signature, Voucher};
 use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
-use crate::types::{ConnectionId, FineUnits};
+use crate::types::{ConnectionId, FineUnits, TokenUnits};
 
 /// Who was waited for so long keeps nothing that others want.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -208,6 +208,12 @@ impl PayerRange {
     /// An earlier run ended it before it was used up.
     pub(super) fn was_closed_earlier(&self) -> bool {
         self.life == PayerRangeLife::Closed && self.bound_at == Timestamp::ZERO
+    }
+
+    /// No whole step is left at the price that it was promised at last. Where its seller asks less by now there may be one at
+    /// that; but for the seller it is still attached, and keeps its price.
+    pub(super) fn is_used_up(&self, tranche: TokenUnits) -> bool {
+        self.paid.0 > 0 && voucher::usable_steps(self.count, tranche, self.paid, self.price) == 0
     }
 
     /// Since when its COMMIT, a fold's too, waits for an answer.

@@ -74,6 +74,43 @@ fn a_payee_that_filled_a_range_in_an_earlier_run_gets_a_larger_one_and_no_other_
     assert_eq!(v.commit().count, 1);
 }
 
+#[test]
+fn a_seller_that_was_put_off_as_a_stranger_gets_its_next_range_as_soon_as_it_sold() {
+    // What is paid in advance proves a seller once it is half of its range, a verified block does at once.
+    let v1 = TitleKind::V1 { piece_blocks: 4 };
+    for (title, blocks, proved) in [(TitleKind::V2, 1, true), (v1, 1, false), (v1, 2, true)] {
+        let mut b = Buying::new();
+        let unit = FineUnits(Q.fine().0 / 4);
+        b.payer.set_ceiling(ms(0), unit);
+        let quote = |payee| Terms {
+            unit,
+            ..terms_of(payee)
+        };
+        // The second one takes what strangers get in ten seconds.
+        for (conn, payee) in [(A, 0x98), (B, 0x99)] {
+            let remote = info_at(&format!("192.0.2.{payee}"));
+            b.payer.connected(ms(0), conn, remote);
+            b.payer.want(ms(0), conn, title, true, unit);
+            let v = b.say(ms(0), conn, PayMessage::Terms(quote(payee)));
+            b.ack(ms(10), conn, &v.commit(), 0);
+        }
+        b.payer.tick(ms(1_500));
+        assert!(!b.run(ms(1_500)).order.contains(&"commit"), "{title:?}");
+        for n in 0..blocks {
+            b.receive(A, block(n));
+            let payable = match title {
+                TitleKind::V2 => verified(block(n)),
+                _ => advance(block(n)),
+            };
+            assert!(b.payer.payable(ms(1_600), A, payable));
+        }
+        let done = b.run(ms(1_600));
+        let first = proved.then_some(3);
+        let next = (done.order.contains(&"commit")).then(|| done.commit().first);
+        assert_eq!(next, first, "{title:?}, {blocks} blocks");
+    }
+}
+
 // ---- the next range of a connection
 
 #[test]

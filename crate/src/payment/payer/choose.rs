@@ -339,6 +339,18 @@ impl Payer {
         self.event(once);
     }
 
+    /// This seller sold something: it does not wait on for the turn that it was put off to as a stranger. The wait would count
+    /// against it.
+    pub(super) fn proved(&mut self, conn: ConnectionId) {
+        let now = self.now;
+        if let Some(c) = self.conns.get_mut(&conn)
+            && let Some(quote) = &c.quote
+            && quote.refused == Some(Refusal::FakePayeeLimit)
+        {
+            c.next_commit = c.next_commit.min(now);
+        }
+    }
+
     /// Asks the chain whether the ranges that this seller closed early are consumed: then it redeemed them, and
     /// nothing is held against it.
     fn look(&mut self, conn: ConnectionId) {

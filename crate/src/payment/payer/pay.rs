@@ -66,7 +66,9 @@ impl Payer {
         let Some(c) = self.conns.get_mut(&conn) else {
             return false;
         };
-        c.delivered |= verified;
+        if verified && !core::mem::replace(&mut c.delivered, true) {
+            self.proved(conn);
+        }
         let book = self.book_mut(conn);
         if verified && book.is_some_and(|b| b.take_advanced(torrent, block)) {
             self.judged(torrent, &[block]);

@@ -459,6 +459,7 @@ impl Payer {
         }
         if was_early && !early {
             self.strangers.proved();
+            self.proved(conn);
         }
         if full {
             // The connection stays acknowledged: blocks on their way are paid on its next range.

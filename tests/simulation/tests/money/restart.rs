@@ -94,13 +94,16 @@ fn with_slow_storage_no_more_arrives_than_a_kill_may_cost() {
             net.leech(b, &content);
             let named = format!("seed {seed}, pieces of {piece_length}");
             let mut highest = 0;
+            let mut look = |net: &SimNet, kills: usize| {
+                let load = net.client(b).load();
+                highest = highest.max(load.at_risk_of_one);
+                let sum = load.at_risk_and_asked_of_one;
+                assert!(sum <= most, "{named}: {sum} bytes after {kills} kills");
+            };
             for kills in 0..3 {
                 let stop = net.random.number(1_000..8_000);
                 net.run_until(ms(stop), |net| {
-                    let load = net.client(b).load();
-                    highest = highest.max(load.at_risk_of_one);
-                    let sum = load.at_risk_and_asked_of_one;
-                    assert!(sum <= most, "{named}: {sum} bytes after {kills} kills");
+                    look(net, kills);
                     false
                 });
                 net.kill_process(b);
@@ -108,13 +111,19 @@ fn with_slow_storage_no_more_arrives_than_a_kill_may_cost() {
                     net.leech(b, &content);
                 }
             }
-            complete(&mut net, &[b], &content, minutes(60));
+            let done = net.run_until(minutes(60), |net| {
+                look(net, 3);
+                net.is_complete(b, &content)
+            });
+            assert!(done, "{named}: not complete");
             let fetched = net.watch.sent_to(b, content.info_hash());
             assert!(
                 fetched <= length as u64 + 3 * most,
                 "{named}: {fetched} bytes"
             );
-            // The scene is one in which storage is behind: otherwise nothing here could fail.
+            // The scene is one in which storage is behind: otherwise nothing here could fail. The first three lives may all end
+            // before storage was looked through, but in one of the four at least a quarter of all arrives, 3 MiB: more than half
+            // of `most`.
             assert!(highest >= most / 2, "{named}: at most {highest} at risk");
         });
     }

@@ -13,75 +13,17 @@ use crate::types::{Durability, InfoHash};
 /// emitted as far as they touch the same thing: the storage of one torrent, or the records.
 #[derive(Clone, Debug)]
 pub enum Effect {
-    /// Open (creating what lacks) a torrent's files. Comes before any other storage effect of it.
-    OpenStorage {
-        /// Whose.
+    /// Work on the files of one torrent, in the order in which it is given.
+    Storage {
+        /// The torrent.
         info_hash: InfoHash,
-        /// Name of the torrent, safe as one path component.
-        name: String,
-        /// Every file: components of its safe relative path, and its length. A pad file (BEP 47) has an empty
-        /// path and is never stored: reads of its spans give zeros, writes skip them.
-        files: Vec<(Vec<String>, u64)>,
-    },
-    /// Write verified bytes into files. The spans' lengths add up to the chunks'.
-    Write {
-        /// Whose.
-        info_hash: InfoHash,
-        /// Where; pad spans are skipped.
-        spans: Vec<FileSpan>,
-        /// What, to be read as one run of bytes.
-        chunks: Vec<Bytes>,
-    },
-    /// Read bytes of files.
-    Read {
-        /// Whose.
-        info_hash: InfoHash,
-        /// Where; pad spans read as zeros.
-        spans: Vec<FileSpan>,
-    },
-    /// Read bytes of files and answer with their SHA-1.
-    HashStored {
-        /// Whose.
-        info_hash: InfoHash,
-        /// Where, in order; pad spans are hashed as zeros.
-        spans: Vec<FileSpan>,
+        /// The work.
+        op: StorageOp,
     },
     /// Answer with the SHA-1 of these bytes.
     Hash {
         /// To be read as one run of bytes.
         chunks: Vec<Bytes>,
-    },
-    /// Write unverified bytes into the torrent's scratch file, which nothing but the core reads.
-    WriteScratch {
-        /// Whose.
-        info_hash: InfoHash,
-        /// Byte in the scratch file.
-        offset: u64,
-        /// What.
-        chunks: Vec<Bytes>,
-    },
-    /// Read bytes of the scratch file.
-    ReadScratch {
-        /// Whose.
-        info_hash: InfoHash,
-        /// Byte in the scratch file.
-        offset: u64,
-        /// Bytes.
-        length: u64,
-    },
-    /// Make everything written so far to this torrent's files and scratch durable: it outlives the machine's power.
-    /// That includes what an earlier process wrote to the files that [`Effect::HashStored`] read. Everything else
-    /// outlives the process without it.
-    Flush {
-        /// Whose.
-        info_hash: InfoHash,
-    },
-    /// Close a torrent's files, and delete them if asked.
-    CloseStorage {
-        /// Whose.
-        info_hash: InfoHash,
-        /// Delete the data and the scratch file.
-        delete: bool,
     },
     /// Put (`Some`) or delete (`None`) small records, all or none. Ends when they outlive what `durability` says. They outlive
     /// a loss of power within [`RECORDS_GATHER`] and a transaction all the same. What failed may come true later.
@@ -105,16 +47,69 @@ pub enum Effect {
     },
 }
 
+/// Work on the files and the scratch file of one torrent.
+#[derive(Clone, Debug)]
+pub enum StorageOp {
+    /// Open (creating what lacks) a torrent's files. Comes before any other operation on it.
+    Open {
+        /// Name of the torrent, safe as one path component.
+        name: String,
+        /// Every file: components of its safe relative path, and its length. A pad file (BEP 47) has an empty
+        /// path and is never stored: reads of its spans give zeros, writes skip them.
+        files: Vec<(Vec<String>, u64)>,
+    },
+    /// Write verified bytes into files. The spans' lengths add up to the chunks'.
+    Write {
+        /// Where; pad spans are skipped.
+        spans: Vec<FileSpan>,
+        /// What, to be read as one run of bytes.
+        chunks: Vec<Bytes>,
+    },
+    /// Read bytes of files.
+    Read {
+        /// Where; pad spans read as zeros.
+        spans: Vec<FileSpan>,
+    },
+    /// Read bytes of files and answer with their SHA-1.
+    Hash {
+        /// Where, in order; pad spans are hashed as zeros.
+        spans: Vec<FileSpan>,
+    },
+    /// Write unverified bytes into the torrent's scratch file, which nothing but the core reads.
+    WriteScratch {
+        /// Byte in the scratch file.
+        offset: u64,
+        /// What.
+        chunks: Vec<Bytes>,
+    },
+    /// Read bytes of the scratch file.
+    ReadScratch {
+        /// Byte in the scratch file.
+        offset: u64,
+        /// Bytes.
+        length: u64,
+    },
+    /// Make everything written so far to this torrent's files and scratch durable: it outlives the machine's power.
+    /// That includes what an earlier process wrote to the files that [`StorageOp::Hash`] read. Everything else
+    /// outlives the process without it.
+    Flush,
+    /// Close a torrent's files, and delete them if asked.
+    Close {
+        /// Delete the data and the scratch file.
+        delete: bool,
+    },
+}
+
 /// How an effect ended.
 #[derive(Clone, Debug)]
 pub enum EffectResult {
-    /// Of [`Effect::OpenStorage`]: bytes present of each file, and of the scratch file.
+    /// Of [`StorageOp::Open`]: bytes present of each file, and of the scratch file.
     Opened {
-        /// Per file of the effect.
+        /// Per file of the operation.
         file_lengths: Vec<u64>,
         /// Of the scratch file.
         scratch_length: u64,
-        /// Files, by their place in the effect, that somebody changed since storage was closed: what the records say of them is
+        /// Files, by their place in the operation, that somebody changed since storage was closed: what the records say of them is
         /// not believed.
         changed: Vec<u32>,
     },

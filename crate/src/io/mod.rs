@@ -13,7 +13,9 @@ pub use config::{
     AddOptions, BuyConfig, CheckExisting, Config, Credit, Limits, PaymentConfig, ResalePrice,
     SellConfig,
 };
-pub use effect::{AccountState, Effect, EffectError, EffectResult, RECORDS_GATHER, Signature};
+pub use effect::{
+    AccountState, Effect, EffectError, EffectResult, RECORDS_GATHER, Signature, StorageOp,
+};
 pub use event::{AddError, Claim, ClosedReason, Event, PaymentNeed, StreamError};
 pub use input::{Command, Input, RedeemOutcome, RedeemScope, Source};
 pub use output::Output;

@@ -23,7 +23,7 @@ use super::transport::{Transport, TransportConfig, TransportError};
 use crate::client::edge::{self, Edge};
 use crate::client::{
     Client, ClientSnapshot, Command, Config, Effect, EffectError, EffectResult, Event, Input,
-    Output, TorrentSnapshot,
+    Output, StorageOp, TorrentSnapshot,
 };
 use crate::metainfo::raw::raw_paths;
 use crate::time::{Duration, Timestamp};
@@ -355,19 +355,16 @@ impl Driver {
 
     fn begin(&mut self, id: EffectId, effect: Effect) -> Result<(), EffectError> {
         match effect {
-            Effect::OpenStorage { info_hash, .. } => {
-                let info = self.client.stored_info_bytes(info_hash);
-                let raw = info.map(raw_paths).unwrap_or_default();
-                return self.storage.submit(info_hash, id, effect, raw);
-            }
-            Effect::Write { info_hash, .. }
-            | Effect::Read { info_hash, .. }
-            | Effect::HashStored { info_hash, .. }
-            | Effect::WriteScratch { info_hash, .. }
-            | Effect::ReadScratch { info_hash, .. }
-            | Effect::Flush { info_hash }
-            | Effect::CloseStorage { info_hash, .. } => {
-                return self.storage.submit(info_hash, id, effect, Vec::new());
+            Effect::Storage { info_hash, op } => {
+                let raw = match &op {
+                    StorageOp::Open { .. } => {
+                        self.client.stored_info_bytes(info_hash).map(raw_paths)
+                    }
+                    _ => None,
+                };
+                return self
+                    .storage
+                    .submit(info_hash, id, op, raw.unwrap_or_default());
             }
             Effect::PutRecords { records, .. } => {
                 let promises = records

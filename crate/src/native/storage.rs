@@ -24,7 +24,7 @@ use super::folder::{
     has_other_names,
 };
 use super::seen::{Look, Seen};
-use crate::client::{Effect, EffectError, EffectResult, Input};
+use crate::client::{EffectError, EffectResult, Input, StorageOp};
 use crate::metainfo::FileSpan;
 use crate::metainfo::raw::RawPath;
 use crate::types::{EffectId, InfoHash};
@@ -71,7 +71,7 @@ struct Worker {
 #[derive(Debug)]
 enum Job {
     /// An effect; for the one that opens files, their names as the torrent has them, too.
-    Effect(EffectId, Effect, Vec<RawPath>),
+    Op(EffectId, StorageOp, Vec<RawPath>),
     Survey(oneshot::Sender<Vec<SurveyedFile>>),
     /// Nothing more is written, and the records say all that was.
     LeaveAlone,
@@ -115,8 +115,8 @@ impl Storage {
         })
     }
 
-    /// Hands a storage effect to its torrent's thread; never blocks. `raw` are the torrent's own names of its files, for
-    /// the effect that opens them.
+    /// Hands work to its torrent's thread; never blocks. `raw` are the torrent's own names of its files, for the work
+    /// that opens them.
     ///
     /// # Errors
     /// The effect did not start, and no result of it will be sent: the torrent is not open, or its
@@ -125,10 +125,10 @@ impl Storage {
         &mut self,
         info_hash: InfoHash,
         id: EffectId,
-        effect: Effect,
+        op: StorageOp,
         raw: Vec<RawPath>,
     ) -> Result<(), EffectError> {
-        if let Effect::OpenStorage { .. } = effect {
+        if let StorageOp::Open { .. } = op {
             // A torrent that is opened again goes on in the thread it has.
             if !self.torrents.contains_key(&info_hash) {
                 let worker = self.spawn(info_hash).map_err(|error| {
@@ -137,13 +137,13 @@ impl Storage {
                 self.torrents.insert(info_hash, worker);
             }
         }
-        let closes = matches!(effect, Effect::CloseStorage { .. });
+        let closes = matches!(op, StorageOp::Close { .. });
         let Some(worker) = self.torrents.get(&info_hash) else {
             return Err(EffectError::Storage(format!(
                 "torrent {info_hash} is not open"
             )));
         };
-        let job = Job::Effect(id, effect, raw);
+        let job = Job::Op(id, op, raw);
         worker.queue.try_send(job).map_err(|e| match e {
             TrySendError::Full(_) => EffectError::Storage(format!(
                 "more than {MAX_QUEUED_EFFECTS} effects wait for torrent {info_hash}"
@@ -305,8 +305,8 @@ impl OpenFile {
 impl TorrentFiles {
     fn run(mut self, jobs: &Receiver<Job>, results: &mpsc::Sender<Input>) {
         while let Ok(job) = jobs.recv() {
-            let (id, effect, raw) = match job {
-                Job::Effect(id, effect, raw) => (id, effect, raw),
+            let (id, op, raw) = match job {
+                Job::Op(id, op, raw) => (id, op, raw),
                 Job::Survey(answer) => {
                     // Who asked may have gone meanwhile.
                     let _ = answer.send(self.survey());
@@ -318,8 +318,8 @@ impl TorrentFiles {
                     continue;
                 }
             };
-            let last = matches!(effect, Effect::CloseStorage { .. });
-            let result = self.carry_out(effect, &raw);
+            let last = matches!(op, StorageOp::Close { .. });
+            let result = self.carry_out(op, &raw);
             if results
                 .blocking_send(Input::EffectDone { id, result })
                 .is_err()
@@ -330,19 +330,16 @@ impl TorrentFiles {
         }
     }
 
-    fn carry_out(&mut self, effect: Effect, raw: &[RawPath]) -> Outcome {
-        match effect {
-            Effect::OpenStorage { files, .. } => self.open_all(files, raw),
-            Effect::Write { spans, chunks, .. } => self.write(&spans, &chunks),
-            Effect::Read { spans, .. } => self.read(&spans).map(EffectResult::Read),
-            Effect::HashStored { spans, .. } => self.hash(&spans).map(EffectResult::Hashed),
-            Effect::WriteScratch { offset, chunks, .. } => self.write_scratch(offset, &chunks),
-            Effect::ReadScratch { offset, length, .. } => self.read_scratch(offset, length),
-            Effect::Flush { .. } => self.flush(),
-            Effect::CloseStorage { delete, .. } => self.close(delete),
-            other => Err(EffectError::Storage(format!(
-                "not a storage effect: {other:?}"
-            ))),
+    fn carry_out(&mut self, op: StorageOp, raw: &[RawPath]) -> Outcome {
+        match op {
+            StorageOp::Open { files, .. } => self.open_all(files, raw),
+            StorageOp::Write { spans, chunks } => self.write(&spans, &chunks),
+            StorageOp::Read { spans } => self.read(&spans).map(EffectResult::Read),
+            StorageOp::Hash { spans } => self.hash(&spans).map(EffectResult::Hashed),
+            StorageOp::WriteScratch { offset, chunks } => self.write_scratch(offset, &chunks),
+            StorageOp::ReadScratch { offset, length } => self.read_scratch(offset, length),
+            StorageOp::Flush => self.flush(),
+            StorageOp::Close { delete } => self.close(delete),
         }
     }
 

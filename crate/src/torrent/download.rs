@@ -6,7 +6,7 @@ use super::messages::protocol;
 use super::metadata::{Attempt, Progress};
 use super::outbox::spans_len;
 use super::{Buying, Context, Copied, EffectOwner, Purpose, Suspect, Torrent};
-use crate::io::{ClosedReason, Effect, EffectError, Event};
+use crate::io::{ClosedReason, Effect, EffectError, Event, StorageOp};
 use crate::metainfo::{MAX_INFO_LEN, Metainfo};
 use crate::peer::MAX_UNREQUESTED;
 use crate::picker::Received;
@@ -182,9 +182,10 @@ impl Torrent {
         let spans = (content.geometry.block_offset(block))
             .map(|at| content.meta.spans(at, u64::from(block.length)).collect())
             .unwrap_or_default();
-        ctx.out.effect(
-            EffectOwner::Torrent(info_hash, Purpose::CompareBlock(conn, block, data)),
-            Effect::Read { info_hash, spans },
+        ctx.out.storage(
+            info_hash,
+            Purpose::CompareBlock(conn, block, data),
+            StorageOp::Read { spans },
         );
     }
 
@@ -323,13 +324,10 @@ impl Torrent {
                     spans_len(&spans),
                     chunks.iter().map(|c| c.len() as u64).sum::<u64>()
                 );
-                ctx.out.effect(
-                    EffectOwner::Torrent(self.info_hash, Purpose::WritePiece(piece)),
-                    Effect::Write {
-                        info_hash: self.info_hash,
-                        spans,
-                        chunks,
-                    },
+                ctx.out.storage(
+                    self.info_hash,
+                    Purpose::WritePiece(piece),
+                    StorageOp::Write { spans, chunks },
                 );
                 for (conn, blocks) in guilty.iter() {
                     ctx.money.blocks_invalid(ctx.now, *conn, blocks);

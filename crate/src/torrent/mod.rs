@@ -26,7 +26,7 @@ use bytes::Bytes;
 use chacha20::ChaCha20Rng;
 
 use crate::io::{
-    AddOptions, ClosedReason, Config, Effect, Event, Output, PaymentNeed, StreamError,
+    AddOptions, ClosedReason, Config, Event, Output, PaymentNeed, StorageOp, StreamError,
 };
 use crate::metainfo::{Geometry, MagnetLink, Metainfo};
 use crate::payment::{PeerPayInfo, TitleKind};
@@ -535,10 +535,10 @@ impl Torrent {
             });
         }
         if self.content.is_some() {
-            ctx.out.effect(
-                EffectOwner::Torrent(self.info_hash, Purpose::Close),
-                Effect::CloseStorage {
-                    info_hash: self.info_hash,
+            ctx.out.storage(
+                self.info_hash,
+                Purpose::Close,
+                StorageOp::Close {
                     delete: delete_data,
                 },
             );

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use crate::io::{Effect, Event, Output};
+use crate::io::{Effect, Event, Output, StorageOp};
 use crate::metainfo::FileSpan;
 use crate::payment::PayEffect;
 use crate::sorted::Map;
@@ -89,6 +89,12 @@ impl Outbox {
         self.owners.insert(id, owner);
         self.push(Output::Effect { id, effect });
         id
+    }
+
+    /// Queues work on a torrent's files.
+    pub fn storage(&mut self, info_hash: InfoHash, purpose: Purpose, op: StorageOp) {
+        let owner = EffectOwner::Torrent(info_hash, purpose);
+        self.effect(owner, Effect::Storage { info_hash, op });
     }
 
     /// Puts records, which [`Outbox::record`] answers from now on.

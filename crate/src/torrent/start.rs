@@ -10,7 +10,7 @@ use super::{
     wanted,
 };
 use crate::bitfield::Bitfield;
-use crate::io::{CheckExisting, Effect, EffectError, EffectResult, Event};
+use crate::io::{CheckExisting, EffectError, EffectResult, Event, StorageOp};
 use crate::metainfo::{Geometry, Metainfo, magnet::MAX_MAGNET_LEN};
 use crate::payment::payer::Begun;
 use crate::picker::Picker;
@@ -59,10 +59,10 @@ impl Torrent {
                 (path, f.length)
             })
             .collect();
-        ctx.out.effect(
-            EffectOwner::Torrent(self.info_hash, Purpose::Open),
-            Effect::OpenStorage {
-                info_hash: self.info_hash,
+        ctx.out.storage(
+            self.info_hash,
+            Purpose::Open,
+            StorageOp::Open {
                 name: crate::metainfo::sanitize_component(meta.name.as_bytes()),
                 files,
             },
@@ -263,13 +263,10 @@ impl Torrent {
                 content.store.retire_slot(entry.slot);
                 continue;
             }
-            ctx.out.effect(
-                EffectOwner::Torrent(self.info_hash, Purpose::RestoreScratch(entry.piece)),
-                Effect::ReadScratch {
-                    info_hash: self.info_hash,
-                    offset,
-                    length,
-                },
+            ctx.out.storage(
+                self.info_hash,
+                Purpose::RestoreScratch(entry.piece),
+                StorageOp::ReadScratch { offset, length },
             );
             restoring.insert(entry.piece, entry);
         }
@@ -317,10 +314,10 @@ impl Torrent {
                 continue;
             };
             *under_way += 1;
-            ctx.out.effect(
-                EffectOwner::Torrent(self.info_hash, Purpose::CheckPiece(piece)),
-                Effect::HashStored {
-                    info_hash: self.info_hash,
+            ctx.out.storage(
+                self.info_hash,
+                Purpose::CheckPiece(piece),
+                StorageOp::Hash {
                     spans: content.meta.spans(offset, u64::from(length)).collect(),
                 },
             );
@@ -464,21 +461,20 @@ impl Torrent {
         content.flush_wanted = false;
         content.dirty_since = None;
         for write in cycle.writes {
-            ctx.out.effect(
-                EffectOwner::Torrent(self.info_hash, Purpose::WriteScratch(cycle.number)),
-                Effect::WriteScratch {
-                    info_hash: self.info_hash,
+            ctx.out.storage(
+                self.info_hash,
+                Purpose::WriteScratch(cycle.number),
+                StorageOp::WriteScratch {
                     offset: write.offset,
                     chunks: write.chunks,
                 },
             );
         }
         if cycle.flush {
-            ctx.out.effect(
-                EffectOwner::Torrent(self.info_hash, Purpose::Flush(cycle.number)),
-                Effect::Flush {
-                    info_hash: self.info_hash,
-                },
+            ctx.out.storage(
+                self.info_hash,
+                Purpose::Flush(cycle.number),
+                StorageOp::Flush,
             );
         }
         if let Some(records) = cycle.records {

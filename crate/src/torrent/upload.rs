@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use super::messages::protocol;
-use super::{Context, EffectOwner, Purpose, Torrent};
-use crate::io::{ClosedReason, Effect, Output};
+use super::{Context, Purpose, Torrent};
+use crate::io::{ClosedReason, Output, StorageOp};
 use crate::metainfo::FileSpan;
 use crate::peer::choke::ChokeCandidate;
 use crate::peer::{MAX_REQUESTS_IN, Upload};
@@ -159,12 +159,10 @@ impl Torrent {
                             .collect()
                     })
                     .unwrap_or_default();
-                ctx.out.effect(
-                    EffectOwner::Torrent(self.info_hash, Purpose::ReadBlocks(*conn, blocks)),
-                    Effect::Read {
-                        info_hash: self.info_hash,
-                        spans,
-                    },
+                ctx.out.storage(
+                    self.info_hash,
+                    Purpose::ReadBlocks(*conn, blocks),
+                    StorageOp::Read { spans },
                 );
             }
         }
@@ -284,12 +282,10 @@ impl Torrent {
             return;
         };
         while let Some((stream, spans)) = self.streams.next_read(&content.meta, &content.verified) {
-            ctx.out.effect(
-                EffectOwner::Torrent(self.info_hash, Purpose::ReadStream(stream)),
-                Effect::Read {
-                    info_hash: self.info_hash,
-                    spans,
-                },
+            ctx.out.storage(
+                self.info_hash,
+                Purpose::ReadStream(stream),
+                StorageOp::Read { spans },
             );
         }
     }

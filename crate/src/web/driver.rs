@@ -535,21 +535,10 @@ impl Driver {
     }
 
     fn carry_out_effect(&self, id: EffectId, effect: Effect) {
-        let info_hash = match &effect {
-            Effect::OpenStorage { info_hash, .. }
-            | Effect::Write { info_hash, .. }
-            | Effect::Read { info_hash, .. }
-            | Effect::HashStored { info_hash, .. }
-            | Effect::WriteScratch { info_hash, .. }
-            | Effect::ReadScratch { info_hash, .. }
-            | Effect::Flush { info_hash }
-            | Effect::CloseStorage { info_hash, .. } => Some(*info_hash),
-            _ => None,
-        };
-        if let Some(info_hash) = info_hash {
-            return self.storage.submit(info_hash, id, effect, &self.me);
-        }
         match effect {
+            Effect::Storage { info_hash, op } => {
+                self.storage.submit(info_hash, id, op, &self.me);
+            }
             Effect::Hash { chunks } => self.spawn(id, move |_| async move {
                 hash::sha1_of_chunks(&chunks)
                     .await
@@ -599,7 +588,6 @@ impl Driver {
                 driver.block_time.set(block_time);
                 Ok(EffectResult::Account(state))
             }),
-            _ => {}
         }
     }
 

@@ -20,7 +20,7 @@ use web_sys::{
 
 use super::driver::Driver;
 use super::{hash, js};
-use crate::io::{Effect, EffectError, EffectResult, Input};
+use crate::io::{EffectError, EffectResult, Input, StorageOp};
 use crate::metainfo::FileSpan;
 use crate::sorted::Map;
 use crate::types::{EffectId, InfoHash};
@@ -60,7 +60,7 @@ pub struct Storage {
 #[derive(Default)]
 struct Torrent {
     directory: Option<FileSystemDirectoryHandle>,
-    waiting: VecDeque<(EffectId, Effect)>,
+    waiting: VecDeque<(EffectId, StorageOp)>,
     running: bool,
 }
 
@@ -114,18 +114,18 @@ impl Storage {
         })
     }
 
-    /// Takes up a storage effect; its result enters the driver as an input.
+    /// Takes up work on a torrent's files; its result enters the driver as an input.
     pub fn submit(
         self: &Rc<Self>,
         info_hash: InfoHash,
         id: EffectId,
-        effect: Effect,
+        op: StorageOp,
         driver: &Weak<Driver>,
     ) {
         {
             let mut torrents = self.torrents.borrow_mut();
             let torrent = torrents.entry(info_hash).or_default();
-            torrent.waiting.push_back((id, effect));
+            torrent.waiting.push_back((id, op));
             if torrent.running {
                 return;
             }
@@ -133,8 +133,8 @@ impl Storage {
         }
         let (storage, driver) = (Rc::clone(self), Weak::clone(driver));
         wasm_bindgen_futures::spawn_local(async move {
-            while let Some((id, effect)) = storage.next(info_hash) {
-                let result = storage.carry_out(info_hash, effect).await;
+            while let Some((id, op)) = storage.next(info_hash) {
+                let result = storage.carry_out(info_hash, op).await;
                 let Some(driver) = driver.upgrade() else {
                     return;
                 };
@@ -196,7 +196,7 @@ impl Storage {
         let _ = self.close_torrent(info_hash, true).await;
     }
 
-    fn next(&self, info_hash: InfoHash) -> Option<(EffectId, Effect)> {
+    fn next(&self, info_hash: InfoHash) -> Option<(EffectId, StorageOp)> {
         let mut torrents = self.torrents.borrow_mut();
         let torrent = torrents.get_mut(&info_hash)?;
         let next = torrent.waiting.pop_front();
@@ -209,26 +209,26 @@ impl Storage {
         next
     }
 
-    async fn carry_out(&self, info_hash: InfoHash, effect: Effect) -> Done {
-        match effect {
-            Effect::OpenStorage { files, .. } => self.open_torrent(info_hash, &files).await,
-            Effect::Write { spans, chunks, .. } => {
+    async fn carry_out(&self, info_hash: InfoHash, op: StorageOp) -> Done {
+        match op {
+            StorageOp::Open { files, .. } => self.open_torrent(info_hash, &files).await,
+            StorageOp::Write { spans, chunks } => {
                 self.write_spans(info_hash, &spans, &chunks).await?;
                 Ok(EffectResult::Done)
             }
-            Effect::Read { spans, .. } => {
+            StorageOp::Read { spans } => {
                 let total = total_length(&spans)?;
                 let mut out = vec![0u8; total];
                 self.read_spans(info_hash, &spans, &mut out).await?;
                 Ok(EffectResult::Read(Bytes::from(out)))
             }
-            Effect::HashStored { spans, .. } => self.hash_spans(info_hash, &spans).await,
-            Effect::WriteScratch { offset, chunks, .. } => {
+            StorageOp::Hash { spans } => self.hash_spans(info_hash, &spans).await,
+            StorageOp::WriteScratch { offset, chunks } => {
                 let parts: Vec<&[u8]> = chunks.iter().map(Bytes::as_ref).collect();
                 self.write_run(info_hash, SCRATCH, offset, &parts).await?;
                 Ok(EffectResult::Done)
             }
-            Effect::ReadScratch { offset, length, .. } => {
+            StorageOp::ReadScratch { offset, length } => {
                 let span = FileSpan {
                     file: SCRATCH,
                     offset,
@@ -239,12 +239,11 @@ impl Storage {
                 self.read_spans(info_hash, &[span], &mut out).await?;
                 Ok(EffectResult::Read(Bytes::from(out)))
             }
-            Effect::Flush { .. } => {
+            StorageOp::Flush => {
                 self.flush(info_hash)?;
                 Ok(EffectResult::Done)
             }
-            Effect::CloseStorage { delete, .. } => self.close_torrent(info_hash, delete).await,
-            _ => Err(EffectError::Storage("not a storage effect".to_owned())),
+            StorageOp::Close { delete } => self.close_torrent(info_hash, delete).await,
         }
     }
 

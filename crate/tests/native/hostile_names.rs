@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use piecework::client::{
     AddOptions, Client, Command, Config, Effect, EffectResult, Event, Input, Output, Source,
+    StorageOp,
 };
 use piecework::metainfo::Metainfo;
 use piecework::metainfo::raw::raw_paths;
@@ -44,7 +45,7 @@ fn torrent(name: &[u8], paths: &[Vec<&[u8]>]) -> Vec<u8> {
 }
 
 /// What the client asks of its storage for this torrent.
-fn opening(torrent: &[u8]) -> (InfoHash, Effect) {
+fn opening(torrent: &[u8]) -> (InfoHash, StorageOp) {
     let mut client = Client::new(Config::default(), [7; 32], Vec::new(), Timestamp::ZERO);
     let add = Command::Add {
         tag: 1,
@@ -57,9 +58,13 @@ fn opening(torrent: &[u8]) -> (InfoHash, Effect) {
         match client.poll_output() {
             Output::Event(Event::Added { result, .. }) => added = Some(result.expect("taken up")),
             Output::Effect {
-                effect: effect @ Effect::OpenStorage { .. },
+                effect:
+                    Effect::Storage {
+                        op: op @ StorageOp::Open { .. },
+                        ..
+                    },
                 ..
-            } => return (added.expect("added"), effect),
+            } => return (added.expect("added"), op),
             Output::Timeout(_) => panic!("storage is not opened"),
             _ => {}
         }
@@ -134,21 +139,17 @@ fn hostile_names_and_paths_never_leave_the_data_folder() {
         let meta = Metainfo::from_torrent(bytes).expect("a torrent with odd names is a torrent");
         let (info_hash, open) = opening(bytes);
         let length = meta.total_length;
-        let write = Effect::Write {
-            info_hash,
+        let write = StorageOp::Write {
             spans: meta.spans(0, length).collect(),
             chunks: vec![b"hello".repeat(meta.files.len()).into()],
         };
         // The next torrent of these names finds them free.
         let delete = true;
-        for effect in [open, write, Effect::CloseStorage { info_hash, delete }] {
-            let writes = matches!(effect, Effect::Write { .. });
+        for op in [open, write, StorageOp::Close { delete }] {
+            let writes = matches!(op, StorageOp::Write { .. });
             next += 1;
             let raw = raw_paths(&meta.info);
-            if storage
-                .submit(info_hash, EffectId(next), effect, raw)
-                .is_err()
-            {
+            if storage.submit(info_hash, EffectId(next), op, raw).is_err() {
                 continue;
             }
             let Some(Input::EffectDone { result, .. }) = results.blocking_recv() else {

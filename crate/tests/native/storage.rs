@@ -1,7 +1,7 @@
 //! Files and records on a real file system.
 
 use bytes::Bytes;
-use piecework::client::{Effect, EffectError, EffectResult, Input};
+use piecework::client::{EffectError, EffectResult, Input, StorageOp};
 use piecework::metainfo::FileSpan;
 use piecework::native::records::{Records, RecordsError};
 use piecework::native::storage::Storage;
@@ -34,10 +34,10 @@ impl Disk {
         }
     }
 
-    fn run(&mut self, effect: Effect) -> Result<EffectResult, EffectError> {
+    fn run(&mut self, op: StorageOp) -> Result<EffectResult, EffectError> {
         self.next += 1;
         let sent = EffectId(self.next);
-        self.storage.submit(TORRENT, sent, effect, Vec::new())?;
+        self.storage.submit(TORRENT, sent, op, Vec::new())?;
         match self.results.blocking_recv().unwrap() {
             Input::EffectDone { id, result } => {
                 assert_eq!(id, sent);
@@ -48,8 +48,7 @@ impl Disk {
     }
 
     fn open(&mut self, files: &[(&[&str], u64)]) -> Result<EffectResult, EffectError> {
-        self.run(Effect::OpenStorage {
-            info_hash: TORRENT,
+        self.run(StorageOp::Open {
             name: "t".to_owned(),
             files: files
                 .iter()
@@ -63,8 +62,7 @@ impl Disk {
         spans: &[(u32, u64, u64)],
         chunks: &[&'static [u8]],
     ) -> Result<(), EffectError> {
-        self.run(Effect::Write {
-            info_hash: TORRENT,
+        self.run(StorageOp::Write {
             spans: spans.iter().map(span).collect(),
             chunks: chunks.iter().map(|c| Bytes::from_static(c)).collect(),
         })
@@ -72,11 +70,10 @@ impl Disk {
     }
 
     fn read(&mut self, spans: &[(u32, u64, u64)]) -> Result<Bytes, EffectError> {
-        let effect = Effect::Read {
-            info_hash: TORRENT,
+        let op = StorageOp::Read {
             spans: spans.iter().map(span).collect(),
         };
-        match self.run(effect)? {
+        match self.run(op)? {
             EffectResult::Read(bytes) => Ok(bytes),
             other => panic!("unexpected {other:?}"),
         }
@@ -125,8 +122,7 @@ fn spans_cross_files_and_what_is_written_is_read_and_hashed() {
         disk.read(&[(0, 4, 1), (2, 0, 3), (3, 0, 1)]).unwrap(),
         &b"y\0\0\0a"[..]
     );
-    let hashed = disk.run(Effect::HashStored {
-        info_hash: TORRENT,
+    let hashed = disk.run(StorageOp::Hash {
         spans: vec![span(&(0, 3, 2)), span(&(2, 0, 3)), span(&(3, 0, 4))],
     });
     let expected: [u8; 20] = Sha1::digest(b"xy\0\0\0abcd").into();
@@ -134,7 +130,7 @@ fn spans_cross_files_and_what_is_written_is_read_and_hashed() {
         matches!(hashed, Ok(EffectResult::Hashed(h)) if h == expected),
         "{hashed:?}"
     );
-    disk.run(Effect::Flush { info_hash: TORRENT }).unwrap();
+    disk.run(StorageOp::Flush).unwrap();
 
     // Not written yet, so missing, not zeros.
     assert!(matches!(
@@ -157,15 +153,13 @@ fn the_scratch_file_lies_apart_and_goes_with_the_torrent() {
     let mut disk = Disk::new();
     disk.open(&[(&["t", "a"], 5)]).unwrap();
     disk.write(&[(0, 0, 5)], &[b"hello"]).unwrap();
-    let scratch = |offset, bytes: &'static [u8]| Effect::WriteScratch {
-        info_hash: TORRENT,
+    let scratch = |offset, bytes: &'static [u8]| StorageOp::WriteScratch {
         offset,
         chunks: vec![Bytes::from_static(bytes)],
     };
     disk.run(scratch(16, b"later")).unwrap();
     disk.run(scratch(0, b"first")).unwrap();
-    let read = disk.run(Effect::ReadScratch {
-        info_hash: TORRENT,
+    let read = disk.run(StorageOp::ReadScratch {
         offset: 15,
         length: 6,
     });
@@ -173,17 +167,13 @@ fn the_scratch_file_lies_apart_and_goes_with_the_torrent() {
         matches!(&read, Ok(EffectResult::Read(b)) if b == &b"\0later"[..]),
         "{read:?}"
     );
-    disk.run(Effect::Flush { info_hash: TORRENT }).unwrap();
+    disk.run(StorageOp::Flush).unwrap();
     let parts = disk.state.path().join(format!("{TORRENT}.parts"));
     assert_eq!(parts.metadata().unwrap().len(), 21);
 
     // A stranger's file in the folder keeps the folder.
     std::fs::write(disk.data.path().join("t/mine"), b"").unwrap();
-    disk.run(Effect::CloseStorage {
-        info_hash: TORRENT,
-        delete: true,
-    })
-    .unwrap();
+    disk.run(StorageOp::Close { delete: true }).unwrap();
     assert!(!parts.exists() && !disk.data.path().join("t/a").exists());
     assert!(disk.data.path().join("t/mine").exists());
     let closed = disk.read(&[(0, 0, 1)]);
@@ -270,7 +260,7 @@ fn a_file_that_is_removed_or_replaced_meanwhile_is_neither_served_nor_written_to
         // With a handle that is still open, and without one: the check of a torrent taken up again opens none.
         for reopened in [false, true] {
             let (mut disk, path) = begun();
-            disk.run(Effect::Flush { info_hash: TORRENT }).unwrap();
+            disk.run(StorageOp::Flush).unwrap();
             if reopened {
                 disk.open(&[(&["t", "a"], 10)]).unwrap();
             }
@@ -288,10 +278,7 @@ fn a_file_that_is_removed_or_replaced_meanwhile_is_neither_served_nor_written_to
             assert_eq!(written.is_ok(), left.is_none(), "{written:?}");
             if left.is_some() {
                 assert_eq!(std::fs::read(&path).ok(), left);
-                let close = Effect::CloseStorage {
-                    info_hash: TORRENT,
-                    delete: true,
-                };
+                let close = StorageOp::Close { delete: true };
                 disk.run(close).unwrap();
                 assert_eq!(std::fs::read(&path).ok(), left, "it was deleted");
             }
@@ -324,10 +311,7 @@ fn what_appeared_before_the_first_write_stays_somebody_elses() {
 fn what_was_edited_since_it_was_left_is_not_deleted() {
     for edited in [false, true] {
         let (mut disk, path) = begun();
-        let close = |delete| Effect::CloseStorage {
-            info_hash: TORRENT,
-            delete,
-        };
+        let close = |delete| StorageOp::Close { delete };
         disk.run(close(false)).unwrap();
         if edited {
             std::fs::write(&path, b"a user's own").unwrap();
@@ -335,8 +319,7 @@ fn what_was_edited_since_it_was_left_is_not_deleted() {
         // Hashed again, and left once more: it is the user's still.
         for _ in 0..2 {
             disk.open(&[(&["t", "a"], 10)]).unwrap();
-            disk.run(Effect::HashStored {
-                info_hash: TORRENT,
+            disk.run(StorageOp::Hash {
                 spans: vec![span(&(0, 0, 5))],
             })
             .unwrap();

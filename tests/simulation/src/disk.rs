@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
-use piecework::client::{Effect, EffectError, EffectResult, RECORDS_GATHER};
+use piecework::client::{Effect, EffectError, EffectResult, RECORDS_GATHER, StorageOp};
 use piecework::journal::Batch;
 use piecework::metainfo::FileSpan;
 use piecework::storage::decode_have;
@@ -172,86 +172,11 @@ impl Disk {
     /// Carries out a storage or record effect.
     pub fn run(&mut self, effect: Effect, now: Timestamp) -> Result<EffectResult, EffectError> {
         match effect {
-            Effect::Write { .. } | Effect::WriteScratch { .. } if self.full => {
-                Err(EffectError::QuotaExceeded("no space is left".to_owned()))
-            }
-            Effect::OpenStorage {
-                info_hash, files, ..
-            } => Ok(self.open(info_hash, &files)),
-            Effect::Write {
-                info_hash,
-                spans,
-                chunks,
-            } => {
-                let stored = self.opened(info_hash);
-                let mut bytes = Bytes::from(chunks.concat());
-                let total: u64 = spans.iter().map(|s| s.length).sum();
-                assert_eq!(total, bytes.len() as u64, "spans and chunks of a write");
-                for span in spans {
-                    let (length, pad) = stored.shape[span.file as usize];
-                    assert!(span.offset + span.length <= length, "a write past the end");
-                    assert!(!pad, "a write to a pad file");
-                    let part = bytes.split_to(span.length as usize);
-                    stored.write(Place::File(span.file), span.offset, part);
-                }
-                Ok(EffectResult::Done)
-            }
-            Effect::Read { info_hash, spans } => {
-                let stored = self.opened(info_hash);
-                let mut out = Vec::new();
-                for span in &spans {
-                    out.extend_from_slice(stored.read(span)?);
-                }
-                Ok(EffectResult::Read(out.into()))
-            }
-            Effect::HashStored { info_hash, spans } => {
-                let stored = self.opened(info_hash);
-                let mut hash = Sha1::new();
-                for span in &spans {
-                    stored.hashed.insert(span.file);
-                    if stored.shape[span.file as usize].1 {
-                        hash.update(vec![0; span.length as usize]);
-                    } else {
-                        hash.update(stored.read(span)?);
-                    }
-                }
-                Ok(EffectResult::Hashed(hash.finalize().into()))
-            }
+            Effect::Storage { info_hash, op } => self.store(info_hash, op),
             Effect::Hash { chunks } => {
                 let mut hash = Sha1::new();
                 chunks.iter().for_each(|chunk| hash.update(chunk));
                 Ok(EffectResult::Hashed(hash.finalize().into()))
-            }
-            Effect::WriteScratch {
-                info_hash,
-                offset,
-                chunks,
-            } => {
-                let stored = self.opened(info_hash);
-                stored.write(Place::Scratch, offset, chunks.concat().into());
-                Ok(EffectResult::Done)
-            }
-            Effect::ReadScratch {
-                info_hash,
-                offset,
-                length,
-            } => {
-                let scratch = &self.opened(info_hash).now.scratch;
-                let range = offset as usize..(offset + length) as usize;
-                (scratch.get(range))
-                    .map(|bytes| EffectResult::Read(Bytes::copy_from_slice(bytes)))
-                    .ok_or_else(|| EffectError::Missing("scratch ends before that".into()))
-            }
-            Effect::Flush { info_hash } => {
-                self.opened(info_hash).flush();
-                Ok(EffectResult::Done)
-            }
-            Effect::CloseStorage { info_hash, delete } => {
-                self.opened(info_hash).close();
-                if delete {
-                    self.torrents.remove(&info_hash);
-                }
-                Ok(EffectResult::Done)
             }
             Effect::PutRecords {
                 records,
@@ -267,6 +192,73 @@ impl Disk {
             }
             Effect::Sign { .. } | Effect::ReadAccount { .. } => {
                 panic!("not an effect of a disk: {effect:?}")
+            }
+        }
+    }
+
+    fn store(&mut self, info_hash: InfoHash, op: StorageOp) -> Result<EffectResult, EffectError> {
+        match op {
+            StorageOp::Write { .. } | StorageOp::WriteScratch { .. } if self.full => {
+                Err(EffectError::QuotaExceeded("no space is left".to_owned()))
+            }
+            StorageOp::Open { files, .. } => Ok(self.open(info_hash, &files)),
+            StorageOp::Write { spans, chunks } => {
+                let stored = self.opened(info_hash);
+                let mut bytes = Bytes::from(chunks.concat());
+                let total: u64 = spans.iter().map(|s| s.length).sum();
+                assert_eq!(total, bytes.len() as u64, "spans and chunks of a write");
+                for span in spans {
+                    let (length, pad) = stored.shape[span.file as usize];
+                    assert!(span.offset + span.length <= length, "a write past the end");
+                    assert!(!pad, "a write to a pad file");
+                    let part = bytes.split_to(span.length as usize);
+                    stored.write(Place::File(span.file), span.offset, part);
+                }
+                Ok(EffectResult::Done)
+            }
+            StorageOp::Read { spans } => {
+                let stored = self.opened(info_hash);
+                let mut out = Vec::new();
+                for span in &spans {
+                    out.extend_from_slice(stored.read(span)?);
+                }
+                Ok(EffectResult::Read(out.into()))
+            }
+            StorageOp::Hash { spans } => {
+                let stored = self.opened(info_hash);
+                let mut hash = Sha1::new();
+                for span in &spans {
+                    stored.hashed.insert(span.file);
+                    if stored.shape[span.file as usize].1 {
+                        hash.update(vec![0; span.length as usize]);
+                    } else {
+                        hash.update(stored.read(span)?);
+                    }
+                }
+                Ok(EffectResult::Hashed(hash.finalize().into()))
+            }
+            StorageOp::WriteScratch { offset, chunks } => {
+                let stored = self.opened(info_hash);
+                stored.write(Place::Scratch, offset, chunks.concat().into());
+                Ok(EffectResult::Done)
+            }
+            StorageOp::ReadScratch { offset, length } => {
+                let scratch = &self.opened(info_hash).now.scratch;
+                let range = offset as usize..(offset + length) as usize;
+                (scratch.get(range))
+                    .map(|bytes| EffectResult::Read(Bytes::copy_from_slice(bytes)))
+                    .ok_or_else(|| EffectError::Missing("scratch ends before that".into()))
+            }
+            StorageOp::Flush => {
+                self.opened(info_hash).flush();
+                Ok(EffectResult::Done)
+            }
+            StorageOp::Close { delete } => {
+                self.opened(info_hash).close();
+                if delete {
+                    self.torrents.remove(&info_hash);
+                }
+                Ok(EffectResult::Done)
             }
         }
     }

@@ -7,7 +7,7 @@ use std::sync::LazyLock;
 use alloy_primitives::{Address, B256, U256, keccak256};
 use bytes::Bytes;
 use k256::ecdsa::SigningKey;
-use piecework::client::{AccountState, Effect, EffectError, EffectResult, Signature};
+use piecework::client::{AccountState, Effect, EffectError, EffectResult, Signature, StorageOp};
 use piecework::metainfo::create::TorrentBuilder;
 use piecework::metainfo::{FileSpan, Metainfo};
 use piecework::types::{EffectId, InfoHash, TokenUnits};
@@ -199,19 +199,29 @@ impl Edge {
                 chunks.iter().for_each(|chunk| hash.update(chunk));
                 Ok(EffectResult::Hashed(hash.finalize().into()))
             }
-            effect => match &self.failing {
+            Effect::Storage { info_hash, op } => match &self.failing {
                 // A close cannot be refused; whatever became of the files, they are closed.
-                Some(error) if !matches!(effect, Effect::CloseStorage { .. }) => Err(error.clone()),
-                _ => self.store(effect),
+                Some(error) if !matches!(op, StorageOp::Close { .. }) => Err(error.clone()),
+                _ => self.store(info_hash, op),
             },
+            Effect::PutRecords { records, .. } => {
+                if let Some(error) = &self.failing {
+                    return Err(error.clone());
+                }
+                for (key, value) in records {
+                    match value {
+                        Some(value) => self.records.insert(key, value),
+                        None => self.records.remove(&key),
+                    };
+                }
+                Ok(EffectResult::Done)
+            }
         }
     }
 
-    fn store(&mut self, effect: Effect) -> Result<EffectResult, EffectError> {
-        match effect {
-            Effect::OpenStorage {
-                info_hash, files, ..
-            } => {
+    fn store(&mut self, info_hash: InfoHash, op: StorageOp) -> Result<EffectResult, EffectError> {
+        match op {
+            StorageOp::Open { files, .. } => {
                 for (path, _) in &files {
                     let unsafe_part = |c: &String| {
                         matches!(c.as_str(), "" | "." | "..") || c.contains(['/', '\\'])
@@ -232,11 +242,7 @@ impl Edge {
                     changed: Vec::new(),
                 })
             }
-            Effect::Write {
-                info_hash,
-                spans,
-                chunks,
-            } => {
+            StorageOp::Write { spans, chunks } => {
                 let stored = self.opened(info_hash);
                 let mut bytes = &chunks.concat()[..];
                 let total: u64 = spans.iter().map(|s| s.length).sum();
@@ -252,7 +258,7 @@ impl Edge {
                 }
                 Ok(EffectResult::Done)
             }
-            Effect::Read { info_hash, spans } => {
+            StorageOp::Read { spans } => {
                 let stored = self.opened(info_hash);
                 let mut out = Vec::new();
                 for span in &spans {
@@ -260,7 +266,7 @@ impl Edge {
                 }
                 Ok(EffectResult::Read(out.into()))
             }
-            Effect::HashStored { info_hash, spans } => {
+            StorageOp::Hash { spans } => {
                 let stored = self.opened(info_hash);
                 let mut hash = Sha1::new();
                 for span in &spans {
@@ -268,48 +274,28 @@ impl Edge {
                 }
                 Ok(EffectResult::Hashed(hash.finalize().into()))
             }
-            Effect::WriteScratch {
-                info_hash,
-                offset,
-                chunks,
-            } => {
+            StorageOp::WriteScratch { offset, chunks } => {
                 let stored = self.opened(info_hash);
                 write(&mut stored.now.scratch, offset, &chunks.concat())?;
                 Ok(EffectResult::Done)
             }
-            Effect::ReadScratch {
-                info_hash,
-                offset,
-                length,
-            } => {
+            StorageOp::ReadScratch { offset, length } => {
                 let scratch = &self.opened(info_hash).now.scratch;
                 (scratch.get(offset as usize..(offset + length) as usize))
                     .map(|bytes| EffectResult::Read(Bytes::copy_from_slice(bytes)))
                     .ok_or_else(|| EffectError::Missing("scratch ends before that".to_owned()))
             }
-            Effect::Flush { info_hash } => {
+            StorageOp::Flush => {
                 let stored = self.opened(info_hash);
                 stored.durable = stored.now.clone();
                 Ok(EffectResult::Done)
             }
-            Effect::CloseStorage { info_hash, delete } => {
+            StorageOp::Close { delete } => {
                 self.torrents.entry(info_hash).or_default().open = false;
                 if delete {
                     self.torrents.remove(&info_hash);
                 }
                 Ok(EffectResult::Done)
-            }
-            Effect::PutRecords { records, .. } => {
-                for (key, value) in records {
-                    match value {
-                        Some(value) => self.records.insert(key, value),
-                        None => self.records.remove(&key),
-                    };
-                }
-                Ok(EffectResult::Done)
-            }
-            Effect::Hash { .. } | Effect::Sign { .. } | Effect::ReadAccount { .. } => {
-                unreachable!("carried out before")
             }
         }
     }

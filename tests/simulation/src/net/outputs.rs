@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use piecework::client::{
     Claim, Command, Effect, EffectError, EffectResult, Event, Input, Output, RedeemOutcome,
+    StorageOp,
 };
 use piecework::time::{Duration, Timestamp};
 use piecework::types::{EffectId, StreamId, TokenUnits};
@@ -161,12 +162,16 @@ impl SimNet {
         match &effect {
             Effect::Sign { .. } => node.effects.signs += 1,
             Effect::ReadAccount { .. } => node.effects.account_reads += 1,
-            Effect::Flush { .. } => node.effects.flushes += 1,
             Effect::PutRecords { .. } => node.effects.puts += 1,
-            Effect::WriteScratch { chunks, .. } => {
-                node.effects.scratch_bytes += chunks.iter().map(|c| c.len() as u64).sum::<u64>();
-            }
-            _ => {}
+            Effect::Storage { op, .. } => match op {
+                StorageOp::Flush => node.effects.flushes += 1,
+                StorageOp::WriteScratch { chunks, .. } => {
+                    node.effects.scratch_bytes +=
+                        chunks.iter().map(|c| c.len() as u64).sum::<u64>();
+                }
+                _ => {}
+            },
+            Effect::Hash { .. } => {}
         }
         let mut at = now + took;
         if let Some(queue) = queue {
@@ -296,26 +301,19 @@ impl SimNet {
 
 /// What makes something durable, or promises it.
 fn is_step(effect: &Effect) -> bool {
-    matches!(
-        effect,
-        Effect::PutRecords { .. }
-            | Effect::Flush { .. }
-            | Effect::WriteScratch { .. }
-            | Effect::Write { .. }
-            | Effect::Sign { .. }
-    )
+    match effect {
+        Effect::PutRecords { .. } | Effect::Sign { .. } => true,
+        Effect::Storage { op, .. } => matches!(
+            op,
+            StorageOp::Flush | StorageOp::WriteScratch { .. } | StorageOp::Write { .. }
+        ),
+        Effect::Hash { .. } | Effect::ReadAccount { .. } => false,
+    }
 }
 
 fn queue_of(effect: &Effect) -> Option<Queue> {
     match effect {
-        Effect::OpenStorage { info_hash, .. }
-        | Effect::Write { info_hash, .. }
-        | Effect::Read { info_hash, .. }
-        | Effect::HashStored { info_hash, .. }
-        | Effect::WriteScratch { info_hash, .. }
-        | Effect::ReadScratch { info_hash, .. }
-        | Effect::Flush { info_hash }
-        | Effect::CloseStorage { info_hash, .. } => Some(Queue::Storage(*info_hash)),
+        Effect::Storage { info_hash, .. } => Some(Queue::Storage(*info_hash)),
         Effect::PutRecords { .. } => Some(Queue::Records),
         Effect::Hash { .. } | Effect::Sign { .. } | Effect::ReadAccount { .. } => None,
     }

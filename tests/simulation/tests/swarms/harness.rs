@@ -2,7 +2,9 @@
 
 use alloy_primitives::{Address, B256, U256};
 use bytes::Bytes;
-use piecework::client::{Claim, Effect, EffectError, EffectResult, RECORDS_GATHER, RedeemOutcome};
+use piecework::client::{
+    Claim, Effect, EffectError, EffectResult, RECORDS_GATHER, RedeemOutcome, StorageOp,
+};
 use piecework::payment::voucher::{Vault, Voucher};
 use piecework::time::Timestamp;
 use piecework::types::{Durability, FineUnits, TokenUnits};
@@ -146,11 +148,10 @@ fn open(disk: &mut Disk, content: &Content) -> EffectResult {
     let files = (content.metainfo.files.iter())
         .map(|f| (f.path.components().to_vec(), f.length))
         .collect();
-    let open = Effect::OpenStorage {
-        info_hash: content.info_hash(),
-        name: "x".into(),
-        files,
-    };
+    let name = "x".into();
+    let op = StorageOp::Open { name, files };
+    let info_hash = content.info_hash();
+    let open = Effect::Storage { info_hash, op };
     disk.run(open, Timestamp::default()).unwrap()
 }
 
@@ -163,20 +164,20 @@ fn a_crash_keeps_what_was_flushed_and_only_luck_keeps_the_rest() {
         let now = Timestamp::default();
         let mut disk = Disk::default();
         open(&mut disk, &content);
-        let write = |offset: u64, length: u64| Effect::Write {
-            info_hash,
+        let write = |offset: u64, length: u64| StorageOp::Write {
             spans: content.spans(offset, length),
             chunks: vec![content.file_bytes(0, offset..offset + length)],
         };
-        disk.run(write(0, 50_000), now).unwrap();
-        disk.run(Effect::Flush { info_hash }, now).unwrap();
-        disk.run(write(50_000, 50_000), now).unwrap();
+        for op in [write(0, 50_000), StorageOp::Flush, write(50_000, 50_000)] {
+            disk.run(Effect::Storage { info_hash, op }, now).unwrap();
+        }
         assert!(disk.holds(&content));
         disk.crash(&mut Random::new(seed), now);
         lost += usize::from(!disk.holds(&content));
         open(&mut disk, &content);
         let spans = content.spans(0, 50_000);
-        let Ok(EffectResult::Read(bytes)) = disk.run(Effect::Read { info_hash, spans }, now) else {
+        let op = StorageOp::Read { spans };
+        let Ok(EffectResult::Read(bytes)) = disk.run(Effect::Storage { info_hash, op }, now) else {
             panic!("what was flushed is there");
         };
         assert_eq!(bytes, content.file_bytes(0, 0..50_000));
@@ -189,9 +190,11 @@ fn a_read_past_what_was_written_is_an_error() {
     let content = Content::file(1, 100_000, 32_768);
     let mut disk = Disk::default();
     open(&mut disk, &content);
-    let read = Effect::Read {
+    let read = Effect::Storage {
         info_hash: content.info_hash(),
-        spans: content.spans(0, 10),
+        op: StorageOp::Read {
+            spans: content.spans(0, 10),
+        },
     };
     let read = disk.run(read, Timestamp::default());
     assert!(matches!(read, Err(EffectError::Missing(_))));

@@ -112,9 +112,7 @@ pub(super) fn machines(
     if let Some(sell) = &payment.sell {
         let config = PayeeConfig {
             min_bond_percent: sell.min_bond_percent,
-            credit0: sell.credit.first,
-            credit_max: sell.credit.most,
-            ramp: sell.credit.ramp,
+            credit: sell.credit,
             ..PayeeConfig::new(vault, sell.payee).with_dust(sell.dust)
         };
         money.payee = Some(Payee::new(now, config, seed(), records()));
@@ -240,10 +238,6 @@ impl Client {
     // ---- redeeming
 
     pub(super) fn prepare_redeem(&mut self, scope: RedeemScope) {
-        let scope = match scope {
-            RedeemScope::All => payee::RedeemScope::All,
-            RedeemScope::Due => payee::RedeemScope::Due,
-        };
         match &mut self.money.payee {
             Some(payee) => payee.prepare_redeem(self.now, scope),
             None => self.hand_out_claims(),

@@ -3,6 +3,7 @@
 
 use alloy_primitives::Address;
 
+pub use crate::payment::ledger::Credit;
 use crate::time::Duration;
 use crate::types::{FineUnits, TokenUnits};
 
@@ -117,28 +118,6 @@ impl SellConfig {
     /// 0.01 of a token with so many decimals: below that the gas of a redemption weighs too much (docs/protocol.md, "Constants").
     pub const fn dust_of(decimals: u8) -> TokenUnits {
         TokenUnits(10u128.saturating_pow(decimals.saturating_sub(2) as u32))
-    }
-}
-
-/// Blocks that a buyer may owe: what a seller has at stake with each account.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Credit {
-    /// At first.
-    pub first: u16,
-    /// At most.
-    pub most: u16,
-    /// Blocks paid for each block of credit in between; 0: it does not grow.
-    pub ramp: u8,
-}
-
-impl Default for Credit {
-    /// 256 KiB at first, half of what was paid, 4 MiB at most.
-    fn default() -> Self {
-        Credit {
-            first: 16,
-            most: 256,
-            ramp: 2,
-        }
     }
 }
 

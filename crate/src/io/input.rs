@@ -5,6 +5,7 @@ use bytes::Bytes;
 
 use super::config::{AddOptions, Limits};
 use super::effect::{EffectError, EffectResult};
+pub use crate::payment::payee::RedeemScope;
 use crate::types::{ConnectionId, EffectId, FineUnits, InfoHash, StreamId, TokenUnits, TrackerId};
 
 /// Something that happened.
@@ -210,16 +211,6 @@ pub enum Source {
     Torrent(Bytes),
     /// A torrent whose info dictionary is in the records, by its hash; one that is not is fetched, if trackers are given.
     Stored(InfoHash),
-}
-
-/// Which ranges to redeem.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RedeemScope {
-    /// Everything that would pay at least one token unit, but not the crumbs of a buyer that leaves many.
-    All,
-    /// Only full ranges, those without a connection and those of buyers that owe much, each above the dust limit
-    /// (docs/protocol.md, "Redeeming"); and of a buyer that withdraws all that is worth its gas.
-    Due,
 }
 
 /// What became of a redemption.

@@ -8,6 +8,28 @@ use super::record::PayeeFactsRecord;
 use crate::sorted::Map;
 use crate::types::{BlockRef, ConnectionId, FineUnits};
 
+/// Blocks that a buyer may owe: what a seller has at stake with each account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Credit {
+    /// At first.
+    pub first: u16,
+    /// At most.
+    pub most: u16,
+    /// Blocks paid for each block of credit in between; 0: it does not grow.
+    pub ramp: u8,
+}
+
+impl Default for Credit {
+    /// 256 KiB at first, half of what was paid, 4 MiB at most.
+    fn default() -> Self {
+        Credit {
+            first: 16,
+            most: 256,
+            ramp: 2,
+        }
+    }
+}
+
 /// Ramp of an account that walked away owing.
 pub const WALKED_RAMP: u8 = 16;
 
@@ -114,9 +136,9 @@ impl SellerLedger {
     }
 
     /// Blocks that connections which went away left unpaid, beyond what is forgiven: what an honest payer
-    /// never received and so never pays (`credit0`, and a 32nd of all that it ever paid).
-    pub fn debt(&self, credit0: u16) -> u64 {
-        let forgiven = u64::from(credit0).saturating_add(self.facts.paid_total / 32);
+    /// never received and so never pays (its first credit, and a 32nd of all that it ever paid).
+    pub fn debt(&self, first_credit: u16) -> u64 {
+        let forgiven = u64::from(first_credit).saturating_add(self.facts.paid_total / 32);
         self.facts.lost.saturating_sub(forgiven)
     }
 
@@ -169,20 +191,20 @@ impl SellerLedger {
         walked.then_some(left)
     }
 
-    /// `clamp(floor(paidOnThisConnection / ramp), credit0, creditMax)`; ramp 0: no growth; none either while
-    /// an old debt is not worked off.
-    pub fn credit(&self, paid_on_connection: u64, credit0: u16, credit_max: u16, ramp: u8) -> u16 {
-        if self.debt(credit0) > 0 {
-            return credit0;
+    /// `clamp(floor(paidOnThisConnection / ramp), first, most)`; ramp 0: no growth; none either while an old debt is not
+    /// worked off (docs/protocol.md, "Credit").
+    pub fn credit(&self, paid_on_connection: u64, given: Credit) -> u16 {
+        if self.debt(given.first) > 0 {
+            return given.first;
         }
-        let ramp = match (ramp, self.facts.walked) {
+        let ramp = match (given.ramp, self.facts.walked) {
             (0, _) => 0,
             (ramp, true) => ramp.max(WALKED_RAMP),
             (ramp, false) => ramp,
         };
         let grown = paid_on_connection.checked_div(u64::from(ramp)).unwrap_or(0);
         let grown = u16::try_from(grown).unwrap_or(u16::MAX);
-        grown.max(credit0).min(credit_max.max(credit0))
+        grown.max(given.first).min(given.most.max(given.first))
     }
 }
 
@@ -191,6 +213,11 @@ mod tests {
     use super::*;
     use crate::types::PieceIndex;
 
+    const CREDIT: Credit = Credit {
+        first: 4,
+        most: 128,
+        ramp: 4,
+    };
     const A: ConnectionId = ConnectionId(1);
     const B: ConnectionId = ConnectionId(2);
 
@@ -205,20 +232,16 @@ mod tests {
     #[test]
     fn credit_grows_with_what_was_paid_and_slower_after_a_walk_away() {
         let mut ledger = SellerLedger::default();
-        assert_eq!(ledger.credit(0, 4, 128, 4), 4);
-        assert_eq!(ledger.credit(19, 4, 128, 4), 4);
-        assert_eq!(ledger.credit(20, 4, 128, 4), 5);
-        assert_eq!(ledger.credit(10_000, 4, 128, 4), 128);
-        assert_eq!(ledger.credit(10_000, 4, 128, 0), 4);
+        assert_eq!(ledger.credit(0, CREDIT), 4);
+        assert_eq!(ledger.credit(19, CREDIT), 4);
+        assert_eq!(ledger.credit(20, CREDIT), 5);
+        assert_eq!(ledger.credit(10_000, CREDIT), 128);
+        assert_eq!(ledger.credit(10_000, Credit { ramp: 0, ..CREDIT }), 4);
         ledger.written(A);
         assert_eq!(ledger.disconnect(A, 0), Some(1));
-        assert_eq!(ledger.credit(160, 4, 128, 4), 10);
+        assert_eq!(ledger.credit(160, CREDIT), 10);
         ledger.paid(B, 1);
-        assert_eq!(
-            ledger.credit(160, 4, 128, 4),
-            40,
-            "a debt paid off is no debt"
-        );
+        assert_eq!(ledger.credit(160, CREDIT), 40, "a debt paid off is no debt");
     }
 
     #[test]
@@ -236,17 +259,17 @@ mod tests {
             0,
             "what an honest payer never got is not asked of it"
         );
-        assert_eq!(ledger.credit(1_000, 4, 128, 4), 4);
+        assert_eq!(ledger.credit(1_000, CREDIT), 4);
         ledger.facts_mut().paid_total = 128;
         assert_eq!(ledger.debt(4), 0, "128 paid forgive 4 more");
         assert_eq!(
-            ledger.credit(1_000, 4, 128, 4),
+            ledger.credit(1_000, CREDIT),
             62,
             "after a walk-away, slowly"
         );
         ledger.facts_mut().paid_total = 256;
         ledger.paid(A, 0);
-        assert_eq!(ledger.credit(1_000, 4, 128, 4), 128, "forgotten");
+        assert_eq!(ledger.credit(1_000, CREDIT), 128, "forgotten");
     }
 
     #[test]

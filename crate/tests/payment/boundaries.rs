@@ -3,7 +3,7 @@
 use crate::hand::*;
 use alloy_primitives::{B256, U256};
 use piecework::payment::chain::{self, HashChain, MAX_STEPS};
-use piecework::payment::ledger::{BuyerLedger, SellerLedger};
+use piecework::payment::ledger::{BuyerLedger, Credit, SellerLedger};
 use piecework::payment::payer::AccountInfo;
 use piecework::payment::policy::{
     FakePayeeLimiter, NEW_PAYEE_WINDOW, PayerConfig, Sizing, allocate, judge_quote, size_range,
@@ -303,10 +303,14 @@ fn a_lost_32nd_of_what_was_paid_is_forgotten() {
     }
 }
 
+fn credit(first: u16, most: u16, ramp: u8) -> Credit {
+    Credit { first, most, ramp }
+}
+
 #[test]
 fn credit_is_the_paid_part_between_its_first_and_its_most() {
     let ledger = SellerLedger::default();
-    for (paid, ramp, credit) in [
+    for (paid, ramp, blocks) in [
         (0, 4, 4),
         (19, 4, 4),
         (20, 4, 5),
@@ -315,16 +319,28 @@ fn credit_is_the_paid_part_between_its_first_and_its_most() {
         (u64::MAX, 4, 128),
         (40, 1, 40),
     ] {
-        assert_eq!(ledger.credit(paid, 4, 128, ramp), credit, "{paid} {ramp}");
+        assert_eq!(
+            ledger.credit(paid, credit(4, 128, ramp)),
+            blocks,
+            "{paid} {ramp}"
+        );
     }
-    assert_eq!(ledger.credit(100, 9, 5, 4), 9, "never less than the first");
+    assert_eq!(
+        ledger.credit(100, credit(9, 5, 4)),
+        9,
+        "never less than the first"
+    );
     let walked = SellerLedger::new(PayeeFactsRecord {
         walked: true,
         ..PayeeFactsRecord::default()
     });
-    assert_eq!(walked.credit(160, 4, 128, 4), 10);
-    assert_eq!(walked.credit(160, 4, 128, 32), 5, "the slower of both");
-    assert_eq!(walked.credit(160, 4, 128, 0), 4, "none stays none");
+    assert_eq!(walked.credit(160, credit(4, 128, 4)), 10);
+    assert_eq!(
+        walked.credit(160, credit(4, 128, 32)),
+        5,
+        "the slower of both"
+    );
+    assert_eq!(walked.credit(160, credit(4, 128, 0)), 4, "none stays none");
 }
 
 #[test]

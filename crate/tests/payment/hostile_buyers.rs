@@ -6,6 +6,7 @@ use crate::hand::*;
 use crate::shop::*;
 use alloy_primitives::{Address, B256, U256, keccak256};
 use piecework::payment::PayEvent;
+use piecework::payment::ledger::Credit;
 use piecework::payment::payee::{ClaimOutcome, MAX_ACCOUNTS, RedeemScope};
 use piecework::payment::record::{Key, PayeeFactsRecord, PayeeRangeLife, PayeeRangeRecord};
 use piecework::payment::voucher;
@@ -426,9 +427,7 @@ fn a_stranger_needs_a_deposit_of_one_least_range_and_gets_one_window_for_it() {
     // As clients sell: 16 blocks at first, half of what was paid, 256 at most.
     let shop = || {
         Shop::with(&BTreeMap::new(), |c| {
-            c.credit0 = 16;
-            c.credit_max = 256;
-            c.ramp = 2;
+            c.credit = Credit::default();
         })
     };
     let buyer = Buyer::new(1);

@@ -7,6 +7,7 @@ use crate::shop::*;
 use alloy_primitives::B256;
 use piecework::payment::TitleKind;
 use piecework::payment::chain::HashChain;
+use piecework::payment::ledger::Credit;
 use piecework::payment::payee::{MAX_FOLLOWED, RedeemScope};
 use piecework::time::Duration;
 use piecework::types::{ConnectionId, FineUnits};
@@ -15,9 +16,7 @@ use piecework::wire::pay::{PayMessage, RejectCode};
 /// As clients sell: 16 blocks at first, 256 at most.
 fn shop(buyer: &Buyer) -> Shop {
     let mut s = Shop::with(&BTreeMap::new(), |config| {
-        config.credit0 = 16;
-        config.credit_max = 256;
-        config.ramp = 2;
+        config.credit = Credit::default();
     });
     s.chain.insert(buyer.account, deposit(2_000_000, Q.0));
     s

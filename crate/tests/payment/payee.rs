@@ -284,7 +284,7 @@ fn over_credit_for_ten_seconds_is_said_and_a_payment_makes_room() {
 
 #[test]
 fn who_walks_away_again_and_again_gets_no_more_than_one_credit_window_for_nothing() {
-    let mut s = Selling::with(|c| c.credit_max = 16);
+    let mut s = Selling::with(|c| c.credit.most = 16);
     let mut taken = 0;
     for turn in 0..10u64 {
         let conn = ConnectionId(turn + 1);
@@ -312,7 +312,7 @@ fn who_walks_away_again_and_again_gets_no_more_than_one_credit_window_for_nothin
 fn who_attaches_many_connections_before_it_leaves_the_first_gets_no_more_than_who_comes_again_and_again()
  {
     for paid_each in [0, 1] {
-        let mut s = Selling::with(|c| c.credit_max = 16);
+        let mut s = Selling::with(|c| c.credit.most = 16);
         let conns: Vec<ConnectionId> = (1..=40).map(ConnectionId).collect();
         for (turn, conn) in conns.iter().enumerate() {
             let at = turn as u64 * 1_000;

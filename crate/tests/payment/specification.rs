@@ -11,7 +11,7 @@ use alloy_sol_types::{SolStruct, SolValue};
 use bytes::Bytes;
 use k256::ecdsa::SigningKey;
 use piecework::payment::chain::{self, HashChain};
-use piecework::payment::ledger::SellerLedger;
+use piecework::payment::ledger::{Credit, SellerLedger};
 use piecework::payment::policy::{self, Sizing};
 use piecework::payment::record::PayeeFactsRecord;
 use piecework::payment::voucher::{self, Signature, Vault, Voucher, abi};
@@ -235,7 +235,8 @@ fn renew_amounts(file: &mut Value) {
         let (first, most) = (small(entry, "first"), small(entry, "most"));
         let ramp = u8::try_from(small(entry, "ramp")).unwrap();
         let paid = number(entry, "paid_blocks") as u64;
-        entry["credit"] = json!(ledger.credit(paid, first, most, ramp));
+        let credit = Credit { first, most, ramp };
+        entry["credit"] = json!(ledger.credit(paid, credit));
     }
     for entry in list(file, "bounds") {
         let state = ChainState {
@@ -574,7 +575,7 @@ fn play(exchange: &Value) {
             .parse()
             .unwrap();
         config.price = FineUnits(2_748_779_070);
-        (config.credit0, config.credit_max, config.ramp) = (16, 256, 2);
+        config.credit = Credit::default();
     });
     read_chain(&mut s.state, &exchange["chain"]);
     // Records that wait for the end of a later step.
@@ -751,9 +752,11 @@ fn our_seller_takes_the_paid_pieces_buyer_and_answers_as_it_is_written() {
     let mut s = Selling::with(|config| {
         config.payee = terms.payee;
         config.price = terms.unit;
-        config.credit0 = terms.credit0;
-        config.credit_max = terms.credit_max;
-        config.ramp = terms.ramp;
+        config.credit = Credit {
+            first: terms.credit0,
+            most: terms.credit_max,
+            ramp: terms.ramp,
+        };
     });
     assert_eq!(vault().address, address(&trace, "vault"));
     assert_eq!(s.state.balance, units(&trace, "balance"));

@@ -92,12 +92,12 @@ impl Payee {
     /// An old debt is worked off at the first credit, without growth; a whole window of it is too much. Less would refuse an
     /// honest buyer that was cut off several times before it had paid much.
     pub(super) fn owes_too_much(&self, account: B256) -> bool {
-        self.debt(account) > u64::from(self.config.credit_max)
+        self.debt(account) > u64::from(self.config.credit.most)
     }
 
     fn debt(&self, account: B256) -> u64 {
         let account = self.accounts.get(&account);
-        account.map_or(0, |a| a.ledger.debt(self.config.credit0))
+        account.map_or(0, |a| a.ledger.debt(self.config.credit.first))
     }
 
     /// Takes a range off its connection, for what its account left unpaid on others.

@@ -3,6 +3,7 @@
 use alloy_primitives::{Address, B256};
 
 use crate::payment::chain;
+use crate::payment::ledger::Credit;
 use crate::payment::voucher::{MAX_FINE, Vault, abi};
 use crate::time::Duration;
 use crate::types::{FineUnits, TokenUnits};
@@ -20,12 +21,8 @@ pub struct PayeeConfig {
     pub min_range: FineUnits,
     /// Longest chain accepted (1 to 256).
     pub max_steps: u16,
-    /// Credit at first, blocks.
-    pub credit0: u16,
-    /// Credit at most, blocks.
-    pub credit_max: u16,
-    /// Paid blocks per further block of credit; 0: no growth.
-    pub ramp: u8,
+    /// How much is served before it is paid.
+    pub credit: Credit,
     /// Least bond in percent of the balance.
     pub min_bond_percent: u16,
     /// How long a quote is valid for the first COMMIT of a range, seconds. It is renewed at half.
@@ -46,8 +43,7 @@ pub struct PayeeConfig {
 }
 
 impl PayeeConfig {
-    /// The values of docs/protocol.md, "Constants", but for the credit, which is 4, 128 and 4 here; sells nothing until
-    /// `price` is set.
+    /// The values of docs/protocol.md, "Constants"; sells nothing until `price` is set.
     pub fn new(vault: Vault, payee: Address) -> Self {
         PayeeConfig {
             vault,
@@ -55,9 +51,7 @@ impl PayeeConfig {
             price: FineUnits(0),
             min_range: DUST.fine(),
             max_steps: chain::MAX_STEPS,
-            credit0: 4,
-            credit_max: 128,
-            ramp: 4,
+            credit: Credit::default(),
             min_bond_percent: 125,
             ttl_secs: 600,
             max_ranges: 64,
@@ -120,10 +114,11 @@ const GAS_PART_OF_DUST: u128 = 10;
 /// Which ranges to redeem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedeemScope {
-    /// Everything, on an explicit command; but not the crumbs of an account that leaves many.
+    /// Everything that would pay at least one token unit, on an explicit command; but not the crumbs of an account that
+    /// leaves many.
     All,
-    /// Items above dust: full ranges, ranges long without a connection, and all of an account that owes much. Of
-    /// one that is exiting, or at its limit, all that is worth its gas.
+    /// Items above dust: full ranges, ranges long without a connection, and all of an account that owes much. Of an
+    /// account that is exiting, or at its limit, all that is worth its gas (docs/protocol.md, "Redeeming").
     Due,
 }
 

@@ -142,10 +142,7 @@ impl Payee {
         let config = &self.config;
         c.account
             .and_then(|id| self.accounts.get(&id))
-            .map_or(0, |a| {
-                a.ledger
-                    .credit(c.paid, config.credit0, config.credit_max, config.ramp)
-            })
+            .map_or(0, |a| a.ledger.credit(c.paid, config.credit))
     }
 
     /// Whether one more `piece` message may be written to this paying connection:

@@ -4,6 +4,7 @@ use alloy_primitives::{Address, B256, U256, keccak256};
 use bytes::Bytes;
 use k256::ecdsa::{SigningKey, VerifyingKey};
 use piecework::payment::chain::HashChain;
+use piecework::payment::ledger::Credit;
 use piecework::payment::payee::{Payee, PayeeConfig};
 use piecework::payment::payer::{AccountInfo, Payer};
 use piecework::payment::policy::PayerConfig;
@@ -21,6 +22,12 @@ pub const UNIT: FineUnits = FineUnits(10 << 24);
 /// What a payer may pay for a block.
 pub const MAX_UNIT: FineUnits = FineUnits(UNIT.0 * 2);
 pub const Q: TokenUnits = TokenUnits(10_000);
+/// Less than clients give, so that a test reaches its limits in few blocks.
+pub const CREDIT: Credit = Credit {
+    first: 4,
+    most: 128,
+    ramp: 4,
+};
 pub const A: ConnectionId = ConnectionId(1);
 pub const B: ConnectionId = ConnectionId(2);
 pub const PAYEE: Address = Address::repeat_byte(0x33);
@@ -278,6 +285,7 @@ impl Selling {
     pub fn with(change: impl Fn(&mut PayeeConfig)) -> Self {
         let mut config = PayeeConfig::new(vault(), PAYEE);
         config.price = UNIT;
+        config.credit = CREDIT;
         change(&mut config);
         Selling {
             payee: Payee::new(ms(0), config, [1; 32], std::iter::empty()),
@@ -368,9 +376,9 @@ pub fn terms(unit: FineUnits) -> Terms {
         unit,
         min_range: FineUnits(0),
         max_steps: 256,
-        credit0: 4,
-        credit_max: 128,
-        ramp: 4,
+        credit0: CREDIT.first,
+        credit_max: CREDIT.most,
+        ramp: CREDIT.ramp,
         min_bond_percent: 125,
         luck: B256::ZERO,
     }

@@ -121,6 +121,7 @@ impl Shop {
     pub fn with(store: &BTreeMap<String, Bytes>, change: impl Fn(&mut PayeeConfig)) -> Shop {
         let mut config = PayeeConfig::new(vault(), PAYEE);
         config.price = UNIT;
+        config.credit = CREDIT;
         change(&mut config);
         Shop {
             payee: Payee::new(ms(0), config, [1; 32], store.clone().into_iter()),

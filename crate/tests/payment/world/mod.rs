@@ -259,6 +259,7 @@ impl World {
         for i in 0..sellers {
             let mut config = PayeeConfig::new(vault(), Address::repeat_byte(0x30 + i as u8));
             config.price = unit;
+            config.credit = crate::hand::CREDIT;
             config.max_steps = if seed % 3 == 2 { 90 } else { 256 };
             config.max_ranges = 8;
             config.redeem_idle = Duration::from_secs(100_000);

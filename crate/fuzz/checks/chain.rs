@@ -1,19 +1,35 @@
-//! What a chain, an RPC server or a wallet answers: both edges read the same bytes.
+//! What a chain, an RPC server or a wallet answers, read by hand and by a library: both read the same.
 
 use std::collections::BTreeSet;
 
 use alloy_primitives::aliases::U96;
 use alloy_primitives::{Address, B256, U256, keccak256};
-use piecework::client::Claim;
-use piecework::native::answers::{Receipt, RpcError, RpcLog, read_answer, read_logs, read_state};
-use piecework::web::abi;
+use alloy_sol_types::{SolCall, SolEvent, sol};
+use piecework::client::{AccountState, Claim};
+use piecework::native::answers::{Receipt, RpcError, RpcLog, read_answer};
+use piecework::payment::vault::{self, Log, RedeemReport};
+use piecework::types::TokenUnits;
+use piecework::web::hex::{from_hex, to_hex};
 
 use super::choices::Choices;
+
+sol! {
+    function state(bytes32 id, uint256 word) external view returns (
+        uint112 balance, uint96 tranche, uint40 consumed, bool known, uint112 bond, uint48 exitAt,
+        uint256 spentWord, uint256 chainId, uint256 blockNumber, uint256 timestamp
+    );
+
+    event Redeemed(
+        bytes32 indexed id, address indexed payee, address indexed owner, uint256 packed, bytes32 content,
+        bytes32 root, bytes32 luck, bytes32 r, bytes32 vs, uint256 gross, uint256 cut
+    );
+    event Skipped(uint256 index, uint8 reason);
+}
 
 const VAULT: Address = Address::repeat_byte(0x44);
 const PAYEE: Address = Address::repeat_byte(0x77);
 
-/// The two edges agree on an account's state and on what a redemption paid; nothing is counted twice; an
+/// Our reader and the library agree on an account's state and on what a redemption paid; nothing is counted twice; an
 /// answer's text that is shown is short. The first byte of the input chooses what it is.
 pub fn chain_answers(data: &[u8]) {
     let Some((kind, body)) = data.split_first() else {
@@ -28,9 +44,24 @@ pub fn chain_answers(data: &[u8]) {
 }
 
 fn state(answer: &[u8]) {
-    let native = read_state(answer);
-    let page = abi::state_answer(answer);
-    assert_eq!(native, page);
+    assert_eq!(vault::state_answer(answer), state_by_library(answer));
+}
+
+fn state_by_library(answer: &[u8]) -> Option<AccountState> {
+    let state = stateCall::abi_decode_returns_validate(answer).ok()?;
+    let small = |value: U256| u64::try_from(value).ok();
+    Some(AccountState {
+        balance: TokenUnits(state.balance.to()),
+        tranche: TokenUnits(state.tranche.to()),
+        consumed: state.consumed.to(),
+        known: state.known,
+        bond: TokenUnits(state.bond.to()),
+        exit_at: state.exitAt.to(),
+        spent_word: state.spentWord,
+        chain_id: small(state.chainId)?,
+        block_number: small(state.blockNumber)?,
+        timestamp: small(state.timestamp)?,
+    })
 }
 
 fn json(body: &[u8]) {
@@ -47,16 +78,16 @@ fn json(body: &[u8]) {
 }
 
 fn hex(body: &[u8]) {
-    let text = abi::to_hex(body);
-    assert_eq!(abi::from_hex(&text, body.len()).as_deref(), Some(body));
+    let text = to_hex(body);
+    assert_eq!(from_hex(&text, body.len()).as_deref(), Some(body));
     if let Some(less) = body.len().checked_sub(1) {
-        assert_eq!(abi::from_hex(&text, less), None);
+        assert_eq!(from_hex(&text, less), None);
     }
     if let Ok(text) = core::str::from_utf8(body)
-        && let Some(bytes) = abi::from_hex(text, 64)
+        && let Some(bytes) = from_hex(text, 64)
     {
         assert!(bytes.len() <= 64);
-        assert_eq!(abi::to_hex(&bytes), text.to_ascii_lowercase());
+        assert_eq!(to_hex(&bytes), text.to_ascii_lowercase());
     }
 }
 
@@ -155,24 +186,43 @@ fn spoil(log: &mut RpcLog, choices: &mut Choices<'_>) {
 
 fn logs(receipt: &Receipt) {
     let claims = claims();
-    let (paid, skipped) = read_logs(VAULT, receipt, &claims, PAYEE);
-    let native = abi::RedeemReport { paid, skipped };
-    let foreign: Vec<abi::Log> = (receipt.logs.iter())
-        .map(|log| abi::Log {
-            address: log.address,
-            topics: log.topics.clone(),
-            data: log.data.to_vec(),
-        })
+    let logs: Vec<Log> = receipt.logs.iter().map(Log::from).collect();
+    let ours = vault::redeem_report(VAULT, PAYEE, &claims, &logs);
+    let indices = ours.paid.iter().map(|(index, _)| *index);
+    let indices: Vec<u32> = indices
+        .chain(ours.skipped.iter().map(|(index, _)| *index))
         .collect();
-    let page = abi::redeem_report(VAULT, PAYEE, &claims, &foreign);
-    for report in [&native, &page] {
-        let indices = report.paid.iter().map(|(index, _)| index);
-        let indices: Vec<&u32> = indices
-            .chain(report.skipped.iter().map(|(index, _)| index))
-            .collect();
-        assert!(indices.iter().all(|index| **index < claims.len() as u32));
-        let once: BTreeSet<&&u32> = indices.iter().collect();
-        assert_eq!(once.len(), indices.len(), "a claim counted twice");
+    assert!(indices.iter().all(|index| *index < claims.len() as u32));
+    let once: BTreeSet<u32> = indices.iter().copied().collect();
+    assert_eq!(once.len(), indices.len(), "a claim counted twice");
+    assert_eq!(ours, report_by_library(&claims, &logs));
+}
+
+fn report_by_library(claims: &[Claim], logs: &[Log]) -> RedeemReport {
+    let mut report = RedeemReport::default();
+    let mut seen = BTreeSet::new();
+    for log in logs.iter().filter(|log| log.address == VAULT) {
+        let topics = || log.topics.iter().copied();
+        if let Ok(event) = Redeemed::decode_raw_log_validate(topics(), &log.data) {
+            let index = claims.iter().enumerate().position(|(index, claim)| {
+                let range = U256::from(claim.first) << 16 | U256::from(claim.count);
+                (event.payee, event.owner) == (PAYEE, claim.owner)
+                    && (event.r, event.vs) == (claim.r, claim.vs)
+                    && event.packed >> 208 == range
+                    && !seen.contains(&index)
+            });
+            let net = event.gross.checked_sub(event.cut).map(u128::try_from);
+            if let (Some(index), Some(Ok(net))) = (index, net) {
+                seen.insert(index);
+                report.paid.push((index as u32, TokenUnits(net)));
+            }
+        } else if let Ok(event) = Skipped::decode_raw_log_validate(topics(), &log.data)
+            && let Ok(index) = usize::try_from(event.index)
+            && index < claims.len()
+            && seen.insert(index)
+        {
+            report.skipped.push((index as u32, event.reason));
+        }
     }
-    assert_eq!(native, page);
+    report
 }

@@ -14,7 +14,7 @@ use crate::payment::payee::{ClaimOutcome, Payee, PayeeConfig, RangeId};
 use crate::payment::payer::{AccountInfo, Payer};
 use crate::payment::policy::PayerConfig;
 use crate::payment::voucher::Vault;
-use crate::payment::{ChainUnreadable, NotSigned, PayAction, PayEffect, PayEvent, payee};
+use crate::payment::{ChainUnreadable, NotSigned, PayAction, PayEffect, PayEvent};
 use crate::sorted::Map;
 use crate::time::{Duration, Timestamp};
 use crate::torrent::{EffectOwner, Money, MoneyAction};

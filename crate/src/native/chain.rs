@@ -1,6 +1,6 @@
 //! The vault on its chain: what a payee reads, sends and is answered.
 //!
-//! Owns the contract's ABI (docs/protocol.md, "Calls") and EIP-1559 transactions. Invariant: vault,
+//! Owns EIP-1559 transactions; the vault's ABI is in `payment::vault`. Invariant: vault,
 //! chain and node come from the operator alone, and nothing is sent before the node's chain id and
 //! the vault's code are checked. Never decides what to redeem.
 
@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use alloy_rlp::{BufMut, Encodable, Header};
-use alloy_sol_types::{SolCall, SolError};
+use alloy_sol_types::SolCall;
 
-pub use super::answers::{Paid, Skip};
-use super::answers::{Receipt, RpcError, read_logs, read_state};
+use super::answers::{Receipt, RpcError};
 use super::keys::KeyPair;
 use super::outgoing::{Fees, Outgoing, Place};
 use super::rpc::Rpc;
 use crate::client::{AccountState, RedeemOutcome};
+use crate::payment::vault;
+use crate::payment::voucher::MAX_CLAIMS;
 use crate::payment::voucher::abi::Claim;
-use crate::payment::voucher::{MAX_CLAIMS, encode_claims};
 use crate::types::TokenUnits;
 
 /// How long a transaction may wait for its block.
@@ -35,25 +35,14 @@ const MAX_TIP_ABOVE_BASE: u128 = 100_000_000;
 /// Shortest time, seconds, that a buyer's withdrawal must leave its payees to redeem: one day.
 pub const MIN_EXIT_DELAY_SECS: u64 = 24 * 3600;
 
-mod abi {
+mod token {
     #![allow(missing_docs)]
 
     alloy_sol_types::sol! {
-        function state(bytes32 id, uint256 word) external view returns (
-            uint112 balance, uint96 tranche, uint40 consumed, bool known, uint112 bond, uint48 exitAt,
-            uint256 spentWord, uint256 chainId, uint256 blockNumber, uint256 timestamp
-        );
-        function token() external view returns (address);
         function balanceOf(address owner) external view returns (uint256);
         function decimals() external view returns (uint8);
-        function exitDelay() external view returns (uint256);
-
-        error NothingDue();
     }
 }
-
-/// `redeem((address,uint32,uint16,bytes32,uint96,uint96,uint16,uint16,bytes32,bytes32,bytes32,bytes32)[],address)`
-const REDEEM_SIGNATURE: &str = "redeem((address,uint32,uint16,bytes32,uint96,uint96,uint16,uint16,bytes32,bytes32,bytes32,bytes32)[],address)";
 
 /// Where the money is: the operator's word.
 #[derive(Clone, Debug)]
@@ -233,9 +222,9 @@ pub struct Redemption {
     /// Wei per gas, if the node says.
     pub gas_price: Option<u128>,
     /// What each claim became.
-    pub paid: Vec<Paid>,
-    /// Claims that did not pay, with the vault's reason.
-    pub skipped: Vec<Skip>,
+    pub paid: Vec<(u32, TokenUnits)>,
+    /// Claims that did not pay, with the vault's reason ([`vault::skip_reason`]).
+    pub skipped: Vec<(u32, u8)>,
 }
 
 impl Redemption {
@@ -245,21 +234,6 @@ impl Redemption {
             paid: self.paid.clone(),
             skipped: self.skipped.clone(),
         }
-    }
-}
-
-/// What the vault's skip reasons mean.
-pub fn skip_reason(code: u8) -> &'static str {
-    match code {
-        1 => "bad range",
-        2 => "bad step",
-        3 => "bad signature",
-        4 => "no such account",
-        5 => "not covered",
-        6 => "redeemed before",
-        7 => "nothing due",
-        8 => "lottery lost",
-        _ => "unknown reason",
     }
 }
 
@@ -340,6 +314,19 @@ impl Chain {
         }
     }
 
+    fn ask_vault<T>(
+        &self,
+        call: &[u8],
+        read: impl Fn(&[u8]) -> Option<T>,
+        what: &'static str,
+    ) -> Result<T, ChainError> {
+        let answer = self.rpc.read(self.vault, call)?;
+        read(&answer).ok_or(ChainError::NotAVault {
+            address: self.vault,
+            what,
+        })
+    }
+
     fn ask<C: SolCall>(
         &self,
         to: Address,
@@ -355,12 +342,8 @@ impl Chain {
     /// # Errors
     /// See [`ChainError`].
     pub fn account(&self, account: B256, word: U256) -> Result<AccountState, ChainError> {
-        let call = super::answers::abi::stateCall { id: account, word };
-        let answer = self.rpc.read(self.vault, &call.abi_encode())?;
-        read_state(&answer).ok_or(ChainError::NotAVault {
-            address: self.vault,
-            what: "state",
-        })
+        let call = vault::state_call(account, word);
+        self.ask_vault(&call, vault::state_answer, "state")
     }
 
     /// The vault's token.
@@ -368,7 +351,7 @@ impl Chain {
     /// # Errors
     /// See [`ChainError`].
     pub fn token(&self) -> Result<Address, ChainError> {
-        self.ask(self.vault, &abi::tokenCall {}, "token")
+        self.ask_vault(&vault::token_call(), vault::address_answer, "token")
     }
 
     /// Checks that a sum in tokens means what the token means by it. Of a token that does not say, the operator's word
@@ -378,7 +361,7 @@ impl Chain {
     /// [`ChainError::WrongDecimals`] if not.
     pub fn check_decimals(&self, expected: u8) -> Result<(), ChainError> {
         let token = self.token()?;
-        match self.ask(token, &abi::decimalsCall {}, "decimals") {
+        match self.ask(token, &token::decimalsCall {}, "decimals") {
             Ok(actual) if actual != expected => Err(ChainError::WrongDecimals {
                 token,
                 expected,
@@ -395,7 +378,7 @@ impl Chain {
     /// # Errors
     /// See [`ChainError`].
     pub fn token_balance(&self, token: Address, owner: Address) -> Result<TokenUnits, ChainError> {
-        let balance = self.ask(token, &abi::balanceOfCall { owner }, "balanceOf")?;
+        let balance = self.ask(token, &token::balanceOfCall { owner }, "balanceOf")?;
         u128::try_from(balance)
             .map(TokenUnits)
             .map_err(|_| ChainError::NotAVault {
@@ -409,7 +392,8 @@ impl Chain {
     /// # Errors
     /// [`ChainError::ShortExit`] if not.
     pub fn check_exit_delay(&self) -> Result<(), ChainError> {
-        let delay = self.ask(self.vault, &abi::exitDelayCall {}, "exitDelay")?;
+        let call = vault::exit_delay_call();
+        let delay = self.ask_vault(&call, vault::number_answer, "exitDelay")?;
         let secs: u64 = delay.saturating_to();
         if secs < MIN_EXIT_DELAY_SECS {
             let vault = self.vault;
@@ -434,16 +418,17 @@ impl Chain {
             return Err(ChainError::TooMany(claims.len()));
         }
         self.check()?;
-        let data = encode_redeem(claims, to);
+        let data = vault::redeem_call(claims, to);
         let (hash, receipt) = self.transact(payee, &data, max_fee_per_gas)?;
-        let (paid, skipped) = read_logs(self.vault, &receipt, claims, payee.address());
+        let logs: Vec<_> = receipt.logs.iter().map(vault::Log::from).collect();
+        let report = vault::redeem_report(self.vault, payee.address(), claims, &logs);
         Ok(Redemption {
             transaction: hash,
             block: receipt.block_number.saturating_to(),
             gas_used: receipt.gas_used.saturating_to(),
             gas_price: receipt.effective_gas_price.map(|p| p.saturating_to()),
-            paid,
-            skipped,
+            paid: report.paid,
+            skipped: report.skipped,
         })
     }
 
@@ -462,7 +447,7 @@ impl Chain {
             .map_err(|e| match &e {
                 RpcError::Refused {
                     data: Some(data), ..
-                } if data.starts_with(&abi::NothingDue::SELECTOR) => ChainError::NothingDue,
+                } if vault::is_nothing_due(data) => ChainError::NothingDue,
                 _ => ChainError::Rpc(e),
             })?;
         if gas > MAX_GAS {
@@ -619,19 +604,6 @@ fn returned<C: SolCall>(
     C::abi_decode_returns_validate(answer).map_err(|_| ChainError::NotAVault { address, what })
 }
 
-/// Call data of `redeem(Claim[], address)`.
-fn encode_redeem(claims: &[Claim], to: Address) -> Vec<u8> {
-    // `abi.encode(claims)` begins with the offset 0x20 of the array; here the array follows the
-    // two words of the head.
-    let encoded = encode_claims(claims);
-    let array = encoded.get(32..).unwrap_or_default();
-    let mut data = keccak256(REDEEM_SIGNATURE)[..4].to_vec();
-    data.extend_from_slice(&U256::from(64).to_be_bytes::<32>());
-    data.extend_from_slice(to.into_word().as_slice());
-    data.extend_from_slice(array);
-    data
-}
-
 /// An EIP-1559 transaction without value and access list.
 struct Transaction<'a> {
     chain_id: u64,
@@ -682,24 +654,6 @@ impl Transaction<'_> {
 mod tests {
     use super::*;
     use alloy_primitives::{address, hex};
-    use alloy_sol_types::SolValue;
-
-    fn claim(first: u32, owner: u8) -> Claim {
-        Claim {
-            owner: Address::repeat_byte(owner),
-            first,
-            count: 4,
-            content: B256::ZERO,
-            base: alloy_primitives::aliases::U96::from(5),
-            unit: alloy_primitives::aliases::U96::from(7),
-            steps: 256,
-            k: 3,
-            w: B256::repeat_byte(1),
-            salt: B256::ZERO,
-            r: B256::repeat_byte(first as u8),
-            vs: B256::repeat_byte(9),
-        }
-    }
 
     #[test]
     fn a_node_that_asks_absurd_fees_is_not_paid_them() {
@@ -716,15 +670,6 @@ mod tests {
             let refused = Fees::within(base, GWEI, 6 * GWEI);
             assert!(matches!(refused, Err(ChainError::GasTooDear { .. })));
         }
-    }
-
-    #[test]
-    fn redeem_is_encoded_as_the_abi_says() {
-        let claims = vec![claim(1, 2), claim(5, 3)];
-        let to = address!("f39Fd6e51aad88F6F4ce6aB8827279cffFb92266");
-        let ours = encode_redeem(&claims, to);
-        let theirs = (claims, to).abi_encode_params();
-        assert_eq!(ours[4..], theirs[..]);
     }
 
     #[test]

@@ -25,6 +25,7 @@ pub mod payee;
 pub mod payer;
 pub mod policy;
 pub mod record;
+pub mod vault;
 pub mod voucher;
 
 use alloy_primitives::{Address, B256, U256};

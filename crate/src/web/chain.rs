@@ -8,10 +8,10 @@ use alloy_primitives::{Address, B256, U256, uint};
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{RequestInit, Response};
 
-use super::abi;
 use super::driver::Driver;
-use super::js;
+use super::{hex, js};
 use crate::io::{AccountState, Command};
+use crate::payment::vault;
 use crate::payment::voucher::Vault;
 
 /// Longest answer of an `eth_call` taken.
@@ -51,19 +51,19 @@ pub async fn read_account(
     account: B256,
     word: U256,
 ) -> Result<AccountState, String> {
-    let bytes = call(driver, chain, &abi::state_call(account, word)).await?;
-    abi::state_answer(&bytes).ok_or_else(|| {
+    let bytes = call(driver, chain, &vault::state_call(account, word)).await?;
+    vault::state_answer(&bytes).ok_or_else(|| {
         format!(
             "{} does not answer like a Piecework vault: check address and chain",
-            abi::to_hex(chain.vault.as_slice())
+            hex::to_hex(chain.vault.as_slice())
         )
     })
 }
 
 /// `exitDelay()`, in seconds.
 async fn read_exit_delay(driver: &Rc<Driver>, chain: &Chain) -> Result<U256, String> {
-    let bytes = call(driver, chain, &abi::exit_delay_call()).await?;
-    U256::try_from_be_slice(&bytes).ok_or_else(|| "the answer is not one word".to_owned())
+    let bytes = call(driver, chain, &vault::exit_delay_call()).await?;
+    vault::number_answer(&bytes).ok_or_else(|| "the answer is not one word".to_owned())
 }
 
 /// Sells nothing at a vault that a buyer may leave before its sellers redeem. Asked when a
@@ -86,22 +86,22 @@ pub async fn judge_exit_delay(driver: Weak<Driver>) {
 
 /// An `eth_call` of the vault at the latest block.
 async fn call(driver: &Rc<Driver>, chain: &Chain, data: &[u8]) -> Result<Vec<u8>, String> {
-    let data = abi::to_hex(data);
-    let vault = abi::to_hex(chain.vault.as_slice());
-    let by_wallet = match driver.pages.ask_wallet(&vault, &data) {
+    let data = hex::to_hex(data);
+    let contract = hex::to_hex(chain.vault.as_slice());
+    let by_wallet = match driver.pages.ask_wallet(&contract, &data) {
         Some(answer) => Some(answer.await),
         None => None,
     };
     // A wallet that is on another chain, locked or slow must not stop what the RPC can answer.
     let answer = match (by_wallet, &chain.rpc_url) {
         (Some(Ok(answer)), _) => answer,
-        (_, Some(url)) => call_rpc(url, &vault, &data).await?,
+        (_, Some(url)) => call_rpc(url, &contract, &data).await?,
         (Some(Err(error)), None) => return Err(error),
         (None, None) => {
             return Err("no wallet is connected and no RPC URL is configured".to_owned());
         }
     };
-    abi::from_hex(&answer, MAX_ANSWER).ok_or_else(|| "the answer is not hexadecimal".to_owned())
+    hex::from_hex(&answer, MAX_ANSWER).ok_or_else(|| "the answer is not hexadecimal".to_owned())
 }
 
 async fn call_rpc(url: &str, to: &str, data: &str) -> Result<String, String> {

@@ -7,13 +7,12 @@ use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::MessagePort;
 
-use super::abi;
 use super::chain::Chain;
 use super::driver::{Driver, Parts};
 use super::keys::{self, Keys};
 use super::records::Records;
 use super::storage::Storage;
-use super::{js, seed, snapshot};
+use super::{hex, js, seed, snapshot};
 use crate::client::Client;
 use crate::io::{
     BuyConfig, Command, Config, Credit, Input, Limits, PaymentConfig, ResalePrice, SellConfig,
@@ -131,7 +130,7 @@ impl Driver {
         let record = format!("{OWNER} {}", account_name(chain));
         let owner = match owner {
             Some(owner) => {
-                let text = JsValue::from(abi::to_hex(owner.as_slice()));
+                let text = JsValue::from(hex::to_hex(owner.as_slice()));
                 let put = self.records.put_own(&record, &text).await;
                 put.map_err(|e| e.to_string())?;
                 Some(owner)
@@ -198,5 +197,5 @@ fn within(payment: &JsValue, name: &str, default: u64, most: u64) -> Result<u64,
 
 /// What an account's local state is kept by: its vault and chain.
 fn account_name(chain: &Chain) -> String {
-    format!("{} {}", chain.chain_id, abi::to_hex(chain.vault.as_slice()))
+    format!("{} {}", chain.chain_id, hex::to_hex(chain.vault.as_slice()))
 }

@@ -8,7 +8,7 @@
 //! collected, then carried out); a JS closure is an owned field of what it serves and is unset when that
 //! is dropped; no secret key leaves this worker; a trap is terminal.
 
-pub mod abi;
+pub mod hex;
 
 #[cfg(target_arch = "wasm32")]
 mod chain;

@@ -12,13 +12,13 @@ use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{MessageEvent, MessagePort};
 
-use super::abi::{self, Log, Redemption};
 use super::driver::Driver;
 use super::js::{self, Bring};
-use super::{seed, snapshot};
+use super::{hex, seed, snapshot};
 use crate::io::{
     AddOptions, CheckExisting, Claim, Command, Event, Input, RedeemOutcome, RedeemScope, Source,
 };
+use crate::payment::vault::{self, Log, Redemption};
 use crate::payment::voucher;
 use crate::sorted::{Map, Set};
 use crate::types::{FineUnits, InfoHash, TokenUnits};
@@ -314,7 +314,7 @@ impl Pages {
                         (Some(_), None) => Err("`old` is not an address".to_owned()),
                         (None, _) => Err(no_payments()),
                     };
-                    let answer = answer.map(|key| abi::to_hex(key.as_slice()).into());
+                    let answer = answer.map(|key| hex::to_hex(key.as_slice()).into());
                     driver.pages.answer(page, request, answer);
                 });
                 None
@@ -458,8 +458,8 @@ impl Pages {
             ("tag", js::num(tag)),
             ("count", js::num(claims.len() as u64)),
             ("total", js::big(total.0)),
-            ("data", abi::to_hex(&redemption.call(signature)).into()),
-            ("payee", abi::to_hex(redemption.payee.as_slice()).into()),
+            ("data", hex::to_hex(&redemption.call(signature)).into()),
+            ("payee", hex::to_hex(redemption.payee.as_slice()).into()),
         ]);
         let driver = Weak::clone(&self.driver);
         let void = js::Timeout::new(REDEEM_VOID_MS, move || {
@@ -499,7 +499,8 @@ impl Pages {
             Some(reason) => (RedeemOutcome::Unknown { reason }, 0),
             None => {
                 let logs = read_logs(&js::field(message, "logs"));
-                let report = abi::redeem_report(chain.vault, keys.payee_address(), &claims, &logs);
+                let report =
+                    vault::redeem_report(chain.vault, keys.payee_address(), &claims, &logs);
                 let paid =
                     (report.paid.iter()).fold(0u128, |sum, (_, units)| sum.saturating_add(units.0));
                 let outcome = RedeemOutcome::Mined {
@@ -599,21 +600,21 @@ fn account_id(driver: &Rc<Driver>, message: &JsValue) -> Answer {
     let held = keys.is_behind() || driver.look(|core| core.held_account() == Some(id));
     Ok(js::object(&[
         ("held", held.into()),
-        ("id", abi::to_hex(id.as_slice()).into()),
-        ("sessionKey", abi::to_hex(session_key.as_slice()).into()),
+        ("id", hex::to_hex(id.as_slice()).into()),
+        ("sessionKey", hex::to_hex(session_key.as_slice()).into()),
     ]))
 }
 
 fn domain_separator(message: &JsValue) -> Answer {
     let contract = js::address(message, "contract").ok_or("`contract` is not an address")?;
     let chain_id = js::number(message, "chainId").ok_or("`chainId` is missing")?;
-    let separator = abi::domain_separator(
+    let separator = vault::domain_separator(
         &js::text(message, "name").unwrap_or_default(),
         &js::text(message, "version").unwrap_or_default(),
         contract,
         chain_id,
     );
-    Ok(abi::to_hex(separator.as_slice()).into())
+    Ok(hex::to_hex(separator.as_slice()).into())
 }
 
 /// The logs of a receipt, as a wallet gives them; what is not a log is left out.
@@ -630,7 +631,7 @@ fn read_logs(list: &JsValue) -> Vec<Log> {
                     .iter()
                     .map(|topic| topic.parse().ok())
                     .collect::<Option<_>>()?,
-                data: abi::from_hex(&js::text(&log, "data")?, MAX_LOG_BYTES)?,
+                data: hex::from_hex(&js::text(&log, "data")?, MAX_LOG_BYTES)?,
             })
         })
         .collect()

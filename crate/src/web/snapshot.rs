@@ -5,8 +5,8 @@ use std::rc::Rc;
 use js_sys::Array;
 use wasm_bindgen::JsValue;
 
-use super::abi::to_hex;
 use super::driver::Driver;
+use super::hex::to_hex;
 use super::js::{self, big, num, object};
 use crate::io::{
     ClientSnapshot, Event, Limits, MoneySnapshot, PaymentNeed, PeerPayment, PeerSnapshot,

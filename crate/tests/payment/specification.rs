@@ -14,13 +14,12 @@ use piecework::payment::chain::{self, HashChain};
 use piecework::payment::ledger::{Credit, SellerLedger};
 use piecework::payment::policy::{self, Sizing};
 use piecework::payment::record::PayeeFactsRecord;
+use piecework::payment::vault::{Log, Redemption, redeem_report, state_answer, state_call};
 use piecework::payment::voucher::{self, Signature, Vault, Voucher, abi};
 use piecework::payment::{ChainState, PayEffect, TitleKind};
 use piecework::time::Timestamp;
 use piecework::types::{ConnectionId, FineUnits, TokenUnits};
-use piecework::web::abi::{
-    Log, Redemption, from_hex, redeem_report, state_answer, state_call, to_hex,
-};
+use piecework::web::hex::{from_hex, to_hex};
 use piecework::wire::pay::{PayHandshake, PayMessage, Terms, VoucherBody};
 use piecework::wire::{Decoder, ExtendedHandshake, Message};
 use serde_json::{Value, json};

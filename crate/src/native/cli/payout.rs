@@ -8,8 +8,9 @@ use tokio::task::spawn_blocking;
 
 use super::output::CliError;
 use crate::client::RedeemOutcome;
-use crate::native::chain::{Chain, ChainError, Redemption, skip_reason};
+use crate::native::chain::{Chain, ChainError, Redemption};
 use crate::native::keys::KeyPair;
+use crate::payment::vault::skip_reason;
 use crate::payment::voucher::MAX_CLAIMS;
 use crate::payment::voucher::abi::Claim;
 use crate::types::{FineUnits, TokenUnits};

@@ -1,19 +1,24 @@
-//! The few contract calls that the browser makes, as bytes (Solidity ABI; docs/protocol.md, "Calls").
+//! The vault's ABI: what is sent to it, as bytes, and what it answers (docs/protocol.md, "Calls").
 //!
-//! Every argument but one is a single word, so they are put together by hand; the claims are encoded by
-//! the core. Runs on every target, so that the shared vectors test it.
+//! Almost every argument is a single word, so calls are put together and answers taken apart by hand: the page carries no
+//! code of an ABI library for it. Nothing here sends anything or decides anything. The vectors of docs/protocol.md and a
+//! fuzz target hold it to an independent encoder.
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 
-use crate::io::{AccountState, Claim, Signature};
-use crate::payment::voucher::{self, Vault};
+use super::ChainState;
+use super::voucher::abi::Claim;
+use super::voucher::{self, Signature, Vault};
 use crate::types::TokenUnits;
 
+const REDEEM: &str = "redeem((address,uint32,uint16,bytes32,uint96,uint96,uint16,uint16,bytes32,bytes32,\
+    bytes32,bytes32)[],address)";
 const REDEEM_FOR: &str = "redeemFor(address,(address,uint32,uint16,bytes32,uint96,uint96,uint16,\
     uint16,bytes32,bytes32,bytes32,bytes32)[],address,uint256,uint256,bytes32,bytes32)";
 const REDEEMED: &str = "Redeemed(bytes32,address,address,uint256,bytes32,bytes32,bytes32,bytes32,\
     bytes32,uint256,uint256)";
 const SKIPPED: &str = "Skipped(uint256,uint8)";
+const NOTHING_DUE: &str = "NothingDue()";
 
 /// What a payee signs for a relayer: `Redeem` of the vault.
 #[derive(Clone, Debug)]
@@ -54,11 +59,16 @@ impl Redemption<'_> {
             .word(U256::from(self.deadline))
             .bytes(signature.r)
             .bytes(signature.vs);
-        // Alone, the array is encoded behind its offset (one word); here the offset is in the head.
-        call.0
-            .extend_from_slice(&voucher::encode_claims(self.claims)[32..]);
+        call.claims(self.claims);
         call.0
     }
+}
+
+/// Call data of `redeem(claims, to)`.
+pub fn redeem_call(claims: &[Claim], to: Address) -> Vec<u8> {
+    let mut call = Words::call(REDEEM);
+    call.word(U256::from(2 * 32)).address(to).claims(claims);
+    call.0
 }
 
 /// EIP-712 domain separator of a contract with all four usual fields.
@@ -87,8 +97,44 @@ pub fn exit_delay_call() -> Vec<u8> {
     Words::call("exitDelay()").0
 }
 
+/// Call data of `token()`.
+pub fn token_call() -> Vec<u8> {
+    Words::call("token()").0
+}
+
+/// The address in an answer of one word.
+pub fn address_answer(answer: &[u8]) -> Option<Address> {
+    let word = B256::try_from(answer.get(..32)?).ok()?;
+    (word[..12] == [0; 12]).then(|| Address::from_word(word))
+}
+
+/// The number in an answer of one word.
+pub fn number_answer(answer: &[u8]) -> Option<U256> {
+    Some(U256::from_be_slice(answer.get(..32)?))
+}
+
+/// A call that was undone, because nothing in it pays, answers so.
+pub fn is_nothing_due(revert_data: &[u8]) -> bool {
+    revert_data.starts_with(&keccak256(NOTHING_DUE)[..4])
+}
+
+/// The vault's reason for skipping a claim, in words.
+pub fn skip_reason(code: u8) -> &'static str {
+    match code {
+        1 => "bad range",
+        2 => "bad step",
+        3 => "bad signature",
+        4 => "no such account",
+        5 => "not covered",
+        6 => "redeemed before",
+        7 => "nothing due",
+        8 => "lottery lost",
+        _ => "unknown reason",
+    }
+}
+
 /// The answer of `state`; `None` if it is not ten words in the range of their types.
-pub fn state_answer(answer: &[u8]) -> Option<AccountState> {
+pub fn state_answer(answer: &[u8]) -> Option<ChainState> {
     let word = |index: usize| -> Option<U256> {
         let bytes = answer.get(index * 32..(index + 1) * 32)?;
         Some(U256::from_be_slice(bytes))
@@ -96,7 +142,7 @@ pub fn state_answer(answer: &[u8]) -> Option<AccountState> {
     let uint = |index: usize, bits: usize| word(index).filter(|word| word.bit_len() <= bits);
     let small = |index, bits| u64::try_from(uint(index, bits)?).ok();
     let amount = |index, bits| u128::try_from(uint(index, bits)?).ok().map(TokenUnits);
-    Some(AccountState {
+    Some(ChainState {
         balance: amount(0, 112)?,
         tranche: amount(1, 96)?,
         consumed: small(2, 40)?,
@@ -187,34 +233,6 @@ pub fn redeem_report(
     report
 }
 
-/// 0x and lower-case hexadecimal.
-pub fn to_hex(bytes: &[u8]) -> String {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut out = String::with_capacity(2 + bytes.len() * 2);
-    out.push_str("0x");
-    for byte in bytes {
-        out.push(char::from(DIGITS[usize::from(byte >> 4)]));
-        out.push(char::from(DIGITS[usize::from(byte & 15)]));
-    }
-    out
-}
-
-/// From 0x and an even number of digits, at most `max` bytes.
-pub fn from_hex(text: &str, max: usize) -> Option<Vec<u8>> {
-    let digits = text.strip_prefix("0x")?.as_bytes();
-    if digits.len() % 2 != 0 || digits.len() / 2 > max {
-        return None;
-    }
-    digits
-        .chunks_exact(2)
-        .map(|pair| {
-            let high = char::from(pair[0]).to_digit(16)?;
-            let low = char::from(pair[1]).to_digit(16)?;
-            Some((high * 16 + low) as u8)
-        })
-        .collect()
-}
-
 struct Words(Vec<u8>);
 
 impl Words {
@@ -239,20 +257,25 @@ impl Words {
     fn address(&mut self, address: Address) -> &mut Words {
         self.bytes(address.into_word())
     }
+
+    /// The array, whose offset is in the head. Encoded alone, it stands behind one word, its offset.
+    fn claims(&mut self, claims: &[Claim]) {
+        let encoded = voucher::encode_claims(claims);
+        self.0
+            .extend_from_slice(encoded.get(32..).unwrap_or_default());
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloy_sol_types::SolValue;
+    use alloy_primitives::aliases::U96;
+    use alloy_primitives::hex;
+    use alloy_sol_types::{SolError, SolEvent, SolValue};
     use serde_json::Value;
 
     fn vectors() -> Value {
-        let path = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../tests/vectors/vouchers.json"
-        );
-        serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+        serde_json::from_str(include_str!("../../../tests/vectors/vouchers.json")).unwrap()
     }
 
     fn text<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -260,7 +283,7 @@ mod tests {
     }
 
     fn claims(redeem: &Value) -> (Vec<u8>, Vec<Claim>) {
-        let encoded = from_hex(text(redeem, "claims_abi_encoded"), 1 << 20).unwrap();
+        let encoded = hex::decode(text(redeem, "claims_abi_encoded")).unwrap();
         let claims = Vec::<Claim>::abi_decode(&encoded).unwrap();
         assert!(claims.len() >= 2);
         (encoded, claims)
@@ -290,6 +313,27 @@ mod tests {
     }
 
     #[test]
+    fn redeem_is_encoded_as_the_abi_says() {
+        let (_, claims) = claims(&vectors()["redeem"]);
+        let to = Address::repeat_byte(0x55);
+        let theirs = (claims.clone(), to).abi_encode_params();
+        assert_eq!(redeem_call(&claims, to)[4..], theirs[..]);
+    }
+
+    #[test]
+    fn an_answer_of_one_word_is_read_in_the_range_of_its_type() {
+        let mut words = Words::new();
+        words.address(Address::repeat_byte(7));
+        assert_eq!(address_answer(&words.0), Some(Address::repeat_byte(7)));
+        assert_eq!(number_answer(&words.0[..31]), None);
+        assert_eq!(address_answer(&words.0[..31]), None);
+        words.0[11] = 1;
+        assert_eq!(address_answer(&words.0), None, "no address is so long");
+        words.0[..31].fill(0);
+        assert_eq!(number_answer(&words.0), Some(U256::from(7)));
+    }
+
+    #[test]
     fn the_domain_separator_is_that_of_the_vectors() {
         let voucher = &vectors()["vectors"][0];
         let separator = domain_separator(
@@ -298,10 +342,7 @@ mod tests {
             text(voucher, "vault").parse().unwrap(),
             voucher["chain_id"].as_u64().unwrap(),
         );
-        assert_eq!(
-            to_hex(separator.as_slice()),
-            text(voucher, "domain_separator")
-        );
+        assert_eq!(separator.to_string(), text(voucher, "domain_separator"));
     }
 
     #[test]
@@ -321,55 +362,116 @@ mod tests {
         assert_eq!(state_answer(&words.0), None);
     }
 
-    #[test]
-    fn the_report_finds_each_claim_by_its_signature() {
-        let (_, claims) = claims(&vectors()["redeem"]);
-        let (vault, payee) = (Address::repeat_byte(0x44), Address::repeat_byte(0x77));
-        let mut data = Words::new();
-        let range = U256::from(claims[1].first) << 16 | U256::from(claims[1].count);
-        data.word(range << 208);
-        for _ in 0..3 {
-            data.word(U256::ZERO);
+    alloy_sol_types::sol! {
+        event Redeemed(
+            bytes32 indexed id, address indexed payee, address indexed owner, uint256 packed, bytes32 content,
+            bytes32 root, bytes32 luck, bytes32 r, bytes32 vs, uint256 gross, uint256 cut
+        );
+        event Skipped(uint256 index, uint8 reason);
+        error NothingDue();
+    }
+
+    const VAULT: Address = Address::repeat_byte(0x44);
+    const PAYEE: Address = Address::repeat_byte(0x77);
+
+    fn claim(first: u32, owner: u8) -> Claim {
+        Claim {
+            owner: Address::repeat_byte(owner),
+            first,
+            count: 4,
+            content: B256::ZERO,
+            base: U96::from(5),
+            unit: U96::from(7),
+            steps: 256,
+            k: 3,
+            w: B256::repeat_byte(1),
+            salt: B256::ZERO,
+            r: B256::repeat_byte(first as u8),
+            vs: B256::repeat_byte(9),
         }
-        data.bytes(claims[1].r).bytes(claims[1].vs);
-        data.word(U256::from(100)).word(U256::from(3));
-        let paid = Log {
-            address: vault,
-            topics: vec![
-                keccak256(REDEEMED),
-                B256::ZERO,
-                payee.into_word(),
-                claims[1].owner.into_word(),
-            ],
-            data: data.0,
+    }
+
+    fn log(event: &impl SolEvent) -> Log {
+        let data = event.encode_log_data();
+        Log {
+            address: VAULT,
+            topics: data.topics().to_vec(),
+            data: data.data.to_vec(),
+        }
+    }
+
+    fn redeemed(claim: &Claim, payee: Address, gross: u64) -> Log {
+        log(&Redeemed {
+            id: B256::ZERO,
+            payee,
+            owner: claim.owner,
+            packed: U256::from(claim.first) << 224 | U256::from(claim.count) << 208,
+            content: B256::ZERO,
+            root: B256::ZERO,
+            luck: B256::ZERO,
+            r: claim.r,
+            vs: claim.vs,
+            gross: U256::from(gross),
+            cut: U256::ONE,
+        })
+    }
+
+    fn skipped(index: U256) -> Log {
+        log(&Skipped { index, reason: 6 })
+    }
+
+    #[test]
+    fn the_report_finds_each_claim_by_owner_range_and_signature() {
+        let claims = [claim(1, 2), claim(1, 3), claim(9, 2)];
+        let changed = |change: fn(&mut Claim)| {
+            let mut other = claims[0].clone();
+            change(&mut other);
+            redeemed(&other, PAYEE, 999)
         };
-        let mut data = Words::new();
-        data.word(U256::ZERO).word(U256::from(6));
-        let skipped = Log {
-            address: vault,
-            topics: vec![keccak256(SKIPPED)],
-            data: data.0,
+        let foreign = Log {
+            address: Address::repeat_byte(0x99),
+            ..redeemed(&claims[0], PAYEE, 999)
         };
-        let stranger = Log {
-            address: Address::ZERO,
-            ..paid.clone()
+        let without_topics = Log {
+            topics: Vec::new(),
+            ..foreign.clone()
         };
-        let mut of_another = paid.clone();
-        of_another.topics[2] = B256::repeat_byte(1);
+        let mut cut_off = redeemed(&claims[0], PAYEE, 999);
+        cut_off.data.truncate(7 * 32);
         let logs = [
-            of_another,
-            paid.clone(),
-            skipped.clone(),
-            stranger,
-            paid,
-            skipped,
+            foreign,
+            without_topics,
+            cut_off,
+            changed(|c| c.first = 2),
+            changed(|c| c.count = 5),
+            changed(|c| c.r = B256::ZERO),
+            changed(|c| c.vs = B256::ZERO),
+            changed(|c| c.owner = Address::ZERO),
+            redeemed(&claims[0], PAYEE, 0),
+            redeemed(&claims[1], PAYEE, 11),
+            redeemed(&claims[1], PAYEE, 11),
+            redeemed(&claims[2], Address::ZERO, 11),
+            redeemed(&claims[2], PAYEE, 21),
+            skipped(U256::ZERO),
+            skipped(U256::ZERO),
+            skipped(U256::from(2)),
+            skipped(U256::from(1_000)),
+            skipped(U256::MAX),
         ];
         assert_eq!(
-            redeem_report(vault, payee, &claims, &logs),
+            redeem_report(VAULT, PAYEE, &claims, &logs),
             RedeemReport {
-                paid: vec![(1, TokenUnits(97))],
+                paid: vec![(1, TokenUnits(10)), (2, TokenUnits(20))],
                 skipped: vec![(0, 6)],
             }
         );
+    }
+
+    #[test]
+    fn the_errors_and_events_are_known_by_the_hashes_of_the_abi() {
+        assert_eq!(keccak256(REDEEMED), Redeemed::SIGNATURE_HASH);
+        assert_eq!(keccak256(SKIPPED), Skipped::SIGNATURE_HASH);
+        assert!(is_nothing_due(&NothingDue::SELECTOR));
+        assert!(!is_nothing_due(&[0, 0, 0, 0]) && !is_nothing_due(&[]));
     }
 }

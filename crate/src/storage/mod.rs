@@ -20,8 +20,8 @@ use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, Durability, PieceIndex};
 pub use records::{HaveRecord, ScratchEntry, decode_have, decode_scratch};
 use records::{MAX_SLOTS, encode_have, encode_scratch};
 
-/// A cycle begins when this many bytes would be lost with the process (ARCHITECTURE.md, "The way of a block"); less than
-/// 1 MiB, because more arrives while the cycle runs.
+/// A cycle begins when this many bytes would be lost with the process (docs/decisions/003-what-a-kill-may-cost.md); less
+/// than 1 MiB, because more arrives while the cycle runs.
 pub const GROUP_BYTES: u64 = 768 * 1024;
 /// Of the begun pieces, a cycle that begins for the sake of [`GROUP_BYTES`] leaves this much in memory alone: what
 /// arrived last mostly belongs to pieces that are complete in a moment, and would be written twice.

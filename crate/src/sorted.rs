@@ -4,7 +4,7 @@
 //! binary; inserting and removing move what lies behind. Meant for what a peer has a few hundred of
 //! (connections, ranges, requests out), where that beats a tree; what may hold a value of some size for
 //! each of thousands boxes the value, so that little is moved. Where an outsider chooses how many keys
-//! there are and their order, use something else (`metainfo::path` hashes).
+//! there are and their order, use something else (`metainfo::path` keeps a tree).
 //!
 //! A tree's code is repeated for every pair of types, and that made a third of what a page loaded: this
 //! is the subset of its interface that is used, and small.

@@ -397,8 +397,6 @@ pub enum TitleKind {
         /// Blocks per piece.
         piece_blocks: u32,
     },
-    /// v2: every block is verified before it is paid.
-    V2,
 }
 
 /// The answer of the vault's `state(account, word)`.

@@ -5,7 +5,7 @@ use alloy_primitives::{Address, B256, U256};
 use piecework::payment::payer::{AccountInfo, Payer, PayerConnState};
 use piecework::payment::record::{Key, PayerAccountRecord, PayerRangeLife, PayerRangeRecord};
 use piecework::payment::voucher::{account_id, range_cap};
-use piecework::payment::{EndReason, PayAction, PayEvent, PaymentNeed, Refusal, TitleKind};
+use piecework::payment::{EndReason, PayAction, PayEvent, PaymentNeed, Refusal};
 use piecework::time::Timestamp;
 use piecework::types::{ConnectionId, FineUnits, TokenUnits};
 use piecework::wire::pay::{ByeReason, NeedReason, PayMessage, RejectCode, Terms};
@@ -51,7 +51,7 @@ fn put_range(b: &mut Buying, first: u32, to: u8, life: PayerRangeLife, paid: Fin
 fn quotes(b: &mut Buying, now: Timestamp, conn: ConnectionId, number: u8) -> Done {
     let address = format!("192.0.2.{number}");
     b.payer.connected(now, conn, info_at(&address));
-    b.payer.want(now, conn, TitleKind::V2, true, MAX_UNIT);
+    b.payer.want(now, conn, V1, true, MAX_UNIT);
     let quote = Terms {
         payee: payee(number),
         ..terms(UNIT)
@@ -238,7 +238,7 @@ fn a_first_promise_that_has_not_left_does_not_leave_once_the_account_is_held() {
     let v = quotes(&mut b, ms(0), B, 0x99).commit();
     b.ack(ms(10), B, &v, 0);
     b.payer.connected(ms(20_000), A, info(1));
-    b.payer.want(ms(20_000), A, TitleKind::V2, true, MAX_UNIT);
+    b.payer.want(ms(20_000), A, V1, true, MAX_UNIT);
     b.payer
         .message(ms(20_000), A, PayMessage::Terms(terms(UNIT)));
     let waiting = b.run_to(ms(20_000), is_put);
@@ -258,13 +258,13 @@ fn a_range_that_something_was_paid_on_goes_on_though_the_account_is_held() {
     let mut b = Buying::new();
     let v = quotes(&mut b, ms(0), B, 0x99).commit();
     b.ack(ms(10), B, &v, 0);
-    let v = b.connect(ms(20_000), A, TitleKind::V2).commit();
+    let v = b.connect(ms(20_000), A, V1).commit();
     b.ack(ms(20_010), A, &v, 0);
     b.buy(ms(20_100), 0..4);
     b.payer.disconnected(ms(20_200), A);
     b.run(ms(20_200));
     b.payer.connected(ms(40_000), A, info(1));
-    b.payer.want(ms(40_000), A, TitleKind::V2, true, MAX_UNIT);
+    b.payer.want(ms(40_000), A, V1, true, MAX_UNIT);
     b.payer
         .message(ms(40_000), A, PayMessage::Terms(terms(UNIT)));
     let signs = b.run_to(ms(40_000), |_| true).signs;
@@ -300,7 +300,7 @@ fn ranges_of_no_use_are_those_nothing_was_paid_on_and_those_closed_before_half_o
             put_range(&mut b, first, first as u8, life, paid);
         }
         b.restart(ms(0));
-        let v = b.connect(ms(0), A, TitleKind::V2).commit();
+        let v = b.connect(ms(0), A, V1).commit();
         b.ack(ms(10), A, &v, 0);
         b.buy(ms(100), 0..1);
         let done = quotes(&mut b, ms(20_000), B, 0x99);
@@ -325,7 +325,7 @@ fn while_serials_are_few_who_sold_half_of_a_range_gets_the_next_and_who_sold_les
         b.restart(ms(0));
         b.payer.set_ceiling(ms(0), dear);
         b.payer.connected(ms(0), A, info(1));
-        b.payer.want(ms(0), A, TitleKind::V2, true, dear);
+        b.payer.want(ms(0), A, V1, true, dear);
         let v = b.say(ms(0), A, PayMessage::Terms(terms(dear))).commit();
         b.ack(ms(10), A, &v, 0);
         let mut done = b.buy(ms(5_000), 0..sold);
@@ -345,7 +345,7 @@ fn after_a_restart_only_a_range_that_was_used_up_earns_its_payee_a_longer_one() 
         put_range(&mut b, 1, 0x33, PayerRangeLife::Closed, paid);
         b.restart(ms(0));
         assert_eq!(payee(0x33), PAYEE);
-        let v = b.connect(ms(0), A, TitleKind::V2).commit();
+        let v = b.connect(ms(0), A, V1).commit();
         assert_eq!((v.first, v.count), (2, count), "{paid:?}");
     }
 }
@@ -357,7 +357,7 @@ fn what_an_open_range_can_still_reveal_is_committed_and_of_a_closed_one_nothing(
     b.buy(ms(1_000), 0..4);
     let rest = range_cap(1, Q).0 - 4 * UNIT.0;
     assert_eq!(b.payer.totals().committed.0, rest);
-    b.payer.want(ms(1_100), A, TitleKind::V2, false, MAX_UNIT);
+    b.payer.want(ms(1_100), A, V1, false, MAX_UNIT);
     let (reason, first) = (NeedReason::RangeClosed, v.first);
     b.say(ms(1_200), A, PayMessage::Need { reason, first });
     assert_eq!(b.payer.totals().committed, FineUnits(0));
@@ -375,7 +375,7 @@ fn a_deposit_that_is_promised_is_said_while_somebody_is_wanted_that_gets_nothing
     assert_eq!(b.payer.status(B), refused);
     let need = Some(PaymentNeed::DepositUsedUp);
     assert_eq!(b.payer.payment_need(), need);
-    b.payer.want(ms(21_000), B, TitleKind::V2, false, MAX_UNIT);
+    b.payer.want(ms(21_000), B, V1, false, MAX_UNIT);
     assert_eq!(b.payer.payment_need(), None, "nobody wants it");
 }
 
@@ -427,7 +427,7 @@ fn who_can_be_promised_nothing_takes_no_place_of_a_seller_that_was() {
 fn who_will_be_promised_something_once_the_account_is_read_takes_a_place_meanwhile() {
     let mut b = Buying::new();
     b.payer = Payer::new(b.config, [3; 32], std::iter::empty());
-    b.connect(ms(0), A, TitleKind::V2);
+    b.connect(ms(0), A, V1);
     let refused = PayerConnState::Quoted(Some(Refusal::NoAccount));
     assert_eq!(b.payer.status(A), refused);
     assert!(b.payer.is_of_use(A));

@@ -4,13 +4,11 @@ use crate::hand::*;
 use piecework::payment::payer::{BEHIND_RETRIES, MAX_GONE, PENDING_RETRIES, PayerConnState};
 use piecework::payment::policy::CROWDED_SPACING;
 use piecework::payment::record::{Key, PayerTitleRecord};
-use piecework::payment::{EndReason, PeerPayInfo, Refusal, TitleKind};
+use piecework::payment::{EndReason, PeerPayInfo, Refusal};
 use piecework::time::Duration;
 use piecework::types::{BlockRef, ConnectionId, FineUnits, InfoHash, TokenUnits};
 use piecework::verify::{Advances, Payable};
 use piecework::wire::pay::{NeedReason, PayMessage, RejectCode, VoucherBody};
-
-const V1: TitleKind = TitleKind::V1 { piece_blocks: 4 };
 
 /// Opens a connection for a title to the one seller.
 fn open(b: &mut Buying, at: u64, conn: ConnectionId, title: u8, credit: u16) {
@@ -116,7 +114,7 @@ fn fakes(b: &mut Buying, from: u8, count: u8) -> u64 {
         };
         b.payer
             .connected(ms(at), conn, info_at(&format!("192.0.2.{number}")));
-        b.payer.want(ms(at), conn, TitleKind::V2, true, MAX_UNIT);
+        b.payer.want(ms(at), conn, V1, true, MAX_UNIT);
         b.say(ms(at), conn, PayMessage::Terms(terms));
         b.payer.disconnected(ms(at + 100), conn);
         b.run(ms(at + 100));
@@ -136,7 +134,7 @@ fn sellers_that_are_never_heard_of_again_do_not_keep_an_honest_one_out_for_ever(
         }
         let conn = ConnectionId(1_000 + u64::from(restart));
         b.payer.connected(ms(now), conn, info(1));
-        b.payer.want(ms(now), conn, TitleKind::V2, true, MAX_UNIT);
+        b.payer.want(ms(now), conn, V1, true, MAX_UNIT);
         let done = b.say(ms(now), conn, PayMessage::Terms(terms(UNIT)));
         assert!(done.order.contains(&"commit"), "restart {restart}");
         b.payer.disconnected(ms(now), conn);
@@ -164,7 +162,7 @@ fn beyond_a_share_of_the_deposit_strangers_get_a_serial_each_five_minutes() {
 fn a_seller_that_does_not_see_all_of_the_deposit_yet_is_asked_again_and_not_for_ever() {
     for sees_it in [true, false] {
         let mut b = Buying::new();
-        let v = b.connect(ms(0), A, TitleKind::V2).commit();
+        let v = b.connect(ms(0), A, V1).commit();
         let mut at = 10;
         let behind = v.first;
         b.reject(ms(at), &v, RejectCode::NotCovered, behind);
@@ -284,7 +282,7 @@ fn connections_that_brought_nothing_do_not_push_out_the_one_that_is_to_blame() {
 fn stranger(b: &mut Buying, at: u64, number: u8, address: &str) -> Option<VoucherBody> {
     let conn = ConnectionId(1_000 + u64::from(number));
     b.payer.connected(ms(at), conn, info_at(address));
-    b.payer.want(ms(at), conn, TitleKind::V2, true, MAX_UNIT);
+    b.payer.want(ms(at), conn, V1, true, MAX_UNIT);
     let done = b.say(ms(at), conn, offer(number));
     done.order.contains(&"commit").then(|| done.commit())
 }
@@ -427,7 +425,7 @@ fn sold_before_in_a_crowd() -> (Buying, u64, VoucherBody) {
     let conn = ConnectionId(1_100);
     let sold = stranger(&mut b, 0, 100, "198.51.100.1").unwrap();
     buys(&mut b, 0, 100, &sold);
-    b.payer.want(ms(1), conn, TitleKind::V2, false, MAX_UNIT);
+    b.payer.want(ms(1), conn, V1, false, MAX_UNIT);
     let (reason, first) = (NeedReason::RangeClosed, sold.first);
     b.say(ms(1), conn, PayMessage::Need { reason, first });
     b.payer.disconnected(ms(1), conn);
@@ -470,7 +468,7 @@ fn a_payee_that_sold_before_waits_for_no_turn_whatever_an_impostor_does_under_it
         // The payee itself, where it sold before.
         let (at, payee) = (now + 1_000, ConnectionId(1_200));
         b.payer.connected(ms(at), payee, info_at("198.51.100.1"));
-        b.payer.want(ms(at), payee, TitleKind::V2, true, MAX_UNIT);
+        b.payer.want(ms(at), payee, V1, true, MAX_UNIT);
         let done = b.say(ms(at), payee, offer(100));
         let mut promised = commits_of(&done, payee);
         if how == "is silent and puts off" {
@@ -534,7 +532,7 @@ fn of_a_payee_that_sold_before_one_range_is_bought_though_others_crowd() {
 /// A seller comes under the name of the payee that sold before. What it was promised at once.
 fn comes(b: &mut Buying, at: u64, conn: ConnectionId, address: &str) -> Vec<VoucherBody> {
     b.payer.connected(ms(at), conn, info_at(address));
-    b.payer.want(ms(at), conn, TitleKind::V2, true, MAX_UNIT);
+    b.payer.want(ms(at), conn, V1, true, MAX_UNIT);
     commits_of(&b.say(ms(at), conn, offer(100)), conn)
 }
 
@@ -710,7 +708,7 @@ fn sold_before_and_another_has_a_range() -> (Buying, u64, VoucherBody) {
     let conn = ConnectionId(1_100);
     let sold = stranger(&mut b, 0, 100, "198.51.100.1").unwrap();
     buys(&mut b, 0, 100, &sold);
-    b.payer.want(ms(1), conn, TitleKind::V2, false, MAX_UNIT);
+    b.payer.want(ms(1), conn, V1, false, MAX_UNIT);
     let (reason, first) = (NeedReason::RangeClosed, sold.first);
     b.say(ms(1), conn, PayMessage::Need { reason, first });
     b.payer.disconnected(ms(1), conn);

@@ -1,7 +1,6 @@
 //! The plain values under both machines: a seller's books, its records, and what a refusal says.
 
 use alloy_primitives::B256;
-use piecework::payment::TitleKind;
 use piecework::payment::ledger::SellerLedger;
 use piecework::payment::record::{PayeeFactsRecord, PayeeRangeLife, PayeeRangeRecord};
 use piecework::payment::voucher::Signature;
@@ -74,11 +73,11 @@ fn a_sellers_record_is_read_only_whole_with_serials_and_a_step_that_its_voucher_
 fn a_seller_that_is_refused_for_its_own_sake_is_of_no_use_and_for_ours_it_is() {
     let mut b = Buying::new();
     b.payer.set_ceiling(ms(0), FineUnits(UNIT.0 - 1));
-    b.connect(ms(0), A, TitleKind::V2);
+    b.connect(ms(0), A, V1);
     assert!(!b.payer.is_of_use(A), "its price is too high");
     let mut b = Buying::new();
     b.payer.set_budget(ms(0), TokenUnits(0));
-    b.connect(ms(0), A, TitleKind::V2);
+    b.connect(ms(0), A, V1);
     assert!(b.payer.is_of_use(A), "the budget may be raised");
 }
 

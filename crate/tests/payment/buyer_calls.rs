@@ -11,8 +11,6 @@ use piecework::types::Durability::{self, PowerLoss, Process};
 use piecework::types::FineUnits;
 use piecework::wire::pay::{ByeReason, PayHandshake, PayMessage};
 
-const V1: TitleKind = TitleKind::V1 { piece_blocks: 4 };
-
 #[test]
 fn only_who_sells_on_the_same_vault_and_chain_in_the_same_version_is_bought_from() {
     type Change = fn(&mut PayHandshake);
@@ -146,7 +144,7 @@ fn the_time_of_the_next_range_is_waited_for_while_more_is_wanted_and_no_time_tha
     assert_eq!(b.payer.next_timeout(), Timestamp::NEVER);
     let mut b = Buying::new();
     b.open();
-    b.payer.want(ms(20), A, TitleKind::V2, false, MAX_UNIT);
+    b.payer.want(ms(20), A, V1, false, MAX_UNIT);
     assert_eq!(b.payer.next_timeout(), Timestamp::NEVER, "not wanted");
     let mut b = Buying::new();
     b.open();

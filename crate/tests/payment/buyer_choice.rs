@@ -3,7 +3,7 @@
 use crate::hand::*;
 use alloy_primitives::{Address, U256};
 use piecework::payment::payer::{LOOK_SPACING, PayerConnState};
-use piecework::payment::{NEW_RANGE_STEPS, PayAction, PayEvent, Refusal, TitleKind};
+use piecework::payment::{NEW_RANGE_STEPS, PayAction, PayEvent, Refusal};
 use piecework::time::Duration;
 use piecework::types::{ConnectionId, FineUnits, TokenUnits};
 use piecework::wire::pay::{NeedReason, PayMessage, Terms};
@@ -69,7 +69,7 @@ fn a_payee_that_filled_a_range_in_an_earlier_run_gets_a_larger_one_and_no_other_
     b.payer.close(ms(200));
     b.run(ms(200));
     b.restart(ms(20_000));
-    b.connect(ms(20_000), A, TitleKind::V2).commit();
+    b.connect(ms(20_000), A, V1).commit();
     let v = b.quote(ms(20_000), B, info_at("203.0.113.8"), terms(UNIT));
     assert_eq!(v.commit().count, 1);
 }
@@ -77,8 +77,12 @@ fn a_payee_that_filled_a_range_in_an_earlier_run_gets_a_larger_one_and_no_other_
 #[test]
 fn a_seller_that_was_put_off_as_a_stranger_gets_its_next_range_as_soon_as_it_sold() {
     // What is paid in advance proves a seller once it is half of its range, a verified block does at once.
-    let v1 = TitleKind::V1 { piece_blocks: 4 };
-    for (title, blocks, proved) in [(TitleKind::V2, 1, true), (v1, 1, false), (v1, 2, true)] {
+    let cases = [
+        ("verified", 1, true),
+        ("advanced", 1, false),
+        ("advanced", 2, true),
+    ];
+    for (how, blocks, proved) in cases {
         let mut b = Buying::new();
         let unit = FineUnits(Q.fine().0 / 4);
         b.payer.set_ceiling(ms(0), unit);
@@ -90,16 +94,16 @@ fn a_seller_that_was_put_off_as_a_stranger_gets_its_next_range_as_soon_as_it_sol
         for (conn, payee) in [(A, 0x98), (B, 0x99)] {
             let remote = info_at(&format!("192.0.2.{payee}"));
             b.payer.connected(ms(0), conn, remote);
-            b.payer.want(ms(0), conn, title, true, unit);
+            b.payer.want(ms(0), conn, V1, true, unit);
             let v = b.say(ms(0), conn, PayMessage::Terms(quote(payee)));
             b.ack(ms(10), conn, &v.commit(), 0);
         }
         b.payer.tick(ms(1_500));
-        assert!(!b.run(ms(1_500)).order.contains(&"commit"), "{title:?}");
+        assert!(!b.run(ms(1_500)).order.contains(&"commit"), "{how}");
         for n in 0..blocks {
             b.receive(A, block(n));
-            let payable = match title {
-                TitleKind::V2 => verified(block(n)),
+            let payable = match how {
+                "verified" => verified(block(n)),
                 _ => advance(block(n)),
             };
             assert!(b.payer.payable(ms(1_600), A, payable));
@@ -107,7 +111,7 @@ fn a_seller_that_was_put_off_as_a_stranger_gets_its_next_range_as_soon_as_it_sol
         let done = b.run(ms(1_600));
         let first = proved.then_some(3);
         let next = (done.order.contains(&"commit")).then(|| done.commit().first);
-        assert_eq!(next, first, "{title:?}, {blocks} blocks");
+        assert_eq!(next, first, "{how}, {blocks} blocks");
     }
 }
 
@@ -120,7 +124,7 @@ fn a_range_that_was_used_up_is_promised_no_more_where_its_seller_asks_less_by_no
     let max_price = unit(3_000);
     b.payer.set_ceiling(ms(0), max_price);
     b.payer.connected(ms(0), A, info(1));
-    b.payer.want(ms(0), A, TitleKind::V2, true, max_price);
+    b.payer.want(ms(0), A, V1, true, max_price);
     let one = (b.say(ms(0), A, PayMessage::Terms(terms(max_price)))).commit();
     assert_eq!((one.first, one.steps), (1, 3));
     b.ack(ms(10), A, &one, 0);
@@ -208,7 +212,7 @@ fn a_connection_is_of_use_for_ten_seconds_until_blocks_come_and_not_when_buying_
 fn a_connection_is_of_use_while_a_range_is_opened_or_waits_for_its_time() {
     let mut b = Buying::new();
     b.payer.connected(ms(0), A, info(1));
-    b.payer.want(ms(0), A, TitleKind::V2, true, MAX_UNIT);
+    b.payer.want(ms(0), A, V1, true, MAX_UNIT);
     assert!(!b.payer.is_of_use(A), "no quote");
     let ttl_secs = 5;
     let brief = Terms {
@@ -235,7 +239,7 @@ fn a_connection_is_of_use_while_a_range_is_opened_or_waits_for_its_time() {
 fn a_connection_whose_quote_is_refused_is_of_use_if_the_user_can_mend_it_and_while_it_is_fresh() {
     let mut b = Buying::new();
     b.payer.set_budget(ms(0), TokenUnits(9));
-    b.connect(ms(0), A, TitleKind::V2);
+    b.connect(ms(0), A, V1);
     assert_eq!(b.payer.status(A), refused(Refusal::BudgetExhausted));
     assert!(b.payer.is_of_use(A));
     b.payer.end_of_batch(ms(540_000));
@@ -244,7 +248,7 @@ fn a_connection_whose_quote_is_refused_is_of_use_if_the_user_can_mend_it_and_whi
     assert!(!b.payer.is_of_use(A), "too old");
     let mut b = Buying::new();
     b.payer.set_ceiling(ms(0), FineUnits(UNIT.0 - 1));
-    b.connect(ms(0), A, TitleKind::V2);
+    b.connect(ms(0), A, V1);
     assert_eq!(b.payer.status(A), refused(Refusal::OverCeiling));
     assert!(!b.payer.is_of_use(A), "for the seller's sake");
 }
@@ -314,7 +318,7 @@ fn the_chain_is_asked_again_about_ranges_that_were_closed_early_after_fifteen_se
     // Another connection of the seller does not make it sooner.
     let now = again - Duration::from_millis(1);
     b.payer.connected(now, B, info(1));
-    b.payer.want(now, B, TitleKind::V2, true, MAX_UNIT);
+    b.payer.want(now, B, V1, true, MAX_UNIT);
     b.payer.message(now, B, PayMessage::Terms(terms(UNIT)));
     assert!(b.run_to(now, is_read).reads.is_empty());
     assert_eq!(b.payer.status(B), refused(Refusal::ClosesEarly));
@@ -328,7 +332,7 @@ fn a_seller_that_redeemed_what_it_closed_gets_a_range_though_it_connected_anew_m
     closes_two(&mut b);
     b.payer.disconnected(ms(5_000), A);
     b.run(ms(5_000));
-    let done = b.connect(ms(6_000), B, TitleKind::V2);
+    let done = b.connect(ms(6_000), B, V1);
     assert!(!done.order.contains(&"commit"));
     assert_eq!(b.payer.status(B), refused(Refusal::ClosesEarly));
     // Serials 0, 1 and 2 are consumed.

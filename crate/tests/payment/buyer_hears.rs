@@ -3,12 +3,10 @@
 use crate::hand::*;
 use alloy_primitives::B256;
 use piecework::payment::payer::{PENDING_RETRIES, PayerConnState};
-use piecework::payment::{EndReason, PayAction, TitleKind};
+use piecework::payment::{EndReason, PayAction};
 use piecework::time::{Duration, Timestamp};
 use piecework::types::{ConnectionId, FineUnits};
 use piecework::wire::pay::{NeedReason, PayMessage, RejectCode, VoucherBody};
-
-const V1: TitleKind = TitleKind::V1 { piece_blocks: 4 };
 
 fn need(reason: NeedReason, first: u32) -> PayMessage {
     PayMessage::Need { reason, first }
@@ -77,7 +75,7 @@ fn what_is_owed_from_a_connection_that_is_gone_is_paid_and_then_takes_nothing_fr
     for n in 0..3 {
         assert!(b.payer.payable(ms(110), A, verified(block(n))));
     }
-    let v = b.connect(ms(2_000), B, TitleKind::V2).commit();
+    let v = b.connect(ms(2_000), B, V1).commit();
     let done = b.say(ms(2_010), B, acked(&v, 0, 3, 64));
     assert_eq!(done.paid_to(), Some((v.first, v.tag(), 3)));
     assert_eq!(b.payer.may_request(B), 64);
@@ -266,9 +264,9 @@ fn nobody_closes_the_range_of_another_connection() {
 }
 
 #[test]
-fn no_block_is_advanced_where_no_range_is_attached_or_buying_ended_or_pieces_prove_each_block() {
+fn no_block_is_advanced_where_no_range_is_attached_or_buying_ended() {
     type Change = fn(&mut Buying);
-    let cases: [(&str, Change, Option<u32>); 4] = [
+    let cases: [(&str, Change, Option<u32>); 3] = [
         ("attached", |_| {}, Some(2)),
         (
             "closed",
@@ -278,11 +276,6 @@ fn no_block_is_advanced_where_no_range_is_attached_or_buying_ended_or_pieces_pro
             None,
         ),
         ("stopped", |b| b.payer.stop(ms(20), A), None),
-        (
-            "version 2",
-            |b| (b.payer).want(ms(20), A, TitleKind::V2, true, MAX_UNIT),
-            None,
-        ),
     ];
     for (named, change, blocks) in cases {
         let mut b = Buying::new();
@@ -315,7 +308,7 @@ fn forgets(b: &mut Buying, now: Timestamp, v: &VoucherBody, blocks: u32) -> PayM
     });
     b.store = before;
     b.restart(now);
-    b.connect(now, A, TitleKind::V2);
+    b.connect(now, A, V1);
     shows.unwrap()
 }
 

@@ -3,7 +3,7 @@
 use crate::hand::*;
 use piecework::payment::payer::{MAX_GONE, PayerConnState};
 use piecework::payment::record::{Key, PayerTitleRecord};
-use piecework::payment::{EndReason, MAX_CONNECTIONS, Refusal, TitleKind};
+use piecework::payment::{EndReason, MAX_CONNECTIONS, Refusal};
 use piecework::types::{ConnectionId, InfoHash, TokenUnits};
 use piecework::wire::pay::{NeedReason, PayMessage, RejectCode};
 
@@ -23,7 +23,7 @@ fn what_is_due_when_a_seller_leaves_is_paid_when_it_comes_again() {
     b.payer.disconnected(ms(20), A);
     b.run(ms(20));
     assert_eq!(b.payer.totals().unpaid_blocks, 1);
-    let v = b.connect(ms(2_000), B, TitleKind::V2).commit();
+    let v = b.connect(ms(2_000), B, V1).commit();
     let done = b.ack(ms(2_010), B, &v, 0);
     assert_eq!(done.paid_to(), Some((v.first, v.tag(), 1)));
 }
@@ -69,7 +69,7 @@ fn blocks_of_the_last_256_connections_that_are_gone_are_owed_when_they_are_verif
     let conn = |n: u32| ConnectionId(1_000 + u64::from(n));
     let connections = MAX_GONE as u32 + 1;
     for n in 0..connections {
-        let v = b.connect(ms(0), conn(n), TitleKind::V2).commit();
+        let v = b.connect(ms(0), conn(n), V1).commit();
         b.ack(ms(0), conn(n), &v, 0);
         b.receive(conn(n), block(n));
         b.payer.disconnected(ms(0), conn(n));
@@ -88,7 +88,7 @@ fn who_sold_bad_data_is_left_on_all_its_connections() {
     let mut b = Buying::new();
     b.open();
     b.buy(ms(100), 0..4);
-    let v = b.connect(ms(20_000), B, TitleKind::V2).commit();
+    let v = b.connect(ms(20_000), B, V1).commit();
     b.ack(ms(20_010), B, &v, 0);
     assert_eq!(b.payer.status(B), PayerConnState::Attached);
     b.payer.block_invalid(ms(21_000), A, &[block(9)]);
@@ -103,11 +103,11 @@ fn who_sold_bad_data_is_left_on_all_its_connections() {
 #[test]
 fn a_seller_that_refused_is_known_again_when_it_comes_back() {
     let mut b = Buying::new();
-    let v = b.connect(ms(0), A, TitleKind::V2).commit();
+    let v = b.connect(ms(0), A, V1).commit();
     b.reject(ms(10), &v, RejectCode::NotCovered, 0);
     b.payer.disconnected(ms(20), A);
     b.run(ms(20));
-    let done = b.connect(ms(20_000), B, TitleKind::V2);
+    let done = b.connect(ms(20_000), B, V1);
     assert!(!done.order.contains(&"commit"));
     assert_eq!(b.payer.status(B), refused(Refusal::PayeeRefused));
 }
@@ -127,7 +127,7 @@ fn a_seller_that_closed_two_ranges_early_is_known_again_when_it_comes_back() {
     assert_eq!(b.payer.status(A), refused(Refusal::ClosesEarly));
     b.payer.disconnected(ms(5_000), A);
     b.run(ms(5_000));
-    let done = b.connect(ms(40_000), B, TitleKind::V2);
+    let done = b.connect(ms(40_000), B, V1);
     assert!(!done.order.contains(&"commit"));
     assert_eq!(b.payer.status(B), refused(Refusal::ClosesEarly));
 }
@@ -135,12 +135,12 @@ fn a_seller_that_closed_two_ranges_early_is_known_again_when_it_comes_back() {
 #[test]
 fn what_a_seller_counts_as_unpaid_is_remembered_while_one_of_its_connections_is_there() {
     let mut b = Buying::new();
-    let v = b.connect(ms(0), A, TitleKind::V2).commit();
+    let v = b.connect(ms(0), A, V1).commit();
     b.say(ms(10), A, acked(&v, 0, 3, 64));
     assert_eq!(b.payer.may_request(A), 61);
     b.buy(ms(20), 0..4);
     assert_eq!(b.payer.may_request(A), 61);
-    b.connect(ms(20_000), B, TitleKind::V2).commit();
+    b.connect(ms(20_000), B, V1).commit();
     b.payer.disconnected(ms(20_010), B);
     b.run(ms(20_010));
     assert_eq!(b.payer.may_request(A), 61);
@@ -165,7 +165,7 @@ fn rich() -> Buying {
 fn comes(b: &mut Buying, turn: u64, number: u64) -> PayerConnState {
     let now = ms(turn * 310_000);
     b.payer.connected(now, A, info_at(&format!("{number:05}")));
-    b.payer.want(now, A, TitleKind::V2, true, MAX_UNIT);
+    b.payer.want(now, A, V1, true, MAX_UNIT);
     b.payer.message(now, A, PayMessage::Terms(terms(UNIT)));
     b.leaves();
     b.payer.status(A)

@@ -45,7 +45,7 @@ fn before_fold(b: &mut Buying) -> VoucherBody {
 fn a_voucher_that_another_key_signed_never_leaves() {
     let mut b = Buying::new();
     b.payer.connected(ms(0), A, info(1));
-    b.payer.want(ms(0), A, TitleKind::V2, true, MAX_UNIT);
+    b.payer.want(ms(0), A, V1, true, MAX_UNIT);
     b.payer.message(ms(0), A, PayMessage::Terms(terms(UNIT)));
     let done = signed_by_another_key(&mut b, ms(0));
     assert!(done.sent.is_empty(), "{:?}", done.sent);
@@ -188,7 +188,7 @@ fn what_the_chain_says_of_the_account_counts_whatever_was_told_of_it() {
         let (effect, _) = waiting.reads[0];
         b.payer.chain_state(ms(0), effect, Ok(b.state));
         b.run(ms(0));
-        let done = b.connect(ms(0), A, TitleKind::V2);
+        let done = b.connect(ms(0), A, V1);
         assert!(done.order.contains(&"commit"), "{n}: {:?}", done.events);
         assert_eq!(b.payer.totals().free.0, 199 * Q.0, "{n}");
     }
@@ -216,7 +216,7 @@ fn the_last_block_of_a_budget_is_bought_and_none_after_it() {
     for (budget, bought) in [(10, true), (9, false)] {
         let mut b = Buying::new();
         b.payer.set_budget(ms(0), TokenUnits(budget));
-        let done = b.connect(ms(0), A, TitleKind::V2);
+        let done = b.connect(ms(0), A, V1);
         let committed = done.order.contains(&"commit");
         assert_eq!(committed, bought, "{budget}");
         let said = done.events.contains(&PayEvent::BudgetExhausted);
@@ -228,12 +228,12 @@ fn the_last_block_of_a_budget_is_bought_and_none_after_it() {
 fn a_promise_at_the_limit_leaves_though_the_wish_is_said_again() {
     let mut b = Buying::new();
     b.payer.connected(ms(0), A, info(1));
-    b.payer.want(ms(0), A, TitleKind::V2, true, UNIT);
+    b.payer.want(ms(0), A, V1, true, UNIT);
     b.payer.message(ms(0), A, PayMessage::Terms(terms(UNIT)));
     let waiting = b.run_to(ms(0), |action| {
         matches!(action, PayAction::PutRecord { .. })
     });
-    b.payer.want(ms(1), A, TitleKind::V2, true, UNIT);
+    b.payer.want(ms(1), A, V1, true, UNIT);
     for effect in waiting.puts {
         b.payer.stored(ms(2), effect, true);
     }
@@ -291,7 +291,7 @@ fn the_next_range_is_promised_when_the_steps_left_run_short_and_counts_once_it_i
 #[test]
 fn a_quote_that_is_refused_again_and_again_ends_the_purchase() {
     let mut b = Buying::new();
-    let mut v = b.connect(ms(0), A, TitleKind::V2).commit();
+    let mut v = b.connect(ms(0), A, V1).commit();
     for n in 1..=4 {
         b.reject(ms(n * 10_000), &v, RejectCode::PriceOrQuote, 0);
         let ended = PayerConnState::Ended(EndReason::Rejected(RejectCode::PriceOrQuote));
@@ -415,7 +415,7 @@ fn lose_account(b: &mut Buying) {
 /// Another seller at another address.
 fn other_seller(b: &mut Buying, now: Timestamp, conn: ConnectionId, payee: Address) -> Done {
     b.payer.connected(now, conn, info_at("203.0.113.8"));
-    b.payer.want(now, conn, TitleKind::V2, true, MAX_UNIT);
+    b.payer.want(now, conn, V1, true, MAX_UNIT);
     let terms = Terms {
         payee,
         ..terms(UNIT)

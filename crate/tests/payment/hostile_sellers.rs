@@ -7,14 +7,11 @@ use crate::hand::*;
 use alloy_primitives::{Address, B256};
 use piecework::payment::payer::PayerConnState;
 use piecework::payment::voucher::Voucher;
-use piecework::payment::{EndReason, PayEvent, Refusal, TitleKind};
+use piecework::payment::{EndReason, PayEvent, Refusal};
 use piecework::time::Timestamp;
 use piecework::types::{ConnectionId, FineUnits, TokenUnits};
 use piecework::wire::pay::{NeedReason, PayMessage, RejectCode, VoucherBody};
 use proptest::prelude::*;
-
-/// As a session buys: pieces of four blocks, hashed as a whole.
-const V1: TitleKind = TitleKind::V1 { piece_blocks: 4 };
 
 /// A STATE that shows a voucher and no link: that is, what the payer sent itself.
 fn echo(voucher: &VoucherBody) -> PayMessage {

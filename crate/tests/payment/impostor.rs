@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use crate::hand::*;
 use crate::shop::*;
 use alloy_primitives::B256;
-use piecework::payment::TitleKind;
 use piecework::payment::chain::HashChain;
 use piecework::payment::ledger::Credit;
 use piecework::payment::payee::{MAX_FOLLOWED, RedeemScope};
@@ -254,7 +253,7 @@ fn a_buyer_whose_range_went_to_a_promise_that_was_passed_on_has_it_again_in_two_
     s.chain.insert(account, b.state);
     let mut heard = 0;
     b.payer.connected(s.now, A, info(1));
-    b.payer.want(s.now, A, TitleKind::V2, true, MAX_UNIT);
+    b.payer.want(s.now, A, V1, true, MAX_UNIT);
     s.connect(A, "203.0.113.5");
     for _ in 0..12 {
         trade(&mut b, &mut s, &mut heard, Duration::from_millis(100));

@@ -13,7 +13,6 @@ use piecework::wire::pay::{PayMessage, Terms};
 
 const TITLE: InfoHash = InfoHash([1; 20]);
 /// Four pieces of four blocks may be lost.
-const V1: TitleKind = TitleKind::V1 { piece_blocks: 4 };
 const BUDGET: u32 = 16;
 
 /// Opens a connection to a seller of its own, with a payee and an address that no other has. Strangers get ranges slowly:

@@ -1,7 +1,7 @@
 //! Payers and payees against each other (`payment_world`), under every fault that a network, a disk and
 //! a chain know.
 
-use crate::world::{Faults, World, why_not};
+use crate::world::{Faults, PIECE, World, why_not};
 use piecework::payment::payer::PayerConnState;
 use piecework::payment::{EndReason, PayEvent, Refusal};
 use piecework::time::Timestamp;
@@ -12,7 +12,7 @@ use piecework::wire::pay::RejectCode;
 fn one_buyer_pays_one_seller_for_every_block_and_the_chain_agrees() {
     for seed in 0..4 {
         let mut world = World::new(seed, 1, 1, Faults::none());
-        world.order(0, 1, 600, false);
+        world.order(0, 1, 600, 1);
         world.connect(0, 0, 1);
         assert!(world.run(600), "seed {seed}: {:?}", world.buyers[0].events);
         world.run_on(1);
@@ -38,7 +38,7 @@ fn two_torrents_and_many_sellers_on_one_account_share_no_serial() {
         let mut world = World::new(1_000 + seed, 2, 3, Faults::none());
         for buyer in 0..2 {
             for torrent in 1..=2 {
-                world.order(buyer, torrent, 70, false);
+                world.order(buyer, torrent, 70, 1);
                 for seller in 0..3 {
                     world.connect(buyer, seller, torrent);
                 }
@@ -59,7 +59,7 @@ fn lost_connections_and_crashes_at_any_step_lose_no_money_and_the_order_complete
         faults.until = Timestamp::from_millis(1_000_000 + 12_000);
         let mut world = World::new(10_000 + seed, 1, 2, faults);
         for torrent in 1..=2 {
-            world.order(0, torrent, 80, false);
+            world.order(0, torrent, 80, 1);
             world.connect(0, 0, torrent);
             world.connect(0, 1, torrent);
         }
@@ -88,7 +88,7 @@ fn failing_stores_and_chains_delay_but_never_cost() {
         faults.disconnects = 10;
         faults.until = Timestamp::from_millis(1_000_000 + 30_000);
         let mut world = World::new(20_000 + seed, 1, 2, faults);
-        world.order(0, 1, 120, false);
+        world.order(0, 1, 120, 1);
         world.connect(0, 0, 1);
         world.connect(0, 1, 1);
         assert!(world.run(3_600), "seed {seed}: {:?}", why_not(&world));
@@ -106,7 +106,7 @@ fn replayed_and_forged_messages_never_cost_more_than_the_connection() {
         faults.until = Timestamp::from_millis(1_000_000 + 30_000);
         let mut world = World::new(30_000 + seed, 2, 2, faults);
         for buyer in 0..2 {
-            world.order(buyer, 1, 60, false);
+            world.order(buyer, 1, 60, 1);
             world.connect(buyer, 0, 1);
             world.connect(buyer, 1, 1);
         }
@@ -134,7 +134,7 @@ fn v1_blocks_are_advanced_within_one_piece_and_paid_once() {
         }
         let clean = faults.disconnects == 0;
         let mut world = World::new(40_000 + seed, 1, 1, faults);
-        world.order(0, 1, 96, true);
+        world.order(0, 1, 96, PIECE);
         world.connect(0, 0, 1);
         // After crashes the debt of a v1 piece may pass what is forgiven: then the order says so.
         let done = world.run(3_600);
@@ -161,7 +161,7 @@ fn the_budget_is_a_hard_cap_and_is_said() {
     world.buyers[0].config.budget = cap;
     let now = world.now;
     world.buyers[0].payer.set_budget(now, cap);
-    world.order(0, 1, 300, false);
+    world.order(0, 1, 300, 1);
     world.connect(0, 0, 1);
     assert!(!world.run(120));
     let totals = world.buyers[0].payer.totals();
@@ -177,7 +177,7 @@ fn the_budget_is_a_hard_cap_and_is_said() {
 #[test]
 fn an_exit_stops_the_sale_and_is_redeemed_in_time() {
     let mut world = World::new(7, 1, 1, Faults::none());
-    world.order(0, 1, 2_000, false);
+    world.order(0, 1, 2_000, 1);
     world.connect(0, 0, 1);
     world.run_on(3);
     let account = world.account_of(0);
@@ -199,7 +199,7 @@ fn an_exit_stops_the_sale_and_is_redeemed_in_time() {
 #[test]
 fn strangers_beyond_the_limit_wait_for_a_verified_block() {
     let mut world = World::new(8, 1, 6, Faults::none());
-    world.order(0, 1, 10, false);
+    world.order(0, 1, 10, 1);
     // Sellers that answer nothing: their COMMITs are never delivered.
     for seller in 0..6 {
         world.connect(0, seller, 1);

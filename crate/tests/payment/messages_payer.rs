@@ -209,7 +209,7 @@ fn scene(state: State) -> Scene {
     let is_sign = |a: &PayAction| matches!(a, PayAction::Sign { .. });
     let terms_come = |b: &mut Buying, unit| {
         b.payer.connected(now, A, info(1));
-        b.payer.want(now, A, TitleKind::V2, true, MAX_UNIT);
+        b.payer.want(now, A, V1, true, MAX_UNIT);
         b.payer.message(now, A, PayMessage::Terms(terms(unit)));
     };
     match state {
@@ -218,12 +218,12 @@ fn scene(state: State) -> Scene {
             let mut other = info(1);
             other.handshake.as_mut().unwrap().chain_id = 1;
             b.payer.connected(now, A, other);
-            b.payer.want(now, A, TitleKind::V2, true, MAX_UNIT);
+            b.payer.want(now, A, V1, true, MAX_UNIT);
             b.run(now);
         }
         State::AwaitingTerms => {
             b.payer.connected(now, A, info(1));
-            b.payer.want(now, A, TitleKind::V2, true, MAX_UNIT);
+            b.payer.want(now, A, V1, true, MAX_UNIT);
             b.run(now);
         }
         State::Quoted => {
@@ -241,9 +241,9 @@ fn scene(state: State) -> Scene {
             terms_come(&mut b, UNIT);
             waiting = b.run_to(now, is_sign);
         }
-        State::Committed => last = b.connect(now, A, TitleKind::V2).commit(),
+        State::Committed => last = b.connect(now, A, V1).commit(),
         State::Pending => {
-            last = b.connect(now, A, TitleKind::V2).commit();
+            last = b.connect(now, A, V1).commit();
             b.reject(now, &last, RejectCode::ChainPending, 0);
         }
         State::Attached
@@ -253,17 +253,17 @@ fn scene(state: State) -> Scene {
         | State::Folded
         | State::SecondCommitted
         | State::Stopped => {
-            last = b.connect(now, A, TitleKind::V2).commit();
+            last = b.connect(now, A, V1).commit();
             b.ack(now, A, &last, 0);
         }
         State::Refused => {
-            last = b.connect(now, A, TitleKind::V2).commit();
+            last = b.connect(now, A, V1).commit();
             b.reject(now, &last, RejectCode::BondTooLow, 0);
         }
         State::Exiting => {
             b.state.exit_at = 9;
             b.exiting(now);
-            b.connect(now, A, TitleKind::V2);
+            b.connect(now, A, V1);
         }
     }
     match state {

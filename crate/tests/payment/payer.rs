@@ -14,7 +14,7 @@ use piecework::wire::pay::{ByeReason, NeedReason, PayMessage, RejectCode};
 #[test]
 fn a_range_is_stored_then_signed_then_committed_and_steps_pay_blocks() {
     let mut b = Buying::new();
-    let done = b.connect(ms(0), A, TitleKind::V2);
+    let done = b.connect(ms(0), A, V1);
     assert_eq!(done.order, ["put", "put", "commit"]);
     let v = done.commit();
     assert_eq!(
@@ -36,11 +36,11 @@ fn no_commit_before_the_metadata_and_none_above_the_ceiling() {
             .order
             .contains(&"commit")
     );
-    b.payer.want(ms(1), A, TitleKind::V2, true, MAX_UNIT);
+    b.payer.want(ms(1), A, V1, true, MAX_UNIT);
     assert!(b.run(ms(1)).order.contains(&"commit"));
     let mut b = Buying::new();
     b.payer.set_ceiling(ms(0), FineUnits(UNIT.0 - 1));
-    let done = b.connect(ms(0), A, TitleKind::V2);
+    let done = b.connect(ms(0), A, V1);
     assert!(!done.order.contains(&"commit"));
     assert_eq!(
         b.payer.status(A),
@@ -87,7 +87,7 @@ fn payment_leaves_with_four_blocks_a_quarter_nothing_in_flight_the_next_batch_or
 #[test]
 fn a_pending_chain_is_asked_again_five_times_with_the_identical_commit() {
     let mut b = Buying::new();
-    let v = b.connect(ms(0), A, TitleKind::V2).commit();
+    let v = b.connect(ms(0), A, V1).commit();
     let mut now = ms(0);
     for wait in PENDING_RETRIES {
         b.reject(now, &v, RejectCode::ChainPending, 0);
@@ -109,7 +109,7 @@ fn a_pending_chain_is_asked_again_five_times_with_the_identical_commit() {
 #[test]
 fn a_rate_limit_is_waited_out_and_a_quote_refused_waits_for_terms() {
     let mut b = Buying::new();
-    let v = b.connect(ms(0), A, TitleKind::V2).commit();
+    let v = b.connect(ms(0), A, V1).commit();
     b.reject(ms(10), &v, RejectCode::Rate, 700);
     b.payer.tick(ms(709));
     assert!(b.run(ms(709)).order.is_empty());
@@ -132,13 +132,13 @@ fn a_rate_limit_is_waited_out_and_a_quote_refused_waits_for_terms() {
 fn final_refusals_end_the_peer_for_this_run() {
     for code in reject_codes_that_end() {
         let mut b = Buying::new();
-        let v = b.connect(ms(0), A, TitleKind::V2).commit();
+        let v = b.connect(ms(0), A, V1).commit();
         b.reject(ms(10), &v, code, 0);
         assert_eq!(
             b.payer.status(A),
             PayerConnState::Ended(EndReason::Rejected(code))
         );
-        let done = b.connect(ms(20_000), B, TitleKind::V2);
+        let done = b.connect(ms(20_000), B, V1);
         assert!(!done.order.contains(&"commit"), "{code:?}");
     }
 }
@@ -175,7 +175,7 @@ fn after_a_restart_the_same_serial_goes_on_from_what_was_durable() {
     b.run(ms(700));
     b.buy(ms(710), 40..50);
     b.restart(ms(1_000));
-    let fold = b.connect(ms(1_000), A, TitleKind::V2).commit();
+    let fold = b.connect(ms(1_000), A, V1).commit();
     assert_eq!(
         (fold.first, fold.base.0),
         (1, 40 * UNIT.0),
@@ -188,7 +188,7 @@ fn after_a_restart_the_same_serial_goes_on_from_what_was_durable() {
 fn a_payee_that_is_ahead_is_believed_once_and_only_with_our_signature_and_links() {
     let (v, chain) = voucher(1, FineUnits(0), 5);
     let mut b = Buying::new();
-    b.connect(ms(0), A, TitleKind::V2);
+    b.connect(ms(0), A, V1);
     let fold = b.say(ms(10), A, state(&v, &chain, 30)).commit();
     assert_eq!((fold.first, fold.base.0), (1, 30 * UNIT.0));
     b.say(ms(20), A, state(&v, &chain, 40));
@@ -197,7 +197,7 @@ fn a_payee_that_is_ahead_is_believed_once_and_only_with_our_signature_and_links(
         PayerConnState::Ended(EndReason::Inconsistent)
     );
     let mut b = Buying::new();
-    b.connect(ms(0), A, TitleKind::V2);
+    b.connect(ms(0), A, V1);
     let mut forged = state(&v, &chain, 30);
     if let PayMessage::State { voucher, .. } = &mut forged {
         voucher.base = FineUnits(1 << 30);
@@ -215,7 +215,7 @@ fn a_payee_that_is_ahead_on_two_ranges_is_believed_on_both() {
     let (one, one_chain) = voucher(1, FineUnits(0), 5);
     let (two, two_chain) = voucher(2, FineUnits(0), 6);
     let mut b = Buying::new();
-    b.connect(ms(0), A, TitleKind::V2);
+    b.connect(ms(0), A, V1);
     let fold = b.say(ms(10), A, state(&one, &one_chain, 30)).commit();
     assert_eq!((fold.first, fold.base.0), (1, 30 * UNIT.0));
     b.ack(ms(20), A, &fold, 0);
@@ -233,9 +233,7 @@ fn a_payee_that_is_ahead_on_two_ranges_is_believed_on_both() {
 
 /// No voucher was sent by an action in it.
 fn promises_nothing(b: &mut Buying, now: Timestamp, conn: ConnectionId) -> bool {
-    !b.connect(now, conn, TitleKind::V1 { piece_blocks: 4 })
-        .order
-        .contains(&"commit")
+    !b.connect(now, conn, V1).order.contains(&"commit")
 }
 
 fn is_held(done: &Done) -> bool {
@@ -254,8 +252,7 @@ fn an_own_signature_that_is_not_on_record_holds_the_account_in_this_run_and_the_
     };
     for (evidence, of_this_payee) in [(state(&v, &chain, 30), true), (seen, false)] {
         let mut b = Buying::new();
-        b.connect(ms(0), A, TitleKind::V1 { piece_blocks: 4 })
-            .commit();
+        b.connect(ms(0), A, V1).commit();
         let done = b.say(ms(10), A, evidence);
         assert!(is_held(&done));
         let id = b.payer.account_id();
@@ -301,7 +298,7 @@ fn a_session_key_whose_records_are_marked_as_behind_promises_nothing() {
     b.store
         .insert(mark(Address::repeat_byte(0x98)), Bytes::new());
     assert!(!is_held(&b.restart(ms(0))));
-    b.connect(ms(0), A, TitleKind::V2).commit();
+    b.connect(ms(0), A, V1).commit();
 }
 
 /// Records as a later version may leave them, or a disk.
@@ -336,7 +333,7 @@ fn what_an_unreadable_record_may_have_promised_is_promised_to_nobody_else() {
             let before = b.store.clone();
             assert!(is_held(&b.restart(ms(0))), "{form}");
             b.payer.connected(ms(0), A, info_at("198.51.100.2"));
-            b.payer.want(ms(0), A, TitleKind::V2, true, MAX_UNIT);
+            b.payer.want(ms(0), A, V1, true, MAX_UNIT);
             let mut of_another = terms(UNIT);
             of_another.payee = Address::repeat_byte(0x98);
             let done = b.say(ms(0), A, PayMessage::Terms(of_another));
@@ -392,7 +389,7 @@ fn consumed_serials_that_were_promised_here_hold_nothing() {
     b.state.spent_word = U256::from(3u8);
     b.state.consumed = 2;
     assert!(!is_held(&b.restart(ms(0))));
-    assert_eq!(b.connect(ms(0), A, TitleKind::V2).commit().first, 2);
+    assert_eq!(b.connect(ms(0), A, V1).commit().first, 2);
 }
 
 #[test]
@@ -417,7 +414,7 @@ fn a_closed_range_takes_its_last_steps_and_the_next_one_follows() {
     let next = done.commit();
     assert_eq!(next.first, 2);
     b.restart(ms(5_000));
-    let again = b.connect(ms(5_000), B, TitleKind::V2).commit();
+    let again = b.connect(ms(5_000), B, V1).commit();
     assert_eq!(again.first, 2, "a closed range is never used again");
 }
 
@@ -499,9 +496,7 @@ fn bad_blocks_ban_the_peer_and_debit_the_loss_budget() {
 #[test]
 fn a_block_paid_in_advance_is_not_paid_again_when_its_piece_is_verified() {
     let mut b = Buying::new();
-    let v = b
-        .connect(ms(0), A, TitleKind::V1 { piece_blocks: 4 })
-        .commit();
+    let v = b.connect(ms(0), A, V1).commit();
     b.ack(ms(10), A, &v, 0);
     for n in 0..4 {
         b.payer.request_sent(A);
@@ -530,7 +525,7 @@ fn blocks_verified_after_the_connection_is_gone_are_paid_at_the_next_attach() {
     for n in 0..3 {
         assert!(b.payer.payable(ms(110), A, verified(block(n))));
     }
-    let v = b.connect(ms(2_000), B, TitleKind::V2).commit();
+    let v = b.connect(ms(2_000), B, V1).commit();
     assert_eq!(v.first, 1, "the same range");
     let done = b.ack(ms(2_010), B, &v, 0);
     assert_eq!(done.paid_to(), Some((1, v.tag(), 3)));
@@ -539,7 +534,7 @@ fn blocks_verified_after_the_connection_is_gone_are_paid_at_the_next_attach() {
 #[test]
 fn a_debt_that_is_not_ours_takes_credit_but_no_money() {
     let mut b = Buying::new();
-    let v = b.connect(ms(0), A, TitleKind::V2).commit();
+    let v = b.connect(ms(0), A, V1).commit();
     b.say(
         ms(10),
         A,
@@ -554,7 +549,7 @@ fn a_debt_that_is_not_ours_takes_credit_but_no_money() {
     assert_eq!(b.payer.may_request(A), 1);
     assert_eq!(b.payer.totals().spent, FineUnits(0));
     let mut b = Buying::new();
-    let v = b.connect(ms(0), A, TitleKind::V2).commit();
+    let v = b.connect(ms(0), A, V1).commit();
     b.reject(ms(10), &v, RejectCode::OverCredit, 4);
     assert_eq!(
         b.payer.status(A),

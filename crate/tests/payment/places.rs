@@ -1,7 +1,6 @@
 //! Who keeps one of the few places that a title has for sellers: those that sell, not those that are cheap and silent.
 
 use crate::hand::*;
-use piecework::payment::TitleKind;
 use piecework::payment::payer::PayerConnState;
 use piecework::time::{Duration, Timestamp};
 use piecework::types::{ConnectionId, FineUnits};
@@ -23,7 +22,7 @@ fn a_seller_that_puts_a_promise_off_again_and_again_keeps_no_place_until_it_sell
         (RejectCode::ChainPending, 0, 4),
     ] {
         let mut b = Buying::new();
-        let v = b.connect(ms(0), A, TitleKind::V2).commit();
+        let v = b.connect(ms(0), A, V1).commit();
         let mut at = ms(0);
         for times in 0..often {
             b.reject(at, &v, code, aux);
@@ -57,7 +56,7 @@ fn a_seller_that_puts_a_promise_off_again_and_again_keeps_no_place_until_it_sell
 fn a_seller_that_sold_nothing_and_comes_back_keeps_no_place_until_it_sells() {
     for (acks, blocks, keeps) in [(false, 0, false), (true, 0, false), (true, 4, true)] {
         let mut b = Buying::new();
-        let v = b.connect(ms(0), A, TitleKind::V2).commit();
+        let v = b.connect(ms(0), A, V1).commit();
         if acks {
             b.ack(ms(10), A, &v, 0);
         }
@@ -65,7 +64,7 @@ fn a_seller_that_sold_nothing_and_comes_back_keeps_no_place_until_it_sells() {
         b.buy(ms(10_000), 0..blocks);
         b.payer.disconnected(ms(10_000), A);
         b.run(ms(10_000));
-        let v = b.connect(ms(12_000), B, TitleKind::V2).commit();
+        let v = b.connect(ms(12_000), B, V1).commit();
         assert_eq!(b.payer.is_of_use(B), keeps, "{acks} {blocks}");
         b.ack(ms(12_010), B, &v, 0);
         assert_eq!(b.payer.is_of_use(B), keeps, "{acks} {blocks}");
@@ -91,7 +90,7 @@ fn a_seller_that_leaves_after_each_block_keeps_no_place_whenever_it_is_silent() 
         let mut b = Buying::new();
         let (mut of_use, mut at) = (0, 0);
         for visit in 0..20u32 {
-            let v = b.connect(ms(at), A, TitleKind::V2).commit();
+            let v = b.connect(ms(at), A, V1).commit();
             assert_eq!(v.first, 1, "the same range each time");
             of_use += of_use_for(&mut b, &mut at, before);
             b.ack(ms(at), A, &v, 0);
@@ -109,7 +108,7 @@ fn a_seller_that_leaves_after_each_block_keeps_no_place_whenever_it_is_silent() 
 fn a_seller_that_puts_off_what_it_took_and_sells_a_block_between_keeps_no_place() {
     for secs in [9, 60] {
         let mut b = Buying::new();
-        let v = b.connect(ms(0), A, TitleKind::V2).commit();
+        let v = b.connect(ms(0), A, V1).commit();
         let (mut of_use, mut at) = (0, 0);
         for n in 0..20u32 {
             b.ack(ms(at), A, &v, 0);
@@ -129,7 +128,7 @@ fn a_seller_that_sells_for_what_it_was_waited_for_keeps_its_place() {
     let mut b = Buying::new();
     let mut at = 0;
     for visit in 0..20u32 {
-        let v = b.connect(ms(at), A, TitleKind::V2).commit();
+        let v = b.connect(ms(at), A, V1).commit();
         assert_eq!(of_use_for(&mut b, &mut at, 5), 5, "visit {visit}");
         b.ack(ms(at), A, &v, 0);
         b.buy(ms(at), visit * 10..visit * 10 + 10);
@@ -143,7 +142,7 @@ fn a_seller_that_sells_for_what_it_was_waited_for_keeps_its_place() {
 #[test]
 fn a_seller_that_takes_its_credit_back_while_a_block_waits_for_its_piece_keeps_no_place() {
     let mut b = Buying::new();
-    let v = (b.connect(ms(0), A, TitleKind::V1 { piece_blocks: 4 })).commit();
+    let v = (b.connect(ms(0), A, V1)).commit();
     b.ack_with(ms(10), A, &v, 1);
     b.receive(A, block(0));
     b.say(ms(20), A, acked(&v, 0, 1, 0));
@@ -158,7 +157,7 @@ fn a_seller_that_takes_its_credit_back_while_a_block_waits_for_its_piece_keeps_n
 #[test]
 fn a_seller_that_puts_one_of_two_ranges_off_and_gives_no_credit_keeps_no_place() {
     let mut b = Buying::new();
-    let one = b.connect(ms(0), A, TitleKind::V2).commit();
+    let one = b.connect(ms(0), A, V1).commit();
     b.ack_with(ms(10), A, &one, 1);
     b.buy(ms(2_000), 0..1);
     let (reason, first) = (NeedReason::NextRange, one.first);
@@ -180,7 +179,7 @@ fn a_seller_that_puts_one_of_two_ranges_off_and_gives_no_credit_keeps_no_place()
 fn a_seller_that_leaves_a_fold_without_an_answer_keeps_no_place() {
     let mut b = Buying::new();
     b.payer.connected(ms(0), A, info(1));
-    b.payer.want(ms(0), A, TitleKind::V2, true, MAX_UNIT);
+    b.payer.want(ms(0), A, V1, true, MAX_UNIT);
     let of_one_step = Terms {
         max_steps: 1,
         ..terms(UNIT)
@@ -212,7 +211,7 @@ fn a_seller_is_waited_for_while_something_is_out_to_it_or_somebody_else_would_be
     ] {
         let mut b = Buying::new();
         b.open();
-        b.payer.want(ms(1_000), A, TitleKind::V2, wanted, MAX_UNIT);
+        b.payer.want(ms(1_000), A, V1, wanted, MAX_UNIT);
         if out {
             b.payer.request_sent(A);
         }
@@ -263,6 +262,6 @@ fn a_seller_whose_quote_is_void_has_the_price_of_its_range() {
     let dearer = FineUnits(UNIT.0 + 1);
     b.say(ms(300), A, PayMessage::Terms(terms(dearer)));
     assert_eq!(b.payer.price(A), Some(dearer));
-    b.payer.want(ms(400), A, TitleKind::V2, false, MAX_UNIT);
+    b.payer.want(ms(400), A, V1, false, MAX_UNIT);
     assert!(!b.payer.is_wanted(A));
 }

@@ -5,7 +5,7 @@ use alloy_primitives::{Address, U256};
 use piecework::payment::payer::{AccountInfo, PayerConnState};
 use piecework::payment::record::{Key, PayerRangeRecord};
 use piecework::payment::voucher::account_id;
-use piecework::payment::{EndReason, PayAction, PayEvent, TitleKind};
+use piecework::payment::{EndReason, PayAction, PayEvent};
 use piecework::time::Timestamp;
 use piecework::types::{ConnectionId, FineUnits, TokenUnits};
 use piecework::wire::pay::{NeedReason, PayMessage, RejectCode, Terms, VoucherBody};
@@ -55,7 +55,7 @@ fn at_three_quarters() -> (Buying, VoucherBody) {
 fn open_with_chains_of(max_steps: u16) -> (Buying, VoucherBody) {
     let mut b = Buying::new();
     b.payer.connected(ms(0), A, info(1));
-    b.payer.want(ms(0), A, TitleKind::V2, true, MAX_UNIT);
+    b.payer.want(ms(0), A, V1, true, MAX_UNIT);
     let quote = Terms {
         max_steps,
         ..terms(UNIT)
@@ -109,7 +109,7 @@ fn a_fold_that_the_budget_pays_no_step_of_is_not_signed() {
 #[test]
 fn blocks_under_way_are_paid_though_the_wish_or_the_ceiling_falls() {
     let ends: [fn(&mut Buying); 2] = [
-        |b| b.payer.want(ms(100), A, TitleKind::V2, false, MAX_UNIT),
+        |b| b.payer.want(ms(100), A, V1, false, MAX_UNIT),
         |b| b.payer.set_ceiling(ms(100), FineUnits(UNIT.0 - 1)),
     ];
     for (n, end) in ends.into_iter().enumerate() {
@@ -141,7 +141,7 @@ fn a_fold_and_a_payment_that_were_stored_of_one_account_count_for_no_other() {
         b.payer.set_account(ms(4_000), other);
         b.run(ms(4_000));
         b.payer.disconnected(ms(4_000), A);
-        let v = b.connect(ms(20_000), A, TitleKind::V2).commit();
+        let v = b.connect(ms(20_000), A, V1).commit();
         assert_eq!(v.first, 1, "the same serial of another account");
         b.ack(ms(20_010), A, &v, 0);
         b.payer.stored(ms(20_020), before[late], true);
@@ -165,7 +165,7 @@ fn what_is_on_record_is_promised_again_without_another_write() {
     b.run(ms(1_500));
     b.restart(ms(2_000));
     b.payer.connected(ms(20_000), A, info(1));
-    b.payer.want(ms(20_000), A, TitleKind::V2, true, MAX_UNIT);
+    b.payer.want(ms(20_000), A, V1, true, MAX_UNIT);
     b.payer
         .message(ms(20_000), A, PayMessage::Terms(terms(UNIT)));
     let asked = wishes(&mut b, ms(20_000));
@@ -181,7 +181,7 @@ fn a_signature_that_comes_after_its_connection_is_gone_disturbs_no_later_promise
     let mut b = Buying::new();
     let quoted = |b: &mut Buying, now| {
         b.payer.connected(now, A, info(1));
-        b.payer.want(now, A, TitleKind::V2, true, MAX_UNIT);
+        b.payer.want(now, A, V1, true, MAX_UNIT);
         b.payer.message(now, A, PayMessage::Terms(terms(UNIT)));
         let is_sign = |action: &PayAction| matches!(action, PayAction::Sign { .. });
         b.run_to(now, is_sign).signs[0]
@@ -235,7 +235,7 @@ fn a_store_that_fails_is_told_once_until_it_stores_again() {
     let told = |done: &Done| done.events.contains(&PayEvent::StoreFailed);
     let mut b = Buying::new();
     b.payer.connected(ms(0), A, info(1));
-    b.payer.want(ms(0), A, TitleKind::V2, true, MAX_UNIT);
+    b.payer.want(ms(0), A, V1, true, MAX_UNIT);
     b.payer.message(ms(0), A, PayMessage::Terms(terms(UNIT)));
     // In the order of the account's and the range's record, tried twice.
     for (seconds, outcomes) in [
@@ -275,7 +275,7 @@ fn a_range_whose_record_was_lost_is_taken_up_as_far_as_its_payee_can_prove() {
     b.store.remove(&range_key(1)).unwrap();
     b.restart(ms(1_000));
     assert_eq!(
-        b.connect(ms(20_000), A, TitleKind::V2).commit().first,
+        b.connect(ms(20_000), A, V1).commit().first,
         2,
         "the account's record still says that the first is taken"
     );
@@ -364,7 +364,7 @@ fn a_fold_is_as_long_as_the_newest_quote_says_or_as_the_last_if_that_names_none(
 #[test]
 fn a_promise_that_is_not_answered_for_a_minute_ends_the_purchase() {
     let mut b = Buying::new();
-    b.connect(ms(0), A, TitleKind::V2).commit();
+    b.connect(ms(0), A, V1).commit();
     b.payer.tick(ms(1_100));
     b.run(ms(1_100));
     assert_eq!(b.payer.next_timeout(), ms(60_000));
@@ -401,7 +401,7 @@ fn a_fold_that_is_not_answered_for_a_minute_ends_the_purchase() {
         let ended = PayerConnState::Ended(EndReason::NoAnswer);
         assert_eq!(b.payer.status(A), ended);
         // What is left of the range is bought from its payee elsewhere.
-        let again = b.connect(ms(64_000), B, TitleKind::V2).commit();
+        let again = b.connect(ms(64_000), B, V1).commit();
         assert_eq!((again.first, again.base.0), (v.first, 192 * UNIT.0));
     }
 }

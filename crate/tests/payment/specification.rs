@@ -16,7 +16,7 @@ use piecework::payment::policy::{self, Sizing};
 use piecework::payment::record::PayeeFactsRecord;
 use piecework::payment::vault::{Log, Redemption, redeem_report, state_answer, state_call};
 use piecework::payment::voucher::{self, Signature, Vault, Voucher, abi};
-use piecework::payment::{ChainState, PayEffect, TitleKind};
+use piecework::payment::{ChainState, PayEffect};
 use piecework::time::Timestamp;
 use piecework::types::{ConnectionId, FineUnits, TokenUnits};
 use piecework::web::hex::{from_hex, to_hex};
@@ -796,7 +796,7 @@ fn our_buyer_takes_the_paid_pieces_terms_and_promises_as_it_is_written() {
     let mut b = Buying::new();
     b.payer.set_ceiling(ms(0), terms.unit);
     b.payer.connected(ms(0), A, info(1));
-    let title = TitleKind::V1 { piece_blocks: 4 };
+    let title = V1;
     b.payer.want(ms(0), A, title, true, terms.unit);
     let ours = b.say(ms(0), A, PayMessage::Terms(terms)).commit();
     // The chain, and so root and signature, are the buyer's own; its next serial is the first that there is.

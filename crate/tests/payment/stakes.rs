@@ -3,7 +3,7 @@
 
 use alloy_primitives::Address;
 use piecework::payment::payer::PayerConnState;
-use piecework::payment::{EndReason, PayEvent, PeerPayInfo, TitleKind};
+use piecework::payment::{EndReason, PayEvent, PeerPayInfo};
 use piecework::types::{ConnectionId, InfoHash};
 use piecework::wire::pay::{ByeReason, PayMessage, Terms};
 
@@ -11,8 +11,6 @@ use crate::hand::*;
 
 const TITLE: InfoHash = InfoHash([1; 20]);
 const OTHER_TITLE: InfoHash = InfoHash([2; 20]);
-/// Four pieces of four blocks may be lost.
-const V1: TitleKind = TitleKind::V1 { piece_blocks: 4 };
 
 /// A seller of its own name and address. `at` is to be seconds later for each.
 fn seller(b: &mut Buying, at: u64, number: u8, torrent: InfoHash) -> ConnectionId {

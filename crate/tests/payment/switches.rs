@@ -1,10 +1,10 @@
 //! A buyer that turns to another account, and back, while something of the first is under way.
 
 use crate::hand::*;
+use piecework::payment::PayAction;
 use piecework::payment::payer::AccountInfo;
 use piecework::payment::record::{Key, PayerAccountRecord, PayerRangeRecord};
 use piecework::payment::voucher::account_id;
-use piecework::payment::{PayAction, TitleKind};
 use piecework::time::Timestamp;
 use piecework::types::TokenUnits;
 use piecework::wire::pay::PayMessage;
@@ -33,7 +33,7 @@ fn turn_away(b: &mut Buying, now: Timestamp) {
 /// A seller that is known by name, and whose quote is in.
 fn comes(b: &mut Buying, now: Timestamp) {
     b.payer.connected(now, B, info(1));
-    (b.payer).want(now, B, TitleKind::V2, true, MAX_UNIT);
+    (b.payer).want(now, B, V1, true, MAX_UNIT);
     let quote = PayMessage::Terms(terms(UNIT));
     b.payer.message(now, B, quote);
 }
@@ -44,7 +44,7 @@ fn nothing_is_signed_before_it_is_durable_though_the_account_changed_and_came_ba
     for refused in [false, true] {
         let mut b = Buying::new();
         b.payer.connected(ms(0), A, info(1));
-        (b.payer).want(ms(0), A, TitleKind::V2, true, MAX_UNIT);
+        (b.payer).want(ms(0), A, V1, true, MAX_UNIT);
         let quote = PayMessage::Terms(terms(UNIT));
         b.payer.message(ms(0), A, quote);
         let first = b.run_to(ms(0), is_put);

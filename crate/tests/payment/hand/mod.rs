@@ -28,6 +28,8 @@ pub const CREDIT: Credit = Credit {
     most: 128,
     ramp: 4,
 };
+/// The kind of title that ships: a piece of four blocks is judged as a whole.
+pub const V1: TitleKind = TitleKind::V1 { piece_blocks: 4 };
 pub const A: ConnectionId = ConnectionId(1);
 pub const B: ConnectionId = ConnectionId(2);
 pub const PAYEE: Address = Address::repeat_byte(0x33);
@@ -528,14 +530,14 @@ impl Buying {
     }
 
     pub fn open(&mut self) -> VoucherBody {
-        let v = self.connect(ms(0), A, TitleKind::V2).commit();
+        let v = self.connect(ms(0), A, V1).commit();
         self.ack(ms(10), A, &v, 0);
         v
     }
 
     /// As [`Buying::open`], for a title whose own limit is `max_price`.
     pub fn open_at(&mut self, max_price: FineUnits) -> VoucherBody {
-        let title = TitleKind::V1 { piece_blocks: 4 };
+        let title = V1;
         self.payer.connected(ms(0), A, info(1));
         self.payer.want(ms(0), A, title, true, max_price);
         let v = self.say(ms(0), A, PayMessage::Terms(terms(UNIT))).commit();
@@ -549,7 +551,7 @@ impl Buying {
         let mut b = Buying::new();
         b.payer.set_ceiling(ms(0), unit);
         b.payer.connected(ms(0), A, info(1));
-        b.payer.want(ms(0), A, TitleKind::V2, true, unit);
+        b.payer.want(ms(0), A, V1, true, unit);
         let v = b.say(ms(0), A, PayMessage::Terms(terms(unit))).commit();
         b.ack(ms(10), A, &v, 0);
         (b, v)
@@ -564,7 +566,7 @@ impl Buying {
         terms: Terms,
     ) -> Done {
         self.payer.connected(now, conn, remote);
-        self.payer.want(now, conn, TitleKind::V2, true, MAX_UNIT);
+        self.payer.want(now, conn, V1, true, MAX_UNIT);
         self.say(now, conn, PayMessage::Terms(terms))
     }
 

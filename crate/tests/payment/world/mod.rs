@@ -149,10 +149,11 @@ pub struct Link {
 }
 
 pub struct Order {
-    pub v1: bool,
+    /// 1: each block is judged by itself, as soon as it came.
+    pub piece_blocks: u32,
     pub todo: BTreeSet<BlockRef>,
     pub have: BTreeSet<BlockRef>,
-    /// v1: received, its piece incomplete, by which connection.
+    /// Received, its piece incomplete, by which connection.
     pub scratch: BTreeMap<BlockRef, ConnectionId>,
     pub total: usize,
 }
@@ -374,11 +375,11 @@ impl World {
         self.run_actions(Who::Buyer(buyer));
     }
 
-    pub fn order(&mut self, buyer: usize, torrent: u8, blocks: u32, v1: bool) {
+    pub fn order(&mut self, buyer: usize, torrent: u8, blocks: u32, piece_blocks: u32) {
         self.buyers[buyer].orders.insert(
             torrent,
             Order {
-                v1,
+                piece_blocks,
                 todo: (0..blocks).map(block).collect(),
                 have: BTreeSet::new(),
                 scratch: BTreeMap::new(),
@@ -402,14 +403,8 @@ impl World {
             content: B256::ZERO,
             content_sold: B256::ZERO,
         };
-        let v1 = self.buyers[buyer].orders[&torrent].v1;
-        let title = if v1 {
-            TitleKind::V1 {
-                piece_blocks: PIECE,
-            }
-        } else {
-            TitleKind::V2
-        };
+        let piece_blocks = self.buyers[buyer].orders[&torrent].piece_blocks;
+        let title = TitleKind::V1 { piece_blocks };
         self.links.push(Link {
             conn,
             buyer,

@@ -6,7 +6,7 @@ use piecework::time::Timestamp;
 use piecework::types::{BlockRef, ConnectionId};
 use piecework::wire::pay::{PayMessage, Recipient};
 
-use super::{Happens, Item, PIECE, Who, World, advance, verified};
+use super::{Happens, Item, Who, World, advance, verified};
 
 impl World {
     pub fn request(&mut self, buyer: usize) {
@@ -108,7 +108,7 @@ impl World {
         b.payer.block_received(conn, got);
         *b.received.entry(payee).or_default() += 1;
         let order = b.orders.get_mut(&torrent).unwrap();
-        if !order.v1 {
+        if order.piece_blocks == 1 {
             assert!(order.have.insert(got), "fetched twice");
             b.payer.payable(now, conn, verified(got));
             return;
@@ -120,7 +120,7 @@ impl World {
             .filter(|(b, _)| b.piece == got.piece)
             .map(|(b, c)| (*b, *c))
             .collect();
-        if piece.len() as u32 == PIECE {
+        if piece.len() as u32 == order.piece_blocks {
             for (block, from) in piece {
                 order.scratch.remove(&block);
                 order.have.insert(block);

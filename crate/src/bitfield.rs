@@ -142,11 +142,6 @@ impl Bitfield {
         ones(&self.words)
     }
 
-    /// Something is set in both. Both must have the same length.
-    pub fn intersects(&self, other: &Bitfield) -> bool {
-        self.words.iter().zip(&other.words).any(|(a, b)| a & b != 0)
-    }
-
     /// 64 pieces per word, the lowest index in the highest bit.
     pub(crate) fn words(&self) -> &[u64] {
         &self.words

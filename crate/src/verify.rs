@@ -56,11 +56,6 @@ pub enum AdvanceRefused {
 }
 
 impl VerifiedPiece {
-    /// Which.
-    pub fn index(&self) -> PieceIndex {
-        self.piece
-    }
-
     /// Bytes.
     pub fn length(&self) -> u32 {
         self.length

@@ -37,7 +37,6 @@ pub(super) fn close(reason: CloseReason) -> &'static str {
 /// Why buying from a peer ended.
 pub(super) fn end(reason: EndReason) -> String {
     let text = match reason {
-        EndReason::NotASeller => "It does not sell here.",
         EndReason::Unsupported => "It speaks another version of the payment protocol.",
         EndReason::Rejected(code) => return reject(code).to_owned(),
         EndReason::RemoteStopped => "It stopped selling.",

@@ -131,8 +131,6 @@ pub enum BanReason {
 /// Why buying from a connection came to an end, or cannot start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndReason {
-    /// The remote is on another vault or chain, or does not sell.
-    NotASeller,
     /// Version or luck that this side does not speak.
     Unsupported,
     /// The remote refused finally.

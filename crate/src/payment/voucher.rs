@@ -146,11 +146,6 @@ impl Voucher {
             .min(range_worth(self.count, tranche))
     }
 
-    /// EIP-712 hash of the struct alone.
-    pub fn struct_hash(&self) -> B256 {
-        self.to_abi().eip712_hash_struct()
-    }
-
     /// EIP-712 digest: what is signed.
     pub fn digest(&self, vault: &Vault) -> B256 {
         self.to_abi().eip712_signing_hash(&vault.domain())

@@ -93,23 +93,6 @@ impl SendQueue {
         self.blocks.push_back((block, header, data));
     }
 
-    /// Takes a block back that was not handed to the edge yet.
-    pub fn cancel(&mut self, block: BlockRef) -> bool {
-        let Some(at) = self.blocks.iter().position(|(b, _, _)| *b == block) else {
-            return false;
-        };
-        if let Some((_, header, data)) = self.blocks.remove(at) {
-            self.block_bytes -= (header.len() + data.len()) as u64;
-        }
-        true
-    }
-
-    /// Takes all queued blocks back (a choke).
-    pub fn take_blocks(&mut self) -> Vec<BlockRef> {
-        self.block_bytes = self.rest.len() as u64;
-        self.blocks.drain(..).map(|(block, _, _)| block).collect()
-    }
-
     /// The edge and this queue hold so little that more may come.
     pub fn has_room(&self) -> bool {
         self.in_edge + (self.control_bytes as u64) < self.target
@@ -292,7 +275,6 @@ mod tests {
             handed += message.iter().map(Bytes::len).sum::<usize>();
         }
         assert!(handed as u64 <= START_TARGET + MAX_MESSAGE as u64);
-        assert!(queue.cancel(block(199 * 16_384)));
         queue.report(Timestamp::from_millis(1_000), 0);
         assert!(queue.poll(NOW, &mut Uplink::default(), &mut left).is_some());
     }
@@ -368,9 +350,6 @@ mod tests {
                         assert!(queue.push_control(
                             Message::Bitfield(Bytes::from(vec![0; 30_000])).to_bytes()
                         ));
-                    }
-                    if round % 9 == 0 {
-                        queue.take_blocks();
                     }
                 }
             });

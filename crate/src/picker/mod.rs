@@ -32,7 +32,7 @@ use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
 
-use partial::{Block, Partial, PieceOwner, Taken};
+use partial::{Partial, PieceOwner, Taken};
 use peers::Peer;
 pub use peers::PeerStatus;
 use rarity::Rarity;
@@ -569,25 +569,6 @@ impl Picker {
         !self.staked.is_empty()
     }
 
-    /// What a peer has.
-    pub fn peer_pieces(&self, conn: ConnectionId) -> Option<&Bitfield> {
-        self.peers.get(&conn).map(|peer| &peer.have)
-    }
-
-    /// Blocks asked of a peer and neither received nor given back.
-    pub fn outstanding(&self, conn: ConnectionId) -> usize {
-        self.peers.get(&conn).map_or(0, |peer| peer.requests.len())
-    }
-
-    /// How many connected peers have a piece.
-    pub fn availability(&self, piece: PieceIndex) -> u32 {
-        if piece.0 < self.pieces {
-            self.rarity.availability(piece.0)
-        } else {
-            0
-        }
-    }
-
     /// Verified pieces.
     pub fn verified(&self) -> &Bitfield {
         &self.have
@@ -596,22 +577,6 @@ impl Picker {
     /// Everything wanted, windows included, is verified.
     pub fn is_complete(&self) -> bool {
         (self.wanted.words().iter().zip(self.have.words())).all(|(w, h)| w & !h == 0)
-    }
-
-    /// Pieces begun and not verified.
-    pub fn partial_pieces(&self) -> impl Iterator<Item = PieceIndex> + '_ {
-        self.partials.keys().map(|&piece| PieceIndex(piece))
-    }
-
-    /// Who sent the blocks of a piece that are here: block index, and the peer (`None`: restored).
-    pub fn sources(&self, piece: PieceIndex) -> Vec<(u32, Option<ConnectionId>)> {
-        let blocks = self.partials.get(&piece.0).map(|p| p.blocks.as_slice());
-        (blocks.unwrap_or_default().iter().enumerate())
-            .filter_map(|(index, block)| match block {
-                Block::Received(from) => Some((index as u32, *from)),
-                _ => None,
-            })
-            .collect()
     }
 
     fn piece_len(&self, piece: u32) -> u32 {

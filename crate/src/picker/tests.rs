@@ -1,5 +1,6 @@
 mod slow;
 
+use super::partial::Block;
 use super::*;
 use crate::types::FineUnits;
 use proptest::prelude::*;
@@ -26,6 +27,35 @@ fn status(price: u128, rate: u64) -> PeerStatus {
 }
 
 /// `pieces` pieces of four blocks, the last one block and a bit.
+/// What tests look at.
+impl Picker {
+    pub(super) fn peer_pieces(&self, conn: ConnectionId) -> Option<&Bitfield> {
+        self.peers.get(&conn).map(|peer| &peer.have)
+    }
+
+    pub(super) fn outstanding(&self, conn: ConnectionId) -> usize {
+        self.peers.get(&conn).map_or(0, |peer| peer.requests.len())
+    }
+
+    pub(super) fn availability(&self, piece: PieceIndex) -> u32 {
+        if piece.0 < self.pieces {
+            self.rarity.availability(piece.0)
+        } else {
+            0
+        }
+    }
+
+    pub(super) fn sources(&self, piece: PieceIndex) -> Vec<(u32, Option<ConnectionId>)> {
+        let blocks = self.partials.get(&piece.0).map(|p| p.blocks.as_slice());
+        (blocks.unwrap_or_default().iter().enumerate())
+            .filter_map(|(index, block)| match block {
+                Block::Received(from) => Some((index as u32, *from)),
+                _ => None,
+            })
+            .collect()
+    }
+}
+
 fn picker(pieces: u32) -> Picker {
     let total = u64::from(pieces - 1) * 64 * KIB + 20 * KIB;
     Picker::new(total, 64 * KIB as u32, [3; 32])

@@ -485,11 +485,6 @@ impl Signaling {
         self.drive(now);
     }
 
-    /// No offer could be made; the connection is gone.
-    pub fn offer_failed(&mut self, now: Timestamp, connection: ConnectionId) {
-        self.connection_closed(now, connection);
-    }
-
     /// The answer asked for by [`SignalingAction::AcceptOffer`].
     pub fn answer_ready(&mut self, now: Timestamp, connection: ConnectionId, sdp: &str) {
         if let Some(link) = self.links.get_mut(&connection)
@@ -521,11 +516,6 @@ impl Signaling {
             }
         }
         self.drive(now);
-    }
-
-    /// No answer could be made; the connection is gone.
-    pub fn answer_failed(&mut self, now: Timestamp, connection: ConnectionId) {
-        self.connection_closed(now, connection);
     }
 
     /// The connection's channel is open.

@@ -889,7 +889,7 @@ proptest! {
                         last_id = connection.0;
                         if offers_fail {
                             live.remove(&connection);
-                            rig.signaling.offer_failed(rig.now, connection);
+                            rig.signaling.connection_closed(rig.now, connection);
                         } else {
                             rig.signaling.offer_ready(rig.now, connection, &"x".repeat(15_000));
                         }

@@ -336,11 +336,6 @@ impl Torrent {
         &self.peers
     }
 
-    /// The metadata is there.
-    pub fn has_metainfo(&self) -> bool {
-        self.content.is_some()
-    }
-
     /// Uploaded, downloaded and left, as an announce says it; left is unknown without metadata.
     pub fn progress(&self) -> (u64, u64, Option<u64>) {
         let left = self

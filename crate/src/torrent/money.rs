@@ -62,7 +62,7 @@ impl Money {
     ) {
         self.traffic.entry(conn).or_default().asked = price;
         if let Some(payee) = &mut self.payee {
-            payee.connected_at(now, conn, info.clone(), price);
+            payee.connected(now, conn, info.clone(), price);
         }
         if let Some(payer) = &mut self.payer {
             payer.connected(now, conn, info);

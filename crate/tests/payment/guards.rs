@@ -491,7 +491,7 @@ fn a_record_under_another_ranges_name_is_not_read() {
 
 /// Whether a seller at this price says so.
 fn quotes(unit: FineUnits) -> bool {
-    let done = Selling::with(|c| c.price = unit).connect(ms(0), A);
+    let done = Selling::asking(unit).connect(ms(0), A);
     let terms = |m: &PayMessage| matches!(m, PayMessage::Terms(t) if t.unit == unit);
     done.sent.iter().any(|(_, m)| terms(m))
 }

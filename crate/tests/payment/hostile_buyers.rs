@@ -485,7 +485,8 @@ fn automatic_redemption_takes_no_item_that_is_dust() {
 fn a_range_that_is_full_is_no_dust_though_no_whole_step_reaches_the_limit() {
     // Three blocks of 0.003 fit in a serial of 0.01, and the limit is 0.01.
     let dear = FineUnits(TokenUnits(3_000).fine().0);
-    let mut s = Shop::with(&BTreeMap::new(), |config| config.price = dear);
+    let mut s = Shop::new();
+    s.price = dear;
     let buyer = Buyer::new(1);
     s.chain.insert(buyer.account, deposit(2_000_000, Q.0));
     let mut promise = buyer.promise(1, 1, Q, FineUnits(0));

@@ -25,11 +25,11 @@ fn terms_go_only_to_buyers_on_the_same_vault_and_only_at_a_price() {
     ));
     let mut other = info(2);
     other.handshake.as_mut().unwrap().chain_id = 1;
-    s.payee.connected(ms(0), B, other);
+    s.payee.connected(ms(0), B, other, UNIT);
     assert!(s.run(ms(0)).sent.is_empty());
-    s.payee.connected(ms(0), ConnectionId(3), info(1));
+    s.payee.connected(ms(0), ConnectionId(3), info(1), UNIT);
     assert!(s.run(ms(0)).sent.is_empty());
-    let mut free = Selling::with(|c| c.price = FineUnits(0));
+    let mut free = Selling::asking(FineUnits(0));
     assert!(free.connect(ms(0), A).sent.is_empty());
 }
 
@@ -96,7 +96,7 @@ fn a_refused_quote_brings_new_terms_and_the_last_two_are_valid() {
     let mut s = Selling::new();
     s.connect(ms(0), A);
     let first = s.quote;
-    s.payee.set_price(ms(1), FineUnits(UNIT.0 + 1));
+    s.payee.set_price_on(ms(1), A, FineUnits(UNIT.0 + 1));
     s.run(ms(1));
     assert_ne!(s.quote, first);
     s.quote = first;
@@ -104,8 +104,8 @@ fn a_refused_quote_brings_new_terms_and_the_last_two_are_valid() {
     assert!(done.order.contains(&"ack"), "the last two quotes are valid");
     s.connect(ms(3), B);
     let old = s.quote;
-    s.payee.set_price(ms(4), FineUnits(UNIT.0 + 2));
-    s.payee.set_price(ms(5), UNIT);
+    s.payee.set_price_on(ms(4), B, FineUnits(UNIT.0 + 2));
+    s.payee.set_price_on(ms(5), B, UNIT);
     s.run(ms(5));
     s.quote = old;
     let done = s.commit(ms(6), B, &voucher(8, FineUnits(0), 2).0);

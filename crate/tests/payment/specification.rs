@@ -573,9 +573,9 @@ fn play(exchange: &Value) {
         config.payee = "0x1c5a77d9fa7ef466951b2f01f724bca3a5820b63"
             .parse()
             .unwrap();
-        config.price = FineUnits(2_748_779_070);
         config.credit = Credit::default();
     });
+    s.price = FineUnits(2_748_779_070);
     read_chain(&mut s.state, &exchange["chain"]);
     // Records that wait for the end of a later step.
     let mut waiting = Vec::new();
@@ -585,7 +585,7 @@ fn play(exchange: &Value) {
         let conn = ConnectionId(number(step, "connection") as u64);
         let storage = step["storage"].as_str().unwrap_or_default();
         if step["begins"] == true {
-            s.payee.connected(now, conn, info(2));
+            s.payee.connected(now, conn, info(2), s.price);
         } else if step["ends"] == true {
             s.payee.disconnected(now, conn);
         } else if let Some(said) = step.get("buyer") {
@@ -750,13 +750,13 @@ fn our_seller_takes_the_paid_pieces_buyer_and_answers_as_it_is_written() {
     };
     let mut s = Selling::with(|config| {
         config.payee = terms.payee;
-        config.price = terms.unit;
         config.credit = Credit {
             first: terms.credit0,
             most: terms.credit_max,
             ramp: terms.ramp,
         };
     });
+    s.price = terms.unit;
     assert_eq!(vault().address, address(&trace, "vault"));
     assert_eq!(s.state.balance, units(&trace, "balance"));
     assert_eq!(s.state.bond, units(&trace, "bond"));

@@ -15,8 +15,6 @@ pub struct PayeeConfig {
     pub vault: Vault,
     /// Who is paid.
     pub payee: Address,
-    /// Price per block; zero: does not sell.
-    pub price: FineUnits,
     /// Least worth of a range.
     pub min_range: FineUnits,
     /// Longest chain accepted (1 to 256).
@@ -43,12 +41,11 @@ pub struct PayeeConfig {
 }
 
 impl PayeeConfig {
-    /// The values of docs/protocol.md, "Constants"; sells nothing until `price` is set.
+    /// The values of docs/protocol.md, "Constants".
     pub fn new(vault: Vault, payee: Address) -> Self {
         PayeeConfig {
             vault,
             payee,
-            price: FineUnits(0),
             min_range: DUST.fine(),
             max_steps: chain::MAX_STEPS,
             credit: Credit::default(),

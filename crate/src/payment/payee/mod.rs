@@ -230,14 +230,9 @@ impl Payee {
         Some(())
     }
 
-    /// Both extended handshakes are in: TERMS at the configured price follow, if this side sells and the
-    /// remote buys here.
-    pub fn connected(&mut self, now: Timestamp, conn: ConnectionId, info: PeerPayInfo) {
-        self.connected_at(now, conn, info, self.config.price);
-    }
-
-    /// [`Payee::connected`], at a price for this connection's torrent; zero: not selling it.
-    pub fn connected_at(
+    /// Both extended handshakes are in: TERMS follow at this price of the connection's torrent, if the remote buys here. Zero: it
+    /// is not sold.
+    pub fn connected(
         &mut self,
         now: Timestamp,
         conn: ConnectionId,
@@ -409,16 +404,7 @@ impl Payee {
         }
     }
 
-    /// Changes the price everywhere. New TERMS leave; ranges already accepted keep their price. Zero stops
-    /// selling.
-    pub fn set_price(&mut self, now: Timestamp, price: FineUnits) {
-        self.config.price = price;
-        for conn in self.conns.keys().copied().collect::<Vec<_>>() {
-            self.set_price_on(now, conn, price);
-        }
-    }
-
-    /// [`Payee::set_price`], on one connection.
+    /// Changes the price on one connection. New TERMS leave; ranges already accepted keep their price. Zero stops selling.
     pub fn set_price_on(&mut self, now: Timestamp, conn: ConnectionId, price: FineUnits) {
         self.turn(now);
         let Some(c) = self.conns.get_mut(&conn) else {
@@ -518,11 +504,6 @@ impl Payee {
             }
             _ => {}
         }
-    }
-
-    /// The price asked for now.
-    pub fn price(&self) -> FineUnits {
-        self.config.price
     }
 
     /// Sums for the operator.

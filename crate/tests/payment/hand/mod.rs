@@ -274,6 +274,8 @@ impl Done {
 pub struct Selling {
     pub payee: Payee,
     pub config: PayeeConfig,
+    /// What it asks of those that connect.
+    pub price: FineUnits,
     pub store: BTreeMap<String, Bytes>,
     pub state: ChainState,
     pub quote: u32,
@@ -286,15 +288,22 @@ impl Selling {
 
     pub fn with(change: impl Fn(&mut PayeeConfig)) -> Self {
         let mut config = PayeeConfig::new(vault(), PAYEE);
-        config.price = UNIT;
         config.credit = CREDIT;
         change(&mut config);
         Selling {
             payee: Payee::new(ms(0), config, [1; 32], std::iter::empty()),
             config,
+            price: UNIT,
             store: BTreeMap::new(),
             state: chain_state(),
             quote: 0,
+        }
+    }
+
+    pub fn asking(price: FineUnits) -> Self {
+        Selling {
+            price,
+            ..Self::new()
         }
     }
 
@@ -328,7 +337,7 @@ impl Selling {
     }
 
     pub fn connect(&mut self, now: Timestamp, conn: ConnectionId) -> Done {
-        self.payee.connected(now, conn, info(2));
+        self.payee.connected(now, conn, info(2), self.price);
         self.run(now)
     }
 

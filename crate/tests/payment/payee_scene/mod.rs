@@ -263,11 +263,10 @@ impl Scene {
 
 pub fn scene(state: State) -> Scene {
     let (v, chain) = voucher(7, FineUnits(0), 1);
-    let mut s = Selling::with(|c| {
-        if state == State::NotSelling {
-            c.price = FineUnits(0);
-        }
-    });
+    let mut s = Selling::new();
+    if state == State::NotSelling {
+        s.price = FineUnits(0);
+    }
     s.state.spent_word |= U256::from(1u8) << CONSUMED;
     s.state.consumed += 1;
     let mut scene = Scene {
@@ -292,7 +291,7 @@ pub fn scene(state: State) -> Scene {
         State::OtherChain => {
             let mut other = info(2);
             other.handshake.as_mut().unwrap().chain_id = 1;
-            scene.s.payee.connected(now, A, other);
+            scene.s.payee.connected(now, A, other, UNIT);
             scene.s.run(now);
             return scene;
         }
@@ -386,7 +385,7 @@ pub fn scene(state: State) -> Scene {
             scene.s.say(now, A, bye);
         }
         State::Stopped => {
-            scene.s.payee.set_price(now, FineUnits(0));
+            scene.s.payee.set_price_on(now, A, FineUnits(0));
             scene.s.run(now);
         }
         State::ShutDown => {

@@ -99,6 +99,8 @@ pub fn withdrawn(state: ChainState) -> ChainState {
 pub struct Shop {
     pub payee: Payee,
     pub config: PayeeConfig,
+    /// What it asks of those that connect.
+    pub price: FineUnits,
     pub now: Timestamp,
     pub store: BTreeMap<String, Bytes>,
     pub quotes: BTreeMap<ConnectionId, u32>,
@@ -120,12 +122,12 @@ impl Shop {
 
     pub fn with(store: &BTreeMap<String, Bytes>, change: impl Fn(&mut PayeeConfig)) -> Shop {
         let mut config = PayeeConfig::new(vault(), PAYEE);
-        config.price = UNIT;
         config.credit = CREDIT;
         change(&mut config);
         Shop {
             payee: Payee::new(ms(0), config, [1; 32], store.clone().into_iter()),
             config,
+            price: UNIT,
             now: ms(0),
             store: store.clone(),
             quotes: BTreeMap::new(),
@@ -225,7 +227,7 @@ impl Shop {
     pub fn connect(&mut self, conn: ConnectionId, address: &str) {
         let mut info = info(2);
         info.address = address.to_owned();
-        self.payee.connected(self.now, conn, info);
+        self.payee.connected(self.now, conn, info, self.price);
         self.run();
     }
 

@@ -259,7 +259,6 @@ impl World {
         };
         for i in 0..sellers {
             let mut config = PayeeConfig::new(vault(), Address::repeat_byte(0x30 + i as u8));
-            config.price = unit;
             config.credit = crate::hand::CREDIT;
             config.max_steps = if seed % 3 == 2 { 90 } else { 256 };
             config.max_ranges = 8;
@@ -420,7 +419,7 @@ impl World {
         b.connected(self.now, conn, info(1, format!("seller {seller}")));
         b.want(self.now, conn, title, true, UNIT);
         let s = &mut self.sellers[seller].payee;
-        s.connected(self.now, conn, info(2, format!("buyer {buyer}")));
+        s.connected(self.now, conn, info(2, format!("buyer {buyer}")), self.unit);
         self.run_actions(Who::Buyer(buyer));
         self.run_actions(Who::Seller(seller));
         if self.faults.disconnects > 0 {

@@ -142,6 +142,8 @@ pub struct Picker {
     resumed: Vec<(PieceIndex, ConnectionId)>,
     /// Counts peers that came, and turns that ended.
     order: u64,
+    /// The newest time that it was told.
+    seen: Timestamp,
     /// Paid for in part and not verified: not given up for the sake of others.
     staked: Set<u32>,
     /// They come before all others: no further piece could be paid for.
@@ -180,6 +182,7 @@ impl Picker {
             dropped: Vec::new(),
             resumed: Vec::new(),
             order: 0,
+            seen: Timestamp::ZERO,
             staked: Set::new(),
             staked_first: false,
             probed: None,
@@ -403,6 +406,7 @@ impl Picker {
         let Some(index) = self.block_index(block) else {
             return Received::Unrequested;
         };
+        self.seen = now;
         let key = (block.piece.0, index);
         if let Some(peer) = self.peers.get_mut(&conn) {
             peer.requests.remove(&key);

@@ -240,6 +240,16 @@ impl Partial {
         self.is_here(Some(conn), index);
     }
 
+    pub(super) fn keep_only(&mut self, held: impl Fn(usize) -> bool) {
+        for (index, block) in self.blocks.iter_mut().enumerate() {
+            if matches!(block, Block::Received(_)) && !held(index) {
+                *block = Block::Missing;
+                self.missing += 1;
+                self.first_missing = self.first_missing.min(index);
+            }
+        }
+    }
+
     fn is_here(&mut self, from: Option<ConnectionId>, index: u32) {
         if let Some(block @ Block::Missing) = self.blocks.get_mut(index as usize) {
             *block = Block::Received(from);

@@ -25,6 +25,8 @@ pub(super) struct Failed {
     parts: Map<ConnectionId, Bitfield>,
     /// By connected peer: when its last turn ended, by [`Picker::order`].
     ended: Map<ConnectionId, u64>,
+    /// By connected peer: the bytes a second that it brought in its last turn. Others' turns end for that and for no more.
+    shown: Map<ConnectionId, u64>,
     /// Since when it waits for one whose turn it is, though another would begin it.
     pub(super) waits: Option<Timestamp>,
 }
@@ -38,22 +40,34 @@ pub(super) struct Probe {
     pub(super) until: Timestamp,
 }
 
-/// A turn ends for the sake of another peer that has shown that it is twice as fast: soon if its owner is free. One that has shown
-/// nothing yet waits for half a minute, and a seller for no other seller. One that is as fast waits, or all would begin and none
-/// would end.
-fn turn_is_over(now: Timestamp, partial: &Partial, owner: &Peer, other: &Peer) -> bool {
+/// The turn of a free peer ends for the sake of another that is twice as fast, by what that `showed` in its last turn for this
+/// piece, or else by what it showed at all. One that is as fast waits, or all would begin and none would end. One that has shown
+/// nothing yet waits for half a minute if its turn is the next, and one that showed nothing in its turn for two minutes. A seller's
+/// turn ends for nobody: what it brought may be at stake.
+fn turn_is_over(
+    now: Timestamp,
+    partial: &Partial,
+    owner: &Peer,
+    other: &Peer,
+    showed: Option<u64>,
+    is_next: bool,
+) -> bool {
     let time = now.since(partial.begun);
-    if other.measured == 0 {
-        return time >= TURN && (owner.free() || other.free());
+    let rate = other.measured.min(showed.unwrap_or(u64::MAX));
+    if !owner.free() {
+        return false;
     }
-    let brought = partial.received() - partial.brought;
+    if rate == 0 {
+        return is_next && time >= if showed.is_some() { 4 * TURN } else { TURN };
+    }
+    let brought = u64::from(partial.received().saturating_sub(partial.brought));
     // What it was asked for before comes first.
-    let meanwhile = owner
-        .received
-        .saturating_sub(partial.received_before + u64::from(brought));
-    let blocks = u64::from(brought) + meanwhile.min(partial.ahead);
-    let least = if owner.free() { PATIENCE } else { TURN };
-    time >= least && transfer_time(2 * blocks * u64::from(BLOCK_LEN), other.measured) < time
+    let meanwhile = (owner.received).saturating_sub(partial.received_before + brought);
+    if time < PATIENCE || time < TURN && meanwhile < partial.ahead {
+        return false;
+    }
+    let blocks = brought + meanwhile.min(partial.ahead);
+    transfer_time(2 * blocks * u64::from(BLOCK_LEN), rate) < time
 }
 
 /// When peers will have brought a piece together, and the `backlog` that they bring before it; never if none of them has it.
@@ -90,6 +104,7 @@ impl Failed {
     pub(super) fn peer_gone(&mut self, conn: ConnectionId) {
         self.parts.remove(&conn);
         self.ended.remove(&conn);
+        self.shown.remove(&conn);
     }
 }
 
@@ -187,23 +202,30 @@ impl Picker {
 
     /// Ends turns that are over where another peer could have its own. Answers what is to be cancelled, and at whom.
     pub fn end_turns(&mut self, now: Timestamp) -> Vec<(ConnectionId, BlockRef)> {
-        let is_over = |piece: &&u32| {
-            let partial = self
-                .partials
-                .get(piece)
-                .filter(|p| p.missing + p.requested > 0);
+        self.seen = now;
+        let is_over = |(piece, failed): &(&u32, &Failed)| {
+            let partial = self.partials.get(*piece);
+            let partial = partial.filter(|p| p.missing + p.requested > 0);
             let Some((partial, PieceOwner::Sole(owner))) = partial.map(|p| (p, p.owner)) else {
                 return false;
             };
-            let owner = self.peers.get(&owner).map(|peer| (owner, peer));
-            owner.is_some_and(|(conn, owner)| {
-                let mut others = self.peers.iter().filter(|(other, _)| **other != conn);
-                others.any(|(_, other)| {
-                    other.has_now(now, **piece) && turn_is_over(now, partial, owner, other)
-                })
+            let Some(sends) = self.peers.get(&owner) else {
+                return false;
+            };
+            let order = |conn, joined| failed.ended.get(&conn).copied().unwrap_or(joined);
+            let others = || {
+                let others = self.peers.iter().filter(|(conn, _)| **conn != owner);
+                others.filter(|(_, peer)| peer.has_now(now, **piece))
+            };
+            let next = others().min_by_key(|(conn, peer)| order(**conn, peer.joined));
+            let next = next.map(|(conn, _)| *conn);
+            others().any(|(conn, other)| {
+                let showed = failed.shown.get(conn).copied();
+                turn_is_over(now, partial, sends, other, showed, next == Some(*conn))
             })
         };
-        let over: Vec<u32> = self.failed.keys().filter(is_over).copied().collect();
+        let over = self.failed.iter().filter(is_over);
+        let over: Vec<u32> = over.map(|(piece, _)| *piece).collect();
         let owed = over.into_iter().flat_map(|piece| self.drop_partial(piece));
         owed.collect()
     }
@@ -222,6 +244,7 @@ impl Picker {
     /// Ends the turns of those that do nothing any more for a piece that this peer has. To be called before it is asked for
     /// anything, with [`Picker::take_dropped`] in between.
     pub fn end_abandoned(&mut self, now: Timestamp, conn: ConnectionId) {
+        self.seen = now;
         let Some(peer) = self.peers.get(&conn) else {
             return;
         };
@@ -263,6 +286,7 @@ impl Picker {
                 // It does not take its turn: now it is the next one's.
                 self.order += 1;
                 failed.ended.insert(awaited, self.order);
+                failed.shown.insert(awaited, 0);
                 first = before_it(failed);
                 failed.waits = first.map(|_| now);
             }
@@ -311,6 +335,13 @@ impl Picker {
         };
         self.order += 1;
         if let Some(failed) = self.failed.get_mut(&piece) {
+            let brought = partial.received().saturating_sub(partial.brought);
+            let bytes = u64::from(brought) * u64::from(BLOCK_LEN);
+            let micros = self.seen.since(partial.begun).as_micros().max(1_000_000);
+            let shown = u128::from(bytes) * 1_000_000 / micros;
+            failed
+                .shown
+                .insert(owner, u64::try_from(shown).unwrap_or(u64::MAX));
             failed.ended.insert(owner, self.order);
             failed.keep(partial);
         }
@@ -339,10 +370,19 @@ impl Picker {
         }
     }
 
-    /// A peer goes on, when its turn comes, with what it brought of a piece.
-    pub fn keeps_part(&self, piece: PieceIndex, conn: ConnectionId) -> bool {
+    /// What a peer brought of a piece a second in its last turn, if it goes on with that when its turn comes.
+    pub fn shown(&self, piece: PieceIndex, conn: ConnectionId) -> Option<u64> {
         let failed = self.failed.get(&piece.0);
-        failed.is_some_and(|failed| failed.parts.contains_key(&conn))
+        let failed = failed.filter(|failed| failed.parts.contains_key(&conn))?;
+        Some(failed.shown.get(&conn).copied().unwrap_or(u64::MAX))
+    }
+
+    /// Of the blocks that count as received, as a turn begins, these are here; the others are missing.
+    pub fn keep_only(&mut self, piece: PieceIndex, held: impl Fn(usize) -> bool) {
+        if let Some(partial) = self.partials.get_mut(&piece.0) {
+            partial.keep_only(held);
+        }
+        self.note_unrequested(piece.0);
     }
 
     /// Turns that began with what the peer had brought before: its blocks count as received.

@@ -86,7 +86,10 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
         };
-        peer.cancelled.remove(&block);
+        // It answers the request that was taken back; one that was made since stands (BEP 6 answers each).
+        if peer.cancelled.remove(&block) {
+            return;
+        }
         peer.voided.remove(&block);
         if peer.requests_out.remove(&block).is_some() {
             peer.owes(ctx.now);

@@ -18,7 +18,6 @@ mod start;
 mod streams;
 mod upload;
 
-use core::cmp::Reverse;
 use std::collections::VecDeque;
 
 use alloy_primitives::B256;
@@ -159,28 +158,27 @@ impl Content {
             forgotten.extend(other.unwrap_or_default());
         }
         let newest = sent.last().map(|suspect| suspect.from);
-        let senders: Set<ConnectionId> = sent.iter().map(|suspect| suspect.from).collect();
+        let again: Set<(ConnectionId, BlockRef)> = sent.iter().map(|s| (s.from, s.block)).collect();
         let all = self.suspects.entry(piece).or_default();
-        forgotten.extend(take_from(all, |from| senders.contains(&from)));
+        // What came late, before this was given up, belongs to it.
+        forgotten.extend(take(all, |s| again.contains(&(s.from, s.block))));
         all.extend(sent);
         let blocks = self.geometry.blocks_in(piece).unwrap_or(0) as usize;
         while all.len() > MAX_SUSPECT_COPIES * blocks {
-            // First what nothing is at stake for, what nobody goes on with, and what is most: little may be a slow peer's.
-            let mut parts: Map<ConnectionId, (bool, bool, Reverse<usize>)> = Map::new();
+            // First what nothing is at stake for, of that what nobody goes on with, and of that what grew least at last.
+            let mut parts: Map<ConnectionId, (bool, Option<u64>)> = Map::new();
             for suspect in all.iter().filter(|s| Some(s.from) != newest) {
-                let goes_on = || self.picker.keeps_part(piece, suspect.from);
-                let entry = parts.entry(suspect.from);
-                let part = entry.or_insert_with(|| (false, goes_on(), Reverse(0)));
-                part.0 |= suspect.advanced;
-                part.2.0 += 1;
+                let shown = || self.picker.shown(piece, suspect.from);
+                let part = parts.entry(suspect.from);
+                part.or_insert_with(|| (false, shown())).0 |= suspect.advanced;
             }
             let Some((from, _)) = parts.into_iter().min_by_key(|(_, part)| *part) else {
                 break;
             };
-            forgotten.extend(take_from(all, |one| one == from));
+            forgotten.extend(take(all, |s| s.from == from));
         }
         for gone in &forgotten {
-            if gone.block.piece != piece || !senders.contains(&gone.from) {
+            if !again.contains(&(gone.from, gone.block)) {
                 self.picker.forget_part(gone.block.piece, gone.from);
             }
         }
@@ -198,10 +196,11 @@ impl Content {
 
     /// A peer goes on with what it brought of a piece that failed.
     fn resume(&mut self, piece: PieceIndex, conn: ConnectionId) {
-        let Some(all) = self.suspects.get_mut(&piece) else {
-            return;
-        };
-        for suspect in take_from(all, |from| from == conn) {
+        let own = self.suspects.get_mut(&piece);
+        for suspect in own
+            .map(|all| take(all, |s| s.from == conn))
+            .unwrap_or_default()
+        {
             let number = (suspect.block.begin / crate::types::BLOCK_LEN) as usize;
             self.store.add(suspect.block, suspect.data, conn);
             let partial = self.store.partial_mut(piece);
@@ -210,6 +209,9 @@ impl Content {
                 held.advanced = suspect.advanced;
             }
         }
+        let blocks = self.store.partial(piece).map(|p| p.blocks.as_slice());
+        let held = |index| blocks.is_some_and(|b| matches!(b.get(index), Some(Some(_))));
+        self.picker.keep_only(piece, held);
     }
 
     /// What came twice of a piece is to be judged.
@@ -231,9 +233,9 @@ struct Suspect {
     advanced: bool,
 }
 
-/// Takes out what some of the senders sent.
-fn take_from(all: &mut Vec<Suspect>, is_one: impl Fn(ConnectionId) -> bool) -> Vec<Suspect> {
-    let (taken, rest) = (core::mem::take(all).into_iter()).partition(|s| is_one(s.from));
+/// Takes some out.
+fn take(all: &mut Vec<Suspect>, is_one: impl Fn(&Suspect) -> bool) -> Vec<Suspect> {
+    let (taken, rest) = core::mem::take(all).into_iter().partition(is_one);
     *all = rest;
     taken
 }

@@ -536,19 +536,20 @@ fn what_does_not_come_whole_in_time_comes_whole_from_another() {
             assert_eq!(picker.received(at(30_300), drips, out[1]), Received::Kept);
             let last = picker.received(at(30_300), drips, out[2]);
             assert_eq!(last, Received::Duplicate, "its turn ends with one");
-            picker.end_turns(at(60_000));
-            assert_eq!(pick(&mut picker, at(60_000), drips, 9), out[2..]);
+            picker.end_turns(at(150_000));
+            assert_eq!(pick(&mut picker, at(150_000), drips, 9), out[2..]);
             continue;
         }
         picker.received(at(40_000), other, whole[0]);
-        assert_eq!(picker.end_turns(at(60_000)).len(), 3);
-        assert_eq!(pick(&mut picker, at(60_000), other, 9), []);
-        assert_eq!(pick(&mut picker, at(60_000), drips, 9), out[1..]);
+        assert_eq!(picker.end_turns(at(149_999)), [], "nobody does better");
+        assert_eq!(picker.end_turns(at(150_000)).len(), 3);
+        assert_eq!(pick(&mut picker, at(150_000), other, 9), []);
+        assert_eq!(pick(&mut picker, at(150_000), drips, 9), out[1..]);
         assert_eq!(picker.take_resumed(), [(PieceIndex(0), drips)]);
         // What was forgotten meanwhile is asked for again.
-        assert_eq!(picker.end_turns(at(90_000)).len(), 2);
+        assert_eq!(picker.end_turns(at(270_000)).len(), 2);
         picker.forget_part(PieceIndex(0), other);
-        assert_eq!(pick(&mut picker, at(90_000), other, 9).len(), 4);
+        assert_eq!(pick(&mut picker, at(270_000), other, 9).len(), 4);
         assert_eq!(picker.take_resumed(), []);
     }
 }
@@ -590,6 +591,35 @@ fn a_turn_ends_as_soon_as_another_has_shown_that_it_is_twice_as_fast() {
 }
 
 #[test]
+fn who_showed_nothing_in_its_turn_ends_no_turn_of_others_by_what_it_showed_elsewhere() {
+    let mut picker = Picker::new(20 * 64 * KIB, 64 * KIB as u32, [3; 32]);
+    picker.piece_failed(PieceIndex(19), true);
+    let stalls = seed(&mut picker, 1, 0, 1_000_000);
+    let honest = seed(&mut picker, 2, 0, 0);
+    let third = seed(&mut picker, 3, 0, 0);
+    picker.peer_status(third, PeerStatus::default());
+    assert_eq!(pick(&mut picker, at(0), stalls, 4).len(), 4);
+    choked(&mut picker, at(100), stalls);
+    picker.peer_status(stalls, status(0, 1_000_000));
+    let out = pick(&mut picker, at(100), honest, 4);
+    deliver(&mut picker, at(5_000), honest, &out[..1]);
+    for now in [5_000, 30_100, 119_000].map(at) {
+        assert_eq!(picker.end_turns(now), []);
+    }
+    // One that is not known yet has its turn in the meantime.
+    picker.peer_status(third, status(0, 0));
+    assert_eq!(picker.end_turns(at(119_000)).len(), 3);
+    // And for nobody is a seller's turn over.
+    let mut picker = one_left();
+    picker.piece_failed(PieceIndex(0), true);
+    let sells = seed(&mut picker, 1, 10, 0);
+    seed(&mut picker, 2, 0, 1_000_000);
+    seed(&mut picker, 3, 0, 0);
+    assert_eq!(pick(&mut picker, at(0), sells, 4).len(), 4);
+    assert_eq!(picker.end_turns(at(600_000)), []);
+}
+
+#[test]
 fn each_peer_has_its_turn_for_a_piece_that_is_to_come_whole() {
     let mut picker = one_left();
     picker.piece_failed(PieceIndex(0), true);
@@ -620,6 +650,24 @@ fn a_piece_that_is_to_come_whole_waits_a_moment_only_for_who_had_no_turn() {
     picker.timed_out(had);
     picker.peer_status(other, in_vain(0));
     assert_eq!(pick(&mut picker, at(5_000), had, 9).len(), 4);
+}
+
+#[test]
+fn what_is_not_here_as_a_turn_begins_is_asked_for_again() {
+    let mut picker = one_left();
+    picker.piece_failed(PieceIndex(0), true);
+    let slow = seed(&mut picker, 1, 0, 0);
+    let out = pick(&mut picker, at(0), slow, 9);
+    deliver(&mut picker, at(1_000), slow, &out[1..3]);
+    picker.timed_out(slow);
+    assert_eq!(pick(&mut picker, at(2_000), slow, 1), out[..1]);
+    assert_eq!(picker.take_resumed(), [(PieceIndex(0), slow)]);
+    picker.keep_only(PieceIndex(0), |index| index == 2);
+    assert_eq!(picker.sources(PieceIndex(0)), [(2, Some(slow))]);
+    let rest = pick(&mut picker, at(2_000), slow, 9);
+    assert_eq!(rest, [out[1], out[3]]);
+    deliver(&mut picker, at(3_000), slow, &[out[0], out[1], out[3]]);
+    assert!(picker.is_complete());
 }
 
 #[test]

@@ -19,11 +19,15 @@ const failure = `new Promise((resolve) => torrent.on("error", ({ error }) => res
 /** Bytes in the folders of all torrents, the records' journal left out. */
 const stored = `(async () => {
   let bytes = 0;
+  // What is removed while it is looked at is not there.
+  const gone = (error) => { if (error.name !== "NotFoundError") throw error; };
   const add = async (folder) => {
-    for await (const entry of folder.values()) bytes += entry.kind === "file" ? (await entry.getFile()).size : 0;
+    for await (const entry of folder.values()) {
+      if (entry.kind === "file") bytes += (await entry.getFile().catch(gone))?.size ?? 0;
+    }
   };
   for await (const entry of (await (await navigator.storage.getDirectory()).getDirectoryHandle("piecework")).values()) {
-    if (entry.kind === "directory") await add(entry);
+    if (entry.kind === "directory") await add(entry).catch(gone);
   }
   return bytes;
 })()`;

@@ -5,8 +5,9 @@ use piecework::client::{
     BuyConfig, ClosedReason, Config, Credit, Event, PaymentConfig, ResalePrice, SellConfig,
 };
 use piecework::time::Duration;
-use piecework::types::{FineUnits, TokenUnits};
-use piecework_simulation::{Content, NodeId, SimNet};
+use piecework::types::{BlockRef, FineUnits, TokenUnits};
+use piecework::wire::Message;
+use piecework_simulation::{Content, NodeId, Said, Script, SimNet, Wire};
 
 /// Token units (millionths) per GB that the first seller asks: 10 $.
 pub const TEN_DOLLARS: u128 = 10_000_000;
@@ -149,4 +150,38 @@ pub fn complete_within_bounds(net: &mut SimNet, node: NodeId, content: &Content,
             closings(net, node)
         );
     }
+}
+
+/// A free peer that has this, and that sends a wrong block whenever it is asked for one, chokes, and unchokes after this time; or
+/// it closes the connection then.
+pub fn spoils(has: Message, pause: Duration, closes: bool) -> Script {
+    let mut chokes = false;
+    Box::new(move |wire, said| match said {
+        Said::Open => {
+            wire.handshake();
+            wire.say(&has);
+            wire.say(&Message::Unchoke);
+        }
+        Said::Wake if closes => wire.close(),
+        Said::Wake => {
+            chokes = false;
+            wire.say(&Message::Unchoke);
+        }
+        said => {
+            let Some(block) = Wire::request(&said).filter(|_| !chokes) else {
+                return;
+            };
+            chokes = true;
+            say_wrong(wire, block);
+            wire.say(&Message::Choke);
+            wire.wake_in(pause);
+        }
+    })
+}
+
+/// Sends zeros for a block.
+pub fn say_wrong(wire: &mut Wire, block: BlockRef) {
+    let (piece, begin) = (block.piece, block.begin);
+    let data = vec![0; block.length as usize].into();
+    wire.say(&Message::Piece { piece, begin, data });
 }

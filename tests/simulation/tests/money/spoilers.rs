@@ -1,9 +1,10 @@
 //! Free peers that spoil pieces beside sellers: each piece comes all the same, and is bought twice at the most.
 
+use crate::common::spoils;
 use crate::scene::*;
 use piecework::time::Duration;
 use piecework::wire::Message;
-use piecework_simulation::{Content, NodeId, Said, Script, SimNet, Wire, for_seeds};
+use piecework_simulation::{Content, NodeId, Script, SimNet, for_seeds};
 
 /// Pieces of more blocks than the seller gives on credit at first.
 const PIECES: u64 = 12;
@@ -25,35 +26,13 @@ fn buyer_of(net: &mut SimNet, content: &Content) -> NodeId {
     node
 }
 
-/// A free peer that sends a wrong block whenever it is asked for one, chokes, and unchokes after this time. It has all pieces, or
-/// the first alone.
-fn spoils(pause: Duration, all: bool) -> Script {
-    let mut chokes = false;
-    Box::new(move |wire, said| match said {
-        Said::Open => {
-            wire.handshake();
-            wire.say(&match all {
-                true => Message::HaveAll,
-                false => Message::Bitfield(vec![0x80, 0].into()),
-            });
-            wire.say(&Message::Unchoke);
-        }
-        Said::Wake => {
-            chokes = false;
-            wire.say(&Message::Unchoke);
-        }
-        said => {
-            let Some(block) = Wire::request(&said).filter(|_| !chokes) else {
-                return;
-            };
-            chokes = true;
-            let (piece, begin) = (block.piece, block.begin);
-            let data = vec![0; block.length as usize].into();
-            wire.say(&Message::Piece { piece, begin, data });
-            wire.say(&Message::Choke);
-            wire.wake_in(pause);
-        }
-    })
+/// Spoils all pieces, or the first alone.
+fn liar(pause: Duration, all: bool) -> Script {
+    let has = match all {
+        true => Message::HaveAll,
+        false => Message::Bitfield(vec![0x80, 0].into()),
+    };
+    spoils(has, pause, false)
 }
 
 #[test]
@@ -65,7 +44,7 @@ fn who_spoils_a_piece_again_and_again_has_one_turn_for_it_though_it_is_free() {
         let mut net = net(13_950 + seed);
         let content = film(seed);
         let buyer = buyer_of(&mut net, &content);
-        let liar = net.puppet(&content, move || spoils(pause, all));
+        let liar = net.puppet(&content, move || liar(pause, all));
         // Either is there first.
         if seed / 12 % 2 == 0 {
             net.puppet_offers(liar, buyer);
@@ -108,7 +87,7 @@ fn a_slow_seller_of_large_pieces_is_paid_once_for_each_block_though_its_turns_br
         net.leech(buyer, &content);
         let liars = 1 + seed / 6 % 4;
         for _ in 0..liars {
-            let liar = net.puppet(&content, move || spoils(pause, true));
+            let liar = net.puppet(&content, move || liar(pause, true));
             net.puppet_offers(liar, buyer);
         }
         net.run_for(Duration::from_secs(3));
@@ -140,7 +119,7 @@ fn slow_sellers_of_a_spoiled_piece_are_paid_once_and_fill_no_loss_budget() {
         let buyer = net.node(config);
         net.fund(buyer, DEPOSIT, 8 * TRANCHE);
         net.leech(buyer, &content);
-        let liar = net.puppet(&content, move || spoils(Duration::from_secs(30), true));
+        let liar = net.puppet(&content, move || liar(Duration::from_secs(30), true));
         net.puppet_offers(liar, buyer);
         net.run_for(Duration::from_secs(3));
         let sellers = 2 + seed as u8 % 3;

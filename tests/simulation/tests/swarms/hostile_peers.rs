@@ -1,6 +1,6 @@
 //! Peers that cheat.
 
-use crate::common::{banned_by, complete, minutes};
+use crate::common::{banned_by, complete, minutes, say_wrong, spoils};
 use piecework::client::{ClosedReason, Event};
 use piecework::time::Duration;
 use piecework::wire::Message;
@@ -130,9 +130,7 @@ fn spoils_a_piece(drips: bool) -> Script {
             };
             if first {
                 first = false;
-                let (piece, begin) = (block.piece, block.begin);
-                let data = vec![0; block.length as usize].into();
-                wire.say(&Message::Piece { piece, begin, data });
+                say_wrong(wire, block);
             } else if drips {
                 if asked.is_empty() {
                     wire.wake_in(Duration::from_secs(20));
@@ -162,34 +160,6 @@ fn who_spoils_a_piece_and_falls_silent_keeps_it_from_nobody() {
     });
 }
 
-/// Sends a wrong block whenever it is asked for one, and chokes; or it closes the connection.
-fn spoils_all(pause: Duration, closes: bool) -> Script {
-    let mut chokes = false;
-    Box::new(move |wire, said| match said {
-        Said::Open => {
-            wire.handshake();
-            wire.say(&Message::HaveAll);
-            wire.say(&Message::Unchoke);
-        }
-        Said::Wake if closes => wire.close(),
-        Said::Wake => {
-            chokes = false;
-            wire.say(&Message::Unchoke);
-        }
-        said => {
-            let Some(block) = Wire::request(&said).filter(|_| !chokes) else {
-                return;
-            };
-            chokes = true;
-            let (piece, begin) = (block.piece, block.begin);
-            let data = vec![0; block.length as usize].into();
-            wire.say(&Message::Piece { piece, begin, data });
-            wire.say(&Message::Choke);
-            wire.wake_in(pause);
-        }
-    })
-}
-
 #[test]
 fn who_spoils_each_piece_that_it_is_asked_for_and_chokes_is_found_while_the_honest_one_is_busy() {
     for_seeds(24, |seed| {
@@ -197,7 +167,7 @@ fn who_spoils_each_piece_that_it_is_asked_for_and_chokes_is_found_while_the_hone
         let content = Content::file(seed, 4 << 20, 256 * 1024);
         let pause = [100, 1_000, 3_900, 4_200, 8_000, 29_000][seed as usize % 6];
         let pause = Duration::from_millis(pause);
-        let liar = net.puppet(&content, move || spoils_all(pause, false));
+        let liar = net.puppet(&content, move || spoils(Message::HaveAll, pause, false));
         let victim = net.node(SimNet::config());
         net.leech(victim, &content);
         net.puppet_offers(liar, victim);
@@ -222,7 +192,9 @@ fn who_comes_again_and_again_to_spoil_a_piece_keeps_it_from_no_slow_peer() {
         net.leech(victim, &content);
         let closes = seed % 2 == 0;
         let every = [7, 13, 31][seed as usize % 3];
-        let first = net.puppet(&content, move || spoils_all(Duration::from_secs(1), closes));
+        let first = net.puppet(&content, move || {
+            spoils(Message::HaveAll, Duration::from_secs(1), closes)
+        });
         net.puppet_offers(first, victim);
         net.run_for(Duration::from_secs(3));
         // It needs 84 seconds for the one piece there is.
@@ -232,7 +204,9 @@ fn who_comes_again_and_again_to_spoil_a_piece_keeps_it_from_no_slow_peer() {
         let mut waited = 0;
         while !net.is_complete(victim, &content) {
             assert!(waited < 8 * 60, "seed {seed}");
-            let again = net.puppet(&content, move || spoils_all(Duration::from_secs(1), closes));
+            let again = net.puppet(&content, move || {
+                spoils(Message::HaveAll, Duration::from_secs(1), closes)
+            });
             net.puppet_offers(again, victim);
             net.run_for(Duration::from_secs(every));
             waited += every;
@@ -256,9 +230,7 @@ fn spoils_and_was_fast(many: u32) -> Script {
             };
             sent += 1;
             if sent == 1 {
-                let (piece, begin) = (block.piece, block.begin);
-                let data = vec![0; block.length as usize].into();
-                wire.say(&Message::Piece { piece, begin, data });
+                say_wrong(wire, block);
             } else if sent < many {
                 wire.send_block(block);
             } else {
@@ -277,7 +249,7 @@ fn one_wrong_block_does_not_make_slow_honest_peers_begin_again_and_again() {
         let victim = net.node(SimNet::config());
         net.leech(victim, &content);
         let liar = net.puppet(&content, move || match seed % 2 {
-            0 => spoils_all(Duration::from_secs(600), false),
+            0 => spoils(Message::HaveAll, Duration::from_secs(600), false),
             _ => spoils_and_was_fast(60),
         });
         net.puppet_offers(liar, victim);

@@ -4,13 +4,14 @@
 //! bytes, sends nothing and knows no files; the torrent tells it what happened and asks it to
 //! [`Picker::pick`].
 //!
-//! Order of choice: blocks ahead of a playhead by deadline, then pieces already begun, then the rarest
-//! piece (a random one for the first few), then, when every block is out, the same blocks once more.
+//! Order of choice: blocks ahead of a playhead by deadline, then pieces that failed and whose turn it is to come from
+//! this peer, then pieces already begun, then the rarest piece (a random one for the first few), then, when every block is out, the same blocks once more.
 //!
 //! Invariants, each a test:
 //! - a verified piece is never asked for, nor anything a peer lacks;
 //! - a piece that a paid peer delivers is asked of that peer alone, in order of offset, so a block is
 //!   never out to two paid peers (docs/protocol.md, "Which blocks are charged" and "Advances in v1 torrents");
+//! - a piece that failed with several sources is never again mixed of what several sent;
 //! - a peer is not paid for what a strictly cheaper one delivers in time;
 //! - a request ends in exactly one of received, given back, or its piece verified or failed.
 

@@ -240,6 +240,7 @@ impl Partial {
         self.is_here(Some(conn), index);
     }
 
+    /// Of what counts as received only this is here, as the turn of its sender begins.
     pub(super) fn keep_only(&mut self, held: impl Fn(usize) -> bool) {
         for (index, block) in self.blocks.iter_mut().enumerate() {
             if matches!(block, Block::Received(_)) && !held(index) {
@@ -248,6 +249,7 @@ impl Partial {
                 self.first_missing = self.first_missing.min(index);
             }
         }
+        self.brought = self.received();
     }
 
     fn is_here(&mut self, from: Option<ConnectionId>, index: u32) {

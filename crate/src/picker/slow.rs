@@ -13,7 +13,7 @@ pub(super) const COMPARED_DEADLINES: usize = 64;
 /// A peer that something was taken back from is asked for a block, to see whether it sends again, so long after that.
 const PROBED_AFTER: Duration = Duration::from_secs(20);
 
-/// One peer has so long for a piece that is to come whole from it, where another could have its own turn.
+/// One peer has so long for a piece that is to come whole from it, where the next one has shown nothing yet.
 const TURN: Duration = Duration::from_secs(30);
 
 /// A piece that failed its hash with several sources. From then on it comes whole from one peer, so that the bytes tell who sent
@@ -99,6 +99,11 @@ impl Failed {
                 part.or_insert_with(|| Bitfield::empty(count)).insert(index);
             }
         }
+    }
+
+    /// Whose number is lower has its turn before: when its last turn ended, or when it `joined`.
+    fn order(&self, conn: ConnectionId, joined: u64) -> u64 {
+        self.ended.get(&conn).copied().unwrap_or(joined)
     }
 
     pub(super) fn peer_gone(&mut self, conn: ConnectionId) {
@@ -212,12 +217,11 @@ impl Picker {
             let Some(sends) = self.peers.get(&owner) else {
                 return false;
             };
-            let order = |conn, joined| failed.ended.get(&conn).copied().unwrap_or(joined);
             let others = || {
                 let others = self.peers.iter().filter(|(conn, _)| **conn != owner);
                 others.filter(|(_, peer)| peer.has_now(now, **piece))
             };
-            let next = others().min_by_key(|(conn, peer)| order(**conn, peer.joined));
+            let next = others().min_by_key(|(conn, peer)| failed.order(**conn, peer.joined));
             let next = next.map(|(conn, _)| *conn);
             others().any(|(conn, other)| {
                 let showed = failed.shown.get(conn).copied();
@@ -273,11 +277,10 @@ impl Picker {
             }
             let peers = &self.peers;
             let before_it = |failed: &Failed| {
-                let order = |conn, joined| failed.ended.get(&conn).copied().unwrap_or(joined);
                 (peers.iter().filter(|(_, peer)| peer.has_now(now, piece)))
-                    .map(|(other, peer)| (order(*other, peer.joined), *other))
+                    .map(|(other, peer)| (failed.order(*other, peer.joined), *other))
                     .min()
-                    .filter(|(first, _)| *first < order(conn, joined))
+                    .filter(|(first, _)| *first < failed.order(conn, joined))
             };
             let mut first = before_it(failed);
             if let Some((_, awaited)) = first

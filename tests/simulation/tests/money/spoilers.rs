@@ -18,8 +18,11 @@ fn film(seed: u64) -> Content {
     )
 }
 
-fn buyer_of(net: &mut SimNet, content: &Content) -> NodeId {
-    let config = buyer_config(net);
+/// Its serials are worth a piece, and so many pieces may be lost.
+fn buyer_with(net: &mut SimNet, content: &Content, loss_budget_pieces: u32) -> NodeId {
+    let mut config = buyer_config(net);
+    let buy = config.payment.as_mut().and_then(|p| p.buy.as_mut());
+    buy.unwrap().loss_budget_pieces = loss_budget_pieces;
     let node = net.node(config);
     net.fund(node, DEPOSIT, 8 * TRANCHE);
     net.leech(node, content);
@@ -43,7 +46,7 @@ fn who_spoils_a_piece_again_and_again_has_one_turn_for_it_though_it_is_free() {
         let all = seed / 6 % 2 == 0;
         let mut net = net(13_950 + seed);
         let content = film(seed);
-        let buyer = buyer_of(&mut net, &content);
+        let buyer = buyer_with(&mut net, &content, LOSS_PIECES);
         let liar = net.puppet(&content, move || liar(pause, all));
         // Either is there first.
         if seed / 12 % 2 == 0 {
@@ -73,18 +76,7 @@ fn a_slow_seller_of_large_pieces_is_paid_once_for_each_block_though_its_turns_br
         // The seller needs 42 seconds for each of two pieces, and what may be lost is two pieces.
         let blocks = 64;
         let content = Content::file(seed, 2 << 20, 1 << 20);
-        let mut config = buyer_config(&net);
-        config
-            .payment
-            .as_mut()
-            .unwrap()
-            .buy
-            .as_mut()
-            .unwrap()
-            .loss_budget_pieces = 2;
-        let buyer = net.node(config);
-        net.fund(buyer, DEPOSIT, 8 * TRANCHE);
-        net.leech(buyer, &content);
+        let buyer = buyer_with(&mut net, &content, 2);
         let liars = 1 + seed / 6 % 4;
         for _ in 0..liars {
             let liar = net.puppet(&content, move || liar(pause, true));
@@ -107,18 +99,7 @@ fn slow_sellers_of_a_spoiled_piece_are_paid_once_and_fill_no_loss_budget() {
         let mut net = net(15_950 + seed);
         let blocks = 64;
         let content = Content::file(seed, 2 << 20, 1 << 20);
-        let mut config = buyer_config(&net);
-        config
-            .payment
-            .as_mut()
-            .unwrap()
-            .buy
-            .as_mut()
-            .unwrap()
-            .loss_budget_pieces = 2;
-        let buyer = net.node(config);
-        net.fund(buyer, DEPOSIT, 8 * TRANCHE);
-        net.leech(buyer, &content);
+        let buyer = buyer_with(&mut net, &content, 2);
         let liar = net.puppet(&content, move || liar(Duration::from_secs(30), true));
         net.puppet_offers(liar, buyer);
         net.run_for(Duration::from_secs(3));

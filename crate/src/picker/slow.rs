@@ -15,20 +15,38 @@ const PROBED_AFTER: Duration = Duration::from_secs(20);
 
 /// One peer has so long for a piece that is to come whole from it, where the next one has shown nothing yet.
 const TURN: Duration = Duration::from_secs(30);
+/// Bytes a second: a peer that brings less of a piece in two minutes gives way to whoever is next.
+const NEXT_TO_NOTHING: u64 = 8 * 1024;
 
 /// A piece that failed its hash with several sources. From then on it comes whole from one peer, so that the bytes tell who sent
 /// wrong ones. Each peer has its turn, whatever it asks, and goes on in the next one with what it brought itself. Never is what
 /// one sent mixed with what another did: a single block would spoil it again.
 #[derive(Debug, Default)]
 pub(super) struct Failed {
-    /// By connected peer: the blocks that it brought.
-    parts: Map<ConnectionId, Bitfield>,
-    /// By connected peer: when its last turn ended, by [`Picker::order`].
-    ended: Map<ConnectionId, u64>,
-    /// By connected peer: the bytes a second that it brought in its last turn. Others' turns end for that and for no more.
-    shown: Map<ConnectionId, u64>,
+    /// By connected peer.
+    turns: Map<ConnectionId, Turns>,
     /// Since when it waits for one whose turn it is, though another would begin it.
     pub(super) waits: Option<Timestamp>,
+    /// For whose sake a turn ended last, and when: the next turn is its own.
+    favoured: Option<(ConnectionId, Timestamp)>,
+}
+
+/// What the turns of a peer brought of a piece that failed.
+#[derive(Debug, Default)]
+struct Turns {
+    /// The blocks that it brought.
+    part: Option<Bitfield>,
+    /// When its last turn ended, by [`Picker::order`], and the one before.
+    ended: Option<u64>,
+    ended_before: Option<u64>,
+    /// The bytes a second that it brought in its last turn. Others' turns end for that and for no more.
+    shown: Option<u64>,
+}
+
+impl Turns {
+    fn end(&mut self, order: u64) {
+        self.ended_before = self.ended.replace(order);
+    }
 }
 
 /// The turn of one that others are asked before.
@@ -42,8 +60,9 @@ pub(super) struct Probe {
 
 /// The turn of a free peer ends for the sake of another that is twice as fast, by what that `showed` in its last turn for this
 /// piece, or else by what it showed at all. One that is as fast waits, or all would begin and none would end. One that has shown
-/// nothing yet waits for half a minute if its turn is the next, and one that showed nothing in its turn for two minutes. A seller's
-/// turn ends for nobody: what it brought may be at stake.
+/// nothing yet waits for half a minute if its turn is the next, and one that showed nothing in its turn for two minutes. So does
+/// whoever is next, whatever it showed, behind one that brings next to nothing. A seller's turn ends for nobody: what it brought may
+/// be at stake.
 fn turn_is_over(
     now: Timestamp,
     partial: &Partial,
@@ -57,17 +76,27 @@ fn turn_is_over(
     if !owner.free() {
         return false;
     }
+    let (blocks, ahead) = sent_in_turn(partial, owner);
+    let bytes = blocks * u64::from(BLOCK_LEN);
+    if is_next && time >= 4 * TURN && transfer_time(bytes, NEXT_TO_NOTHING) < time {
+        return true;
+    }
     if rate == 0 {
         return is_next && time >= if showed.is_some() { 4 * TURN } else { TURN };
     }
-    let brought = u64::from(partial.received().saturating_sub(partial.brought));
-    // What it was asked for before comes first.
-    let meanwhile = (owner.received).saturating_sub(partial.received_before + brought);
-    if time < PATIENCE || time < TURN && meanwhile < partial.ahead {
+    if time < PATIENCE || time < TURN && ahead > 0 {
         return false;
     }
-    let blocks = brought + meanwhile.min(partial.ahead);
-    transfer_time(2 * blocks * u64::from(BLOCK_LEN), rate) < time
+    transfer_time(2 * bytes, rate) < time
+}
+
+/// The blocks that a peer sent in its turn, with those that it was asked for before, which come first; and how many of these it
+/// still owes.
+fn sent_in_turn(partial: &Partial, owner: &Peer) -> (u64, u64) {
+    let brought = u64::from(partial.received().saturating_sub(partial.brought));
+    let others = (owner.received).saturating_sub(partial.received_before + brought);
+    let before = others.min(partial.ahead);
+    (brought + before, partial.ahead - before)
 }
 
 /// When peers will have brought a piece together, and the `backlog` that they bring before it; never if none of them has it.
@@ -95,21 +124,40 @@ impl Failed {
         let count = partial.blocks.len() as u32;
         for (index, block) in (0..).zip(&partial.blocks) {
             if let Block::Received(Some(conn)) = block {
-                let part = self.parts.entry(*conn);
-                part.or_insert_with(|| Bitfield::empty(count)).insert(index);
+                let part = &mut self.turns.entry(*conn).or_default().part;
+                part.get_or_insert_with(|| Bitfield::empty(count))
+                    .insert(index);
             }
         }
     }
 
     /// Whose number is lower has its turn before: when its last turn ended, or when it `joined`.
     fn order(&self, conn: ConnectionId, joined: u64) -> u64 {
-        self.ended.get(&conn).copied().unwrap_or(joined)
+        match self.favoured {
+            Some((favoured, _)) if favoured == conn => 0,
+            _ => {
+                let turns = self.turns.get(&conn);
+                turns.and_then(|turns| turns.ended).unwrap_or(joined)
+            }
+        }
     }
 
     pub(super) fn peer_gone(&mut self, conn: ConnectionId) {
-        self.parts.remove(&conn);
-        self.ended.remove(&conn);
-        self.shown.remove(&conn);
+        self.turns.remove(&conn);
+        self.favoured.take_if(|(favoured, _)| *favoured == conn);
+    }
+
+    /// A peer that could have begun its turn did not. It shows nothing by that, but where it was kept busy by something else.
+    fn passed_up(&mut self, conn: ConnectionId, peer: Option<&Peer>, since: Timestamp) {
+        if peer.is_none_or(|peer| peer.last_block <= since) {
+            self.turns.entry(conn).or_default().shown = Some(0);
+        }
+        self.favoured.take_if(|(favoured, _)| *favoured == conn);
+    }
+
+    /// It takes its turns: no other had two while it had none.
+    fn goes_on(&self, turns: &Turns) -> bool {
+        (self.turns.values()).all(|other| other.ended_before <= turns.ended)
     }
 }
 
@@ -208,30 +256,35 @@ impl Picker {
     /// Ends turns that are over where another peer could have its own. Answers what is to be cancelled, and at whom.
     pub fn end_turns(&mut self, now: Timestamp) -> Vec<(ConnectionId, BlockRef)> {
         self.seen = now;
-        let is_over = |(piece, failed): &(&u32, &Failed)| {
-            let partial = self.partials.get(*piece);
-            let partial = partial.filter(|p| p.missing + p.requested > 0);
-            let Some((partial, PieceOwner::Sole(owner))) = partial.map(|p| (p, p.owner)) else {
-                return false;
+        let over = self.failed.iter().filter_map(|(piece, failed)| {
+            let partial = self.partials.get(piece);
+            let partial = partial.filter(|p| p.missing + p.requested > 0)?;
+            let PieceOwner::Sole(owner) = partial.owner else {
+                return None;
             };
-            let Some(sends) = self.peers.get(&owner) else {
-                return false;
-            };
+            let sends = self.peers.get(&owner)?;
             let others = || {
                 let others = self.peers.iter().filter(|(conn, _)| **conn != owner);
-                others.filter(|(_, peer)| peer.has_now(now, **piece))
+                others.filter(|(_, peer)| peer.has_now(now, *piece))
             };
             let next = others().min_by_key(|(conn, peer)| failed.order(**conn, peer.joined));
             let next = next.map(|(conn, _)| *conn);
-            others().any(|(conn, other)| {
-                let showed = failed.shown.get(conn).copied();
-                turn_is_over(now, partial, sends, other, showed, next == Some(*conn))
-            })
-        };
-        let over = self.failed.iter().filter(is_over);
-        let over: Vec<u32> = over.map(|(piece, _)| *piece).collect();
-        let owed = over.into_iter().flat_map(|piece| self.drop_partial(piece));
-        owed.collect()
+            let mut others = others();
+            let other = others.find(|(conn, other)| {
+                let showed = failed.turns.get(conn).and_then(|turns| turns.shown);
+                turn_is_over(now, partial, sends, other, showed, next == Some(**conn))
+            });
+            other.map(|(conn, _)| (*piece, *conn))
+        });
+        let over: Vec<(u32, ConnectionId)> = over.collect();
+        let mut owed = Vec::new();
+        for (piece, other) in over {
+            owed.extend(self.drop_partial(piece));
+            if let Some(failed) = self.failed.get_mut(&piece) {
+                failed.favoured = Some((other, now));
+            }
+        }
+        owed
     }
 
     /// When the turn of a piece that is begun may be over.
@@ -288,8 +341,9 @@ impl Picker {
             {
                 // It does not take its turn: now it is the next one's.
                 self.order += 1;
-                failed.ended.insert(awaited, self.order);
-                failed.shown.insert(awaited, 0);
+                let since = failed.waits.unwrap_or(now);
+                failed.passed_up(awaited, self.peers.get(&awaited).map(|p| &**p), since);
+                failed.turns.entry(awaited).or_default().end(self.order);
                 first = before_it(failed);
                 failed.waits = first.map(|_| now);
             }
@@ -319,8 +373,13 @@ impl Picker {
         partial.ahead = peer.requests.len() as u64;
         partial.received_before = peer.received;
         failed.waits = None;
+        let favoured = failed.favoured.take();
+        if let Some((other, since)) = favoured.filter(|(other, _)| *other != conn) {
+            failed.passed_up(other, self.peers.get(&other).map(|p| &**p), since);
+        }
+        let part = failed.turns.get(&conn).and_then(|t| t.part.as_ref());
         // Who sent all of it sent it wrong.
-        let Some(part) = failed.parts.get(&conn).filter(|part| !part.is_full()) else {
+        let Some(part) = part.filter(|part| part.count() > 0 && !part.is_full()) else {
             return;
         };
         for index in part.iter() {
@@ -338,14 +397,14 @@ impl Picker {
         };
         self.order += 1;
         if let Some(failed) = self.failed.get_mut(&piece) {
-            let brought = partial.received().saturating_sub(partial.brought);
-            let bytes = u64::from(brought) * u64::from(BLOCK_LEN);
+            let peer = self.peers.get(&owner);
+            let blocks = peer.map_or(0, |peer| sent_in_turn(partial, peer).0);
+            let bytes = blocks * u64::from(BLOCK_LEN);
             let micros = self.seen.since(partial.begun).as_micros().max(1_000_000);
             let shown = u128::from(bytes) * 1_000_000 / micros;
-            failed
-                .shown
-                .insert(owner, u64::try_from(shown).unwrap_or(u64::MAX));
-            failed.ended.insert(owner, self.order);
+            let turns = failed.turns.entry(owner).or_default();
+            turns.shown = Some(u64::try_from(shown).unwrap_or(u64::MAX));
+            turns.end(self.order);
             failed.keep(partial);
         }
     }
@@ -361,23 +420,30 @@ impl Picker {
         if turn == Some(PieceOwner::Sole(conn)) || !self.peers.contains_key(&conn) {
             return false;
         }
-        let part = failed.parts.entry(conn);
-        let part = part.or_insert_with(|| Bitfield::empty(count));
+        let part = &mut failed.turns.entry(conn).or_default().part;
+        let part = part.get_or_insert_with(|| Bitfield::empty(count));
         part.count() + 1 < count && part.insert(index)
     }
 
-    /// What a peer brought of a piece that failed is not kept any more.
-    pub fn forget_part(&mut self, piece: PieceIndex, conn: ConnectionId) {
-        if let Some(failed) = self.failed.get_mut(&piece.0) {
-            failed.parts.remove(&conn);
+    /// A block that a peer brought of a piece that failed is not kept any more.
+    pub fn forget_block(&mut self, conn: ConnectionId, block: BlockRef) {
+        let failed = self.failed.get_mut(&block.piece.0);
+        let turns = failed.and_then(|failed| failed.turns.get_mut(&conn));
+        if let Some(part) = turns.and_then(|turns| turns.part.as_mut()) {
+            part.remove(block.begin / BLOCK_LEN);
         }
     }
 
-    /// What a peer brought of a piece a second in its last turn, if it goes on with that when its turn comes.
-    pub fn shown(&self, piece: PieceIndex, conn: ConnectionId) -> Option<u64> {
-        let failed = self.failed.get(&piece.0);
-        let failed = failed.filter(|failed| failed.parts.contains_key(&conn))?;
-        Some(failed.shown.get(&conn).copied().unwrap_or(u64::MAX))
+    /// How long a peer will need for the rest of a piece that failed, by what it brought in its last turn; if it is connected and
+    /// takes its turns.
+    pub fn time_left(&self, piece: PieceIndex, conn: ConnectionId) -> Option<Duration> {
+        self.peers.get(&conn)?;
+        let failed = self.failed.get(&piece.0)?;
+        let turns = failed.turns.get(&conn);
+        let turns = turns.filter(|turns| failed.goes_on(turns))?;
+        let part = turns.part.as_ref()?;
+        let missing = u64::from(part.len() - part.count()) * u64::from(BLOCK_LEN);
+        Some(transfer_time(missing, turns.shown.unwrap_or(0)))
     }
 
     /// Of the blocks that count as received, as a turn begins, these are here; the others are missing.

@@ -18,6 +18,7 @@ mod start;
 mod streams;
 mod upload;
 
+use core::cmp::Reverse;
 use std::collections::VecDeque;
 
 use alloy_primitives::B256;
@@ -157,30 +158,32 @@ impl Content {
             let other = self.suspects.pop_first().map(|(_, other)| other);
             forgotten.extend(other.unwrap_or_default());
         }
-        let newest = sent.last().map(|suspect| suspect.from);
+        for gone in &forgotten {
+            self.picker.forget_block(gone.from, gone.block);
+        }
         let again: Set<(ConnectionId, BlockRef)> = sent.iter().map(|s| (s.from, s.block)).collect();
         let all = self.suspects.entry(piece).or_default();
         // What came late, before this was given up, belongs to it.
         forgotten.extend(take(all, |s| again.contains(&(s.from, s.block))));
         all.extend(sent);
         let blocks = self.geometry.blocks_in(piece).unwrap_or(0) as usize;
-        while all.len() > MAX_SUSPECT_COPIES * blocks {
-            // First what nothing is at stake for, of that what nobody goes on with, and of that what grew least at last.
-            let mut parts: Map<ConnectionId, (bool, Option<u64>)> = Map::new();
-            for suspect in all.iter().filter(|s| Some(s.from) != newest) {
-                let shown = || self.picker.shown(piece, suspect.from);
-                let part = parts.entry(suspect.from);
-                part.or_insert_with(|| (false, shown())).0 |= suspect.advanced;
+        // What was paid for in advance is kept: as many bytes as may be lost.
+        let mut too_many = (all.iter().filter(|s| !s.advanced).count())
+            .saturating_sub(MAX_SUSPECT_COPIES * blocks);
+        while too_many > 0 {
+            // First what nobody goes on with, and of the rest what would be complete last.
+            let rest = all.iter().filter(|s| !s.advanced);
+            let rest: Set<ConnectionId> = rest.map(|s| s.from).collect();
+            let last = rest.into_iter().min_by_key(|conn| {
+                let left = self.picker.time_left(piece, *conn);
+                (left.map(Reverse), Reverse(*conn))
+            });
+            let gone = take(all, |s| !s.advanced && Some(s.from) == last);
+            for suspect in &gone {
+                self.picker.forget_block(suspect.from, suspect.block);
             }
-            let Some((from, _)) = parts.into_iter().min_by_key(|(_, part)| *part) else {
-                break;
-            };
-            forgotten.extend(take(all, |s| s.from == from));
-        }
-        for gone in &forgotten {
-            if !again.contains(&(gone.from, gone.block)) {
-                self.picker.forget_part(gone.block.piece, gone.from);
-            }
+            too_many = too_many.saturating_sub(gone.len());
+            forgotten.extend(gone);
         }
         forgotten
     }
@@ -190,7 +193,7 @@ impl Content {
         let piece = suspect.block.piece;
         match self.suspects.get_mut(&piece) {
             Some(all) => all.push(suspect),
-            None => self.picker.forget_part(piece, suspect.from),
+            None => self.picker.forget_block(suspect.from, suspect.block),
         }
     }
 

@@ -548,7 +548,7 @@ fn what_does_not_come_whole_in_time_comes_whole_from_another() {
         assert_eq!(picker.take_resumed(), [(PieceIndex(0), drips)]);
         // What was forgotten meanwhile is asked for again.
         assert_eq!(picker.end_turns(at(270_000)).len(), 2);
-        picker.forget_part(PieceIndex(0), other);
+        picker.forget_block(other, whole[0]);
         assert_eq!(pick(&mut picker, at(270_000), other, 9).len(), 4);
         assert_eq!(picker.take_resumed(), []);
     }
@@ -584,7 +584,7 @@ fn a_turn_ends_as_soon_as_another_has_shown_that_it_is_twice_as_fast() {
             // What it brought before counts for no later turn.
             picker.peer_status(other, PeerStatus::default());
             assert_eq!(pick(&mut picker, at(8_000), slow, 9).len(), 2);
-            picker.peer_status(other, status(0, 100_000));
+            seed(&mut picker, 3, 0, 100_000);
             assert_eq!(picker.end_turns(at(12_000)).len(), 2);
         }
     }
@@ -617,6 +617,130 @@ fn who_showed_nothing_in_its_turn_ends_no_turn_of_others_by_what_it_showed_elsew
     seed(&mut picker, 3, 0, 0);
     assert_eq!(pick(&mut picker, at(0), sells, 4).len(), 4);
     assert_eq!(picker.end_turns(at(600_000)), []);
+}
+
+#[test]
+fn a_turn_that_brings_next_to_nothing_ends_for_whoever_is_next_after_two_minutes() {
+    // Of four blocks three come, one each 29 seconds; or they are larger by far, and so is what comes.
+    for (slow, ends) in [(true, true), (false, false)] {
+        let blocks = if slow { 4 } else { 256 };
+        let mut picker = one_piece(blocks);
+        picker.piece_failed(PieceIndex(0), true);
+        let next = seed(&mut picker, 2, 0, 500);
+        let drips = seed(&mut picker, 3, 0, 0);
+        let out = pick(&mut picker, at(0), next, 1);
+        deliver(&mut picker, at(0), next, &out);
+        picker.timed_out(next);
+        let out = pick(&mut picker, at(0), drips, 200);
+        // It showed little: its turn is the next all the same. And one came that is not known.
+        let fresh = seed(&mut picker, 9, 0, 0);
+        let sent = if slow { 3 } else { 62 };
+        for (block, turn) in (1..).zip(&out[..sent]) {
+            let now = at(block * 119_000 / sent as u64);
+            deliver(&mut picker, now, drips, &[*turn]);
+            assert_eq!(picker.end_turns(now), []);
+        }
+        assert_eq!(picker.end_turns(at(119_999)), []);
+        assert_eq!(picker.end_turns(at(120_000)).is_empty(), !ends);
+        if ends {
+            assert_eq!(pick(&mut picker, at(120_000), fresh, 9), []);
+            assert_eq!(pick(&mut picker, at(120_000), next, 9).len(), 3);
+            // It showed nothing this time, and the other is not known.
+            assert_eq!(picker.end_turns(at(150_000)).len(), 3);
+            assert_eq!(pick(&mut picker, at(150_000), fresh, 9).len(), 4);
+        }
+    }
+}
+
+#[test]
+fn who_is_asked_for_something_else_when_its_turn_comes_has_its_say_later() {
+    for busy in [true, false] {
+        let mut picker = Picker::new(20 * 64 * KIB, 64 * KIB as u32, [3; 32]);
+        picker.piece_failed(PieceIndex(19), true);
+        picker.set_windows(&[Window {
+            pieces: 0..9,
+            deadline: at(0),
+            spacing: Duration::ZERO,
+        }]);
+        let fast = seed(&mut picker, 1, 0, 1_000_000);
+        let drips = seed(&mut picker, 2, 0, 0);
+        let mut last = Bitfield::empty(20);
+        last.insert(19);
+        picker.peer_bitfield(drips, last);
+        let read = pick(&mut picker, at(0), fast, 8);
+        assert_eq!(pieces_of(&read), [0, 1].into());
+        assert_eq!(pick(&mut picker, at(0), drips, 4), []);
+        let now = if busy { at(3_000) } else { at(0) };
+        deliver(&mut picker, now, fast, &read);
+        pick(&mut picker, now, fast, 8);
+        assert_eq!(pick(&mut picker, at(4_000), drips, 4).len(), 4);
+        assert_eq!(picker.end_turns(at(8_000)).is_empty(), !busy);
+    }
+}
+
+#[test]
+fn who_ends_a_turn_of_another_takes_its_own_or_has_no_say_any_more() {
+    for takes in [true, false] {
+        let mut picker = one_left();
+        picker.piece_failed(PieceIndex(0), true);
+        let (slow, other) = (seed(&mut picker, 2, 0, 0), seed(&mut picker, 3, 0, 0));
+        let out = pick(&mut picker, at(0), slow, 1);
+        // It was fast, for a moment.
+        let fast = seed(&mut picker, 9, 0, 1_000_000);
+        let away = PeerStatus {
+            usable: false,
+            ..status(0, 0)
+        };
+        assert_eq!(picker.end_turns(at(4_000)).len(), out.len());
+        // It comes before those that came before it.
+        assert_eq!(pick(&mut picker, at(4_000), other, 9), []);
+        if takes {
+            assert_eq!(pick(&mut picker, at(4_000), fast, 9).len(), 4);
+            continue;
+        }
+        picker.peer_status(fast, away);
+        assert_eq!(pick(&mut picker, at(4_200), other, 9).len(), 4);
+        picker.peer_status(fast, status(0, 1_000_000));
+        for now in [4_300, 8_300, 124_199].map(at) {
+            assert_eq!(picker.end_turns(now), []);
+        }
+        assert_eq!(picker.end_turns(at(124_200)).len(), 4);
+    }
+}
+
+#[test]
+fn of_what_is_kept_that_gives_way_which_nobody_goes_on_with() {
+    let piece = PieceIndex(0);
+    let mut picker = one_piece(256);
+    picker.piece_failed(piece, true);
+    let hoards = seed(&mut picker, 1, 0, 0);
+    let slow = seed(&mut picker, 2, 0, 0);
+    let turn = |picker: &mut Picker, from: u64, to: u64, conn, blocks: usize| {
+        let out = pick(picker, at(from), conn, 256);
+        deliver(picker, at(to), conn, &out[..blocks]);
+        picker.received(at(to), conn, out[blocks - 1]);
+        picker.timed_out(conn);
+        picker.take_resumed();
+    };
+    assert_eq!(picker.time_left(piece, hoards), None);
+    turn(&mut picker, 0, 2_000, hoards, 128);
+    assert_eq!(
+        picker.time_left(piece, hoards),
+        Some(Duration::from_secs(2))
+    );
+    // It chokes for good.
+    picker.peer_status(hoards, PeerStatus::default());
+    turn(&mut picker, 2_000, 34_000, slow, 64);
+    assert_eq!(picker.time_left(piece, slow), Some(Duration::from_secs(96)));
+    assert_eq!(
+        picker.time_left(piece, hoards),
+        Some(Duration::from_secs(2))
+    );
+    turn(&mut picker, 34_000, 66_000, slow, 64);
+    assert_eq!(picker.time_left(piece, slow), Some(Duration::from_secs(64)));
+    assert_eq!(picker.time_left(piece, hoards), None, "it missed its turn");
+    picker.peer_gone(slow);
+    assert_eq!(picker.time_left(piece, slow), None);
 }
 
 #[test]

@@ -214,6 +214,67 @@ fn who_comes_again_and_again_to_spoil_a_piece_keeps_it_from_no_slow_peer() {
     });
 }
 
+/// Sends so many blocks as fast as it can, all wrong, and then leaves or chokes for good.
+fn hoards(many: u32, leaves: bool) -> Script {
+    let mut sent = 0;
+    Box::new(move |wire, said| match said {
+        Said::Open => {
+            wire.handshake();
+            wire.say(&Message::HaveAll);
+            wire.say(&Message::Unchoke);
+        }
+        said => {
+            let Some(block) = Wire::request(&said).filter(|_| sent < many) else {
+                return;
+            };
+            sent += 1;
+            say_wrong(wire, block);
+            if sent == many {
+                match leaves {
+                    true => wire.close(),
+                    false => wire.say(&Message::Choke),
+                }
+            }
+        }
+    })
+}
+
+#[test]
+fn who_fills_what_is_kept_of_a_piece_and_chokes_does_not_push_out_what_slow_peers_brought() {
+    for_seeds(12, |seed| {
+        let mut net = SimNet::new(1_000 + seed, NetConfig::default());
+        let content = Content::file(seed, 4 << 20, 4 << 20);
+        let victim = net.node(SimNet::config());
+        net.leech(victim, &content);
+        let spoils = net.puppet(&content, || {
+            spoils(Message::HaveAll, Duration::from_secs(600), false)
+        });
+        net.puppet_offers(spoils, victim);
+        net.run_for(Duration::from_secs(3));
+        // Of 256 blocks; twice the piece is kept.
+        let many = [208, 249][seed as usize % 2];
+        for _ in 0..2 {
+            let hoards = net.puppet(&content, move || hoards(many, false));
+            net.puppet_offers(hoards, victim);
+        }
+        net.run_for(Duration::from_secs(30));
+        let honest = 1 + seed / 2 % 3;
+        for _ in 0..honest {
+            let honest = net.node(SimNet::config());
+            net.set_uplink(honest, 50_000);
+            net.seed(honest, &content);
+        }
+        let mut waited = 0;
+        while !net.is_complete(victim, &content) {
+            assert!(waited < 8 * 60 * honest, "seed {seed}");
+            let again = net.puppet(&content, || hoards(9, true));
+            net.puppet_offers(again, victim);
+            net.run_for(Duration::from_secs(35));
+            waited += 35;
+        }
+    });
+}
+
 /// Sends what it is asked for as fast as it can, the first block wrong; and after so many of them nothing, whatever it promises.
 fn spoils_and_was_fast(many: u32) -> Script {
     let mut sent = 0;

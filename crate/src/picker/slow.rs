@@ -27,8 +27,8 @@ pub(super) struct Failed {
     turns: Map<ConnectionId, Turns>,
     /// Since when it waits for one whose turn it is, though another would begin it.
     pub(super) waits: Option<Timestamp>,
-    /// For whose sake a turn ended last, and when: the next turn is its own.
-    favoured: Option<(ConnectionId, Timestamp)>,
+    /// For whose sake a turn ended last: the next turn is its own.
+    favoured: Option<ConnectionId>,
 }
 
 /// What the turns of a peer brought of a piece that failed.
@@ -36,16 +36,30 @@ pub(super) struct Failed {
 struct Turns {
     /// The blocks that it brought.
     part: Option<Bitfield>,
-    /// When its last turn ended, by [`Picker::order`], and the one before.
+    /// When its last turn ended, by [`Picker::order`], and the one before, but for those that came before others'.
     ended: Option<u64>,
     ended_before: Option<u64>,
-    /// The bytes a second that it brought in its last turn. Others' turns end for that and for no more.
+    /// Its turn comes before others', because another's ended for its sake.
+    favoured: bool,
+    /// So many blocks of the piece came in its last turn.
+    grew: u64,
+    /// The bytes a second that it sent in its last turn. Others' turns end for that and for no more.
     shown: Option<u64>,
+    /// Another's turn ended for its sake, or its own was waited for in vain: for its sake none ends before it had one.
+    said: bool,
 }
 
 impl Turns {
     fn end(&mut self, order: u64) {
-        self.ended_before = self.ended.replace(order);
+        let before = self.ended.replace(order);
+        if !core::mem::take(&mut self.favoured) {
+            self.ended_before = before;
+        }
+    }
+
+    /// What counts when others' turns end for its sake.
+    fn showed(&self) -> Option<u64> {
+        if self.said { Some(0) } else { self.shown }
     }
 }
 
@@ -133,26 +147,16 @@ impl Failed {
 
     /// Whose number is lower has its turn before: when its last turn ended, or when it `joined`.
     fn order(&self, conn: ConnectionId, joined: u64) -> u64 {
-        match self.favoured {
-            Some((favoured, _)) if favoured == conn => 0,
-            _ => {
-                let turns = self.turns.get(&conn);
-                turns.and_then(|turns| turns.ended).unwrap_or(joined)
-            }
+        if self.favoured == Some(conn) {
+            return 0;
         }
+        let turns = self.turns.get(&conn);
+        turns.and_then(|turns| turns.ended).unwrap_or(joined)
     }
 
     pub(super) fn peer_gone(&mut self, conn: ConnectionId) {
         self.turns.remove(&conn);
-        self.favoured.take_if(|(favoured, _)| *favoured == conn);
-    }
-
-    /// A peer that could have begun its turn did not. It shows nothing by that, but where it was kept busy by something else.
-    fn passed_up(&mut self, conn: ConnectionId, peer: Option<&Peer>, since: Timestamp) {
-        if peer.is_none_or(|peer| peer.last_block <= since) {
-            self.turns.entry(conn).or_default().shown = Some(0);
-        }
-        self.favoured.take_if(|(favoured, _)| *favoured == conn);
+        self.favoured.take_if(|favoured| *favoured == conn);
     }
 
     /// It takes its turns: no other had two while it had none.
@@ -265,26 +269,38 @@ impl Picker {
             let sends = self.peers.get(&owner)?;
             let others = || {
                 let others = self.peers.iter().filter(|(conn, _)| **conn != owner);
-                others.filter(|(_, peer)| peer.has_now(now, *piece))
+                let others = others.filter(|(_, peer)| {
+                    peer.has_now(now, *piece) && !self.has_earlier(peer, *piece)
+                });
+                others.map(|(conn, peer)| (failed.order(*conn, peer.joined), *conn, peer))
             };
-            let next = others().min_by_key(|(conn, peer)| failed.order(**conn, peer.joined));
-            let next = next.map(|(conn, _)| *conn);
-            let mut others = others();
-            let other = others.find(|(conn, other)| {
-                let showed = failed.turns.get(conn).and_then(|turns| turns.shown);
-                turn_is_over(now, partial, sends, other, showed, next == Some(**conn))
+            let next = others().map(|(order, ..)| order).min()?;
+            let over = others().filter(|(order, conn, other)| {
+                let showed = failed.turns.get(conn).and_then(Turns::showed);
+                turn_is_over(now, partial, sends, other, showed, next == *order)
             });
-            other.map(|(conn, _)| (*piece, *conn))
+            let (_, other, _) = over.min_by_key(|(order, ..)| *order)?;
+            Some((*piece, other))
         });
         let over: Vec<(u32, ConnectionId)> = over.collect();
         let mut owed = Vec::new();
         for (piece, other) in over {
             owed.extend(self.drop_partial(piece));
             if let Some(failed) = self.failed.get_mut(&piece) {
-                failed.favoured = Some((other, now));
+                failed.favoured = Some(other);
+                failed.turns.entry(other).or_default().said = true;
             }
         }
         owed
+    }
+
+    /// A reader needs something of this peer before the piece: it is asked for that first.
+    fn has_earlier(&self, peer: &Peer, piece: u32) -> bool {
+        let deadlines = self.deadlines.iter().map(|(_, other)| *other);
+        let mut before = deadlines
+            .take_while(|other| *other != piece)
+            .take(COMPARED_DEADLINES);
+        before.any(|other| peer.have.contains(other) && self.missing_bytes(other) > 0)
     }
 
     /// When the turn of a piece that is begun may be over.
@@ -324,7 +340,8 @@ impl Picker {
         joined: u64,
     ) -> (Set<u32>, Set<u32>) {
         let (mut own, mut others) = (Set::new(), Set::new());
-        for (&piece, failed) in &mut self.failed {
+        let mut all = core::mem::take(&mut self.failed);
+        for (&piece, failed) in &mut all {
             if self.partials.contains_key(&piece) {
                 continue;
             }
@@ -341,9 +358,12 @@ impl Picker {
             {
                 // It does not take its turn: now it is the next one's.
                 self.order += 1;
-                let since = failed.waits.unwrap_or(now);
-                failed.passed_up(awaited, self.peers.get(&awaited).map(|p| &**p), since);
-                failed.turns.entry(awaited).or_default().end(self.order);
+                let busy = peers.get(&awaited);
+                let busy = busy.is_some_and(|peer| self.has_earlier(peer, piece));
+                let turns = failed.turns.entry(awaited).or_default();
+                turns.end(self.order);
+                turns.said |= !busy;
+                failed.favoured.take_if(|favoured| *favoured == awaited);
                 first = before_it(failed);
                 failed.waits = first.map(|_| now);
             }
@@ -352,6 +372,7 @@ impl Picker {
                 None => own.insert(piece),
             };
         }
+        self.failed = all;
         (own, others)
     }
 
@@ -373,12 +394,11 @@ impl Picker {
         partial.ahead = peer.requests.len() as u64;
         partial.received_before = peer.received;
         failed.waits = None;
-        let favoured = failed.favoured.take();
-        if let Some((other, since)) = favoured.filter(|(other, _)| *other != conn) {
-            failed.passed_up(other, self.peers.get(&other).map(|p| &**p), since);
-        }
-        let part = failed.turns.get(&conn).and_then(|t| t.part.as_ref());
+        let turns = failed.turns.entry(conn).or_default();
+        turns.said = false;
+        turns.favoured = failed.favoured.take() == Some(conn);
         // Who sent all of it sent it wrong.
+        let part = turns.part.as_ref();
         let Some(part) = part.filter(|part| part.count() > 0 && !part.is_full()) else {
             return;
         };
@@ -404,6 +424,7 @@ impl Picker {
             let shown = u128::from(bytes) * 1_000_000 / micros;
             let turns = failed.turns.entry(owner).or_default();
             turns.shown = Some(u64::try_from(shown).unwrap_or(u64::MAX));
+            turns.grew = u64::from(partial.received().saturating_sub(partial.brought));
             turns.end(self.order);
             failed.keep(partial);
         }
@@ -434,16 +455,16 @@ impl Picker {
         }
     }
 
-    /// How long a peer will need for the rest of a piece that failed, by what it brought in its last turn; if it is connected and
-    /// takes its turns.
-    pub fn time_left(&self, piece: PieceIndex, conn: ConnectionId) -> Option<Duration> {
+    /// How many thousandths of a turn a peer will need for the rest of a piece that failed, if each brings what its last one did. Of
+    /// one that left, that misses its turns, or that brings nothing, none can be told.
+    pub fn turns_left(&self, piece: PieceIndex, conn: ConnectionId) -> Option<u64> {
         self.peers.get(&conn)?;
         let failed = self.failed.get(&piece.0)?;
         let turns = failed.turns.get(&conn);
         let turns = turns.filter(|turns| failed.goes_on(turns))?;
         let part = turns.part.as_ref()?;
-        let missing = u64::from(part.len() - part.count()) * u64::from(BLOCK_LEN);
-        Some(transfer_time(missing, turns.shown.unwrap_or(0)))
+        let missing = u64::from(part.len() - part.count());
+        (missing * 1_000).checked_div(turns.grew)
     }
 
     /// Of the blocks that count as received, as a turn begins, these are here; the others are missing.

@@ -16,9 +16,9 @@ mod report;
 mod requests;
 mod start;
 mod streams;
+mod suspects;
 mod upload;
 
-use core::cmp::Reverse;
 use std::collections::VecDeque;
 
 use alloy_primitives::B256;
@@ -41,6 +41,7 @@ use crate::types::{
 use crate::verify::{Advances, VerifiedPiece, VerifiedPieces};
 use crate::wire::Message;
 use crate::wire::extension::{PW_PAY_NAME, PayHandshake};
+use suspects::Suspect;
 
 pub use money::{Buying, Money, MoneyAction};
 pub use outbox::{EffectOwner, Outbox, Purpose};
@@ -50,12 +51,6 @@ pub use quota::Quota;
 const LAZY_CYCLE: Duration = Duration::from_secs(1);
 /// Sellers of one torrent that are of use and with whom a range is opened at once: each pair must reach the dust limit.
 const MAX_PAID_SOURCES: usize = 4;
-/// Pieces whose wrong bytes are kept until a whole copy tells who sent them,
-const MAX_SUSPECTS: u64 = 8;
-/// and bytes of one copy of each of them; but always one piece.
-const MAX_SUSPECT_BYTES: u64 = 64 << 20;
-/// Of each of these pieces so many times its blocks are kept.
-const MAX_SUSPECT_COPIES: usize = 2;
 /// Blocks that came twice before their piece was verified and are kept until then, 4 MiB of them; the oldest give way.
 const MAX_LATE_COPIES: usize = 256;
 /// A peer with which no block passed for so long gives way when there is no room for another.
@@ -149,74 +144,6 @@ impl Content {
         self.copies.push(copy);
     }
 
-    /// Remembers who sent what of a piece that failed. Answers what has no room beside it.
-    fn suspect(&mut self, piece: PieceIndex, sent: Vec<Suspect>) -> Vec<Suspect> {
-        let length = u64::from(self.geometry.piece_len(piece).unwrap_or(1).max(1));
-        let most = (MAX_SUSPECT_BYTES / length).clamp(1, MAX_SUSPECTS) as usize;
-        let mut forgotten = Vec::new();
-        while self.suspects.len() >= most && !self.suspects.contains_key(&piece) {
-            let other = self.suspects.pop_first().map(|(_, other)| other);
-            forgotten.extend(other.unwrap_or_default());
-        }
-        for gone in &forgotten {
-            self.picker.forget_block(gone.from, gone.block);
-        }
-        let again: Set<(ConnectionId, BlockRef)> = sent.iter().map(|s| (s.from, s.block)).collect();
-        let all = self.suspects.entry(piece).or_default();
-        // What came late, before this was given up, belongs to it.
-        forgotten.extend(take(all, |s| again.contains(&(s.from, s.block))));
-        all.extend(sent);
-        let blocks = self.geometry.blocks_in(piece).unwrap_or(0) as usize;
-        // What was paid for in advance is kept: as many bytes as may be lost.
-        let mut too_many = (all.iter().filter(|s| !s.advanced).count())
-            .saturating_sub(MAX_SUSPECT_COPIES * blocks);
-        while too_many > 0 {
-            // First what nobody goes on with, and of the rest what would be complete last.
-            let rest = all.iter().filter(|s| !s.advanced);
-            let rest: Set<ConnectionId> = rest.map(|s| s.from).collect();
-            let last = rest.into_iter().min_by_key(|conn| {
-                let left = self.picker.time_left(piece, *conn);
-                (left.map(Reverse), Reverse(*conn))
-            });
-            let gone = take(all, |s| !s.advanced && Some(s.from) == last);
-            for suspect in &gone {
-                self.picker.forget_block(suspect.from, suspect.block);
-            }
-            too_many = too_many.saturating_sub(gone.len());
-            forgotten.extend(gone);
-        }
-        forgotten
-    }
-
-    /// Keeps a block that came when its sender's turn was over, with what that brought in it.
-    fn keep_late(&mut self, suspect: Suspect) {
-        let piece = suspect.block.piece;
-        match self.suspects.get_mut(&piece) {
-            Some(all) => all.push(suspect),
-            None => self.picker.forget_block(suspect.from, suspect.block),
-        }
-    }
-
-    /// A peer goes on with what it brought of a piece that failed.
-    fn resume(&mut self, piece: PieceIndex, conn: ConnectionId) {
-        let own = self.suspects.get_mut(&piece);
-        for suspect in own
-            .map(|all| take(all, |s| s.from == conn))
-            .unwrap_or_default()
-        {
-            let number = (suspect.block.begin / crate::types::BLOCK_LEN) as usize;
-            self.store.add(suspect.block, suspect.data, conn);
-            let partial = self.store.partial_mut(piece);
-            let held = partial.and_then(|p| p.blocks.get_mut(number)?.as_mut());
-            if let Some(held) = held {
-                held.advanced = suspect.advanced;
-            }
-        }
-        let blocks = self.store.partial(piece).map(|p| p.blocks.as_slice());
-        let held = |index| blocks.is_some_and(|b| matches!(b.get(index), Some(Some(_))));
-        self.picker.keep_only(piece, held);
-    }
-
     /// What came twice of a piece is to be judged.
     fn take_copies(&mut self, piece: PieceIndex) -> Vec<Copied> {
         let copies = core::mem::take(&mut self.copies).into_iter();
@@ -224,23 +151,6 @@ impl Content {
         self.copies = rest;
         taken
     }
-}
-
-/// A block of a piece that failed, to be compared with a right copy, or to be a part of one from the same peer.
-#[derive(Debug)]
-struct Suspect {
-    from: ConnectionId,
-    block: BlockRef,
-    data: Bytes,
-    /// It was paid for in advance.
-    advanced: bool,
-}
-
-/// Takes some out.
-fn take(all: &mut Vec<Suspect>, is_one: impl Fn(&Suspect) -> bool) -> Vec<Suspect> {
-    let (taken, rest) = core::mem::take(all).into_iter().partition(is_one);
-    *all = rest;
-    taken
 }
 
 #[derive(Debug)]

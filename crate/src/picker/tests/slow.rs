@@ -653,28 +653,33 @@ fn a_turn_that_brings_next_to_nothing_ends_for_whoever_is_next_after_two_minutes
 }
 
 #[test]
-fn who_is_asked_for_something_else_when_its_turn_comes_has_its_say_later() {
+fn who_is_needed_for_something_else_ends_no_turn_and_has_its_say_later() {
     for busy in [true, false] {
         let mut picker = Picker::new(20 * 64 * KIB, 64 * KIB as u32, [3; 32]);
         picker.piece_failed(PieceIndex(19), true);
-        picker.set_windows(&[Window {
-            pieces: 0..9,
-            deadline: at(0),
-            spacing: Duration::ZERO,
-        }]);
+        picker.set_wanted(only(19..20));
         let fast = seed(&mut picker, 1, 0, 1_000_000);
         let drips = seed(&mut picker, 2, 0, 0);
         let mut last = Bitfield::empty(20);
         last.insert(19);
         picker.peer_bitfield(drips, last);
-        let read = pick(&mut picker, at(0), fast, 8);
-        assert_eq!(pieces_of(&read), [0, 1].into());
+        let read = |from: u32| Window {
+            pieces: from..9,
+            deadline: at(0),
+            spacing: Duration::ZERO,
+        };
+        // It has no room for more.
+        picker.set_windows(&[read(if busy { 1 } else { 8 })]);
+        assert!(!pick(&mut picker, at(0), fast, 4).is_empty());
         assert_eq!(pick(&mut picker, at(0), drips, 4), []);
-        let now = if busy { at(3_000) } else { at(0) };
-        deliver(&mut picker, now, fast, &read);
-        pick(&mut picker, now, fast, 8);
         assert_eq!(pick(&mut picker, at(4_000), drips, 4).len(), 4);
-        assert_eq!(picker.end_turns(at(8_000)).is_empty(), !busy);
+        assert_eq!(picker.end_turns(at(8_000)), [], "busy, or has no say");
+        // A reader needs nothing of it any more, or that piece first.
+        picker.set_windows(&[Window {
+            pieces: 19..20,
+            ..read(0)
+        }]);
+        assert_eq!(picker.end_turns(at(12_000)).is_empty(), !busy);
     }
 }
 
@@ -687,18 +692,22 @@ fn who_ends_a_turn_of_another_takes_its_own_or_has_no_say_any_more() {
         let out = pick(&mut picker, at(0), slow, 1);
         // It was fast, for a moment.
         let fast = seed(&mut picker, 9, 0, 1_000_000);
-        let away = PeerStatus {
-            usable: false,
-            ..status(0, 0)
-        };
         assert_eq!(picker.end_turns(at(4_000)).len(), out.len());
         // It comes before those that came before it.
         assert_eq!(pick(&mut picker, at(4_000), other, 9), []);
         if takes {
-            assert_eq!(pick(&mut picker, at(4_000), fast, 9).len(), 4);
+            let out = pick(&mut picker, at(4_000), fast, 9);
+            assert_eq!(out.len(), 4);
+            deliver(&mut picker, at(5_000), fast, &out[..3]);
+            picker.timed_out(fast);
+            // It has its say again.
+            assert_eq!(pick(&mut picker, at(5_000), other, 9).len(), 4);
+            assert_eq!(picker.end_turns(at(9_000)).len(), 4);
             continue;
         }
-        picker.peer_status(fast, away);
+        // It brings something meanwhile, and chokes.
+        picker.received(at(4_100), fast, picker.block_ref(1, 0));
+        choked(&mut picker, at(4_200), fast);
         assert_eq!(pick(&mut picker, at(4_200), other, 9).len(), 4);
         picker.peer_status(fast, status(0, 1_000_000));
         for now in [4_300, 8_300, 124_199].map(at) {
@@ -706,6 +715,19 @@ fn who_ends_a_turn_of_another_takes_its_own_or_has_no_say_any_more() {
         }
         assert_eq!(picker.end_turns(at(124_200)).len(), 4);
     }
+}
+
+#[test]
+fn of_those_that_are_twice_as_fast_the_turn_ends_for_whose_is_next() {
+    let mut picker = one_left();
+    picker.piece_failed(PieceIndex(0), true);
+    let slow = seed(&mut picker, 5, 0, 0);
+    pick(&mut picker, at(0), slow, 9);
+    let first = seed(&mut picker, 4, 0, 1_000_000);
+    let second = seed(&mut picker, 3, 0, 2_000_000);
+    assert_eq!(picker.end_turns(at(4_000)).len(), 4);
+    assert_eq!(pick(&mut picker, at(4_000), second, 9), []);
+    assert_eq!(pick(&mut picker, at(4_000), first, 9).len(), 4);
 }
 
 #[test]
@@ -718,29 +740,27 @@ fn of_what_is_kept_that_gives_way_which_nobody_goes_on_with() {
     let turn = |picker: &mut Picker, from: u64, to: u64, conn, blocks: usize| {
         let out = pick(picker, at(from), conn, 256);
         deliver(picker, at(to), conn, &out[..blocks]);
-        picker.received(at(to), conn, out[blocks - 1]);
         picker.timed_out(conn);
         picker.take_resumed();
     };
-    assert_eq!(picker.time_left(piece, hoards), None);
+    assert_eq!(picker.turns_left(piece, hoards), None);
     turn(&mut picker, 0, 2_000, hoards, 128);
-    assert_eq!(
-        picker.time_left(piece, hoards),
-        Some(Duration::from_secs(2))
-    );
+    assert_eq!(picker.turns_left(piece, hoards), Some(1_000));
     // It chokes for good.
     picker.peer_status(hoards, PeerStatus::default());
     turn(&mut picker, 2_000, 34_000, slow, 64);
-    assert_eq!(picker.time_left(piece, slow), Some(Duration::from_secs(96)));
-    assert_eq!(
-        picker.time_left(piece, hoards),
-        Some(Duration::from_secs(2))
-    );
+    assert_eq!(picker.turns_left(piece, slow), Some(3_000));
+    assert_eq!(picker.turns_left(piece, hoards), Some(1_000));
     turn(&mut picker, 34_000, 66_000, slow, 64);
-    assert_eq!(picker.time_left(piece, slow), Some(Duration::from_secs(64)));
-    assert_eq!(picker.time_left(piece, hoards), None, "it missed its turn");
+    assert_eq!(picker.turns_left(piece, slow), Some(2_000));
+    assert_eq!(picker.turns_left(piece, hoards), None, "it missed its turn");
+    // A turn of which nothing came, but blocks of other pieces, is none.
+    turn(&mut picker, 66_000, 70_000, slow, 0);
+    assert_eq!(picker.turns_left(piece, slow), None);
+    turn(&mut picker, 70_000, 74_000, slow, 32);
+    assert_eq!(picker.turns_left(piece, slow), Some(3_000));
     picker.peer_gone(slow);
-    assert_eq!(picker.time_left(piece, slow), None);
+    assert_eq!(picker.turns_left(piece, slow), None);
 }
 
 #[test]

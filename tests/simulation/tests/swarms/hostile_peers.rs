@@ -214,25 +214,44 @@ fn who_comes_again_and_again_to_spoil_a_piece_keeps_it_from_no_slow_peer() {
     });
 }
 
-/// Sends so many blocks as fast as it can, all wrong, and then leaves or chokes for good.
-fn hoards(many: u32, leaves: bool) -> Script {
-    let mut sent = 0;
+/// What a peer does that has sent enough.
+#[derive(Clone, Copy)]
+enum Then {
+    Leaves,
+    ChokesForGood,
+    /// It sends one block of whatever it is asked for each time, and chokes for a moment.
+    Drips,
+}
+
+/// Sends so many blocks as fast as it can, all wrong.
+fn hoards(many: u32, then: Then) -> Script {
+    let (mut sent, mut chokes) = (0, false);
     Box::new(move |wire, said| match said {
         Said::Open => {
             wire.handshake();
             wire.say(&Message::HaveAll);
             wire.say(&Message::Unchoke);
         }
+        Said::Wake => {
+            chokes = false;
+            wire.say(&Message::Unchoke);
+        }
         said => {
-            let Some(block) = Wire::request(&said).filter(|_| sent < many) else {
+            let Some(block) = Wire::request(&said).filter(|_| !chokes) else {
                 return;
             };
             sent += 1;
             say_wrong(wire, block);
-            if sent == many {
-                match leaves {
-                    true => wire.close(),
-                    false => wire.say(&Message::Choke),
+            if sent < many {
+                return;
+            }
+            chokes = true;
+            match then {
+                Then::Leaves => wire.close(),
+                Then::ChokesForGood => wire.say(&Message::Choke),
+                Then::Drips => {
+                    wire.say(&Message::Choke);
+                    wire.wake_in(Duration::from_millis(500));
                 }
             }
         }
@@ -240,7 +259,7 @@ fn hoards(many: u32, leaves: bool) -> Script {
 }
 
 #[test]
-fn who_fills_what_is_kept_of_a_piece_and_chokes_does_not_push_out_what_slow_peers_brought() {
+fn who_fills_what_is_kept_of_a_piece_does_not_push_out_what_slow_peers_brought() {
     for_seeds(12, |seed| {
         let mut net = SimNet::new(1_000 + seed, NetConfig::default());
         let content = Content::file(seed, 4 << 20, 4 << 20);
@@ -253,8 +272,9 @@ fn who_fills_what_is_kept_of_a_piece_and_chokes_does_not_push_out_what_slow_peer
         net.run_for(Duration::from_secs(3));
         // Of 256 blocks; twice the piece is kept.
         let many = [208, 249][seed as usize % 2];
+        let then = [Then::ChokesForGood, Then::Drips][seed as usize / 6 % 2];
         for _ in 0..2 {
-            let hoards = net.puppet(&content, move || hoards(many, false));
+            let hoards = net.puppet(&content, move || hoards(many, then));
             net.puppet_offers(hoards, victim);
         }
         net.run_for(Duration::from_secs(30));
@@ -267,7 +287,7 @@ fn who_fills_what_is_kept_of_a_piece_and_chokes_does_not_push_out_what_slow_peer
         let mut waited = 0;
         while !net.is_complete(victim, &content) {
             assert!(waited < 8 * 60 * honest, "seed {seed}");
-            let again = net.puppet(&content, || hoards(9, true));
+            let again = net.puppet(&content, || hoards(9, Then::Leaves));
             net.puppet_offers(again, victim);
             net.run_for(Duration::from_secs(35));
             waited += 35;

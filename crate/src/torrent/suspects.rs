@@ -1,5 +1,5 @@
 //! What peers sent of pieces that failed with several senders: kept until a right copy tells who lied, or its sender brings the whole
-//! piece (docs/decisions/045-a-piece-that-failed-has-turns.md).
+//! piece (docs/decisions/045-a-failed-piece-comes-whole-by-turns.md).
 
 use core::cmp::Reverse;
 

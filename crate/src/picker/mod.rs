@@ -545,7 +545,7 @@ impl Picker {
         let whole =
             (self.failed.iter()).filter_map(|(piece, failed)| match self.partials.get(piece) {
                 Some(partial) => partial.has_turn().then(|| Self::turn_ends_at(partial, now)),
-                None => failed.waits.map(|since| since + PATIENCE),
+                None => failed.waits.map(|(since, _)| since + PATIENCE),
             });
         let probed = self.peers.values().filter(|p| p.status.snubbed);
         let probed = probed.map(|p| p.probed_at);

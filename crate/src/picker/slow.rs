@@ -25,8 +25,8 @@ const NEXT_TO_NOTHING: u64 = 8 * 1024;
 pub(super) struct Failed {
     /// By connected peer.
     turns: Map<ConnectionId, Turns>,
-    /// Since when it waits for one whose turn it is, though another would begin it.
-    pub(super) waits: Option<Timestamp>,
+    /// Since when it waits for peers whose turn it is, though another would begin it, and for which first.
+    pub(super) waits: Option<(Timestamp, ConnectionId)>,
     /// For whose sake a turn ended last: the next turn is its own.
     favoured: Option<ConnectionId>,
 }
@@ -36,9 +36,11 @@ pub(super) struct Failed {
 struct Turns {
     /// The blocks that it brought.
     part: Option<Bitfield>,
-    /// When its last turn ended, by [`Picker::order`], and the one before, but for those that came before others'.
+    /// When its last turn ended, by [`Picker::order`]: that it had, or that it did not take.
     ended: Option<u64>,
-    ended_before: Option<u64>,
+    /// When the last turn ended that it had, and the one before, but for those that came before others'.
+    had: Option<u64>,
+    had_before: Option<u64>,
     /// Its turn comes before others', because another's ended for its sake.
     favoured: bool,
     /// So many blocks of the piece came in its last turn.
@@ -51,9 +53,10 @@ struct Turns {
 
 impl Turns {
     fn end(&mut self, order: u64) {
-        let before = self.ended.replace(order);
+        self.ended = Some(order);
+        let before = self.had.replace(order);
         if !core::mem::take(&mut self.favoured) {
-            self.ended_before = before;
+            self.had_before = before;
         }
     }
 
@@ -161,7 +164,7 @@ impl Failed {
 
     /// It takes its turns: no other had two while it had none.
     fn goes_on(&self, turns: &Turns) -> bool {
-        (self.turns.values()).all(|other| other.ended_before <= turns.ended)
+        (self.turns.values()).all(|other| other.had_before <= turns.had)
     }
 }
 
@@ -269,8 +272,8 @@ impl Picker {
             let sends = self.peers.get(&owner)?;
             let others = || {
                 let others = self.peers.iter().filter(|(conn, _)| **conn != owner);
-                let others = others.filter(|(_, peer)| {
-                    peer.has_now(now, *piece) && !self.has_earlier(peer, *piece)
+                let others = others.filter(|(conn, peer)| {
+                    peer.has_now(now, *piece) && !self.has_earlier(**conn, peer, *piece)
                 });
                 others.map(|(conn, peer)| (failed.order(*conn, peer.joined), *conn, peer))
             };
@@ -295,12 +298,19 @@ impl Picker {
     }
 
     /// A reader needs something of this peer before the piece: it is asked for that first.
-    fn has_earlier(&self, peer: &Peer, piece: u32) -> bool {
+    fn has_earlier(&self, conn: ConnectionId, peer: &Peer, piece: u32) -> bool {
         let deadlines = self.deadlines.iter().map(|(_, other)| *other);
         let mut before = deadlines
             .take_while(|other| *other != piece)
             .take(COMPARED_DEADLINES);
-        before.any(|other| peer.have.contains(other) && self.missing_bytes(other) > 0)
+        before.any(|other| {
+            let owner = self.partials.get(&other).map(|partial| partial.owner);
+            let open = match owner {
+                Some(PieceOwner::Sole(owner)) => owner == conn,
+                _ => !self.failed.contains_key(&other),
+            };
+            open && peer.have.contains(other) && self.missing_bytes(other) > 0
+        })
     }
 
     /// When the turn of a piece that is begun may be over.
@@ -354,18 +364,21 @@ impl Picker {
             };
             let mut first = before_it(failed);
             if let Some((_, awaited)) = first
-                && now >= *failed.waits.get_or_insert(now) + PATIENCE
+                && self.fits(piece)
+                && self.has_budget_for(piece, true)
+                && let (since, waited) = *failed.waits.get_or_insert((now, awaited))
+                && now >= since + PATIENCE
             {
                 // It does not take its turn: now it is the next one's.
                 self.order += 1;
-                let busy = peers.get(&awaited);
-                let busy = busy.is_some_and(|peer| self.has_earlier(peer, piece));
+                let peer = peers.get(&awaited).filter(|_| awaited == waited);
+                let passes = peer.is_some_and(|peer| !self.has_earlier(awaited, peer, piece));
                 let turns = failed.turns.entry(awaited).or_default();
-                turns.end(self.order);
-                turns.said |= !busy;
+                turns.ended = Some(self.order);
+                turns.said |= passes;
                 failed.favoured.take_if(|favoured| *favoured == awaited);
                 first = before_it(failed);
-                failed.waits = first.map(|_| now);
+                failed.waits = first.map(|(_, next)| (now, next));
             }
             match first {
                 Some(_) => others.insert(piece),

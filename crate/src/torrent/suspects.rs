@@ -33,9 +33,10 @@ impl Content {
         let most = (MAX_BYTES / length).clamp(1, MAX_PIECES) as usize;
         let mut forgotten = Vec::new();
         while self.suspects.len() >= most && !self.suspects.contains_key(&piece) {
-            let paid = |all: &[Suspect]| all.iter().any(|s| s.advanced);
+            let paid = |all: &[Suspect]| all.iter().filter(|s| s.advanced).count();
             let others = self.suspects.iter();
-            let other = others.min_by_key(|(other, all)| (paid(all), **other));
+            // The first ones come first.
+            let other = others.min_by_key(|(other, all)| (paid(all), Reverse(**other)));
             let Some(other) = other.map(|(other, _)| *other) else {
                 break;
             };

@@ -764,6 +764,39 @@ fn of_what_is_kept_that_gives_way_which_nobody_goes_on_with() {
 }
 
 #[test]
+fn who_does_not_take_its_turn_goes_on_with_nothing() {
+    let piece = PieceIndex(0);
+    let mut picker = one_piece(256);
+    picker.piece_failed(piece, true);
+    let hoards = seed(&mut picker, 1, 0, 0);
+    let slow = seed(&mut picker, 2, 0, 0);
+    let out = pick(&mut picker, at(0), hoards, 256);
+    deliver(&mut picker, at(1_000), hoards, &out[..255]);
+    picker.timed_out(hoards);
+    assert_eq!(picker.turns_left(piece, hoards), Some(3));
+    for round in 0..3 {
+        // It never has room, and is waited for when its turn comes.
+        let now = 1_000 + round * 40_000;
+        let waits = round > 0;
+        assert_eq!(pick(&mut picker, at(now), slow, 9).is_empty(), waits);
+        let out = pick(&mut picker, at(now + 4_000), slow, 256 - 9);
+        assert!(!out.is_empty());
+        deliver(&mut picker, at(now + 34_000), slow, &out[..16]);
+        picker.timed_out(slow);
+        let goes_on = round == 0;
+        assert_eq!(picker.turns_left(piece, hoards).is_some(), goes_on);
+    }
+    assert_eq!(picker.turns_left(piece, slow), Some(208 * 1_000 / 16));
+    // Nor does one have its say that another was waited for before.
+    let third = seed(&mut picker, 3, 0, 1_000_000);
+    assert_eq!(pick(&mut picker, at(121_000), slow, 9), []);
+    choked(&mut picker, at(124_000), hoards);
+    assert_eq!(pick(&mut picker, at(125_000), slow, 9).len(), 9);
+    assert_eq!(picker.end_turns(at(129_000)).len(), 9);
+    assert_eq!(pick(&mut picker, at(129_000), third, 9).len(), 9);
+}
+
+#[test]
 fn each_peer_has_its_turn_for_a_piece_that_is_to_come_whole() {
     let mut picker = one_left();
     picker.piece_failed(PieceIndex(0), true);

@@ -204,7 +204,7 @@ export function ours(name) {
   return join(binaries, name);
 }
 
-/** A program that can be frozen: nothing is answered then, as behind a cut cable. `match` is its output's first of `until`. */
+/** A program that can be frozen: it answers nothing then, and takes in later what was sent to it meanwhile. `match` is its output's first of `until`. */
 export async function freezable(command, args, until) {
   const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
   end(child);

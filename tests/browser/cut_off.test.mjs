@@ -16,10 +16,11 @@ const RATE = 1_000;
 /** So many come before the gap and after it. */
 const PIECES = 20;
 /** Long enough for both ends to notice (ICE's consent, RFC 7675), and for neither to give up. */
-const SHORT_MS = 8_000;
-/** When bytes come again after that: what was sent into the gap is sent again after pauses that double (SCTP), so at the latest after as
- * long again; and each path is asked for consent every 5 s (RFC 7675). Whoever waits for a timeout of ours waits for 30 s. */
-const AGAIN_MS = SHORT_MS + 5_000;
+const SHORT_MS = 6_000;
+/** When bytes come again after that: what was sent into the gap is sent again after pauses that double from a second on (SCTP, RFC 9260
+ * 6.3.3), so what is sent again at t comes once more at 2t + 1 s. The first of it after the gap may find a path without consent yet.
+ * Whoever waits for a timeout of ours waits for 30 s from the last block, 24 s after the gap. */
+const AGAIN_MS = 3 * SHORT_MS + 3_000;
 
 /** A film with a seeder and a tracker that can be cut off. */
 async function scene() {

@@ -62,6 +62,8 @@ impl Place {
 pub(super) struct Stamp {
     pub(super) length: u64,
     modified: Option<SystemTime>,
+    /// Seconds and nanoseconds of Unix time. Whoever edits a file may set its time of modification back, but not this one.
+    changed: Option<(i64, i64)>,
     identity: Identity,
 }
 
@@ -70,6 +72,7 @@ impl Stamp {
         Stamp {
             length: metadata.len(),
             modified: metadata.modified().ok(),
+            changed: changed(metadata),
             identity: Identity::of(metadata),
         }
     }
@@ -85,7 +88,12 @@ impl fmt::Display for Stamp {
             .modified
             .and_then(|at| at.duration_since(UNIX_EPOCH).ok());
         let modified = modified.map_or(0, |at| at.as_nanos());
-        write!(f, "{} bytes of {modified}, {}", self.length, self.identity)
+        let (seconds, nanos) = self.changed.unwrap_or_default();
+        let (length, identity) = (self.length, self.identity);
+        write!(
+            f,
+            "{length} bytes of {modified}, {identity}, {seconds} {nanos}"
+        )
     }
 }
 
@@ -426,6 +434,18 @@ pub(super) fn has_other_names(metadata: &Metadata) -> bool {
 #[cfg(not(unix))]
 pub(super) fn has_other_names(_metadata: &Metadata) -> bool {
     false
+}
+
+#[cfg(unix)]
+fn changed(metadata: &Metadata) -> Option<(i64, i64)> {
+    use std::os::unix::fs::MetadataExt;
+    Some((metadata.ctime(), metadata.ctime_nsec()))
+}
+
+/// Not told elsewhere.
+#[cfg(not(unix))]
+fn changed(_metadata: &Metadata) -> Option<(i64, i64)> {
+    None
 }
 
 #[cfg(unix)]

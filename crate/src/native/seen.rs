@@ -61,6 +61,11 @@ impl Seen {
         Ok(look)
     }
 
+    /// A file of these names was met.
+    pub(super) fn knows(&self, names: &[String]) -> bool {
+        self.0.get(names).is_some()
+    }
+
     /// The file is going to be written to.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 //! followed; nothing is written into a file, or deleted, that this program did not make, unless the operator asked for a
 //! repair: what would be written there must be there already. Never decides what is written, and never preallocates.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
@@ -55,7 +55,7 @@ pub struct Storage {
     state_dir: PathBuf,
     repair: bool,
     results: mpsc::Sender<Input>,
-    writers: Writers,
+    users: Users,
     open_files: OpenFiles,
     torrents: HashMap<InfoHash, Worker>,
     /// Threads of closed torrents that still carry out what was submitted before.
@@ -108,7 +108,7 @@ impl Storage {
             state_dir: fs::canonicalize(state_dir)?,
             repair,
             results,
-            writers: Writers::default(),
+            users: Users::default(),
             open_files: OpenFiles::default(),
             torrents: HashMap::new(),
             closing: HashMap::new(),
@@ -188,7 +188,7 @@ impl Storage {
         let (queue, jobs) = sync_channel(MAX_QUEUED_EFFECTS);
         let files = TorrentFiles {
             info_hash,
-            writers: self.writers.clone(),
+            users: self.users.clone(),
             open_files: self.open_files.clone(),
             data_dir: self.data_dir.clone(),
             repair: self.repair,
@@ -217,21 +217,49 @@ impl Storage {
     }
 }
 
-/// Which torrent writes to a file: two that both repair one would write over each other for ever.
+/// Which torrents have a file: two that both repair one would write over each other for ever, and one over what the other serves.
 #[derive(Clone, Debug, Default)]
-struct Writers(Arc<Mutex<HashMap<PathBuf, InfoHash>>>);
+struct Users(Arc<Mutex<HashMap<PathBuf, Uses>>>);
 
-impl Writers {
-    /// The torrent that has it from now on, or had it before.
+#[derive(Debug, Default)]
+struct Uses {
+    /// They found it there.
+    found: HashSet<InfoHash>,
+    writer: Option<InfoHash>,
+}
+
+impl Users {
+    fn found(&self, path: PathBuf, info_hash: InfoHash) {
+        self.table()
+            .entry(path)
+            .or_default()
+            .found
+            .insert(info_hash);
+    }
+
+    /// Another torrent that found it there.
+    fn other(&self, path: &Path, info_hash: InfoHash) -> Option<InfoHash> {
+        let table = self.table();
+        let found = &table.get(path)?.found;
+        found.iter().copied().find(|other| *other != info_hash)
+    }
+
+    /// The torrent that writes to it from now on, or did before.
     fn claim(&self, path: &Path, info_hash: InfoHash) -> InfoHash {
-        *self.table().entry(path.to_owned()).or_insert(info_hash)
+        let mut table = self.table();
+        let uses = table.entry(path.to_owned()).or_default();
+        *uses.writer.get_or_insert(info_hash)
     }
 
     fn release(&self, info_hash: InfoHash) {
-        self.table().retain(|_, writer| *writer != info_hash);
+        self.table().retain(|_, uses| {
+            uses.found.remove(&info_hash);
+            uses.writer.take_if(|writer| *writer == info_hash);
+            uses.writer.is_some() || !uses.found.is_empty()
+        });
     }
 
-    fn table(&self) -> MutexGuard<'_, HashMap<PathBuf, InfoHash>> {
+    fn table(&self) -> MutexGuard<'_, HashMap<PathBuf, Uses>> {
         // Each change of it is one step.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -264,7 +292,7 @@ impl Drop for Counted {
 /// The files of one torrent; lives on its thread.
 struct TorrentFiles {
     info_hash: InfoHash,
-    writers: Writers,
+    users: Users,
     open_files: OpenFiles,
     data_dir: PathBuf,
     repair: bool,
@@ -360,6 +388,9 @@ impl TorrentFiles {
             let mut place = finder.find(safe, raw.get(index).unwrap_or(&unnamed))?;
             place.length = length;
             file_lengths.push(place.found.map_or(0, |found| found.length));
+            if place.found.is_some() {
+                self.users.found(place.path(&self.data_dir), self.info_hash);
+            }
             if length == 0 && place.found.is_none() {
                 empty.push(u32::try_from(index).unwrap_or(u32::MAX));
             }
@@ -585,7 +616,7 @@ impl TorrentFiles {
     }
 
     fn close(&mut self, delete: bool) -> Outcome {
-        self.writers.release(self.info_hash);
+        self.users.release(self.info_hash);
         if !delete {
             self.flush()?;
             self.leave_alone()?;
@@ -720,7 +751,16 @@ impl TorrentFiles {
     fn open_to_write(&mut self, index: u32) -> Result<File, EffectError> {
         let place = self.place(index)?.clone();
         let path = checked_path(&self.data_dir, &place.components)?;
-        let writer = self.writers.claim(&path, self.info_hash);
+        if place.found.is_some()
+            && !place.ours
+            && let Some(other) = self.of_another(&path, &place)
+        {
+            return Err(EffectError::Storage(format!(
+                "{} belongs to torrent {other}, too: give one of them another folder, or move the file away",
+                path.display()
+            )));
+        }
+        let writer = self.users.claim(&path, self.info_hash);
         if writer != self.info_hash {
             return Err(EffectError::Storage(format!(
                 "{} belongs to torrent {writer}, too, which writes to it: give one of them another folder",
@@ -759,6 +799,20 @@ impl TorrentFiles {
             place.unchecked = 0;
         }
         Ok(file)
+    }
+
+    /// Another torrent that has this file now, or had it by the records beside this one's.
+    fn of_another(&self, path: &Path, place: &Place) -> Option<InfoHash> {
+        self.users.other(path, self.info_hash).or_else(|| {
+            let records = fs::read_dir(self.scratch_path.parent()?).ok()?;
+            records.flatten().find_map(|record| {
+                let name = record.file_name();
+                let hash = name.to_str()?.strip_suffix(SEEN_SUFFIX)?;
+                let other = InfoHash::from_hex(hash).filter(|other| *other != self.info_hash)?;
+                let seen = Seen::load(record.path()).ok()?;
+                seen.knows(&place.safe).then_some(other)
+            })
+        })
     }
 
     fn create_parents(&mut self, components: &[OsString]) -> Result<(), EffectError> {

@@ -18,6 +18,15 @@ fn one_byte(path: &Path) -> usize {
     LENGTH - PIECE
 }
 
+/// As programs do that write tags into a file.
+fn one_byte_at_the_old_time(path: &Path) -> usize {
+    let time = fs::metadata(path).unwrap().modified().unwrap();
+    let right = one_byte(path);
+    let file = fs::File::options().write(true).open(path).unwrap();
+    file.set_modified(time).unwrap();
+    right
+}
+
 /// Another file of the same length and time.
 fn replaced(path: &Path) -> usize {
     let other = path.with_extension("new");
@@ -50,7 +59,8 @@ fn blocking<T: Send + 'static>(work: impl FnOnce(String) -> T + Send + 'static) 
 #[test]
 fn a_seeder_says_at_once_what_was_changed_while_it_was_off_and_serves_it_again_when_it_is_right() {
     blocking(|tracker| {
-        for (number, change) in [one_byte, replaced, grown_in_front].into_iter().enumerate() {
+        let changes = [one_byte, one_byte_at_the_old_time, replaced, grown_in_front];
+        for (number, change) in changes.into_iter().enumerate() {
             let bytes = content(LENGTH + number)[number..].to_vec();
             let film = Film::named("film.mp4", bytes, &tracker);
             drop(film.seeded());
@@ -77,7 +87,7 @@ fn what_get_wrote_and_somebody_edited_is_not_called_whole_nor_written_over_unask
     blocking(|tracker| {
         let film = Film::named("film.mp4", content(LENGTH), &tracker);
         let _seeder = film.seeded();
-        for change in [one_byte, replaced] {
+        for change in [one_byte, replaced, one_byte_at_the_old_time] {
             let into = tempfile::tempdir().unwrap();
             film.get(into.path(), &[]).assert_done();
             let path = into.path().join("film.mp4");

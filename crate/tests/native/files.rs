@@ -460,6 +460,55 @@ async fn two_torrents_that_repair_one_file_do_not_write_over_each_other() {
     tracker.handle.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_torrent_has_is_not_repaired_into_another() {
+    let tracker = Tracker::start().await;
+    let url = tracker.url();
+    let ran = tokio::task::spawn_blocking(move || {
+        let a = Film::named("video.mp4", content(60_000), &url);
+        let b = Film::named("video.mp4", content(60_001)[1..].to_vec(), &url);
+        let _seeder = b.seeded();
+        // Whichever is named first: what its user has of one is served, and stays.
+        for (film, other) in [(&a, &b), (&b, &a)] {
+            let copy = tempfile::tempdir().unwrap();
+            fs::write(copy.path().join("video.mp4"), &a.bytes).unwrap();
+            let other = other.dir.path().join("film.torrent");
+            let mut both = film.seeding_from(copy.path(), &["--repair", other.to_str().unwrap()]);
+            let (mut seeding, mut failed) = (false, false);
+            while !(seeding && failed) {
+                let line =
+                    both.until(|line| line["event"] == "seeding" || line["event"] == "failed");
+                let is_a = line["info_hash"].as_str() == Some(&a.info_hash);
+                assert_eq!(is_a, line["event"] == "seeding", "{line}");
+                seeding |= is_a;
+                if !is_a {
+                    let text = line["text"].as_str().unwrap();
+                    let says = ["video.mp4", &a.info_hash, "another folder"];
+                    assert!(says.iter().all(|word| text.contains(word)), "{text}");
+                    failed = true;
+                }
+            }
+            drop(both);
+            assert_eq!(fs::read(copy.path().join("video.mp4")).unwrap(), a.bytes);
+        }
+        // What was fetched of one before stays, too; until its user gives it up.
+        let seeder = a.seeded();
+        let into = tempfile::tempdir().unwrap();
+        a.get(into.path(), &[]).assert_done();
+        drop(seeder);
+        let path = into.path().join("video.mp4");
+        let before = untouched(&path);
+        let refused = b.get(into.path(), &["--repair"]);
+        refused.assert_refused(1, &["video.mp4", &a.info_hash, "move the file away"]);
+        before.assert_same();
+        fs::remove_file(&path).unwrap();
+        b.get(into.path(), &["--repair"]).assert_done();
+        assert_eq!(fs::read(&path).unwrap(), b.bytes);
+    });
+    ran.await.unwrap();
+    tracker.handle.shutdown().await;
+}
+
 #[test]
 fn seed_says_what_is_missing_or_wrong_and_what_to_do() {
     let film = Film::named("film.mp4", content(50_000), NO_TRACKER);

@@ -25,6 +25,8 @@ use crate::types::{FineUnits, InfoHash, TokenUnits};
 
 /// Pages at once; the oldest gives way.
 const MAX_PAGES: usize = 64;
+/// Events kept for the first page.
+const MAX_EARLY: usize = 64;
 /// How long a page may take for one wallet read.
 const WALLET_TIMEOUT_MS: i32 = 10_000;
 /// Trackers taken with one torrent.
@@ -45,6 +47,8 @@ pub struct Pages {
     driver: Weak<Driver>,
     pages: RefCell<Map<u64, Page>>,
     next: Cell<u64>,
+    /// Events from before the first page came: they are for that one.
+    early: RefCell<Option<Vec<JsValue>>>,
     /// `add` requests that the core has yet to answer, by tag.
     adding: RefCell<Map<u64, (u64, f64)>>,
     /// `redeem` requests. The core is asked for the first one's claims, and for the next one's when those are handed out.
@@ -84,6 +88,7 @@ impl Pages {
             driver,
             pages: RefCell::default(),
             next: Cell::new(1),
+            early: RefCell::new(Some(Vec::new())),
             adding: RefCell::default(),
             redeeming: RefCell::default(),
             claims: RefCell::default(),
@@ -103,6 +108,9 @@ impl Pages {
             }
         });
         port.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
+        for message in self.early.take().unwrap_or_default() {
+            let _ = port.post_message(&message);
+        }
         let mut pages = self.pages.borrow_mut();
         let oldest = (pages.len() >= MAX_PAGES)
             .then(|| pages.pop_first())
@@ -212,10 +220,16 @@ impl Pages {
                 self.prepare_redeem();
             }
             event => {
-                if let Some(message) = snapshot::event(&event) {
-                    for page in self.pages.borrow().values() {
-                        let _ = page.port.post_message(&message);
-                    }
+                let Some(message) = snapshot::event(&event) else {
+                    return;
+                };
+                let pages = self.pages.borrow();
+                for page in pages.values() {
+                    let _ = page.port.post_message(&message);
+                }
+                let mut early = self.early.borrow_mut();
+                if let Some(early) = early.as_mut().filter(|early| early.len() < MAX_EARLY) {
+                    early.push(message);
                 }
             }
         }

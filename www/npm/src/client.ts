@@ -415,8 +415,13 @@ export class Client extends Emitter<ClientEvents> {
 
   #onEvent(message: Extract<FromEngine, { t: "event" }>): void {
     const torrent = message.hash === null ? null : (this.#torrents.get(message.hash)?.torrent ?? null);
-    // Another tab's torrents are no concern of this page.
-    if (message.hash !== null && !torrent) return;
+    if (message.hash !== null && !torrent) {
+      // Another tab's torrents are no concern of this page. What the engine says of one before it has answered the add waits for that.
+      const { hash } = message;
+      const added = Promise.allSettled(this.#adding);
+      if (this.#adding.size > 0) void added.then(() => this.#torrents.has(hash) && this.#onEvent(message));
+      return;
+    }
     const text = message.text ?? "";
     torrent?.handle(message);
     switch (message.e) {

@@ -17,6 +17,8 @@ const PROBED_AFTER: Duration = Duration::from_secs(20);
 const TURN: Duration = Duration::from_secs(30);
 /// Bytes a second: a peer that brings less of a piece in two minutes gives way to whoever is next.
 const NEXT_TO_NOTHING: u64 = 8 * 1024;
+/// A peer that misses so many turns does not go on with what it brought.
+const MOST_MISSED: u32 = 2;
 
 /// A piece that failed its hash with several sources. From then on it comes whole from one peer, so that the bytes tell who sent
 /// wrong ones. Each peer has its turn, whatever it asks, and goes on in the next one with what it brought itself. Never is what
@@ -38,11 +40,8 @@ struct Turns {
     part: Option<Bitfield>,
     /// When its last turn ended, by [`Picker::order`]: that it had, or that it did not take.
     ended: Option<u64>,
-    /// When the last turn ended that it had, and the one before, but for those that came before others'.
-    had: Option<u64>,
-    had_before: Option<u64>,
-    /// Its turn comes before others', because another's ended for its sake.
-    favoured: bool,
+    /// So often since its last one another began a turn behind it, because it was not there for its own, or did not take it.
+    missed: u32,
     /// So many blocks of the piece came in its last turn.
     grew: u64,
     /// The bytes a second that it sent in its last turn. Others' turns end for that and for no more.
@@ -52,14 +51,6 @@ struct Turns {
 }
 
 impl Turns {
-    fn end(&mut self, order: u64) {
-        self.ended = Some(order);
-        let before = self.had.replace(order);
-        if !core::mem::take(&mut self.favoured) {
-            self.had_before = before;
-        }
-    }
-
     /// What counts when others' turns end for its sake.
     fn showed(&self) -> Option<u64> {
         if self.said { Some(0) } else { self.shown }
@@ -150,9 +141,13 @@ impl Failed {
 
     /// Whose number is lower has its turn before: when its last turn ended, or when it `joined`.
     fn order(&self, conn: ConnectionId, joined: u64) -> u64 {
-        if self.favoured == Some(conn) {
-            return 0;
+        match self.favoured == Some(conn) {
+            true => 0,
+            false => self.place(conn, joined),
         }
+    }
+
+    fn place(&self, conn: ConnectionId, joined: u64) -> u64 {
         let turns = self.turns.get(&conn);
         turns.and_then(|turns| turns.ended).unwrap_or(joined)
     }
@@ -160,11 +155,6 @@ impl Failed {
     pub(super) fn peer_gone(&mut self, conn: ConnectionId) {
         self.turns.remove(&conn);
         self.favoured.take_if(|favoured| *favoured == conn);
-    }
-
-    /// It takes its turns: no other had two while it had none.
-    fn goes_on(&self, turns: &Turns) -> bool {
-        (self.turns.values()).all(|other| other.had_before <= turns.had)
     }
 }
 
@@ -297,6 +287,11 @@ impl Picker {
         owed
     }
 
+    /// A reader needs the piece.
+    pub fn is_due(&self, piece: u32) -> bool {
+        self.deadlines.iter().any(|(_, due)| *due == piece)
+    }
+
     /// A reader needs something of this peer before the piece: it is asked for that first.
     fn has_earlier(&self, conn: ConnectionId, peer: &Peer, piece: u32) -> bool {
         let deadlines = self.deadlines.iter().map(|(_, other)| *other);
@@ -363,19 +358,20 @@ impl Picker {
                     .filter(|(first, _)| *first < failed.order(conn, joined))
             };
             let mut first = before_it(failed);
+            failed.waits = first.map(|(_, awaited)| failed.waits.unwrap_or((now, awaited)));
             if let Some((_, awaited)) = first
-                && self.fits(piece)
-                && self.has_budget_for(piece, true)
-                && let (since, waited) = *failed.waits.get_or_insert((now, awaited))
+                && let Some((since, waited)) = failed.waits
                 && now >= since + PATIENCE
             {
-                // It does not take its turn: now it is the next one's.
+                // It does not take its turn: now it is the next one's. Nobody could where there is no room for the piece.
                 self.order += 1;
-                let peer = peers.get(&awaited).filter(|_| awaited == waited);
+                let can = self.fits(piece) && self.has_budget_for(piece, self.is_due(piece));
+                let peer = peers.get(&awaited).filter(|_| awaited == waited && can);
                 let passes = peer.is_some_and(|peer| !self.has_earlier(awaited, peer, piece));
                 let turns = failed.turns.entry(awaited).or_default();
                 turns.ended = Some(self.order);
                 turns.said |= passes;
+                turns.missed += u32::from(passes);
                 failed.favoured.take_if(|favoured| *favoured == awaited);
                 first = before_it(failed);
                 failed.waits = first.map(|(_, next)| (now, next));
@@ -407,9 +403,20 @@ impl Picker {
         partial.ahead = peer.requests.len() as u64;
         partial.received_before = peer.received;
         failed.waits = None;
+        failed.favoured = None;
+        let place = failed.place(conn, peer.joined);
+        let away = |other: &ConnectionId| {
+            let other = self.peers.get(other);
+            other.is_some_and(|other| !other.has_now(now, piece))
+        };
+        for (other, turns) in &mut failed.turns {
+            if turns.ended.is_some_and(|ended| ended < place) && away(other) {
+                turns.missed += 1;
+            }
+        }
         let turns = failed.turns.entry(conn).or_default();
         turns.said = false;
-        turns.favoured = failed.favoured.take() == Some(conn);
+        turns.missed = 0;
         // Who sent all of it sent it wrong.
         let part = turns.part.as_ref();
         let Some(part) = part.filter(|part| part.count() > 0 && !part.is_full()) else {
@@ -438,7 +445,7 @@ impl Picker {
             let turns = failed.turns.entry(owner).or_default();
             turns.shown = Some(u64::try_from(shown).unwrap_or(u64::MAX));
             turns.grew = u64::from(partial.received().saturating_sub(partial.brought));
-            turns.end(self.order);
+            turns.ended = Some(self.order);
             failed.keep(partial);
         }
     }
@@ -474,7 +481,7 @@ impl Picker {
         self.peers.get(&conn)?;
         let failed = self.failed.get(&piece.0)?;
         let turns = failed.turns.get(&conn);
-        let turns = turns.filter(|turns| failed.goes_on(turns))?;
+        let turns = turns.filter(|turns| turns.missed < MOST_MISSED)?;
         let part = turns.part.as_ref()?;
         let missing = u64::from(part.len() - part.count());
         (missing * 1_000).checked_div(turns.grew)

@@ -35,8 +35,10 @@ impl Content {
         while self.suspects.len() >= most && !self.suspects.contains_key(&piece) {
             let paid = |all: &[Suspect]| all.iter().filter(|s| s.advanced).count();
             let others = self.suspects.iter();
-            // The first ones come first.
-            let other = others.min_by_key(|(other, all)| (paid(all), Reverse(**other)));
+            // What a reader needs comes first, and then the first ones.
+            let other = others.min_by_key(|(other, all)| {
+                (paid(all), self.picker.is_due(other.0), Reverse(**other))
+            });
             let Some(other) = other.map(|(other, _)| *other) else {
                 break;
             };

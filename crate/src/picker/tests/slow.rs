@@ -751,16 +751,86 @@ fn of_what_is_kept_that_gives_way_which_nobody_goes_on_with() {
     turn(&mut picker, 2_000, 34_000, slow, 64);
     assert_eq!(picker.turns_left(piece, slow), Some(3_000));
     assert_eq!(picker.turns_left(piece, hoards), Some(1_000));
-    turn(&mut picker, 34_000, 66_000, slow, 64);
-    assert_eq!(picker.turns_left(piece, slow), Some(2_000));
-    assert_eq!(picker.turns_left(piece, hoards), None, "it missed its turn");
+    turn(&mut picker, 34_000, 66_000, slow, 32);
+    assert_eq!(picker.turns_left(piece, slow), Some(5_000));
+    assert_eq!(picker.turns_left(piece, hoards), Some(1_000));
+    turn(&mut picker, 66_000, 98_000, slow, 32);
+    assert_eq!(picker.turns_left(piece, slow), Some(4_000));
+    assert_eq!(picker.turns_left(piece, hoards), None, "it missed two");
     // A turn of which nothing came, but blocks of other pieces, is none.
-    turn(&mut picker, 66_000, 70_000, slow, 0);
+    turn(&mut picker, 98_000, 102_000, slow, 0);
     assert_eq!(picker.turns_left(piece, slow), None);
-    turn(&mut picker, 70_000, 74_000, slow, 32);
-    assert_eq!(picker.turns_left(piece, slow), Some(3_000));
+    turn(&mut picker, 102_000, 106_000, slow, 64);
+    assert_eq!(picker.turns_left(piece, slow), Some(1_000));
     picker.peer_gone(slow);
     assert_eq!(picker.turns_left(piece, slow), None);
+}
+
+#[test]
+fn who_is_not_there_goes_on_with_nothing_though_all_turns_end_for_the_sake_of_others() {
+    let piece = PieceIndex(0);
+    let mut picker = one_piece(256);
+    picker.piece_failed(piece, true);
+    let hoards = seed(&mut picker, 1, 0, 0);
+    let slow = seed(&mut picker, 2, 0, 50_000);
+    let out = pick(&mut picker, at(0), hoards, 256);
+    deliver(&mut picker, at(1_000), hoards, &out[..255]);
+    picker.timed_out(hoards);
+    choked(&mut picker, at(1_000), hoards);
+    picker.peer_status(hoards, PeerStatus::default());
+    let mut now = 1_000;
+    for round in 0..3 {
+        let out = pick(&mut picker, at(now), slow, 256);
+        assert!(!out.is_empty());
+        deliver(&mut picker, at(now + 29_000), slow, &out[..16]);
+        // One comes that is not known, and sends nothing: the next turn is the slow one's again.
+        let new = seed(&mut picker, 10 + round, 0, 0);
+        assert!(!picker.end_turns(at(now + 30_000)).is_empty());
+        assert_eq!(pick(&mut picker, at(now + 30_000), slow, 9), []);
+        assert_eq!(pick(&mut picker, at(now + 30_000), new, 9).len(), 9);
+        assert_eq!(picker.end_turns(at(now + 34_000)).len(), 9);
+        assert_eq!(pick(&mut picker, at(now + 34_000), new, 9), []);
+        now += 34_000;
+        let goes_on = round == 0;
+        assert_eq!(picker.turns_left(piece, hoards).is_some(), goes_on);
+        let left = (256 - 16 * (round + 1)) * 1_000 / 16;
+        assert_eq!(picker.turns_left(piece, slow), Some(left));
+        picker.take_resumed();
+        picker.peer_gone(new);
+    }
+}
+
+#[test]
+fn a_piece_for_which_there_is_no_room_waits_for_nobody_for_ever() {
+    // There is room for two pieces. One that waits for no request could make room for a third.
+    let mut picker = Picker::new(20 * 64 * KIB, 64 * KIB as u32, [3; 32]);
+    picker.set_partial_budget(2 * 64 * KIB);
+    picker.set_wanted(only(0..0));
+    picker.piece_failed(PieceIndex(19), true);
+    let sits = seed(&mut picker, 1, 0, 0);
+    let other = seed(&mut picker, 2, 0, 0);
+    for piece in 0..3 {
+        picker.set_windows(&[Window {
+            pieces: piece..piece + 1,
+            deadline: at(0),
+            spacing: Duration::ZERO,
+        }]);
+        let out = pick(&mut picker, at(0), other, 4);
+        deliver(&mut picker, at(0), other, &out[..1]);
+        picker.timed_out(other);
+    }
+    picker.set_windows(&[Window {
+        pieces: 19..20,
+        deadline: at(0),
+        spacing: Duration::ZERO,
+    }]);
+    assert_eq!(pick(&mut picker, at(0), other, 4), []);
+    assert!(picker.next_timeout(at(0)) <= at(4_000));
+    assert_eq!(pick(&mut picker, at(4_000), other, 4).len(), 4);
+    assert_eq!(picker.take_dropped().len(), 1);
+    // The one that was waited for could not have begun it: it has its say.
+    picker.peer_status(sits, status(0, 1_000_000));
+    assert_eq!(picker.end_turns(at(8_000)).len(), 4);
 }
 
 #[test]
@@ -783,7 +853,7 @@ fn who_does_not_take_its_turn_goes_on_with_nothing() {
         assert!(!out.is_empty());
         deliver(&mut picker, at(now + 34_000), slow, &out[..16]);
         picker.timed_out(slow);
-        let goes_on = round == 0;
+        let goes_on = round < 2;
         assert_eq!(picker.turns_left(piece, hoards).is_some(), goes_on);
     }
     assert_eq!(picker.turns_left(piece, slow), Some(208 * 1_000 / 16));

@@ -311,6 +311,7 @@ test("a site without payments shows none", async (t) => {
   const page = await offer(t, "free", { setup: null, ignore: /404/ });
   assert.equal(await page.evaluate(() => window.fake.options.payments), undefined);
   await page.click("#nav-money");
+  await page.waitForFunction(() => document.body.dataset.view === "money");
   assert.equal(await page.isVisible("#money-off"), true);
   assert.equal(await page.isVisible("#money-on"), false);
 });
@@ -480,6 +481,7 @@ test("until the engine answers, the page says that it is looking, and claims nei
   assert.equal(await page.isVisible("#library-reading"), true);
   assert.equal(await page.isVisible("#library-empty"), false);
   await page.click("#nav-money");
+  await page.waitForFunction(() => document.body.dataset.view === "money");
   assert.deepEqual(Object.values(await ledger(page, "#account")), ["\u2026", "\u2026", "\u2026", "\u2026", "\u2026"]);
   await page.evaluate(() => ((window.fake.scene = "paid"), window.fake.answerStats(), window.fake.answer()));
   await page.waitForFunction(() => document.querySelector("#account").textContent.includes("Locked0.00"));

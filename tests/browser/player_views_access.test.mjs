@@ -97,6 +97,7 @@ const STATES = {
   "money on a site without payments": async (t) => {
     const page = await open(t, "free", { setup: null, ignore: /404/ });
     await page.click("#nav-money");
+    await page.waitForFunction(() => document.body.dataset.view === "money");
     return page;
   },
   "offline": async (t) => {

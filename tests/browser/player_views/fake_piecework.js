@@ -1,5 +1,7 @@
 // Stands in for the package `piecework` when the page's views are tested: the same public surface, with a swarm, a wallet and a chain
-// that the test moves by hand. `?scene=` says how it begins; `window.fake` is the handle.
+// that the test moves by hand. `?scene=` says how it begins; `window.fake` is the handle. Amounts are read and written by the package.
+export { FINE_BITS, formatAmount, parseAmount, parseTypedAmount } from "./real_piecework.js";
+
 const UNITS = 1_000_000n;
 const FINE = 24n;
 const HASH = "c12fe1c06bba254a9dc9f519b335aa7c1367a88a";

@@ -10,7 +10,7 @@ import { after } from "node:test";
 import { fileURLToPath } from "node:url";
 import { browserPath, launch } from "../demo/browser.mjs";
 import { test as declare } from "../tests.mjs";
-import { serve } from "./site.mjs";
+import { dist, serve } from "./site.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const shots = join(here, "..", "..", "..", "target", "demo", "views");
@@ -41,7 +41,8 @@ async function start() {
   if (!existsSync(path)) {
     execFileSync("ffmpeg", ["-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25:duration=20", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-movflags", "+faststart", path]);
   }
-  const served = await serve({ config: () => config, documents: { "/piecework.js": join(here, "fake_piecework.js") }, video: await readFile(path) });
+  const documents = { "/piecework.js": join(here, "fake_piecework.js"), "/real_piecework.js": join(dist, "piecework.js") };
+  const served = await serve({ config: () => config, documents, video: await readFile(path) });
   ({ url: site, close: closeSite } = served);
   browser = await launch(await browserPath());
 }

@@ -7,7 +7,8 @@ import { dirname, extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..");
-const dist = join(root, "www", "player", "dist");
+/** What `npm run build` makes in www/player. */
+export const dist = join(root, "www", "player", "dist");
 const TYPES = { ".html": "text/html; charset=utf-8", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml", ".json": "application/json", ".mp4": "video/mp4", ".wasm": "application/wasm" };
 
 /** The header; `connect` are the sources besides the site itself. */

@@ -20,6 +20,8 @@ export type { AccountInfo, Decimal, PaymentLack, PaymentOptions, RecoverableDepo
 export type { FileSource, TorrentSource } from "./source.js";
 export { Torrent, TorrentFile } from "./torrent.js";
 export type { PeerPaymentStats, PeerStats, TorrentEvents, TorrentState, TorrentStats } from "./torrent.js";
+export { FINE_BITS, formatAmount, parseAmount, parseTypedAmount } from "./units.js";
+export type { AmountStyle } from "./units.js";
 export type { ChainParams, WalletInfo } from "./wallet.js";
 
 // ---- client
@@ -648,6 +650,30 @@ export declare class Emitter<Events extends object> {
     /** Listens; call what it returns to stop. */
     on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void;
 }
+
+// ---- units
+/**
+ * Amounts of a token: parsed and printed here alone, and the rounding of prices. "Units" are the token's smallest units, "fine" is 2^-24
+ * of one (docs/protocol.md, "Fine units").
+ */
+/** How an amount is printed. */
+export interface AmountStyle {
+    /** Zeros fill up so many decimal places. Default 0. */
+    leastPlaces?: number;
+    /** With commas between thousands. */
+    grouped?: boolean;
+}
+/** Decimal text ("1.5") to base units of a token with this many decimals; refuses what it cannot hold exactly. */
+export declare function parseAmount(text: string | number | bigint, decimals: number): bigint;
+/**
+ * The same for what a person typed: with commas between thousands, or one as the decimal point. `null` if it is no amount, has too many
+ * places or digits, or is a thousand times as much to some as it is to others ("1,500").
+ */
+export declare function parseTypedAmount(text: string, decimals: number): bigint | null;
+/** Base units to decimal text, without zeros at the end but for those that the style asks for. */
+export declare function formatAmount(units: bigint, decimals: number, { leastPlaces, grouped }?: AmountStyle): string;
+/** 2^24 fine units are one base unit. */
+export declare const FINE_BITS = 24n;
 
 // ---- player
 import { Client, type Torrent } from "./index.js";

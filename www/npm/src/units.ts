@@ -1,41 +1,74 @@
+/**
+ * Amounts of a token: parsed and printed here alone, and the rounding of prices. "Units" are the token's smallest units, "fine" is 2^-24
+ * of one (docs/protocol.md, "Fine units").
+ */
+
+/** More digits before the point are a slip of the hand. */
+const TYPED = /^\d{1,12}(?!\d)/;
+
+/** How an amount is printed. */
+export interface AmountStyle {
+  /** Zeros fill up so many decimal places. Default 0. */
+  leastPlaces?: number;
+  /** With commas between thousands. */
+  grouped?: boolean;
+}
+
 /** Decimal text ("1.5") to base units of a token with this many decimals; refuses what it cannot hold exactly. */
 export function parseAmount(text: string | number | bigint, decimals: number): bigint {
-  const match = /^(\d+)(?:\.(\d+))?$/.exec(String(text).trim());
-  const fraction = match?.[2] ?? "";
-  if (!match || fraction.replace(/0+$/, "").length > decimals) {
-    throw new RangeError(`"${text}" is not an amount with at most ${decimals} decimals`);
-  }
-  return BigInt(match[1] + fraction.slice(0, decimals).padEnd(decimals, "0"));
+  const units = unitsIn(String(text).trim(), decimals);
+  if (units === null) throw new RangeError(`"${text}" is not an amount with at most ${decimals} decimals`);
+  return units;
 }
 
-/** Base units to decimal text without trailing zeros. */
-export function formatAmount(units: bigint, decimals: number): string {
+/**
+ * The same for what a person typed: with commas between thousands, or one as the decimal point. `null` if it is no amount, has too many
+ * places or digits, or is a thousand times as much to some as it is to others ("1,500").
+ */
+export function parseTypedAmount(text: string, decimals: number): bigint | null {
+  const typed = text.trim();
+  if (/^[1-9]\d{0,2},\d{3}$/.test(typed)) return null;
+  const grouped = /^[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?$/.test(typed);
+  const plain = grouped ? typed.replaceAll(",", "") : typed.replace(",", ".");
+  return TYPED.test(plain) ? unitsIn(plain, decimals) : null;
+}
+
+/** Base units to decimal text, without zeros at the end but for those that the style asks for. */
+export function formatAmount(units: bigint, decimals: number, { leastPlaces = 0, grouped = false }: AmountStyle = {}): string {
   const digits = units.toString().padStart(decimals + 1, "0");
-  const whole = digits.slice(0, digits.length - decimals);
-  const fraction = digits.slice(digits.length - decimals).replace(/0+$/, "");
-  return fraction ? `${whole}.${fraction}` : whole;
+  const point = digits.length - decimals;
+  const whole = digits.slice(0, point);
+  const places = digits.slice(point).replace(/0+$/, "").padEnd(leastPlaces, "0");
+  return (grouped ? whole.replace(/\B(?=(?:\d{3})+$)/g, ",") : whole) + (places && `.${places}`);
 }
 
-const FINE = 24n;
+function unitsIn(text: string, decimals: number): bigint | null {
+  const [, whole, fraction = ""] = /^(\d+)(?:\.(\d+))?$/.exec(text) ?? [];
+  if (whole === undefined || fraction.replace(/0+$/, "").length > decimals) return null;
+  return BigInt(whole + fraction.slice(0, decimals).padEnd(decimals, "0"));
+}
+
+/** 2^24 fine units are one base unit. */
+export const FINE_BITS = 24n;
 const BLOCK = 16_384n;
 const GB = 1_000_000_000n;
 
-/** Token base units per 10^9 bytes to fine units (2^-24 base units) per block of 16 KiB, rounded up. */
+/** @internal Token base units per 10^9 bytes to fine units (2^-24 base units) per block of 16 KiB, rounded up. */
 export function finePerBlock(unitsPerGB: bigint): bigint {
-  return ((unitsPerGB << FINE) * BLOCK + GB - 1n) / GB;
+  return ((unitsPerGB << FINE_BITS) * BLOCK + GB - 1n) / GB;
 }
 
-/** Fine units per block to token base units per 10^9 bytes, rounded down. */
+/** @internal Fine units per block to token base units per 10^9 bytes, rounded down. */
 export function unitsPerGB(finePerBlockPrice: bigint): bigint {
-  return (finePerBlockPrice * GB) / (BLOCK << FINE);
+  return (finePerBlockPrice * GB) / (BLOCK << FINE_BITS);
 }
 
-/** Fine units to whole base units, rounded down. */
+/** @internal Fine units to whole base units, rounded down. */
 export function floorFine(fine: bigint): bigint {
-  return fine >> FINE;
+  return fine >> FINE_BITS;
 }
 
-/** Fine units to whole base units, rounded up. */
+/** @internal Fine units to whole base units, rounded up. */
 export function ceilFine(fine: bigint): bigint {
-  return (fine + (1n << FINE) - 1n) >> FINE;
+  return (fine + (1n << FINE_BITS) - 1n) >> FINE_BITS;
 }

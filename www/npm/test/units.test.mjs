@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ceilFine, finePerBlock, floorFine, formatAmount, parseAmount, unitsPerGB } from "./build/units.js";
+import { ceilFine, finePerBlock, floorFine, formatAmount, parseAmount, parseTypedAmount, unitsPerGB } from "./build/units.js";
 
 test("decimal text becomes base units exactly, or is refused", () => {
   assert.equal(parseAmount("10", 6), 10_000_000n);
@@ -17,6 +17,26 @@ test("base units become decimal text without trailing zeros", () => {
   assert.equal(formatAmount(1n, 6), "0.000001");
   assert.equal(formatAmount(2_500_000n, 6), "2.5");
   assert.equal(formatAmount(7n, 0), "7");
+});
+
+test("what a person types becomes base units, or nothing where it means two things", () => {
+  const amounts = { " 2.50 ": 2_500_000n, "2,5": 2_500_000n, "0,125": 125_000n, "1,5000": 1_500_000n, "1.500": 1_500_000n, "1,500.00": 1_500_000_000n };
+  for (const [typed, units] of Object.entries(amounts)) assert.equal(parseTypedAmount(typed, 6), units, typed);
+  assert.equal(parseTypedAmount("1,500,000", 6), 1_500_000_000_000n);
+  assert.equal(parseTypedAmount("7.00", 0), 7n);
+  assert.equal(parseTypedAmount("999999999999", 0), 999_999_999_999n);
+  for (const wrong of ["1,500", "", "-1", "1e3", ".5", "1.", "1,5.2", "1,5,2", "1,50,000", "0.0000001", "0x10", "1 000", "1000000000000"]) {
+    assert.equal(parseTypedAmount(wrong, 6), null, wrong);
+  }
+});
+
+test("an amount is printed with the places and the commas that are asked for", () => {
+  assert.equal(formatAmount(10_000_000n, 6, { leastPlaces: 2 }), "10.00");
+  assert.equal(formatAmount(2_512_300n, 6, { leastPlaces: 2 }), "2.5123");
+  assert.equal(formatAmount(7n, 0, { leastPlaces: 2 }), "7.00");
+  assert.equal(formatAmount(1_234_567_890_000n, 6, { grouped: true }), "1,234,567.89");
+  assert.equal(formatAmount(999_000_000n, 6, { grouped: true }), "999");
+  assert.equal(formatAmount(123_456_789n, 0, { grouped: true, leastPlaces: 1 }), "123,456,789.0");
 });
 
 test("a price per GB survives the way to a price per block and back", () => {

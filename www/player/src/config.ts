@@ -5,6 +5,7 @@
  * The URL may carry the title (`#magnet=...` or `?magnet=...`), and for tests `?bridge=1`.
  */
 
+import { parseAmount } from "piecework";
 import type { Token } from "./format.ts";
 
 /** Of the deposit: the least bond that a seller asks for by default (docs/protocol.md, "Constants"). */
@@ -196,9 +197,10 @@ class Fields {
   units(name: string, decimals: number): bigint | null {
     const value = this.#json[name];
     if (value === undefined || value === null) return null;
-    const match = /^(\d{1,12})(?:\.(\d{1,18}))?$/.exec(String(value));
-    if (!match) throw new ConfigError(`The site's configuration: ${name} must be a decimal number of tokens.`);
-    const places = (match[2] ?? "").slice(0, decimals).padEnd(decimals, "0");
-    return BigInt(match[1] ?? "0") * 10n ** BigInt(decimals) + BigInt(places || "0");
+    try {
+      return parseAmount(String(value), decimals);
+    } catch {
+      throw new ConfigError(`The site's configuration: ${name} must be a decimal number of tokens with at most ${decimals} places.`);
+    }
   }
 }

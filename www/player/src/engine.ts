@@ -1,5 +1,6 @@
 /**
- * The one module that knows the package `piecework`: everything the views do goes through here, as plain data and promises.
+ * The one module that knows the peer of the package `piecework`: everything the views do goes through here, as plain data and
+ * promises. Only the package's amounts, which are text and numbers, are used elsewhere too.
  *
  * It uploads nothing until `setSharing` says so, fetches nothing of a title until `fetchAll`, and asks no wallet on its own.
  */
@@ -8,6 +9,7 @@ import {
   Client,
   PieceworkRejectedError,
   PieceworkUnsupportedError,
+  formatAmount,
   type AccountInfo,
   type PaymentOptions,
   type RecoverableDeposit,
@@ -354,10 +356,7 @@ export function trackersIn(source: Source): string[] {
 }
 
 function payments(setup: NonNullable<Config["payment"]>): PaymentOptions {
-  const decimal = (units: bigint): string => {
-    const digits = units.toString().padStart(setup.token.decimals + 1, "0");
-    return setup.token.decimals === 0 ? digits : `${digits.slice(0, -setup.token.decimals)}.${digits.slice(-setup.token.decimals)}`;
-  };
+  const decimal = (units: bigint): string => formatAmount(units, setup.token.decimals);
   return {
     vault: setup.vault,
     chainId: setup.chainId,

@@ -1,11 +1,12 @@
 /**
- * Numbers as people read them. Money is always whole numbers in, text with its unit out; nothing here decides anything.
+ * Numbers as people read them. Money is always whole numbers in, text with its unit out; nothing here decides anything. The digits of
+ * an amount are the package's to read and to write.
  *
  * "Units" are the token's smallest units, "fine" is 2^-24 of one (docs/protocol.md, "Fine units"), a GB has 10^9 bytes.
  */
 
-/** 2^24 fine units are one token unit. */
-export const FINE_BITS = 24n;
+import { FINE_BITS, formatAmount } from "piecework";
+
 const BLOCK_BYTES = 16_384;
 const GB = 1_000_000_000n;
 
@@ -101,24 +102,9 @@ export function costFine(length: number, unitsPerGB: bigint): bigint {
   return ((blocks * BigInt(BLOCK_BYTES) * unitsPerGB) << FINE_BITS) / GB;
 }
 
-/**
- * A decimal number typed by a person, as token units; `null` if it is none, has too many places, or is a thousand times as much to some
- * as it is to others ("1,500").
- */
-export function parseUnits(text: string, decimals: number): bigint | null {
-  const typed = text.trim();
-  if (/^[1-9]\d{0,2},\d{3}$/.test(typed)) return null;
-  const grouped = /^[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?$/.test(typed);
-  const match = /^(\d{1,12})(?:[.,](\d+))?$/.exec(grouped ? typed.replaceAll(",", "") : typed);
-  if (!match) return null;
-  const places = (match[2] ?? "").replace(/0+$/, "");
-  if (places.length > decimals) return null;
-  return BigInt(match[1] ?? "0") * 10n ** BigInt(decimals) + BigInt(places.padEnd(decimals, "0") || "0");
-}
-
 /** An amount for an input field, without the symbol and as it can be typed. */
 export function forField(amount: bigint, token: Token): string {
-  return decimal(amount, token.decimals, 2).replaceAll(",", "");
+  return formatAmount(amount, token.decimals, { leastPlaces: 2 });
 }
 
 /** Seconds as the one or two largest words that describe them. */
@@ -152,11 +138,7 @@ function rounded(unitsPerGB: bigint, token: Token): bigint {
 }
 
 function decimal(amount: bigint, decimals: number, leastPlaces: number): string {
-  const scale = 10n ** BigInt(decimals);
-  let places = (amount % scale).toString().padStart(decimals, "0").slice(0, decimals).replace(/0+$/, "");
-  places = places.padEnd(Math.min(leastPlaces, Math.max(decimals, leastPlaces)), "0");
-  const whole = (amount / scale).toLocaleString("en");
-  return places ? `${whole}.${places}` : whole;
+  return formatAmount(amount, decimals, { leastPlaces, grouped: true });
 }
 
 function withSymbol(number: string, token: Token): string {

@@ -1,10 +1,11 @@
 /** After it: what was spent and earned, redeeming, exit and withdrawal, and deposits found again. */
 
+import { FINE_BITS } from "piecework";
 import type { App } from "../app.ts";
 import { LACKS, isLost, spendable } from "../deposit.ts";
 import { announce, byId, confirm, make, reason, setLedger, setText, show } from "../dom.ts";
 import { Rejected, type Deposit, type Engine } from "../engine.ts";
-import { about, duration, exact, FINE_BITS, moment, plural, shortAddress, units } from "../format.ts";
+import { about, duration, exact, moment, plural, shortAddress, units } from "../format.ts";
 import type { Money } from "../types.ts";
 import { WalletList } from "./wallets.ts";
 

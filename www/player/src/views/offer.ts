@@ -4,12 +4,13 @@
  * Nothing of the video is fetched or uploaded and no wallet is asked before that button is pressed.
  */
 
+import { parseTypedAmount } from "piecework";
 import type { App } from "../app.ts";
 import { bondFor } from "../config.ts";
 import { LACKS, isLost, spendable } from "../deposit.ts";
 import { announce, byId, make, reason, setLedger, setText, show, type LedgerRow } from "../dom.ts";
 import { Rejected, type Title } from "../engine.ts";
-import { bytes, costFine, duration, fine, forField, label, parseUnits, plural, pricePerGB, units, type Token } from "../format.ts";
+import { bytes, costFine, duration, fine, forField, label, plural, pricePerGB, units, type Token } from "../format.ts";
 import type { Look, Money } from "../types.ts";
 import { bestFile, isPlayable } from "./files.ts";
 import { SharingFields } from "./sharing.ts";
@@ -123,7 +124,7 @@ export class Offer {
     if (!payment) return null;
     const [ceiling, budget] = ["ceiling", "budget"].map((id) => {
       const field = byId<HTMLInputElement>(id);
-      const value = parseUnits(field.value, payment.token.decimals);
+      const value = parseTypedAmount(field.value, payment.token.decimals);
       if (value === null || value === 0n) field.setAttribute("aria-invalid", "true");
       else field.removeAttribute("aria-invalid");
       return value;

@@ -1,8 +1,9 @@
 /** Sharing files of one's own: chosen or dropped, described, and sent from here once the visitor has agreed to upload. */
 
+import { parseTypedAmount } from "piecework";
 import type { App } from "../app.ts";
 import { announce, byId, reason, setText, show } from "../dom.ts";
-import { bytes, label, parseUnits, plural } from "../format.ts";
+import { bytes, label, plural } from "../format.ts";
 import { parseCap } from "./sharing.ts";
 
 /** The form for one's own files. */
@@ -45,7 +46,7 @@ export class Own {
   async #share(): Promise<void> {
     const { payment } = this.#app.config;
     const cap = parseCap(this.#cap.value);
-    const price = this.#price.value.trim() === "" ? 0n : parseUnits(this.#price.value, payment?.token.decimals ?? 0);
+    const price = this.#price.value.trim() === "" ? 0n : parseTypedAmount(this.#price.value, payment?.token.decimals ?? 0);
     mark(this.#cap, cap !== undefined);
     mark(this.#price, price !== null);
     if (cap === undefined || price === null || this.#files.length === 0) {

@@ -1,9 +1,10 @@
 /** While playing: the video, what is here, who sends it, and what it costs. */
 
+import { FINE_BITS } from "piecework";
 import type { App } from "../app.ts";
 import { announce, byId, make, reason, setLedger, setText, show } from "../dom.ts";
 import type { Title } from "../engine.ts";
-import { bytes, exact, FINE_BITS, fine, label, percent, plural, priceShort, rate, units } from "../format.ts";
+import { bytes, exact, fine, label, percent, plural, priceShort, rate, units } from "../format.ts";
 import { holds, PieceMap } from "../piece_map.ts";
 import type { Look, Peer } from "../types.ts";
 import { Files, isPlayable } from "./files.ts";

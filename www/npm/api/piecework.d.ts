@@ -20,7 +20,7 @@ export type { AccountInfo, Decimal, PaymentLack, PaymentOptions, RecoverableDepo
 export type { FileSource, TorrentSource } from "./source.js";
 export { Torrent, TorrentFile } from "./torrent.js";
 export type { PeerPaymentStats, PeerStats, TorrentEvents, TorrentState, TorrentStats } from "./torrent.js";
-export { FINE_BITS, formatAmount, parseAmount, parseTypedAmount } from "./units.js";
+export { FINE_BITS, bondFor, formatAmount, parseAmount, parseTypedAmount } from "./units.js";
 export type { AmountStyle } from "./units.js";
 export type { ChainParams, WalletInfo } from "./wallet.js";
 
@@ -672,6 +672,8 @@ export declare function parseAmount(text: string | number | bigint, decimals: nu
 export declare function parseTypedAmount(text: string, decimals: number): bigint | null;
 /** Base units to decimal text, without zeros at the end but for those that the style asks for. */
 export declare function formatAmount(units: bigint, decimals: number, { leastPlaces, grouped }?: AmountStyle): string;
+/** The bond, in the same units, that goes with a deposit where the page does not say: what sellers ask for by default. */
+export declare function bondFor(deposit: bigint): bigint;
 /** 2^24 fine units are one base unit. */
 export declare const FINE_BITS = 24n;
 

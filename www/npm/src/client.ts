@@ -5,7 +5,7 @@ import { Payments, type AccountInfo, type Decimal, type PaymentLack, type Paymen
 import type { EngineConfig, FromEngine, Hello } from "./protocol.js";
 import { fileEntries, recognise, torrentBytes, type FileSource, type Recognised, type TorrentSource } from "./source.js";
 import { Torrent, type Wishes } from "./torrent.js";
-import { finePerBlock, floorFine } from "./units.js";
+import { bondFor, finePerBlock, floorFine } from "./units.js";
 import { discover, type WalletInfo } from "./wallet.js";
 
 /**
@@ -281,7 +281,7 @@ export class Client extends Emitter<ClientEvents> {
   async deposit({ amount, bond }: { amount: Decimal; bond?: Decimal }): Promise<AccountInfo> {
     const payments = this.#paying();
     const units = payments.parse(amount);
-    return payments.deposit(units, bond === undefined ? (units * 5n + 3n) / 4n : payments.parse(bond));
+    return payments.deposit(units, bond === undefined ? bondFor(units) : payments.parse(bond));
   }
 
   /** The connected wallet's account, as the chain has it. */

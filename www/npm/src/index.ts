@@ -19,6 +19,6 @@ export type { AccountInfo, Decimal, PaymentLack, PaymentOptions, RecoverableDepo
 export type { FileSource, TorrentSource } from "./source.js";
 export { Torrent, TorrentFile } from "./torrent.js";
 export type { PeerPaymentStats, PeerStats, TorrentEvents, TorrentState, TorrentStats } from "./torrent.js";
-export { FINE_BITS, formatAmount, parseAmount, parseTypedAmount } from "./units.js";
+export { FINE_BITS, bondFor, formatAmount, parseAmount, parseTypedAmount } from "./units.js";
 export type { AmountStyle } from "./units.js";
 export type { ChainParams, WalletInfo } from "./wallet.js";

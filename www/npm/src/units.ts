@@ -48,6 +48,14 @@ function unitsIn(text: string, decimals: number): bigint | null {
   return BigInt(whole + fraction.slice(0, decimals).padEnd(decimals, "0"));
 }
 
+/** Of the deposit: the least bond that a seller asks for by default (docs/protocol.md, "Constants"). */
+const BOND_PERCENT = 125n;
+
+/** The bond, in the same units, that goes with a deposit where the page does not say: what sellers ask for by default. */
+export function bondFor(deposit: bigint): bigint {
+  return (deposit * BOND_PERCENT + 99n) / 100n;
+}
+
 /** 2^24 fine units are one base unit. */
 export const FINE_BITS = 24n;
 const BLOCK = 16_384n;

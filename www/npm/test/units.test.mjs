@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { ceilFine, finePerBlock, floorFine, formatAmount, parseAmount, parseTypedAmount, unitsPerGB } from "./build/units.js";
+import { bondFor, ceilFine, finePerBlock, floorFine, formatAmount, parseAmount, parseTypedAmount, unitsPerGB } from "./build/units.js";
 
 test("decimal text becomes base units exactly, or is refused", () => {
   assert.equal(parseAmount("10", 6), 10_000_000n);
@@ -37,6 +37,10 @@ test("an amount is printed with the places and the commas that are asked for", (
   assert.equal(formatAmount(1_234_567_890_000n, 6, { grouped: true }), "1,234,567.89");
   assert.equal(formatAmount(999_000_000n, 6, { grouped: true }), "999");
   assert.equal(formatAmount(123_456_789n, 0, { grouped: true, leastPlaces: 1 }), "123,456,789.0");
+});
+
+test("a bond is a quarter more than the deposit, rounded up", () => {
+  assert.deepEqual([0n, 1n, 4n, 5n, 2_000_000n].map(bondFor), [0n, 2n, 5n, 7n, 2_500_000n]);
 });
 
 test("a price per GB survives the way to a price per block and back", () => {

@@ -9,7 +9,8 @@ import type { Config } from "./config.ts";
 import { announce, byId, reason, setText, show } from "./dom.ts";
 import type { Engine, Notice } from "./engine.ts";
 import { rate } from "./format.ts";
-import type { ClientLook } from "./types.ts";
+import type { Host, ViewName } from "./host.ts";
+import type { ClientLook } from "./model.ts";
 import { MoneyView } from "./views/money.ts";
 import { OpenView } from "./views/open.ts";
 import { TitleView } from "./views/title.ts";
@@ -18,11 +19,8 @@ import { TitleView } from "./views/title.ts";
 const LOOK_MS = 300;
 const LOOK_HIDDEN_MS = 2000;
 
-/** The names of the views. */
-export type ViewName = "start" | "open" | "title" | "money";
-
 /** One page. */
-export class App {
+export class App implements Host {
   readonly config: Config;
   readonly engine: Engine;
   /** The view that is shown. */

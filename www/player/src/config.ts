@@ -8,8 +8,6 @@
 import { parseAmount } from "piecework";
 import type { Token } from "./format.ts";
 
-/** Of the deposit: the least bond that a seller asks for by default (docs/protocol.md, "Constants"). */
-const BOND_PERCENT = 125n;
 /** kB/s, when the site does not say: a part of most uplinks. A site writes `null` for no cap. */
 const DEFAULT_UPLOAD = 2500;
 const LARGEST_CONFIG_BYTES = 256 * 1024;
@@ -133,11 +131,6 @@ function payment(read: Fields): PaymentSetup {
     exitDelaySeconds: read.number("exitDelaySeconds") ?? 72 * 3600,
     chainParams: (read.value("chainParams") as Record<string, unknown> | undefined) ?? null,
   };
-}
-
-/** The bond that goes with a deposit: what payees ask for by default. */
-export function bondFor(deposit: bigint): bigint {
-  return (deposit * BOND_PERCENT + 99n) / 100n;
 }
 
 function isLoopback(host: string): boolean {

@@ -1,6 +1,6 @@
 /** What this browser's deposit can pay, and why it cannot. */
 
-import type { Lack, Money } from "./types.ts";
+import type { Lack, Money } from "./model.ts";
 
 /** Why nothing more is bought from a deposit, as a sentence. */
 export const LACKS: Record<Lack, string> = {

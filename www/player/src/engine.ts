@@ -19,8 +19,7 @@ import {
 } from "piecework";
 import type { Config } from "./config.ts";
 import { Memory } from "./memory.ts";
-import type { ClientLook, Look } from "./types.ts";
-import type { Sharing } from "./views/sharing.ts";
+import type { ClientLook, Look, Sharing, Stored } from "./model.ts";
 
 export { PieceworkRejectedError as Rejected };
 export type { WalletInfo };
@@ -41,16 +40,6 @@ export class Cancelled extends Error {}
 
 /** A title to open. */
 export type Source = { magnet: string } | { torrent: Uint8Array } | { stored: string };
-
-/** A title that is on this device, as far as this page remembers it. */
-export interface Stored {
-  infoHash: string;
-  name: string;
-  length: number;
-  verified: number;
-  /** Trackers its own link or file named. */
-  trackers: string[];
-}
 
 /** Something the engine says. `infoHash` is `null` if it concerns all titles. */
 export interface Notice {

@@ -3,7 +3,7 @@
  * exit, which must stay visible. Nothing that matters is lost with it.
  */
 
-import type { Stored } from "./engine.ts";
+import type { Stored } from "./model.ts";
 
 const TITLES = "piecework titles";
 /** Older ones are forgotten; the engine still has them. */

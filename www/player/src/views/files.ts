@@ -1,10 +1,10 @@
 /** The files of the title that is watched: which of them plays, and saving each out of the page. */
 
-import type { App } from "../app.ts";
 import { announce, byId, make, reason, setText } from "../dom.ts";
 import { Cancelled, type Title } from "../engine.ts";
 import { bytes, label, plural } from "../format.ts";
-import type { Look } from "../types.ts";
+import type { Host } from "../host.ts";
+import type { Look } from "../model.ts";
 
 /** More are not listed: nobody reads them. */
 const MOST_FILES = 200;
@@ -22,14 +22,17 @@ export function bestFile(look: Look): number {
   return indexes.reduce((best, index) => (size(index) > size(best) ? index : best), indexes[0] ?? 0);
 }
 
+/** What it needs of the page. */
+type Page = Pick<Host, "problem">;
+
 /** The list. */
 export class Files {
-  readonly #app: App;
+  readonly #host: Page;
   readonly #play: (file: number) => void;
   #shown = "";
 
-  constructor(app: App, play: (file: number) => void) {
-    this.#app = app;
+  constructor(host: Page, play: (file: number) => void) {
+    this.#host = host;
     this.#play = play;
   }
 
@@ -65,7 +68,7 @@ export class Files {
       await title.save(index);
       announce("Saved");
     } catch (error) {
-      if (!(error instanceof Cancelled)) this.#app.problem("The file could not be saved.", reason(error));
+      if (!(error instanceof Cancelled)) this.#host.problem("The file could not be saved.", reason(error));
     } finally {
       button.disabled = false;
       setText(button, "Save");

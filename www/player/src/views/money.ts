@@ -1,12 +1,12 @@
 /** After it: what was spent and earned, redeeming, exit and withdrawal, and deposits found again. */
 
 import { FINE_BITS } from "piecework";
-import type { App } from "../app.ts";
 import { LACKS, isLost, spendable } from "../deposit.ts";
 import { announce, byId, confirm, make, reason, setLedger, setText, show } from "../dom.ts";
 import { Rejected, type Deposit, type Engine } from "../engine.ts";
 import { about, duration, exact, moment, plural, shortAddress, units } from "../format.ts";
-import type { Money } from "../types.ts";
+import type { Host } from "../host.ts";
+import type { Money } from "../model.ts";
 import { WalletList } from "./wallets.ts";
 
 /** Slices that are redeemed by one transaction. */
@@ -15,9 +15,12 @@ const CLAIMS_PER_TRANSACTION = 128;
 /** Before the engine's first answer. */
 const NOTHING: Money = { accountReady: false, lack: null, balance: 0n, locked: 0n, spentFine: 0n, budget: 0n, redeemable: 0n, redeemableFine: 0n, redeemed: 0n, redeemableRanges: 0, vouchersSigned: 0, preimagesReleased: 0, preimagesReceived: 0 };
 
+/** What it needs of the page. */
+type Page = Pick<Host, "config" | "engine" | "look" | "lookNow" | "view">;
+
 /** The account of money. */
 export class MoneyView {
-  readonly #app: App;
+  readonly #host: Page;
   readonly #wallets = new WalletList(byId("money-wallets"), "money-wallet");
   #busy = false;
   #deposit: Awaited<ReturnType<Engine["ownDeposit"]>> = null;
@@ -25,8 +28,8 @@ export class MoneyView {
   /** The chain did not answer the last time. */
   #unread = false;
 
-  constructor(app: App) {
-    this.#app = app;
+  constructor(host: Page) {
+    this.#host = host;
     const on = (id: string, what: string, run: () => Promise<string | null>): void => byId(id).addEventListener("click", () => void this.#do(what, run));
     on("redeem", "redeemed", () => this.#redeem());
     on("exit", "taken back", () => this.#exit(null));
@@ -37,7 +40,7 @@ export class MoneyView {
 
   /** Comes into view. */
   enter(): void {
-    const { payment } = this.#app.config;
+    const { payment } = this.#host.config;
     show(byId("money-on"), payment !== null);
     show(byId("money-off"), payment === null);
     setText(byId("money-lede"), payment ? `Amounts are in ${payment.token.symbol}. Each block is paid between viewers directly; the chain is touched only to put money down and to fetch it.` : "");
@@ -48,16 +51,16 @@ export class MoneyView {
 
   /** Brings the amounts up to date. */
   refresh(): void {
-    const { payment } = this.#app.config;
+    const { payment } = this.#host.config;
     if (!payment) return;
     const { token } = payment;
-    const money = this.#app.look?.money ?? NOTHING;
+    const money = this.#host.look?.money ?? NOTHING;
     const deposit = this.#deposit;
     const has = money.accountReady && money.lack !== "withdrawn";
     const free = spendable(money);
     const lost = has && money.lack !== null && isLost(money) ? ` ${LACKS[money.lack]}` : "";
     /** Nothing is claimed before the engine has answered. */
-    const said = (amount: bigint): string => (this.#app.look ? about(amount, token) : "\u2026");
+    const said = (amount: bigint): string => (this.#host.look ? about(amount, token) : "\u2026");
     const bond = deposit?.bond;
     setLedger(byId("account"), [
       { term: "In your deposit", value: said(has ? money.balance << FINE_BITS : 0n), note: has ? `Yours, kept by the vault contract. What you spent leaves it when sellers redeem.${lost}` : "Nothing is put down from this browser. The first title that costs something offers a deposit, and says exactly how much." },
@@ -75,8 +78,8 @@ export class MoneyView {
       { term: `${token.symbol}, on chain ${payment.chainId}`, value: shortAddress(token.address) },
       { term: "Vault", value: shortAddress(payment.vault) },
     ]);
-    const { connected } = this.#app.engine;
-    const wallets = this.#app.engine.wallets();
+    const { connected } = this.#host.engine;
+    const wallets = this.#host.engine.wallets();
     const able = !this.#busy && navigator.onLine && (wallets.length > 0 || connected !== null);
     setText(byId("redeem-title"), money.redeemable > 0n ? "Redeem what you earned" : "Nothing to redeem yet");
     setText(byId("redeem-hint"), money.redeemable > 0n
@@ -130,7 +133,7 @@ export class MoneyView {
     } finally {
       this.#busy = false;
       await this.#readDeposit();
-      await this.#app.lookNow();
+      await this.#host.lookNow();
       this.#returnFocus(from);
     }
   }
@@ -139,16 +142,16 @@ export class MoneyView {
   #returnFocus(from: Element | null): void {
     const at = document.activeElement;
     // The browser takes the focus away only when it draws next: until then the button, or one in a closed dialog, seems to have it.
-    if (this.#app.view !== "money" || (at !== document.body && at !== from && at?.checkVisibility())) return;
+    if (this.#host.view !== "money" || (at !== document.body && at !== from && at?.checkVisibility())) return;
     if (from instanceof HTMLButtonElement && !from.disabled && from.checkVisibility()) from.focus();
     else byId(byId("money-message").hidden ? "money-title" : "money-message").focus();
   }
 
   async #connected(): Promise<void> {
-    if (this.#app.engine.connected) return;
+    if (this.#host.engine.connected) return;
     const wallet = this.#wallets.chosen;
     if (!wallet) throw new Error("No wallet was found in this browser. Install one, then load this page again.");
-    await this.#app.engine.connect(wallet);
+    await this.#host.engine.connect(wallet);
   }
 
   async #connect(): Promise<string | null> {
@@ -158,15 +161,15 @@ export class MoneyView {
 
   async #redeem(): Promise<string | null> {
     await this.#connected();
-    const result = await this.#app.engine.redeem();
-    const { payment } = this.#app.config;
+    const result = await this.#host.engine.redeem();
+    const { payment } = this.#host.config;
     if (!payment) return null;
     if (result.paid === 0n) return "There was nothing that could be redeemed.";
     return `${units(result.paid, payment.token)} went to your wallet, in ${plural(result.batches, "transaction")}.`;
   }
 
   async #exit(deposit: Deposit | null): Promise<string | null> {
-    const { payment } = this.#app.config;
+    const { payment } = this.#host.config;
     if (!payment) return null;
     const when = moment(Date.now() / 1000 + payment.exitDelaySeconds);
     const yes = await confirm(
@@ -179,27 +182,27 @@ export class MoneyView {
     );
     if (!yes) return null;
     await this.#connected();
-    await this.#app.engine.exit(deposit);
+    await this.#host.engine.exit(deposit);
     return `Asked for. It can be withdrawn from about ${when}.`;
   }
 
   async #withdraw(deposit: Deposit | null): Promise<string | null> {
     await this.#connected();
-    const { payment } = this.#app.config;
-    const amount = await this.#app.engine.withdraw(deposit);
+    const { payment } = this.#host.config;
+    const amount = await this.#host.engine.withdraw(deposit);
     if (deposit) await this.#recover();
     return payment && amount !== null ? `${units(amount, payment.token)} went back to your wallet.` : "The deposit went back to your wallet.";
   }
 
   async #recover(): Promise<string | null> {
     await this.#connected();
-    this.#found = await this.#app.engine.recoverDeposits();
+    this.#found = await this.#host.engine.recoverDeposits();
     this.#list();
     return this.#found.length === 0 ? "No deposit of this wallet was found in this vault." : `${plural(this.#found.length, "deposit")} found.`;
   }
 
   #list(): void {
-    const { payment } = this.#app.config;
+    const { payment } = this.#host.config;
     if (!payment || !this.#found) return;
     byId("recovered").replaceChildren(
       ...this.#found.map((deposit) => {
@@ -224,7 +227,7 @@ export class MoneyView {
 
   async #readDeposit(): Promise<void> {
     try {
-      this.#deposit = await this.#app.engine.ownDeposit();
+      this.#deposit = await this.#host.engine.ownDeposit();
       this.#unread = false;
     } catch {
       // Without a chain to ask, the engine's own numbers stand; what was read before is shown all the same.

@@ -4,17 +4,15 @@
  * Nothing of the video is fetched or uploaded and no wallet is asked before that button is pressed.
  */
 
-import { parseTypedAmount } from "piecework";
-import type { App } from "../app.ts";
-import { bondFor } from "../config.ts";
+import { bondFor, parseTypedAmount } from "piecework";
 import { LACKS, isLost, spendable } from "../deposit.ts";
 import { announce, byId, make, reason, setLedger, setText, show, type LedgerRow } from "../dom.ts";
 import { Rejected, type Title } from "../engine.ts";
 import { bytes, costFine, duration, fine, forField, label, plural, pricePerGB, units, type Token } from "../format.ts";
-import type { Look, Money } from "../types.ts";
+import type { Host, TitleHost } from "../host.ts";
+import type { Look, Money } from "../model.ts";
 import { bestFile, isPlayable } from "./files.ts";
 import { SharingFields } from "./sharing.ts";
-import type { TitleView } from "./title.ts";
 import { WalletList } from "./wallets.ts";
 import { Ways, type Asking } from "./ways.ts";
 
@@ -27,10 +25,13 @@ interface Limits {
 /** What happens with the deposit when the button is pressed. */
 type Plan = { kind: "free" } | { kind: "covered" } | { kind: "deposit"; amount: bigint; bond: bigint };
 
+/** What it needs of the page. */
+type Page = Pick<Host, "config" | "engine" | "look">;
+
 /** The view before playing. */
 export class Offer {
-  readonly #app: App;
-  readonly #view: TitleView;
+  readonly #host: Page;
+  readonly #view: TitleHost;
   readonly #form = byId<HTMLFormElement>("offer");
   readonly #play = byId<HTMLButtonElement>("play");
   readonly #error = byId("play-error");
@@ -42,8 +43,8 @@ export class Offer {
   #plan: Plan = { kind: "free" };
   #asking: Asking = { kind: "unknown" };
 
-  constructor(app: App, view: TitleView) {
-    this.#app = app;
+  constructor(host: Page, view: TitleHost) {
+    this.#host = host;
     this.#view = view;
     this.#sharing = new SharingFields({ switch: "offer-share", cap: "offer-cap", error: "offer-cap-error" }, () => undefined);
     this.#wallets = new WalletList(byId("wallet-options"), "wallet");
@@ -54,12 +55,12 @@ export class Offer {
     });
     for (const id of ["ceiling", "budget"]) byId(id).addEventListener("input", () => this.#again());
     byId("wallet-refresh").addEventListener("click", () => {
-      app.engine.findWallets();
+      host.engine.findWallets();
       this.#again();
       // It was disabled meanwhile, and lost the focus.
       if (this.#error.textContent) this.#play.focus();
     });
-    const { payment } = app.config;
+    const { payment } = host.config;
     setText(byId("share-hint"), payment && payment.resellPercent > 0
       ? `Watching also uploads: what you have is passed on to other viewers, who pay you ${payment.resellPercent} % of what you paid for it. It starts when you press the button below. They all see one payment address of this browser, the same for every title.`
       : "Watching also uploads: what you have is passed on to other viewers. It starts when you press the button below.");
@@ -72,8 +73,8 @@ export class Offer {
     this.#asking = { kind: "unknown" };
     setText(this.#error, "");
     show(byId("play-steps"), false);
-    this.#sharing.fill(this.#app.engine.sharingWish);
-    const { payment } = this.#app.config;
+    this.#sharing.fill(this.#host.engine.sharingWish);
+    const { payment } = this.#host.config;
     if (payment) {
       byId<HTMLInputElement>("ceiling").value = forField(payment.maxPerGB, payment.token);
       byId<HTMLInputElement>("budget").value = forField(payment.budget, payment.token);
@@ -92,21 +93,21 @@ export class Offer {
     if (this.#view.current?.priceHint) this.#ways.hear(this.#view.current.priceHint);
     this.#chooseFiles(look);
     // Before the first look at the money nobody knows whether a deposit is needed.
-    const { payment } = this.#app.config;
-    this.#asking = this.#app.look ? this.#ways.update(look, payment?.token ?? null) : { kind: "unknown" };
+    const { payment } = this.#host.config;
+    this.#asking = this.#host.look ? this.#ways.update(look, payment?.token ?? null) : { kind: "unknown" };
     const paid = this.#asking.kind === "paid" && payment !== null;
     const isSold = paid || (payment !== null && this.#asking.kind === "free" && this.#asking.selling !== null);
     this.#form.classList.toggle("free", !isSold);
     show(byId("limits"), paid);
     const limits = paid ? this.#limits() : null;
-    const money = this.#app.look?.money ?? null;
+    const money = this.#host.look?.money ?? null;
     const most = limits ? this.#most(look, limits) : 0n;
     this.#plan = paid && limits ? this.#planFor(most, money) : { kind: "free" };
     const needsWallet = this.#plan.kind === "deposit";
     show(byId("wallets"), needsWallet);
     if (needsWallet) {
-      const wallets = this.#app.engine.wallets();
-      this.#wallets.update(wallets, this.#app.engine.connected?.id ?? null);
+      const wallets = this.#host.engine.wallets();
+      this.#wallets.update(wallets, this.#host.engine.connected?.id ?? null);
       show(byId("wallet-none"), wallets.length === 0);
       show(byId("wallet-options"), wallets.length > 0);
     }
@@ -120,7 +121,7 @@ export class Offer {
 
   /** The typed limits; `null` with the reason beside them if they are no amounts. */
   #limits(): Limits | null {
-    const { payment } = this.#app.config;
+    const { payment } = this.#host.config;
     if (!payment) return null;
     const [ceiling, budget] = ["ceiling", "budget"].map((id) => {
       const field = byId<HTMLInputElement>(id);
@@ -141,7 +142,7 @@ export class Offer {
   }
 
   #planFor(most: bigint, money: Money | null): Plan {
-    const { payment } = this.#app.config;
+    const { payment } = this.#host.config;
     if (!payment) return { kind: "free" };
     const there = spendable(money);
     if (there !== null && there >= most) return { kind: "covered" };
@@ -152,7 +153,7 @@ export class Offer {
   }
 
   #costs(look: Look, limits: Limits | null, most: bigint, money: Money | null): void {
-    const { payment } = this.#app.config;
+    const { payment } = this.#host.config;
     const asking = this.#asking;
     const rows: LedgerRow[] = [];
     let summary = "";
@@ -190,7 +191,7 @@ export class Offer {
   }
 
   #button(limits: Limits | null, needsWallet: boolean): void {
-    const { payment } = this.#app.config;
+    const { payment } = this.#host.config;
     const asking = this.#asking;
     const { kind } = asking;
     const plan = this.#plan;
@@ -264,10 +265,10 @@ export class Offer {
     try {
       if (plan.kind === "deposit") await this.#pay(plan);
       this.#step("play");
-      if (limits) await this.#app.engine.setLimits(title, limits);
+      if (limits) await this.#host.engine.setLimits(title, limits);
       // What was said to cost nothing is not paid: not to a seller beside those that give it, nor to one that names its price late.
-      else if (this.#app.config.payment) await this.#app.engine.takeOnlyFree(title);
-      await this.#app.engine.setSharing(sharing);
+      else if (this.#host.config.payment) await this.#host.engine.takeOnlyFree(title);
+      await this.#host.engine.setSharing(sharing);
       await title.fetchAll();
       await this.#view.play(this.#chosenFile());
     } catch (error) {
@@ -282,7 +283,7 @@ export class Offer {
   }
 
   async #pay(plan: { amount: bigint; bond: bigint }): Promise<void> {
-    const { engine } = this.#app;
+    const { engine } = this.#host;
     const wallet = this.#wallets.chosen;
     if (!wallet) throw new Error("Choose a wallet first.");
     this.#step("connect");
@@ -301,7 +302,7 @@ export class Offer {
       else if (control !== this.#play) control.disabled = false;
     }
     if (busy) setText(this.#play, "One moment\u2026");
-    else this.#sharing.fill(this.#sharing.read() ?? this.#app.engine.sharingWish);
+    else this.#sharing.fill(this.#sharing.read() ?? this.#host.engine.sharingWish);
   }
 
   /** Shows how far it is: connecting, depositing, playing. */

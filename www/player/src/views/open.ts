@@ -1,17 +1,21 @@
 /** The first view: open a magnet link or a .torrent file, go on with what is on this device, or share something of one's own. */
 
-import type { App } from "../app.ts";
 import { announce, byId, confirm, make, reason, setText, show } from "../dom.ts";
+import type { Source } from "../engine.ts";
 import { bytes, label, percent } from "../format.ts";
-import type { Source, Stored } from "../engine.ts";
+import type { Host } from "../host.ts";
+import type { Stored } from "../model.ts";
 import { Own } from "./own.ts";
 
 /** A .torrent of more than this is not read into memory; the engine's own bound is the same. */
 const LARGEST_TORRENT_BYTES = 16 * 1024 * 1024;
 
+/** What it needs of the page. */
+type Page = Pick<Host, "clearProblem" | "config" | "engine" | "go" | "problem" | "view">;
+
 /** The opening view. */
 export class OpenView {
-  readonly #app: App;
+  readonly #host: Page;
   readonly #form = byId<HTMLFormElement>("open-form");
   readonly #magnet = byId<HTMLInputElement>("magnet");
   readonly #file = byId<HTMLInputElement>("file");
@@ -19,9 +23,9 @@ export class OpenView {
   readonly #own: Own;
   #busy = false;
 
-  constructor(app: App) {
-    this.#app = app;
-    this.#own = new Own(app);
+  constructor(host: Page) {
+    this.#host = host;
+    this.#own = new Own(host);
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault();
       void this.#openMagnet(this.#magnet.value.trim());
@@ -33,7 +37,7 @@ export class OpenView {
       this.#file.value = "";
       if (file) void this.openFile(file);
     });
-    const { featured } = app.config;
+    const { featured } = host.config;
     show(byId("featured"), featured !== null);
     if (featured) {
       setText(byId("featured-name"), label(featured.name ?? nameIn(featured.magnet) ?? "A title this site offers"));
@@ -58,10 +62,10 @@ export class OpenView {
   async refresh(): Promise<void> {
     let stored: Stored[];
     try {
-      stored = await this.#app.engine.stored();
+      stored = await this.#host.engine.stored();
     } catch (error) {
       // An empty list would say that nothing is here.
-      this.#app.problem("What is on this device could not be listed.", reason(error), { label: "Try again", run: () => (this.#app.clearProblem(), void this.refresh()) });
+      this.#host.problem("What is on this device could not be listed.", reason(error), { label: "Try again", run: () => (this.#host.clearProblem(), void this.refresh()) });
       return;
     } finally {
       show(byId("library-reading"), false);
@@ -86,12 +90,12 @@ export class OpenView {
     this.#setBusy(true);
     announce("Opening");
     try {
-      const title = await this.#app.engine.open(source);
+      const title = await this.#host.engine.open(source);
       this.#magnet.value = "";
       this.#fail("");
-      this.#app.go(`#/title/${title.infoHash}`);
+      this.#host.go(`#/title/${title.infoHash}`);
     } catch (error) {
-      if (this.#app.view !== "open") this.#app.go("#/");
+      if (this.#host.view !== "open") this.#host.go("#/");
       this.#fail(reason(error));
     } finally {
       this.#setBusy(false);
@@ -110,7 +114,7 @@ export class OpenView {
   }
 
   async #openFeatured(): Promise<void> {
-    const { featured } = this.#app.config;
+    const { featured } = this.#host.config;
     if (featured?.magnet) {
       await this.open({ magnet: featured.magnet });
     } else if (featured?.torrent) {
@@ -138,10 +142,10 @@ export class OpenView {
     const yes = await confirm("Remove this title?", [`\u201c${name}\u201d and what is here of it is deleted from this device.`], "Remove");
     if (!yes) return;
     try {
-      await this.#app.engine.remove(title.infoHash);
+      await this.#host.engine.remove(title.infoHash);
       announce("Removed");
     } catch (error) {
-      this.#app.problem("It could not be removed.", reason(error));
+      this.#host.problem("It could not be removed.", reason(error));
     }
     await this.refresh();
     byId("open-title").focus();
@@ -173,7 +177,7 @@ export class OpenView {
     const magnet = magnetIn(transfer);
     const files = [...(transfer?.files ?? [])];
     const folder = [...(transfer?.items ?? [])].some((item) => item.webkitGetAsEntry()?.isDirectory);
-    if (this.#app.view !== "open") this.#app.go("#/");
+    if (this.#host.view !== "open") this.#host.go("#/");
     const [first] = files;
     if (folder) this.#fail("A folder cannot be dropped here. Drop the files in it.");
     else if (first && files.length === 1 && isTorrent(first)) await this.openFile(first);

@@ -1,21 +1,24 @@
 /** Sharing files of one's own: chosen or dropped, described, and sent from here once the visitor has agreed to upload. */
 
 import { parseTypedAmount } from "piecework";
-import type { App } from "../app.ts";
 import { announce, byId, reason, setText, show } from "../dom.ts";
 import { bytes, label, plural } from "../format.ts";
+import type { Host } from "../host.ts";
 import { parseCap } from "./sharing.ts";
+
+/** What it needs of the page. */
+type Page = Pick<Host, "config" | "engine" | "go">;
 
 /** The form for one's own files. */
 export class Own {
-  readonly #app: App;
+  readonly #host: Page;
   readonly #picker = byId<HTMLInputElement>("share-files");
   readonly #price = byId<HTMLInputElement>("share-price");
   readonly #cap = byId<HTMLInputElement>("share-cap");
   #files: File[] = [];
 
-  constructor(app: App) {
-    this.#app = app;
+  constructor(host: Page) {
+    this.#host = host;
     byId("share-choose").addEventListener("click", () => this.#picker.click());
     this.#picker.addEventListener("change", () => {
       const files = [...(this.#picker.files ?? [])];
@@ -30,13 +33,13 @@ export class Own {
       event.preventDefault();
       void this.#share();
     });
-    show(byId("share-priced"), app.config.payment !== null);
+    show(byId("share-priced"), host.config.payment !== null);
   }
 
   /** Shows what was chosen; nothing is read of it yet. */
   async choose(files: File[]): Promise<void> {
     this.#show(files);
-    const { cap } = this.#app.engine.sharingWish;
+    const { cap } = this.#host.engine.sharingWish;
     this.#cap.value = cap === null ? "" : String(cap);
     byId("share-form").scrollIntoView({ block: "nearest" });
     byId("share-go").focus({ preventScroll: true });
@@ -44,7 +47,7 @@ export class Own {
   }
 
   async #share(): Promise<void> {
-    const { payment } = this.#app.config;
+    const { payment } = this.#host.config;
     const cap = parseCap(this.#cap.value);
     const price = this.#price.value.trim() === "" ? 0n : parseTypedAmount(this.#price.value, payment?.token.decimals ?? 0);
     mark(this.#cap, cap !== undefined);
@@ -57,10 +60,10 @@ export class Own {
     this.#fail("");
     this.#busy(true);
     try {
-      const title = await this.#app.engine.share(this.#files, price);
-      await this.#app.engine.setSharing({ on: true, cap });
+      const title = await this.#host.engine.share(this.#files, price);
+      await this.#host.engine.setSharing({ on: true, cap });
       this.#show([]);
-      this.#app.go(`#/title/${title.infoHash}`);
+      this.#host.go(`#/title/${title.infoHash}`);
     } catch (error) {
       this.#fail(`It could not be shared. ${reason(error)}`);
       byId("share-go").focus();

@@ -1,12 +1,7 @@
 /** The switch and the cap for uploading: shown before anything is uploaded, and again while watching. */
 
 import { byId, setText, show } from "../dom.ts";
-
-/** What the visitor decided. `cap` is kB/s; `null` is no cap. */
-export interface Sharing {
-  on: boolean;
-  cap: number | null;
-}
+import type { Sharing } from "../model.ts";
 
 /** A cap as typed; `undefined` if it is no number. Empty is no cap. */
 export function parseCap(text: string): number | null | undefined {

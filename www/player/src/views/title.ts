@@ -1,18 +1,15 @@
 /** One title: first what it will cost and do (`offer`), then the player and everything around it (`watch`). */
 
-import type { App } from "../app.ts";
 import { LACKS } from "../deposit.ts";
 import { announce, byId, confirm, reason, setText, show } from "../dom.ts";
 import type { Notice, Title } from "../engine.ts";
 import { bytes, label, percent, plural } from "../format.ts";
-import type { Look } from "../types.ts";
+import type { Host, TitleHost, TitlePhase } from "../host.ts";
+import type { Look } from "../model.ts";
 import { bestFile } from "./files.ts";
 import { Log } from "./log.ts";
 import { Offer } from "./offer.ts";
 import { Watch } from "./watch.ts";
-
-/** What this view is doing: `document.body.dataset.phase`. */
-export type TitlePhase = "opening" | "metadata" | "offer" | "paying" | "watching" | "gone";
 
 /** How long metadata may take before the page says what may be wrong. */
 const PATIENCE_MS = 15_000;
@@ -21,9 +18,12 @@ const STANDSTILL_MS = 5_000;
 /** Below this rate, in bytes per second, it stands still: a block of 16 KiB each second. */
 const STANDSTILL_RATE = 16_384;
 
+/** What it needs of the page. */
+type Page = Pick<Host, "clearProblem" | "config" | "engine" | "go" | "look" | "problem">;
+
 /** One title's view. */
-export class TitleView {
-  readonly #app: App;
+export class TitleView implements TitleHost {
+  readonly #host: Page;
   readonly #offer: Offer;
   readonly #watch: Watch;
   readonly #log = new Log();
@@ -37,10 +37,10 @@ export class TitleView {
   #still: number | null = null;
   #copied: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(app: App) {
-    this.#app = app;
-    this.#offer = new Offer(app, this);
-    this.#watch = new Watch(app, this);
+  constructor(host: Page) {
+    this.#host = host;
+    this.#offer = new Offer(host, this);
+    this.#watch = new Watch(host, this);
     byId("copy-magnet").addEventListener("click", () => void this.#copyMagnet());
     byId("see-price").addEventListener("click", () => this.#showPrice(this.current));
     byId("pause").addEventListener("click", () => void this.#pause());
@@ -83,7 +83,7 @@ export class TitleView {
     setText(byId("waiting-text"), "Reading what is here");
     setText(byId("waiting-hint"), "");
     try {
-      this.current = await this.#app.engine.open({ stored: infoHash });
+      this.current = await this.#host.engine.open({ stored: infoHash });
       this.#offer.begin(this.current);
       await this.refresh();
     } catch (error) {
@@ -112,7 +112,7 @@ export class TitleView {
       return;
     }
     if (this.#phase === "opening" || this.#phase === "metadata") {
-      if (look.length > 0 && look.verified === look.length && this.#app.engine.sharing.on) {
+      if (look.length > 0 && look.verified === look.length && this.#host.engine.sharing.on) {
         // Nothing is left to fetch, to pay or to ask: uploading was agreed to before.
         this.phase = "watching";
         await this.#watch.start(title, bestFile(look), look, false);
@@ -129,7 +129,7 @@ export class TitleView {
 
   /** It goes on, and somebody sells what is missing. */
   #isSold(look: Look): boolean {
-    return this.#app.config.payment !== null && look.phase === "downloading" && look.peers.some((peer) => peer.buying.pricePerGB);
+    return this.#host.config.payment !== null && look.phase === "downloading" && look.peers.some((peer) => peer.buying.pricePerGB);
   }
 
   /** Why nothing is bought of it: the visitor takes only what is free, or the deposit pays no more. */
@@ -137,7 +137,7 @@ export class TitleView {
     if (look.maxPerGB === 0n) {
       return { title: "Nobody sends the rest for nothing at the moment.", text: "Next to nothing comes from those who ask nothing. Others ask for money, and nothing is paid before you allow it." };
     }
-    const lack = this.#app.look?.money?.lack;
+    const lack = this.#host.look?.money?.lack;
     // Which deposit there is may not have been read yet.
     return lack && lack !== "none" ? { title: "Nothing more is bought at the moment.", text: LACKS[lack] } : null;
   }
@@ -154,12 +154,12 @@ export class TitleView {
     if (now - this.#still < STANDSTILL_MS) return;
     this.#still = Infinity;
     const title = this.current;
-    this.#app.problem(unpaid.title, unpaid.text, { label: "See the price", run: () => this.#showPrice(title) });
+    this.#host.problem(unpaid.title, unpaid.text, { label: "See the price", run: () => this.#showPrice(title) });
   }
 
   /** Back to what this title costs, where paying can be allowed. */
   #showPrice(title: Title | null): void {
-    this.#app.clearProblem();
+    this.#host.clearProblem();
     if (!this.look || this.current !== title || this.#phase !== "watching") return;
     this.#still = null;
     this.#watch.stop();
@@ -204,7 +204,7 @@ export class TitleView {
       setText(byId("waiting-hint"), "");
       return;
     }
-    const trackers = this.#app.look?.trackers ?? [];
+    const trackers = this.#host.look?.trackers ?? [];
     const unreached = trackers.length > 0 && trackers.every((tracker) => !tracker.connected);
     const hint = !navigator.onLine
       ? "You are offline. This goes on by itself when the connection is back."
@@ -249,7 +249,7 @@ export class TitleView {
       announce(paused ? "Going on" : "Paused: nothing is fetched or sent");
       await this.refresh();
     } catch (error) {
-      this.#app.problem(paused ? "It could not be resumed." : "It could not be paused.", reason(error));
+      this.#host.problem(paused ? "It could not be resumed." : "It could not be paused.", reason(error));
     }
   }
 
@@ -259,11 +259,11 @@ export class TitleView {
     if (!yes || !this.current) return;
     try {
       this.#watch.stop();
-      await this.#app.engine.remove(this.current.infoHash);
+      await this.#host.engine.remove(this.current.infoHash);
       this.current = null;
-      this.#app.go("#/");
+      this.#host.go("#/");
     } catch (error) {
-      this.#app.problem("It could not be removed.", reason(error));
+      this.#host.problem("It could not be removed.", reason(error));
     }
   }
 }

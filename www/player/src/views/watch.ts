@@ -1,15 +1,14 @@
 /** While playing: the video, what is here, who sends it, and what it costs. */
 
 import { FINE_BITS } from "piecework";
-import type { App } from "../app.ts";
 import { announce, byId, make, reason, setLedger, setText, show } from "../dom.ts";
 import type { Title } from "../engine.ts";
 import { bytes, exact, fine, label, percent, plural, priceShort, rate, units } from "../format.ts";
+import type { Host, TitleHost } from "../host.ts";
 import { holds, PieceMap } from "../piece_map.ts";
-import type { Look, Peer } from "../types.ts";
+import type { Look, Peer } from "../model.ts";
 import { Files, isPlayable } from "./files.ts";
 import { SharingFields } from "./sharing.ts";
-import type { TitleView } from "./title.ts";
 
 /** A cell that has nothing to say. */
 const NONE = "\u2013";
@@ -21,10 +20,13 @@ const MOST_ROWS = 60;
 /** A standstill shorter than this is not worth a word to a screen reader. */
 const STALL_MS = 2_000;
 
+/** What it needs of the page. */
+type Page = Pick<Host, "clearProblem" | "config" | "engine" | "look" | "problem">;
+
 /** The view while playing. */
 export class Watch {
-  readonly #app: App;
-  readonly #view: TitleView;
+  readonly #host: Page;
+  readonly #view: Pick<TitleHost, "look">;
   readonly #video = byId<HTMLVideoElement>("video");
   readonly #status = byId("stage-status");
   readonly #map = new PieceMap(byId<HTMLCanvasElement>("buffer"), byId<HTMLCanvasElement>("pieces"), byId("legend"));
@@ -36,11 +38,11 @@ export class Watch {
   #wasPlaying = false;
   #stall: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(app: App, view: TitleView) {
-    this.#app = app;
+  constructor(host: Page, view: Pick<TitleHost, "look">) {
+    this.#host = host;
     this.#view = view;
     this.#sharing = new SharingFields({ switch: "share", cap: "cap", error: "cap-error" }, () => void this.#share());
-    this.#files = new Files(app, (file) => void this.#other(file));
+    this.#files = new Files(host, (file) => void this.#other(file));
     const video = this.#video;
     video.addEventListener("waiting", () => this.#say(video.seeking ? "Fetching this part" : "Waiting for the next piece"));
     video.addEventListener("seeking", () => this.#say("Fetching this part"));
@@ -55,8 +57,8 @@ export class Watch {
     const plays = isPlayable(look.files[file]?.path ?? "");
     show(byId("stage"), plays);
     show(byId("buffer"), plays);
-    this.#sharing.fill(this.#app.engine.sharing);
-    show(byId("watch-money"), this.#app.config.payment !== null);
+    this.#sharing.fill(this.#host.engine.sharing);
+    show(byId("watch-money"), this.#host.config.payment !== null);
     this.#rows.clear();
     byId("peers").querySelector("tbody")?.replaceChildren();
     this.#say(now ? "Waiting for the first pieces" : "");
@@ -106,7 +108,7 @@ export class Watch {
     if (this.#title) this.#files.update(this.#title, look, this.#file);
     this.#peers(look);
     this.#money(look);
-    const { sharing } = this.#app.engine;
+    const { sharing } = this.#host.engine;
     const sent = look.uploaded > 0 ? ` ${bytes(look.uploaded)} of this title so far.` : "";
     setText(byId("share-state"), sharing.on ? `Uploading is on${sharing.cap === null ? "" : `, at most ${sharing.cap} kB/s`}.${sent}` : `Uploading is off.${sent}`);
   }
@@ -117,12 +119,12 @@ export class Watch {
     try {
       await this.start(this.#title, file, look, true);
     } catch (error) {
-      this.#app.problem("The file could not be played.", reason(error));
+      this.#host.problem("The file could not be played.", reason(error));
     }
   }
 
   #figures(look: Look): void {
-    const { payment } = this.#app.config;
+    const { payment } = this.#host.config;
     const figures: [string, string][] = [
       ["Here", `${percent(look.verified, look.length)} %`],
       ["Receiving", rate(look.downloadRate)],
@@ -209,7 +211,7 @@ export class Watch {
   }
 
   #cells(peer: Peer): string[] {
-    const token = this.#app.config.payment?.token;
+    const token = this.#host.config.payment?.token;
     const price = peer.buying.pricePerGB;
     return [
       label(peer.client) || "unnamed",
@@ -223,8 +225,8 @@ export class Watch {
   }
 
   #money(look: Look): void {
-    const { payment } = this.#app.config;
-    const money = this.#app.look?.money;
+    const { payment } = this.#host.config;
+    const money = this.#host.look?.money;
     if (!payment || !money) return;
     const { token } = payment;
     const spentUnits = money.spentFine >> FINE_BITS;
@@ -248,11 +250,11 @@ export class Watch {
     const sharing = this.#sharing.read();
     if (!sharing) return;
     try {
-      await this.#app.engine.setSharing(sharing);
+      await this.#host.engine.setSharing(sharing);
       announce(sharing.on ? "Uploading is on" : "Uploading is off");
     } catch (error) {
-      this.#sharing.fill(this.#app.engine.sharing);
-      this.#app.problem("Sharing could not be changed.", reason(error));
+      this.#sharing.fill(this.#host.engine.sharing);
+      this.#host.problem("Sharing could not be changed.", reason(error));
     }
   }
 
@@ -271,11 +273,11 @@ export class Watch {
       : "Reading the file was interrupted.";
     this.#say("Stopped");
     const title = this.#title;
-    this.#app.problem("The video stopped.", text, {
+    this.#host.problem("The video stopped.", text, {
       label: "Try again",
       run: () => {
-        this.#app.clearProblem();
-        if (this.#view.look) void this.start(title, this.#file, this.#view.look, true).catch((again: unknown) => this.#app.problem("The video stopped.", reason(again)));
+        this.#host.clearProblem();
+        if (this.#view.look) void this.start(title, this.#file, this.#view.look, true).catch((again: unknown) => this.#host.problem("The video stopped.", reason(again)));
       },
     });
   }

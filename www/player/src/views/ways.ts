@@ -2,7 +2,7 @@
 
 import { byId, setText, show } from "../dom.ts";
 import { plural, pricePerGB, type Token } from "../format.ts";
-import type { Look } from "../types.ts";
+import type { Look } from "../model.ts";
 
 /** A peer counts as free only when it has had this long to name a price. */
 const PRICE_PATIENCE_MS = 1500;

@@ -1,4 +1,7 @@
-/** What the views look at: plain data, made anew for each look. Amounts ending in `Fine` are 2^-24 token units. */
+/**
+ * What the views look at: plain data, made anew for each look. Amounts ending in `Fine` are 2^-24 token units. It imports nothing, so
+ * that engine, memory and views share it without importing each other.
+ */
 
 /** Where a title stands. */
 export type Phase = "metadata" | "checking" | "downloading" | "seeding" | "paused" | "failed";
@@ -83,4 +86,20 @@ export interface ClientLook {
   uploadRate: number;
   trackers: { url: string; connected: boolean; error: string | null }[];
   money: Money | null;
+}
+
+/** A title that is on this device, as far as this page remembers it. */
+export interface Stored {
+  infoHash: string;
+  name: string;
+  length: number;
+  verified: number;
+  /** Trackers its own link or file named. */
+  trackers: string[];
+}
+
+/** What the visitor decided. `cap` is kB/s; `null` is no cap. */
+export interface Sharing {
+  on: boolean;
+  cap: number | null;
 }

@@ -35,12 +35,14 @@ export class Surroundings {
 
   /** The one signaling server that everybody announces to. */
   async tracker() {
-    return (this.trackerUrl ??= await signaling());
+    this.trackerUrl ??= await signaling();
+    return this.trackerUrl;
   }
 
   /** The one chain. */
   async scene() {
-    return (this.sceneOpened ??= await Scene.open());
+    this.sceneOpened ??= await Scene.open();
+    return this.sceneOpened;
   }
 
   /** A page of the contestant's site in each browser, `seeder` and `fetcher`. */

@@ -7,7 +7,8 @@ export class Out {
   #begun = Date.now();
 
   constructor(path) {
-    writeFileSync((this.#path = path), "");
+    this.#path = path;
+    writeFileSync(path, "");
   }
 
   /** A result, written at once: what was measured before an interruption is not lost. */

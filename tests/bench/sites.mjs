@@ -26,7 +26,10 @@ export async function siteFor({ folder, files = {}, strict = false, requests = [
   });
   const host = `127.0.0.${next++}`;
   await new Promise((resolve, reject) => server.once("error", reject).listen(0, host, resolve));
-  ending(() => new Promise((resolve) => (server.close(resolve), server.closeAllConnections())));
+  ending(() => new Promise((resolve) => {
+    server.close(resolve);
+    server.closeAllConnections();
+  }));
   return `http://${host}:${server.address().port}`;
 }
 

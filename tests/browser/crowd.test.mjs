@@ -28,7 +28,8 @@ async function crowd() {
 
 /** Notes how many connections are up at once, and how long the page's frames take. Runs before the page's scripts. */
 function watch() {
-  const seen = (window.seen = { open: 0, mostOpen: 0, longestFrame: 0 });
+  const seen = { open: 0, mostOpen: 0, longestFrame: 0 };
+  window.seen = seen;
   window.RTCPeerConnection = class extends RTCPeerConnection {
     #counted = false;
     constructor(...arguments_) {

@@ -39,8 +39,12 @@ async function scene() {
     magnet: created.split(/\s/).find((word) => word.startsWith("magnet:")),
     digest: createHash("sha256").update(readFileSync(video)).digest("hex"),
     cutTracker: () => server.freeze(),
-    cut: () => [server, seeder].forEach(({ freeze }) => freeze()),
-    mend: () => [server, seeder].forEach(({ thaw }) => thaw()),
+    cut: () => {
+      for (const { freeze } of [server, seeder]) freeze();
+    },
+    mend: () => {
+      for (const { thaw } of [server, seeder]) thaw();
+    },
   };
 }
 

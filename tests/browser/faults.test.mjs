@@ -16,10 +16,10 @@ test("with payments configured but nothing to pay, no wallet and no chain is ask
   ending(() => new Promise((resolve) => rpc.close(resolve)));
   const options = JSON.stringify({
     payments: {
-      vault: "0x" + "44".repeat(20),
+      vault: `0x${"44".repeat(20)}`,
       chainId: 31337,
       rpcUrl: `http://127.0.0.1:${rpc.address().port}/`,
-      token: { address: "0x" + "55".repeat(20), decimals: 6, symbol: "DUSD" },
+      token: { address: `0x${"55".repeat(20)}`, decimals: 6, symbol: "DUSD" },
       maxPricePerGB: "20",
       budget: "2",
     },

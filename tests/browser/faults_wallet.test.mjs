@@ -298,7 +298,10 @@ class LyingNode {
       });
     });
     await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-    ending(() => new Promise((resolve) => (server.close(resolve), server.closeAllConnections())));
+    ending(() => new Promise((resolve) => {
+      server.close(resolve);
+      server.closeAllConnections();
+    }));
     node.url = `http://127.0.0.1:${server.address().port}/`;
     return node;
   }

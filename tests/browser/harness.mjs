@@ -89,7 +89,10 @@ export async function site({ pages = join(here, "pages"), policy = CSP, mounts =
     createReadStream(file).pipe(response);
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  endings.push(() => new Promise((resolve) => (server.close(resolve), server.closeAllConnections())));
+  endings.push(() => new Promise((resolve) => {
+    server.close(resolve);
+    server.closeAllConnections();
+  }));
   const url = `http://127.0.0.1:${server.address().port}`;
   asked.set(url, files);
   return url;

@@ -92,7 +92,10 @@ async function watched(url, prepare) {
   page.requests = [];
   page.on("pageerror", (error) => page.problems.push(error.message));
   page.on("console", (message) => message.type() === "error" && page.problems.push(message.text()));
-  page.on("dialog", (dialog) => (page.problems.push(dialog.message()), dialog.dismiss()));
+  page.on("dialog", (dialog) => {
+    page.problems.push(dialog.message());
+    return dialog.dismiss();
+  });
   started.context.on("request", (request) => page.requests.push(request.url()));
   await page.addInitScript(() => {
     window.violations = [];

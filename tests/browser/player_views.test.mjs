@@ -22,8 +22,8 @@ test("a paid title says price, most, deposit, bond and return before the wallet 
   const rows = await ledger(page, "#costs");
   assert.equal(rows["Lowest price"], "10.00 pwUSD per GB");
   assert.equal(rows["The most it can cost"], "0.376012 pwUSD");
-  assert.equal(rows["Deposit"], "2.00 pwUSD");
-  assert.equal(rows["Bond"], "2.50 pwUSD");
+  assert.equal(rows.Deposit, "2.00 pwUSD");
+  assert.equal(rows.Bond, "2.50 pwUSD");
   assert.equal(rows["From your wallet now"], "4.50 pwUSD");
   assert.match(await text(page, "#costs"), /72 hours after you ask/);
   assert.equal(await text(page, "#play"), "Deposit 4.50 pwUSD and play");
@@ -425,7 +425,10 @@ test("a dropped file is shared only after its button, with a price and a cap, an
   await page.evaluate(() => (window.fake.fails = "The storage is full."));
   await page.click("#share-go");
   await page.waitForFunction(() => document.querySelector("#share-error").textContent === "It could not be shared. The storage is full.");
-  await page.evaluate(() => ((window.fake.fails = ""), (window.fake.calls.length = 0)));
+  await page.evaluate(() => {
+    window.fake.fails = "";
+    window.fake.calls.length = 0;
+  });
   await page.click("#share-go");
   // It goes to the player at once, and plays only when it is told to.
   await page.waitForFunction(() => document.body.dataset.phase === "watching");
@@ -483,7 +486,11 @@ test("until the engine answers, the page says that it is looking, and claims nei
   await page.click("#nav-money");
   await page.waitForFunction(() => document.body.dataset.view === "money");
   assert.deepEqual(Object.values(await ledger(page, "#account")), ["\u2026", "\u2026", "\u2026", "\u2026", "\u2026"]);
-  await page.evaluate(() => ((window.fake.scene = "paid"), window.fake.answerStats(), window.fake.answer()));
+  await page.evaluate(() => {
+    window.fake.scene = "paid";
+    window.fake.answerStats();
+    window.fake.answer();
+  });
   await page.waitForFunction(() => document.querySelector("#account").textContent.includes("Locked0.00"));
   await page.click("#nav-watch");
   await page.waitForSelector("#library-empty", { state: "visible" });
@@ -492,7 +499,11 @@ test("until the engine answers, the page says that it is looking, and claims nei
 
 test("a shelf that cannot be read is not called empty, and is read again on demand", async (t) => {
   const page = await open(t, "slow");
-  await page.evaluate(() => ((window.fake.scene = "library"), window.fake.stored.push("c12fe1c06bba254a9dc9f519b335aa7c1367a88a"), window.fake.refuse(new Error("the storage is locked"))));
+  await page.evaluate(() => {
+    window.fake.scene = "library";
+    window.fake.stored.push("c12fe1c06bba254a9dc9f519b335aa7c1367a88a");
+    window.fake.refuse(new Error("the storage is locked"));
+  });
   await page.waitForSelector("#banner", { state: "visible" });
   assert.equal(await text(page, "#banner-text"), "The storage is locked.");
   assert.equal(await page.isVisible("#library-empty"), false);

@@ -51,7 +51,9 @@ test("the element plays, tells a screen reader no numbers, says when it is offli
   assert.equal(await page.locator("#player video").getAttribute("aria-label"), "Video: film.mp4");
   await page.evaluate(() => {
     window.heard = [];
-    new MutationObserver((changes) => changes.forEach(({ target }) => window.heard.push(target.textContent))).observe(document.querySelector("#player").shadowRoot.querySelector("[role=status]"), { childList: true, characterData: true, subtree: true });
+    new MutationObserver((changes) => {
+      for (const { target } of changes) window.heard.push(target.textContent);
+    }).observe(document.querySelector("#player").shadowRoot.querySelector("[role=status]"), { childList: true, characterData: true, subtree: true });
     document.querySelector("#player").video.muted = true;
     void document.querySelector("#player").video.play();
   });

@@ -15,7 +15,7 @@ test("a paying page loads no more than its budget", async () => {
   const url = await site();
   const { context } = await browser();
   const page = await open(context, url);
-  const payments = { vault: "0x" + "44".repeat(20), chainId: 31337, token: { address: "0x" + "55".repeat(20), decimals: 6, symbol: "DUSD" }, maxPricePerGB: "20", budget: "2" };
+  const payments = { vault: `0x${"44".repeat(20)}`, chainId: 31337, token: { address: `0x${"55".repeat(20)}`, decimals: 6, symbol: "DUSD" }, maxPricePerGB: "20", budget: "2" };
   await page.run(`start(${JSON.stringify({ payments })})`);
   await page.run("seed(65536, 1)");
   await page.run("done()");
@@ -28,7 +28,7 @@ test("a paying page loads no more than its budget", async () => {
   for (const name of files) {
     const bytes = readFileSync(distFile(name));
     const sizes = [bytes.length, gzipSync(bytes, { level: 9 }).length, brotliCompressSync(bytes).length];
-    sizes.forEach((size, i) => (sum[i] += size));
+    for (const [i, size] of sizes.entries()) sum[i] += size;
     now[name] = sizes[1];
     line(name, sizes);
   }

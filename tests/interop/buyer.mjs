@@ -73,7 +73,10 @@ async function isRedeemed(world) {
 export async function buyer(test) {
   for (const [file, check] of Object.entries(checks)) await test(`buyer: its code agrees with ${file}`, check);
   let world;
-  const step = (name, body) => test(`buyer: ${name}`, async () => body(await (world ??= World.start())));
+  const step = (name, body) => test(`buyer: ${name}`, async () => {
+    world ??= World.start();
+    await body(await world);
+  });
   await step("pays a piece of several blocks, folds, and crashes", buysAndCrashes);
   await step("is shown a STATE, and buys on from there", comesBackByState);
   await step("comes back with records that are right, and buys the rest until the seller redeems", buysTheRest);

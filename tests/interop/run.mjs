@@ -8,7 +8,7 @@ import { cleanUp } from "../browser/harness.mjs";
 import { buyer } from "./buyer.mjs";
 import { cells, cellsOfFixture, cellsOfLargeFile } from "./cells.mjs";
 import { corruptTorrent, file, fixtureTorrents, manyFiles, smallFolder } from "./contents.mjs";
-import { byMagnet, lengthOf, ofTorrent, swarm } from "./exchange.mjs";
+import { byMagnet, ofTorrent, swarm } from "./exchange.mjs";
 import { Libtorrent } from "./peers/libtorrent.mjs";
 import { Native } from "./peers/native.mjs";
 import { Piecework, WebTorrent } from "./peers/page.mjs";

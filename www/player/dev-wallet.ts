@@ -48,7 +48,7 @@ const READS = new Set([
   "eth_getCode", "eth_getLogs", "eth_getTransactionByHash", "eth_getTransactionCount", "eth_getTransactionReceipt", "net_version",
 ]);
 
-const ICON = "data:image/svg+xml," + encodeURIComponent('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect width="24" height="24" rx="6" fill="#5b6470"/><path d="M5 8h12a2 2 0 0 1 2 2v6a2 2 0 0 1-2 2H7a2 2 0 0 1-2-2z" fill="#fff"/><circle cx="15.5" cy="13" r="1.5" fill="#5b6470"/></svg>');
+const ICON = `data:image/svg+xml,${encodeURIComponent('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect width="24" height="24" rx="6" fill="#5b6470"/><path d="M5 8h12a2 2 0 0 1 2 2v6a2 2 0 0 1-2 2H7a2 2 0 0 1-2-2z" fill="#fff"/><circle cx="15.5" cy="13" r="1.5" fill="#5b6470"/></svg>')}`;
 
 class RpcError extends Error {
   readonly code: number;

@@ -6,7 +6,8 @@ import { watch } from "/watch.js";
 
 let loaded;
 window.loaded = new Promise((resolve) => (loaded = resolve));
-const said = (window.said = []);
+const said = [];
+window.said = said;
 let client, torrent, meter;
 
 const decode = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
@@ -61,7 +62,7 @@ Object.assign(window, {
 // A reader as a player is one: it asks for all that follows, takes what it gets, and asks again. Hashes are kept until they are fetched.
 const MIB = 1 << 20;
 const hex = (bytes) => [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-let hashes = [];
+const hashes = [];
 let reading;
 
 Object.assign(window, {

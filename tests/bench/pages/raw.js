@@ -6,7 +6,11 @@ window.said = [];
 let pc, worker, heard, waiting;
 
 /** What the worker says next. */
-const word = () => new Promise((resolve) => (heard.length > 0 ? resolve(heard.shift()) : (waiting = resolve)));
+const word = () =>
+  new Promise((resolve) => {
+    if (heard.length > 0) resolve(heard.shift());
+    else waiting = resolve;
+  });
 
 function begin(message) {
   pc = new RTCPeerConnection();

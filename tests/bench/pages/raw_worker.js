@@ -4,7 +4,10 @@ const [MIN_TARGET, START_TARGET, MAX_TARGET] = [64 * 1024, 256 * 1024, 1024 * 10
 let role;
 
 self.onmessage = async ({ data }) => {
-  if (!data.channel) return void (role = data);
+  if (!data.channel) {
+    role = data;
+    return;
+  }
   const { channel } = data;
   channel.binaryType = "arraybuffer";
   if (role.send) send(channel, role.send);

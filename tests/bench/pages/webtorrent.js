@@ -6,7 +6,8 @@ import { watch } from "/watch.js";
 
 let loaded;
 window.loaded = new Promise((resolve) => (loaded = resolve));
-const said = (window.said = []);
+const said = [];
+window.said = said;
 let client, torrent, meter, trackers;
 
 const decode = (base64) => Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));

@@ -87,7 +87,11 @@ export class Seeder {
   async ask(command) {
     const answer = new Promise((resolve, reject) => {
       const timer = setTimeout(() => reject(new Error(`the seeder did not answer ${command}`)), ANSWER_LIMIT_MS);
-      this.#waiting.push({ command, resolve: (value) => (clearTimeout(timer), resolve(value)) });
+      const answered = (value) => {
+        clearTimeout(timer);
+        resolve(value);
+      };
+      this.#waiting.push({ command, resolve: answered });
     });
     await this.#write(`${command}\n`);
     return answer;

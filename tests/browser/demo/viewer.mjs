@@ -138,7 +138,8 @@ export class Viewer {
       });
 
       // Who came and why it went, for a report of what went wrong.
-      const comings = (globalThis.demoComings = []);
+      const comings = [];
+      globalThis.demoComings = comings;
       for (const torrent of globalThis.pieceworkPlayer.client.torrents) {
         torrent.on("peer", ({ peer }) => comings.push(`connected ${peer}`));
         torrent.on("peerclosed", ({ text }) => comings.push(text));

@@ -22,7 +22,8 @@ class DevTools {
 
   static async attach(url) {
     const devtools = new DevTools();
-    const socket = (devtools.#socket = new WebSocket(url, { perMessageDeflate: false }));
+    const socket = new WebSocket(url, { perMessageDeflate: false });
+    devtools.#socket = socket;
     await new Promise((resolve, reject) => socket.once("open", resolve).once("error", reject));
     ending(() => socket.close());
     socket.on("message", (data) => devtools.#read(JSON.parse(data)));

@@ -14,7 +14,10 @@ export async function chromium() {
   const child = spawn(program, [...flags, "about:blank"], { stdio: ["ignore", "ignore", "pipe"] });
   const gone = new Promise((resolve) => child.once("exit", resolve));
   let close = () => child.kill("SIGKILL");
-  ending(() => (close(), gone));
+  ending(() => {
+    close();
+    return gone;
+  });
   const lines = createInterface({ input: child.stderr });
   const url = await new Promise((resolve, reject) => {
     child.once("error", reject);
@@ -22,7 +25,7 @@ export async function chromium() {
     lines.on("line", (line) => /^DevTools listening on (\S+)/.test(line) && resolve(line.split(" ").at(-1)));
   });
   const socket = new WebSocket(url);
-  await new Promise((resolve, reject) => (socket.once("open", resolve), socket.once("error", reject)));
+  await new Promise((resolve, reject) => socket.once("open", resolve).once("error", reject));
   const answers = new Map();
   const loaded = new Set();
   let seen = () => {};

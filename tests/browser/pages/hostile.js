@@ -22,7 +22,10 @@ function word(value) {
 function join(...parts) {
   const bytes = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
-  for (const part of parts) (bytes.set(part, at), (at += part.length));
+  for (const part of parts) {
+    bytes.set(part, at);
+    at += part.length;
+  }
   return bytes;
 }
 
@@ -52,7 +55,10 @@ const KINDS = {
       if (wire.left) return;
       wire.left = true;
       wire.send(message(PIECE, index, begin, new Uint8Array(length)).subarray(0, 13 + length / 2));
-      wire.drained().then(() => (wire.close(), leave(true)));
+      wire.drained().then(() => {
+        wire.close();
+        leave(true);
+      });
     },
   },
   /** Asks for everything, over and over, whether choked or not. */
@@ -88,7 +94,10 @@ class Wire {
     Object.assign(this, { pieceCount: peer.pieceCount, pieceLength: peer.pieceLength });
     this.#kind = KINDS[peer.kind];
     this.#channel = channel;
-    this.close = () => (channel.close(), pc.close());
+    this.close = () => {
+      channel.close();
+      pc.close();
+    };
     channel.binaryType = "arraybuffer";
     channel.onmessage = ({ data }) => this.#take(new Uint8Array(data));
     const greet = () => this.send(join([19], new TextEncoder().encode("BitTorrent protocol"), new Uint8Array(8), bytesOf(peer.infoHash), bytesOf(peer.peerId)));
@@ -154,10 +163,12 @@ Object.assign(window, {
    */
   attack({ kind, tracker, infoHash, pieceCount, pieceLength, peerId = "-XX0000-hostile00000", offers = 0 }) {
     const peer = { kind, infoHash: latin1(infoHash), peerId, pieceCount, pieceLength };
-    const wires = (window.wires = []);
+    const wires = [];
+    window.wires = wires;
     const meet = (pc, channel) => wires.push(new Wire(peer, pc, channel));
     const waiting = new Map();
-    const socket = (window.socket = new WebSocket(tracker));
+    const socket = new WebSocket(tracker);
+    window.socket = socket;
     const say = (fields) => socket.send(JSON.stringify({ action: "announce", info_hash: peer.infoHash, peer_id: peerId, ...fields }));
     const offer = async (offer_id) => {
       const pc = new RTCPeerConnection();

@@ -5,7 +5,8 @@ let loaded;
 window.loaded = new Promise((resolve) => (loaded = resolve));
 window.violations = [];
 document.addEventListener("securitypolicyviolation", (event) => window.violations.push(`${event.violatedDirective}: ${event.blockedURI}`));
-const said = (window.said = []);
+const said = [];
+window.said = said;
 
 // What is posted to the engine's worker, and the workers themselves: tests look at them.
 window.workers = [];
@@ -38,13 +39,15 @@ const hex = (bytes) => [...new Uint8Array(bytes)].map((byte) => byte.toString(16
 Object.assign(window, {
   missing,
   start(options) {
-    const client = (window.client = new Client({ uploadLimit: null, ...options }));
+    const client = new Client({ uploadLimit: null, ...options });
+    window.client = client;
     client.on("warning", ({ text }) => said.push(text));
     client.on("error", ({ error }) => said.push(error.message));
     return true;
   },
   async seed(length, seed, options) {
-    const torrent = (window.torrent = await client.seed(new File([pattern(length, seed)], "pattern.bin"), options));
+    const torrent = await client.seed(new File([pattern(length, seed)], "pattern.bin"), options);
+    window.torrent = torrent;
     return btoa(String.fromCharCode(...torrent.torrentFile));
   },
   async add(torrentFile, options) {
@@ -96,7 +99,11 @@ Object.assign(window, {
   /** A wallet that notes whoever asks it. */
   countWallet() {
     window.walletCalls = [];
-    window.ethereum = { request: async ({ method }) => (window.walletCalls.push(method), null) };
+    const request = async ({ method }) => {
+      window.walletCalls.push(method);
+      return null;
+    };
+    window.ethereum = { request };
     return true;
   },
   async range(header) {

@@ -52,7 +52,9 @@ export class Anvil {
         if (word?.length === 42) accounts[at] = { address: word };
         if (word?.length === 66) accounts[at].privateKey = word;
         const [, port] = /^Listening on 127\.0\.0\.1:(\d+)/.exec(line) ?? [];
-        if (port) resolve((this.port = Number(port)));
+        if (!port) return;
+        this.port = Number(port);
+        resolve(this.port);
       });
     });
     await withinAMinute("anvil listens", listens);
@@ -95,7 +97,8 @@ export class Scene {
     scene.chain = new Chain({ rpc: scene.anvil.url, vault: await vault.getAddress(), token: await token.getAddress(), deployBlock });
     scene.chainId = Number(chainId);
     ending(() => provider.destroy());
-    writeFileSync(join((scene.folder = folder("paid")), "payee.key"), `${payee.privateKey}\n`, { mode: 0o600 });
+    scene.folder = folder("paid");
+    writeFileSync(join(scene.folder, "payee.key"), `${payee.privateKey}\n`, { mode: 0o600 });
     scene.tracker = await signaling();
     return scene;
   }

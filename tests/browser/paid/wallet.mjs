@@ -45,7 +45,10 @@ export class RemoteWallet {
       });
     });
     await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-    ending(() => new Promise((resolve) => (server.close(resolve), server.closeAllConnections())));
+    ending(() => new Promise((resolve) => {
+      server.close(resolve);
+      server.closeAllConnections();
+    }));
     wallet.url = `http://127.0.0.1:${server.address().port}/`;
     return wallet;
   }

@@ -85,7 +85,7 @@ export class Torrent extends Emitter {
     }
     if (fake.scene === "hostile") {
       this.files[0].path = [`\u202e4pm.exe`];
-      this.state.name = this.name = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>' + "\u202e\u0007\u2028" + "long ".repeat(400);
+      this.state.name = this.name = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>\u202e\u0007\u2028${"long ".repeat(400)}`;
       this.state.peers = [fake.peer(1, { client: "<svg onload=window.hacked=1>", buying: side({ note: "<b>note</b>" }) })];
     }
   }

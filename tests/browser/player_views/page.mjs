@@ -55,7 +55,8 @@ after(async () => {
 /** A test; what it gives to `t.after` is done at its end, the last first. */
 export function test(name, body) {
   declare(name, async () => {
-    await (started ??= start());
+    started ??= start();
+    await started;
     const endings = [];
     try {
       await body({ after: (ending) => endings.push(ending) });
@@ -72,7 +73,7 @@ export async function open(t, scene, { setup = PAID, width = 1280, height = 900,
   const problems = [];
   page.on("pageerror", (error) => problems.push(error.message));
   page.on("console", (message) => {
-    if (message.type() === "error" && !(ignore && ignore.test(message.text()))) problems.push(message.text());
+    if (message.type() === "error" && !ignore?.test(message.text())) problems.push(message.text());
   });
   t.after(async () => {
     if (!page.isClosed()) {

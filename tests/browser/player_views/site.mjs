@@ -36,6 +36,9 @@ export async function serve({ config, connect = "", documents = {}, video = null
   };
   const server = createServer((request, response) => void answer(request, response));
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const close = () => new Promise((resolve) => (server.close(resolve), server.closeAllConnections()));
+  const close = () => new Promise((resolve) => {
+    server.close(resolve);
+    server.closeAllConnections();
+  });
   return { url: `http://127.0.0.1:${server.address().port}/`, close };
 }

@@ -235,7 +235,10 @@ export class Payments {
     this.refused = this.#refusal();
     if (this.refused !== null) return;
     const range = this.#recordedRange() ?? this.#newRange();
-    if (range === null) return void (this.refused = "no range is to be had");
+    if (range === null) {
+      this.refused = "no range is to be had";
+      return;
+    }
     const live = new LiveRange(this.#promise(range, range.revealed), this.#account.tranche);
     this.#live.push(live);
     this.#commit(live);

@@ -24,7 +24,7 @@ export function message(id, ...parts) {
 /** Asks for a block. */
 export function request({ piece, begin, length }) {
   const payload = Buffer.alloc(12);
-  [piece, begin, length].forEach((value, i) => payload.writeUInt32BE(value, 4 * i));
+  for (const [i, value] of [piece, begin, length].entries()) payload.writeUInt32BE(value, 4 * i);
   return message(ID.request, payload);
 }
 

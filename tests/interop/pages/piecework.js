@@ -3,7 +3,8 @@ import { Client } from "/dist/piecework.js";
 import { chosen, fromBase64, sha256, toBase64 } from "./files.js";
 
 const client = new Client({ uploadLimit: null });
-const said = (window.said = []);
+const said = [];
+window.said = said;
 client.on("warning", ({ text }) => said.push(text));
 client.on("error", ({ error }) => said.push(error.message));
 const torrents = new Map();

@@ -4,7 +4,8 @@ import { chosen, fromBase64, sha256 } from "./files.js";
 
 // No DHT, no local discovery, no STUN server: what is on this machine is enough.
 const client = new WebTorrent({ dht: false, lsd: false, tracker: { rtcConfig: { iceServers: [] } } });
-const said = (window.said = []);
+const said = [];
+window.said = said;
 client.on("error", (error) => said.push(String(error)));
 const torrents = new Map();
 const once = (torrent, event) =>

@@ -16,7 +16,8 @@ export type { AddOptions, ClientEvents, ClientOptions, ClientStats, MoneyStats, 
 export { Emitter } from "./emitter.js";
 export { PieceworkError, PieceworkRejectedError, PieceworkUnsupportedError, missing } from "./errors.js";
 export type { MissingFeature } from "./errors.js";
-export type { AccountInfo, Decimal, PaymentLack, PaymentOptions, RecoverableDeposit } from "./payments.js";
+export type { PaymentLack } from "./lack.js";
+export type { AccountInfo, Decimal, PaymentOptions, RecoverableDeposit } from "./payments.js";
 export type { FileSource, TorrentSource } from "./source.js";
 export { Torrent, TorrentFile } from "./torrent.js";
 export type { PeerPaymentStats, PeerStats, TorrentEvents, TorrentState, TorrentStats } from "./torrent.js";
@@ -27,7 +28,8 @@ export type { ChainParams, WalletInfo } from "./wallet.js";
 // ---- client
 import { Emitter } from "./emitter.js";
 import { missing } from "./errors.js";
-import { type AccountInfo, type Decimal, type PaymentLack, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
+import type { PaymentLack } from "./lack.js";
+import { type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
 import { type FileSource, type TorrentSource } from "./source.js";
 import { Torrent } from "./torrent.js";
 import { type WalletInfo } from "./wallet.js";
@@ -271,7 +273,8 @@ export declare function fileEntries(source: unknown): {
 
 // ---- torrent
 import { Emitter } from "./emitter.js";
-import type { Decimal, PaymentLack } from "./payments.js";
+import type { PaymentLack } from "./lack.js";
+import type { Decimal } from "./payments.js";
 /** Where a torrent stands. */
 export type TorrentState = "metadata" | "checking" | "downloading" | "seeding" | "paused" | "failed";
 /** Money with one peer in one direction. Amounts are base units, `paidFine` 2^-24 of them. */
@@ -465,12 +468,6 @@ export interface PaymentOptions {
     /** Least collateral of a buyer, in percent of its balance. Default 125. */
     minBondPercent?: number;
 }
-/**
- * What the account lacks: it is not there, every part of it is promised, the budget is used up (`Client.setBudget` raises it), it is on its
- * way back or went back, or more was promised from it than is recorded here (a restored or copied profile), so that nothing more is. But
- * for the budget, `Client.deposit` helps in each case.
- */
-export type PaymentLack = "none" | "usedup" | "budget" | "exiting" | "withdrawn" | "held";
 /** A deposit as the chain has it. Amounts are token base units. */
 export interface AccountInfo {
     readonly owner: string;
@@ -541,6 +538,14 @@ export declare class Payments {
     /** Every deposit of this wallet, found in the vault's log. */
     recover(): Promise<RecoverableDeposit[]>;
 }
+
+// ---- lack
+/**
+ * What the account lacks: it is not there, every part of it is promised, the budget is used up (`Client.setBudget` raises it), it is on its
+ * way back or went back, or more was promised from it than is recorded here (a restored or copied profile), so that nothing more is. But
+ * for the budget, `Client.deposit` helps in each case.
+ */
+export type PaymentLack = "none" | "usedup" | "budget" | "exiting" | "withdrawn" | "held";
 
 // ---- wallet
 import { type CallsFate, type Fate, type Sent } from "./following.js";

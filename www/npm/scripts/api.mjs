@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const PUBLIC = ["index", "client", "source", "torrent", "payments", "wallet", "errors", "emitter", "units", "player"];
+const PUBLIC = ["index", "client", "source", "torrent", "payments", "lack", "wallet", "errors", "emitter", "units", "player"];
 const SNAPSHOT = "api/piecework.d.ts";
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));

@@ -33,7 +33,7 @@ execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconf
 // What a paying page loads, as a server sends it.
 const files = ["piecework.js", "worker.js", "sw.js", "piecework_bg.wasm"];
 const sizes = files.map((file) => gzipSync(readFileSync(`dist/${file}`), { level: 9 }).length);
-files.forEach((file, i) => console.log(`${file.padEnd(20)} ${String(sizes[i]).padStart(8)} bytes gzip`));
+for (const [i, file] of files.entries()) console.log(`${file.padEnd(20)} ${String(sizes[i]).padStart(8)} bytes gzip`);
 console.log(`${"together".padEnd(20)} ${String(sizes.reduce((a, b) => a + b)).padStart(8)} bytes gzip`);
 
 /** A custom section of a wasm module, its lengths below 128. */

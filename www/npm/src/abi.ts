@@ -48,7 +48,7 @@ export function isWords(answer: unknown): answer is string {
 /** The words of an answer; refuses what is not hexadecimal. */
 export function decodeWords(answer: string): bigint[] {
   if (!isWords(answer)) throw new RangeError("the chain's answer is not made of words");
-  return Array.from({ length: (answer.length - 2) / 64 }, (_, i) => BigInt("0x" + answer.slice(2 + i * 64, 66 + i * 64)));
+  return Array.from({ length: (answer.length - 2) / 64 }, (_, i) => BigInt(`0x${answer.slice(2 + i * 64, 66 + i * 64)}`));
 }
 
 /** A string answer (`name()`), at most 1 KiB. */
@@ -62,5 +62,5 @@ export function decodeString(answer: string): string {
 
 /** An address from a word. */
 export function addressOf(value: bigint): string {
-  return "0x" + (value & ((1n << 160n) - 1n)).toString(16).padStart(40, "0");
+  return `0x${(value & ((1n << 160n) - 1n)).toString(16).padStart(40, "0")}`;
 }

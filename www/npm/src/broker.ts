@@ -136,7 +136,8 @@ export class Broker {
 
   #make(c: number, steps: (pc: RTCPeerConnection) => Promise<void>): void {
     if (this.#connections.size + this.#early.length >= MAX_CONNECTIONS) {
-      return this.#fail(c, new Error(`at most ${MAX_CONNECTIONS} connections at once`));
+      this.#fail(c, new Error(`at most ${MAX_CONNECTIONS} connections at once`));
+      return;
     }
     try {
       this.#begin(c, this.#connection(), steps);
@@ -167,7 +168,8 @@ export class Broker {
     if (!this.#bridged) {
       try {
         // The DOM's types do not list it among transferables yet.
-        return this.#post({ ...message, channel }, [channel as unknown as Transferable]);
+        this.#post({ ...message, channel }, [channel as unknown as Transferable]);
+        return;
       } catch {
         this.#bridged = true; // before Chromium 130 and Firefox 144
       }

@@ -1,7 +1,8 @@
 import { Emitter } from "./emitter.js";
 import { PieceworkError, PieceworkUnsupportedError, missing } from "./errors.js";
+import type { PaymentLack } from "./lack.js";
 import { Link } from "./link.js";
-import { Payments, type AccountInfo, type Decimal, type PaymentLack, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
+import { Payments, type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
 import type { EngineConfig, FromEngine, Hello } from "./protocol.js";
 import { fileEntries, recognise, torrentBytes, type FileSource, type Recognised, type TorrentSource } from "./source.js";
 import { Torrent, type Wishes } from "./torrent.js";

@@ -4,8 +4,8 @@ export class Emitter<Events extends object> {
 
   /** Listens; call what it returns to stop. */
   on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void {
-    let set = this.#listeners.get(name);
-    if (!set) this.#listeners.set(name, (set = new Set()));
+    const set = this.#listeners.get(name) ?? new Set();
+    this.#listeners.set(name, set);
     set.add(listener);
     return () => set.delete(listener);
   }

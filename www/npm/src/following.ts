@@ -108,7 +108,10 @@ async function looking<T>(look: () => Promise<T | null>): Promise<T | null> {
   const begun = Date.now();
   for (let pause = FIRST_PAUSE_MS; ; ) {
     let failed = false;
-    const found = await look().catch(() => ((failed = true), null));
+    const found = await look().catch(() => {
+      failed = true;
+      return null;
+    });
     if (found) return found;
     const waited = Date.now() - begun;
     if (waited >= MOST_WAIT_MS) return null;

@@ -265,7 +265,8 @@ export class Link {
   /** Most visitors have one page of a site open: what its engine needs is fetched before it is known to run here. */
   #prepare(): void {
     try {
-      const { worker } = (this.#spare = this.#newWorker());
+      this.#spare = this.#newWorker();
+      const { worker } = this.#spare;
       // Here, for it comes while the worker's script does. What goes wrong is said by the worker, which tries it again.
       const module = WebAssembly.compileStreaming(fetch(this.#options.wasm)).catch(() => null);
       void module.then((module) => worker.postMessage({ t: "module", module } satisfies ToWorker));

@@ -40,13 +40,6 @@ export interface PaymentOptions {
   minBondPercent?: number;
 }
 
-/**
- * What the account lacks: it is not there, every part of it is promised, the budget is used up (`Client.setBudget` raises it), it is on its
- * way back or went back, or more was promised from it than is recorded here (a restored or copied profile), so that nothing more is. But
- * for the budget, `Client.deposit` helps in each case.
- */
-export type PaymentLack = "none" | "usedup" | "budget" | "exiting" | "withdrawn" | "held";
-
 /** A deposit as the chain has it. Amounts are token base units. */
 export interface AccountInfo {
   readonly owner: string;
@@ -388,7 +381,7 @@ export class Payments {
   async #logsOf(wallet: Wallet, { batch, from }: OpenBatch, fate: Fate): Promise<Receipt["logs"] | null> {
     if (fate.kind === "mined") return fate.receipt.logs;
     if (fate.kind === "reverted" || from === null) return null;
-    const topics = [REDEEMED, null, "0x" + word(batch.payee)];
+    const topics = [REDEEMED, null, `0x${word(batch.payee)}`];
     const logs = await wallet.request<Receipt["logs"]>("eth_getLogs", [{ address: this.options.vault, topics, fromBlock: from, toBlock: "latest" }]).catch(() => []);
     return logs.length > 0 ? logs : null;
   }
@@ -464,9 +457,9 @@ export class Payments {
       return await wallet.request("eth_getLogs", [
         {
           address: this.options.vault,
-          topics: [OPENED, null, "0x" + word(wallet.address)],
-          fromBlock: "0x" + from.toString(16),
-          toBlock: "0x" + to.toString(16),
+          topics: [OPENED, null, `0x${word(wallet.address)}`],
+          fromBlock: `0x${from.toString(16)}`,
+          toBlock: `0x${to.toString(16)}`,
         },
       ]);
     } catch (error) {

@@ -3,7 +3,7 @@
  * (`engine.rs`: broker messages and start; `page.rs`: requests and events; `stream.rs`: readers).
  */
 
-import type { PaymentLack } from "./payments.js";
+import type { PaymentLack } from "./lack.js";
 
 /** What the engine is started with (`Engine.start`). */
 export interface EngineConfig {

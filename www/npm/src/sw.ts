@@ -35,7 +35,8 @@ type FromEngine = Head | ArrayBuffer | "end";
     const url = new URL(event.request.url);
     const match = url.origin === scope.location.origin ? PATH.exec(url.pathname) : null;
     if (!match) return false;
-    event.respondWith(respond(event, match[1]!, Number(match[2]), match[3] ?? ""));
+    const [, hash = "", file, name = ""] = match;
+    event.respondWith(respond(event, hash, Number(file), name));
     return true;
   }
 

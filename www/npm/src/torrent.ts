@@ -1,6 +1,7 @@
 import { Emitter } from "./emitter.js";
 import { PieceworkError } from "./errors.js";
-import type { Decimal, PaymentLack } from "./payments.js";
+import type { PaymentLack } from "./lack.js";
+import type { Decimal } from "./payments.js";
 import { STREAM_PATH, type FromEngine, type StreamHead } from "./protocol.js";
 import { ceilFine, finePerBlock, floorFine, unitsPerGB } from "./units.js";
 

@@ -123,7 +123,7 @@ export class Wallet {
   async switchChain(): Promise<void> {
     if (await this.#isOnChain()) return;
     this.#requireUse();
-    const chainId = "0x" + this.#chainId.toString(16);
+    const chainId = `0x${this.#chainId.toString(16)}`;
     try {
       await this.request("wallet_switchEthereumChain", [{ chainId }]);
     } catch (error) {
@@ -168,7 +168,7 @@ export class Wallet {
    * Sends calls as one (EIP-5792): their id, or null if this wallet cannot. Then nobody was asked anything.
    */
   async sendTogether(calls: { to: string; data: string }[]): Promise<string | null> {
-    const chainId = "0x" + this.#chainId.toString(16);
+    const chainId = `0x${this.#chainId.toString(16)}`;
     if (!(await this.#sendsTogether(chainId))) return null;
     await this.check();
     let sent: unknown;

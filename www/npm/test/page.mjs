@@ -104,7 +104,13 @@ define("Worker", Engine);
 define("fetch", () => Promise.reject(new Error("there is no server")));
 define("navigator", {
   onLine: true,
-  storage: { getDirectory: () => undefined, persist: async () => (asked.times++, true) },
+  storage: {
+    getDirectory: () => undefined,
+    persist: async () => {
+      asked.times++;
+      return true;
+    },
+  },
   locks: { request: lock },
   serviceWorker: {
     controller: {},

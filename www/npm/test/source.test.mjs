@@ -67,7 +67,9 @@ test("what is far too long for a .torrent file is not read to its end", async ()
         given += chunk;
         controller.enqueue(new Uint8Array(chunk));
       },
-      cancel: () => void (cancelled = true),
+      cancel: () => {
+        cancelled = true;
+      },
     });
     return { stream, given: () => given, cancelled: () => cancelled };
   };

@@ -6,10 +6,10 @@ import { certainlyNotSent, judge, walletError } from "./build/answers.js";
 import { Payments } from "./build/payments.js";
 
 const coder = AbiCoder.defaultAbiCoder();
-const VAULT = "0x" + "44".repeat(20);
-const TOKEN = "0x" + "55".repeat(20);
-const KEY = "0x" + "66".repeat(20);
-const signer = new Signer("0x" + "11".repeat(32));
+const VAULT = `0x${"44".repeat(20)}`;
+const TOKEN = `0x${"55".repeat(20)}`;
+const KEY = `0x${"66".repeat(20)}`;
+const signer = new Signer(`0x${"11".repeat(32)}`);
 const PROMPTS = new Set(["eth_requestAccounts", "eth_sendTransaction", "eth_signTypedData_v4", "wallet_sendCalls", "wallet_switchEthereumChain", "wallet_addEthereumChain"]);
 const vault = new Interface([
   "function open(address key, uint96 tranche, uint112 amount, uint112 bond, (uint256 deadline, uint8 v, bytes32 r, bytes32 s) permit)",
@@ -61,7 +61,7 @@ class TestWallet {
       case "eth_accounts":
         return [signer.address];
       case "eth_chainId":
-        return "0x" + this.chain.toString(16);
+        return `0x${this.chain.toString(16)}`;
       case "wallet_switchEthereumChain":
         this.chain = Number(params[0].chainId);
         return null;
@@ -71,7 +71,7 @@ class TestWallet {
         return this.call(params[0]);
       case "eth_sendTransaction":
         this.sent.push(params[0]);
-        return "0x" + String(this.sent.length).padStart(64, "0");
+        return `0x${String(this.sent.length).padStart(64, "0")}`;
       case "eth_getTransactionReceipt":
         return { status: "0x1", transactionHash: params[0], logs: [] };
       case "wallet_getCapabilities":
@@ -120,7 +120,7 @@ function payments(wallet, requests = [], answers = {}) {
     request: async (t, fields) => {
       requests.push(t);
       if (answers[t]) return answers[t](fields);
-      if (t === "accountId") return { id: "0x" + "77".repeat(32), sessionKey: KEY, held: false };
+      if (t === "accountId") return { id: `0x${"77".repeat(32)}`, sessionKey: KEY, held: false };
       // The engine derives it in Rust; here ethers does.
       if (t === "domainSeparator") return TypedDataEncoder.hashDomain({ name: fields.name, version: fields.version, chainId: fields.chainId, verifyingContract: fields.contract });
       return undefined;
@@ -199,7 +199,10 @@ test("a deposit asks for lasting storage once it is made, and does not wait for 
   const wallet = new TestWallet("5792");
   const sentWhenAsked = [];
   // Firefox asks the user, who may leave the question open.
-  navigator.storage.persist = () => (sentWhenAsked.push(wallet.sent.length), new Promise(() => {}));
+  navigator.storage.persist = () => {
+    sentWhenAsked.push(wallet.sent.length);
+    return new Promise(() => {});
+  };
   t.after(() => delete navigator.storage.persist);
   const pay = payments(wallet);
   await pay.connect(undefined, false);
@@ -209,7 +212,7 @@ test("a deposit asks for lasting storage once it is made, and does not wait for 
 
 test("a vault of another token, a missing vault and too little money are found before any prompt", async () => {
   const cases = [
-    ["another token", (wallet) => (wallet.call = () => coder.encode(["address"], ["0x" + "99".repeat(20)]))],
+    ["another token", (wallet) => (wallet.call = () => coder.encode(["address"], [`0x${"99".repeat(20)}`]))],
     ["No contract", (wallet) => (wallet.request = ((was) => (r) => (r.method === "eth_getCode" ? Promise.resolve("0x") : was(r)))(wallet.request.bind(wallet)))],
     ["are needed", () => {}, 200_000_000n],
   ];
@@ -343,7 +346,7 @@ test("a wallet that answers the permit with no signature, and with no error, ask
 });
 
 test("whatever a wallet answers to a question, what comes of it is a sentence, and nobody is asked twice", async () => {
-  const odd = [null, undefined, 5, {}, [], [5], [null], "", "0x", true, "banana", "0x" + "f".repeat(300)];
+  const odd = [null, undefined, 5, {}, [], [5], [null], "", "0x", true, "banana", `0x${"f".repeat(300)}`];
   for (const method of ["eth_requestAccounts", "eth_accounts", "eth_chainId", "eth_getCode", "eth_call", "eth_sendTransaction"]) {
     for (const answer of odd) {
       const wallet = new TestWallet("permit");
@@ -364,7 +367,7 @@ test("of two wallets that are asked, the one that is turned to later stays, howe
   const slow = new TestWallet("permit");
   const pay = payments(slow);
   let answer;
-  slow.answers = { eth_requestAccounts: () => new Promise((resolve) => (answer = () => resolve(["0x" + "99".repeat(20)]))) };
+  slow.answers = { eth_requestAccounts: () => new Promise((resolve) => (answer = () => resolve([`0x${"99".repeat(20)}`]))) };
   const late = pay.connect(undefined, false);
   await new Promise((resolve) => setImmediate(resolve));
   globalThis.ethereum = new TestWallet("permit");
@@ -386,7 +389,14 @@ test("who asks for the same twice at once is prompted once, and a wallet that ne
   const wallet = new TestWallet("permit");
   const pay = payments(wallet);
   await pay.connect(undefined, false);
-  const asked = new Promise((resolve) => (wallet.answers = { eth_signTypedData_v4: () => (resolve(), new Promise(() => {})) }));
+  const asked = new Promise((resolve) => {
+    wallet.answers = {
+      eth_signTypedData_v4: () => {
+        resolve();
+        return new Promise(() => {});
+      },
+    };
+  });
   void pay.deposit(1n, 2n);
   await asked;
   await assert.rejects(pay.deposit(3n, 4n), /Another deposit is under way: answer it in your wallet, or connect again/);
@@ -401,7 +411,7 @@ test("a client that was destroyed prompts for nothing any more, whatever the wal
   for (const [kind, method, answer] of [
     ["permit", "eth_requestAccounts", [signer.address]],
     ["permit", "eth_getCode", "0x60"],
-    ["permit", "eth_signTypedData_v4", "0x" + "11".repeat(64) + "1b"],
+    ["permit", "eth_signTypedData_v4", `0x${"11".repeat(64)}1b`],
     ["5792", "wallet_getCapabilities", { "0x7a69": { atomic: { status: "supported" } } }],
     ["neither", "wallet_switchEthereumChain", null],
   ]) {
@@ -412,7 +422,11 @@ test("a client that was destroyed prompts for nothing any more, whatever the wal
     if (method === "wallet_switchEthereumChain") wallet.chain = 1;
     const pay = payments(wallet);
     const asked = new Promise((isAsked) => {
-      wallet.answers = { [method]: () => new Promise((resolve) => isAsked(() => ((wallet.chain = 31337), resolve(answer)))) };
+      const give = (resolve) => () => {
+        wallet.chain = 31337;
+        resolve(answer);
+      };
+      wallet.answers = { [method]: () => new Promise((resolve) => isAsked(give(resolve))) };
     });
     const deposit = pay.connect(undefined, false).then(() => pay.deposit(1n, 2n));
     deposit.catch(() => {});
@@ -481,11 +495,11 @@ async function sending(t, answers) {
   wallet.allowance = 1n << 100n;
   wallet.nonce = 8;
   // What is out is remembered by account: each test has its own.
-  const account = "0x" + (++accounts).toString(16).padStart(40, "0");
+  const account = `0x${(++accounts).toString(16).padStart(40, "0")}`;
   wallet.answers = {
     eth_requestAccounts: () => [account],
     eth_accounts: () => [account],
-    eth_getTransactionCount: () => "0x" + wallet.nonce.toString(16),
+    eth_getTransactionCount: () => `0x${wallet.nonce.toString(16)}`,
     eth_getTransactionByHash: ([hash]) => ({ hash, nonce: "0x8" }),
     ...answers(wallet),
   };
@@ -532,7 +546,10 @@ test("a deposit that the user speeds up is found by its nonce and by the chain, 
       const { wallet, deposit } = await sending(t, (wallet) => ({
         eth_getTransactionReceipt: () => null,
         // Another transaction with its nonce is in a block, and the network has forgotten it.
-        eth_getTransactionByHash: () => ((wallet.nonce = 9), (wallet.state = state), null),
+        eth_getTransactionByHash: () => {
+          Object.assign(wallet, { nonce: 9, state });
+          return null;
+        },
       }));
       const { error } = await deposit();
       if (what === "sped up") assert.equal(error, undefined);
@@ -581,7 +598,10 @@ test("a transaction that is reverted is said, and the next try sends another", a
 test("an exit that another transaction carried out, or an earlier visit, asks nothing again", async (t) => {
   const { wallet, pay } = await sending(t, (wallet) => ({
     eth_getTransactionReceipt: () => null,
-    eth_getTransactionByHash: () => ((wallet.nonce = 9), (wallet.state = EXITING), null),
+    eth_getTransactionByHash: () => {
+      Object.assign(wallet, { nonce: 9, state: EXITING });
+      return null;
+    },
   }));
   wallet.state = OPEN;
   for (let again = 0; again < 2; again++) {
@@ -632,8 +652,11 @@ async function redeeming(t, answers) {
   const told = [];
   let batches = 1;
   const engine = {
-    redeem: () => ({ tag: 7, count: batches-- > 0 ? 1 : 0, total: 5n, data: "0x12", payee: "0x" + "88".repeat(20) }),
-    redeemed: (fields) => (told.push(fields), fields.logs?.length ? 5n : 0n),
+    redeem: () => ({ tag: 7, count: batches-- > 0 ? 1 : 0, total: 5n, data: "0x12", payee: `0x${"88".repeat(20)}` }),
+    redeemed: (fields) => {
+      told.push(fields);
+      return fields.logs?.length ? 5n : 0n;
+    },
   };
   const pay = payments(wallet, [], engine);
   await pay.connect(undefined, false);
@@ -645,7 +668,7 @@ test("the engine is told whether a redemption certainly was not sent", async (t)
   for (const [what, answers, sent] of [
     ["refused", { eth_sendTransaction: () => { throw { code: 4001 }; } }, false],
     ["estimate reverted", { eth_sendTransaction: () => { throw { code: -32603, data: { code: 3, message: "execution reverted" } }; } }, false],
-    ["another account", { eth_accounts: () => ["0x" + "99".repeat(20)] }, false],
+    ["another account", { eth_accounts: () => [`0x${"99".repeat(20)}`] }, false],
     ["an error that says nothing", { eth_sendTransaction: () => { throw {}; } }, true],
     ["no hash", { eth_sendTransaction: () => null }, true],
     ["reverted", { eth_getTransactionReceipt: ([hash]) => ({ status: "0x0", transactionHash: hash, logs: [] }) }, false],
@@ -668,8 +691,14 @@ test("a redemption that the user speeds up is reported by what the vault logged"
     eth_blockNumber: () => "0x5",
     eth_getTransactionCount: () => used,
     eth_getTransactionReceipt: () => null,
-    eth_getTransactionByHash: () => ((used = "0x2"), null),
-    eth_getLogs: ([{ fromBlock }]) => (assert.equal(fromBlock, "0x5"), [LOG]),
+    eth_getTransactionByHash: () => {
+      used = "0x2";
+      return null;
+    },
+    eth_getLogs: ([{ fromBlock }]) => {
+      assert.equal(fromBlock, "0x5");
+      return [LOG];
+    },
   });
   assert.deepEqual((await redeem()).value, { paid: 5n, batches: 1 });
   assert.deepEqual(told[0], { tag: 7, logs: [LOG] });
@@ -720,9 +749,14 @@ test("an account whose records are behind is left as it is, and the deposit goes
   const requests = [];
   let held = true;
   const pay = payments(wallet, requests, {
-    accountId: () => ({ id: "0x" + "77".repeat(32), sessionKey: KEY, held }),
+    accountId: () => ({ id: `0x${"77".repeat(32)}`, sessionKey: KEY, held }),
     // In the place of the one that was seen to be behind: another page may have made one meanwhile.
-    newSessionKey: ({ old }) => (assert.equal(old, KEY), (held = false), (wallet.state = CLOSED), KEY),
+    newSessionKey: ({ old }) => {
+      assert.equal(old, KEY);
+      held = false;
+      wallet.state = CLOSED;
+      return KEY;
+    },
   });
   await pay.connect(undefined, false);
   await pay.deposit(2_000_000n, 2_500_000n);

@@ -70,7 +70,7 @@ export class App implements Host {
     const banner = byId("banner");
     // An alert that is filled while it is hidden is said once, when it is shown.
     show(banner, false);
-    delete banner.dataset["kind"];
+    delete banner.dataset.kind;
     setText(byId("banner-title"), title);
     setText(byId("banner-text"), text);
     const button = byId("banner-action");
@@ -110,7 +110,7 @@ export class App implements Host {
   #show(view: ViewName): void {
     const before = this.view;
     this.view = view;
-    document.body.dataset["view"] = view;
+    document.body.dataset.view = view;
     for (const name of ["start", "open", "title", "money"]) show(byId(`view-${name}`), name === view);
     byId("nav-watch").toggleAttribute("aria-current", false);
     byId("nav-money").toggleAttribute("aria-current", false);
@@ -120,7 +120,7 @@ export class App implements Host {
       scrollTo({ top: 0 });
     }
     if (view !== "title") {
-      delete document.body.dataset["phase"];
+      delete document.body.dataset.phase;
       document.title = view === "money" ? "Money \u2013 Piecework" : "Piecework";
       this.title.leave();
     }
@@ -153,7 +153,7 @@ export class App implements Host {
     const net = byId("net");
     const offline = !navigator.onLine;
     const connected = look.trackers.some((tracker) => tracker.connected);
-    net.dataset["state"] = offline ? "offline" : connected ? "online" : "";
+    net.dataset.state = offline ? "offline" : connected ? "online" : "";
     const parts = [];
     if (offline) parts.push("Offline");
     else if (look.downloadRate > 0 || look.uploadRate > 0) parts.push(`\u2193 ${rate(look.downloadRate)}`, `\u2191 ${rate(look.uploadRate)}`);
@@ -169,7 +169,7 @@ export class App implements Host {
     if (!navigator.onLine) {
       // The banner is an alert: a screen reader says it by itself.
       this.problem("You are offline.", "What is already here plays on. The rest continues by itself when the connection is back.");
-      byId("banner").dataset["kind"] = "note";
+      byId("banner").dataset.kind = "note";
     } else if (byId("banner-title").textContent === "You are offline.") {
       this.clearProblem();
       announce("Online again");

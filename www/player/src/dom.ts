@@ -93,10 +93,10 @@ export function reason(error: unknown): string {
 export function offerTheme(): void {
   const choice = byId<HTMLSelectElement>("theme");
   const root = document.documentElement;
-  choice.value = root.dataset["theme"] ?? "";
+  choice.value = root.dataset.theme ?? "";
   choice.addEventListener("change", () => {
-    if (choice.value) root.dataset["theme"] = choice.value;
-    else delete root.dataset["theme"];
+    if (choice.value) root.dataset.theme = choice.value;
+    else delete root.dataset.theme;
     try {
       if (choice.value) localStorage.setItem("piecework theme", choice.value);
       else localStorage.removeItem("piecework theme");

@@ -40,6 +40,6 @@ start().catch((error: unknown) => {
   const box = make("div", { className: "card failed-start" }, title, ...lines.map((line) => make("p", { textContent: line })), make("div", { className: "buttons" }, again));
   box.setAttribute("role", "alert");
   starting?.replaceWith(box);
-  document.body.dataset["view"] = "failed";
+  document.body.dataset.view = "failed";
   setText(byId("net-text"), "");
 });

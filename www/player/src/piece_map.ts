@@ -132,7 +132,8 @@ export class PieceMap {
     const pieces = this.#last;
     const width = this.#map.clientWidth;
     if (!pieces || pieces.count === 0 || width === 0) return;
-    const colours = (this.#colours ??= this.#readColours());
+    this.#colours ??= this.#readColours();
+    const colours = this.#colours;
     const all = this.#drawn === null;
     const changed = this.#drawMap(pieces, width, colours, all);
     this.#drawBar(pieces, width, colours, all || changed);

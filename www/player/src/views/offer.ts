@@ -225,7 +225,7 @@ export class Offer {
     }
     setText(this.#play, text);
     this.#play.disabled = !ready;
-    this.#play.dataset["needsWallet"] = String(needsWallet);
+    this.#play.dataset.needsWallet = String(needsWallet);
     setText(byId("play-hint"), hint);
   }
 
@@ -316,7 +316,7 @@ export class Offer {
     list.replaceChildren(
       ...steps.map(([, text], index) => {
         const line = make("li", { textContent: text });
-        line.dataset["state"] = index < at ? "done" : index === at ? "now" : "later";
+        line.dataset.state = index < at ? "done" : index === at ? "now" : "later";
         return line;
       }),
     );

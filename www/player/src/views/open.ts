@@ -65,7 +65,11 @@ export class OpenView {
       stored = await this.#host.engine.stored();
     } catch (error) {
       // An empty list would say that nothing is here.
-      this.#host.problem("What is on this device could not be listed.", reason(error), { label: "Try again", run: () => (this.#host.clearProblem(), void this.refresh()) });
+      const again = (): void => {
+        this.#host.clearProblem();
+        void this.refresh();
+      };
+      this.#host.problem("What is on this device could not be listed.", reason(error), { label: "Try again", run: again });
       return;
     } finally {
       show(byId("library-reading"), false);

@@ -54,7 +54,7 @@ export class TitleView implements TitleHost {
 
   set phase(phase: TitlePhase) {
     this.#phase = phase;
-    document.body.dataset["phase"] = phase;
+    document.body.dataset.phase = phase;
     show(byId("waiting"), phase === "opening" || phase === "metadata" || phase === "gone");
     byId("waiting").querySelector<HTMLElement>(".spinner")?.toggleAttribute("hidden", phase === "gone");
     show(byId("offer"), phase === "offer" || phase === "paying");

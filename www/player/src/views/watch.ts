@@ -178,7 +178,7 @@ export class Watch {
       if (!row) {
         row = make("tr", {}, ...COLUMNS.map((name, cell) => {
           const td = make("td", { className: cell === 0 ? "name" : cell < 6 ? "n" : "" });
-          td.dataset["label"] = name;
+          td.dataset.label = name;
           td.setAttribute("role", "cell");
           return td;
         }));

@@ -59,7 +59,10 @@ async function cuttable(behind) {
     outer.close();
     for (const socket of inner.values()) (await socket).close();
   });
-  return { port: outer.address().port, cut: () => void (open = false), mend: () => void (open = true) };
+  const lets = (through) => () => {
+    open = through;
+  };
+  return { port: outer.address().port, cut: lets(false), mend: lets(true) };
 }
 
 async function bound() {

@@ -9,12 +9,23 @@ import * as ethers from "ethers";
 
 const at = (path) => fileURLToPath(new URL(path, import.meta.url));
 const artifact = (name) => JSON.parse(readFileSync(at(`../out/${name}.sol/${name}.json`), "utf8"));
-const Q = 10_000n, AMOUNT = 2_000_000n, BOND = 2_500_000n, UNIT = 39n << 24n;
+const Q = 10_000n,
+  AMOUNT = 2_000_000n,
+  BOND = 2_500_000n,
+  UNIT = 39n << 24n;
 const NO_PERMIT = { deadline: 0, v: 0, r: ethers.ZeroHash, s: ethers.ZeroHash };
 const VOUCHER = {
   Voucher: [
-    ["address", "owner"], ["address", "payee"], ["uint32", "first"], ["uint16", "count"], ["bytes32", "content"],
-    ["uint96", "base"], ["uint96", "unit"], ["uint16", "steps"], ["bytes32", "root"], ["bytes32", "luck"],
+    ["address", "owner"],
+    ["address", "payee"],
+    ["uint32", "first"],
+    ["uint16", "count"],
+    ["bytes32", "content"],
+    ["uint96", "base"],
+    ["uint96", "unit"],
+    ["uint16", "steps"],
+    ["bytes32", "root"],
+    ["bytes32", "luck"],
   ].map(([type, name]) => ({ type, name })),
 };
 const fields = (...pairs) => pairs.map((p) => ({ type: p.split(" ")[0], name: p.split(" ")[1] }));
@@ -35,7 +46,10 @@ async function startNode() {
     node.once("error", failed); // no anvil on the PATH: run by `npm run test:ethers`
     node.once("exit", (code) => failed(new Error(`anvil ended with ${code}`)));
   });
-  return { node, provider: new ethers.JsonRpcProvider(`http://127.0.0.1:${port}`, 31337, { staticNetwork: true, cacheTimeout: -1 }) };
+  return {
+    node,
+    provider: new ethers.JsonRpcProvider(`http://127.0.0.1:${port}`, 31337, { staticNetwork: true, cacheTimeout: -1 }),
+  };
 }
 
 function chain(tip, links) {
@@ -45,9 +59,16 @@ function chain(tip, links) {
 }
 
 async function main(provider) {
-  const [owner, payee, relayer] = [0, 1, 2].map((i) =>
-    new ethers.NonceManager(ethers.HDNodeWallet.fromPhrase("test test test test test test test test test test test junk",
-      undefined, `m/44'/60'/0'/0/${i}`).connect(provider)));
+  const [owner, payee, relayer] = [0, 1, 2].map(
+    (i) =>
+      new ethers.NonceManager(
+        ethers.HDNodeWallet.fromPhrase(
+          "test test test test test test test test test test test junk",
+          undefined,
+          `m/44'/60'/0'/0/${i}`,
+        ).connect(provider),
+      ),
+  );
   const [ownerAt, payeeAt, relayerAt] = await Promise.all([owner, payee, relayer].map((s) => s.getAddress()));
   const gas = async (what, tx) => {
     const receipt = await (await tx).wait();
@@ -61,8 +82,13 @@ async function main(provider) {
     return made;
   };
   const token = await deploy("DemoToken");
-  const vault = await deploy("PieceworkVault", await token.getAddress(), ethers.ZeroAddress,
-    "0x000000000000000000000000000000000000dEaD", 72 * 3600);
+  const vault = await deploy(
+    "PieceworkVault",
+    await token.getAddress(),
+    ethers.ZeroAddress,
+    "0x000000000000000000000000000000000000dEaD",
+    72 * 3600,
+  );
   const vaultAt = await vault.getAddress();
   const domain = { name: "PieceworkVault", version: "1", chainId: 31337, verifyingContract: vaultAt };
   const money = { ...domain, name: "Piecework Demo Dollar", verifyingContract: await token.getAddress() };
@@ -77,27 +103,59 @@ async function main(provider) {
   await gas("open (the vault's first deposit)", vault.open(session.address, Q, AMOUNT, BOND, NO_PERMIT));
   await (await token.approve(vaultAt, total)).wait();
   await gas("open", vault.open(sessions[1].address, Q, AMOUNT, BOND, NO_PERMIT));
-  const permit = ethers.Signature.from(await owner.signTypedData(money,
-    { Permit: fields("address owner", "address spender", "uint256 value", "uint256 nonce", "uint256 deadline") },
-    { owner: ownerAt, spender: vaultAt, value: total, nonce: 0, deadline: later }));
-  await gas("open with permit", vault.open(sessions[2].address, Q, AMOUNT, BOND,
-    { deadline: later, v: permit.v, r: permit.r, s: permit.s }));
+  const permit = ethers.Signature.from(
+    await owner.signTypedData(
+      money,
+      { Permit: fields("address owner", "address spender", "uint256 value", "uint256 nonce", "uint256 deadline") },
+      { owner: ownerAt, spender: vaultAt, value: total, nonce: 0, deadline: later },
+    ),
+  );
+  await gas(
+    "open with permit",
+    vault.open(sessions[2].address, Q, AMOUNT, BOND, { deadline: later, v: permit.v, r: permit.r, s: permit.s }),
+  );
 
   const coder = ethers.AbiCoder.defaultAbiCoder();
   const fourth = ethers.Wallet.createRandom();
-  const nonce = ethers.keccak256(coder.encode(["address", "uint96", "uint112", "uint112"],
-    [fourth.address, Q, AMOUNT, BOND]));
-  const auth = ethers.Signature.from(await owner.signTypedData(money,
-    { ReceiveWithAuthorization: fields("address from", "address to", "uint256 value", "uint256 validAfter",
-      "uint256 validBefore", "bytes32 nonce") },
-    { from: ownerAt, to: vaultAt, value: total, validAfter: 0, validBefore: later, nonce }));
-  await gas("openWithAuthorization", vault.connect(relayer).openWithAuthorization(ownerAt, fourth.address, Q, AMOUNT,
-    BOND, later, auth.v, auth.r, auth.s));
+  const nonce = ethers.keccak256(
+    coder.encode(["address", "uint96", "uint112", "uint112"], [fourth.address, Q, AMOUNT, BOND]),
+  );
+  const auth = ethers.Signature.from(
+    await owner.signTypedData(
+      money,
+      {
+        ReceiveWithAuthorization: fields(
+          "address from",
+          "address to",
+          "uint256 value",
+          "uint256 validAfter",
+          "uint256 validBefore",
+          "bytes32 nonce",
+        ),
+      },
+      { from: ownerAt, to: vaultAt, value: total, validAfter: 0, validBefore: later, nonce },
+    ),
+  );
+  await gas(
+    "openWithAuthorization",
+    vault
+      .connect(relayer)
+      .openWithAuthorization(ownerAt, fourth.address, Q, AMOUNT, BOND, later, auth.v, auth.r, auth.s),
+  );
 
   const tip = ethers.hexlify(ethers.randomBytes(32));
   const voucher = (first, changes = {}) => ({
-    owner: ownerAt, payee: payeeAt, first, count: 1, content: ethers.ZeroHash, base: 0n, unit: UNIT, steps: 256,
-    root: chain(tip, 256), luck: ethers.ZeroHash, ...changes,
+    owner: ownerAt,
+    payee: payeeAt,
+    first,
+    count: 1,
+    content: ethers.ZeroHash,
+    base: 0n,
+    unit: UNIT,
+    steps: 256,
+    root: chain(tip, 256),
+    luck: ethers.ZeroHash,
+    ...changes,
   });
   const sign = async (v) => {
     const { r, yParityAndS } = ethers.Signature.from(await session.signTypedData(domain, VOUCHER, v));
@@ -112,25 +170,33 @@ async function main(provider) {
   const held = () => token.balanceOf(payeeAt);
   let before = await held();
   await gas("redeem one, k = 0", asPayee.redeem([await claim(voucher(1, { base: 39n << 24n }), 0)], payeeAt));
-  assert.equal(await held() - before, 39n);
+  assert.equal((await held()) - before, 39n);
   before = await held();
   const redeemed = await gas("redeem one, k = 256", asPayee.redeem([await claim(voucher(2), 256)], payeeAt));
-  assert.equal(await held() - before, 9984n);
+  assert.equal((await held()) - before, 9984n);
 
   const event = redeemed.logs.map((log) => vault.interface.parseLog(log)).find((e) => e?.name === "Redeemed").args;
   const id = ethers.keccak256(coder.encode(["address", "address"], [ownerAt, session.address]));
-  assert.deepEqual([event.id, event.payee, event.owner, event.root, event.gross, event.cut],
-    [id, payeeAt, ownerAt, chain(tip, 256), 9984n, 0n]);
+  assert.deepEqual(
+    [event.id, event.payee, event.owner, event.root, event.gross, event.cut],
+    [id, payeeAt, ownerAt, chain(tip, 256), 9984n, 0n],
+  );
   assert.equal(event.packed, (2n << 224n) | (1n << 208n) | (256n << 192n) | UNIT);
 
   const claims = [await claim(voucher(3), 100), await claim(voucher(2), 256)];
   const claimType = artifact("PieceworkVault").abi.find((f) => f.name === "redeem").inputs[0];
   const hash = ethers.keccak256(coder.encode([ethers.ParamType.from(claimType)], [claims]));
-  const order = ethers.Signature.from(await payee.signTypedData(domain,
-    { Redeem: fields("bytes32 claims", "address to", "address relayer", "uint256 fee", "uint256 deadline") },
-    { claims: hash, to: ownerAt, relayer: relayerAt, fee: 100, deadline: later }));
-  const relayed = await gas("redeemFor, one good and one consumed", vault.connect(relayer).redeemFor(payeeAt, claims,
-    ownerAt, 100, later, order.r, order.yParityAndS));
+  const order = ethers.Signature.from(
+    await payee.signTypedData(
+      domain,
+      { Redeem: fields("bytes32 claims", "address to", "address relayer", "uint256 fee", "uint256 deadline") },
+      { claims: hash, to: ownerAt, relayer: relayerAt, fee: 100, deadline: later },
+    ),
+  );
+  const relayed = await gas(
+    "redeemFor, one good and one consumed",
+    vault.connect(relayer).redeemFor(payeeAt, claims, ownerAt, 100, later, order.r, order.yParityAndS),
+  );
   const skipped = relayed.logs.map((log) => vault.interface.parseLog(log)).find((e) => e?.name === "Skipped").args;
   assert.deepEqual([skipped.index, skipped.reason], [1n, 6n]);
   assert.equal(await vault.credit(relayerAt), 100n);
@@ -140,13 +206,16 @@ async function main(provider) {
   assert.deepEqual([state.consumed, state.spentWord, state.known, state.chainId], [4n, 15n, true, 31337n]);
 
   const [x, y] = [voucher(9), voucher(9, { payee: relayerAt })];
-  await gas("slash (first of sink and reporter)", vault.connect(relayer).slash(x, ...await sign(x), y, ...await sign(y)));
+  await gas(
+    "slash (first of sink and reporter)",
+    vault.connect(relayer).slash(x, ...(await sign(x)), y, ...(await sign(y))),
+  );
   assert.equal(await vault.credit(relayerAt), 100n + BOND / 10n);
   await gas("exit", vault.exit(session.address));
   await provider.send("evm_increaseTime", [72 * 3600]);
   before = await token.balanceOf(ownerAt);
   await gas("withdraw", vault.withdraw(session.address, ownerAt));
-  assert.equal(await token.balanceOf(ownerAt) - before, AMOUNT - 39n - 9984n - 3900n);
+  assert.equal((await token.balanceOf(ownerAt)) - before, AMOUNT - 39n - 9984n - 3900n);
   await assert.rejects(vault.exit.staticCall(session.address), (e) => e.revert?.name === "NoSuchAccount");
 }
 

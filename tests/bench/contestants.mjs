@@ -48,7 +48,9 @@ export class Surroundings {
   /** A page of the contestant's site in each browser, `seeder` and `fetcher`. */
   async pages(contestant, page, strict) {
     contestant.origin = await siteFor({ files: { [`/${NAME}`]: this.content, ...this.replaced }, strict });
-    const opened = [this.seeding, this.fetching].map(({ context }) => open(context, `${contestant.origin}/${page}.html`));
+    const opened = [this.seeding, this.fetching].map(({ context }) =>
+      open(context, `${contestant.origin}/${page}.html`),
+    );
     [contestant.seeder, contestant.fetcher] = await Promise.all(opened);
   }
 }
@@ -94,7 +96,9 @@ export class Free extends PageToPage {
     await around.pages(this, "piecework", true);
     const options = { trackers: [await around.tracker()] };
     for (const page of this.pages) await page.run(`start(${JSON.stringify(options)})`);
-    ({ torrent: this.torrent, pieceLength: this.pieceLength } = await this.seeder.run(`seed("/${NAME}", "free.bin", ${JSON.stringify(options)})`));
+    ({ torrent: this.torrent, pieceLength: this.pieceLength } = await this.seeder.run(
+      `seed("/${NAME}", "free.bin", ${JSON.stringify(options)})`,
+    ));
   }
 }
 
@@ -106,7 +110,10 @@ export class Paid extends PageToPage {
 
   async open(around) {
     const scene = await around.scene();
-    const [buyer, seller] = [await RemoteWallet.start(scene.chain, scene.payer), await RemoteWallet.start(scene.chain, scene.payee)];
+    const [buyer, seller] = [
+      await RemoteWallet.start(scene.chain, scene.payer),
+      await RemoteWallet.start(scene.chain, scene.payee),
+    ];
     await buyer.injectInto(around.fetching.context);
     await seller.injectInto(around.seeding.context);
     await around.pages(this, "piecework", true);
@@ -115,7 +122,9 @@ export class Paid extends PageToPage {
     for (const page of this.pages) await page.run(`start(${JSON.stringify({ trackers, payments })})`);
     await this.fetcher.run(`deposit("400")`);
     const options = { trackers, sellPricePerGB: String(PRICE) };
-    ({ torrent: this.torrent, pieceLength: this.pieceLength } = await this.seeder.run(`seed("/${NAME}", "paid.bin", ${JSON.stringify(options)})`));
+    ({ torrent: this.torrent, pieceLength: this.pieceLength } = await this.seeder.run(
+      `seed("/${NAME}", "paid.bin", ${JSON.stringify(options)})`,
+    ));
   }
 
   /** The seller takes its money between the runs: a buyer may owe it 64 ranges of 0.01 to 0.04 $ and no more. */
@@ -136,7 +145,9 @@ export class WebTorrent extends PageToPage {
     await around.pages(this, "webtorrent", false);
     const options = { trackers: [await around.tracker()] };
     for (const page of this.pages) await page.run(`start(${JSON.stringify(options)})`);
-    ({ torrent: this.torrent, pieceLength: this.pieceLength } = await this.seeder.run(`seed("/${NAME}", "webtorrent.bin", { pieceLength: ${PIECE_BYTES} })`));
+    ({ torrent: this.torrent, pieceLength: this.pieceLength } = await this.seeder.run(
+      `seed("/${NAME}", "webtorrent.bin", { pieceLength: ${PIECE_BYTES} })`,
+    ));
   }
 }
 
@@ -155,7 +166,17 @@ class NativeToPage extends PageToPage {
     // A name, and so an info hash, of its own: no other contestant's peer is in this swarm.
     const file = join(dirname(around.content), `${this.name}.bin`);
     linkSync(around.content, file);
-    await run(["create", file, "--force", "--tracker", tracker, "--piece-length", String(PIECE_BYTES), "--output", `${file}.torrent`]);
+    await run([
+      "create",
+      file,
+      "--force",
+      "--tracker",
+      tracker,
+      "--piece-length",
+      String(PIECE_BYTES),
+      "--output",
+      `${file}.torrent`,
+    ]);
     this.torrent = readFileSync(`${file}.torrent`).toString("base64");
     this.pieceLength = PIECE_BYTES;
     this.extra = await this.start(`${file}.torrent`);

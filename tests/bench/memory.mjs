@@ -32,7 +32,8 @@ async function ofTransfer(one, out) {
   const sides = { seeder: await inspectable(), fetcher: await inspectable() };
   await one.open(new Surroundings({ seeding: sides.seeder, fetching: sides.fetcher, content: content(CONTENT_BYTES) }));
   const watchers = {};
-  for (const [side, { devtools, profile }] of Object.entries(sides)) watchers[side] = await Watcher.start(devtools, one.origin, browserOf(profile));
+  for (const [side, { devtools, profile }] of Object.entries(sides))
+    watchers[side] = await Watcher.start(devtools, one.origin, browserOf(profile));
   await one.begin({ warmUpMs: 1_000, windowBytes: WINDOW_BYTES });
   let going = true;
   const full = one.full().finally(() => (going = false));
@@ -41,9 +42,12 @@ async function ofTransfer(one, out) {
     await Promise.race([full, after(EVERY_MS)]);
   }
   await full;
-  for (const [side, watcher] of Object.entries(watchers)) out.result("memory", { contestant: one.name, label: one.label, side, ...watcher.peaks() });
+  for (const [side, watcher] of Object.entries(watchers))
+    out.result("memory", { contestant: one.name, label: one.label, side, ...watcher.peaks() });
   const peak = watchers.fetcher.peaks();
-  out.say(`${one.label}, fetching: at most ${mb(peak.sum)} MB (heap ${mb(peak.js)}, buffers ${mb(peak.buffers)}, wasm ${mb(peak.wasm)}), renderer ${mb(peak.rss)} MB resident`);
+  out.say(
+    `${one.label}, fetching: at most ${mb(peak.sum)} MB (heap ${mb(peak.js)}, buffers ${mb(peak.buffers)}, wasm ${mb(peak.wasm)}), renderer ${mb(peak.rss)} MB resident`,
+  );
   await one.finish();
   for (const { context } of Object.values(sides)) await context.close();
 }
@@ -69,13 +73,17 @@ async function ofStream(bytes, out) {
   for (let [at, said] = [0, 0]; at < hashes.length; ) {
     const come = await page.run(`come(${at})`);
     if (come.length > 0) moved = Date.now();
-    else if (Date.now() > moved + STALL_MS) throw new Error(`the stream stands still after ${at} MiB: ${await page.run("stand()")}`);
-    for (const hash of come) if (hash !== hashes[at++]) throw new Error(`MiB ${at - 1} of the stream is not what was seeded`);
+    else if (Date.now() > moved + STALL_MS)
+      throw new Error(`the stream stands still after ${at} MiB: ${await page.run("stand()")}`);
+    for (const hash of come)
+      if (hash !== hashes[at++]) throw new Error(`MiB ${at - 1} of the stream is not what was seeded`);
     const now = await watcher.look();
     out.result("stream sample", { bytes: at * MIB, ...now });
     if (at * MIB >= said + SAY_EVERY_BYTES) {
       said = at * MIB;
-      out.say(`${at} MiB read: ${mb(now.sum)} MB (page ${mb(now.page)}, worker ${mb(now.worker)}, service worker ${mb(now.service_worker)}; wasm ${mb(now.wasm)}), renderer ${mb(now.rss)} MB resident`);
+      out.say(
+        `${at} MiB read: ${mb(now.sum)} MB (page ${mb(now.page)}, worker ${mb(now.worker)}, service worker ${mb(now.service_worker)}; wasm ${mb(now.wasm)}), renderer ${mb(now.rss)} MB resident`,
+      );
     }
     if (at < hashes.length) await after(EVERY_MS);
   }

@@ -17,7 +17,9 @@ export function piecework(torrent) {
 /** The same, by libtorrent. */
 export function libtorrent(torrent) {
   const packages = process.env.PIECEWORK_LIBTORRENT ?? join(here, "../../target/bench/python");
-  return seeding("python3", [join(here, "libtorrent_seed.py"), torrent], { PYTHONPATH: [packages, join(here, "../interop/peers")].join(delimiter) });
+  return seeding("python3", [join(here, "libtorrent_seed.py"), torrent], {
+    PYTHONPATH: [packages, join(here, "../interop/peers")].join(delimiter),
+  });
 }
 
 async function seeding(program, given, env = {}) {

@@ -15,7 +15,12 @@ function table() {
       // The name in brackets may hold anything; after it come state, parent, and so on.
       const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
       const ticks = fields.slice(11, 15).reduce((sum, field) => sum + Number(field), 0);
-      processes.set(Number(name), { pid: Number(name), parent: Number(fields[1]), cpu: ticks / TICKS, rss: Number(fields[21]) * PAGE_BYTES });
+      processes.set(Number(name), {
+        pid: Number(name),
+        parent: Number(fields[1]),
+        cpu: ticks / TICKS,
+        rss: Number(fields[21]) * PAGE_BYTES,
+      });
     } catch {
       // it ended meanwhile
     }

@@ -31,11 +31,16 @@ export async function profiled(name, sides, folder, work) {
 function busiest({ nodes, samples, timeDeltas, startTime, endTime }) {
   const names = new Map(nodes.map(({ id, callFrame }) => [id, nameOf(callFrame)]));
   const self = new Map();
-  for (const [at, id] of samples.entries()) self.set(names.get(id), (self.get(names.get(id)) ?? 0) + timeDeltas[at] / 1000);
+  for (const [at, id] of samples.entries())
+    self.set(names.get(id), (self.get(names.get(id)) ?? 0) + timeDeltas[at] / 1000);
   const idle = (self.get("(idle)") ?? 0) + (self.get("(program)") ?? 0);
   const all = [...self.values()].reduce((sum, ms) => sum + ms, 0);
   const rows = [...self].filter(([name]) => name !== "(idle)").toSorted((a, b) => b[1] - a[1]);
-  return { ms: (endTime - startTime) / 1000, busyMs: all - idle, functions: rows.slice(0, TOP).map(([name, ms]) => ({ name, ms: Math.round(ms * 10) / 10 })) };
+  return {
+    ms: (endTime - startTime) / 1000,
+    busyMs: all - idle,
+    functions: rows.slice(0, TOP).map(([name, ms]) => ({ name, ms: Math.round(ms * 10) / 10 })),
+  };
 }
 
 function nameOf({ functionName, url, lineNumber }) {

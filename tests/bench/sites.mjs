@@ -9,7 +9,15 @@ import { CSP, ending } from "../browser/harness.mjs";
 const here = dirname(fileURLToPath(import.meta.url));
 const dist = join(here, "../../www/npm/dist");
 const webtorrent = join(here, "node_modules/webtorrent/dist");
-const TYPES = { ".html": "text/html", ".css": "text/css", ".json": "application/json", ".svg": "image/svg+xml", ".js": "text/javascript", ".wasm": "application/wasm", ".mp4": "video/mp4" };
+const TYPES = {
+  ".html": "text/html",
+  ".css": "text/css",
+  ".json": "application/json",
+  ".svg": "image/svg+xml",
+  ".js": "text/javascript",
+  ".wasm": "application/wasm",
+  ".mp4": "video/mp4",
+};
 let next = 2;
 
 /** Serves the bench's pages with both packages, or a `folder`, and `files` (path to file); `strict` sends our policy; `requests` is the log. */
@@ -19,17 +27,28 @@ export async function siteFor({ folder, files = {}, strict = false, requests = [
     requests.push(path);
     const file = files[path] ?? (folder ? join(folder, path === "/" ? "index.html" : path) : fileOf(path));
     const found = statSync(file, { throwIfNoEntry: false });
-    const headers = { "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff", ...(strict ? { "Content-Security-Policy": CSP } : {}) };
+    const headers = {
+      "Cache-Control": "no-store",
+      "X-Content-Type-Options": "nosniff",
+      ...(strict ? { "Content-Security-Policy": CSP } : {}),
+    };
     if (!found?.isFile()) return response.writeHead(404, headers).end();
-    response.writeHead(200, { ...headers, "Content-Type": TYPES[extname(file)] ?? "application/octet-stream", "Content-Length": found.size });
+    response.writeHead(200, {
+      ...headers,
+      "Content-Type": TYPES[extname(file)] ?? "application/octet-stream",
+      "Content-Length": found.size,
+    });
     createReadStream(file).pipe(response);
   });
   const host = `127.0.0.${next++}`;
   await new Promise((resolve, reject) => server.once("error", reject).listen(0, host, resolve));
-  ending(() => new Promise((resolve) => {
-    server.close(resolve);
-    server.closeAllConnections();
-  }));
+  ending(
+    () =>
+      new Promise((resolve) => {
+        server.close(resolve);
+        server.closeAllConnections();
+      }),
+  );
   return `http://${host}:${server.address().port}`;
 }
 

@@ -24,11 +24,31 @@ export async function size({ video }, out) {
   const { payments } = scene.options();
   const { privateKey } = scene.anvil.accounts.find(({ address }) => address === scene.payer);
   const settings = join(folder("size"), "demo.json");
-  const config = { trackers: [scene.tracker], rpc: payments.rpcUrl, chainId: payments.chainId, vault: payments.vault, token: payments.token.address, deployBlock: payments.deployBlock, symbol: "pwUSD", wallet: "batch", walletKeys: [{ address: scene.payer, privateKey }] };
+  const config = {
+    trackers: [scene.tracker],
+    rpc: payments.rpcUrl,
+    chainId: payments.chainId,
+    vault: payments.vault,
+    token: payments.token.address,
+    deployBlock: payments.deployBlock,
+    symbol: "pwUSD",
+    wallet: "batch",
+    walletKeys: [{ address: scene.payer, privateKey }],
+  };
   writeFileSync(settings, JSON.stringify(config));
   const requests = [];
-  const url = await siteFor({ folder: player, files: { "/demo.json": settings, "/film.torrent": `${film}.torrent` }, strict: true, requests });
-  const viewer = await Viewer.open("size", { kind: "chromium", paths: { chromium: process.env.PIECEWORK_CHROMIUM ?? "/usr/bin/chromium" }, url: `${url}/?wallet=auto`, screenshots: folder("screenshots") });
+  const url = await siteFor({
+    folder: player,
+    files: { "/demo.json": settings, "/film.torrent": `${film}.torrent` },
+    strict: true,
+    requests,
+  });
+  const viewer = await Viewer.open("size", {
+    kind: "chromium",
+    paths: { chromium: process.env.PIECEWORK_CHROMIUM ?? "/usr/bin/chromium" },
+    url: `${url}/?wallet=auto`,
+    screenshots: folder("screenshots"),
+  });
   ending(() => viewer.close());
   await viewer.openMagnet(magnet);
   await viewer.chooseWallet(1);

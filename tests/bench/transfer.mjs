@@ -18,7 +18,15 @@ const STEP_MS = 300_000;
 /** Runs with each message length, to choose the faster. */
 const RAW_TRIALS = 3;
 /** Whose ratios are asked for stand side by side. */
-const CONTESTANTS = { raw: Raw, paid: Paid, free: Free, webtorrent: WebTorrent, libtorrent: Libtorrent, native: Native, four: Four };
+const CONTESTANTS = {
+  raw: Raw,
+  paid: Paid,
+  free: Free,
+  webtorrent: WebTorrent,
+  libtorrent: Libtorrent,
+  native: Native,
+  four: Four,
+};
 
 export async function transfer({ pairs, contestants, profiles, replaced }, out) {
   const [seeding, fetching] = [await inspectable(), await inspectable()];
@@ -74,7 +82,10 @@ export async function transfer({ pairs, contestants, profiles, replaced }, out) 
       const value = await work();
       const after = await one.fetcher.run("traffic()");
       for (const name of Object.keys(after)) traffic[name] = after[name] - traffic[name];
-      const threads = [...threadSeconds(all)].map(([name, seconds]) => ({ name, seconds: seconds - (before.get(name) ?? 0) }));
+      const threads = [...threadSeconds(all)].map(([name, seconds]) => ({
+        name,
+        seconds: seconds - (before.get(name) ?? 0),
+      }));
       const busy = threads.filter(({ seconds }) => seconds >= 0.02).toSorted((a, b) => b.seconds - a.seconds);
       out.result("threads", { contestant: one.name, bytes: value.bytes, ms: value.ms, threads: busy, traffic });
       return value;
@@ -88,8 +99,14 @@ async function limited(one, step, work) {
   let timer;
   const late = new Promise((_, reject) => {
     timer = setTimeout(async () => {
-      const said = await Promise.all(one.pages.filter(Boolean).map((page) => page.run("said").catch((error) => error.message)));
-      reject(new Error(`${one.label}: no transfer ${step} within ${STEP_MS / 1000} s; its pages said ${JSON.stringify(said)}`));
+      const said = await Promise.all(
+        one.pages.filter(Boolean).map((page) => page.run("said").catch((error) => error.message)),
+      );
+      reject(
+        new Error(
+          `${one.label}: no transfer ${step} within ${STEP_MS / 1000} s; its pages said ${JSON.stringify(said)}`,
+        ),
+      );
     }, STEP_MS);
   });
   return Promise.race([work, late]).finally(() => clearTimeout(timer));
@@ -106,6 +123,8 @@ async function chooseMessages(raw, run, out) {
   }
   const medians = rates.map((list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)]);
   raw.messageBytes = RAW_MESSAGES[medians.indexOf(Math.max(...medians))];
-  out.say(`data channel: messages of ${RAW_MESSAGES.map((bytes, at) => `${bytes} bytes ${medians[at].toFixed(1)} MB/s`).join(", of ")}; ${raw.messageBytes} it is`);
+  out.say(
+    `data channel: messages of ${RAW_MESSAGES.map((bytes, at) => `${bytes} bytes ${medians[at].toFixed(1)} MB/s`).join(", of ")}; ${raw.messageBytes} it is`,
+  );
   out.result("raw", { messages: RAW_MESSAGES, medians, chosen: raw.messageBytes });
 }

@@ -23,7 +23,9 @@ export async function video({ video: file, quick }, out) {
     const seeder = await open(seeding.context, `${origin}/${client.page}.html`);
     await seeder.run(`start(${JSON.stringify({ trackers: [tracker] })})`);
     // The name makes it a torrent of its own: else both kinds of seeders would serve both kinds of viewers.
-    const made = await seeder.run(`seed("${FILE}", "${client.name}.mp4", ${JSON.stringify({ trackers: [tracker], pieceLength: 256 * 1024 })})`);
+    const made = await seeder.run(
+      `seed("${FILE}", "${client.name}.mp4", ${JSON.stringify({ trackers: [tracker], pieceLength: 256 * 1024 })})`,
+    );
     writeFileSync(torrent, Buffer.from(made.torrent, "base64"));
     field.push({ ...client, seeder, address: `${origin}/${client.page}.html?watch=${encodeURIComponent(tracker)}` });
   }

@@ -4,11 +4,20 @@ import { browser, open, signaling, site } from "./harness.mjs";
 import { test } from "./tests.mjs";
 
 const MIB = 1 << 20;
-const payments = (vault, more = {}) => ({ vault: `0x${vault.repeat(20)}`, chainId: 31337, token: { address: `0x${"55".repeat(20)}`, decimals: 6, symbol: "DUSD" }, maxPricePerGB: "20", budget: "2", ...more });
+const payments = (vault, more = {}) => ({
+  vault: `0x${vault.repeat(20)}`,
+  chainId: 31337,
+  token: { address: `0x${"55".repeat(20)}`, decimals: 6, symbol: "DUSD" },
+  maxPricePerGB: "20",
+  budget: "2",
+  ...more,
+});
 const start = (page, options) => page.run(`start(${JSON.stringify(options)})`);
 /** A second client of the page. */
-const another = (page, name, options = {}) => page.run(`void (window.${name} = new client.constructor(${JSON.stringify(options)}))`);
-const read = (page) => page.run(`Promise.all(Array.from({ length: 8 }, async (_, i) => {
+const another = (page, name, options = {}) =>
+  page.run(`void (window.${name} = new client.constructor(${JSON.stringify(options)}))`);
+const read = (page) =>
+  page.run(`Promise.all(Array.from({ length: 8 }, async (_, i) => {
   const answer = await fetch(await torrent.files[0].url(), { headers: { range: "bytes=" + i * 1000 + "-" + (i * 1000 + 999) } });
   return (await answer.arrayBuffer()).byteLength;
 }))`);
@@ -23,7 +32,10 @@ test("several clients on one page read each range once, whichever of them runs t
   await page.run(`seed(${MIB}, 3)`);
   await page.run("done()");
   assert.deepEqual(await read(page), Array(8).fill(1000));
-  assert.deepEqual(await page.run("Promise.all([second, third].map((one) => one.stats().then(({ isHost }) => isHost)))"), [false, false]);
+  assert.deepEqual(
+    await page.run("Promise.all([second, third].map((one) => one.stats().then(({ isHost }) => isHost)))"),
+    [false, false],
+  );
   // The engine goes to another of them, and then to the last.
   for (const next of ["second", "third"]) {
     await page.run(`client.destroy().then(() => (window.client = ${next}))`);
@@ -51,7 +63,9 @@ test("what only one client of a page used is stopped with it, and what another u
   await page.run(`third.seed(new File(["another"], "another.txt")).then(() => true)`);
   assert.equal(await running(), 2);
   await page.run("third.destroy()");
-  await page.run(`new Promise((resolve) => { const look = async () => ((await client.stats()).torrents.length === 1 ? resolve(true) : setTimeout(look, 20)); look(); })`);
+  await page.run(
+    `new Promise((resolve) => { const look = async () => ((await client.stats()).torrents.length === 1 ? resolve(true) : setTimeout(look, 20)); look(); })`,
+  );
 });
 
 test("a page that pays and one that does not share an engine, whichever came first; two vaults do not", async () => {
@@ -61,7 +75,10 @@ test("a page that pays and one that does not share an engine, whichever came fir
     const pages = { free: null, paying: null };
     for (const kind of first === "free" ? ["free", "paying"] : ["paying", "free"]) {
       pages[kind] = await open(context, url);
-      await start(pages[kind], kind === "free" ? { trackers: [tracker] } : { trackers: [tracker], payments: payments("44") });
+      await start(
+        pages[kind],
+        kind === "free" ? { trackers: [tracker] } : { trackers: [tracker], payments: payments("44") },
+      );
       await pages[kind].run(`seed(${MIB}, ${kind === "free" ? 1 : 2})`);
       await pages[kind].run("done()");
     }
@@ -75,12 +92,17 @@ test("a page that pays and one that does not share an engine, whichever came fir
     }
     const third = await open(context, url);
     await start(third, { trackers: [tracker], payments: payments("66") });
-    assert.match(await third.run("client.stats().then(() => 'runs', (error) => error.message)"), /runs Piecework with the vault 0x(44){20} on chain 31337, this one is set to the vault 0x(66){20} on chain 31337: close that page/);
+    assert.match(
+      await third.run("client.stats().then(() => 'runs', (error) => error.message)"),
+      /runs Piecework with the vault 0x(44){20} on chain 31337, this one is set to the vault 0x(66){20} on chain 31337: close that page/,
+    );
     // When the page whose engine it is goes, the others go on: also where the one that pays comes last.
     await third.close();
     await pages[first].close();
     const left = pages[first === "free" ? "paying" : "free"];
-    await left.run(`new Promise((resolve) => { const look = async () => ((await client.stats()).isHost ? resolve(true) : setTimeout(look, 20)); look(); })`);
+    await left.run(
+      `new Promise((resolve) => { const look = async () => ((await client.stats()).isHost ? resolve(true) : setTimeout(look, 20)); look(); })`,
+    );
     await left.run("done()");
     await context.close();
   }
@@ -95,7 +117,9 @@ test("a second page sets its own limit alone, and says which of its options have
   const second = await open(context, url);
   await start(second, { trackers: [tracker], storageLimit: 9 * MIB, uploadLimit: 0, maxConnections: 7 });
   await second.run("client.stats().then(() => true)");
-  assert.deepEqual(await second.run("said"), ["Another page of this site already runs Piecework. While it does, these options of this page have no effect: maxConnections, storageLimit."]);
+  assert.deepEqual(await second.run("said"), [
+    "Another page of this site already runs Piecework. While it does, these options of this page have no effect: maxConnections, storageLimit.",
+  ]);
   assert.deepEqual(await host.run("said"), []);
 
   // The host's storage limit still holds when the other page sets the upload limit.
@@ -119,7 +143,9 @@ test("an upload that was switched off stays off when the engine starts again", a
   const viewer = await open((await browser()).context, url);
   await start(viewer, { trackers: [tracker] });
   await viewer.run(`add(${JSON.stringify(torrent)})`);
-  await viewer.run(`new Promise((resolve) => { const look = async () => ((await torrent.stats()).peers.length > 0 ? resolve(true) : setTimeout(look, 20)); look(); })`);
+  await viewer.run(
+    `new Promise((resolve) => { const look = async () => ((await torrent.stats()).peers.length > 0 ? resolve(true) : setTimeout(look, 20)); look(); })`,
+  );
   assert.equal(await viewer.run("torrent.stats().then(({ downloaded }) => downloaded)"), 0);
   await seeder.run("client.setUploading(true).then(() => true)");
   await viewer.run("done()");
@@ -164,7 +190,8 @@ test("the most that a page allows to be paid holds for a title that is in use al
   const [url, link] = [await site(), `magnet:?xt=urn:btih:${"ab".repeat(20)}`];
   const { context } = await browser();
   const options = { trackers: ["wss://tracker.invalid"], payments: payments("44") };
-  const add = (page, more) => page.run(`client.add("${link}", ${JSON.stringify(more)}).then((taken) => ((window.taken = taken), true))`);
+  const add = (page, more) =>
+    page.run(`client.add("${link}", ${JSON.stringify(more)}).then((taken) => ((window.taken = taken), true))`);
   const most = (page) => page.run("taken.stats().then(({ maxPricePerGB }) => Number(maxPricePerGB))");
   const page = await open(context, url);
   await start(page, options);
@@ -192,8 +219,23 @@ test("limits and counts that are none are refused by a sentence", async () => {
   const url = await site();
   const { context } = await browser();
   const page = await open(context, url);
-  for (const maxConnections of [0, -1, 1.5, 101, "many"]) assert.match(await page.run(`(() => { try { return start({ maxConnections: ${JSON.stringify(maxConnections)} }); } catch (error) { return error.message; } })()`), /maxConnections must be a whole number from 1 to 100/);
-  for (const limit of ["NaN", "-1", '"much"']) assert.match(await page.run(`(() => { try { return start({ uploadLimit: ${limit} }); } catch (error) { return error.message; } })()`), /uploadLimit must be null or a number of 0 or more/);
+  for (const maxConnections of [0, -1, 1.5, 101, "many"])
+    assert.match(
+      await page.run(
+        `(() => { try { return start({ maxConnections: ${JSON.stringify(maxConnections)} }); } catch (error) { return error.message; } })()`,
+      ),
+      /maxConnections must be a whole number from 1 to 100/,
+    );
+  for (const limit of ["NaN", "-1", '"much"'])
+    assert.match(
+      await page.run(
+        `(() => { try { return start({ uploadLimit: ${limit} }); } catch (error) { return error.message; } })()`,
+      ),
+      /uploadLimit must be null or a number of 0 or more/,
+    );
   await start(page, { payments: payments("44", { resellPercent: 300 }) });
-  assert.match(await page.run("client.stats().then(() => 'runs', (error) => error.message)"), /resellPercent.* must be a whole number from 0 to 255/);
+  assert.match(
+    await page.run("client.stats().then(() => 'runs', (error) => error.message)"),
+    /resellPercent.* must be a whole number from 0 to 255/,
+  );
 });

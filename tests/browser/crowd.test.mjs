@@ -22,7 +22,9 @@ async function crowd() {
   const tracker = await signaling();
   const shared = await film(tracker, LENGTH);
   const states = folder("states");
-  await Promise.all(Array.from({ length: SEEDERS }, (_, at) => shared.seed("--upload-limit", "80K", "--state", join(states, `${at}`))));
+  await Promise.all(
+    Array.from({ length: SEEDERS }, (_, at) => shared.seed("--upload-limit", "80K", "--state", join(states, `${at}`))),
+  );
   return shared;
 }
 
@@ -75,7 +77,9 @@ async function fetched(shared, options) {
   let [going, most, peak] = [true, 0, before];
   const done = page.run("done()").finally(() => (going = false));
   while (going) {
-    const peers = await page.run("torrent.stats().then(({ peers }) => peers.map(({ id, downloaded }) => ({ id, downloaded })))");
+    const peers = await page.run(
+      "torrent.stats().then(({ peers }) => peers.map(({ id, downloaded }) => ({ id, downloaded })))",
+    );
     for (const { id, downloaded } of peers) brought.set(id, downloaded);
     most = Math.max(most, peers.length);
     peak = Math.max(peak, (await heaps.look()).sum);
@@ -87,7 +91,9 @@ async function fetched(shared, options) {
   const { mostOpen, longestFrame } = await page.run("seen");
   const givers = [...brought.values()].filter((bytes) => bytes > 0).length;
   if (process.env.PIECEWORK_TEST_VERBOSE) {
-    console.log(`  ${most} peers (${mostOpen} connections), ${givers} served; grew by ${((peak - before) / MIB).toFixed(1)} MiB; longest frame ${Math.round(longestFrame)} ms`);
+    console.log(
+      `  ${most} peers (${mostOpen} connections), ${givers} served; grew by ${((peak - before) / MIB).toFixed(1)} MiB; longest frame ${Math.round(longestFrame)} ms`,
+    );
   }
   assert.ok(peak - before < GROWTH, `${peak - before} bytes more than before`);
   assert.ok(longestFrame < LONGEST_FRAME_MS, `a frame took ${longestFrame} ms`);

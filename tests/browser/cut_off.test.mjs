@@ -31,8 +31,21 @@ async function scene() {
   const server = await freezable(ours("piecework-signaling"), ["--listen", "127.0.0.1:0"], /127\.0\.0\.1:(\d+)/);
   const tracker = `ws://127.0.0.1:${server.match[1]}/`;
   const file = join(data, "film.torrent");
-  const created = await run(["create", join(data, "film.mp4"), "--tracker", tracker, "-o", file, "--piece-length", "64K"]);
-  const seeder = await freezable(ours("piecework"), ["seed", file, "--data", data, "--state", join(data, "state"), "--upload-limit", String(RATE * 1_000)], /^seeding /);
+  const created = await run([
+    "create",
+    join(data, "film.mp4"),
+    "--tracker",
+    tracker,
+    "-o",
+    file,
+    "--piece-length",
+    "64K",
+  ]);
+  const seeder = await freezable(
+    ours("piecework"),
+    ["seed", file, "--data", data, "--state", join(data, "state"), "--upload-limit", String(RATE * 1_000)],
+    /^seeding /,
+  );
   return {
     tracker,
     torrent: readFileSync(file).toString("base64"),
@@ -70,7 +83,8 @@ test("a network that is gone for some seconds, unnoticed by the browser, ends no
   const mended = Date.now();
   await resumed;
   const again = Date.now() - mended;
-  if (process.env.PIECEWORK_TEST_VERBOSE) console.log(`  ${PIECES} new pieces came within ${(again / 1000).toFixed(1)} s after the gap`);
+  if (process.env.PIECEWORK_TEST_VERBOSE)
+    console.log(`  ${PIECES} new pieces came within ${(again / 1000).toFixed(1)} s after the gap`);
   assert.ok(again <= AGAIN_MS + (PIECES * PIECE) / RATE, `${PIECES} pieces took ${again} ms after the gap`);
   assert.deepEqual(await page.run("ended"), []);
   await page.run("done()");
@@ -88,12 +102,18 @@ test("offline until the connections are lost, and back: the page says so, and ev
   page.setDefaultTimeout(90_000);
   const problems = [];
   page.on("pageerror", (error) => problems.push(error.message));
-  page.on("console", (message) => message.type() === "error" && !/ERR_INTERNET_DISCONNECTED/.test(message.text()) && problems.push(message.text()));
+  page.on(
+    "console",
+    (message) =>
+      message.type() === "error" && !/ERR_INTERNET_DISCONNECTED/.test(message.text()) && problems.push(message.text()),
+  );
   await page.goto(pages.url);
   await page.waitForFunction(() => document.body.dataset.view === "open");
   await page.fill("#magnet", world.magnet);
   await page.keyboard.press("Enter");
-  await page.waitForFunction(() => document.body.dataset.phase === "offer" && !document.querySelector("#play").disabled);
+  await page.waitForFunction(
+    () => document.body.dataset.phase === "offer" && !document.querySelector("#play").disabled,
+  );
   await page.click("#play");
   await page.waitForFunction(() => document.querySelector("#video").currentTime > 0.5);
 
@@ -110,14 +130,17 @@ test("offline until the connections are lost, and back: the page says so, and ev
   const back = Date.now();
   await page.waitForSelector("#banner", { state: "hidden" });
   await page.waitForFunction((kept) => globalThis.pieceworkPlayer.app.title.look.verified > kept, kept);
-  if (process.env.PIECEWORK_TEST_VERBOSE) console.log(`  the first new piece came ${((Date.now() - back) / 1000).toFixed(1)} s after the network`);
+  if (process.env.PIECEWORK_TEST_VERBOSE)
+    console.log(`  the first new piece came ${((Date.now() - back) / 1000).toFixed(1)} s after the network`);
   await page.waitForFunction(() => {
     const { verified, length } = globalThis.pieceworkPlayer.app.title.look;
     return verified === length;
   });
   const held = await page.evaluate(async () => {
     const bytes = await (await fetch(document.querySelector("#video").currentSrc)).arrayBuffer();
-    return [...new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    return [...new Uint8Array(await crypto.subtle.digest("SHA-256", bytes))]
+      .map((byte) => byte.toString(16).padStart(2, "0"))
+      .join("");
   });
   assert.equal(held, world.digest);
   const { downloaded, length } = await page.evaluate(() => globalThis.pieceworkPlayer.app.title.look);

@@ -61,6 +61,10 @@ test("a tracker that cannot be used is named at the first visit, whoever gave it
     await page.run(`client.add("${source}", ${JSON.stringify(added)}).then(() => true)`);
     // What is said before the add is answered has come by then.
     const said = await page.run("said");
-    for (const name of names) assert.ok(said.some((text) => name.test(text)), `${whose}: ${JSON.stringify(said)}`);
+    for (const name of names)
+      assert.ok(
+        said.some((text) => name.test(text)),
+        `${whose}: ${JSON.stringify(said)}`,
+      );
   }
 });

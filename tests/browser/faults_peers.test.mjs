@@ -95,7 +95,8 @@ test("floods of requests and of blocks, giant messages and false pieces end thei
     const attacking = swarmed.attack(kind, { offers: 8, peerId: `-XX0000-hostile0000${at}` });
     const [hostile] = await Promise.all([attacking, viewer.run(told), swarmed.seeder.run(told)]);
     const said = await viewer.run("endings");
-    if (process.env.PIECEWORK_TEST_VERBOSE) console.log(`  ${kind}: ${said.join(" | ")}; sent ${await hostile.run("sent()")}`);
+    if (process.env.PIECEWORK_TEST_VERBOSE)
+      console.log(`  ${kind}: ${said.join(" | ")}; sent ${await hostile.run("sent()")}`);
     await hostile.close();
     await viewer.run("pieces(1)");
   }

@@ -29,16 +29,40 @@ function otherBuild() {
 const SILENT = `StorageManager.prototype.getDirectory = () => (void Promise.reject(new TypeError("a.b is not a function")), new Promise(() => {}));`;
 
 const CASES = [
-  ["whose script is not there", { "/dist/worker.js": "/nowhere" }, /The engine stopped \(its script could not be loaded\) and was restarted 3 times: reload the page\./],
-  ["whose wasm is not there", { "/dist/piecework_bg.wasm": "/nowhere" }, /piecework_bg\.wasm could not be loaded \(status 404\): serve it, or name it by wasmUrl/],
-  ["whose wasm is of another build", () => ({ "/dist/piecework_bg.wasm": instead("x.wasm", otherBuild()) }), /piecework_bg\.wasm is of another build than worker\.js: serve both from one/],
-  ["whose wasm is an empty module", () => ({ "/dist/piecework_bg.wasm": instead("x.wasm", Buffer.from("0061736d01000000", "hex")) }), /of another build/],
+  [
+    "whose script is not there",
+    { "/dist/worker.js": "/nowhere" },
+    /The engine stopped \(its script could not be loaded\) and was restarted 3 times: reload the page\./,
+  ],
+  [
+    "whose wasm is not there",
+    { "/dist/piecework_bg.wasm": "/nowhere" },
+    /piecework_bg\.wasm could not be loaded \(status 404\): serve it, or name it by wasmUrl/,
+  ],
+  [
+    "whose wasm is of another build",
+    () => ({ "/dist/piecework_bg.wasm": instead("x.wasm", otherBuild()) }),
+    /piecework_bg\.wasm is of another build than worker\.js: serve both from one/,
+  ],
+  [
+    "whose wasm is an empty module",
+    () => ({ "/dist/piecework_bg.wasm": instead("x.wasm", Buffer.from("0061736d01000000", "hex")) }),
+    /of another build/,
+  ],
   [
     "whose start breaks unheard",
-    () => ({ "/break.js": instead("break.js", SILENT), "/dist/worker.js": instead("worker.js", 'import "/break.js";\nimport "/worker.js";\n'), "/worker.js": distFile("worker.js") }),
+    () => ({
+      "/break.js": instead("break.js", SILENT),
+      "/dist/worker.js": instead("worker.js", 'import "/break.js";\nimport "/worker.js";\n'),
+      "/worker.js": distFile("worker.js"),
+    }),
     /a\.b is not a function/,
   ],
-  ["whose wasm is none", () => ({ "/dist/piecework_bg.wasm": instead("x.wasm", "<!doctype html>") }), /magic word|expected|wasm/i],
+  [
+    "whose wasm is none",
+    () => ({ "/dist/piecework_bg.wasm": instead("x.wasm", "<!doctype html>") }),
+    /magic word|expected|wasm/i,
+  ],
 ];
 
 for (const [what, mounts, reason] of CASES) {

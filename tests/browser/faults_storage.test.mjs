@@ -47,7 +47,10 @@ test("a download that fills the quota stops and says what to do, keeps what it h
   const full = await page.run("stats()");
   assert.equal(full.state, "failed");
   assert.ok(full.verified < 4 * MIB, `${full.verified} bytes`);
-  assert.deepEqual((await page.run("said")).filter((text) => !/free space/.test(text)), []);
+  assert.deepEqual(
+    (await page.run("said")).filter((text) => !/free space/.test(text)),
+    [],
+  );
 
   await small.detach();
   await page.run("torrent.resume()");
@@ -76,12 +79,15 @@ test("files that do not fit the quota cannot be shared, leave nothing behind, an
 test("what a page that was closed in the middle of sharing files left behind is removed at the next visit, and nothing else", async () => {
   // After the three reads for the hash and one that is stored, no read ends any more.
   const at = folder("worker");
-  writeFileSync(join(at, "stall.js"), `
+  writeFileSync(
+    join(at, "stall.js"),
+    `
     const read = Blob.prototype.arrayBuffer;
     let reads = 0;
     Blob.prototype.arrayBuffer = function () {
       return ++reads > 4 ? new Promise(() => {}) : read.call(this);
-    };`);
+    };`,
+  );
   writeFileSync(join(at, "worker.js"), 'import "./stall.js";\nimport "/dist/worker.js";\n');
   const url = await site({ mounts: { "/stall.js": join(at, "stall.js"), "/worker.js": join(at, "worker.js") } });
   const { context } = await browser();
@@ -127,12 +133,16 @@ test("a torrent beyond the site's storage limit is not fetched, plays as far as 
     look();
   })`);
   const refused = await page.run("stats()");
-  assert.match(refused.failure, /^12582 kB of storage are needed, 6291 kB of the allowed 14680 kB are left: remove torrents with their data, or raise/);
+  assert.match(
+    refused.failure,
+    /^12582 kB of storage are needed, 6291 kB of the allowed 14680 kB are left: remove torrents with their data, or raise/,
+  );
   assert.equal(refused.downloaded, 0);
   assert.deepEqual(await page.run("said"), [refused.failure]);
 
   // The first three MiB are read; then, what there is room for; then it is said why no more comes.
-  const read = (from, to) => `new Response(torrent.files[0].stream(${from}, ${to})).arrayBuffer().then((bytes) => bytes.byteLength)`;
+  const read = (from, to) =>
+    `new Response(torrent.files[0].stream(${from}, ${to})).arrayBuffer().then((bytes) => bytes.byteLength)`;
   assert.equal(await page.run(read(0, 3 * MIB)), 3 * MIB);
   const reason = await page.run(`(async () => {
     const reader = torrent.files[0].stream().getReader();
@@ -146,20 +156,30 @@ test("a torrent beyond the site's storage limit is not fetched, plays as far as 
       return error.message;
     }
   })()`);
-  assert.match(reason, /of storage are needed, .* of the allowed 14680 kB are left: remove torrents with their data, or raise the storage limit/);
+  assert.match(
+    reason,
+    /of storage are needed, .* of the allowed 14680 kB are left: remove torrents with their data, or raise the storage limit/,
+  );
   const given = await page.run("given");
   assert.ok(given >= 3 * MIB && given <= 6 * MIB, `${given} bytes`);
   // Beside the torrents' bytes lies what is under way, in the scratch file.
-  const verified = await page.run("Promise.all(client.torrents.map((one) => one.stats())).then((all) => all.reduce((sum, one) => sum + one.verified, 0))");
+  const verified = await page.run(
+    "Promise.all(client.torrents.map((one) => one.stats())).then((all) => all.reduce((sum, one) => sum + one.verified, 0))",
+  );
   assert.ok(verified <= 14 * MIB, `${verified} bytes`);
 
-  await assert.rejects(page.run(`client.seed(new File([new Uint8Array(${7 * MIB})], "more.bin"))`), /7340 kB of storage are needed, .* of the allowed 14680 kB are left/);
+  await assert.rejects(
+    page.run(`client.seed(new File([new Uint8Array(${7 * MIB})], "more.bin"))`),
+    /7340 kB of storage are needed, .* of the allowed 14680 kB are left/,
+  );
   await page.run("made.remove({ deleteData: true })");
   await page.run("done()");
   assert.equal(await page.run("digest()"), shared.digest);
   // With a limit that is raised, the refused files are shared.
   await page.run(`client.setStorageLimit(${20 * MIB})`);
-  await page.run(`client.seed(new File([new Uint8Array(${7 * MIB})], "more.bin")).then((more) => more.ready).then(() => true)`);
+  await page.run(
+    `client.seed(new File([new Uint8Array(${7 * MIB})], "more.bin")).then((more) => more.ready).then(() => true)`,
+  );
 });
 
 test("what an earlier visit stored counts against the storage limit of the next", async () => {
@@ -173,7 +193,10 @@ test("what an earlier visit stored counts against the storage limit of the next"
   await page.reload();
   await page.run("window.loaded");
   await page.run(`start({ storageLimit: ${4 * MIB} })`);
-  await assert.rejects(page.run(`seed(${2 * MIB}, 7)`), /2097 kB of storage are needed, 1048 kB of the allowed 4194 kB are left/);
+  await assert.rejects(
+    page.run(`seed(${2 * MIB}, 7)`),
+    /2097 kB of storage are needed, 1048 kB of the allowed 4194 kB are left/,
+  );
   const [kept] = await page.run("client.stored()");
   await page.run(`add("${kept}")`);
   await page.run("torrent.remove({ deleteData: true })");
@@ -182,8 +205,16 @@ test("what an earlier visit stored counts against the storage limit of the next"
 });
 
 for (const [what, script, reason] of [
-  ["refuses its private file storage", `StorageManager.prototype.getDirectory = () => Promise.reject(new DOMException("It is not allowed here.", "SecurityError"));`, /It is not allowed here\./],
-  ["lets nobody open a file in it", `FileSystemFileHandle.prototype.createSyncAccessHandle = () => Promise.reject(new DOMException("Files are locked here.", "InvalidStateError"));`, /Files are locked here\./],
+  [
+    "refuses its private file storage",
+    `StorageManager.prototype.getDirectory = () => Promise.reject(new DOMException("It is not allowed here.", "SecurityError"));`,
+    /It is not allowed here\./,
+  ],
+  [
+    "lets nobody open a file in it",
+    `FileSystemFileHandle.prototype.createSyncAccessHandle = () => Promise.reject(new DOMException("Files are locked here.", "InvalidStateError"));`,
+    /Files are locked here\./,
+  ],
 ]) {
   test(`a browser that ${what} is told of, and nothing waits for it`, async () => {
     // The engine's own worker, in a browser made to refuse.
@@ -219,7 +250,10 @@ test("a folder of 60 files goes from page to page, each file bit-exact under its
   await viewer.run(`start(${options})`);
   await viewer.run(`add("${torrent}")`);
   await viewer.run("done()");
-  const wanted = Array.from({ length: 60 }, (_, at) => ({ path: `Season 1/disc ${at % 3}/part ${at}.bin`, length: at * 7_919 }));
+  const wanted = Array.from({ length: 60 }, (_, at) => ({
+    path: `Season 1/disc ${at % 3}/part ${at}.bin`,
+    length: at * 7_919,
+  }));
   for (const page of [viewer, seeder]) {
     assert.equal(await page.run("torrent.name"), "Season 1");
     const files = await page.run(`Promise.all(torrent.files.map(async (file) => {
@@ -228,18 +262,24 @@ test("a folder of 60 files goes from page to page, each file bit-exact under its
       return { path: file.path.join("/"), length: bytes.length, exact: bytes.every((byte) => byte === number) };
     }))`);
     files.sort((a, b) => a.length - b.length);
-    assert.deepEqual(files, wanted.map((file) => ({ ...file, exact: true })));
+    assert.deepEqual(
+      files,
+      wanted.map((file) => ({ ...file, exact: true })),
+    );
   }
 });
 
 test("while an engine runs, nobody else can open the journal of its records", async () => {
   // As a second engine does, or the worker of a page that is ending.
   const second = join(folder("worker"), "second.js");
-  writeFileSync(second, `(async () => {
+  writeFileSync(
+    second,
+    `(async () => {
     const folder = await (await navigator.storage.getDirectory()).getDirectoryHandle("piecework");
     const opened = (await folder.getFileHandle("journal-0")).createSyncAccessHandle({ mode: "readwrite-unsafe" });
     postMessage(await opened.then(() => "opened", (error) => error.name));
-  })();`);
+  })();`,
+  );
   const url = await site({ policy: null, mounts: { "/second.js": second } });
   const { context } = await browser();
   const page = await open(context, url);
@@ -275,7 +315,9 @@ async function gated(at) {
       }
       return read.call(this);
     };`);
-  await page.run(`(window.gate = new BroadcastChannel("gate"), window.held = new Promise((resolve) => (gate.onmessage = ({ data }) => data === "held" && resolve(true))), true)`);
+  await page.run(
+    `(window.gate = new BroadcastChannel("gate"), window.held = new Promise((resolve) => (gate.onmessage = ({ data }) => data === "held" && resolve(true))), true)`,
+  );
   await page.run(`start({ workerUrl: "/worker.js" })`);
   return page;
 }
@@ -292,10 +334,14 @@ test("files that are shared again while their former title is removed are not sh
   await page.run(`seed(${3 * MIB}, 9)`);
   await page.run("done()");
   await page.run(left);
-  const made = page.run(`(window.former = torrent.infoHash, seed(${3 * MIB}, 9).then(() => "shared", (error) => error.message))`);
+  const made = page.run(
+    `(window.former = torrent.infoHash, seed(${3 * MIB}, 9).then(() => "shared", (error) => error.message))`,
+  );
   await page.run("held");
   await page.run("client.add(former).then((former) => former.remove({ deleteData: true })).then(() => true)");
-  await page.run(`new Promise((resolve) => { const look = async () => ((await ${stored}) === 0 ? resolve(true) : setTimeout(look, 20)); look(); })`);
+  await page.run(
+    `new Promise((resolve) => { const look = async () => ((await ${stored}) === 0 ? resolve(true) : setTimeout(look, 20)); look(); })`,
+  );
   await page.run(`gate.postMessage("go"), true`);
   assert.match(await made, /removed while its files were stored: share them again/);
   assert.equal(await page.run(stored), 0);
@@ -317,7 +363,8 @@ test("a share that fails leaves alone what a title has that was opened meanwhile
 });
 
 /** A page in whose engine that read of a shared file finds another first byte: Gecko reads on in a file that was changed on disk. */
-const changing = (at) => withWorker(`
+const changing = (at) =>
+  withWorker(`
   const read = Blob.prototype.arrayBuffer;
   let reads = 0;
   Blob.prototype.arrayBuffer = async function () {
@@ -348,7 +395,9 @@ test("a file that changes while a title of an earlier visit is shared again make
   await page.run(left);
   assert.match(await page.run(shares(9)), /changed while it was read/);
   await page.run(`add("${torrent}", { onDemand: true })`);
-  await page.run(`new Promise((resolve) => { const look = async () => ((await torrent.stats()).state !== "checking" ? resolve(true) : setTimeout(look, 20)); look(); })`);
+  await page.run(
+    `new Promise((resolve) => { const look = async () => ((await torrent.stats()).state !== "checking" ? resolve(true) : setTimeout(look, 20)); look(); })`,
+  );
   const { have, length, verified } = await page.run("stats()");
   assert.equal(have[0], "7", "the piece that was written over is not there, the others are");
   assert.ok(verified > 0 && verified < length, `${verified} of ${length}`);
@@ -364,7 +413,10 @@ test("files of a title that is open are shared where all of it is here, and else
   await page.run("torrent.remove({ deleteData: true }).then(() => true)");
   for (const options of ["{ onDemand: true }", "{}"]) {
     await page.run(`add("${torrent}", ${options})`);
-    assert.match(await page.run(shares(9)), /open here, and not all of it is there: remove it, then share the files again/);
+    assert.match(
+      await page.run(shares(9)),
+      /open here, and not all of it is there: remove it, then share the files again/,
+    );
     await page.run("torrent.remove({ deleteData: true }).then(() => true)");
   }
   assert.equal(await page.run(shares(9)), "shared");

@@ -18,7 +18,11 @@ test("a wallet on another chain is asked to change, sends nothing if it does not
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   const title = await scene.title("film.bin", LENGTH);
   const seeder = await scene.seeder([title], 1_000_000);
-  const chainParams = { chainName: "Test", nativeCurrency: { name: "Ether", symbol: "ETH", decimals: 18 }, rpcUrls: [scene.anvil.url] };
+  const chainParams = {
+    chainName: "Test",
+    nativeCurrency: { name: "Ether", symbol: "ETH", decimals: 18 },
+    rpcUrls: [scene.anvil.url],
+  };
   wallet.chainId = 1;
 
   // It does not know our chain, and the site does not say what to tell it.
@@ -78,7 +82,9 @@ test("a wallet that is removed in mid-download is gone from the page, and what i
   const page = await viewer(url, wallet, scene.options());
   await deposit(page, "2");
   const asked = [...wallet.prompts];
-  await page.run(`(() => { window.accounts = []; client.on("wallet", ({ address }) => accounts.push(address)); return true; })()`);
+  await page.run(
+    `(() => { window.accounts = []; client.on("wallet", ({ address }) => accounts.push(address)); return true; })()`,
+  );
   await add(page, title);
   await page.run("pieces(1)");
   await page.run(`(() => { ethereum.emit("accountsChanged", []); delete window.ethereum; return true; })()`);
@@ -113,7 +119,9 @@ test("a node that lies about the chain loses nobody money: junk is called so, a 
   for (const [what, lie] of lies) {
     node.lie = lie;
     await reload(page, options);
-    const warned = page.run(`new Promise((resolve) => (said.length ? resolve(said[0]) : client.on("warning", ({ text }) => resolve(text))))`);
+    const warned = page.run(
+      `new Promise((resolve) => (said.length ? resolve(said[0]) : client.on("warning", ({ text }) => resolve(text))))`,
+    );
     await add(page, title);
     const text = await warned;
     if (process.env.PIECEWORK_TEST_VERBOSE) console.log(`  ${what}: ${text}`);
@@ -123,7 +131,12 @@ test("a node that lies about the chain loses nobody money: junk is called so, a 
 
   // A thousand times the deposit: the seller reads another node, and what is not covered is not sold.
   const times = (word) => (BigInt(`0x${word}`) * 1000n).toString(16).padStart(64, "0");
-  node.lie = (truth) => `0x${truth.slice(2).match(/.{64}/g).map((word, at) => (at === BALANCE || at === BOND ? times(word) : word)).join("")}`;
+  node.lie = (truth) =>
+    `0x${truth
+      .slice(2)
+      .match(/.{64}/g)
+      .map((word, at) => (at === BALANCE || at === BOND ? times(word) : word))
+      .join("")}`;
   await reload(page, options);
   await add(page, title);
   const note = await page.run(`new Promise((resolve) => {
@@ -159,7 +172,10 @@ test("a deposit that the person speeds up arrives, one that is cancelled is said
   const { call } = scene.chain;
   const chain = (method, ...params) => call.call(scene.chain, method, params);
   // All is allowed: a deposit is one transaction.
-  const data = new Interface(["function approve(address, uint256)"]).encodeFunctionData("approve", [scene.chain.vault, FUNDS]);
+  const data = new Interface(["function approve(address, uint256)"]).encodeFunctionData("approve", [
+    scene.chain.vault,
+    FUNDS,
+  ]);
   await chain("eth_sendTransaction", { from: scene.payer, to: scene.chain.token, data });
   const page = await viewer(url, wallet, scene.options());
   await chain("evm_setAutomine", false);
@@ -195,7 +211,10 @@ test("a deposit that the person speeds up arrives, one that is cancelled is said
 
 test("tabs that redeem at once are all answered, and what a closed one was redeeming is redeemed by another", async () => {
   const [url, scene] = [await site(), await Scene.open()];
-  const [buyers, sellers] = [await RemoteWallet.start(scene.chain, scene.payer), await RemoteWallet.start(scene.chain, scene.anvil.accounts[4].address)];
+  const [buyers, sellers] = [
+    await RemoteWallet.start(scene.chain, scene.payer),
+    await RemoteWallet.start(scene.chain, scene.anvil.accounts[4].address),
+  ];
   const shop = await viewer(url, sellers, scene.options({ sellPricePerGB: "10" }));
   const torrent = await shop.run(`seed(${LENGTH}, 1)`);
   const page = await viewer(url, buyers, scene.options());
@@ -228,7 +247,9 @@ test("tabs that redeem at once are all answered, and what a closed one was redee
   await tabs[0].close();
   sellers.hangs.clear();
 
-  const paid = await Promise.all(tabs.slice(1).map((tab) => tab.run("client.redeem().then(({ paid }) => String(paid))")));
+  const paid = await Promise.all(
+    tabs.slice(1).map((tab) => tab.run("client.redeem().then(({ paid }) => String(paid))")),
+  );
   assert.deepEqual(paid.sort(), ["0", earned].sort());
   assert.equal(String(await scene.chain.balanceOf(scene.anvil.accounts[4].address)), earned);
 });
@@ -245,8 +266,15 @@ test("the element without a budget spends its deposit, and offers another one wh
   const { payments, trackers } = scene.options();
   // 200 blocks cost 0.032768.
   const attributes = {
-    torrent: "film.torrent", trackers: trackers.join(" "), vault: payments.vault, "chain-id": payments.chainId, "rpc-url": payments.rpcUrl,
-    token: payments.token.address, "token-symbol": "pwUSD", "max-price-per-gb": "12", deposit: "0.02",
+    torrent: "film.torrent",
+    trackers: trackers.join(" "),
+    vault: payments.vault,
+    "chain-id": payments.chainId,
+    "rpc-url": payments.rpcUrl,
+    token: payments.token.address,
+    "token-symbol": "pwUSD",
+    "max-price-per-gb": "12",
+    deposit: "0.02",
   };
   await page.run(`(async () => {
     await import("/dist/player.js");
@@ -275,7 +303,8 @@ test("the element without a budget spends its deposit, and offers another one wh
 });
 
 /** The hash of what a wallet sends next for `doing`, which fails if that ends first. */
-const sentBy = (wallet, doing) => Promise.race([wallet.sentNext(), doing.then(() => Promise.reject(new Error("it ended without sending anything")))]);
+const sentBy = (wallet, doing) =>
+  Promise.race([wallet.sentNext(), doing.then(() => Promise.reject(new Error("it ended without sending anything")))]);
 
 const say = (text) => process.env.PIECEWORK_TEST_VERBOSE && console.log(`  ${text}`);
 
@@ -286,22 +315,31 @@ class LyingNode {
   static async start(truth) {
     const node = new LyingNode();
     const server = createServer((request, response) => {
-      const headers = { "Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "content-type", "Content-Type": "application/json" };
+      const headers = {
+        "Access-Control-Allow-Origin": "*",
+        "Access-Control-Allow-Headers": "content-type",
+        "Content-Type": "application/json",
+      };
       if (request.method === "OPTIONS") return response.writeHead(204, headers).end();
       const parts = [];
       request.on("data", (part) => parts.push(part));
       request.on("end", async () => {
         const body = Buffer.concat(parts);
-        const answer = await (await fetch(truth, { method: "POST", headers: { "content-type": "application/json" }, body })).json();
+        const answer = await (
+          await fetch(truth, { method: "POST", headers: { "content-type": "application/json" }, body })
+        ).json();
         if (node.lie && JSON.parse(body).method === "eth_call") answer.result = node.lie(answer.result);
         response.writeHead(200, headers).end(JSON.stringify(answer));
       });
     });
     await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-    ending(() => new Promise((resolve) => {
-      server.close(resolve);
-      server.closeAllConnections();
-    }));
+    ending(
+      () =>
+        new Promise((resolve) => {
+          server.close(resolve);
+          server.closeAllConnections();
+        }),
+    );
     node.url = `http://127.0.0.1:${server.address().port}/`;
     return node;
   }

@@ -29,7 +29,10 @@ async function open(tab, url) {
 async function seeded(file, tracker, limit = []) {
   const data = join(file, "..");
   await run(["create", file, "--tracker", tracker, "-o", join(data, "it.torrent"), "--piece-length", "64K"]);
-  await native(["seed", join(data, "it.torrent"), "--data", data, "--state", join(data, "state"), ...limit], /^seeding /);
+  await native(
+    ["seed", join(data, "it.torrent"), "--data", data, "--state", join(data, "state"), ...limit],
+    /^seeding /,
+  );
   return readFileSync(join(data, "it.torrent")).toString("base64");
 }
 
@@ -68,13 +71,18 @@ for (const [path, carrier] of [
     const own = await page.run(`seed(${16 * MIB}, 11)`);
     writeFileSync(join(back, "own.torrent"), Buffer.from(own, "base64"));
     await run(["get", join(back, "own.torrent"), "--output", back, "--tracker", tracker]);
-    const came = createHash("sha256").update(readFileSync(join(back, "pattern.bin"))).digest("hex");
+    const came = createHash("sha256")
+      .update(readFileSync(join(back, "pattern.bin")))
+      .digest("hex");
     assert.equal(came, await page.run(`patternDigest(${16 * MIB}, 11)`));
 
     const carriers = await page.run("transferred");
     assert.ok(carriers.length >= 2 && carriers.every((name) => name === carrier), carriers.join());
     const asked = page.requests.map((one) => new URL(one)).filter(({ protocol }) => protocol !== "data:");
-    assert.deepEqual([...new Set(asked.map(({ host }) => host))].sort(), [new URL(url).host, new URL(tracker).host].sort());
+    assert.deepEqual(
+      [...new Set(asked.map(({ host }) => host))].sort(),
+      [new URL(url).host, new URL(tracker).host].sort(),
+    );
     assert.deepEqual(await page.run("violations"), []);
     assert.deepEqual(await page.run("missing()"), []);
     assert.deepEqual(await page.run("said"), []);
@@ -96,7 +104,9 @@ test("Firefox plays on after a pause in which it stopped the service worker", as
   const before = await page.run(since);
   await page.run("video.pause()");
   // Asking wakes it: so it is asked only when it has had time to be stopped.
-  await page.until(`async () => (await new Promise((resolve) => setTimeout(resolve, 5_000)), (await ${since}) > ${before})`);
+  await page.until(
+    `async () => (await new Promise((resolve) => setTimeout(resolve, 5_000)), (await ${since}) > ${before})`,
+  );
   const at = await page.run("video.currentTime");
   await page.run("video.play().then(() => true)");
   await page.run(`playedPast(${at + 2})`);
@@ -112,7 +122,9 @@ test("Firefox plays in a page that was loaded past the service worker", async ()
   await page.run("playedPast(1)");
   await page.run("(window.before = true)");
   // What Ctrl+Shift+R does.
-  await page.session.inBrowser("gBrowser.reloadWithFlags(Ci.nsIWebNavigation.LOAD_FLAGS_BYPASS_CACHE | Ci.nsIWebNavigation.LOAD_FLAGS_BYPASS_PROXY)");
+  await page.session.inBrowser(
+    "gBrowser.reloadWithFlags(Ci.nsIWebNavigation.LOAD_FLAGS_BYPASS_CACHE | Ci.nsIWebNavigation.LOAD_FLAGS_BYPASS_PROXY)",
+  );
   await page.until("() => !window.before && window.loaded");
   assert.equal(await page.run("navigator.serviceWorker.controller"), null);
   assert.equal(await page.run("navigator.serviceWorker.ready.then(({ active }) => active !== null)"), true);
@@ -126,7 +138,11 @@ test("in a private window, where Firefox has no file storage, that is said, and 
   await page.run("start({})");
   const magnet = `magnet:?xt=urn:btih:${"12".repeat(20)}`;
   // Asked before it is known, and after.
-  for (const _ of [1, 2]) await assert.rejects(page.run(`add("${magnet}")`), /file storage \(OPFS\) cannot be opened: leave private browsing/);
+  for (const _ of [1, 2])
+    await assert.rejects(
+      page.run(`add("${magnet}")`),
+      /file storage \(OPFS\) cannot be opened: leave private browsing/,
+    );
   assert.equal((await page.run("said")).length, 1);
   // Another tab does not wait for the first one either.
   const second = await open(await page.another(), url);
@@ -152,7 +168,12 @@ test("in Firefox a second tab uses the first one's engine and takes over when th
   await first.session.send("browsingContext.close", { context: first.context });
   await second.run("done()");
   assert.equal(await second.run("client.stats().then((s) => s.isHost)"), true);
-  assert.equal(await second.run("digest()"), createHash("sha256").update(readFileSync(join(data, "film.bin"))).digest("hex"));
+  assert.equal(
+    await second.run("digest()"),
+    createHash("sha256")
+      .update(readFileSync(join(data, "film.bin")))
+      .digest("hex"),
+  );
 });
 
 test("a killed Firefox fetches no verified piece again", async () => {
@@ -173,7 +194,12 @@ test("a killed Firefox fetches no verified piece again", async () => {
   await second.run(`add("${torrent}")`);
   await second.run("done()");
   const after = await second.run("stats()");
-  assert.equal(await second.run("digest()"), createHash("sha256").update(readFileSync(join(data, "film.bin"))).digest("hex"));
+  assert.equal(
+    await second.run("digest()"),
+    createHash("sha256")
+      .update(readFileSync(join(data, "film.bin")))
+      .digest("hex"),
+  );
   assert.ok(before.verified >= 120 * 65_536 && before.verified < length, `${before.verified} bytes at the kill`);
   // What was in flight and the last unflushed group (1 MiB) may come twice, nothing more.
   const most = length - before.verified + MIB + 128 * 16_384;

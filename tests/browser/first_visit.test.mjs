@@ -25,17 +25,32 @@ async function fetched(options, count) {
     return true;
   })()`);
   await page.run(`add("${torrent}", ${JSON.stringify(options)})`);
-  await page.run("(window.came = [], torrent.on('piece', ({ piece }) => came.push(piece)), window.address = torrent.files[0].url(), true)");
+  await page.run(
+    "(window.came = [], torrent.on('piece', ({ piece }) => came.push(piece)), window.address = torrent.files[0].url(), true)",
+  );
   await page.run(`add("${torrent}", ${JSON.stringify({ ...options, trackers: [tracker] })})`);
-  const pieces = count && (await page.run(`new Promise((resolve) => { const look = () => came.length >= ${count} && resolve(came); torrent.on("piece", look); look(); })`));
+  const pieces =
+    count &&
+    (await page.run(
+      `new Promise((resolve) => { const look = () => came.length >= ${count} && resolve(came); torrent.on("piece", look); look(); })`,
+    ));
   return { page, pieces };
 }
 
 test("the beginning of a file whose URL is asked for comes first, while the service worker is still on its way", async () => {
   const { page, pieces } = await fetched({}, 4);
-  assert.deepEqual(pieces.slice(0, 4).toSorted((a, b) => a - b), [0, 1, 2, 3], pieces.join());
+  assert.deepEqual(
+    pieces.slice(0, 4).toSorted((a, b) => a - b),
+    [0, 1, 2, 3],
+    pieces.join(),
+  );
   await page.run("(letIn(), true)");
-  assert.equal(await page.run("address.then((url) => fetch(url, { headers: { Range: 'bytes=0-99' } })).then((answer) => answer.status)"), 206);
+  assert.equal(
+    await page.run(
+      "address.then((url) => fetch(url, { headers: { Range: 'bytes=0-99' } })).then((answer) => answer.status)",
+    ),
+    206,
+  );
 });
 
 test("a URL alone fetches nothing of a torrent that is fetched on demand", async () => {

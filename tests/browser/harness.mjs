@@ -75,24 +75,41 @@ export async function cleanUp() {
 
 /** Serves a folder of pages (default: ours), the package's dist/ and single files (`mounts`) on a free port. */
 export async function site({ pages = join(here, "pages"), policy = CSP, mounts = {} } = {}) {
-  const types = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".wasm": "application/wasm" };
+  const types = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".wasm": "application/wasm",
+  };
   const files = new Set();
   const server = createServer((request, response) => {
     const path = normalize(new URL(request.url, "http://x").pathname);
-    const own = path === "/piecework-sw.js" ? join(dist, "sw.js") : path.startsWith("/dist/") ? join(dist, path.slice(6)) : join(pages, path === "/" ? "index.html" : path);
+    const own =
+      path === "/piecework-sw.js"
+        ? join(dist, "sw.js")
+        : path.startsWith("/dist/")
+          ? join(dist, path.slice(6))
+          : join(pages, path === "/" ? "index.html" : path);
     const file = mounts[path] ?? own;
     const found = statSync(file, { throwIfNoEntry: false });
-    const headers = { ...(policy && { "Content-Security-Policy": policy }), "Cache-Control": "no-store", "X-Content-Type-Options": "nosniff" };
+    const headers = {
+      ...(policy && { "Content-Security-Policy": policy }),
+      "Cache-Control": "no-store",
+      "X-Content-Type-Options": "nosniff",
+    };
     if (!found?.isFile()) return response.writeHead(404, headers).end();
     if (dirname(file) === dist) files.add(basename(file));
     response.writeHead(200, { ...headers, "Content-Type": types[extname(file)] ?? "application/octet-stream" });
     createReadStream(file).pipe(response);
   });
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-  endings.push(() => new Promise((resolve) => {
-    server.close(resolve);
-    server.closeAllConnections();
-  }));
+  endings.push(
+    () =>
+      new Promise((resolve) => {
+        server.close(resolve);
+        server.closeAllConnections();
+      }),
+  );
   const url = `http://127.0.0.1:${server.address().port}`;
   asked.set(url, files);
   return url;
@@ -184,7 +201,9 @@ export async function signaling() {
 
 /** The signaling server on this port; `killed` ends it at once and resolves when it is gone. */
 export async function signalingAt(port) {
-  const child = spawn(ours("piecework-signaling"), ["--listen", `127.0.0.1:${port}`], { stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(ours("piecework-signaling"), ["--listen", `127.0.0.1:${port}`], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   end(child);
   const line = await firstLine(child, /127\.0\.0\.1:(\d+)/);
   const killed = () =>

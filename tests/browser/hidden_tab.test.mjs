@@ -23,7 +23,10 @@ test("a tab that is hidden for a minute goes on at no less than four fifths of i
 
   /** Bytes per second over a while, by the page's own clock. */
   const rate = async (milliseconds) => {
-    const look = () => page.run("stats().then(({ verified, state }) => ({ verified, state, at: performance.now(), visible: document.visibilityState }))");
+    const look = () =>
+      page.run(
+        "stats().then(({ verified, state }) => ({ verified, state, at: performance.now(), visible: document.visibilityState }))",
+      );
     const from = await look();
     await new Promise((resolve) => setTimeout(resolve, milliseconds)); // the time is what is measured
     const to = await look();
@@ -35,9 +38,15 @@ test("a tab that is hidden for a minute goes on at no less than four fifths of i
   assert.equal(shown.visible, "visible");
   const other = await browser.tab("data:text/html,another");
   await other.activate();
-  await page.run(`new Promise((resolve) => (document.visibilityState === "hidden" ? resolve(true) : document.addEventListener("visibilitychange", () => resolve(true), { once: true })))`);
+  await page.run(
+    `new Promise((resolve) => (document.visibilityState === "hidden" ? resolve(true) : document.addEventListener("visibilitychange", () => resolve(true), { once: true })))`,
+  );
   const hidden = await rate(HIDDEN_MS);
   assert.equal(hidden.visible, "hidden");
-  if (process.env.PIECEWORK_TEST_VERBOSE) console.log(`  shown ${Math.round(shown.rate)} B/s, hidden ${Math.round(hidden.rate)} B/s`);
-  assert.ok(hidden.rate >= 0.8 * shown.rate, `${Math.round(hidden.rate)} of ${Math.round(shown.rate)} bytes per second`);
+  if (process.env.PIECEWORK_TEST_VERBOSE)
+    console.log(`  shown ${Math.round(shown.rate)} B/s, hidden ${Math.round(hidden.rate)} B/s`);
+  assert.ok(
+    hidden.rate >= 0.8 * shown.rate,
+    `${Math.round(hidden.rate)} of ${Math.round(shown.rate)} bytes per second`,
+  );
 });

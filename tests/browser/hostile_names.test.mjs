@@ -29,7 +29,10 @@ async function seeded() {
     const at = join(folder("seed"), "data");
     mkdirSync(at);
     const torrent = make({ tracker, at, film: readFileSync(video) });
-    const [, infoHash, magnet] = await native(["seed", torrent.path, "--data", at, "--state", join(dirname(at), "state")], /^seeding ([0-9a-f]{40}) (\S+)/);
+    const [, infoHash, magnet] = await native(
+      ["seed", torrent.path, "--data", at, "--state", join(dirname(at), "state")],
+      /^seeding ([0-9a-f]{40}) (\S+)/,
+    );
     assert.equal(infoHash, torrent.infoHash);
     torrents.push({ ...torrent, magnet });
   }
@@ -45,7 +48,8 @@ test("the native peer fetches torrents with hostile names into its folder, under
     await run(["get", path, "--output", out, "--state", join(root, "state")]);
     const found = tree(root).filter((name) => !name.startsWith("state/"));
     assert.deepEqual(found, files.map(({ safe }) => join("a/b/out", ...safe)).sort());
-    for (const { safe, bytes } of files) assert.equal(sha256(readFileSync(join(out, ...safe))), sha256(bytes), safe.join("/"));
+    for (const { safe, bytes } of files)
+      assert.equal(sha256(readFileSync(join(out, ...safe))), sha256(bytes), safe.join("/"));
   }
 });
 
@@ -64,7 +68,10 @@ test("a page stores files with hostile names under names of its own, and shows t
       return { path: file.path, name: file.name, digest: [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("") };
     }))`);
     // The first component is the torrent's own folder, where it has one.
-    assert.deepEqual(held, files.map(({ safe, bytes }) => ({ path: safe, name: safe.at(-1), digest: sha256(bytes) })));
+    assert.deepEqual(
+      held,
+      files.map(({ safe, bytes }) => ({ path: safe, name: safe.at(-1), digest: sha256(bytes) })),
+    );
   }
   const stored = await page.run(`(async () => {
     const list = async (folder, at) => {
@@ -78,7 +85,8 @@ test("a page stores files with hostile names under names of its own, and shows t
   const data = stored.filter((path) => !journal.includes(path));
   assert.ok(data.length > 0 && data.length === stored.length - journal.length);
   for (const path of data) assert.match(path, /^\/piecework\/[0-9a-f]{40}\/(\d+|[a-z]+)$/);
-  for (const path of requests) assert.match(path, /^\/(dist\/\w+\.(js|wasm)|piecework-sw\.js|__piecework\/[0-9a-f]{40}\/\d+\/[^/]*)?$/);
+  for (const path of requests)
+    assert.match(path, /^\/(dist\/\w+\.(js|wasm)|piecework-sw\.js|__piecework\/[0-9a-f]{40}\/\d+\/[^/]*)?$/);
   assert.deepEqual([page.errors, await page.run("violations"), await page.run("said")], [[], [], []]);
 });
 
@@ -99,7 +107,9 @@ async function watched(url, prepare) {
   started.context.on("request", (request) => page.requests.push(request.url()));
   await page.addInitScript(() => {
     window.violations = [];
-    document.addEventListener("securitypolicyviolation", (event) => window.violations.push(`${event.violatedDirective} ${event.blockedURI}`));
+    document.addEventListener("securitypolicyviolation", (event) =>
+      window.violations.push(`${event.violatedDirective} ${event.blockedURI}`),
+    );
   });
   if (prepare) await page.addInitScript(prepare);
   await page.goto(url);
@@ -110,12 +120,26 @@ async function watched(url, prepare) {
 async function assertHarmless(page) {
   assert.equal(await page.evaluate(() => "pwned" in window), false);
   const [violations, made] = await page.evaluate(() => {
-    const all = (root) => [...root.querySelectorAll("*")].flatMap((element) => [element, ...(element.shadowRoot ? all(element.shadowRoot) : [])]);
-    const odd = all(document).filter((element) => [...element.attributes].some(({ name, value }) => name.startsWith("on") || /^javascript:/i.test(value) || (/^(src|href)$/.test(name) && value.includes("/pwned"))));
+    const all = (root) =>
+      [...root.querySelectorAll("*")].flatMap((element) => [
+        element,
+        ...(element.shadowRoot ? all(element.shadowRoot) : []),
+      ]);
+    const odd = all(document).filter((element) =>
+      [...element.attributes].some(
+        ({ name, value }) =>
+          name.startsWith("on") ||
+          /^javascript:/i.test(value) ||
+          (/^(src|href)$/.test(name) && value.includes("/pwned")),
+      ),
+    );
     return [window.violations, odd.map((element) => element.outerHTML)];
   });
   assert.deepEqual([violations, made, page.problems], [[], [], []]);
-  assert.deepEqual(page.requests.filter((url) => new URL(url).pathname === "/pwned" || new URL(url).hostname !== "127.0.0.1"), []);
+  assert.deepEqual(
+    page.requests.filter((url) => new URL(url).pathname === "/pwned" || new URL(url).hostname !== "127.0.0.1"),
+    [],
+  );
 }
 
 test("the page's views show hostile names as text, before and after the torrent says its own, and save under harmless ones", async () => {
@@ -126,7 +150,9 @@ test("the page's views show hostile names as text, before and after the torrent 
     window.suggested = [];
     window.showSaveFilePicker = async ({ suggestedName }) => {
       window.suggested.push(suggestedName);
-      return (await navigator.storage.getDirectory()).getFileHandle(`saved-${window.suggested.length}`, { create: true });
+      return (await navigator.storage.getDirectory()).getFileHandle(`saved-${window.suggested.length}`, {
+        create: true,
+      });
     };
   });
   await page.waitForFunction(() => document.body.dataset.view === "open");
@@ -142,21 +168,34 @@ test("the page's views show hostile names as text, before and after the torrent 
   await page.click("#nav-watch");
   await page.fill("#magnet", magnet.replace(/dn=[^&]*/, `dn=${encodeURIComponent(name)}`));
   await page.keyboard.press("Enter");
-  await page.waitForFunction(() => document.body.dataset.phase === "offer" && !document.querySelector("#play").disabled);
+  await page.waitForFunction(
+    () => document.body.dataset.phase === "offer" && !document.querySelector("#play").disabled,
+  );
   assert.equal(await page.textContent("#title-name"), ".._.._etc_passwd");
   await page.click("#play");
   await page.waitForFunction(() => document.querySelector("#video").currentTime > 0.5);
   await page.waitForFunction((count) => document.querySelectorAll("#files li").length === count, files.length);
   const shown = await page.$$eval("#files .name", (names) => names.map(({ textContent }) => textContent));
   assert.equal(shown.at(-1).endsWith("_img src=_pwned onerror=pwned=1_.mp4"), true, shown.at(-1));
-  assert.ok(shown.every((text) => !/[<>"\u202e\0]/.test(text) && text.length <= 200), shown.join("\n"));
+  assert.ok(
+    shown.every((text) => !/[<>"\u202e\0]/.test(text) && text.length <= 200),
+    shown.join("\n"),
+  );
   // Every name that goes out to the visitor's disk.
   const saves = page.locator("#files button", { hasText: "Save" });
   for (let at = 0; at < files.length - 1; at++) {
     await saves.nth(at).click();
-    await page.waitForFunction((count) => window.suggested.length === count && [...document.querySelectorAll("#files button")].every(({ disabled }) => !disabled), at + 1);
+    await page.waitForFunction(
+      (count) =>
+        window.suggested.length === count &&
+        [...document.querySelectorAll("#files button")].every(({ disabled }) => !disabled),
+      at + 1,
+    );
   }
-  assert.deepEqual(await page.evaluate("window.suggested"), files.slice(0, -1).map(({ safe }) => safe.at(-1)));
+  assert.deepEqual(
+    await page.evaluate("window.suggested"),
+    files.slice(0, -1).map(({ safe }) => safe.at(-1)),
+  );
   await assertHarmless(page);
   await page.click("#nav-watch");
   await page.waitForFunction(() => document.querySelector("#library").textContent.includes(".._.._etc_passwd"));
@@ -165,17 +204,25 @@ test("the page's views show hostile names as text, before and after the torrent 
 
 test("`<piecework-player>` shows a torrent's hostile names as text", async () => {
   const { tracker, torrents } = await seeded();
-  const documents = { "/embed.html": join(here, "player_views/embed.html"), "/player.js": join(here, "../../www/npm/dist/player.js") };
+  const documents = {
+    "/embed.html": join(here, "player_views/embed.html"),
+    "/player.js": join(here, "../../www/npm/dist/player.js"),
+  };
   const pages = await serve({ config: () => null, connect: "ws://127.0.0.1:*", documents });
   ending(pages.close);
   const page = await watched(`${pages.url}embed.html`);
-  await page.evaluate(async (given) => {
-    await customElements.whenDefined("piecework-player");
-    const player = Object.assign(document.createElement("piecework-player"), { id: "player" });
-    for (const [name, value] of Object.entries(given)) player.setAttribute(name, value);
-    document.querySelector("main").append(player);
-  }, { magnet: torrents[0].magnet, trackers: tracker });
-  await page.waitForFunction(() => document.querySelector("#player").shadowRoot.querySelector(".facts").textContent.startsWith(".._.._etc_passwd: "));
+  await page.evaluate(
+    async (given) => {
+      await customElements.whenDefined("piecework-player");
+      const player = Object.assign(document.createElement("piecework-player"), { id: "player" });
+      for (const [name, value] of Object.entries(given)) player.setAttribute(name, value);
+      document.querySelector("main").append(player);
+    },
+    { magnet: torrents[0].magnet, trackers: tracker },
+  );
+  await page.waitForFunction(() =>
+    document.querySelector("#player").shadowRoot.querySelector(".facts").textContent.startsWith(".._.._etc_passwd: "),
+  );
   assert.equal(await page.getAttribute("#player video", "aria-label"), "Video: _img src=_pwned onerror=pwned=1_.mp4");
   await assertHarmless(page);
 });
@@ -198,7 +245,10 @@ test("a file of one's own whose name is no name is refused by name and with what
   };
   await share("..");
   await page.waitForFunction(() => document.querySelector("#share-error").textContent !== "");
-  assert.match(await page.textContent("#share-error"), /"\.\." is no name to share under: rename it to at most 240 bytes/);
+  assert.match(
+    await page.textContent("#share-error"),
+    /"\.\." is no name to share under: rename it to at most 240 bytes/,
+  );
   await share("é".repeat(200));
   await page.waitForFunction(() => document.querySelector("#share-error").textContent.includes("é…"));
   await share("<img src=pwned onerror=pwned=1>");

@@ -20,7 +20,9 @@ function assertHidden(descriptions) {
     assert.ok(hosts.length > 0, `no host candidate in ${sdp}`);
     for (const { address } of hosts) assert.match(address, /^[0-9a-f-]{36}\.local$/);
     // No address elsewhere either; 0.0.0.0 stands where there is none to show.
-    const shown = (sdp.match(/\b\d{1,3}(\.\d{1,3}){3}\b/g) ?? []).filter((address) => address !== "0.0.0.0" && address !== "127.0.0.1");
+    const shown = (sdp.match(/\b\d{1,3}(\.\d{1,3}){3}\b/g) ?? []).filter(
+      (address) => address !== "0.0.0.0" && address !== "127.0.0.1",
+    );
     assert.deepEqual(shown, [], sdp);
   }
 }

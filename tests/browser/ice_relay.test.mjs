@@ -35,7 +35,10 @@ function assertRelayed(descriptions) {
   for (const { sdp } of descriptions) {
     const types = candidates(sdp).map(({ type }) => type);
     assert.ok(types.length > 0, `no candidate in ${sdp}`);
-    assert.ok(types.every((type) => type === "relay"), sdp);
+    assert.ok(
+      types.every((type) => type === "relay"),
+      sdp,
+    );
   }
 }
 

@@ -27,7 +27,10 @@ test("the signaling server dies in mid-download: the transfer goes on, and both 
   // The new server knows nobody: whoever it knows has announced again.
   const second = await signalingAt(first.port);
   const later = await bystander(context, url, second.url, shared.infoHash);
-  await Promise.all([later.others.seeders > 0 || later.offeredBy(seeder), later.others.leechers > 0 || later.offeredBy(viewer)]);
+  await Promise.all([
+    later.others.seeders > 0 || later.offeredBy(seeder),
+    later.others.leechers > 0 || later.offeredBy(viewer),
+  ]);
   await later.leave();
   assert.equal((await page.run("stats()")).state, "downloading");
 

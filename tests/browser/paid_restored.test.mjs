@@ -19,7 +19,9 @@ const inDatabase = (change) => `(async () => {
   return JSON.stringify(asked.result);
 })()`;
 /** Puts it back to before the deposit: the keys and the wallet are there, the promises, this start and what the journal had are not. */
-const restore = inDatabase(`(records.delete(IDBKeyRange.bound("pay/", "pay0")), keys.delete("generation"), keys.put(2 ** 40, "journal"))`);
+const restore = inDatabase(
+  `(records.delete(IDBKeyRange.bound("pay/", "pay0")), keys.delete("generation"), keys.put(2 ** 40, "journal"))`,
+);
 /** And to before the wallet was connected. */
 const forgetOwner = inDatabase(`keys.delete(IDBKeyRange.bound("owner ", "owner!"))`);
 
@@ -39,7 +41,9 @@ test("a profile that is put back to before its deposit promises nothing from it,
 
   for (const visit of ["first", "second"]) {
     await reload(page, options);
-    await page.run(`(window.held = new Promise((resolve) => client.on("paymentneeded", ({ reason }) => reason === "held" && resolve(reason))), true)`);
+    await page.run(
+      `(window.held = new Promise((resolve) => client.on("paymentneeded", ({ reason }) => reason === "held" && resolve(reason))), true)`,
+    );
     await add(page, titles[1]);
     assert.equal(await page.run(`Promise.race([held, done().then(() => "bought")])`), "held", `${visit} visit`);
     const { vouchersSigned, lack } = await look(page);
@@ -61,7 +65,13 @@ test("keys that are stored in a form this version does not know are not replaced
   const { context } = await browser();
   const page = await open(context, url);
   const address = (byte) => `0x${byte.repeat(20)}`;
-  const payments = { vault: address("33"), chainId: 31337, token: { address: address("44"), decimals: 6, symbol: "pwUSD" }, maxPricePerGB: "12", budget: "1" };
+  const payments = {
+    vault: address("33"),
+    chainId: 31337,
+    token: { address: address("44"), decimals: 6, symbol: "pwUSD" },
+    maxPricePerGB: "12",
+    budget: "1",
+  };
   await page.run(`start(${JSON.stringify({ payments })})`);
   await page.run("client.stats().then(() => true)");
   await page.run("client.destroy()");

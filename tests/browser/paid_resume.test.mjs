@@ -16,7 +16,8 @@ const STOPS = [1, 71, 39, 77, 46, 68];
 const KILLS = Math.floor(STOPS.length / 2);
 
 const begun = Date.now();
-const say = (text) => process.env.PIECEWORK_TEST_VERBOSE && console.log(`  ${((Date.now() - begun) / 1000).toFixed(2)} ${text}`);
+const say = (text) =>
+  process.env.PIECEWORK_TEST_VERBOSE && console.log(`  ${((Date.now() - begun) / 1000).toFixed(2)} ${text}`);
 
 test("a paid download survives reloads and kills at many points, fetches no stored piece again, and no step pays for two blocks", async () => {
   const [url, scene] = [await site(), await Scene.open()];
@@ -41,12 +42,16 @@ test("a paid download survives reloads and kills at many points, fetches no stor
     received += now.downloaded;
     assert.ok(gone.length * PIECE <= AT_RISK, `${point}: ${gone.length} pieces verified before were not there after`);
     assert.ok(now.accountReady, `${point}: the account is not there`);
-    say(`${point}: ${now.pieces.size} pieces, ${now.downloaded / BLOCK} blocks received, ${now.spent / UNIT_FINE} paid since the first, ${gone.length} pieces lost`);
+    say(
+      `${point}: ${now.pieces.size} pieces, ${now.downloaded / BLOCK} blocks received, ${now.spent / UNIT_FINE} paid since the first, ${gone.length} pieces lost`,
+    );
     before = now;
   };
 
   for (const [at, stop] of STOPS.entries()) {
-    await page.run(`new Promise((resolve) => { const enough = () => fetched.length >= ${stop} && resolve(true); torrent.on("piece", enough); enough(); })`);
+    await page.run(
+      `new Promise((resolve) => { const enough = () => fetched.length >= ${stop} && resolve(true); torrent.on("piece", enough); enough(); })`,
+    );
     const now = await look(page);
     check(now, `interruption ${at + 1}`);
     assert.equal(now.state, "downloading");
@@ -65,17 +70,28 @@ test("a paid download survives reloads and kills at many points, fetches no stor
   assert.equal(await page.run("digest()"), title.digest);
   const end = await settled(page, seeder, LENGTH / BLOCK - STOPS.length * forgiven(LENGTH));
   check(end, "the end");
-  say(`sent ${end.sent / BLOCK} blocks for ${LENGTH / BLOCK}, paid ${end.spent / UNIT_FINE}, earned ${end.earned / UNIT_FINE}`);
+  say(
+    `sent ${end.sent / BLOCK} blocks for ${LENGTH / BLOCK}, paid ${end.spent / UNIT_FINE}, earned ${end.earned / UNIT_FINE}`,
+  );
 
   // Each interruption cost no more than was at risk and asked for: every other block came once.
   const most = LENGTH + STOPS.length * AT_RISK;
-  assert.ok(received <= end.sent && end.sent <= most, `the seeder sent ${end.sent} bytes, at most ${most} are right; ${received} were seen to arrive`);
+  assert.ok(
+    received <= end.sent && end.sent <= most,
+    `the seeder sent ${end.sent} bytes, at most ${most} are right; ${received} were seen to arrive`,
+  );
 
   // One step for one block sent, and every block that is here was paid.
   assert.ok(end.spent <= UNIT_FINE * BigInt(end.sent / BLOCK), `spent ${end.spent} for ${end.sent} bytes`);
-  assert.ok(end.spent >= UNIT_FINE * BigInt(LENGTH / BLOCK - STOPS.length * forgiven(LENGTH)), `spent ${end.spent} for ${LENGTH} bytes`);
+  assert.ok(
+    end.spent >= UNIT_FINE * BigInt(LENGTH / BLOCK - STOPS.length * forgiven(LENGTH)),
+    `spent ${end.spent} for ${LENGTH} bytes`,
+  );
   // A killed run may have recorded a link whose PAY never left. Where it was the last of its range, no later fold makes up for it.
-  assert.ok(end.earned <= end.spent && end.spent - end.earned <= UNIT_FINE * BigInt(KILLS * LOST_LINKS), `earned ${end.earned} of ${end.spent}`);
+  assert.ok(
+    end.earned <= end.spent && end.spent - end.earned <= UNIT_FINE * BigInt(KILLS * LOST_LINKS),
+    `earned ${end.earned} of ${end.spent}`,
+  );
   assert.deepEqual(wallet.prompts, asked);
 
   const redeemed = await seeder.ask("redeem");

@@ -15,7 +15,9 @@ test("a wallet that refuses gives a clear error, and nothing is sent or paid", a
   const title = await scene.title("film.bin", LENGTH);
   const seeder = await scene.seeder([title], 20_000_000);
   const page = await viewer(url, wallet, scene.options());
-  const needed = page.run(`new Promise((resolve) => client.on("paymentneeded", ({ pricePerGB }) => resolve(String(pricePerGB))))`);
+  const needed = page.run(
+    `new Promise((resolve) => client.on("paymentneeded", ({ pricePerGB }) => resolve(String(pricePerGB))))`,
+  );
 
   wallet.refuses.add("eth_requestAccounts");
   await assert.rejects(deposit(page, "2"), refusal);
@@ -56,9 +58,13 @@ test("a chain that cannot be reached in mid-download stops nothing that is agree
   await scene.anvil.stop();
 
   // The first range is accepted already: its 61 blocks need no chain. A page that begins now finds none to read.
-  await page.run(`new Promise((resolve) => { const enough = () => fetched.length >= 12 && resolve(true); torrent.on("piece", enough); enough(); })`);
+  await page.run(
+    `new Promise((resolve) => { const enough = () => fetched.length >= 12 && resolve(true); torrent.on("piece", enough); enough(); })`,
+  );
   await reload(page, options);
-  const warned = page.run(`new Promise((resolve) => (said.length ? resolve(said[0]) : client.on("warning", ({ text }) => resolve(text))))`);
+  const warned = page.run(
+    `new Promise((resolve) => (said.length ? resolve(said[0]) : client.on("warning", ({ text }) => resolve(text))))`,
+  );
   await add(page, titles[0]);
   say(await warned);
 

@@ -19,7 +19,9 @@ function watch(lie) {
       const fields = line.trim().split(" ");
       fields[4] = lie;
       const reflexive = fields.join(" ").replace("typ host", `typ srflx raddr 0.0.0.0 rport 9`);
-      described.push(...[...message.sdp.matchAll(/^a=candidate:\S+ \d+ \S+ \d+ (\S+)/gm)].map(([, address]) => address));
+      described.push(
+        ...[...message.sdp.matchAll(/^a=candidate:\S+ \d+ \S+ \d+ (\S+)/gm)].map(([, address]) => address),
+      );
       return post.call(this, { ...message, sdp: message.sdp.replace(line, `${reflexive}\r\n${line}`) }, ...rest);
     }
     return post.call(this, message, ...rest);

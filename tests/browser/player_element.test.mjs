@@ -6,17 +6,24 @@ import { test } from "./tests.mjs";
 const MIB = 1 << 20;
 
 /** Waits in the page until an expression holds; what it throws ends the wait. */
-const until = (page, expression) => page.run(`new Promise((resolve, reject) => { const look = async () => ((await (${expression})) ? resolve(true) : setTimeout(() => look().catch(reject), 20)); look().catch(reject); })`);
+const until = (page, expression) =>
+  page.run(
+    `new Promise((resolve, reject) => { const look = async () => ((await (${expression})) ? resolve(true) : setTimeout(() => look().catch(reject), 20)); look().catch(reject); })`,
+  );
 
 /** A page that seeds such titles; answers with their magnet links. What is one file is called like it. */
 async function seeding(url, tracker, titles, options = {}) {
   const page = await open((await browser()).context, url);
   await page.run(`start(${JSON.stringify({ trackers: [tracker], ...options })})`);
-  await page.run(`window.bytes = (length) => new Blob(Array.from({ length: Math.ceil(length / 65536) }, (_, at) => crypto.getRandomValues(new Uint8Array(Math.min(65536, length - at * 65536)))))`);
+  await page.run(
+    `window.bytes = (length) => new Blob(Array.from({ length: Math.ceil(length / 65536) }, (_, at) => crypto.getRandomValues(new Uint8Array(Math.min(65536, length - at * 65536)))))`,
+  );
   const links = [];
   for (const files of titles) {
     const name = files.length > 1 ? { name: `${files[0][0]} and so on` } : {};
-    const hash = await page.run(`client.seed(${JSON.stringify(files)}.map(([name, length]) => new File([bytes(length)], name)), ${JSON.stringify(name)}).then(({ infoHash }) => infoHash)`);
+    const hash = await page.run(
+      `client.seed(${JSON.stringify(files)}.map(([name, length]) => new File([bytes(length)], name)), ${JSON.stringify(name)}).then(({ infoHash }) => infoHash)`,
+    );
     links.push(magnet(hash, tracker));
   }
   return { page, links };
@@ -43,10 +50,22 @@ const make = (page, attributes) => page.run(`make(${JSON.stringify(attributes)})
 
 test("the element reads a source however it was pasted, and plays the largest file that looks playable", async () => {
   const [url, tracker] = [await site(), await signaling()];
-  const { links } = await seeding(url, tracker, [[["Sample.webm", 20_000], ["film.mp4", 90_000], ["notes.txt", 200_000]]]);
+  const { links } = await seeding(url, tracker, [
+    [
+      ["Sample.webm", 20_000],
+      ["film.mp4", 90_000],
+      ["notes.txt", 200_000],
+    ],
+  ]);
   const page = await viewing(url);
   const link = links[0];
-  for (const src of [link, `\n   ${link}\n  `, link.replace("magnet", "MAGNET"), `\u00a0${link}`, link.replace("&tr", "\n&tr")]) {
+  for (const src of [
+    link,
+    `\n   ${link}\n  `,
+    link.replace("magnet", "MAGNET"),
+    `\u00a0${link}`,
+    link.replace("&tr", "\n&tr"),
+  ]) {
     await make(page, { src });
     await until(page, `plays() === "film.mp4" && part("[role=status]") === ""`);
     assert.equal(await page.run(`player.torrent.name`), "Sample.webm and so on");
@@ -63,7 +82,11 @@ test("a source that is missing or wrong is said, and the next one plays", async 
   const page = await viewing(url);
   await make(page, { src: "   " });
   await until(page, `part("[role=status]").startsWith("Nothing to play")`);
-  for (const [src, said] of [["magnet:?xt=broken", /magnet link/i], ["/missing.torrent", /could not be loaded from .*missing\.torrent \(status 404\)/], ["/index.html", /\.torrent file is not valid/]]) {
+  for (const [src, said] of [
+    ["magnet:?xt=broken", /magnet link/i],
+    ["/missing.torrent", /could not be loaded from .*missing\.torrent \(status 404\)/],
+    ["/index.html", /\.torrent file is not valid/],
+  ]) {
     await page.run(`player.setAttribute("src", ${JSON.stringify(src)})`);
     await until(page, `part("[role=alert]") !== ""`);
     assert.match(await page.run(`part("[role=alert]")`), said, src);
@@ -77,23 +100,38 @@ test("a source that is missing or wrong is said, and the next one plays", async 
 
 test("of several quick changes the last one plays, and nothing of the others runs on", async () => {
   const [url, tracker] = [await site(), await signaling()];
-  const { links } = await seeding(url, tracker, ["red", "blue", "green"].map((name) => [[`${name}.mp4`, 40_000]]));
+  const { links } = await seeding(
+    url,
+    tracker,
+    ["red", "blue", "green"].map((name) => [[`${name}.mp4`, 40_000]]),
+  );
   const page = await viewing(url);
   await make(page, { src: links[0] });
-  for (const order of [[1, 2, 0, 1, 0], [1, 0, 1], [2, 1, 2]]) {
+  for (const order of [
+    [1, 2, 0, 1, 0],
+    [1, 0, 1],
+    [2, 1, 2],
+  ]) {
     // Some of them in one turn, some while the one before is looked for.
-    await page.run(`(async () => { for (const [i, src] of ${JSON.stringify(order.map((at) => links[at]))}.entries()) { player.setAttribute("src", src); if (i % 2) await player.client.stats(); } })()`);
+    await page.run(
+      `(async () => { for (const [i, src] of ${JSON.stringify(order.map((at) => links[at]))}.entries()) { player.setAttribute("src", src); if (i % 2) await player.client.stats(); } })()`,
+    );
     const name = `${["red", "blue", "green"][order.at(-1)]}.mp4`;
     await until(page, `plays() === "${name}"`);
     assert.equal(await page.run("player.torrent.files[0].name"), name);
-    await until(page, `player.client.torrents.length === 1 && player.client.stats().then(({ torrents }) => torrents.length === 1)`);
+    await until(
+      page,
+      `player.client.torrents.length === 1 && player.client.stats().then(({ torrents }) => torrents.length === 1)`,
+    );
     assert.equal(await page.run("player.client.torrents[0] === player.torrent"), true);
   }
 });
 
 test("a title that is left in mid-download is fetched no further, unless somebody else of the page uses it", async () => {
   const [url, tracker] = [await site(), await signaling()];
-  const { links, page: seeder } = await seeding(url, tracker, [[["long.mp4", 24 * MIB]], [["short.mp4", 40_000]]], { uploadLimit: 2_000_000 });
+  const { links, page: seeder } = await seeding(url, tracker, [[["long.mp4", 24 * MIB]], [["short.mp4", 40_000]]], {
+    uploadLimit: 2_000_000,
+  });
   const sent = () => seeder.run("client.torrents[0].stats().then(({ uploaded }) => uploaded)");
   const page = await viewing(url);
   const begun = `player.torrent.stats().then(({ verified }) => verified > ${MIB})`;
@@ -106,7 +144,9 @@ test("a title that is left in mid-download is fetched no further, unless somebod
 
   // A client of the page's own uses it, too; then the element goes, and the page's use stays.
   await page.run("player.remove()");
-  await page.run(`import("/dist/piecework.js").then(({ Client }) => void (window.own = new Client({ trackers: ["${tracker}"] })))`);
+  await page.run(
+    `import("/dist/piecework.js").then(({ Client }) => void (window.own = new Client({ trackers: ["${tracker}"] })))`,
+  );
   await page.run(`own.add(${JSON.stringify(links[0])}).then((torrent) => void (window.torrent = torrent))`);
   await page.run(`make({ src: ${JSON.stringify(links[0])} }, own)`);
   await until(page, `plays() === "long.mp4"`);
@@ -123,7 +163,9 @@ test("nothing is uploaded before the visitor presses play; the notice with its s
   assert.ok(film, "PIECEWORK_VIDEO names no video");
   const [url, tracker] = [await site({ mounts: { "/film.mp4": film } }), await signaling()];
   const { page: seeder } = await seeding(url, tracker, []);
-  const hash = await seeder.run(`fetch("/film.mp4").then((film) => film.blob()).then((film) => client.seed(new File([film], "film.mp4"))).then(({ infoHash }) => infoHash)`);
+  const hash = await seeder.run(
+    `fetch("/film.mp4").then((film) => film.blob()).then((film) => client.seed(new File([film], "film.mp4"))).then(({ infoHash }) => infoHash)`,
+  );
   const src = magnet(hash, tracker);
   const page = await viewing(url);
   await make(page, { src, trackers: tracker, "upload-limit": "50000000" });
@@ -137,7 +179,10 @@ test("nothing is uploaded before the visitor presses play; the notice with its s
   await make(other, { src, trackers: tracker, "upload-agreed": "" });
   assert.equal(await other.run("player.client.uploading"), true);
   assert.match(await other.run(`part("label")`), /Watching also uploads to other viewers$/);
-  await until(page, "player.torrent.stats().then(({ peers }) => peers.length > 0 && peers.every(({ amChoking }) => amChoking))");
+  await until(
+    page,
+    "player.torrent.stats().then(({ peers }) => peers.length > 0 && peers.every(({ amChoking }) => amChoking))",
+  );
   assert.equal(await page.run("player.torrent.stats().then(({ uploaded }) => uploaded)"), 0);
   await page.run("void player.video.play().catch(() => undefined)");
   await until(other, `player.torrent?.stats().then(({ state }) => state === "seeding")`);

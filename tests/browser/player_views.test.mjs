@@ -1,6 +1,20 @@
 // The page's views before playing, and what goes wrong: opening, the offer, sharing, offline, failures.
 import assert from "node:assert/strict";
-import { MAGNET, PAID, browser, calls, ledger, offer, open, openTitle, shot, site, test, text, tooWide } from "./player_views/page.mjs";
+import {
+  MAGNET,
+  PAID,
+  browser,
+  calls,
+  ledger,
+  offer,
+  open,
+  openTitle,
+  shot,
+  site,
+  test,
+  text,
+  tooWide,
+} from "./player_views/page.mjs";
 
 test("an empty first view says what to do, and a wrong link what is wrong", async (t) => {
   const page = await open(t, "paid");
@@ -43,7 +57,16 @@ test("one gesture connects, deposits, sets the limits, allows uploading and play
   await page.click("#play");
   await page.waitForFunction(() => document.body.dataset.phase === "watching");
   await page.waitForFunction(() => window.fake.calls.includes("streamTo"));
-  assert.deepEqual(await calls(page), ["add onDemand=true", "connect two.example", "deposit 2.000000 2.500000", "budget 0.300000", "maxPricePerGB 12.500000", "uploadLimit 800000", "onDemand false", "streamTo"]);
+  assert.deepEqual(await calls(page), [
+    "add onDemand=true",
+    "connect two.example",
+    "deposit 2.000000 2.500000",
+    "budget 0.300000",
+    "maxPricePerGB 12.500000",
+    "uploadLimit 800000",
+    "onDemand false",
+    "streamTo",
+  ]);
   assert.equal(await text(page, "#share-state"), "Uploading is on, at most 800 kB/s.");
 });
 
@@ -109,7 +132,9 @@ async function deposited(page) {
 
 /** Plays what the page says is free, and is held to that. */
 async function playsForNothing(page) {
-  await page.waitForFunction(() => document.querySelector("#cost-summary").textContent === "Free" && !document.querySelector("#play").disabled);
+  await page.waitForFunction(
+    () => document.querySelector("#cost-summary").textContent === "Free" && !document.querySelector("#play").disabled,
+  );
   assert.match(await text(page, "#play-hint"), /No wallet is needed, and none is asked/);
   await page.click("#play");
   await page.waitForFunction(() => document.body.dataset.phase === "watching");
@@ -125,13 +150,22 @@ test("what was said to be free is not paid from a deposit, with a seller beside 
   // It may choke for ever, leave, or be too slow.
   await page.evaluate(() => window.fake.torrent.state.peers.push(window.fake.peer(2, { peerChoking: true })));
   await playsForNothing(page);
-  await page.waitForFunction(() => document.querySelector("#banner-title").textContent.startsWith("Nobody sends the rest for nothing"));
+  await page.waitForFunction(() =>
+    document.querySelector("#banner-title").textContent.startsWith("Nobody sends the rest for nothing"),
+  );
   await page.evaluate(() => window.fake.torrent.state.peers.pop());
   await page.click("#banner-action");
-  await page.waitForFunction(() => document.body.dataset.phase === "offer" && document.querySelector("#play-hint").textContent.startsWith("Paid from your deposit"));
+  await page.waitForFunction(
+    () =>
+      document.body.dataset.phase === "offer" &&
+      document.querySelector("#play-hint").textContent.startsWith("Paid from your deposit"),
+  );
   await page.click("#play");
   await page.waitForFunction(() => document.body.dataset.phase === "watching");
-  assert.equal((await calls(page)).filter((call) => call.startsWith("maxPricePerGB")).at(-1), "maxPricePerGB 15.000000");
+  assert.equal(
+    (await calls(page)).filter((call) => call.startsWith("maxPricePerGB")).at(-1),
+    "maxPricePerGB 15.000000",
+  );
 });
 
 /** A title that is sold, beside a peer that says it has all of it, asks nothing and stays, whatever it gives. */
@@ -152,9 +186,17 @@ test("a title can be bought though a peer stays that says it has all and gives n
   for (const isAgain of [false, true]) {
     if (isAgain) await page.check("#ways [value=free]");
     await playsForNothing(page);
-    await page.waitForFunction(() => document.querySelector("#banner-title").textContent.startsWith("Nobody sends the rest for nothing") && document.querySelector("#banner").checkVisibility());
+    await page.waitForFunction(
+      () =>
+        document.querySelector("#banner-title").textContent.startsWith("Nobody sends the rest for nothing") &&
+        document.querySelector("#banner").checkVisibility(),
+    );
     await page.click("#banner-action");
-    await page.waitForFunction(() => document.body.dataset.phase === "offer" && document.querySelector("#play-hint").textContent.startsWith("Paid from your deposit"));
+    await page.waitForFunction(
+      () =>
+        document.body.dataset.phase === "offer" &&
+        document.querySelector("#play-hint").textContent.startsWith("Paid from your deposit"),
+    );
     assert.equal(await page.isChecked("#ways [value=paid]"), true);
     assert.equal(await page.isVisible("#limits"), true);
     assert.equal(await page.isVisible("#banner"), false);
@@ -164,14 +206,21 @@ test("a title can be bought though a peer stays that says it has all and gives n
   assert.equal(await allowed(page), "maxPricePerGB 15.000000");
 });
 
-for (const [what, downloadRate] of [["drips", 1_820], ["is just too slow to stand still", 17_000]]) {
+for (const [what, downloadRate] of [
+  ["drips", 1_820],
+  ["is just too slow to stand still", 17_000],
+]) {
   test(`the price can be seen while watching though a free peer ${what}`, async (t) => {
     const page = await beside(t);
     await playsForNothing(page);
     await page.evaluate((rate) => (window.fake.torrent.state.downloadRate = rate), downloadRate);
     if (downloadRate < 16_384) await page.waitForSelector("#banner-action", { state: "visible" });
     await page.click("#see-price");
-    await page.waitForFunction(() => document.body.dataset.phase === "offer" && document.querySelector("#play-hint").textContent.startsWith("Paid from your deposit"));
+    await page.waitForFunction(
+      () =>
+        document.body.dataset.phase === "offer" &&
+        document.querySelector("#play-hint").textContent.startsWith("Paid from your deposit"),
+    );
   });
 }
 
@@ -191,7 +240,10 @@ test("where some give a title and others sell it, the offer says both, and what 
   await page.focus("#ways [value=free]");
   await page.keyboard.press("ArrowDown");
   await page.waitForSelector("#limits", { state: "visible" });
-  assert.deepEqual(await ledger(page, "#costs").then((both) => [both["Lowest price"], both["From others"]]), ["10.00 pwUSD per GB", "0"]);
+  assert.deepEqual(await ledger(page, "#costs").then((both) => [both["Lowest price"], both["From others"]]), [
+    "10.00 pwUSD per GB",
+    "0",
+  ]);
   await page.setViewportSize({ width: 320, height: 640 });
   assert.deepEqual(await page.evaluate(tooWide), []);
   await shot(page, "offer-paid-or-free");
@@ -253,9 +305,15 @@ test("a deposit that pays no more while watching is said, and leads to another o
   await page.click("#play");
   await page.waitForFunction(() => document.body.dataset.phase === "watching");
   await page.evaluate(() => (window.fake.money.lack = "exiting"));
-  await page.waitForFunction(() => document.querySelector("#banner-text").textContent.startsWith("Your deposit is on its way back") && document.querySelector("#banner").checkVisibility());
+  await page.waitForFunction(
+    () =>
+      document.querySelector("#banner-text").textContent.startsWith("Your deposit is on its way back") &&
+      document.querySelector("#banner").checkVisibility(),
+  );
   await page.click("#banner-action");
-  await page.waitForFunction(() => document.body.dataset.phase === "offer" && document.querySelector("#play").dataset.needsWallet === "true");
+  await page.waitForFunction(
+    () => document.body.dataset.phase === "offer" && document.querySelector("#play").dataset.needsWallet === "true",
+  );
 });
 
 test("what was said to be free is not paid from a deposit, with a seller that names its price late", async (t) => {
@@ -270,9 +328,16 @@ test("limits of a thousand tokens and more can be accepted as the page proposes 
   const page = await offer(t, "paid", { setup: { ...PAID, maxPricePerGB: "1500", budget: "2000" } });
   assert.equal(await page.inputValue("#ceiling"), "1500.00");
   assert.equal(await text(page, "#limits-error"), "");
-  for (const [typed, isAmount] of [["1,500", false], ["1,500.00", true], ["1,500,000", true], ["0,125", true], ["1,5000", true], ["1.500", true]]) {
+  for (const [typed, isAmount] of [
+    ["1,500", false],
+    ["1,500.00", true],
+    ["1,500,000", true],
+    ["0,125", true],
+    ["1,5000", true],
+    ["1.500", true],
+  ]) {
     await page.fill("#ceiling", typed);
-    assert.equal(await text(page, "#limits-error") === "", isAmount, typed);
+    assert.equal((await text(page, "#limits-error")) === "", isAmount, typed);
   }
 });
 
@@ -287,12 +352,17 @@ test("a price that means a thousand times as much to some is refused by a senten
   await page.waitForSelector("#share-chosen", { state: "visible" });
   await page.fill("#share-price", "1,500");
   await page.click("#share-go");
-  await page.waitForFunction(() => document.querySelector("#share-error").textContent.startsWith("Give a price such as 2.50"));
+  await page.waitForFunction(() =>
+    document.querySelector("#share-error").textContent.startsWith("Give a price such as 2.50"),
+  );
   assert.ok(!(await calls(page)).some((call) => call.startsWith("seed")));
   await page.fill("#share-price", "1,500.00");
   await page.click("#share-go");
   await page.waitForFunction(() => window.fake.calls.some((call) => call.startsWith("seed")));
-  assert.match((await calls(page)).find((call) => call.startsWith("seed")), /"sellPricePerGB":"1500\.000000"/);
+  assert.match(
+    (await calls(page)).find((call) => call.startsWith("seed")),
+    /"sellPricePerGB":"1500\.000000"/,
+  );
 });
 
 test("a free title shows no wallet and no money", async (t) => {
@@ -304,7 +374,10 @@ test("a free title shows no wallet and no money", async (t) => {
   await page.uncheck("#offer-share");
   await page.click("#play");
   await page.waitForFunction(() => document.body.dataset.phase === "watching");
-  assert.deepEqual((await calls(page)).filter((call) => /connect|deposit|uploadLimit/.test(call)), ["uploadLimit 0"]);
+  assert.deepEqual(
+    (await calls(page)).filter((call) => /connect|deposit|uploadLimit/.test(call)),
+    ["uploadLimit 0"],
+  );
 });
 
 test("a site without payments shows none", async (t) => {
@@ -323,7 +396,15 @@ test("looking for metadata, then going on by itself", async (t) => {
   await page.waitForFunction(() => document.body.dataset.phase === "metadata");
   assert.equal(await text(page, "#waiting-text"), "Looking for peers");
   await shot(page, "metadata");
-  await page.evaluate(() => Object.assign(window.fake.torrent.state, { state: "downloading", name: "Now known.mp4", length: 1e7, pieceCount: 306, peers: [window.fake.peer(1, { haveCount: 306 })] }));
+  await page.evaluate(() =>
+    Object.assign(window.fake.torrent.state, {
+      state: "downloading",
+      name: "Now known.mp4",
+      length: 1e7,
+      pieceCount: 306,
+      peers: [window.fake.peer(1, { haveCount: 306 })],
+    }),
+  );
   await page.waitForFunction(() => document.body.dataset.phase === "offer");
 });
 
@@ -331,7 +412,11 @@ test("offline is said in every view, and taken back", async (t) => {
   const page = await open(t, "paid", { ignore: /ERR_INTERNET_DISCONNECTED/ });
   t.after(() => browser.context.setOffline(false));
   await browser.context.setOffline(true);
-  await page.waitForFunction(() => document.querySelector("#banner-title").textContent === "You are offline." && !document.querySelector("#banner").hidden);
+  await page.waitForFunction(
+    () =>
+      document.querySelector("#banner-title").textContent === "You are offline." &&
+      !document.querySelector("#banner").hidden,
+  );
   await page.waitForFunction(() => document.querySelector("#net").dataset.state === "offline");
   await shot(page, "offline");
   await browser.context.setOffline(false);
@@ -340,7 +425,9 @@ test("offline is said in every view, and taken back", async (t) => {
 
 test("an engine that stopped says so and offers to load again", async (t) => {
   const page = await open(t, "paid");
-  await page.evaluate(() => window.fake.client.emit("error", { error: new Error("The engine stopped three times."), torrent: null }));
+  await page.evaluate(() =>
+    window.fake.client.emit("error", { error: new Error("The engine stopped three times."), torrent: null }),
+  );
   await page.waitForFunction(() => !document.querySelector("#banner").hidden);
   assert.equal(await text(page, "#banner-action"), "Load the page again");
   await shot(page, "engine-stopped");
@@ -354,7 +441,11 @@ test("a browser that lacks something is told what, and what to do", async (t) =>
 
 test("a .torrent file is opened by choosing and by dropping it", async (t) => {
   const page = await open(t, "paid");
-  await page.setInputFiles("#file", { name: "film.torrent", mimeType: "application/x-bittorrent", buffer: Buffer.from("d4:infod4:name4:filmee") });
+  await page.setInputFiles("#file", {
+    name: "film.torrent",
+    mimeType: "application/x-bittorrent",
+    buffer: Buffer.from("d4:infod4:name4:filmee"),
+  });
   await page.waitForFunction(() => document.body.dataset.phase === "offer");
   await page.click("#nav-watch");
   await page.waitForFunction(() => document.body.dataset.view === "open");
@@ -378,12 +469,15 @@ test("a magnet link in the address opens the title", async (t) => {
 
 /** Drags text or files onto the page and lets go. */
 async function drop(page, { text: dragged = "", files = [] }) {
-  const data = await page.evaluateHandle(({ dragged, files }) => {
-    const transfer = new DataTransfer();
-    if (dragged) transfer.setData("text/plain", dragged);
-    for (const [name, content] of files) transfer.items.add(new File([content], name));
-    return transfer;
-  }, { dragged, files });
+  const data = await page.evaluateHandle(
+    ({ dragged, files }) => {
+      const transfer = new DataTransfer();
+      if (dragged) transfer.setData("text/plain", dragged);
+      for (const [name, content] of files) transfer.items.add(new File([content], name));
+      return transfer;
+    },
+    { dragged, files },
+  );
   await page.dispatchEvent("main", "dragenter", { dataTransfer: data });
   assert.equal(await page.isVisible("#drop"), true);
   await page.dispatchEvent("main", "drop", { dataTransfer: data });
@@ -393,7 +487,9 @@ async function drop(page, { text: dragged = "", files = [] }) {
 test("a magnet link is opened by dropping or pasting it anywhere, and other text is told what it is not", async (t) => {
   const page = await open(t, "paid");
   await drop(page, { text: "just words" });
-  await page.waitForFunction(() => /neither a magnet link nor a file/.test(document.querySelector("#open-error").textContent));
+  await page.waitForFunction(() =>
+    /neither a magnet link nor a file/.test(document.querySelector("#open-error").textContent),
+  );
   await page.click("#nav-money");
   await page.waitForFunction(() => document.body.dataset.view === "money");
   await drop(page, { text: MAGNET });
@@ -410,7 +506,12 @@ test("a magnet link is opened by dropping or pasting it anywhere, and other text
 
 test("a dropped file is shared only after its button, with a price and a cap, and the page says so first", async (t) => {
   const page = await open(t, "paid");
-  await drop(page, { files: [["first.mp4", "x"], ["second.mp4", "yy"]] });
+  await drop(page, {
+    files: [
+      ["first.mp4", "x"],
+      ["second.mp4", "yy"],
+    ],
+  });
   await page.waitForSelector("#share-chosen", { state: "visible" });
   assert.equal(await text(page, "#share-name"), "2 files");
   assert.match(await text(page, "#share-intro"), /sent from here to whoever opens its link/);
@@ -424,7 +525,9 @@ test("a dropped file is shared only after its button, with a price and a cap, an
   await page.fill("#share-cap", "400");
   await page.evaluate(() => (window.fake.fails = "The storage is full."));
   await page.click("#share-go");
-  await page.waitForFunction(() => document.querySelector("#share-error").textContent === "It could not be shared. The storage is full.");
+  await page.waitForFunction(
+    () => document.querySelector("#share-error").textContent === "It could not be shared. The storage is full.",
+  );
   await page.evaluate(() => {
     window.fake.fails = "";
     window.fake.calls.length = 0;
@@ -433,7 +536,11 @@ test("a dropped file is shared only after its button, with a price and a cap, an
   // It goes to the player at once, and plays only when it is told to.
   await page.waitForFunction(() => document.body.dataset.phase === "watching");
   await page.waitForFunction(() => window.fake.calls.includes("streamTo"));
-  assert.deepEqual(await calls(page), ['seed first.mp4,second.mp4 {"trackers":["wss://tracker.example"],"sellPricePerGB":"2.500000"}', "uploadLimit 400000", "streamTo"]);
+  assert.deepEqual(await calls(page), [
+    'seed first.mp4,second.mp4 {"trackers":["wss://tracker.example"],"sellPricePerGB":"2.500000"}',
+    "uploadLimit 400000",
+    "streamTo",
+  ]);
   assert.equal(await page.evaluate(() => document.querySelector("#video").paused), true);
   assert.match(await text(page, "#share-state"), /Uploading is on, at most 400 kB\/s/);
 });
@@ -443,8 +550,13 @@ test("a magnet link is copied with its own trackers alone; where the browser ref
   await browser.context.grantPermissions(["clipboard-read", "clipboard-write"]);
   t.after(() => browser.context.clearPermissions());
   // Another title's tracker, perhaps a private one, that the engine also speaks to.
-  await page.evaluate(() => window.fake.trackers.push({ url: "wss://private.example/secret", connected: true, error: null }));
-  await page.fill("#magnet", `${MAGNET}&tr=${encodeURIComponent("wss://second.example/announce")}&tr=udp%3A%2F%2Fudp.example%3A1`);
+  await page.evaluate(() =>
+    window.fake.trackers.push({ url: "wss://private.example/secret", connected: true, error: null }),
+  );
+  await page.fill(
+    "#magnet",
+    `${MAGNET}&tr=${encodeURIComponent("wss://second.example/announce")}&tr=udp%3A%2F%2Fudp.example%3A1`,
+  );
   await page.press("#magnet", "Enter");
   await page.waitForFunction(() => document.body.dataset.phase === "offer");
   await page.click("#copy-magnet");
@@ -456,12 +568,26 @@ test("a magnet link is copied with its own trackers alone; where the browser ref
   // They are known again after a reload, from the notes of this page.
   await page.goto(`${site}?scene=library#/title/c12fe1c06bba254a9dc9f519b335aa7c1367a88a`);
   await page.waitForFunction(() => document.body.dataset.phase === "offer");
-  await page.evaluate(() => (navigator.clipboard.writeText = async () => Promise.reject(new DOMException("no", "NotAllowedError"))));
+  await page.evaluate(
+    () => (navigator.clipboard.writeText = async () => Promise.reject(new DOMException("no", "NotAllowedError"))),
+  );
   await page.click("#copy-magnet");
   await page.waitForSelector("#copy-dialog", { state: "visible" });
   const shown = new URL(await page.inputValue("#copy-link"));
   assert.deepEqual(shown.searchParams.getAll("tr"), ["wss://tracker.example", "wss://second.example/announce"]);
-  assert.equal(await page.evaluate(() => getSelection().toString() || document.querySelector("#copy-link").value.slice(document.querySelector("#copy-link").selectionStart, document.querySelector("#copy-link").selectionEnd)), shown.href);
+  assert.equal(
+    await page.evaluate(
+      () =>
+        getSelection().toString() ||
+        document
+          .querySelector("#copy-link")
+          .value.slice(
+            document.querySelector("#copy-link").selectionStart,
+            document.querySelector("#copy-link").selectionEnd,
+          ),
+    ),
+    shown.href,
+  );
   await page.keyboard.press("Escape");
   await page.waitForFunction(() => document.activeElement.id === "copy-magnet");
 });
@@ -470,13 +596,22 @@ test("a .torrent file's own trackers are in its magnet link", async (t) => {
   const page = await open(t, "paid");
   await browser.context.grantPermissions(["clipboard-read", "clipboard-write"]);
   t.after(() => browser.context.clearPermissions());
-  const torrent = "d8:announce21:wss://one.example/ann13:announce-listll21:wss://one.example/annel19:udp://two.example:1eel22:wss://four.example/annee4:infod4:name19:wss://inside.example6:pieces0:ee";
-  await page.setInputFiles("#file", { name: "film.torrent", mimeType: "application/x-bittorrent", buffer: Buffer.from(torrent) });
+  const torrent =
+    "d8:announce21:wss://one.example/ann13:announce-listll21:wss://one.example/annel19:udp://two.example:1eel22:wss://four.example/annee4:infod4:name19:wss://inside.example6:pieces0:ee";
+  await page.setInputFiles("#file", {
+    name: "film.torrent",
+    mimeType: "application/x-bittorrent",
+    buffer: Buffer.from(torrent),
+  });
   await page.waitForFunction(() => document.body.dataset.phase === "offer");
   await page.click("#copy-magnet");
   await page.waitForFunction(() => document.querySelector("#copy-magnet").textContent === "Copied");
   const link = new URL(await page.evaluate(() => navigator.clipboard.readText()));
-  assert.deepEqual(link.searchParams.getAll("tr"), ["wss://tracker.example", "wss://one.example/ann", "wss://four.example/ann"]);
+  assert.deepEqual(link.searchParams.getAll("tr"), [
+    "wss://tracker.example",
+    "wss://one.example/ann",
+    "wss://four.example/ann",
+  ]);
 });
 
 test("until the engine answers, the page says that it is looking, and claims neither an empty shelf nor an empty account", async (t) => {

@@ -54,7 +54,9 @@ const STATES = {
     const page = await offer(t, "paid");
     await page.evaluate(() => (window.fake.rejects = true));
     await page.click("#play");
-    await page.waitForFunction(() => document.querySelector("#play-error").textContent !== "" && !document.querySelector("#play").disabled);
+    await page.waitForFunction(
+      () => document.querySelector("#play-error").textContent !== "" && !document.querySelector("#play").disabled,
+    );
     return page;
   },
   "no wallet at all": async (t) => {
@@ -68,11 +70,16 @@ const STATES = {
   "a video that plays": async (t) => {
     const page = await watching(t);
     await page.click("#log-box summary");
-    await page.evaluate(() => window.fake.client.emit("warning", { text: "A peer sent data that does not match its hash.", torrent: window.fake.torrent }));
+    await page.evaluate(() =>
+      window.fake.client.emit("warning", {
+        text: "A peer sent data that does not match its hash.",
+        torrent: window.fake.torrent,
+      }),
+    );
     await page.waitForFunction(() => document.querySelectorAll("#log li").length === 1);
     return page;
   },
-  "money": async (t) => {
+  money: async (t) => {
     const page = await watching(t);
     await page.click("#nav-money");
     await page.waitForFunction(() => !document.querySelector("#redeem").disabled);
@@ -100,7 +107,7 @@ const STATES = {
     await page.waitForFunction(() => document.body.dataset.view === "money");
     return page;
   },
-  "offline": async (t) => {
+  offline: async (t) => {
     const page = await watching(t);
     t.after(() => browser.context.setOffline(false));
     await browser.context.setOffline(true);
@@ -109,7 +116,9 @@ const STATES = {
   },
   "a peer that stopped": async (t) => {
     const page = await open(t, "paid");
-    await page.evaluate(() => window.fake.client.emit("error", { error: new Error("The engine stopped three times."), torrent: null }));
+    await page.evaluate(() =>
+      window.fake.client.emit("error", { error: new Error("The engine stopped three times."), torrent: null }),
+    );
     await page.waitForSelector("#banner", { state: "visible" });
     return page;
   },
@@ -123,10 +132,11 @@ for (const [state, reach] of Object.entries(STATES)) {
 }
 
 /** What the focus is on: an id, else what is written on it. */
-const focused = (page) => page.evaluate(() => {
-  const element = document.activeElement;
-  return element.id || element.name || element.textContent.trim();
-});
+const focused = (page) =>
+  page.evaluate(() => {
+    const element = document.activeElement;
+    return element.id || element.name || element.textContent.trim();
+  });
 
 /** Presses Tab until the focus is on `id`, and says every stop on the way. */
 async function tabTo(page, id, most = 40) {
@@ -158,7 +168,9 @@ test("with the keyboard alone: skip the header, open, choose a wallet, pay, watc
   assert.deepEqual(await tabTo(page, "magnet"), ["magnet"]);
   await keyboard.type(MAGNET);
   await keyboard.press("Enter");
-  await page.waitForFunction(() => document.body.dataset.phase === "offer" && !document.querySelector("#play").disabled);
+  await page.waitForFunction(
+    () => document.body.dataset.phase === "offer" && !document.querySelector("#play").disabled,
+  );
   assert.equal(await focused(page), "title-name");
 
   // The order of the focus is the order of reading.
@@ -191,7 +203,9 @@ test("with the keyboard alone: skip the header, open, choose a wallet, pay, watc
   await page.waitForFunction(() => !document.querySelector("#redeem").disabled);
   await tabTo(page, "redeem");
   await keyboard.press("Enter");
-  await page.waitForFunction(() => document.querySelector("#money-message").textContent.includes("went to your wallet"));
+  await page.waitForFunction(() =>
+    document.querySelector("#money-message").textContent.includes("went to your wallet"),
+  );
   // The button is spent: the focus goes to what was said, not to the top of the page.
   await page.waitForFunction(() => document.activeElement.id === "money-message");
   await tabTo(page, "exit");
@@ -207,8 +221,17 @@ test("nothing in the page goes without a name", async (t) => {
   const unnamed = await page.evaluate(() =>
     [...document.querySelectorAll("button, input, select, a, summary, video, canvas, [role=region]")]
       .filter((element) => element.checkVisibility())
-      .filter((element) => !(element.textContent.trim() || element.getAttribute("aria-label") || element.getAttribute("aria-labelledby") || element.labels?.length))
-      .map((element) => element.outerHTML.slice(0, 80)));
+      .filter(
+        (element) =>
+          !(
+            element.textContent.trim() ||
+            element.getAttribute("aria-label") ||
+            element.getAttribute("aria-labelledby") ||
+            element.labels?.length
+          ),
+      )
+      .map((element) => element.outerHTML.slice(0, 80)),
+  );
   assert.deepEqual(unnamed, []);
 });
 
@@ -219,13 +242,18 @@ test("live regions speak of events, not of numbers that change all the time", as
     const regions = [...document.querySelectorAll("[aria-live], [role=status], [role=alert], output")];
     const listen = new MutationObserver((changes) => {
       for (const change of changes) {
-        const region = change.target.parentElement?.closest("[aria-live], [role=status], [role=alert]") ?? change.target;
+        const region =
+          change.target.parentElement?.closest("[aria-live], [role=status], [role=alert]") ?? change.target;
         if (region.textContent) window.heard.push(region.textContent);
       }
     });
     for (const region of regions) listen.observe(region, { childList: true, characterData: true, subtree: true });
     window.updates = 0;
-    new MutationObserver(() => (window.updates += 1)).observe(document.querySelector("#figures"), { childList: true, characterData: true, subtree: true });
+    new MutationObserver(() => (window.updates += 1)).observe(document.querySelector("#figures"), {
+      childList: true,
+      characterData: true,
+      subtree: true,
+    });
     const { state } = window.fake.torrent;
     let piece = 0;
     window.busy = setInterval(() => {
@@ -252,7 +280,13 @@ test("who asked for less motion gets less", async (t) => {
   await page.fill("#magnet", MAGNET);
   await page.press("#magnet", "Enter");
   await page.waitForFunction(() => document.body.dataset.phase === "metadata");
-  const moving = await page.evaluate(() => document.getAnimations().filter(({ playState, effect }) => playState === "running" && effect.getComputedTiming().duration < 2_000).length);
+  const moving = await page.evaluate(
+    () =>
+      document
+        .getAnimations()
+        .filter(({ playState, effect }) => playState === "running" && effect.getComputedTiming().duration < 2_000)
+        .length,
+  );
   assert.equal(moving, 0);
 });
 
@@ -260,13 +294,17 @@ test("dark or light as chosen wins over the system, holds after a reload, and is
   const page = await watching(t);
   const paper = () => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
   /** The map is painted in the colour that the legend now has for what is missing. */
-  const painted = () => page.waitForFunction(() => {
-    const [r, g, b] = getComputedStyle(document.querySelector(".k-missing"), "::before").backgroundColor.match(/\d+/g).map(Number);
-    const canvas = document.querySelector("#pieces");
-    const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
-    for (let at = 0; at < data.length; at += 4) if (data[at] === r && data[at + 1] === g && data[at + 2] === b && data[at + 3] === 255) return true;
-    return false;
-  });
+  const painted = () =>
+    page.waitForFunction(() => {
+      const [r, g, b] = getComputedStyle(document.querySelector(".k-missing"), "::before")
+        .backgroundColor.match(/\d+/g)
+        .map(Number);
+      const canvas = document.querySelector("#pieces");
+      const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+      for (let at = 0; at < data.length; at += 4)
+        if (data[at] === r && data[at + 1] === g && data[at + 2] === b && data[at + 3] === 255) return true;
+      return false;
+    });
   const light = await paper();
   await painted();
   await page.selectOption("#theme", "dark");

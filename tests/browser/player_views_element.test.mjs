@@ -10,7 +10,10 @@ import { serve } from "./player_views/site.mjs";
 import { test } from "./tests.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
-const documents = { "/embed.html": join(here, "player_views/embed.html"), "/player.js": join(here, "../../www/npm/dist/player.js") };
+const documents = {
+  "/embed.html": join(here, "player_views/embed.html"),
+  "/player.js": join(here, "../../www/npm/dist/player.js"),
+};
 
 /** A page with the element in it, as its author would write it. */
 async function embed(attributes) {
@@ -23,7 +26,8 @@ async function embed(attributes) {
   page.problems = [];
   page.on("pageerror", (error) => page.problems.push(error.message));
   page.on("console", (message) => {
-    if (message.type() === "error" && !/ERR_INTERNET_DISCONNECTED/.test(message.text())) page.problems.push(message.text());
+    if (message.type() === "error" && !/ERR_INTERNET_DISCONNECTED/.test(message.text()))
+      page.problems.push(message.text());
   });
   await page.goto(`${site.url}embed.html`);
   await page.evaluate(async (given) => {
@@ -41,9 +45,25 @@ test("the element plays, tells a screen reader no numbers, says when it is offli
   assert.ok(process.env.PIECEWORK_VIDEO, "PIECEWORK_VIDEO names no video");
   const [tracker, data] = [await signaling(), folder("native")];
   copyFileSync(process.env.PIECEWORK_VIDEO, join(data, "film.mp4"));
-  const made = await run(["create", join(data, "film.mp4"), "--tracker", tracker, "-o", join(data, "film.torrent"), "--piece-length", "64K"]);
-  await native(["seed", join(data, "film.torrent"), "--data", data, "--state", join(data, "state"), "--upload-limit", "2M"], /^seeding /);
-  const page = await embed({ magnet: made.split(/\s/).find((word) => word.startsWith("magnet:")), trackers: tracker, "upload-limit": "100000" });
+  const made = await run([
+    "create",
+    join(data, "film.mp4"),
+    "--tracker",
+    tracker,
+    "-o",
+    join(data, "film.torrent"),
+    "--piece-length",
+    "64K",
+  ]);
+  await native(
+    ["seed", join(data, "film.torrent"), "--data", data, "--state", join(data, "state"), "--upload-limit", "2M"],
+    /^seeding /,
+  );
+  const page = await embed({
+    magnet: made.split(/\s/).find((word) => word.startsWith("magnet:")),
+    trackers: tracker,
+    "upload-limit": "100000",
+  });
   const upload = page.getByLabel("Watching also uploads to other viewers");
   assert.equal(await upload.isChecked(), true);
   await page.waitForFunction(() => document.querySelector("#player").video.currentSrc !== "");
@@ -53,17 +73,24 @@ test("the element plays, tells a screen reader no numbers, says when it is offli
     window.heard = [];
     new MutationObserver((changes) => {
       for (const { target } of changes) window.heard.push(target.textContent);
-    }).observe(document.querySelector("#player").shadowRoot.querySelector("[role=status]"), { childList: true, characterData: true, subtree: true });
+    }).observe(document.querySelector("#player").shadowRoot.querySelector("[role=status]"), {
+      childList: true,
+      characterData: true,
+      subtree: true,
+    });
     document.querySelector("#player").video.muted = true;
     void document.querySelector("#player").video.play();
   });
   const facts = page.locator("#player .facts");
   const seen = new Set();
   while (seen.size < 3) {
-    await page.waitForFunction((known) => {
-      const text = document.querySelector("#player").shadowRoot.querySelector(".facts").textContent;
-      return text !== "" && !known.includes(text);
-    }, [...seen]);
+    await page.waitForFunction(
+      (known) => {
+        const text = document.querySelector("#player").shadowRoot.querySelector(".facts").textContent;
+        return text !== "" && !known.includes(text);
+      },
+      [...seen],
+    );
     seen.add(await facts.textContent());
   }
   assert.deepEqual(await page.evaluate(() => window.heard), []);
@@ -72,9 +99,16 @@ test("the element plays, tells a screen reader no numbers, says when it is offli
   await upload.uncheck();
   await page.waitForFunction(() => !document.querySelector("#player").client.uploading);
   await page.context().setOffline(true);
-  await page.waitForFunction(() => document.querySelector("#player").shadowRoot.querySelector("[role=status]").textContent.startsWith("You are offline."));
+  await page.waitForFunction(() =>
+    document
+      .querySelector("#player")
+      .shadowRoot.querySelector("[role=status]")
+      .textContent.startsWith("You are offline."),
+  );
   await page.context().setOffline(false);
-  await page.waitForFunction(() => document.querySelector("#player").shadowRoot.querySelector("[role=status]").textContent === "");
+  await page.waitForFunction(
+    () => document.querySelector("#player").shadowRoot.querySelector("[role=status]").textContent === "",
+  );
   await page.waitForFunction(() => document.querySelector("#player").video.currentTime > 1);
   assert.deepEqual(page.problems, []);
 });
@@ -87,7 +121,10 @@ test("what the element cannot play is said, and tried again by a button that the
   assert.deepEqual(await violations(page), []);
   await page.evaluate(() => {
     window.heard = 0;
-    new MutationObserver(() => (window.heard += 1)).observe(document.querySelector("#player").shadowRoot.querySelector("[role=status]"), { childList: true, characterData: true, subtree: true });
+    new MutationObserver(() => (window.heard += 1)).observe(
+      document.querySelector("#player").shadowRoot.querySelector("[role=status]"),
+      { childList: true, characterData: true, subtree: true },
+    );
   });
   await again.focus();
   await page.keyboard.press("Enter");

@@ -38,10 +38,11 @@ function fileHeld(page) {
   });
 }
 
-const complete = (page) => page.waitForFunction(() => {
-  const look = globalThis.pieceworkPlayer.app.title.look;
-  return look && look.length > 0 && look.verified === look.length;
-});
+const complete = (page) =>
+  page.waitForFunction(() => {
+    const look = globalThis.pieceworkPlayer.app.title.look;
+    return look && look.length > 0 && look.verified === look.length;
+  });
 
 function video() {
   const path = process.env.PIECEWORK_VIDEO;
@@ -55,7 +56,11 @@ test("a dropped file goes up only after its button, and who drops its copied lin
   const content = readFileSync(video());
   const data = await giver.evaluateHandle((base64) => {
     const transfer = new DataTransfer();
-    transfer.items.add(new File([Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))], "Ours & only ours (2026).mp4", { type: "video/mp4" }));
+    transfer.items.add(
+      new File([Uint8Array.from(atob(base64), (letter) => letter.charCodeAt(0))], "Ours & only ours (2026).mp4", {
+        type: "video/mp4",
+      }),
+    );
     return transfer;
   }, content.toString("base64"));
   await giver.dispatchEvent("main", "drop", { dataTransfer: data });
@@ -67,7 +72,9 @@ test("a dropped file goes up only after its button, and who drops its copied lin
   assert.deepEqual(before, { torrents: 0, uploading: false, sharing: false });
   await giver.fill("#share-cap", "");
   await giver.click("#share-go");
-  await giver.waitForFunction(() => document.body.dataset.phase === "watching" || document.querySelector("#share-error").textContent !== "");
+  await giver.waitForFunction(
+    () => document.body.dataset.phase === "watching" || document.querySelector("#share-error").textContent !== "",
+  );
   assert.equal(await giver.textContent("#share-error"), "");
   assert.equal(await giver.textContent("#title-name"), "Ours & only ours (2026).mp4");
   await giver.click("#copy-magnet");
@@ -80,7 +87,9 @@ test("a dropped file goes up only after its button, and who drops its copied lin
     return transfer;
   }, magnet);
   await taker.dispatchEvent("main", "drop", { dataTransfer: dragged });
-  await taker.waitForFunction(() => document.body.dataset.phase === "offer" && !document.querySelector("#play").disabled);
+  await taker.waitForFunction(
+    () => document.body.dataset.phase === "offer" && !document.querySelector("#play").disabled,
+  );
   assert.equal(await taker.textContent("#cost-summary"), "Free");
   await taker.click("#play");
   await complete(taker);
@@ -89,7 +98,8 @@ test("a dropped file goes up only after its button, and who drops its copied lin
 
   // Saved where the visitor says: a file of the browser's own storage stands for the disk.
   await taker.evaluate(() => {
-    window.showSaveFilePicker = async ({ suggestedName }) => (await navigator.storage.getDirectory()).getFileHandle(`saved-${suggestedName.length}`, { create: true });
+    window.showSaveFilePicker = async ({ suggestedName }) =>
+      (await navigator.storage.getDirectory()).getFileHandle(`saved-${suggestedName.length}`, { create: true });
   });
   await taker.getByRole("button", { name: /^Save / }).click();
   await taker.waitForFunction(() => document.querySelector("#live").textContent === "Saved");
@@ -105,12 +115,29 @@ test("a dropped file goes up only after its button, and who drops its copied lin
 test("offline and back in the middle of a film: the page says both, keeps what is here, and fetches the rest", async () => {
   const [tracker, data] = [await signaling(), folder("native")];
   copyFileSync(video(), join(data, "film.mp4"));
-  const said = await run(["create", join(data, "film.mp4"), "--tracker", tracker, "-o", join(data, "film.torrent"), "--piece-length", "64K"]);
-  await native(["seed", join(data, "film.torrent"), "--data", data, "--state", join(data, "state"), "--upload-limit", "2M"], /^seeding /);
+  const said = await run([
+    "create",
+    join(data, "film.mp4"),
+    "--tracker",
+    tracker,
+    "-o",
+    join(data, "film.torrent"),
+    "--piece-length",
+    "64K",
+  ]);
+  await native(
+    ["seed", join(data, "film.torrent"), "--data", data, "--state", join(data, "state"), "--upload-limit", "2M"],
+    /^seeding /,
+  );
   const page = await visit(tracker, { ignore: /ERR_INTERNET_DISCONNECTED/ });
-  await page.fill("#magnet", said.split(/\s/).find((word) => word.startsWith("magnet:")));
+  await page.fill(
+    "#magnet",
+    said.split(/\s/).find((word) => word.startsWith("magnet:")),
+  );
   await page.keyboard.press("Enter");
-  await page.waitForFunction(() => document.body.dataset.phase === "offer" && !document.querySelector("#play").disabled);
+  await page.waitForFunction(
+    () => document.body.dataset.phase === "offer" && !document.querySelector("#play").disabled,
+  );
   await page.click("#play");
   await page.waitForFunction(() => document.querySelector("#video").currentTime > 0.5);
   await page.context().setOffline(true);

@@ -1,6 +1,19 @@
 // The page's views while playing, and the account of money.
 import assert from "node:assert/strict";
-import { browser, calls, ledger, offer, open, openTitle, shot, site, test, text, tooWide, watching } from "./player_views/page.mjs";
+import {
+  browser,
+  calls,
+  ledger,
+  offer,
+  open,
+  openTitle,
+  shot,
+  site,
+  test,
+  text,
+  tooWide,
+  watching,
+} from "./player_views/page.mjs";
 
 test("while playing: pieces, peers, money, and the switch for uploading", async (t) => {
   const page = await watching(t);
@@ -24,11 +37,18 @@ test("while playing: pieces, peers, money, and the switch for uploading", async 
 });
 
 test("the views fit from a small phone to a wide screen, in dark and light", async (t) => {
-  for (const [width, height] of [[320, 640], [390, 844], [768, 1024], [1280, 900], [1600, 1000]]) {
+  for (const [width, height] of [
+    [320, 640],
+    [390, 844],
+    [768, 1024],
+    [1280, 900],
+    [1600, 1000],
+  ]) {
     for (const dark of [false, true]) {
       const page = await watching(t, { width, height, dark });
       const name = `${width}-${dark ? "dark" : "light"}`;
-      const fits = async (what, at = page) => assert.deepEqual(await at.evaluate(tooWide), [], `${what} overflows at ${width} px`);
+      const fits = async (what, at = page) =>
+        assert.deepEqual(await at.evaluate(tooWide), [], `${what} overflows at ${width} px`);
       await fits("playing");
       await shot(page, `playing-${name}`);
       await page.click("#nav-money");
@@ -94,13 +114,19 @@ test("while 10,000 pieces arrive the page draws frames as when nothing arrives",
   assert.ok(busy.median <= still.median * 1.5 + 4, `${line(busy)} against ${line(still)}`);
   assert.ok(busy.p95 <= still.p95 * 3 + 34, `${line(busy)} against ${line(still)}`);
   assert.ok(busy.long <= Math.max(200, still.long * 5), `${line(busy)} against ${line(still)}`);
-  await page.waitForFunction(() => document.querySelector("#pieces-text").textContent === "all 10,000 pieces here and checked");
+  await page.waitForFunction(
+    () => document.querySelector("#pieces-text").textContent === "all 10,000 pieces here and checked",
+  );
   assert.ok((await page.locator("#pieces").boundingBox()).height <= 200);
-  assert.equal(await page.getAttribute("#pieces", "aria-label"), "Piece map: 10000 of 10000 pieces are here, 100 percent");
+  assert.equal(
+    await page.getAttribute("#pieces", "aria-label"),
+    "Piece map: 10000 of 10000 pieces are here, 100 percent",
+  );
   await shot(page, "pieces-10000");
 });
 
-const line = ({ median, p95, long }) => `median ${median.toFixed(1)} ms, 95 % ${p95.toFixed(1)} ms, longest task ${Math.round(long)} ms`;
+const line = ({ median, p95, long }) =>
+  `median ${median.toFixed(1)} ms, 95 % ${p95.toFixed(1)} ms, longest task ${Math.round(long)} ms`;
 
 test("a piece that arrives repaints its own cell and nothing else of 10,000", async (t) => {
   const page = await large(t);
@@ -118,13 +144,14 @@ test("a piece that arrives repaints its own cell and nothing else of 10,000", as
       setTransform.apply(context, matrix);
     };
   });
-  const quiet = () => page.waitForFunction(() => {
-    // Three looks of the page in a row without a cell being painted.
-    const { cells, frames } = window.painted;
-    const before = window.quiet ?? { cells: -1, frames: 0 };
-    if (before.cells !== cells) window.quiet = { cells, frames };
-    return before.cells === cells && frames >= before.frames + 3;
-  });
+  const quiet = () =>
+    page.waitForFunction(() => {
+      // Three looks of the page in a row without a cell being painted.
+      const { cells, frames } = window.painted;
+      const before = window.quiet ?? { cells: -1, frames: 0 };
+      if (before.cells !== cells) window.quiet = { cells, frames };
+      return before.cells === cells && frames >= before.frames + 3;
+    });
   await quiet();
   await page.evaluate(() => {
     window.painted.cells = 0;
@@ -139,17 +166,18 @@ test("a piece that arrives repaints its own cell and nothing else of 10,000", as
   assert.ok(cells >= 4 && cells <= 8, `${cells} cells painted for two pieces`);
 
   // Pieces that keep coming do not make it draw more and more often.
-  const rate = async () => page.evaluate(async () => {
-    window.painted.frames = 0;
-    let at = window.next ?? 0;
-    const start = performance.now();
-    while (performance.now() - start < 3_000) {
-      window.fake.has(at++);
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
-    window.next = at;
-    return window.painted.frames / 3;
-  });
+  const rate = async () =>
+    page.evaluate(async () => {
+      window.painted.frames = 0;
+      let at = window.next ?? 0;
+      const start = performance.now();
+      while (performance.now() - start < 3_000) {
+        window.fake.has(at++);
+        await new Promise((resolve) => setTimeout(resolve, 20));
+      }
+      window.next = at;
+      return window.painted.frames / 3;
+    });
   const first = await rate();
   await rate();
   const last = await rate();
@@ -159,7 +187,9 @@ test("a piece that arrives repaints its own cell and nothing else of 10,000", as
 test("on a phone a square stands for several of 10,000 pieces, and the legend says so", async (t) => {
   const page = await large(t);
   await page.setViewportSize({ width: 320, height: 640 });
-  await page.waitForFunction(() => /^a square is [2-9] pieces$/.test(document.querySelector("#legend-each").textContent));
+  await page.waitForFunction(() =>
+    /^a square is [2-9] pieces$/.test(document.querySelector("#legend-each").textContent),
+  );
   assert.ok((await page.locator("#pieces").boundingBox()).height <= 170);
 });
 
@@ -168,7 +198,11 @@ test("a title of several files lists them, and another one is chosen there", asy
   await page.click("#play");
   await page.waitForFunction(() => document.body.dataset.phase === "watching");
   await page.waitForFunction(() => document.querySelectorAll("#files li").length === 3);
-  assert.deepEqual(await page.locator("#files .name").allTextContents(), ["Season/One.mp4", "Season/Two.mp4", "Season/readme.txt"]);
+  assert.deepEqual(await page.locator("#files .name").allTextContents(), [
+    "Season/One.mp4",
+    "Season/Two.mp4",
+    "Season/readme.txt",
+  ]);
   assert.match(await page.locator("#files li").first().innerText(), /in the player/);
   assert.equal(await page.getByRole("button", { name: "Play Season/readme.txt" }).count(), 0);
   await page.getByRole("button", { name: "Play Season/Two.mp4" }).click();
@@ -191,14 +225,24 @@ test("the account says what each word means, and adds up", async (t) => {
   await page.click("#nav-money");
   await page.waitForFunction(() => document.querySelector("#redeem").textContent.includes("0.016056"));
   const account = await ledger(page, "#account");
-  assert.deepEqual(account, { "In your deposit": "1.998 pwUSD", Locked: "0.04 pwUSD", Spent: "0.127004 pwUSD", Earned: "0.016056 pwUSD", Redeemable: "0.016056 pwUSD" });
+  assert.deepEqual(account, {
+    "In your deposit": "1.998 pwUSD",
+    Locked: "0.04 pwUSD",
+    Spent: "0.127004 pwUSD",
+    Earned: "0.016056 pwUSD",
+    Redeemable: "0.016056 pwUSD",
+  });
   const meanings = await page.locator("#account .note:visible").allTextContents();
   assert.equal(meanings.length, 5);
   assert.match(meanings[1], /promised to sellers/);
   const details = await ledger(page, "#money-details");
   assert.equal(details["Free to spend"], "1.958 pwUSD");
   await page.click("#redeem");
-  await page.waitForFunction(() => document.querySelector("#redeem").disabled && document.querySelector("#account").textContent.includes("Redeemable0.00"));
+  await page.waitForFunction(
+    () =>
+      document.querySelector("#redeem").disabled &&
+      document.querySelector("#account").textContent.includes("Redeemable0.00"),
+  );
   const after = await ledger(page, "#account");
   assert.equal(after.Earned, "0.016056 pwUSD");
   assert.equal(after.Redeemable, "0.00 pwUSD");
@@ -210,15 +254,27 @@ test("money when offline, and when the chain does not answer: what is known stay
   await page.waitForFunction(() => !document.querySelector("#redeem").disabled);
   t.after(() => browser.context.setOffline(false));
   await browser.context.setOffline(true);
-  await page.waitForFunction(() => /wait for the connection/.test(document.querySelector("#money-trouble").textContent));
+  await page.waitForFunction(() =>
+    /wait for the connection/.test(document.querySelector("#money-trouble").textContent),
+  );
   for (const button of ["redeem", "exit", "recover"]) assert.equal(await page.isDisabled(`#${button}`), true, button);
   assert.equal((await ledger(page, "#account")).Locked, "0.04 pwUSD");
   await browser.context.setOffline(false);
-  await page.waitForFunction(() => !document.querySelector("#redeem").disabled && document.querySelector("#money-trouble").hidden);
+  await page.waitForFunction(
+    () => !document.querySelector("#redeem").disabled && document.querySelector("#money-trouble").hidden,
+  );
 
-  await page.evaluate(() => (window.fake.client.account = window.fake.client.recoverDeposits = async () => Promise.reject(new TypeError("Failed to fetch"))));
+  await page.evaluate(
+    () =>
+      (window.fake.client.account = window.fake.client.recoverDeposits =
+        async () => Promise.reject(new TypeError("Failed to fetch"))),
+  );
   await page.click("#recover");
-  await page.waitForFunction(() => document.querySelector("#money-message").textContent === "It could not be looked up. No answer came over the network.");
+  await page.waitForFunction(
+    () =>
+      document.querySelector("#money-message").textContent ===
+      "It could not be looked up. No answer came over the network.",
+  );
   assert.match(await text(page, "#money-trouble"), /chain cannot be read at the moment/);
   assert.equal((await ledger(page, "#account")).Locked, "0.04 pwUSD");
 });
@@ -237,7 +293,10 @@ test("texts of strangers never become markup", async (t) => {
   const shown = await page.textContent("#title-name");
   assert.doesNotMatch(`${shown}${await page.textContent("#files")}${await page.title()}`, /[\p{Cc}\u202e\u2028]/u);
   assert.ok([...shown].length <= 160, `${[...shown].length} letters`);
-  assert.equal(await page.evaluate(() => getComputedStyle(document.querySelector("#title-name")).unicodeBidi), "isolate");
+  assert.equal(
+    await page.evaluate(() => getComputedStyle(document.querySelector("#title-name")).unicodeBidi),
+    "isolate",
+  );
 });
 
 test("money: redeem, exit after a warning, withdraw, recover", async (t) => {
@@ -246,8 +305,14 @@ test("money: redeem, exit after a warning, withdraw, recover", async (t) => {
   await page.waitForFunction(() => document.querySelector("#redeem").textContent.includes("0.016056"));
   await shot(page, "money-light");
   await page.click("#redeem");
-  await page.waitForFunction(() => document.querySelector("#money-message").textContent.includes("went to your wallet"));
-  await page.waitForFunction(() => document.querySelector("#redeem").textContent === "Nothing to redeem" && document.querySelector("#redeem").disabled);
+  await page.waitForFunction(() =>
+    document.querySelector("#money-message").textContent.includes("went to your wallet"),
+  );
+  await page.waitForFunction(
+    () =>
+      document.querySelector("#redeem").textContent === "Nothing to redeem" &&
+      document.querySelector("#redeem").disabled,
+  );
 
   await page.click("#exit");
   assert.match(await text(page, "#confirm-text"), /cannot be cancelled/);
@@ -270,7 +335,6 @@ test("money: redeem, exit after a warning, withdraw, recover", async (t) => {
   await shot(page, "money-recovered");
 });
 
-
 test("what a title has cost is never shown as more than what was spent in all", async (t) => {
   const page = await watching(t);
   await page.evaluate(() => {
@@ -290,12 +354,17 @@ test("what a title has cost is never shown as more than what was spent in all", 
     };
     window.shown = [];
     new MutationObserver(() => {
-      const [first, second] = [...document.querySelectorAll("#watch-ledger dd:not(.note)")].map((cell) => Number.parseFloat(cell.textContent));
+      const [first, second] = [...document.querySelectorAll("#watch-ledger dd:not(.note)")].map((cell) =>
+        Number.parseFloat(cell.textContent),
+      );
       window.shown.push([first, second]);
     }).observe(document.querySelector("#watch-ledger"), { childList: true, characterData: true, subtree: true });
   });
   await page.waitForFunction(() => window.shown.length >= 6);
   const shown = await page.evaluate(() => window.shown);
-  assert.deepEqual(shown.filter(([title, all]) => title > all), []);
+  assert.deepEqual(
+    shown.filter(([title, all]) => title > all),
+    [],
+  );
   assert.ok(shown.at(-1)[0] > 0.2);
 });

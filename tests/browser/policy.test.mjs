@@ -6,7 +6,9 @@ test("page, worker and service worker run under the strict policy, and each carr
   const url = await site();
   const { context } = await browser();
   const served = new Map();
-  context.on("response", (response) => served.set(new URL(response.url()).pathname, response.headers()["content-security-policy"]));
+  context.on("response", (response) =>
+    served.set(new URL(response.url()).pathname, response.headers()["content-security-policy"]),
+  );
   const page = await open(context, url);
   await page.run("start({})");
   await page.run("client.stats().then(() => true)");
@@ -31,7 +33,11 @@ test("what is missing is named, and what to do", async () => {
   });
   const session = await context.newCDPSession(page);
   await page.goto(url);
-  const { result } = await session.send("Runtime.evaluate", { expression: "window.loaded.then(() => missing())", awaitPromise: true, returnByValue: true });
+  const { result } = await session.send("Runtime.evaluate", {
+    expression: "window.loaded.then(() => missing())",
+    awaitPromise: true,
+    returnByValue: true,
+  });
   assert.equal(result.value.length, 1);
   assert.equal(result.value[0].feature, "webrtc");
   assert.match(result.value[0].text, /WebRTC is missing: switch it on/);

@@ -47,14 +47,17 @@ test("a header that is not one valid range of bytes is ignored, and no range lie
     };
     window.tag = async (name) => (await fetch(await torrent.files.find((file) => file.name === name).url(), { method: "HEAD" })).headers.get("etag");
   })()`);
-  const asked = (name, headers, method = "GET") => page.run(`asked(${JSON.stringify(name)}, ${JSON.stringify(headers)}, "${method}")`);
+  const asked = (name, headers, method = "GET") =>
+    page.run(`asked(${JSON.stringify(name)}, ${JSON.stringify(headers)}, "${method}")`);
   for (const range of ["bytes=5-2", "bytes=0-0,2-3", "items=0-5", "bytes= 0-5", "bytes=-", "bytes=a-b"]) {
     assert.deepEqual(await asked("ten.txt", { range }), [200, null, 10], range);
     assert.deepEqual(await asked("long.bin", { range }), [200, null, 2 * MIB], range);
     assert.deepEqual(await asked("empty.txt", { range }), [200, null, 0], range);
   }
-  for (const range of ["bytes=0-", "bytes=-5", "bytes=-0", "bytes=5-9"]) assert.deepEqual((await asked("empty.txt", { range })).slice(0, 2), [416, "bytes */0"], range);
-  for (const range of ["bytes=10-", "bytes=99999999999999999999-", "bytes=-0"]) assert.deepEqual((await asked("ten.txt", { range })).slice(0, 2), [416, "bytes */10"], range);
+  for (const range of ["bytes=0-", "bytes=-5", "bytes=-0", "bytes=5-9"])
+    assert.deepEqual((await asked("empty.txt", { range })).slice(0, 2), [416, "bytes */0"], range);
+  for (const range of ["bytes=10-", "bytes=99999999999999999999-", "bytes=-0"])
+    assert.deepEqual((await asked("ten.txt", { range })).slice(0, 2), [416, "bytes */10"], range);
   assert.deepEqual(await asked("ten.txt", { range: "Bytes=8-99999999999999999999" }), [206, "bytes 8-9/10", 2]);
   assert.deepEqual(await asked("ten.txt", { range: "bytes=-99" }), [206, "bytes 0-9/10", 10]);
   assert.deepEqual(await asked("empty.txt", {}), [200, null, 0]);
@@ -65,8 +68,12 @@ test("a header that is not one valid range of bytes is ignored, and no range lie
   assert.match(tag, /^"[^"]+"$/);
   assert.notEqual(tag, await page.run(`tag("long.bin")`));
   assert.deepEqual(await asked("ten.txt", { range: "bytes=0-1", "if-range": tag }), [206, "bytes 0-1/10", 2]);
-  for (const other of ['"another"', `W/${tag}`, "Sat, 29 Oct 1994 19:43:31 GMT"]) assert.deepEqual(await asked("ten.txt", { range: "bytes=0-1", "if-range": other }), [200, null, 10], other);
-  assert.deepEqual(page.errors.filter((text) => !/416/.test(text)), []);
+  for (const other of ['"another"', `W/${tag}`, "Sat, 29 Oct 1994 19:43:31 GMT"])
+    assert.deepEqual(await asked("ten.txt", { range: "bytes=0-1", "if-range": other }), [200, null, 10], other);
+  assert.deepEqual(
+    page.errors.filter((text) => !/416/.test(text)),
+    [],
+  );
 });
 
 test("a file that cannot be read says why", async () => {
@@ -77,8 +84,14 @@ test("a file that cannot be read says why", async () => {
   await page.run(`seed(${8 * MIB}, 5)`);
   await page.run("done()");
   // As many as may read at once, each in the middle of the file.
-  await page.run("Promise.all((window.readers = Array.from({ length: 64 }, () => torrent.files[0].stream().getReader())).map((reader) => reader.read())).then(() => true)");
+  await page.run(
+    "Promise.all((window.readers = Array.from({ length: 64 }, () => torrent.files[0].stream().getReader())).map((reader) => reader.read())).then(() => true)",
+  );
   for (const read of ["arrayBuffer", "blob", "text"]) {
-    assert.match(await page.run(`torrent.files[0].${read}().then(() => "it was read", (error) => error.message)`), /at most 64 streams at once/, read);
+    assert.match(
+      await page.run(`torrent.files[0].${read}().then(() => "it was read", (error) => error.message)`),
+      /at most 64 streams at once/,
+      read,
+    );
   }
 });

@@ -5,7 +5,8 @@ import { test } from "./tests.mjs";
 
 const LENGTH = 24 * MIB;
 
-const count = (have) => [...have].reduce((sum, digit) => sum + parseInt(digit, 16).toString(2).replaceAll("0", "").length, 0);
+const count = (have) =>
+  [...have].reduce((sum, digit) => sum + parseInt(digit, 16).toString(2).replaceAll("0", "").length, 0);
 
 test("a killed browser fetches no verified piece again", async () => {
   const [url, tracker] = [await site(), await signaling()];

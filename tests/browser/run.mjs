@@ -7,7 +7,9 @@ import { fileURLToPath } from "node:url";
 
 const folder = dirname(fileURLToPath(import.meta.url));
 const asked = process.argv.slice(2);
-const files = readdirSync(folder).filter((name) => name.endsWith(".test.mjs") && (asked.length === 0 || asked.some((word) => name.includes(word))));
+const files = readdirSync(folder).filter(
+  (name) => name.endsWith(".test.mjs") && (asked.length === 0 || asked.some((word) => name.includes(word))),
+);
 /** Files that run at once. A test waits for the other side of a connection for most of its time. */
 const AT_ONCE = 3;
 /** Begun before the others: one of its tests waits for 70 seconds, and nothing would run beside it at the end. */
@@ -15,7 +17,10 @@ const FIRST = "video.test.mjs";
 
 let passed = 0;
 let failed = 0;
-const stream = run({ files: files.sort((a, b) => (b === FIRST) - (a === FIRST) || (a < b ? -1 : 1)).map((name) => join(folder, name)), concurrency: AT_ONCE });
+const stream = run({
+  files: files.sort((a, b) => (b === FIRST) - (a === FIRST) || (a < b ? -1 : 1)).map((name) => join(folder, name)),
+  concurrency: AT_ONCE,
+});
 for await (const { type, data } of stream) {
   if (type === "test:stdout" || type === "test:stderr") process.stdout.write(data.message);
   if (type !== "test:pass" && type !== "test:fail") continue;
@@ -29,6 +34,7 @@ for await (const { type, data } of stream) {
     console.log(`FAILED  ${name}\n${details.error?.cause?.stack ?? details.error?.cause ?? "it declares no test"}`);
   }
 }
-if (process.env.PIECEWORK_TEST_SUMMARY) writeFileSync(process.env.PIECEWORK_TEST_SUMMARY, JSON.stringify({ passed, failed }));
+if (process.env.PIECEWORK_TEST_SUMMARY)
+  writeFileSync(process.env.PIECEWORK_TEST_SUMMARY, JSON.stringify({ passed, failed }));
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed > 0 || passed === 0 ? 1 : 0);

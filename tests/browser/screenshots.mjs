@@ -17,13 +17,18 @@ import { Scene } from "./paid/scene.mjs";
 import { serve } from "./player_views/site.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
-const options = { out: { type: "string", default: join(root, "target/screenshots") }, once: { type: "boolean", default: false } };
+const options = {
+  out: { type: "string", default: join(root, "target/screenshots") },
+  once: { type: "boolean", default: false },
+};
 const { values, positionals } = parseArgs({ options, allowPositionals: true });
 const out = resolve(values.out);
 const film = process.env.PIECEWORK_FILM;
 if (!film) throw new Error("PIECEWORK_FILM names no film; cargo xtask screenshots makes one");
 const SIZES = { phone: { width: 360, height: 740 }, wide: { width: 1280, height: 860 } };
-const SHOWN = values.once ? { sizes: ["wide"], colours: ["light"] } : { sizes: ["phone", "wide"], colours: ["light", "dark"] };
+const SHOWN = values.once
+  ? { sizes: ["wide"], colours: ["light"] }
+  : { sizes: ["phone", "wide"], colours: ["light", "dark"] };
 /** Bytes per second, so that a picture in the middle of a transfer can be taken. */
 const THIN = 220_000;
 const LIMIT_MS = 60_000;
@@ -59,7 +64,11 @@ async function visit(config, { lacks = false } = {}) {
   page.setDefaultTimeout(LIMIT_MS);
   if (lacks) await page.addInitScript(() => delete StorageManager.prototype.getDirectory);
   await page.goto(site.url);
-  await page.waitForFunction(() => document.body.dataset.view === "failed" || (document.body.dataset.view === "open" && document.querySelector("#library-reading").hidden));
+  await page.waitForFunction(
+    () =>
+      document.body.dataset.view === "failed" ||
+      (document.body.dataset.view === "open" && document.querySelector("#library-reading").hidden),
+  );
   return page;
 }
 
@@ -71,11 +80,15 @@ async function openMagnet(page, magnet) {
 /** Opens a title and waits until it can be played. */
 async function offered(page, magnet) {
   await openMagnet(page, magnet);
-  await page.waitForFunction(() => document.body.dataset.phase === "offer" && !document.querySelector("#play").disabled);
+  await page.waitForFunction(
+    () => document.body.dataset.phase === "offer" && !document.querySelector("#play").disabled,
+  );
 }
 
 async function plays(page, share) {
-  await page.waitForFunction(() => document.body.dataset.phase === "watching" && document.querySelector("#video").currentTime > 0.5);
+  await page.waitForFunction(
+    () => document.body.dataset.phase === "watching" && document.querySelector("#video").currentTime > 0.5,
+  );
   await page.waitForFunction((wanted) => {
     const { look } = globalThis.pieceworkPlayer.app.title;
     return look && look.verified >= look.length * wanted;
@@ -85,7 +98,17 @@ async function plays(page, share) {
 /** Describes a file or folder and seeds it; answers with its magnet link. */
 async function seeded(path, tracker, pieceLength, ...more) {
   const torrent = `${path}.torrent`;
-  const said = await run(["create", path, "--force", "--tracker", tracker, "--piece-length", pieceLength, "-o", torrent]);
+  const said = await run([
+    "create",
+    path,
+    "--force",
+    "--tracker",
+    tracker,
+    "--piece-length",
+    pieceLength,
+    "-o",
+    torrent,
+  ]);
   await native(["seed", torrent, "--data", dirname(path), "--state", folder("seeder"), ...more], /^seeding /);
   return said.split(/\s/).find((word) => word.startsWith("magnet:"));
 }
@@ -113,7 +136,11 @@ const scenes = {
     await openMagnet(page, "https://example.org/film");
     await page.waitForFunction(() => document.querySelector("#open-error").textContent !== "");
     await shoot(page, "bad-magnet");
-    await page.setInputFiles("#share-files", { name: "Grandmother's garden.mp4", mimeType: "video/mp4", buffer: readFileSync(film) });
+    await page.setInputFiles("#share-files", {
+      name: "Grandmother's garden.mp4",
+      mimeType: "video/mp4",
+      buffer: readFileSync(film),
+    });
     await page.waitForSelector("#share-chosen", { state: "visible" });
     await shoot(page, "share-own");
     const data = await page.evaluateHandle(() => {
@@ -135,7 +162,11 @@ const scenes = {
   async metadata() {
     const page = await visit({ trackers: [await signaling()] });
     await openMagnet(page, `magnet:?xt=urn:btih:${randomBytes(20).toString("hex")}&dn=Nobody+has+this`);
-    await page.waitForFunction(() => document.body.dataset.phase === "metadata" && globalThis.pieceworkPlayer.app.look?.trackers.some((one) => one.connected));
+    await page.waitForFunction(
+      () =>
+        document.body.dataset.phase === "metadata" &&
+        globalThis.pieceworkPlayer.app.look?.trackers.some((one) => one.connected),
+    );
     await shoot(page, "metadata");
     const lost = await visit({ trackers: [`ws://127.0.0.1:${await deadPort()}/`] });
     await openMagnet(lost, `magnet:?xt=urn:btih:${randomBytes(20).toString("hex")}`);
@@ -188,14 +219,42 @@ const scenes = {
     const { accounts } = scene.anvil;
     const token = new Interface(["function mint(address to, uint256 amount)"]);
     // The scene's payer has funds; the second viewer gets some too.
-    await scene.chain.call("eth_sendTransaction", [{ from: accounts[0].address, to: scene.chain.token, data: token.encodeFunctionData("mint", [accounts[5].address, 1_000_000_000n]) }]);
+    await scene.chain.call("eth_sendTransaction", [
+      {
+        from: accounts[0].address,
+        to: scene.chain.token,
+        data: token.encodeFunctionData("mint", [accounts[5].address, 1_000_000_000n]),
+      },
+    ]);
     const path = filmIn(scene.folder);
     const torrent = `${path}.torrent`;
-    const said = await run(["create", path, "--force", "--tracker", scene.tracker, "--piece-length", "16K", "-o", torrent]);
+    const said = await run([
+      "create",
+      path,
+      "--force",
+      "--tracker",
+      scene.tracker,
+      "--piece-length",
+      "16K",
+      "-o",
+      torrent,
+    ]);
     const magnet = said.split(/\s/).find((word) => word.startsWith("magnet:"));
     await scene.seeder([{ path: torrent }], THIN);
     const { vault, deployBlock } = scene.chain;
-    const config = (key) => ({ trackers: [scene.tracker], magnet, vault, deployBlock, chainId: scene.chainId, rpc: scene.anvil.url, token: scene.chain.token, symbol: "pwUSD", resalePercent: 50, wallet: "batch", walletKeys: [accounts[key].privateKey] });
+    const config = (key) => ({
+      trackers: [scene.tracker],
+      magnet,
+      vault,
+      deployBlock,
+      chainId: scene.chainId,
+      rpc: scene.anvil.url,
+      token: scene.chain.token,
+      symbol: "pwUSD",
+      resalePercent: 50,
+      wallet: "batch",
+      walletKeys: [accounts[key].privateKey],
+    });
 
     const page = await visit(config(1));
     await shoot(page, "empty-paid");
@@ -204,7 +263,9 @@ const scenes = {
     await shoot(page, "money-empty");
     await page.click("#nav-watch");
     await page.click("#featured-open");
-    await page.waitForFunction(() => document.body.dataset.phase === "offer" && !document.querySelector("#play").disabled);
+    await page.waitForFunction(
+      () => document.body.dataset.phase === "offer" && !document.querySelector("#play").disabled,
+    );
     await shoot(page, "offer-paid");
     await page.click("#play");
     await page.click(".dev-wallet-no");

@@ -15,15 +15,24 @@ test("a paying page loads no more than its budget", async () => {
   const url = await site();
   const { context } = await browser();
   const page = await open(context, url);
-  const payments = { vault: `0x${"44".repeat(20)}`, chainId: 31337, token: { address: `0x${"55".repeat(20)}`, decimals: 6, symbol: "DUSD" }, maxPricePerGB: "20", budget: "2" };
+  const payments = {
+    vault: `0x${"44".repeat(20)}`,
+    chainId: 31337,
+    token: { address: `0x${"55".repeat(20)}`, decimals: 6, symbol: "DUSD" },
+    maxPricePerGB: "20",
+    budget: "2",
+  };
   await page.run(`start(${JSON.stringify({ payments })})`);
   await page.run("seed(65536, 1)");
   await page.run("done()");
 
   const files = [...new Set([...served(url), ELEMENT])].sort();
   const now = {};
-  console.log(`        ${"what a paying page loads".padEnd(24)} ${"raw".padStart(9)} ${"gzip -9".padStart(9)} ${"brotli".padStart(9)}`);
-  const line = (name, sizes) => console.log(`        ${name.padEnd(24)} ${sizes.map((size) => String(size).padStart(9)).join(" ")}`);
+  console.log(
+    `        ${"what a paying page loads".padEnd(24)} ${"raw".padStart(9)} ${"gzip -9".padStart(9)} ${"brotli".padStart(9)}`,
+  );
+  const line = (name, sizes) =>
+    console.log(`        ${name.padEnd(24)} ${sizes.map((size) => String(size).padStart(9)).join(" ")}`);
   const sum = [0, 0, 0];
   for (const name of files) {
     const bytes = readFileSync(distFile(name));

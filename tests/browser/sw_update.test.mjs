@@ -14,7 +14,11 @@ const UNLIKE = /are of different versions of Piecework: close the site's other t
 /** A site whose service worker is what `serve` was given last. It tells its number to who asks. */
 async function changing() {
   const file = join(folder("sw"), "sw.js");
-  const serve = (number, script = OURS) => writeFileSync(file, `addEventListener("message", ({ data, ports }) => data === "number" && ports[0].postMessage(${number}));\n${script}`);
+  const serve = (number, script = OURS) =>
+    writeFileSync(
+      file,
+      `addEventListener("message", ({ data, ports }) => data === "number" && ports[0].postMessage(${number}));\n${script}`,
+    );
   serve(1);
   return { url: await site({ mounts: { "/piecework-sw.js": file } }), serve };
 }
@@ -43,8 +47,20 @@ async function film(limit) {
   const video = process.env.PIECEWORK_VIDEO;
   assert.ok(video, "PIECEWORK_VIDEO names no video");
   copyFileSync(video, join(data, "film.mp4"));
-  await run(["create", join(data, "film.mp4"), "--tracker", tracker, "-o", join(data, "film.torrent"), "--piece-length", "64K"]);
-  await native(["seed", join(data, "film.torrent"), "--data", data, "--state", join(data, "state"), "--upload-limit", limit], /^seeding /);
+  await run([
+    "create",
+    join(data, "film.mp4"),
+    "--tracker",
+    tracker,
+    "-o",
+    join(data, "film.torrent"),
+    "--piece-length",
+    "64K",
+  ]);
+  await native(
+    ["seed", join(data, "film.torrent"), "--data", data, "--state", join(data, "state"), "--upload-limit", limit],
+    /^seeding /,
+  );
   return { torrent: readFileSync(join(data, "film.torrent")).toString("base64"), bytes: readFileSync(video) };
 }
 
@@ -66,7 +82,9 @@ test("a film that plays goes on while new service workers take over, by an updat
   })()`);
   await page.run(taken);
   serve(2);
-  await page.run("navigator.serviceWorker.getRegistration().then((registration) => registration.update()).then(() => true)");
+  await page.run(
+    "navigator.serviceWorker.getRegistration().then((registration) => registration.update()).then(() => true)",
+  );
   const rest = await page.run(`(async () => {
     for (;;) {
       const { done, value } = await reader.read();
@@ -110,14 +128,22 @@ test("a page under a service worker of another version says so, to who reads too
 
   await page.run(taken);
   serve(2, unlike());
-  await page.run("navigator.serviceWorker.getRegistration().then((registration) => registration.update()).then(() => true)");
+  await page.run(
+    "navigator.serviceWorker.getRegistration().then((registration) => registration.update()).then(() => true)",
+  );
   await page.run("taken");
   assert.equal((await page.run("range()")).status, 503);
-  assert.match(await page.run("torrent.files[0].url().then((url) => fetch(url)).then((answer) => answer.text())"), UNLIKE);
+  assert.match(
+    await page.run("torrent.files[0].url().then((url) => fetch(url)).then((answer) => answer.text())"),
+    UNLIKE,
+  );
   const said = await page.run("said");
   assert.ok(said.length > 0 && said.every((text) => UNLIKE.test(text)), said.join());
   // What needs no service worker works.
-  assert.equal(await page.run("torrent.files[0].stream().getReader().read().then(({ value }) => value.length > 0)"), true);
+  assert.equal(
+    await page.run("torrent.files[0].stream().getReader().read().then(({ value }) => value.length > 0)"),
+    true,
+  );
 
   // Nobody has told a tab that opens now where the engine is: it says why.
   const second = await open(context, url);

@@ -36,7 +36,11 @@ function limited(module) {
       assert.deepEqual([...module.subarray(begin, begin + 2)], [1, 0], "one memory without a limit");
       const [pages] = number(begin + 2);
       const section = [1, 1, ...written(pages), ...written(pages + ROOM)];
-      return Buffer.concat([module.subarray(0, at), Buffer.from([5, ...written(section.length), ...section]), module.subarray(begin + length)]);
+      return Buffer.concat([
+        module.subarray(0, at),
+        Buffer.from([5, ...written(section.length), ...section]),
+        module.subarray(begin + length),
+      ]);
     }
     at = begin + length;
   }
@@ -48,7 +52,10 @@ async function narrow() {
   const module = join(folder("module"), "engine.wasm");
   const shipped = readFileSync(distFile("piecework_bg.wasm"));
   writeFileSync(module, limited(shipped));
-  return { url: await site({ mounts: { "/dist/piecework_bg.wasm": module } }), mend: () => writeFileSync(module, shipped) };
+  return {
+    url: await site({ mounts: { "/dist/piecework_bg.wasm": module } }),
+    mend: () => writeFileSync(module, shipped),
+  };
 }
 
 test("after a trap in the middle of a paid download a new engine starts from what is stored, fetches nothing of it again, and pays for each block once", async () => {
@@ -60,7 +67,9 @@ test("after a trap in the middle of a paid download a new engine starts from wha
   await deposit(page, "4");
   const asked = [...wallet.prompts];
   await add(page, title);
-  await page.run(`new Promise((resolve) => { const enough = () => fetched.length >= ${ENOUGH} && resolve(true); torrent.on("piece", enough); enough(); })`);
+  await page.run(
+    `new Promise((resolve) => { const enough = () => fetched.length >= ${ENOUGH} && resolve(true); torrent.on("piece", enough); enough(); })`,
+  );
   const before = await look(page);
   assert.equal(before.state, "downloading");
 
@@ -76,16 +85,25 @@ test("after a trap in the middle of a paid download a new engine starts from wha
   await page.run("done()");
   assert.equal(await page.run("digest()"), title.digest);
   const end = await settled(page, seeder, LENGTH / BLOCK - forgiven(LENGTH));
-  if (process.env.PIECEWORK_TEST_VERBOSE) console.log(`  ${before.verified} bytes before; ${end.downloaded} of ${LENGTH} after it; ${end.sent} sent; ${end.spent / UNIT_FINE} blocks paid`);
+  if (process.env.PIECEWORK_TEST_VERBOSE)
+    console.log(
+      `  ${before.verified} bytes before; ${end.downloaded} of ${LENGTH} after it; ${end.sent} sent; ${end.spent / UNIT_FINE} blocks paid`,
+    );
   const twice = await page.run("fetched.length - new Set(fetched).size");
   assert.ok(twice * PIECE <= AT_RISK, `${twice} pieces came twice`);
   assert.ok(end.downloaded <= LENGTH - before.verified + AT_RISK, `${end.downloaded} bytes after ${before.verified}`);
   assert.ok(end.sent <= LENGTH + AT_RISK, `${end.sent} bytes sent for ${LENGTH}`);
 
   assert.ok(end.spent <= UNIT_FINE * BigInt(end.sent / BLOCK), `spent ${end.spent} for ${end.sent} bytes`);
-  assert.ok(end.spent >= UNIT_FINE * BigInt(LENGTH / BLOCK - forgiven(LENGTH)), `spent ${end.spent} for ${LENGTH} bytes`);
+  assert.ok(
+    end.spent >= UNIT_FINE * BigInt(LENGTH / BLOCK - forgiven(LENGTH)),
+    `spent ${end.spent} for ${LENGTH} bytes`,
+  );
   // Links on their way when the engine ended are lost to the seller where they were the last of their range.
-  assert.ok(end.earned <= end.spent && end.spent - end.earned <= UNIT_FINE * BigInt(LOST_LINKS), `earned ${end.earned} of ${end.spent}`);
+  assert.ok(
+    end.earned <= end.spent && end.spent - end.earned <= UNIT_FINE * BigInt(LOST_LINKS),
+    `earned ${end.earned} of ${end.spent}`,
+  );
   assert.deepEqual(wallet.prompts, asked);
   const redeemed = await seeder.ask("redeem");
   assert.equal(redeemed.ok, true, JSON.stringify(redeemed.batches));
@@ -101,12 +119,18 @@ test("what is stored is all there after a trap; what traps each engine ends with
   await page.run(`seed(${2 * MIB}, 9)`);
   await page.run("done()");
   const waiting = page.run(`client.stats().then(() => "answered", (error) => error.message)`);
-  assert.match(await page.run(TOO_MUCH), /^The engine stopped \(.*unreachable.*\) and was restarted 3 times: reload the page\.$/);
+  assert.match(
+    await page.run(TOO_MUCH),
+    /^The engine stopped \(.*unreachable.*\) and was restarted 3 times: reload the page\.$/,
+  );
   await waiting;
   assert.equal(await page.run("workers.length"), 4);
   const said = (await page.run("said")).filter((text) => !text.startsWith("no tracker"));
   assert.equal(said.length, 4);
-  assert.ok(said.slice(0, 3).every((text) => STOPPED.test(text)), said.join("\n"));
+  assert.ok(
+    said.slice(0, 3).every((text) => STOPPED.test(text)),
+    said.join("\n"),
+  );
   assert.match(await page.run(`client.stats().catch((error) => error.message)`), /reload the page/);
 
   await page.reload();

@@ -8,8 +8,20 @@ import { test } from "./tests.mjs";
 async function playing(video, uploadLimit) {
   const [url, tracker, data] = [await site(), await signaling(), folder("native")];
   copyFileSync(video, join(data, "film.mp4"));
-  await run(["create", join(data, "film.mp4"), "--tracker", tracker, "-o", join(data, "film.torrent"), "--piece-length", "64K"]);
-  await native(["seed", join(data, "film.torrent"), "--data", data, "--state", join(data, "state"), "--upload-limit", uploadLimit], /^seeding /);
+  await run([
+    "create",
+    join(data, "film.mp4"),
+    "--tracker",
+    tracker,
+    "-o",
+    join(data, "film.torrent"),
+    "--piece-length",
+    "64K",
+  ]);
+  await native(
+    ["seed", join(data, "film.torrent"), "--data", data, "--state", join(data, "state"), "--upload-limit", uploadLimit],
+    /^seeding /,
+  );
   const { context } = await browser();
   const page = await open(context, url);
   await page.run("start({})");

@@ -47,7 +47,9 @@ async function buysTheRest(world) {
     assert.equal(records.revealed(), priceOf(BLOCKS));
     assert.equal(records.ranges.size, 2, "61 blocks to a serial: the second one pays the rest");
     world.redeemed = await world.seeder.ask("redeem");
-    await peer.until("NEED 5 of the range that is not full", () => [...records.ranges.values()].some(({ closed }) => closed));
+    await peer.until("NEED 5 of the range that is not full", () =>
+      [...records.ranges.values()].some(({ closed }) => closed),
+    );
     peer.leave();
   });
   const whole = Buffer.concat(Array.from({ length: PIECES }, (_, piece) => world.download.pieces.get(piece)));
@@ -57,26 +59,38 @@ async function buysTheRest(world) {
 /** The vault paid each range what the buyer's ledger says, and the rest of the deposit is there. */
 async function isRedeemed(world) {
   const ranges = [...new Records(world.recordsPath).ranges.values()];
-  const ledger = ranges.map(({ first, count, revealed }) => [first, due({ count, base: revealed, unit: 0n }, 0, TRANCHE)]);
+  const ledger = ranges.map(({ first, count, revealed }) => [
+    first,
+    due({ count, base: revealed, unit: 0n }, 0, TRANCHE),
+  ]);
   const redemptions = await world.chain.reader.redemptions();
   const byFirst = ([a], [b]) => a - b;
-  assert.deepEqual(redemptions.map(({ first, net }) => [Number(first), net]).sort(byFirst), ledger.sort(byFirst), JSON.stringify(world.redeemed));
-  for (const { payee, owner } of redemptions) assert.deepEqual([payee.toLowerCase(), owner.toLowerCase()], [world.payee, world.account.owner]);
+  assert.deepEqual(
+    redemptions.map(({ first, net }) => [Number(first), net]).sort(byFirst),
+    ledger.sort(byFirst),
+    JSON.stringify(world.redeemed),
+  );
+  for (const { payee, owner } of redemptions)
+    assert.deepEqual([payee.toLowerCase(), owner.toLowerCase()], [world.payee, world.account.owner]);
   const sum = ledger.reduce((all, [, units]) => all + units, 0n);
   assert.equal(await world.chain.reader.balanceOf(world.payee), sum);
   const { balance, consumed } = await world.chain.state(world.account.id);
   assert.equal(balance, AMOUNT - sum);
-  assert.equal(consumed, ranges.reduce((serials, { count }) => serials + count, 1));
+  assert.equal(
+    consumed,
+    ranges.reduce((serials, { count }) => serials + count, 1),
+  );
 }
 
 /** Runs all of them, each as one of `test`'s. */
 export async function buyer(test) {
   for (const [file, check] of Object.entries(checks)) await test(`buyer: its code agrees with ${file}`, check);
   let world;
-  const step = (name, body) => test(`buyer: ${name}`, async () => {
-    world ??= World.start();
-    await body(await world);
-  });
+  const step = (name, body) =>
+    test(`buyer: ${name}`, async () => {
+      world ??= World.start();
+      await body(await world);
+    });
   await step("pays a piece of several blocks, folds, and crashes", buysAndCrashes);
   await step("is shown a STATE, and buys on from there", comesBackByState);
   await step("comes back with records that are right, and buys the rest until the seller redeems", buysTheRest);

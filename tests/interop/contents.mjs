@@ -7,17 +7,30 @@ import fixtures from "webtorrent-fixtures";
 import { folder } from "../browser/harness.mjs";
 
 /** Bytes of a small folder's files: empty, one byte, a block less one, a block, pieces and a rest. */
-const SMALL = { "a/one.bin": 1, "a/b/block less one.bin": 16383, "a/block.bin": 16384, "grüße.txt": 12, "odd.bin": 300_001 };
+const SMALL = {
+  "a/one.bin": 1,
+  "a/b/block less one.bin": 16383,
+  "a/block.bin": 16384,
+  "grüße.txt": 12,
+  "odd.bin": 300_001,
+};
 
 /** A file or folder: its path, and SHA-256 of every file by its path in the torrent. */
 async function content(path) {
-  return { path, name: basename(path), isFolder: statSync(path).isDirectory(), digests: await digestsOf(dirname(path), path) };
+  return {
+    path,
+    name: basename(path),
+    isFolder: statSync(path).isDirectory(),
+    digests: await digestsOf(dirname(path), path),
+  };
 }
 
 /** SHA-256 of every file below `folder` (or below `path` in it), by its path from `folder`. */
 export async function digestsOf(folder, path = folder) {
   const digests = {};
-  for (const entry of statSync(path).isDirectory() ? readdirSync(path, { recursive: true, withFileTypes: true }) : [{ isFile: () => true, parentPath: dirname(path), name: basename(path) }]) {
+  for (const entry of statSync(path).isDirectory()
+    ? readdirSync(path, { recursive: true, withFileTypes: true })
+    : [{ isFile: () => true, parentPath: dirname(path), name: basename(path) }]) {
     if (!entry.isFile()) continue;
     const file = join(entry.parentPath ?? entry.path, entry.name);
     const hash = createHash("sha256");
@@ -68,11 +81,13 @@ export async function fixtureTorrents() {
   const found = [];
   for (const [name, { contentPath, torrent }] of Object.entries(fixtures)) {
     if (contentPath === undefined) {
-      if (!(name in WITHOUT_FILES)) throw new Error(`webtorrent-fixtures has a torrent without files that nobody has looked at: ${name}`);
+      if (!(name in WITHOUT_FILES))
+        throw new Error(`webtorrent-fixtures has a torrent without files that nobody has looked at: ${name}`);
       continue;
     }
     // `meta version` stands in the info dictionary of v2 torrents and hybrids, `pieces` in that of v1 and hybrids.
-    if (torrent.includes("12:meta versioni2e") || !torrent.includes("6:pieces")) throw new Error(`webtorrent-fixtures has a v2 torrent that nobody has looked at: ${name}`);
+    if (torrent.includes("12:meta versioni2e") || !torrent.includes("6:pieces"))
+      throw new Error(`webtorrent-fixtures has a v2 torrent that nobody has looked at: ${name}`);
     found.push({ name, torrentFile: Buffer.from(torrent), content: await content(contentPath) });
   }
   return found;

@@ -47,7 +47,13 @@ function printTable() {
     const good = times.filter((time) => time !== null).length;
     return `${good}/${times.length} ${seconds.toFixed(1)} s${bytes && good ? ` ${((bytes * good) / 1e6 / seconds).toFixed(1)} MB/s` : ""}`;
   };
-  const row = (...columns) => console.log(columns.map((text, i) => text.padEnd([54, 12, 14, 14, 22][i])).join("").trimEnd());
+  const row = (...columns) =>
+    console.log(
+      columns
+        .map((text, i) => text.padEnd([54, 12, 14, 14, 22][i]))
+        .join("")
+        .trimEnd(),
+    );
   console.log();
   row("cell", "folder", "by .torrent", "by magnet", "64 MiB, all in");
   for (const [name, { folder, torrent, magnet, large }] of table) {
@@ -62,10 +68,21 @@ async function run() {
   if (words.length > 0 && words.every((word) => word.startsWith("buyer"))) return;
   const begun = performance.now();
   const trackers = { ours: await ours(), "bittorrent-tracker": await bittorrentTracker() };
-  const [page, native, webTorrent, libtorrent] = [await Piecework.start(), await Native.start(), await WebTorrent.start(), await Libtorrent.start()];
+  const [page, native, webTorrent, libtorrent] = [
+    await Piecework.start(),
+    await Native.start(),
+    await WebTorrent.start(),
+    await Libtorrent.start(),
+  ];
   const peers = { page, native, WebTorrent: webTorrent, libtorrent };
-  const of = ({ seeder, fetcher, server }) => ({ seeder: peers[seeder], fetcher: peers[fetcher], tracker: trackers[server] });
-  console.log(`started in ${((performance.now() - begun) / 1000).toFixed(1)} s: piecework ${native.version}, WebTorrent ${await webTorrent.run("version")}, libtorrent ${libtorrent.version}`);
+  const of = ({ seeder, fetcher, server }) => ({
+    seeder: peers[seeder],
+    fetcher: peers[fetcher],
+    tracker: trackers[server],
+  });
+  console.log(
+    `started in ${((performance.now() - begun) / 1000).toFixed(1)} s: piecework ${native.version}, WebTorrent ${await webTorrent.run("version")}, libtorrent ${libtorrent.version}`,
+  );
 
   for (const cell of cells) {
     await test(
@@ -87,7 +104,12 @@ async function run() {
   const torrents = await fixtureTorrents();
   // What the fixtures lack; no tracker is in them, for libtorrent would announce to that alone. `source` seeds to our page what it cannot make itself.
   const hybrid = await smallFolder();
-  torrents.push({ name: "hybrid", content: hybrid, ...(await libtorrent.create(hybrid, null, { hybrid: true })), source: native });
+  torrents.push({
+    name: "hybrid",
+    content: hybrid,
+    ...(await libtorrent.create(hybrid, null, { hybrid: true })),
+    source: native,
+  });
   const many = await manyFiles();
   torrents.push({ name: "manyFiles", content: many, ...(await libtorrent.create(many, null)), source: native });
   for (const torrent of torrents) torrent.infoHash ??= await native.infoHash(torrent.torrentFile);
@@ -104,7 +126,8 @@ async function run() {
   }
 
   for (const peer of [page, native]) {
-    await test(`corrupt: ${peer.name} refuses a .torrent without a name, and says why`, () => assert.rejects(async () => peer.fetch(corruptTorrent), /`info\.name` is missing or invalid/));
+    await test(`corrupt: ${peer.name} refuses a .torrent without a name, and says why`, () =>
+      assert.rejects(async () => peer.fetch(corruptTorrent), /`info\.name` is missing or invalid/));
   }
 
   const another = await page.another();
@@ -112,7 +135,8 @@ async function run() {
   for (const [server, tracker] of Object.entries(trackers)) {
     for (const kind of server === "ours" ? [native, libtorrent] : [page, webTorrent]) {
       const fetchers = [page, another, native, webTorrent, libtorrent].filter((peer) => peer !== kind);
-      await test(`swarm: ${fetchers.map(({ name }) => name).join(", ")} all complete from ${kind.name} at ${server}`, () => swarm(kind, fetchers, tracker, seven));
+      await test(`swarm: ${fetchers.map(({ name }) => name).join(", ")} all complete from ${kind.name} at ${server}`, () =>
+        swarm(kind, fetchers, tracker, seven));
     }
   }
 
@@ -128,6 +152,7 @@ try {
 } finally {
   await cleanUp();
 }
-if (process.env.PIECEWORK_TEST_SUMMARY) writeFileSync(process.env.PIECEWORK_TEST_SUMMARY, JSON.stringify({ passed, failed }));
+if (process.env.PIECEWORK_TEST_SUMMARY)
+  writeFileSync(process.env.PIECEWORK_TEST_SUMMARY, JSON.stringify({ passed, failed }));
 console.log(`${passed} passed, ${failed} failed`);
 process.exit(failed > 0 || passed === 0 ? 1 : 0);

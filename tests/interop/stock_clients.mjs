@@ -39,7 +39,10 @@ class Inbox {
   /** Resolves when `holds` does. */
   until(what, holds) {
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => reject(new Error(`never: ${what}; warnings: ${this.got.warning.map(String)}`)), PATIENCE_MS);
+      const timer = setTimeout(
+        () => reject(new Error(`never: ${what}; warnings: ${this.got.warning.map(String)}`)),
+        PATIENCE_MS,
+      );
       const look = () => {
         if (!holds(this.got)) return;
         this.waiting.delete(look);
@@ -72,7 +75,13 @@ export async function stockClients(test) {
   let clients = [];
   /** A client; those with one and the same `socket` share it, as in one program. */
   function client({ infoHash, socket, peerId = value(), left = 100, url = server.url }) {
-    const made = new Client({ infoHash, peerId, port: 6881, announce: [`${url}${socket}`], getAnnounceOpts: () => ({ left }) });
+    const made = new Client({
+      infoHash,
+      peerId,
+      port: 6881,
+      announce: [`${url}${socket}`],
+      getAnnounceOpts: () => ({ left }),
+    });
     clients.push(made);
     return Object.assign(made, { inbox: new Inbox(made) });
   }
@@ -83,9 +92,12 @@ export async function stockClients(test) {
       const before = (await health()).connections;
       try {
         await body();
-        for (const { inbox, expectsWarnings } of clients) assert.deepEqual(expectsWarnings ? [] : inbox.got.warning, []);
+        for (const { inbox, expectsWarnings } of clients)
+          assert.deepEqual(expectsWarnings ? [] : inbox.got.warning, []);
       } finally {
-        await Promise.all(clients.map((made) => new Promise((resolve) => (made.destroyed ? resolve() : made.destroy(resolve)))));
+        await Promise.all(
+          clients.map((made) => new Promise((resolve) => (made.destroyed ? resolve() : made.destroy(resolve)))),
+        );
       }
       await healthUntil("all sockets of the test are closed", ({ connections }) => connections <= before);
     });
@@ -98,7 +110,9 @@ export async function stockClients(test) {
     assert.deepEqual([update[0].complete, update[0].incomplete, update[0].interval], [0, 1, 120]);
     const b = client({ infoHash, socket: "b" });
     b.start();
-    const [atA, atB] = await Promise.all([a, b].map(({ inbox }) => inbox.until("a peer", ({ peer }) => peer.length === 1)));
+    const [atA, atB] = await Promise.all(
+      [a, b].map(({ inbox }) => inbox.until("a peer", ({ peer }) => peer.length === 1)),
+    );
     const [offered, answered] = [atA.peer[0], atB.peer[0]];
     assert.deepEqual([offered.id, answered.id], [b.peerId, a.peerId]);
     assert.ok(answered.initiator && !offered.initiator);
@@ -125,7 +139,11 @@ export async function stockClients(test) {
 
   await stock("is counted after `completed` and no more after `stopped`, as scrapes tell", async () => {
     const [infoHash, other, unknown] = [value(), value(), value()];
-    const [a, b, c] = [client({ infoHash, socket: "a" }), client({ infoHash, socket: "b", left: 0 }), client({ infoHash: other, socket: "c" })];
+    const [a, b, c] = [
+      client({ infoHash, socket: "a" }),
+      client({ infoHash, socket: "b", left: 0 }),
+      client({ infoHash: other, socket: "c" }),
+    ];
     for (const peer of [a, b, c]) {
       peer.start();
       await peer.inbox.until("a reply", ({ update }) => update.length === 1);
@@ -138,7 +156,11 @@ export async function stockClients(test) {
       await c.inbox.until("the sizes", () => scrape.length === before + of.length);
       return Object.fromEntries(scrape.slice(before).map((size) => [size.infoHash, counts(size)]));
     };
-    assert.deepEqual(await scrape([infoHash, other, unknown]), { [infoHash]: [1, 1, 0], [other]: [0, 1, 0], [unknown]: [0, 0, 0] });
+    assert.deepEqual(await scrape([infoHash, other, unknown]), {
+      [infoHash]: [1, 1, 0],
+      [other]: [0, 1, 0],
+      [unknown]: [0, 0, 0],
+    });
     a.complete({ left: 0 });
     await a.inbox.until("the reply to `completed`", ({ update }) => update.length === 2);
     assert.deepEqual(await scrape([infoHash]), { [infoHash]: [2, 0, 1] });
@@ -153,7 +175,9 @@ export async function stockClients(test) {
   await stock("scrapes without having announced", async () => {
     const infoHash = value();
     const size = await new Promise((resolve, reject) => {
-      Client.scrape({ infoHash, announce: `${server.url}scrape` }, (error, data) => (error ? reject(error) : resolve(data)));
+      Client.scrape({ infoHash, announce: `${server.url}scrape` }, (error, data) =>
+        error ? reject(error) : resolve(data),
+      );
     });
     assert.deepEqual([size.complete, size.incomplete, size.downloaded, size.infoHash], [0, 0, 0, infoHash]);
   });
@@ -167,14 +191,23 @@ export async function stockClients(test) {
       await peer.inbox.until("a reply", ({ update }) => update.length === 1);
     }
     const now = await health();
-    assert.deepEqual([now.connections - before.connections, now.peers - before.peers, now.swarms - before.swarms], [1, 3, 3]);
+    assert.deepEqual(
+      [now.connections - before.connections, now.peers - before.peers, now.swarms - before.swarms],
+      [1, 3, 3],
+    );
     const there = hashes.map((infoHash, n) => client({ infoHash, socket: `other-${n}` }));
     for (const peer of there) peer.start();
     for (const [n, peer] of there.entries()) {
       await peer.inbox.until("its peer", ({ peer }) => peer.length > 0);
       await here[n].inbox.until("its peer", ({ peer }) => peer.length > 0);
-      assert.deepEqual(peer.inbox.got.peer.map(({ id }) => id), [here[n].peerId]);
-      assert.deepEqual(here[n].inbox.got.peer.map(({ id }) => id), [peer.peerId]);
+      assert.deepEqual(
+        peer.inbox.got.peer.map(({ id }) => id),
+        [here[n].peerId],
+      );
+      assert.deepEqual(
+        here[n].inbox.got.peer.map(({ id }) => id),
+        [peer.peerId],
+      );
     }
     // One leaves: the others stay on the socket.
     here[0].stop();
@@ -219,7 +252,8 @@ export async function stockClients(test) {
     // What it was told when the socket broke is no refusal.
     for (const peer of peers) {
       peer.expectsWarnings = true;
-      for (const warning of peer.inbox.got.warning) assert.doesNotMatch(String(warning), /tracker response|invalid|missing|in use/);
+      for (const warning of peer.inbox.got.warning)
+        assert.doesNotMatch(String(warning), /tracker response|invalid|missing|in use/);
     }
     await Promise.all(peers.map((peer) => new Promise((resolve) => peer.destroy(resolve))));
     await again.killed();
@@ -238,8 +272,26 @@ export async function stockClients(test) {
         const sdp = good.offer.sdp;
         const as = (offer, offer_id = good.offer_id) => ({ offer, offer_id });
         done([
-          ...[null, 7, "offer", [], {}, as(null), as("offer"), as({}), as({ type: "offer" }), as({ type: "answer", sdp }), as({ sdp })],
-          ...[as({ type: "offer", sdp: 7 }), as({ type: "offer", sdp: "x".repeat(20_000) }), as(good.offer, "short"), as(good.offer, 7), { offer: good.offer }],
+          ...[
+            null,
+            7,
+            "offer",
+            [],
+            {},
+            as(null),
+            as("offer"),
+            as({}),
+            as({ type: "offer" }),
+            as({ type: "answer", sdp }),
+            as({ sdp }),
+          ],
+          ...[
+            as({ type: "offer", sdp: 7 }),
+            as({ type: "offer", sdp: "x".repeat(20_000) }),
+            as(good.offer, "short"),
+            as(good.offer, 7),
+            { offer: good.offer },
+          ],
           good,
         ]);
       });
@@ -264,12 +316,18 @@ export async function stockClients(test) {
       [{ ...own, offers: "none" }, /offers/],
       [{ ...own, peer_id: "short" }, /peer_id/],
       [{ ...own, answer: 7, to_peer_id: own.peer_id, offer_id: own.peer_id }, /answer/],
-      [{ ...own, answer: { type: "answer", sdp: "x" }, to_peer_id: own.peer_id, offer_id: own.peer_id }, /no such offer/],
+      [
+        { ...own, answer: { type: "answer", sdp: "x" }, to_peer_id: own.peer_id, offer_id: own.peer_id },
+        /no such offer/,
+      ],
       [{ ...own, answer: { type: "answer", sdp: "x" }, offer_id: own.peer_id }, /to_peer_id/],
     ];
     for (const [n, [message, reason]] of wrong.entries()) {
       tracker._send(message);
-      const { warning } = await a.inbox.until(`why ${JSON.stringify(message)} is refused`, ({ warning }) => warning.length === n + 1);
+      const { warning } = await a.inbox.until(
+        `why ${JSON.stringify(message)} is refused`,
+        ({ warning }) => warning.length === n + 1,
+      );
       assert.match(String(warning[n]), reason);
     }
     const socket = tracker.socket;
@@ -285,7 +343,10 @@ export async function stockClients(test) {
     gone.start();
     await gone.inbox.until("a reply", ({ update }) => update.length === 1);
     gone.destroy();
-    await healthUntil("the peer is forgotten", ({ peers, connections }) => peers === before.peers && connections === before.connections);
+    await healthUntil(
+      "the peer is forgotten",
+      ({ peers, connections }) => peers === before.peers && connections === before.connections,
+    );
     const later = client({ infoHash, socket: "later" });
     later.start();
     const reply = await next(later, "update");

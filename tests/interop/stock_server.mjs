@@ -7,4 +7,6 @@ server.on("error", (error) => {
   process.exit(1);
 });
 server.on("warning", (warning) => console.error(`bittorrent-tracker: ${warning.message}`));
-server.listen(0, "127.0.0.1", () => console.log(`bittorrent-tracker listening on ws://127.0.0.1:${server.ws.address().port}`));
+server.listen(0, "127.0.0.1", () =>
+  console.log(`bittorrent-tracker listening on ws://127.0.0.1:${server.ws.address().port}`),
+);

@@ -22,13 +22,26 @@ const packageBeside = {
     onResolve({ filter: /^piecework$/ }, () => ({ path: "./piecework.js", external: true }));
   },
 };
-const common = { bundle: true, format: "esm", target: "es2022", outdir: dist, sourcemap: true, minify: true, legalComments: "none", logLevel: "warning" };
+const common = {
+  bundle: true,
+  format: "esm",
+  target: "es2022",
+  outdir: dist,
+  sourcemap: true,
+  minify: true,
+  legalComments: "none",
+  logLevel: "warning",
+};
 await Promise.all([
   build({ ...common, entryPoints: { page: join(here, "src", "main.ts") }, plugins: [packageBeside] }),
   build({ ...common, entryPoints: { "dev-wallet": join(here, "dev-wallet.ts") } }),
-  ...["index.html", "theme.js", "page.css", "dev-wallet.css", "icon.svg"].map((name) => cp(join(here, name), join(dist, name))),
+  ...["index.html", "theme.js", "page.css", "dev-wallet.css", "icon.svg"].map((name) =>
+    cp(join(here, name), join(dist, name)),
+  ),
   // The custom element is not used here; types are for other programs.
-  ...files.filter((file) => file.isFile() && !/^(player|sw)\.js/.test(file.name)).map((file) => cp(join(engine, file.name), join(dist, file.name))),
+  ...files
+    .filter((file) => file.isFile() && !/^(player|sw)\.js/.test(file.name))
+    .map((file) => cp(join(engine, file.name), join(dist, file.name))),
   // Under the name and at the place where the package looks for it.
   cp(join(engine, "sw.js"), join(dist, "piecework-sw.js")),
 ]);

@@ -44,8 +44,19 @@ declare global {
 
 /** Calls that only read: they go to the chain as they are. */
 const READS = new Set([
-  "eth_blockNumber", "eth_call", "eth_estimateGas", "eth_feeHistory", "eth_gasPrice", "eth_getBalance", "eth_getBlockByNumber",
-  "eth_getCode", "eth_getLogs", "eth_getTransactionByHash", "eth_getTransactionCount", "eth_getTransactionReceipt", "net_version",
+  "eth_blockNumber",
+  "eth_call",
+  "eth_estimateGas",
+  "eth_feeHistory",
+  "eth_gasPrice",
+  "eth_getBalance",
+  "eth_getBlockByNumber",
+  "eth_getCode",
+  "eth_getLogs",
+  "eth_getTransactionByHash",
+  "eth_getTransactionCount",
+  "eth_getTransactionReceipt",
+  "net_version",
 ]);
 
 const ICON = `data:image/svg+xml,${encodeURIComponent('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect width="24" height="24" rx="6" fill="#5b6470"/><path d="M5 8h12a2 2 0 0 1 2 2v6a2 2 0 0 1-2 2H7a2 2 0 0 1-2-2z" fill="#fff"/><circle cx="15.5" cy="13" r="1.5" fill="#5b6470"/></svg>')}`;
@@ -127,7 +138,9 @@ class DevWallet {
   async #sendCalls(request: { calls?: Call[]; id?: string } | undefined): Promise<{ id: string }> {
     const calls = request?.calls ?? [];
     const prompt = await this.#ask("wallet_sendCalls", `Send ${calls.length} calls together?`, calls.map(describe));
-    const id = request?.id ?? `0x${[...crypto.getRandomValues(new Uint8Array(32))].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
+    const id =
+      request?.id ??
+      `0x${[...crypto.getRandomValues(new Uint8Array(32))].map((byte) => byte.toString(16).padStart(2, "0")).join("")}`;
     for (const call of calls) prompt.hashes.push(await this.#send(call));
     this.#batches.set(id, prompt.hashes);
     return { id };
@@ -136,15 +149,33 @@ class DevWallet {
   async #callsStatus(id: string): Promise<unknown> {
     const hashes = this.#batches.get(id);
     if (!hashes) throw new RpcError(5730, "No such batch.");
-    const receipts = (await Promise.all(hashes.map((hash) => this.#rpc("eth_getTransactionReceipt", [hash])))) as ({ status: string } | null)[];
+    const receipts = (await Promise.all(hashes.map((hash) => this.#rpc("eth_getTransactionReceipt", [hash])))) as ({
+      status: string;
+    } | null)[];
     const mined = receipts.every((receipt) => receipt !== null);
     const good = receipts.every((receipt) => receipt?.status === "0x1");
-    return { version: "2.0.0", id, chainId: `0x${this.#options.chainId.toString(16)}`, atomic: true, status: !mined ? 100 : good ? 200 : 500, receipts: mined ? receipts : [] };
+    return {
+      version: "2.0.0",
+      id,
+      chainId: `0x${this.#options.chainId.toString(16)}`,
+      atomic: true,
+      status: !mined ? 100 : good ? 200 : 500,
+      receipts: mined ? receipts : [],
+    };
   }
 
   async #signTyped(json: string): Promise<string> {
-    const typed = JSON.parse(json) as { domain: Record<string, unknown>; types: Record<string, { name: string; type: string }[]>; primaryType: string; message: Record<string, unknown> };
-    await this.#ask("eth_signTypedData_v4", `Sign this ${typed.primaryType}?`, Object.entries(typed.message).map(([name, value]) => `${name}: ${String(value)}`));
+    const typed = JSON.parse(json) as {
+      domain: Record<string, unknown>;
+      types: Record<string, { name: string; type: string }[]>;
+      primaryType: string;
+      message: Record<string, unknown>;
+    };
+    await this.#ask(
+      "eth_signTypedData_v4",
+      `Sign this ${typed.primaryType}?`,
+      Object.entries(typed.message).map(([name, value]) => `${name}: ${String(value)}`),
+    );
     const { EIP712Domain: _, ...types } = typed.types;
     return this.#key.signTypedData(typed.domain, types, typed.message);
   }
@@ -206,7 +237,12 @@ export function install(options: Options): void {
   const announcements = options.keys.map((key, at) => {
     const name = options.keys.length > 1 ? `Development wallet ${at + 1}` : "Development wallet";
     const provider = new DevWallet(options, key, name, prompts);
-    const info = Object.freeze({ uuid: crypto.randomUUID(), name, icon: ICON, rdns: `localhost.piecework.dev-wallet-${at + 1}` });
+    const info = Object.freeze({
+      uuid: crypto.randomUUID(),
+      name,
+      icon: ICON,
+      rdns: `localhost.piecework.dev-wallet-${at + 1}`,
+    });
     return Object.freeze({ info, provider });
   });
   const announce = (): void => {
@@ -236,8 +272,11 @@ function describe(call: Call): string {
 }
 
 async function dialog(wallet: string, title: string, lines: string[]): Promise<boolean> {
-  const element = <K extends keyof HTMLElementTagNameMap>(tag: K, className: string, text: string): HTMLElementTagNameMap[K] =>
-    Object.assign(document.createElement(tag), { className, textContent: text });
+  const element = <K extends keyof HTMLElementTagNameMap>(
+    tag: K,
+    className: string,
+    text: string,
+  ): HTMLElementTagNameMap[K] => Object.assign(document.createElement(tag), { className, textContent: text });
   const box = element("dialog", "dev-wallet", "");
   box.setAttribute("aria-labelledby", "dev-wallet-title");
   const form = Object.assign(document.createElement("form"), { method: "dialog" });

@@ -27,12 +27,20 @@ export class Meter {
       this.#start = { at: now, total: this.#total };
       this.resolveWarm(true);
     } else if (this.#total - this.#start.total >= this.#window) {
-      this.resolveFull({ bytes: this.#total - this.#start.total, ms: now - this.#start.at, firstMs: this.#first - this.#begun });
+      this.resolveFull({
+        bytes: this.#total - this.#start.total,
+        ms: now - this.#start.at,
+        firstMs: this.#first - this.#begun,
+      });
     }
   }
 
   /** Everything is there; a window that is not full by now never will be. */
   end() {
-    this.fail(new Error(`the transfer was over after ${this.#total} bytes, before the measured window was full: make the content larger`));
+    this.fail(
+      new Error(
+        `the transfer was over after ${this.#total} bytes, before the measured window was full: make the content larger`,
+      ),
+    );
   }
 }

@@ -28,7 +28,10 @@ function begin(message) {
 const hand = (channel) => worker.postMessage({ channel }, [channel]);
 
 async function gathered() {
-  if (pc.iceGatheringState !== "complete") await new Promise((resolve) => (pc.onicegatheringstatechange = () => pc.iceGatheringState === "complete" && resolve()));
+  if (pc.iceGatheringState !== "complete")
+    await new Promise(
+      (resolve) => (pc.onicegatheringstatechange = () => pc.iceGatheringState === "complete" && resolve()),
+    );
   return pc.localDescription.sdp;
 }
 

@@ -58,7 +58,9 @@ Object.assign(window, {
   warm: () => Promise.race([meter.warm, meter.full]).then(() => true),
   full: () => meter.full,
   async finish() {
-    await new Promise((resolve, reject) => torrent.destroy({ destroyStore: false }, (error) => (error ? reject(error) : resolve())));
+    await new Promise((resolve, reject) =>
+      torrent.destroy({ destroyStore: false }, (error) => (error ? reject(error) : resolve())),
+    );
     await clearStorage();
     return { wasted: 0 };
   },
@@ -71,7 +73,10 @@ async function view(tracker) {
   const ready = new Promise((resolve) => torrent.on("ready", resolve));
   const controller = await navigator.serviceWorker.register("/sw.min.js", { scope: "/" });
   await navigator.serviceWorker.ready;
-  if (!navigator.serviceWorker.controller) await new Promise((resolve) => navigator.serviceWorker.addEventListener("controllerchange", resolve, { once: true }));
+  if (!navigator.serviceWorker.controller)
+    await new Promise((resolve) =>
+      navigator.serviceWorker.addEventListener("controllerchange", resolve, { once: true }),
+    );
   client.createServer({ controller });
   await ready;
   return watch(document.querySelector("video"), torrent.files[0].streamURL);

@@ -6,7 +6,12 @@ import { join } from "node:path";
 import { chromium } from "playwright-core";
 
 /** Debian's chromium and what other systems call it. */
-const PLACES = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome", "/usr/bin/google-chrome-stable"];
+const PLACES = [
+  "/usr/bin/chromium",
+  "/usr/bin/chromium-browser",
+  "/usr/bin/google-chrome",
+  "/usr/bin/google-chrome-stable",
+];
 
 /** What two peers on loopback need; the rest keeps the browser from talking to the world. */
 const FLAGS = [
@@ -24,7 +29,13 @@ const FLAGS = [
 /** The browser's path: as told, or where systems put it. */
 export async function browserPath(told = process.env.PIECEWORK_CHROMIUM) {
   for (const path of told ? [told] : PLACES) {
-    if (await access(path).then(() => true, () => false)) return path;
+    if (
+      await access(path).then(
+        () => true,
+        () => false,
+      )
+    )
+      return path;
   }
   throw new Error(`no Chromium found at ${told ?? PLACES.join(", ")}: install one, or name it in PIECEWORK_CHROMIUM`);
 }

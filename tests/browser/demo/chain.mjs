@@ -38,7 +38,9 @@ export class Chain {
 
   /** The vault's events so far, each with its transaction. */
   async events() {
-    const logs = await this.call("eth_getLogs", [{ address: this.vault, fromBlock: `0x${this.deployBlock.toString(16)}`, toBlock: "latest" }]);
+    const logs = await this.call("eth_getLogs", [
+      { address: this.vault, fromBlock: `0x${this.deployBlock.toString(16)}`, toBlock: "latest" },
+    ]);
     return logs.flatMap((log) => {
       const event = VAULT.parseLog(log);
       return event ? [{ name: event.name, transaction: log.transactionHash, ...event.args.toObject() }] : [];

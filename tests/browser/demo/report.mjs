@@ -30,7 +30,9 @@ export class Report {
     console.log(`\n${title}`);
     const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => String(row[column] ?? "").length)));
     for (const row of rows) {
-      console.log(`  ${row.map((cell, column) => (column === 0 ? String(cell ?? "").padEnd(widths[column]) : String(cell ?? "").padStart(widths[column]))).join("  ")}`);
+      console.log(
+        `  ${row.map((cell, column) => (column === 0 ? String(cell ?? "").padEnd(widths[column]) : String(cell ?? "").padStart(widths[column]))).join("  ")}`,
+      );
     }
   }
 
@@ -39,7 +41,10 @@ export class Report {
     const failed = this.checks.filter((check) => !check.holds);
     const json = { passed: failed.length === 0, checks: this.checks, ...this.facts };
     await mkdir(dirname(path), { recursive: true });
-    await writeFile(path, JSON.stringify(json, (_, value) => (typeof value === "bigint" ? value.toString() : value), 2));
+    await writeFile(
+      path,
+      JSON.stringify(json, (_, value) => (typeof value === "bigint" ? value.toString() : value), 2),
+    );
     console.log(`\nreport: ${path}`);
     console.log(`${this.checks.length - failed.length} checks hold, ${failed.length} do not`);
     return failed.length === 0;

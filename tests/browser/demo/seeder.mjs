@@ -24,7 +24,9 @@ export class Seeder {
   static async take(config) {
     if (config.command) return Seeder.#spawn(config.command);
     if (config.commands && config.log) return Seeder.#follow(config.commands, config.log);
-    throw new Error("the configuration says neither how to start the seeder (seeder.command) nor where its commands go (seeder.commands, seeder.log)");
+    throw new Error(
+      "the configuration says neither how to start the seeder (seeder.command) nor where its commands go (seeder.commands, seeder.log)",
+    );
   }
 
   static async #spawn([program, ...given]) {
@@ -73,7 +75,9 @@ export class Seeder {
     const timer = setInterval(async () => {
       if (reading || seeder.#waiting.length === 0) return;
       reading = true;
-      const { bytesRead, buffer } = await file.read({ position: at, buffer: Buffer.alloc(1 << 20) }).finally(() => (reading = false));
+      const { bytesRead, buffer } = await file
+        .read({ position: at, buffer: Buffer.alloc(1 << 20) })
+        .finally(() => (reading = false));
       at += bytesRead;
       rest += buffer.subarray(0, bytesRead).toString();
       const lines = rest.split("\n");

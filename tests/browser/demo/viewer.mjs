@@ -60,7 +60,15 @@ export class Viewer {
       const { app } = globalThis.pieceworkPlayer;
       const { have, ...look } = app.title.look ?? {};
       const log = [...document.querySelectorAll("#log li")].map((line) => line.textContent);
-      const state = { dataset: { ...document.body.dataset }, banner: document.querySelector("#banner").hidden ? "" : document.querySelector("#banner").textContent.trim(), client: app.look, look, log: log.slice(0, 20), notes: globalThis.demoNotes, comings: globalThis.demoComings };
+      const state = {
+        dataset: { ...document.body.dataset },
+        banner: document.querySelector("#banner").hidden ? "" : document.querySelector("#banner").textContent.trim(),
+        client: app.look,
+        look,
+        log: log.slice(0, 20),
+        notes: globalThis.demoNotes,
+        comings: globalThis.demoComings,
+      };
       return JSON.stringify(state, (_, value) => (typeof value === "bigint" ? String(value) : value));
     });
   }
@@ -79,7 +87,10 @@ export class Viewer {
     return this.tab.evaluate(() => ({
       title: document.querySelector("#title-name").textContent,
       summary: document.querySelector("#cost-summary").textContent,
-      costs: [...document.querySelectorAll("#costs > div")].map((row) => [row.children[0].textContent, row.children[1].textContent]),
+      costs: [...document.querySelectorAll("#costs > div")].map((row) => [
+        row.children[0].textContent,
+        row.children[1].textContent,
+      ]),
       button: document.querySelector("#play").textContent,
       walletAsked: !document.querySelector("#wallets").hidden,
       uploaded: globalThis.pieceworkPlayer.app.title.look.uploaded,
@@ -108,7 +119,9 @@ export class Viewer {
       const notes = { gesture: 0, firstFrame: 0, seek: null, seeks: 0 };
       globalThis.demoNotes = notes;
       video.addEventListener("seeking", () => notes.seeks++);
-      document.querySelector("#play").addEventListener("click", () => (notes.gesture = performance.now()), { capture: true, once: true });
+      document
+        .querySelector("#play")
+        .addEventListener("click", () => (notes.gesture = performance.now()), { capture: true, once: true });
 
       const piecesAt = (look, share) => {
         // The pieces under the moment itself and its neighbours: the picture there cannot come from anything else.
@@ -122,7 +135,15 @@ export class Viewer {
         const missing = shares.find((share) => piecesAt(look, share).every((piece) => !has(look, piece)));
         const share = missing ?? 0.9;
         const target = share * video.duration;
-        notes.seek = { share, target, missing: missing !== undefined, verifiedBefore: look.verified, at: performance.now(), seeked: 0, playing: 0 };
+        notes.seek = {
+          share,
+          target,
+          missing: missing !== undefined,
+          verifiedBefore: look.verified,
+          at: performance.now(),
+          seeked: 0,
+          playing: 0,
+        };
         video.addEventListener("seeked", () => (notes.seek.seeked = performance.now()), { once: true });
         const plays = () => {
           if (video.currentTime < target + 0.3 || video.paused || video.seeking) return;
@@ -157,7 +178,9 @@ export class Viewer {
   /** Presses the one button; resolves when the page says that it plays. */
   async play() {
     await this.tab.click("#play");
-    await this.tab.until(() => document.body.dataset.phase === "watching" || document.querySelector("#play-error").textContent !== "");
+    await this.tab.until(
+      () => document.body.dataset.phase === "watching" || document.querySelector("#play-error").textContent !== "",
+    );
     const error = await this.tab.evaluate(() => document.querySelector("#play-error").textContent);
     if (error) throw new Error(`${this.name}: ${error}`);
     await this.tab.until(() => globalThis.demoNotes.firstFrame > 0);
@@ -207,7 +230,13 @@ export class Viewer {
       const { money } = await app.engine.look();
       const last = new Map(globalThis.demoPeers);
       for (const peer of look.peers) last.set(peer.id, peer);
-      return { ...look, money, connections: [...last.values()], notes: globalThis.demoNotes, comings: globalThis.demoComings };
+      return {
+        ...look,
+        money,
+        connections: [...last.values()],
+        notes: globalThis.demoNotes,
+        comings: globalThis.demoComings,
+      };
     });
   }
 

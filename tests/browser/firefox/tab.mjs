@@ -13,7 +13,8 @@ const LOOK_MS = 50;
  * Firefox's words, at the level of an error, for an answer of a service worker that whoever asked called off while it came: what a
  * player does with its open request when it seeks. (Of an answer that breaks off by itself it says the same.)
  */
-const CALLED_OFF = /^Failed to load ‘.*’\. A ServiceWorker intercepted the request and encountered an unexpected error\.$/;
+const CALLED_OFF =
+  /^Failed to load ‘.*’\. A ServiceWorker intercepted the request and encountered an unexpected error\.$/;
 
 /** A page in a Firefox of its own. */
 export class FirefoxTab {
@@ -94,13 +95,18 @@ export class FirefoxTab {
         await new Promise((resolve) => setTimeout(resolve, interval));
       }
     }`;
-    if (!(await this.#call(loop, [argument, timeout, polling]))) throw new Error(`not so within ${timeout / 1000} s: ${body}`);
+    if (!(await this.#call(loop, [argument, timeout, polling])))
+      throw new Error(`not so within ${timeout / 1000} s: ${body}`);
   }
 
   /** Clicks the element, the `nth` that the selector finds, once it can be clicked. */
   async click(selector, nth = 0) {
     const origin = { type: "element", element: await this.#element(selector, nth) };
-    const actions = [{ type: "pointerMove", x: 0, y: 0, origin }, { type: "pointerDown", button: 0 }, { type: "pointerUp", button: 0 }];
+    const actions = [
+      { type: "pointerMove", x: 0, y: 0, origin },
+      { type: "pointerDown", button: 0 },
+      { type: "pointerUp", button: 0 },
+    ];
     await this.#act({ type: "pointer", id: "mouse", actions });
   }
 
@@ -122,7 +128,10 @@ export class FirefoxTab {
   }
 
   async screenshot(path, { fullPage = false } = {}) {
-    const { data } = await this.#session.send("browsingContext.captureScreenshot", { context: this.#context, origin: fullPage ? "document" : "viewport" });
+    const { data } = await this.#session.send("browsingContext.captureScreenshot", {
+      context: this.#context,
+      origin: fullPage ? "document" : "viewport",
+    });
     await writeFile(path, Buffer.from(data, "base64"));
   }
 
@@ -132,7 +141,10 @@ export class FirefoxTab {
   }
 
   #type(keys) {
-    const actions = keys.flatMap((value) => [{ type: "keyDown", value }, { type: "keyUp", value }]);
+    const actions = keys.flatMap((value) => [
+      { type: "keyDown", value },
+      { type: "keyUp", value },
+    ]);
     return this.#act({ type: "key", id: "keyboard", actions });
   }
 
@@ -161,7 +173,10 @@ export class FirefoxTab {
       },
       { selector, nth },
     );
-    const { nodes } = await this.#session.send("browsingContext.locateNodes", { context: this.#context, locator: { type: "css", value: selector } });
+    const { nodes } = await this.#session.send("browsingContext.locateNodes", {
+      context: this.#context,
+      locator: { type: "css", value: selector },
+    });
     return { sharedId: nodes[nth].sharedId };
   }
 }

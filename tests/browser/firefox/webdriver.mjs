@@ -11,7 +11,10 @@ import WebSocket from "ws";
 const FIREFOXES = ["/usr/bin/firefox-esr", "/usr/bin/firefox"];
 
 /** What two peers on one machine need. */
-const LOOPBACK = { "media.peerconnection.ice.obfuscate_host_addresses": false, "media.peerconnection.ice.loopback": true };
+const LOOPBACK = {
+  "media.peerconnection.ice.obfuscate_host_addresses": false,
+  "media.peerconnection.ice.loopback": true,
+};
 /** Keeps the browser from talking to the world, and from asking. The rest it sets itself when it is driven. */
 const QUIET = {
   "app.normandy.enabled": false,
@@ -36,9 +39,17 @@ const LISTENING = /WebDriver BiDi listening on (ws:\/\/127\.0\.0\.1:\d+)/;
 export async function firefoxPath(told = process.env.PIECEWORK_FIREFOX) {
   const places = told ? [told] : FIREFOXES;
   for (const path of places) {
-    if (await access(path).then(() => true, () => false)) return path;
+    if (
+      await access(path).then(
+        () => true,
+        () => false,
+      )
+    )
+      return path;
   }
-  throw new Error(`no Firefox found at ${places.join(", ")}: run \`cargo xtask setup\`, or name it in PIECEWORK_FIREFOX`);
+  throw new Error(
+    `no Firefox found at ${places.join(", ")}: run \`cargo xtask setup\`, or name it in PIECEWORK_FIREFOX`,
+  );
 }
 
 /** A Firefox without a window, with a profile of its own (or the one named), driven until `close`. */
@@ -71,23 +82,38 @@ export class Session {
     this.#home = await mkdtemp(join(tmpdir(), "piecework-firefox-"));
     process.on("exit", this.#onExit);
     const folder = profile ?? (await mkdtemp(join(this.#home, "profile-")));
-    const lines = Object.entries(preferences).map(([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});\n`);
+    const lines = Object.entries(preferences).map(
+      ([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});\n`,
+    );
     await writeFile(join(folder, "user.js"), lines.join(""));
-    const given = ["--headless", "--no-remote", "--profile", folder, "--remote-debugging-port", "0", ...(wholeBrowser ? ["--remote-allow-system-access"] : []), "about:blank"];
+    const given = [
+      "--headless",
+      "--no-remote",
+      "--profile",
+      folder,
+      "--remote-debugging-port",
+      "0",
+      ...(wholeBrowser ? ["--remote-allow-system-access"] : []),
+      "about:blank",
+    ];
     // Firefox keeps its crash reports and caches under HOME: this one leaves nothing behind.
     const env = { ...process.env, HOME: this.#home, MOZ_CRASHREPORTER_DISABLE: "1" };
     this.#browser = spawn(firefox, given, { stdio: ["ignore", "pipe", "pipe"], env });
-    const url = await within(START_LIMIT_MS, "socket of Firefox", new Promise((resolve, reject) => {
-      this.#browser.once("error", reject);
-      this.#browser.once("exit", (code) => reject(new Error(`Firefox ended with ${code}`)));
-      const read = (line) => {
-        this.output = [...this.output.slice(-9), line];
-        const match = LISTENING.exec(line);
-        if (match) resolve(match[1]);
-      };
-      createInterface({ input: this.#browser.stdout }).on("line", read);
-      createInterface({ input: this.#browser.stderr }).on("line", read);
-    }));
+    const url = await within(
+      START_LIMIT_MS,
+      "socket of Firefox",
+      new Promise((resolve, reject) => {
+        this.#browser.once("error", reject);
+        this.#browser.once("exit", (code) => reject(new Error(`Firefox ended with ${code}`)));
+        const read = (line) => {
+          this.output = [...this.output.slice(-9), line];
+          const match = LISTENING.exec(line);
+          if (match) resolve(match[1]);
+        };
+        createInterface({ input: this.#browser.stdout }).on("line", read);
+        createInterface({ input: this.#browser.stderr }).on("line", read);
+      }),
+    );
     await this.#connect(`${url}/session`);
     const { capabilities } = await this.send("session.new", { capabilities: {} });
     this.version = capabilities.browserVersion;
@@ -202,7 +228,9 @@ export class Session {
 
 async function within(limit, what, promise) {
   let timer;
-  const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error(`no ${what} within ${limit / 1000} s`)), limit)));
+  const late = new Promise(
+    (_, reject) => (timer = setTimeout(() => reject(new Error(`no ${what} within ${limit / 1000} s`)), limit)),
+  );
   try {
     return await Promise.race([promise, late]);
   } finally {
@@ -241,7 +269,8 @@ export function fromRemote(remote, seen = new Map()) {
         return list;
       }
       const made = remembered({});
-      for (const [key, item] of value) made[typeof key === "string" ? key : fromRemote(key, seen)] = fromRemote(item, seen);
+      for (const [key, item] of value)
+        made[typeof key === "string" ? key : fromRemote(key, seen)] = fromRemote(item, seen);
       return made;
     }
     default:

@@ -5,7 +5,14 @@ import { createInterface } from "node:readline";
 import WebSocket from "ws";
 import { ending, folder } from "../harness.mjs";
 
-const FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--no-first-run", "--allow-loopback-in-peer-connection", "--remote-debugging-port=0"];
+const FLAGS = [
+  "--headless=new",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--no-first-run",
+  "--allow-loopback-in-peer-connection",
+  "--remote-debugging-port=0",
+];
 
 /** Starts one; its tabs are those that `tab` opens. */
 export async function chromium() {

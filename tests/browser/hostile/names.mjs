@@ -14,8 +14,14 @@ export const NAMES = {
   film: [[`${MARKUP}.mp4`], ["_img src=_pwned onerror=pwned=1_.mp4"]],
   /** The components as the torrent has them, and as files are named here. */
   files: [
-    [["..", "..", "outside.bin"], ["_", "_", "outside.bin"]],
-    [["..", "again.bin"], ["_", "again.bin"]],
+    [
+      ["..", "..", "outside.bin"],
+      ["_", "_", "outside.bin"],
+    ],
+    [
+      ["..", "again.bin"],
+      ["_", "again.bin"],
+    ],
     [[".."], ["_ (2)"]],
     [["/abs.bin"], ["_abs.bin"]],
     [["C:\\x.bin"], ["C__x.bin"]],
@@ -35,7 +41,11 @@ export const NAMES = {
 export function hostileTorrent({ tracker, at, film }) {
   const [name, safeName] = NAMES.torrent;
   const wanted = [...NAMES.files, NAMES.film];
-  const files = wanted.map(([raw, safe], index) => ({ raw, safe: [safeName, ...safe], bytes: index === wanted.length - 1 ? film : Buffer.alloc(700 * index + 5, index) }));
+  const files = wanted.map(([raw, safe], index) => ({
+    raw,
+    safe: [safeName, ...safe],
+    bytes: index === wanted.length - 1 ? film : Buffer.alloc(700 * index + 5, index),
+  }));
   for (const { safe, bytes } of files) put(at, safe, bytes);
   const info = {
     files: files.map(({ raw, bytes }) => ({ length: bytes.length, path: raw })),
@@ -61,7 +71,9 @@ export function hybridTorrent({ tracker, at }) {
   files.find(({ raw }) => raw[0] === "a_b.bin").safe = [safeName, "a_b (3).bin"];
   for (const { safe, bytes } of files) put(at, safe, bytes);
   const info = {
-    "file tree": Object.fromEntries(files.map(({ raw, bytes }) => [raw[0], { "": { length, "pieces root": sha256(bytes) } }])),
+    "file tree": Object.fromEntries(
+      files.map(({ raw, bytes }) => [raw[0], { "": { length, "pieces root": sha256(bytes) } }]),
+    ),
     files: files.map(({ raw, bytes }) => ({ length: bytes.length, path: raw })),
     "meta version": 2,
     name,
@@ -76,7 +88,13 @@ export function singleTorrent({ tracker, at }) {
   const bytes = Buffer.alloc(12_345, 7);
   const files = [{ raw: ["..\\..\\<b>x</b>"], safe: [".._..__b_x__b_"], bytes }];
   put(at, files[0].safe, bytes);
-  return { files, ...written(at, "single.torrent", { announce: tracker, info: { length: bytes.length, name: files[0].raw[0], "piece length": PIECE, pieces: pieces(bytes) } }) };
+  return {
+    files,
+    ...written(at, "single.torrent", {
+      announce: tracker,
+      info: { length: bytes.length, name: files[0].raw[0], "piece length": PIECE, pieces: pieces(bytes) },
+    }),
+  };
 }
 
 function written(at, name, torrent) {
@@ -104,5 +122,9 @@ function bencode(value) {
   if (Buffer.isBuffer(value)) return Buffer.concat([Buffer.from(`${value.length}:`), value]);
   if (Array.isArray(value)) return Buffer.concat([Buffer.from("l"), ...value.map(bencode), Buffer.from("e")]);
   const keys = Object.keys(value).sort((a, b) => Buffer.compare(Buffer.from(a), Buffer.from(b)));
-  return Buffer.concat([Buffer.from("d"), ...keys.flatMap((key) => [bencode(key), bencode(value[key])]), Buffer.from("e")]);
+  return Buffer.concat([
+    Buffer.from("d"),
+    ...keys.flatMap((key) => [bencode(key), bencode(value[key])]),
+    Buffer.from("e"),
+  ]);
 }

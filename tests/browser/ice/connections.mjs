@@ -20,7 +20,9 @@ export async function watchConnections(context) {
       const transport = [...report.values()].find(({ type }) => type === "transport");
       const pair = report.get(transport?.selectedCandidatePairId);
       const kind = (id) => report.get(id)?.candidateType;
-      return pair && { local: kind(pair.localCandidateId), remote: kind(pair.remoteCandidateId), bytes: pair.bytesReceived };
+      return (
+        pair && { local: kind(pair.localCandidateId), remote: kind(pair.remoteCandidateId), bytes: pair.bytesReceived }
+      );
     };
     window.RTCPeerConnection = class extends RTCPeerConnection {
       constructor(...arguments_) {
@@ -45,5 +47,8 @@ export async function connections(page) {
 
 /** The candidates of a description: `{ address, type }` of each (RFC 8839, section 5.1). */
 export function candidates(sdp) {
-  return [...sdp.matchAll(/^a=candidate:\S+ \d+ \S+ \d+ (\S+) \d+ typ (\S+)/gm)].map(([, address, type]) => ({ address, type }));
+  return [...sdp.matchAll(/^a=candidate:\S+ \d+ \S+ \d+ (\S+) \d+ typ (\S+)/gm)].map(([, address, type]) => ({
+    address,
+    type,
+  }));
 }

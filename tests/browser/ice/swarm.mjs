@@ -17,7 +17,18 @@ export async function film(tracker, length) {
     torrent: readFileSync(file).toString("base64"),
     digest: createHash("sha256").update(bytes).digest("hex"),
     /** Starts a seeder; each of several needs a `--state` of its own. */
-    seed: (...options) => native(["seed", file, "--data", data, ...(options.includes("--state") ? [] : ["--state", join(data, "state")]), ...options], /^seeding /),
+    seed: (...options) =>
+      native(
+        [
+          "seed",
+          file,
+          "--data",
+          data,
+          ...(options.includes("--state") ? [] : ["--state", join(data, "state")]),
+          ...options,
+        ],
+        /^seeding /,
+      ),
   };
 }
 

@@ -30,7 +30,10 @@ export async function turn() {
     new RegExp(`UDP listener opened on: 127\\.0\\.0\\.1:${port}`),
   );
   const place = `127.0.0.1:${port}?transport=udp`;
-  const page = (port) => ({ iceServers: [{ urls: `turn:127.0.0.1:${port}?transport=udp`, username: user, credential: password }], relayOnly: true });
+  const page = (port) => ({
+    iceServers: [{ urls: `turn:127.0.0.1:${port}?transport=udp`, username: user, credential: password }],
+    relayOnly: true,
+  });
   return {
     page: page(port),
     /** For a page, by a path of its own that can be cut: what is sent meanwhile is lost, as where a network is gone. */
@@ -51,7 +54,11 @@ async function cuttable(behind) {
   /** By the port of whoever sends: the socket through which its datagrams go on. */
   const inner = new Map();
   outer.on("message", async (bytes, { port }) => {
-    if (!inner.has(port)) inner.set(port, bound().then((socket) => socket.on("message", (answer) => open && outer.send(answer, port, "127.0.0.1"))));
+    if (!inner.has(port))
+      inner.set(
+        port,
+        bound().then((socket) => socket.on("message", (answer) => open && outer.send(answer, port, "127.0.0.1"))),
+      );
     const socket = await inner.get(port);
     if (open) socket.send(bytes, behind, "127.0.0.1");
   });

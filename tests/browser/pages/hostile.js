@@ -46,7 +46,8 @@ const KINDS = {
   /** Answers every request at once, with bytes of its own. */
   corrupt: {
     opened: (wire) => wire.send(message(UNCHOKE)),
-    asked: (wire, index, begin, length) => wire.send(message(PIECE, index, begin, crypto.getRandomValues(new Uint8Array(length)))),
+    asked: (wire, index, begin, length) =>
+      wire.send(message(PIECE, index, begin, crypto.getRandomValues(new Uint8Array(length)))),
   },
   /** Announces a block, sends the half of it, and is gone. */
   leaver: {
@@ -66,7 +67,9 @@ const KINDS = {
     empty: true,
     opened: (wire) => {
       wire.send(message(INTERESTED));
-      wire.flood((at) => join(...Array.from({ length: 256 }, (_, piece) => message(REQUEST, (at + piece) % wire.pieceCount, 0, BLOCK))));
+      wire.flood((at) =>
+        join(...Array.from({ length: 256 }, (_, piece) => message(REQUEST, (at + piece) % wire.pieceCount, 0, BLOCK))),
+      );
     },
   },
   /** Sends blocks that nobody asked for. */
@@ -75,9 +78,15 @@ const KINDS = {
     opened: (wire) => wire.flood((at) => message(PIECE, at % wire.pieceCount, 0, new Uint8Array(BLOCK))),
   },
   /** Announces a message of 4 GiB, and begins it. */
-  giant: { empty: true, opened: (wire) => wire.flood((at) => (at === 0 ? join(word(0xffff_ffff), [PIECE]) : new Uint8Array(BLOCK))) },
+  giant: {
+    empty: true,
+    opened: (wire) => wire.flood((at) => (at === 0 ? join(word(0xffff_ffff), [PIECE]) : new Uint8Array(BLOCK))),
+  },
   /** Says that it has more pieces than there are. */
-  bitfield: { opened: (wire) => wire.send(message(BITFIELD, new Uint8Array(Math.ceil(wire.pieceCount / 8) + 7).fill(255))), empty: true },
+  bitfield: {
+    opened: (wire) => wire.send(message(BITFIELD, new Uint8Array(Math.ceil(wire.pieceCount / 8) + 7).fill(255))),
+    empty: true,
+  },
   /** Has a piece that does not exist. */
   have: { opened: (wire) => wire.send(message(HAVE, 0xffff_fff0)), empty: true },
 };
@@ -100,7 +109,16 @@ class Wire {
     };
     channel.binaryType = "arraybuffer";
     channel.onmessage = ({ data }) => this.#take(new Uint8Array(data));
-    const greet = () => this.send(join([19], new TextEncoder().encode("BitTorrent protocol"), new Uint8Array(8), bytesOf(peer.infoHash), bytesOf(peer.peerId)));
+    const greet = () =>
+      this.send(
+        join(
+          [19],
+          new TextEncoder().encode("BitTorrent protocol"),
+          new Uint8Array(8),
+          bytesOf(peer.infoHash),
+          bytesOf(peer.peerId),
+        ),
+      );
     if (channel.readyState === "open") greet();
     else channel.onopen = greet;
   }
@@ -169,7 +187,8 @@ Object.assign(window, {
     const waiting = new Map();
     const socket = new WebSocket(tracker);
     window.socket = socket;
-    const say = (fields) => socket.send(JSON.stringify({ action: "announce", info_hash: peer.infoHash, peer_id: peerId, ...fields }));
+    const say = (fields) =>
+      socket.send(JSON.stringify({ action: "announce", info_hash: peer.infoHash, peer_id: peerId, ...fields }));
     const offer = async (offer_id) => {
       const pc = new RTCPeerConnection();
       waiting.set(offer_id, pc);
@@ -180,7 +199,9 @@ Object.assign(window, {
     let announced = 0;
     /** Announces with so many new offers. */
     window.goTo = async (count) => {
-      const made = await Promise.all(Array.from({ length: count }, () => offer(`hostile-offer-${String(announced++).padStart(6, "0")}`)));
+      const made = await Promise.all(
+        Array.from({ length: count }, () => offer(`hostile-offer-${String(announced++).padStart(6, "0")}`)),
+      );
       say({ uploaded: 0, downloaded: 0, left: KINDS[kind].empty ? 1 : 0, numwant: count, offers: made });
       return true;
     };
@@ -195,7 +216,11 @@ Object.assign(window, {
           pc.ondatachannel = ({ channel }) => meet(pc, channel);
           await pc.setRemoteDescription(message.offer);
           await pc.setLocalDescription();
-          say({ answer: { type: "answer", sdp: await gathered(pc) }, offer_id: message.offer_id, to_peer_id: message.peer_id });
+          say({
+            answer: { type: "answer", sdp: await gathered(pc) },
+            offer_id: message.offer_id,
+            to_peer_id: message.peer_id,
+          });
         } else if (message.answer) await waiting.get(message.offer_id)?.setRemoteDescription(message.answer);
         else resolve(true);
       };

@@ -4,7 +4,9 @@ import { Client, missing } from "/dist/piecework.js";
 let loaded;
 window.loaded = new Promise((resolve) => (loaded = resolve));
 window.violations = [];
-document.addEventListener("securitypolicyviolation", (event) => window.violations.push(`${event.violatedDirective}: ${event.blockedURI}`));
+document.addEventListener("securitypolicyviolation", (event) =>
+  window.violations.push(`${event.violatedDirective}: ${event.blockedURI}`),
+);
 const said = [];
 window.said = said;
 
@@ -51,7 +53,10 @@ Object.assign(window, {
     return btoa(String.fromCharCode(...torrent.torrentFile));
   },
   async add(torrentFile, options) {
-    const bytes = torrentFile.startsWith("magnet:") || torrentFile.length === 40 ? torrentFile : Uint8Array.from(atob(torrentFile), (c) => c.charCodeAt(0));
+    const bytes =
+      torrentFile.startsWith("magnet:") || torrentFile.length === 40
+        ? torrentFile
+        : Uint8Array.from(atob(torrentFile), (c) => c.charCodeAt(0));
     window.torrent = await client.add(bytes, options);
     await torrent.ready;
     return torrent.infoHash;
@@ -72,7 +77,11 @@ Object.assign(window, {
   async stats() {
     const { have, peers, ...rest } = await torrent.stats();
     const plain = (value) => (typeof value === "bigint" ? String(value) : value);
-    return { ...Object.fromEntries(Object.entries(rest).map(([k, v]) => [k, plain(v)])), have: hex(have), peers: peers.length };
+    return {
+      ...Object.fromEntries(Object.entries(rest).map(([k, v]) => [k, plain(v)])),
+      have: hex(have),
+      peers: peers.length,
+    };
   },
   async play() {
     await torrent.files[0].streamTo(video);

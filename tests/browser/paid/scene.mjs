@@ -20,7 +20,7 @@ export const FUNDS = 1_000_000_000n;
 /** Whole tokens per 10^9 bytes. */
 export const PRICE = 10;
 /** 2^-24 token units for each block of 16 KiB, rounded up as seller and buyer do. */
-export const UNIT_FINE = ((BigInt(PRICE) * 1_000_000n << 24n) * 16_384n + 999_999_999n) / 1_000_000_000n;
+export const UNIT_FINE = (((BigInt(PRICE) * 1_000_000n) << 24n) * 16_384n + 999_999_999n) / 1_000_000_000n;
 
 /** A local chain that can be stopped and started again where it was, on the same port. */
 export class Anvil {
@@ -40,7 +40,9 @@ export class Anvil {
   }
 
   async run() {
-    const child = spawn(program(), ["--host", "127.0.0.1", "--port", String(this.port), "--state", this.#state], { stdio: ["ignore", "pipe", "inherit"] });
+    const child = spawn(program(), ["--host", "127.0.0.1", "--port", String(this.port), "--state", this.#state], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
     this.#child = child;
     const lines = createInterface({ input: child.stdout });
     const accounts = [];
@@ -89,12 +91,27 @@ export class Scene {
       return contract;
     };
     const token = await deploy("DemoToken");
-    const vault = await deploy("PieceworkVault", await token.getAddress(), "0x0000000000000000000000000000000000000000", sink.address, EXIT_DELAY_SECONDS);
-    scene.mint = (to, amount) => withinAMinute("tokens are minted", token.mint(to, amount).then((sent) => sent.wait()));
+    const vault = await deploy(
+      "PieceworkVault",
+      await token.getAddress(),
+      "0x0000000000000000000000000000000000000000",
+      sink.address,
+      EXIT_DELAY_SECONDS,
+    );
+    scene.mint = (to, amount) =>
+      withinAMinute(
+        "tokens are minted",
+        token.mint(to, amount).then((sent) => sent.wait()),
+      );
     await scene.mint(payer.address, FUNDS);
     const deployBlock = (await vault.deploymentTransaction().wait()).blockNumber;
     const { chainId } = await provider.getNetwork();
-    scene.chain = new Chain({ rpc: scene.anvil.url, vault: await vault.getAddress(), token: await token.getAddress(), deployBlock });
+    scene.chain = new Chain({
+      rpc: scene.anvil.url,
+      vault: await vault.getAddress(),
+      token: await token.getAddress(),
+      deployBlock,
+    });
     scene.chainId = Number(chainId);
     ending(() => provider.destroy());
     scene.folder = folder("paid");
@@ -109,16 +126,51 @@ export class Scene {
     const path = join(this.folder, name);
     const torrent = `${path}.torrent`;
     writeFileSync(path, content);
-    await promisify(execFile)(piecework, ["create", path, "--force", "--tracker", this.tracker, "--piece-length", "64K", "--output", torrent]);
-    return { path: torrent, torrent: readFileSync(torrent).toString("base64"), digest: createHash("sha256").update(content).digest("hex"), bytes };
+    await promisify(execFile)(piecework, [
+      "create",
+      path,
+      "--force",
+      "--tracker",
+      this.tracker,
+      "--piece-length",
+      "64K",
+      "--output",
+      torrent,
+    ]);
+    return {
+      path: torrent,
+      torrent: readFileSync(torrent).toString("base64"),
+      digest: createHash("sha256").update(content).digest("hex"),
+      bytes,
+    };
   }
 
   /** Sells these titles, no faster than `bytesPerSecond`. */
   async seeder(titles, bytesPerSecond) {
-    const chain = ["--rpc", this.anvil.url, "--chain-id", String(this.chainId), "--vault", this.chain.vault, "--token", this.chain.token];
+    const chain = [
+      "--rpc",
+      this.anvil.url,
+      "--chain-id",
+      String(this.chainId),
+      "--vault",
+      this.chain.vault,
+      "--token",
+      this.chain.token,
+    ];
     const money = ["--price", String(PRICE), "--payee-key", join(this.folder, "payee.key"), "--redeem-every", "0"];
     const how = ["--upload-limit", String(bytesPerSecond), "--json", "--stdin-commands", "--state", folder("seeder")];
-    const seeder = await Seeder.take({ command: [piecework, "seed", ...titles.map((title) => title.path), "--data", this.folder, ...chain, ...money, ...how] });
+    const seeder = await Seeder.take({
+      command: [
+        piecework,
+        "seed",
+        ...titles.map((title) => title.path),
+        "--data",
+        this.folder,
+        ...chain,
+        ...money,
+        ...how,
+      ],
+    });
     ending(() => seeder.close());
     return seeder;
   }
@@ -127,7 +179,19 @@ export class Scene {
   options(more = {}) {
     const token = { address: this.chain.token, decimals: 6, symbol: "pwUSD" };
     const { vault, deployBlock } = this.chain;
-    return { trackers: [this.tracker], payments: { vault, chainId: this.chainId, rpcUrl: this.anvil.url, token, maxPricePerGB: "12", budget: "4", deployBlock, ...more } };
+    return {
+      trackers: [this.tracker],
+      payments: {
+        vault,
+        chainId: this.chainId,
+        rpcUrl: this.anvil.url,
+        token,
+        maxPricePerGB: "12",
+        budget: "4",
+        deployBlock,
+        ...more,
+      },
+    };
   }
 }
 

@@ -26,7 +26,9 @@ export async function reload(page, options) {
 
 /** Connects the wallet and deposits whole tokens. */
 export async function deposit(page, amount) {
-  return page.run(`(async () => { await client.connectWallet(); return String((await client.deposit({ amount: "${amount}" })).balance); })()`);
+  return page.run(
+    `(async () => { await client.connectWallet(); return String((await client.deposit({ amount: "${amount}" })).balance); })()`,
+  );
 }
 
 /** Takes a title up and notes from then on which pieces come in by the network, and what is said of payments. */
@@ -52,7 +54,9 @@ export async function look(page) {
       vouchersSigned: money.vouchersSigned, preimagesReleased: money.preimagesReleased,
     };
   })()`);
-  const pieces = new Set(have.flatMap((byte, at) => [...Array(8).keys()].filter((bit) => byte & (0x80 >> bit)).map((bit) => at * 8 + bit)));
+  const pieces = new Set(
+    have.flatMap((byte, at) => [...Array(8).keys()].filter((bit) => byte & (0x80 >> bit)).map((bit) => at * 8 + bit)),
+  );
   return { ...rest, pieces, fetched: new Set(fetched), titleSpent: BigInt(rest.titleSpent), spent: BigInt(rest.spent) };
 }
 
@@ -65,6 +69,7 @@ export async function settled(page, seeder, blocks = 0) {
   for (const until = Date.now() + 30_000; ; ) {
     const [now, { money, torrents }] = [await look(page), await seeder.ask("stats")];
     const earned = BigInt(money.redeemable_fine) + (BigInt(money.redeemed) << 24n);
-    if ((earned === now.spent && now.spent >= least) || Date.now() > until) return { ...now, earned, sent: torrents.reduce((sum, torrent) => sum + torrent.uploaded, 0), money };
+    if ((earned === now.spent && now.spent >= least) || Date.now() > until)
+      return { ...now, earned, sent: torrents.reduce((sum, torrent) => sum + torrent.uploaded, 0), money };
   }
 }

@@ -4,9 +4,24 @@ import { createServer } from "node:http";
 import { ending } from "../harness.mjs";
 
 /** What a person would be asked about. Everything else only reads. */
-const ASKING = new Set(["eth_requestAccounts", "eth_sendTransaction", "eth_sign", "personal_sign", "eth_signTypedData_v4", "wallet_switchEthereumChain", "wallet_addEthereumChain"]);
+const ASKING = new Set([
+  "eth_requestAccounts",
+  "eth_sendTransaction",
+  "eth_sign",
+  "personal_sign",
+  "eth_signTypedData_v4",
+  "wallet_switchEthereumChain",
+  "wallet_addEthereumChain",
+]);
 /** What this wallet cannot: no batches (EIP-5792) and no typed data, so a deposit is approve, then open. */
-const UNKNOWN = new Set(["wallet_getCapabilities", "wallet_sendCalls", "wallet_getCallsStatus", "eth_signTypedData_v4", "eth_sign", "personal_sign"]);
+const UNKNOWN = new Set([
+  "wallet_getCapabilities",
+  "wallet_sendCalls",
+  "wallet_getCallsStatus",
+  "eth_signTypedData_v4",
+  "eth_sign",
+  "personal_sign",
+]);
 
 export class RemoteWallet {
   /** Methods that a person was asked about, in order. */
@@ -31,7 +46,11 @@ export class RemoteWallet {
     wallet.#chain = chain;
     wallet.#account = account;
     const server = createServer((request, response) => {
-      const headers = { "Access-Control-Allow-Origin": "*", "Access-Control-Allow-Headers": "content-type", "Content-Type": "application/json" };
+      const headers = {
+        "Access-Control-Allow-Origin": "*",
+        "Access-Control-Allow-Headers": "content-type",
+        "Content-Type": "application/json",
+      };
       if (request.method === "OPTIONS") return response.writeHead(204, headers).end();
       const parts = [];
       request.on("data", (part) => parts.push(part));
@@ -45,10 +64,13 @@ export class RemoteWallet {
       });
     });
     await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
-    ending(() => new Promise((resolve) => {
-      server.close(resolve);
-      server.closeAllConnections();
-    }));
+    ending(
+      () =>
+        new Promise((resolve) => {
+          server.close(resolve);
+          server.closeAllConnections();
+        }),
+    );
     wallet.url = `http://127.0.0.1:${server.address().port}/`;
     return wallet;
   }
@@ -68,7 +90,9 @@ export class RemoteWallet {
     const { from, to, input, nonce, gas, maxFeePerGas } = await this.#chain.call("eth_getTransactionByHash", [hash]);
     const twice = `0x${(BigInt(maxFeePerGas) * 2n).toString(16)}`;
     const what = cancel ? { to: from, data: "0x" } : { to, data: input };
-    return this.#chain.call("eth_sendTransaction", [{ from, nonce, gas, maxFeePerGas: twice, maxPriorityFeePerGas: twice, ...what }]);
+    return this.#chain.call("eth_sendTransaction", [
+      { from, nonce, gas, maxFeePerGas: twice, maxPriorityFeePerGas: twice, ...what },
+    ]);
   }
 
   /** Puts the wallet into every page that this browser opens from now on. */
@@ -81,7 +105,11 @@ export class RemoteWallet {
         removeListener: (event) => void listeners.delete(event),
         emit: (event, value) => listeners.get(event)?.(value),
         async request({ method, params }) {
-          const answer = await fetch(url, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ method, params }) });
+          const answer = await fetch(url, {
+            method: "POST",
+            headers: { "content-type": "application/json" },
+            body: JSON.stringify({ method, params }),
+          });
           const { result, error } = await answer.json();
           if (error) throw Object.assign(new Error(error.message), { code: error.code });
           return result;
@@ -99,7 +127,8 @@ export class RemoteWallet {
       if (this.refuses.has(method)) throw Object.assign(new Error("The user said no."), { code: 4001 });
     }
     if (method === "eth_chainId" && this.chainId !== null) return `0x${this.chainId.toString(16)}`;
-    if (method === "wallet_switchEthereumChain") throw Object.assign(new Error(`Unrecognized chain ${params[0].chainId}: add it first.`), { code: 4902 });
+    if (method === "wallet_switchEthereumChain")
+      throw Object.assign(new Error(`Unrecognized chain ${params[0].chainId}: add it first.`), { code: 4902 });
     if (method === "wallet_addEthereumChain") {
       this.chainId = Number(params[0].chainId);
       return null;

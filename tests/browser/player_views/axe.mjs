@@ -10,17 +10,25 @@ const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-pra
 export async function violations(page) {
   const session = await page.context().newCDPSession(page);
   const run = async (expression) => {
-    const { result, exceptionDetails } = await session.send("Runtime.evaluate", { expression, awaitPromise: true, returnByValue: true });
+    const { result, exceptionDetails } = await session.send("Runtime.evaluate", {
+      expression,
+      awaitPromise: true,
+      returnByValue: true,
+    });
     if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
     return result.value;
   };
   // As the devtools would: the page's policy lets no other script in.
   if (await run("typeof axe === 'undefined'")) await run(`${axe}; undefined`);
   const lines = [];
-  for (const [colorScheme, width] of [["light", 1280], ["dark", 320]]) {
+  for (const [colorScheme, width] of [
+    ["light", 1280],
+    ["dark", 320],
+  ]) {
     await page.setViewportSize({ width, height: 800 });
     await page.emulateMedia({ colorScheme });
-    const found = await run(`axe.run(document, { runOnly: ${JSON.stringify(RULES)}, resultTypes: ["violations"] }).then(({ violations, passes }) => ({
+    const found =
+      await run(`axe.run(document, { runOnly: ${JSON.stringify(RULES)}, resultTypes: ["violations"] }).then(({ violations, passes }) => ({
       passed: passes.map(({ id }) => id),
       lines: violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => id + " at " + target.join(" ") + ": " + failureSummary.replace(/\\s+/g, " "))),
     }))`);

@@ -33,13 +33,40 @@ const fake = {
   uploadLimit: undefined,
   stored: [],
   wallets: [
-    { id: "one.example", name: "First Wallet", icon: "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'%3E%3Crect width='8' height='8' fill='%23e2761b'/%3E%3C/svg%3E" },
+    {
+      id: "one.example",
+      name: "First Wallet",
+      icon: "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'%3E%3Crect width='8' height='8' fill='%23e2761b'/%3E%3C/svg%3E",
+    },
     { id: "two.example", name: "<b>Second</b> Wallet", icon: "" },
   ],
   rejects: false,
   fails: "",
-  money: { accountReady: false, lack: null, balance: 0n, locked: 0n, spent: 0n, spentFine: 0n, budget: UNITS, redeemable: 0n, redeemableFine: 0n, redeemed: 0n, redeemableRanges: 0, vouchersSigned: 0, preimagesReleased: 0, preimagesReceived: 0 },
-  account: { owner: "0x1111111111111111111111111111111111111111", sessionKey: "0x2222222222222222222222222222222222222222", balance: 0n, bond: 0n, known: false, exitAt: null, withdrawn: false },
+  money: {
+    accountReady: false,
+    lack: null,
+    balance: 0n,
+    locked: 0n,
+    spent: 0n,
+    spentFine: 0n,
+    budget: UNITS,
+    redeemable: 0n,
+    redeemableFine: 0n,
+    redeemed: 0n,
+    redeemableRanges: 0,
+    vouchersSigned: 0,
+    preimagesReleased: 0,
+    preimagesReceived: 0,
+  },
+  account: {
+    owner: "0x1111111111111111111111111111111111111111",
+    sessionKey: "0x2222222222222222222222222222222222222222",
+    balance: 0n,
+    bond: 0n,
+    known: false,
+    exitAt: null,
+    withdrawn: false,
+  },
   trackers: [{ url: "wss://tracker.example/", connected: true, error: null }],
   torrent: null,
   client: null,
@@ -47,7 +74,22 @@ const fake = {
 window.fake = fake;
 
 const side = (more = {}) => ({ pricePerGB: null, active: false, paid: 0n, paidFine: 0n, blocks: 0, note: "", ...more });
-fake.peer = (id, more = {}) => ({ id, client: "Piecework 0.1.0", haveCount: fake.torrent?.state.pieceCount ?? 0, downloaded: 0, uploaded: 0, downloadRate: 0, uploadRate: 0, peerChoking: false, amChoking: false, requestsOut: 0, requestsIn: 0, buying: side(), selling: side(), ...more });
+fake.peer = (id, more = {}) => ({
+  id,
+  client: "Piecework 0.1.0",
+  haveCount: fake.torrent?.state.pieceCount ?? 0,
+  downloaded: 0,
+  uploaded: 0,
+  downloadRate: 0,
+  uploadRate: 0,
+  peerChoking: false,
+  amChoking: false,
+  requestsOut: 0,
+  requestsIn: 0,
+  buying: side(),
+  selling: side(),
+  ...more,
+});
 fake.side = side;
 fake.has = (piece) => {
   const { state } = fake.torrent;
@@ -65,18 +107,44 @@ export class Torrent extends Emitter {
     const length = large ? 10_000 * 1_048_576 : 24_812_003;
     const pieceLength = large ? 1_048_576 : 32_768;
     const pieceCount = Math.ceil(length / pieceLength);
-    this.files = [{ path: ["Big Buck Bunny.mp4"], name: "Big Buck Bunny.mp4", length, streamTo: (video) => this.#streamTo(video) }];
+    this.files = [
+      { path: ["Big Buck Bunny.mp4"], name: "Big Buck Bunny.mp4", length, streamTo: (video) => this.#streamTo(video) },
+    ];
     this.state = {
-      infoHash, name: this.name, state: "downloading", length, pieceLength, pieceCount, have: new Uint8Array(Math.ceil(pieceCount / 8)), verified: 0,
-      downloaded: 0, uploaded: 0, wasted: 0, downloadRate: 0, uploadRate: 0, maxPricePerGB: 15n * UNITS, sellPricePerGB: 5n * UNITS,
-      spent: 0n, spentFine: 0n, earned: 0n, earnedFine: 0n, maxCost: 376_012n, peers: [], swarm: null,
+      infoHash,
+      name: this.name,
+      state: "downloading",
+      length,
+      pieceLength,
+      pieceCount,
+      have: new Uint8Array(Math.ceil(pieceCount / 8)),
+      verified: 0,
+      downloaded: 0,
+      uploaded: 0,
+      wasted: 0,
+      downloadRate: 0,
+      uploadRate: 0,
+      maxPricePerGB: 15n * UNITS,
+      sellPricePerGB: 5n * UNITS,
+      spent: 0n,
+      spentFine: 0n,
+      earned: 0n,
+      earnedFine: 0n,
+      maxCost: 376_012n,
+      peers: [],
+      swarm: null,
     };
     fake.torrent = this;
     if (fake.scene === "paid" || fake.scene === "large") this.state.peers = [SELLER()];
     if (fake.scene === "free") this.state.peers = [fake.peer(1, { client: "WebTorrent 3.0.21" })];
     if (fake.scene === "metadata") Object.assign(this.state, { state: "metadata", name: "", length: 0, pieceCount: 0 });
     if (fake.scene === "several") {
-      this.files = ["Season/One.mp4", "Season/Two.mp4", "Season/readme.txt"].map((path) => ({ path: path.split("/"), name: path.split("/")[1], length: length / 4, streamTo: (video) => this.#streamTo(video) }));
+      this.files = ["Season/One.mp4", "Season/Two.mp4", "Season/readme.txt"].map((path) => ({
+        path: path.split("/"),
+        name: path.split("/")[1],
+        length: length / 4,
+        streamTo: (video) => this.#streamTo(video),
+      }));
       this.state.peers = [fake.peer(1)];
     }
     if (fake.scene === "unplayable") {
@@ -85,8 +153,11 @@ export class Torrent extends Emitter {
     }
     if (fake.scene === "hostile") {
       this.files[0].path = [`\u202e4pm.exe`];
-      this.state.name = this.name = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>\u202e\u0007\u2028${"long ".repeat(400)}`;
-      this.state.peers = [fake.peer(1, { client: "<svg onload=window.hacked=1>", buying: side({ note: "<b>note</b>" }) })];
+      this.state.name =
+        this.name = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>\u202e\u0007\u2028${"long ".repeat(400)}`;
+      this.state.peers = [
+        fake.peer(1, { client: "<svg onload=window.hacked=1>", buying: side({ note: "<b>note</b>" }) }),
+      ];
     }
   }
   async #streamTo(video) {
@@ -121,7 +192,14 @@ export class Torrent extends Emitter {
 export class Client extends Emitter {
   torrents = [];
   static missing() {
-    return fake.scene === "unsupported" ? [{ feature: "opfs", text: "The browser's private file storage (OPFS) is missing: update the browser, or leave private browsing." }] : [];
+    return fake.scene === "unsupported"
+      ? [
+          {
+            feature: "opfs",
+            text: "The browser's private file storage (OPFS) is missing: update the browser, or leave private browsing.",
+          },
+        ]
+      : [];
   }
   constructor(options) {
     super();
@@ -134,15 +212,23 @@ export class Client extends Emitter {
     if (fake.scene === "slow") await new Promise((resolve) => (fake.answerStats = resolve));
     if (fake.scene === "down") throw new PieceworkError("The engine stopped.");
     const { downloadRate = 0, uploadRate = 0 } = fake.torrent?.state ?? {};
-    return { downloadRate, uploadRate, trackers: structuredClone(fake.trackers), money: { ...fake.money }, isHost: true };
+    return {
+      downloadRate,
+      uploadRate,
+      trackers: structuredClone(fake.trackers),
+      money: { ...fake.money },
+      isHost: true,
+    };
   }
   async stored() {
-    if (fake.scene === "slow") await new Promise((resolve, reject) => Object.assign(fake, { answer: resolve, refuse: reject }));
+    if (fake.scene === "slow")
+      await new Promise((resolve, reject) => Object.assign(fake, { answer: resolve, refuse: reject }));
     return [...fake.stored];
   }
   async add(source, options) {
     fake.calls.push(`add onDemand=${options.onDemand}`);
-    if (typeof source === "string" && source.includes("broken")) throw new PieceworkError("the magnet link is not valid: xt is not an info hash");
+    if (typeof source === "string" && source.includes("broken"))
+      throw new PieceworkError("the magnet link is not valid: xt is not an info hash");
     if (this.torrents.length === 0) this.torrents = [new Torrent(HASH)];
     if (!fake.stored.includes(HASH)) fake.stored.push(HASH);
     return this.torrents[0];
@@ -199,7 +285,17 @@ export class Client extends Emitter {
     fake.money.accountReady = false;
   }
   async recoverDeposits() {
-    return [{ ...fake.account, balance: 1_870_000n, bond: 2_500_000n, known: true, sessionKey: "0x3333333333333333333333333333333333333333", exit: async () => undefined, withdraw: async () => undefined }];
+    return [
+      {
+        ...fake.account,
+        balance: 1_870_000n,
+        bond: 2_500_000n,
+        known: true,
+        sessionKey: "0x3333333333333333333333333333333333333333",
+        exit: async () => undefined,
+        withdraw: async () => undefined,
+      },
+    ];
   }
   parse(amount) {
     const [whole, places = ""] = String(amount).split(".");
@@ -213,15 +309,54 @@ export class Client extends Emitter {
 /** Half of the title is here, two peers are busy. */
 fake.half = () => {
   const { state } = fake.torrent;
-  for (let piece = 0; piece < state.pieceCount; piece += 1) if (piece < state.pieceCount * 0.42 || (piece * 7919) % 97 < 14) fake.has(piece);
+  for (let piece = 0; piece < state.pieceCount; piece += 1)
+    if (piece < state.pieceCount * 0.42 || (piece * 7919) % 97 < 14) fake.has(piece);
   state.verified = Math.floor(state.length * 0.51);
-  Object.assign(state, { downloaded: 12_700_400, uploaded: 3_211_264, downloadRate: 4_312_000, uploadRate: 812_000, spentFine: 127_004n << FINE, earnedFine: (16_056n << FINE) + 9_000_000n });
+  Object.assign(state, {
+    downloaded: 12_700_400,
+    uploaded: 3_211_264,
+    downloadRate: 4_312_000,
+    uploadRate: 812_000,
+    spentFine: 127_004n << FINE,
+    earnedFine: (16_056n << FINE) + 9_000_000n,
+  });
   state.peers = [
-    fake.peer(1, { client: "Piecework 0.1.0", downloaded: 8_912_896, downloadRate: 3_100_000, buying: side({ pricePerGB: 10n * UNITS, active: true, paidFine: 89_128n << FINE, blocks: 544 }) }),
-    fake.peer(2, { client: "Piecework 0.1.0", downloaded: 3_787_504, downloadRate: 1_212_000, buying: side({ pricePerGB: 5n * UNITS, active: true, paidFine: 18_937n << FINE, blocks: 231 }) }),
-    fake.peer(3, { client: "Piecework 0.1.0", haveCount: 112, uploaded: 3_211_264, uploadRate: 812_000, selling: side({ pricePerGB: 5n * UNITS, active: true, paidFine: (16_056n << FINE) + 9_000_000n, blocks: 196 }) }),
+    fake.peer(1, {
+      client: "Piecework 0.1.0",
+      downloaded: 8_912_896,
+      downloadRate: 3_100_000,
+      buying: side({ pricePerGB: 10n * UNITS, active: true, paidFine: 89_128n << FINE, blocks: 544 }),
+    }),
+    fake.peer(2, {
+      client: "Piecework 0.1.0",
+      downloaded: 3_787_504,
+      downloadRate: 1_212_000,
+      buying: side({ pricePerGB: 5n * UNITS, active: true, paidFine: 18_937n << FINE, blocks: 231 }),
+    }),
+    fake.peer(3, {
+      client: "Piecework 0.1.0",
+      haveCount: 112,
+      uploaded: 3_211_264,
+      uploadRate: 812_000,
+      selling: side({ pricePerGB: 5n * UNITS, active: true, paidFine: (16_056n << FINE) + 9_000_000n, blocks: 196 }),
+    }),
     fake.peer(4, { client: "WebTorrent 3.0.21", peerChoking: true, haveCount: 300 }),
-    fake.peer(5, { client: "Piecework 0.1.0", buying: side({ pricePerGB: 22n * UNITS, note: "Asks for more than your limit." }) }),
+    fake.peer(5, {
+      client: "Piecework 0.1.0",
+      buying: side({ pricePerGB: 22n * UNITS, note: "Asks for more than your limit." }),
+    }),
   ];
-  Object.assign(fake.money, { accountReady: true, balance: 1_998_000n, locked: 40_000n, spentFine: (127_004n << FINE) + 5_000_000n, spent: 127_004n, redeemable: 16_056n, redeemableFine: (16_056n << FINE) + 9_000_000n, redeemableRanges: 2, vouchersSigned: 14, preimagesReleased: 775, preimagesReceived: 196 });
+  Object.assign(fake.money, {
+    accountReady: true,
+    balance: 1_998_000n,
+    locked: 40_000n,
+    spentFine: (127_004n << FINE) + 5_000_000n,
+    spent: 127_004n,
+    redeemable: 16_056n,
+    redeemableFine: (16_056n << FINE) + 9_000_000n,
+    redeemableRanges: 2,
+    vouchersSigned: 14,
+    preimagesReleased: 775,
+    preimagesReceived: 196,
+  });
 };

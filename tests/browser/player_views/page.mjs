@@ -14,7 +14,8 @@ import { dist, serve } from "./site.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const shots = join(here, "..", "..", "..", "target", "demo", "views");
-export const MAGNET = "magnet:?xt=urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a&dn=Big+Buck+Bunny&tr=wss%3A%2F%2Ftracker.example";
+export const MAGNET =
+  "magnet:?xt=urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a&dn=Big+Buck+Bunny&tr=wss%3A%2F%2Ftracker.example";
 export const PAID = {
   trackers: ["wss://tracker.example"],
   vault: "0x4444444444444444444444444444444444444444",
@@ -39,9 +40,29 @@ async function start() {
   process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
   const path = process.env.PIECEWORK_VIDEO ?? join(scratch, "video.mp4");
   if (!existsSync(path)) {
-    execFileSync("ffmpeg", ["-nostdin", "-loglevel", "error", "-f", "lavfi", "-i", "testsrc2=size=640x360:rate=25:duration=20", "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-movflags", "+faststart", path]);
+    execFileSync("ffmpeg", [
+      "-nostdin",
+      "-loglevel",
+      "error",
+      "-f",
+      "lavfi",
+      "-i",
+      "testsrc2=size=640x360:rate=25:duration=20",
+      "-c:v",
+      "libx264",
+      "-preset",
+      "ultrafast",
+      "-pix_fmt",
+      "yuv420p",
+      "-movflags",
+      "+faststart",
+      path,
+    ]);
   }
-  const documents = { "/piecework.js": join(here, "fake_piecework.js"), "/real_piecework.js": join(dist, "piecework.js") };
+  const documents = {
+    "/piecework.js": join(here, "fake_piecework.js"),
+    "/real_piecework.js": join(dist, "piecework.js"),
+  };
   const served = await serve({ config: () => config, documents, video: await readFile(path) });
   ({ url: site, close: closeSite } = served);
   browser = await launch(await browserPath());
@@ -67,7 +88,11 @@ export function test(name, body) {
 }
 
 /** A fresh page in a scene; it fails the test if anything is refused by the policy or thrown. */
-export async function open(t, scene, { setup = PAID, width = 1280, height = 900, dark = false, hash = "", ignore = null } = {}) {
+export async function open(
+  t,
+  scene,
+  { setup = PAID, width = 1280, height = 900, dark = false, hash = "", ignore = null } = {},
+) {
   config = setup;
   const page = await browser.context.newPage();
   const problems = [];
@@ -115,18 +140,36 @@ export async function watching(t, options) {
 }
 
 export const shot = (page, name) => page.screenshot({ path: join(shots, `${name}.png`), fullPage: true });
-export const text = (page, selector) => page.textContent(selector).then((found) => found.replaceAll("\u00a0", " ").trim());
+export const text = (page, selector) =>
+  page.textContent(selector).then((found) => found.replaceAll("\u00a0", " ").trim());
 export const calls = (page) => page.evaluate(() => window.fake.calls);
 
 /** What makes the page wider than its window. Runs in the page. */
 export function tooWide() {
   const { scrollWidth, clientWidth } = document.documentElement;
   if (scrollWidth <= clientWidth) return [];
-  const wide = [...document.querySelectorAll("body *")].filter((element) => element.checkVisibility() && !element.closest(".scroll") && element.getBoundingClientRect().right > clientWidth + 0.5);
-  return [`${scrollWidth} > ${clientWidth}`, ...wide.map((element) => `${element.tagName}#${element.id}.${element.className}`)];
+  const wide = [...document.querySelectorAll("body *")].filter(
+    (element) =>
+      element.checkVisibility() &&
+      !element.closest(".scroll") &&
+      element.getBoundingClientRect().right > clientWidth + 0.5,
+  );
+  return [
+    `${scrollWidth} > ${clientWidth}`,
+    ...wide.map((element) => `${element.tagName}#${element.id}.${element.className}`),
+  ];
 }
 
 /** `{term: value}` of a list of amounts. */
 export function ledger(page, selector) {
-  return page.evaluate((list) => Object.fromEntries([...document.querySelectorAll(`${list} > div`)].map((row) => [row.children[0].textContent, row.children[1].textContent.replaceAll("\u00a0", " ")])), selector);
+  return page.evaluate(
+    (list) =>
+      Object.fromEntries(
+        [...document.querySelectorAll(`${list} > div`)].map((row) => [
+          row.children[0].textContent,
+          row.children[1].textContent.replaceAll("\u00a0", " "),
+        ]),
+      ),
+    selector,
+  );
 }

@@ -11,7 +11,17 @@ import { ZERO32, sign, tagOf, voucherDigest } from "./voucher.mjs";
 
 const PAYEE = "0x1c5a77d9fa7ef466951b2f01f724bca3a5820b63";
 const UNIT = 2_748_779_070n;
-const TERMS = { type: "TERMS", version: 1, flags: 0, quoteId: 1, ttl: 600, payee: PAYEE, content: ZERO32, unit: UNIT, minRange: 10_000n << 24n };
+const TERMS = {
+  type: "TERMS",
+  version: 1,
+  flags: 0,
+  quoteId: 1,
+  ttl: 600,
+  payee: PAYEE,
+  content: ZERO32,
+  unit: UNIT,
+  minRange: 10_000n << 24n,
+};
 const CREDIT = { maxSteps: 256, credit0: 16, creditMax: 256, ramp: 2, minBondPercent: 125, luck: ZERO32 };
 
 /** A buyer on a connection whose seller quoted; `said` is what it said since it was looked at last. */
@@ -19,7 +29,12 @@ function quoted(path) {
   const clock = stoppedClock();
   const buyer = buyerOfTheVectors(path);
   const out = [];
-  const payments = new Payments({ ...buyer, now: () => clock.time, after: clock.after, send: (message) => out.push(message) });
+  const payments = new Payments({
+    ...buyer,
+    now: () => clock.time,
+    after: clock.after,
+    send: (message) => out.push(message),
+  });
   const said = () => out.splice(0);
   const quote = () => payments.read({ ...TERMS, ...CREDIT });
   quote();
@@ -60,14 +75,27 @@ function repetitions(seat, code, aux) {
 }
 
 const cases = {
-  "the chain is pending": (path) => assert.deepEqual(repetitions(quoted(path), 13, 0), [2_000, 4_000, 8_000, 16_000, 30_000]),
+  "the chain is pending": (path) =>
+    assert.deepEqual(repetitions(quoted(path), 13, 0), [2_000, 4_000, 8_000, 16_000, 30_000]),
   "the seller is behind": (path) => assert.deepEqual(repetitions(quoted(path), 4, 7), [2_000, 4_000, 8_000]),
   "the rate": (path) => {
     assert.equal(repetitions(quoted(path), 14, 1)[0], 50);
     assert.equal(repetitions(quoted(`${path}.2`), 14, 1_000)[0], 1_000);
   },
   "what ends the range": (path) => {
-    for (const [code, aux] of [[3, 0], [4, 0], [4, 8], [5, 7], [6, 7], [7, 0], [8, 0], [10, 0], [12, 300], [16, 2], [200, 0]]) {
+    for (const [code, aux] of [
+      [3, 0],
+      [4, 0],
+      [4, 8],
+      [5, 7],
+      [6, 7],
+      [7, 0],
+      [8, 0],
+      [10, 0],
+      [12, 300],
+      [16, 2],
+      [200, 0],
+    ]) {
       const seat = quoted(`${path}.${code}.${aux}`);
       reject(seat, code, aux);
       assert.notEqual(seat.payments.ended, null, `REJECT ${code} (${aux})`);
@@ -79,7 +107,10 @@ const cases = {
       const seat = attached(`${path}.${code}`);
       seat.payments.payable = 3;
       reject(seat, code, 0, { first: 0, tag: "0x00000000" });
-      assert.deepEqual(seat.said().map(({ type, k }) => [type, k]), [["PAY", 3]]);
+      assert.deepEqual(
+        seat.said().map(({ type, k }) => [type, k]),
+        [["PAY", 3]],
+      );
       assert.notEqual(seat.payments.ended, null);
     }
   },
@@ -109,7 +140,10 @@ const cases = {
     const seat = attached(path, 3);
     seat.payments.payable = 2;
     seat.payments.read({ type: "NEED", reason: 5, first: 7 });
-    assert.deepEqual(seat.said().map(({ type, k }) => [type, k]), [["PAY", 5]]);
+    assert.deepEqual(
+      seat.said().map(({ type, k }) => [type, k]),
+      [["PAY", 5]],
+    );
     let [next] = seat.said();
     while (next === undefined) {
       seat.clock.next();
@@ -120,7 +154,10 @@ const cases = {
   "a range that was consumed after it was paid on": (path) => {
     const seat = attached(path, 3);
     reject(seat, 5, 7);
-    assert.deepEqual(seat.said().map(({ type, first }) => [type, first]), [["COMMIT", 8]]);
+    assert.deepEqual(
+      seat.said().map(({ type, first }) => [type, first]),
+      [["COMMIT", 8]],
+    );
     assert.equal(seat.payments.ended, null);
   },
   "credit above what was quoted": (path) => {
@@ -136,11 +173,29 @@ const cases = {
     assert.equal(seat.payments.allowance(), 14);
   },
   "the proof of a STATE": (path) => {
-    const forgeries = { good: {}, "another payee": { payee: `0x${"33".repeat(20)}` }, "a wrong link": { k: 5 }, "another owner": { owner: `0x${"44".repeat(20)}` }, "fewer steps": { k: 0 } };
+    const forgeries = {
+      good: {},
+      "another payee": { payee: `0x${"33".repeat(20)}` },
+      "a wrong link": { k: 5 },
+      "another owner": { owner: `0x${"44".repeat(20)}` },
+      "fewer steps": { k: 0 },
+    };
     for (const [n, [what, forged]] of Object.entries(forgeries).entries()) {
       const seat = quoted(`${path}.${n}`);
       const links = linksOf(`0x${"77".repeat(32)}`, 61);
-      const voucher = { owner: seat.account.owner, payee: PAYEE, first: 7, count: 1, content: ZERO32, base: 0n, unit: UNIT, steps: 61, root: links[0], luck: ZERO32, ...forged };
+      const voucher = {
+        owner: seat.account.owner,
+        payee: PAYEE,
+        first: 7,
+        count: 1,
+        content: ZERO32,
+        base: 0n,
+        unit: UNIT,
+        steps: 61,
+        root: links[0],
+        luck: ZERO32,
+        ...forged,
+      };
       const signature = sign(seat.account.sessionKey, voucherDigest(seat.account, voucher));
       const k = forged.k ?? 6;
       seat.payments.read({ type: "STATE", ...voucher, ...signature, k, w: links[k === 5 ? 6 : k] });
@@ -152,15 +207,33 @@ const cases = {
   },
   "evidence of a promise that is not on record": (path) => {
     const seat = attached(path);
-    const voucher = { owner: seat.account.owner, payee: `0x${"33".repeat(20)}`, first: 9, count: 1, content: ZERO32, base: 0n, unit: UNIT, steps: 61, root: ZERO32, luck: ZERO32 };
-    seat.payments.read({ type: "SEEN", ...voucher, ...sign(seat.account.sessionKey, voucherDigest(seat.account, voucher)) });
+    const voucher = {
+      owner: seat.account.owner,
+      payee: `0x${"33".repeat(20)}`,
+      first: 9,
+      count: 1,
+      content: ZERO32,
+      base: 0n,
+      unit: UNIT,
+      steps: 61,
+      root: ZERO32,
+      luck: ZERO32,
+    };
+    seat.payments.read({
+      type: "SEEN",
+      ...voucher,
+      ...sign(seat.account.sessionKey, voucherDigest(seat.account, voucher)),
+    });
     assert.ok(seat.records.held);
   },
   "the seller's BYE": (path) => {
     const seat = attached(path);
     seat.payments.payable = 3;
     seat.payments.read({ type: "BYE", reason: 0x81 });
-    assert.deepEqual(seat.said().map(({ type, k }) => [type, k]), [["PAY", 3]]);
+    assert.deepEqual(
+      seat.said().map(({ type, k }) => [type, k]),
+      [["PAY", 3]],
+    );
     assert.equal(seat.payments.allowance(), 0);
   },
 };

@@ -7,8 +7,14 @@ export function encode(value) {
   if (value instanceof Uint8Array) return Buffer.concat([Buffer.from(`${value.length}:`), value]);
   if (Array.isArray(value)) return Buffer.concat([Buffer.from("l"), ...value.map(encode), Buffer.from("e")]);
   // Keys stand in the order of their bytes; ours are ASCII.
-  const keys = Object.keys(value).filter((key) => value[key] !== undefined).sort();
-  return Buffer.concat([Buffer.from("d"), ...keys.flatMap((key) => [encode(key), encode(value[key])]), Buffer.from("e")]);
+  const keys = Object.keys(value)
+    .filter((key) => value[key] !== undefined)
+    .sort();
+  return Buffer.concat([
+    Buffer.from("d"),
+    ...keys.flatMap((key) => [encode(key), encode(value[key])]),
+    Buffer.from("e"),
+  ]);
 }
 
 /** The value that the bytes begin with, and where it ends. Strings are Buffers; integers are bigint where a number is inexact. */

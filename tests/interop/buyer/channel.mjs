@@ -18,7 +18,9 @@ export class Channels {
   static async start() {
     const channels = new Channels();
     const { context } = await browser();
-    await context.exposeFunction("channelSays", (name, base64) => channels.#hearers.get(name)?.(base64 && Buffer.from(base64, "base64")));
+    await context.exposeFunction("channelSays", (name, base64) =>
+      channels.#hearers.get(name)?.(base64 && Buffer.from(base64, "base64")),
+    );
     channels.#page = await open(context, `${await site({ pages, policy: null })}/channel.html`);
     return channels;
   }
@@ -38,7 +40,8 @@ export class Channels {
         this.#hearers.set(name, (bytes) => (bytes === null ? closed() : read(bytes)));
         early.forEach(hear);
       },
-      send: (bytes) => void this.#page.run(`say(${text(name)}, ${text(bytes.toString("base64"))})`).catch(() => hear(null)),
+      send: (bytes) =>
+        void this.#page.run(`say(${text(name)}, ${text(bytes.toString("base64"))})`).catch(() => hear(null)),
       close: () => {
         this.#hearers.delete(name);
         return this.#page.run(`hangUp(${text(name)})`);

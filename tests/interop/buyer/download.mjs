@@ -16,14 +16,20 @@ export function torrentOf({ name, bytes, pieceLength, tracker }) {
 
 /** What a download needs of an info dictionary. */
 export function torrentFrom(info) {
-  const hashes = Array.from({ length: info.pieces.length / HASH_BYTES }, (_, i) => info.pieces.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES));
+  const hashes = Array.from({ length: info.pieces.length / HASH_BYTES }, (_, i) =>
+    info.pieces.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES),
+  );
   return { infoHash: sha1(encode(info)), pieceLength: info["piece length"], length: info.length, hashes };
 }
 
 /** The blocks of a piece. */
 export function blocksOf({ pieceLength, length }, piece) {
   const size = Math.min(pieceLength, length - piece * pieceLength);
-  return Array.from({ length: Math.ceil(size / BLOCK) }, (_, i) => ({ piece, begin: i * BLOCK, length: Math.min(BLOCK, size - i * BLOCK) }));
+  return Array.from({ length: Math.ceil(size / BLOCK) }, (_, i) => ({
+    piece,
+    begin: i * BLOCK,
+    length: Math.min(BLOCK, size - i * BLOCK),
+  }));
 }
 
 const nameOf = ({ piece, begin }) => `${piece}/${begin}`;
@@ -45,7 +51,9 @@ export class Download {
   /** Wanted blocks that are neither here nor asked for. */
   missing() {
     const wanted = Array.from({ length: this.until }, (_, piece) => piece).filter((piece) => !this.pieces.has(piece));
-    return wanted.flatMap((piece) => blocksOf(this.torrent, piece)).filter((block) => !this.#asked.has(nameOf(block)) && !this.#arrived.has(nameOf(block)));
+    return wanted
+      .flatMap((piece) => blocksOf(this.torrent, piece))
+      .filter((block) => !this.#asked.has(nameOf(block)) && !this.#arrived.has(nameOf(block)));
   }
 
   /** The block is asked for. */
@@ -65,7 +73,8 @@ export class Download {
     this.#asked.delete(name);
     this.#arrived.set(name, bytes);
     const blocks = blocksOf(this.torrent, piece);
-    if (!blocks.every((block) => this.#arrived.has(nameOf(block)))) return { complete: false, good: false, blocks: blocks.length };
+    if (!blocks.every((block) => this.#arrived.has(nameOf(block))))
+      return { complete: false, good: false, blocks: blocks.length };
     const whole = Buffer.concat(blocks.map((block) => this.#arrived.get(nameOf(block))));
     for (const block of blocks) this.#arrived.delete(nameOf(block));
     const good = sha1(whole).equals(this.torrent.hashes[piece]);

@@ -26,9 +26,29 @@ export function stoppedClock() {
 
 /** The buyer of the vectors: its records begin at serial 7. */
 export function buyerOfTheVectors(path) {
-  const { vault, chain_id: chainId, owner, session_key: sessionKey, session_address: sessionAddress, balance, tranche, bond } = vectors("paid_piece.json");
-  const state = { balance: BigInt(balance), tranche: BigInt(tranche), consumed: 1, known: true, bond: BigInt(bond), exitAt: 0 };
+  const {
+    vault,
+    chain_id: chainId,
+    owner,
+    session_key: sessionKey,
+    session_address: sessionAddress,
+    balance,
+    tranche,
+    bond,
+  } = vectors("paid_piece.json");
+  const state = {
+    balance: BigInt(balance),
+    tranche: BigInt(tranche),
+    consumed: 1,
+    known: true,
+    bond: BigInt(bond),
+    exitAt: 0,
+  };
   const records = new Records(path);
   records.next = 7;
-  return { account: { vault, chainId, owner, sessionKey, sessionAddress, ...state }, records, limits: { ceiling: 1n << 40n, budget: 1n << 50n, content: ZERO32 } };
+  return {
+    account: { vault, chainId, owner, sessionKey, sessionAddress, ...state },
+    records,
+    limits: { ceiling: 1n << 40n, budget: 1n << 50n, content: ZERO32 },
+  };
 }

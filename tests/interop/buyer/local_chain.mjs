@@ -23,7 +23,8 @@ function anvil() {
 /** The interface and bytecode of a contract that was built. */
 function artifact(name) {
   const file = join(contracts, `out/${name}.sol/${name}.json`);
-  if (!existsSync(file)) throw new Error(`${file} is not there: run \`npm ci --ignore-scripts\` and \`npm run build\` in contracts`);
+  if (!existsSync(file))
+    throw new Error(`${file} is not there: run \`npm ci --ignore-scripts\` and \`npm run build\` in contracts`);
   const { abi, bytecode } = JSON.parse(readFileSync(file, "utf8"));
   return { abi, bytecode: bytecode.object };
 }
@@ -36,7 +37,9 @@ export class LocalChain {
 
   /** Starts anvil and deploys token and vault. */
   static async start() {
-    const { match: [, port] } = await freezable(anvil(), ["--port", "0"], /Listening on 127\.0\.0\.1:(\d+)/);
+    const {
+      match: [, port],
+    } = await freezable(anvil(), ["--port", "0"], /Listening on 127\.0\.0\.1:(\d+)/);
     const chain = new LocalChain();
     chain.rpc = `http://127.0.0.1:${port}`;
     chain.#provider = new ethers.JsonRpcProvider(chain.rpc, undefined, { pollingInterval: 100, cacheTimeout: -1 });
@@ -44,7 +47,14 @@ export class LocalChain {
     chain.#owner = owner;
     chain.chainId = Number((await chain.#provider.getNetwork()).chainId);
     chain.#token = await chain.#deploy("DemoToken", deployer);
-    const vault = await chain.#deploy("PieceworkVault", deployer, await chain.#token.getAddress(), ethers.ZeroAddress, SINK, EXIT_DELAY);
+    const vault = await chain.#deploy(
+      "PieceworkVault",
+      deployer,
+      await chain.#token.getAddress(),
+      ethers.ZeroAddress,
+      SINK,
+      EXIT_DELAY,
+    );
     chain.owner = owner.address.toLowerCase();
     chain.token = (await chain.#token.getAddress()).toLowerCase();
     chain.vault = (await vault.getAddress()).toLowerCase();
@@ -68,7 +78,15 @@ export class LocalChain {
     const data = vaultInterface.encodeFunctionData("open", [sessionAddress, tranche, amount, bond, NO_PERMIT]);
     await (await this.#owner.sendTransaction({ to: this.vault, data })).wait();
     const id = accountId(this.owner, sessionAddress);
-    return { vault: this.vault, chainId: this.chainId, owner: this.owner, sessionKey, sessionAddress, id, ...(await this.state(id)) };
+    return {
+      vault: this.vault,
+      chainId: this.chainId,
+      owner: this.owner,
+      sessionKey,
+      sessionAddress,
+      id,
+      ...(await this.state(id)),
+    };
   }
 
   /** What the vault says of an account and the word of serials that has this one. */

@@ -1,7 +1,17 @@
 // docs/protocol.md, "Messages": the bytes of the pw_pay messages. Addresses, tags and hashes are 0x texts, amounts are bigint.
 
-const number = (name, size) => ({ name, size, read: (bytes) => bytes.readUIntBE(0, size), write: (value, bytes) => bytes.writeUIntBE(value, 0, size) });
-const hex = (name, size) => ({ name, size, read: (bytes) => `0x${bytes.toString("hex")}`, write: (value, bytes) => bytes.write(value.slice(2), "hex") });
+const number = (name, size) => ({
+  name,
+  size,
+  read: (bytes) => bytes.readUIntBE(0, size),
+  write: (value, bytes) => bytes.writeUIntBE(value, 0, size),
+});
+const hex = (name, size) => ({
+  name,
+  size,
+  read: (bytes) => `0x${bytes.toString("hex")}`,
+  write: (value, bytes) => bytes.write(value.slice(2), "hex"),
+});
 const amount = (name) => ({
   name,
   size: 12,
@@ -76,7 +86,8 @@ export function decodeMessage(bytes) {
   if (bytes.length === 0) throw new Error("pw_pay: there is no type byte");
   if (!(bytes[0] in TYPES)) return null;
   const [type, fields] = TYPES[bytes[0]];
-  if (bytes.length !== sizeOf(fields)) throw new Error(`pw_pay: ${type} has ${sizeOf(fields)} bytes, not ${bytes.length}`);
+  if (bytes.length !== sizeOf(fields))
+    throw new Error(`pw_pay: ${type} has ${sizeOf(fields)} bytes, not ${bytes.length}`);
   const message = { type };
   let at = 1;
   for (const { name, size, read } of fields) {

@@ -49,7 +49,8 @@ export function bound({ consumed, balance, tranche }) {
 }
 
 /** Whether a range stays inside one word of serials, without serial 0. */
-export const wellFormed = ({ first, count }) => first >= 1 && count >= 1 && count <= WORD && (first % WORD) + count <= WORD;
+export const wellFormed = ({ first, count }) =>
+  first >= 1 && count >= 1 && count <= WORD && (first % WORD) + count <= WORD;
 
 /** The next range of an account: `{ first, count }`, or null when the deposit is used up. */
 export function allocate({ next, bound, needed, wanted }) {

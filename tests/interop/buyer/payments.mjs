@@ -21,7 +21,19 @@ const NEXT_AT_ONCE = 2;
 const EVIDENCE_CHECKS = 4;
 
 /** Codes of REJECT that this file treats by themselves; every other one ends the range. */
-const CODE = { version: 1, vault: 2, notCovered: 4, consumed: 5, conflict: 6, quote: 9, preimage: 11, overCredit: 12, pending: 13, rate: 14, closing: 15 };
+const CODE = {
+  version: 1,
+  vault: 2,
+  notCovered: 4,
+  consumed: 5,
+  conflict: 6,
+  quote: 9,
+  preimage: 11,
+  overCredit: 12,
+  pending: 13,
+  rate: 14,
+  closing: 15,
+};
 const NEED = { fold: 1, nextRange: 2, closed: 5 };
 const STOPS_SELLING = 0x80;
 
@@ -34,7 +46,10 @@ const most = (a, b) => (a > b ? a : b);
 export function refusal({ quote, account, records, limits, payee, now }) {
   const checks = [
     [account.known && account.tranche > 0n && account.exitAt === 0 && !records.held, "the account cannot be used"],
-    [quote.unit >= 1n && quote.unit <= limits.ceiling && quote.unit <= cap(256, account.tranche), "the price is too high"],
+    [
+      quote.unit >= 1n && quote.unit <= limits.ceiling && quote.unit <= cap(256, account.tranche),
+      "the price is too high",
+    ],
     [quote.unit <= limits.budget - records.revealed(), "the budget is used up"],
     [quote.content === ZERO32 || quote.content === limits.content, "the content is another title's"],
     [quote.credit0 > 0 && quote.creditMax > 0 && quote.maxSteps > 0, "there is no credit, or no step"],
@@ -63,7 +78,9 @@ class LiveRange {
   }
 
   get usable() {
-    return Number(most(usableSteps({ count: this.count, q: this.q, paid: this.paid, unit: this.chain.voucher.unit }), 0n));
+    return Number(
+      most(usableSteps({ count: this.count, q: this.q, paid: this.paid, unit: this.chain.voucher.unit }), 0n),
+    );
   }
 
   /** Steps that may be revealed now: before a fold's ACK no more than the old chain had left. */
@@ -121,7 +138,17 @@ export class Payments {
    * `longestChain`: a chain may be shorter than the seller allows; `tip` draws the end of a chain; `after` is setTimeout;
    * `changed` is told when a timer did something.
    */
-  constructor({ account, records, send, limits, longestChain = MAX_STEPS, tip = drawTip, now = () => performance.now(), after = setTimeout, changed = () => undefined }) {
+  constructor({
+    account,
+    records,
+    send,
+    limits,
+    longestChain = MAX_STEPS,
+    tip = drawTip,
+    now = () => performance.now(),
+    after = setTimeout,
+    changed = () => undefined,
+  }) {
     this.#account = account;
     this.#records = records;
     this.#send = send;
@@ -135,7 +162,15 @@ export class Payments {
 
   /** Takes a message of the seller. */
   read(message) {
-    const take = { TERMS: this.#terms, ACK: this.#ack, REJECT: this.#reject, NEED: this.#need, STATE: this.#state, SEEN: this.#seen, BYE: this.#bye }[message.type];
+    const take = {
+      TERMS: this.#terms,
+      ACK: this.#ack,
+      REJECT: this.#reject,
+      NEED: this.#need,
+      STATE: this.#state,
+      SEEN: this.#seen,
+      BYE: this.#bye,
+    }[message.type];
     this.log.push([message.type, message.code ?? message.reason ?? message.k ?? 0]);
     take?.call(this, message);
   }
@@ -146,7 +181,10 @@ export class Payments {
     const outstanding = this.#outstanding();
     const unit = this.#live.at(-1).chain.voucher.unit;
     const budget = (this.#limits.budget - this.#records.revealed() - unit * BigInt(outstanding)) / unit;
-    return Math.max(0, Math.min(this.credit - outstanding - this.phantom, this.#usable() - outstanding - this.phantom, Number(budget)));
+    return Math.max(
+      0,
+      Math.min(this.credit - outstanding - this.phantom, this.#usable() - outstanding - this.phantom, Number(budget)),
+    );
   }
 
   /** Reveals a step for each payable block, as far as the chains reach, the oldest range first; folds and commits what that makes necessary. */
@@ -164,7 +202,9 @@ export class Payments {
 
   /** Whether every block is paid, and the last step was acknowledged. */
   get settled() {
-    return this.inFlight + this.unverified + this.payable === 0 && (this.#lastPay === null || this.#lastPay.acknowledged);
+    return (
+      this.inFlight + this.unverified + this.payable === 0 && (this.#lastPay === null || this.#lastPay.acknowledged)
+    );
   }
 
   /** Whether a range is attached. */
@@ -257,7 +297,14 @@ export class Payments {
   }
 
   #refusal() {
-    return refusal({ quote: this.#quote, account: this.#account, records: this.#records, limits: this.#limits, payee: this.#payee, now: this.#now() });
+    return refusal({
+      quote: this.#quote,
+      account: this.#account,
+      records: this.#records,
+      limits: this.#limits,
+      payee: this.#payee,
+      now: this.#now(),
+    });
   }
 
   /** Serials that a range must have for the seller. */
@@ -271,9 +318,19 @@ export class Payments {
     const { payee, content, unit } = this.#quote;
     const fits = (range) => {
       const usable = usableSteps({ count: range.count, q: this.#account.tranche, paid: range.revealed, unit });
-      return !range.closed && range.payee === payee && range.content === content && range.count >= this.#needed() && usable > 0n;
+      return (
+        !range.closed &&
+        range.payee === payee &&
+        range.content === content &&
+        range.count >= this.#needed() &&
+        usable > 0n
+      );
     };
-    return [...this.#records.ranges.values()].find((range) => fits(range) && !this.#live.some(({ first }) => first === range.first)) ?? null;
+    return (
+      [...this.#records.ranges.values()].find(
+        (range) => fits(range) && !this.#live.some(({ first }) => first === range.first),
+      ) ?? null
+    );
   }
 
   #newRange() {
@@ -288,12 +345,32 @@ export class Payments {
   /** A voucher for this range with a fresh chain; its base is durable before it is signed. */
   #promise({ first, count, payee, content }, base, unit = this.#quote.unit) {
     this.#records.base(first, base);
-    const steps = Math.min(this.#longestChain, chainSteps({ count, q: this.#account.tranche, base, unit, maxSteps: this.#quote.maxSteps }));
+    const steps = Math.min(
+      this.#longestChain,
+      chainSteps({ count, q: this.#account.tranche, base, unit, maxSteps: this.#quote.maxSteps }),
+    );
     const links = linksOf(this.#tip(), steps);
-    const voucher = { owner: this.#account.owner, payee, first, count, content, base, unit, steps, root: links[0], luck: ZERO32 };
+    const voucher = {
+      owner: this.#account.owner,
+      payee,
+      first,
+      count,
+      content,
+      base,
+      unit,
+      steps,
+      root: links[0],
+      luck: ZERO32,
+    };
     const signature = sign(this.#account.sessionKey, voucherDigest(this.#account, voucher));
     const { quoteId, credit0, creditMax } = this.#quote;
-    return { first, count, payee, content, chain: { voucher, signature, links, k: 0, quoteId, creditMost: Math.max(creditMax, credit0) } };
+    return {
+      first,
+      count,
+      payee,
+      content,
+      chain: { voucher, signature, links, k: 0, quoteId, creditMost: Math.max(creditMax, credit0) },
+    };
   }
 
   /** Sends a range's COMMIT, for the first time or again. */
@@ -349,13 +426,17 @@ export class Payments {
 
   #foldIfDue(range) {
     const { k, voucher } = range.chain;
-    const due = range.acknowledged && range.old === null && 4 * k >= 3 * voucher.steps && range.usable > voucher.steps - k;
+    const due =
+      range.acknowledged && range.old === null && 4 * k >= 3 * voucher.steps && range.usable > voucher.steps - k;
     if (due && this.ended === null) this.#fold(range);
   }
 
   #fold(range) {
     if (range.foldLater) return;
-    const wait = range.paidSinceCommit >= FOLD_STEPS ? 0 : Math.max(this.#wait(true), (range.foldNotBefore ?? -Infinity) - this.#now());
+    const wait =
+      range.paidSinceCommit >= FOLD_STEPS
+        ? 0
+        : Math.max(this.#wait(true), (range.foldNotBefore ?? -Infinity) - this.#now());
     if (wait > 0) {
       range.foldLater = true;
       return this.#later(wait, () => {
@@ -393,7 +474,8 @@ export class Payments {
     const attaches = !this.#acknowledged;
     if (range !== undefined) this.#acknowledge(range);
     this.credit = Math.min(creditBlocks, range?.chain.creditMost ?? this.credit);
-    if (attaches || (ofLastPay && this.#outstanding() === 0)) this.phantom = Math.max(0, owedBlocks - this.#outstanding());
+    if (attaches || (ofLastPay && this.#outstanding() === 0))
+      this.phantom = Math.max(0, owedBlocks - this.#outstanding());
     else this.phantom = Math.min(this.phantom, owedBlocks);
     this.settle();
   }
@@ -409,7 +491,9 @@ export class Payments {
 
   #reject({ code, first, tag, aux }) {
     if ([CODE.version, CODE.vault, CODE.closing].includes(code)) return this.#stop(`REJECT ${code}`);
-    const range = this.#live.find((live) => live.first === first && (live.tag === tag || (live.old !== null && tagOf(live.old.voucher) === tag)));
+    const range = this.#live.find(
+      (live) => live.first === first && (live.tag === tag || (live.old !== null && tagOf(live.old.voucher) === tag)),
+    );
     if (range === undefined) return code === CODE.overCredit ? this.#overCredit(aux, !this.#acknowledged) : undefined;
     range.answered = true;
     if (code === CODE.overCredit) return this.#overCredit(aux, !range.acknowledged);
@@ -425,14 +509,19 @@ export class Payments {
 
   /** A REJECT of a range, or of a fold whose old chain is in force again. */
   #refuse(range, code, aux) {
-    const again = (waits) => (range.retries < waits.length ? this.#repeat(range, waits[range.retries++]) : this.#endRange(range, `REJECT ${code}, again and again`));
+    const again = (waits) =>
+      range.retries < waits.length
+        ? this.#repeat(range, waits[range.retries++])
+        : this.#endRange(range, `REJECT ${code}, again and again`);
     if (code === CODE.preimage) return;
     if (code === CODE.quote) return range.acknowledged ? undefined : this.#takeBack(range);
     if (code === CODE.pending) return again(CHAIN_PENDING_MS);
     if (code === CODE.rate) return this.#repeat(range, Math.min(Math.max(aux, 50), 60_000));
-    if (code === CODE.notCovered && !range.acknowledged && aux >= 1 && aux < range.first + range.count) return again(BEHIND_MS);
+    if (code === CODE.notCovered && !range.acknowledged && aux >= 1 && aux < range.first + range.count)
+      return again(BEHIND_MS);
     if (code === CODE.consumed || code === CODE.conflict) this.#records.close(range.first);
-    if (code === CODE.consumed && range.acknowledged && range.chain.k > 0) return this.#goOnWithout(range, { atOnce: this.#nextAtOnce-- > 0 });
+    if (code === CODE.consumed && range.acknowledged && range.chain.k > 0)
+      return this.#goOnWithout(range, { atOnce: this.#nextAtOnce-- > 0 });
     this.#endRange(range, `REJECT ${code}`);
   }
 
@@ -501,14 +590,30 @@ export class Payments {
 
   #proves(state, range) {
     if (state.payee !== this.#quote?.payee || (this.#payee !== null && state.payee !== this.#payee)) return false;
-    if (state.owner !== this.#account.owner || state.luck !== ZERO32 || state.k > state.steps || state.steps > MAX_STEPS || !wellFormed(state)) return false;
-    if (++this.#checks > EVIDENCE_CHECKS || recover(voucherDigest(this.#account, state), state) !== this.#account.sessionAddress) return false;
+    if (
+      state.owner !== this.#account.owner ||
+      state.luck !== ZERO32 ||
+      state.k > state.steps ||
+      state.steps > MAX_STEPS ||
+      !wellFormed(state)
+    )
+      return false;
+    if (
+      ++this.#checks > EVIDENCE_CHECKS ||
+      recover(voucherDigest(this.#account, state), state) !== this.#account.sessionAddress
+    )
+      return false;
     if (walk(state.w, state.k) !== state.root) return false;
     const recorded = this.#records.ranges.get(state.first);
     if (recorded && ["payee", "count", "content"].some((name) => recorded[name] !== state[name])) return false;
     if (!recorded && this.#overlapsARecord(state)) return false;
     const amount = owed(state, state.k);
-    return amount > (recorded?.revealed ?? 0n) && amount <= cap(state.count, this.#account.tranche) && !recorded?.closed && (range === undefined || !range.acknowledged);
+    return (
+      amount > (recorded?.revealed ?? 0n) &&
+      amount <= cap(state.count, this.#account.tranche) &&
+      !recorded?.closed &&
+      (range === undefined || !range.acknowledged)
+    );
   }
 
   #overlapsARecord({ first, count }) {
@@ -527,7 +632,9 @@ export class Payments {
   #seen(seen) {
     if (!wellFormed(seen) || ++this.#checks > EVIDENCE_CHECKS) return;
     if (recover(voucherDigest(this.#account, seen), seen) !== this.#account.sessionAddress) return;
-    const promised = Array.from({ length: seen.count }, (_, i) => seen.first + i).every((serial) => this.#records.names(serial));
+    const promised = Array.from({ length: seen.count }, (_, i) => seen.first + i).every((serial) =>
+      this.#records.names(serial),
+    );
     if (!promised) this.#records.hold();
   }
 

@@ -1,7 +1,16 @@
 // One connection of the buyer: the byte stream, the payments, and the download between them. Bytes come in by `read` and go out by `send`.
 import { decodeMessage, encodeMessage } from "./messages.mjs";
 import { Payments } from "./payments.mjs";
-import { Decoder, ID, decodeExtendedHandshake, encodeExtendedHandshake, extended, handshake, message, request } from "./wire.mjs";
+import {
+  Decoder,
+  ID,
+  decodeExtendedHandshake,
+  encodeExtendedHandshake,
+  extended,
+  handshake,
+  message,
+  request,
+} from "./wire.mjs";
 
 /** Flags of `pay`: the sender sells, the sender understands prices. */
 const SELLS = 1;
@@ -32,7 +41,11 @@ export class Peer {
     this.#send = send;
     this.#config = config;
     this.download = download;
-    this.payments = new Payments({ ...config, changed: () => this.#goOn(), send: (pwPay) => send(extended(this.#pwPay, encodeMessage(pwPay))) });
+    this.payments = new Payments({
+      ...config,
+      changed: () => this.#goOn(),
+      send: (pwPay) => send(extended(this.#pwPay, encodeMessage(pwPay))),
+    });
   }
 
   /** Says the handshake; the channel is open. */
@@ -63,7 +76,8 @@ export class Peer {
   /** Resolves when it is so; rejects when buying or the connection ended, or after a time that nothing takes. */
   until(what, holds) {
     return new Promise((resolve, reject) => {
-      const fail = (why) => reject(new Error(`never: ${what}: ${why}; ${JSON.stringify(this.payments.log.slice(-12))}`));
+      const fail = (why) =>
+        reject(new Error(`never: ${what}: ${why}; ${JSON.stringify(this.payments.log.slice(-12))}`));
       const timer = setTimeout(fail, PATIENCE_MS, "not in time");
       const look = () => {
         if (holds()) resolve();
@@ -98,7 +112,16 @@ export class Peer {
     if ((reserved[5] & 0x10) === 0) throw new Error("a peer without extensions");
     this.remote = peerId;
     const { vault, chainId } = this.#config.account;
-    const ours = { pwPay: OUR_PW_PAY, utMetadata: OUR_METADATA, vault, chainId, flags: BUYS, version: VERSION, reqq: 64, client: "buyer" };
+    const ours = {
+      pwPay: OUR_PW_PAY,
+      utMetadata: OUR_METADATA,
+      vault,
+      chainId,
+      flags: BUYS,
+      version: VERSION,
+      reqq: 64,
+      client: "buyer",
+    };
     this.#send(extended(0, encodeExtendedHandshake(ours)));
     this.#send(message(ID.haveNone));
   }
@@ -106,8 +129,13 @@ export class Peer {
   #message({ id, payload }) {
     if (id === ID.extended) this.#extended(payload[0], payload.subarray(1));
     else if (id === ID.choke || id === ID.unchoke) this.#choked = id === ID.choke;
-    else if (id === ID.piece) this.#block({ piece: payload.readUInt32BE(0), begin: payload.readUInt32BE(4), bytes: payload.subarray(8) });
-    else if (id === ID.reject && this.download.refuse({ piece: payload.readUInt32BE(0), begin: payload.readUInt32BE(4) })) this.payments.inFlight--;
+    else if (id === ID.piece)
+      this.#block({ piece: payload.readUInt32BE(0), begin: payload.readUInt32BE(4), bytes: payload.subarray(8) });
+    else if (
+      id === ID.reject &&
+      this.download.refuse({ piece: payload.readUInt32BE(0), begin: payload.readUInt32BE(4) })
+    )
+      this.payments.inFlight--;
     // have, have all, bitfield: a seller of everything is all that this buyer looks for.
   }
 
@@ -133,7 +161,13 @@ export class Peer {
   /** Whether the remote sells here, for the money that we have. */
   #deal() {
     const { vault, chainId } = this.#config.account;
-    return this.pay !== null && this.pay.version === VERSION && this.pay.vault === vault && this.pay.chainId === BigInt(chainId) && (this.pay.flags & SELLS) !== 0;
+    return (
+      this.pay !== null &&
+      this.pay.version === VERSION &&
+      this.pay.vault === vault &&
+      this.pay.chainId === BigInt(chainId) &&
+      (this.pay.flags & SELLS) !== 0
+    );
   }
 
   #block(block) {

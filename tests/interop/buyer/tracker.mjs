@@ -17,7 +17,15 @@ export async function answerTo({ tracker, infoHash, peerId, sdp }) {
     offerIds.add(offerId);
     const ids = { info_hash: infoHash.toString("latin1"), peer_id: peerId.toString("latin1") };
     const amounts = { uploaded: 0, downloaded: 0, left: 1, numwant: 1 };
-    socket.send(JSON.stringify({ action: "announce", ...ids, ...amounts, ...event, offers: [{ offer_id: offerId, offer: { type: "offer", sdp } }] }));
+    socket.send(
+      JSON.stringify({
+        action: "announce",
+        ...ids,
+        ...amounts,
+        ...event,
+        offers: [{ offer_id: offerId, offer: { type: "offer", sdp } }],
+      }),
+    );
   };
   try {
     return await new Promise((resolve, reject) => {

@@ -2,8 +2,10 @@
 import { ethers } from "./ethers.mjs";
 import { ZERO32 } from "./voucher.mjs";
 
-const CLAIM = "tuple(address owner,uint32 first,uint16 count,bytes32 content,uint96 base,uint96 unit,uint16 steps,uint16 k,bytes32 w,bytes32 salt,bytes32 r,bytes32 vs)";
-const VOUCHER = "tuple(address owner,address payee,uint32 first,uint16 count,bytes32 content,uint96 base,uint96 unit,uint16 steps,bytes32 root,bytes32 luck)";
+const CLAIM =
+  "tuple(address owner,uint32 first,uint16 count,bytes32 content,uint96 base,uint96 unit,uint16 steps,uint16 k,bytes32 w,bytes32 salt,bytes32 r,bytes32 vs)";
+const VOUCHER =
+  "tuple(address owner,address payee,uint32 first,uint16 count,bytes32 content,uint96 base,uint96 unit,uint16 steps,bytes32 root,bytes32 luck)";
 
 /** The vault's calls and events. */
 export const vaultInterface = new ethers.Interface([
@@ -38,16 +40,32 @@ export function claimsHash(claims) {
 
 /** The answer of `state`; numbers that fit are numbers. */
 export function decodeState(data) {
-  const { balance, tranche, consumed, known, bond, exitAt, spentWord, chainId, blockNumber, timestamp } = vaultInterface.decodeFunctionResult("state", data).toObject();
-  return { balance, tranche, consumed: Number(consumed), known, bond, exitAt: Number(exitAt), spentWord, chainId, blockNumber: Number(blockNumber), timestamp: Number(timestamp) };
+  const { balance, tranche, consumed, known, bond, exitAt, spentWord, chainId, blockNumber, timestamp } = vaultInterface
+    .decodeFunctionResult("state", data)
+    .toObject();
+  return {
+    balance,
+    tranche,
+    consumed: Number(consumed),
+    known,
+    bond,
+    exitAt: Number(exitAt),
+    spentWord,
+    chainId,
+    blockNumber: Number(blockNumber),
+    timestamp: Number(timestamp),
+  };
 }
 
 /** The data of a call of `state` for the word of serials that has this one. */
-export const stateCall = (account, serial) => vaultInterface.encodeFunctionData("state", [account, Math.floor(serial / 256)]);
+export const stateCall = (account, serial) =>
+  vaultInterface.encodeFunctionData("state", [account, Math.floor(serial / 256)]);
 
 /** The voucher that a `Redeemed` event proves, with what was paid for it. */
 export function decodeRedeemed({ topics, data }) {
-  const { payee, owner, packed, content, root, luck, gross, cut } = vaultInterface.decodeEventLog("Redeemed", data, topics).toObject();
+  const { payee, owner, packed, content, root, luck, gross, cut } = vaultInterface
+    .decodeEventLog("Redeemed", data, topics)
+    .toObject();
   const part = (shift, bits) => (packed >> shift) & ((1n << bits) - 1n);
   const voucher = {
     owner: owner.toLowerCase(),

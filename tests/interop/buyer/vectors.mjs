@@ -26,7 +26,10 @@ const AMOUNTS = ["base", "unit", "minRange"];
 /** A vector's object under the names of the page, with amounts as bigint. */
 function named(vector) {
   const entries = Object.entries(vector).filter(([name]) => name !== "hex");
-  const renamed = entries.map(([name, value]) => [RENAMED[name] ?? name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase()), value]);
+  const renamed = entries.map(([name, value]) => [
+    RENAMED[name] ?? name.replace(/_(\w)/g, (_, letter) => letter.toUpperCase()),
+    value,
+  ]);
   return Object.fromEntries(renamed.map(([name, value]) => [name, AMOUNTS.includes(name) ? BigInt(value) : value]));
 }
 
@@ -37,28 +40,38 @@ function chains() {
     assert.equal(ours.length, steps + 1);
     for (const [k, link] of Object.entries(links)) assert.equal(ours[k], link);
   }
-  for (const { known_k: knownK, known_w: knownW, k, w, advances: holds, why } of steps) assert.equal(advances({ knownK, knownW, k, w }), holds, why);
+  for (const { known_k: knownK, known_w: knownW, k, w, advances: holds, why } of steps)
+    assert.equal(advances({ knownK, knownW, k, w }), holds, why);
 }
 
 function amounts() {
   const { price_per_block, ranges, claims, serials, credit: credits, bounds } = vectors("amounts.json");
-  for (const { token_units_per_gb, unit } of price_per_block) assert.equal(unitOf(BigInt(token_units_per_gb)), BigInt(unit));
+  for (const { token_units_per_gb, unit } of price_per_block)
+    assert.equal(unitOf(BigInt(token_units_per_gb)), BigInt(unit));
   for (const { count, tranche, base, unit, max_steps: maxSteps, ...expected } of ranges) {
     const range = { count, q: BigInt(tranche), base: BigInt(base), paid: BigInt(base), unit: BigInt(unit), maxSteps };
     assert.equal(cap(range.count, range.q), BigInt(expected.cap));
     assert.equal(usableSteps(range), BigInt(expected.usable_steps));
     assert.equal(chainSteps(range), expected.chain_steps);
   }
-  for (const { tranche, k, due: expected, ...voucher } of claims) assert.equal(due(named(voucher), k, BigInt(tranche)), BigInt(expected));
+  for (const { tranche, k, due: expected, ...voucher } of claims)
+    assert.equal(due(named(voucher), k, BigInt(tranche)), BigInt(expected));
   for (const { range, ...account } of serials) {
     const allocated = allocate(account);
     assert.deepEqual(allocated && [allocated.first, allocated.count], range, JSON.stringify(account));
   }
   for (const vector of credits) {
-    const ours = credit({ paidHere: vector.paid_blocks, credit0: vector.first, creditMax: vector.most, ramp: vector.ramp, walkedAway: vector.walked_away });
+    const ours = credit({
+      paidHere: vector.paid_blocks,
+      credit0: vector.first,
+      creditMax: vector.most,
+      ramp: vector.ramp,
+      walkedAway: vector.walked_away,
+    });
     assert.equal(ours, vector.credit, JSON.stringify(vector));
   }
-  for (const { consumed, balance, tranche, bound: expected } of bounds) assert.equal(bound({ consumed, balance: BigInt(balance), tranche: BigInt(tranche) }), expected);
+  for (const { consumed, balance, tranche, bound: expected } of bounds)
+    assert.equal(bound({ consumed, balance: BigInt(balance), tranche: BigInt(tranche) }), expected);
 }
 
 function messages() {
@@ -113,27 +126,57 @@ function vault() {
   stateOfTheVault(file);
   redemptions(file, domain, claimOf(voucher, file, file.k, file.w));
   const [x, y] = [named(file.slash.x), named(file.slash.y)];
-  assert.equal(vaultInterface.encodeFunctionData("slash", [x, file.slash.x_r, file.slash.x_vs, y, file.slash.y_r, file.slash.y_vs]), file.slash.call);
-  for (const [signed, r, vs] of [[x, file.slash.x_r, file.slash.x_vs], [y, file.slash.y_r, file.slash.y_vs]]) assert.equal(recover(voucherDigest(domain, signed), { r, vs }), file.session_address);
+  assert.equal(
+    vaultInterface.encodeFunctionData("slash", [
+      x,
+      file.slash.x_r,
+      file.slash.x_vs,
+      y,
+      file.slash.y_r,
+      file.slash.y_vs,
+    ]),
+    file.slash.call,
+  );
+  for (const [signed, r, vs] of [
+    [x, file.slash.x_r, file.slash.x_vs],
+    [y, file.slash.y_r, file.slash.y_vs],
+  ])
+    assert.equal(recover(voucherDigest(domain, signed), { r, vs }), file.session_address);
 }
 
 function stateOfTheVault({ account, state }) {
   assert.equal(stateCall(account, state.word * 256), state.call);
   const { balance, tranche, bond, spentWord, chainId, ...rest } = named(state.fields);
-  assert.deepEqual(decodeState(state.answer), { balance: BigInt(balance), tranche: BigInt(tranche), bond: BigInt(bond), spentWord: BigInt(spentWord), chainId: BigInt(chainId), ...rest });
+  assert.deepEqual(decodeState(state.answer), {
+    balance: BigInt(balance),
+    tranche: BigInt(tranche),
+    bond: BigInt(bond),
+    spentWord: BigInt(spentWord),
+    chainId: BigInt(chainId),
+    ...rest,
+  });
 }
 
 function redemptions({ voucher, redeem, redeem_for: relayed, logs, report }, domain, claim) {
   assert.equal(vaultInterface.encodeFunctionData("redeem", [Array(redeem.claims).fill(claim), redeem.to]), redeem.call);
   const claims = Array(relayed.claims).fill(claim);
-  const digest = redeemDigest(domain, { claims: claimsHash(claims), to: relayed.to, relayer: relayed.relayer, fee: relayed.fee, deadline: relayed.deadline });
+  const digest = redeemDigest(domain, {
+    claims: claimsHash(claims),
+    to: relayed.to,
+    relayer: relayed.relayer,
+    fee: relayed.fee,
+    deadline: relayed.deadline,
+  });
   assert.equal(digest, relayed.digest);
   assert.deepEqual(sign(relayed.payee_key, digest), { r: relayed.r, vs: relayed.vs });
   const { payee, to, fee, deadline, r, vs } = relayed;
   assert.equal(vaultInterface.encodeFunctionData("redeemFor", [payee, claims, to, fee, deadline, r, vs]), relayed.call);
   const redeemed = decodeRedeemed(logs[0]);
   assert.deepEqual(redeemed.voucher, named(voucher));
-  assert.deepEqual([redeemed.gross - redeemed.cut], report.paid.map(([, net]) => BigInt(net)));
+  assert.deepEqual(
+    [redeemed.gross - redeemed.cut],
+    report.paid.map(([, net]) => BigInt(net)),
+  );
   const skipped = vaultInterface.decodeEventLog("Skipped", logs[1].data, logs[1].topics);
   assert.deepEqual([[Number(skipped.index), Number(skipped.reason)]], report.skipped);
 }
@@ -158,7 +201,8 @@ function exchanges() {
 }
 
 /** Checks of a seller that come before that of the signature: such a COMMIT may bear another voucher's. */
-const beforeTheSignature = ({ code, aux }, { steps }) => code === 9 || code === 10 || (code === 4 && aux === 0) || (code === 16 && steps === 0);
+const beforeTheSignature = ({ code, aux }, { steps }) =>
+  code === 9 || code === 10 || (code === 4 && aux === 0) || (code === 16 && steps === 0);
 
 function aBuyersMessage(message, { chainId, vault, payee, session, vouchers, step, name }) {
   const refusal = step.seller?.find(({ type }) => type === "REJECT") ?? {};
@@ -174,14 +218,19 @@ function aBuyersMessage(message, { chainId, vault, payee, session, vouchers, ste
 }
 
 function aSellersAnswer(message, { chainId, vault, session, vouchers }) {
-  if (message.type === "SEEN" || message.type === "STATE") assert.equal(recover(voucherDigest({ chainId, vault }, message), message), session);
+  if (message.type === "SEEN" || message.type === "STATE")
+    assert.equal(recover(voucherDigest({ chainId, vault }, message), message), session);
   if (message.type !== "STATE") return;
   assert.equal(walk(message.w, message.k), message.root);
   assert.equal(vouchers.get(`${message.first} ${tagOf(message)}`).steps, message.steps);
 }
 
 /** Exchanges whose buyer does what ours does. */
-const PLAYED = ["a fold, and a step of its chain", "a fold that cannot be stored: the old chain goes on, as far as both went", "a buyer that forgot six steps is shown them, and folds to them"];
+const PLAYED = [
+  "a fold, and a step of its chain",
+  "a fold that cannot be stored: the old chain goes on, as far as both went",
+  "a buyer that forgot six steps is shown them, and folds to them",
+];
 
 /** Our payments say what the buyer of an exchange says. The file's first chain is the paid piece's; later tips are not in it, and those chains are ours. */
 function plays({ steps, name }, path) {
@@ -198,7 +247,13 @@ function plays({ steps, name }, path) {
     if (begins) {
       const base = steps[i + 1].buyer.base;
       if (i > 0) buyer.records.base(7, BigInt(base));
-      payments = new Payments({ ...buyer, tip: () => tips.shift(), now: () => clock.time, after: clock.after, send: (message) => said.push(message) });
+      payments = new Payments({
+        ...buyer,
+        tip: () => tips.shift(),
+        now: () => clock.time,
+        after: clock.after,
+        send: (message) => said.push(message),
+      });
     }
     payments.payable += blocks ?? 0;
     if (expected) {
@@ -208,7 +263,8 @@ function plays({ steps, name }, path) {
       while (said.length === 0) clock.next();
       same(said.shift(), named(expected), tags, name);
     }
-    for (const answer of seller.map(named)) payments.read(tags.has(answer.tag) ? { ...answer, tag: tags.get(answer.tag) } : answer);
+    for (const answer of seller.map(named))
+      payments.read(tags.has(answer.tag) ? { ...answer, tag: tags.get(answer.tag) } : answer);
   }
   assert.equal(payments.ended, null, name);
 }
@@ -218,14 +274,19 @@ function same(message, expected, tags, name) {
   if (message.type === "COMMIT") tags.set(tagOf(expected), tagOf(message));
   const known = (message.type === "COMMIT" ? tagOf(message) : message.tag) === (expected.tag ?? tagOf(expected));
   const ours = known ? [] : ["root", "r", "vs", "tag", "w"];
-  const without = (fields) => Object.fromEntries(Object.entries(fields).filter(([field]) => !ours.includes(field) && field !== "payee"));
+  const without = (fields) =>
+    Object.fromEntries(Object.entries(fields).filter(([field]) => !ours.includes(field) && field !== "payee"));
   assert.deepEqual(without(message), without(expected), name);
 }
 
 function playedExchanges() {
   const path = mkdtempSync(join(tmpdir(), "piecework-buyer-"));
   const { exchanges: all } = vectors("exchanges.json");
-  for (const [i, name] of PLAYED.entries()) plays(all.find((exchange) => exchange.name === name), join(path, String(i)));
+  for (const [i, name] of PLAYED.entries())
+    plays(
+      all.find((exchange) => exchange.name === name),
+      join(path, String(i)),
+    );
   rmSync(path, { recursive: true });
 }
 
@@ -239,14 +300,24 @@ function paidPiece() {
   download.until = download.torrent.hashes.length;
   const said = [];
   const send = (bytes) => said.push(bytes.toString("hex"));
-  const peer = new Peer({ ...buyer, send, download, peerId: Buffer.from("-XX0001-buyer-000000"), tip: () => file.chain_tip, after: () => undefined });
+  const peer = new Peer({
+    ...buyer,
+    send,
+    download,
+    peerId: Buffer.from("-XX0001-buyer-000000"),
+    tip: () => file.chain_tip,
+    after: () => undefined,
+  });
   peer.begin();
   for (const { from, hex, then } of file.steps) {
     if (from === "seller") peer.read(Buffer.concat([bytesOf(hex), Buffer.alloc(then?.bytes ?? 0, then?.of_value)]));
   }
   assert.ok(peer.payments.settled && download.done);
   peer.leave();
-  assert.deepEqual(said, file.steps.filter(({ from }) => from === "buyer").map(({ hex }) => hex));
+  assert.deepEqual(
+    said,
+    file.steps.filter(({ from }) => from === "buyer").map(({ hex }) => hex),
+  );
   const voucher = { base: 0n, unit: 2_748_779_070n, count: 1 };
   assert.equal(due(voucher, 4, BigInt(file.tranche)), BigInt(file.due_token_units));
   assert.equal(new Records(join(path, "records")).revealed(), owed(voucher, 4));

@@ -50,7 +50,10 @@ function digestOf(domain, structHash) {
 /** What the session key signs for a voucher at the vault of this domain. */
 export function voucherDigest(domain, voucher) {
   const structHash = ethers.keccak256(
-    coder.encode(["bytes32", ...VOUCHER_FIELDS.map(([type]) => type)], [types.voucherHash, ...VOUCHER_FIELDS.map(([, name]) => voucher[name])]),
+    coder.encode(
+      ["bytes32", ...VOUCHER_FIELDS.map(([type]) => type)],
+      [types.voucherHash, ...VOUCHER_FIELDS.map(([, name]) => voucher[name])],
+    ),
   );
   return digestOf(domain, structHash);
 }
@@ -58,7 +61,10 @@ export function voucherDigest(domain, voucher) {
 /** What a payee signs for a relayer: `claims` is the hash of the encoded claims. */
 export function redeemDigest(domain, { claims, to, relayer, fee, deadline }) {
   const values = [types.redeemHash, claims, to, relayer, fee, deadline];
-  return digestOf(domain, ethers.keccak256(coder.encode(["bytes32", "bytes32", "address", "address", "uint256", "uint256"], values)));
+  return digestOf(
+    domain,
+    ethers.keccak256(coder.encode(["bytes32", "bytes32", "address", "address", "uint256", "uint256"], values)),
+  );
 }
 
 /** Signs a digest; answers with r and vs. */
@@ -80,7 +86,8 @@ export function recover(digest, { r, vs }) {
 }
 
 /** The id of an account. */
-export const accountId = (owner, sessionAddress) => ethers.keccak256(coder.encode(["address", "address"], [owner, sessionAddress]));
+export const accountId = (owner, sessionAddress) =>
+  ethers.keccak256(coder.encode(["address", "address"], [owner, sessionAddress]));
 
 /** The tag of a voucher: the first four bytes of its root. */
 export const tagOf = (voucher) => voucher.root.slice(0, 10);

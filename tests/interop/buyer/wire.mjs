@@ -7,10 +7,23 @@ const HANDSHAKE_BYTES = 68;
 const LONGEST = 1 << 20;
 
 /** Ids of messages. */
-export const ID = { choke: 0, unchoke: 1, interested: 2, have: 4, bitfield: 5, request: 6, piece: 7, haveAll: 14, haveNone: 15, reject: 16, extended: 20 };
+export const ID = {
+  choke: 0,
+  unchoke: 1,
+  interested: 2,
+  have: 4,
+  bitfield: 5,
+  request: 6,
+  piece: 7,
+  haveAll: 14,
+  haveNone: 15,
+  reject: 16,
+  extended: 20,
+};
 
 /** Our handshake: the extension protocol (BEP 10) and the fast extension (BEP 6). */
-export const handshake = (infoHash, peerId) => Buffer.concat([PROTOCOL, Buffer.from("0000000000100004", "hex"), infoHash, peerId]);
+export const handshake = (infoHash, peerId) =>
+  Buffer.concat([PROTOCOL, Buffer.from("0000000000100004", "hex"), infoHash, peerId]);
 
 /** A message with its length. */
 export function message(id, ...parts) {
@@ -32,7 +45,17 @@ export function request({ piece, begin, length }) {
 export const extended = (id, payload) => message(ID.extended, Buffer.from([id]), payload);
 
 /** The payload of an extended handshake. */
-export function encodeExtendedHandshake({ pwPay, utMetadata, vault, chainId, flags, version, reqq, client, metadataSize }) {
+export function encodeExtendedHandshake({
+  pwPay,
+  utMetadata,
+  vault,
+  chainId,
+  flags,
+  version,
+  reqq,
+  client,
+  metadataSize,
+}) {
   return encode({
     m: { pw_pay: pwPay, ut_metadata: utMetadata },
     metadata_size: metadataSize,
@@ -42,7 +65,8 @@ export function encodeExtendedHandshake({ pwPay, utMetadata, vault, chainId, fla
   });
 }
 
-const integer = (value, most) => (typeof value === "number" || typeof value === "bigint") && value >= 0 && value <= most;
+const integer = (value, most) =>
+  (typeof value === "number" || typeof value === "bigint") && value >= 0 && value <= most;
 
 /** What an extended handshake says of payments: `{ pwPay, vault, chainId, flags, version }`, or null. */
 export function decodeExtendedHandshake(payload) {

@@ -39,7 +39,12 @@ export class World {
     const [tracker, chain] = [await signaling(), await LocalChain.start()];
     Object.assign(world, { tracker, chain, bytes: randomBytes(LENGTH) });
     world.torrent = torrentOf({ name: "title.bin", bytes: world.bytes, pieceLength: PIECE, tracker });
-    world.account = await chain.open({ sessionKey: ethers.hexlify(randomBytes(32)), tranche: TRANCHE, amount: AMOUNT, bond: BOND });
+    world.account = await chain.open({
+      sessionKey: ethers.hexlify(randomBytes(32)),
+      tranche: TRANCHE,
+      amount: AMOUNT,
+      bond: BOND,
+    });
     world.recordsPath = join(folder("buyer"), "session.records");
     world.download = new Download(world.torrent);
     await world.#startSeeder();
@@ -55,9 +60,39 @@ export class World {
     writeFileSync(join(path, "title.bin"), this.bytes);
     writeFileSync(join(path, "title.torrent"), this.torrent.torrentFile);
     writeFileSync(join(path, "payee.key"), `${payee.privateKey}\n`, { mode: 0o600 });
-    const where = ["--vault", this.chain.vault, "--token", this.chain.token, "--chain-id", String(this.chain.chainId), "--rpc", this.chain.rpc];
-    const files = [join(path, "title.torrent"), "--data", path, "--state", join(path, "state"), "--payee-key", join(path, "payee.key")];
-    this.seeder = await Seeder.take({ command: [piecework, "seed", ...files, "--price", PRICE, "--redeem-every", "0", ...where, "--json", "--stdin-commands"] });
+    const where = [
+      "--vault",
+      this.chain.vault,
+      "--token",
+      this.chain.token,
+      "--chain-id",
+      String(this.chain.chainId),
+      "--rpc",
+      this.chain.rpc,
+    ];
+    const files = [
+      join(path, "title.torrent"),
+      "--data",
+      path,
+      "--state",
+      join(path, "state"),
+      "--payee-key",
+      join(path, "payee.key"),
+    ];
+    this.seeder = await Seeder.take({
+      command: [
+        piecework,
+        "seed",
+        ...files,
+        "--price",
+        PRICE,
+        "--redeem-every",
+        "0",
+        ...where,
+        "--json",
+        "--stdin-commands",
+      ],
+    });
     ending(() => this.seeder.close());
   }
 
@@ -69,9 +104,20 @@ export class World {
     const peerId = Buffer.concat([Buffer.from("-XX0001-"), randomBytes(12)]);
     const limits = { ceiling: UNIT, budget: AMOUNT << 24n, content: ZERO32 };
     const channel = await this.channels.connect({ tracker: this.tracker, infoHash: this.torrent.infoHash, peerId });
-    const peer = new Peer({ peerId, records, limits, account: this.account, download: this.download, longestChain: LONGEST_CHAIN, send: channel.send });
+    const peer = new Peer({
+      peerId,
+      records,
+      limits,
+      account: this.account,
+      download: this.download,
+      longestChain: LONGEST_CHAIN,
+      send: channel.send,
+    });
     peer.begin();
-    channel.listen((bytes) => peer.read(bytes), () => peer.close());
+    channel.listen(
+      (bytes) => peer.read(bytes),
+      () => peer.close(),
+    );
     try {
       await body(peer, records);
     } finally {

@@ -25,7 +25,10 @@ Object.assign(window, {
   },
   /** Takes up a magnet link, or a .torrent in base64; answers with the info hash. */
   async add(source, tracker) {
-    const torrent = await client.add(source.startsWith("magnet:") ? source : fromBase64(source), tracker ? { trackers: [tracker] } : {});
+    const torrent = await client.add(
+      source.startsWith("magnet:") ? source : fromBase64(source),
+      tracker ? { trackers: [tracker] } : {},
+    );
     keep(torrent);
     const { verified } = await torrent.stats();
     if (verified > 0) throw new Error(`${torrent.infoHash} is not new here: ${verified} bytes of it are stored`);

@@ -49,7 +49,10 @@ Object.assign(window, {
   },
   /** Takes up a magnet link, or a .torrent in base64; answers with the info hash. */
   async add(source, tracker) {
-    const torrent = client.add(source.startsWith("magnet:") ? source : fromBase64(source), tracker ? { announce: [tracker] } : {});
+    const torrent = client.add(
+      source.startsWith("magnet:") ? source : fromBase64(source),
+      tracker ? { announce: [tracker] } : {},
+    );
     await once(torrent, "infoHash");
     return take(torrent);
   },
@@ -70,12 +73,20 @@ Object.assign(window, {
   async remove(infoHash) {
     const torrent = torrents.get(infoHash);
     torrents.delete(infoHash);
-    if (torrent) await new Promise((resolve, reject) => torrent.destroy({ destroyStore: true }, (error) => (error ? reject(error) : resolve())));
+    if (torrent)
+      await new Promise((resolve, reject) =>
+        torrent.destroy({ destroyStore: true }, (error) => (error ? reject(error) : resolve())),
+      );
     return true;
   },
   /** For the report of a cell that failed. */
   async state(infoHash) {
     const torrent = torrents.get(infoHash);
-    return JSON.stringify({ peers: torrent?.numPeers, progress: torrent?.progress, downloaded: torrent?.downloaded, said });
+    return JSON.stringify({
+      peers: torrent?.numPeers,
+      progress: torrent?.progress,
+      downloaded: torrent?.downloaded,
+      said,
+    });
   },
 });

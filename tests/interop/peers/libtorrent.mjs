@@ -20,7 +20,10 @@ class Session {
 
   static async start() {
     const session = new Session();
-    const child = spawn("python3", [join(here, "libtorrent_peer.py")], { stdio: ["pipe", "pipe", "pipe"], env: { ...process.env, PYTHONPATH: packages } });
+    const child = spawn("python3", [join(here, "libtorrent_peer.py")], {
+      stdio: ["pipe", "pipe", "pipe"],
+      env: { ...process.env, PYTHONPATH: packages },
+    });
     session.#child = child;
     const complaints = [];
     createInterface({ input: child.stderr }).on("line", (line) => complaints.push(line));
@@ -92,14 +95,22 @@ export class Libtorrent {
   }
 
   async seedTorrent(content, torrentFile, tracker) {
-    const infoHash = await this.#add({ torrentFile: torrentFile.toString("base64"), path: dirname(content.path), tracker });
+    const infoHash = await this.#add({
+      torrentFile: torrentFile.toString("base64"),
+      path: dirname(content.path),
+      tracker,
+    });
     await this.done(infoHash);
     return infoHash;
   }
 
   async fetch(source, tracker) {
     const path = join(this.#data, String(this.#next++));
-    const infoHash = await this.#add({ ...(typeof source === "string" ? { magnet: source } : { torrentFile: source.toString("base64") }), path, tracker });
+    const infoHash = await this.#add({
+      ...(typeof source === "string" ? { magnet: source } : { torrentFile: source.toString("base64") }),
+      path,
+      tracker,
+    });
     this.#paths.set(infoHash, path);
     return infoHash;
   }

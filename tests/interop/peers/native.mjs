@@ -35,7 +35,9 @@ export class Native {
   /** A torrent of this content, made by our native peer. */
   async create(content, tracker) {
     const file = join(this.#folder, `${this.#next++}.torrent`);
-    return JSON.parse((await promisify(execFile)(program, ["create", content.path, "--tracker", tracker, "-o", file, "--json"])).stdout);
+    return JSON.parse(
+      (await promisify(execFile)(program, ["create", content.path, "--tracker", tracker, "-o", file, "--json"])).stdout,
+    );
   }
 
   async seed(content, tracker) {
@@ -53,8 +55,23 @@ export class Native {
   /** Begins to fetch a magnet link, or a .torrent's bytes, and seeds what is complete. */
   async fetch(source, tracker) {
     const path = join(this.#folder, String(this.#next++));
-    const { file, infoHash } = typeof source === "string" ? { file: source, infoHash: /urn:btih:([0-9a-f]{40})/i.exec(source)[1].toLowerCase() } : await this.#written(source);
-    this.#start(infoHash, ["get", file, "-o", join(path, "data"), "--state", join(path, "state"), "--seed", "--json", "--stats", "5", ...(tracker ? ["--tracker", tracker] : [])]);
+    const { file, infoHash } =
+      typeof source === "string"
+        ? { file: source, infoHash: /urn:btih:([0-9a-f]{40})/i.exec(source)[1].toLowerCase() }
+        : await this.#written(source);
+    this.#start(infoHash, [
+      "get",
+      file,
+      "-o",
+      join(path, "data"),
+      "--state",
+      join(path, "state"),
+      "--seed",
+      "--json",
+      "--stats",
+      "5",
+      ...(tracker ? ["--tracker", tracker] : []),
+    ]);
     this.#running.get(infoHash).path = path;
     return infoHash;
   }
@@ -92,13 +109,29 @@ export class Native {
   }
 
   async #seeding(infoHash, file, data, more) {
-    this.#start(infoHash, ["seed", file, "--data", data, "--state", join(this.#folder, `state-${this.#next++}`), "--json", "--stats", "5", ...more]);
+    this.#start(infoHash, [
+      "seed",
+      file,
+      "--data",
+      data,
+      "--state",
+      join(this.#folder, `state-${this.#next++}`),
+      "--json",
+      "--stats",
+      "5",
+      ...more,
+    ]);
     await this.#line(infoHash, ({ event }) => event === "seeding");
   }
 
   #start(infoHash, words) {
     const child = spawn(program, words, { stdio: ["ignore", "pipe", "pipe"] });
-    const running = { child, lines: [], listeners: new Set(), gone: new Promise((resolve) => child.once("exit", (code, signal) => resolve(code ?? signal))) };
+    const running = {
+      child,
+      lines: [],
+      listeners: new Set(),
+      gone: new Promise((resolve) => child.once("exit", (code, signal) => resolve(code ?? signal))),
+    };
     const hear = (line) => {
       running.lines.push(line);
       for (const listener of running.listeners) listener(line);

@@ -28,14 +28,19 @@ class Page {
     await this.run("forget()");
     const session = await this.#context.newCDPSession(this.#page);
     const { root } = await session.send("DOM.getDocument");
-    const { nodeId } = await session.send("DOM.querySelector", { nodeId: root.nodeId, selector: isFolder ? "#folder" : "#file" });
+    const { nodeId } = await session.send("DOM.querySelector", {
+      nodeId: root.nodeId,
+      selector: isFolder ? "#folder" : "#file",
+    });
     await session.send("DOM.setFileInputFiles", { nodeId, files: [path] });
     await session.detach();
     await this.run("changed");
   }
 
   fetch(source, tracker) {
-    return this.run(`add(${text(typeof source === "string" ? source : source.toString("base64"))}, ${text(tracker ?? null)})`);
+    return this.run(
+      `add(${text(typeof source === "string" ? source : source.toString("base64"))}, ${text(tracker ?? null)})`,
+    );
   }
 
   done(infoHash) {
@@ -98,7 +103,10 @@ export class WebTorrent extends Page {
   static async start() {
     const peer = new WebTorrent();
     const { context } = await browser();
-    await peer.open(context, `${await site({ pages, policy: null, mounts: { "/webtorrent.min.js": bundle } })}/webtorrent.html`);
+    await peer.open(
+      context,
+      `${await site({ pages, policy: null, mounts: { "/webtorrent.min.js": bundle } })}/webtorrent.html`,
+    );
     return peer;
   }
 

@@ -6,14 +6,30 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-const PUBLIC = ["index", "client", "source", "torrent", "payments", "lack", "wallet", "errors", "emitter", "units", "player"];
+const PUBLIC = [
+  "index",
+  "client",
+  "source",
+  "torrent",
+  "payments",
+  "lack",
+  "wallet",
+  "errors",
+  "emitter",
+  "units",
+  "player",
+];
 const SNAPSHOT = "api/piecework.d.ts";
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 const folder = mkdtempSync(join(tmpdir(), "piecework-api-"));
 try {
-  execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.json", "--outDir", folder], { stdio: "inherit" });
-  const text = PUBLIC.map((name) => `// ---- ${name}\n${readFileSync(join(folder, `${name}.d.ts`), "utf8")}`).join("\n");
+  execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.json", "--outDir", folder], {
+    stdio: "inherit",
+  });
+  const text = PUBLIC.map((name) => `// ---- ${name}\n${readFileSync(join(folder, `${name}.d.ts`), "utf8")}`).join(
+    "\n",
+  );
   if (process.argv.includes("--check")) {
     if (readFileSync(SNAPSHOT, "utf8") !== text) {
       console.error(`The public surface is not what ${SNAPSHOT} says. If that is meant: npm run api, and commit it.`);

@@ -22,10 +22,17 @@ await build({ ...common, entryPoints: { piecework: "src/index.ts" }, format: "es
 // The player stands beside the module it plays with: two copies would be two engines.
 const beside = {
   name: "beside",
-  setup: ({ onResolve }) => onResolve({ filter: /^\.\/index\.js$/ }, () => ({ path: "./piecework.js", external: true })),
+  setup: ({ onResolve }) =>
+    onResolve({ filter: /^\.\/index\.js$/ }, () => ({ path: "./piecework.js", external: true })),
 };
 await build({ ...common, entryPoints: ["src/player.ts"], format: "esm", outdir: "dist", plugins: [beside] });
-await build({ ...common, entryPoints: ["src/worker.ts"], format: "esm", outdir: "dist", define: { "import.meta.url": "self.location.href", BUILD_MARK: JSON.stringify(mark) } });
+await build({
+  ...common,
+  entryPoints: ["src/worker.ts"],
+  format: "esm",
+  outdir: "dist",
+  define: { "import.meta.url": "self.location.href", BUILD_MARK: JSON.stringify(mark) },
+});
 await build({ ...common, entryPoints: ["src/sw.ts"], format: "iife", outdir: "dist" });
 writeFileSync("dist/piecework_bg.wasm", Buffer.concat([wasm, customSection("piecework", mark)]));
 execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.json"], { stdio: "inherit" });

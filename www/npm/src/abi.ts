@@ -48,14 +48,17 @@ export function isWords(answer: unknown): answer is string {
 /** The words of an answer; refuses what is not hexadecimal. */
 export function decodeWords(answer: string): bigint[] {
   if (!isWords(answer)) throw new RangeError("the chain's answer is not made of words");
-  return Array.from({ length: (answer.length - 2) / 64 }, (_, i) => BigInt(`0x${answer.slice(2 + i * 64, 66 + i * 64)}`));
+  return Array.from({ length: (answer.length - 2) / 64 }, (_, i) =>
+    BigInt(`0x${answer.slice(2 + i * 64, 66 + i * 64)}`),
+  );
 }
 
 /** A string answer (`name()`), at most 1 KiB. */
 export function decodeString(answer: string): string {
   const words = decodeWords(answer.slice(0, 2 + 64 * 40));
   const length = Number(words[1] ?? 0n);
-  if (words[0] !== 32n || length > 1024 || words.length < 2 + Math.ceil(length / 32)) throw new RangeError("the chain's answer is not a text");
+  if (words[0] !== 32n || length > 1024 || words.length < 2 + Math.ceil(length / 32))
+    throw new RangeError("the chain's answer is not a text");
   const digits = answer.slice(2 + 128, 2 + 128 + length * 2);
   return new TextDecoder().decode(Uint8Array.from(digits.match(/../g) ?? [], (pair) => parseInt(pair, 16)));
 }

@@ -25,16 +25,32 @@ const CODES: readonly [Verdict, readonly Code[]][] = [
 const TEXTS: readonly [Verdict, RegExp][] = [
   ["refused", /\buser\b.{0,30}\b(?:reject|denied|deny|declin|cancel|disapprov|refus|abort|clos)/i],
   ["refused", /\b(?:reject|denied|declin|cancel|disapprov|refus|abort|clos)\w*\b.{0,30}\bby (?:the )?user\b/i],
-  ["refused", /^(?:error: )?(?:(?:the )?(?:request|transaction|signature|signing|message|permission|connection)\s)?(?:was |has been |is )?(?:reject|denied|declin|cancel|refus|abort)\w*[.!]?$/i],
-  ["refused", /^(?:error: )?(?:rejected|denied|declined|cancell?ed) (?:the |this )?(?:request|transaction|signature|message)\b|\bACTION_REJECTED\b|\b0x6985\b/i],
+  [
+    "refused",
+    /^(?:error: )?(?:(?:the )?(?:request|transaction|signature|signing|message|permission|connection)\s)?(?:was |has been |is )?(?:reject|denied|declin|cancel|refus|abort)\w*[.!]?$/i,
+  ],
+  [
+    "refused",
+    /^(?:error: )?(?:rejected|denied|declined|cancell?ed) (?:the |this )?(?:request|transaction|signature|message)\b|\bACTION_REJECTED\b|\b0x6985\b/i,
+  ],
   ["pending", /\balready (?:pending|processing|open|in progress)\b/i],
-  ["unsupported", /\b(?:method|typed ?data|wallet_\w+|eth_\w+)\b.{0,60}\b(?:not (?:supported|available|found|implemented|exist)|does not exist|unsupported)\b|\bunsupported (?:method|request)\b|\bnot implemented\b/i],
+  [
+    "unsupported",
+    /\b(?:method|typed ?data|wallet_\w+|eth_\w+)\b.{0,60}\b(?:not (?:supported|available|found|implemented|exist)|does not exist|unsupported)\b|\bunsupported (?:method|request)\b|\bnot implemented\b/i,
+  ],
   ["elsewhere", /\bunrecognized chain\b|\bunknown chain\b|\bnot been authorized\b/i],
 ];
 
 /** What a node or wallet says of a transaction before anybody could have taken it up. */
-const NEVER_SENT = /\binsufficient funds\b|\bexecution reverted\b|\bintrinsic gas\b|\binvalid (?:sender|argument|params)\b/i;
-const NEVER_SENT_CODES: readonly Code[] = [3, "INSUFFICIENT_FUNDS", "CALL_EXCEPTION", "UNPREDICTABLE_GAS_LIMIT", "INVALID_ARGUMENT"];
+const NEVER_SENT =
+  /\binsufficient funds\b|\bexecution reverted\b|\bintrinsic gas\b|\binvalid (?:sender|argument|params)\b/i;
+const NEVER_SENT_CODES: readonly Code[] = [
+  3,
+  "INSUFFICIENT_FUNDS",
+  "CALL_EXCEPTION",
+  "UNPREDICTABLE_GAS_LIMIT",
+  "INVALID_ARGUMENT",
+];
 
 /** Layers looked at; an error that has more is not believed to say anything new. */
 const MAX_LAYERS = 32;
@@ -60,7 +76,9 @@ export function judge(error: unknown): Verdict {
 /** Whether a request to send something certainly sent nothing. */
 export function certainlyNotSent(error: unknown): boolean {
   if (judge(error) !== "failed") return true;
-  return layersOf(error).some(({ code, text }) => NEVER_SENT.test(text) || (code !== undefined && NEVER_SENT_CODES.includes(code)));
+  return layersOf(error).some(
+    ({ code, text }) => NEVER_SENT.test(text) || (code !== undefined && NEVER_SENT_CODES.includes(code)),
+  );
 }
 
 /** The error to show: a sentence, with the wallet's own words, its code and what it gave. */
@@ -72,12 +90,18 @@ export function walletError(error: unknown): PieceworkError {
     case "refused":
       return new PieceworkRejectedError("Refused in the wallet.", why);
     case "pending":
-      return new PieceworkError("The wallet has an earlier request open already: open your wallet and answer it there, then try again.", why);
+      return new PieceworkError(
+        "The wallet has an earlier request open already: open your wallet and answer it there, then try again.",
+        why,
+      );
     default: {
-      const texts = layers.map(({ text }) => text.replace(/\s+/g, " ").trim()).filter((text) => text !== "" && !/^0x[0-9a-f]*$/i.test(text));
+      const texts = layers
+        .map(({ text }) => text.replace(/\s+/g, " ").trim())
+        .filter((text) => text !== "" && !/^0x[0-9a-f]*$/i.test(text));
       // "Internal JSON-RPC error." is what wallets put around the reason.
       const text = texts.find((said) => !/^internal (?:json-rpc )?error\b/i.test(said)) ?? texts[0];
-      if (text === undefined) return new PieceworkError("The wallet failed and did not say why: open your wallet, then try again.", why);
+      if (text === undefined)
+        return new PieceworkError("The wallet failed and did not say why: open your wallet, then try again.", why);
       const short = text.length > MAX_TEXT ? `${text.slice(0, MAX_TEXT)}\u2026` : text;
       return new PieceworkError(`The wallet says: ${short}${/[.!?\u2026]$/.test(short) ? "" : "."}`, why);
     }

@@ -4,7 +4,14 @@ import type { PaymentLack } from "./lack.js";
 import { Link } from "./link.js";
 import { Payments, type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
 import type { EngineConfig, FromEngine, Hello } from "./protocol.js";
-import { fileEntries, recognise, torrentBytes, type FileSource, type Recognised, type TorrentSource } from "./source.js";
+import {
+  fileEntries,
+  recognise,
+  torrentBytes,
+  type FileSource,
+  type Recognised,
+  type TorrentSource,
+} from "./source.js";
 import { Torrent, type Wishes } from "./torrent.js";
 import { bondFor, finePerBlock, floorFine } from "./units.js";
 import { discover, type WalletInfo } from "./wallet.js";
@@ -179,7 +186,8 @@ export class Client extends Emitter<ClientEvents> {
       {
         event: (message) => this.#onEvent(message),
         connected: (hello, again) => this.#onConnected(hello, again),
-        ethCall: (to, data) => this.#payments?.ethCall(to, data) ?? Promise.reject(new PieceworkError("no wallet is connected")),
+        ethCall: (to, data) =>
+          this.#payments?.ethCall(to, data) ?? Promise.reject(new PieceworkError("no wallet is connected")),
         warning: (text) => this.emit("warning", { text, torrent: null }),
         failed: (error) => this.emit("error", { error, torrent: null }),
       },
@@ -209,7 +217,12 @@ export class Client extends Emitter<ClientEvents> {
   async seed(files: FileSource | Iterable<FileSource>, options: SeedOptions = {}): Promise<Torrent> {
     const made = fileEntries(files);
     const name = options.name ?? made.name ?? "files";
-    const torrent = await this.#link.request<Uint8Array>("seed", { name, isFolder: made.isFolder, files: made.files, trackers: options.trackers ?? [] });
+    const torrent = await this.#link.request<Uint8Array>("seed", {
+      name,
+      isFolder: made.isFolder,
+      files: made.files,
+      trackers: options.trackers ?? [],
+    });
     const added = await this.#add({ torrent }, options, "complete");
     added.torrentFile = torrent;
     return added;
@@ -341,10 +354,16 @@ export class Client extends Emitter<ClientEvents> {
   // ------------------------------------------------------------------------------------------
 
   async #engineSource(found: Recognised, options: AddOptions): Promise<EngineSource> {
-    if ("torrent" in found) return { torrent: found.torrent instanceof Blob ? await torrentBytes(found.torrent.stream()) : found.torrent.slice() };
+    if ("torrent" in found)
+      return {
+        torrent: found.torrent instanceof Blob ? await torrentBytes(found.torrent.stream()) : found.torrent.slice(),
+      };
     if ("url" in found) return { torrent: await fetchTorrent(found.url) };
     if ("magnet" in found || (await this.stored()).includes(found.hash)) return found;
-    if (this.#trackers.length === 0 && !options.trackers?.length) throw new PieceworkError(`nothing is stored here of ${found.hash}, and without a tracker nobody is found who has it`);
+    if (this.#trackers.length === 0 && !options.trackers?.length)
+      throw new PieceworkError(
+        `nothing is stored here of ${found.hash}, and without a tracker nobody is found who has it`,
+      );
     return { magnet: `magnet:?xt=urn:btih:${found.hash}` };
   }
 
@@ -357,7 +376,8 @@ export class Client extends Emitter<ClientEvents> {
       ...(options.maxPricePerGB === undefined ? {} : { maxPricePerBlock: price(options.maxPricePerGB) }),
     };
     // From where it came the first time: what was stored may be gone. Its own price is on record.
-    const again = (limit: object) => this.#link.request("add", { ...fields, trackers, ...wishes, ...limit, check: "resume" });
+    const again = (limit: object) =>
+      this.#link.request("add", { ...fields, trackers, ...wishes, ...limit, check: "resume" });
     const request = this.#link.request<string>("add", { ...fields, trackers, ...wishes, ...own, check });
     const counted = request.then((hash) => this.#count(hash, wishes, own.maxPricePerBlock, again));
     this.#adding.add(counted);
@@ -368,7 +388,12 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   /** Counts an add that the engine has answered: of a new torrent, or of one that is in use already. */
-  #count(hash: string, wishes: Wishes, maxPricePerBlock: bigint | undefined, again: (limit: object) => Promise<unknown>): { torrent: Torrent; uses: number } {
+  #count(
+    hash: string,
+    wishes: Wishes,
+    maxPricePerBlock: bigint | undefined,
+    again: (limit: object) => Promise<unknown>,
+  ): { torrent: Torrent; uses: number } {
     const limit = this.#link.titleLimit(hash);
     if (maxPricePerBlock !== undefined) this.#link.setTitleLimit(hash, maxPricePerBlock);
     // The engine may never have heard what another page allows.
@@ -437,7 +462,11 @@ export class Client extends Emitter<ClientEvents> {
         break;
       case "paymentneeded":
         if (torrent && message.needed) {
-          this.emit("paymentneeded", { torrent, pricePerGB: torrent.priceOf(message.needed.pricePerBlock), reason: message.needed.why });
+          this.emit("paymentneeded", {
+            torrent,
+            pricePerGB: torrent.priceOf(message.needed.pricePerBlock),
+            reason: message.needed.why,
+          });
         }
         break;
     }
@@ -459,26 +488,48 @@ type EngineSource = { magnet: string } | { hash: string } | { torrent: Uint8Arra
 const MOST_CONNECTIONS = 100;
 
 /** Options that the client whose engine runs decides for all. */
-const SHARED = ["trackers", "useTorrentTrackers", "iceServers", "relayOnly", "uploadLimit", "downloadLimit", "maxConnections", "storageLimit"] as const;
-const SHARED_PAYMENTS = ["rpcUrl", "maxPricePerGB", "budget", "sellPricePerGB", "resellPercent", "lossPieces", "minBondPercent"] as const;
+const SHARED = [
+  "trackers",
+  "useTorrentTrackers",
+  "iceServers",
+  "relayOnly",
+  "uploadLimit",
+  "downloadLimit",
+  "maxConnections",
+  "storageLimit",
+] as const;
+const SHARED_PAYMENTS = [
+  "rpcUrl",
+  "maxPricePerGB",
+  "budget",
+  "sellPricePerGB",
+  "resellPercent",
+  "lossPieces",
+  "minBondPercent",
+] as const;
 
 /** Those of them that were given. */
 function shared(options: ClientOptions): Record<string, unknown> {
   const { payments } = options;
-  const all = [...SHARED.map((name) => [name, options[name]]), ...SHARED_PAYMENTS.map((name) => [name, payments?.[name]])];
+  const all = [
+    ...SHARED.map((name) => [name, options[name]]),
+    ...SHARED_PAYMENTS.map((name) => [name, payments?.[name]]),
+  ];
   return Object.fromEntries(all.filter(([, value]) => value !== undefined));
 }
 
 /** Whole bytes; null is no cap. */
 function limit(name: string, bytes: number | null): number | null {
   if (bytes === null || bytes === Infinity) return null;
-  if (typeof bytes !== "number" || !(bytes >= 0)) throw new PieceworkError(`${name} must be null or a number of 0 or more`);
+  if (typeof bytes !== "number" || !(bytes >= 0))
+    throw new PieceworkError(`${name} must be null or a number of 0 or more`);
   return Math.floor(bytes);
 }
 
 function connections(most: number | undefined): Pick<EngineConfig, "maxConnections" | "maxConnectionsPerTorrent"> {
   if (most === undefined) return {};
-  if (!Number.isInteger(most) || most < 1 || most > MOST_CONNECTIONS) throw new PieceworkError(`maxConnections must be a whole number from 1 to ${MOST_CONNECTIONS}`);
+  if (!Number.isInteger(most) || most < 1 || most > MOST_CONNECTIONS)
+    throw new PieceworkError(`maxConnections must be a whole number from 1 to ${MOST_CONNECTIONS}`);
   return { maxConnections: most, maxConnectionsPerTorrent: most };
 }
 
@@ -486,6 +537,7 @@ async function fetchTorrent(url: string): Promise<Uint8Array> {
   const response = await fetch(url).catch((error: Error) => {
     throw new PieceworkError(`The .torrent file could not be loaded from ${url}: ${error.message}`);
   });
-  if (!response.ok) throw new PieceworkError(`The .torrent file could not be loaded from ${url} (status ${response.status}).`);
+  if (!response.ok)
+    throw new PieceworkError(`The .torrent file could not be loaded from ${url} (status ${response.status}).`);
   return response.body ? torrentBytes(response.body) : new Uint8Array();
 }

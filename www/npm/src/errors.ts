@@ -45,10 +45,26 @@ export function missing(): MissingFeature[] {
     need(false, "secure-context", "This page was not loaded securely: open it over https:// or from localhost.");
     return found;
   }
-  need(typeof WebAssembly === "object", "wasm", "WebAssembly is switched off: allow it in the browser's settings, or use a current browser.");
-  need(typeof RTCPeerConnection === "function", "webrtc", "WebRTC is missing: switch it on in the browser's settings or in the extension that blocks it.");
-  need(typeof navigator.storage?.getDirectory === "function", "opfs", "The browser's private file storage (OPFS) is missing: update the browser, or leave private browsing.");
-  need("serviceWorker" in navigator, "service-worker", "Service workers are missing: leave private browsing, or allow site data for this page.");
+  need(
+    typeof WebAssembly === "object",
+    "wasm",
+    "WebAssembly is switched off: allow it in the browser's settings, or use a current browser.",
+  );
+  need(
+    typeof RTCPeerConnection === "function",
+    "webrtc",
+    "WebRTC is missing: switch it on in the browser's settings or in the extension that blocks it.",
+  );
+  need(
+    typeof navigator.storage?.getDirectory === "function",
+    "opfs",
+    "The browser's private file storage (OPFS) is missing: update the browser, or leave private browsing.",
+  );
+  need(
+    "serviceWorker" in navigator,
+    "service-worker",
+    "Service workers are missing: leave private browsing, or allow site data for this page.",
+  );
   need(typeof navigator.locks?.request === "function", "web-locks", "Web Locks are missing: update the browser.");
   return found;
 }

@@ -94,7 +94,11 @@ export async function followCalls(ask: Ask, id: string, unknownFor = UNKNOWN_WAI
 function callsFate(answer: unknown): CallsFate | null {
   const { status, receipts } = (answer ?? {}) as { status?: unknown; receipts?: unknown };
   if (status === "CONFIRMED") {
-    const failed = Array.isArray(receipts) && receipts.some((receipt: { status?: unknown } | null) => receipt?.status !== undefined && Number(receipt.status) !== 1);
+    const failed =
+      Array.isArray(receipts) &&
+      receipts.some(
+        (receipt: { status?: unknown } | null) => receipt?.status !== undefined && Number(receipt.status) !== 1,
+      );
     return { kind: failed ? "reverted" : "mined" };
   }
   const number = Number(status);
@@ -115,7 +119,8 @@ async function looking<T>(look: () => Promise<T | null>): Promise<T | null> {
     if (found) return found;
     const waited = Date.now() - begun;
     if (waited >= MOST_WAIT_MS) return null;
-    if (failed || waited > BRISK_MS) pause = Math.min(pause * (failed ? 2 : 1.2), failed ? LONGEST_PAUSE_MS : LONGEST_PAUSE_MS / 3);
+    if (failed || waited > BRISK_MS)
+      pause = Math.min(pause * (failed ? 2 : 1.2), failed ? LONGEST_PAUSE_MS : LONGEST_PAUSE_MS / 3);
     else pause = FIRST_PAUSE_MS;
     await new Promise((resolve) => setTimeout(resolve, pause));
   }

@@ -1,6 +1,22 @@
 import { Broker, type BrokerOptions } from "./broker.js";
 import { PieceworkError } from "./errors.js";
-import { VERSION, type Budget, type EngineConfig, type EngineLimits, type EnginePayment, type FromEngine, type FromServiceWorker, type FromWorker, type Hello, type Limit, type Rendezvous, type Shared, type ToServiceWorker, type ToWorker, type Unlike } from "./protocol.js";
+import {
+  VERSION,
+  type Budget,
+  type EngineConfig,
+  type EngineLimits,
+  type EnginePayment,
+  type FromEngine,
+  type FromServiceWorker,
+  type FromWorker,
+  type Hello,
+  type Limit,
+  type Rendezvous,
+  type Shared,
+  type ToServiceWorker,
+  type ToWorker,
+  type Unlike,
+} from "./protocol.js";
 import { scriptUrl } from "./trusted.js";
 
 /** Who holds it runs the origin's engine. */
@@ -10,7 +26,8 @@ const CHANNEL = "piecework";
 const MAX_RESTARTS = 3;
 /** Titles whose limit is kept; twice as many as an engine takes up at once. */
 const MAX_TITLE_LIMITS = 1_024;
-const UNLIKE = "This page and its service worker are of different versions of Piecework: close the site's other tabs and reload the page.";
+const UNLIKE =
+  "This page and its service worker are of different versions of Piecework: close the site's other tabs and reload the page.";
 
 export interface LinkOptions {
   config: EngineConfig;
@@ -362,7 +379,9 @@ export class Link {
     this.#stopped?.();
     if (this.#stop.signal.aborted) return;
     if (++this.#restarts > MAX_RESTARTS) {
-      this.#fail(new PieceworkError(`The engine stopped (${reason}) and was restarted ${MAX_RESTARTS} times: reload the page.`));
+      this.#fail(
+        new PieceworkError(`The engine stopped (${reason}) and was restarted ${MAX_RESTARTS} times: reload the page.`),
+      );
       this.#hostEnds?.();
       return;
     }
@@ -388,7 +407,15 @@ export class Link {
     if (!registration?.active || this.#stop.signal.aborted) return;
     const client = await whoami(registration);
     if (this.#stop.signal.aborted) return;
-    if (client) this.#tell({ t: "host", client, engine: this.#engine, shared: this.#shared, budget: this.#budget, limits: [...this.#titleLimits.values()] });
+    if (client)
+      this.#tell({
+        t: "host",
+        client,
+        engine: this.#engine,
+        shared: this.#shared,
+        budget: this.#budget,
+        limits: [...this.#titleLimits.values()],
+      });
     else this.#events.warning(UNLIKE);
   }
 
@@ -402,7 +429,11 @@ export class Link {
     this.#joined = host;
     this.#disconnect();
     const { port1, port2 } = new MessageChannel();
-    toServiceWorker(registration, { version: VERSION, piecework: "connect", to: host.client, alive: this.#alive }, port2);
+    toServiceWorker(
+      registration,
+      { version: VERSION, piecework: "connect", to: host.client, alive: this.#alive },
+      port2,
+    );
     this.#connect(port1);
   }
   #joined: Extract<Rendezvous, { t: "host" }> | null = null;
@@ -411,7 +442,10 @@ export class Link {
   #compare(theirs: Shared): void {
     const text = (value: unknown) => JSON.stringify(value);
     const idle = Object.keys(this.#shared).filter((name) => text(this.#shared[name]) !== text(theirs[name]));
-    if (idle.length > 0) this.#events.warning(`Another page of this site already runs Piecework. While it does, these options of this page have no effect: ${idle.join(", ")}.`);
+    if (idle.length > 0)
+      this.#events.warning(
+        `Another page of this site already runs Piecework. While it does, these options of this page have no effect: ${idle.join(", ")}.`,
+      );
   }
 
   #connect(port: MessagePort): void {
@@ -433,10 +467,16 @@ export class Link {
     if (this.#port !== port) return;
     const { payment } = config;
     // It starts again with our payments, and says so. (Without a name it is of an earlier version, which cannot.)
-    if (payment && hello.vault === null && this.#joined?.engine) return this.#tell({ t: "pay", payment, shared: this.#shared });
+    if (payment && hello.vault === null && this.#joined?.engine)
+      return this.#tell({ t: "pay", payment, shared: this.#shared });
     if (payment && !isOf(payment, hello)) {
-      const theirs = hello.vault === null ? "without payments" : `with the vault ${hello.vault} on chain ${hello.chainId}`;
-      return this.#fail(new PieceworkError(`Another page of this site runs Piecework ${theirs}, this one is set to the vault ${payment.vault} on chain ${payment.chainId}: close that page, then reload this one.`));
+      const theirs =
+        hello.vault === null ? "without payments" : `with the vault ${hello.vault} on chain ${hello.chainId}`;
+      return this.#fail(
+        new PieceworkError(
+          `Another page of this site runs Piecework ${theirs}, this one is set to the vault ${payment.vault} on chain ${payment.chainId}: close that page, then reload this one.`,
+        ),
+      );
     }
     if (!this.#worker && this.#joined?.shared && this.#compared !== this.#joined.engine) {
       this.#compared = this.#joined.engine;
@@ -456,7 +496,8 @@ export class Link {
     // What an earlier engine left unanswered, and what was asked before there was one.
     if (this.#port === port) {
       for (const { message } of before) if (this.#pending.has(message.id)) port.postMessage(message);
-      for (const { message, port: reader } of this.#readers.splice(0)) port.postMessage({ ...message, port: reader }, [reader]);
+      for (const { message, port: reader } of this.#readers.splice(0))
+        port.postMessage({ ...message, port: reader }, [reader]);
     }
   }
 
@@ -518,9 +559,14 @@ export class Link {
     if (!theirs) {
       const url = new URL(serviceWorker);
       url.searchParams.set("piecework", "");
-      const { scope } = await navigator.serviceWorker.register(scriptUrl(url), serviceWorkerScope ? { scope: serviceWorkerScope.href } : {});
+      const { scope } = await navigator.serviceWorker.register(
+        scriptUrl(url),
+        serviceWorkerScope ? { scope: serviceWorkerScope.href } : {},
+      );
       if (!document.URL.startsWith(scope)) {
-        throw new PieceworkError(`The service worker's scope ${scope} leaves this page out: put piecework-sw.js into the page's folder, or above it.`);
+        throw new PieceworkError(
+          `The service worker's scope ${scope} leaves this page out: put piecework-sw.js into the page's folder, or above it.`,
+        );
       }
     }
     const registration = await navigator.serviceWorker.ready;
@@ -542,7 +588,8 @@ export class Link {
     // A port has one taker, also where a page has loaded this module twice.
     event.stopImmediatePropagation();
     const all = [...Link.#all];
-    const best = all.find((link) => link.#worker) ?? all.find((link) => link.#started) ?? all.find((link) => link.#port) ?? all[0];
+    const best =
+      all.find((link) => link.#worker) ?? all.find((link) => link.#started) ?? all.find((link) => link.#port) ?? all[0];
     if (best) best.#serve(data, port);
     else port.close();
   };
@@ -575,7 +622,11 @@ function refuse(port: MessagePort, error: PieceworkError | null): void {
   port.postMessage({ error: error?.message ?? "no engine is running", status: 503 });
 }
 
-function toServiceWorker(registration: ServiceWorkerRegistration, message: ToServiceWorker, ...ports: MessagePort[]): void {
+function toServiceWorker(
+  registration: ServiceWorkerRegistration,
+  message: ToServiceWorker,
+  ...ports: MessagePort[]
+): void {
   registration.active?.postMessage(message, ports);
 }
 

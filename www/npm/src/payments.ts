@@ -123,12 +123,20 @@ export class Payments {
 
   constructor(options: PaymentOptions, host: PaymentHost) {
     if (!/^0x[0-9a-fA-F]{40}$/.test(options.vault)) throw new PieceworkError("payments.vault is not an address");
-    if (!/^0x[0-9a-fA-F]{40}$/.test(options.token?.address)) throw new PieceworkError("payments.token.address is not an address");
+    if (!/^0x[0-9a-fA-F]{40}$/.test(options.token?.address))
+      throw new PieceworkError("payments.token.address is not an address");
     if (!Number.isSafeInteger(options.chainId)) throw new PieceworkError("payments.chainId is not a chain id");
-    if (!(Number.isInteger(options.token.decimals) && options.token.decimals >= 0 && options.token.decimals <= MOST_DECIMALS)) {
+    if (
+      !(
+        Number.isInteger(options.token.decimals) &&
+        options.token.decimals >= 0 &&
+        options.token.decimals <= MOST_DECIMALS
+      )
+    ) {
       throw new PieceworkError(`payments.token.decimals must be a whole number from 0 to ${MOST_DECIMALS}`);
     }
-    if (options.rpcUrl && !URL.canParse(options.rpcUrl, document.baseURI)) throw new PieceworkError("payments.rpcUrl is not a URL");
+    if (options.rpcUrl && !URL.canParse(options.rpcUrl, document.baseURI))
+      throw new PieceworkError("payments.rpcUrl is not a URL");
     this.options = options;
     this.#host = host;
   }
@@ -144,7 +152,18 @@ export class Payments {
   }
 
   engineConfig(): EnginePayment {
-    const { vault, chainId, token, rpcUrl, maxPricePerGB, budget, lossPieces, sellPricePerGB, resellPercent, minBondPercent } = this.options;
+    const {
+      vault,
+      chainId,
+      token,
+      rpcUrl,
+      maxPricePerGB,
+      budget,
+      lossPieces,
+      sellPricePerGB,
+      resellPercent,
+      minBondPercent,
+    } = this.options;
     return {
       vault,
       chainId,
@@ -191,7 +210,11 @@ export class Payments {
     const wallets: WalletInfo[] = await discover();
     const chosen = id ?? (wallets.length === 1 ? wallets[0]?.id : undefined);
     if (chosen === undefined) {
-      throw new PieceworkError(wallets.length === 0 ? "No wallet is here: install one, then reload the page." : "Several wallets are here: say which.");
+      throw new PieceworkError(
+        wallets.length === 0
+          ? "No wallet is here: install one, then reload the page."
+          : "Several wallets are here: say which.",
+      );
     }
     const provider = providerOf(chosen);
     const turn = ++this.#connects;
@@ -199,7 +222,8 @@ export class Payments {
     if (this.#destroyed) throw new PieceworkError("this client was destroyed");
     if (address === null) throw new PieceworkError("The wallet named no account.");
     // A wallet may answer long after the user turned to another one.
-    if (turn < this.#connected) throw new PieceworkError("Another wallet was connected meanwhile: connect again to use this one.");
+    if (turn < this.#connected)
+      throw new PieceworkError("Another wallet was connected meanwhile: connect again to use this one.");
     this.#connected = turn;
     this.#unlisten?.();
     this.#wallet = new Wallet(provider, address, this.options.chainId, this.options.chainParams);
@@ -271,7 +295,13 @@ export class Payments {
     }
     const call = (permit: readonly Word[]) =>
       account.known
-        ? encodeCall("topUp(address,uint112,uint112,(uint256,uint8,bytes32,bytes32))", own.sessionKey, amount, bond, ...permit)
+        ? encodeCall(
+            "topUp(address,uint112,uint112,(uint256,uint8,bytes32,bytes32))",
+            own.sessionKey,
+            amount,
+            bond,
+            ...permit,
+          )
         : encodeCall(
             "open(address,uint96,uint112,uint112,(uint256,uint8,bytes32,bytes32))",
             own.sessionKey,
@@ -282,22 +312,35 @@ export class Payments {
           );
     const none: Word[] = [0, 0, 0, 0];
     const approve = encodeCall("approve(address,uint256)", vault, amount + bond);
-    const deposit = { id: own.id, amount: String(amount), bond: String(bond), balanceBefore: String(account.balance), bondBefore: String(account.bond) };
-    await sender.send("deposit", () => this.#hasArrived(deposit), async () => {
-      const calls = await wallet.sendTogether([
-        { to: token.address, data: approve },
-        { to: vault, data: call(none) },
-      ]);
-      if (calls !== null) return { hash: calls, from: wallet.address, nonce: null, calls: true, deposit };
-      const permit = await this.#allow(wallet, sender, amount + bond, approve);
-      return { ...(await wallet.send(vault, call(permit ?? none))), deposit };
-    });
+    const deposit = {
+      id: own.id,
+      amount: String(amount),
+      bond: String(bond),
+      balanceBefore: String(account.balance),
+      bondBefore: String(account.bond),
+    };
+    await sender.send(
+      "deposit",
+      () => this.#hasArrived(deposit),
+      async () => {
+        const calls = await wallet.sendTogether([
+          { to: token.address, data: approve },
+          { to: vault, data: call(none) },
+        ]);
+        if (calls !== null) return { hash: calls, from: wallet.address, nonce: null, calls: true, deposit };
+        const permit = await this.#allow(wallet, sender, amount + bond, approve);
+        return { ...(await wallet.send(vault, call(permit ?? none))), deposit };
+      },
+    );
   }
 
   /** Lets the vault take the sum: what an earlier try allowed is enough; else a permit, which is returned, else an approval. */
   async #allow(wallet: Wallet, sender: Sender, sum: bigint, approve: string): Promise<Word[] | null> {
     const { vault, token } = this.options;
-    const allowed = async () => (decodeWords(await wallet.call(token.address, encodeCall("allowance(address,address)", wallet.address, vault)))[0] ?? 0n) >= sum;
+    const allowed = async () =>
+      (decodeWords(
+        await wallet.call(token.address, encodeCall("allowance(address,address)", wallet.address, vault)),
+      )[0] ?? 0n) >= sum;
     await sender.earlier("approve", allowed);
     if (await allowed().catch(() => false)) return null;
     const permit = await this.#permit(wallet, sum);
@@ -310,7 +353,10 @@ export class Payments {
     if (!deposit) return false;
     const [wallet] = this.#required();
     const { known, balance, bond } = await this.#read(wallet, deposit.id, "");
-    const more = deposit.bond === "0" ? balance > BigInt(deposit.balanceBefore) : bond >= BigInt(deposit.bondBefore) + BigInt(deposit.bond);
+    const more =
+      deposit.bond === "0"
+        ? balance > BigInt(deposit.balanceBefore)
+        : bond >= BigInt(deposit.bondBefore) + BigInt(deposit.bond);
     return known && more;
   }
 
@@ -367,7 +413,10 @@ export class Payments {
     const { batch, sent } = open;
     this.#openBatch = open;
     const fate = await wallet.follow(sent);
-    if (fate.kind === "open") throw new PieceworkError(`The chain has not confirmed the redemption ${sent.hash} after ten minutes. It may still come: redeem again to go on waiting, and nothing is asked a second time.`);
+    if (fate.kind === "open")
+      throw new PieceworkError(
+        `The chain has not confirmed the redemption ${sent.hash} after ten minutes. It may still come: redeem again to go on waiting, and nothing is asked a second time.`,
+      );
     const logs = await this.#logsOf(wallet, open, fate);
     this.#openBatch = null;
     if (logs) return this.#host.request<bigint>("redeemed", { tag: batch.tag, logs });
@@ -382,7 +431,11 @@ export class Payments {
     if (fate.kind === "mined") return fate.receipt.logs;
     if (fate.kind === "reverted" || from === null) return null;
     const topics = [REDEEMED, null, `0x${word(batch.payee)}`];
-    const logs = await wallet.request<Receipt["logs"]>("eth_getLogs", [{ address: this.options.vault, topics, fromBlock: from, toBlock: "latest" }]).catch(() => []);
+    const logs = await wallet
+      .request<Receipt["logs"]>("eth_getLogs", [
+        { address: this.options.vault, topics, fromBlock: from, toBlock: "latest" },
+      ])
+      .catch(() => []);
     return logs.length > 0 ? logs : null;
   }
 
@@ -399,20 +452,26 @@ export class Payments {
     await wallet.switchChain();
     const { id, sessionKey } = of ?? (await this.#own(wallet));
     const done = async () => (await this.#read(wallet, id, sessionKey)).exitAt !== null;
-    await this.#once(sender, `exit ${id}`, done, () => wallet.send(this.options.vault, encodeCall("exit(address)", sessionKey)));
+    await this.#once(sender, `exit ${id}`, done, () =>
+      wallet.send(this.options.vault, encodeCall("exit(address)", sessionKey)),
+    );
     await this.#host.request("refresh");
     return this.#read(wallet, id, sessionKey);
   }
 
   withdraw(of?: { id: string; sessionKey: string }): Promise<void> {
-    return this.#alone(of ? `withdrawal ${of.id}` : "withdrawal", "", (wallet, sender) => this.#withdraw(wallet, sender, of));
+    return this.#alone(of ? `withdrawal ${of.id}` : "withdrawal", "", (wallet, sender) =>
+      this.#withdraw(wallet, sender, of),
+    );
   }
 
   async #withdraw(wallet: Wallet, sender: Sender, of?: { id: string; sessionKey: string }): Promise<void> {
     await wallet.switchChain();
     const { id, sessionKey } = of ?? (await this.#own(wallet));
     const done = async () => (await this.#read(wallet, id, sessionKey)).withdrawn;
-    await this.#once(sender, `withdraw ${id}`, done, () => wallet.send(this.options.vault, encodeCall("withdraw(address,address)", sessionKey, wallet.address)));
+    await this.#once(sender, `withdraw ${id}`, done, () =>
+      wallet.send(this.options.vault, encodeCall("withdraw(address,address)", sessionKey, wallet.address)),
+    );
     await this.#host.request("refresh");
   }
 
@@ -422,7 +481,10 @@ export class Payments {
     const doing = this.#doing;
     const open = doing.get(purpose);
     if (open?.what === what) return open.done as Promise<T>;
-    if (open) throw new PieceworkError(`Another ${purpose} is under way: answer it in your wallet, or connect again, then try again.`);
+    if (open)
+      throw new PieceworkError(
+        `Another ${purpose} is under way: answer it in your wallet, or connect again, then try again.`,
+      );
     const done = work(wallet, sender).finally(() => doing.delete(purpose));
     doing.set(purpose, { what, done });
     return done;
@@ -446,7 +508,11 @@ export class Payments {
       if (!id || !key) continue;
       const sessionKey = addressOf(BigInt(key));
       const account = await this.#read(wallet, id, sessionKey);
-      deposits.push({ ...account, exit: async () => void (await this.exit({ id, sessionKey })), withdraw: () => this.withdraw({ id, sessionKey }) });
+      deposits.push({
+        ...account,
+        exit: async () => void (await this.exit({ id, sessionKey })),
+        withdraw: () => this.withdraw({ id, sessionKey }),
+      });
     }
     return deposits;
   }
@@ -465,7 +531,10 @@ export class Payments {
     } catch (error) {
       if (splits >= MAX_LOG_SPLITS || from >= to) throw error;
       const middle = Math.floor((from + to) / 2);
-      return [...(await this.#openedLogs(wallet, from, middle, splits + 1)), ...(await this.#openedLogs(wallet, middle + 1, to, splits + 1))];
+      return [
+        ...(await this.#openedLogs(wallet, from, middle, splits + 1)),
+        ...(await this.#openedLogs(wallet, middle + 1, to, splits + 1)),
+      ];
     }
   }
 
@@ -473,7 +542,9 @@ export class Payments {
     const words = decodeWords(await wallet.call(this.options.vault, encodeCall("state(bytes32,uint256)", id, 0)));
     const [balance, tranche, , known, bond, exitAt] = words;
     if (words.length !== 10 || balance === undefined || bond === undefined) {
-      throw new PieceworkError(`${this.options.vault} does not answer like a Piecework vault: check address and chain.`);
+      throw new PieceworkError(
+        `${this.options.vault} does not answer like a Piecework vault: check address and chain.`,
+      );
     }
     const time = Number(words[9]);
     if (time < FARTHEST_TIME) this.#blockTime = Math.max(this.#blockTime, time);
@@ -492,18 +563,25 @@ export class Payments {
   async #checkContracts(wallet: Wallet, needed: bigint): Promise<void> {
     const { vault, token, chainId } = this.options;
     const code = await wallet.request<string>("eth_getCode", [vault, "latest"]);
-    if (!code || code === "0x") throw new PieceworkError(`No contract is at ${vault} on chain ${chainId}: this site's configuration is wrong.`);
+    if (!code || code === "0x")
+      throw new PieceworkError(`No contract is at ${vault} on chain ${chainId}: this site's configuration is wrong.`);
     const [of] = decodeWords(await wallet.call(vault, encodeCall("token()")));
-    if (of === undefined || addressOf(of) !== token.address.toLowerCase()) throw new PieceworkError("The vault holds another token than this site says.");
+    if (of === undefined || addressOf(of) !== token.address.toLowerCase())
+      throw new PieceworkError("The vault holds another token than this site says.");
     const [decimals] = decodeWords(await wallet.call(token.address, encodeCall("decimals()")));
-    if (decimals !== BigInt(token.decimals)) throw new PieceworkError("The token has other decimals than this site says.");
+    if (decimals !== BigInt(token.decimals))
+      throw new PieceworkError("The token has other decimals than this site says.");
     const [delay] = decodeWords(await wallet.call(vault, encodeCall("exitDelay()")).catch(() => "0x"));
     if (delay !== undefined && delay < LEAST_EXIT_DELAY_SECONDS) {
-      throw new PieceworkError(`This vault lets a deposit leave after ${delay / 60n} minutes, and sellers need a day to redeem: nothing is deposited there.`);
+      throw new PieceworkError(
+        `This vault lets a deposit leave after ${delay / 60n} minutes, and sellers need a day to redeem: nothing is deposited there.`,
+      );
     }
     const [balance] = decodeWords(await wallet.call(token.address, encodeCall("balanceOf(address)", wallet.address)));
     if ((balance ?? 0n) < needed) {
-      throw new PieceworkError(`The wallet holds ${this.format(balance ?? 0n)} ${token.symbol}; ${this.format(needed)} are needed.`);
+      throw new PieceworkError(
+        `The wallet holds ${this.format(balance ?? 0n)} ${token.symbol}; ${this.format(needed)} are needed.`,
+      );
     }
   }
 
@@ -520,17 +598,35 @@ export class Payments {
       domain: { ...domain.names, chainId, verifyingContract: token.address },
       primaryType: "Permit",
       types: {
-        EIP712Domain: [field("name", "string"), field("version", "string"), field("chainId", "uint256"), field("verifyingContract", "address")],
-        Permit: [field("owner", "address"), field("spender", "address"), field("value", "uint256"), field("nonce", "uint256"), field("deadline", "uint256")],
+        EIP712Domain: [
+          field("name", "string"),
+          field("version", "string"),
+          field("chainId", "uint256"),
+          field("verifyingContract", "address"),
+        ],
+        Permit: [
+          field("owner", "address"),
+          field("spender", "address"),
+          field("value", "uint256"),
+          field("nonce", "uint256"),
+          field("deadline", "uint256"),
+        ],
       },
-      message: { owner: wallet.address, spender: vault, value: value.toString(), nonce: domain.nonce.toString(), deadline: String(deadline) },
+      message: {
+        owner: wallet.address,
+        spender: vault,
+        value: value.toString(),
+        nonce: domain.nonce.toString(),
+        deadline: String(deadline),
+      },
     };
     await wallet.check();
     let signature: unknown;
     try {
       signature = await wallet.request<unknown>("eth_signTypedData_v4", [wallet.address, JSON.stringify(typed)]);
       // A window that was closed, to some wallets. One that signs in a form of its own gives a text.
-      if (typeof signature !== "string") throw new PieceworkError("The wallet did not sign, and did not say why: open your wallet, then try again.");
+      if (typeof signature !== "string")
+        throw new PieceworkError("The wallet did not sign, and did not say why: open your wallet, then try again.");
     } catch (error) {
       const verdict = judge(error);
       if (verdict === "unsupported") return null; // a wallet that cannot sign typed data can still approve
@@ -550,14 +646,23 @@ export class Payments {
     const [nonce] = decodeWords(await wallet.call(token.address, encodeCall("nonces(address)", wallet.address)));
     const separator = await wallet.call(token.address, encodeCall("DOMAIN_SEPARATOR()"));
     const name = decodeString(await wallet.call(token.address, encodeCall("name()")));
-    const version = await wallet.call(token.address, encodeCall("version()")).then(decodeString).catch(() => "1");
-    const expected = await this.#host.request<string>("domainSeparator", { name, version, chainId, contract: token.address });
+    const version = await wallet
+      .call(token.address, encodeCall("version()"))
+      .then(decodeString)
+      .catch(() => "1");
+    const expected = await this.#host.request<string>("domainSeparator", {
+      name,
+      version,
+      chainId,
+      contract: token.address,
+    });
     if (nonce === undefined || separator.toLowerCase() !== expected) throw new PieceworkError("no permit");
     return { names: { name, version }, nonce };
   }
 
   #required(): [Wallet, Sender] {
-    if (!this.#wallet || !this.#sender) throw new PieceworkError("No wallet is connected: call connectWallet() first, from a click.");
+    if (!this.#wallet || !this.#sender)
+      throw new PieceworkError("No wallet is connected: call connectWallet() first, from a click.");
     return [this.#wallet, this.#sender];
   }
 }

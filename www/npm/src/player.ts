@@ -1,4 +1,12 @@
-import { Client, PieceworkRejectedError, PieceworkUnsupportedError, type ClientOptions, type PaymentLack, type Torrent, type TorrentFile } from "./index.js";
+import {
+  Client,
+  PieceworkRejectedError,
+  PieceworkUnsupportedError,
+  type ClientOptions,
+  type PaymentLack,
+  type Torrent,
+  type TorrentFile,
+} from "./index.js";
 
 const STYLE = `
 :host { display: block; position: relative; background: #000; color: #eee; color-scheme: dark; font: 14px/1.45 system-ui, sans-serif; }
@@ -31,7 +39,8 @@ const LACKS: Record<PaymentLack, string> = {
   held: "More was promised from the former deposit than this browser knows, as after a restored profile: it stays yours, and a new one is made. ",
 };
 /** What a deposit tells others. */
-const SEEN_BY_OTHERS = "Others can see it: your wallet\u2019s address goes to each seller you buy from, and the amounts stand on the public chain.";
+const SEEN_BY_OTHERS =
+  "Others can see it: your wallet\u2019s address goes to each seller you buy from, and the amounts stand on the public chain.";
 
 const ATTRIBUTES = ["src", "magnet", "torrent"] as const;
 
@@ -201,7 +210,10 @@ export class PieceworkPlayer extends HTMLElement {
       this.#off.push(
         client.on("error", ({ error, torrent }) => ours(torrent) && this.#fail(error.message)),
         client.on("warning", ({ text, torrent }) => ours(torrent) && this.#say(text)),
-        client.on("paymentneeded", ({ pricePerGB, torrent, reason }) => ours(torrent) && void this.#offerDeposit(pricePerGB, reason)),
+        client.on(
+          "paymentneeded",
+          ({ pricePerGB, torrent, reason }) => ours(torrent) && void this.#offerDeposit(pricePerGB, reason),
+        ),
       );
     }
     return client;
@@ -256,7 +268,8 @@ export class PieceworkPlayer extends HTMLElement {
     return cap > 0 ? cap : DEFAULT_UPLOAD;
   }
 
-  readonly #online = (): void => this.#say(navigator.onLine ? "" : "You are offline. What is already here plays on; the rest continues by itself.");
+  readonly #online = (): void =>
+    this.#say(navigator.onLine ? "" : "You are offline. What is already here plays on; the rest continues by itself.");
 
   async #show(torrent: Torrent): Promise<void> {
     const stats = await torrent.stats().catch(() => null);
@@ -270,7 +283,8 @@ export class PieceworkPlayer extends HTMLElement {
     const client = this.client;
     const torrent = this.torrent;
     if (!client || !torrent || !this.hasAttribute("vault")) return;
-    if (lack === "budget") return this.#say("The limit that this page set for your deposit is reached: nothing more is bought.");
+    if (lack === "budget")
+      return this.#say("The limit that this page set for your deposit is reached: nothing more is bought.");
     const symbol = this.getAttribute("token-symbol") ?? "";
     const { maxCost } = await torrent.stats();
     this.#offerText.textContent =
@@ -321,7 +335,11 @@ export class PieceworkPlayer extends HTMLElement {
               vault,
               chainId: Number(text("chain-id")),
               ...(rpcUrl ? { rpcUrl } : {}),
-              token: { address: text("token"), decimals: Number(text("token-decimals") || "6"), symbol: text("token-symbol") },
+              token: {
+                address: text("token"),
+                decimals: Number(text("token-decimals") || "6"),
+                symbol: text("token-symbol"),
+              },
               maxPricePerGB: text("max-price-per-gb") || "0",
               budget: text("budget") || ALL_THAT_IS_DEPOSITED,
             },

@@ -70,7 +70,15 @@ export type FromWorker =
 export type FromEngine =
   | { t: "ok"; id: number; v: unknown }
   | { t: "err"; id: number; message: string }
-  | { t: "event"; e: string; hash: string | null; piece?: number; peer?: number; text?: string; needed?: { pricePerBlock: bigint; why: PaymentLack } }
+  | {
+      t: "event";
+      e: string;
+      hash: string | null;
+      piece?: number;
+      peer?: number;
+      text?: string;
+      needed?: { pricePerBlock: bigint; why: PaymentLack };
+    }
   | { t: "ethCall"; id: number; to: string; data: string };
 
 /** Answer to the request `hello`. */
@@ -127,7 +135,9 @@ export type Rendezvous =
   | { t: "pay"; payment: EnginePayment; shared: Shared };
 
 /** First message of a reader's port. */
-export type StreamHead = { length: number; start: number; end: number } | { error: string; status: number; length?: number };
+export type StreamHead =
+  | { length: number; start: number; end: number }
+  | { error: string; status: number; length?: number };
 
 /** Path of a file under the service worker's scope: `__piecework/<info hash>/<file index>/<name>`. */
 export const STREAM_PATH = "__piecework";

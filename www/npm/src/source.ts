@@ -15,7 +15,8 @@ export interface FileEntry {
   path: string[];
 }
 
-const TAKES = "add takes a magnet link, an info hash, the address of a .torrent file, or such a file's bytes (Blob, ArrayBuffer or Uint8Array)";
+const TAKES =
+  "add takes a magnet link, an info hash, the address of a .torrent file, or such a file's bytes (Blob, ArrayBuffer or Uint8Array)";
 const SEEDS = "seed takes a File, a Blob, an ArrayBuffer or a Uint8Array, or several of them in a list";
 /** Around a pasted link; what \s leaves out is not to be seen. */
 const AROUND = /^[\s\u200b-\u200f\u2060\ufeff]+|[\s\u200b-\u200f\u2060\ufeff]+$/g;
@@ -30,7 +31,8 @@ const HASH_BYTES = 20;
 export function recognise(source: unknown): Recognised {
   if (source instanceof Blob) return { torrent: source };
   const bytes = bytesOf(source);
-  if (bytes?.length === HASH_BYTES) return { hash: [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("") };
+  if (bytes?.length === HASH_BYTES)
+    return { hash: [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("") };
   if (bytes) return { torrent: bytes };
   const text = source instanceof URL ? source.href : typeof source === "string" ? plainLink(source) : null;
   if (text === null) throw new PieceworkError(`${TAKES}; this is ${kindOf(source)}`);
@@ -110,6 +112,7 @@ function isIterable(source: unknown): source is Iterable<unknown> {
 }
 
 function kindOf(value: unknown): string {
-  if (typeof value !== "object" || value === null) return `${value === null || value === undefined ? value : `a ${typeof value}`}`;
+  if (typeof value !== "object" || value === null)
+    return `${value === null || value === undefined ? value : `a ${typeof value}`}`;
   return `an object of type ${value.constructor?.name ?? "Object"}`;
 }

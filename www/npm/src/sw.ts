@@ -24,9 +24,25 @@ type FromEngine = Head | ArrayBuffer | "end";
   const LONGEST = 1 << 20;
   const PATH = /\/__piecework\/([0-9a-f]{40})\/(\d{1,7})(?:\/([^/]*))?$/;
   const TYPES: Record<string, string> = {
-    mp4: "video/mp4", m4v: "video/mp4", mov: "video/quicktime", webm: "video/webm", mkv: "video/x-matroska", ogv: "video/ogg",
-    mp3: "audio/mpeg", m4a: "audio/mp4", ogg: "audio/ogg", opus: "audio/ogg", flac: "audio/flac", wav: "audio/wav",
-    jpg: "image/jpeg", jpeg: "image/jpeg", png: "image/png", gif: "image/gif", webp: "image/webp", avif: "image/avif", vtt: "text/vtt",
+    mp4: "video/mp4",
+    m4v: "video/mp4",
+    mov: "video/quicktime",
+    webm: "video/webm",
+    mkv: "video/x-matroska",
+    ogv: "video/ogg",
+    mp3: "audio/mpeg",
+    m4a: "audio/mp4",
+    ogg: "audio/ogg",
+    opus: "audio/ogg",
+    flac: "audio/flac",
+    wav: "audio/wav",
+    jpg: "image/jpeg",
+    jpeg: "image/jpeg",
+    png: "image/png",
+    gif: "image/gif",
+    webp: "image/webp",
+    avif: "image/avif",
+    vtt: "text/vtt",
   };
   /** A chunk's memory that carries the next one: browsers let go of it when it suits them, and would hold a hundred megabytes of a film. */
   let spent: ArrayBuffer | null = null;

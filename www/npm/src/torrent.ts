@@ -101,7 +101,8 @@ interface EnginePeerPayment {
 }
 
 /** @internal A torrent as the engine's snapshot has it. */
-export interface EngineTorrent extends Omit<TorrentStats, "maxPricePerGB" | "sellPricePerGB" | "spent" | "earned" | "maxCost" | "peers"> {
+export interface EngineTorrent
+  extends Omit<TorrentStats, "maxPricePerGB" | "sellPricePerGB" | "spent" | "earned" | "maxCost" | "peers"> {
   files: { path: string[]; length: number }[];
   pricePerBlock: bigint;
   maxPricePerBlock: bigint;
@@ -169,7 +170,15 @@ export class Torrent extends Emitter<TorrentEvents> {
 
   /** Where it stands now. */
   async stats(): Promise<TorrentStats> {
-    const { files: _, pricePerBlock, maxPricePerBlock, maxCostFine, blockCount: __, peers, ...torrent } = await this.#snapshot();
+    const {
+      files: _,
+      pricePerBlock,
+      maxPricePerBlock,
+      maxCostFine,
+      blockCount: __,
+      peers,
+      ...torrent
+    } = await this.#snapshot();
     return {
       ...torrent,
       maxPricePerGB: unitsPerGB(maxPricePerBlock),
@@ -283,7 +292,11 @@ export class Torrent extends Emitter<TorrentEvents> {
         this.emit(message.e, { text });
         break;
       case "paymentneeded":
-        if (message.needed) this.emit("paymentneeded", { pricePerGB: this.priceOf(message.needed.pricePerBlock), reason: message.needed.why });
+        if (message.needed)
+          this.emit("paymentneeded", {
+            pricePerGB: this.priceOf(message.needed.pricePerBlock),
+            reason: message.needed.why,
+          });
         break;
     }
   }
@@ -391,5 +404,9 @@ export class TorrentFile {
 }
 
 function payment({ pricePerBlock, ...rest }: EnginePeerPayment): PeerPaymentStats {
-  return { ...rest, pricePerGB: pricePerBlock === null ? null : unitsPerGB(pricePerBlock), paid: floorFine(rest.paidFine) };
+  return {
+    ...rest,
+    pricePerGB: pricePerBlock === null ? null : unitsPerGB(pricePerBlock),
+    paid: floorFine(rest.paidFine),
+  };
 }

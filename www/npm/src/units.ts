@@ -34,7 +34,11 @@ export function parseTypedAmount(text: string, decimals: number): bigint | null 
 }
 
 /** Base units to decimal text, without zeros at the end but for those that the style asks for. */
-export function formatAmount(units: bigint, decimals: number, { leastPlaces = 0, grouped = false }: AmountStyle = {}): string {
+export function formatAmount(
+  units: bigint,
+  decimals: number,
+  { leastPlaces = 0, grouped = false }: AmountStyle = {},
+): string {
   const digits = units.toString().padStart(decimals + 1, "0");
   const point = digits.length - decimals;
   const whole = digits.slice(0, point);

@@ -56,16 +56,25 @@ export class Sender {
 
   /** Follows something to its end and forgets it, unless the end is not seen. */
   async #end(purpose: string, sent: Unsettled, done: Done): Promise<"done" | Undone> {
-    const timer = setTimeout(() => this.#say(`The chain has not confirmed ${sent.hash} yet: it is looked for until it does.`), SAY_AFTER_MS);
+    const timer = setTimeout(
+      () => this.#say(`The chain has not confirmed ${sent.hash} yet: it is looked for until it does.`),
+      SAY_AFTER_MS,
+    );
     try {
       const patience = sent.gone ? 0 : undefined;
-      const { kind } = sent.calls ? await this.#wallet.followCalls(sent.hash, patience) : await this.#wallet.follow(sent, patience);
-      if (kind === "open") throw new PieceworkError(`The chain has not confirmed ${sent.hash} after ten minutes. It may still come: try again to go on waiting, and nothing is asked a second time.`);
+      const { kind } = sent.calls
+        ? await this.#wallet.followCalls(sent.hash, patience)
+        : await this.#wallet.follow(sent, patience);
+      if (kind === "open")
+        throw new PieceworkError(
+          `The chain has not confirmed ${sent.hash} after ten minutes. It may still come: try again to go on waiting, and nothing is asked a second time.`,
+        );
       if (kind === "reverted" || kind === "refused") return this.#ended(purpose, kind);
       if (kind === "mined") return this.#ended(purpose, "done");
       // Another transaction may have done the same, as when the user speeds it up: the chain's own word decides.
       if (await done(sent)) {
-        if (kind === "replaced") this.#say(`${sent.hash} was replaced in the wallet by another transaction, which did the same.`);
+        if (kind === "replaced")
+          this.#say(`${sent.hash} was replaced in the wallet by another transaction, which did the same.`);
         return this.#ended(purpose, "done");
       }
       if (kind === "replaced" || sent.gone) return this.#ended(purpose, kind);

@@ -42,7 +42,8 @@ export async function discover(): Promise<WalletInfo[]> {
     listening = true;
     addEventListener("eip6963:announceProvider", (event) => {
       const { info, provider } = (event as Announcement).detail ?? {};
-      if (typeof provider?.request !== "function" || typeof info?.uuid !== "string" || found.size >= MAX_WALLETS) return;
+      if (typeof provider?.request !== "function" || typeof info?.uuid !== "string" || found.size >= MAX_WALLETS)
+        return;
       const id = typeof info.rdns === "string" && info.rdns ? info.rdns : info.uuid;
       const icon = typeof info.icon === "string" && info.icon.startsWith("data:image/") ? info.icon : "";
       if (!found.has(id)) found.set(id, { info: { id, name: String(info.name ?? id).slice(0, 80), icon }, provider });
@@ -98,7 +99,10 @@ export class Wallet {
   async call(to: string, data: string): Promise<string> {
     await this.#requireChain();
     const answer = await this.request<unknown>("eth_call", [{ to, data }, "latest"]);
-    if (!isWords(answer)) throw new PieceworkError("The wallet gave no answer of the chain that can be read: look whether it is online, then try again.");
+    if (!isWords(answer))
+      throw new PieceworkError(
+        "The wallet gave no answer of the chain that can be read: look whether it is online, then try again.",
+      );
     return answer;
   }
 
@@ -140,7 +144,9 @@ export class Wallet {
     await this.#requireChain();
     this.#requireUse();
     if (accountIn(await this.request<unknown>("eth_accounts")) !== this.address) {
-      throw new PieceworkError("Another account is selected in the wallet: select the one you connected, or connect again.");
+      throw new PieceworkError(
+        "Another account is selected in the wallet: select the one you connected, or connect again.",
+      );
     }
   }
 
@@ -155,7 +161,10 @@ export class Wallet {
     // What the wallet takes for its nonce, so that another in its place can be told; the network names it again.
     const pending = await this.request<string>("eth_getTransactionCount", [this.address, "pending"]).catch(() => null);
     const hash = await this.request<unknown>("eth_sendTransaction", [{ from: this.address, to, data, value: "0x0" }]);
-    if (typeof hash !== "string") throw new PieceworkError("The wallet did not say which transaction it sent: look into the wallet before you try again.");
+    if (typeof hash !== "string")
+      throw new PieceworkError(
+        "The wallet did not say which transaction it sent: look into the wallet before you try again.",
+      );
     return { hash, from: this.address, nonce: pending === null ? null : Number(pending) };
   }
 
@@ -174,7 +183,13 @@ export class Wallet {
     let sent: unknown;
     try {
       sent = await this.request("wallet_sendCalls", [
-        { version: "2.0.0", from: this.address, chainId, atomicRequired: true, calls: calls.map((call) => ({ ...call, value: "0x0" })) },
+        {
+          version: "2.0.0",
+          from: this.address,
+          chainId,
+          atomicRequired: true,
+          calls: calls.map((call) => ({ ...call, value: "0x0" })),
+        },
       ]);
     } catch (error) {
       // The next try goes without: who does not want another kind of account is not asked for it again.
@@ -183,7 +198,8 @@ export class Wallet {
       throw error;
     }
     const id: unknown = typeof sent === "string" ? sent : (sent as { id?: unknown } | null)?.id;
-    if (typeof id !== "string") throw new PieceworkError("The wallet did not say what it sent: look into the wallet before you try again.");
+    if (typeof id !== "string")
+      throw new PieceworkError("The wallet did not say what it sent: look into the wallet before you try again.");
     return id;
   }
 

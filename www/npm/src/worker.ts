@@ -24,7 +24,8 @@ scope.onunhandledrejection = ({ reason }) => {
 /** Here where the page could not. */
 async function load(url: string): Promise<WebAssembly.Module> {
   const response = await fetch(url);
-  if (!response.ok) throw new Error(`${url} could not be loaded (status ${response.status}): serve it, or name it by wasmUrl.`);
+  if (!response.ok)
+    throw new Error(`${url} could not be loaded (status ${response.status}): serve it, or name it by wasmUrl.`);
   // A server that does not know the type costs a little time, not the engine.
   const streams = response.headers.get("Content-Type") === "application/wasm";
   return streams ? WebAssembly.compileStreaming(response) : WebAssembly.compile(await response.arrayBuffer());
@@ -33,7 +34,8 @@ async function load(url: string): Promise<WebAssembly.Module> {
 /** The module, if it is of this build: another one's imports and exports have other meanings under the same names. */
 function checked(module: WebAssembly.Module, url: string): WebAssembly.Module {
   const [mark] = WebAssembly.Module.customSections(module, "piecework");
-  if (new TextDecoder().decode(mark) !== BUILD_MARK) throw new Error(`${url} is of another build than worker.js: serve both from one.`);
+  if (new TextDecoder().decode(mark) !== BUILD_MARK)
+    throw new Error(`${url} is of another build than worker.js: serve both from one.`);
   return module;
 }
 

@@ -4,7 +4,26 @@ import { build } from "esbuild";
 
 process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 await build({
-  entryPoints: ["src/client.ts", "src/emitter.ts", "src/link.ts", "src/protocol.ts", "src/torrent.ts", "src/trusted.ts", "src/units.ts", "src/abi.ts", "src/bridge.ts", "src/broker.ts", "src/errors.ts", "src/answers.ts", "src/range.ts", "src/source.ts", "src/following.ts", "src/unsettled.ts", "src/wallet.ts", "src/payments.ts"],
+  entryPoints: [
+    "src/client.ts",
+    "src/emitter.ts",
+    "src/link.ts",
+    "src/protocol.ts",
+    "src/torrent.ts",
+    "src/trusted.ts",
+    "src/units.ts",
+    "src/abi.ts",
+    "src/bridge.ts",
+    "src/broker.ts",
+    "src/errors.ts",
+    "src/answers.ts",
+    "src/range.ts",
+    "src/source.ts",
+    "src/following.ts",
+    "src/unsettled.ts",
+    "src/wallet.ts",
+    "src/payments.ts",
+  ],
   format: "esm",
   target: "es2022",
   outdir: "test/build",

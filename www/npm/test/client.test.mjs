@@ -69,7 +69,8 @@ test("the most that a later add of a title allows to be paid is what the next en
 async function limit(client) {
   await client.stats();
   const { told } = engines.at(-1);
-  const said = (request) => (request.t === "add" ? request.maxPricePerBlock : request.t === "maxPrice" ? request.pricePerBlock : undefined);
+  const said = (request) =>
+    request.t === "add" ? request.maxPricePerBlock : request.t === "maxPrice" ? request.pricePerBlock : undefined;
   while (!told.some(({ t }) => t === "add")) await client.stats();
   return told.map(said).findLast((price) => price !== undefined);
 }

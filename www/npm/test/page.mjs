@@ -1,7 +1,14 @@
 // What a client needs of a page, and in place of the engine one that notes what it is told.
 import { finePerBlock } from "./build/units.js";
 
-export const payments = (vault = "44", more = {}) => ({ vault: `0x${vault.repeat(20)}`, chainId: 31337, token: { address: `0x${"55".repeat(20)}`, decimals: 6, symbol: "DUSD" }, maxPricePerGB: "20", budget: "20", ...more });
+export const payments = (vault = "44", more = {}) => ({
+  vault: `0x${vault.repeat(20)}`,
+  chainId: 31337,
+  token: { address: `0x${"55".repeat(20)}`, decimals: 6, symbol: "DUSD" },
+  maxPricePerGB: "20",
+  budget: "20",
+  ...more,
+});
 export const price = (tokens) => finePerBlock(BigInt(tokens) * 1_000_000n);
 export const HASH = "ab".repeat(20);
 export const MAGNET = `magnet:?xt=urn:btih:${HASH}`;
@@ -42,7 +49,14 @@ class Engine {
     if (request.t === "budget") this.budget = request.total;
     switch (request.t) {
       case "hello":
-        return { stored: [], vault: this.payment?.vault ?? null, chainId: this.payment?.chainId ?? null, sessionKey: null, payee: null, generation: null };
+        return {
+          stored: [],
+          vault: this.payment?.vault ?? null,
+          chainId: this.payment?.chainId ?? null,
+          sessionKey: null,
+          payee: null,
+          generation: null,
+        };
       case "snapshot":
         return { downloadRate: 0, uploadRate: 0, trackers: [], money: { budget: this.budget, spentFine: 0n } };
       case "add":
@@ -72,7 +86,10 @@ const holders = new Map();
 async function lock(name, options, hold) {
   const before = holders.get(name) ?? Promise.resolve();
   let free;
-  holders.set(name, before.then(() => new Promise((resolve) => (free = resolve))));
+  holders.set(
+    name,
+    before.then(() => new Promise((resolve) => (free = resolve))),
+  );
   await before;
   try {
     if (!options.signal?.aborted) await hold();

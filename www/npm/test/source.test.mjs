@@ -6,21 +6,44 @@ const HASH = "145a73e4e56a7b54f636ffb3c24ea103ad3133a9";
 const LINK = `magnet:?xt=urn:btih:${HASH}&dn=a%20film`;
 
 test("a magnet link is read in any case and however it was pasted", () => {
-  for (const text of [LINK, ` ${LINK}\n`, `\u00a0${LINK}`, `\u200b${LINK}\ufeff`, `\r\n\t${LINK}`, LINK.replace("magnet", "MAGNET"), LINK.replace("&dn", "\n    &dn").replaceAll(" ", ""), new URL(LINK)]) {
+  for (const text of [
+    LINK,
+    ` ${LINK}\n`,
+    `\u00a0${LINK}`,
+    `\u200b${LINK}\ufeff`,
+    `\r\n\t${LINK}`,
+    LINK.replace("magnet", "MAGNET"),
+    LINK.replace("&dn", "\n    &dn").replaceAll(" ", ""),
+    new URL(LINK),
+  ]) {
     assert.deepEqual(recognise(text), { magnet: LINK }, JSON.stringify(String(text)));
   }
 });
 
 test("an info hash is read as digits, as base32 and as bytes", () => {
-  for (const hash of [HASH, HASH.toUpperCase(), ` ${HASH}\n`, Uint8Array.from(Buffer.from(HASH, "hex")), Buffer.from(HASH, "hex")]) assert.deepEqual(recognise(hash), { hash: HASH });
+  for (const hash of [
+    HASH,
+    HASH.toUpperCase(),
+    ` ${HASH}\n`,
+    Uint8Array.from(Buffer.from(HASH, "hex")),
+    Buffer.from(HASH, "hex"),
+  ])
+    assert.deepEqual(recognise(hash), { hash: HASH });
   const base32 = "CRNHHZHFNJ5VJ5RW76Z4ETVBAOWTCM5J";
-  for (const hash of [base32, base32.toLowerCase()]) assert.deepEqual(recognise(hash), { magnet: `magnet:?xt=urn:btih:${base32}` });
+  for (const hash of [base32, base32.toLowerCase()])
+    assert.deepEqual(recognise(hash), { magnet: `magnet:?xt=urn:btih:${base32}` });
 });
 
 test("an address is one of a .torrent file, and bytes are one, whatever carries them", () => {
-  for (const url of ["https://site.example/film.torrent", new URL("https://site.example/film.torrent"), " https://site.example/film.torrent\n"]) assert.deepEqual(recognise(url), { url: "https://site.example/film.torrent" });
+  for (const url of [
+    "https://site.example/film.torrent",
+    new URL("https://site.example/film.torrent"),
+    " https://site.example/film.torrent\n",
+  ])
+    assert.deepEqual(recognise(url), { url: "https://site.example/film.torrent" });
   const bytes = new TextEncoder().encode("d4:infod4:name4:filmee and so on");
-  for (const torrent of [bytes, bytes.buffer, new DataView(bytes.buffer), Buffer.from(bytes)]) assert.deepEqual(recognise(torrent), { torrent: bytes });
+  for (const torrent of [bytes, bytes.buffer, new DataView(bytes.buffer), Buffer.from(bytes)])
+    assert.deepEqual(recognise(torrent), { torrent: bytes });
   // A part of a larger buffer is that part.
   assert.deepEqual(recognise(new Uint8Array(bytes.buffer, 3, 24)).torrent, bytes.slice(3, 27));
   const blob = new Blob([bytes]);
@@ -28,8 +51,28 @@ test("an address is one of a .torrent file, and bytes are one, whatever carries 
 });
 
 test("what is no torrent is refused by a sentence that says what is taken", () => {
-  for (const wrong of [5, 0, null, undefined, true, {}, [], () => 0, Symbol("film"), 10n, Object.create(null), "", "film.mp4", "magnet", "ftp://site.example/film.torrent", HASH.slice(1)]) {
-    assert.throws(() => recognise(wrong), /add takes a magnet link, an info hash, the address of a \.torrent file, or such a file's bytes/);
+  for (const wrong of [
+    5,
+    0,
+    null,
+    undefined,
+    true,
+    {},
+    [],
+    () => 0,
+    Symbol("film"),
+    10n,
+    Object.create(null),
+    "",
+    "film.mp4",
+    "magnet",
+    "ftp://site.example/film.torrent",
+    HASH.slice(1),
+  ]) {
+    assert.throws(
+      () => recognise(wrong),
+      /add takes a magnet link, an info hash, the address of a \.torrent file, or such a file's bytes/,
+    );
   }
 });
 
@@ -40,7 +83,14 @@ test("files, blobs and bytes are seeded, alone and mixed", async () => {
   const bytes = Uint8Array.of(1, 2, 3, 4);
   const one = fileEntries(file("film.mp4"));
   assert.deepEqual([one.name, one.isFolder, paths(one)], ["film.mp4", false, ["film.mp4"]]);
-  for (const source of [new Blob([bytes]), bytes, bytes.buffer, new DataView(bytes.buffer), [bytes], Buffer.from(bytes)]) {
+  for (const source of [
+    new Blob([bytes]),
+    bytes,
+    bytes.buffer,
+    new DataView(bytes.buffer),
+    [bytes],
+    Buffer.from(bytes),
+  ]) {
     const made = fileEntries(source);
     assert.deepEqual([made.name, made.isFolder, paths(made)], [null, false, ["file 1"]]);
     assert.deepEqual(new Uint8Array(await made.files[0].blob.arrayBuffer()), bytes);
@@ -52,8 +102,22 @@ test("files, blobs and bytes are seeded, alone and mixed", async () => {
 });
 
 test("what is no file is refused by a sentence that says what is taken", () => {
-  for (const wrong of [5, null, undefined, "film.mp4", {}, ["film.mp4"], [null], [file("film.mp4"), 5], new ReadableStream(), Promise.resolve()]) {
-    assert.throws(() => fileEntries(wrong), /seed takes a File, a Blob, an ArrayBuffer or a Uint8Array, or several of them in a list/);
+  for (const wrong of [
+    5,
+    null,
+    undefined,
+    "film.mp4",
+    {},
+    ["film.mp4"],
+    [null],
+    [file("film.mp4"), 5],
+    new ReadableStream(),
+    Promise.resolve(),
+  ]) {
+    assert.throws(
+      () => fileEntries(wrong),
+      /seed takes a File, a Blob, an ArrayBuffer or a Uint8Array, or several of them in a list/,
+    );
   }
   assert.throws(() => fileEntries([]), /there are no files to seed/);
 });

@@ -1,6 +1,15 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { bondFor, ceilFine, finePerBlock, floorFine, formatAmount, parseAmount, parseTypedAmount, unitsPerGB } from "./build/units.js";
+import {
+  bondFor,
+  ceilFine,
+  finePerBlock,
+  floorFine,
+  formatAmount,
+  parseAmount,
+  parseTypedAmount,
+  unitsPerGB,
+} from "./build/units.js";
 
 test("decimal text becomes base units exactly, or is refused", () => {
   assert.equal(parseAmount("10", 6), 10_000_000n);
@@ -20,12 +29,33 @@ test("base units become decimal text without trailing zeros", () => {
 });
 
 test("what a person types becomes base units, or nothing where it means two things", () => {
-  const amounts = { " 2.50 ": 2_500_000n, "2,5": 2_500_000n, "0,125": 125_000n, "1,5000": 1_500_000n, "1.500": 1_500_000n, "1,500.00": 1_500_000_000n };
+  const amounts = {
+    " 2.50 ": 2_500_000n,
+    "2,5": 2_500_000n,
+    "0,125": 125_000n,
+    "1,5000": 1_500_000n,
+    "1.500": 1_500_000n,
+    "1,500.00": 1_500_000_000n,
+  };
   for (const [typed, units] of Object.entries(amounts)) assert.equal(parseTypedAmount(typed, 6), units, typed);
   assert.equal(parseTypedAmount("1,500,000", 6), 1_500_000_000_000n);
   assert.equal(parseTypedAmount("7.00", 0), 7n);
   assert.equal(parseTypedAmount("999999999999", 0), 999_999_999_999n);
-  for (const wrong of ["1,500", "", "-1", "1e3", ".5", "1.", "1,5.2", "1,5,2", "1,50,000", "0.0000001", "0x10", "1 000", "1000000000000"]) {
+  for (const wrong of [
+    "1,500",
+    "",
+    "-1",
+    "1e3",
+    ".5",
+    "1.",
+    "1,5.2",
+    "1,5,2",
+    "1,50,000",
+    "0.0000001",
+    "0x10",
+    "1 000",
+    "1000000000000",
+  ]) {
     assert.equal(parseTypedAmount(wrong, 6), null, wrong);
   }
 });

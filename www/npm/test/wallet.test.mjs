@@ -10,7 +10,14 @@ const VAULT = `0x${"44".repeat(20)}`;
 const TOKEN = `0x${"55".repeat(20)}`;
 const KEY = `0x${"66".repeat(20)}`;
 const signer = new Signer(`0x${"11".repeat(32)}`);
-const PROMPTS = new Set(["eth_requestAccounts", "eth_sendTransaction", "eth_signTypedData_v4", "wallet_sendCalls", "wallet_switchEthereumChain", "wallet_addEthereumChain"]);
+const PROMPTS = new Set([
+  "eth_requestAccounts",
+  "eth_sendTransaction",
+  "eth_signTypedData_v4",
+  "wallet_sendCalls",
+  "wallet_switchEthereumChain",
+  "wallet_addEthereumChain",
+]);
 const vault = new Interface([
   "function open(address key, uint96 tranche, uint112 amount, uint112 bond, (uint256 deadline, uint8 v, bytes32 r, bytes32 s) permit)",
   "function topUp(address key, uint112 amount, uint112 bond, (uint256 deadline, uint8 v, bytes32 r, bytes32 s) permit)",
@@ -50,7 +57,9 @@ class TestWallet {
     this.sent = [];
   }
   async request({ method, params }) {
-    const lacks = (method === "eth_signTypedData_v4" && this.kind !== "permit") || (method === "wallet_sendCalls" && this.kind !== "5792");
+    const lacks =
+      (method === "eth_signTypedData_v4" && this.kind !== "permit") ||
+      (method === "wallet_sendCalls" && this.kind !== "5792");
     // What a wallet does not know it refuses without asking anybody.
     if (PROMPTS.has(method) && !lacks) this.prompts.push(method);
     if (this.reject === method) throw Object.assign(new Error("no"), { code: 4001 });
@@ -122,13 +131,28 @@ function payments(wallet, requests = [], answers = {}) {
       if (answers[t]) return answers[t](fields);
       if (t === "accountId") return { id: `0x${"77".repeat(32)}`, sessionKey: KEY, held: false };
       // The engine derives it in Rust; here ethers does.
-      if (t === "domainSeparator") return TypedDataEncoder.hashDomain({ name: fields.name, version: fields.version, chainId: fields.chainId, verifyingContract: fields.contract });
+      if (t === "domainSeparator")
+        return TypedDataEncoder.hashDomain({
+          name: fields.name,
+          version: fields.version,
+          chainId: fields.chainId,
+          verifyingContract: fields.contract,
+        });
       return undefined;
     },
     tell() {},
     walletChanged() {},
   };
-  return new Payments({ vault: VAULT, chainId: 31337, token: { address: TOKEN, decimals: 6, symbol: "DUSD" }, maxPricePerGB: "20", budget: "2" }, host);
+  return new Payments(
+    {
+      vault: VAULT,
+      chainId: 31337,
+      token: { address: TOKEN, decimals: 6, symbol: "DUSD" },
+      maxPricePerGB: "20",
+      budget: "2",
+    },
+    host,
+  );
 }
 
 for (const [kind, prompts] of [
@@ -213,7 +237,14 @@ test("a deposit asks for lasting storage once it is made, and does not wait for 
 test("a vault of another token, a missing vault and too little money are found before any prompt", async () => {
   const cases = [
     ["another token", (wallet) => (wallet.call = () => coder.encode(["address"], [`0x${"99".repeat(20)}`]))],
-    ["No contract", (wallet) => (wallet.request = ((was) => (r) => (r.method === "eth_getCode" ? Promise.resolve("0x") : was(r)))(wallet.request.bind(wallet)))],
+    [
+      "No contract",
+      (wallet) =>
+        (wallet.request = (
+          (was) => (r) =>
+            r.method === "eth_getCode" ? Promise.resolve("0x") : was(r)
+        )(wallet.request.bind(wallet))),
+    ],
     ["are needed", () => {}, 200_000_000n],
   ];
   for (const [text, spoil, amount] of cases) {
@@ -249,10 +280,16 @@ const REFUSALS = [
   { code: -32603, message: "User denied", data: { originalError: { code: 4001 } } },
   { code: -32603, message: "Internal JSON-RPC error.", data: { code: 4001, message: "no" } },
   error("Internal error", { code: -32603, cause: error("inner", { cause: { code: 4001 } }) }),
-  error("user rejected action (action=\"signTypedData\", reason=\"rejected\")", { code: "ACTION_REJECTED", info: { error: { code: 4001 } } }),
+  error('user rejected action (action="signTypedData", reason="rejected")', {
+    code: "ACTION_REJECTED",
+    info: { error: { code: 4001 } },
+  }),
   error("could not coalesce error", { code: "UNKNOWN_ERROR", info: { error: { code: 4001, message: "no" } } }),
-  error("processing response error", { code: "SERVER_ERROR", body: '{"jsonrpc":"2.0","id":1,"error":{"code":4001,"message":"no"}}' }),
-  error("[ethjs-query] while formatting outputs '{\"value\":{\"code\":4001}}' {\"code\":4001}"),
+  error("processing response error", {
+    code: "SERVER_ERROR",
+    body: '{"jsonrpc":"2.0","id":1,"error":{"code":4001,"message":"no"}}',
+  }),
+  error('[ethjs-query] while formatting outputs \'{"value":{"code":4001}}\' {"code":4001}'),
   { error: { error: { code: 4001 } } },
   "User rejected the transaction",
   "cancelled",
@@ -279,7 +316,17 @@ const OTHERS = [
   ["failed", null],
   ["failed", 7],
   ["failed", {}],
-  ["failed", new Proxy({}, { get: () => { throw new Error("hostile"); } })],
+  [
+    "failed",
+    new Proxy(
+      {},
+      {
+        get: () => {
+          throw new Error("hostile");
+        },
+      },
+    ),
+  ],
 ];
 
 test("every form of refusal is one, nothing else is, and each becomes an Error with a sentence", () => {
@@ -297,15 +344,34 @@ test("every form of refusal is one, nothing else is, and each becomes an Error w
   }
   assert.equal(walletError({ code: -32002, message: "x" }).code, -32002);
   assert.match(walletError({ code: -32002 }).message, /open your wallet/);
-  assert.equal(walletError({ code: -32603, message: "Internal JSON-RPC error.", data: { message: "nonce too low", data: "0x08c379a0" } }).message, "The wallet says: nonce too low.");
+  assert.equal(
+    walletError({
+      code: -32603,
+      message: "Internal JSON-RPC error.",
+      data: { message: "nonce too low", data: "0x08c379a0" },
+    }).message,
+    "The wallet says: nonce too low.",
+  );
   assert.ok(walletError(error("x".repeat(100_000))).message.length < 400);
 });
 
 test("only what certainly was not sent is taken for that", () => {
-  for (const given of [...REFUSALS, { code: 4200 }, { code: -32002 }, { code: 3, message: "execution reverted" }, { code: -32603, data: { message: "insufficient funds for gas" } }]) {
+  for (const given of [
+    ...REFUSALS,
+    { code: 4200 },
+    { code: -32002 },
+    { code: 3, message: "execution reverted" },
+    { code: -32603, data: { message: "insufficient funds for gas" } },
+  ]) {
     assert.equal(certainlyNotSent(given), true);
   }
-  for (const given of [undefined, {}, error("Failed to fetch"), { code: -32603, message: "Internal JSON-RPC error." }, { code: -32000, message: "already known" }]) {
+  for (const given of [
+    undefined,
+    {},
+    error("Failed to fetch"),
+    { code: -32603, message: "Internal JSON-RPC error." },
+    { code: -32000, message: "already known" },
+  ]) {
     assert.equal(certainlyNotSent(given), false);
   }
 });
@@ -313,7 +379,11 @@ test("only what certainly was not sent is taken for that", () => {
 test("however the permit is refused, no other prompt follows", async () => {
   for (const refusal of REFUSALS) {
     const wallet = new TestWallet("permit");
-    wallet.answers = { eth_signTypedData_v4: () => { throw refusal; } };
+    wallet.answers = {
+      eth_signTypedData_v4: () => {
+        throw refusal;
+      },
+    };
     const pay = payments(wallet);
     await pay.connect(undefined, false);
     await assert.rejects(pay.deposit(1n, 2n), { name: "PieceworkRejectedError" });
@@ -323,7 +393,11 @@ test("however the permit is refused, no other prompt follows", async () => {
 
 test("a wallet that fails at the permit asks nothing more now, and is asked for an approval the next time", async () => {
   const wallet = new TestWallet("permit");
-  wallet.answers = { eth_signTypedData_v4: () => { throw { code: -32603, message: "Ledger: blind signing is off" }; } };
+  wallet.answers = {
+    eth_signTypedData_v4: () => {
+      throw { code: -32603, message: "Ledger: blind signing is off" };
+    },
+  };
   const pay = payments(wallet);
   await pay.connect(undefined, false);
   await assert.rejects(pay.deposit(1n, 2n), { message: "The wallet says: Ledger: blind signing is off." });
@@ -347,14 +421,24 @@ test("a wallet that answers the permit with no signature, and with no error, ask
 
 test("whatever a wallet answers to a question, what comes of it is a sentence, and nobody is asked twice", async () => {
   const odd = [null, undefined, 5, {}, [], [5], [null], "", "0x", true, "banana", `0x${"f".repeat(300)}`];
-  for (const method of ["eth_requestAccounts", "eth_accounts", "eth_chainId", "eth_getCode", "eth_call", "eth_sendTransaction"]) {
+  for (const method of [
+    "eth_requestAccounts",
+    "eth_accounts",
+    "eth_chainId",
+    "eth_getCode",
+    "eth_call",
+    "eth_sendTransaction",
+  ]) {
     for (const answer of odd) {
       const wallet = new TestWallet("permit");
       const pay = payments(wallet);
       const before = method === "eth_requestAccounts" ? 0 : await pay.connect(undefined, false);
       wallet.answers = { [method]: () => answer };
       const asked = () => (before ? pay.deposit(1n, 2n) : pay.connect(undefined, false));
-      const error = await asked().then(() => null, (error) => error);
+      const error = await asked().then(
+        () => null,
+        (error) => error,
+      );
       const named = `${method} answers ${JSON.stringify(answer)}`;
       assert.ok(error === null || /^Piecework/.test(error.name), `${named}: ${error}`);
       if (error) assert.match(error.message, /^[A-Z0].*[.!?]$/s, named);
@@ -367,7 +451,9 @@ test("of two wallets that are asked, the one that is turned to later stays, howe
   const slow = new TestWallet("permit");
   const pay = payments(slow);
   let answer;
-  slow.answers = { eth_requestAccounts: () => new Promise((resolve) => (answer = () => resolve([`0x${"99".repeat(20)}`]))) };
+  slow.answers = {
+    eth_requestAccounts: () => new Promise((resolve) => (answer = () => resolve([`0x${"99".repeat(20)}`]))),
+  };
   const late = pay.connect(undefined, false);
   await new Promise((resolve) => setImmediate(resolve));
   globalThis.ethereum = new TestWallet("permit");
@@ -378,7 +464,11 @@ test("of two wallets that are asked, the one that is turned to later stays, howe
 });
 
 test("who asks for the same twice at once is prompted once, and a wallet that never answers holds up nothing but itself", async () => {
-  for (const [state, act] of [[CLOSED, (pay) => pay.deposit(1n, 2n)], [OPEN, (pay) => pay.exit()], [OPEN, (pay) => pay.withdraw()]]) {
+  for (const [state, act] of [
+    [CLOSED, (pay) => pay.deposit(1n, 2n)],
+    [OPEN, (pay) => pay.exit()],
+    [OPEN, (pay) => pay.withdraw()],
+  ]) {
     const wallet = new TestWallet("5792");
     wallet.state = state;
     const pay = payments(wallet);
@@ -444,9 +534,15 @@ test("a configuration that is no number or no address is refused by its name", (
   const options = payments(new TestWallet("permit")).options;
   const host = {};
   for (const decimals of [NaN, -1, 1.5, 37, "6", undefined]) {
-    assert.throws(() => new Payments({ ...options, token: { ...options.token, decimals } }, host), /^PieceworkError: payments\.token\.decimals must be a whole number from 0 to 36/);
+    assert.throws(
+      () => new Payments({ ...options, token: { ...options.token, decimals } }, host),
+      /^PieceworkError: payments\.token\.decimals must be a whole number from 0 to 36/,
+    );
   }
-  assert.throws(() => new Payments({ ...options, rpcUrl: "http://[" }, host), /^PieceworkError: payments\.rpcUrl is not a URL/);
+  assert.throws(
+    () => new Payments({ ...options, rpcUrl: "http://[" }, host),
+    /^PieceworkError: payments\.rpcUrl is not a URL/,
+  );
   new Payments({ ...options, rpcUrl: "/rpc" }, host);
 });
 
@@ -454,7 +550,9 @@ test("who does not want another kind of account is not asked for it again", asyn
   const wallet = new TestWallet("permit");
   wallet.answers = {
     wallet_getCapabilities: () => ({ "0x7a69": { atomic: { status: "ready" } } }),
-    wallet_sendCalls: () => { throw { code: 5750, message: "upgrade refused" }; },
+    wallet_sendCalls: () => {
+      throw { code: 5750, message: "upgrade refused" };
+    },
   };
   const pay = payments(wallet);
   await pay.connect(undefined, false);
@@ -477,7 +575,12 @@ test("a vault that a deposit may leave in less than a day gets none", async () =
 /** Lets time pass, as fast as the code under test asks for it, until the promise is settled. */
 async function passing(t, promise) {
   let settled = false;
-  const done = promise.then((value) => ({ value }), (error) => ({ error })).finally(() => (settled = true));
+  const done = promise
+    .then(
+      (value) => ({ value }),
+      (error) => ({ error }),
+    )
+    .finally(() => (settled = true));
   for (let i = 0; !settled; i++) {
     assert.ok(i < 20_000, "it goes on for ever");
     t.mock.timers.tick(500);
@@ -510,7 +613,12 @@ async function sending(t, answers) {
 const sends = ({ prompts }) => prompts.filter((method) => method === "eth_sendTransaction").length;
 
 test("failed looks are no failure: a transaction that is out is found all the same", async (t) => {
-  for (const trouble of [{ code: -32603, message: "header not found" }, { code: 429, message: "rate limit" }, error("Failed to fetch"), undefined]) {
+  for (const trouble of [
+    { code: -32603, message: "header not found" },
+    { code: 429, message: "rate limit" },
+    error("Failed to fetch"),
+    undefined,
+  ]) {
     await t.test(String(trouble?.message), async (t) => {
       let looks = 0;
       const { wallet, deposit } = await sending(t, () => ({
@@ -527,10 +635,23 @@ test("failed looks are no failure: a transaction that is out is found all the sa
 
 test("a receipt is read in every form, and what is none is looked for again", async (t) => {
   const log = { address: VAULT, topics: [], data: "0x" };
-  for (const [receipt, done] of [[{ status: 1, logs: [] }, true], [{ status: true, logs: [] }, true], [{ status: "0x01" }, true], [{ logs: [log] }, true], [{ status: "success", logs: [log] }, true], [{ status: null, logs: [log] }, true], [{ status: 0, logs: [] }, false], [{ status: false }, false], [{ logs: [] }, false], [{ status: "reverted", logs: [] }, false]]) {
+  for (const [receipt, done] of [
+    [{ status: 1, logs: [] }, true],
+    [{ status: true, logs: [] }, true],
+    [{ status: "0x01" }, true],
+    [{ logs: [log] }, true],
+    [{ status: "success", logs: [log] }, true],
+    [{ status: null, logs: [log] }, true],
+    [{ status: 0, logs: [] }, false],
+    [{ status: false }, false],
+    [{ logs: [] }, false],
+    [{ status: "reverted", logs: [] }, false],
+  ]) {
     for (const none of [undefined, {}, [], 5, true, "banana"]) {
       let looks = 0;
-      const { wallet, deposit } = await sending(t, () => ({ eth_getTransactionReceipt: () => (looks++ === 0 ? none : receipt) }));
+      const { wallet, deposit } = await sending(t, () => ({
+        eth_getTransactionReceipt: () => (looks++ === 0 ? none : receipt),
+      }));
       const { error } = await deposit();
       if (done) assert.equal(error, undefined, JSON.stringify(receipt));
       else assert.match(error.message, /The contract refused 0x/, JSON.stringify(receipt));
@@ -541,7 +662,10 @@ test("a receipt is read in every form, and what is none is looked for again", as
 });
 
 test("a deposit that the user speeds up is found by its nonce and by the chain, one that the user cancels is said", async (t) => {
-  for (const [what, state] of [["sped up", OPEN], ["cancelled", CLOSED]]) {
+  for (const [what, state] of [
+    ["sped up", OPEN],
+    ["cancelled", CLOSED],
+  ]) {
     await t.test(what, async (t) => {
       const { wallet, deposit } = await sending(t, (wallet) => ({
         eth_getTransactionReceipt: () => null,
@@ -560,7 +684,10 @@ test("a deposit that the user speeds up is found by its nonce and by the chain, 
 });
 
 test("a transaction that the network forgets is given up after minutes, and the next try sends anew only if nothing came of it", async (t) => {
-  const { wallet, deposit } = await sending(t, () => ({ eth_getTransactionReceipt: () => null, eth_getTransactionByHash: () => null }));
+  const { wallet, deposit } = await sending(t, () => ({
+    eth_getTransactionReceipt: () => null,
+    eth_getTransactionByHash: () => null,
+  }));
   assert.match((await deposit()).error.message, /does not know 0x0+1 any more/);
   assert.ok(Date.now() >= 180_000);
   assert.equal(sends(wallet), 1);
@@ -588,7 +715,9 @@ test("a transaction that takes longer than ten minutes can be waited for again, 
 
 test("a transaction that is reverted is said, and the next try sends another", async (t) => {
   let status = "0x0";
-  const { wallet, deposit } = await sending(t, () => ({ eth_getTransactionReceipt: ([hash]) => ({ status, transactionHash: hash, logs: [] }) }));
+  const { wallet, deposit } = await sending(t, () => ({
+    eth_getTransactionReceipt: ([hash]) => ({ status, transactionHash: hash, logs: [] }),
+  }));
   assert.match((await deposit()).error.message, /The contract refused/);
   status = "0x1";
   assert.equal((await deposit()).error, undefined);
@@ -666,13 +795,49 @@ const LOG = { address: VAULT, topics: [], data: "0x" };
 
 test("the engine is told whether a redemption certainly was not sent", async (t) => {
   for (const [what, answers, sent] of [
-    ["refused", { eth_sendTransaction: () => { throw { code: 4001 }; } }, false],
-    ["estimate reverted", { eth_sendTransaction: () => { throw { code: -32603, data: { code: 3, message: "execution reverted" } }; } }, false],
+    [
+      "refused",
+      {
+        eth_sendTransaction: () => {
+          throw { code: 4001 };
+        },
+      },
+      false,
+    ],
+    [
+      "estimate reverted",
+      {
+        eth_sendTransaction: () => {
+          throw { code: -32603, data: { code: 3, message: "execution reverted" } };
+        },
+      },
+      false,
+    ],
     ["another account", { eth_accounts: () => [`0x${"99".repeat(20)}`] }, false],
-    ["an error that says nothing", { eth_sendTransaction: () => { throw {}; } }, true],
+    [
+      "an error that says nothing",
+      {
+        eth_sendTransaction: () => {
+          throw {};
+        },
+      },
+      true,
+    ],
     ["no hash", { eth_sendTransaction: () => null }, true],
-    ["reverted", { eth_getTransactionReceipt: ([hash]) => ({ status: "0x0", transactionHash: hash, logs: [] }) }, false],
-    ["forgotten", { eth_getTransactionReceipt: () => null, eth_getTransactionByHash: () => null, eth_getTransactionCount: () => "0x1" }, true],
+    [
+      "reverted",
+      { eth_getTransactionReceipt: ([hash]) => ({ status: "0x0", transactionHash: hash, logs: [] }) },
+      false,
+    ],
+    [
+      "forgotten",
+      {
+        eth_getTransactionReceipt: () => null,
+        eth_getTransactionByHash: () => null,
+        eth_getTransactionCount: () => "0x1",
+      },
+      true,
+    ],
   ]) {
     await t.test(what, async (t) => {
       const { told, redeem } = await redeeming(t, answers);
@@ -723,7 +888,11 @@ test("a redemption that takes long is waited for again, and not sent again", asy
 /** `localStorage` of a page, for one test. */
 function storage(t) {
   const kept = new Map();
-  globalThis.localStorage = { getItem: (key) => kept.get(key) ?? null, setItem: (key, value) => kept.set(key, value), removeItem: (key) => kept.delete(key) };
+  globalThis.localStorage = {
+    getItem: (key) => kept.get(key) ?? null,
+    setItem: (key, value) => kept.set(key, value),
+    removeItem: (key) => kept.delete(key),
+  };
   t.after(() => delete globalThis.localStorage);
   return kept;
 }

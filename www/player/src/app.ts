@@ -156,7 +156,8 @@ export class App implements Host {
     net.dataset.state = offline ? "offline" : connected ? "online" : "";
     const parts = [];
     if (offline) parts.push("Offline");
-    else if (look.downloadRate > 0 || look.uploadRate > 0) parts.push(`\u2193 ${rate(look.downloadRate)}`, `\u2191 ${rate(look.uploadRate)}`);
+    else if (look.downloadRate > 0 || look.uploadRate > 0)
+      parts.push(`\u2193 ${rate(look.downloadRate)}`, `\u2191 ${rate(look.uploadRate)}`);
     else if (look.trackers.length > 0) parts.push(connected ? "Connected" : "Connecting\u2026");
     else parts.push("Ready");
     // Not announced: rates change all the time. What matters of it is said when it happens.
@@ -168,7 +169,10 @@ export class App implements Host {
     if (this.view === "money") this.#money.refresh();
     if (!navigator.onLine) {
       // The banner is an alert: a screen reader says it by itself.
-      this.problem("You are offline.", "What is already here plays on. The rest continues by itself when the connection is back.");
+      this.problem(
+        "You are offline.",
+        "What is already here plays on. The rest continues by itself when the connection is back.",
+      );
       byId("banner").dataset.kind = "note";
     } else if (byId("banner-title").textContent === "You are offline.") {
       this.clearProblem();

@@ -76,7 +76,10 @@ export async function load(): Promise<Config> {
   for (const name of names) {
     const answer = await fetch(new URL(name, document.baseURI), { cache: "no-cache", credentials: "same-origin" });
     if (answer.status === 404) continue;
-    if (!answer.ok) throw new ConfigError(`The site's configuration ${name} could not be loaded (HTTP ${answer.status}). Load the page again.`);
+    if (!answer.ok)
+      throw new ConfigError(
+        `The site's configuration ${name} could not be loaded (HTTP ${answer.status}). Load the page again.`,
+      );
     const text = await answer.text();
     if (text.length > LARGEST_CONFIG_BYTES) throw new ConfigError(`The site's configuration ${name} is too large.`);
     let json: unknown;
@@ -92,7 +95,8 @@ export async function load(): Promise<Config> {
 
 /** Checks a configuration. Throws a {@link ConfigError} that names the field. */
 export function parse(json: unknown): Config {
-  if (typeof json !== "object" || json === null) throw new ConfigError("The site's configuration must be a JSON object.");
+  if (typeof json !== "object" || json === null)
+    throw new ConfigError("The site's configuration must be a JSON object.");
   const read = new Fields(json as Record<string, unknown>);
   const magnet = read.text("magnet");
   const torrent = read.text("torrent");
@@ -114,7 +118,9 @@ export function parse(json: unknown): Config {
 
 function payment(read: Fields): PaymentSetup {
   const given = read.value("token");
-  const token = new Fields(typeof given === "object" && given !== null ? (given as Record<string, unknown>) : { address: given });
+  const token = new Fields(
+    typeof given === "object" && given !== null ? (given as Record<string, unknown>) : { address: given },
+  );
   const decimals = token.number("decimals") ?? 6;
   const amount = (name: string, otherwise: bigint): bigint => read.units(name, decimals) ?? otherwise;
   const one = 10n ** BigInt(decimals);
@@ -122,7 +128,11 @@ function payment(read: Fields): PaymentSetup {
     vault: read.address("vault"),
     chainId: read.needed("chainId"),
     rpcUrl: read.text("rpc") ?? read.text("rpcUrl"),
-    token: { address: token.address("address"), decimals, symbol: token.text("symbol") ?? read.text("symbol") ?? "USD" },
+    token: {
+      address: token.address("address"),
+      decimals,
+      symbol: token.text("symbol") ?? read.text("symbol") ?? "USD",
+    },
     deployBlock: read.number("deployBlock") ?? 0,
     maxPerGB: amount("maxPricePerGB", 15n * one),
     budget: amount("budget", one),
@@ -161,7 +171,8 @@ class Fields {
   number(name: string): number | null {
     const value = this.#json[name];
     if (value === undefined || value === null) return null;
-    if (typeof value !== "number" || !Number.isFinite(value) || value < 0) throw new ConfigError(`The site's configuration: ${name} must be a number of 0 or more.`);
+    if (typeof value !== "number" || !Number.isFinite(value) || value < 0)
+      throw new ConfigError(`The site's configuration: ${name} must be a number of 0 or more.`);
     return value;
   }
 
@@ -182,7 +193,8 @@ class Fields {
 
   address(name: string): string {
     const value = this.text(name);
-    if (!value || !/^0x[0-9a-fA-F]{40}$/.test(value)) throw new ConfigError(`The site's configuration: ${name} must be an address of 0x and 40 hexadecimal digits.`);
+    if (!value || !/^0x[0-9a-fA-F]{40}$/.test(value))
+      throw new ConfigError(`The site's configuration: ${name} must be an address of 0x and 40 hexadecimal digits.`);
     return value;
   }
 
@@ -193,7 +205,9 @@ class Fields {
     try {
       return parseAmount(String(value), decimals);
     } catch {
-      throw new ConfigError(`The site's configuration: ${name} must be a decimal number of tokens with at most ${decimals} places.`);
+      throw new ConfigError(
+        `The site's configuration: ${name} must be a decimal number of tokens with at most ${decimals} places.`,
+      );
     }
   }
 }

@@ -84,9 +84,12 @@ export async function confirm(title: string, paragraphs: string[], yes: string):
 /** What an error says, as a sentence; never an empty text. */
 export function reason(error: unknown): string {
   // Browsers differ in what they say here, and none says what it means.
-  if (error instanceof TypeError && /fetch|network|load failed/i.test(error.message)) return "No answer came over the network.";
+  if (error instanceof TypeError && /fetch|network|load failed/i.test(error.message))
+    return "No answer came over the network.";
   const text = error instanceof Error ? error.message : typeof error === "string" ? error : "";
-  return text ? text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?\u2026]$/.test(text) ? "" : ".") : "Something went wrong, and it did not say what.";
+  return text
+    ? text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?\u2026]$/.test(text) ? "" : ".")
+    : "Something went wrong, and it did not say what.";
 }
 
 /** The choice of dark or light; `theme.js` reads it before anything is drawn. */

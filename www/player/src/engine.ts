@@ -81,7 +81,14 @@ export class Title {
   async look(): Promise<Look> {
     const { state, maxPricePerGB, ...stats } = await this.#torrent.stats();
     const files = this.#torrent.files.map((file) => ({ path: file.path.join("/"), length: file.length }));
-    if (stats.length > 0) this.#memory.remember({ infoHash: this.infoHash, name: stats.name, length: stats.length, verified: stats.verified, trackers: [...this.#trackers] });
+    if (stats.length > 0)
+      this.#memory.remember({
+        infoHash: this.infoHash,
+        name: stats.name,
+        length: stats.length,
+        verified: stats.verified,
+        trackers: [...this.#trackers],
+      });
     return { ...stats, phase: state, files, maxPerGB: maxPricePerGB, peers: [...stats.peers] };
   }
 
@@ -102,7 +109,11 @@ export class Title {
     const found = this.#torrent.files[file];
     if (!found) throw new Error("This title has no such file.");
     // Where the browser lets a page write to disk, nothing is held in memory.
-    const { showSaveFilePicker: pick } = globalThis as { showSaveFilePicker?: (options: { suggestedName: string }) => Promise<{ createWritable(): Promise<WritableStream> }> };
+    const { showSaveFilePicker: pick } = globalThis as {
+      showSaveFilePicker?: (options: {
+        suggestedName: string;
+      }) => Promise<{ createWritable(): Promise<WritableStream> }>;
+    };
     if (pick) {
       const target = await pick({ suggestedName: found.name }).catch((error: unknown) => {
         throw error instanceof DOMException && error.name === "AbortError" ? new Cancelled() : error;
@@ -159,7 +170,9 @@ export class Engine {
   private constructor(config: Config, client: Client) {
     this.#config = config;
     this.client = client;
-    this.#memory = new Memory(config.payment ? `${config.payment.chainId} ${config.payment.vault.toLowerCase()}` : "free");
+    this.#memory = new Memory(
+      config.payment ? `${config.payment.chainId} ${config.payment.vault.toLowerCase()}` : "free",
+    );
     this.sharingWish = { on: true, cap: config.uploadLimit };
     client.on("warning", ({ text, torrent }) => this.#say("warning", torrent, text));
     client.on("error", ({ error, torrent }) => this.#say(torrent ? "error" : "stopped", torrent, error.message));
@@ -189,7 +202,8 @@ export class Engine {
         }),
       );
     } catch (error) {
-      if (error instanceof PieceworkUnsupportedError) throw new Unsupported(error.missing.map((feature) => feature.text));
+      if (error instanceof PieceworkUnsupportedError)
+        throw new Unsupported(error.missing.map((feature) => feature.text));
       throw error;
     }
   }
@@ -215,7 +229,10 @@ export class Engine {
   #titleOf(torrent: Torrent, trackers: string[]): Title {
     let title = this.#titles.get(torrent.infoHash);
     if (!title) {
-      title = new Title(torrent, this.#memory, [...this.#config.trackers, ...this.#memory.title(torrent.infoHash).trackers]);
+      title = new Title(torrent, this.#memory, [
+        ...this.#config.trackers,
+        ...this.#memory.title(torrent.infoHash).trackers,
+      ]);
       this.#titles.set(torrent.infoHash, title);
       torrent.on("done", () => this.#say("done", torrent, ""));
     }
@@ -240,7 +257,9 @@ export class Engine {
 
   /** Deletes a title and its data. */
   async remove(infoHash: string): Promise<void> {
-    const torrent = this.client.torrents.find((one) => one.infoHash === infoHash) ?? (await this.client.add(infoHash, { onDemand: true }));
+    const torrent =
+      this.client.torrents.find((one) => one.infoHash === infoHash) ??
+      (await this.client.add(infoHash, { onDemand: true }));
     await torrent.remove({ deleteData: true });
     this.#titles.delete(infoHash);
     this.#memory.forget(infoHash);
@@ -337,11 +356,16 @@ export class Engine {
 
 /** The trackers that a page can reach (ws://, wss://) among those a magnet link or .torrent file names. */
 export function trackersIn(source: Source): string[] {
-  if ("magnet" in source) return new URLSearchParams(source.magnet.replace(/^magnet:\?/i, "")).getAll("tr").filter((url) => /^wss?:\/\//i.test(url));
+  if ("magnet" in source)
+    return new URLSearchParams(source.magnet.replace(/^magnet:\?/i, ""))
+      .getAll("tr")
+      .filter((url) => /^wss?:\/\//i.test(url));
   if (!("torrent" in source)) return [];
   // BEP 3 sorts keys: `announce` and `announce-list` come before `info`. Each URL is a string of the length before its colon.
   const [head = ""] = new TextDecoder("latin1").decode(source.torrent).split("4:infod", 1);
-  return [...head.matchAll(/(\d{1,4}):(?=wss?:\/\/)/g)].map((found) => head.slice(found.index + found[0].length, found.index + found[0].length + Number(found[1])));
+  return [...head.matchAll(/(\d{1,4}):(?=wss?:\/\/)/g)].map((found) =>
+    head.slice(found.index + found[0].length, found.index + found[0].length + Number(found[1])),
+  );
 }
 
 function payments(setup: NonNullable<Config["payment"]>): PaymentOptions {
@@ -349,7 +373,9 @@ function payments(setup: NonNullable<Config["payment"]>): PaymentOptions {
   return {
     vault: setup.vault,
     chainId: setup.chainId,
-    ...(setup.chainParams ? { chainParams: setup.chainParams as unknown as NonNullable<PaymentOptions["chainParams"]> } : {}),
+    ...(setup.chainParams
+      ? { chainParams: setup.chainParams as unknown as NonNullable<PaymentOptions["chainParams"]> }
+      : {}),
     ...(setup.rpcUrl ? { rpcUrl: setup.rpcUrl } : {}),
     token: setup.token,
     maxPricePerGB: decimal(setup.maxPerGB),
@@ -360,7 +386,13 @@ function payments(setup: NonNullable<Config["payment"]>): PaymentOptions {
 }
 
 function plain(account: AccountInfo, current: boolean): Deposit {
-  return { key: account.sessionKey, balance: account.balance, bond: account.bond, exitAt: unixSeconds(account.exitAt), current };
+  return {
+    key: account.sessionKey,
+    balance: account.balance,
+    bond: account.bond,
+    exitAt: unixSeconds(account.exitAt),
+    current,
+  };
 }
 
 function unixSeconds(date: Date | null): number | null {

@@ -62,14 +62,14 @@ export function units(amount: bigint, token: Token): string {
 /** Fine units, cut (never rounded up) to `places` decimal places. */
 export function fine(amount: bigint, token: Token, places = 4): string {
   const scale = 10n ** BigInt(places);
-  const cut = (amount * scale) / (10n ** BigInt(token.decimals) << FINE_BITS);
+  const cut = (amount * scale) / ((10n ** BigInt(token.decimals)) << FINE_BITS);
   return withSymbol(decimal(cut, places, places), token);
 }
 
 /** Fine units at a glance: cut to six places, no zeros after the second. */
 export function about(amount: bigint, token: Token): string {
   const places = Math.min(token.decimals, 6);
-  const cut = (amount * 10n ** BigInt(places)) / (10n ** BigInt(token.decimals) << FINE_BITS);
+  const cut = (amount * 10n ** BigInt(places)) / ((10n ** BigInt(token.decimals)) << FINE_BITS);
   return withSymbol(decimal(cut, places, 2), token);
 }
 

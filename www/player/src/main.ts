@@ -19,7 +19,13 @@ async function start(): Promise<void> {
     const { install, modeOf } = (await import(script)) as typeof import("../dev-wallet.ts");
     const words = (asked.wallet ?? "").split(",");
     const mode = words.find((word) => ["5792", "permit", "plain"].includes(word)) ?? config.devWallet.mode;
-    install({ keys: config.devWallet.keys, rpcUrl: config.payment.rpcUrl, chainId: config.payment.chainId, mode: modeOf(mode), auto: words.includes("auto") });
+    install({
+      keys: config.devWallet.keys,
+      rpcUrl: config.payment.rpcUrl,
+      chainId: config.payment.chainId,
+      mode: modeOf(mode),
+      auto: words.includes("auto"),
+    });
   }
   const engine = Engine.start(config, asked.bridge);
   const app = new App(config, engine);
@@ -33,11 +39,19 @@ async function start(): Promise<void> {
 
 start().catch((error: unknown) => {
   const starting = document.querySelector("#view-start .starting");
-  const title = make("h1", { textContent: error instanceof Unsupported ? "This browser cannot run the player yet" : "The player could not start" });
+  const title = make("h1", {
+    textContent: error instanceof Unsupported ? "This browser cannot run the player yet" : "The player could not start",
+  });
   const lines = error instanceof Unsupported ? error.lines : [reason(error)];
   const again = make("button", { type: "button", className: "primary", textContent: "Load the page again" });
   again.addEventListener("click", () => location.reload());
-  const box = make("div", { className: "card failed-start" }, title, ...lines.map((line) => make("p", { textContent: line })), make("div", { className: "buttons" }, again));
+  const box = make(
+    "div",
+    { className: "card failed-start" },
+    title,
+    ...lines.map((line) => make("p", { textContent: line })),
+    make("div", { className: "buttons" }, again),
+  );
   box.setAttribute("role", "alert");
   starting?.replaceWith(box);
   document.body.dataset.view = "failed";

@@ -24,7 +24,13 @@ export class Memory {
       for (const title of Array.isArray(list) ? (list as Partial<Stored>[]) : []) {
         if (typeof title.infoHash !== "string" || typeof title.name !== "string") continue;
         const trackers = Array.isArray(title.trackers) ? title.trackers.filter((url) => typeof url === "string") : [];
-        this.#titles.set(title.infoHash, { infoHash: title.infoHash, name: title.name, length: Number(title.length) || 0, verified: Number(title.verified) || 0, trackers });
+        this.#titles.set(title.infoHash, {
+          infoHash: title.infoHash,
+          name: title.name,
+          length: Number(title.length) || 0,
+          verified: Number(title.verified) || 0,
+          trackers,
+        });
       }
     } catch {
       // Unreadable notes are no notes.

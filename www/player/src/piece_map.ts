@@ -164,7 +164,10 @@ export class PieceMap {
       context.fillStyle = fill;
       context.fillRect((at % columns) * cell, Math.floor(at / columns) * cell, cell - gap, cell - gap);
     };
-    const head = pieces.playhead === null ? -1 : Math.min(pieces.to, pieces.from + Math.floor(pieces.playhead * (pieces.to - pieces.from + 1)));
+    const head =
+      pieces.playhead === null
+        ? -1
+        : Math.min(pieces.to, pieces.from + Math.floor(pieces.playhead * (pieces.to - pieces.from + 1)));
     const headCell = head < 0 ? -1 : Math.floor(head / each);
     const paint = (at: number): void => {
       let here = 0;
@@ -202,7 +205,11 @@ export class PieceMap {
     }
     dirty.delete(-1);
     for (const at of dirty) paint(at);
-    this.#drawn = { have: changed || !drawn ? pieces.have.slice() : drawn.have, head: headCell, barHead: drawn?.barHead ?? -1 };
+    this.#drawn = {
+      have: changed || !drawn ? pieces.have.slice() : drawn.have,
+      head: headCell,
+      barHead: drawn?.barHead ?? -1,
+    };
     return changed;
   }
 
@@ -251,7 +258,12 @@ function fit(canvas: HTMLCanvasElement, width: number, height: number): boolean 
   return true;
 }
 
-function eachChange(before: Uint8Array, now: Uint8Array, count: number, then: (at: number, here: boolean) => void): void {
+function eachChange(
+  before: Uint8Array,
+  now: Uint8Array,
+  count: number,
+  then: (at: number, here: boolean) => void,
+): void {
   for (let byte = 0; byte < now.length; byte += 1) {
     const changed = (now[byte] ?? 0) ^ (before[byte] ?? 0);
     if (changed === 0) continue;

@@ -41,15 +41,31 @@ export class Files {
     const key = `${title.infoHash} ${look.files.length} ${playing}`;
     if (key === this.#shown) return;
     this.#shown = key;
-    setText(byId("files-text"), look.files.length > MOST_FILES ? `the first ${MOST_FILES} of ${plural(look.files.length, "file")}` : "");
+    setText(
+      byId("files-text"),
+      look.files.length > MOST_FILES ? `the first ${MOST_FILES} of ${plural(look.files.length, "file")}` : "",
+    );
     byId("files").replaceChildren(
       ...look.files.slice(0, MOST_FILES).map((file, index) => {
         const name = label(file.path);
         const buttons = make("div", { className: "buttons" });
-        if (isPlayable(file.path) && index !== playing) buttons.append(this.#button("Play", name, () => this.#play(index)));
+        if (isPlayable(file.path) && index !== playing)
+          buttons.append(this.#button("Play", name, () => this.#play(index)));
         const save = this.#button("Save", name, () => void this.#save(title, index, save));
         buttons.append(save);
-        return make("li", {}, make("span", { className: "name", textContent: name }), make("span", { className: "facts", textContent: index === playing && look.files.length > 1 && isPlayable(file.path) ? `${bytes(file.length)} \u00b7 in the player` : bytes(file.length) }), buttons);
+        return make(
+          "li",
+          {},
+          make("span", { className: "name", textContent: name }),
+          make("span", {
+            className: "facts",
+            textContent:
+              index === playing && look.files.length > 1 && isPlayable(file.path)
+                ? `${bytes(file.length)} \u00b7 in the player`
+                : bytes(file.length),
+          }),
+          buttons,
+        );
       }),
     );
   }

@@ -13,7 +13,21 @@ import { WalletList } from "./wallets.ts";
 const CLAIMS_PER_TRANSACTION = 128;
 
 /** Before the engine's first answer. */
-const NOTHING: Money = { accountReady: false, lack: null, balance: 0n, locked: 0n, spentFine: 0n, budget: 0n, redeemable: 0n, redeemableFine: 0n, redeemed: 0n, redeemableRanges: 0, vouchersSigned: 0, preimagesReleased: 0, preimagesReceived: 0 };
+const NOTHING: Money = {
+  accountReady: false,
+  lack: null,
+  balance: 0n,
+  locked: 0n,
+  spentFine: 0n,
+  budget: 0n,
+  redeemable: 0n,
+  redeemableFine: 0n,
+  redeemed: 0n,
+  redeemableRanges: 0,
+  vouchersSigned: 0,
+  preimagesReleased: 0,
+  preimagesReceived: 0,
+};
 
 /** What it needs of the page. */
 type Page = Pick<Host, "config" | "engine" | "look" | "lookNow" | "view">;
@@ -30,7 +44,8 @@ export class MoneyView {
 
   constructor(host: Page) {
     this.#host = host;
-    const on = (id: string, what: string, run: () => Promise<string | null>): void => byId(id).addEventListener("click", () => void this.#do(what, run));
+    const on = (id: string, what: string, run: () => Promise<string | null>): void =>
+      byId(id).addEventListener("click", () => void this.#do(what, run));
     on("redeem", "redeemed", () => this.#redeem());
     on("exit", "taken back", () => this.#exit(null));
     on("withdraw", "withdrawn", () => this.#withdraw(null));
@@ -43,7 +58,12 @@ export class MoneyView {
     const { payment } = this.#host.config;
     show(byId("money-on"), payment !== null);
     show(byId("money-off"), payment === null);
-    setText(byId("money-lede"), payment ? `Amounts are in ${payment.token.symbol}. Each block is paid between viewers directly; the chain is touched only to put money down and to fetch it.` : "");
+    setText(
+      byId("money-lede"),
+      payment
+        ? `Amounts are in ${payment.token.symbol}. Each block is paid between viewers directly; the chain is touched only to put money down and to fetch it.`
+        : "",
+    );
     this.#message("", true);
     this.refresh();
     if (payment) void this.#readDeposit();
@@ -63,18 +83,59 @@ export class MoneyView {
     const said = (amount: bigint): string => (this.#host.look ? about(amount, token) : "\u2026");
     const bond = deposit?.bond;
     setLedger(byId("account"), [
-      { term: "In your deposit", value: said(has ? money.balance << FINE_BITS : 0n), note: has ? `Yours, kept by the vault contract. What you spent leaves it when sellers redeem.${lost}` : "Nothing is put down from this browser. The first title that costs something offers a deposit, and says exactly how much." },
-      { term: "Locked", value: said(has ? money.locked << FINE_BITS : 0n), note: "The part of your deposit that is promised to sellers, in slices. A seller can take only what you paid it; the rest of its slice comes free again." },
-      { term: "Spent", value: said(money.spentFine), note: `Paid by this browser for pieces that arrived here. Never more than your limit of ${units(money.budget, token)} in all.` },
-      { term: "Earned", value: said(money.redeemableFine + (money.redeemed << FINE_BITS)), note: `Paid to you for pieces that you passed on: ${plural(money.preimagesReceived, "block")} so far.` },
-      { term: "Redeemable", value: said(money.redeemable << FINE_BITS), note: "Earned and not yet fetched from the vault. Until then it lives in this browser, and is lost with the site\u2019s data, which a browser that runs out of room may clear by itself." },
+      {
+        term: "In your deposit",
+        value: said(has ? money.balance << FINE_BITS : 0n),
+        note: has
+          ? `Yours, kept by the vault contract. What you spent leaves it when sellers redeem.${lost}`
+          : "Nothing is put down from this browser. The first title that costs something offers a deposit, and says exactly how much.",
+      },
+      {
+        term: "Locked",
+        value: said(has ? money.locked << FINE_BITS : 0n),
+        note: "The part of your deposit that is promised to sellers, in slices. A seller can take only what you paid it; the rest of its slice comes free again.",
+      },
+      {
+        term: "Spent",
+        value: said(money.spentFine),
+        note: `Paid by this browser for pieces that arrived here. Never more than your limit of ${units(money.budget, token)} in all.`,
+      },
+      {
+        term: "Earned",
+        value: said(money.redeemableFine + (money.redeemed << FINE_BITS)),
+        note: `Paid to you for pieces that you passed on: ${plural(money.preimagesReceived, "block")} so far.`,
+      },
+      {
+        term: "Redeemable",
+        value: said(money.redeemable << FINE_BITS),
+        note: "Earned and not yet fetched from the vault. Until then it lives in this browser, and is lost with the site\u2019s data, which a browser that runs out of room may clear by itself.",
+      },
     ]);
     setLedger(byId("money-details"), [
       ...(free !== null ? [{ term: "Free to spend", value: units(free, token) }] : []),
-      ...(bond !== undefined ? [{ term: "Bond", value: units(bond, token), note: "Put down with the deposit, and comes back whole with it." }] : []),
+      ...(bond !== undefined
+        ? [
+            {
+              term: "Bond",
+              value: units(bond, token),
+              note: "Put down with the deposit, and comes back whole with it.",
+            },
+          ]
+        : []),
       { term: "Redeemed so far", value: units(money.redeemed, token) },
-      ...(money.redeemableFine > 0n ? [{ term: "Exactly redeemable", value: exact(money.redeemableFine, token), note: `In ${plural(money.redeemableRanges, "slice")}. What is less than one smallest unit per slice stays with its payer.` }] : []),
-      { term: "Vouchers signed, steps released", value: `${money.vouchersSigned.toLocaleString("en")}, ${money.preimagesReleased.toLocaleString("en")}` },
+      ...(money.redeemableFine > 0n
+        ? [
+            {
+              term: "Exactly redeemable",
+              value: exact(money.redeemableFine, token),
+              note: `In ${plural(money.redeemableRanges, "slice")}. What is less than one smallest unit per slice stays with its payer.`,
+            },
+          ]
+        : []),
+      {
+        term: "Vouchers signed, steps released",
+        value: `${money.vouchersSigned.toLocaleString("en")}, ${money.preimagesReleased.toLocaleString("en")}`,
+      },
       { term: `${token.symbol}, on chain ${payment.chainId}`, value: shortAddress(token.address) },
       { term: "Vault", value: shortAddress(payment.vault) },
     ]);
@@ -82,14 +143,24 @@ export class MoneyView {
     const wallets = this.#host.engine.wallets();
     const able = !this.#busy && navigator.onLine && (wallets.length > 0 || connected !== null);
     setText(byId("redeem-title"), money.redeemable > 0n ? "Redeem what you earned" : "Nothing to redeem yet");
-    setText(byId("redeem-hint"), money.redeemable > 0n
-      ? `${plural(Math.ceil(money.redeemableRanges / CLAIMS_PER_TRANSACTION), "transaction")} through your wallet, which pays the network\u2019s fee. The chain shows everybody what was paid to it.`
-      : "While this page shares a title that has a price, viewers pay you block by block. What they paid is fetched here.");
+    setText(
+      byId("redeem-hint"),
+      money.redeemable > 0n
+        ? `${plural(Math.ceil(money.redeemableRanges / CLAIMS_PER_TRANSACTION), "transaction")} through your wallet, which pays the network\u2019s fee. The chain shows everybody what was paid to it.`
+        : "While this page shares a title that has a price, viewers pay you block by block. What they paid is fetched here.",
+    );
     byId<HTMLButtonElement>("redeem").disabled = !able || money.redeemable === 0n;
     setText(byId("redeem"), money.redeemable > 0n ? `Redeem ${units(money.redeemable, token)}` : "Nothing to redeem");
     this.#exitRow(has, payment.exitDelaySeconds);
     this.#wallets.update(wallets, connected?.id ?? null);
-    setText(byId("wallet-state"), connected ? `Connected: ${shortAddress(connected.account)}` : wallets.length > 0 ? "Not connected. It is asked only when you press a button here." : "No wallet was found in this browser. Install one (any that injects an EIP-1193 provider will do), then load this page again.");
+    setText(
+      byId("wallet-state"),
+      connected
+        ? `Connected: ${shortAddress(connected.account)}`
+        : wallets.length > 0
+          ? "Not connected. It is asked only when you press a button here."
+          : "No wallet was found in this browser. Install one (any that injects an EIP-1193 provider will do), then load this page again.",
+    );
     show(byId("connect-box"), wallets.length > 0 && !connected);
     show(byId("money-choice"), wallets.length > 0 && !connected);
     for (const id of ["exit", "withdraw", "connect", "recover"]) byId<HTMLButtonElement>(id).disabled = !able;
@@ -113,10 +184,21 @@ export class MoneyView {
     byId("withdraw").className = ready ? "primary" : "secondary";
     show(byId("exit-hint"), exitAt === null);
     show(state, exitAt !== null);
-    setText(byId("exit-title"), exitAt === null ? "Get your deposit back" : ready ? "Withdraw your deposit" : "Your deposit is on its way back");
-    setText(byId("exit-hint"), `With its bond, ${duration(delay)} after you ask. It cannot be cancelled, and paid titles stop until you make another deposit.`);
+    setText(
+      byId("exit-title"),
+      exitAt === null ? "Get your deposit back" : ready ? "Withdraw your deposit" : "Your deposit is on its way back",
+    );
+    setText(
+      byId("exit-hint"),
+      `With its bond, ${duration(delay)} after you ask. It cannot be cancelled, and paid titles stop until you make another deposit.`,
+    );
     if (exitAt === null) return;
-    setText(state, ready ? "The waiting time is over: the deposit can be withdrawn now." : `You asked for your deposit back. It can be withdrawn from ${moment(exitAt)}, ${duration(delay)} after you asked. This cannot be cancelled; sellers are paid what they earned until then.`);
+    setText(
+      state,
+      ready
+        ? "The waiting time is over: the deposit can be withdrawn now."
+        : `You asked for your deposit back. It can be withdrawn from ${moment(exitAt)}, ${duration(delay)} after you asked. This cannot be cancelled; sellers are paid what they earned until then.`,
+    );
   }
 
   async #do(what: string, run: () => Promise<string | null>): Promise<void> {
@@ -129,7 +211,12 @@ export class MoneyView {
       const text = await run();
       if (text) this.#message(text, true);
     } catch (error) {
-      this.#message(error instanceof Rejected ? "You said no in the wallet. Nothing was sent." : `It could not be ${what}. ${reason(error)}`, false);
+      this.#message(
+        error instanceof Rejected
+          ? "You said no in the wallet. Nothing was sent."
+          : `It could not be ${what}. ${reason(error)}`,
+        false,
+      );
     } finally {
       this.#busy = false;
       await this.#readDeposit();
@@ -191,14 +278,18 @@ export class MoneyView {
     const { payment } = this.#host.config;
     const amount = await this.#host.engine.withdraw(deposit);
     if (deposit) await this.#recover();
-    return payment && amount !== null ? `${units(amount, payment.token)} went back to your wallet.` : "The deposit went back to your wallet.";
+    return payment && amount !== null
+      ? `${units(amount, payment.token)} went back to your wallet.`
+      : "The deposit went back to your wallet.";
   }
 
   async #recover(): Promise<string | null> {
     await this.#connected();
     this.#found = await this.#host.engine.recoverDeposits();
     this.#list();
-    return this.#found.length === 0 ? "No deposit of this wallet was found in this vault." : `${plural(this.#found.length, "deposit")} found.`;
+    return this.#found.length === 0
+      ? "No deposit of this wallet was found in this vault."
+      : `${plural(this.#found.length, "deposit")} found.`;
   }
 
   #list(): void {
@@ -207,10 +298,17 @@ export class MoneyView {
     byId("recovered").replaceChildren(
       ...this.#found.map((deposit) => {
         const amount = `${units(deposit.balance, payment.token)} and a bond of ${units(deposit.bond, payment.token)}`;
-        const item = make("li", {}, make("p", { textContent: deposit.current ? `${amount} (this browser's)` : amount }), make("p", { className: "address", textContent: deposit.key }));
+        const item = make(
+          "li",
+          {},
+          make("p", { textContent: deposit.current ? `${amount} (this browser's)` : amount }),
+          make("p", { className: "address", textContent: deposit.key }),
+        );
         const buttons = make("div", { className: "buttons" });
         if (deposit.exitAt !== null) {
-          item.append(make("p", { className: "hint", textContent: `Can be withdrawn from ${moment(deposit.exitAt)}.` }));
+          item.append(
+            make("p", { className: "hint", textContent: `Can be withdrawn from ${moment(deposit.exitAt)}.` }),
+          );
           const withdraw = make("button", { type: "button", className: "secondary", textContent: "Withdraw" });
           withdraw.addEventListener("click", () => void this.#do("withdrawn", () => this.#withdraw(deposit)));
           buttons.append(withdraw);

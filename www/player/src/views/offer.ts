@@ -46,7 +46,10 @@ export class Offer {
   constructor(host: Page, view: TitleHost) {
     this.#host = host;
     this.#view = view;
-    this.#sharing = new SharingFields({ switch: "offer-share", cap: "offer-cap", error: "offer-cap-error" }, () => undefined);
+    this.#sharing = new SharingFields(
+      { switch: "offer-share", cap: "offer-cap", error: "offer-cap-error" },
+      () => undefined,
+    );
     this.#wallets = new WalletList(byId("wallet-options"), "wallet");
     this.#ways = new Ways(() => this.#again());
     this.#form.addEventListener("submit", (event) => {
@@ -61,9 +64,12 @@ export class Offer {
       if (this.#error.textContent) this.#play.focus();
     });
     const { payment } = host.config;
-    setText(byId("share-hint"), payment && payment.resellPercent > 0
-      ? `Watching also uploads: what you have is passed on to other viewers, who pay you ${payment.resellPercent} % of what you paid for it. It starts when you press the button below. They all see one payment address of this browser, the same for every title.`
-      : "Watching also uploads: what you have is passed on to other viewers. It starts when you press the button below.");
+    setText(
+      byId("share-hint"),
+      payment && payment.resellPercent > 0
+        ? `Watching also uploads: what you have is passed on to other viewers, who pay you ${payment.resellPercent} % of what you paid for it. It starts when you press the button below. They all see one payment address of this browser, the same for every title.`
+        : "Watching also uploads: what you have is passed on to other viewers. It starts when you press the button below.",
+    );
   }
 
   /** A title was opened. */
@@ -131,13 +137,17 @@ export class Offer {
       return value;
     });
     const good = ceiling && budget;
-    setText(byId("limits-error"), good ? "" : `Give an amount above zero, such as ${forField(payment.maxPerGB, payment.token)}.`);
+    setText(
+      byId("limits-error"),
+      good ? "" : `Give an amount above zero, such as ${forField(payment.maxPerGB, payment.token)}.`,
+    );
     return good ? { ceiling, budget } : null;
   }
 
   /** Token units that the rest of the title can cost at most, rounded up; never above what may be spent. */
   #most(look: Look, limits: Limits): bigint {
-    const most = look.maxPerGB > 0n ? (look.maxCost * limits.ceiling + look.maxPerGB - 1n) / look.maxPerGB : limits.budget;
+    const most =
+      look.maxPerGB > 0n ? (look.maxCost * limits.ceiling + look.maxPerGB - 1n) / look.maxPerGB : limits.budget;
     return most < limits.budget ? most : limits.budget;
   }
 
@@ -162,31 +172,76 @@ export class Offer {
       summary = "Nothing: it is all here";
     } else if (asking.kind === "unknown") {
       summary = look.peers.length > 0 ? "Asking for the price" : "Looking for peers";
-      rows.push({ term: "Price", value: "not known yet", note: navigator.onLine ? "Each seller names its own price when it connects. This takes a few seconds." : "You are offline. This goes on by itself when the connection is back." });
+      rows.push({
+        term: "Price",
+        value: "not known yet",
+        note: navigator.onLine
+          ? "Each seller names its own price when it connects. This takes a few seconds."
+          : "You are offline. This goes on by itself when the connection is back.",
+      });
     } else if (asking.kind === "free") {
       summary = "Free";
       rows.push(freeRow("Price", asking, "No wallet is needed."));
-      if (payment && asking.selling) rows.push({ ...priceRow("Price of sellers", asking.selling, payment.token), note: "Nothing is paid to them unless you choose so." });
+      if (payment && asking.selling)
+        rows.push({
+          ...priceRow("Price of sellers", asking.selling, payment.token),
+          note: "Nothing is paid to them unless you choose so.",
+        });
     } else if (payment) {
       summary = fine(costFine(look.length - look.verified, asking.perGB), payment.token);
       rows.push(priceRow("Lowest price", asking, payment.token));
       if (asking.peers > 0) rows.push(freeRow("From others", asking, "Nothing of that is paid for."));
-      if (limits) rows.push({ term: "The most it can cost", value: units(most, payment.token), note: `At your limit of ${units(limits.ceiling, payment.token)} per GB, and never more than your limit in all. Nothing above is ever signed.` });
+      if (limits)
+        rows.push({
+          term: "The most it can cost",
+          value: units(most, payment.token),
+          note: `At your limit of ${units(limits.ceiling, payment.token)} per GB, and never more than your limit in all. Nothing above is ever signed.`,
+        });
     } else {
       summary = "Not free at the moment";
-      rows.push({ term: "Price", value: "paid title", note: "The peers that are connected ask for money, and this site has no payments set up. Free peers may still come." });
+      rows.push({
+        term: "Price",
+        value: "paid title",
+        note: "The peers that are connected ask for money, and this site has no payments set up. Free peers may still come.",
+      });
     }
-    if (payment && this.#plan.kind === "covered" && money) rows.push({ term: "Your deposit", value: units(money.balance, payment.token), note: "Enough for this title: your wallet is not asked." });
+    if (payment && this.#plan.kind === "covered" && money)
+      rows.push({
+        term: "Your deposit",
+        value: units(money.balance, payment.token),
+        note: "Enough for this title: your wallet is not asked.",
+      });
     if (payment && this.#plan.kind === "deposit") {
       const { amount, bond } = this.#plan;
-      const former = money?.accountReady && isLost(money) && money.lack ? `${LACKS[money.lack]} This is another one. ` : "";
-      rows.push({ term: spendable(money) === null ? "Deposit" : "Added to your deposit", value: units(amount, payment.token), note: `${former}What you watch is paid from it, block by block.` });
-      rows.push({ term: "Bond", value: units(bond, payment.token), note: "Comes back whole. It is lost only if the same money is promised to two sellers, as by a copied or restored browser profile: this page holds a deposit back where it finds that out." });
-      rows.push({ term: "From your wallet now", value: units(amount + bond, payment.token), total: true, note: `What you do not spend, and the bond, come back ${duration(payment.exitDelaySeconds)} after you ask for them. Others see it: your wallet\u2019s address goes to each seller, and all amounts stand on the public chain.` });
+      const former =
+        money?.accountReady && isLost(money) && money.lack ? `${LACKS[money.lack]} This is another one. ` : "";
+      rows.push({
+        term: spendable(money) === null ? "Deposit" : "Added to your deposit",
+        value: units(amount, payment.token),
+        note: `${former}What you watch is paid from it, block by block.`,
+      });
+      rows.push({
+        term: "Bond",
+        value: units(bond, payment.token),
+        note: "Comes back whole. It is lost only if the same money is promised to two sellers, as by a copied or restored browser profile: this page holds a deposit back where it finds that out.",
+      });
+      rows.push({
+        term: "From your wallet now",
+        value: units(amount + bond, payment.token),
+        total: true,
+        note: `What you do not spend, and the bond, come back ${duration(payment.exitDelaySeconds)} after you ask for them. Others see it: your wallet\u2019s address goes to each seller, and all amounts stand on the public chain.`,
+      });
     }
     rows.push({ term: "Size", value: size });
     setText(byId("cost-summary"), summary);
-    setText(byId("cost-unit"), asking.kind === "paid" && payment ? "for all of it at the lowest price" : asking.kind === "free" && asking.selling ? "as far as peers give it for nothing" : "");
+    setText(
+      byId("cost-unit"),
+      asking.kind === "paid" && payment
+        ? "for all of it at the lowest price"
+        : asking.kind === "free" && asking.selling
+          ? "as far as peers give it for nothing"
+          : "",
+    );
     setLedger(byId("costs"), rows);
   }
 
@@ -198,7 +253,9 @@ export class Offer {
     const tooDear = asking.kind === "paid" && limits !== null && asking.perGB > limits.ceiling;
     const verb = this.#plays ? "Play" : "Fetch it";
     let text = verb;
-    let hint = this.#plays ? "" : "It holds no video or sound that a browser could play. It can still be fetched, saved and passed on.";
+    let hint = this.#plays
+      ? ""
+      : "It holds no video or sound that a browser could play. It can still be fetched, saved and passed on.";
     let ready = true;
     if (asking.kind === "free" && asking.peers === 0) {
       [text, ready] = ["Waiting for a peer\u2026", false];
@@ -215,7 +272,8 @@ export class Offer {
       hint = "The lowest price asked is above what you allow per GB. Raise your limit, or wait for another seller.";
     } else if (plan.kind === "deposit" && payment) {
       text = `Deposit ${units(plan.amount + plan.bond, payment.token)} and ${this.#plays ? "play" : "fetch"}`;
-      hint = "Your wallet asks you to connect and to confirm the deposit. After that nothing is asked again, whatever you watch, while the deposit lasts.";
+      hint =
+        "Your wallet asks you to connect and to confirm the deposit. After that nothing is asked again, whatever you watch, while the deposit lasts.";
       ready = this.#wallets.chosen !== null;
       if (!ready) hint = "Choose a wallet first.";
     } else if (plan.kind === "covered") {
@@ -238,8 +296,19 @@ export class Offer {
     const largest = bestFile(look);
     byId("file-options").replaceChildren(
       ...playable.map((file) => {
-        const radio = make("input", { type: "radio", name: "file", value: String(file.index), checked: file.index === largest });
-        return make("label", { className: "option" }, radio, make("span", { className: "grow name", textContent: label(file.path) }), make("span", { className: "facts", textContent: bytes(file.length) }));
+        const radio = make("input", {
+          type: "radio",
+          name: "file",
+          value: String(file.index),
+          checked: file.index === largest,
+        });
+        return make(
+          "label",
+          { className: "option" },
+          radio,
+          make("span", { className: "grow name", textContent: label(file.path) }),
+          make("span", { className: "facts", textContent: bytes(file.length) }),
+        );
       }),
     );
     this.#plays = playable.length > 0 || look.files.length === 0;
@@ -307,9 +376,14 @@ export class Offer {
 
   /** Shows how far it is: connecting, depositing, playing. */
   #step(now: "connect" | "deposit" | "play"): void {
-    const steps: [string, string][] = this.#plan.kind === "deposit"
-      ? [["connect", "Connect the wallet"], ["deposit", "Confirm the deposit in the wallet, then wait until the chain has it"], ["play", "Play"]]
-      : [["play", "Play"]];
+    const steps: [string, string][] =
+      this.#plan.kind === "deposit"
+        ? [
+            ["connect", "Connect the wallet"],
+            ["deposit", "Confirm the deposit in the wallet, then wait until the chain has it"],
+            ["play", "Play"],
+          ]
+        : [["play", "Play"]];
     const at = steps.findIndex(([name]) => name === now);
     const list = byId("play-steps");
     show(list, steps.length > 1);
@@ -326,12 +400,20 @@ export class Offer {
 
 /** What those ask who ask for money. */
 function priceRow(term: string, { perGB, sellers }: { perGB: bigint; sellers: number }, token: Token): LedgerRow {
-  return { term, value: pricePerGB(perGB, token), note: `Asked by ${sellers === 1 ? "the seller that is connected" : `one of ${sellers} sellers`}. Each block is paid after it has arrived.` };
+  return {
+    term,
+    value: pricePerGB(perGB, token),
+    note: `Asked by ${sellers === 1 ? "the seller that is connected" : `one of ${sellers} sellers`}. Each block is paid after it has arrived.`,
+  };
 }
 
 /** What those ask who ask nothing. */
 function freeRow(term: string, { peers, whole }: { peers: number; whole: boolean }, more: string): LedgerRow {
   if (peers === 0) return { term, value: "0", note: "Nobody gives it for nothing at the moment." };
   const [give, they] = peers === 1 ? ["gives", "it has"] : ["give", "they have"];
-  return { term, value: "0", note: `${plural(peers, "peer")} ${give} ${whole ? "it" : `what ${they}`} for nothing. ${more}` };
+  return {
+    term,
+    value: "0",
+    note: `${plural(peers, "peer")} ${give} ${whole ? "it" : `what ${they}`} for nothing. ${more}`,
+  };
 }

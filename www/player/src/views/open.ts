@@ -69,7 +69,10 @@ export class OpenView {
         this.#host.clearProblem();
         void this.refresh();
       };
-      this.#host.problem("What is on this device could not be listed.", reason(error), { label: "Try again", run: again });
+      this.#host.problem("What is on this device could not be listed.", reason(error), {
+        label: "Try again",
+        run: again,
+      });
       return;
     } finally {
       show(byId("library-reading"), false);
@@ -82,7 +85,9 @@ export class OpenView {
   /** Opens a dropped or chosen file. */
   async openFile(file: File): Promise<void> {
     if (file.size > LARGEST_TORRENT_BYTES) {
-      this.#fail(`${label(file.name)} is ${bytes(file.size)}: too large for a .torrent file, which describes a video and does not hold it.`);
+      this.#fail(
+        `${label(file.name)} is ${bytes(file.size)}: too large for a .torrent file, which describes a video and does not hold it.`,
+      );
       return;
     }
     await this.open({ torrent: new Uint8Array(await file.arrayBuffer()) });
@@ -138,12 +143,19 @@ export class OpenView {
     const remove = make("button", { type: "button", className: "quiet", textContent: "Remove" });
     remove.setAttribute("aria-label", `Remove ${name}`);
     remove.addEventListener("click", () => void this.#remove(title, name));
-    const facts = title.length > 0 ? `${bytes(title.length)} \u00b7 ${percent(title.verified, title.length)} % here` : "Not looked at yet";
+    const facts =
+      title.length > 0
+        ? `${bytes(title.length)} \u00b7 ${percent(title.verified, title.length)} % here`
+        : "Not looked at yet";
     return make("li", {}, make("div", {}, link, make("p", { className: "facts", textContent: facts })), remove);
   }
 
   async #remove(title: Stored, name: string): Promise<void> {
-    const yes = await confirm("Remove this title?", [`\u201c${name}\u201d and what is here of it is deleted from this device.`], "Remove");
+    const yes = await confirm(
+      "Remove this title?",
+      [`\u201c${name}\u201d and what is here of it is deleted from this device.`],
+      "Remove",
+    );
     if (!yes) return;
     try {
       await this.#host.engine.remove(title.infoHash);
@@ -158,7 +170,8 @@ export class OpenView {
   #dropping(): void {
     const veil = byId("drop");
     const welcome = ({ dataTransfer, target }: DragEvent): boolean =>
-      dataTransfer !== null && (dataTransfer.types.includes("Files") || (dataTransfer.types.includes("text/plain") && !isEditable(target)));
+      dataTransfer !== null &&
+      (dataTransfer.types.includes("Files") || (dataTransfer.types.includes("text/plain") && !isEditable(target)));
     addEventListener("dragenter", (event) => {
       if (welcome(event)) show(veil, true);
     });

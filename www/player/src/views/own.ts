@@ -49,11 +49,16 @@ export class Own {
   async #share(): Promise<void> {
     const { payment } = this.#host.config;
     const cap = parseCap(this.#cap.value);
-    const price = this.#price.value.trim() === "" ? 0n : parseTypedAmount(this.#price.value, payment?.token.decimals ?? 0);
+    const price =
+      this.#price.value.trim() === "" ? 0n : parseTypedAmount(this.#price.value, payment?.token.decimals ?? 0);
     mark(this.#cap, cap !== undefined);
     mark(this.#price, price !== null);
     if (cap === undefined || price === null || this.#files.length === 0) {
-      this.#fail(price === null ? "Give a price such as 2.50, or leave it empty to give it away." : "Give a whole number of kB/s, or leave it empty for no cap.");
+      this.#fail(
+        price === null
+          ? "Give a price such as 2.50, or leave it empty to give it away."
+          : "Give a whole number of kB/s, or leave it empty for no cap.",
+      );
       (price === null ? this.#price : this.#cap).focus();
       return;
     }
@@ -85,7 +90,8 @@ export class Own {
 
   #busy(busy: boolean): void {
     byId("share-form").setAttribute("aria-busy", String(busy));
-    for (const control of byId("share-form").querySelectorAll<HTMLInputElement | HTMLButtonElement>("input, button")) control.disabled = busy;
+    for (const control of byId("share-form").querySelectorAll<HTMLInputElement | HTMLButtonElement>("input, button"))
+      control.disabled = busy;
     setText(byId("share-go"), busy ? "Reading and checking\u2026" : "Share and upload");
     if (busy) announce("Reading and checking");
   }

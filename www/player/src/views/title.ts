@@ -56,7 +56,9 @@ export class TitleView implements TitleHost {
     this.#phase = phase;
     document.body.dataset.phase = phase;
     show(byId("waiting"), phase === "opening" || phase === "metadata" || phase === "gone");
-    byId("waiting").querySelector<HTMLElement>(".spinner")?.toggleAttribute("hidden", phase === "gone");
+    byId("waiting")
+      .querySelector<HTMLElement>(".spinner")
+      ?.toggleAttribute("hidden", phase === "gone");
     show(byId("offer"), phase === "offer" || phase === "paying");
     show(byId("watch"), phase === "watching");
     show(byId("copy-magnet"), phase !== "opening" && phase !== "gone");
@@ -107,7 +109,10 @@ export class TitleView implements TitleHost {
     if (this.current !== title) return;
     this.look = look;
     this.#head(look);
-    if (look.phase === "metadata" || (look.phase === "checking" && this.#phase !== "watching" && this.#phase !== "paying")) {
+    if (
+      look.phase === "metadata" ||
+      (look.phase === "checking" && this.#phase !== "watching" && this.#phase !== "paying")
+    ) {
       this.#wait(look);
       return;
     }
@@ -129,13 +134,20 @@ export class TitleView implements TitleHost {
 
   /** It goes on, and somebody sells what is missing. */
   #isSold(look: Look): boolean {
-    return this.#host.config.payment !== null && look.phase === "downloading" && look.peers.some((peer) => peer.buying.pricePerGB);
+    return (
+      this.#host.config.payment !== null &&
+      look.phase === "downloading" &&
+      look.peers.some((peer) => peer.buying.pricePerGB)
+    );
   }
 
   /** Why nothing is bought of it: the visitor takes only what is free, or the deposit pays no more. */
   #unpaid(look: Look): { title: string; text: string } | null {
     if (look.maxPerGB === 0n) {
-      return { title: "Nobody sends the rest for nothing at the moment.", text: "Next to nothing comes from those who ask nothing. Others ask for money, and nothing is paid before you allow it." };
+      return {
+        title: "Nobody sends the rest for nothing at the moment.",
+        text: "Next to nothing comes from those who ask nothing. Others ask for money, and nothing is paid before you allow it.",
+      };
     }
     const lack = this.#host.look?.money?.lack;
     // Which deposit there is may not have been read yet.
@@ -184,11 +196,15 @@ export class TitleView implements TitleHost {
 
   #head(look: Look): void {
     const name = label(look.name) || "Untitled";
-    setText(byId("title-name"), look.phase === "metadata" && (!look.name || look.name === look.infoHash) ? "Finding out what this is" : name);
+    setText(
+      byId("title-name"),
+      look.phase === "metadata" && (!look.name || look.name === look.infoHash) ? "Finding out what this is" : name,
+    );
     document.title = `${name} \u2013 Piecework`;
     const facts = [];
     if (look.length > 0) facts.push(bytes(look.length), plural(look.files.length, "file"));
-    if (look.length > 0) facts.push(look.verified === look.length ? "all here" : `${percent(look.verified, look.length)} % here`);
+    if (look.length > 0)
+      facts.push(look.verified === look.length ? "all here" : `${percent(look.verified, look.length)} % here`);
     facts.push(look.peers.length > 0 ? plural(look.peers.length, "peer") : "no peers yet");
     if (look.phase === "paused") facts.push("paused");
     if (look.phase === "failed") facts.push("stopped");
@@ -215,7 +231,14 @@ export class TitleView implements TitleHost {
           : late
             ? "Nobody who has this title is connected at the moment. You can leave this page open."
             : "This takes a few seconds.";
-    setText(byId("waiting-text"), look.peers.length > 0 ? "Asking peers what this title is" : unreached && late && navigator.onLine ? "No tracker answers" : "Looking for peers");
+    setText(
+      byId("waiting-text"),
+      look.peers.length > 0
+        ? "Asking peers what this title is"
+        : unreached && late && navigator.onLine
+          ? "No tracker answers"
+          : "Looking for peers",
+    );
     setText(byId("waiting-hint"), hint);
   }
 
@@ -255,7 +278,11 @@ export class TitleView implements TitleHost {
 
   async #remove(): Promise<void> {
     const name = label(this.look?.name ?? "") || "This title";
-    const yes = await confirm("Remove this title?", [`\u201c${name}\u201d and what is here of it is deleted from this device. What was paid is not refunded.`], "Remove");
+    const yes = await confirm(
+      "Remove this title?",
+      [`\u201c${name}\u201d and what is here of it is deleted from this device. What was paid is not refunded.`],
+      "Remove",
+    );
     if (!yes || !this.current) return;
     try {
       this.#watch.stop();

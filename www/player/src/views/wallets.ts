@@ -32,10 +32,16 @@ export class WalletList {
     const before = this.chosen ?? prefer ?? wallets[0]?.id;
     this.#inside.replaceChildren(
       ...wallets.map((wallet) => {
-        const radio = make("input", { type: "radio", name: this.#group, value: wallet.id, checked: wallet.id === before });
+        const radio = make("input", {
+          type: "radio",
+          name: this.#group,
+          value: wallet.id,
+          checked: wallet.id === before,
+        });
         radio.addEventListener("change", this.#changed);
         const option = make("label", { className: "option" }, radio);
-        if (/^data:image\//.test(wallet.icon) && wallet.icon.length <= LARGEST_ICON) option.append(make("img", { src: wallet.icon, alt: "" }));
+        if (/^data:image\//.test(wallet.icon) && wallet.icon.length <= LARGEST_ICON)
+          option.append(make("img", { src: wallet.icon, alt: "" }));
         option.append(make("span", { className: "grow", textContent: wallet.name }));
         return option;
       }),

@@ -44,7 +44,9 @@ export class Watch {
     this.#sharing = new SharingFields({ switch: "share", cap: "cap", error: "cap-error" }, () => void this.#share());
     this.#files = new Files(host, (file) => void this.#other(file));
     const video = this.#video;
-    video.addEventListener("waiting", () => this.#say(video.seeking ? "Fetching this part" : "Waiting for the next piece"));
+    video.addEventListener("waiting", () =>
+      this.#say(video.seeking ? "Fetching this part" : "Waiting for the next piece"),
+    );
     video.addEventListener("seeking", () => this.#say("Fetching this part"));
     for (const name of ["playing", "seeked", "canplay"]) video.addEventListener(name, () => this.#say(""));
     video.addEventListener("error", () => this.#failed());
@@ -76,7 +78,8 @@ export class Watch {
     } catch (error) {
       // The wallet may have taken so long that the browser wants another gesture. A load that was replaced is no failure.
       if (error instanceof DOMException && error.name === "NotAllowedError") this.#say("Ready. Press play");
-      else if (!(error instanceof DOMException && error.name === "AbortError") && this.#video.error === null) throw error;
+      else if (!(error instanceof DOMException && error.name === "AbortError") && this.#video.error === null)
+        throw error;
     }
   }
 
@@ -110,7 +113,12 @@ export class Watch {
     this.#money(look);
     const { sharing } = this.#host.engine;
     const sent = look.uploaded > 0 ? ` ${bytes(look.uploaded)} of this title so far.` : "";
-    setText(byId("share-state"), sharing.on ? `Uploading is on${sharing.cap === null ? "" : `, at most ${sharing.cap} kB/s`}.${sent}` : `Uploading is off.${sent}`);
+    setText(
+      byId("share-state"),
+      sharing.on
+        ? `Uploading is on${sharing.cap === null ? "" : `, at most ${sharing.cap} kB/s`}.${sent}`
+        : `Uploading is off.${sent}`,
+    );
   }
 
   async #other(file: number): Promise<void> {
@@ -131,7 +139,8 @@ export class Watch {
       ["Sending", rate(look.uploadRate)],
       ["Peers", String(look.peers.length)],
     ];
-    if (payment) figures.push(["Spent", fine(look.spentFine, payment.token)], ["Earned", fine(look.earnedFine, payment.token)]);
+    if (payment)
+      figures.push(["Spent", fine(look.spentFine, payment.token)], ["Earned", fine(look.earnedFine, payment.token)]);
     else figures.push(["Received", bytes(look.downloaded)], ["Sent", bytes(look.uploaded)]);
     const list = byId("figures");
     figures.forEach(([term, value], at) => {
@@ -151,8 +160,14 @@ export class Watch {
     this.#map.update({ have: look.have, count: look.pieceCount, playhead, ...span });
     const here = count(look.have);
     const text = `${here.toLocaleString("en")} of ${plural(look.pieceCount, "piece")}, ${bytes(look.pieceLength)} each`;
-    setText(byId("pieces-text"), here === look.pieceCount ? `all ${plural(look.pieceCount, "piece")} here and checked` : text);
-    byId("pieces").setAttribute("aria-label", `Piece map: ${here} of ${look.pieceCount} pieces are here, ${percent(here, look.pieceCount)} percent`);
+    setText(
+      byId("pieces-text"),
+      here === look.pieceCount ? `all ${plural(look.pieceCount, "piece")} here and checked` : text,
+    );
+    byId("pieces").setAttribute(
+      "aria-label",
+      `Piece map: ${here} of ${look.pieceCount} pieces are here, ${percent(here, look.pieceCount)} percent`,
+    );
     byId("buffer").setAttribute("aria-label", `Buffer: ${ahead(look.have, span, playhead)}`);
     const { each } = this.#map;
     show(byId("legend-each"), each > 1);
@@ -170,18 +185,24 @@ export class Watch {
   #peers(look: Look): void {
     const body = byId("peers").querySelector("tbody");
     if (!body) return;
-    const peers = look.peers.toSorted((a, b) => b.downloaded + b.uploaded - a.downloaded - a.uploaded || a.id - b.id).slice(0, MOST_ROWS);
+    const peers = look.peers
+      .toSorted((a, b) => b.downloaded + b.uploaded - a.downloaded - a.uploaded || a.id - b.id)
+      .slice(0, MOST_ROWS);
     const gone = new Set(this.#rows.keys());
     peers.forEach((peer, at) => {
       gone.delete(peer.id);
       let row = this.#rows.get(peer.id);
       if (!row) {
-        row = make("tr", {}, ...COLUMNS.map((name, cell) => {
-          const td = make("td", { className: cell === 0 ? "name" : cell < 6 ? "n" : "" });
-          td.dataset.label = name;
-          td.setAttribute("role", "cell");
-          return td;
-        }));
+        row = make(
+          "tr",
+          {},
+          ...COLUMNS.map((name, cell) => {
+            const td = make("td", { className: cell === 0 ? "name" : cell < 6 ? "n" : "" });
+            td.dataset.label = name;
+            td.setAttribute("role", "cell");
+            return td;
+          }),
+        );
         row.setAttribute("role", "row");
         this.#rows.set(peer.id, row);
       }
@@ -199,14 +220,21 @@ export class Watch {
     }
     show(byId("peers-scroll"), peers.length > 0);
     show(byId("peers-empty"), peers.length === 0);
-    setText(byId("peers-empty"), !navigator.onLine
-      ? "You are offline."
-      : look.length > 0 && look.verified === look.length
-        ? "Nobody is connected. Whoever opens the magnet link gets it from here, as long as this page is open."
-        : "Nobody is connected. This page keeps asking the trackers for peers.");
+    setText(
+      byId("peers-empty"),
+      !navigator.onLine
+        ? "You are offline."
+        : look.length > 0 && look.verified === look.length
+          ? "Nobody is connected. Whoever opens the magnet link gets it from here, as long as this page is open."
+          : "Nobody is connected. This page keeps asking the trackers for peers.",
+    );
     const paid = look.peers.filter((peer) => peer.buying.active).length;
     const paying = look.peers.filter((peer) => peer.selling.active).length;
-    const parts = [paid > 0 ? `${paid} paid` : "", paying > 0 ? `${paying} paying you` : "", look.peers.length > MOST_ROWS ? `the busiest ${MOST_ROWS} shown` : ""];
+    const parts = [
+      paid > 0 ? `${paid} paid` : "",
+      paying > 0 ? `${paying} paying you` : "",
+      look.peers.length > MOST_ROWS ? `the busiest ${MOST_ROWS} shown` : "",
+    ];
     setText(byId("peers-text"), parts.filter(Boolean).join(", "));
   }
 
@@ -242,7 +270,11 @@ export class Watch {
       { term: "Spent, in all", value: fine(money.spentFine, token) },
       { term: "Left to spend", value: fine(left << FINE_BITS, token) },
       { term: "Earned, this title", value: fine(look.earnedFine, token) },
-      { term: "Redeemable", value: fine(money.redeemable << FINE_BITS, token), note: money.redeemableFine > 0n ? `exactly ${exact(money.redeemableFine, token)}` : "" },
+      {
+        term: "Redeemable",
+        value: fine(money.redeemable << FINE_BITS, token),
+        note: money.redeemableFine > 0n ? `exactly ${exact(money.redeemableFine, token)}` : "",
+      },
     ]);
   }
 
@@ -268,16 +300,20 @@ export class Watch {
   #failed(): void {
     const { error } = this.#video;
     if (!error || !this.#title) return;
-    const text = error.code === MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED || error.code === MediaError.MEDIA_ERR_DECODE
-      ? "This browser cannot play the file. It is still fetched and can be passed on."
-      : "Reading the file was interrupted.";
+    const text =
+      error.code === MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED || error.code === MediaError.MEDIA_ERR_DECODE
+        ? "This browser cannot play the file. It is still fetched and can be passed on."
+        : "Reading the file was interrupted.";
     this.#say("Stopped");
     const title = this.#title;
     this.#host.problem("The video stopped.", text, {
       label: "Try again",
       run: () => {
         this.#host.clearProblem();
-        if (this.#view.look) void this.start(title, this.#file, this.#view.look, true).catch((again: unknown) => this.#host.problem("The video stopped.", reason(again)));
+        if (this.#view.look)
+          void this.start(title, this.#file, this.#view.look, true).catch((again: unknown) =>
+            this.#host.problem("The video stopped.", reason(again)),
+          );
       },
     });
   }

@@ -23,7 +23,11 @@ interface Giving {
 }
 
 /** What a title is taken for: nobody knows yet, it is all here, for nothing though others sell it, or for money though others give it. */
-export type Asking = { kind: "unknown" } | { kind: "here" } | ({ kind: "free"; selling: Selling | null } & Giving) | ({ kind: "paid" } & Giving & Selling);
+export type Asking =
+  | { kind: "unknown" }
+  | { kind: "here" }
+  | ({ kind: "free"; selling: Selling | null } & Giving)
+  | ({ kind: "paid" } & Giving & Selling);
 
 /** The choice, and what it is between. */
 export class Ways {
@@ -66,10 +70,16 @@ export class Ways {
     const asking = this.#ask(look, token !== null);
     const selling = asking.kind === "paid" ? asking : asking.kind === "free" ? asking.selling : null;
     const giving = asking.kind === "paid" || asking.kind === "free" ? asking : null;
-    show(this.#box, token !== null && selling !== null && giving !== null && (giving.peers > 0 || this.#picked !== null));
+    show(
+      this.#box,
+      token !== null && selling !== null && giving !== null && (giving.peers > 0 || this.#picked !== null),
+    );
     if (!token || !selling || !giving) return asking;
     for (const radio of this.#radios()) radio.checked = radio.value === asking.kind;
-    setText(byId("way-free"), giving.peers === 0 ? "nobody now" : `${plural(giving.peers, "peer")}${giving.whole ? "" : ", in part"}`);
+    setText(
+      byId("way-free"),
+      giving.peers === 0 ? "nobody now" : `${plural(giving.peers, "peer")}${giving.whole ? "" : ", in part"}`,
+    );
     setText(byId("way-paid"), `from ${pricePerGB(selling.perGB, token)}`);
     return asking;
   }
@@ -90,7 +100,8 @@ export class Ways {
 
   #selling(look: Look): Selling | null {
     const prices = look.peers.flatMap((peer) => (peer.buying.pricePerGB ? [peer.buying.pricePerGB] : []));
-    if (prices.length > 0) return { perGB: prices.reduce((low, price) => (price < low ? price : low)), sellers: prices.length };
+    if (prices.length > 0)
+      return { perGB: prices.reduce((low, price) => (price < low ? price : low)), sellers: prices.length };
     return this.#hinted ? { perGB: this.#hinted, sellers: 1 } : null;
   }
 
@@ -98,7 +109,12 @@ export class Ways {
   #giving(look: Look, isSold: boolean): Giving {
     const now = performance.now();
     for (const peer of look.peers) if (!this.#seen.has(peer.id)) this.#seen.set(peer.id, now);
-    const free = look.peers.filter((peer) => !peer.buying.pricePerGB && now - (this.#seen.get(peer.id) ?? now) >= PRICE_PATIENCE_MS && !(isSold && peer.haveCount === 0));
+    const free = look.peers.filter(
+      (peer) =>
+        !peer.buying.pricePerGB &&
+        now - (this.#seen.get(peer.id) ?? now) >= PRICE_PATIENCE_MS &&
+        !(isSold && peer.haveCount === 0),
+    );
     return { peers: free.length, whole: free.some((peer) => peer.haveCount === look.pieceCount) };
   }
 }

@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
-import { browser, ending, folder, open, site } from "./harness.mjs";
+import { browser, ending, folder, open, signaling, site } from "./harness.mjs";
 import { test } from "./tests.mjs";
 
 const MIB = 1 << 20;
 
 test("with payments configured but nothing to pay, no wallet and no chain is asked, and the payee stays", async () => {
-  const url = await site();
+  const [url, tracker] = [await site(), await signaling()];
   const calls = [];
   const rpc = createServer((request, response) => {
     calls.push(request.url);
@@ -31,7 +31,7 @@ test("with payments configured but nothing to pay, no wallet and no chain is ask
     const page = await open(context, url);
     await page.run("countWallet()");
     await page.run(`start(${options})`);
-    await page.run(`seed(${MIB}, ${visit})`);
+    await page.run(`seed(${MIB}, ${visit}, { trackers: ["${tracker}"] })`);
     await page.run("done()");
     assert.equal(await page.run("digest()"), await page.run(`patternDigest(${MIB}, ${visit})`));
     payees.push(await page.run("client.payee"));

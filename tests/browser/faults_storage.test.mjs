@@ -125,7 +125,7 @@ test("a torrent beyond the site's storage limit is not fetched, plays as far as 
   const page = await open(context, url);
   await page.run(`start({ storageLimit: ${14 * MIB} })`);
   // What is made here counts.
-  await page.run(`seed(${8 * MIB}, 5)`);
+  await page.run(`seed(${8 * MIB}, 5, { trackers: ["${tracker}"] })`);
   await page.run("(window.made = torrent, true)");
   await page.run(`add("${shared.torrent}")`);
   await page.run(`new Promise((resolve) => {

@@ -61,10 +61,10 @@ const HASH_LEN: usize = 20;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum MetainfoError {
     /// Not bencoding.
-    #[error("not a valid torrent: {0}")]
+    #[error("{0}")]
     Bencode(#[from] BencodeError),
     /// A key is missing, or its value has the wrong type or range.
-    #[error("not a valid torrent: `{0}` is missing or invalid")]
+    #[error("`{0}` is missing or invalid")]
     Field(&'static str),
     /// BitTorrent v2 only (BEP 52).
     #[error(

@@ -44,7 +44,9 @@ pub enum RecordsError {
     #[error("the state folder {0} cannot be used: {1}: make it writable, or choose another")]
     Folder(PathBuf, std::io::Error),
     /// The file is damaged or cannot be read.
-    #[error("the records in {0} cannot be read: {1}")]
+    #[error(
+        "the records in {0} cannot be read: {1}: if the file is damaged, move it away; all files are hashed again then, and what it alone says of payments is lost"
+    )]
     Database(PathBuf, String),
 }
 

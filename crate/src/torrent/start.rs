@@ -177,11 +177,13 @@ impl Torrent {
                 self.stream_not_read(ctx, stream, error.to_string());
             }
             (Purpose::Open, Err(error)) => {
+                let why = match error {
+                    EffectError::Storage(why) | EffectError::Missing(why) => why,
+                    error => error.to_string(),
+                };
                 self.fail(
                     ctx,
-                    format!(
-                        "storage could not be opened: {error}: free it, then add the torrent again"
-                    ),
+                    format!("storage could not be opened: {why}; add the torrent again once that is mended"),
                 );
             }
             (Purpose::HashPiece(piece), Err(error)) => {

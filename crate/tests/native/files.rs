@@ -669,6 +669,20 @@ fn own_records_and_keys_go_into_no_torrent_unasked() {
             .contains("--private-files")
     );
     assert!(!data.join("payee.key.torrent").exists());
+    // Where nothing else is there, too.
+    fs::create_dir(data.join("rest")).unwrap();
+    fs::write(data.join("rest/.DS_Store"), "x").unwrap();
+    let nothing = piecework(&data, &["create", "rest"]);
+    assert_eq!(nothing.status.code(), Some(2));
+    let text = String::from_utf8(nothing.stderr).unwrap();
+    let says = ["no files", ".DS_Store", "--system-files"];
+    assert!(says.iter().all(|word| text.contains(word)), "{text}");
+    // A page that was stored under a torrent's name.
+    fs::write(data.join("page.torrent"), "<!DOCTYPE html>").unwrap();
+    let page = piecework(&data, &["info", "page.torrent"]);
+    let text = String::from_utf8(page.stderr).unwrap();
+    assert!(text.contains("download it again"), "{text}");
+    assert_eq!(text.matches("not a valid").count(), 1, "{text}");
     // Asked for, it goes in.
     create(
         dir.path(),

@@ -22,6 +22,8 @@ use crate::native::records::RECORDS_FILE;
 /// Bytes read at a time.
 const READ_LEN: usize = 1 << 20;
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
+/// So many of what is left out are named where nothing else is there.
+const MOST_NAMED: usize = 3;
 
 /// What systems and programs leave behind in folders; letter case is ignored.
 const SYSTEM_FILES: &[&str] = &[
@@ -276,8 +278,13 @@ fn describe(
         folders.extend(subfolders.into_iter().rev());
     }
     if content.files.is_empty() {
+        let names = content.left_out.iter().map(|left_out| {
+            let (path, why) = (left_out.path.display(), &left_out.why);
+            format!("; left out: {path}, {why}")
+        });
+        let names: String = names.take(MOST_NAMED).collect();
         return Err(CliError::Invalid(format!(
-            "{} holds no files that can go into a torrent",
+            "{} holds no files that can go into a torrent{names}",
             path.display()
         )));
     }

@@ -82,7 +82,11 @@ fn read_either(input: &str) -> Result<Either, CliError> {
     }
     Metainfo::from_torrent(&torrent)
         .map(|metainfo| Either::Torrent(Box::new(metainfo)))
-        .map_err(|e| CliError::Invalid(format!("{input} is not a valid .torrent file: {e}")))
+        .map_err(|e| {
+            CliError::Invalid(format!(
+                "{input} is not a valid .torrent file: {e}; download it again, or give a magnet link in quotes or an info hash"
+            ))
+        })
 }
 
 /// A file's bytes; of one that is too long for a torrent, some more than a torrent may have.

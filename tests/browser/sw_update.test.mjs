@@ -123,7 +123,7 @@ test("a page under a service worker of another version says so, to who reads too
   const { context } = await browser();
   const page = await open(context, url);
   await page.run("start({})");
-  await page.run(`seed(${MIB}, 5)`);
+  await page.run(`seed(${MIB}, 5, { trackers: ["${await signaling()}"] })`);
   assert.equal((await page.run("range()")).status, 200);
 
   await page.run(taken);

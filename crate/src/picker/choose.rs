@@ -36,7 +36,7 @@ pub(super) fn choose(
         // What it sits on could not be had from a paid peer, for copies are not bought: leave it to them.
         available = sellers.without(&available);
     }
-    let (turns, others) = picker.turns(now, conn, peer.joined);
+    let (turns, others) = picker.turns(now, conn, peer);
     for piece in others {
         available.remove(piece);
     }

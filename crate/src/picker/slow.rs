@@ -342,12 +342,12 @@ impl Picker {
         &mut self,
         now: Timestamp,
         conn: ConnectionId,
-        joined: u64,
+        picks: &Peer,
     ) -> (Set<u32>, Set<u32>) {
         let (mut own, mut others) = (Set::new(), Set::new());
         let mut all = core::mem::take(&mut self.failed);
         for (&piece, failed) in &mut all {
-            if self.partials.contains_key(&piece) {
+            if self.partials.contains_key(&piece) || !picks.have.contains(piece) {
                 continue;
             }
             let peers = &self.peers;
@@ -355,12 +355,11 @@ impl Picker {
                 (peers.iter().filter(|(_, peer)| peer.has_now(now, piece)))
                     .map(|(other, peer)| (failed.order(*other, peer.joined), *other))
                     .min()
-                    .filter(|(first, _)| *first < failed.order(conn, joined))
+                    .filter(|(first, _)| *first < failed.order(conn, picks.joined))
             };
             let mut first = before_it(failed);
-            failed.waits = first.map(|(_, awaited)| failed.waits.unwrap_or((now, awaited)));
             if let Some((_, awaited)) = first
-                && let Some((since, waited)) = failed.waits
+                && let (since, waited) = *failed.waits.get_or_insert((now, awaited))
                 && now >= since + PATIENCE
             {
                 // It does not take its turn: now it is the next one's. Nobody could where there is no room for the piece.
@@ -370,7 +369,7 @@ impl Picker {
                 let passes = peer.is_some_and(|peer| !self.has_earlier(awaited, peer, piece));
                 let turns = failed.turns.entry(awaited).or_default();
                 turns.ended = Some(self.order);
-                turns.said |= passes;
+                turns.said = passes || turns.said && can;
                 turns.missed += u32::from(passes);
                 failed.favoured.take_if(|favoured| *favoured == awaited);
                 first = before_it(failed);
@@ -485,6 +484,16 @@ impl Picker {
         let part = turns.part.as_ref()?;
         let missing = u64::from(part.len() - part.count());
         (missing * 1_000).checked_div(turns.grew)
+    }
+
+    /// How often others began behind a peer since its last turn for a piece that failed; without end if it left.
+    pub fn missed(&self, piece: PieceIndex, conn: ConnectionId) -> u32 {
+        let failed = self.failed.get(&piece.0);
+        let turns = failed.and_then(|failed| failed.turns.get(&conn));
+        match self.peers.contains_key(&conn) {
+            true => turns.map_or(0, |turns| turns.missed),
+            false => u32::MAX,
+        }
     }
 
     /// Of the blocks that count as received, as a turn begins, these are here; the others are missing.

@@ -77,10 +77,11 @@ impl Content {
         while too_many > 0 {
             let rest = all.iter().filter(|s| !s.advanced);
             let rest: Set<ConnectionId> = rest.map(|s| s.from).collect();
-            // First what nobody goes on with, and of the rest what would be complete last.
+            // First what nobody goes on with, the longest of it, and of the rest what would be complete last.
             let last = rest.into_iter().min_by_key(|conn| {
                 let left = self.picker.turns_left(piece, *conn);
-                (left.map(Reverse), Reverse(*conn))
+                let missed = self.picker.missed(piece, *conn);
+                (left.map(Reverse), Reverse(missed), Reverse(*conn))
             });
             let gone = take(all, |s| !s.advanced && Some(s.from) == last);
             for suspect in &gone {

@@ -834,6 +834,38 @@ fn a_piece_for_which_there_is_no_room_waits_for_nobody_for_ever() {
 }
 
 #[test]
+fn a_peer_that_has_nobody_before_it_begins_no_wait_of_others_anew() {
+    // It has no room, or lacks the piece, and is asked at each look.
+    for lacks in [false, true] {
+        let mut picker = one_left();
+        picker.piece_failed(PieceIndex(0), true);
+        let first = seed(&mut picker, 1, 0, 0);
+        if lacks {
+            picker.peer_bitfield(first, Bitfield::empty(2));
+        }
+        let sits = seed(&mut picker, 2, 0, 0);
+        let other = seed(&mut picker, 3, 0, 0);
+        let mut began = None;
+        for tenth in 0..100 {
+            let now = tenth * 100;
+            assert_eq!(pick(&mut picker, at(now), first, 0), []);
+            if lacks {
+                assert_eq!(pick(&mut picker, at(now), first, 9), []);
+            }
+            if !pick(&mut picker, at(now), other, 9).is_empty() {
+                began = Some(now);
+                break;
+            }
+        }
+        assert_eq!(began, Some(if lacks { 4_000 } else { 8_000 }));
+        assert_eq!(picker.missed(PieceIndex(0), sits), 1);
+        assert_eq!(picker.missed(PieceIndex(0), other), 0);
+        picker.peer_gone(other);
+        assert_eq!(picker.missed(PieceIndex(0), other), u32::MAX);
+    }
+}
+
+#[test]
 fn who_does_not_take_its_turn_goes_on_with_nothing() {
     let piece = PieceIndex(0);
     let mut picker = one_piece(256);

@@ -63,7 +63,7 @@ pub trait LogFile {
     fn cut(&self, length: u64) -> Result<(), Self::Error>;
 }
 
-/// See the module.
+/// The two files, the number of the last batch, and the number that the database has reached.
 #[derive(Debug)]
 pub struct Journal<F> {
     files: [Turn<F>; 2],

@@ -71,7 +71,7 @@ impl<K, V> Map<K, V> {
         }
     }
 
-    /// How many keys.
+    /// Number of entries: each key has one.
     pub fn len(&self) -> usize {
         self.entries.len()
     }
@@ -247,12 +247,12 @@ impl<K> Set<K> {
         Set { keys: Vec::new() }
     }
 
-    /// How many.
+    /// Number of keys; each counts once, however often it was inserted.
     pub fn len(&self) -> usize {
         self.keys.len()
     }
 
-    /// None.
+    /// The set holds no key.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }

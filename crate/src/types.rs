@@ -107,7 +107,7 @@ pub struct BlockRef {
     pub piece: PieceIndex,
     /// First byte within the piece.
     pub begin: u32,
-    /// Bytes.
+    /// Bytes from `begin` on; we ask for [`BLOCK_LEN`], or for less at the end of a piece.
     pub length: u32,
 }
 

@@ -56,7 +56,7 @@ pub enum AdvanceRefused {
 }
 
 impl VerifiedPiece {
-    /// Bytes.
+    /// Bytes of the piece; the last one of a torrent may have fewer than the others.
     pub fn length(&self) -> u32 {
         self.length
     }
@@ -185,17 +185,17 @@ impl VerifiedPieces {
         ok.then_some(VerifiedBlock { block })
     }
 
-    /// Which pieces.
+    /// One bit for each piece of the torrent, set if the piece is verified.
     pub fn bits(&self) -> &Bitfield {
         &self.bits
     }
 
-    /// How many bytes.
+    /// Sum of the lengths of all verified pieces, in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// All of them.
+    /// Every piece of the torrent is verified.
     pub fn is_complete(&self) -> bool {
         self.bits.is_full()
     }

@@ -17,7 +17,7 @@ const MAX_KEY_LEN: usize = 64;
 pub enum HttpRequest {
     /// `GET` or `HEAD` of something to read.
     Read {
-        /// What.
+        /// The page that the path of the request names.
         page: Page,
         /// `HEAD`: the reply goes without its body.
         head_only: bool,

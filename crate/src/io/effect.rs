@@ -79,14 +79,14 @@ pub enum StorageOp {
     WriteScratch {
         /// Byte in the scratch file.
         offset: u64,
-        /// What.
+        /// The bytes, to be written as one run.
         chunks: Vec<Bytes>,
     },
     /// Read bytes of the scratch file.
     ReadScratch {
         /// Byte in the scratch file.
         offset: u64,
-        /// Bytes.
+        /// Bytes to read from `offset` on.
         length: u64,
     },
     /// Make everything written so far to this torrent's files and scratch durable: it outlives the machine's power.

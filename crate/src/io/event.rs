@@ -9,54 +9,54 @@ use crate::types::{ConnectionId, FineUnits, InfoHash, TokenUnits};
 pub enum Event {
     /// Answer to [`super::Command::Add`].
     Added {
-        /// The caller's.
+        /// The tag that the caller chose for the command.
         tag: u64,
         /// The torrent, or why not.
         result: Result<InfoHash, AddError>,
     },
     /// A torrent's info dictionary is complete and its storage open.
     Ready {
-        /// Which.
+        /// The torrent; its pieces can be fetched and served from now on.
         info_hash: InfoHash,
     },
     /// A piece was verified and stored.
     PieceDone {
-        /// Which torrent.
+        /// The torrent that the piece is of.
         info_hash: InfoHash,
-        /// Which piece.
+        /// Index of the piece, counted from 0.
         piece: u32,
     },
     /// Everything wanted is verified and stored.
     Complete {
-        /// Which.
+        /// The torrent; its peers may still take pieces from us.
         info_hash: InfoHash,
     },
     /// A connection finished its handshake.
     PeerConnected {
-        /// Which torrent.
+        /// The torrent that the remote's handshake names.
         info_hash: InfoHash,
-        /// Which connection.
+        /// The connection whose BitTorrent handshake came.
         connection: ConnectionId,
     },
     /// A connection ended.
     PeerClosed {
         /// Which torrent, if it came so far.
         info_hash: Option<InfoHash>,
-        /// Which connection.
+        /// The connection; its id is never used again.
         connection: ConnectionId,
-        /// Why.
+        /// The cause: the remote, the network, or a rule of our own.
         reason: ClosedReason,
     },
     /// Something the user should know about one torrent, or (`None`) about all.
     Warning {
-        /// Which.
+        /// The torrent that the text is about.
         info_hash: Option<InfoHash>,
         /// A full sentence: what is wrong and what to do.
         text: String,
     },
     /// A torrent cannot go on until the user does something.
     Failed {
-        /// Which.
+        /// The torrent that waits for the user.
         info_hash: InfoHash,
         /// A full sentence: what is wrong and what to do.
         text: String,
@@ -64,7 +64,7 @@ pub enum Event {
     /// A peer asks for money and no account covers it: the page may offer a deposit. Said again for another reason or a lower
     /// price, and when an account that covered it does not any more.
     PaymentNeeded {
-        /// Which torrent.
+        /// The torrent whose peer asks for money.
         info_hash: InfoHash,
         /// The lowest price seen, fine units per block.
         price: FineUnits,
@@ -73,7 +73,7 @@ pub enum Event {
     },
     /// Claims to be redeemed: send them, then say [`super::Command::Redeemed`] with the tag.
     ClaimsReady {
-        /// Of this batch.
+        /// The number of this batch, which no other batch of the run has.
         tag: u64,
         /// At most 128; may be empty when nothing pays.
         claims: Vec<Claim>,

@@ -17,40 +17,40 @@ pub enum Input {
     Command(Command),
     /// A tracker's WebSocket opened.
     TrackerConnected {
-        /// Which.
+        /// The tracker of [`super::Output::ConnectTracker`].
         tracker: TrackerId,
     },
     /// A tracker's WebSocket brought one message (text or binary, as bytes).
     TrackerMessage {
-        /// Which.
+        /// The tracker that sent the message.
         tracker: TrackerId,
         /// Its payload.
         text: Bytes,
     },
     /// A tracker's WebSocket closed or could not be opened.
     TrackerClosed {
-        /// Which.
+        /// The tracker that the edge has no socket to any more.
         tracker: TrackerId,
         /// Why, for the log and the page.
         reason: String,
     },
     /// Answer to [`super::Output::CreateOffer`]: an SDP offer with its candidates gathered.
     OfferReady {
-        /// Which.
+        /// The connection that [`super::Output::CreateOffer`] named.
         connection: ConnectionId,
         /// SDP.
         sdp: String,
     },
     /// Answer to [`super::Output::AcceptOffer`]: an SDP answer with its candidates gathered.
     AnswerReady {
-        /// Which.
+        /// The connection that [`super::Output::AcceptOffer`] named.
         connection: ConnectionId,
         /// SDP.
         sdp: String,
     },
     /// The connection's data channel is open.
     ConnectionOpen {
-        /// Which.
+        /// The connection that either side offered; the core named it.
         connection: ConnectionId,
         /// A hash of the remote network address, 0 if unknown: serves only to tell peers of one address.
         address_hash: u64,
@@ -60,30 +60,30 @@ pub enum Input {
     },
     /// The data channel brought bytes.
     Received {
-        /// Which.
+        /// The connection whose remote sent them.
         connection: ConnectionId,
         /// One message's payload; boundaries mean nothing.
         bytes: Bytes,
     },
     /// The channel's `bufferedAmount` fell to the low-water mark or below.
     SendBuffer {
-        /// Which.
+        /// The connection whose channel has drained that far.
         connection: ConnectionId,
         /// Bytes still buffered at the edge.
         buffered: u64,
     },
     /// The connection failed at any stage, or closed. Nothing more comes from it.
     ConnectionClosed {
-        /// Which.
+        /// The connection that is over; its id is never used again.
         connection: ConnectionId,
         /// Why, for the log and the page.
         reason: String,
     },
     /// An [`super::Output::Effect`] ended.
     EffectDone {
-        /// Which.
+        /// The number that [`super::Output::Effect`] carried.
         id: EffectId,
-        /// How.
+        /// The answer that belongs to the effect, or the reason why there is none.
         result: Result<EffectResult, EffectError>,
     },
 }
@@ -95,33 +95,33 @@ pub enum Command {
     Add {
         /// Chosen by the caller.
         tag: u64,
-        /// What.
+        /// A magnet link, a .torrent file, or the hash of a torrent on record.
         source: Source,
-        /// How.
+        /// Settings of this torrent alone, such as its prices and further trackers.
         options: AddOptions,
     },
     /// Stop a torrent and forget it.
     Remove {
-        /// Which.
+        /// The torrent; its readers get [`super::StreamError::NotFound`].
         info_hash: InfoHash,
         /// Delete its data and records too.
         delete_data: bool,
     },
     /// Close a torrent's connections and fetch nothing.
     Pause {
-        /// Which.
+        /// The torrent; an unknown one is ignored.
         info_hash: InfoHash,
     },
     /// Undo [`Command::Pause`].
     Resume {
-        /// Which.
+        /// The torrent; an unknown one is ignored.
         info_hash: InfoHash,
     },
     /// Fetch the whole torrent (`false`) or only what streams ask for (`true`).
     SetOnDemand {
-        /// Which.
+        /// The torrent; an unknown one is ignored.
         info_hash: InfoHash,
-        /// See above.
+        /// Whether only the pieces that readers ask for are fetched.
         on_demand: bool,
     },
     /// Replace the limits.
@@ -130,7 +130,7 @@ pub enum Command {
     OpenStream {
         /// Chosen by the edge, never reused.
         stream: StreamId,
-        /// Which torrent.
+        /// The torrent that the file is in; an unknown one ends the stream at once.
         info_hash: InfoHash,
         /// Index of the file.
         file: u32,
@@ -141,12 +141,12 @@ pub enum Command {
     },
     /// The reader has room for one more chunk (at most 256 KiB).
     PullStream {
-        /// Which.
+        /// The stream that [`Command::OpenStream`] named.
         stream: StreamId,
     },
     /// The reader is gone.
     CloseStream {
-        /// Which.
+        /// The stream that [`Command::OpenStream`] named; one that ended is ignored.
         stream: StreamId,
     },
     /// Buy from this account: after a deposit, or at start.
@@ -167,14 +167,14 @@ pub enum Command {
     },
     /// The most paid per block for one torrent; zero takes only free peers.
     SetMaxPrice {
-        /// Which.
+        /// The torrent; an unknown one is ignored.
         info_hash: InfoHash,
         /// Fine units per block.
         max_price: FineUnits,
     },
     /// Selling price per block for one torrent; zero is free.
     SetPrice {
-        /// Which.
+        /// The torrent; an unknown one is ignored.
         info_hash: InfoHash,
         /// Fine units per block.
         price: FineUnits,
@@ -184,14 +184,14 @@ pub enum Command {
     /// Of the claims handed out by [`super::Event::ClaimsReady`] only the first are sent, and are answered for by
     /// [`Command::Redeemed`] later; the others can be redeemed again.
     ReturnClaims {
-        /// The same tag.
+        /// The tag of the [`super::Event::ClaimsReady`] that handed them out.
         tag: u64,
         /// How many are sent.
         sent: usize,
     },
     /// What became of claims handed out by [`super::Event::ClaimsReady`].
     Redeemed {
-        /// The same tag.
+        /// The tag of the [`super::Event::ClaimsReady`] that handed them out.
         tag: u64,
         /// How it went.
         outcome: RedeemOutcome,

@@ -14,21 +14,21 @@ pub enum Output {
     Timeout(Timestamp),
     /// Open a tracker's WebSocket.
     ConnectTracker {
-        /// Which.
+        /// The name of the socket in all that the edge tells of it.
         tracker: TrackerId,
         /// `ws://` or `wss://`.
         url: String,
     },
     /// Send one text message to a tracker.
     SendTracker {
-        /// Which.
+        /// The tracker whose socket is open.
         tracker: TrackerId,
         /// JSON.
         text: String,
     },
     /// Close a tracker's WebSocket.
     CloseTracker {
-        /// Which.
+        /// The tracker; [`Output::ConnectTracker`] may name it again later, for a new socket.
         tracker: TrackerId,
     },
     /// Make a peer connection with one data channel and an SDP offer.
@@ -45,7 +45,7 @@ pub enum Output {
     },
     /// The remote answered our offer.
     ApplyAnswer {
-        /// Which.
+        /// The connection that [`Output::CreateOffer`] made.
         connection: ConnectionId,
         /// The remote's SDP.
         sdp: String,
@@ -54,7 +54,7 @@ pub enum Output {
     /// outputs, the edge reports [`super::Input::SendBuffer`] if the channel holds no more than the low-water mark:
     /// a buffer that never rises above the mark never falls to it.
     Send {
-        /// Which.
+        /// The connection whose data channel carries the message.
         connection: ConnectionId,
         /// To be sent in this order as one message.
         chunks: Vec<Bytes>,
@@ -62,28 +62,28 @@ pub enum Output {
     /// Report [`super::Input::SendBuffer`] whenever the buffered bytes fall to this, and once if they are no more already:
     /// what was reported last may have been above this mark.
     SetLowWater {
-        /// Which.
+        /// The connection whose data channel has this mark from now on.
         connection: ConnectionId,
-        /// Bytes.
+        /// The mark, in bytes that the channel has not sent yet.
         bytes: u64,
     },
     /// Close a peer connection and everything of it; no [`super::Input::ConnectionClosed`] is needed.
     CloseConnection {
-        /// Which.
+        /// The connection that ends; its id is never used again.
         connection: ConnectionId,
-        /// Why.
+        /// The cause; the edge closes in the same way for each.
         reason: ClosedReason,
     },
     /// Work that ends with [`super::Input::EffectDone`].
     Effect {
-        /// Which.
+        /// The number that [`super::Input::EffectDone`] carries back.
         id: EffectId,
-        /// What.
+        /// The work, such as a write to files, a signature, or a look at the chain.
         effect: Effect,
     },
     /// Bytes of a stream, in order; one for each [`super::Command::PullStream`].
     StreamData {
-        /// Which.
+        /// The stream whose reader pulled.
         stream: StreamId,
         /// Verified bytes.
         data: Bytes,
@@ -92,9 +92,9 @@ pub enum Output {
     },
     /// The stream ended early.
     StreamFailed {
-        /// Which.
+        /// The stream, which the core has forgotten: its reader need not close it.
         stream: StreamId,
-        /// Why.
+        /// The cause: a wrong range, too many readers, a torrent that went away, or storage.
         error: StreamError,
     },
     /// For the page or the operator.

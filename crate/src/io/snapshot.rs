@@ -111,7 +111,7 @@ pub enum TorrentState {
 /// One torrent.
 #[derive(Clone, Debug)]
 pub struct TorrentSnapshot {
-    /// Which.
+    /// The hash that events and commands name it by.
     pub info_hash: InfoHash,
     /// Name, for display as text only (it comes from strangers).
     pub name: String,

@@ -50,9 +50,9 @@ pub enum CreateError {
     /// Too long for the most pieces at the given or largest piece length.
     #[error("{total_length} bytes are too many for pieces of {piece_length}")]
     TooLong {
-        /// Bytes.
+        /// Sum of the files' lengths, in bytes.
         total_length: u64,
-        /// Bytes.
+        /// Bytes of every piece but the last: the builder's choice, or the default for the length.
         piece_length: u32,
     },
     /// The result is not a torrent that we would read.

@@ -79,11 +79,11 @@ pub enum MetainfoError {
         "the torrent has {hashes} piece hashes for {total_length} bytes in pieces of {piece_length}"
     )]
     PieceCount {
-        /// Hashes.
+        /// Number of SHA-1 hashes in the info dictionary's `pieces`.
         hashes: usize,
-        /// Bytes.
+        /// Sum of the files' lengths in bytes, pad files included.
         total_length: u64,
-        /// Bytes.
+        /// Bytes of every piece but the last, as the info dictionary says.
         piece_length: u32,
     },
     /// A bound of this implementation.
@@ -97,9 +97,9 @@ pub enum MetainfoError {
     /// The info dictionary is not the one that was asked for.
     #[error("the info dictionary has hash {actual}, expected {expected}")]
     InfoHashMismatch {
-        /// Asked for.
+        /// The hash that the caller asked for.
         expected: InfoHash,
-        /// Found.
+        /// SHA-1 of the info dictionary that came instead.
         actual: InfoHash,
     },
 }
@@ -143,7 +143,7 @@ pub struct FileEntry {
     /// Where to keep it: the file's name for a torrent of a single file, else the torrent's name
     /// and the path below it. Made safe, so it may differ from what the torrent says.
     pub path: SafePath,
-    /// Bytes.
+    /// Length of the file in bytes, as the info dictionary says; zero for a symbolic link.
     pub length: u64,
     /// Global offset of its first byte.
     pub offset: u64,

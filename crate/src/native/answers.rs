@@ -20,9 +20,9 @@ pub enum RpcError {
     Transport {
         /// Whom we asked.
         host: String,
-        /// What.
+        /// The JSON-RPC method that was called, such as `eth_call`.
         method: &'static str,
-        /// Why.
+        /// The HTTP client's error, or the status of an answer that is no JSON-RPC.
         reason: String,
     },
     /// It answered with an error.
@@ -30,7 +30,7 @@ pub enum RpcError {
     Refused {
         /// Whom we asked.
         host: String,
-        /// What.
+        /// The JSON-RPC method that was called, such as `eth_call`.
         method: &'static str,
         /// Its code.
         code: i64,
@@ -44,7 +44,7 @@ pub enum RpcError {
     Nonsense {
         /// Whom we asked.
         host: String,
-        /// What.
+        /// The JSON-RPC method that was called, such as `eth_call`.
         method: &'static str,
         /// What is wrong with it.
         reason: String,

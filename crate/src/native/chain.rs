@@ -73,9 +73,9 @@ pub enum ChainError {
     WrongChain {
         /// Whom we asked.
         host: String,
-        /// Configured.
+        /// EIP-155 id of the chain that the operator configured.
         expected: u64,
-        /// Told.
+        /// EIP-155 id of the chain that the node serves.
         actual: u64,
     },
     /// No contract there.
@@ -88,25 +88,25 @@ pub enum ChainError {
     WrongToken {
         /// The vault.
         vault: Address,
-        /// Configured.
+        /// The token that the operator configured.
         expected: Address,
-        /// Found.
+        /// The token that the vault names.
         actual: Address,
     },
     /// Sums would mean something else.
     #[error("the token {token} has {actual} decimals, not {expected}: give --decimals {actual}")]
     WrongDecimals {
-        /// Which.
+        /// The token that the vault holds.
         token: Address,
-        /// Configured.
+        /// The decimals that the operator's sums are written with (`--decimals`).
         expected: u8,
-        /// Told.
+        /// The decimals that the token itself names.
         actual: u8,
     },
     /// The contract answered something else than the vault does.
     #[error("the contract at {address} does not answer like the vault ({what}): check --vault")]
     NotAVault {
-        /// Which.
+        /// The contract that was called: the vault, or the token.
         address: Address,
         /// What it was asked.
         what: &'static str,
@@ -122,9 +122,9 @@ pub enum ChainError {
     NoGas {
         /// The payee.
         address: Address,
-        /// Wei.
+        /// Wei that the payee holds.
         balance: u128,
-        /// Wei.
+        /// Wei that the transaction may cost at most.
         needed: u128,
     },
     /// The node wants more gas than a redemption can take.
@@ -148,9 +148,9 @@ pub enum ChainError {
         "the vault {vault} lets buyers withdraw within {secs} s, and a seller needs {MIN_EXIT_DELAY_SECS} to be sure to redeem: choose another vault, or take the risk with --accept-short-exit"
     )]
     ShortExit {
-        /// Which.
+        /// The vault that the operator configured.
         vault: Address,
-        /// Its delay.
+        /// Seconds that a buyer waits between exit and withdrawal (`exitDelay`).
         secs: u64,
     },
     /// The key would not sign.

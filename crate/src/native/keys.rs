@@ -22,9 +22,9 @@ pub enum KeyError {
     /// The file cannot be read or made.
     #[error("the key file {path} cannot be used: {source}{}", remedy(path, source))]
     File {
-        /// Which.
+        /// The key file, which may hold a payee's key or a session key.
         path: PathBuf,
-        /// Why.
+        /// The operating system's error; the message names a remedy for the kinds that have one.
         source: std::io::Error,
     },
     /// Others may read it.

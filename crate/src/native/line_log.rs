@@ -8,7 +8,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
-/// See the module's documentation.
+/// The record in memory, and the file that each new line is appended to.
 #[derive(Debug)]
 pub(super) struct LineLog {
     path: PathBuf,

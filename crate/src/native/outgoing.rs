@@ -32,7 +32,7 @@ pub(super) struct Place {
     pub(super) fees: Fees,
 }
 
-/// See the module's documentation.
+/// The last transaction of one key on one chain, and the note of it.
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     last: Mutex<Option<Place>>,

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use super::folder::Stamp;
 use super::line_log::LineLog;
 
-/// See the module's documentation.
+/// The record: for each file its look when it was left, or that it is written to or suspect.
 #[derive(Debug)]
 pub(super) struct Seen(LineLog);
 

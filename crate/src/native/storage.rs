@@ -80,7 +80,7 @@ enum Job {
 /// A file of a torrent as it lies on disk.
 #[derive(Clone, Debug)]
 pub struct SurveyedFile {
-    /// Where.
+    /// Its place below the data folder, whether or not a file is there.
     pub path: PathBuf,
     /// Bytes there now; `None` without a file.
     pub present: Option<u64>,

@@ -37,9 +37,9 @@ pub enum UdpMuxError {
     /// Taken, or not allowed.
     #[error("UDP port {port} cannot be used: {source}; choose another with --udp-port")]
     Bind {
-        /// Which.
+        /// The port that the operator asked for.
         port: u16,
-        /// Why.
+        /// The operating system's error.
         source: io::Error,
     },
     /// The operating system gave no randomness.

@@ -52,14 +52,14 @@ pub struct PayEffect(pub u64);
 pub enum PayAction {
     /// Send a `pw_pay` message, in order with everything else on that connection.
     Send {
-        /// Where.
+        /// The connection that the payment message goes to.
         conn: ConnectionId,
-        /// What.
+        /// The message, before it is encoded.
         message: PayMessage,
     },
     /// Store a record (or remove it: `None`) so that it outlives the process, then report `stored(effect, ok)`.
     PutRecord {
-        /// Its number.
+        /// The number that `stored` is called with when the record is put.
         effect: PayEffect,
         /// The key, below `pay/`.
         key: String,
@@ -70,14 +70,14 @@ pub enum PayAction {
     },
     /// Sign an EIP-712 digest with the session key; report `signed(effect, ..)`.
     Sign {
-        /// Its number.
+        /// The number that `signed` is called with.
         effect: PayEffect,
         /// What to sign.
         digest: B256,
     },
     /// Call the vault's `state(account, word)` at `latest`; report `chain_state(effect, ..)`.
     ReadState {
-        /// Its number.
+        /// The number that `chain_state` is called with.
         effect: PayEffect,
         /// The account's id.
         account: B256,
@@ -86,26 +86,26 @@ pub enum PayAction {
     },
     /// A paid peer may be unchoked now, outside the free slots (its ACK went before).
     Unchoke {
-        /// Who.
+        /// The connection of the buyer that may be sent blocks.
         conn: ConnectionId,
     },
     /// A peer no longer pays: choke it, or treat it as a free one.
     Choke {
-        /// Who.
+        /// The connection of the buyer that does not pay now.
         conn: ConnectionId,
     },
     /// Close the connection.
     CloseConnection {
-        /// Which.
+        /// The connection that ends: to a buyer that sends bad preimages, or to a seller that another account paid.
         conn: ConnectionId,
         /// Why, for the log.
         reason: CloseReason,
     },
     /// Ban the peer behind a connection (its address and id) and close it.
     Ban {
-        /// Who.
+        /// The connection of the seller whose block did not match its hash.
         conn: ConnectionId,
-        /// Why.
+        /// The seller's offence; there is only one that leads to a ban.
         reason: BanReason,
     },
     /// Tell the embedder.
@@ -203,7 +203,7 @@ pub enum PaymentNeed {
 pub enum PayEvent {
     /// Payer: a quote came in.
     Quoted {
-        /// From whom.
+        /// The connection of the seller that quotes.
         conn: ConnectionId,
         /// Who is paid.
         payee: Address,
@@ -212,9 +212,9 @@ pub enum PayEvent {
     },
     /// Payer: a quote is not taken; said once per quote and reason.
     Refused {
-        /// Whose.
+        /// The connection of the seller that quoted.
         conn: ConnectionId,
-        /// Why.
+        /// The obstacle, such as the price, an earlier refusal of the seller, or our own deposit.
         why: Refusal,
     },
     /// Payer: the account can be used; the next free serial.
@@ -231,38 +231,38 @@ pub enum PayEvent {
     },
     /// Payer: a new range was committed and accepted.
     RangeOpened {
-        /// With whom.
+        /// The connection of the seller that accepted the range.
         conn: ConnectionId,
         /// First serial.
         first: u32,
-        /// How many.
+        /// Serials in the range, `first` among them; at most 256.
         count: u16,
         /// Price per block.
         price: FineUnits,
     },
     /// Payer: steps were revealed.
     Paid {
-        /// To whom.
+        /// The connection of the seller that the payment went to.
         conn: ConnectionId,
-        /// How many blocks.
+        /// Blocks that the revealed steps pay for, one for each step.
         blocks: u32,
         /// At what price each.
         price: FineUnits,
     },
     /// Payer: a REJECT came in. Payee: a REJECT went out.
     Rejected {
-        /// On which connection.
+        /// The connection that the REJECT came or went on.
         conn: ConnectionId,
-        /// Why.
+        /// The seller's reason, as it is on the wire.
         code: RejectCode,
-        /// With what.
+        /// The number that goes with the code, such as a serial or a wait; [`RejectCode`] says which.
         aux: u32,
     },
     /// Payer: buying from this connection ended (once per connection).
     Ended {
-        /// Which.
+        /// The connection of the seller that nothing more is bought from.
         conn: ConnectionId,
-        /// Why.
+        /// The cause, on the seller's side or on ours.
         reason: EndReason,
     },
     /// Payer: the budget is used up; said once until it is raised.
@@ -280,34 +280,34 @@ pub enum PayEvent {
     },
     /// Payer: the payee asks for something the machine could not give by itself.
     Asked {
-        /// Who.
+        /// The connection of the seller that asks.
         conn: ConnectionId,
-        /// What.
+        /// The reason that the seller's NEED gives.
         reason: NeedReason,
     },
     /// Payee: a buyer's range is attached to a connection.
     BuyerAttached {
-        /// Which connection.
+        /// The connection that the buyer pays on from now on.
         conn: ConnectionId,
-        /// Whose account.
+        /// Id of the buyer's account.
         account: B256,
         /// First serial.
         first: u32,
     },
     /// Payee: blocks were paid.
     Earned {
-        /// By whom.
+        /// The connection of the buyer that paid.
         conn: ConnectionId,
-        /// How many.
+        /// Blocks that the revealed steps pay for, one for each step.
         blocks: u32,
         /// At what price each.
         price: FineUnits,
     },
     /// Payee: a connection went away owing more than is forgiven.
     WalkedAway {
-        /// Whose account.
+        /// Id of the buyer's account.
         account: B256,
-        /// Blocks.
+        /// Blocks that the seller sent on that connection and that are not paid for.
         blocks: u32,
     },
     /// Payee: something should be redeemed (call `prepare_redeem(Due)` when above dust).
@@ -319,43 +319,43 @@ pub enum PayEvent {
     },
     /// Payee: the ranges of a `prepare_redeem` are closed durably; `claims()` holds them.
     ClaimsReady {
-        /// How many.
+        /// Number of claims that `claims()` answers.
         count: usize,
-        /// Token units.
+        /// Sum that the vault would pay for all of them.
         due: TokenUnits,
     },
     /// Payee: a range was redeemed.
     Redeemed {
-        /// Whose account.
+        /// Id of the buyer's account.
         account: B256,
         /// First serial.
         first: u32,
-        /// Token units.
+        /// Sum that the vault paid for it; the worth of the range, if the chain shows only that it is consumed.
         gross: TokenUnits,
     },
     /// Payee: a buyer's account is exiting.
     Exiting {
-        /// Which.
+        /// Id of the buyer's account.
         account: B256,
         /// Redeem before this time.
         redeem_before: Timestamp,
     },
     /// Payee: a buyer took its deposit back before all that it owed was redeemed.
     LeftUnredeemed {
-        /// Whose account.
+        /// Id of the buyer's account, which is dead for ever.
         account: B256,
-        /// Token units.
+        /// Sum that the vault would have paid for the lost ranges.
         due: TokenUnits,
     },
     /// Payee: the chain answered with another id than the configured one; nothing is accepted.
     ChainMismatch {
-        /// What it said.
+        /// EIP-155 id of the chain that answered.
         chain_id: u64,
     },
     /// Both: two vouchers of one account for one serial and different payees were seen. Payee: somebody else redeemed a
     /// serial that was promised to us.
     Conflict {
-        /// Whose account.
+        /// Id of the account whose session key signed for both payees.
         account: B256,
         /// A serial promised twice.
         serial: u32,

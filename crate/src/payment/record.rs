@@ -135,7 +135,7 @@ pub enum PayerRangeLife {
 pub struct PayerRangeRecord {
     /// First serial.
     pub first: u32,
-    /// How many.
+    /// Serials in the range, `first` among them; at most 256.
     pub count: u16,
     /// Whose it is; never anybody else's.
     pub payee: Address,

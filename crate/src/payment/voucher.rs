@@ -98,7 +98,7 @@ pub struct Voucher {
     pub payee: Address,
     /// First serial.
     pub first: u32,
-    /// How many serials.
+    /// Serials in the range, `first` among them; at most [`MAX_COUNT`] in a well-formed voucher.
     pub count: u16,
     /// Registry id of the title, or zero.
     pub content: B256,

@@ -29,7 +29,7 @@ pub const PAID_SLOTS_PER_SLOT: usize = 3;
 /// One connection of any torrent, as the choker sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ChokeCandidate {
-    /// Which.
+    /// The connection that [`Choker::choose`] puts among the unchoked ones, or leaves out.
     pub conn: ConnectionId,
     /// It wants something of ours (BEP 3 `interested`).
     pub interested: bool,

@@ -33,7 +33,7 @@ const MIN_PART: usize = 1024;
 /// Control bytes that may wait for a peer that does not read; more closes the connection.
 const MAX_CONTROL: usize = 4 * 1024 * 1024;
 
-/// See the module.
+/// The queue of one peer, and the bytes of it that the edge holds already.
 #[derive(Debug)]
 pub struct SendQueue {
     control: VecDeque<Bytes>,

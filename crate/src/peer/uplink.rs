@@ -13,7 +13,7 @@ use super::rate::Rate;
 /// third of a second.
 const MIN_HELD: u64 = 24 * 1024;
 
-/// See the module.
+/// The bytes that the edge holds for all connections together, and the rate at which they leave it.
 #[derive(Debug, Default)]
 pub struct Uplink {
     held: u64,

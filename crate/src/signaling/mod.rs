@@ -111,14 +111,14 @@ impl SignalingConfig {
 pub enum SignalingAction {
     /// Open a WebSocket; answer with `tracker_connected` or `tracker_closed`.
     ConnectTracker {
-        /// Which.
+        /// The tracker; the edge names the socket by it.
         tracker: TrackerId,
         /// Its ws:// or wss:// URL.
         url: String,
     },
     /// Send a text message on the tracker's open socket.
     SendTracker {
-        /// To which.
+        /// The tracker whose open socket the message goes out on.
         tracker: TrackerId,
         /// JSON.
         text: String,
@@ -126,7 +126,7 @@ pub enum SignalingAction {
     /// Close the tracker's socket after what was sent on it, and report nothing of it any more: the
     /// next `ConnectTracker` is for a new socket.
     CloseTracker {
-        /// Which.
+        /// The tracker; a later `ConnectTracker` may name it again.
         tracker: TrackerId,
     },
     /// Make a peer connection with its channel and an offer with all candidates; answer with
@@ -151,7 +151,7 @@ pub enum SignalingAction {
     },
     /// Complete the offer of this connection.
     ApplyAnswer {
-        /// Which.
+        /// The connection that `CreateOffer` made.
         connection: ConnectionId,
         /// For this torrent.
         info_hash: InfoHash,
@@ -162,7 +162,7 @@ pub enum SignalingAction {
     },
     /// Close and forget this peer connection.
     DropConnection {
-        /// Which; never used again.
+        /// The connection, whose id is never used again.
         connection: ConnectionId,
     },
     /// Tell the user.
@@ -174,7 +174,7 @@ pub enum SignalingAction {
 pub enum SignalingEvent {
     /// A tracker answered an announce.
     Announced {
-        /// Which.
+        /// The tracker that answered.
         tracker: TrackerId,
         /// The torrent.
         info_hash: InfoHash,
@@ -185,7 +185,7 @@ pub enum SignalingEvent {
     },
     /// A tracker says something, but goes on.
     Warning {
-        /// Which.
+        /// The tracker that sent the text.
         tracker: TrackerId,
         /// The torrent.
         info_hash: InfoHash,
@@ -194,7 +194,7 @@ pub enum SignalingEvent {
     },
     /// A tracker refused a request.
     Refused {
-        /// Which.
+        /// The tracker that refused.
         tracker: TrackerId,
         /// The torrent, if told.
         info_hash: Option<InfoHash>,
@@ -203,7 +203,7 @@ pub enum SignalingEvent {
     },
     /// A tracker cannot be reached, or was lost; it is tried again by itself.
     Unreachable {
-        /// Which.
+        /// The tracker, whose socket is gone or never opened.
         tracker: TrackerId,
         /// Why, of at most 256 bytes.
         reason: String,

@@ -141,7 +141,7 @@ pub enum CycleFor {
 /// What a cycle asks for; the end of each write and of the flush is told by [`Store::step_done`] with this number.
 #[derive(Debug)]
 pub struct CycleBegun {
-    /// Which cycle.
+    /// Number of the cycle, counted by its torrent from 1; steps of an earlier cycle are ignored.
     pub number: u64,
     /// Into the scratch file.
     pub writes: Vec<ScratchWrite>,

@@ -16,7 +16,7 @@ pub(super) const MAX_SLOTS: u32 = 4096;
 pub struct ScratchEntry {
     /// Which slot; it begins at `slot * piece_length`.
     pub slot: u32,
-    /// Which piece.
+    /// The piece whose bytes lie in the slot.
     pub piece: PieceIndex,
     /// Which of its blocks.
     pub blocks: Bitfield,

@@ -17,7 +17,7 @@ const WINDOW: usize = 16;
 /// One attempt with one peer.
 #[derive(Debug)]
 pub struct Attempt {
-    /// With whom.
+    /// The connection of the peer that sends the dictionary.
     pub connection: ConnectionId,
     pieces: Vec<Option<Bytes>>,
     size: usize,

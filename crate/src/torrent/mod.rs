@@ -93,7 +93,7 @@ pub struct Context<'a> {
 /// A connection that ended.
 #[derive(Clone, Copy, Debug)]
 pub struct Closed {
-    /// Which.
+    /// The connection, which is no peer of the torrent any more.
     pub connection: ConnectionId,
     /// It broke, or its peer closed it, while the peer still wanted something from us.
     pub wanted_more: bool,
@@ -241,7 +241,7 @@ impl Torrent {
         }
     }
 
-    /// Which.
+    /// SHA-1 of the info dictionary, known before the dictionary itself is.
     pub fn info_hash(&self) -> InfoHash {
         self.info_hash
     }

@@ -41,7 +41,7 @@ struct Traffic {
     note: String,
 }
 
-/// See the module.
+/// The client's two machines, each only if it is configured, and what passed on each connection.
 #[derive(Debug, Default)]
 pub struct Money {
     /// Buying.

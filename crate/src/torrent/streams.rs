@@ -99,7 +99,7 @@ impl Streams {
         core::mem::take(&mut self.open).into_keys().collect()
     }
 
-    /// How many.
+    /// Number of readers that are open.
     pub fn len(&self) -> usize {
         self.open.len()
     }

@@ -225,7 +225,7 @@ pub struct VoucherBody {
     pub owner: Address,
     /// First serial.
     pub first: u32,
-    /// How many serials.
+    /// Serials in the range, `first` among them.
     pub count: u16,
     /// Registry id of the title, or zero.
     pub content: B256,
@@ -295,18 +295,18 @@ pub enum PayMessage {
     },
     /// 5: refused.
     Reject {
-        /// Why.
+        /// The payee's reason, one byte on the wire.
         code: RejectCode,
         /// First serial of the range, or 0 when it is about the connection.
         first: u32,
         /// The voucher's tag, or zeros.
         tag: [u8; 4],
-        /// What the code says.
+        /// The number that goes with the code, such as a serial or a wait in milliseconds.
         aux: u32,
     },
     /// 6: the payee asks for something.
     Need {
-        /// For what.
+        /// The payee's wish, one byte on the wire.
         reason: NeedReason,
         /// First serial of the range.
         first: u32,
@@ -333,7 +333,7 @@ pub enum PayMessage {
     Bye {
         /// True: stops selling; false: stops buying.
         selling: bool,
-        /// Why.
+        /// The sender's reason, seven bits on the wire.
         reason: ByeReason,
     },
 }

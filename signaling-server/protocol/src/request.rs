@@ -47,7 +47,7 @@ pub struct Announce<'a> {
     pub info_hash: InfoHash,
     /// The announcing peer.
     pub peer_id: PeerId,
-    /// Why.
+    /// The occasion; [`Event::Update`] is the regular one.
     pub event: Event,
     /// Bytes uploaded since `started`, if told.
     pub uploaded: Option<u64>,

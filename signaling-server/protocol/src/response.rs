@@ -24,7 +24,7 @@ pub enum Response<'a> {
         info_hash: InfoHash,
         /// The peer that answers.
         peer_id: PeerId,
-        /// Which offer.
+        /// The id that I gave to the offer that is answered.
         offer_id: OfferId,
         /// The session description.
         sdp: Sdp<'a>,

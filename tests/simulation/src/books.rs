@@ -30,7 +30,7 @@ pub struct Arrived {
     pub bad: u64,
 }
 
-/// See the module.
+/// The blocks that arrived, the links that left and the refusals, by payer and payee.
 #[derive(Debug, Default)]
 pub struct Books {
     /// By payer, first serial and tag.

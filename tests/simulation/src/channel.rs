@@ -24,12 +24,12 @@ pub enum Cheat {
     },
     /// Sends no block any more after so many, but everything else.
     Stall {
-        /// Blocks per connection.
+        /// Blocks that the node still sends on each connection.
         after: u32,
     },
     /// Adds blocks that nobody asked for, so many after each message.
     Flood {
-        /// Blocks.
+        /// Blocks that the node adds after each message.
         blocks: u32,
     },
     /// Sends random bytes after its handshake.

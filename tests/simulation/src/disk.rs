@@ -20,7 +20,7 @@ use sha1::{Digest, Sha1};
 use crate::content::Content;
 use crate::random::Random;
 
-/// See the module.
+/// The files and records of one client, each as it is now and as it is durable.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     torrents: BTreeMap<InfoHash, Files>,

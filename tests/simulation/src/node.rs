@@ -47,9 +47,9 @@ pub enum StreamEnd {
 /// Somebody who reads a file in order.
 #[derive(Clone, Debug)]
 pub struct Reader {
-    /// Of which torrent.
+    /// The torrent that the file is in.
     pub info_hash: InfoHash,
-    /// Which file.
+    /// Index of the file in its torrent.
     pub file: u32,
     /// Bytes wanted.
     pub range: Range<u64>,
@@ -57,9 +57,9 @@ pub struct Reader {
     pub position: u64,
     /// Bytes per second it takes; `None`: as fast as they come.
     pub pace: Option<u64>,
-    /// When it was opened, and when its first bytes came.
+    /// When it was opened.
     pub opened: Timestamp,
-    /// See above.
+    /// When its first bytes came; `None` before.
     pub first_bytes: Option<Timestamp>,
     /// Time it waited for bytes after its first ones.
     pub waited: Duration,

@@ -240,7 +240,7 @@ impl Wire<'_> {
     }
 }
 
-/// See the module.
+/// A remote that a test writes: `make` gives each channel its script.
 pub(crate) struct Puppet {
     pub(crate) peer_id: PeerId,
     pub(crate) content: Content,

@@ -5,10 +5,10 @@ use piecework::time::Duration;
 
 use crate::node::NodeId;
 
-/// See the module.
+/// Counts the steps of one node, and says at which of them it is stopped.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Steps {
-    /// Whose.
+    /// The node whose steps are counted; `None`: no node's.
     node: Option<NodeId>,
     /// So many were taken.
     pub taken: u64,

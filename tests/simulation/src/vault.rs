@@ -59,11 +59,11 @@ pub struct Deposit {
     pub owner: Address,
     /// The session key's address.
     pub key: Address,
-    /// Token units.
+    /// Token units that the account's balance rises by.
     pub amount: u128,
     /// Token units per serial.
     pub tranche: u128,
-    /// Token units.
+    /// Token units that the account's bond rises by.
     pub bond: u128,
 }
 
@@ -80,20 +80,20 @@ struct Account {
 /// A `Redeemed` event: the whole signed voucher is in it.
 #[derive(Clone, Copy, Debug)]
 pub struct Redemption {
-    /// Of which account.
+    /// Id of the account that paid.
     pub account: B256,
     /// Who was paid.
     pub payee: Address,
     /// For what promise.
     pub voucher: VoucherBody,
-    /// How much.
+    /// Token units that left the account's balance for the payee.
     pub gross: TokenUnits,
 }
 
 /// A `Slashed` event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Slashing {
-    /// Which account.
+    /// Id of the account that lost its bond.
     pub account: B256,
     /// To the sink.
     pub burned: TokenUnits,
@@ -101,7 +101,7 @@ pub struct Slashing {
     pub bounty: TokenUnits,
 }
 
-/// See the module.
+/// The vault's accounts and what it paid, with a log of its `Redeemed` events.
 #[derive(Debug)]
 pub struct SimVault {
     /// Where it is.

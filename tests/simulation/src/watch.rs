@@ -23,9 +23,9 @@ const EXTENDED: u8 = 20;
 /// A COMMIT on the wire.
 #[derive(Clone, Debug)]
 pub struct CommitSeen {
-    /// Who promises.
+    /// The node that sent it: the buyer.
     pub from: NodeId,
-    /// To whom.
+    /// The node at the other end of the connection.
     pub to: NodeId,
     /// The torrent of the connection.
     pub info_hash: InfoHash,
@@ -37,7 +37,7 @@ pub struct CommitSeen {
     pub voucher: VoucherBody,
 }
 
-/// See the module.
+/// The onlooker of one run, and its notes on every node.
 #[derive(Debug, Default)]
 pub struct Watch {
     /// Every COMMIT.

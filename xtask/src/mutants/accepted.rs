@@ -7,7 +7,7 @@ use crate::{failure::Failure, paths};
 
 const LIST: &str = "xtask/src/mutants/accepted.txt";
 
-/// See the module.
+/// The entries of the committed list, in its order.
 #[derive(Debug, Default)]
 pub struct Accepted(Vec<Entry>);
 

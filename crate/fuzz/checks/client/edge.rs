@@ -98,7 +98,7 @@ struct Files {
     durable: Image,
 }
 
-/// See the module.
+/// An edge in memory, whose storage, chain and key fail when they are told to.
 pub struct Edge {
     torrents: BTreeMap<InfoHash, Files>,
     records: BTreeMap<String, Bytes>,

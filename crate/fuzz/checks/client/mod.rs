@@ -108,7 +108,7 @@ struct Scene {
     lives: u8,
 }
 
-/// See the module.
+/// Runs the client by the operations that `data` spells, and panics when it breaks a promise.
 pub fn client(data: &[u8]) {
     let mut choices = Choices::new(data);
     let config = config(choices.byte());

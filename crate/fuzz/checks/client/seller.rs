@@ -26,7 +26,7 @@ struct Held {
     w: B256,
 }
 
-/// See the module.
+/// The client's vouchers and the links that it revealed for them.
 #[derive(Default)]
 pub struct Promises {
     /// Serials and who they were promised to.

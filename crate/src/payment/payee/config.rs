@@ -131,7 +131,7 @@ pub struct RangeId {
 /// A range that is closed durably and can be claimed.
 #[derive(Clone, Debug)]
 pub struct ReadyClaim {
-    /// Which range.
+    /// The range of one buyer's account that the claim redeems.
     pub id: RangeId,
     /// What to put into `redeem` or `redeemFor` (at most [`crate::payment::voucher::MAX_CLAIMS`] in a call).
     pub claim: abi::Claim,

@@ -30,7 +30,7 @@ struct Penalty {
     until: Timestamp,
 }
 
-/// See the module.
+/// Counts the looks that strangers cause, and holds each refused peer's wait.
 #[derive(Debug, Default)]
 pub(super) struct Looks {
     /// Of strangers.

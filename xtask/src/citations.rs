@@ -257,8 +257,8 @@ fn slugs(headings: &[String]) -> Vec<String> {
     headings.iter().map(slug).collect()
 }
 
-/// Every file that may cite.
-fn files(root: &Path) -> Result<Vec<PathBuf>, Failure> {
+/// Every file that is written here and may cite; the generated ones and those of others are left out.
+pub fn files(root: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     let mut folders = vec![root.to_path_buf()];
     while let Some(folder) = folders.pop() {

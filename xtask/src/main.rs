@@ -13,6 +13,7 @@ mod citations;
 mod commands;
 mod debian;
 mod demo;
+mod doc_lines;
 mod failure;
 mod firefox;
 mod fuzz;

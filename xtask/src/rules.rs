@@ -1,14 +1,14 @@
 //! The project's own source rules (ARCHITECTURE.md): each reads files and names the lines that break it.
 //!
-//! A rule sees lines with `//` comments cut off, but for the one about citations. Every exception is listed here, and one
-//! that is no longer needed is itself a violation: the lists only shrink.
+//! A rule sees lines with `//` comments cut off, but for the ones about citations and doc comments. Every exception is listed
+//! here, and one that is no longer needed is itself a violation: the lists only shrink.
 
 use std::{
     fs,
     path::{Path, PathBuf},
 };
 
-use crate::{citations, failure::Failure, paths, shell};
+use crate::{citations, doc_lines, failure::Failure, paths, shell};
 
 /// A rule's name and what finds its violations.
 pub type Rule = (&'static str, fn() -> Result<Vec<String>, Failure>);
@@ -29,6 +29,10 @@ pub const ALL: &[Rule] = &[
     (
         "every document and heading that is cited is there",
         citations::exist,
+    ),
+    (
+        "no doc comment is a question word, a unit or a pointer alone",
+        doc_lines::say_something,
     ),
 ];
 

@@ -152,6 +152,15 @@ impl Failed {
         turns.and_then(|turns| turns.ended).unwrap_or(joined)
     }
 
+    /// A peer was waited for and did not begin its turn, though it `could`.
+    fn passed(&mut self, conn: ConnectionId, order: u64, could: bool) {
+        let turns = self.turns.entry(conn).or_default();
+        turns.ended = Some(order);
+        turns.said |= could;
+        turns.missed += u32::from(could);
+        self.favoured.take_if(|favoured| *favoured == conn);
+    }
+
     pub(super) fn peer_gone(&mut self, conn: ConnectionId) {
         self.turns.remove(&conn);
         self.favoured.take_if(|favoured| *favoured == conn);
@@ -358,22 +367,29 @@ impl Picker {
                     .filter(|(first, _)| *first < failed.order(conn, picks.joined))
             };
             let mut first = before_it(failed);
-            if let Some((_, awaited)) = first
-                && let (since, waited) = *failed.waits.get_or_insert((now, awaited))
-                && now >= since + PATIENCE
-            {
-                // It does not take its turn: now it is the next one's. Nobody could where there is no room for the piece.
-                self.order += 1;
-                let can = self.fits(piece) && self.has_budget_for(piece, self.is_due(piece));
-                let peer = peers.get(&awaited).filter(|_| awaited == waited && can);
-                let passes = peer.is_some_and(|peer| !self.has_earlier(awaited, peer, piece));
-                let turns = failed.turns.entry(awaited).or_default();
-                turns.ended = Some(self.order);
-                turns.said = passes || turns.said && can;
-                turns.missed += u32::from(passes);
-                failed.favoured.take_if(|favoured| *favoured == awaited);
-                first = before_it(failed);
-                failed.waits = first.map(|(_, next)| (now, next));
+            if let Some((_, awaited)) = first {
+                let waits = failed.waits.filter(|(_, waited)| *waited == awaited);
+                if let Some((_, waited)) = failed.waits.filter(|_| waits.is_none())
+                    && peers
+                        .get(&waited)
+                        .is_some_and(|peer| !peer.has_now(now, piece))
+                {
+                    // It went away while it was waited for.
+                    self.order += 1;
+                    failed.passed(waited, self.order, true);
+                }
+                let (since, _) = *failed.waits.insert(waits.unwrap_or((now, awaited)));
+                if now >= since + PATIENCE {
+                    // It does not take its turn: now it is the next one's. Nobody could where there is no room for the piece.
+                    let can = self.fits(piece) && self.has_budget_for(piece, self.is_due(piece));
+                    let busy = peers
+                        .get(&awaited)
+                        .is_none_or(|peer| self.has_earlier(awaited, peer, piece));
+                    self.order += 1;
+                    failed.passed(awaited, self.order, can && !busy);
+                    first = before_it(failed);
+                    failed.waits = first.map(|(_, next)| (now, next));
+                }
             }
             match first {
                 Some(_) => others.insert(piece),

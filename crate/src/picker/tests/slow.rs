@@ -866,6 +866,31 @@ fn a_peer_that_has_nobody_before_it_begins_no_wait_of_others_anew() {
 }
 
 #[test]
+fn who_goes_away_while_it_is_waited_for_missed_its_turn_and_nobody_else_did() {
+    let piece = PieceIndex(0);
+    let mut picker = one_left();
+    picker.piece_failed(piece, true);
+    let [comes, goes, honest, other] = [1, 2, 3, 4].map(|id| seed(&mut picker, id, 0, 0));
+    picker.peer_status(comes, PeerStatus::default());
+    assert_eq!(pick(&mut picker, at(0), other, 9), []);
+    // One goes, and one comes that is before all.
+    picker.peer_status(goes, PeerStatus::default());
+    picker.peer_status(comes, status(0, 0));
+    assert_eq!(pick(&mut picker, at(3_900), other, 9), []);
+    assert_eq!(picker.missed(piece, goes), 1);
+    picker.peer_status(comes, PeerStatus::default());
+    assert_eq!(pick(&mut picker, at(4_000), other, 9), []);
+    assert_eq!(picker.missed(piece, comes), 1);
+    // The next one is waited for as long as any.
+    picker.peer_status(comes, status(0, 0));
+    picker.peer_status(goes, status(0, 0));
+    assert_eq!(pick(&mut picker, at(7_999), other, 9), []);
+    assert_eq!(picker.missed(piece, honest), 0);
+    assert_eq!(pick(&mut picker, at(8_000), other, 9).len(), 4);
+    assert_eq!(picker.missed(piece, honest), 1);
+}
+
+#[test]
 fn who_does_not_take_its_turn_goes_on_with_nothing() {
     let piece = PieceIndex(0);
     let mut picker = one_piece(256);

@@ -255,9 +255,7 @@ impl Choice<'_> {
                 self.take_missing(piece);
             }
             if urgent {
-                let late = LATE.max(self.peer.status.rtt.saturating_mul(2));
-                let asked_before = self.now - late;
-                self.take_late_copies(piece, asked_before);
+                self.take_late_copies(piece, self.now - LATE);
             }
         }
     }

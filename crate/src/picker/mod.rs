@@ -44,7 +44,7 @@ use slow::{Failed, Probe};
 pub const PATIENCE: Duration = Duration::from_secs(4);
 /// Blocks due this soon are urgent: late ones are asked of a second free peer.
 pub const URGENT: Duration = Duration::from_secs(4);
-/// A request for an urgent block is late after this, or twice the peer's round trip if that is longer.
+/// A request for an urgent block is late after this.
 pub const LATE: Duration = Duration::from_millis(700);
 /// In the endgame a block that was asked for so long ago is asked of a free peer that would be faster.
 pub const ENDGAME_AFTER: Duration = Duration::from_millis(300);

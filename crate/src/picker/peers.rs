@@ -20,8 +20,6 @@ pub struct PeerStatus {
     pub usable: bool,
     /// Bytes per second of blocks it delivered lately; 0: nothing measured yet.
     pub rate: u64,
-    /// Measured time from a request to its block on an idle connection; zero if unknown.
-    pub rtt: Duration,
     /// It let requests time out (anti-snub), or was waited for in vain.
     pub snubbed: bool,
 }
@@ -32,7 +30,6 @@ impl Default for PeerStatus {
             price: FineUnits(0),
             usable: false,
             rate: 0,
-            rtt: Duration::ZERO,
             snubbed: false,
         }
     }
@@ -129,7 +126,7 @@ impl Peer {
 
     /// When `more` bytes asked of it now would be here.
     pub(super) fn eta(&self, now: Timestamp, more: u64) -> Timestamp {
-        now + self.status.rtt + transfer_time(self.outstanding_bytes() + more, self.rate_or_guess())
+        now + transfer_time(self.outstanding_bytes() + more, self.rate_or_guess())
     }
 }
 

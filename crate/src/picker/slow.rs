@@ -114,15 +114,14 @@ pub(super) fn arrival(
     piece: u32,
     backlog: u64,
 ) -> Timestamp {
-    let (mut rate, mut bytes, mut rtt) = (0u64, backlog, Duration::ZERO);
+    let (mut rate, mut bytes) = (0u64, backlog);
     for peer in peers.filter(|peer| peer.have.contains(piece)) {
         rate += peer.rate_or_guess();
         bytes += peer.outstanding_bytes();
-        rtt = rtt.max(peer.status.rtt);
     }
     match rate {
         0 => Timestamp::NEVER,
-        _ => now + rtt + transfer_time(bytes, rate),
+        _ => now + transfer_time(bytes, rate),
     }
 }
 

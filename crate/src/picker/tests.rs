@@ -21,7 +21,6 @@ fn status(price: u128, rate: u64) -> PeerStatus {
         price: FineUnits(price),
         usable: true,
         rate,
-        rtt: Duration::from_millis(50),
         snubbed: false,
     }
 }

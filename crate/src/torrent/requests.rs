@@ -9,7 +9,7 @@ use crate::peer::{Peer, SLOW_BELOW};
 use crate::picker::{ENDGAME_LATE, PATIENCE, PeerStatus};
 use crate::sorted::Set;
 use crate::storage::Store;
-use crate::time::{Duration, Timestamp, Wait};
+use crate::time::{Timestamp, Wait};
 use crate::types::{BLOCK_LEN, ConnectionId, FineUnits};
 
 /// Among many peers each is asked for so many blocks, or it would show nothing of what it can do.
@@ -128,7 +128,6 @@ impl Torrent {
                     price,
                     usable: !peer.peer_choking && is_asked,
                     rate: peer.down.per_second(ctx.now),
-                    rtt: Duration::ZERO,
                     snubbed: peer.snubbed || in_vain,
                 },
             );

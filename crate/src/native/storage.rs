@@ -195,6 +195,7 @@ impl Storage {
             scratch_path: self.state_dir.join(format!("{info_hash}{SCRATCH_SUFFIX}")),
             made: Made::load(self.state_dir.join(format!("{info_hash}{MADE_SUFFIX}")))?,
             seen: Seen::load(self.state_dir.join(format!("{info_hash}{SEEN_SUFFIX}")))?,
+            others_seen: None,
             places: Vec::new(),
             open: HashMap::new(),
             scratch: None,
@@ -299,6 +300,8 @@ struct TorrentFiles {
     scratch_path: PathBuf,
     made: Made,
     seen: Seen,
+    /// What other torrents met, by the records beside this one's; read when the first file is to be repaired.
+    others_seen: Option<Vec<(InfoHash, Seen)>>,
     places: Vec<Place>,
     open: HashMap<u32, OpenFile>,
     scratch: Option<File>,
@@ -802,17 +805,24 @@ impl TorrentFiles {
     }
 
     /// Another torrent that has this file now, or had it by the records beside this one's.
-    fn of_another(&self, path: &Path, place: &Place) -> Option<InfoHash> {
-        self.users.other(path, self.info_hash).or_else(|| {
+    fn of_another(&mut self, path: &Path, place: &Place) -> Option<InfoHash> {
+        let now = self.users.other(path, self.info_hash);
+        if now.is_some() {
+            return now;
+        }
+        if self.others_seen.is_none() {
             let records = fs::read_dir(self.scratch_path.parent()?).ok()?;
-            records.flatten().find_map(|record| {
+            let others = records.flatten().filter_map(|record| {
                 let name = record.file_name();
                 let hash = name.to_str()?.strip_suffix(SEEN_SUFFIX)?;
                 let other = InfoHash::from_hex(hash).filter(|other| *other != self.info_hash)?;
-                let seen = Seen::load(record.path()).ok()?;
-                seen.knows(&place.safe).then_some(other)
-            })
-        })
+                Some((other, Seen::load(record.path()).ok()?))
+            });
+            self.others_seen = Some(others.collect());
+        }
+        let mut others = self.others_seen.iter().flatten();
+        let other = others.find(|(_, seen)| seen.knows(&place.safe))?;
+        Some(other.0)
     }
 
     fn create_parents(&mut self, components: &[OsString]) -> Result<(), EffectError> {

@@ -119,11 +119,11 @@ test("a film that plays goes on while new service workers take over, by an updat
 });
 
 test("a page under a service worker of another version says so, to who reads too, and a new page replaces what an earlier visit left", async () => {
-  const { url, serve } = await changing();
+  const [{ url, serve }, tracker] = [await changing(), await signaling()];
   const { context } = await browser();
   const page = await open(context, url);
   await page.run("start({})");
-  await page.run(`seed(${MIB}, 5, { trackers: ["${await signaling()}"] })`);
+  await page.run(`seed(${MIB}, 5, { trackers: ["${tracker}"] })`);
   assert.equal((await page.run("range()")).status, 200);
 
   await page.run(taken);
@@ -157,7 +157,7 @@ test("a page under a service worker of another version says so, to who reads too
   serve(3);
   const third = await open(context, url);
   await third.run("start({})");
-  await third.run(`seed(${MIB}, 5)`);
+  await third.run(`seed(${MIB}, 5, { trackers: ["${tracker}"] })`);
   assert.equal((await third.run("range()")).digest, await third.run(`patternDigest(${MIB}, 5)`));
   assert.equal(await third.run(number), 3);
   assert.deepEqual(await third.run("said"), []);

@@ -179,9 +179,15 @@ impl Suite {
             Self::Npm => {
                 in_node()?;
                 builds::pages()?;
-                let checked = stage("test: npm types", || builds::npm_script("www/npm", "check"));
+                let checked = ["www/npm", "www/player"].map(|folder| {
+                    stage(&format!("test: {folder}, types"), || {
+                        builds::npm_script(folder, "check")
+                    })
+                });
                 let mut counts = stage("test: npm", || in_folder("www/npm", &[]))?;
-                counts.add(checked);
+                for checked in checked {
+                    counts.add(checked);
+                }
                 Ok(counts)
             }
             Self::Browser => {

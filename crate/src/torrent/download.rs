@@ -442,10 +442,10 @@ impl Torrent {
             content.picker.lost(piece);
         }
         let remedy = match error {
-            EffectError::QuotaExceeded(_) => "free space, then resume",
-            _ => "check the storage, then resume",
+            EffectError::QuotaExceeded(_) => ": free space, then resume",
+            _ => "; resume once that is mended",
         };
-        self.fail(ctx, format!("{error}: {remedy}"));
+        self.fail(ctx, format!("{error}{remedy}"));
     }
 
     /// The torrent cannot go on until the user does something.

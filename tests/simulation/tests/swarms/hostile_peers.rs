@@ -214,6 +214,27 @@ fn who_comes_again_and_again_to_spoil_a_piece_keeps_it_from_no_slow_peer() {
     });
 }
 
+/// A node that fetches one piece of 4 MiB, and has met a liar.
+fn with_liar(seed: u64, liar: impl FnMut() -> Script + 'static) -> (SimNet, Content, NodeId) {
+    let mut net = SimNet::new(seed, NetConfig::default());
+    let content = Content::file(seed, 4 << 20, 4 << 20);
+    let victim = net.node(SimNet::config());
+    net.leech(victim, &content);
+    let liar = net.puppet(&content, liar);
+    net.puppet_offers(liar, victim);
+    net.run_for(Duration::from_secs(3));
+    (net, content, victim)
+}
+
+/// Each needs 84 seconds for that piece.
+fn slow_seeds(net: &mut SimNet, content: &Content, count: u64) {
+    for _ in 0..count {
+        let honest = net.node(SimNet::config());
+        net.set_uplink(honest, 50_000);
+        net.seed(honest, content);
+    }
+}
+
 /// What a peer does that has sent enough.
 #[derive(Clone, Copy)]
 enum Then {
@@ -261,15 +282,9 @@ fn hoards(many: u32, then: Then) -> Script {
 #[test]
 fn who_fills_what_is_kept_of_a_piece_does_not_push_out_what_slow_peers_brought() {
     for_seeds(12, |seed| {
-        let mut net = SimNet::new(1_000 + seed, NetConfig::default());
-        let content = Content::file(seed, 4 << 20, 4 << 20);
-        let victim = net.node(SimNet::config());
-        net.leech(victim, &content);
-        let spoils = net.puppet(&content, || {
+        let (mut net, content, victim) = with_liar(1_000 + seed, || {
             spoils(Message::HaveAll, Duration::from_secs(600), false)
         });
-        net.puppet_offers(spoils, victim);
-        net.run_for(Duration::from_secs(3));
         // Of 256 blocks; twice the piece is kept.
         let many = [208, 249][seed as usize % 2];
         let then = [Then::ChokesForGood, Then::Drips][seed as usize / 6 % 2];
@@ -279,11 +294,7 @@ fn who_fills_what_is_kept_of_a_piece_does_not_push_out_what_slow_peers_brought()
         }
         net.run_for(Duration::from_secs(30));
         let honest = 1 + seed / 2 % 3;
-        for _ in 0..honest {
-            let honest = net.node(SimNet::config());
-            net.set_uplink(honest, 50_000);
-            net.seed(honest, &content);
-        }
+        slow_seeds(&mut net, &content, honest);
         let mut waited = 0;
         while !net.is_complete(victim, &content) {
             assert!(waited < 8 * 60 * honest, "seed {seed}");
@@ -325,23 +336,13 @@ fn spoils_and_was_fast(many: u32) -> Script {
 #[test]
 fn one_wrong_block_does_not_make_slow_honest_peers_begin_again_and_again() {
     for_seeds(24, |seed| {
-        let mut net = SimNet::new(900 + seed, NetConfig::default());
-        let content = Content::file(seed, 4 << 20, 4 << 20);
-        let victim = net.node(SimNet::config());
-        net.leech(victim, &content);
-        let liar = net.puppet(&content, move || match seed % 2 {
+        let (mut net, content, victim) = with_liar(900 + seed, move || match seed % 2 {
             0 => spoils(Message::HaveAll, Duration::from_secs(600), false),
             _ => spoils_and_was_fast(60),
         });
-        net.puppet_offers(liar, victim);
-        net.run_for(Duration::from_secs(3));
         // Each alone needs 84 seconds. Together they spoil the piece with the wrong block once.
         let peers = [2, 3, 6, 8][seed as usize / 2 % 4];
-        for _ in 0..peers {
-            let honest = net.node(SimNet::config());
-            net.set_uplink(honest, 50_000);
-            net.seed(honest, &content);
-        }
+        slow_seeds(&mut net, &content, peers);
         // Those that have shown nothing yet have half a minute each; then one goes on to the end.
         let done = net.run_until(Duration::from_secs(120 + 30 * peers), |net| {
             net.is_complete(victim, &content)

@@ -1,10 +1,8 @@
 // The network is gone: the tracker and the peers answer nothing any more, on sockets that are open.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { copyFileSync, readFileSync } from "node:fs";
-import { join } from "node:path";
 import { browserPath, launch } from "./demo/browser.mjs";
-import { browser, ending, folder, freezable, open, ours, run, site } from "./harness.mjs";
+import { browser, ending, freezable, open, ours, site, videoTitle } from "./harness.mjs";
 import { serve } from "./player_views/site.mjs";
 import { turn } from "./ice/turn.mjs";
 import { test } from "./tests.mjs";
@@ -24,33 +22,15 @@ const AGAIN_MS = 3 * SHORT_MS + 3_000;
 
 /** A film with a seeder and a tracker that can be cut off. */
 async function scene() {
-  const video = process.env.PIECEWORK_VIDEO;
-  assert.ok(video, "PIECEWORK_VIDEO names no video");
-  const data = folder("native");
-  copyFileSync(video, join(data, "film.mp4"));
   const server = await freezable(ours("piecework-signaling"), ["--listen", "127.0.0.1:0"], /127\.0\.0\.1:(\d+)/);
   const tracker = `ws://127.0.0.1:${server.match[1]}/`;
-  const file = join(data, "film.torrent");
-  const created = await run([
-    "create",
-    join(data, "film.mp4"),
-    "--tracker",
-    tracker,
-    "-o",
-    file,
-    "--piece-length",
-    "64K",
-  ]);
-  const seeder = await freezable(
-    ours("piecework"),
-    ["seed", file, "--data", data, "--state", join(data, "state"), "--upload-limit", String(RATE * 1_000)],
-    /^seeding /,
-  );
+  const { torrent, magnet, bytes, seedFreezably } = await videoTitle(tracker);
+  const seeder = await seedFreezably(String(RATE * 1_000));
   return {
     tracker,
-    torrent: readFileSync(file).toString("base64"),
-    magnet: created.split(/\s/).find((word) => word.startsWith("magnet:")),
-    digest: createHash("sha256").update(readFileSync(video)).digest("hex"),
+    torrent,
+    magnet,
+    digest: createHash("sha256").update(bytes).digest("hex"),
     cutTracker: () => server.freeze(),
     cut: () => {
       for (const { freeze } of [server, seeder]) freeze();

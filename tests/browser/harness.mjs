@@ -1,7 +1,7 @@
 // What browser tests stand on: a site under the strict headers, browsers with profiles of their own, a
 // signaling server. Everything started here is ended by cleanUp.
 import { execFile, spawn } from "node:child_process";
-import { createReadStream, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import { copyFileSync, createReadStream, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { basename, dirname, extname, join, normalize } from "node:path";
@@ -238,6 +238,27 @@ export async function freezable(command, args, until) {
 /** Runs the native peer to its end; answers with what it printed. */
 export async function run(args) {
   return (await promisify(execFile)(ours("piecework"), args)).stdout;
+}
+
+/** What a native peer prints when it has all of a title and offers it. */
+const SEEDING = /^seeding /;
+
+/** The demo's film, or another video, as a torrent of 64 KiB pieces: what names it, and how a native peer seeds it at a rate. */
+export async function videoTitle(tracker, video = process.env.PIECEWORK_VIDEO) {
+  if (!video) throw new Error("PIECEWORK_VIDEO names no video");
+  const data = folder("native");
+  const file = join(data, "film.torrent");
+  copyFileSync(video, join(data, "film.mp4"));
+  const made = await run(["create", join(data, "film.mp4"), "--tracker", tracker, "-o", file, "--piece-length", "64K"]);
+  const seeding = (limit) => ["seed", file, "--data", data, "--state", join(data, "state"), "--upload-limit", limit];
+  return {
+    torrent: readFileSync(file).toString("base64"),
+    magnet: made.split(/\s/).find((word) => word.startsWith("magnet:")),
+    bytes: readFileSync(video),
+    seed: (limit) => native(seeding(limit), SEEDING),
+    /** The same seeder, which can be stopped. */
+    seedFreezably: (limit) => freezable(ours("piecework"), seeding(limit), SEEDING),
+  };
 }
 
 /** To be done by cleanUp. */

@@ -1,10 +1,9 @@
 // `<piecework-player>` in somebody's page, with every real part under it and the strict policy around it.
 import assert from "node:assert/strict";
-import { copyFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { browserPath, launch } from "./demo/browser.mjs";
-import { ending, folder, native, run, signaling } from "./harness.mjs";
+import { ending, signaling, videoTitle } from "./harness.mjs";
 import { violations } from "./player_views/axe.mjs";
 import { serve } from "./player_views/site.mjs";
 import { test } from "./tests.mjs";
@@ -42,25 +41,11 @@ async function embed(attributes) {
 const said = (page) => page.locator("#player [role=status]").textContent();
 
 test("the element plays, tells a screen reader no numbers, says when it is offline, and axe-core finds nothing wrong with it", async () => {
-  assert.ok(process.env.PIECEWORK_VIDEO, "PIECEWORK_VIDEO names no video");
-  const [tracker, data] = [await signaling(), folder("native")];
-  copyFileSync(process.env.PIECEWORK_VIDEO, join(data, "film.mp4"));
-  const made = await run([
-    "create",
-    join(data, "film.mp4"),
-    "--tracker",
-    tracker,
-    "-o",
-    join(data, "film.torrent"),
-    "--piece-length",
-    "64K",
-  ]);
-  await native(
-    ["seed", join(data, "film.torrent"), "--data", data, "--state", join(data, "state"), "--upload-limit", "2M"],
-    /^seeding /,
-  );
+  const tracker = await signaling();
+  const title = await videoTitle(tracker);
+  await title.seed("2M");
   const page = await embed({
-    magnet: made.split(/\s/).find((word) => word.startsWith("magnet:")),
+    magnet: title.magnet,
     trackers: tracker,
     "upload-limit": "100000",
   });

@@ -1,10 +1,9 @@
 // The page with every real part under it: the package, the engine, a signaling server and other peers, under the strict policy.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { copyFileSync, readFileSync } from "node:fs";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { browserPath, launch } from "./demo/browser.mjs";
-import { ending, folder, native, run, signaling } from "./harness.mjs";
+import { ending, signaling, videoTitle } from "./harness.mjs";
 import { serve } from "./player_views/site.mjs";
 import { test } from "./tests.mjs";
 
@@ -113,27 +112,11 @@ test("a dropped file goes up only after its button, and who drops its copied lin
 });
 
 test("offline and back in the middle of a film: the page says both, keeps what is here, and fetches the rest", async () => {
-  const [tracker, data] = [await signaling(), folder("native")];
-  copyFileSync(video(), join(data, "film.mp4"));
-  const said = await run([
-    "create",
-    join(data, "film.mp4"),
-    "--tracker",
-    tracker,
-    "-o",
-    join(data, "film.torrent"),
-    "--piece-length",
-    "64K",
-  ]);
-  await native(
-    ["seed", join(data, "film.torrent"), "--data", data, "--state", join(data, "state"), "--upload-limit", "2M"],
-    /^seeding /,
-  );
+  const tracker = await signaling();
+  const title = await videoTitle(tracker);
+  await title.seed("2M");
   const page = await visit(tracker, { ignore: /ERR_INTERNET_DISCONNECTED/ });
-  await page.fill(
-    "#magnet",
-    said.split(/\s/).find((word) => word.startsWith("magnet:")),
-  );
+  await page.fill("#magnet", title.magnet);
   await page.keyboard.press("Enter");
   await page.waitForFunction(
     () => document.body.dataset.phase === "offer" && !document.querySelector("#play").disabled,

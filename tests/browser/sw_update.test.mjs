@@ -1,9 +1,9 @@
 // A site's new service worker among pages that are open.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { copyFileSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { browser, distFile, folder, native, open, run, signaling, site } from "./harness.mjs";
+import { browser, distFile, folder, open, signaling, site, videoTitle } from "./harness.mjs";
 import { test } from "./tests.mjs";
 
 const MIB = 1 << 20;
@@ -43,25 +43,9 @@ const taken = `window.taken = new Promise((resolve) => navigator.serviceWorker.a
 
 /** A film that a native peer seeds at this rate. */
 async function film(limit) {
-  const [tracker, data] = [await signaling(), folder("native")];
-  const video = process.env.PIECEWORK_VIDEO;
-  assert.ok(video, "PIECEWORK_VIDEO names no video");
-  copyFileSync(video, join(data, "film.mp4"));
-  await run([
-    "create",
-    join(data, "film.mp4"),
-    "--tracker",
-    tracker,
-    "-o",
-    join(data, "film.torrent"),
-    "--piece-length",
-    "64K",
-  ]);
-  await native(
-    ["seed", join(data, "film.torrent"), "--data", data, "--state", join(data, "state"), "--upload-limit", limit],
-    /^seeding /,
-  );
-  return { torrent: readFileSync(join(data, "film.torrent")).toString("base64"), bytes: readFileSync(video) };
+  const title = await videoTitle(await signaling());
+  await title.seed(limit);
+  return title;
 }
 
 test("a film that plays goes on while new service workers take over, by an update and by another tab's visit, and that tab plays too", async () => {

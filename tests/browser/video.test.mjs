@@ -1,31 +1,16 @@
 import assert from "node:assert/strict";
-import { copyFileSync, readFileSync } from "node:fs";
-import { join } from "node:path";
-import { browser, folder, native, open, run, signaling, site } from "./harness.mjs";
+import { browser, open, signaling, site, videoTitle } from "./harness.mjs";
 import { test } from "./tests.mjs";
 
 /** A page that plays a video on demand from a native seeder with this upload limit. */
 async function playing(video, uploadLimit) {
-  const [url, tracker, data] = [await site(), await signaling(), folder("native")];
-  copyFileSync(video, join(data, "film.mp4"));
-  await run([
-    "create",
-    join(data, "film.mp4"),
-    "--tracker",
-    tracker,
-    "-o",
-    join(data, "film.torrent"),
-    "--piece-length",
-    "64K",
-  ]);
-  await native(
-    ["seed", join(data, "film.torrent"), "--data", data, "--state", join(data, "state"), "--upload-limit", uploadLimit],
-    /^seeding /,
-  );
+  const [url, tracker] = [await site(), await signaling()];
+  const title = await videoTitle(tracker, video);
+  await title.seed(uploadLimit);
   const { context } = await browser();
   const page = await open(context, url);
   await page.run("start({})");
-  await page.run(`add("${readFileSync(join(data, "film.torrent")).toString("base64")}", { onDemand: true })`);
+  await page.run(`add("${title.torrent}", { onDemand: true })`);
   await page.run("play()");
   return { context, page };
 }

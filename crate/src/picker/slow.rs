@@ -27,7 +27,7 @@ const MOST_MISSED: u32 = 2;
 pub(super) struct Failed {
     /// By connected peer.
     turns: Map<ConnectionId, Turns>,
-    /// Since when it waits for peers whose turn it is, though another would begin it, and for which first.
+    /// Since when it waits for the peer whose turn it is, though another would begin it.
     pub(super) waits: Option<(Timestamp, ConnectionId)>,
     /// For whose sake a turn ended last: the next turn is its own.
     favoured: Option<ConnectionId>,

@@ -22,6 +22,7 @@ mod rarity;
 mod slow;
 #[cfg(test)]
 mod tests;
+mod turns;
 
 use core::ops::Range;
 
@@ -37,7 +38,8 @@ use partial::{Partial, PieceOwner, Taken};
 use peers::Peer;
 pub use peers::PeerStatus;
 use rarity::Rarity;
-use slow::{Failed, Probe};
+use slow::Probe;
+use turns::Failed;
 
 /// A cheaper peer that delivers nothing for this long, while a dearer one waits for it, is passed over;
 /// a piece whose only source does nothing for this long is given to another.

@@ -1,4 +1,5 @@
 mod slow;
+mod turns;
 
 use super::partial::Block;
 use super::*;

@@ -26,6 +26,7 @@
 //! metainfo
 //! wire
 //! verify
+//! pieces
 //! peer, picker, storage, payment, signaling
 //! io
 //! torrent
@@ -43,6 +44,7 @@ pub mod native;
 pub mod payment;
 pub mod peer;
 pub mod picker;
+pub mod pieces;
 pub mod signaling;
 pub mod sorted;
 pub mod storage;

@@ -7,6 +7,7 @@
 //! v1 torrents"), or because its piece was wrong and its sender, who may be honest, waits for money.
 
 use crate::bitfield::Bitfield;
+use crate::metainfo::Geometry;
 use crate::sorted::Map;
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
 
@@ -56,6 +57,11 @@ pub enum AdvanceRefused {
 }
 
 impl VerifiedPiece {
+    /// The piece.
+    pub fn piece(&self) -> PieceIndex {
+        self.piece
+    }
+
     /// Bytes of the piece; the last one of a torrent may have fewer than the others.
     pub fn length(&self) -> u32 {
         self.length
@@ -109,20 +115,17 @@ impl Payable {
 /// The pieces of one torrent that are verified and in storage, readable and servable.
 #[derive(Debug, Clone)]
 pub struct VerifiedPieces {
+    geometry: Geometry,
     bits: Bitfield,
-    total_length: u64,
-    piece_length: u32,
     bytes: u64,
 }
 
 impl VerifiedPieces {
     /// None of them, of a torrent of this size.
-    pub fn none(total_length: u64, piece_length: u32) -> Self {
-        let count = total_length.div_ceil(u64::from(piece_length.max(1)));
+    pub fn none(geometry: Geometry) -> Self {
         VerifiedPieces {
-            bits: Bitfield::empty(u32::try_from(count).unwrap_or(u32::MAX)),
-            total_length,
-            piece_length: piece_length.max(1),
+            geometry,
+            bits: Bitfield::empty(geometry.piece_count()),
             bytes: 0,
         }
     }
@@ -201,9 +204,7 @@ impl VerifiedPieces {
     }
 
     fn length_of(&self, piece: PieceIndex) -> u32 {
-        let start = u64::from(piece.0) * u64::from(self.piece_length);
-        let left = self.total_length.saturating_sub(start);
-        u32::try_from(left.min(u64::from(self.piece_length))).unwrap_or(self.piece_length)
+        self.geometry.piece_len(piece).unwrap_or(0)
     }
 }
 
@@ -259,7 +260,7 @@ mod tests {
 
     #[test]
     fn only_a_matching_hash_makes_a_piece_servable() {
-        let mut pieces = VerifiedPieces::none(40_000, 32_768);
+        let mut pieces = VerifiedPieces::none(Geometry::new(40_000, 32_768).expect("sizes"));
         let block = BlockRef {
             piece: PieceIndex(1),
             begin: 0,

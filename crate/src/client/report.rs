@@ -53,12 +53,13 @@ impl Client {
             load.at_risk_of_one = load.at_risk_of_one.max(lost);
             load.at_risk_and_asked_of_one = load.at_risk_and_asked_of_one.max(lost + asked);
             for peer in torrent.peers().values() {
+                let out = torrent.requests_out(peer.connection).len();
                 let queued = peer.sending.queued_bytes();
                 load.undecoded_bytes += peer.undecoded_bytes();
                 load.queued_bytes += queued;
                 load.queued_bytes_of_one = load.queued_bytes_of_one.max(queued);
                 load.requests_in_of_one = load.requests_in_of_one.max(peer.requests_in.len());
-                load.requests_out_of_one = load.requests_out_of_one.max(peer.requests_out.len());
+                load.requests_out_of_one = load.requests_out_of_one.max(out);
             }
         }
         load

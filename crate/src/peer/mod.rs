@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use crate::bitfield::Bitfield;
-use crate::sorted::{Map, Set};
+use crate::sorted::Set;
 use crate::time::{Duration, Timestamp, Wait};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PeerId, PieceIndex};
 use crate::wire::{Decoder, ExtendedHandshake, Handshake, Message};
@@ -135,8 +135,6 @@ pub struct Peer {
     pub am_interested: bool,
     /// Pieces that we may ask for while choked (BEP 6).
     pub allowed_fast: Set<u32>,
-    /// Requests out, and when they went.
-    pub requests_out: Map<BlockRef, Timestamp>,
     /// Its requests in their order.
     pub requests_in: VecDeque<(BlockRef, Upload)>,
     /// Bytes of its requests that storage is reading.
@@ -211,7 +209,6 @@ impl Peer {
             peer_interested: false,
             am_interested: false,
             allowed_fast: Set::new(),
-            requests_out: Map::new(),
             requests_in: VecDeque::new(),
             reading: 0,
             sending: SendQueue::default(),
@@ -361,11 +358,12 @@ impl Peer {
     }
 
     /// It sent a block that is asked of it, or was before it was taken back: by those alone it would keep what it holds.
-    pub fn sent_block(&mut self, now: Timestamp, asked: bool, sold: bool) {
+    /// `owes`: other blocks are still out to it.
+    pub fn sent_block(&mut self, now: Timestamp, asked: bool, sold: bool, owes: bool) {
         self.block_at = now;
         self.was_of_use(now);
         self.snubbed = false;
-        self.owes(now);
+        self.owes(now, owes);
         self.sold_late = match asked {
             true => self.sold_late.saturating_sub(1),
             false => self.sold_late.saturating_add(u32::from(sold)),
@@ -377,14 +375,8 @@ impl Peer {
     }
 
     /// What is out to it changed: it is waited for if that is anything.
-    pub fn owes(&mut self, now: Timestamp) {
-        self.wait.set(now, !self.requests_out.is_empty());
-    }
-
-    /// When the oldest of what is out was asked for.
-    pub fn oldest_request(&self) -> Timestamp {
-        let oldest = self.requests_out.values().min();
-        oldest.copied().unwrap_or(Timestamp::NEVER)
+    pub fn owes(&mut self, now: Timestamp, anything: bool) {
+        self.wait.set(now, anything);
     }
 
     /// How many requests should be out to keep its link busy.
@@ -405,10 +397,10 @@ impl Peer {
         wanted.min(MAX_REQUESTS_OUT).min(reqq)
     }
 
-    /// How many more requests should go out for so many to be out; none while only a few are missing, so that several
-    /// share a message.
-    pub fn request_room(&self, wanted: usize) -> usize {
-        let room = wanted.saturating_sub(self.requests_out.len());
+    /// How many more requests should go out beside those that are `out`, for so many to be; none while only a few are missing,
+    /// so that several share a message.
+    pub fn request_room(wanted: usize, out: usize) -> usize {
+        let room = wanted.saturating_sub(out);
         match room < (wanted / REQUEST_BATCH_SHARE).min(MAX_REQUEST_BATCH) {
             true => 0,
             false => room,
@@ -420,13 +412,13 @@ impl Peer {
         self.extensions.as_ref()?.id_of(name)
     }
 
-    /// When something about it is due even if nothing happens.
-    pub fn next_timeout(&self) -> Timestamp {
+    /// When something about it is due even if nothing happens. `owes`: blocks are out to it.
+    pub fn next_timeout(&self, owes: bool) -> Timestamp {
         if self.stage == HandshakeStage::Handshaking {
             return self.opened_at + HANDSHAKE_TIMEOUT;
         }
         let mut at = (self.last_received + IDLE_TIMEOUT).min(self.last_sent + KEEP_ALIVE);
-        if !self.requests_out.is_empty() {
+        if owes {
             at = at.min(self.block_at + SNUB_TIMEOUT);
         }
         at

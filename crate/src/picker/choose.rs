@@ -1,6 +1,6 @@
 //! The order of choice for one peer: see the module above.
 
-use super::partial::{Partial, PieceOwner};
+use super::admission::{copyable, outstanding_bytes, request_next};
 use super::peers::Peer;
 use super::slow::{COMPARED_DEADLINES, Probe, arrival};
 use super::{
@@ -8,12 +8,14 @@ use super::{
     SAFETY, URGENT,
 };
 use crate::bitfield::Bitfield;
+use crate::pieces::{MAX_COPIES, Partial, PieceOwner, Pieces};
 use crate::sorted::Set;
 use crate::time::{Timestamp, Wait};
-use crate::types::{BLOCK_LEN, BlockRef, ConnectionId};
+use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
 
 pub(super) fn choose(
     picker: &mut Picker,
+    pieces: &mut Pieces,
     now: Timestamp,
     conn: ConnectionId,
     peer: &mut Peer,
@@ -24,7 +26,7 @@ pub(super) fn choose(
     let mut available = match only {
         None => peer.have.clone(),
         Some(only) => {
-            let mut both = Bitfield::empty(picker.pieces);
+            let mut both = Bitfield::empty(picker.count);
             for &piece in only.iter().filter(|&&piece| peer.have.contains(piece)) {
                 both.insert(piece);
             }
@@ -36,7 +38,7 @@ pub(super) fn choose(
         // What it sits on could not be had from a paid peer, for copies are not bought: leave it to them.
         available = sellers.without(&available);
     }
-    let (turns, others) = picker.turns(now, conn, peer);
+    let (turns, others) = picker.turns(pieces, now, conn, peer);
     for piece in others {
         available.remove(piece);
     }
@@ -47,6 +49,7 @@ pub(super) fn choose(
     let before = out.len();
     let mut choice = Choice {
         picker,
+        pieces,
         now,
         conn,
         last: peer.status.snubbed,
@@ -87,12 +90,12 @@ impl Others {
         picker.work += picker.peers.len() as u64;
         for (&conn, other) in picker.peers.iter().filter(|(_, other)| is_one(other)) {
             conns.push(conn);
-            words.resize(picker.have.words().len(), 0);
+            words.resize(other.have.words().len(), 0);
             for (word, has) in words.iter_mut().zip(other.have.words()) {
                 *word |= has;
             }
         }
-        let pieces = (!conns.is_empty()).then(|| Bitfield::from_words(words, picker.pieces));
+        let pieces = (!conns.is_empty()).then(|| Bitfield::from_words(words, picker.count));
         Others { conns, pieces }
     }
 
@@ -132,6 +135,7 @@ impl Others {
 
 struct Choice<'a> {
     picker: &'a mut Picker,
+    pieces: &'a mut Pieces,
     now: Timestamp,
     conn: ConnectionId,
     peer: &'a mut Peer,
@@ -164,6 +168,14 @@ impl Choice<'_> {
         self.out.len() >= self.limit
     }
 
+    fn requests_out(&self) -> usize {
+        self.pieces.requests(self.conn).len()
+    }
+
+    fn owed(&self, conn: ConnectionId) -> u64 {
+        outstanding_bytes(self.pieces, conn)
+    }
+
     /// A paid peer finishes its piece before anything else, whatever the playhead does: what was advanced
     /// for it is unverified until then, and a second such piece gets no advance. Not one that was waited for in vain, where
     /// another can.
@@ -171,13 +183,15 @@ impl Choice<'_> {
         if self.peer.free() {
             return;
         }
-        let mut own: Vec<u32> = (self.picker.unrequested.iter().copied())
+        let mut own: Vec<PieceIndex> = (self.pieces.unrequested().iter().copied())
             .filter(|piece| {
-                (self.picker.partials.get(piece)).is_some_and(|p| self.is_own(*piece, p))
+                self.pieces
+                    .partial(*piece)
+                    .is_some_and(|p| self.is_own(*piece, p))
             })
-            .filter(|piece| !(self.last && self.cheaper.has(*piece)) || self.went_back(*piece))
+            .filter(|piece| !(self.last && self.cheaper.has(piece.0)) || self.went_back(*piece))
             .collect();
-        own.sort_by_key(|piece| !self.picker.staked.contains(piece));
+        own.sort_by_key(|piece| !self.picker.staked.contains(&piece.0));
         for piece in own {
             self.take_missing(piece);
         }
@@ -185,18 +199,19 @@ impl Choice<'_> {
     }
 
     /// It brings the piece alone, or did and was paid for it, and nobody brings it now.
-    fn is_own(&self, piece: u32, partial: &Partial) -> bool {
-        partial.owner == PieceOwner::Sole(self.conn)
-            || self.picker.staked.contains(&piece)
+    fn is_own(&self, piece: PieceIndex, partial: &Partial) -> bool {
+        partial.delivery().owner == PieceOwner::Sole(self.conn)
+            || self.picker.staked.contains(&piece.0)
                 && partial.admits(self.conn, false, self.now)
                 && partial.has_of(self.conn)
     }
 
     /// It went back to this peer ([`Picker::return_staked`]), which has not had its time for it yet.
-    fn went_back(&self, piece: u32) -> bool {
-        self.picker.partials.get(&piece).is_some_and(|partial| {
-            let at = partial.returned_at;
-            let is_own = partial.owner == PieceOwner::Sole(self.conn);
+    fn went_back(&self, piece: PieceIndex) -> bool {
+        self.pieces.partial(piece).is_some_and(|partial| {
+            let delivery = partial.delivery();
+            let at = delivery.returned_at;
+            let is_own = delivery.owner == PieceOwner::Sole(self.conn);
             is_own && at > Timestamp::ZERO && self.now < at + Wait::LIMIT
         })
     }
@@ -208,9 +223,10 @@ impl Choice<'_> {
         }
         let open = |piece: &u32| self.available.contains(*piece) && !self.cheaper.has(*piece);
         let staked: Vec<u32> = (self.picker.staked.iter().copied())
-            .filter(|piece| open(piece) && !self.picker.have.contains(*piece))
+            .filter(|piece| open(piece) && !self.pieces.done().contains(*piece))
             .collect();
         for piece in staked {
+            let piece = PieceIndex(piece);
             if !self.full() && self.may_begin(piece, true) {
                 self.take_missing(piece);
             }
@@ -228,9 +244,10 @@ impl Choice<'_> {
             };
             i += 1;
             self.picker.work += 1;
-            let missing = self.picker.missing_bytes(piece);
+            let piece = PieceIndex(piece);
+            let missing = self.picker.missing_bytes(self.pieces, piece);
             let urgent = due <= self.now + URGENT;
-            if missing > 0 && self.cheaper.has(piece) {
+            if missing > 0 && self.cheaper.has(piece.0) {
                 compared += 1;
                 backlog += missing;
                 if self.last || self.cheaper_in_time(piece, due, backlog) {
@@ -238,7 +255,7 @@ impl Choice<'_> {
                     continue;
                 }
             }
-            if !self.available.contains(piece) {
+            if !self.available.contains(piece.0) {
                 continue;
             }
             if urgent && missing > 0 && self.someone_faster(piece, due) {
@@ -247,7 +264,7 @@ impl Choice<'_> {
             }
             if missing > 0 && self.leaves_to_sellers(piece, due, missing) {
                 compared += 1;
-                self.left.insert(piece);
+                self.left.insert(piece.0);
                 self.left_bytes += missing;
                 continue;
             }
@@ -264,8 +281,8 @@ impl Choice<'_> {
     fn turn_pieces(&mut self) {
         let own = PieceOwner::Sole(self.conn);
         let has_turn = |piece: &u32| {
-            let partial = self.picker.partials.get(piece);
-            partial.is_some_and(|p| p.has_turn() && p.owner == own && p.missing > 0)
+            let partial = self.pieces.partial(PieceIndex(*piece));
+            partial.is_some_and(|p| p.has_turn() && p.delivery().owner == own && p.missing() > 0)
         };
         let mut pieces: Vec<u32> = self
             .picker
@@ -279,6 +296,7 @@ impl Choice<'_> {
             let open = self.available.contains(piece)
                 && self.picker.wanted.contains(piece)
                 && !self.left.contains(&piece);
+            let piece = PieceIndex(piece);
             if open && !self.full() && self.may_begin(piece, false) {
                 self.take_missing(piece);
             }
@@ -289,23 +307,23 @@ impl Choice<'_> {
         if self.full() {
             return;
         }
-        let mut begun: Vec<(u32, u32)> = Vec::new();
-        for &piece in &self.picker.unrequested {
+        let mut begun: Vec<(u32, PieceIndex)> = Vec::new();
+        for &piece in self.pieces.unrequested() {
             self.picker.work += 1;
-            let open = self.available.contains(piece) && !self.left.contains(&piece);
-            if !open || !self.picker.wanted.contains(piece) {
+            let open = self.available.contains(piece.0) && !self.left.contains(&piece.0);
+            if !open || !self.picker.wanted.contains(piece.0) {
                 continue;
             }
-            let Some(partial) = self.picker.partials.get(&piece) else {
+            let Some(partial) = self.pieces.partial(piece) else {
                 continue;
             };
             if partial.admits(self.conn, self.peer.free(), self.now) {
-                if self.cheaper.has(piece) {
+                if self.cheaper.has(piece.0) {
                     self.held = true;
                 } else if self.would_be_stuck(piece) {
                     self.barred = true;
                 } else {
-                    begun.push((partial.missing, piece));
+                    begun.push((partial.missing(), piece));
                 }
             }
         }
@@ -317,7 +335,7 @@ impl Choice<'_> {
 
     fn new_pieces(&mut self) {
         while !self.full() {
-            let Some(piece) = self.next_new_piece() else {
+            let Some(piece) = self.next_new_piece().map(PieceIndex) else {
                 return;
             };
             if !self.may_begin(piece, false) {
@@ -331,12 +349,13 @@ impl Choice<'_> {
     fn next_new_piece(&mut self) -> Option<u32> {
         let mut words = self.available.words().to_vec();
         for (word, (wanted, have)) in (words.iter_mut())
-            .zip((self.picker.wanted.words().iter()).zip(self.picker.have.words()))
+            .zip((self.picker.wanted.words().iter()).zip(self.pieces.done().words()))
         {
             *word &= wanted & !have;
         }
-        let mut open = Bitfield::from_words(words, self.picker.pieces);
-        for &piece in self.picker.partials.keys().chain(&self.left) {
+        let mut open = Bitfield::from_words(words, self.picker.count);
+        let begun = self.pieces.partials().map(|(piece, _)| piece.0);
+        for piece in begun.chain(self.left.iter().copied()) {
             open.remove(piece);
         }
         let before = open.count();
@@ -347,7 +366,7 @@ impl Choice<'_> {
         if few == 0 {
             return None;
         }
-        let from = if self.picker.have.count() < RANDOM_FIRST_PIECES {
+        let from = if self.pieces.done().count() < RANDOM_FIRST_PIECES {
             self.picker.random(listed)
         } else {
             0
@@ -367,14 +386,16 @@ impl Choice<'_> {
     /// Every block is out: ask once more, of a free peer with next to nothing to do, what is out to free
     /// peers and would come sooner from this one. What was asked last will come last, so that first.
     fn endgame(&mut self) {
-        let room = ENDGAME_QUEUE.saturating_sub(self.peer.requests.len());
-        if room == 0 || self.full() || !self.peer.free() || !self.picker.everything_is_out() {
+        let room = ENDGAME_QUEUE.saturating_sub(self.requests_out());
+        let out = |choice: &Self| choice.picker.everything_is_out(choice.pieces);
+        if room == 0 || self.full() || !self.peer.free() || !out(self) {
             return;
         }
         let now = self.now;
-        let own = self.peer.eta(now, u64::from(BLOCK_LEN));
+        let owed = |conn| outstanding_bytes(self.pieces, conn);
+        let own = self.peer.eta(now, owed(self.conn) + u64::from(BLOCK_LEN));
         let slow: Set<ConnectionId> = (self.picker.peers.iter())
-            .filter(|(_, other)| other.eta(now, 0) > own + ENDGAME_GAIN)
+            .filter(|(conn, other)| other.eta(now, owed(**conn)) > own + ENDGAME_GAIN)
             .map(|(&conn, _)| conn)
             .collect();
         let stuck = |conn: &ConnectionId| {
@@ -382,11 +403,11 @@ impl Choice<'_> {
             other.is_none_or(|other| now.since(other.last_block) >= ENDGAME_LATE)
         };
         let mut copies = Vec::new();
-        for (&piece, partial) in &self.picker.partials {
-            if !self.available.contains(piece) {
+        for (piece, _) in self.pieces.partials() {
+            if !self.available.contains(piece.0) {
                 continue;
             }
-            for (index, last, asked) in partial.copyable(self.conn, super::MAX_COPIES) {
+            for (index, last, asked) in copyable(self.pieces, piece, self.conn, MAX_COPIES) {
                 let waited = now.since(asked);
                 let late = waited >= ENDGAME_LATE && stuck(&last);
                 if late || (waited >= ENDGAME_AFTER && slow.contains(&last)) {
@@ -404,7 +425,7 @@ impl Choice<'_> {
     /// One that all others are asked before, and that owes nothing, is asked for one block now and then, of its piece, of what
     /// those that ask less will bring too late, or of a new piece: or it could not show that it sends again.
     fn probe(&mut self) {
-        let idle = self.out.len() == self.before && self.peer.requests.is_empty();
+        let idle = self.out.len() == self.before && self.requests_out() == 0;
         let waits = self.last && (self.cheaper.pieces.is_some() || self.sellers.pieces.is_some());
         if !(idle && waits && self.now >= self.peer.probed_at) {
             return;
@@ -433,16 +454,17 @@ impl Choice<'_> {
             let Some(&(due, piece)) = self.picker.deadlines.get(i) else {
                 return;
             };
-            let missing = self.picker.missing_bytes(piece);
-            if missing > 0 && self.cheaper.has(piece) {
+            let piece = PieceIndex(piece);
+            let missing = self.picker.missing_bytes(self.pieces, piece);
+            if missing > 0 && self.cheaper.has(piece.0) {
                 backlog += missing;
                 if self.cheaper_in_time(piece, due, backlog) {
                     continue;
                 }
             }
-            let partial = self.picker.partials.get(&piece);
+            let partial = self.pieces.partial(piece);
             let admits = partial.is_none_or(|p| p.admits(self.conn, self.peer.free(), self.now));
-            if missing > 0 && admits && self.available.contains(piece) {
+            if missing > 0 && admits && self.available.contains(piece.0) {
                 found = Some(piece);
             }
         }
@@ -459,119 +481,130 @@ impl Choice<'_> {
         for conn in cheaper.chain(sellers) {
             let other = self.picker.peers.get_mut(conn);
             // One that owes something brings it, if slowly.
-            if let Some(other) = other.filter(|o| self.held || left || o.requests.is_empty()) {
+            let owes = !self.pieces.requests(*conn).is_empty();
+            if let Some(other) = other.filter(|_| self.held || left || !owes) {
                 other.held_since.get_or_insert(self.now);
             }
         }
         // It was asked and there was nothing for it: nobody waits because of it.
-        if self.out.len() == self.before && self.peer.requests.is_empty() && !self.barred {
+        if self.out.len() == self.before && self.requests_out() == 0 && !self.barred {
             self.peer.held_since = None;
         }
     }
 
-    fn cheaper_in_time(&mut self, piece: u32, due: Timestamp, backlog: u64) -> bool {
+    fn cheaper_in_time(&mut self, piece: PieceIndex, due: Timestamp, backlog: u64) -> bool {
         self.picker.work += self.cheaper.conns.len() as u64;
         let cheaper = self.cheaper.conns.iter();
-        let mut cheaper = cheaper.filter_map(|conn| self.picker.peers.get(conn).map(|p| &**p));
-        arrival(self.now, &mut cheaper, piece, backlog) + SAFETY <= due
+        let peers = &self.picker.peers;
+        let mut cheaper = cheaper.filter_map(|conn| Some((*conn, &**peers.get(conn)?)));
+        arrival(self.pieces, self.now, &mut cheaper, piece, backlog) + SAFETY <= due
     }
 
     /// The free peers together would be late with what is `missing` of a piece, and some seller would bring it sooner. One peer
     /// alone brings what is paid for, so it is not begun, or not gone on with, by those.
-    fn leaves_to_sellers(&mut self, piece: u32, due: Timestamp, missing: u64) -> bool {
-        if !self.sellers.has(piece) {
+    fn leaves_to_sellers(&mut self, piece: PieceIndex, due: Timestamp, missing: u64) -> bool {
+        if !self.sellers.has(piece.0) {
             return false;
         }
         let others = &self.picker.peers;
         self.picker.work += others.len() as u64;
-        let mut free = (others.values().map(|other| &**other))
-            .filter(|other| other.free() && other.promising(self.now))
-            .chain(core::iter::once(&*self.peer));
-        let at = arrival(self.now, &mut free, piece, missing);
-        let mut sellers = self.sellers.conns.iter().filter_map(|c| others.get(c));
+        let mut free = (others.iter().map(|(conn, other)| (*conn, &**other)))
+            .filter(|(_, other)| other.free() && other.promising(self.now))
+            .chain(core::iter::once((self.conn, &*self.peer)));
+        let at = arrival(self.pieces, self.now, &mut free, piece, missing);
+        let sellers = self.sellers.conns.iter();
+        let mut sellers = sellers.filter_map(|conn| Some((*conn, &**others.get(conn)?)));
         let all = self.left_bytes + missing;
-        at + SAFETY > due && sellers.any(|s| s.have.contains(piece) && s.eta(self.now, all) < at)
+        let sooner = |(conn, seller): (ConnectionId, &Peer)| {
+            let bytes = outstanding_bytes(self.pieces, conn) + all;
+            seller.have.contains(piece.0) && seller.eta(self.now, bytes) < at
+        };
+        at + SAFETY > due && sellers.any(sooner)
     }
 
     /// This peer would be late with `piece`, and one that is no dearer would be earlier.
-    fn someone_faster(&mut self, piece: u32, due: Timestamp) -> bool {
+    fn someone_faster(&mut self, piece: PieceIndex, due: Timestamp) -> bool {
         let block = u64::from(BLOCK_LEN);
         let own = if self.last {
             Timestamp::NEVER
         } else {
-            self.peer.eta(self.now, block)
+            self.peer.eta(self.now, self.owed(self.conn) + block)
         };
         if own <= due {
             return false;
         }
         let others = &self.picker.peers;
         self.picker.work += others.len() as u64;
-        others.values().any(|other| {
+        others.iter().any(|(conn, other)| {
             other.status.price <= self.peer.status.price
-                && other.have.contains(piece)
+                && other.have.contains(piece.0)
                 && other.status.rate > 0
                 && other.promising(self.now)
-                && other.eta(self.now, block) < own
+                && other.eta(self.now, self.owed(*conn) + block) < own
         })
     }
 
     /// Whether `piece` is begun already or there is room to begin it; makes room if it can.
-    fn may_begin(&mut self, piece: u32, for_window: bool) -> bool {
-        while !self.picker.fits(piece) {
+    fn may_begin(&mut self, piece: PieceIndex, for_window: bool) -> bool {
+        while !self.picker.fits(self.pieces, piece) {
             let Some(stuck) = self.stuck_piece(for_window) else {
                 return false;
             };
-            self.picker.drop_partial(stuck);
+            self.picker.drop_partial(self.pieces, stuck);
         }
         if self.would_be_stuck(piece) {
             self.barred = true;
             return false;
         }
-        if self.picker.partials.contains_key(&piece) {
+        if self.pieces.partial(piece).is_some() {
             return true;
         }
-        while !self.picker.has_budget_for(piece, for_window) {
+        while !self.picker.has_budget_for(self.pieces, piece, for_window) {
             let Some(stuck) = self.stuck_piece(for_window) else {
                 return false;
             };
-            self.picker.drop_partial(stuck);
+            self.picker.drop_partial(self.pieces, stuck);
         }
         true
     }
 
     /// Nothing of this piece could be paid for before one that is at stake is verified, and this seller would not finish it
     /// without: it would have lent all that it lends, and nothing could be asked of it when what is at stake is left to it.
-    fn would_be_stuck(&self, piece: u32) -> bool {
-        let missing = self.picker.missing_bytes(piece).div_ceil(BLOCK_LEN.into());
+    fn would_be_stuck(&self, piece: PieceIndex) -> bool {
+        let missing = self
+            .picker
+            .missing_bytes(self.pieces, piece)
+            .div_ceil(BLOCK_LEN.into());
         if self.peer.free() || missing <= self.room as u64 {
             return false;
         }
         let (mut owns, mut waits, mut sent) = (false, false, false);
-        for other in self.picker.staked.iter().filter(|other| **other != piece) {
-            let Some(partial) = self.picker.partials.get(other) else {
+        let staked = self.picker.staked.iter().copied().map(PieceIndex);
+        for other in staked.filter(|other| *other != piece) {
+            let Some(partial) = self.pieces.partial(other) else {
                 continue;
             };
-            let own = self.is_own(*other, partial);
+            let own = self.is_own(other, partial);
             owns |= own;
-            waits |= self.available.contains(*other);
-            sent |= !own && !partial.complete() && partial.has_of(self.conn);
+            waits |= self.available.contains(other.0);
+            sent |= !own && !partial.is_complete() && partial.has_of(self.conn);
         }
-        let full = self.picker.staked_first && !self.picker.staked.contains(&piece);
+        let full = self.picker.staked_first && !self.picker.staked.contains(&piece.0);
         sent || full && waits && !owns
     }
 
     /// A begun piece that can be given up: nobody is asked for it, and no usable peer has it (or, for the
     /// sake of a window, it has no deadline). The one with the fewest blocks here.
-    fn stuck_piece(&mut self, for_window: bool) -> Option<u32> {
+    fn stuck_piece(&mut self, for_window: bool) -> Option<PieceIndex> {
         let due: Set<u32> = self.picker.deadlines.iter().map(|&(_, p)| p).collect();
         let (peers, now) = (&self.picker.peers, self.now);
-        self.picker.work += self.picker.unrequested.len() as u64;
-        (self.picker.unrequested.iter().copied())
-            .filter_map(|piece| Some((self.picker.partials.get(&piece)?, piece)))
+        self.picker.work += self.pieces.unrequested().len() as u64;
+        (self.pieces.unrequested().iter().copied())
+            .filter_map(|piece| Some((self.pieces.partial(piece)?, piece.0)))
             .filter(|(partial, piece)| {
                 let kept = &self.picker;
                 let in_turns = kept.failed.contains_key(piece) || kept.staked.contains(piece);
-                partial.requested == 0 && !in_turns
+                partial.requested() == 0 && !in_turns
             })
             .filter(|&(_, piece)| {
                 let undeliverable = !self.available.contains(piece)
@@ -581,43 +614,36 @@ impl Choice<'_> {
                     || (for_window && !due.contains(&piece))
             })
             .min_by_key(|(partial, piece)| (partial.received(), *piece))
-            .map(|(_, piece)| piece)
+            .map(|(_, piece)| PieceIndex(piece))
     }
 
-    fn take_missing(&mut self, piece: u32) {
+    fn take_missing(&mut self, piece: PieceIndex) {
         if self.full() {
             return;
         }
-        self.picker.begin(piece, self.now);
-        let peer = &*self.peer;
-        self.picker.begin_turn(self.now, self.conn, peer, piece);
-        let free = self.peer.free();
+        let (now, conn, free) = (self.now, self.conn, self.peer.free());
+        self.picker.begin(self.pieces, now, piece);
+        self.picker
+            .begin_turn(self.pieces, now, conn, self.peer, piece);
         while !self.full() {
-            let Some(partial) = self.picker.partials.get_mut(&piece) else {
-                return;
-            };
-            if !partial.admits(self.conn, free, self.now) {
+            let partial = self.pieces.partial(piece);
+            if !partial.is_some_and(|partial| partial.admits(conn, free, now)) {
                 break;
             }
-            let Some(index) = partial.request_next(self.conn, free, self.now) else {
+            let Some(block) = request_next(self.pieces, now, conn, free, piece) else {
                 break;
             };
             self.picker.work += 1;
-            self.peer.requests.insert((piece, index));
-            self.out.push(self.picker.block_ref(piece, index));
+            self.out.push(block);
         }
-        self.picker.note_unrequested(piece);
     }
 
     /// Asks for blocks of an urgent piece that one other free peer was asked for no later than that.
-    fn take_late_copies(&mut self, piece: u32, asked_before: Timestamp) {
-        let Some(partial) = self.picker.partials.get(&piece) else {
-            return;
-        };
-        if !self.peer.free() || !self.available.contains(piece) {
+    fn take_late_copies(&mut self, piece: PieceIndex, asked_before: Timestamp) {
+        if !self.peer.free() || !self.available.contains(piece.0) {
             return;
         }
-        let late: Vec<u32> = (partial.copyable(self.conn, 2))
+        let late: Vec<u32> = copyable(self.pieces, piece, self.conn, 2)
             .filter(|&(_, _, asked)| asked <= asked_before)
             .map(|(index, _, _)| index)
             .collect();
@@ -626,15 +652,13 @@ impl Choice<'_> {
         }
     }
 
-    fn take_copy(&mut self, piece: u32, index: u32) {
+    fn take_copy(&mut self, piece: PieceIndex, index: u32) {
         if self.full() {
             return;
         }
-        if let Some(partial) = self.picker.partials.get_mut(&piece) {
-            partial.request_copy(self.conn, index, self.now);
+        if let Some(block) = self.pieces.request_copy(self.now, self.conn, piece, index) {
             self.picker.work += 1;
-            self.peer.requests.insert((piece, index));
-            self.out.push(self.picker.block_ref(piece, index));
+            self.out.push(block);
         }
     }
 }

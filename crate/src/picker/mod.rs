@@ -1,8 +1,8 @@
 //! Which block to ask of whom next, for one torrent.
 //!
-//! Owns what is wanted, who has what, and the state of every block of every piece begun. It moves no
-//! bytes, sends nothing and knows no files; the torrent tells it what happened and asks it to
-//! [`Picker::pick`].
+//! Owns the order: what is wanted, who has what, how rare it is, when it is due, and whose turn it is. Where a block
+//! stands is told by [`Pieces`], which every call lends. It sends nothing and knows no files; the torrent tells it what
+//! happened and asks it to [`Picker::pick`].
 //!
 //! Order of choice: blocks ahead of a playhead by deadline, then pieces that failed and whose turn it is to come from
 //! this peer, then pieces already begun, then the rarest piece (a random one for the first few), then, when every block is out, the same blocks once more.
@@ -15,8 +15,8 @@
 //! - a peer is not paid for what a strictly cheaper one delivers in time;
 //! - a request ends in exactly one of received, given back, or its piece verified or failed.
 
+mod admission;
 mod choose;
-mod partial;
 mod peers;
 mod rarity;
 mod slow;
@@ -29,12 +29,14 @@ use core::ops::Range;
 use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
+use bytes::Bytes;
+
 use crate::bitfield::{Bitfield, ones};
+use crate::pieces::{GiveUp, PieceOwner, Pieces, Suspect, Taken};
 use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
-use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
+use crate::types::{BlockRef, ConnectionId, PieceIndex};
 
-use partial::{Partial, PieceOwner, Taken};
 use peers::Peer;
 pub use peers::PeerStatus;
 use rarity::Rarity;
@@ -61,8 +63,6 @@ pub const ENDGAME_QUEUE: usize = 4;
 pub const SAFETY: Duration = Duration::from_millis(1_500);
 /// Bytes per second expected of a peer not measured yet.
 pub const ASSUMED_RATE: u64 = 128 * 1024;
-/// The same block is out to at most this many peers.
-pub const MAX_COPIES: usize = 3;
 /// Windows (readers) considered; the rest are ignored.
 pub const MAX_WINDOWS: usize = 16;
 /// Pieces of all windows together that get a deadline; the latest are ignored.
@@ -99,12 +99,12 @@ pub struct Window {
 pub enum Received {
     /// Keep it.
     Wanted {
-        /// Every block of the piece is here: verify it, then say [`Picker::have`] or [`Picker::piece_failed`].
+        /// Every block of the piece is here: verify it, then say [`Picker::done`] or [`Picker::piece_failed`].
         piece_complete: bool,
         /// Cancel the same block at these peers: it was out to them too and no longer counts as asked.
         cancel: Vec<ConnectionId>,
     },
-    /// Its piece failed and comes from another peer now. Keep it for the turn of its sender, with what that brought before.
+    /// Its piece failed and comes from another peer now. It is kept for the turn of its sender, with what that brought before.
     Kept,
     /// It is here already.
     Duplicate,
@@ -112,16 +112,14 @@ pub enum Received {
     Unrequested,
 }
 
-/// Chooses blocks. Drive it so: tell it peers ([`Picker::peer_joined`], [`Picker::peer_bitfield`],
+/// Chooses blocks of one torrent, whose [`Pieces`] every call lends. Drive it so: tell it peers ([`Picker::peer_joined`], [`Picker::peer_bitfield`],
 /// [`Picker::peer_has`], [`Picker::peer_status`]) and wishes ([`Picker::set_wanted`],
 /// [`Picker::set_windows`]); [`Picker::pick`] whenever a peer has room; report each block by
-/// [`Picker::received`] or give it back. [`Picker::take_dropped`] after each pick.
+/// [`Picker::received`] or give it back. [`Pieces::take_given_up`] after each pick.
 #[derive(Debug)]
 pub struct Picker {
-    total_length: u64,
-    piece_length: u32,
-    pieces: u32,
-    have: Bitfield,
+    /// Pieces of the torrent.
+    count: u32,
     base_wanted: Bitfield,
     /// `base_wanted` and every piece of a window.
     wanted: Bitfield,
@@ -129,11 +127,6 @@ pub struct Picker {
     /// By time; only pieces not verified.
     deadlines: Vec<(Timestamp, u32)>,
     rarity: Rarity,
-    /// Every piece that is begun: blocks are out or here, but it is not verified.
-    partials: Map<u32, Partial>,
-    /// Those of `partials` with blocks nobody is asked for.
-    unrequested: Set<u32>,
-    partial_bytes: u64,
     partial_budget: u64,
     /// What all pieces together may take, verified and begun.
     room: u64,
@@ -141,8 +134,6 @@ pub struct Picker {
     failed: Map<u32, Failed>,
     /// Boxed: taken out and put back at every pick, and little is moved then.
     peers: Map<ConnectionId, Box<Peer>>,
-    dropped: Vec<u32>,
-    resumed: Vec<(PieceIndex, ConnectionId)>,
     /// Counts peers that came, and turns that ended.
     order: u64,
     /// The newest time that it was told.
@@ -159,31 +150,20 @@ pub struct Picker {
 }
 
 impl Picker {
-    /// For a torrent of `total_length` bytes in pieces of `piece_length`; everything is wanted and
-    /// nothing is here. `seed` decides ties.
-    pub fn new(total_length: u64, piece_length: u32, seed: [u8; 32]) -> Picker {
-        let piece_length = piece_length.max(1);
-        let pieces =
-            u32::try_from(total_length.div_ceil(u64::from(piece_length))).unwrap_or(u32::MAX);
+    /// For a torrent of so many pieces, all of which are wanted. `seed` decides ties.
+    pub fn new(pieces: &Pieces, seed: [u8; 32]) -> Picker {
+        let count = pieces.geometry().piece_count();
         let mut picker = Picker {
-            total_length,
-            piece_length,
-            pieces,
-            have: Bitfield::empty(pieces),
-            base_wanted: Bitfield::empty(pieces),
-            wanted: Bitfield::empty(pieces),
+            count,
+            base_wanted: Bitfield::empty(count),
+            wanted: Bitfield::empty(count),
             windows: Vec::new(),
             deadlines: Vec::new(),
-            rarity: Rarity::new(pieces),
-            partials: Map::new(),
-            unrequested: Set::new(),
-            partial_bytes: 0,
+            rarity: Rarity::new(count),
             partial_budget: 32 << 20,
             room: u64::MAX,
             failed: Map::new(),
             peers: Map::new(),
-            dropped: Vec::new(),
-            resumed: Vec::new(),
             order: 0,
             seen: Timestamp::ZERO,
             staked: Set::new(),
@@ -192,7 +172,7 @@ impl Picker {
             rng: ChaCha20Rng::from_seed(seed),
             work: 0,
         };
-        picker.set_wanted(Wanted::All);
+        picker.set_wanted(pieces, Wanted::All);
         picker
     }
 
@@ -207,53 +187,41 @@ impl Picker {
         self.room = bytes;
     }
 
-    /// Bytes of the verified pieces and of those begun, each counted whole.
-    pub fn held_bytes(&self) -> u64 {
-        let whole = u64::from(self.have.count()) * u64::from(self.piece_length);
-        let last = self.pieces.saturating_sub(1);
-        let short = match self.have.contains(last) {
-            true => u64::from(self.piece_length - self.piece_len(last)),
-            false => 0,
-        };
-        whole - short + self.partial_bytes
-    }
-
     /// A piece is here, begun, or there is room to begin it, maybe in place of one that nobody waits for.
-    pub fn has_room_for(&self, piece: PieceIndex) -> bool {
-        if self.fits(piece.0) || self.have.contains(piece.0) {
+    pub fn has_room_for(&self, pieces: &Pieces, piece: PieceIndex) -> bool {
+        if self.fits(pieces, piece) || pieces.done().contains(piece.0) {
             return true;
         }
-        let given_up: u64 = (self.unrequested.iter())
-            .filter(|other| self.partials.get(other).is_some_and(|p| p.requested == 0))
-            .filter(|other| !self.deadlines.iter().any(|(_, due)| due == *other))
-            .map(|other| u64::from(self.piece_len(*other)))
+        let given_up: u64 = (pieces.unrequested().iter())
+            .filter(|other| pieces.partial(**other).is_some_and(|p| p.requested() == 0))
+            .filter(|other| !self.is_due(**other))
+            .map(|other| length_of(pieces, *other))
             .sum();
-        let length = u64::from(self.piece_len(piece.0));
-        self.held_bytes() - given_up + length <= self.room
+        pieces.room_taken() - given_up + length_of(pieces, piece) <= self.room
     }
 
     /// A piece is begun, or may be within the room for all.
-    fn fits(&self, piece: u32) -> bool {
-        self.partials.contains_key(&piece)
+    fn fits(&self, pieces: &Pieces, piece: PieceIndex) -> bool {
+        pieces.partial(piece).is_some()
             || self.room == u64::MAX
-            || self.held_bytes() + u64::from(self.piece_len(piece)) <= self.room
+            || pieces.room_taken() + length_of(pieces, piece) <= self.room
     }
 
     /// Replaces what is wanted besides the windows. Blocks already out stay out.
-    pub fn set_wanted(&mut self, wanted: Wanted) {
+    pub fn set_wanted(&mut self, pieces: &Pieces, wanted: Wanted) {
         self.base_wanted = match wanted {
-            Wanted::All => Bitfield::full(self.pieces),
+            Wanted::All => Bitfield::full(self.count),
             Wanted::Pieces(ranges) => {
-                let mut bits = Bitfield::empty(self.pieces);
+                let mut bits = Bitfield::empty(self.count);
                 for range in ranges {
-                    for piece in range.start..range.end.min(self.pieces) {
+                    for piece in range.start..range.end.min(self.count) {
                         bits.insert(piece);
                     }
                 }
                 bits
             }
         };
-        self.apply_wanted();
+        self.apply_wanted(pieces);
     }
 
     /// Names the pieces that are paid for in part and not verified. With `first` a paid peer is asked for what is missing of
@@ -265,7 +233,7 @@ impl Picker {
 
     /// Replaces what the readers need soon. Pieces of a window are wanted as long as it stands. Answers
     /// whether anything became wanted, or ceased to be: who is interesting may have changed.
-    pub fn set_windows(&mut self, windows: &[Window]) -> bool {
+    pub fn set_windows(&mut self, pieces: &Pieces, windows: &[Window]) -> bool {
         let windows = &windows[..windows.len().min(MAX_WINDOWS)];
         if self.windows == windows {
             return false;
@@ -274,9 +242,9 @@ impl Picker {
         self.deadlines.clear();
         let share = MAX_DEADLINES / windows.len().max(1);
         for window in windows {
-            let end = window.pieces.end.min(self.pieces);
+            let end = window.pieces.end.min(self.count);
             for (i, piece) in (window.pieces.start..end).take(share).enumerate() {
-                if !self.have.contains(piece) {
+                if !pieces.done().contains(piece) {
                     let later = window.spacing.saturating_mul(i as u32);
                     self.deadlines.push((window.deadline + later, piece));
                 }
@@ -285,7 +253,7 @@ impl Picker {
         self.deadlines.sort_unstable();
         let mut seen = Set::new();
         self.deadlines.retain(|&(_, piece)| seen.insert(piece));
-        self.apply_wanted()
+        self.apply_wanted(pieces)
     }
 
     /// A peer connected. It has nothing and is not usable until said otherwise.
@@ -294,13 +262,13 @@ impl Picker {
             return;
         }
         self.order += 1;
-        let peer = Peer::new(self.pieces, self.order);
+        let peer = Peer::new(self.count, self.order);
         self.peers.insert(conn, Box::new(peer));
     }
 
     /// Price, speed, whether it may be asked. Joins the peer if it is new. Who sells no more shares what it brings, as free peers
     /// do. Before a peer begins to sell, take back what it owes ([`Picker::timed_out`]).
-    pub fn peer_status(&mut self, conn: ConnectionId, status: PeerStatus) {
+    pub fn peer_status(&mut self, pieces: &mut Pieces, conn: ConnectionId, status: PeerStatus) {
         self.peer_joined(conn);
         if let Some(peer) = self.peers.get_mut(&conn) {
             if status.usable && !peer.status.usable {
@@ -310,7 +278,7 @@ impl Picker {
             let gives = status.price.0 == 0 && !peer.free();
             peer.status = status;
             if gives {
-                self.share(conn);
+                share(pieces, conn);
             }
         }
     }
@@ -318,7 +286,7 @@ impl Picker {
     /// Replaces what a peer has (BEP 3 `bitfield`, BEP 6 have all and have none). A bitfield of another
     /// length is ignored.
     pub fn peer_bitfield(&mut self, conn: ConnectionId, have: Bitfield) {
-        if have.len() != self.pieces {
+        if have.len() != self.count {
             return;
         }
         self.peer_joined(conn);
@@ -349,131 +317,125 @@ impl Picker {
     }
 
     /// A peer left. Its blocks are given back.
-    pub fn peer_gone(&mut self, conn: ConnectionId) {
-        self.release(conn, |_| true);
+    pub fn peer_gone(&mut self, pieces: &mut Pieces, conn: ConnectionId) {
+        self.release(pieces, conn, |_| true);
         for failed in self.failed.values_mut() {
             failed.peer_gone(conn);
         }
         if let Some(peer) = self.peers.remove(&conn) {
             self.uncount(&peer);
         }
+        pieces.peer_gone(conn);
     }
 
     /// A piece is verified (also: found in storage). It is never asked for again.
-    pub fn have(&mut self, piece: PieceIndex) {
-        if !self.have.insert(piece.0) {
-            return;
-        }
+    pub fn done(&mut self, piece: PieceIndex) {
         self.rarity.unlist(piece.0);
-        self.remove_partial(piece.0);
         self.failed.remove(&piece.0);
         self.deadlines.retain(|&(_, p)| p != piece.0);
     }
 
     /// A verified piece is gone from storage and must be fetched again.
-    pub fn lost(&mut self, piece: PieceIndex) {
-        if self.have.remove(piece.0) {
-            self.relist(piece.0);
-            // Its deadlines come back with the next window.
-            self.windows.clear();
-        }
+    pub fn lost(&mut self, pieces: &Pieces, piece: PieceIndex) {
+        self.relist(pieces, piece.0);
+        // Its deadlines come back with the next window.
+        self.windows.clear();
     }
 
-    /// Marks blocks as read back from storage after a restart (bit `i`: block `i` of the piece). Answers
-    /// whether the piece is complete, to be verified.
-    pub fn restore_partial(
-        &mut self,
-        now: Timestamp,
-        piece: PieceIndex,
-        blocks: &Bitfield,
-    ) -> bool {
-        if piece.0 >= self.pieces || self.have.contains(piece.0) || blocks.count() == 0 {
-            return false;
-        }
-        self.begin(piece.0, now);
-        let Some(partial) = self.partials.get_mut(&piece.0) else {
-            return false;
-        };
-        for block in blocks.iter() {
-            partial.restore(block);
-        }
+    /// A piece was begun by blocks that were read back from storage after a restart.
+    pub fn restored(&mut self, pieces: &mut Pieces, piece: PieceIndex) {
+        self.rarity.unlist(piece.0);
         // Its blocks came from one paid peer, maybe: one other finishes it.
-        partial.owner = PieceOwner::Vacant;
-        let complete = partial.complete();
-        self.note_unrequested(piece.0);
-        complete
+        if let Some(delivery) = pieces.delivery_mut(piece) {
+            delivery.owner = PieceOwner::Vacant;
+        }
     }
 
     /// A block arrived from `conn`, also one that was given back before.
-    pub fn received(&mut self, now: Timestamp, conn: ConnectionId, block: BlockRef) -> Received {
-        let Some(index) = self.block_index(block) else {
+    pub fn received(
+        &mut self,
+        pieces: &mut Pieces,
+        now: Timestamp,
+        conn: ConnectionId,
+        block: BlockRef,
+        data: &Bytes,
+    ) -> Received {
+        if pieces.geometry().block_number(block).is_none() {
             return Received::Unrequested;
-        };
+        }
         self.seen = now;
-        let key = (block.piece.0, index);
         if let Some(peer) = self.peers.get_mut(&conn) {
-            peer.requests.remove(&key);
             peer.held_since = None;
             peer.note_rate(now);
             peer.last_block = now;
             peer.received += 1;
         }
-        if self.have.contains(block.piece.0) {
+        if pieces.done().contains(block.piece.0) {
             return Received::Duplicate;
         }
-        if self.keep_late(conn, block.piece.0, index) {
+        if self.is_kept(pieces, conn, block) {
+            pieces.keep_late(Suspect {
+                from: conn,
+                block,
+                data: data.clone(),
+                advanced: false,
+            });
             return Received::Kept;
         }
-        self.begin_with(now, conn, block.piece.0);
-        let Some(partial) = self.partials.get_mut(&block.piece.0) else {
-            return Received::Unrequested;
-        };
-        let Taken::Wanted(cancel) = partial.take(conn, index, now) else {
-            return Received::Duplicate;
-        };
-        let piece_complete = partial.complete();
-        for other in &cancel {
-            if let Some(peer) = self.peers.get_mut(other) {
-                peer.requests.remove(&key);
+        self.begin_with(pieces, now, conn, block.piece);
+        match pieces.receive(now, conn, block, data) {
+            None => Received::Unrequested,
+            Some(Taken::Duplicate) => Received::Duplicate,
+            Some(Taken::Wanted(cancel)) => {
+                let piece_complete =
+                    (pieces.partial(block.piece)).is_some_and(|partial| partial.is_complete());
+                Received::Wanted {
+                    piece_complete,
+                    cancel,
+                }
             }
-        }
-        self.note_unrequested(block.piece.0);
-        Received::Wanted {
-            piece_complete,
-            cancel,
         }
     }
 
     /// A peer refused one request (BEP 6), or the torrent took it back: it may be asked of another.
-    pub fn rejected(&mut self, now: Timestamp, conn: ConnectionId, block: BlockRef) {
-        let Some(index) = self.block_index(block) else {
-            return;
-        };
+    pub fn rejected(
+        &mut self,
+        pieces: &mut Pieces,
+        now: Timestamp,
+        conn: ConnectionId,
+        block: BlockRef,
+    ) {
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
         };
-        if peer.requests.remove(&(block.piece.0, index)) {
+        if pieces.asked_at(conn, block).is_some() {
             if peer.status.usable {
                 peer.paused_until = now + REFUSAL_PAUSE;
             }
-            self.give_back(conn, block.piece.0, index);
-            self.let_go(now, conn);
+            self.give_back(pieces, conn, block);
+            self.let_go(pieces, now, conn);
         }
     }
 
     /// A peer choked us: what it owes is void, but for pieces that it serves all the same (BEP 6 allowed fast). It stays the
     /// source of a piece that it alone delivers, for [`PATIENCE`].
-    pub fn choked(&mut self, now: Timestamp, conn: ConnectionId, serves: &Set<u32>) {
-        self.give_back_all(conn, |piece| !serves.contains(&piece));
-        self.let_go(now, conn);
+    pub fn choked(
+        &mut self,
+        pieces: &mut Pieces,
+        now: Timestamp,
+        conn: ConnectionId,
+        serves: &Set<u32>,
+    ) {
+        self.give_back_all(pieces, conn, |piece| !serves.contains(&piece.0));
+        self.let_go(pieces, now, conn);
         if let Some(peer) = self.peers.get_mut(&conn) {
             peer.status.usable = false;
         }
     }
 
     /// A peer's requests timed out (and were cancelled): what it owes may be asked of others at once.
-    pub fn timed_out(&mut self, conn: ConnectionId) {
-        self.release(conn, |_| true);
+    pub fn timed_out(&mut self, pieces: &mut Pieces, conn: ConnectionId) {
+        self.release(pieces, conn, |_| true);
     }
 
     /// A piece failed its hash: all its blocks are wanted again. With `whole_from_one` (its blocks came
@@ -481,22 +443,30 @@ impl Picker {
     /// Returns the peers that still owe blocks of it, to be cancelled.
     pub fn piece_failed(
         &mut self,
+        pieces: &mut Pieces,
         piece: PieceIndex,
         whole_from_one: bool,
     ) -> Vec<(ConnectionId, BlockRef)> {
-        if piece.0 >= self.pieces {
+        if piece.0 >= self.count {
             return Vec::new();
         }
+        let how = match whole_from_one {
+            true => GiveUp::Keep,
+            false => GiveUp::Drop,
+        };
         if whole_from_one {
-            let failed = self.failed.entry(piece.0).or_default();
-            if let Some(partial) = self.partials.get(&piece.0) {
-                failed.keep(partial);
-            }
+            self.failed.entry(piece.0).or_default();
+            pieces.suspect(piece);
         }
-        let owed = self.remove_partial(piece.0);
-        self.have.remove(piece.0);
-        self.relist(piece.0);
+        let owed = pieces.give_up(piece, how);
+        self.relist(pieces, piece.0);
         owed
+    }
+
+    /// A piece could not be hashed: all its blocks are wanted again, and nobody is to blame.
+    pub fn piece_not_hashed(&mut self, pieces: &mut Pieces, piece: PieceIndex) {
+        pieces.give_up(piece, self.kept_or_forgotten(piece));
+        self.relist(pieces, piece.0);
     }
 
     /// A piece failed its hash with several sources, and is not verified since.
@@ -504,12 +474,11 @@ impl Picker {
         self.failed.contains_key(&piece.0)
     }
 
-    /// Pieces whose received blocks the picker gave up to make room: throw their bytes away.
-    pub fn take_dropped(&mut self) -> Vec<PieceIndex> {
-        core::mem::take(&mut self.dropped)
-            .into_iter()
-            .map(PieceIndex)
-            .collect()
+    fn kept_or_forgotten(&self, piece: PieceIndex) -> GiveUp {
+        match self.has_failed(piece) {
+            true => GiveUp::Keep,
+            false => GiveUp::Forget,
+        }
     }
 
     /// Chooses up to `max` blocks for `conn`, appends them to `out` and counts them as asked of it.
@@ -517,6 +486,7 @@ impl Picker {
     /// `only`: choose among these pieces alone, though it chokes us (BEP 6 allowed fast).
     pub fn pick(
         &mut self,
+        pieces: &mut Pieces,
         now: Timestamp,
         conn: ConnectionId,
         max: usize,
@@ -528,27 +498,29 @@ impl Picker {
             return;
         };
         if max > 0 && peer.paused_until <= now && (peer.status.usable || only.is_some()) {
-            choose::choose(self, now, conn, &mut peer, max, only, out);
+            choose::choose(self, pieces, now, conn, &mut peer, max, only, out);
         }
         self.peers.insert(conn, peer);
     }
 
     /// When picking again, for every peer with room, may give more though nothing was received: patience
     /// with somebody ends, a deadline comes near, or the last blocks are late.
-    pub fn next_timeout(&self, now: Timestamp) -> Timestamp {
-        let endgame = self.partials.values().any(|p| p.requested > 0) && self.everything_is_out();
+    pub fn next_timeout(&self, pieces: &Pieces, now: Timestamp) -> Timestamp {
+        let endgame = (pieces.partials()).any(|(_, partial)| partial.requested() > 0)
+            && self.everything_is_out(pieces);
         let review = (endgame || !self.deadlines.is_empty()).then_some(now + REVIEW);
         let held = self.peers.values().filter_map(|p| p.held_since);
         let paused = self.peers.values().map(|p| p.paused_until);
-        let owners = self.unrequested.iter().filter_map(|piece| {
-            let partial = self.partials.get(piece)?;
-            matches!(partial.owner, PieceOwner::Sole(_)).then_some(partial.touched)
+        let owners = pieces.unrequested().iter().filter_map(|piece| {
+            let delivery = pieces.partial(*piece)?.delivery();
+            matches!(delivery.owner, PieceOwner::Sole(_)).then_some(delivery.touched)
         });
-        let whole =
-            (self.failed.iter()).filter_map(|(piece, failed)| match self.partials.get(piece) {
+        let whole = (self.failed.iter()).filter_map(|(piece, failed)| {
+            match pieces.partial(PieceIndex(*piece)) {
                 Some(partial) => partial.has_turn().then(|| Self::turn_ends_at(partial, now)),
                 None => failed.waits.map(|(since, _)| since + PATIENCE),
-            });
+            }
+        });
         let probed = self.peers.values().filter(|p| p.status.snubbed);
         let probed = probed.map(|p| p.probed_at);
         held.chain(owners)
@@ -564,9 +536,9 @@ impl Picker {
     }
 
     /// The peer has a piece that is wanted and not verified (BEP 3 `interested`).
-    pub fn interested(&self, conn: ConnectionId) -> bool {
+    pub fn interested(&self, pieces: &Pieces, conn: ConnectionId) -> bool {
         self.peers.get(&conn).is_some_and(|peer| {
-            let (have, wanted) = (self.have.words(), self.wanted.words());
+            let (have, wanted) = (pieces.done().words(), self.wanted.words());
             (peer.have.words().iter().zip(have).zip(wanted)).any(|((p, h), w)| p & w & !h != 0)
         })
     }
@@ -576,72 +548,52 @@ impl Picker {
         !self.staked.is_empty()
     }
 
-    /// Verified pieces.
-    pub fn verified(&self) -> &Bitfield {
-        &self.have
-    }
-
     /// Everything wanted, windows included, is verified.
-    pub fn is_complete(&self) -> bool {
-        (self.wanted.words().iter().zip(self.have.words())).all(|(w, h)| w & !h == 0)
-    }
-
-    fn piece_len(&self, piece: u32) -> u32 {
-        let begin = u64::from(piece) * u64::from(self.piece_length);
-        let rest = self.total_length.saturating_sub(begin);
-        u32::try_from(rest.min(u64::from(self.piece_length))).unwrap_or(self.piece_length)
-    }
-
-    fn block_ref(&self, piece: u32, index: u32) -> BlockRef {
-        let begin = index * BLOCK_LEN;
-        BlockRef {
-            piece: PieceIndex(piece),
-            begin,
-            length: (self.piece_len(piece) - begin).min(BLOCK_LEN),
-        }
-    }
-
-    fn block_index(&self, block: BlockRef) -> Option<u32> {
-        let piece = block.piece.0;
-        let index = block.begin / BLOCK_LEN;
-        let exists = piece < self.pieces && block.begin < self.piece_len(piece);
-        (exists && self.block_ref(piece, index) == block).then_some(index)
+    pub fn is_complete(&self, pieces: &Pieces) -> bool {
+        let done = pieces.done().words();
+        (self.wanted.words().iter().zip(done)).all(|(w, h)| w & !h == 0)
     }
 
     /// Something wanted that somebody has is asked of nobody, and may be.
-    pub fn is_anything_left(&self) -> bool {
-        let new = self.rarity.listed_available().first();
+    pub fn is_anything_left(&self, pieces: &Pieces) -> bool {
+        let new = self
+            .rarity
+            .listed_available()
+            .first()
+            .copied()
+            .map(PieceIndex);
         let for_window = !self.deadlines.is_empty();
-        new.is_some_and(|piece| self.fits(*piece) && self.has_budget_for(*piece, for_window))
-            || (self.unrequested.iter()).any(|piece| {
-                self.wanted.contains(*piece)
-                    && self.rarity.availability(*piece) > 0
-                    && (self.partials.get(piece)).is_some_and(|p| p.requested == 0 && !p.has_turn())
-            })
+        new.is_some_and(|piece| {
+            self.fits(pieces, piece) && self.has_budget_for(pieces, piece, for_window)
+        }) || (pieces.unrequested().iter()).any(|piece| {
+            self.wanted.contains(piece.0)
+                && self.rarity.availability(piece.0) > 0
+                && (pieces.partial(*piece)).is_some_and(|p| p.requested() == 0 && !p.has_turn())
+        })
     }
 
     /// A piece that is not begun may be, as far as the bytes go that may be held of such pieces.
-    fn has_budget_for(&self, piece: u32, for_window: bool) -> bool {
+    fn has_budget_for(&self, pieces: &Pieces, piece: PieceIndex, for_window: bool) -> bool {
         let mut budget = self.partial_budget;
         if for_window {
-            budget += (budget / 4).max(u64::from(self.piece_length));
+            budget += (budget / 4).max(u64::from(pieces.geometry().piece_length()));
         }
-        let length = u64::from(self.piece_len(piece));
-        self.partials.is_empty() || self.partial_bytes + length <= budget
+        let begun = pieces.begun_bytes();
+        begun == 0 || begun + length_of(pieces, piece) <= budget
     }
 
     /// No wanted block that somebody has waits to be asked for.
-    fn everything_is_out(&self) -> bool {
+    fn everything_is_out(&self, pieces: &Pieces) -> bool {
         self.rarity.listed_available().is_empty()
-            && !(self.unrequested.iter()).any(|&piece| {
-                self.wanted.contains(piece)
-                    && self.rarity.availability(piece) > 0
-                    && self.partials.get(&piece).is_some_and(|p| !p.has_turn())
+            && !(pieces.unrequested().iter()).any(|piece| {
+                self.wanted.contains(piece.0)
+                    && self.rarity.availability(piece.0) > 0
+                    && pieces.partial(*piece).is_some_and(|p| !p.has_turn())
             })
     }
 
     /// Answers whether anything became wanted, or ceased to be.
-    fn apply_wanted(&mut self) -> bool {
+    fn apply_wanted(&mut self, pieces: &Pieces) -> bool {
         let mut wanted = self.base_wanted.clone();
         for &(_, piece) in &self.deadlines {
             wanted.insert(piece);
@@ -652,7 +604,7 @@ impl Picker {
         self.wanted = wanted;
         for piece in ones(&changed) {
             if self.wanted.contains(piece) {
-                self.relist(piece);
+                self.relist(pieces, piece);
             } else {
                 self.rarity.unlist(piece);
             }
@@ -661,36 +613,36 @@ impl Picker {
     }
 
     /// Lists a piece as not begun, if that is what it is.
-    fn relist(&mut self, piece: u32) {
+    fn relist(&mut self, pieces: &Pieces, piece: u32) {
         let open = self.wanted.contains(piece)
-            && !self.have.contains(piece)
-            && !self.partials.contains_key(&piece);
+            && !pieces.done().contains(piece)
+            && pieces.partial(PieceIndex(piece)).is_none();
         if open {
             self.rarity.list(piece, &mut self.rng);
         }
     }
 
-    fn begin(&mut self, piece: u32, now: Timestamp) {
-        if self.partials.contains_key(&piece) {
-            return;
+    fn begin(&mut self, pieces: &mut Pieces, now: Timestamp, piece: PieceIndex) {
+        if pieces.partial(piece).is_none() {
+            self.rarity.unlist(piece.0);
+            pieces.begin(now, piece, self.has_failed(piece));
         }
-        self.rarity.unlist(piece);
-        let length = self.piece_len(piece);
-        self.partial_bytes += u64::from(length);
-        let whole = self.failed.contains_key(&piece);
-        let partial = Partial::new(length.div_ceil(BLOCK_LEN), whole, now);
-        self.partials.insert(piece, partial);
-        self.unrequested.insert(piece);
     }
 
     /// A block came of a piece that is not begun any more, because all of it was taken back: it is as good as any, and would be
     /// asked for once more.
-    fn begin_with(&mut self, now: Timestamp, conn: ConnectionId, piece: u32) {
-        let is_open = self.rarity.is_listed(piece) && !self.failed.contains_key(&piece);
-        if !is_open || !self.fits(piece) || !self.has_budget_for(piece, true) {
+    fn begin_with(
+        &mut self,
+        pieces: &mut Pieces,
+        now: Timestamp,
+        conn: ConnectionId,
+        piece: PieceIndex,
+    ) {
+        let is_open = self.rarity.is_listed(piece.0) && !self.has_failed(piece);
+        if !is_open || !self.fits(pieces, piece) || !self.has_budget_for(pieces, piece, true) {
             return;
         }
-        self.begin(piece, now);
+        self.begin(pieces, now, piece);
         let Some(peer) = self.peers.get(&conn).filter(|peer| !peer.free()) else {
             return;
         };
@@ -699,95 +651,66 @@ impl Picker {
             true => PieceOwner::Sole(conn),
             false => PieceOwner::Vacant,
         };
-        if let Some(partial) = self.partials.get_mut(&piece) {
-            partial.owner = owner;
+        if let Some(delivery) = pieces.delivery_mut(piece) {
+            delivery.owner = owner;
         }
     }
 
-    fn remove_partial(&mut self, piece: u32) -> Vec<(ConnectionId, BlockRef)> {
-        let Some(partial) = self.partials.remove(&piece) else {
-            return Vec::new();
-        };
-        self.partial_bytes -= u64::from(self.piece_len(piece));
-        self.unrequested.remove(&piece);
-        let owed: Vec<_> = partial.askers().collect();
-        for (conn, index) in &owed {
-            if let Some(peer) = self.peers.get_mut(conn) {
-                peer.requests.remove(&(piece, *index));
-            }
-        }
-        owed.into_iter()
-            .map(|(conn, index)| (conn, self.block_ref(piece, index)))
-            .collect()
-    }
-
-    /// Forgets the received blocks of a piece; of one that failed, they are kept for the turns of those that sent them. Answers what is to be cancelled, and at whom.
-    fn drop_partial(&mut self, piece: u32) -> Vec<(ConnectionId, BlockRef)> {
-        let had_blocks = self.partials.get(&piece).is_some_and(|p| p.received() > 0);
-        self.note_end_of_turn(piece);
-        let owed = self.remove_partial(piece);
-        if had_blocks {
-            self.dropped.push(piece);
-        }
-        self.relist(piece);
+    /// Gives a begun piece up. Of one that failed, the blocks are kept for the turns of those that sent them. Answers what is
+    /// to be cancelled, and at whom.
+    fn drop_partial(
+        &mut self,
+        pieces: &mut Pieces,
+        piece: PieceIndex,
+    ) -> Vec<(ConnectionId, BlockRef)> {
+        self.note_end_of_turn(pieces, piece);
+        let owed = pieces.give_up(piece, self.kept_or_forgotten(piece));
+        self.relist(pieces, piece.0);
         owed
     }
 
-    fn note_unrequested(&mut self, piece: u32) {
-        match self.partials.get(&piece) {
-            Some(partial) if partial.missing > 0 => self.unrequested.insert(piece),
-            _ => self.unrequested.remove(&piece),
-        };
-    }
-
-    fn give_back(&mut self, conn: ConnectionId, piece: u32, index: u32) {
-        let Some(partial) = self.partials.get_mut(&piece) else {
-            return;
-        };
-        partial.give_back(conn, index);
-        let untouched = partial.received() == 0 && partial.requested == 0;
-        self.note_unrequested(piece);
+    fn give_back(&mut self, pieces: &mut Pieces, conn: ConnectionId, block: BlockRef) {
+        pieces.give_back(conn, block);
         // A piece that nobody delivers and of which nothing is here was never begun.
-        if untouched {
-            self.drop_partial(piece);
+        let partial = pieces.partial(block.piece);
+        if partial.is_some_and(|p| p.received() == 0 && p.requested() == 0) {
+            self.drop_partial(pieces, block.piece);
         }
     }
 
-    fn give_back_all(&mut self, conn: ConnectionId, of: impl Fn(u32) -> bool) {
-        let Some(peer) = self.peers.get_mut(&conn) else {
-            return;
-        };
-        let owed = core::mem::take(&mut peer.requests).into_iter();
-        let (back, rest): (Set<_>, Set<_>) = owed.partition(|(piece, _)| of(*piece));
-        peer.requests = rest;
-        for (piece, index) in back {
-            self.give_back(conn, piece, index);
+    fn give_back_all(
+        &mut self,
+        pieces: &mut Pieces,
+        conn: ConnectionId,
+        of: impl Fn(PieceIndex) -> bool,
+    ) {
+        let owed = pieces.requests(conn).keys().filter(|block| of(block.piece));
+        for block in owed.copied().collect::<Vec<_>>() {
+            self.give_back(pieces, conn, block);
         }
     }
 
     /// Takes back what a peer owes of some pieces, and those of them that it alone was to deliver.
-    fn release(&mut self, conn: ConnectionId, of: impl Fn(u32) -> bool) {
-        self.give_back_all(conn, &of);
-        let mut ended = Vec::new();
-        for (&piece, partial) in &mut self.partials {
-            if of(piece) && partial.owner == PieceOwner::Sole(conn) && !partial.complete() {
-                if partial.whole {
-                    ended.push(piece);
-                } else {
-                    partial.owner = PieceOwner::Vacant;
-                }
-            }
-        }
-        for piece in ended {
-            self.drop_partial(piece);
-        }
-    }
-
-    fn share(&mut self, conn: ConnectionId) {
+    fn release(
+        &mut self,
+        pieces: &mut Pieces,
+        conn: ConnectionId,
+        of: impl Fn(PieceIndex) -> bool,
+    ) {
+        self.give_back_all(pieces, conn, &of);
         let sole = PieceOwner::Sole(conn);
-        let partials = self.partials.values_mut();
-        for partial in partials.filter(|partial| partial.owner == sole && !partial.whole) {
-            partial.owner = PieceOwner::Shared;
+        let own = pieces.partials().filter(|(piece, partial)| {
+            of(*piece) && partial.delivery().owner == sole && !partial.is_complete()
+        });
+        let own: Vec<(PieceIndex, bool)> = own
+            .map(|(piece, partial)| (piece, partial.delivery().whole))
+            .collect();
+        for (piece, whole) in own {
+            if whole {
+                self.drop_partial(pieces, piece);
+            } else if let Some(delivery) = pieces.delivery_mut(piece) {
+                delivery.owner = PieceOwner::Vacant;
+            }
         }
     }
 
@@ -804,5 +727,19 @@ impl Picker {
     fn random(&mut self, below: usize) -> usize {
         // As wide on every platform: a page's choices can be replayed elsewhere.
         self.rng.next_u64() as u32 as usize % below.max(1)
+    }
+}
+
+fn length_of(pieces: &Pieces, piece: PieceIndex) -> u64 {
+    u64::from(pieces.geometry().piece_len(piece).unwrap_or(0))
+}
+
+/// What a seller brings alone, free peers share from now on.
+fn share(pieces: &mut Pieces, conn: ConnectionId) {
+    let sole = PieceOwner::Sole(conn);
+    for (_, delivery) in pieces.deliveries_mut() {
+        if delivery.owner == sole && !delivery.whole {
+            delivery.owner = PieceOwner::Shared;
+        }
     }
 }

@@ -2,9 +2,8 @@
 
 use super::ASSUMED_RATE;
 use crate::bitfield::Bitfield;
-use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
-use crate::types::{BLOCK_LEN, FineUnits};
+use crate::types::FineUnits;
 
 /// What a peer showed fades by this time.
 const FADES: Duration = Duration::from_secs(8);
@@ -39,8 +38,6 @@ impl Default for PeerStatus {
 pub(super) struct Peer {
     pub(super) have: Bitfield,
     pub(super) status: PeerStatus,
-    /// Blocks asked of it and neither received nor given back: piece, index within the piece.
-    pub(super) requests: Set<(u32, u32)>,
     /// Counted as a seed, not per piece.
     pub(super) seed: bool,
     /// Since when a dearer peer goes without because of this one, and this one delivers nothing.
@@ -63,7 +60,6 @@ impl Peer {
         Peer {
             have: Bitfield::empty(pieces),
             status: PeerStatus::default(),
-            requests: Set::new(),
             seed: false,
             held_since: None,
             last_block: Timestamp::ZERO,
@@ -120,13 +116,9 @@ impl Peer {
         self.measured = self.status.rate.max(self.measured.saturating_sub(faded));
     }
 
-    pub(super) fn outstanding_bytes(&self) -> u64 {
-        self.requests.len() as u64 * u64::from(BLOCK_LEN)
-    }
-
-    /// When `more` bytes asked of it now would be here.
-    pub(super) fn eta(&self, now: Timestamp, more: u64) -> Timestamp {
-        now + transfer_time(self.outstanding_bytes() + more, self.rate_or_guess())
+    /// When it will have brought so many bytes, with those that it owes.
+    pub(super) fn eta(&self, now: Timestamp, bytes: u64) -> Timestamp {
+        now + transfer_time(bytes, self.rate_or_guess())
     }
 }
 

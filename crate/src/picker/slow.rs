@@ -1,11 +1,12 @@
 //! Who is too slow: what is late with those that ask little, and what is taken back from one that keeps a piece from others.
 
-use super::partial::{Block, PieceOwner};
+use super::admission::outstanding_bytes;
 use super::peers::{Peer, transfer_time};
-use super::{Picker, SAFETY, URGENT};
+use super::{Picker, SAFETY, URGENT, length_of};
+use crate::pieces::{PieceOwner, Pieces};
 use crate::sorted::Set;
 use crate::time::{Duration, Timestamp, Wait};
-use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, FineUnits};
+use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, FineUnits, PieceIndex};
 
 /// Window pieces looked at for a peer that cheaper ones, or faster ones, may make unnecessary.
 pub(super) const COMPARED_DEADLINES: usize = 64;
@@ -23,15 +24,16 @@ pub(super) struct Probe {
 
 /// When peers will have brought a piece together, and the `backlog` that they bring before it; never if none of them has it.
 pub(super) fn arrival(
+    pieces: &Pieces,
     now: Timestamp,
-    peers: &mut dyn Iterator<Item = &Peer>,
-    piece: u32,
+    peers: &mut dyn Iterator<Item = (ConnectionId, &Peer)>,
+    piece: PieceIndex,
     backlog: u64,
 ) -> Timestamp {
     let (mut rate, mut bytes) = (0u64, backlog);
-    for peer in peers.filter(|peer| peer.have.contains(piece)) {
+    for (conn, peer) in peers.filter(|(_, peer)| peer.have.contains(piece.0)) {
         rate += peer.rate_or_guess();
-        bytes += peer.outstanding_bytes();
+        bytes += outstanding_bytes(pieces, conn);
     }
     match rate {
         0 => Timestamp::NEVER,
@@ -41,26 +43,27 @@ pub(super) fn arrival(
 
 impl Picker {
     /// Those that ask no more than `price` will not bring in time what a reader needs next.
-    pub fn is_late(&self, now: Timestamp, price: FineUnits) -> bool {
-        let cheap: Vec<&Peer> = (self.peers.values())
-            .filter(|peer| peer.status.price <= price && peer.promising(now))
-            .map(|peer| &**peer)
+    pub fn is_late(&self, pieces: &Pieces, now: Timestamp, price: FineUnits) -> bool {
+        let cheap: Vec<(ConnectionId, &Peer)> = (self.peers.iter())
+            .filter(|(_, peer)| peer.status.price <= price && peer.promising(now))
+            .map(|(conn, peer)| (*conn, &**peer))
             .collect();
         let mut backlog = 0;
         let mut deadlines = self.deadlines.iter().take(COMPARED_DEADLINES);
         deadlines.any(|&(due, piece)| {
-            let missing = self.missing_bytes(piece);
+            let piece = PieceIndex(piece);
+            let missing = self.missing_bytes(pieces, piece);
             backlog += missing;
-            let at = || arrival(now, &mut cheap.iter().copied(), piece, backlog);
+            let at = || arrival(pieces, now, &mut cheap.iter().copied(), piece, backlog);
             missing > 0 && at() + SAFETY > due
         })
     }
 
     /// Bytes of a piece that nobody is asked for.
-    pub(super) fn missing_bytes(&self, piece: u32) -> u64 {
-        match self.partials.get(&piece) {
-            Some(partial) => u64::from(partial.missing) * u64::from(BLOCK_LEN),
-            None if self.rarity.is_listed(piece) => u64::from(self.piece_len(piece)),
+    pub(super) fn missing_bytes(&self, pieces: &Pieces, piece: PieceIndex) -> u64 {
+        match pieces.partial(piece) {
+            Some(partial) => u64::from(partial.missing()) * u64::from(BLOCK_LEN),
+            None if self.rarity.is_listed(piece.0) => length_of(pieces, piece),
             None => 0,
         }
     }
@@ -71,6 +74,7 @@ impl Picker {
     /// cancelled.
     pub fn withdraw(
         &mut self,
+        pieces: &mut Pieces,
         now: Timestamp,
         conn: ConnectionId,
         asked_before: Timestamp,
@@ -78,24 +82,26 @@ impl Picker {
     ) -> Vec<BlockRef> {
         let others = self.peers.iter().filter(|(_, other)| other.promising(now));
         let others = others.map(|(conn, _)| *conn).collect();
-        self.take_back(now, conn, asked_before, urgent, &others, usize::MAX)
+        self.take_back(pieces, now, conn, asked_before, urgent, &others, usize::MAX)
     }
 
     /// The same for the sake of those that owe nothing, promising or not: a piece for each of them, for what they do not take
     /// would be asked of this one again.
     pub fn pass_on(
         &mut self,
+        pieces: &mut Pieces,
         now: Timestamp,
         conn: ConnectionId,
         asked_before: Timestamp,
         urgent: bool,
         idle: &Set<ConnectionId>,
     ) -> Vec<BlockRef> {
-        self.take_back(now, conn, asked_before, urgent, idle, idle.len())
+        self.take_back(pieces, now, conn, asked_before, urgent, idle, idle.len())
     }
 
     fn take_back(
         &mut self,
+        pieces: &mut Pieces,
         now: Timestamp,
         conn: ConnectionId,
         asked_before: Timestamp,
@@ -106,24 +112,24 @@ impl Picker {
         let Some(peer) = self.peers.get(&conn) else {
             return Vec::new();
         };
-        let mut pieces: Set<u32> = (peer.requests.iter())
-            .filter(|(piece, index)| self.was_asked(conn, *piece, *index, asked_before))
-            .map(|(piece, _)| *piece)
+        let out = pieces.requests(conn);
+        let mut slow: Set<PieceIndex> = (out.iter())
+            .filter(|(_, asked)| **asked <= asked_before)
+            .map(|(block, _)| block.piece)
             .collect();
         let others: Vec<&Peer> = (others.iter().filter(|other| **other != conn))
             .filter_map(|other| self.peers.get(other).map(|other| &**other))
             .filter(|other| !(peer.free() && other.free()))
             .collect();
-        pieces.retain(|piece| {
-            let due = |(due, other): &(Timestamp, u32)| other == piece && *due <= now + URGENT;
+        slow.retain(|piece| {
+            let due = |(due, other): &(Timestamp, u32)| *other == piece.0 && *due <= now + URGENT;
             (!urgent || self.deadlines.iter().any(due))
-                && others.iter().any(|other| other.have.contains(*piece))
+                && others.iter().any(|other| other.have.contains(piece.0))
         });
-        let pieces: Set<u32> = pieces.into_iter().take(most).collect();
-        let owed = peer.requests.iter().filter(|(p, _)| pieces.contains(p));
-        let owed = owed.map(|(piece, index)| self.block_ref(*piece, *index));
-        let owed: Vec<BlockRef> = owed.collect();
-        self.release(conn, |piece| pieces.contains(&piece));
+        let slow: Set<PieceIndex> = slow.into_iter().take(most).collect();
+        let owed = out.keys().filter(|block| slow.contains(&block.piece));
+        let owed: Vec<BlockRef> = owed.copied().collect();
+        self.release(pieces, conn, |piece| slow.contains(&piece));
         if let Some(peer) = self.peers.get_mut(&conn).filter(|_| !owed.is_empty()) {
             peer.status.snubbed = true;
             peer.probed_at = now + PROBED_AFTER;
@@ -137,32 +143,32 @@ impl Picker {
     /// others are done. Not again before something comes of it, nor soon. Answers what is to be cancelled, and at whom.
     pub fn return_staked(
         &mut self,
+        pieces: &mut Pieces,
         now: Timestamp,
         may_be_asked: &Set<ConnectionId>,
     ) -> Vec<(ConnectionId, BlockRef)> {
         let mut owed = Vec::new();
         let staked: Vec<u32> = self.staked.iter().copied().collect();
         for piece in staked {
-            let Some(seller) = self.sooner_seller(now, piece, may_be_asked) else {
+            let piece = PieceIndex(piece);
+            let Some(seller) = self.sooner_seller(pieces, now, piece, may_be_asked) else {
                 continue;
             };
-            let Some(partial) = self.partials.get_mut(&piece) else {
-                continue;
-            };
-            let out: Vec<(ConnectionId, u32)> = partial.askers().collect();
-            for &(conn, index) in &out {
-                partial.give_back(conn, index);
-                if let Some(peer) = self.peers.get_mut(&conn) {
-                    peer.requests.remove(&(piece, index));
-                }
+            let geometry = *pieces.geometry();
+            let askers = pieces.partial(piece).into_iter().flat_map(|p| p.askers());
+            let out: Vec<(ConnectionId, BlockRef)> = askers
+                .filter_map(|(conn, number)| Some((conn, geometry.block(piece, number)?)))
+                .collect();
+            for (conn, block) in &out {
+                pieces.give_back(*conn, *block);
             }
-            partial.owner = PieceOwner::Sole(seller);
-            partial.touched = now;
-            partial.returned = Some(seller);
-            partial.returned_at = now;
-            self.note_unrequested(piece);
-            let out = out.iter();
-            owed.extend(out.map(|&(conn, index)| (conn, self.block_ref(piece, index))));
+            if let Some(delivery) = pieces.delivery_mut(piece) {
+                delivery.owner = PieceOwner::Sole(seller);
+                delivery.touched = now;
+                delivery.returned = Some(seller);
+                delivery.returned_at = now;
+            }
+            owed.extend(out);
         }
         owed
     }
@@ -170,26 +176,32 @@ impl Picker {
     /// The seller that brought a part of a piece and would bring the rest of it sooner than those that do.
     fn sooner_seller(
         &self,
+        pieces: &Pieces,
         now: Timestamp,
-        piece: u32,
+        piece: PieceIndex,
         may_be_asked: &Set<ConnectionId>,
     ) -> Option<ConnectionId> {
-        let partial = self.partials.get(&piece);
         let again = |at: Timestamp| at == Timestamp::ZERO || now >= at + PROBED_AFTER;
-        let partial = partial.filter(|p| !p.whole && again(p.returned_at))?;
+        let partial = pieces.partial(piece)?;
+        let delivery = partial.delivery();
+        if delivery.whole || !again(delivery.returned_at) {
+            return None;
+        }
         let mut by: Set<ConnectionId> = partial.askers().map(|(conn, _)| conn).collect();
-        if let PieceOwner::Sole(owner) = partial.owner {
+        if let PieceOwner::Sole(owner) = delivery.owner {
             by.insert(owner);
         }
-        let by_them = by.iter().filter_map(|conn| self.peers.get(conn));
+        let by_them = by
+            .iter()
+            .filter_map(|conn| Some((*conn, self.peers.get(conn)?)));
         let (mut rate, mut queue, mut sold) = (0, 0, false);
-        for peer in by_them {
+        for (conn, peer) in by_them {
             rate += peer.believed_rate();
-            queue += peer.outstanding_bytes();
+            queue += outstanding_bytes(pieces, conn);
             sold |= !peer.free();
         }
-        let missing = u64::from(partial.missing) * u64::from(BLOCK_LEN);
-        let rest = missing + u64::from(partial.requested) * u64::from(BLOCK_LEN);
+        let missing = u64::from(partial.missing()) * u64::from(BLOCK_LEN);
+        let rest = missing + u64::from(partial.requested()) * u64::from(BLOCK_LEN);
         let at = transfer_time(queue + missing, rate);
         let margin = if sold { Wait::LIMIT } else { SAFETY };
         (self.peers.iter())
@@ -199,10 +211,10 @@ impl Picker {
                     && !by.contains(*conn)
                     && peer.status.usable
             })
-            .filter(|(conn, _)| partial.returned != Some(**conn) && partial.has_of(**conn))
-            .filter(|(_, peer)| peer.have.contains(piece))
+            .filter(|(conn, _)| delivery.returned != Some(**conn) && partial.has_of(**conn))
+            .filter(|(_, peer)| peer.have.contains(piece.0))
             .map(|(conn, peer)| {
-                let bytes = peer.outstanding_bytes() + rest;
+                let bytes = outstanding_bytes(pieces, *conn) + rest;
                 (transfer_time(bytes, peer.believed_rate()) + margin, *conn)
             })
             .min()
@@ -217,13 +229,13 @@ impl Picker {
     }
 
     /// Who was waited for in vain and owes nothing any more, because it chokes or refuses, keeps no piece either.
-    pub(super) fn let_go(&mut self, now: Timestamp, conn: ConnectionId) {
+    pub(super) fn let_go(&mut self, pieces: &mut Pieces, now: Timestamp, conn: ConnectionId) {
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
         };
-        if peer.status.snubbed && peer.requests.is_empty() {
+        if peer.status.snubbed && pieces.requests(conn).is_empty() {
             peer.probed_at = now + PROBED_AFTER;
-            self.release(conn, |_| true);
+            self.release(pieces, conn, |_| true);
         }
     }
 
@@ -247,14 +259,5 @@ impl Picker {
         peer.probed_at = now + PROBED_AFTER;
         self.probed = None;
         None
-    }
-
-    fn was_asked(&self, conn: ConnectionId, piece: u32, index: u32, before: Timestamp) -> bool {
-        let partial = self.partials.get(&piece);
-        let block = partial.and_then(|partial| partial.blocks.get(index as usize));
-        match block {
-            Some(Block::Requested(by)) => by.iter().any(|&(c, at)| c == conn && at <= before),
-            _ => false,
-        }
     }
 }

@@ -1,9 +1,10 @@
 mod slow;
 mod turns;
 
-use super::partial::Block;
 use super::*;
-use crate::types::FineUnits;
+use crate::metainfo::Geometry;
+use crate::pieces::{MAX_COPIES, Partial};
+use crate::types::{BLOCK_LEN, FineUnits};
 use proptest::prelude::*;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -26,36 +27,220 @@ fn status(price: u128, rate: u64) -> PeerStatus {
     }
 }
 
-/// `pieces` pieces of four blocks, the last one block and a bit.
-/// What tests look at.
+/// A picker with the pieces that it chooses from.
+struct Picker {
+    order: super::Picker,
+    pieces: Pieces,
+}
+
+/// The picker's own calls, with its pieces lent to each.
 impl Picker {
-    pub(super) fn peer_pieces(&self, conn: ConnectionId) -> Option<&Bitfield> {
-        self.peers.get(&conn).map(|peer| &peer.have)
+    fn new(total_length: u64, piece_length: u32, seed: [u8; 32]) -> Picker {
+        let geometry = Geometry::new(total_length, piece_length).expect("sizes");
+        let pieces = Pieces::new(geometry);
+        let order = super::Picker::new(&pieces, seed);
+        Picker { order, pieces }
     }
 
-    pub(super) fn outstanding(&self, conn: ConnectionId) -> usize {
-        self.peers.get(&conn).map_or(0, |peer| peer.requests.len())
+    fn set_partial_budget(&mut self, bytes: u64) {
+        self.order.set_partial_budget(bytes);
     }
 
-    pub(super) fn availability(&self, piece: PieceIndex) -> u32 {
-        if piece.0 < self.pieces {
-            self.rarity.availability(piece.0)
-        } else {
-            0
+    fn set_wanted(&mut self, wanted: Wanted) {
+        self.order.set_wanted(&self.pieces, wanted);
+    }
+
+    fn set_windows(&mut self, windows: &[Window]) -> bool {
+        self.order.set_windows(&self.pieces, windows)
+    }
+
+    fn set_staked(&mut self, pieces: Set<u32>, first: bool) {
+        self.order.set_staked(pieces, first);
+    }
+
+    fn peer_status(&mut self, conn: ConnectionId, status: PeerStatus) {
+        self.order.peer_status(&mut self.pieces, conn, status);
+    }
+
+    fn peer_bitfield(&mut self, conn: ConnectionId, have: Bitfield) {
+        self.order.peer_bitfield(conn, have);
+    }
+
+    fn peer_gone(&mut self, conn: ConnectionId) {
+        self.order.peer_gone(&mut self.pieces, conn);
+    }
+
+    fn choked(&mut self, now: Timestamp, conn: ConnectionId, serves: &Set<u32>) {
+        self.order.choked(&mut self.pieces, now, conn, serves);
+    }
+
+    fn timed_out(&mut self, conn: ConnectionId) {
+        self.order.timed_out(&mut self.pieces, conn);
+    }
+
+    fn rejected(&mut self, now: Timestamp, conn: ConnectionId, block: BlockRef) {
+        self.order.rejected(&mut self.pieces, now, conn, block);
+    }
+
+    fn received(&mut self, now: Timestamp, conn: ConnectionId, block: BlockRef) -> Received {
+        let data = Bytes::from(vec![0; block.length as usize]);
+        (self.order).received(&mut self.pieces, now, conn, block, &data)
+    }
+
+    /// The piece verified, and is in the files.
+    fn have(&mut self, piece: PieceIndex) {
+        let proof = self
+            .pieces
+            .check(piece, &[1; 20], &[1; 20])
+            .expect("equal digests");
+        self.pieces.write(proof);
+        self.pieces.written(piece);
+        self.order.done(piece);
+    }
+
+    /// These blocks were read back from storage. Answers whether the piece is complete.
+    fn restore_partial(&mut self, now: Timestamp, piece: PieceIndex, blocks: &Bitfield) -> bool {
+        for number in blocks.iter() {
+            let block = self.block_ref(piece.0, number);
+            let data = Bytes::from(vec![0; block.length as usize]);
+            assert!(self.pieces.restore(now, block, data, false));
         }
+        self.order.restored(&mut self.pieces, piece);
+        self.pieces.partial(piece).is_some_and(Partial::is_complete)
     }
 
-    pub(super) fn sources(&self, piece: PieceIndex) -> Vec<(u32, Option<ConnectionId>)> {
-        let blocks = self.partials.get(&piece.0).map(|p| p.blocks.as_slice());
-        (blocks.unwrap_or_default().iter().enumerate())
-            .filter_map(|(index, block)| match block {
-                Block::Received(from) => Some((index as u32, *from)),
-                _ => None,
-            })
-            .collect()
+    fn piece_failed(&mut self, piece: PieceIndex, whole: bool) -> Vec<(ConnectionId, BlockRef)> {
+        // One that is in the files is found to be wrong there.
+        if self.pieces.lost(piece) {
+            self.order.lost(&self.pieces, piece);
+        }
+        let owed = self.order.piece_failed(&mut self.pieces, piece, whole);
+        self.pieces.take_given_up();
+        owed
+    }
+
+    fn take_dropped(&mut self) -> Vec<PieceIndex> {
+        self.pieces.take_given_up()
+    }
+
+    /// What is kept of a peer gave way to others.
+    fn forget_block(&mut self, conn: ConnectionId, block: BlockRef) {
+        let suspects = self.pieces.suspects_mut();
+        suspects.take(block.piece, |s| (s.from, s.block) == (conn, block));
+    }
+
+    fn pick(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        max: usize,
+        only: Option<&Set<u32>>,
+        out: &mut Vec<BlockRef>,
+    ) {
+        (self.order).pick(&mut self.pieces, now, conn, max, only, out);
+    }
+
+    fn end_turns(&mut self, now: Timestamp) -> Vec<(ConnectionId, BlockRef)> {
+        self.order.end_turns(&mut self.pieces, now)
+    }
+
+    fn end_abandoned(&mut self, now: Timestamp, conn: ConnectionId) {
+        self.order.end_abandoned(&mut self.pieces, now, conn);
+    }
+
+    fn withdraw(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        asked_before: Timestamp,
+        urgent: bool,
+    ) -> Vec<BlockRef> {
+        (self.order).withdraw(&mut self.pieces, now, conn, asked_before, urgent)
+    }
+
+    fn pass_on(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        asked_before: Timestamp,
+        urgent: bool,
+        idle: &Set<ConnectionId>,
+    ) -> Vec<BlockRef> {
+        (self.order).pass_on(&mut self.pieces, now, conn, asked_before, urgent, idle)
+    }
+
+    fn return_staked(
+        &mut self,
+        now: Timestamp,
+        may_be_asked: &Set<ConnectionId>,
+    ) -> Vec<(ConnectionId, BlockRef)> {
+        (self.order).return_staked(&mut self.pieces, now, may_be_asked)
+    }
+
+    fn next_timeout(&self, now: Timestamp) -> Timestamp {
+        self.order.next_timeout(&self.pieces, now)
+    }
+
+    fn interested(&self, conn: ConnectionId) -> bool {
+        self.order.interested(&self.pieces, conn)
+    }
+
+    fn is_complete(&self) -> bool {
+        self.order.is_complete(&self.pieces)
+    }
+
+    fn is_anything_left(&self) -> bool {
+        self.order.is_anything_left(&self.pieces)
+    }
+
+    fn is_late(&self, now: Timestamp, price: FineUnits) -> bool {
+        self.order.is_late(&self.pieces, now, price)
+    }
+
+    fn probed_at(&self, conn: ConnectionId) -> Timestamp {
+        self.order.probed_at(conn)
+    }
+
+    fn turns_left(&self, piece: PieceIndex, conn: ConnectionId) -> Option<u64> {
+        self.order.turns_left(&self.pieces, piece, conn)
+    }
+
+    fn missed(&self, piece: PieceIndex, conn: ConnectionId) -> u32 {
+        self.order.missed(piece, conn)
     }
 }
 
+/// What tests look at.
+impl Picker {
+    fn peer_pieces(&self, conn: ConnectionId) -> Option<&Bitfield> {
+        self.order.peers.get(&conn).map(|peer| &peer.have)
+    }
+
+    fn outstanding(&self, conn: ConnectionId) -> usize {
+        self.pieces.requests(conn).len()
+    }
+
+    fn availability(&self, piece: PieceIndex) -> u32 {
+        self.order.rarity.availability(piece.0)
+    }
+
+    fn block_ref(&self, piece: u32, number: u32) -> BlockRef {
+        let geometry = self.pieces.geometry();
+        geometry.block(PieceIndex(piece), number).expect("a block")
+    }
+
+    /// The blocks that are here of a begun piece, and their senders.
+    fn sources(&self, piece: PieceIndex) -> Vec<(u32, Option<ConnectionId>)> {
+        let held = self
+            .pieces
+            .partial(piece)
+            .into_iter()
+            .flat_map(Partial::held);
+        held.map(|(number, held)| (number, held.from)).collect()
+    }
+}
+
+/// `pieces` pieces of four blocks, the last one block and a bit.
 fn picker(pieces: u32) -> Picker {
     let total = u64::from(pieces - 1) * 64 * KIB + 20 * KIB;
     Picker::new(total, 64 * KIB as u32, [3; 32])
@@ -67,7 +252,7 @@ fn choked(picker: &mut Picker, now: Timestamp, conn: ConnectionId) {
 }
 
 fn seed(picker: &mut Picker, id: u64, price: u128, rate: u64) -> ConnectionId {
-    let pieces = picker.pieces;
+    let pieces = picker.pieces.geometry().piece_count();
     picker.peer_status(conn(id), status(price, rate));
     picker.peer_bitfield(conn(id), Bitfield::full(pieces));
     conn(id)
@@ -428,7 +613,7 @@ fn the_partial_budget_bounds_begun_pieces_and_gives_up_stuck_ones() {
     let a = seed(&mut picker, 1, 0, 0);
     assert_eq!(pick(&mut picker, at(0), a, 1000).len(), 16);
     // Piece by piece half delivered by a peer that leaves; what the next one lacks is given up.
-    let begun: Vec<u32> = picker.partials.keys().copied().collect();
+    let begun: Vec<u32> = picker.pieces.partials().map(|(piece, _)| piece.0).collect();
     for &piece in &begun {
         let block = picker.block_ref(piece, 0);
         picker.received(at(1), a, block);
@@ -527,12 +712,12 @@ fn picking_stays_cheap_with_10_000_pieces_and_100_peers() {
         spacing: Duration::from_millis(200),
     }]);
     let (mut picks, mut most, mut blocks) = (0u64, 0, 0u64);
-    picker.work = 0;
+    picker.order.work = 0;
     for round in 0..200u64 {
         for id in 0..100 {
-            let before = picker.work;
+            let before = picker.order.work;
             let out = pick(&mut picker, at(round * 20), conn(id), 8);
-            most = most.max(picker.work - before);
+            most = most.max(picker.order.work - before);
             picks += 1;
             blocks += out.len() as u64;
             deliver(&mut picker, at(round * 20 + 10), conn(id), &out);
@@ -541,9 +726,9 @@ fn picking_stays_cheap_with_10_000_pieces_and_100_peers() {
     assert!(blocks > 20_000, "{blocks} blocks");
     // A scan of all pieces per pick would be 10,000; of all peers per block 800.
     assert!(
-        picker.work / picks < 600,
+        picker.order.work / picks < 600,
         "{} per pick",
-        picker.work / picks
+        picker.order.work / picks
     );
     assert!(most < 8_000, "{most} in one pick");
 }
@@ -596,7 +781,7 @@ fn stream(sellers: [(u128, u64, u64); 2], on_demand: bool) -> ([u64; 2], Duratio
                 allowance[i] = 0;
             }
         }
-        if picker.verified().contains(head) {
+        if picker.pieces.done().contains(head) {
             played += Duration::from_millis(STEP);
         } else if played > Duration::ZERO {
             stalled += Duration::from_millis(STEP);
@@ -686,13 +871,14 @@ impl Model {
                 for piece in picker.take_dropped() {
                     self.here.remove(&piece.0);
                 }
-                for (piece, resumed) in picker.take_resumed() {
-                    assert_eq!(resumed, conn(peer));
-                    let sources = picker.sources(piece);
-                    assert!(sources.iter().all(|(_, from)| *from == Some(resumed)));
-                    let begins = sources.iter().map(|(index, _)| index * BLOCK_LEN);
-                    let before = self.here.insert(piece.0, begins.collect());
-                    assert_eq!(before, None);
+                // It goes on with what it brought of a piece that failed.
+                for piece in 0..12 {
+                    let sources = picker.sources(PieceIndex(piece));
+                    if !sources.is_empty() && !self.here.contains_key(&piece) {
+                        assert!(sources.iter().all(|(_, from)| *from == Some(conn(peer))));
+                        let begins = sources.iter().map(|(index, _)| index * BLOCK_LEN);
+                        self.here.insert(piece, begins.collect());
+                    }
                 }
                 assert!(chosen.len() <= max);
                 for block in chosen {
@@ -830,6 +1016,7 @@ impl Model {
     }
 
     fn check_state(&self, picker: &Picker) {
+        picker.pieces.assert_agrees();
         for peer in 0..6 {
             let out = self.out.get(&peer).map_or(0, Vec::len);
             assert_eq!(picker.outstanding(conn(peer)), out, "peer {peer}");
@@ -841,9 +1028,9 @@ impl Model {
                 here,
                 "piece {piece}"
             );
-            let begun = picker.partials.contains_key(&piece);
+            let begun = picker.pieces.partial(PieceIndex(piece)).is_some();
             let open = !begun && !self.verified.contains(&piece);
-            assert_eq!(picker.rarity.is_listed(piece), open, "piece {piece}");
+            assert_eq!(picker.order.rarity.is_listed(piece), open, "piece {piece}");
         }
     }
 }

@@ -1,11 +1,10 @@
 //! Pieces that failed their hash with several sources: each comes whole from one peer, by turns
 //! (docs/decisions/045-a-failed-piece-comes-whole-by-turns.md).
 
-use super::partial::{Block, Partial, PieceOwner};
 use super::peers::{Peer, transfer_time};
 use super::slow::COMPARED_DEADLINES;
 use super::{PATIENCE, Picker};
-use crate::bitfield::Bitfield;
+use crate::pieces::{Partial, PieceOwner, Pieces};
 use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
@@ -30,11 +29,9 @@ pub(super) struct Failed {
     favoured: Option<ConnectionId>,
 }
 
-/// What the turns of a peer brought of a piece that failed.
+/// The turns that a peer had for a piece that failed. The blocks that it brought in them are the [`Pieces`]' suspects.
 #[derive(Debug, Default)]
 struct Turns {
-    /// The blocks that it brought.
-    part: Option<Bitfield>,
     /// When its last turn ended, by [`Picker::order`]: that it had, or that it did not take.
     ended: Option<u64>,
     /// So often since its last one another began a turn behind it, because it was not there for its own, or did not take it.
@@ -67,7 +64,7 @@ fn turn_is_over(
     showed: Option<u64>,
     is_next: bool,
 ) -> bool {
-    let time = now.since(partial.begun);
+    let time = now.since(partial.delivery().begun);
     let rate = other.measured.min(showed.unwrap_or(u64::MAX));
     if !owner.free() {
         return false;
@@ -89,25 +86,14 @@ fn turn_is_over(
 /// The blocks that a peer sent in its turn, with those that it was asked for before, which come first; and how many of these it
 /// still owes.
 fn sent_in_turn(partial: &Partial, owner: &Peer) -> (u64, u64) {
-    let brought = u64::from(partial.received().saturating_sub(partial.brought));
-    let others = (owner.received).saturating_sub(partial.received_before + brought);
-    let before = others.min(partial.ahead);
-    (brought + before, partial.ahead - before)
+    let delivery = partial.delivery();
+    let brought = u64::from(partial.received().saturating_sub(delivery.brought));
+    let others = (owner.received).saturating_sub(delivery.received_before + brought);
+    let before = others.min(delivery.ahead);
+    (brought + before, delivery.ahead - before)
 }
 
 impl Failed {
-    /// What each peer brought of the piece is kept for its turn.
-    pub(super) fn keep(&mut self, partial: &Partial) {
-        let count = partial.blocks.len() as u32;
-        for (index, block) in (0..).zip(&partial.blocks) {
-            if let Block::Received(Some(conn)) = block {
-                let part = &mut self.turns.entry(*conn).or_default().part;
-                part.get_or_insert_with(|| Bitfield::empty(count))
-                    .insert(index);
-            }
-        }
-    }
-
     /// Whose number is lower has its turn before: when its last turn ended, or when it `joined`.
     fn order(&self, conn: ConnectionId, joined: u64) -> u64 {
         match self.favoured == Some(conn) {
@@ -138,19 +124,23 @@ impl Failed {
 
 impl Picker {
     /// Ends turns that are over where another peer could have its own. Answers what is to be cancelled, and at whom.
-    pub fn end_turns(&mut self, now: Timestamp) -> Vec<(ConnectionId, BlockRef)> {
+    pub fn end_turns(
+        &mut self,
+        pieces: &mut Pieces,
+        now: Timestamp,
+    ) -> Vec<(ConnectionId, BlockRef)> {
         self.seen = now;
         let over = self.failed.iter().filter_map(|(piece, failed)| {
-            let partial = self.partials.get(piece);
-            let partial = partial.filter(|p| p.missing + p.requested > 0)?;
-            let PieceOwner::Sole(owner) = partial.owner else {
+            let partial = pieces.partial(PieceIndex(*piece));
+            let partial = partial.filter(|p| !p.is_complete())?;
+            let PieceOwner::Sole(owner) = partial.delivery().owner else {
                 return None;
             };
             let sends = self.peers.get(&owner)?;
             let others = || {
                 let others = self.peers.iter().filter(|(conn, _)| **conn != owner);
                 let others = others.filter(|(conn, peer)| {
-                    peer.has_now(now, *piece) && !self.has_earlier(**conn, peer, *piece)
+                    peer.has_now(now, *piece) && !self.has_earlier(pieces, **conn, peer, *piece)
                 });
                 others.map(|(conn, peer)| (failed.order(*conn, peer.joined), *conn, peer))
             };
@@ -165,7 +155,7 @@ impl Picker {
         let over: Vec<(u32, ConnectionId)> = over.collect();
         let mut owed = Vec::new();
         for (piece, other) in over {
-            owed.extend(self.drop_partial(piece));
+            owed.extend(self.drop_partial(pieces, PieceIndex(piece)));
             if let Some(failed) = self.failed.get_mut(&piece) {
                 failed.favoured = Some(other);
                 failed.turns.entry(other).or_default().said = true;
@@ -175,51 +165,53 @@ impl Picker {
     }
 
     /// A reader needs the piece.
-    pub fn is_due(&self, piece: u32) -> bool {
-        self.deadlines.iter().any(|(_, due)| *due == piece)
+    pub fn is_due(&self, piece: PieceIndex) -> bool {
+        self.deadlines.iter().any(|(_, due)| *due == piece.0)
     }
 
     /// A reader needs something of this peer before the piece: it is asked for that first.
-    fn has_earlier(&self, conn: ConnectionId, peer: &Peer, piece: u32) -> bool {
+    fn has_earlier(&self, pieces: &Pieces, conn: ConnectionId, peer: &Peer, piece: u32) -> bool {
         let deadlines = self.deadlines.iter().map(|(_, other)| *other);
         let mut before = deadlines
             .take_while(|other| *other != piece)
             .take(COMPARED_DEADLINES);
         before.any(|other| {
-            let owner = self.partials.get(&other).map(|partial| partial.owner);
+            let partial = pieces.partial(PieceIndex(other));
+            let owner = partial.map(|partial| partial.delivery().owner);
             let open = match owner {
                 Some(PieceOwner::Sole(owner)) => owner == conn,
                 _ => !self.failed.contains_key(&other),
             };
-            open && peer.have.contains(other) && self.missing_bytes(other) > 0
+            open && peer.have.contains(other) && self.missing_bytes(pieces, PieceIndex(other)) > 0
         })
     }
 
     /// When the turn of a piece that is begun may be over.
     pub(super) fn turn_ends_at(partial: &Partial, now: Timestamp) -> Timestamp {
-        let looks = now.since(partial.begun).as_micros() / PATIENCE.as_micros() + 1;
+        let begun = partial.delivery().begun;
+        let looks = now.since(begun).as_micros() / PATIENCE.as_micros() + 1;
         let next = PATIENCE.saturating_mul(u32::try_from(looks).unwrap_or(u32::MAX));
-        let end = partial.begun + TURN;
+        let end = begun + TURN;
         match now < end {
-            true => end.min(partial.begun + next),
-            false => partial.begun + next,
+            true => end.min(begun + next),
+            false => begun + next,
         }
     }
 
     /// Ends the turns of those that do nothing any more for a piece that this peer has. To be called before it is asked for
-    /// anything, with [`Picker::take_dropped`] in between.
-    pub fn end_abandoned(&mut self, now: Timestamp, conn: ConnectionId) {
+    /// anything, with [`Pieces::take_given_up`] in between.
+    pub fn end_abandoned(&mut self, pieces: &mut Pieces, now: Timestamp, conn: ConnectionId) {
         self.seen = now;
         let Some(peer) = self.peers.get(&conn) else {
             return;
         };
         let abandoned = |piece: &u32| {
-            let partial = self.partials.get(piece);
+            let partial = pieces.partial(PieceIndex(*piece));
             peer.have.contains(*piece) && partial.is_some_and(|p| p.abandoned_whole(conn, now))
         };
         let ended: Vec<u32> = self.failed.keys().copied().filter(abandoned).collect();
         for piece in ended {
-            self.drop_partial(piece);
+            self.drop_partial(pieces, PieceIndex(piece));
         }
     }
 
@@ -227,6 +219,7 @@ impl Picker {
     /// for which they wait a while.
     pub(super) fn turns(
         &mut self,
+        pieces: &Pieces,
         now: Timestamp,
         conn: ConnectionId,
         picks: &Peer,
@@ -234,7 +227,7 @@ impl Picker {
         let (mut own, mut others) = (Set::new(), Set::new());
         let mut all = core::mem::take(&mut self.failed);
         for (&piece, failed) in &mut all {
-            if self.partials.contains_key(&piece) || !picks.have.contains(piece) {
+            if pieces.partial(PieceIndex(piece)).is_some() || !picks.have.contains(piece) {
                 continue;
             }
             let peers = &self.peers;
@@ -259,10 +252,12 @@ impl Picker {
                 let (since, _) = *failed.waits.insert(waits.unwrap_or((now, awaited)));
                 if now >= since + PATIENCE {
                     // It does not take its turn: now it is the next one's. Nobody could where there is no room for the piece.
-                    let can = self.fits(piece) && self.has_budget_for(piece, self.is_due(piece));
+                    let begun = PieceIndex(piece);
+                    let can = self.fits(pieces, begun)
+                        && self.has_budget_for(pieces, begun, self.is_due(begun));
                     let busy = peers
                         .get(&awaited)
-                        .is_none_or(|peer| self.has_earlier(awaited, peer, piece));
+                        .is_none_or(|peer| self.has_earlier(pieces, awaited, peer, piece));
                     self.order += 1;
                     failed.passed(awaited, self.order, can && !busy);
                     first = before_it(failed);
@@ -281,20 +276,23 @@ impl Picker {
     /// A peer begins its turn, with what it brought before.
     pub(super) fn begin_turn(
         &mut self,
+        pieces: &mut Pieces,
         now: Timestamp,
         conn: ConnectionId,
         peer: &Peer,
-        piece: u32,
+        begins: PieceIndex,
     ) {
-        let partial = self.partials.get_mut(&piece);
-        let partial = partial.filter(|p| p.whole && p.owner == PieceOwner::Vacant);
-        let (Some(partial), Some(failed)) = (partial, self.failed.get_mut(&piece)) else {
+        let piece = begins.0;
+        let ahead = pieces.requests(conn).len() as u64;
+        let delivery = pieces.delivery_mut(begins);
+        let delivery = delivery.filter(|d| d.whole && d.owner == PieceOwner::Vacant);
+        let (Some(delivery), Some(failed)) = (delivery, self.failed.get_mut(&piece)) else {
             return;
         };
-        partial.owner = PieceOwner::Sole(conn);
-        partial.touched = now;
-        partial.ahead = peer.requests.len() as u64;
-        partial.received_before = peer.received;
+        delivery.owner = PieceOwner::Sole(conn);
+        delivery.touched = now;
+        delivery.ahead = ahead;
+        delivery.received_before = peer.received;
         failed.waits = None;
         failed.favoured = None;
         let place = failed.place(conn, peer.joined);
@@ -310,74 +308,73 @@ impl Picker {
         let turns = failed.turns.entry(conn).or_default();
         turns.said = false;
         turns.missed = 0;
-        // Who sent all of it sent it wrong.
-        let part = turns.part.as_ref();
-        let Some(part) = part.filter(|part| part.count() > 0 && !part.is_full()) else {
-            return;
-        };
-        for index in part.iter() {
-            partial.bring(conn, index);
+        let brought = pieces.suspects().count(begins, conn);
+        // A peer that sent all of it sent it wrong.
+        if brought > 0 && brought < pieces.geometry().blocks_in(begins).unwrap_or(0) {
+            pieces.take_up(begins, conn);
+            let received = pieces.partial(begins).map_or(0, Partial::received);
+            if let Some(delivery) = pieces.delivery_mut(begins) {
+                delivery.brought = received;
+            }
         }
-        partial.brought = partial.received();
-        self.resumed.push((PieceIndex(piece), conn));
     }
 
     /// A turn is over: what came of it is kept for the next one of that peer, which comes after those of all others.
-    pub(super) fn note_end_of_turn(&mut self, piece: u32) {
-        let partial = self.partials.get(&piece).filter(|p| p.has_turn());
-        let Some((partial, PieceOwner::Sole(owner))) = partial.map(|p| (p, p.owner)) else {
+    pub(super) fn note_end_of_turn(&mut self, pieces: &Pieces, piece: PieceIndex) {
+        let partial = pieces.partial(piece).filter(|p| p.has_turn());
+        let Some((partial, PieceOwner::Sole(owner))) = partial.map(|p| (p, p.delivery().owner))
+        else {
             return;
         };
         self.order += 1;
-        if let Some(failed) = self.failed.get_mut(&piece) {
+        if let Some(failed) = self.failed.get_mut(&piece.0) {
             let peer = self.peers.get(&owner);
             let blocks = peer.map_or(0, |peer| sent_in_turn(partial, peer).0);
             let bytes = blocks * u64::from(BLOCK_LEN);
-            let micros = self.seen.since(partial.begun).as_micros().max(1_000_000);
+            let micros = self
+                .seen
+                .since(partial.delivery().begun)
+                .as_micros()
+                .max(1_000_000);
             let shown = u128::from(bytes) * 1_000_000 / micros;
             let turns = failed.turns.entry(owner).or_default();
             turns.shown = Some(u64::try_from(shown).unwrap_or(u64::MAX));
-            turns.grew = u64::from(partial.received().saturating_sub(partial.brought));
+            let brought = partial.delivery().brought;
+            turns.grew = u64::from(partial.received().saturating_sub(brought));
             turns.ended = Some(self.order);
-            failed.keep(partial);
         }
     }
 
-    /// A block of a piece that failed came when it is not its sender's turn: it is kept for that. But one is left for the turn, with
-    /// which the piece is hashed.
-    pub(super) fn keep_late(&mut self, conn: ConnectionId, piece: u32, index: u32) -> bool {
-        let count = self.piece_len(piece).div_ceil(BLOCK_LEN);
-        let turn = self.partials.get(&piece).map(|partial| partial.owner);
-        let Some(failed) = self.failed.get_mut(&piece) else {
-            return false;
-        };
-        if turn == Some(PieceOwner::Sole(conn)) || !self.peers.contains_key(&conn) {
-            return false;
-        }
-        let part = &mut failed.turns.entry(conn).or_default().part;
-        let part = part.get_or_insert_with(|| Bitfield::empty(count));
-        part.count() + 1 < count && part.insert(index)
-    }
-
-    /// A block that a peer brought of a piece that failed is not kept any more.
-    pub fn forget_block(&mut self, conn: ConnectionId, block: BlockRef) {
-        let failed = self.failed.get_mut(&block.piece.0);
-        let turns = failed.and_then(|failed| failed.turns.get_mut(&conn));
-        if let Some(part) = turns.and_then(|turns| turns.part.as_mut()) {
-            part.remove(block.begin / BLOCK_LEN);
-        }
+    /// A block of a piece that failed came when it is not its sender's turn: it is kept for that. But one is left for the turn,
+    /// with which the piece is hashed.
+    pub(super) fn is_kept(&self, pieces: &Pieces, conn: ConnectionId, block: BlockRef) -> bool {
+        let piece = block.piece;
+        let turn = pieces
+            .partial(piece)
+            .map(|partial| partial.delivery().owner);
+        let count = pieces.geometry().blocks_in(piece).unwrap_or(0);
+        self.has_failed(piece)
+            && turn != Some(PieceOwner::Sole(conn))
+            && self.peers.contains_key(&conn)
+            && pieces.suspects().count(piece, conn) + 1 < count
+            && !pieces.suspects().has(block, conn)
     }
 
     /// How many thousandths of a turn a peer will need for the rest of a piece that failed, if each brings what its last one did. Of
     /// one that left, that misses its turns, or that brings nothing, none can be told.
-    pub fn turns_left(&self, piece: PieceIndex, conn: ConnectionId) -> Option<u64> {
+    pub fn turns_left(
+        &self,
+        pieces: &Pieces,
+        piece: PieceIndex,
+        conn: ConnectionId,
+    ) -> Option<u64> {
         self.peers.get(&conn)?;
         let failed = self.failed.get(&piece.0)?;
         let turns = failed.turns.get(&conn);
         let turns = turns.filter(|turns| turns.missed < MOST_MISSED)?;
-        let part = turns.part.as_ref()?;
-        let missing = u64::from(part.len() - part.count());
-        (missing * 1_000).checked_div(turns.grew)
+        let count = pieces.geometry().blocks_in(piece)?;
+        let missing = count.saturating_sub(pieces.suspects().count(piece, conn));
+        (u64::from(missing) * 1_000).checked_div(turns.grew)
     }
 
     /// How often others began behind a peer since its last turn for a piece that failed; without end if it left.
@@ -388,18 +385,5 @@ impl Picker {
             true => turns.map_or(0, |turns| turns.missed),
             false => u32::MAX,
         }
-    }
-
-    /// Of the blocks that count as received, as a turn begins, these are here; the others are missing.
-    pub fn keep_only(&mut self, piece: PieceIndex, held: impl Fn(usize) -> bool) {
-        if let Some(partial) = self.partials.get_mut(&piece.0) {
-            partial.keep_only(held);
-        }
-        self.note_unrequested(piece.0);
-    }
-
-    /// Turns that began with what the peer had brought before: its blocks count as received.
-    pub fn take_resumed(&mut self) -> Vec<(PieceIndex, ConnectionId)> {
-        core::mem::take(&mut self.resumed)
     }
 }

@@ -1,5 +1,6 @@
-//! What of a torrent lies where: blocks held in memory, in the scratch file, in the files, and which of
-//! that outlives what. Reads and writes leave here as data; there are no file handles.
+//! What of a torrent is durable, and what becomes so next: slots of the scratch file, records, and the cycles that write
+//! them. Where a block stands is told by [`Pieces`], which every call lends. Writes leave here as data; there are no file
+//! handles.
 //!
 //! Invariants: unverified bytes lie only in memory and in the scratch file, never in the files. A
 //! have-record names a piece only after its write was done, which is what a killed process leaves behind; until a
@@ -13,9 +14,11 @@ mod records;
 use bytes::Bytes;
 
 use crate::bitfield::Bitfield;
+use crate::metainfo::Geometry;
+use crate::pieces::{Block, Partial, Pieces, Saved};
 use crate::sorted::{Map, Set};
 use crate::time::Duration;
-use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, Durability, PieceIndex};
+use crate::types::{BLOCK_LEN, Durability, PieceIndex};
 
 pub use records::{HaveRecord, ScratchEntry, decode_have, decode_scratch};
 use records::{MAX_SLOTS, encode_have, encode_scratch};
@@ -40,72 +43,6 @@ pub const FLUSH_BYTES: u64 = 16 * 1024 * 1024;
 const MAX_UNFLUSHED: usize = 256;
 /// At least so many of the newest recorded pieces are hashed again at a start: a disk may lie about its flushes.
 const RECENT_PIECES: usize = 16;
-
-/// One block in memory, not verified.
-#[derive(Debug, Clone)]
-pub struct HeldBlock {
-    /// Its bytes.
-    pub data: Bytes,
-    /// Who sent it; `None` if restored from the scratch file.
-    pub from: Option<ConnectionId>,
-    /// It lies in the scratch file and was flushed and recorded.
-    pub durable: bool,
-    /// It was paid for in advance.
-    pub advanced: bool,
-    /// Its write into the scratch file was asked for.
-    scratched: bool,
-    /// A record names it.
-    recorded: bool,
-}
-
-/// A piece begun and not verified.
-#[derive(Debug)]
-pub struct Partial {
-    /// By block number.
-    pub blocks: Vec<Option<HeldBlock>>,
-    received: usize,
-    slot: Option<u32>,
-    /// When its newest block came, counted in blocks.
-    grew_at: u64,
-    /// Its hash is being taken, or its data written: nothing more is added.
-    pub sealed: bool,
-}
-
-impl Partial {
-    /// Every block is there.
-    pub fn is_complete(&self) -> bool {
-        self.received == self.blocks.len()
-    }
-
-    /// Bytes held.
-    pub fn bytes(&self) -> u64 {
-        self.blocks
-            .iter()
-            .flatten()
-            .map(|b| b.data.len() as u64)
-            .sum()
-    }
-
-    /// Bytes that lie in memory alone.
-    fn unsaved(&self) -> u64 {
-        let unsaved = self.blocks.iter().flatten().filter(|b| !b.scratched);
-        unsaved.map(|b| b.data.len() as u64).sum()
-    }
-
-    /// Everybody who sent a part of it.
-    pub fn senders(&self) -> Set<Option<ConnectionId>> {
-        self.blocks.iter().flatten().map(|b| b.from).collect()
-    }
-
-    /// Its bytes in order. Only for a complete piece.
-    pub fn chunks(&self) -> Vec<Bytes> {
-        self.blocks
-            .iter()
-            .flatten()
-            .map(|b| b.data.clone())
-            .collect()
-    }
-}
 
 /// A write into the scratch file.
 #[derive(Debug, Clone)]
@@ -166,33 +103,33 @@ struct CycleWork {
     /// To be recorded: their writes were asked for before the cycle began.
     pieces: Set<PieceIndex>,
     /// To be named as lying in the scratch file.
-    blocks: Vec<(PieceIndex, usize)>,
+    blocks: Vec<(PieceIndex, u32)>,
+    /// How many bytes of blocks are written into the scratch file for it.
+    bytes: u64,
     /// The flush covers these pieces and so many bytes; `None` without one.
     flush: Option<(Set<PieceIndex>, u64)>,
+}
+
+/// A piece in the files that no record names yet.
+#[derive(Debug, Default)]
+struct Unrecorded {
+    /// Its bytes that no record knows in the scratch file.
+    unsaved: u64,
+    /// What the scratch file holds of it: named until the piece itself is.
+    leaving: Option<ScratchEntry>,
 }
 
 /// One torrent's data on its way to durability.
 #[derive(Debug)]
 pub struct Store {
-    piece_length: u32,
-    total_length: u64,
-    partials: Map<PieceIndex, Partial>,
-    partial_bytes: u64,
-    /// Blocks ever held.
-    blocks_held: u64,
+    geometry: Geometry,
     /// Slot of every piece that has one, also of verified pieces whose record is not put yet.
     slots: Map<PieceIndex, u32>,
     retiring: Set<u32>,
     cycle: Cycle,
     cycles: u64,
-    /// What would be lost with the process, without what the running cycle covers.
-    undurable: u64,
-    /// What would be lost with the process now: what arrived and no record names that was put.
-    at_risk: u64,
-    /// Written to the files, not recorded yet; how many of its bytes no record knows in the scratch file.
-    unrecorded: Map<PieceIndex, u64>,
-    /// What the scratch file holds of those: named until they are recorded themselves.
-    leaving: Map<PieceIndex, ScratchEntry>,
+    /// Written to the files, not recorded yet.
+    unrecorded: Map<PieceIndex, Unrecorded>,
     recorded: Bitfield,
     /// Recorded pieces, newest last: all that are not flushed, and some more.
     recent: Vec<PieceIndex>,
@@ -207,24 +144,16 @@ pub struct Store {
 }
 
 impl Store {
-    /// Nothing held, nothing recorded.
-    pub fn new(total_length: u64, piece_length: u32) -> Self {
-        let pieces = total_length.div_ceil(u64::from(piece_length.max(1)));
+    /// Nothing recorded.
+    pub fn new(geometry: Geometry) -> Self {
         Store {
-            piece_length: piece_length.max(1),
-            total_length,
-            partials: Map::new(),
-            partial_bytes: 0,
-            blocks_held: 0,
+            geometry,
             slots: Map::new(),
             retiring: Set::new(),
             cycle: Cycle::Idle,
             cycles: 0,
-            undurable: 0,
-            at_risk: 0,
             unrecorded: Map::new(),
-            leaving: Map::new(),
-            recorded: Bitfield::empty(u32::try_from(pieces).unwrap_or(u32::MAX)),
+            recorded: Bitfield::empty(geometry.piece_count()),
             recent: Vec::new(),
             unflushed: Set::new(),
             unchecked: Set::new(),
@@ -258,7 +187,7 @@ impl Store {
             self.unflushed_bytes += self.length_of(piece);
         }
         if !self.recorded.contains(piece.0) {
-            self.unrecorded.insert(piece, 0);
+            self.unrecorded.insert(piece, Unrecorded::default());
             self.note_unflushed(piece);
         }
     }
@@ -269,23 +198,9 @@ impl Store {
         }
     }
 
-    /// Takes a block back from the scratch file.
-    pub fn restore_block(&mut self, slot: u32, block: BlockRef, data: Bytes, advanced: bool) {
-        self.slots.insert(block.piece, slot);
-        self.hold(
-            block,
-            HeldBlock {
-                data,
-                from: None,
-                durable: false,
-                advanced,
-                scratched: true,
-                recorded: true,
-            },
-        );
-        if let Some(partial) = self.partials.get_mut(&block.piece) {
-            partial.slot = Some(slot);
-        }
+    /// The blocks of a begun piece were taken back from this slot of the scratch file.
+    pub fn restore_slot(&mut self, slot: u32, piece: PieceIndex) {
+        self.slots.insert(piece, slot);
     }
 
     /// A slot of the records that is not taken over.
@@ -294,107 +209,31 @@ impl Store {
         self.record_stale = true;
     }
 
-    /// Holds a received block. `false`: it was there already, or its piece is sealed.
-    pub fn add(&mut self, block: BlockRef, data: Bytes, from: ConnectionId) -> bool {
-        let length = data.len() as u64;
-        let added = self.hold(
-            block,
-            HeldBlock {
-                data,
-                from: Some(from),
-                durable: false,
-                advanced: false,
-                scratched: false,
-                recorded: false,
-            },
-        );
-        if added {
-            self.undurable += length;
-            self.at_risk += length;
-        }
-        added
-    }
-
-    fn hold(&mut self, block: BlockRef, held: HeldBlock) -> bool {
-        let count = self.blocks_in(block.piece);
-        let partial = self.partials.entry(block.piece).or_insert_with(|| Partial {
-            blocks: vec![None; count],
-            received: 0,
-            slot: None,
-            grew_at: 0,
-            sealed: false,
-        });
-        let Some(place) = partial.blocks.get_mut((block.begin / BLOCK_LEN) as usize) else {
-            return false;
+    /// The piece verified, and its write was asked for. `partial` is what was in memory of it.
+    pub fn written(&mut self, piece: PieceIndex, partial: &Partial) {
+        let newly = match &self.cycle {
+            Cycle::Writing(work, _) | Cycle::Recording(work) => &work.blocks[..],
+            Cycle::Idle => &[],
         };
-        if place.is_some() || partial.sealed {
-            return false;
-        }
-        self.partial_bytes += held.data.len() as u64;
-        *place = Some(held);
-        partial.received += 1;
-        self.blocks_held += 1;
-        partial.grew_at = self.blocks_held;
-        true
-    }
-
-    /// A piece begun.
-    pub fn partial(&self, piece: PieceIndex) -> Option<&Partial> {
-        self.partials.get(&piece)
-    }
-
-    /// A piece begun.
-    pub fn partial_mut(&mut self, piece: PieceIndex) -> Option<&mut Partial> {
-        self.partials.get_mut(&piece)
-    }
-
-    /// All pieces begun.
-    pub fn partials(&self) -> impl Iterator<Item = (PieceIndex, &Partial)> {
-        self.partials.iter().map(|(p, partial)| (*p, partial))
-    }
-
-    /// Bytes of begun pieces in memory.
-    pub fn partial_bytes(&self) -> u64 {
-        self.partial_bytes
-    }
-
-    /// The piece verified and its write was emitted: memory may let go of it.
-    pub fn written(&mut self, piece: PieceIndex) {
-        let mut unsaved = 0;
-        if let Some(partial) = self.take_partial(piece) {
-            // What was not durable stays counted: it is so only once the piece's record is.
-            unsaved = partial.unsaved();
-            let newly = match &self.cycle {
-                Cycle::Writing(work, _) | Cycle::Recording(work) => &work.blocks[..],
-                Cycle::Idle => &[],
-            };
-            if let Some(entry) = named(piece, &partial, &newly.iter().copied().collect()) {
-                self.leaving.insert(piece, entry);
-            }
-        }
-        self.unrecorded.insert(piece, unsaved);
+        let leaving = self.named(piece, partial, &newly.iter().copied().collect());
+        // What was not durable stays counted: it is so only once the piece's record is.
+        let unsaved = partial.unsaved();
+        let written = Unrecorded { unsaved, leaving };
+        self.unrecorded.insert(piece, written);
         self.note_unflushed(piece);
     }
 
-    /// The piece's data is wrong: memory and scratch let go of it.
-    pub fn discard(&mut self, piece: PieceIndex) -> Option<Partial> {
+    /// What was begun of the piece is given up: scratch lets go of it.
+    pub fn given_up(&mut self, piece: PieceIndex) {
         if let Some(slot) = self.slots.remove(&piece) {
             self.retire_slot(slot);
         }
-        let partial = self.take_partial(piece)?;
-        // What the running cycle covers of it counts until that ends.
-        self.no_longer_at_risk(partial.unsaved());
-        Some(partial)
     }
 
     /// A piece in the files turned out to be missing or wrong. True: a record names it, and should not for long.
     pub fn lost(&mut self, piece: PieceIndex) -> bool {
-        if let Some(unsaved) = self.unrecorded.remove(&piece) {
-            self.no_longer_at_risk(unsaved);
-        }
-        if self.leaving.remove(&piece).is_some() {
-            self.record_stale = true;
-        }
+        let written = self.unrecorded.remove(&piece);
+        self.record_stale |= written.is_some_and(|written| written.leaving.is_some());
         self.unflushed.remove(&piece);
         self.unchecked.remove(&piece);
         self.recent.retain(|recent| *recent != piece);
@@ -406,25 +245,14 @@ impl Store {
         false
     }
 
-    fn no_longer_at_risk(&mut self, bytes: u64) {
-        self.undurable = self.undurable.saturating_sub(bytes);
-        self.at_risk = self.at_risk.saturating_sub(bytes);
-    }
-
-    fn take_partial(&mut self, piece: PieceIndex) -> Option<Partial> {
-        let partial = self.partials.remove(&piece)?;
-        self.partial_bytes = self.partial_bytes.saturating_sub(partial.bytes());
-        Some(partial)
-    }
-
     /// Something would be lost with the process.
-    pub fn is_dirty(&self) -> bool {
-        self.undurable > 0 || !self.unrecorded.is_empty() || self.record_stale
+    pub fn is_dirty(&self, pieces: &Pieces) -> bool {
+        self.undurable(pieces) > 0 || !self.unrecorded.is_empty() || self.record_stale
     }
 
     /// Nothing would be lost with the machine, nor is there a cycle under way.
-    pub fn is_settled(&self) -> bool {
-        self.is_idle() && !self.is_dirty() && self.unflushed_bytes == 0
+    pub fn is_settled(&self, pieces: &Pieces) -> bool {
+        self.is_idle() && !self.is_dirty(pieces) && self.unflushed_bytes == 0
     }
 
     /// How much may be lost with the process or be asked for, at so many bytes per second. More than a cycle begins at:
@@ -436,13 +264,29 @@ impl Store {
 
     /// Bytes that would be lost with the process now: held in memory, being hashed or written, and what the running
     /// cycle covers, for its record is not put yet.
-    pub fn at_risk(&self) -> u64 {
-        self.at_risk
+    pub fn at_risk(&self, pieces: &Pieces) -> u64 {
+        let covered = self.work().map_or(0, |work| work.bytes);
+        let written = self.unrecorded.values().map(|written| written.unsaved);
+        pieces.unsaved_bytes() + covered + written.sum::<u64>()
+    }
+
+    /// What would be lost with the process once the running cycle is done.
+    fn undurable(&self, pieces: &Pieces) -> u64 {
+        let covered = |piece: &PieceIndex| self.work().is_some_and(|w| w.pieces.contains(piece));
+        let written = self.unrecorded.iter().filter(|(piece, _)| !covered(piece));
+        pieces.unsaved_bytes() + written.map(|(_, written)| written.unsaved).sum::<u64>()
+    }
+
+    fn work(&self) -> Option<&CycleWork> {
+        match &self.cycle {
+            Cycle::Writing(work, _) | Cycle::Recording(work) => Some(work),
+            Cycle::Idle => None,
+        }
     }
 
     /// Enough would be lost with the process for a cycle to begin now.
-    pub fn wants_cycle(&self) -> bool {
-        self.is_idle() && self.undurable >= GROUP_BYTES
+    pub fn wants_cycle(&self, pieces: &Pieces) -> bool {
+        self.is_idle() && self.undurable(pieces) >= GROUP_BYTES
     }
 
     /// No cycle runs.
@@ -450,9 +294,8 @@ impl Store {
         matches!(self.cycle, Cycle::Idle)
     }
 
-    /// Begins a cycle. `in_files` are the pieces whose writes are known to be done. `None` if one runs, or if one would
-    /// cover too little to be worth it.
-    pub fn begin_cycle(&mut self, why: CycleFor, in_files: &Bitfield) -> Option<CycleBegun> {
+    /// Begins a cycle. `None` if one runs, or if one would cover too little to be worth it.
+    pub fn begin_cycle(&mut self, why: CycleFor, pieces: &mut Pieces) -> Option<CycleBegun> {
         if !self.is_idle() {
             return None;
         }
@@ -460,29 +303,35 @@ impl Store {
             CycleFor::Group => KEPT_BYTES,
             CycleFor::Age | CycleFor::Flush => 0,
         };
-        let (stale, stale_bytes) = self.stalest(keep);
-        let written = (self.unrecorded.iter()).filter(|(p, _)| in_files.contains(p.0));
-        let covered = stale_bytes + written.map(|(_, unsaved)| *unsaved).sum::<u64>();
-        if why == CycleFor::Group && covered < LEAST_COVERED {
+        let (stale, stale_bytes) = stalest(pieces, keep);
+        let in_files = |piece: &PieceIndex| pieces.verified().contains(*piece);
+        let written = self.unrecorded.iter().filter(|(piece, _)| in_files(piece));
+        let written: u64 = written.map(|(_, written)| written.unsaved).sum();
+        if why == CycleFor::Group && stale_bytes + written < LEAST_COVERED {
             return None;
         }
-        let (writes, mut blocks) = self.write_scratch(&stale);
+        let (writes, mut blocks) = self.write_scratch(pieces, &stale);
+        let bytes = (writes.iter().flat_map(|write| &write.chunks))
+            .map(|c| c.len() as u64)
+            .sum();
         let flush = why == CycleFor::Flush
             || self.unflushed_bytes >= FLUSH_BYTES
             || self.unflushed.len() >= MAX_UNFLUSHED;
         if flush {
             // It covers what earlier cycles wrote, too.
-            blocks = self.undurable_blocks();
+            blocks = undurable_blocks(pieces);
         }
         let awaited = writes.len() + usize::from(flush);
-        let pieces = self.unrecorded.keys().copied();
+        let in_files = |piece: &PieceIndex| pieces.verified().contains(*piece);
+        let written = self.unrecorded.keys().copied();
         let unflushed = self.unflushed.iter().copied();
         let work = CycleWork {
             // Whatever is awaited comes after these writes; where nothing is, they must be done already.
-            pieces: pieces
-                .filter(|p| awaited > 0 || in_files.contains(p.0))
+            pieces: written
+                .filter(|piece| awaited > 0 || in_files(piece))
                 .collect(),
             blocks,
+            bytes,
             flush: flush.then(|| {
                 let checked = unflushed.filter(|p| !self.unchecked.contains(p));
                 (checked.collect(), self.unflushed_bytes)
@@ -490,99 +339,57 @@ impl Store {
         };
         self.record_stale = false;
         self.cycles += 1;
-        self.undurable = self.beyond(&work.pieces);
         self.cycle = Cycle::Writing(work, awaited);
         Some(CycleBegun {
             number: self.cycles,
             writes,
             flush,
-            records: (awaited == 0).then(|| self.records(in_files)).flatten(),
+            records: (awaited == 0).then(|| self.records(pieces)).flatten(),
         })
-    }
-
-    /// Begun pieces with bytes in memory alone, without those that grew last and have no more than `keep` of them
-    /// together; and how many bytes that are.
-    fn stalest(&self, keep: u64) -> (Vec<PieceIndex>, u64) {
-        let mut dirty: Vec<(u64, PieceIndex, u64)> = (self.partials.iter())
-            .filter(|(_, partial)| !partial.sealed)
-            .map(|(piece, partial)| (partial.grew_at, *piece, partial.unsaved()))
-            .filter(|(_, _, unsaved)| *unsaved > 0)
-            .collect();
-        dirty.sort_unstable();
-        let mut left: u64 = dirty.iter().map(|(_, _, unsaved)| unsaved).sum();
-        let mut bytes = 0;
-        let mut stale = Vec::new();
-        for (_, piece, unsaved) in dirty {
-            if left <= keep {
-                break;
-            }
-            left -= unsaved;
-            bytes += unsaved;
-            stale.push(piece);
-        }
-        (stale, bytes)
     }
 
     /// What to write into the scratch file of these pieces, and which blocks that are.
     fn write_scratch(
         &mut self,
-        pieces: &[PieceIndex],
-    ) -> (Vec<ScratchWrite>, Vec<(PieceIndex, usize)>) {
+        pieces: &mut Pieces,
+        stale: &[PieceIndex],
+    ) -> (Vec<ScratchWrite>, Vec<(PieceIndex, u32)>) {
         let mut writes = Vec::new();
         let mut blocks = Vec::new();
-        for piece in pieces {
-            let Some(slot) = self.slot_for(*piece) else {
+        for &piece in stale {
+            let Some(slot) = self.slot_for(piece) else {
                 continue;
             };
-            let start = u64::from(slot) * u64::from(self.piece_length);
-            let Some(partial) = self.partials.get_mut(piece) else {
-                continue;
-            };
-            partial.slot = Some(slot);
+            let start = u64::from(slot) * u64::from(self.geometry.piece_length());
+            let of_piece = blocks.len();
             let mut run: Option<ScratchWrite> = None;
-            for (number, block) in partial.blocks.iter_mut().enumerate() {
+            for (number, block) in (0..).zip(pieces.partial(piece).map_or(&[][..], Partial::blocks))
+            {
                 match block {
-                    Some(block) if !block.scratched => {
-                        block.scratched = true;
-                        self.unflushed_bytes += block.data.len() as u64;
-                        blocks.push((*piece, number));
-                        let offset = start + number as u64 * u64::from(BLOCK_LEN);
+                    Block::Held(held) if held.saved == Saved::No => {
+                        self.unflushed_bytes += held.data.len() as u64;
+                        blocks.push((piece, number));
+                        let offset = start + u64::from(number) * u64::from(BLOCK_LEN);
                         run.get_or_insert_with(|| ScratchWrite {
                             offset,
                             chunks: Vec::new(),
                         })
                         .chunks
-                        .push(block.data.clone());
+                        .push(held.data.clone());
                     }
                     _ => writes.extend(run.take()),
                 }
             }
             writes.extend(run);
+            for (piece, number) in &blocks[of_piece..] {
+                pieces.set_saved(*piece, *number, Saved::Asked);
+            }
         }
         (writes, blocks)
     }
 
-    fn undurable_blocks(&self) -> Vec<(PieceIndex, usize)> {
-        let of = |(piece, partial): (&PieceIndex, &Partial)| {
-            let piece = *piece;
-            let blocks = partial.blocks.iter().enumerate();
-            let written = blocks
-                .filter(|(_, b)| b.as_ref().is_some_and(|b| b.scratched && !b.durable))
-                .map(move |(number, _)| (piece, number));
-            written.collect::<Vec<_>>()
-        };
-        self.partials.iter().flat_map(of).collect()
-    }
-
-    /// What would be lost with the process once `covered` are recorded.
-    fn beyond(&self, covered: &Set<PieceIndex>) -> u64 {
-        let held: u64 = self.partials.values().map(Partial::unsaved).sum();
-        let written = self.unrecorded.iter().filter(|(p, _)| !covered.contains(p));
-        held + written.map(|(_, unsaved)| *unsaved).sum::<u64>()
-    }
-
     /// One of a cycle's writes or its flush is done. After the last one: the records to put.
-    pub fn step_done(&mut self, number: u64, in_files: &Bitfield) -> Option<CycleRecords> {
+    pub fn step_done(&mut self, number: u64, pieces: &Pieces) -> Option<CycleRecords> {
         let Cycle::Writing(_, awaited) = &mut self.cycle else {
             return None;
         };
@@ -593,10 +400,10 @@ impl Store {
         if *awaited > 0 {
             return None;
         }
-        self.records(in_files)
+        self.records(pieces)
     }
 
-    fn records(&mut self, in_files: &Bitfield) -> Option<CycleRecords> {
+    fn records(&mut self, pieces: &Pieces) -> Option<CycleRecords> {
         let Cycle::Writing(mut work, _) = core::mem::replace(&mut self.cycle, Cycle::Idle) else {
             return None;
         };
@@ -605,12 +412,12 @@ impl Store {
             self.unflushed_bytes = self.unflushed_bytes.saturating_sub(bytes);
             work.flush = Some((Set::new(), 0));
         }
-        let known = |p: &PieceIndex| in_files.contains(p.0) && self.unrecorded.contains_key(p);
+        let known =
+            |p: &PieceIndex| pieces.verified().contains(*p) && self.unrecorded.contains_key(p);
         work.pieces = core::mem::take(&mut work.pieces)
             .into_iter()
             .filter(known)
             .collect();
-        self.undurable = self.beyond(&work.pieces);
         for piece in &work.pieces {
             self.recorded.insert(piece.0);
             self.recent.push(*piece);
@@ -622,16 +429,15 @@ impl Store {
             at += 1;
             at > newest || unflushed.contains(piece)
         });
-        let newly: Set<(PieceIndex, usize)> = work.blocks.iter().copied().collect();
-        let leaving = self.leaving.iter();
-        let entries: Vec<ScratchEntry> = (self.partials.iter())
-            .filter_map(|(piece, partial)| named(*piece, partial, &newly))
-            .chain(
-                leaving
-                    .filter(|(piece, _)| !work.pieces.contains(*piece))
-                    .map(|(_, entry)| entry.clone()),
-            )
-            .collect();
+        let newly: Set<(PieceIndex, u32)> = work.blocks.iter().copied().collect();
+        let begun = pieces.partials();
+        let begun = begun.filter_map(|(piece, partial)| self.named(piece, partial, &newly));
+        let leaving = self
+            .unrecorded
+            .iter()
+            .filter(|(p, _)| !work.pieces.contains(*p));
+        let leaving = leaving.filter_map(|(_, written)| written.leaving.clone());
+        let entries: Vec<ScratchEntry> = begun.chain(leaving).collect();
         let records = CycleRecords {
             have: encode_have(&HaveRecord {
                 have: self.recorded.clone(),
@@ -648,7 +454,7 @@ impl Store {
     }
 
     /// The records are put.
-    pub fn recorded(&mut self, number: u64) {
+    pub fn recorded(&mut self, number: u64, pieces: &mut Pieces) {
         if number != self.cycles || !matches!(self.cycle, Cycle::Recording(_)) {
             return;
         }
@@ -657,25 +463,19 @@ impl Store {
         };
         for piece in work.pieces {
             self.unrecorded.remove(&piece);
-            self.leaving.remove(&piece);
-            if !self.partials.contains_key(&piece)
+            if pieces.partial(piece).is_none()
                 && let Some(slot) = self.slots.remove(&piece)
             {
                 self.retiring.insert(slot);
             }
         }
+        let saved = match work.flush {
+            Some(_) => Saved::Flushed,
+            None => Saved::Recorded,
+        };
         for (piece, number) in work.blocks {
-            if let Some(Some(block)) = self
-                .partials
-                .get_mut(&piece)
-                .and_then(|p| p.blocks.get_mut(number))
-            {
-                block.recorded = true;
-                block.durable = work.flush.is_some();
-            }
+            pieces.set_saved(piece, number, saved);
         }
-        self.undurable = self.beyond(&Set::new());
-        self.at_risk = self.undurable;
         // A slot retired before this cycle's records were made is named by none of them.
         if !self.record_stale {
             self.retiring.clear();
@@ -683,7 +483,7 @@ impl Store {
     }
 
     /// A step of a cycle failed: everything it covered would be lost again.
-    pub fn cycle_failed(&mut self, number: u64) {
+    pub fn cycle_failed(&mut self, number: u64, pieces: &mut Pieces) {
         if number != self.cycles {
             return;
         }
@@ -700,23 +500,19 @@ impl Store {
             }
         }
         for (piece, number) in work.blocks {
-            if let Some(Some(block)) = self
-                .partials
-                .get_mut(&piece)
-                .and_then(|p| p.blocks.get_mut(number))
-            {
-                block.scratched = block.recorded;
-            } else if let Some(entry) = self.leaving.get_mut(&piece) {
-                entry.blocks.remove(number as u32);
-                let begin = number as u64 * u64::from(BLOCK_LEN);
-                let length = self.length_of(piece).saturating_sub(begin);
-                if let Some(unsaved) = self.unrecorded.get_mut(&piece) {
-                    *unsaved += length.min(u64::from(BLOCK_LEN));
+            let held = pieces.partial(piece).and_then(|p| p.held_block(number));
+            if let Some(held) = held {
+                if held.saved == Saved::Asked {
+                    pieces.set_saved(piece, number, Saved::No);
                 }
+            } else if let Some(written) = self.unrecorded.get_mut(&piece)
+                && let Some(entry) = &mut written.leaving
+            {
+                entry.blocks.remove(number);
+                let block = self.geometry.block(piece, number);
+                written.unsaved += block.map_or(0, |block| u64::from(block.length));
             }
         }
-        self.undurable = self.beyond(&Set::new());
-        self.at_risk = self.undurable;
         self.record_stale = true;
     }
 
@@ -731,43 +527,69 @@ impl Store {
     }
 
     fn length_of(&self, piece: PieceIndex) -> u64 {
-        let start = u64::from(piece.0) * u64::from(self.piece_length);
-        self.total_length
-            .saturating_sub(start)
-            .min(u64::from(self.piece_length))
+        u64::from(self.geometry.piece_len(piece).unwrap_or(0))
     }
 
-    fn blocks_in(&self, piece: PieceIndex) -> usize {
-        self.length_of(piece).div_ceil(u64::from(BLOCK_LEN)) as usize
+    /// A begun piece, as the scratch index names it: blocks of earlier records, and of this one.
+    fn named(
+        &self,
+        piece: PieceIndex,
+        partial: &Partial,
+        newly: &Set<(PieceIndex, u32)>,
+    ) -> Option<ScratchEntry> {
+        let slot = *self.slots.get(&piece)?;
+        let count = partial.blocks().len() as u32;
+        let mut blocks = Bitfield::empty(count);
+        let mut advanced = Bitfield::empty(count);
+        for (number, held) in partial.held() {
+            if held.saved >= Saved::Recorded || newly.contains(&(piece, number)) {
+                blocks.insert(number);
+                if held.advanced {
+                    advanced.insert(number);
+                }
+            }
+        }
+        (blocks.count() > 0).then_some(ScratchEntry {
+            slot,
+            piece,
+            blocks,
+            advanced,
+        })
     }
 }
 
-/// A piece begun, as the scratch index names it: blocks of earlier records, and of this one.
-fn named(
-    piece: PieceIndex,
-    partial: &Partial,
-    newly: &Set<(PieceIndex, usize)>,
-) -> Option<ScratchEntry> {
-    let slot = partial.slot?;
-    let count = partial.blocks.len() as u32;
-    let mut blocks = Bitfield::empty(count);
-    let mut advanced = Bitfield::empty(count);
-    for (number, block) in partial.blocks.iter().enumerate() {
-        if let Some(block) = block
-            && (block.recorded || newly.contains(&(piece, number)))
-        {
-            blocks.insert(number as u32);
-            if block.advanced {
-                advanced.insert(number as u32);
-            }
+/// Begun pieces with bytes in memory alone, without those that grew last and have no more than `keep` of them
+/// together; and how many bytes that are.
+fn stalest(pieces: &Pieces, keep: u64) -> (Vec<PieceIndex>, u64) {
+    let mut dirty: Vec<(u64, PieceIndex, u64)> = (pieces.partials())
+        .filter(|(_, partial)| !partial.is_sealed())
+        .map(|(piece, partial)| (partial.grew_at(), piece, partial.unsaved()))
+        .filter(|(_, _, unsaved)| *unsaved > 0)
+        .collect();
+    dirty.sort_unstable();
+    let mut left: u64 = dirty.iter().map(|(_, _, unsaved)| unsaved).sum();
+    let mut bytes = 0;
+    let mut stale = Vec::new();
+    for (_, piece, unsaved) in dirty {
+        if left <= keep {
+            break;
         }
+        left -= unsaved;
+        bytes += unsaved;
+        stale.push(piece);
     }
-    (blocks.count() > 0).then_some(ScratchEntry {
-        slot,
-        piece,
-        blocks,
-        advanced,
-    })
+    (stale, bytes)
+}
+
+/// Blocks that were written into the scratch file, and not flushed since.
+fn undurable_blocks(pieces: &Pieces) -> Vec<(PieceIndex, u32)> {
+    let mut blocks = Vec::new();
+    for (piece, partial) in pieces.partials() {
+        let written = partial.held();
+        let written = written.filter(|(_, h)| matches!(h.saved, Saved::Asked | Saved::Recorded));
+        blocks.extend(written.map(|(number, _)| (piece, number)));
+    }
+    blocks
 }
 
 #[cfg(test)]

@@ -5,17 +5,16 @@ use bytes::Bytes;
 use super::messages::protocol;
 use super::metadata::{Attempt, Progress};
 use super::outbox::spans_len;
-use super::suspects::Suspect;
 use super::{Buying, Context, Copied, EffectOwner, Purpose, Torrent};
 use crate::io::{ClosedReason, Effect, EffectError, Event, StorageOp};
 use crate::metainfo::{MAX_INFO_LEN, Metainfo};
 use crate::peer::MAX_UNREQUESTED;
 use crate::picker::Received;
+use crate::pieces::{Block, Held, Saved, Standing};
 use crate::sorted::{Map, Set};
-use crate::storage::Partial;
 use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
-use crate::verify::{Advances, Payable};
+use crate::verify::{Advances, Payable, VerifiedPiece};
 use crate::wire::Message;
 use crate::wire::extension::{MetadataMessage, UT_METADATA_NAME};
 
@@ -34,42 +33,38 @@ impl Torrent {
         conn: ConnectionId,
         serves: &Set<u32>,
     ) {
-        if let Some(peer) = self.peers.get_mut(&conn) {
-            let out = core::mem::take(&mut peer.requests_out).into_iter();
-            let (kept, void): (Map<_, _>, Map<_, _>) =
-                out.partition(|(block, _)| serves.contains(&block.piece.0));
-            peer.requests_out = kept;
-            for block in void.into_keys() {
-                ctx.money.request_ended(conn);
-                if !peer.sending.take_back_request(block) && peer.voided.len() < MAX_CANCELLED {
-                    peer.voided.insert(block);
-                }
+        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&conn)) else {
+            return;
+        };
+        let out = content.pieces.requests(conn).keys();
+        for block in out.filter(|block| !serves.contains(&block.piece.0)) {
+            ctx.money.request_ended(conn);
+            if !peer.sending.take_back_request(*block) && peer.voided.len() < MAX_CANCELLED {
+                peer.voided.insert(*block);
             }
-            peer.owes(ctx.now);
         }
+        (content.picker).choked(&mut content.pieces, ctx.now, conn, serves);
+        peer.owes(ctx.now, !content.pieces.requests(conn).is_empty());
     }
 
     /// A free peer owes blocks and sends none: what it owes is asked of others.
     pub(super) fn snub(&mut self, ctx: &mut Context, conn: ConnectionId) {
-        let Some(peer) = self.peers.get_mut(&conn) else {
+        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&conn)) else {
             return;
         };
         peer.snubbed = true;
-        let blocks: Vec<BlockRef> = core::mem::take(&mut peer.requests_out)
-            .into_keys()
-            .collect();
-        for block in blocks {
+        let owed: Vec<BlockRef> = content.pieces.requests(conn).keys().copied().collect();
+        content.picker.timed_out(&mut content.pieces, conn);
+        for block in owed {
             self.take_back(ctx, conn, block);
-        }
-        if let Some(content) = &mut self.content {
-            content.picker.timed_out(conn);
         }
     }
 
+    /// Tells a peer that a block is not asked of it any more; the picker knows already.
     pub(super) fn take_back(&mut self, ctx: &mut Context, conn: ConnectionId, block: BlockRef) {
+        let owes = !self.requests_out(conn).is_empty();
         if let Some(peer) = self.peers.get_mut(&conn) {
-            peer.requests_out.remove(&block);
-            peer.owes(ctx.now);
+            peer.owes(ctx.now, owes);
             ctx.money.request_ended(conn);
             if peer.sending.take_back_request(block) {
                 return;
@@ -84,7 +79,7 @@ impl Torrent {
 
     /// The peer will not serve a request (BEP 6).
     pub(super) fn rejected(&mut self, ctx: &mut Context, conn: ConnectionId, block: BlockRef) {
-        let Some(peer) = self.peers.get_mut(&conn) else {
+        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&conn)) else {
             return;
         };
         // It answers the request that was taken back; one that was made since stands (BEP 6 answers each).
@@ -92,12 +87,10 @@ impl Torrent {
             return;
         }
         peer.voided.remove(&block);
-        if peer.requests_out.remove(&block).is_some() {
-            peer.owes(ctx.now);
+        if content.pieces.asked_at(conn, block).is_some() {
+            (content.picker).rejected(&mut content.pieces, ctx.now, conn, block);
+            peer.owes(ctx.now, !content.pieces.requests(conn).is_empty());
             ctx.money.request_ended(conn);
-            if let Some(content) = &mut self.content {
-                content.picker.rejected(ctx.now, conn, block);
-            }
         }
     }
 
@@ -124,7 +117,7 @@ impl Torrent {
         peer.down.add(ctx.now, u64::from(length));
         ctx.download.take(u64::from(length));
         self.downloaded += u64::from(length);
-        let asked = peer.requests_out.remove(&block).is_some();
+        let asked = content.pieces.asked_at(conn, block).is_some();
         let late = !asked && (peer.cancelled.remove(&block) || peer.voided.remove(&block));
         if !asked && !late {
             self.wasted += u64::from(length);
@@ -135,14 +128,14 @@ impl Torrent {
             return Ok(());
         }
         let sold = matches!(ctx.money.buying(conn), Buying::Paid(_));
-        peer.sent_block(ctx.now, asked, sold);
+        let owes = content.pieces.requests(conn).len() > usize::from(asked);
+        peer.sent_block(ctx.now, asked, sold, owes);
         ctx.money.block_received(conn, block, asked);
-        match content.picker.received(ctx.now, conn, block) {
+        match (content.picker).received(&mut content.pieces, ctx.now, conn, block, &data) {
             Received::Wanted {
                 piece_complete,
                 cancel,
             } => {
-                content.store.add(block, data, conn);
                 content.dirty_since.get_or_insert(ctx.now);
                 if piece_complete {
                     Self::hash_piece(self.info_hash, content, ctx, piece);
@@ -151,21 +144,13 @@ impl Torrent {
                     self.take_back(ctx, other, block);
                 }
             }
-            Received::Kept => {
-                let suspect = Suspect {
-                    from: conn,
-                    block,
-                    data,
-                    advanced: false,
-                };
-                content.keep_late(suspect);
-            }
+            Received::Kept => content.throw_out(piece),
             Received::Duplicate | Received::Unrequested => {
                 self.wasted += u64::from(length);
                 // What was asked of a paid peer is paid if it is valid, even if it came too late.
                 if matches!(ctx.money.buying(conn), Buying::Paid(_)) {
                     let copy = (conn, block, data);
-                    if content.verified.block(block).is_some() {
+                    if content.pieces.verified().block(block).is_some() {
                         Self::compare(self.info_hash, content, ctx, copy);
                     } else {
                         content.keep_copy(copy);
@@ -183,7 +168,7 @@ impl Torrent {
         ctx: &mut Context,
         (conn, block, data): Copied,
     ) {
-        let spans = (content.geometry.block_offset(block))
+        let spans = (content.pieces.geometry().block_offset(block))
             .map(|at| content.meta.spans(at, u64::from(block.length)).collect())
             .unwrap_or_default();
         ctx.out.storage(
@@ -202,7 +187,8 @@ impl Torrent {
         late: &Bytes,
         stored: &Bytes,
     ) {
-        let proof = self.content.as_ref().and_then(|c| c.verified.block(block));
+        let content = self.content.as_ref();
+        let proof = content.and_then(|c| c.pieces.verified().block(block));
         match proof {
             Some(proof) if late == stored => {
                 ctx.money.payable(ctx.now, conn, Payable::Verified(proof));
@@ -220,11 +206,7 @@ impl Torrent {
         ctx: &mut Context,
         piece: PieceIndex,
     ) {
-        if let Some(partial) = content.store.partial_mut(piece)
-            && partial.is_complete()
-        {
-            partial.sealed = true;
-            let chunks = partial.chunks();
+        if let Some(chunks) = content.pieces.seal(piece) {
             ctx.out.effect(
                 EffectOwner::Torrent(info_hash, Purpose::HashPiece(piece)),
                 Effect::Hash { chunks },
@@ -232,46 +214,22 @@ impl Torrent {
         }
     }
 
-    /// What is here of a piece is given up before it was hashed. Of one that failed it is kept, until its sender goes on with it or
-    /// a right copy judges it.
-    pub(super) fn throw_away(
-        info_hash: crate::types::InfoHash,
-        content: &mut super::Content,
-        ctx: &mut Context,
-        piece: PieceIndex,
-    ) {
-        let Some(partial) = content.store.discard(piece) else {
+    /// What was here of these pieces was given up before it was judged. Of one that failed it is kept, until its sender goes on
+    /// with it or a right copy judges it. Nobody will know whether the rest was right: what was paid of it in advance is lost.
+    pub(super) fn settle_given_up(&mut self, ctx: &mut Context) {
+        let Some(content) = &mut self.content else {
             return;
         };
-        ctx.money.restored_judged(ctx.now, info_hash, piece, false);
-        content.advances.settle(piece);
-        let blocks = Self::sent(content, piece, partial);
-        let forgotten = match content.picker.has_failed(piece) {
-            true => content.suspect(piece, blocks),
-            false => blocks,
-        };
-        Self::forget(ctx, &forgotten);
-    }
-
-    /// Who sent the blocks of a piece.
-    fn sent(content: &super::Content, piece: PieceIndex, partial: Partial) -> Vec<Suspect> {
-        let blocks = partial.blocks.into_iter().enumerate();
-        blocks
-            .filter_map(|(number, held)| {
-                let held = held?;
-                Some(Suspect {
-                    from: held.from?,
-                    block: content.geometry.block(piece, number as u32)?,
-                    data: held.data,
-                    advanced: held.advanced,
-                })
-            })
-            .collect()
-    }
-
-    /// Nobody will know whether these were right: what was paid of them in advance is lost.
-    fn forget(ctx: &mut Context, suspects: &[Suspect]) {
-        for suspect in suspects.iter().filter(|suspect| suspect.advanced) {
+        for piece in content.pieces.take_given_up() {
+            ctx.money
+                .restored_judged(ctx.now, self.info_hash, piece, false);
+            content.advances.settle(piece);
+            content.store.given_up(piece);
+            if content.picker.has_failed(piece) {
+                content.throw_out(piece);
+            }
+        }
+        for suspect in content.pieces.take_forgotten() {
             ctx.money.thrown_away(ctx.now, suspect.from, suspect.block);
         }
     }
@@ -285,59 +243,64 @@ impl Torrent {
             return;
         };
         // Only of what was sealed for it is this the hash.
-        if !content.store.partial(piece).is_some_and(|p| p.sealed) {
+        if content.pieces.standing(piece) != Standing::Hashing {
             return;
         }
-        match content.verified.check(piece, &expected, digest) {
+        match content.pieces.check(piece, &expected, digest) {
             Err(_) => self.piece_corrupt(ctx, piece),
-            Ok(proof) => {
-                let Some(partial) = content.store.partial(piece) else {
-                    return;
-                };
-                for (number, held) in partial.blocks.iter().enumerate() {
-                    if let Some(held) = held
-                        && let Some(from) = held.from
-                        && let Some(block) = proof.block(number as u32 * BLOCK_LEN)
-                    {
-                        ctx.money.payable(ctx.now, from, Payable::Verified(block));
-                    }
-                }
-                let chunks = partial.chunks();
-                let mut guilty: Map<ConnectionId, Vec<BlockRef>> = Map::new();
-                for suspect in content.suspects.remove(&piece).unwrap_or_default() {
-                    let (from, block) = (suspect.from, suspect.block);
-                    if chunks.get((block.begin / BLOCK_LEN) as usize) != Some(&suspect.data) {
-                        guilty.entry(from).or_default().push(block);
-                    } else if let Some(block) = proof.block(block.begin) {
-                        ctx.money.payable(ctx.now, from, Payable::Verified(block));
-                    }
-                }
-                ctx.money
-                    .restored_judged(ctx.now, self.info_hash, piece, true);
-                content.advances.settle(piece);
-                let offset = content.geometry.piece_offset(piece).unwrap_or(0);
-                let spans: Vec<_> = content
-                    .meta
-                    .spans(offset, u64::from(proof.length()))
-                    .collect();
-                content.picker.have(piece);
-                content.store.written(piece);
-                content.dirty_since.get_or_insert(ctx.now);
-                content.writing.insert(piece, proof);
-                debug_assert_eq!(
-                    spans_len(&spans),
-                    chunks.iter().map(|c| c.len() as u64).sum::<u64>()
-                );
-                ctx.out.storage(
-                    self.info_hash,
-                    Purpose::WritePiece(piece),
-                    StorageOp::Write { spans, chunks },
-                );
-                for (conn, blocks) in guilty.iter() {
-                    ctx.money.blocks_invalid(ctx.now, *conn, blocks);
-                    self.ban(ctx, *conn);
-                }
+            Ok(proof) => self.piece_right(ctx, proof),
+        }
+    }
+
+    /// A piece's hash is right: its blocks are paid, the suspects of earlier copies are judged, and it is written.
+    fn piece_right(&mut self, ctx: &mut Context, proof: VerifiedPiece) {
+        let piece = proof.piece();
+        let Some(content) = &mut self.content else {
+            return;
+        };
+        let Some(partial) = content.pieces.partial(piece) else {
+            return;
+        };
+        for (number, held) in partial.held() {
+            if let Some(from) = held.from
+                && let Some(block) = proof.block(number * BLOCK_LEN)
+            {
+                ctx.money.payable(ctx.now, from, Payable::Verified(block));
             }
+        }
+        let chunks = partial.chunks();
+        let mut guilty: Map<ConnectionId, Vec<BlockRef>> = Map::new();
+        for suspect in content.pieces.suspects_mut().close(piece) {
+            let (from, block) = (suspect.from, suspect.block);
+            if chunks.get((block.begin / BLOCK_LEN) as usize) != Some(&suspect.data) {
+                guilty.entry(from).or_default().push(block);
+            } else if let Some(block) = proof.block(block.begin) {
+                ctx.money.payable(ctx.now, from, Payable::Verified(block));
+            }
+        }
+        ctx.money
+            .restored_judged(ctx.now, self.info_hash, piece, true);
+        content.advances.settle(piece);
+        let offset = content.pieces.geometry().piece_offset(piece).unwrap_or(0);
+        let length = u64::from(proof.length());
+        let spans: Vec<_> = content.meta.spans(offset, length).collect();
+        if let Some(partial) = content.pieces.write(proof) {
+            content.store.written(piece, &partial);
+        }
+        content.picker.done(piece);
+        content.dirty_since.get_or_insert(ctx.now);
+        debug_assert_eq!(
+            spans_len(&spans),
+            chunks.iter().map(|c| c.len() as u64).sum::<u64>()
+        );
+        ctx.out.storage(
+            self.info_hash,
+            Purpose::WritePiece(piece),
+            StorageOp::Write { spans, chunks },
+        );
+        for (conn, blocks) in guilty.iter() {
+            ctx.money.blocks_invalid(ctx.now, *conn, blocks);
+            self.ban(ctx, *conn);
         }
     }
 
@@ -346,41 +309,29 @@ impl Torrent {
         let Some(content) = &mut self.content else {
             return;
         };
-        let Some(partial) = content.store.discard(piece) else {
+        let Some(partial) = content.pieces.partial(piece) else {
             return;
         };
-        ctx.money
-            .restored_judged(ctx.now, self.info_hash, piece, false);
-        content.advances.settle(piece);
         self.wasted += partial.bytes();
         let senders = partial.senders();
+        // Of several, the liar is not known yet; the honest are paid when a whole copy tells.
         let whole = senders.len() > 1 || senders.contains(&None);
-        let owed = content.picker.piece_failed(piece, whole);
-        for conn in senders.iter().flatten() {
-            let blocks: Vec<BlockRef> = partial
-                .blocks
-                .iter()
-                .enumerate()
-                .filter(|(_, held)| held.as_ref().is_some_and(|h| h.from == Some(*conn)))
-                .filter_map(|(number, _)| content.geometry.block(piece, number as u32))
-                .collect();
-            // Of several, who lied is not known yet; the honest are paid when a whole copy tells.
-            if !whole {
-                ctx.money.blocks_invalid(ctx.now, *conn, &blocks);
-            }
-        }
-        if whole {
-            let sent = Self::sent(content, piece, partial);
-            let forgotten = content.suspect(piece, sent);
-            Self::forget(ctx, &forgotten);
+        let guilty = senders.into_iter().flatten().filter(|_| !whole);
+        let guilty: Vec<ConnectionId> = guilty.collect();
+        let geometry = content.pieces.geometry();
+        let blocks: Vec<BlockRef> = (partial.held())
+            .filter_map(|(number, _)| geometry.block(piece, number))
+            .collect();
+        let owed = (content.picker).piece_failed(&mut content.pieces, piece, whole);
+        self.settle_given_up(ctx);
+        for conn in &guilty {
+            ctx.money.blocks_invalid(ctx.now, *conn, &blocks);
         }
         for (conn, block) in owed {
             self.take_back(ctx, conn, block);
         }
-        if !whole {
-            for conn in senders.into_iter().flatten() {
-                self.ban(ctx, conn);
-            }
+        for conn in guilty {
+            self.ban(ctx, conn);
         }
     }
 
@@ -397,20 +348,20 @@ impl Torrent {
         let Some(content) = &mut self.content else {
             return;
         };
-        let Some(proof) = content.writing.remove(&piece) else {
+        if !content.pieces.written(piece) {
             return;
-        };
-        content.verified.insert(proof);
+        }
         for copy in content.take_copies(piece) {
             Self::compare(self.info_hash, content, ctx, copy);
         }
-        let complete =
-            content.picker.is_complete() && content.writing.is_empty() && self.over_limit.is_none();
+        let complete = content.picker.is_complete(&content.pieces)
+            && !content.pieces.is_writing()
+            && self.over_limit.is_none();
         let say_complete = complete && !content.complete_said;
         content.complete_said |= complete;
         for peer in self.peers.values_mut() {
             if peer.useful && peer.has(piece) {
-                peer.useful = content.picker.interested(peer.connection);
+                peer.useful = content.picker.interested(&content.pieces, peer.connection);
             }
         }
         self.announce_piece(ctx, piece);
@@ -437,9 +388,7 @@ impl Torrent {
         error: &EffectError,
     ) {
         if let Some(content) = &mut self.content {
-            content.writing.remove(&piece);
-            content.flush_wanted |= content.store.lost(piece);
-            content.picker.lost(piece);
+            content.lost(piece);
         }
         let remedy = match error {
             EffectError::QuotaExceeded(_) => ": free space, then resume",
@@ -462,9 +411,7 @@ impl Torrent {
     /// A piece in the files is gone or wrong.
     pub(super) fn piece_lost(&mut self, ctx: &mut Context, piece: PieceIndex) {
         if let Some(content) = &mut self.content {
-            content.verified.remove(piece);
-            content.flush_wanted |= content.store.lost(piece);
-            content.picker.lost(piece);
+            content.lost(piece);
             content.complete_said = false;
         }
         self.wishes_changed(ctx);
@@ -484,7 +431,7 @@ impl Torrent {
             if wanted == 0 {
                 continue;
             }
-            let suspects = content.suspects.values_mut().flatten();
+            let suspects = content.pieces.suspects_mut().all_mut();
             for suspect in suspects.filter(|s| s.from == conn && !s.advanced) {
                 if wanted == 0 {
                     break;
@@ -496,54 +443,50 @@ impl Torrent {
             if wanted == 0 {
                 continue;
             }
+            let unpaid = |held: &Held| held.from == Some(conn) && !held.advanced;
             // What is being hashed is paid in a moment: a flush for it would only hold it up.
-            let sealed = content.store.partials().filter(|(_, p)| p.sealed);
-            let hashed = sealed.flat_map(|(_, p)| p.blocks.iter().flatten());
-            let soon = hashed.filter(|b| b.from == Some(conn) && !b.advanced);
+            let sealed = content.pieces.partials().filter(|(_, p)| p.is_sealed());
+            let soon = sealed
+                .flat_map(|(_, p)| p.held())
+                .filter(|(_, held)| unpaid(held));
             wanted = wanted.saturating_sub(u32::try_from(soon.count()).unwrap_or(u32::MAX));
             if wanted == 0 {
                 continue;
             }
             // The one that was begun to be paid for comes before others: of those nothing may be advanced until it is judged.
-            let of_it = |p: &Partial| p.blocks.iter().flatten().any(|b| b.from == Some(conn));
-            let begun = content
-                .store
-                .partials()
-                .filter(|(_, p)| !p.sealed && of_it(p));
+            let begun = content.pieces.partials();
+            let begun = begun.filter(|(_, p)| !p.is_sealed() && p.has_of(conn));
             let oldest = begun
-                .map(|(piece, _)| piece)
-                .min_by_key(|piece| (content.advances.is_closed_for(conn, *piece), *piece));
-            let Some(piece) = oldest else { continue };
-            let geometry = content.geometry;
-            let Some(partial) = content.store.partial_mut(piece) else {
+                .min_by_key(|(piece, _)| (content.advances.is_closed_for(conn, *piece), *piece));
+            let Some((piece, partial)) = oldest else {
                 continue;
             };
             // If what was asked for completes the piece, it is paid as it is. But a seller that counts more as unpaid than we
             // do, as after a run of ours that ended, may wait for money before it sends that.
-            let asked = |number: usize| {
-                let block = geometry.block(piece, number as u32);
-                block.is_some_and(|block| peer.requests_out.contains_key(&block))
+            let comes = |block: &Block| match block {
+                Block::Missing => false,
+                Block::Requested(by) => by.all().contains(&conn),
+                Block::Held(_) => true,
             };
-            let mut missing = partial.blocks.iter().enumerate();
             let patience = peer.block_at + ADVANCE_AFTER;
-            if ctx.now < patience && missing.all(|(number, held)| held.is_some() || asked(number)) {
+            if ctx.now < patience && partial.blocks().iter().all(comes) {
                 content.advance_at = content.advance_at.min(patience);
                 continue;
             }
-            for (number, held) in partial.blocks.iter_mut().enumerate() {
-                let Some(held) = held else { continue };
-                if wanted == 0 || held.from != Some(conn) || held.advanced {
-                    continue;
+            let mut advanced = Vec::new();
+            for (number, held) in partial.held().filter(|(_, held)| unpaid(held)) {
+                if wanted == 0 {
+                    break;
                 }
-                let Some(block) = geometry.block(piece, number as u32) else {
+                let Some(block) = content.pieces.geometry().block(piece, number) else {
                     continue;
                 };
-                match content.advances.advance(conn, block, held.durable) {
+                match (content.advances).advance(conn, block, held.saved == Saved::Flushed) {
                     Ok(advance) => {
                         if !ctx.money.payable(ctx.now, conn, Payable::Advance(advance)) {
                             break;
                         }
-                        held.advanced = true;
+                        advanced.push(number);
                         wanted -= 1;
                     }
                     Err(crate::verify::AdvanceRefused::NotDurable) => {
@@ -553,6 +496,9 @@ impl Torrent {
                     }
                     Err(crate::verify::AdvanceRefused::OtherPieceOpen) => break,
                 }
+            }
+            for number in advanced {
+                content.pieces.note_advanced(piece, number);
             }
         }
     }

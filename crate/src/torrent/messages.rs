@@ -13,7 +13,6 @@ use crate::wire::extension::{
 };
 use crate::wire::{ExtendedHandshake, Handshake, Message};
 
-/// Why a message closes its connection.
 impl Torrent {
     /// A data channel brought bytes.
     pub fn received(&mut self, ctx: &mut Context, conn: ConnectionId, bytes: Bytes) {
@@ -92,7 +91,7 @@ impl Torrent {
             let id = EXTENDED_HANDSHAKE_ID;
             self.send(ctx, conn, &Message::Extended { id, payload });
         }
-        let have = self.content.as_ref().map(|c| c.verified.bits());
+        let have = self.content.as_ref().map(|c| c.pieces.verified().bits());
         let message = match have {
             Some(bits) if bits.is_full() && fast => Some(Message::HaveAll),
             Some(bits) if bits.count() > 0 => Some(Message::Bitfield(bits.as_bytes())),
@@ -159,9 +158,6 @@ impl Torrent {
                     false => Set::new(),
                 };
                 self.void_requests(ctx, conn, &serves);
-                if let Some(content) = &mut self.content {
-                    content.picker.choked(ctx.now, conn, &serves);
-                }
             }
             Message::Unchoke => peer.peer_choking = false,
             Message::Interested => {
@@ -185,9 +181,10 @@ impl Torrent {
                 }
                 if let Some(content) = &mut self.content {
                     content.picker.peer_has(conn, piece);
-                    peer.useful |= !content.picker.is_complete()
-                        && !content.verified.contains(piece)
-                        && content.picker.interested(conn);
+                    let pieces = &content.pieces;
+                    peer.useful |= !content.picker.is_complete(pieces)
+                        && !pieces.verified().contains(piece)
+                        && content.picker.interested(pieces, conn);
                 }
                 self.tell_interest(ctx, conn);
             }
@@ -290,11 +287,11 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(&conn) else {
             return Ok(());
         };
-        peer.resolve_have(content.geometry.piece_count())
+        peer.resolve_have(content.pieces.geometry().piece_count())
             .ok_or_else(|| protocol("bitfield of the wrong size"))?;
         if let Some(bits) = peer.bits() {
             content.picker.peer_bitfield(conn, bits.clone());
-            peer.useful = content.picker.interested(conn);
+            peer.useful = content.picker.interested(&content.pieces, conn);
         }
         self.tell_interest(ctx, conn);
         Ok(())
@@ -326,7 +323,7 @@ impl Torrent {
     pub(super) fn refresh_interest(&mut self) {
         if let Some(content) = &self.content {
             for peer in self.peers.values_mut() {
-                peer.useful = content.picker.interested(peer.connection);
+                peer.useful = content.picker.interested(&content.pieces, peer.connection);
             }
         }
     }

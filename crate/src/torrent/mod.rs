@@ -28,20 +28,20 @@ use chacha20::ChaCha20Rng;
 use crate::io::{
     AddOptions, ClosedReason, Config, Event, Output, PaymentNeed, StorageOp, StreamError,
 };
-use crate::metainfo::{Geometry, MagnetLink, Metainfo};
+use crate::metainfo::{MagnetLink, Metainfo};
 use crate::payment::{PeerPayInfo, TitleKind};
 use crate::peer::{Identity, Peer, TokenBucket, Uplink};
 use crate::picker::{Picker, Wanted, Window};
+use crate::pieces::{Pieces, Requests};
 use crate::sorted::{Map, Set};
 use crate::storage::Store;
 use crate::time::{Duration, Timestamp};
 use crate::types::{
     BlockRef, ConnectionId, Durability, FineUnits, InfoHash, PeerId, PieceIndex, StreamId,
 };
-use crate::verify::{Advances, VerifiedPiece, VerifiedPieces};
+use crate::verify::Advances;
 use crate::wire::Message;
 use crate::wire::extension::{PW_PAY_NAME, PayHandshake};
-use suspects::Suspect;
 
 pub use money::{Buying, Money, MoneyAction};
 pub use outbox::{EffectOwner, Outbox, Purpose};
@@ -105,16 +105,12 @@ pub struct Closed {
 #[derive(Debug)]
 struct Content {
     meta: Metainfo,
-    geometry: Geometry,
-    verified: VerifiedPieces,
+    /// Where every piece and block stands.
+    pieces: Pieces,
     picker: Picker,
     store: Store,
     advances: Advances,
     phase: Phase,
-    /// Verified, being written.
-    writing: Map<PieceIndex, VerifiedPiece>,
-    /// Of pieces that failed with several senders: who sent what.
-    suspects: Map<PieceIndex, Vec<Suspect>>,
     /// Blocks that came twice, of pieces that are not verified and stored yet.
     copies: Vec<Copied>,
     /// Something is not durable since.
@@ -131,6 +127,14 @@ struct Content {
 type Copied = (ConnectionId, BlockRef, Bytes);
 
 impl Content {
+    /// A piece is not in the files, or is wrong there: it is fetched again.
+    fn lost(&mut self, piece: PieceIndex) {
+        self.flush_wanted |= self.store.lost(piece);
+        if self.pieces.lost(piece) {
+            self.picker.lost(&self.pieces, piece);
+        }
+    }
+
     /// Keeps what came twice. Of one block it keeps one copy from each peer: a seller that is asked for it again and again is
     /// paid for the one that is stored and for one more. What is not kept stays charged, as the seller counts it.
     fn keep_copy(&mut self, copy: Copied) {
@@ -256,27 +260,28 @@ impl Torrent {
         let left = self
             .content
             .as_ref()
-            .map(|c| c.geometry.total_length() - c.verified.bytes());
+            .map(|c| c.pieces.geometry().total_length() - c.pieces.verified().bytes());
         (self.uploaded, self.downloaded, left)
     }
 
     /// Bytes of pieces begun and not verified.
     pub fn partial_bytes(&self) -> u64 {
-        (self.content.as_ref()).map_or(0, |c| c.store.partial_bytes())
+        (self.content.as_ref()).map_or(0, |c| c.pieces.held_bytes())
     }
 
     /// Bytes that arrived and would be lost with the process, and bytes that peers are asked for.
     pub fn at_risk(&self) -> (u64, u64) {
-        let lost = (self.content.as_ref()).map_or(0, |c| c.store.at_risk());
-        let asked = self.peers.values().flat_map(|p| p.requests_out.keys());
-        (lost, asked.map(|block| u64::from(block.length)).sum())
+        self.content.as_ref().map_or((0, 0), |content| {
+            let pieces = &content.pieces;
+            (content.store.at_risk(pieces), pieces.requested_bytes())
+        })
     }
 
     /// Everything is verified and stored.
     pub fn is_seed(&self) -> bool {
         self.content
             .as_ref()
-            .is_some_and(|c| c.verified.is_complete())
+            .is_some_and(|c| c.pieces.verified().is_complete())
     }
 
     /// What was there at the start is known.
@@ -347,7 +352,7 @@ impl Torrent {
         }
         ctx.uplink.forgotten(peer.sending.in_edge());
         if let Some(content) = &mut self.content {
-            content.picker.peer_gone(conn);
+            content.picker.peer_gone(&mut content.pieces, conn);
         }
         if self.attempt.as_ref().is_some_and(|a| a.connection == conn) {
             self.attempt = None;
@@ -420,10 +425,19 @@ impl Torrent {
         self.options.on_demand = on_demand;
         if let Some(content) = &mut self.content {
             let over = self.over_limit.is_some();
-            content.picker.set_wanted(wanted(on_demand || over));
+            content
+                .picker
+                .set_wanted(&content.pieces, wanted(on_demand || over));
             content.complete_said = false;
         }
         self.wishes_changed(ctx);
+    }
+
+    /// What is out to a peer, and since when.
+    pub fn requests_out(&self, conn: ConnectionId) -> &Requests {
+        const NONE: &Requests = &Map::new();
+        let pieces = self.content.as_ref().map(|content| &content.pieces);
+        pieces.map_or(NONE, |pieces| pieces.requests(conn))
     }
 
     /// Looks again at who has something for us, and says so.
@@ -532,18 +546,19 @@ impl Torrent {
     pub fn next_timeout(&self, now: Timestamp, capped: bool) -> Timestamp {
         let mut at = Timestamp::NEVER;
         for peer in self.peers.values() {
-            at = at.min(peer.next_timeout());
             // A capped transfer goes on when the bucket has filled a little.
-            if capped && !(peer.requests_in.is_empty() && peer.requests_out.is_empty()) {
+            let out = self.requests_out(peer.connection);
+            if capped && !(peer.requests_in.is_empty() && out.is_empty()) {
                 at = at.min(now + Duration::from_millis(20));
             }
+            at = at.min(peer.next_timeout(!out.is_empty()));
         }
         if let Some(attempt) = &self.attempt {
             at = at.min(attempt.gives_up_at());
         }
         if let Some(content) = &self.content {
             at = at
-                .min(content.picker.next_timeout(now))
+                .min(content.picker.next_timeout(&content.pieces, now))
                 .min(content.advance_at);
             if let Some(since) = content.dirty_since {
                 at = at.min(since + LAZY_CYCLE);
@@ -562,6 +577,7 @@ impl Torrent {
         let now = ctx.now;
         let mut closing = Vec::new();
         let mut snubbed = Vec::new();
+        let pieces = self.content.as_ref().map(|content| &content.pieces);
         for (conn, peer) in &mut self.peers {
             if peer.stage == HandshakeStage::Handshaking {
                 if now >= peer.opened_at + HANDSHAKE_TIMEOUT {
@@ -571,7 +587,9 @@ impl Torrent {
             }
             if now >= peer.last_received + IDLE_TIMEOUT {
                 closing.push((*conn, "it said nothing"));
-            } else if !peer.requests_out.is_empty() && now >= peer.block_at + SNUB_TIMEOUT {
+            } else if now >= peer.block_at + SNUB_TIMEOUT
+                && pieces.is_some_and(|pieces| !pieces.requests(*conn).is_empty())
+            {
                 snubbed.push(*conn);
             }
             if now >= peer.last_sent + KEEP_ALIVE && !peer.send(now, &Message::KeepAlive) {
@@ -605,8 +623,8 @@ impl Torrent {
                 spacing: u.spacing,
             })
             .collect();
-        if content.picker.set_windows(&windows) {
-            content.complete_said &= content.picker.is_complete();
+        if content.picker.set_windows(&content.pieces, &windows) {
+            content.complete_said &= content.picker.is_complete(&content.pieces);
             self.wishes_changed(ctx);
         }
     }
@@ -665,12 +683,14 @@ impl Torrent {
         if ctx.config.payment.is_none() {
             return;
         }
-        let picker = self.content.as_ref().map(|c| &c.picker);
+        let content = self.content.as_ref();
         let units: Set<FineUnits> = (self.peers.values())
             .filter(|p| lacking && p.delivers_all(ctx.now))
             .map(|p| ctx.money.price(p.connection).unwrap_or(FineUnits(0)))
             .collect();
-        let in_time = |price: &&FineUnits| picker.is_some_and(|p| !p.is_late(ctx.now, **price));
+        let in_time = |price: &&FineUnits| {
+            content.is_some_and(|c| !c.picker.is_late(&c.pieces, ctx.now, **price))
+        };
         let enough = units.iter().find(in_time).copied();
         for peer in self.peers.values().filter(|p| p.in_payments) {
             let conn = peer.connection;

@@ -83,17 +83,20 @@ impl Torrent {
         }
         let room = ctx.quota.room_for(self.info_hash);
         content.picker.set_room(room);
-        let held = content.picker.held_bytes();
-        let total = content.geometry.total_length();
+        let held = content.pieces.room_taken();
+        let total = content.pieces.geometry().total_length();
         let whole = !self.options.on_demand;
         let fits = if whole {
-            total <= room || content.picker.verified().is_full()
+            total <= room || content.pieces.done().is_full()
         } else {
             // Once a reader was refused, until there is room for any piece again.
-            self.over_limit.is_none() || held + u64::from(content.geometry.piece_length()) <= room
+            self.over_limit.is_none()
+                || held + u64::from(content.pieces.geometry().piece_length()) <= room
         };
         if fits != self.over_limit.is_none() {
-            content.picker.set_wanted(wanted(!whole || !fits));
+            content
+                .picker
+                .set_wanted(&content.pieces, wanted(!whole || !fits));
             content.complete_said = false;
             self.over_limit = None;
             if !fits {
@@ -111,8 +114,8 @@ impl Torrent {
         if !matches!(content.phase, Phase::Running) {
             return;
         }
-        let held = content.picker.held_bytes();
-        let total = content.geometry.total_length();
+        let held = content.pieces.room_taken();
+        let total = content.pieces.geometry().total_length();
         let share = if self.options.on_demand || self.over_limit.is_some() {
             held
         } else {
@@ -123,7 +126,7 @@ impl Torrent {
             return;
         }
         let refused: Vec<StreamId> = (self.streams.waiting(&content.meta).into_iter())
-            .filter(|(_, piece)| !content.picker.has_room_for(*piece))
+            .filter(|(_, piece)| !content.picker.has_room_for(&content.pieces, *piece))
             .map(|(stream, _)| stream)
             .collect();
         let Some(last) = refused.last() else {
@@ -165,7 +168,7 @@ impl Torrent {
         } else if let Some(content) = &self.content
             && matches!(content.phase, Phase::Running)
         {
-            let held = content.picker.held_bytes();
+            let held = content.pieces.room_taken();
             ctx.quota.set_share(self.info_hash, held);
         }
     }

@@ -17,14 +17,14 @@ impl Torrent {
             name: self.name.clone().unwrap_or_else(|| self.info_hash.to_hex()),
             state: self.state(),
             failure: self.failed.as_ref().or(self.over_limit.as_ref()).cloned(),
-            total_length: content.map_or(0, |c| c.geometry.total_length()),
-            piece_length: content.map_or(0, |c| c.geometry.piece_length()),
-            piece_count: content.map_or(0, |c| c.geometry.piece_count()),
+            total_length: content.map_or(0, |c| c.pieces.geometry().total_length()),
+            piece_length: content.map_or(0, |c| c.pieces.geometry().piece_length()),
+            piece_count: content.map_or(0, |c| c.pieces.geometry().piece_count()),
             have: content
-                .map(|c| c.verified.bits().as_bytes())
+                .map(|c| c.pieces.verified().bits().as_bytes())
                 .unwrap_or_default(),
-            verified_bytes: content.map_or(0, |c| c.verified.bytes()),
-            block_count: content.map_or(0, |c| c.geometry.block_count()),
+            verified_bytes: content.map_or(0, |c| c.pieces.verified().bytes()),
+            block_count: content.map_or(0, |c| c.pieces.geometry().block_count()),
             files: content.map(files).unwrap_or_default(),
             downloaded: self.downloaded,
             uploaded: self.uploaded,
@@ -40,7 +40,7 @@ impl Torrent {
                 .peers
                 .values()
                 .filter(|p| p.stage == HandshakeStage::Active)
-                .map(|p| peer_snapshot(p, money, now))
+                .map(|p| peer_snapshot(p, self.requests_out(p.connection).len(), money, now))
                 .collect(),
             swarm: self.swarm,
         }
@@ -56,7 +56,9 @@ impl Torrent {
         match &self.content {
             None => TorrentState::FetchingMetadata,
             Some(c) if !matches!(c.phase, Phase::Running) => TorrentState::Checking,
-            Some(c) if c.picker.is_complete() && c.writing.is_empty() => TorrentState::Seeding,
+            Some(c) if c.picker.is_complete(&c.pieces) && !c.pieces.is_writing() => {
+                TorrentState::Seeding
+            }
             Some(_) => TorrentState::Downloading,
         }
     }
@@ -67,14 +69,14 @@ impl Torrent {
         let Some(content) = &self.content else {
             return FineUnits(0);
         };
-        let missing: u64 = (content.geometry.pieces().iter())
-            .filter(|piece| !content.verified.contains(*piece))
-            .filter_map(|piece| content.geometry.blocks_in(piece))
+        let missing: u64 = (content.pieces.geometry().pieces().iter())
+            .filter(|piece| !content.pieces.verified().contains(*piece))
+            .filter_map(|piece| content.pieces.geometry().blocks_in(piece))
             .map(u64::from)
             .sum();
         let buy = config.payment.as_ref().and_then(|p| p.buy.as_ref());
         let lost_pieces = buy.map_or(0, |b| b.loss_budget_pieces);
-        let per_piece = content.geometry.piece_length().div_ceil(BLOCK_LEN);
+        let per_piece = content.pieces.geometry().piece_length().div_ceil(BLOCK_LEN);
         let blocks = match missing {
             0 => 0,
             n => n + u64::from(policy::loss_budget(lost_pieces, per_piece)),
@@ -99,7 +101,7 @@ fn files(content: &super::Content) -> Vec<(Vec<String>, u64)> {
         .collect()
 }
 
-fn peer_snapshot(peer: &Peer, money: &Money, now: Timestamp) -> PeerSnapshot {
+fn peer_snapshot(peer: &Peer, out: usize, money: &Money, now: Timestamp) -> PeerSnapshot {
     let conn = peer.connection;
     let (bought, paid) = money.paid_to(conn);
     let (sold, earned) = money.earned_from(conn);
@@ -117,7 +119,7 @@ fn peer_snapshot(peer: &Peer, money: &Money, now: Timestamp) -> PeerSnapshot {
         upload_rate: peer.up.per_second(now),
         peer_choking: peer.peer_choking,
         am_choking: peer.am_choking,
-        requests_out: peer.requests_out.len() as u32,
+        requests_out: out as u32,
         requests_in: peer.requests_in.len() as u32,
         buying: PeerPayment {
             price: money.price(conn),

@@ -60,7 +60,7 @@ impl Torrent {
         };
         let now = ctx.now;
         let bound = Store::may_be_at_risk(self.rate(now));
-        let room = bound.saturating_sub(content.store.at_risk());
+        let room = bound.saturating_sub(content.store.at_risk(&content.pieces));
         let mut allowance = Allowance {
             all: (room / u64::from(BLOCK_LEN)) as usize,
             out: 0,
@@ -69,9 +69,10 @@ impl Torrent {
         let mut wishes: Vec<(Option<Timestamp>, ConnectionId, usize)> = Vec::new();
         for (conn, peer) in &self.peers {
             if now < peer.block_at + ENDGAME_LATE {
-                allowance.out += peer.requests_out.len();
+                allowance.out += content.pieces.requests(*conn).len();
             }
-            let wish = wish(peer, ctx.money.buying(*conn), now);
+            let out = content.pieces.requests(*conn).len();
+            let wish = wish(peer, out, ctx.money.buying(*conn), now);
             if wish > 0 {
                 allowance.wished += wish;
                 let last = in_vain.contains(conn) || peer.snubbed;
@@ -86,7 +87,7 @@ impl Torrent {
             allowance.out += self.request_from(ctx, conn, wish, &allowance);
         }
         let content = self.content.as_ref();
-        allowance.all > 0 && content.is_some_and(|c| c.picker.is_anything_left())
+        allowance.all > 0 && content.is_some_and(|c| c.picker.is_anything_left(&c.pieces))
     }
 
     /// Bytes of blocks a second from all peers together.
@@ -115,7 +116,9 @@ impl Torrent {
                 _ => peer.passed_over,
             };
             let is_asked = match buying {
-                Buying::Paid(_) => ctx.money.is_wanted(*conn) || !peer.requests_out.is_empty(),
+                Buying::Paid(_) => {
+                    ctx.money.is_wanted(*conn) || !content.pieces.requests(*conn).is_empty()
+                }
                 Buying::Free => true,
                 Buying::Wait => false,
             };
@@ -123,6 +126,7 @@ impl Torrent {
                 vain.insert(*conn);
             }
             content.picker.peer_status(
+                &mut content.pieces,
                 *conn,
                 PeerStatus {
                     price,
@@ -149,9 +153,10 @@ impl Torrent {
         let Some(content) = &mut self.content else {
             return;
         };
-        let urgent = !little && content.picker.is_anything_left();
+        let urgent = !little && content.picker.is_anything_left(&content.pieces);
         let may_be_asked = |(conn, peer): &(&ConnectionId, &Peer)| {
-            peer.requests_out.is_empty() && wish(peer, ctx.money.buying(**conn), now) > 0
+            let out = content.pieces.requests(**conn).len();
+            out == 0 && wish(peer, out, ctx.money.buying(**conn), now) > 0
         };
         let idle: Set<ConnectionId> = (self.peers.iter())
             .filter(|(conn, _)| in_vain.contains(conn))
@@ -159,11 +164,14 @@ impl Torrent {
             .map(|(conn, _)| *conn)
             .collect();
         let mut slow = Vec::new();
-        for (conn, peer) in (self.peers.iter()).filter(|(_, p)| !p.requests_out.is_empty()) {
+        for (conn, peer) in &self.peers {
+            let oldest = content.pieces.requests(*conn).values().min().copied();
+            let Some(oldest) = oldest else {
+                continue;
+            };
             let (last, free) = (in_vain.contains(conn), !sells(conn));
             let (at, asked_before, long_ago) = match (last, free) {
                 (true, _) => {
-                    let oldest = peer.oldest_request();
                     if now < oldest + Wait::LIMIT {
                         self.take_back_at = self.take_back_at.min(oldest + Wait::LIMIT);
                     }
@@ -177,10 +185,11 @@ impl Torrent {
                 self.take_back_at = self.take_back_at.min(at);
                 continue;
             }
-            let (picker, urgent) = (&mut content.picker, free && urgent);
-            let mut blocks = picker.withdraw(now, *conn, asked_before, urgent);
+            let (picker, pieces) = (&mut content.picker, &mut content.pieces);
+            let urgent = free && urgent;
+            let mut blocks = picker.withdraw(pieces, now, *conn, asked_before, urgent);
             if !idle.is_empty() {
-                blocks.extend(picker.pass_on(now, *conn, long_ago, urgent, &idle));
+                blocks.extend(picker.pass_on(pieces, now, *conn, long_ago, urgent, &idle));
             }
             slow.push((*conn, free, blocks));
         }
@@ -197,19 +206,11 @@ impl Torrent {
     /// See [`Picker::end_turns`](crate::picker::Picker::end_turns).
     fn end_turns(&mut self, ctx: &mut Context) {
         let content = self.content.as_mut();
-        let owed = content.map(|content| content.picker.end_turns(ctx.now));
+        let owed = content.map(|c| c.picker.end_turns(&mut c.pieces, ctx.now));
         for (conn, block) in owed.unwrap_or_default() {
             self.take_back(ctx, conn, block);
         }
-        self.throw_dropped_away(ctx);
-    }
-
-    fn throw_dropped_away(&mut self, ctx: &mut Context) {
-        if let Some(content) = &mut self.content {
-            for piece in content.picker.take_dropped() {
-                Self::throw_away(self.info_hash, content, ctx, piece);
-            }
-        }
+        self.settle_given_up(ctx);
     }
 
     /// See [`Picker::return_staked`](crate::picker::Picker::return_staked).
@@ -223,7 +224,10 @@ impl Torrent {
         let asked: Set<ConnectionId> = (self.peers.keys().copied())
             .filter(|conn| matches!(ctx.money.buying(*conn), Buying::Paid(1..)))
             .collect();
-        for (conn, block) in content.picker.return_staked(ctx.now, &asked) {
+        for (conn, block) in content
+            .picker
+            .return_staked(&mut content.pieces, ctx.now, &asked)
+        {
             self.take_back(ctx, conn, block);
         }
     }
@@ -237,52 +241,44 @@ impl Torrent {
         allowance: &Allowance,
     ) -> usize {
         if let Some(content) = &mut self.content {
-            content.picker.end_abandoned(ctx.now, conn);
+            (content.picker).end_abandoned(&mut content.pieces, ctx.now, conn);
         }
         // Before a turn begins: what has no room beside this may be a part of it.
-        self.throw_dropped_away(ctx);
+        self.settle_given_up(ctx);
         let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&conn)) else {
             return 0;
         };
         let only = peer.peer_choking.then(|| peer.allowed_fast.clone());
-        let allowed = allowance.of(wish, peer.requests_out.len());
-        let mut room = peer.request_room(peer.requests_wanted(ctx.now).min(allowed));
+        let out = content.pieces.requests(conn).len();
+        let allowed = allowance.of(wish, out);
+        let mut room = Peer::request_room(peer.requests_wanted(ctx.now).min(allowed), out);
         if let Buying::Paid(credit) = ctx.money.buying(conn) {
             room = room.min(credit as usize);
         }
         let mut blocks = Vec::new();
         if room > 0 {
-            content
-                .picker
-                .pick(ctx.now, conn, room, only.as_ref(), &mut blocks);
-        }
-        for (piece, conn) in content.picker.take_resumed() {
-            content.resume(piece, conn);
-        }
-        for piece in content.picker.take_dropped() {
-            Self::throw_away(self.info_hash, content, ctx, piece);
-        }
-        if peer.requests_out.is_empty() && !blocks.is_empty() {
-            peer.block_at = ctx.now;
+            let (pieces, only) = (&mut content.pieces, only.as_ref());
+            (content.picker).pick(pieces, ctx.now, conn, room, only, &mut blocks);
         }
         let asked = blocks.len();
         if asked > 0 {
+            if out == 0 {
+                peer.block_at = ctx.now;
+            }
             peer.wait.set(ctx.now, true);
         }
         for block in blocks {
-            if let Some(peer) = self.peers.get_mut(&conn) {
-                peer.requests_out.insert(block, ctx.now);
-                peer.voided.remove(&block);
-                peer.sending.push_request(block);
-            }
+            peer.voided.remove(&block);
+            peer.sending.push_request(block);
             ctx.money.request_sent(conn);
         }
+        self.settle_given_up(ctx);
         asked
     }
 }
 
-/// How many requests would be out to a peer if storage took everything at once; 0 if it is not to be asked.
-fn wish(peer: &Peer, buying: Buying, now: Timestamp) -> usize {
+/// How many requests would be out to a peer, to which so many are now, if storage took everything at once; 0 if it is not to be asked.
+fn wish(peer: &Peer, out: usize, buying: Buying, now: Timestamp) -> usize {
     if !peer.useful || peer.peer_choking && peer.allowed_fast.is_empty() {
         return 0;
     }
@@ -290,7 +286,7 @@ fn wish(peer: &Peer, buying: Buying, now: Timestamp) -> usize {
         Buying::Wait => 0,
         Buying::Free => peer.requests_wanted(now),
         Buying::Paid(credit) => {
-            let most = peer.requests_out.len() + credit as usize;
+            let most = out + credit as usize;
             peer.requests_wanted(now).min(most)
         }
     }

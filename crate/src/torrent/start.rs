@@ -14,13 +14,14 @@ use crate::io::{CheckExisting, EffectError, EffectResult, Event, StorageOp};
 use crate::metainfo::{Geometry, Metainfo, magnet::MAX_MAGNET_LEN};
 use crate::payment::payer::Begun;
 use crate::picker::Picker;
+use crate::pieces::{Pieces, Standing};
 use crate::sorted::Map;
 use crate::storage::{
     CycleFor, CycleRecords, HaveRecord, ScratchEntry, Store, decode_have, decode_scratch,
 };
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, Durability, PieceIndex};
-use crate::verify::{Advances, VerifiedPieces};
+use crate::verify::Advances;
 use rand_core::Rng;
 
 /// Pieces hashed at once while checking.
@@ -33,12 +34,12 @@ impl Torrent {
             return;
         }
         let geometry = meta.geometry();
-        let (total, piece_length) = (geometry.total_length(), geometry.piece_length());
         let mut seed = [0; 32];
         ctx.rng.fill_bytes(&mut seed);
-        let mut picker = Picker::new(total, piece_length, seed);
+        let pieces = Pieces::new(geometry);
+        let mut picker = Picker::new(&pieces, seed);
         picker.set_partial_budget(ctx.config.limits.max_partial_bytes);
-        picker.set_wanted(wanted(self.options.on_demand));
+        picker.set_wanted(&pieces, wanted(self.options.on_demand));
         for conn in self.peers.keys() {
             picker.peer_joined(*conn);
         }
@@ -68,14 +69,11 @@ impl Torrent {
             },
         );
         self.content = Some(Content {
-            geometry,
-            verified: VerifiedPieces::none(total, piece_length),
+            pieces,
             picker,
-            store: Store::new(total, piece_length),
+            store: Store::new(geometry),
             advances: Advances::default(),
             phase: Phase::Opening,
-            writing: Map::new(),
-            suspects: Map::new(),
             copies: Vec::new(),
             dirty_since: None,
             flush_wanted: false,
@@ -150,8 +148,9 @@ impl Torrent {
             }
             (Purpose::Record(cycle), Ok(_)) => {
                 if let Some(content) = &mut self.content {
-                    content.store.recorded(cycle);
-                    content.dirty_since = content.store.is_dirty().then_some(ctx.now);
+                    content.store.recorded(cycle, &mut content.pieces);
+                    let dirty = content.store.is_dirty(&content.pieces);
+                    content.dirty_since = dirty.then_some(ctx.now);
                 }
             }
             (
@@ -188,9 +187,9 @@ impl Torrent {
             }
             (Purpose::HashPiece(piece), Err(error)) => {
                 if let Some(content) = &mut self.content {
-                    Self::throw_away(self.info_hash, content, ctx, piece);
-                    content.picker.piece_failed(piece, false);
+                    content.picker.piece_not_hashed(&mut content.pieces, piece);
                 }
+                self.settle_given_up(ctx);
                 self.fail(ctx, format!("{error}: resume to try again"));
             }
             _ => {}
@@ -207,7 +206,7 @@ impl Torrent {
         let Some(content) = &mut self.content else {
             return;
         };
-        let geometry = content.geometry;
+        let geometry = *content.pieces.geometry();
         let pieces = geometry.piece_count();
         let there = pieces_in_place(&content.meta, &geometry, file_lengths);
         let record = ctx
@@ -217,7 +216,7 @@ impl Torrent {
         let mut queue: VecDeque<PieceIndex> = VecDeque::new();
         match (self.options.check, record) {
             (CheckExisting::Complete, _) if there.is_full() => {
-                content.verified.restore(&there);
+                content.pieces.believe(&there);
                 content.store.adopt(&there);
                 content.flush_wanted = true;
             }
@@ -241,12 +240,12 @@ impl Torrent {
                     have.remove(piece);
                 }
                 queue.extend(doubtful.iter().map(PieceIndex));
-                content.verified.restore(&have);
+                content.pieces.believe(&have);
             }
             _ => queue.extend(there.iter().map(PieceIndex)),
         }
-        for piece in content.verified.bits().clone().iter() {
-            content.picker.have(PieceIndex(piece));
+        for piece in content.pieces.done().iter() {
+            content.picker.done(PieceIndex(piece));
         }
         let entries = ctx
             .out
@@ -256,7 +255,8 @@ impl Torrent {
         let mut restoring: Map<PieceIndex, ScratchEntry> = Map::new();
         let slot_length = u64::from(geometry.piece_length());
         for entry in entries {
-            let known = content.verified.contains(entry.piece) || queue.contains(&entry.piece);
+            let known =
+                content.pieces.verified().contains(entry.piece) || queue.contains(&entry.piece);
             let length = u64::from(geometry.piece_len(entry.piece).unwrap_or(0));
             let offset = u64::from(entry.slot) * slot_length;
             // The file may end before the slot does: then its last blocks were never written.
@@ -281,7 +281,7 @@ impl Torrent {
             info_hash: self.info_hash,
         });
         // Who connected while storage opened was told of nothing.
-        let had: Vec<u32> = content.verified.bits().iter().collect();
+        let had: Vec<u32> = content.pieces.verified().bits().iter().collect();
         if !self.peers.is_empty() {
             for piece in had {
                 self.announce_piece(ctx, PieceIndex(piece));
@@ -310,8 +310,8 @@ impl Torrent {
                 break;
             };
             let (Some(offset), Some(length)) = (
-                content.geometry.piece_offset(piece),
-                content.geometry.piece_len(piece),
+                content.pieces.geometry().piece_offset(piece),
+                content.pieces.geometry().piece_len(piece),
             ) else {
                 continue;
             };
@@ -328,25 +328,23 @@ impl Torrent {
             return;
         }
         content.phase = Phase::Running;
-        let begun = |piece| match content.store.partial(piece) {
-            _ if content.verified.contains(piece) => Begun::Good,
-            Some(_) => Begun::Held,
-            None => Begun::Gone,
+        let begun = |piece| match content.pieces.standing(piece) {
+            Standing::Verified => Begun::Good,
+            Standing::Begun | Standing::Hashing => Begun::Held,
+            Standing::Missing | Standing::Writing => Begun::Gone,
         };
         ctx.money.restored(ctx.now, self.info_hash, begun);
-        let complete: Vec<PieceIndex> = content
-            .store
-            .partials()
+        let complete: Vec<PieceIndex> = (content.pieces.partials())
             .filter(|(_, p)| p.is_complete())
             .map(|(piece, _)| piece)
             .collect();
         for piece in complete {
             Self::hash_piece(self.info_hash, content, ctx, piece);
         }
-        if content.store.is_dirty() {
+        if content.store.is_dirty(&content.pieces) {
             content.dirty_since.get_or_insert(ctx.now);
         }
-        if content.picker.is_complete() && !self.options.on_demand {
+        if content.picker.is_complete(&content.pieces) && !self.options.on_demand {
             content.complete_said = true;
             ctx.out.event(Event::Complete {
                 info_hash: self.info_hash,
@@ -374,11 +372,11 @@ impl Torrent {
         let expected = content.meta.piece_hash(piece);
         let proof = expected
             .zip(digest)
-            .and_then(|(e, d)| content.verified.check(piece, &e, d).ok());
+            .and_then(|(e, d)| content.pieces.check(piece, &e, d).ok());
         match proof {
             Some(proof) => {
-                content.verified.insert(proof);
-                content.picker.have(piece);
+                content.pieces.found(proof);
+                content.picker.done(piece);
                 content.store.found(piece);
                 self.announce_piece(ctx, piece);
             }
@@ -414,23 +412,22 @@ impl Torrent {
         };
         let mut blocks = Bitfield::empty(entry.blocks.len());
         for number in entry.blocks.iter() {
-            let Some(block) = content.geometry.block(piece, number) else {
+            let Some(block) = content.pieces.geometry().block(piece, number) else {
                 continue;
             };
             let range = block.begin as usize..(block.begin + block.length) as usize;
             if let Some(data) = data.filter(|d| d.len() >= range.end) {
                 let bytes = Bytes::copy_from_slice(&data[range]);
                 let advanced = entry.advanced.contains(number);
-                content
-                    .store
-                    .restore_block(entry.slot, block, bytes, advanced);
+                content.pieces.restore(ctx.now, block, bytes, advanced);
                 blocks.insert(number);
             }
         }
         if blocks.count() == 0 {
             content.store.retire_slot(entry.slot);
         } else {
-            content.picker.restore_partial(ctx.now, piece, &blocks);
+            content.store.restore_slot(entry.slot, piece);
+            content.picker.restored(&mut content.pieces, piece);
         }
         self.go_on_checking(ctx);
     }
@@ -452,12 +449,12 @@ impl Torrent {
             CycleFor::Flush
         } else if old {
             CycleFor::Age
-        } else if content.store.wants_cycle() {
+        } else if content.store.wants_cycle(&content.pieces) {
             CycleFor::Group
         } else {
             return;
         };
-        let Some(cycle) = content.store.begin_cycle(why, content.verified.bits()) else {
+        let Some(cycle) = content.store.begin_cycle(why, &mut content.pieces) else {
             return;
         };
         content.flush_wanted = false;
@@ -488,7 +485,7 @@ impl Torrent {
     /// was asked for already.
     pub fn make_durable_soon(&mut self) -> bool {
         (self.content.as_mut())
-            .filter(|content| !content.store.is_settled())
+            .filter(|content| !content.store.is_settled(&content.pieces))
             .is_some_and(|content| !core::mem::replace(&mut content.flush_wanted, true))
     }
 
@@ -499,14 +496,14 @@ impl Torrent {
 
     /// Nothing would be lost now, whatever stops.
     pub fn is_durable(&self) -> bool {
-        self.content.as_ref().is_none_or(|c| c.store.is_settled())
+        (self.content.as_ref()).is_none_or(|c| c.store.is_settled(&c.pieces))
     }
 
     fn cycle_step_done(&mut self, ctx: &mut Context, cycle: u64) {
         let Some(content) = &mut self.content else {
             return;
         };
-        if let Some(records) = content.store.step_done(cycle, content.verified.bits()) {
+        if let Some(records) = content.store.step_done(cycle, &content.pieces) {
             self.put_cycle(ctx, cycle, records);
         }
     }
@@ -523,7 +520,7 @@ impl Torrent {
 
     fn cycle_failed(&mut self, ctx: &mut Context, cycle: u64, error: &EffectError) {
         if let Some(content) = &mut self.content {
-            content.store.cycle_failed(cycle);
+            content.store.cycle_failed(cycle, &mut content.pieces);
             content.dirty_since = Some(ctx.now);
         }
         self.fail(
@@ -533,7 +530,6 @@ impl Torrent {
     }
 }
 
-/// Pieces whose bytes lie within what the files hold.
 /// Those of the pieces `among` that lie in these files, in part or whole.
 fn pieces_of_files(
     meta: &Metainfo,
@@ -558,6 +554,7 @@ fn pieces_of_files(
     pieces
 }
 
+/// Pieces whose bytes lie within what the files hold.
 fn pieces_in_place(meta: &Metainfo, geometry: &Geometry, file_lengths: &[u64]) -> Bitfield {
     let mut there = Bitfield::full(geometry.piece_count());
     for (index, file) in meta.files.iter().enumerate() {

@@ -26,10 +26,10 @@ impl Torrent {
         let (Some(content), Some(peer)) = (&self.content, self.peers.get_mut(&conn)) else {
             return Ok(());
         };
-        if block.length > BLOCK_LEN || !content.geometry.validate(block) {
+        if block.length > BLOCK_LEN || !content.pieces.geometry().validate(block) {
             return Err(protocol("request of no such block"));
         }
-        let servable = content.verified.block(block).is_some() && !peer.am_choking;
+        let servable = content.pieces.verified().block(block).is_some() && !peer.am_choking;
         let room = peer.requests_in.len() < MAX_REQUESTS_IN;
         if servable && room {
             if !peer.requests_in.iter().any(|(b, _)| *b == block) {
@@ -149,9 +149,9 @@ impl Torrent {
                     length: bytes as u32,
                     ..first
                 };
-                let proof = content.verified.block(run);
+                let proof = content.pieces.verified().block(run);
                 let spans: Vec<FileSpan> = proof
-                    .and_then(|p| content.geometry.piece_offset(p.block().piece))
+                    .and_then(|p| content.pieces.geometry().piece_offset(p.block().piece))
                     .map(|at| {
                         content
                             .meta
@@ -281,7 +281,10 @@ impl Torrent {
         let Some(content) = &self.content else {
             return;
         };
-        while let Some((stream, spans)) = self.streams.next_read(&content.meta, &content.verified) {
+        while let Some((stream, spans)) = self
+            .streams
+            .next_read(&content.meta, content.pieces.verified())
+        {
             ctx.out.storage(
                 self.info_hash,
                 Purpose::ReadStream(stream),

@@ -35,7 +35,7 @@ fn what_does_not_come_whole_in_time_comes_whole_from_another() {
         );
         let whole = pick(&mut picker, at(30_000), other, 9);
         assert_eq!(whole.len(), 4);
-        assert_eq!(picker.take_resumed(), []);
+        assert_eq!(picker.sources(PieceIndex(0)), []);
         // It goes on with what it brought itself, and with what came late.
         let late = picker.received(at(30_100), drips, out[0]);
         assert_eq!(late, Received::Kept);
@@ -54,12 +54,12 @@ fn what_does_not_come_whole_in_time_comes_whole_from_another() {
         assert_eq!(picker.end_turns(at(150_000)).len(), 3);
         assert_eq!(pick(&mut picker, at(150_000), other, 9), []);
         assert_eq!(pick(&mut picker, at(150_000), drips, 9), out[1..]);
-        assert_eq!(picker.take_resumed(), [(PieceIndex(0), drips)]);
+        let own = [(0, Some(drips)), (1, Some(drips))];
+        assert_eq!(picker.sources(PieceIndex(0)), own);
         // What was forgotten meanwhile is asked for again.
         assert_eq!(picker.end_turns(at(270_000)).len(), 2);
         picker.forget_block(other, whole[0]);
         assert_eq!(pick(&mut picker, at(270_000), other, 9).len(), 4);
-        assert_eq!(picker.take_resumed(), []);
     }
 }
 
@@ -84,9 +84,9 @@ fn a_turn_ends_as_soon_as_another_has_shown_that_it_is_twice_as_fast() {
             // Looked at again, as long as it lasts.
             let looks = [4_000, 8_000, 28_000, 30_000, 32_000].map(at);
             for (now, next) in looks.iter().zip(&looks[1..]) {
-                let partial = picker.partials.get(&0).unwrap();
-                assert!(Picker::turn_ends_at(partial, *now) <= *next);
-                assert!(Picker::turn_ends_at(partial, *now) > *now);
+                let partial = picker.pieces.partial(PieceIndex(0)).unwrap();
+                assert!(crate::picker::Picker::turn_ends_at(partial, *now) <= *next);
+                assert!(crate::picker::Picker::turn_ends_at(partial, *now) > *now);
             }
             picker.peer_status(other, status(0, 100_000));
             assert_eq!(picker.end_turns(at(8_000)).len(), 2);
@@ -250,7 +250,6 @@ fn of_what_is_kept_that_gives_way_which_nobody_goes_on_with() {
         let out = pick(picker, at(from), conn, 256);
         deliver(picker, at(to), conn, &out[..blocks]);
         picker.timed_out(conn);
-        picker.take_resumed();
     };
     assert_eq!(picker.turns_left(piece, hoards), None);
     turn(&mut picker, 0, 2_000, hoards, 128);
@@ -304,7 +303,6 @@ fn who_is_not_there_goes_on_with_nothing_though_all_turns_end_for_the_sake_of_ot
         assert_eq!(picker.turns_left(piece, hoards).is_some(), goes_on);
         let left = (256 - 16 * (round + 1)) * 1_000 / 16;
         assert_eq!(picker.turns_left(piece, slow), Some(left));
-        picker.take_resumed();
         picker.peer_gone(new);
     }
 }
@@ -473,9 +471,8 @@ fn what_is_not_here_as_a_turn_begins_is_asked_for_again() {
     let out = pick(&mut picker, at(0), slow, 9);
     deliver(&mut picker, at(1_000), slow, &out[1..3]);
     picker.timed_out(slow);
+    picker.forget_block(slow, out[1]);
     assert_eq!(pick(&mut picker, at(2_000), slow, 1), out[..1]);
-    assert_eq!(picker.take_resumed(), [(PieceIndex(0), slow)]);
-    picker.keep_only(PieceIndex(0), |index| index == 2);
     assert_eq!(picker.sources(PieceIndex(0)), [(2, Some(slow))]);
     let rest = pick(&mut picker, at(2_000), slow, 9);
     assert_eq!(rest, [out[1], out[3]]);
@@ -517,7 +514,7 @@ fn what_a_peer_was_asked_for_before_comes_before_its_turn() {
         }
         // What it was asked for later counts for no turn.
         let later = pick(&mut picker, at(8_000), busy, 8);
-        let turn = picker.partials.get(&19).unwrap().askers();
+        let turn = picker.pieces.partial(PieceIndex(19)).unwrap().askers();
         let turn: Vec<_> = turn.map(|(_, index)| picker.block_ref(19, index)).collect();
         let next = if honest { &turn } else { &later };
         deliver(&mut picker, at(9_000), busy, &next[..1]);
@@ -598,7 +595,7 @@ fn what_each_brought_of_a_piece_that_failed_is_not_asked_of_it_again() {
     picker.piece_failed(PieceIndex(0), true);
     picker.peer_gone(sellers[1]);
     assert_eq!(pick(&mut picker, at(5_000), sellers[0], 9), wrong);
-    assert_eq!(picker.take_resumed(), [(PieceIndex(0), sellers[0])]);
+    assert_eq!(picker.sources(PieceIndex(0)).len(), 3);
     let Received::Wanted { piece_complete, .. } = picker.received(at(5_100), sellers[0], wrong[0])
     else {
         panic!("it is asked for");

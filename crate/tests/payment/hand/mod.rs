@@ -3,6 +3,7 @@
 use alloy_primitives::{Address, B256, U256, keccak256};
 use bytes::Bytes;
 use k256::ecdsa::{SigningKey, VerifyingKey};
+use piecework::metainfo::Geometry;
 use piecework::payment::chain::HashChain;
 use piecework::payment::ledger::Credit;
 use piecework::payment::payee::{Payee, PayeeConfig};
@@ -160,10 +161,9 @@ pub fn block(n: u32) -> BlockRef {
 pub const PIECE_LENGTH: u64 = 4 * 16_384;
 
 pub fn verified(block: BlockRef) -> Payable {
-    let pieces = VerifiedPieces::none(
-        u64::from(block.piece.0 + 1) * PIECE_LENGTH,
-        PIECE_LENGTH as u32,
-    );
+    let total = u64::from(block.piece.0 + 1) * PIECE_LENGTH;
+    let geometry = Geometry::new(total, PIECE_LENGTH as u32).unwrap();
+    let pieces = VerifiedPieces::none(geometry);
     let proof = pieces.check(block.piece, &[7; 20], &[7; 20]).unwrap();
     Payable::Verified(proof.block(block.begin).unwrap())
 }

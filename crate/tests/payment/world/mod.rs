@@ -15,6 +15,7 @@ use alloy_primitives::{Address, B256, U256};
 use bytes::Bytes;
 use chacha20::ChaCha8Rng;
 use k256::ecdsa::SigningKey;
+use piecework::metainfo::Geometry;
 use piecework::payment::payee::{ClaimOutcome, Payee, PayeeConfig, RedeemScope};
 use piecework::payment::payer::{AccountInfo, Payer};
 use piecework::payment::policy::PayerConfig;
@@ -220,10 +221,9 @@ pub fn block(index: u32) -> BlockRef {
 pub const PIECE_LENGTH: u64 = PIECE as u64 * 16_384;
 
 pub fn verified(block: BlockRef) -> Payable {
-    let pieces = VerifiedPieces::none(
-        u64::from(block.piece.0 + 1) * PIECE_LENGTH,
-        PIECE_LENGTH as u32,
-    );
+    let total = u64::from(block.piece.0 + 1) * PIECE_LENGTH;
+    let geometry = Geometry::new(total, PIECE_LENGTH as u32).unwrap();
+    let pieces = VerifiedPieces::none(geometry);
     let proof = pieces.check(block.piece, &[7; 20], &[7; 20]).unwrap();
     Payable::Verified(proof.block(block.begin).unwrap())
 }

@@ -1,0 +1,561 @@
+//! Where every piece and every block of one torrent stands.
+//!
+//! Owns that state, and nothing else does: which pieces are begun, verified or being written, which block is out to which
+//! peer or lies in memory, and what is kept of pieces that failed. It chooses nothing, sends nothing and knows no files:
+//! the [`picker`](crate::picker) decides the order, [`storage`](crate::storage) what becomes durable when, and the torrent
+//! what is paid.
+//!
+//! A piece is in exactly one [`Standing`]; a block of a begun piece is in exactly one [`Block`] state.
+//!
+//! Invariants, which `Pieces::assert_agrees` in the tests holds after every step:
+//! - a request of a peer is out for exactly the blocks whose askers name that peer;
+//! - a piece is in one standing, and a sealed one is complete;
+//! - the sums say what the blocks are.
+
+mod partial;
+mod suspects;
+#[cfg(test)]
+pub(crate) mod tests;
+
+use bytes::Bytes;
+
+use crate::bitfield::Bitfield;
+use crate::metainfo::Geometry;
+use crate::sorted::{Map, Set};
+use crate::time::Timestamp;
+use crate::types::{BlockRef, ConnectionId, PieceIndex};
+use crate::verify::{Corrupt, VerifiedPiece, VerifiedPieces};
+
+pub use partial::{Askers, Block, Delivery, Held, MAX_COPIES, Partial, PieceOwner, Saved, Taken};
+pub use suspects::{Suspect, Suspects};
+
+/// The requests that are out to one peer, and when each was made.
+pub type Requests = Map<BlockRef, Timestamp>;
+
+/// Where a piece stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nothing of it is here or asked for.
+    Missing,
+    /// Blocks of it are out or here.
+    Begun,
+    /// Every block is here, and its hash is being taken.
+    Hashing,
+    /// Its hash matched, and it is being written to the files.
+    Writing,
+    /// It is in the files: it may be served and read.
+    Verified,
+}
+
+/// What becomes of the blocks of a piece that is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GiveUp {
+    /// They are kept as suspects: the piece failed before.
+    Keep,
+    /// They are thrown away, and [`Pieces::take_forgotten`] tells which of them were paid for.
+    Forget,
+    /// They are thrown away. Whoever gives them up knows their senders and what was paid for.
+    Drop,
+}
+
+/// Where every piece and block of one torrent stands. Only these methods change it.
+#[derive(Debug)]
+pub struct Pieces {
+    geometry: Geometry,
+    /// In the files.
+    verified: VerifiedPieces,
+    /// Verified, and being written.
+    writing: Map<PieceIndex, VerifiedPiece>,
+    /// Both of these: nothing of them is asked for.
+    done: Bitfield,
+    partials: Map<PieceIndex, Partial>,
+    /// Those of `partials` with blocks that nobody is asked for.
+    unrequested: Set<PieceIndex>,
+    /// The lengths of `partials`, each counted whole.
+    begun_bytes: u64,
+    /// What is in memory of `partials`.
+    held_bytes: u64,
+    /// What lies in memory alone of `partials`.
+    unsaved_bytes: u64,
+    /// Blocks of `partials` that came to be here, ever.
+    blocks_held: u64,
+    /// By the peer that is asked. No entry is empty for long: it goes with its peer.
+    requests: Map<ConnectionId, Requests>,
+    suspects: Suspects,
+    /// Pieces whose blocks were given up, to be settled.
+    given_up: Vec<PieceIndex>,
+    /// Blocks that were thrown away though they were paid for in advance.
+    forgotten: Vec<Suspect>,
+}
+
+impl Pieces {
+    /// Nothing is here.
+    pub fn new(geometry: Geometry) -> Pieces {
+        Pieces {
+            geometry,
+            verified: VerifiedPieces::none(geometry),
+            writing: Map::new(),
+            done: Bitfield::empty(geometry.piece_count()),
+            partials: Map::new(),
+            unrequested: Set::new(),
+            begun_bytes: 0,
+            held_bytes: 0,
+            unsaved_bytes: 0,
+            blocks_held: 0,
+            requests: Map::new(),
+            suspects: Suspects::default(),
+            given_up: Vec::new(),
+            forgotten: Vec::new(),
+        }
+    }
+
+    // ---- what is there
+
+    /// The sizes of the torrent and its pieces.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// Where a piece stands.
+    pub fn standing(&self, piece: PieceIndex) -> Standing {
+        match self.partials.get(&piece) {
+            Some(partial) if partial.is_sealed() => Standing::Hashing,
+            Some(_) => Standing::Begun,
+            None if self.writing.contains_key(&piece) => Standing::Writing,
+            None if self.verified.contains(piece) => Standing::Verified,
+            None => Standing::Missing,
+        }
+    }
+
+    /// The pieces that are in the files: they may be served and read.
+    pub fn verified(&self) -> &VerifiedPieces {
+        &self.verified
+    }
+
+    /// The pieces whose hash matched: nothing of them is asked for. Some may still be on their way to the files.
+    pub fn done(&self) -> &Bitfield {
+        &self.done
+    }
+
+    /// A piece whose hash matched is on its way to the files.
+    pub fn is_writing(&self) -> bool {
+        !self.writing.is_empty()
+    }
+
+    /// A piece that was begun.
+    pub fn partial(&self, piece: PieceIndex) -> Option<&Partial> {
+        self.partials.get(&piece)
+    }
+
+    /// All pieces that were begun.
+    pub fn partials(&self) -> impl ExactSizeIterator<Item = (PieceIndex, &Partial)> {
+        self.partials
+            .iter()
+            .map(|(piece, partial)| (*piece, partial))
+    }
+
+    /// The begun pieces with blocks that nobody is asked for.
+    pub fn unrequested(&self) -> &Set<PieceIndex> {
+        &self.unrequested
+    }
+
+    /// The lengths of all begun pieces, each counted whole.
+    pub fn begun_bytes(&self) -> u64 {
+        self.begun_bytes
+    }
+
+    /// Bytes of begun pieces in memory.
+    pub fn held_bytes(&self) -> u64 {
+        self.held_bytes
+    }
+
+    /// Bytes of begun pieces that lie in memory alone.
+    pub fn unsaved_bytes(&self) -> u64 {
+        self.unsaved_bytes
+    }
+
+    /// Bytes of the pieces that are done and of those begun, each counted whole: what they take of the storage.
+    pub fn room_taken(&self) -> u64 {
+        let piece_length = u64::from(self.geometry.piece_length());
+        let last = PieceIndex(self.geometry.piece_count() - 1);
+        let short = match self.done.contains(last.0) {
+            true => piece_length - self.length_of(last),
+            false => 0,
+        };
+        u64::from(self.done.count()) * piece_length - short + self.begun_bytes
+    }
+
+    /// What is out to a peer.
+    pub fn requests(&self, conn: ConnectionId) -> &Requests {
+        const NONE: &Requests = &Map::new();
+        self.requests.get(&conn).unwrap_or(NONE)
+    }
+
+    /// Bytes that all peers are asked for.
+    pub fn requested_bytes(&self) -> u64 {
+        let blocks = self.requests.values().flat_map(Map::keys);
+        blocks.map(|block| u64::from(block.length)).sum()
+    }
+
+    /// When a peer was asked for a block that is out to it.
+    pub fn asked_at(&self, conn: ConnectionId, block: BlockRef) -> Option<Timestamp> {
+        self.requests(conn).get(&block).copied()
+    }
+
+    /// What is kept of pieces that failed with several senders.
+    pub fn suspects(&self) -> &Suspects {
+        &self.suspects
+    }
+
+    /// The same, to be paid for or thrown out.
+    pub fn suspects_mut(&mut self) -> &mut Suspects {
+        &mut self.suspects
+    }
+
+    fn length_of(&self, piece: PieceIndex) -> u64 {
+        u64::from(self.geometry.piece_len(piece).unwrap_or(0))
+    }
+
+    // ---- a piece begins
+
+    /// Begins a piece, unless it is begun, done, or no piece of the torrent. `whole`: one peer is to bring all of it.
+    pub fn begin(&mut self, now: Timestamp, piece: PieceIndex, whole: bool) {
+        let Some(blocks) = self.geometry.blocks_in(piece) else {
+            return;
+        };
+        if self.partials.contains_key(&piece) || self.done.contains(piece.0) {
+            return;
+        }
+        self.begun_bytes += self.length_of(piece);
+        self.partials
+            .insert(piece, Partial::new(blocks, whole, now));
+        self.unrequested.insert(piece);
+    }
+
+    /// How a begun piece is brought, to be changed.
+    pub fn delivery_mut(&mut self, piece: PieceIndex) -> Option<&mut Delivery> {
+        self.partials
+            .get_mut(&piece)
+            .map(|partial| &mut partial.delivery)
+    }
+
+    /// How all begun pieces are brought, to be changed.
+    pub fn deliveries_mut(&mut self) -> impl Iterator<Item = (PieceIndex, &mut Delivery)> {
+        let partials = self.partials.iter_mut();
+        partials.map(|(piece, partial)| (*piece, &mut partial.delivery))
+    }
+
+    // ---- requests
+
+    /// Asks a peer for the first missing block of a begun piece. `None`: none is missing.
+    pub fn request_next(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        piece: PieceIndex,
+    ) -> Option<BlockRef> {
+        let partial = self.partials.get_mut(&piece)?;
+        let number = partial.request_next(conn)?;
+        if partial.missing() == 0 {
+            self.unrequested.remove(&piece);
+        }
+        self.note_request(now, conn, piece, number)
+    }
+
+    /// Asks one more peer for a block that is out. `None`: it is not out, or it is out to enough peers.
+    pub fn request_copy(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        piece: PieceIndex,
+        number: u32,
+    ) -> Option<BlockRef> {
+        let partial = self.partials.get_mut(&piece)?;
+        match partial.request_copy(conn, number) {
+            true => self.note_request(now, conn, piece, number),
+            false => None,
+        }
+    }
+
+    fn note_request(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        piece: PieceIndex,
+        number: u32,
+    ) -> Option<BlockRef> {
+        let block = self.geometry.block(piece, number)?;
+        self.requests.entry(conn).or_default().insert(block, now);
+        Some(block)
+    }
+
+    /// A peer will not deliver a block. `false`: it was not asked for it.
+    pub fn give_back(&mut self, conn: ConnectionId, block: BlockRef) -> bool {
+        let out = self.requests.get_mut(&conn);
+        if out.and_then(|out| out.remove(&block)).is_none() {
+            return false;
+        }
+        if let Some(partial) = self.partials.get_mut(&block.piece)
+            && let Some(number) = self.geometry.block_number(block)
+        {
+            partial.give_back(conn, number);
+            if partial.missing() > 0 {
+                self.unrequested.insert(block.piece);
+            }
+        }
+        true
+    }
+
+    /// A peer left. What it owes must have been given back before.
+    pub fn peer_gone(&mut self, conn: ConnectionId) {
+        self.requests.remove(&conn);
+    }
+
+    // ---- blocks
+
+    /// A block came, asked for or not. Answers the peers that are asked for it, too, and no longer are. `None`: its piece is
+    /// not begun.
+    pub fn receive(
+        &mut self,
+        now: Timestamp,
+        conn: ConnectionId,
+        block: BlockRef,
+        data: &Bytes,
+    ) -> Option<Taken> {
+        let number = self.geometry.block_number(block)?;
+        let partial = self.partials.get_mut(&block.piece)?;
+        let taken = partial.take(now, conn, number, data, self.blocks_held + 1);
+        if taken == Taken::Duplicate {
+            self.give_back(conn, block);
+        } else if let Taken::Wanted(others) = &taken {
+            if let Some(out) = self.requests.get_mut(&conn) {
+                out.remove(&block);
+            }
+            for other in others {
+                if let Some(out) = self.requests.get_mut(other) {
+                    out.remove(&block);
+                }
+            }
+            if partial.missing() == 0 {
+                self.unrequested.remove(&block.piece);
+            }
+            self.blocks_held += 1;
+            self.held_bytes += data.len() as u64;
+            self.unsaved_bytes += data.len() as u64;
+        }
+        Some(taken)
+    }
+
+    /// A block was read back from the scratch file; its piece begins with it. `false`: it is here already.
+    pub fn restore(
+        &mut self,
+        now: Timestamp,
+        block: BlockRef,
+        data: Bytes,
+        advanced: bool,
+    ) -> bool {
+        self.begin(now, block.piece, false);
+        let held = Held {
+            data,
+            from: None,
+            advanced,
+            saved: Saved::Recorded,
+        };
+        self.hold(block, held)
+    }
+
+    fn hold(&mut self, block: BlockRef, held: Held) -> bool {
+        let Some(number) = self.geometry.block_number(block) else {
+            return false;
+        };
+        let Some(partial) = self.partials.get_mut(&block.piece) else {
+            return false;
+        };
+        let bytes = held.data.len() as u64;
+        let unsaved = if held.saved == Saved::No { bytes } else { 0 };
+        if !partial.hold(number, held, self.blocks_held + 1) {
+            return false;
+        }
+        if partial.missing() == 0 {
+            self.unrequested.remove(&block.piece);
+        }
+        self.blocks_held += 1;
+        self.held_bytes += bytes;
+        self.unsaved_bytes += unsaved;
+        true
+    }
+
+    /// A block that is here was paid for in advance.
+    pub fn note_advanced(&mut self, piece: PieceIndex, number: u32) {
+        let partial = self.partials.get_mut(&piece);
+        if let Some(held) = partial.and_then(|partial| partial.held_mut(number)) {
+            held.advanced = true;
+        }
+    }
+
+    /// A block that is here is written down so far. One that is not here any more is nobody's concern.
+    pub fn set_saved(&mut self, piece: PieceIndex, number: u32, saved: Saved) {
+        let partial = self.partials.get_mut(&piece);
+        let Some(held) = partial.and_then(|partial| partial.held_mut(number)) else {
+            return;
+        };
+        let bytes = held.data.len() as u64;
+        match (held.saved == Saved::No, saved == Saved::No) {
+            (true, false) => self.unsaved_bytes -= bytes,
+            (false, true) => self.unsaved_bytes += bytes,
+            _ => {}
+        }
+        held.saved = saved;
+    }
+
+    /// A peer goes on with what it brought before of a piece that failed and that is begun anew.
+    pub fn take_up(&mut self, piece: PieceIndex, conn: ConnectionId) {
+        for suspect in self.suspects.take(piece, |s| s.from == conn) {
+            let held = Held {
+                data: suspect.data,
+                from: Some(conn),
+                advanced: suspect.advanced,
+                saved: Saved::No,
+            };
+            self.hold(suspect.block, held);
+        }
+    }
+
+    /// Keeps a block of a piece that failed, which came when it was not its sender's turn.
+    pub fn keep_late(&mut self, suspect: Suspect) {
+        let before = self.suspects.keep(suspect.block.piece, vec![suspect]);
+        self.forget(before);
+    }
+
+    // ---- a piece ends
+
+    /// Every block of the piece is here: its hash is to be taken. Answers its bytes; `None` if it is not complete, or sealed.
+    pub fn seal(&mut self, piece: PieceIndex) -> Option<Vec<Bytes>> {
+        let partial = self.partials.get_mut(&piece)?;
+        if !partial.is_complete() || partial.is_sealed() {
+            return None;
+        }
+        partial.seal();
+        Some(partial.chunks())
+    }
+
+    /// Compares a digest with the torrent's.
+    pub fn check(
+        &self,
+        piece: PieceIndex,
+        expected: &[u8; 20],
+        digest: &[u8; 20],
+    ) -> Result<VerifiedPiece, Corrupt> {
+        self.verified.check(piece, expected, digest)
+    }
+
+    /// The hash of a begun piece matched: it is to be written. Answers what was in memory of it.
+    pub fn write(&mut self, proof: VerifiedPiece) -> Option<Partial> {
+        let piece = proof.piece();
+        let partial = self.remove(piece);
+        self.done.insert(piece.0);
+        self.writing.insert(piece, proof);
+        partial
+    }
+
+    /// A piece is in the files now. `false`: it was not being written.
+    pub fn written(&mut self, piece: PieceIndex) -> bool {
+        let proof = self.writing.remove(&piece);
+        proof.map(|proof| self.verified.insert(proof)).is_some()
+    }
+
+    /// A piece was found in the files, and its hash matched.
+    pub fn found(&mut self, proof: VerifiedPiece) {
+        self.done.insert(proof.piece().0);
+        self.verified.insert(proof);
+    }
+
+    /// Believes a have-record: it was written only after these pieces were verified and durable.
+    pub fn believe(&mut self, record: &Bitfield) {
+        self.verified.restore(record);
+        self.done = self.verified.bits().clone();
+    }
+
+    /// A piece is not in the files, or is wrong there. `false`: it was not thought to be.
+    pub fn lost(&mut self, piece: PieceIndex) -> bool {
+        self.writing.remove(&piece);
+        self.verified.remove(piece);
+        self.done.remove(piece.0)
+    }
+
+    /// A begun piece is given up. Answers which peers still owe blocks of it, to be cancelled. If a block of it was here,
+    /// [`Pieces::take_given_up`] tells of it.
+    pub fn give_up(&mut self, piece: PieceIndex, how: GiveUp) -> Vec<(ConnectionId, BlockRef)> {
+        let Some(partial) = self.partials.get(&piece) else {
+            return Vec::new();
+        };
+        let owed: Vec<(ConnectionId, BlockRef)> = partial
+            .askers()
+            .filter_map(|(conn, number)| Some((conn, self.geometry.block(piece, number)?)))
+            .collect();
+        for (conn, block) in &owed {
+            if let Some(out) = self.requests.get_mut(conn) {
+                out.remove(block);
+            }
+        }
+        let Some(partial) = self.remove(piece) else {
+            return owed;
+        };
+        if partial.received() == 0 {
+            return owed;
+        }
+        self.given_up.push(piece);
+        if how == GiveUp::Drop {
+            return owed;
+        }
+        let geometry = self.geometry;
+        let sent = partial.into_held().filter_map(|(number, held)| {
+            Some(Suspect {
+                from: held.from?,
+                block: geometry.block(piece, number)?,
+                data: held.data,
+                advanced: held.advanced,
+            })
+        });
+        let sent = sent.collect();
+        let forgotten = match how {
+            GiveUp::Keep => {
+                self.suspects.open(piece);
+                self.suspects.keep(piece, sent)
+            }
+            _ => sent,
+        };
+        self.forget(forgotten);
+        owed
+    }
+
+    /// Nothing more is asked for of this piece from several: from now on suspects are kept of it.
+    pub fn suspect(&mut self, piece: PieceIndex) {
+        self.suspects.open(piece);
+    }
+
+    /// These are thrown away: what was paid for of them is told by [`Pieces::take_forgotten`].
+    pub fn forget(&mut self, suspects: Vec<Suspect>) {
+        self.forgotten
+            .extend(suspects.into_iter().filter(|s| s.advanced));
+    }
+
+    /// Pieces whose blocks were given up since the last call.
+    pub fn take_given_up(&mut self) -> Vec<PieceIndex> {
+        core::mem::take(&mut self.given_up)
+    }
+
+    /// Blocks that were paid for in advance and thrown away since the last call.
+    pub fn take_forgotten(&mut self) -> Vec<Suspect> {
+        core::mem::take(&mut self.forgotten)
+    }
+
+    fn remove(&mut self, piece: PieceIndex) -> Option<Partial> {
+        let partial = self.partials.remove(&piece)?;
+        self.unrequested.remove(&piece);
+        self.begun_bytes -= self.length_of(piece);
+        self.held_bytes -= partial.bytes();
+        self.unsaved_bytes -= partial.unsaved();
+        Some(partial)
+    }
+}

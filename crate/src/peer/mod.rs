@@ -14,7 +14,7 @@ use bytes::{Bytes, BytesMut};
 use crate::bitfield::Bitfield;
 use crate::sorted::Set;
 use crate::time::{Duration, Timestamp, Wait};
-use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PeerId, PieceIndex};
+use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PeerId};
 use crate::wire::{Decoder, ExtendedHandshake, Handshake, Message};
 
 pub use rate::{Rate, TokenBucket};
@@ -64,20 +64,42 @@ pub struct Identity {
     pub address_hash: u64,
 }
 
-/// What a remote has.
-#[derive(Debug)]
-pub enum PeerHave {
-    /// Said before the number of pieces was known.
-    Early {
-        /// `have all` (BEP 6).
-        all: bool,
-        /// `bitfield`, unchecked.
-        bitfield: Option<Bytes>,
-        /// `have`s.
-        haves: Set<u32>,
-    },
-    /// Checked against the torrent.
-    Known(Bitfield),
+/// What a remote said that it has before the number of pieces was known, unchecked.
+#[derive(Debug, Default)]
+pub struct EarlyHaves {
+    /// `have all` (BEP 6).
+    pub all: bool,
+    /// `bitfield`.
+    pub bitfield: Option<Bytes>,
+    /// `have`s.
+    pub haves: Set<u32>,
+}
+
+impl EarlyHaves {
+    /// Notes a `have`. `false`: too many before the metadata.
+    #[must_use]
+    pub fn note(&mut self, piece: u32) -> bool {
+        self.haves.insert(piece);
+        self.haves.len() <= MAX_EARLY_HAVES
+    }
+
+    /// The number of pieces is known now. `None`: what was said was nonsense.
+    pub fn resolve(&self, pieces: u32) -> Option<Bitfield> {
+        let mut bits = match &self.bitfield {
+            Some(bytes) => Bitfield::from_bytes(bytes, pieces).ok()?,
+            None => Bitfield::empty(pieces),
+        };
+        if self.all {
+            bits = Bitfield::full(pieces);
+        }
+        for piece in &self.haves {
+            if *piece >= pieces {
+                return None;
+            }
+            bits.insert(*piece);
+        }
+        Some(bits)
+    }
 }
 
 /// How far the connection has come.
@@ -121,8 +143,8 @@ pub struct Peer {
     pub extended: bool,
     /// Its extension handshake.
     pub extensions: Option<ExtendedHandshake>,
-    /// What it has.
-    pub have: PeerHave,
+    /// What it said that it has. `None`: the picker knows what it has.
+    pub early: Option<EarlyHaves>,
     /// It has something that we want and do not have.
     pub useful: bool,
     /// It chokes us.
@@ -198,11 +220,7 @@ impl Peer {
             fast: false,
             extended: false,
             extensions: None,
-            have: PeerHave::Early {
-                all: false,
-                bitfield: None,
-                haves: Set::new(),
-            },
+            early: Some(EarlyHaves::default()),
             useful: false,
             peer_choking: true,
             am_choking: true,
@@ -254,10 +272,9 @@ impl Peer {
         all.map(move |address_hash| Identity { id, address_hash })
     }
 
-    /// It has everything, and delivers.
-    pub fn delivers_all(&self, now: Timestamp) -> bool {
-        let seeds = self.bits().is_some_and(Bitfield::is_full);
-        seeds && !self.peer_choking && self.down.per_second(now) >= SLOW_BELOW
+    /// It delivers, and not next to nothing.
+    pub fn delivers(&self, now: Timestamp) -> bool {
+        !self.peer_choking && self.down.per_second(now) >= SLOW_BELOW
     }
 
     /// It exchanged blocks with us, in either direction.
@@ -298,63 +315,6 @@ impl Peer {
         message.encode(&mut out);
         self.last_sent = now;
         self.sending.push_control(out.freeze())
-    }
-
-    /// Notes a `have`; `false`: no such piece, or too many before the metadata.
-    pub fn note_have(&mut self, piece: u32) -> bool {
-        match &mut self.have {
-            PeerHave::Early { haves, .. } => {
-                haves.insert(piece);
-                haves.len() <= MAX_EARLY_HAVES
-            }
-            PeerHave::Known(bits) => {
-                let known = piece < bits.len();
-                if known {
-                    bits.insert(piece);
-                }
-                known
-            }
-        }
-    }
-
-    /// The number of pieces is known now: checks what was said before. `None`: it was nonsense.
-    pub fn resolve_have(&mut self, pieces: u32) -> Option<()> {
-        if let PeerHave::Early {
-            all,
-            bitfield,
-            haves,
-        } = &self.have
-        {
-            let mut bits = match bitfield {
-                Some(bytes) => Bitfield::from_bytes(bytes, pieces).ok()?,
-                None => Bitfield::empty(pieces),
-            };
-            if *all {
-                bits = Bitfield::full(pieces);
-            }
-            for piece in haves {
-                if *piece >= pieces {
-                    return None;
-                }
-                bits.insert(*piece);
-            }
-            self.have = PeerHave::Known(bits);
-        }
-        Some(())
-    }
-
-    /// Its pieces, once the metadata is known.
-    pub fn bits(&self) -> Option<&Bitfield> {
-        match &self.have {
-            PeerHave::Known(bits) => Some(bits),
-            PeerHave::Early { .. } => None,
-        }
-    }
-
-    /// It has this piece.
-    pub fn has(&self, piece: PieceIndex) -> bool {
-        self.bits()
-            .is_some_and(|b| piece.0 < b.len() && b.contains(piece.0))
     }
 
     /// It sent a block that is asked of it, or was before it was taken back: by those alone it would keep what it holds.

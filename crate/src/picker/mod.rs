@@ -481,6 +481,11 @@ impl Picker {
         }
     }
 
+    /// What a connected peer has.
+    pub fn peer_pieces(&self, conn: ConnectionId) -> Option<&Bitfield> {
+        self.peers.get(&conn).map(|peer| &peer.have)
+    }
+
     /// Chooses up to `max` blocks for `conn`, appends them to `out` and counts them as asked of it.
     ///
     /// `only`: choose among these pieces alone, though it chokes us (BEP 6 allowed fast).

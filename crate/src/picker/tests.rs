@@ -213,7 +213,7 @@ impl Picker {
 /// What tests look at.
 impl Picker {
     fn peer_pieces(&self, conn: ConnectionId) -> Option<&Bitfield> {
-        self.order.peers.get(&conn).map(|peer| &peer.have)
+        self.order.peer_pieces(conn)
     }
 
     fn outstanding(&self, conn: ConnectionId) -> usize {

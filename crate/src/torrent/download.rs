@@ -360,7 +360,8 @@ impl Torrent {
         let say_complete = complete && !content.complete_said;
         content.complete_said |= complete;
         for peer in self.peers.values_mut() {
-            if peer.useful && peer.has(piece) {
+            let has = content.picker.peer_pieces(peer.connection);
+            if peer.useful && has.is_some_and(|has| has.contains(piece.0)) {
                 peer.useful = content.picker.interested(&content.pieces, peer.connection);
             }
         }

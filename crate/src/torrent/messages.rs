@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Buying, Context, Phase, Torrent};
 use crate::bitfield::Bitfield;
 use crate::io::{ClosedReason, Event};
-use crate::peer::{HandshakeStage, MAX_REQUESTS_IN, Peer, PeerHave};
+use crate::peer::{HandshakeStage, MAX_REQUESTS_IN, Peer};
 use crate::sorted::Set;
 use crate::types::{ConnectionId, PieceIndex};
 use crate::wire::extension::{
@@ -170,42 +170,27 @@ impl Torrent {
             }
             Message::Have(piece) => {
                 // A peer that begins with nothing may send no bitfield at all (BEP 3).
-                if self.content.is_some() && peer.bits().is_none() {
-                    self.learn_pieces(ctx, conn)?;
-                }
-                let Some(peer) = self.peers.get_mut(&conn) else {
-                    return Ok(());
-                };
-                if !peer.note_have(piece.0) {
-                    return Err(protocol("have of no such piece"));
-                }
-                if let Some(content) = &mut self.content {
-                    content.picker.peer_has(conn, piece);
-                    let pieces = &content.pieces;
-                    peer.useful |= !content.picker.is_complete(pieces)
-                        && !pieces.verified().contains(piece)
-                        && content.picker.interested(pieces, conn);
-                }
-                self.tell_interest(ctx, conn);
+                self.learn_pieces(ctx, conn)?;
+                self.has_piece(ctx, conn, piece)?;
             }
             Message::Bitfield(bytes) => {
-                if let PeerHave::Early { bitfield, .. } = &mut peer.have {
-                    *bitfield = Some(bytes);
+                if let Some(early) = &mut peer.early {
+                    early.bitfield = Some(bytes);
                     self.learn_pieces(ctx, conn)?;
                 } else {
-                    let pieces = peer.bits().map_or(0, Bitfield::len);
-                    let bits = Bitfield::from_bytes(&bytes, pieces)
+                    let bits = Bitfield::from_bytes(&bytes, self.piece_count())
                         .map_err(|e| ClosedReason::Protocol(e.to_string()))?;
-                    peer.have = PeerHave::Known(bits);
-                    self.learn_pieces(ctx, conn)?;
+                    self.pieces_known(ctx, conn, bits);
                 }
             }
             Message::HaveAll => {
-                match &mut peer.have {
-                    PeerHave::Early { all, .. } => *all = true,
-                    PeerHave::Known(bits) => *bits = Bitfield::full(bits.len()),
+                if let Some(early) = &mut peer.early {
+                    early.all = true;
+                    self.learn_pieces(ctx, conn)?;
+                } else {
+                    let all = Bitfield::full(self.piece_count());
+                    self.pieces_known(ctx, conn, all);
                 }
-                self.learn_pieces(ctx, conn)?;
             }
             Message::HaveNone => self.learn_pieces(ctx, conn)?,
             Message::Request(block) => self.requested(ctx, conn, block)?,
@@ -275,26 +260,66 @@ impl Torrent {
         }
     }
 
-    /// Takes up what a peer has, once both that and the metadata are known.
+    fn piece_count(&self) -> u32 {
+        let content = self.content.as_ref();
+        content.map_or(0, |content| content.pieces.geometry().piece_count())
+    }
+
+    /// A peer has one more piece.
+    fn has_piece(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnectionId,
+        piece: PieceIndex,
+    ) -> Result<(), ClosedReason> {
+        let Some(peer) = self.peers.get_mut(&conn) else {
+            return Ok(());
+        };
+        if let Some(early) = &mut peer.early {
+            return match early.note(piece.0) {
+                true => Ok(()),
+                false => Err(protocol("too many pieces before the metadata")),
+            };
+        }
+        if let Some(content) = &mut self.content {
+            let pieces = &content.pieces;
+            if !pieces.geometry().has_piece(piece) {
+                return Err(protocol("have of no such piece"));
+            }
+            content.picker.peer_has(conn, piece);
+            peer.useful |= !content.picker.is_complete(pieces)
+                && !pieces.verified().contains(piece)
+                && content.picker.interested(pieces, conn);
+        }
+        self.tell_interest(ctx, conn);
+        Ok(())
+    }
+
+    /// Takes up what a peer said that it has, once the metadata is known.
     pub(super) fn learn_pieces(
         &mut self,
         ctx: &mut Context,
         conn: ConnectionId,
     ) -> Result<(), ClosedReason> {
-        let Some(content) = &mut self.content else {
+        if self.content.is_none() {
             return Ok(());
-        };
-        let Some(peer) = self.peers.get_mut(&conn) else {
-            return Ok(());
-        };
-        peer.resolve_have(content.pieces.geometry().piece_count())
-            .ok_or_else(|| protocol("bitfield of the wrong size"))?;
-        if let Some(bits) = peer.bits() {
-            content.picker.peer_bitfield(conn, bits.clone());
-            peer.useful = content.picker.interested(&content.pieces, conn);
         }
-        self.tell_interest(ctx, conn);
+        let pieces = self.piece_count();
+        let Some(early) = self.peers.get_mut(&conn).and_then(|peer| peer.early.take()) else {
+            return Ok(());
+        };
+        let bits = (early.resolve(pieces)).ok_or_else(|| protocol("bitfield of the wrong size"))?;
+        self.pieces_known(ctx, conn, bits);
         Ok(())
+    }
+
+    fn pieces_known(&mut self, ctx: &mut Context, conn: ConnectionId, bits: Bitfield) {
+        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&conn)) else {
+            return;
+        };
+        content.picker.peer_bitfield(conn, bits);
+        peer.useful = content.picker.interested(&content.pieces, conn);
+        self.tell_interest(ctx, conn);
     }
 
     /// Says `interested` or `not interested` if that changed (BEP 3).
@@ -336,8 +361,8 @@ impl Torrent {
         let seeds: Vec<ConnectionId> = self
             .peers
             .values()
-            .filter(|p| p.bits().is_some_and(Bitfield::is_full))
             .map(|p| p.connection)
+            .filter(|conn| self.is_peer_seed(*conn))
             .filter(|conn| !ctx.money.is_paying(*conn))
             .filter(|conn| ctx.money.buying(*conn) == Buying::Free)
             .collect();
@@ -348,10 +373,9 @@ impl Torrent {
 
     /// Announces a piece to everybody who lacks it.
     pub(super) fn announce_piece(&mut self, ctx: &mut Context, piece: PieceIndex) {
-        let conns: Vec<ConnectionId> = self
-            .peers
-            .values()
-            .filter(|p| p.stage == HandshakeStage::Active && !p.has(piece))
+        let lacks = |conn| (self.peer_pieces(conn)).is_none_or(|has| !has.contains(piece.0));
+        let conns: Vec<ConnectionId> = (self.peers.values())
+            .filter(|p| p.stage == HandshakeStage::Active && lacks(p.connection))
             .map(|p| p.connection)
             .collect();
         for conn in conns {

@@ -25,6 +25,7 @@ use alloy_primitives::B256;
 use bytes::Bytes;
 use chacha20::ChaCha20Rng;
 
+use crate::bitfield::Bitfield;
 use crate::io::{
     AddOptions, ClosedReason, Config, Event, Output, PaymentNeed, StorageOp, StreamError,
 };
@@ -440,6 +441,14 @@ impl Torrent {
         pieces.map_or(NONE, |pieces| pieces.requests(conn))
     }
 
+    fn peer_pieces(&self, conn: ConnectionId) -> Option<&Bitfield> {
+        self.content.as_ref()?.picker.peer_pieces(conn)
+    }
+
+    fn is_peer_seed(&self, conn: ConnectionId) -> bool {
+        self.peer_pieces(conn).is_some_and(Bitfield::is_full)
+    }
+
     /// Looks again at who has something for us, and says so.
     fn wishes_changed(&mut self, ctx: &mut Context) {
         self.refresh_interest();
@@ -685,7 +694,7 @@ impl Torrent {
         }
         let content = self.content.as_ref();
         let units: Set<FineUnits> = (self.peers.values())
-            .filter(|p| lacking && p.delivers_all(ctx.now))
+            .filter(|p| lacking && p.delivers(ctx.now) && self.is_peer_seed(p.connection))
             .map(|p| ctx.money.price(p.connection).unwrap_or(FineUnits(0)))
             .collect();
         let in_time = |price: &&FineUnits| {

@@ -40,9 +40,46 @@ impl Torrent {
                 .peers
                 .values()
                 .filter(|p| p.stage == HandshakeStage::Active)
-                .map(|p| peer_snapshot(p, self.requests_out(p.connection).len(), money, now))
+                .map(|p| self.peer_snapshot(p, money, now))
                 .collect(),
             swarm: self.swarm,
+        }
+    }
+
+    fn peer_snapshot(&self, peer: &Peer, money: &Money, now: Timestamp) -> PeerSnapshot {
+        let conn = peer.connection;
+        let (bought, paid) = money.paid_to(conn);
+        let (sold, earned) = money.earned_from(conn);
+        PeerSnapshot {
+            connection: conn,
+            client: peer
+                .extensions
+                .as_ref()
+                .and_then(|e| e.v.clone())
+                .unwrap_or_default(),
+            have_count: (self.peer_pieces(conn)).map_or(0, crate::bitfield::Bitfield::count),
+            downloaded: peer.down.total(),
+            uploaded: peer.up.total(),
+            download_rate: peer.down.per_second(now),
+            upload_rate: peer.up.per_second(now),
+            peer_choking: peer.peer_choking,
+            am_choking: peer.am_choking,
+            requests_out: self.requests_out(conn).len() as u32,
+            requests_in: peer.requests_in.len() as u32,
+            buying: PeerPayment {
+                price: money.price(conn),
+                active: matches!(money.buying(conn), Buying::Paid(_)),
+                paid,
+                blocks: bought,
+                note: money.buying_note(conn),
+            },
+            selling: PeerPayment {
+                price: money.asked(conn),
+                active: money.is_paying(conn),
+                paid: earned,
+                blocks: sold,
+                note: String::new(),
+            },
         }
     }
 
@@ -99,41 +136,4 @@ fn files(content: &super::Content) -> Vec<(Vec<String>, u64)> {
             (path, f.length)
         })
         .collect()
-}
-
-fn peer_snapshot(peer: &Peer, out: usize, money: &Money, now: Timestamp) -> PeerSnapshot {
-    let conn = peer.connection;
-    let (bought, paid) = money.paid_to(conn);
-    let (sold, earned) = money.earned_from(conn);
-    PeerSnapshot {
-        connection: conn,
-        client: peer
-            .extensions
-            .as_ref()
-            .and_then(|e| e.v.clone())
-            .unwrap_or_default(),
-        have_count: peer.bits().map_or(0, crate::bitfield::Bitfield::count),
-        downloaded: peer.down.total(),
-        uploaded: peer.up.total(),
-        download_rate: peer.down.per_second(now),
-        upload_rate: peer.up.per_second(now),
-        peer_choking: peer.peer_choking,
-        am_choking: peer.am_choking,
-        requests_out: out as u32,
-        requests_in: peer.requests_in.len() as u32,
-        buying: PeerPayment {
-            price: money.price(conn),
-            active: matches!(money.buying(conn), Buying::Paid(_)),
-            paid,
-            blocks: bought,
-            note: money.buying_note(conn),
-        },
-        selling: PeerPayment {
-            price: money.asked(conn),
-            active: money.is_paying(conn),
-            paid: earned,
-            blocks: sold,
-            note: String::new(),
-        },
-    }
 }

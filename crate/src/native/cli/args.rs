@@ -149,10 +149,11 @@ pub(super) struct SeedArgs {
     /// Redeem everything at the end.
     #[arg(long, requires = "payee_key")]
     pub(super) redeem_on_exit: bool,
-    /// Look so often for what is worth a redemption: ranges of 0.01 tokens or more that are full, long without a buyer, or
-    /// of a buyer who owes much; from 0.001 on if he owes all that he may, or withdraws. Together they must come to
-    /// --redeem-min. What comes due in between is redeemed at once, but not within 15 seconds of the redemption before; what
-    /// fails is tried again after 15 seconds, and then after ever longer, up to 15 minutes. 0: redeem on command only.
+    /// Look so often for what is worth a redemption: ranges of 0.01 tokens or more that are full, long without a buyer,
+    /// or of a buyer who owes much; from 0.001 on if he owes all that he may, or withdraws. Together they must come to
+    /// --redeem-min. What comes due in between is redeemed at once, but not within 15 seconds of the redemption before;
+    /// what fails is tried again after 15 seconds, and then after ever longer, up to 15 minutes. 0: redeem on command
+    /// only.
     #[arg(
         long,
         default_value_t = 60,
@@ -166,15 +167,15 @@ pub(super) struct SeedArgs {
     /// Most connections at once.
     #[arg(long, default_value_t = 200, value_parser = parse_connections)]
     pub(super) max_connections: usize,
-    /// Most bytes that all torrents of this state folder may take, such as 20G. It stops only what --repair fetches: of a
-    /// torrent that does not fit, what is here is served.
+    /// Most bytes that all torrents of this state folder may take, such as 20G. It stops only what --repair fetches: of
+    /// a torrent that does not fit, what is here is served.
     #[arg(long, value_name = "BYTES", value_parser = parse_size)]
     pub(super) storage_limit: Option<u64>,
     /// Hash all data again instead of trusting what is recorded.
     #[arg(long)]
     pub(super) recheck: bool,
-    /// Fetch what is missing or wrong, and write it into the files that are there. Without it, what is here is served as it
-    /// is, and nothing is made but the records and the torrent's empty files.
+    /// Fetch what is missing or wrong, and write it into the files that are there. Without it, what is here is served
+    /// as it is, and nothing is made but the records and the torrent's empty files.
     #[arg(long)]
     pub(super) repair: bool,
     /// Take commands from stdin.
@@ -413,8 +414,8 @@ pub(super) struct NetworkArgs {
     /// Tracker besides those of the torrents, ws:// or wss://; may be repeated.
     #[arg(long, value_name = "URL", value_parser = usable_tracker)]
     pub(super) tracker: Vec<String>,
-    /// STUN or TURN server: stun:HOST[:PORT] or turn:USER:PASSWORD@HOST[:PORT]; may be repeated. The user may hold colons; a
-    /// colon in the password is written %3A.
+    /// STUN or TURN server: stun:HOST[:PORT] or turn:USER:PASSWORD@HOST[:PORT]; may be repeated. The user may hold
+    /// colons; a colon in the password is written %3A.
     #[arg(long, value_name = "URL")]
     pub(super) ice_server: Vec<IceServer>,
     /// Connect only by way of TURN servers.
@@ -423,8 +424,8 @@ pub(super) struct NetworkArgs {
     /// Address that others see, behind a NAT that maps ports one to one.
     #[arg(long, value_name = "IP")]
     pub(super) external_ip: Option<IpAddr>,
-    /// One UDP port for all connections [default: any free port for each]. Two peers that both have one share one torrent at a
-    /// time.
+    /// One UDP port for all connections [default: any free port for each]. Two peers that both have one share one
+    /// torrent at a time.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) udp_port: Option<u16>,
     /// Offer loopback addresses too [default: only if a tracker is on this machine].

@@ -1,4 +1,5 @@
-//! The README's lines for an operator, as they stand there but for what belongs to a machine: addresses, ports, the chain.
+//! The README's lines for an operator, as they stand there, except for the values that belong to a machine: addresses,
+//! ports, the chain.
 
 use std::{fs, process::Command, time::Duration};
 

@@ -15,7 +15,7 @@ contract RedeemTest is VaultTest {
         id = openUsual();
     }
 
-    // ---------------------------------------------------------------------------------------------- what is paid
+    // ------------------------------------------------------------------------------------------- payouts
 
     function test_PaysTheStepsTakenAndSpendsTheWholeRange() public {
         vm.assertEq(redeemAs(payee, one(goodClaim(1, 2, 100)), PURSE), 3900, "net");

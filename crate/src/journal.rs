@@ -44,7 +44,7 @@ pub type Salt = [u8; 16];
 
 /// One of the two files. Written bytes outlive the process at once.
 pub trait LogFile {
-    /// Why it fails.
+    /// The error of a file.
     type Error;
     /// All of it.
     ///

@@ -232,8 +232,8 @@ impl Future for Connection {
 }
 
 impl Connection {
-    /// Reads the rest of what the peer sends and throws it away: closing a socket with unread bytes
-    /// would destroy the close frame on its way. The close deadline bounds this.
+    /// Reads the rest of the peer's bytes and throws it away: closing a socket with unread bytes would destroy the
+    /// close frame on its way. The close deadline bounds this.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut scratch = [0; 2048];
         let stream = &mut self.socket;

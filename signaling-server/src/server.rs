@@ -137,7 +137,7 @@ impl Stats {
     }
 }
 
-/// What the connections share.
+/// The state that the connections share.
 pub(crate) struct Shared {
     tracker: Mutex<State>,
     admission: Mutex<Admission>,

@@ -53,7 +53,7 @@ enum Suite {
     Interop,
     /// The demo, played through
     Demo,
-    /// What the README tells people to type, in a short form
+    /// The README's command lines, in a short form
     Commands,
 }
 

@@ -57,7 +57,7 @@ pub struct Wasm {
     /// Build fast and unoptimised, with names for the debugger
     #[arg(long)]
     dev: bool,
-    /// The engine tells the page what goes into its core and what comes out
+    /// The engine tells the page its core's inputs and outputs
     #[arg(skip)]
     tracing: bool,
 }

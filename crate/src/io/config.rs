@@ -152,7 +152,7 @@ pub struct AddOptions {
     pub content: Option<[u8; 32]>,
 }
 
-/// What to do about data already in place.
+/// The treatment of data that is already in place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CheckExisting {
     /// Believe the have-record; re-hash only what it calls recent.

@@ -63,7 +63,7 @@ pub enum StorageOp {
     Write {
         /// Where; pad spans are skipped.
         spans: Vec<FileSpan>,
-        /// What, to be read as one run of bytes.
+        /// The bytes, to be read as one run.
         chunks: Vec<Bytes>,
     },
     /// Read bytes of files.
@@ -130,7 +130,7 @@ pub enum EffectResult {
 /// together.
 pub const RECORDS_GATHER: Duration = Duration::from_secs(1);
 
-/// Why an effect failed.
+/// The reason why an effect failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EffectError {
     /// Storage is full: free space or raise the quota.

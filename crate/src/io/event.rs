@@ -40,7 +40,7 @@ pub enum Event {
     },
     /// A connection ended.
     PeerClosed {
-        /// Which torrent, if it came so far.
+        /// The torrent, if it came so far.
         info_hash: Option<InfoHash>,
         /// The connection; its id is never used again.
         connection: ConnectionId,
@@ -86,7 +86,7 @@ pub enum Event {
     RedeemDue,
     /// A line for the payment log: a full sentence.
     Payment {
-        /// Which torrent, if any.
+        /// The torrent, if the text is about one.
         info_hash: Option<InfoHash>,
         /// A full sentence.
         text: String,
@@ -112,7 +112,7 @@ pub enum AddError {
     TooMany(usize),
 }
 
-/// Why a stream ended early.
+/// The reason why a stream ended early.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamError {
     /// No such torrent or file, or the torrent was removed.
@@ -132,7 +132,7 @@ pub enum StreamError {
     StorageLimit(String),
 }
 
-/// Why a connection ended.
+/// The reason why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClosedReason {
     /// The other side, or the network.

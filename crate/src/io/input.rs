@@ -31,7 +31,7 @@ pub enum Input {
     TrackerClosed {
         /// The tracker that the edge has no socket to any more.
         tracker: TrackerId,
-        /// Why, for the log and the page.
+        /// The reason, for the log and the page.
         reason: String,
     },
     /// Answer to [`super::Output::CreateOffer`]: an SDP offer with its candidates gathered.
@@ -77,7 +77,7 @@ pub enum Input {
     ConnectionClosed {
         /// The connection that is over; its id is never used again.
         connection: ConnectionId,
-        /// Why, for the log and the page.
+        /// The reason, for the log and the page.
         reason: String,
     },
     /// An [`super::Output::Effect`] ended.
@@ -228,13 +228,13 @@ pub enum RedeemOutcome {
     },
     /// Nothing was sent, or it reverted: the claims stay redeemable.
     Failed {
-        /// Why, for the page.
+        /// The reason, for the page.
         reason: String,
     },
     /// It may have been sent, and is in no block that was seen: the claims stay redeemable. If their serials are
     /// consumed later, this transaction did it.
     Unknown {
-        /// Why, for the page.
+        /// The reason, for the page.
         reason: String,
     },
 }

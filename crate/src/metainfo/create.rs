@@ -33,7 +33,7 @@ const TARGET_PIECES: u64 = 1500;
 const PLAYABLE_FROM: u64 = 16 * 1024 * 1024;
 const PLAYABLE_PIECE_LENGTH: u32 = 256 * 1024;
 
-/// Why a torrent cannot be made.
+/// The reason why a torrent cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CreateError {
     /// The bytes hashed are not as many as the files have.

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::payment::vault::Log;
 
-/// Why a call failed.
+/// The reason why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RpcError {
     /// The text is no URL.
@@ -62,7 +62,7 @@ impl RpcError {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RpcLog {
-    /// Who emitted it.
+    /// The contract that emitted it.
     pub address: Address,
     /// Indexed fields.
     pub topics: Vec<B256>,

@@ -86,7 +86,7 @@ pub enum StartError {
 /// All torrents and the money, at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// What torrents share.
+    /// The facts that torrents share.
     pub client: ClientSnapshot,
     /// Each torrent.
     pub torrents: Vec<TorrentSnapshot>,

@@ -18,7 +18,7 @@ const SUFFIX: &str = ".sent";
 /// Longest note that is read, bytes.
 const MAX_NOTE_LEN: u64 = 1024;
 
-/// What a transaction offers for each gas, wei.
+/// A transaction's fee for each gas, wei.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fees {
     pub(super) max: u128,

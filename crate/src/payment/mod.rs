@@ -72,7 +72,7 @@ pub enum PayAction {
     Sign {
         /// The number that `signed` is called with.
         effect: PayEffect,
-        /// What to sign.
+        /// The digest to sign.
         digest: B256,
     },
     /// Call the vault's `state(account, word)` at `latest`; report `chain_state(effect, ..)`.
@@ -98,7 +98,7 @@ pub enum PayAction {
     CloseConnection {
         /// The connection that ends: to a buyer that sends bad preimages, or to a seller that another account paid.
         conn: ConnectionId,
-        /// Why, for the log.
+        /// The reason, for the log.
         reason: CloseReason,
     },
     /// Ban the peer behind a connection (its address and id) and close it.

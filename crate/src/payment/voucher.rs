@@ -243,7 +243,7 @@ pub fn range_worth(count: u16, tranche: TokenUnits) -> TokenUnits {
     TokenUnits(tranche.0.saturating_mul(u128::from(count)))
 }
 
-/// `(count * q) << 24`, capped to what a voucher can name.
+/// `(count * q) << 24`, capped to the largest amount of a voucher.
 pub fn range_cap(count: u16, tranche: TokenUnits) -> FineUnits {
     let worth = range_worth(count, tranche);
     FineUnits(worth.0.min(MAX_FINE.0 >> 24) << 24)

@@ -205,7 +205,7 @@ pub enum SignalingEvent {
     Unreachable {
         /// The tracker, whose socket is gone or never opened.
         tracker: TrackerId,
-        /// Why, of at most 256 bytes.
+        /// The reason, of at most 256 bytes.
         reason: String,
         /// When it is tried again.
         retry_in: Duration,

@@ -10,7 +10,7 @@ use sha1::{Digest, Sha1};
 
 use crate::random::Random;
 
-/// A torrent and what is in it.
+/// A torrent and its content.
 #[derive(Clone, Debug)]
 pub struct Content {
     /// The torrent.

@@ -222,7 +222,7 @@ export declare class Client extends Emitter<ClientEvents> {
     }): Promise<AccountInfo>;
     /** The connected wallet's account, as the chain has it. */
     account(): Promise<AccountInfo>;
-    /** Replaces the hard cap on what is ever spent from this deposit account, see {@link PaymentOptions.budget}. */
+    /** Replaces the hard cap on the spending from this deposit account, see {@link PaymentOptions.budget}. */
     setBudget(total: Decimal): Promise<void>;
     /**
      * Redeems the earnings to the connected wallet: one transaction for every 128 ranges. `due` leaves out ranges that
@@ -300,7 +300,7 @@ export interface PeerPaymentStats {
     readonly paid: bigint;
     readonly paidFine: bigint;
     readonly blocks: number;
-    /** Why nothing is paid; empty if there is nothing to say. */
+    /** Why nothing is paid; empty if there is no reason to name. */
     readonly note: string;
 }
 /** One peer. Its `client` name comes from it: show it as text only. */
@@ -347,7 +347,7 @@ export interface TorrentStats {
     readonly uploadRate: number;
     /** The most paid per 10^9 bytes. */
     readonly maxPricePerGB: bigint;
-    /** What we ask per 10^9 bytes. */
+    /** Our price per 10^9 bytes. */
     readonly sellPricePerGB: bigint;
     /** Of this run. */
     readonly spent: bigint;

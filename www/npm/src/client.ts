@@ -315,7 +315,7 @@ export class Client extends Emitter<ClientEvents> {
     return this.#paying().account();
   }
 
-  /** Replaces the hard cap on what is ever spent from this deposit account, see {@link PaymentOptions.budget}. */
+  /** Replaces the hard cap on the spending from this deposit account, see {@link PaymentOptions.budget}. */
   async setBudget(total: Decimal): Promise<void> {
     await this.#link.setBudget(this.#paying().parse(total));
   }

@@ -16,7 +16,7 @@ export interface PeerPaymentStats {
   readonly paid: bigint;
   readonly paidFine: bigint;
   readonly blocks: number;
-  /** Why nothing is paid; empty if there is nothing to say. */
+  /** Why nothing is paid; empty if there is no reason to name. */
   readonly note: string;
 }
 
@@ -65,7 +65,7 @@ export interface TorrentStats {
   readonly uploadRate: number;
   /** The most paid per 10^9 bytes. */
   readonly maxPricePerGB: bigint;
-  /** What we ask per 10^9 bytes. */
+  /** Our price per 10^9 bytes. */
   readonly sellPricePerGB: bigint;
   /** Of this run. */
   readonly spent: bigint;

@@ -79,7 +79,7 @@ enum Section {
     Video,
     /// Memory in a transfer, and in a stream of 1 GiB
     Memory,
-    /// What a paying page loads
+    /// The weight of a paying page
     Size,
     /// Our signaling server beside bittorrent-tracker's, under the same load
     Signaling,

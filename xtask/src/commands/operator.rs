@@ -61,7 +61,7 @@ pub fn run() -> Result<(), Failure> {
     children.wait_ready(seeder, LIMIT, programs::is_seeding)
 }
 
-/// A chain with token and vault: its address, one of its accounts, and what is on it.
+/// A chain with token and vault: its address, one of its accounts, and the contracts on it.
 fn chain(children: &mut Children) -> Result<(String, Account, Deployment), Failure> {
     let anvil = children.start("anvil", &programs::anvil()?, false)?;
     let mut opening = chain::Opening::default();

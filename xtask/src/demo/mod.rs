@@ -62,13 +62,13 @@ pub struct Demo {
     /// Port of the page on 127.0.0.1; 0 takes any free one
     #[arg(long, default_value_t = 8787)]
     port: u16,
-    /// What the seeder asks, in dollars per gigabyte; 0 needs no wallet
+    /// The seeder's price, in dollars per gigabyte; 0 needs no wallet
     #[arg(long, default_value = "10", value_name = "DOLLARS")]
     price: String,
-    /// What a viewer asks when it resells, in percent of what it paid
+    /// The price of a viewer that resells, in percent of the price that it paid
     #[arg(long, default_value_t = 50, value_name = "PERCENT")]
     resale: u16,
-    /// What the development wallet can do
+    /// The development wallet's abilities
     #[arg(long, value_enum, default_value_t = Wallet::Batch)]
     wallet: Wallet,
     /// Where the headless run saves its screenshot
@@ -78,7 +78,7 @@ pub struct Demo {
         value_name = "PATH"
     )]
     screenshot: PathBuf,
-    /// What it writes lies here, within the demo's folder
+    /// The folder of its files, within the demo's folder
     #[arg(skip)]
     folder: PathBuf,
 }

@@ -26,7 +26,7 @@ use crate::types::{FineUnits, TokenUnits};
 
 /// Longest command line on stdin, bytes; a longer one is refused.
 const MAX_LINE_LEN: usize = 1024;
-/// How often peers are looked at.
+/// Time between looks at the peers.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// `piecework seed`

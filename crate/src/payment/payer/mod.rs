@@ -135,7 +135,7 @@ pub enum PayerConnState {
 pub struct PayerTotals {
     /// Revealed to payees.
     pub spent: FineUnits,
-    /// What payees could redeem or did: the sum of each range's floor.
+    /// The sum that payees could redeem or did: the sum of each range's floor.
     pub spent_floor: TokenUnits,
     /// Worth of serials bound to payees' open ranges and not revealed.
     pub committed: FineUnits,

@@ -8,7 +8,7 @@ use piecework_simulation::{Content, NetConfig, NodeId, SimNet, for_seeds};
 const SEEDS: u64 = 100;
 const SEEDERS: usize = 30;
 
-/// Thirty slow seeds and a newcomer with these bounds, who just came.
+/// Thirty slow seeds and a newcomer with these bounds, which just came.
 fn scene(seed: u64, limits: Limits) -> (SimNet, Content, NodeId) {
     let mut net = SimNet::new(seed, NetConfig::default());
     let content = Content::file(seed, 400_001, 16 * 1024);

@@ -622,8 +622,8 @@ export declare class Wallet {
     readonly address: string;
     constructor(provider: WalletProvider, address: string, chainId: number, chain: ChainParams | undefined);
     /**
-     * Asks the wallet. Any failure becomes a {@link PieceworkError}, and the user's refusal a {@link
-     * PieceworkRejectedError}.
+     * Asks the wallet. Any failure becomes a {@link PieceworkError}, and the user's refusal a
+     * {@link PieceworkRejectedError}.
      */
     request<T>(method: string, params?: unknown): Promise<T>;
     /** `eth_call` at the latest block, only while the wallet is on our chain. */

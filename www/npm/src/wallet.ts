@@ -94,8 +94,8 @@ export class Wallet {
   }
 
   /**
-   * Asks the wallet. Any failure becomes a {@link PieceworkError}, and the user's refusal a {@link
-   * PieceworkRejectedError}.
+   * Asks the wallet. Any failure becomes a {@link PieceworkError}, and the user's refusal a
+   * {@link PieceworkRejectedError}.
    */
   async request<T>(method: string, params: unknown = []): Promise<T> {
     return requestOf<T>(this.#provider, method, params);

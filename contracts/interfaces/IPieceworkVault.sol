@@ -4,17 +4,17 @@ pragma solidity ^0.8.28;
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 
 /// @title The Piecework vault
-/// @notice Holds deposits of one ERC-20 token. A downloader ("owner") deposits once per session key; the key signs
-/// vouchers off-chain, each exclusive to a numbered slice of the deposit; the seeder a voucher names ("payee") redeems
-/// it when that is worth the gas. There is no owner of the vault, no upgrade and no pause.
+/// @notice Holds deposits of one ERC-20 token. A buyer ("owner") deposits once per session key. The key signs vouchers
+/// off-chain, each exclusive to a numbered slice of the deposit. The seller that a voucher names ("payee") redeems it
+/// when that is worth the gas. There is no owner of the vault, no upgrade and no pause.
 ///
 /// Words. *Account*: `keccak256(abi.encode(owner, key))`. *Serial*: the balance is cut into tranches of `tranche`
 /// token units numbered by serials; those below `bound = consumed + balance / tranche` are covered. *Voucher*: a
 /// promise of the range `[first, first + count)` to one payee, `base` owed at once and `unit` more per revealed step
 /// of the hash chain whose root it names. `base` and `unit` count 2^-24 token units.
 ///
-/// WARNING: the token must be an ordinary one. One that moves balances by itself (rebasing), takes a fee on the way
-/// out, or can freeze the vault's address breaks payouts; a fee on the way in is refused.
+/// WARNING: the token must be an ordinary one. A token that moves balances by itself (rebasing), takes a fee on the way
+/// out, or can freeze the vault's address breaks payouts; the vault refuses a fee on the way in.
 interface IPieceworkVault {
     // ------------------------------------------------------------------------------------------------- structs
 
@@ -25,11 +25,11 @@ interface IPieceworkVault {
         uint96 tranche; // token units per serial; 0: unknown or withdrawn
         uint40 consumed; // serials spent, serial 0 included
         bool known; // ever opened; an id is never reused
-        uint112 bond; // token units burned when a serial is promised to two payees
+        uint112 bond; // token units burned when the key promises a serial to two payees
         uint48 exitAt; // seconds; from here on the owner may withdraw; 0: not exiting
     }
 
-    /// @notice What a session key signs (EIP-712, in this field order).
+    /// @notice A promise that a session key signs (EIP-712, in this field order).
     struct Voucher {
         address owner;
         address payee;
@@ -54,7 +54,7 @@ interface IPieceworkVault {
         uint96 base;
         uint96 unit;
         uint16 steps;
-        uint16 k; // which step `w` is
+        uint16 k; // the step of `w`
         bytes32 w; // w_k; the root itself when k is 0
         bytes32 salt; // zero, or the secret behind `luck`
         bytes32 r;
@@ -101,9 +101,9 @@ interface IPieceworkVault {
     error TooManyClaims(uint256 count);
     /// @notice The payee's signature is past its deadline.
     error Expired(uint256 deadline);
-    /// @notice The redemption is not signed by the payee, for this relayer, these claims, this vault and chain.
+    /// @notice The payee has not signed the redemption for this relayer, these claims, this vault and chain.
     error BadSignature();
-    /// @notice The fee is more than what is left after royalties.
+    /// @notice The fee is more than the sum after royalties.
     error FeeTooHigh(uint256 fee, uint256 available);
     /// @notice The two vouchers do not prove one serial promised to two payees by one account.
     error NotConflicting();
@@ -172,7 +172,7 @@ interface IPieceworkVault {
         bytes32 s
     ) external returns (bytes32 id);
 
-    /// @notice Adds to the caller's own account. Not to another's: a stranger could spoil its bond ratio.
+    /// @notice Adds to the caller's own account. Not to another's, because a stranger could spoil its bond ratio.
     /// @dev WARNING: after a slash, evidence stays valid; a new bond on the same account can be slashed again.
     function topUp(address key, uint112 amount, uint112 bond, Permit calldata permit) external;
 
@@ -198,10 +198,11 @@ interface IPieceworkVault {
     /// @return net Token units sent to `to`.
     function redeem(Claim[] calldata claims, address to) external returns (uint256 net);
 
-    /// @notice As `redeem`, for a payee that signed `Redeem(bytes32 claims,address to,address relayer,uint256 fee,
-    /// uint256 deadline)` with `claims = keccak256(abi.encode(cs))` and `relayer` the caller, who is credited `fee`.
-    /// @dev WARNING: until the deadline the same relayer may send it again, and claims skipped before may pay then,
-    /// less the fee again.
+    /// @notice As `redeem`, for a payee that signed
+    /// `Redeem(bytes32 claims,address to,address relayer,uint256 fee,uint256 deadline)` with
+    /// `claims = keccak256(abi.encode(cs))` and `relayer` the caller. The vault credits `fee` to the caller.
+    /// @dev WARNING: until the deadline the same relayer may send it again. Claims that were skipped before may pay
+    /// then, less the fee again.
     function redeemFor(
         address payee,
         Claim[] calldata claims,
@@ -212,7 +213,7 @@ interface IPieceworkVault {
         bytes32 vs
     ) external returns (uint256 net);
 
-    /// @notice Sends the caller's credit (royalties, fees, bounties, what the sink got) to `to`.
+    /// @notice Sends the caller's credit (royalties, fees, bounties, the sink's share) to `to`.
     function claimCredit(address to) external returns (uint256 amount);
 
     // -------------------------------------------------------------------------------------------- double promises
@@ -224,10 +225,10 @@ interface IPieceworkVault {
 
     // ------------------------------------------------------------------------------------------------------ views
 
-    /// @notice Everything a payee checks about a range, in one consistent read.
+    /// @notice All that a payee checks about a range, in one consistent read.
     /// @dev `tranche` is 0 for an account that is unknown or withdrawn: do not divide by it.
     /// @param id The account.
-    /// @param word Which 256 serials: `serial >> 8`.
+    /// @param word The group of 256 serials: `serial >> 8`.
     /// @return balance Token units not yet paid out.
     /// @return tranche Token units per serial.
     /// @return consumed Serials spent.
@@ -258,7 +259,7 @@ interface IPieceworkVault {
     function token() external view returns (IERC20);
     /// @notice The registry asked for royalties; zero: none.
     function registry() external view returns (address);
-    /// @notice Who is credited nine tenths of a slashed bond.
+    /// @notice The address that is credited nine tenths of a slashed bond.
     function sink() external view returns (address);
     /// @notice Seconds between `exit` and `withdraw`.
     function exitDelay() external view returns (uint256);

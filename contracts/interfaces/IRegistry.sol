@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
-/// @title Who made a title, and what share of its sales is theirs
+/// @title The creators of titles, and their shares of the sales
 /// @notice All that a vault asks of a registry of titles.
 interface IRegistry {
     /// @notice The creator of a title and its share of every redemption for that title.

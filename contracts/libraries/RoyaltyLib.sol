@@ -6,8 +6,8 @@ import {IRegistry} from "../interfaces/IRegistry.sol";
 /// @title Asking a registry that nobody vouches for
 /// @notice Never reverts, and uses no more than a fixed allowance of gas and 64 bytes of memory.
 library RoyaltyLib {
-    /// @dev Gas that one call may use. A caller cannot starve the call to save the royalty: what would be left, 1/63
-    /// of this, does not pay for the event that follows it.
+    /// @dev Gas that one call may use. A caller cannot starve the call to save the royalty: the rest, 1/63 of this,
+    /// does not pay for the event that follows it.
     uint256 internal constant REGISTRY_GAS = 50_000;
     uint256 internal constant BPS = 10_000;
 
@@ -22,7 +22,7 @@ library RoyaltyLib {
         uint256 who;
         uint256 bps;
         assembly ("memory-safe") {
-            // At most 64 bytes of whatever comes back are copied, into scratch space.
+            // At most 64 bytes of the answer are copied, into scratch space.
             let ok := staticcall(REGISTRY_GAS, registry, add(data, 0x20), mload(data), 0, 0x40)
             if and(ok, gt(returndatasize(), 0x3f)) {
                 who := mload(0)

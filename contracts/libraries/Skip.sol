@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 pragma solidity ^0.8.28;
 
-/// @title Why a claim of a batch did not pay: the `reason` of `IPieceworkVault.Skipped`
+/// @title The reasons why a claim of a batch did not pay: the `reason` of `IPieceworkVault.Skipped`
 library Skip {
     uint8 internal constant PAID = 0; // never emitted
     uint8 internal constant RANGE = 1;

@@ -4,7 +4,7 @@ pragma solidity ^0.8.28;
 import {IPieceworkVault} from "../interfaces/IPieceworkVault.sol";
 
 /// @title The arithmetic of vouchers
-/// @notice Pure: hashes, the chain, the range, what is due. Holds no state and decides nothing about accounts.
+/// @notice Pure: hashes, the chain, the range, the due sum. Holds no state and decides nothing about accounts.
 library VoucherLib {
     bytes32 internal constant VOUCHER_TYPEHASH = keccak256(
         "Voucher(address owner,address payee,uint32 first,uint16 count,bytes32 content,uint96 base,uint96 unit,uint16 steps,bytes32 root,bytes32 luck)"
@@ -24,7 +24,7 @@ library VoucherLib {
     }
 
     /// @notice `keccak256(abi.encode(cs))`, hashed as it lies in the calldata, which is the same bytes.
-    /// @dev Calldata with dirty high bits hashes to something that nobody signed.
+    /// @dev Calldata with dirty high bits hashes to a value that nobody signed.
     function hashClaims(IPieceworkVault.Claim[] calldata cs) internal pure returns (bytes32 hash) {
         assembly ("memory-safe") {
             let p := mload(0x40)
@@ -92,7 +92,7 @@ library VoucherLib {
         }
     }
 
-    /// @notice What a lottery voucher commits to; zero (no lottery) for a zero salt.
+    /// @notice The commitment of a lottery voucher; zero (no lottery) for a zero salt.
     function luckOf(bytes32 salt) internal pure returns (bytes32) {
         return salt == 0 ? bytes32(0) : keccak256(abi.encode(salt));
     }

@@ -6,8 +6,8 @@ import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20P
 import {ERC3009} from "@openzeppelin/contracts/token/ERC20/extensions/draft-ERC3009.sol";
 
 /// @title Play money for local chains and tests
-/// @notice Six decimals, EIP-2612 `permit` and EIP-3009 authorizations, like the dollar tokens a vault is made for.
-/// EIP-712 domain: name "Piecework Demo Dollar", version "1".
+/// @notice Six decimals, EIP-2612 `permit` and EIP-3009 authorizations, like the dollar tokens that a vault is made
+/// for. EIP-712 domain: name "Piecework Demo Dollar", version "1".
 /// @dev WARNING: ANYBODY CAN MINT. Worth nothing; never deploy it where somebody could take it for money.
 contract DemoToken is ERC20, ERC20Permit, ERC3009 {
     constructor() ERC20("Piecework Demo Dollar", "pwUSD") ERC20Permit("Piecework Demo Dollar") {}

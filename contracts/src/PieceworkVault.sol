@@ -41,8 +41,8 @@ contract PieceworkVault is IPieceworkVault, EIP712, ReentrancyGuardTransient {
 
     /// @param token_ The one token of this vault.
     /// @param registry_ An IRegistry, or zero for no royalties.
-    /// @param sink_ Credited what slashing burns; an address that nobody holds the key of burns it.
-    /// @param exitDelay_ Seconds payees have to redeem after an exit starts: one hour to thirty days.
+    /// @param sink_ Credited the burned part of bonds; an address whose key nobody holds burns it.
+    /// @param exitDelay_ Seconds that payees have to redeem after an exit starts: one hour to thirty days.
     constructor(IERC20 token_, address registry_, address sink_, uint256 exitDelay_) EIP712("PieceworkVault", "1") {
         if (address(token_).code.length == 0) revert NotAToken(address(token_));
         if (sink_ == address(0)) revert BadRecipient(sink_);
@@ -231,7 +231,7 @@ contract PieceworkVault is IPieceworkVault, EIP712, ReentrancyGuardTransient {
         emit Opened(id, owner, key, tranche, amount, bond);
     }
 
-    /// @dev Pays or skips each claim; never reverts for what is in one.
+    /// @dev Pays or skips each claim; no content of a claim makes it revert.
     function _redeem(address payee, Claim[] calldata claims) private returns (uint256 net) {
         if (claims.length > MAX_CLAIMS) revert TooManyClaims(claims.length);
         bool paid;
@@ -273,7 +273,7 @@ contract PieceworkVault is IPieceworkVault, EIP712, ReentrancyGuardTransient {
         _emitRedeemed(id, v, c, gross, cut);
     }
 
-    /// @dev Takes the range's serials and what they pay out of the account.
+    /// @dev Takes the range's serials and their worth out of the account.
     function _spend(bytes32 id, Voucher memory v, Claim calldata c) private returns (uint8 reason, uint256 gross) {
         Account storage a = _accounts[id];
         (uint256 balance, uint256 tranche, uint256 consumed, bool known) = (a.balance, a.tranche, a.consumed, a.known);
@@ -310,7 +310,7 @@ contract PieceworkVault is IPieceworkVault, EIP712, ReentrancyGuardTransient {
     function _pull(uint256 total, Permit calldata p) private {
         uint256 before = _holdings(total);
         if (p.deadline != 0) {
-            // Anybody may have submitted the same permit first: what counts is the transfer.
+            // Anybody may have submitted the same permit first: the transfer counts.
             try IERC20Permit(address(token)).permit(msg.sender, address(this), total, p.deadline, p.v, p.r, p.s) {}
                 catch {}
         }

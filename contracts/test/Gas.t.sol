@@ -4,7 +4,7 @@ pragma solidity ^0.8.28;
 import {IPieceworkVault} from "../interfaces/IPieceworkVault.sol";
 import {VaultTest} from "./util/VaultTest.sol";
 
-/// What each verb costs as a transaction of its own (intrinsic gas and calldata in, refunds out), on a plain
+/// The cost of each verb as a transaction of its own (with intrinsic gas and calldata, less refunds), on a plain
 /// OpenZeppelin ERC-20. `npm run gas` prints the table; the ceilings here only keep it from growing unseen.
 ///
 /// Each call runs isolated, as its own transaction; without that storage would be warm from the set-up.

@@ -5,8 +5,8 @@ import {IPieceworkVault} from "../interfaces/IPieceworkVault.sol";
 import {Handler} from "./util/Handler.sol";
 import {VaultTest} from "./util/VaultTest.sol";
 
-/// What holds after every step of any sequence of calls. The handler checks, at each step: that a covered voucher with
-/// clear bits is payable in full, each serial is paid once, a payout never passes count * q, the bound never falls
+/// The invariants after every step of any sequence of calls. The handler checks at each step that a covered voucher
+/// with clear bits is payable in full, each serial is paid once, a payout never passes count * q, the bound never falls
 /// before withdraw, a batch with garbage pays exactly the good items, and nothing moves without its key or its owner.
 contract InvariantsTest is VaultTest {
     Handler private handler;
@@ -40,7 +40,7 @@ contract InvariantsTest is VaultTest {
         actions[6] = Handler.slash.selector;
         actions[7] = Handler.claimCredit.selector;
         actions[8] = Handler.intrude.selector;
-        // Twice or thrice: what the vault is for.
+        // Twice or thrice: this is the vault's purpose.
         actions[9] = Handler.redeem.selector;
         actions[10] = Handler.redeem.selector;
         actions[11] = Handler.redeem.selector;
@@ -96,7 +96,7 @@ contract InvariantsTest is VaultTest {
         }
     }
 
-    /// The handler does reach what it is there for: a long fixed run pays, skips, slashes and withdraws.
+    /// The handler does reach its aims: a long fixed run pays, skips, slashes and withdraws.
     function test_TheHandlerReachesEveryOutcome() public {
         for (uint256 i; i < 60; ++i) {
             handler.redeem(i);

@@ -4,8 +4,8 @@ pragma solidity ^0.8.28;
 import {IPieceworkVault} from "../interfaces/IPieceworkVault.sol";
 import {VaultTest} from "./util/VaultTest.sol";
 
-/// What the vault alone does not prevent, with its price. docs/security.md names who guards against it instead. A test that
-/// fails here means that a limit has moved: then that text is no longer true.
+/// The limits of the vault alone, each with its price. docs/security.md names who guards against them instead. A test
+/// that fails here means that a limit has moved: then that text is no longer true.
 contract LimitsTest is VaultTest {
     uint256 private constant VICTIMS = 5;
     bytes32 private id;
@@ -15,8 +15,8 @@ contract LimitsTest is VaultTest {
         id = openUsual(); // 2 tokens, and a bond of 2.5
     }
 
-    /// The vault sees no promise before it is redeemed: one deposit can be promised whole to any number of sellers. Each
-    /// loses what it delivered before it redeemed, so it is the seller that bounds what it leaves unredeemed.
+    /// The vault sees no promise before it is redeemed: a buyer can promise one deposit whole to any number of sellers.
+    /// Each loses the blocks that it delivered before it redeemed, so the seller itself must bound its unredeemed sum.
     function test_ADepositPromisedToManyCostsGasWhileNobodySlashes() public {
         uint256 served = promiseToAll();
         redeemAs(otherPayee, whole(otherPayee), owner);
@@ -25,8 +25,8 @@ contract LimitsTest is VaultTest {
         vm.assertEq(token.balanceOf(owner), uint256(AMOUNT) + BOND, "deposit and bond came back whole");
     }
 
-    /// The bond is 1.25 deposits and a tenth of it comes back to a payer that slashes itself first, so burning it costs
-    /// 1.125 deposits, however many were promised the same serials.
+    /// The bond is 1.25 deposits, and a payer that slashes itself first gets a tenth of it back. So burning it costs
+    /// 1.125 deposits, however many payees were promised the same serials.
     function test_ABurnedBondPaysForOneVictim() public {
         uint256 served = promiseToAll();
         redeemAs(otherPayee, whole(otherPayee), owner);
@@ -39,8 +39,8 @@ contract LimitsTest is VaultTest {
         vm.assertGe(served, 4 * lost, "for 10 tokens' worth");
     }
 
-    /// Evidence is public once it is sent. The bounty goes to the first who sends it; the bond burns all the same, so a
-    /// double promise costs its payer as much whoever reports it.
+    /// Evidence is public once it is sent. The bounty goes to the reporter that is first; the bond burns all the same,
+    /// so a double promise costs its payer as much, whoever reports it.
     function test_ABountyGoesToWhoeverSendsTheEvidenceFirst() public {
         IPieceworkVault.Voucher memory x = voucherTo(payee, 5, 3);
         IPieceworkVault.Voucher memory y = voucherTo(otherPayee, 7, 2);
@@ -51,7 +51,8 @@ contract LimitsTest is VaultTest {
         this.slashAs(payee, x, y);
     }
 
-    /// Promises the whole deposit to each seller, who finds it covered. Answers with what they delivered for it.
+    /// Promises the whole deposit to each seller, which finds it covered. Answers the worth of the blocks that they
+    /// delivered for it.
     function promiseToAll() private view returns (uint256 served) {
         for (uint256 n; n < VICTIMS; ++n) {
             IPieceworkVault.Claim memory c = whole(victim(n))[0];

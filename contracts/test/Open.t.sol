@@ -153,7 +153,7 @@ contract OpenTest is VaultTest {
         vm.stopPrank();
     }
 
-    /// Rule 7: what arrives is what was to be deposited, no less and no more.
+    /// Rule 7: the arriving sum is exactly the deposit, no less and no more.
     function test_RefusesATokenThatBringsMore() public {
         BonusToken bonus = new BonusToken();
         vault = deployVault(address(bonus), address(0), SINK, EXIT_DELAY);

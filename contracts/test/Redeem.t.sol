@@ -15,7 +15,7 @@ contract RedeemTest is VaultTest {
         id = openUsual();
     }
 
-    // ---------------------------------------------------------------------------------------------- what is paid
+    // ------------------------------------------------------------------------------------------- payouts
 
     function test_PaysTheStepsTakenAndSpendsTheWholeRange() public {
         vm.assertEq(redeemAs(payee, one(goodClaim(1, 2, 100)), PURSE), 3900, "net");
@@ -223,7 +223,7 @@ contract RedeemTest is VaultTest {
         vault.redeem(one(goodClaim(1, 1, 0)), PURSE);
     }
 
-    /// Rule 2: whatever is in the bad items of a batch, exactly the good ones are paid.
+    /// Rule 2: exactly the good items of a batch are paid, with any content in the bad ones.
     function testFuzz_Rule2_ABatchWithGarbagePaysExactlyTheGoodItems(uint256 seed) public {
         uint256 n = bound(seed, 1, 12);
         IPieceworkVault.Claim[] memory cs = new IPieceworkVault.Claim[](n + 1);

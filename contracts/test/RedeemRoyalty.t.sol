@@ -5,7 +5,7 @@ import {IPieceworkVault} from "../interfaces/IPieceworkVault.sol";
 import {HostileRegistry} from "./util/Doubles.sol";
 import {VaultTest} from "./util/VaultTest.sol";
 
-/// Rule 7, the registry's part: its answer moves a share to a pull credit, and nothing else it does matters.
+/// Rule 7, the registry's part: its answer moves a share to a pull credit, and no other act of it has an effect.
 contract RedeemRoyaltyTest is VaultTest {
     address private constant CREATOR = address(0xc4ea);
     bytes32 private constant TITLE = keccak256("a title");

@@ -105,7 +105,7 @@ contract ReentrancyTest is VaultTest {
         }
     }
 
-    /// What the owner deposits next.
+    /// The owner's next deposit.
     function fund() private {
         token.mint(owner, uint256(AMOUNT) + BOND);
         vm.prank(owner);

@@ -71,7 +71,7 @@ contract WithdrawTest is VaultTest {
         vm.stopPrank();
     }
 
-    /// Rule 6: also a range in a gap below what was consumed, with another account's money in the vault.
+    /// Rule 6: also a range in a gap below the consumed serials, with another account's money in the vault.
     function test_NoVoucherPaysAfterIt() public {
         openAccount(owner, vm.addr(OTHER_SESSION_KEY), Q, AMOUNT, BOND);
         redeemAs(payee, one(goodClaim(20, 10, 256)), PURSE);
@@ -90,7 +90,7 @@ contract WithdrawTest is VaultTest {
         vm.assertEq(reason, Skip.NOT_COVERED, "the dead one does not");
     }
 
-    /// Rule 2: a full batch of dead claims is no payout of nothing; whoever sends it learns so before it pays the gas.
+    /// Rule 2: a full batch of dead claims is no payout of nothing. Its sender learns so before it pays the gas.
     function test_ABatchOfDeadClaimsAloneReverts() public {
         exitUsual();
         vm.prank(owner);

@@ -1,5 +1,6 @@
-// The built vault on a real node, driven by an independent implementation of ABI and EIP-712 (ethers 6): what the page
-// will do, through the artifacts it will read. Prints the gas of each receipt. Run after `npm run build`.
+// The built vault on a real node, driven by an independent implementation of ABI and EIP-712 (ethers 6). It makes the
+// page's calls, through the artifacts that the page will read. Prints the gas of each receipt. Run after
+// `npm run build`.
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 const WORD_BITS: u32 = u64::BITS;
 
-/// Which pieces (or blocks) of a known number there are.
+/// The set of pieces (or blocks) that a peer has, out of a known number.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Bitfield {
     words: Vec<u64>,
@@ -22,9 +22,9 @@ pub enum BitfieldError {
     Length {
         /// Pieces of the torrent.
         pieces: u32,
-        /// Bytes it should have.
+        /// Bytes that it should have.
         expected: usize,
-        /// Bytes it has.
+        /// Bytes that it has.
         found: usize,
     },
     /// A bit past the last piece is set.
@@ -85,7 +85,7 @@ impl Bitfield {
         Ok(Bitfield { words, len, ones })
     }
 
-    /// As a `bitfield` message carries it.
+    /// The payload of a `bitfield` message.
     pub fn as_bytes(&self) -> Bytes {
         let mut bytes: Vec<u8> = self.words.iter().flat_map(|w| w.to_be_bytes()).collect();
         bytes.truncate(self.len.div_ceil(8) as usize);
@@ -97,7 +97,7 @@ impl Bitfield {
         self.len
     }
 
-    /// There is nothing that could be set.
+    /// The set has no piece at all, so none can be set.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }

@@ -1,14 +1,14 @@
 //! A write-ahead log of batches of small records, in two files that take turns.
 //!
-//! A database's transaction costs a browser some milliseconds; a write into an open file costs microseconds. So a
-//! batch is appended here, which is enough to outlive the process, and some time later the database takes what
-//! gathered in one transaction, together with the number of the last batch that is in it. What has a number above that
-//! is read back from here at the next start, and what has not is dead.
+//! A database's transaction costs a browser some milliseconds; a write into an open file costs microseconds. So a batch
+//! is appended here, and then outlives the process. Some time later the database takes all gathered batches in one
+//! transaction, together with the number of the last one. The next start reads back the batches with a higher number
+//! than the database has. It ignores all others.
 //!
 //! Owns the files. Invariants: batches are read back in the order in which they were appended, each whole or not at
-//! all, and none after one that is missing; a file is begun anew only when every batch in it is in the database: when the
-//! other one holds [`TURN_BYTES`], and at a start. Entries are not flushed: the database's transaction is what outlives a
-//! loss of power.
+//! all, and none after one that is missing. A file is begun anew only when every batch in it is in the database: when
+//! the other file holds [`TURN_BYTES`], and at a start. Entries are not flushed: the database's transaction makes them
+//! outlive a loss of power.
 //!
 //! ```text
 //! file:   "PWJ1"  salt 16  entry*
@@ -17,8 +17,8 @@
 //! check:  the first 8 bytes of SHA-1(salt | number | body)
 //! ```
 //!
-//! Numbers are big-endian. The salt is random and new each time a file is begun: what an earlier turn left behind the
-//! end, or a stranger put into a value, never reads as an entry.
+//! Numbers are big-endian. The salt is random and new each time a file is begun. So neither the remains of an earlier
+//! turn behind the end, nor a stranger's bytes in a value, ever read as an entry.
 
 use core::mem;
 
@@ -28,7 +28,7 @@ use sha1::{Digest, Sha1};
 /// Keys with their new value, or `None` for those that are deleted. Keys are our own, and much shorter than 64 KiB.
 pub type Batch = Vec<(String, Option<Bytes>)>;
 
-/// A file that holds this is left for the other one, once the other's batches are in the database.
+/// When a file holds this much, the journal turns to the other one, once the other's batches are in the database.
 pub const TURN_BYTES: u64 = 256 << 10;
 /// A file longer than this is cut when it is begun anew.
 const KEPT_BYTES: u64 = 1 << 20;
@@ -44,7 +44,7 @@ pub type Salt = [u8; 16];
 
 /// One of the two files. Written bytes outlive the process at once.
 pub trait LogFile {
-    /// Why it fails.
+    /// The error of a file.
     type Error;
     /// All of it.
     ///
@@ -56,7 +56,7 @@ pub trait LogFile {
     /// # Errors
     /// Not all was written; some may be.
     fn write(&self, at: u64, bytes: &[u8]) -> Result<(), Self::Error>;
-    /// Shortens it, so that what is cut off does not come back with a loss of power.
+    /// Shortens it, so that the part that is cut off does not come back with a loss of power.
     ///
     /// # Errors
     /// It is as it was.
@@ -67,7 +67,7 @@ pub trait LogFile {
 #[derive(Debug)]
 pub struct Journal<F> {
     files: [Turn<F>; 2],
-    /// Which one is appended to.
+    /// The file that is appended to.
     current: usize,
     /// Number of the last batch.
     last: u64,
@@ -86,7 +86,7 @@ struct Turn<F> {
     last: u64,
 }
 
-/// What a file holds.
+/// The content of a file.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Contents {
     /// Its salt.
@@ -129,12 +129,12 @@ impl<F: LogFile> Journal<F> {
             .count();
         missing.truncate(whole);
         let last = covered + whole as u64;
-        // A loss of power took a batch, and with it all that followed: their numbers will be given again.
+        // A loss of power took a batch, and all that followed it: their numbers will be given again.
         for turn in files.iter_mut().filter(|turn| turn.last > last) {
             turn.file.cut(0)?;
             (turn.salt, turn.end, turn.last) = (None, 0, 0);
         }
-        // Behind the end there may be entries that lost what they followed. So a file is rather begun anew.
+        // Behind the end there may be entries that lost their predecessors. So it is safer to begin a file anew.
         let current = match files.iter().position(|turn| turn.last <= covered) {
             Some(free) => {
                 files[free].salt = None;
@@ -161,7 +161,7 @@ impl<F: LogFile> Journal<F> {
         self.last
     }
 
-    /// Appends a batch: when this returns it outlives the process. `salt` is drawn when a file is begun.
+    /// Appends a batch: when this returns, the batch outlives the process. `salt` is drawn when a file is begun.
     ///
     /// # Errors
     /// It is not appended.
@@ -189,12 +189,12 @@ impl<F: LogFile> Journal<F> {
         Ok(())
     }
 
-    /// How long the file is that is appended to: grows past [`TURN_BYTES`] only while the database takes nothing.
+    /// Length of the file that is appended to. It grows past [`TURN_BYTES`] only while the database takes nothing.
     pub fn size(&self) -> u64 {
         self.files[self.current].end
     }
 
-    /// The database holds all batches up to this number, and says so when it is opened.
+    /// The database holds all batches up to this number, and names it when it is opened.
     pub fn cover(&mut self, number: u64) {
         self.covered = self.covered.max(number);
     }
@@ -235,7 +235,7 @@ pub fn read(bytes: &[u8]) -> Option<Contents> {
     })
 }
 
-/// What a file begins with.
+/// The beginning of a file.
 pub fn header(salt: &Salt) -> Vec<u8> {
     [MAGIC.as_slice(), salt].concat()
 }

@@ -1,13 +1,13 @@
 //! Ordered maps and sets over one sorted vector.
 //!
-//! Owns the order: keys ascend strictly, so iteration is by key and a run repeats exactly. Searching is
-//! binary; inserting and removing move what lies behind. Meant for what a peer has a few hundred of
-//! (connections, ranges, requests out), where that beats a tree; what may hold a value of some size for
-//! each of thousands boxes the value, so that little is moved. Where an outsider chooses how many keys
-//! there are and their order, use something else (`metainfo::path` keeps a tree).
+//! Owns the order: keys ascend strictly, so iteration is by key and a run repeats exactly. Searching is binary;
+//! inserting and removing move the entries behind. It is for tables of which a peer has a few hundred entries
+//! (connections, ranges, requests out), where it beats a tree. A table that may hold a large value for each of
+//! thousands boxes the value, so that little is moved. Where an outsider chooses the number of keys and their order,
+//! use something else (`metainfo::path` keeps a tree).
 //!
-//! A tree's code is repeated for every pair of types, and that made a third of what a page loaded: this
-//! is the subset of its interface that is used, and small.
+//! A tree's code is repeated for every pair of types, and that made a third of a page's download. This is the subset of
+//! its interface that is used, and it is small.
 
 use core::borrow::Borrow;
 use core::fmt;
@@ -32,7 +32,7 @@ pub struct Entry<'a, K, V> {
     key: K,
 }
 
-/// Where `key` is, or where it belongs. What comes last, as fresh ids do, is found at once.
+/// The place of `key`, or the place where it belongs. The last key, as fresh ids are, is found at once.
 fn place<T, K: Borrow<Q>, Q: Ord + ?Sized>(
     items: &[T],
     key_of: impl Fn(&T) -> &K,
@@ -121,7 +121,7 @@ impl<K, V> Map<K, V> {
         self.entries.into_iter().map(|(_, value)| value)
     }
 
-    /// Forgets what `keep` does not want.
+    /// Forgets the entries that `keep` refuses.
     pub fn retain(&mut self, mut keep: impl FnMut(&K, &mut V) -> bool) {
         self.entries.retain_mut(|(key, value)| keep(key, value));
     }
@@ -282,7 +282,7 @@ impl<K> Set<K> {
         (!self.keys.is_empty()).then(|| self.keys.remove(0))
     }
 
-    /// Forgets what `keep` does not want.
+    /// Forgets the keys that `keep` refuses.
     pub fn retain(&mut self, keep: impl FnMut(&K) -> bool) {
         self.keys.retain(keep);
     }

@@ -1,4 +1,4 @@
-//! The time the core is told. There is no `now()` here, on purpose.
+//! The time, as the edge gives it to the core. There is no `now()` here, on purpose.
 
 mod wait;
 
@@ -39,7 +39,7 @@ impl Timestamp {
         self.0 / 1_000_000
     }
 
-    /// How long ago `earlier` was; zero when it lies ahead.
+    /// The time since `earlier`; zero when it lies ahead.
     pub fn since(self, earlier: Timestamp) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }

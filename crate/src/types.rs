@@ -7,7 +7,7 @@ use rand_core::Rng;
 /// Length of every block but the last of a piece (BEP 3: 16 KiB).
 pub const BLOCK_LEN: u32 = 16 * 1024;
 
-/// What a record outlives when its write has ended.
+/// The loss that a record outlives when its write has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Durability {
     /// The end of this process. It outlives a loss of power a little later.
@@ -115,7 +115,7 @@ pub struct BlockRef {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ConnectionId(pub u64);
 
-/// One piece of work that the edge was asked to do. Never reused in a run.
+/// One piece of work that the core gave to the edge. Never reused in a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EffectId(pub u64);
 

@@ -1,10 +1,10 @@
-//! The only maker of proof that bytes are what their torrent says.
+//! The only maker of proof that bytes are right for their torrent.
 //!
-//! Everything that serves data, hands it to a player or releases money takes one of the types of this
-//! module, and none of them can be made elsewhere: [`VerifiedPiece`] and [`VerifiedBlock`] say that a
-//! hash matched, [`AdvanceBlock`] says that an unverified block of a v1 torrent may be paid for because
-//! it is durable and within the one piece that its sender may be advanced (docs/protocol.md, "Advances in
-//! v1 torrents"), or because its piece was wrong and its sender, who may be honest, waits for money.
+//! Everything that serves data, hands it to a player or releases money takes one of the types of this module, and no
+//! other module can make them. [`VerifiedPiece`] and [`VerifiedBlock`] prove that a hash matched. [`AdvanceBlock`]
+//! allows a payment for an unverified block of a v1 torrent: it is durable and within the one piece that its sender may
+//! be advanced (docs/protocol.md, "Advances in v1 torrents"), or its piece was wrong and its sender, who may be honest,
+//! waits for money.
 
 use crate::bitfield::Bitfield;
 use crate::metainfo::Geometry;
@@ -31,7 +31,7 @@ pub struct AdvanceBlock {
     suspect: bool,
 }
 
-/// What money may be released for.
+/// The proofs that money may be released for.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Payable {
     /// Its hash matched.
@@ -45,7 +45,7 @@ pub enum Payable {
 #[error("piece {} does not match its hash", .0.0)]
 pub struct Corrupt(pub PieceIndex);
 
-/// Why a block is not advanced.
+/// The reason why a block is not advanced.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum AdvanceRefused {
     /// The sender already holds an advance over another unverified piece.
@@ -208,7 +208,7 @@ impl VerifiedPieces {
     }
 }
 
-/// Which piece each seller of a torrent is advanced over: at most one at a time. A connection counts, not the payee
+/// The piece that each seller of a torrent is advanced over: at most one at a time. A connection counts, not the payee
 /// that it names: anybody can name an honest seller's, and would keep its advance open.
 #[derive(Debug, Default)]
 pub struct Advances {
@@ -241,8 +241,8 @@ impl Advances {
         self.open.get(&conn).is_some_and(|open| *open != piece)
     }
 
-    /// Allows a block to be paid for whose piece was wrong, and of whose senders nobody knows yet who lied. The honest one gives
-    /// no further credit before it is paid, and may be the only one who can send the whole piece.
+    /// Allows a payment for a block whose piece was wrong, while nobody knows yet which of its senders lied. The honest
+    /// one gives no further credit before it is paid, and may be the only one that can send the whole piece.
     pub fn suspect(block: BlockRef) -> AdvanceBlock {
         let suspect = true;
         AdvanceBlock { block, suspect }

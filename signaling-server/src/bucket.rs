@@ -1,4 +1,4 @@
-//! A token bucket: so many at once, so many per second.
+//! A token bucket: a burst at once, and a rate per second.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ impl Bucket {
         }
     }
 
-    /// Takes up to `wanted` tokens; answers how many were granted.
+    /// Takes up to `wanted` tokens; answers the number that it granted.
     pub(crate) fn take(&mut self, rate: Rate, now: Duration, wanted: usize) -> usize {
         let now_ms = millis(now);
         let passed = now_ms.wrapping_sub(self.at_ms) as f32 / 1000.0;

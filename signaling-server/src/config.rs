@@ -1,4 +1,4 @@
-//! Everything the operator may set, with the limits that hold without being set.
+//! Every setting of the operator, and the limits that hold without a setting.
 
 use crate::tracker::Limits;
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 /// [`Limits`].
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// What the tracker itself allows each connection.
+    /// The tracker's own limits for each connection.
     pub limits: Limits,
     /// WebSocket connections at once; above it a peer gets HTTP status 503.
     pub max_connections: usize,
@@ -19,7 +19,7 @@ pub struct Config {
     /// Bytes queued to one peer. A peer that lets more pile up is a slow reader: its connection is
     /// dropped and counted.
     pub max_queue_bytes: usize,
-    /// A connection on which nothing arrives for so long is closed; after half of it the server pings.
+    /// A connection on which nothing arrives for this long is closed; after half of it the server pings.
     pub idle_timeout: Duration,
     /// Time for the whole HTTP request.
     pub handshake_timeout: Duration,

@@ -1,8 +1,8 @@
 //! One WebSocket connection: frames in, requests to the tracker; its outbox, frames out.
 //!
-//! A hand-written future, because one that borrows nothing across an await is a few hundred bytes and
-//! a thousand connections should cost a thousand of those. It stops reading while its peer does not
-//! read, so that nobody can make the server queue replies without bound.
+//! A hand-written future, because a future that borrows nothing across an await is a few hundred bytes, and a thousand
+//! connections should cost a thousand of those. It stops reading while its peer does not read, so that nobody can make
+//! the server queue replies without bound.
 
 use crate::frames::{self, Decoder, Fault, Incoming, Outgoing};
 use crate::outbox::{End, Next, Outbox};
@@ -39,15 +39,15 @@ const READ_LEN: usize = 64 * 1024;
 /// Frames given to the kernel at once.
 const WRITE_BATCH: usize = 8;
 
-/// With so many bytes waiting for this peer, its next message waits until they are on their way: somebody who reads should not
-/// be taken for somebody who does not, because of many requests in one read.
+/// With this many bytes waiting for this peer, its next message waits until they are on their way. Otherwise many
+/// requests in one read would make a peer that reads look like one that does not.
 const PAUSE_BYTES: usize = 16 * 1024;
 
 /// The same for pongs.
 const PAUSE_FRAMES: usize = 256;
 
 thread_local! {
-    /// What was just read, by whichever connection: one buffer for a thread, not one for a connection.
+    /// The bytes that were just read, by whichever connection: one buffer for a thread, not one for a connection.
     static READ: RefCell<Vec<u8>> = RefCell::new(vec![0; READ_LEN]);
 }
 
@@ -60,14 +60,14 @@ pub(crate) struct Connection {
     outbox: Arc<Outbox>,
     shared: Arc<Shared>,
     close_sent: bool,
-    /// Over, once what is left is sent.
+    /// Over, once the rest is sent.
     close_received: bool,
-    /// Nothing more can be understood; only what it still has to send matters.
+    /// No more input can be understood; the connection only sends the rest of its output.
     broken: bool,
 }
 
 impl Connection {
-    /// Takes over a socket after its upgrade, with what the peer sent early.
+    /// Takes over a socket after its upgrade, with the bytes that the peer sent early.
     pub(crate) fn open(socket: TcpStream, mut early: Vec<u8>, shared: Arc<Shared>) -> Self {
         let (id, outbox) = shared.register();
         let mut connection = Connection {
@@ -146,7 +146,7 @@ impl Connection {
         })
     }
 
-    /// Understands what was read, and what a pause left.
+    /// Understands the bytes that were read, and those that a pause left.
     fn receive(&mut self, bytes: &mut [u8]) {
         let mut decoder = std::mem::take(&mut self.decoder);
         let result = decoder.feed(bytes, &mut |incoming| self.handle(incoming));
@@ -157,7 +157,7 @@ impl Connection {
                 Fault::NotText => CLOSE_NOT_TEXT,
                 Fault::Protocol => CLOSE_PROTOCOL,
             };
-            // Nothing more can be read, but the peer is told why.
+            // Nothing more can be read, but the peer gets the reason.
             self.broken = true;
             self.shared.close(&self.outbox, code);
         }
@@ -232,8 +232,8 @@ impl Future for Connection {
 }
 
 impl Connection {
-    /// Reads the rest of what the peer sends and throws it away: closing a socket with unread bytes
-    /// would destroy the close frame on its way. The close deadline bounds this.
+    /// Reads the rest of the peer's bytes and throws it away: closing a socket with unread bytes would destroy the
+    /// close frame on its way. The close deadline bounds this.
     fn poll_linger(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut scratch = [0; 2048];
         let stream = &mut self.socket;

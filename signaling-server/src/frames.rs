@@ -1,7 +1,7 @@
 //! WebSocket frames (RFC 6455 section 5), the server's side: reads those of a client, writes heads of its own.
 //!
-//! A connection keeps no buffer here: what arrives is unmasked and understood where it was read, and only the beginning of a frame
-//! whose end is not there yet is copied. Bounded by the longest message, however a client cuts it.
+//! A connection keeps no buffer here: bytes are unmasked and understood where they were read, and only the beginning of
+//! a frame without its end is copied. The longest message bounds that copy, however a client cuts it.
 
 use piecework_signaling_protocol::MAX_MESSAGE_LEN;
 use std::ops::ControlFlow;
@@ -15,7 +15,7 @@ pub(crate) const CLOSE: u8 = 8;
 pub(crate) const PING: u8 = 9;
 pub(crate) const PONG: u8 = 10;
 
-/// What a client sent, complete.
+/// A complete message or control frame of a client.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Incoming<'a> {
     /// Text, or bytes that are text.
@@ -30,7 +30,7 @@ pub enum Incoming<'a> {
     Close(&'a [u8]),
 }
 
-/// What ends a connection.
+/// The fault that ends a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// Frames that are none.
@@ -44,7 +44,7 @@ pub enum Fault {
 /// Between two reads.
 #[derive(Default)]
 pub struct Decoder {
-    /// Of a frame that is not complete, or what the handler did not want yet.
+    /// Bytes of a frame that is not complete, or bytes that the handler did not want yet.
     rest: Vec<u8>,
     /// The frames so far of a message in several.
     fragments: Option<Box<Fragments>>,
@@ -70,7 +70,8 @@ impl Decoder {
         self.paused
     }
 
-    /// Understands what was read. The handler may ask for a break, after which it gets the rest with the next call.
+    /// Understands the bytes that were read. The handler may ask for a break, after which it gets the rest with the
+    /// next call.
     pub fn feed(
         &mut self,
         read: &mut [u8],
@@ -116,7 +117,7 @@ impl Decoder {
         Ok(used)
     }
 
-    /// What its head alone forbids, before its content is waited for.
+    /// The faults that the head alone shows, before the content is waited for.
     fn check(&self, head: &Head) -> Result<(), Fault> {
         let length = head.end - head.start;
         match head.opcode {
@@ -218,7 +219,7 @@ fn read_head(bytes: &[u8]) -> Result<Option<Head>, Fault> {
     }))
 }
 
-/// Sixteen bytes at a time, which the compiler makes one instruction of.
+/// Sixteen bytes at a time: the compiler makes one instruction of it.
 fn unmask(content: &mut [u8], mask: [u8; 4]) {
     let wide: [u8; 16] = std::array::from_fn(|at| mask[at % 4]);
     let mut chunks = content.chunks_exact_mut(wide.len());
@@ -265,7 +266,7 @@ impl Outgoing {
         }
     }
 
-    /// What of it is still to be sent: of the head, of the content.
+    /// The rest that is still to be sent: of the head, of the content.
     pub(crate) fn left(&self) -> [&[u8]; 2] {
         let head = self.head.get(..usize::from(self.head_len)).unwrap_or(&[]);
         let of_content = self.sent.saturating_sub(head.len());
@@ -275,7 +276,7 @@ impl Outgoing {
         ]
     }
 
-    /// Takes from `sent` what belongs to this frame; whether it is all sent now.
+    /// Takes the part of this frame from `sent`; answers whether all of it is sent now.
     pub(crate) fn advance(&mut self, sent: &mut usize) -> bool {
         let left: usize = self.left().iter().map(|part| part.len()).sum();
         let taken = left.min(*sent);

@@ -35,7 +35,7 @@ pub enum HttpRequest {
     },
 }
 
-/// What can be read.
+/// The pages that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Page {
     /// `/health`.

@@ -1,4 +1,4 @@
-//! What waits to be sent on one connection, and whether it should end.
+//! The messages that wait to be sent on one connection, and whether it should end.
 //!
 //! The only thing that other tasks touch of a connection. Bounded in bytes: a peer that does not read
 //! fills it, and its connection is dropped rather than its messages.
@@ -40,7 +40,7 @@ pub(crate) enum End {
     Drop,
 }
 
-/// What the connection is to send next.
+/// The next thing that the connection is to send.
 pub(crate) enum Next {
     Text(String),
     Ping,
@@ -73,7 +73,7 @@ impl Outbox {
         fits
     }
 
-    /// What is queued, as it counts against the bound.
+    /// The queue's size, as it counts against the bound.
     pub(crate) fn bytes(&self) -> usize {
         self.lock().bytes
     }
@@ -130,14 +130,14 @@ impl Outbox {
         wake(state);
     }
 
-    /// Whether to end, and whom to wake when that changes.
+    /// Whether to end, and the waker for a change of that.
     pub(crate) fn poll_end(&self, waker: &Waker) -> End {
         let mut state = self.lock();
         register(&mut state, waker);
         state.end
     }
 
-    /// What to send, and whom to wake when there is more.
+    /// The next bytes to send, and the waker for more.
     pub(crate) fn poll_next(&self, waker: &Waker) -> (Next, End) {
         let mut state = self.lock();
         register(&mut state, waker);

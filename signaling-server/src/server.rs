@@ -72,7 +72,7 @@ impl Handle {
         self.local_addr
     }
 
-    /// What it is doing, and what it has done.
+    /// Its numbers, of now and since the start.
     pub fn stats(&self) -> Stats {
         self.shared.stats()
     }
@@ -137,7 +137,7 @@ impl Stats {
     }
 }
 
-/// What the connections share.
+/// The state that the connections share.
 pub(crate) struct Shared {
     tracker: Mutex<State>,
     admission: Mutex<Admission>,
@@ -282,7 +282,7 @@ struct Place {
 }
 
 impl Place {
-    /// A place for a connection that has not said anything yet. `None`: too many such.
+    /// A place for a connection that has not sent anything yet. `None`: too many such.
     fn take(shared: &Arc<Shared>) -> Option<Place> {
         let mut admission = lock(&shared.admission);
         if admission.handshakes >= shared.config.max_handshakes {
@@ -314,7 +314,7 @@ impl Place {
         Ok(())
     }
 
-    /// Whether half of all places are taken by connections that have not said anything yet.
+    /// Whether half of all places are taken by connections that have not sent anything yet.
     fn is_crowded(&self) -> bool {
         2 * lock(&self.shared.admission).handshakes > self.shared.config.max_handshakes
     }
@@ -414,7 +414,8 @@ fn accept(stream: TcpStream, address: SocketAddr, shared: &Arc<Shared>) {
         Some(_) => Ok(()),
         None => place.set_ip(address.ip()),
     };
-    // Who has as many as it may takes half of the places at most while it waits to hear so.
+    // An address with as many connections as it may have takes at most half of the places, for those that wait for the
+    // refusal.
     if counted.is_err() && place.is_crowded() {
         debug!("dropped a connection: too many handshakes, and too many from its address");
         return;
@@ -428,8 +429,8 @@ fn accept(stream: TcpStream, address: SocketAddr, shared: &Arc<Shared>) {
     });
 }
 
-/// Answers the HTTP request. The stream comes back if it is a WebSocket now, with what the peer sent
-/// after its request.
+/// Answers the HTTP request. The stream comes back if it is a WebSocket now, with the bytes that the peer sent after
+/// its request.
 async fn upgrade(
     mut stream: TcpStream,
     place: &mut Place,

@@ -1,7 +1,7 @@
-//! The tracker: swarms, who is in them, and which offers wait for their answers.
+//! The tracker: swarms, their peers, and the offers that wait for their answers.
 //!
-//! Owns all of the server's state about peers, and no socket, clock or entropy: it is told the time
-//! (since any fixed start), seeded once, and queues what it wants sent ([`Tracker::poll_output`]).
+//! Owns all of the server's state about peers, and no socket, clock or entropy. The edge tells it the time (since any
+//! fixed start) and seeds it once; it queues its messages ([`Tracker::poll_output`]).
 //!
 //! Invariants:
 //! - a peer id in a swarm belongs to the connection that announced it first, until that peer stops or
@@ -9,8 +9,8 @@
 //! - an answer goes to the peer whose offer it answers, once, and only from a connection to which that
 //!   offer was relayed; the answerer may have another id on it than the offer was meant for, because
 //!   clients that take up a torrent again do so under a new id and do not always stop the old one;
-//! - offers are drawn among connections, not among ids: however many ids a connection has in a swarm, leftovers or a
-//!   stranger's, an announce sends it at most one offer, and as likely as any other; who is silent for
+//! - offers are drawn among connections, not among ids. However many ids a connection has in a swarm, leftovers or a
+//!   stranger's, an announce sends it at most one offer, and as likely as any other. A peer that is silent for
 //!   [`SILENT_INTERVALS`] leaves the swarm;
 //! - every table is bounded by [`Limits`] times the number of connections.
 
@@ -26,10 +26,10 @@ use slab::Slab;
 use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
-/// A peer that lets so many intervals pass without an announce is taken for gone.
+/// A peer that lets this many intervals pass without an announce is taken for gone.
 pub const SILENT_INTERVALS: u32 = 3;
 
-/// What one connection may do.
+/// The limits of one connection.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// Time between a peer's announces, as replies tell it.
@@ -40,12 +40,12 @@ pub struct Limits {
     pub offers_per_announce: usize,
     /// Info hashes of one scrape; a longer one is refused.
     pub hashes_per_scrape: usize,
-    /// Swarm memberships of one connection; a further announce is refused. As many as a client of ours holds at most:
-    /// some 300 kB of a connection that uses them all.
+    /// Swarm memberships of one connection; a further announce is refused. A client of ours holds at most this many; a
+    /// connection that uses them all takes some 300 kB.
     pub torrents_per_connection: usize,
     /// Messages (announces, answers, scrapes) of one connection; further ones are refused.
     pub messages: Rate,
-    /// After so many refused messages in a row the connection is closed.
+    /// After this many refused messages in a row the connection is closed.
     pub max_strikes: u16,
     /// Offers relayed for one connection; further ones are ignored.
     pub offers: Rate,
@@ -79,7 +79,7 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// What the request parser is to keep.
+    /// The bounds of the request parser.
     pub fn parser(&self) -> piecework_signaling_protocol::Limits {
         piecework_signaling_protocol::Limits {
             offers: self.offers_per_announce,
@@ -92,7 +92,7 @@ impl Limits {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct ConnectionId(pub usize);
 
-/// What the edge is to do.
+/// A request to the edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Output {
     /// Send this text message.
@@ -133,7 +133,7 @@ struct Connection {
 
 struct Swarm {
     info_hash: InfoHash,
-    /// Of each connection the first member here, then what else they have here.
+    /// The first member of each connection here, then the connections' other members here.
     members: Vec<u32>,
     /// Connections: the length of the first part of `members`.
     connections: u32,
@@ -358,7 +358,7 @@ impl Tracker {
         self.refuse(from, Action::Announce, Some(answer.info_hash), refusal);
     }
 
-    /// Checks who answers what and for whom; the offer is answered afterwards.
+    /// Checks the sender and the receiver of an answer, and its swarm; the offer is answered afterwards.
     fn take_pending(
         &mut self,
         now: Duration,
@@ -444,7 +444,7 @@ impl Tracker {
         self.outputs.push_back(Output::Send { to, text });
     }
 
-    /// How many of the announced offers go out, and how many others could but for the limits.
+    /// The number of announced offers that go out, and the number of others that could but for the limits.
     fn offers_to_relay(
         &mut self,
         now: Duration,
@@ -469,7 +469,7 @@ impl Tracker {
         (count, wanted - count)
     }
 
-    /// What a peer is told of offers that nobody gets, so that it does not wait for their answers.
+    /// The warning to a peer about offers that nobody gets, so that it does not wait for their answers.
     fn offers_warning(&self, skipped: usize, withheld: usize) -> Option<String> {
         let most = self.limits.offers_per_announce;
         match (skipped, withheld) {
@@ -653,7 +653,8 @@ impl Tracker {
         members.find(|m| m.swarm == swarm).map(|m| m.position)
     }
 
-    /// Where the one stands that is its connection's first in the swarm after this one, if this one was and another is there.
+    /// The place of the member that is its connection's first in the swarm after this one, if this one was and another
+    /// is there.
     fn place_of_heir(&self, gone: &Member) -> Option<u32> {
         let swarm = self.swarms.get(gone.swarm as usize)?;
         let has_further = swarm.members.len() > swarm.connections as usize;
@@ -665,7 +666,7 @@ impl Tracker {
 }
 
 impl Swarm {
-    /// How many an offer can go to.
+    /// The number of peers that an offer can go to.
     fn other_connections(&self) -> usize {
         (self.connections as usize).saturating_sub(1)
     }
@@ -681,7 +682,7 @@ impl Swarm {
         self.swap(members, end, place);
     }
 
-    /// Takes out who stands at `place`; the one at `heir` is its connection's first now.
+    /// Takes out the member at `place`; the one at `heir` is its connection's first now.
     fn take_out(&mut self, members: &mut Slab<Member>, place: u32, heir: Option<u32>) {
         let mut hole = place;
         if place < self.connections {

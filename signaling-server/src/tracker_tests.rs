@@ -139,7 +139,7 @@ fn who_takes_up_a_torrent_again_under_a_new_id_is_found_among_its_leftovers() {
             }]
         ));
     }
-    // One that offers is not offered its own by way of its leftovers, and several reach it as one.
+    // A peer that offers does not get its own offer by way of its leftovers, and several offers reach it as one peer.
     let out = say(&mut tracker, b, Request::Announce(announce(19, 5)));
     assert_eq!(sent_to(&out, a).len(), 1);
     assert_eq!(sent_to(&out, b).len(), 1, "the reply alone");
@@ -167,7 +167,7 @@ fn numbered(n: u16) -> PeerId {
     PeerId(id)
 }
 
-/// A viewer and a seller beside connections that have so many ids each in their swarm, and never offer or answer.
+/// A viewer and a seller beside connections that have this many ids each in their swarm, and never offer or answer.
 struct Crowded {
     tracker: Tracker,
     now: Duration,
@@ -211,7 +211,7 @@ impl Crowded {
         assert!(!failed(&outputs(&mut self.tracker), from));
     }
 
-    /// In how many of a hundred announces with so many offers this connection is offered to.
+    /// The number of announces in a hundred, each with this many offers, that send this connection an offer.
     fn reached(&mut self, whom: ConnectionId, offers: u8) -> usize {
         let announces = (0..100).map(|_| {
             self.now += Duration::from_secs(5);
@@ -569,8 +569,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever connections do, the tracker agrees with the plain model: who owns which id, and
-    /// which offers reached whom and were not answered yet.
+    /// Whatever connections do, the tracker agrees with the plain model about the owner of each id, and about the
+    /// offers that reached a peer and were not answered yet.
     #[test]
     fn behaves_like_the_plain_model(steps in proptest::collection::vec(step(), 1..120)) {
         let mut tracker = tracker();

@@ -1,4 +1,4 @@
-//! What peers that misbehave get: never a crash, never another peer's place.
+//! The server against peers that misbehave: never a crash, never another peer's place.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! The protocol as peers that behave use it.
+//! The protocol between peers that behave.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,4 +1,4 @@
-//! What an operator sets and sees: limits, origins, health, timeouts, stopping, the binary.
+//! The operator's settings and views: limits, origins, health, timeouts, stopping, the binary.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -116,7 +116,7 @@ async fn connections_are_limited_in_total() {
     let a = Client::connect(&server).await;
     let mut b = Client::connect(&server).await;
     refused_with(Client::try_connect(&server, None).await, 503);
-    // Health is still told.
+    // `/health` still answers.
     assert_eq!(
         http(server.local_addr(), "GET /health HTTP/1.1\r\n\r\n")
             .await
@@ -200,7 +200,7 @@ async fn behind_a_proxy_the_forwarded_address_counts() {
     let _b = connect("192.0.2.2").await.unwrap();
     let _c = connect("2001:db8::1").await.unwrap();
     refused_with(connect("192.0.2.1").await, 429);
-    // What the peer itself wrote before the proxy's entry does not count.
+    // The peer's own text before the proxy's entry does not count.
     refused_with(connect("198.51.100.7, 192.0.2.1").await, 429);
     // One subscriber has a whole /64.
     refused_with(connect("2001:db8::2").await, 429);

@@ -17,7 +17,7 @@ const TRACKERS: usize = 2;
 
 struct Server {
     tracker: Tracker,
-    /// Which peer is at the other end of a connection.
+    /// The peer at the other end of a connection.
     peers: BTreeMap<usize, usize>,
     up: bool,
 }
@@ -26,7 +26,7 @@ struct Peer {
     signaling: Signaling,
     trackers: Vec<TrackerId>,
     sockets: [Option<tracker::ConnectionId>; TRACKERS],
-    /// What the descriptions of a connection name: the offering peer and its connection.
+    /// The text in the descriptions of a connection: the offering peer and its connection.
     offers: BTreeMap<ConnectionId, (usize, ConnectionId)>,
     established: BTreeSet<ConnectionId>,
 }
@@ -38,13 +38,13 @@ struct World {
     servers: [Server; TRACKERS],
     peers: Vec<Peer>,
     made: usize,
-    /// What servers refused.
+    /// The servers' refusals.
     refused: Vec<String>,
     /// The ids of all announces.
     announced: BTreeSet<PeerId>,
-    /// By which connection the first of two peers has met the second in a swarm.
+    /// The connection by which the first of two peers has met the second in a swarm.
     met: BTreeMap<(InfoHash, usize, usize), ConnectionId>,
-    /// Connections between two that had one already.
+    /// Connections between two peers that had one already.
     doubled: usize,
 }
 
@@ -208,7 +208,8 @@ impl World {
         }
     }
 
-    /// A channel opens, and the handshake tells the first of its ends whether the peer of the other is connected already.
+    /// A channel opens, and the handshake tells the first of its ends whether the peer of the other is connected
+    /// already.
     fn establish(
         &mut self,
         info_hash: InfoHash,

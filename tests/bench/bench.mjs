@@ -1,4 +1,4 @@
-// The browser's half of `cargo xtask bench`: measures what the configuration names, and writes one result a line.
+// The browser's half of `cargo xtask bench`: measures as the configuration says, and writes one result a line.
 //
 //   node tests/bench/bench.mjs CONFIG.json
 import { readFileSync } from "node:fs";

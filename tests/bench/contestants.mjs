@@ -1,4 +1,4 @@
-// Who is compared. Each contestant has its pages in the same two browsers, and the same four steps: begin, warm, full, finish.
+// The contestants. Each has its pages in the same two browsers, and the same four steps: begin, warm, full, finish.
 import { randomBytes } from "node:crypto";
 import { closeSync, linkSync, openSync, readFileSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -10,7 +10,7 @@ import { siteFor } from "./sites.mjs";
 
 const MIB = 1 << 20;
 const NAME = "content.bin";
-/** What ours takes for such a size; the others are told to take the same. */
+/** Our piece length for such a size; the others are told to take the same. */
 const PIECE_BYTES = 256 * 1024;
 
 /** Random bytes in a file, in a folder of its own; each MiB of them is also shown to `seen`. */
@@ -26,14 +26,14 @@ export function content(bytes, seen = () => undefined) {
   return path;
 }
 
-/** What all contestants share. */
+/** The part that all contestants share. */
 export class Surroundings {
   /** `replaced`: files that a site serves instead of the built ones. */
   constructor({ seeding, fetching, content, replaced = {} }) {
     Object.assign(this, { seeding, fetching, content, replaced });
   }
 
-  /** The one signaling server that everybody announces to. */
+  /** The one signaling server that all peers announce to. */
   async tracker() {
     this.trackerUrl ??= await signaling();
     return this.trackerUrl;

@@ -1,7 +1,7 @@
 """libtorrent as a seeder: python3 libtorrent_seed.py FILE.torrent
 
-The content lies beside the .torrent. It speaks WebRTC only, as a browser's peers do, and prints `seeding` when it has checked the
-content. Ends with SIGTERM.
+The content lies beside the .torrent. The seeder speaks WebRTC only, as a browser's peers do, and prints `seeding` when
+it has checked the content. SIGTERM ends it.
 """
 
 import os

@@ -1,5 +1,5 @@
-// What a transfer and a long stream hold in memory: JavaScript heap, array buffers and WebAssembly memory of page, worker and service
-// worker, and the renderer's resident memory. Each contestant is alone in a new pair of browsers.
+// The memory that a transfer and a long stream hold: JavaScript heap, array buffers and WebAssembly memory of page,
+// worker and service worker, and the renderer's resident memory. Each contestant is alone in a new pair of browsers.
 import { createHash } from "node:crypto";
 import { linkSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -15,11 +15,11 @@ import { siteFor } from "./sites.mjs";
 const MIB = 1 << 20;
 const EVERY_MS = 250;
 const CONTENT_BYTES = 128 * MIB;
-/** All but the warm-up and what may come in one lump with it. */
+/** All but the warm-up and the bytes that may come in one lump with it. */
 const WINDOW_BYTES = 64 * MIB;
 const STREAM_BYTES = 1024 * MIB;
 const QUICK_STREAM_BYTES = 192 * MIB;
-/** A stream that brings nothing for so long is broken. */
+/** A stream that brings nothing for this long is broken. */
 const STALL_MS = 60_000;
 const SAY_EVERY_BYTES = 128 * MIB;
 
@@ -46,13 +46,17 @@ async function ofTransfer(one, out) {
     out.result("memory", { contestant: one.name, label: one.label, side, ...watcher.peaks() });
   const peak = watchers.fetcher.peaks();
   out.say(
-    `${one.label}, fetching: at most ${mb(peak.sum)} MB (heap ${mb(peak.js)}, buffers ${mb(peak.buffers)}, wasm ${mb(peak.wasm)}), renderer ${mb(peak.rss)} MB resident`,
+    `${one.label}, fetching: at most ${mb(peak.sum)} MB (heap ${mb(peak.js)}, buffers ${mb(peak.buffers)}, ` +
+      `wasm ${mb(peak.wasm)}), renderer ${mb(peak.rss)} MB resident`,
   );
   await one.finish();
   for (const { context } of Object.values(sides)) await context.close();
 }
 
-/** A file of this length is read from begin to end through the service worker, as a player reads; every MiB is compared. */
+/**
+ * The test reads a file of this length from begin to end through the service worker, as a player reads, and compares
+ * every MiB.
+ */
 async function ofStream(bytes, out) {
   const hashes = [];
   const path = content(bytes, (part) => hashes.push(createHash("sha256").update(part).digest("hex")));
@@ -82,7 +86,8 @@ async function ofStream(bytes, out) {
     if (at * MIB >= said + SAY_EVERY_BYTES) {
       said = at * MIB;
       out.say(
-        `${at} MiB read: ${mb(now.sum)} MB (page ${mb(now.page)}, worker ${mb(now.worker)}, service worker ${mb(now.service_worker)}; wasm ${mb(now.wasm)}), renderer ${mb(now.rss)} MB resident`,
+        `${at} MiB read: ${mb(now.sum)} MB (page ${mb(now.page)}, worker ${mb(now.worker)}, service worker ` +
+          `${mb(now.service_worker)}; wasm ${mb(now.wasm)}), renderer ${mb(now.rss)} MB resident`,
       );
     }
     if (at < hashes.length) await after(EVERY_MS);
@@ -91,7 +96,7 @@ async function ofStream(bytes, out) {
   out.result("stream", { bytes, ms, mbPerSecond: bytes / ms / 1e3, ...watcher.peaks() });
 }
 
-/** Looks at one site in one browser and keeps the most it saw. */
+/** Looks at one site in one browser and keeps the most that it saw. */
 class Watcher {
   #peaks = {};
 

@@ -1,4 +1,4 @@
-// Seeders that are no browser: ours, and libtorrent. Each answers with its process, for the accounts of CPU time.
+// Seeders outside a browser: ours, and libtorrent. Each answers with its process, for the accounts of CPU time.
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { delimiter, dirname, join } from "node:path";

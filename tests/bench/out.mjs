@@ -1,4 +1,5 @@
-// What the run says: lines for the person who waits, and one JSON object per line for the command that reads the results.
+// The run's output: lines for the person who waits, and one JSON object per line for the command that reads the
+// results.
 import { appendFileSync, writeFileSync } from "node:fs";
 
 /** Where the results go. */
@@ -11,7 +12,7 @@ export class Out {
     writeFileSync(path, "");
   }
 
-  /** A result, written at once: what was measured before an interruption is not lost. */
+  /** Writes a result at once, so that an interruption loses no measurement. */
   result(kind, fields) {
     appendFileSync(this.#path, `${JSON.stringify({ kind, ...fields })}\n`);
   }

@@ -42,7 +42,10 @@ export function tree(roots) {
 /** CPU seconds that the trees have used so far. A process that ended is in its parent's sum. */
 export const cpuSeconds = (roots) => tree(roots).reduce((sum, { cpu }) => sum + cpu, 0);
 
-/** What a process is: `renderer`, `network.mojom.NetworkService`, ..., for Chromium's own first one `browser`; else its program's name. */
+/**
+ * The kind of a process: `renderer`, `network.mojom.NetworkService`, ..., for Chromium's own first one `browser`; else
+ * its program's name.
+ */
 export function typeOf(pid) {
   try {
     const words = readFileSync(`/proc/${pid}/cmdline`, "utf8").split(/[\0 ]/);
@@ -68,7 +71,7 @@ export function browserOf(profile) {
   return Math.min(...pids);
 }
 
-/** CPU seconds of every thread below these, by what the process is and what the thread is called. */
+/** CPU seconds of every thread below these, by the kind of the process and the name of the thread. */
 export function threadSeconds(roots) {
   const seconds = new Map();
   for (const { pid } of tree(roots)) {
@@ -77,7 +80,7 @@ export function threadSeconds(roots) {
       for (const task of readdirSync(`/proc/${pid}/task`)) {
         const stat = readFileSync(`/proc/${pid}/task/${task}/stat`, "utf8");
         const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-        // Pools number their threads; the pool is what counts.
+        // Pools number their threads; the pool counts.
         const name = stat.slice(stat.indexOf("(") + 1, stat.lastIndexOf(")")).replace(/[-/ ]?\d+$/, "");
         const key = `${type}: ${name}`;
         seconds.set(key, (seconds.get(key) ?? 0) + (Number(fields[11]) + Number(fields[12])) / TICKS);

@@ -27,7 +27,10 @@ export async function profiled(name, sides, folder, work) {
   return { value, threads: busy };
 }
 
-/** Self time by function, the most first; what is neither idle nor the program outside of script counts as busy. */
+/**
+ * Self time by function, the most first; all time counts as busy, except idle time and the program's time outside of
+ * script.
+ */
 function busiest({ nodes, samples, timeDeltas, startTime, endTime }) {
   const names = new Map(nodes.map(({ id, callFrame }) => [id, nameOf(callFrame)]));
   const self = new Map();
@@ -45,5 +48,6 @@ function busiest({ nodes, samples, timeDeltas, startTime, endTime }) {
 
 function nameOf({ functionName, url, lineNumber }) {
   const file = url.slice(url.lastIndexOf("/") + 1);
-  return `${functionName || "(anonymous)"}${file && !file.endsWith(".wasm") && !functionName.startsWith("(") ? ` ${file}:${lineNumber + 1}` : ""}`;
+  const isPlaced = file && !file.endsWith(".wasm") && !functionName.startsWith("(");
+  return `${functionName || "(anonymous)"}${isPlaced ? ` ${file}:${lineNumber + 1}` : ""}`;
 }

@@ -1,5 +1,5 @@
-// One site for each contestant, each on a loopback address of its own: another address is another site to the browser, so contestants
-// share no process, no storage and no engine.
+// One site for each contestant, each on a loopback address of its own: another address is another site to the browser,
+// so contestants share no process, no storage and no engine.
 import { createReadStream, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { dirname, extname, join, normalize } from "node:path";
@@ -20,7 +20,10 @@ const TYPES = {
 };
 let next = 2;
 
-/** Serves the bench's pages with both packages, or a `folder`, and `files` (path to file); `strict` sends our policy; `requests` is the log. */
+/**
+ * Serves the bench's pages with both packages, or a `folder`, and `files` (path to file); `strict` sends our policy;
+ * `requests` is the log.
+ */
 export async function siteFor({ folder, files = {}, strict = false, requests = [] }) {
   const server = createServer((request, response) => {
     const path = normalize(new URL(request.url, "http://x").pathname);

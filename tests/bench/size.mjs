@@ -1,4 +1,5 @@
-// What a paying page loads: the player is opened, pays for a title, and the server's log says which scripts and modules it asked for.
+// The weight of a paying page: the player is opened and pays for a title, and the server's log names the scripts and
+// modules that it asked for.
 import { linkSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";

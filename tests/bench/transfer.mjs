@@ -1,4 +1,5 @@
-// The transfers: contestants take turns in one and the same pair of browsers, and each round is a pair of any two of them.
+// The transfers: contestants take turns in one and the same pair of browsers, and each round is a pair of any two of
+// them.
 import { Four, Free, Libtorrent, Native, Paid, Raw, Surroundings, WebTorrent, content } from "./contestants.mjs";
 import { inspectable } from "../browser/devtools/devtools.mjs";
 import { browserOf, cpuSeconds, threadSeconds } from "./processes.mjs";
@@ -7,17 +8,17 @@ import { profiled } from "./profile.mjs";
 const MIB = 1 << 20;
 /** After the first verified byte. */
 const WARM_UP_MS = 1_000;
-/** What is measured of each transfer. */
+/** The bytes of each transfer that are measured. */
 const WINDOW_BYTES = 64 * MIB;
 /** Enough for a second of warm-up at 64 MiB/s and the window after it. */
 const CONTENT_BYTES = 128 * MIB;
 /** Just under 64 KiB is the longest message that every browser takes. */
 const RAW_MESSAGES = [16 * 1024, 65_535];
-/** For a step of a transfer: far more than the slowest machine needs. */
+/** For a step of a transfer: far longer than the slowest machine needs. */
 const STEP_MS = 300_000;
 /** Runs with each message length, to choose the faster. */
 const RAW_TRIALS = 3;
-/** Whose ratios are asked for stand side by side. */
+/** Contestants whose ratios are asked for stand side by side. */
 const CONTESTANTS = {
   raw: Raw,
   paid: Paid,
@@ -57,7 +58,7 @@ export async function transfer({ pairs, contestants, profiles, replaced }, out) 
   const raw = field.find((one) => one instanceof Raw);
   if (raw) await chooseMessages(raw, run, out);
   for (let round = 0; round < pairs; round++) {
-    // Each round the other way round: nobody always runs after the same one.
+    // Each round runs the other way round, so that nobody always runs after the same one.
     const order = round % 2 === 0 ? field : field.toReversed();
     const said = [];
     for (const one of order) {
@@ -94,7 +95,7 @@ export async function transfer({ pairs, contestants, profiles, replaced }, out) 
   }
 }
 
-/** A step that does not end is reported with what the contestant's pages said. */
+/** A step that does not end is reported with the messages of the contestant's pages. */
 async function limited(one, step, work) {
   let timer;
   const late = new Promise((_, reject) => {
@@ -124,7 +125,9 @@ async function chooseMessages(raw, run, out) {
   const medians = rates.map((list) => list.toSorted((a, b) => a - b)[Math.floor(list.length / 2)]);
   raw.messageBytes = RAW_MESSAGES[medians.indexOf(Math.max(...medians))];
   out.say(
-    `data channel: messages of ${RAW_MESSAGES.map((bytes, at) => `${bytes} bytes ${medians[at].toFixed(1)} MB/s`).join(", of ")}; ${raw.messageBytes} it is`,
+    "data channel: messages of " +
+      `${RAW_MESSAGES.map((bytes, at) => `${bytes} bytes ${medians[at].toFixed(1)} MB/s`).join(", of ")}; ` +
+      `${raw.messageBytes} it is`,
   );
   out.result("raw", { messages: RAW_MESSAGES, medians, chosen: raw.messageBytes });
 }

@@ -1,5 +1,5 @@
-// How soon a viewer sees something: a browser with an empty profile opens the page, which knows the torrent; from the start of the
-// navigation to the first byte that a reader of the file gets, and to the first frame.
+// How soon a viewer sees something. A browser with an empty profile opens the page, which knows the torrent. The times
+// count from the start of the navigation to the first byte that a reader of the file gets, and to the first frame.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { browser, folder, open, signaling } from "../browser/harness.mjs";
@@ -22,7 +22,7 @@ export async function video({ video: file, quick }, out) {
     const origin = await siteFor({ files: { [FILE]: file, "/title.torrent": torrent }, strict: client.strict });
     const seeder = await open(seeding.context, `${origin}/${client.page}.html`);
     await seeder.run(`start(${JSON.stringify({ trackers: [tracker] })})`);
-    // The name makes it a torrent of its own: else both kinds of seeders would serve both kinds of viewers.
+    // The name makes it a torrent of its own. Otherwise both kinds of seeders would serve both kinds of viewers.
     const made = await seeder.run(
       `seed("${FILE}", "${client.name}.mp4", ${JSON.stringify({ trackers: [tracker], pieceLength: 256 * 1024 })})`,
     );
@@ -33,7 +33,7 @@ export async function video({ video: file, quick }, out) {
   for (let round = 0; round < pairs; round++) {
     const said = [];
     for (const client of round % 2 === 0 ? field : field.toReversed()) {
-      // A background page is not in anybody's way, and its seeder is as awake as a page in front.
+      // In front, the seeder's page is awake; the other seeder's page is in the background, and in nobody's way.
       await client.seeder.bringToFront();
       const { context } = await browser();
       const viewer = await open(context, client.address);

@@ -1,6 +1,6 @@
-// A buyer in plain JavaScript, written from docs/protocol.md and docs/vectors alone: no line of it is the crate's or the package's. First every
-// file of vectors against its code; then it pays our native seeder for a small title on a local chain: it folds, crashes, is shown a STATE,
-// comes back, and holds what the vault pays against its own ledger.
+// A buyer in plain JavaScript, written from docs/protocol.md and docs/vectors alone: no line of it is the crate's or
+// the package's. First its code runs against every file of vectors. Then it pays our native seeder for a small title on
+// a local chain: it folds, crashes, gets a STATE, comes back, and compares the vault's payouts with its own ledger.
 import assert from "node:assert/strict";
 import { cleanUp } from "../browser/harness.mjs";
 import { due } from "./buyer/numbers.mjs";
@@ -8,13 +8,13 @@ import { Records } from "./buyer/records.mjs";
 import { checks } from "./buyer/vectors.mjs";
 import { AMOUNT, BLOCKS, PIECES, TRANCHE, UNIT, World } from "./buyer/world.mjs";
 
-/** Fine units of so many blocks. */
+/** Fine units of this many blocks. */
 const priceOf = (blocks) => UNIT * BigInt(blocks);
 
-/** What came or went on this connection under a name. */
+/** The messages of one name that came or went on this connection. */
 const said = (peer, name) => peer.payments.log.filter(([what]) => what === name);
 
-/** The first visit: one piece of several blocks, then as many as it takes to fold, then a crash. */
+/** The first visit: one piece of several blocks, then enough pieces for a fold, then a crash. */
 async function buysAndCrashes(world) {
   await world.visit(async (peer, records) => {
     await peer.fetch(1);
@@ -27,7 +27,7 @@ async function buysAndCrashes(world) {
   world.crash();
 }
 
-/** The second visit: the records are behind, and a STATE shows by how much; then it buys on, and says BYE. */
+/** The second visit: the records are behind, and a STATE shows by how much. Then it buys on, and says BYE. */
 async function comesBackByState(world) {
   await world.visit(async (peer, records) => {
     await peer.fetch(8);
@@ -39,7 +39,10 @@ async function comesBackByState(world) {
   });
 }
 
-/** The third visit: the records are right, so its fold is taken; it buys the rest, and the seller redeems while it is there. */
+/**
+ * The third visit: the records are right, so the seller takes its fold. It buys the rest, and the seller redeems while
+ * it is there.
+ */
 async function buysTheRest(world) {
   await world.visit(async (peer, records) => {
     await peer.fetch(PIECES);
@@ -56,7 +59,7 @@ async function buysTheRest(world) {
   assert.ok(whole.equals(world.bytes), "the title is the seeder's");
 }
 
-/** The vault paid each range what the buyer's ledger says, and the rest of the deposit is there. */
+/** The vault paid each range as the buyer's ledger says, and the rest of the deposit is there. */
 async function isRedeemed(world) {
   const ranges = [...new Records(world.recordsPath).ranges.values()];
   const ledger = ranges.map(({ first, count, revealed }) => [

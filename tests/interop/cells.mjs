@@ -1,11 +1,13 @@
-// The product of cells, and which of them a run has.
+// The product of cells, and the cells that a run has.
 
 const US = ["page", "native"];
 const ROLES = ["downloads from", "seeds to"];
 const THEM = ["WebTorrent", "libtorrent"];
 const SERVERS = ["ours", "bittorrent-tracker"];
 
-/** (our page | our native peer) x (download | seed) x (WebTorrent | libtorrent) x (our server | bittorrent-tracker's). */
+/**
+ * (our page | our native peer) x (download | seed) x (WebTorrent | libtorrent) x (our server | bittorrent-tracker's).
+ */
 export const cells = US.flatMap((us) =>
   ROLES.flatMap((role) =>
     THEM.flatMap((them) =>
@@ -19,7 +21,7 @@ export const cells = US.flatMap((us) =>
 
 const [ofPage, ofNative] = US.map((us) => cells.filter((cell) => cell.us === us));
 
-/** The cells of the n-th fixture: one per client of ours, so that all are had in turn; or all. */
+/** The cells of the n-th fixture: one per client of ours, so that the fixtures cover all in turn; or all. */
 export function cellsOfFixture(n, all) {
   // 3 is coprime to 8, and the halves are shifted: neighbours differ in partner, role and server.
   return all ? cells : [ofPage[(3 * n) % ofPage.length], ofNative[(3 * n + 5) % ofNative.length]];

@@ -1,4 +1,5 @@
-// What is exchanged: a small folder and a large file of random bytes, and the torrents of webtorrent-fixtures.
+// The contents of the exchanges: a small folder and a large file of random bytes, and the torrents of
+// webtorrent-fixtures.
 import { createHash, randomBytes } from "node:crypto";
 import { createReadStream, mkdirSync, readdirSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, join, relative, sep } from "node:path";
@@ -93,5 +94,5 @@ export async function fixtureTorrents() {
   return found;
 }
 
-/** A .torrent that lacks its name: everybody has to refuse it. */
+/** A .torrent that lacks its name: every client has to refuse it. */
 export const corruptTorrent = Buffer.from(fixtures.corrupt.torrent);

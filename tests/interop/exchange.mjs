@@ -1,4 +1,4 @@
-// One exchange: somebody seeds, somebody fetches, and the hash of every file is checked where it arrived.
+// One exchange: one peer seeds, another fetches, and the test checks the hash of every file where it arrived.
 import assert from "node:assert/strict";
 import { statSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -8,7 +8,7 @@ const LIMIT_MS = 180_000;
 
 const magnetOf = (infoHash, tracker) => `magnet:?xt=urn:btih:${infoHash}&tr=${encodeURIComponent(tracker)}`;
 
-/** What arrived at `peer` is what was sent. */
+/** The bytes that arrived at `peer` are the bytes that were sent. */
 async function check(peer, infoHash, content) {
   assert.deepEqual(await peer.digests(infoHash), content.digests, `what ${peer.name} received is not what was sent`);
 }
@@ -19,8 +19,8 @@ export function lengthOf(content) {
 }
 
 /**
- * Runs `body`, which says what it is at and which torrent it is about; when it fails or is not done in time, tells where
- * everybody stood. In the end nobody has the torrent.
+ * Runs `body`, which reports its step and its torrent. If it fails or is not done in time, reports the state of every
+ * peer. In the end no peer has the torrent.
  */
 async function among(peers, body) {
   let infoHash;
@@ -58,7 +58,7 @@ export function byMagnet({ seeder, fetcher, tracker }, content) {
   });
 }
 
-/** A torrent that exists. By .torrent the seeder comes first; by magnet link the fetcher, who waits for it. */
+/** A torrent that exists. By .torrent the seeder comes first; by magnet link the fetcher, which waits for it. */
 export function ofTorrent({ seeder, fetcher, tracker }, { content, torrentFile, infoHash, source }, by) {
   const through = source && seeder.name === "page" ? source : null;
   return among([seeder, fetcher, ...(through ? [through] : [])], async (at) => {
@@ -84,7 +84,7 @@ export function ofTorrent({ seeder, fetcher, tracker }, { content, torrentFile, 
   });
 }
 
-/** One seeder, and everybody else at once. */
+/** One seeder, and all other peers at once. */
 export function swarm(seeder, fetchers, tracker, content) {
   return among([seeder, ...fetchers], async (at) => {
     at(`${seeder.name} begins to seed`);

@@ -1,8 +1,8 @@
-// What the stock client takes for WebRTC where there is none: connections whose descriptions are no session descriptions. A
-// signaling server must carry whatever text it is given, unchanged.
+// A stand-in for WebRTC for the stock client: connections whose descriptions are no session descriptions. A signaling
+// server must carry any text unchanged.
 let count = 0;
 
-/** Quotes, escapes, control characters, all planes; and for each one different. */
+/** Quotes, escapes, control characters, all planes; different for each one. */
 const description = (type) => ({ type, sdp: `mocked ${type} ${++count} "\\ \u0001 é 😀 \u2028\r\nm=nothing\r\n` });
 
 export class RTCPeerConnection {

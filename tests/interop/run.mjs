@@ -1,7 +1,8 @@
-// Our peers and our signaling server among software that is not ours: every exchange, one after the other, in programs
-// and browsers that are started once. `--all` runs the full product; words run only what has one of them in its name.
-// Before them, the stock client at our server, and a buyer that was written from docs/protocol.md alone at our seller.
-// Ends with a table and `N passed, N failed`. PIECEWORK_TEST_SUMMARY names a file for {passed, failed}.
+// Our peers and our signaling server among other people's software: every exchange, one after the other, in programs
+// and browsers that are started once. `--all` runs the full product. With words, the run has only the exchanges with
+// one of them in the name. Before them come the stock client at our server, and a buyer that was written from
+// docs/protocol.md alone at our seller. Ends with a table and `N passed, N failed`. PIECEWORK_TEST_SUMMARY names a file
+// for {passed, failed}.
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
 import { cleanUp } from "../browser/harness.mjs";
@@ -45,7 +46,10 @@ function printTable() {
     if (times.length === 0) return "";
     const seconds = times.reduce((sum, time) => sum + (time ?? 0), 0);
     const good = times.filter((time) => time !== null).length;
-    return `${good}/${times.length} ${seconds.toFixed(1)} s${bytes && good ? ` ${((bytes * good) / 1e6 / seconds).toFixed(1)} MB/s` : ""}`;
+    return (
+      `${good}/${times.length} ${seconds.toFixed(1)} ` +
+      `s${bytes && good ? ` ${((bytes * good) / 1e6 / seconds).toFixed(1)} MB/s` : ""}`
+    );
   };
   const row = (...columns) =>
     console.log(
@@ -64,7 +68,7 @@ function printTable() {
 async function run() {
   await stockClients(test);
   await buyer(test);
-  // Nothing below is the buyer's: no browser and no other client is started for it.
+  // The buyer needs nothing below: no browser and no other client is started for it.
   if (words.length > 0 && words.every((word) => word.startsWith("buyer"))) return;
   const begun = performance.now();
   const trackers = { ours: await ours(), "bittorrent-tracker": await bittorrentTracker() };
@@ -81,7 +85,8 @@ async function run() {
     tracker: trackers[server],
   });
   console.log(
-    `started in ${((performance.now() - begun) / 1000).toFixed(1)} s: piecework ${native.version}, WebTorrent ${await webTorrent.run("version")}, libtorrent ${libtorrent.version}`,
+    `started in ${((performance.now() - begun) / 1000).toFixed(1)} s: piecework ${native.version}, WebTorrent ` +
+      `${await webTorrent.run("version")}, libtorrent ${libtorrent.version}`,
   );
 
   for (const cell of cells) {
@@ -102,7 +107,8 @@ async function run() {
   }
 
   const torrents = await fixtureTorrents();
-  // What the fixtures lack; no tracker is in them, for libtorrent would announce to that alone. `source` seeds to our page what it cannot make itself.
+  // Contents that the fixtures lack. No tracker is in them, because libtorrent would announce to that alone. `source`
+  // seeds to our page the torrents that the page cannot make itself.
   const hybrid = await smallFolder();
   torrents.push({
     name: "hybrid",
@@ -135,7 +141,8 @@ async function run() {
   for (const [server, tracker] of Object.entries(trackers)) {
     for (const kind of server === "ours" ? [native, libtorrent] : [page, webTorrent]) {
       const fetchers = [page, another, native, webTorrent, libtorrent].filter((peer) => peer !== kind);
-      await test(`swarm: ${fetchers.map(({ name }) => name).join(", ")} all complete from ${kind.name} at ${server}`, () =>
+      const names = fetchers.map(({ name }) => name).join(", ");
+      await test(`swarm: ${names} all complete from ${kind.name} at ${server}`, () =>
         swarm(kind, fetchers, tracker, seven));
     }
   }

@@ -1,6 +1,6 @@
-// The stock client, bittorrent-tracker's, at our signaling server: announce, scrape, `completed`, `stopped`, several torrents
-// on one socket, reconnecting, mocked and malformed offers. Its socket, messages and bookkeeping are its own; only WebRTC,
-// which would need a native build in Node, is mocked: `mocked_webrtc.mjs`.
+// The stock client, bittorrent-tracker's, at our signaling server: announce, scrape, `completed`, `stopped`, several
+// torrents on one socket, reconnecting, mocked and malformed offers. Its socket, messages and bookkeeping are its own;
+// only WebRTC, which would need a native build in Node, is mocked: `mocked_webrtc.mjs`.
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { register } from "node:module";
@@ -10,20 +10,20 @@ const mocked = new URL("mocked_webrtc.mjs", import.meta.url).href;
 const hook = `export const resolve = (name, context, next) =>
   name === "webrtc-polyfill" ? { url: ${JSON.stringify(mocked)}, shortCircuit: true } : next(name, context);`;
 
-/** Above what anything here takes; reaching it is a failure. */
+/** Longer than anything takes here; reaching it is a failure. */
 const PATIENCE_MS = 60_000;
 
 let names = 0;
 /** A 20-byte value, as hexadecimal digits, with bytes that JSON must escape and bytes above ASCII. */
 const value = () => `22005cffe9${(++names).toString(16).padStart(30, "0")}`;
 
-/** What an emitter's next event of this name brings. */
+/** The values of an emitter's next event of this name. */
 async function next(emitter, name) {
   const [first] = await once(emitter, name, { signal: AbortSignal.timeout(PATIENCE_MS) });
   return first;
 }
 
-/** Collects what comes, so that nothing that came early is missed. */
+/** Collects the events, so that none that came early is missed. */
 class Inbox {
   constructor(client) {
     this.got = { update: [], peer: [], warning: [], scrape: [] };
@@ -62,7 +62,7 @@ export async function stockClients(test) {
   const server = await signalingAt(0);
   const health = async () => (await fetch(`${server.url.replace("ws:", "http:")}health`)).json();
 
-  /** The server's numbers once they are so: it learns of a closed socket when the kernel says so. */
+  /** The server's numbers once the condition holds: it learns of a closed socket when the kernel reports it. */
   async function healthUntil(what, holds) {
     const deadline = Date.now() + PATIENCE_MS;
     for (;;) {
@@ -167,7 +167,7 @@ export async function stockClients(test) {
     a.stop();
     await a.inbox.until("the reply to `stopped`", ({ update }) => update.length === 3);
     assert.deepEqual(await scrape([infoHash]), { [infoHash]: [1, 0, 1] });
-    // Whoever came back after that is told of by nobody but the one who is left.
+    // After that, only the peer that is left hears of one that comes back.
     a.start();
     await a.inbox.until("the one who is left", ({ peer }) => peer.some(({ id }) => id === b.peerId));
   });
@@ -249,7 +249,7 @@ export async function stockClients(test) {
     for (const reconnect of held) reconnect();
     for (const peer of peers) await peer.inbox.until("a reply of the new server", ({ update }) => update.length >= 2);
     await peers[0].inbox.until("an introduction by the new server", ({ peer }) => peer.length >= 2);
-    // What it was told when the socket broke is no refusal.
+    // The error at the broken socket is no refusal.
     for (const peer of peers) {
       peer.expectsWarnings = true;
       for (const warning of peer.inbox.got.warning)

@@ -15,7 +15,7 @@ if (!files.some((file) => file.name === "piecework.js")) {
 await rm(dist, { recursive: true, force: true });
 await mkdir(dist, { recursive: true });
 
-// The package stays a file of its own, as a site would load it: the page has nothing of it inside.
+// The package stays a file of its own, as a site would load it: the page contains nothing of it.
 const packageBeside = {
   name: "package-beside",
   setup({ onResolve }) {

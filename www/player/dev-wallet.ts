@@ -1,17 +1,18 @@
 /**
- * A wallet for the demo alone: it signs with a funded key of the local chain, announces itself by EIP-6963, and asks before
- * everything a wallet would ask before. Built to a script of its own that only the demo's configuration loads; the keys are the
- * ones every development chain prints, and worth nothing.
+ * A wallet for the demo alone. It signs with a funded key of the local chain, announces itself by EIP-6963, and asks
+ * the person wherever a real wallet would ask. It is built to a script of its own that only the demo's configuration
+ * loads. Every development chain prints its keys, and they are worth nothing.
  *
- * It counts its prompts, so that a test can say how often a person would have been asked: `window.__pieceworkDevWallet`.
+ * It counts its prompts, so that a test can say how often a person would have been asked:
+ * `window.__pieceworkDevWallet`.
  */
 
 import { Wallet } from "ethers";
 
-/** What the wallet can do: EIP-5792 batches, EIP-712 signatures but no batches, or transactions alone. */
+/** The wallet's abilities: EIP-5792 batches, EIP-712 signatures but no batches, or transactions alone. */
 export type Mode = "5792" | "permit" | "plain";
 
-/** What the demo's configuration says. */
+/** The options in the demo's configuration. */
 export interface Options {
   keys: string[];
   rpcUrl: string;
@@ -59,7 +60,11 @@ const READS = new Set([
   "net_version",
 ]);
 
-const ICON = `data:image/svg+xml,${encodeURIComponent('<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect width="24" height="24" rx="6" fill="#5b6470"/><path d="M5 8h12a2 2 0 0 1 2 2v6a2 2 0 0 1-2 2H7a2 2 0 0 1-2-2z" fill="#fff"/><circle cx="15.5" cy="13" r="1.5" fill="#5b6470"/></svg>')}`;
+const PICTURE =
+  '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 24 24"><rect width="24" height="24" rx="6" fill="#5b6470"/>' +
+  '<path d="M5 8h12a2 2 0 0 1 2 2v6a2 2 0 0 1-2 2H7a2 2 0 0 1-2-2z" fill="#fff"/>' +
+  '<circle cx="15.5" cy="13" r="1.5" fill="#5b6470"/></svg>';
+const ICON = `data:image/svg+xml,${encodeURIComponent(PICTURE)}`;
 
 class RpcError extends Error {
   readonly code: number;

@@ -3,5 +3,5 @@ try {
   const theme = localStorage.getItem("piecework theme");
   if (theme) document.documentElement.dataset.theme = theme;
 } catch {
-  // Storage is refused: the system's wish stands.
+  // Storage is refused: the system's setting holds.
 }

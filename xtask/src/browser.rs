@@ -18,23 +18,23 @@ use crate::{
 
 /// One kind of browser.
 pub struct Browser {
-    /// As people call it.
+    /// Its usual name.
     pub name: &'static str,
     /// Programs, the preferred one first.
     pub programs: &'static [&'static str],
     /// Debian's packages, the browser's own first.
     pub packages: &'static [&'static str],
-    /// What to do where there is no Debian.
+    /// The way to install it where there is no Debian.
     pub elsewhere: &'static str,
-    /// What it is given to render.
+    /// The page that it is to render.
     pub page: &'static str,
-    /// Far more than that takes.
+    /// Far more time than that takes.
     pub limit: Duration,
-    /// Why this program will not do, if that can be told without running it.
+    /// The reason why this program will not do, if that shows without running it.
     pub refuse: fn(&Path) -> Option<&'static str>,
     /// Renders the page without a display, in a profile of its own.
     pub render: fn(&mut Command, &Path),
-    /// Whether it did, by that profile's folder and by what it printed.
+    /// Whether it did, by that profile's folder and by its output.
     pub rendered: fn(&Path, &str) -> bool,
 }
 
@@ -107,7 +107,7 @@ impl Browser {
             return Ok(Ok(()));
         }
         let profile = paths::memory().join(format!("{name}-probe"));
-        // What an interrupted probe left would be taken for a running browser.
+        // The leftovers of an interrupted probe would be taken for a running browser.
         let _ = fs::remove_dir_all(&profile);
         fs::create_dir_all(&profile).map_err(Failure::io("make", &profile))?;
         let mut command = shell::command(path);
@@ -128,7 +128,7 @@ impl Browser {
                 self.limit.as_secs()
             )),
         };
-        // The profile was needed for the probe only; what is left of it disturbs nobody.
+        // The profile was needed for the probe only; its remains disturb nobody.
         let _ = fs::remove_dir_all(&profile);
         Ok(outcome)
     }

@@ -41,7 +41,7 @@ pub fn pages() -> Result<(), Failure> {
     Ok(())
 }
 
-/// Runs a folder's script, when it has one; a folder that is not there is a failure.
+/// Runs a folder's script, when it has one; a missing folder is a failure.
 pub fn npm_script(folder: &str, script: &str) -> Result<(), Failure> {
     if !paths::root().join(folder).join("package.json").is_file() {
         return Err(Failure::failed(format!("{folder} is missing")));

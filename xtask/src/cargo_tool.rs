@@ -4,7 +4,7 @@ use std::{fs, path::PathBuf};
 
 use crate::{failure::Failure, paths, shell, stage::say};
 
-/// Where a program of this name lies, once it is installed.
+/// The path of a program of this name, once it is installed.
 pub fn path(name: &str) -> PathBuf {
     paths::target().join("tools/bin").join(name)
 }

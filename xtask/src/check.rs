@@ -26,7 +26,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts one more check, and says why it failed.
+    /// Counts one more check, and prints why it failed.
     pub fn add(&mut self, result: Result<(), Failure>) {
         match result {
             Ok(()) => self.passed += 1,
@@ -39,7 +39,7 @@ impl Counts {
 }
 
 impl Check {
-    /// Runs every check, whatever the others say.
+    /// Runs every check, also after one that failed.
     pub fn run() -> Result<(), Failure> {
         let counts = Self::count();
         say(format_args!(

@@ -1,9 +1,9 @@
 //! A document that is cited is in the repository, and so is the heading that is cited of it.
 //!
-//! A citation is a path that ends in `.md`, in comments, in prose and in links. It counts from the repository's root or from
-//! the folder of the citing file. Headings may follow in quotes: `docs/protocol.md, "Credit" and "Folds"`. They may begin on
-//! one line and end on the next. A link may name a heading by its anchor instead, `protocol.md#credit`, or `#credit` alone in
-//! a document. A number of a section is no citation: numbers change when a section is added.
+//! A citation is a path that ends in `.md`, in comments, in prose and in links. It counts from the repository's root or
+//! from the folder of the citing file. Headings may follow in quotes: `docs/protocol.md, "Credit" and "Folds"`. They
+//! may begin on one line and end on the next. A link may name a heading by its anchor instead, `protocol.md#credit`, or
+//! `#credit` alone in a document. A number of a section is no citation: numbers change when a section is added.
 
 use std::{
     cell::RefCell,
@@ -26,7 +26,7 @@ const NOT_OURS: &[&str] = &["cache", "dist", "node_modules", "out", "target", "w
 /// This file: its tests cite documents that are nowhere.
 const OWN: &str = "xtask/src/citations.rs";
 
-/// What a citation says besides the document.
+/// The part of a citation after the document.
 #[derive(Debug, PartialEq, Eq)]
 enum Part {
     Whole,
@@ -61,7 +61,7 @@ pub fn exist() -> Result<Vec<String>, Failure> {
     Ok(violations)
 }
 
-/// What is wrong with the citations of one file at `place`. `headings` knows a document by its path from the root.
+/// The faults of the citations of one file at `place`. `headings` knows a document by its path from the root.
 fn faults_in(
     place: &Path,
     text: &str,
@@ -156,7 +156,7 @@ fn inside(path: &Path) -> Option<PathBuf> {
     Some(plain)
 }
 
-/// What follows the name of a document.
+/// The part of a document that follows its name.
 fn part_in(after: &str) -> Part {
     if let Some(anchor) = after.strip_prefix('#') {
         return Part::Anchor(anchor_at(anchor));
@@ -180,7 +180,8 @@ fn part_in(after: &str) -> Part {
     }
 }
 
-/// The next heading in quotes, and what follows it. One whose quote never ends is taken to the end, and will not be found.
+/// The next heading in quotes, and the text after it. A heading whose quote never ends is taken to the end, and will
+/// not be found.
 fn quoted(rest: &str) -> Option<(&str, &str)> {
     let inside = [", and ", " and ", ", ", " "]
         .iter()
@@ -194,7 +195,7 @@ fn anchor_at(text: &str) -> String {
         .collect()
 }
 
-/// A line without what begins a comment, so that a heading may go on in it.
+/// A line without the characters that begin a comment, so that a heading may go on in it.
 fn without_leader(line: &str) -> &str {
     let line = line.trim_start();
     let leader = ["///", "//!", "//", "*", "#"]
@@ -257,7 +258,7 @@ fn slugs(headings: &[String]) -> Vec<String> {
     headings.iter().map(slug).collect()
 }
 
-/// Every file that is written here and may cite; the generated ones and those of others are left out.
+/// Every file that is written here and may cite; generated files and those of others are left out.
 pub fn files(root: &Path) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     let mut folders = vec![root.to_path_buf()];

@@ -1,7 +1,8 @@
-//! The suite `commands`: what the README tells people to type, typed here in its shortest form.
+//! The suite `commands`: the README's command lines, typed here in their shortest form.
 //!
-//! Every command has a [`Form`], and a unit test holds that README.md and CONTRIBUTING.md name no other. Whole runs of
-//! measuring, fuzzing and taking pictures are no part of the test command; that each still starts, does its work and ends is.
+//! Every command has a [`Form`], and a unit test holds that README.md and CONTRIBUTING.md name no other. The test
+//! command does no whole runs of measuring, fuzzing and taking pictures. It checks that each of these commands still
+//! starts, does its work and ends.
 
 mod operator;
 
@@ -12,13 +13,13 @@ use std::{
 
 use crate::{builds, check::Counts, demo::programs::binary, failure::Failure, shell, stage::stage};
 
-/// How the test command sees that a command works.
+/// The way in which the test command sees that a command works.
 enum Form {
     /// With these words, here.
     Short(&'static [&'static str]),
-    /// In another suite, or in what every suite stands on.
+    /// In another suite, or in the base of every suite.
     Elsewhere,
-    /// Only that it explains itself: the rest would take too long, or change committed files.
+    /// Only its `--help`: the rest would take too long, or change committed files.
     Help,
 }
 
@@ -63,7 +64,7 @@ impl Tally {
     }
 }
 
-/// Each program and each of its commands says what it does.
+/// Checks that each program and each of its commands explains itself.
 fn explanations() -> Result<(), Failure> {
     let own = own_program()?;
     explain(&own, None)?;
@@ -93,7 +94,7 @@ fn explain(program: &Path, command: Option<&str>) -> Result<String, Failure> {
         })
 }
 
-/// The names under `Commands:` in what clap prints.
+/// The names under `Commands:` in clap's help.
 fn commands_in(help: &str) -> Vec<String> {
     let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
     lines
@@ -143,7 +144,7 @@ mod tests {
         }
     }
 
-    /// What the README names is seen to work, not only to explain itself.
+    /// A command that the README names is run, and not only asked for its help.
     #[test]
     fn every_command_that_the_readme_names_is_run() {
         let text = fs::read_to_string(paths::root().join("README.md")).unwrap();

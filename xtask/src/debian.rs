@@ -1,4 +1,4 @@
-//! Debian packages: what is there, and installing the rest when we may.
+//! Debian packages: those that are there, and the installation of the rest when we may.
 
 use std::{env, fs};
 
@@ -21,7 +21,7 @@ pub fn has(package: &str) -> bool {
         == Some("installed")
 }
 
-/// Installs what is not installed yet; without root, or elsewhere, names the line that does it.
+/// Installs the missing packages; without root, or elsewhere, names the line that does it.
 pub fn install(packages: &[&str], why: &str) -> Result<(), Failure> {
     if packages.iter().all(|package| has(package)) {
         return Ok(());

@@ -1,13 +1,13 @@
-//! A doc comment of a Rust file says something: no line of it is a question word, a unit or a pointer alone.
+//! A doc comment of a Rust file has content: no line of it is a question word, a unit or a pointer alone.
 //!
-//! `/// Which.` above `connection: ConnectionId` satisfies the lint that asks for documentation and tells a reader nothing
-//! that the name does not. No rule can tell whether a sentence is true; this one finds the lines that are none.
+//! `/// Which.` above `connection: ConnectionId` satisfies the lint that asks for documentation, and adds nothing to
+//! the name. No rule can tell whether a sentence is true; this one finds the lines that are no sentences.
 
 use std::{fs, path::Path};
 
 use crate::{citations, failure::Failure, paths};
 
-/// Lines that say nothing, without their full stop.
+/// Lines without content, without their full stop.
 const HOLLOW: &[&str] = &[
     "Blocks",
     "By whom",
@@ -55,7 +55,7 @@ const ASKING: &[&str] = &[
     "Whose ",
 ];
 
-/// Names every doc line that says nothing.
+/// Names every doc line without content.
 pub fn say_something() -> Result<Vec<String>, Failure> {
     let root = paths::root();
     let mut violations = Vec::new();

@@ -1,14 +1,14 @@
-//! Why a command stopped, and the exit code that says so.
+//! The reason why a command stopped, and its exit code.
 
 use std::{io, path::Path, process::ExitCode};
 
-/// Why a command stopped.
+/// The reason why a command stopped.
 #[derive(Debug, thiserror::Error)]
 pub enum Failure {
     /// Something the machine lacks and we cannot or may not install: exit code 3.
     #[error("missing: {what}\n  this brings it:  {line}")]
     Missing {
-        /// What is missing, and why it was not installed.
+        /// The missing thing, and why it was not installed.
         what: String,
         /// The one line to type.
         line: String,
@@ -19,9 +19,9 @@ pub enum Failure {
     /// A file or a process could not be used: exit code 1.
     #[error("{what}: {source}")]
     Io {
-        /// What was being done, with the path.
+        /// The work under way, with the path.
         what: String,
-        /// What the system said.
+        /// The system's own words.
         source: io::Error,
     },
     /// The user asked to stop (Ctrl-C): exit code 130.

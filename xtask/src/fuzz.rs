@@ -1,8 +1,8 @@
 //! `cargo xtask fuzz`: builds the targets of crate/fuzz with libFuzzer and runs each for a while.
 //!
-//! cargo-fuzz is not needed: the targets are ordinary binaries, built with the compiler flags that cargo-fuzz uses. Those are
-//! unstable, so a nightly toolchain builds them, or the present one with `RUSTC_BOOTSTRAP=1`. New inputs stay in
-//! `crate/fuzz/target`; only `--minimize` writes to the committed corpora.
+//! cargo-fuzz is not needed: the targets are ordinary binaries, built with the compiler flags that cargo-fuzz uses.
+//! Those are unstable, so a nightly toolchain builds them, or the present one with `RUSTC_BOOTSTRAP=1`. New inputs stay
+//! in `crate/fuzz/target`; only `--minimize` writes to the committed corpora.
 
 mod report;
 mod run;
@@ -22,15 +22,15 @@ use crate::{
     stage::{say, stage},
 };
 
-/// As cargo-fuzz builds: coverage counters and traced comparisons for libFuzzer, AddressSanitizer, overflow checks.
+/// cargo-fuzz's own flags: coverage counters and traced comparisons for libFuzzer, AddressSanitizer, overflow checks.
 const RUSTFLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
     -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
     -Cllvm-args=-sanitizer-coverage-trace-compares -Cllvm-args=-simplifycfg-branch-fold-threshold=0 \
     --cfg fuzzing -Zsanitizer=address -Cdebug-assertions";
 
-/// What `--quick` runs,
+/// The target of `--quick`,
 const QUICK_TARGET: &str = "extensions";
-/// and for how long.
+/// and its seconds.
 const QUICK_SECONDS: u64 = 3;
 
 /// Runs the fuzz targets of everything that reads foreign bytes, and ends with a table; 1 when something was found
@@ -166,7 +166,7 @@ fn targets_in(manifest: &str) -> Vec<String> {
     names.collect()
 }
 
-/// What builds the targets.
+/// The toolchain that builds the targets.
 struct Toolchain {
     /// Through rustup's nightly; else the present toolchain, told to allow unstable flags.
     nightly: bool,
@@ -222,7 +222,8 @@ impl Toolchain {
     }
 }
 
-/// Builds the targets; the folder with their programs. Unoptimised without what the edges read: that is most of the work.
+/// Builds the targets; gives the folder with their programs. Unoptimised, it leaves out the edges' dependencies, which
+/// are most of the work.
 fn build(toolchain: &Toolchain, targets: &[String], optimised: bool) -> Result<PathBuf, Failure> {
     let mut command = toolchain.cargo();
     command

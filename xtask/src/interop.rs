@@ -1,4 +1,4 @@
-//! `cargo xtask interop`: our peers and server among software that is not ours.
+//! `cargo xtask interop`: our peers and server among other people's software.
 
 use std::path::PathBuf;
 
@@ -36,7 +36,7 @@ impl Interop {
     }
 }
 
-/// What the tests find built and installed, and the variables that tell them where.
+/// The builds and installations that the tests find, and the variables that name their paths.
 pub fn surroundings() -> Result<Vec<(&'static str, PathBuf)>, Failure> {
     let browser = chromium::require()?;
     let packages = stage("interop: libtorrent", libtorrent::require)?;

@@ -1,4 +1,4 @@
-//! libtorrent, from its Python wheel: the other side of the interop tests, and what is measured beside ours.
+//! libtorrent, from its Python wheel: the other side of the interop tests, and a contestant of the measurements.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use crate::{failure::Failure, pip, shell, stage::say};
 
 /// Tests and measurements read the folder of the package from this variable.
 pub const VARIABLE: &str = "PIECEWORK_LIBTORRENT";
-/// What pip installs, pinned.
+/// The package for pip, pinned.
 const REQUIREMENTS: &str = "tests/interop/requirements.txt";
 
 /// libtorrent's Python wheel, in a folder of its own: nothing is installed into the system.

@@ -1,7 +1,7 @@
 //! The project's commands; `cargo xtask --help` lists them. One file per command.
 //!
-//! Invariant: a command that needs something the machine lacks installs it or names the one line that does (exit code 3);
-//! it never leaves a process behind and never asks a question.
+//! Invariant: a command that needs something the machine lacks installs it or names the one line that does (exit code
+//! 3); it never leaves a process behind and never asks a question.
 
 mod bench;
 mod browser;
@@ -40,7 +40,8 @@ use clap::{Parser, Subcommand};
 
 use crate::failure::Failure;
 
-/// Piecework's commands. Each installs what it lacks (on Debian, as root) or names the line that does, and is quick the second time.
+/// Piecework's commands. Each installs what it lacks (on Debian, as root) or names the line that does, and is quick the
+/// second time.
 #[derive(Parser)]
 #[command(
     bin_name = "cargo xtask",

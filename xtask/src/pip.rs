@@ -4,7 +4,8 @@ use std::{fs, path::PathBuf};
 
 use crate::{debian, failure::Failure, paths, shell, stamp::Inputs};
 
-/// The packages that this file of the repository pins, as wheels, in `target/FOLDER`; installed again when either changes.
+/// The packages that this file of the repository pins, as wheels, in `target/FOLDER`; installed again when either
+/// changes.
 pub fn require(folder: &str, requirements: &str, why: &str) -> Result<PathBuf, Failure> {
     let folder = paths::target().join(folder);
     let pip = || shell::answer(shell::command("python3").args(["-m", "pip", "--version"]));

@@ -1,7 +1,7 @@
 //! The project's own source rules (ARCHITECTURE.md): each reads files and names the lines that break it.
 //!
-//! A rule sees lines with `//` comments cut off, but for the ones about citations and doc comments. Every exception is listed
-//! here, and one that is no longer needed is itself a violation: the lists only shrink.
+//! A rule sees lines with `//` comments cut off, except the rules about citations and doc comments. Every exception is
+//! listed here, and one that is no longer needed is itself a violation: the lists only shrink.
 
 use std::{
     fs,
@@ -10,7 +10,7 @@ use std::{
 
 use crate::{citations, doc_lines, failure::Failure, paths, shell};
 
-/// A rule's name and what finds its violations.
+/// A rule's name and the function that finds its violations.
 pub type Rule = (&'static str, fn() -> Result<Vec<String>, Failure>);
 
 /// Every rule.
@@ -36,7 +36,7 @@ pub const ALL: &[Rule] = &[
     ),
 ];
 
-/// Words that would let the core learn something it was not told.
+/// Words that would let the core learn something on its own.
 const IMPURE: &[&str] = &[
     "Instant",
     "SystemTime",
@@ -140,9 +140,10 @@ fn imports_go_downwards() -> Result<Vec<String>, Failure> {
     Ok(violations)
 }
 
-/// In what a page loads `{:?}` prints nothing: it is built without (`wasm_toolchain`). A text for people must not need it.
+/// In a page's engine `{:?}` prints nothing: it is built without (`wasm_toolchain`). A text for people must not need
+/// it.
 fn no_debug_text() -> Result<Vec<String>, Failure> {
-    // Records what the core is told; built with `{:?}` and never shipped.
+    // Records the core's inputs; built with `{:?}` and never shipped.
     let elsewhere = ["tests.rs", "trace.rs"];
     let mut files = core_files()?;
     files.retain(|(module, path)| {

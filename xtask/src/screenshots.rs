@@ -1,7 +1,7 @@
 //! `cargo xtask screenshots`: pictures of the page's states, for people to look at.
 //!
-//! Builds what the page needs and drives the real page in headless Chromium against a signaling server, native seeders and a local
-//! chain. Each state comes about as in use, and is taken in phone and wide, light and dark.
+//! Builds the page's parts and drives the real page in headless Chromium against a signaling server, native seeders and
+//! a local chain. Each state comes about as in use, and is taken in phone and wide, light and dark.
 
 use std::{fs, path::PathBuf};
 
@@ -13,7 +13,7 @@ use crate::{
 };
 
 const SCRIPT: &str = "tests/browser/screenshots.mjs";
-/// What `--quick` plays: a film arrives and is watched.
+/// The scene of `--quick`: a film arrives and is watched.
 const QUICK: &str = "free";
 /// Pictures of the README, by the picture they are copies of.
 const README: [(&str, &str); 2] = [
@@ -38,7 +38,7 @@ pub struct Screenshots {
 }
 
 impl Screenshots {
-    /// Builds, drives, and says where they are.
+    /// Builds, drives, and prints where the pictures are.
     pub fn run(&self) -> Result<(), Failure> {
         stage("screenshots: node", || {
             node::require().and_then(|()| node::install_all())

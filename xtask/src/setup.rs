@@ -8,11 +8,12 @@ use crate::{
     wasm_toolchain::WasmToolchain,
 };
 
-/// Installs what is missing: wasm compiler, Node packages, Chromium, Firefox, ffmpeg, coturn, libtorrent (on Debian as root; elsewhere names the line)
+/// Installs what is missing: wasm compiler, Node packages, Chromium, Firefox, ffmpeg, coturn, libtorrent (on Debian as
+/// root; elsewhere names the line)
 #[derive(clap::Args)]
 pub struct Setup {}
 
-/// What is set up, and how.
+/// The things that are set up, and how.
 type Step = (&'static str, fn() -> Result<(), Failure>);
 
 const COMPILERS: [Step; 2] = [
@@ -32,17 +33,17 @@ const OTHERS: [Step; 6] = [
 ];
 
 impl Setup {
-    /// Checks everything, and installs what is missing; reports all that it could not bring, not the first alone.
+    /// Checks everything, and installs what is missing; reports all that it could not install, not only the first.
     pub fn run() -> Result<(), Failure> {
         each(COMPILERS.iter().chain(&OTHERS))
     }
 
-    /// What the checks need.
+    /// The tools that the checks need.
     pub fn compilers() -> Result<(), Failure> {
         each(COMPILERS.iter())
     }
 
-    /// What the checks do not need.
+    /// The tools that only other commands need.
     pub fn others() -> Result<(), Failure> {
         each(OTHERS.iter())
     }

@@ -1,6 +1,7 @@
 //! Runs other programs: shown, captured, or bounded in time.
 //!
-//! Never passes on what cargo put into our own environment: a build that sees `CARGO_PKG_NAME` of xtask is rebuilt for nothing.
+//! Never passes on the variables that cargo put into our own environment: a build that sees `CARGO_PKG_NAME` of xtask
+//! is rebuilt for nothing.
 
 use std::{
     env,
@@ -69,7 +70,7 @@ pub fn answer(command: &mut Command) -> Option<String> {
         .then(|| String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }
 
-/// How a command with a time limit ended.
+/// The end of a command with a time limit.
 pub enum Bounded {
     /// It exited; its status, stdout and stderr.
     Exited(ExitStatus, String, String),
@@ -131,7 +132,7 @@ pub fn run_bounded(command: &mut Command, limit: Duration) -> Result<Bounded, Fa
     Ok(Bounded::Exited(status, stdout, stderr))
 }
 
-/// The command as one would type it in the repository's root.
+/// The command as a person would type it in the repository's root.
 pub fn line_of(command: &Command) -> String {
     let root = format!("{}/", paths::root().display());
     let program = command.get_program().to_string_lossy().replace(&root, "");

@@ -21,7 +21,7 @@ pub fn stage<T>(name: &str, work: impl FnOnce() -> Result<T, Failure>) -> Result
     result
 }
 
-/// Prints a line, after the label of what this thread does; a closed stdout is no reason to stop.
+/// Prints a line, after the label of this thread's work; a closed stdout is no reason to stop.
 pub fn say(line: impl Display) {
     let label = label();
     let mut out = std::io::stdout().lock();
@@ -36,7 +36,7 @@ pub fn say(line: impl Display) {
     let _ = out.flush();
 }
 
-/// Does work of which each line says that it is this work's, because other work is done at the same time.
+/// Does work whose every line carries its label, because other work is done at the same time.
 pub fn labelled<T>(label: &str, work: impl FnOnce() -> T) -> T {
     let before = LABEL.replace(label.to_owned());
     let result = work();
@@ -44,7 +44,7 @@ pub fn labelled<T>(label: &str, work: impl FnOnce() -> T) -> T {
     result
 }
 
-/// What is printed before each line of this thread.
+/// The label before each line of this thread.
 pub fn label() -> String {
     LABEL.with_borrow(String::clone)
 }

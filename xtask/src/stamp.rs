@@ -1,4 +1,4 @@
-//! "Already done": a file that holds the hash of what a step was made from.
+//! "Already done": a file that holds the hash of a step's inputs.
 //!
 //! A wrong stamp can only cost a rebuild: the hash is of contents, and it is written after the step succeeded.
 
@@ -10,7 +10,7 @@ use std::{
 
 use crate::failure::Failure;
 
-/// What a step is made from.
+/// The inputs of a step.
 #[derive(Default)]
 pub struct Inputs(DefaultHasher);
 
@@ -50,7 +50,7 @@ impl Stamp {
 
     /// Forgets the step, before it is done again.
     pub fn clear(&self) {
-        // An absent stamp is what we want; any other error shows up when the new one is written.
+        // An absent stamp is the aim; any other error shows up when the new one is written.
         let _ = fs::remove_file(&self.path);
     }
 

@@ -1,7 +1,8 @@
 //! `cargo xtask test`: every suite, each counted, none skipped.
 //!
-//! A suite whose folder is missing, that does not start, or whose count cannot be read has failed. One suite's failure stops no
-//! other; a suite whose build failed is not started and counts as one failure. The last line is `N passed, N failed`.
+//! A suite whose folder is missing, that does not start, or whose count cannot be read has failed. One suite's failure
+//! stops no other; a suite whose build failed is not started and counts as one failure. The last line is
+//! `N passed, N failed`.
 
 use std::{
     fs,
@@ -25,7 +26,8 @@ use crate::{
     stage::{labelled, say, stage},
 };
 
-/// Tests of one Rust program that run at once: those of the native peer wait for network and disk for most of their time.
+/// Tests of one Rust program that run at once: those of the native peer wait for network and disk for most of their
+/// time.
 const RUST_TESTS_AT_ONCE: &str = "4";
 
 /// Demos that are played through at once: a viewer watches in real time, and waits for most of it.
@@ -34,7 +36,7 @@ const DEMOS_AT_ONCE: usize = 2;
 /// A suite in Node writes `{"passed": n, "failed": n}` to the file this variable names.
 const SUMMARY_VARIABLE: &str = "PIECEWORK_TEST_SUMMARY";
 
-/// Every suite, in the order they run. All are required: this is the one list.
+/// Every suite, in the order of running. All are required: this is the one list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Suite {
     /// Formatting, clippy, source rules
@@ -51,7 +53,7 @@ enum Suite {
     Interop,
     /// The demo, played through
     Demo,
-    /// What the README tells people to type, in a short form
+    /// The README's command lines, in a short form
     Commands,
 }
 
@@ -134,8 +136,8 @@ impl Test {
     }
 }
 
-/// Beside the checks, which only compile: what the other suites need is brought and built, as far as it waits for network or
-/// for one core. What fails here fails the suites that need it, and is named there again.
+/// Beside the checks, which only compile, this brings and builds the needs of the other suites, as far as that waits
+/// for network or for one core. A failure here fails the suites that need the result, and is named there again.
 fn prepare() {
     tell(Setup::others());
     tell(stage("build: contracts", builds::contracts));
@@ -225,7 +227,7 @@ fn videos() -> Result<Videos, Failure> {
     })
 }
 
-/// What browser tests find built, and the variables that tell them where.
+/// The builds that browser tests find, and the variables that name their paths.
 fn browser_surroundings() -> Result<Vec<(&'static str, PathBuf)>, Failure> {
     let browser = chromium::require()?;
     let firefox = stage("test: firefox", firefox::require)?;
@@ -243,8 +245,8 @@ fn browser_surroundings() -> Result<Vec<(&'static str, PathBuf)>, Failure> {
     ])
 }
 
-/// Ignored are only those that want a built contract, which is there now. Our own tools are tested by themselves: together with
-/// them, what the programs stand on would get other features, and be built once more for the programs.
+/// Only tests that want a built contract are ignored, and the contract is there now. Our own tools are tested by
+/// themselves: together with them, the programs' dependencies would get other features, and be built once more.
 fn rust() -> Result<Counts, Failure> {
     in_node()?;
     stage("build: contracts", builds::contracts)?;
@@ -272,7 +274,7 @@ fn rust() -> Result<Counts, Failure> {
 /// The play-through with each kind of wallet, with equal prices and for nothing, in each browser and between them.
 fn demos() -> Result<Counts, Failure> {
     let prepared = Prepared::for_all()?;
-    // They would all make it at once.
+    // They would all make the video at once.
     videos()?;
     let left = Mutex::new(Demo::play_throughs().into_iter());
     let counts = Mutex::new(Counts::default());
@@ -327,7 +329,7 @@ fn in_folder(folder: &str, surroundings: &[(&str, PathBuf)]) -> Result<Counts, F
     Ok(settle(succeeded, counts))
 }
 
-/// Runs a command with its output shown, adding up what `read` finds in its lines.
+/// Runs a command with its output shown, adding up the counts that `read` finds in its lines.
 fn counted(command: &mut Command, read: fn(&str) -> Option<Counts>) -> Result<Counts, Failure> {
     let (succeeded, counts) = tally(command, read)?;
     Ok(settle(succeeded, counts))

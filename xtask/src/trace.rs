@@ -1,8 +1,8 @@
 //! `cargo xtask trace`: records anew the browser download that the simulation replays.
 //!
-//! The engine is built so that it tells what goes into its core and what comes out; a real browser downloads a file from
-//! the native peer; and what was told becomes `tests/simulation/traces/free_download.jsonl`. Afterwards the engine is
-//! built again as it is shipped.
+//! The engine is built so that it reports its core's inputs and outputs. A real browser downloads a file from the
+//! native peer, and the report becomes `tests/simulation/traces/free_download.jsonl`. Afterwards the engine is built
+//! again as it is shipped.
 
 use crate::{
     builds, chromium, failure::Failure, node, paths, shell, stage::say, stage::stage, wasm::Wasm,
@@ -33,7 +33,7 @@ impl Trace {
                 )
             })
         });
-        // Also when it failed: nothing that records may be left where pages are built from.
+        // Also when it failed: no recording build may be left where pages are built from.
         builds::pages()?;
         recorded?;
         say(format_args!(

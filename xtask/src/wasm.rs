@@ -1,7 +1,7 @@
 //! `cargo xtask wasm`: the engine as a page loads it.
 //!
-//! cargo builds the library of `piecework` for wasm, wasm-bindgen makes the module and its JavaScript, wasm-opt makes it
-//! smaller. What is unchanged is not done again.
+//! cargo builds the library of `piecework` for wasm, wasm-bindgen makes the module and its JavaScript, wasm-opt makes
+//! it smaller. Unchanged steps are not done again.
 
 use std::{
     collections::HashMap,
@@ -21,10 +21,11 @@ use crate::{
 /// Where the page's package takes the engine from.
 pub const OUTPUT: &str = "www/npm/wasm";
 
-/// cargo's profile of what is shipped.
+/// cargo's profile of the shipped build.
 pub const PROFILE: &str = "wasm";
 
-/// What rustc emits for this target with our flags; anything newer would lock out a browser the project supports.
+/// The features that rustc emits for this target with our flags; anything newer would lock out a browser that the
+/// project supports.
 const WASM_FEATURES: &[&str] = &[
     "--enable-bulk-memory",
     "--enable-bulk-memory-opt",
@@ -37,9 +38,10 @@ const WASM_FEATURES: &[&str] = &[
     "--enable-simd",
 ];
 
-/// wasm-opt: what is small when it is compressed; speed where it counts is rustc's work. A function that has one caller stays
-/// a function, for in a body of a hundred kilobytes with thousands of locals gzip finds little again; the same goes for
-/// values kept in one more local to be used twice. Twice: the second finds what the first laid bare.
+/// wasm-opt aims at a small compressed size; rustc's work makes the important code fast. A function that has one caller
+/// stays a function, because in a body of a hundred kilobytes with thousands of locals gzip finds few repetitions. For
+/// the same reason values are not kept in one more local to be used twice. Twice: the second run finds code that the
+/// first laid bare.
 const OPTIMISE: &[&str] = &[
     "--one-caller-inline-max-function-size=0",
     "--skip-pass=local-cse",
@@ -55,7 +57,7 @@ pub struct Wasm {
     /// Build fast and unoptimised, with names for the debugger
     #[arg(long)]
     dev: bool,
-    /// The engine tells the page what goes into its core and what comes out
+    /// The engine tells the page its core's inputs and outputs
     #[arg(skip)]
     tracing: bool,
 }
@@ -67,7 +69,7 @@ impl Wasm {
         tracing: false,
     };
 
-    /// One that records what its core is told, and what it does; never shipped.
+    /// A module that records its core's inputs and outputs; never shipped.
     pub const TRACING: Self = Self {
         dev: true,
         tracing: true,
@@ -170,10 +172,10 @@ fn optimise(module: &Path) -> Result<(), Failure> {
     shell::run(bindgen().arg("--order").arg(module))
 }
 
-/// What wasm-opt calls differently: under `imports` module, name and new name, under `exports` name and new name.
+/// The names that wasm-opt changes: under `imports` module, name and new name, under `exports` name and new name.
 type Renamed = HashMap<String, Vec<Vec<String>>>;
 
-/// Calls by its new name in the bindings what has one in the module.
+/// In the bindings, calls each renamed function by its new name.
 fn rename(bindings: &Path, renamed: &Renamed) -> Result<(), Failure> {
     let mut text = fs::read_to_string(bindings).map_err(Failure::io("read", bindings))?;
     let list = |key: &str| renamed.get(key).map(Vec::as_slice).unwrap_or_default();
@@ -215,7 +217,7 @@ fn rename(bindings: &Path, renamed: &Renamed) -> Result<(), Failure> {
     fs::write(bindings, out).map_err(Failure::io("write", bindings))
 }
 
-/// Copies exactly what was made: a file of an earlier build would be shipped by mistake.
+/// Copies exactly the files that were made: a file of an earlier build would be shipped by mistake.
 fn publish(bound: &Path, output: &Path) -> Result<(), Failure> {
     if output.exists() {
         fs::remove_dir_all(output).map_err(Failure::io("empty", output))?;

@@ -1,11 +1,13 @@
-//! Which compiler makes wasm: rustup's or Debian's, both with std built from its source, or rustup's with the std it ships.
+//! The compiler that makes wasm: rustup's or Debian's, both with std built from its source, or rustup's with the std
+//! that it ships.
 //!
-//! std is built from source because that makes what a page loads smaller by a fifth: without the text of panics, without the
-//! machinery that prints it, and with what is rarely used optimised for size. That takes `RUSTC_BOOTSTRAP=1`, since the flags are
-//! not stable yet. What rustup ships works as well, is larger, and is taken when no source can be had.
+//! std is built from source because that makes a page's download smaller by a fifth: without the text of panics,
+//! without the machinery that prints it, and with rarely used code optimised for size. That takes `RUSTC_BOOTSTRAP=1`,
+//! since the flags are not stable yet. rustup's own std works as well, is larger, and is taken when no source can be
+//! had.
 //!
-//! The ordinary way is tried first and bounded in time; that it was refused is remembered for the toolchain at hand, so that
-//! the next run does not wait again. `PIECEWORK_WASM_TOOLCHAIN=rustup`, `=debian` or `=shipped-std` settles the question.
+//! The ordinary way is tried first and bounded in time. A refusal is remembered for the toolchain at hand, so that the
+//! next run does not wait again. `PIECEWORK_WASM_TOOLCHAIN=rustup`, `=debian` or `=shipped-std` settles the question.
 
 use std::{
     env,
@@ -26,7 +28,8 @@ use crate::{
 /// The target triple of everything a page loads.
 pub const TARGET: &str = "wasm32-unknown-unknown";
 
-/// std without the text of panics, and of `{:?}`, which no message for people uses; it stops at once where it would have told.
+/// std without the text of panics, and of `{:?}`, which no message for people uses; it stops at once where it would
+/// have printed.
 const SMALL: &str = r#"target.wasm32-unknown-unknown.rustflags=["-Zunstable-options", "-Cpanic=immediate-abort", "-Zlocation-detail=none", "-Zfmt-debug=none"]"#;
 /// The component that brings std's source.
 const SOURCE: &str = "rust-src";
@@ -58,7 +61,7 @@ pub enum WasmToolchain {
 }
 
 impl WasmToolchain {
-    /// Finds a compiler, installs what is missing, and says which way was taken.
+    /// Finds a compiler, installs its missing parts, and prints which way was taken.
     pub fn find_or_install() -> Result<Self, Failure> {
         let asked = env::var("PIECEWORK_WASM_TOOLCHAIN").ok();
         let may = |way: &str| asked.as_deref().is_none_or(|asked| asked == way);
@@ -104,7 +107,7 @@ impl WasmToolchain {
         }
     }
 
-    /// Whether what it makes is as small as it can be.
+    /// Whether the module that it makes is as small as it can be.
     pub fn builds_std(&self) -> bool {
         !matches!(self, Self::ShippedStd)
     }
@@ -124,7 +127,8 @@ impl WasmToolchain {
         self.add_target(command)
     }
 
-    /// `cargo clippy` for wasm as it is shipped, so that std is built once for both; the caller adds package, profile and features.
+    /// `cargo clippy` for wasm as it is shipped, so that std is built once for both; the caller adds package, profile
+    /// and features.
     pub fn clippy(&self) -> Command {
         let mut command = match self {
             Self::Rustup | Self::ShippedStd => shell::cargo(),
@@ -155,8 +159,8 @@ impl WasmToolchain {
     }
 }
 
-/// True when rustup has, or now brought, what `is_there` looks for in the toolchain's folder. A refusal is remembered, not
-/// reported as a failure.
+/// True when rustup has, or now brought, the file that `is_there` looks for in the toolchain's folder. A refusal is
+/// remembered, not reported as a failure.
 fn rustup_brings(
     kind: &str,
     name: &str,
@@ -260,7 +264,7 @@ fn find_linker() -> Result<PathBuf, Failure> {
 
 fn debian_command(program: &str, linker: &Path) -> Command {
     let mut command = shell::command(program);
-    // What rustup's proxy and `cargo run` set would lead Debian's compiler to rustup's libraries.
+    // The variables of rustup's proxy and `cargo run` would lead Debian's compiler to rustup's libraries.
     for name in [
         "RUSTUP_TOOLCHAIN",
         "LD_LIBRARY_PATH",

@@ -24,7 +24,7 @@ contract FeeToken is ERC20 {
     }
 }
 
-/// @dev Gives whoever receives a transfer one unit more.
+/// @dev Gives the receiver of a transfer one unit more.
 contract BonusToken is ERC20 {
     constructor() ERC20("Bonus", "BNS") {}
 
@@ -127,7 +127,8 @@ contract ReentrantToken is ERC20 {
     }
 }
 
-/// @dev During a transfer it makes every call it was given, and keeps how each ended. Its EIP-3009 asks for no signature.
+/// @dev During a transfer it makes every call that it was given, and keeps how each ended. Its EIP-3009 asks for no
+/// signature.
 contract KnockingToken is ERC20 {
     address public target;
     bytes[] public calls;
@@ -175,7 +176,7 @@ contract KnockingToken is ERC20 {
     }
 }
 
-/// @dev Gives each title the creator and share it was told.
+/// @dev Gives each title the creator and share that it was set to.
 contract PlainRegistry is IRegistry {
     struct Entry {
         address creator;
@@ -193,7 +194,7 @@ contract PlainRegistry is IRegistry {
     }
 }
 
-/// @dev Every way of not answering well. ReturnBomb and Reenter do name a creator, after what they tried.
+/// @dev Every way of not answering well. ReturnBomb and Reenter do name a creator, after their attempts.
 contract HostileRegistry {
     enum Mode {
         Revert,

@@ -40,7 +40,7 @@ contract Handler is VaultTest {
     uint256 public donated;
     uint256 private _random;
 
-    // What happened, so that a run which did nothing is seen.
+    // Counts of the events, so that a run without any is noticed.
     uint256 public paidClaims;
     uint256 public skippedClaims;
     uint256 public slashes;
@@ -279,7 +279,7 @@ contract Handler is VaultTest {
         }
     }
 
-    /// A claim of payee `p`, and what the model says it pays (the model's account is charged).
+    /// A claim of payee `p`, and the sum that it pays by the model (the model's account is charged).
     function randomClaim(uint256 p) private returns (IPieceworkVault.Claim memory c, uint256 pays) {
         uint256 i = draw(ACCOUNTS);
         IPieceworkVault.Voucher memory v = randomVoucher(i, p);

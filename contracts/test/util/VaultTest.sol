@@ -7,8 +7,8 @@ import {IPieceworkVault} from "../../interfaces/IPieceworkVault.sol";
 import {PlainRegistry} from "./Doubles.sol";
 import {Vm} from "./Vm.sol";
 
-/// @dev A vault on a demo token, people with keys, and what a wallet and a session key would sign. Digests are written
-/// out here again, field by field, and not taken from the contract.
+/// @dev A vault on a demo token, people with keys, and the signatures of a wallet and a session key. Digests are
+/// written out here again, field by field, and not taken from the contract.
 abstract contract VaultTest {
     Vm internal constant vm = Vm(address(uint160(uint256(keccak256("hevm cheat code")))));
 

@@ -1,5 +1,5 @@
-//! What the embedding page or the operator decides. Nothing here ever comes from a peer, a tracker,
-//! a torrent or a magnet link.
+//! The decisions of the embedding page or the operator. Nothing here ever comes from a peer, a tracker, a torrent or a
+//! magnet link.
 
 use alloy_primitives::Address;
 
@@ -52,8 +52,9 @@ pub struct Limits {
     /// Bytes of pieces begun but not verified, held in memory over all torrents.
     pub max_partial_bytes: u64,
     /// Bytes of storage that torrents may take together, those of earlier runs included; `None` leaves it to the edge's
-    /// quota. Counted are verified pieces and begun ones, and all of a torrent that is fetched as a whole. One that does not
-    /// fit fails ([`super::Event::Failed`]); what readers ask of it is fetched as far as that fits. Nothing is deleted.
+    /// quota. Verified pieces and begun ones count, and the whole of a torrent that is fetched whole. A torrent that
+    /// does not fit fails ([`super::Event::Failed`]); pieces that readers ask of it are fetched as far as they fit.
+    /// Nothing is deleted.
     pub storage_bytes: Option<u64>,
     /// How long a shutdown waits for durable writes and goodbyes.
     pub shutdown_grace: Duration,
@@ -75,47 +76,50 @@ impl Default for Limits {
     }
 }
 
-/// Where money moves (docs/protocol.md, "Negotiation": vault and chain come from the page's configuration).
+/// The contract and chain of the money (docs/protocol.md, "Negotiation": vault and chain come from the page's
+/// configuration).
 #[derive(Clone, Debug)]
 pub struct PaymentConfig {
     /// The vault contract.
     pub vault: Address,
     /// EIP-155 chain id of the vault's chain.
     pub chain_id: u64,
-    /// Buying; `None` takes only what is free.
+    /// Buying; `None` takes only free blocks.
     pub buy: Option<BuyConfig>,
     /// Selling; `None` serves for free.
     pub sell: Option<SellConfig>,
 }
 
-/// What may be spent.
+/// The limits of spending.
 #[derive(Clone, Debug)]
 pub struct BuyConfig {
     /// The most that is ever paid per block of 16 KiB.
     pub max_price: FineUnits,
     /// Hard cap on everything the account ever reveals, earlier runs included; raised by [`super::Command::SetBudget`].
     pub budget: TokenUnits,
-    /// Pieces per v1 torrent that may be advanced and lost to corrupt data (docs/protocol.md, "Advances in v1 torrents").
+    /// Pieces per v1 torrent that may be advanced and lost to corrupt data (docs/protocol.md, "Advances in v1
+    /// torrents").
     pub loss_budget_pieces: u32,
 }
 
-/// What is asked.
+/// The terms of selling.
 #[derive(Clone, Debug)]
 pub struct SellConfig {
-    /// Who is paid.
+    /// The address that is paid.
     pub payee: Address,
-    /// Price of a torrent whose [`AddOptions::price`] does not say.
+    /// Price of a torrent whose [`AddOptions::price`] is `None`.
     pub price: ResalePrice,
     /// The least bond of a buyer's account, in percent of its balance.
     pub min_bond_percent: u16,
-    /// How much is served before it is paid.
+    /// Blocks that a buyer may owe.
     pub credit: Credit,
-    /// Least worth of what is sold and redeemed at a time: [`SellConfig::dust_of`] of the token's decimals.
+    /// Least worth of a range that is sold or redeemed: [`SellConfig::dust_of`] of the token's decimals.
     pub dust: TokenUnits,
 }
 
 impl SellConfig {
-    /// 0.01 of a token with so many decimals: below that the gas of a redemption weighs too much (docs/protocol.md, "Constants").
+    /// 0.01 of a token with these decimals. Below that, the gas of a redemption weighs too much (docs/protocol.md,
+    /// "Constants").
     pub const fn dust_of(decimals: u8) -> TokenUnits {
         TokenUnits(10u128.saturating_pow(decimals.saturating_sub(2) as u32))
     }
@@ -126,17 +130,17 @@ impl SellConfig {
 pub enum ResalePrice {
     /// This many fine units per block; zero is free.
     Fixed(FineUnits),
-    /// This percentage of the average price paid for the torrent's blocks, as it was when it last changed by more than an
-    /// eighth, or at start; free until something was paid.
+    /// This percentage of the average price paid for the torrent's blocks, as it was when it last changed by more than
+    /// an eighth, or at start; free until something was paid.
     PercentOfPaid(u8),
 }
 
-/// How one torrent is taken up.
+/// The settings of one torrent.
 #[derive(Clone, Debug, Default)]
 pub struct AddOptions {
     /// More trackers for this torrent.
     pub trackers: Vec<String>,
-    /// What to do about data already in place.
+    /// The treatment of data that is already in place.
     pub check: CheckExisting,
     /// Selling price per block; `None` follows [`SellConfig::price`].
     pub price: Option<FineUnits>,
@@ -148,7 +152,7 @@ pub struct AddOptions {
     pub content: Option<[u8; 32]>,
 }
 
-/// What to do about data already in place.
+/// The treatment of data that is already in place.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum CheckExisting {
     /// Believe the have-record; re-hash only what it calls recent.

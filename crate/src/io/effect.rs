@@ -25,8 +25,9 @@ pub enum Effect {
         /// To be read as one run of bytes.
         chunks: Vec<Bytes>,
     },
-    /// Put (`Some`) or delete (`None`) small records, all or none. Ends when they outlive what `durability` says. They outlive
-    /// a loss of power within [`RECORDS_GATHER`] and a transaction all the same. What failed may come true later.
+    /// Put (`Some`) or delete (`None`) small records, all or none. Ends when they are as durable as `durability` says.
+    /// They outlive a loss of power within [`RECORDS_GATHER`] and a transaction in any case. A failed batch may still
+    /// be stored later.
     PutRecords {
         /// Key and value.
         records: Vec<(String, Option<Bytes>)>,
@@ -58,16 +59,16 @@ pub enum StorageOp {
         /// path and is never stored: reads of its spans give zeros, writes skip them.
         files: Vec<(Vec<String>, u64)>,
     },
-    /// Write verified bytes into files. The spans' lengths add up to the chunks'.
+    /// Write verified bytes into files. The spans' lengths add up to the chunks' lengths.
     Write {
         /// Where; pad spans are skipped.
         spans: Vec<FileSpan>,
-        /// What, to be read as one run of bytes.
+        /// The bytes, to be read as one run.
         chunks: Vec<Bytes>,
     },
     /// Read bytes of files.
     Read {
-        /// Where; pad spans read as zeros.
+        /// The parts of files to read; pad spans read as zeros.
         spans: Vec<FileSpan>,
     },
     /// Read bytes of files and answer with their SHA-1.
@@ -109,8 +110,8 @@ pub enum EffectResult {
         file_lengths: Vec<u64>,
         /// Of the scratch file.
         scratch_length: u64,
-        /// Files, by their place in the operation, that somebody changed since storage was closed: what the records say of them is
-        /// not believed.
+        /// Files, by their place in the operation, that somebody changed since storage was closed: the core does not
+        /// believe the records of them.
         changed: Vec<u32>,
     },
     /// Of the reads.
@@ -125,10 +126,11 @@ pub enum EffectResult {
     Done,
 }
 
-/// Records that need not last at once gather so long before they are made to outlive the machine's power, together.
+/// Records that need not last at once gather for this long. Then they are made to outlive the machine's power,
+/// together.
 pub const RECORDS_GATHER: Duration = Duration::from_secs(1);
 
-/// Why an effect failed.
+/// The reason why an effect failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EffectError {
     /// Storage is full: free space or raise the quota.
@@ -149,7 +151,7 @@ pub enum EffectError {
 }
 
 impl EffectError {
-    /// What was to be read is not there; else it may be, and storage did not let it be read.
+    /// The data to read is not there; otherwise it may be there, and storage did not let it be read.
     pub fn says_gone(&self) -> bool {
         matches!(self, EffectError::Missing(_))
     }

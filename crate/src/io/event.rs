@@ -1,4 +1,4 @@
-//! Events: what the page or the operator is told.
+//! Events: the core's messages to the page or the operator.
 
 pub use crate::payment::PaymentNeed;
 pub use crate::payment::voucher::abi::Claim;
@@ -11,7 +11,7 @@ pub enum Event {
     Added {
         /// The tag that the caller chose for the command.
         tag: u64,
-        /// The torrent, or why not.
+        /// The torrent, or the reason for the refusal.
         result: Result<InfoHash, AddError>,
     },
     /// A torrent's info dictionary is complete and its storage open.
@@ -40,7 +40,7 @@ pub enum Event {
     },
     /// A connection ended.
     PeerClosed {
-        /// Which torrent, if it came so far.
+        /// The torrent, if it came so far.
         info_hash: Option<InfoHash>,
         /// The connection; its id is never used again.
         connection: ConnectionId,
@@ -51,24 +51,24 @@ pub enum Event {
     Warning {
         /// The torrent that the text is about.
         info_hash: Option<InfoHash>,
-        /// A full sentence: what is wrong and what to do.
+        /// A full sentence: the fault and the way out.
         text: String,
     },
     /// A torrent cannot go on until the user does something.
     Failed {
         /// The torrent that waits for the user.
         info_hash: InfoHash,
-        /// A full sentence: what is wrong and what to do.
+        /// A full sentence: the fault and the way out.
         text: String,
     },
-    /// A peer asks for money and no account covers it: the page may offer a deposit. Said again for another reason or a lower
-    /// price, and when an account that covered it does not any more.
+    /// A peer asks for money and no account covers it: the page may offer a deposit. The event comes again for another
+    /// reason or a lower price, and when an account that covered it does so no longer.
     PaymentNeeded {
         /// The torrent whose peer asks for money.
         info_hash: InfoHash,
         /// The lowest price seen, fine units per block.
         price: FineUnits,
-        /// What the account lacks.
+        /// The account's lack.
         why: PaymentNeed,
     },
     /// Claims to be redeemed: send them, then say [`super::Command::Redeemed`] with the tag.
@@ -80,21 +80,22 @@ pub enum Event {
         /// Sum of the floors.
         total: TokenUnits,
     },
-    /// A range is full, or its buyer owes so much that he waits until it is redeemed, or he leaves:
-    /// [`super::Command::PrepareRedeem`] with [`super::RedeemScope::Due`]. Said once until something of his is redeemed.
+    /// A range is full, or its buyer leaves, or its buyer owes so much that it waits for a redemption:
+    /// [`super::Command::PrepareRedeem`] with [`super::RedeemScope::Due`]. The event comes once, until something of
+    /// that buyer's is redeemed.
     RedeemDue,
     /// A line for the payment log: a full sentence.
     Payment {
-        /// Which torrent, if any.
+        /// The torrent, if the text is about one.
         info_hash: Option<InfoHash>,
         /// A full sentence.
         text: String,
     },
-    /// [`super::Command::Shutdown`] is through.
+    /// [`super::Command::Shutdown`] is done.
     ShutDown,
 }
 
-/// Why a torrent was not taken up.
+/// The reason why a torrent was not taken up.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddError {
     /// The magnet link is not valid.
@@ -111,7 +112,7 @@ pub enum AddError {
     TooMany(usize),
 }
 
-/// Why a stream ended early.
+/// The reason why a stream ended early.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StreamError {
     /// No such torrent or file, or the torrent was removed.
@@ -126,12 +127,12 @@ pub enum StreamError {
     /// Storage failed.
     #[error("storage failed: {0}")]
     Storage(String),
-    /// What is missing does not fit [`super::Limits::storage_bytes`]; the text says what to do.
+    /// The missing pieces do not fit [`super::Limits::storage_bytes`]; the text says what to do.
     #[error("{0}")]
     StorageLimit(String),
 }
 
-/// Why a connection ended.
+/// The reason why a connection ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClosedReason {
     /// The other side, or the network.
@@ -146,10 +147,10 @@ pub enum ClosedReason {
     /// It broke the payment protocol.
     #[error("payment protocol error: {0}")]
     Payment(String),
-    /// No room, duplicate, both complete, idle, or the torrent went away.
+    /// No room, a duplicate, both complete, idle, or a torrent that went away.
     #[error("not needed: {0}")]
     NotNeeded(&'static str),
-    /// It said nothing, or did nothing, for too long.
+    /// It sent nothing, or did nothing, for too long.
     #[error("timed out: {0}")]
     TimedOut(&'static str),
     /// We are shutting down.

@@ -1,4 +1,4 @@
-//! Inputs: what the edge tells the core, commands among them.
+//! Inputs: the edge's messages to the core, commands among them.
 
 use alloy_primitives::Address;
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use crate::types::{ConnectionId, EffectId, FineUnits, InfoHash, StreamId, TokenU
 pub enum Input {
     /// The time of the last [`super::Output::Timeout`] came.
     Tick,
-    /// The page or the operator wants something.
+    /// A wish of the page or the operator.
     Command(Command),
     /// A tracker's WebSocket opened.
     TrackerConnected {
@@ -31,7 +31,7 @@ pub enum Input {
     TrackerClosed {
         /// The tracker that the edge has no socket to any more.
         tracker: TrackerId,
-        /// Why, for the log and the page.
+        /// The reason, for the log and the page.
         reason: String,
     },
     /// Answer to [`super::Output::CreateOffer`]: an SDP offer with its candidates gathered.
@@ -52,10 +52,11 @@ pub enum Input {
     ConnectionOpen {
         /// The connection that either side offered; the core named it.
         connection: ConnectionId,
-        /// A hash of the remote network address, 0 if unknown: serves only to tell peers of one address.
+        /// A hash of the remote network address, 0 if unknown. It serves only to tell peers of one address.
         address_hash: u64,
-        /// The same of each address that the peer's own description names. They prove nothing, and are held against it alone: a
-        /// peer with several addresses that was banned or is connected at one of them is known by it at the others.
+        /// The same of each address that the peer's own description names. They prove nothing, and are held against
+        /// that peer alone. A peer with several addresses that was banned or is connected at one of them is known by it
+        /// at the others.
         claimed: Vec<u64>,
     },
     /// The data channel brought bytes.
@@ -76,7 +77,7 @@ pub enum Input {
     ConnectionClosed {
         /// The connection that is over; its id is never used again.
         connection: ConnectionId,
-        /// Why, for the log and the page.
+        /// The reason, for the log and the page.
         reason: String,
     },
     /// An [`super::Output::Effect`] ended.
@@ -88,7 +89,7 @@ pub enum Input {
     },
 }
 
-/// What the page or the operator may want.
+/// The wishes of the page or the operator.
 #[derive(Clone, Debug)]
 pub enum Command {
     /// Take up a torrent. Answered by [`super::Event::Added`] with the same tag.
@@ -162,7 +163,8 @@ pub enum Command {
     StopSelling,
     /// Replace the hard cap on spending.
     SetBudget {
-        /// Everything that the account spent so far and spends from now on stays at or below this; another account begins at 0.
+        /// Everything that the account spent so far and spends from now on stays at or below this; another account
+        /// begins at 0.
         total: TokenUnits,
     },
     /// The most paid per block for one torrent; zero takes only free peers.
@@ -181,15 +183,15 @@ pub enum Command {
     },
     /// Close ranges durably and hand out their claims by [`super::Event::ClaimsReady`].
     PrepareRedeem(RedeemScope),
-    /// Of the claims handed out by [`super::Event::ClaimsReady`] only the first are sent, and are answered for by
-    /// [`Command::Redeemed`] later; the others can be redeemed again.
+    /// Only the first of the claims handed out by [`super::Event::ClaimsReady`] are sent, and [`Command::Redeemed`]
+    /// answers for them later; the others can be redeemed again.
     ReturnClaims {
         /// The tag of the [`super::Event::ClaimsReady`] that handed them out.
         tag: u64,
         /// How many are sent.
         sent: usize,
     },
-    /// What became of claims handed out by [`super::Event::ClaimsReady`].
+    /// The end of the claims handed out by [`super::Event::ClaimsReady`].
     Redeemed {
         /// The tag of the [`super::Event::ClaimsReady`] that handed them out.
         tag: u64,
@@ -202,21 +204,22 @@ pub enum Command {
     Shutdown,
 }
 
-/// What names a torrent.
+/// The name of a torrent.
 #[derive(Clone, Debug)]
 pub enum Source {
     /// A magnet link (BEP 9), or a bare info hash in hexadecimal or base32, which is the same as [`Source::Stored`].
     Magnet(String),
     /// The bytes of a .torrent file (BEP 3).
     Torrent(Bytes),
-    /// A torrent whose info dictionary is in the records, by its hash; one that is not is fetched, if trackers are given.
+    /// A torrent whose info dictionary is in the records, by its hash. A torrent that is not in the records is fetched,
+    /// if trackers are given.
     Stored(InfoHash),
 }
 
-/// What became of a redemption.
+/// The end of a redemption.
 #[derive(Clone, Debug)]
 pub enum RedeemOutcome {
-    /// The transaction is in a block: the indices (into the claims) that paid, and what was paid per index.
+    /// The transaction is in a block: the indices (into the claims) that paid, and the sum that was paid per index.
     Mined {
         /// `(index, token units paid)` of every `Redeemed` event.
         paid: Vec<(u32, TokenUnits)>,
@@ -225,13 +228,13 @@ pub enum RedeemOutcome {
     },
     /// Nothing was sent, or it reverted: the claims stay redeemable.
     Failed {
-        /// Why, for the page.
+        /// The reason, for the page.
         reason: String,
     },
-    /// It may have been sent, and is in no block that was seen: the claims stay redeemable, and if their serials are
-    /// consumed later, it was by this.
+    /// It may have been sent, and is in no block that was seen: the claims stay redeemable. If their serials are
+    /// consumed later, this transaction did it.
     Unknown {
-        /// Why, for the page.
+        /// The reason, for the page.
         reason: String,
     },
 }

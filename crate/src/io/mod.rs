@@ -1,4 +1,4 @@
-//! What passes between the core and an edge: every input, output, effect, event and setting, as plain data.
+//! The traffic between the core and an edge: every input, output, effect, event and setting, as plain data.
 //!
 //! Owns no behaviour. Edges see it as part of [`crate::client`].
 

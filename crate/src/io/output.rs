@@ -1,4 +1,4 @@
-//! Outputs: what the core asks the edge to do.
+//! Outputs: the core's requests to the edge.
 
 use bytes::Bytes;
 
@@ -7,14 +7,14 @@ use super::event::{ClosedReason, Event, StreamError};
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, EffectId, StreamId, TrackerId};
 
-/// Something the edge is to do.
+/// A request to the edge.
 #[derive(Clone, Debug)]
 pub enum Output {
     /// Nothing more to do until this time ([`Timestamp::NEVER`]: until the next input).
     Timeout(Timestamp),
     /// Open a tracker's WebSocket.
     ConnectTracker {
-        /// The name of the socket in all that the edge tells of it.
+        /// The name of the socket in all messages of the edge about it.
         tracker: TrackerId,
         /// `ws://` or `wss://`.
         url: String,
@@ -59,8 +59,8 @@ pub enum Output {
         /// To be sent in this order as one message.
         chunks: Vec<Bytes>,
     },
-    /// Report [`super::Input::SendBuffer`] whenever the buffered bytes fall to this, and once if they are no more already:
-    /// what was reported last may have been above this mark.
+    /// Report [`super::Input::SendBuffer`] whenever the buffered bytes fall to this, and once if they are no more
+    /// already: the last report may have been above this mark.
     SetLowWater {
         /// The connection whose data channel has this mark from now on.
         connection: ConnectionId,

@@ -1,4 +1,4 @@
-//! What a page or an operator may look at between inputs. Plain data, made anew on each call.
+//! The view of a client between inputs, for a page or an operator. Plain data, made anew on each call.
 
 use bytes::Bytes;
 
@@ -20,7 +20,7 @@ pub struct ClientSnapshot {
     pub money: MoneySnapshot,
 }
 
-/// How much a client holds for others at the moment. Strangers make these grow, so each has a bound.
+/// The memory that a client holds for others at the moment. Strangers make these amounts grow, so each has a bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct LoadSnapshot {
     /// Open connections.
@@ -31,7 +31,7 @@ pub struct LoadSnapshot {
     pub undecoded_bytes: usize,
     /// Bytes that wait to be sent, over all peers, without those that the edge holds.
     pub queued_bytes: usize,
-    /// The most that waits so for one peer.
+    /// The most of these bytes for one peer.
     pub queued_bytes_of_one: usize,
     /// The most requests that one peer waits for.
     pub requests_in_of_one: usize,
@@ -41,7 +41,7 @@ pub struct LoadSnapshot {
     pub partial_bytes: u64,
     /// Bytes that arrived and would be lost with the process, in the torrent that has most of them ...
     pub at_risk_of_one: u64,
-    /// ... and together with those that its peers are asked for.
+    /// ... and together with the bytes that its peers are asked for.
     pub at_risk_and_asked_of_one: u64,
     /// Effects under way.
     pub effects: usize,
@@ -60,18 +60,18 @@ pub struct TrackerSnapshot {
     pub error: Option<String>,
 }
 
-/// What is spent, earned, locked.
+/// Money that is spent, earned or locked.
 #[derive(Clone, Debug, Default)]
 pub struct MoneySnapshot {
     /// An account is set and known to the chain.
     pub account_ready: bool,
-    /// Why nothing new can be bought until the user does something about the account.
+    /// Why nothing new can be bought before the user does something about the account.
     pub need: Option<PaymentNeed>,
     /// Last read of the account: balance left on chain.
     pub balance: TokenUnits,
     /// Promised to payees in ranges (the whole ranges).
     pub locked: TokenUnits,
-    /// Revealed to payees and not yet redeemed or redeemed: everything spent by this client.
+    /// Revealed to payees, redeemed or not: everything that this client spent.
     pub spent: FineUnits,
     /// The hard cap.
     pub budget: TokenUnits,
@@ -91,12 +91,12 @@ pub struct MoneySnapshot {
     pub preimages_received: u64,
 }
 
-/// Where a torrent stands.
+/// The state of a torrent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TorrentState {
     /// Waiting for the info dictionary from peers.
     FetchingMetadata,
-    /// Opening storage, re-hashing what is there.
+    /// Opening storage, hashing the data that is there again.
     Checking,
     /// Fetching.
     Downloading,
@@ -117,7 +117,7 @@ pub struct TorrentSnapshot {
     pub name: String,
     /// State.
     pub state: TorrentState,
-    /// Why it cannot go on, while its state is [`TorrentState::Failed`]: a full sentence.
+    /// The reason why it cannot go on, while its state is [`TorrentState::Failed`]: a full sentence.
     pub failure: Option<String>,
     /// Bytes in all; 0 until the metadata is there.
     pub total_length: u64,
@@ -184,9 +184,9 @@ pub struct PeerSnapshot {
     pub requests_out: u32,
     /// Requests it waits for.
     pub requests_in: u32,
-    /// What we pay it.
+    /// Our payments to it.
     pub buying: PeerPayment,
-    /// What it pays us.
+    /// Its payments to us.
     pub selling: PeerPayment,
 }
 
@@ -201,6 +201,6 @@ pub struct PeerPayment {
     pub paid: FineUnits,
     /// Blocks paid on this connection.
     pub blocks: u64,
-    /// Why nothing is paid, a full sentence; empty if there is nothing to say.
+    /// The reason why nothing is paid, a full sentence; empty if there is none to name.
     pub note: String,
 }

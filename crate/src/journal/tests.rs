@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A file on a disk: what was written since the machine started may be lost with its power, sector by sector.
+/// A file on a disk: bytes that were written since the machine started may be lost with its power, sector by sector.
 #[derive(Clone, Default)]
 struct Disk(Rc<RefCell<Platter>>);
 
@@ -14,7 +14,7 @@ struct Disk(Rc<RefCell<Platter>>);
 struct Platter {
     bytes: Vec<u8>,
     flushed: Vec<u8>,
-    /// The next write stops after so many bytes.
+    /// The next write stops after this many bytes.
     fails_after: Option<usize>,
 }
 
@@ -107,13 +107,13 @@ fn fresh_salt(turns: &mut u8) -> Salt {
 #[derive(Clone, Debug)]
 enum Step {
     Append(Batch),
-    /// An append of which so many bytes are written.
+    /// An append of which this many bytes are written.
     Fail(Batch, usize),
-    /// The database takes what there is.
+    /// The database takes the batches that are there.
     Cover,
-    /// It took it, but the process does not hear of it any more.
+    /// It took them, but the process does not learn of it any more.
     CoverUnheard,
-    /// The system writes a file back when it likes to.
+    /// The system writes a file back at a time of its own choice.
     WriteBack(bool),
     Kill,
     Unplug(u64),
@@ -143,8 +143,8 @@ fn a_step() -> impl Strategy<Value = Step> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
 
-    /// What a start finds is what was there after some batch: after the last one if the process was killed, after none
-    /// before the database's last if the power went.
+    /// A start finds the records as they were after some batch: after the last one if the process was killed, after
+    /// none before the database's last if the power went.
     #[test]
     fn nothing_is_lost_with_the_process(steps in prop::collection::vec(a_step(), 1..120)) {
         let mut disks = [Disk::default(), Disk::default()];

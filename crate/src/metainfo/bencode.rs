@@ -4,13 +4,13 @@
 //! nodes that only remember byte ranges, so a value's exact bytes can be hashed or kept.
 //! Memory is bounded by [`Limits`], never by a number the input names.
 //!
-//! Strict: no leading zeros, no `-0`, no integer that fits neither `i64` nor `u64`, no duplicate
-//! dictionary keys, nothing after the top value unless [`Document::parse_prefix`] is asked for.
-//! Keys out of order are read always, because torrents in the wild have them and an info hash is
-//! over raw bytes anyway. With [`Limits::tolerant`] the rest that the field takes is read too: zeros
-//! before a number, `-0`, numbers beyond 64 bits (they are there, but no number: [`Value::as_int`]
-//! is `None`), and a key twice, of which the first counts. So reads libtorrent, and who reads the
-//! same bytes otherwise would fetch other files under the same hash. The writer always sorts.
+//! Strict: no leading zeros, no `-0`, no integer that fits neither `i64` nor `u64`, no duplicate dictionary keys,
+//! nothing after the top value unless the caller uses [`Document::parse_prefix`]. Keys out of order are always read,
+//! because torrents in the wild have them and an info hash is over raw bytes anyway. With [`Limits::tolerant`] the
+//! reader takes the other liberties of the field too: zeros before a number, `-0`, numbers beyond 64 bits (they are
+//! there, but [`Value::as_int`] is `None`), and a key twice, of which the first counts. libtorrent reads them in the
+//! same way, and a client that reads the same bytes differently would fetch other files under the same hash. The writer
+//! always sorts.
 
 use core::ops::Range;
 use std::borrow::Cow;
@@ -20,7 +20,7 @@ use crate::sorted::Map;
 /// Longest run of digits of an integer (`u64::MAX` has 20).
 const MAX_DIGITS: usize = 20;
 
-/// What a document may cost. Exceeding any of them refuses the whole document.
+/// The most that a document may cost. A document that passes one of these bounds is refused whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Longest input, bytes.
@@ -29,7 +29,7 @@ pub struct Limits {
     pub max_depth: usize,
     /// Most values, keys included.
     pub max_nodes: usize,
-    /// Whether what other clients take is read, though the grammar forbids it.
+    /// Whether forms are read that the grammar forbids and other clients take.
     pub tolerant: bool,
 }
 
@@ -437,8 +437,8 @@ impl<'d, 'a> Value<'d, 'a> {
         core::str::from_utf8(self.as_bytes()?).ok()
     }
 
-    /// The string's content as text of at most `max_len` bytes, if this is a string: what is not
-    /// UTF-8 is replaced, what is longer cut off.
+    /// The string's content as text of at most `max_len` bytes, if this is a string. Bytes that are not UTF-8 are
+    /// replaced, and the rest of a longer text is cut off.
     pub fn as_text(&self, max_len: usize) -> Option<String> {
         let bytes = self.as_bytes()?;
         let mut text = String::from_utf8_lossy(&bytes[..bytes.len().min(max_len)]).into_owned();
@@ -809,7 +809,7 @@ mod tests {
                 bytes[at] = byte;
             }
             if let Ok(document) = parse(&bytes) {
-                // What is accepted is consistent: its canonical form means the same.
+                // An accepted document is consistent: its canonical form means the same.
                 let read = to_item(document.root());
                 let canonical = read.to_vec();
                 prop_assert_eq!(to_item(parse(&canonical).unwrap().root()), read);

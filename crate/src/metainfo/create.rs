@@ -28,12 +28,12 @@ pub const MIN_DEFAULT_PIECE_LENGTH: u32 = BLOCK_LEN;
 pub const MAX_DEFAULT_PIECE_LENGTH: u32 = 4 * 1024 * 1024;
 /// Number of pieces that the choice stays under while it can.
 const TARGET_PIECES: u64 = 1500;
-/// From this total length on, pieces have at least [`PLAYABLE_PIECE_LENGTH`]: below that, hashes
-/// and have messages outweigh what a player gains by smaller pieces.
+/// From this total length on, pieces have at least [`PLAYABLE_PIECE_LENGTH`]. Below that, hashes and have messages
+/// outweigh a player's gain by smaller pieces.
 const PLAYABLE_FROM: u64 = 16 * 1024 * 1024;
 const PLAYABLE_PIECE_LENGTH: u32 = 256 * 1024;
 
-/// Why a torrent cannot be made.
+/// The reason why a torrent cannot be made.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CreateError {
     /// The bytes hashed are not as many as the files have.
@@ -60,9 +60,8 @@ pub enum CreateError {
     Metainfo(#[from] MetainfoError),
 }
 
-/// The piece length to take for so many bytes: a power of two from 16 KiB to 4 MiB that keeps the
-/// number of pieces below about 1500, at least 256 KiB from 16 MiB on. Larger only when
-/// [`MAX_PIECES`] asks for it.
+/// The piece length for this many bytes: a power of two from 16 KiB to 4 MiB that keeps the number of pieces below
+/// about 1500, and at least 256 KiB from 16 MiB on. It is larger only when [`MAX_PIECES`] asks for it.
 pub fn default_piece_length(total_length: u64) -> u32 {
     let mut length = match total_length {
         PLAYABLE_FROM.. => PLAYABLE_PIECE_LENGTH,
@@ -124,8 +123,8 @@ impl TorrentBuilder {
         }
     }
 
-    /// Adds a file of `length` bytes with its path's components below the folder. Turns a single
-    /// file into a folder that holds only what is added.
+    /// Adds a file of `length` bytes with its path's components below the folder. Turns a single file into a folder
+    /// that holds only the added files.
     pub fn file<S: Into<String>>(mut self, path: impl IntoIterator<Item = S>, length: u64) -> Self {
         let entry = (path.into_iter().map(Into::into).collect(), length);
         match &mut self.files {
@@ -188,7 +187,7 @@ impl TorrentBuilder {
     /// A hasher to be fed with the files' bytes, one after the other in the order given.
     ///
     /// # Errors
-    /// No content, or a piece length that does not do.
+    /// No content, or a piece length that is out of bounds.
     pub fn hasher(&self) -> Result<PieceHasher, CreateError> {
         let total_length = self.total_length();
         if total_length == 0 {
@@ -274,7 +273,7 @@ pub struct PieceHasher {
     hashes: Vec<u8>,
 }
 
-/// What a [`PieceHasher`] found, for [`TorrentBuilder::build`].
+/// The hashes that a [`PieceHasher`] computed, for [`TorrentBuilder::build`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PieceHashes {
     total_length: u64,

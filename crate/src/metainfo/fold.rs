@@ -1,10 +1,10 @@
-//! One form for names that a case-insensitive file system takes for the same.
+//! One form for names that are equal to a case-insensitive file system.
 //!
-//! The same as lower, upper and lower case of the standard library one after the other: capital sharp s, sharp s and `ss` must
-//! come out the same. Its own table because the library's weigh 25 kB in what a page loads, and this one 2: only what that
-//! chain changes, as runs. A test compares every character.
+//! It is the lower, upper and lower case of the standard library one after the other, because capital sharp s, sharp s
+//! and `ss` must come out the same. It has its own table because the library's tables weigh 25 kB in a page, and this
+//! one 2 kB. The table has only the changes of that chain, as runs. A test compares every character.
 
-/// First character, last one, the distance between them, and what is added. In order.
+/// First character, last one, the distance between them, and the number to add. In order.
 const RUNS: &[(u32, u32, u8, i32)] = &[
     (0x41, 0x5a, 1, 32),
     (0xb5, 0xb5, 1, 775),
@@ -271,7 +271,8 @@ fn push(c: char, folded: &mut String) {
 mod tests {
     use super::*;
 
-    /// The version of Unicode that the tables are made of. No later one changes what a character folds to, it only adds some.
+    /// The Unicode version of the tables. No later version changes the folding of a character; later versions only add
+    /// some.
     const UNICODE: (u8, u8, u8) = (17, 0, 0);
 
     fn by_the_library(c: char) -> String {

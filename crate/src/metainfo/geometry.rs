@@ -134,7 +134,7 @@ impl Geometry {
             .then(|| PieceIndex((offset / u64::from(self.piece_length)) as u32))
     }
 
-    /// The pieces that hold any byte of the global range; what lies past the end is cut off.
+    /// The pieces that hold any byte of the global range; the part past the end is cut off.
     pub fn pieces_of(&self, range: Range<u64>) -> PieceRange {
         let end = range.end.min(self.total_length);
         if range.start >= end {
@@ -204,8 +204,8 @@ pub struct FileSpan {
     pub pad: bool,
 }
 
-/// The parts of files that `length` bytes from `global_offset` cover, in order and without gaps.
-/// What lies past the last file is cut off; empty files never appear.
+/// The parts of files that `length` bytes from `global_offset` cover, in order and without gaps. The part past the last
+/// file is cut off; empty files never appear.
 ///
 /// `files` are a torrent's, in order, with offsets that follow on each other.
 pub fn spans(

@@ -1,8 +1,9 @@
 //! Magnet links (BEP 9, "magnet URI format"; BEP 53 for `so`).
 //!
-//! Owns their parsing and printing. A person typed or pasted them, often out of a page's source or a chat: what stands
-//! around a link is left out, and so is a parameter that cannot be read, for the hash and the other trackers are enough.
-//! Only what says which torrent it is, and what is paid for (`pw.content`), must be right. Never contacts anything.
+//! Owns their parsing and printing. A person typed or pasted a link, often out of a page's source or a chat. So the
+//! text around a link is left out, and so is a parameter that cannot be read: the hash and the other trackers are
+//! enough. Only the parameters that name the torrent, and the registry id that is paid for (`pw.content`), must be
+//! right. Never contacts anything.
 
 use core::fmt;
 use core::ops::RangeInclusive;
@@ -52,7 +53,7 @@ pub enum MagnetError {
     Value {
         /// The parameter.
         key: &'static str,
-        /// What it must look like.
+        /// The form that it must have.
         expected: &'static str,
     },
 }
@@ -131,7 +132,7 @@ impl FromStr for MagnetLink {
 }
 
 impl MagnetLink {
-    /// Takes up one parameter but `xt`. What cannot be read is left out.
+    /// Takes up one parameter but `xt`, and leaves out one that cannot be read.
     fn take(&mut self, key: &str, value: &str) -> Result<(), MagnetError> {
         match key {
             "dn" => self.display_name = Some(decode_lossy(&value.replace('+', " "))),
@@ -155,7 +156,7 @@ impl MagnetLink {
     }
 }
 
-/// What the `xt` of a link say together.
+/// The hash that the `xt` of a link give together.
 #[derive(Default)]
 struct Topics {
     v1: Option<InfoHash>,
@@ -253,7 +254,7 @@ fn strip_prefix_ignore_case<'t>(text: &'t str, prefix: &str) -> Option<&'t str> 
     start.eq_ignore_ascii_case(prefix).then_some(rest)
 }
 
-/// A link copied from a page's source has `&amp;` where `&` was meant: what is left of it.
+/// A parameter without the rest of `&amp;`, which a link copied from a page's source has where `&` was meant.
 fn without_entity(parameter: &str) -> &str {
     let rest = parameter.trim_start_matches("amp;");
     let numbers = ["#38;", "#038;", "#x26;"];
@@ -304,7 +305,7 @@ fn decode(value: &str) -> Option<String> {
     String::from_utf8(bytes).ok().filter(|_| is_whole)
 }
 
-/// Text to be shown: a broken escape stays as it is, and what is not UTF-8 is replaced.
+/// Text to be shown: a broken escape stays as it is, and bytes that are not UTF-8 are replaced.
 fn decode_lossy(value: &str) -> String {
     String::from_utf8_lossy(&unescape(value).0).into_owned()
 }

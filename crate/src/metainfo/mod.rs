@@ -1,4 +1,4 @@
-//! What a torrent is: its info dictionary, files, pieces and hashes.
+//! A torrent: its info dictionary, files, pieces and hashes.
 //!
 //! Owns reading and writing `.torrent` files and magnet links (BEP 3, 9, 12, 19, 47, 53), the v1
 //! half of hybrid torrents (BEP 52) included. Invariant of [`Metainfo`]: the number of piece hashes
@@ -6,9 +6,9 @@
 //! are equal. Never reads a file or the network. [`bencode`] lies here and is used by
 //! [`crate::wire`] too.
 //!
-//! What the field takes is taken, for the hash is over the info dictionary's bytes as they are, and
-//! nothing around it is hashed: bytes after the end, a key twice (the first counts), numbers that
-//! nobody needs. Where two readings would give other files, libtorrent's is ours.
+//! The reader accepts all that other clients accept, because the hash is over the info dictionary's bytes as they are,
+//! and nothing around it is hashed: bytes after the end, a key twice (the first counts), numbers that nobody needs.
+//! Where two readings would give other files, ours is libtorrent's.
 
 pub mod bencode;
 pub mod create;
@@ -36,8 +36,8 @@ pub use tracker_url::{TrackerUrl, TrackerUrlError};
 pub const MAX_INFO_LEN: usize = 8 * 1024 * 1024;
 /// Most pieces; a torrent with more is refused. Their hashes fill [`MAX_INFO_LEN`] nearly.
 pub const MAX_PIECES: usize = 400_000;
-/// Longest piece, bytes; a torrent with longer ones is refused. A page holds a piece in memory until
-/// it is verified, and pays for one in advance that may prove bad.
+/// Longest piece, bytes; a torrent with longer ones is refused. A page holds a piece in memory until it is verified,
+/// and pays in advance for one that may prove bad.
 pub const MAX_PIECE_LENGTH: u32 = 64 * 1024 * 1024;
 /// Most files, pad files included; a torrent with more is refused.
 pub const MAX_FILES: usize = 1 << 17;
@@ -52,7 +52,7 @@ pub const MAX_TEXT_LEN: usize = 4096;
 
 /// Top-level key of the registry id of the title (32 bytes; docs/protocol.md, "Content").
 const CONTENT_KEY: &[u8] = b"pw.content";
-/// How BitComet calls its padding, which it does not mark.
+/// BitComet's name for its padding files, which it does not mark.
 const BITCOMET_PADDING: &[u8] = b"_____padding_file_";
 /// SHA-1 hash, bytes.
 const HASH_LEN: usize = 20;
@@ -71,7 +71,7 @@ pub enum MetainfoError {
         "this torrent is BitTorrent v2 only (BEP 52); only v1 and hybrid torrents are supported"
     )]
     OnlyV2,
-    /// There is nothing in it.
+    /// The torrent has no bytes.
     #[error("the torrent has no content")]
     Empty,
     /// The number of hashes does not fit the length.
@@ -89,12 +89,12 @@ pub enum MetainfoError {
     /// A bound of this implementation.
     #[error("the torrent has {what} beyond the supported {max}")]
     TooLarge {
-        /// What there is too much of.
+        /// The thing that there is too much of.
         what: &'static str,
         /// The bound.
         max: u64,
     },
-    /// The info dictionary is not the one that was asked for.
+    /// The info dictionary is of another torrent than the caller asked for.
     #[error("the info dictionary has hash {actual}, expected {expected}")]
     InfoHashMismatch {
         /// The hash that the caller asked for.
@@ -140,15 +140,16 @@ pub struct Metainfo {
 /// One file of a torrent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileEntry {
-    /// Where to keep it: the file's name for a torrent of a single file, else the torrent's name
-    /// and the path below it. Made safe, so it may differ from what the torrent says.
+    /// The place to keep it: the file's name for a torrent of a single file, else the torrent's name and the path below
+    /// it. Made safe, so it may differ from the torrent's own names.
     pub path: SafePath,
     /// Length of the file in bytes, as the info dictionary says; zero for a symbolic link.
     pub length: u64,
     /// Global offset of its first byte.
     pub offset: u64,
-    /// Not a file (BEP 47): padding (`attr` has `p`), which is all zeros, or a symbolic link (`l`), which has
-    /// no bytes and is never made or followed. Never stored, never shown; here so that files keep their numbers.
+    /// Not a file (BEP 47): padding (`attr` has `p`), which is all zeros, or a symbolic link (`l`), which has no bytes
+    /// and is never made or followed. It is never stored and never shown. It is in the list so that files keep their
+    /// numbers.
     pub pad: bool,
 }
 
@@ -156,7 +157,7 @@ impl Metainfo {
     /// Reads a `.torrent` file.
     ///
     /// # Errors
-    /// Says which part is missing, invalid or beyond a bound.
+    /// The error names the part that is missing, invalid or beyond a bound.
     pub fn from_torrent(torrent: &[u8]) -> Result<Self, MetainfoError> {
         // Servers and editors leave newlines and comments behind the end.
         let document = Document::parse_prefix(torrent, Limits::TORRENT)?;
@@ -262,7 +263,7 @@ impl Metainfo {
         self.file_range_to_pieces(file, 0..u64::MAX)
     }
 
-    /// The pieces that hold any byte of a range within the file; what lies past its end is cut off.
+    /// The pieces that hold any byte of a range within the file; the part past its end is cut off.
     pub fn file_range_to_pieces(&self, file: u32, range: core::ops::Range<u64>) -> PieceRange {
         let Some(entry) = self.files.get(file as usize) else {
             return PieceRange::EMPTY;
@@ -398,7 +399,7 @@ fn read_files(files: Value<'_, '_>, name: &[u8]) -> Result<Vec<FileEntry>, Metai
         };
         let is_link = has(b'l');
         let length = match file.get(b"length").and_then(|v| v.as_u64()) {
-            // Whatever length it names, a link is none of the torrent's bytes.
+            // A link contributes no bytes to the torrent, whatever length it names.
             _ if is_link => 0,
             length => length.ok_or(MetainfoError::Field("info.files.length"))?,
         };
@@ -431,7 +432,7 @@ fn read_name<'a>(info: Value<'_, 'a>) -> Option<&'a [u8]> {
         .or_else(|| info.get(b"name")?.as_bytes())
 }
 
-/// Where a file lies, below the torrent's name. `None`: neither of its two keys says so.
+/// The place of a file, below the torrent's name. `None`: neither of its two keys gives it.
 fn read_path<'a>(
     file: Value<'_, 'a>,
     name: &'a [u8],

@@ -1,10 +1,9 @@
-//! Safe names for what a torrent wants to call its files.
+//! Safe names for the files of a torrent.
 //!
-//! Owns the rule that no path of a torrent leaves its folder, names a device, hides text
-//! direction, or lands on another file of the same torrent, on any file system we may write to.
-//! Names are changed, not refused: the same torrent gives the same names everywhere.
-//! Never touches a file system, and so knows nothing of what already lies there. Unicode
-//! normalisation is left alone: two names that differ only in composition stay two names.
+//! Owns the rule that no path of a torrent leaves its folder, names a device, hides text direction, or lands on another
+//! file of the same torrent, on any file system that we may write to. Names are changed, not refused: the same torrent
+//! gives the same names everywhere. Never touches a file system, and so knows nothing of the files that already lie
+//! there. Unicode normalisation is left alone: two names that differ only in composition stay two names.
 
 use core::fmt;
 use std::collections::BTreeMap;
@@ -17,7 +16,7 @@ pub const MAX_COMPONENT_LEN: usize = 255;
 pub const MAX_PATH_DEPTH: usize = 128;
 /// Longest extension that survives shortening, bytes with its dot.
 const MAX_EXTENSION_LEN: usize = 16;
-/// Most bytes of a raw name that are looked at.
+/// Most bytes of a raw name that are read.
 const MAX_RAW_LEN: usize = 4 * MAX_COMPONENT_LEN;
 
 /// A relative path of safe components, at least one.
@@ -60,9 +59,9 @@ pub fn sanitize_component(raw: &[u8]) -> String {
     name
 }
 
-/// Hands out the paths of one torrent's files so that no two meet, also where case is ignored.
+/// Hands out the paths of one torrent's files so that no two are equal, also where case is ignored.
 ///
-/// A tree, not a sorted vector: a torrent names a hundred thousand files in the order that it likes.
+/// A tree, not a sorted vector: a torrent may name a hundred thousand files in any order.
 #[derive(Debug, Default)]
 pub(super) struct PathTable {
     /// By directory and folded name.
@@ -70,12 +69,12 @@ pub(super) struct PathTable {
     directory_count: u32,
 }
 
-/// What a name in a directory stands for.
+/// The meaning of a name in a directory.
 #[derive(Debug, Default)]
 struct Name {
-    /// Given out.
+    /// A path of the torrent has it.
     taken: bool,
-    /// What a directory that wanted it became: its number and name.
+    /// The directory that wanted this name: its number, and the name that it got.
     directory: Option<(u32, String)>,
     /// Where the search for a free suffix goes on, so that many equal names cost no square; 0: not begun.
     next_suffix: u32,
@@ -148,8 +147,8 @@ fn is_forbidden(c: char) -> bool {
         || matches!(c, '/' | '\\' | ':' | '<' | '>' | '"' | '|' | '?' | '*')
         // Direction marks, overrides and isolates: `gpj.exe` must not read as `exe.jpg`.
         || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-        // Line and paragraph separators, zero-width space, word joiner, byte order mark, and
-        // what stands in for undecodable bytes.
+        // Line and paragraph separators, zero-width space, word joiner, byte order mark, and the replacement for
+        // undecodable bytes.
         || matches!(c, '\u{2028}' | '\u{2029}' | '\u{200b}' | '\u{2060}' | '\u{feff}' | '\u{fffd}')
 }
 

@@ -1,7 +1,7 @@
 //! The names that a torrent gives its files, as they stand in it.
 //!
-//! They are strangers' bytes, good for one thing only: to find data that lies under exactly these names. What is made
-//! new has the safe names of [`super::Metainfo::files`].
+//! They are strangers' bytes, with one use only: to find data that lies under exactly these names. New files get the
+//! safe names of [`super::Metainfo::files`].
 
 use bytes::Bytes;
 
@@ -11,7 +11,8 @@ use super::{MAX_FILES, read_name, read_path};
 /// Components of a path, outermost first; none if the torrent gives no usable path.
 pub type RawPath = Vec<Bytes>;
 
-/// The path of every file of an info dictionary, in the order of [`super::Metainfo::files`]; nothing if it is none.
+/// The path of every file of an info dictionary, in the order of [`super::Metainfo::files`]; empty if the bytes are no
+/// info dictionary.
 pub fn raw_paths(info: &Bytes) -> Vec<RawPath> {
     let Ok(document) = Document::parse(info, Limits::TORRENT) else {
         return Vec::new();

@@ -7,7 +7,7 @@ const LEAVES: &[u8] = include_bytes!("../../fuzz/corpus/metainfo/leaves.torrent"
 const LOTS: &[u8] = include_bytes!("../../fuzz/corpus/metainfo/lots-of-numbers.torrent");
 const CORRUPT: &[u8] = include_bytes!("../../fuzz/corpus/metainfo/corrupt.torrent");
 
-/// A torrent of whatever stands in its info dictionary.
+/// A torrent with these bytes in its info dictionary.
 fn torrent(info: &str) -> Vec<u8> {
     format!("d4:info{info}e").into_bytes()
 }
@@ -195,7 +195,7 @@ const CORPUS: [(&str, &[u8]); 15] = corpus![
     "trailing-newline",
 ];
 
-/// What a torrent of the corpus is read as.
+/// The reading of a torrent of the corpus.
 fn read(name: &str) -> Result<Metainfo, MetainfoError> {
     let (_, bytes) = CORPUS.iter().find(|(known, _)| *known == name).unwrap();
     Metainfo::from_torrent(bytes)

@@ -1,8 +1,7 @@
 //! Tracker URLs: one rule for those in torrents and links, on the command line and in a page's options.
 //!
-//! Owns what the URL of a usable tracker looks like, and its one form, so that two spellings of a tracker are one
-//! tracker. Browsers' peers meet by WebSocket alone: every scheme but `ws` and `wss` is refused by name. Never resolves
-//! a host.
+//! Owns the form of a usable tracker's URL, and its one spelling, so that two spellings of a tracker are one tracker.
+//! Browsers' peers meet by WebSocket alone: every scheme but `ws` and `wss` is refused by name. Never resolves a host.
 
 use core::fmt;
 
@@ -24,7 +23,7 @@ pub enum TrackerUrlError {
     /// Longer than [`MAX_URL_LEN`].
     #[error("it is longer than {MAX_URL_LEN} bytes")]
     TooLong,
-    /// A user name: a secret that everybody who has the torrent would read.
+    /// A user name: a secret that everybody with the torrent would read.
     #[error("it holds a user name or password, which no tracker of browsers can take")]
     Credentials,
     /// `#`: refused by every browser's WebSocket.
@@ -45,10 +44,10 @@ pub enum TrackerUrlError {
 }
 
 impl TrackerUrl {
-    /// Reads a URL that somebody typed, pasted or put into a torrent; what stands around it is left out.
+    /// Reads a URL that somebody typed, pasted or put into a torrent; the text around it is left out.
     ///
     /// # Errors
-    /// Says why no WebRTC peer can use it.
+    /// The error says why no WebRTC peer can use it.
     pub fn parse(text: &str) -> Result<Self, TrackerUrlError> {
         let text = trim_pasted(text);
         if text.len() > MAX_URL_LEN {
@@ -99,7 +98,7 @@ impl fmt::Display for TrackerUrl {
     }
 }
 
-/// What a person copied, without the blanks around it, those without width and direction marks included.
+/// A text that a person copied, without the blanks around it, those without width and direction marks included.
 pub fn trim_pasted(text: &str) -> &str {
     let around = |c: char| {
         c.is_whitespace()

@@ -1,7 +1,7 @@
-//! What a node answers, as far as it is only bytes: bodies of JSON-RPC, receipts.
+//! The answers of a node, as bytes only: bodies of JSON-RPC, receipts.
 //!
-//! Owns no socket and asks nobody. Nothing in an answer is believed beyond its form; what is shown of it
-//! is short and without control characters.
+//! Owns no socket and asks nobody. Nothing in an answer is believed beyond its form; a part of it that is shown is
+//! short and without control characters.
 
 use alloy_primitives::{Address, B256, Bytes, U256, hex};
 use serde::Deserialize;
@@ -9,16 +9,16 @@ use serde_json::Value;
 
 use crate::payment::vault::Log;
 
-/// Why a call failed.
+/// The reason why a call failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RpcError {
-    /// The URL is none.
+    /// The text is no URL.
     #[error("{0:?} is not an RPC URL: write http://HOST[:PORT] or https://HOST[/PATH]")]
     Url(String),
     /// No answer.
     #[error("the RPC server {host} did not answer {method}: {reason}; check --rpc and the network")]
     Transport {
-        /// Whom we asked.
+        /// The node that was asked.
         host: String,
         /// The JSON-RPC method that was called, such as `eth_call`.
         method: &'static str,
@@ -28,7 +28,7 @@ pub enum RpcError {
     /// It answered with an error.
     #[error("the RPC server {host} refused {method}: {message} (code {code})")]
     Refused {
-        /// Whom we asked.
+        /// The node that was asked.
         host: String,
         /// The JSON-RPC method that was called, such as `eth_call`.
         method: &'static str,
@@ -42,11 +42,11 @@ pub enum RpcError {
     /// It answered nonsense.
     #[error("the RPC server {host} answered {method} with something else: {reason}")]
     Nonsense {
-        /// Whom we asked.
+        /// The node that was asked.
         host: String,
         /// The JSON-RPC method that was called, such as `eth_call`.
         method: &'static str,
-        /// What is wrong with it.
+        /// The fault of the answer.
         reason: String,
     },
 }
@@ -58,11 +58,11 @@ impl RpcError {
     }
 }
 
-/// A log of a receipt, in form but not in truth checked.
+/// A log of a receipt; its form is checked, its truth is not.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct RpcLog {
-    /// Who emitted it.
+    /// The contract that emitted it.
     pub address: Address,
     /// Indexed fields.
     pub topics: Vec<B256>,
@@ -146,7 +146,7 @@ fn revert_data(data: &Value) -> Option<Bytes> {
     hex::decode(text).ok().map(Bytes::from)
 }
 
-/// Text from a server is for one line on a screen.
+/// Text from a server, shortened to one line on a screen.
 pub(super) fn shortened(text: &str) -> String {
     text.chars().filter(|c| !c.is_control()).take(200).collect()
 }

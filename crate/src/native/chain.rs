@@ -1,4 +1,4 @@
-//! The vault on its chain: what a payee reads, sends and is answered.
+//! The vault on its chain: a payee's reads, its transactions, and their answers.
 //!
 //! Owns EIP-1559 transactions; the vault's ABI is in `payment::vault`. Invariant: vault,
 //! chain and node come from the operator alone, and nothing is sent before the node's chain id and
@@ -30,7 +30,7 @@ const RECEIPT_INTERVAL: Duration = Duration::from_millis(400);
 const MAX_GAS: u64 = 30_000_000;
 /// Most wei that one redemption may cost, whatever fee the node asks: 0.02 ether.
 pub const MAX_COST_WEI: u128 = 20_000_000_000_000_000;
-/// What a block's proposer gets at most, beyond as much as the base fee: 0.1 gwei.
+/// The most that a block's proposer gets, beyond as much as the base fee: 0.1 gwei.
 const MAX_TIP_ABOVE_BASE: u128 = 100_000_000;
 /// Shortest time, seconds, that a buyer's withdrawal must leave its payees to redeem: one day.
 pub const MIN_EXIT_DELAY_SECS: u64 = 24 * 3600;
@@ -44,7 +44,7 @@ mod token {
     }
 }
 
-/// Where the money is: the operator's word.
+/// The place of the money, by the operator's word.
 #[derive(Clone, Debug)]
 pub struct ChainConfig {
     /// The vault.
@@ -57,7 +57,7 @@ pub struct ChainConfig {
     pub token: Option<Address>,
 }
 
-/// Why the chain was of no use.
+/// The reason why the chain was of no use.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ChainError {
     /// The node, before anything was sent.
@@ -71,7 +71,7 @@ pub enum ChainError {
         "the RPC server {host} serves chain {actual}, not {expected}: check --rpc and --chain-id"
     )]
     WrongChain {
-        /// Whom we asked.
+        /// The node that was asked.
         host: String,
         /// EIP-155 id of the chain that the operator configured.
         expected: u64,
@@ -93,7 +93,7 @@ pub enum ChainError {
         /// The token that the vault names.
         actual: Address,
     },
-    /// Sums would mean something else.
+    /// The token's decimals differ, so sums would mean something else.
     #[error("the token {token} has {actual} decimals, not {expected}: give --decimals {actual}")]
     WrongDecimals {
         /// The token that the vault holds.
@@ -108,7 +108,7 @@ pub enum ChainError {
     NotAVault {
         /// The contract that was called: the vault, or the token.
         address: Address,
-        /// What it was asked.
+        /// The call that was made to it.
         what: &'static str,
     },
     /// More claims than one transaction takes.
@@ -138,7 +138,7 @@ pub enum ChainError {
         /// By the operator.
         allowed: u128,
     },
-    /// A transaction that costs more than any should.
+    /// A transaction that costs more than a redemption may.
     #[error(
         "the transaction may cost {0} wei, and no redemption may cost more than {MAX_COST_WEI}: wait until gas costs less, or check what the RPC server says of fees"
     )]
@@ -159,7 +159,7 @@ pub enum ChainError {
     /// Sent, and not in a block in time.
     #[error("transaction {0} is in no block after {seconds} s: see a block explorer before you send again", seconds = MINING_TIMEOUT.as_secs())]
     NotMined(B256),
-    /// Sent, and not waited for any longer.
+    /// Sent, and the program waits for it no longer.
     #[error(
         "transaction {0} is out and in no block yet: it may still get into one, and is counted then; if it does not, the next redemption takes its place"
     )]
@@ -176,7 +176,8 @@ pub enum ChainError {
 }
 
 impl ChainError {
-    /// Whether fewer claims may do, where so many cost too much in one transaction, or more than the payee has. Nothing was sent.
+    /// Whether fewer claims may do, where so many cost too much in one transaction, or more than the payee has. Nothing
+    /// was sent.
     pub fn is_of_size(&self) -> bool {
         matches!(
             self,
@@ -184,8 +185,8 @@ impl ChainError {
         )
     }
 
-    /// Whether a transaction was sent that may still get into a block, as far as is known. What certainly was not sent must
-    /// not be taken for what redeems serials that somebody else does.
+    /// Whether a transaction was sent that may still get into a block, as far as is known. A transaction that certainly
+    /// was not sent must not be blamed for serials that somebody else redeems.
     pub fn may_be_mined(&self) -> bool {
         match self {
             ChainError::Unsure(_) | ChainError::NotMined(_) | ChainError::LeftBehind(_) => true,
@@ -221,7 +222,7 @@ pub struct Redemption {
     pub gas_used: u64,
     /// Wei per gas, if the node says.
     pub gas_price: Option<u128>,
-    /// What each claim became.
+    /// The end of each claim.
     pub paid: Vec<(u32, TokenUnits)>,
     /// Claims that did not pay, with the vault's reason ([`vault::skip_reason`]).
     pub skipped: Vec<(u32, u8)>,
@@ -252,7 +253,7 @@ impl Chain {
     /// Contacts nobody yet.
     ///
     /// # Errors
-    /// The URL is none.
+    /// The URL cannot be used.
     pub fn new(config: &ChainConfig) -> Result<Chain, ChainError> {
         Ok(Chain {
             rpc: Rpc::new(&config.rpc_url)?,
@@ -263,7 +264,8 @@ impl Chain {
         })
     }
 
-    /// Remembers in a state folder what is out, and takes the place of what a key's earlier run left there.
+    /// Remembers in a state folder which transaction is out, and takes the place of one that the key's earlier run left
+    /// there.
     ///
     /// # Errors
     /// [`ChainError::Note`].
@@ -276,7 +278,7 @@ impl Chain {
         })
     }
 
-    /// From now on no clone of this sends anything, and none waits for what it sent.
+    /// From now on no clone of this sends anything, and none waits for a transaction that it sent.
     pub fn give_up(&self) {
         self.outgoing.give_up();
     }
@@ -290,7 +292,7 @@ impl Chain {
     /// and that it holds the configured token.
     ///
     /// # Errors
-    /// Names what does not fit, and which option to check.
+    /// The error names the part that does not fit, and the option to check.
     pub fn check(&self) -> Result<(), ChainError> {
         let actual = self.rpc.chain_id()?;
         if actual != self.chain_id {
@@ -354,7 +356,7 @@ impl Chain {
         self.ask_vault(&vault::token_call(), vault::address_answer, "token")
     }
 
-    /// Checks that a sum in tokens means what the token means by it. Of a token that does not say, the operator's word
+    /// Checks that a sum in tokens means the same to the token. If the token names no decimals, the operator's word
     /// counts.
     ///
     /// # Errors
@@ -373,7 +375,7 @@ impl Chain {
         }
     }
 
-    /// How much of a token somebody holds.
+    /// The sum of a token that an address holds.
     ///
     /// # Errors
     /// See [`ChainError`].
@@ -402,8 +404,8 @@ impl Chain {
         Ok(())
     }
 
-    /// Sends `redeem(claims, to)` as the payee and waits for its block. Costs at most `max_fee_per_gas` wei for each gas,
-    /// and [`MAX_COST_WEI`] in all.
+    /// Sends `redeem(claims, to)` as the payee and waits for its block. Costs at most `max_fee_per_gas` wei for each
+    /// gas, and [`MAX_COST_WEI`] in all.
     ///
     /// # Errors
     /// Nothing was sent, or [`ChainError::NotMined`] or [`ChainError::Reverted`] with the hash.
@@ -461,7 +463,7 @@ impl Chain {
             return Err(ChainError::TooDear(cost(fees.max)));
         }
         let before = self.outgoing.last();
-        // What is to take another's place costs no more than any other.
+        // A transaction in the place of another one costs no more than any other.
         let most = max_fee_per_gas.min(MAX_COST_WEI / u128::from(gas_limit.max(1)));
         let (nonce, fees, short_of) = self.place(before, from, fees, most)?;
         let transaction = Transaction {
@@ -484,7 +486,7 @@ impl Chain {
         }
         let raw = transaction.sign(key).ok_or(ChainError::Signing)?;
         let hash = keccak256(&raw);
-        // The hash is ours to know: what the node says of it does not count.
+        // We know the hash ourselves: the node's word on it does not count.
         self.require_wanted()?;
         self.outgoing.remember(Some(Place { nonce, fees }));
         let sent = (self.rpc.send_raw(&raw)).map_err(|error| match (error, short_of) {
@@ -499,7 +501,7 @@ impl Chain {
         });
         let end = sent.and_then(|_| self.follow(hash));
         match &end {
-            // What was out before still is.
+            // The transaction that was out before still is.
             Err(
                 ChainError::Unsure(RpcError::Refused { .. })
                 | ChainError::GasTooDear { .. }
@@ -518,7 +520,7 @@ impl Chain {
         }
     }
 
-    /// Waits for a transaction's block. One look that fails says nothing of it.
+    /// Waits for a transaction's block. A single look that fails decides nothing.
     fn follow(&self, hash: B256) -> Result<Receipt, ChainError> {
         let deadline = Instant::now() + MINING_TIMEOUT;
         loop {
@@ -539,11 +541,12 @@ impl Chain {
         }
     }
 
-    /// Where a transaction goes, and what it offers there: behind those that are out, but in the place of our own last one if
-    /// that is in no block yet. Behind it, it would wait as long, and what both claim would be paid for with gas twice.
-    /// A place that is behind the next free one is given up: whoever sent what stood between has dropped it, and nothing that
-    /// is sent there would ever get into a block.
-    /// The third is what it had to offer there if that is more than allowed: it does with less where no node has the other.
+    /// The nonce of a transaction, and the fee that it offers. The nonce is the next free one, but our own last
+    /// transaction's if that is in no block yet. Behind that one, the new one would wait as long, and the payee would
+    /// pay gas twice for the claims of both. A noted place behind the next free nonce is given up: the transaction
+    /// between the two was dropped, and nothing that is sent there would ever get into a block. The third value is the
+    /// fee that the new one had to offer there, if that is more than allowed: a lower fee is enough if no node has the
+    /// other transaction.
     fn place(
         &self,
         last: Option<Place>,
@@ -564,7 +567,7 @@ impl Chain {
 }
 
 impl Fees {
-    /// By the node's word, as far as it is believed: no tip far above the base fee, nothing above the operator's limit.
+    /// By the node's word, within bounds: no tip far above the base fee, nothing above the operator's limit.
     fn within(base_fee: u128, tip: u128, allowed: u128) -> Result<Fees, ChainError> {
         let tip = tip.min(base_fee.saturating_add(MAX_TIP_ABOVE_BASE));
         let asked = base_fee.saturating_add(tip);
@@ -578,7 +581,7 @@ impl Fees {
         })
     }
 
-    /// As much more than another transaction as nodes ask before they take one in its place.
+    /// The fee that a transaction must offer beyond another one, before nodes take it in the other's place.
     fn in_place_of(self, other: Fees) -> Fees {
         let above = |fee: u128| fee.saturating_add(fee / 8).saturating_add(1);
         Fees {

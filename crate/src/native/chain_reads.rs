@@ -61,7 +61,7 @@ impl ChainReads {
 
 fn run(chain: &Chain, reads: &Mutex<Receiver<Read>>, results: &mpsc::Sender<Input>) {
     loop {
-        // Nothing is done under the lock but waiting.
+        // The lock is held only to wait.
         let next = reads.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok((id, account, word)) = next else {
             return;

@@ -1,4 +1,4 @@
-//! The run loop: one task owns the [`Client`], and carries out what it asks for.
+//! The run loop: one task owns the [`Client`], and carries out its outputs.
 //!
 //! Owns the clock and the queue through which everything enters. Invariant: each input is followed
 //! by [`Client::poll_output`] until it answers a time, and no output waits for anything. Never
@@ -36,7 +36,7 @@ const MAX_QUEUED_REQUESTS: usize = 64;
 /// Events that wait for the embedder. Beyond that, [`Event::PieceDone`] is dropped at once, and of
 /// the others the oldest.
 const MAX_QUEUED_EVENTS: usize = 4096;
-/// How the keys of a buyer's records begin; they lie beside its key.
+/// The prefix of the keys of a buyer's records; those records lie beside the buyer's key.
 const PAYER_RECORDS: &str = "pay/payer/";
 /// How long sockets may take to say goodbye at the end.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
@@ -60,7 +60,7 @@ pub struct NativeConfig {
     pub session_key: Option<SessionKey>,
 }
 
-/// Why a native peer does not start.
+/// The reason why a native peer does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The state folder.
@@ -86,7 +86,7 @@ pub enum StartError {
 /// All torrents and the money, at one moment.
 #[derive(Clone, Debug)]
 pub struct Snapshot {
-    /// What torrents share.
+    /// The facts that torrents share.
     pub client: ClientSnapshot,
     /// Each torrent.
     pub torrents: Vec<TorrentSnapshot>,
@@ -112,8 +112,8 @@ enum Request {
 }
 
 impl Handle {
-    /// Gives a command; its answer is an event. Stream commands have no use here: their data is
-    /// dropped, because files are read where they lie.
+    /// Gives a command; its answer is an event. Stream commands have no use here: their data is dropped, because files
+    /// are read in place.
     ///
     /// # Errors
     /// The peer has stopped.
@@ -124,7 +124,7 @@ impl Handle {
             .map_err(|_| Stopped)
     }
 
-    /// How things stand.
+    /// A snapshot of the client.
     ///
     /// # Errors
     /// The peer has stopped.
@@ -167,9 +167,9 @@ impl Handle {
 /// A running peer.
 #[derive(Debug)]
 pub struct Running {
-    /// How to talk to it.
+    /// The handle to the running peer.
     pub handle: Handle,
-    /// What it says; ends after [`Event::ShutDown`].
+    /// Its events; ends after [`Event::ShutDown`].
     pub events: mpsc::Receiver<Event>,
     /// Ends when everything is durable, closed and unlocked.
     pub task: JoinHandle<()>,
@@ -187,7 +187,7 @@ pub fn start(config: NativeConfig) -> Result<Running, StartError> {
     let buying = match config.session_key {
         Some(key) => {
             let (records, promised) = Records::open(key.records_dir(), inputs_tx.clone())?;
-            // What stands twice was written beside the key last.
+            // If a record is in both places, the one beside the key was written last.
             stored.extend(promised);
             Some(Buying { key, records })
         }
@@ -236,8 +236,8 @@ pub fn start(config: NativeConfig) -> Result<Running, StartError> {
     })
 }
 
-/// A monotonic clock that tells Unix time: anchored once, so that nobody who sets the system clock
-/// turns timeouts back.
+/// A monotonic clock that tells Unix time. It is anchored once, so that a change of the system clock turns no timeout
+/// back.
 #[derive(Clone, Copy, Debug)]
 struct Clock {
     anchor: Instant,
@@ -285,7 +285,7 @@ struct Driver {
     buying: Option<Buying>,
 }
 
-/// What signs promises, and remembers them.
+/// The signer of promises, and its records.
 struct Buying {
     key: SessionKey,
     records: Records,
@@ -312,7 +312,7 @@ impl Driver {
                 request = requests.recv(), if !commands_end => match request {
                     Some(Request::Command(command)) => Input::Command(*command),
                     Some(Request::Snapshot(answer)) => {
-                        // Who asked may have gone meanwhile.
+                        // The caller may have gone meanwhile.
                         let _ = answer.send(self.snapshot());
                         continue;
                     }
@@ -445,12 +445,12 @@ impl Driver {
     }
 
     async fn finish(self, mut inputs: mpsc::Receiver<Input>, events: mpsc::Sender<Event>) {
-        // Whoever still reports must not wait for a client that is gone.
+        // A task that still reports must not wait for a client that is gone.
         let drain = tokio::spawn(async move { while inputs.recv().await.is_some() {} });
         let goodbyes = async {
             tokio::join!(self.transport.shutdown(), self.trackers.shutdown());
         };
-        // Dropping what is not done in time closes it.
+        // Dropping it closes the sockets that were not done in time.
         let _ = timeout(SHUTDOWN_TIMEOUT, goodbyes).await;
         let recorded = self.client.is_durable();
         let (storage, records, buying) = (self.storage, self.records, self.buying);

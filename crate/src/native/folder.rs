@@ -1,8 +1,8 @@
-//! A torrent's files as they lie in the data folder: which name each has there, and whether this program made it.
+//! A torrent's files in the data folder: the name that each has there, and whether this program made it.
 //!
-//! Owns the record of what was made. Invariants: nothing counts as made here but what this program created under that
-//! name, as long as it is still the same file; no name leaves the data folder, and no symbolic link is followed. Never
-//! writes into a torrent's files.
+//! Owns the record of the files that this program made. Invariants: a file counts as made here only if this program
+//! created it under that name and it is still the same file; no name leaves the data folder, and no symbolic link is
+//! followed. Never writes into a torrent's files.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
@@ -28,15 +28,15 @@ pub(super) struct Place {
     pub(super) components: Vec<OsString>,
     /// Bytes that it has in the torrent.
     pub(super) length: u64,
-    /// What was there when it was looked for, or was made since.
+    /// The file that was there when storage looked for it, or that was made since.
     pub(super) found: Option<Stamp>,
     /// This program made it.
     pub(super) ours: bool,
     /// This process writes to it, so that it changes.
     pub(super) written: bool,
-    /// Somebody changed it since this program left it alone.
+    /// Somebody changed it after this program had left it alone.
     pub(super) edited: bool,
-    /// Of a file that changed while it was left alone: bytes that were not hashed again yet.
+    /// Of a file that changed while it was left alone: the bytes that were not hashed again yet.
     pub(super) unchecked: u64,
 }
 
@@ -50,19 +50,19 @@ impl Place {
         data_dir.join(below)
     }
 
-    /// Whether what is there now is the file that was found, as nobody but this process changed it.
+    /// Whether the file there now is the one that was found, changed by no other process.
     pub(super) fn is_still(&self, now: &Metadata) -> bool {
         let now = Stamp::of(now);
         (self.found).is_some_and(|found| found == now || self.written && found.is_same_file(&now))
     }
 }
 
-/// How a file looked: what is served must still look so.
+/// The look of a file; a file that is served must still look so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Stamp {
     pub(super) length: u64,
     modified: Option<SystemTime>,
-    /// Seconds and nanoseconds of Unix time. Whoever edits a file may set its time of modification back, but not this one.
+    /// Seconds and nanoseconds of Unix time. An editor can set a file's time of modification back, but not this one.
     changed: Option<(i64, i64)>,
     identity: Identity,
 }
@@ -97,7 +97,7 @@ impl fmt::Display for Stamp {
     }
 }
 
-/// Why a file cannot lie where it should.
+/// The reason why a file cannot lie where it should.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum PlaceError {
     #[error("{0:?} is not a plain file name")]
@@ -174,8 +174,8 @@ impl<'a> Finder<'a> {
         }
     }
 
-    /// Where a file lies: what this program made under its safe name, else what lies there under the very name that the
-    /// torrent gives it, else the safe name.
+    /// The place of a file: the file that this program made under its safe name, else a file that lies under the very
+    /// name that the torrent gives it, else the safe name.
     ///
     /// # Errors
     /// Something is in the way.
@@ -186,7 +186,7 @@ impl<'a> Finder<'a> {
         }
         let metadata = look(&path)?;
         let ours = (metadata.as_ref()).is_some_and(|found| self.made.knows(&safe, found));
-        // What its user put there is his to give away.
+        // A file that its user put there is the user's to give away.
         if (ours || metadata.is_none()) && looks_like_state(&safe) {
             return Err(PlaceError::State(path));
         }
@@ -207,7 +207,8 @@ impl<'a> Finder<'a> {
         })
     }
 
-    /// A file under exactly the names that the torrent gives; where letter case or form are ignored, others do not count.
+    /// A file under exactly the names that the torrent gives; where letter case or form are ignored, others do not
+    /// count.
     fn find_raw(&mut self, safe: &[String], raw: &RawPath) -> Option<(Vec<OsString>, Stamp)> {
         let same = raw.len() == safe.len()
             && (raw.iter().zip(safe)).all(|(raw, safe)| raw[..] == *safe.as_bytes());
@@ -276,7 +277,8 @@ fn name_on_disk(raw: &[u8]) -> Option<OsString> {
     is_plain(name).then(|| name.to_owned())
 }
 
-/// Elsewhere some characters and names mean devices, streams and folders, so what has one of those is never looked for.
+/// Elsewhere some characters and names mean devices, streams and folders, so a name that has one of those is never
+/// looked for.
 #[cfg(not(unix))]
 fn name_on_disk(raw: &[u8]) -> Option<OsString> {
     let name = std::str::from_utf8(raw).ok()?;
@@ -287,17 +289,17 @@ fn name_on_disk(raw: &[u8]) -> Option<OsString> {
     (plain && is_plain(OsStr::new(name))).then(|| OsString::from(name))
 }
 
-/// How the scratch file of a torrent ends; its name is the info hash.
+/// The ending of a torrent's scratch file; its name is the info hash.
 pub(super) const SCRATCH_SUFFIX: &str = ".parts";
-/// How the record of what was made of a torrent ends; its name is the info hash.
+/// The ending of the record of the files made for a torrent; its name is the info hash.
 pub(super) const MADE_SUFFIX: &str = ".made";
-/// How the record of how they looked ends; its name is the info hash.
+/// The ending of the record of their looks; its name is the info hash.
 pub(super) const SEEN_SUFFIX: &str = ".seen";
 
 /// Whether a file of this name in a state folder is this program's own.
 pub(super) fn is_record_name(name: &OsStr) -> bool {
     let name = name.to_string_lossy().to_ascii_lowercase();
-    // What is half written has another name.
+    // A half-written file has another name.
     let name = name.strip_suffix(".new").unwrap_or(&name);
     let of_a_torrent = [SCRATCH_SUFFIX, MADE_SUFFIX, SEEN_SUFFIX]
         .iter()
@@ -310,8 +312,8 @@ pub(super) fn is_record_name(name: &OsStr) -> bool {
 /// The state folder in a data folder.
 pub(super) const STATE_DIR: &str = ".piecework";
 
-/// Whether what lies there would be taken for this program's records once somebody seeds from the folder around it, or keeps
-/// a session key there; whatever the letter case.
+/// Whether a later run would take the file for this program's records, once somebody seeds from the folder around it or
+/// keeps a session key there; whatever the letter case.
 fn looks_like_state<S: AsRef<OsStr>>(components: &[S]) -> bool {
     let is = |name: &S, what: &str| name.as_ref().eq_ignore_ascii_case(what);
     let is_of_key = |folder: &S| {
@@ -322,7 +324,7 @@ fn looks_like_state<S: AsRef<OsStr>>(components: &[S]) -> bool {
         || matches!(components, [.., folder, file] if is(file, RECORDS_FILE) && is_of_key(folder))
 }
 
-/// What this program made of one torrent: which file each was.
+/// The files of one torrent that this program made, and the identity of each.
 #[derive(Debug)]
 pub(super) struct Made(LineLog);
 
@@ -333,7 +335,7 @@ impl Made {
         LineLog::load(path).map(Made)
     }
 
-    /// Creates a file and notes that it is ours. Whatever appears there first is left alone.
+    /// Creates a file and notes that it is ours. A file that appears there first is left alone.
     ///
     /// # Errors
     /// [`ErrorKind::AlreadyExists`] if something is there.
@@ -391,13 +393,13 @@ impl Made {
     }
 }
 
-/// Stands where a file's identity was not written down any more.
+/// The mark of a file whose identity could not be written down.
 const UNKNOWN: &str = "-";
-/// Stands where somebody else's file came first.
+/// The mark of a file of somebody else that came first.
 const NOT_OURS: &str = "x";
 
-/// What stays the same while a file does, and differs for another one of its name: when it was made, or its number
-/// where that is not kept.
+/// The identity of a file, which differs for another file of its name: the time at which it was made, or its number
+/// where that time is not kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Identity {
     /// Nanoseconds of Unix time.
@@ -424,13 +426,13 @@ impl fmt::Display for Identity {
     }
 }
 
-/// Whether the same file has other names (hard links): what is written to it changes under each of them.
+/// Whether the same file has other names (hard links): a write to it changes the file under each of them.
 #[cfg(unix)]
 pub(super) fn has_other_names(metadata: &Metadata) -> bool {
     std::os::unix::fs::MetadataExt::nlink(metadata) > 1
 }
 
-/// Whether the same file has other names: not told elsewhere.
+/// Whether the same file has other names; this system does not tell.
 #[cfg(not(unix))]
 pub(super) fn has_other_names(_metadata: &Metadata) -> bool {
     false
@@ -442,7 +444,7 @@ fn changed(metadata: &Metadata) -> Option<(i64, i64)> {
     Some((metadata.ctime(), metadata.ctime_nsec()))
 }
 
-/// Not told elsewhere.
+/// This system does not tell.
 #[cfg(not(unix))]
 fn changed(_metadata: &Metadata) -> Option<(i64, i64)> {
     None

@@ -1,7 +1,7 @@
 //! STUN and TURN servers as an operator writes them.
 //!
-//! Owns the form of such an address: the user ends at the last colon before the `@`, and both it and the password may be
-//! percent-encoded. Never shows a password, in an error neither.
+//! Owns the form of such an address: the user ends at the last colon before the `@`, and both it and the password may
+//! be percent-encoded. Never shows a password, not even in an error.
 
 /// A STUN or TURN server (RFC 7064, 7065).
 #[derive(Clone, PartialEq, Eq)]
@@ -23,7 +23,7 @@ impl std::fmt::Debug for IceServer {
     }
 }
 
-/// Why an ICE server is refused.
+/// The reason why an ICE server is refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
     "{input:?} is not an ICE server: write stun:HOST[:PORT] or turn:[USER:PASSWORD@]HOST[:PORT][?transport=udp|tcp]"
@@ -52,7 +52,7 @@ impl std::str::FromStr for IceServer {
             Some(_) => return Err(refuse()),
             None => ("", rest),
         };
-        // Time-limited logins have a colon in the user's name; whose password has one writes it as %3A.
+        // Time-limited logins have a colon in the user's name. A password with a colon has it as %3A.
         let (username, credential) = match login.rsplit_once(':') {
             Some((user, password)) => (
                 percent_decoded(user).ok_or_else(refuse)?,

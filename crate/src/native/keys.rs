@@ -1,7 +1,7 @@
 //! Key files: 32 bytes as hexadecimal digits, readable by their owner alone.
 //!
-//! Owns the private keys of this process. Invariant: no key is ever logged, printed or part of an
-//! error. Never asks what a digest means; that is decided before.
+//! Owns the private keys of this process. Invariant: no key is ever logged, printed or part of an error. Never judges a
+//! digest; the caller does that before.
 
 use std::fmt;
 use std::io::{ErrorKind, Write};
@@ -16,7 +16,7 @@ use crate::payment::voucher::Signature;
 /// Longest key file that is read, bytes.
 pub(super) const MAX_KEY_FILE_LEN: u64 = 1024;
 
-/// Why there is no key.
+/// The reason why there is no key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
     /// The file cannot be read or made.
@@ -40,7 +40,7 @@ pub enum KeyError {
     Entropy(String),
 }
 
-/// What to do about a file that cannot be read or made, as the end of a sentence.
+/// The way out of a file that cannot be read or made, as the end of a sentence.
 fn remedy(path: &Path, error: &std::io::Error) -> &'static str {
     let in_a_folder = (path.parent()).is_none_or(|dir| dir.as_os_str().is_empty() || dir.is_dir());
     match error.kind() {
@@ -74,7 +74,7 @@ impl KeyPair {
     /// Reads a key file.
     ///
     /// # Errors
-    /// Names the file, what is wrong with it and what to do.
+    /// The error names the file, its fault and the way out.
     pub fn load(path: &Path) -> Result<KeyPair, KeyError> {
         let file_error = |source| KeyError::File {
             path: path.to_owned(),
@@ -92,7 +92,7 @@ impl KeyPair {
     }
 
     fn from_text(text: &str) -> Option<KeyPair> {
-        // Lines that begin with # are words about it.
+        // Lines that begin with # are comments about the key.
         let mut lines =
             (text.lines().map(str::trim)).filter(|line| !line.is_empty() && !line.starts_with('#'));
         let line = lines.next().filter(|_| lines.next().is_none())?;
@@ -105,7 +105,7 @@ impl KeyPair {
     /// Makes a key file with a fresh key; a file that exists is never overwritten.
     ///
     /// # Errors
-    /// Names the file and what is wrong with it.
+    /// The error names the file and its fault.
     pub fn create(path: &Path) -> Result<KeyPair, KeyError> {
         let file_error = |source| KeyError::File {
             path: path.to_owned(),
@@ -127,7 +127,7 @@ impl KeyPair {
             options.mode(0o600);
         }
         let mut file = options.open(path).map_err(file_error)?;
-        // Its address is money as soon as it is said: the name is to outlive a power cut, too.
+        // People may send money to its address as soon as it is printed, so the name is to outlive a power cut, too.
         let folder = path
             .parent()
             .filter(|folder| !folder.as_os_str().is_empty());
@@ -179,7 +179,7 @@ impl KeyPair {
     }
 }
 
-/// Whether a file holds a key and nothing else, whatever its name and whoever may read it: a copy is a key, too.
+/// Whether a file holds a key and nothing else, whatever its name and its readers: a copy is a key, too.
 pub fn looks_like_key_file(path: &Path, metadata: &std::fs::Metadata) -> bool {
     metadata.len() <= MAX_KEY_FILE_LEN
         && std::fs::read_to_string(path).is_ok_and(|text| KeyPair::from_text(&text).is_some())

@@ -1,7 +1,7 @@
-//! A small record in the state folder: what is known of each file of a torrent, one line a file; a later line takes the
+//! A small record in the state folder: the facts about each file of a torrent, one line a file; a later line takes the
 //! place of an earlier one.
 //!
-//! Invariant: half a line, as a machine without power leaves it, takes no other line with it.
+//! Invariant: half a line, as a loss of power leaves it, spoils no other line.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};

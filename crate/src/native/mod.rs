@@ -1,10 +1,10 @@
-//! The native edge: what runs a [`crate::client::Client`] on a server or in a terminal.
+//! The native edge: it runs a [`crate::client::Client`] on a server or in a terminal.
 //!
 //! Owns the clock, sockets, files, keys and the chain client of this process. Decides nothing that
 //! the core decides; see the crate's documentation for the run loop. `driver::start` is the way
 //! in; `cli` is the program `piecework` around it.
 //!
-//! What of it only reads strangers' bytes ([`answers`], [`sdp`], [`udp_routes`]) builds with the feature
+//! The parts that only read strangers' bytes ([`answers`], [`sdp`], [`udp_routes`]) build with the feature
 //! `native-formats` alone, without the edge's dependencies: for fuzzing.
 
 pub mod answers;

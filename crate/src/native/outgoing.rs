@@ -1,7 +1,7 @@
-//! The last transaction of a key that may still get into a block: its place among the others, and what it offers.
+//! The last transaction of a key that may still get into a block: its place among the others, and its fee.
 //!
-//! Owns the note of it beside the records, so that a later run takes its place too, instead of queueing behind it. Invariant:
-//! what is sent was noted before. Never sends anything.
+//! Owns the note of it beside the records, so that a later run takes its place too, instead of queueing behind it.
+//! Invariant: a transaction is noted before it is sent. Never sends anything.
 
 use std::fs::{self, File};
 use std::io::{self, ErrorKind, Write};
@@ -13,19 +13,19 @@ use alloy_primitives::Address;
 
 use super::storage::sync_dir;
 
-/// How the note of a transaction ends; before it stand the sender's address and the chain's id.
+/// The ending of the note of a transaction; before it stand the sender's address and the chain's id.
 const SUFFIX: &str = ".sent";
 /// Longest note that is read, bytes.
 const MAX_NOTE_LEN: u64 = 1024;
 
-/// What a transaction offers for each gas, wei.
+/// A transaction's fee for each gas, wei.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Fees {
     pub(super) max: u128,
     pub(super) max_priority: u128,
 }
 
-/// A transaction's place among those of its sender, and what it offers.
+/// A transaction's place among those of its sender, and its fee.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Place {
     pub(super) nonce: u64,
@@ -36,15 +36,15 @@ pub(super) struct Place {
 #[derive(Debug, Default)]
 pub(super) struct Outgoing {
     last: Mutex<Option<Place>>,
-    /// Where it is noted; nowhere for who keeps no records.
+    /// The place of the note; `None` for a caller that keeps no records.
     note: Option<PathBuf>,
     turn: Mutex<()>,
     given_up: AtomicBool,
 }
 
 impl Outgoing {
-    /// What this key sent last on this chain, by the note in `state_dir`. One that cannot be understood is none: then the
-    /// next transaction queues.
+    /// The last transaction of this key on this chain, by the note in `state_dir`. A note that cannot be understood
+    /// counts as none: then the next transaction queues.
     ///
     /// # Errors
     /// The note is there and cannot be read.
@@ -63,7 +63,8 @@ impl Outgoing {
         })
     }
 
-    /// Waits until nobody else sends: who came meanwhile would take the place of what is on its way to a block.
+    /// Waits until nobody else sends: another sender would take the place of a transaction that is on its way to a
+    /// block.
     pub(super) fn turn(&self) -> MutexGuard<'_, ()> {
         self.turn.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -72,8 +73,8 @@ impl Outgoing {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Remembers what is out from now on; `None`: nothing is. On a full disk this run alone knows it, and what was earned is
-    /// redeemed all the same.
+    /// Remembers the transaction that is out from now on; `None`: none is. On a full disk only this run knows it, and
+    /// earnings are redeemed all the same.
     pub(super) fn remember(&self, place: Option<Place>) {
         *self.last.lock().unwrap_or_else(PoisonError::into_inner) = place;
         let Some(note) = &self.note else {

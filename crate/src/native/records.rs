@@ -1,8 +1,8 @@
 //! Small records that outlive the process, in one file of the state folder.
 //!
-//! Owns the state folder's lock: a folder that another process uses is refused. Invariants: a batch
-//! is stored as a whole or not at all, in the order given, and reported only when durable; the file has its name only when
-//! it holds a database. What waits is committed together. Never looks into a value.
+//! Owns the state folder's lock: a folder that another process uses is refused. Invariants: a batch is stored as a
+//! whole or not at all, in the order given, and reported only when durable; the file has its name only when it holds a
+//! database. Waiting batches are committed together. Never looks into a value.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, ErrorKind};
@@ -26,13 +26,13 @@ use crate::types::EffectId;
 pub const RECORDS_FILE: &str = "records.redb";
 /// Its name until it holds a database.
 const NEW_FILE: &str = "records.redb.new";
-/// How often it is looked for again where somebody else may just have made it.
+/// Time between looks for the file, where another process may just have made it.
 const MAKING_TRIES: u32 = 3;
 /// Most batches that wait; a further one fails with [`EffectError::Storage`].
 pub const MAX_QUEUED_BATCHES: usize = 4096;
 const RECORDS: TableDefinition<&str, &[u8]> = TableDefinition::new("records");
 
-/// Why the records cannot be opened.
+/// The reason why the records cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordsError {
     /// Another process holds the lock.
@@ -50,7 +50,7 @@ pub enum RecordsError {
     Database(PathBuf, String),
 }
 
-/// Everything that is stored: key and value.
+/// All records: key and value.
 pub type StoredRecords = Vec<(String, Bytes)>;
 
 /// The open records.
@@ -61,12 +61,11 @@ pub struct Records {
 }
 
 impl Records {
-    /// Opens (creating what lacks) the records in `state_dir`, locks it until
-    /// [`Records::finish`], and reads all of them. Results go to `results` as
-    /// [`Input::EffectDone`].
+    /// Opens the records in `state_dir`, and creates them if need be. Locks the folder until [`Records::finish`], and
+    /// reads all records. Results go to `results` as [`Input::EffectDone`].
     ///
     /// # Errors
-    /// Names the folder and what is wrong with it.
+    /// The error names the folder and its fault.
     pub fn open(
         state_dir: &Path,
         results: mpsc::Sender<Input>,
@@ -152,7 +151,7 @@ impl Store {
         Ok((store, stored))
     }
 
-    /// After a failure a database takes nothing more, whatever becomes of the disk: it is opened anew for the next group.
+    /// After a failure a database takes nothing more, even if the disk recovers: it is opened anew for the next group.
     fn commit(&mut self, group: &[(EffectId, Batch)]) -> Result<(), String> {
         let before = self.database.take();
         let database = unless_damaged(|| {
@@ -168,7 +167,7 @@ impl Store {
     }
 }
 
-/// The database asserts what a damaged file does not hold to, also while it is closed.
+/// The database panics on assertions that a damaged file breaks, also while it is closed.
 fn unless_damaged<T>(work: impl FnOnce() -> Result<T, Failure>) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(work))
         .map_err(|_| "the file is damaged".to_owned())?
@@ -201,7 +200,7 @@ impl StorageBackend for LockedFile {
     }
 
     fn read(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        // A damaged file names any length, and memory would be taken for it.
+        // A damaged file names any length, and the reader would take that much memory.
         let end = offset.saturating_add(len as u64);
         if end > self.0.len()? {
             return Err(ErrorKind::UnexpectedEof.into());
@@ -231,7 +230,7 @@ fn find_or_make(state_dir: &Path, path: &Path) -> Result<LockedFile, RecordsErro
             Ok(file) => {
                 let file = LockedFile::lock(file, state_dir, path)?;
                 if file.len().map_err(unusable)? == 0 {
-                    // We leave none, and what it held may have been money.
+                    // We leave no empty file, and the former content may have been money.
                     return Err(unreadable(path, EMPTIED));
                 }
                 return Ok(file);
@@ -242,7 +241,7 @@ fn find_or_make(state_dir: &Path, path: &Path) -> Result<LockedFile, RecordsErro
         let new = state_dir.join(NEW_FILE);
         let made = options.clone().create(true).truncate(false).open(&new);
         let file = LockedFile::lock(made.map_err(unusable)?, state_dir, &new)?;
-        // Who had the lock before may have finished, and this file may be the one that it made.
+        // The process that had the lock before may have finished, and this file may be the one that it made.
         if path.symlink_metadata().is_err() {
             make(&file, &new)?;
             std::fs::rename(&new, path)
@@ -260,7 +259,7 @@ fn make(file: &LockedFile, new: &Path) -> Result<(), RecordsError> {
     unless_damaged(|| Ok(file.open().map(drop)?)).map_err(|e| unreadable(new, e))
 }
 
-/// What is said of a file without a byte.
+/// The message about a file without a byte.
 const EMPTIED: &str = "the file is empty, as after a power cut: put a copy of it there if there is one; without it, what was earned and not redeemed is lost, and once the file is removed the records begin anew";
 
 fn unreadable(path: &Path, why: impl std::fmt::Display) -> RecordsError {
@@ -269,7 +268,7 @@ fn unreadable(path: &Path, why: impl std::fmt::Display) -> RecordsError {
 
 fn run(mut store: Store, batches: &Receiver<(EffectId, Batch)>, results: &mpsc::Sender<Input>) {
     while let Ok(first) = batches.recv() {
-        // Group commit: one fsync for all that came while the last one ran.
+        // Group commit: one fsync for all batches that came while the last one ran.
         let group: Vec<(EffectId, Batch)> = std::iter::once(first)
             .chain(batches.try_iter().take(MAX_QUEUED_BATCHES))
             .collect();
@@ -363,7 +362,7 @@ mod tests {
     use redb::backends::InMemoryBackend;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    /// A disk that takes so many more changes, then no further one.
+    /// A disk that takes this many more changes, then no further one.
     #[derive(Debug)]
     struct Disk {
         memory: InMemoryBackend,
@@ -405,7 +404,7 @@ mod tests {
         }
     }
 
-    /// One record of so many bytes.
+    /// One record of this many bytes.
     fn group(key: &str, length: usize) -> Vec<(EffectId, Batch)> {
         let value = Bytes::from(vec![7; length]);
         vec![(EffectId(1), vec![(key.to_owned(), Some(value))])]
@@ -421,13 +420,13 @@ mod tests {
         let file = LockedFile(Arc::new(disk));
         let database = Some(file.open().unwrap());
         let mut store = Store { file, database };
-        // So long that the file has to grow for some of them.
+        // Long enough that the file has to grow for some of them.
         let group = |key: &str| group(key, 100_000);
         let mut stored = Vec::new();
         for changes in 0..40 {
             let key = |what: &str| format!("{what} {changes:02}");
             room.store(changes, Ordering::SeqCst);
-            // How many changes a commit takes is not ours to know.
+            // The number of changes that a commit takes is redb's affair.
             let first = store.commit(&group(&key("first")));
             assert!(first.is_err() || changes > 0);
             stored.extend(first.is_ok().then(|| key("first")));

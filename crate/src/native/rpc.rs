@@ -206,7 +206,7 @@ impl Rpc {
             .ok_or_else(|| self.nonsense(method, "no base fee: the chain lacks EIP-1559"))?;
         let priority = match self.quantity("eth_maxPriorityFeePerGas", &json!([])) {
             Ok(fee) => fee,
-            // An optional method; one gwei is what wallets took before it.
+            // An optional method; wallets took one gwei before it existed.
             Err(RpcError::Refused { .. }) => 1_000_000_000,
             Err(e) => return Err(e),
         };
@@ -262,7 +262,8 @@ mod tests {
                 answer.len()
             );
             let _ = stream.write_all(&answer);
-            // Who closes with a part of the request unread resets the connection, and the answer may be lost with it.
+            // A server that closes with a part of the request unread resets the connection, and the answer may be lost
+            // with it.
             let _ = stream.shutdown(Shutdown::Write);
             let _ = std::io::copy(&mut stream, &mut std::io::sink());
         });

@@ -1,22 +1,22 @@
 //! The few lines of a session description that we change on its way in or out.
 //!
-//! Owns which candidates are shown and which are believed. Never parses more than candidate lines
-//! (RFC 8839, section 5.1); everything else passes through as it is.
+//! Owns the choice of the candidates that are shown and of those that are believed. Never parses more than candidate
+//! lines (RFC 8839, section 5.1); everything else passes through as it is.
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
 
 const CANDIDATE: &str = "a=candidate:";
-/// Most candidates taken from a remote description; the rest is dropped. Each makes us send eight checks of some 130 bytes from
-/// each of our addresses to wherever a stranger says (RFC 8445, section 19.5.1).
+/// Most candidates taken from a remote description; the rest is dropped. Each makes us send eight checks of some 130
+/// bytes from each of our addresses to any address that a stranger names (RFC 8445, section 19.5.1).
 pub const MAX_REMOTE_CANDIDATES: usize = 32;
-/// Most of them with one address: a machine has one for itself, and one for each way through its relay.
+/// Most candidates with one address: a machine has one for itself, and one for each way through its relay.
 pub const MAX_PER_ADDRESS: usize = 4;
 
 /// A remote description without candidates that have a name instead of an address.
 ///
-/// Browsers hide host addresses behind mDNS names. Nobody needs them: our own addresses are in the
-/// description that the browser has, and its first check shows us where it comes from.
+/// Browsers hide host addresses behind mDNS names. Nobody needs them: our own addresses are in the description that the
+/// browser has, and its first check shows us its address.
 pub fn without_unresolvable(sdp: &str) -> String {
     let mut taken = Vec::new();
     rebuild(sdp, |line, out| {
@@ -38,8 +38,8 @@ pub fn without_unresolvable(sdp: &str) -> String {
     })
 }
 
-/// A local description as others should see it: with the external address beside each host address
-/// of its family, the fixed port for the ports behind it, and nothing that nobody can reach.
+/// A local description as others should see it: with the external address beside each host address of its family, the
+/// fixed port for the ports behind it, and no candidate that nobody can reach.
 pub fn as_advertised(sdp: &str, external_ip: Option<IpAddr>, port: Option<u16>) -> String {
     let mut seen = HashSet::new();
     rebuild(sdp, |line, out| {
@@ -189,7 +189,7 @@ mod tests {
             let sdp: String = (0..1000).map(line).collect();
             without_unresolvable(&sdp).matches(CANDIDATE).count()
         };
-        // Of many machines, and of one: who is named here need not be who sent it.
+        // Of many machines, and of one: the machine that is named here need not be the sender.
         assert_eq!(
             count(&|i| format!("10.0.{}.{}", i / 250, i % 250)),
             MAX_REMOTE_CANDIDATES

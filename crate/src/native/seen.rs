@@ -1,8 +1,8 @@
-//! How the files of a torrent looked when they were last left alone, so that what somebody changed meanwhile is noticed.
+//! The looks of a torrent's files when this program last left them alone, so that it notices a change by somebody else.
 //!
-//! Invariants: a file that this process writes to is on record as such before it is written to, so a killed process makes
-//! nothing suspect. A file that looks otherwise than it was left stays suspect until all of it was hashed again and that is
-//! on record.
+//! Invariants: a file that this process writes to is on record as such before it is written to, so a killed process
+//! makes nothing suspect. A file that looks otherwise than it was left stays suspect until all of it was hashed again
+//! and that is on record.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,16 +10,16 @@ use std::path::PathBuf;
 use super::folder::Stamp;
 use super::line_log::LineLog;
 
-/// The record: for each file its look when it was left, or that it is written to or suspect.
+/// The record: for each file its look when it was left, or the mark that it is written to or suspect.
 #[derive(Debug)]
 pub(super) struct Seen(LineLog);
 
-/// What is to be thought of a file that is there.
+/// The verdict on a file that is there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Look {
     /// It is as it was left, or was not met before, or an earlier process may have died while it wrote to it.
     Trusted,
-    /// It is as it was left, and not as this program wrote it.
+    /// It is as it was left, and this program did not write it so.
     Edited,
     /// Somebody changed it: all of it is to be hashed again.
     Changed,
@@ -29,7 +29,7 @@ pub(super) enum Look {
 const WRITTEN: &str = "written";
 /// It was changed, and not all of it was hashed again.
 const SUSPECT: &str = "suspect";
-/// Before the stamp of a file that was changed, and hashed again.
+/// Stands before the stamp of a file that was changed, and hashed again.
 const EDITED: &str = "edited ";
 
 impl Seen {
@@ -73,11 +73,11 @@ impl Seen {
     pub(super) fn write_to(&mut self, names: &[String]) -> io::Result<()> {
         let met = self.0.get(names).is_some_and(|known| known != WRITTEN);
         self.0.set(names, WRITTEN.to_owned())?;
-        // Without power, too, the first write must not look like somebody else's.
+        // After a loss of power, too, the first write must not look like somebody else's.
         if met { self.0.sync() } else { Ok(()) }
     }
 
-    /// The file is left alone and looks like this; `edited`: it is not as this program wrote it.
+    /// The file is left alone and looks like this; `edited`: this program did not write it so.
     ///
     /// # Errors
     /// The disk's.

@@ -1,8 +1,7 @@
-//! A buyer's session key together with the records of what it promised.
+//! A buyer's session key together with the records of its promises.
 //!
-//! Owns where those records lie: in `KEYFILE.state`, beside the key and nowhere else, because two memories of one key
-//! promise the same serials twice. Invariant: a key file that says that it has records is of no use without them. Never
-//! signs.
+//! Owns the place of those records: `KEYFILE.state`, beside the key and nowhere else, because two memories of one key
+//! promise the same serials twice. Invariant: a key file that names records is of no use without them. Never signs.
 
 use std::ffi::OsString;
 use std::io::{ErrorKind, Write};
@@ -19,10 +18,10 @@ use crate::payment::voucher::Vault;
 const MARK: &str =
     "# piecework keeps the records of this key beside it: move them together, never copy it";
 
-/// What the folder of a key's records adds to the key file's name.
+/// The ending that the folder of a key's records adds to the key file's name.
 pub(super) const KEY_STATE_SUFFIX: &str = ".state";
 
-/// Why a session key cannot be used.
+/// The reason why a session key cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum SessionKeyError {
     /// The key itself.
@@ -31,14 +30,14 @@ pub enum SessionKeyError {
     /// Its records.
     #[error(transparent)]
     Records(#[from] RecordsError),
-    /// There were records.
+    /// The key file names records, and they are gone.
     #[error(
         "the records of the key {key} are not at {records}: was the key file copied or moved? move the records themselves there, but put no older copy in their place; if they are lost, open a new account with a new key, and withdraw the old one's deposit"
     )]
     Gone {
         /// The key file.
         key: PathBuf,
-        /// Where they should be.
+        /// Their proper place.
         records: PathBuf,
     },
     /// There are records, and they cannot be read.
@@ -48,10 +47,10 @@ pub enum SessionKeyError {
     Damaged {
         /// The key file.
         key: PathBuf,
-        /// What is wrong with them.
+        /// Their fault.
         reason: String,
     },
-    /// A new key would take over what is there.
+    /// A new key would take over the records that are there.
     #[error(
         "{0} is there already, and may be another key's records: choose another name for the new key"
     )]
@@ -68,7 +67,7 @@ pub enum SessionKeyError {
     UsedElsewhere(PathBuf),
 }
 
-/// What the chain says of an account.
+/// The chain's state of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OnChain {
     /// There is none.
@@ -123,7 +122,7 @@ impl SessionKey {
         }
         let records = key.records_dir.join(RECORDS_FILE);
         Err(match records.metadata() {
-            // That they cannot be looked at does not say that they are lost.
+            // An error at looking does not show that they are lost.
             Err(e) if e.kind() == ErrorKind::PermissionDenied => {
                 RecordsError::Folder(key.records_dir, e).into()
             }
@@ -138,16 +137,16 @@ impl SessionKey {
         })
     }
 
-    /// Where its records lie; locked by whoever uses them.
+    /// The place of its records; the process that uses them locks them.
     pub fn records_dir(&self) -> &Path {
         &self.records_dir
     }
 
-    /// Makes sure that the records of an account are here, if there are any. `look` asks the chain, only if no record knows
-    /// the account. A key that was not made to pay becomes a session key only with an account.
+    /// Makes sure that the records of an account are here, if there are any. `look` asks the chain, only if no record
+    /// knows the account. A key that was not made to pay becomes a session key only with an account.
     ///
     /// # Errors
-    /// [`SessionKeyError::UsedElsewhere`], [`SessionKeyError::NoAccount`], what `look` says, or the disk.
+    /// [`SessionKeyError::UsedElsewhere`], [`SessionKeyError::NoAccount`], an error of `look`, or of the disk.
     pub fn claim<E: From<SessionKeyError>>(
         &self,
         vault: &Vault,
@@ -173,7 +172,7 @@ impl SessionKey {
         is_marked(&self.file).map_err(|e| self.file_error(e))
     }
 
-    /// First the records, then the word that there are some.
+    /// First the records, then the line that names them.
     fn begin_records(&self) -> Result<(), SessionKeyError> {
         if !has_records(&self.records_dir) {
             records::create(&self.records_dir)?;
@@ -214,7 +213,7 @@ impl SessionKey {
 
 /// Whether a state folder holds records.
 pub fn has_records(state_dir: &Path) -> bool {
-    // A file without a byte is what a machine without power leaves, and would be taken for a new one.
+    // A loss of power leaves a file without a byte, which would pass for a new one.
     let found = std::fs::metadata(state_dir.join(RECORDS_FILE));
     found.is_ok_and(|found| found.is_file() && found.len() > 0)
 }

@@ -30,7 +30,7 @@ const MAX_WRITE_BUFFER_LEN: usize = 1 << 20;
 pub const MAX_TRACKERS: usize = 1024;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
-/// A ping goes out after so much silence, and the socket is given up after twice as much.
+/// A ping goes out after this much silence, and the socket is given up after twice as much.
 const PING_AFTER: Duration = Duration::from_secs(45);
 
 type Socket = WebSocketStream<MaybeTlsStream<TcpStream>>;
@@ -90,12 +90,12 @@ impl Trackers {
         }
     }
 
-    /// Closes a socket after what waits is sent.
+    /// Closes a socket after the waiting messages are sent.
     pub fn close(&mut self, tracker: TrackerId) {
         self.queues.remove(&tracker);
     }
 
-    /// Closes all sockets after what waits is sent.
+    /// Closes all sockets after the waiting messages are sent.
     pub async fn shutdown(mut self) {
         self.queues.clear();
         while self.tasks.join_next().await.is_some() {}
@@ -189,7 +189,7 @@ fn explain(error: &tungstenite::Error) -> String {
     }
 }
 
-/// Whether what came was no TLS at all.
+/// Whether the answer was no TLS at all.
 fn is_not_tls(error: &std::io::Error) -> bool {
     let inner = error.get_ref().and_then(|e| e.downcast_ref());
     matches!(inner, Some(rustls::Error::InvalidMessage(_)))

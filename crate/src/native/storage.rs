@@ -1,9 +1,9 @@
 //! Files of torrents below one folder, and their scratch files.
 //!
-//! Owns one thread per open torrent, which carries out that torrent's effects in the order in which
-//! they were submitted. Invariants: nothing is opened outside the data folder, and no symbolic link below it is
-//! followed; nothing is written into a file, or deleted, that this program did not make, unless the operator asked for a
-//! repair: what would be written there must be there already. Never decides what is written, and never preallocates.
+//! Owns one thread per open torrent, which carries out that torrent's effects in the order in which they were
+//! submitted. Invariants: nothing is opened outside the data folder, and no symbolic link below it is followed. The
+//! program writes into no file, and deletes none, that it did not make, unless the operator asked for a repair:
+//! without one, bytes for a foreign file must be there already. Never decides what is written, and never preallocates.
 
 use std::collections::{HashMap, HashSet};
 use std::ffi::OsString;
@@ -34,15 +34,15 @@ use crate::types::{EffectId, InfoHash};
 pub const MAX_QUEUED_EFFECTS: usize = 16 * 1024;
 /// Most file handles that one torrent keeps open; the one used longest ago is closed.
 pub const MAX_OPEN_FILES: usize = 128;
-/// From so many handles of all torrents on, each keeps no more than it has, and at least one: systems give a process 1,024, or
-/// 256, and connections need some.
+/// From this many handles of all torrents on, each keeps no more than it has, and at least one. Systems give a process
+/// 1,024, or 256, and connections need some.
 pub const MAX_OPEN_FILES_IN_ALL: usize = 128;
 /// Most bytes of one read effect; a longer one fails.
 pub const MAX_READ_LEN: u64 = 64 << 20;
 /// Bytes hashed at a time.
 const HASH_CHUNK_LEN: usize = 256 * 1024;
 
-/// What the operator is told to do about a file that is in the way.
+/// The advice to the operator about a file that is in the way.
 pub const IN_THE_WAY: &str =
     "choose another folder, or move the file away; --repair writes over it";
 
@@ -58,7 +58,7 @@ pub struct Storage {
     users: Users,
     open_files: OpenFiles,
     torrents: HashMap<InfoHash, Worker>,
-    /// Threads of closed torrents that still carry out what was submitted before.
+    /// Threads of closed torrents that still carry out effects that were submitted before.
     closing: HashMap<InfoHash, JoinHandle<()>>,
 }
 
@@ -73,7 +73,7 @@ enum Job {
     /// An effect; for the one that opens files, their names as the torrent has them, too.
     Op(EffectId, StorageOp, Vec<RawPath>),
     Survey(oneshot::Sender<Vec<SurveyedFile>>),
-    /// Nothing more is written, and the records say all that was.
+    /// Nothing more is written, and the records name all that was.
     LeaveAlone,
 }
 
@@ -84,7 +84,7 @@ pub struct SurveyedFile {
     pub path: PathBuf,
     /// Bytes there now; `None` without a file.
     pub present: Option<u64>,
-    /// It may be written to: nothing is there, it is as this program made it, or the operator wants it repaired.
+    /// It may be written to: no file is there, it is as this program made it, or the operator wants it repaired.
     pub writable: bool,
     /// This program made it, and somebody changed it since.
     pub edited: bool,
@@ -115,7 +115,7 @@ impl Storage {
         })
     }
 
-    /// Hands work to its torrent's thread; never blocks. `raw` are the torrent's own names of its files, for the work
+    /// Hands work to its torrent's thread; never blocks. `raw` are the torrent's own names of its files, for the effect
     /// that opens them.
     ///
     /// # Errors
@@ -160,16 +160,16 @@ impl Storage {
     }
 
     /// Tells how a torrent's files lie on disk, after everything submitted before; in the torrent's order, pad files
-    /// too. The answer stays away if the torrent is not open.
+    /// too. No answer comes if the torrent is not open.
     pub fn survey(&self, info_hash: InfoHash, answer: oneshot::Sender<Vec<SurveyedFile>>) {
         if let Some(worker) = self.torrents.get(&info_hash) {
-            // Dropped with its question: whoever asks sees that nobody answers.
+            // Dropped with its question, so the caller sees that nobody answers.
             let _ = worker.queue.try_send(Job::Survey(answer));
         }
     }
 
-    /// Waits for everything submitted. Blocks; results must still be received meanwhile. `recorded`: the records say of every
-    /// torrent what is in its files.
+    /// Waits for everything submitted. Blocks; results must still be received meanwhile. `recorded`: the records name
+    /// the content of every torrent's files.
     pub fn finish(self, recorded: bool) {
         for (_, worker) in self.torrents {
             if recorded {
@@ -218,7 +218,8 @@ impl Storage {
     }
 }
 
-/// Which torrents have a file: two that both repair one would write over each other for ever, and one over what the other serves.
+/// The torrents that have a file. Two that both repair one would write over each other for ever, and one would write
+/// over a file that the other serves.
 #[derive(Clone, Debug, Default)]
 struct Users(Arc<Mutex<HashMap<PathBuf, Uses>>>);
 
@@ -300,7 +301,8 @@ struct TorrentFiles {
     scratch_path: PathBuf,
     made: Made,
     seen: Seen,
-    /// What other torrents met, by the records beside this one's; read when the first file is to be repaired.
+    /// Facts that other torrents recorded, by the records beside this one's; read when the first file is to be
+    /// repaired.
     others_seen: Option<Vec<(InfoHash, Seen)>>,
     places: Vec<Place>,
     open: HashMap<u32, OpenFile>,
@@ -325,7 +327,8 @@ impl OpenFile {
         if self.writable {
             return self.file.sync_data();
         }
-        // Not every system flushes through a handle that only reads. What cannot be written to we never wrote.
+        // Some systems do not flush through a handle that only reads. We never wrote to a file that cannot be written
+        // to.
         match OpenOptions::new().write(true).open(path) {
             Ok(file) => file.sync_data(),
             Err(_) => Ok(()),
@@ -339,7 +342,7 @@ impl TorrentFiles {
             let (id, op, raw) = match job {
                 Job::Op(id, op, raw) => (id, op, raw),
                 Job::Survey(answer) => {
-                    // Who asked may have gone meanwhile.
+                    // The caller may have gone meanwhile.
                     let _ = answer.send(self.survey());
                     continue;
                 }
@@ -402,8 +405,8 @@ impl TorrentFiles {
         self.places = places;
         let changed = self.look_for_changes()?;
         for file in empty {
-            // An empty file has no bytes that would create it later. In a folder that cannot
-            // be written to nobody misses it.
+            // An empty file has no bytes that would create it later. If the folder cannot be written to, nobody misses
+            // it.
             let _ = self.handle(file, true);
         }
         let scratch_length = match fs::symlink_metadata(&self.scratch_path) {
@@ -438,7 +441,8 @@ impl TorrentFiles {
         Ok(changed)
     }
 
-    /// Notes how the files look that nobody will write to now. A changed one that was not hashed again stays suspect.
+    /// Notes the looks of the files that nobody will write to now. A changed one that was not hashed again stays
+    /// suspect.
     fn leave_alone(&mut self) -> Result<(), EffectError> {
         for place in self.places.iter().filter(|place| !place.is_pad()) {
             let Ok(now) = fs::symlink_metadata(place.path(&self.data_dir)) else {
@@ -480,7 +484,7 @@ impl TorrentFiles {
             let path = self.path_of(span.file)?;
             let place = self.place(span.file)?;
             if place.found.is_some() && !place.ours && !self.repair {
-                // A piece that belongs to two files may lack in one of them alone.
+                // A piece that belongs to two files may be missing in one of them alone.
                 let (file, mut offset) = (self.handle(span.file, false)?, span.offset);
                 while left > 0 {
                     let given = next(left).map_err(|e| failed(&path, &e))?;
@@ -636,9 +640,9 @@ impl TorrentFiles {
     fn delete_ours(&mut self) -> Result<(), EffectError> {
         let places = std::mem::take(&mut self.places);
         let mut finder = Finder::new(&self.data_dir, &self.made);
-        // What somebody edited is his.
+        // A file that somebody edited is the editor's.
         for place in places.into_iter().filter(|place| place.ours) {
-            // What it was when it was opened may have been replaced.
+            // The file that was opened may have been replaced.
             if !finder.find(place.safe, &RawPath::new())?.ours {
                 continue;
             }
@@ -691,7 +695,7 @@ impl TorrentFiles {
         Ok(self.place(file)?.path(&self.data_dir))
     }
 
-    /// An open handle, made if there is none that can do what is wanted. The file is still there, and what it was.
+    /// An open handle, made if no open one can do the work. The file is still there, and still the same.
     fn handle(&mut self, index: u32, write: bool) -> Result<&mut OpenFile, EffectError> {
         self.uses += 1;
         let usable = self
@@ -699,7 +703,7 @@ impl TorrentFiles {
             .get(&index)
             .is_some_and(|open| open.writable || !write);
         if usable {
-            // The handle outlives the file's name, so it is the name that is looked at.
+            // The handle outlives the file's name, so this checks the name.
             let path = self.path_of(index)?;
             let now = fs::symlink_metadata(&path).map_err(|e| failed(&path, &e))?;
             self.require_same(index, &now)?;
@@ -739,7 +743,7 @@ impl TorrentFiles {
         Ok(file)
     }
 
-    /// What is there now is what was opened; else it is neither served nor written to.
+    /// The file there now is the file that was opened; else it is neither served nor written to.
     fn require_same(&self, index: u32, now: &fs::Metadata) -> Result<(), EffectError> {
         let place = self.place(index)?;
         if place.is_still(now) {
@@ -750,7 +754,7 @@ impl TorrentFiles {
         Err(EffectError::Missing(text))
     }
 
-    /// Opens what this program made, and makes what is not there.
+    /// Opens the files that this program made, and makes those that are not there.
     fn open_to_write(&mut self, index: u32) -> Result<File, EffectError> {
         let place = self.place(index)?.clone();
         let path = checked_path(&self.data_dir, &place.components)?;
@@ -796,7 +800,7 @@ impl TorrentFiles {
         if let Some(place) = self.places.get_mut(index as usize) {
             place.ours |= place.found.is_none();
             place.found = Some(Stamp::of(&now));
-            // It changes from now on because we write.
+            // It changes from now on because we write to it.
             place.written = true;
             place.edited = false;
             place.unchecked = 0;
@@ -939,7 +943,7 @@ fn failed(path: &Path, error: &io::Error) -> EffectError {
         }
         ErrorKind::NotFound | ErrorKind::UnexpectedEof => EffectError::Missing(text),
         _ => match error.raw_os_error() {
-            // What a broken disk does not give back is gone.
+            // Data that a broken disk does not give back is gone.
             Some(BROKEN) if cfg!(unix) => EffectError::Missing(text),
             Some(PROCESS_FULL | SYSTEM_FULL) if cfg!(unix) => EffectError::Storage(format!(
                 "{text}: let the program open more files (ulimit -n)"

@@ -4,8 +4,8 @@
 //! [`MAX_QUEUED_BYTES`] wait per connection, and nothing comes from a connection after its
 //! [`Input::ConnectionClosed`]. Never reads what it carries, and never decides whom to connect to.
 //!
-//! The channel is what WebTorrent's simple-peer makes: one per connection, ordered and reliable,
-//! opened by the offering side under a random label. Offers and answers carry all candidates.
+//! The channel is the one that WebTorrent's simple-peer makes: one per connection, ordered and reliable, opened by the
+//! offering side under a random label. Offers and answers carry all candidates.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
@@ -42,15 +42,16 @@ pub const MAX_CONNECTIONS: usize = 4096;
 pub const MAX_SDP_LEN: usize = 64 * 1024;
 /// Offers and answers leave with the candidates that were gathered until then.
 const GATHER_TIMEOUT: Duration = Duration::from_secs(3);
-/// Where there is none by then, as behind a relay that answers late, they leave with the first one, if it comes in this time.
+/// If there is none by then, as behind a relay that answers late, they leave with the first one, if it comes in this
+/// time.
 const FIRST_CANDIDATE_TIMEOUT: Duration = Duration::from_secs(20);
 /// From both descriptions to the open channel.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// An offer that nobody answers is the core's to close; this is the last resort.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(300);
-/// How long a connection that is closed may still deliver what it has been given.
+/// How long a closed connection may still deliver the messages that it was given.
 const LINGER: Duration = Duration::from_millis(500);
-/// Looks again whether the buffer ran low, should the stack's event have come between two sends.
+/// Time between looks whether the buffer ran low, in case the stack's event came between two sends.
 const LOW_WATER_RECHECK: Duration = Duration::from_millis(20);
 /// ICE consent lost (RFC 7675): seconds until `disconnected`, and from then to `failed`.
 const ICE_DISCONNECTED: Duration = Duration::from_secs(5);
@@ -169,8 +170,8 @@ impl Transport {
     /// Sends the chunks as one message of at most 65,535 bytes.
     ///
     /// # Errors
-    /// Too much waits already: the connection is being closed and must be reported so. An unknown
-    /// connection is no error, its [`Input::ConnectionClosed`] is on the way.
+    /// Too much waits already: the connection is being closed and must be reported so. An unknown connection is no
+    /// error, because its [`Input::ConnectionClosed`] is on the way.
     pub fn send(&mut self, id: ConnectionId, chunks: Vec<Bytes>) -> Result<(), String> {
         let Some(handle) = self.connections.get(&id) else {
             return Ok(());
@@ -191,7 +192,7 @@ impl Transport {
         self.tell(id, ToConnection::LowWater(bytes))
     }
 
-    /// Closes a connection after what it was given is delivered, or half a second.
+    /// Closes a connection after its messages are delivered, or after half a second.
     pub fn close(&mut self, id: ConnectionId) {
         // If its queue is full, the dropped handle closes it just as well.
         let _ = self.tell(id, ToConnection::Close);
@@ -259,7 +260,7 @@ impl Transport {
     }
 }
 
-/// How far the stack is with its candidates.
+/// The stack's progress with its candidates.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 enum Gathered {
     Nothing,
@@ -267,7 +268,7 @@ enum Gathered {
     All,
 }
 
-/// What the stack's callbacks say; they run on its driver and must not wait.
+/// The events of the stack's callbacks; they run on its driver and must not wait.
 struct Callbacks {
     gathered: watch::Sender<Gathered>,
     state: watch::Sender<RTCPeerConnectionState>,
@@ -291,7 +292,7 @@ impl PeerConnectionEventHandler for Callbacks {
     }
 
     async fn on_data_channel(&self, channel: Arc<dyn DataChannel>) {
-        // One channel is all that is used; the queue has room for it alone.
+        // Only one channel is used, and the queue has room for it alone.
         let _ = self.channels.try_send(channel);
     }
 }
@@ -317,11 +318,11 @@ struct Connection {
     owes_report: bool,
 }
 
-/// Why a connection's task ends.
+/// The reason why a connection's task ends.
 enum Ended {
-    /// We were told to.
+    /// The core told us to.
     Told,
-    /// Anything else; the core is told.
+    /// Anything else; we tell the core.
     Itself(String),
 }
 
@@ -539,7 +540,7 @@ impl Connection {
             .local_description()
             .await
             .ok_or_else(|| Ended::Itself("no local description".to_owned()))?;
-        // Nobody can connect by one without a candidate, where no other way than a relay is allowed.
+        // If relays are the only way allowed, nobody can connect by a description without a candidate.
         if self.shared.config.relay_only && !description.sdp.contains("a=candidate:") {
             return Err(Ended::Itself("no TURN relay answered".to_owned()));
         }
@@ -573,7 +574,7 @@ impl Connection {
         }
     }
 
-    /// What may be said to a connection that is not open.
+    /// The commands to a connection that is not open.
     fn before_open(&mut self, command: Option<ToConnection>) -> Result<(), Ended> {
         match command {
             None | Some(ToConnection::Close) => Err(Ended::Told),
@@ -665,7 +666,7 @@ impl Connection {
                     Some(ToConnection::LowWater(bytes)) => {
                         self.low_water = bytes;
                         self.apply_low_water(channel).await?;
-                        // What was reported last may lie above this mark: the core waits to hear when it is reached.
+                        // The last report may lie above this mark: the core waits to hear when it is reached.
                         self.owes_report = true;
                         self.report_if_low(channel).await?;
                     }

@@ -251,7 +251,7 @@ impl Runtime for MuxRuntime {
 /// One connection's end of a shared socket.
 #[derive(Debug)]
 struct MuxedSocket {
-    /// Of the ephemeral socket: how the stack tells its sockets apart.
+    /// Of the ephemeral socket; by it the stack tells its sockets apart.
     local: SocketAddr,
     key: u64,
     private: Arc<dyn AsyncUdpSocket>,

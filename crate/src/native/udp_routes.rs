@@ -1,9 +1,9 @@
-//! Which datagram of a shared UDP port belongs to which connection.
+//! The owner of each datagram of a shared UDP port: the connection that it belongs to.
 //!
-//! Owns the tables of that: STUN requests go by the user name in them (RFC 8445, section 7.2.2), STUN
-//! responses by the transaction they answer, the rest by the address it comes from. Invariant: an
-//! address belongs to the first connection that proved it with a STUN message, until that connection
-//! is gone; every table is bounded. Knows no socket and no clock.
+//! Owns the tables of that: STUN requests go by the user name in them (RFC 8445, section 7.2.2), STUN responses by the
+//! transaction that they answer, the rest by the address that it comes from. Invariant: an address belongs to the first
+//! connection that proved it with a STUN message, until that connection is gone; every table is bounded. Knows no
+//! socket and no clock.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
@@ -69,7 +69,7 @@ impl<Q> Routes<Q> {
         }
     }
 
-    /// Whom a datagram is for. A STUN message that names a connection gives it the address.
+    /// The connection that a datagram is for. A STUN message that names a connection gives it the address.
     pub fn route(&mut self, from: SocketAddr, datagram: &[u8]) -> Option<&Q> {
         let key = match Stun::parse(datagram) {
             Some(stun) => {
@@ -92,12 +92,12 @@ impl<Q> Routes<Q> {
         self.connections.get(&key).map(|c| &c.queue)
     }
 
-    /// How many addresses and how many transactions are remembered.
+    /// The numbers of remembered addresses and transactions.
     pub fn remembered(&self) -> (usize, usize) {
         (self.by_address.len(), self.by_transaction.len())
     }
 
-    /// Forgets a connection and all that was its.
+    /// Forgets a connection and its entries.
     pub fn remove(&mut self, key: u64) {
         if let Some(connection) = self.connections.remove(&key) {
             self.by_ufrag.remove(&connection.ufrag);
@@ -126,7 +126,7 @@ pub struct Stun<'a> {
     attributes: &'a [u8],
 }
 
-/// What kind of a STUN message.
+/// The class of a STUN message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
     /// Wants a response.
@@ -155,7 +155,7 @@ impl<'a> Stun<'a> {
         })
     }
 
-    /// What its response carries too.
+    /// The transaction id, which its response carries too.
     pub fn transaction(&self) -> [u8; 12] {
         self.transaction
     }
@@ -174,7 +174,7 @@ impl<'a> Stun<'a> {
         (self.kind & 0x000f) | (self.kind & 0x00e0) >> 1 | (self.kind & 0x3e00) >> 2
     }
 
-    /// The part before the colon of USERNAME: whom the message is for.
+    /// The part of USERNAME before the colon: the connection that the message is for.
     pub fn local_ufrag(&self) -> Option<&'a str> {
         const USERNAME: u16 = 0x0006;
         let mut rest = self.attributes;

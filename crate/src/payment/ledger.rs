@@ -1,26 +1,26 @@
-//! Who owes whom how many blocks. Counts only: what a block costs, and on which range it is paid,
-//! is the machines' business.
+//! The number of blocks that each side owes the other. Counts only: the payer and the payee decide on prices and
+//! ranges.
 //!
-//! Invariant: a block is in one place at a time — on the payer's side in flight, received, due or
-//! paid; on the payee's side unpaid (on one connection), lost, forgiven or paid.
+//! Invariant: a block is in one place at a time. On the payer's side it is in flight, received, due or paid. On the
+//! payee's side it is unpaid (on one connection), lost, forgiven or paid.
 
 use super::record::PayeeFactsRecord;
 use crate::sorted::Map;
 use crate::types::{BlockRef, ConnectionId, FineUnits};
 
-/// Blocks that a buyer may owe: what a seller has at stake with each account.
+/// Blocks that a buyer may owe: a seller's stake with each account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Credit {
     /// At first.
     pub first: u16,
     /// At most.
     pub most: u16,
-    /// Blocks paid for each block of credit in between; 0: it does not grow.
+    /// Paid blocks for each further block of credit; 0: it does not grow.
     pub ramp: u8,
 }
 
 impl Default for Credit {
-    /// 256 KiB at first, half of what was paid, 4 MiB at most.
+    /// 256 KiB at first, half of the paid blocks after that, 4 MiB at most.
     fn default() -> Self {
         Credit {
             first: 16,
@@ -38,7 +38,7 @@ pub const WALKED_RAMP: u8 = 16;
 pub struct BuyerLedger {
     /// Requests sent and not ended.
     pub in_flight: u32,
-    /// Blocks that came in while a range was attached, not judged yet; how often each.
+    /// Blocks that came in while a range was attached and are not judged yet, with the number of copies of each.
     unverified: Map<BlockRef, u16>,
     unverified_count: u32,
     /// Blocks that may be paid now.
@@ -50,7 +50,7 @@ pub struct BuyerLedger {
 }
 
 impl BuyerLedger {
-    /// A block came in that is asked for. Charged if a range is attached.
+    /// A block came in that was asked for. It is charged if a range is attached.
     pub fn received(&mut self, block: BlockRef, charged: bool) {
         self.in_flight = self.in_flight.saturating_sub(1);
         self.came_late(block, charged);
@@ -93,7 +93,7 @@ impl BuyerLedger {
         self.unverified_count.saturating_add(self.due)
     }
 
-    /// What counts against credit: in flight, received and not paid.
+    /// Blocks that count against credit: in flight, received and not paid.
     pub fn outstanding(&self) -> u32 {
         self.in_flight.saturating_add(self.received_unpaid())
     }
@@ -107,7 +107,7 @@ pub struct SellerLedger {
 }
 
 impl SellerLedger {
-    /// With what is known from before.
+    /// With the counts of earlier runs.
     pub fn new(facts: PayeeFactsRecord) -> Self {
         SellerLedger {
             facts,
@@ -115,12 +115,12 @@ impl SellerLedger {
         }
     }
 
-    /// What is to be stored.
+    /// The facts to be stored.
     pub fn facts(&self) -> &PayeeFactsRecord {
         &self.facts
     }
 
-    /// What is to be stored, to change what was redeemed.
+    /// The facts to be stored, to change the redeemed sum.
     pub fn facts_mut(&mut self) -> &mut PayeeFactsRecord {
         &mut self.facts
     }
@@ -135,8 +135,8 @@ impl SellerLedger {
         self.unpaid.get(&conn).copied().unwrap_or(0)
     }
 
-    /// Blocks that connections which went away left unpaid, beyond what is forgiven: what an honest payer
-    /// never received and so never pays (its first credit, and a 32nd of all that it ever paid).
+    /// Blocks that connections left unpaid as they went away, beyond the forgiven ones. An honest payer never received
+    /// the forgiven ones and so never pays them: its first credit, and a 32nd of all that it ever paid.
     pub fn debt(&self, first_credit: u16) -> u64 {
         let forgiven = u64::from(first_credit).saturating_add(self.facts.paid_total / 32);
         self.facts.lost.saturating_sub(forgiven)
@@ -170,17 +170,16 @@ impl SellerLedger {
         }
     }
 
-    /// `blocks` that counted as paid on `conn` do not, for the voucher could not be stored.
+    /// `blocks` that counted as paid on `conn` do not, because the voucher could not be stored.
     pub fn unpay(&mut self, conn: ConnectionId, blocks: u32) {
         self.facts.paid_total = self.facts.paid_total.saturating_sub(u64::from(blocks));
         let unpaid = self.unpaid.entry(conn).or_insert(0);
         *unpaid = unpaid.saturating_add(blocks);
     }
 
-    /// The connection is gone: what it left unpaid is lost. Answers how many blocks, when that is
-    /// a walk-away: more than a 32nd of what it paid on this connection. (What is in transit when
-    /// an honest page closes stays below that once some credit has grown; an account that pays off
-    /// all it lost is no walk-away any more.)
+    /// The connection is gone: its unpaid blocks are lost. Answers their number when that is a walk-away: more than a
+    /// 32nd of the blocks paid on this connection. (When an honest page closes, the blocks in transit stay below that
+    /// once some credit has grown. An account that pays off all its lost blocks is no walk-away any more.)
     pub fn disconnect(&mut self, conn: ConnectionId, paid_on_connection: u64) -> Option<u32> {
         let left = self.unpaid.remove(&conn).unwrap_or(0);
         self.facts.lost = self.facts.lost.saturating_add(u64::from(left));
@@ -191,8 +190,8 @@ impl SellerLedger {
         walked.then_some(left)
     }
 
-    /// `clamp(floor(paidOnThisConnection / ramp), first, most)`; ramp 0: no growth; none either while an old debt is not
-    /// worked off (docs/protocol.md, "Credit").
+    /// `clamp(floor(paidOnThisConnection / ramp), first, most)`. With ramp 0 it does not grow, and neither while an old
+    /// debt is not worked off (docs/protocol.md, "Credit").
     pub fn credit(&self, paid_on_connection: u64, given: Credit) -> u16 {
         if self.debt(given.first) > 0 {
             return given.first;
@@ -302,7 +301,7 @@ mod tests {
         ledger.received(block(1), true);
         ledger.received(block(2), false);
         assert_eq!((ledger.in_flight, ledger.unverified()), (0, 2));
-        // What was taken back is not in flight: it makes no room for another request.
+        // A request that was taken back is not in flight: it makes no room for another one.
         ledger.in_flight = 1;
         ledger.came_late(block(2), false);
         assert_eq!(ledger.outstanding(), 3);

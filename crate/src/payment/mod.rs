@@ -16,8 +16,8 @@
 //! own; the client maps (machine, `PayEffect`) to its own ids. Results may come in any order, but
 //! `PutRecord`s of one key must be applied in the order in which they were emitted.
 //!
-//! Invariants: what is signed or counted on is durable first; a serial is signed for one payee;
-//! no more is revealed than blocks held are worth (plus the v1 advance, booked as a loss risk).
+//! Invariants: a promise and a count are durable before anybody relies on them; a serial is signed for one payee; no
+//! more is revealed than the held blocks are worth (plus the v1 advance, booked as a loss risk).
 
 pub mod chain;
 pub mod ledger;
@@ -38,16 +38,16 @@ use crate::wire::pay::{NeedReason, PayHandshake, PayMessage, RejectCode};
 /// Most connections that one machine keeps payment state for; further ones are plain BitTorrent.
 pub const MAX_CONNECTIONS: usize = 1024;
 
-/// A new range after so many steps paid on a connection waits for no clock: what they earned makes up
-/// for the payee's look at the chain.
+/// A new range waits for no clock after this many paid steps on a connection: their price makes up for the payee's look
+/// at the chain.
 pub const NEW_RANGE_STEPS: u64 = 32;
 
-/// One effect of one machine. Counted by that machine, never reused in a run; the payer's and the
+/// One effect of one machine. The machine counts it, and never uses a number again in a run. The payer's and the
 /// payee's numbers are apart from each other and from [`crate::types::EffectId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PayEffect(pub u64);
 
-/// What a machine asks its caller to do.
+/// A machine's request to its caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PayAction {
     /// Send a `pw_pay` message, in order with everything else on that connection.
@@ -65,14 +65,14 @@ pub enum PayAction {
         key: String,
         /// The record, or `None` to remove it.
         value: Option<Bytes>,
-        /// What it is to outlive.
+        /// The loss that the record is to outlive.
         durability: Durability,
     },
     /// Sign an EIP-712 digest with the session key; report `signed(effect, ..)`.
     Sign {
         /// The number that `signed` is called with.
         effect: PayEffect,
-        /// What to sign.
+        /// The digest to sign.
         digest: B256,
     },
     /// Call the vault's `state(account, word)` at `latest`; report `chain_state(effect, ..)`.
@@ -81,7 +81,7 @@ pub enum PayAction {
         effect: PayEffect,
         /// The account's id.
         account: B256,
-        /// Which bitmap word, that is, serial / 256.
+        /// The bitmap word, that is, serial / 256.
         word: U256,
     },
     /// A paid peer may be unchoked now, outside the free slots (its ACK went before).
@@ -98,7 +98,7 @@ pub enum PayAction {
     CloseConnection {
         /// The connection that ends: to a buyer that sends bad preimages, or to a seller that another account paid.
         conn: ConnectionId,
-        /// Why, for the log.
+        /// The reason, for the log.
         reason: CloseReason,
     },
     /// Ban the peer behind a connection (its address and id) and close it.
@@ -112,7 +112,7 @@ pub enum PayAction {
     Event(PayEvent),
 }
 
-/// Why a connection is closed for its payments.
+/// The reason why a connection is closed for its payments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {
     /// The third preimage that is not on the chain.
@@ -121,17 +121,17 @@ pub enum CloseReason {
     AccountChanged,
 }
 
-/// Why a peer is banned.
+/// The reason why a peer is banned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum BanReason {
     /// It sold a block whose hash is wrong.
     SoldBadData,
 }
 
-/// Why buying from a connection came to an end, or cannot start.
+/// The reason why buying from a connection ended, or cannot start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndReason {
-    /// Version or luck that this side does not speak.
+    /// A version or a luck that this side does not speak.
     Unsupported,
     /// The remote refused finally.
     Rejected(RejectCode),
@@ -141,7 +141,7 @@ pub enum EndReason {
     NoAnswer,
     /// The remote holds that more is unpaid than its credit allows, and this side owes nothing.
     PhantomDebt,
-    /// The remote's claim contradicts what this side signed.
+    /// The remote's claim contradicts a voucher that this side signed.
     Inconsistent,
     /// It sold bad data.
     SoldBadData,
@@ -149,7 +149,7 @@ pub enum EndReason {
     Closed,
 }
 
-/// Why a quote is not taken (for now).
+/// The reason why a quote is not taken (for now).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The unit exceeds the ceiling.
@@ -181,36 +181,36 @@ pub enum Refusal {
     ClosesEarly,
 }
 
-/// Why nothing new can be bought until the user does something about the account.
+/// The reason why nothing new can be bought before the user does something about the account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PaymentNeed {
-    /// There is none.
+    /// There is no account.
     NoAccount,
     /// Every serial of the deposit is promised.
     DepositUsedUp,
-    /// What may be spent is, and the deposit is not.
+    /// The budget is spent, and the deposit is not.
     BudgetUsedUp,
     /// The deposit is on its way back.
     Exiting,
     /// The deposit went back.
     Withdrawn,
-    /// The records are behind what was promised: see [`PayEvent::AccountUnusable`].
+    /// The records are behind the promises: see [`PayEvent::AccountUnusable`].
     Held,
 }
 
-/// What a machine tells the embedder.
+/// A machine's message to the embedder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PayEvent {
     /// Payer: a quote came in.
     Quoted {
         /// The connection of the seller that quotes.
         conn: ConnectionId,
-        /// Who is paid.
+        /// The address that is paid.
         payee: Address,
         /// Price per block.
         price: FineUnits,
     },
-    /// Payer: a quote is not taken; said once per quote and reason.
+    /// Payer: a quote is not taken; sent once per quote and reason.
     Refused {
         /// The connection of the seller that quoted.
         conn: ConnectionId,
@@ -224,7 +224,7 @@ pub enum PayEvent {
         /// Next free serial.
         next: u32,
     },
-    /// Payer: the chain or a payee shows promises that the records do not have; nothing is promised any more.
+    /// Payer: the chain or a payee shows promises that the records do not have; this machine promises nothing any more.
     AccountUnusable {
         /// The account.
         account: B256,
@@ -246,7 +246,7 @@ pub enum PayEvent {
         conn: ConnectionId,
         /// Blocks that the revealed steps pay for, one for each step.
         blocks: u32,
-        /// At what price each.
+        /// The price of each.
         price: FineUnits,
     },
     /// Payer: a REJECT came in. Payee: a REJECT went out.
@@ -265,9 +265,9 @@ pub enum PayEvent {
         /// The cause, on the seller's side or on ours.
         reason: EndReason,
     },
-    /// Payer: the budget is used up; said once until it is raised.
+    /// Payer: the budget is used up; sent once until it is raised.
     BudgetExhausted,
-    /// Payer: the deposit has no free serials left; said once until it is topped up.
+    /// Payer: the deposit has no free serials left; sent once until it is topped up.
     DepositExhausted,
     /// Payer: blocks were paid in advance and turned out bad.
     LossDebited {
@@ -278,7 +278,7 @@ pub enum PayEvent {
         /// Blocks that may still be lost.
         left: u32,
     },
-    /// Payer: the payee asks for something the machine could not give by itself.
+    /// Payer: the payee asks for something that the machine could not give by itself.
     Asked {
         /// The connection of the seller that asks.
         conn: ConnectionId,
@@ -300,19 +300,19 @@ pub enum PayEvent {
         conn: ConnectionId,
         /// Blocks that the revealed steps pay for, one for each step.
         blocks: u32,
-        /// At what price each.
+        /// The price of each.
         price: FineUnits,
     },
-    /// Payee: a connection went away owing more than is forgiven.
+    /// Payee: a connection went away and owes more than is forgiven.
     WalkedAway {
         /// Id of the buyer's account.
         account: B256,
-        /// Blocks that the seller sent on that connection and that are not paid for.
+        /// Blocks that the seller sent on that connection and that are not paid.
         blocks: u32,
     },
     /// Payee: something should be redeemed (call `prepare_redeem(Due)` when above dust).
     RedeemDue {
-        /// At the latest, when an exit is running.
+        /// The latest time for it, when an exit is running.
         before: Option<Timestamp>,
         /// Token units that would come in.
         due: TokenUnits,
@@ -340,7 +340,7 @@ pub enum PayEvent {
         /// Redeem before this time.
         redeem_before: Timestamp,
     },
-    /// Payee: a buyer took its deposit back before all that it owed was redeemed.
+    /// Payee: a buyer took its deposit back before the seller had redeemed all that it owed.
     LeftUnredeemed {
         /// Id of the buyer's account, which is dead for ever.
         account: B256,
@@ -360,7 +360,7 @@ pub enum PayEvent {
         /// A serial promised twice.
         serial: u32,
     },
-    /// Both: a record could not be stored; nothing that needs it goes on. Said once, until one can be stored again.
+    /// Both: a record could not be stored; nothing that needs it goes on. Sent once, until one can be stored again.
     StoreFailed,
     /// Both: a stored record could not be read and was left alone.
     RecordUnreadable {
@@ -369,13 +369,13 @@ pub enum PayEvent {
     },
 }
 
-/// What the client knows about a peer when both extended handshakes are in.
+/// The client's knowledge of a peer when both extended handshakes are in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PeerPayInfo {
     /// The remote's `pay` dictionary, if it sent one.
     pub handshake: Option<PayHandshake>,
-    /// The peer's network address in whatever form makes "one per address" right (an IP, without
-    /// port); empty when it is unknown, and then it counts as one address of its own.
+    /// The peer's network address, in any form that makes "one per address" right (an IP, without port). It is empty
+    /// when it is unknown, and then it counts as one address of its own.
     pub address: String,
     /// The torrent.
     pub torrent: InfoHash,
@@ -385,12 +385,12 @@ pub struct PeerPayInfo {
     pub content_sold: B256,
 }
 
-/// How a title's blocks become payable.
+/// The way in which a title's blocks become payable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TitleKind {
     /// The metadata is incomplete: nothing is committed.
     Unknown,
-    /// v1: a block is good only with its whole piece; paid in advance against a loss budget.
+    /// v1: a block is good only with its whole piece; it is paid in advance against a loss budget.
     V1 {
         /// Blocks per piece.
         piece_blocks: u32,
@@ -423,7 +423,7 @@ pub struct ChainState {
 }
 
 impl ChainState {
-    /// Serials below this one are covered: `consumed + balance / q`; none is where the deposit was taken back.
+    /// Serials below this one are covered: `consumed + balance / q`; 0 if the deposit was taken back.
     pub fn bound(&self) -> u64 {
         let tranches = self.balance.0.checked_div(self.tranche.0);
         tranches.map_or(0, |tranches| {
@@ -432,7 +432,7 @@ impl ChainState {
         })
     }
 
-    /// Whether the deposit was taken back: the account is dead for ever, and nothing that it owes can be paid.
+    /// Whether the deposit was taken back: the account is dead for ever, and none of its debts can be paid.
     pub fn is_withdrawn(&self) -> bool {
         self.known && self.tranche.0 == 0
     }

@@ -1,5 +1,5 @@
-//! What may be signed: ceiling, budget, bond, the size of a range, and how many strangers may hold
-//! serials for nothing (docs/protocol.md, "The buyer's checks before it promises").
+//! The limits of signing: ceiling, budget, bond, the size of a range, and the number of strangers that may hold serials
+//! for nothing (docs/protocol.md, "The buyer's checks before it promises").
 //!
 //! Pure decisions over plain values; the payer asks here before it reserves a serial. Never looks
 //! at a message that was not validated, never keeps state but the limiter's own.
@@ -18,24 +18,24 @@ use alloy_primitives::B256;
 pub const NEW_PAYEES_PER_WINDOW: usize = 2;
 /// See [`NEW_PAYEES_PER_WINDOW`].
 pub const NEW_PAYEE_WINDOW: Duration = Duration::from_secs(10);
-/// Where ranges of little use are as many as may be, one stranger more is tried after this, or when one turns out to be a
-/// seller: those that come to nothing must not keep an honest one out for good.
+/// Where as many ranges of little use exist as may be, one stranger more is tried after this, or when one turns out to
+/// be a seller: useless strangers must not keep an honest one out for good.
 pub const CROWDED_SPACING: Duration = Duration::from_secs(300);
 
-/// Most serials in a range that grew by what its payee sold.
+/// Most serials in a range that grew by its payee's sales.
 pub const MOST_SERIALS: u16 = 64;
 /// ... and the part of the serials not assigned yet that it may take.
 pub const SHARE_OF_UNASSIGNED: u64 = 16;
 
-/// What the embedder allows a payer to do. Comes from the page's or operator's configuration only.
+/// The embedder's limits for a payer. They come from the page's or operator's configuration only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PayerConfig {
     /// Vault and chain; a peer on another one is plain BitTorrent.
     pub vault: Vault,
     /// Most that may be paid for a block.
     pub ceiling: FineUnits,
-    /// Most that may ever be revealed on this account, all earlier runs included: to allow `x` more,
-    /// set `totals().spent + x`. A hard cap.
+    /// Most that may ever be revealed on this account, all earlier runs included: to allow `x` more, set
+    /// `totals().spent + x`. A hard cap.
     pub budget: TokenUnits,
     /// Serials in the first range of a payee that never filled one.
     pub unknown_count: u16,
@@ -46,11 +46,11 @@ pub struct PayerConfig {
     pub loss_budget_pieces: u32,
 }
 
-/// Of a piece, so many blocks count in the loss budget at most: 4 MiB.
+/// Of a piece, this many blocks count in the loss budget at most: 4 MiB.
 const MOST_COUNTED: u32 = 256;
 
-/// v1: blocks of a title that may be lost to bad data, where `pieces` of so many blocks may. A large piece counts for 4 MiB,
-/// but one whole piece may be lost, and another paid.
+/// v1: blocks of a title that may be lost to bad data, where `pieces` pieces of this length may. A large piece counts
+/// for 4 MiB, but one whole piece may be lost, and another paid.
 pub fn loss_budget(pieces: u32, piece_blocks: u32) -> u32 {
     let counted = pieces.saturating_mul(piece_blocks.min(MOST_COUNTED));
     counted.max(pieces.min(2).saturating_mul(piece_blocks))
@@ -110,13 +110,13 @@ pub fn judge_quote(
 /// How many serials a new range may have: at least `needed`, at most `wanted`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizing {
-    /// Least that the quote accepts and that one step fits in.
+    /// Least number that the quote accepts and that one step fits in.
     pub needed: u16,
     /// Most that policy gives.
     pub wanted: u16,
 }
 
-/// Sizes a new range for a payee that filled so many.
+/// Sizes a new range for a payee that filled this many.
 ///
 /// # Errors
 /// [`Refusal::RangeTooLarge`] when the quote wants more than policy gives.
@@ -168,13 +168,13 @@ pub fn allocate(next: u64, bound: u64, sizing: Sizing) -> Option<(u32, u16)> {
     Some((u32::try_from(first).ok()?, count as u16))
 }
 
-/// Ranges of little use that may exist while so many serials are free; beyond that only sellers that have used
-/// half of a range in this run get one more, and a stranger each [`CROWDED_SPACING`].
+/// Ranges of little use that may exist while this many serials are free. Beyond that only sellers that have used half
+/// of a range in this run get one more, and a stranger each [`CROWDED_SPACING`].
 pub fn most_idle(unassigned: u64) -> u64 {
     (unassigned / 32).max(2)
 }
 
-/// Limits what payees that deliver nothing can tie up.
+/// Limits the serials that payees without deliveries can tie up.
 #[derive(Clone, Debug, Default)]
 pub struct FakePayeeLimiter {
     recent: VecDeque<Timestamp>,
@@ -207,7 +207,7 @@ impl FakePayeeLimiter {
         }
     }
 
-    /// A seller that was none before has sold something: the next stranger need not wait for [`CROWDED_SPACING`].
+    /// A seller that was no seller before has sold something: the next stranger need not wait for [`CROWDED_SPACING`].
     pub fn proved(&mut self) {
         self.unproved = None;
     }

@@ -1,9 +1,9 @@
 //! The durable records of both machines: their keys and their bytes.
 //!
-//! Fixed layouts, big-endian, first byte the version. Parsers are total: another version or another
-//! length is `None`, and the machine leaves such a record alone, and whatever depends on it. All keys begin with role,
-//! chain and vault, so that no state of one vault is ever mistaken for another's. No secret is in any record:
-//! chain seeds are never stored.
+//! Fixed layouts, big-endian, first byte the version. Parsers are total: another version or another length is `None`,
+//! and the machine leaves alone such a record and everything that depends on it. All keys begin with role, chain and
+//! vault, so that no state of one vault is ever mistaken for another's. No secret is in any record: chain seeds are
+//! never stored.
 
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
@@ -15,7 +15,7 @@ use crate::wire::pay::{self, Reader};
 
 const VERSION: u8 = 1;
 
-/// What a key names.
+/// The thing that a key names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Key {
     /// Payer: one account's serial allocator.
@@ -24,9 +24,10 @@ pub enum Key {
     PayerRange(B256, u32),
     /// Payer: one title's losses.
     PayerTitle(InfoHash),
-    /// Payer: a session key of which more was promised than is on record here; that it is there says it, whatever it holds.
+    /// Payer: a session key with more promises than are on record here. The key's presence is the whole message; its
+    /// content does not matter.
     PayerBehind(Address),
-    /// Payee: what is known of one account.
+    /// Payee: the facts about one account.
     PayeeFacts(B256),
     /// Payee: one range.
     PayeeRange(B256, u32),
@@ -46,7 +47,7 @@ impl Key {
         }
     }
 
-    /// What `text` names, if it is a key of this vault.
+    /// The name in `text`, if it is a key of this vault.
     pub fn parse(text: &str, vault: &Vault) -> Option<Key> {
         let mut parts = text.split('/');
         if parts.next()? != "pay" {
@@ -118,7 +119,7 @@ impl PayerAccountRecord {
     }
 }
 
-/// How far a payer's range got.
+/// The state of a payer's range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PayerRangeLife {
     /// May be folded and paid on.
@@ -129,15 +130,15 @@ pub enum PayerRangeLife {
     Consumed,
 }
 
-/// Payer: one range. What was revealed is kept as an amount (`base + unit*k` of the last voucher);
-/// the next voucher for the range starts from it with a fresh chain.
+/// Payer: one range. The revealed sum is kept as an amount (`base + unit*k` of the last voucher); the next voucher for
+/// the range starts from it with a fresh chain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PayerRangeRecord {
     /// First serial.
     pub first: u32,
     /// Serials in the range, `first` among them; at most 256.
     pub count: u16,
-    /// Whose it is; never anybody else's.
+    /// Its payee, which never changes.
     pub payee: Address,
     /// Registry id, or zero.
     pub content: B256,
@@ -230,7 +231,7 @@ impl PayerTitleRecord {
     }
 }
 
-/// Payee: what is known of one account.
+/// Payee: the facts about one account.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct PayeeFactsRecord {
     /// Blocks paid, ever.
@@ -271,19 +272,19 @@ impl PayeeFactsRecord {
     }
 }
 
-/// How far a payee's range got, durably.
+/// The durable state of a payee's range.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PayeeRangeLife {
     /// Takes payments.
     Open,
     /// Closed for redemption: no claim of it has left.
     Closed,
-    /// Closed, and a claim of it may have left. So says each closed range of an earlier build, which did not tell these two
-    /// apart.
+    /// Closed, and a claim of it may have left. Each closed range of an earlier build reads so too, because that build
+    /// did not tell these two apart.
     Claimed,
     /// Redeemed for this much, but not yet confirmed by a later read.
     Redeemed(TokenUnits),
-    /// Consumed, for this much as it seems by an own claim whose end was not seen: kept as the proof in case it was not.
+    /// Consumed, for this much as it seems by an own claim whose end nobody saw: kept as the proof in case it was not.
     Presumed(TokenUnits),
     /// Its serials were promised to somebody else too, who redeemed first: kept as the proof.
     Lost,
@@ -303,7 +304,7 @@ impl PayeeRangeLife {
 /// Payee: the best voucher of one range and its best link. This is money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PayeeRangeRecord {
-    /// Who signed.
+    /// The session key that signed.
     pub session_key: Address,
     /// The voucher, its payee included.
     pub voucher: Voucher,

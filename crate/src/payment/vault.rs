@@ -1,8 +1,8 @@
-//! The vault's ABI: what is sent to it, as bytes, and what it answers (docs/protocol.md, "Calls").
+//! The vault's ABI: the bytes of its calls, and of its answers (docs/protocol.md, "Calls").
 //!
-//! Almost every argument is a single word, so calls are put together and answers taken apart by hand: the page carries no
-//! code of an ABI library for it. Nothing here sends anything or decides anything. The vectors of docs/protocol.md and a
-//! fuzz target hold it to an independent encoder.
+//! Almost every argument is a single word, so calls are put together and answers taken apart by hand: the page carries
+//! no code of an ABI library for it. Nothing here sends anything or decides anything. The vectors of docs/protocol.md
+//! and a fuzz target hold it to an independent encoder.
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 
@@ -20,16 +20,16 @@ const REDEEMED: &str = "Redeemed(bytes32,address,address,uint256,bytes32,bytes32
 const SKIPPED: &str = "Skipped(uint256,uint8)";
 const NOTHING_DUE: &str = "NothingDue()";
 
-/// What a payee signs for a relayer: `Redeem` of the vault.
+/// A payee's order to a relayer: `Redeem` of the vault.
 #[derive(Clone, Debug)]
 pub struct Redemption<'a> {
-    /// Who earned it and signs.
+    /// The payee, which signs.
     pub payee: Address,
     /// At most 128.
     pub claims: &'a [Claim],
-    /// Who is paid.
+    /// The address that is paid.
     pub to: Address,
-    /// Who sends the transaction.
+    /// The relayer, which sends the transaction.
     pub relayer: Address,
     /// Unix seconds after which it is void.
     pub deadline: u64,
@@ -113,7 +113,7 @@ pub fn number_answer(answer: &[u8]) -> Option<U256> {
     Some(U256::from_be_slice(answer.get(..32)?))
 }
 
-/// A call that was undone, because nothing in it pays, answers so.
+/// A call that reverts because nothing in it pays answers so.
 pub fn is_nothing_due(revert_data: &[u8]) -> bool {
     revert_data.starts_with(&keccak256(NOTHING_DUE)[..4])
 }
@@ -159,7 +159,7 @@ pub fn state_answer(answer: &[u8]) -> Option<ChainState> {
 /// One log of a transaction's receipt.
 #[derive(Clone, Debug)]
 pub struct Log {
-    /// Who emitted it.
+    /// The contract that emitted it.
     pub address: Address,
     /// The event's hash and its indexed fields.
     pub topics: Vec<B256>,
@@ -167,7 +167,7 @@ pub struct Log {
     pub data: Vec<u8>,
 }
 
-/// What paid and what was skipped, as indices into the claims.
+/// The claims that paid and those that were skipped, as indices.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RedeemReport {
     /// Index and token units that the payee was paid.

@@ -1,4 +1,4 @@
-//! What a session key signs, and what a claim of it is worth (docs/protocol.md, "The voucher" and "The vault").
+//! The messages that a session key signs, and the worth of a claim (docs/protocol.md, "The voucher" and "The vault").
 //!
 //! Owns the EIP-712 types, digests, EIP-2098 signatures and the arithmetic of amounts; checked
 //! field by field against `tests/vectors/vouchers.json`. Never holds a key.
@@ -63,7 +63,7 @@ pub const MAX_CLAIMS: usize = 128;
 /// The largest amount a voucher can name.
 pub const MAX_FINE: FineUnits = FineUnits((1 << 96) - 1);
 
-/// Where vouchers are worth something.
+/// The contract and chain at which vouchers are worth something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Vault {
     /// The contract.
@@ -89,12 +89,12 @@ pub fn account_id(owner: Address, session_key: Address) -> B256 {
     keccak256((owner, session_key).abi_encode())
 }
 
-/// What the session key signs for one range.
+/// The promise of one range, as the session key signs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Voucher {
     /// The wallet that deposited.
     pub owner: Address,
-    /// Who is paid.
+    /// The address that is paid.
     pub payee: Address,
     /// First serial.
     pub first: u32,
@@ -130,7 +130,7 @@ impl Voucher {
         range_is_well_formed(self.first, self.count) && self.steps <= chain::MAX_STEPS
     }
 
-    /// What the chain says at step `k`, uncapped.
+    /// Owed at step `k` as the contract counts it, uncapped.
     pub fn owed_at(&self, k: u16) -> FineUnits {
         FineUnits(
             self.base
@@ -139,14 +139,14 @@ impl Voucher {
         )
     }
 
-    /// What the vault pays for step `k`: `min(count*q, (base + unit*k) >> 24)`.
+    /// The vault's payment for step `k`: `min(count*q, (base + unit*k) >> 24)`.
     pub fn due(&self, k: u16, tranche: TokenUnits) -> TokenUnits {
         self.owed_at(k)
             .floor()
             .min(range_worth(self.count, tranche))
     }
 
-    /// EIP-712 digest: what is signed.
+    /// EIP-712 digest, which the session key signs.
     pub fn digest(&self, vault: &Vault) -> B256 {
         self.to_abi().eip712_signing_hash(&vault.domain())
     }
@@ -167,7 +167,7 @@ impl Voucher {
         }
     }
 
-    /// As it goes over the wire.
+    /// The form on the wire.
     pub fn to_body(&self, signature: &Signature) -> VoucherBody {
         VoucherBody {
             owner: self.owner,
@@ -184,7 +184,7 @@ impl Voucher {
         }
     }
 
-    /// From the wire, for the payee it is meant for.
+    /// From the wire, for the payee that it is meant for.
     pub fn from_body(body: &VoucherBody, payee: Address) -> (Voucher, Signature) {
         (
             Voucher {
@@ -243,7 +243,7 @@ pub fn range_worth(count: u16, tranche: TokenUnits) -> TokenUnits {
     TokenUnits(tranche.0.saturating_mul(u128::from(count)))
 }
 
-/// `(count * q) << 24`, capped to what a voucher can name.
+/// `(count * q) << 24`, capped to the largest amount of a voucher.
 pub fn range_cap(count: u16, tranche: TokenUnits) -> FineUnits {
     let worth = range_worth(count, tranche);
     FineUnits(worth.0.min(MAX_FINE.0 >> 24) << 24)
@@ -305,7 +305,7 @@ fn u96(amount: FineUnits) -> U96 {
     U96::saturating_from(amount.0)
 }
 
-/// A signature that names nobody.
+/// A signature without a signer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RecoverError {
     /// `s` lies in the upper half of the group order (EIP-2), or `r` or `s` is out of range.
@@ -326,7 +326,7 @@ pub struct Signature {
 }
 
 impl Signature {
-    /// Who signed `digest`.
+    /// The signer of `digest`.
     ///
     /// # Errors
     /// When it is malformed (also: high s) or belongs to no key.

@@ -1,4 +1,4 @@
-//! What time and changed wishes bring about: connections given up, trackers tried again, announces and their offers.
+//! The work that time and changed wishes cause: connections given up, trackers tried again, announces and their offers.
 
 use super::link::{Link, LinkState, SentTo};
 use super::tracker::Tracker;
@@ -8,10 +8,11 @@ use crate::types::{ConnectionId, InfoHash, TrackerId};
 use piecework_signaling_protocol as protocol;
 use protocol::Event as AnnounceEvent;
 
-/// An announce waits so long for the offers it asked for, then goes without them.
+/// An announce waits this long for the offers that it asked for, then goes without them.
 pub(super) const OFFER_WAIT: Duration = Duration::from_secs(5);
 
-/// Where some peers are connected and a tracker names others, an offer that nobody took may be announced again after this time.
+/// Where some peers are connected and a tracker names others, an offer that nobody took may be announced again after
+/// this time.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
 
 /// Session descriptions of one announce together, in bytes of JSON: leaves room for the rest of a
@@ -19,7 +20,7 @@ const ANSWER_WAIT: Duration = Duration::from_secs(5);
 const MAX_OFFERS_LEN: usize = 48 * 1024;
 
 impl Signaling {
-    /// Everything that time and changed wishes bring about. Called at the end of each input.
+    /// Does the work that time and changed wishes cause. Called at the end of each input.
     pub(super) fn drive(&mut self, now: Timestamp) {
         self.expire_links(now);
         self.drive_trackers(now);
@@ -100,7 +101,8 @@ impl Signaling {
                 .saturating_sub(self.unfinished(info_hash))
                 .min(self.offers_for(strangers)),
         };
-        // A server does not know who is connected: some of what it passes on goes to those who need nothing.
+        // A server does not know which peers are connected: some of the offers that it passes on reach peers that need
+        // nothing.
         let reuse_after = match met > 0 && strangers > 0 {
             true => ANSWER_WAIT,
             false => self.config.offer_reuse_after,

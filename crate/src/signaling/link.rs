@@ -37,7 +37,7 @@ pub(super) enum LinkState {
     Established,
 }
 
-/// Where an offer was announced last.
+/// The tracker that it was announced to last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct SentTo {
     pub(super) tracker: TrackerId,

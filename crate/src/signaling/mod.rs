@@ -1,14 +1,14 @@
 //! How this peer finds others: announce, offer and answer state for many trackers and many torrents.
 //!
-//! Owns what is known of each tracker (its socket's state, its backoff), of each announced torrent
-//! (its announce times at each tracker, what it wants) and of each peer connection from its offer to
-//! its end. Opens no socket, makes no session description and reads no clock: it asks for these with
-//! a [`SignalingAction`] and is told the results. Never moves a byte of content.
+//! Owns the facts about each tracker (its socket's state, its backoff), about each announced torrent (its announce
+//! times at each tracker, its wish for connections) and about each peer connection from its offer to its end. Opens no
+//! socket, makes no session description and reads no clock: it asks the edge for these with a [`SignalingAction`], and
+//! the edge reports the results. Never moves a byte of content.
 //!
 //! # How to drive it
 //!
-//! Call the inputs below as things happen, each with the time; after each, call [`Signaling::poll`]
-//! until `None` and carry out what it answers; call [`Signaling::tick`] at [`Signaling::next_timeout`].
+//! Call the inputs below as things happen, each with the time. After each, call [`Signaling::poll`] until `None` and
+//! carry out its actions. Call [`Signaling::tick`] at [`Signaling::next_timeout`].
 //!
 //! One [`ConnectionId`] names one `RTCPeerConnection` for its whole life:
 //!
@@ -23,12 +23,11 @@
 //!
 //! - Peer connections, from offer to end, never exceed [`SignalingConfig::max_connections`]. An
 //!   offer is only asked for, and another peer's only taken, while a torrent wants connections.
-//! - Per torrent there is at most one connection to one remote peer id, and none to my own (while the
-//!   torrent starves, one more that is not open yet). When two peers of our kind offer to each other
-//!   at once, both keep the connection that the greater id offered; with another client, the one that
-//!   it answered is kept.
-//! - Each torrent is announced under an id of its own, and under another one after a tracker said that somebody else has
-//!   that one there: who reads an id in one swarm cannot take it from us in the next.
+//! - Per torrent there is at most one connection to one remote peer id, and none to my own (while the torrent starves,
+//!   one more that is not open yet). When two peers of our kind offer to each other at once, both keep the connection
+//!   that the greater id offered. With another client, the connection that the client answered is kept.
+//! - Each torrent is announced under an id of its own, and under another one after a tracker said that somebody else
+//!   has that one there. So a peer that reads an id in one swarm cannot take it from us in the next.
 //! - An unanswered offer is announced again, not made again, until [`SignalingConfig::offer_lifetime`].
 //! - A tracker's word is not trusted: every message is bounded ([`MAX_MESSAGE_LEN`]), offers are
 //!   taken at a bounded rate, intervals are clamped. A dead tracker costs one timer, for ever.
@@ -69,7 +68,8 @@ pub const MAX_TRACKERS: usize = 64;
 /// How signaling behaves.
 #[derive(Clone, Debug)]
 pub struct SignalingConfig {
-    /// The id of the first torrent that is announced. Those of others have its first eight bytes, the client and its version.
+    /// The id of the first torrent that is announced. Those of others have its first eight bytes, the client and its
+    /// version.
     pub peer_id: PeerId,
     /// The first id given to a connection; later ones count up from it.
     pub first_connection: ConnectionId,
@@ -106,7 +106,7 @@ impl SignalingConfig {
     }
 }
 
-/// What the edge is to do.
+/// A request to the edge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignalingAction {
     /// Open a WebSocket; answer with `tracker_connected` or `tracker_closed`.
@@ -123,8 +123,8 @@ pub enum SignalingAction {
         /// JSON.
         text: String,
     },
-    /// Close the tracker's socket after what was sent on it, and report nothing of it any more: the
-    /// next `ConnectTracker` is for a new socket.
+    /// Close the tracker's socket after the messages that were sent on it, and report nothing of it any more: the next
+    /// `ConnectTracker` is for a new socket.
     CloseTracker {
         /// The tracker; a later `ConnectTracker` may name it again.
         tracker: TrackerId,
@@ -144,7 +144,7 @@ pub enum SignalingAction {
         connection: ConnectionId,
         /// For this torrent.
         info_hash: InfoHash,
-        /// Who offers, by its own word.
+        /// The peer that offers, by its own word.
         remote: PeerId,
         /// The session description, untrusted.
         sdp: String,
@@ -155,7 +155,7 @@ pub enum SignalingAction {
         connection: ConnectionId,
         /// For this torrent.
         info_hash: InfoHash,
-        /// Who answers, by its own word.
+        /// The peer that answers, by its own word.
         remote: PeerId,
         /// The session description, untrusted.
         sdp: String,
@@ -169,7 +169,7 @@ pub enum SignalingAction {
     Event(SignalingEvent),
 }
 
-/// What a user may want to see.
+/// News that a user may want to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignalingEvent {
     /// A tracker answered an announce.
@@ -183,7 +183,7 @@ pub enum SignalingEvent {
         /// Other peers, if told.
         leechers: Option<u64>,
     },
-    /// A tracker says something, but goes on.
+    /// A tracker sends a warning, but goes on.
     Warning {
         /// The tracker that sent the text.
         tracker: TrackerId,
@@ -205,14 +205,14 @@ pub enum SignalingEvent {
     Unreachable {
         /// The tracker, whose socket is gone or never opened.
         tracker: TrackerId,
-        /// Why, of at most 256 bytes.
+        /// The reason, of at most 256 bytes.
         reason: String,
         /// When it is tried again.
         retry_in: Duration,
     },
 }
 
-/// Why a tracker's URL was not taken.
+/// The reason why a tracker's URL was not taken.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AddTrackerError {
     /// No WebRTC peer can use it.
@@ -223,7 +223,7 @@ pub enum AddTrackerError {
     TooMany,
 }
 
-/// Why a torrent is not announced.
+/// The reason why a torrent is not announced.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AnnounceError {
     /// Already [`MAX_TORRENTS`].
@@ -323,8 +323,8 @@ impl Signaling {
         Ok(())
     }
 
-    /// What the next announces say: bytes sent and received since the start, bytes still missing
-    /// (`None` while the torrent's size is unknown).
+    /// The numbers in the next announces: bytes sent and received since the start, bytes still missing (`None` while
+    /// the torrent's size is unknown).
     pub fn set_progress(
         &mut self,
         info_hash: InfoHash,
@@ -351,7 +351,8 @@ impl Signaling {
         self.drive(now);
     }
 
-    /// All of it was there at the start: no tracker is told of a download, but who was told otherwise is told so soon.
+    /// The torrent was complete at the start: no tracker hears of a download, but a tracker that heard otherwise hears
+    /// so soon.
     pub fn found_complete(&mut self, now: Timestamp, info_hash: InfoHash) {
         if let Some(torrent) = self.torrents.get_mut(&info_hash) {
             torrent.left = Some(0);
@@ -388,8 +389,8 @@ impl Signaling {
         self.drive(now);
     }
 
-    /// How many new connections the torrent wants. Counted down as connections are established; set
-    /// it again whenever that changes. At 0 nothing is offered and no offer is taken.
+    /// The number of new connections that the torrent wants. It is counted down as connections are established; set it
+    /// again whenever that changes. At 0 nothing is offered and no offer is taken.
     pub fn set_wanted(&mut self, now: Timestamp, info_hash: InfoHash, wanted: usize) {
         if let Some(torrent) = self.torrents.get_mut(&info_hash) {
             if wanted > torrent.wanted && !torrent.is_seed() {
@@ -400,8 +401,9 @@ impl Signaling {
         self.drive(now);
     }
 
-    /// Its connections bring nothing. Anybody may connect under another's id: from now on an open connection does not
-    /// keep out one more under the same id. Whether it is the same peer once more, the handshake's reader can tell.
+    /// The torrent's connections bring nothing. Anybody may connect under another's id, so from now on an open
+    /// connection does not keep out one more under the same id. The reader of the handshake can tell whether it is the
+    /// same peer once more.
     pub fn set_starving(&mut self, info_hash: InfoHash, starving: bool) {
         if let Some(torrent) = self.torrents.get_mut(&info_hash) {
             torrent.starving = starving;
@@ -511,7 +513,7 @@ impl Signaling {
                     });
                     self.send(tracker, answer.encode());
                 }
-                // Nobody is there to carry it.
+                // No connection is there to carry it.
                 _ => self.drop_link(connection),
             }
         }
@@ -550,8 +552,8 @@ impl Signaling {
         self.drive(now);
     }
 
-    /// The same of one whose peer is connected by the `other` one: while it is, nothing more is tried under the id that
-    /// this one came by.
+    /// The same for a connection whose peer is connected by the `other` one: while it is, nothing more is tried under
+    /// the id that this one came by.
     pub fn connection_doubled(
         &mut self,
         now: Timestamp,
@@ -573,8 +575,8 @@ impl Signaling {
         self.connection_closed(now, connection);
     }
 
-    /// The same of a connection that ended while its peer still wanted something: it may come back, and need not have
-    /// noticed, so a seed too looks for it.
+    /// The same for a connection that ended while its peer still wanted something: the peer may come back, and need not
+    /// have noticed the end, so a seed too looks for it.
     pub fn connection_lost(&mut self, now: Timestamp, connection: ConnectionId) {
         if let Some(link) = self.links.get(&connection)
             && let Some(torrent) = self.torrents.get_mut(&link.info_hash)
@@ -657,8 +659,8 @@ impl Signaling {
         }
     }
 
-    /// Somebody else has the torrent's id at this tracker, and may keep it for good: strangers read ids in offers. What was
-    /// announced there reached nobody, and can go out again.
+    /// Somebody else has the torrent's id at this tracker, and may keep it for good: strangers read ids in offers.
+    /// Offers that were announced there reached nobody, and can go out again.
     fn take_another_id(&mut self, info_hash: InfoHash, id: TrackerId) {
         let torrent = self.torrents.get_mut(&info_hash);
         let Some(membership) = torrent.and_then(|t| t.trackers.get_mut(&id)) else {

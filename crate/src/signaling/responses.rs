@@ -1,4 +1,4 @@
-//! What trackers say: replies, refusals, and the offers and answers of other peers.
+//! The messages of trackers: replies, refusals, and the offers and answers of other peers.
 
 use super::link::{Link, LinkState};
 use super::{DESCRIPTION_TIMEOUT, Signaling, SignalingAction, SignalingEvent};
@@ -142,9 +142,9 @@ impl Signaling {
             return self.drop_link(connection);
         };
         if let Some(other) = self.link_to(info_hash, remote) {
-            // We offered to each other, and one connection may be further than that. Two of our kind
-            // both keep what the greater id offered. WebTorrent keeps what it heard of first, and
-            // does not answer the offer of a peer that has answered it: what it answered, it keeps.
+            // Both peers offered to each other, and one connection may be further than that. Two of our kind both keep
+            // the connection that the greater id offered. WebTorrent keeps the offer that it heard of first, and does
+            // not answer the offer of a peer that has answered its own. It keeps an offer that it answered.
             let crossing = self.links.get(&other).is_some_and(Link::is_my_answer_open);
             let theirs_wins = is_of_one_kind(own, remote) && own < remote;
             if !crossing || theirs_wins {

@@ -23,7 +23,7 @@ impl Rig {
         }
     }
 
-    /// With one open tracker on which the torrent wants so many connections.
+    /// With one open tracker, at which the torrent wants this many connections.
     fn announced(wanted: usize) -> (Self, TrackerId) {
         let mut rig = Rig::new();
         let id = rig.signaling.add_tracker("ws://a.example").unwrap();
@@ -395,7 +395,7 @@ fn an_answer_from_another_tracker_is_ignored() {
     );
 }
 
-/// We and this peer offer to each other, and it answers ours. Whether ours is kept.
+/// Both peers offer to each other, and the other one answers ours. Answers whether ours is kept.
 fn keeps_mine_when_offers_cross(remote: PeerId) -> bool {
     let (mut rig, id) = Rig::announced(5);
     let offer = announces(&rig.run())[0].1[0].0;
@@ -434,7 +434,7 @@ fn crossing_offers_leave_the_connection_of_the_greater_id() {
 
 #[test]
 fn when_offers_cross_with_another_client_the_one_that_it_answered_is_kept() {
-    // WebTorrent keeps what it heard of first: had that been our answer, it would not have answered.
+    // WebTorrent keeps the offer that it heard of first: had that been our answer, it would not have answered.
     for id in [1, 99] {
         assert!(keeps_mine_when_offers_cross(PeerId([id; 20])));
     }
@@ -607,7 +607,7 @@ fn many_torrents_announce_at_a_pace_that_servers_take() {
         }
     }
     assert!(told.len() == MAX_TORRENTS, "each announces again in time");
-    // What our server takes of one connection: 512 at once and 20 per second.
+    // Our server's limits for one connection: 512 at once and 20 per second.
     for (n, at) in sent.iter().enumerate() {
         let since = |m: usize| (at - sent[m]) * 20 / 1000 + 512;
         assert!((0..n).all(|m| (n - m) as u64 <= since(m)), "{n}");
@@ -802,8 +802,8 @@ fn step() -> impl Strategy<Value = Step> {
 }
 
 proptest! {
-    /// Whatever trackers, peers and the edge do: the caps hold, no peer is connected to twice, ids
-    /// are never reused, sockets open and close in turn, and time always moves on.
+    /// Whatever trackers, peers and the edge do, the caps hold, no peer is connected to twice, ids are never reused,
+    /// sockets open and close in turn, and time always moves on.
     #[test]
     fn invariants_hold_under_any_history(steps in prop::collection::vec(step(), 1..150)) {
         let mut rig = Rig::new();

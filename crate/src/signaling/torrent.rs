@@ -1,4 +1,4 @@
-//! One announced torrent: what it says of itself, and when at which tracker.
+//! One announced torrent: its announced numbers, and the times of its announces at each tracker.
 
 use crate::sorted::Map;
 use crate::time::{Duration, Timestamp};
@@ -16,11 +16,11 @@ const DEFAULT_INTERVAL: Duration = Duration::from_secs(120);
 /// with each early announce until something changes.
 const MIN_EARLY_INTERVAL: Duration = Duration::from_secs(5);
 
-/// An announce has one event: a download that was complete before the first one is told after it.
+/// An announce has one event: a download that was complete before the first announce is reported after it.
 const NEXT_EVENT_AFTER: Duration = Duration::from_secs(1);
 
 pub(super) struct Torrent {
-    /// Its announces go out under this id, but where [`Membership::other_id`] says otherwise.
+    /// Its announces go out under this id, except where [`Membership::other_id`] has another.
     pub(super) peer_id: PeerId,
     pub(super) trackers: Map<TrackerId, Membership>,
     pub(super) uploaded: u64,
@@ -29,8 +29,8 @@ pub(super) struct Torrent {
     pub(super) wanted: usize,
     /// See [`super::Signaling::set_starving`].
     pub(super) starving: bool,
-    /// Ids under which peers came that were connected already, and by which connection: a peer that a tracker refused its
-    /// id comes under another.
+    /// Ids of peers that came while they were connected already, and the connection of each: a peer that a tracker
+    /// refused its id comes under another.
     pub(super) doubles: Map<PeerId, ConnectionId>,
 }
 
@@ -38,23 +38,24 @@ pub(super) struct Torrent {
 pub(super) struct Membership {
     /// The tracker's present socket has seen an announce, the last one under this id.
     pub(super) joined: Option<PeerId>,
-    /// Somebody else has the torrent's id there. No other tracker hears of this one, or it could be made to change for ever.
+    /// Somebody else has the torrent's id there. No other tracker gets this new one, or a stranger could make it change
+    /// for ever.
     pub(super) other_id: Option<PeerId>,
     pub(super) completed_due: bool,
     /// The next announce.
     pub(super) next_at: Timestamp,
     /// The next announce if there are offers to send.
     pub(super) early_at: Timestamp,
-    /// The announce that is due waits so long for offers.
+    /// The announce that is due waits this long for offers.
     pub(super) offers_asked_until: Option<Timestamp>,
     started: bool,
     /// The last announce said that nothing is missing.
     said_complete: bool,
     /// So it was when the last announce went out.
     wanted_nobody: bool,
-    /// Connections were wanted, and nothing came of what was offered: a seed too announces early then.
+    /// Connections were wanted, and the offers brought none: a seed too announces early then.
     pub(super) missed: bool,
-    /// Peers in the swarm besides this one, by the tracker's last word; 0: none was said.
+    /// Peers in the swarm besides this one, by the tracker's last word; 0: it gave none.
     others: usize,
     last_at: Option<Timestamp>,
     interval: Duration,
@@ -77,14 +78,14 @@ impl Torrent {
         }
     }
 
-    /// What a tracker knows us by, or will.
+    /// The id by which a tracker knows us, or will.
     pub(super) fn id_at(&self, tracker: TrackerId) -> PeerId {
         let membership = self.trackers.get(&tracker);
         let id = membership.and_then(|m| m.joined.or(m.other_id));
         id.unwrap_or(self.peer_id)
     }
 
-    /// What the next announce to a tracker says.
+    /// The content of the next announce to a tracker.
     pub(super) fn next_id_at(&self, tracker: TrackerId) -> PeerId {
         let membership = self.trackers.get(&tracker);
         membership.and_then(|m| m.other_id).unwrap_or(self.peer_id)
@@ -118,12 +119,12 @@ impl Torrent {
         .encode()
     }
 
-    /// Who has everything waits to be asked: seeds that sought each other would connect for nothing.
+    /// A peer that has everything waits until others ask: seeds that sought each other would connect for nothing.
     pub(super) fn is_seed(&self) -> bool {
         self.left == Some(0)
     }
 
-    /// So does a seed, unless it just missed somebody.
+    /// A seed does so, too, unless it just missed somebody.
     pub(super) fn waits_to_be_asked(&self, membership: &Membership) -> bool {
         self.is_seed() && !membership.missed
     }
@@ -142,7 +143,7 @@ impl Torrent {
         }
     }
 
-    /// What was offered was taken: announce early where more are known than the `met`.
+    /// A peer took an offer: announce early where the tracker knows more peers than the `met`.
     pub(super) fn hurry_for_more(&mut self, now: Timestamp, met: usize) {
         for membership in self.trackers.values_mut() {
             if membership.strangers(met) > 0 {
@@ -196,7 +197,7 @@ impl Membership {
     fn hurry(&mut self, now: Timestamp) {
         self.early_interval = MIN_EARLY_INTERVAL;
         let earliest = self.min_interval.max(MIN_EARLY_INTERVAL);
-        // An announce that wanted nobody is no reason to wait with the one that does.
+        // An announce that wanted no peers is no reason to wait with the one that does.
         let idle = core::mem::take(&mut self.wanted_nobody);
         let at = match self.last_at {
             Some(last) if !idle => last + earliest,
@@ -220,7 +221,7 @@ impl Membership {
         }
     }
 
-    /// An announce of this torrent goes out with so many offers. `jitter` is in 0..1.
+    /// An announce of this torrent goes out with this many offers. `jitter` is in 0..1.
     pub(super) fn announced(
         &mut self,
         now: Timestamp,

@@ -1,4 +1,4 @@
-//! One tracker: its URL, the state of its socket, and how far its word is taken.
+//! One tracker: its URL, the state of its socket, and the trust in its word.
 
 use crate::metainfo::TrackerUrl;
 use crate::time::{Duration, Timestamp};
@@ -6,12 +6,13 @@ use crate::time::{Duration, Timestamp};
 /// Bounds of the mean pause before a lost tracker is tried again; it doubles each time.
 const BACKOFF: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(120));
 
-/// Who answers and closes before this time is failing too, and is tried again after the pause of so many failures at least.
+/// A tracker that answers and closes before this time is failing too, and is tried again after the pause of this many
+/// failures at least.
 const STEADY_AFTER: Duration = Duration::from_secs(45);
 const HASTY_FAILURES: u32 = 2;
 
-/// Announces on one socket. Servers close sockets that flood them (ours: 512 messages at once and 20 per second, answers
-/// included), and a client may hold a thousand torrents.
+/// Announces on one socket. Servers close sockets that flood them (ours: 512 messages at once and 20 per second,
+/// answers included), and a client may hold a thousand torrents.
 const ANNOUNCES_AT_ONCE: u32 = 200;
 const ANNOUNCES_PER_SECOND: f64 = 16.0;
 
@@ -21,10 +22,10 @@ const KEPT_FOR_REGULAR: f64 = 100.0;
 /// A socket that does not open within this time is given up.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// A socket on which an announce stays without reply for so long is dead.
+/// A socket on which an announce stays without reply for this long is dead.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// So many senseless messages in a row end a socket.
+/// This many senseless messages in a row end a socket.
 const MAX_SENSELESS: u32 = 10;
 
 pub(super) struct Tracker {
@@ -41,7 +42,7 @@ pub(super) struct Tracker {
     announces: Allowance,
 }
 
-/// So many at once, and so many more over time.
+/// This many at once, and this many more over time.
 struct Allowance {
     left: f64,
     most: f64,
@@ -105,12 +106,13 @@ impl Tracker {
         expected
     }
 
-    /// The socket is gone. Answers the pause before the next try; `interval` is what it asked for between announces,
+    /// The socket is gone. Answers the pause before the next try. `interval` is the tracker's own between announces;
     /// `jitter` is in 0..1.
     pub(super) fn lost(&mut self, now: Timestamp, interval: Duration, jitter: f64) -> Duration {
         let mut longest = BACKOFF.1;
         if core::mem::take(&mut self.replied) {
-            // Each new socket means an announce: one that does not last must not bring more of them than were asked for.
+            // Each new socket means an announce: a socket that does not last must not bring more of them than the
+            // tracker asked for.
             longest = longest.max(interval);
             self.failures = match now >= self.opened_at + STEADY_AFTER {
                 true => 0,
@@ -119,8 +121,8 @@ impl Tracker {
         }
         let mean = (BACKOFF.0 * (1 << self.failures.min(12))).min(longest);
         self.failures = self.failures.saturating_add(1);
-        // From half to one and a half of it: the peers of a restarted server come back spread out. Nothing is cut off
-        // from that, or many would come at the same moment.
+        // From half to one and a half of it, so that the peers of a restarted server come back spread out. The pause is
+        // not capped after that, or many would come at the same moment.
         let pause = mean.mul_f64(0.5 + jitter);
         self.socket = Socket::Idle {
             retry_at: now + pause,
@@ -145,7 +147,7 @@ impl Tracker {
         }
     }
 
-    /// A message made no sense. Whether it was one too many.
+    /// A message made no sense. Answers whether it was one too many.
     pub(super) fn misbehaved(&mut self) -> bool {
         self.senseless += 1;
         self.senseless >= MAX_SENSELESS
@@ -162,7 +164,7 @@ impl Tracker {
         self.offers.take(now)
     }
 
-    /// From when on an announce may be sent to it.
+    /// The time from which an announce may be sent to it.
     pub(super) fn announce_from(&self, is_early: bool) -> Timestamp {
         let kept = if is_early { KEPT_FOR_REGULAR } else { 0.0 };
         self.announces.ready_at(kept)
@@ -224,7 +226,7 @@ impl Allowance {
         if missing <= 0.0 {
             return Timestamp::ZERO;
         }
-        // A moment later, for what rounding takes.
+        // A moment later, because of rounding.
         self.refilled_at
             + Duration::from_secs_f64(missing / self.per_second)
             + Duration::from_millis(1)

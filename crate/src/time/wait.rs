@@ -1,10 +1,10 @@
-//! For how long somebody was waited for, less what they brought.
+//! The time that somebody was waited for, less the blocks that came.
 
 use super::{Duration, Timestamp};
 
-/// Who sends less than a block in this time, 8 KiB a second, brings nothing.
+/// A peer that sends less than a block in this time, 8 KiB a second, brings nothing.
 const WORTH_OF_A_BLOCK: Duration = Duration::from_secs(2);
-/// No longer wait is remembered: who delivers after that is worth waiting for in a moment.
+/// No longer wait is remembered: a peer that delivers after that is soon worth waiting for again.
 const MOST_WAITED: Duration = Duration::from_secs(20);
 
 /// A clock that runs while somebody is waited for, and that goes back with each block. Nothing else sets it back.
@@ -15,10 +15,10 @@ pub struct Wait {
 }
 
 impl Wait {
-    /// Who was waited for so long was waited for in vain.
+    /// A peer that was waited for this long was waited for in vain.
     pub const LIMIT: Duration = Duration::from_secs(10);
 
-    /// How long it was.
+    /// The length of the wait.
     pub fn time(&self, now: Timestamp) -> Duration {
         let since = self.since.map_or(Duration::ZERO, |at| now.since(at));
         (self.before + since).min(MOST_WAITED)
@@ -35,7 +35,7 @@ impl Wait {
         self.since = waits.then_some(now);
     }
 
-    /// It is waited for from now on, in the place of somebody that was waited for so long.
+    /// It is waited for from now on, in the place of somebody that was waited for this long.
     pub fn begin_after(&mut self, now: Timestamp, before: Duration) {
         self.set(now, true);
         self.before = self.before.max(before);

@@ -1,8 +1,8 @@
 //! Bytes of one connection into a handshake and messages.
 //!
-//! Owns what has arrived and is not decoded yet. A data channel is read as a byte stream: where its
-//! messages begin and end means nothing. A frame inside one chunk is handed out as a slice of that
-//! chunk; only a frame that straddles chunks is copied, once.
+//! Owns the bytes that have arrived and are not decoded yet. A data channel is read as a byte stream: the borders of
+//! its messages mean nothing. A frame inside one chunk is handed out as a slice of that chunk; only a frame that
+//! straddles chunks is copied, once.
 //!
 //! Invariant: a frame's length is checked against the bound of its kind before a byte of it is
 //! kept. After an error the connection is over: every later call gives the same error.
@@ -25,14 +25,14 @@ pub const MAX_BITFIELD_LEN: usize = MAX_PIECES.div_ceil(8);
 pub const MAX_EXTENDED_LEN: usize = 32 * 1024;
 /// Longest payload of a message we do not know; it is skipped as it arrives, never kept.
 pub const MAX_SKIPPED_LEN: usize = 1024 * 1024;
-/// Most bytes pushed and not decoded yet. A caller that decodes all it can after each push stays
-/// far below with any chunk of up to 1 MiB less one frame; more is an error and ends the connection.
+/// Most bytes pushed and not decoded yet. A caller that decodes all it can after each push stays far below with any
+/// chunk of up to 1 MiB less one frame; more is an error and ends the connection.
 pub const MAX_BUFFERED_LEN: usize = 1024 * 1024;
 
 /// Length prefix and id.
 const HEAD_LEN: usize = 5;
 
-/// What a peer did that ends its connection.
+/// A peer's fault that ends its connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum WireError {
     /// The first bytes are of another protocol.
@@ -100,7 +100,7 @@ impl Decoder {
     /// Adds bytes in the order of their arrival.
     ///
     /// # Errors
-    /// [`WireError::Overflow`] when what waits would pass [`MAX_BUFFERED_LEN`], and any earlier error.
+    /// [`WireError::Overflow`] when the waiting bytes would pass [`MAX_BUFFERED_LEN`], and any earlier error.
     pub fn push(&mut self, chunk: Bytes) -> Result<(), WireError> {
         self.check()?;
         let len = self.buffered_len().saturating_add(chunk.len());

@@ -1,7 +1,7 @@
 //! Payloads of extension messages: the extended handshake (BEP 10) and metadata exchange (BEP 9).
 //!
-//! Owns their dictionaries and the ids we give to extensions. What a peer says here is a claim:
-//! sizes are bounded, nothing is believed. Never holds payment messages: see `wire::pay`.
+//! Owns their dictionaries and the ids that we give to extensions. A peer's statement here is a claim: sizes are
+//! bounded, nothing is believed. Never holds payment messages: see `wire::pay`.
 
 use alloy_primitives::Address;
 use bytes::{Bytes, BytesMut};
@@ -30,7 +30,7 @@ pub const MAX_CLIENT_NAME_LEN: usize = 128;
 /// Length of every metadata piece but the last (BEP 9: 16 KiB).
 pub const METADATA_PIECE_LEN: usize = 16 * 1024;
 
-/// Why an extension message's payload is refused.
+/// The reason why an extension message's payload is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ExtensionError {
     /// Not bencoding.
@@ -47,7 +47,7 @@ pub enum ExtensionError {
     Payload(usize),
 }
 
-/// The extended handshake (BEP 10). May come again later and then replaces what it names.
+/// The extended handshake (BEP 10). It may come again later, and then replaces the values that it names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ExtendedHandshake {
     /// Extension name to the id its messages must carry towards the sender; 0 means switched off.
@@ -103,8 +103,8 @@ impl ExtendedHandshake {
         self.m.get(name).copied().filter(|id| *id != 0)
     }
 
-    /// Reads the payload. Optional keys of a wrong type or range count as absent, as BEP 10 wants
-    /// unknown things ignored; `metadata_size` of zero or beyond what we take counts as absent too.
+    /// Reads the payload. Optional keys of a wrong type or range count as absent, as BEP 10 wants unknown things
+    /// ignored; `metadata_size` of zero or beyond our bound counts as absent too.
     ///
     /// # Errors
     /// Not bencoding, or no dictionary.

@@ -27,7 +27,7 @@ pub struct Handshake {
 }
 
 impl Handshake {
-    /// What we send: fast extension and extension protocol, nothing else.
+    /// Our own bits: fast extension and extension protocol, nothing else.
     pub fn ours(info_hash: InfoHash, peer_id: PeerId) -> Self {
         let mut reserved = [0; 8];
         for (byte, bit) in [EXTENSION_BIT, FAST_BIT] {

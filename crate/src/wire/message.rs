@@ -1,4 +1,4 @@
-//! Peer wire messages (BEP 3, BEP 6, BEP 10) and how they are written.
+//! Peer wire messages (BEP 3, BEP 6, BEP 10), and their writing.
 //!
 //! Owns ids and layouts. Reading them is [`super::decoder`]'s.
 
@@ -37,9 +37,9 @@ pub enum Message {
     Choke,
     /// The sender will serve requests.
     Unchoke,
-    /// The sender wants something the receiver has.
+    /// The sender wants something that the receiver has.
     Interested,
-    /// The sender wants nothing the receiver has.
+    /// The sender wants nothing that the receiver has.
     NotInterested,
     /// The sender has this piece now.
     Have(PieceIndex),
@@ -73,7 +73,7 @@ pub enum Message {
     Extended {
         /// Extension message id.
         id: u8,
-        /// What follows the id.
+        /// The bytes after the id.
         payload: Bytes,
     },
     /// A message of no meaning here, its payload skipped (BEP 5 `port`, BEP 52 hashes, ...).
@@ -126,7 +126,7 @@ impl Message {
     }
 }
 
-/// What goes before a block of `len` bytes on the wire: a `piece` message without its data.
+/// The bytes before a block of `len` bytes on the wire: a `piece` message without its data.
 pub fn piece_header(piece: PieceIndex, begin: u32, len: u32) -> [u8; PIECE_HEADER_LEN] {
     let mut out = [0; PIECE_HEADER_LEN];
     out[..4].copy_from_slice(&len.saturating_add(9).to_be_bytes());

@@ -5,8 +5,7 @@
 //! decoded; never decides whether a message makes sense at this time or for this torrent: that is
 //! [`crate::peer`] and [`crate::torrent`].
 //!
-//! Invariant: whatever a peer sends, decoding neither panics nor holds more than
-//! [`decoder::MAX_BUFFERED_LEN`] bytes.
+//! Invariant: whatever a peer sends, decoding neither panics nor holds more than [`decoder::MAX_BUFFERED_LEN`] bytes.
 
 pub mod decoder;
 pub mod extension;

@@ -1,8 +1,7 @@
 //! `pw_pay`: the messages of the payment extension (docs/protocol.md, "Messages"; carried by BEP 10).
 //!
-//! Owns their layout: fixed sizes, big-endian, first byte the type. Decoding is total: a type that
-//! is not known is `Ok(None)` and ignored, a wrong size is an error that closes the connection.
-//! Never judges what a message says; that is `payment`'s.
+//! Owns their layout: fixed sizes, big-endian, first byte the type. Decoding is total: an unknown type is `Ok(None)`
+//! and ignored, a wrong size is an error that closes the connection. Never judges a message's content; `payment` does.
 
 use alloy_primitives::{Address, B256};
 
@@ -11,10 +10,10 @@ use crate::types::FineUnits;
 
 /// Version in TERMS and in the handshake's `pay` dictionary.
 pub const VERSION: u8 = 1;
-/// The longest message there is (STATE): what a decoder ever needs to look at.
+/// The longest message there is (STATE): a decoder never needs to read more.
 pub const MAX_LEN: usize = 267;
 
-/// Why a payee refuses (REJECT's code).
+/// The reason of a payee's refusal (REJECT's code).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum RejectCode {
     /// 1: version.
@@ -101,7 +100,7 @@ impl RejectCode {
     }
 }
 
-/// What a payee asks for (NEED's reason).
+/// A payee's wish (NEED's reason).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum NeedReason {
     /// 1: fold the range.
@@ -112,7 +111,7 @@ pub enum NeedReason {
     LotteryWin,
     /// 4: the price changed; a new TERMS was sent.
     PriceChanged,
-    /// 5: the range is closed, for it is about to be redeemed.
+    /// 5: the range is closed, because it is about to be redeemed.
     RangeClosed,
     /// A reason this version does not know.
     Other(u8),
@@ -144,7 +143,7 @@ impl NeedReason {
     }
 }
 
-/// Why a side stops (low bits of BYE's reason).
+/// The reason why a side stops (low bits of BYE's reason).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ByeReason {
     /// 0: nothing more to buy or sell.
@@ -196,7 +195,7 @@ pub struct Terms {
     pub quote_id: u32,
     /// Seconds from sending in which the first COMMIT of a range may name this quote.
     pub ttl_secs: u16,
-    /// Who is paid.
+    /// The address that is paid.
     pub payee: Address,
     /// Registry id of the title, or zero.
     pub content: B256,
@@ -338,7 +337,7 @@ pub enum PayMessage {
     },
 }
 
-/// Which of the two local machines a received message is for.
+/// The one of the two local machines that a received message is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Recipient {
     /// `payment::payer`: the remote speaks as payee.
@@ -399,7 +398,7 @@ impl PayMessage {
         }
     }
 
-    /// For whom it is: the direction gives the role.
+    /// The machine that it is for: the direction gives the role.
     pub fn recipient(&self) -> Recipient {
         match self {
             PayMessage::Terms(_)
@@ -589,8 +588,8 @@ fn read_body(kind: u8, r: &mut Reader<'_>) -> Option<PayMessage> {
 }
 
 fn put_u96(out: &mut Vec<u8>, amount: FineUnits) {
-    // Whoever builds a message checks the bound; a larger amount is cut to the largest there is,
-    // which every reader refuses.
+    // The builder of a message checks the bound; a larger amount is cut to the largest there is, which every reader
+    // refuses.
     let amount = amount.0.min((1 << 96) - 1);
     out.extend_from_slice(&amount.to_be_bytes()[4..]);
 }

@@ -12,7 +12,7 @@ use mio::{Events, Interest, Poll, Token, net::TcpStream};
 
 use crate::messages::{self, Descriptions, Introduction, Received};
 
-/// Nothing takes so long, unless the server stopped.
+/// Nothing takes this long, unless the server stopped.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// How long after the last announce its answers may still come: far above any bearable latency.
 const DRAIN: Duration = Duration::from_secs(20);
@@ -23,7 +23,7 @@ const WINDOW: usize = 32;
 /// Announces sent before the replies get their turn.
 const SENDS_PER_TURN: usize = 32;
 
-/// Why a measurement is impossible.
+/// The reason why a measurement is impossible.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// Starting or watching the server.
@@ -48,7 +48,7 @@ pub enum LoadError {
     Broken(&'static str, usize, usize),
 }
 
-/// What came of a rate.
+/// The results of a rate.
 pub struct Outcome {
     /// Sent.
     pub announces: usize,
@@ -60,7 +60,7 @@ pub struct Outcome {
     pub replies: Vec<Duration>,
     /// Due time to answer.
     pub answers: Vec<Duration>,
-    /// Due time to when the load got to sending it.
+    /// Due time to the time at which the load sent it.
     pub lateness: Vec<Duration>,
     /// From the first announce's due time to the last one's sending.
     pub elapsed: Duration,
@@ -232,7 +232,8 @@ impl Load {
                     break;
                 }
                 lateness.push(now - due);
-                // A stride without a common divisor with any count of peers here: neighbours in time are not in one swarm.
+                // A stride without a common divisor with any count of peers here: neighbours in time are not in one
+                // swarm.
                 self.announce(next.wrapping_mul(7_919) % self.peers.len(), due, true);
                 next += 1;
                 now = Instant::now();
@@ -265,7 +266,7 @@ impl Load {
         })
     }
 
-    /// A new round: what still comes of the former one is not counted.
+    /// A new round: late messages of the former one are not counted.
     fn begin(&mut self) {
         self.base = self.base.wrapping_add(self.sent.len() as u32);
         self.sent.clear();
@@ -273,7 +274,7 @@ impl Load {
         self.seen = Seen::default();
     }
 
-    /// How many are in this peer's swarm.
+    /// The number of peers in this peer's swarm.
     fn members(&self, peer: usize) -> usize {
         let from = peer / self.swarm * self.swarm;
         (from + self.swarm).min(self.peers.len()) - from
@@ -350,7 +351,7 @@ impl Load {
         self.peers[at].flush();
     }
 
-    /// Understands as much as is complete; answers how much that was.
+    /// Understands the complete frames; answers their length.
     fn consume(&mut self, at: usize, bytes: &[u8]) -> usize {
         let mut used = 0;
         if !self.peers[at].open {
@@ -418,7 +419,7 @@ impl Load {
 }
 
 impl Peer {
-    /// Sends what the socket takes; its next event continues.
+    /// Sends as much as the socket takes; its next event continues.
     fn flush(&mut self) {
         let mut from = 0;
         while from < self.output.len() {

@@ -1,8 +1,9 @@
-//! Loads a WebTorrent tracker, ours or another, and prints what it measured as one JSON object.
+//! Loads a WebTorrent tracker, ours or another, and prints its measurements as one JSON object.
 //!
-//! Open loop: announces are due at fixed times, whether or not the server keeps up, and every latency counts from the time that
-//! the announce was due. Each announce carries five to ten offers of the size that browsers make; whoever gets an offer answers
-//! it; the introduction is done when the answer is back. One thread, so that it takes one core and no more.
+//! Open loop: announces are due at fixed times, whether or not the server keeps up, and every latency counts from the
+//! time at which the announce was due. Each announce carries five to ten offers of the size that browsers make; each
+//! peer that gets an offer answers it; the introduction is done when the answer is back. One thread, so that it takes
+//! one core and no more.
 
 mod load;
 mod messages;
@@ -29,7 +30,8 @@ struct Arguments {
     /// Seconds of each rate
     #[arg(long, default_value_t = 3)]
     seconds: u64,
-    /// Announces per second at which the CPU time of one is measured, and from which the highest bearable rate is searched
+    /// Announces per second at which the CPU time of one is measured, and from which the highest bearable rate is
+    /// searched
     #[arg(long, default_value_t = 200.0)]
     rate: f64,
     /// A rate is borne when 99 of 100 replies and 99 of 100 answers come within this, and none is missing
@@ -46,7 +48,7 @@ struct Arguments {
 /// From one rate to the next: first in large steps, after the first that was too much in small ones.
 const LARGE_STEP: f64 = 1.4;
 const SMALL_STEP: f64 = 1.1;
-/// Below it a rate says nothing.
+/// Below it a rate shows nothing.
 const LOWEST: f64 = 5.0;
 /// No machine of today comes here; it bounds the search.
 const HIGHEST: f64 = 1e6;
@@ -106,13 +108,13 @@ fn run(arguments: &Arguments) -> Result<Value, LoadError> {
 #[derive(Clone, Copy)]
 struct Step {
     rate: f64,
-    /// What was really sent per second: the same, unless the load itself did not keep up.
+    /// The announces really sent per second: the same, unless the load itself did not keep up.
     achieved: f64,
     cpu_per_1000: f64,
     bearable: bool,
 }
 
-/// What is measured, and what has been.
+/// The rates to measure, and those that are measured.
 struct Measure {
     seconds: Duration,
     limit: Duration,

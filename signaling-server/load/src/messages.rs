@@ -1,4 +1,4 @@
-//! What stock peers say, as WebSocket frames, and as much of the replies as the load must understand.
+//! The messages of stock peers, as WebSocket frames, and the part of the replies that the load must understand.
 //!
 //! Names carry their meaning: an offer's id begins with the number of its announce and its place in it, in hexadecimal.
 
@@ -41,7 +41,7 @@ impl Descriptions {
     }
 }
 
-/// What a browser's data channel offers, with as many candidates as it takes.
+/// The offer of a browser's data channel, with as many candidates as it takes.
 fn description(length: usize) -> String {
     let mut text = String::from(concat!(
         r"v=0\r\no=- 4611731400430051336 2 IN IP4 127.0.0.1\r\ns=-\r\nt=0 0\r\na=group:BUNDLE 0\r\n",
@@ -121,7 +121,7 @@ fn offer_id(index: u32, place: usize) -> String {
     format!("{index:08x}{place:x}{}", NOISE.concat())
 }
 
-/// Which announce, and which of its offers.
+/// An announce, and one of its offers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Introduction {
     /// The announce.
@@ -130,7 +130,7 @@ pub struct Introduction {
     pub place: usize,
 }
 
-/// What the server sent.
+/// A message of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
     /// The reply to an announce.
@@ -139,11 +139,12 @@ pub enum Received {
     Offer(Introduction),
     /// Somebody's answer.
     Answer(Introduction),
-    /// A refusal, or nothing that belongs here: text that was changed on its way too.
+    /// A refusal, or a message that does not belong here; a text that was changed on its way counts, too.
     Refused,
 }
 
-/// Tells what a message is. A session description cannot be mistaken for a field: inside a string its quotes are escaped.
+/// Tells the kind of a message. A session description cannot be mistaken for a field: inside a string its quotes are
+/// escaped.
 pub fn understand(text: &[u8], descriptions: &Descriptions) -> Received {
     let Some(introduction) = introduction(text) else {
         let has = |field: &[u8]| memmem::find(text, field).is_some();
@@ -207,13 +208,13 @@ pub const PONG: [u8; 6] = [0x8a, 0x80, MASK[0], MASK[1], MASK[2], MASK[3]];
 pub struct Frame<'a> {
     /// Its kind: 1 text, 8 close, 9 ping.
     pub opcode: u8,
-    /// What it carries.
+    /// Its content.
     pub payload: &'a [u8],
     /// Its bytes, head and all.
     pub length: usize,
 }
 
-/// The first frame of what was read; `None` while it is incomplete.
+/// The first frame in the bytes that were read; `None` while it is incomplete.
 pub fn frame(bytes: &[u8]) -> Option<Frame<'_>> {
     let (first, second) = (*bytes.first()?, *bytes.get(1)?);
     let (head, length): (usize, usize) = match second & 0x7f {

@@ -9,7 +9,7 @@ use std::{
 
 use crate::{address_in, load::LoadError};
 
-/// What the kernel counts CPU time in for programs, on every architecture.
+/// The unit in which the kernel counts CPU time for programs, on every architecture.
 const TICKS_PER_SECOND: f64 = 100.0;
 
 /// A running server; dropping it kills it.
@@ -21,7 +21,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts it and waits until it prints where it listens.
+    /// Starts it and waits until it prints its address.
     pub fn start(command: &[String]) -> Result<Self, LoadError> {
         let line = command.join(" ");
         let failed = |source| LoadError::Server(line.clone(), source);

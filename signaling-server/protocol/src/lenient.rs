@@ -11,7 +11,7 @@ pub(crate) enum Field<T> {
     /// Missing, or `null`.
     #[default]
     Absent,
-    /// There, but not what it should be.
+    /// There, but of another type or form.
     Wrong,
     /// Well-formed.
     Is(T),

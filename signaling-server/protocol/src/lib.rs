@@ -1,10 +1,9 @@
 //! Messages of the WebTorrent tracker protocol, JSON over WebSocket, for both of its ends.
 //!
-//! Owns the two parsers ([`Request::parse`] for the server, [`Response::parse`] for the peer) and
-//! the two encoders. Both parsers are total: any text gives a message or an error, never a panic,
-//! and what they keep is bounded by [`Limits`] and by the length of the text. Session descriptions
-//! are borrowed from the text and never unescaped on their way through the server ([`Sdp`]).
-//! Knows nothing of sockets, swarms or time.
+//! Owns the two parsers ([`Request::parse`] for the server, [`Response::parse`] for the peer) and the two encoders.
+//! Both parsers are total: any text gives a message or an error, never a panic. [`Limits`] and the length of the text
+//! bound the values that they keep. Session descriptions are borrowed from the text and never unescaped on their way
+//! through the server ([`Sdp`]). Knows nothing of sockets, swarms or time.
 //!
 //! The protocol has no BEP. It is what `bittorrent-tracker`, `aquatic_ws` and libtorrent 2.1 speak:
 //!
@@ -39,17 +38,17 @@ pub const MAX_SDP_LEN: usize = 16 * 1024;
 /// Longest failure reason or warning kept from a message, in bytes; the rest is cut off.
 pub const MAX_REASON_LEN: usize = 256;
 
-/// Why an announce is refused whose peer id another connection has in that swarm. A peer that reads this comes back under
-/// another id.
+/// The reason for refusing an announce whose peer id another connection has in that swarm. A peer that reads this comes
+/// back under another id.
 pub const PEER_ID_IN_USE: &str = "peer id is in use by another connection";
 
-/// What a parser keeps at most.
+/// The most that a parser keeps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Offers of one announce. Further ones are counted as skipped, not kept.
     pub offers: usize,
-    /// Info hashes of one scrape (or of its reply). A longer request is refused; of a longer reply
-    /// the rest is left out.
+    /// Info hashes of one scrape (or of its reply). A longer request is refused; the rest of a longer reply is left
+    /// out.
     pub scrape: usize,
 }
 

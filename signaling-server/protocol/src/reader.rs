@@ -1,8 +1,9 @@
 //! Reading JSON (RFC 8259) without a tree: a cursor over the text that hands out one value after the other.
 //!
-//! Owns the grammar and nothing of the protocol. What a caller does not take is checked and passed over. Small on purpose: a
-//! page loads this, and the general deserialiser weighs ten times as much there; the server, which reads far more, keeps that
-//! one. A test compares the two. Nesting deeper than [`MAX_DEPTH`] is an error, so no text exhausts the stack.
+//! Owns the grammar and nothing of the protocol. A value that the caller does not take is checked and passed over. It
+//! is small on purpose: a page loads this, and the general deserialiser weighs ten times as much there. The server
+//! reads far more, and keeps that one. A test compares the two. Nesting deeper than [`MAX_DEPTH`] is an error, so no
+//! text exhausts the stack.
 
 use crate::lenient::{Field, Leaf};
 use std::borrow::Cow;
@@ -39,8 +40,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Reads an object: `member` is called with each key, its escapes resolved, and must read the value. `false`, with the value
-    /// passed over: it is something else.
+    /// Reads an object: `member` is called with each key, its escapes resolved, and must read the value. `false`, with
+    /// the value passed over: it is no object.
     pub(crate) fn object(
         &mut self,
         member: &mut dyn FnMut(&mut Self, &str) -> Result<(), NotJson>,
@@ -56,7 +57,7 @@ impl<'a> Reader<'a> {
         Ok(true)
     }
 
-    /// Reads a string or a number as what is expected there.
+    /// Reads a string or a number as the type that is expected there.
     pub(crate) fn leaf<T: Leaf>(&mut self) -> Result<Field<T>, NotJson> {
         let value = self.literal()?;
         let found = match value.as_bytes().first() {
@@ -91,7 +92,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Key and colon. One whose escapes name no text is nobody's key.
+    /// Key and colon. A key whose escapes name no text matches no name.
     fn key(&mut self) -> Result<Cow<'a, str>, NotJson> {
         if self.peek() != Some(b'"') {
             return Err(NotJson);
@@ -103,7 +104,7 @@ impl<'a> Reader<'a> {
         Ok(key)
     }
 
-    /// `[` or `{`, what stands between the commas, and the end.
+    /// `[` or `{`, the values between the commas, and the end.
     fn sequence(
         &mut self,
         close: u8,

@@ -1,4 +1,4 @@
-//! What a peer sends: announce, answer, scrape.
+//! The messages of a peer: announce, answer, scrape.
 
 use crate::lenient::{self, Field, Leaf, leaf};
 use crate::sdp::SdpSeed;
@@ -26,7 +26,7 @@ pub enum Action {
     Scrape,
 }
 
-/// Why a peer announces (BEP 3 `event`).
+/// The reason why a peer announces (BEP 3 `event`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Event {
     /// The regular announce: no event, `""`, `"empty"`, `"update"` or `"paused"` (BEP 21).
@@ -55,7 +55,7 @@ pub struct Announce<'a> {
     pub downloaded: Option<u64>,
     /// Bytes still missing; 0 makes a seeder, unknown does not.
     pub left: Option<u64>,
-    /// How many peers are wanted; by custom the number of offers.
+    /// The number of peers that are wanted; by custom the number of offers.
     pub numwant: Option<u64>,
     /// Well-formed offers with distinct ids, at most [`Limits::offers`].
     pub offers: Vec<Offer<'a>>,
@@ -81,7 +81,7 @@ pub struct Answer<'a> {
     pub peer_id: PeerId,
     /// The peer that offered.
     pub to_peer_id: PeerId,
-    /// The offer answered.
+    /// The offer that it answers.
     pub offer_id: OfferId,
     /// The session description.
     pub sdp: Sdp<'a>,
@@ -94,11 +94,11 @@ pub struct Scrape {
     pub info_hashes: Vec<InfoHash>,
 }
 
-/// A message that is no request, with what is known for the reply.
+/// A message that is no request, with the facts for the reply.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{fault}")]
 pub struct RequestError {
-    /// What was wrong.
+    /// The fault.
     pub fault: RequestFault,
     /// The action to reply with: the message's own, else announce.
     pub action: Action,
@@ -106,7 +106,7 @@ pub struct RequestError {
     pub info_hash: Option<InfoHash>,
 }
 
-/// What is wrong with a request. The text goes to the peer as `failure reason`.
+/// The fault of a request. The text goes to the peer as `failure reason`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestFault {
     /// Not JSON, or JSON cut short.
@@ -263,7 +263,7 @@ impl Scrape {
     }
 }
 
-/// The fields of a request as they were found, whatever they hold.
+/// The fields of a request as they were found, of any type.
 #[derive(Default)]
 struct Fields<'a> {
     action: Field<Action>,
@@ -332,8 +332,8 @@ impl<'a> Fields<'a> {
             Field::Absent => Offers::default(),
             Field::Wrong => return Err(RequestFault::Invalid("offers")),
         };
-        // Statistics of the wrong type are unknown statistics: stock clients send `null` and
-        // numbers out of range where they know nothing.
+        // Statistics of the wrong type are unknown statistics: stock clients send `null` and numbers out of range where
+        // they know nothing.
         Ok(Announce {
             info_hash,
             peer_id,
@@ -446,7 +446,7 @@ impl<'de> Visitor<'de> for FieldsReader<'_, 'de> {
     }
 }
 
-/// Reads one info hash, or a list of at most so many.
+/// Reads one info hash, or a list of at most this many.
 struct HashesSeed(usize);
 
 impl<'de> DeserializeSeed<'de> for HashesSeed {
@@ -487,7 +487,7 @@ impl<'de> Visitor<'de> for HashesSeed {
     lenient::wrong_unless!(str, seq);
 }
 
-/// Reads a list of offers and keeps at most so many.
+/// Reads a list of offers and keeps at most this many.
 struct OffersSeed(usize);
 
 impl<'de> DeserializeSeed<'de> for OffersSeed {

@@ -1,4 +1,4 @@
-//! What the server sends: replies, relayed offers and answers, swarm sizes, failures.
+//! The messages of the server: replies, relayed offers and answers, swarm sizes, failures.
 
 use crate::lenient::{Field, Leaf};
 use crate::reader::{NotJson, Reader};
@@ -36,11 +36,11 @@ pub enum Response<'a> {
     },
     /// The request was refused.
     Failure {
-        /// What the request was.
+        /// The kind of the request.
         action: Action,
         /// The swarm, if known.
         info_hash: Option<InfoHash>,
-        /// Why, for a human; at most [`MAX_REASON_LEN`] bytes.
+        /// The reason, for a human; at most [`MAX_REASON_LEN`] bytes.
         reason: String,
     },
 }
@@ -58,7 +58,7 @@ pub struct AnnounceReply {
     pub complete: Option<u64>,
     /// Other peers.
     pub incomplete: Option<u64>,
-    /// Something the server wants to say, for a human; at most [`MAX_REASON_LEN`] bytes.
+    /// The server's warning, for a human; at most [`MAX_REASON_LEN`] bytes.
     pub warning: Option<String>,
 }
 
@@ -73,7 +73,7 @@ pub struct ScrapeEntry {
     pub downloaded: u64,
 }
 
-/// Why a message of the server was not understood.
+/// The reason why a message of the server was not understood.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ResponseError {
     /// Not a JSON object.
@@ -204,7 +204,7 @@ fn push_peer(out: &mut String, peer_id: &PeerId, offer_id: &OfferId) {
     json::push_id(out, &offer_id.0);
 }
 
-/// The fields of a response as they were found, whatever they hold.
+/// The fields of a response as they were found, of any type.
 #[derive(Default)]
 struct Fields<'a> {
     action: Field<Action>,
@@ -314,7 +314,7 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Reads what `files` of a scrape's reply holds.
+/// Reads the content of `files` in a scrape's reply.
 fn read_files(
     reader: &mut Reader,
     limit: usize,

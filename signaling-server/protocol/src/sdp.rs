@@ -51,8 +51,7 @@ impl<'a> Sdp<'a> {
         if !literal.starts_with('"') || literal.len() > MAX_SDP_LEN {
             return None;
         }
-        // The scan that found the literal's end does not look at surrogates: half a pair would
-        // break strict receivers.
+        // The scan that found the literal's end does not check surrogates: half a pair would break strict receivers.
         if literal.contains("\\u") && unescaped(literal).is_none() {
             return None;
         }

@@ -1,4 +1,4 @@
-//! What the request parser does with messages that are wrong in one place.
+//! The request parser against messages that are wrong in one place.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

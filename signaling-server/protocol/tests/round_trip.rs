@@ -1,4 +1,4 @@
-//! Both parsers are total, and what one end encodes the other reads back unchanged.
+//! Both parsers are total, and each end reads back unchanged what the other encodes.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
@@ -198,7 +198,7 @@ proptest! {
                 Request::Scrape(s) => prop_assert!((1..=2).contains(&s.info_hashes.len())),
                 Request::Answer(_) => {}
             }
-            // What was accepted is well-formed enough to be sent on.
+            // An accepted message is well-formed enough to be sent on.
             prop_assert!(serde_json::from_str::<serde_json::Value>(&request.encode()).is_ok());
         }
         if let Ok(Response::Scrape { files }) = Response::parse(&text, limits) {

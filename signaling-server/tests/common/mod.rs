@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error, Message, client::IntoClientRequest};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 
-/// Far above what anything here takes: reaching it is a failure.
+/// Far above any time that a test takes here: reaching it is a failure.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
 pub const HASH: &str = "hhhhhhhhhhhhhhhhhhhh";
@@ -123,7 +123,7 @@ impl Client {
         }
     }
 
-    /// Proves that nothing else is on its way: what the server sends is in order.
+    /// Proves that nothing else is on its way: the server's messages are in order.
     pub async fn nothing_more(&mut self) {
         let reply = self.ask(&scrape(json!(id('?')))).await;
         assert_eq!(reply["action"], "scrape", "{reply}");

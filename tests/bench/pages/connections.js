@@ -1,4 +1,4 @@
-// Counts what the page's peer connections carry, without touching what uses them.
+// Counts the traffic of the page's peer connections, without touching the code that uses them.
 const connections = [];
 const Original = window.RTCPeerConnection;
 window.RTCPeerConnection = class extends Original {

@@ -1,4 +1,5 @@
-// Counts verified bytes between two of their arrivals: from the first one after the warm-up to the first one after which the window is full.
+// Counts verified bytes between two of their arrivals: from the first one after the warm-up to the first one after
+// which the window is full.
 
 /** Rates of a transfer whose bytes arrive in lumps: both ends of the measured span are arrivals. */
 export class Meter {
@@ -14,10 +15,10 @@ export class Meter {
     this.#window = windowBytes;
     this.warm = new Promise((resolve) => (this.resolveWarm = resolve));
     this.full = new Promise((resolve, reject) => Object.assign(this, { resolveFull: resolve, fail: reject }));
-    this.full.catch(() => undefined); // whoever waits for it hears of it
+    this.full.catch(() => undefined); // a caller that waits for it gets the error
   }
 
-  /** So many bytes were verified just now. */
+  /** This many bytes were verified just now. */
   add(bytes) {
     const now = performance.now();
     this.#total += bytes;
@@ -39,7 +40,8 @@ export class Meter {
   end() {
     this.fail(
       new Error(
-        `the transfer was over after ${this.#total} bytes, before the measured window was full: make the content larger`,
+        `the transfer was over after ${this.#total} bytes, before the measured window was full: make the ` +
+          "content larger",
       ),
     );
   }

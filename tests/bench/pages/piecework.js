@@ -37,7 +37,7 @@ Object.assign(window, {
     await client.deposit({ amount });
     return true;
   },
-  /** What was sold up to now, into the connected wallet. */
+  /** Redeems all sales up to now into the connected wallet. */
   async redeem() {
     if (!client.walletAddress) await client.connectWallet();
     return String((await client.redeem()).paid);
@@ -59,7 +59,8 @@ Object.assign(window, {
     return { wasted, spentFine: String(spentFine) };
   },
 });
-// A reader as a player is one: it asks for all that follows, takes what it gets, and asks again. Hashes are kept until they are fetched.
+// Reads as a player does: it asks for all that follows, takes the bytes that come, and asks again. Hashes are kept
+// until they are fetched.
 const MIB = 1 << 20;
 const hex = (bytes) => [...new Uint8Array(bytes)].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 const hashes = [];
@@ -93,7 +94,7 @@ Object.assign(window, {
       }
       return performance.now() - begun;
     })();
-    reading.catch(() => undefined); // whoever asks for hashes hears of it
+    reading.catch(() => undefined); // a caller that asks for hashes gets the error
     return true;
   },
   /** Hashes of the MiB that came since the first `known` were fetched. */
@@ -102,14 +103,14 @@ Object.assign(window, {
     return hashes.slice(known);
   },
   readingMs: () => reading,
-  /** How it stands, for a report of what went wrong. */
+  /** The state, for a report of a failure. */
   async stand() {
     const { have, ...stats } = await torrent.stats();
     return JSON.stringify({ ...stats, said }, (_, value) => (typeof value === "bigint" ? String(value) : value));
   },
 });
 
-/** `?watch=TRACKER`: a viewer who comes with the torrent known. */
+/** `?watch=TRACKER`: a viewer whose page knows the torrent. */
 async function view(tracker) {
   const answer = await fetch("/title.torrent");
   window.start({ trackers: [tracker] });

@@ -1,11 +1,11 @@
-// A bare data channel between two workers: what is left when the protocol, storage, hashing and payment are taken away.
+// A bare data channel between two workers: a transfer without the protocol, storage, hashing and payment.
 import "/connections.js";
 let loaded;
 window.loaded = new Promise((resolve) => (loaded = resolve));
 window.said = [];
 let pc, worker, heard, waiting;
 
-/** What the worker says next. */
+/** The worker's next message. */
 const word = () =>
   new Promise((resolve) => {
     if (heard.length > 0) resolve(heard.shift());

@@ -1,5 +1,6 @@
-// One end of the bare channel. The sender keeps what the product keeps in the channel's buffer: 200 ms of what it drains, between
-// 64 KiB and 1 MiB, and goes on at half of that (crate/src/peer/sending.rs).
+// One end of the bare channel. The sender keeps as much in the channel's buffer as the product does
+// (crate/src/peer/sending.rs): 200 ms of the rate at which it drains, between 64 KiB and 1 MiB. It goes on at half of
+// that.
 const [MIN_TARGET, START_TARGET, MAX_TARGET] = [64 * 1024, 256 * 1024, 1024 * 1024];
 let role;
 

@@ -1,4 +1,4 @@
-// What a viewer notices, in milliseconds since the navigation began.
+// The delays that a viewer notices, in milliseconds since the navigation began.
 
 /** Plays `url` and reads its first bytes beside it. */
 export async function watch(video, url) {

@@ -1,4 +1,4 @@
-// WebTorrent's side of a measurement, as its own documentation has a page use it; driven by `page.run`.
+// WebTorrent's side of a measurement, used as its own documentation says; driven by `page.run`.
 import "/connections.js";
 import WebTorrent from "/webtorrent/webtorrent.min.js";
 import { Meter } from "/meter.js";
@@ -16,8 +16,8 @@ const encode = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(b
 const STORAGE_MS = 60_000;
 
 /**
- * Deletes what is stored. WebTorrent's own way (`destroyStore`) fails while it still writes the last pieces, and nothing tells when it
- * has; the browser refuses to delete a file until then.
+ * Deletes the stored bytes. WebTorrent's own way (`destroyStore`) fails while it still writes the last pieces, and no
+ * event says when it has. The browser refuses to delete a file until then.
  */
 async function clearStorage() {
   const root = await navigator.storage.getDirectory();
@@ -36,7 +36,7 @@ async function clearStorage() {
 Object.assign(window, {
   start(options) {
     trackers = options.trackers;
-    // No STUN servers, as ours: here is no network, and its absence must cost neither of the two any time.
+    // No STUN servers, as ours: there is no network here, and its absence must cost neither of the two any time.
     window.client = client = new WebTorrent({ tracker: { rtcConfig: { iceServers: [] } } });
     client.on("error", (error) => said.push(error.message));
     return true;
@@ -65,7 +65,7 @@ Object.assign(window, {
     return { wasted: 0 };
   },
 });
-/** `?watch=TRACKER`: a viewer who comes with the torrent known. The service worker starts while the torrent does. */
+/** `?watch=TRACKER`: a viewer whose page knows the torrent. The service worker starts while the torrent does. */
 async function view(tracker) {
   const answer = await fetch("/title.torrent");
   window.start({ trackers: [tracker] });

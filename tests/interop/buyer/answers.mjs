@@ -1,4 +1,5 @@
-// A buyer's answers to each REJECT, to NEED, STATE, ACK and BYE, as the tables of docs/protocol.md have them. The vectors lack these.
+// A buyer's answers to each REJECT, to NEED, STATE, ACK and BYE, as the tables of docs/protocol.md have them. The
+// vectors lack these.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -24,7 +25,7 @@ const TERMS = {
 };
 const CREDIT = { maxSteps: 256, credit0: 16, creditMax: 256, ramp: 2, minBondPercent: 125, luck: ZERO32 };
 
-/** A buyer on a connection whose seller quoted; `said` is what it said since it was looked at last. */
+/** A buyer on a connection whose seller quoted; `said` has its messages since the last look. */
 function quoted(path) {
   const clock = stoppedClock();
   const buyer = buyerOfTheVectors(path);

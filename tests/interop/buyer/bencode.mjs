@@ -1,4 +1,4 @@
-// Bencoding (BEP 3), as far as handshakes and .torrent files need it.
+// Bencoding (BEP 3), as much of it as handshakes and .torrent files need.
 
 /** Bytes of a value: integers (number or bigint), text, bytes, lists, and dictionaries (plain objects). */
 export function encode(value) {
@@ -17,7 +17,10 @@ export function encode(value) {
   ]);
 }
 
-/** The value that the bytes begin with, and where it ends. Strings are Buffers; integers are bigint where a number is inexact. */
+/**
+ * The value that the bytes begin with, and where it ends. Strings are Buffers; integers are bigint where a number is
+ * inexact.
+ */
 export function decodeAt(bytes, at) {
   const kind = String.fromCharCode(bytes[at]);
   if (kind === "i") return decodeInteger(bytes, at);

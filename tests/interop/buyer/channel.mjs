@@ -1,4 +1,5 @@
-// Data channels to seeders. Node has no WebRTC, so the channels are those of an empty page in Chromium; all that is said on them is made here.
+// Data channels to seeders. Node has no WebRTC, so the channels are those of an empty page in Chromium; this program
+// makes all messages on them.
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { browser, open, site } from "../../browser/harness.mjs";
@@ -10,7 +11,7 @@ const text = JSON.stringify;
 /** Makes channels. */
 export class Channels {
   #page;
-  /** By channel: who hears what is said on it, null at its end. */
+  /** By channel: the listener to its messages, which gets null at its end. */
   #hearers = new Map();
   #next = 1;
 
@@ -25,7 +26,7 @@ export class Channels {
     return channels;
   }
 
-  /** A channel to some peer of a torrent. What comes waits until somebody listens. */
+  /** A channel to some peer of a torrent. Messages wait until somebody listens. */
   async connect({ tracker, infoHash, peerId }) {
     const name = `channel-${this.#next++}`;
     const early = [];
@@ -35,7 +36,7 @@ export class Channels {
     await this.#page.run(`answer(${text(name)}, ${text(answer)})`);
     const hear = (bytes) => this.#hearers.get(name)?.(bytes);
     return {
-      /** `read` gets the bytes, `closed` is told when the other side ended it. */
+      /** `read` gets the bytes; `closed` is called when the other side ended the channel. */
       listen: (read, closed) => {
         this.#hearers.set(name, (bytes) => (bytes === null ? closed() : read(bytes)));
         early.forEach(hear);

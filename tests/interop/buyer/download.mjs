@@ -1,4 +1,4 @@
-// A v1 torrent of one file, and what of it is here.
+// A v1 torrent of one file, and the parts of it that are here.
 import { createHash } from "node:crypto";
 import { encode } from "./bencode.mjs";
 import { BLOCK } from "./numbers.mjs";
@@ -14,7 +14,7 @@ export function torrentOf({ name, bytes, pieceLength, tracker }) {
   return { ...torrentFrom(info), torrentFile: encode({ announce: tracker, info }) };
 }
 
-/** What a download needs of an info dictionary. */
+/** The fields of an info dictionary that a download needs. */
 export function torrentFrom(info) {
   const hashes = Array.from({ length: info.pieces.length / HASH_BYTES }, (_, i) =>
     info.pieces.subarray(i * HASH_BYTES, (i + 1) * HASH_BYTES),
@@ -34,7 +34,10 @@ export function blocksOf({ pieceLength, length }, piece) {
 
 const nameOf = ({ piece, begin }) => `${piece}/${begin}`;
 
-/** What is here of a torrent, what is asked for, and what is wanted: its first pieces, in order. */
+/**
+ * The parts of a torrent that are here, those that are asked for, and those that are wanted: its first pieces, in
+ * order.
+ */
 export class Download {
   #asked = new Map();
   #arrived = new Map();
@@ -56,17 +59,20 @@ export class Download {
       .filter((block) => !this.#asked.has(nameOf(block)) && !this.#arrived.has(nameOf(block)));
   }
 
-  /** The block is asked for. */
+  /** Notes that the block is asked for. */
   ask(block) {
     this.#asked.set(nameOf(block), block);
   }
 
-  /** The block will not come; whether it was asked for. */
+  /** The block will not come; gives whether it was asked for. */
   refuse(block) {
     return this.#asked.delete(nameOf(block));
   }
 
-  /** Takes a block; null where it was not asked for, else whether its piece is complete now, and good, and its blocks. */
+  /**
+   * Takes a block. Gives null where it was not asked for, else whether its piece is complete now, and good, and its
+   * blocks.
+   */
   put({ piece, begin, bytes }) {
     const name = nameOf({ piece, begin });
     if (this.#asked.get(name)?.length !== bytes.length) return null;

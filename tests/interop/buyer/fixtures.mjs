@@ -1,4 +1,4 @@
-// What the checks without a seller stand on: the files of docs/vectors, their buyer, and a clock that stands still.
+// The base of the checks without a seller: the files of docs/vectors, their buyer, and a clock that stands still.
 import { readFileSync } from "node:fs";
 import { Records } from "./records.mjs";
 import { ZERO32 } from "./voucher.mjs";
@@ -8,7 +8,7 @@ const folder = new URL("../../../docs/vectors/", import.meta.url);
 /** The vectors of a file. */
 export const vectors = (name) => JSON.parse(readFileSync(new URL(name, folder), "utf8"));
 
-/** A clock that stands until it is told to go to the next timer. */
+/** A clock that moves only to the next timer, when a test says so. */
 export function stoppedClock() {
   const timers = [];
   const clock = {

@@ -14,7 +14,7 @@ export function linksOf(tip, steps) {
   return links;
 }
 
-/** Hashes a link so many times. */
+/** Hashes a link this many times. */
 export function walk(link, times) {
   for (let i = 0; i < times; i++) link = ethers.keccak256(link);
   return link;

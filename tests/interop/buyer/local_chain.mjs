@@ -69,7 +69,7 @@ export class LocalChain {
     return contract;
   }
 
-  /** Opens an account of the owner for this session key; answers with what a buyer must know of it. */
+  /** Opens an account of the owner for this session key; answers with the data that a buyer needs of it. */
   async open({ sessionKey, tranche, amount, bond }) {
     const sessionAddress = ethers.computeAddress(sessionKey).toLowerCase();
     const token = this.#token.connect(this.#owner);
@@ -89,7 +89,7 @@ export class LocalChain {
     };
   }
 
-  /** What the vault says of an account and the word of serials that has this one. */
+  /** The vault's state of an account and of the word of serials that has this one. */
   async state(id, serial = 0) {
     return decodeState(await this.reader.call("eth_call", [{ to: this.vault, data: stateCall(id, serial) }, "latest"]));
   }
@@ -100,7 +100,10 @@ export class LocalChain {
   }
 }
 
-/** The serials that the vault has consumed, below `next`, and that no record names: with one of them the records are old. */
+/**
+ * The serials below `next` that the vault has consumed and that no record names. One such serial shows that the records
+ * are old.
+ */
 export async function unknownSerials(chain, id, records) {
   const found = [];
   for (let word = 0; word * 256 < records.next; word++) {

@@ -1,4 +1,5 @@
-// docs/protocol.md, "Messages": the bytes of the pw_pay messages. Addresses, tags and hashes are 0x texts, amounts are bigint.
+// docs/protocol.md, "Messages": the bytes of the pw_pay messages. Addresses, tags and hashes are 0x texts, amounts are
+// bigint.
 
 const number = (name, size) => ({
   name,

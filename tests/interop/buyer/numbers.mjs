@@ -1,4 +1,5 @@
-// docs/protocol.md, "Numbers", "The worth of a claim" and "Credit". Fine units and token units are bigint, counts are numbers.
+// docs/protocol.md, "Numbers", "The worth of a claim" and "Credit". Fine units and token units are bigint, counts are
+// numbers.
 
 /** A fine unit is 2^-24 of a token unit. */
 const FRACTION_BITS = 24n;
@@ -32,7 +33,7 @@ export function usableSteps({ count, q, paid, unit }) {
   return unit > 0n && left > 0n ? left / unit : 0n;
 }
 
-/** How many steps a fresh chain of this range may have. */
+/** The number of steps that a fresh chain of this range may have. */
 export function chainSteps({ count, q, base, unit, maxSteps }) {
   return Number(least(BigInt(MAX_STEPS), BigInt(maxSteps), usableSteps({ count, q, paid: base, unit })));
 }

@@ -1,5 +1,6 @@
-// The payer's state of one connection: docs/protocol.md from "Messages" to "Coming back". It has no clock, no network and
-// no torrent of its own: messages come in by `read`, go out by `send`, and the download says which blocks came.
+// The payer's state of one connection: docs/protocol.md from "Messages" to "Coming back". It has no clock, no network
+// and no torrent of its own: messages come in by `read`, go out by `send`, and the download reports the blocks that
+// came.
 import { drawTip, linksOf, walk } from "./hash_chain.mjs";
 import { MAX_STEPS, allocate, bound, cap, chainSteps, owed, usableSteps, wellFormed } from "./numbers.mjs";
 import { ZERO32, recover, sign, tagOf, voucherDigest } from "./voucher.mjs";
@@ -7,7 +8,7 @@ import { ZERO32, recover, sign, tagOf, voucherDigest } from "./voucher.mjs";
 /** Time between COMMITs of a connection, and the paid steps that stand for it before a new range. */
 const COMMIT_SPACING_MS = 1_100;
 const COMMIT_SPACING_STEPS = 32;
-/** A fold on which so many steps were paid since the range's last COMMIT needs no wait. */
+/** A fold with this many paid steps since the range's last COMMIT needs no wait. */
 const FOLD_STEPS = 64;
 /** Waits before the same COMMIT again, after a REJECT 13, and after a REJECT 4 of a seller that is behind. */
 const CHAIN_PENDING_MS = [2_000, 4_000, 8_000, 16_000, 30_000];
@@ -16,7 +17,7 @@ const BEHIND_MS = [2_000, 4_000, 8_000];
 const FOLD_RETRY_MS = 2_000;
 const ANSWER_LIMIT_MS = 60_000;
 const QUOTES_REFUSED = 4;
-/** After a REJECT 5 the next range needs no wait, so often on a connection. */
+/** After a REJECT 5 the next range needs no wait, this many times on a connection. */
 const NEXT_AT_ONCE = 2;
 const EVIDENCE_CHECKS = 4;
 
@@ -40,8 +41,8 @@ const STOPS_SELLING = 0x80;
 const most = (a, b) => (a > b ? a : b);
 
 /**
- * Why a buyer must not promise on this quote, or null: "The buyer's checks before it promises", 1 to 9.
- * `account` is what the chain says of it, `limits` `{ ceiling, budget, content }` what its owner set.
+ * Why a buyer must not promise on this quote, or null: "The buyer's checks before it promises", 1 to 9. `account` is
+ * the chain's state of it, `limits` `{ ceiling, budget, content }` the owner's settings.
  */
 export function refusal({ quote, account, records, limits, payee, now }) {
   const checks = [
@@ -60,7 +61,7 @@ export function refusal({ quote, account, records, limits, payee, now }) {
   return checks.find(([holds]) => !holds)?.[1] ?? null;
 }
 
-/** A range on this connection: its chain, the old one while a fold waits for its ACK, and what became of its COMMIT. */
+/** A range on this connection: its chain, the old one while a fold waits for its ACK, and the state of its COMMIT. */
 class LiveRange {
   acknowledged = false;
   old = null;
@@ -130,13 +131,13 @@ export class Payments {
   payable = 0;
   /** Blocks that the download still wants beyond those. */
   wanted = 0;
-  /** What happened: `[name, number]`, for who wants to know how it went. */
+  /** The events: `[name, number]`, for a caller that wants to know how it went. */
   log = [];
 
   /**
-   * `account`: `{ vault, chainId, owner, sessionKey, sessionAddress, ...state }`; `limits`: `{ ceiling, budget, content }`;
-   * `longestChain`: a chain may be shorter than the seller allows; `tip` draws the end of a chain; `after` is setTimeout;
-   * `changed` is told when a timer did something.
+   * `account`: `{ vault, chainId, owner, sessionKey, sessionAddress, ...state }`; `limits`:
+   * `{ ceiling, budget, content }`; `longestChain`: a chain may be shorter than the seller allows; `tip` draws the end
+   * of a chain; `after` is setTimeout; `changed` is called when a timer did something.
    */
   constructor({
     account,
@@ -175,7 +176,7 @@ export class Payments {
     take?.call(this, message);
   }
 
-  /** How many more requests may go out: "The number of requests". */
+  /** The number of requests that may still go out: "The number of requests". */
   allowance() {
     if (!this.#acknowledged || this.ended !== null || this.#live.length === 0) return 0;
     const outstanding = this.#outstanding();
@@ -187,7 +188,10 @@ export class Payments {
     );
   }
 
-  /** Reveals a step for each payable block, as far as the chains reach, the oldest range first; folds and commits what that makes necessary. */
+  /**
+   * Reveals a step for each payable block, as far as the chains reach, the oldest range first. Folds and commits where
+   * that becomes necessary.
+   */
   settle() {
     for (const range of this.#live) {
       const unit = range.chain.voucher.unit;
@@ -217,7 +221,7 @@ export class Payments {
     return this.#live.map(({ tag }) => tag);
   }
 
-  /** Stops buying with a BYE; what was revealed is on record then. */
+  /** Stops buying with a BYE; the revealed steps are on record then. */
   leave(reason = 0) {
     this.settle();
     this.#records.save();
@@ -452,7 +456,7 @@ export class Payments {
     this.settle();
   }
 
-  /** The old chain goes on, as far as both went. */
+  /** The old chain goes on, at the step that both chains reached together. */
   #rollBack(range) {
     const { k } = range.chain;
     range.chain = range.old;

@@ -1,4 +1,5 @@
-// One connection of the buyer: the byte stream, the payments, and the download between them. Bytes come in by `read` and go out by `send`.
+// One connection of the buyer: the byte stream, the payments, and the download between them. Bytes come in by `read`
+// and go out by `send`.
 import { decodeMessage, encodeMessage } from "./messages.mjs";
 import { Payments } from "./payments.mjs";
 import {
@@ -16,7 +17,7 @@ import {
 const SELLS = 1;
 const BUYS = 2;
 const VERSION = 1;
-/** Above what anything here takes; reaching it is a failure. */
+/** Longer than anything takes here; reaching it is a failure. */
 const PATIENCE_MS = 60_000;
 /** The ids that messages to us must carry. */
 const OUR_PW_PAY = 7;
@@ -33,10 +34,13 @@ export class Peer {
   #waiting = new Set();
   /** The seller's peer id, once it came. */
   remote = null;
-  /** What the seller's handshake says of payments. */
+  /** The payment fields of the seller's handshake. */
   pay = null;
 
-  /** `config`: `{ peerId, account, records, limits, longestChain }` and what else Payments takes; `download` is what is bought. */
+  /**
+   * `config`: `{ peerId, account, records, limits, longestChain }` and the other options of Payments; `download` is the
+   * title to buy.
+   */
   constructor({ send, download, ...config }) {
     this.#send = send;
     this.#config = config;
@@ -48,12 +52,12 @@ export class Peer {
     });
   }
 
-  /** Says the handshake; the channel is open. */
+  /** Sends the handshake; the channel is open. */
   begin() {
     this.#send(handshake(this.download.torrent.infoHash, this.#config.peerId));
   }
 
-  /** Takes bytes of the seller. What is not the protocol ends buying. */
+  /** Takes bytes of the seller. Bytes outside the protocol end buying. */
   read(bytes) {
     try {
       for (const found of this.#decoder.push(bytes)) {
@@ -73,7 +77,9 @@ export class Peer {
     await this.until("the pieces are here and paid", () => this.download.done && this.payments.settled);
   }
 
-  /** Resolves when it is so; rejects when buying or the connection ended, or after a time that nothing takes. */
+  /**
+   * Resolves when the condition holds; rejects when buying or the connection ended, or after a time that nothing takes.
+   */
   until(what, holds) {
     return new Promise((resolve, reject) => {
       const fail = (why) =>
@@ -136,7 +142,7 @@ export class Peer {
       this.download.refuse({ piece: payload.readUInt32BE(0), begin: payload.readUInt32BE(4) })
     )
       this.payments.inFlight--;
-    // have, have all, bitfield: a seller of everything is all that this buyer looks for.
+    // have, have all, bitfield: this buyer looks only for a seller of everything.
   }
 
   #extended(id, payload) {
@@ -177,12 +183,12 @@ export class Peer {
     this.payments.unverified++;
     if (!put.complete) return;
     this.payments.unverified -= put.blocks;
-    // All of it is one sender's: nothing is owed for it, and nothing more is bought.
+    // One sender sent all of it: the buyer owes nothing for it, and buys nothing more.
     if (!put.good) return this.payments.close("a piece is wrong");
     this.payments.payable += put.blocks;
   }
 
-  /** After each batch of input: pays what is verified, then asks for what there is room for. */
+  /** After each batch of input: pays for the verified blocks, then requests as many as there is room for. */
   #goOn() {
     const missing = this.download.missing();
     this.payments.wanted = missing.length;

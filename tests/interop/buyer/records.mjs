@@ -1,8 +1,8 @@
-// What a buyer must not forget: which serials it promised to whom, and how much it revealed on each range.
+// The records that a buyer must not lose: the payee of each promised serial, and the amount revealed on each range.
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeSync } from "node:fs";
 import { dirname } from "node:path";
 
-/** Revealed steps are on record after so many at the latest (policy); bases and serials before they are signed. */
+/** Revealed steps are on record after this many at the latest (policy); bases and serials before they are signed. */
 const STEPS_UNRECORDED = 64;
 
 /** The durable records of one session key. Two programs must never use one key with different records. */
@@ -32,26 +32,26 @@ export class Records {
     this.save();
   }
 
-  /** The amount that a voucher is about to name as its base. */
+  /** Stores the amount that a voucher is about to name as its base. */
   base(first, amount) {
     this.ranges.get(first).revealed = amount;
     this.save();
   }
 
-  /** Steps were revealed; a crash may forget the last ones, and the seller then shows them in a STATE. */
+  /** Notes revealed steps; a crash may forget the last ones, and the seller then shows them in a STATE. */
   reveal(first, amount, steps) {
     this.ranges.get(first).revealed = amount;
     this.#unrecorded += steps;
     if (this.#unrecorded >= STEPS_UNRECORDED) this.save();
   }
 
-  /** The range is used no more. */
+  /** The buyer uses the range no more. */
   close(first) {
     this.ranges.get(first).closed = true;
     this.save();
   }
 
-  /** The records are old: nothing new is promised from this account. */
+  /** The records are old: the buyer promises nothing new from this account. */
   hold() {
     this.held = true;
     this.save();

@@ -1,4 +1,5 @@
-// The WebTorrent tracker protocol, as a peer that makes one offer needs it: JSON on a WebSocket, bytes as text of one character each.
+// The WebTorrent tracker protocol, as much of it as a peer that makes one offer needs: JSON on a WebSocket, bytes as
+// text of one character each.
 import { randomBytes } from "node:crypto";
 import { WebSocket } from "./ethers.mjs";
 
@@ -39,7 +40,7 @@ export async function answerTo({ tracker, infoHash, peerId, sdp }) {
       socket.on("message", (text) => {
         const said = JSON.parse(text);
         if (said["failure reason"]) reject(new Error(said["failure reason"]));
-        // Offers of others are left alone: this peer is the one that offers.
+        // This peer makes the offer, so it leaves offers of others alone.
         if (said.answer && offerIds.has(said.offer_id)) resolve(said.answer.sdp);
       });
     });

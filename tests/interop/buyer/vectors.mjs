@@ -1,4 +1,4 @@
-// Every file of docs/vectors against the code of this folder: what docs/protocol.md says, without a seller.
+// Every file of docs/vectors against the code of this folder: the statements of docs/protocol.md, without a seller.
 import assert from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -19,7 +19,7 @@ import { accountId, domainSeparator, recover, redeemDigest, sign, tagOf, types, 
 import { decodeExtendedHandshake, encodeExtendedHandshake } from "./wire.mjs";
 
 const bytesOf = (hex) => Buffer.from(hex, "hex");
-/** Names of the vectors that are other ones on the page. */
+/** Names in the vectors that differ from the page's. */
 const RENAMED = { ttl_secs: "ttl" };
 const AMOUNTS = ["base", "unit", "minRange"];
 
@@ -181,7 +181,10 @@ function redemptions({ voucher, redeem, redeem_for: relayed, logs, report }, dom
   assert.deepEqual([[Number(skipped.index), Number(skipped.reason)]], report.skipped);
 }
 
-/** What a seller takes for a buyer's word, it must be: every signature and link of the exchanges, and the proof of each STATE. */
+/**
+ * The buyer's messages, as a seller believes them, must be true: every signature and link of the exchanges, and the
+ * proof of each STATE.
+ */
 function exchanges() {
   const { session_key: key, session_address: session } = vectors("signatures.json");
   const { chain_id: chainId, vault } = vectors("vault.json");
@@ -200,7 +203,7 @@ function exchanges() {
   }
 }
 
-/** Checks of a seller that come before that of the signature: such a COMMIT may bear another voucher's. */
+/** Checks of a seller that come before the check of the signature: such a COMMIT may bear another voucher's. */
 const beforeTheSignature = ({ code, aux }, { steps }) =>
   code === 9 || code === 10 || (code === 4 && aux === 0) || (code === 16 && steps === 0);
 
@@ -225,14 +228,17 @@ function aSellersAnswer(message, { chainId, vault, session, vouchers }) {
   assert.equal(vouchers.get(`${message.first} ${tagOf(message)}`).steps, message.steps);
 }
 
-/** Exchanges whose buyer does what ours does. */
+/** Exchanges whose buyer acts as ours does. */
 const PLAYED = [
   "a fold, and a step of its chain",
   "a fold that cannot be stored: the old chain goes on, as far as both went",
   "a buyer that forgot six steps is shown them, and folds to them",
 ];
 
-/** Our payments say what the buyer of an exchange says. The file's first chain is the paid piece's; later tips are not in it, and those chains are ours. */
+/**
+ * Our payments send the messages of the buyer in an exchange. The file's first chain is the paid piece's; later tips
+ * are not in it, and those chains are ours.
+ */
 function plays({ steps, name }, path) {
   const clock = stoppedClock();
   const buyer = buyerOfTheVectors(path);
@@ -258,7 +264,7 @@ function plays({ steps, name }, path) {
     payments.payable += blocks ?? 0;
     if (expected) {
       payments.settle();
-      // The file's folds come before a chain is too short for its range, so before our buyer makes one by itself.
+      // The file's folds come before a chain is too short for its range, and so before our buyer folds by itself.
       if (expected.type === "COMMIT" && said.length === 0) payments.read({ type: "NEED", reason: 1, first: 7 });
       while (said.length === 0) clock.next();
       same(said.shift(), named(expected), tags, name);
@@ -290,7 +296,7 @@ function playedExchanges() {
   rmSync(path, { recursive: true });
 }
 
-/** Our buyer says the buyer's bytes of the paid piece, to the seller's. */
+/** Our buyer sends the buyer's bytes of the paid piece, to the seller's. */
 function paidPiece() {
   const file = vectors("paid_piece.json");
   const path = mkdtempSync(join(tmpdir(), "piecework-buyer-"));

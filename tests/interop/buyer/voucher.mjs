@@ -47,7 +47,7 @@ function digestOf(domain, structHash) {
   return ethers.keccak256(ethers.concat(["0x1901", domainSeparator(domain), structHash]));
 }
 
-/** What the session key signs for a voucher at the vault of this domain. */
+/** The digest that the session key signs for a voucher at the vault of this domain. */
 export function voucherDigest(domain, voucher) {
   const structHash = ethers.keccak256(
     coder.encode(
@@ -58,7 +58,7 @@ export function voucherDigest(domain, voucher) {
   return digestOf(domain, structHash);
 }
 
-/** What a payee signs for a relayer: `claims` is the hash of the encoded claims. */
+/** The digest that a payee signs for a relayer: `claims` is the hash of the encoded claims. */
 export function redeemDigest(domain, { claims, to, relayer, fee, deadline }) {
   const values = [types.redeemHash, claims, to, relayer, fee, deadline];
   return digestOf(
@@ -73,7 +73,7 @@ export function sign(privateKey, digest) {
   return { r, vs: yParityAndS };
 }
 
-/** The address that signed a digest, in small letters; null where the signature is nobody's. */
+/** The address that signed a digest, in small letters; null where the signature recovers to no address. */
 export function recover(digest, { r, vs }) {
   const s = BigInt(vs) & (PARITY - 1n);
   if (BigInt(r) === 0n || BigInt(r) >= ORDER || s === 0n || s > ORDER / 2n) return null;

@@ -1,9 +1,10 @@
-// The byte stream of a BitTorrent connection: BEP 3, the messages of BEP 6, and BEP 10 with docs/protocol.md's "Negotiation".
+// The byte stream of a BitTorrent connection: BEP 3, the messages of BEP 6, and BEP 10 with docs/protocol.md's
+// "Negotiation".
 import { decodeAt, encode } from "./bencode.mjs";
 
 const PROTOCOL = Buffer.from("\x13BitTorrent protocol", "latin1");
 const HANDSHAKE_BYTES = 68;
-/** More than any message that a buyer is sent: a block, or a bitfield. */
+/** Longer than any message to a buyer: a block, or a bitfield. */
 const LONGEST = 1 << 20;
 
 /** Ids of messages. */
@@ -68,7 +69,7 @@ export function encodeExtendedHandshake({
 const integer = (value, most) =>
   (typeof value === "number" || typeof value === "bigint") && value >= 0 && value <= most;
 
-/** What an extended handshake says of payments: `{ pwPay, vault, chainId, flags, version }`, or null. */
+/** The payment fields of an extended handshake: `{ pwPay, vault, chainId, flags, version }`, or null. */
 export function decodeExtendedHandshake(payload) {
   const { m, pay } = decodeAt(payload, 0).value;
   if (!integer(m?.pw_pay, 255) || m.pw_pay < 1) return null;
@@ -82,7 +83,10 @@ export class Decoder {
   #bytes = Buffer.alloc(0);
   #shaken = false;
 
-  /** What is complete with these bytes: `{ infoHash, peerId, reserved }` once, then `{ id, payload }`. Keep-alives are left out. */
+  /**
+   * The messages that are complete with these bytes: `{ infoHash, peerId, reserved }` once, then `{ id, payload }`.
+   * Keep-alives are left out.
+   */
   *push(bytes) {
     this.#bytes = Buffer.concat([this.#bytes, bytes]);
     for (;;) {

@@ -1,4 +1,4 @@
-// Where the buyer buys: a signaling server, a local chain, and our native seeder of a small title with a price.
+// The buyer's surroundings: a signaling server, a local chain, and our native seeder of a small title with a price.
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { writeFileSync } from "node:fs";
@@ -24,7 +24,7 @@ export const UNIT = unitOf(10_000_000n);
 export const TRANCHE = 10_000n;
 export const AMOUNT = 2_000_000n;
 const BOND = 2_500_000n;
-/** Shorter than a seller allows, so that it folds while the title is small. */
+/** Shorter than a seller allows, so that the buyer folds while the title is small. */
 const LONGEST_CHAIN = 24;
 const PIECE = 4 * BLOCK;
 /** The last block is a short one, and costs what any other does. */
@@ -96,7 +96,7 @@ export class World {
     ending(() => this.seeder.close());
   }
 
-  /** A visit: connects to the seeder with the records that are on disk, as a program does that was started just now. */
+  /** A visit: connects to the seeder with the records that are on disk, as a program that was started just now. */
   async visit(body) {
     const records = new Records(this.recordsPath);
     assert.deepEqual(await unknownSerials(this.chain, this.account.id, records), []);
@@ -126,7 +126,7 @@ export class World {
     }
   }
 
-  /** The download after a crash: what was verified is here, what was asked for is not. */
+  /** The download after a crash: the verified pieces are here, the requests are gone. */
   crash() {
     this.download = new Download(this.torrent, this.download.pieces);
   }

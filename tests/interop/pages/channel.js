@@ -1,4 +1,5 @@
-// A data channel for a program that has no WebRTC of its own: bytes go in and out as base64, and nothing is known here of what they mean.
+// A data channel for a program that has no WebRTC of its own: bytes go in and out as base64, and this page knows
+// nothing of their meaning.
 import { fromBase64, toBase64 } from "./files.js";
 
 const channels = new Map();
@@ -10,7 +11,10 @@ const gathered = (connection) =>
     look();
   });
 
-/** Offers a channel of this name, with all its candidates; answers with the description. What comes on it is given to `window.channelSays`. */
+/**
+ * Offers a channel of this name, with all its candidates; answers with the description. `window.channelSays` gets the
+ * messages on it.
+ */
 window.offer = async (name) => {
   const connection = new RTCPeerConnection();
   const channel = connection.createDataChannel(crypto.randomUUID(), { ordered: true });

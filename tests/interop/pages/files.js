@@ -1,8 +1,11 @@
-// What both pages share: the chosen files, and hashes of what arrived.
+// The part that both pages share: the chosen files, and hashes of the files that arrived.
 
 const inputs = () => [...document.querySelectorAll("input[type=file]")];
 
-/** Nothing is chosen from now on; `window.changed` resolves when something is (a folder is read some time after). */
+/**
+ * Nothing is chosen from now on; `window.changed` resolves when the visitor chose files (a folder is read some time
+ * after).
+ */
 window.forget = () => {
   for (const input of inputs()) input.value = "";
   window.changed = new Promise((resolve) => addEventListener("change", () => resolve(true), { once: true }));
@@ -21,6 +24,6 @@ export async function sha256(buffer) {
   return [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Bytes in and out of a page as base64 (what it is told and what it answers is text). */
+/** Bytes in and out of a page as base64 (its arguments and answers are text). */
 export const toBase64 = (bytes) => btoa(Array.from(bytes, (byte) => String.fromCharCode(byte)).join(""));
 export const fromBase64 = (text) => Uint8Array.from(atob(text), (character) => character.charCodeAt(0));

@@ -8,7 +8,7 @@ window.said = said;
 client.on("warning", ({ text }) => said.push(text));
 client.on("error", ({ error }) => said.push(error.message));
 const torrents = new Map();
-/** Takes note of a torrent, and of why its peers leave, for the report of a cell that failed. */
+/** Takes note of a torrent, and of the reasons why its peers leave, for the report of a cell that failed. */
 function keep(torrent) {
   torrents.set(torrent.infoHash, torrent);
   torrent.on("peerclosed", ({ text }) => said.push(`${torrent.infoHash.slice(0, 6)}: ${text}`));

@@ -2,7 +2,7 @@
 import WebTorrent from "/webtorrent.min.js";
 import { chosen, fromBase64, sha256 } from "./files.js";
 
-// No DHT, no local discovery, no STUN server: what is on this machine is enough.
+// No DHT, no local discovery, no STUN server: this machine is enough.
 const client = new WebTorrent({ dht: false, lsd: false, tracker: { rtcConfig: { iceServers: [] } } });
 const said = [];
 window.said = said;
@@ -40,10 +40,11 @@ Object.assign(window, {
     const byPath = new Map(chosen().map((file) => [file.webkitRelativePath || file.name, file]));
     const streams = torrent.files.map((file) => {
       const source = byPath.get(forwardSlashes(file.path));
-      return (source ?? new Blob([new Uint8Array(file.length)])).stream(); // what was not chosen is padding: zeros
+      return (source ?? new Blob([new Uint8Array(file.length)])).stream(); // a file that nobody chose is padding: zeros
     });
     await new Promise((resolve, reject) => torrent.load(streams, (error) => (error ? reject(error) : resolve())));
-    // WebTorrent tells nobody what it loads: who connected before, and was told that it has nothing, must hear otherwise.
+    // WebTorrent tells no peer about pieces that it loads, so a peer that connected before would think that it has
+    // nothing.
     for (const wire of torrent.wires) wire.haveAll();
     return take(torrent);
   },

@@ -13,7 +13,7 @@ const packages = process.env.PIECEWORK_LIBTORRENT ?? join(here, "../../../target
 class Session {
   #child;
   #waiting = new Map();
-  /** Why nothing is answered any more. */
+  /** The reason why nothing answers any more. */
   #ended = null;
   #next = 1;
   #gone;
@@ -39,7 +39,7 @@ class Session {
       session.#ended = new Error(`libtorrent's process ended with ${code ?? signal}: ${complaints.join("\n")}`);
       for (const { reject } of session.#waiting.values()) reject(session.#ended);
     });
-    child.stdin.on("error", () => undefined); // said by its exit
+    child.stdin.on("error", () => undefined); // reported by its exit
     session.version = (await new Promise((resolve, reject) => session.#waiting.set(0, { resolve, reject }))).version;
     return session;
   }
@@ -60,9 +60,9 @@ class Session {
 }
 
 /**
- * A session for each torrent. In one session, a torrent that was removed stays in the swarm of bittorrent-tracker's server
- * under an id that nobody answers for (libtorrent takes a new id each time, and says no farewell on its socket), and
- * libtorrent 2.1.1 now and then crashes after a removal (SIGSEGV in its own code).
+ * A session for each torrent. In one session, a torrent that was removed stays in the swarm of bittorrent-tracker's
+ * server under an id that nobody answers for (libtorrent takes a new id each time, and says no farewell on its socket),
+ * and libtorrent 2.1.1 now and then crashes after a removal (SIGSEGV in its own code).
  */
 export class Libtorrent {
   name = "libtorrent";

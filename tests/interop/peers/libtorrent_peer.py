@@ -22,7 +22,7 @@ ALERTS = (
 )
 
 session = lt.session({"alert_mask": ALERTS, **WEBRTC_ONLY})
-# By v1 info hash, or the v2 one cut short where there is no other: what libtorrent calls the best.
+# By v1 info hash, or the v2 one cut short where there is no other: libtorrent's "best" hash.
 handles = {}
 waiting = {}
 said = []

@@ -11,7 +11,7 @@ import { ending, folder } from "../../browser/harness.mjs";
 const here = dirname(fileURLToPath(import.meta.url));
 const program = join(process.env.PIECEWORK_BINARIES ?? join(here, "../../../target/debug"), "piecework");
 
-/** Who has not ended by then after Ctrl-C is killed, and has failed. */
+/** A process that has not ended by then after Ctrl-C is killed, and has failed. */
 const STOP_LIMIT_MS = 60_000;
 
 export class Native {
@@ -27,7 +27,7 @@ export class Native {
     return peer;
   }
 
-  /** What our parser says of a .torrent. */
+  /** Our parser's view of a .torrent. */
   async infoHash(torrentFile) {
     return (await this.#written(torrentFile)).infoHash;
   }
@@ -84,7 +84,7 @@ export class Native {
     return digestsOf(join(this.#running.get(infoHash).path, "data"));
   }
 
-  /** Ends the process that has it, as Ctrl-C does; its exit code must be 0. */
+  /** Ends the process that has the torrent, as Ctrl-C does; its exit code must be 0. */
   async remove(infoHash) {
     const running = this.#running.get(infoHash);
     if (!running) return;

@@ -84,7 +84,8 @@ export class Piecework extends Page {
   async seed(content, tracker) {
     await this.choose(content);
     const { infoHash, torrentFile } = await this.run(`seed(${text(tracker)})`);
-    const magnet = `magnet:?xt=urn:btih:${infoHash}&dn=${encodeURIComponent(content.name)}&tr=${encodeURIComponent(tracker)}`;
+    const name = encodeURIComponent(content.name);
+    const magnet = `magnet:?xt=urn:btih:${infoHash}&dn=${name}&tr=${encodeURIComponent(tracker)}`;
     return { infoHash, magnet, torrentFile: Buffer.from(torrentFile, "base64") };
   }
 

@@ -1,5 +1,5 @@
-//! What an onlooker writes down about money: blocks as they arrive, links as they leave. It stops the run when a
-//! client reveals more than it received, or a link that is not on its chain.
+//! An onlooker's books about money: blocks as they arrive, links as they leave. It stops the run when a client reveals
+//! more than it received, or a link that is not on its chain.
 
 use std::collections::BTreeMap;
 
@@ -36,11 +36,11 @@ pub struct Books {
     /// By payer, first serial and tag.
     vouchers: BTreeMap<(NodeId, u32, [u8; 4]), Sent>,
     arrived: BTreeMap<(NodeId, Address), Arrived>,
-    /// Refusals that clients sent: by whom, to whom.
+    /// Refusals that clients sent, by sender and receiver.
     pub rejects: BTreeMap<(NodeId, NodeId), Vec<RejectCode>>,
-    /// STATEs that clients sent: by whom, to whom.
+    /// STATEs that clients sent, by sender and receiver.
     pub states: BTreeMap<(NodeId, NodeId), u32>,
-    /// What came in on one side of a channel and is not cut yet; `None`: it is no protocol.
+    /// Bytes that came in on one side of a channel and are not cut yet; `None`: they are no protocol.
     pub(crate) inbound: BTreeMap<(usize, usize), Option<Frames>>,
 }
 

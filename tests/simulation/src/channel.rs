@@ -1,4 +1,4 @@
-//! Data channels between clients, and what may go wrong on them.
+//! Data channels between clients, and their faults.
 
 use bytes::{BufMut, Bytes, BytesMut};
 use piecework::time::{Duration, Timestamp};
@@ -11,23 +11,23 @@ use crate::watch::Direction;
 
 const PIECE: u8 = 7;
 
-/// How a node cheats: done to what its honest client sends.
+/// A node's cheat: a change of the messages that its honest client sends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Cheat {
     /// Not at all.
     #[default]
     Honest,
-    /// Flips a byte in one of so many blocks.
+    /// Flips a byte in one of this many blocks.
     Corrupt {
         /// 1: in every one.
         one_in: u64,
     },
-    /// Sends no block any more after so many, but everything else.
+    /// Sends no block any more after this many, but everything else.
     Stall {
         /// Blocks that the node still sends on each connection.
         after: u32,
     },
-    /// Adds blocks that nobody asked for, so many after each message.
+    /// Adds blocks that nobody asked for, this many after each message.
     Flood {
         /// Blocks that the node adds after each message.
         blocks: u32,
@@ -53,7 +53,7 @@ pub(crate) struct End {
     pub(crate) node: NodeId,
     pub(crate) life: u64,
     pub(crate) conn: ConnectionId,
-    /// This side closed it, or was told so.
+    /// This side closed it, or learned of its end.
     pub(crate) closed: bool,
     pub(crate) buffered: u64,
     pub(crate) low_water: u64,
@@ -63,7 +63,7 @@ pub(crate) struct End {
     pub(crate) arrives: Timestamp,
     /// When the channel's own congestion control lets the next byte leave.
     pub(crate) paced: Timestamp,
-    /// A PAY is in what is being sent.
+    /// A PAY is in the bytes on their way.
     pub(crate) has_pay: bool,
     pub(crate) frames: Frames,
     pub(crate) direction: Direction,
@@ -89,7 +89,7 @@ impl End {
         }
     }
 
-    /// What leaves instead of these whole frames.
+    /// The frames that leave instead of these.
     pub(crate) fn cheat(&mut self, cheat: Cheat, frames: &[Frame], random: &mut Random) -> Bytes {
         let mut out = BytesMut::new();
         for frame in frames {

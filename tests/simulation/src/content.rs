@@ -10,7 +10,7 @@ use sha1::{Digest, Sha1};
 
 use crate::random::Random;
 
-/// A torrent and what is in it.
+/// A torrent and its content.
 #[derive(Clone, Debug)]
 pub struct Content {
     /// The torrent.
@@ -103,7 +103,7 @@ impl Content {
         (self.bytes).slice((offset + range.start) as usize..(offset + range.end) as usize)
     }
 
-    /// Where in the files a run of bytes lies.
+    /// The place in the files of a run of bytes.
     pub fn spans(&self, offset: u64, length: u64) -> Vec<FileSpan> {
         self.metainfo.spans(offset, length).collect()
     }

@@ -1,9 +1,9 @@
-//! What one client keeps: files, scratch and records, and what a crash leaves of them.
+//! One client's storage: files, scratch and records, and the part of them that a crash leaves.
 //!
-//! A write is readable at once and durable after the next flush. A crash keeps each write that was not
-//! flushed wholly, in part or not at all, as chance has it; lasting records are durable when their effect ends, and all before
-//! them, others after [`RECORDS_GATHER`]; of those after them a crash keeps the first few, as chance has it. A process that is
-//! killed leaves all that it wrote, still not flushed.
+//! A write is readable at once and durable after the next flush. A crash keeps each write that was not flushed wholly,
+//! in part or not at all, as chance has it. Lasting records are durable when their effect ends, and so are all before
+//! them; others are durable after [`RECORDS_GATHER`]. Of those after them a crash keeps the first few, as chance has
+//! it. A process that is killed leaves all that it wrote, still not flushed.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,7 +39,7 @@ struct Files {
     durable: Image,
     /// Not flushed, in order.
     writes: Vec<Pending>,
-    /// Files that this process hashed: a flush reaches what an earlier one wrote to them.
+    /// Files that this process hashed: a flush also makes earlier writes to them durable.
     hashed: BTreeSet<u32>,
     open: bool,
 }

@@ -30,7 +30,7 @@ impl Frame {
         }
     }
 
-    /// What follows the id.
+    /// The bytes after the id.
     pub(crate) fn payload(&self) -> &[u8] {
         self.bytes().get(5..).unwrap_or_default()
     }

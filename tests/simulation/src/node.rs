@@ -1,4 +1,4 @@
-//! One client with what its edge keeps for it.
+//! One client with its edge's storage.
 
 use core::ops::Range;
 use std::collections::BTreeMap;
@@ -81,17 +81,17 @@ pub(crate) struct Node {
     pub(crate) client: Option<Client>,
     /// Instead of a client.
     pub(crate) puppet: Option<Puppet>,
-    /// Raised by each stop, so that what belongs to an earlier life is dropped.
+    /// Raised by each stop, so that events of an earlier life are dropped.
     pub(crate) life: u64,
     pub(crate) disk: Disk,
-    /// It is busy so long with each effect, one after another; `None`: it takes them as they come.
+    /// It is busy this long with each effect, one after another; `None`: it takes them as they come.
     pub(crate) storage_busy: Option<Range<Duration>>,
     pub(crate) key: Option<SessionKey>,
     pub(crate) owner: Address,
-    /// Who redeems: the configured payee.
+    /// The configured payee, which redeems.
     pub(crate) payee: Option<Address>,
     pub(crate) cheat: Cheat,
-    /// What it does to its payment messages.
+    /// The changes that it makes to its payment messages.
     pub(crate) tamper: Option<Tamper>,
     pub(crate) wake: Timestamp,
     pub(crate) spins: u32,

@@ -1,4 +1,4 @@
-//! A remote that is no client of ours: on each of its channels it says what a test's script says.
+//! A remote that is no client of ours: on each of its channels a test's script speaks.
 
 use std::collections::BTreeMap;
 
@@ -17,17 +17,17 @@ use crate::content::Content;
 use crate::frames::{Frame, Frames};
 use crate::random::Random;
 
-/// What one channel's script does about what happens there.
+/// A channel's script: its reaction to each event there.
 pub type Script = Box<dyn FnMut(&mut Wire<'_>, Said<'_>)>;
 
-/// What happened on a channel.
+/// An event on a channel.
 #[derive(Clone, Copy, Debug)]
 pub enum Said<'a> {
     /// It opened.
     Open,
     /// The other side's handshake came.
     Handshake(&'a [u8]),
-    /// A message came: its id and what follows it. A keep-alive has none.
+    /// A message came: its id and the bytes after it. A keep-alive has none.
     Message(u8, &'a [u8]),
     /// The time of [`Wire::wake_in`] came.
     Wake,
@@ -81,7 +81,7 @@ impl Wire<'_> {
         self.close = true;
     }
 
-    /// Asks for [`Said::Wake`] after so long.
+    /// Asks for [`Said::Wake`] after this time.
     pub fn wake_in(&mut self, after: Duration) {
         self.wake = Some(after);
     }
@@ -92,7 +92,7 @@ impl Wire<'_> {
         self.raw(&ours.encode());
     }
 
-    /// The same without the fast extension (BEP 6): its choke voids what was asked for.
+    /// The same without the fast extension (BEP 6): its choke voids the requests to it.
     pub fn handshake_without_fast(&mut self) {
         let mut ours = Handshake::ours(self.content.info_hash(), self.peer_id);
         ours.reserved[7] &= !0x04;
@@ -113,7 +113,7 @@ impl Wire<'_> {
         });
     }
 
-    /// Sends an extension handshake that says how many requests it takes at once (BEP 10, `reqq`).
+    /// Sends an extension handshake that names the number of requests it takes at once (BEP 10, `reqq`).
     pub fn takes_requests(&mut self, reqq: u32) {
         let ours = ExtendedHandshake {
             reqq: Some(reqq),
@@ -169,12 +169,12 @@ impl Wire<'_> {
         self.say(&Message::Piece { piece, begin, data });
     }
 
-    /// The block asked for, if that is what was said.
+    /// The requested block, if the message was a request.
     pub fn request(said: &Said) -> Option<BlockRef> {
         Self::block_named(said, 6)
     }
 
-    /// The block taken back, if that is what was said.
+    /// The cancelled block, if the message was a cancel.
     pub fn cancel(said: &Said) -> Option<BlockRef> {
         Self::block_named(said, 8)
     }
@@ -200,7 +200,7 @@ impl Wire<'_> {
         }
     }
 
-    /// The metadata piece asked for, if that is what was said.
+    /// The requested metadata piece, if the message asked for one.
     pub fn metadata_request(said: &Said) -> Option<u32> {
         match said {
             Said::Message(20, [UT_METADATA_ID, payload @ ..]) => {
@@ -214,7 +214,7 @@ impl Wire<'_> {
         }
     }
 
-    /// Sends a metadata piece: `info` is what the puppet takes for the info dictionary.
+    /// Sends a metadata piece: `info` is the puppet's info dictionary.
     pub fn send_metadata(&mut self, info: &Bytes, piece: u32) {
         let from = (piece as usize * METADATA_PIECE_LEN).min(info.len());
         let to = (from + METADATA_PIECE_LEN).min(info.len());
@@ -227,7 +227,7 @@ impl Wire<'_> {
         self.say(&Message::Extended { id, payload });
     }
 
-    /// Does what a good seed does: gives blocks and metadata.
+    /// Acts as a good seed: gives blocks and metadata.
     pub fn serve(&mut self, said: &Said) {
         if let Said::Open = said {
             self.greet_as_seed();

@@ -26,7 +26,7 @@ impl Random {
         self.0.next_u64() as usize % len
     }
 
-    /// True once in so many times.
+    /// True once in this many times.
     pub fn one_in(&mut self, times: u64) -> bool {
         self.0.next_u64().is_multiple_of(times)
     }

@@ -7,13 +7,13 @@ use std::thread;
 
 /// Runs only this seed.
 const ONE: &str = "PIECEWORK_SEED";
-/// Runs so many seeds instead of what the test says.
+/// Runs this many seeds instead of the test's own number.
 const COUNT: &str = "PIECEWORK_SEEDS";
 
-/// Calls `run` with 0, 1, … `count - 1`, spread over the cores. The first panic stops the rest; what is printed
-/// names its seed and how to run it alone.
+/// Calls `run` with 0, 1, … `count - 1`, spread over the cores. The first panic stops the rest; the output names its
+/// seed and the command for it alone.
 ///
-/// `PIECEWORK_SEED=n` runs seed `n` alone, `PIECEWORK_SEEDS=n` so many instead of `count`.
+/// `PIECEWORK_SEED=n` runs seed `n` alone, `PIECEWORK_SEEDS=n` runs n seeds instead of `count`.
 pub fn for_seeds(count: u64, run: impl Fn(u64) + Sync) {
     if let Some(seed) = number(ONE) {
         return run(seed);

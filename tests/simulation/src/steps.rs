@@ -10,18 +10,18 @@ use crate::node::NodeId;
 pub struct Steps {
     /// The node whose steps are counted; `None`: no node's.
     node: Option<NodeId>,
-    /// So many were taken.
+    /// The number of steps taken.
     pub taken: u64,
     /// At this one it stops.
     stop: Option<u64>,
-    /// Then nobody notices for so long, and what was on its way arrives; `None`: it is lost.
+    /// Then nobody notices for this long, and messages on their way arrive; `None`: they are lost.
     pub unnoticed: Option<Duration>,
-    /// Only the process is stopped, not the machine: what was written and not flushed stays.
+    /// Only the process is stopped, not the machine: writes that were not flushed stay.
     pub killed: bool,
 }
 
 impl Steps {
-    /// Counts the steps of `node` from now on; at number `stop` it is stopped, if it takes so many.
+    /// Counts the steps of `node` from now on. Stops it at number `stop`, if it takes that many.
     pub fn of(node: NodeId, stop: Option<u64>) -> Steps {
         Steps {
             node: Some(node),

@@ -1,5 +1,5 @@
-//! Dishonest parties in money: an honest client whose payment messages are changed on their way out, with
-//! its session key at hand to sign what it never would.
+//! Dishonest parties in money: an honest client whose payment messages are changed on their way out. Its session key is
+//! at hand to sign messages that the client never would.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -15,12 +15,12 @@ use crate::vault::{SessionKey, SimVault, fine_word, word};
 
 const EXTENDED: u8 = 20;
 
-/// What leaves instead of a payment message.
+/// The messages that leave instead of a payment message.
 pub type Tamper = Box<dyn FnMut(&mut Hand, PayMessage) -> Vec<PayMessage> + Send>;
 
-/// What a cheat has at hand.
+/// A cheat's tools.
 pub struct Hand<'a> {
-    /// Whom the message is for.
+    /// The receiver of the message.
     pub to: NodeId,
     /// The vault, for its domain.
     pub vault: &'a SimVault,
@@ -99,7 +99,7 @@ pub(crate) fn pay_message(frame: &Frame) -> Option<PayMessage> {
     PayMessage::decode(&payload[1..]).ok().flatten()
 }
 
-/// COMMITs overheard, for whoever replays them.
+/// COMMITs overheard, for a replay by another peer.
 pub type Overheard = Arc<Mutex<VecDeque<PayMessage>>>;
 
 /// Changes nothing, and lets another overhear its COMMITs.

@@ -1,8 +1,8 @@
 //! Replays a recording of a real browser's engine (made by its `trace` build) through the core.
 //!
-//! The inputs go in as they were recorded, at their times. What comes out must be what came out then: every effect, every
-//! event, every message to a tracker, and on each channel the same bytes. Where messages on a channel begin and end,
-//! what the low-water marks are and when the next tick is due may differ: that is tuning, not meaning.
+//! The inputs go in as they were recorded, at their times. The outputs must be the recorded ones: every effect, every
+//! event, every message to a tracker, and on each channel the same bytes. The borders of messages on a channel, the
+//! low-water marks and the time of the next tick may differ: these are tuning, not meaning.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,7 @@ use piecework::time::{Duration, Timestamp};
 use piecework::types::{ConnectionId, EffectId, InfoHash, StreamId, TrackerId};
 use serde_json::Value;
 
-/// What a replay came to.
+/// The counts of a replay.
 #[derive(Debug, Default)]
 pub struct Replay {
     /// Inputs given.
@@ -30,7 +30,7 @@ pub struct Replay {
     pub received: usize,
 }
 
-/// An edge that carries nothing out: it notes what came out.
+/// An edge that carries nothing out: it notes the outputs.
 struct Recording {
     now: Timestamp,
     client: Client,
@@ -59,7 +59,7 @@ impl Edge for Recording {
     }
 }
 
-/// Replays a recording; says at which input the core first puts out something else.
+/// Replays a recording; names the first input at which the core puts out something else.
 pub fn replay(recording: &str) -> Result<Replay, String> {
     let mut lines = recording.lines().enumerate().map(|(number, line)| {
         let value: Value = serde_json::from_str(line).unwrap_or_default();

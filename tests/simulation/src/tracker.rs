@@ -32,7 +32,7 @@ pub(crate) struct Trackers {
 }
 
 impl Trackers {
-    /// Answers what is to be sent, and where.
+    /// Answers the messages to send, and their receivers.
     pub(crate) fn handle(
         &mut self,
         random: &mut Random,

@@ -52,7 +52,7 @@ impl SessionKey {
     }
 }
 
-/// What a wallet puts in.
+/// A wallet's deposit.
 #[derive(Clone, Copy, Debug)]
 pub struct Deposit {
     /// The wallet.
@@ -82,9 +82,9 @@ struct Account {
 pub struct Redemption {
     /// Id of the account that paid.
     pub account: B256,
-    /// Who was paid.
+    /// The address that was paid.
     pub payee: Address,
-    /// For what promise.
+    /// The promise that was paid.
     pub voucher: VoucherBody,
     /// Token units that left the account's balance for the payee.
     pub gross: TokenUnits,
@@ -101,7 +101,7 @@ pub struct Slashing {
     pub bounty: TokenUnits,
 }
 
-/// The vault's accounts and what it paid, with a log of its `Redeemed` events.
+/// The vault's accounts and payments, with a log of its `Redeemed` events.
 #[derive(Debug)]
 pub struct SimVault {
     /// Where it is.
@@ -110,7 +110,7 @@ pub struct SimVault {
     pub chain_id: u64,
     /// Reads fail while this is set.
     pub down: bool,
-    /// Pages that take claims are closed at once, while this is set: nothing is sent, and nobody says so.
+    /// Pages that take claims are closed at once, while this is set: nothing is sent, and nobody reports it.
     pub unanswered: bool,
     accounts: BTreeMap<B256, Account>,
     paid: BTreeMap<Address, u128>,
@@ -305,7 +305,7 @@ impl SimVault {
         account.balance -= 1;
     }
 
-    /// What `claimCredit` would pay.
+    /// The sum that `claimCredit` would pay.
     pub fn credit(&self, who: Address) -> TokenUnits {
         TokenUnits(self.credit.get(&who).copied().unwrap_or_default())
     }
@@ -323,7 +323,7 @@ impl SimVault {
         account.exit_at = (now + SimVault::EXIT_DELAY).as_secs();
     }
 
-    /// `withdraw`, sent by the owner: what it gets.
+    /// `withdraw`, sent by the owner; answers the sum.
     ///
     /// # Errors
     /// The contract's revert.
@@ -376,7 +376,7 @@ pub(crate) fn account_id(owner: Address, key: Address) -> B256 {
     keccak256([word(owner.as_slice()), word(key.as_slice())].concat())
 }
 
-/// Who signed a digest, if anybody.
+/// The signer of a digest, if there is one.
 pub(crate) fn recover(digest: B256, r: B256, vs: B256) -> Option<Address> {
     let mut s = vs.0;
     let odd = s[0] >= 0x80;

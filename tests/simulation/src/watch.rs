@@ -1,5 +1,4 @@
-//! What an onlooker sees of a run: requests, blocks, promises. It stops the run when a client sends what
-//! it must not.
+//! An onlooker's view of a run: requests, blocks, promises. It stops the run when a client sends a forbidden message.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -31,7 +30,7 @@ pub struct CommitSeen {
     pub info_hash: InfoHash,
     /// The account, by the signature.
     pub account: B256,
-    /// Who is paid.
+    /// The address that is paid.
     pub payee: Address,
     /// The promise.
     pub voucher: VoucherBody,
@@ -46,7 +45,7 @@ pub struct Watch {
     pub pays: BTreeMap<NodeId, u64>,
     /// Blocks against links.
     pub books: Books,
-    /// Accounts whose key two clients hold, which know nothing of each other: they promise serials twice.
+    /// Accounts whose key two clients hold that know nothing of each other: they promise serials twice.
     pub clones: BTreeSet<B256>,
     /// How long messages with a PAY took from the client to the other side, per payer.
     pub pay_delays: BTreeMap<NodeId, Vec<Duration>>,
@@ -78,13 +77,13 @@ impl Watch {
         self.contents.get(&info_hash)
     }
 
-    /// What a node had is not on its disk any more.
+    /// The pieces that a node had are not on its disk any more.
     pub(crate) fn restored(&mut self, node: NodeId) {
         self.settled.retain(|(of, _), _| *of != node);
     }
 
-    /// The node was stopped and left this. From now on its asking for a piece that is on record there and in the files
-    /// stops the run.
+    /// The node was stopped and left this. If it asks from now on for a piece that is on record there and in the files,
+    /// the run stops.
     pub(crate) fn settle(&mut self, node: NodeId, disk: &Disk) {
         for (info_hash, content) in &self.contents {
             let pieces = disk.recorded(content);
@@ -110,13 +109,13 @@ impl Watch {
             .sum()
     }
 
-    /// How often a node asked for each block, by piece and first byte.
+    /// The number of times that a node asked for each block, by piece and first byte.
     pub fn requests(&self, node: NodeId, info_hash: InfoHash) -> BTreeMap<(u32, u32), u32> {
         let requests = self.requests.get(&(node, info_hash));
         requests.cloned().unwrap_or_default()
     }
 
-    /// Everything promised by an account: serials and who gets them.
+    /// Everything that an account promised: serials and their payees.
     pub fn promised(&self, account: B256) -> BTreeMap<u64, Address> {
         (self.promised.range((account, 0)..=(account, u64::MAX)))
             .map(|((_, serial), payee)| (*serial, *payee))

@@ -34,8 +34,9 @@ import { type FileSource, type TorrentSource } from "./source.js";
 import { Torrent } from "./torrent.js";
 import { type WalletInfo } from "./wallet.js";
 /**
- * How a client behaves. Without `payments` it is a plain, free BitTorrent peer that contacts no chain and no wallet. Clients of one
- * origin share an engine, which goes by the options of the one that runs it; another says by a warning which of its own have no effect.
+ * How a client behaves. Without `payments` it is a plain, free BitTorrent peer that contacts no chain and no wallet.
+ * Clients of one origin share an engine, and the page that runs the engine decides by its options. Another client warns
+ * which of its own options have no effect.
  */
 export interface ClientOptions {
     /** Signaling servers (`wss://`), announced to besides those a torrent names. */
@@ -53,9 +54,10 @@ export interface ClientOptions {
     /** Peer connections at once, from 1 to 100, for one torrent or over all. Default 55, 30 of them for one torrent. */
     maxConnections?: number;
     /**
-     * Bytes that all torrents stored here may take, those of earlier visits included; null leaves it to the browser's quota. A
-     * torrent that does not fit fails with an error that says so; what is read or played of it is fetched as far as that
-     * fits. Files that do not fit are not seeded. Nothing is deleted: see {@link Torrent.remove} and {@link Client.setStorageLimit}.
+     * Bytes that all torrents stored here may take, those of earlier visits included; null leaves it to the browser's
+     * quota. A torrent that does not fit fails with an error that says so; the parts of it that are read or played are
+     * fetched as far as they fit. Files that do not fit are not seeded. Nothing is deleted: see {@link Torrent.remove}
+     * and {@link Client.setStorageLimit}.
      */
     storageLimit?: number | null;
     payments?: PaymentOptions;
@@ -74,11 +76,14 @@ export interface ClientOptions {
 export interface AddOptions {
     /** More trackers for this torrent. */
     trackers?: string[];
-    /** Fetch only what is played or read. Default false. */
+    /** Fetch only the parts that are played or read. Default false. */
     onDemand?: boolean;
-    /** Hash again what is already stored. Default false. */
+    /** Hash again the bytes that are already stored. Default false. */
     recheck?: boolean;
-    /** The most paid per 10^9 bytes for this torrent; 0 takes only free peers. Default: what a page of this site said last of it, else the site's. */
+    /**
+     * The most paid per 10^9 bytes for this torrent; 0 takes only free peers. Default: the last value that a page of this
+     * site set for it, else the site's.
+     */
     maxPricePerGB?: Decimal;
     /** Selling price per 10^9 bytes for this torrent, kept for later visits; 0 gives it away. */
     sellPricePerGB?: Decimal;
@@ -92,7 +97,10 @@ export interface SeedOptions extends AddOptions {
 export interface MoneyStats {
     /** The account is open and its balance was read. */
     readonly accountReady: boolean;
-    /** Why nothing more is bought from it, if so: what is wrong with the account itself is known at once, what is used up once it is needed. */
+    /**
+     * Why the account buys nothing more, if so. A fault of the account itself shows at once; a used-up deposit or budget
+     * shows when the next range is needed.
+     */
     readonly lack: PaymentLack | null;
     readonly balance: bigint;
     /** Promised to sellers in whole ranges. */
@@ -123,7 +131,7 @@ export interface ClientStats {
     /** This page runs the origin's engine; else another tab does. */
     readonly isHost: boolean;
 }
-/** What a client reports. `text` is always a full sentence. */
+/** The events of a client. `text` is always a full sentence. */
 export interface ClientEvents {
     warning: {
         readonly text: string;
@@ -139,8 +147,8 @@ export interface ClientEvents {
         readonly torrent: Torrent | null;
     };
     /**
-     * A peer asks for money and no account covers it: offer a deposit. `pricePerGB` is in base units. Said again when an account that
-     * covered it does not any more: `reason` says why.
+     * A peer asks for money and no account covers it: offer a deposit. `pricePerGB` is in base units. The event comes
+     * again when an account that covered it does so no longer: `reason` says why.
      */
     paymentneeded: {
         readonly torrent: Torrent;
@@ -161,20 +169,22 @@ export interface ClientEvents {
  */
 export declare class Client extends Emitter<ClientEvents> {
     #private;
-    /** What this browser or page lacks; empty if a client can be made. */
+    /** The features that this browser or page lacks; empty if a client can be made. */
     static missing: typeof missing;
     /** @throws PieceworkUnsupportedError naming everything that is missing, and what to do. */
     constructor(options?: ClientOptions);
     /** The torrents of this client, in the order they were added. */
     get torrents(): Torrent[];
     /**
-     * Takes up a magnet link, a .torrent file (its bytes or its address), or an info hash (40 hexadecimal digits, or 20 bytes): of a
-     * torrent that is stored here with the trackers it came with, else of one to be found by the trackers that are given.
+     * Takes up a magnet link, a .torrent file (its bytes or its address), or an info hash (40 hexadecimal digits, or 20
+     * bytes). An info hash alone takes up a torrent that is stored here, with its own trackers, else a torrent to be
+     * found by the trackers that are given.
      */
     add(source: TorrentSource, options?: AddOptions): Promise<Torrent>;
     /**
-     * Makes a torrent from files and seeds it. Files chosen as a folder keep their paths; what has no name is called "file 1" and so on.
-     * Files that change meanwhile are refused, and those of a torrent that is in use and not all here.
+     * Makes a torrent from files and seeds it. Files chosen as a folder keep their paths; a file without a name is called
+     * "file 1" and so on. Files that change meanwhile are refused, and so are those of a torrent that is in use and not
+     * all here.
      */
     seed(files: FileSource | Iterable<FileSource>, options?: SeedOptions): Promise<Torrent>;
     /** Info hashes of torrents stored here by earlier visits, for {@link add}. */
@@ -183,7 +193,9 @@ export declare class Client extends Emitter<ClientEvents> {
     stats(): Promise<ClientStats>;
     /** Bytes per second over all torrents; null: no cap; 0: no upload. */
     setUploadLimit(bytesPerSecond: number | null): Promise<void>;
-    /** Bytes that all torrents may take, see {@link ClientOptions.storageLimit}; null leaves it to the browser's quota. */
+    /**
+     * Bytes that all torrents may take, see {@link ClientOptions.storageLimit}; null leaves it to the browser's quota.
+     */
     setStorageLimit(bytes: number | null): Promise<void>;
     /** The off switch for uploading; switching it on again brings the cap back. */
     setUploading(on: boolean): Promise<void>;
@@ -210,9 +222,12 @@ export declare class Client extends Emitter<ClientEvents> {
     }): Promise<AccountInfo>;
     /** The connected wallet's account, as the chain has it. */
     account(): Promise<AccountInfo>;
-    /** Replaces the hard cap on what is ever spent from this deposit account, see {@link PaymentOptions.budget}. */
+    /** Replaces the hard cap on the spending from this deposit account, see {@link PaymentOptions.budget}. */
     setBudget(total: Decimal): Promise<void>;
-    /** Redeems what was earned, paid to the connected wallet: one transaction for every 128 ranges. `due` leaves out what is not worth its gas. */
+    /**
+     * Redeems the earnings to the connected wallet: one transaction for every 128 ranges. `due` leaves out ranges that
+     * are not worth their gas.
+     */
     redeem(options?: {
         due?: boolean;
     }): Promise<{
@@ -221,7 +236,7 @@ export declare class Client extends Emitter<ClientEvents> {
     }>;
     /** Starts the waiting time after which {@link withdraw} works. It cannot be cancelled. */
     exit(): Promise<AccountInfo>;
-    /** Takes back what is left of deposit and bond, once the waiting time is over. */
+    /** Takes back the rest of deposit and bond, once the waiting time is over. */
     withdraw(): Promise<void>;
     /** Every deposit of the connected wallet, also ones whose session key is lost. */
     recoverDeposits(): Promise<RecoverableDeposit[]>;
@@ -231,16 +246,16 @@ export declare class Client extends Emitter<ClientEvents> {
     format(units: bigint): string;
     /** The address that this browser is paid at; null without payments or before the engine runs. */
     get payee(): string | null;
-    /** Ends this client. If it runs the engine, that says goodbye and makes everything durable first. */
+    /** Ends this client. If this client runs the engine, the engine says goodbye and makes everything durable first. */
     destroy(): Promise<void>;
 }
 
 // ---- source
-/** What {@link Client.add} takes. */
+/** A source that {@link Client.add} takes. */
 export type TorrentSource = string | URL | Blob | ArrayBuffer | ArrayBufferView;
-/** What {@link Client.seed} takes as one file. */
+/** A source of one file that {@link Client.seed} takes. */
 export type FileSource = Blob | ArrayBuffer | ArrayBufferView;
-/** What a source is: a magnet link, an info hash, where a .torrent file is, or one. */
+/** A source as it was read: a magnet link, an info hash, the address of a .torrent file, or the file's bytes. */
 export type Recognised = {
     magnet: string;
 } | {
@@ -256,15 +271,15 @@ export interface FileEntry {
     /** Below the torrent's name. */
     path: string[];
 }
-/** Reads what somebody gave as a torrent; throws a sentence that says what is taken. */
+/** Reads a torrent's source as the caller gave it; throws a sentence that lists the accepted sources. */
 export declare function recognise(source: unknown): Recognised;
 /** A link as it was pasted, without what surrounds or breaks it. */
 export declare function plainLink(text: string): string;
-/** No .torrent file is longer: what is, was taken for one by mistake, and would fill the memory. */
+/** No .torrent file is longer. A longer file was taken for one by mistake, and would fill the memory. */
 export declare const MOST_TORRENT_BYTES: number;
 /** The bytes of a .torrent file; throws as soon as there are too many. */
 export declare function torrentBytes(stream: ReadableStream<Uint8Array>): Promise<Uint8Array>;
-/** Reads what is to be seeded; throws a sentence that says what is taken. */
+/** Reads files to be seeded; throws a sentence that lists the accepted sources. */
 export declare function fileEntries(source: unknown): {
     files: FileEntry[];
     name: string | null;
@@ -285,7 +300,7 @@ export interface PeerPaymentStats {
     readonly paid: bigint;
     readonly paidFine: bigint;
     readonly blocks: number;
-    /** Why nothing is paid; empty if there is nothing to say. */
+    /** Why nothing is paid; empty if there is no reason to name. */
     readonly note: string;
 }
 /** One peer. Its `client` name comes from it: show it as text only. */
@@ -301,9 +316,9 @@ export interface PeerStats {
     readonly amChoking: boolean;
     readonly requestsOut: number;
     readonly requestsIn: number;
-    /** What we pay it. */
+    /** Our payments to it. */
     readonly buying: PeerPaymentStats;
-    /** What it pays us. */
+    /** Its payments to us. */
     readonly selling: PeerPaymentStats;
 }
 /** One torrent at a glance. Lengths are bytes, rates bytes per second, amounts base units. */
@@ -311,7 +326,7 @@ export interface TorrentStats {
     readonly infoHash: string;
     readonly name: string;
     readonly state: TorrentState;
-    /** Why it cannot go on, and what to do, while `state` is "failed". */
+    /** The reason why it cannot go on, and the way out, while `state` is "failed". */
     readonly failure: string | null;
     readonly length: number;
     readonly pieceLength: number;
@@ -319,7 +334,10 @@ export interface TorrentStats {
     /** Verified pieces, first piece in the highest bit of the first byte. */
     readonly have: Uint8Array;
     readonly verified: number;
-    /** Of this run of the engine, which ends with the page that runs it; what a client earned and spent in all is in {@link MoneyStats}. */
+    /**
+     * Of this run of the engine, which ends with the page that runs it; {@link MoneyStats} has a client's earnings and
+     * spending in all.
+     */
     readonly downloaded: number;
     /** Of this run. */
     readonly uploaded: number;
@@ -329,7 +347,7 @@ export interface TorrentStats {
     readonly uploadRate: number;
     /** The most paid per 10^9 bytes. */
     readonly maxPricePerGB: bigint;
-    /** What we ask per 10^9 bytes. */
+    /** Our price per 10^9 bytes. */
     readonly sellPricePerGB: bigint;
     /** Of this run. */
     readonly spent: bigint;
@@ -337,7 +355,7 @@ export interface TorrentStats {
     /** Of this run. */
     readonly earned: bigint;
     readonly earnedFine: bigint;
-    /** The most that what is missing can still cost, rounded up. */
+    /** The most that the missing pieces can still cost, rounded up. */
     readonly maxCost: bigint;
     readonly peers: readonly PeerStats[];
     readonly swarm: {
@@ -345,7 +363,7 @@ export interface TorrentStats {
         readonly leechers: number;
     } | null;
 }
-/** What a torrent reports. */
+/** The events of a torrent. */
 export interface TorrentEvents {
     /** Name and files are known. */
     ready: Torrent;
@@ -400,14 +418,14 @@ export declare class Torrent extends Emitter<TorrentEvents> {
     remove(options?: {
         deleteData?: boolean;
     }): Promise<void>;
-    /** Fetches only what is played or read (true), or everything (false). */
+    /** Fetches only the parts that are played or read (true), or everything (false). */
     setOnDemand(onDemand: boolean): Promise<void>;
     /** The most paid per 10^9 bytes from now on; 0 takes only free peers. */
     setMaxPricePerGB(price: Decimal): Promise<void>;
     /** The selling price per 10^9 bytes from now on, later visits included; 0 gives it away. */
     setSellPricePerGB(price: Decimal): Promise<void>;
 }
-/** One file of a torrent. Reading it fetches what is missing, first what is read first. */
+/** One file of a torrent. Reading it fetches the missing pieces, in the order in which they are read. */
 export declare class TorrentFile {
     #private;
     /** Components of its path; from strangers: show as text only. */
@@ -453,17 +471,26 @@ export interface PaymentOptions {
     };
     /** Never pays more than this per 10^9 bytes. */
     maxPricePerGB: Decimal;
-    /** Hard cap on what is ever spent from one deposit account, over all visits. It can be raised; a new account after `exit` begins at 0. */
+    /**
+     * Hard cap on the spending from one deposit account, over all visits. It can be raised; a new account after `exit`
+     * begins at 0.
+     */
     budget: Decimal;
     /** Block of the vault's deployment: where "recover deposits" begins to look. */
     deployBlock?: number;
-    /** What this peer asks for, in percent of what it paid itself, up to 255. Default 50. A title keeps what it was paid for over later visits. */
+    /**
+     * The price that this peer asks, in percent of the price that it paid itself, up to 255. Default 50. A title keeps
+     * the price that was paid for it over later visits.
+     */
     resellPercent?: number;
     /** A fixed selling price per 10^9 bytes instead. */
     sellPricePerGB?: Decimal;
     /** The slice of the deposit promised at once. Default 0.01. */
     tranche?: Decimal;
-    /** Pieces of an old-style torrent that may be paid and turn out corrupt: each counts for 4 MiB at most, but two whole ones may. Default 4. */
+    /**
+     * Pieces of an old-style torrent that may be paid and turn out corrupt: each counts for 4 MiB at most, but two whole
+     * ones may. Default 4.
+     */
     lossPieces?: number;
     /** Least collateral of a buyer, in percent of its balance. Default 125. */
     minBondPercent?: number;
@@ -485,7 +512,7 @@ export interface AccountInfo {
 export interface RecoverableDeposit extends AccountInfo {
     /** Starts the waiting time; cannot be cancelled. */
     exit(): Promise<void>;
-    /** After `exitAt`: everything that is left goes to the wallet. */
+    /** After `exitAt`: the rest goes to the wallet. */
     withdraw(): Promise<void>;
 }
 export interface PaymentHost {
@@ -498,7 +525,7 @@ export interface PaymentHost {
     /** A line for the payment log. */
     say?(text: string): void;
 }
-/** The page's side of payments: the wallet, the deposit and what comes back. Nothing here runs before a gesture. */
+/** The page's side of payments: the wallet, the deposit and its return. Nothing here runs before a gesture. */
 export declare class Payments {
     #private;
     readonly options: PaymentOptions;
@@ -510,15 +537,18 @@ export declare class Payments {
     engineConfig(): EnginePayment;
     /** The connected account, or null. */
     get address(): string | null;
-    /** A new engine must be told whether it may read through us. The number of its start is kept apart from its own records. */
+    /**
+     * A new engine must be told whether it may read through us. The number of its start is kept apart from its own
+     * records.
+     */
     reconnected(generation: number | null): void;
     ethCall(to: string, data: string): Promise<string>;
     connect(id: string | undefined, silent: boolean): Promise<string>;
-    /** Ends it: the user is prompted for nothing any more. */
+    /** Ends it: the user gets no prompt any more. */
     destroy(): void;
     /**
-     * Deposits with as few prompts as the wallet allows: one with EIP-5792, else two. One that was sent earlier, and whose end nobody
-     * saw, is followed first; if it was the same and has arrived, nothing is asked.
+     * Deposits with as few prompts as the wallet allows: one with EIP-5792, else two. A deposit that was sent earlier,
+     * and whose end nobody saw, is followed first. If it was the same and has arrived, the wallet is asked for nothing.
      */
     deposit(amount: bigint, bond: bigint): Promise<AccountInfo>;
     /** This wallet's account with this browser's session key. */
@@ -541,9 +571,9 @@ export declare class Payments {
 
 // ---- lack
 /**
- * What the account lacks: it is not there, every part of it is promised, the budget is used up (`Client.setBudget` raises it), it is on its
- * way back or went back, or more was promised from it than is recorded here (a restored or copied profile), so that nothing more is. But
- * for the budget, `Client.deposit` helps in each case.
+ * What the account lacks. It is not there; every part of it is promised; the budget is used up (`Client.setBudget`
+ * raises it); it is on its way back or went back; or more was promised from it than is recorded here (a restored or
+ * copied profile), so nothing more is. `Client.deposit` helps in each case except the budget.
  */
 export type PaymentLack = "none" | "usedup" | "budget" | "exiting" | "withdrawn" | "held";
 
@@ -558,7 +588,10 @@ export interface WalletProvider {
     on?(event: string, listener: (value: unknown) => void): unknown;
     removeListener?(event: string, listener: (value: unknown) => void): unknown;
 }
-/** A wallet found in this page (EIP-6963), or `window.ethereum`. Name and icon come from it: show them as text and image only. */
+/**
+ * A wallet found in this page (EIP-6963), or `window.ethereum`. Name and icon come from it: show them as text and image
+ * only.
+ */
 export interface WalletInfo {
     readonly id: string;
     readonly name: string;
@@ -581,28 +614,31 @@ export interface ChainParams {
 export declare function discover(): Promise<WalletInfo[]>;
 /** The provider behind an id of {@link discover}. */
 export declare function providerOf(id: string): WalletProvider;
-/** The account that a wallet's list of them shows this site, in lower case; null where it shows none. */
+/** The account that a wallet shows this site in its list, in lower case; null where it shows none. */
 export declare function accountIn(list: unknown): string | null;
 /** A connected wallet: one account on one chain. */
 export declare class Wallet {
     #private;
     readonly address: string;
     constructor(provider: WalletProvider, address: string, chainId: number, chain: ChainParams | undefined);
-    /** Asks the wallet. Whatever it fails with becomes a {@link PieceworkError}, the user's refusal a {@link PieceworkRejectedError}. */
+    /**
+     * Asks the wallet. Any failure becomes a {@link PieceworkError}, and the user's refusal a
+     * {@link PieceworkRejectedError}.
+     */
     request<T>(method: string, params?: unknown): Promise<T>;
     /** `eth_call` at the latest block, only while the wallet is on our chain. */
     call(to: string, data: string): Promise<string>;
-    /** Nothing is asked of the user any more. What is out is followed to its end all the same. */
+    /** The user is asked for nothing any more. A transaction that is out is still followed to its end. */
     leave(): void;
     /** Moves the wallet to our chain, adding it if the wallet does not know it. Only after a gesture. */
     switchChain(): Promise<void>;
     /** Chain and account, checked right before anything is sent or signed. */
     check(): Promise<void>;
-    /** Sends a transaction, after {@link check}. That it is out says nothing yet: {@link follow} it. */
+    /** Sends a transaction, after {@link check}. A transaction that is out is not done yet: {@link follow} it. */
     send(to: string, data: string): Promise<Sent>;
     /** Sends a transaction right after {@link check}. */
     submit(to: string, data: string): Promise<Sent>;
-    /** What became of a transaction that is out. */
+    /** The end of a transaction that is out. */
     follow(sent: Sent, unknownFor?: number): Promise<Fate>;
     /**
      * Sends calls as one (EIP-5792): their id, or null if this wallet cannot. Then nobody was asked anything.
@@ -611,17 +647,17 @@ export declare class Wallet {
         to: string;
         data: string;
     }[]): Promise<string | null>;
-    /** What became of calls that were sent as one. */
+    /** The end of calls that were sent as one. */
     followCalls(id: string, unknownFor?: number): Promise<CallsFate>;
 }
 /** A request to a wallet; see {@link Wallet.request}. */
 export declare function requestOf<T>(provider: WalletProvider, method: string, params: unknown): Promise<T>;
 
 // ---- errors
-/** What went wrong, as a full sentence that says what to do. */
+/** An error whose message is a full sentence and says what to do. */
 export declare class PieceworkError extends Error {
     name: string;
-    /** The code that the wallet or the chain's node gave, if one did. What it said in full is `cause`. */
+    /** The code that the wallet or the chain's node gave, if one did. `cause` has its whole answer. */
     readonly code: number | string | undefined;
     constructor(message?: string, options?: {
         cause?: unknown;
@@ -631,7 +667,7 @@ export declare class PieceworkError extends Error {
 /** The browser, or the way this page was opened, lacks something Piecework cannot do without. */
 export declare class PieceworkUnsupportedError extends PieceworkError {
     name: string;
-    /** What is missing. */
+    /** The missing features. */
     readonly missing: readonly MissingFeature[];
     constructor(missing: readonly MissingFeature[]);
 }
@@ -639,27 +675,27 @@ export declare class PieceworkUnsupportedError extends PieceworkError {
 export declare class PieceworkRejectedError extends PieceworkError {
     name: string;
 }
-/** One thing that is missing, and what to do about it. */
+/** A missing feature, and the way out. */
 export interface MissingFeature {
     readonly feature: "secure-context" | "webrtc" | "opfs" | "service-worker" | "web-locks" | "wasm";
-    /** A full sentence: what is missing and what to do. */
+    /** A full sentence: the missing feature and the way out. */
     readonly text: string;
 }
-/** Everything that is missing here; empty if Piecework can run. Asks nobody and starts nothing. */
+/** Every feature that is missing here; empty if Piecework can run. Asks nobody and starts nothing. */
 export declare function missing(): MissingFeature[];
 
 // ---- emitter
 /** Typed events. A listener that throws does not keep the others from hearing. */
 export declare class Emitter<Events extends object> {
     #private;
-    /** Listens; call what it returns to stop. */
+    /** Listens; call the returned function to stop. */
     on<Name extends keyof Events>(name: Name, listener: (event: Events[Name]) => void): () => void;
 }
 
 // ---- units
 /**
- * Amounts of a token: parsed and printed here alone, and the rounding of prices. "Units" are the token's smallest units, "fine" is 2^-24
- * of one (docs/protocol.md, "Fine units").
+ * Amounts of a token are parsed and printed only here, and prices are rounded only here. "Units" are the token's
+ * smallest units, "fine" is 2^-24 of one (docs/protocol.md, "Fine units").
  */
 /** How an amount is printed. */
 export interface AmountStyle {
@@ -668,16 +704,21 @@ export interface AmountStyle {
     /** With commas between thousands. */
     grouped?: boolean;
 }
-/** Decimal text ("1.5") to base units of a token with this many decimals; refuses what it cannot hold exactly. */
+/**
+ * Decimal text ("1.5") to base units of a token with this many decimals; refuses an amount that it cannot hold exactly.
+ */
 export declare function parseAmount(text: string | number | bigint, decimals: number): bigint;
 /**
- * The same for what a person typed: with commas between thousands, or one as the decimal point. `null` if it is no amount, has too many
- * places or digits, or is a thousand times as much to some as it is to others ("1,500").
+ * The same for an amount that a person typed: with commas between thousands, or one as the decimal point. `null` if it
+ * is no amount, has too many places or digits, or is a thousand times as much to some people as to others ("1,500").
  */
 export declare function parseTypedAmount(text: string, decimals: number): bigint | null;
-/** Base units to decimal text, without zeros at the end but for those that the style asks for. */
+/** Base units to decimal text, without zeros at the end, except those that the style asks for. */
 export declare function formatAmount(units: bigint, decimals: number, { leastPlaces, grouped }?: AmountStyle): string;
-/** The bond, in the same units, that goes with a deposit where the page does not say: what sellers ask for by default. */
+/**
+ * The bond, in the same units, that goes with a deposit where the page does not say: the least that sellers accept by
+ * default.
+ */
 export declare function bondFor(deposit: bigint): bigint;
 /** 2^24 fine units are one base unit. */
 export declare const FINE_BITS = 24n;
@@ -685,25 +726,28 @@ export declare const FINE_BITS = 24n;
 // ---- player
 import { Client, type Torrent } from "./index.js";
 /**
- * `<piecework-player src|magnet|torrent="...">`: plays the largest file of a torrent that looks playable by its name, else the largest.
+ * `<piecework-player src|magnet|torrent="...">`: plays the largest file of a torrent that looks playable by its name,
+ * else the largest.
  *
- * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` (separated by
- * blanks), `autoplay`, `upload-limit` (bytes per second), `upload-agreed`; for paid titles `vault`, `chain-id`, `rpc-url`,
- * `token`, `token-decimals`, `token-symbol`, `max-price-per-gb`, `deposit` (default 2), `budget` (default: all that is deposited; where it
- * is given, the cap on what is ever spent from the deposit, which `client.setBudget` raises). A page that has a client of its own sets the
- * property `client` before the element is connected.
+ * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` (separated by blanks),
+ * `autoplay`, `upload-limit` (bytes per second), `upload-agreed`; for paid titles `vault`, `chain-id`, `rpc-url`,
+ * `token`, `token-decimals`, `token-symbol`, `max-price-per-gb`, `deposit` (default 2), `budget` (the cap on the
+ * spending from the deposit, which `client.setBudget` raises; default: the whole deposit). A page that has a client of
+ * its own sets the property `client` before the element is connected.
  *
- * It says that watching uploads, with a switch, and uploads nothing before the visitor presses play (where it plays by itself: sets
- * the switch), unless `upload-agreed` says that the page has asked. A client of the page's own uploads as the page says. It asks for a
- * deposit only by a button. When its source changes or it leaves the page, what it played is fetched, paid and served no longer, unless
- * somebody else uses it; the data stays. What goes wrong is said once, to a screen reader too; numbers that change all the time are not.
+ * The element says that watching uploads, with a switch, and uploads nothing before the visitor presses play (or, with
+ * `autoplay`, sets the switch), unless `upload-agreed` says that the page has asked. A client of the page's own uploads
+ * as the page says. The element asks for a deposit only by a button. When its source changes or it leaves the page, the
+ * torrent that it played is fetched, paid and served no longer, unless another user of the client uses it; the data
+ * stays. The element reports an error once, to a screen reader too. It does not report numbers that change all the
+ * time.
  */
 export declare class PieceworkPlayer extends HTMLElement {
     #private;
     static readonly observedAttributes: readonly string[];
     /** Use this client instead of one made from the attributes. */
     client: Client | null;
-    /** What is playing, or about to; null where there is nothing, or it is still looked for. */
+    /** The torrent that plays, or is about to; null where there is none, or while the element looks for it. */
     torrent: Torrent | null;
     constructor();
     /** The video element inside. */

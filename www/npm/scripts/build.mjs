@@ -37,7 +37,7 @@ await build({ ...common, entryPoints: ["src/sw.ts"], format: "iife", outdir: "di
 writeFileSync("dist/piecework_bg.wasm", Buffer.concat([wasm, customSection("piecework", mark)]));
 execFileSync(process.execPath, ["node_modules/typescript/bin/tsc", "-p", "tsconfig.json"], { stdio: "inherit" });
 
-// What a paying page loads, as a server sends it.
+// The files that a paying page loads, as a server sends them.
 const files = ["piecework.js", "worker.js", "sw.js", "piecework_bg.wasm"];
 const sizes = files.map((file) => gzipSync(readFileSync(`dist/${file}`), { level: 9 }).length);
 for (const [i, file] of files.entries()) console.log(`${file.padEnd(20)} ${String(sizes[i]).padStart(8)} bytes gzip`);

@@ -40,12 +40,12 @@ export function encodeCall(signature: keyof typeof SELECTORS, ...words: Word[]):
   return SELECTORS[signature] + words.map(word).join("");
 }
 
-/** Whether an answer of the chain is made of words; a wallet may give anything. */
+/** Whether an answer of the chain is made of words; a wallet may answer anything. */
 export function isWords(answer: unknown): answer is string {
   return typeof answer === "string" && /^0x([0-9a-fA-F]{64})*$/.test(answer);
 }
 
-/** The words of an answer; refuses what is not hexadecimal. */
+/** The words of an answer; refuses an answer that is not hexadecimal. */
 export function decodeWords(answer: string): bigint[] {
   if (!isWords(answer)) throw new RangeError("the chain's answer is not made of words");
   return Array.from({ length: (answer.length - 2) / 64 }, (_, i) =>

@@ -1,13 +1,14 @@
 /**
- * What a wallet's error means. Wallets refuse in many forms: an Error or a plain object, a text, a code of one of four lists, the true
- * reason some layers down. All are read here, and what comes out is always an Error with a sentence.
+ * The meaning of a wallet's error. Wallets refuse in many forms: an Error or a plain object, a text, a code of one of
+ * four lists, the true reason some layers down. This file reads them all, and always gives an Error with a sentence.
  */
 
 import { PieceworkError, PieceworkRejectedError } from "./errors.js";
 
 /**
- * `refused`: the user said no. `pending`: an earlier request is still open in the wallet. `unsupported`: the wallet cannot do this, and
- * asked nobody. `elsewhere`: it is on another chain or shows this site another account. `failed`: anything else.
+ * `refused`: the user said no. `pending`: an earlier request is still open in the wallet. `unsupported`: the wallet
+ * cannot do this, and asked nobody. `elsewhere`: it is on another chain or shows this site another account. `failed`:
+ * anything else.
  */
 export type Verdict = "refused" | "pending" | "unsupported" | "elsewhere" | "failed";
 
@@ -21,7 +22,7 @@ const CODES: readonly [Verdict, readonly Code[]][] = [
   ["elsewhere", [4100, 4900, 4901, 4902]],
 ];
 
-/** For wallets that give no code, or one that says nothing. */
+/** For wallets that give no code, or a code without a meaning. */
 const TEXTS: readonly [Verdict, RegExp][] = [
   ["refused", /\buser\b.{0,30}\b(?:reject|denied|deny|declin|cancel|disapprov|refus|abort|clos)/i],
   ["refused", /\b(?:reject|denied|declin|cancel|disapprov|refus|abort|clos)\w*\b.{0,30}\bby (?:the )?user\b/i],
@@ -41,7 +42,7 @@ const TEXTS: readonly [Verdict, RegExp][] = [
   ["elsewhere", /\bunrecognized chain\b|\bunknown chain\b|\bnot been authorized\b/i],
 ];
 
-/** What a node or wallet says of a transaction before anybody could have taken it up. */
+/** A node's or a wallet's words about a transaction that nobody could have taken up. */
 const NEVER_SENT =
   /\binsufficient funds\b|\bexecution reverted\b|\bintrinsic gas\b|\binvalid (?:sender|argument|params)\b/i;
 const NEVER_SENT_CODES: readonly Code[] = [
@@ -52,7 +53,7 @@ const NEVER_SENT_CODES: readonly Code[] = [
   "INVALID_ARGUMENT",
 ];
 
-/** Layers looked at; an error that has more is not believed to say anything new. */
+/** Layers that are read; a deeper layer hardly says anything new. */
 const MAX_LAYERS = 32;
 const NESTED = ["error", "cause", "originalError", "data", "info", "innerError", "reason", "body", "details"] as const;
 const MAX_TEXT = 300;
@@ -62,7 +63,7 @@ interface Layer {
   text: string;
 }
 
-/** What a wallet meant. The outermost layer that says something counts, but a refusal counts wherever it stands. */
+/** The wallet's verdict. The outermost layer with a meaning counts, but a refusal counts on any layer. */
 export function judge(error: unknown): Verdict {
   const verdicts = layersOf(error).map(({ code, text }) => {
     const byCode = CODES.find(([, codes]) => code !== undefined && codes.includes(code))?.[0];
@@ -98,7 +99,7 @@ export function walletError(error: unknown): PieceworkError {
       const texts = layers
         .map(({ text }) => text.replace(/\s+/g, " ").trim())
         .filter((text) => text !== "" && !/^0x[0-9a-f]*$/i.test(text));
-      // "Internal JSON-RPC error." is what wallets put around the reason.
+      // Wallets put "Internal JSON-RPC error." around the reason.
       const text = texts.find((said) => !/^internal (?:json-rpc )?error\b/i.test(said)) ?? texts[0];
       if (text === undefined)
         return new PieceworkError("The wallet failed and did not say why: open your wallet, then try again.", why);
@@ -108,7 +109,7 @@ export function walletError(error: unknown): PieceworkError {
   }
 }
 
-/** The error and all that is in it, the outermost first. */
+/** The error and all its layers, the outermost first. */
 function layersOf(error: unknown): Layer[] {
   const found: Layer[] = [];
   const queue: unknown[] = [error];
@@ -154,7 +155,7 @@ function jsonIn(text: string): unknown {
     try {
       return JSON.parse(text.slice(index));
     } catch {
-      // What begins here is not the rest of the text.
+      // The text that begins here is not the rest of the message.
     }
   }
   return undefined;

@@ -4,7 +4,7 @@
  */
 export function bridge(channel: RTCDataChannel): MessagePort {
   const { port1, port2 } = new MessageChannel();
-  // Bytes taken from the port so far: the engine adds what is still on its way here.
+  // Bytes taken from the port so far: the engine adds the bytes that are still on their way here.
   let taken = 0;
   const report = () => port1.postMessage({ taken, buffered: channel.bufferedAmount });
   const close = () => {

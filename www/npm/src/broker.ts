@@ -3,9 +3,12 @@ import type { FromWorker, ToWorker } from "./protocol.js";
 
 /** Peer connections at once, pending ones included; Chromium allows about 500 per process. */
 const MAX_CONNECTIONS = 128;
-/** Candidates are gathered no longer than this; what there is then goes out. */
+/** The browser may gather candidates for this long; then the description goes out with those that are there. */
 const GATHER_MS = 3_000;
-/** Where there is none by then, as behind a relay that answers late, the first one goes out, if it comes in this time. */
+/**
+ * If there is none by then, as behind a relay that answers late, the first candidate goes out, if it comes in this
+ * time.
+ */
 const FIRST_CANDIDATE_MS = 20_000;
 /** Offers of a first announce: `SignalingConfig::offers_per_announce` in the engine. */
 const EARLY_OFFERS = 5;
@@ -22,7 +25,8 @@ export interface BrokerOptions {
 /**
  * Makes peer connections for the engine and hands it their data channels.
  *
- * The engine decides what is made and closed; this owns only the objects that exist nowhere but on a page.
+ * The engine decides which connections are made and closed. The broker owns only the objects that exist nowhere but on
+ * a page.
  */
 export class Broker {
   readonly #connections = new Map<number, RTCPeerConnection>();
@@ -39,7 +43,10 @@ export class Broker {
     this.#bridged = options.bridge;
   }
 
-  /** Makes the offers of a first announce before an engine asks for them: the browser takes its time over their candidates. */
+  /**
+   * Makes the offers of a first announce before an engine asks for them, because the browser needs time for their
+   * candidates.
+   */
   prepare(): void {
     if (this.#early.length > 0) return;
     try {
@@ -47,11 +54,11 @@ export class Broker {
         const pc = this.#connection();
         this.#hand({ t: "earlyChannel" }, pc.createDataChannel("piecework"));
         const sdp = this.#offered(pc);
-        sdp.catch(() => undefined); // said when it is asked for
+        sdp.catch(() => undefined); // reported when the engine asks for it
         this.#early.push({ pc, sdp });
       }
     } catch {
-      // Those that the engine asks for will say what is wrong.
+      // The offers that the engine asks for will report the fault.
     }
     this.#earlyEnds = setTimeout(() => this.#closeEarly(), EARLY_MS);
   }
@@ -65,7 +72,7 @@ export class Broker {
       case "acceptOffer":
         this.#make(message.c, async (pc) => {
           pc.ondatachannel = ({ channel }) => {
-            pc.ondatachannel = null; // one channel is what the protocol has
+            pc.ondatachannel = null; // the protocol has one channel
             this.#hand({ t: "channel", c: message.c }, channel);
           };
           await pc.setRemoteDescription({ type: "offer", sdp: message.sdp });
@@ -101,7 +108,7 @@ export class Broker {
       });
     } else {
       this.#make(c, async (pc) => {
-        // The channel leaves in this very task: a moment later both browsers refuse to transfer it.
+        // The channel must leave in this very task: a moment later both browsers refuse to transfer it.
         this.#hand({ t: "channel", c }, pc.createDataChannel("piecework"));
         this.#post({ t: "offer", c, sdp: await this.#offered(pc) }, []);
       });
@@ -120,7 +127,7 @@ export class Broker {
     return this.#gathered(pc);
   }
 
-  /** Its description. Nobody can connect by one without a candidate, where no other way than a relay is allowed. */
+  /** Its description. If relays are the only way allowed, nobody can connect by a description without a candidate. */
   async #gathered(pc: RTCPeerConnection): Promise<string> {
     const sdp = await gathered(pc);
     if (this.#options.relayOnly && !hasCandidate(sdp)) throw new Error("no TURN relay answered");
@@ -157,7 +164,7 @@ export class Broker {
     });
   }
 
-  /** What a peer's own description says of its address proves nothing: the engine waits for this one. */
+  /** A peer's own description proves nothing about its address, so the engine waits for this one. */
   async #tellAddress(c: number, pc: RTCPeerConnection): Promise<void> {
     const address = await remoteAddress(pc).catch(() => null);
     if (this.#connections.get(c) === pc) this.#post({ t: "address", c, address }, []);
@@ -192,7 +199,7 @@ export class Broker {
   }
 }
 
-/** Entries of a report of `getStats` that lead to the other side's address, as far as they are read here. */
+/** Entries of a report of `getStats` that lead to the other side's address; only the fields that are read here. */
 interface IceStats {
   type: string;
   selectedCandidatePairId?: string;
@@ -202,8 +209,8 @@ interface IceStats {
 }
 
 /**
- * The address that a connected peer really has; null where the browser keeps it to itself: of a name that mDNS answered, and of an
- * address that the peer's description does not name.
+ * The address that a connected peer really has. It is null where the browser hides it: behind a name that mDNS
+ * answered, and where the peer's description does not name it.
  */
 export async function remoteAddress(pc: Pick<RTCPeerConnection, "getStats">): Promise<string | null> {
   const stats = new Map<string, IceStats>(await pc.getStats());
@@ -219,7 +226,9 @@ function hasCandidate(sdp: string): boolean {
   return /^a=candidate:/m.test(sdp);
 }
 
-/** The local description with all candidates, with those of the first three seconds, or with the first that came later. */
+/**
+ * The local description: with all candidates, with those of the first three seconds, or with the first that came later.
+ */
 function gathered(pc: RTCPeerConnection): Promise<string> {
   return new Promise((resolve) => {
     const timers: ReturnType<typeof setTimeout>[] = [];

@@ -17,8 +17,9 @@ import { bondFor, finePerBlock, floorFine } from "./units.js";
 import { discover, type WalletInfo } from "./wallet.js";
 
 /**
- * How a client behaves. Without `payments` it is a plain, free BitTorrent peer that contacts no chain and no wallet. Clients of one
- * origin share an engine, which goes by the options of the one that runs it; another says by a warning which of its own have no effect.
+ * How a client behaves. Without `payments` it is a plain, free BitTorrent peer that contacts no chain and no wallet.
+ * Clients of one origin share an engine, and the page that runs the engine decides by its options. Another client warns
+ * which of its own options have no effect.
  */
 export interface ClientOptions {
   /** Signaling servers (`wss://`), announced to besides those a torrent names. */
@@ -36,9 +37,10 @@ export interface ClientOptions {
   /** Peer connections at once, from 1 to 100, for one torrent or over all. Default 55, 30 of them for one torrent. */
   maxConnections?: number;
   /**
-   * Bytes that all torrents stored here may take, those of earlier visits included; null leaves it to the browser's quota. A
-   * torrent that does not fit fails with an error that says so; what is read or played of it is fetched as far as that
-   * fits. Files that do not fit are not seeded. Nothing is deleted: see {@link Torrent.remove} and {@link Client.setStorageLimit}.
+   * Bytes that all torrents stored here may take, those of earlier visits included; null leaves it to the browser's
+   * quota. A torrent that does not fit fails with an error that says so; the parts of it that are read or played are
+   * fetched as far as they fit. Files that do not fit are not seeded. Nothing is deleted: see {@link Torrent.remove}
+   * and {@link Client.setStorageLimit}.
    */
   storageLimit?: number | null;
   payments?: PaymentOptions;
@@ -58,11 +60,14 @@ export interface ClientOptions {
 export interface AddOptions {
   /** More trackers for this torrent. */
   trackers?: string[];
-  /** Fetch only what is played or read. Default false. */
+  /** Fetch only the parts that are played or read. Default false. */
   onDemand?: boolean;
-  /** Hash again what is already stored. Default false. */
+  /** Hash again the bytes that are already stored. Default false. */
   recheck?: boolean;
-  /** The most paid per 10^9 bytes for this torrent; 0 takes only free peers. Default: what a page of this site said last of it, else the site's. */
+  /**
+   * The most paid per 10^9 bytes for this torrent; 0 takes only free peers. Default: the last value that a page of this
+   * site set for it, else the site's.
+   */
   maxPricePerGB?: Decimal;
   /** Selling price per 10^9 bytes for this torrent, kept for later visits; 0 gives it away. */
   sellPricePerGB?: Decimal;
@@ -78,7 +83,10 @@ export interface SeedOptions extends AddOptions {
 export interface MoneyStats {
   /** The account is open and its balance was read. */
   readonly accountReady: boolean;
-  /** Why nothing more is bought from it, if so: what is wrong with the account itself is known at once, what is used up once it is needed. */
+  /**
+   * Why the account buys nothing more, if so. A fault of the account itself shows at once; a used-up deposit or budget
+   * shows when the next range is needed.
+   */
   readonly lack: PaymentLack | null;
   readonly balance: bigint;
   /** Promised to sellers in whole ranges. */
@@ -107,15 +115,15 @@ export interface ClientStats {
   readonly isHost: boolean;
 }
 
-/** What a client reports. `text` is always a full sentence. */
+/** The events of a client. `text` is always a full sentence. */
 export interface ClientEvents {
   warning: { readonly text: string; readonly torrent: Torrent | null };
   error: { readonly error: Error; readonly torrent: Torrent | null };
   /** A line for the payment log. */
   payment: { readonly text: string; readonly torrent: Torrent | null };
   /**
-   * A peer asks for money and no account covers it: offer a deposit. `pricePerGB` is in base units. Said again when an account that
-   * covered it does not any more: `reason` says why.
+   * A peer asks for money and no account covers it: offer a deposit. `pricePerGB` is in base units. The event comes
+   * again when an account that covered it does so no longer: `reason` says why.
    */
   paymentneeded: { readonly torrent: Torrent; readonly pricePerGB: bigint; readonly reason: PaymentLack };
   /** The connected account, or null. */
@@ -134,7 +142,7 @@ const DEFAULT_UPLOAD = 2_500_000;
 export class Client extends Emitter<ClientEvents> {
   readonly #link: Link;
   readonly #payments: Payments | null;
-  /** By info hash, and how many adds of each were not given back. */
+  /** By info hash: how many adds of each were not given back. */
   readonly #torrents = new Map<string, { torrent: Torrent; uses: number }>();
   /** Adds that are not counted yet. */
   readonly #adding = new Set<Promise<unknown>>();
@@ -142,7 +150,7 @@ export class Client extends Emitter<ClientEvents> {
   #uploadLimit: number | null;
   #hello: Hello | null = null;
 
-  /** What this browser or page lacks; empty if a client can be made. */
+  /** The features that this browser or page lacks; empty if a client can be made. */
   static missing = missing;
 
   /** @throws PieceworkUnsupportedError naming everything that is missing, and what to do. */
@@ -202,8 +210,9 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   /**
-   * Takes up a magnet link, a .torrent file (its bytes or its address), or an info hash (40 hexadecimal digits, or 20 bytes): of a
-   * torrent that is stored here with the trackers it came with, else of one to be found by the trackers that are given.
+   * Takes up a magnet link, a .torrent file (its bytes or its address), or an info hash (40 hexadecimal digits, or 20
+   * bytes). An info hash alone takes up a torrent that is stored here, with its own trackers, else a torrent to be
+   * found by the trackers that are given.
    */
   async add(source: TorrentSource, options: AddOptions = {}): Promise<Torrent> {
     const fields = await this.#engineSource(recognise(source), options);
@@ -211,8 +220,9 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   /**
-   * Makes a torrent from files and seeds it. Files chosen as a folder keep their paths; what has no name is called "file 1" and so on.
-   * Files that change meanwhile are refused, and those of a torrent that is in use and not all here.
+   * Makes a torrent from files and seeds it. Files chosen as a folder keep their paths; a file without a name is called
+   * "file 1" and so on. Files that change meanwhile are refused, and so are those of a torrent that is in use and not
+   * all here.
    */
   async seed(files: FileSource | Iterable<FileSource>, options: SeedOptions = {}): Promise<Torrent> {
     const made = fileEntries(files);
@@ -246,7 +256,9 @@ export class Client extends Emitter<ClientEvents> {
     await this.#link.setLimits({ uploadLimit });
   }
 
-  /** Bytes that all torrents may take, see {@link ClientOptions.storageLimit}; null leaves it to the browser's quota. */
+  /**
+   * Bytes that all torrents may take, see {@link ClientOptions.storageLimit}; null leaves it to the browser's quota.
+   */
   async setStorageLimit(bytes: number | null): Promise<void> {
     await this.#link.setLimits({ storageLimit: limit("storageLimit", bytes) });
   }
@@ -303,12 +315,15 @@ export class Client extends Emitter<ClientEvents> {
     return this.#paying().account();
   }
 
-  /** Replaces the hard cap on what is ever spent from this deposit account, see {@link PaymentOptions.budget}. */
+  /** Replaces the hard cap on the spending from this deposit account, see {@link PaymentOptions.budget}. */
   async setBudget(total: Decimal): Promise<void> {
     await this.#link.setBudget(this.#paying().parse(total));
   }
 
-  /** Redeems what was earned, paid to the connected wallet: one transaction for every 128 ranges. `due` leaves out what is not worth its gas. */
+  /**
+   * Redeems the earnings to the connected wallet: one transaction for every 128 ranges. `due` leaves out ranges that
+   * are not worth their gas.
+   */
   redeem(options: { due?: boolean } = {}): Promise<{ paid: bigint; batches: number }> {
     return this.#paying().redeem(options.due ?? false);
   }
@@ -318,7 +333,7 @@ export class Client extends Emitter<ClientEvents> {
     return this.#paying().exit();
   }
 
-  /** Takes back what is left of deposit and bond, once the waiting time is over. */
+  /** Takes back the rest of deposit and bond, once the waiting time is over. */
   withdraw(): Promise<void> {
     return this.#paying().withdraw();
   }
@@ -343,7 +358,7 @@ export class Client extends Emitter<ClientEvents> {
     return this.#hello?.payee ?? null;
   }
 
-  /** Ends this client. If it runs the engine, that says goodbye and makes everything durable first. */
+  /** Ends this client. If this client runs the engine, the engine says goodbye and makes everything durable first. */
   async destroy(): Promise<void> {
     removeEventListener("online", this.#online);
     removeEventListener("offline", this.#online);
@@ -375,7 +390,8 @@ export class Client extends Emitter<ClientEvents> {
       ...(options.sellPricePerGB === undefined ? {} : { pricePerBlock: price(options.sellPricePerGB) }),
       ...(options.maxPricePerGB === undefined ? {} : { maxPricePerBlock: price(options.maxPricePerGB) }),
     };
-    // From where it came the first time: what was stored may be gone. Its own price is on record.
+    // From the source that it came from the first time, because the stored bytes may be gone. Its own price is on
+    // record.
     const again = (limit: object) =>
       this.#link.request("add", { ...fields, trackers, ...wishes, ...limit, check: "resume" });
     const request = this.#link.request<string>("add", { ...fields, trackers, ...wishes, ...own, check });
@@ -396,7 +412,7 @@ export class Client extends Emitter<ClientEvents> {
   ): { torrent: Torrent; uses: number } {
     const limit = this.#link.titleLimit(hash);
     if (maxPricePerBlock !== undefined) this.#link.setTitleLimit(hash, maxPricePerBlock);
-    // The engine may never have heard what another page allows.
+    // The engine may not know the limit that another page set.
     else if (limit !== undefined) this.#link.request("maxPrice", { hash, pricePerBlock: limit }).catch(() => undefined);
     const known = this.#torrents.get(hash);
     if (known) return { torrent: known.torrent, uses: ++known.uses };
@@ -442,7 +458,8 @@ export class Client extends Emitter<ClientEvents> {
   #onEvent(message: Extract<FromEngine, { t: "event" }>): void {
     const torrent = message.hash === null ? null : (this.#torrents.get(message.hash)?.torrent ?? null);
     if (message.hash !== null && !torrent) {
-      // Another tab's torrents are no concern of this page. What the engine says of one before it has answered the add waits for that.
+      // Another tab's torrents are no concern of this page. An event of a torrent whose add is not answered yet waits
+      // for the answer.
       const { hash } = message;
       const added = Promise.allSettled(this.#adding);
       if (this.#adding.size > 0) void added.then(() => this.#torrents.has(hash) && this.#onEvent(message));
@@ -487,7 +504,7 @@ type EngineSource = { magnet: string } | { hash: string } | { torrent: Uint8Arra
 /** More would leave the page's peer connections no room for those being made. */
 const MOST_CONNECTIONS = 100;
 
-/** Options that the client whose engine runs decides for all. */
+/** Options that the page with the running engine decides for all clients. */
 const SHARED = [
   "trackers",
   "useTorrentTrackers",
@@ -508,7 +525,7 @@ const SHARED_PAYMENTS = [
   "minBondPercent",
 ] as const;
 
-/** Those of them that were given. */
+/** Those of them that the page gave. */
 function shared(options: ClientOptions): Record<string, unknown> {
   const { payments } = options;
   const all = [

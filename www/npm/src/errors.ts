@@ -1,7 +1,7 @@
-/** What went wrong, as a full sentence that says what to do. */
+/** An error whose message is a full sentence and says what to do. */
 export class PieceworkError extends Error {
   override name = "PieceworkError";
-  /** The code that the wallet or the chain's node gave, if one did. What it said in full is `cause`. */
+  /** The code that the wallet or the chain's node gave, if one did. `cause` has its whole answer. */
   readonly code: number | string | undefined;
 
   constructor(message?: string, options?: { cause?: unknown; code?: number | string | undefined }) {
@@ -13,7 +13,7 @@ export class PieceworkError extends Error {
 /** The browser, or the way this page was opened, lacks something Piecework cannot do without. */
 export class PieceworkUnsupportedError extends PieceworkError {
   override name = "PieceworkUnsupportedError";
-  /** What is missing. */
+  /** The missing features. */
   readonly missing: readonly MissingFeature[];
 
   constructor(missing: readonly MissingFeature[]) {
@@ -27,14 +27,14 @@ export class PieceworkRejectedError extends PieceworkError {
   override name = "PieceworkRejectedError";
 }
 
-/** One thing that is missing, and what to do about it. */
+/** A missing feature, and the way out. */
 export interface MissingFeature {
   readonly feature: "secure-context" | "webrtc" | "opfs" | "service-worker" | "web-locks" | "wasm";
-  /** A full sentence: what is missing and what to do. */
+  /** A full sentence: the missing feature and the way out. */
   readonly text: string;
 }
 
-/** Everything that is missing here; empty if Piecework can run. Asks nobody and starts nothing. */
+/** Every feature that is missing here; empty if Piecework can run. Asks nobody and starts nothing. */
 export function missing(): MissingFeature[] {
   const found: MissingFeature[] = [];
   const need = (there: boolean, feature: MissingFeature["feature"], text: string) => {

@@ -1,11 +1,12 @@
 /**
- * What becomes of a transaction that is out: in a block, reverted, replaced by another (the user sped it up or cancelled it), forgotten by
- * the network, or still open when patience ends. One look that fails says nothing, and the next is taken later.
+ * Follows a transaction that was sent to its end: in a block, reverted, replaced by another (the user sped it up or
+ * cancelled it), forgotten by the network, or still open when the time is over. A look that fails decides nothing; the
+ * next look comes later.
  */
 
 import { judge } from "./answers.js";
 
-/** A receipt, as far as it is used. */
+/** The fields of a receipt that are used. */
 export interface Receipt {
   /** Some chains and wallets give none. */
   status?: string;
@@ -13,35 +14,41 @@ export interface Receipt {
   logs: { address: string; topics: string[]; data: string }[];
 }
 
-/** A transaction that was sent. `nonce` is the sender's, as far as it is known. */
+/** A transaction that was sent. `nonce` is the sender's, if it is known. */
 export interface Sent {
   hash: string;
   from: string;
   nonce: number | null;
 }
 
-/** What became of it. */
+/** The end of a transaction. */
 export type Fate = { kind: "mined" | "reverted"; receipt: Receipt } | { kind: "replaced" | "dropped" | "open" };
 
-/** What became of calls that were sent as one (EIP-5792). `refused`: nothing of them happened. */
+/** The end of calls that were sent as one (EIP-5792). `refused`: none of them happened. */
 export type CallsFate = { kind: "mined" | "reverted" | "refused" | "dropped" | "open" };
 
-/** A question to the chain through the wallet; nobody is asked. */
+/** A read of the chain through the wallet, without a prompt. */
 export type Ask = <T>(method: string, params: unknown[]) => Promise<T>;
 
-/** How long something may take before it is given up for now; it can be followed again later. */
+/** How long a transaction is followed before it is given up for now. It can be followed again later. */
 export const MOST_WAIT_MS = 600_000;
-/** How long the network may not know a transaction: some wallets send through a relay of their own, and it shows only in a block. */
+/**
+ * How long the network may not know a transaction. Some wallets send through a relay of their own, and then the
+ * transaction shows only in a block.
+ */
 export const UNKNOWN_WAIT_MS = 180_000;
-/** Looks in a row that must show another transaction in its place: nodes behind one address are not at the same block. */
+/**
+ * Looks in a row that must show another transaction in its place, because the nodes behind one address are not at the
+ * same block.
+ */
 const REPLACED_LOOKS = 3;
-/** Blocks come about every second on the chains this is for. */
+/** The chains in question make a block about every second. */
 const FIRST_PAUSE_MS = 500;
 const LONGEST_PAUSE_MS = 15_000;
-/** So long it is looked for as often as at first. */
+/** For this long the pause between looks does not grow. */
 const BRISK_MS = 30_000;
 
-/** EIP-5792: no such calls. A wallet that has just taken them up may say so once. */
+/** EIP-5792: no such calls. A wallet that has just taken them up may answer this once. */
 const UNKNOWN_CALLS = 5730;
 
 /** Follows a transaction. `unknownFor`: how long the network may not know it. */
@@ -63,7 +70,10 @@ export async function follow(ask: Ask, sent: Sent, unknownFor = UNKNOWN_WAIT_MS)
   return fate ?? { kind: "open" };
 }
 
-/** What a receipt says; null: nothing yet. Where it has no status, what was logged says it: whatever is sent here logs something. */
+/**
+ * The end that a receipt shows; null: nothing yet. A receipt without a status is judged by its logs, because every
+ * transaction sent here logs something.
+ */
 function outcomeOf(receipt: Partial<Receipt> | null): "mined" | "reverted" | null {
   const status = Number(receipt?.status ?? NaN);
   if (status === 1) return "mined";
@@ -90,7 +100,7 @@ export async function followCalls(ask: Ask, id: string, unknownFor = UNKNOWN_WAI
   return fate ?? { kind: "open" };
 }
 
-/** Statuses of EIP-5792, and the words that wallets of its first draft use; null: not yet. */
+/** Statuses of EIP-5792, and the words of wallets that use its first draft; null: not yet. */
 function callsFate(answer: unknown): CallsFate | null {
   const { status, receipts } = (answer ?? {}) as { status?: unknown; receipts?: unknown };
   if (status === "CONFIRMED") {
@@ -107,7 +117,10 @@ function callsFate(answer: unknown): CallsFate | null {
   return number >= 200 ? { kind: "mined" } : null;
 }
 
-/** Looks until a look finds something, with longer and longer pauses, for at most {@link MOST_WAIT_MS}; null: nothing was found. */
+/**
+ * Looks until a look finds something, with longer and longer pauses, for at most {@link MOST_WAIT_MS}; null: nothing
+ * was found.
+ */
 async function looking<T>(look: () => Promise<T | null>): Promise<T | null> {
   const begun = Date.now();
   for (let pause = FIRST_PAUSE_MS; ; ) {

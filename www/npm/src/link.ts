@@ -19,20 +19,21 @@ import {
 } from "./protocol.js";
 import { scriptUrl } from "./trusted.js";
 
-/** Who holds it runs the origin's engine. */
+/** The page that holds this lock runs the origin's engine. */
 const LOCK = "piecework-engine";
 const CHANNEL = "piecework";
-/** A trap is answered by a new worker, but not for ever. */
+/** After a trap a new worker starts, but only so often. */
 const MAX_RESTARTS = 3;
 /** Titles whose limit is kept; twice as many as an engine takes up at once. */
 const MAX_TITLE_LIMITS = 1_024;
 const UNLIKE =
-  "This page and its service worker are of different versions of Piecework: close the site's other tabs and reload the page.";
+  "This page and its service worker are of different versions of Piecework: close the site's other tabs and " +
+  "reload the page.";
 
 export interface LinkOptions {
   config: EngineConfig;
   broker: BrokerOptions;
-  /** What the page gave of the options that only a host's count of. */
+  /** Those of the page's options that count only where the page runs the engine. */
   shared: Shared;
   worker: URL;
   wasm: URL;
@@ -42,7 +43,7 @@ export interface LinkOptions {
 
 export interface LinkEvents {
   event(message: Extract<FromEngine, { t: "event" }>): void;
-  /** A new engine answers: what the page wants must be said again. */
+  /** A new engine answers: the page must tell it again what it wants. */
   connected(hello: Hello, again: boolean): Promise<void>;
   ethCall(to: string, data: string): Promise<string>;
   /** A sentence for the user. */
@@ -62,19 +63,19 @@ interface Pending {
  * the lock comes to one of the others, which starts an engine from what is stored.
  */
 export class Link {
-  /** Of this page. The service worker speaks to the page, not to one of them. */
+  /** The links of this page. The service worker speaks to the page, not to one of them. */
   static readonly #all = new Set<Link>();
   readonly #options: LinkOptions;
   readonly #events: LinkEvents;
   readonly #stop = new AbortController();
   readonly #channel = new BroadcastChannel(CHANNEL);
   readonly #pending = new Map<number, Pending>();
-  /** Who wants to read from an engine that is starting. */
+  /** Readers that wait for an engine that is starting. */
   readonly #readers: { message: { t: "stream" }; port: MessagePort }[] = [];
   readonly #serviceWorkerReady: Promise<ServiceWorkerRegistration>;
   #port: MessagePort | null = null;
   #worker: Worker | null = null;
-  /** Loads while the lock is asked for; given up where another page runs the engine. */
+  /** A worker that loads while this page asks for the lock; dropped where another page runs the engine. */
   #spare: { worker: Worker; broker: Broker } | null = null;
   #broker: Broker | null = null;
   #started = false;
@@ -86,14 +87,18 @@ export class Link {
   #nextId = 1;
   /** Names the engine that runs here. */
   #engine = "";
-  /** A lock that is held as long as this client lives: a page that the browser throws away says nothing. */
+  /**
+   * A lock that this client holds as long as it lives, because a page that the browser throws away sends no goodbye.
+   */
   readonly #alive = `piecework-page-${crypto.randomUUID()}`;
-  /** Whose options were compared last. */
+  /** The engine whose options were compared last. */
   #compared: string | undefined;
   #shared: Shared;
-  /** The last budget that a page of this origin set, if one did while this one was there. */
+  /** The last budget that a page of this origin set while this page was open. */
   #budget: Budget | null = null;
-  /** The last limit that a page of this origin set for each title; the one that was set first is the first to be forgotten. */
+  /**
+   * The last limit that a page of this origin set for each title; the limit that was set first is forgotten first.
+   */
   readonly #titleLimits = new Map<string, Limit>();
 
   constructor(options: LinkOptions, events: LinkEvents) {
@@ -148,7 +153,7 @@ export class Link {
     });
   }
 
-  /** Nobody is left waiting for an engine that does not come. */
+  /** No reader and no request waits for an engine that does not come. */
   #fail(error: PieceworkError): void {
     this.#failure = error;
     this.#events.failed(error);
@@ -175,7 +180,10 @@ export class Link {
     return this.request("budget", { total });
   }
 
-  /** Sets what is paid at most for a block of a title, for engines that start later, here or on another page; null: as the site allows. */
+  /**
+   * Sets the most that is paid for a block of a title, for engines that start later, here or on another page; null: as
+   * the site allows.
+   */
   setTitleLimit(hash: string, maxPricePerBlock: bigint | null): void {
     const { payment } = this.#options.config;
     const limit = { vault: payment?.vault ?? null, chainId: payment?.chainId ?? null, hash, maxPricePerBlock };
@@ -201,13 +209,13 @@ export class Link {
     if (this.#titleLimits.size > MAX_TITLE_LIMITS && oldest !== undefined) this.#titleLimits.delete(oldest);
   }
 
-  /** Whether what was said counts here: what is spent at another vault is another matter. */
+  /** Whether a message counts here; one about another vault does not. */
   #concerns(said: Pick<Hello, "vault" | "chainId">): boolean {
     const { payment } = this.#options.config;
     return !payment || said.vault === null || isOf(payment, said);
   }
 
-  /** What an engine that starts here is told. */
+  /** The configuration of an engine that starts here. */
   #config(): EngineConfig {
     const { config } = this.#options;
     const { payment } = config;
@@ -215,19 +223,19 @@ export class Link {
     return { ...config, payment: { ...payment, budget: this.#budget.total } };
   }
 
-  /** Says something that has no answer. */
+  /** Sends a message that has no answer. */
   tell(message: { t: string; [field: string]: unknown }, transfer: Transferable[] = []): void {
     this.#port?.postMessage(message, transfer);
   }
 
-  /** Hands a reader's port to the engine, once it has started; the reader is told if there is none. */
+  /** Hands a reader's port to the engine, once it has started; without an engine the reader gets a refusal. */
   read(message: { t: "stream"; [field: string]: unknown }, port: MessagePort): void {
     if (this.#started) this.tell({ ...message, port }, [port]);
     else if (this.#port) this.#readers.push({ message, port });
     else refuse(port, this.#failure);
   }
 
-  /** Nobody starts for those who wait to read. */
+  /** Refuses the waiting readers: no engine starts for them. */
   #refuseReaders(error: PieceworkError): void {
     for (const { port } of this.#readers.splice(0)) refuse(port, error);
   }
@@ -236,7 +244,7 @@ export class Link {
   async streaming(): Promise<string> {
     const registration = await this.#serviceWorkerReady;
     if (!navigator.serviceWorker.controller) {
-      // First visit, or a hard reload: the browser does not let it control this page by itself.
+      // On a first visit, or after a hard reload, the browser does not let it control this page by itself.
       await new Promise<void>((resolve) => {
         navigator.serviceWorker.addEventListener("controllerchange", () => resolve(), { once: true });
         toServiceWorker(registration, { version: VERSION, piecework: "claim" });
@@ -279,16 +287,20 @@ export class Link {
   }
   #hostEnds: (() => void) | null = null;
 
-  /** Most visitors have one page of a site open: what its engine needs is fetched before it is known to run here. */
+  /**
+   * Most visitors have one page of a site open, so this page fetches the engine's files before it knows that the engine
+   * runs here.
+   */
   #prepare(): void {
     try {
       this.#spare = this.#newWorker();
       const { worker } = this.#spare;
-      // Here, for it comes while the worker's script does. What goes wrong is said by the worker, which tries it again.
+      // The page fetches the wasm, because it comes while the worker's script does. The worker reports a failure, and
+      // tries again.
       const module = WebAssembly.compileStreaming(fetch(this.#options.wasm)).catch(() => null);
       void module.then((module) => worker.postMessage({ t: "module", module } satisfies ToWorker));
     } catch {
-      // Said when the engine is to start.
+      // reported when the engine is to start
     }
   }
 
@@ -318,7 +330,9 @@ export class Link {
     });
   }
 
-  /** Another page of this site pays and this one does not: the engine starts again with what that one says of payments. */
+  /**
+   * Another page of this site pays and this one does not: the engine starts again with that page's payment options.
+   */
   async #adopt(payment: EnginePayment, shared: Shared): Promise<void> {
     const worker = this.#worker;
     if (!worker || this.#options.config.payment) return;
@@ -340,7 +354,7 @@ export class Link {
     this.#worker = worker;
     this.#broker = broker;
     worker.onmessage = ({ data }: MessageEvent<FromWorker>) => this.#fromWorker(data);
-    // A later worker is of what the site serves by then, and so is its wasm.
+    // A later worker is of the version that the site serves by then, and so is its wasm.
     if (!prepared) this.#toWorker({ t: "module", module: null });
     this.#toWorker({ t: "start", config: this.#config(), wasm: this.#options.wasm.href });
     this.#attach();
@@ -373,7 +387,7 @@ export class Link {
     }
   }
 
-  /** A trap in the worker is terminal for it: what is stored starts the next one. */
+  /** A trap ends the worker: the next one starts from the stored records. */
   #trapped(reason: string): void {
     this.#endWorker();
     this.#stopped?.();
@@ -424,7 +438,7 @@ export class Link {
   async #join(host: Extract<Rendezvous, { t: "host" }>): Promise<void> {
     const registration = await this.#serviceWorkerReady.catch(() => null);
     if (!registration?.active || this.#worker || this.#stop.signal.aborted) return;
-    // Announced again by an engine that answers us already: not a new one.
+    // An engine that answers us already announced itself again: it is not a new one.
     if (this.#joined?.client === host.client && this.#joined.engine === host.engine && this.#started) return;
     this.#joined = host;
     this.#disconnect();
@@ -444,7 +458,8 @@ export class Link {
     const idle = Object.keys(this.#shared).filter((name) => text(this.#shared[name]) !== text(theirs[name]));
     if (idle.length > 0)
       this.#events.warning(
-        `Another page of this site already runs Piecework. While it does, these options of this page have no effect: ${idle.join(", ")}.`,
+        "Another page of this site already runs Piecework. While it does, these options of this page have no " +
+          `effect: ${idle.join(", ")}.`,
       );
   }
 
@@ -453,7 +468,7 @@ export class Link {
     port.onmessage = ({ data }: MessageEvent<FromEngine | Unlike>) => this.#fromEngine(port, data);
     const id = this.#nextId++;
     this.#pending.set(id, {
-      message: { t: "", id }, // not to be said again: the next connection says its own
+      message: { t: "", id }, // not to be reported again: the next connection reports its own
       resolve: (hello) => void this.#greeted(port, hello as Hello),
       reject: (error) => this.#fail(new PieceworkError(error.message)),
     });
@@ -466,7 +481,8 @@ export class Link {
     if (!this.#worker) this.#dropSpare();
     if (this.#port !== port) return;
     const { payment } = config;
-    // It starts again with our payments, and says so. (Without a name it is of an earlier version, which cannot.)
+    // It starts again with our payments, and says so. (A message without a name comes from an earlier version, which
+    // cannot.)
     if (payment && hello.vault === null && this.#joined?.engine)
       return this.#tell({ t: "pay", payment, shared: this.#shared });
     if (payment && !isOf(payment, hello)) {
@@ -474,7 +490,8 @@ export class Link {
         hello.vault === null ? "without payments" : `with the vault ${hello.vault} on chain ${hello.chainId}`;
       return this.#fail(
         new PieceworkError(
-          `Another page of this site runs Piecework ${theirs}, this one is set to the vault ${payment.vault} on chain ${payment.chainId}: close that page, then reload this one.`,
+          `Another page of this site runs Piecework ${theirs}, this one is set to the vault ${payment.vault} ` +
+            `on chain ${payment.chainId}: close that page, then reload this one.`,
         ),
       );
     }
@@ -493,7 +510,7 @@ export class Link {
     } catch (error) {
       this.#events.warning(text(error));
     }
-    // What an earlier engine left unanswered, and what was asked before there was one.
+    // Requests that an earlier engine left unanswered, and requests from before there was one.
     if (this.#port === port) {
       for (const { message } of before) if (this.#pending.has(message.id)) port.postMessage(message);
       for (const { message, port: reader } of this.#readers.splice(0))
@@ -539,7 +556,7 @@ export class Link {
     this.tell({ t: "bye" });
   };
 
-  /** Brought back as it was left, as by the back button: the engine has taken leave of this page. */
+  /** The browser brought the page back as it was left, as by the back button; the engine has taken leave of it. */
   readonly #back = ({ persisted }: PageTransitionEvent): void => {
     if (!persisted) return;
     this.#disconnect();
@@ -565,13 +582,14 @@ export class Link {
       );
       if (!document.URL.startsWith(scope)) {
         throw new PieceworkError(
-          `The service worker's scope ${scope} leaves this page out: put piecework-sw.js into the page's folder, or above it.`,
+          `The service worker's scope ${scope} leaves this page out: put piecework-sw.js into the page's ` +
+            "folder, or above it.",
         );
       }
     }
     const registration = await navigator.serviceWorker.ready;
     if (await whoami(registration)) return registration;
-    // Ours is of an earlier visit: its successor is on the way. When a site's own gives way is that site's decision.
+    // Ours is of an earlier visit: its successor is on the way. A site decides by itself when its own worker gives way.
     if (!theirs) {
       await registration.update();
       const next = registration.installing ?? registration.waiting;
@@ -596,7 +614,7 @@ export class Link {
 
   #serve(data: FromServiceWorker, port: MessagePort): void {
     if (data.version !== VERSION) {
-      // To a reader it is an answer, to another page an engine's word.
+      // A reader takes it for an answer, another page for an engine's message.
       port.postMessage({ t: "unlike", error: UNLIKE, status: 503 });
       this.#events.warning(UNLIKE);
     } else if (data.piecework === "connect") {
@@ -630,7 +648,7 @@ function toServiceWorker(
   registration.active?.postMessage(message, ports);
 }
 
-/** How the service worker names this page; null if it is of another version. */
+/** The service worker's name for this page; null if the worker is of another version. */
 async function whoami(registration: ServiceWorkerRegistration): Promise<string | null> {
   const { port1, port2 } = new MessageChannel();
   const answer = await new Promise<string | Unlike>((resolve) => {

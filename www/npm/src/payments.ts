@@ -24,17 +24,26 @@ export interface PaymentOptions {
   token: { address: string; decimals: number; symbol: string };
   /** Never pays more than this per 10^9 bytes. */
   maxPricePerGB: Decimal;
-  /** Hard cap on what is ever spent from one deposit account, over all visits. It can be raised; a new account after `exit` begins at 0. */
+  /**
+   * Hard cap on the spending from one deposit account, over all visits. It can be raised; a new account after `exit`
+   * begins at 0.
+   */
   budget: Decimal;
   /** Block of the vault's deployment: where "recover deposits" begins to look. */
   deployBlock?: number;
-  /** What this peer asks for, in percent of what it paid itself, up to 255. Default 50. A title keeps what it was paid for over later visits. */
+  /**
+   * The price that this peer asks, in percent of the price that it paid itself, up to 255. Default 50. A title keeps
+   * the price that was paid for it over later visits.
+   */
   resellPercent?: number;
   /** A fixed selling price per 10^9 bytes instead. */
   sellPricePerGB?: Decimal;
   /** The slice of the deposit promised at once. Default 0.01. */
   tranche?: Decimal;
-  /** Pieces of an old-style torrent that may be paid and turn out corrupt: each counts for 4 MiB at most, but two whole ones may. Default 4. */
+  /**
+   * Pieces of an old-style torrent that may be paid and turn out corrupt: each counts for 4 MiB at most, but two whole
+   * ones may. Default 4.
+   */
   lossPieces?: number;
   /** Least collateral of a buyer, in percent of its balance. Default 125. */
   minBondPercent?: number;
@@ -58,7 +67,7 @@ export interface AccountInfo {
 export interface RecoverableDeposit extends AccountInfo {
   /** Starts the waiting time; cannot be cancelled. */
   exit(): Promise<void>;
-  /** After `exitAt`: everything that is left goes to the wallet. */
+  /** After `exitAt`: the rest goes to the wallet. */
   withdraw(): Promise<void>;
 }
 
@@ -71,14 +80,17 @@ export interface PaymentHost {
 }
 
 const MAX_LOG_SPLITS = 12;
-/** Seconds since the epoch (in the year 10889) that no block says. */
+/** Seconds since the epoch (in the year 10889) that no block names. */
 const FARTHEST_TIME = 2 ** 48 / 1_000;
-/** As the engine reads them. */
+/** The engine's own bound. */
 const MOST_DECIMALS = 36;
-/** A vault that lets a buyer leave sooner gives its sellers too little time to redeem, and an honest buyer is not served there. */
+/**
+ * A vault that lets a buyer leave sooner gives its sellers too little time to redeem, and an honest buyer is not served
+ * there.
+ */
 const LEAST_EXIT_DELAY_SECONDS = 86_400n;
 
-/** What the engine hands out to be redeemed. */
+/** A batch of claims that the engine hands out for redemption. */
 interface Batch {
   tag: number;
   count: number;
@@ -95,12 +107,15 @@ interface OpenBatch {
   from: string | null;
 }
 
-/** Asks for storage that the browser does not clear by itself. Firefox asks the user, who may never answer: nothing waits for it. */
+/**
+ * Asks for storage that the browser does not clear by itself. Firefox asks the user, who may never answer, so nothing
+ * waits for the answer.
+ */
 function keepStorage(): void {
   navigator.storage.persist?.().catch(() => false);
 }
 
-/** The page's side of payments: the wallet, the deposit and what comes back. Nothing here runs before a gesture. */
+/** The page's side of payments: the wallet, the deposit and its return. Nothing here runs before a gesture. */
 export class Payments {
   readonly options: PaymentOptions;
   readonly #host: PaymentHost;
@@ -111,14 +126,14 @@ export class Payments {
   #noPermit = false;
   #openBatch: OpenBatch | null = null;
   #destroyed = false;
-  /** Lasting storage was asked for, for the sake of what is sold. */
+  /** The page asked for lasting storage because it sells something. */
   #keepsEarnings = false;
   /** Time of the latest block that was seen, seconds since the epoch. */
   #blockTime = 0;
-  /** How often a wallet was asked to connect, and which of these times brought the one that is connected. */
+  /** How many times a wallet was asked to connect, and which of these times brought the wallet that is connected. */
   #connects = 0;
   #connected = 0;
-  /** What is under way through this wallet, by what it is for. */
+  /** The work under way through this wallet, by its purpose. */
   #doing = new Map<string, { what: string; done: Promise<unknown> }>();
 
   constructor(options: PaymentOptions, host: PaymentHost) {
@@ -180,8 +195,9 @@ export class Payments {
   }
 
   /**
-   * @internal A title is sold at this price from now on, or, if it was just made, at the site's own. What buyers pay for it is nowhere
-   * but in this browser until it is redeemed. Asked for once: a browser that asks its user would ask at each title.
+   * @internal A title is sold at this price from now on, or, if it was just made, at the site's own. The buyers'
+   * payments for it are nowhere but in this browser until they are redeemed. The page asks for lasting storage once: a
+   * browser that asks its user would ask at each title.
    */
   sells(pricePerBlock: bigint | undefined, isMade: boolean): void {
     const { sellPricePerBlock } = this.engineConfig();
@@ -195,7 +211,10 @@ export class Payments {
     return this.#wallet?.address ?? null;
   }
 
-  /** A new engine must be told whether it may read through us. The number of its start is kept apart from its own records. */
+  /**
+   * A new engine must be told whether it may read through us. The number of its start is kept apart from its own
+   * records.
+   */
   reconnected(generation: number | null): void {
     if (generation !== null) keepGeneration(generation);
     if (this.#wallet) this.#host.tell({ t: "wallet", has: true });
@@ -229,7 +248,7 @@ export class Payments {
     this.#wallet = new Wallet(provider, address, this.options.chainId, this.options.chainParams);
     this.#sender = new Sender(this.#wallet, this.options.chainId, this.options.vault, (text) => this.#host.say?.(text));
     this.#noPermit = false;
-    // A wallet that never answered holds nothing up any more.
+    // A wallet that never answered holds up nothing any more.
     this.#doing = new Map();
     const changed = (value: unknown) => {
       if (accountIn(value) !== this.#wallet?.address) this.#disconnect();
@@ -241,7 +260,7 @@ export class Payments {
     return this.#wallet.address;
   }
 
-  /** Ends it: the user is prompted for nothing any more. */
+  /** Ends it: the user gets no prompt any more. */
   destroy(): void {
     this.#destroyed = true;
     this.#wallet?.leave();
@@ -262,8 +281,8 @@ export class Payments {
   }
 
   /**
-   * Deposits with as few prompts as the wallet allows: one with EIP-5792, else two. One that was sent earlier, and whose end nobody
-   * saw, is followed first; if it was the same and has arrived, nothing is asked.
+   * Deposits with as few prompts as the wallet allows: one with EIP-5792, else two. A deposit that was sent earlier,
+   * and whose end nobody saw, is followed first. If it was the same and has arrived, the wallet is asked for nothing.
    */
   deposit(amount: bigint, bond: bigint): Promise<AccountInfo> {
     return this.#alone("deposit", `${amount} ${bond}`, (wallet, sender) => this.#deposit(wallet, sender, amount, bond));
@@ -275,7 +294,8 @@ export class Payments {
     if (arrived?.deposit?.amount !== String(amount) || arrived.deposit.bond !== String(bond)) {
       await this.#sendDeposit(wallet, sender, amount, bond);
     }
-    // Now the session key is worth keeping. A refusal loses no deposit: those are found again by the owner's address.
+    // Now the session key is worth keeping. If the browser refuses to keep it, no deposit is lost: deposits are found
+    // again by the owner's address.
     keepStorage();
     await this.#host.request("account", { owner: wallet.address });
     await this.#host.request("refresh");
@@ -288,7 +308,7 @@ export class Payments {
     let own = await this.#own(wallet);
     let account = await this.#read(wallet, own.id, own.sessionKey);
     if (account.withdrawn || account.exitAt || own.held) {
-      // Another page may have made one meanwhile: there is one for all of them.
+      // Another page may have made a deposit meanwhile: one deposit serves all pages.
       await this.#host.request("newSessionKey", { old: own.sessionKey });
       own = await this.#own(wallet);
       account = await this.#read(wallet, own.id, own.sessionKey);
@@ -334,7 +354,10 @@ export class Payments {
     );
   }
 
-  /** Lets the vault take the sum: what an earlier try allowed is enough; else a permit, which is returned, else an approval. */
+  /**
+   * Lets the vault take the sum. An allowance from an earlier try is enough; else by a permit, which is returned, else
+   * by an approval.
+   */
   async #allow(wallet: Wallet, sender: Sender, sum: bigint, approve: string): Promise<Word[] | null> {
     const { vault, token } = this.options;
     const allowed = async () =>
@@ -348,7 +371,10 @@ export class Payments {
     return permit;
   }
 
-  /** Whether the chain shows a deposit. Sellers redeem meanwhile, so the balance may have fallen again; a bond only grows. */
+  /**
+   * Whether the chain shows a deposit. Sellers redeem meanwhile, so the balance may have fallen again; a bond only
+   * grows.
+   */
   async #hasArrived(deposit: Unsettled["deposit"]): Promise<boolean> {
     if (!deposit) return false;
     const [wallet] = this.#required();
@@ -367,7 +393,7 @@ export class Payments {
     return this.#read(wallet, id, sessionKey);
   }
 
-  /** `held`: its records are behind what was promised, so nothing more is. */
+  /** `held`: its records are behind its promises, so it promises nothing more. */
   #own(wallet: Wallet): Promise<{ id: string; sessionKey: string; held: boolean }> {
     return this.#host.request("accountId", { owner: wallet.address });
   }
@@ -394,7 +420,7 @@ export class Payments {
     }
   }
 
-  /** Sends a batch. What certainly was not sent goes back to the engine as it was. */
+  /** Sends a batch. A batch that certainly was not sent goes back to the engine as it was. */
   async #sendBatch(wallet: Wallet, batch: Batch): Promise<{ sent: Sent; from: string | null }> {
     let checked = false;
     try {
@@ -408,14 +434,15 @@ export class Payments {
     }
   }
 
-  /** Follows a batch to its end and tells the engine; what it paid. */
+  /** Follows a batch to its end and tells the engine; gives the sum that it paid. */
   async #finish(wallet: Wallet, open: OpenBatch): Promise<bigint> {
     const { batch, sent } = open;
     this.#openBatch = open;
     const fate = await wallet.follow(sent);
     if (fate.kind === "open")
       throw new PieceworkError(
-        `The chain has not confirmed the redemption ${sent.hash} after ten minutes. It may still come: redeem again to go on waiting, and nothing is asked a second time.`,
+        `The chain has not confirmed the redemption ${sent.hash} after ten minutes. It may still come: redeem ` +
+          "again to go on waiting, and nothing is asked a second time.",
       );
     const logs = await this.#logsOf(wallet, open, fate);
     this.#openBatch = null;
@@ -426,7 +453,7 @@ export class Payments {
     throw new PieceworkError(reason);
   }
 
-  /** What the vault said of a batch, by whatever transaction; null: nothing. */
+  /** The vault's events about a batch, from whichever transaction; null: nothing. */
   async #logsOf(wallet: Wallet, { batch, from }: OpenBatch, fate: Fate): Promise<Receipt["logs"] | null> {
     if (fate.kind === "mined") return fate.receipt.logs;
     if (fate.kind === "reverted" || from === null) return null;
@@ -439,7 +466,7 @@ export class Payments {
     return logs.length > 0 ? logs : null;
   }
 
-  /** `sent`: it may have been sent all the same. */
+  /** `sent`: it may have been sent although the wallet failed. */
   async #failed({ tag }: Batch, failed: string, sent: boolean): Promise<void> {
     await this.#host.request("redeemed", { tag, failed, sent });
   }
@@ -475,7 +502,10 @@ export class Payments {
     await this.#host.request("refresh");
   }
 
-  /** Does one thing at a time: who asks for the same meanwhile gets what comes of it, and nothing is prompted for twice. */
+  /**
+   * Does one thing at a time: a second call for the same purpose gets the result of the first, and the user gets no
+   * second prompt.
+   */
   async #alone<T>(purpose: string, what: string, work: (wallet: Wallet, sender: Sender) => Promise<T>): Promise<T> {
     const [wallet, sender] = this.#required();
     const doing = this.#doing;
@@ -490,7 +520,10 @@ export class Payments {
     return done;
   }
 
-  /** Does what can be done only once: if it is done already, or by what was sent before, nothing is asked. */
+  /**
+   * Does work that can be done only once: if it is done already, or by a transaction that was sent before, the wallet
+   * is asked for nothing.
+   */
   async #once(sender: Sender, purpose: string, done: () => Promise<boolean>, send: () => Promise<Sent>): Promise<void> {
     if ((await sender.earlier(purpose, done)) || (await done())) return;
     await sender.send(purpose, done, send);
@@ -517,7 +550,7 @@ export class Payments {
     return deposits;
   }
 
-  /** Some nodes refuse long stretches of the chain: then halves are asked for. */
+  /** Some nodes refuse long stretches of the chain; then the page asks for halves. */
   async #openedLogs(wallet: Wallet, from: number, to: number, splits: number): Promise<{ topics: string[] }[]> {
     try {
       return await wallet.request("eth_getLogs", [
@@ -559,7 +592,7 @@ export class Payments {
     };
   }
 
-  /** Nothing is sent to an address that is not the vault of exactly this token. */
+  /** The page sends nothing to an address that is not the vault of exactly this token. */
   async #checkContracts(wallet: Wallet, needed: bigint): Promise<void> {
     const { vault, token, chainId } = this.options;
     const code = await wallet.request<string>("eth_getCode", [vault, "latest"]);
@@ -574,7 +607,8 @@ export class Payments {
     const [delay] = decodeWords(await wallet.call(vault, encodeCall("exitDelay()")).catch(() => "0x"));
     if (delay !== undefined && delay < LEAST_EXIT_DELAY_SECONDS) {
       throw new PieceworkError(
-        `This vault lets a deposit leave after ${delay / 60n} minutes, and sellers need a day to redeem: nothing is deposited there.`,
+        `This vault lets a deposit leave after ${delay / 60n} minutes, and sellers need a day to redeem: ` +
+          "nothing is deposited there.",
       );
     }
     const [balance] = decodeWords(await wallet.call(token.address, encodeCall("balanceOf(address)", wallet.address)));
@@ -590,7 +624,8 @@ export class Payments {
     const { vault, token, chainId } = this.options;
     const domain = this.#noPermit ? null : await this.#permitDomain(wallet).catch(() => null);
     if (!domain) return null;
-    // Any clock may be behind: the machine's, the one that stands still while it sleeps, the last block's. The chain judges by its own.
+    // Any clock may be behind: the machine's, the one that stands still while the machine sleeps, the last block's. The
+    // chain judges by its own.
     const now = Math.max(Date.now() / 1_000, (performance.timeOrigin + performance.now()) / 1_000, this.#blockTime);
     const deadline = Math.floor(now) + 3_600;
     const field = (name: string, type: string) => ({ name, type });
@@ -624,13 +659,13 @@ export class Payments {
     let signature: unknown;
     try {
       signature = await wallet.request<unknown>("eth_signTypedData_v4", [wallet.address, JSON.stringify(typed)]);
-      // A window that was closed, to some wallets. One that signs in a form of its own gives a text.
+      // Some wallets report a closed window. A wallet that signs in a form of its own gives a text.
       if (typeof signature !== "string")
         throw new PieceworkError("The wallet did not sign, and did not say why: open your wallet, then try again.");
     } catch (error) {
       const verdict = judge(error);
       if (verdict === "unsupported") return null; // a wallet that cannot sign typed data can still approve
-      // Nothing more is asked now. A wallet that only fails at permits is not asked for one the next time.
+      // This try asks for nothing more. The next try asks a wallet that only fails at permits for an approval.
       this.#noPermit ||= verdict === "failed";
       throw error;
     }
@@ -640,7 +675,7 @@ export class Payments {
     return [deadline, v < 27 ? v + 27 : v, parts[1] ?? "", parts[2] ?? ""];
   }
 
-  /** The token's permit domain; throws where what it says does not give its own DOMAIN_SEPARATOR. */
+  /** The token's permit domain; throws if the token's answers do not give its own DOMAIN_SEPARATOR. */
   async #permitDomain(wallet: Wallet): Promise<{ names: { name: string; version: string }; nonce: bigint }> {
     const { token, chainId } = this.options;
     const [nonce] = decodeWords(await wallet.call(token.address, encodeCall("nonces(address)", wallet.address)));
@@ -667,7 +702,9 @@ export class Payments {
   }
 }
 
-/** Where the number of the engine's last start is kept. It may be cleared: then a restored profile is not found out by it. */
+/**
+ * Where the number of the engine's last start is kept. It may be cleared; then it does not show a restored profile.
+ */
 const GENERATION = "piecework generation";
 
 function lastGeneration(): { generation?: number } {

@@ -9,7 +9,10 @@ import {
 } from "./index.js";
 
 const STYLE = `
-:host { display: block; position: relative; background: #000; color: #eee; color-scheme: dark; font: 14px/1.45 system-ui, sans-serif; }
+:host {
+  display: block; position: relative; background: #000; color: #eee; color-scheme: dark;
+  font: 14px/1.45 system-ui, sans-serif;
+}
 video { display: block; width: 100%; height: auto; min-height: 9em; }
 p { margin: 0; overflow-wrap: anywhere; unicode-bidi: isolate; }
 .bar { display: flex; flex-wrap: wrap; gap: 0 1em; align-items: center; padding: .2em .8em; background: #181818; }
@@ -20,14 +23,17 @@ p { margin: 0; overflow-wrap: anywhere; unicode-bidi: isolate; }
 label { display: flex; gap: .6em; align-items: center; min-height: 44px; }
 .offer { display: grid; gap: .7em; padding: .9em .8em; background: #1d2733; }
 .offer div { display: flex; flex-wrap: wrap; gap: .6em; }
-button, select { font: inherit; min-height: 44px; padding: 0 1em; border: 1px solid #8b929c; border-radius: 8px; background: #181818; color: #eee; }
+button, select {
+  font: inherit; min-height: 44px; padding: 0 1em; border: 1px solid #8b929c; border-radius: 8px;
+  background: #181818; color: #eee;
+}
 .pay { background: #4ecbb5; border-color: #4ecbb5; color: #05231e; font-weight: 600; }
 button:disabled { background: #333; border-color: #555; color: #aaa; }
 :focus-visible { outline: 3px solid #4ecbb5; outline-offset: 2px; }
 [hidden] { display: none; }
 `;
 
-/** Whole tokens that nobody deposits: without a cap of the page's own, what the user puts down is the cap. */
+/** A sum in whole tokens that nobody deposits: without a cap of the page's own, the user's deposit is the cap. */
 const ALL_THAT_IS_DEPOSITED = "1000000000000";
 /** Why a deposit is offered again. */
 const LACKS: Record<PaymentLack, string> = {
@@ -36,11 +42,14 @@ const LACKS: Record<PaymentLack, string> = {
   budget: "",
   exiting: "The former deposit is on its way back, and a new one is made. ",
   withdrawn: "The former deposit went back, and a new one is made. ",
-  held: "More was promised from the former deposit than this browser knows, as after a restored profile: it stays yours, and a new one is made. ",
+  held:
+    "More was promised from the former deposit than this browser knows, as after a restored profile: it stays " +
+    "yours, and a new one is made. ",
 };
-/** What a deposit tells others. */
+/** A deposit's privacy notice. */
 const SEEN_BY_OTHERS =
-  "Others can see it: your wallet\u2019s address goes to each seller you buy from, and the amounts stand on the public chain.";
+  "Others can see it: your wallet\u2019s address goes to each seller you buy from, and the amounts stand on " +
+  "the public chain.";
 
 const ATTRIBUTES = ["src", "magnet", "torrent"] as const;
 
@@ -48,37 +57,40 @@ const PLAYABLE = /\.(mp4|m4v|webm|mkv|mov|ogv|mp3|m4a|ogg|opus|flac|wav)$/i;
 const DEFAULT_UPLOAD = 2_500_000;
 
 /**
- * `<piecework-player src|magnet|torrent="...">`: plays the largest file of a torrent that looks playable by its name, else the largest.
+ * `<piecework-player src|magnet|torrent="...">`: plays the largest file of a torrent that looks playable by its name,
+ * else the largest.
  *
- * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` (separated by
- * blanks), `autoplay`, `upload-limit` (bytes per second), `upload-agreed`; for paid titles `vault`, `chain-id`, `rpc-url`,
- * `token`, `token-decimals`, `token-symbol`, `max-price-per-gb`, `deposit` (default 2), `budget` (default: all that is deposited; where it
- * is given, the cap on what is ever spent from the deposit, which `client.setBudget` raises). A page that has a client of its own sets the
- * property `client` before the element is connected.
+ * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` (separated by blanks),
+ * `autoplay`, `upload-limit` (bytes per second), `upload-agreed`; for paid titles `vault`, `chain-id`, `rpc-url`,
+ * `token`, `token-decimals`, `token-symbol`, `max-price-per-gb`, `deposit` (default 2), `budget` (the cap on the
+ * spending from the deposit, which `client.setBudget` raises; default: the whole deposit). A page that has a client of
+ * its own sets the property `client` before the element is connected.
  *
- * It says that watching uploads, with a switch, and uploads nothing before the visitor presses play (where it plays by itself: sets
- * the switch), unless `upload-agreed` says that the page has asked. A client of the page's own uploads as the page says. It asks for a
- * deposit only by a button. When its source changes or it leaves the page, what it played is fetched, paid and served no longer, unless
- * somebody else uses it; the data stays. What goes wrong is said once, to a screen reader too; numbers that change all the time are not.
+ * The element says that watching uploads, with a switch, and uploads nothing before the visitor presses play (or, with
+ * `autoplay`, sets the switch), unless `upload-agreed` says that the page has asked. A client of the page's own uploads
+ * as the page says. The element asks for a deposit only by a button. When its source changes or it leaves the page, the
+ * torrent that it played is fetched, paid and served no longer, unless another user of the client uses it; the data
+ * stays. The element reports an error once, to a screen reader too. It does not report numbers that change all the
+ * time.
  */
 export class PieceworkPlayer extends HTMLElement {
   static readonly observedAttributes: readonly string[] = ATTRIBUTES;
 
   /** Use this client instead of one made from the attributes. */
   client: Client | null = null;
-  /** What is playing, or about to; null where there is nothing, or it is still looked for. */
+  /** The torrent that plays, or is about to; null where there is none, or while the element looks for it. */
   torrent: Torrent | null = null;
 
   readonly #video = document.createElement("video");
   /** Numbers, brought up to date each second. */
   readonly #facts = document.createElement("p");
-  /** What happened last. */
+  /** The last event. */
   readonly #said = document.createElement("p");
   /** Why nothing plays. */
   readonly #failed = document.createElement("p");
   readonly #again = document.createElement("button");
   readonly #upload = document.createElement("input");
-  /** Says what the switch is about. */
+  /** Says what the switch does. */
   readonly #notice = document.createElement("span");
   readonly #offer = document.createElement("div");
   readonly #offerText = document.createElement("p");
@@ -86,7 +98,7 @@ export class PieceworkPlayer extends HTMLElement {
   readonly #pay = document.createElement("button");
   #own: Client | null = null;
   #timer: ReturnType<typeof setInterval> | undefined;
-  /** Counts loads: what an earlier one brings is of no use any more. */
+  /** Counts loads: results of an earlier load are of no use any more. */
   #turn = 0;
   /** The visitor, or the page, agreed to uploading. */
   #agreed = false;
@@ -201,7 +213,7 @@ export class PieceworkPlayer extends HTMLElement {
     }
   }
 
-  /** The client, made if the page has none, and what it says. */
+  /** The client, made if the page has none, and its events. */
   #connect(): Client {
     if (!this.client) this.client = this.#own = new Client(this.#options());
     const client = this.client;
@@ -219,7 +231,7 @@ export class PieceworkPlayer extends HTMLElement {
     return client;
   }
 
-  /** What played until now plays no longer, and is not fetched, paid or served for this element's sake. */
+  /** The torrent that played until now plays no longer, and is not fetched, paid or served for this element's sake. */
   #stop(): void {
     clearInterval(this.#timer);
     if (this.#video.hasAttribute("src")) {
@@ -233,7 +245,7 @@ export class PieceworkPlayer extends HTMLElement {
     this.torrent = null;
   }
 
-  /** Says that watching uploads, and from when. Where nobody presses play, the switch is what is pressed. */
+  /** Says that watching uploads, and from when. Where nobody presses play, the visitor presses the switch. */
   #announceUploading(): void {
     const settled = this.client !== null || this.#agreed;
     const waits = this.#video.autoplay ? ": only once you switch it on here" : ", from when you press play";
@@ -241,7 +253,7 @@ export class PieceworkPlayer extends HTMLElement {
     this.#upload.checked = this.client ? this.client.uploading : this.#agreed || !this.#video.autoplay;
   }
 
-  /** Who presses play has read what stands beside it; a video that plays by itself was asked for by nobody. */
+  /** A visitor who presses play has read the notice beside it; nobody asked for a video that plays by itself. */
   #played(): void {
     if (!this.#video.autoplay && navigator.userActivation?.isActive !== false) this.#agree();
   }
@@ -276,7 +288,9 @@ export class PieceworkPlayer extends HTMLElement {
     if (!stats) return;
     const percent = stats.length > 0 ? Math.floor((100 * stats.verified) / stats.length) : 0;
     const rate = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB/s`;
-    this.#facts.textContent = `${torrent.name}: ${percent} %, ${stats.peers.length} peers, down ${rate(stats.downloadRate)}, up ${rate(stats.uploadRate)}`;
+    this.#facts.textContent =
+      `${torrent.name}: ${percent} %, ${stats.peers.length} peers, down ${rate(stats.downloadRate)}, up ` +
+      `${rate(stats.uploadRate)}`;
   }
 
   async #offerDeposit(pricePerGB: bigint, lack: PaymentLack): Promise<void> {
@@ -288,8 +302,10 @@ export class PieceworkPlayer extends HTMLElement {
     const symbol = this.getAttribute("token-symbol") ?? "";
     const { maxCost } = await torrent.stats();
     this.#offerText.textContent =
-      `${LACKS[lack]}This title costs ${client.format(pricePerGB)} ${symbol} per GB, at most ${client.format(maxCost)} ${symbol}. ` +
-      `A deposit of ${this.#depositAmount} ${symbol} and a bond of 1.25 times as much go into the vault; what is not spent comes back after you ask for it and the waiting time is over. ` +
+      `${LACKS[lack]}This title costs ${client.format(pricePerGB)} ${symbol} per GB, at most ` +
+      `${client.format(maxCost)} ${symbol}. ` +
+      `A deposit of ${this.#depositAmount} ${symbol} and a bond of 1.25 times as much go into the vault; what ` +
+      "is not spent comes back after you ask for it and the waiting time is over. " +
       SEEN_BY_OTHERS;
     const wallets = await client.wallets();
     this.#wallets.replaceChildren(...wallets.map(({ id, name }) => new Option(name, id)));
@@ -327,7 +343,7 @@ export class PieceworkPlayer extends HTMLElement {
     const rpcUrl = text("rpc-url");
     return {
       trackers: text("trackers").split(/\s+/).filter(Boolean),
-      // Nothing goes up before somebody agreed to it.
+      // Nothing goes up before the visitor agreed to it.
       uploadLimit: this.#agreed && this.#upload.checked ? this.#uploadCap() : 0,
       ...(vault
         ? {

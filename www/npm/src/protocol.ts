@@ -5,7 +5,7 @@
 
 import type { PaymentLack } from "./lack.js";
 
-/** What the engine is started with (`Engine.start`). */
+/** The configuration that the engine starts with (`Engine.start`). */
 export interface EngineConfig {
   trackers: string[];
   useTorrentTrackers: boolean;
@@ -18,7 +18,7 @@ export interface EngineConfig {
   payment: EnginePayment | null;
 }
 
-/** The request `limits`: what is absent stays as it is. */
+/** The request `limits`: an absent field stays as it is. */
 export type EngineLimits = Partial<Pick<EngineConfig, "uploadLimit" | "downloadLimit" | "storageLimit">>;
 
 /** Amounts are base units; prices are fine units (2^-24 base units) per block of 16 KiB. */
@@ -31,7 +31,7 @@ export interface EnginePayment {
   maxPricePerBlock: bigint;
   budget: bigint;
   lossPieces: number;
-  /** A fixed selling price; absent: `resellPercent` of what was paid. */
+  /** A fixed selling price; absent: `resellPercent` of the price that was paid. */
   sellPricePerBlock?: bigint;
   resellPercent: number;
   minBondPercent: number;
@@ -52,7 +52,7 @@ export type ToWorker =
   | { t: "noEarlyChannels" }
   /** Without a channel: the first of the early ones. */
   | { t: "channel"; c: number; channel?: RTCDataChannel | MessagePort }
-  /** Where the connection really leads to; null: the browser does not say. */
+  /** The address that the connection really leads to; null: the browser does not say. */
   | { t: "address"; c: number; address: string | null }
   | { t: "failed"; c: number; reason: string };
 
@@ -93,13 +93,16 @@ export interface Hello {
 }
 
 /**
- * Version of the messages between page and service worker, in each of them: a site's new scripts and its old service worker meet, and
- * the other way round. `sw.ts` has the same number. Who gets a message of another version, or of a kind that it does not know, says so on
- * the message's port.
+ * Version of the messages between page and service worker. Each message has it, because a site's new scripts meet its
+ * old service worker, and the other way round. `sw.ts` has the same number. The receiver of a message of another
+ * version, or of a kind that it does not know, says so on the message's port.
  */
 export const VERSION = 1;
 
-/** Page to service worker. `whoami` and `connect` carry one port, on which a service worker of another version answers {@link Unlike}. */
+/**
+ * Page to service worker. `whoami` and `connect` carry one port, on which a service worker of another version answers
+ * {@link Unlike}.
+ */
 export type ToServiceWorker = { version: typeof VERSION } & (
   | { piecework: "claim" }
   | { piecework: "whoami" }
@@ -114,19 +117,22 @@ export type FromServiceWorker = { version: typeof VERSION } & (
   | { piecework: "read"; hash: string; file: number; start?: number; end?: number; suffix?: number; longest?: number }
 );
 
-/** Options that the page whose engine runs decides for all, by name. */
+/** Options that the page with the running engine decides for all, by name. */
 export type Shared = Readonly<Record<string, unknown>>;
 
-/** What is spent at most from a deposit in this vault, as a page said last. */
+/** The most that is spent from a deposit in this vault, as a page set it last. */
 export type Budget = Pick<EnginePayment, "vault" | "chainId"> & { total: bigint };
 
-/** What is paid at most for a block of a title, in fine units, as a page said last; null: what the site allows. */
+/** The most that is paid for a block of a title, in fine units, as a page set it last; null: as the site allows. */
 export type Limit = Pick<Hello, "vault" | "chainId"> & { hash: string; maxPricePerBlock: bigint | null };
 
 /** Between pages of one origin (BroadcastChannel `piecework`). */
 export type Rendezvous =
   | { t: "who" }
-  /** Another `engine` is another run of it, whose pages must say again what they want. `budget`, `limits`: what pages set, if they did. */
+  /**
+   * Another `engine` is another run of the engine, and its pages must tell it again what they want. `budget`, `limits`:
+   * the values that pages set, if they did.
+   */
   | { t: "host"; client: string; engine?: string; shared?: Shared; budget?: Budget | null; limits?: Limit[] }
   /** Any of them may run the next engine, which goes by it too. */
   | { t: "budget"; budget: Budget }

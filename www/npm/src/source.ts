@@ -1,11 +1,11 @@
 import { PieceworkError } from "./errors.js";
 
-/** What {@link Client.add} takes. */
+/** A source that {@link Client.add} takes. */
 export type TorrentSource = string | URL | Blob | ArrayBuffer | ArrayBufferView;
-/** What {@link Client.seed} takes as one file. */
+/** A source of one file that {@link Client.seed} takes. */
 export type FileSource = Blob | ArrayBuffer | ArrayBufferView;
 
-/** What a source is: a magnet link, an info hash, where a .torrent file is, or one. */
+/** A source as it was read: a magnet link, an info hash, the address of a .torrent file, or the file's bytes. */
 export type Recognised = { magnet: string } | { hash: string } | { url: string } | { torrent: Blob | Uint8Array };
 
 /** One file of a torrent to be made. */
@@ -16,9 +16,10 @@ export interface FileEntry {
 }
 
 const TAKES =
-  "add takes a magnet link, an info hash, the address of a .torrent file, or such a file's bytes (Blob, ArrayBuffer or Uint8Array)";
+  "add takes a magnet link, an info hash, the address of a .torrent file, or such a file's bytes (Blob, " +
+  "ArrayBuffer or Uint8Array)";
 const SEEDS = "seed takes a File, a Blob, an ArrayBuffer or a Uint8Array, or several of them in a list";
-/** Around a pasted link; what \s leaves out is not to be seen. */
+/** Characters around a pasted link; those that \s leaves out are invisible. */
 const AROUND = /^[\s\u200b-\u200f\u2060\ufeff]+|[\s\u200b-\u200f\u2060\ufeff]+$/g;
 /** A link that was broken into lines, as in a URL. */
 const BREAKS = /[\t\r\n]+/g;
@@ -27,7 +28,7 @@ const HEX = /^[0-9a-f]{40}$/i;
 const BASE32 = /^[a-z2-7]{32}$/i;
 const HASH_BYTES = 20;
 
-/** Reads what somebody gave as a torrent; throws a sentence that says what is taken. */
+/** Reads a torrent's source as the caller gave it; throws a sentence that lists the accepted sources. */
 export function recognise(source: unknown): Recognised {
   if (source instanceof Blob) return { torrent: source };
   const bytes = bytesOf(source);
@@ -48,7 +49,7 @@ export function plainLink(text: string): string {
   return text.replace(AROUND, "").replace(BREAKS, "");
 }
 
-/** No .torrent file is longer: what is, was taken for one by mistake, and would fill the memory. */
+/** No .torrent file is longer. A longer file was taken for one by mistake, and would fill the memory. */
 export const MOST_TORRENT_BYTES = 16 << 20;
 
 /** The bytes of a .torrent file; throws as soon as there are too many. */
@@ -67,7 +68,7 @@ export async function torrentBytes(stream: ReadableStream<Uint8Array>): Promise<
   return new Uint8Array(await new Blob(chunks).arrayBuffer());
 }
 
-/** Reads what is to be seeded; throws a sentence that says what is taken. */
+/** Reads files to be seeded; throws a sentence that lists the accepted sources. */
 export function fileEntries(source: unknown): { files: FileEntry[]; name: string | null; isFolder: boolean } {
   const list = blobOf(source) ? [source] : isIterable(source) ? [...source] : null;
   if (!list) throw new PieceworkError(`${SEEDS}; this is ${kindOf(source)}`);

@@ -2,10 +2,10 @@
 // request goes through the page that made it to the engine, and bytes are pulled a chunk at a time.
 //
 // Registered by Piecework as it is. A site with a service worker of its own adds one line to it:
-//   importScripts("piecework-sw.js");
-// (with a trusted URL where its policy requires one) and, if it wants to decide itself which handler comes first, sets `self.pieceworkManual = true` before
-// that line and calls `self.piecework.handleFetch(event)` (true: it has answered) and
-// `self.piecework.handleMessage(event)` in its own listeners.
+// importScripts("piecework-sw.js"); (with a trusted URL where its policy requires one) and, if it wants to decide
+// itself which handler comes first, sets `self.pieceworkManual = true` before that line and calls
+// `self.piecework.handleFetch(event)` (true: it has answered) and `self.piecework.handleMessage(event)` in its own
+// listeners.
 
 import { parseRange } from "./range.js";
 
@@ -44,7 +44,10 @@ type FromEngine = Head | ArrayBuffer | "end";
     avif: "image/avif",
     vtt: "text/vtt",
   };
-  /** A chunk's memory that carries the next one: browsers let go of it when it suits them, and would hold a hundred megabytes of a film. */
+  /**
+   * The buffer of one chunk that carries the next one too. Browsers free such buffers late, and would hold a hundred
+   * megabytes of a film.
+   */
   let spent: ArrayBuffer | null = null;
 
   function handleFetch(event: FetchEvent): boolean {
@@ -61,7 +64,7 @@ type FromEngine = Head | ArrayBuffer | "end";
     if (method !== "GET" && method !== "HEAD") return plain(405, "only GET and HEAD");
     // The bytes behind an info hash never change.
     const tag = `"${hash}-${file}"`;
-    // Another's tag or a date is of another file: all of this one is sent (RFC 9110, section 13.1.5).
+    // Another tag or a date belongs to another file, so the whole of this one is sent (RFC 9110, section 13.1.5).
     const same = (headers.get("if-range") ?? tag) === tag;
     const range = method === "GET" && same ? parseRange(headers.get("range")) : null;
     const client = await scope.clients.get(event.clientId || event.resultingClientId);
@@ -107,7 +110,7 @@ type FromEngine = Head | ArrayBuffer | "end";
     return new ReadableStream<Uint8Array>(
       {
         async pull(controller) {
-          // A chunk was taken whole before more is asked for.
+          // The player must take a chunk whole before the next one is asked for.
           spent = taken ?? spent;
           if (left <= 0) {
             port.close();
@@ -190,7 +193,7 @@ type FromEngine = Head | ArrayBuffer | "end";
     scope.addEventListener("fetch", handleFetch);
     scope.addEventListener("message", handleMessage);
   }
-  // Only as a service worker of its own, never inside a site's: when to take over is that site's decision.
+  // Only as a service worker of its own, never inside a site's: a site decides by itself when to take over.
   if (new URLSearchParams(scope.location.search).has("piecework")) {
     scope.addEventListener("install", () => void scope.skipWaiting());
     scope.addEventListener("activate", (event) => event.waitUntil(scope.clients.claim()));

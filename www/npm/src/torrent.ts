@@ -16,7 +16,7 @@ export interface PeerPaymentStats {
   readonly paid: bigint;
   readonly paidFine: bigint;
   readonly blocks: number;
-  /** Why nothing is paid; empty if there is nothing to say. */
+  /** Why nothing is paid; empty if there is no reason to name. */
   readonly note: string;
 }
 
@@ -33,9 +33,9 @@ export interface PeerStats {
   readonly amChoking: boolean;
   readonly requestsOut: number;
   readonly requestsIn: number;
-  /** What we pay it. */
+  /** Our payments to it. */
   readonly buying: PeerPaymentStats;
-  /** What it pays us. */
+  /** Its payments to us. */
   readonly selling: PeerPaymentStats;
 }
 
@@ -44,7 +44,7 @@ export interface TorrentStats {
   readonly infoHash: string;
   readonly name: string;
   readonly state: TorrentState;
-  /** Why it cannot go on, and what to do, while `state` is "failed". */
+  /** The reason why it cannot go on, and the way out, while `state` is "failed". */
   readonly failure: string | null;
   readonly length: number;
   readonly pieceLength: number;
@@ -52,7 +52,10 @@ export interface TorrentStats {
   /** Verified pieces, first piece in the highest bit of the first byte. */
   readonly have: Uint8Array;
   readonly verified: number;
-  /** Of this run of the engine, which ends with the page that runs it; what a client earned and spent in all is in {@link MoneyStats}. */
+  /**
+   * Of this run of the engine, which ends with the page that runs it; {@link MoneyStats} has a client's earnings and
+   * spending in all.
+   */
   readonly downloaded: number;
   /** Of this run. */
   readonly uploaded: number;
@@ -62,7 +65,7 @@ export interface TorrentStats {
   readonly uploadRate: number;
   /** The most paid per 10^9 bytes. */
   readonly maxPricePerGB: bigint;
-  /** What we ask per 10^9 bytes. */
+  /** Our price per 10^9 bytes. */
   readonly sellPricePerGB: bigint;
   /** Of this run. */
   readonly spent: bigint;
@@ -70,13 +73,13 @@ export interface TorrentStats {
   /** Of this run. */
   readonly earned: bigint;
   readonly earnedFine: bigint;
-  /** The most that what is missing can still cost, rounded up. */
+  /** The most that the missing pieces can still cost, rounded up. */
   readonly maxCost: bigint;
   readonly peers: readonly PeerStats[];
   readonly swarm: { readonly seeders: number; readonly leechers: number } | null;
 }
 
-/** What a torrent reports. */
+/** The events of a torrent. */
 export interface TorrentEvents {
   /** Name and files are known. */
   ready: Torrent;
@@ -111,22 +114,22 @@ export interface EngineTorrent
   peers: (Omit<PeerStats, "buying" | "selling"> & { buying: EnginePeerPayment; selling: EnginePeerPayment })[];
 }
 
-/** @internal What the page wants of a torrent at the moment. */
+/** @internal The page's wishes for a torrent at the moment. */
 export interface Wishes {
-  /** Nothing is fetched but what is read. */
+  /** Only pieces that a reader wants are fetched. */
   onDemand: boolean;
   paused: boolean;
 }
 
-/** @internal What a torrent needs of its client. */
+/** @internal The part of the client that a torrent uses. */
 export interface TorrentHost {
   request<T>(t: string, fields?: object): Promise<T>;
   openStream(message: object, port: MessagePort): void;
   streaming(): Promise<string>;
-  /** What an engine that has never heard of it is told again. */
+  /** The settings that a new engine gets. */
   readonly wishes: Wishes;
   parse(amount: Decimal): bigint;
-  /** This is paid at most for it from now on, in fine units per block; null: as the site allows. */
+  /** The most that is paid for it from now on, in fine units per block; null: as the site allows. */
   limits(maxPricePerBlock: bigint | null): void;
   /** It is sold at this price, in fine units per block, from now on. */
   sells(pricePerBlock: bigint): void;
@@ -165,7 +168,7 @@ export class Torrent extends Emitter<TorrentEvents> {
       this.#becomeReady = () => resolve(this);
       this.#giveUp = reject;
     });
-    this.ready.catch(() => undefined); // whoever waits hears of it; nobody has to wait
+    this.ready.catch(() => undefined); // a caller that waits gets the error; nobody has to wait
   }
 
   /** Where it stands now. */
@@ -210,7 +213,10 @@ export class Torrent extends Emitter<TorrentEvents> {
     this.#host.removed();
   }
 
-  /** @internal Undoes one {@link Client.add}: after the last, and unless another page uses it, nothing of it is fetched or served. Its data stays. */
+  /**
+   * @internal Undoes one {@link Client.add}: after the last, and unless another page uses it, nothing of it is fetched
+   * or served. Its data stays.
+   */
   leave(): Promise<void> {
     return this.#host.left();
   }
@@ -220,7 +226,7 @@ export class Torrent extends Emitter<TorrentEvents> {
     this.#giveUp(new PieceworkError("the torrent was removed"));
   }
 
-  /** Fetches only what is played or read (true), or everything (false). */
+  /** Fetches only the parts that are played or read (true), or everything (false). */
   setOnDemand(onDemand: boolean): Promise<void> {
     this.#host.wishes.onDemand = onDemand;
     return this.#host.request("onDemand", { v: onDemand });
@@ -308,7 +314,7 @@ export class Torrent extends Emitter<TorrentEvents> {
   }
 }
 
-/** One file of a torrent. Reading it fetches what is missing, first what is read first. */
+/** One file of a torrent. Reading it fetches the missing pieces, in the order in which they are read. */
 export class TorrentFile {
   /** Components of its path; from strangers: show as text only. */
   readonly path: readonly string[];
@@ -334,7 +340,7 @@ export class TorrentFile {
 
   /** A URL that the service worker answers, with ranges, while this page is open. */
   async url(): Promise<string> {
-    // On a first visit that takes a while: the beginning is fetched meanwhile, for it is what a player asks for.
+    // On a first visit that takes a while. The beginning is fetched meanwhile, because a player asks for it first.
     if (!this.#host.wishes.onDemand && !navigator.serviceWorker.controller) void this.stream(0, 1).cancel();
     const scope = await this.#host.streaming();
     return new URL(`${STREAM_PATH}/${this.#hash}/${this.#index}/${encodeURIComponent(this.name)}`, scope).href;
@@ -348,7 +354,7 @@ export class TorrentFile {
   /** Its bytes from `start` to before `end`, pulled a chunk at a time. */
   stream(start = 0, end = this.length): ReadableStream<Uint8Array<ArrayBuffer>> {
     const { port1, port2 } = new MessageChannel();
-    // What waits for the next message: `start` for the head, then each `pull` for its chunk.
+    // The promise for the next message: `start` for the head, then each `pull` for its chunk.
     let answered: (() => void) | null = null;
     const answer = () => new Promise<void>((resolve) => (answered = resolve));
     return new ReadableStream<Uint8Array<ArrayBuffer>>(

@@ -1,9 +1,9 @@
 /**
- * Amounts of a token: parsed and printed here alone, and the rounding of prices. "Units" are the token's smallest units, "fine" is 2^-24
- * of one (docs/protocol.md, "Fine units").
+ * Amounts of a token are parsed and printed only here, and prices are rounded only here. "Units" are the token's
+ * smallest units, "fine" is 2^-24 of one (docs/protocol.md, "Fine units").
  */
 
-/** More digits before the point are a slip of the hand. */
+/** An amount with more digits before the point is a typing error. */
 const TYPED = /^\d{1,12}(?!\d)/;
 
 /** How an amount is printed. */
@@ -14,7 +14,9 @@ export interface AmountStyle {
   grouped?: boolean;
 }
 
-/** Decimal text ("1.5") to base units of a token with this many decimals; refuses what it cannot hold exactly. */
+/**
+ * Decimal text ("1.5") to base units of a token with this many decimals; refuses an amount that it cannot hold exactly.
+ */
 export function parseAmount(text: string | number | bigint, decimals: number): bigint {
   const units = unitsIn(String(text).trim(), decimals);
   if (units === null) throw new RangeError(`"${text}" is not an amount with at most ${decimals} decimals`);
@@ -22,8 +24,8 @@ export function parseAmount(text: string | number | bigint, decimals: number): b
 }
 
 /**
- * The same for what a person typed: with commas between thousands, or one as the decimal point. `null` if it is no amount, has too many
- * places or digits, or is a thousand times as much to some as it is to others ("1,500").
+ * The same for an amount that a person typed: with commas between thousands, or one as the decimal point. `null` if it
+ * is no amount, has too many places or digits, or is a thousand times as much to some people as to others ("1,500").
  */
 export function parseTypedAmount(text: string, decimals: number): bigint | null {
   const typed = text.trim();
@@ -33,7 +35,7 @@ export function parseTypedAmount(text: string, decimals: number): bigint | null 
   return TYPED.test(plain) ? unitsIn(plain, decimals) : null;
 }
 
-/** Base units to decimal text, without zeros at the end but for those that the style asks for. */
+/** Base units to decimal text, without zeros at the end, except those that the style asks for. */
 export function formatAmount(
   units: bigint,
   decimals: number,
@@ -52,10 +54,13 @@ function unitsIn(text: string, decimals: number): bigint | null {
   return BigInt(whole + fraction.slice(0, decimals).padEnd(decimals, "0"));
 }
 
-/** Of the deposit: the least bond that a seller asks for by default (docs/protocol.md, "Constants"). */
+/** Percent of the deposit: the least bond that a seller asks for by default (docs/protocol.md, "Constants"). */
 const BOND_PERCENT = 125n;
 
-/** The bond, in the same units, that goes with a deposit where the page does not say: what sellers ask for by default. */
+/**
+ * The bond, in the same units, that goes with a deposit where the page does not say: the least that sellers accept by
+ * default.
+ */
 export function bondFor(deposit: bigint): bigint {
   return (deposit * BOND_PERCENT + 99n) / 100n;
 }

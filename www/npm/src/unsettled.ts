@@ -1,31 +1,34 @@
 /**
- * What was sent and whose end nobody saw. It is kept over reloads, so that the next try follows what is out already and asks for nothing
- * twice.
+ * Transactions that were sent and whose end nobody saw. They are kept over reloads, so that the next try follows such a
+ * transaction and asks for nothing twice.
  */
 
 import { PieceworkError } from "./errors.js";
 import type { Sent } from "./following.js";
 import type { Wallet } from "./wallet.js";
 
-/** Something that is out. Amounts are decimal base units. */
+/** A transaction that is out. Amounts are decimal base units. */
 export interface Unsettled extends Sent {
   /** It was sent as calls (EIP-5792), and `hash` is their id. */
   calls?: boolean;
   /** The network did not know it any more. */
   gone?: boolean;
-  /** Of a deposit: whose account, what was to be added, and what the account held before. */
+  /** For a deposit: its account, the sums to be added, and the sums that the account held before. */
   deposit?: { id: string; amount: string; bond: string; balanceBefore: string; bondBefore: string };
 }
 
-/** Whether the chain shows that it was done, by whatever transaction. */
+/** Whether the chain shows that the work was done, by whichever transaction. */
 export type Done = (sent: Unsettled) => Promise<boolean>;
 
-/** After this it is said that one waits for the chain. */
+/** After this time the page says that it waits for the chain. */
 const SAY_AFTER_MS = 15_000;
 
 type Kept = Map<string, Unsettled>;
 
-/** Where the page may store nothing, what is out is remembered until the page is left: by owner and vault, then by what it is for. */
+/**
+ * Transactions that are out, where the page may store nothing: remembered until the page is left, by owner and vault,
+ * then by purpose.
+ */
 const remembered = new Map<string, Kept>();
 
 /** Does things on chain through one wallet at one vault, each of them once. */
@@ -40,13 +43,19 @@ export class Sender {
     this.#name = `piecework sent ${chainId} ${vault.toLowerCase()} ${wallet.address}`;
   }
 
-  /** Follows what was sent earlier for this; what it was if it came to be, null if something is to be sent (again). */
+  /**
+   * Follows a transaction that was sent earlier for this purpose; gives it if it came to be, null if the caller must
+   * send (again).
+   */
   async earlier(purpose: string, done: Done): Promise<Unsettled | null> {
     const sent = this.#kept().get(purpose);
     return sent && (await this.#end(purpose, sent, done)) === "done" ? sent : null;
   }
 
-  /** Sends something for the first time or after {@link earlier} said so, and follows it to its end. Throws unless it is done. */
+  /**
+   * Sends for the first time, or after {@link earlier} gave null, and follows the transaction to its end. Throws unless
+   * it is done.
+   */
   async send(purpose: string, done: Done, send: () => Promise<Unsettled>): Promise<void> {
     const sent = await send();
     this.#keep(purpose, sent);
@@ -54,7 +63,7 @@ export class Sender {
     if (end !== "done") throw new PieceworkError(undone(end, sent.hash));
   }
 
-  /** Follows something to its end and forgets it, unless the end is not seen. */
+  /** Follows a transaction to its end and forgets it, unless its end is not seen. */
   async #end(purpose: string, sent: Unsettled, done: Done): Promise<"done" | Undone> {
     const timer = setTimeout(
       () => this.#say(`The chain has not confirmed ${sent.hash} yet: it is looked for until it does.`),
@@ -67,11 +76,12 @@ export class Sender {
         : await this.#wallet.follow(sent, patience);
       if (kind === "open")
         throw new PieceworkError(
-          `The chain has not confirmed ${sent.hash} after ten minutes. It may still come: try again to go on waiting, and nothing is asked a second time.`,
+          `The chain has not confirmed ${sent.hash} after ten minutes. It may still come: try again to go on ` +
+            "waiting, and nothing is asked a second time.",
         );
       if (kind === "reverted" || kind === "refused") return this.#ended(purpose, kind);
       if (kind === "mined") return this.#ended(purpose, "done");
-      // Another transaction may have done the same, as when the user speeds it up: the chain's own word decides.
+      // Another transaction may have done the same, as when the user speeds it up: the chain's state decides.
       if (await done(sent)) {
         if (kind === "replaced")
           this.#say(`${sent.hash} was replaced in the wallet by another transaction, which did the same.`);
@@ -94,7 +104,7 @@ export class Sender {
     this.#change((kept) => kept.set(purpose, sent));
   }
 
-  /** What is out now: other tabs send, too, and see the end of it. */
+  /** The transactions that are out now. Other tabs send too, and see the end of them. */
   #kept(): Kept {
     try {
       const read: unknown = JSON.parse(localStorage.getItem(this.#name) ?? "[]");
@@ -117,19 +127,28 @@ export class Sender {
   }
 }
 
-/** Ends that leave a thing undone. */
+/** Ends that leave the work undone. */
 export type Undone = "reverted" | "refused" | "replaced" | "dropped";
 
 /** A sentence for each. */
 export function undone(end: Undone, hash: string): string {
   switch (end) {
     case "reverted":
-      return `The contract refused ${hash}, and nothing was changed: try again, or look the transaction up in a block explorer.`;
+      return (
+        `The contract refused ${hash}, and nothing was changed: try again, or look the transaction up in a ` +
+        "block explorer."
+      );
     case "refused":
       return "The wallet could not carry it out, and nothing was taken: open your wallet to see why.";
     case "replaced":
-      return `${hash} was cancelled in the wallet, or replaced by a transaction that did something else: nothing was changed.`;
+      return (
+        `${hash} was cancelled in the wallet, or replaced by a transaction that did something else: nothing was ` +
+        "changed."
+      );
     case "dropped":
-      return `The network does not know ${hash} any more, and the chain shows nothing of it: look into your wallet, then try again.`;
+      return (
+        `The network does not know ${hash} any more, and the chain shows nothing of it: look into your wallet, ` +
+        "then try again."
+      );
   }
 }

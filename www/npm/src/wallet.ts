@@ -10,7 +10,10 @@ export interface WalletProvider {
   removeListener?(event: string, listener: (value: unknown) => void): unknown;
 }
 
-/** A wallet found in this page (EIP-6963), or `window.ethereum`. Name and icon come from it: show them as text and image only. */
+/**
+ * A wallet found in this page (EIP-6963), or `window.ethereum`. Name and icon come from it: show them as text and image
+ * only.
+ */
 export interface WalletInfo {
   readonly id: string;
   readonly name: string;
@@ -31,7 +34,7 @@ interface Announcement extends Event {
   detail?: { info?: { uuid?: unknown; rdns?: unknown; name?: unknown; icon?: unknown }; provider?: WalletProvider };
 }
 
-/** Wallets kept at once; a page that announces more is not believed. */
+/** Wallets that are kept at once; a page that announces more is not believed. */
 const MAX_WALLETS = 32;
 const found = new Map<string, { info: WalletInfo; provider: WalletProvider }>();
 let listening = false;
@@ -69,7 +72,7 @@ function injectedProvider(): WalletProvider | undefined {
   return typeof provider?.request === "function" ? provider : undefined;
 }
 
-/** The account that a wallet's list of them shows this site, in lower case; null where it shows none. */
+/** The account that a wallet shows this site in its list, in lower case; null where it shows none. */
 export function accountIn(list: unknown): string | null {
   const first: unknown = Array.isArray(list) ? list[0] : undefined;
   return typeof first === "string" && /^0x[0-9a-fA-F]{40}$/.test(first) ? first.toLowerCase() : null;
@@ -90,7 +93,10 @@ export class Wallet {
     this.#chain = chain;
   }
 
-  /** Asks the wallet. Whatever it fails with becomes a {@link PieceworkError}, the user's refusal a {@link PieceworkRejectedError}. */
+  /**
+   * Asks the wallet. Any failure becomes a {@link PieceworkError}, and the user's refusal a
+   * {@link PieceworkRejectedError}.
+   */
   async request<T>(method: string, params: unknown = []): Promise<T> {
     return requestOf<T>(this.#provider, method, params);
   }
@@ -114,7 +120,7 @@ export class Wallet {
     if (!(await this.#isOnChain())) throw new PieceworkError(`The wallet is not on chain ${this.#chainId}.`);
   }
 
-  /** Nothing is asked of the user any more. What is out is followed to its end all the same. */
+  /** The user is asked for nothing any more. A transaction that is out is still followed to its end. */
   leave(): void {
     this.#left = true;
   }
@@ -150,7 +156,7 @@ export class Wallet {
     }
   }
 
-  /** Sends a transaction, after {@link check}. That it is out says nothing yet: {@link follow} it. */
+  /** Sends a transaction, after {@link check}. A transaction that is out is not done yet: {@link follow} it. */
   async send(to: string, data: string): Promise<Sent> {
     await this.check();
     return this.submit(to, data);
@@ -158,7 +164,8 @@ export class Wallet {
 
   /** Sends a transaction right after {@link check}. */
   async submit(to: string, data: string): Promise<Sent> {
-    // What the wallet takes for its nonce, so that another in its place can be told; the network names it again.
+    // The wallet's own idea of its nonce, so that another transaction in its place can be recognised; the network names
+    // it again.
     const pending = await this.request<string>("eth_getTransactionCount", [this.address, "pending"]).catch(() => null);
     const hash = await this.request<unknown>("eth_sendTransaction", [{ from: this.address, to, data, value: "0x0" }]);
     if (typeof hash !== "string")
@@ -168,7 +175,7 @@ export class Wallet {
     return { hash, from: this.address, nonce: pending === null ? null : Number(pending) };
   }
 
-  /** What became of a transaction that is out. */
+  /** The end of a transaction that is out. */
   follow(sent: Sent, unknownFor?: number): Promise<Fate> {
     return follow((method, params) => this.request(method, params), sent, unknownFor);
   }
@@ -192,7 +199,7 @@ export class Wallet {
         },
       ]);
     } catch (error) {
-      // The next try goes without: who does not want another kind of account is not asked for it again.
+      // The next try goes without: a user who does not want another kind of account is not asked for it again.
       this.#refusedUpgrade ||= (error as PieceworkError).code === UPGRADE_REFUSED;
       if (judge((error as PieceworkError).cause) === "unsupported") return null;
       throw error;
@@ -217,7 +224,7 @@ export class Wallet {
     return status === "supported" || (status === "ready" && !this.#refusedUpgrade);
   }
 
-  /** What became of calls that were sent as one. */
+  /** The end of calls that were sent as one. */
   followCalls(id: string, unknownFor?: number): Promise<CallsFate> {
     return followCalls((method, params) => this.request(method, params), id, unknownFor);
   }

@@ -2,7 +2,7 @@
 import init, { Engine } from "../wasm/piecework.js";
 import type { FromWorker, ToWorker } from "./protocol.js";
 
-/** What this build's wasm carries in its section `piecework`. */
+/** The name of the build, from the section `piecework` of this build's wasm. */
 declare const BUILD_MARK: string;
 
 const scope = globalThis as unknown as {
@@ -14,14 +14,15 @@ const scope = globalThis as unknown as {
 const text = (error: unknown) => (error instanceof Error ? error.message : String(error));
 let starting = false;
 
-// A trap is terminal and says nothing itself. One in an event's handler or a task reaches the page as the worker's error;
-// one in a promise would end here unheard. Whatever ends unheard before the engine is there would leave it waited for.
+// A trap ends the engine and reports nothing itself. A trap in an event's handler or in a task reaches the page as the
+// worker's error; a trap in a promise would end here unheard. A fault before the engine is there would leave the page
+// waiting.
 scope.onunhandledrejection = ({ reason }) => {
   if (starting) scope.postMessage({ t: "failedStart", text: text(reason) });
   else if (reason instanceof WebAssembly.RuntimeError) scope.postMessage({ t: "trap", text: reason.message });
 };
 
-/** Here where the page could not. */
+/** The worker loads it where the page could not. */
 async function load(url: string): Promise<WebAssembly.Module> {
   const response = await fetch(url);
   if (!response.ok)
@@ -39,21 +40,24 @@ function checked(module: WebAssembly.Module, url: string): WebAssembly.Module {
   return module;
 }
 
-/** The browser takes its time to open its storage for a site: that goes on while the wasm comes. The engine says what is wrong with it. */
+/**
+ * The browser needs time to open its storage for a site: it does so while the wasm comes. The engine reports a fault of
+ * it.
+ */
 async function open(storage: () => Promise<unknown>): Promise<void> {
   await storage().catch(() => undefined);
 }
 void open(async () => navigator.storage.getDirectory());
 void open(async () => indexedDB.databases());
 
-/** What the page compiled meanwhile; null: it could not, and this worker finds out why. */
+/** The module that the page compiled meanwhile; null: the page could not, and this worker finds out why. */
 let compiled!: (module: WebAssembly.Module | null) => void;
 const compiling = new Promise<WebAssembly.Module | null>((resolve) => (compiled = resolve));
 
 /** Channels of offers that no engine has asked for yet. */
 let early: (RTCDataChannel | MessagePort)[] = [];
 
-/** Whether it was for this script. */
+/** Whether the message was for this script. */
 function keep(message: ToWorker): boolean {
   if (message.t === "module") compiled(message.module);
   else if (message.t === "earlyChannel") early.push(message.channel);
@@ -62,7 +66,10 @@ function keep(message: ToWorker): boolean {
   return true;
 }
 
-/** A port to the engine beside another page's own: it says goodbye when that page is gone without a word, as one that the browser threw away. */
+/**
+ * A port to the engine beside another page's own. It says goodbye for a page that is gone without a word, as a page
+ * that the browser threw away.
+ */
 function watched(page: MessagePort, alive: string): MessagePort {
   const { port1, port2 } = new MessageChannel();
   page.onmessage = ({ data, ports }) => port1.postMessage(data, ports as MessagePort[]);
@@ -80,7 +87,7 @@ function hand(engine: Engine, message: ToWorker): void {
 scope.onmessage = async ({ data }) => {
   if (keep(data)) return;
   if (data.t !== "start") return;
-  // Until the engine is there, messages wait: none is about a connection yet.
+  // Messages wait until the engine is there: none is about a connection yet.
   const waiting: ToWorker[] = [];
   scope.onmessage = (event) => void (keep(event.data) || waiting.push(event.data));
   starting = true;

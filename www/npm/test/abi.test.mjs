@@ -15,8 +15,10 @@ test("every selector is the hash of its signature", () => {
 
 test("open and topUp are encoded as ethers encodes them", () => {
   const vault = new Interface([
-    "function open(address key, uint96 tranche, uint112 amount, uint112 bond, (uint256 deadline, uint8 v, bytes32 r, bytes32 s) permit)",
-    "function topUp(address key, uint112 amount, uint112 bond, (uint256 deadline, uint8 v, bytes32 r, bytes32 s) permit)",
+    "function open(address key, uint96 tranche, uint112 amount, uint112 bond, " +
+      "(uint256 deadline, uint8 v, bytes32 r, bytes32 s) permit)",
+    "function topUp(address key, uint112 amount, uint112 bond, " +
+      "(uint256 deadline, uint8 v, bytes32 r, bytes32 s) permit)",
   ]);
   const key = "0x19E7E376E7C213B7E7e7e46cc70A5dD086DAff2A";
   const [r, s] = [`0x${"12".repeat(32)}`, `0x${"34".repeat(32)}`];

@@ -1,4 +1,4 @@
-// What a client tells the engine, and what it tells the next one.
+// The client's messages to the engine, and to the next engine.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { HASH, MAGNET, asked, engines, payments, price, started } from "./page.mjs";
@@ -28,11 +28,11 @@ test("a budget that was set holds for the next engine, also where another client
   assert.equal(await budget(host), 300_000n);
   await restart(host);
   assert.equal(engines.at(-1).payment.budget, 300_000n);
-  // Set by another than the one whose engine runs.
+  // Set by another page than the one whose engine runs.
   await second.setBudget("0.2");
   await restart(host);
   assert.equal(await budget(host), 200_000n);
-  // Set before it came, and by one that is gone.
+  // Set before it came, and by a page that is gone.
   const third = open(t, { payments: payments() });
   assert.equal(await budget(third), 200_000n);
   await host.destroy();
@@ -40,7 +40,7 @@ test("a budget that was set holds for the next engine, also where another client
   await second.destroy();
   assert.equal(await budget(third), 200_000n);
   assert.equal(engines.at(-1).payment.budget, 200_000n);
-  // What is spent at another vault is another matter.
+  // The spending at another vault does not count here.
   const other = open(t, { payments: payments("66") });
   const failed = new Promise((resolve) => other.on("error", resolve));
   assert.match((await failed).error.message, /close that page/);
@@ -60,12 +60,12 @@ test("the most that a later add of a title allows to be paid is what the next en
   assert.equal(await client.add(HASH, { maxPricePerGB: "1" }), first);
   assert.equal(engines.at(-1).told.at(-1).maxPricePerBlock, price(1));
   assert.equal(await again(), price(1));
-  // One that says nothing of it changes nothing.
+  // A message without it changes nothing.
   await client.add(MAGNET);
   assert.equal(await again(), price(1));
 });
 
-/** What the engine that runs now was told of the title's limit last, once it was added. */
+/** The last limit of the title that the running engine got, once the title was added. */
 async function limit(client) {
   await client.stats();
   const { told } = engines.at(-1);
@@ -87,14 +87,14 @@ for (const [how, allow] of [
     const host = open(t, TRACKED);
     await allow(host);
     const second = open(t, TRACKED);
-    await second.add(HASH); // one that says nothing of it changes nothing
+    await second.add(HASH); // a message without it changes nothing
     const third = open(t, TRACKED);
     await third.stats();
     const next = started();
     await host.destroy();
     await next;
     assert.equal(await limit(second), most);
-    // Nor does one that comes after who said it, to an engine that never heard of the title.
+    // Neither does a client that comes after the page that set it, to an engine that never heard of the title.
     await second.destroy();
     await third.stats();
     await third.add(HASH);
@@ -102,7 +102,7 @@ for (const [how, allow] of [
   });
 }
 
-test("of two pages that allow different sums for a title, the last one to say it counts, also for the next engine", async (t) => {
+test("of two pages that allow different sums for a title, the last counts, also for the next engine", async (t) => {
   const host = open(t, TRACKED);
   const [first, second] = [await host.add(HASH, { maxPricePerGB: "1" }), open(t, TRACKED)];
   await (await second.add(HASH)).setMaxPricePerGB("5");
@@ -132,7 +132,7 @@ test("what a page of another vault says of budget and limits is not taken for wh
   const other = open(t, { ...TRACKED, payments: payments("66") });
   await new Promise((resolve) => other.on("error", resolve));
   await assert.rejects(other.setBudget("5"), /close that page/);
-  // A message that comes after it has been heard by then.
+  // The engine has taken the earlier message by then.
   const second = open(t, TRACKED);
   await second.setBudget("0.2");
   await other.setBudget("5").catch(() => undefined);
@@ -157,7 +157,7 @@ test("who sells is asked for lasting storage, for what was earned is nowhere els
   assert.equal(await asks(() => client.seed(file, { sellPricePerGB: "0" })), 0);
   assert.equal(await asks(() => client.seed(file, { sellPricePerGB: "5" })), 1);
   assert.equal(await asks(() => client.torrents[0].setSellPricePerGB("0")), 0);
-  // Where the browser asks its user, and was told neither yes nor no, once a visit is enough.
+  // If the browser asks its user, and the user does not answer, the page asks once in a visit.
   assert.equal(await asks(() => client.torrents[0].setSellPricePerGB("2")), 0);
   assert.equal(await asks(() => client.seed(file, { sellPricePerGB: "5" })), 0);
   await client.destroy();

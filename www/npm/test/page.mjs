@@ -1,4 +1,4 @@
-// What a client needs of a page, and in place of the engine one that notes what it is told.
+// The surroundings of a client: a page, and in place of the engine one that notes its messages.
 import { finePerBlock } from "./build/units.js";
 
 export const payments = (vault = "44", more = {}) => ({
@@ -13,7 +13,7 @@ export const price = (tokens) => finePerBlock(BigInt(tokens) * 1_000_000n);
 export const HASH = "ab".repeat(20);
 export const MAGNET = `magnet:?xt=urn:btih:${HASH}`;
 
-/** How often lasting storage was asked for. */
+/** How many times the page asked for lasting storage. */
 export const asked = { times: 0 };
 
 /** The engines that were started, the last one last. */

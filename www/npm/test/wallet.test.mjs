@@ -1,4 +1,4 @@
-// The deposit against a wallet that only records what it is asked: prompts are counted, nothing is guessed.
+// The deposit against a wallet that only records its requests: prompts are counted, nothing is guessed.
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { AbiCoder, Interface, TypedDataEncoder, Wallet as Signer } from "ethers";
@@ -19,12 +19,14 @@ const PROMPTS = new Set([
   "wallet_addEthereumChain",
 ]);
 const vault = new Interface([
-  "function open(address key, uint96 tranche, uint112 amount, uint112 bond, (uint256 deadline, uint8 v, bytes32 r, bytes32 s) permit)",
+  "function open(address key, uint96 tranche, uint112 amount, uint112 bond, " +
+    "(uint256 deadline, uint8 v, bytes32 r, bytes32 s) permit)",
   "function topUp(address key, uint112 amount, uint112 bond, (uint256 deadline, uint8 v, bytes32 r, bytes32 s) permit)",
   "function exit(address key)",
   "function token() view returns (address)",
   "function exitDelay() view returns (uint256)",
-  "function state(bytes32 id, uint256 word) view returns (uint112,uint96,uint40,bool,uint112,uint48,uint256,uint256,uint256,uint256)",
+  "function state(bytes32 id, uint256 word) view " +
+    "returns (uint112,uint96,uint40,bool,uint112,uint48,uint256,uint256,uint256,uint256)",
 ]);
 const token = new Interface([
   "function approve(address,uint256)",
@@ -60,7 +62,7 @@ class TestWallet {
     const lacks =
       (method === "eth_signTypedData_v4" && this.kind !== "permit") ||
       (method === "wallet_sendCalls" && this.kind !== "5792");
-    // What a wallet does not know it refuses without asking anybody.
+    // The wallet refuses a method that it does not know, without asking anybody.
     if (PROMPTS.has(method) && !lacks) this.prompts.push(method);
     if (this.reject === method) throw Object.assign(new Error("no"), { code: 4001 });
     if (this.answers?.[method]) return this.answers[method](params);
@@ -184,11 +186,11 @@ for (const [kind, prompts] of [
   });
 }
 
-test("a permit lasts an hour by whichever clock is ahead: the machine's, the one that goes on, the chain's", async (t) => {
+test("a permit lasts an hour by the clock that is ahead: the machine's, the steady one, the chain's", async (t) => {
   const HOUR = 3_600;
   const now = Math.floor(Date.now() / 1_000);
   const cases = [
-    // Seconds since the epoch by the machine's clock and by the last block; what the permit lasts to.
+    // Seconds since the epoch by the machine's clock and by the last block, and the permit's end.
     [now, now - 10, now],
     [now - 90_000, now - 10, now],
     [now, now + 90_000, now + 90_000],
@@ -266,10 +268,10 @@ test("a wallet on another chain is moved before anything is sent", async () => {
   assert.deepEqual(wallet.prompts, ["eth_requestAccounts", "wallet_switchEthereumChain", "wallet_sendCalls"]);
 });
 
-// ---- what a wallet's errors mean
+// ---- the meanings of a wallet's errors
 
 const error = (message, more) => Object.assign(new Error(message), more);
-/** How users' refusals were seen to come. */
+/** Forms of users' refusals that were seen. */
 const REFUSALS = [
   { code: 4001, message: "User rejected the request." },
   { code: "4001" },
@@ -391,7 +393,7 @@ test("however the permit is refused, no other prompt follows", async () => {
   }
 });
 
-test("a wallet that fails at the permit asks nothing more now, and is asked for an approval the next time", async () => {
+test("a wallet that fails at the permit asks nothing more now, and asks for an approval the next time", async () => {
   const wallet = new TestWallet("permit");
   wallet.answers = {
     eth_signTypedData_v4: () => {
@@ -447,7 +449,7 @@ test("whatever a wallet answers to a question, what comes of it is a sentence, a
   }
 });
 
-test("of two wallets that are asked, the one that is turned to later stays, however late the other answers", async () => {
+test("of two wallets that are asked, the later one stays, however late the other answers", async () => {
   const slow = new TestWallet("permit");
   const pay = payments(slow);
   let answer;
@@ -463,7 +465,7 @@ test("of two wallets that are asked, the one that is turned to later stays, howe
   assert.equal(pay.address, signer.address.toLowerCase());
 });
 
-test("who asks for the same twice at once is prompted once, and a wallet that never answers holds up nothing but itself", async () => {
+test("two equal requests prompt once, and a wallet that never answers holds up nothing but itself", async () => {
   for (const [state, act] of [
     [CLOSED, (pay) => pay.deposit(1n, 2n)],
     [OPEN, (pay) => pay.exit()],
@@ -570,7 +572,7 @@ test("a vault that a deposit may leave in less than a day gets none", async () =
   assert.deepEqual(wallet.prompts, ["eth_requestAccounts"]);
 });
 
-// ---- what becomes of what was sent
+// ---- the ends of transactions that were sent
 
 /** Lets time pass, as fast as the code under test asks for it, until the promise is settled. */
 async function passing(t, promise) {
@@ -591,13 +593,15 @@ async function passing(t, promise) {
 
 let accounts = 0;
 
-/** A connected wallet without typed data on a virtual clock, allowed everything already: a deposit is one transaction. */
+/**
+ * A connected wallet without typed data on a virtual clock, allowed everything already: a deposit is one transaction.
+ */
 async function sending(t, answers) {
   t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
   const wallet = new TestWallet("neither");
   wallet.allowance = 1n << 100n;
   wallet.nonce = 8;
-  // What is out is remembered by account: each test has its own.
+  // Transactions that are out are remembered by account, so each test has its own.
   const account = `0x${(++accounts).toString(16).padStart(40, "0")}`;
   wallet.answers = {
     eth_requestAccounts: () => [account],
@@ -661,7 +665,7 @@ test("a receipt is read in every form, and what is none is looked for again", as
   }
 });
 
-test("a deposit that the user speeds up is found by its nonce and by the chain, one that the user cancels is said", async (t) => {
+test("a deposit that the user speeds up is found by nonce and chain; a cancelled one is reported", async (t) => {
   for (const [what, state] of [
     ["sped up", OPEN],
     ["cancelled", CLOSED],
@@ -683,7 +687,7 @@ test("a deposit that the user speeds up is found by its nonce and by the chain, 
   }
 });
 
-test("a transaction that the network forgets is given up after minutes, and the next try sends anew only if nothing came of it", async (t) => {
+test("a transaction that the network forgets is given up, and sent anew only if nothing came of it", async (t) => {
   const { wallet, deposit } = await sending(t, () => ({
     eth_getTransactionReceipt: () => null,
     eth_getTransactionByHash: () => null,
@@ -708,7 +712,7 @@ test("a transaction that takes longer than ten minutes can be waited for again, 
   await pay.connect(undefined, false);
   assert.equal((await deposit()).error, undefined);
   assert.equal(sends(wallet), 1);
-  // Another deposit is another matter.
+  // Another deposit does not count.
   assert.equal((await deposit()).error, undefined);
   assert.equal(sends(wallet), 2);
 });
@@ -773,7 +777,7 @@ test("calls sent as one are followed by every kind of status", async (t) => {
 
 // ---- redeeming
 
-/** A page that redeems one batch; what the engine is told of it. */
+/** A page that redeems one batch, and the engine's messages about it. */
 async function redeeming(t, answers) {
   t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
   const wallet = new TestWallet("neither");
@@ -883,7 +887,7 @@ test("a redemption that takes long is waited for again, and not sent again", asy
   assert.equal(sends(wallet), 1);
 });
 
-// ---- what the page keeps
+// ---- the page's records
 
 /** `localStorage` of a page, for one test. */
 function storage(t) {
@@ -897,7 +901,7 @@ function storage(t) {
   return kept;
 }
 
-test("the page keeps the number of the engine's start apart from the engine's records, and tells it the next engine", (t) => {
+test("the page keeps the number of the engine's start apart from its records, for the next engine", (t) => {
   const kept = storage(t);
   const pay = payments(new TestWallet("permit"));
   assert.equal(pay.engineConfig().generation, undefined);
@@ -919,7 +923,7 @@ test("an account whose records are behind is left as it is, and the deposit goes
   let held = true;
   const pay = payments(wallet, requests, {
     accountId: () => ({ id: `0x${"77".repeat(32)}`, sessionKey: KEY, held }),
-    // In the place of the one that was seen to be behind: another page may have made one meanwhile.
+    // In the place of the deposit that was seen to be behind: another page may have made one meanwhile.
     newSessionKey: ({ old }) => {
       assert.equal(old, KEY);
       held = false;
@@ -951,7 +955,7 @@ test("what another tab sent is followed, and what another tab saw the end of is 
   assert.equal((await deposit()).error, undefined);
   assert.equal(sends(wallet), 2);
   assert.equal(kept.size, 0);
-  // What somebody else wrote there is nothing that was sent.
+  // A value that somebody else wrote there is no transaction that was sent.
   kept.set(name, '[["deposit", 5], 7]');
   assert.equal((await deposit()).error, undefined);
   assert.equal(sends(wallet), 3);

@@ -1,8 +1,9 @@
 /**
- * The page as a whole: which view is shown, what is wrong, and the regular look at the engine.
+ * The page as a whole: the view that is shown, the errors, and the regular look at the engine.
  *
- * Views are chosen by the part of the URL behind `#`: nothing, `/title/<info hash>`, `/money`, or `magnet=<link>`, so that back,
- * reload and bookmarks do what they do everywhere. `document.body.dataset` says view and phase for style sheets and tests.
+ * The part of the URL behind `#` chooses the view: nothing, `/title/<info hash>`, `/money`, or `magnet=<link>`. So
+ * back, reload and bookmarks work as everywhere. `document.body.dataset` names view and phase for style sheets and
+ * tests.
  */
 
 import type { Config } from "./config.ts";
@@ -15,7 +16,7 @@ import { MoneyView } from "./views/money.ts";
 import { OpenView } from "./views/open.ts";
 import { TitleView } from "./views/title.ts";
 
-/** How often the engine is looked at while the page is visible, and while it is not. */
+/** Pauses between looks at the engine, while the page is visible and while it is not. */
 const LOOK_MS = 300;
 const LOOK_HIDDEN_MS = 2000;
 
@@ -65,10 +66,10 @@ export class App implements Host {
     else location.hash = hash;
   }
 
-  /** Says what is wrong, at the top of every view, until it is dismissed. */
+  /** Shows an error at the top of every view, until it is dismissed. */
   problem(title: string, text: string, action?: { label: string; run: () => void }): void {
     const banner = byId("banner");
-    // An alert that is filled while it is hidden is said once, when it is shown.
+    // A screen reader reads an alert that is filled while it is hidden once, when it is shown.
     show(banner, false);
     delete banner.dataset.kind;
     setText(byId("banner-title"), title);
@@ -136,10 +137,10 @@ export class App implements Host {
   /** Looks at the engine, and brings the view up to date. */
   async lookNow(): Promise<void> {
     try {
-      // The title is asked first: what it spent is then never more than what was spent in all.
+      // The page asks for the title first: its spending is then never more than the spending in all.
       const title = this.view === "title" ? this.title.current : null;
       const asked = title?.look();
-      asked?.catch(() => undefined); // heard below, unless the next line fails first
+      asked?.catch(() => undefined); // handled below, unless the next line fails first
       this.look = await this.engine.look();
       this.#net(this.look);
       if (this.view === "title") await this.title.refresh(title && asked ? { title, look: await asked } : null);
@@ -160,7 +161,7 @@ export class App implements Host {
       parts.push(`\u2193 ${rate(look.downloadRate)}`, `\u2191 ${rate(look.uploadRate)}`);
     else if (look.trackers.length > 0) parts.push(connected ? "Connected" : "Connecting\u2026");
     else parts.push("Ready");
-    // Not announced: rates change all the time. What matters of it is said when it happens.
+    // Not announced: rates change all the time. The page announces the important changes when they happen.
     setText(byId("net-text"), parts.join("  "));
   }
 
@@ -168,7 +169,7 @@ export class App implements Host {
     if (this.look) this.#net(this.look);
     if (this.view === "money") this.#money.refresh();
     if (!navigator.onLine) {
-      // The banner is an alert: a screen reader says it by itself.
+      // The banner is an alert: a screen reader reads it by itself.
       this.problem(
         "You are offline.",
         "What is already here plays on. The rest continues by itself when the connection is back.",

@@ -1,6 +1,7 @@
 /**
- * What the site that carries this page decides: trackers, chain, prices. It is read from one JSON file beside the page (named by
- * `<meta name="piecework-config">`), never from a link: whoever sends a magnet link must not choose where money goes.
+ * The decisions of the site that carries this page: trackers, chain, prices. The page reads them from one JSON file
+ * beside it (named by `<meta name="piecework-config">`), never from a link: the sender of a magnet link must not choose
+ * where money goes.
  *
  * The URL may carry the title (`#magnet=...` or `?magnet=...`), and for tests `?bridge=1`.
  */
@@ -25,7 +26,7 @@ export interface PaymentSetup {
   budget: bigint;
   /** Token units put down at the first paid title; more if the title can cost more. */
   deposit: bigint;
-  /** What is asked when reselling, in percent of what was paid. */
+  /** The price when reselling, in percent of the price that was paid. */
   resellPercent: number;
   /** How long the contract keeps a deposit after an exit. */
   exitDelaySeconds: number;
@@ -48,10 +49,10 @@ export interface Config {
   devWallet: { mode: string; keys: string[] } | null;
 }
 
-/** What went wrong with the site's configuration, in a full sentence. */
+/** An error in the site's configuration, in a full sentence. */
 export class ConfigError extends Error {}
 
-/** The title the URL asks for, and the switches of tests. */
+/** The title that the URL asks for, and the switches of tests. */
 export interface Asked {
   magnet: string | null;
   bridge: boolean;
@@ -69,7 +70,10 @@ export function readUrl(url: URL): Asked {
   return { magnet, bridge: url.searchParams.get("bridge") === "1", wallet: url.searchParams.get("wallet") };
 }
 
-/** Fetches the configuration. A site without one is a plain free player. On this very machine the demo's file comes first. */
+/**
+ * Fetches the configuration. A site without one is a plain free player. On the visitor's own machine (localhost) the
+ * page tries the demo's file first.
+ */
 export async function load(): Promise<Config> {
   const named = document.querySelector<HTMLMetaElement>('meta[name="piecework-config"]')?.content || "config.json";
   const names = isLoopback(location.hostname) ? ["demo.json", named] : [named];

@@ -1,4 +1,4 @@
-/** What this browser's deposit can pay, and why it cannot. */
+/** The sum that this browser's deposit can pay, and why it cannot pay more. */
 
 import type { Lack, Money } from "./model.ts";
 
@@ -9,7 +9,9 @@ export const LACKS: Record<Lack, string> = {
   budget: "What you allowed to be spent is spent.",
   exiting: "Your deposit is on its way back, and no seller accepts it any more.",
   withdrawn: "Your deposit went back to your wallet.",
-  held: "More was promised from your deposit than this browser knows, as after a restored profile: it stays yours, and nothing more is bought from it.",
+  held:
+    "More was promised from your deposit than this browser knows, as after a restored profile: it stays yours, " +
+    "and nothing more is bought from it.",
 };
 
 /** The deposit is of no use any more, and only another one helps. */

@@ -18,7 +18,7 @@ export function make<K extends keyof HTMLElementTagNameMap>(
   return element;
 }
 
-/** Sets the text, if it differs: a text that is the same is not announced again and keeps its selection. */
+/** Sets the text, if it differs: an equal text is not announced again and keeps its selection. */
 export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
@@ -55,16 +55,16 @@ export function setLedger(list: HTMLElement, rows: LedgerRow[]): void {
   while (list.children.length > rows.length) list.lastElementChild?.remove();
 }
 
-/** How long what was said stays for those who read line by line. */
+/** How long an announced text stays for those who read line by line. */
 const SAID_MS = 5_000;
 let said: ReturnType<typeof setTimeout> | undefined;
 
-/** Says something to a screen reader, without moving the focus. The same words twice are said twice. */
+/** Announces a text to a screen reader, without moving the focus. The same words twice are announced twice. */
 export function announce(text: string): void {
   const live = byId("live");
   clearTimeout(said);
   if (live.textContent === text) live.textContent = "";
-  // A region that is emptied and filled in one go has not changed for a screen reader.
+  // For a screen reader, a region that is emptied and filled in one go has not changed.
   requestAnimationFrame(() => setText(live, text));
   said = setTimeout(() => setText(live, ""), SAID_MS);
 }
@@ -81,9 +81,9 @@ export async function confirm(title: string, paragraphs: string[], yes: string):
   return dialog.returnValue === "yes";
 }
 
-/** What an error says, as a sentence; never an empty text. */
+/** An error's text, as a sentence; never an empty text. */
 export function reason(error: unknown): string {
-  // Browsers differ in what they say here, and none says what it means.
+  // Browsers differ in this text, and none says what it means.
   if (error instanceof TypeError && /fetch|network|load failed/i.test(error.message))
     return "No answer came over the network.";
   const text = error instanceof Error ? error.message : typeof error === "string" ? error : "";

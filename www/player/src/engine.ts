@@ -1,8 +1,9 @@
 /**
- * The one module that knows the peer of the package `piecework`: everything the views do goes through here, as plain data and
- * promises. Only the package's amounts, which are text and numbers, are used elsewhere too.
+ * The one module that knows the peer of the package `piecework`. Every view works through it, with plain data and
+ * promises. Other modules use only the package's amounts, which are text and numbers.
  *
- * It uploads nothing until `setSharing` says so, fetches nothing of a title until `fetchAll`, and asks no wallet on its own.
+ * It uploads nothing until `setSharing` says so, fetches nothing of a title until `fetchAll`, and asks no wallet on its
+ * own.
  */
 
 import {
@@ -26,7 +27,7 @@ export type { WalletInfo };
 
 /** This browser or this way of opening the page lacks something. */
 export class Unsupported extends Error {
-  /** Full sentences: what is missing, and what to do. */
+  /** Full sentences: the missing feature, and the way out. */
   readonly lines: string[];
 
   constructor(lines: string[]) {
@@ -35,13 +36,13 @@ export class Unsupported extends Error {
   }
 }
 
-/** The visitor thought better of it. */
+/** The visitor changed the mind. */
 export class Cancelled extends Error {}
 
 /** A title to open. */
 export type Source = { magnet: string } | { torrent: Uint8Array } | { stored: string };
 
-/** Something the engine says. `infoHash` is `null` if it concerns all titles. */
+/** An event of the engine. `infoHash` is `null` if it concerns all titles. */
 export interface Notice {
   kind: "warning" | "error" | "payment" | "done" | "stopped";
   infoHash: string | null;
@@ -92,7 +93,7 @@ export class Title {
     return { ...stats, phase: state, files, maxPerGB: maxPricePerGB, peers: [...stats.peers] };
   }
 
-  /** Fetches all of it, not only what is looked at. */
+  /** Fetches all of it, not only the parts that are watched. */
   fetchAll(): Promise<void> {
     return this.#torrent.setOnDemand(false);
   }
@@ -104,7 +105,7 @@ export class Title {
     await found.streamTo(video);
   }
 
-  /** Writes a file of it where the visitor says, fetching what is missing. Throws {@link Cancelled}. */
+  /** Writes a file of it to a place that the visitor chooses, fetching the missing pieces. Throws {@link Cancelled}. */
   async save(file: number): Promise<void> {
     const found = this.#torrent.files[file];
     if (!found) throw new Error("This title has no such file.");
@@ -152,11 +153,11 @@ export class Title {
 export class Engine {
   /** The package's own object, for the console and for tests. */
   readonly client: Client;
-  /** Hears what the engine says. */
+  /** Listens to the engine's events. */
   onNotice: (notice: Notice) => void = () => undefined;
-  /** What the visitor decided about uploading; off until then. */
+  /** The visitor's decision about uploading; off until then. */
   sharing: Sharing = { on: false, cap: null };
-  /** What is proposed before the visitor decides. */
+  /** The proposal before the visitor decides. */
   sharingWish: Sharing;
   /** The connected wallet. */
   connected: { id: string; account: string } | null = null;
@@ -194,7 +195,7 @@ export class Engine {
           trackers: config.trackers,
           iceServers: config.iceServers,
           relayOnly: config.relayOnly,
-          // Nothing goes up before the visitor was told.
+          // Nothing goes up before the page has told the visitor.
           uploadLimit: 0,
           ...(config.maxConnections === null ? {} : { maxConnections: config.maxConnections }),
           ...(config.payment ? { payments: payments(config.payment) } : {}),
@@ -240,7 +241,10 @@ export class Engine {
     return title;
   }
 
-  /** Makes a title of files and keeps it here; token units per GB, 0 gives it away. It goes up only as `setSharing` says. */
+  /**
+   * Makes a title of files and keeps it here; token units per GB, 0 gives it away. It goes up only as `setSharing`
+   * says.
+   */
   async share(files: File[], pricePerGB: bigint): Promise<Title> {
     const torrent = await this.client.seed(files, {
       trackers: this.#config.trackers,
@@ -249,7 +253,7 @@ export class Engine {
     return this.#titleOf(torrent, []);
   }
 
-  /** What is on this device. */
+  /** The titles on this device. */
   async stored(): Promise<Stored[]> {
     const hashes = await this.client.stored();
     return [...new Set([...this.#titles.keys(), ...hashes])].map((infoHash) => this.#memory.title(infoHash));
@@ -272,7 +276,7 @@ export class Engine {
     this.sharingWish = sharing;
   }
 
-  /** What may be paid for a title per GB, and what may be spent from now on; token units. */
+  /** Sets the most that may be paid for a title per GB, and the most that may be spent from now on; token units. */
   async setLimits(title: Title, limits: { ceiling: bigint; budget: bigint }): Promise<void> {
     const { money } = await this.client.stats();
     await this.client.setBudget(this.client.format(money.spent + limits.budget));
@@ -280,13 +284,13 @@ export class Engine {
     await torrent?.setMaxPricePerGB(this.client.format(limits.ceiling));
   }
 
-  /** Of this title only what is free is fetched, whatever deposit there is. */
+  /** The page fetches only the free offers of this title, whatever deposit there is. */
   async takeOnlyFree(title: Title): Promise<void> {
     const torrent = this.client.torrents.find((one) => one.infoHash === title.infoHash);
     await torrent?.setMaxPricePerGB(this.client.format(0n));
   }
 
-  /** The wallets of this page as last heard of. */
+  /** The wallets of this page that announced themselves last. */
   wallets(): WalletInfo[] {
     return this.#wallets;
   }
@@ -309,7 +313,7 @@ export class Engine {
     this.#memory.exitAt = unixSeconds(account.exitAt);
   }
 
-  /** Redeems everything that pays, in so many transactions. Token units. */
+  /** Redeems everything that pays, in several transactions if need be. Gives token units. */
   redeem(): Promise<{ paid: bigint; batches: number }> {
     return this.client.redeem();
   }
@@ -320,7 +324,7 @@ export class Engine {
     else this.#memory.exitAt = unixSeconds((await this.client.exit()).exitAt);
   }
 
-  /** Takes back a deposit; what came back, in token units, if that is known. */
+  /** Takes back a deposit; gives the sum that came back, in token units, if it is known. */
   async withdraw(deposit: Deposit | null): Promise<bigint | null> {
     if (deposit) {
       await this.#recoverable.get(deposit.key)?.withdraw();
@@ -340,7 +344,7 @@ export class Engine {
     return found.map((deposit) => plain(deposit, deposit.sessionKey.toLowerCase() === own.sessionKey.toLowerCase()));
   }
 
-  /** This browser's deposit: read from the chain through the connected wallet, else what this page remembers of it. */
+  /** This browser's deposit: read from the chain through the connected wallet, else from the page's memory. */
   async ownDeposit(): Promise<Deposit | { exitAt: number | null; bond?: undefined } | null> {
     if (!this.connected) return { exitAt: this.#memory.exitAt };
     const account = await this.client.account();
@@ -361,7 +365,8 @@ export function trackersIn(source: Source): string[] {
       .getAll("tr")
       .filter((url) => /^wss?:\/\//i.test(url));
   if (!("torrent" in source)) return [];
-  // BEP 3 sorts keys: `announce` and `announce-list` come before `info`. Each URL is a string of the length before its colon.
+  // BEP 3 sorts keys: `announce` and `announce-list` come before `info`. Each URL is a string of the length before its
+  // colon.
   const [head = ""] = new TextDecoder("latin1").decode(source.torrent).split("4:infod", 1);
   return [...head.matchAll(/(\d{1,4}):(?=wss?:\/\/)/g)].map((found) =>
     head.slice(found.index + found[0].length, found.index + found[0].length + Number(found[1])),
@@ -399,5 +404,5 @@ function unixSeconds(date: Date | null): number | null {
   return date === null ? null : Math.floor(date.getTime() / 1000);
 }
 
-/** The shapes the package gives and the views take are the same but for names: this fails to compile when they part. */
+/** The package's shapes and the views' shapes are the same but for names: this fails to compile when they part. */
 export type Checked = TorrentStats["peers"][number] extends Look["peers"][number] ? true : never;

@@ -1,6 +1,6 @@
 /**
- * Numbers as people read them. Money is always whole numbers in, text with its unit out; nothing here decides anything. The digits of
- * an amount are the package's to read and to write.
+ * Numbers as people read them. Money goes in as whole numbers and comes out as text with its unit; nothing here decides
+ * anything. The package reads and writes the digits of an amount.
  *
  * "Units" are the token's smallest units, "fine" is 2^-24 of one (docs/protocol.md, "Fine units"), a GB has 10^9 bytes.
  */
@@ -37,7 +37,9 @@ export function rate(bytesPerSecond: number): string {
 /** Longer names of strangers are cut. */
 const LONGEST_NAME = 160;
 
-/** A stranger's name as it is shown: on one line, without what turns the direction of writing, and not endless. */
+/**
+ * A stranger's name as it is shown: on one line, cut to a bound, without characters that turn the direction of writing.
+ */
 export function label(name: string): string {
   const plain = name.replace(/[\p{Cc}\p{Zl}\p{Zp}\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, "\u{fffd}");
   const letters = [...plain.slice(0, LONGEST_NAME * 4)];
@@ -73,14 +75,14 @@ export function about(amount: bigint, token: Token): string {
   return withSymbol(decimal(cut, places, 2), token);
 }
 
-/** Fine units to the last: whole token units, and what is left of one. */
+/** Fine units to the last digit: whole token units, and the rest of one. */
 export function exact(amount: bigint, token: Token): string {
   const whole = withSymbol(decimal(amount >> FINE_BITS, token.decimals, token.decimals), token);
   const rest = amount & ((1n << FINE_BITS) - 1n);
   return rest === 0n ? whole : `${whole} and ${subUnit(rest)}`;
 }
 
-/** What is left of one smallest unit, to four places. */
+/** The rest of one smallest unit, to four places. */
 export function subUnit(rest: bigint): string {
   const tenThousandths = (rest * 10_000n) >> FINE_BITS;
   return `0.${tenThousandths.toString().padStart(4, "0")} of the smallest unit`;
@@ -96,7 +98,7 @@ export function priceShort(unitsPerGB: bigint, token: Token): string {
   return `${units(rounded(unitsPerGB, token), token)}/GB`;
 }
 
-/** What so many bytes cost at a price in token units per GB, in fine units; whole blocks of 16 KiB are paid. */
+/** The cost of `length` bytes at a price in token units per GB, in fine units; whole blocks of 16 KiB are paid. */
 export function costFine(length: number, unitsPerGB: bigint): bigint {
   const blocks = BigInt(Math.ceil(length / BLOCK_BYTES));
   return ((blocks * BigInt(BLOCK_BYTES) * unitsPerGB) << FINE_BITS) / GB;

@@ -1,4 +1,7 @@
-/** What the views ask of the page around them, and the parts of a title's view of that view. They know neither in whole. */
+/**
+ * The part of the page that the views use, and the part of a title's view that its own parts use. They know neither in
+ * whole.
+ */
 
 import type { Config } from "./config.ts";
 import type { Engine, Title } from "./engine.ts";
@@ -7,10 +10,10 @@ import type { ClientLook, Look } from "./model.ts";
 /** The names of the page's views. */
 export type ViewName = "start" | "open" | "title" | "money";
 
-/** The page, to a view; each takes the part of it that it needs. */
+/** The page as its views know it; each view takes the part that it needs. */
 export interface Host {
   readonly config: Config;
-  /** Without the package's own object, and without what it tells the page. */
+  /** The engine without the package's own object, and without its messages to the page. */
   readonly engine: Omit<Engine, "client" | "onNotice">;
   /** The view that is shown. */
   readonly view: ViewName;
@@ -18,7 +21,7 @@ export interface Host {
   readonly look: ClientLook | null;
   /** Goes to a place in this page. */
   go(hash: string): void;
-  /** Says what is wrong, at the top of every view, until it is dismissed. */
+  /** Shows an error at the top of every view, until it is dismissed. */
   problem(title: string, text: string, action?: { label: string; run: () => void }): void;
   /** Takes the banner away. */
   clearProblem(): void;
@@ -26,10 +29,10 @@ export interface Host {
   lookNow(): Promise<void>;
 }
 
-/** What the view of a title is doing: `document.body.dataset.phase`. */
+/** The state of a title's view: `document.body.dataset.phase`. */
 export type TitlePhase = "opening" | "metadata" | "offer" | "paying" | "watching" | "gone";
 
-/** The view of a title, to its parts. */
+/** The view of a title, as its parts know it. */
 export interface TitleHost {
   /** The title that is shown. */
   readonly current: Title | null;

@@ -1,7 +1,8 @@
 /**
  * Where the page begins: configuration, engine, views.
  *
- * `window.pieceworkPlayer` is for the console and for tests: a look at what the page knows, nothing that the page itself uses.
+ * `window.pieceworkPlayer` is for the console and for tests: it shows the page's data, and the page itself does not use
+ * it.
  */
 
 import { App } from "./app.ts";

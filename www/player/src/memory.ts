@@ -1,6 +1,6 @@
 /**
- * What the page remembers between visits besides what the engine stores: names of titles for the first view, and the date of an
- * exit, which must stay visible. Nothing that matters is lost with it.
+ * The page's memory between visits besides the engine's records: names of titles for the first view, and the date of an
+ * exit, which must stay visible. Nothing important is lost with it.
  */
 
 import type { Stored } from "./model.ts";
@@ -77,7 +77,7 @@ export class Memory {
     try {
       localStorage.setItem(TITLES, text);
     } catch {
-      // Full or refused: names are shown as hashes next time.
+      // Full or refused: the next visit shows hashes instead of names.
     }
   }
 }

@@ -1,6 +1,6 @@
 /**
- * What the views look at: plain data, made anew for each look. Amounts ending in `Fine` are 2^-24 token units. It imports nothing, so
- * that engine, memory and views share it without importing each other.
+ * The data that the views show: plain, and made anew for each look. Amounts ending in `Fine` are 2^-24 token units. It
+ * imports nothing, so that engine, memory and views share it without importing each other.
  */
 
 /** Where a title stands. */
@@ -13,7 +13,7 @@ export interface Side {
   active: boolean;
   paidFine: bigint;
   blocks: number;
-  /** Why nothing is paid; empty if there is nothing to say. */
+  /** Why nothing is paid; empty if there is no reason to name. */
   note: string;
 }
 
@@ -54,12 +54,15 @@ export interface Look {
   maxPerGB: bigint;
   spentFine: bigint;
   earnedFine: bigint;
-  /** Token units: the most that what is missing can cost at `maxPerGB`, with what a v1 title may lose to corrupt data. */
+  /**
+   * Token units: the most that the missing pieces can cost at `maxPerGB`, with the sum that a v1 title may lose to
+   * corrupt data.
+   */
   maxCost: bigint;
   peers: Peer[];
 }
 
-/** What a deposit lacks, as the package says it. */
+/** The fault of a deposit, by the package's name for it. */
 export type Lack = "none" | "usedup" | "budget" | "exiting" | "withdrawn" | "held";
 
 /** The account of money. Amounts without `Fine` are token units. */
@@ -80,7 +83,7 @@ export interface Money {
   preimagesReceived: number;
 }
 
-/** All of it. */
+/** Everything at one look. */
 export interface ClientLook {
   downloadRate: number;
   uploadRate: number;
@@ -94,11 +97,11 @@ export interface Stored {
   name: string;
   length: number;
   verified: number;
-  /** Trackers its own link or file named. */
+  /** Trackers that its own link or file named. */
   trackers: string[];
 }
 
-/** What the visitor decided. `cap` is kB/s; `null` is no cap. */
+/** The visitor's decision. `cap` is kB/s; `null` is no cap. */
 export interface Sharing {
   on: boolean;
   cap: number | null;

@@ -1,8 +1,9 @@
 /**
- * Two pictures of what is here: a bar along the running time, and one cell per piece (or per few, where they would not fit).
+ * Two pictures of the pieces that are here: a bar along the running time, and one cell per piece (or per few, where
+ * they would not fit).
  *
- * Drawing costs what changed, not what is there: a bitfield of 10,000 pieces is compared byte by byte and only cells that differ
- * are painted. Colours are the legend's own, so that both follow the style sheet, dark or light.
+ * The cost of drawing follows the changes: a bitfield of 10,000 pieces is compared byte by byte, and only cells that
+ * differ are painted. The colours are the legend's own, so that both follow the style sheet, dark or light.
  */
 
 /** How long a cell shows that its piece has just arrived, in milliseconds. */
@@ -14,7 +15,7 @@ const SHARED_CELL = 4;
 /** The map grows no higher than this many CSS pixels. */
 const TALLEST = 168;
 
-/** What is drawn. `have` is a BEP 3 bitfield: the first piece is the highest bit. */
+/** The data of the two pictures. `have` is a BEP 3 bitfield: the first piece is the highest bit. */
 export interface Pieces {
   have: Uint8Array;
   count: number;
@@ -59,7 +60,7 @@ export class PieceMap {
   readonly #map: HTMLCanvasElement;
   readonly #legend: HTMLElement;
   #last: Pieces | null = null;
-  /** What the canvases show; `null`: everything is to be painted anew. */
+  /** The data that the canvases show; `null`: everything is to be painted anew. */
   #drawn: { have: Uint8Array; head: number; barHead: number } | null = null;
   #colours: Colours | null = null;
   #fresh = new Map<number, number>();

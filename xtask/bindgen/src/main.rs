@@ -1,7 +1,8 @@
 //! Turns the wasm that cargo built into the wasm and JavaScript a page loads.
 //!
-//! Owns nothing but the call into wasm-bindgen's library and, with `--order`, the last step: the order of the functions. A package of its own because that library takes a minute to
-//! build, and `cargo xtask --help` must not wait for it. Never called by hand: `cargo xtask wasm` runs it.
+//! Owns nothing but the call into wasm-bindgen's library and, with `--order`, the last step: the order of the
+//! functions. A package of its own because that library takes a minute to build, and `cargo xtask --help` must not wait
+//! for it. Never called by hand: `cargo xtask wasm` runs it.
 
 mod order;
 

@@ -1,8 +1,8 @@
 //! The order of a module's functions, for its weight when it is compressed.
 //!
-//! gzip finds again what stood in the last 32 KiB. Functions made of the same source for different types are much alike, and a
-//! compiler scatters them: put beside each other they compress better. Nothing else changes: the same functions under other
-//! numbers.
+//! gzip finds a repetition within the last 32 KiB. Functions made of the same source for different types are much
+//! alike, and a compiler scatters them: side by side they compress better. Nothing else changes: the same functions
+//! under other numbers.
 
 use std::collections::{HashMap, VecDeque};
 use std::convert::Infallible;
@@ -13,9 +13,9 @@ use wasmparser::{CodeSectionReader, FunctionSectionReader, Parser, Payload, Type
 
 /// Bytes that are compared at once.
 const SHINGLE: usize = 7;
-/// A shingle in more functions than this says nothing about two of them.
+/// A shingle in more functions than this shows nothing about two of them.
 const MOST_FUNCTIONS: usize = 100;
-/// How far back a likeness counts: a little less than gzip looks.
+/// The distance at which a likeness counts: a little less than gzip looks back.
 const WINDOW: usize = 30_000;
 
 /// The module with like functions beside each other.
@@ -49,7 +49,7 @@ pub fn by_likeness(module: &[u8]) -> Result<Vec<u8>, Box<dyn std::error::Error>>
     Ok(moved.finish())
 }
 
-/// Which function comes next: always the one of which most stands in the window already.
+/// The function that comes next: always the one with the largest part in the window already.
 fn order_of(bodies: &[&[u8]]) -> Vec<usize> {
     let mut shingled: Vec<Vec<u32>> = bodies.iter().map(|body| shingles(body)).collect();
     let mut having: HashMap<u32, Vec<usize>> = HashMap::new();
@@ -58,7 +58,7 @@ fn order_of(bodies: &[&[u8]]) -> Vec<usize> {
             having.entry(*shingle).or_default().push(function);
         }
     }
-    // What one function alone has finds nothing again.
+    // Bytes that only one function has repeat nothing.
     having.retain(|_, functions| (2..=MOST_FUNCTIONS).contains(&functions.len()));
     for shingles in &mut shingled {
         shingles.retain(|shingle| having.contains_key(shingle));
@@ -199,7 +199,7 @@ mod tests {
         module.finish()
     }
 
-    /// What each export returns, read from the bytes of its body.
+    /// The results of each export, read from the bytes of its body.
     fn returned(module: &[u8]) -> Vec<(String, Vec<u8>)> {
         let (mut exports, mut bodies) = (Vec::new(), Vec::new());
         for payload in Parser::new(0).parse_all(module) {

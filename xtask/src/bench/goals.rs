@@ -1,10 +1,10 @@
-//! The goals, and what was measured beside each. A missed goal is said, never a failure.
+//! The goals, and the measurement beside each. A missed goal is reported, and is no failure.
 
 use serde_json::{Value, json};
 
 use super::{statistics::Spread, table::Table};
 
-/// What a measurement is held against.
+/// The kind of a bound.
 #[derive(Clone, Copy)]
 pub enum Bound {
     /// No less than this.
@@ -34,7 +34,7 @@ impl Bound {
 pub struct Goal {
     /// In words.
     pub what: String,
-    /// What is held against it: usually the median.
+    /// The measurement that it bounds: usually the median.
     pub bound: Bound,
     /// A second bound, on the lower quartile.
     pub lower: Option<f64>,

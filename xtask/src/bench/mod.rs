@@ -1,7 +1,8 @@
 //! `cargo xtask bench`: Piecework measured beside WebTorrent, libtorrent and a bare data channel, on this machine.
 //!
-//! The signaling servers are measured without a browser (`signaling.rs`). The browser's half is `tests/bench` in Node; it measures and writes one result a line. Here everything is built as it is
-//! shipped, the results become ratios of pairs, and those stand beside the goals. A missed goal is no failure.
+//! The signaling servers are measured without a browser (`signaling.rs`). The browser's half is `tests/bench` in Node;
+//! it measures and writes one result a line. Here everything is built as it is shipped, the results become ratios of
+//! pairs, and those stand beside the goals. A missed goal is no failure.
 
 mod goals;
 mod plot;
@@ -30,7 +31,7 @@ use crate::{
 use report::Report;
 use results::Results;
 
-/// The whole of it may not take longer.
+/// The whole browser's half may not take longer.
 const LIMIT: Duration = Duration::from_secs(3 * 3600);
 /// Fewer do not tell a small difference from noise.
 const PAIRS: u32 = 15;
@@ -62,13 +63,14 @@ pub struct Bench {
     /// Take about five minutes: fewer pairs, a shorter stream, which the output says
     #[arg(long)]
     quick: bool,
-    /// Afterwards profile a transfer of each contestant: CPU time by thread, the busiest functions, a .cpuprofile for each thread
+    /// Afterwards profile a transfer of each contestant: CPU time by thread, the busiest functions, a .cpuprofile for
+    /// each thread
     #[arg(long)]
     profile: bool,
 }
 
-/// What is measured, each by itself. A section that needs no browser has a module of its own beside this one and adds its tables and
-/// goals to the report.
+/// The measurements, each by itself. A section that needs no browser has a module of its own beside this one and adds
+/// its tables and goals to the report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Section {
     /// Speed and CPU time of transfers
@@ -77,7 +79,7 @@ enum Section {
     Video,
     /// Memory in a transfer, and in a stream of 1 GiB
     Memory,
-    /// What a paying page loads
+    /// The weight of a paying page
     Size,
     /// Our signaling server beside bittorrent-tracker's, under the same load
     Signaling,
@@ -103,7 +105,7 @@ impl Section {
     }
 }
 
-/// Who transfers.
+/// The contestants of a transfer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Contestant {
     /// A bare data channel from worker to worker, with our buffer limits
@@ -136,7 +138,7 @@ impl Contestant {
     }
 }
 
-/// What the browser's half is told about the machine.
+/// The facts about the machine that the browser's half gets.
 struct Prepared {
     browser: PathBuf,
     binaries: PathBuf,
@@ -195,7 +197,7 @@ impl Bench {
             false => Ok(()),
         });
 
-        // What was measured before a failure is worth showing.
+        // The measurements before a failure are worth showing.
         let results = Results::read(&lines)?;
         let mut report = Report::of(&results);
         signaling::report(&mut report, &results);
@@ -267,7 +269,7 @@ impl Bench {
     }
 }
 
-/// What the numbers also depend on. A machine that is busy with something else shows in its load.
+/// The circumstances that the numbers also depend on. A machine that is busy with something else shows in its load.
 fn surroundings() -> String {
     let read = |path| fs::read_to_string(path).unwrap_or_default();
     let processor = read("/proc/cpuinfo")

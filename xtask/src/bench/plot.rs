@@ -1,4 +1,5 @@
-//! A plot as SVG: panels of rows, each row with every measurement as a dot, the quartiles as a box, the median as a line.
+//! A plot as SVG: panels of rows, each row with every measurement as a dot, the quartiles as a box, the median as a
+//! line.
 //!
 //! It follows the reader's choice of dark or light, and needs no script and no font of its own.
 

@@ -15,7 +15,7 @@ use crate::stage::say;
 const WORTH: f64 = 0.02;
 const MEGABYTE: f64 = 1e6;
 
-/// What is printed and kept.
+/// The printed and kept results.
 #[derive(Default)]
 pub struct Report {
     /// In the order they are printed.
@@ -27,7 +27,7 @@ pub struct Report {
 }
 
 impl Report {
-    /// Everything that the browser's half measured. What it did not has no table, and its goal says so.
+    /// All measurements of the browser's half. A missing one has no table, and its goal says so.
     pub fn of(results: &Results) -> Self {
         let mut report = Self::default();
         report.transfers(results);
@@ -408,7 +408,7 @@ fn two_places(spread: Spread) -> [String; 3] {
     ]
 }
 
-/// Which threads the CPU time of one transfer went to.
+/// The threads that used the CPU time of one transfer.
 fn threads(line: &Value) -> Option<Table> {
     let (bytes, ms) = (line["bytes"].as_f64()?, line["ms"].as_f64()?);
     let title = format!(
@@ -437,7 +437,7 @@ fn threads(line: &Value) -> Option<Table> {
     Some(table)
 }
 
-/// Where one thread's time went, by function.
+/// The functions that used one thread's time.
 fn profile(line: &Value) -> Option<Table> {
     let (all, busy) = (line["ms"].as_f64()?, line["busyMs"].as_f64()?);
     if busy < all * WORTH {

@@ -1,4 +1,4 @@
-//! What the browser's half wrote: one JSON object a line.
+//! The lines of the browser's half: one JSON object a line.
 
 use std::{collections::BTreeMap, fs, path::Path};
 

@@ -1,7 +1,7 @@
 //! Our signaling server and bittorrent-tracker's under the same load, by turns.
 //!
-//! The load is `signaling-server/load`: one thread, pinned to one core; the server has another core to itself, so that neither
-//! takes from the other and both servers get the same. A server is started anew for each measurement.
+//! The load is `signaling-server/load`: one thread, pinned to one core; the server has another core to itself, so that
+//! neither takes from the other and both servers get the same. A server is started anew for each measurement.
 
 use std::{
     fs::OpenOptions,
@@ -40,7 +40,7 @@ const OTHER_FILES: u64 = 200;
 const LIMIT: Duration = Duration::from_secs(900);
 const CONTESTANTS: [(&str, &str); 2] = [("ours", "Piecework"), ("theirs", "bittorrent-tracker")];
 
-/// What the servers' own limits would refuse is not what is measured.
+/// The limits are so high that the servers refuse nothing: refusals are not measured.
 const OUR_FLAGS: [&str; 18] = [
     "--listen",
     "127.0.0.1:0",
@@ -61,7 +61,7 @@ const OUR_FLAGS: [&str; 18] = [
     "--pending-offers-per-peer",
     "65535",
 ];
-/// bittorrent-tracker queues without bound; ours must not drop a peer for what the load did not come to read.
+/// bittorrent-tracker queues without bound; ours must not drop a peer because the load came late to read.
 const OUR_QUEUE: [&str; 2] = ["--max-queue-bytes", "16777216"];
 
 /// Builds, measures, and appends a line for each measurement.
@@ -98,7 +98,7 @@ pub fn measure(
             continue;
         }
         for round in 0..pairs {
-            // Who begins alternates too.
+            // The server that begins alternates too.
             let turns: Vec<usize> = if round % 2 == 0 {
                 vec![0, 1]
             } else {
@@ -120,7 +120,7 @@ pub fn measure(
     Ok(())
 }
 
-/// How many, if nobody said.
+/// The number, if the caller named none.
 pub fn pairs(wanted: Option<u32>, quick: bool) -> u32 {
     wanted.unwrap_or(if quick { QUICK_PAIRS } else { PAIRS })
 }

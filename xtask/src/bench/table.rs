@@ -3,7 +3,7 @@
 /// One table.
 #[derive(Default)]
 pub struct Table {
-    /// What it is about.
+    /// Its heading.
     pub title: String,
     /// The columns' names; the first column is left-aligned, the others right.
     pub header: Vec<String>,

@@ -1,4 +1,5 @@
-//! The README's lines for an operator, as they stand there but for what belongs to a machine: addresses, ports, the chain.
+//! The README's lines for an operator, as they stand there, except for the values that belong to a machine: addresses,
+//! ports, the chain.
 
 use std::{fs, process::Command, time::Duration};
 
@@ -60,7 +61,7 @@ pub fn run() -> Result<(), Failure> {
     children.wait_ready(seeder, LIMIT, programs::is_seeding)
 }
 
-/// A chain with token and vault: its address, one of its accounts, and what is on it.
+/// A chain with token and vault: its address, one of its accounts, and the contracts on it.
 fn chain(children: &mut Children) -> Result<(String, Account, Deployment), Failure> {
     let anvil = children.start("anvil", &programs::anvil()?, false)?;
     let mut opening = chain::Opening::default();

@@ -1,6 +1,7 @@
-//! The demo's chain: what anvil says of itself, JSON-RPC to it, and the two contracts put on it.
+//! The demo's chain: anvil's opening lines, JSON-RPC to it, and the two contracts put on it.
 //!
-//! Only words of 32 bytes are encoded here (addresses, numbers); the accounts are anvil's unlocked ones, so nothing is signed.
+//! Only words of 32 bytes are encoded here (addresses, numbers); the accounts are anvil's unlocked ones, so nothing is
+//! signed.
 
 use std::{
     fs,
@@ -68,7 +69,7 @@ impl Opening {
     }
 }
 
-/// What was put on the chain.
+/// The contracts on the chain.
 #[derive(Debug)]
 pub struct Deployment {
     /// The chain's id, by its own word.
@@ -79,7 +80,7 @@ pub struct Deployment {
     pub vault: String,
     /// Where burned bonds go.
     pub sink: String,
-    /// The block the vault is in; logs before it say nothing of it.
+    /// The block of the vault; logs before it do not concern it.
     pub deploy_block: u64,
 }
 

@@ -1,9 +1,9 @@
 //! The demo's processes: started, watched, logged, and stopped together.
 //!
-//! Invariant: no process outlives us, however we end. Each leads a process group; the normal end (also Ctrl-C, SIGTERM, an
-//! error) terminates the groups in reverse order and waits; if we are killed outright, the kernel kills each process through
-//! `setpriv --pdeathsig`, which must therefore be asked for from a thread that lives as long as the processes do.
-//! Readiness is what a process prints, never a time that passed.
+//! Invariant: no process outlives us, however we end. Each leads a process group. The normal end (also Ctrl-C, SIGTERM,
+//! an error) terminates the groups in reverse order and waits. If we are killed outright, the kernel kills each process
+//! through `setpriv --pdeathsig`. A thread that lives as long as the processes must ask for that. A process is ready
+//! when it prints its line, never after some time.
 
 use std::{
     fs::{self, File},
@@ -170,7 +170,7 @@ impl Children {
         Ok(id)
     }
 
-    /// Waits until `read` finds what it looks for in a line of the process's output.
+    /// Waits until `read` finds its line in a process's output.
     pub fn wait_ready<T>(
         &mut self,
         id: ChildId,

@@ -1,7 +1,7 @@
 //! `cargo xtask demo`: the whole of Piecework on this machine, with every real part in it.
 //!
-//! chain -> contracts -> signaling server -> seeder -> page; then a person, or the headless play-through, watches.
-//! Whatever happens, everything that was started is stopped.
+//! chain -> contracts -> signaling server -> seeder -> page; then a person, or the headless play-through, watches. At
+//! the end, however it comes, every process that was started is stopped.
 
 pub mod chain;
 pub mod children;
@@ -29,7 +29,7 @@ use chain::{Account, Deployment};
 use children::Children;
 pub use video::{Videos, film as make_film, make as make_videos};
 
-/// How long each program may take until it says that it is ready.
+/// How long each program may take to report that it is ready.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 /// How long the whole play-through may take.
 const PLAY_LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -37,7 +37,8 @@ const PLAY_LIMIT: Duration = Duration::from_secs(15 * 60);
 /// Bytes per second of the seeder in a play-through: the video takes 13 s, the first picture much less.
 const SEEDER_LIMIT: &str = "2M";
 
-/// Lines written to this pipe in the demo's folder reach the seeder: `stats`, `redeem` and what else `piecework seed --help` says.
+/// Lines written to this pipe in the demo's folder reach the seeder: `stats`, `redeem` and the other commands of
+/// `piecework seed --help`.
 const SEEDER_COMMANDS: &str = "seeder-commands";
 
 /// anvil's accounts, by their number in its list.
@@ -61,13 +62,13 @@ pub struct Demo {
     /// Port of the page on 127.0.0.1; 0 takes any free one
     #[arg(long, default_value_t = 8787)]
     port: u16,
-    /// What the seeder asks, in dollars per gigabyte; 0 needs no wallet
+    /// The seeder's price, in dollars per gigabyte; 0 needs no wallet
     #[arg(long, default_value = "10", value_name = "DOLLARS")]
     price: String,
-    /// What a viewer asks when it resells, in percent of what it paid
+    /// The price of a viewer that resells, in percent of the price that it paid
     #[arg(long, default_value_t = 50, value_name = "PERCENT")]
     resale: u16,
-    /// What the development wallet can do
+    /// The development wallet's abilities
     #[arg(long, value_enum, default_value_t = Wallet::Batch)]
     wallet: Wallet,
     /// Where the headless run saves its screenshot
@@ -77,12 +78,12 @@ pub struct Demo {
         value_name = "PATH"
     )]
     screenshot: PathBuf,
-    /// What it writes lies here, within the demo's folder
+    /// The folder of its files, within the demo's folder
     #[arg(skip)]
     folder: PathBuf,
 }
 
-/// What a viewer of the headless run sits at.
+/// The browser of a viewer in the headless run.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 enum Browser {
     /// Chromium or Chrome, by Playwright
@@ -129,7 +130,7 @@ impl Wallet {
     }
 }
 
-/// Everything that runs, as the page and the play-through are told it.
+/// Everything that runs, as the page and the play-through need to know it.
 struct Scene {
     deployment: Deployment,
     accounts: Vec<Account>,
@@ -140,7 +141,7 @@ struct Scene {
     content: PathBuf,
 }
 
-/// What is built and found before a demo starts.
+/// The programs and files that a demo needs before it starts.
 pub struct Prepared {
     /// The viewers' programs, by the browser's name.
     programs: Map<String, Value>,
@@ -177,7 +178,7 @@ impl Prepared {
         Ok(Self { programs })
     }
 
-    /// What the play-through is told of the viewers' browsers: who has which, and where each program is.
+    /// The viewers' browsers, for the play-through: each viewer's browser, and the path of each program.
     fn viewers(&self, browsers: &[Browser]) -> Value {
         let names: Vec<_> = browsers.iter().map(|browser| browser.name()).collect();
         json!({ "browsers": names, "programs": self.programs })
@@ -185,7 +186,8 @@ impl Prepared {
 }
 
 impl Demo {
-    /// As `cargo xtask test` runs it: each kind of wallet, equal prices, and a free title; in each browser, and between the two.
+    /// As `cargo xtask test` runs it: each kind of wallet, equal prices, and a free title; in each browser, and between
+    /// the two.
     pub fn play_throughs() -> [(&'static str, Self); 8] {
         use Browser::{Chromium, Firefox};
         let with = |browsers: &[Browser], wallet, resale, price: &str, folder: &str| Self {
@@ -283,8 +285,9 @@ impl Demo {
         result
     }
 
-    /// It comes as fast as the machine goes, and all of it may be there before the first picture, or before the second viewer has met
-    /// the first: the play-through, which seeks into a part that is not there and asks who gave what, has it come slower.
+    /// The transfer is as fast as the machine, so all of it may be there before the first picture, or before the second
+    /// viewer has met the first. The play-through seeks into a part that is not there, and asks who gave which bytes,
+    /// so it slows the transfer.
     fn seeder_limit(&self) -> Option<&'static str> {
         (self.headless || !self.browsers.is_empty()).then_some(SEEDER_LIMIT)
     }
@@ -407,7 +410,7 @@ impl Demo {
     }
 }
 
-/// A folder without what an earlier run left: it would speak of another chain.
+/// A folder without the files of an earlier run, which would be about another chain.
 fn emptied(folder: PathBuf) -> Result<PathBuf, Failure> {
     if folder.exists() {
         fs::remove_dir_all(&folder).map_err(Failure::io("empty", &folder))?;
@@ -417,7 +420,7 @@ fn emptied(folder: PathBuf) -> Result<PathBuf, Failure> {
 }
 
 impl Scene {
-    /// What the page is told at `/demo.json`; only this demo has such a document.
+    /// The document that the page gets at `/demo.json`; only this demo has one.
     fn page_config(&self, demo: &Demo) -> Value {
         let wallets = VIEWERS.iter().filter_map(|index| self.accounts.get(*index));
         json!({
@@ -436,7 +439,7 @@ impl Scene {
         })
     }
 
-    /// What the play-through is told: the page's configuration, and what only this machine knows.
+    /// The play-through's configuration: the page's, and the facts that only this machine knows.
     fn config(
         &self,
         demo: &Demo,

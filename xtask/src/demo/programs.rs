@@ -1,4 +1,4 @@
-//! The command lines of every program the demo starts, and the lines by which each says that it is ready.
+//! The command lines of every program that the demo starts, and the lines by which each reports that it is ready.
 //!
 //! The one place to change when a flag of `piecework`, `piecework-signaling` or anvil changes.
 
@@ -19,7 +19,7 @@ use crate::{
 
 /// The headless play-through; reads the file named by [`CONFIG_VARIABLE`].
 pub const PLAY_THROUGH: &str = "tests/browser/demo.mjs";
-/// Names the JSON file that tells the play-through everything (see `demo::write_config`).
+/// Names the JSON file with the play-through's whole configuration (see `demo::write_config`).
 pub const CONFIG_VARIABLE: &str = "PIECEWORK_DEMO_CONFIG";
 
 /// The built binaries of the workspace.
@@ -27,8 +27,8 @@ pub fn binary(name: &str) -> PathBuf {
     paths::target().join("debug").join(name)
 }
 
-/// The local chain, on any free port; ready by `chain::Opening`. The binary itself, not a wrapper, which it would survive;
-/// where npm has none for this system, the one on the `PATH`.
+/// The local chain, on any free port; ready by `chain::Opening`. The command is the binary itself, because the binary
+/// would outlive a wrapper; where npm has none for this system, the one on the `PATH`.
 pub fn anvil() -> Result<Command, Failure> {
     let scope = paths::root().join("contracts/node_modules/@foundry-rs");
     let packages = fs::read_dir(&scope).into_iter().flatten().flatten();
@@ -75,19 +75,19 @@ pub fn create(content: &Path, tracker: &str, torrent: &Path) -> Command {
     command
 }
 
-/// The magnet link in what `create` printed.
+/// The magnet link in the output of `create`.
 pub fn magnet_in(text: &str) -> Option<&str> {
     text.split_whitespace()
         .find(|word| word.starts_with("magnet:?"))
 }
 
-/// What a seeder is told.
+/// A seeder's options.
 pub struct Seeder<'a> {
     /// The .torrent file.
     pub torrent: &'a Path,
     /// The folder that holds its content.
     pub folder: &'a Path,
-    /// Its records: a folder of this run, because the chain they speak of is new each time.
+    /// Its records: a folder of this run, because their chain is new each time.
     pub state: &'a Path,
     /// Dollars per gigabyte, as typed.
     pub price: &'a str,
@@ -101,7 +101,8 @@ pub struct Seeder<'a> {
     pub deployment: &'a Deployment,
 }
 
-/// The native seeder; ready when [`is_seeding`]. It takes commands from its stdin and answers with lines of JSON on stdout.
+/// The native seeder; ready when [`is_seeding`]. It takes commands from its stdin and answers with lines of JSON on
+/// stdout.
 pub fn seed(seeder: &Seeder<'_>) -> Command {
     let mut command = shell::command(binary("piecework"));
     command.arg("seed").arg(seeder.torrent);
@@ -121,7 +122,7 @@ pub fn seed(seeder: &Seeder<'_>) -> Command {
     command
 }
 
-/// Whether the seeder says that it announces and serves.
+/// Whether the seeder reports that it announces and serves.
 pub fn is_seeding(line: &str) -> Option<()> {
     line.to_lowercase().contains("seeding").then_some(())
 }
@@ -138,7 +139,8 @@ pub fn play_through(config: &Path) -> Command {
     command
 }
 
-/// A named pipe for a program's commands, made anew. Open for both directions: it never ends, whoever writes and closes.
+/// A named pipe for a program's commands, made anew. It is open for both directions, so it never ends when a writer
+/// closes it.
 pub fn command_pipe(path: &Path) -> Result<fs::File, Failure> {
     if path.exists() {
         fs::remove_file(path).map_err(Failure::io("remove", path))?;

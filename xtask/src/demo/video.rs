@@ -1,4 +1,5 @@
-//! The demo's video and the film of the screenshots, made here: nothing is downloaded, and everybody has the same.
+//! The demo's video and the film of the screenshots. They are made here, so nothing is downloaded, and everybody has
+//! the same.
 
 use std::{
     io::IsTerminal,
@@ -7,13 +8,13 @@ use std::{
 
 use crate::{failure::Failure, paths, shell, stage::say, stamp::Inputs};
 
-/// What is filmed: FFmpeg's sources for picture and sound, and how long.
+/// The picture: FFmpeg's sources for picture and sound, and the duration.
 struct Scenery {
     picture: &'static str,
     sound: &'static str,
 }
 
-/// Two minutes. testsrc2 shows the running time; the tone says whether sound is in step.
+/// Two minutes. testsrc2 shows the running time; the tone shows whether sound is in step.
 const DEMO: Scenery = Scenery {
     picture: "testsrc2=size=1280x720:rate=30:duration=120",
     sound: "sine=frequency=440:beep_factor=4:duration=120",
@@ -24,7 +25,8 @@ const FILM: Scenery = Scenery {
     sound: "sine=frequency=220:duration=30",
 };
 
-/// 720p at a constant rate, 200 kB a second whatever is filmed and whoever encodes it: where the encoder needs less it adds filling.
+/// 720p at a constant rate, 200 kB a second for any picture and any encoder: where the encoder needs less it adds
+/// filling.
 const ENCODE: &str = "-c:v libx264 -profile:v high -pix_fmt yuv420p -preset veryfast -g 60 \
     -b:v 1600k -minrate 1600k -maxrate 1600k -bufsize 3200k -x264-params nal-hrd=cbr -c:a aac -b:a 96k -shortest";
 

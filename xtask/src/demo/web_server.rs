@@ -1,7 +1,7 @@
 //! The demo's web server: files of the page under the strict headers a site should send.
 //!
-//! Loopback only, GET and HEAD only, one thread per connection up to a bound. The headers go out with every answer, because a
-//! worker and a service worker take their policy from their own script's answer and not from the page's.
+//! Loopback only, GET and HEAD only, one thread per connection up to a bound. The headers go out with every answer,
+//! because a worker and a service worker take their policy from their own script's answer and not from the page's.
 
 use std::{
     fs,
@@ -23,13 +23,13 @@ const CONNECTIONS: usize = 64;
 const REQUEST_HEAD_BYTES: u64 = 16 * 1024;
 const IDLE_LIMIT: Duration = Duration::from_secs(30);
 
-/// What the server serves.
+/// The content of the server.
 pub struct Site {
     /// (prefix of the path, folder), longest prefix first. `/` is the page.
     pub folders: Vec<(&'static str, PathBuf)>,
     /// (exact path, content type, body): made for this run.
     pub documents: Vec<(&'static str, &'static str, Vec<u8>)>,
-    /// What the page may connect to besides itself: trackers and the chain, as CSP sources.
+    /// The addresses that the page may connect to besides its own: trackers and the chain, as CSP sources.
     pub connect_to: Vec<String>,
 }
 
@@ -60,7 +60,7 @@ pub fn serve(port: u16, site: impl FnOnce(SocketAddr) -> Site) -> Result<SocketA
     Ok(address)
 }
 
-/// The content security policy of a page that uses Piecework, with what this site connects to.
+/// The content security policy of a page that uses Piecework, with the addresses that this site connects to.
 pub fn content_security_policy(connect_to: &[String]) -> String {
     let connect = std::iter::once("'self'")
         .chain(connect_to.iter().map(String::as_str))
@@ -95,7 +95,7 @@ fn answer(mut stream: &TcpStream, site: &Site) -> std::io::Result<()> {
     let mut head = BufReader::new(stream.take(REQUEST_HEAD_BYTES));
     let mut first = String::new();
     head.read_line(&mut first)?;
-    // The rest of the head says nothing to us, and must be read before the connection is closed.
+    // The rest of the head does not matter here, but must be read before the connection is closed.
     let mut line = String::new();
     while head.read_line(&mut line)? > 2 {
         line.clear();

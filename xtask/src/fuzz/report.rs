@@ -1,10 +1,10 @@
-//! What libFuzzer says while it runs, and what we say at the end.
+//! libFuzzer's lines while it runs, and our report at the end.
 
 use std::{fmt, path::Path, path::PathBuf};
 
 use crate::paths;
 
-/// How far a run is.
+/// The progress of a run.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Status {
     pub executions: u64,
@@ -68,7 +68,7 @@ impl fmt::Display for Status {
     }
 }
 
-/// How one target went.
+/// The result of one target.
 #[derive(Debug)]
 pub struct Row {
     pub target: String,
@@ -101,7 +101,7 @@ pub fn table(rows: &[Row]) -> String {
     out
 }
 
-/// How a finding is looked at, and how it becomes a fixture.
+/// The commands to look at a finding, and to make it a fixture.
 pub fn what_to_do(target: &str, artifact: &Path) -> String {
     let root = paths::root();
     let artifact = artifact.strip_prefix(&root).unwrap_or(artifact).display();

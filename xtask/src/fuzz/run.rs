@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{failure::Failure, shell, stage::say};
 
-/// A status line is shown so often.
+/// Time between status lines.
 const SHOWN_EVERY: Duration = Duration::from_secs(30);
 /// Inputs longer than this only take longer.
 const MAX_LEN: u32 = 16 * 1024;
@@ -25,7 +25,7 @@ const MAX_KEPT: usize = 40;
 /// One allocation beyond this is a finding: nothing here allocates by a stranger's say-so.
 const MALLOC_LIMIT_MB: u32 = 64;
 const RSS_LIMIT_MB: u32 = 1024;
-/// One input that takes so long is a finding, also on a busy machine.
+/// One input that takes this long is a finding, also on a busy machine.
 const TIMEOUT_SECS: u32 = 60;
 /// Lines of a finding's report that are shown.
 const SHOWN_LINES: usize = 60;
@@ -75,7 +75,7 @@ impl Program {
         command
     }
 
-    /// Fuzzes for so many seconds, or until something is found.
+    /// Fuzzes for this many seconds, or until something is found.
     pub fn fuzz(&self, seconds: u64) -> Result<Row, Failure> {
         let artifacts = self.artifacts();
         for path in [&self.grown(), &artifacts] {
@@ -136,7 +136,7 @@ impl Program {
         })
     }
 
-    /// Keeps the named inputs, and of all others a small set that reaches what those do not; the rest stays in
+    /// Keeps the named inputs, and of all others a small set that reaches code beyond theirs; the rest stays in
     /// `target/corpus`.
     pub fn minimize(&self) -> Result<(), Failure> {
         let (corpus, grown) = (self.corpus(), self.grown());
@@ -181,7 +181,7 @@ impl Program {
     }
 }
 
-/// libFuzzer names an input by its SHA-1; what a person added has a name in words.
+/// libFuzzer names an input by its SHA-1; a person gives it a name in words.
 fn is_unnamed(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     name.len() == 40 && name.bytes().all(|byte| byte.is_ascii_hexdigit())

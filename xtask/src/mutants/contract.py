@@ -1,6 +1,7 @@
-"""Writes the mutants of the contract, one JSON object a line: those of slither's mutators, and each function without its lock.
+"""Writes the mutants of the contract, one JSON object a line.
 
-Run in the folder of the contracts, with slither on PYTHONPATH and forge on PATH. Changes nothing there but what forge builds.
+These are the mutants of slither's mutators, and each function without its lock. Run in the folder of the contracts,
+with slither on PYTHONPATH and forge on PATH. Changes nothing there but forge's builds.
 """
 
 import json
@@ -41,7 +42,8 @@ def unlocked(contract):
         header = source[start : start + function.source_mapping.length].split(b"{")[0]
         for lock in re.finditer(rb"\s+nonReentrant\b", header):
             old = lock.group().decode()
-            place = {"start": start + lock.start(), "end": start + lock.end(), "line_number": function.source_mapping.lines[0]}
+            line = function.source_mapping.lines[0]
+            place = {"start": start + lock.start(), "end": start + lock.end(), "line_number": line}
             yield {"how": "LOCK", "old_string": f"{function.name}:{old}", "new_string": "", **place}
 
 

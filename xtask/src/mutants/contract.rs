@@ -1,4 +1,4 @@
-//! The mutants of the contract: slither says where and how, forge tests each in a copy of the folder.
+//! The mutants of the contract: slither gives the place and the change, forge tests each in a copy of the folder.
 
 use std::{
     env, fs,
@@ -21,7 +21,7 @@ use crate::{
 const REQUIREMENTS: &str = "xtask/src/mutants/requirements.txt";
 const LISTER: &str = "xtask/src/mutants/contract.py";
 const CONTRACTS: [&str; 3] = ["PieceworkVault", "RoyaltyLib", "VoucherLib"];
-/// The sources and tests; what is built and installed stays behind.
+/// The sources and tests; builds and installed packages stay behind.
 const COPIED: [&str; 7] = [
     "bin",
     "foundry.toml",
@@ -33,7 +33,7 @@ const COPIED: [&str; 7] = [
 ];
 /// For the tests without a mutant, on the slowest machine.
 const LONGEST: Duration = Duration::from_secs(3_600);
-/// A mutant may take so many times as long as no mutant: only one that hangs takes longer.
+/// A mutant may take this many times as long as no mutant: only one that hangs takes longer.
 const TIMES: u32 = 5;
 
 /// A change of one file: these bytes are replaced.
@@ -121,13 +121,13 @@ fn list(folder: &Path, slither: &Path, contracts: &[String]) -> Result<Vec<Patch
     text.lines().map(read).collect()
 }
 
-/// What becomes of the folder as it stands.
+/// The result of the folder as it stands.
 fn test(folder: &Path, limit: Duration) -> Result<Fate, Failure> {
     let mut command = in_folder(folder, "forge");
     command
         .args(["test", "--offline", "--fail-fast", "--no-match-path"])
         .arg("test/Gas.t.sol")
-        // Fewer runs than in the test command: what these notice, more do.
+        // Fewer runs than in the test command, which so notices at least as much.
         .envs([("FOUNDRY_FUZZ_RUNS", "32"), ("FOUNDRY_INVARIANT_RUNS", "4")]);
     Ok(match shell::run_bounded(&mut command, limit)? {
         Bounded::TimedOut => Fate::TimedOut,

@@ -18,30 +18,30 @@ use crate::{
 const NAME: &str = "cargo-mutants";
 const VERSION: &str = "27.1.0";
 const CODE: &str = "crate/src/payment/**/*.rs";
-/// Fewer seeds than in the test command: what ten runs notice, five hundred do.
+/// Fewer seeds than in the test command: five hundred runs notice at least as much as ten.
 const SEEDS: &str = "10";
-/// Where cargo-mutants leaves what became of each, by its fate.
+/// cargo-mutants' lists of the mutants, one for each fate.
 const LISTS: [(&str, Fate); 4] = [
     ("caught.txt", Fate::Killed),
     ("missed.txt", Fate::Missed),
     ("timeout.txt", Fate::TimedOut),
     ("unviable.txt", Fate::Unviable),
 ];
-/// What cargo-mutants takes for judged by an earlier run into the same folder. It is told so which mutants to leave out: the regular
-/// expressions that it has for this spare no mutant that leaves out a field.
+/// The list of mutants that cargo-mutants takes for judged by an earlier run into the same folder. It is the way to
+/// leave mutants out: the regular expressions that cargo-mutants has for this spare no mutant that leaves out a field.
 const DONE_BEFORE: &str = "previously_caught.txt";
-/// cargo-mutants ends so when some were missed or timed out, which is for us to judge.
+/// cargo-mutants ends so when some mutants were missed or timed out; we judge that ourselves.
 const JUDGED: [i32; 3] = [0, 2, 3];
 
-/// Which tests judge. What lives through one pass goes into the next.
+/// The tests that judge. Mutants that live through one pass go into the next.
 struct Pass {
     name: &'static str,
-    /// What of the workspace is built and run, in cargo's words and the order in which it runs them. They are given to every run of
-    /// cargo, for what cargo-mutants is told of packages to test it does not do without a mutant.
+    /// The packages and tests that cargo builds and runs, in cargo's words and in the order of running. Every run of
+    /// cargo gets them, because cargo-mutants does not use its own option for packages in the run without a mutant.
     tests: &'static str,
     /// Tests that are left out, by parts of their names.
     left_out: &'static [&'static str],
-    /// Many times what the tests take: only a mutant that hangs takes longer.
+    /// Many times the length of the tests: only a mutant that hangs takes longer.
     limit_seconds: &'static str,
 }
 
@@ -97,7 +97,7 @@ pub fn run(wanted: &Mutants) -> Result<Vec<Mutant>, Failure> {
 }
 
 impl Pass {
-    /// What becomes of the chosen ones of all mutants.
+    /// The fates of the chosen ones of all mutants.
     fn judge(
         &self,
         wanted: &Mutants,
@@ -127,7 +127,7 @@ impl Pass {
     fn command(&self, wanted: &Mutants, tree: &Path, output: &Path) -> Command {
         let mut command = about(wanted, tree);
         if wanted.jobs == 1 {
-            // In the copy itself, and one folder for what is built: nothing is built twice, in this run or the next.
+            // In the copy itself, with one folder for the builds: nothing is built twice, in this run or the next.
             command
                 .arg("--in-place")
                 .env("CARGO_TARGET_DIR", paths::target().join("mutants/build"));
@@ -155,7 +155,7 @@ impl Pass {
     }
 }
 
-/// cargo-mutants, told which files of the tree it is about.
+/// cargo-mutants, with the files of the tree that it is about.
 fn about(wanted: &Mutants, tree: &Path) -> Command {
     let mut command = shell::command(program());
     command.args(["mutants", "--package", "piecework", "--colors", "never"]);

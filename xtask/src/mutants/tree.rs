@@ -1,7 +1,7 @@
-//! A copy of the repository's files that keeps its place from run to run, so that what was built of it stays good.
+//! A copy of the repository's files that keeps its place from run to run, so that its builds stay good.
 //!
-//! Has what git would commit, as it lies in the work tree. A file of the copy is written only where it differs: a mutant that an
-//! interrupted run left behind goes, and cargo builds again what changed and nothing else.
+//! Has the files that git would commit, as they lie in the work tree. A file of the copy is written only where it
+//! differs. So a mutant that an interrupted run left behind goes, and cargo builds again only the files that changed.
 
 use std::{
     collections::BTreeSet,
@@ -37,7 +37,7 @@ pub fn bring() -> Result<PathBuf, Failure> {
     Ok(tree)
 }
 
-/// Removes what is in the folder and not listed.
+/// Removes the files of the folder that are not listed.
 fn forget_others(tree: &Path, folder: &Path, files: &BTreeSet<PathBuf>) -> Result<(), Failure> {
     for entry in fs::read_dir(folder).map_err(Failure::io("list", folder))? {
         let path = entry.map_err(Failure::io("list", folder))?.path();

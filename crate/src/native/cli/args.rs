@@ -52,8 +52,8 @@ pub(super) enum Verb {
   piecework create film.mp4 --tracker ws://127.0.0.1:8000 --json
   piecework create album/ -o album.torrent --piece-length 256K --private")]
 pub(super) struct CreateArgs {
-    /// A file or a folder. Of a folder these are left out, and named: links, keys and records of piecework, and what
-    /// systems leave behind.
+    /// A file or a folder. Links, keys and records of piecework, and files that systems leave in folders are left out,
+    /// and named.
     pub(super) path: PathBuf,
     /// Where to write [default: NAME.torrent in this folder].
     #[arg(short, long, value_name = "FILE")]
@@ -64,10 +64,10 @@ pub(super) struct CreateArgs {
     /// Tracker to name in it; may be repeated. Browsers can use ws:// and wss:// alone.
     #[arg(long, value_name = "URL", value_parser = any_tracker)]
     pub(super) tracker: Vec<String>,
-    /// Take in what systems leave behind in folders, too: .DS_Store, Thumbs.db, desktop.ini, .git and the like.
+    /// Take in the files that systems leave in folders, too: .DS_Store, Thumbs.db, desktop.ini, .git and the like.
     #[arg(long)]
     pub(super) system_files: bool,
-    /// Take in key files and records of piecework, too: whoever fetches the torrent then can take the money.
+    /// Take in key files and records of piecework, too: anybody who fetches the torrent then can take the money.
     #[arg(long)]
     pub(super) private_files: bool,
     /// Bytes per piece, such as 256K [default: by size].
@@ -122,7 +122,7 @@ pub(super) struct SeedArgs {
     /// Key file of the payee; see `piecework key`.
     #[arg(long, alias = "payee-key-file", value_name = "FILE")]
     pub(super) payee_key: Option<PathBuf>,
-    /// Who receives what is redeemed [default: the payee].
+    /// Address that receives the redeemed tokens [default: the payee].
     #[arg(long, value_name = "ADDRESS", requires = "payee_key", value_parser = parse_address)]
     pub(super) to: Option<Address>,
     /// Least bond of a payer, in percent of its balance.
@@ -136,7 +136,7 @@ pub(super) struct SeedArgs {
     /// Sell also where buyers can withdraw within less than a day, before everything is sure to be redeemed.
     #[arg(long, requires = "payee_key")]
     pub(super) accept_short_exit: bool,
-    /// Least sum, in tokens, that is worth a transaction of --redeem-every. It is not compared with what the gas costs.
+    /// Least sum, in tokens, that is worth a transaction of --redeem-every. It is not compared with the cost of gas.
     #[arg(
         long,
         default_value = "0.05",
@@ -149,10 +149,11 @@ pub(super) struct SeedArgs {
     /// Redeem everything at the end.
     #[arg(long, requires = "payee_key")]
     pub(super) redeem_on_exit: bool,
-    /// Look so often for what is worth a redemption: ranges of 0.01 tokens or more that are full, long without a buyer, or
-    /// of a buyer who owes much; from 0.001 on if he owes all that he may, or withdraws. Together they must come to
-    /// --redeem-min. What comes due in between is redeemed at once, but not within 15 seconds of the redemption before; what
-    /// fails is tried again after 15 seconds, and then after ever longer, up to 15 minutes. 0: redeem on command only.
+    /// Seconds between looks for ranges that are worth a redemption. These are ranges of 0.01 tokens or more that are
+    /// full, long without a buyer, or of a buyer that owes much. Of a buyer that owes all that it may, or that
+    /// withdraws, ranges from 0.001 on count. Together they must come to --redeem-min. Ranges that become due in
+    /// between are redeemed at once, but not within 15 seconds of the redemption before. A redemption that fails is
+    /// tried again after 15 seconds, and then after ever longer, up to 15 minutes. 0: redeem on command only.
     #[arg(
         long,
         default_value_t = 60,
@@ -166,15 +167,15 @@ pub(super) struct SeedArgs {
     /// Most connections at once.
     #[arg(long, default_value_t = 200, value_parser = parse_connections)]
     pub(super) max_connections: usize,
-    /// Most bytes that all torrents of this state folder may take, such as 20G. It stops only what --repair fetches: of a
-    /// torrent that does not fit, what is here is served.
+    /// Most bytes that all torrents of this state folder may take, such as 20G. It stops only the fetches of --repair:
+    /// the data of a torrent that does not fit is still served.
     #[arg(long, value_name = "BYTES", value_parser = parse_size)]
     pub(super) storage_limit: Option<u64>,
-    /// Hash all data again instead of trusting what is recorded.
+    /// Hash all data again instead of trusting the records.
     #[arg(long)]
     pub(super) recheck: bool,
-    /// Fetch what is missing or wrong, and write it into the files that are there. Without it, what is here is served as it
-    /// is, and nothing is made but the records and the torrent's empty files.
+    /// Fetch the missing or wrong pieces, and write them into the files that are there. Without it the files are served
+    /// as they are, and nothing is made but the records and the torrent's empty files.
     #[arg(long)]
     pub(super) repair: bool,
     /// Take commands from stdin.
@@ -203,7 +204,7 @@ pub(super) struct GetArgs {
     /// Folder to fetch into.
     #[arg(short, long, value_name = "DIR")]
     pub(super) output: PathBuf,
-    /// Most to pay: tokens per GB (10^9 bytes); 0 takes only what is free.
+    /// Most to pay: tokens per GB (10^9 bytes); 0 takes only free blocks.
     #[arg(long, default_value = "0", value_name = "TOKENS_PER_GB")]
     pub(super) max_price: String,
     /// Most to spend in all, in tokens.
@@ -212,7 +213,7 @@ pub(super) struct GetArgs {
     /// Address that opened the account.
     #[arg(long, value_name = "ADDRESS", requires = "session_key", value_parser = parse_address)]
     pub(super) owner: Option<Address>,
-    /// Key file of the account's session key; see `piecework key`. What it promised is remembered in FILE.state, by one
+    /// Key file of the account's session key; see `piecework key`. Its promises are remembered in FILE.state, by one
     /// process at a time: never copy a key file, and move both together.
     #[arg(long, value_name = "FILE", requires = "owner")]
     pub(super) session_key: Option<PathBuf>,
@@ -225,7 +226,7 @@ pub(super) struct GetArgs {
     /// Most bytes that all torrents of this state folder may take, such as 20G; one that does not fit is not fetched.
     #[arg(long, value_name = "BYTES", value_parser = parse_size)]
     pub(super) storage_limit: Option<u64>,
-    /// Hash what is there again instead of trusting what is recorded.
+    /// Hash the data again instead of trusting the records.
     #[arg(long)]
     pub(super) recheck: bool,
     /// Write also into files that piecework did not make, where they differ from the torrent. Without it such a file is
@@ -254,10 +255,10 @@ pub(super) struct RedeemArgs {
     /// Key file of the payee.
     #[arg(long, value_name = "FILE")]
     pub(super) payee_key: PathBuf,
-    /// Who receives it [default: the payee].
+    /// Address that receives the tokens [default: the payee].
     #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     pub(super) to: Option<Address>,
-    /// Only say what could be redeemed; no range is closed and nothing is sent.
+    /// Only print what could be redeemed; no range is closed and nothing is sent.
     #[arg(long)]
     pub(super) dry_run: bool,
     #[command(flatten)]
@@ -279,7 +280,7 @@ pub(super) struct BalanceArgs {
     /// Key file of the payee.
     #[arg(long, value_name = "FILE")]
     pub(super) payee_key: Option<PathBuf>,
-    /// A seeder's state folder, for what is earned and not redeemed.
+    /// A seeder's state folder, for earnings that are not redeemed.
     #[arg(long, value_name = "DIR", requires = "payee_key")]
     pub(super) state: Option<PathBuf>,
     /// Address that opened an account.
@@ -357,7 +358,7 @@ impl ChainArgs {
     }
 }
 
-/// What a redemption may cost.
+/// The limits of a redemption's cost.
 #[derive(Args, Debug)]
 pub(super) struct GasArgs {
     /// Most to pay for each gas, in gwei, whatever the RPC server asks; a redemption never costs more than 0.02 of the
@@ -366,8 +367,7 @@ pub(super) struct GasArgs {
     pub(super) max_fee_per_gas: u128,
 }
 
-/// An address. In capitals and small letters it says by them whether a digit is wrong (EIP-55); what is sent to a wrong
-/// one is lost.
+/// An address. In capitals and small letters it shows a wrong digit (EIP-55); tokens sent to a wrong address are lost.
 fn parse_address(text: &str) -> Result<Address, String> {
     let address: Address = text
         .parse()
@@ -392,7 +392,7 @@ fn parse_gwei(text: &str) -> Result<u128, String> {
         .ok_or_else(|| "write a number of gwei above 0, such as 10 or 0.05".to_owned())
 }
 
-/// A limit of what is served: nothing at all is no limit.
+/// A limit of serving: nothing at all is no limit.
 fn parse_rate(text: &str) -> Result<u64, String> {
     match parse_size(text)? {
         0 => Err("nothing would be served: leave the option out for no limit".to_owned()),
@@ -413,8 +413,8 @@ pub(super) struct NetworkArgs {
     /// Tracker besides those of the torrents, ws:// or wss://; may be repeated.
     #[arg(long, value_name = "URL", value_parser = usable_tracker)]
     pub(super) tracker: Vec<String>,
-    /// STUN or TURN server: stun:HOST[:PORT] or turn:USER:PASSWORD@HOST[:PORT]; may be repeated. The user may hold colons; a
-    /// colon in the password is written %3A.
+    /// STUN or TURN server: stun:HOST[:PORT] or turn:USER:PASSWORD@HOST[:PORT]; may be repeated. The user may hold
+    /// colons; a colon in the password is written %3A.
     #[arg(long, value_name = "URL")]
     pub(super) ice_server: Vec<IceServer>,
     /// Connect only by way of TURN servers.
@@ -423,8 +423,8 @@ pub(super) struct NetworkArgs {
     /// Address that others see, behind a NAT that maps ports one to one.
     #[arg(long, value_name = "IP")]
     pub(super) external_ip: Option<IpAddr>,
-    /// One UDP port for all connections [default: any free port for each]. Two peers that both have one share one torrent at a
-    /// time.
+    /// One UDP port for all connections [default: any free port for each]. Two peers that both have one share one
+    /// torrent at a time.
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) udp_port: Option<u16>,
     /// Offer loopback addresses too [default: only if a tracker is on this machine].

@@ -1,7 +1,7 @@
 //! `create`: a torrent of a file or folder.
 //!
-//! Owns what of a folder goes in. Invariant: keys and records of this program, and what systems leave behind in folders,
-//! go in only when asked for; whatever is left out is said.
+//! Owns the choice of the files of a folder that go in. Invariant: keys and records of this program, and files that
+//! systems leave in folders, go in only when the operator asks for it; every file that is left out is named.
 
 use std::ffi::OsStr;
 use std::fs::{DirEntry, File, Metadata};
@@ -22,10 +22,10 @@ use crate::native::records::RECORDS_FILE;
 /// Bytes read at a time.
 const READ_LEN: usize = 1 << 20;
 const PROGRESS_INTERVAL: Duration = Duration::from_millis(200);
-/// So many of what is left out are named where nothing else is there.
+/// At most this many left-out files are named, where nothing else is there.
 const MOST_NAMED: usize = 3;
 
-/// What systems and programs leave behind in folders; letter case is ignored.
+/// Files that systems and programs leave in folders; letter case is ignored.
 const SYSTEM_FILES: &[&str] = &[
     ".ds_store",
     "thumbs.db",
@@ -44,7 +44,7 @@ pub(super) fn create(args: &CreateArgs) -> Result<(), CliError> {
         .output
         .clone()
         .unwrap_or_else(|| PathBuf::from(format!("{name}.torrent")));
-    // A link that leads nowhere is there, too.
+    // A link that leads nowhere counts as there, too.
     match output.symlink_metadata() {
         Ok(_) if !args.force => return Err(exists_already(&output)),
         // Of a link, the link alone is lost.
@@ -134,7 +134,7 @@ fn report(
     }
 }
 
-/// As it was named on the command line, also where that is a link; a folder named by dots has its own name.
+/// As the command line named it, also where that is a link; a folder named by dots has its own name.
 fn name_of(named: &Path, resolved: &Path) -> Result<String, CliError> {
     named
         .file_name()
@@ -165,7 +165,8 @@ fn exists_already(output: &Path) -> CliError {
     ))
 }
 
-/// What --force writes over is a torrent, or the empty file that a killed run leaves, and never what the new one is of.
+/// --force writes over a torrent, or over the empty file that a killed run leaves, and never over a file of the new
+/// torrent.
 fn may_overwrite(output: &Path, content: &Path) -> Result<(), CliError> {
     let is_content = resolved(output).is_some_and(|output| output == content);
     if is_content || !torrent::is_torrent_or_empty(output) {
@@ -181,7 +182,7 @@ fn unreadable(path: &Path, error: &std::io::Error) -> CliError {
     CliError::Invalid(format!("{} cannot be read: {error}", path.display()))
 }
 
-/// What goes into a torrent, and where it lies.
+/// The files of a torrent, and where they lie.
 struct Content {
     builder: TorrentBuilder,
     /// Each with its length.
@@ -190,10 +191,10 @@ struct Content {
     notes: Vec<String>,
 }
 
-/// What a pipe, a socket or a device is to a torrent.
+/// The name of a pipe, a socket or a device, as a torrent treats it.
 const NEITHER: &str = "neither a file nor a folder";
 
-/// What does not go in though it lies in the folder.
+/// The files in the folder that do not go in.
 struct LeftOut {
     path: PathBuf,
     why: &'static str,
@@ -304,7 +305,7 @@ fn resolved(output: &Path) -> Option<PathBuf> {
     )
 }
 
-/// Why something in a folder does not go into its torrent.
+/// The reason why a file of a folder does not go into its torrent.
 fn kept_out(path: &Path, metadata: &Metadata, args: &CreateArgs) -> Option<&'static str> {
     if metadata.file_type().is_symlink() {
         return Some("a symbolic link");
@@ -323,7 +324,7 @@ fn kept_out(path: &Path, metadata: &Metadata, args: &CreateArgs) -> Option<&'sta
     (left_behind && !args.system_files).then_some("left behind by a system (--system-files)")
 }
 
-/// Why nobody else may have it, if it is this program's own.
+/// The reason why nobody else may have it, if it is this program's own.
 fn private(path: &Path, metadata: &Metadata) -> Option<&'static str> {
     const RECORDS: &str = "records of piecework, which are money (--private-files)";
     let name = path.file_name()?.to_str()?;
@@ -391,13 +392,14 @@ fn hash(
     builder.build(hashes).map_err(invalid)
 }
 
-/// A half-written torrent never has the name of a whole one, and no file that is there is lost unless `overwrite` says so.
+/// A half-written torrent never has the name of a whole one, and no file that is there is lost unless `overwrite` says
+/// so.
 fn write_whole(path: &Path, content: &[u8], overwrite: bool) -> std::io::Result<()> {
     let (part, mut file) = new_part(path)?;
     let written = file
         .write_all(content)
         .and_then(|()| file.sync_all())
-        // Its name is taken first: renaming would write over whatever came there while it was hashed.
+        // The name is taken first: renaming would write over a file that came there while the folder was hashed.
         .and_then(|()| {
             if overwrite {
                 Ok(())
@@ -407,13 +409,13 @@ fn write_whole(path: &Path, content: &[u8], overwrite: bool) -> std::io::Result<
         })
         .and_then(|()| std::fs::rename(&part, path));
     if written.is_err() {
-        // What went wrong before is what matters.
+        // The earlier error matters.
         let _ = std::fs::remove_file(&part);
     }
     written
 }
 
-/// A file of its own beside the output. What has such a name already is somebody's, or of a run that was killed.
+/// A file of its own beside the output. A file that has this name already is somebody's, or of a run that was killed.
 fn new_part(path: &Path) -> std::io::Result<(PathBuf, File)> {
     let mut number = 0u64;
     loop {
@@ -475,7 +477,7 @@ mod tests {
     fn what_has_the_name_of_a_half_written_torrent_is_left_alone() {
         let dir = tempfile::tempdir().unwrap();
         let (id, at) = (std::process::id(), |name: &str| dir.path().join(name));
-        // Numbers of processes come again, in containers at every start.
+        // Process numbers come again, in containers at every start.
         let names = [
             format!(".piecework-{id}.part"),
             format!(".piecework-{id}-0.part"),

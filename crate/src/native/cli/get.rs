@@ -35,7 +35,7 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
         .map(load_session_key)
         .transpose()?;
     let payment = payment(&args, session_key.as_ref())?;
-    // Without payments nothing is promised, and no records are needed.
+    // Without payments the peer promises nothing, and needs no records.
     let session_key = session_key.filter(|_| payment.is_some());
     if let (Some(key), Some(owner)) = (session_key.clone(), args.owner) {
         let chain = args.chain.required("paying")?;
@@ -88,7 +88,7 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
         Ok(()) => {}
         Err(error) => {
             let snapshot = runner.look().await;
-            // What was fetched stays, whatever ended it.
+            // The fetched pieces stay, whatever ended the run.
             runner.shut_down().await?;
             let done = snapshot.ok().map_or(0.0, |s| percent(&s));
             return Err(match error {
@@ -115,7 +115,7 @@ fn make_folder(path: &Path) -> Result<(), CliError> {
     })
 }
 
-/// A key of before its records began may have copies that nothing tells from it.
+/// A key from before its records began may have copies, and nothing tells them from it.
 fn warn_of_bare_key(args: &GetArgs) {
     let bare = |file: &&Path| is_marked(file).is_ok_and(|marked| !marked);
     if let Some(file) = args.session_key.as_deref().filter(bare) {
@@ -126,7 +126,8 @@ fn warn_of_bare_key(args: &GetArgs) {
     }
 }
 
-/// Makes sure that price and budget are in the token's own units, and that everything the key promised is remembered here.
+/// Makes sure that price and budget are in the token's own units, and that every promise of the key is in the records
+/// here.
 fn claim(
     key: &SessionKey,
     owner: Address,
@@ -213,7 +214,7 @@ async fn fetch(
                     _ => None,
                 };
                 line.clear();
-                // In words it is said once, as what the program ends with.
+                // The text is printed once, as the program's last error.
                 if failed.is_none() || runner.json {
                     runner.handle_woken(woken).await?;
                 }

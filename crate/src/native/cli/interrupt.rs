@@ -1,14 +1,14 @@
 //! The operator's wish that the program ends.
 //!
-//! A terminal that is closed (SIGHUP) is such a wish, too, unless the program was started to outlive it, as by `nohup`: then
-//! the signal is ignored from the beginning, and listening to it would take that away. Only Linux tells that without unsafe
-//! code; elsewhere the signal is left as it is.
+//! A closed terminal (SIGHUP) is such a wish, too, unless the program was started to outlive it, as by `nohup`. Then
+//! the signal is ignored from the beginning, and listening to it would take that away. Without unsafe code only Linux
+//! shows whether it is ignored; elsewhere the program leaves the signal as it is.
 
 use super::output::CliError;
 
 /// Ctrl-C, SIGTERM or the end of the terminal.
 pub(super) struct Interrupt {
-    // Both listen from the beginning: what comes while nobody waits is not lost.
+    // Both listen from the beginning, so that a signal is not lost while nobody waits.
     #[cfg(unix)]
     interrupt: tokio::signal::unix::Signal,
     #[cfg(unix)]

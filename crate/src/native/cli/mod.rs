@@ -1,7 +1,7 @@
 //! The program `piecework`.
 //!
-//! Owns arguments, output and exit codes: 0 done, 1 failed, 2 invalid input (said on stderr, with
-//! the input and what to do), 130 interrupted. Never prints a key.
+//! Owns arguments, output and exit codes: 0 done, 1 failed, 2 invalid input (a line on stderr names the input and the
+//! way out), 130 interrupted. Never prints a key.
 
 mod args;
 mod create;

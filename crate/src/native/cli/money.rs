@@ -114,7 +114,7 @@ pub(super) async fn redeem(args: RedeemArgs) -> Result<(), CliError> {
     }
 }
 
-/// What is worth a transaction is counted in tokens.
+/// The worth of a transaction is counted in tokens.
 async fn check_decimals(chain: Chain, decimals: u8) -> Result<(), CliError> {
     spawn_blocking(move || chain.check_decimals(decimals))
         .await
@@ -122,8 +122,8 @@ async fn check_decimals(chain: Chain, decimals: u8) -> Result<(), CliError> {
         .map_err(|e| CliError::Failed(e.to_string()))
 }
 
-/// Says what of a state folder is not redeemed with this key, at this vault: who gives another one would be told that
-/// nothing was earned.
+/// Names the claims of a state folder that are not redeemed with this key, at this vault. Without it, an operator that
+/// gives another key or vault would read that nothing was earned.
 pub(super) fn tell_others_claims(
     state: &Path,
     config: &ChainConfig,
@@ -184,8 +184,7 @@ fn others_claims(
     sums
 }
 
-/// Refuses a folder that no seeder keeps its records in: opening it would make empty ones, and what was earned would
-/// look like nothing.
+/// Refuses a folder without a seeder's records: opening it would make empty ones, and earnings would look like nothing.
 fn check_state(state: &Path) -> Result<(), CliError> {
     let problem = if let Some(key) = key_of_records(state) {
         format!(
@@ -208,7 +207,7 @@ fn check_state(state: &Path) -> Result<(), CliError> {
     )))
 }
 
-/// A peer without torrents and trackers, for what its records hold.
+/// A peer without torrents and trackers, for the claims in its records.
 fn offline(
     state: &Path,
     config: &ChainConfig,
@@ -263,7 +262,7 @@ pub(super) async fn balance(args: BalanceArgs) -> Result<(), CliError> {
         (Some(payee), Some(state)) => {
             tell_others_claims(state, &config, payee.address(), decimals)?;
             let chain = Chain::new(&config).map_err(|e| CliError::Invalid(e.to_string()))?;
-            // Nothing is redeemed by it.
+            // It redeems nothing.
             let payout = Payout::new(chain, payee.clone());
             let mut runner = offline(state, &config, payout, true, decimals)?;
             let money = runner.look().await?.client.money;

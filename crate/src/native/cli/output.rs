@@ -1,4 +1,4 @@
-//! What is printed, and how numbers look.
+//! The program's printed lines, and the form of numbers.
 
 use std::fmt;
 use std::io::{IsTerminal, Write};
@@ -8,10 +8,10 @@ use serde_json::Value;
 use crate::native::session_key::SessionKeyError;
 use crate::types::{FineUnits, TokenUnits};
 
-/// Why the program ends with something else than 0.
+/// The reason why the program ends with something else than 0.
 #[derive(Debug)]
 pub(super) enum CliError {
-    /// The input is wrong: which, and what to do.
+    /// The input is wrong: its name, and the way out.
     Invalid(String),
     /// The input is right and the work failed.
     Failed(String),
@@ -102,7 +102,7 @@ pub(super) fn plain(text: &str) -> String {
     one_line(text, MAX_NAME)
 }
 
-/// A path, or a sentence that may name some, for one line of a terminal: its end says what to do, and is not cut off.
+/// A path, or a sentence that may name some, for one line of a terminal: its end names the way out, and is not cut off.
 pub(super) fn sentence(text: &str) -> String {
     one_line(text, MAX_SENTENCE)
 }
@@ -166,7 +166,7 @@ pub(super) fn parse_tokens(text: &str, decimals: u8) -> Option<TokenUnits> {
 /// Price per block for a decimal number of tokens per 10^9 bytes.
 pub(super) fn parse_price(text: &str, decimals: u8) -> Result<FineUnits, CliError> {
     parse_tokens(text, decimals)
-        // What no voucher can hold is no price.
+        // A price that no voucher can hold is refused.
         .filter(|units| units.0 < 1 << 80)
         .map(|units| FineUnits::per_block_from_per_gb(units.0))
         .ok_or_else(|| {

@@ -1,4 +1,4 @@
-//! Who redeems what was earned, one transaction at a time, and what is said of it.
+//! The redeemer of earnings, one transaction at a time, and its reports.
 
 use std::time::{Duration, Instant};
 
@@ -15,32 +15,34 @@ use crate::payment::voucher::MAX_CLAIMS;
 use crate::payment::voucher::abi::Claim;
 use crate::types::{FineUnits, TokenUnits};
 
-/// What is due at once waits so long after the redemption before: each costs gas, and a fast buyer fills a range in a moment.
+/// Claims that are due at once wait this long after the redemption before: each redemption costs gas, and a fast buyer
+/// fills a range in a moment.
 const REDEEM_SPACING: Duration = Duration::from_secs(15);
-/// After each further failure it waits twice as long, up to this: a deposit on its way back is redeemed within some tries.
+/// After each further failure it waits twice as long, up to this: so a deposit on its way back is redeemed within some
+/// tries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(900);
-/// How long what was not worth a transaction is not looked at again, unless its turn comes.
+/// Claims that were not worth a transaction are not looked at again for this long, unless their turn comes.
 const PUT_OFF: Duration = Duration::from_secs(10);
 
-/// When what is due is redeemed.
+/// The times of redemptions.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// Something is due: no redemption began since that was said, or the last one failed.
+    /// Something is due: no redemption began since the core said so, or the last one failed.
     is_due: bool,
-    /// Something was when the last redemption began.
+    /// Something was due when the last redemption began.
     was_due: bool,
     /// Claims are on their way from the core, or to the chain.
     pub(super) under_way: bool,
-    /// When it was last found not to be worth a transaction yet.
+    /// When the claims were last found not to be worth a transaction yet.
     put_off: Option<Instant>,
-    /// When the last redemption of what is due began, or failed.
+    /// When the last redemption of due claims began, or failed.
     last: Option<Instant>,
-    /// How many failed since one did not, or since something was said to be due.
+    /// Failed redemptions since one that did not fail, or since the core said that something is due.
     failures: u32,
 }
 
 impl Pace {
-    /// Whether what is due may be redeemed at once.
+    /// Whether the due claims may be redeemed at once.
     pub(super) fn is_time(&self, now: Instant) -> bool {
         let passed = |since: Option<Instant>, least| {
             since.is_none_or(|at| now.saturating_duration_since(at) >= least)
@@ -55,46 +57,46 @@ impl Pace {
         pause.min(LONGEST_PAUSE)
     }
 
-    /// Something is due, as the core says.
+    /// The core says that something is due.
     pub(super) fn said_due(&mut self) {
         (self.is_due, self.failures) = (true, 0);
     }
 
-    /// A redemption of what is due begins.
+    /// A redemption of due claims begins.
     pub(super) fn begin(&mut self, now: Instant) {
         self.was_due = std::mem::replace(&mut self.is_due, false);
         self.under_way = true;
         self.last = Some(now);
     }
 
-    /// A redemption ended as it should; `more` is due that it had no room for.
+    /// A redemption ended as it should; `more`: due claims that had no room in it.
     pub(super) fn went_well(&mut self, more: bool) {
         self.is_due |= more;
         self.failures = 0;
     }
 
-    /// A redemption failed. What was due still is, and the core does not say so again.
+    /// A redemption failed. Its claims are still due, and the core does not say so again.
     pub(super) fn failed(&mut self, now: Instant) {
         self.is_due = true;
         self.failures = self.failures.saturating_add(1);
         self.last = Some(now);
     }
 
-    /// No claim came of a redemption.
+    /// A redemption brought no claim.
     pub(super) fn came_to_nothing(&mut self, now: Instant) {
         if self.was_due {
             self.failed(now);
         }
     }
 
-    /// It is not worth a transaction yet. It is still due, and more comes.
+    /// The claims are not worth a transaction yet. They are still due, and more come.
     pub(super) fn put_off(&mut self, now: Instant) {
         self.is_due = true;
         self.put_off = Some(now);
     }
 }
 
-/// Who redeems, and for whom.
+/// The redeemer, and the address that gets the tokens.
 #[derive(Clone, Debug)]
 pub(super) struct Payout {
     pub(super) chain: Chain,
@@ -102,7 +104,7 @@ pub(super) struct Payout {
     pub(super) to: Address,
     /// Wei; see [`Chain::redeem`].
     pub(super) max_fee_per_gas: u128,
-    /// The least that is redeemed without a command.
+    /// The least sum that is redeemed without a command.
     pub(super) redeem_min: TokenUnits,
     /// Sell also where buyers can withdraw before everything is sure to be redeemed.
     pub(super) accept_short_exit: bool,
@@ -124,8 +126,8 @@ impl Payout {
         }
     }
 
-    /// Before anything has a price: node, vault and token are what the operator says, and a buyer's withdrawal takes long
-    /// enough. The chain is asked once.
+    /// Checks before anything has a price: node, vault and token are as the operator says, and a buyer's withdrawal
+    /// takes long enough. Asks the chain once.
     pub(super) async fn check_vault(&mut self, decimals: u8) -> Result<(), CliError> {
         if self.vault_checked {
             return Ok(());
@@ -149,12 +151,12 @@ impl Payout {
     }
 }
 
-/// One redemption transaction, or why there is none.
+/// One redemption transaction, or the reason why there is none.
 pub(super) struct Batch {
     pub(super) tag: u64,
-    /// Those in the transaction.
+    /// The claims in the transaction.
     pub(super) claims: Vec<Claim>,
-    /// How many others had no room in it, and were not sent.
+    /// The number of others that had no room in it, and were not sent.
     pub(super) left_out: usize,
     pub(super) result: Result<Redemption, ChainError>,
 }
@@ -173,7 +175,7 @@ impl Batch {
         }
     }
 
-    /// Whether the next batch may fare better: this one ended for its own claims' sake, if at all.
+    /// Whether the next batch may fare better: if this one failed, it failed because of its own claims.
     pub(super) fn next_may_pay(&self) -> bool {
         matches!(self.result, Ok(_) | Err(ChainError::NothingDue))
     }
@@ -184,8 +186,8 @@ impl Batch {
     }
 }
 
-/// Blocks until the transaction is in a block, or failed. Where all claims cost more than one transaction may, or than the payee
-/// has, the first half of them is sent, or the first half of that.
+/// Blocks until the transaction is in a block, or failed. Where all claims cost more than one transaction may, or than
+/// the payee has, it sends the first half of them, or the first half of that.
 pub(super) fn send_batch(payout: Option<Payout>, tag: u64, mut claims: Vec<Claim>) -> Batch {
     let handed_out = claims.len();
     let result = loop {
@@ -214,7 +216,7 @@ pub(super) fn send_batch(payout: Option<Payout>, tag: u64, mut claims: Vec<Claim
     }
 }
 
-/// What is said of a batch.
+/// The report of a batch.
 pub(super) fn batch_json(batch: &Batch) -> Value {
     let ranges: Vec<Value> = batch
         .claims
@@ -344,7 +346,7 @@ mod tests {
             pace.failed(now);
         }
         assert_eq!(pauses, [0, 15, 30, 60, 120, 240, 480, 900, 900]);
-        // What is due anew does not wait for what failed before.
+        // Claims that become due do not wait for a batch that failed before.
         pace.said_due();
         let (pause, now) = waits(&mut pace);
         assert_eq!(pause, 15);
@@ -354,7 +356,7 @@ mod tests {
         let (pause, now) = waits(&mut pace);
         assert_eq!(pause, 15, "the rest of a full batch");
         pace.went_well(false);
-        // A redemption whose turn it was, and for which nothing is due.
+        // A redemption whose turn it was, and that finds nothing due.
         pace.begin(now);
         pace.under_way = false;
         pace.came_to_nothing(now);

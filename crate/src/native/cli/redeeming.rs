@@ -1,6 +1,6 @@
 //! The runner's redemptions: by itself, on command and at the end, one transaction at a time.
 //!
-//! Invariant: whatever ends a redemption, the core is told what became of its claims, as far as they left the core.
+//! Invariant: however a redemption ends, the core learns the end of each claim that left it.
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -23,7 +23,7 @@ const MAX_BATCHES: usize = 64;
 /// Redemptions of one run that are remembered for the summary; the first are forgotten.
 const MAX_REPORTS: usize = 256;
 
-/// What a redemption came to.
+/// The sums of a redemption.
 pub(super) struct Redeemed {
     /// One of each transaction.
     pub(super) reports: Vec<Value>,
@@ -56,12 +56,13 @@ impl Runner {
         self.handle.command(later).await.map_err(stopped)
     }
 
-    /// Whether something was said to be due that no redemption was begun for.
+    /// Whether the core said that something is due, and no redemption began since.
     pub(super) fn wants_redemption(&self) -> bool {
         self.pace.is_time(Instant::now())
     }
 
-    /// Redeems what is due and above dust, if it is worth a transaction; the report follows as a batch. One at a time.
+    /// Redeems the due claims above dust, if they are worth a transaction; the report follows as a batch. One at a
+    /// time.
     pub(super) async fn redeem_due(&mut self) -> Result<(), CliError> {
         if self.pace.under_way {
             return Ok(());
@@ -82,7 +83,7 @@ impl Runner {
         self.payout.is_some() && !self.gave_up
     }
 
-    /// What is out stays out, and is not waited for; nothing more is sent.
+    /// A transaction that is out stays out, and nobody waits for it; nothing more is sent.
     fn give_up(&mut self) {
         self.gave_up = true;
         if let Some(payout) = &self.payout {
@@ -90,8 +91,8 @@ impl Runner {
         }
     }
 
-    /// Ends the redemption that began by itself, if one is under way: when it is done, or at once where it stands if nobody
-    /// waits for it.
+    /// Ends the redemption that began by itself, if one is under way: when it is done, or at once where it stands if
+    /// nobody waits for it.
     pub(super) async fn end_redemption(
         &mut self,
         interrupt: &mut Interrupt,
@@ -100,7 +101,7 @@ impl Runner {
         if !waits {
             self.give_up();
         }
-        // Claims that did not leave the core stay what they are.
+        // Claims that did not leave the core keep their state.
         while self.sending || (self.pace.under_way && !self.gave_up) {
             tokio::select! {
                 woken = self.next() => self.handle_woken(woken).await?,
@@ -110,8 +111,8 @@ impl Runner {
         Ok(())
     }
 
-    /// Redeems all that pays, one transaction after the other; one report each. No range is tried twice. An interrupt ends it
-    /// where it stands.
+    /// Redeems all that pays, one transaction after the other; one report each. No range is tried twice. An interrupt
+    /// ends it where it stands.
     pub(super) async fn redeem_all(
         &mut self,
         interrupt: &mut Interrupt,
@@ -192,7 +193,7 @@ impl Runner {
         report
     }
 
-    /// Tells the core what became of the claims that it handed out.
+    /// Tells the core the end of the claims that it handed out.
     async fn tell_outcome(&self, batch: &Batch) -> Result<(), Stopped> {
         let (tag, outcome) = (batch.tag, batch.outcome());
         if batch.left_out > 0 {
@@ -206,7 +207,7 @@ impl Runner {
     }
 }
 
-/// Which range: its voucher's signature is like no other.
+/// The name of a range: no other voucher has the same signature.
 fn claim_id(claim: &Claim) -> (B256, B256) {
     (claim.r, claim.vs)
 }

@@ -1,5 +1,4 @@
-//! A running peer as the command line sees it: what it said, what it sent and earned, and how it is
-//! stopped.
+//! A running peer as the command line sees it: its events, its traffic and earnings, and its stop.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -24,9 +23,9 @@ use crate::types::{ConnectionId, FineUnits, InfoHash};
 
 /// Peers of one run that are remembered for the summary; those connected first are forgotten.
 const MAX_PEERS: usize = 4096;
-/// How often it is looked whether what is there is checked.
+/// Time between looks whether the data in place is checked.
 const CHECK_INTERVAL: Duration = Duration::from_millis(20);
-/// How long one trouble with a tracker is not said again.
+/// The same trouble with a tracker is not reported again for this long.
 const TROUBLE_SAID: Duration = Duration::from_secs(600);
 
 pub(super) struct Runner {
@@ -44,63 +43,63 @@ pub(super) struct Runner {
     batches: mpsc::Receiver<Batch>,
     /// The last of this run, for the summary.
     pub(super) redeemed: VecDeque<Value>,
-    /// What was last said of each tracker, and when.
+    /// The last report on each tracker, and its time.
     troubles: BTreeMap<String, Trouble>,
     pub(super) pace: Pace,
     /// Claims are on their way to the chain.
     pub(super) sending: bool,
-    /// Nothing is to be sent to the chain any more.
+    /// Nothing may be sent to the chain any more.
     pub(super) gave_up: bool,
 }
 
-/// What is to become of a torrent once it is known what of it is here.
+/// The wish for a torrent, once it is known which of its pieces are here.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Wish {
-    /// Serve what is here.
+    /// Serve the pieces that are here.
     Serve,
     /// Fetch the rest, once.
     Fetch,
-    /// Fetch the rest, and again what is lost later.
+    /// Fetch the rest, and again every piece that is lost later.
     Repair,
 }
 
 struct Watched {
     magnet: MagnetLink,
-    /// As it was taken up, to take it up again.
+    /// The source, to take it up again.
     source: Source,
     options: AddOptions,
     wish: Wish,
     standing: Standing,
-    /// When it was last looked at.
+    /// When the runner looked at it last.
     verified_bytes: u64,
     complete: bool,
     announced: bool,
 }
 
-/// What was said of a tracker.
+/// The last report on a tracker.
 struct Trouble {
     text: String,
     at: Instant,
-    /// It was said that it is over, too.
+    /// The end of the trouble was reported, too.
     ended: bool,
 }
 
-/// How far it is with what is there.
+/// The progress of the data in place.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Standing {
     /// Its metadata, or its storage, is waited for.
     Opening,
-    /// What is there is hashed.
+    /// The data in place is being hashed.
     Checking,
-    /// What is there is known.
+    /// The data in place is known.
     Known,
 }
 
-/// What woke the runner.
+/// The cause of a wake-up.
 pub(super) enum Woken {
     Event(Event),
     Batch(Batch),
-    /// What is there may be checked by now.
+    /// The data in place may be checked by now.
     Checked,
     /// The peer is gone.
     Stopped,
@@ -144,8 +143,8 @@ impl Runner {
         })
     }
 
-    /// Takes up a torrent and waits for the answer. Data that no record speaks of is hashed. Nothing is fetched before it
-    /// is known what is there, and whose it is.
+    /// Takes up a torrent and waits for the answer. Data that no record names is hashed. Nothing is fetched before the
+    /// runner knows which data is there, and whose it is.
     pub(super) async fn add(
         &mut self,
         mut named: Named,
@@ -175,7 +174,7 @@ impl Runner {
             complete: false,
             announced: false,
         };
-        // One that is named twice is known already, and what is known of it is not said again.
+        // A torrent that is named twice is known already, and its state is not reported again.
         self.torrents.entry(named.info_hash).or_insert_with(watched);
         let add = Command::Add {
             tag,
@@ -196,7 +195,7 @@ impl Runner {
         }
     }
 
-    /// Says which of a torrent's trackers are of no use here. Where all are, the peer says so itself.
+    /// Names the torrent's trackers that are of no use here. Where all are, the peer says so itself.
     fn tell_unused_trackers(&self, named: &Named) {
         let is_other =
             |url: &&String| TrackerUrl::parse(url) == Err(TrackerUrlError::UnsupportedScheme);
@@ -233,7 +232,7 @@ impl Runner {
         (self.torrents.values()).any(|watched| watched.standing == Standing::Checking)
     }
 
-    /// Says and does what belongs to it.
+    /// Reports an event and acts on it.
     pub(super) async fn handle_woken(&mut self, woken: Woken) -> Result<(), CliError> {
         match woken {
             Woken::Stopped => Err(CliError::Failed("the peer has stopped".to_owned())),
@@ -358,7 +357,7 @@ impl Runner {
         }
     }
 
-    /// Looks at all torrents and peers, and keeps what will be gone later.
+    /// Looks at all torrents and peers, and keeps the figures that will be gone later.
     pub(super) async fn look(&mut self) -> Result<Snapshot, CliError> {
         let snapshot = self.handle.snapshot().await.map_err(stopped)?;
         self.tell_trackers(&snapshot.client.trackers);
@@ -386,7 +385,7 @@ impl Runner {
         );
         match watched.standing {
             Standing::Opening => {}
-            // What is there could not be read: that was said, and says nothing of it.
+            // The data in place could not be read. That was reported, and shows nothing about the data.
             Standing::Checking if torrent.state == TorrentState::Failed => {
                 watched.standing = Standing::Known;
             }
@@ -396,7 +395,7 @@ impl Runner {
             }
             Standing::Checking => {}
             Standing::Known if torrent.verified_bytes < before => {
-                // A peer that fetches sees for itself what is missing again.
+                // A peer that fetches notices by itself that pieces are missing again.
                 if watched.complete || watched.wish == Wish::Serve {
                     self.check_again(torrent).await?;
                 }
@@ -407,7 +406,7 @@ impl Runner {
         Ok(())
     }
 
-    /// What is there is known now: it is served, or the rest is fetched, if that harms nobody's files.
+    /// The data in place is known now. It is served, or the rest is fetched, if that harms nobody's files.
     async fn checked(&mut self, torrent: &TorrentSnapshot) -> Result<(), CliError> {
         let info_hash = torrent.info_hash;
         if is_whole(torrent) {
@@ -438,7 +437,7 @@ impl Runner {
         self.handle.command(fetch).await.map_err(stopped)
     }
 
-    /// What was verified changed, or is gone: its peers are told anew what there is, once that is known.
+    /// Verified data changed, or is gone: the peers hear again which pieces are there, once that is known.
     async fn check_again(&mut self, torrent: &TorrentSnapshot) -> Result<(), CliError> {
         let info_hash = torrent.info_hash;
         let tag = self.torrents.len() as u64;
@@ -476,7 +475,7 @@ impl Runner {
         Ok(())
     }
 
-    /// Says why nothing comes of a tracker: each trouble once in a while.
+    /// Says why a tracker brings nothing: each trouble once in a while.
     fn tell_trackers(&mut self, trackers: &[TrackerSnapshot]) {
         for tracker in trackers {
             let said = self.troubles.get_mut(&tracker.url);
@@ -520,7 +519,7 @@ impl Runner {
         self.torrents.values().all(|watched| watched.complete)
     }
 
-    /// Everything of this run that an operator accounts for.
+    /// The figures of this run for the operator.
     pub(super) fn summary(&self, snapshot: &Snapshot) -> Value {
         let torrents: Vec<Value> = snapshot
             .torrents
@@ -576,7 +575,7 @@ impl Runner {
             return Err(CliError::Invalid(text.to_owned()));
         }
         for (info_hash, watched) in &mut self.torrents {
-            // One that is taken up again keeps it.
+            // A torrent that is taken up again keeps its price.
             watched.options.price = Some(price);
             let info_hash = *info_hash;
             let set = Command::SetPrice { info_hash, price };
@@ -659,7 +658,7 @@ fn peer_json(peer: &PeerSnapshot, connected: bool) -> Value {
     })
 }
 
-/// What is to be done before anything is bought.
+/// Work that must be done before anything is bought.
 fn lacking(why: PaymentNeed) -> &'static str {
     match why {
         PaymentNeed::NoAccount => {

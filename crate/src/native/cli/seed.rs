@@ -26,7 +26,7 @@ use crate::types::{FineUnits, TokenUnits};
 
 /// Longest command line on stdin, bytes; a longer one is refused.
 const MAX_LINE_LEN: usize = 1024;
-/// How often peers are looked at.
+/// Time between looks at the peers.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
 /// `piecework seed`
@@ -111,7 +111,7 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
         args.redeem_every,
     )
     .await;
-    // What was earned and served is durable, whatever ended it.
+    // Earnings and served data are durable, however the run ended.
     let finished = finish(runner, &mut interrupt, args.redeem_on_exit).await;
     served.and(finished)
 }
@@ -125,7 +125,7 @@ fn redeem_min(args: &SeedArgs) -> Result<TokenUnits, CliError> {
     })
 }
 
-/// The payee, if one is configured; asked for by a price.
+/// The payee, if one is configured; a price needs it.
 async fn payout(args: &SeedArgs, price: FineUnits) -> Result<Option<Payout>, CliError> {
     let key_file = match &args.payee_key {
         Some(file) => file,
@@ -161,7 +161,7 @@ async fn payout(args: &SeedArgs, price: FineUnits) -> Result<Option<Payout>, Cli
     Ok(Some(payout))
 }
 
-/// Until it is to stop. What is due is redeemed every `redeem_secs`; 0: only on command.
+/// Until it is to stop. Due claims are redeemed every `redeem_secs`; 0: only on command.
 pub(super) async fn serve(
     runner: &mut Runner,
     interrupt: &mut Interrupt,
@@ -195,7 +195,7 @@ pub(super) async fn serve(
                         "every torrent failed, and nothing is left to serve".to_owned(),
                     ));
                 }
-                // A buyer who owes as much as he may waits for it.
+                // A buyer that owes as much as it may waits for it.
                 if redeems && runner.wants_redemption() {
                     runner.redeem_due().await?;
                 }
@@ -226,7 +226,7 @@ fn nothing_to_serve(snapshot: &Snapshot) -> bool {
     !snapshot.torrents.is_empty() && snapshot.torrents.iter().all(failed)
 }
 
-/// Redeems if asked to, stops, and says what it came to. Who interrupts a redemption wants that it ends, too.
+/// Redeems if asked to, stops, and reports the sums. An operator that interrupts a redemption wants that it ends, too.
 pub(super) async fn finish(
     mut runner: Runner,
     interrupt: &mut Interrupt,
@@ -298,7 +298,7 @@ fn read_stdin(lines: mpsc::Sender<String>) -> Result<(), CliError> {
                     Ok(0) | Err(_) => return,
                     Ok(_) => {}
                 }
-                // A line that is cut is no command, and is answered so.
+                // A line that is cut is no command, and the answer says so.
                 let line = String::from_utf8_lossy(&line).into_owned();
                 if lines.blocking_send(line).is_err() {
                     return;

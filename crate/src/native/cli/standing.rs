@@ -1,4 +1,4 @@
-//! What of a torrent is on disk, file by file, and in words.
+//! The data of a torrent on disk, file by file, and in words.
 
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
@@ -19,7 +19,7 @@ pub(super) struct Shortfall {
     present: Option<u64>,
     pieces: u64,
     missing: u64,
-    /// Of those, the ones that belong to a file that is not there or of another length, too.
+    /// The missing pieces among them that belong to a file that is not there or of another length, too.
     shared: u64,
     /// Fetching may write into it.
     writable: bool,
@@ -32,7 +32,7 @@ pub(super) fn shortfalls(torrent: &TorrentSnapshot, survey: &[SurveyedFile]) -> 
     let piece_length = u64::from(torrent.piece_length.max(1));
     let mut offset = 0u64;
     let mut files = Vec::new();
-    // Pieces at the ends of files that cannot be whole: nothing is known of their other files by them.
+    // Pieces at the ends of files that cannot be whole: they show nothing about their other files.
     let mut unclear = BTreeSet::new();
     for ((path, length), file) in torrent.files.iter().zip(survey) {
         let begin = offset;
@@ -71,7 +71,7 @@ fn has(have: &[u8], piece: u64) -> bool {
 }
 
 impl Shortfall {
-    /// What is wrong with it, as part of a sentence.
+    /// The fault of a file, as part of a sentence.
     fn problem(&self) -> String {
         let (pieces, missing) = (self.pieces, self.missing);
         match self.present {
@@ -89,7 +89,7 @@ impl Shortfall {
         }
     }
 
-    /// It may well be right.
+    /// The file may well be right.
     fn is_unclear(&self) -> bool {
         self.present == Some(self.length) && self.missing == self.shared
     }
@@ -98,7 +98,7 @@ impl Shortfall {
         format!("{} {}", sentence(&self.path), self.problem())
     }
 
-    /// Why nothing is written to it.
+    /// The reason why nothing is written to it.
     fn in_the_way(&self) -> String {
         let why = match self.edited {
             true => "it was changed since piecework wrote it",
@@ -119,7 +119,8 @@ impl Shortfall {
     }
 }
 
-/// Why a torrent is not fetched: it would write into somebody's files. `None` if it would not, as far as is known.
+/// The reason why a torrent is not fetched: it would write into somebody's files. `None` if it would not, as far as is
+/// known.
 pub(super) fn in_the_way(torrent: &TorrentSnapshot, shortfalls: &[Shortfall]) -> Option<String> {
     let blocking = shortfalls
         .iter()
@@ -139,7 +140,7 @@ pub(super) fn in_the_way(torrent: &TorrentSnapshot, shortfalls: &[Shortfall]) ->
     })
 }
 
-/// What a seeder says of a torrent that is not whole: for JSON, and as text.
+/// A seeder's report on a torrent that is not whole: for JSON, and as text.
 pub(super) fn incomplete(torrent: &TorrentSnapshot, files: &[Shortfall]) -> (Value, String) {
     let have: u32 = torrent.have.iter().map(|byte| byte.count_ones()).sum();
     let percent = share(torrent);

@@ -54,7 +54,7 @@ enum Either {
 
 fn read_either(input: &str) -> Result<Either, CliError> {
     let path = Path::new(input);
-    // A file may be called like an info hash.
+    // A file may have a name that looks like an info hash.
     if !path.exists() {
         match input.parse() {
             Ok(magnet) => return Ok(Either::Magnet(magnet)),

@@ -1,8 +1,8 @@
-//! All accounts of a payee, and which of them need a look.
+//! All accounts of a payee, and the choice of those that need a look.
 //!
-//! Whoever changes an account goes through [`Accounts::get_mut`], which forgets when something of it is due. So only
-//! accounts that changed, or whose time came, are walked through again, however many others there are with however many
-//! ranges: this is asked after every input.
+//! A change of an account goes through [`Accounts::get_mut`], which forgets the account's due time. So the payee walks
+//! only through accounts that changed or whose time came, however many others there are with however many ranges. It
+//! asks this after every input.
 
 use core::cell::Cell;
 use core::ops::Deref;
@@ -15,12 +15,12 @@ use crate::payment::record::PayeeFactsRecord;
 use crate::sorted::Map;
 use crate::time::Timestamp;
 
-/// What is known of an account's times since it last changed.
+/// The times of an account since its last change.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     /// When something is due next.
     next: Cell<Option<Timestamp>>,
-    /// What was due then was done.
+    /// The work that was due then is done.
     seen: bool,
 }
 
@@ -60,7 +60,7 @@ impl Accounts {
         self.0.remove(id)
     }
 
-    /// When something is due next, or was and is not done yet; `of` tells it for an account that changed.
+    /// When something is due next, or was due and is not done yet. `of` computes it for an account that changed.
     pub(super) fn next(&self, of: impl Fn(&PayeeAccount) -> Timestamp) -> Timestamp {
         let next = |account: &PayeeAccount| {
             let at = (account.watch.next.get()).unwrap_or_else(|| of(account));
@@ -88,11 +88,11 @@ impl Accounts {
     }
 }
 
-/// Accounts whose facts are remembered though nothing of theirs is left to redeem.
+/// Accounts whose facts are remembered though none of their ranges is left to redeem.
 pub(super) const MAX_PAST: usize = 16_384;
 
-/// What is known of accounts of which nothing is left to redeem: at most [`MAX_PAST`], those that left first are forgotten
-/// first. Their records stay where they are, and their sums stay counted.
+/// Facts of accounts of which no range is left to redeem: at most [`MAX_PAST`], and those that left first are forgotten
+/// first. Their records stay in place, and their sums stay counted.
 #[derive(Debug, Default)]
 pub(super) struct Past {
     facts: Map<B256, PayeeFactsRecord>,
@@ -118,7 +118,7 @@ impl Past {
         }
     }
 
-    /// It is back.
+    /// The account is back.
     pub(super) fn take(&mut self, id: &B256) -> PayeeFactsRecord {
         let Some(facts) = self.facts.remove(id) else {
             return PayeeFactsRecord::default();
@@ -184,7 +184,7 @@ mod tests {
         assert_eq!(accounts.next(of), at(1_000));
         assert_eq!(looked.take(), 1);
 
-        // The first three are due; what is done about them is over then.
+        // The first three are due; the work for them is done then.
         assert_eq!(accounts.take_due(at(1_002)), [id(0), id(1), id(2)]);
         let later = |account: &PayeeAccount| {
             looked.set(looked.get() + 1);
@@ -198,7 +198,7 @@ mod tests {
     fn what_changes_between_the_question_and_the_time_is_not_missed() {
         let mut accounts = Accounts::default();
         accounts.get_or_insert_with(id(1), account);
-        // Asked before anybody did what was due: that is still to be done.
+        // Asked before anybody did the due work: it is still to be done.
         accounts.next(|_| at(1_000));
         assert_eq!(accounts.take_due(at(1)), [id(1)]);
         // Done, and not asked since: it is given again rather than forgotten.

@@ -1,6 +1,6 @@
-//! Which connection has a range: attaching, moving it from one to another, and taking it away.
+//! The connection of each range: attaching, moving it from one to another, and taking it away.
 //!
-//! Invariant: one connection at most has a range, and who loses it to another is told.
+//! Invariant: at most one connection has a range, and the payee tells a connection that loses it to another.
 
 use alloy_primitives::B256;
 
@@ -9,12 +9,12 @@ use crate::payment::PayEvent;
 use crate::types::ConnectionId;
 use crate::wire::pay::RejectCode;
 
-/// After so many milliseconds whoever lost a range to another connection may ask for it again.
+/// After this many milliseconds a connection that lost a range to another may ask for it again.
 const MOVED_WAIT: u32 = 50;
 
 impl Payee {
-    /// Tells the connection that had a range that another takes it. It may be there, and the other may only pass on what it was
-    /// promised: then it promises anew.
+    /// Tells the connection that had a range that another takes it. The buyer may be there, and the other connection
+    /// may only pass on a promise that the buyer made to it. Then the buyer promises anew.
     pub(super) fn tell_moved(&mut self, to: ConnectionId, before: &PayeeRange) {
         let (first, tag) = (before.best.voucher.first, before.best.voucher.tag());
         if let Some(from) = before.conn.filter(|from| *from != to) {
@@ -28,8 +28,8 @@ impl Payee {
         let holder = self.range(id).and_then(|r| r.conn);
         if let Some(other) = holder.filter(|other| *other != conn) {
             self.detach(other, id.first);
-            // A reloaded page is back before its old connection is known to be dead. A full range that
-            // still hangs there buys nothing more.
+            // A reloaded page is back before its old connection is known to be dead. A full range that is still
+            // attached there buys nothing more.
             if !self.buys(other) {
                 self.leave_full_ranges(other);
                 let paid = self.conns.get(&other).map_or(0, |c| c.paid);
@@ -46,7 +46,7 @@ impl Payee {
         c.account = Some(id.account);
         c.tentative = None;
         c.pending = None;
-        // Who commits again buys again.
+        // A buyer that commits again buys again.
         c.bye = false;
         let newcomer = c.attached.is_empty();
         if newcomer {
@@ -89,8 +89,8 @@ impl Payee {
         }
     }
 
-    /// An old debt is worked off at the first credit, without growth; a whole window of it is too much. Less would refuse an
-    /// honest buyer that was cut off several times before it had paid much.
+    /// An old debt is worked off at the first credit, without growth; a debt of a whole window is too much. A smaller
+    /// bound would refuse an honest buyer that was cut off several times before it had paid much.
     pub(super) fn owes_too_much(&self, account: B256) -> bool {
         self.debt(account) > u64::from(self.config.credit.most)
     }
@@ -100,7 +100,7 @@ impl Payee {
         account.map_or(0, |a| a.ledger.debt(self.config.credit.first))
     }
 
-    /// Takes a range off its connection, for what its account left unpaid on others.
+    /// Takes a range off its connection, because its account left blocks unpaid on others.
     pub(super) fn refuse_for_debt(&mut self, conn: ConnectionId, id: RangeId) {
         let tag = self.range(id).map_or([0; 4], |r| r.best.voucher.tag());
         let aux = u32::try_from(self.debt(id.account)).unwrap_or(u32::MAX);

@@ -1,7 +1,7 @@
-//! Which ranges are worth a place in a redemption, and in which order their claims leave.
+//! The ranges that are worth a place in a redemption, and the order in which their claims leave.
 //!
-//! Invariant: what is worthless never takes the place of what is not. Claims leave by worth; those that came to nothing
-//! leave after all others; what the chain, asked lately, does not cover stays.
+//! Invariant: a worthless claim never takes the place of another. Claims leave by worth; claims that failed leave after
+//! all others; a claim stays if the chain, asked lately, does not cover it.
 
 use alloy_primitives::B256;
 
@@ -12,11 +12,11 @@ use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
 use crate::types::TokenUnits;
 
-/// Before a claim leaves, the chain was asked about it so lately.
+/// Before a claim leaves, the chain was asked about it within this time.
 const FRESH: Duration = Duration::from_secs(600);
 
 impl Payee {
-    /// Ranges of an account that a redemption takes, and what each is worth.
+    /// Ranges of an account that a redemption takes, and the worth of each.
     pub(super) fn chosen(&self, id: B256, scope: RedeemScope) -> Vec<(u32, TokenUnits)> {
         let Some(account) = self.accounts.get(&id) else {
             return Vec::new();
@@ -48,19 +48,19 @@ impl Payee {
             .collect()
     }
 
-    /// A range of the least size that is full may lack a part of a step to the dust limit, and gets no step more.
+    /// A full range of the least size may lack a part of a step to the dust limit, and gets no step more.
     fn is_filled(&self, account: &PayeeAccount, range: &PayeeRange) -> bool {
         let cap = range_cap(range.best.voucher.count, account.tranche);
         range.usable(account.tranche) == 0 && cap >= self.config.dust.fine()
     }
 
-    /// All of it that is worth its gas is due: it will be gone, or nothing more can be sold before.
+    /// Every range that is worth its gas is due: it will be gone, or nothing more can be sold before.
     fn is_pressing(&self, account: &PayeeAccount) -> bool {
         account.exit_at.is_some() || account.is_at_limit(&self.config)
     }
 
-    /// Closed ranges are; open ones that are full or long without a connection, and all of an account that is exiting or
-    /// owes much.
+    /// Closed ranges are due; so are open ones that are full or long without a connection, and all of an account that
+    /// is exiting or owes much.
     fn is_wanted(&self, account: &PayeeAccount, range: &PayeeRange, scope: RedeemScope) -> bool {
         let idle = range.idle_since + self.config.redeem_idle;
         scope == RedeemScope::All
@@ -71,7 +71,7 @@ impl Payee {
             || range.conn.is_none() && idle <= self.now
     }
 
-    /// What can be claimed now of what the last `prepare_redeem` asked for, best first.
+    /// The claims that can leave now, of those that the last `prepare_redeem` asked for, best first.
     pub fn claims(&self) -> Vec<ReadyClaim> {
         let mut ready = Vec::new();
         for (account, state) in self.accounts.iter() {
@@ -99,8 +99,8 @@ impl Payee {
         ready.into_iter().map(claim).collect()
     }
 
-    /// Puts it on record that the claims that leave next may have left, as far as it is not there; true while that is waited
-    /// for. What cannot be stored holds no claim up: earnings go before books.
+    /// Stores, for the claims that leave next, that they may have left, unless a record says so already. True while a
+    /// record is being stored. A record that cannot be stored holds no claim up: earnings go before books.
     pub(super) fn notes_claims(&mut self) -> bool {
         let claims = self.claims();
         for ReadyClaim { id, .. } in claims.into_iter().take(MAX_CLAIMS) {
@@ -113,7 +113,7 @@ impl Payee {
         !self.noting.is_empty()
     }
 
-    /// A claim is back and none of its range is out.
+    /// A claim is back, and no claim of its range is out.
     pub(super) fn note_back(&mut self, id: RangeId) {
         if let Some(range) = self.range_mut(id).filter(|r| r.noted && !r.may_have_left) {
             range.noted = false;
@@ -121,8 +121,8 @@ impl Payee {
         }
     }
 
-    /// Hands out up to `most` ready claims (a call takes [`MAX_CLAIMS`]) of which it is on record. From here their steps are
-    /// frozen; `redeemed` must say what became of each.
+    /// Hands out up to `most` ready claims (a call takes [`MAX_CLAIMS`]) whose records say that they may leave. From
+    /// here their steps are frozen; `redeemed` must report the end of each.
     pub fn take_claims(&mut self, now: Timestamp, most: usize) -> Vec<ReadyClaim> {
         self.turn(now);
         let mut claims = self.claims();
@@ -149,8 +149,8 @@ impl Payee {
         claims
     }
 
-    /// Asks the chain about the claims that leave next, as far as that was not done lately; true while an answer is waited
-    /// for. What turns out to be dead makes room for others, which are asked about in turn.
+    /// Asks the chain about the claims that leave next, unless that was done lately; true while an answer is waited
+    /// for. Claims that turn out to be dead make room for others, about which the payee asks in turn.
     pub(super) fn asks_chain(&mut self) -> bool {
         let stale: Set<(B256, u64)> = (self.claims().iter().take(MAX_CLAIMS))
             .filter_map(|claim| {
@@ -167,7 +167,7 @@ impl Payee {
     }
 }
 
-/// Its claim is not on its way and nobody redeemed it.
+/// Its claim is not on its way, and nobody redeemed it.
 fn is_unclaimed(range: &PayeeRange) -> bool {
     matches!(range.life, Life::Open | Life::Closing | Life::Ready { .. })
 }

@@ -29,7 +29,7 @@ pub(super) struct Pending {
     id: RangeId,
     effect: PayEffect,
     kind: Kind,
-    /// What the chain answered.
+    /// The chain's answer.
     state: ChainState,
 }
 
@@ -135,7 +135,7 @@ impl Payee {
         }
     }
 
-    /// A COMMIT is refused. Who is to promise anew gets a quote for it.
+    /// A COMMIT is refused. A buyer that is to promise anew gets a quote for it.
     fn refuse_commit(&mut self, conn: ConnectionId, first: u32, tag: [u8; 4], why: Rejection) {
         let (code, aux) = why;
         self.reject(conn, code, first, tag, aux);
@@ -149,7 +149,7 @@ impl Payee {
         !self.accounts.contains_key(account) && !self.past.knows(account)
     }
 
-    /// What one peer's looks at the chain are counted by: its address, or its connection if that is unknown.
+    /// The key by which one peer's looks at the chain are counted: its address, or its connection if that is unknown.
     fn peer(&self, conn: ConnectionId) -> String {
         match self.conns.get(&conn).map(|c| c.info.address.as_str()) {
             None | Some("") => format!("connection {}", conn.0),
@@ -157,8 +157,8 @@ impl Payee {
         }
     }
 
-    /// Quote, price, content, size, rate: nothing here costs more than a look-up. `Ok(false)`: the same
-    /// COMMIT is being checked already.
+    /// Quote, price, content, size, rate: no check here costs more than a look-up. `Ok(false)`: the same COMMIT is
+    /// being checked already.
     fn cheap_checks(
         &mut self,
         conn: ConnectionId,
@@ -181,7 +181,7 @@ impl Payee {
             if pending.best.voucher == *v {
                 return Ok(false);
             }
-            // A fold asks nothing of the chain, and does not wait for the range that does.
+            // A fold needs no read of the chain, and does not wait for the range that does.
             if attached.is_none() {
                 return Err((RejectCode::Rate, 1_000));
             }
@@ -208,7 +208,7 @@ impl Payee {
         if v.steps == 0 || v.steps > config.max_steps {
             return Err((RejectCode::RangeTooSmall, u32::from(v.count)));
         }
-        // What was paid since the last one makes up for what checking this one costs.
+        // The steps paid since the last COMMIT make up for the cost of checking this one.
         let earned = match attached {
             Some(range) => range.paid_since_commit >= super::GROUP_STEPS,
             None => c.paid_since_new >= NEW_RANGE_STEPS,
@@ -227,7 +227,7 @@ impl Payee {
         Ok(true)
     }
 
-    /// What our own store says of a voucher whose signature is good.
+    /// Our own store's verdict on a voucher whose signature is good.
     fn judge(&self, conn: ConnectionId, id: RangeId, v: &Voucher) -> Result<Verdict, Rejection> {
         let Some(c) = self.conns.get(&conn) else {
             return Ok(Verdict::Ignore);
@@ -316,7 +316,7 @@ impl Payee {
             return Ok(Verdict::Behind);
         }
         if range.followed.contains(&v.tag()) {
-            // A payer makes a new chain; who only passes promises on has none.
+            // A payer makes a new chain; a peer that only passes promises on has none.
             return Err((RejectCode::PriceOrQuote, 0));
         }
         let cap = voucher::range_cap(v.count, account.tranche);
@@ -332,8 +332,8 @@ impl Payee {
         })
     }
 
-    /// A fold of an attached range: nothing is asked of the chain. The old voucher stays until the new
-    /// one is durable; links of the new chain count from now on.
+    /// A fold of an attached range: no read of the chain is needed. The old voucher stays until the new one is durable;
+    /// links of the new chain count from now on.
     fn fold(&mut self, conn: ConnectionId, id: RangeId, best: Best) {
         let Some(account) = self.accounts.get_mut(&id.account) else {
             return;
@@ -349,7 +349,7 @@ impl Payee {
         let key = Key::PayeeRange(id.account, id.first);
         self.put(key, Some(record.encode()), PayeeTask::Fold { id });
         if let Some(c) = self.conns.get_mut(&conn) {
-            // What the old chain brought was in the fold's base.
+            // The base of the fold includes the steps of the old chain.
             c.ack = c.ack.filter(|first| *first != id.first);
         }
     }
@@ -368,7 +368,7 @@ impl Payee {
         let conn = range.conn;
         let dropped = range.next.take();
         if dropped.is_some() {
-            // Links of the old chain that waited for the fold are to be stored all the same.
+            // Links of the old chain that waited for the fold are still to be stored.
             range.dirty_since = (range.best.k > range.durable_k).then_some(now);
         }
         if let (Some(new), Some(conn)) = (&dropped, conn) {
@@ -405,8 +405,8 @@ impl Payee {
         range.dirty_since = (next.k > 0).then_some(now);
     }
 
-    /// The range was closed or redeemed. The next one may follow at once, as often as an honest payer who comes back has
-    /// left ranges open: whether this was one of those.
+    /// The range was closed or redeemed. The next one may follow at once, as many times as an honest payer that comes
+    /// back has left ranges open. Answers whether this was one of those times.
     fn refuse_ended(&mut self, conn: ConnectionId, first: u32, tag: [u8; 4]) -> bool {
         let now = self.now;
         let mut is_usual = false;
@@ -439,7 +439,7 @@ impl Payee {
         );
     }
 
-    /// The chain answered a COMMIT's question.
+    /// The chain answered the question of a COMMIT.
     pub(super) fn commit_read(
         &mut self,
         conn: ConnectionId,
@@ -522,8 +522,8 @@ impl Payee {
         }
     }
 
-    /// Whether its range is no more what the COMMIT was judged by: meanwhile links came on another connection, or it was closed
-    /// to be redeemed. Then its payer is told.
+    /// Whether the COMMIT was judged by another state of its range than the present one: meanwhile links came on
+    /// another connection, or the range was closed for redemption. Then the payee tells its payer.
     fn is_overtaken(&mut self, conn: ConnectionId, pending: &Pending) -> bool {
         let (id, kind, v) = (pending.id, pending.kind, &pending.best.voucher);
         let has_base = matches!(kind, Kind::New | Kind::Resume);
@@ -531,7 +531,7 @@ impl Payee {
         match self.range(id) {
             _ if exits => self.reject(conn, RejectCode::Exiting, id.first, v.tag(), 0),
             None if kind == Kind::New => return false,
-            // It was redeemed, and is forgotten: the chain is asked anew.
+            // It was redeemed, and is forgotten: the payee asks the chain anew.
             None => self.reject(conn, RejectCode::ChainPending, id.first, v.tag(), 0),
             Some(range) if range.life != Life::Open => {
                 self.refuse_ended(conn, id.first, v.tag());
@@ -559,8 +559,8 @@ impl Payee {
             .get_mut(&conn)
             .and_then(|c| c.pending.take_if(|p| p.effect == effect))
         else {
-            // The connection is gone; the record is there and is read at the next start, or
-            // replaced when the payer comes back.
+            // The connection is gone. The record is there; the next start reads it, or the payer replaces it when it
+            // comes back.
             return;
         };
         let (id, best) = (pending.id, pending.best);
@@ -575,7 +575,7 @@ impl Payee {
             return;
         }
         if self.is_overtaken(conn, &pending) {
-            // Its own record in the place of the one that was stored.
+            // Its own record in the place of the stored one.
             self.put_range(id, PayeeTask::Background);
             return;
         }
@@ -642,7 +642,7 @@ impl Payee {
     }
 }
 
-/// What the chain must say, in the order of docs/protocol.md, "The seller's checks of a COMMIT".
+/// The state that the chain must show, in the order of docs/protocol.md, "The seller's checks of a COMMIT".
 fn check_state(
     config: &PayeeConfig,
     v: &Voucher,

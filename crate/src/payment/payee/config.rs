@@ -1,4 +1,4 @@
-//! What a seller asks for, and what it tells its operator.
+//! A seller's terms, and its reports to its operator.
 
 use alloy_primitives::{Address, B256};
 
@@ -8,30 +8,30 @@ use crate::payment::voucher::{MAX_FINE, Vault, abi};
 use crate::time::Duration;
 use crate::types::{FineUnits, TokenUnits};
 
-/// What a seller asks for and accepts. Comes from the operator's or page's configuration only.
+/// A seller's terms. They come from the operator's or page's configuration only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PayeeConfig {
     /// Vault and chain; a peer on another one is plain BitTorrent.
     pub vault: Vault,
-    /// Who is paid.
+    /// The address that is paid.
     pub payee: Address,
     /// Least worth of a range.
     pub min_range: FineUnits,
     /// Longest chain accepted (1 to 256).
     pub max_steps: u16,
-    /// How much is served before it is paid.
+    /// Blocks that a buyer may owe.
     pub credit: Credit,
     /// Least bond in percent of the balance.
     pub min_bond_percent: u16,
     /// How long a quote is valid for the first COMMIT of a range, seconds. It is renewed at half.
     pub ttl_secs: u16,
-    /// Unredeemed ranges of one account held at once: what a payee risks is at most this many, and a further
-    /// one waits (REJECT 13) until some are redeemed.
+    /// Unredeemed ranges of one account held at once. A payee risks at most this many; a further one waits (REJECT 13)
+    /// until some are redeemed.
     pub max_ranges: u16,
-    /// What is unredeemed of one account is at most this part of its bond, in percent, or as many least
-    /// ranges as follow, but always one: a buyer at this limit waits until some of it is redeemed.
+    /// The unredeemed sum of one account is at most this part of its bond, in percent, or as many least ranges as the
+    /// next field says, but always one. A buyer at this limit waits until some of it is redeemed.
     pub exposure_percent_of_bond: u16,
-    /// Least ranges that an account may always owe, as far as its bond is worth them: a small deposit can be spent whole at
+    /// Least ranges that an account may always owe, if its bond is worth them. So a small deposit can be spent whole at
     /// one seller, also at one that redeems only when its user says so.
     pub exposure_least_ranges: u16,
     /// Automatic redemption takes no item of less than this (the dust rule); see [`PayeeConfig::with_dust`].
@@ -59,7 +59,8 @@ impl PayeeConfig {
         }
     }
 
-    /// With another least worth of an item, and so of a range: what is too small to be redeemed is not sold for either.
+    /// With another least worth of an item, and so of a range: a range that is too small to be redeemed is not sold
+    /// either.
     pub fn with_dust(self, dust: TokenUnits) -> Self {
         let most = MAX_FINE.floor();
         PayeeConfig {
@@ -69,12 +70,12 @@ impl PayeeConfig {
         }
     }
 
-    /// What the gas of one further item of a batch is worth: less than this is never redeemed on its own accord.
+    /// The worth of the gas of one further item in a batch: automatic redemption never takes less than this.
     pub(super) fn gas_of_an_item(&self) -> TokenUnits {
         TokenUnits((self.dust.0 / GAS_PART_OF_DUST).max(1))
     }
 
-    /// Most that may be unredeemed of an account with this bond.
+    /// The most that may be unredeemed of an account with this bond.
     pub(super) fn exposure_limit(&self, bond: TokenUnits) -> FineUnits {
         let part = bond.0.saturating_mul(self.exposure_percent_of_bond.into()) / 100;
         let small = self
@@ -88,7 +89,7 @@ impl PayeeConfig {
             .fine()
     }
 
-    /// What an account with this bond owes when its live ranges are due.
+    /// The debt at which the live ranges of an account with this bond are due.
     pub(super) fn due_exposure(&self, bond: TokenUnits) -> FineUnits {
         let most = self
             .dust
@@ -108,18 +109,18 @@ const DUST: TokenUnits = TokenUnits(10_000);
 /// At 0.01 gwei an item of a batch costs a tenth of the dust limit (docs/protocol.md, "Redeeming").
 const GAS_PART_OF_DUST: u128 = 10;
 
-/// Which ranges to redeem.
+/// The ranges to redeem.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RedeemScope {
-    /// Everything that would pay at least one token unit, on an explicit command; but not the crumbs of an account that
-    /// leaves many.
+    /// Every range that would pay at least one token unit, on an explicit command; but not the crumbs of an account
+    /// that leaves many.
     All,
     /// Items above dust: full ranges, ranges long without a connection, and all of an account that owes much. Of an
-    /// account that is exiting, or at its limit, all that is worth its gas (docs/protocol.md, "Redeeming").
+    /// account that is exiting, or at its limit, every item that is worth its gas (docs/protocol.md, "Redeeming").
     Due,
 }
 
-/// Names a range of an account.
+/// The name of a range of an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RangeId {
     /// The account.
@@ -133,13 +134,13 @@ pub struct RangeId {
 pub struct ReadyClaim {
     /// The range of one buyer's account that the claim redeems.
     pub id: RangeId,
-    /// What to put into `redeem` or `redeemFor` (at most [`crate::payment::voucher::MAX_CLAIMS`] in a call).
+    /// The argument of `redeem` or `redeemFor` (at most [`crate::payment::voucher::MAX_CLAIMS`] in a call).
     pub claim: abi::Claim,
-    /// What the vault pays for it.
+    /// The vault's payment for it.
     pub due: TokenUnits,
 }
 
-/// What became of one claim.
+/// The end of one claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ClaimOutcome {
     /// The vault paid (gross, before a registry's cut).
@@ -159,13 +160,13 @@ pub enum ClaimOutcome {
 pub struct PayeeTotals {
     /// Fine units received in unredeemed ranges.
     pub earned: FineUnits,
-    /// What can be redeemed: the sum of each range's floor.
+    /// The sum that can be redeemed: the sum of each range's floor.
     pub redeemable: TokenUnits,
-    /// How many ranges that is.
+    /// The number of those ranges.
     pub ranges: u32,
     /// `earned` less `redeemable`: rests below one token unit per range.
     pub rests: FineUnits,
-    /// What was redeemed.
+    /// The redeemed sum.
     pub redeemed: TokenUnits,
     /// Blocks sent and not paid on live connections.
     pub unpaid_blocks: u64,

@@ -1,8 +1,8 @@
-//! Blocks against links: what was written, what was paid, how much more may be sent, and when links
-//! become durable.
+//! Blocks against links: the blocks that were sent, the blocks that were paid, the blocks that may still be sent, and
+//! the time at which links become durable.
 //!
-//! Invariant: `may_send` never lets unpaid blocks pass the credit, nor what the ranges can still pay, nor what the account
-//! may owe.
+//! Invariant: `may_send` never lets unpaid blocks pass the credit, nor the worth of the ranges, nor the account's
+//! limit.
 
 use alloy_primitives::B256;
 
@@ -51,7 +51,7 @@ impl Payee {
         let Some(range) = account.ranges.get_mut(&first) else {
             return;
         };
-        // A link is worth the same from any connection of its account: also one that lost the range.
+        // A link is worth the same from any connection of its account, also from one that lost the range.
         if !range.life.is_unredeemed() || range.life == Life::Claimed {
             // Its claim is out: a further link would be worth nothing, so it must not count.
             self.reject(conn, RejectCode::ConsumedOrClosed, first, tag, first);
@@ -105,8 +105,8 @@ impl Payee {
         self.due_by_payment(range_id);
     }
 
-    /// Clears the over-credit clocks that a payment ended, and unchokes again (the ACK first) who may be sent more after a
-    /// payment, a redemption or the loss of a connection.
+    /// Clears the over-credit clocks that a payment ended. Unchokes again (the ACK first) the peers that may be sent
+    /// more after a payment, a redemption or the loss of a connection.
     pub(super) fn room_again(&mut self, id: B256) {
         let conns: Vec<_> = self
             .conns
@@ -145,10 +145,10 @@ impl Payee {
             .map_or(0, |a| a.ledger.credit(c.paid, config.credit))
     }
 
-    /// Whether one more `piece` message may be written to this paying connection:
-    /// `unpaid + 1 <= credit`, its ranges can still pay for it, and its account may owe it.
+    /// Whether one more `piece` message may be written to this paying connection: `unpaid + 1 <= credit`, its ranges
+    /// can still pay for it, and its account may owe it.
     pub fn may_send(&self, conn: ConnectionId) -> bool {
-        // Who has its place has a range, and neither side said BYE.
+        // A peer that has its place has a range, and neither side said BYE.
         let Some(c) = self.conns.get(&conn).filter(|c| c.unchoked) else {
             return false;
         };
@@ -177,7 +177,8 @@ impl Payee {
             .is_some_and(|c| !c.attached.is_empty() && !c.is_over())
     }
 
-    /// Whether a paying peer has its place: not while it is over its credit, owes all that it may, or the chain does not cover it.
+    /// Whether a paying peer has its place: not while it is over its credit or at its account's limit, or while the
+    /// chain does not cover it.
     pub fn is_unchoked(&self, conn: ConnectionId) -> bool {
         self.conns.get(&conn).is_some_and(|c| c.unchoked)
     }
@@ -216,7 +217,7 @@ impl Payee {
         }
     }
 
-    /// ACK of a range, after the one that waits for another.
+    /// Sends the ACK of a range, after the ACK that waits for another.
     pub(super) fn ack_now(&mut self, conn: ConnectionId, first: u32) {
         let waiting = self.conns.get(&conn).and_then(|c| c.ack);
         if waiting.is_some_and(|other| other != first) {
@@ -228,7 +229,7 @@ impl Payee {
         self.send_ack(conn);
     }
 
-    /// ACK of the range that was paid or committed last.
+    /// The ACK of the range that was paid or committed last.
     pub(super) fn send_ack(&mut self, conn: ConnectionId) {
         let credit = self.credit(conn);
         let Some(c) = self.conns.get_mut(&conn) else {
@@ -258,7 +259,7 @@ impl Payee {
         self.send(conn, message);
     }
 
-    /// Stores the best link if enough came together.
+    /// Stores the best link if enough steps came together.
     pub(super) fn group_commit(&mut self, id: RangeId) {
         if self.range(id).is_some_and(|r| r.undurable() >= GROUP_STEPS) {
             self.store_links(id);

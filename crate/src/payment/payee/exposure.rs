@@ -1,38 +1,39 @@
-//! What one account may owe before it is redeemed.
+//! The most that one account may owe before it is redeemed.
 //!
-//! Invariant: what is unredeemed and unpaid of an account, and what somebody else redeemed in this seller's place, is worth no
-//! more than [`PayeeConfig::exposure_limit`] allows for its bond, but for what a broken connection brought, which is paid
-//! late. So a seller that is promised what others are promised too loses no more than that, however often. An account at its
-//! limit is choked and goes on as soon as some of it is redeemed; one at half of it, or at a fixed sum, is due for redemption.
+//! Invariant: three sums of an account together are worth no more than [`PayeeConfig::exposure_limit`] allows for its
+//! bond: the unredeemed ranges, the unpaid blocks, and the ranges that somebody else redeemed in this seller's place.
+//! Only blocks of a broken connection, which are paid late, come on top. So a seller of a promise that others hold too
+//! loses no more than that, however often. An account at its limit is choked, and goes on as soon as some of it is
+//! redeemed; an account at half of it, or at a fixed sum, is due for redemption.
 
 use super::state::{Life, PayeeAccount, PayeeRange};
 use super::{Payee, PayeeConfig};
 use crate::types::{ConnectionId, FineUnits};
 
 impl PayeeAccount {
-    /// Received in ranges of such lives.
+    /// Steps received in ranges of such lives.
     fn received(&self, of: impl Fn(Life) -> bool) -> u128 {
         (self.ranges.values())
             .filter(|r| of(r.life))
             .fold(0, |sum, r| sum.saturating_add(r.newest().owed().0))
     }
 
-    /// Whether so many more blocks at this price would pass the limit. One block is always within it.
+    /// Whether this many more blocks at this price would pass the limit. One block is always within it.
     pub(super) fn passes_limit(&self, config: &PayeeConfig, price: FineUnits, blocks: u64) -> bool {
         let limit = config.exposure_limit(self.bond).max(price);
         let more = price.0.saturating_mul(u128::from(blocks));
-        // Who promised twice is not lent the same again.
+        // A buyer that promised twice does not get the same credit again.
         let lent = self.received(|life| life.is_unredeemed() || life == Life::Lost);
         lent.saturating_add(more) > limit.0
     }
 
-    /// So much that its live ranges are due, too.
+    /// The debt at which its live ranges are due, too.
     pub(super) fn owes_much(&self, config: &PayeeConfig) -> bool {
         self.received(Life::is_unredeemed) >= config.due_exposure(self.bond).0
             || self.is_at_limit(config)
     }
 
-    /// Nothing more is sent to it.
+    /// The payee sends it nothing more.
     pub(super) fn is_at_limit(&self, config: &PayeeConfig) -> bool {
         let price = (self.ranges.values())
             .filter(|r| r.conn.is_some())
@@ -43,7 +44,7 @@ impl PayeeAccount {
 }
 
 impl Payee {
-    /// Whether one more block to this connection keeps what its account owes within its limit.
+    /// Whether one more block to this connection keeps the account's debt within its limit.
     pub(super) fn within_limit(&self, conn: ConnectionId) -> bool {
         let Some(c) = self.conns.get(&conn) else {
             return false;

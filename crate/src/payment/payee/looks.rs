@@ -1,8 +1,9 @@
-//! How often strangers may make this side look at the chain: each COMMIT that passes the cheap checks costs one read.
+//! The rate at which strangers may make this side look at the chain: each COMMIT that passes the cheap checks costs one
+//! read.
 //!
 //! Invariant: accounts that this side does not know cause at most [`STRANGERS`] reads at once, and one each
-//! [`STRANGER_EVERY`] after a burst of [`STRANGER_BURST`]. A peer that was refused by what the chain said waits as long as
-//! an honest payer waits before it asks again: no honest one is held up.
+//! [`STRANGER_EVERY`] after a burst of [`STRANGER_BURST`]. A peer whose COMMIT the chain refused waits as long as an
+//! honest payer waits before it asks again, so no honest payer is held up.
 
 use crate::payment::MAX_CONNECTIONS;
 use crate::sorted::Map;
@@ -12,9 +13,9 @@ use crate::time::{Duration, Timestamp};
 const STRANGERS: usize = 8;
 /// One more read of an unknown account is allowed after this ...
 const STRANGER_EVERY: Duration = Duration::from_millis(500);
-/// ... and so many may be saved up.
+/// ... and this many may be saved up.
 const STRANGER_BURST: u32 = 32;
-/// How long a refused peer waits, again and again: a tenth less than payers do, for delay varies on the way.
+/// The waits of a refused peer, one after the other: a tenth less than payers keep, because delay varies on the way.
 const WAITS: [Duration; 5] = [
     Duration::from_millis(1_800),
     Duration::from_millis(3_600),
@@ -23,7 +24,7 @@ const WAITS: [Duration; 5] = [
     Duration::from_millis(27_000),
 ];
 
-/// What was refused to a peer.
+/// The refusals to a peer.
 #[derive(Clone, Copy, Debug)]
 struct Penalty {
     times: usize,
@@ -42,7 +43,7 @@ pub(super) struct Looks {
 }
 
 impl Looks {
-    /// Takes one look for a peer, or says how long it has to wait for it.
+    /// Takes one look for a peer, or gives the time that it has to wait for one.
     pub(super) fn take(&mut self, now: Timestamp, peer: &str, stranger: bool) -> Option<Duration> {
         let refused = self.refused.get(peer).filter(|r| r.until > now);
         if let Some(refused) = refused {
@@ -69,12 +70,12 @@ impl Looks {
         self.in_flight = self.in_flight.saturating_sub(usize::from(stranger));
     }
 
-    /// What the chain said was good.
+    /// The chain's answer was good.
     pub(super) fn accepted(&mut self, peer: &str) {
         self.refused.remove(peer);
     }
 
-    /// What the chain said was not good, or it said nothing.
+    /// The chain's answer was not good, or none came.
     pub(super) fn refuse(&mut self, now: Timestamp, peer: String) {
         let last = WAITS[WAITS.len() - 1];
         if self.refused.len() >= MAX_CONNECTIONS {
@@ -88,7 +89,7 @@ impl Looks {
             times: 0,
             until: now,
         });
-        // Who was quiet for long begins anew.
+        // A peer that was quiet for long begins anew.
         if refused.until + last <= now {
             refused.times = 0;
         }

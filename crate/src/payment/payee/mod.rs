@@ -1,26 +1,27 @@
 //! The payee: sells blocks on many connections at once to one address.
 //!
-//! Owns the quotes, every voucher with its best link (that is money), each account's debt, and what
-//! is redeemed when.
+//! Owns the quotes, every voucher with its best link (that is money), each account's debt, and the times of
+//! redemptions.
 //!
-//! Per connection: `connected` once both extended handshakes are in (TERMS leave at once if this
-//! side sells), messages to `message`, `block_written` after each `piece` message while
-//! `is_paying`. Before a `piece` is written to a paying peer, `may_send` must allow it; requests that
-//! may not be served yet are held. `Unchoke` and `Choke` actions say when a paid peer's place begins
-//! and ends; the ACK is always queued before the unchoke. `end_of_batch` sends ACKs.
+//! Per connection: call `connected` once both extended handshakes are in (TERMS leave at once if this side sells),
+//! `message` for each message, and `block_written` after each `piece` message while `is_paying`. Before a `piece` is
+//! written to a paying peer, `may_send` must allow it; requests that may not be served yet are held. `Unchoke` and
+//! `Choke` actions say when a paid peer's place begins and ends; the ACK is always queued before the unchoke.
+//! `end_of_batch` sends ACKs.
 //!
-//! A range goes `Open -> Closing -> Ready -> Claimed -> Redeemed -> gone`; its best voucher is replaced
-//! only when the next one is durable. Serials that somebody else redeemed first make it `Lost`: it is kept as proof.
+//! A range goes `Open -> Closing -> Ready -> Claimed -> Redeemed -> gone`; its best voucher is replaced only when the
+//! next one is durable. Serials that somebody else redeemed first make it `Lost`: its voucher is kept as proof.
 //!
-//! To redeem: `prepare_redeem` closes ranges durably and tells the payers (NEED 5); at
-//! `PayEvent::ClaimsReady`, `take_claims` hands the claims out; `redeemed` says what became of them.
+//! To redeem: `prepare_redeem` closes ranges durably and tells the payers (NEED 5); at `PayEvent::ClaimsReady`,
+//! `take_claims` hands the claims out; `redeemed` reports the end of each.
 //!
 //! Invariants:
 //! - No ACK before the voucher is durable; received links are durable within [`GROUP_DELAY`] or
 //!   [`GROUP_STEPS`] steps, and steps beyond that count against the credit until they are.
-//! - That a claim may leave is on record before it does, so that a later run knows its own redemptions from another's.
+//! - The record that a claim may leave is stored before it leaves, so that a later run can tell its own redemptions
+//!   from another's.
 //! - A redeemable sum is a sum of floors; a closed range takes no further block.
-//! - Nothing is accepted that the chain, read at `latest`, does not cover.
+//! - The payee accepts only ranges that the chain, read at `latest`, covers.
 
 mod accounts;
 mod attach;
@@ -58,14 +59,14 @@ use crate::wire::pay::{ByeReason, NeedReason, PayMessage, RejectCode, Terms, VER
 
 /// Received links are durable after this at the latest ...
 pub const GROUP_DELAY: Duration = Duration::from_millis(100);
-/// ... or after so many steps.
+/// ... or after this many steps.
 pub const GROUP_STEPS: u64 = 64;
 /// A PAY that changes no credit is acknowledged after this at the latest, or after [`GROUP_STEPS`] steps.
 pub const ACK_DELAY: Duration = GROUP_DELAY;
-/// At full credit without a payment for so long: REJECT 12 and choke.
+/// At full credit without a payment for this long: REJECT 12 and choke.
 pub const OVER_CREDIT: Duration = Duration::from_secs(10);
-/// Least time between new ranges of one connection, unless it paid [`super::NEW_RANGE_STEPS`] meanwhile. A
-/// tenth short of the second that payers keep, for delay varies on the way.
+/// Least time between new ranges of one connection, unless it paid [`super::NEW_RANGE_STEPS`] meanwhile. It is a tenth
+/// less than the second that payers keep, because delay varies on the way.
 pub const NEW_RANGE_SPACING: Duration = Duration::from_millis(900);
 /// How long PAYs on a closed range are still taken before its claim is ready.
 pub const CLOSE_GRACE: Duration = Duration::from_secs(2);
@@ -77,10 +78,11 @@ pub const MAX_BAD_PREIMAGES: u8 = 3;
 pub const MAX_EVIDENCE: usize = 64;
 /// Evidence signatures checked per connection; further ones are ignored.
 pub const MAX_EVIDENCE_CHECKS: u8 = 4;
-/// Accounts that have something to redeem. A further one takes the place of the one that owes least, if that is not worth
-/// its gas; else its COMMIT is answered with REJECT 13.
+/// Accounts that have something to redeem. A further one takes the place of the one that owes least, if that is not
+/// worth its gas; else its COMMIT is answered with REJECT 13.
 pub const MAX_ACCOUNTS: usize = 16_384;
-/// Promises of one range that others followed before a step of them was paid, and that are remembered. Each has the range once.
+/// Promises of one range that others followed before a step of them was paid, and that the payee remembers. Each has
+/// the range once.
 pub const MAX_FOLLOWED: usize = 64;
 /// A range that is worth nothing and has no connection is forgotten after this.
 pub const WORTHLESS: Duration = Duration::from_secs(24 * 3_600);
@@ -101,26 +103,26 @@ pub struct Payee {
     evidence: VecDeque<(B256, Voucher, Signature)>,
     /// Vouchers to the operator's other keys: their serials are taken, and their records are left alone.
     foreign: Vec<(B256, Voucher, Signature)>,
-    /// Records that cannot be read. They may be money to a later version, and nothing is written in their place.
+    /// Records that cannot be read. They may be money to a later version, so nothing is written in their place.
     unreadable: Set<Key>,
     reads: Reads,
     looks: Looks,
-    /// What the last `prepare_redeem` asked for.
+    /// The scope that the last `prepare_redeem` asked for.
     scope: RedeemScope,
     /// It is not answered yet.
     preparing: bool,
     /// Ranges it waits for.
     closing: Set<RangeId>,
-    /// ... and those of which it is being stored that their claims may leave.
+    /// ... and those whose records that their claims may leave are being stored.
     noting: Set<RangeId>,
-    /// The last record could not be stored: said once.
+    /// The last record could not be stored; reported once.
     store_fails: bool,
     shut: bool,
 }
 
 impl Payee {
-    /// A payee with the records it wrote earlier (any others are ignored). Reads of everything
-    /// unredeemed follow at once. `rng_seed`: fresh entropy, for quote ids.
+    /// A payee with the records that it wrote earlier (any others are ignored). Reads of everything unredeemed follow
+    /// at once. `rng_seed`: fresh entropy, for quote ids.
     pub fn new(
         now: Timestamp,
         config: PayeeConfig,
@@ -230,8 +232,8 @@ impl Payee {
         Some(())
     }
 
-    /// Both extended handshakes are in: TERMS follow at this price of the connection's torrent, if the remote buys here. Zero: it
-    /// is not sold.
+    /// Both extended handshakes are in: TERMS follow at this price of the connection's torrent, if the remote buys
+    /// here. Zero: it is not sold.
     pub fn connected(
         &mut self,
         now: Timestamp,
@@ -280,7 +282,7 @@ impl Payee {
         self.quote(conn);
     }
 
-    /// The connection is gone: what it left unpaid is lost, its ranges wait.
+    /// The connection is gone: its unpaid blocks are lost, its ranges wait.
     pub fn disconnected(&mut self, now: Timestamp, conn: ConnectionId) {
         self.turn(now);
         let Some(gone) = self.conns.remove(&conn) else {
@@ -319,7 +321,8 @@ impl Payee {
         }
     }
 
-    /// The account to forget for a new one, when there are too many: the one that owes least, if that is not worth its gas.
+    /// The account to forget for a new one, when there are too many: the one that owes least, if that is not worth its
+    /// gas.
     fn least_worth(&self) -> Option<B256> {
         let worth = |account: &PayeeAccount| {
             let due = |r: &PayeeRange| r.due(account.tranche).0;
@@ -366,8 +369,8 @@ impl Payee {
         }
     }
 
-    /// What a connection left unpaid is lost, and no longer held against the account's other connections:
-    /// those are told, and have room.
+    /// A connection's unpaid blocks are lost, and no longer held against the account's other connections. The payee
+    /// tells those, and they have room.
     pub(super) fn count_lost(&mut self, id: B256, conn: ConnectionId, paid_on_connection: u64) {
         let Some(account) = self.accounts.get_mut(&id) else {
             return;
@@ -390,7 +393,8 @@ impl Payee {
         }
     }
 
-    /// Takes the ranges of an account off all its connections: it may have attached them all before it left the first unpaid.
+    /// Takes the ranges of an account off all its connections: it may have attached them all before it left the blocks
+    /// of the first one unpaid.
     fn part_from(&mut self, account: B256) {
         let of_it = self
             .conns
@@ -404,7 +408,7 @@ impl Payee {
         }
     }
 
-    /// Changes the price on one connection. New TERMS leave; ranges already accepted keep their price. Zero stops selling.
+    /// Changes the price on one connection. New TERMS leave; accepted ranges keep their price. Zero stops selling.
     pub fn set_price_on(&mut self, now: Timestamp, conn: ConnectionId, price: FineUnits) {
         self.turn(now);
         let Some(c) = self.conns.get_mut(&conn) else {
@@ -486,7 +490,7 @@ impl Payee {
         );
     }
 
-    /// A `pw_pay` message came in. Those that speak to a payer are ignored here.
+    /// A `pw_pay` message came in. Messages to a payer are ignored here.
     pub fn message(&mut self, now: Timestamp, conn: ConnectionId, message: PayMessage) {
         self.turn(now);
         if !self.conns.get(&conn).is_some_and(|c| c.buys) {
@@ -543,7 +547,7 @@ impl Payee {
         self.send_acks();
     }
 
-    /// The time [`Payee::next_timeout`] named came.
+    /// The time that [`Payee::next_timeout`] named came.
     pub fn tick(&mut self, now: Timestamp) {
         self.turn(now);
         let now = self.now;

@@ -1,5 +1,6 @@
-//! When the chain is read again: 30 s after a new range, every minute while an account buys, every 10 minutes while it is
-//! attached, ever more seldom while it is away; at start for everything unredeemed; never per block.
+//! The times at which the chain is read again: 30 s after a new range, every minute while an account buys, every 10
+//! minutes while it is attached, and ever more seldom while it is away. At the start everything unredeemed is read. No
+//! read follows a block.
 
 use alloy_primitives::{B256, U256};
 
@@ -11,24 +12,25 @@ use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, TokenUnits};
 use crate::wire::pay::RejectCode;
 
-/// Reads on their way at once, those of COMMITs apart.
+/// Reads on their way at once, without those of COMMITs.
 const WINDOW: usize = 8;
-/// While what an account owes grows.
+/// While an account's debt grows.
 pub(super) const GROWING: Duration = Duration::from_secs(60);
 const ATTACHED: Duration = Duration::from_secs(600);
-/// Away: half as long as it has been, between these. Nobody can withdraw sooner than a quarter of a day after its exit.
+/// Away: half of the time that it has been away, between these. Nobody can withdraw sooner than a quarter of a day
+/// after the exit.
 const AWAY: core::ops::RangeInclusive<Duration> =
     Duration::from_secs(1_800)..=Duration::from_secs(6 * 3_600);
 const RETRY: Duration = Duration::from_secs(30);
-/// What is withdrawn stays so: a node that is wrong for a while has so long to say it.
+/// A withdrawal cannot be undone. A node that is wrong for a while has this long to correct itself.
 const WITHDRAWN_FOR: Duration = Duration::from_secs(3_600);
 
-/// Which word of which account is read next, and when.
+/// The word and account that are read next, and when.
 #[derive(Debug, Default)]
 pub(super) struct Reads {
     due: Map<(B256, u64), Timestamp>,
     reading: Set<(B256, u64)>,
-    /// Of these, what was redeemed meanwhile: the answer may be older than that.
+    /// Of these, the words of which something was redeemed meanwhile: the answer may be older than that.
     overtaken: Set<(B256, u64)>,
 }
 
@@ -57,7 +59,7 @@ impl Reads {
         }
     }
 
-    /// An answer came; whether it is newer than all that is known to be redeemed.
+    /// An answer came; whether it is newer than all known redemptions.
     fn ended(&mut self, account: B256, word: u64) -> bool {
         self.reading.remove(&(account, word));
         !self.overtaken.remove(&(account, word))
@@ -143,7 +145,7 @@ impl Payee {
                 return;
             }
         };
-        // First what this word says, for some of it may have been redeemed before the deposit was taken back.
+        // First the bits of this word, because some may have been redeemed before the deposit was taken back.
         if let Some(known) = self.accounts.get_mut(&account) {
             known.note_chain(&state);
         }
@@ -160,7 +162,7 @@ impl Payee {
         }
     }
 
-    /// What the chain says of an account now.
+    /// The chain's present state of an account.
     pub(super) fn note_chain(&mut self, id: B256, state: &ChainState) {
         if !state.known {
             return;
@@ -178,8 +180,8 @@ impl Payee {
         }
     }
 
-    /// Vouchers of an account that withdrew are forgotten, and they were money if that is not true: it is believed when the
-    /// chain still says so [`WITHDRAWN_FOR`] later.
+    /// The payee forgets vouchers of an account that withdrew. If that was not true, they were money. So it believes a
+    /// withdrawal when the chain still shows it [`WITHDRAWN_FOR`] later.
     fn note_withdrawal(&mut self, id: B256) {
         let now = self.now;
         let Some(account) = self.accounts.get_mut(&id) else {
@@ -202,8 +204,8 @@ impl Payee {
         }
     }
 
-    /// An account that is exiting: nothing more is accepted from it. One that exited and does not, as the chain says now, may
-    /// buy again; as an exit cannot be taken back, the chain is asked once more soon.
+    /// An account that is exiting: the payee accepts nothing more from it. An account that exited, and does not by the
+    /// chain's present state, may buy again. An exit cannot be taken back, so the payee asks the chain once more soon.
     fn note_exit(&mut self, id: B256, state: &ChainState) {
         let Some(account) = self.accounts.get_mut(&id) else {
             return;
@@ -235,7 +237,7 @@ impl Payee {
         self.say_due(id);
     }
 
-    /// Holds one range against what the chain says now.
+    /// Holds one range against the chain's present state.
     fn confront(&mut self, id: RangeId, state: &ChainState) {
         let Some(range) = self.range_mut(id) else {
             return;
@@ -248,7 +250,7 @@ impl Payee {
             (Life::Redeemed { proven: false, .. } | Life::Lost, true) => {}
             (Life::Redeemed { gross, .. }, false) => self.unredeem(id, gross),
             (Life::Lost, false) => self.unredeem(id, TokenUnits(0)),
-            // A claim on its way is taken for what consumed it, until its outcome says something else.
+            // A claim on its way is taken for the cause, until its outcome says something else.
             (Life::Open | Life::Closing | Life::Ready { .. } | Life::Claimed, true) => {
                 self.found_consumed(id);
             }
@@ -262,8 +264,9 @@ impl Payee {
         }
     }
 
-    /// Nothing more is sent on a range that the chain does not cover, as it says now. It may be behind, for what it covered
-    /// once it covers until the deposit is taken back: the payer asks again soon, and then it is read anew.
+    /// The payee sends nothing more on a range that the chain does not cover by its answer. The node may be behind,
+    /// because a covered range stays covered until the deposit is taken back. The payer asks again soon, and then the
+    /// payee reads anew.
     fn suspend(&mut self, conn: ConnectionId, id: RangeId) {
         let Some(range) = self.range_mut(id) else {
             return;
@@ -275,7 +278,7 @@ impl Payee {
     }
 }
 
-/// How long until a range is held against the chain again.
+/// Time until a range is held against the chain again.
 fn next_read(range: &PayeeRange, grows: bool, now: Timestamp) -> Duration {
     if range.conn.is_some() || !range.covered {
         return if grows { GROWING } else { ATTACHED };

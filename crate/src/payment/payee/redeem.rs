@@ -1,8 +1,8 @@
 //! From a full or idle range to token units in the payee's hands.
 //!
-//! Invariant: a range is closed durably before its payer hears of it, its step is frozen before its
-//! claim leaves, and its voucher is forgotten only when a later read confirms that the claim that the
-//! vault paid is in the chain, or that nothing will ever be paid for it.
+//! Invariant: a range is closed durably before its payer hears of it, and its step is frozen before its claim leaves.
+//! Its voucher is forgotten only when a later read confirms that the paid claim is in the chain, or that nothing will
+//! ever be paid for it.
 
 use alloy_primitives::B256;
 
@@ -13,7 +13,8 @@ use crate::time::{Duration, Timestamp};
 use crate::types::TokenUnits;
 use crate::wire::pay::{NeedReason, PayMessage, RejectCode};
 
-/// An exiting account is redeemed so long before its funds may leave, or in half of what is left until then.
+/// An exiting account is redeemed this long before its funds may leave, or at half of the time until then if that is
+/// later.
 const EXIT_MARGIN: Duration = Duration::from_secs(3_600);
 /// A redemption is confirmed by a read after this.
 pub(super) const CONFIRM: Duration = Duration::from_secs(30);
@@ -23,8 +24,9 @@ const SKIP_NOT_COVERED: u8 = 5;
 const SKIP_CONSUMED: u8 = 6;
 
 impl Payee {
-    /// Closes ranges durably, tells their payers, and asks the chain about what is next to leave unless it was asked lately;
-    /// `PayEvent::ClaimsReady` follows (at once, with what is ready, when there is nothing to wait for).
+    /// Closes ranges durably, tells their payers, and asks the chain about the claims that leave next unless it was
+    /// asked lately. `PayEvent::ClaimsReady` follows (at once, with the ready claims, when there is nothing to wait
+    /// for).
     pub fn prepare_redeem(&mut self, now: Timestamp, scope: RedeemScope) {
         self.turn(now);
         self.scope = scope;
@@ -72,7 +74,7 @@ impl Payee {
                 range.life = Life::Open;
                 account.said_due = false;
                 self.closing.remove(&id);
-                // Whoever waits for the claims hears of those that are ready.
+                // A caller that waits for the claims gets those that are ready.
                 self.closed_ready();
                 return;
             }
@@ -105,8 +107,8 @@ impl Payee {
             .unwrap_or(Timestamp::NEVER)
     }
 
-    /// Says that the claims are ready, once those that were to be closed are, the chain was asked about them, and that they
-    /// leave is on record.
+    /// Reports the claims as ready, once three things are done: the ranges are closed, the chain was asked about them,
+    /// and the record that they leave is stored.
     pub(super) fn closed_ready(&mut self) {
         if !self.closing.is_empty() && self.closed_at() <= self.now {
             self.closing.clear();
@@ -125,7 +127,7 @@ impl Payee {
         }
     }
 
-    /// What became of claims that were taken.
+    /// The end of claims that were taken.
     pub fn redeemed(&mut self, now: Timestamp, outcomes: &[(RangeId, ClaimOutcome)]) {
         self.turn(now);
         for (id, outcome) in outcomes {
@@ -145,7 +147,8 @@ impl Payee {
             return;
         };
         if !matches!(outcome, ClaimOutcome::Failed | ClaimOutcome::Unsent) {
-            // What the chain said before it left is old, of the deposit too: it is asked before more claims of it leave.
+            // The chain's answer from before it left is old, also on the deposit: the payee asks before more claims of
+            // it leave.
             for range in account.ranges.values_mut() {
                 range.asked = Timestamp::ZERO;
             }
@@ -160,13 +163,13 @@ impl Payee {
         range.life = Life::Ready { at: now };
         match outcome {
             ClaimOutcome::Paid(gross) => self.note_redeemed(id, gross, true),
-            // By an earlier claim of ours, or by somebody else: the next read tells.
+            // By an earlier claim of ours, or by somebody else: the next read shows it.
             ClaimOutcome::Skipped(SKIP_CONSUMED) if range.had_left => {
                 let word = range.word();
                 self.reads.soon(id.account, word, now);
             }
             ClaimOutcome::Skipped(SKIP_CONSUMED) => self.found_consumed(id),
-            // The vault did not see all of the deposit yet: the next read tells.
+            // The vault did not see all of the deposit yet: the next read shows it.
             ClaimOutcome::Skipped(SKIP_NOT_COVERED) => range.covered = false,
             ClaimOutcome::Skipped(_) => range.skipped = true,
             ClaimOutcome::Failed => range.failed = range.failed.saturating_add(1),
@@ -199,8 +202,8 @@ impl Payee {
         }
     }
 
-    /// The chain says that the serials are consumed: by our own claim, for what the range was worth, if one may have
-    /// got there; else by somebody to whom they were promised too.
+    /// The chain shows the serials as consumed. If a claim of ours may have got there, it is taken for the cause, at
+    /// the range's worth; else somebody did it to whom they were promised too.
     pub(super) fn found_consumed(&mut self, id: RangeId) {
         let Some(account) = self.accounts.get(&id.account) else {
             return;
@@ -209,7 +212,7 @@ impl Payee {
             return;
         };
         let gross = range.due(account.tranche);
-        // What becomes of a claim on its way is not known yet.
+        // The end of a claim on its way is not known yet.
         let ours = range.life == Life::Claimed || self.may_be_ours(id);
         if let Some(conn) = range.conn {
             let reason = NeedReason::RangeClosed;
@@ -229,8 +232,8 @@ impl Payee {
         }
     }
 
-    /// Whether consumed serials may be the doing of a claim of ours: one left, and the account's deposit fell by what it
-    /// takes since.
+    /// Whether a claim of ours may have consumed the serials: one left, and the account's deposit fell by its sum
+    /// since.
     fn may_be_ours(&self, id: RangeId) -> bool {
         let Some(account) = self.accounts.get(&id.account) else {
             return false;
@@ -248,7 +251,7 @@ impl Payee {
         range.may_have_left && fell >= range.due(account.tranche).0
     }
 
-    /// Somebody else redeemed the serials; `counted` was taken for redeemed by us.
+    /// Somebody else redeemed the serials; `counted` was booked as redeemed by us.
     fn lost(&mut self, id: RangeId, counted: TokenUnits) {
         self.uncount(id, counted);
         self.set_life(id, Life::Lost);
@@ -320,8 +323,8 @@ impl Payee {
         }
     }
 
-    /// The buyer took its deposit back: nothing that it owes can be paid any more. What may have been redeemed just before
-    /// is left to its own read.
+    /// The buyer took its deposit back: none of its debts can be paid any more. Ranges that may have been redeemed just
+    /// before are left to their own read.
     pub(super) fn withdrawn(&mut self, id: B256) {
         let gone = |r: &super::PayeeRange| !matches!(r.life, Life::Claimed | Life::Redeemed { .. });
         let mut due = 0u128;
@@ -363,7 +366,7 @@ impl Payee {
         }
     }
 
-    /// Says once, per account and redemption, that something should be redeemed.
+    /// Reports once, per account and redemption, that something should be redeemed.
     pub(super) fn say_due(&mut self, id: B256) {
         if self.accounts.get(&id).is_none_or(|a| a.said_due) {
             return;
@@ -388,7 +391,7 @@ impl Payee {
     }
 }
 
-/// Until when an exiting account is to be redeemed.
+/// The time until which an exiting account is to be redeemed.
 pub(super) fn redeem_before(now: Timestamp, exit_at: Timestamp) -> Timestamp {
     exit_at - EXIT_MARGIN.min(exit_at.since(now) / 2)
 }

@@ -1,4 +1,4 @@
-//! What a payee remembers of connections, accounts and ranges.
+//! A payee's memory of connections, accounts and ranges.
 
 use std::collections::VecDeque;
 
@@ -15,7 +15,7 @@ use crate::sorted::Map;
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, FineUnits, TokenUnits};
 
-/// What an effect was for.
+/// The purpose of an effect.
 #[derive(Debug)]
 pub(super) enum PayeeTask {
     Background,
@@ -37,11 +37,11 @@ pub(super) enum PayeeTask {
         id: RangeId,
         k: u16,
     },
-    /// That a claim may have left.
+    /// The record that a claim may have left.
     Claim {
         id: RangeId,
     },
-    /// A read a COMMIT waits for; of an account that was not known here, or of one that was.
+    /// A read that a COMMIT waits for; of an account that was not known here, or of one that was.
     CommitRead {
         conn: ConnectionId,
         stranger: bool,
@@ -78,7 +78,7 @@ pub(super) struct Conn {
     /// Range whose ACK is due, by `ack_by` at the latest.
     pub(super) ack: Option<u32>,
     pub(super) ack_by: Timestamp,
-    /// The credit that the last ACK named, and what had been paid then.
+    /// The credit that the last ACK named, and the steps paid by then.
     pub(super) acked: (u16, u64),
     pub(super) unchoked: bool,
     pub(super) full_since: Option<Timestamp>,
@@ -108,21 +108,21 @@ impl Conn {
 pub(super) struct PayeeAccount {
     pub(super) session_key: Address,
     pub(super) tranche: TokenUnits,
-    /// Collateral and deposit, as the chain said last; nothing before it was asked in this run.
+    /// Collateral and deposit, by the chain's last answer; nothing before it was asked in this run.
     pub(super) bond: TokenUnits,
     pub(super) balance: Option<TokenUnits>,
-    /// How often either was seen to grow in this run: something was deposited.
+    /// The number of times that either was seen to grow in this run: something was deposited.
     pub(super) deposits: u32,
-    /// Blocks it had paid when it was read last.
+    /// Blocks that it had paid when it was read last.
     paid_when_read: u64,
     pub(super) ledger: SellerLedger,
     pub(super) ranges: Map<u32, PayeeRange>,
     /// Time from which its funds may leave, if it is exiting.
     pub(super) exit_at: Option<Timestamp>,
-    /// Since when the chain says that its deposit was taken back.
+    /// The time since which the chain shows its deposit as taken back.
     pub(super) withdrawn_since: Option<Timestamp>,
     pub(super) stored_facts: PayeeFactsRecord,
-    /// A `RedeemDue` was said since the last redemption.
+    /// A `RedeemDue` was sent since the last redemption.
     pub(super) said_due: bool,
     pub(super) watch: Watch,
 }
@@ -162,7 +162,7 @@ pub(super) enum Life {
     },
     /// Handed out: its step is frozen.
     Claimed,
-    /// For this much. Not proven: its end was not seen, and the voucher is kept in case it was another's.
+    /// For this sum. Not proven: nobody saw its end, and the voucher is kept in case somebody else did it.
     Redeemed {
         gross: TokenUnits,
         proven: bool,
@@ -183,8 +183,8 @@ pub(super) struct PayeeRange {
     pub(super) best: Best,
     /// A fold that is not durable yet.
     pub(super) next: Option<Best>,
-    /// Tags of the promises on its base that others followed; the oldest of [`MAX_FOLLOWED`] is forgotten. Who was given one of
-    /// them under this payee's name has the range and its first credit once.
+    /// Tags of the promises on its base that others followed; the oldest of [`MAX_FOLLOWED`] is forgotten. A peer that
+    /// got one of them under this payee's name has the range and its first credit once.
     pub(super) followed: VecDeque<[u8; 4]>,
     pub(super) durable_k: u16,
     pub(super) dirty_since: Option<Timestamp>,
@@ -195,23 +195,24 @@ pub(super) struct PayeeRange {
     pub(super) idle_since: Timestamp,
     /// Steps since the last COMMIT of it.
     pub(super) paid_since_commit: u64,
-    /// The chain did not confirm it lately: no sending on it until its COMMIT comes again.
+    /// The chain did not confirm it lately: nothing is sent on it until its COMMIT comes again.
     pub(super) suspended: bool,
     /// The vault skipped its claim in this run.
     pub(super) skipped: bool,
-    /// A transaction with its claim may be on the chain, or get there: then consumed serials may be our own doing.
+    /// A transaction with its claim may be on the chain, or get there: then our own claim may have consumed the
+    /// serials.
     pub(super) may_have_left: bool,
     /// The same before its claim was handed out last.
     pub(super) had_left: bool,
     /// Its record says that a claim may have left, or is being stored to say it.
     pub(super) noted: bool,
-    /// The account's deposit, and how often it was added to, when its claim was handed out first in this run.
+    /// The account's deposit, and the number of its increases, when its claim was handed out first in this run.
     pub(super) before: Option<(TokenUnits, u32)>,
     /// When the chain was asked about it last.
     pub(super) asked: Timestamp,
     /// The chain covered it then.
     pub(super) covered: bool,
-    /// How often its claim came to nothing in this run.
+    /// The number of times that its claim failed in this run.
     pub(super) failed: u32,
 }
 
@@ -245,7 +246,8 @@ impl PayeeRange {
         self.next.as_ref().unwrap_or(&self.best)
     }
 
-    /// What is remembered of promises when `next` follows the best one. On a higher base, all earlier ones are behind.
+    /// The promises that are remembered when `next` follows the best one. On a higher base, all earlier ones are
+    /// behind.
     pub(super) fn followed_by(&self, next: &Best) -> VecDeque<[u8; 4]> {
         if next.voucher.base > self.best.voucher.base {
             return VecDeque::new();
@@ -271,7 +273,7 @@ impl PayeeRange {
         voucher::usable_steps(best.voucher.count, tranche, best.owed(), best.voucher.unit)
     }
 
-    /// What the vault pays for it; the last durable voucher counts.
+    /// The vault's payment for it; the last durable voucher counts.
     pub(super) fn due(&self, tranche: TokenUnits) -> TokenUnits {
         self.best.voucher.due(self.best.k, tranche)
     }
@@ -323,7 +325,7 @@ impl PayeeRange {
 }
 
 impl PayeeAccount {
-    /// One of which this much is known, without ranges.
+    /// An account with these facts, without ranges.
     pub(super) fn new(
         session_key: Address,
         tranche: TokenUnits,
@@ -346,7 +348,7 @@ impl PayeeAccount {
         }
     }
 
-    /// What the chain says of it now.
+    /// The chain's present state of it.
     pub(super) fn note_chain(&mut self, state: &ChainState) {
         let grew = |balance| balance < state.balance || self.bond < state.bond;
         self.deposits = (self.deposits).saturating_add(self.balance.is_some_and(grew).into());

@@ -1,7 +1,8 @@
-//! The account and its serials: selecting it, and finding out whether the records know all that was promised.
+//! The account and its serials: selecting it, and finding out whether the records know all promises.
 //!
-//! Records that are durable before anything is signed are never behind, but after a restored backup or beside a copy of the
-//! profile they are. What else was promised is then not known, and one serial more might be promised twice: the account is held.
+//! Records that are durable before anything is signed are never behind, but after a restored backup or beside a copy of
+//! the profile they are. Then the payer does not know its other promises, and might promise a serial twice: the account
+//! is held.
 //!
 //! Invariant: nothing is allocated before the scan of the vault's bitmap is complete, or after the account is held.
 
@@ -24,8 +25,8 @@ use crate::wire::pay::ByeReason;
 const SCAN_WINDOW: usize = 8;
 const SCAN_RETRIES: [Duration; 5] = super::PENDING_RETRIES;
 
-/// What is known of an account that is not selected: what the records say, and of one that was selected in this run which
-/// of it is durable.
+/// The facts of an account that is not selected: from the records, and, of one that was selected in this run, those
+/// that are durable.
 #[derive(Debug, Default)]
 pub(super) struct StoredAccount {
     pub(super) next: u64,
@@ -54,8 +55,8 @@ enum Scan {
         todo: Set<u64>,
         reading: Set<u64>,
         found: Map<u64, U256>,
-        /// The least count of all answers: every word was read at that state or a later one, so
-        /// all words together show at least that many bits.
+        /// The least count of all answers. Every word was read at that state or a later one, so all words together show
+        /// at least that many bits.
         consumed: Option<u64>,
         attempt: usize,
         retry_at: Option<Timestamp>,
@@ -73,7 +74,7 @@ impl PayerAccount {
         matches!(self.scan, Scan::Held)
     }
 
-    /// What is stored for `next`.
+    /// The value that is stored for `next`.
     fn stored_next(&self) -> u64 {
         match self.scan {
             Scan::Held => PayerAccountRecord::HELD,
@@ -110,8 +111,8 @@ impl PayerAccount {
         })
     }
 
-    /// Ranges signed or about to be that are of little use: nothing was revealed on them, or their payee closed
-    /// or refused them before half of them was used. What the chain shows consumed is none of them.
+    /// Ranges signed or about to be that are of little use: nothing was revealed on them, or their payee closed or
+    /// refused them before half of them was used. A range that the chain shows as consumed is none of them.
     pub(super) fn idle_ranges(&self) -> u64 {
         self.ranges.values().filter(|r| self.is_idle(r)).count() as u64
     }
@@ -128,7 +129,7 @@ impl PayerAccount {
         unpaid.filter_map(|r| r.address.as_deref())
     }
 
-    /// What an open range could still reveal.
+    /// The sum that an open range could still reveal.
     pub(super) fn unrevealed(&self, range: &PayerRange) -> FineUnits {
         if range.life != PayerRangeLife::Usable {
             return FineUnits(0);
@@ -137,7 +138,7 @@ impl PayerAccount {
         FineUnits(cap.0.saturating_sub(range.paid.0))
     }
 
-    /// What the chain says of it now.
+    /// The chain's present state of it.
     fn learn(&mut self, state: &ChainState) {
         self.update(AccountInfo {
             tranche: state.tranche,
@@ -160,8 +161,8 @@ impl PayerAccount {
 }
 
 impl Payer {
-    /// Selects the account that pays, or tells what changed on it (a top-up, an exit). The first
-    /// time, the vault's bitmap is read before anything is signed.
+    /// Selects the account that pays, or takes a change of it (a top-up, an exit). The first time, the vault's bitmap
+    /// is read before anything is signed.
     pub fn set_account(&mut self, now: Timestamp, info: AccountInfo) {
         self.turn(now);
         let id = voucher::account_id(info.owner, info.session_key);
@@ -430,7 +431,7 @@ impl Payer {
             return;
         }
         account.learn(state);
-        // Whoever is relieved by this need not wait for the next look.
+        // A seller that this relieves need not wait for the next look.
         if self.note_consumed(word, &state.spent_word) {
             for c in self.conns.values_mut() {
                 c.next_commit = c.next_commit.min(self.now);
@@ -439,14 +440,15 @@ impl Payer {
         }
     }
 
-    /// An own signature at `serial` is proven. One that was never promised here means that the records are behind.
+    /// An own signature at `serial` is proven. A serial that was never promised here means that the records are behind.
     pub(super) fn skip_past(&mut self, serial: u64) {
         if self.account.as_ref().is_some_and(|a| serial >= a.next) {
             self.hold_for_good();
         }
     }
 
-    /// A payee showed that the records are behind. The chain would show it again; that payee may not be met again.
+    /// A payee showed that the records are behind. The chain would show it again, but the payer may not meet that payee
+    /// again.
     pub(super) fn hold_for_good(&mut self) {
         if self.account.as_ref().is_some_and(|a| !a.held()) {
             self.hold();
@@ -454,7 +456,7 @@ impl Payer {
         }
     }
 
-    /// Promises nothing more on this account. What was promised is paid on.
+    /// Promises nothing more on this account. Ranges that were promised are paid on.
     fn hold(&mut self) {
         let Some(account) = self.account.as_mut().filter(|a| !a.held()) else {
             return;
@@ -476,7 +478,7 @@ impl Payer {
         self.account.as_ref().filter(|a| a.held()).map(|a| a.id)
     }
 
-    /// Why nothing new can be bought, if the user can do something about it.
+    /// The reason why nothing new can be bought, if the user can do something about it.
     pub fn payment_need(&self) -> Option<PaymentNeed> {
         let Some(account) = &self.account else {
             return Some(PaymentNeed::NoAccount);
@@ -490,7 +492,7 @@ impl Payer {
         if account.held() {
             return Some(PaymentNeed::Held);
         }
-        // What is promised to a seller already can still be paid to it; of that, blocks under way take their part.
+        // A seller counts only if its ranges have no usable steps beyond the blocks under way.
         let taken = |c: &Conn| u64::from(c.ledger.outstanding());
         let mut refusals = (self.conns.iter())
             .filter(|(conn, c)| c.wanted && self.usable_on(**conn, true) <= taken(c))

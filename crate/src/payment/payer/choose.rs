@@ -1,7 +1,6 @@
-//! Which range a connection is to pay on next, and whether its quote may be taken at all.
+//! The choice of the range that a connection is to pay on next, and of the quotes that may be taken at all.
 //!
-//! Invariant: no range is bound to a connection whose quote [`Payer::acceptable`] refuses, whatever
-//! message led there.
+//! Invariant: no range is bound to a connection whose quote [`Payer::acceptable`] refuses, whatever message led there.
 
 use rand_core::Rng;
 
@@ -20,7 +19,7 @@ use crate::wire::pay::Terms;
 
 /// The range that a connection gets.
 enum Choice {
-    /// One that its payee has and that no connection uses.
+    /// A range that its payee has and that no connection uses.
     Reuse(u32),
     /// Serials that nobody has.
     New {
@@ -118,8 +117,7 @@ impl Payer {
         Ok(live == 0 || !served && u128::from(usable) < affordable)
     }
 
-    /// The quote of this connection, if it may be promised for now. `None`: it is not wanted, or it is
-    /// too old.
+    /// The quote of this connection, if it may be promised for now. `None`: it is not wanted, or it is too old.
     pub(super) fn acceptable(&self, conn: ConnectionId) -> Result<Option<Terms>, Refusal> {
         let Some((c, terms)) = self
             .conns
@@ -128,7 +126,7 @@ impl Payer {
         else {
             return Ok(None);
         };
-        // On one that is held, what was promised is paid on.
+        // Ranges of a held account are paid on.
         let usable = self.account.as_ref().filter(|a| a.ready() || a.held());
         let Some(account) = usable else {
             return Err(Refusal::NoAccount);
@@ -160,7 +158,7 @@ impl Payer {
         self.config.ceiling.min(c.max_price)
     }
 
-    /// A range that this payee has already, that no connection uses, or (`held`) that another sits on.
+    /// A range that this payee has already, and that no connection uses, or (`held`) that another one occupies.
     fn reusable(&self, conn: ConnectionId, c: &Conn, terms: &Terms, held: bool) -> Option<u32> {
         let mut ranges = self.account.as_ref()?.ranges.values();
         let found = ranges
@@ -168,7 +166,7 @@ impl Payer {
         found.map(|r| r.first)
     }
 
-    /// Whether the range is this payee's, has steps left, and is free or (`held`) sat on.
+    /// Whether the range is this payee's, has steps left, and is free or (`held`) occupied.
     fn may_have(
         &self,
         conn: ConnectionId,
@@ -195,8 +193,9 @@ impl Payer {
             && self.account.as_ref().is_some_and(suits)
     }
 
-    /// Whether another that comes under the same payee's name is to have the range first: those that were promised nothing yet
-    /// have it in the order in which they came, before whoever had one and let it go. Who sold on it is behind nobody.
+    /// Whether another peer under the same payee's name is to have the range first. Peers that were promised nothing
+    /// yet have it in the order in which they came, before those that had one and let it go. A peer that sold on it is
+    /// behind nobody.
     fn is_behind(&self, conn: ConnectionId, c: &Conn, r: &PayerRange, held: bool) -> bool {
         let had_one = |conn: ConnectionId, c: &Conn| {
             let seller = Seller::new(r.payee, conn, &c.info);
@@ -213,7 +212,7 @@ impl Payer {
         !self.was_first_to_sell(conn, r.first) && self.conns.iter().any(is_before)
     }
 
-    /// Whether one that is not known to be the payee keeps the range from another, and brings too little for that.
+    /// Whether a peer that is not known to be the payee keeps the range from another, and brings too little for that.
     fn sits_on(&self, holder: ConnectionId, range: &PayerRange, other: &Conn) -> bool {
         let brought = |h: &Conn| (h.ledger.paid).saturating_add(h.ledger.received_unpaid().into());
         !self.may_end(holder, range.first)
@@ -228,7 +227,7 @@ impl Payer {
         if book.is_some_and(|b| b.closed.len() >= MAX_WASTED_RANGES) {
             return Err(Refusal::ClosesEarly);
         }
-        // What the payee's name filled earlier says that it exists, not that this is it.
+        // Ranges that the payee's name filled earlier show that the payee exists, not that this peer is it.
         let tranche = account.info.tranche;
         let of_payee = || (account.ranges.values()).filter(|r| r.payee == terms.payee);
         let known = of_payee().any(|r| r.is_used_up(tranche));
@@ -243,7 +242,8 @@ impl Payer {
         )?;
         let idle = account.idle_ranges();
         let crowded = idle >= policy::most_idle(account.unassigned());
-        // Whoever takes the name of a payee that sold before gets one range with it in a run, and no more until it is used.
+        // A peer under the name of a payee that sold before gets one range with it in a run, and no more until that is
+        // used.
         let sold = of_payee().any(|r| !account.is_early(r.first))
             && !of_payee().any(|r| account.is_idle(r) && !r.was_closed_earlier());
         let served = sold || book.is_some_and(|b| b.served);
@@ -268,8 +268,8 @@ impl Payer {
         })
     }
 
-    /// Strangers that may get a range when their turn comes, one of each address: who comes from many connections is chosen
-    /// no more often.
+    /// Strangers that may get a range when their turn comes, one of each address: a peer with many connections is
+    /// chosen no more often.
     fn waiting(&self) -> Vec<ConnectionId> {
         let Some(account) = &self.account else {
             return Vec::new();
@@ -282,15 +282,15 @@ impl Payer {
             .collect()
     }
 
-    /// What a stranger offers that waits for its turn.
+    /// The quote of a stranger that waits for its turn.
     fn waiting_terms(&self, c: &Conn) -> Option<Terms> {
         let (terms, quote) = (c.wanted_terms()?, c.quote.as_ref()?);
         let waits = quote.refused == Some(Refusal::FakePayeeLimit) && self.is_fresh(quote);
         waits.then_some(terms)
     }
 
-    /// Of the strangers that wait, chance chooses the next one. By order of connection, those that come to nothing and came
-    /// first would keep all others out, and whoever connects in the right moment would be before all that wait.
+    /// Of the strangers that wait, chance chooses the next one. In the order of connection, useless ones that came
+    /// first would keep all others out, and a peer that connects in the right moment would be before all that wait.
     pub(super) fn draw_stranger(&mut self) {
         let waiting = self.waiting();
         self.drawn = match waiting.len() {
@@ -339,8 +339,8 @@ impl Payer {
         self.event(once);
     }
 
-    /// This seller sold something: it does not wait on for the turn that it was put off to as a stranger. The wait would count
-    /// against it.
+    /// This seller sold something: it does not wait any longer for the turn that it was put off to as a stranger. The
+    /// wait would count against it.
     pub(super) fn proved(&mut self, conn: ConnectionId) {
         let now = self.now;
         if let Some(c) = self.conns.get_mut(&conn)
@@ -351,14 +351,14 @@ impl Payer {
         }
     }
 
-    /// Asks the chain whether the ranges that this seller closed early are consumed: then it redeemed them, and
-    /// nothing is held against it.
+    /// Asks the chain whether the ranges that this seller closed early are consumed: then it redeemed them, and nothing
+    /// is held against it.
     fn look(&mut self, conn: ConnectionId) {
         let now = self.now;
         let Some(account) = self.account_id() else {
             return;
         };
-        // By the name in its quote: one that connected anew was promised nothing here yet.
+        // By the name in its quote, because one that connected anew was promised nothing here yet.
         let seller = (self.conns.get(&conn))
             .and_then(|c| Some(Seller::new(c.quote.as_ref()?.terms.payee, conn, &c.info)));
         let book = seller.and_then(|seller| self.sellers.get_mut(&seller));

@@ -1,7 +1,7 @@
-//! What payees say: TERMS, ACK, REJECT, NEED, STATE, SEEN, BYE.
+//! The payees' messages: TERMS, ACK, REJECT, NEED, STATE, SEEN, BYE.
 //!
-//! Invariant: nothing a payee says makes the payer sign for somebody else, reveal a step without a
-//! block, or trust a number it can count itself.
+//! Invariant: no message of a payee makes the payer sign for somebody else, reveal a step without a block, or trust a
+//! number that it can count itself.
 
 use super::range::{Live, PayerRange, RangeStage};
 use super::{
@@ -18,7 +18,7 @@ use crate::wire::pay::{NeedReason, PayMessage, RejectCode, Terms, VERSION, Vouch
 use alloy_primitives::{Address, B256};
 
 impl Payer {
-    /// A `pw_pay` message came in. Those that speak to a payee are ignored here.
+    /// A `pw_pay` message came in. Messages to a payee are ignored here.
     pub fn message(&mut self, now: Timestamp, conn: ConnectionId, message: PayMessage) {
         self.turn(now);
         if !self.conns.get(&conn).is_some_and(|c| c.sells) {
@@ -67,8 +67,7 @@ impl Payer {
         }
         let received = self.now;
         if let Some(c) = self.conns.get_mut(&conn) {
-            // What was refused to a payee for a time stays refused until then, however often it is offered. Another name is
-            // judged at once.
+            // A refusal for a time holds until then, however often the payee offers. Another name is judged at once.
             let same = (c.quote.as_ref()).filter(|q| q.terms.payee == terms.payee);
             if same.is_none() && c.seller.is_none() {
                 c.next_commit = received;
@@ -120,7 +119,7 @@ impl Payer {
                 range.fresh = false;
             }
         } else if last_pay != Some((first, tag, k)) {
-            // About a voucher that is not (or no longer) here: says nothing about now.
+            // It is about a voucher that is not (or no longer) here, and shows nothing about the present one.
             return;
         }
         let owe_here = self.outstanding_at(&seller);
@@ -129,14 +128,14 @@ impl Payer {
         let debt = if attaches { self.take_debt(&seller) } else { 0 };
         let book = self.sellers.entry(seller).or_default();
         if attaches {
-            // What it counts beyond what was received and may still come is never paid.
+            // The payer never pays the blocks that the payee counts beyond those that were received or may still come.
             let known = owe_here + u64::from(debt);
             let phantom = u64::from(owed).saturating_sub(known);
             book.phantom = u32::try_from(phantom).unwrap_or(u32::MAX);
         } else if quiet {
             book.phantom = owed;
         } else {
-            // It may have given up on what a dead connection left.
+            // The payee may have given up on blocks of a dead connection.
             book.phantom = book.phantom.min(owed);
         }
         if let Some(c) = self.conns.get_mut(&conn) {
@@ -244,8 +243,8 @@ impl Payer {
         }
     }
 
-    /// 3-8, 10, 16 and unknown codes end the range. The seller is offered no other one in this run,
-    /// unless it only closed a range on which it had served.
+    /// 3-8, 10, 16 and unknown codes end the range. The seller is offered no other one in this run, unless it only
+    /// closed a range on which it had served.
     fn range_refused(&mut self, conn: ConnectionId, first: u32, code: RejectCode) {
         let Some(range) = self.range(first) else {
             return;
@@ -254,14 +253,14 @@ impl Payer {
         let closes = matches!(code, RejectCode::ConsumedOrClosed | RejectCode::Conflict);
         self.end_range(conn, first, closes);
         if code == RejectCode::ConsumedOrClosed && served {
-            // If it had redeemed before, it was asked in vain: the next may follow at once.
+            // If it had redeemed before, the payer asked in vain: the next range may follow at once.
             if let (true, Some(c)) = (opening, self.conns.get_mut(&conn)) {
                 c.spaced_until = self.now;
             }
             self.pump(conn);
             return;
         }
-        // Where an address is only claimed, who refuses may be somebody else than who sells there.
+        // Where an address is only claimed, the peer that refuses may be another than the one that sells there.
         let seller = self.conns.get(&conn).and_then(|c| c.seller.as_ref());
         let sells = |c: &Conn| c.ledger.paid > 0 && c.seller.as_ref() == seller;
         let others_sell = (self.conns.iter()).any(|(other, c)| *other != conn && sells(c));
@@ -271,8 +270,8 @@ impl Payer {
         self.end(conn, EndReason::Rejected(code));
     }
 
-    /// The identical COMMIT is to be repeated after 2, 4, 8, 16, 30 s (13, and 4 of a node that is behind) or as long as asked
-    /// (14).
+    /// The payer is to repeat the identical COMMIT after 2, 4, 8, 16, 30 s (13, and 4 of a node that is behind), or
+    /// after the time that the payee names (14).
     fn retry_commit(
         &mut self,
         conn: ConnectionId,
@@ -307,7 +306,7 @@ impl Payer {
         };
     }
 
-    /// The payee stopped sending: pay what is due; if nothing is, what it counts is no debt of ours.
+    /// The payee stopped sending: pay the due blocks. If none is due, the payee's count is no debt of ours.
     fn over_credit(&mut self, conn: ConnectionId, unpaid: u32) {
         self.settle(conn);
         let Some(c) = self.conns.get(&conn) else {
@@ -335,7 +334,7 @@ impl Payer {
                 self.pump(conn);
             }
             NeedReason::RangeClosed if ours => {
-                // The last steps for it; what comes later is paid on the next range.
+                // Pays the last steps for it; later blocks are paid on the next range.
                 self.settle(conn);
                 self.end_range(conn, first, true);
                 self.pump(conn);
@@ -367,8 +366,8 @@ impl Payer {
         own.then_some(voucher)
     }
 
-    /// The payee holds more than was said: check our signature and the walk, then fold to it. Once per
-    /// range and connection.
+    /// The payee holds more than the payer's base: check our signature and the walk, then fold to it. Once per range
+    /// and connection.
     fn state(&mut self, conn: ConnectionId, payee: Address, body: &VoucherBody, k: u16, w: B256) {
         let Some(c) = self.conns.get(&conn) else {
             return;
@@ -377,7 +376,7 @@ impl Payer {
         if c.ended.is_some() || c.payee() != Some(payee) || quoted != Some(payee) {
             return;
         }
-        // A run that ended may have left more than one range behind what it had paid.
+        // A run that ended may have left more than one range behind the sum that it had paid.
         let again = c.adopted.contains(&body.first);
         let known = if again {
             None
@@ -395,7 +394,7 @@ impl Payer {
         };
         let cap = voucher::range_cap(voucher.count, account.info.tranche);
         let held = voucher.owed_at(k).min(cap);
-        // An own signature is proven, whatever else is wrong with it.
+        // An own signature is proven, even if something else is wrong with it.
         self.skip_past(voucher.end() - 1);
         let Some(account) = self.account.as_mut() else {
             return;
@@ -424,7 +423,7 @@ impl Payer {
         let taken = known.is_some_and(|r| {
             r.life != PayerRangeLife::Usable || r.conn.is_some_and(|other| other != conn)
         });
-        // Right only if the payee is ahead: a voucher alone, without a link that is news, says nothing.
+        // Right only if the payee is ahead: a voucher alone, without a link that is news, proves nothing.
         if held <= paid || taken {
             self.leave(conn, EndReason::Inconsistent);
             return;
@@ -434,7 +433,8 @@ impl Payer {
         });
         range.raise_paid(held, &mut account.spent);
         range.price = voucher.unit;
-        // Nothing is paid on a range that was made in this run before its ACK: an earlier promise of it is not on record.
+        // Nothing is paid on a range that was made in this run before its ACK: an earlier promise of it is not on
+        // record.
         let forgotten = range.fresh;
         if forgotten {
             self.hold_for_good();
@@ -447,7 +447,7 @@ impl Payer {
             .into_iter()
             .filter(|first| *first != voucher.first)
             .count();
-        // What the payee held stays spent; whether more is bought at its price is judged as ever.
+        // The sum that the payee held stays spent; more is bought at its price only if the usual checks allow it.
         let terms = self.acceptable(conn).ok().flatten().filter(|terms| {
             others < MAX_LIVE_RANGES
                 && self
@@ -463,7 +463,7 @@ impl Payer {
         }
     }
 
-    /// Evidence that goes before REJECT 6: an own signature moves `next`.
+    /// Evidence that comes before a REJECT 6: an own signature moves `next`.
     fn seen(&mut self, conn: ConnectionId, payee: Address, body: &VoucherBody) {
         let Some(voucher) = self.is_own(conn, payee, body) else {
             return;

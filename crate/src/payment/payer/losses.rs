@@ -1,8 +1,8 @@
-//! What was paid in advance for one v1 title: lost, or at stake until its piece is judged.
+//! Blocks that were paid in advance for one v1 title: lost, or at stake until their piece is judged.
 //!
-//! Invariants: what is lost, and each piece at stake, counted whole, never come to more than the title's loss budget. What
-//! is at stake is put on record before the links that pay for it leave, so the budget outlives the run. Of an earlier run,
-//! what is held again stays at stake; what is neither held nor verified is lost.
+//! Invariants: the lost blocks, and each piece at stake, counted whole, never come to more than the title's loss
+//! budget. The blocks at stake are on record before the links that pay for them leave, so the budget outlives the run.
+//! Blocks of an earlier run stay at stake if they are held again, and are lost if they are neither held nor verified.
 
 use super::{Payer, PayerTask, Seller};
 use crate::payment::policy;
@@ -23,14 +23,15 @@ pub(super) struct Losses {
     lost: u32,
     /// Advanced and not judged yet.
     at_stake: Map<PieceIndex, u32>,
-    /// So many of them by an earlier run, or before the torrent was added again: no connection has them.
+    /// The number of those that an earlier run advanced, or this one before the torrent was added again: no connection
+    /// has them.
     earlier: Map<PieceIndex, u32>,
-    /// Pieces at stake that keep no seller from being advanced over another: they were wrong and have several senders, or
-    /// a connection of their seller is gone and nobody may ask it for the rest.
+    /// Pieces at stake that keep no seller from an advance over another: they were wrong and have several senders, or a
+    /// connection of their seller is gone and nobody may ask it for the rest.
     loose: Set<PieceIndex>,
 }
 
-/// What is in storage of a piece that was paid for in advance.
+/// The part in storage of a piece that was paid for in advance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Begun {
     /// It is verified.
@@ -72,8 +73,8 @@ impl Losses {
         self.piece_blocks = blocks;
     }
 
-    /// Blocks that may still be lost. A rest that no piece fits into is none, once nothing is at stake: no piece would be
-    /// begun with it.
+    /// Blocks that may still be lost. A rest that no piece fits into counts as none, once nothing is at stake: no piece
+    /// would be begun with it.
     fn left(&self, pieces: u32) -> u32 {
         let left = policy::loss_budget(pieces, self.piece_blocks).saturating_sub(self.lost);
         if left < self.piece_blocks && self.at_stake.is_empty() {
@@ -114,8 +115,8 @@ impl Losses {
 }
 
 impl Payer {
-    /// A torrent was added, and what its storage has is known: what of it earlier runs paid for in advance is judged, or will
-    /// be ([`Payer::restored_judged`]), or is lost.
+    /// A torrent was added, and the content of its storage is known. The blocks that earlier runs paid for in advance
+    /// are judged, or will be ([`Payer::restored_judged`]), or are lost.
     pub fn restored(
         &mut self,
         now: Timestamp,
@@ -125,7 +126,7 @@ impl Payer {
         let Some(losses) = self.titles.get_mut(&torrent) else {
             return;
         };
-        // Whom it was paid to is forgotten: of blocks that are held again, nobody knows the sender.
+        // The payee of these advances is forgotten: nobody knows the sender of blocks that are held again.
         losses.earlier = losses.at_stake.clone();
         for book in self.sellers.values_mut() {
             book.advanced.retain(|(of, _), _| *of != torrent);
@@ -139,8 +140,8 @@ impl Payer {
         }
     }
 
-    /// A piece was hashed that may have blocks of an earlier run. Of a bad one, what was paid for them is lost: nobody is
-    /// blamed, for what comes back from storage may be torn.
+    /// A piece was hashed that may have blocks of an earlier run. If it is bad, the advances for them are lost. Nobody
+    /// is blamed, because blocks from storage may be torn.
     pub fn restored_judged(
         &mut self,
         now: Timestamp,
@@ -174,7 +175,7 @@ impl Payer {
         self.unrecorded.insert(torrent);
     }
 
-    /// A connection of a seller is gone: what it was advanced over there stays at stake, and it may sell another piece.
+    /// A connection of a seller is gone: its advances stay at stake, and it may sell another piece.
     pub(super) fn loosen(&mut self, seller: &Seller, torrent: InfoHash) {
         let (Some(book), Some(losses)) = (self.sellers.get(seller), self.titles.get_mut(&torrent))
         else {
@@ -184,7 +185,7 @@ impl Payer {
         losses.loose.extend(here.map(|(_, block)| block.piece));
     }
 
-    /// What was advanced for these blocks is not at stake any more.
+    /// The advances for these blocks are not at stake any more.
     pub(super) fn judged(&mut self, torrent: InfoHash, blocks: &[BlockRef]) {
         let Some(losses) = self.titles.get_mut(&torrent) else {
             return;
@@ -196,8 +197,8 @@ impl Payer {
         self.end_if_used_up(torrent);
     }
 
-    /// Blocks that this connection sent are thrown away and will never be judged: what was advanced for them is lost. Nobody
-    /// is blamed.
+    /// Blocks of this connection are thrown away and will never be judged: the advances for them are lost. Nobody is
+    /// blamed.
     pub fn thrown_away(&mut self, now: Timestamp, conn: ConnectionId, blocks: &[BlockRef]) {
         self.turn(now);
         let here = self
@@ -219,7 +220,7 @@ impl Payer {
         self.book_loss(torrent, lost.len() as u32);
     }
 
-    /// Puts what is at stake on record, before links leave for it.
+    /// Puts the blocks at stake on record, before links leave for them.
     pub(super) fn store_stakes(&mut self) {
         while let Some(torrent) = self.unrecorded.pop_first() {
             self.store_losses(torrent, PayerTask::Staked);
@@ -292,8 +293,8 @@ impl Payer {
         })
     }
 
-    /// Whether a block may be paid before its piece is judged: it fits into the loss budget, and its seller is not advanced
-    /// over another piece.
+    /// Whether a block may be paid before its piece is judged: it fits into the loss budget, and its seller is not
+    /// advanced over another piece.
     pub(super) fn may_advance(&self, conn: ConnectionId, advance: &AdvanceBlock) -> bool {
         let torrent = self.conns.get(&conn).map(|c| c.info.torrent);
         let Some((torrent, _)) = torrent.zip(self.book(conn)) else {

@@ -1,6 +1,6 @@
 //! The payer: buys blocks on many connections at once from one account.
 //!
-//! Owns the serial allocator, the budget, every range's chain and the count of what is owed.
+//! Owns the serial allocator, the budget, every range's chain and the count of the owed blocks.
 //!
 //! One connection goes `AwaitingTerms -> Quoted -> Opening -> Attached -> Ended`; in `Attached` it
 //! has one or two live ranges, each of which is stored, signed, committed and acknowledged on its
@@ -8,17 +8,16 @@
 //!
 //! 1. `connected` once both extended handshakes are in; messages to `message`.
 //! 2. `want(.., title, true)` when the metadata is complete and blocks are wanted from there.
-//! 3. While `may_request` allows: send a REQUEST and call `request_sent`; then exactly one of
-//!    `block_received` or `request_ended_without_block`. These are called on **every** connection,
-//!    paid or not, because a block requested in a free slot is charged if it is written after the
-//!    ACK.
-//! 4. Each block that turned out good: `payable`, with the connection that delivered it (also after
-//!    that connection is gone). Blocks of a piece whose hash is wrong: `block_invalid`.
-//! 5. `end_of_batch` after each batch of inputs: that is when PAYs leave.
+//! 3. While `may_request` allows: send a REQUEST and call `request_sent`; then exactly one of `block_received` or
+//!    `request_ended_without_block`. Call these on **every** connection, paid or not, because a block requested in a
+//!    free slot is charged if it is written after the ACK.
+//! 4. `payable` for each block that turned out good, with the connection that delivered it (also after that connection
+//!    is gone). `block_invalid` for the blocks of a piece whose hash is wrong.
+//! 5. `end_of_batch` after each batch of inputs: then PAYs leave.
 //!
 //! Invariants:
 //! - A serial and a base are durable before they are signed; a range is signed for one payee only.
-//! - What is revealed never exceeds the budget, nor the blocks held plus the v1 advance.
+//! - The revealed sum never exceeds the budget, nor the blocks held plus the v1 advance.
 //! - Every chain is fresh: a new one per voucher, from the machine's own generator, never stored.
 //!
 //! Never holds a key, reads a clock, or judges bytes.
@@ -58,9 +57,9 @@ use crate::wire::pay::{ByeReason, PayMessage, Terms, VERSION};
 
 /// A verified block is paid at the latest after this.
 pub const PAY_DELAY: Duration = Duration::from_millis(20);
-/// What was revealed is durable at the latest after this ...
+/// Revealed steps are durable at the latest after this ...
 pub const STORE_DELAY: Duration = Duration::from_millis(500);
-/// ... or after so many steps.
+/// ... or after this many steps.
 pub const STORE_STEPS: u128 = 64;
 /// Least time between COMMITs of new ranges on one connection, unless [`super::NEW_RANGE_STEPS`] were paid
 /// meanwhile; the payee's limit is one second.
@@ -75,16 +74,16 @@ pub const PENDING_RETRIES: [Duration; 5] = [
     Duration::from_secs(16),
     Duration::from_secs(30),
 ];
-/// So many of these waits are given to a payee that does not see all of the deposit (REJECT 4): 14 s in all.
+/// A payee that does not see all of the deposit (REJECT 4) gets this many of these waits: 14 s in all.
 pub const BEHIND_RETRIES: usize = 3;
 /// Steps beyond the credit that must be usable before the next range is committed.
 pub const NEXT_RANGE_MARGIN: u64 = 64;
 /// Live ranges per payee and connection.
 pub const MAX_LIVE_RANGES: usize = 2;
-/// Ranges that a seller closed before half of them was used; it gets no further one until the chain shows one of
-/// them consumed.
+/// Ranges that a seller closed before half of them was used; it gets no further one until the chain shows one of them
+/// consumed.
 pub const MAX_WASTED_RANGES: usize = 2;
-/// The chain is looked at again after this for a seller that closed so many.
+/// Time until the payer looks at the chain again for a seller that closed that many.
 pub const LOOK_SPACING: Duration = Duration::from_secs(15);
 /// Connections that are gone and may still have blocks to be judged; the oldest is forgotten, and
 /// its blocks are then not paid.
@@ -95,7 +94,7 @@ pub const MAX_EVIDENCE_CHECKS: u8 = 4;
 pub const MAX_QUOTE_REJECTS: u8 = 3;
 const FAILURE_DELAY: Duration = Duration::from_secs(10);
 
-/// The account that pays: what the wallet opened, and the chain's last word on it.
+/// The account that pays: the wallet's deposit, and the chain's last state of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AccountInfo {
     /// The wallet that deposited.
@@ -114,14 +113,14 @@ pub struct AccountInfo {
     pub exit_at: u64,
 }
 
-/// How things stand with one seller.
+/// The state of one seller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PayerConnState {
     /// The remote does not sell to us: plain BitTorrent.
     NoDeal,
     /// It sells, but no TERMS came yet.
     AwaitingTerms,
-    /// A quote is there; nothing is committed. Why not, if something but the caller's wish is missing.
+    /// A quote is there; nothing is committed. The reason why not, if something but the caller's wish is missing.
     Quoted(Option<Refusal>),
     /// A first range is being stored, signed or waits for its ACK.
     Opening,
@@ -136,7 +135,7 @@ pub enum PayerConnState {
 pub struct PayerTotals {
     /// Revealed to payees.
     pub spent: FineUnits,
-    /// What payees could redeem or did: the sum of each range's floor.
+    /// The sum that payees could redeem or did: the sum of each range's floor.
     pub spent_floor: TokenUnits,
     /// Worth of serials bound to payees' open ranges and not revealed.
     pub committed: FineUnits,
@@ -163,21 +162,21 @@ pub struct Payer {
     effects: Map<PayEffect, PayerTask>,
     /// Accounts with records that are not the selected one.
     archive: Map<B256, StoredAccount>,
-    /// Session keys of which more was promised than is on record.
+    /// Session keys with more promises than are on record.
     behind: Set<Address>,
     account: Option<PayerAccount>,
     conns: Map<ConnectionId, Conn>,
     gone: VecDeque<Gone>,
     sellers: Map<Seller, SellerBook>,
     titles: Map<InfoHash, Losses>,
-    /// Titles whose record does not say yet what is at stake.
+    /// Titles whose record does not name their blocks at stake yet.
     unrecorded: Set<InfoHash>,
     strangers: FakePayeeLimiter,
-    /// Of those that wait for their turn, whose it is now.
+    /// Of the sellers that wait for their turn, the one whose turn it is now.
     drawn: Option<ConnectionId>,
     said_budget: bool,
     said_deposit: bool,
-    /// The last record could not be stored: said once.
+    /// The last record could not be stored; reported once.
     store_fails: bool,
     vouchers_signed: u64,
     preimages_released: u64,
@@ -187,7 +186,7 @@ pub struct Payer {
 struct Quote {
     terms: Terms,
     received: Timestamp,
-    /// What was said about it.
+    /// The event that was sent about it.
     refused: Option<Refusal>,
 }
 
@@ -201,17 +200,17 @@ struct Conn {
     max_price: FineUnits,
     ended: Option<EndReason>,
     quote: Option<Quote>,
-    /// Whom this connection's ranges pay, once one was committed.
+    /// The payee of this connection's ranges, once one was committed.
     seller: Option<Seller>,
     ledger: BuyerLedger,
     /// Its ranges by first serial, oldest first.
     ranges: Vec<u32>,
-    /// For how long it was waited for.
+    /// The time that it was waited for.
     wait: Wait,
     /// An ACK came: blocks are charged.
     acked: bool,
     credit: u16,
-    /// The most that its quote named, when the last range was promised.
+    /// The most that its quote named when the last range was promised.
     credit_most: u16,
     last_pay: Option<(u32, [u8; 4], u16)>,
     pay_next_batch: bool,
@@ -253,8 +252,8 @@ impl Conn {
 }
 
 impl Payer {
-    /// A payer with the records it wrote earlier (any others are ignored). `rng_seed` must be fresh
-    /// entropy: chains are made from it.
+    /// A payer with the records that it wrote earlier (any others are ignored). `rng_seed` must be fresh entropy:
+    /// chains are made from it.
     pub fn new(
         config: PayerConfig,
         rng_seed: [u8; 32],
@@ -292,8 +291,8 @@ impl Payer {
         payer
     }
 
-    /// Takes up a record; false: it cannot be read, and may say anything, as one of a later version does. Its account then
-    /// promises nothing more, its title loses nothing more.
+    /// Takes up a record. False: it cannot be read, and may mean anything, as one of a later version does. Its account
+    /// then promises nothing more, its title loses nothing more.
     fn load(&mut self, key: Key, bytes: &[u8]) -> bool {
         match key {
             Key::PayerAccount(id) => {
@@ -327,7 +326,7 @@ impl Payer {
         }
     }
 
-    /// Caps what may ever be revealed on this account (see [`PayerConfig::budget`]).
+    /// Caps the sum that may ever be revealed on this account (see [`PayerConfig::budget`]).
     pub fn set_budget(&mut self, now: Timestamp, budget: TokenUnits) {
         self.turn(now);
         self.config.budget = budget;
@@ -392,8 +391,8 @@ impl Payer {
         );
     }
 
-    /// The connection is gone. Its ranges can be attached elsewhere; blocks of it that are held and
-    /// not paid are paid at the next attach to the same payee.
+    /// The connection is gone. Its ranges can be attached elsewhere; its blocks that are held and not paid are paid at
+    /// the next attach to the same payee.
     pub fn disconnected(&mut self, now: Timestamp, conn: ConnectionId) {
         self.turn(now);
         for first in self.ranges_of(conn) {
@@ -408,7 +407,8 @@ impl Payer {
         let mut ledger = gone.ledger;
         let seller = self.keep_book(seller);
         let book = self.sellers.entry(seller.clone()).or_default();
-        // What it was advanced for is due or paid. Who brought nothing takes nobody's place among those that are gone.
+        // The blocks of its advances are due or paid. A connection that brought nothing takes nobody's place among
+        // those that are gone.
         let advanced = ledger.paid > 0 || ledger.due > 0;
         book.debt = book.debt.saturating_add(ledger.due);
         ledger.due = 0;
@@ -430,10 +430,10 @@ impl Payer {
         self.pump_all();
     }
 
-    /// Whether blocks are wanted from this connection, and what kind of title it is (once the
-    /// metadata is complete: no COMMIT leaves before). Never more than `max_price` is signed for a block of
-    /// it, nor more than [`PayerConfig::ceiling`]. A promise that has not left is taken back when the
-    /// connection is not wanted any more, or costs too much now.
+    /// Whether blocks are wanted from this connection, and what kind of title it is (once the metadata is complete: no
+    /// COMMIT leaves before). Nothing above `max_price`, nor above [`PayerConfig::ceiling`], is ever signed for a block
+    /// of it. A promise that has not left is taken back when the connection is not wanted any more, or costs too much
+    /// now.
     pub fn want(
         &mut self,
         now: Timestamp,
@@ -457,7 +457,7 @@ impl Payer {
         self.pump(conn);
     }
 
-    /// Takes promises back that have not left and are not to leave any more.
+    /// Takes back promises that have not left and are not to leave any more.
     fn drop_drafts(&mut self, conn: ConnectionId) {
         let Some(c) = self.conns.get(&conn) else {
             return;
@@ -480,8 +480,7 @@ impl Payer {
         }
     }
 
-    /// Ends buying from a connection: pays what is due and says BYE. Blocks already requested are
-    /// still paid when they come.
+    /// Ends buying from a connection: pays the due blocks and says BYE. Requested blocks are still paid when they come.
     pub fn stop(&mut self, now: Timestamp, conn: ConnectionId) {
         self.turn(now);
         self.settle(conn);
@@ -489,8 +488,8 @@ impl Payer {
         self.end(conn, EndReason::Closed);
     }
 
-    /// Shuts down: pays what is due, stores what was revealed, says BYE. Drain `poll` afterwards and
-    /// carry its sends and puts out before closing.
+    /// Shuts down: pays the due blocks, stores the revealed sums, says BYE. Drain `poll` afterwards and carry its sends
+    /// and puts out before closing.
     pub fn close(&mut self, now: Timestamp) {
         self.turn(now);
         let conns: Vec<_> = self.conns.keys().copied().collect();
@@ -520,7 +519,7 @@ impl Payer {
         self.store_stakes();
     }
 
-    /// The time [`Payer::next_timeout`] named came.
+    /// The time that [`Payer::next_timeout`] named came.
     pub fn tick(&mut self, now: Timestamp) {
         self.turn(now);
         self.retry_scan();
@@ -564,7 +563,7 @@ impl Payer {
         self.actions.pop_front()
     }
 
-    /// How things stand with this seller.
+    /// The state of this seller.
     pub fn status(&self, conn: ConnectionId) -> PayerConnState {
         let Some(c) = self.conns.get(&conn) else {
             return PayerConnState::NoDeal;
@@ -585,7 +584,7 @@ impl Payer {
         }
     }
 
-    /// The price per block this connection quoted last; where that quote is void, that of its ranges.
+    /// The price per block that this connection quoted last; where that quote is void, that of its ranges.
     pub fn price(&self, conn: ConnectionId) -> Option<FineUnits> {
         let c = self.conns.get(&conn)?;
         let quoted = c.quote.as_ref().map(|quote| quote.terms.unit);
@@ -593,7 +592,7 @@ impl Payer {
         quoted.or_else(|| promised().map(|range| range.price).max())
     }
 
-    /// It is to be bought from this connection; see [`Payer::want`].
+    /// The client wants to buy from it; see [`Payer::want`].
     pub fn is_wanted(&self, conn: ConnectionId) -> bool {
         self.conns.get(&conn).is_some_and(|c| c.wanted)
     }
@@ -660,8 +659,8 @@ impl Payer {
     }
 
     fn put(&mut self, key: Key, value: Bytes, work: PayerTask) -> PayEffect {
-        // Steps that are forgotten are named by the payee, with its proof, when next it is paid; and no seller takes this
-        // machine's power away.
+        // If steps are forgotten here, the payee names them, with its proof, when it is paid next. And no seller can
+        // switch off this machine's power.
         let durability = match work {
             PayerTask::Paid { .. } | PayerTask::Staked => Durability::Process,
             _ => Durability::PowerLoss,
@@ -706,7 +705,7 @@ impl Payer {
         FineUnits(self.config.budget.fine().0.saturating_sub(spent))
     }
 
-    /// Buying from here is over; what is due can still be paid while ranges stay attached.
+    /// Buying from here is over; due blocks can still be paid while ranges stay attached.
     fn end(&mut self, conn: ConnectionId, reason: EndReason) {
         let Some(c) = self.conns.get_mut(&conn) else {
             return;
@@ -714,7 +713,7 @@ impl Payer {
         if c.ended.is_none() && c.sells {
             c.ended = Some(reason);
             self.event(PayEvent::Ended { conn, reason });
-            // What was not promised yet is not promised any more.
+            // A promise that was not made yet is not made any more.
             for first in self.ranges_of(conn) {
                 if self.range(first).is_some_and(PayerRange::is_drafted) {
                     self.detach_range(first);

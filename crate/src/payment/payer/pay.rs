@@ -1,4 +1,4 @@
-//! Counting blocks, and letting chain steps go for them.
+//! Counting blocks, and paying chain steps for them.
 //!
 //! Invariant: `settle` is the only place where a link leaves for new blocks, and it never reveals
 //! more steps than blocks are due, nor more than the budget allows.
@@ -26,7 +26,7 @@ impl Payer {
         }
     }
 
-    /// A block that is asked of this connection came in, not verified yet.
+    /// A block that this connection was asked for came in, not verified yet.
     pub fn block_received(&mut self, conn: ConnectionId, block: BlockRef) {
         let now = self.now;
         if let Some(c) = self.conns.get_mut(&conn) {
@@ -35,8 +35,9 @@ impl Payer {
         }
     }
 
-    /// The same of a block that was taken back before. It is charged as any other, but earns its seller no place: whoever
-    /// sends only what others were asked for meanwhile would be asked again and again, and be paid beside them.
+    /// The same for a block whose request was taken back before. It is charged as any other, but earns its seller no
+    /// place. Otherwise a seller that only sends blocks that others were asked for meanwhile would be asked again and
+    /// again, and be paid beside them.
     pub fn taken_back_received(&mut self, conn: ConnectionId, block: BlockRef) {
         if let Some(c) = self.conns.get_mut(&conn) {
             c.ledger.came_late(block, c.acked);
@@ -106,8 +107,8 @@ impl Payer {
         true
     }
 
-    /// Blocks of this connection are bad, and the torrent is sure who sent them: the peer is banned, the payee at
-    /// its address gets nothing more, what was advanced for them is lost.
+    /// Blocks of this connection are bad, and the torrent is sure of the sender: the peer is banned, the payee at its
+    /// address gets nothing more, the advances for them are lost.
     pub fn block_invalid(&mut self, now: Timestamp, conn: ConnectionId, blocks: &[BlockRef]) {
         self.turn(now);
         let (seller, torrent) = match self.conns.get_mut(&conn) {
@@ -119,7 +120,7 @@ impl Payer {
             }
             None => match self.gone.iter_mut().find(|g| g.conn == conn) {
                 Some(gone) => {
-                    // Nothing more is paid; what it was advanced for in other pieces is still to be judged.
+                    // Nothing more is paid; its advances in other pieces are still to be judged.
                     gone.ledger = BuyerLedger::default();
                     (Some(gone.seller.clone()), gone.torrent)
                 }
@@ -168,7 +169,7 @@ impl Payer {
         }
     }
 
-    /// What counts against the credit that a seller gives, over all its connections.
+    /// The blocks that count against the credit that a seller gives, over all its connections.
     fn outstanding(&self, conn: ConnectionId) -> u64 {
         let Some(c) = self.conns.get(&conn) else {
             return 0;
@@ -184,7 +185,7 @@ impl Payer {
         self.book(conn).map_or(0, |b| b.phantom)
     }
 
-    /// What a block of this connection costs at most; 0 when it is free.
+    /// The most that a block of this connection costs; 0 when it is free.
     fn price_on(&self, c: &Conn) -> u128 {
         if !c.acked {
             return 0;
@@ -197,9 +198,9 @@ impl Payer {
             .unwrap_or(0)
     }
 
-    /// How many further REQUESTs may go out on this connection now: within credit
-    /// (`inFlight + receivedUnpaid <= credit`), within the steps its ranges still allow, and within
-    /// the budget. 0 while no range is attached.
+    /// The number of further REQUESTs that may go out on this connection now: within credit
+    /// (`inFlight + receivedUnpaid <= credit`), within the steps that its ranges still allow, and within the budget. 0
+    /// while no range is attached.
     pub fn may_request(&self, conn: ConnectionId) -> u32 {
         let Some(c) = self.conns.get(&conn) else {
             return 0;
@@ -222,9 +223,9 @@ impl Payer {
         most.min(u64::try_from(budget).unwrap_or(u64::MAX)) as u32
     }
 
-    /// v1: how many received blocks of the oldest incomplete piece should be advanced now, so that
-    /// `ceil(credit/2)` stay unpaid; `None` while credit is left or nothing may be advanced. Make them
-    /// durable in scratch, then pass them to [`Payer::payable`] as `Advance`.
+    /// v1: the number of received blocks of the oldest incomplete piece that should be advanced now, so that
+    /// `ceil(credit/2)` stay unpaid; `None` while credit is left or nothing may be advanced. Make them durable in
+    /// scratch, then pass them to [`Payer::payable`] as `Advance`.
     pub fn needs_advance(&self, conn: ConnectionId) -> Option<u32> {
         let c = self.conns.get(&conn)?;
         let v1 = matches!(c.title, TitleKind::V1 { .. });
@@ -235,7 +236,7 @@ impl Payer {
             return None;
         }
         let unpaid = (c.ledger.received_unpaid()).saturating_add(self.phantom(conn));
-        // All of it, where the credit is a single block: nothing more would ever be asked for.
+        // All of it, where the credit is a single block: otherwise nothing more would ever be asked for.
         let credit = u32::from(c.credit);
         let keep = credit.div_ceil(2).min(credit - 1);
         let wanted = unpaid.saturating_sub(keep).min(c.ledger.unverified());
@@ -314,7 +315,7 @@ impl Payer {
             self.revealed(conn, first, steps);
         }
         if let Some(c) = self.conns.get_mut(&conn) {
-            // What could not be paid now is paid when a fold or a range comes through.
+            // Blocks that cannot be paid now are paid when a fold or a range comes through.
             c.pay_next_batch = false;
             c.pay_deadline = None;
         }

@@ -10,27 +10,27 @@ use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, FineUnits, TokenUnits};
 
-/// Who was waited for so long keeps nothing that others want.
+/// A seller that was waited for this long keeps nothing that others want.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
-/// What an effect was for.
+/// The purpose of an effect.
 #[derive(Debug)]
 pub(super) enum PayerTask {
-    /// A record nobody waits for.
+    /// A record that nobody waits for.
     Background,
-    /// What is at stake for a title.
+    /// The blocks at stake for a title.
     Staked,
     Scan {
         account: B256,
         word: u64,
     },
-    /// A record a COMMIT waits for.
+    /// A record that a COMMIT waits for.
     Reserve {
         account: B256,
         first: u32,
         paid: Option<FineUnits>,
     },
-    /// What was revealed on a range.
+    /// The revealed sum of a range.
     Paid {
         account: B256,
         first: u32,
@@ -64,7 +64,7 @@ impl Live {
     }
 }
 
-/// Where a range stands on the connection it is bound to.
+/// The state of a range on the connection that it is bound to.
 #[derive(Debug)]
 pub(super) enum RangeStage {
     /// Bound to none.
@@ -112,7 +112,7 @@ pub(super) struct PayerRange {
     pub(super) refused: bool,
     /// Never acknowledged yet.
     pub(super) fresh: bool,
-    /// For how long the seller was waited for that it was bound to last, in this run.
+    /// The time that the seller was waited for that it was bound to last, in this run.
     pub(super) waited: Duration,
     pub(super) fold_asked: bool,
     pub(super) fold_after: Timestamp,
@@ -193,14 +193,14 @@ impl PayerRange {
         }
     }
 
-    /// So much is revealed by now; what was revealed stays spent.
+    /// At least this much is revealed by now; a revealed sum stays spent.
     pub(super) fn raise_paid(&mut self, paid: FineUnits, spent: &mut FineUnits) {
         spent.0 = (spent.0).saturating_add(paid.0.saturating_sub(self.paid.0));
         self.paid = self.paid.max(paid);
     }
 
-    /// Its connection, which brought so many blocks, has it for so long that somebody else may want it: each block makes up for
-    /// a second.
+    /// Its connection, which brought this many blocks, has had it long enough that somebody else may want it: each
+    /// block makes up for a second.
     pub(super) fn is_held_for_long(&self, now: Timestamp, brought: u64) -> bool {
         now.since(self.bound_at) >= PATIENCE.saturating_add(Duration::from_secs(brought))
     }
@@ -210,8 +210,8 @@ impl PayerRange {
         self.life == PayerRangeLife::Closed && self.bound_at == Timestamp::ZERO
     }
 
-    /// No whole step is left at the price that it was promised at last. Where its seller asks less by now there may be one at
-    /// that; but for the seller it is still attached, and keeps its price.
+    /// No whole step is left at the price that it was promised at last. If its seller asks less by now, there may be
+    /// one at that price; but for the seller it is still attached, and keeps its price.
     pub(super) fn is_used_up(&self, tranche: TokenUnits) -> bool {
         self.paid.0 > 0 && voucher::usable_steps(self.count, tranche, self.paid, self.price) == 0
     }

@@ -1,9 +1,9 @@
 //! One range of serials from reservation to the last step: store, sign, commit, fold.
 //!
-//! Invariant: a voucher is signed only when its serials and its base are durable, and only for the
-//! payee its record names; never above the ceilings or, a fold, above what its range agreed on; and never
-//! when the budget pays no step of it. While a fold is stored and signed, nothing is revealed on the range, so
-//! its base is always exactly what was revealed.
+//! Invariant: a voucher is signed only when its serials and its base are durable, and only for the payee that its
+//! record names. It is never signed above the ceilings or, for a fold, above the price that its range agreed on, and
+//! never when the budget pays no step of it. While a fold is stored and signed, nothing is revealed on the range, so
+//! its base is always exactly the revealed sum.
 
 use alloy_primitives::B256;
 
@@ -49,8 +49,8 @@ impl Payer {
             .fold(0, u64::saturating_add)
     }
 
-    /// Binds a range to a connection and prepares its first voucher there: always a fresh chain on
-    /// top of what was revealed.
+    /// Binds a range to a connection and prepares its first voucher there: always a fresh chain on top of the revealed
+    /// sum.
     pub(super) fn commit(&mut self, conn: ConnectionId, first: u32, terms: &Terms) {
         let Some(c) = self.conns.get_mut(&conn) else {
             return;
@@ -77,7 +77,7 @@ impl Payer {
     fn may_sign(&self, range: &PayerRange, price: FineUnits, fold: bool) -> bool {
         let conn = range.conn.and_then(|conn| self.conns.get(&conn));
         let most = match (fold, &range.active) {
-            // What was agreed on stays owed, also when the ceilings fall meanwhile.
+            // An agreed sum stays owed, also when the ceilings fall meanwhile.
             (true, Some(live)) => live.voucher.unit,
             (true, None) => FineUnits(0),
             (false, _) => conn.map_or(FineUnits(0), |c| self.ceiling_of(c)),
@@ -313,7 +313,7 @@ impl Payer {
         if range.is_opening()
             && let Some(c) = self.conns.get_mut(&conn)
         {
-            // The payee counts from this message to the next, too: what was paid while this one was made is before it.
+            // The payee counts from this message to the next, too: steps paid while this one was made are before it.
             c.spaced_until = now + COMMIT_SPACING;
             c.paid_since_new = 0;
         }
@@ -357,7 +357,7 @@ impl Payer {
         }
     }
 
-    /// The range leaves its connection; what was revealed is stored.
+    /// The range leaves its connection; the revealed sum is stored.
     pub(super) fn detach_range(&mut self, first: u32) {
         let now = self.now;
         let Some(range) = self.account.as_mut().and_then(|a| a.ranges.get_mut(&first)) else {
@@ -383,7 +383,7 @@ impl Payer {
         }
     }
 
-    /// Stores what was revealed, if that is news.
+    /// Stores the revealed sum, if that is news.
     pub(super) fn store_paid(&mut self, first: u32) {
         if self.range(first).is_some_and(|r| r.paid != r.emitted_paid) {
             self.store_range(first);

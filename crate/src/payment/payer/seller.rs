@@ -1,7 +1,7 @@
-//! What is believed of a seller: a payee as it speaks from one network address.
+//! The payer's belief about a seller: a payee as it speaks from one network address.
 //!
-//! TERMS name a payee and prove nothing: anybody can name an honest seller's. So what is said or done under a
-//! payee's name counts for and against that payee at that address alone.
+//! TERMS name a payee and prove nothing: anybody can name an honest seller's. So messages and acts under a payee's name
+//! count for and against that payee at that address alone.
 
 use alloy_primitives::Address;
 
@@ -20,7 +20,7 @@ const MAX_SELLERS: usize = 2 * MAX_CONNECTIONS;
 pub(super) struct Seller {
     pub(super) payee: Address,
     address: String,
-    /// Whose address is unknown is a seller of its own while it is connected.
+    /// A peer whose address is unknown is a seller of its own while it is connected.
     conn: Option<ConnectionId>,
 }
 
@@ -33,7 +33,7 @@ impl Seller {
         }
     }
 
-    /// Under which name it is kept when its connection is gone.
+    /// The name under which it is kept when its connection is gone.
     fn former(&self) -> Self {
         Seller {
             conn: None,
@@ -55,18 +55,18 @@ pub(super) struct SellerBook {
     pub(super) served: bool,
     /// Ranges that were used up here in this run.
     pub(super) filled: usize,
-    /// Ranges that it ended before half of them was used, by first serial, and that the chain does not show
-    /// consumed. It gets none of them again.
+    /// Ranges that it ended before half of them was used, by first serial, and that the chain does not show consumed.
+    /// It gets none of them again.
     pub(super) closed: Set<u32>,
     /// When the chain is asked again whether they are.
     pub(super) look_at: Timestamp,
-    /// v1: blocks paid in advance, and how often: all of one piece, but for those of pieces that were wrong and are fetched
-    /// again.
+    /// v1: blocks paid in advance, and how often: all of one piece, but for those of pieces that were wrong and are
+    /// fetched again.
     pub(super) advanced: Map<(InfoHash, BlockRef), u32>,
 }
 
 impl SellerBook {
-    /// Takes one copy of a block from what was advanced.
+    /// Takes one copy of a block from the advances.
     pub(super) fn take_advanced(&mut self, torrent: InfoHash, block: BlockRef) -> bool {
         let Some(copies) = self.advanced.get_mut(&(torrent, block)) else {
             return false;
@@ -91,14 +91,14 @@ impl Conn {
         Some(self.info.address.clone()).filter(|address| !address.is_empty())
     }
 
-    /// Whom this connection's ranges pay, once one was promised.
+    /// The payee of this connection's ranges, once one was promised.
     pub(super) fn payee(&self) -> Option<Address> {
         self.seller.as_ref().map(|s| s.payee)
     }
 }
 
 impl Payer {
-    /// What is believed of the seller on this connection.
+    /// The belief about the seller on this connection.
     pub(super) fn book(&self, conn: ConnectionId) -> Option<&SellerBook> {
         self.sellers.get(self.conns.get(&conn)?.seller.as_ref()?)
     }
@@ -118,7 +118,7 @@ impl Payer {
             .sum()
     }
 
-    /// Takes what is owed to a seller from connections that are gone.
+    /// Takes the debt to a seller from connections that are gone.
     pub(super) fn take_debt(&mut self, seller: &Seller) -> u32 {
         let mut take = |seller: &Seller| {
             let book = self.sellers.get_mut(seller);
@@ -133,8 +133,8 @@ impl Payer {
         here.saturating_add(former)
     }
 
-    /// The connection of a seller is gone: keeps what is to be kept of it, and says under which name. Of one at
-    /// an unknown address that is what it is owed and what it was advanced.
+    /// The connection of a seller is gone: keeps its lasting facts, and gives the name that they are kept under. For a
+    /// seller at an unknown address these are the debt to it and its advances.
     pub(super) fn keep_book(&mut self, seller: Seller) -> Seller {
         let former = seller.former();
         if former != seller
@@ -149,7 +149,7 @@ impl Payer {
         former
     }
 
-    /// Forgets a seller that is gone if nothing is to be remembered of it, and another when they are too many.
+    /// Forgets a seller that is gone if none of its facts is to be remembered, and another when they are too many.
     pub(super) fn forget_seller(&mut self, seller: &Seller) {
         let conns = &self.conns;
         let gone = |seller: &Seller| !conns.values().any(|c| c.seller.as_ref() == Some(seller));
@@ -163,7 +163,8 @@ impl Payer {
         }
     }
 
-    /// A seller ended a range, for good (`closes`) or for this run. What it may not end for its payee ends for it alone.
+    /// A seller ended a range, for good (`closes`) or for this run. A range that it may not end for its payee ends for
+    /// it alone.
     pub(super) fn end_range(&mut self, conn: ConnectionId, first: u32, closes: bool) {
         let may_end = self.may_end(conn, first);
         if may_end && closes {
@@ -178,8 +179,8 @@ impl Payer {
         }
     }
 
-    /// Whether this seller speaks for the payee of a range: it was the first to sell on it in this run, or half of it is used.
-    /// Another may have come under the payee's name before the payee itself.
+    /// Whether this seller speaks for the payee of a range: it was the first to sell on it in this run, or half of it
+    /// is used. Another peer may have come under the payee's name before the payee itself.
     pub(super) fn may_end(&self, conn: ConnectionId, first: u32) -> bool {
         let account = self.account.as_ref();
         self.was_first_to_sell(conn, first) || account.is_some_and(|a| !a.is_early(first))
@@ -192,12 +193,12 @@ impl Payer {
         };
         match &range.address {
             Some(address) => range.paid.0 > 0 && *address == c.info.address,
-            // Of nobody, or of one whose address is unknown.
+            // Of nobody, or of a peer whose address is unknown.
             None => range.sold_by == Some(conn),
         }
     }
 
-    /// A range has come to its end: what that says of the seller that ended it, or of all that were blamed for it.
+    /// A range has come to its end: the lesson about the seller that ended it, or about all that were blamed for it.
     pub(super) fn note_life(
         &mut self,
         conn: Option<ConnectionId>,

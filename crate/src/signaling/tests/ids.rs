@@ -1,10 +1,10 @@
-//! Under which ids this peer is announced.
+//! The ids under which this peer is announced.
 
 use super::*;
 
 const OTHER: InfoHash = InfoHash([8; 20]);
 
-/// What was said to a tracker of a torrent.
+/// An announce or answer to a tracker of a torrent.
 struct Said {
     tracker: TrackerId,
     info_hash: InfoHash,
@@ -39,7 +39,7 @@ fn said(actions: &[SignalingAction]) -> Vec<Said> {
     .collect()
 }
 
-/// What is said next.
+/// The next message to a tracker.
 fn next_said(rig: &mut Rig) -> Vec<Said> {
     loop {
         let said = said(&rig.run());
@@ -165,7 +165,7 @@ fn a_tracker_that_took_an_id_is_answered_and_told_of_the_end_under_it() {
     let answer = said(&rig.run());
     assert!(answer.len() == 1 && answer[0].event.is_none());
     assert!(answer[0].tracker == b && answer[0].peer_id == known);
-    // What comes under either is this peer itself.
+    // A peer under either id is this peer itself.
     for mine in [known, next] {
         rig.offer_from_peer(b, mine);
         assert_eq!(accepted(&rig.run()), 0);
@@ -204,7 +204,7 @@ fn a_peer_that_comes_under_a_second_id_is_met_once_while_it_is_connected() {
     rig.answer_from(tracker, 2, offers[0]);
     let applied = |action: &SignalingAction| matches!(action, SignalingAction::ApplyAnswer { .. });
     assert!(!rig.run().iter().any(applied));
-    // Nothing comes by the connection that it has: that may be somebody else's.
+    // Its connection brings nothing: that connection may be somebody else's.
     rig.signaling.set_starving(HASH, true);
     assert!(meet(&mut rig, 2).is_some());
     rig.signaling.set_starving(HASH, false);

@@ -35,7 +35,7 @@ impl SimNet {
             (waits && offer.ends[1].is_none() && !offer.dead).then_some(link)
         });
         let Some(link) = offered else {
-            // A real one finds out when no path leads to the other side.
+            // A real edge notices when no path leads to the other side.
             let reason = "no connection could be made".to_owned();
             let input = Input::ConnectionClosed {
                 connection: conn,
@@ -137,7 +137,7 @@ impl SimNet {
         }
     }
 
-    /// Sends bytes from one side of a channel; `length` is what the sender believes it sent.
+    /// Sends bytes from one side of a channel; `length` is the number of bytes that the sender believes it sent.
     pub(super) fn transmit(&mut self, link: usize, side: usize, bytes: Bytes, length: u64) {
         let end = self.links[link].ends[side].as_mut().expect("this end");
         end.buffered += length;
@@ -167,9 +167,10 @@ impl SimNet {
         }
     }
 
-    /// What lost packets do to a reliable, ordered channel: congestion control slows it to what Mathis et al. give for
-    /// the round-trip time and the loss, and what was lost comes a round trip later, one in ten losses (the last of a
-    /// flight) a second later. Answers when the bytes have left the sender's buffer, and how late they arrive.
+    /// The effect of lost packets on a reliable, ordered channel. Congestion control slows it to the rate of Mathis et
+    /// al. for the round-trip time and the loss. A lost packet comes a round trip later; in one of ten losses (the last
+    /// of a flight) it comes a second later. Answers when the bytes have left the sender's buffer, and how late they
+    /// arrive.
     fn lose_packets(
         &mut self,
         link: usize,
@@ -209,7 +210,7 @@ impl SimNet {
         self.report_if_low(link, side);
     }
 
-    /// As the real edges do: once for what was sent, or for another mark, and not at every byte that leaves.
+    /// As the real edges do: once for the bytes that were sent, or for another mark, and not at every byte that leaves.
     pub(super) fn report_if_low(&mut self, link: usize, side: usize) {
         let Some(end) = &mut self.links[link].ends[side] else {
             return;
@@ -252,7 +253,7 @@ impl SimNet {
         }
     }
 
-    /// One side closes in order: the other learns it after everything that was sent.
+    /// One side closes in order: the other learns it after all earlier bytes.
     pub(super) fn close(&mut self, id: NodeId, conn: ConnectionId) {
         let Some((link, side)) = self.nodes[id.0].ends.remove(&conn) else {
             return;
@@ -265,7 +266,7 @@ impl SimNet {
         self.schedule_at(at, What::Closed(link, 1 - side, reason));
     }
 
-    /// The channel dies: nothing arrives, and who is left notices after a while.
+    /// The channel dies: nothing arrives, and the side that is left notices after a while.
     pub(super) fn kill(&mut self, link: usize) {
         self.links[link].dead = true;
         for side in 0..2 {

@@ -28,7 +28,7 @@ use crate::tracker::{Socket, Trackers};
 use crate::vault::{Deposit, SessionKey, SimVault};
 use crate::watch::Watch;
 
-/// Where a run's clock starts: seconds since the epoch.
+/// The start of a run's clock: seconds since the epoch.
 const START_SECS: u64 = 1_790_000_000;
 /// The tracker that [`SimNet::config`] names.
 pub const TRACKER: &str = "wss://tracker.invalid/announce";
@@ -39,7 +39,7 @@ const MAX_SPINS: u32 = 1_000;
 /// Events of one run.
 const MAX_EVENTS: u64 = 50_000_000;
 
-/// How the world between the clients is.
+/// The world between the clients.
 #[derive(Clone, Debug)]
 pub struct NetConfig {
     /// One way, of a channel or to a tracker.
@@ -73,10 +73,10 @@ impl Default for NetConfig {
     }
 }
 
-/// How the trackers treat who connects.
+/// The trackers' treatment of peers that connect.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TrackerMood {
-    /// As they should.
+    /// As a tracker should.
     #[default]
     Up,
     /// Nobody is there.
@@ -89,7 +89,7 @@ pub enum TrackerMood {
     Hasty,
 }
 
-/// What is to happen.
+/// The next events.
 #[derive(Debug)]
 enum What {
     Tick(NodeId, u64),
@@ -167,8 +167,8 @@ impl SimNet {
         id
     }
 
-    /// Starts a node that was stopped, from what its disk holds. Its torrents are added again, and its
-    /// account is set again, by the caller, as a page would.
+    /// Starts a node that was stopped, from its disk. The caller adds its torrents again, and sets its account again,
+    /// as a page would.
     pub fn start(&mut self, id: NodeId) {
         let seed = self.random.bytes32();
         let now = self.now;
@@ -187,13 +187,13 @@ impl SimNet {
         }
     }
 
-    /// Stops a node's machine at once: what was not flushed is lost, and its peers notice some time later.
+    /// Stops a node's machine at once: writes that were not flushed are lost, and its peers notice some time later.
     pub fn crash(&mut self, id: NodeId) {
         self.nodes[id.0].disk.crash(&mut self.random, self.now);
         self.stop(id);
     }
 
-    /// Stops a node's process at once: what was written stays, flushed or not.
+    /// Stops a node's process at once: its writes stay, flushed or not.
     pub fn kill_process(&mut self, id: NodeId) {
         self.nodes[id.0].disk.close();
         self.stop(id);
@@ -374,12 +374,12 @@ impl SimNet {
         self.input(id, Input::Command(command));
     }
 
-    /// How a node cheats from now on.
+    /// The node's cheat from now on.
     pub fn set_cheat(&mut self, id: NodeId, cheat: Cheat) {
         self.nodes[id.0].cheat = cheat;
     }
 
-    /// A node's storage is busy so long with each effect from now on, and each waits for those before it.
+    /// A node's storage is busy this long with each effect from now on, and each waits for those before it.
     pub fn slow_storage(&mut self, id: NodeId, busy: Range<Duration>) {
         self.nodes[id.0].storage_busy = Some(busy);
     }
@@ -399,7 +399,7 @@ impl SimNet {
         self.set_trackers(mood);
     }
 
-    /// The trackers are so from now on. Their present connections end, unless they come back.
+    /// The trackers treat peers so from now on. Their present connections end, unless they come back.
     pub fn set_trackers(&mut self, mood: TrackerMood) {
         self.mood = mood;
         if mood == TrackerMood::Up {
@@ -437,8 +437,8 @@ impl SimNet {
         }
     }
 
-    /// Runs until `done` or for `limit`; answers whether `done`. Asks after every 16 events, which in a quiet net are
-    /// seconds: what is measured is measured by [`SimNet::timed_events`], not by when this ends.
+    /// Runs until `done` or for `limit`; answers whether `done`. It asks after every 16 events, which in a quiet net
+    /// are seconds. So [`SimNet::timed_events`] gives the times of a measurement, and not the end of this.
     pub fn run_until(&mut self, limit: Duration, mut done: impl FnMut(&SimNet) -> bool) -> bool {
         let end = self.now + limit;
         loop {
@@ -457,12 +457,12 @@ impl SimNet {
         }
     }
 
-    /// Runs for so long.
+    /// Runs for this long.
     pub fn run_for(&mut self, time: Duration) {
         self.run_until(time, |_| false);
     }
 
-    /// The node has said [`Event::Complete`] and its disk holds every byte.
+    /// The node has sent [`Event::Complete`] and its disk holds every byte.
     pub fn is_complete(&self, id: NodeId, content: &Content) -> bool {
         let hash = content.info_hash();
         let said = (self.nodes[id.0].events.iter().rev())
@@ -470,7 +470,7 @@ impl SimNet {
         said && self.nodes[id.0].disk.holds(content)
     }
 
-    /// Everything the node told its page, in all its lives.
+    /// All events that the node sent to its page, in all its lives.
     pub fn events(&self, id: NodeId) -> impl Iterator<Item = &Event> {
         self.nodes[id.0].events.iter().map(|(_, event)| event)
     }
@@ -495,7 +495,7 @@ impl SimNet {
         &self.nodes[id.0].connects
     }
 
-    /// What a node announced, as JSON.
+    /// A node's announces, as JSON.
     pub fn announces(&self, id: NodeId) -> &[(Timestamp, String)] {
         &self.nodes[id.0].announces
     }
@@ -526,7 +526,7 @@ impl SimNet {
         client.expect("a running client")
     }
 
-    /// Who is at the other end of a node's connection, if it ever opened.
+    /// The node at the other end of a connection, if it ever opened.
     pub fn peer_of(&self, id: NodeId, conn: ConnectionId) -> Option<NodeId> {
         self.links.iter().find_map(|link| {
             let (Some(a), Some(b)) = (&link.ends[0], &link.ends[1]) else {
@@ -700,7 +700,7 @@ impl Edge for NodeEdge<'_> {
     }
 
     fn carry_out(&mut self, output: Output) {
-        // It may have been stopped by what it put out before.
+        // One of its earlier outputs may have stopped it.
         if self.net.lives(self.node, self.life) {
             self.net.carry_out(self.node, output);
         }

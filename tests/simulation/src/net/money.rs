@@ -1,4 +1,4 @@
-//! Money between the clients: what arrives, at which step a node is stopped, and what an operator does.
+//! Money between the clients: its arrivals, the step at which a node is stopped, and the acts of an operator.
 
 use bytes::Bytes;
 use piecework::client::{Command, RedeemScope};
@@ -13,7 +13,7 @@ use crate::tamper::{Tamper, pay_message};
 const PIECE: u8 = 7;
 
 impl SimNet {
-    /// What a node does to its payment messages from now on.
+    /// The changes that a node makes to its payment messages from now on.
     pub fn set_tamper(&mut self, id: NodeId, tamper: Tamper) {
         self.nodes[id.0].tamper = Some(tamper);
     }
@@ -27,8 +27,8 @@ impl SimNet {
         self.set_account(to);
     }
 
-    /// A reload or a second tab: the old client is gone without a word, the other sides do not notice for so long,
-    /// and what was on its way to them still arrives.
+    /// A reload or a second tab: the old client is gone without a word, the other sides do not notice for this long,
+    /// and messages on their way to them still arrive.
     pub fn vanish(&mut self, id: NodeId, unnoticed: Duration) {
         let ends: Vec<(usize, usize)> = self.nodes[id.0].ends.values().copied().collect();
         self.crash(id);
@@ -39,7 +39,8 @@ impl SimNet {
         }
     }
 
-    /// Puts the disk of a stopped node back to an earlier state, as by a backup: it may ask again for what it had since.
+    /// Puts the disk of a stopped node back to an earlier state, as by a backup: it may ask again for pieces that it
+    /// had since.
     pub fn restore(&mut self, id: NodeId, backup: Disk) {
         self.nodes[id.0].disk = backup;
         self.watch.restored(id);

@@ -1,4 +1,4 @@
-//! What each output of a client does to the world.
+//! The effect of each output of a client on the world.
 
 use bytes::Bytes;
 use piecework::client::{
@@ -83,7 +83,7 @@ impl SimNet {
                     panic!("{id:?} applies an answer to a connection that is closed");
                 };
                 let Some(answered) = number_in(&sdp, "s=answer ") else {
-                    // A real one finds out when no path leads to the other side.
+                    // A real edge notices when no path leads to the other side.
                     let reason = "no connection could be made".to_owned();
                     let input = Input::ConnectionClosed { connection, reason };
                     return self.schedule(Duration::from_secs(5), What::Input(id, life, input));
@@ -299,7 +299,7 @@ impl SimNet {
     }
 }
 
-/// What makes something durable, or promises it.
+/// The effects that make something durable, or promise it.
 fn is_step(effect: &Effect) -> bool {
     match effect {
         Effect::PutRecords { .. } | Effect::Sign { .. } => true,

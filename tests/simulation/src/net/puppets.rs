@@ -1,4 +1,4 @@
-//! Puppets in the net: how they meet clients, and what their scripts send.
+//! Puppets in the net: their meetings with clients, and the messages of their scripts.
 
 use std::collections::BTreeMap;
 
@@ -54,7 +54,7 @@ impl SimNet {
         id
     }
 
-    /// What this puppet says makes sense, and what it sells is sold by this payee.
+    /// This puppet's messages make sense, and this payee sells its blocks.
     pub fn puppet_sells_for(&mut self, puppet: NodeId, payee: Address) {
         self.nodes[puppet.0].payee = Some(payee);
     }
@@ -108,7 +108,7 @@ impl SimNet {
         self.tracker_says(to, &offer.encode());
     }
 
-    /// A tracker that a client is connected to says this to it.
+    /// A tracker that a client is connected to sends it this.
     pub fn tracker_says(&mut self, id: NodeId, text: &str) {
         self.tracker_sends(id, text.as_bytes());
     }
@@ -204,7 +204,7 @@ impl SimNet {
         }
     }
 
-    /// Runs a channel's script and sends what it says.
+    /// Runs a channel's script and sends its messages.
     fn play(&mut self, id: NodeId, conn: ConnectionId, act: impl FnOnce(&mut Channel, &mut Wire)) {
         let Some(&(link, side)) = self.nodes[id.0].ends.get(&conn) else {
             return;

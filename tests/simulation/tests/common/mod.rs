@@ -20,12 +20,12 @@ pub fn minutes(n: u64) -> Duration {
     Duration::from_secs(60 * n)
 }
 
-/// Price per block for so many token units per GB.
+/// Price per block for this many token units per GB.
 pub fn per_gb(token_units: u128) -> FineUnits {
     FineUnits::per_block_from_per_gb(token_units)
 }
 
-/// Runs until these nodes hold the content; says who does not if they do not in time.
+/// Runs until these nodes hold the content; names those that do not in time.
 pub fn complete(net: &mut SimNet, nodes: &[NodeId], content: &Content, limit: Duration) {
     let done = net.run_until(limit, |net| {
         nodes.iter().all(|&node| net.is_complete(node, content))
@@ -78,7 +78,7 @@ pub fn trader(net: &SimNet, payee: u8, price: ResalePrice, max_price: Option<Fin
     }
 }
 
-/// Whom a node closed connections with for corrupt data.
+/// The peers whose connections a node closed for corrupt data.
 pub fn banned_by(net: &SimNet, node: NodeId) -> Vec<NodeId> {
     (net.events(node))
         .filter_map(|event| match event {
@@ -92,7 +92,7 @@ pub fn banned_by(net: &SimNet, node: NodeId) -> Vec<NodeId> {
         .collect()
 }
 
-/// Whose connections a node saw end, and why. Those that never opened are left out.
+/// The connections that a node saw end, and the reasons. Those that never opened are left out.
 pub fn closings(net: &SimNet, node: NodeId) -> Vec<(NodeId, ClosedReason)> {
     (net.events(node))
         .filter_map(|event| match event {
@@ -152,8 +152,8 @@ pub fn complete_within_bounds(net: &mut SimNet, node: NodeId, content: &Content,
     }
 }
 
-/// A free peer that has this, and that sends a wrong block whenever it is asked for one, chokes, and unchokes after this time; or
-/// it closes the connection then.
+/// A free peer that has this, and that answers each request with a wrong block, chokes, and unchokes after this time;
+/// or it closes the connection then.
 pub fn spoils(has: Message, pause: Duration, closes: bool) -> Script {
     let mut chokes = false;
     Box::new(move |wire, said| match said {

@@ -1,4 +1,4 @@
-//! Honest buyers of v1 titles that must not be brought to stand still by what is at stake.
+//! Honest buyers of v1 titles whose stakes must not bring them to a standstill.
 
 use crate::common::{DEPOSIT, TEN_DOLLARS, TRANCHE, complete, minutes, per_gb, ready, trader};
 use piecework::client::{AddOptions, Command, Config, ResalePrice, Source};
@@ -26,7 +26,7 @@ fn viewer(net: &mut SimNet, payee: u8) -> NodeId {
     node
 }
 
-/// What the payer's records say of all its titles: lost, and at stake.
+/// The payer's records of all its titles: lost, and at stake.
 fn losses(net: &mut SimNet, node: NodeId) -> (u32, u32) {
     let records = net.disk(node).records();
     let titles = records.iter().filter(|(key, _)| key.contains("/title/"));
@@ -178,7 +178,7 @@ fn a_reader_that_waited_for_long_is_served_when_somebody_comes() {
     assert_eq!(net.reader(b, stream).end, Some(StreamEnd::Complete));
 }
 
-/// Each of them left pieces behind in which something is wrong: what it was paid for is lost, whichever is judged first.
+/// Each of them left pieces behind in which something is wrong: the advances to it are lost, whichever is judged first.
 #[test]
 fn what_sellers_that_left_were_paid_for_lies_is_lost_and_does_not_stay_at_stake() {
     for seed in [2, 4] {

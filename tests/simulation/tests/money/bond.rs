@@ -1,4 +1,5 @@
-//! The deposit and the bond as the last word: serials promised twice burn the bond, an exit gives sellers time to redeem.
+//! The deposit and the bond as the last word: serials promised twice burn the bond, an exit gives sellers time to
+//! redeem.
 
 use crate::scene::*;
 use piecework::client::Event;
@@ -13,7 +14,7 @@ fn warned(net: &SimNet, node: NodeId, of: &str) -> bool {
         .any(|e| matches!(e, Event::Warning { text, .. } if text.contains(of)))
 }
 
-/// What a seller's records hold, as after a restart.
+/// A seller's records, as after a restart.
 fn own_vouchers(net: &mut SimNet, node: NodeId) -> Vec<VoucherBody> {
     let records = net.disk(node).records();
     let ranges = records
@@ -24,8 +25,8 @@ fn own_vouchers(net: &mut SimNet, node: NodeId) -> Vec<VoucherBody> {
         .collect()
 }
 
-/// Two clients with one key and no common memory buy two films of two sellers with the same serials. Who redeems
-/// second finds them consumed, and has the proof: the event and its own voucher.
+/// Two clients with one key and no common memory buy two films of two sellers with the same serials. The seller that
+/// redeems second finds them consumed, and has the proof: the event and its own voucher.
 #[test]
 fn who_promised_the_same_serials_elsewhere_loses_its_bond() {
     for_seeds(60, |seed| {
@@ -67,7 +68,7 @@ fn who_promised_the_same_serials_elsewhere_loses_its_bond() {
             lost > TokenUnits(0),
             "seed {seed}: no serial was promised twice"
         );
-        // It does not count as redeemed what it did not get, and says what happened.
+        // It does not count the sum that it did not get as redeemed, and reports the event.
         let money = net.snapshot(shops[loser]).money;
         assert_eq!(
             money.redeemed,

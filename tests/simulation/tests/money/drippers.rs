@@ -12,7 +12,7 @@ use piecework_simulation::{Content, NodeId, Said, Script, SimNet, Wire, for_seed
 /// Well within the time after which a peer is left that sends nothing.
 const DRIP: Duration = Duration::from_secs(20);
 
-/// What a seller that drips says once it was asked for something, so that nobody waits for it.
+/// A dripping seller's excuse once it was asked for something, so that nobody waits for it.
 #[derive(Clone, Copy, Debug)]
 enum Excuse {
     /// Its price is above the limit now.
@@ -21,7 +21,7 @@ enum Excuse {
     TooDearBetweenBlocks,
     /// It has nothing any more.
     HasNothing,
-    /// The price of the next range, which it asked for, is not what it named.
+    /// The price of the next range, which it asked for, differs from the one that it named.
     RefusesTheNext,
 }
 
@@ -41,7 +41,7 @@ impl Excuse {
     }
 }
 
-/// Sends a block each twenty seconds, whatever is taken back: the first at once, or after an excuse.
+/// Sends a block each twenty seconds, whatever the buyer takes back: the first at once, or after an excuse.
 fn drips_with(shop: Shop, excuse: Option<Excuse>) -> Script {
     let (mut asked, mut first, mut promised) = (VecDeque::new(), true, false);
     let refuses = matches!(excuse, Some(Excuse::RefusesTheNext));
@@ -111,8 +111,8 @@ fn no_excuse_of_a_seller_that_owes_blocks_stops_its_clock() {
     });
 }
 
-/// A seller that chokes just before it would have been waited for in vain, and then sends a block each 3.9 seconds of what it was
-/// asked for, with BEP 6 (and no reject) or without.
+/// A seller that chokes just before it would have been waited for in vain, and then sends a requested block each 3.9
+/// seconds, with BEP 6 (and no reject) or without.
 fn sends_late(shop: Shop, fast: bool) -> Script {
     let (mut asked, mut chokes) = (VecDeque::new(), true);
     Box::new(move |wire, said| match said {
@@ -204,8 +204,9 @@ fn sellers_that_drip_keep_no_dearer_one_from_being_paid_where_pieces_are_large()
         seller(&mut net, 2, &content);
         completes(&mut net, film, &content, 120, seed);
         net.run_for(Duration::from_secs(5));
-        // Nothing is bought twice but what was out to them when it was taken back: first their credit, then the block that each is
-        // asked for, to see whether it sends again, in 20 s and the four that it is waited for.
+        // Nothing is bought twice but the blocks that were out to them when the buyer took them back: first their
+        // credit, then the block that the buyer asks each for, to see whether it sends again, in 20 s and the four of
+        // the wait.
         let books = &net.watch.books;
         let dripped = (10..14).map(|payee| books.revealed(film, address(payee)).0);
         let dripped = (dripped.sum::<u128>() / (unit().0 / 2)) as u64;
@@ -234,7 +235,7 @@ fn a_free_peer_that_drips_keeps_no_piece_from_a_seller() {
     });
 }
 
-/// A seller that sends so many blocks, then nothing for so long, and from then on all that it is asked for.
+/// A seller that sends this many blocks, then nothing for this long, and from then on every block that it is asked for.
 fn stalls_once(shop: Shop, first: usize, pause: Duration) -> Script {
     let (mut asked, mut left, mut stalls) = (VecDeque::new(), first, false);
     Box::new(move |wire, said| match said {
@@ -305,7 +306,7 @@ fn a_dripper_keeps_no_piece_of_a_seller_that_stalled_once() {
     });
 }
 
-/// A seller that chokes before it sends what it was asked for, so that it would be asked for the same again, six times.
+/// A seller that chokes before it sends the requested blocks, so that it would be asked for the same again, six times.
 fn chokes_and_sends(shop: Shop) -> Script {
     let (mut asked, mut left) = (Vec::new(), 6);
     Box::new(move |wire, said| match said {
@@ -336,7 +337,8 @@ fn chokes_and_sends(shop: Shop) -> Script {
     })
 }
 
-/// A seller that chokes and unchokes before it sends what it was asked for, three times, and then sends each block twice.
+/// A seller that chokes and unchokes before it sends the requested blocks, three times, and then sends each block
+/// twice.
 fn chokes_and_sends_twice(shop: Shop) -> Script {
     let (mut asked, mut voided, mut left) = (Vec::new(), Vec::new(), 3);
     Box::new(move |wire, said| match said {
@@ -388,16 +390,16 @@ fn a_seller_that_chokes_before_it_sends_is_paid_once_for_each_block() {
     });
 }
 
-/// How a free peer says that it will deliver, and does not.
+/// A free peer's ways to promise blocks, and not to send them.
 #[derive(Clone, Copy, Debug)]
 enum Promises {
     /// It chokes and unchokes at once, and sends nothing.
     Anew,
     /// It takes one request at a time, and serves it late.
     OneByOne,
-    /// It sends what it was asked for as long as that gets it more, then nothing.
+    /// It sends requested blocks as long as that brings it more requests, then nothing.
     Fast,
-    /// It is silent for longer than it is waited for, and chokes.
+    /// It is silent for longer than the wait, and chokes.
     ForLong,
 }
 
@@ -488,7 +490,7 @@ fn what_is_taken_back_from_an_honest_seller_and_comes_all_the_same_is_paid() {
     for_seeds(60, |seed| {
         let mut net = net(8_950 + seed);
         let content = large_pieces(seed);
-        // The cheaper one is too slow to keep what it was asked for.
+        // The cheaper one is too slow to keep the pieces that it was asked for.
         let cheap = net.node(seller_config(&net, 3, FineUnits(unit().0 / 2)));
         net.set_uplink(cheap, 6_000);
         net.seed(cheap, &content);
@@ -539,7 +541,7 @@ fn a_free_peer_that_had_nothing_to_do_for_a_while_is_not_left_for_a_seller() {
     });
 }
 
-/// A seller that chokes for so many seconds in the middle of a piece.
+/// A seller that chokes for this many seconds in the middle of a piece.
 fn chokes_once(shop: Shop, seconds: u64) -> Script {
     let (mut served, mut chokes) = (0, false);
     Box::new(move |wire, said| match said {

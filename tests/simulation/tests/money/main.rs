@@ -1,4 +1,4 @@
-//! Money in swarms on a virtual clock: what faults, restarts and hostile payers and payees cost whom.
+//! Money in swarms on a virtual clock: the cost of faults, restarts and hostile payers and payees, and who bears it.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 

@@ -1,5 +1,5 @@
-//! Payees that cheat, beside one that does not. The buyer gets its film from the honest one, and pays for what it
-//! verified and what its loss budget allows.
+//! Payees that cheat, beside one that does not. The buyer gets its film from the honest one. It pays for the blocks
+//! that it verified, and for those that its loss budget allows.
 
 use std::collections::{BTreeSet, VecDeque};
 
@@ -31,7 +31,7 @@ enum Cheat {
     OverstatesDebt,
     /// Says that its credit has no end.
     OverstatesCredit,
-    /// Refuses whatever is promised, with every code in turn.
+    /// Refuses every promise, with every code in turn.
     RefusesAll,
     /// Closes each range as soon as it is promised.
     ClosesRanges,
@@ -186,7 +186,7 @@ fn a_payee_that_cheats_is_left_and_costs_at_most_the_loss_budget() {
         );
         net.run_for(Duration::from_secs(5));
         audit_buyer(&net, film, &[1, 2], &content);
-        // Nobody but a payee that was named to the buyer in a quote was promised anything.
+        // Only payees that a quote named to the buyer were promised anything.
         let account = net.account_of(film);
         let promised = net.watch.promised(account);
         let payees: BTreeSet<Address> = promised.values().copied().collect();
@@ -243,7 +243,7 @@ fn fake_payees_lock_no_more_than_a_share_of_the_serials() {
             "seed {seed}: {idle} ranges lie with strangers that sent nothing"
         );
         assert_eq!(net.snapshot(film).money.spent, FineUnits(0));
-        // The reason is said.
+        // The reason is reported.
         let torrent = net.torrent(film, content.info_hash()).unwrap();
         let notes: BTreeSet<String> = torrent
             .peers
@@ -276,15 +276,17 @@ enum Useless {
     NamesAnother,
     /// Sends a block each twenty seconds.
     Drips,
-    /// Goes on only when the one block that it gives on credit is paid: that is honest, and slow where pieces are larger.
+    /// Goes on only when the one block that it gives on credit is paid: that is honest, and slow where pieces are
+    /// larger.
     GivesOneBlock,
     /// Gives two blocks on credit, and none any more once the first of them is paid.
     TakesCreditBack,
-    /// Sells a block, takes the promise of a second range without credit, and asks for another minute on the first, each time.
+    /// Sells a block, takes the promise of a second range without credit, and asks for another minute on the first,
+    /// each time.
     PutsOneRangeOff,
     /// Leaves a fold without an answer.
     LeavesAFoldUnanswered,
-    /// Has one piece, sends a block of it each twenty seconds to whoever asks, and gives credit.
+    /// Has one piece, sends a block of it each twenty seconds to any peer that asks, and gives credit.
     HasOnePiece,
     /// Gives credit, and refuses each request.
     RefusesRequests,
@@ -307,7 +309,7 @@ const USELESS: [Useless; 14] = [
     Useless::RefusesRequests,
 ];
 
-/// Says REJECT in the place of each ACK.
+/// Sends REJECT in the place of each ACK.
 fn rejects_with(net: &mut SimNet, node: NodeId, code: RejectCode, aux: u32) {
     net.set_tamper(
         node,
@@ -430,7 +432,7 @@ fn useless_node(net: &mut SimNet, payee: u8, content: &Content, useless: Useless
     match useless {
         Useless::NeverUnchokes => config.limits.upload_slots = 0,
         Useless::GivesOneBlock => gives(1),
-        // What they say of it is less, so that they choke nobody.
+        // Their messages name a smaller credit, so that they choke nobody.
         Useless::TakesCreditBack | Useless::PutsOneRangeOff | Useless::LeavesAFoldUnanswered => {
             gives(64);
         }
@@ -509,7 +511,7 @@ fn sellers_of_no_use_keep_no_dearer_one_out_however_little_they_ask() {
     for_seeds(SEEDS / 5, |seed| {
         let useless = USELESS[seed as usize % USELESS.len()];
         let mut net = net(3_000 + seed);
-        // Where a piece is larger, what was sent waits for the rest of it.
+        // Where a piece is larger, the sent blocks wait for the rest of it.
         let piece = match useless {
             Useless::TakesCreditBack => 16 * PIECE_BLOCKS,
             Useless::HasOnePiece => 8 * PIECE_BLOCKS,
@@ -560,11 +562,11 @@ fn a_slow_free_seed_keeps_no_place_for_sellers_of_no_use_where_a_film_is_played(
         if useless == Useless::RefusesRequests {
             cheap.iter().for_each(|node| net.puppet_offers(*node, film));
         }
-        // In time that all of them had their turn.
+        // Long enough that all of them had their turn.
         net.run_for(Duration::from_secs(30));
         let honest = seller(&mut net, 2, &content);
-        // The tracker passes five offers on to six others, so these two may miss each other for a minute or more: the reader
-        // comes when they met, or when the free one has brought everything before.
+        // The tracker passes five offers on to six others, so these two may miss each other for a minute or more: the
+        // reader comes when they met, or when the free one has brought everything before.
         let met = net.run_until(Duration::from_secs(200), |net| {
             let torrent = net.torrent(film, content.info_hash()).expect("it is there");
             let mut peers = torrent.peers.iter().map(|peer| peer.connection);
@@ -602,7 +604,7 @@ fn a_buyer_that_the_cheapest_seller_serves_promises_no_more_than_four_anything()
         (10..14).for_each(|payee| sells(&mut net, payee));
         let film = buyer(&mut net);
         net.leech(film, &content);
-        // In time that all of them had their turn.
+        // Long enough that all of them had their turn.
         net.run_for(Duration::from_secs(30));
         (14..18).for_each(|payee| sells(&mut net, payee));
         assert!(

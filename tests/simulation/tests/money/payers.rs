@@ -130,7 +130,7 @@ fn tamper(cheat: Cheat, heard: &Overheard) -> Option<Tamper> {
     })
 }
 
-/// What the seller must have said; `None`: nothing is refused.
+/// The refusal that the seller must have sent; `None`: it refuses nothing.
 fn refusal(cheat: Cheat) -> Option<RejectCode> {
     match cheat {
         Cheat::StopsPaying => Some(RejectCode::OverCredit),
@@ -180,12 +180,13 @@ fn a_payer_that_cheats_is_refused_with_the_reason_and_costs_at_most_its_credit()
         let bad = buyer(&mut net);
         let account = net.account_of(bad);
         if cheat == Cheat::PromisesConsumed {
-            // Its own client has looked at the chain before: it would promise nothing beside a serial that it does not know.
+            // Its own client has looked at the chain before: it would promise nothing beside a serial that it does not
+            // know.
             net.run_for(Duration::from_secs(5));
             net.vault.consume(account, CONSUMED);
         }
         if let Some(tamper) = tamper(cheat, &heard) {
-            // Who folds down must have paid before.
+            // A buyer that folds down must have paid before.
             if cheat != Cheat::FoldsDown {
                 net.set_tamper(bad, tamper);
             }
@@ -241,7 +242,7 @@ fn a_payer_that_cheats_is_refused_with_the_reason_and_costs_at_most_its_credit()
         if !gets_blocks(cheat) {
             assert_eq!(got, 0, "seed {seed}, {cheat:?}");
         }
-        // To the honest one nothing was refused but for a moment.
+        // The honest one was refused nothing but for a moment.
         let final_codes = (net
             .watch
             .books
@@ -263,7 +264,7 @@ fn a_payer_that_cheats_is_refused_with_the_reason_and_costs_at_most_its_credit()
             true => CREDIT0.max(BLOCKS / 4) * 2,
             false => 0,
         };
-        // The cheat goes on for ever; nothing of it is to come in while the seller redeems.
+        // The cheat goes on for ever; nothing of it may come in while the seller redeems.
         net.crash(bad);
         net.run_for(Duration::from_secs(10));
         audit_seller(&mut net, shop, 1, &[honest, bad], &content, window);

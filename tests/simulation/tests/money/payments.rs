@@ -1,5 +1,5 @@
-//! Money. That no serial is promised twice, and that the chain pays what a ledger says, is watched by the
-//! net on every COMMIT and every redemption.
+//! Money. On every COMMIT and every redemption the net checks that no serial is promised twice, and that the chain pays
+//! as a ledger says.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ fn seller(net: &mut SimNet, payee: u8, content: &Content) -> NodeId {
     node
 }
 
-/// One that buys at up to 20 $ per GB and resells at half of what it paid.
+/// One that buys at up to 20 $ per GB and resells at half of its own price.
 fn viewer_config(net: &SimNet, payee: u8) -> Config {
     let price = ResalePrice::PercentOfPaid(50);
     trader(net, payee, price, Some(per_gb(2 * TEN_DOLLARS)))
@@ -37,7 +37,7 @@ fn viewer(net: &mut SimNet, payee: u8) -> (NodeId, B256) {
     (node, account)
 }
 
-/// Redeems everything; then a seller's ledger is what the chain paid it, and only rests are left.
+/// Redeems everything; then a seller's ledger equals the chain's payments, and only rests are left.
 fn settle(net: &mut SimNet, node: NodeId, payee: u8) -> TokenUnits {
     net.run_for(Duration::from_secs(5));
     net.command(node, Command::PrepareRedeem(RedeemScope::All));
@@ -95,7 +95,7 @@ fn a_buyer_that_owes_what_its_bond_allows_waits_and_goes_on_with_each_redemption
     for seed in 50..56 {
         let mut net = SimNet::new(seed, NetConfig::default());
         let content = content(seed);
-        // Whose fifty least ranges are less than a quarter of the bond.
+        // Its fifty least ranges are worth less than a quarter of the bond.
         let mut config = trader(&net, 1, ResalePrice::Fixed(per_gb(TEN_DOLLARS)), None);
         let sell = config.payment.as_mut().and_then(|p| p.sell.as_mut());
         sell.expect("it sells").dust = TokenUnits(200);
@@ -107,21 +107,22 @@ fn a_buyer_that_owes_what_its_bond_allows_waits_and_goes_on_with_each_redemption
         net.run_for(minutes(2));
         let limit = 60_000 * 125 / 100 / 4;
         let owed = net.snapshot(a).money.redeemable.0;
-        // The blocks of a piece that is not whole yet are not paid; those that a broken connection brought are paid late.
+        // The blocks of a piece that is not whole yet are not paid; those that a broken connection brought are paid
+        // late.
         let late = (16 * per_gb(TEN_DOLLARS).0) >> 24;
         assert!(
             (limit * 3 / 4..=limit + late).contains(&owed),
             "seed {seed}: {owed}"
         );
         assert!(!net.is_complete(b, &content), "seed {seed}");
-        // It is choked, so it asks for nothing and does not leave for what does not come.
+        // It is choked, so it asks for nothing and does not leave for want of blocks.
         let choked = |net: &SimNet| {
             let torrent = net.torrent(b, content.info_hash()).unwrap();
             torrent.peers.iter().all(|peer| peer.peer_choking)
         };
         assert!(choked(&net), "seed {seed}");
         assert_eq!(closings(&net, b), [], "seed {seed}");
-        // Now somebody redeems what is due, every half minute.
+        // Now somebody redeems the due ranges, every half minute.
         let is_complete = (0..20).any(|_| {
             net.command(a, Command::PrepareRedeem(RedeemScope::Due));
             net.run_for(Duration::from_secs(30));
@@ -265,7 +266,7 @@ fn a_viewer_whose_process_is_killed_again_and_again_goes_on_buying() {
                 AddOptions::default(),
             );
         }
-        // Nobody is waited for that went silent, and nobody taken for a cheat: that would take far longer.
+        // The buyer waits for nobody that went silent, and takes nobody for a cheat: that would take far longer.
         complete(&mut net, &[b], &content, Duration::from_secs(30));
     });
 }
@@ -285,7 +286,7 @@ fn losses(net: &mut SimNet, node: NodeId) -> u32 {
     record.lost + record.at_stake.values().sum::<u32>()
 }
 
-/// More kills than the loss budget has pieces: counted as lost, what was at stake would end the purchase.
+/// More kills than the loss budget has pieces: if the blocks at stake counted as lost, the purchase would end.
 #[test]
 fn kills_in_mid_piece_use_nothing_of_the_loss_budget_up() {
     for_seeds(15, |seed| {
@@ -424,7 +425,7 @@ fn a_seller_of_corrupt_blocks_is_banned_and_costs_at_most_the_loss_budget() {
     }
 }
 
-/// Its piece has a second sender, so it takes a whole copy to know who lied: then its payee is found out, too.
+/// Its piece has a second sender, so only a whole copy shows the liar: then its payee is found out, too.
 #[test]
 fn who_left_after_half_a_piece_of_lies_is_found_out_when_others_finish_it() {
     for seed in 100..110 {

@@ -1,4 +1,4 @@
-//! What a title costs outlives the run that found it out.
+//! The price of a title outlives the run that found it out.
 
 use crate::common::{DEPOSIT, TEN_DOLLARS, TRANCHE, complete, minutes, per_gb, trader};
 use piecework::client::{AddOptions, Command, Config, ResalePrice, Source};
@@ -37,7 +37,7 @@ fn asked(net: &SimNet, node: NodeId, content: &Content) -> FineUnits {
     net.torrent(node, content.info_hash()).unwrap().price
 }
 
-/// One that buys at up to 20 $ per GB and resells at half of what it paid.
+/// One that buys at up to 20 $ per GB and resells at half of its own price.
 fn reseller(net: &SimNet, payee: u8) -> Config {
     let price = ResalePrice::PercentOfPaid(50);
     trader(net, payee, price, Some(per_gb(2 * TEN_DOLLARS)))
@@ -115,8 +115,8 @@ fn what_is_bought_in_two_runs_is_resold_at_the_mean_of_both() {
     });
 }
 
-/// Its mean price changes with each payment, many times while a promise is on its way, and a quote is good only until the next
-/// but one.
+/// Its mean price changes with each payment, many times while a promise is on its way, and a quote is good only until
+/// the next but one.
 #[test]
 fn who_buys_at_different_prices_can_be_bought_from_meanwhile() {
     for_seeds(6, |seed| {
@@ -139,7 +139,7 @@ fn who_buys_at_different_prices_can_be_bought_from_meanwhile() {
             let torrent = net.torrent(b, content.info_hash());
             torrent.is_some_and(|t| t.verified_bytes > LENGTH as u64)
         });
-        // Who pays no more than half of that.
+        // A buyer that pays no more than half of that.
         let price = ResalePrice::PercentOfPaid(50);
         let config = trader(&net, 3, price, Some(per_gb(TEN_DOLLARS - 1)));
         let c = funded(&mut net, config);
@@ -175,7 +175,7 @@ fn a_title_with_a_price_of_its_own_keeps_it_until_it_is_given_another() {
         restart(&mut net, node, end, hash, false);
         assert_eq!(asked(&net, node, &content), own, "{end:?}");
 
-        // Taken up once more without a price, it has the same; with one, that.
+        // Taken up once more without a price, it has the same one; with a price, that one.
         net.add(node, Source::Stored(hash), AddOptions::default());
         assert_eq!(asked(&net, node, &content), own, "{end:?}");
         for unit in [FineUnits(0), per_gb(2 * TEN_DOLLARS)] {

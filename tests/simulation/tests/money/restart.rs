@@ -1,5 +1,5 @@
-//! Reloads, killed processes, machines without power, and bit rot. That no piece is asked for again that is on record
-//! and in the files, and that no wrong byte is served, is watched by the net.
+//! Reloads, killed processes, machines without power, and bit rot. The net checks that no client asks again for a piece
+//! that is on record and in the files, and that no client serves a wrong byte.
 
 use crate::common::{complete, minutes};
 use piecework::client::{AddOptions, CheckExisting, Command, Config, Source};
@@ -52,7 +52,7 @@ fn kills_at_random_times_cost_at_most_the_last_group() {
         }
         complete(&mut net, &[b], &content, minutes(10));
         let fetched = net.watch.sent_to(b, content.info_hash());
-        // Per kill the last group of 1 MiB, and what was in flight.
+        // Per kill the last group of 1 MiB, and the blocks in flight.
         let most = LENGTH as u64 * 105 / 100 + kills * ((1 << 20) + (1 << 19));
         assert!(
             fetched <= most,
@@ -121,9 +121,9 @@ fn with_slow_storage_no_more_arrives_than_a_kill_may_cost() {
                 fetched <= length as u64 + 3 * most,
                 "{named}: {fetched} bytes"
             );
-            // The scene is one in which storage is behind: otherwise nothing here could fail. The first three lives may all end
-            // before storage was looked through, but in one of the four at least a quarter of all arrives, 3 MiB: more than half
-            // of `most`.
+            // The scene is one in which storage is behind: otherwise nothing here could fail. The first three lives may
+            // all end before storage was looked through, but in one of the four at least a quarter of all arrives, 3
+            // MiB: more than half of `most`.
             assert!(highest >= most / 2, "{named}: at most {highest} at risk");
         });
     }
@@ -132,13 +132,13 @@ fn with_slow_storage_no_more_arrives_than_a_kill_may_cost() {
 /// How a node of a small scene is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
-    /// The process: what was written stays.
+    /// The process: its writes stay.
     Killed,
-    /// The machine: what was not flushed is lost, or torn.
+    /// The machine: writes that were not flushed are lost, or torn.
     PowerLost,
 }
 
-/// Pieces of 16 KiB: so many that a flush is due on the way.
+/// Pieces of 16 KiB: enough that a flush is due on the way.
 fn small_pieces(seed: u64) -> (SimNet, Content, NodeId, NodeId) {
     let mut net = SimNet::new(seed, NetConfig::default());
     let content = Content::file(seed, 5_000_000, 16 * 1024);
@@ -212,7 +212,7 @@ fn a_download_that_is_cut_at_any_step_goes_on_and_takes_no_wrong_byte_for_right(
             if !twice || !stored(&mut net, b, hash) {
                 net.leech(b, &content);
             }
-            // In this life, whatever an earlier one said.
+            // In this life, whatever an earlier one reported.
             let whole = net.run_until(minutes(10), |net| {
                 let torrent = net.torrent(b, hash);
                 torrent.is_some_and(|t| t.verified_bytes == content.bytes.len() as u64)
@@ -223,10 +223,10 @@ fn a_download_that_is_cut_at_any_step_goes_on_and_takes_no_wrong_byte_for_right(
                 End::Killed => 1 << 20,
                 End::PowerLost => FLUSH_BYTES,
             };
-            // Twice what may be lost, and twice what was on the way.
+            // Twice the amount that may be lost, and twice the amount on the way.
             let most = content.bytes.len() as u64 + 2 * (lost + 768 * 1024);
             assert!(fetched <= most, "{named}: {fetched} bytes, {before} before");
-            // What it takes for verified is what it would serve.
+            // The pieces that it takes for verified are those that it would serve.
             assert!(net.disk(b).holds(&content), "{named}: wrong bytes");
         });
     }
@@ -259,7 +259,7 @@ fn a_fast_download_flushes_seldom_and_writes_little_twice() {
     complete(&mut net, &[b], &content, minutes(10));
     net.run_for(Duration::from_secs(3));
     let effects = net.effects(b);
-    // Two on the way, one at the end; one more for what came while it was under way.
+    // Two on the way, one at the end; one more for the bytes that came while it was under way.
     assert!((3..=4).contains(&effects.flushes), "{effects:?}");
     let length = content.bytes.len() as u64;
     assert!(effects.scratch_bytes <= length / 10, "{effects:?}");
@@ -321,7 +321,7 @@ fn a_torrent_that_is_removed_in_mid_download_and_kept_goes_on_where_it_was() {
         net.leech(b, &content);
         complete(&mut net, &[b], &content, minutes(10));
         let fetched = net.watch.sent_to(b, hash);
-        // What it had asked for when it was removed may come twice, nothing else.
+        // Blocks that it had asked for when it was removed may come twice, nothing else.
         let most = 3 * LENGTH as u64 + on_the_way;
         assert!(fetched <= most, "seed {seed}: {fetched} bytes");
     });
@@ -453,7 +453,7 @@ fn a_torrent_taken_up_by_its_hash_alone_announces_where_its_link_said() {
     });
     net.add(b, Source::Magnet(link(&content)), AddOptions::default());
     net.run_for(Duration::from_secs(5));
-    // Twice: what a restart takes up, the next one takes up too.
+    // Twice: the next restart takes up the same as the first.
     for _ in 0..2 {
         assert!(net.torrent(b, hash).unwrap().verified_bytes > 0);
         assert!(!net.is_complete(b, &content));

@@ -1,5 +1,6 @@
-//! A buyer's disk is put back to an earlier state, as by a backup. What was promised since is on no record: nothing is promised
-//! any more as soon as the chain or a seller shows it. That nothing is promised to two payees is watched by the net.
+//! A buyer's disk is put back to an earlier state, as by a backup. No record names the promises made since. The buyer
+//! promises nothing any more as soon as the chain or a seller shows one. The net checks that nothing is promised to two
+//! payees.
 
 use crate::scene::*;
 use piecework::client::{Command, Event, PaymentNeed};
@@ -53,7 +54,7 @@ impl Restored {
         self.net.client(self.buyer).held_account() == Some(account)
     }
 
-    /// Nothing is bought of the third seller, and the user is told why.
+    /// The buyer buys nothing of the third seller, and the user learns why.
     fn assert_held(&mut self, seed: u64) {
         let Restored {
             net,
@@ -106,7 +107,7 @@ fn a_restored_buyer_promises_nothing_more_when_a_seller_shows_what_it_forgot() {
     });
 }
 
-/// Why the page was asked for money, in order.
+/// The reasons for which the page was asked for money, in order.
 fn needs(net: &SimNet, node: NodeId) -> Vec<PaymentNeed> {
     let needed = net.events(node).filter_map(|e| match e {
         Event::PaymentNeeded { why, .. } => Some(*why),
@@ -129,7 +130,7 @@ fn an_account_that_does_not_cover_any_more_is_said_with_the_reason() {
         net.run_for(Duration::from_secs(60));
         assert!(!net.is_complete(one, &films[0]), "seed {seed}");
         assert_eq!(needs(&net, one).last(), Some(&PaymentNeed::DepositUsedUp));
-        // Another account: it is not said again, and then its exit is.
+        // With another account the event does not come again. Later it comes for that account's exit.
         let account = net.fund(one, DEPOSIT, TRANCHE);
         let complete = until_complete(&mut net, one, &films[0], 120);
         assert!(complete, "seed {seed}: {}", story(&net, one, &films[0]));
@@ -139,7 +140,7 @@ fn an_account_that_does_not_cover_any_more_is_said_with_the_reason() {
         let need = |net: &SimNet| net.client(one).snapshot().money.need;
         assert_eq!(need(&net), None, "seed {seed}");
         net.run_for(Duration::from_secs(5));
-        // Whoever looks sees it before anything is wanted.
+        // A look shows it before anything is wanted.
         assert_eq!(need(&net), Some(PaymentNeed::Exiting), "seed {seed}");
         net.leech(one, &films[1]);
         net.run_for(Duration::from_secs(60));

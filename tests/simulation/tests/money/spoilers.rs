@@ -18,7 +18,7 @@ fn film(seed: u64) -> Content {
     )
 }
 
-/// Its serials are worth a piece, and so many pieces may be lost.
+/// Its serials are worth a piece, and this many pieces may be lost.
 fn buyer_with(net: &mut SimNet, content: &Content, loss_budget_pieces: u32) -> NodeId {
     let mut config = buyer_config(net);
     let buy = config.payment.as_mut().and_then(|p| p.buy.as_mut());
@@ -73,7 +73,7 @@ fn a_slow_seller_of_large_pieces_is_paid_once_for_each_block_though_its_turns_br
         let pauses = [1_000, 3_900, 4_200, 12_000, 31_000, 45_000];
         let pause = Duration::from_millis(pauses[seed as usize % 6]);
         let mut net = net(14_950 + seed);
-        // The seller needs 42 seconds for each of two pieces, and what may be lost is two pieces.
+        // The seller needs 42 seconds for each of two pieces, and two pieces may be lost.
         let blocks = 64;
         let content = Content::file(seed, 2 << 20, 1 << 20);
         let buyer = buyer_with(&mut net, &content, 2);

@@ -1,6 +1,6 @@
 //! A small order is cut at every single step of the exchange, on either side: each payment message sent or received,
-//! each block received, each record, flush and signature, before and after it is durable. Either all that was on its
-//! way is lost with the crash, or it still arrives and nobody notices for a while (a reload, a second tab).
+//! each block received, each record, flush and signature, before and after it is durable. Either the crash takes all
+//! messages on their way, or they still arrive and nobody notices for a while (a reload, a second tab).
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

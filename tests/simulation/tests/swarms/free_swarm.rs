@@ -6,7 +6,7 @@ use piecework::time::Duration;
 use piecework::types::FineUnits;
 use piecework_simulation::{Content, NetConfig, NodeId, SimNet};
 
-/// One seed and so many leechers of the content.
+/// One seed and this many leechers of the content.
 fn swarm(net: &mut SimNet, content: &Content, leechers: usize) -> (NodeId, Vec<NodeId>) {
     let seed = net.node(SimNet::config());
     net.seed(seed, content);

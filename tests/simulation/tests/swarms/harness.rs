@@ -1,4 +1,4 @@
-//! The simulated world itself: what the other tests rely on.
+//! The simulated world itself: the other tests rely on it.
 
 use alloy_primitives::{Address, B256, U256};
 use bytes::Bytes;

@@ -56,7 +56,7 @@ fn part(random: &mut Random) -> Vec<u8> {
     }
 }
 
-/// That storage is asked for no unsafe path is watched by the simulated disk at every open.
+/// The simulated disk checks at every open that no path is unsafe.
 #[test]
 fn a_torrent_with_hostile_names_is_downloaded_under_harmless_ones() {
     for_seeds(SEEDS, |seed| {

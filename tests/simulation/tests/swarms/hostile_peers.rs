@@ -235,16 +235,16 @@ fn slow_seeds(net: &mut SimNet, content: &Content, count: u64) {
     }
 }
 
-/// What a peer does that has sent enough.
+/// The acts of a peer that has sent enough.
 #[derive(Clone, Copy)]
 enum Then {
     Leaves,
     ChokesForGood,
-    /// It sends one block of whatever it is asked for each time, and chokes for a moment.
+    /// It answers each request with one block, and chokes for a moment.
     Drips,
 }
 
-/// Sends so many blocks as fast as it can, all wrong.
+/// Sends this many blocks as fast as it can, all wrong.
 fn hoards(many: u32, then: Then) -> Script {
     let (mut sent, mut chokes) = (0, false);
     Box::new(move |wire, said| match said {
@@ -306,7 +306,8 @@ fn who_fills_what_is_kept_of_a_piece_does_not_push_out_what_slow_peers_brought()
     });
 }
 
-/// Sends what it is asked for as fast as it can, the first block wrong; and after so many of them nothing, whatever it promises.
+/// Sends requested blocks as fast as it can, the first block wrong; after this many of them it sends nothing, whatever
+/// it promises.
 fn spoils_and_was_fast(many: u32) -> Script {
     let mut sent = 0;
     Box::new(move |wire, said| match said {

@@ -284,7 +284,7 @@ fn who_comes_under_the_id_of_an_honest_seed_neither_keeps_it_out_nor_has_it_bann
                     }
                     _ => match said {
                         Said::Open if corrupt => wire.greet_as_seed(),
-                        // Sits there, and says just enough.
+                        // Stays connected, and sends just enough for that.
                         Said::Open | Said::Wake => {
                             if let Said::Open = said {
                                 wire.handshake();
@@ -369,7 +369,7 @@ fn a_lost_server_is_tried_with_growing_pauses_that_are_spread_over_the_peers() {
             let pauses = pauses(net.connects(node));
             assert!(pauses.len() < 35, "{} attempts", pauses.len());
             for (n, pause) in pauses.iter().enumerate() {
-                // What an attempt itself takes is less than 0.7 s.
+                // An attempt itself takes less than 0.7 s.
                 let mean = (1 << n.min(10)).min(120) as f64;
                 let expected = mean * 0.5..mean * 1.5 + 0.7;
                 assert!(
@@ -428,7 +428,7 @@ fn a_server_that_answers_and_closes_is_asked_no_oftener_than_it_wants() {
     });
 }
 
-/// What a node announced of the content: event and bytes missing.
+/// A node's announces of the content: event and bytes missing.
 fn said(net: &SimNet, node: NodeId) -> Vec<(Event, Option<u64>)> {
     (net.announces(node).iter())
         .filter_map(|(_, text)| match Request::parse(text, Limits::default()) {
@@ -477,7 +477,7 @@ fn a_swarm_whose_server_restarts_does_not_come_back_all_at_once() {
     for_seeds(SEEDS, |seed| {
         let mut net = SimNet::new(seed, NetConfig::default());
         let content = Content::file(seed, 10_000, 32 * 1024);
-        // They want no connections: what counts is when they come.
+        // They want no connections: the time of their coming counts.
         let nodes: Vec<NodeId> = (0..40)
             .map(|_| {
                 let node = net.node(SimNet::config());

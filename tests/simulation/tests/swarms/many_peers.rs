@@ -8,7 +8,7 @@ use piecework_simulation::{Content, NetConfig, NodeId, SimNet, for_seeds};
 const SEEDS: u64 = 100;
 const SEEDERS: usize = 30;
 
-/// Thirty slow seeds and a newcomer with these bounds, who just came.
+/// Thirty slow seeds and a newcomer with these bounds, which just came.
 fn scene(seed: u64, limits: Limits) -> (SimNet, Content, NodeId) {
     let mut net = SimNet::new(seed, NetConfig::default());
     let content = Content::file(seed, 400_001, 16 * 1024);
@@ -40,7 +40,8 @@ fn room_for_eight_among_thirty_seeds_is_soon_full_and_never_overfull() {
             ..Limits::default()
         };
         let (mut net, content, newcomer) = scene(seed, limits);
-        // Whom an offer reaches is the tracker's choice: the last one may go to those that are connected, again and again.
+        // The tracker chooses the receivers of an offer: the last one may go to peers that are connected, again and
+        // again.
         for (count, secs) in [(5, 3), (8, 117)] {
             let met = net.run_until(Duration::from_secs(secs), |net| {
                 assert!(peers(net, newcomer, &content) <= 8);

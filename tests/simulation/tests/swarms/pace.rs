@@ -1,5 +1,5 @@
-//! How fast paid transfers are beside free ones, on the virtual clock: what money may cost a transfer is
-//! counted in round trips and storage, not in seconds of a busy machine.
+//! The speed of paid transfers beside free ones, on the virtual clock: the cost of money for a transfer counts in round
+//! trips and storage, not in seconds of a busy machine.
 
 use crate::common::{DEPOSIT, TEN_DOLLARS, TRANCHE, complete, minutes, per_gb, trader};
 use piecework::client::{Command, Event, ResalePrice};
@@ -26,7 +26,7 @@ fn seconds(seed: u64, net: NetConfig, cents_per_gb: Option<u128>) -> f64 {
     transfer(seed, net, cents_per_gb).0
 }
 
-/// Seconds of the transfer, and what its receiver asked of its disk.
+/// Seconds of the transfer, and its receiver's requests to its disk.
 fn transfer(seed: u64, net: NetConfig, cents_per_gb: Option<u128>) -> (f64, EffectCounts) {
     let mut net = SimNet::new(seed, net);
     let content = Content::file(seed, LENGTH, 256 * 1024);
@@ -59,7 +59,7 @@ fn transfer(seed: u64, net: NetConfig, cents_per_gb: Option<u128>) -> (f64, Effe
     (seconds, net.effects(b))
 }
 
-/// How fast a paid transfer is beside the free one, from the first offer to the last piece.
+/// The speed of a paid transfer beside the free one, from the first offer to the last piece.
 fn pace(latency_ms: u64, effect_ms: u64, cents_per_gb: u128) -> f64 {
     let free = seconds(1, fast(latency_ms, effect_ms), None);
     free / seconds(1, fast(latency_ms, effect_ms), Some(cents_per_gb))

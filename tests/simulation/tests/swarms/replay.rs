@@ -1,4 +1,4 @@
-//! What a real browser's engine was told, told again.
+//! The inputs of a real browser's engine, given to the core again.
 
 use piecework_simulation::replay;
 

@@ -1,4 +1,4 @@
-//! The storage limit: what does not fit is refused in words, and what was allowed is never exceeded.
+//! The storage limit: a title that does not fit is refused in words, and the limit is never exceeded.
 
 use crate::common::{complete, minutes, ready};
 use piecework::client::{
@@ -123,7 +123,7 @@ fn what_does_not_fit_beside_another_goes_on_when_that_is_removed_with_its_data()
         info_hash: first.info_hash(),
         delete_data,
     };
-    // Removed and kept, it still lies there.
+    // Removed and kept, its data still lies there.
     net.command(node, remove(false));
     net.run_for(Duration::from_secs(5));
     assert_eq!(state(&net, node, second.info_hash()), TorrentState::Failed);
@@ -163,13 +163,13 @@ fn readers_get_what_fits_and_are_told_why_the_rest_does_not_come() {
             text.contains("of the allowed 327 kB are left: remove"),
             "{text}"
         );
-        // Most of what fits, from the start: a little went to the file's end, where players look first.
+        // Most of the pieces that fit come from the start. A few lie at the file's end, where players look first.
         let given = reader.position;
         assert!(given >= 7 * u64::from(PIECE), "{given} bytes");
         assert_eq!(failures(&net, node, &content).len(), 1);
         assert_eq!(state(&net, node, hash), TorrentState::Failed);
 
-        // What is there is read as before.
+        // The pieces that are there can be read as before.
         let again = net.read(node, hash, 0, 0..given, None);
         net.run_until(minutes(1), |net| net.reader(node, again).end.is_some());
         assert_eq!(net.reader(node, again).end, Some(StreamEnd::Complete));
@@ -226,7 +226,7 @@ fn a_download_that_full_storage_stopped_goes_on_when_there_is_room_and_it_is_res
             net.is_complete(node, &content) || !failures(net, node, &content).is_empty()
         });
         assert!(failed, "nothing is said of full storage");
-        // What was asked for comes in meanwhile, and nothing more is.
+        // Blocks that were asked for come in meanwhile, and no others.
         net.run_for(Duration::from_secs(5));
         net.disk(node).set_full(false);
         let info_hash = content.info_hash();

@@ -1,5 +1,5 @@
-//! Remotes that are no clients of ours and follow no rules: each says what its script says, to a client that
-//! downloads from an honest seed, or serves an honest peer.
+//! Remotes that are no clients of ours and follow no rules. Each follows its script, against a client that downloads
+//! from an honest seed, or serves an honest peer.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -23,7 +23,7 @@ fn content(seed: u64) -> Content {
     Content::file(seed, 200_001, 32 * 1024)
 }
 
-/// How a client comes to the torrent.
+/// A client's way to the torrent.
 #[derive(Clone, Copy, PartialEq)]
 enum By {
     File,
@@ -523,7 +523,7 @@ fn who_refuses_every_request_is_not_asked_without_end() {
     });
 }
 
-// ---- to one who serves
+// ---- to a peer that serves
 
 /// A seed, an honest leecher, and a stranger at the seed.
 fn serving(seed: u64, make: impl FnMut() -> Script + 'static) -> Scene {
@@ -541,7 +541,7 @@ fn serving(seed: u64, make: impl FnMut() -> Script + 'static) -> Scene {
 }
 
 impl Scene {
-    /// An honest leecher comes and gets everything from the one who is harassed.
+    /// An honest leecher comes and gets everything from the peer that is harassed.
     fn serves_an_honest_leecher(&mut self) {
         let honest = self.net.node(SimNet::config());
         self.net.leech(honest, &self.content);

@@ -1,4 +1,4 @@
-//! Readers: what a player does. Every byte given to one is compared by the net itself.
+//! Readers, which act as players do. The net itself compares every byte that a reader gets.
 
 use crate::common::{complete, minutes, ready};
 use piecework::client::{AddOptions, Event, Source, StreamError};

@@ -18,7 +18,7 @@ fn seller(net: &mut SimNet, payee: u8, content: &Content, uplink: u64) -> NodeId
     node
 }
 
-/// One that buys, and resells at half of what it paid.
+/// One that buys, and resells at half of its own price.
 fn viewer(net: &mut SimNet, payee: u8, content: &Content, uplink: u64) -> NodeId {
     let price = ResalePrice::PercentOfPaid(50);
     let config = trader(net, payee, price, Some(per_gb(2 * TEN_DOLLARS)));
@@ -103,7 +103,7 @@ fn over_loss(seed: u64, round_trip: Duration) {
     seeks(&mut net, to, &content, 2, Duration::from_secs(8));
     complete(&mut net, &[to], &content, minutes(5));
     let took = net.now.since(since).as_secs_f64();
-    // What the path gives one channel, and five seconds to agree on a range and grow the credit.
+    // The path's rate for one channel, and five seconds to agree on a range and grow the credit.
     let ideal = 600_001.0 * round_trip.as_secs_f64() / (1_200.0 * 12.2);
     assert!(took < ideal * 2.0 + 5.0, "{took} s instead of {ideal} s");
     no_reject_for_debt(&net);

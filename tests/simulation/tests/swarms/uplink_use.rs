@@ -1,4 +1,4 @@
-//! What a thin uplink gives is used: a transfer takes little longer than its bytes do.
+//! A thin uplink is used in full: a transfer takes little longer than its bytes do.
 
 use crate::common::{DEPOSIT, TEN_DOLLARS, TRANCHE, complete, minutes, per_gb, trader};
 use piecework::client::{Event, ResalePrice};
@@ -33,7 +33,8 @@ fn source(net: &mut SimNet, content: &Content, paid: bool) -> NodeId {
     node
 }
 
-/// One that asks more for what it bought: else the others buy the last pieces of it, and leave the thin uplink idle.
+/// One that asks more for the pieces that it bought: else the others buy the last pieces of it, and leave the thin
+/// uplink idle.
 fn downloader(net: &mut SimNet, content: &Content, payee: u8, paid: bool) -> NodeId {
     let ceiling = Some(per_gb(2 * TEN_DOLLARS));
     let config = if paid {
@@ -49,14 +50,15 @@ fn downloader(net: &mut SimNet, content: &Content, payee: u8, paid: bool) -> Nod
     node
 }
 
-/// When a node was first told this of the content.
+/// The time at which a node first got this event of the content.
 fn said(net: &SimNet, node: NodeId, what: impl Fn(&Event) -> bool) -> Timestamp {
     let events = net.timed_events(node).iter();
     let mut times = events.filter(|(_, event)| what(event)).map(|(at, _)| *at);
     times.next().expect("said")
 }
 
-/// Runs until these hold everything; answers how much of `from`'s uplink their downloads used from the first connection on.
+/// Runs until these hold everything; answers how much of `from`'s uplink their downloads used from the first connection
+/// on.
 fn used(net: &mut SimNet, from: NodeId, to: &[NodeId], content: &Content) -> f64 {
     let hash = content.info_hash();
     complete(net, to, content, minutes(5));
@@ -109,7 +111,7 @@ fn a_thin_uplink_is_used_also_while_its_owner_downloads_something_else() {
         let other = Content::file(seed + 1_000_000, 3 * LENGTH, 32 * 1024);
         let fast = net.node(SimNet::config());
         net.seed(fast, &other);
-        // As long as the other download: what is urgent keeps blocks back in the core.
+        // As long as the other download: urgent pieces keep blocks back in the core.
         net.set_uplink(fast, 2 * THIN);
         net.leech(from, &other);
         let to = downloader(&mut net, &content, 2, false);

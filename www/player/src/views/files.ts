@@ -1,4 +1,4 @@
-/** The files of the title that is watched: which of them plays, and saving each out of the page. */
+/** The files of the title that is watched: the one that plays, and saving each out of the page. */
 
 import { announce, byId, make, reason, setText } from "../dom.ts";
 import { Cancelled, type Title } from "../engine.ts";
@@ -22,7 +22,7 @@ export function bestFile(look: Look): number {
   return indexes.reduce((best, index) => (size(index) > size(best) ? index : best), indexes[0] ?? 0);
 }
 
-/** What it needs of the page. */
+/** The part of the page that it uses. */
 type Page = Pick<Host, "problem">;
 
 /** The list. */

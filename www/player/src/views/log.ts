@@ -1,4 +1,4 @@
-/** What happened: payments, warnings and errors of one title, newest first, bounded. */
+/** The log: payments, warnings and errors of one title, newest first, bounded. */
 
 import { byId, make, setText, show } from "../dom.ts";
 import type { Notice } from "../engine.ts";
@@ -11,7 +11,7 @@ const MOST_LINES = 200;
 export class Log {
   readonly #list = byId("log");
 
-  /** One more line, if it is one for people. */
+  /** Adds a line, if the event is one for people. */
   add(notice: Notice): void {
     if (notice.text === "" || notice.kind === "done") return;
     const now = Date.now();

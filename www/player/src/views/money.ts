@@ -1,4 +1,4 @@
-/** After it: what was spent and earned, redeeming, exit and withdrawal, and deposits found again. */
+/** The view of money: spending and earnings, redeeming, exit and withdrawal, and deposits found again. */
 
 import { FINE_BITS } from "piecework";
 import { LACKS, isLost, spendable } from "../deposit.ts";
@@ -9,7 +9,7 @@ import type { Host } from "../host.ts";
 import type { Money } from "../model.ts";
 import { WalletList } from "./wallets.ts";
 
-/** Slices that are redeemed by one transaction. */
+/** Slices that one transaction redeems. */
 const CLAIMS_PER_TRANSACTION = 128;
 
 /** Before the engine's first answer. */
@@ -29,7 +29,7 @@ const NOTHING: Money = {
   preimagesReceived: 0,
 };
 
-/** What it needs of the page. */
+/** The part of the page that it uses. */
 type Page = Pick<Host, "config" | "engine" | "look" | "lookNow" | "view">;
 
 /** The account of money. */
@@ -61,7 +61,8 @@ export class MoneyView {
     setText(
       byId("money-lede"),
       payment
-        ? `Amounts are in ${payment.token.symbol}. Each block is paid between viewers directly; the chain is touched only to put money down and to fetch it.`
+        ? `Amounts are in ${payment.token.symbol}. Each block is paid between viewers directly; the chain is ` +
+            "touched only to put money down and to fetch it."
         : "",
     );
     this.#message("", true);
@@ -88,17 +89,22 @@ export class MoneyView {
         value: said(has ? money.balance << FINE_BITS : 0n),
         note: has
           ? `Yours, kept by the vault contract. What you spent leaves it when sellers redeem.${lost}`
-          : "Nothing is put down from this browser. The first title that costs something offers a deposit, and says exactly how much.",
+          : "Nothing is put down from this browser. The first title that costs something offers a deposit, and " +
+            "says exactly how much.",
       },
       {
         term: "Locked",
         value: said(has ? money.locked << FINE_BITS : 0n),
-        note: "The part of your deposit that is promised to sellers, in slices. A seller can take only what you paid it; the rest of its slice comes free again.",
+        note:
+          "The part of your deposit that is promised to sellers, in slices. A seller can take only what you " +
+          "paid it; the rest of its slice comes free again.",
       },
       {
         term: "Spent",
         value: said(money.spentFine),
-        note: `Paid by this browser for pieces that arrived here. Never more than your limit of ${units(money.budget, token)} in all.`,
+        note:
+          "Paid by this browser for pieces that arrived here. Never more than your limit of " +
+          `${units(money.budget, token)} in all.`,
       },
       {
         term: "Earned",
@@ -108,7 +114,9 @@ export class MoneyView {
       {
         term: "Redeemable",
         value: said(money.redeemable << FINE_BITS),
-        note: "Earned and not yet fetched from the vault. Until then it lives in this browser, and is lost with the site\u2019s data, which a browser that runs out of room may clear by itself.",
+        note:
+          "Earned and not yet fetched from the vault. Until then it lives in this browser, and is lost with the " +
+          "site\u2019s data, which a browser that runs out of room may clear by itself.",
       },
     ]);
     setLedger(byId("money-details"), [
@@ -128,7 +136,9 @@ export class MoneyView {
             {
               term: "Exactly redeemable",
               value: exact(money.redeemableFine, token),
-              note: `In ${plural(money.redeemableRanges, "slice")}. What is less than one smallest unit per slice stays with its payer.`,
+              note:
+                `In ${plural(money.redeemableRanges, "slice")}. What is less than one smallest unit per slice ` +
+                "stays with its payer.",
             },
           ]
         : []),
@@ -146,8 +156,10 @@ export class MoneyView {
     setText(
       byId("redeem-hint"),
       money.redeemable > 0n
-        ? `${plural(Math.ceil(money.redeemableRanges / CLAIMS_PER_TRANSACTION), "transaction")} through your wallet, which pays the network\u2019s fee. The chain shows everybody what was paid to it.`
-        : "While this page shares a title that has a price, viewers pay you block by block. What they paid is fetched here.",
+        ? `${plural(Math.ceil(money.redeemableRanges / CLAIMS_PER_TRANSACTION), "transaction")} through your ` +
+            "wallet, which pays the network\u2019s fee. The chain shows everybody what was paid to it."
+        : "While this page shares a title that has a price, viewers pay you block by block. What they paid is " +
+            "fetched here.",
     );
     byId<HTMLButtonElement>("redeem").disabled = !able || money.redeemable === 0n;
     setText(byId("redeem"), money.redeemable > 0n ? `Redeem ${units(money.redeemable, token)}` : "Nothing to redeem");
@@ -159,7 +171,8 @@ export class MoneyView {
         ? `Connected: ${shortAddress(connected.account)}`
         : wallets.length > 0
           ? "Not connected. It is asked only when you press a button here."
-          : "No wallet was found in this browser. Install one (any that injects an EIP-1193 provider will do), then load this page again.",
+          : "No wallet was found in this browser. Install one (any that injects an EIP-1193 provider will do), " +
+            "then load this page again.",
     );
     show(byId("connect-box"), wallets.length > 0 && !connected);
     show(byId("money-choice"), wallets.length > 0 && !connected);
@@ -190,14 +203,16 @@ export class MoneyView {
     );
     setText(
       byId("exit-hint"),
-      `With its bond, ${duration(delay)} after you ask. It cannot be cancelled, and paid titles stop until you make another deposit.`,
+      `With its bond, ${duration(delay)} after you ask. It cannot be cancelled, and paid titles stop until ` +
+        "you make another deposit.",
     );
     if (exitAt === null) return;
     setText(
       state,
       ready
         ? "The waiting time is over: the deposit can be withdrawn now."
-        : `You asked for your deposit back. It can be withdrawn from ${moment(exitAt)}, ${duration(delay)} after you asked. This cannot be cancelled; sellers are paid what they earned until then.`,
+        : `You asked for your deposit back. It can be withdrawn from ${moment(exitAt)}, ${duration(delay)} ` +
+            "after you asked. This cannot be cancelled; sellers are paid what they earned until then.",
     );
   }
 
@@ -225,10 +240,11 @@ export class MoneyView {
     }
   }
 
-  /** A button that is disabled or gone loses the focus: it goes to what was said. */
+  /** A button that is disabled or gone loses the focus: the focus goes to the message. */
   #returnFocus(from: Element | null): void {
     const at = document.activeElement;
-    // The browser takes the focus away only when it draws next: until then the button, or one in a closed dialog, seems to have it.
+    // The browser takes the focus away only when it draws next: until then the button, or one in a closed dialog, seems
+    // to have it.
     if (this.#host.view !== "money" || (at !== document.body && at !== from && at?.checkVisibility())) return;
     if (from instanceof HTMLButtonElement && !from.disabled && from.checkVisibility()) from.focus();
     else byId(byId("money-message").hidden ? "money-title" : "money-message").focus();
@@ -262,8 +278,10 @@ export class MoneyView {
     const yes = await confirm(
       "Get your deposit back?",
       [
-        "This cannot be cancelled. From then on no seller accepts this deposit, and paid titles stop until you make another.",
-        `What is left, and the bond, can be withdrawn ${duration(payment.exitDelaySeconds)} later: about ${when}. Until then, sellers collect what they have earned.`,
+        "This cannot be cancelled. From then on no seller accepts this deposit, and paid titles stop until " +
+          "you make another.",
+        `What is left, and the bond, can be withdrawn ${duration(payment.exitDelaySeconds)} later: about ` +
+          `${when}. Until then, sellers collect what they have earned.`,
       ],
       "Get it back",
     );
@@ -328,7 +346,7 @@ export class MoneyView {
       this.#deposit = await this.#host.engine.ownDeposit();
       this.#unread = false;
     } catch {
-      // Without a chain to ask, the engine's own numbers stand; what was read before is shown all the same.
+      // If the chain cannot be read, the engine's own numbers count; values that were read before are still shown.
       this.#unread = true;
     }
     this.refresh();

@@ -1,7 +1,7 @@
 /**
- * Before playing: what the title costs, what is put down, that watching also uploads, and one button.
+ * The view before playing: the title's price, the deposit, the notice that watching also uploads, and one button.
  *
- * Nothing of the video is fetched or uploaded and no wallet is asked before that button is pressed.
+ * Before the visitor presses that button, the page fetches and uploads nothing of the video and asks no wallet.
  */
 
 import { bondFor, parseTypedAmount } from "piecework";
@@ -16,16 +16,16 @@ import { SharingFields } from "./sharing.ts";
 import { WalletList } from "./wallets.ts";
 import { Ways, type Asking } from "./ways.ts";
 
-/** What the visitor allows, in token units: per GB, and to be spent from now on. */
+/** The visitor's limits, in token units: per GB, and to be spent from now on. */
 interface Limits {
   ceiling: bigint;
   budget: bigint;
 }
 
-/** What happens with the deposit when the button is pressed. */
+/** The use of the deposit when the button is pressed. */
 type Plan = { kind: "free" } | { kind: "covered" } | { kind: "deposit"; amount: bigint; bond: bigint };
 
-/** What it needs of the page. */
+/** The part of the page that it uses. */
 type Page = Pick<Host, "config" | "engine" | "look">;
 
 /** The view before playing. */
@@ -67,8 +67,11 @@ export class Offer {
     setText(
       byId("share-hint"),
       payment && payment.resellPercent > 0
-        ? `Watching also uploads: what you have is passed on to other viewers, who pay you ${payment.resellPercent} % of what you paid for it. It starts when you press the button below. They all see one payment address of this browser, the same for every title.`
-        : "Watching also uploads: what you have is passed on to other viewers. It starts when you press the button below.",
+        ? "Watching also uploads: what you have is passed on to other viewers, who pay you " +
+            `${payment.resellPercent} % of what you paid for it. It starts when you press the button below. They ` +
+            "all see one payment address of this browser, the same for every title."
+        : "Watching also uploads: what you have is passed on to other viewers. It starts when you press the " +
+            "button below.",
     );
   }
 
@@ -195,14 +198,18 @@ export class Offer {
         rows.push({
           term: "The most it can cost",
           value: units(most, payment.token),
-          note: `At your limit of ${units(limits.ceiling, payment.token)} per GB, and never more than your limit in all. Nothing above is ever signed.`,
+          note:
+            `At your limit of ${units(limits.ceiling, payment.token)} per GB, and never more than your limit in ` +
+            "all. Nothing above is ever signed.",
         });
     } else {
       summary = "Not free at the moment";
       rows.push({
         term: "Price",
         value: "paid title",
-        note: "The peers that are connected ask for money, and this site has no payments set up. Free peers may still come.",
+        note:
+          "The peers that are connected ask for money, and this site has no payments set up. Free peers may " +
+          "still come.",
       });
     }
     if (payment && this.#plan.kind === "covered" && money)
@@ -223,13 +230,18 @@ export class Offer {
       rows.push({
         term: "Bond",
         value: units(bond, payment.token),
-        note: "Comes back whole. It is lost only if the same money is promised to two sellers, as by a copied or restored browser profile: this page holds a deposit back where it finds that out.",
+        note:
+          "Comes back whole. It is lost only if the same money is promised to two sellers, as by a copied or " +
+          "restored browser profile: this page holds a deposit back where it finds that out.",
       });
       rows.push({
         term: "From your wallet now",
         value: units(amount + bond, payment.token),
         total: true,
-        note: `What you do not spend, and the bond, come back ${duration(payment.exitDelaySeconds)} after you ask for them. Others see it: your wallet\u2019s address goes to each seller, and all amounts stand on the public chain.`,
+        note:
+          `What you do not spend, and the bond, come back ${duration(payment.exitDelaySeconds)} after you ask ` +
+          "for them. Others see it: your wallet\u2019s address goes to each seller, and all amounts stand on " +
+          "the public chain.",
       });
     }
     rows.push({ term: "Size", value: size });
@@ -273,7 +285,8 @@ export class Offer {
     } else if (plan.kind === "deposit" && payment) {
       text = `Deposit ${units(plan.amount + plan.bond, payment.token)} and ${this.#plays ? "play" : "fetch"}`;
       hint =
-        "Your wallet asks you to connect and to confirm the deposit. After that nothing is asked again, whatever you watch, while the deposit lasts.";
+        "Your wallet asks you to connect and to confirm the deposit. After that nothing is asked again, " +
+        "whatever you watch, while the deposit lasts.";
       ready = this.#wallets.chosen !== null;
       if (!ready) hint = "Choose a wallet first.";
     } else if (plan.kind === "covered") {
@@ -335,7 +348,8 @@ export class Offer {
       if (plan.kind === "deposit") await this.#pay(plan);
       this.#step("play");
       if (limits) await this.#host.engine.setLimits(title, limits);
-      // What was said to cost nothing is not paid: not to a seller beside those that give it, nor to one that names its price late.
+      // A title that the page called free is not paid: neither to a seller beside free peers, nor to one that names its
+      // price late.
       else if (this.#host.config.payment) await this.#host.engine.takeOnlyFree(title);
       await this.#host.engine.setSharing(sharing);
       await title.fetchAll();
@@ -398,16 +412,18 @@ export class Offer {
   }
 }
 
-/** What those ask who ask for money. */
+/** The price that sellers ask. */
 function priceRow(term: string, { perGB, sellers }: { perGB: bigint; sellers: number }, token: Token): LedgerRow {
   return {
     term,
     value: pricePerGB(perGB, token),
-    note: `Asked by ${sellers === 1 ? "the seller that is connected" : `one of ${sellers} sellers`}. Each block is paid after it has arrived.`,
+    note:
+      `Asked by ${sellers === 1 ? "the seller that is connected" : `one of ${sellers} sellers`}. Each block is ` +
+      "paid after it has arrived.",
   };
 }
 
-/** What those ask who ask nothing. */
+/** The offer of the free peers. */
 function freeRow(term: string, { peers, whole }: { peers: number; whole: boolean }, more: string): LedgerRow {
   if (peers === 0) return { term, value: "0", note: "Nobody gives it for nothing at the moment." };
   const [give, they] = peers === 1 ? ["gives", "it has"] : ["give", "they have"];

@@ -1,4 +1,6 @@
-/** The first view: open a magnet link or a .torrent file, go on with what is on this device, or share something of one's own. */
+/**
+ * The first view: open a magnet link or a .torrent file, go on with a title on this device, or share one's own files.
+ */
 
 import { announce, byId, confirm, make, reason, setText, show } from "../dom.ts";
 import type { Source } from "../engine.ts";
@@ -10,7 +12,7 @@ import { Own } from "./own.ts";
 /** A .torrent of more than this is not read into memory; the engine's own bound is the same. */
 const LARGEST_TORRENT_BYTES = 16 * 1024 * 1024;
 
-/** What it needs of the page. */
+/** The part of the page that it uses. */
 type Page = Pick<Host, "clearProblem" | "config" | "engine" | "go" | "problem" | "view">;
 
 /** The opening view. */
@@ -58,7 +60,7 @@ export class OpenView {
     void this.refresh();
   }
 
-  /** Brings the list of what is here up to date. */
+  /** Brings the list of titles on this device up to date. */
   async refresh(): Promise<void> {
     let stored: Stored[];
     try {
@@ -86,7 +88,8 @@ export class OpenView {
   async openFile(file: File): Promise<void> {
     if (file.size > LARGEST_TORRENT_BYTES) {
       this.#fail(
-        `${label(file.name)} is ${bytes(file.size)}: too large for a .torrent file, which describes a video and does not hold it.`,
+        `${label(file.name)} is ${bytes(file.size)}: too large for a .torrent file, which describes a video ` +
+          "and does not hold it.",
       );
       return;
     }

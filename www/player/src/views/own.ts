@@ -1,4 +1,7 @@
-/** Sharing files of one's own: chosen or dropped, described, and sent from here once the visitor has agreed to upload. */
+/**
+ * Sharing one's own files: they are chosen or dropped, described, and sent from here once the visitor has agreed to
+ * upload.
+ */
 
 import { parseTypedAmount } from "piecework";
 import { announce, byId, reason, setText, show } from "../dom.ts";
@@ -6,7 +9,7 @@ import { bytes, label, plural } from "../format.ts";
 import type { Host } from "../host.ts";
 import { parseCap } from "./sharing.ts";
 
-/** What it needs of the page. */
+/** The part of the page that it uses. */
 type Page = Pick<Host, "config" | "engine" | "go">;
 
 /** The form for one's own files. */
@@ -36,7 +39,7 @@ export class Own {
     show(byId("share-priced"), host.config.payment !== null);
   }
 
-  /** Shows what was chosen; nothing is read of it yet. */
+  /** Shows the chosen files; nothing of them is read yet. */
   async choose(files: File[]): Promise<void> {
     this.#show(files);
     const { cap } = this.#host.engine.sharingWish;

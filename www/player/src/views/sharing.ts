@@ -29,7 +29,7 @@ export class SharingFields {
     });
   }
 
-  /** What the fields say; `null` if the cap is no number, which is then said beside it. */
+  /** The values of the fields; `null` if the cap is no number. A message beside the field says so then. */
   read(): Sharing | null {
     const cap = parseCap(this.#cap.value);
     const wrong = cap === undefined && this.#switch.checked;
@@ -46,7 +46,7 @@ export class SharingFields {
     this.#enable();
   }
 
-  /** Puts the focus on what is wrong. */
+  /** Puts the focus on the wrong field. */
   focus(): void {
     this.#cap.focus();
   }

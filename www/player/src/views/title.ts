@@ -1,4 +1,4 @@
-/** One title: first what it will cost and do (`offer`), then the player and everything around it (`watch`). */
+/** One title: first its price and effects (`offer`), then the player and everything around it (`watch`). */
 
 import { LACKS } from "../deposit.ts";
 import { announce, byId, confirm, reason, setText, show } from "../dom.ts";
@@ -11,14 +11,14 @@ import { Log } from "./log.ts";
 import { Offer } from "./offer.ts";
 import { Watch } from "./watch.ts";
 
-/** How long metadata may take before the page says what may be wrong. */
+/** How long metadata may take before the page names the likely fault. */
 const PATIENCE_MS = 15_000;
 /** How long a title that others sell may stand still before the page says what keeps it. */
 const STANDSTILL_MS = 5_000;
-/** Below this rate, in bytes per second, it stands still: a block of 16 KiB each second. */
+/** Below this rate, in bytes per second, a title stands still: a block of 16 KiB each second. */
 const STANDSTILL_RATE = 16_384;
 
-/** What it needs of the page. */
+/** The part of the page that it uses. */
 type Page = Pick<Host, "clearProblem" | "config" | "engine" | "go" | "look" | "problem">;
 
 /** One title's view. */
@@ -33,7 +33,10 @@ export class TitleView implements TitleHost {
   look: Look | null = null;
   #phase: TitlePhase = "opening";
   #since = 0;
-  /** Since when next to nothing comes, though others sell it; `null`: something comes. Later than now: it was said. */
+  /**
+   * The time since which next to nothing comes, though others sell it; `null`: something comes. A time in the future:
+   * the page has said so.
+   */
   #still: number | null = null;
   #copied: ReturnType<typeof setTimeout> | undefined;
 
@@ -47,7 +50,7 @@ export class TitleView implements TitleHost {
     byId("remove").addEventListener("click", () => void this.#remove());
   }
 
-  /** What is being done. */
+  /** The present phase. */
   get phase(): TitlePhase {
     return this.#phase;
   }
@@ -132,7 +135,7 @@ export class TitleView implements TitleHost {
     this.#standsStill(look);
   }
 
-  /** It goes on, and somebody sells what is missing. */
+  /** It goes on, and somebody sells the missing pieces. */
   #isSold(look: Look): boolean {
     return (
       this.#host.config.payment !== null &&
@@ -141,20 +144,25 @@ export class TitleView implements TitleHost {
     );
   }
 
-  /** Why nothing is bought of it: the visitor takes only what is free, or the deposit pays no more. */
+  /** Why nothing of it is bought: the visitor takes only free offers, or the deposit pays no more. */
   #unpaid(look: Look): { title: string; text: string } | null {
     if (look.maxPerGB === 0n) {
       return {
         title: "Nobody sends the rest for nothing at the moment.",
-        text: "Next to nothing comes from those who ask nothing. Others ask for money, and nothing is paid before you allow it.",
+        text:
+          "Next to nothing comes from those who ask nothing. Others ask for money, and nothing is paid before " +
+          "you allow it.",
       };
     }
     const lack = this.#host.look?.money?.lack;
-    // Which deposit there is may not have been read yet.
+    // The page may not have read yet which deposit there is.
     return lack && lack !== "none" ? { title: "Nothing more is bought at the moment.", text: LACKS[lack] } : null;
   }
 
-  /** A title of which next to nothing comes, and nothing is bought: what the rest costs is the visitor's to see and to allow. */
+  /**
+   * Next to nothing of this title comes, and nothing is bought. The page shows the visitor the price of the rest, and
+   * lets the visitor allow it.
+   */
   #standsStill(look: Look): void {
     const unpaid = this.#isSold(look) && look.downloadRate < STANDSTILL_RATE ? this.#unpaid(look) : null;
     if (!unpaid) {
@@ -169,7 +177,7 @@ export class TitleView implements TitleHost {
     this.#host.problem(unpaid.title, unpaid.text, { label: "See the price", run: () => this.#showPrice(title) });
   }
 
-  /** Back to what this title costs, where paying can be allowed. */
+  /** Back to the title's price, where the visitor can allow paying. */
   #showPrice(title: Title | null): void {
     this.#host.clearProblem();
     if (!this.look || this.current !== title || this.#phase !== "watching") return;
@@ -187,7 +195,7 @@ export class TitleView implements TitleHost {
     await this.#watch.start(this.current, file, this.look, true);
   }
 
-  /** The engine has something to say. */
+  /** Handles an event of the engine. */
   notice(notice: Notice): void {
     if (notice.infoHash !== null && notice.infoHash !== this.current?.infoHash) return;
     this.#log.add(notice);
@@ -227,7 +235,8 @@ export class TitleView implements TitleHost {
       : trackers.length === 0
         ? "The link names no tracker that a web page can reach (wss://), and this site has none of its own."
         : unreached && late
-          ? `${trackers.map((tracker) => tracker.url).join(", ")} cannot be reached. It is tried again by itself; check the connection, or open a link that names another tracker.`
+          ? `${trackers.map((tracker) => tracker.url).join(", ")} cannot be reached. It is tried again by ` +
+            "itself; check the connection, or open a link that names another tracker."
           : late
             ? "Nobody who has this title is connected at the moment. You can leave this page open."
             : "This takes a few seconds.";
@@ -256,7 +265,7 @@ export class TitleView implements TitleHost {
     }
   }
 
-  /** Where the browser does not let the page write to the clipboard. */
+  /** For browsers that do not let the page write to the clipboard. */
   async #copyByHand(link: string): Promise<void> {
     const dialog = byId<HTMLDialogElement>("copy-dialog");
     const field = byId<HTMLInputElement>("copy-link");

@@ -24,7 +24,7 @@ export class WalletList {
     return this.#inside.querySelector<HTMLInputElement>("input:checked")?.value ?? null;
   }
 
-  /** Shows these; what was chosen stays chosen. */
+  /** Shows these; the chosen one stays chosen. */
   update(wallets: WalletInfo[], prefer: string | null = null): void {
     const key = wallets.map((wallet) => wallet.id).join("\n");
     if (key === this.#shown) return;

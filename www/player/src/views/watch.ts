@@ -1,4 +1,4 @@
-/** While playing: the video, what is here, who sends it, and what it costs. */
+/** The view while playing: the video, the pieces that are here, the peers that send them, and the cost. */
 
 import { FINE_BITS } from "piecework";
 import { announce, byId, make, reason, setLedger, setText, show } from "../dom.ts";
@@ -10,17 +10,17 @@ import type { Look, Peer } from "../model.ts";
 import { Files, isPlayable } from "./files.ts";
 import { SharingFields } from "./sharing.ts";
 
-/** A cell that has nothing to say. */
+/** The text of an empty cell. */
 const NONE = "\u2013";
-/** Of the table of peers, as in `index.html`. */
+/** Columns of the table of peers, as in `index.html`. */
 const COLUMNS = ["Client", "Received", "Paid", "Sent", "Earned", "Price", "State"];
 /** At most this many rows; the busiest come first. */
 const MOST_ROWS = 60;
 
-/** A standstill shorter than this is not worth a word to a screen reader. */
+/** A shorter standstill is not announced to a screen reader. */
 const STALL_MS = 2_000;
 
-/** What it needs of the page. */
+/** The part of the page that it uses. */
 type Page = Pick<Host, "clearProblem" | "config" | "engine" | "look" | "problem">;
 
 /** The view while playing. */
@@ -76,7 +76,8 @@ export class Watch {
       await this.#video.play();
       announce("Playing");
     } catch (error) {
-      // The wallet may have taken so long that the browser wants another gesture. A load that was replaced is no failure.
+      // The wallet may have taken so long that the browser wants another gesture. A load that was replaced is no
+      // failure.
       if (error instanceof DOMException && error.name === "NotAllowedError") this.#say("Ready. Press play");
       else if (!(error instanceof DOMException && error.name === "AbortError") && this.#video.error === null)
         throw error;
@@ -331,7 +332,7 @@ function stateOf(peer: Peer): string {
   return words.join("; ");
 }
 
-/** What can be played without a gap from the playhead on, in words. */
+/** The stretch that can be played without a gap from the playhead on, in words. */
 function ahead(have: Uint8Array, { from, to }: { from: number; to: number }, playhead: number | null): string {
   const span = to - from + 1;
   let at = from + Math.min(span - 1, Math.floor((playhead ?? 0) * span));

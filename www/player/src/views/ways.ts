@@ -1,4 +1,4 @@
-/** Free or paid: who gives a title and who sells it, and which of the two the visitor takes where both are there. */
+/** Free or paid: the peers that give a title, those that sell it, and the visitor's choice where both are there. */
 
 import { byId, setText, show } from "../dom.ts";
 import { plural, pricePerGB, type Token } from "../format.ts";
@@ -7,35 +7,37 @@ import type { Look } from "../model.ts";
 /** A peer counts as free only when it has had this long to name a price. */
 const PRICE_PATIENCE_MS = 1500;
 
-/** How a title is taken: from those alone who ask nothing, or from all within the visitor's limits. */
+/** How a title is taken: from free peers alone, or from all within the visitor's limits. */
 type Way = "free" | "paid";
 
-/** Who asks for money. `perGB`, in token units, is the lowest price. */
+/** The peers that ask for money. `perGB`, in token units, is the lowest price. */
 interface Selling {
   perGB: bigint;
   sellers: number;
 }
 
-/** Who asks nothing, and whether one of them has all of it. */
+/** The peers that ask nothing, and whether one of them has all of the title. */
 interface Giving {
   peers: number;
   whole: boolean;
 }
 
-/** What a title is taken for: nobody knows yet, it is all here, for nothing though others sell it, or for money though others give it. */
+/**
+ * How the page classes a title: not known yet, all here, free though others sell it, or paid though others give it.
+ */
 export type Asking =
   | { kind: "unknown" }
   | { kind: "here" }
   | ({ kind: "free"; selling: Selling | null } & Giving)
   | ({ kind: "paid" } & Giving & Selling);
 
-/** The choice, and what it is between. */
+/** The choice, and the offers that it is between. */
 export class Ways {
   readonly #box = byId("ways");
-  /** When each peer was seen first. */
+  /** The time at which each peer was seen first. */
   #seen = new Map<number, number>();
   #hinted: bigint | null = null;
-  /** What the visitor chose; no peer that comes or goes changes it. */
+  /** The visitor's choice; no peer that comes or goes changes it. */
   #picked: Way | null = null;
 
   constructor(changed: () => void) {
@@ -47,7 +49,7 @@ export class Ways {
     }
   }
 
-  /** A title was opened, of which this price may have been heard. */
+  /** A title was opened; the price may have been heard before. */
   begin(hint: bigint | null): void {
     this.#seen.clear();
     this.#hinted = hint;
@@ -60,12 +62,15 @@ export class Ways {
     this.#hinted = hint;
   }
 
-  /** The visitor wants to see the price: as long as somebody sells it, nobody who only says to give it hides that. */
+  /**
+   * The visitor wants to see the price. As long as somebody sells the title, no peer that only claims to give it hides
+   * the price.
+   */
   pickPaid(): void {
     this.#picked = "paid";
   }
 
-  /** What the title is taken for now; without a token nothing can be paid. */
+  /** Classes the title now; without a token nothing can be paid. */
   update(look: Look, token: Token | null): Asking {
     const asking = this.#ask(look, token !== null);
     const selling = asking.kind === "paid" ? asking : asking.kind === "free" ? asking.selling : null;
@@ -105,7 +110,7 @@ export class Ways {
     return this.#hinted ? { perGB: this.#hinted, sellers: 1 } : null;
   }
 
-  /** Beside sellers, who has nothing yet gives nothing. */
+  /** Beside sellers, a peer that has nothing yet counts as giving nothing. */
   #giving(look: Look, isSold: boolean): Giving {
     const now = performance.now();
     for (const peer of look.peers) if (!this.#seen.has(peer.id)) this.#seen.set(peer.id, now);

@@ -93,7 +93,7 @@ pub fn buyer_config(net: &SimNet) -> Config {
             }),
             sell: None,
         }),
-        // What it has it keeps: all that anybody gets is bought.
+        // It keeps its pieces: all blocks that anybody gets are bought.
         limits: Limits {
             upload_slots: 0,
             ..Limits::default()
@@ -130,7 +130,7 @@ pub fn until_complete(net: &mut SimNet, node: NodeId, content: &Content, seconds
     })
 }
 
-/// Everything there is to say about an order that is not done.
+/// The state of an order that is not done, for the failure's text.
 pub fn story(net: &SimNet, node: NodeId, content: &Content) -> String {
     let torrent = net.torrent(node, content.info_hash());
     let events: Vec<_> = (net.events(node))
@@ -150,7 +150,8 @@ pub fn revealed(net: &SimNet, buyer: NodeId, payee: u8) -> u64 {
     (net.watch.books.revealed(buyer, address(payee)).0 / unit().0) as u64
 }
 
-/// An honest buyer that never crashed: nothing but verified blocks was paid, and what the loss budget allows.
+/// An honest buyer that never crashed: it paid for verified blocks and for those that the loss budget allows, and
+/// nothing else.
 pub fn audit_buyer(net: &SimNet, node: NodeId, payees: &[u8], content: &Content) {
     let paid: u64 = payees.iter().map(|payee| revealed(net, node, *payee)).sum();
     let pieces = (net.events(node))

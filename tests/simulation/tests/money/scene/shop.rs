@@ -1,4 +1,4 @@
-//! A puppet that sells: what it has to say before anything can be asked of it.
+//! A puppet that sells: its messages before anything can be asked of it.
 
 use alloy_primitives::{Address, B256};
 use piecework::types::FineUnits;
@@ -9,7 +9,7 @@ use piecework_simulation::{Content, NodeId, Script, SimNet, Wire};
 
 use super::{address, unit};
 
-/// It sells for half of what the others ask, and gives so much credit.
+/// It sells for half of the others' price, and gives this much credit.
 #[derive(Clone, Copy)]
 pub struct Shop {
     vault: Address,
@@ -35,7 +35,7 @@ impl Shop {
         puppet
     }
 
-    /// Introduces itself, says what it has, and names its price.
+    /// Introduces itself, names its pieces, and names its price.
     pub fn opens(&self, wire: &mut Wire, has: &[Message]) {
         wire.handshake();
         self.goes_on(wire, has);
@@ -77,7 +77,7 @@ impl Shop {
         }));
     }
 
-    /// Refuses a promise for its price, if that is what was said.
+    /// Refuses a promise for its price, if the message was one.
     pub fn refuses_the_price(&self, wire: &mut Wire, payload: &[u8]) {
         if let Ok(Some(PayMessage::Commit { voucher, .. })) = PayMessage::decode(payload) {
             wire.pay(&PayMessage::Reject {
@@ -95,7 +95,7 @@ impl Shop {
         wire.pay(&PayMessage::Need { reason, first });
     }
 
-    /// Takes a promise, if that is what was said, and unchokes. Answers its first serial.
+    /// Takes a promise, if the message was one, and unchokes. Answers its first serial.
     pub fn takes(&self, wire: &mut Wire, payload: &[u8]) -> Option<u32> {
         let Ok(Some(PayMessage::Commit { voucher, .. })) = PayMessage::decode(payload) else {
             return None;

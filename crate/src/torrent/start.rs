@@ -360,6 +360,8 @@ impl Torrent {
                 self.close(ctx, conn, reason);
             }
         }
+        // Nobody was told of our interest while the pieces were checked.
+        self.wishes_changed(ctx);
     }
 
     fn piece_checked(&mut self, ctx: &mut Context, piece: PieceIndex, digest: Option<&[u8; 20]>) {

@@ -77,6 +77,10 @@ pub struct Client {
     closed: Vec<Closed>,
     /// Torrents that the current input touched.
     touched: Set<InfoHash>,
+    /// When each torrent is due, as it was told after its last change. None where it changed since.
+    due: Map<InfoHash, Timestamp>,
+    /// How often a torrent went on.
+    pumps: u64,
     /// When a full house is looked at next.
     room_at: Timestamp,
     shutdown_by: Option<Timestamp>,
@@ -132,6 +136,8 @@ impl Client {
             banned: Set::new(),
             closed: Vec::new(),
             touched: Set::new(),
+            due: Map::new(),
+            pumps: 0,
             room_at: now + ROOM_INTERVAL,
             shutdown_by: None,
             shut_down: false,
@@ -146,8 +152,8 @@ impl Client {
     pub fn handle_input(&mut self, now: Timestamp, input: Input) {
         self.now = self.now.max(now);
         match input {
-            // Whatever waits for time alone (a cap, patience with a peer) looks again.
-            Input::Tick => self.touched.extend(self.torrents.keys()),
+            // What waits for time alone (a cap, patience with a peer) looks again when it is due: see `on_time`.
+            Input::Tick => {}
             Input::Command(command) => self.command(command),
             Input::TrackerConnected { tracker } => {
                 self.signaling.tracker_connected(self.now, tracker);
@@ -293,13 +299,9 @@ impl Client {
         self.money.tick(self.now);
         self.account_on_time();
         self.redemptions_on_time();
-        let due: Vec<InfoHash> = self
-            .torrents
-            .values()
-            .filter(|s| s.next_timeout(self.now, self.is_capped()) <= self.now)
-            .map(Torrent::info_hash)
-            .collect();
-        for info_hash in due {
+        self.note_due();
+        let due = self.due.iter().filter(|(_, at)| **at <= self.now);
+        for info_hash in due.map(|(info_hash, _)| *info_hash).collect::<Vec<_>>() {
             self.with_torrent(info_hash, |torrent, ctx| torrent.tick(ctx));
         }
         if self.choker.next_round() <= self.now {
@@ -420,6 +422,7 @@ impl Client {
     }
 
     fn pump(&mut self, info_hash: InfoHash) {
+        self.pumps += 1;
         self.lend(info_hash, |torrent, ctx| torrent.pump(ctx));
     }
 
@@ -464,6 +467,7 @@ impl Client {
             closed: &mut self.closed,
         };
         f(torrent, &mut ctx);
+        self.due.remove(&info_hash);
     }
 
     // ---- time
@@ -472,14 +476,19 @@ impl Client {
         self.upload.is_capped() || self.download.is_capped()
     }
 
-    fn next_timeout(&self) -> Timestamp {
+    /// Asks every torrent that changed when it is due.
+    fn note_due(&mut self) {
         let capped = self.is_capped();
-        let torrents = self
-            .torrents
-            .values()
-            .map(|s| s.next_timeout(self.now, capped))
-            .min()
-            .unwrap_or(Timestamp::NEVER);
+        for (info_hash, torrent) in &self.torrents {
+            let due = self.due.entry(*info_hash);
+            due.or_insert_with(|| torrent.next_timeout(self.now, capped));
+        }
+    }
+
+    fn next_timeout(&mut self) -> Timestamp {
+        self.note_due();
+        let torrents = self.due.values().min().copied();
+        let torrents = torrents.unwrap_or(Timestamp::NEVER);
         let choke = if self.routes.values().any(|r| r.open) {
             self.choker.next_round().min(self.room_at)
         } else {

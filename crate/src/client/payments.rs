@@ -14,7 +14,7 @@ use crate::payment::payee::{ClaimOutcome, Payee, PayeeConfig, RangeId};
 use crate::payment::payer::{AccountInfo, Payer};
 use crate::payment::policy::PayerConfig;
 use crate::payment::voucher::Vault;
-use crate::payment::{ChainUnreadable, NotSigned, PayAction, PayEffect, PayEvent};
+use crate::payment::{ChainUnreadable, Concern, NotSigned, PayAction, PayEffect, PayEvent};
 use crate::sorted::Map;
 use crate::time::{Duration, Timestamp};
 use crate::torrent::{EffectOwner, Money, MoneyAction};
@@ -554,6 +554,7 @@ impl Client {
         let Some(payer) = &mut self.money.payer else {
             return;
         };
+        let concern = payer.concern(effect);
         match result {
             Ok(EffectResult::Signed(signature)) => payer.signed(now, effect, Ok(signature)),
             Ok(EffectResult::Account(state)) => {
@@ -565,7 +566,7 @@ impl Client {
             Err(EffectError::Chain(_)) => payer.chain_state(now, effect, Err(ChainUnreadable)),
             Err(_) => payer.stored(now, effect, false),
         }
-        self.touched.extend(self.torrents.keys());
+        self.touch(concern);
     }
 
     pub(super) fn payee_effect_done(
@@ -577,12 +578,24 @@ impl Client {
         let Some(payee) = &mut self.money.payee else {
             return;
         };
+        let concern = payee.concern(effect);
         match result {
             Ok(EffectResult::Account(state)) => payee.chain_state(now, effect, Ok(state)),
             Err(EffectError::Chain(_)) => payee.chain_state(now, effect, Err(ChainUnreadable)),
             Ok(_) => payee.stored(now, effect, true),
             Err(_) => payee.stored(now, effect, false),
         }
-        self.touched.extend(self.torrents.keys());
+        self.touch(concern);
+    }
+
+    fn touch(&mut self, concern: Concern) {
+        match concern {
+            Concern::Connections(conns) => {
+                let torrents = conns.into_iter().filter_map(|conn| self.torrent_of(conn));
+                let torrents: Vec<InfoHash> = torrents.collect();
+                self.touched.extend(torrents);
+            }
+            Concern::Everybody => self.touched.extend(self.torrents.keys()),
+        }
     }
 }

@@ -45,6 +45,7 @@ impl Client {
             pending: self.routes.len() - connections,
             effects: self.out.effects(),
             outputs: self.out.waiting(),
+            pumps: self.pumps,
             ..LoadSnapshot::default()
         };
         for torrent in self.torrents.values() {

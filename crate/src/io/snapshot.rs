@@ -47,6 +47,8 @@ pub struct LoadSnapshot {
     pub effects: usize,
     /// Outputs that the edge has not taken yet.
     pub outputs: usize,
+    /// How often a torrent went on since the start, because something happened that concerns it.
+    pub pumps: u64,
 }
 
 /// One tracker.

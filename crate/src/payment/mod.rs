@@ -47,6 +47,15 @@ pub const NEW_RANGE_STEPS: u64 = 32;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PayEffect(pub u64);
 
+/// The connections whose torrents go on when an effect has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Concern {
+    /// These; none where the end changes nothing for a torrent.
+    Connections(Vec<ConnectionId>),
+    /// All of them: the account itself may have changed.
+    Everybody,
+}
+
 /// A machine's request to its caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PayAction {

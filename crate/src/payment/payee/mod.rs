@@ -51,7 +51,7 @@ use super::chain;
 use super::ledger::SellerLedger;
 use super::record::{Key, PayeeFactsRecord, PayeeRangeLife, PayeeRangeRecord};
 use super::voucher::{self, Signature, Voucher};
-use super::{MAX_CONNECTIONS, PayAction, PayEffect, PayEvent, PeerPayInfo};
+use super::{Concern, MAX_CONNECTIONS, PayAction, PayEffect, PayEvent, PeerPayInfo};
 use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, Durability, FineUnits};
@@ -732,6 +732,30 @@ impl Payee {
                 first: *first,
             })
             .collect()
+    }
+
+    /// Whom the end of an effect concerns. To be asked before the effect is reported. What else follows from it, the machine
+    /// tells by its actions.
+    pub fn concern(&self, effect: PayEffect) -> Concern {
+        let conns = match self.effects.get(&effect) {
+            Some(PayeeTask::NewRange { conn } | PayeeTask::CommitRead { conn, .. }) => vec![*conn],
+            Some(
+                PayeeTask::Fold { id }
+                | PayeeTask::Links { id, .. }
+                | PayeeTask::Close { id, .. }
+                | PayeeTask::Claim { id },
+            ) => {
+                let conn = self.range(*id).and_then(|range| range.conn);
+                conn.into_iter().collect()
+            }
+            Some(PayeeTask::Read { account, .. }) => {
+                let ranges = self.accounts.get(account).map(|a| a.ranges.values());
+                let conns = ranges.into_iter().flatten().filter_map(|range| range.conn);
+                conns.collect()
+            }
+            Some(PayeeTask::Background) | None => Vec::new(),
+        };
+        Concern::Connections(conns)
     }
 
     /// A `PutRecord` is durable, or failed.

@@ -13,7 +13,7 @@ use super::{COMMIT_SPACING, COMMIT_TIMEOUT, FAILURE_DELAY, Payer, STORE_DELAY, S
 use crate::payment::chain::HashChain;
 use crate::payment::record::{Key, PayerRangeLife};
 use crate::payment::voucher::{self, Signature, Voucher};
-use crate::payment::{EndReason, NotSigned, PayAction, PayEffect, PayEvent};
+use crate::payment::{Concern, EndReason, NotSigned, PayAction, PayEffect, PayEvent};
 use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, FineUnits};
@@ -153,6 +153,21 @@ impl Payer {
         if stored {
             self.sign(first);
         }
+    }
+
+    /// Whom the end of an effect concerns. To be asked before the effect is reported. What else follows from it, the machine
+    /// tells by its actions.
+    pub fn concern(&self, effect: PayEffect) -> Concern {
+        let conn = match self.effects.get(&effect) {
+            Some(PayerTask::Scan { .. } | PayerTask::Look { .. }) => return Concern::Everybody,
+            Some(
+                PayerTask::Reserve { first, .. }
+                | PayerTask::Paid { first, .. }
+                | PayerTask::Sign { first, .. },
+            ) => self.range(*first).and_then(|range| range.conn),
+            Some(PayerTask::Background | PayerTask::Staked) | None => None,
+        };
+        Concern::Connections(conn.into_iter().collect())
     }
 
     /// A `PutRecord` is durable, or failed.

@@ -165,3 +165,24 @@ fn who_comes_back_after_the_seller_redeemed_waits_for_no_clock() {
         );
     });
 }
+
+#[test]
+fn a_paid_transfer_wakes_no_torrent_that_it_does_not_concern() {
+    const IDLE: u64 = 40;
+    let pumps = |idle: u64| {
+        let (mut net, [_, buyer], [title, _]) = shop(1, fast(1, 2));
+        for seed in 0..idle {
+            // Nobody has these.
+            net.leech(buyer, &Content::file(5_000 + seed, 50_000, 16 * 1024));
+        }
+        net.run_for(Duration::from_secs(1));
+        let before = net.client(buyer).load().pumps;
+        net.leech(buyer, &title);
+        complete(&mut net, &[buyer], &title, minutes(10));
+        net.client(buyer).load().pumps - before
+    };
+    let (alone, beside) = (pumps(0), pumps(IDLE));
+    println!("{alone} alone, {beside} beside {IDLE} idle torrents");
+    // The account's words, the news that it is ready, and a timer now and then wake all.
+    assert!(beside < alone + alone / 4 + 20 * IDLE, "{beside} beside {alone}");
+}

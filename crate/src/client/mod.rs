@@ -409,7 +409,7 @@ impl Client {
             self.lend(route.info_hash, |torrent, ctx| {
                 changed = torrent
                     .peers()
-                    .get(&conn)
+                    .get(conn)
                     .is_some_and(|p| p.am_choking != choked);
                 if changed {
                     torrent.set_choked(ctx, conn, choked);

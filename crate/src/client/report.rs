@@ -14,7 +14,7 @@ impl Client {
             money: self.money_snapshot(),
             ..ClientSnapshot::default()
         };
-        for peer in self.torrents.values().flat_map(|s| s.peers().values()) {
+        for peer in self.torrents.values().flat_map(|s| s.peers().iter()) {
             snapshot.download_rate += peer.down.per_second(self.now);
             snapshot.upload_rate += peer.up.per_second(self.now);
         }
@@ -53,7 +53,7 @@ impl Client {
             let (lost, asked) = torrent.at_risk();
             load.at_risk_of_one = load.at_risk_of_one.max(lost);
             load.at_risk_and_asked_of_one = load.at_risk_and_asked_of_one.max(lost + asked);
-            for peer in torrent.peers().values() {
+            for peer in torrent.peers().iter() {
                 let out = torrent.requests_out(peer.connection).len();
                 let queued = peer.sending.queued_bytes();
                 load.undecoded_bytes += peer.undecoded_bytes();

@@ -190,12 +190,6 @@ pub struct Peer {
     /// Blocks that it sold after they were taken back, which others may have been asked for: little is asked of it until it has
     /// sent as many in time.
     sold_late: u32,
-    /// Metadata pieces it waits for.
-    pub metadata_in: VecDeque<u32>,
-    /// It said that it has no metadata.
-    pub metadata_refused: bool,
-    /// How often it was left because its metadata did not come in time.
-    pub metadata_tries: u32,
     /// When blocks last passed in either direction, or when it came.
     pub of_use_at: Timestamp,
     /// Requests not served since `refused_since`.
@@ -242,9 +236,6 @@ impl Peer {
             cancelled: Set::new(),
             voided: Set::new(),
             sold_late: 0,
-            metadata_in: VecDeque::new(),
-            metadata_refused: false,
-            metadata_tries: 0,
             of_use_at: now,
             refused: 0,
             refused_since: now,

@@ -1,25 +1,20 @@
-//! Blocks and metadata coming in: asked for, matched, hashed, verified, written, paid, blamed.
+//! Blocks coming in: matched with their requests, hashed, verified, written, paid, blamed.
 
 use bytes::Bytes;
 
+use super::late::Copy;
 use super::messages::protocol;
-use super::metadata::{Attempt, Progress};
 use super::outbox::spans_len;
-use super::{Buying, Context, Copied, EffectOwner, Purpose, Torrent};
+use super::{Buying, Context, EffectOwner, Purpose, Torrent};
 use crate::io::{ClosedReason, Effect, EffectError, Event, StorageOp};
-use crate::metainfo::{MAX_INFO_LEN, Metainfo};
 use crate::peer::MAX_UNREQUESTED;
 use crate::picker::Received;
-use crate::pieces::{Block, Held, Saved, Standing};
+use crate::pieces::Standing;
 use crate::sorted::{Map, Set};
-use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
-use crate::verify::{Advances, Payable, VerifiedPiece};
+use crate::verify::{Payable, VerifiedPiece};
 use crate::wire::Message;
-use crate::wire::extension::{MetadataMessage, UT_METADATA_NAME};
 
-/// A seller that sent nothing for so long may be waiting for money, though it owes what was asked of it.
-const ADVANCE_AFTER: Duration = Duration::from_millis(250);
 /// Requests per peer, taken back or voided by a choke, whose block is still forgiven: so many of each.
 const MAX_CANCELLED: usize = 256;
 
@@ -33,7 +28,7 @@ impl Torrent {
         conn: ConnectionId,
         serves: &Set<u32>,
     ) {
-        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&conn)) else {
+        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(conn)) else {
             return;
         };
         let out = content.pieces.requests(conn).keys();
@@ -49,7 +44,7 @@ impl Torrent {
 
     /// A free peer owes blocks and sends none: what it owes is asked of others.
     pub(super) fn snub(&mut self, ctx: &mut Context, conn: ConnectionId) {
-        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&conn)) else {
+        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(conn)) else {
             return;
         };
         peer.snubbed = true;
@@ -63,7 +58,7 @@ impl Torrent {
     /// Tells a peer that a block is not asked of it any more; the picker knows already.
     pub(super) fn take_back(&mut self, ctx: &mut Context, conn: ConnectionId, block: BlockRef) {
         let owes = !self.requests_out(conn).is_empty();
-        if let Some(peer) = self.peers.get_mut(&conn) {
+        if let Some(peer) = self.peers.get_mut(conn) {
             peer.owes(ctx.now, owes);
             ctx.money.request_ended(conn);
             if peer.sending.take_back_request(block) {
@@ -79,7 +74,7 @@ impl Torrent {
 
     /// The peer will not serve a request (BEP 6).
     pub(super) fn rejected(&mut self, ctx: &mut Context, conn: ConnectionId, block: BlockRef) {
-        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&conn)) else {
+        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(conn)) else {
             return;
         };
         // It answers the request that was taken back; one that was made since stands (BEP 6 answers each).
@@ -105,7 +100,7 @@ impl Torrent {
         begin: u32,
         data: Bytes,
     ) -> Result<(), ClosedReason> {
-        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&conn)) else {
+        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(conn)) else {
             return Err(protocol("a block before the metadata"));
         };
         let length = u32::try_from(data.len()).unwrap_or(u32::MAX);
@@ -136,7 +131,7 @@ impl Torrent {
                 piece_complete,
                 cancel,
             } => {
-                content.dirty_since.get_or_insert(ctx.now);
+                content.cycles.note_dirty(ctx.now);
                 if piece_complete {
                     Self::hash_piece(self.info_hash, content, ctx, piece);
                 }
@@ -149,54 +144,12 @@ impl Torrent {
                 self.wasted += u64::from(length);
                 // What was asked of a paid peer is paid if it is valid, even if it came too late.
                 if matches!(ctx.money.buying(conn), Buying::Paid(_)) {
-                    let copy = (conn, block, data);
-                    if content.pieces.verified().block(block).is_some() {
-                        Self::compare(self.info_hash, content, ctx, copy);
-                    } else {
-                        content.keep_copy(copy);
-                    }
+                    let from = conn;
+                    content.came_twice(self.info_hash, ctx, Copy { from, block, data });
                 }
             }
         }
         Ok(())
-    }
-
-    /// Reads what is stored where a copy of it came.
-    fn compare(
-        info_hash: crate::types::InfoHash,
-        content: &super::Content,
-        ctx: &mut Context,
-        (conn, block, data): Copied,
-    ) {
-        let spans = (content.pieces.geometry().block_offset(block))
-            .map(|at| content.meta.spans(at, u64::from(block.length)).collect())
-            .unwrap_or_default();
-        ctx.out.storage(
-            info_hash,
-            Purpose::CompareBlock(conn, block, data),
-            StorageOp::Read { spans },
-        );
-    }
-
-    /// What is stored came back, to be compared with a late block.
-    pub(super) fn block_compared(
-        &mut self,
-        ctx: &mut Context,
-        conn: ConnectionId,
-        block: BlockRef,
-        late: &Bytes,
-        stored: &Bytes,
-    ) {
-        let content = self.content.as_ref();
-        let proof = content.and_then(|c| c.pieces.verified().block(block));
-        match proof {
-            Some(proof) if late == stored => {
-                ctx.money.payable(ctx.now, conn, Payable::Verified(proof));
-            }
-            Some(_) => ctx.money.blocks_invalid(ctx.now, conn, &[block]),
-            // The piece was lost meanwhile: nothing shows who is right, so nobody is to blame.
-            None => ctx.money.thrown_away(ctx.now, conn, block),
-        }
     }
 
     /// Every block of a piece is there.
@@ -223,8 +176,8 @@ impl Torrent {
         for piece in content.pieces.take_given_up() {
             ctx.money
                 .restored_judged(ctx.now, self.info_hash, piece, false);
-            content.advances.settle(piece);
-            content.store.given_up(piece);
+            content.advancing.settle(piece);
+            content.cycles.given_up(piece);
             if content.picker.has_failed(piece) {
                 content.throw_out(piece);
             }
@@ -280,15 +233,14 @@ impl Torrent {
         }
         ctx.money
             .restored_judged(ctx.now, self.info_hash, piece, true);
-        content.advances.settle(piece);
+        content.advancing.settle(piece);
         let offset = content.pieces.geometry().piece_offset(piece).unwrap_or(0);
         let length = u64::from(proof.length());
         let spans: Vec<_> = content.meta.spans(offset, length).collect();
         if let Some(partial) = content.pieces.write(proof) {
-            content.store.written(piece, &partial);
+            content.cycles.written(ctx.now, piece, &partial);
         }
         content.picker.done(piece);
-        content.dirty_since.get_or_insert(ctx.now);
         debug_assert_eq!(
             spans_len(&spans),
             chunks.iter().map(|c| c.len() as u64).sum::<u64>()
@@ -337,7 +289,7 @@ impl Torrent {
 
     /// Closes a sender of corrupt data and remembers it, also if it has left already.
     fn ban(&mut self, ctx: &mut Context, conn: ConnectionId) {
-        if let Some(id) = self.identity(conn) {
+        if let Some(id) = self.peers.identity(conn) {
             ctx.banned.insert(id);
         }
         self.close(ctx, conn, ClosedReason::Corrupt);
@@ -351,22 +303,20 @@ impl Torrent {
         if !content.pieces.written(piece) {
             return;
         }
-        for copy in content.take_copies(piece) {
-            Self::compare(self.info_hash, content, ctx, copy);
-        }
+        content.judge_copies(self.info_hash, ctx, piece);
         let complete = content.picker.is_complete(&content.pieces)
             && !content.pieces.is_writing()
             && self.over_limit.is_none();
         let say_complete = complete && !content.complete_said;
         content.complete_said |= complete;
-        for peer in self.peers.values_mut() {
+        for peer in self.peers.iter_mut() {
             let has = content.picker.peer_pieces(peer.connection);
             if peer.useful && has.is_some_and(|has| has.contains(piece.0)) {
                 peer.useful = content.picker.interested(&content.pieces, peer.connection);
             }
         }
         self.announce_piece(ctx, piece);
-        for conn in self.peers.keys().copied().collect::<Vec<_>>() {
+        for conn in self.peers.connections() {
             self.tell_interest(ctx, conn);
         }
         ctx.out.event(Event::PieceDone {
@@ -416,238 +366,5 @@ impl Torrent {
             content.complete_said = false;
         }
         self.wishes_changed(ctx);
-    }
-
-    // ---- paying in advance (docs/protocol.md, "Advances in v1 torrents")
-
-    /// Pays for durable blocks of the oldest incomplete piece where credit would run dry otherwise.
-    pub(super) fn advance_payments(&mut self, ctx: &mut Context) {
-        let Some(content) = &mut self.content else {
-            return;
-        };
-        content.advance_at = Timestamp::NEVER;
-        for (conn, peer) in &self.peers {
-            let conn = *conn;
-            let mut wanted = ctx.money.needs_advance(conn);
-            if wanted == 0 {
-                continue;
-            }
-            let suspects = content.pieces.suspects_mut().all_mut();
-            for suspect in suspects.filter(|s| s.from == conn && !s.advanced) {
-                if wanted == 0 {
-                    break;
-                }
-                let advance = Payable::Advance(Advances::suspect(suspect.block));
-                suspect.advanced = ctx.money.payable(ctx.now, conn, advance);
-                wanted -= u32::from(suspect.advanced);
-            }
-            if wanted == 0 {
-                continue;
-            }
-            let unpaid = |held: &Held| held.from == Some(conn) && !held.advanced;
-            // What is being hashed is paid in a moment: a flush for it would only hold it up.
-            let sealed = content.pieces.partials().filter(|(_, p)| p.is_sealed());
-            let soon = sealed
-                .flat_map(|(_, p)| p.held())
-                .filter(|(_, held)| unpaid(held));
-            wanted = wanted.saturating_sub(u32::try_from(soon.count()).unwrap_or(u32::MAX));
-            if wanted == 0 {
-                continue;
-            }
-            // The one that was begun to be paid for comes before others: of those nothing may be advanced until it is judged.
-            let begun = content.pieces.partials();
-            let begun = begun.filter(|(_, p)| !p.is_sealed() && p.has_of(conn));
-            let oldest = begun
-                .min_by_key(|(piece, _)| (content.advances.is_closed_for(conn, *piece), *piece));
-            let Some((piece, partial)) = oldest else {
-                continue;
-            };
-            // If what was asked for completes the piece, it is paid as it is. But a seller that counts more as unpaid than we
-            // do, as after a run of ours that ended, may wait for money before it sends that.
-            let comes = |block: &Block| match block {
-                Block::Missing => false,
-                Block::Requested(by) => by.all().contains(&conn),
-                Block::Held(_) => true,
-            };
-            let patience = peer.block_at + ADVANCE_AFTER;
-            if ctx.now < patience && partial.blocks().iter().all(comes) {
-                content.advance_at = content.advance_at.min(patience);
-                continue;
-            }
-            let mut advanced = Vec::new();
-            for (number, held) in partial.held().filter(|(_, held)| unpaid(held)) {
-                if wanted == 0 {
-                    break;
-                }
-                let Some(block) = content.pieces.geometry().block(piece, number) else {
-                    continue;
-                };
-                match (content.advances).advance(conn, block, held.saved == Saved::Flushed) {
-                    Ok(advance) => {
-                        if !ctx.money.payable(ctx.now, conn, Payable::Advance(advance)) {
-                            break;
-                        }
-                        advanced.push(number);
-                        wanted -= 1;
-                    }
-                    Err(crate::verify::AdvanceRefused::NotDurable) => {
-                        // A cycle that runs may bring it.
-                        content.flush_wanted |= content.store.is_idle();
-                        break;
-                    }
-                    Err(crate::verify::AdvanceRefused::OtherPieceOpen) => break,
-                }
-            }
-            for number in advanced {
-                content.pieces.note_advanced(piece, number);
-            }
-        }
-    }
-
-    // ---- metadata (BEP 9)
-
-    /// Starts or goes on fetching the info dictionary.
-    pub(super) fn fetch_metadata(&mut self, ctx: &mut Context) {
-        if self.content.is_some() || !self.wants_peers() {
-            return;
-        }
-        if self.attempt.is_none() {
-            let next = self.metadata_sources().min_by_key(|(tries, ..)| *tries);
-            self.attempt = next.map(|(tries, conn, size)| Attempt::new(conn, size, tries, ctx.now));
-        }
-        let Some(attempt) = &mut self.attempt else {
-            return;
-        };
-        let conn = attempt.connection;
-        let mut pieces = Vec::new();
-        while let Some(piece) = attempt.next_request() {
-            pieces.push(piece);
-        }
-        for piece in pieces {
-            self.send_metadata(ctx, conn, &MetadataMessage::Request { piece });
-        }
-    }
-
-    pub(super) fn send_metadata(
-        &mut self,
-        ctx: &mut Context,
-        conn: ConnectionId,
-        message: &MetadataMessage,
-    ) {
-        let id = self
-            .peers
-            .get(&conn)
-            .and_then(|p| p.extension_id(UT_METADATA_NAME));
-        if let Some(id) = id {
-            let payload = message.encode();
-            self.send(ctx, conn, &Message::Extended { id, payload });
-        }
-    }
-
-    /// Peers that offer metadata: how often each disappointed, and the size it claims.
-    fn metadata_sources(&self) -> impl Iterator<Item = (u32, ConnectionId, u32)> {
-        self.peers.values().filter_map(|p| {
-            let size = p.extensions.as_ref()?.metadata_size?;
-            let usable = p.extension_id(UT_METADATA_NAME).is_some()
-                && !p.metadata_refused
-                && size > 0
-                && size as usize <= MAX_INFO_LEN;
-            usable.then_some((p.metadata_tries, p.connection, size))
-        })
-    }
-
-    pub(super) fn time_out_metadata(&mut self, ctx: &Context) {
-        let Some(conn) = (self.attempt.as_ref())
-            .filter(|attempt| ctx.now >= attempt.gives_up_at())
-            .map(|attempt| attempt.connection)
-        else {
-            return;
-        };
-        let alone = self.metadata_sources().all(|(_, other, _)| other == conn);
-        if let Some(attempt) = &mut self.attempt
-            && alone
-            && attempt.extend(ctx.now)
-        {
-            return;
-        }
-        self.attempt = None;
-        if let Some(peer) = self.peers.get_mut(&conn) {
-            peer.metadata_tries += 1;
-        }
-    }
-
-    fn leave_metadata_source(&mut self) {
-        if let Some(attempt) = self.attempt.take()
-            && let Some(peer) = self.peers.get_mut(&attempt.connection)
-        {
-            peer.metadata_refused = true;
-        }
-    }
-
-    pub(super) fn metadata_message(
-        &mut self,
-        ctx: &mut Context,
-        conn: ConnectionId,
-        payload: &Bytes,
-    ) -> Result<(), ClosedReason> {
-        let message =
-            MetadataMessage::decode(payload).map_err(|e| ClosedReason::Protocol(e.to_string()))?;
-        match message {
-            MetadataMessage::Request { piece } => {
-                self.metadata_requested(ctx, conn, piece);
-            }
-            MetadataMessage::Reject { .. } => {
-                if self.attempt.as_ref().is_some_and(|a| a.connection == conn) {
-                    self.leave_metadata_source();
-                }
-            }
-            MetadataMessage::Data { piece, data, .. } => {
-                let Some(attempt) = &mut self.attempt else {
-                    return Ok(());
-                };
-                if attempt.connection != conn {
-                    return Ok(());
-                }
-                match attempt.data(ctx.now, piece, data) {
-                    Progress::More => {}
-                    Progress::Wrong => return Err(protocol("metadata of a false size")),
-                    Progress::Whole(info) => {
-                        self.attempt = None;
-                        self.metadata_whole(ctx, conn, info)?;
-                    }
-                }
-            }
-            MetadataMessage::Unknown => {}
-        }
-        Ok(())
-    }
-
-    fn metadata_whole(
-        &mut self,
-        ctx: &mut Context,
-        conn: ConnectionId,
-        info: Bytes,
-    ) -> Result<(), ClosedReason> {
-        use crate::metainfo::MetainfoError;
-        match Metainfo::from_info(info, self.info_hash, self.trackers.clone()) {
-            Ok(meta) => {
-                self.set_metainfo(ctx, meta);
-                Ok(())
-            }
-            // The hash matched, so every copy is like this: no other peer would help.
-            Err(error) if !matches!(error, MetainfoError::InfoHashMismatch { .. }) => {
-                self.fail(
-                    ctx,
-                    format!("the torrent's info dictionary is not valid: {error}"),
-                );
-                Ok(())
-            }
-            Err(_) => {
-                if let Some(id) = self.identity(conn) {
-                    ctx.banned.insert(id);
-                }
-                Err(ClosedReason::Corrupt)
-            }
-        }
     }
 }

@@ -16,7 +16,7 @@ use crate::wire::{ExtendedHandshake, Handshake, Message};
 impl Torrent {
     /// A data channel brought bytes.
     pub fn received(&mut self, ctx: &mut Context, conn: ConnectionId, bytes: Bytes) {
-        let Some(peer) = self.peers.get_mut(&conn) else {
+        let Some(peer) = self.peers.get_mut(conn) else {
             return;
         };
         if let Err(error) = peer.push(ctx.now, bytes) {
@@ -34,7 +34,7 @@ impl Torrent {
     /// Handles one handshake or message. `Ok(false)`: no whole one is there, or the peer is gone.
     fn next(&mut self, ctx: &mut Context, conn: ConnectionId) -> Result<bool, ClosedReason> {
         let protocol = |e: crate::wire::WireError| ClosedReason::Protocol(e.to_string());
-        let Some(peer) = self.peers.get_mut(&conn) else {
+        let Some(peer) = self.peers.get_mut(conn) else {
             return Ok(false);
         };
         if peer.stage == HandshakeStage::Handshaking {
@@ -63,7 +63,7 @@ impl Torrent {
         if handshake.peer_id == ctx.peer_id {
             return Err(ClosedReason::NotNeeded("connected to ourselves"));
         }
-        let Some(peer) = self.peers.get(&conn) else {
+        let Some(peer) = self.peers.get(conn) else {
             return Ok(());
         };
         let identities: Vec<_> = peer.identities(handshake.peer_id).collect();
@@ -72,9 +72,9 @@ impl Torrent {
         }
         // Anybody may give any id: one that comes from elsewhere is somebody else.
         let is_one = |p: &Peer| p.identity().is_some_and(|it| identities.contains(&it));
-        let mut others = self.peers.iter();
-        let other = others.find(|(_, p)| is_one(p)).map(|(other, _)| *other);
-        let Some(peer) = self.peers.get_mut(&conn) else {
+        let other = self.peers.iter().find(|peer| is_one(peer));
+        let other = other.map(|peer| peer.connection);
+        let Some(peer) = self.peers.get_mut(conn) else {
             return Ok(());
         };
         if other.is_some() {
@@ -144,7 +144,7 @@ impl Torrent {
         conn: ConnectionId,
         message: Message,
     ) -> Result<(), ClosedReason> {
-        let Some(peer) = self.peers.get_mut(&conn) else {
+        let Some(peer) = self.peers.get_mut(conn) else {
             return Ok(());
         };
         match message {
@@ -239,7 +239,7 @@ impl Torrent {
         conn: ConnectionId,
         theirs: ExtendedHandshake,
     ) {
-        let Some(peer) = self.peers.get_mut(&conn) else {
+        let Some(peer) = self.peers.get_mut(conn) else {
             return;
         };
         // A second handshake may update the first (BEP 10), but not who the parties are in money.
@@ -252,7 +252,7 @@ impl Torrent {
             && !peer.in_payments
         {
             peer.in_payments = true;
-            if let Some(peer) = self.peers.get(&conn) {
+            if let Some(peer) = self.peers.get(conn) {
                 let info = self.pay_info(peer, handshake);
                 let price = self.price(ctx.config);
                 ctx.money.connected(ctx.now, conn, info, price);
@@ -272,7 +272,7 @@ impl Torrent {
         conn: ConnectionId,
         piece: PieceIndex,
     ) -> Result<(), ClosedReason> {
-        let Some(peer) = self.peers.get_mut(&conn) else {
+        let Some(peer) = self.peers.get_mut(conn) else {
             return Ok(());
         };
         if let Some(early) = &mut peer.early {
@@ -305,7 +305,7 @@ impl Torrent {
             return Ok(());
         }
         let pieces = self.piece_count();
-        let Some(early) = self.peers.get_mut(&conn).and_then(|peer| peer.early.take()) else {
+        let Some(early) = self.peers.get_mut(conn).and_then(|peer| peer.early.take()) else {
             return Ok(());
         };
         let bits = (early.resolve(pieces)).ok_or_else(|| protocol("bitfield of the wrong size"))?;
@@ -314,7 +314,7 @@ impl Torrent {
     }
 
     fn pieces_known(&mut self, ctx: &mut Context, conn: ConnectionId, bits: Bitfield) {
-        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&conn)) else {
+        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(conn)) else {
             return;
         };
         content.picker.peer_bitfield(conn, bits);
@@ -329,7 +329,7 @@ impl Torrent {
             .as_ref()
             .is_some_and(|c| matches!(c.phase, Phase::Running));
         let wants = self.wants_peers() && running;
-        let Some(peer) = self.peers.get_mut(&conn) else {
+        let Some(peer) = self.peers.get_mut(conn) else {
             return;
         };
         let interested = wants && peer.useful;
@@ -347,7 +347,7 @@ impl Torrent {
     /// Looks again at who has something for us, after our own wishes changed.
     pub(super) fn refresh_interest(&mut self) {
         if let Some(content) = &self.content {
-            for peer in self.peers.values_mut() {
+            for peer in self.peers.iter_mut() {
                 peer.useful = content.picker.interested(&content.pieces, peer.connection);
             }
         }
@@ -360,7 +360,7 @@ impl Torrent {
         }
         let seeds: Vec<ConnectionId> = self
             .peers
-            .values()
+            .iter()
             .map(|p| p.connection)
             .filter(|conn| self.is_peer_seed(*conn))
             .filter(|conn| !ctx.money.is_paying(*conn))
@@ -374,7 +374,7 @@ impl Torrent {
     /// Announces a piece to everybody who lacks it.
     pub(super) fn announce_piece(&mut self, ctx: &mut Context, piece: PieceIndex) {
         let lacks = |conn| (self.peer_pieces(conn)).is_none_or(|has| !has.contains(piece.0));
-        let conns: Vec<ConnectionId> = (self.peers.values())
+        let conns: Vec<ConnectionId> = (self.peers.iter())
             .filter(|p| p.stage == HandshakeStage::Active && lacks(p.connection))
             .map(|p| p.connection)
             .collect();

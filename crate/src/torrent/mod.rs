@@ -1,19 +1,31 @@
 //! One torrent's state machine: its metadata, its peers, its pieces, its readers.
 //!
 //! Owns everything of one torrent and nothing that torrents share; that is lent to it by the client as a
-//! [`Context`] for the length of one call. A block's way through it is `messages` (decoded) ->
-//! `download` (matched, picked, hashed, verified, written, paid); `upload` serves; `start` takes up what a
-//! restart finds; `pricing` is what it costs; `report` is what a page may see.
+//! [`Context`] for the length of one call. [`Torrent`] routes; each part of its state has a file that owns it:
+//!
+//! - `peers`: who is connected, and who left; `metadata`: the exchange of the info dictionary
+//! - [`pieces`](crate::pieces): where each piece and block stands; `durability`: what is recorded and flushed when
+//! - `sellers`: with whom to deal; `advances`: what is paid before it verifies; `late`: blocks that came twice;
+//!   `pricing`: asked and paid prices; `money`: the payment machines
+//! - `streams`: readers; `quota`: the storage limit; `outbox`: what leaves
+//!
+//! A block's way is `requests` (asked for) -> `messages` (decoded) -> `download` (matched, hashed, verified, written, paid);
+//! `upload` serves; `start` takes up what a restart finds; `report` is what a page may see.
 
+mod advances;
 mod download;
+mod durability;
+mod late;
 mod messages;
 mod metadata;
 mod money;
 mod outbox;
+mod peers;
 mod pricing;
 mod quota;
 mod report;
 mod requests;
+mod sellers;
 mod start;
 mod streams;
 mod suspects;
@@ -21,47 +33,37 @@ mod upload;
 
 use std::collections::VecDeque;
 
-use alloy_primitives::B256;
 use bytes::Bytes;
 use chacha20::ChaCha20Rng;
 
 use crate::bitfield::Bitfield;
-use crate::io::{
-    AddOptions, ClosedReason, Config, Event, Output, PaymentNeed, StorageOp, StreamError,
-};
+use crate::io::{AddOptions, ClosedReason, Config, Event, Output, StorageOp, StreamError};
 use crate::metainfo::{MagnetLink, Metainfo};
-use crate::payment::{PeerPayInfo, TitleKind};
 use crate::peer::{Identity, Peer, TokenBucket, Uplink};
 use crate::picker::{Picker, Wanted, Window};
 use crate::pieces::{Pieces, Requests};
 use crate::sorted::{Map, Set};
-use crate::storage::Store;
 use crate::time::{Duration, Timestamp};
-use crate::types::{
-    BlockRef, ConnectionId, Durability, FineUnits, InfoHash, PeerId, PieceIndex, StreamId,
-};
-use crate::verify::Advances;
+use crate::types::{ConnectionId, Durability, FineUnits, InfoHash, PeerId, PieceIndex, StreamId};
 use crate::wire::Message;
-use crate::wire::extension::{PW_PAY_NAME, PayHandshake};
+
+use advances::Advancing;
+use durability::Cycles;
+use late::Copies;
+use metadata::MetadataExchange;
+use sellers::Sellers;
 
 pub use money::{Buying, Money, MoneyAction};
 pub use outbox::{EffectOwner, Outbox, Purpose};
+pub use peers::Peers;
 pub use quota::Quota;
 
-/// What is not durable yet becomes so after this time even if it is little.
-const LAZY_CYCLE: Duration = Duration::from_secs(1);
-/// Sellers of one torrent that are of use and with whom a range is opened at once: each pair must reach the dust limit.
-const MAX_PAID_SOURCES: usize = 4;
-/// Blocks that came twice before their piece was verified and are kept until then, 4 MiB of them; the oldest give way.
-const MAX_LATE_COPIES: usize = 256;
 /// A peer with which no block passed for so long gives way when there is no room for another.
 const IDLE_IN_A_FULL_HOUSE: Duration = Duration::from_secs(120);
 /// A torrent to which no peer brought a block for so long starves.
 const STARVING_AFTER: Duration = Duration::from_secs(60);
 /// So many give way at once.
 const GIVE_WAY: usize = 4;
-/// Sellers that went away are remembered for blame, this many.
-const MAX_FORMER: usize = 512;
 
 /// What all torrents of a client share, lent for one call.
 pub struct Context<'a> {
@@ -109,52 +111,21 @@ struct Content {
     /// Where every piece and block stands.
     pieces: Pieces,
     picker: Picker,
-    store: Store,
-    advances: Advances,
+    cycles: Cycles,
+    advancing: Advancing,
     phase: Phase,
-    /// Blocks that came twice, of pieces that are not verified and stored yet.
-    copies: Vec<Copied>,
-    /// Something is not durable since.
-    dirty_since: Option<Timestamp>,
-    /// Something waits for all that is held to be flushed and recorded.
-    flush_wanted: bool,
-    /// When a seller that sends nothing is paid in advance, for a piece that should be complete by then.
-    advance_at: Timestamp,
+    copies: Copies,
     /// `Complete` was said.
     complete_said: bool,
 }
 
-/// Who sent which block, and what.
-type Copied = (ConnectionId, BlockRef, Bytes);
-
 impl Content {
     /// A piece is not in the files, or is wrong there: it is fetched again.
     fn lost(&mut self, piece: PieceIndex) {
-        self.flush_wanted |= self.store.lost(piece);
+        self.cycles.lost(piece);
         if self.pieces.lost(piece) {
             self.picker.lost(&self.pieces, piece);
         }
-    }
-
-    /// Keeps what came twice. Of one block it keeps one copy from each peer: a seller that is asked for it again and again is
-    /// paid for the one that is stored and for one more. What is not kept stays charged, as the seller counts it.
-    fn keep_copy(&mut self, copy: Copied) {
-        let is_same = |(conn, block, _): &Copied| (*conn, *block) == (copy.0, copy.1);
-        if self.copies.iter().any(is_same) {
-            return;
-        }
-        if self.copies.len() >= MAX_LATE_COPIES {
-            self.copies.remove(0);
-        }
-        self.copies.push(copy);
-    }
-
-    /// What came twice of a piece is to be judged.
-    fn take_copies(&mut self, piece: PieceIndex) -> Vec<Copied> {
-        let copies = core::mem::take(&mut self.copies).into_iter();
-        let (taken, rest) = copies.partition(|(_, block, _)| block.piece == piece);
-        self.copies = rest;
-        taken
     }
 }
 
@@ -182,10 +153,8 @@ pub struct Torrent {
     failed: Option<String>,
     /// Why it does not fit the storage limit: only what readers ask for is fetched, as far as that fits.
     over_limit: Option<String>,
-    peers: Map<ConnectionId, Peer>,
-    /// Who the connections were that sent data, also closed ones.
-    former: VecDeque<(ConnectionId, Identity)>,
-    attempt: Option<metadata::Attempt>,
+    peers: Peers,
+    metadata: MetadataExchange,
     content: Option<Content>,
     /// From the torrent file, for when its info dictionary turns into a [`Metainfo`].
     trackers: Vec<Vec<String>>,
@@ -198,14 +167,12 @@ pub struct Torrent {
     spent: FineUnits,
     /// Paid by peers for blocks of this torrent in this run.
     earned: FineUnits,
-    needed_said: Option<(PaymentNeed, FineUnits)>,
+    sellers: Sellers,
     swarm: Option<(u32, u32)>,
     /// Somebody's interest changed, or somebody new is there.
     choke_stale: bool,
     /// Who was last given room at the edge for blocks.
     turn: ConnectionId,
-    /// When a seller has been waited for in vain.
-    sellers_at: Timestamp,
     /// When something that is out may be taken back from a slow peer.
     take_back_at: Timestamp,
 }
@@ -226,9 +193,8 @@ impl Torrent {
             paused: false,
             failed: None,
             over_limit: None,
-            peers: Map::new(),
-            former: VecDeque::new(),
-            attempt: None,
+            peers: Peers::default(),
+            metadata: MetadataExchange::default(),
             content: None,
             trackers,
             streams: streams::Streams::default(),
@@ -237,11 +203,10 @@ impl Torrent {
             wasted: 0,
             spent: FineUnits(0),
             earned: FineUnits(0),
-            needed_said: None,
+            sellers: Sellers::default(),
             swarm: None,
             choke_stale: false,
             turn: ConnectionId(0),
-            sellers_at: Timestamp::NEVER,
             take_back_at: Timestamp::NEVER,
         }
     }
@@ -252,7 +217,7 @@ impl Torrent {
     }
 
     /// Connected peers.
-    pub fn peers(&self) -> &Map<ConnectionId, Peer> {
+    pub fn peers(&self) -> &Peers {
         &self.peers
     }
 
@@ -274,7 +239,7 @@ impl Torrent {
     pub fn at_risk(&self) -> (u64, u64) {
         self.content.as_ref().map_or((0, 0), |content| {
             let pieces = &content.pieces;
-            (content.store.at_risk(pieces), pieces.requested_bytes())
+            (content.cycles.at_risk(pieces), pieces.requested_bytes())
         })
     }
 
@@ -331,7 +296,7 @@ impl Torrent {
         let sent = peer
             .sending
             .push_control(Bytes::copy_from_slice(&handshake.encode()));
-        self.peers.insert(conn, peer);
+        self.peers.joined(peer);
         if !sent {
             self.close(ctx, conn, ClosedReason::TimedOut("it does not read"));
         }
@@ -339,25 +304,17 @@ impl Torrent {
 
     /// The connection is gone, or is to go: its requests, blocks and payments end.
     pub fn close(&mut self, ctx: &mut Context, conn: ConnectionId, reason: ClosedReason) {
-        let Some(peer) = self.peers.remove(&conn) else {
+        let Some(peer) = self.peers.left(conn) else {
             return;
         };
-        if let Some(id) = peer.identity() {
-            self.former.push_back((conn, id));
-            if self.former.len() > MAX_FORMER {
-                self.former.pop_front();
-            }
-            if reason == ClosedReason::Corrupt {
-                ctx.banned.insert(id);
-            }
+        if reason == ClosedReason::Corrupt {
+            ctx.banned.extend(peer.identity());
         }
         ctx.uplink.forgotten(peer.sending.in_edge());
         if let Some(content) = &mut self.content {
             content.picker.peer_gone(&mut content.pieces, conn);
         }
-        if self.attempt.as_ref().is_some_and(|a| a.connection == conn) {
-            self.attempt = None;
-        }
+        self.metadata.peer_gone(conn);
         if peer.in_payments {
             ctx.money.disconnected(ctx.now, conn);
         }
@@ -382,13 +339,13 @@ impl Torrent {
     /// It lacks something, and no peer brought anything for long.
     pub fn is_starving(&self, now: Timestamp) -> bool {
         let fed = |p: &Peer| now < p.of_use_at + STARVING_AFTER;
-        self.wants_peers() && !self.is_seed() && !self.peers.values().any(fed)
+        self.wants_peers() && !self.is_seed() && !self.peers.iter().any(fed)
     }
 
     /// There is no room for another peer: those of no use for long give way, so that nobody is kept out by peers
     /// that only sit there.
     pub fn make_room(&mut self, ctx: &mut Context) {
-        let mut idle: Vec<(Timestamp, ConnectionId)> = (self.peers.values())
+        let mut idle: Vec<(Timestamp, ConnectionId)> = (self.peers.iter())
             .filter(|p| ctx.now >= p.of_use_at + IDLE_IN_A_FULL_HOUSE)
             .map(|p| (p.of_use_at, p.connection))
             .collect();
@@ -400,7 +357,7 @@ impl Torrent {
 
     /// Closes all connections.
     pub fn close_all(&mut self, ctx: &mut Context, reason: &ClosedReason) {
-        for conn in self.peers.keys().copied().collect::<Vec<_>>() {
+        for conn in self.peers.connections() {
             self.close(ctx, conn, reason.clone());
         }
     }
@@ -452,7 +409,7 @@ impl Torrent {
     /// Looks again at who has something for us, and says so.
     fn wishes_changed(&mut self, ctx: &mut Context) {
         self.refresh_interest();
-        for conn in self.peers.keys().copied().collect::<Vec<_>>() {
+        for conn in self.peers.connections() {
             self.tell_interest(ctx, conn);
         }
     }
@@ -554,7 +511,7 @@ impl Torrent {
     /// When something is due though nothing comes in.
     pub fn next_timeout(&self, now: Timestamp, capped: bool) -> Timestamp {
         let mut at = Timestamp::NEVER;
-        for peer in self.peers.values() {
+        for peer in self.peers.iter() {
             // A capped transfer goes on when the bucket has filled a little.
             let out = self.requests_out(peer.connection);
             if capped && !(peer.requests_in.is_empty() && out.is_empty()) {
@@ -562,20 +519,16 @@ impl Torrent {
             }
             at = at.min(peer.next_timeout(!out.is_empty()));
         }
-        if let Some(attempt) = &self.attempt {
-            at = at.min(attempt.gives_up_at());
-        }
+        at = at.min(self.metadata.next_timeout());
         if let Some(content) = &self.content {
             at = at
                 .min(content.picker.next_timeout(&content.pieces, now))
-                .min(content.advance_at);
-            if let Some(since) = content.dirty_since {
-                at = at.min(since + LAZY_CYCLE);
-            }
+                .min(content.advancing.next_timeout())
+                .min(content.cycles.next_timeout());
         }
         at.min(self.streams.next_timeout())
             .min(self.pricing.record_due())
-            .min(self.sellers_at)
+            .min(self.sellers.next_timeout())
             .min(self.take_back_at)
     }
 
@@ -587,22 +540,23 @@ impl Torrent {
         let mut closing = Vec::new();
         let mut snubbed = Vec::new();
         let pieces = self.content.as_ref().map(|content| &content.pieces);
-        for (conn, peer) in &mut self.peers {
+        for peer in self.peers.iter_mut() {
+            let conn = peer.connection;
             if peer.stage == HandshakeStage::Handshaking {
                 if now >= peer.opened_at + HANDSHAKE_TIMEOUT {
-                    closing.push((*conn, "no handshake"));
+                    closing.push((conn, "no handshake"));
                 }
                 continue;
             }
             if now >= peer.last_received + IDLE_TIMEOUT {
-                closing.push((*conn, "it said nothing"));
+                closing.push((conn, "it said nothing"));
             } else if now >= peer.block_at + SNUB_TIMEOUT
-                && pieces.is_some_and(|pieces| !pieces.requests(*conn).is_empty())
+                && pieces.is_some_and(|pieces| !pieces.requests(conn).is_empty())
             {
-                snubbed.push(*conn);
+                snubbed.push(conn);
             }
             if now >= peer.last_sent + KEEP_ALIVE && !peer.send(now, &Message::KeepAlive) {
-                closing.push((*conn, "it does not read"));
+                closing.push((conn, "it does not read"));
             }
         }
         for conn in snubbed {
@@ -638,128 +592,9 @@ impl Torrent {
         }
     }
 
-    /// Tells the payment machines our price, and with whom to deal: the cheapest who have something for us, until a few of them
-    /// are of use (see [`Payer::is_of_use`](crate::payment::payer::Payer::is_of_use)). The others of those are wanted all the
-    /// same, and come before all that are dearer.
-    fn choose_sellers(&mut self, ctx: &mut Context) {
-        if ctx.config.payment.is_none() {
-            return;
-        }
-        let max_price = self.max_price(ctx.config);
-        let active = self.wants_peers();
-        let running = self
-            .content
-            .as_ref()
-            .filter(|c| matches!(c.phase, Phase::Running));
-        let kind = running.map_or(TitleKind::Unknown, |c| TitleKind::V1 {
-            piece_blocks: c.meta.piece_length.div_ceil(crate::types::BLOCK_LEN),
-        });
-        let mut offers: Vec<(bool, FineUnits, ConnectionId)> = self
-            .peers
-            .values()
-            .filter(|p| p.in_payments)
-            .filter_map(|p| {
-                let price = ctx.money.price(p.connection)?;
-                let attached = matches!(ctx.money.buying(p.connection), Buying::Paid(_));
-                (p.useful && price.0 > 0).then_some((!attached, price, p.connection))
-            })
-            .collect();
-        offers.sort_unstable_by_key(|(fresh, price, conn)| (*price, *fresh, *conn));
-        let (mut chosen, mut of_use) = (Set::new(), 0);
-        for (_, price, conn) in &offers {
-            if !active || *price > max_price || of_use == MAX_PAID_SOURCES {
-                break;
-            }
-            chosen.insert(*conn);
-            of_use += usize::from(ctx.money.is_of_use(*conn));
-        }
-        let price = self.price(ctx.config);
-        for peer in self.peers.values().filter(|p| p.in_payments) {
-            ctx.money.set_price(ctx.now, peer.connection, price);
-            let wanted = chosen.contains(&peer.connection);
-            (ctx.money).want(ctx.now, peer.connection, kind, wanted, max_price);
-        }
-        let cheapest = offers.iter().map(|(_, price, _)| *price).min();
-        if let Some(price) = cheapest {
-            self.say_needed(ctx, price);
-        }
-    }
-
-    /// Tells the payment machine which sellers are waited for. One that could be asked and is asked for nothing is not where a
-    /// cheaper peer delivers all, as fast as readers need it: no dearer one would be asked for anything then.
-    fn wait_for_sellers(&mut self, ctx: &mut Context, lacking: bool) {
-        self.sellers_at = Timestamp::NEVER;
-        if ctx.config.payment.is_none() {
-            return;
-        }
-        let content = self.content.as_ref();
-        let units: Set<FineUnits> = (self.peers.values())
-            .filter(|p| lacking && p.delivers(ctx.now) && self.is_peer_seed(p.connection))
-            .map(|p| ctx.money.price(p.connection).unwrap_or(FineUnits(0)))
-            .collect();
-        let in_time = |price: &&FineUnits| {
-            content.is_some_and(|c| !c.picker.is_late(&c.pieces, ctx.now, **price))
-        };
-        let enough = units.iter().find(in_time).copied();
-        for peer in self.peers.values().filter(|p| p.in_payments) {
-            let conn = peer.connection;
-            let gives = !peer.peer_choking && matches!(ctx.money.buying(conn), Buying::Paid(1..));
-            let undercut = gives && enough.is_some_and(|price| ctx.money.price(conn) > Some(price));
-            let until = (ctx.money).wait_for(ctx.now, conn, lacking && !undercut);
-            self.sellers_at = self.sellers_at.min(until);
-        }
-    }
-
-    /// Says what the account lacks for the lowest price.
-    fn say_needed(&mut self, ctx: &mut Context, price: FineUnits) {
-        let Some(why) = ctx.money.payment_need() else {
-            self.needed_said = None;
-            return;
-        };
-        if (self.needed_said).is_none_or(|(said, at)| said != why || price < at) {
-            self.needed_said = Some((why, price));
-            ctx.out.event(Event::PaymentNeeded {
-                info_hash: self.info_hash,
-                price,
-                why,
-            });
-        }
-    }
-
-    /// What the payment machines are told of a peer when both extension handshakes are in.
-    fn pay_info(&self, peer: &Peer, handshake: PayHandshake) -> PeerPayInfo {
-        PeerPayInfo {
-            handshake: Some(handshake),
-            address: match peer.address_hash {
-                0 => String::new(),
-                hash => format!("{hash:016x}"),
-            },
-            torrent: self.info_hash,
-            content: self.options.content.map_or(B256::ZERO, B256::from),
-            content_sold: B256::ZERO,
-        }
-    }
-
-    /// Sends a payment message.
-    pub fn send_pay(
-        &mut self,
-        ctx: &mut Context,
-        conn: ConnectionId,
-        message: &crate::wire::pay::PayMessage,
-    ) {
-        let Some(peer) = self.peers.get_mut(&conn) else {
-            return;
-        };
-        let Some(id) = peer.extension_id(PW_PAY_NAME) else {
-            return;
-        };
-        let payload = Bytes::from(message.encode());
-        self.send(ctx, conn, &Message::Extended { id, payload });
-    }
-
     /// Queues a message; a peer that does not read is closed.
     fn send(&mut self, ctx: &mut Context, conn: ConnectionId, message: &Message) {
-        let Some(peer) = self.peers.get_mut(&conn) else {
+        let Some(peer) = self.peers.get_mut(conn) else {
             return;
         };
         if !peer.send(ctx.now, message) {
@@ -775,25 +610,25 @@ impl Torrent {
     }
 
     fn flush_some(&mut self, ctx: &mut Context, which: impl Fn(ConnectionId) -> bool) {
-        for (conn, peer) in self.peers.iter_mut().filter(|(conn, _)| which(**conn)) {
+        for peer in self.peers.iter_mut().filter(|peer| which(peer.connection)) {
             let mut left = Vec::new();
             while let Some(chunks) = peer.sending.poll(ctx.now, ctx.uplink, &mut left) {
                 peer.last_sent = ctx.now;
                 ctx.out.push(Output::Send {
-                    connection: *conn,
+                    connection: peer.connection,
                     chunks,
                 });
             }
             let bytes: u64 = left.iter().map(|b| u64::from(b.length)).sum();
             if bytes > 0 {
-                self.turn = *conn;
+                self.turn = peer.connection;
                 peer.was_of_use(ctx.now);
                 peer.up.add(ctx.now, bytes);
                 self.uploaded += bytes;
             }
             if let Some(bytes) = peer.sending.low_water(ctx.uplink.limit(ctx.now)) {
                 ctx.out.push(Output::SetLowWater {
-                    connection: *conn,
+                    connection: peer.connection,
                     bytes,
                 });
             }
@@ -802,18 +637,10 @@ impl Torrent {
 
     /// The edge says how much of a channel's bytes it still holds.
     pub fn send_buffer(&mut self, ctx: &mut Context, conn: ConnectionId, buffered: u64) {
-        if let Some(peer) = self.peers.get_mut(&conn) {
+        if let Some(peer) = self.peers.get_mut(conn) {
             let gone = peer.sending.report(ctx.now, buffered);
             ctx.uplink.drained(ctx.now, gone);
         }
-    }
-
-    fn identity(&self, conn: ConnectionId) -> Option<Identity> {
-        let live = self.peers.get(&conn).and_then(Peer::identity);
-        live.or_else(|| {
-            let former = self.former.iter().rev().find(|(c, _)| *c == conn);
-            former.map(|(_, id)| *id)
-        })
     }
 }
 

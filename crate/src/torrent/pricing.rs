@@ -7,7 +7,8 @@
 use alloy_primitives::Address;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
 
-use super::{Context, EffectOwner, LAZY_CYCLE, Torrent, record_key};
+use super::durability::LAZY_CYCLE;
+use super::{Context, EffectOwner, Torrent, record_key};
 use crate::io::{Config, PaymentConfig, ResalePrice};
 use crate::time::Timestamp;
 use crate::types::{Durability, FineUnits};
@@ -145,7 +146,7 @@ impl Torrent {
     /// Replaces the price ceiling.
     pub fn set_max_price(&mut self, max_price: FineUnits) {
         self.options.max_price = Some(max_price);
-        self.needed_said = None;
+        self.sellers.limit_changed();
     }
 
     /// Blocks were paid to a peer.

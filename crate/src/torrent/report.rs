@@ -29,8 +29,8 @@ impl Torrent {
             downloaded: self.downloaded,
             uploaded: self.uploaded,
             wasted: self.wasted,
-            download_rate: self.peers.values().map(|p| p.down.per_second(now)).sum(),
-            upload_rate: self.peers.values().map(|p| p.up.per_second(now)).sum(),
+            download_rate: self.peers.iter().map(|p| p.down.per_second(now)).sum(),
+            upload_rate: self.peers.iter().map(|p| p.up.per_second(now)).sum(),
             price: self.price(config),
             max_price,
             spent: self.spent,
@@ -38,7 +38,7 @@ impl Torrent {
             max_cost: self.max_cost(config, max_price),
             peers: self
                 .peers
-                .values()
+                .iter()
                 .filter(|p| p.stage == HandshakeStage::Active)
                 .map(|p| self.peer_snapshot(p, money, now))
                 .collect(),

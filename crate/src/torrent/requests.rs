@@ -60,14 +60,15 @@ impl Torrent {
         };
         let now = ctx.now;
         let bound = Store::may_be_at_risk(self.rate(now));
-        let room = bound.saturating_sub(content.store.at_risk(&content.pieces));
+        let room = bound.saturating_sub(content.cycles.at_risk(&content.pieces));
         let mut allowance = Allowance {
             all: (room / u64::from(BLOCK_LEN)) as usize,
             out: 0,
             wished: 0,
         };
         let mut wishes: Vec<(Option<Timestamp>, ConnectionId, usize)> = Vec::new();
-        for (conn, peer) in &self.peers {
+        for peer in self.peers.iter() {
+            let conn = &peer.connection;
             if now < peer.block_at + ENDGAME_LATE {
                 allowance.out += content.pieces.requests(*conn).len();
             }
@@ -92,7 +93,7 @@ impl Torrent {
 
     /// Bytes of blocks a second from all peers together.
     fn rate(&self, now: Timestamp) -> u64 {
-        self.peers.values().map(|p| p.down.per_second(now)).sum()
+        self.peers.iter().map(|p| p.down.per_second(now)).sum()
     }
 
     /// Tells the picker what each peer asks and what it can do. Answers which sellers were waited for in vain, and which free
@@ -104,7 +105,8 @@ impl Torrent {
         };
         let (staked, first) = ctx.money.staked(self.info_hash);
         content.picker.set_staked(staked, first);
-        for (conn, peer) in &self.peers {
+        for peer in self.peers.iter() {
+            let conn = &peer.connection;
             let buying = ctx.money.buying(*conn);
             let price = match buying {
                 Buying::Paid(_) => ctx.money.price(*conn).unwrap_or(FineUnits(0)),
@@ -145,7 +147,7 @@ impl Torrent {
     fn take_back_from_slow(&mut self, ctx: &mut Context, in_vain: &Set<ConnectionId>) {
         self.return_staked(ctx);
         let sells = |conn: &ConnectionId| matches!(ctx.money.buying(*conn), Buying::Paid(_));
-        if !self.peers.keys().any(sells) {
+        if !self.peers.iter().any(|peer| sells(&peer.connection)) {
             return;
         }
         let now = ctx.now;
@@ -154,17 +156,19 @@ impl Torrent {
             return;
         };
         let urgent = !little && content.picker.is_anything_left(&content.pieces);
-        let may_be_asked = |(conn, peer): &(&ConnectionId, &Peer)| {
-            let out = content.pieces.requests(**conn).len();
-            out == 0 && wish(peer, out, ctx.money.buying(**conn), now) > 0
+        let may_be_asked = |peer: &&Peer| {
+            let conn = peer.connection;
+            let out = content.pieces.requests(conn).len();
+            out == 0 && wish(peer, out, ctx.money.buying(conn), now) > 0
         };
         let idle: Set<ConnectionId> = (self.peers.iter())
-            .filter(|(conn, _)| in_vain.contains(conn))
+            .filter(|peer| in_vain.contains(&peer.connection))
             .filter(may_be_asked)
-            .map(|(conn, _)| *conn)
+            .map(|peer| peer.connection)
             .collect();
         let mut slow = Vec::new();
-        for (conn, peer) in &self.peers {
+        for peer in self.peers.iter() {
+            let conn = &peer.connection;
             let oldest = content.pieces.requests(*conn).values().min().copied();
             let Some(oldest) = oldest else {
                 continue;
@@ -194,7 +198,7 @@ impl Torrent {
             slow.push((*conn, free, blocks));
         }
         for (conn, free, blocks) in slow {
-            if let Some(peer) = self.peers.get_mut(&conn) {
+            if let Some(peer) = self.peers.get_mut(conn) {
                 peer.passed_over |= free && !blocks.is_empty();
             }
             for block in blocks {
@@ -221,7 +225,7 @@ impl Torrent {
         if !content.picker.is_anything_staked() {
             return;
         }
-        let asked: Set<ConnectionId> = (self.peers.keys().copied())
+        let asked: Set<ConnectionId> = (self.peers.connections().into_iter())
             .filter(|conn| matches!(ctx.money.buying(*conn), Buying::Paid(1..)))
             .collect();
         for (conn, block) in content
@@ -245,7 +249,7 @@ impl Torrent {
         }
         // Before a turn begins: what has no room beside this may be a part of it.
         self.settle_given_up(ctx);
-        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(&conn)) else {
+        let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(conn)) else {
             return 0;
         };
         let only = peer.peer_choking.then(|| peer.allowed_fast.clone());

@@ -1,13 +1,14 @@
-//! Taking up a torrent: storage opens, the records are checked against it, the scratch file is read back;
-//! and the durability cycle that writes those records.
+//! Taking up a torrent: storage opens, the records are checked against it, the scratch file is read back.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::advances::Advancing;
+use super::durability::Cycles;
+use super::late::Copies;
 use super::{
-    Content, Context, EffectOwner, LAZY_CYCLE, Phase, Purpose, Torrent, record_key, stored_link,
-    wanted,
+    Content, Context, EffectOwner, Phase, Purpose, Torrent, record_key, stored_link, wanted,
 };
 use crate::bitfield::Bitfield;
 use crate::io::{CheckExisting, EffectError, EffectResult, Event, StorageOp};
@@ -16,12 +17,8 @@ use crate::payment::payer::Begun;
 use crate::picker::Picker;
 use crate::pieces::{Pieces, Standing};
 use crate::sorted::Map;
-use crate::storage::{
-    CycleFor, CycleRecords, HaveRecord, ScratchEntry, Store, decode_have, decode_scratch,
-};
-use crate::time::Timestamp;
-use crate::types::{ConnectionId, Durability, PieceIndex};
-use crate::verify::Advances;
+use crate::storage::{HaveRecord, ScratchEntry, decode_have, decode_scratch};
+use crate::types::{Durability, PieceIndex};
 use rand_core::Rng;
 
 /// Pieces hashed at once while checking.
@@ -40,8 +37,8 @@ impl Torrent {
         let mut picker = Picker::new(&pieces, seed);
         picker.set_partial_budget(ctx.config.limits.max_partial_bytes);
         picker.set_wanted(&pieces, wanted(self.options.on_demand));
-        for conn in self.peers.keys() {
-            picker.peer_joined(*conn);
+        for conn in self.peers.connections() {
+            picker.peer_joined(conn);
         }
         self.name = Some(meta.name.clone());
         if meta.content.is_some() && self.options.content.is_none() {
@@ -71,13 +68,10 @@ impl Torrent {
         self.content = Some(Content {
             pieces,
             picker,
-            store: Store::new(geometry),
-            advances: Advances::default(),
+            cycles: Cycles::new(geometry),
+            advancing: Advancing::default(),
             phase: Phase::Opening,
-            copies: Vec::new(),
-            dirty_since: None,
-            flush_wanted: false,
-            advance_at: Timestamp::NEVER,
+            copies: Copies::default(),
             complete_said: false,
             meta,
         });
@@ -148,9 +142,7 @@ impl Torrent {
             }
             (Purpose::Record(cycle), Ok(_)) => {
                 if let Some(content) = &mut self.content {
-                    content.store.recorded(cycle, &mut content.pieces);
-                    let dirty = content.store.is_dirty(&content.pieces);
-                    content.dirty_since = dirty.then_some(ctx.now);
+                    (content.cycles).recorded(ctx.now, cycle, &mut content.pieces);
                 }
             }
             (
@@ -217,8 +209,7 @@ impl Torrent {
         match (self.options.check, record) {
             (CheckExisting::Complete, _) if there.is_full() => {
                 content.pieces.believe(&there);
-                content.store.adopt(&there);
-                content.flush_wanted = true;
+                content.cycles.adopt(&there);
             }
             (CheckExisting::Resume, Some(HaveRecord { have, recent })) => {
                 let mut have = have;
@@ -227,7 +218,7 @@ impl Torrent {
                         have.remove(piece);
                     }
                 }
-                content.store.restore_have(HaveRecord {
+                content.cycles.restore_have(HaveRecord {
                     have: have.clone(),
                     recent: recent.clone(),
                 });
@@ -262,7 +253,7 @@ impl Torrent {
             // The file may end before the slot does: then its last blocks were never written.
             let length = length.min(scratch_length.saturating_sub(offset));
             if known || length == 0 {
-                content.store.retire_slot(entry.slot);
+                content.cycles.retire_slot(entry.slot);
                 continue;
             }
             ctx.out.storage(
@@ -341,9 +332,7 @@ impl Torrent {
         for piece in complete {
             Self::hash_piece(self.info_hash, content, ctx, piece);
         }
-        if content.store.is_dirty(&content.pieces) {
-            content.dirty_since.get_or_insert(ctx.now);
-        }
+        content.cycles.checked(ctx.now, &content.pieces);
         if content.picker.is_complete(&content.pieces) && !self.options.on_demand {
             content.complete_said = true;
             ctx.out.event(Event::Complete {
@@ -355,7 +344,7 @@ impl Torrent {
 
     /// Peers that came before the metadata are told and asked what they have.
     fn metadata_known(&mut self, ctx: &mut Context) {
-        for conn in self.peers.keys().copied().collect::<Vec<ConnectionId>>() {
+        for conn in self.peers.connections() {
             if let Err(reason) = self.learn_pieces(ctx, conn) {
                 self.close(ctx, conn, reason);
             }
@@ -379,10 +368,10 @@ impl Torrent {
             Some(proof) => {
                 content.pieces.found(proof);
                 content.picker.done(piece);
-                content.store.found(piece);
+                content.cycles.found(piece);
                 self.announce_piece(ctx, piece);
             }
-            None => content.flush_wanted |= content.store.lost(piece),
+            None => content.cycles.lost(piece),
         }
         self.go_on_checking(ctx);
     }
@@ -426,109 +415,12 @@ impl Torrent {
             }
         }
         if blocks.count() == 0 {
-            content.store.retire_slot(entry.slot);
+            content.cycles.retire_slot(entry.slot);
         } else {
-            content.store.restore_slot(entry.slot, piece);
+            content.cycles.restore_slot(entry.slot, piece);
             content.picker.restored(&mut content.pieces, piece);
         }
         self.go_on_checking(ctx);
-    }
-
-    // ---- durability
-
-    /// Begins a cycle when enough would be lost by a crash, or little for long.
-    pub(super) fn drive_durability(&mut self, ctx: &mut Context) {
-        let Some(content) = &mut self.content else {
-            return;
-        };
-        if matches!(content.phase, Phase::Opening) {
-            return;
-        }
-        let old = content
-            .dirty_since
-            .is_some_and(|since| ctx.now >= since + LAZY_CYCLE);
-        let why = if content.flush_wanted {
-            CycleFor::Flush
-        } else if old {
-            CycleFor::Age
-        } else if content.store.wants_cycle(&content.pieces) {
-            CycleFor::Group
-        } else {
-            return;
-        };
-        let Some(cycle) = content.store.begin_cycle(why, &mut content.pieces) else {
-            return;
-        };
-        content.flush_wanted = false;
-        content.dirty_since = None;
-        for write in cycle.writes {
-            ctx.out.storage(
-                self.info_hash,
-                Purpose::WriteScratch(cycle.number),
-                StorageOp::WriteScratch {
-                    offset: write.offset,
-                    chunks: write.chunks,
-                },
-            );
-        }
-        if cycle.flush {
-            ctx.out.storage(
-                self.info_hash,
-                Purpose::Flush(cycle.number),
-                StorageOp::Flush,
-            );
-        }
-        if let Some(records) = cycle.records {
-            self.put_cycle(ctx, cycle.number, records);
-        }
-    }
-
-    /// The next pump begins a cycle that ends with everything flushed and recorded. False: there is nothing to do, or it
-    /// was asked for already.
-    pub fn make_durable_soon(&mut self) -> bool {
-        (self.content.as_mut())
-            .filter(|content| !content.store.is_settled(&content.pieces))
-            .is_some_and(|content| !core::mem::replace(&mut content.flush_wanted, true))
-    }
-
-    /// A durability cycle is under way.
-    pub fn is_recording(&self) -> bool {
-        (self.content.as_ref()).is_some_and(|content| !content.store.is_idle())
-    }
-
-    /// Nothing would be lost now, whatever stops.
-    pub fn is_durable(&self) -> bool {
-        (self.content.as_ref()).is_none_or(|c| c.store.is_settled(&c.pieces))
-    }
-
-    fn cycle_step_done(&mut self, ctx: &mut Context, cycle: u64) {
-        let Some(content) = &mut self.content else {
-            return;
-        };
-        if let Some(records) = content.store.step_done(cycle, &content.pieces) {
-            self.put_cycle(ctx, cycle, records);
-        }
-    }
-
-    fn put_cycle(&mut self, ctx: &mut Context, cycle: u64, records: CycleRecords) {
-        let have = (record_key(self.info_hash, "have"), Some(records.have));
-        let scratch = (record_key(self.info_hash, "scratch"), Some(records.scratch));
-        ctx.out.put_records(
-            EffectOwner::Torrent(self.info_hash, Purpose::Record(cycle)),
-            vec![have, scratch],
-            records.durability,
-        );
-    }
-
-    fn cycle_failed(&mut self, ctx: &mut Context, cycle: u64, error: &EffectError) {
-        if let Some(content) = &mut self.content {
-            content.store.cycle_failed(cycle, &mut content.pieces);
-            content.dirty_since = Some(ctx.now);
-        }
-        self.fail(
-            ctx,
-            format!("{error}: what was fetched may be fetched again; free space, then resume"),
-        );
     }
 }
 

@@ -9,7 +9,6 @@ use crate::metainfo::FileSpan;
 use crate::peer::choke::ChokeCandidate;
 use crate::peer::{MAX_REQUESTS_IN, Upload};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, StreamId};
-use crate::wire::extension::{METADATA_PIECE_LEN, MetadataMessage};
 use crate::wire::{Message, piece_header};
 
 /// Neighbouring blocks read from storage at once.
@@ -23,7 +22,7 @@ impl Torrent {
         conn: ConnectionId,
         block: BlockRef,
     ) -> Result<(), ClosedReason> {
-        let (Some(content), Some(peer)) = (&self.content, self.peers.get_mut(&conn)) else {
+        let (Some(content), Some(peer)) = (&self.content, self.peers.get_mut(conn)) else {
             return Ok(());
         };
         if block.length > BLOCK_LEN || !content.pieces.geometry().validate(block) {
@@ -39,57 +38,15 @@ impl Torrent {
         } else if peer.fast {
             self.send(ctx, conn, &Message::RejectRequest(block));
         }
-        if self
-            .peers
-            .get_mut(&conn)
-            .is_some_and(|p| !p.refuse(ctx.now))
-        {
+        if self.peers.get_mut(conn).is_some_and(|p| !p.refuse(ctx.now)) {
             return Err(protocol("floods us with requests"));
         }
         Ok(())
     }
 
-    /// A remote asks for a piece of the info dictionary (BEP 9).
-    pub(super) fn metadata_requested(&mut self, ctx: &mut Context, conn: ConnectionId, piece: u32) {
-        let Some(peer) = self.peers.get_mut(&conn) else {
-            return;
-        };
-        let pieces =
-            (self.content.as_ref()).map_or(0, |c| c.meta.info.len().div_ceil(METADATA_PIECE_LEN));
-        if piece as usize >= pieces {
-            return self.send_metadata(ctx, conn, &MetadataMessage::Reject { piece });
-        }
-        // One of each at most, so it is bounded by the dictionary.
-        if !peer.metadata_in.contains(&piece) {
-            peer.metadata_in.push_back(piece);
-        }
-    }
-
-    /// Sends metadata as the channel takes it: it waits here as a number, not as bytes.
-    pub(super) fn serve_metadata(&mut self, ctx: &mut Context) {
-        let Some(info) = self.content.as_ref().map(|c| c.meta.info.clone()) else {
-            return;
-        };
-        for conn in self.peers.keys().copied().collect::<Vec<_>>() {
-            while let Some(peer) = self.peers.get_mut(&conn)
-                && peer.sending.has_room()
-                && let Some(piece) = peer.metadata_in.pop_front()
-            {
-                let start = piece as usize * METADATA_PIECE_LEN;
-                let end = (start + METADATA_PIECE_LEN).min(info.len());
-                let data = MetadataMessage::Data {
-                    piece,
-                    total_size: info.len() as u32,
-                    data: info.slice(start..end),
-                };
-                self.send_metadata(ctx, conn, &data);
-            }
-        }
-    }
-
     /// A remote takes a request back.
     pub(super) fn cancelled(&mut self, ctx: &mut Context, conn: ConnectionId, block: BlockRef) {
-        let Some(peer) = self.peers.get_mut(&conn) else {
+        let Some(peer) = self.peers.get_mut(conn) else {
             return;
         };
         let waiting = peer
@@ -111,8 +68,9 @@ impl Torrent {
             return;
         };
         let free_torrent = self.price(ctx.config).0 == 0;
-        for (conn, peer) in &mut self.peers {
-            let paying = ctx.money.is_paying(*conn);
+        for peer in self.peers.iter_mut() {
+            let conn = peer.connection;
+            let paying = ctx.money.is_paying(conn);
             if peer.am_choking || (!paying && !free_torrent) {
                 continue;
             }
@@ -131,14 +89,14 @@ impl Torrent {
                         || blocks.len() >= MAX_READ_BLOCKS
                         || bytes >= room
                         || !ctx.upload.is_open(ctx.now)
-                        || (paying && !ctx.money.may_send(*conn))
+                        || (paying && !ctx.money.may_send(conn))
                     {
                         break;
                     }
                     *state = Upload::Reading;
                     bytes += u64::from(block.length);
                     ctx.upload.take(u64::from(block.length));
-                    ctx.money.block_written(ctx.now, *conn);
+                    ctx.money.block_written(ctx.now, conn);
                     blocks.push(*block);
                 }
                 let Some(first) = blocks.first().copied() else {
@@ -161,7 +119,7 @@ impl Torrent {
                     .unwrap_or_default();
                 ctx.out.storage(
                     self.info_hash,
-                    Purpose::ReadBlocks(*conn, blocks),
+                    Purpose::ReadBlocks(conn, blocks),
                     StorageOp::Read { spans },
                 );
             }
@@ -185,7 +143,7 @@ impl Torrent {
     ) {
         let bytes: u64 = blocks.iter().map(|b| u64::from(b.length)).sum();
         let data = data.filter(|d| d.len() as u64 == bytes);
-        let Some(peer) = self.peers.get_mut(&conn) else {
+        let Some(peer) = self.peers.get_mut(conn) else {
             return;
         };
         peer.reading = peer.reading.saturating_sub(bytes);
@@ -224,7 +182,7 @@ impl Torrent {
         let seeding = self.is_seed();
         let sells = self.price(ctx.config).0 > 0;
         self.peers
-            .values()
+            .iter()
             .filter(|p| p.stage == crate::peer::HandshakeStage::Active)
             .map(|p| ChokeCandidate {
                 conn: p.connection,
@@ -246,7 +204,7 @@ impl Torrent {
 
     /// Chokes or unchokes, and says so.
     pub fn set_choked(&mut self, ctx: &mut Context, conn: ConnectionId, choked: bool) {
-        let Some(peer) = self.peers.get_mut(&conn) else {
+        let Some(peer) = self.peers.get_mut(conn) else {
             return;
         };
         if peer.am_choking == choked {

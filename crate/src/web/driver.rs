@@ -550,7 +550,9 @@ impl Driver {
                 durability,
             } => match self.records.put(records, durability).transpose() {
                 Some(Ok(later)) => self.spawn(id, move |_| async move {
-                    later.await.map(|()| EffectResult::Done)
+                    let closed = || EffectError::Storage("the records were closed".to_owned());
+                    later.await.unwrap_or_else(|_| Err(closed()))?;
+                    Ok(EffectResult::Done)
                 }),
                 Some(Err(error)) => self.input(Input::EffectDone {
                     id,

@@ -2,14 +2,9 @@
 //!
 //! What a page sends is untrusted: a missing or mistyped field reads as `None`, never as a panic.
 
-use core::cell::RefCell;
-use core::future::Future;
-use core::pin::Pin;
-use core::task::{Context, Poll, Waker};
-use std::rc::Rc;
-
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
+use futures_channel::oneshot;
 use js_sys::{Array, ArrayBuffer, BigInt, Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
@@ -141,73 +136,6 @@ pub async fn settled(promise: &JsValue) -> Result<JsValue, JsValue> {
     JsFuture::from(Promise::resolve(promise)).await
 }
 
-/// A value that a callback will bring once: how event-style APIs are awaited.
-pub struct Later<T> {
-    state: Rc<RefCell<LaterState<T>>>,
-}
-
-/// The other end of a [`Later`].
-pub struct Bring<T> {
-    state: Rc<RefCell<LaterState<T>>>,
-}
-
-struct LaterState<T> {
-    value: Option<T>,
-    waker: Option<Waker>,
-}
-
-/// A [`Later`] and what fulfils it.
-pub fn later<T>() -> (Bring<T>, Later<T>) {
-    let state = Rc::new(RefCell::new(LaterState {
-        value: None,
-        waker: None,
-    }));
-    (
-        Bring {
-            state: Rc::clone(&state),
-        },
-        Later { state },
-    )
-}
-
-impl<T> Clone for Bring<T> {
-    fn clone(&self) -> Self {
-        Bring {
-            state: Rc::clone(&self.state),
-        }
-    }
-}
-
-impl<T> Bring<T> {
-    /// Fulfils it; what comes after the first value changes nothing.
-    pub fn bring(&self, value: T) {
-        let waker = {
-            let mut state = self.state.borrow_mut();
-            if state.value.is_none() {
-                state.value = Some(value);
-            }
-            state.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
-impl<T> Future for Later<T> {
-    type Output = T;
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        let mut state = self.state.borrow_mut();
-        match state.value.take() {
-            Some(value) => Poll::Ready(value),
-            None => {
-                state.waker = Some(context.waker().clone());
-                Poll::Pending
-            }
-        }
-    }
-}
-
 /// A timer that runs out once; dropping it stops it.
 pub struct Timeout {
     id: i32,
@@ -239,9 +167,10 @@ impl Drop for Timeout {
 
 /// Waits that long.
 pub async fn sleep(milliseconds: i32) {
-    let (bring, later) = later::<()>();
-    let timer = Timeout::new(milliseconds, move || bring.bring(()));
+    let (sender, receiver) = oneshot::channel();
+    let mut sender = Some(sender);
+    let timer = Timeout::new(milliseconds, move || drop(sender.take()));
     if timer.is_some() {
-        later.await;
+        let _: Result<(), _> = receiver.await;
     }
 }

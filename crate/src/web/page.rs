@@ -8,13 +8,13 @@ use core::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
+use futures_channel::oneshot;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{MessageEvent, MessagePort};
 
 use super::driver::Driver;
-use super::js::{self, Bring};
-use super::{hex, seed, snapshot};
+use super::{hex, js, seed, snapshot};
 use crate::io::{
     AddOptions, CheckExisting, Claim, Command, Event, Input, RedeemOutcome, RedeemScope, Source,
 };
@@ -55,7 +55,7 @@ pub struct Pages {
     redeeming: RefCell<VecDeque<Redeeming>>,
     /// Claims handed out and not yet reported on, by tag.
     claims: RefCell<Map<u64, Handed>>,
-    wallet_reads: RefCell<Map<u64, Bring<WalletAnswer>>>,
+    wallet_reads: RefCell<Map<u64, oneshot::Sender<WalletAnswer>>>,
 }
 
 struct Page {
@@ -165,8 +165,8 @@ impl Pages {
             .rev()
             .find(|(_, page)| page.has_wallet)
             .map(|(page, _)| *page)?;
-        let (bring, later) = js::later();
-        self.wallet_reads.borrow_mut().insert(id, bring.clone());
+        let (sender, receiver) = oneshot::channel();
+        self.wallet_reads.borrow_mut().insert(id, sender);
         self.post(
             page,
             &js::object(&[
@@ -176,17 +176,16 @@ impl Pages {
                 ("data", data.into()),
             ]),
         );
-        let timer = js::Timeout::new(WALLET_TIMEOUT_MS, move || {
-            bring.bring(Err("the wallet did not answer in time".to_owned()));
-        });
         let driver = Weak::clone(&self.driver);
-        Some(async move {
-            let answer = later.await;
-            drop(timer);
+        let timer = js::Timeout::new(WALLET_TIMEOUT_MS, move || {
             if let Some(driver) = driver.upgrade() {
                 driver.pages.wallet_reads.borrow_mut().remove(&id);
             }
-            answer
+        });
+        Some(async move {
+            let answer = receiver.await;
+            drop(timer);
+            answer.unwrap_or_else(|_| Err("the wallet did not answer in time".to_owned()))
         })
     }
 
@@ -257,10 +256,13 @@ impl Pages {
                 }
             }
             ("ethCallAnswer", Some(id)) => {
-                if let Some(bring) = self.wallet_reads.borrow().get(&(id as u64)) {
-                    bring.bring(js::text(message, "v").ok_or_else(|| {
+                let asked = self.wallet_reads.borrow_mut().remove(&(id as u64));
+                if let Some(asked) = asked {
+                    let answer = js::text(message, "v").ok_or_else(|| {
                         js::text(message, "message").unwrap_or_else(|| "no answer".to_owned())
-                    }));
+                    });
+                    // Nobody waits any more: then it is of no use.
+                    let _ = asked.send(answer);
                 }
             }
             ("stream", _) => driver.streams.open(message),

@@ -6,11 +6,12 @@
 //! time, and a fast transfer puts many a second. Batches happen whole or not at all, and after those before
 //! them. Everything is read once, at start.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::mem;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use futures_channel::oneshot;
 use js_sys::Array;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
@@ -19,7 +20,7 @@ use web_sys::{
     IdbOpenDbRequest, IdbRequest, IdbTransaction,
 };
 
-use super::js::{self, Bring, Later};
+use super::js;
 use super::keys::fill_random;
 use super::storage::{self, Storage};
 use crate::io::{EffectError, RECORDS_GATHER};
@@ -46,12 +47,15 @@ pub struct Records {
     state: RefCell<State>,
 }
 
+/// Tells whether the database has what was put; ends unsaid when the records are closed.
+pub type Later = oneshot::Receiver<Result<(), EffectError>>;
+
 struct State {
     journal: Journal<OpfsFile>,
     /// In the journal, and newer than what the database has or is being given.
     gathered: Map<String, Option<Bytes>>,
     /// Who waits until the database has all up to a number.
-    waiting: Vec<(u64, Bring<Result<(), EffectError>>)>,
+    waiting: Vec<(u64, oneshot::Sender<Result<(), EffectError>>)>,
     work: WriteState,
     /// Why the last transaction failed.
     failed: Option<EffectError>,
@@ -134,7 +138,7 @@ impl Records {
         self: &Rc<Self>,
         batch: Batch,
         durability: Durability,
-    ) -> Result<Option<Later<Result<(), EffectError>>>, EffectError> {
+    ) -> Result<Option<Later>, EffectError> {
         let later = {
             let mut state = self.state.borrow_mut();
             if state.journal.size() > MOST_IN_JOURNAL
@@ -151,10 +155,10 @@ impl Records {
                 state.gathered.insert(key, value);
             }
             (durability == Durability::PowerLoss).then(|| {
-                let (bring, later) = js::later();
+                let (sender, receiver) = oneshot::channel();
                 let number = state.journal.last();
-                state.waiting.push((number, bring));
-                later
+                state.waiting.push((number, sender));
+                receiver
             })
         };
         self.gather();
@@ -207,13 +211,10 @@ impl Records {
                     }
                 }
             }
-            state.waiting.retain(|(until, bring)| {
-                let waits = *until > number;
-                if !waits {
-                    bring.bring(result.clone());
-                }
-                waits
-            });
+            for (_, sender) in state.waiting.extract_if(.., |(until, _)| *until <= number) {
+                // Nobody waits any more: then it is of no use.
+                let _ = sender.send(result.clone());
+            }
             if state.waiting.is_empty() {
                 state.work = WriteState::Idle;
                 return;
@@ -339,41 +340,48 @@ fn make_stores(request: &IdbOpenDbRequest) {
 
 /// Waits for a request's `success` or `error`.
 async fn answer(request: &IdbRequest) -> Result<JsValue, JsValue> {
-    let (bring, later) = js::later();
-    let on_success = Closure::<dyn FnMut()>::new({
-        let (request, bring) = (request.clone(), bring.clone());
-        move || bring.bring(request.result())
-    });
-    let on_error = Closure::<dyn FnMut()>::new({
-        let request = request.clone();
-        move || bring.bring(Err(js::field(&request, "error")))
-    });
+    let (sender, receiver) = oneshot::channel();
+    let sender = Rc::new(Cell::new(Some(sender)));
+    let on_success = tell(&sender, true);
+    let on_error = tell(&sender, false);
     request.set_onsuccess(Some(on_success.as_ref().unchecked_ref()));
     request.set_onerror(Some(on_error.as_ref().unchecked_ref()));
-    let result = later.await;
+    let succeeded = receiver.await;
     request.set_onsuccess(None);
     request.set_onerror(None);
-    result
+    if succeeded == Ok(true) {
+        request.result()
+    } else {
+        Err(js::field(request, "error"))
+    }
 }
 
 /// Waits for a transaction's `complete` or `abort`.
 async fn committed(transaction: &IdbTransaction) -> Result<(), JsValue> {
-    let (bring, later) = js::later();
-    let on_complete = Closure::<dyn FnMut()>::new({
-        let bring = bring.clone();
-        move || bring.bring(Ok(()))
-    });
+    let (sender, receiver) = oneshot::channel();
+    let sender = Rc::new(Cell::new(Some(sender)));
+    let on_complete = tell(&sender, true);
     // `error` is always followed by `abort`.
-    let on_abort = Closure::<dyn FnMut()>::new({
-        let transaction = transaction.clone();
-        move || bring.bring(Err(js::field(&transaction, "error")))
-    });
+    let on_abort = tell(&sender, false);
     transaction.set_oncomplete(Some(on_complete.as_ref().unchecked_ref()));
     transaction.set_onabort(Some(on_abort.as_ref().unchecked_ref()));
-    let result = later.await;
+    let completed = receiver.await;
     transaction.set_oncomplete(None);
     transaction.set_onabort(None);
-    result
+    if completed == Ok(true) {
+        Ok(())
+    } else {
+        Err(js::field(transaction, "error"))
+    }
+}
+
+fn tell(sender: &Rc<Cell<Option<oneshot::Sender<bool>>>>, what: bool) -> Closure<dyn FnMut()> {
+    let sender = Rc::clone(sender);
+    Closure::new(move || {
+        if let Some(sender) = sender.take() {
+            let _ = sender.send(what);
+        }
+    })
 }
 
 /// A file of the journal.

@@ -10,8 +10,8 @@ use std::rc::{Rc, Weak};
 
 use alloy_primitives::keccak256;
 use bytes::Bytes;
-use wasm_bindgen::closure::Closure;
-use wasm_bindgen::{JsCast, JsValue};
+use gloo_timers::callback::Timeout;
+use wasm_bindgen::JsValue;
 
 use super::chain::{self, Chain};
 use super::data_channel::{Channel, ChannelEvent};
@@ -42,8 +42,7 @@ pub struct Driver {
     queued_bytes: Cell<usize>,
     running: Cell<bool>,
     core_deadline: Cell<Timestamp>,
-    timer: Cell<Option<(i32, Timestamp)>>,
-    on_timer: RefCell<Option<Closure<dyn FnMut()>>>,
+    timer: RefCell<Option<(Timeout, Timestamp)>>,
     connections: RefCell<Map<ConnectionId, Connection>>,
     trackers: RefCell<Map<TrackerId, TrackerSocket>>,
     /// Connections sent to in this batch of outputs.
@@ -131,15 +130,14 @@ impl Edge for &Driver {
 impl Driver {
     /// A driver that waits for its first input.
     pub fn new(parts: Parts) -> Rc<Driver> {
-        let driver = Rc::new_cyclic(|me: &Weak<Driver>| Driver {
+        Rc::new_cyclic(|me: &Weak<Driver>| Driver {
             me: Weak::clone(me),
             core: RefCell::new(parts.core),
             queue: RefCell::default(),
             queued_bytes: Cell::new(0),
             running: Cell::new(false),
             core_deadline: Cell::new(Timestamp::NEVER),
-            timer: Cell::new(None),
-            on_timer: RefCell::new(None),
+            timer: RefCell::new(None),
             connections: RefCell::default(),
             trackers: RefCell::default(),
             sent_to: RefCell::default(),
@@ -152,17 +150,7 @@ impl Driver {
             block_time: Cell::new(0),
             pages: Pages::new(Weak::clone(me)),
             streams: Streams::new(Weak::clone(me)),
-        });
-        let on_timer = Closure::<dyn FnMut()>::new({
-            let me = Rc::downgrade(&driver);
-            move || {
-                if let Some(driver) = me.upgrade() {
-                    driver.handle_timer();
-                }
-            }
-        });
-        *driver.on_timer.borrow_mut() = Some(on_timer);
-        driver
+        })
     }
 
     /// The clock: monotonic, from the Unix epoch.
@@ -394,7 +382,7 @@ impl Driver {
     }
 
     fn handle_timer(&self) {
-        self.timer.set(None);
+        self.timer.replace(None);
         let now = Driver::now();
         self.streams.close_idle(now);
         if now >= self.core_deadline.get() {
@@ -406,24 +394,23 @@ impl Driver {
 
     /// Sets the timer, unless it will go off early enough: then it is set anew when it does.
     fn arm(&self, at: Timestamp) {
-        if at == Timestamp::NEVER || self.timer.get().is_some_and(|(_, armed)| armed <= at) {
+        if at == Timestamp::NEVER
+            || self
+                .timer
+                .borrow()
+                .as_ref()
+                .is_some_and(|(_, armed)| *armed <= at)
+        {
             return;
-        }
-        if let Some((id, _)) = self.timer.take() {
-            js::worker().clear_timeout_with_handle(id);
         }
         let milliseconds = (at.since(Driver::now()).as_micros() as f64 / 1_000.0).ceil();
-        let on_timer = self.on_timer.borrow();
-        let Some(on_timer) = on_timer.as_ref() else {
-            return;
-        };
-        let set = js::worker().set_timeout_with_callback_and_timeout_and_arguments_0(
-            on_timer.as_ref().unchecked_ref(),
-            milliseconds.min(MAX_TIMER_MS) as i32,
-        );
-        if let Ok(id) = set {
-            self.timer.set(Some((id, at)));
-        }
+        let me = Weak::clone(&self.me);
+        let timer = Timeout::new(milliseconds.min(MAX_TIMER_MS) as u32, move || {
+            if let Some(driver) = me.upgrade() {
+                driver.handle_timer();
+            }
+        });
+        self.timer.replace(Some((timer, at)));
     }
 
     fn carry_out_one(&self, output: Output) {
@@ -605,14 +592,6 @@ impl Driver {
             let result = work(Rc::clone(&driver)).await;
             driver.input(Input::EffectDone { id, result });
         });
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        if let Some((id, _)) = self.timer.take() {
-            js::worker().clear_timeout_with_handle(id);
-        }
     }
 }
 

@@ -4,9 +4,7 @@
 
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
-use futures_channel::oneshot;
 use js_sys::{Array, ArrayBuffer, BigInt, Function, Object, Promise, Reflect, Uint8Array};
-use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{DedicatedWorkerGlobalScope, DomException};
@@ -134,43 +132,4 @@ pub fn call(object: &JsValue, method: &str, arguments: &[JsValue]) -> Result<JsV
 /// Waits for a promise.
 pub async fn settled(promise: &JsValue) -> Result<JsValue, JsValue> {
     JsFuture::from(Promise::resolve(promise)).await
-}
-
-/// A timer that runs out once; dropping it stops it.
-pub struct Timeout {
-    id: i32,
-    _closure: Closure<dyn FnMut()>,
-}
-
-impl Timeout {
-    /// Calls back after this many milliseconds; `None` if the worker is closing.
-    pub fn new(milliseconds: i32, callback: impl FnMut() + 'static) -> Option<Timeout> {
-        let closure = Closure::<dyn FnMut()>::new(callback);
-        let id = worker()
-            .set_timeout_with_callback_and_timeout_and_arguments_0(
-                closure.as_ref().unchecked_ref(),
-                milliseconds,
-            )
-            .ok()?;
-        Some(Timeout {
-            id,
-            _closure: closure,
-        })
-    }
-}
-
-impl Drop for Timeout {
-    fn drop(&mut self) {
-        worker().clear_timeout_with_handle(self.id);
-    }
-}
-
-/// Waits that long.
-pub async fn sleep(milliseconds: i32) {
-    let (sender, receiver) = oneshot::channel();
-    let mut sender = Some(sender);
-    let timer = Timeout::new(milliseconds, move || drop(sender.take()));
-    if timer.is_some() {
-        let _: Result<(), _> = receiver.await;
-    }
 }

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
 use futures_channel::oneshot;
+use gloo_timers::callback::Timeout;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{MessageEvent, MessagePort};
@@ -28,7 +29,7 @@ const MAX_PAGES: usize = 64;
 /// Events kept for the first page.
 const MAX_EARLY: usize = 64;
 /// How long a page may take for one wallet read.
-const WALLET_TIMEOUT_MS: i32 = 10_000;
+const WALLET_TIMEOUT_MS: u32 = 10_000;
 /// Trackers taken with one torrent.
 const MAX_TRACKERS: usize = 64;
 /// Logs taken of one receipt, and bytes of each.
@@ -37,7 +38,7 @@ const MAX_LOG_BYTES: usize = 4096;
 /// A redemption is void after this many seconds.
 const REDEEM_SECONDS: u64 = 3_600;
 /// ... and its claims are given back this much later: the chain's clock may be behind.
-const REDEEM_VOID_MS: i32 = (REDEEM_SECONDS as i32 + 600) * 1_000;
+const REDEEM_VOID_MS: u32 = (REDEEM_SECONDS as u32 + 600) * 1_000;
 
 type WalletAnswer = Result<String, String>;
 type Answer = Result<JsValue, String>;
@@ -78,7 +79,7 @@ struct Handed {
     page: u64,
     claims: Vec<Claim>,
     /// Gives them back when the redemption is void.
-    _void: Option<js::Timeout>,
+    _void: Timeout,
 }
 
 impl Pages {
@@ -177,7 +178,7 @@ impl Pages {
             ]),
         );
         let driver = Weak::clone(&self.driver);
-        let timer = js::Timeout::new(WALLET_TIMEOUT_MS, move || {
+        let timer = Timeout::new(WALLET_TIMEOUT_MS, move || {
             if let Some(driver) = driver.upgrade() {
                 driver.pages.wallet_reads.borrow_mut().remove(&id);
             }
@@ -478,7 +479,7 @@ impl Pages {
             ("payee", hex::to_hex(redemption.payee.as_slice()).into()),
         ]);
         let driver = Weak::clone(&self.driver);
-        let void = js::Timeout::new(REDEEM_VOID_MS, move || {
+        let void = Timeout::new(REDEEM_VOID_MS, move || {
             if let Some(driver) = driver.upgrade() {
                 let reason = "the redemption is void by now".to_owned();
                 (driver.pages).give_back(tag, RedeemOutcome::Unknown { reason });

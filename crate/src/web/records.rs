@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use futures_channel::oneshot;
+use gloo_timers::future::sleep;
 use js_sys::Array;
 use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
@@ -178,7 +179,7 @@ impl Records {
         let records = Rc::clone(self);
         wasm_bindgen_futures::spawn_local(async move {
             if next == WriteState::Gathering {
-                js::sleep(RECORDS_GATHER.as_millis() as i32).await;
+                sleep(RECORDS_GATHER).await;
                 let work = &mut records.state.borrow_mut().work;
                 if *work != WriteState::Gathering {
                     return;

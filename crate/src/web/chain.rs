@@ -2,11 +2,10 @@
 //!
 //! It never sends a transaction and never chooses an address: both come from the page's configuration.
 
-use core::time::Duration;
 use std::rc::{Rc, Weak};
 
 use alloy_primitives::{Address, B256, U256, uint};
-use gloo_timers::future::sleep;
+use gloo_timers::future::TimeoutFuture;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{RequestInit, Response};
 
@@ -23,7 +22,7 @@ const RPC_TIMEOUT_MS: f64 = 15_000.0;
 /// A vault that a deposit may leave sooner is not sold at: a seller redeems an hour before, and may be away for hours.
 const LEAST_EXIT_DELAY_SECONDS: U256 = uint!(86_400_U256);
 /// The chain is asked for it again after this.
-const EXIT_DELAY_RETRY: Duration = Duration::from_secs(30);
+const EXIT_DELAY_RETRY_MS: u32 = 30_000;
 
 /// Where the vault is and how it is read without a wallet.
 #[derive(Clone, Debug)]
@@ -82,7 +81,7 @@ pub async fn judge_exit_delay(driver: Weak<Driver>) {
             return;
         }
         drop(driver);
-        sleep(EXIT_DELAY_RETRY).await;
+        TimeoutFuture::new(EXIT_DELAY_RETRY_MS).await;
     }
 }
 

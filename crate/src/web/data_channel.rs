@@ -7,7 +7,7 @@ use core::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
-use wasm_bindgen::closure::Closure;
+use gloo_events::EventListener;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{MessageEvent, MessagePort, RtcDataChannel, RtcDataChannelState, RtcDataChannelType};
 
@@ -124,42 +124,39 @@ impl Channel {
 /// A channel that lives in this worker.
 pub struct Transferred {
     channel: RtcDataChannel,
-    _on_message: Closure<dyn FnMut(MessageEvent)>,
-    _on_open: Closure<dyn FnMut()>,
-    _on_error: Closure<dyn FnMut(JsValue)>,
-    _on_close: Closure<dyn FnMut()>,
-    _on_low: Closure<dyn FnMut()>,
+    _listeners: [EventListener; 5],
 }
 
 impl Transferred {
     fn new(channel: RtcDataChannel, connection: ConnectionId, driver: &Weak<Driver>) -> Self {
         let report = reporter(connection, driver);
         channel.set_binary_type(RtcDataChannelType::Arraybuffer);
-        let on_message = Closure::<dyn FnMut(MessageEvent)>::new({
+        let on_message = EventListener::new(&channel, "message", {
             let report = report.clone();
-            move |event: MessageEvent| match js::bytes(&event.data(), MAX_MESSAGE) {
-                Some(bytes) => report(ChannelEvent::Message(bytes)),
-                None => report(ChannelEvent::Closed(
-                    "the peer sent text or an oversized message".to_owned(),
-                )),
+            move |event| {
+                let event: &MessageEvent = event.unchecked_ref();
+                match js::bytes(&event.data(), MAX_MESSAGE) {
+                    Some(bytes) => report(ChannelEvent::Message(bytes)),
+                    None => report(ChannelEvent::Closed(
+                        "the peer sent text or an oversized message".to_owned(),
+                    )),
+                }
             }
         });
         // Chromium may bring messages before this; the driver keeps them until then.
-        let on_open = Closure::<dyn FnMut()>::new({
+        let on_open = EventListener::new(&channel, "open", {
             let report = report.clone();
-            move || report(ChannelEvent::Open)
+            move |_| report(ChannelEvent::Open)
         });
         // `error` is always followed by `close`, and alone says why.
         let why = Rc::new(RefCell::new(None));
-        let on_error = Closure::<dyn FnMut(JsValue)>::new({
+        let on_error = EventListener::new(&channel, "error", {
             let why = Rc::clone(&why);
-            move |event: JsValue| {
-                *why.borrow_mut() = Some(js::error_text(&js::field(&event, "error")))
-            }
+            move |event| *why.borrow_mut() = Some(js::error_text(&js::field(event, "error")))
         });
-        let on_close = Closure::<dyn FnMut()>::new({
+        let on_close = EventListener::new(&channel, "close", {
             let report = report.clone();
-            move || {
+            move |_| {
                 let why = why
                     .borrow_mut()
                     .take()
@@ -169,33 +166,19 @@ impl Transferred {
                 )));
             }
         });
-        let on_low = Closure::<dyn FnMut()>::new({
-            let (channel, report) = (channel.clone(), report.clone());
-            move || report(ChannelEvent::Drained(u64::from(channel.buffered_amount())))
+        let on_low = EventListener::new(&channel, "bufferedamountlow", {
+            let channel = channel.clone();
+            move |_| report(ChannelEvent::Drained(u64::from(channel.buffered_amount())))
         });
-        channel.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-        channel.set_onopen(Some(on_open.as_ref().unchecked_ref()));
-        channel.set_onerror(Some(on_error.as_ref().unchecked_ref()));
-        channel.set_onclose(Some(on_close.as_ref().unchecked_ref()));
-        channel.set_onbufferedamountlow(Some(on_low.as_ref().unchecked_ref()));
         Transferred {
             channel,
-            _on_message: on_message,
-            _on_open: on_open,
-            _on_error: on_error,
-            _on_close: on_close,
-            _on_low: on_low,
+            _listeners: [on_message, on_open, on_error, on_close, on_low],
         }
     }
 }
 
 impl Drop for Transferred {
     fn drop(&mut self) {
-        self.channel.set_onmessage(None);
-        self.channel.set_onopen(None);
-        self.channel.set_onerror(None);
-        self.channel.set_onclose(None);
-        self.channel.set_onbufferedamountlow(None);
         self.channel.close();
     }
 }
@@ -203,7 +186,7 @@ impl Drop for Transferred {
 /// A port to the page's bridge (`www/npm/src/bridge.ts`).
 pub struct Bridged {
     port: MessagePort,
-    _on_message: Closure<dyn FnMut(MessageEvent)>,
+    _on_message: EventListener,
     /// Bytes posted to the page so far; the page tells how many of them it has handed to the channel.
     posted: Rc<Cell<u64>>,
 }
@@ -212,10 +195,9 @@ impl Bridged {
     fn new(port: MessagePort, connection: ConnectionId, driver: &Weak<Driver>) -> Self {
         let report = reporter(connection, driver);
         let posted = Rc::new(Cell::new(0u64));
-        let on_message = Closure::<dyn FnMut(MessageEvent)>::new({
+        let on_message = js::listen(&port, {
             let posted = Rc::clone(&posted);
-            move |event: MessageEvent| {
-                let data = event.data();
+            move |data| {
                 if let Some(bytes) = js::bytes(&data, MAX_MESSAGE) {
                     report(ChannelEvent::Message(bytes));
                 } else if let Some(word) = data.as_string() {
@@ -232,7 +214,6 @@ impl Bridged {
                 }
             }
         });
-        port.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         Bridged {
             port,
             _on_message: on_message,
@@ -251,7 +232,6 @@ impl Bridged {
 
 impl Drop for Bridged {
     fn drop(&mut self) {
-        self.port.set_onmessage(None);
         let _ = self.port.post_message(&JsValue::from_str("close"));
         self.port.close();
     }

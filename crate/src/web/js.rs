@@ -4,13 +4,23 @@
 
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
+use gloo_events::EventListener;
 use js_sys::{Array, ArrayBuffer, BigInt, Function, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{DedicatedWorkerGlobalScope, DomException};
+use web_sys::{DedicatedWorkerGlobalScope, DomException, MessageEvent, MessagePort};
 
 /// The most bytes taken from one value a page sends (a .torrent file).
 pub const MAX_BYTES_FROM_PAGE: u32 = 32 << 20;
+
+/// Hears the messages of a port of ours, which begin to come now.
+pub fn listen(port: &MessagePort, mut hear: impl FnMut(JsValue) + 'static) -> EventListener {
+    let listener = EventListener::new(port, "message", move |event| {
+        hear(event.unchecked_ref::<MessageEvent>().data());
+    });
+    port.start();
+    listener
+}
 
 /// The worker we run in.
 pub fn worker() -> DedicatedWorkerGlobalScope {

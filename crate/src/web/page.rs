@@ -9,10 +9,10 @@ use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
 use futures_channel::oneshot;
+use gloo_events::EventListener;
 use gloo_timers::callback::Timeout;
-use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{MessageEvent, MessagePort};
+use web_sys::MessagePort;
 
 use super::driver::Driver;
 use super::{hex, js, seed, snapshot};
@@ -64,7 +64,7 @@ struct Page {
     has_wallet: bool,
     /// What it added and did not leave. What no page uses is not kept running.
     torrents: Set<InfoHash>,
-    _on_message: Closure<dyn FnMut(MessageEvent)>,
+    _on_message: EventListener,
 }
 
 struct Redeeming {
@@ -100,15 +100,14 @@ impl Pages {
     /// Takes up a page.
     pub fn attach(&self, port: MessagePort) {
         let id = self.count();
-        let on_message = Closure::<dyn FnMut(MessageEvent)>::new({
+        let on_message = js::listen(&port, {
             let driver = Weak::clone(&self.driver);
-            move |event: MessageEvent| {
+            move |message| {
                 if let Some(driver) = driver.upgrade() {
-                    driver.pages.handle(id, &event.data());
+                    driver.pages.handle(id, &message);
                 }
             }
         });
-        port.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         for message in self.early.take().unwrap_or_default() {
             let _ = port.post_message(&message);
         }
@@ -133,7 +132,7 @@ impl Pages {
 
     /// A page left. What it was redeeming may have been sent.
     fn gone(&self, id: u64, page: &Page) {
-        page.close();
+        page.port.close();
         let tags: Vec<u64> = (self.claims.borrow().iter())
             .filter(|(_, handed)| handed.page == id)
             .map(|(tag, _)| *tag)
@@ -550,13 +549,6 @@ impl Pages {
         let id = self.next.get();
         self.next.set(id + 1);
         id
-    }
-}
-
-impl Page {
-    fn close(&self) {
-        self.port.set_onmessage(None);
-        self.port.close();
     }
 }
 

@@ -12,12 +12,12 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use futures_channel::oneshot;
-use gloo_timers::future::sleep;
+use gloo_events::EventListener;
+use gloo_timers::future::TimeoutFuture;
 use js_sys::Array;
-use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{
-    FileSystemReadWriteOptions, FileSystemSyncAccessHandle, IdbDatabase, IdbFactory,
+    EventTarget, FileSystemReadWriteOptions, FileSystemSyncAccessHandle, IdbDatabase, IdbFactory,
     IdbOpenDbRequest, IdbRequest, IdbTransaction,
 };
 
@@ -179,7 +179,7 @@ impl Records {
         let records = Rc::clone(self);
         wasm_bindgen_futures::spawn_local(async move {
             if next == WriteState::Gathering {
-                sleep(RECORDS_GATHER).await;
+                TimeoutFuture::new(RECORDS_GATHER.as_millis() as u32).await;
                 let work = &mut records.state.borrow_mut().work;
                 if *work != WriteState::Gathering {
                     return;
@@ -212,8 +212,10 @@ impl Records {
                     }
                 }
             }
-            for (_, sender) in state.waiting.extract_if(.., |(until, _)| *until <= number) {
-                // Nobody waits any more: then it is of no use.
+            // Who came first waits for least.
+            let done = state.waiting.partition_point(|(until, _)| *until <= number);
+            for (_, sender) in state.waiting.drain(..done) {
+                // Fails where nobody waits any more.
                 let _ = sender.send(result.clone());
             }
             if state.waiting.is_empty() {
@@ -305,14 +307,12 @@ async fn open_database() -> Result<IdbDatabase, String> {
     let request = factory
         .open_with_u32(DATABASE, VERSION)
         .map_err(|e| js::error_text(&e))?;
-    let upgrade = Closure::<dyn FnMut()>::new({
+    let _upgrade = EventListener::new(&request, "upgradeneeded", {
         let request = request.clone();
-        move || make_stores(&request)
+        move |_| make_stores(&request)
     });
-    request.set_onupgradeneeded(Some(upgrade.as_ref().unchecked_ref()));
-    let opened = answer(&request).await;
-    request.set_onupgradeneeded(None);
-    opened
+    answer(&request)
+        .await
         .map(JsCast::unchecked_into)
         .map_err(|e| js::error_text(&e))
 }
@@ -341,48 +341,36 @@ fn make_stores(request: &IdbOpenDbRequest) {
 
 /// Waits for a request's `success` or `error`.
 async fn answer(request: &IdbRequest) -> Result<JsValue, JsValue> {
-    let (sender, receiver) = oneshot::channel();
-    let sender = Rc::new(Cell::new(Some(sender)));
-    let on_success = tell(&sender, true);
-    let on_error = tell(&sender, false);
-    request.set_onsuccess(Some(on_success.as_ref().unchecked_ref()));
-    request.set_onerror(Some(on_error.as_ref().unchecked_ref()));
-    let succeeded = receiver.await;
-    request.set_onsuccess(None);
-    request.set_onerror(None);
-    if succeeded == Ok(true) {
+    if first_of(request, "success", "error").await {
         request.result()
     } else {
         Err(js::field(request, "error"))
     }
 }
 
-/// Waits for a transaction's `complete` or `abort`.
+/// Waits for a transaction's `complete` or `abort`; its `error` is always followed by `abort`.
 async fn committed(transaction: &IdbTransaction) -> Result<(), JsValue> {
-    let (sender, receiver) = oneshot::channel();
-    let sender = Rc::new(Cell::new(Some(sender)));
-    let on_complete = tell(&sender, true);
-    // `error` is always followed by `abort`.
-    let on_abort = tell(&sender, false);
-    transaction.set_oncomplete(Some(on_complete.as_ref().unchecked_ref()));
-    transaction.set_onabort(Some(on_abort.as_ref().unchecked_ref()));
-    let completed = receiver.await;
-    transaction.set_oncomplete(None);
-    transaction.set_onabort(None);
-    if completed == Ok(true) {
+    if first_of(transaction, "complete", "abort").await {
         Ok(())
     } else {
         Err(js::field(transaction, "error"))
     }
 }
 
-fn tell(sender: &Rc<Cell<Option<oneshot::Sender<bool>>>>, what: bool) -> Closure<dyn FnMut()> {
-    let sender = Rc::clone(sender);
-    Closure::new(move || {
+/// Whether `good` comes, and not `bad`.
+async fn first_of(target: &EventTarget, good: &'static str, bad: &'static str) -> bool {
+    let (sender, receiver) = oneshot::channel();
+    let sender = Rc::new(Cell::new(Some(sender)));
+    let _bad = EventListener::new(target, bad, {
+        let sender = Rc::clone(&sender);
+        move |_| drop(sender.take())
+    });
+    let _good = EventListener::new(target, good, move |_| {
         if let Some(sender) = sender.take() {
-            let _ = sender.send(what);
+            let _ = sender.send(());
         }
-    })
+    });
+    receiver.await.is_ok()
 }
 
 /// A file of the journal.

@@ -6,12 +6,11 @@
 //! `-1` for the records; nothing a stranger wrote is ever part of a path.
 
 use core::cell::{Cell, RefCell};
-use core::time::Duration;
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
-use gloo_timers::future::sleep;
+use gloo_timers::future::TimeoutFuture;
 use js_sys::Uint8Array;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{
@@ -39,7 +38,7 @@ const ALONE: &str = "readwrite";
 /// Lock and the journal see to. Browsers without this mode take it for the other one.
 const SHARED: &str = "readwrite-unsafe";
 /// How long a handle that another, ending worker still holds is waited for.
-const HANDLE_WAIT: Duration = Duration::from_millis(50);
+const HANDLE_WAIT_MS: u32 = 50;
 const HANDLE_WAITS: u32 = 100;
 /// Stands for the scratch file among file indices; a torrent's own files are far fewer.
 const SCRATCH: u32 = u32::MAX;
@@ -583,7 +582,7 @@ async fn open_handle(
                 if waits < HANDLE_WAITS && js::is_error(&error, "NoModificationAllowedError") =>
             {
                 waits += 1;
-                sleep(HANDLE_WAIT).await;
+                TimeoutFuture::new(HANDLE_WAIT_MS).await;
             }
             Err(error) => return Err(failed(error)),
         }

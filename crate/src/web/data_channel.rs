@@ -92,7 +92,7 @@ impl Channel {
             Channel::Transferred(channel) => channel
                 .channel
                 .send_with_u8_array(message)
-                .map_err(|e| js::error_text(&e)),
+                .map_err(js::error_text),
             Channel::Bridged(bridge) => bridge.send(message),
         }
     }
@@ -103,15 +103,17 @@ impl Channel {
             return None;
         };
         let buffered = channel.channel.buffered_amount();
-        (buffered <= channel.channel.buffered_amount_low_threshold()).then(|| u64::from(buffered))
+        (buffered <= channel.low_water.get()).then(|| u64::from(buffered))
     }
 
     /// Where [`ChannelEvent::Drained`] is reported.
     pub fn set_low_water(&self, bytes: u64) {
         match self {
-            Channel::Transferred(channel) => channel
-                .channel
-                .set_buffered_amount_low_threshold(u32::try_from(bytes).unwrap_or(u32::MAX)),
+            Channel::Transferred(channel) => {
+                let low_water = u32::try_from(bytes).unwrap_or(u32::MAX);
+                channel.low_water.set(low_water);
+                (channel.channel).set_buffered_amount_low_threshold(low_water);
+            }
             Channel::Bridged(bridge) => {
                 let message = js::object(&[("lowWater", js::num(bytes))]);
                 // A port never refuses a plain object.
@@ -124,6 +126,8 @@ impl Channel {
 /// A channel that lives in this worker.
 pub struct Transferred {
     channel: RtcDataChannel,
+    /// What the channel was told, so that it is not asked for it after each batch.
+    low_water: Cell<u32>,
     _listeners: [EventListener; 5],
 }
 
@@ -152,7 +156,7 @@ impl Transferred {
         let why = Rc::new(RefCell::new(None));
         let on_error = EventListener::new(&channel, "error", {
             let why = Rc::clone(&why);
-            move |event| *why.borrow_mut() = Some(js::error_text(&js::field(event, "error")))
+            move |event| *why.borrow_mut() = Some(js::error_text(js::field(event, "error")))
         });
         let on_close = EventListener::new(&channel, "close", {
             let report = report.clone();
@@ -172,6 +176,7 @@ impl Transferred {
         });
         Transferred {
             channel,
+            low_water: Cell::new(0),
             _listeners: [on_message, on_open, on_error, on_close, on_low],
         }
     }
@@ -179,7 +184,7 @@ impl Transferred {
 
 impl Drop for Transferred {
     fn drop(&mut self) {
-        self.channel.close();
+        js::close(&self.channel);
     }
 }
 
@@ -223,17 +228,17 @@ impl Bridged {
 
     fn send(&mut self, message: &[u8]) -> Result<(), String> {
         self.posted.set(self.posted.get() + message.len() as u64);
-        let buffer = js::buffer(message).buffer();
+        let buffer = JsValue::from(js::buffer(message).buffer());
         self.port
-            .post_message_with_transferable(&buffer, &js_sys::Array::of1(&buffer))
-            .map_err(|e| js::error_text(&e))
+            .post_message_with_transferable(&buffer, &js::list(core::slice::from_ref(&buffer)))
+            .map_err(js::error_text)
     }
 }
 
 impl Drop for Bridged {
     fn drop(&mut self) {
         let _ = self.port.post_message(&JsValue::from_str("close"));
-        self.port.close();
+        js::close(&self.port);
     }
 }
 

@@ -34,15 +34,15 @@ pub async fn sha1_of_buffer(bytes: &Uint8Array) -> Result<[u8; 20], String> {
     digested(subtle()?.digest_with_str_and_js_u8_array("SHA-1", bytes)).await
 }
 
-fn subtle() -> Result<SubtleCrypto, String> {
-    let crypto = js::worker().crypto().map_err(|e| js::error_text(&e))?;
+/// The browser's own cryptography.
+pub fn subtle() -> Result<SubtleCrypto, String> {
+    let crypto = js::worker().crypto().map_err(js::error_text)?;
     Ok(crypto.subtle())
 }
 
 async fn digested(promise: Result<Promise, JsValue>) -> Result<[u8; 20], String> {
-    let failed = |e| js::error_text(&e);
-    let promise = promise.map_err(failed)?;
-    let digest = js::settled(&promise).await.map_err(failed)?;
+    let promise = promise.map_err(js::error_text)?;
+    let digest = js::settled(&promise).await.map_err(js::error_text)?;
     js::bytes(&digest, 20)
         .and_then(|bytes| bytes.as_ref().try_into().ok())
         .ok_or_else(|| "the browser's SHA-1 has a wrong length".to_owned())

@@ -6,9 +6,10 @@ use alloy_primitives::{Address, B256};
 use bytes::Bytes;
 use gloo_events::EventListener;
 use js_sys::{Array, ArrayBuffer, BigInt, Function, Object, Promise, Reflect, Uint8Array};
+use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{DedicatedWorkerGlobalScope, DomException, MessageEvent, MessagePort};
+use web_sys::{DedicatedWorkerGlobalScope, MessageEvent, MessagePort};
 
 /// The most bytes taken from one value a page sends (a .torrent file).
 pub const MAX_BYTES_FROM_PAGE: u32 = 32 << 20;
@@ -115,13 +116,15 @@ pub fn buffer(bytes: &[u8]) -> Uint8Array {
 }
 
 /// What a thrown value says: the only conversion of a JS error.
-pub fn error_text(error: &JsValue) -> String {
-    if let Some(exception) = error.dyn_ref::<DomException>() {
-        return format!("{}: {}", exception.name(), exception.message());
-    }
-    text(error, "message")
+pub fn error_text(error: JsValue) -> String {
+    let message = text(&error, "message")
         .or_else(|| error.as_string())
-        .unwrap_or_else(|| "unknown error".to_owned())
+        .unwrap_or_else(|| "unknown error".to_owned());
+    // Only a DOMException has a code, and only its name says more than its message.
+    match (number(&error, "code"), text(&error, "name")) {
+        (Some(_), Some(name)) => format!("{name}: {message}"),
+        _ => message,
+    }
 }
 
 /// Whether a thrown value is a DOMException of that name.
@@ -129,17 +132,36 @@ pub fn is_error(error: &JsValue, name: &str) -> bool {
     text(error, "name").as_deref() == Some(name)
 }
 
-/// Calls a method by name: for options that web-sys does not type.
+/// A list of these values.
+pub fn list(values: &[JsValue]) -> Array {
+    let list = Array::new();
+    for value in values {
+        list.push(value);
+    }
+    list
+}
+
+/// Calls a method by name: for what web-sys does not type, and for what is called so rarely that its binding would weigh
+/// more than the name.
 pub fn call(object: &JsValue, method: &str, arguments: &[JsValue]) -> Result<JsValue, JsValue> {
     let function: Function = field(object, method).dyn_into()?;
-    let list = Array::new();
-    for argument in arguments {
-        list.push(argument);
-    }
-    function.apply(object, &list)
+    function.apply(object, &list(arguments))
+}
+
+#[wasm_bindgen]
+extern "C" {
+    type Closes;
+
+    #[wasm_bindgen(method)]
+    fn close(this: &Closes);
+}
+
+/// Closes whatever can be closed.
+pub fn close(what: &JsValue) {
+    what.unchecked_ref::<Closes>().close();
 }
 
 /// Waits for a promise.
-pub async fn settled(promise: &JsValue) -> Result<JsValue, JsValue> {
-    JsFuture::from(Promise::resolve(promise)).await
+pub fn settled(promise: &JsValue) -> JsFuture {
+    JsFuture::from(Promise::resolve(promise))
 }

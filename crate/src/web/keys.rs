@@ -12,11 +12,12 @@ use core::cell::{Cell, RefCell};
 
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
-use js_sys::{Array, Object, Uint8Array};
+use js_sys::{Object, Uint8Array};
 use k256::ecdsa::SigningKey;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{CryptoKey, SubtleCrypto};
+use web_sys::CryptoKey;
 
+use super::hash::subtle;
 use super::js;
 use super::records::Records;
 use crate::io::Signature;
@@ -180,7 +181,7 @@ async fn stored_or_new(
         .ok_or_else(|| damaged(name))?;
     let plain = subtle()?
         .decrypt_with_object_and_u8_array(&gcm(nonce), wrap, sealed)
-        .map_err(|e| js::error_text(&e))?;
+        .map_err(js::error_text)?;
     let plain = js::settled(&plain).await.map_err(|_| damaged(name))?;
     let plain = js::bytes(&plain, SECRET_LEN as u32).ok_or_else(|| damaged(name))?;
     SigningKey::from_slice(&plain).map_err(|_| damaged(name))
@@ -200,8 +201,8 @@ async fn make(records: &Records, wrap: &CryptoKey, name: &str) -> Result<Signing
     fill_random(&mut nonce)?;
     let sealed = subtle()?
         .encrypt_with_object_and_u8_array(&gcm(&nonce), wrap, &secret)
-        .map_err(|e| js::error_text(&e))?;
-    let sealed = js::settled(&sealed).await.map_err(|e| js::error_text(&e))?;
+        .map_err(js::error_text)?;
+    let sealed = js::settled(&sealed).await.map_err(js::error_text)?;
     let sealed =
         js::bytes(&sealed, MAX_STORED_LEN).ok_or("the browser's AES-GCM answered nonsense")?;
     let stored = [&nonce[..], &sealed].concat();
@@ -222,11 +223,11 @@ async fn wrapping_key(records: &Records) -> Result<CryptoKey, String> {
         ("length", JsValue::from_f64(256.0)),
     ])
     .unchecked_into();
-    let usages = Array::of2(&JsValue::from_str("encrypt"), &JsValue::from_str("decrypt"));
+    let usages = js::list(&["encrypt".into(), "decrypt".into()]);
     let made = subtle()?
         .generate_key_with_object(&algorithm, false, &usages)
-        .map_err(|e| js::error_text(&e))?;
-    let key = js::settled(&made).await.map_err(|e| js::error_text(&e))?;
+        .map_err(js::error_text)?;
+    let key = js::settled(&made).await.map_err(js::error_text)?;
     records
         .put_own(WRAP, &key)
         .await
@@ -240,7 +241,7 @@ pub fn fill_random(bytes: &mut [u8]) -> Result<(), String> {
         .crypto()
         .and_then(|crypto| crypto.get_random_values_with_u8_array(bytes))
         .map(|_| ())
-        .map_err(|e| js::error_text(&e))
+        .map_err(js::error_text)
 }
 
 fn gcm(nonce: &[u8]) -> Object {
@@ -249,11 +250,6 @@ fn gcm(nonce: &[u8]) -> Object {
         ("iv", Uint8Array::from(nonce).into()),
     ])
     .unchecked_into()
-}
-
-fn subtle() -> Result<SubtleCrypto, String> {
-    let crypto = js::worker().crypto().map_err(|e| js::error_text(&e))?;
-    Ok(crypto.subtle())
 }
 
 fn damaged(name: &str) -> String {

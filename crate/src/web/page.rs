@@ -132,7 +132,7 @@ impl Pages {
 
     /// A page left. What it was redeeming may have been sent.
     fn gone(&self, id: u64, page: &Page) {
-        page.port.close();
+        js::close(&page.port);
         let tags: Vec<u64> = (self.claims.borrow().iter())
             .filter(|(_, handed)| handed.page == id)
             .map(|(tag, _)| *tag)

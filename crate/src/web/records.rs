@@ -99,7 +99,7 @@ impl Records {
 
     /// Every record, before the first is put.
     pub async fn load_all(self: &Rc<Self>) -> Result<Vec<(String, Bytes)>, String> {
-        let mut stored = self.load().await.map_err(|e| js::error_text(&e))?;
+        let mut stored = self.load().await.map_err(js::error_text)?;
         let state = self.state.borrow();
         stored.retain(|(key, _)| !state.gathered.contains_key(key));
         let newer = state.gathered.iter();
@@ -254,7 +254,7 @@ impl Records {
 
     /// All of the edge's own values.
     pub async fn all_own(&self) -> Result<Vec<(String, JsValue)>, String> {
-        self.all(KEYS).await.map_err(|e| js::error_text(&e))
+        self.all(KEYS).await.map_err(js::error_text)
     }
 
     /// Puts one of the edge's own values.
@@ -287,7 +287,7 @@ impl Records {
     }
 
     fn begin(&self) -> Result<IdbTransaction, JsValue> {
-        let stores = Array::of2(&RECORDS.into(), &KEYS.into());
+        let stores = js::list(&[RECORDS.into(), KEYS.into()]);
         let options = js::object(&[("durability", "strict".into())]);
         let arguments = [stores.into(), "readwrite".into(), options];
         js::call(&self.database, "transaction", &arguments).map(JsCast::unchecked_into)
@@ -296,17 +296,19 @@ impl Records {
 
 impl Drop for Records {
     fn drop(&mut self) {
-        self.database.close();
+        js::close(&self.database);
     }
 }
 
 async fn open_database() -> Result<IdbDatabase, String> {
-    let factory: IdbFactory = js::field(&js::worker(), "indexedDB")
-        .dyn_into()
-        .map_err(|_| "IndexedDB is not available: leave private browsing".to_owned())?;
+    let factory = js::field(&js::worker(), "indexedDB");
+    if !factory.is_object() {
+        return Err("IndexedDB is not available: leave private browsing".to_owned());
+    }
     let request = factory
+        .unchecked_into::<IdbFactory>()
         .open_with_u32(DATABASE, VERSION)
-        .map_err(|e| js::error_text(&e))?;
+        .map_err(js::error_text)?;
     let _upgrade = EventListener::new(&request, "upgradeneeded", {
         let request = request.clone();
         move |_| make_stores(&request)
@@ -314,7 +316,7 @@ async fn open_database() -> Result<IdbDatabase, String> {
     answer(&request)
         .await
         .map(JsCast::unchecked_into)
-        .map_err(|e| js::error_text(&e))
+        .map_err(js::error_text)
 }
 
 /// One of the edge's own values; `undefined` if it is not there.
@@ -323,8 +325,8 @@ async fn own(database: &IdbDatabase, key: &str) -> Result<JsValue, String> {
         .transaction_with_str(KEYS)
         .and_then(|transaction| transaction.object_store(KEYS))
         .and_then(|store| store.get(&JsValue::from_str(key)))
-        .map_err(|e| js::error_text(&e))?;
-    answer(&request).await.map_err(|e| js::error_text(&e))
+        .map_err(js::error_text)?;
+    answer(&request).await.map_err(js::error_text)
 }
 
 fn make_stores(request: &IdbOpenDbRequest) {
@@ -332,10 +334,8 @@ fn make_stores(request: &IdbOpenDbRequest) {
         return;
     };
     for store in [RECORDS, KEYS] {
-        if !database.object_store_names().contains(store) {
-            // A failure aborts the upgrade, and the request answers with it.
-            let _ = database.create_object_store(store);
-        }
+        // A failure aborts the upgrade, and the request answers with it; a store that is there stays as it is.
+        let _ = database.create_object_store(store);
     }
 }
 

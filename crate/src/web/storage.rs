@@ -13,11 +13,7 @@ use bytes::Bytes;
 use gloo_timers::future::TimeoutFuture;
 use js_sys::Uint8Array;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{
-    File, FileSystemDirectoryHandle, FileSystemFileHandle, FileSystemGetDirectoryOptions,
-    FileSystemGetFileOptions, FileSystemReadWriteOptions, FileSystemRemoveOptions,
-    FileSystemSyncAccessHandle,
-};
+use web_sys::{FileSystemDirectoryHandle, FileSystemReadWriteOptions, FileSystemSyncAccessHandle};
 
 use super::driver::Driver;
 use super::{hash, js};
@@ -98,12 +94,7 @@ struct Handle {
 impl Storage {
     /// Opens the origin's directory.
     pub async fn open() -> Result<Storage, String> {
-        let storage = js::worker().navigator().storage();
-        let origin: FileSystemDirectoryHandle =
-            unwrap(js::settled(&storage.get_directory()).await)?;
-        let root = directory(&origin, "piecework", true)
-            .await
-            .map_err(|e| js::error_text(&e))?;
+        let root = root().await.map_err(js::error_text)?;
         Ok(Storage {
             root,
             torrents: RefCell::default(),
@@ -285,12 +276,10 @@ impl Storage {
             torrent.directory = None;
         }
         if delete {
-            let options = FileSystemRemoveOptions::new();
-            options.set_recursive(true);
-            let removed = self
-                .root
-                .remove_entry_with_options(&info_hash.to_hex(), &options);
-            match js::settled(&removed).await {
+            let options = js::object(&[("recursive", true.into())]);
+            let arguments = [info_hash.to_hex().into(), options];
+            let removing = js::call(&self.root, "removeEntry", &arguments).map_err(failed)?;
+            match js::settled(&removing).await {
                 Err(error) if !js::is_error(&error, "NotFoundError") => return Err(failed(error)),
                 _ => {}
             }
@@ -508,7 +497,7 @@ impl Storage {
         self.handles.borrow_mut().retain(|(owner, _), handle| {
             let stays = *owner != info_hash;
             if !stays {
-                handle.access.close();
+                js::close(&handle.access);
             }
             stays
         });
@@ -544,7 +533,7 @@ fn close_least_recent(handles: &mut Map<(InfoHash, u32), Handle>) -> Result<(), 
         } else {
             Ok(())
         };
-        handle.access.close();
+        js::close(&handle.access);
         flushed?;
     }
     Ok(())
@@ -556,17 +545,15 @@ async fn open_handle(
     create: bool,
     mode: &str,
 ) -> Result<FileSystemSyncAccessHandle, EffectError> {
-    let options = FileSystemGetFileOptions::new();
-    options.set_create(create);
-    let file = js::settled(&directory.get_file_handle_with_options(name, &options))
-        .await
-        .map_err(|error| {
-            if js::is_error(&error, "NotFoundError") {
-                EffectError::Missing(format!("file {name} is not there"))
-            } else {
-                failed(error)
-            }
-        })?;
+    let options = js::object(&[("create", create.into())]);
+    let finding = js::call(directory, "getFileHandle", &[name.into(), options]).map_err(failed)?;
+    let file = js::settled(&finding).await.map_err(|error| {
+        if js::is_error(&error, "NotFoundError") {
+            EffectError::Missing(format!("file {name} is not there"))
+        } else {
+            failed(error)
+        }
+    })?;
     let mode = js::object(&[("mode", JsValue::from_str(mode))]);
     let mut waits = 0;
     loop {
@@ -589,15 +576,20 @@ async fn open_handle(
     }
 }
 
+async fn root() -> Result<FileSystemDirectoryHandle, JsValue> {
+    let storage = js::field(&js::field(&js::worker(), "navigator"), "storage");
+    let origin = js::settled(&js::call(&storage, "getDirectory", &[])?).await?;
+    directory(origin.unchecked_ref(), "piecework", true).await
+}
+
 async fn directory(
     parent: &FileSystemDirectoryHandle,
     name: &str,
     create: bool,
 ) -> Result<FileSystemDirectoryHandle, JsValue> {
-    let options = FileSystemGetDirectoryOptions::new();
-    options.set_create(create);
-    let found = js::settled(&parent.get_directory_handle_with_options(name, &options)).await?;
-    Ok(found.unchecked_into())
+    let options = js::object(&[("create", create.into())]);
+    let finding = js::call(parent, "getDirectoryHandle", &[name.into(), options])?;
+    Ok(js::settled(&finding).await?.unchecked_into())
 }
 
 /// Names and lengths of a directory's files.
@@ -605,18 +597,20 @@ async fn present_files(
     directory: &FileSystemDirectoryHandle,
 ) -> Result<Vec<(String, u64)>, JsValue> {
     let mut found = Vec::new();
-    let entries = directory.values();
+    let entries = js::call(directory, "values", &[])?;
     loop {
-        let step = js::settled(&entries.next()?.into()).await?;
+        let step = js::settled(&js::call(&entries, "next", &[])?).await?;
         if js::flag(&step, "done").unwrap_or(true) {
             return Ok(found);
         }
-        let handle: FileSystemFileHandle = js::field(&step, "value").unchecked_into();
+        let handle = js::field(&step, "value");
         if js::text(&handle, "kind").as_deref() != Some("file") {
             continue;
         }
-        let file: File = js::settled(&handle.get_file()).await?.unchecked_into();
-        found.push((handle.name(), file.size() as u64));
+        let file = js::settled(&js::call(&handle, "getFile", &[])?).await?;
+        if let (Some(name), Some(size)) = (js::text(&handle, "name"), js::number(&file, "size")) {
+            found.push((name, size));
+        }
     }
 }
 
@@ -657,16 +651,11 @@ fn quota(what: &str) -> EffectError {
 
 /// What went wrong with storage.
 pub fn failed(error: JsValue) -> EffectError {
-    let text = js::error_text(&error);
-    if js::is_error(&error, "QuotaExceededError") {
+    let is_full = js::is_error(&error, "QuotaExceededError");
+    let text = js::error_text(error);
+    if is_full {
         quota(&text)
     } else {
         EffectError::Storage(text)
     }
-}
-
-fn unwrap<T: JsCast>(result: Result<JsValue, JsValue>) -> Result<T, String> {
-    result
-        .map(JsCast::unchecked_into)
-        .map_err(|e| js::error_text(&e))
 }

@@ -183,7 +183,7 @@ impl Streams {
             };
             let _ = reader
                 .port
-                .post_message_with_transferable(&buffer, &js_sys::Array::of1(&buffer));
+                .post_message_with_transferable(&buffer, &js::list(&[buffer.clone().into()]));
         }
         if last {
             self.streams.borrow_mut().remove(&stream);
@@ -351,7 +351,7 @@ impl Streams {
     fn cancel(&self, id: u64) {
         let removed = self.readers.borrow_mut().remove(&id);
         if let Some(reader) = removed {
-            reader.port.close();
+            js::close(&reader.port);
             if let State::Reading { stream, .. } = reader.state {
                 self.close_stream(stream);
             }
@@ -374,14 +374,14 @@ impl Streams {
         let removed = self.readers.borrow_mut().remove(&id);
         if let Some(reader) = removed {
             let _ = reader.port.post_message(message);
-            reader.port.close();
+            js::close(&reader.port);
         }
     }
 }
 
 fn refuse(port: &MessagePort, status: u64, reason: &str) {
     let _ = port.post_message(&refusal(status, reason));
-    port.close();
+    js::close(port);
 }
 
 fn refusal(status: u64, reason: &str) -> JsValue {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use gloo_events::EventListener;
 use js_sys::JsString;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{BinaryType, CloseEvent, MessageEvent, WebSocket};
+use web_sys::{BinaryType, MessageEvent, WebSocket};
 
 use super::driver::Driver;
 use super::js;
@@ -32,7 +32,7 @@ impl TrackerSocket {
         url: &str,
         driver: &Weak<Driver>,
     ) -> Result<TrackerSocket, String> {
-        let socket = WebSocket::new(url).map_err(|e| js::error_text(&e))?;
+        let socket = WebSocket::new(url).map_err(js::error_text)?;
         socket.set_binary_type(BinaryType::Arraybuffer);
         let input = {
             let driver = Weak::clone(driver);
@@ -57,10 +57,12 @@ impl TrackerSocket {
         });
         // `error` is always followed by `close`, which alone says why.
         let on_close = EventListener::new(&socket, "close", move |event| {
-            let event: &CloseEvent = event.unchecked_ref();
-            let reason = match (event.code(), event.reason()) {
-                (1006, _) => "the tracker could not be reached or went away".to_owned(),
-                (code, reason) => format!("the tracker closed the connection ({code} {reason})"),
+            let code = js::number(event, "code").unwrap_or(0);
+            let reason = if code == 1006 {
+                "the tracker could not be reached or went away".to_owned()
+            } else {
+                let reason = js::text(event, "reason").unwrap_or_default();
+                format!("the tracker closed the connection ({code} {reason})")
             };
             input(Input::TrackerClosed {
                 tracker: id,
@@ -81,7 +83,7 @@ impl TrackerSocket {
 
 impl Drop for TrackerSocket {
     fn drop(&mut self) {
-        let _ = self.socket.close();
+        js::close(&self.socket);
     }
 }
 

@@ -5,6 +5,7 @@
 //! queued and handled next.
 
 use core::cell::{Cell, RefCell};
+use core::pin::Pin;
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
@@ -33,6 +34,8 @@ use crate::types::{ConnectionId, EffectId, TrackerId};
 const MAX_QUEUED_BYTES: usize = 8 << 20;
 /// Longest time a browser's timer can be set to.
 const MAX_TIMER_MS: f64 = 2_147_483_647.0;
+
+type EffectEnd = Result<EffectResult, EffectError>;
 
 /// Everything the engine owns.
 pub struct Driver {
@@ -526,7 +529,7 @@ impl Driver {
             Effect::Storage { info_hash, op } => {
                 self.storage.submit(info_hash, id, op, &self.me);
             }
-            Effect::Hash { chunks } => self.spawn(id, move |_| async move {
+            Effect::Hash { chunks } => self.spawn(id, async move {
                 hash::sha1_of_chunks(&chunks)
                     .await
                     .map(EffectResult::Hashed)
@@ -536,9 +539,8 @@ impl Driver {
                 records,
                 durability,
             } => match self.records.put(records, durability).transpose() {
-                Some(Ok(later)) => self.spawn(id, move |_| async move {
-                    let closed = || EffectError::Storage("the records were closed".to_owned());
-                    later.await.unwrap_or_else(|_| Err(closed()))?;
+                Some(Ok(durable)) => self.spawn(id, async move {
+                    durable.await?;
                     Ok(EffectResult::Done)
                 }),
                 Some(Err(error)) => self.input(Input::EffectDone {
@@ -562,34 +564,37 @@ impl Driver {
                         .map_err(EffectError::Signing),
                 });
             }
-            Effect::ReadAccount { account, word } => self.spawn(id, move |driver| async move {
-                let Some(vault) = driver.chain.clone() else {
-                    return Err(EffectError::Chain("payments are not configured".to_owned()));
+            Effect::ReadAccount { account, word } => {
+                let Some(driver) = self.me.upgrade() else {
+                    return;
                 };
-                if !driver.exit_delay_asked.replace(true) {
-                    let judged = chain::judge_exit_delay(Rc::downgrade(&driver));
-                    wasm_bindgen_futures::spawn_local(judged);
-                }
-                let state = chain::read_account(&driver, &vault, account, word)
-                    .await
-                    .map_err(EffectError::Chain)?;
-                let block_time = driver.block_time.get().max(state.timestamp);
-                driver.block_time.set(block_time);
-                Ok(EffectResult::Account(state))
-            }),
+                self.spawn(id, async move {
+                    let Some(vault) = driver.chain.clone() else {
+                        return Err(EffectError::Chain("payments are not configured".to_owned()));
+                    };
+                    if !driver.exit_delay_asked.replace(true) {
+                        let judged = chain::judge_exit_delay(Rc::downgrade(&driver));
+                        wasm_bindgen_futures::spawn_local(judged);
+                    }
+                    let state = chain::read_account(&driver, &vault, account, word)
+                        .await
+                        .map_err(EffectError::Chain)?;
+                    let block_time = driver.block_time.get().max(state.timestamp);
+                    driver.block_time.set(block_time);
+                    Ok(EffectResult::Account(state))
+                });
+            }
         }
     }
 
-    fn spawn<F, W>(&self, id: EffectId, work: W)
-    where
-        W: FnOnce(Rc<Driver>) -> F + 'static,
-        F: Future<Output = Result<EffectResult, EffectError>> + 'static,
-    {
+    fn spawn(&self, id: EffectId, work: impl Future<Output = EffectEnd> + 'static) {
         let Some(driver) = self.me.upgrade() else {
             return;
         };
+        // Boxed, so that what comes after the work is compiled once.
+        let work: Pin<Box<dyn Future<Output = EffectEnd>>> = Box::pin(work);
         wasm_bindgen_futures::spawn_local(async move {
-            let result = work(Rc::clone(&driver)).await;
+            let result = work.await;
             driver.input(Input::EffectDone { id, result });
         });
     }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use js_sys::{Promise, Uint8Array};
 use sha1::{Digest, Sha1};
-use wasm_bindgen::JsValue;
+use wasm_bindgen::{JsCast, JsValue};
 use web_sys::SubtleCrypto;
 
 use super::js;
@@ -26,18 +26,17 @@ pub async fn sha1_of_chunks(chunks: &[Bytes]) -> Result<[u8; 20], String> {
     for chunk in chunks {
         all.extend_from_slice(chunk);
     }
-    digested(subtle()?.digest_with_str_and_u8_array("SHA-1", &all)).await
+    digested(subtle().digest_with_str_and_u8_array("SHA-1", &all)).await
 }
 
 /// SHA-1 of a JS buffer, by the browser.
 pub async fn sha1_of_buffer(bytes: &Uint8Array) -> Result<[u8; 20], String> {
-    digested(subtle()?.digest_with_str_and_js_u8_array("SHA-1", bytes)).await
+    digested(subtle().digest_with_str_and_js_u8_array("SHA-1", bytes)).await
 }
 
 /// The browser's own cryptography.
-pub fn subtle() -> Result<SubtleCrypto, String> {
-    let crypto = js::worker().crypto().map_err(js::error_text)?;
-    Ok(crypto.subtle())
+pub fn subtle() -> SubtleCrypto {
+    js::field(&js::field(&js::worker(), "crypto"), "subtle").unchecked_into()
 }
 
 async fn digested(promise: Result<Promise, JsValue>) -> Result<[u8; 20], String> {

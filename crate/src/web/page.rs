@@ -261,7 +261,7 @@ impl Pages {
                     let answer = js::text(message, "v").ok_or_else(|| {
                         js::text(message, "message").unwrap_or_else(|| "no answer".to_owned())
                     });
-                    // Nobody waits any more: then it is of no use.
+                    // Fails where nobody waits any more.
                     let _ = asked.send(answer);
                 }
             }

@@ -48,15 +48,12 @@ pub struct Records {
     state: RefCell<State>,
 }
 
-/// Tells whether the database has what was put; ends unsaid when the records are closed.
-pub type Later = oneshot::Receiver<Result<(), EffectError>>;
-
 struct State {
     journal: Journal<OpfsFile>,
     /// In the journal, and newer than what the database has or is being given.
     gathered: Map<String, Option<Bytes>>,
     /// Who waits until the database has all up to a number.
-    waiting: Vec<(u64, oneshot::Sender<Result<(), EffectError>>)>,
+    waiting: Vec<(u64, oneshot::Sender<()>)>,
     work: WriteState,
     /// Why the last transaction failed.
     failed: Option<EffectError>,
@@ -139,8 +136,8 @@ impl Records {
         self: &Rc<Self>,
         batch: Batch,
         durability: Durability,
-    ) -> Result<Option<Later>, EffectError> {
-        let later = {
+    ) -> Result<Option<impl Future<Output = Result<(), EffectError>> + use<>>, EffectError> {
+        let durable = {
             let mut state = self.state.borrow_mut();
             if state.journal.size() > MOST_IN_JOURNAL
                 && let Some(error) = &state.failed
@@ -163,7 +160,16 @@ impl Records {
             })
         };
         self.gather();
-        Ok(later)
+        let records = Rc::clone(self);
+        Ok(durable.map(|durable| async move {
+            // A transaction that fails drops the sender.
+            durable.await.map_err(|_| records.why_failed())
+        }))
+    }
+
+    fn why_failed(&self) -> EffectError {
+        let failed = self.state.borrow().failed.clone();
+        failed.unwrap_or_else(|| EffectError::Storage("the records were not written".to_owned()))
     }
 
     /// Sees to it that what gathered comes into the database: at once if somebody waits.
@@ -200,23 +206,25 @@ impl Records {
             };
             let result = self.commit(number, &gathered).await;
             let mut state = self.state.borrow_mut();
-            match &result {
+            // Who came first waits for least.
+            let over = state.waiting.partition_point(|(until, _)| *until <= number);
+            let over = state.waiting.drain(..over);
+            match result {
                 Ok(()) => {
+                    for (_, sender) in over {
+                        // Fails where nobody waits any more.
+                        let _ = sender.send(());
+                    }
                     state.journal.cover(number);
                     state.failed = None;
                 }
                 Err(error) => {
-                    state.failed = Some(error.clone());
+                    drop(over);
+                    state.failed = Some(error);
                     for (key, value) in gathered {
                         state.gathered.entry(key).or_insert(value);
                     }
                 }
-            }
-            // Who came first waits for least.
-            let done = state.waiting.partition_point(|(until, _)| *until <= number);
-            for (_, sender) in state.waiting.drain(..done) {
-                // Fails where nobody waits any more.
-                let _ = sender.send(result.clone());
             }
             if state.waiting.is_empty() {
                 state.work = WriteState::Idle;
@@ -231,20 +239,12 @@ impl Records {
         number: u64,
         gathered: &Map<String, Option<Bytes>>,
     ) -> Result<(), EffectError> {
-        self.write(|transaction| {
-            let records = transaction.object_store(RECORDS)?;
-            for (key, value) in gathered.iter() {
-                let key = JsValue::from_str(key);
-                match value {
-                    Some(value) => records.put_with_key(&js::buffer(value), &key)?,
-                    None => records.delete(&key)?,
-                };
-            }
-            let own = transaction.object_store(KEYS)?;
-            own.put_with_key(&js::num(number), &COVERED.into())?;
-            Ok(())
-        })
-        .await
+        let buffer = |value: &Bytes| js::buffer(value).into();
+        let records: Vec<Change> = (gathered.iter())
+            .map(|(key, value)| (key.into(), value.as_ref().map(buffer)))
+            .collect();
+        let covered = (COVERED.into(), Some(js::num(number)));
+        self.write(&records, &[covered]).await
     }
 
     /// One of the edge's own values; `undefined` if it is not there.
@@ -259,27 +259,22 @@ impl Records {
 
     /// Puts one of the edge's own values.
     pub async fn put_own(&self, key: &str, value: &JsValue) -> Result<(), EffectError> {
-        self.put_all_own(&[(key.to_owned(), value.clone())]).await
+        let value = Some(value.clone());
+        self.write(&[], &[(key.into(), value)]).await
     }
 
     /// Puts some of the edge's own values, all or none.
     pub async fn put_all_own(&self, values: &[(String, JsValue)]) -> Result<(), EffectError> {
-        self.write(|transaction| {
-            let store = transaction.object_store(KEYS)?;
-            for (key, value) in values {
-                store.put_with_key(value, &JsValue::from_str(key))?;
-            }
-            Ok(())
-        })
-        .await
+        let own: Vec<Change> = (values.iter())
+            .map(|(key, value)| (key.into(), Some(value.clone())))
+            .collect();
+        self.write(&[], &own).await
     }
 
-    async fn write(
-        &self,
-        fill: impl FnOnce(&IdbTransaction) -> Result<(), JsValue>,
-    ) -> Result<(), EffectError> {
+    async fn write(&self, records: &[Change], own: &[Change]) -> Result<(), EffectError> {
         let transaction = self.begin().map_err(storage::failed)?;
-        if let Err(error) = fill(&transaction) {
+        let filled = fill(&transaction, RECORDS, records);
+        if let Err(error) = filled.and_then(|()| fill(&transaction, KEYS, own)) {
             let _ = transaction.abort();
             return Err(storage::failed(error));
         }
@@ -292,6 +287,20 @@ impl Records {
         let arguments = [stores.into(), "readwrite".into(), options];
         js::call(&self.database, "transaction", &arguments).map(JsCast::unchecked_into)
     }
+}
+
+/// What is put under a key, or `None` if it is deleted.
+type Change = (JsValue, Option<JsValue>);
+
+fn fill(transaction: &IdbTransaction, store: &str, changes: &[Change]) -> Result<(), JsValue> {
+    let store = transaction.object_store(store)?;
+    for (key, value) in changes {
+        match value {
+            Some(value) => store.put_with_key(value, key)?,
+            None => store.delete(key)?,
+        };
+    }
+    Ok(())
 }
 
 impl Drop for Records {

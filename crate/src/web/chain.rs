@@ -5,8 +5,8 @@
 use std::rc::{Rc, Weak};
 
 use alloy_primitives::{Address, B256, U256, uint};
-use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{RequestInit, Response};
+use gloo_timers::future::TimeoutFuture;
+use wasm_bindgen::JsValue;
 
 use super::driver::Driver;
 use super::{hex, js};
@@ -21,7 +21,7 @@ const RPC_TIMEOUT_MS: f64 = 15_000.0;
 /// A vault that a deposit may leave sooner is not sold at: a seller redeems an hour before, and may be away for hours.
 const LEAST_EXIT_DELAY_SECONDS: U256 = uint!(86_400_U256);
 /// The chain is asked for it again after this.
-const EXIT_DELAY_RETRY_MS: i32 = 30_000;
+const EXIT_DELAY_RETRY_MS: u32 = 30_000;
 
 /// Where the vault is and how it is read without a wallet.
 #[derive(Clone, Debug)]
@@ -80,7 +80,7 @@ pub async fn judge_exit_delay(driver: Weak<Driver>) {
             return;
         }
         drop(driver);
-        js::sleep(EXIT_DELAY_RETRY_MS).await;
+        TimeoutFuture::new(EXIT_DELAY_RETRY_MS).await;
     }
 }
 
@@ -105,31 +105,31 @@ async fn call(driver: &Rc<Driver>, chain: &Chain, data: &[u8]) -> Result<Vec<u8>
 }
 
 async fn call_rpc(url: &str, to: &str, data: &str) -> Result<String, String> {
-    let failed = |e: JsValue| format!("the RPC could not be reached: {}", js::error_text(&e));
     let body = format!(
         r#"{{"jsonrpc":"2.0","id":1,"method":"eth_call","params":[{{"to":"{to}","data":"{data}"}},"latest"]}}"#
     );
-    let request = RequestInit::new();
-    request.set_method("POST");
-    request.set_body(&JsValue::from_str(&body));
-    js::set(
-        &request,
-        "headers",
-        &js::object(&[("content-type", JsValue::from_str("application/json"))]),
-    );
+    let headers = js::object(&[("content-type", "application/json".into())]);
+    let request = js::object(&[
+        ("method", "POST".into()),
+        ("headers", headers),
+        ("body", body.into()),
+    ]);
     let abort = js::field(&js_sys::global(), "AbortSignal");
     if let Ok(signal) = js::call(&abort, "timeout", &[JsValue::from_f64(RPC_TIMEOUT_MS)]) {
         js::set(&request, "signal", &signal);
     }
-    let response: Response = js::settled(&js::worker().fetch_with_str_and_init(url, &request))
-        .await
-        .map_err(failed)?
-        .unchecked_into();
-    let answer = js::settled(&response.json().map_err(failed)?.into())
-        .await
-        .map_err(failed)?;
+    let answer = fetch_json(url, request).await.map_err(|error| {
+        let why = js::error_text(error);
+        format!("the RPC could not be reached: {why}")
+    })?;
     js::text(&answer, "result").ok_or_else(|| {
         let error = js::field(&answer, "error");
-        format!("the RPC refused: {}", js::error_text(&error))
+        format!("the RPC refused: {}", js::error_text(error))
     })
+}
+
+async fn fetch_json(url: &str, request: JsValue) -> Result<JsValue, JsValue> {
+    let fetching = js::call(&js::worker(), "fetch", &[url.into(), request])?;
+    let response = js::settled(&fetching).await?;
+    js::settled(&js::call(&response, "json", &[])?).await
 }

@@ -7,7 +7,7 @@ use core::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
-use wasm_bindgen::closure::Closure;
+use gloo_events::EventListener;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{MessageEvent, MessagePort, RtcDataChannel, RtcDataChannelState, RtcDataChannelType};
 
@@ -92,7 +92,7 @@ impl Channel {
             Channel::Transferred(channel) => channel
                 .channel
                 .send_with_u8_array(message)
-                .map_err(|e| js::error_text(&e)),
+                .map_err(js::error_text),
             Channel::Bridged(bridge) => bridge.send(message),
         }
     }
@@ -103,15 +103,17 @@ impl Channel {
             return None;
         };
         let buffered = channel.channel.buffered_amount();
-        (buffered <= channel.channel.buffered_amount_low_threshold()).then(|| u64::from(buffered))
+        (buffered <= channel.low_water.get()).then(|| u64::from(buffered))
     }
 
     /// Where [`ChannelEvent::Drained`] is reported.
     pub fn set_low_water(&self, bytes: u64) {
         match self {
-            Channel::Transferred(channel) => channel
-                .channel
-                .set_buffered_amount_low_threshold(u32::try_from(bytes).unwrap_or(u32::MAX)),
+            Channel::Transferred(channel) => {
+                let low_water = u32::try_from(bytes).unwrap_or(u32::MAX);
+                channel.low_water.set(low_water);
+                (channel.channel).set_buffered_amount_low_threshold(low_water);
+            }
             Channel::Bridged(bridge) => {
                 let message = js::object(&[("lowWater", js::num(bytes))]);
                 // A port never refuses a plain object.
@@ -124,42 +126,41 @@ impl Channel {
 /// A channel that lives in this worker.
 pub struct Transferred {
     channel: RtcDataChannel,
-    _on_message: Closure<dyn FnMut(MessageEvent)>,
-    _on_open: Closure<dyn FnMut()>,
-    _on_error: Closure<dyn FnMut(JsValue)>,
-    _on_close: Closure<dyn FnMut()>,
-    _on_low: Closure<dyn FnMut()>,
+    /// What the channel was told, so that it is not asked for it after each batch.
+    low_water: Cell<u32>,
+    _listeners: [EventListener; 5],
 }
 
 impl Transferred {
     fn new(channel: RtcDataChannel, connection: ConnectionId, driver: &Weak<Driver>) -> Self {
         let report = reporter(connection, driver);
         channel.set_binary_type(RtcDataChannelType::Arraybuffer);
-        let on_message = Closure::<dyn FnMut(MessageEvent)>::new({
+        let on_message = EventListener::new(&channel, "message", {
             let report = report.clone();
-            move |event: MessageEvent| match js::bytes(&event.data(), MAX_MESSAGE) {
-                Some(bytes) => report(ChannelEvent::Message(bytes)),
-                None => report(ChannelEvent::Closed(
-                    "the peer sent text or an oversized message".to_owned(),
-                )),
+            move |event| {
+                let event: &MessageEvent = event.unchecked_ref();
+                match js::bytes(&event.data(), MAX_MESSAGE) {
+                    Some(bytes) => report(ChannelEvent::Message(bytes)),
+                    None => report(ChannelEvent::Closed(
+                        "the peer sent text or an oversized message".to_owned(),
+                    )),
+                }
             }
         });
         // Chromium may bring messages before this; the driver keeps them until then.
-        let on_open = Closure::<dyn FnMut()>::new({
+        let on_open = EventListener::new(&channel, "open", {
             let report = report.clone();
-            move || report(ChannelEvent::Open)
+            move |_| report(ChannelEvent::Open)
         });
         // `error` is always followed by `close`, and alone says why.
         let why = Rc::new(RefCell::new(None));
-        let on_error = Closure::<dyn FnMut(JsValue)>::new({
+        let on_error = EventListener::new(&channel, "error", {
             let why = Rc::clone(&why);
-            move |event: JsValue| {
-                *why.borrow_mut() = Some(js::error_text(&js::field(&event, "error")))
-            }
+            move |event| *why.borrow_mut() = Some(js::error_text(js::field(event, "error")))
         });
-        let on_close = Closure::<dyn FnMut()>::new({
+        let on_close = EventListener::new(&channel, "close", {
             let report = report.clone();
-            move || {
+            move |_| {
                 let why = why
                     .borrow_mut()
                     .take()
@@ -169,41 +170,28 @@ impl Transferred {
                 )));
             }
         });
-        let on_low = Closure::<dyn FnMut()>::new({
-            let (channel, report) = (channel.clone(), report.clone());
-            move || report(ChannelEvent::Drained(u64::from(channel.buffered_amount())))
+        let on_low = EventListener::new(&channel, "bufferedamountlow", {
+            let channel = channel.clone();
+            move |_| report(ChannelEvent::Drained(u64::from(channel.buffered_amount())))
         });
-        channel.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-        channel.set_onopen(Some(on_open.as_ref().unchecked_ref()));
-        channel.set_onerror(Some(on_error.as_ref().unchecked_ref()));
-        channel.set_onclose(Some(on_close.as_ref().unchecked_ref()));
-        channel.set_onbufferedamountlow(Some(on_low.as_ref().unchecked_ref()));
         Transferred {
             channel,
-            _on_message: on_message,
-            _on_open: on_open,
-            _on_error: on_error,
-            _on_close: on_close,
-            _on_low: on_low,
+            low_water: Cell::new(0),
+            _listeners: [on_message, on_open, on_error, on_close, on_low],
         }
     }
 }
 
 impl Drop for Transferred {
     fn drop(&mut self) {
-        self.channel.set_onmessage(None);
-        self.channel.set_onopen(None);
-        self.channel.set_onerror(None);
-        self.channel.set_onclose(None);
-        self.channel.set_onbufferedamountlow(None);
-        self.channel.close();
+        js::close(&self.channel);
     }
 }
 
 /// A port to the page's bridge (`www/npm/src/bridge.ts`).
 pub struct Bridged {
     port: MessagePort,
-    _on_message: Closure<dyn FnMut(MessageEvent)>,
+    _on_message: EventListener,
     /// Bytes posted to the page so far; the page tells how many of them it has handed to the channel.
     posted: Rc<Cell<u64>>,
 }
@@ -212,10 +200,9 @@ impl Bridged {
     fn new(port: MessagePort, connection: ConnectionId, driver: &Weak<Driver>) -> Self {
         let report = reporter(connection, driver);
         let posted = Rc::new(Cell::new(0u64));
-        let on_message = Closure::<dyn FnMut(MessageEvent)>::new({
+        let on_message = js::listen(&port, {
             let posted = Rc::clone(&posted);
-            move |event: MessageEvent| {
-                let data = event.data();
+            move |data| {
                 if let Some(bytes) = js::bytes(&data, MAX_MESSAGE) {
                     report(ChannelEvent::Message(bytes));
                 } else if let Some(word) = data.as_string() {
@@ -232,7 +219,6 @@ impl Bridged {
                 }
             }
         });
-        port.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         Bridged {
             port,
             _on_message: on_message,
@@ -242,18 +228,17 @@ impl Bridged {
 
     fn send(&mut self, message: &[u8]) -> Result<(), String> {
         self.posted.set(self.posted.get() + message.len() as u64);
-        let buffer = js::buffer(message).buffer();
+        let buffer = JsValue::from(js::buffer(message).buffer());
         self.port
-            .post_message_with_transferable(&buffer, &js_sys::Array::of1(&buffer))
-            .map_err(|e| js::error_text(&e))
+            .post_message_with_transferable(&buffer, &js::list(core::slice::from_ref(&buffer)))
+            .map_err(js::error_text)
     }
 }
 
 impl Drop for Bridged {
     fn drop(&mut self) {
-        self.port.set_onmessage(None);
         let _ = self.port.post_message(&JsValue::from_str("close"));
-        self.port.close();
+        js::close(&self.port);
     }
 }
 

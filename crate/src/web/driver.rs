@@ -5,13 +5,14 @@
 //! queued and handled next.
 
 use core::cell::{Cell, RefCell};
+use core::pin::Pin;
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
 use alloy_primitives::keccak256;
 use bytes::Bytes;
-use wasm_bindgen::closure::Closure;
-use wasm_bindgen::{JsCast, JsValue};
+use gloo_timers::callback::Timeout;
+use wasm_bindgen::JsValue;
 
 use super::chain::{self, Chain};
 use super::data_channel::{Channel, ChannelEvent};
@@ -34,6 +35,8 @@ const MAX_QUEUED_BYTES: usize = 8 << 20;
 /// Longest time a browser's timer can be set to.
 const MAX_TIMER_MS: f64 = 2_147_483_647.0;
 
+type EffectEnd = Result<EffectResult, EffectError>;
+
 /// Everything the engine owns.
 pub struct Driver {
     me: Weak<Driver>,
@@ -42,8 +45,7 @@ pub struct Driver {
     queued_bytes: Cell<usize>,
     running: Cell<bool>,
     core_deadline: Cell<Timestamp>,
-    timer: Cell<Option<(i32, Timestamp)>>,
-    on_timer: RefCell<Option<Closure<dyn FnMut()>>>,
+    timer: RefCell<Option<(Timeout, Timestamp)>>,
     connections: RefCell<Map<ConnectionId, Connection>>,
     trackers: RefCell<Map<TrackerId, TrackerSocket>>,
     /// Connections sent to in this batch of outputs.
@@ -131,15 +133,14 @@ impl Edge for &Driver {
 impl Driver {
     /// A driver that waits for its first input.
     pub fn new(parts: Parts) -> Rc<Driver> {
-        let driver = Rc::new_cyclic(|me: &Weak<Driver>| Driver {
+        Rc::new_cyclic(|me: &Weak<Driver>| Driver {
             me: Weak::clone(me),
             core: RefCell::new(parts.core),
             queue: RefCell::default(),
             queued_bytes: Cell::new(0),
             running: Cell::new(false),
             core_deadline: Cell::new(Timestamp::NEVER),
-            timer: Cell::new(None),
-            on_timer: RefCell::new(None),
+            timer: RefCell::new(None),
             connections: RefCell::default(),
             trackers: RefCell::default(),
             sent_to: RefCell::default(),
@@ -152,17 +153,7 @@ impl Driver {
             block_time: Cell::new(0),
             pages: Pages::new(Weak::clone(me)),
             streams: Streams::new(Weak::clone(me)),
-        });
-        let on_timer = Closure::<dyn FnMut()>::new({
-            let me = Rc::downgrade(&driver);
-            move || {
-                if let Some(driver) = me.upgrade() {
-                    driver.handle_timer();
-                }
-            }
-        });
-        *driver.on_timer.borrow_mut() = Some(on_timer);
-        driver
+        })
     }
 
     /// The clock: monotonic, from the Unix epoch.
@@ -394,7 +385,7 @@ impl Driver {
     }
 
     fn handle_timer(&self) {
-        self.timer.set(None);
+        self.timer.replace(None);
         let now = Driver::now();
         self.streams.close_idle(now);
         if now >= self.core_deadline.get() {
@@ -406,24 +397,23 @@ impl Driver {
 
     /// Sets the timer, unless it will go off early enough: then it is set anew when it does.
     fn arm(&self, at: Timestamp) {
-        if at == Timestamp::NEVER || self.timer.get().is_some_and(|(_, armed)| armed <= at) {
+        if at == Timestamp::NEVER
+            || self
+                .timer
+                .borrow()
+                .as_ref()
+                .is_some_and(|(_, armed)| *armed <= at)
+        {
             return;
-        }
-        if let Some((id, _)) = self.timer.take() {
-            js::worker().clear_timeout_with_handle(id);
         }
         let milliseconds = (at.since(Driver::now()).as_micros() as f64 / 1_000.0).ceil();
-        let on_timer = self.on_timer.borrow();
-        let Some(on_timer) = on_timer.as_ref() else {
-            return;
-        };
-        let set = js::worker().set_timeout_with_callback_and_timeout_and_arguments_0(
-            on_timer.as_ref().unchecked_ref(),
-            milliseconds.min(MAX_TIMER_MS) as i32,
-        );
-        if let Ok(id) = set {
-            self.timer.set(Some((id, at)));
-        }
+        let me = Weak::clone(&self.me);
+        let timer = Timeout::new(milliseconds.min(MAX_TIMER_MS) as u32, move || {
+            if let Some(driver) = me.upgrade() {
+                driver.handle_timer();
+            }
+        });
+        self.timer.replace(Some((timer, at)));
     }
 
     fn carry_out_one(&self, output: Output) {
@@ -539,7 +529,7 @@ impl Driver {
             Effect::Storage { info_hash, op } => {
                 self.storage.submit(info_hash, id, op, &self.me);
             }
-            Effect::Hash { chunks } => self.spawn(id, move |_| async move {
+            Effect::Hash { chunks } => self.spawn(id, async move {
                 hash::sha1_of_chunks(&chunks)
                     .await
                     .map(EffectResult::Hashed)
@@ -549,8 +539,9 @@ impl Driver {
                 records,
                 durability,
             } => match self.records.put(records, durability).transpose() {
-                Some(Ok(later)) => self.spawn(id, move |_| async move {
-                    later.await.map(|()| EffectResult::Done)
+                Some(Ok(durable)) => self.spawn(id, async move {
+                    durable.await?;
+                    Ok(EffectResult::Done)
                 }),
                 Some(Err(error)) => self.input(Input::EffectDone {
                     id,
@@ -573,44 +564,39 @@ impl Driver {
                         .map_err(EffectError::Signing),
                 });
             }
-            Effect::ReadAccount { account, word } => self.spawn(id, move |driver| async move {
-                let Some(vault) = driver.chain.clone() else {
-                    return Err(EffectError::Chain("payments are not configured".to_owned()));
+            Effect::ReadAccount { account, word } => {
+                let Some(driver) = self.me.upgrade() else {
+                    return;
                 };
-                if !driver.exit_delay_asked.replace(true) {
-                    let judged = chain::judge_exit_delay(Rc::downgrade(&driver));
-                    wasm_bindgen_futures::spawn_local(judged);
-                }
-                let state = chain::read_account(&driver, &vault, account, word)
-                    .await
-                    .map_err(EffectError::Chain)?;
-                let block_time = driver.block_time.get().max(state.timestamp);
-                driver.block_time.set(block_time);
-                Ok(EffectResult::Account(state))
-            }),
+                self.spawn(id, async move {
+                    let Some(vault) = driver.chain.clone() else {
+                        return Err(EffectError::Chain("payments are not configured".to_owned()));
+                    };
+                    if !driver.exit_delay_asked.replace(true) {
+                        let judged = chain::judge_exit_delay(Rc::downgrade(&driver));
+                        wasm_bindgen_futures::spawn_local(judged);
+                    }
+                    let state = chain::read_account(&driver, &vault, account, word)
+                        .await
+                        .map_err(EffectError::Chain)?;
+                    let block_time = driver.block_time.get().max(state.timestamp);
+                    driver.block_time.set(block_time);
+                    Ok(EffectResult::Account(state))
+                });
+            }
         }
     }
 
-    fn spawn<F, W>(&self, id: EffectId, work: W)
-    where
-        W: FnOnce(Rc<Driver>) -> F + 'static,
-        F: Future<Output = Result<EffectResult, EffectError>> + 'static,
-    {
+    fn spawn(&self, id: EffectId, work: impl Future<Output = EffectEnd> + 'static) {
         let Some(driver) = self.me.upgrade() else {
             return;
         };
+        // Boxed, so that what comes after the work is compiled once.
+        let work: Pin<Box<dyn Future<Output = EffectEnd>>> = Box::pin(work);
         wasm_bindgen_futures::spawn_local(async move {
-            let result = work(Rc::clone(&driver)).await;
+            let result = work.await;
             driver.input(Input::EffectDone { id, result });
         });
-    }
-}
-
-impl Drop for Driver {
-    fn drop(&mut self) {
-        if let Some((id, _)) = self.timer.take() {
-            js::worker().clear_timeout_with_handle(id);
-        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use bytes::Bytes;
 use wasm_bindgen::prelude::wasm_bindgen;
-use wasm_bindgen::{JsCast, JsValue};
+use wasm_bindgen::{JsCast, JsError, JsValue};
 use web_sys::MessagePort;
 
 use super::chain::Chain;
@@ -45,9 +45,7 @@ impl Engine {
                 ("text", info.to_string().into()),
             ]));
         }));
-        let driver = start(&config)
-            .await
-            .map_err(|text| JsValue::from(js_sys::Error::new(&text)))?;
+        let driver = start(&config).await.map_err(|text| JsError::new(&text))?;
         Ok(Engine { driver })
     }
 

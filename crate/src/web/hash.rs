@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use js_sys::{Promise, Uint8Array};
 use sha1::{Digest, Sha1};
-use wasm_bindgen::JsValue;
+use wasm_bindgen::{JsCast, JsValue};
 use web_sys::SubtleCrypto;
 
 use super::js;
@@ -26,23 +26,22 @@ pub async fn sha1_of_chunks(chunks: &[Bytes]) -> Result<[u8; 20], String> {
     for chunk in chunks {
         all.extend_from_slice(chunk);
     }
-    digested(subtle()?.digest_with_str_and_u8_array("SHA-1", &all)).await
+    digested(subtle().digest_with_str_and_u8_array("SHA-1", &all)).await
 }
 
 /// SHA-1 of a JS buffer, by the browser.
 pub async fn sha1_of_buffer(bytes: &Uint8Array) -> Result<[u8; 20], String> {
-    digested(subtle()?.digest_with_str_and_js_u8_array("SHA-1", bytes)).await
+    digested(subtle().digest_with_str_and_js_u8_array("SHA-1", bytes)).await
 }
 
-fn subtle() -> Result<SubtleCrypto, String> {
-    let crypto = js::worker().crypto().map_err(|e| js::error_text(&e))?;
-    Ok(crypto.subtle())
+/// The browser's own cryptography.
+pub fn subtle() -> SubtleCrypto {
+    js::field(&js::field(&js::worker(), "crypto"), "subtle").unchecked_into()
 }
 
 async fn digested(promise: Result<Promise, JsValue>) -> Result<[u8; 20], String> {
-    let failed = |e| js::error_text(&e);
-    let promise = promise.map_err(failed)?;
-    let digest = js::settled(&promise).await.map_err(failed)?;
+    let promise = promise.map_err(js::error_text)?;
+    let digest = js::settled(&promise).await.map_err(js::error_text)?;
     js::bytes(&digest, 20)
         .and_then(|bytes| bytes.as_ref().try_into().ok())
         .ok_or_else(|| "the browser's SHA-1 has a wrong length".to_owned())

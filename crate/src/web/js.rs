@@ -2,22 +2,26 @@
 //!
 //! What a page sends is untrusted: a missing or mistyped field reads as `None`, never as a panic.
 
-use core::cell::RefCell;
-use core::future::Future;
-use core::pin::Pin;
-use core::task::{Context, Poll, Waker};
-use std::rc::Rc;
-
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
+use gloo_events::EventListener;
 use js_sys::{Array, ArrayBuffer, BigInt, Function, Object, Promise, Reflect, Uint8Array};
-use wasm_bindgen::closure::Closure;
+use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{DedicatedWorkerGlobalScope, DomException};
+use web_sys::{DedicatedWorkerGlobalScope, MessageEvent, MessagePort};
 
 /// The most bytes taken from one value a page sends (a .torrent file).
 pub const MAX_BYTES_FROM_PAGE: u32 = 32 << 20;
+
+/// Hears the messages of a port of ours, which begin to come now.
+pub fn listen(port: &MessagePort, mut hear: impl FnMut(JsValue) + 'static) -> EventListener {
+    let listener = EventListener::new(port, "message", move |event| {
+        hear(event.unchecked_ref::<MessageEvent>().data());
+    });
+    port.start();
+    listener
+}
 
 /// The worker we run in.
 pub fn worker() -> DedicatedWorkerGlobalScope {
@@ -112,13 +116,15 @@ pub fn buffer(bytes: &[u8]) -> Uint8Array {
 }
 
 /// What a thrown value says: the only conversion of a JS error.
-pub fn error_text(error: &JsValue) -> String {
-    if let Some(exception) = error.dyn_ref::<DomException>() {
-        return format!("{}: {}", exception.name(), exception.message());
-    }
-    text(error, "message")
+pub fn error_text(error: JsValue) -> String {
+    let message = text(&error, "message")
         .or_else(|| error.as_string())
-        .unwrap_or_else(|| "unknown error".to_owned())
+        .unwrap_or_else(|| "unknown error".to_owned());
+    // Only a DOMException has a code, and only its name says more than its message.
+    match (number(&error, "code"), text(&error, "name")) {
+        (Some(_), Some(name)) => format!("{name}: {message}"),
+        _ => message,
+    }
 }
 
 /// Whether a thrown value is a DOMException of that name.
@@ -126,122 +132,36 @@ pub fn is_error(error: &JsValue, name: &str) -> bool {
     text(error, "name").as_deref() == Some(name)
 }
 
-/// Calls a method by name: for options that web-sys does not type.
+/// A list of these values.
+pub fn list(values: &[JsValue]) -> Array {
+    let list = Array::new();
+    for value in values {
+        list.push(value);
+    }
+    list
+}
+
+/// Calls a method by name: for what web-sys does not type, and for what is called so rarely that its binding would weigh
+/// more than the name.
 pub fn call(object: &JsValue, method: &str, arguments: &[JsValue]) -> Result<JsValue, JsValue> {
     let function: Function = field(object, method).dyn_into()?;
-    let list = Array::new();
-    for argument in arguments {
-        list.push(argument);
-    }
-    function.apply(object, &list)
+    function.apply(object, &list(arguments))
+}
+
+#[wasm_bindgen]
+extern "C" {
+    type Closes;
+
+    #[wasm_bindgen(method)]
+    fn close(this: &Closes);
+}
+
+/// Closes whatever can be closed.
+pub fn close(what: &JsValue) {
+    what.unchecked_ref::<Closes>().close();
 }
 
 /// Waits for a promise.
-pub async fn settled(promise: &JsValue) -> Result<JsValue, JsValue> {
-    JsFuture::from(Promise::resolve(promise)).await
-}
-
-/// A value that a callback will bring once: how event-style APIs are awaited.
-pub struct Later<T> {
-    state: Rc<RefCell<LaterState<T>>>,
-}
-
-/// The other end of a [`Later`].
-pub struct Bring<T> {
-    state: Rc<RefCell<LaterState<T>>>,
-}
-
-struct LaterState<T> {
-    value: Option<T>,
-    waker: Option<Waker>,
-}
-
-/// A [`Later`] and what fulfils it.
-pub fn later<T>() -> (Bring<T>, Later<T>) {
-    let state = Rc::new(RefCell::new(LaterState {
-        value: None,
-        waker: None,
-    }));
-    (
-        Bring {
-            state: Rc::clone(&state),
-        },
-        Later { state },
-    )
-}
-
-impl<T> Clone for Bring<T> {
-    fn clone(&self) -> Self {
-        Bring {
-            state: Rc::clone(&self.state),
-        }
-    }
-}
-
-impl<T> Bring<T> {
-    /// Fulfils it; what comes after the first value changes nothing.
-    pub fn bring(&self, value: T) {
-        let waker = {
-            let mut state = self.state.borrow_mut();
-            if state.value.is_none() {
-                state.value = Some(value);
-            }
-            state.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
-impl<T> Future for Later<T> {
-    type Output = T;
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<T> {
-        let mut state = self.state.borrow_mut();
-        match state.value.take() {
-            Some(value) => Poll::Ready(value),
-            None => {
-                state.waker = Some(context.waker().clone());
-                Poll::Pending
-            }
-        }
-    }
-}
-
-/// A timer that runs out once; dropping it stops it.
-pub struct Timeout {
-    id: i32,
-    _closure: Closure<dyn FnMut()>,
-}
-
-impl Timeout {
-    /// Calls back after this many milliseconds; `None` if the worker is closing.
-    pub fn new(milliseconds: i32, callback: impl FnMut() + 'static) -> Option<Timeout> {
-        let closure = Closure::<dyn FnMut()>::new(callback);
-        let id = worker()
-            .set_timeout_with_callback_and_timeout_and_arguments_0(
-                closure.as_ref().unchecked_ref(),
-                milliseconds,
-            )
-            .ok()?;
-        Some(Timeout {
-            id,
-            _closure: closure,
-        })
-    }
-}
-
-impl Drop for Timeout {
-    fn drop(&mut self) {
-        worker().clear_timeout_with_handle(self.id);
-    }
-}
-
-/// Waits that long.
-pub async fn sleep(milliseconds: i32) {
-    let (bring, later) = later::<()>();
-    let timer = Timeout::new(milliseconds, move || bring.bring(()));
-    if timer.is_some() {
-        later.await;
-    }
+pub fn settled(promise: &JsValue) -> JsFuture {
+    JsFuture::from(Promise::resolve(promise))
 }

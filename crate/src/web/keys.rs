@@ -12,11 +12,12 @@ use core::cell::{Cell, RefCell};
 
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
-use js_sys::{Array, Object, Uint8Array};
+use js_sys::{Object, Uint8Array};
 use k256::ecdsa::SigningKey;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{CryptoKey, SubtleCrypto};
+use web_sys::{Crypto, CryptoKey};
 
+use super::hash::subtle;
 use super::js;
 use super::records::Records;
 use crate::io::Signature;
@@ -51,13 +52,14 @@ impl Keys {
     /// Loads the keys, making and storing what lacks. `account` names the vault and chain that the
     /// session key is for: a session key is fixed per account. `seen` is the greatest number of a start that the page knows.
     pub async fn open(records: &Records, account: &str, seen: Option<u64>) -> Result<Keys, String> {
-        let generation = begin(records, seen.unwrap_or(0)).await?;
-        let wrap = wrapping_key(records).await?;
+        let mut own = records.all_own().await?;
+        let generation = begin(records, &mut own, seen.unwrap_or(0)).await?;
+        let wrap = wrapping_key(records, &own).await?;
         let session_record = format!("{SESSION}{account}");
-        let session = stored_or_new(records, &wrap, &session_record).await?;
-        let payee = stored_or_new(records, &wrap, "payee").await?;
-        let mark = stored_bytes(records, &format!("{BEHIND}{session_record}")).await?;
-        let behind = mark.is_some() && mark == stored_bytes(records, &session_record).await?;
+        let session = stored_or_new(records, &own, &wrap, &session_record).await?;
+        let payee = stored_or_new(records, &own, &wrap, "payee").await?;
+        let mark = bytes(stored(&own, &format!("{BEHIND}{session_record}")));
+        let behind = mark.is_some() && mark == bytes(stored(&own, &session_record));
         Ok(Keys {
             wrap,
             session: RefCell::new(session),
@@ -136,51 +138,62 @@ fn address(key: &SigningKey) -> Address {
     Address::from_raw_public_key(&point.as_bytes()[1..])
 }
 
+/// What the edge has stored for itself, by name.
+type Own = [(String, JsValue)];
+
+/// The value of that name; of several the last one counts.
+fn stored<'a>(own: &'a Own, name: &str) -> Option<&'a JsValue> {
+    let named = own.iter().rfind(|(stored, _)| stored == name);
+    named.map(|(_, value)| value)
+}
+
 /// Numbers this start. `seen`: what the page knows of earlier ones; where that is more than the database does, the session
 /// keys that it holds are marked.
-async fn begin(records: &Records, seen: u64) -> Result<u64, String> {
-    let own = records.all_own().await?;
-    let stored = (own.iter().find(|(name, _)| name == GENERATION))
-        .and_then(|(_, number)| number.as_f64())
+async fn begin(
+    records: &Records,
+    own: &mut Vec<(String, JsValue)>,
+    seen: u64,
+) -> Result<u64, String> {
+    let stored = stored(own, GENERATION)
+        .and_then(JsValue::as_f64)
         .map_or(0, |number| number as u64);
     let generation = stored.max(seen).saturating_add(1);
     let mut news = vec![(GENERATION.to_owned(), js::num(generation))];
     if seen > stored {
-        let keys = own
-            .into_iter()
-            .filter(|(name, _)| name.starts_with(SESSION));
-        news.extend(keys.map(|(name, key)| (format!("{BEHIND}{name}"), key)));
+        let keys = own.iter().filter(|(name, _)| name.starts_with(SESSION));
+        news.extend(keys.map(|(name, key)| (format!("{BEHIND}{name}"), key.clone())));
     }
     // Durable before a page hears of it: a loss of power never makes the database look restored.
     records
         .put_all_own(&news)
         .await
         .map_err(|e| e.to_string())?;
+    own.extend(news);
     Ok(generation)
 }
 
-async fn stored_bytes(records: &Records, name: &str) -> Result<Option<Bytes>, String> {
-    let stored = records.load_own(name).await?;
-    Ok(js::bytes(&stored, MAX_STORED_LEN))
+fn bytes(stored: Option<&JsValue>) -> Option<Bytes> {
+    js::bytes(stored?, MAX_STORED_LEN)
 }
 
 async fn stored_or_new(
     records: &Records,
+    own: &Own,
     wrap: &CryptoKey,
     name: &str,
 ) -> Result<SigningKey, String> {
-    let stored = records.load_own(name).await?;
-    if stored.is_undefined() {
+    let stored = stored(own, name);
+    if stored.is_none() {
         return make(records, wrap, name).await;
     }
     // Whatever is there is not written over: a later version may store keys in another form.
-    let stored = js::bytes(&stored, MAX_STORED_LEN).ok_or_else(|| damaged(name))?;
+    let stored = bytes(stored).ok_or_else(|| damaged(name))?;
     let (nonce, sealed) = stored
         .split_at_checked(NONCE_LEN)
         .ok_or_else(|| damaged(name))?;
-    let plain = subtle()?
+    let plain = subtle()
         .decrypt_with_object_and_u8_array(&gcm(nonce), wrap, sealed)
-        .map_err(|e| js::error_text(&e))?;
+        .map_err(js::error_text)?;
     let plain = js::settled(&plain).await.map_err(|_| damaged(name))?;
     let plain = js::bytes(&plain, SECRET_LEN as u32).ok_or_else(|| damaged(name))?;
     SigningKey::from_slice(&plain).map_err(|_| damaged(name))
@@ -198,10 +211,10 @@ async fn make(records: &Records, wrap: &CryptoKey, name: &str) -> Result<Signing
     };
     let mut nonce = [0u8; NONCE_LEN];
     fill_random(&mut nonce)?;
-    let sealed = subtle()?
+    let sealed = subtle()
         .encrypt_with_object_and_u8_array(&gcm(&nonce), wrap, &secret)
-        .map_err(|e| js::error_text(&e))?;
-    let sealed = js::settled(&sealed).await.map_err(|e| js::error_text(&e))?;
+        .map_err(js::error_text)?;
+    let sealed = js::settled(&sealed).await.map_err(js::error_text)?;
     let sealed =
         js::bytes(&sealed, MAX_STORED_LEN).ok_or("the browser's AES-GCM answered nonsense")?;
     let stored = [&nonce[..], &sealed].concat();
@@ -212,21 +225,20 @@ async fn make(records: &Records, wrap: &CryptoKey, name: &str) -> Result<Signing
     Ok(key)
 }
 
-async fn wrapping_key(records: &Records) -> Result<CryptoKey, String> {
-    let stored = records.load_own(WRAP).await?;
-    if !stored.is_undefined() {
-        return Ok(stored.unchecked_into());
+async fn wrapping_key(records: &Records, own: &Own) -> Result<CryptoKey, String> {
+    if let Some(stored) = stored(own, WRAP) {
+        return Ok(stored.clone().unchecked_into());
     }
     let algorithm: Object = js::object(&[
         ("name", JsValue::from_str("AES-GCM")),
         ("length", JsValue::from_f64(256.0)),
     ])
     .unchecked_into();
-    let usages = Array::of2(&JsValue::from_str("encrypt"), &JsValue::from_str("decrypt"));
-    let made = subtle()?
+    let usages = js::list(&["encrypt".into(), "decrypt".into()]);
+    let made = subtle()
         .generate_key_with_object(&algorithm, false, &usages)
-        .map_err(|e| js::error_text(&e))?;
-    let key = js::settled(&made).await.map_err(|e| js::error_text(&e))?;
+        .map_err(js::error_text)?;
+    let key = js::settled(&made).await.map_err(js::error_text)?;
     records
         .put_own(WRAP, &key)
         .await
@@ -236,11 +248,11 @@ async fn wrapping_key(records: &Records) -> Result<CryptoKey, String> {
 
 /// Entropy from the browser's cryptographic source.
 pub fn fill_random(bytes: &mut [u8]) -> Result<(), String> {
-    js::worker()
-        .crypto()
-        .and_then(|crypto| crypto.get_random_values_with_u8_array(bytes))
+    let crypto: Crypto = js::field(&js::worker(), "crypto").unchecked_into();
+    crypto
+        .get_random_values_with_u8_array(bytes)
         .map(|_| ())
-        .map_err(|e| js::error_text(&e))
+        .map_err(js::error_text)
 }
 
 fn gcm(nonce: &[u8]) -> Object {
@@ -249,11 +261,6 @@ fn gcm(nonce: &[u8]) -> Object {
         ("iv", Uint8Array::from(nonce).into()),
     ])
     .unchecked_into()
-}
-
-fn subtle() -> Result<SubtleCrypto, String> {
-    let crypto = js::worker().crypto().map_err(|e| js::error_text(&e))?;
-    Ok(crypto.subtle())
 }
 
 fn damaged(name: &str) -> String {

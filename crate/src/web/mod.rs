@@ -5,8 +5,8 @@
 //! talks to the engine by messages (`www/npm/src/protocol.ts` names them all).
 //!
 //! Invariants: JavaScript is never called while the core is borrowed (inputs are queued, outputs are
-//! collected, then carried out); a JS closure is an owned field of what it serves and is unset when that
-//! is dropped; no secret key leaves this worker; a trap is terminal.
+//! collected, then carried out); a listener or a timer is an owned field of what it serves and ends when
+//! that is dropped; no secret key leaves this worker; a trap is terminal.
 
 pub mod hex;
 

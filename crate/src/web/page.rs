@@ -8,13 +8,14 @@ use core::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
-use wasm_bindgen::closure::Closure;
+use futures_channel::oneshot;
+use gloo_events::EventListener;
+use gloo_timers::callback::Timeout;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{MessageEvent, MessagePort};
+use web_sys::MessagePort;
 
 use super::driver::Driver;
-use super::js::{self, Bring};
-use super::{hex, seed, snapshot};
+use super::{hex, js, seed, snapshot};
 use crate::io::{
     AddOptions, CheckExisting, Claim, Command, Event, Input, RedeemOutcome, RedeemScope, Source,
 };
@@ -28,7 +29,7 @@ const MAX_PAGES: usize = 64;
 /// Events kept for the first page.
 const MAX_EARLY: usize = 64;
 /// How long a page may take for one wallet read.
-const WALLET_TIMEOUT_MS: i32 = 10_000;
+const WALLET_TIMEOUT_MS: u32 = 10_000;
 /// Trackers taken with one torrent.
 const MAX_TRACKERS: usize = 64;
 /// Logs taken of one receipt, and bytes of each.
@@ -37,7 +38,7 @@ const MAX_LOG_BYTES: usize = 4096;
 /// A redemption is void after this many seconds.
 const REDEEM_SECONDS: u64 = 3_600;
 /// ... and its claims are given back this much later: the chain's clock may be behind.
-const REDEEM_VOID_MS: i32 = (REDEEM_SECONDS as i32 + 600) * 1_000;
+const REDEEM_VOID_MS: u32 = (REDEEM_SECONDS as u32 + 600) * 1_000;
 
 type WalletAnswer = Result<String, String>;
 type Answer = Result<JsValue, String>;
@@ -55,7 +56,7 @@ pub struct Pages {
     redeeming: RefCell<VecDeque<Redeeming>>,
     /// Claims handed out and not yet reported on, by tag.
     claims: RefCell<Map<u64, Handed>>,
-    wallet_reads: RefCell<Map<u64, Bring<WalletAnswer>>>,
+    wallet_reads: RefCell<Map<u64, oneshot::Sender<WalletAnswer>>>,
 }
 
 struct Page {
@@ -63,7 +64,7 @@ struct Page {
     has_wallet: bool,
     /// What it added and did not leave. What no page uses is not kept running.
     torrents: Set<InfoHash>,
-    _on_message: Closure<dyn FnMut(MessageEvent)>,
+    _on_message: EventListener,
 }
 
 struct Redeeming {
@@ -78,7 +79,7 @@ struct Handed {
     page: u64,
     claims: Vec<Claim>,
     /// Gives them back when the redemption is void.
-    _void: Option<js::Timeout>,
+    _void: Timeout,
 }
 
 impl Pages {
@@ -99,15 +100,14 @@ impl Pages {
     /// Takes up a page.
     pub fn attach(&self, port: MessagePort) {
         let id = self.count();
-        let on_message = Closure::<dyn FnMut(MessageEvent)>::new({
+        let on_message = js::listen(&port, {
             let driver = Weak::clone(&self.driver);
-            move |event: MessageEvent| {
+            move |message| {
                 if let Some(driver) = driver.upgrade() {
-                    driver.pages.handle(id, &event.data());
+                    driver.pages.handle(id, &message);
                 }
             }
         });
-        port.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         for message in self.early.take().unwrap_or_default() {
             let _ = port.post_message(&message);
         }
@@ -132,7 +132,7 @@ impl Pages {
 
     /// A page left. What it was redeeming may have been sent.
     fn gone(&self, id: u64, page: &Page) {
-        page.close();
+        js::close(&page.port);
         let tags: Vec<u64> = (self.claims.borrow().iter())
             .filter(|(_, handed)| handed.page == id)
             .map(|(tag, _)| *tag)
@@ -165,8 +165,8 @@ impl Pages {
             .rev()
             .find(|(_, page)| page.has_wallet)
             .map(|(page, _)| *page)?;
-        let (bring, later) = js::later();
-        self.wallet_reads.borrow_mut().insert(id, bring.clone());
+        let (sender, receiver) = oneshot::channel();
+        self.wallet_reads.borrow_mut().insert(id, sender);
         self.post(
             page,
             &js::object(&[
@@ -176,17 +176,16 @@ impl Pages {
                 ("data", data.into()),
             ]),
         );
-        let timer = js::Timeout::new(WALLET_TIMEOUT_MS, move || {
-            bring.bring(Err("the wallet did not answer in time".to_owned()));
-        });
         let driver = Weak::clone(&self.driver);
-        Some(async move {
-            let answer = later.await;
-            drop(timer);
+        let timer = Timeout::new(WALLET_TIMEOUT_MS, move || {
             if let Some(driver) = driver.upgrade() {
                 driver.pages.wallet_reads.borrow_mut().remove(&id);
             }
-            answer
+        });
+        Some(async move {
+            let answer = receiver.await;
+            drop(timer);
+            answer.unwrap_or_else(|_| Err("the wallet did not answer in time".to_owned()))
         })
     }
 
@@ -257,10 +256,13 @@ impl Pages {
                 }
             }
             ("ethCallAnswer", Some(id)) => {
-                if let Some(bring) = self.wallet_reads.borrow().get(&(id as u64)) {
-                    bring.bring(js::text(message, "v").ok_or_else(|| {
+                let asked = self.wallet_reads.borrow_mut().remove(&(id as u64));
+                if let Some(asked) = asked {
+                    let answer = js::text(message, "v").ok_or_else(|| {
                         js::text(message, "message").unwrap_or_else(|| "no answer".to_owned())
-                    }));
+                    });
+                    // Fails where nobody waits any more.
+                    let _ = asked.send(answer);
                 }
             }
             ("stream", _) => driver.streams.open(message),
@@ -476,7 +478,7 @@ impl Pages {
             ("payee", hex::to_hex(redemption.payee.as_slice()).into()),
         ]);
         let driver = Weak::clone(&self.driver);
-        let void = js::Timeout::new(REDEEM_VOID_MS, move || {
+        let void = Timeout::new(REDEEM_VOID_MS, move || {
             if let Some(driver) = driver.upgrade() {
                 let reason = "the redemption is void by now".to_owned();
                 (driver.pages).give_back(tag, RedeemOutcome::Unknown { reason });
@@ -547,13 +549,6 @@ impl Pages {
         let id = self.next.get();
         self.next.set(id + 1);
         id
-    }
-}
-
-impl Page {
-    fn close(&self) {
-        self.port.set_onmessage(None);
-        self.port.close();
     }
 }
 

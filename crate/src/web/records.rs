@@ -6,20 +6,22 @@
 //! time, and a fast transfer puts many a second. Batches happen whole or not at all, and after those before
 //! them. Everything is read once, at start.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::mem;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use futures_channel::oneshot;
+use gloo_events::EventListener;
+use gloo_timers::future::TimeoutFuture;
 use js_sys::Array;
-use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
 use web_sys::{
-    FileSystemReadWriteOptions, FileSystemSyncAccessHandle, IdbDatabase, IdbFactory,
+    EventTarget, FileSystemReadWriteOptions, FileSystemSyncAccessHandle, IdbDatabase, IdbFactory,
     IdbOpenDbRequest, IdbRequest, IdbTransaction,
 };
 
-use super::js::{self, Bring, Later};
+use super::js;
 use super::keys::fill_random;
 use super::storage::{self, Storage};
 use crate::io::{EffectError, RECORDS_GATHER};
@@ -51,7 +53,7 @@ struct State {
     /// In the journal, and newer than what the database has or is being given.
     gathered: Map<String, Option<Bytes>>,
     /// Who waits until the database has all up to a number.
-    waiting: Vec<(u64, Bring<Result<(), EffectError>>)>,
+    waiting: Vec<(u64, oneshot::Sender<()>)>,
     work: WriteState,
     /// Why the last transaction failed.
     failed: Option<EffectError>,
@@ -94,7 +96,7 @@ impl Records {
 
     /// Every record, before the first is put.
     pub async fn load_all(self: &Rc<Self>) -> Result<Vec<(String, Bytes)>, String> {
-        let mut stored = self.load().await.map_err(|e| js::error_text(&e))?;
+        let mut stored = self.load().await.map_err(js::error_text)?;
         let state = self.state.borrow();
         stored.retain(|(key, _)| !state.gathered.contains_key(key));
         let newer = state.gathered.iter();
@@ -134,8 +136,8 @@ impl Records {
         self: &Rc<Self>,
         batch: Batch,
         durability: Durability,
-    ) -> Result<Option<Later<Result<(), EffectError>>>, EffectError> {
-        let later = {
+    ) -> Result<Option<impl Future<Output = Result<(), EffectError>> + use<>>, EffectError> {
+        let durable = {
             let mut state = self.state.borrow_mut();
             if state.journal.size() > MOST_IN_JOURNAL
                 && let Some(error) = &state.failed
@@ -151,14 +153,23 @@ impl Records {
                 state.gathered.insert(key, value);
             }
             (durability == Durability::PowerLoss).then(|| {
-                let (bring, later) = js::later();
+                let (sender, receiver) = oneshot::channel();
                 let number = state.journal.last();
-                state.waiting.push((number, bring));
-                later
+                state.waiting.push((number, sender));
+                receiver
             })
         };
         self.gather();
-        Ok(later)
+        let records = Rc::clone(self);
+        Ok(durable.map(|durable| async move {
+            // A transaction that fails drops the sender.
+            durable.await.map_err(|_| records.why_failed())
+        }))
+    }
+
+    fn why_failed(&self) -> EffectError {
+        let failed = self.state.borrow().failed.clone();
+        failed.unwrap_or_else(|| EffectError::Storage("the records were not written".to_owned()))
     }
 
     /// Sees to it that what gathered comes into the database: at once if somebody waits.
@@ -174,7 +185,7 @@ impl Records {
         let records = Rc::clone(self);
         wasm_bindgen_futures::spawn_local(async move {
             if next == WriteState::Gathering {
-                js::sleep(RECORDS_GATHER.as_millis() as i32).await;
+                TimeoutFuture::new(RECORDS_GATHER.as_millis() as u32).await;
                 let work = &mut records.state.borrow_mut().work;
                 if *work != WriteState::Gathering {
                     return;
@@ -195,25 +206,26 @@ impl Records {
             };
             let result = self.commit(number, &gathered).await;
             let mut state = self.state.borrow_mut();
-            match &result {
+            // Who came first waits for least.
+            let over = state.waiting.partition_point(|(until, _)| *until <= number);
+            let over = state.waiting.drain(..over);
+            match result {
                 Ok(()) => {
+                    for (_, sender) in over {
+                        // Fails where nobody waits any more.
+                        let _ = sender.send(());
+                    }
                     state.journal.cover(number);
                     state.failed = None;
                 }
                 Err(error) => {
-                    state.failed = Some(error.clone());
+                    drop(over);
+                    state.failed = Some(error);
                     for (key, value) in gathered {
                         state.gathered.entry(key).or_insert(value);
                     }
                 }
             }
-            state.waiting.retain(|(until, bring)| {
-                let waits = *until > number;
-                if !waits {
-                    bring.bring(result.clone());
-                }
-                waits
-            });
             if state.waiting.is_empty() {
                 state.work = WriteState::Idle;
                 return;
@@ -227,20 +239,12 @@ impl Records {
         number: u64,
         gathered: &Map<String, Option<Bytes>>,
     ) -> Result<(), EffectError> {
-        self.write(|transaction| {
-            let records = transaction.object_store(RECORDS)?;
-            for (key, value) in gathered.iter() {
-                let key = JsValue::from_str(key);
-                match value {
-                    Some(value) => records.put_with_key(&js::buffer(value), &key)?,
-                    None => records.delete(&key)?,
-                };
-            }
-            let own = transaction.object_store(KEYS)?;
-            own.put_with_key(&js::num(number), &COVERED.into())?;
-            Ok(())
-        })
-        .await
+        let buffer = |value: &Bytes| js::buffer(value).into();
+        let records: Vec<Change> = (gathered.iter())
+            .map(|(key, value)| (key.into(), value.as_ref().map(buffer)))
+            .collect();
+        let covered = (COVERED.into(), Some(js::num(number)));
+        self.write(&records, &[covered]).await
     }
 
     /// One of the edge's own values; `undefined` if it is not there.
@@ -250,32 +254,27 @@ impl Records {
 
     /// All of the edge's own values.
     pub async fn all_own(&self) -> Result<Vec<(String, JsValue)>, String> {
-        self.all(KEYS).await.map_err(|e| js::error_text(&e))
+        self.all(KEYS).await.map_err(js::error_text)
     }
 
     /// Puts one of the edge's own values.
     pub async fn put_own(&self, key: &str, value: &JsValue) -> Result<(), EffectError> {
-        self.put_all_own(&[(key.to_owned(), value.clone())]).await
+        let value = Some(value.clone());
+        self.write(&[], &[(key.into(), value)]).await
     }
 
     /// Puts some of the edge's own values, all or none.
     pub async fn put_all_own(&self, values: &[(String, JsValue)]) -> Result<(), EffectError> {
-        self.write(|transaction| {
-            let store = transaction.object_store(KEYS)?;
-            for (key, value) in values {
-                store.put_with_key(value, &JsValue::from_str(key))?;
-            }
-            Ok(())
-        })
-        .await
+        let own: Vec<Change> = (values.iter())
+            .map(|(key, value)| (key.into(), Some(value.clone())))
+            .collect();
+        self.write(&[], &own).await
     }
 
-    async fn write(
-        &self,
-        fill: impl FnOnce(&IdbTransaction) -> Result<(), JsValue>,
-    ) -> Result<(), EffectError> {
+    async fn write(&self, records: &[Change], own: &[Change]) -> Result<(), EffectError> {
         let transaction = self.begin().map_err(storage::failed)?;
-        if let Err(error) = fill(&transaction) {
+        let filled = fill(&transaction, RECORDS, records);
+        if let Err(error) = filled.and_then(|()| fill(&transaction, KEYS, own)) {
             let _ = transaction.abort();
             return Err(storage::failed(error));
         }
@@ -283,36 +282,50 @@ impl Records {
     }
 
     fn begin(&self) -> Result<IdbTransaction, JsValue> {
-        let stores = Array::of2(&RECORDS.into(), &KEYS.into());
+        let stores = js::list(&[RECORDS.into(), KEYS.into()]);
         let options = js::object(&[("durability", "strict".into())]);
         let arguments = [stores.into(), "readwrite".into(), options];
         js::call(&self.database, "transaction", &arguments).map(JsCast::unchecked_into)
     }
 }
 
+/// What is put under a key, or `None` if it is deleted.
+type Change = (JsValue, Option<JsValue>);
+
+fn fill(transaction: &IdbTransaction, store: &str, changes: &[Change]) -> Result<(), JsValue> {
+    let store = transaction.object_store(store)?;
+    for (key, value) in changes {
+        match value {
+            Some(value) => store.put_with_key(value, key)?,
+            None => store.delete(key)?,
+        };
+    }
+    Ok(())
+}
+
 impl Drop for Records {
     fn drop(&mut self) {
-        self.database.close();
+        js::close(&self.database);
     }
 }
 
 async fn open_database() -> Result<IdbDatabase, String> {
-    let factory: IdbFactory = js::field(&js::worker(), "indexedDB")
-        .dyn_into()
-        .map_err(|_| "IndexedDB is not available: leave private browsing".to_owned())?;
+    let factory = js::field(&js::worker(), "indexedDB");
+    if !factory.is_object() {
+        return Err("IndexedDB is not available: leave private browsing".to_owned());
+    }
     let request = factory
+        .unchecked_into::<IdbFactory>()
         .open_with_u32(DATABASE, VERSION)
-        .map_err(|e| js::error_text(&e))?;
-    let upgrade = Closure::<dyn FnMut()>::new({
+        .map_err(js::error_text)?;
+    let _upgrade = EventListener::new(&request, "upgradeneeded", {
         let request = request.clone();
-        move || make_stores(&request)
+        move |_| make_stores(&request)
     });
-    request.set_onupgradeneeded(Some(upgrade.as_ref().unchecked_ref()));
-    let opened = answer(&request).await;
-    request.set_onupgradeneeded(None);
-    opened
+    answer(&request)
+        .await
         .map(JsCast::unchecked_into)
-        .map_err(|e| js::error_text(&e))
+        .map_err(js::error_text)
 }
 
 /// One of the edge's own values; `undefined` if it is not there.
@@ -321,8 +334,8 @@ async fn own(database: &IdbDatabase, key: &str) -> Result<JsValue, String> {
         .transaction_with_str(KEYS)
         .and_then(|transaction| transaction.object_store(KEYS))
         .and_then(|store| store.get(&JsValue::from_str(key)))
-        .map_err(|e| js::error_text(&e))?;
-    answer(&request).await.map_err(|e| js::error_text(&e))
+        .map_err(js::error_text)?;
+    answer(&request).await.map_err(js::error_text)
 }
 
 fn make_stores(request: &IdbOpenDbRequest) {
@@ -330,50 +343,43 @@ fn make_stores(request: &IdbOpenDbRequest) {
         return;
     };
     for store in [RECORDS, KEYS] {
-        if !database.object_store_names().contains(store) {
-            // A failure aborts the upgrade, and the request answers with it.
-            let _ = database.create_object_store(store);
-        }
+        // A failure aborts the upgrade, and the request answers with it; a store that is there stays as it is.
+        let _ = database.create_object_store(store);
     }
 }
 
 /// Waits for a request's `success` or `error`.
 async fn answer(request: &IdbRequest) -> Result<JsValue, JsValue> {
-    let (bring, later) = js::later();
-    let on_success = Closure::<dyn FnMut()>::new({
-        let (request, bring) = (request.clone(), bring.clone());
-        move || bring.bring(request.result())
-    });
-    let on_error = Closure::<dyn FnMut()>::new({
-        let request = request.clone();
-        move || bring.bring(Err(js::field(&request, "error")))
-    });
-    request.set_onsuccess(Some(on_success.as_ref().unchecked_ref()));
-    request.set_onerror(Some(on_error.as_ref().unchecked_ref()));
-    let result = later.await;
-    request.set_onsuccess(None);
-    request.set_onerror(None);
-    result
+    if first_of(request, "success", "error").await {
+        request.result()
+    } else {
+        Err(js::field(request, "error"))
+    }
 }
 
-/// Waits for a transaction's `complete` or `abort`.
+/// Waits for a transaction's `complete` or `abort`; its `error` is always followed by `abort`.
 async fn committed(transaction: &IdbTransaction) -> Result<(), JsValue> {
-    let (bring, later) = js::later();
-    let on_complete = Closure::<dyn FnMut()>::new({
-        let bring = bring.clone();
-        move || bring.bring(Ok(()))
+    if first_of(transaction, "complete", "abort").await {
+        Ok(())
+    } else {
+        Err(js::field(transaction, "error"))
+    }
+}
+
+/// Whether `good` comes, and not `bad`.
+async fn first_of(target: &EventTarget, good: &'static str, bad: &'static str) -> bool {
+    let (sender, receiver) = oneshot::channel();
+    let sender = Rc::new(Cell::new(Some(sender)));
+    let _bad = EventListener::new(target, bad, {
+        let sender = Rc::clone(&sender);
+        move |_| drop(sender.take())
     });
-    // `error` is always followed by `abort`.
-    let on_abort = Closure::<dyn FnMut()>::new({
-        let transaction = transaction.clone();
-        move || bring.bring(Err(js::field(&transaction, "error")))
+    let _good = EventListener::new(target, good, move |_| {
+        if let Some(sender) = sender.take() {
+            let _ = sender.send(());
+        }
     });
-    transaction.set_oncomplete(Some(on_complete.as_ref().unchecked_ref()));
-    transaction.set_onabort(Some(on_abort.as_ref().unchecked_ref()));
-    let result = later.await;
-    transaction.set_oncomplete(None);
-    transaction.set_onabort(None);
-    result
+    receiver.await.is_ok()
 }
 
 /// A file of the journal.

@@ -237,10 +237,10 @@ async fn read(blob: &Blob, at: u64, length: u64) -> Result<Vec<u8>, String> {
     let end = (at + length) as f64;
     let part = blob
         .slice_with_f64_and_f64(at as f64, end)
-        .map_err(|e| js::error_text(&e))?;
+        .map_err(js::error_text)?;
     let buffer = js::settled(&part.array_buffer())
         .await
-        .map_err(|e| format!("a file cannot be read: {}", js::error_text(&e)))?;
+        .map_err(|e| format!("a file cannot be read: {}", js::error_text(e)))?;
     let part = Uint8Array::new(&buffer);
     if u64::from(part.length()) == length {
         Ok(part.to_vec())

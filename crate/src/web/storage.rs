@@ -10,13 +10,10 @@ use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
+use gloo_timers::future::TimeoutFuture;
 use js_sys::Uint8Array;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{
-    File, FileSystemDirectoryHandle, FileSystemFileHandle, FileSystemGetDirectoryOptions,
-    FileSystemGetFileOptions, FileSystemReadWriteOptions, FileSystemRemoveOptions,
-    FileSystemSyncAccessHandle,
-};
+use web_sys::{FileSystemDirectoryHandle, FileSystemReadWriteOptions, FileSystemSyncAccessHandle};
 
 use super::driver::Driver;
 use super::{hash, js};
@@ -37,7 +34,7 @@ const ALONE: &str = "readwrite";
 /// Lock and the journal see to. Browsers without this mode take it for the other one.
 const SHARED: &str = "readwrite-unsafe";
 /// How long a handle that another, ending worker still holds is waited for.
-const HANDLE_WAIT_MS: i32 = 50;
+const HANDLE_WAIT_MS: u32 = 50;
 const HANDLE_WAITS: u32 = 100;
 /// Stands for the scratch file among file indices; a torrent's own files are far fewer.
 const SCRATCH: u32 = u32::MAX;
@@ -97,12 +94,7 @@ struct Handle {
 impl Storage {
     /// Opens the origin's directory.
     pub async fn open() -> Result<Storage, String> {
-        let storage = js::worker().navigator().storage();
-        let origin: FileSystemDirectoryHandle =
-            unwrap(js::settled(&storage.get_directory()).await)?;
-        let root = directory(&origin, "piecework", true)
-            .await
-            .map_err(|e| js::error_text(&e))?;
+        let root = root().await.map_err(js::error_text)?;
         Ok(Storage {
             root,
             torrents: RefCell::default(),
@@ -284,12 +276,10 @@ impl Storage {
             torrent.directory = None;
         }
         if delete {
-            let options = FileSystemRemoveOptions::new();
-            options.set_recursive(true);
-            let removed = self
-                .root
-                .remove_entry_with_options(&info_hash.to_hex(), &options);
-            match js::settled(&removed).await {
+            let options = js::object(&[("recursive", true.into())]);
+            let arguments = [info_hash.to_hex().into(), options];
+            let removing = js::call(&self.root, "removeEntry", &arguments).map_err(failed)?;
+            match js::settled(&removing).await {
                 Err(error) if !js::is_error(&error, "NotFoundError") => return Err(failed(error)),
                 _ => {}
             }
@@ -507,7 +497,7 @@ impl Storage {
         self.handles.borrow_mut().retain(|(owner, _), handle| {
             let stays = *owner != info_hash;
             if !stays {
-                handle.access.close();
+                js::close(&handle.access);
             }
             stays
         });
@@ -543,7 +533,7 @@ fn close_least_recent(handles: &mut Map<(InfoHash, u32), Handle>) -> Result<(), 
         } else {
             Ok(())
         };
-        handle.access.close();
+        js::close(&handle.access);
         flushed?;
     }
     Ok(())
@@ -555,17 +545,15 @@ async fn open_handle(
     create: bool,
     mode: &str,
 ) -> Result<FileSystemSyncAccessHandle, EffectError> {
-    let options = FileSystemGetFileOptions::new();
-    options.set_create(create);
-    let file = js::settled(&directory.get_file_handle_with_options(name, &options))
-        .await
-        .map_err(|error| {
-            if js::is_error(&error, "NotFoundError") {
-                EffectError::Missing(format!("file {name} is not there"))
-            } else {
-                failed(error)
-            }
-        })?;
+    let options = js::object(&[("create", create.into())]);
+    let finding = js::call(directory, "getFileHandle", &[name.into(), options]).map_err(failed)?;
+    let file = js::settled(&finding).await.map_err(|error| {
+        if js::is_error(&error, "NotFoundError") {
+            EffectError::Missing(format!("file {name} is not there"))
+        } else {
+            failed(error)
+        }
+    })?;
     let mode = js::object(&[("mode", JsValue::from_str(mode))]);
     let mut waits = 0;
     loop {
@@ -581,11 +569,17 @@ async fn open_handle(
                 if waits < HANDLE_WAITS && js::is_error(&error, "NoModificationAllowedError") =>
             {
                 waits += 1;
-                js::sleep(HANDLE_WAIT_MS).await;
+                TimeoutFuture::new(HANDLE_WAIT_MS).await;
             }
             Err(error) => return Err(failed(error)),
         }
     }
+}
+
+async fn root() -> Result<FileSystemDirectoryHandle, JsValue> {
+    let storage = js::field(&js::field(&js::worker(), "navigator"), "storage");
+    let origin = js::settled(&js::call(&storage, "getDirectory", &[])?).await?;
+    directory(origin.unchecked_ref(), "piecework", true).await
 }
 
 async fn directory(
@@ -593,10 +587,9 @@ async fn directory(
     name: &str,
     create: bool,
 ) -> Result<FileSystemDirectoryHandle, JsValue> {
-    let options = FileSystemGetDirectoryOptions::new();
-    options.set_create(create);
-    let found = js::settled(&parent.get_directory_handle_with_options(name, &options)).await?;
-    Ok(found.unchecked_into())
+    let options = js::object(&[("create", create.into())]);
+    let finding = js::call(parent, "getDirectoryHandle", &[name.into(), options])?;
+    Ok(js::settled(&finding).await?.unchecked_into())
 }
 
 /// Names and lengths of a directory's files.
@@ -604,18 +597,20 @@ async fn present_files(
     directory: &FileSystemDirectoryHandle,
 ) -> Result<Vec<(String, u64)>, JsValue> {
     let mut found = Vec::new();
-    let entries = directory.values();
+    let entries = js::call(directory, "values", &[])?;
     loop {
-        let step = js::settled(&entries.next()?.into()).await?;
+        let step = js::settled(&js::call(&entries, "next", &[])?).await?;
         if js::flag(&step, "done").unwrap_or(true) {
             return Ok(found);
         }
-        let handle: FileSystemFileHandle = js::field(&step, "value").unchecked_into();
+        let handle = js::field(&step, "value");
         if js::text(&handle, "kind").as_deref() != Some("file") {
             continue;
         }
-        let file: File = js::settled(&handle.get_file()).await?.unchecked_into();
-        found.push((handle.name(), file.size() as u64));
+        let file = js::settled(&js::call(&handle, "getFile", &[])?).await?;
+        if let (Some(name), Some(size)) = (js::text(&handle, "name"), js::number(&file, "size")) {
+            found.push((name, size));
+        }
     }
 }
 
@@ -656,16 +651,11 @@ fn quota(what: &str) -> EffectError {
 
 /// What went wrong with storage.
 pub fn failed(error: JsValue) -> EffectError {
-    let text = js::error_text(&error);
-    if js::is_error(&error, "QuotaExceededError") {
+    let is_full = js::is_error(&error, "QuotaExceededError");
+    let text = js::error_text(error);
+    if is_full {
         quota(&text)
     } else {
         EffectError::Storage(text)
     }
-}
-
-fn unwrap<T: JsCast>(result: Result<JsValue, JsValue>) -> Result<T, String> {
-    result
-        .map(JsCast::unchecked_into)
-        .map_err(|e| js::error_text(&e))
 }

@@ -13,10 +13,10 @@ use core::time::Duration;
 use std::rc::Weak;
 
 use bytes::Bytes;
+use gloo_events::EventListener;
 use js_sys::{ArrayBuffer, Uint8Array};
-use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{MessageEvent, MessagePort};
+use web_sys::MessagePort;
 
 use super::driver::Driver;
 use super::js;
@@ -41,7 +41,7 @@ pub struct Streams {
 
 struct Reader {
     port: MessagePort,
-    _on_message: Closure<dyn FnMut(MessageEvent)>,
+    _on_message: EventListener,
     wanted: Wanted,
     state: State,
     last_pull: Timestamp,
@@ -183,7 +183,7 @@ impl Streams {
             };
             let _ = reader
                 .port
-                .post_message_with_transferable(&buffer, &js_sys::Array::of1(&buffer));
+                .post_message_with_transferable(&buffer, &js::list(&[buffer.clone().into()]));
         }
         if last {
             self.streams.borrow_mut().remove(&stream);
@@ -211,21 +211,19 @@ impl Streams {
         }
         let id = self.next.get();
         self.next.set(id + 1);
-        let on_message = Closure::<dyn FnMut(MessageEvent)>::new({
+        let on_message = js::listen(&port, {
             let driver = Weak::clone(&self.driver);
-            move |event: MessageEvent| {
+            move |message| {
                 let Some(driver) = driver.upgrade() else {
                     return;
                 };
-                let spent = event.data().dyn_into::<ArrayBuffer>().ok();
-                match event.data().as_string().as_deref() {
-                    Some("pull") => driver.streams.pull(id, None),
-                    _ if spent.is_some() => driver.streams.pull(id, spent),
-                    _ => driver.streams.cancel(id),
+                match message.dyn_into::<ArrayBuffer>() {
+                    Ok(spent) => driver.streams.pull(id, Some(spent)),
+                    Err(word) if word == "pull" => driver.streams.pull(id, None),
+                    Err(_) => driver.streams.cancel(id),
                 }
             }
         });
-        port.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
         self.readers.borrow_mut().insert(
             id,
             Reader {
@@ -353,7 +351,7 @@ impl Streams {
     fn cancel(&self, id: u64) {
         let removed = self.readers.borrow_mut().remove(&id);
         if let Some(reader) = removed {
-            close(&reader.port);
+            js::close(&reader.port);
             if let State::Reading { stream, .. } = reader.state {
                 self.close_stream(stream);
             }
@@ -376,14 +374,14 @@ impl Streams {
         let removed = self.readers.borrow_mut().remove(&id);
         if let Some(reader) = removed {
             let _ = reader.port.post_message(message);
-            close(&reader.port);
+            js::close(&reader.port);
         }
     }
 }
 
 fn refuse(port: &MessagePort, status: u64, reason: &str) {
     let _ = port.post_message(&refusal(status, reason));
-    port.close();
+    js::close(port);
 }
 
 fn refusal(status: u64, reason: &str) -> JsValue {
@@ -391,9 +389,4 @@ fn refusal(status: u64, reason: &str) -> JsValue {
         ("error", JsValue::from_str(reason)),
         ("status", js::num(status)),
     ])
-}
-
-fn close(port: &MessagePort) {
-    port.set_onmessage(None);
-    port.close();
 }

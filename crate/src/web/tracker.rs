@@ -6,10 +6,10 @@
 use std::rc::Weak;
 
 use bytes::Bytes;
+use gloo_events::EventListener;
 use js_sys::JsString;
-use wasm_bindgen::closure::Closure;
 use wasm_bindgen::{JsCast, JsValue};
-use web_sys::{BinaryType, CloseEvent, MessageEvent, WebSocket};
+use web_sys::{BinaryType, MessageEvent, WebSocket};
 
 use super::driver::Driver;
 use super::js;
@@ -19,12 +19,10 @@ use crate::types::TrackerId;
 /// Longest message taken from a tracker; a longer one is dropped.
 const MAX_MESSAGE: u32 = 256 * 1024;
 
-/// A socket that the engine owns; dropping it unsets its handlers and closes it.
+/// A socket that the engine owns; dropping it ends its listeners and closes it.
 pub struct TrackerSocket {
     socket: WebSocket,
-    _on_open: Closure<dyn FnMut()>,
-    _on_message: Closure<dyn FnMut(MessageEvent)>,
-    _on_close: Closure<dyn FnMut(CloseEvent)>,
+    _listeners: [EventListener; 3],
 }
 
 impl TrackerSocket {
@@ -34,7 +32,7 @@ impl TrackerSocket {
         url: &str,
         driver: &Weak<Driver>,
     ) -> Result<TrackerSocket, String> {
-        let socket = WebSocket::new(url).map_err(|e| js::error_text(&e))?;
+        let socket = WebSocket::new(url).map_err(js::error_text)?;
         socket.set_binary_type(BinaryType::Arraybuffer);
         let input = {
             let driver = Weak::clone(driver);
@@ -44,37 +42,36 @@ impl TrackerSocket {
                 }
             }
         };
-        let on_open = Closure::<dyn FnMut()>::new({
+        let on_open = EventListener::new(&socket, "open", {
             let input = input.clone();
-            move || input(Input::TrackerConnected { tracker: id })
+            move |_| input(Input::TrackerConnected { tracker: id })
         });
-        let on_message = Closure::<dyn FnMut(MessageEvent)>::new({
+        let on_message = EventListener::new(&socket, "message", {
             let input = input.clone();
-            move |event: MessageEvent| {
+            move |event| {
+                let event: &MessageEvent = event.unchecked_ref();
                 if let Some(text) = payload(&event.data()) {
                     input(Input::TrackerMessage { tracker: id, text });
                 }
             }
         });
         // `error` is always followed by `close`, which alone says why.
-        let on_close = Closure::<dyn FnMut(CloseEvent)>::new(move |event: CloseEvent| {
-            let reason = match (event.code(), event.reason()) {
-                (1006, _) => "the tracker could not be reached or went away".to_owned(),
-                (code, reason) => format!("the tracker closed the connection ({code} {reason})"),
+        let on_close = EventListener::new(&socket, "close", move |event| {
+            let code = js::number(event, "code").unwrap_or(0);
+            let reason = if code == 1006 {
+                "the tracker could not be reached or went away".to_owned()
+            } else {
+                let reason = js::text(event, "reason").unwrap_or_default();
+                format!("the tracker closed the connection ({code} {reason})")
             };
             input(Input::TrackerClosed {
                 tracker: id,
                 reason,
             });
         });
-        socket.set_onopen(Some(on_open.as_ref().unchecked_ref()));
-        socket.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-        socket.set_onclose(Some(on_close.as_ref().unchecked_ref()));
         Ok(TrackerSocket {
             socket,
-            _on_open: on_open,
-            _on_message: on_message,
-            _on_close: on_close,
+            _listeners: [on_open, on_message, on_close],
         })
     }
 
@@ -86,10 +83,7 @@ impl TrackerSocket {
 
 impl Drop for TrackerSocket {
     fn drop(&mut self) {
-        self.socket.set_onopen(None);
-        self.socket.set_onmessage(None);
-        self.socket.set_onclose(None);
-        let _ = self.socket.close();
+        js::close(&self.socket);
     }
 }
 

@@ -1,24 +1,28 @@
-// Runs every *.test.mjs here, each in a process of its own, and ends with `N passed, N failed`.
-// A file named on the command line runs alone. PIECEWORK_TEST_SUMMARY names a file for {passed, failed}.
+// Runs every *.test.mjs of the folders here, each in a process of its own, and ends with `N passed, N failed`.
+// Words on the command line choose the files whose `folder/name` has one of them. PIECEWORK_TEST_SUMMARY names a file for
+// {passed, failed}.
 import { readdirSync, writeFileSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import { run } from "node:test";
 import { fileURLToPath } from "node:url";
 
-const folder = dirname(fileURLToPath(import.meta.url));
+const root = dirname(fileURLToPath(import.meta.url));
+const ENDING = ".test.mjs";
 const asked = process.argv.slice(2);
-const files = readdirSync(folder).filter(
-  (name) => name.endsWith(".test.mjs") && (asked.length === 0 || asked.some((word) => name.includes(word))),
-);
+const folders = readdirSync(root, { withFileTypes: true })
+  .filter((entry) => entry.isDirectory() && entry.name !== "node_modules")
+  .map(({ name }) => name);
+const files = folders
+  .flatMap((folder) => readdirSync(join(root, folder)).map((name) => `${folder}/${name}`))
+  .filter((file) => file.endsWith(ENDING) && (asked.length === 0 || asked.some((word) => file.includes(word))));
 /** Files that run at once. A test waits for the other side of a connection for most of its time. */
 const AT_ONCE = 3;
 /** Begun before the others: one of its tests waits for 70 seconds, and nothing would run beside it at the end. */
-const FIRST = "video.test.mjs";
-
+const FIRST = `streaming/video${ENDING}`;
 let passed = 0;
 let failed = 0;
 const stream = run({
-  files: files.sort((a, b) => (b === FIRST) - (a === FIRST) || (a < b ? -1 : 1)).map((name) => join(folder, name)),
+  files: files.sort((a, b) => (b === FIRST) - (a === FIRST) || (a < b ? -1 : 1)).map((file) => join(root, file)),
   concurrency: AT_ONCE,
 });
 for await (const { type, data } of stream) {

@@ -2,7 +2,7 @@
 // file of vectors against its code; then it pays our native seeder for a small title on a local chain: it folds, crashes, is shown a STATE,
 // comes back, and holds what the vault pays against its own ledger.
 import assert from "node:assert/strict";
-import { cleanUp } from "../browser/harness.mjs";
+import { cleanUp } from "../browser/support/harness.mjs";
 import { due } from "./buyer/numbers.mjs";
 import { Records } from "./buyer/records.mjs";
 import { checks } from "./buyer/vectors.mjs";

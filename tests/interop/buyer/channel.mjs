@@ -1,7 +1,7 @@
 // Data channels to seeders. Node has no WebRTC, so the channels are those of an empty page in Chromium; all that is said on them is made here.
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { browser, open, site } from "../../browser/harness.mjs";
+import { browser, open, site } from "../../browser/support/harness.mjs";
 import { answerTo } from "./tracker.mjs";
 
 const pages = join(dirname(fileURLToPath(import.meta.url)), "../pages");

@@ -58,7 +58,7 @@ test("a paid download survives reloads and kills at many points, fetches no stor
     if (at % 2 === 0) {
       await reload(page, options);
     } else {
-      kill(profile);
+      await kill(profile);
       await page.browser.context.close().catch(() => undefined);
       page = await viewer(url, wallet, options, profile);
     }

@@ -1,7 +1,16 @@
 // What browser tests stand on: a site under the strict headers, browsers with profiles of their own, a
-// signaling server. Everything started here is ended by cleanUp.
+// signaling server. Everything started here is ended by cleanUp, or else with this process.
 import { execFile, spawn } from "node:child_process";
-import { copyFileSync, createReadStream, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import {
+  copyFileSync,
+  createReadStream,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from "node:fs";
 import { createServer } from "node:http";
 import { tmpdir } from "node:os";
 import { basename, dirname, extname, join, normalize } from "node:path";
@@ -43,7 +52,9 @@ const FLAGS = [
 /** Shows host addresses as they are; by default Chromium hides them behind mDNS names. */
 const SHOW_ADDRESSES = "--disable-features=WebRtcHideLocalIpsWithMdns";
 
-let endings = [];
+const endings = [];
+/** Folders that are to be removed. */
+const folders = new Set();
 /** What pages were asked and have not answered. */
 const unanswered = new Set();
 /** By a site's URL: the files of the package that were asked of it. */
@@ -69,9 +80,22 @@ export async function withinAMinute(what, promise) {
 /** Ends what the last test started, the newest first. */
 export async function cleanUp() {
   unanswered.clear();
-  for (const end of endings.reverse()) await end();
-  endings = [];
+  const errors = [];
+  for (const end of endings.splice(0).reverse()) {
+    try {
+      await end();
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw errors[0];
 }
+
+/** What cleanUp did not come to. A process that exits does synchronous work only. */
+process.on("exit", () => {
+  for (const pid of descendants(process.pid)) killNow(pid);
+  for (const path of folders) remove(path);
+});
 
 /** Serves a folder of pages (default: ours), the package's dist/ and single files (`mounts`) on a free port. */
 export async function site({ pages = join(here, "pages"), policy = CSP, mounts = {} } = {}) {
@@ -128,8 +152,14 @@ export function distFile(name) {
 /** A folder that cleanUp removes. */
 export function folder(name) {
   const path = mkdtempSync(join(tmpdir(), `piecework-${name}-`));
-  endings.push(() => rmSync(path, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 }));
+  folders.add(path);
+  endings.push(() => remove(path));
   return path;
+}
+
+function remove(path) {
+  rmSync(path, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+  folders.delete(path);
 }
 
 /** A browser with this profile (default: a new one); hides its addresses behind mDNS names if asked. */
@@ -144,21 +174,47 @@ export async function browser(profile = folder("profile"), { hidesAddresses = fa
   return { context, profile };
 }
 
-/** Kills every process of the browser with this profile at once, as a power cut would. */
-export function kill(profile) {
-  const ours = readdirSync("/proc").filter((pid) => {
-    try {
-      return /^\d+$/.test(pid) && readFileSync(`/proc/${pid}/cmdline`, "utf8").includes(profile);
-    } catch {
-      return false; // it ended meanwhile
-    }
-  });
-  for (const pid of ours) {
-    try {
-      process.kill(Number(pid), "SIGKILL");
-    } catch {
-      // its parent took it along
-    }
+/** Kills every process of the browser with this folder at once, as a power cut would; resolves when all are gone. */
+export async function kill(folder) {
+  const named = (pid) => ["cmdline", "environ"].some((file) => about(pid, file).includes(folder));
+  for (;;) {
+    const ours = processes().filter(named);
+    if (ours.length === 0) return;
+    ours.forEach(killNow);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+function processes() {
+  if (!existsSync("/proc")) return [];
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+}
+
+/** What the system says of a process; nothing of one that ended meanwhile, or is not ours to look at. */
+function about(pid, file) {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, "latin1");
+  } catch {
+    return "";
+  }
+}
+
+/** The processes that this one started, and theirs. */
+function descendants(root) {
+  // The program's name, in brackets, may hold anything; the parent is the second field after it.
+  const parents = processes().map((pid) => [pid, Number(about(pid, "stat").split(") ").at(-1).split(" ")[1])]);
+  const found = [root];
+  for (const at of found) found.push(...parents.filter(([, parent]) => parent === at).map(([pid]) => pid));
+  return found.slice(1);
+}
+
+function killNow(pid) {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // its parent took it along
   }
 }
 
@@ -201,11 +257,11 @@ export async function signaling() {
 
 /** The signaling server on this port; `killed` ends it at once and resolves when it is gone. */
 export async function signalingAt(port) {
-  const child = spawn(ours("piecework-signaling"), ["--listen", `127.0.0.1:${port}`], {
-    stdio: ["ignore", "pipe", "pipe"],
-  });
-  end(child);
-  const line = await firstLine(child, /127\.0\.0\.1:(\d+)/);
+  const { child, match: line } = await started(
+    ours("piecework-signaling"),
+    ["--listen", `127.0.0.1:${port}`],
+    /127\.0\.0\.1:(\d+)/,
+  );
   const killed = () =>
     new Promise((resolve) => {
       child.once("exit", resolve);
@@ -215,10 +271,19 @@ export async function signalingAt(port) {
 }
 
 /** The native peer, with its output's first match of `until`. */
-export async function native(args, until, env = {}) {
-  const child = spawn(ours("piecework"), args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+export function native(args, until, env) {
+  return program(ours("piecework"), args, until, env);
+}
+
+/** Any program, with its output's first match of `until`. */
+export async function program(command, args, until, env) {
+  return (await started(command, args, until, env)).match;
+}
+
+async function started(command, args, until, env = {}) {
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
   end(child);
-  return firstLine(child, until);
+  return { child, match: await firstLine(child, until) };
 }
 
 /** Where one of our programs lies. */
@@ -228,11 +293,10 @@ export function ours(name) {
 
 /** A program that can be frozen: it answers nothing then, and takes in later what was sent to it meanwhile. `match` is its output's first of `until`. */
 export async function freezable(command, args, until) {
-  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"] });
-  end(child);
+  const { child, match } = await started(command, args, until);
   const thaw = () => void child.kill("SIGCONT");
   endings.push(thaw);
-  return { match: await firstLine(child, until), freeze: () => void child.kill("SIGSTOP"), thaw };
+  return { match, freeze: () => void child.kill("SIGSTOP"), thaw };
 }
 
 /** Runs the native peer to its end; answers with what it printed. */

@@ -24,7 +24,7 @@ test("a killed browser fetches no verified piece again", async () => {
   await viewer.run(`add("${torrent}")`);
   await viewer.run("pieces(30)");
   const before = await viewer.run("stats()");
-  kill(profile);
+  await kill(profile);
   await first.context.close().catch(() => undefined);
 
   const second = await browser(profile);

@@ -43,7 +43,7 @@ export async function browserPath(told = process.env.PIECEWORK_CHROMIUM) {
 /** A browser with an empty profile of its own. `close()` also removes the profile. */
 export async function launch(executablePath, options = {}) {
   const profile = await mkdtemp(join(tmpdir(), "piecework-viewer-"));
-  process.on("exit", () => rmSync(profile, { recursive: true, force: true }));
+  process.on("exit", () => rmSync(profile, { recursive: true, force: true, maxRetries: 5 }));
   const context = await chromium.launchPersistentContext(profile, {
     executablePath,
     headless: true,

@@ -121,11 +121,9 @@ test("Firefox plays in a page that was loaded past the service worker", async ()
   await begin();
   await page.run("playedPast(1)");
   await page.run("(window.before = true)");
-  // What Ctrl+Shift+R does.
-  await page.session.inBrowser(
-    "gBrowser.reloadWithFlags(Ci.nsIWebNavigation.LOAD_FLAGS_BYPASS_CACHE | Ci.nsIWebNavigation.LOAD_FLAGS_BYPASS_PROXY)",
-  );
-  await page.until("() => !window.before && window.loaded");
+  await page.hardReload();
+  assert.equal(await page.run("window.before === undefined"), true);
+  await page.run("window.loaded");
   assert.equal(await page.run("navigator.serviceWorker.controller"), null);
   assert.equal(await page.run("navigator.serviceWorker.ready.then(({ active }) => active !== null)"), true);
   await begin();
@@ -165,7 +163,7 @@ test("in Firefox a second tab uses the first one's engine and takes over when th
   await second.run("pieces(3)");
   assert.equal(await first.run("client.stats().then((s) => s.isHost)"), true);
   assert.equal(await second.run("client.stats().then((s) => s.isHost)"), false);
-  await first.session.send("browsingContext.close", { context: first.context });
+  await first.leave();
   await second.run("done()");
   assert.equal(await second.run("client.stats().then((s) => s.isHost)"), true);
   assert.equal(
@@ -186,7 +184,7 @@ test("a killed Firefox fetches no verified piece again", async () => {
   await first.run(`add("${torrent}")`);
   await first.run("pieces(120)");
   const before = await first.run("stats()");
-  await first.session.kill();
+  await first.kill();
 
   assert.ok(existsSync(join(profile, "storage")), "the profile holds nothing");
   const second = await firefox(url, { profile });

@@ -1,10 +1,12 @@
 // One Firefox window with one page, as the tests drive it: what a person does there, and what the page knows. The same words as
 // `chromium_tab.mjs`.
 import { writeFile } from "node:fs/promises";
-import { Session, firefoxPath, toLocal } from "./webdriver.mjs";
+import { By, Key } from "selenium-webdriver";
+import getBrowsingContext from "selenium-webdriver/bidi/browsingContext.js";
+import { Firefox } from "./firefox.mjs";
 
-/** What WebDriver calls the keys that write nothing. */
-const KEYS = { Enter: "\uE007", Escape: "\uE00C", Tab: "\uE004", Backspace: "\uE003" };
+/** Selenium's names of the keys that write nothing. */
+const KEYS = { Enter: Key.ENTER, Escape: Key.ESCAPE, Tab: Key.TAB, Backspace: Key.BACK_SPACE };
 const STEP_MS = 60_000;
 /** How often a condition is looked at. */
 const LOOK_MS = 50;
@@ -24,103 +26,106 @@ export class FirefoxTab {
   problems = [];
   /** How often it said that an answer of the service worker was not read to its end. */
   calledOff = 0;
-  #session;
-  #context;
+  #firefox;
+  #tab;
 
-  constructor(session, context) {
-    this.#session = session;
-    this.#context = context;
+  constructor(firefox, tab) {
+    this.#firefox = firefox;
+    this.#tab = tab;
   }
 
-  /** Starts a Firefox, the one of this path if there is one, and takes its window. */
-  static async start({ firefox } = {}, options = {}) {
-    const session = await Session.start(await firefoxPath(firefox), options);
-    try {
-      const [context] = await session.contexts();
-      return await FirefoxTab.#take(session, context);
-    } catch (error) {
-      await session.close();
-      throw error;
-    }
-  }
-
-  static async #take(session, context) {
-    const tab = new FirefoxTab(session, context);
-    await session.on("network.beforeRequestSent", ({ request }) => tab.requests.push(request.url));
-    await session.on("log.entryAdded", ({ level, text, stackTrace }) => {
-      if (level !== "error") return;
-      if (CALLED_OFF.test(text)) return void tab.calledOff++;
-      const at = stackTrace?.callFrames[0];
-      tab.problems.push(at ? `${text} (${at.url}:${at.lineNumber + 1})` : text);
+  /** Starts a Firefox and takes its window; `paths` and `options` are those of `Firefox.start`. */
+  static async start(paths, options) {
+    const firefox = await Firefox.start(paths, options);
+    const tab = new FirefoxTab(firefox, await firefox.tab());
+    await firefox.on({
+      "network.beforeRequestSent": ({ request }) => tab.requests.push(request.url),
+      "log.entryAdded": ({ level, text, stackTrace }) => {
+        if (level !== "error") return;
+        if (CALLED_OFF.test(text)) return void tab.calledOff++;
+        const at = stackTrace?.callFrames[0];
+        tab.problems.push(at ? `${text} (${at.url}:${at.lineNumber + 1})` : text);
+      },
     });
-    await session.send("browsingContext.setViewport", { context, viewport: { width: 1280, height: 900 } });
+    await tab.#do(async (driver) => {
+      const context = await getBrowsingContext(driver, { browsingContextId: tab.#tab });
+      await context.setViewport(1280, 900);
+    });
     return tab;
   }
 
   get browser() {
-    return `Firefox ${this.#session.version}`;
-  }
-
-  get session() {
-    return this.#session;
-  }
-
-  get context() {
-    return this.#context;
+    return `Firefox ${this.#firefox.version}`;
   }
 
   async open(url) {
-    await this.#session.send("browsingContext.navigate", { context: this.#context, url, wait: "complete" });
+    await this.#do((driver) => driver.get(url));
   }
 
   /** Another tab of the same browser, on top. */
   async another() {
-    const { context } = await this.#session.send("browsingContext.create", { type: "tab" });
-    return new FirefoxTab(this.#session, context);
+    return new FirefoxTab(this.#firefox, await this.#firefox.newTab());
   }
 
-  /** Calls a function in the page and answers with what it, or its promise, gives. */
+  /** Loads the page anew past cache and service worker, as Ctrl+Shift+R does. */
+  hardReload() {
+    return this.#firefox.inBrowser(
+      this.#tab,
+      `return new Promise((resolve) => {
+        const { STATE_STOP, STATE_IS_WINDOW } = Ci.nsIWebProgressListener;
+        const listener = {
+          onStateChange(browser, progress, request, flags) {
+            if (!progress.isTopLevel || !(flags & STATE_STOP) || !(flags & STATE_IS_WINDOW)) return;
+            gBrowser.removeTabsProgressListener(listener);
+            resolve();
+          },
+        };
+        gBrowser.addTabsProgressListener(listener);
+        const { LOAD_FLAGS_BYPASS_CACHE, LOAD_FLAGS_BYPASS_PROXY } = Ci.nsIWebNavigation;
+        gBrowser.reloadWithFlags(LOAD_FLAGS_BYPASS_CACHE | LOAD_FLAGS_BYPASS_PROXY);
+      })`,
+    );
+  }
+
+  /**
+   * Calls a function in the page and answers with what it, or its promise, gives. The page's globals are there; what it leaves for
+   * later goes on `window`, because `globalThis` is this call's own.
+   */
   evaluate(body, argument) {
-    return this.#call(String(body), [argument]);
+    return this.#call(String(body), argument);
   }
 
   /** Waits until a function in the page says something true. */
   async until(body, argument, { timeout = STEP_MS, polling = LOOK_MS } = {}) {
-    const loop = `async (argument, limit, interval) => {
+    const loop = `async ({ argument, timeout, polling }) => {
       const look = ${body};
-      const end = performance.now() + limit;
+      const end = performance.now() + timeout;
       for (;;) {
         if (await look(argument)) return true;
         if (performance.now() > end) return false;
-        await new Promise((resolve) => setTimeout(resolve, interval));
+        await new Promise((resolve) => setTimeout(resolve, polling));
       }
     }`;
-    if (!(await this.#call(loop, [argument, timeout, polling])))
+    if (!(await this.#call(loop, { argument, timeout, polling })))
       throw new Error(`not so within ${timeout / 1000} s: ${body}`);
   }
 
   /** Clicks the element, the `nth` that the selector finds, once it can be clicked. */
   async click(selector, nth = 0) {
-    const origin = { type: "element", element: await this.#element(selector, nth) };
-    const actions = [
-      { type: "pointerMove", x: 0, y: 0, origin },
-      { type: "pointerDown", button: 0 },
-      { type: "pointerUp", button: 0 },
-    ];
-    await this.#act({ type: "pointer", id: "mouse", actions });
+    await this.#with(selector, (element) => element.click(), nth);
   }
 
   /** Empties a field and types into it. */
   async fill(selector, text) {
-    await this.#element(selector);
-    await this.evaluate((found) => document.querySelector(found).select(), selector);
-    await this.#type([KEYS.Backspace, ...text]);
+    await this.click(selector);
+    await this.#do((driver) => {
+      const keys = driver.actions().keyDown(Key.CONTROL).sendKeys("a").keyUp(Key.CONTROL);
+      return keys.sendKeys(Key.BACK_SPACE, text).perform();
+    });
   }
 
   async press(selector, key) {
-    await this.#element(selector);
-    await this.evaluate((found) => document.querySelector(found).focus(), selector);
-    await this.#type([KEYS[key] ?? key]);
+    await this.#with(selector, (element) => element.sendKeys(KEYS[key] ?? key));
   }
 
   async text(selector) {
@@ -128,55 +133,48 @@ export class FirefoxTab {
   }
 
   async screenshot(path, { fullPage = false } = {}) {
-    const { data } = await this.#session.send("browsingContext.captureScreenshot", {
-      context: this.#context,
-      origin: fullPage ? "document" : "viewport",
-    });
+    const data = await this.#do((driver) => (fullPage ? driver.takeFullPageScreenshot() : driver.takeScreenshot()));
     await writeFile(path, Buffer.from(data, "base64"));
+  }
+
+  /** Closes this tab alone. */
+  async leave() {
+    await this.#do((driver) => driver.close());
   }
 
   /** Ends the browser. */
   async close() {
-    await this.#session.close();
+    await this.#firefox.close();
   }
 
-  #type(keys) {
-    const actions = keys.flatMap((value) => [
-      { type: "keyDown", value },
-      { type: "keyUp", value },
-    ]);
-    return this.#act({ type: "key", id: "keyboard", actions });
+  /** Kills the browser, as a power cut would. */
+  async kill() {
+    await this.#firefox.kill();
   }
 
-  #act(source) {
-    return this.#session.send("input.performActions", { context: this.#context, actions: [source] });
+  #do(work) {
+    return this.#firefox.inTab(this.#tab, work);
   }
 
-  async #call(functionDeclaration, values) {
-    const answer = await this.#session.send("script.callFunction", {
-      functionDeclaration,
-      awaitPromise: true,
-      target: { context: this.#context },
-      arguments: values.map(toLocal),
-    });
-    return this.#session.evaluated(answer);
+  /** Selenium's own answers are JSON, which has no bigint. */
+  async #call(body, argument) {
+    const script = `const given = arguments;
+      const told = (_, value) => (typeof value === "bigint" ? { bigint: String(value) } : value);
+      return (async () => JSON.stringify({ value: await (${body})(...given) }, told))();`;
+    const given = argument === undefined ? [] : [argument];
+    const answer = await this.#do((driver) => driver.executeScript(script, ...given));
+    return JSON.parse(answer, (_, value) => (typeof value?.bigint === "string" ? BigInt(value.bigint) : value)).value;
   }
 
-  /** What WebDriver calls an element that is shown, enabled and in the window. */
-  async #element(selector, nth = 0) {
+  /** What is done with an element once it is shown and enabled. */
+  async #with(selector, work, nth = 0) {
     await this.until(
       ({ selector, nth }) => {
         const element = document.querySelectorAll(selector)[nth];
-        if (!element?.checkVisibility({ visibilityProperty: true }) || element.disabled) return false;
-        element.scrollIntoView({ block: "nearest", behavior: "instant" });
-        return true;
+        return element?.checkVisibility({ visibilityProperty: true }) && !element.disabled;
       },
       { selector, nth },
     );
-    const { nodes } = await this.#session.send("browsingContext.locateNodes", {
-      context: this.#context,
-      locator: { type: "css", value: selector },
-    });
-    return { sharedId: nodes[nth].sharedId };
+    await this.#do(async (driver) => work((await driver.findElements(By.css(selector)))[nth]));
   }
 }

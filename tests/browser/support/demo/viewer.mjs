@@ -1,5 +1,6 @@
 // One viewer: a browser profile of its own, the page, and what a person would do in it. Waits are always for something the page
 // says, never for time to pass. It does not know which browser it has: `chromium_tab.mjs` and `firefox_tab.mjs` have the same words.
+// What runs in the page keeps its notes on `window`: Selenium's scripts have a `globalThis` of their own, each another one.
 import { join } from "node:path";
 import { ChromiumTab } from "../browsers/chromium_tab.mjs";
 import { FirefoxTab } from "../browsers/firefox_tab.mjs";
@@ -23,7 +24,7 @@ export class Viewer {
     const viewer = new Viewer(name, tab, screenshots);
     try {
       await tab.open(url);
-      await tab.until(() => globalThis.pieceworkPlayer !== undefined || document.body.dataset.view === "failed");
+      await tab.until(() => window.pieceworkPlayer !== undefined || document.body.dataset.view === "failed");
       if ((await viewer.view()) === "failed") throw new Error(`${name}: ${await tab.text("#view-start")}`);
     } catch (error) {
       await tab.close();
@@ -57,7 +58,7 @@ export class Viewer {
   /** Everything the page knows, for a report of what went wrong. */
   state() {
     return this.tab.evaluate(() => {
-      const { app } = globalThis.pieceworkPlayer;
+      const { app } = window.pieceworkPlayer;
       const { have, ...look } = app.title.look ?? {};
       const log = [...document.querySelectorAll("#log li")].map((line) => line.textContent);
       const state = {
@@ -66,8 +67,8 @@ export class Viewer {
         client: app.look,
         look,
         log: log.slice(0, 20),
-        notes: globalThis.demoNotes,
-        comings: globalThis.demoComings,
+        notes: window.demoNotes,
+        comings: window.demoComings,
       };
       return JSON.stringify(state, (_, value) => (typeof value === "bigint" ? String(value) : value));
     });
@@ -75,7 +76,7 @@ export class Viewer {
 
   /** Prompts of the development wallet so far. */
   prompts() {
-    return this.tab.evaluate(() => structuredClone(globalThis.__pieceworkDevWallet?.prompts ?? []));
+    return this.tab.evaluate(() => structuredClone(window.__pieceworkDevWallet?.prompts ?? []));
   }
 
   /** Opens the magnet link by hand and waits until the offer is complete. */
@@ -93,8 +94,8 @@ export class Viewer {
       ]),
       button: document.querySelector("#play").textContent,
       walletAsked: !document.querySelector("#wallets").hidden,
-      uploaded: globalThis.pieceworkPlayer.app.title.look.uploaded,
-      sharing: globalThis.pieceworkPlayer.app.engine.sharing.on,
+      uploaded: window.pieceworkPlayer.app.title.look.uploaded,
+      sharing: window.pieceworkPlayer.app.engine.sharing.on,
     }));
   }
 
@@ -114,10 +115,10 @@ export class Viewer {
    */
   async arm() {
     await this.tab.evaluate(() => {
-      const { app } = globalThis.pieceworkPlayer;
+      const { app } = window.pieceworkPlayer;
       const video = document.querySelector("#video");
       const notes = { gesture: 0, firstFrame: 0, seek: null, seeks: 0 };
-      globalThis.demoNotes = notes;
+      window.demoNotes = notes;
       video.addEventListener("seeking", () => notes.seeks++);
       document
         .querySelector("#play")
@@ -160,15 +161,15 @@ export class Viewer {
 
       // Who came and why it went, for a report of what went wrong.
       const comings = [];
-      globalThis.demoComings = comings;
-      for (const torrent of globalThis.pieceworkPlayer.client.torrents) {
+      window.demoComings = comings;
+      for (const torrent of window.pieceworkPlayer.client.torrents) {
         torrent.on("peer", ({ peer }) => comings.push(`connected ${peer}`));
         torrent.on("peerclosed", ({ text }) => comings.push(text));
       }
 
       // What each connection gave and got, also of those that are gone by the end.
       const connections = new Map();
-      globalThis.demoPeers = connections;
+      window.demoPeers = connections;
       setInterval(() => {
         for (const peer of app.title.look?.peers ?? []) connections.set(peer.id, peer);
       }, 50);
@@ -183,20 +184,20 @@ export class Viewer {
     );
     const error = await this.tab.evaluate(() => document.querySelector("#play-error").textContent);
     if (error) throw new Error(`${this.name}: ${error}`);
-    await this.tab.until(() => globalThis.demoNotes.firstFrame > 0);
+    await this.tab.until(() => window.demoNotes.firstFrame > 0);
   }
 
   /** Waits until the picture moves at the place that was sought. */
   async playsAtSeek() {
-    await this.tab.until(() => globalThis.demoNotes.seek?.playing > 0);
-    return this.tab.evaluate(() => globalThis.demoNotes);
+    await this.tab.until(() => window.demoNotes.seek?.playing > 0);
+    return this.tab.evaluate(() => window.demoNotes);
   }
 
   /** Waits until every piece is here and checked. */
   async wholeFile() {
     await this.tab.until(
       () => {
-        const { look } = globalThis.pieceworkPlayer.app.title;
+        const { look } = window.pieceworkPlayer.app.title;
         return look && look.length > 0 && look.verified === look.length;
       },
       undefined,
@@ -225,31 +226,31 @@ export class Viewer {
   /** What the page's engine knows now. */
   async look() {
     return this.tab.evaluate(async () => {
-      const { app } = globalThis.pieceworkPlayer;
+      const { app } = window.pieceworkPlayer;
       const { have, ...look } = await app.title.current.look();
       const { money } = await app.engine.look();
-      const last = new Map(globalThis.demoPeers);
+      const last = new Map(window.demoPeers);
       for (const peer of look.peers) last.set(peer.id, peer);
       return {
         ...look,
         money,
         connections: [...last.values()],
-        notes: globalThis.demoNotes,
-        comings: globalThis.demoComings,
+        notes: window.demoNotes,
+        comings: window.demoComings,
       };
     });
   }
 
   /** Resolves when the numbers of money stand still over several looks: everything in flight has arrived. */
   async settled() {
-    await this.tab.evaluate(() => (globalThis.demoSettled = { key: "", times: 0 }));
+    await this.tab.evaluate(() => (window.demoSettled = { key: "", times: 0 }));
     await this.tab.until(
       async () => {
-        const { app } = globalThis.pieceworkPlayer;
+        const { app } = window.pieceworkPlayer;
         const { money } = await app.engine.look();
         const { uploaded, earnedFine, spentFine } = await app.title.current.look();
         const key = [money?.spentFine, money?.redeemableFine, uploaded, earnedFine, spentFine].join();
-        const settled = globalThis.demoSettled;
+        const settled = window.demoSettled;
         settled.times = settled.key === key ? settled.times + 1 : 0;
         settled.key = key;
         return settled.times >= 5;

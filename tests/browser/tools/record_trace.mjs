@@ -37,10 +37,11 @@ async function record() {
   await page.run("start({})");
   await page.run(`add(${JSON.stringify(magnet)})`);
   await page.run("done()");
+  if ((await page.run("traced.length")) === 0)
+    throw new Error("the engine records nothing: build it with `cargo xtask trace`");
   // What the last input brings about may have been told in part only.
   await page.run("nextInput");
   const lines = await page.run("traced");
-  if (lines.length === 0) throw new Error("the engine records nothing: build it with `cargo xtask trace`");
   const last = lines.findLastIndex((line) => JSON.parse(line).in !== undefined);
   return lines.slice(0, last);
 }

@@ -60,3 +60,10 @@ test("a process that ends in the middle of its tests, as if all were well, loses
   assert.match(printed, /: ends the process\nthe process of its file ended in the middle of it$/m);
   assert.match(printed, /: comes after it\nnot run: the process of its file ended before$/m);
 });
+
+test("a process that ends badly after its tests counts as one failure more", async () => {
+  const { code, printed, counted } = await run("ends_badly");
+  assert.equal(code, 1);
+  assert.deepEqual(counted, { passed: 1, failed: 1 }, printed);
+  assert.match(printed, /^FAILED {2}.*\/fixtures\/ends_badly.mjs$/m);
+});

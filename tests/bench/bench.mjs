@@ -2,7 +2,7 @@
 //
 //   node tests/bench/bench.mjs CONFIG.json
 import { readFileSync } from "node:fs";
-import { cleanUp } from "../browser/harness.mjs";
+import { cleanUp } from "../browser/support/harness.mjs";
 import { Out } from "./out.mjs";
 import { memory } from "./memory.mjs";
 import { size } from "./size.mjs";

@@ -2,9 +2,9 @@
 import { randomBytes } from "node:crypto";
 import { closeSync, linkSync, openSync, readFileSync, writeSync } from "node:fs";
 import { dirname, join } from "node:path";
-import { folder, open, run, signaling } from "../browser/harness.mjs";
-import { PRICE, Scene } from "../browser/paid/scene.mjs";
-import { RemoteWallet } from "../browser/paid/wallet.mjs";
+import { folder, open, run, signaling } from "../browser/support/harness.mjs";
+import { PRICE, Scene } from "../browser/support/paid/scene.mjs";
+import { RemoteWallet } from "../browser/support/paid/wallet.mjs";
 import { libtorrent, piecework } from "./native.mjs";
 import { siteFor } from "./sites.mjs";
 

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { delimiter, dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
-import { ending, folder } from "../browser/harness.mjs";
+import { ending, folder } from "../browser/support/harness.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 

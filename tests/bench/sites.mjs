@@ -4,7 +4,7 @@ import { createReadStream, statSync } from "node:fs";
 import { createServer } from "node:http";
 import { dirname, extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
-import { CSP, ending } from "../browser/harness.mjs";
+import { CSP, ending } from "../browser/support/harness.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const dist = join(here, "../../www/npm/dist");

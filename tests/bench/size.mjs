@@ -4,9 +4,9 @@ import { linkSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
-import { Viewer } from "../browser/demo/viewer.mjs";
-import { ending, folder, run } from "../browser/harness.mjs";
-import { Scene } from "../browser/paid/scene.mjs";
+import { Viewer } from "../browser/support/demo/viewer.mjs";
+import { ending, folder, run } from "../browser/support/harness.mjs";
+import { Scene } from "../browser/support/paid/scene.mjs";
 import { siteFor } from "./sites.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../..");

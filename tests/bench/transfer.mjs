@@ -1,7 +1,7 @@
 // The transfers: contestants take turns in one and the same pair of browsers, and each round is a pair of any two of
 // them.
 import { Four, Free, Libtorrent, Native, Paid, Raw, Surroundings, WebTorrent, content } from "./contestants.mjs";
-import { inspectable } from "../browser/devtools/devtools.mjs";
+import { inspectable } from "../browser/support/browsers/devtools.mjs";
 import { browserOf, cpuSeconds, threadSeconds } from "./processes.mjs";
 import { profiled } from "./profile.mjs";
 

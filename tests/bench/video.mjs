@@ -2,7 +2,7 @@
 // count from the start of the navigation to the first byte that a reader of the file gets, and to the first frame.
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { browser, folder, open, signaling } from "../browser/harness.mjs";
+import { browser, folder, open, signaling } from "../browser/support/harness.mjs";
 import { siteFor } from "./sites.mjs";
 
 const FILE = "/video.mp4";

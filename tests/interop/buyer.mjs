@@ -2,7 +2,7 @@
 // the package's. First its code runs against every file of vectors. Then it pays our native seeder for a small title on
 // a local chain: it folds, crashes, gets a STATE, comes back, and compares the vault's payouts with its own ledger.
 import assert from "node:assert/strict";
-import { cleanUp } from "../browser/harness.mjs";
+import { cleanUp } from "../browser/support/harness.mjs";
 import { due } from "./buyer/numbers.mjs";
 import { Records } from "./buyer/records.mjs";
 import { checks } from "./buyer/vectors.mjs";

@@ -5,7 +5,7 @@ import { createReadStream, mkdirSync, readdirSync, statSync, writeFileSync } fro
 import { basename, dirname, join, relative, sep } from "node:path";
 import { pipeline } from "node:stream/promises";
 import fixtures from "webtorrent-fixtures";
-import { folder } from "../browser/harness.mjs";
+import { folder } from "../browser/support/harness.mjs";
 
 /** Bytes of a small folder's files: empty, one byte, a block less one, a block, pieces and a rest. */
 const SMALL = {

@@ -5,7 +5,7 @@
 // for {passed, failed}.
 import assert from "node:assert/strict";
 import { writeFileSync } from "node:fs";
-import { cleanUp } from "../browser/harness.mjs";
+import { cleanUp } from "../browser/support/harness.mjs";
 import { buyer } from "./buyer.mjs";
 import { cells, cellsOfFixture, cellsOfLargeFile } from "./cells.mjs";
 import { corruptTorrent, file, fixtureTorrents, manyFiles, smallFolder } from "./contents.mjs";

@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import { register } from "node:module";
-import { signalingAt } from "../browser/harness.mjs";
+import { signalingAt } from "../browser/support/harness.mjs";
 
 const mocked = new URL("mocked_webrtc.mjs", import.meta.url).href;
 const hook = `export const resolve = (name, context, next) =>

@@ -1,6 +1,6 @@
 // The two signaling servers.
 import Server from "bittorrent-tracker/server"; // not the package itself: that wants a native build
-import { ending, signaling } from "../browser/harness.mjs";
+import { ending, signaling } from "../browser/support/harness.mjs";
 
 /** Ours; answers with its URL. */
 export const ours = signaling;

@@ -12,7 +12,7 @@ use crate::{
     stage::{say, stage},
 };
 
-const SCRIPT: &str = "tests/browser/screenshots.mjs";
+const SCRIPT: &str = "tests/browser/tools/screenshots.mjs";
 /// The scene of `--quick`: a film arrives and is watched.
 const QUICK: &str = "free";
 /// Pictures of the README, by the picture they are copies of.

@@ -8,8 +8,8 @@ use crate::{
     wasm_toolchain::WasmToolchain,
 };
 
-/// Installs what is missing: wasm compiler, Node packages, Chromium, Firefox, ffmpeg, coturn, libtorrent (on Debian as
-/// root; elsewhere names the line)
+/// Installs what is missing: wasm compiler, Node packages, Chromium, Firefox, geckodriver, ffmpeg, coturn, libtorrent
+/// (on Debian as root; elsewhere names the line)
 #[derive(clap::Args)]
 pub struct Setup {}
 
@@ -21,12 +21,13 @@ const COMPILERS: [Step; 2] = [
     ("wasm", || WasmToolchain::find_or_install().map(drop)),
 ];
 
-const OTHERS: [Step; 6] = [
+const OTHERS: [Step; 7] = [
     ("node", || {
         node::require().and_then(|()| node::install_all())
     }),
     ("chromium", || chromium::require().map(drop)),
     ("firefox", || firefox::require().map(drop)),
+    ("geckodriver", || firefox::require_driver().map(drop)),
     ("ffmpeg", ffmpeg),
     ("coturn", coturn),
     ("libtorrent", || libtorrent::require().map(drop)),

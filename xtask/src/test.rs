@@ -231,6 +231,7 @@ fn videos() -> Result<Videos, Failure> {
 fn browser_surroundings() -> Result<Vec<(&'static str, PathBuf)>, Failure> {
     let browser = chromium::require()?;
     let firefox = stage("test: firefox", firefox::require)?;
+    let driver = stage("test: geckodriver", firefox::require_driver)?;
     stage("build: contracts", builds::contracts)?;
     stage("build: programs", builds::binaries)?;
     builds::pages()?;
@@ -239,6 +240,7 @@ fn browser_surroundings() -> Result<Vec<(&'static str, PathBuf)>, Failure> {
     Ok(vec![
         (chromium::VARIABLE, browser),
         (firefox::VARIABLE, firefox),
+        (firefox::DRIVER_VARIABLE, driver),
         ("PIECEWORK_BINARIES", paths::target().join("debug")),
         ("PIECEWORK_VIDEO", videos.fast_start),
         ("PIECEWORK_VIDEO_INDEX_AT_END", videos.index_at_end),

@@ -26,7 +26,7 @@ impl Trace {
             stage("trace: record", || {
                 shell::run(
                     node::node()
-                        .arg(paths::root().join("tests/browser/record_trace.mjs"))
+                        .arg(paths::root().join("tests/browser/tools/record_trace.mjs"))
                         .arg(paths::root().join(RECORDING))
                         .env(chromium::VARIABLE, &browser)
                         .env("PIECEWORK_BINARIES", paths::target().join("debug")),

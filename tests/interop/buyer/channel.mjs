@@ -2,7 +2,7 @@
 // makes all messages on them.
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { browser, open, site } from "../../browser/harness.mjs";
+import { browser, open, site } from "../../browser/support/harness.mjs";
 import { answerTo } from "./tracker.mjs";
 
 const pages = join(dirname(fileURLToPath(import.meta.url)), "../pages");

@@ -2,8 +2,8 @@
 import { existsSync, readFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Chain } from "../../browser/demo/chain.mjs";
-import { freezable } from "../../browser/harness.mjs";
+import { Chain } from "../../browser/support/demo/chain.mjs";
+import { freezable } from "../../browser/support/harness.mjs";
 import { ethers } from "./ethers.mjs";
 import { decodeState, stateCall, vaultInterface } from "./vault.mjs";
 import { accountId } from "./voucher.mjs";

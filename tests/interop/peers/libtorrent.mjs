@@ -4,7 +4,7 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { digestsOf } from "../contents.mjs";
-import { ending, folder } from "../../browser/harness.mjs";
+import { ending, folder } from "../../browser/support/harness.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const packages = process.env.PIECEWORK_LIBTORRENT ?? join(here, "../../../target/libtorrent");

@@ -6,7 +6,7 @@ import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { digestsOf } from "../contents.mjs";
-import { ending, folder } from "../../browser/harness.mjs";
+import { ending, folder } from "../../browser/support/harness.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const program = join(process.env.PIECEWORK_BINARIES ?? join(here, "../../../target/debug"), "piecework");

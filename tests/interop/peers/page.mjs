@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { browser, open, site } from "../../browser/harness.mjs";
+import { browser, open, site } from "../../browser/support/harness.mjs";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const pages = join(here, "../pages");

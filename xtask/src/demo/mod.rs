@@ -143,7 +143,7 @@ struct Scene {
 
 /// The programs and files that a demo needs before it starts.
 pub struct Prepared {
-    /// The viewers' programs, by the browser's name.
+    /// The viewers' browsers by name, and Firefox's driver.
     programs: Map<String, Value>,
 }
 
@@ -171,6 +171,10 @@ impl Prepared {
                 let path = stage(&format!("demo: {name}"), || browser.require())?;
                 programs.insert(name.to_owned(), json!(path));
             }
+        }
+        if programs.contains_key(Browser::Firefox.name()) {
+            let driver = stage("demo: geckodriver", firefox::require_driver)?;
+            programs.insert(firefox::DRIVER.to_owned(), json!(driver));
         }
         stage("demo: contracts", builds::contracts)?;
         stage("demo: programs", builds::binaries)?;

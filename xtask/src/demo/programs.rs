@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// The headless play-through; reads the file named by [`CONFIG_VARIABLE`].
-pub const PLAY_THROUGH: &str = "tests/browser/demo.mjs";
+pub const PLAY_THROUGH: &str = "tests/browser/tools/demo.mjs";
 /// Names the JSON file with the play-through's whole configuration (see `demo::write_config`).
 pub const CONFIG_VARIABLE: &str = "PIECEWORK_DEMO_CONFIG";
 

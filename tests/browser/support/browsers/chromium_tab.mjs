@@ -1,0 +1,80 @@
+// One Chromium window with one page, as the play-through drives it: what a person does there, and what the page knows. The same words
+// as `firefox_tab.mjs`.
+import { browserPath, launch } from "./chromium.mjs";
+
+const STEP_MS = 60_000;
+
+/** A page in a Chromium of its own. */
+export class ChromiumTab {
+  /** URLs asked for. */
+  requests = [];
+  /** Errors in the console, and uncaught ones. */
+  problems = [];
+  /** Chromium says nothing when an answer of the service worker is not read to its end. */
+  calledOff = 0;
+  #launched;
+  #page;
+
+  constructor(launched, page) {
+    this.#launched = launched;
+    this.#page = page;
+    page.setDefaultTimeout(STEP_MS);
+    // The context's: also what workers ask for.
+    launched.context.on("request", (request) => this.requests.push(request.url()));
+    page.on("pageerror", (error) => this.problems.push(`uncaught: ${error.message}`));
+    page.on("console", (message) => {
+      if (message.type() === "error") this.problems.push(message.text());
+    });
+  }
+
+  /** Starts a Chromium, this one or the system's. */
+  static async start({ chromium } = {}) {
+    const launched = await launch(await browserPath(chromium));
+    return new ChromiumTab(launched, launched.context.pages()[0] ?? (await launched.context.newPage()));
+  }
+
+  get browser() {
+    return `Chromium ${this.#launched.context.browser()?.version() ?? ""}`.trim();
+  }
+
+  async open(url) {
+    await this.#page.goto(url);
+  }
+
+  /** Calls a function in the page and answers with what it, or its promise, gives. */
+  evaluate(body, argument) {
+    return this.#page.evaluate(body, argument);
+  }
+
+  /** Waits until a function in the page says something true. */
+  async until(body, argument, options = {}) {
+    await this.#page.waitForFunction(body, argument, options);
+  }
+
+  /** Clicks the element, the `nth` that the selector finds, once it can be clicked. */
+  async click(selector, nth = 0) {
+    await this.#page.locator(selector).nth(nth).click();
+  }
+
+  /** Empties a field and types into it. */
+  async fill(selector, text) {
+    await this.#page.fill(selector, text);
+  }
+
+  async press(selector, key) {
+    await this.#page.press(selector, key);
+  }
+
+  text(selector) {
+    return this.#page.textContent(selector);
+  }
+
+  async screenshot(path, { fullPage = false } = {}) {
+    await this.#page.screenshot({ path, fullPage });
+  }
+
+  /** Ends the browser. */
+  async close() {
+    await this.#launched.close();
+  }
+}

@@ -1,0 +1,356 @@
+// What browser tests stand on: a site under the strict headers, browsers with profiles of their own, a
+// signaling server. Everything started here is ended by cleanUp, or else with this process.
+import { execFile, spawn } from "node:child_process";
+import {
+  copyFileSync,
+  createReadStream,
+  existsSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+} from "node:fs";
+import { createServer } from "node:http";
+import { tmpdir } from "node:os";
+import { basename, dirname, extname, join, normalize } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { chromium } from "playwright-core";
+
+const here = dirname(fileURLToPath(import.meta.url));
+const root = join(here, "../../..");
+const dist = join(root, "www/npm/dist");
+const binaries = process.env.PIECEWORK_BINARIES ?? join(root, "target/debug");
+
+/** The header a site sends with its page, its worker and its service worker. */
+export const CSP = [
+  "default-src 'none'",
+  "script-src 'self' 'wasm-unsafe-eval'",
+  "worker-src 'self'",
+  "connect-src 'self' ws://127.0.0.1:* http://127.0.0.1:*",
+  "style-src 'self'",
+  "img-src 'self' data:",
+  "media-src 'self'",
+  "base-uri 'none'",
+  "form-action 'none'",
+  "frame-ancestors 'none'",
+  "require-trusted-types-for 'script'",
+  "trusted-types piecework",
+].join("; ");
+
+const FLAGS = [
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-sync",
+  "--allow-loopback-in-peer-connection",
+];
+/** Shows host addresses as they are; by default Chromium hides them behind mDNS names. */
+const SHOW_ADDRESSES = "--disable-features=WebRtcHideLocalIpsWithMdns";
+
+const endings = [];
+/** Folders that are to be removed. */
+const folders = new Set();
+/** What pages were asked and have not answered. */
+const unanswered = new Set();
+/** By a site's URL: the files of the package that were asked of it. */
+const asked = new Map();
+
+/** Says what a test that failed was waiting for, if it ended in the middle of it. */
+export function tellUnanswered() {
+  for (const { page, expression } of unanswered) {
+    console.log(`  still waiting, at ${page.url()}: ${expression}`);
+    for (const text of page.errors) console.log(`  [page] ${text}`);
+  }
+}
+
+/** What comes of a promise, or that nothing did in a minute: no single step of a test takes longer. */
+export async function withinAMinute(what, promise) {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`nothing within a minute: ${what}`)), 60_000);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** Ends what the last test started, the newest first. */
+export async function cleanUp() {
+  unanswered.clear();
+  const errors = [];
+  for (const end of endings.splice(0).reverse()) {
+    try {
+      await end();
+    } catch (error) {
+      errors.push(error);
+    }
+  }
+  if (errors.length > 0) throw errors[0];
+}
+
+/** What cleanUp did not come to. A process that exits does synchronous work only. */
+process.on("exit", () => {
+  for (const pid of descendants(process.pid)) killNow(pid);
+  for (const path of folders) remove(path);
+});
+
+/** Serves a folder of pages (default: ours), the package's dist/ and single files (`mounts`) on a free port. */
+export async function site({ pages = join(here, "pages"), policy = CSP, mounts = {} } = {}) {
+  const types = {
+    ".html": "text/html",
+    ".js": "text/javascript",
+    ".mjs": "text/javascript",
+    ".wasm": "application/wasm",
+  };
+  const files = new Set();
+  const server = createServer((request, response) => {
+    const path = normalize(new URL(request.url, "http://x").pathname);
+    const own =
+      path === "/piecework-sw.js"
+        ? join(dist, "sw.js")
+        : path.startsWith("/dist/")
+          ? join(dist, path.slice(6))
+          : join(pages, path === "/" ? "index.html" : path);
+    const file = mounts[path] ?? own;
+    const found = statSync(file, { throwIfNoEntry: false });
+    const headers = {
+      ...(policy && { "Content-Security-Policy": policy }),
+      "Cache-Control": "no-store",
+      "X-Content-Type-Options": "nosniff",
+    };
+    if (!found?.isFile()) return response.writeHead(404, headers).end();
+    if (dirname(file) === dist) files.add(basename(file));
+    response.writeHead(200, { ...headers, "Content-Type": types[extname(file)] ?? "application/octet-stream" });
+    createReadStream(file).pipe(response);
+  });
+  await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));
+  endings.push(
+    () =>
+      new Promise((resolve) => {
+        server.close(resolve);
+        server.closeAllConnections();
+      }),
+  );
+  const url = `http://127.0.0.1:${server.address().port}`;
+  asked.set(url, files);
+  return url;
+}
+
+/** The files of the package's dist/ that this site's visitors loaded. */
+export function served(url) {
+  return [...asked.get(url)];
+}
+
+/** Where a file of the package's dist/ lies. */
+export function distFile(name) {
+  return join(dist, name);
+}
+
+/** A folder that cleanUp removes. */
+export function folder(name) {
+  const path = mkdtempSync(join(tmpdir(), `piecework-${name}-`));
+  folders.add(path);
+  endings.push(() => remove(path));
+  return path;
+}
+
+function remove(path) {
+  rmSync(path, { recursive: true, force: true, maxRetries: 10, retryDelay: 50 });
+  folders.delete(path);
+}
+
+/** A browser with this profile (default: a new one); hides its addresses behind mDNS names if asked. */
+export async function browser(profile = folder("profile"), { hidesAddresses = false, flags = [] } = {}) {
+  const context = await chromium.launchPersistentContext(profile, {
+    executablePath: process.env.PIECEWORK_CHROMIUM ?? "/usr/bin/chromium",
+    headless: true,
+    chromiumSandbox: false,
+    args: [...FLAGS, ...(hidesAddresses ? [] : [SHOW_ADDRESSES]), ...flags],
+  });
+  endings.push(() => context.close().catch(() => undefined));
+  return { context, profile };
+}
+
+/** Kills every process of the browser with this folder at once, as a power cut would; resolves when all are gone. */
+export async function kill(folder) {
+  const named = (pid) => ["cmdline", "environ"].some((file) => about(pid, file).includes(folder));
+  for (;;) {
+    const ours = processes().filter(named);
+    if (ours.length === 0) return;
+    ours.forEach(killNow);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+function processes() {
+  if (!existsSync("/proc")) return [];
+  return readdirSync("/proc")
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number);
+}
+
+/** What the system says of a process; nothing of one that ended meanwhile, or is not ours to look at. */
+function about(pid, file) {
+  try {
+    return readFileSync(`/proc/${pid}/${file}`, "latin1");
+  } catch {
+    return "";
+  }
+}
+
+/** The processes that this one started, and theirs. */
+function descendants(root) {
+  // The program's name, in brackets, may hold anything; the parent is the second field after it.
+  const parents = processes().map((pid) => [pid, Number(about(pid, "stat").split(") ").at(-1).split(" ")[1])]);
+  const found = [root];
+  for (const at of found) found.push(...parents.filter(([, parent]) => parent === at).map(([pid]) => pid));
+  return found.slice(1);
+}
+
+function killNow(pid) {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // its parent took it along
+  }
+}
+
+/** Opens the test page; what its console says about errors is printed and kept in `page.errors`. */
+export async function open(context, url) {
+  const page = await context.newPage();
+  page.errors = [];
+  const note = (text) => {
+    page.errors.push(text);
+    if (process.env.PIECEWORK_TEST_VERBOSE) console.log(`  [page] ${text}`);
+  };
+  page.on("console", (message) => {
+    if (message.type() === "error" || message.type() === "warning") note(message.text());
+  });
+  page.on("pageerror", (error) => note(error.message));
+  const session = await context.newCDPSession(page);
+  /** Runs an expression in the page. (page.evaluate needs `eval`, which the page's policy forbids.) */
+  page.run = async (expression) => {
+    const asked = { page, expression };
+    unanswered.add(asked);
+    const evaluated = session.send("Runtime.evaluate", {
+      expression: `(async () => (${expression}))()`,
+      awaitPromise: true,
+      returnByValue: true,
+      userGesture: true,
+    });
+    const { result, exceptionDetails } = await evaluated.finally(() => unanswered.delete(asked));
+    if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
+    return result.value;
+  };
+  await page.goto(url);
+  await page.run("window.loaded");
+  return page;
+}
+
+/** The signaling server on a free port; answers with its URL. */
+export async function signaling() {
+  return (await signalingAt(0)).url;
+}
+
+/** The signaling server on this port; `killed` ends it at once and resolves when it is gone. */
+export async function signalingAt(port) {
+  const { child, match: line } = await started(
+    ours("piecework-signaling"),
+    ["--listen", `127.0.0.1:${port}`],
+    /127\.0\.0\.1:(\d+)/,
+  );
+  const killed = () =>
+    new Promise((resolve) => {
+      child.once("exit", resolve);
+      child.kill("SIGKILL");
+    });
+  return { url: `ws://127.0.0.1:${line[1]}/`, port: Number(line[1]), killed };
+}
+
+/** The native peer, with its output's first match of `until`. */
+export function native(args, until, env) {
+  return program(ours("piecework"), args, until, env);
+}
+
+/** Any program, with its output's first match of `until`. */
+export async function program(command, args, until, env) {
+  return (await started(command, args, until, env)).match;
+}
+
+async function started(command, args, until, env = {}) {
+  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+  end(child);
+  return { child, match: await firstLine(child, until) };
+}
+
+/** Where one of our programs lies. */
+export function ours(name) {
+  return join(binaries, name);
+}
+
+/** A program that can be frozen: it answers nothing then, and takes in later what was sent to it meanwhile. `match` is its output's first of `until`. */
+export async function freezable(command, args, until) {
+  const { child, match } = await started(command, args, until);
+  const thaw = () => void child.kill("SIGCONT");
+  endings.push(thaw);
+  return { match, freeze: () => void child.kill("SIGSTOP"), thaw };
+}
+
+/** Runs the native peer to its end; answers with what it printed. */
+export async function run(args) {
+  return (await promisify(execFile)(ours("piecework"), args)).stdout;
+}
+
+/** What a native peer prints when it has all of a title and offers it. */
+const SEEDING = /^seeding /;
+
+/** The demo's film, or another video, as a torrent of 64 KiB pieces: what names it, and how a native peer seeds it at a rate. */
+export async function videoTitle(tracker, video = process.env.PIECEWORK_VIDEO) {
+  if (!video) throw new Error("PIECEWORK_VIDEO names no video");
+  const data = folder("native");
+  const file = join(data, "film.torrent");
+  copyFileSync(video, join(data, "film.mp4"));
+  const made = await run(["create", join(data, "film.mp4"), "--tracker", tracker, "-o", file, "--piece-length", "64K"]);
+  const seeding = (limit) => ["seed", file, "--data", data, "--state", join(data, "state"), "--upload-limit", limit];
+  return {
+    torrent: readFileSync(file).toString("base64"),
+    magnet: made.split(/\s/).find((word) => word.startsWith("magnet:")),
+    bytes: readFileSync(video),
+    seed: (limit) => native(seeding(limit), SEEDING),
+    /** The same seeder, which can be stopped. */
+    seedFreezably: (limit) => freezable(ours("piecework"), seeding(limit), SEEDING),
+  };
+}
+
+/** To be done by cleanUp. */
+export function ending(end) {
+  endings.push(end);
+}
+
+function end(child) {
+  endings.push(async () => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    const gone = new Promise((resolve) => child.once("exit", resolve));
+    child.kill("SIGTERM");
+    await gone;
+  });
+}
+
+function firstLine(child, pattern) {
+  const line = new Promise((resolve, reject) => {
+    const seen = [];
+    const look = (line) => {
+      seen.push(line);
+      const match = pattern.exec(line);
+      if (match) resolve(match);
+    };
+    createInterface({ input: child.stdout }).on("line", look);
+    createInterface({ input: child.stderr }).on("line", look);
+    child.once("error", reject);
+    child.once("exit", (code) => reject(new Error(`${child.spawnfile} ended with ${code}: ${seen.join("\n")}`)));
+  });
+  return withinAMinute(`${child.spawnfile} says ${pattern}`, line);
+}

@@ -1,0 +1,203 @@
+// What a paid transfer needs: a real chain with token and vault, a tracker, and a native seeder that asks for money.
+import { execFile, spawn } from "node:child_process";
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { existsSync, readFileSync, readdirSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { createInterface } from "node:readline";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import { ContractFactory, JsonRpcProvider } from "ethers";
+import { Chain } from "../demo/chain.mjs";
+import { Seeder } from "../demo/seeder.mjs";
+import { ending, folder, signaling, withinAMinute } from "../harness.mjs";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "../../../..");
+const piecework = join(process.env.PIECEWORK_BINARIES ?? join(root, "target/debug"), "piecework");
+const EXIT_DELAY_SECONDS = 72 * 3600;
+/** Token units of 10^-6 that the payer's wallet begins with. */
+export const FUNDS = 1_000_000_000n;
+/** Whole tokens per 10^9 bytes. */
+export const PRICE = 10;
+/** 2^-24 token units for each block of 16 KiB, rounded up as seller and buyer do. */
+export const UNIT_FINE = (((BigInt(PRICE) * 1_000_000n) << 24n) * 16_384n + 999_999_999n) / 1_000_000_000n;
+
+/** A local chain that can be stopped and started again where it was, on the same port. */
+export class Anvil {
+  #child = null;
+  #state = join(folder("anvil"), "state.json");
+  port = 0;
+
+  static async start() {
+    const anvil = new Anvil();
+    ending(() => anvil.stop());
+    await anvil.run();
+    return anvil;
+  }
+
+  get url() {
+    return `http://127.0.0.1:${this.port}`;
+  }
+
+  async run() {
+    const child = spawn(program(), ["--host", "127.0.0.1", "--port", String(this.port), "--state", this.#state], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    this.#child = child;
+    const lines = createInterface({ input: child.stdout });
+    const accounts = [];
+    const listens = new Promise((resolve, reject) => {
+      child.once("error", reject);
+      child.once("exit", (code) => reject(new Error(`anvil ended with ${code}`)));
+      lines.on("line", (line) => {
+        const [, at, word] = /^\((\d+)\) (0x[0-9a-fA-F]+)/.exec(line) ?? [];
+        if (word?.length === 42) accounts[at] = { address: word };
+        if (word?.length === 66) accounts[at].privateKey = word;
+        const [, port] = /^Listening on 127\.0\.0\.1:(\d+)/.exec(line) ?? [];
+        if (!port) return;
+        this.port = Number(port);
+        resolve(this.port);
+      });
+    });
+    await withinAMinute("anvil listens", listens);
+    this.accounts = accounts;
+  }
+
+  /** Ends it; what it knows is in its state file. */
+  async stop() {
+    const child = this.#child;
+    this.#child = null;
+    if (!child || child.exitCode !== null || child.signalCode !== null) return;
+    const gone = once(child, "exit");
+    child.kill("SIGTERM");
+    await gone;
+  }
+}
+
+/** A chain with a vault, a funded payer, a tracker. */
+export class Scene {
+  static async open() {
+    const scene = new Scene();
+    scene.anvil = await Anvil.start();
+    const [deployer, payer, payee, sink] = scene.anvil.accounts;
+    scene.payer = payer.address;
+    scene.payee = payee.address;
+    const provider = new JsonRpcProvider(scene.anvil.url, undefined, { staticNetwork: true, pollingInterval: 20 });
+    const signer = await provider.getSigner(deployer.address);
+    const deploy = async (name, ...given) => {
+      const { abi, bytecode } = JSON.parse(readFileSync(join(root, `contracts/out/${name}.sol/${name}.json`), "utf8"));
+      const contract = await new ContractFactory(abi, bytecode.object, signer).deploy(...given);
+      await withinAMinute(`${name} is deployed`, contract.waitForDeployment());
+      return contract;
+    };
+    const token = await deploy("DemoToken");
+    const vault = await deploy(
+      "PieceworkVault",
+      await token.getAddress(),
+      "0x0000000000000000000000000000000000000000",
+      sink.address,
+      EXIT_DELAY_SECONDS,
+    );
+    scene.mint = (to, amount) =>
+      withinAMinute(
+        "tokens are minted",
+        token.mint(to, amount).then((sent) => sent.wait()),
+      );
+    await scene.mint(payer.address, FUNDS);
+    const deployBlock = (await vault.deploymentTransaction().wait()).blockNumber;
+    const { chainId } = await provider.getNetwork();
+    scene.chain = new Chain({
+      rpc: scene.anvil.url,
+      vault: await vault.getAddress(),
+      token: await token.getAddress(),
+      deployBlock,
+    });
+    scene.chainId = Number(chainId);
+    ending(() => provider.destroy());
+    scene.folder = folder("paid");
+    writeFileSync(join(scene.folder, "payee.key"), `${payee.privateKey}\n`, { mode: 0o600 });
+    scene.tracker = await signaling();
+    return scene;
+  }
+
+  /** Random content, and its .torrent in base64. */
+  async title(name, bytes) {
+    const content = randomBytes(bytes);
+    const path = join(this.folder, name);
+    const torrent = `${path}.torrent`;
+    writeFileSync(path, content);
+    await promisify(execFile)(piecework, [
+      "create",
+      path,
+      "--force",
+      "--tracker",
+      this.tracker,
+      "--piece-length",
+      "64K",
+      "--output",
+      torrent,
+    ]);
+    return {
+      path: torrent,
+      torrent: readFileSync(torrent).toString("base64"),
+      digest: createHash("sha256").update(content).digest("hex"),
+      bytes,
+    };
+  }
+
+  /** Sells these titles, no faster than `bytesPerSecond`. */
+  async seeder(titles, bytesPerSecond) {
+    const chain = [
+      "--rpc",
+      this.anvil.url,
+      "--chain-id",
+      String(this.chainId),
+      "--vault",
+      this.chain.vault,
+      "--token",
+      this.chain.token,
+    ];
+    const money = ["--price", String(PRICE), "--payee-key", join(this.folder, "payee.key"), "--redeem-every", "0"];
+    const how = ["--upload-limit", String(bytesPerSecond), "--json", "--stdin-commands", "--state", folder("seeder")];
+    const seeder = await Seeder.take({
+      command: [
+        piecework,
+        "seed",
+        ...titles.map((title) => title.path),
+        "--data",
+        this.folder,
+        ...chain,
+        ...money,
+        ...how,
+      ],
+    });
+    ending(() => seeder.close());
+    return seeder;
+  }
+
+  /** The page's options. */
+  options(more = {}) {
+    const token = { address: this.chain.token, decimals: 6, symbol: "pwUSD" };
+    const { vault, deployBlock } = this.chain;
+    return {
+      trackers: [this.tracker],
+      payments: {
+        vault,
+        chainId: this.chainId,
+        rpcUrl: this.anvil.url,
+        token,
+        maxPricePerGB: "12",
+        budget: "4",
+        deployBlock,
+        ...more,
+      },
+    };
+  }
+}
+
+/** anvil itself, not a wrapper, which it would survive. */
+function program() {
+  const scope = join(root, "contracts/node_modules/@foundry-rs");
+  const packages = existsSync(scope) ? readdirSync(scope).filter((name) => name.startsWith("anvil-")) : [];
+  return packages.map((name) => join(scope, name, "bin/anvil")).find((path) => existsSync(path)) ?? "anvil";
+}

@@ -1,0 +1,326 @@
+// Pictures of the page's states, each in phone and wide, light and dark: the real page in Chromium, a real signaling server, native
+// seeders and, where money is shown, a real chain. Nothing is posed: every state is brought about as it comes about in use.
+//
+//   PIECEWORK_FILM=FILE node tests/browser/tools/screenshots.mjs [--out DIR] [--once] [WORD...]
+//
+// Words choose scenes by name. --once takes one picture of each state, wide and light. `cargo xtask screenshots` makes the film.
+import { randomBytes } from "node:crypto";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer } from "node:net";
+import { dirname, join, resolve } from "node:path";
+import { parseArgs } from "node:util";
+import { fileURLToPath } from "node:url";
+import { Interface } from "ethers";
+import { browserPath, launch } from "../support/browsers/chromium.mjs";
+import { cleanUp, ending, folder, native, run, signaling } from "../support/harness.mjs";
+import { Scene } from "../support/paid/scene.mjs";
+import { serve } from "../support/player_site.mjs";
+
+const root = join(dirname(fileURLToPath(import.meta.url)), "../../..");
+const options = {
+  out: { type: "string", default: join(root, "target/screenshots") },
+  once: { type: "boolean", default: false },
+};
+const { values, positionals } = parseArgs({ options, allowPositionals: true });
+const out = resolve(values.out);
+const film = process.env.PIECEWORK_FILM;
+if (!film) throw new Error("PIECEWORK_FILM names no film; cargo xtask screenshots makes one");
+const SIZES = { phone: { width: 360, height: 740 }, wide: { width: 1280, height: 860 } };
+const SHOWN = values.once
+  ? { sizes: ["wide"], colours: ["light"] }
+  : { sizes: ["phone", "wide"], colours: ["light", "dark"] };
+/** Bytes per second, so that a picture in the middle of a transfer can be taken. */
+const THIN = 220_000;
+const LIMIT_MS = 60_000;
+const taken = [];
+
+/** A picture in each size and colour of what this page shows now. */
+async function shoot(page, name, { whole = true } = {}) {
+  for (const size of SHOWN.sizes) {
+    for (const colorScheme of SHOWN.colours) {
+      await page.setViewportSize(SIZES[size]);
+      await page.emulateMedia({ colorScheme });
+      await page.evaluate((top) => {
+        if (top) scrollTo(0, 0);
+        return new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+      }, !whole);
+      const path = join(out, `${name}-${size}-${colorScheme}.png`);
+      await page.screenshot({ path, fullPage: whole });
+      taken.push(path);
+    }
+  }
+  await page.setViewportSize(SIZES.wide);
+  await page.emulateMedia({ colorScheme: "light" });
+  console.log(`  ${name}`);
+}
+
+/** A browser of its own at a site with this configuration. */
+async function visit(config, { lacks = false } = {}) {
+  const site = await serve({ config: () => config, connect: "ws://127.0.0.1:* http://127.0.0.1:*" });
+  ending(site.close);
+  const browser = await launch(await browserPath(), { viewport: SIZES.wide });
+  ending(() => browser.close());
+  const page = browser.context.pages()[0] ?? (await browser.context.newPage());
+  page.setDefaultTimeout(LIMIT_MS);
+  if (lacks) await page.addInitScript(() => delete StorageManager.prototype.getDirectory);
+  await page.goto(site.url);
+  await page.waitForFunction(
+    () =>
+      document.body.dataset.view === "failed" ||
+      (document.body.dataset.view === "open" && document.querySelector("#library-reading").hidden),
+  );
+  return page;
+}
+
+async function openMagnet(page, magnet) {
+  await page.fill("#magnet", magnet);
+  await page.press("#magnet", "Enter");
+}
+
+/** Opens a title and waits until it can be played. */
+async function offered(page, magnet) {
+  await openMagnet(page, magnet);
+  await page.waitForFunction(
+    () => document.body.dataset.phase === "offer" && !document.querySelector("#play").disabled,
+  );
+}
+
+async function plays(page, share) {
+  await page.waitForFunction(
+    () => document.body.dataset.phase === "watching" && document.querySelector("#video").currentTime > 0.5,
+  );
+  await page.waitForFunction((wanted) => {
+    const { look } = globalThis.pieceworkPlayer.app.title;
+    return look && look.verified >= look.length * wanted;
+  }, share);
+}
+
+/** Describes a file or folder and seeds it; answers with its magnet link. */
+async function seeded(path, tracker, pieceLength, ...more) {
+  const torrent = `${path}.torrent`;
+  const said = await run([
+    "create",
+    path,
+    "--force",
+    "--tracker",
+    tracker,
+    "--piece-length",
+    pieceLength,
+    "-o",
+    torrent,
+  ]);
+  await native(["seed", torrent, "--data", dirname(path), "--state", folder("seeder"), ...more], /^seeding /);
+  return said.split(/\s/).find((word) => word.startsWith("magnet:"));
+}
+
+/** A copy of the film under a name for people. */
+function filmIn(at, name = "Evening over the bay.mp4") {
+  const path = join(at, name);
+  writeFileSync(path, readFileSync(film));
+  return path;
+}
+
+/** A port on which nobody listens. */
+async function deadPort() {
+  const server = createServer();
+  await new Promise((done) => server.listen(0, "127.0.0.1", done));
+  const { port } = server.address();
+  await new Promise((done) => server.close(done));
+  return port;
+}
+
+const scenes = {
+  async opening() {
+    const page = await visit({ trackers: [await signaling()] });
+    await shoot(page, "empty");
+    await openMagnet(page, "https://example.org/film");
+    await page.waitForFunction(() => document.querySelector("#open-error").textContent !== "");
+    await shoot(page, "bad-magnet");
+    await page.setInputFiles("#share-files", {
+      name: "Grandmother's garden.mp4",
+      mimeType: "video/mp4",
+      buffer: readFileSync(film),
+    });
+    await page.waitForSelector("#share-chosen", { state: "visible" });
+    await shoot(page, "share-own");
+    const data = await page.evaluateHandle(() => {
+      const transfer = new DataTransfer();
+      transfer.items.add(new File(["x"], "film.torrent"));
+      return transfer;
+    });
+    await page.dispatchEvent("main", "dragenter", { dataTransfer: data });
+    await shoot(page, "dropping", { whole: false });
+    await page.dispatchEvent("main", "dragleave", { dataTransfer: data });
+    await page.click("#share-go");
+    await page.waitForFunction(() => document.body.dataset.phase === "watching");
+    await shoot(page, "shared");
+    await page.click("#nav-money");
+    await page.waitForFunction(() => document.body.dataset.view === "money");
+    await shoot(page, "money-none");
+  },
+
+  async metadata() {
+    const page = await visit({ trackers: [await signaling()] });
+    await openMagnet(page, `magnet:?xt=urn:btih:${randomBytes(20).toString("hex")}&dn=Nobody+has+this`);
+    await page.waitForFunction(
+      () =>
+        document.body.dataset.phase === "metadata" &&
+        globalThis.pieceworkPlayer.app.look?.trackers.some((one) => one.connected),
+    );
+    await shoot(page, "metadata");
+    const lost = await visit({ trackers: [`ws://127.0.0.1:${await deadPort()}/`] });
+    await openMagnet(lost, `magnet:?xt=urn:btih:${randomBytes(20).toString("hex")}`);
+    await lost.waitForFunction(() => document.querySelector("#waiting-text").textContent === "No tracker answers");
+    await shoot(lost, "dead-tracker");
+  },
+
+  async unsupported() {
+    await shoot(await visit({ trackers: [] }, { lacks: true }), "unsupported");
+  },
+
+  async free() {
+    const tracker = await signaling();
+    const magnet = await seeded(filmIn(folder("free")), tracker, "16K", "--upload-limit", String(THIN));
+    const page = await visit({ trackers: [tracker] });
+    await offered(page, magnet);
+    await shoot(page, "offer-free");
+    await page.click("#play");
+    await plays(page, 0.3);
+    await shoot(page, "playing-free");
+    await page.context().setOffline(true);
+    await page.waitForSelector("#banner", { state: "visible" });
+    await shoot(page, "offline-playing");
+    await page.click("#nav-watch");
+    await page.waitForFunction(() => document.querySelectorAll("#library li").length === 1);
+    await shoot(page, "offline-library");
+    await page.context().setOffline(false);
+    await page.waitForSelector("#banner", { state: "hidden" });
+    await shoot(page, "library");
+  },
+
+  async pieces() {
+    const [tracker, data] = [await signaling(), join(folder("large"), "Ten thousand pieces")];
+    mkdirSync(data);
+    filmIn(data, "film.mp4");
+    // The rest of 10,000 pieces of 16 KiB.
+    writeFileSync(join(data, "more.bin"), Buffer.alloc(10_000 * 16_384 - readFileSync(film).length, "pieces "));
+    const magnet = await seeded(data, tracker, "16K");
+    const page = await visit({ trackers: [tracker] });
+    await offered(page, magnet);
+    await page.click("#play");
+    await plays(page, 0.3);
+    await page.click("#pause");
+    await page.waitForFunction(() => document.querySelector("#title-facts").textContent.includes("paused"));
+    await shoot(page, "pieces-10000");
+  },
+
+  async paid() {
+    const scene = await Scene.open();
+    const { accounts } = scene.anvil;
+    const token = new Interface(["function mint(address to, uint256 amount)"]);
+    // The scene's payer has funds; the second viewer gets some too.
+    await scene.chain.call("eth_sendTransaction", [
+      {
+        from: accounts[0].address,
+        to: scene.chain.token,
+        data: token.encodeFunctionData("mint", [accounts[5].address, 1_000_000_000n]),
+      },
+    ]);
+    const path = filmIn(scene.folder);
+    const torrent = `${path}.torrent`;
+    const said = await run([
+      "create",
+      path,
+      "--force",
+      "--tracker",
+      scene.tracker,
+      "--piece-length",
+      "16K",
+      "-o",
+      torrent,
+    ]);
+    const magnet = said.split(/\s/).find((word) => word.startsWith("magnet:"));
+    await scene.seeder([{ path: torrent }], THIN);
+    const { vault, deployBlock } = scene.chain;
+    const config = (key) => ({
+      trackers: [scene.tracker],
+      magnet,
+      vault,
+      deployBlock,
+      chainId: scene.chainId,
+      rpc: scene.anvil.url,
+      token: scene.chain.token,
+      symbol: "pwUSD",
+      resalePercent: 50,
+      wallet: "batch",
+      walletKeys: [accounts[key].privateKey],
+    });
+
+    const page = await visit(config(1));
+    await shoot(page, "empty-paid");
+    await page.click("#nav-money");
+    await page.waitForFunction(() => document.body.dataset.view === "money");
+    await shoot(page, "money-empty");
+    await page.click("#nav-watch");
+    await page.click("#featured-open");
+    await page.waitForFunction(
+      () => document.body.dataset.phase === "offer" && !document.querySelector("#play").disabled,
+    );
+    await shoot(page, "offer-paid");
+    await page.click("#play");
+    await page.click(".dev-wallet-no");
+    await page.waitForFunction(() => document.querySelector("#play-error").textContent !== "");
+    await shoot(page, "wallet-refused");
+    await page.click("#play");
+    await page.click(".dev-wallet-yes");
+    await page.waitForFunction(() => document.querySelector(".dev-wallet h2")?.textContent.startsWith("Send"));
+    await shoot(page, "wallet-asking", { whole: false });
+    await page.click(".dev-wallet-yes");
+    await plays(page, 0.35);
+    await shoot(page, "playing-paid");
+    await shoot(page, "playing-paid-top", { whole: false });
+
+    const second = await visit(config(5));
+    await offered(second, magnet);
+    await second.click("#play");
+    for (let prompt = 0; prompt < 2; prompt += 1) await second.click(".dev-wallet-yes");
+    await page.waitForFunction(() => globalThis.pieceworkPlayer.app.title.look.earnedFine > 0n);
+    await plays(page, 1);
+    await page.waitForFunction(() => globalThis.pieceworkPlayer.app.look.money.redeemable > 9_000n);
+    await shoot(page, "earning");
+    await page.click("#nav-money");
+    await page.waitForFunction(() => !document.querySelector("#redeem").disabled);
+    await shoot(page, "money");
+    await page.click("#exit");
+    await page.waitForSelector("#confirm", { state: "visible" });
+    await shoot(page, "money-exit", { whole: false });
+    await page.click("#confirm-yes");
+    await page.click(".dev-wallet-yes");
+    await page.waitForSelector("#exit-state", { state: "visible" });
+    await shoot(page, "money-exiting");
+
+    await second.click("#nav-money");
+    await scene.anvil.stop();
+    await second.click("#recover");
+    await second.waitForFunction(() => !document.querySelector("#money-message").hidden);
+    await shoot(second, "rpc-down");
+    await second.context().setOffline(true);
+    await second.waitForSelector("#banner", { state: "visible" });
+    await shoot(second, "offline-money");
+  },
+};
+
+mkdirSync(out, { recursive: true });
+const chosen = Object.entries(scenes).filter(([name]) => positionals.length === 0 || positionals.includes(name));
+if (chosen.length === 0) throw new Error(`no scene of this name; there are ${Object.keys(scenes).join(", ")}`);
+try {
+  for (const [name, play] of chosen) {
+    console.log(name);
+    await play();
+    await cleanUp();
+  }
+} finally {
+  await cleanUp();
+}
+console.log(`${taken.length} pictures in ${out}`);
+process.exit(0);

@@ -93,13 +93,9 @@ impl Bitfield {
     }
 
     /// Pieces in all.
+    #[allow(clippy::len_without_is_empty)] // a torrent has at least one piece
     pub fn len(&self) -> u32 {
         self.len
-    }
-
-    /// The set has no piece at all, so none can be set.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
     }
 
     /// Pieces set.

@@ -16,6 +16,11 @@
 //! any order. The core never reads a clock, never draws entropy of its own and never blocks, so a
 //! whole swarm runs in one test process on a virtual clock.
 //!
+//! # What is public
+//!
+//! An edge needs [`client`], with [`io`] and [`types`]; [`metainfo`] for torrents and links; and, as far as it wants to,
+//! [`journal`] for its records and [`vault`] for calls of the chain. The rest is the core's own, and public to tests alone.
+//!
 //! # The map
 //!
 //! Imports go downwards only; modules on one line never import each other.
@@ -34,6 +39,9 @@
 //! web | native
 //! ```
 
+#[cfg(not(feature = "_test"))]
+mod bitfield;
+#[cfg(feature = "_test")]
 pub mod bitfield;
 pub mod client;
 pub mod io;
@@ -41,16 +49,48 @@ pub mod journal;
 pub mod metainfo;
 #[cfg(all(feature = "native-formats", not(target_arch = "wasm32")))]
 pub mod native;
+#[cfg(not(feature = "_test"))]
+mod payment;
+#[cfg(feature = "_test")]
 pub mod payment;
+#[cfg(not(feature = "_test"))]
+mod peer;
+#[cfg(feature = "_test")]
 pub mod peer;
+#[cfg(not(feature = "_test"))]
+mod picker;
+#[cfg(feature = "_test")]
 pub mod picker;
+#[cfg(not(feature = "_test"))]
+mod pieces;
+#[cfg(feature = "_test")]
 pub mod pieces;
+#[cfg(not(feature = "_test"))]
+mod signaling;
+#[cfg(feature = "_test")]
 pub mod signaling;
+#[cfg(not(feature = "_test"))]
+mod sorted;
+#[cfg(feature = "_test")]
 pub mod sorted;
+#[cfg(not(feature = "_test"))]
+mod storage;
+#[cfg(feature = "_test")]
 pub mod storage;
 pub mod time;
+#[cfg(not(feature = "_test"))]
+mod torrent;
+#[cfg(feature = "_test")]
 pub mod torrent;
 pub mod types;
+#[cfg(not(feature = "_test"))]
+mod verify;
+#[cfg(feature = "_test")]
 pub mod verify;
 pub mod web;
+#[cfg(not(feature = "_test"))]
+mod wire;
+#[cfg(feature = "_test")]
 pub mod wire;
+
+pub use payment::vault;

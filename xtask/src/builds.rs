@@ -2,7 +2,8 @@
 
 use crate::{failure::Failure, node, paths, shell, stage::stage, wasm::Wasm};
 
-/// The native programs: `piecework` and `piecework-signaling`.
+/// The native programs: `piecework` and `piecework-signaling`, of the library that the tests build as well: it is built
+/// once.
 pub fn binaries() -> Result<(), Failure> {
     shell::run(shell::cargo().args([
         "build",
@@ -11,6 +12,8 @@ pub fn binaries() -> Result<(), Failure> {
         "--package",
         "piecework-signaling",
         "--bins",
+        "--features",
+        "piecework/_test",
     ]))
 }
 

@@ -6,9 +6,10 @@ use piecework::metainfo::magnet::MAX_MAGNET_LEN;
 use piecework::metainfo::{MagnetLink, Metainfo};
 use piecework::types::{InfoHash, PeerId};
 use piecework::wire::decoder::MAX_BUFFERED_LEN;
+use piecework::wire::extension::MetadataMessage;
 use piecework::wire::handshake::HANDSHAKE_LEN;
 use piecework::wire::pay::{self, PayMessage};
-use piecework::wire::{Decoder, ExtendedHandshake, Handshake, Message, MetadataMessage, WireError};
+use piecework::wire::{Decoder, ExtendedHandshake, Handshake, Message, WireError};
 
 /// What is read and written again means the same, and is the same if it was canonical. What the strict reader takes, the
 /// tolerant one reads alike.

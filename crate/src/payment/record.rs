@@ -290,17 +290,6 @@ pub enum PayeeRangeLife {
     Lost,
 }
 
-impl PayeeRangeLife {
-    /// Whether anything is still to be redeemed.
-    pub fn is_unredeemed(self) -> bool {
-        use PayeeRangeLife::{Claimed, Closed, Lost, Open, Presumed, Redeemed};
-        match self {
-            Open | Closed | Claimed => true,
-            Redeemed(_) | Presumed(_) | Lost => false,
-        }
-    }
-}
-
 /// Payee: the best voucher of one range and its best link. This is money.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PayeeRangeRecord {

@@ -152,7 +152,7 @@ impl Voucher {
     }
 
     /// The contract's own struct.
-    pub fn to_abi(&self) -> abi::Voucher {
+    pub fn to_abi(self) -> abi::Voucher {
         abi::Voucher {
             owner: self.owner,
             payee: self.payee,
@@ -168,7 +168,7 @@ impl Voucher {
     }
 
     /// The form on the wire.
-    pub fn to_body(&self, signature: &Signature) -> VoucherBody {
+    pub fn to_body(self, signature: &Signature) -> VoucherBody {
         VoucherBody {
             owner: self.owner,
             first: self.first,

@@ -18,7 +18,7 @@ use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PeerId};
 use crate::wire::{Decoder, ExtendedHandshake, Handshake, Message};
 
 pub use rate::{Rate, TokenBucket};
-pub use sending::{MAX_MESSAGE, SendQueue};
+pub use sending::SendQueue;
 pub use uplink::Uplink;
 
 /// A batch of requests is this part of those that keep the link busy, ...

@@ -26,7 +26,7 @@ use crate::time::Timestamp;
 use crate::types::{BlockRef, ConnectionId, PieceIndex};
 use crate::verify::{Corrupt, VerifiedPiece, VerifiedPieces};
 
-pub use partial::{Askers, Block, Delivery, Held, MAX_COPIES, Partial, PieceOwner, Saved, Taken};
+pub use partial::{Block, Delivery, Held, MAX_COPIES, Partial, PieceOwner, Saved, Taken};
 pub use suspects::{Suspect, Suspects};
 
 /// The requests that are out to one peer, and when each was made.

@@ -117,7 +117,10 @@ impl Message {
             Message::Unknown { id } => put_head(out, *id, 0),
         }
     }
+}
 
+#[cfg(any(test, feature = "_test"))]
+impl Message {
     /// The framed message in a buffer of its own.
     pub fn to_bytes(&self) -> Bytes {
         let mut out = BytesMut::new();

@@ -14,9 +14,6 @@ pub mod message;
 pub mod pay;
 
 pub use decoder::{Decoder, WireError};
-pub use extension::{
-    ExtendedHandshake, ExtensionError, MetadataMessage, PW_PAY_ID, PW_PAY_NAME, PayHandshake,
-    UT_METADATA_ID, UT_METADATA_NAME,
-};
+pub use extension::ExtendedHandshake;
 pub use handshake::Handshake;
 pub use message::{Message, piece_header};

@@ -244,14 +244,15 @@ pub struct VoucherBody {
     pub vs: B256,
 }
 
+#[cfg(any(test, feature = "_test"))]
 impl VoucherBody {
-    /// The voucher's name on the wire: the first four bytes of its root.
+    /// The voucher's name on the wire.
     pub fn tag(&self) -> [u8; 4] {
         tag(&self.root)
     }
 }
 
-/// The first four bytes of a root.
+/// A voucher's name on the wire: the first four bytes of its root.
 pub fn tag(root: &B256) -> [u8; 4] {
     [root[0], root[1], root[2], root[3]]
 }

@@ -7,11 +7,9 @@ use piecework::metainfo::Geometry;
 use piecework::time::{Duration, Timestamp};
 use piecework::types::{BlockRef, ConnectionId, PeerId, PieceIndex};
 use piecework::wire::extension::{EXTENDED_HANDSHAKE_ID, METADATA_PIECE_LEN};
+use piecework::wire::extension::{MetadataMessage, PW_PAY_ID, UT_METADATA_ID, UT_METADATA_NAME};
 use piecework::wire::pay::{PayMessage, Terms};
-use piecework::wire::{
-    ExtendedHandshake, Handshake, Message, MetadataMessage, PW_PAY_ID, UT_METADATA_ID,
-    UT_METADATA_NAME,
-};
+use piecework::wire::{ExtendedHandshake, Handshake, Message};
 
 use crate::content::Content;
 use crate::frames::{Frame, Frames};

@@ -93,7 +93,9 @@ pub(crate) fn tampered(tamper: &mut Tamper, hand: &mut Hand, frames: &[Frame]) -
 /// The payment message in a frame. Only ours speak it, under one number.
 pub(crate) fn pay_message(frame: &Frame) -> Option<PayMessage> {
     let payload = frame.payload();
-    if frame.id() != Some(EXTENDED) || payload.first() != Some(&piecework::wire::PW_PAY_ID) {
+    if frame.id() != Some(EXTENDED)
+        || payload.first() != Some(&piecework::wire::extension::PW_PAY_ID)
+    {
         return None;
     }
     PayMessage::decode(&payload[1..]).ok().flatten()

@@ -8,11 +8,12 @@ use piecework::metainfo::Metainfo;
 use piecework::payment::chain::HashChain;
 use piecework::payment::voucher::Voucher;
 use piecework::types::{BlockRef, FineUnits, InfoHash, PeerId, PieceIndex};
+use piecework::wire::extension::MetadataMessage;
 use piecework::wire::extension::{
     METADATA_PIECE_LEN, PW_PAY_ID, PW_PAY_NAME, PayHandshake, UT_METADATA_ID, UT_METADATA_NAME,
 };
 use piecework::wire::pay::{ByeReason, NeedReason, PayMessage, RejectCode, Terms, VoucherBody};
-use piecework::wire::{Decoder, ExtendedHandshake, Handshake, Message, MetadataMessage};
+use piecework::wire::{Decoder, ExtendedHandshake, Handshake, Message};
 
 use super::super::choices::Choices;
 use super::VAULT;

@@ -21,7 +21,7 @@ use crate::native::keys::{KeyError, KeyPair};
 use crate::native::records::{self, RECORDS_FILE, RecordsError, StoredRecords};
 use crate::native::session_key::{SessionKey, has_records, key_of_records};
 use crate::native::transport::TransportConfig;
-use crate::payment::record::{self, PayeeRangeRecord};
+use crate::payment::record::{self, PayeeRangeLife, PayeeRangeRecord};
 use crate::payment::voucher::{Vault, account_id};
 use crate::types::{FineUnits, TokenUnits};
 
@@ -175,7 +175,12 @@ fn others_claims(
         };
         let of = range.voucher.payee;
         let due = range.voucher.due(range.k, range.tranche);
-        let is_open = range.life.is_unredeemed();
+        let is_open = match range.life {
+            PayeeRangeLife::Open | PayeeRangeLife::Closed | PayeeRangeLife::Claimed => true,
+            PayeeRangeLife::Redeemed(_) | PayeeRangeLife::Presumed(_) | PayeeRangeLife::Lost => {
+                false
+            }
+        };
         if is_open && due.0 > 0 && (home != ours || of != payee) {
             let sum: &mut TokenUnits = sums.entry((home.to_owned(), of)).or_default();
             sum.0 = sum.0.saturating_add(due.0);

@@ -24,6 +24,8 @@
 
 mod account;
 mod choose;
+#[cfg(any(test, feature = "_test"))]
+mod for_tests;
 mod inbound;
 mod losses;
 mod pay;
@@ -334,17 +336,6 @@ impl Payer {
         self.pump_all();
     }
 
-    /// Changes the most that may be paid for a block; ranges already promised keep their price.
-    pub fn set_ceiling(&mut self, now: Timestamp, ceiling: FineUnits) {
-        self.turn(now);
-        self.config.ceiling = ceiling;
-        let conns: Vec<_> = self.conns.keys().copied().collect();
-        for conn in conns {
-            self.drop_drafts(conn);
-        }
-        self.pump_all();
-    }
-
     /// Both extended handshakes are in.
     pub fn connected(&mut self, now: Timestamp, conn: ConnectionId, info: PeerPayInfo) {
         self.turn(now);
@@ -480,14 +471,6 @@ impl Payer {
         }
     }
 
-    /// Ends buying from a connection: pays the due blocks and says BYE. Requested blocks are still paid when they come.
-    pub fn stop(&mut self, now: Timestamp, conn: ConnectionId) {
-        self.turn(now);
-        self.settle(conn);
-        self.bye(conn, ByeReason::Done);
-        self.end(conn, EndReason::Closed);
-    }
-
     /// Shuts down: pays the due blocks, stores the revealed sums, says BYE. Drain `poll` afterwards and carry its sends
     /// and puts out before closing.
     pub fn close(&mut self, now: Timestamp) {
@@ -595,13 +578,6 @@ impl Payer {
     /// The client wants to buy from it; see [`Payer::want`].
     pub fn is_wanted(&self, conn: ConnectionId) -> bool {
         self.conns.get(&conn).is_some_and(|c| c.wanted)
-    }
-
-    /// Blocks and fine units paid on this connection.
-    pub fn paid_on(&self, conn: ConnectionId) -> (u64, FineUnits) {
-        self.conns
-            .get(&conn)
-            .map_or((0, FineUnits(0)), |c| (c.ledger.paid, c.ledger.spent))
     }
 
     /// The selected account.

@@ -6,7 +6,8 @@ use crate::scene::*;
 use piecework::client::{AddOptions, Source};
 use piecework::time::Duration;
 use piecework::types::FineUnits;
-use piecework::wire::{Message, PW_PAY_ID};
+use piecework::wire::Message;
+use piecework::wire::extension::PW_PAY_ID;
 use piecework_simulation::{Content, NodeId, Said, Script, SimNet, Wire, for_seeds};
 
 /// Well within the time after which a peer is left that sends nothing.

@@ -7,8 +7,9 @@ use crate::scene::*;
 use alloy_primitives::{Address, B256};
 use piecework::time::Duration;
 use piecework::types::{FineUnits, PieceIndex};
+use piecework::wire::Message;
+use piecework::wire::extension::PW_PAY_ID;
 use piecework::wire::pay::{NeedReason, PayMessage, RejectCode};
-use piecework::wire::{Message, PW_PAY_ID};
 use piecework_simulation::{
     Cheat as Data, Content, NodeId, Said, Script, SimNet, Tamper, Wire, for_seeds,
 };

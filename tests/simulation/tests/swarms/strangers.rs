@@ -618,7 +618,8 @@ fn a_flood_of_metadata_requests_piles_up_nothing() {
                 Said::Wake => {
                     for _ in 0..200 {
                         let ask = piecework::wire::extension::MetadataMessage::Request { piece: 0 };
-                        let (id, payload) = (piecework::wire::extension::UT_METADATA_ID, ask.encode());
+                        let (id, payload) =
+                            (piecework::wire::extension::UT_METADATA_ID, ask.encode());
                         wire.say(&Message::Extended { id, payload });
                     }
                     wire.wake_in(Duration::from_millis(100));

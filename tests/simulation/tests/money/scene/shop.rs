@@ -3,8 +3,9 @@
 use alloy_primitives::{Address, B256};
 use piecework::types::FineUnits;
 use piecework::wire::extension::EXTENDED_HANDSHAKE_ID;
+use piecework::wire::extension::{PW_PAY_ID, PW_PAY_NAME, PayHandshake};
 use piecework::wire::pay::{NeedReason, PayMessage, RejectCode, Terms, VERSION};
-use piecework::wire::{ExtendedHandshake, Message, PW_PAY_ID, PW_PAY_NAME, PayHandshake};
+use piecework::wire::{ExtendedHandshake, Message};
 use piecework_simulation::{Content, NodeId, Script, SimNet, Wire};
 
 use super::{address, unit};

@@ -4,6 +4,9 @@
 //!
 //! An edge owns one [`client::Client`] and every real resource: clock, sockets, files, keys, chain.
 //!
+//! [`client::Client`] sorts its methods, says in which order they are called, and has the shortest loop as an example.
+//! `crate/examples/two_peers` is a whole edge in memory.
+//!
 //! 1. Something happens: the edge reads its clock once and calls
 //!    [`client::Client::handle_input`] with an [`client::Input`].
 //! 2. The edge calls [`client::Client::poll_output`] until it answers

@@ -44,7 +44,68 @@ struct Route {
     open: bool,
 }
 
-/// The peer. See the crate's documentation for the run loop.
+/// The peer: a state machine that its edge drives, over any number of torrents.
+///
+/// A client does nothing by itself. Its methods are of four kinds.
+///
+/// **Commands** are what the page or the operator wants. A [`Command`] is an input like any other; where it has an
+/// answer, that is an [`Event`]. Three methods are commands of an edge that writes a torrent's files itself, before it
+/// adds the torrent:
+/// - [`Client::reserve_storage`] sets room aside, or answers why there is none.
+/// - [`Client::doubt_stored`] takes back what the records say of those files.
+/// - [`Client::release_storage`] gives the room back when the files were not written after all.
+///
+/// **Inputs** tell what happened: the time came, a channel brought bytes, an effect ended.
+/// - [`Client::handle_input`] takes every [`Input`].
+///
+/// **Outputs** tell the edge what to do, and when to come back.
+/// - [`Client::poll_output`] answers the next [`Output`].
+///
+/// **Queries** answer how things stand, and change nothing. They may be called whenever no other method runs.
+/// - [`Client::snapshot`] and [`Client::torrent`] are for a page to show, and [`Client::limits`] for its settings.
+/// - [`Client::is_whole`] and [`Client::is_durable`] say what is stored of the torrents that are taken up.
+/// - [`Client::stored_torrents`] and [`Client::stored_info_bytes`] say what the records hold, also of earlier runs.
+/// - [`Client::held_account`] names the account to which no deposit must go.
+/// - [`Client::load`] counts what strangers make the client hold.
+///
+/// # The order of calls
+///
+/// 1. [`Client::new`] with the records of earlier runs. Outputs may wait already: go on with step 3.
+/// 2. [`Client::handle_input`] with one input and the time at which the edge took it. [`Client::doubt_stored`] counts
+///    as an input.
+/// 3. [`Client::poll_output`] until it answers [`Output::Timeout`]. The edge begins each output in this order, and waits
+///    for none of them: an effect's result is a later input.
+/// 4. The edge waits for the next event or for the time of the timeout. Then it goes on with step 2, with
+///    [`Input::Tick`] if the time came.
+/// 5. [`Command::Shutdown`] begins the end. The steps go on until [`Event::ShutDown`], and then the client is dropped.
+///    A client that is dropped without it loses no more than a killed process does.
+///
+/// An input may be about something that the client has forgotten: a closed connection, a removed torrent. The client
+/// ignores it.
+///
+/// # Example
+///
+/// The shortest loop: one input, and what follows from it. `crate/examples/two_peers` is a whole edge in memory, and
+/// [`edge`] has this loop for edges that want it ready-made.
+///
+/// ```
+/// use piecework::client::{Client, Config, Input, Output};
+/// use piecework::time::Timestamp;
+///
+/// // The edge reads its clock, and draws the seed from the system's entropy.
+/// let now = Timestamp::from_millis(1_790_000_000_000);
+/// let mut client = Client::new(Config::default(), [7; 32], [], now);
+///
+/// client.handle_input(now, Input::Tick);
+/// let wake = loop {
+///     match client.poll_output() {
+///         Output::Timeout(at) => break at,
+///         output => println!("the edge carries out {output:?}"),
+///     }
+/// };
+/// // Without a torrent there is nothing to wake up for: the next input is a command.
+/// assert_eq!(wake, Timestamp::NEVER);
+/// ```
 pub struct Client {
     config: Config,
     peer_id: PeerId,
@@ -90,7 +151,9 @@ pub struct Client {
 impl Client {
     /// A client that resumes from `records` (all that [`Effect::PutRecords`] ever put and did not delete).
     ///
-    /// `seed` is fresh entropy from the edge's cryptographic source; it is never used twice.
+    /// `seed` is fresh entropy from the edge's cryptographic source; it is never used twice. The client has no torrent
+    /// yet: each comes by [`Command::Add`], also one of an earlier run. Call [`Client::poll_output`] until
+    /// [`Output::Timeout`] afterwards.
     pub fn new(
         config: Config,
         seed: [u8; 32],
@@ -148,7 +211,10 @@ impl Client {
         client
     }
 
-    /// The one way in. Call [`Client::poll_output`] until [`Output::Timeout`] afterwards.
+    /// The one way in: takes one input, and does all that follows from it. Call [`Client::poll_output`] until
+    /// [`Output::Timeout`] afterwards.
+    ///
+    /// `now` is the edge's clock. A time before that of an earlier input counts as that one.
     pub fn handle_input(&mut self, now: Timestamp, input: Input) {
         self.now = self.now.max(now);
         match input {
@@ -206,7 +272,8 @@ impl Client {
         self.settle();
     }
 
-    /// The one way out.
+    /// The one way out: the next thing for the edge to do. Call it after each input until it answers
+    /// [`Output::Timeout`], which says when the client wants an [`Input::Tick`] at the latest.
     pub fn poll_output(&mut self) -> Output {
         let Some(output) = self.out.pop() else {
             return Output::Timeout(self.next_timeout());

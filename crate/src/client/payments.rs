@@ -312,7 +312,8 @@ impl Client {
         }
     }
 
-    /// The account on which nothing more is promised: its records are behind.
+    /// The account on which nothing more is promised, because its records are behind; `None` if there is none. To be
+    /// asked before a page offers a deposit, which must not go to this account.
     pub fn held_account(&self) -> Option<B256> {
         self.money.payer.as_ref()?.held_account()
     }

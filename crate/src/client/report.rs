@@ -6,7 +6,8 @@ use crate::torrent::Torrent;
 use crate::types::InfoHash;
 
 impl Client {
-    /// All torrents, money and trackers at a glance.
+    /// All torrents, money and trackers at a glance, with rates as of the last input. For a page that shows them, as
+    /// often as it likes: each call counts anew.
     pub fn snapshot(&self) -> ClientSnapshot {
         let mut snapshot = ClientSnapshot {
             torrents: self.order.clone(),
@@ -21,23 +22,25 @@ impl Client {
         snapshot
     }
 
-    /// The bounds that hold now.
+    /// The bounds that hold now: those of the last [`crate::io::Command::SetLimits`], or of the configuration. For an
+    /// edge that changes one of them and keeps the others.
     pub fn limits(&self) -> &Limits {
         &self.config.limits
     }
 
-    /// One torrent.
+    /// One torrent with its peers, for a page that shows it; `None` if it is not taken up.
     pub fn torrent(&self, info_hash: InfoHash) -> Option<TorrentSnapshot> {
         let torrent = self.torrents.get(&info_hash)?;
         Some(torrent.snapshot(self.now, &self.config, &self.money))
     }
 
-    /// Whether the records say of every torrent what is in its files, whatever stops.
+    /// Whether the records say of every torrent what is in its files, whatever stops. For an edge that ends: after
+    /// [`crate::io::Event::ShutDown`] it tells whether the shutdown was in time.
     pub fn is_durable(&self) -> bool {
         self.torrents.values().all(Torrent::is_durable)
     }
 
-    /// What strangers make it hold at the moment.
+    /// What strangers make it hold at the moment. For tests and operators that hold it to its bounds.
     pub fn load(&self) -> LoadSnapshot {
         let connections = self.open_connections();
         let mut load = LoadSnapshot {

@@ -9,7 +9,8 @@ use crate::torrent::{EffectOwner, Torrent, record_key, stored_link};
 use crate::types::{Durability, InfoHash};
 
 impl Client {
-    /// Torrents whose info dictionary is in the records, for [`crate::io::Source::Stored`].
+    /// Torrents whose info dictionary is in the records, for [`crate::io::Source::Stored`]. To be asked after
+    /// [`Client::new`], by an edge that takes up the torrents of earlier runs, and at any time later.
     pub fn stored_torrents(&self) -> Vec<InfoHash> {
         self.out
             .record_keys("torrent/")
@@ -18,14 +19,15 @@ impl Client {
             .collect()
     }
 
-    /// A torrent's info dictionary, if it is in the records.
+    /// A torrent's info dictionary, if it is in the records: from when its metadata is complete until it is deleted. For
+    /// an edge that wants more of it than [`crate::io::StorageOp::Open`] says, such as names that are not UTF-8.
     pub fn stored_info_bytes(&self, info_hash: InfoHash) -> Option<&Bytes> {
         self.out.record(&record_key(info_hash, "info"))
     }
 
     /// Sets aside storage for a torrent that the edge is about to write whole, before the core knows of it; else says
-    /// why it does not fit. Taken up, it keeps its share; if it is not written after all, see
-    /// [`Client::release_storage`].
+    /// why it does not fit. To be called before the first byte is written. Taken up, the torrent keeps its share; if it
+    /// is not written after all, see [`Client::release_storage`].
     pub fn reserve_storage(&mut self, info_hash: InfoHash, bytes: u64) -> Result<(), String> {
         let room = self.quota.room_for(info_hash);
         if bytes > room && !self.torrents.get(&info_hash).is_some_and(Torrent::is_seed) {
@@ -35,19 +37,23 @@ impl Client {
         Ok(())
     }
 
-    /// Gives back what [`Client::reserve_storage`] set aside for a torrent that is not stored now.
+    /// Gives back what [`Client::reserve_storage`] set aside for a torrent that is not stored now. To be called when
+    /// writing failed or was called off, and the torrent is not added.
     pub fn release_storage(&mut self, info_hash: InfoHash) {
         if !self.torrents.contains_key(&info_hash) {
             self.quota.forget(info_hash);
         }
     }
 
-    /// Whether a torrent is taken up, and then whether all of it is verified and stored.
+    /// Whether all of a torrent is verified and stored; `None` if it is not taken up. To be asked before an edge writes a
+    /// torrent's files itself: it must not write to one that is taken up.
     pub fn is_whole(&self, info_hash: InfoHash) -> Option<bool> {
         self.torrents.get(&info_hash).map(Torrent::is_seed)
     }
 
-    /// The edge is about to write anew what an earlier run stored: none of it counts as verified before it is hashed again.
+    /// The edge is about to write anew what an earlier run stored: none of it counts as verified before it is hashed
+    /// again. To be called before the first byte is written, for a torrent that is not taken up. Call
+    /// [`Client::poll_output`] until [`crate::io::Output::Timeout`] afterwards, because it puts a record.
     pub fn doubt_stored(&mut self, info_hash: InfoHash) {
         let record = (record_key(info_hash, "have"), None);
         self.out

@@ -7,6 +7,7 @@ mod chain;
 mod changed;
 mod cli;
 mod common;
+mod examples;
 mod fees;
 mod files;
 mod hostile_names;

@@ -24,6 +24,7 @@ mod node;
 mod paths;
 mod pip;
 mod rules;
+mod rustup;
 mod screenshots;
 mod setup;
 mod shell;

@@ -4,6 +4,7 @@
 
 mod oldest_rust;
 mod rust;
+mod tools;
 
 use crate::{
     failure::Failure,
@@ -87,6 +88,7 @@ fn all() -> Vec<(String, Work)> {
         "the oldest Rust that is promised".to_owned(),
         Box::new(oldest_rust::builds),
     ));
+    checks.extend(tools::all());
     for (name, rule) in rules::ALL {
         checks.push(check(*name, move || report(rule()?)));
     }

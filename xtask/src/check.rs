@@ -2,7 +2,9 @@
 //!
 //! A check that cannot be made on this machine is skipped aloud, and is not counted as passed.
 
+mod commits;
 mod oldest_rust;
+pub mod pragmas;
 mod rust;
 mod tools;
 
@@ -13,8 +15,12 @@ use crate::{
 };
 
 /// Checks formatting, clippy, documentation, and the project's source rules
-#[derive(clap::Args)]
-pub struct Check {}
+#[derive(Default, clap::Args)]
+pub struct Check {
+    /// Only the checks that have this in their name (may be given more than once)
+    #[arg(long, value_name = "WORDS")]
+    only: Vec<String>,
+}
 
 type Work = Box<dyn FnOnce() -> Result<Outcome, Failure>>;
 
@@ -49,24 +55,32 @@ impl Counts {
 
 impl Check {
     /// Runs every check, also after one that failed.
-    pub fn run() -> Result<(), Failure> {
-        let counts = Self::count();
+    pub fn run(&self) -> Result<(), Failure> {
+        if !all().iter().any(|(name, _)| self.wants(name)) {
+            let names = all().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+            return Err(Failure::failed(format!(
+                "no check has that in its name: {}",
+                names.join("; ")
+            )));
+        }
+        let counts = self.count();
         say(format_args!(
             "checks: {} passed, {} failed",
             counts.passed, counts.failed
         ));
-        if counts.failed == 0 {
-            Ok(())
-        } else {
-            Err(Failure::failed("a check failed"))
+        match counts {
+            Counts { failed: 0, .. } => Ok(()),
+            _ => Err(Failure::failed("a check failed")),
         }
     }
 
     /// Runs every check and counts; says at the end which were skipped.
-    pub fn count() -> Counts {
+    pub fn count(&self) -> Counts {
         let mut counts = Counts::default();
         let mut skipped = Vec::new();
-        for (name, check) in all() {
+        let wanted =
+            |name: &str| self.only.is_empty() || self.only.iter().any(|words| name.contains(words));
+        for (name, check) in all().into_iter().filter(|(name, _)| wanted(name)) {
             match stage(&format!("check: {name}"), check) {
                 Ok(Outcome::Passed) => counts.add(Ok(())),
                 Ok(Outcome::Skipped(reason)) => {
@@ -80,6 +94,10 @@ impl Check {
         skipped.iter().for_each(say);
         counts
     }
+
+    fn wants(&self, name: &str) -> bool {
+        self.only.is_empty() || self.only.iter().any(|words| name.contains(words))
+    }
 }
 
 fn all() -> Vec<(String, Work)> {
@@ -89,6 +107,10 @@ fn all() -> Vec<(String, Work)> {
         Box::new(oldest_rust::builds),
     ));
     checks.extend(tools::all());
+    checks.push((
+        "subjects of commits".to_owned(),
+        Box::new(commits::have_short_subjects),
+    ));
     for (name, rule) in rules::ALL {
         checks.push(check(*name, move || report(rule()?)));
     }

@@ -73,7 +73,7 @@ fn main() -> ExitCode {
         Commands::Demo(command) => command.run(),
         Commands::Test(command) => command.run(),
         Commands::Interop(command) => command.run(),
-        Commands::Check(_) => check::Check::run(),
+        Commands::Check(command) => command.run(),
         Commands::Bench(command) => command.run(),
         Commands::Fuzz(command) => command.run(),
         Commands::Mutants(command) => command.run(),

@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{citations, doc_lines, failure::Failure, paths, shell};
+use crate::{check::pragmas, citations, doc_lines, failure::Failure, paths, shell};
 
 /// A rule's name and the function that finds its violations.
 pub type Rule = (&'static str, fn() -> Result<Vec<String>, Failure>);
@@ -34,6 +34,7 @@ pub const ALL: &[Rule] = &[
         "no doc comment is a question word, a unit or a pointer alone",
         doc_lines::say_something,
     ),
+    ("deployed contracts name one compiler", pragmas::are_exact),
 ];
 
 /// Words that would let the core learn something on its own.
@@ -339,7 +340,8 @@ fn without_comment(line: &str) -> &str {
     start.map_or(line, |(at, _)| &line[..at])
 }
 
-fn files_below(folder: &Path, endings: &[&str]) -> Result<Vec<PathBuf>, Failure> {
+/// The files with one of these endings, in order.
+pub fn files_below(folder: &Path, endings: &[&str]) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -364,7 +366,8 @@ fn files_below(folder: &Path, endings: &[&str]) -> Result<Vec<PathBuf>, Failure>
     Ok(files)
 }
 
-fn shown(path: &Path) -> String {
+/// The path from the repository's root.
+pub fn shown(path: &Path) -> String {
     path.strip_prefix(paths::root())
         .unwrap_or(path)
         .display()

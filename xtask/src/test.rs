@@ -166,7 +166,7 @@ impl Suite {
 
     fn run(self) -> Result<Counts, Failure> {
         match self {
-            Self::Check => Ok(Check::count()),
+            Self::Check => Ok(Check::default().count()),
             Self::Rust => stage("test: rust", rust),
             Self::Contracts => {
                 in_node()?;

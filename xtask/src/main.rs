@@ -28,6 +28,7 @@ mod rustup;
 mod screenshots;
 mod setup;
 mod shell;
+mod slither;
 mod stage;
 mod stamp;
 mod test;

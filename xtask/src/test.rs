@@ -22,7 +22,7 @@ use crate::{
     failure::Failure,
     firefox, interop, node, paths,
     setup::{self, Setup},
-    shell,
+    shell, slither,
     stage::{labelled, say, stage},
 };
 
@@ -43,7 +43,7 @@ enum Suite {
     Check,
     /// Unit and integration tests of every Rust package, native pairs and the simulation among them
     Rust,
-    /// The contracts, by forge
+    /// The contracts, by forge, by ethers and by slither
     Contracts,
     /// The npm package: types, its unit tests, its public surface
     Npm,
@@ -176,6 +176,7 @@ impl Suite {
                     builds::npm_script("contracts", "test:ethers")
                 });
                 counts.add(ethers);
+                counts.add(stage("test: contracts, by slither", slither::finds_nothing));
                 Ok(counts)
             }
             Self::Npm => {

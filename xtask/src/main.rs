@@ -47,7 +47,8 @@ use crate::failure::Failure;
 #[derive(Parser)]
 #[command(
     bin_name = "cargo xtask",
-    after_help = "Exit codes: 0 done, 1 something failed, 2 wrong arguments, 3 something is missing and was named, 130 interrupted."
+    after_help = "Exit codes: 0 done, 1 something failed, 2 wrong arguments, \
+                  3 something is missing and was named, 130 interrupted."
 )]
 struct Arguments {
     #[command(subcommand)]

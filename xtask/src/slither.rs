@@ -1,7 +1,7 @@
 //! slither reads the deployed contracts, and each of its findings is answered.
 //!
-//! An answer is a mended line, a `// slither-disable-next-line NAME` with the reason, or a line of contracts/README.md, "Slither",
-//! for what contracts/slither.config.json leaves out as a whole.
+//! An answer is a mended line, a `// slither-disable-next-line NAME` with the reason, or a line of contracts/README.md,
+//! "Slither", for what contracts/slither.config.json leaves out as a whole.
 
 use std::{env, fs, path::PathBuf};
 

@@ -47,7 +47,8 @@ impl Client {
         self.torrents.get(&info_hash).map(Torrent::is_seed)
     }
 
-    /// The edge is about to write anew what an earlier run stored: none of it counts as verified before it is hashed again.
+    /// The edge is about to write anew what an earlier run stored: none of it counts as verified before it is hashed
+    /// again.
     pub fn doubt_stored(&mut self, info_hash: InfoHash) {
         let record = (record_key(info_hash, "have"), None);
         self.out

@@ -184,5 +184,8 @@ fn a_paid_transfer_wakes_no_torrent_that_it_does_not_concern() {
     let (alone, beside) = (pumps(0), pumps(IDLE));
     println!("{alone} alone, {beside} beside {IDLE} idle torrents");
     // The account's words, the news that it is ready, and a timer now and then wake all.
-    assert!(beside < alone + alone / 4 + 20 * IDLE, "{beside} beside {alone}");
+    assert!(
+        beside < alone + alone / 4 + 20 * IDLE,
+        "{beside} beside {alone}"
+    );
 }

@@ -3,7 +3,9 @@
 //! A check that cannot be made on this machine is skipped aloud, and is not counted as passed.
 
 mod commits;
+pub mod line_width;
 mod oldest_rust;
+pub mod page;
 pub mod pragmas;
 mod rust;
 mod tools;
@@ -25,7 +27,8 @@ pub struct Check {
 type Work = Box<dyn FnOnce() -> Result<Outcome, Failure>>;
 
 /// How a check ended that did not fail.
-enum Outcome {
+pub enum Outcome {
+    /// It passed.
     Passed,
     /// It could not be made here, for this reason.
     Skipped(String),
@@ -56,14 +59,17 @@ impl Counts {
 impl Check {
     /// Runs every check, also after one that failed.
     pub fn run(&self) -> Result<(), Failure> {
-        if !all().iter().any(|(name, _)| self.wants(name)) {
-            let names = all().into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        let mut checks = all();
+        checks.push(("types of the page".to_owned(), Box::new(page::types)));
+        if !checks.iter().any(|(name, _)| self.wants(name)) {
+            let names = checks.into_iter().map(|(name, _)| name);
+            let names = names.collect::<Vec<_>>();
             return Err(Failure::failed(format!(
                 "no check has that in its name: {}",
                 names.join("; ")
             )));
         }
-        let counts = self.count();
+        let counts = self.each(checks);
         say(format_args!(
             "checks: {} passed, {} failed",
             counts.passed, counts.failed
@@ -74,13 +80,18 @@ impl Check {
         }
     }
 
-    /// Runs every check and counts; says at the end which were skipped.
-    pub fn count(&self) -> Counts {
+    /// Runs what the test command counts as checks.
+    pub fn count() -> Counts {
+        Self::default().each(all())
+    }
+
+    /// Runs the wanted ones and counts; says at the end which were skipped.
+    fn each(&self, checks: Vec<(String, Work)>) -> Counts {
         let mut counts = Counts::default();
         let mut skipped = Vec::new();
         let wanted =
             |name: &str| self.only.is_empty() || self.only.iter().any(|words| name.contains(words));
-        for (name, check) in all().into_iter().filter(|(name, _)| wanted(name)) {
+        for (name, check) in checks.into_iter().filter(|(name, _)| wanted(name)) {
             match stage(&format!("check: {name}"), check) {
                 Ok(Outcome::Passed) => counts.add(Ok(())),
                 Ok(Outcome::Skipped(reason)) => {
@@ -100,6 +111,7 @@ impl Check {
     }
 }
 
+/// Every check that the test command makes under this name. The types of the page are checked there once it is built.
 fn all() -> Vec<(String, Work)> {
     let mut checks = rust::all();
     checks.push((
@@ -107,6 +119,7 @@ fn all() -> Vec<(String, Work)> {
         Box::new(oldest_rust::builds),
     ));
     checks.extend(tools::all());
+    checks.push(check("TypeScript and JavaScript, by Biome", page::biome));
     checks.push((
         "subjects of commits".to_owned(),
         Box::new(commits::have_short_subjects),

@@ -8,7 +8,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{check::pragmas, citations, doc_lines, failure::Failure, paths, shell};
+use crate::{
+    check::{line_width, pragmas},
+    citations, doc_lines,
+    failure::Failure,
+    paths, shell,
+};
 
 /// A rule's name and the function that finds its violations.
 pub type Rule = (&'static str, fn() -> Result<Vec<String>, Failure>);
@@ -35,6 +40,7 @@ pub const ALL: &[Rule] = &[
         doc_lines::say_something,
     ),
     ("deployed contracts name one compiler", pragmas::are_exact),
+    ("no line is too wide", line_width::fits),
 ];
 
 /// Words that would let the core learn something on its own.
@@ -86,7 +92,11 @@ fn core_is_sans_io() -> Result<Vec<String>, Failure> {
     let stale = IMPURE_EXCEPTIONS
         .iter()
         .filter(|(file, word)| !used.contains(&((*file).to_owned(), *word)));
-    violations.extend(stale.map(|(file, word)| format!("{file}: the exception for `{word}` is no longer needed: remove it from xtask/src/rules.rs")));
+    violations.extend(stale.map(|(file, word)| {
+        format!(
+            "{file}: the exception for `{word}` is no longer needed: remove it from xtask/src/rules.rs"
+        )
+    }));
     Ok(violations)
 }
 

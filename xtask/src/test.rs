@@ -16,7 +16,7 @@ use std::{
 
 use crate::{
     builds,
-    check::{Check, Counts},
+    check::{Check, Counts, page},
     chromium, commands,
     demo::{self, Demo, Prepared, Videos},
     failure::Failure,
@@ -39,7 +39,7 @@ const SUMMARY_VARIABLE: &str = "PIECEWORK_TEST_SUMMARY";
 /// Every suite, in the order of running. All are required: this is the one list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Suite {
-    /// Formatting, clippy, source rules
+    /// Formatting, clippy, documentation, dependencies, spelling, source rules
     Check,
     /// Unit and integration tests of every Rust package, native pairs and the simulation among them
     Rust,
@@ -166,7 +166,7 @@ impl Suite {
 
     fn run(self) -> Result<Counts, Failure> {
         match self {
-            Self::Check => Ok(Check::default().count()),
+            Self::Check => Ok(Check::count()),
             Self::Rust => stage("test: rust", rust),
             Self::Contracts => {
                 in_node()?;
@@ -182,9 +182,9 @@ impl Suite {
             Self::Npm => {
                 in_node()?;
                 builds::pages()?;
-                let checked = ["www/npm", "www/player"].map(|folder| {
+                let checked = page::TYPED.map(|(folder, script)| {
                     stage(&format!("test: {folder}, types"), || {
-                        builds::npm_script(folder, "check")
+                        builds::npm_script(folder, script)
                     })
                 });
                 let mut counts = stage("test: npm", || in_folder("www/npm", &[]))?;

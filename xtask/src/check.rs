@@ -1,6 +1,6 @@
 //! `cargo xtask check`: formatting, clippy and documentation of every build we ship, and the project's own rules.
 //!
-//! A check that cannot be made on this machine is skipped aloud, and is not counted as passed.
+//! A check that this machine cannot make is skipped aloud, and does not count as passed.
 
 mod commits;
 pub mod line_width;
@@ -16,7 +16,7 @@ use crate::{
     stage::{say, stage},
 };
 
-/// Checks formatting, clippy, documentation, and the project's source rules
+/// Checks formatting, clippy, documentation, dependencies, spelling, and the project's source rules
 #[derive(Default, clap::Args)]
 pub struct Check {
     /// Only the checks that have this in their name (may be given more than once)
@@ -30,7 +30,7 @@ type Work = Box<dyn FnOnce() -> Result<Outcome, Failure>>;
 pub enum Outcome {
     /// It passed.
     Passed,
-    /// It could not be made here, for this reason.
+    /// This machine cannot make it, for this reason.
     Skipped(String),
 }
 
@@ -62,8 +62,7 @@ impl Check {
         let mut checks = all();
         checks.push(("types of the page".to_owned(), Box::new(page::types)));
         if !checks.iter().any(|(name, _)| self.wants(name)) {
-            let names = checks.into_iter().map(|(name, _)| name);
-            let names = names.collect::<Vec<_>>();
+            let names: Vec<String> = checks.into_iter().map(|(name, _)| name).collect();
             return Err(Failure::failed(format!(
                 "no check has that in its name: {}",
                 names.join("; ")
@@ -80,18 +79,16 @@ impl Check {
         }
     }
 
-    /// Runs what the test command counts as checks.
+    /// Runs the checks of the test command.
     pub fn count() -> Counts {
         Self::default().each(all())
     }
 
-    /// Runs the wanted ones and counts; says at the end which were skipped.
+    /// Runs the wanted ones and counts; names at the end those that were skipped.
     fn each(&self, checks: Vec<(String, Work)>) -> Counts {
         let mut counts = Counts::default();
         let mut skipped = Vec::new();
-        let wanted =
-            |name: &str| self.only.is_empty() || self.only.iter().any(|words| name.contains(words));
-        for (name, check) in checks.into_iter().filter(|(name, _)| wanted(name)) {
+        for (name, check) in checks.into_iter().filter(|(name, _)| self.wants(name)) {
             match stage(&format!("check: {name}"), check) {
                 Ok(Outcome::Passed) => counts.add(Ok(())),
                 Ok(Outcome::Skipped(reason)) => {
@@ -111,7 +108,7 @@ impl Check {
     }
 }
 
-/// Every check that the test command makes under this name. The types of the page are checked there once it is built.
+/// Every check of the test command. That command checks the types of the page in another suite, which builds the page.
 fn all() -> Vec<(String, Work)> {
     let mut checks = rust::all();
     checks.push((

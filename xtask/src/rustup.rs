@@ -1,4 +1,4 @@
-//! What rustup can bring: bounded in time, and a refusal is remembered instead of asked for at every run.
+//! rustup brings toolchains and components: bounded in time, and a refusal is remembered, not asked for at every run.
 
 use std::time::Duration;
 

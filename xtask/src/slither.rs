@@ -12,13 +12,13 @@ use crate::{
     stamp::Inputs,
 };
 
-/// What pip installs, pinned.
+/// The pinned wheels.
 const REQUIREMENTS: &str = "xtask/src/slither/requirements.txt";
 
-/// Below contracts/: what is read. The tests are not.
+/// Folders below contracts/ that slither reads: all but the tests.
 const FOLDERS: [&str; 3] = ["interfaces", "libraries", "src"];
 
-/// What else a finding depends on.
+/// Files besides the sources that a finding depends on.
 const SETTINGS: [&str; 3] = [
     "contracts/foundry.toml",
     "contracts/package-lock.json",

@@ -1,4 +1,4 @@
-//! The subjects of commits have at most 72 columns: longer ones are cut off by what lists them.
+//! The subjects of commits have at most 72 columns: tools that list commits cut longer ones off.
 
 use crate::{
     check::{Outcome, report},
@@ -8,7 +8,7 @@ use crate::{
 
 const COLUMNS: usize = 72;
 
-/// The last commit with a longer subject, and when it was made, in seconds: what is newer is judged.
+/// The last commit with a longer subject, and its time in seconds. The check judges newer commits.
 const BASE: (&str, u64) = ("c2431e87dc9b2673d92d139349caaac7e574ef58", 1_795_991_146);
 
 /// Names the commits since [`BASE`] whose subjects are too long; skipped where git knows no history.

@@ -1,6 +1,6 @@
 //! The workspace compiles with the `rust-version` that Cargo.toml promises, as Cargo.lock has its dependencies.
 //!
-//! clippy's `incompatible_msrv` judges our own lines only. What the dependencies need shows when they are compiled.
+//! clippy's `incompatible_msrv` judges our own lines only. The needs of the dependencies show when they are compiled.
 
 use std::fs;
 

@@ -1,9 +1,9 @@
-//! What TypeScript's tools say: Biome of all that the repository has, the compiler of the package and the page.
+//! TypeScript's tools: Biome judges every file of the repository, the compiler the package and the page.
 
 use super::Outcome;
 use crate::{builds, failure::Failure, node, paths, shell};
 
-/// What the package's types are made from besides its sources; it comes with the engine.
+/// The engine's own types; the package imports them.
 const ENGINE: &str = "www/npm/wasm/piecework.js";
 
 /// Folders whose types are checked, and the script that does it.
@@ -20,7 +20,7 @@ pub fn biome() -> Result<(), Failure> {
     })
 }
 
-/// The types of the package and of the page. Not where the engine is not built: that takes minutes.
+/// The types of the package and of the page; skipped where the engine is not built, because a build takes minutes.
 pub fn types() -> Result<Outcome, Failure> {
     if !paths::root().join(ENGINE).is_file() {
         return Ok(Outcome::Skipped(

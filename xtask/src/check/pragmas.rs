@@ -1,10 +1,10 @@
-//! What is deployed is compiled by one compiler: the one that contracts/package.json installs, and the tests ran with.
+//! One compiler makes the deployed contracts: the one that contracts/package.json installs, and that the tests use.
 
 use std::fs;
 
 use crate::{failure::Failure, paths, rules};
 
-/// Below contracts/: what a deployed contract is compiled from. Tests may float.
+/// Folders below contracts/ with the sources of deployed contracts. Tests may name a range of compilers.
 const FOLDERS: [&str; 3] = ["interfaces", "libraries", "src"];
 
 /// Names every deployed source whose pragma is not that compiler's version alone.

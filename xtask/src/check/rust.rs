@@ -1,11 +1,11 @@
-//! What the Rust tools say of every build that we ship: rustfmt, clippy, rustdoc.
+//! The Rust tools judge every build that we ship: rustfmt, clippy, rustdoc.
 
 use std::process::Command;
 
 use super::{Work, check};
 use crate::{failure::Failure, shell, wasm, wasm_toolchain::WasmToolchain};
 
-/// What the peer is built for.
+/// The machine that a build of the peer runs on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Target {
     Host,
@@ -20,7 +20,7 @@ const FEATURES: &[(Target, &str)] = &[
     (Target::Wasm32, "trace"),
 ];
 
-/// Every check of a Rust tool, in the order in which one uses what the other compiled.
+/// Every check of a Rust tool. A later one uses the dependencies that an earlier one compiled.
 pub fn all() -> Vec<(String, Work)> {
     let mut checks = vec![
         check("rustfmt", || {

@@ -9,7 +9,7 @@ use std::{
 use super::{Outcome, Work, check};
 use crate::{failure::Failure, pip, shell, stage::say};
 
-/// What pip installs, pinned.
+/// The pinned wheels.
 const REQUIREMENTS: &str = "xtask/src/check/requirements.txt";
 
 /// The workspaces that have a lock file.
@@ -52,7 +52,7 @@ fn dependencies() -> Result<(), Failure> {
             .map_err(Failure::io("run", Path::new("cargo-deny")))?;
         let text = String::from_utf8_lossy(&output.stderr);
         if !output.status.success() {
-            say(text);
+            say(refusals(&text));
             return Err(Failure::failed(format!(
                 "{manifest}: do without the dependency, or allow it in deny.toml with the reason"
             )));
@@ -60,6 +60,17 @@ fn dependencies() -> Result<(), Failure> {
         say(format_args!("in more than one version: {}", twice(&text)));
     }
     Ok(())
+}
+
+/// cargo-deny's refusals without its warnings; the whole text where none is found.
+fn refusals(text: &str) -> String {
+    let blocks = text.split("\n\n").map(str::trim_start);
+    let refused = blocks.filter(|block| block.starts_with("error"));
+    let refused = refused.collect::<Vec<_>>();
+    match refused.is_empty() {
+        true => text.to_owned(),
+        false => refused.join("\n\n"),
+    }
 }
 
 /// The names in cargo-deny's warnings of duplicates, which are ten lines each.
@@ -75,7 +86,7 @@ fn twice(warnings: &str) -> String {
     }
 }
 
-/// By the database as it lies there: nothing is fetched, so that the verdict is of this machine's doing.
+/// Judges by the database on this machine, and fetches none: GitHub is not a package registry, and CI may not reach it.
 fn advisories() -> Result<Outcome, Failure> {
     if !has_database() {
         let mut fetch = program("cargo-deny")?;
@@ -129,5 +140,13 @@ mod tests {
         let text = "warning[duplicate]: found 3 duplicate entries for crate 'getrandom'\n   ┌─ Cargo.lock:23:1\n\nwarning[duplicate]: found 2 duplicate entries for crate 'syn'\nbans ok\n";
         assert_eq!(twice(text), "getrandom, syn");
         assert_eq!(twice("bans ok\n"), "nothing");
+    }
+
+    #[test]
+    fn of_a_failure_the_refusals_are_shown_without_the_warnings() {
+        let text =
+            "warning[duplicate]: found 2\n   ┌─ a\n\nerror[rejected]: failed\n   ┌─ b\n\nbans ok\n";
+        assert_eq!(refusals(text), "error[rejected]: failed\n   ┌─ b");
+        assert_eq!(refusals("[ERROR] no network\n"), "[ERROR] no network\n");
     }
 }

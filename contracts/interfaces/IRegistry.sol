@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
 /// @title The creators of titles, and their shares of the sales
 /// @notice All that a vault asks of a registry of titles.

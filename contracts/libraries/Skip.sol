@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
 /// @title The reasons why a claim of a batch did not pay: the `reason` of `IPieceworkVault.Skipped`
 library Skip {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-pragma solidity ^0.8.28;
+pragma solidity 0.8.37;
 
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/IERC20Permit.sol";
@@ -43,6 +43,8 @@ contract PieceworkVault is IPieceworkVault, EIP712, ReentrancyGuardTransient {
     /// @param registry_ An IRegistry, or zero for no royalties.
     /// @param sink_ Credited the burned part of bonds; an address whose key nobody holds burns it.
     /// @param exitDelay_ Seconds that payees have to redeem after an exit starts: one hour to thirty days.
+    // Zero is a valid registry: none.
+    // slither-disable-next-line missing-zero-check
     constructor(IERC20 token_, address registry_, address sink_, uint256 exitDelay_) EIP712("PieceworkVault", "1") {
         if (address(token_).code.length == 0) revert NotAToken(address(token_));
         if (sink_ == address(0)) revert BadRecipient(sink_);
@@ -234,7 +236,7 @@ contract PieceworkVault is IPieceworkVault, EIP712, ReentrancyGuardTransient {
     /// @dev Pays or skips each claim; no content of a claim makes it revert.
     function _redeem(address payee, Claim[] calldata claims) private returns (uint256 net) {
         if (claims.length > MAX_CLAIMS) revert TooManyClaims(claims.length);
-        bool paid;
+        bool paid = false;
         for (uint256 i; i < claims.length; ++i) {
             (uint8 reason, uint256 gross, uint256 cut) = _redeemOne(payee, claims[i]);
             if (reason == Skip.PAID) {
@@ -303,6 +305,8 @@ contract PieceworkVault is IPieceworkVault, EIP712, ReentrancyGuardTransient {
 
     /// @dev Zero for any signature that is not a canonical one.
     function _signer(bytes32 digest, bytes32 r, bytes32 vs) private pure returns (address signer) {
+        // Why it is no signature is nobody's business: the signer is zero then.
+        // slither-disable-next-line unused-return
         (signer,,) = ECDSA.tryRecover(digest, r, vs);
     }
 

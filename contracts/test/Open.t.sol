@@ -36,7 +36,7 @@ contract OpenTest is VaultTest {
         bytes32 id = openUsual();
         vm.assertEq(account(id).consumed, 1, "consumed");
         vm.assertEq(spentWord(id, 0), 1, "bit 0");
-        vm.assertEq(boundOf(id), 1 + AMOUNT / Q, "the first free serial is 1 and every tranche of the amount is usable");
+        vm.assertEq(boundOf(id), 1 + AMOUNT / Q, "serials begin at 1, and every tranche of the amount is usable");
     }
 
     function test_AnAccountUsesTwoSlots() public {

@@ -214,7 +214,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_a_set_of_indices(len in 1u32..300, ops in proptest::collection::vec((any::<bool>(), 0u32..320), 0..200)) {
+        fn agrees_with_a_set_of_indices(
+            len in 1u32..300,
+            ops in proptest::collection::vec((any::<bool>(), 0u32..320), 0..200),
+        ) {
             let mut bits = Bitfield::empty(len);
             let mut set = std::collections::BTreeSet::new();
             for (insert, index) in ops {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The rate that a [`Bucket`] grants. `per_second` of 0 grants the burst and nothing after it.
+/// The rate that a `Bucket` grants. `per_second` of 0 grants the burst and nothing after it.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rate {
     /// Tokens gained per second.

@@ -435,12 +435,17 @@ mod tests {
         }
 
         #[test]
-        fn any_bytes_end_in_a_message_or_a_fault_and_never_in_a_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+        fn any_bytes_end_in_a_message_or_a_fault_and_never_in_a_panic(
+            bytes in proptest::collection::vec(any::<u8>(), 0..200),
+        ) {
             let _ = decode(&[&bytes]);
         }
 
         #[test]
-        fn a_frame_out_is_sent_whole_in_whatever_portions(length in prop_oneof![0..200usize, 65_000..66_000usize], portion in 1..9_000usize) {
+        fn a_frame_out_is_sent_whole_in_whatever_portions(
+            length in prop_oneof![0..200usize, 65_000..66_000usize],
+            portion in 1..9_000usize,
+        ) {
             let mut frame = Outgoing::new(TEXT, vec![b'x'; length]);
             let mut bytes = Vec::new();
             loop {

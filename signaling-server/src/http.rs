@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_proxys_own_entry_counts() {
+    fn only_the_entry_that_the_proxy_appends_counts() {
         // The peer can put anything before what the proxy appends.
         let head = upgrade("X-Forwarded-For: 9.9.9.9\r\nX-Forwarded-For: 8.8.8.8, 7.7.7.7\r\n");
         let Some(Ok(HttpRequest::Upgrade { client_ip, .. })) =

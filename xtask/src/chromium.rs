@@ -19,7 +19,8 @@ const CHROMIUM: Browser = Browser {
         "chromium-browser",
     ],
     packages: &["chromium", "chromium-driver"],
-    elsewhere: "install Google Chrome (google.com/chrome); Ubuntu's `chromium` is a snap that cannot use profiles under /tmp",
+    elsewhere: "install Google Chrome (google.com/chrome); \
+                Ubuntu's `chromium` is a snap that cannot use profiles under /tmp",
     page: "data:text/html,<body><script>document.body.append('rendered ' + 6 * 7)</script>",
     limit: Duration::from_secs(60),
     refuse: |_| None,

@@ -1,8 +1,14 @@
 //! Debian packages: those that are there, and the installation of the rest when we may.
 
-use std::{env, fs};
+use std::{
+    env, fs,
+    sync::{Mutex, PoisonError},
+};
 
 use crate::{failure::Failure, shell, stage::say};
+
+/// One installation at a time: apt refuses a second, and the checks run beside what prepares the other suites.
+static INSTALLING: Mutex<()> = Mutex::new(());
 
 /// Whether this is Debian itself; Ubuntu's packages of the same name differ (its `chromium` is a snap).
 pub fn is_debian() -> bool {
@@ -23,6 +29,7 @@ pub fn has(package: &str) -> bool {
 
 /// Installs the missing packages; without root, or elsewhere, names the line that does it.
 pub fn install(packages: &[&str], why: &str) -> Result<(), Failure> {
+    let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     if packages.iter().all(|package| has(package)) {
         return Ok(());
     }

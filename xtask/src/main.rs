@@ -24,9 +24,11 @@ mod node;
 mod paths;
 mod pip;
 mod rules;
+mod rustup;
 mod screenshots;
 mod setup;
 mod shell;
+mod slither;
 mod stage;
 mod stamp;
 mod test;
@@ -45,7 +47,8 @@ use crate::failure::Failure;
 #[derive(Parser)]
 #[command(
     bin_name = "cargo xtask",
-    after_help = "Exit codes: 0 done, 1 something failed, 2 wrong arguments, 3 something is missing and was named, 130 interrupted."
+    after_help = "Exit codes: 0 done, 1 something failed, 2 wrong arguments, \
+                  3 something is missing and was named, 130 interrupted."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -72,7 +75,7 @@ fn main() -> ExitCode {
         Commands::Demo(command) => command.run(),
         Commands::Test(command) => command.run(),
         Commands::Interop(command) => command.run(),
-        Commands::Check(_) => check::Check::run(),
+        Commands::Check(command) => command.run(),
         Commands::Bench(command) => command.run(),
         Commands::Fuzz(command) => command.run(),
         Commands::Mutants(command) => command.run(),

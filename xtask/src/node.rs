@@ -4,7 +4,7 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::Command,
-    sync::OnceLock,
+    sync::{Mutex, OnceLock, PoisonError},
 };
 
 use crate::{debian, failure::Failure, paths, shell, stage::say, stamp::Inputs};
@@ -28,8 +28,12 @@ const PACKAGE_FOLDERS: &[&str] = &[
 
 static OWN_NODE: OnceLock<PathBuf> = OnceLock::new();
 
+/// One installation at a time: the checks run beside what prepares the other suites.
+static INSTALLING: Mutex<()> = Mutex::new(());
+
 /// Finds a new enough Node, or installs one beside the repository's caches.
 pub fn require() -> Result<(), Failure> {
+    let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let found = major_of(Path::new("node"));
     if found.is_some_and(|major| major >= OLDEST_MAJOR) && shell::find_on_path("npm").is_some() {
         return Ok(());
@@ -101,6 +105,7 @@ pub fn install_all() -> Result<(), Failure> {
 
 /// Installs one folder's packages, if it exists and its lock file changed.
 pub fn install(folder: &str) -> Result<(), Failure> {
+    let _alone = INSTALLING.lock().unwrap_or_else(PoisonError::into_inner);
     let lock = paths::root().join(folder).join("package-lock.json");
     if !lock.is_file() {
         return Ok(());

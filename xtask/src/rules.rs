@@ -8,7 +8,12 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{citations, doc_lines, failure::Failure, paths, shell};
+use crate::{
+    check::{line_width, pragmas},
+    citations, doc_lines,
+    failure::Failure,
+    paths, shell,
+};
 
 /// A rule's name and the function that finds its violations.
 pub type Rule = (&'static str, fn() -> Result<Vec<String>, Failure>);
@@ -34,6 +39,8 @@ pub const ALL: &[Rule] = &[
         "no doc comment is a question word, a unit or a pointer alone",
         doc_lines::say_something,
     ),
+    ("deployed contracts name one compiler", pragmas::are_exact),
+    ("no line is too wide", line_width::fits),
 ];
 
 /// Words that would let the core learn something on its own.
@@ -85,7 +92,11 @@ fn core_is_sans_io() -> Result<Vec<String>, Failure> {
     let stale = IMPURE_EXCEPTIONS
         .iter()
         .filter(|(file, word)| !used.contains(&((*file).to_owned(), *word)));
-    violations.extend(stale.map(|(file, word)| format!("{file}: the exception for `{word}` is no longer needed: remove it from xtask/src/rules.rs")));
+    violations.extend(stale.map(|(file, word)| {
+        format!(
+            "{file}: the exception for `{word}` is no longer needed: remove it from xtask/src/rules.rs"
+        )
+    }));
     Ok(violations)
 }
 
@@ -339,7 +350,8 @@ fn without_comment(line: &str) -> &str {
     start.map_or(line, |(at, _)| &line[..at])
 }
 
-fn files_below(folder: &Path, endings: &[&str]) -> Result<Vec<PathBuf>, Failure> {
+/// The files with one of these endings, in order.
+pub fn files_below(folder: &Path, endings: &[&str]) -> Result<Vec<PathBuf>, Failure> {
     let mut files = Vec::new();
     let mut folders = vec![folder.to_path_buf()];
     while let Some(folder) = folders.pop() {
@@ -364,7 +376,8 @@ fn files_below(folder: &Path, endings: &[&str]) -> Result<Vec<PathBuf>, Failure>
     Ok(files)
 }
 
-fn shown(path: &Path) -> String {
+/// The path from the repository's root.
+pub fn shown(path: &Path) -> String {
     path.strip_prefix(paths::root())
         .unwrap_or(path)
         .display()

@@ -16,13 +16,13 @@ use std::{
 
 use crate::{
     builds,
-    check::{Check, Counts},
+    check::{Check, Counts, page},
     chromium, commands,
     demo::{self, Demo, Prepared, Videos},
     failure::Failure,
     firefox, interop, node, paths,
     setup::{self, Setup},
-    shell,
+    shell, slither,
     stage::{labelled, say, stage},
 };
 
@@ -39,11 +39,11 @@ const SUMMARY_VARIABLE: &str = "PIECEWORK_TEST_SUMMARY";
 /// Every suite, in the order of running. All are required: this is the one list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 enum Suite {
-    /// Formatting, clippy, source rules
+    /// Formatting, clippy, documentation, dependencies, spelling, source rules
     Check,
     /// Unit and integration tests of every Rust package, native pairs and the simulation among them
     Rust,
-    /// The contracts, by forge
+    /// The contracts, by forge, by ethers and by slither
     Contracts,
     /// The npm package: types, its unit tests, its public surface
     Npm,
@@ -176,14 +176,15 @@ impl Suite {
                     builds::npm_script("contracts", "test:ethers")
                 });
                 counts.add(ethers);
+                counts.add(stage("test: contracts, by slither", slither::finds_nothing));
                 Ok(counts)
             }
             Self::Npm => {
                 in_node()?;
                 builds::pages()?;
-                let checked = ["www/npm", "www/player"].map(|folder| {
+                let checked = page::TYPED.map(|(folder, script)| {
                     stage(&format!("test: {folder}, types"), || {
-                        builds::npm_script(folder, "check")
+                        builds::npm_script(folder, script)
                     })
                 });
                 let mut counts = stage("test: npm", || in_folder("www/npm", &[]))?;

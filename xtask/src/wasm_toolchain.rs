@@ -13,17 +13,9 @@ use std::{
     env,
     path::{Path, PathBuf},
     process::Command,
-    time::Duration,
 };
 
-use crate::{
-    debian,
-    failure::Failure,
-    paths,
-    shell::{self, Bounded},
-    stage::say,
-    stamp::{Inputs, Stamp},
-};
+use crate::{debian, failure::Failure, paths, rustup, shell, stage::say, stamp::Inputs};
 
 /// The target triple of everything a page loads.
 pub const TARGET: &str = "wasm32-unknown-unknown";
@@ -34,11 +26,10 @@ const SMALL: &str = r#"target.wasm32-unknown-unknown.rustflags=["-Zunstable-opti
 /// The component that brings std's source.
 const SOURCE: &str = "rust-src";
 
-/// How long a download by rustup may take before the other way is taken.
-const RUSTUP_LIMIT: Duration = Duration::from_secs(60);
 const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
 const DEBIAN_CARGO: &str = "/usr/bin/cargo";
 const DEBIAN_CLIPPY: &str = "/usr/bin/cargo-clippy";
+const DEBIAN_RUSTDOC: &str = "/usr/bin/rustdoc";
 const DEBIAN_PACKAGES: &[&str] = &[
     "rustc-web",
     "cargo-web",
@@ -139,6 +130,20 @@ impl WasmToolchain {
         self.small(self.add_target(command))
     }
 
+    /// `cargo doc` for wasm as it is shipped; the caller adds package, profile and features.
+    pub fn doc(&self) -> Command {
+        let mut command = match self {
+            Self::Rustup | Self::ShippedStd => shell::cargo(),
+            Self::Debian { linker } => {
+                let mut command = debian_command(DEBIAN_CARGO, linker);
+                command.env("RUSTDOC", DEBIAN_RUSTDOC);
+                command
+            }
+        };
+        command.arg("doc");
+        self.small(self.add_target(command))
+    }
+
     fn small(&self, mut command: Command) -> Command {
         if self.builds_std() {
             command.args(["-Zbuild-std-features=optimize_for_size", "--config", SMALL]);
@@ -182,7 +187,7 @@ fn rustup_brings(
     if refused.is_current() {
         return Ok(false);
     }
-    Ok(rustup_add(kind, name, &refused)? && is_there(&sysroot))
+    Ok(rustup::bring(name, &[kind, "add", name], &refused)? && is_there(&sysroot))
 }
 
 fn has_source(sysroot: &Path) -> bool {
@@ -197,38 +202,6 @@ fn has_wasm_std(sysroot: &Path) -> bool {
         .join(TARGET)
         .join("lib")
         .is_dir()
-}
-
-fn rustup_add(kind: &str, name: &str, refused: &Stamp) -> Result<bool, Failure> {
-    if shell::find_on_path("rustup").is_none() {
-        say(format_args!(
-            "rustup is not installed: {name} comes another way"
-        ));
-        return Ok(false);
-    }
-    say(format_args!(
-        "$ rustup {kind} add {name}   (at most {} s)",
-        RUSTUP_LIMIT.as_secs()
-    ));
-    let mut command = shell::command("rustup");
-    command
-        .args([kind, "add", name])
-        .env("RUSTUP_MAX_RETRIES", "0");
-    let reason = match shell::run_bounded(&mut command, RUSTUP_LIMIT)? {
-        Bounded::Exited(status, _, _) if status.success() => {
-            refused.clear();
-            return Ok(true);
-        }
-        Bounded::Exited(_, _, stderr) => stderr
-            .lines()
-            .find(|line| line.contains("error"))
-            .unwrap_or("no reason given")
-            .to_owned(),
-        Bounded::TimedOut => "no answer in time".to_owned(),
-    };
-    say(format_args!("rustup could not bring it: {reason}"));
-    refused.set()?;
-    Ok(false)
 }
 
 fn debian_is_complete() -> bool {

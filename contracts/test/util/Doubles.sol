@@ -134,7 +134,7 @@ contract KnockingToken is ERC20 {
     bytes[] public calls;
     bytes[] public answers;
 
-    constructor() ERC20("Knocking", "KNO") {}
+    constructor() ERC20("Knocking", "KNOCK") {}
 
     function mint(address to, uint256 amount) external {
         _mint(to, amount);

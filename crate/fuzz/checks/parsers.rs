@@ -11,8 +11,8 @@ use piecework::wire::handshake::HANDSHAKE_LEN;
 use piecework::wire::pay::{self, PayMessage};
 use piecework::wire::{Decoder, ExtendedHandshake, Handshake, Message, WireError};
 
-/// What is read and written again means the same, and is the same if it was canonical. What the strict reader takes, the
-/// tolerant one reads alike.
+/// What is read and written again means the same, and is the same if it was canonical. What the strict reader takes,
+/// the tolerant one reads alike.
 pub fn bencode(data: &[u8]) {
     let tolerant = Document::parse_prefix(data, Limits::TORRENT);
     if let Ok(document) = &tolerant {

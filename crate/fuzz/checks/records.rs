@@ -20,8 +20,8 @@ const VAULT: Vault = Vault {
     chain_id: 31_337,
 };
 
-/// A payment record has one form, and an entry of the journal; a have-record and a scratch index name only what there is;
-/// a client starts from any records.
+/// A payment record has one form, and an entry of the journal; a have-record and a scratch index name only what there
+/// is; a client starts from any records.
 pub fn records(data: &[u8]) {
     macro_rules! one_form {
         ($($record:ty),*) => {$(

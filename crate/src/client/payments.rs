@@ -24,13 +24,13 @@ use crate::types::{ConnectionId, InfoHash, TokenUnits};
 const MAX_CLAIMS: usize = crate::payment::voucher::MAX_CLAIMS;
 /// Batches handed out and not answered.
 const MAX_REDEMPTIONS: usize = 16;
-/// Claims whose outcome nobody told after this are ready again: the page that took them is gone, and what it may have sent
-/// is past its deadline of an hour.
+/// Claims whose outcome nobody told after this are ready again: the page that took them is gone, and what it may have
+/// sent is past its deadline of an hour.
 const CLAIMS_RETURN: Duration = Duration::from_secs(3_900);
 /// An account that the chain does not know yet is asked for again so often: its deposit is on its way.
 const ACCOUNT_RETRY: Duration = Duration::from_secs(2);
-/// An account that is said to have changed, and shows nothing new, is asked for again after [`ACCOUNT_RETRY`] and ever longer
-/// up to this: the node may be behind.
+/// An account that is said to have changed, and shows nothing new, is asked for again after [`ACCOUNT_RETRY`] and ever
+/// longer up to this: the node may be behind.
 const ACCOUNT_PATIENCE: Duration = Duration::from_secs(16);
 
 /// The account that pays, as far as it is known.
@@ -323,8 +323,8 @@ impl Client {
         if let Some(payee) = &mut self.money.payee {
             payee.close(self.now);
             self.warn(
-                "the vault lets a deposit leave in less than a day, too soon for a seller to redeem, so nothing is sold: \
-                 the site must name another vault",
+                "the vault lets a deposit leave in less than a day, too soon for a seller to redeem, \
+                 so nothing is sold: the site must name another vault",
             );
         }
     }

@@ -100,10 +100,11 @@ impl fmt::Display for TrackerUrl {
 
 /// A text that a person copied, without the blanks around it, those without width and direction marks included.
 pub fn trim_pasted(text: &str) -> &str {
-    let around = |c: char| {
-        c.is_whitespace()
-            || matches!(c, '\0' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
+    let is_mark = |c: char| {
+        matches!(c, '\0' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}')
+            || matches!(c, '\u{2060}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
     };
+    let around = |c: char| c.is_whitespace() || is_mark(c);
     text.trim_matches(around)
 }
 

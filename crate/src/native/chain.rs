@@ -157,7 +157,10 @@ pub enum ChainError {
     #[error("the payee key could not sign the transaction")]
     Signing,
     /// Sent, and not in a block in time.
-    #[error("transaction {0} is in no block after {seconds} s: see a block explorer before you send again", seconds = MINING_TIMEOUT.as_secs())]
+    #[error(
+        "transaction {0} is in no block after {seconds} s: see a block explorer before you send again",
+        seconds = MINING_TIMEOUT.as_secs()
+    )]
     NotMined(B256),
     /// Sent, and the program waits for it no longer.
     #[error(

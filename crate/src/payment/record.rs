@@ -489,7 +489,9 @@ mod tests {
                 ][usize::from(held_life)],
             };
             prop_assert_eq!(PayeeRangeRecord::decode(&held.encode()), Some(held));
-            let facts = PayeeFactsRecord { paid_total: unit, lost: paid, walked: byte & 1 == 1, redeemed: TokenUnits(gross) };
+            let facts = PayeeFactsRecord {
+                paid_total: unit, lost: paid, walked: byte & 1 == 1, redeemed: TokenUnits(gross),
+            };
             prop_assert_eq!(PayeeFactsRecord::decode(&facts.encode()), Some(facts));
             prop_assert_eq!(PayeeFactsRecord::decode(&facts.encode()[1..]), None);
             let at_stake = (0..u32::from(life)).map(|n| (PieceIndex(n * 7), first)).collect();

@@ -626,7 +626,12 @@ fn what_was_there_is_told_soon_and_is_no_download() {
     rig.advance(Duration::from_secs(2));
     let seen = rig.run();
     assert_eq!(announces(&seen), [(AnnounceEvent::Update, Vec::new())]);
-    let left_nothing = |action: &SignalingAction| matches!(action, SignalingAction::SendTracker { text, .. } if text.contains("\"left\":0,"));
+    let left_nothing = |action: &SignalingAction| {
+        let SignalingAction::SendTracker { text, .. } = action else {
+            return false;
+        };
+        text.contains("\"left\":0,")
+    };
     assert!(seen.iter().any(left_nothing));
     rig.reply(id, 120);
     rig.signaling.found_complete(rig.now, HASH);

@@ -164,8 +164,9 @@ impl Driver {
         Timestamp::from_micros(micros as u64)
     }
 
-    /// Seconds since the epoch for what the chain is to judge. The clock of [`Driver::now`] may stand still while the machine
-    /// sleeps, and what is signed by it then is void when it is sent; any clock may be wrong, and the chain's own is not.
+    /// Seconds since the epoch for what the chain is to judge. The clock of [`Driver::now`] may stand still while the
+    /// machine sleeps, and what is signed by it then is void when it is sent; any clock may be wrong, and the chain's
+    /// own is not.
     pub fn chain_now(&self) -> u64 {
         let wall = js_sys::Date::now() / 1_000.0;
         let now = Driver::now().as_secs().max(wall as u64);

@@ -4,9 +4,10 @@
 //! IndexedDB. The session key signs vouchers and nothing else; the payee key signs redemptions, and
 //! unlike the session key it is money.
 //!
-//! Beside them lies the number of this start. The pages keep it, too, in `localStorage`, which other tools back up and restore: one
-//! that is greater there was given by a start that this database does not know, so more may have been promised than it records.
-//! Only the start that meets it can tell: it marks all session keys for good, in the transaction that stores its own number.
+//! Beside them lies the number of this start. The pages keep it, too, in `localStorage`, which other tools back up and
+//! restore: one that is greater there was given by a start that this database does not know, so more may have been
+//! promised than it records. Only the start that meets it can tell: it marks all session keys for good, in the
+//! transaction that stores its own number.
 
 use core::cell::{Cell, RefCell};
 
@@ -26,8 +27,8 @@ use crate::io::Signature;
 const WRAP: &str = "wrap";
 /// Before the vault and chain that a session key is for.
 const SESSION: &str = "session ";
-/// Before the name of a session key of which more may have been promised than is on record. The key itself, as it was stored
-/// then, is the mark's value: it does not hold for one that took its place.
+/// Before the name of a session key of which more may have been promised than is on record. The key itself, as it was
+/// stored then, is the mark's value: it does not hold for one that took its place.
 const BEHIND: &str = "behind ";
 /// Name of the last start's number.
 const GENERATION: &str = "generation";
@@ -50,7 +51,8 @@ pub struct Keys {
 
 impl Keys {
     /// Loads the keys, making and storing what lacks. `account` names the vault and chain that the
-    /// session key is for: a session key is fixed per account. `seen` is the greatest number of a start that the page knows.
+    /// session key is for: a session key is fixed per account. `seen` is the greatest number of a start that the page
+    /// knows.
     pub async fn open(records: &Records, account: &str, seen: Option<u64>) -> Result<Keys, String> {
         let mut own = records.all_own().await?;
         let generation = begin(records, &mut own, seen.unwrap_or(0)).await?;
@@ -91,8 +93,9 @@ impl Keys {
         address(&self.payee)
     }
 
-    /// A new session key in the place of `old`: after `withdraw` an account is dead for ever. Where another page was first,
-    /// the one that was made for it: what is deposited for a key that was replaced at once could only be withdrawn again.
+    /// A new session key in the place of `old`: after `withdraw` an account is dead for ever. Where another page was
+    /// first, the one that was made for it: what is deposited for a key that was replaced at once could only be
+    /// withdrawn again.
     pub async fn renew_session(&self, records: &Records, old: Address) -> Result<Address, String> {
         if self.session_address() != old {
             return Ok(self.session_address());
@@ -147,8 +150,8 @@ fn stored<'a>(own: &'a Own, name: &str) -> Option<&'a JsValue> {
     named.map(|(_, value)| value)
 }
 
-/// Numbers this start. `seen`: what the page knows of earlier ones; where that is more than the database does, the session
-/// keys that it holds are marked.
+/// Numbers this start. `seen`: what the page knows of earlier ones; where that is more than the database does, the
+/// session keys that it holds are marked.
 async fn begin(
     records: &Records,
     own: &mut Vec<(String, JsValue)>,

@@ -52,7 +52,8 @@ pub struct Pages {
     early: RefCell<Option<Vec<JsValue>>>,
     /// `add` requests that the core has yet to answer, by tag.
     adding: RefCell<Map<u64, (u64, f64)>>,
-    /// `redeem` requests. The core is asked for the first one's claims, and for the next one's when those are handed out.
+    /// `redeem` requests. The core is asked for the first one's claims, and for the next one's when those are handed
+    /// out.
     redeeming: RefCell<VecDeque<Redeeming>>,
     /// Claims handed out and not yet reported on, by tag.
     claims: RefCell<Map<u64, Handed>>,

@@ -1,10 +1,10 @@
 //! Small records and wrapped keys: IndexedDB, behind a journal in OPFS ([`crate::journal`]).
 //!
 //! A record is in the journal when its write ends, and so outlives the process; one that is to outlive a loss of power,
-//! too ([`Durability::PowerLoss`]), waits for IndexedDB's transaction (`durability: "strict"`). Transactions take all that gathered:
-//! at once if one waits, else [`RECORDS_GATHER`] after the first. A transaction costs some milliseconds of three processes'
-//! time, and a fast transfer puts many a second. Batches happen whole or not at all, and after those before
-//! them. Everything is read once, at start.
+//! too ([`Durability::PowerLoss`]), waits for IndexedDB's transaction (`durability: "strict"`). Transactions take all
+//! that gathered: at once if one waits, else [`RECORDS_GATHER`] after the first. A transaction costs some milliseconds
+//! of three processes' time, and a fast transfer puts many a second. Batches happen whole or not at all, and after
+//! those before them. Everything is read once, at start.
 
 use core::cell::{Cell, RefCell};
 use core::mem;

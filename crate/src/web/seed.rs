@@ -1,8 +1,9 @@
 //! A torrent made from files of the page: hashed, stored, and described by a .torrent.
 //!
-//! The files are read a chunk at a time, twice: the info hash names the folder they are stored in. Both times they are hashed, for
-//! not every browser refuses to read a file that changed since it was chosen. While they are written a record says so; what an
-//! engine that was killed meanwhile left behind is removed by the next one. A torrent that is taken up is written by its own state machine alone.
+//! The files are read a chunk at a time, twice: the info hash names the folder they are stored in. Both times they are
+//! hashed, for not every browser refuses to read a file that changed since it was chosen. While they are written a
+//! record says so; what an engine that was killed meanwhile left behind is removed by the next one. A torrent that is
+//! taken up is written by its own state machine alone.
 
 use std::rc::Rc;
 
@@ -50,7 +51,8 @@ struct Made {
 }
 
 /// Takes `{name, isFolder, files: [{path, blob}], trackers}`; answers with the .torrent, whose files then
-/// lie in storage, complete and flushed; what does not fit the storage limit is refused. A folder stays one when it holds a single file.
+/// lie in storage, complete and flushed; what does not fit the storage limit is refused. A folder stays one when it
+/// holds a single file.
 pub async fn make(driver: &Driver, message: &JsValue) -> Result<Bytes, String> {
     let sources = sources(message)?;
     let made = hash(message, &sources).await?;

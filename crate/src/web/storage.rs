@@ -30,8 +30,8 @@ const MAX_JOINED: usize = 1 << 20;
 const MAX_READ: u64 = 64 << 20;
 /// Mode of a handle beside which no other one opens.
 const ALONE: &str = "readwrite";
-/// Mode of a handle that a worker which is still ending does not stand in the way of. One engine per origin is what the Web
-/// Lock and the journal see to. Browsers without this mode take it for the other one.
+/// Mode of a handle that a worker which is still ending does not stand in the way of. One engine per origin is what the
+/// Web Lock and the journal see to. Browsers without this mode take it for the other one.
 const SHARED: &str = "readwrite-unsafe";
 /// How long a handle that another, ending worker still holds is waited for.
 const HANDLE_WAIT_MS: u32 = 50;
@@ -147,8 +147,8 @@ impl Storage {
         files
     }
 
-    /// Writes the files of a torrent made here, before the core knows of it. Once what was written is deleted, nothing more is:
-    /// it would stand behind a hole.
+    /// Writes the files of a torrent made here, before the core knows of it. Once what was written is deleted, nothing
+    /// more is: it would stand behind a hole.
     pub async fn write_new(
         &self,
         files: &NewFiles,
@@ -168,8 +168,8 @@ impl Storage {
         self.flush(files.info_hash)
     }
 
-    /// The files of the records' journal, beside the torrents' folders. Nobody else has them: an engine that is still ending
-    /// in another worker is waited for.
+    /// The files of the records' journal, beside the torrents' folders. Nobody else has them: an engine that is still
+    /// ending in another worker is waited for.
     pub async fn journal(&self) -> Result<[FileSystemSyncAccessHandle; 2], EffectError> {
         Ok([
             open_handle(&self.root, "journal-0", true, ALONE).await?,

@@ -2,11 +2,11 @@
 //!
 //! A reader holds the other end of a `MessagePort` and pulls a chunk at a time; what it did not ask for
 //! is never sent. Its protocol: we post `{length, start, end}` (or `{error, status}`) first; it posts
-//! `"pull"` or `"cancel"`; each pull is answered by one ArrayBuffer, the end by `"end"`. Instead of `"pull"` it may post
-//! the ArrayBuffer that it is done with: the next chunk comes in that, if it is as long.
+//! `"pull"` or `"cancel"`; each pull is answered by one ArrayBuffer, the end by `"end"`. Instead of `"pull"` it may
+//! post the ArrayBuffer that it is done with: the next chunk comes in that, if it is as long.
 //!
-//! A reader that was given all it asked for and pulls nothing for [`IDLE`] loses its deadlines in the core; its next pull opens a new
-//! core stream where the last one stopped.
+//! A reader that was given all it asked for and pulls nothing for [`IDLE`] loses its deadlines in the core; its next
+//! pull opens a new core stream where the last one stopped.
 
 use core::cell::{Cell, RefCell};
 use core::time::Duration;

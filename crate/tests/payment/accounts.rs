@@ -1,5 +1,5 @@
-//! The account that pays, and its serials: what the chain and the records say of them, who may have one more, and what the
-//! user is asked for when there are none.
+//! The account that pays, and its serials: what the chain and the records say of them, who may have one more, and what
+//! the user is asked for when there are none.
 
 use alloy_primitives::{Address, B256, U256};
 use piecework::payment::payer::{AccountInfo, Payer, PayerConnState};

@@ -569,7 +569,8 @@ fn each_impostor_keeps_a_range_from_a_payee_that_sold_before_for_ten_seconds_at_
                     tag,
                     aux,
                 };
-                // The ACK makes its refused quotes count from 0 again, the REJECT 14 makes the range one that is being opened.
+                // The ACK makes its refused quotes count from 0 again, the REJECT 14 makes the range one that is being
+                // opened.
                 b.ack_with(ms(at), holder, &taken, 1);
                 b.say(ms(at), holder, refusal(RejectCode::Rate, 50));
                 b.say(ms(at), holder, refusal(RejectCode::PriceOrQuote, 0));
@@ -723,8 +724,8 @@ fn sold_before_and_another_has_a_range() -> (Buying, u64, VoucherBody) {
 fn who_can_have_no_range_of_a_payee_is_before_nobody() {
     for sits in [true, false] {
         let (mut b, now, other) = sold_before_and_another_has_a_range();
-        // It ends its own range, is refused another one, and names the payee while that refusal stands. A connection pays one
-        // payee, so it is promised nothing any more.
+        // It ends its own range, is refused another one, and names the payee while that refusal stands. A connection
+        // pays one payee, so it is promised nothing any more.
         let x = ConnectionId(1_101);
         let (reason, first) = (NeedReason::RangeClosed, other.first);
         b.say(ms(now + 1_200), x, PayMessage::Need { reason, first });
@@ -732,7 +733,8 @@ fn who_can_have_no_range_of_a_payee_is_before_nobody() {
         assert_eq!(b.payer.status(x), waits);
         b.say(ms(now + 1_201), x, offer(100));
 
-        // The range that the payee's name brings: an impostor sits on it, or the payee itself had it and lost its connection.
+        // The range that the payee's name brings: an impostor sits on it, or the payee itself had it and lost its
+        // connection.
         let y = ConnectionId(1_150);
         let address = if sits { "203.0.113.9" } else { "198.51.100.1" };
         let promised = comes(&mut b, now + 2_000, y, address);

@@ -1,4 +1,5 @@
-//! What a range is worth while it is paid and folded, for tokens of any decimals, against whole numbers without a bound.
+//! What a range is worth while it is paid and folded, for tokens of any decimals, against whole numbers without a
+//! bound.
 
 use alloy_primitives::{Address, B256, U256};
 use piecework::payment::policy::{Sizing, allocate};

@@ -160,8 +160,8 @@ fn rich() -> Buying {
     b
 }
 
-/// The seller of this number connects, at an address of its own and so late that strangers are let in; answers how things
-/// stand once its quote is in.
+/// The seller of this number connects, at an address of its own and so late that strangers are let in; answers how
+/// things stand once its quote is in.
 fn comes(b: &mut Buying, turn: u64, number: u64) -> PayerConnState {
     let now = ms(turn * 310_000);
     b.payer.connected(now, A, info_at(&format!("{number:05}")));

@@ -124,7 +124,8 @@ fn who_passes_an_older_promise_on_keeps_no_range_from_a_buyer_whose_first_blocks
         s.later(Duration::from_secs(1));
         let before = s.sent.len();
         s.commit(&impostor, passed_on);
-        // Whoever loses its range hears of it, and says the same COMMIT again. Its chain had its turn: it makes a new one.
+        // Whoever loses its range hears of it, and says the same COMMIT again. Its chain had its turn: it makes a new
+        // one.
         assert_eq!(told(&s, buyer.conn, before), [RejectCode::Rate]);
         s.later(Duration::from_secs(1));
         let again = s.commit(&buyer, &promise);

@@ -1,5 +1,5 @@
-//! What is paid in advance for unverified pieces of a v1 title: never more than its loss budget, over all sellers and all
-//! runs; and who reloads a page honestly uses none of it up.
+//! What is paid in advance for unverified pieces of a v1 title: never more than its loss budget, over all sellers and
+//! all runs; and who reloads a page honestly uses none of it up.
 
 use crate::hand::*;
 use alloy_primitives::Address;
@@ -15,8 +15,8 @@ const TITLE: InfoHash = InfoHash([1; 20]);
 /// Four pieces of four blocks may be lost.
 const BUDGET: u32 = 16;
 
-/// Opens a connection to a seller of its own, with a payee and an address that no other has. Strangers get ranges slowly:
-/// `at` is to be seconds later for each.
+/// Opens a connection to a seller of its own, with a payee and an address that no other has. Strangers get ranges
+/// slowly: `at` is to be seconds later for each.
 fn seller(b: &mut Buying, at: u64, number: u8, title: TitleKind) -> ConnectionId {
     let conn = ConnectionId(100 + u64::from(number));
     let terms = Terms {

@@ -1,5 +1,5 @@
-//! Serials that somebody else seems to have redeemed: what a receipt that comes after all makes of them, and a deposit that is
-//! taken back.
+//! Serials that somebody else seems to have redeemed: what a receipt that comes after all makes of them, and a deposit
+//! that is taken back.
 
 use piecework::payment::PayEvent;
 use piecework::payment::payee::{ClaimOutcome, ReadyClaim, RedeemScope};
@@ -8,8 +8,8 @@ use piecework::types::TokenUnits;
 use crate::hand::*;
 use crate::shop::*;
 
-/// A seller of two ranges of 256 blocks at 10 token units. The first one's claim did not leave, as was told; and the chain
-/// shows its serial consumed.
+/// A seller of two ranges of 256 blocks at 10 token units. The first one's claim did not leave, as was told; and the
+/// chain shows its serial consumed.
 fn robbed() -> (Shop, Buyer, Vec<ReadyClaim>) {
     let mut s = Shop::new();
     let buyer = Buyer::new(1);

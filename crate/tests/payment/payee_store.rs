@@ -1,5 +1,5 @@
-//! When a seller stores links and facts, how it goes on when the store is slow or full, and that no clock of its rings for
-//! nothing.
+//! When a seller stores links and facts, how it goes on when the store is slow or full, and that no clock of its rings
+//! for nothing.
 
 use crate::hand::*;
 use crate::payee_scene::{PAID, Scene, State, scene};

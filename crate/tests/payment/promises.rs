@@ -1,5 +1,5 @@
-//! A promised range from its first voucher to its last step, as the payer keeps it: what is on record before anything is
-//! signed, what is paid while a fold is made, and when the next fold is due.
+//! A promised range from its first voucher to its last step, as the payer keeps it: what is on record before anything
+//! is signed, what is paid while a fold is made, and when the next fold is due.
 
 use alloy_primitives::{Address, U256};
 use piecework::payment::payer::{AccountInfo, PayerConnState};

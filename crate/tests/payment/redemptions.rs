@@ -1,5 +1,5 @@
-//! Redemptions in any order of what happens to them, through a node that may be behind: whatever a buyer paid for comes in
-//! once, is counted once, and nobody honest is blamed.
+//! Redemptions in any order of what happens to them, through a node that may be behind: whatever a buyer paid for comes
+//! in once, is counted once, and nobody honest is blamed.
 
 use std::collections::BTreeMap;
 
@@ -446,7 +446,8 @@ fn claimed_while_it_is_resumed() -> (Shop, Buyer, Promise, Vec<ReadyClaim>) {
 
 #[test]
 fn a_range_whose_claim_left_while_its_resumption_was_read_is_not_opened_again() {
-    // The node answers before the vault has paid, after that, and after the payment is confirmed and the range forgotten.
+    // The node answers before the vault has paid, after that, and after the payment is confirmed and the range
+    // forgotten.
     for (mined, confirmed) in [(false, false), (true, false), (true, true)] {
         let (mut s, buyer, resumed, claims) = claimed_while_it_is_resumed();
         let under_way = s.slow.take();

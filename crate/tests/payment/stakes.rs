@@ -1,5 +1,5 @@
-//! What is at stake for a title whose pieces are paid for in advance: which pieces, whether another may be begun, and who is
-//! bought from when nothing more may be lost.
+//! What is at stake for a title whose pieces are paid for in advance: which pieces, whether another may be begun, and
+//! who is bought from when nothing more may be lost.
 
 use alloy_primitives::Address;
 use piecework::payment::payer::PayerConnState;

@@ -40,11 +40,12 @@ const QUICK_PAIRS: u32 = 2;
 /// Measures Piecework beside WebTorrent, libtorrent and a bare data channel, and says what it measured beside the goals
 #[derive(clap::Args)]
 #[command(after_help = "\
-Contestants take turns in one and the same pair of browsers. Of each transfer 64 MiB are measured, after one second of warm-up; a
-ratio is the median of the ratios of pairs, with quartiles. CPU time is that of the whole process trees of both sides. A missed goal
-is reported and is no failure.
+Contestants take turns in one and the same pair of browsers. Of each transfer 64 MiB are measured, after one second of
+warm-up; a ratio is the median of the ratios of pairs, with quartiles. CPU time is that of the whole process trees of
+both sides. A missed goal is reported and is no failure.
 
-Writes target/bench/bench.json (every measurement), target/bench/bench.svg (a plot) and, with --profile, target/bench/profiles.
+Writes target/bench/bench.json (every measurement), target/bench/bench.svg (a plot) and, with --profile,
+target/bench/profiles.
 
 Examples:
   cargo xtask bench --quick

@@ -318,7 +318,11 @@ impl Report {
             ));
         }
         if !table.rows.is_empty() {
-            table.notes.push("each column is at its most by itself; `sum` is the most at one time, and what the goal is about".to_owned());
+            table.notes.push(
+                "each column is at its most by itself; \
+                 `sum` is the most at one time, and what the goal is about"
+                    .to_owned(),
+            );
             self.tables.push(table);
         }
         self.goals.push(Goal {
@@ -419,7 +423,8 @@ fn threads(line: &Value) -> Option<Table> {
     let mut table = Table::new(&title, &["process: thread", "s", "s per GB"]);
     let per_gigabyte = |name: &str| line["traffic"][name].as_f64().unwrap_or(0.0) / (bytes / 1e9);
     table.notes.push(format!(
-        "what the fetching page's connections carried, per GB: {:.0} messages and {:.0} packets in, {:.0} and {:.0} out",
+        "what the fetching page's connections carried, per GB: \
+         {:.0} messages and {:.0} packets in, {:.0} and {:.0} out",
         per_gigabyte("messagesReceived"),
         per_gigabyte("packetsReceived"),
         per_gigabyte("messagesSent"),

@@ -74,12 +74,14 @@ fn chain(children: &mut Children) -> Result<(String, Account, Deployment), Failu
     Ok((programs::rpc_url(rpc), payee.clone(), deployment))
 }
 
-/// The lines of the first shell block under the heading.
+/// The lines of the first shell block under the heading; one that ends with a backslash goes on in the next.
 fn lines_in(readme: &str) -> Vec<Line> {
     let section = readme.split(HEADING).nth(1).unwrap_or_default();
     let block = section.split("```sh\n").nth(1).unwrap_or_default();
-    let lines = block.lines().take_while(|line| *line != "```");
+    let block = block.split("```").next().unwrap_or_default();
+    let lines = block.replace("\\\n", " ");
     lines
+        .lines()
         .map(|line| line.split_whitespace().map(ToOwned::to_owned).collect())
         .collect()
 }

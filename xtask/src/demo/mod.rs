@@ -426,7 +426,10 @@ fn emptied(folder: PathBuf) -> Result<PathBuf, Failure> {
 impl Scene {
     /// The document that the page gets at `/demo.json`; only this demo has one.
     fn page_config(&self, demo: &Demo) -> Value {
-        let wallets = VIEWERS.iter().filter_map(|index| self.accounts.get(*index));
+        let accounts = VIEWERS.iter().filter_map(|index| self.accounts.get(*index));
+        let wallets = accounts.map(
+            |account| json!({ "address": account.address, "privateKey": account.private_key }),
+        );
         json!({
             "trackers": [self.tracker],
             "torrent": "/demo.torrent",
@@ -439,7 +442,7 @@ impl Scene {
             "symbol": "pwUSD",
             "resalePercent": demo.resale,
             "wallet": demo.wallet.name(),
-            "walletKeys": wallets.map(|account| json!({ "address": account.address, "privateKey": account.private_key })).collect::<Vec<_>>(),
+            "walletKeys": wallets.collect::<Vec<_>>(),
         })
     }
 
@@ -463,7 +466,12 @@ impl Scene {
             "contentBytes": video::bytes_of(&self.content)?,
             "torrentFile": self.torrent,
             "pricePerGigabyte": demo.price,
-            "seeder": { "address": seeder.address, "privateKey": seeder.private_key, "commands": folder.join(SEEDER_COMMANDS), "log": folder.join("logs/seeder.log") },
+            "seeder": {
+                "address": seeder.address,
+                "privateKey": seeder.private_key,
+                "commands": folder.join(SEEDER_COMMANDS),
+                "log": folder.join("logs/seeder.log"),
+            },
             "sink": self.deployment.sink,
             "exitDelaySeconds": chain::EXIT_DELAY_SECONDS,
             "screenshot": paths::root().join(&demo.screenshot),
@@ -502,10 +510,12 @@ impl Scene {
         let to_pass = programs::pass_exit_delay(self.rpc, chain::EXIT_DELAY_SECONDS);
         say(format_args!(
             "\nOpen  http://{page}/\n\n\
-             Try:  press play, choose the development wallet and deposit; then seek into a part that is not there yet.\n\
+             Try:  press play, choose the development wallet and deposit; then seek into a part \
+             that is not there yet.\n\
              \x20     Open the page in a second browser profile: it buys most of the video from the first.\n\
              \x20     Reload, or kill the browser, in the middle: nothing verified is fetched again.\n\
-             \x20     When done: redeem what you earned, exit, and move the chain's clock past the exit delay to withdraw:\n\n  {to_pass}\n\n\
+             \x20     When done: redeem what you earned, exit, and move the chain's clock past the exit \
+             delay to withdraw:\n\n  {to_pass}\n\n\
              Magnet:   {}\nTorrent:  {}\nLogs:     {}\n\nCtrl-C stops everything.",
             self.magnet,
             self.torrent.display(),

@@ -116,8 +116,10 @@ fn answer(mut stream: &TcpStream, site: &Site) -> std::io::Result<()> {
     };
     let policy = content_security_policy(&site.connect_to);
     let head = format!(
-        "HTTP/1.1 {}\r\ncontent-type: {}\r\ncontent-length: {}\r\ncontent-security-policy: {policy}\r\nx-content-type-options: nosniff\r\n\
-         referrer-policy: no-referrer\r\nservice-worker-allowed: /\r\ncache-control: no-cache\r\nconnection: close\r\n\r\n",
+        "HTTP/1.1 {}\r\ncontent-type: {}\r\ncontent-length: {}\r\n\
+         content-security-policy: {policy}\r\nx-content-type-options: nosniff\r\n\
+         referrer-policy: no-referrer\r\nservice-worker-allowed: /\r\n\
+         cache-control: no-cache\r\nconnection: close\r\n\r\n",
         found.status,
         found.content_type,
         found.body.len(),

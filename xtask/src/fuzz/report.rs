@@ -107,7 +107,8 @@ pub fn what_to_do(target: &str, artifact: &Path) -> String {
     let artifact = artifact.strip_prefix(&root).unwrap_or(artifact).display();
     format!(
         "{target} found {artifact}\n  \
-         see it:       cp {artifact} crate/fuzz/corpus/{target}/WHAT-IT-SHOWS && cargo test -p piecework --test corpus {target}\n  \
+         see it:       cp {artifact} crate/fuzz/corpus/{target}/WHAT-IT-SHOWS && \
+         cargo test -p piecework --test corpus {target}\n  \
          then fix it:  the named input stays in the corpus, so that every test run replays it"
     )
 }
@@ -126,7 +127,9 @@ mod tests {
             assert!(!status.read(line), "{line}");
         }
         assert!(status.read("#2\tINITED cov: 12 ft: 13 corp: 1/1b exec/s: 0 rss: 30Mb"));
-        assert!(status.read("#4096\tNEW    cov: 57 ft: 80 corp: 9/40b lim: 4 exec/s: 0 rss: 33Mb L: 4/4 MS: 1 InsertByte-"));
+        assert!(status.read(
+            "#4096\tNEW    cov: 57 ft: 80 corp: 9/40b lim: 4 exec/s: 0 rss: 33Mb L: 4/4 MS: 1 InsertByte-"
+        ));
         assert!(
             status.read("#8192\tDONE   cov: 58 ft: 81 corp: 10/44b lim: 4 exec/s: 4096 rss: 34Mb")
         );

@@ -13,12 +13,12 @@ use serde_json::Value;
 use super::{Fate, Mutant, Mutants};
 use crate::{
     failure::Failure,
-    node, paths, pip, shell,
+    node, paths, shell,
     shell::Bounded,
+    slither,
     stage::{say, stage},
 };
 
-const REQUIREMENTS: &str = "xtask/src/mutants/requirements.txt";
 const LISTER: &str = "xtask/src/mutants/contract.py";
 const CONTRACTS: [&str; 3] = ["PieceworkVault", "RoyaltyLib", "VoucherLib"];
 /// The sources and tests; builds and installed packages stay behind.
@@ -50,9 +50,7 @@ struct Patch {
 pub fn run(wanted: &Mutants) -> Result<Vec<Mutant>, Failure> {
     node::require()?;
     node::install("contracts")?;
-    let slither = stage("mutants: slither", || {
-        pip::require("slither", REQUIREMENTS, "Python and pip, for slither")
-    })?;
+    let slither = stage("mutants: slither", slither::require)?;
     let folder = stage("mutants: copy", copy)?;
     let patches = stage("mutants: list", || list(&folder, &slither, &wanted.file))?;
     let shard = wanted.shard_of(patches.len());

@@ -140,7 +140,8 @@ impl Edge {
         records.map(|(k, v)| (k.clone(), v.clone())).collect()
     }
 
-    /// The process stops: files close, nothing is told any more. A crash of the machine also loses what was not flushed.
+    /// The process stops: files close, nothing is told any more. A crash of the machine also loses what was not
+    /// flushed.
     pub fn stop(&mut self, crash: bool) {
         self.pending.clear();
         for files in self.torrents.values_mut() {

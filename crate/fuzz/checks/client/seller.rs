@@ -1,7 +1,7 @@
 //! What the client signed and revealed, over all connections; and a seller that uses it against the client.
 //!
-//! It holds for every voucher that it was asked for, and that a unit lies within what the title may cost; that no serial is
-//! promised twice; that a chain is revealed forwards and one voucher builds on what was revealed before.
+//! It holds for every voucher that it was asked for, and that a unit lies within what the title may cost; that no
+//! serial is promised twice; that a chain is revealed forwards and one voucher builds on what was revealed before.
 
 use std::collections::{BTreeMap, VecDeque};
 

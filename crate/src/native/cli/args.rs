@@ -413,8 +413,8 @@ pub(super) struct NetworkArgs {
     /// Tracker besides those of the torrents, ws:// or wss://; may be repeated.
     #[arg(long, value_name = "URL", value_parser = usable_tracker)]
     pub(super) tracker: Vec<String>,
-    /// STUN or TURN server: stun:HOST[:PORT] or turn:USER:PASSWORD@HOST[:PORT]; may be repeated. The user may hold
-    /// colons; a colon in the password is written %3A.
+    /// STUN or TURN server: stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT, also without :PORT; may be
+    /// repeated. The user may hold colons; a colon in the password is written %3A.
     #[arg(long, value_name = "URL")]
     pub(super) ice_server: Vec<IceServer>,
     /// Connect only by way of TURN servers.

@@ -734,8 +734,8 @@ impl Payee {
             .collect()
     }
 
-    /// Whom the end of an effect concerns. To be asked before the effect is reported. What else follows from it, the machine
-    /// tells by its actions.
+    /// Whom the end of an effect concerns. To be asked before the effect is reported. What else follows from it, the
+    /// machine tells by its actions.
     pub fn concern(&self, effect: PayEffect) -> Concern {
         let conns = match self.effects.get(&effect) {
             Some(PayeeTask::NewRange { conn } | PayeeTask::CommitRead { conn, .. }) => vec![*conn],

@@ -198,7 +198,7 @@ impl Payer {
             .unwrap_or(0)
     }
 
-    /// The number of further REQUESTs that may go out on this connection now: within credit
+    /// The number of further requests that may go out on this connection now: within credit
     /// (`inFlight + receivedUnpaid <= credit`), within the steps that its ranges still allow, and within the budget. 0
     /// while no range is attached.
     pub fn may_request(&self, conn: ConnectionId) -> u32 {

@@ -155,8 +155,8 @@ impl Payer {
         }
     }
 
-    /// Whom the end of an effect concerns. To be asked before the effect is reported. What else follows from it, the machine
-    /// tells by its actions.
+    /// Whom the end of an effect concerns. To be asked before the effect is reported. What else follows from it, the
+    /// machine tells by its actions.
     pub fn concern(&self, effect: PayEffect) -> Concern {
         let conn = match self.effects.get(&effect) {
             Some(PayerTask::Scan { .. } | PayerTask::Look { .. }) => return Concern::Everybody,

@@ -62,7 +62,7 @@ impl Client {
                 load.undecoded_bytes += peer.undecoded_bytes();
                 load.queued_bytes += queued;
                 load.queued_bytes_of_one = load.queued_bytes_of_one.max(queued);
-                load.requests_in_of_one = load.requests_in_of_one.max(peer.requests_in.len());
+                load.requests_in_of_one = load.requests_in_of_one.max(peer.serving.len());
                 load.requests_out_of_one = load.requests_out_of_one.max(out);
             }
         }

@@ -2,48 +2,31 @@
 //!
 //! Owns no policy and knows no other peer. Everything a remote can make grow has a bound here.
 
+mod asked;
 pub mod choke;
 mod rate;
 mod sending;
+mod serving;
 mod uplink;
-
-use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
 use crate::bitfield::Bitfield;
 use crate::sorted::Set;
-use crate::time::{Duration, Timestamp, Wait};
-use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PeerId};
+use crate::time::{Duration, Timestamp};
+use crate::types::{ConnectionId, PeerId};
 use crate::wire::{Decoder, ExtendedHandshake, Handshake, Message};
 
+pub use asked::Asked;
 pub use rate::{Rate, TokenBucket};
 pub use sending::SendQueue;
+pub use serving::{MAX_REQUESTS_IN, Serving, Taken};
 pub use uplink::Uplink;
 
-/// A batch of requests is this part of those that keep the link busy, ...
-const REQUEST_BATCH_SHARE: usize = 16;
-/// ... and at most so many.
-const MAX_REQUEST_BATCH: usize = 16;
-/// Requests of a remote that wait here; further ones are rejected (BEP 6) or dropped (BEP 10 `reqq`).
-pub const MAX_REQUESTS_IN: usize = 256;
-/// Requests out to one remote, whatever it allows.
-pub const MAX_REQUESTS_OUT: usize = 256;
 /// Requests out to a remote that names no `reqq` (BEP 10 suggests 250 as libtorrent's default).
 const DEFAULT_REQQ: u32 = 250;
-/// Requests out to a remote that has sent nothing yet.
-const FIRST_REQUESTS: usize = 16;
-/// Bytes that answer a request: how far ahead requests go at the measured rate.
-const PIPELINE: Duration = Duration::from_secs(1);
 /// `have` messages kept before the metadata is there.
 const MAX_EARLY_HAVES: usize = 16_384;
-/// A remote that sends this many blocks nobody asked for is closed.
-pub const MAX_UNREQUESTED: u32 = 64;
-/// A remote with more requests than this not served within [`REFUSED_WINDOW`] floods us: an honest one asks for
-/// [`MAX_REQUESTS_IN`] at most before it learns that it is choked.
-const MAX_REFUSED: u32 = 4 * MAX_REQUESTS_IN as u32;
-/// See [`MAX_REFUSED`].
-const REFUSED_WINDOW: Duration = Duration::from_secs(10);
 /// A remote must have finished its handshake by then.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(20);
 /// A remote that says nothing for so long is gone (BEP 3: keep-alives every two minutes).
@@ -111,15 +94,6 @@ pub enum HandshakeStage {
     Active,
 }
 
-/// What a request of a remote is waiting for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Upload {
-    /// Its turn.
-    Waiting,
-    /// Storage.
-    Reading,
-}
-
 /// One remote.
 #[derive(Debug)]
 pub struct Peer {
@@ -157,10 +131,10 @@ pub struct Peer {
     pub am_interested: bool,
     /// Pieces that we may ask for while choked (BEP 6).
     pub allowed_fast: Set<u32>,
-    /// Its requests in their order.
-    pub requests_in: VecDeque<(BlockRef, Upload)>,
-    /// Bytes of its requests that storage is reading.
-    pub reading: u64,
+    /// What is asked of it.
+    pub asked: Asked,
+    /// What it asks of us.
+    pub serving: Serving,
     /// Waiting to be sent.
     pub sending: SendQueue,
     /// Block bytes received.
@@ -169,32 +143,10 @@ pub struct Peer {
     pub up: Rate,
     /// When it last sent anything.
     pub last_received: Timestamp,
-    /// When it last sent a block, or was first asked for one since.
-    pub block_at: Timestamp,
     /// When we last sent anything.
     pub last_sent: Timestamp,
-    /// It owes blocks and sends none.
-    pub snubbed: bool,
-    /// For how long blocks were out to it, less what the blocks that it sent are worth. Its chokes and refusals do not set it
-    /// back.
-    pub wait: Wait,
-    /// It was waited for in vain, and what was out to it was left to a seller.
-    pub passed_over: bool,
-    /// Blocks nobody asked for.
-    pub unrequested: u32,
-    /// Requests taken back whose block may still come. One that is made again is answered twice then.
-    pub cancelled: Set<BlockRef>,
-    /// Requests that a choke voided and whose block may still come. Of one that is made again a single block is taken, or who
-    /// chokes and unchokes would sell each twice.
-    pub voided: Set<BlockRef>,
-    /// Blocks that it sold after they were taken back, which others may have been asked for: little is asked of it until it has
-    /// sent as many in time.
-    sold_late: u32,
     /// When blocks last passed in either direction, or when it came.
     pub of_use_at: Timestamp,
-    /// Requests not served since `refused_since`.
-    refused: u32,
-    refused_since: Timestamp,
     /// It announced itself as a payee or payer to the payment machines.
     pub in_payments: bool,
     decoder: Decoder,
@@ -221,24 +173,14 @@ impl Peer {
             peer_interested: false,
             am_interested: false,
             allowed_fast: Set::new(),
-            requests_in: VecDeque::new(),
-            reading: 0,
+            asked: Asked::new(now),
+            serving: Serving::new(now),
             sending: SendQueue::default(),
             down: Rate::default(),
             up: Rate::default(),
             last_received: now,
-            block_at: now,
             last_sent: now,
-            snubbed: false,
-            wait: Wait::default(),
-            passed_over: false,
-            unrequested: 0,
-            cancelled: Set::new(),
-            voided: Set::new(),
-            sold_late: 0,
             of_use_at: now,
-            refused: 0,
-            refused_since: now,
             in_payments: false,
             decoder: Decoder::new(),
         }
@@ -273,17 +215,6 @@ impl Peer {
         self.of_use_at = now;
     }
 
-    /// Notes a request that is not served. `false`: so many in so short a time are a flood.
-    #[must_use]
-    pub fn refuse(&mut self, now: Timestamp) -> bool {
-        if now >= self.refused_since + REFUSED_WINDOW {
-            self.refused_since = now;
-            self.refused = 0;
-        }
-        self.refused += 1;
-        self.refused <= MAX_REFUSED
-    }
-
     /// Bytes received and not decoded yet.
     pub fn undecoded_bytes(&self) -> usize {
         self.decoder.buffered_len()
@@ -308,54 +239,17 @@ impl Peer {
         self.sending.push_control(out.freeze())
     }
 
-    /// It sent a block that is asked of it, or was before it was taken back: by those alone it would keep what it holds.
-    /// `owes`: other blocks are still out to it.
+    /// It sent a block that is asked of it, or was before it was taken back. `owes`: other blocks are still out to it.
     pub fn sent_block(&mut self, now: Timestamp, asked: bool, sold: bool, owes: bool) {
-        self.block_at = now;
         self.was_of_use(now);
-        self.snubbed = false;
-        self.owes(now, owes);
-        self.sold_late = match asked {
-            true => self.sold_late.saturating_sub(1),
-            false => self.sold_late.saturating_add(u32::from(sold)),
-        };
-        if asked {
-            self.wait.block(now);
-            self.passed_over &= self.wait.is_over(now);
-        }
-    }
-
-    /// What is out to it changed: it is waited for if that is anything.
-    pub fn owes(&mut self, now: Timestamp, anything: bool) {
-        self.wait.set(now, anything);
+        self.asked.sent_block(now, asked, sold, owes);
     }
 
     /// How many requests should be out to keep its link busy.
     pub fn requests_wanted(&self, now: Timestamp) -> usize {
-        let reqq = self
-            .extensions
-            .as_ref()
-            .and_then(|e| e.reqq)
-            .unwrap_or(DEFAULT_REQQ)
-            .max(1) as usize;
-        let ahead = u128::from(self.down.per_second(now)) * PIPELINE.as_micros() / 1_000_000;
-        let wanted = FIRST_REQUESTS + (ahead / u128::from(BLOCK_LEN)) as usize;
-        let wanted = match self.sold_late {
-            0 => wanted,
-            _ => FIRST_REQUESTS,
-        };
-        let wanted = if self.snubbed { 1 } else { wanted };
-        wanted.min(MAX_REQUESTS_OUT).min(reqq)
-    }
-
-    /// How many more requests should go out beside those that are `out`, for so many to be; none while only a few are missing,
-    /// so that several share a message.
-    pub fn request_room(wanted: usize, out: usize) -> usize {
-        let room = wanted.saturating_sub(out);
-        match room < (wanted / REQUEST_BATCH_SHARE).min(MAX_REQUEST_BATCH) {
-            true => 0,
-            false => room,
-        }
+        let reqq = self.extensions.as_ref().and_then(|e| e.reqq);
+        let reqq = reqq.unwrap_or(DEFAULT_REQQ).max(1) as usize;
+        self.asked.wanted(self.down.per_second(now), reqq)
     }
 
     /// The id under which it understands an extension.
@@ -370,7 +264,7 @@ impl Peer {
         }
         let mut at = (self.last_received + IDLE_TIMEOUT).min(self.last_sent + KEEP_ALIVE);
         if owes {
-            at = at.min(self.block_at + SNUB_TIMEOUT);
+            at = at.min(self.asked.snubs_at());
         }
         at
     }

@@ -1,10 +1,10 @@
 //! What waits to be sent to one peer, and how much of it the edge may hold.
 //!
-//! Control messages go ahead of requests, and those ahead of blocks. What is queued is coalesced into messages of at most
-//! [`MAX_MESSAGE`] bytes; nothing ever waits to be coalesced. A fast peer's messages are filled to the last byte, with part
-//! of a block where no whole one fits: each message costs both sides much the same, whatever its length. The edge holds
-//! about 200 ms of the measured drain rate, between 64 KiB and 1 MiB, and all connections together no more than
-//! [`super::Uplink`] says; the rest stays here, where a cancel or a choke still reaches it.
+//! Control messages go ahead of requests, and those ahead of blocks. What is queued is coalesced into messages of at
+//! most [`MAX_MESSAGE`] bytes; nothing ever waits to be coalesced. A fast peer's messages are filled to the last byte,
+//! with part of a block where no whole one fits: each message costs both sides much the same, whatever its length. The
+//! edge holds about 200 ms of the measured drain rate, between 64 KiB and 1 MiB, and all connections together no more
+//! than [`super::Uplink`] says; the rest stays here, where a cancel or a choke still reaches it.
 
 use std::collections::VecDeque;
 
@@ -26,7 +26,8 @@ const REQUEST_LEN: usize = 17;
 const MIN_TARGET: u64 = 64 * 1024;
 const MAX_TARGET: u64 = 1024 * 1024;
 const START_TARGET: u64 = 256 * 1024;
-/// Part of a block goes out only where the edge holds as much as this: on a thin link its rest would hold up what is urgent.
+/// Part of a block goes out only where the edge holds as much as this: on a thin link its rest would hold up what is
+/// urgent.
 const SPLIT_FROM: u64 = 2 * MIN_TARGET;
 /// No smaller part of a block is worth the copy that its receiver makes.
 const MIN_PART: usize = 1024;

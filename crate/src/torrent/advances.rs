@@ -73,7 +73,8 @@ impl Torrent {
             if wanted == 0 {
                 continue;
             }
-            // The one that was begun to be paid for comes before others: of those nothing may be advanced until it is judged.
+            // The one that was begun to be paid for comes before others: of those nothing may be advanced until it is
+            // judged.
             let begun = content.pieces.partials();
             let begun = begun.filter(|(_, p)| !p.is_sealed() && p.has_of(conn));
             let oldest = begun.min_by_key(|(piece, _)| {
@@ -85,14 +86,14 @@ impl Torrent {
             let Some((piece, partial)) = oldest else {
                 continue;
             };
-            // If what was asked for completes the piece, it is paid as it is. But a seller that counts more as unpaid than we
-            // do, as after a run of ours that ended, may wait for money before it sends that.
+            // If what was asked for completes the piece, it is paid as it is. But a seller that counts more as unpaid
+            // than we do, as after a run of ours that ended, may wait for money before it sends that.
             let comes = |block: &Block| match block {
                 Block::Missing => false,
                 Block::Requested(by) => by.all().contains(&conn),
                 Block::Held(_) => true,
             };
-            let patience = peer.block_at + ADVANCE_AFTER;
+            let patience = peer.asked.block_at() + ADVANCE_AFTER;
             if ctx.now < patience && partial.blocks().iter().all(comes) {
                 content.advancing.at = content.advancing.at.min(patience);
                 continue;

@@ -7,16 +7,12 @@ use super::messages::protocol;
 use super::outbox::spans_len;
 use super::{Buying, Context, EffectOwner, Purpose, Torrent};
 use crate::io::{ClosedReason, Effect, EffectError, Event, StorageOp};
-use crate::peer::MAX_UNREQUESTED;
 use crate::picker::Received;
 use crate::pieces::Standing;
 use crate::sorted::{Map, Set};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
 use crate::verify::{Payable, VerifiedPiece};
 use crate::wire::Message;
-
-/// Requests per peer, taken back or voided by a choke, whose block is still forgiven: so many of each.
-const MAX_CANCELLED: usize = 256;
 
 impl Torrent {
     // ---- requests that end without their block
@@ -34,12 +30,13 @@ impl Torrent {
         let out = content.pieces.requests(conn).keys();
         for block in out.filter(|block| !serves.contains(&block.piece.0)) {
             ctx.money.request_ended(conn);
-            if !peer.sending.take_back_request(*block) && peer.voided.len() < MAX_CANCELLED {
-                peer.voided.insert(*block);
+            if !peer.sending.take_back_request(*block) {
+                peer.asked.voided(*block);
             }
         }
         (content.picker).choked(&mut content.pieces, ctx.now, conn, serves);
-        peer.owes(ctx.now, !content.pieces.requests(conn).is_empty());
+        peer.asked
+            .owes(ctx.now, !content.pieces.requests(conn).is_empty());
     }
 
     /// A free peer owes blocks and sends none: what it owes is asked of others.
@@ -47,7 +44,7 @@ impl Torrent {
         let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(conn)) else {
             return;
         };
-        peer.snubbed = true;
+        peer.asked.snub();
         let owed: Vec<BlockRef> = content.pieces.requests(conn).keys().copied().collect();
         content.picker.timed_out(&mut content.pieces, conn);
         for block in owed {
@@ -59,15 +56,12 @@ impl Torrent {
     pub(super) fn take_back(&mut self, ctx: &mut Context, conn: ConnectionId, block: BlockRef) {
         let owes = !self.requests_out(conn).is_empty();
         if let Some(peer) = self.peers.get_mut(conn) {
-            peer.owes(ctx.now, owes);
+            peer.asked.owes(ctx.now, owes);
             ctx.money.request_ended(conn);
             if peer.sending.take_back_request(block) {
                 return;
             }
-            if peer.cancelled.len() >= MAX_CANCELLED {
-                peer.cancelled.clear();
-            }
-            peer.cancelled.insert(block);
+            peer.asked.taken_back(block);
             self.send(ctx, conn, &Message::Cancel(block));
         }
     }
@@ -77,14 +71,13 @@ impl Torrent {
         let (Some(content), Some(peer)) = (&mut self.content, self.peers.get_mut(conn)) else {
             return;
         };
-        // It answers the request that was taken back; one that was made since stands (BEP 6 answers each).
-        if peer.cancelled.remove(&block) {
+        if peer.asked.answers_taken_back(block) {
             return;
         }
-        peer.voided.remove(&block);
         if content.pieces.asked_at(conn, block).is_some() {
             (content.picker).rejected(&mut content.pieces, ctx.now, conn, block);
-            peer.owes(ctx.now, !content.pieces.requests(conn).is_empty());
+            peer.asked
+                .owes(ctx.now, !content.pieces.requests(conn).is_empty());
             ctx.money.request_ended(conn);
         }
     }
@@ -113,11 +106,10 @@ impl Torrent {
         ctx.download.take(u64::from(length));
         self.downloaded += u64::from(length);
         let asked = content.pieces.asked_at(conn, block).is_some();
-        let late = !asked && (peer.cancelled.remove(&block) || peer.voided.remove(&block));
+        let late = !asked && peer.asked.is_late(block);
         if !asked && !late {
             self.wasted += u64::from(length);
-            peer.unrequested += 1;
-            if peer.unrequested > MAX_UNREQUESTED {
+            if !peer.asked.forgive_unrequested() {
                 return Err(protocol("sends blocks that nobody asked for"));
             }
             return Ok(());
@@ -167,8 +159,9 @@ impl Torrent {
         }
     }
 
-    /// What was here of these pieces was given up before it was judged. Of one that failed it is kept, until its sender goes on
-    /// with it or a right copy judges it. Nobody will know whether the rest was right: what was paid of it in advance is lost.
+    /// What was here of these pieces was given up before it was judged. Of one that failed it is kept, until its sender
+    /// goes on with it or a right copy judges it. Nobody will know whether the rest was right: what was paid of it in
+    /// advance is lost.
     pub(super) fn settle_given_up(&mut self, ctx: &mut Context) {
         let Some(content) = &mut self.content else {
             return;

@@ -1,7 +1,7 @@
 //! The durability of one torrent: when a cycle begins, and what its steps were.
 //!
-//! Owns the store and the reasons for the next cycle. A cycle writes the scratch file, flushes if it is due, and puts the
-//! two records (docs/decisions/001-records-before-flushes.md).
+//! Owns the store and the reasons for the next cycle. A cycle writes the scratch file, flushes if it is due, and puts
+//! the two records (docs/decisions/001-records-before-flushes.md).
 
 use super::{Context, EffectOwner, Phase, Purpose, Torrent, record_key};
 use crate::bitfield::Bitfield;
@@ -132,7 +132,8 @@ impl Cycles {
         self.dirty_since = Some(now);
     }
 
-    /// Asks for a cycle that ends with everything flushed and recorded. `false`: there is nothing to do, or it was asked for.
+    /// Asks for a cycle that ends with everything flushed and recorded. `false`: there is nothing to do, or it was
+    /// asked for.
     fn make_soon(&mut self, pieces: &Pieces) -> bool {
         !self.store.is_settled(pieces) && !core::mem::replace(&mut self.flush_wanted, true)
     }
@@ -183,8 +184,8 @@ impl Torrent {
         }
     }
 
-    /// The next pump begins a cycle that ends with everything flushed and recorded. False: there is nothing to do, or it
-    /// was asked for already.
+    /// The next pump begins a cycle that ends with everything flushed and recorded. False: there is nothing to do, or
+    /// it was asked for already.
     pub fn make_durable_soon(&mut self) -> bool {
         let content = self.content.as_mut();
         content.is_some_and(|content| content.cycles.make_soon(&content.pieces))

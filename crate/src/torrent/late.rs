@@ -25,8 +25,9 @@ pub(super) struct Copy {
 pub(super) struct Copies(Vec<Copy>);
 
 impl Copies {
-    /// Keeps what came twice. Of one block it keeps one copy from each peer: a seller that is asked for it again and again is
-    /// paid for the one that is stored and for one more. What is not kept stays charged, as the seller counts it.
+    /// Keeps what came twice. Of one block it keeps one copy from each peer: a seller that is asked for it again and
+    /// again is paid for the one that is stored and for one more. What is not kept stays charged, as the seller counts
+    /// it.
     fn keep(&mut self, copy: Copy) {
         let is_same = |kept: &Copy| (kept.from, kept.block) == (copy.from, copy.block);
         if self.0.iter().any(is_same) {

@@ -151,8 +151,9 @@ impl Torrent {
             Message::KeepAlive | Message::SuggestPiece(_) | Message::Unknown { .. } => {}
             Message::Choke => {
                 peer.peer_choking = true;
-                // Without BEP 6 a choke voids all requests. With it each is rejected or answered by itself, but a peer that does
-                // neither would be waited for: but for the pieces that it serves all the same, they are void here, too.
+                // Without BEP 6 a choke voids all requests. With it each is rejected or answered by itself, but a peer
+                // that does neither would be waited for: but for the pieces that it serves all the same, they are void
+                // here, too.
                 let serves = match peer.fast {
                     true => peer.allowed_fast.clone(),
                     false => Set::new(),

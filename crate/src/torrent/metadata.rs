@@ -1,7 +1,7 @@
 //! The exchange of the info dictionary (BEP 9).
 //!
-//! Owns what is fetched of it, and which pieces of it peers wait for. It is fetched from one peer at a time, so that a false
-//! one has one author.
+//! Owns what is fetched of it, and which pieces of it peers wait for. It is fetched from one peer at a time, so that a
+//! false one has one author.
 
 use std::collections::VecDeque;
 

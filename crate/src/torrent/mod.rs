@@ -9,8 +9,8 @@
 //!   `pricing`: asked and paid prices; `money`: the payment machines
 //! - `streams`: readers; `quota`: the storage limit; `outbox`: what leaves
 //!
-//! A block's way is `requests` (asked for) -> `messages` (decoded) -> `download` (matched, hashed, verified, written, paid);
-//! `upload` serves; `start` takes up what a restart finds; `report` is what a page may see.
+//! A block's way is `requests` (asked for) -> `messages` (decoded) -> `download` (matched, hashed, verified, written,
+//! paid); `upload` serves; `start` takes up what a restart finds; `report` is what a page may see.
 
 mod advances;
 mod download;
@@ -514,7 +514,7 @@ impl Torrent {
         for peer in self.peers.iter() {
             // A capped transfer goes on when the bucket has filled a little.
             let out = self.requests_out(peer.connection);
-            if capped && !(peer.requests_in.is_empty() && out.is_empty()) {
+            if capped && !(peer.serving.is_empty() && out.is_empty()) {
                 at = at.min(now + Duration::from_millis(20));
             }
             at = at.min(peer.next_timeout(!out.is_empty()));
@@ -533,9 +533,7 @@ impl Torrent {
     }
 
     fn time_out_peers(&mut self, ctx: &mut Context) {
-        use crate::peer::{
-            HANDSHAKE_TIMEOUT, HandshakeStage, IDLE_TIMEOUT, KEEP_ALIVE, SNUB_TIMEOUT,
-        };
+        use crate::peer::{HANDSHAKE_TIMEOUT, HandshakeStage, IDLE_TIMEOUT, KEEP_ALIVE};
         let now = ctx.now;
         let mut closing = Vec::new();
         let mut snubbed = Vec::new();
@@ -550,7 +548,7 @@ impl Torrent {
             }
             if now >= peer.last_received + IDLE_TIMEOUT {
                 closing.push((conn, "it said nothing"));
-            } else if now >= peer.block_at + SNUB_TIMEOUT
+            } else if now >= peer.asked.snubs_at()
                 && pieces.is_some_and(|pieces| !pieces.requests(conn).is_empty())
             {
                 snubbed.push(conn);

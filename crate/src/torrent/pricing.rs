@@ -1,8 +1,8 @@
 //! What a block of a torrent costs here, and the most that is paid for one.
 //!
-//! Owns the price that the user set for the torrent and what was paid for its blocks, which the price of a resold title follows. Both
-//! are on record, so that a title asks the same after a restart; they are amounts of one vault's token and count for that vault
-//! alone. Never takes a price from a peer.
+//! Owns the price that the user set for the torrent and what was paid for its blocks, which the price of a resold title
+//! follows. Both are on record, so that a title asks the same after a restart; they are amounts of one vault's token
+//! and count for that vault alone. Never takes a price from a peer.
 
 use alloy_primitives::Address;
 use bytes::{Buf, BufMut, Bytes, BytesMut};
@@ -26,8 +26,9 @@ pub(super) struct Pricing {
     /// Paid for its blocks, earlier runs included, and for how many.
     paid: FineUnits,
     paid_blocks: u64,
-    /// The mean of that which the price follows: it stays while the true one is within [`MEAN_SLACK`] of it, or where sellers
-    /// ask different prices each payment would change the price, and no buyer could answer a quote before it is void.
+    /// The mean of that which the price follows: it stays while the true one is within [`MEAN_SLACK`] of it, or where
+    /// sellers ask different prices each payment would change the price, and no buyer could answer a quote before it is
+    /// void.
     mean: FineUnits,
     /// Its record says less since.
     stale_since: Option<Timestamp>,
@@ -47,8 +48,8 @@ impl Pricing {
         (self.stale_since).map_or(Timestamp::NEVER, |since| since + LAZY_CYCLE)
     }
 
-    /// Shape: version byte, chain id (u64), vault (20 bytes), whether there is a price of its own (u8), that price (u128, fine
-    /// units), what was paid (u128, fine units), for how many blocks (u64).
+    /// Shape: version byte, chain id (u64), vault (20 bytes), whether there is a price of its own (u8), that price
+    /// (u128, fine units), what was paid (u128, fine units), for how many blocks (u64).
     fn encode(&self, payment: &PaymentConfig) -> Bytes {
         let mut out = BytesMut::with_capacity(RECORD_LEN);
         out.put_u8(VERSION);

@@ -65,7 +65,7 @@ impl Torrent {
             peer_choking: peer.peer_choking,
             am_choking: peer.am_choking,
             requests_out: self.requests_out(conn).len() as u32,
-            requests_in: peer.requests_in.len() as u32,
+            requests_in: peer.serving.len() as u32,
             buying: PeerPayment {
                 price: money.price(conn),
                 active: matches!(money.buying(conn), Buying::Paid(_)),

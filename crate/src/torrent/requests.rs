@@ -1,11 +1,12 @@
 //! Which peers are asked for how much more: enough to keep their links busy, and no more than storage keeps up with.
 //!
-//! Invariant: when a request goes out, what would be lost with the process and what peers are asked for is not more than
-//! [`Store::may_be_at_risk`] together, but for the first [`LEAST_REQUESTS`] to each peer, and for what peers owe that stopped
-//! sending. Nothing at all is asked for where that much has arrived: a cycle ends by itself, and then it goes on.
+//! Invariant: when a request goes out, what would be lost with the process and what peers are asked for is not more
+//! than [`Store::may_be_at_risk`] together, but for the first [`LEAST_REQUESTS`] to each peer, and for what peers owe
+//! that stopped sending. Nothing at all is asked for where that much has arrived: a cycle ends by itself, and then it
+//! goes on.
 
 use super::{Buying, Content, Context, Phase, Torrent};
-use crate::peer::{Peer, SLOW_BELOW};
+use crate::peer::{Asked, Peer, SLOW_BELOW};
 use crate::picker::{ENDGAME_LATE, PATIENCE, PeerStatus};
 use crate::sorted::Set;
 use crate::storage::Store;
@@ -41,8 +42,8 @@ impl Allowance {
 }
 
 impl Torrent {
-    /// Asks every peer for as many blocks as keep it busy and are stored in time. Answers whether another would be asked for
-    /// more.
+    /// Asks every peer for as many blocks as keep it busy and are stored in time. Answers whether another would be
+    /// asked for more.
     pub(super) fn request_blocks(&mut self, ctx: &mut Context) -> bool {
         self.take_back_at = Timestamp::NEVER;
         if !self.wants_peers() || !ctx.download.is_open(ctx.now) {
@@ -69,20 +70,20 @@ impl Torrent {
         let mut wishes: Vec<(Option<Timestamp>, ConnectionId, usize)> = Vec::new();
         for peer in self.peers.iter() {
             let conn = &peer.connection;
-            if now < peer.block_at + ENDGAME_LATE {
+            if now < peer.asked.block_at() + ENDGAME_LATE {
                 allowance.out += content.pieces.requests(*conn).len();
             }
             let out = content.pieces.requests(*conn).len();
             let wish = wish(peer, out, ctx.money.buying(*conn), now);
             if wish > 0 {
                 allowance.wished += wish;
-                let last = in_vain.contains(conn) || peer.snubbed;
+                let last = in_vain.contains(conn) || peer.asked.is_snubbed();
                 let probed_at = last.then(|| content.picker.probed_at(*conn));
                 wishes.push((probed_at, *conn, wish));
             }
         }
-        // Those that were waited for in vain come last, or one that says nothing would be asked again and again before the
-        // others; and of them first whose turn is longest ago.
+        // Those that were waited for in vain come last, or one that says nothing would be asked again and again before
+        // the others; and of them first whose turn is longest ago.
         wishes.sort_unstable();
         for (_, conn, wish) in wishes {
             allowance.out += self.request_from(ctx, conn, wish, &allowance);
@@ -96,8 +97,8 @@ impl Torrent {
         self.peers.iter().map(|p| p.down.per_second(now)).sum()
     }
 
-    /// Tells the picker what each peer asks and what it can do. Answers which sellers were waited for in vain, and which free
-    /// peers were left for a seller.
+    /// Tells the picker what each peer asks and what it can do. Answers which sellers were waited for in vain, and
+    /// which free peers were left for a seller.
     fn tell_picker(&mut self, ctx: &Context) -> Set<ConnectionId> {
         let mut vain = Set::new();
         let Some(content) = &mut self.content else {
@@ -115,7 +116,7 @@ impl Torrent {
             // Nobody waits for a seller that was waited for in vain, be it the cheapest, or that is asked for nothing.
             let in_vain = match buying {
                 Buying::Paid(_) => !ctx.money.is_of_use(*conn),
-                _ => peer.passed_over,
+                _ => peer.asked.is_passed_over(),
             };
             let is_asked = match buying {
                 Buying::Paid(_) => {
@@ -134,16 +135,16 @@ impl Torrent {
                     price,
                     usable: !peer.peer_choking && is_asked,
                     rate: peer.down.per_second(ctx.now),
-                    snubbed: peer.snubbed || in_vain,
+                    snubbed: peer.asked.is_snubbed() || in_vain,
                 },
             );
         }
         vain
     }
 
-    /// Nobody keeps a piece by sending little of it: what is out too long to one that was waited for in vain is asked of others.
-    /// A free peer is waited for in vain as a seller is, where somebody sells what it owes, if little comes at all, nothing
-    /// else is left, or a reader needs it.
+    /// Nobody keeps a piece by sending little of it: what is out too long to one that was waited for in vain is asked
+    /// of others. A free peer is waited for in vain as a seller is, where somebody sells what it owes, if little comes
+    /// at all, nothing else is left, or a reader needs it.
     fn take_back_from_slow(&mut self, ctx: &mut Context, in_vain: &Set<ConnectionId>) {
         self.return_staked(ctx);
         let sells = |conn: &ConnectionId| matches!(ctx.money.buying(*conn), Buying::Paid(_));
@@ -181,8 +182,8 @@ impl Torrent {
                     }
                     (oldest + PATIENCE, now - PATIENCE, now - Wait::LIMIT)
                 }
-                (false, true) if peer.wait.is_over(now) => (now, now, now),
-                (false, true) => (peer.wait.ends_at(), now, now),
+                (false, true) if peer.asked.wait().is_over(now) => (now, now, now),
+                (false, true) => (peer.asked.wait().ends_at(), now, now),
                 (false, false) => continue,
             };
             if now < at {
@@ -198,8 +199,11 @@ impl Torrent {
             slow.push((*conn, free, blocks));
         }
         for (conn, free, blocks) in slow {
-            if let Some(peer) = self.peers.get_mut(conn) {
-                peer.passed_over |= free && !blocks.is_empty();
+            if let Some(peer) = self.peers.get_mut(conn)
+                && free
+                && !blocks.is_empty()
+            {
+                peer.asked.pass_over();
             }
             for block in blocks {
                 self.take_back(ctx, conn, block);
@@ -255,7 +259,7 @@ impl Torrent {
         let only = peer.peer_choking.then(|| peer.allowed_fast.clone());
         let out = content.pieces.requests(conn).len();
         let allowed = allowance.of(wish, out);
-        let mut room = Peer::request_room(peer.requests_wanted(ctx.now).min(allowed), out);
+        let mut room = Asked::room(peer.requests_wanted(ctx.now).min(allowed), out);
         if let Buying::Paid(credit) = ctx.money.buying(conn) {
             room = room.min(credit as usize);
         }
@@ -265,14 +269,8 @@ impl Torrent {
             (content.picker).pick(pieces, ctx.now, conn, room, only, &mut blocks);
         }
         let asked = blocks.len();
-        if asked > 0 {
-            if out == 0 {
-                peer.block_at = ctx.now;
-            }
-            peer.wait.set(ctx.now, true);
-        }
+        peer.asked.requested(ctx.now, &blocks, out == 0);
         for block in blocks {
-            peer.voided.remove(&block);
             peer.sending.push_request(block);
             ctx.money.request_sent(conn);
         }
@@ -281,7 +279,8 @@ impl Torrent {
     }
 }
 
-/// How many requests would be out to a peer, to which so many are now, if storage took everything at once; 0 if it is not to be asked.
+/// How many requests would be out to a peer, to which so many are now, if storage took everything at once; 0 if it is
+/// not to be asked.
 fn wish(peer: &Peer, out: usize, buying: Buying, now: Timestamp) -> usize {
     if !peer.useful || peer.peer_choking && peer.allowed_fast.is_empty() {
         return 0;

@@ -56,9 +56,9 @@ impl Sellers {
 }
 
 impl Torrent {
-    /// Tells the payment machines our price, and with whom to deal: the cheapest who have something for us, until a few of them
-    /// are of use (see [`Payer::is_of_use`](crate::payment::payer::Payer::is_of_use)). The others of those are wanted all the
-    /// same, and come before all that are dearer.
+    /// Tells the payment machines our price, and with whom to deal: the cheapest who have something for us, until a few
+    /// of them are of use (see [`Payer::is_of_use`](crate::payment::payer::Payer::is_of_use)). The others of those are
+    /// wanted all the same, and come before all that are dearer.
     pub(super) fn choose_sellers(&mut self, ctx: &mut Context) {
         if ctx.config.payment.is_none() {
             return;
@@ -103,8 +103,8 @@ impl Torrent {
         }
     }
 
-    /// Tells the payment machine which sellers are waited for. One that could be asked and is asked for nothing is not where a
-    /// cheaper peer delivers all, as fast as readers need it: no dearer one would be asked for anything then.
+    /// Tells the payment machine which sellers are waited for. One that could be asked and is asked for nothing is not
+    /// where a cheaper peer delivers all, as fast as readers need it: no dearer one would be asked for anything then.
     pub(super) fn wait_for_sellers(&mut self, ctx: &mut Context, lacking: bool) {
         self.sellers.in_vain_at = Timestamp::NEVER;
         if ctx.config.payment.is_none() {

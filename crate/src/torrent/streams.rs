@@ -19,8 +19,8 @@ const FORGOTTEN: Duration = Duration::from_secs(10);
 const READ_AHEAD: u64 = 8 * 1024 * 1024;
 /// Bytes at the head and the tail of a file being played: where containers keep their index.
 const MARGIN: u64 = 64 * 1024;
-/// What follows the playhead comes before the margins, so far: a player that shows its first frame soon needs more than the head, and
-/// one that finds its index at the end asks for it.
+/// What follows the playhead comes before the margins, so far: a player that shows its first frame soon needs more than
+/// the head, and one that finds its index at the end asks for it.
 const BEFORE_MARGINS: u64 = 1024 * 1024;
 /// Assumed bytes per second of a media file, for the deadlines: 8 Mbit/s.
 const PLAY_RATE: u64 = 1_000_000;

@@ -12,12 +12,13 @@ use crate::types::{ConnectionId, PieceIndex};
 const MAX_PIECES: u64 = 8;
 /// and bytes of one copy of each of them; but always one piece.
 const MAX_BYTES: u64 = 64 << 20;
-/// Of each of these pieces so many times its blocks are kept, and besides what was paid for in advance, which the loss budget bounds.
+/// Of each of these pieces so many times its blocks are kept, and besides what was paid for in advance, which the loss
+/// budget bounds.
 const MAX_COPIES: usize = 2;
 
 impl Content {
-    /// Something was kept of a piece that failed: throws out what has no room beside it, of this piece what was not paid for in
-    /// advance.
+    /// Something was kept of a piece that failed: throws out what has no room beside it, of this piece what was not
+    /// paid for in advance.
     pub(super) fn throw_out(&mut self, piece: PieceIndex) {
         self.throw_out_pieces(piece);
         self.throw_out_blocks(piece);

@@ -6,13 +6,10 @@ use super::messages::protocol;
 use super::{Context, Purpose, Torrent};
 use crate::io::{ClosedReason, Output, StorageOp};
 use crate::metainfo::FileSpan;
+use crate::peer::Taken;
 use crate::peer::choke::ChokeCandidate;
-use crate::peer::{MAX_REQUESTS_IN, Upload};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, StreamId};
 use crate::wire::{Message, piece_header};
-
-/// Neighbouring blocks read from storage at once.
-const MAX_READ_BLOCKS: usize = 8;
 
 impl Torrent {
     /// A remote asks for a block.
@@ -29,16 +26,20 @@ impl Torrent {
             return Err(protocol("request of no such block"));
         }
         let servable = content.pieces.verified().block(block).is_some() && !peer.am_choking;
-        let room = peer.requests_in.len() < MAX_REQUESTS_IN;
-        if servable && room {
-            if !peer.requests_in.iter().any(|(b, _)| *b == block) {
-                peer.requests_in.push_back((block, Upload::Waiting));
-                return Ok(());
-            }
-        } else if peer.fast {
-            self.send(ctx, conn, &Message::RejectRequest(block));
+        let taken = match servable {
+            true => peer.serving.requested(block),
+            false => Taken::Full,
+        };
+        match taken {
+            Taken::Waits => return Ok(()),
+            Taken::Full if peer.fast => self.send(ctx, conn, &Message::RejectRequest(block)),
+            Taken::Full | Taken::Known => {}
         }
-        if self.peers.get_mut(conn).is_some_and(|p| !p.refuse(ctx.now)) {
+        if self
+            .peers
+            .get_mut(conn)
+            .is_some_and(|p| !p.serving.refuse(ctx.now))
+        {
             return Err(protocol("floods us with requests"));
         }
         Ok(())
@@ -49,16 +50,8 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(conn) else {
             return;
         };
-        let waiting = peer
-            .requests_in
-            .iter()
-            .position(|(b, state)| *b == block && *state == Upload::Waiting);
-        // A block that is being read or queued was counted as sent: it still goes out.
-        if let Some(at) = waiting {
-            peer.requests_in.remove(at);
-            if peer.fast {
-                self.send(ctx, conn, &Message::RejectRequest(block));
-            }
+        if peer.serving.cancel(block) && peer.fast {
+            self.send(ctx, conn, &Message::RejectRequest(block));
         }
     }
 
@@ -75,34 +68,20 @@ impl Torrent {
                 continue;
             }
             loop {
-                let room = peer.sending.room_for_reads().saturating_sub(peer.reading);
-                let mut blocks: Vec<BlockRef> = Vec::new();
-                let mut bytes = 0;
-                for (block, state) in &mut peer.requests_in {
-                    if *state != Upload::Waiting {
-                        continue;
+                let room = peer.sending.room_for_reads();
+                let room = room.saturating_sub(peer.serving.reading());
+                let blocks = peer.serving.next_read(room, |block| {
+                    let may = ctx.upload.is_open(ctx.now) && (!paying || ctx.money.may_send(conn));
+                    if may {
+                        ctx.upload.take(u64::from(block.length));
+                        ctx.money.block_written(ctx.now, conn);
                     }
-                    let adjacent = blocks.last().is_none_or(|last| {
-                        last.piece == block.piece && last.begin + last.length == block.begin
-                    });
-                    if !adjacent
-                        || blocks.len() >= MAX_READ_BLOCKS
-                        || bytes >= room
-                        || !ctx.upload.is_open(ctx.now)
-                        || (paying && !ctx.money.may_send(conn))
-                    {
-                        break;
-                    }
-                    *state = Upload::Reading;
-                    bytes += u64::from(block.length);
-                    ctx.upload.take(u64::from(block.length));
-                    ctx.money.block_written(ctx.now, conn);
-                    blocks.push(*block);
-                }
+                    may
+                });
                 let Some(first) = blocks.first().copied() else {
                     break;
                 };
-                peer.reading += bytes;
+                let bytes: u64 = blocks.iter().map(|block| u64::from(block.length)).sum();
                 let run = BlockRef {
                     length: bytes as u32,
                     ..first
@@ -146,25 +125,20 @@ impl Torrent {
         let Some(peer) = self.peers.get_mut(conn) else {
             return;
         };
-        peer.reading = peer.reading.saturating_sub(bytes);
+        let asked = peer.serving.was_read(blocks);
         let mut at = 0;
         let mut refused = Vec::new();
         for block in blocks {
-            let Some(place) = peer.requests_in.iter().position(|(b, _)| b == block) else {
-                at += block.length as usize;
+            let start = at;
+            at += block.length as usize;
+            if !asked.contains(block) {
                 continue;
-            };
-            peer.requests_in.remove(place);
+            }
             match &data {
                 Some(data) => {
-                    let end = at + block.length as usize;
                     let header = piece_header(block.piece, block.begin, block.length);
-                    peer.sending.push_block(
-                        *block,
-                        Bytes::copy_from_slice(&header),
-                        data.slice(at..end),
-                    );
-                    at = end;
+                    let header = Bytes::copy_from_slice(&header);
+                    (peer.sending).push_block(*block, header, data.slice(start..at));
                 }
                 None if peer.fast => refused.push(*block),
                 None => {}
@@ -196,7 +170,7 @@ impl Torrent {
                 seeding,
                 download_rate: p.down.per_second(ctx.now),
                 upload_rate: p.up.per_second(ctx.now),
-                snubs_us: p.snubbed,
+                snubs_us: p.asked.is_snubbed(),
                 connected_at: p.opened_at,
             })
             .collect()
@@ -215,15 +189,7 @@ impl Torrent {
             return self.send(ctx, conn, &Message::Unchoke);
         }
         let fast = peer.fast;
-        // What storage is reading was counted as sent and still goes out; the rest is refused.
-        let waiting: Vec<BlockRef> = peer
-            .requests_in
-            .iter()
-            .filter(|(_, state)| *state == Upload::Waiting)
-            .map(|(block, _)| *block)
-            .collect();
-        peer.requests_in
-            .retain(|(_, state)| *state != Upload::Waiting);
+        let waiting = peer.serving.choke();
         self.send(ctx, conn, &Message::Choke);
         if fast {
             for block in waiting {

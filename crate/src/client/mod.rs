@@ -19,7 +19,7 @@ use rand_core::{Rng, SeedableRng};
 
 pub use crate::io::*;
 use crate::peer::choke::{Choker, UploadSlots};
-use crate::peer::{Identity, TokenBucket, Uplink};
+use crate::peer::{Identity, SendQueues, TokenBucket, Uplink};
 use crate::signaling::Signaling;
 use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
@@ -127,6 +127,7 @@ pub struct Client {
     told: Map<InfoHash, trackers::AnnouncedState>,
     tracker_status: Map<crate::types::TrackerId, TrackerSnapshot>,
     routes: Map<ConnectionId, Route>,
+    queues: SendQueues,
     streams: Map<StreamId, InfoHash>,
     choker: Choker,
     choke_stale: bool,
@@ -189,6 +190,7 @@ impl Client {
             told: Map::new(),
             tracker_status: Map::new(),
             routes: Map::new(),
+            queues: SendQueues::default(),
             streams: Map::new(),
             choker: Choker::new(),
             choke_stale: false,
@@ -254,9 +256,7 @@ impl Client {
             Input::SendBuffer {
                 connection,
                 buffered,
-            } => self.in_torrent_of(connection, |torrent, ctx| {
-                torrent.send_buffer(ctx, connection, buffered);
-            }),
+            } => self.send_buffer(connection, buffered),
             Input::ConnectionClosed { connection, reason } => {
                 self.connection_closed(connection, reason);
             }
@@ -290,6 +290,15 @@ impl Client {
     }
 
     // ---- inputs
+
+    /// The edge says how much of a channel's bytes it still holds.
+    fn send_buffer(&mut self, connection: ConnectionId, buffered: u64) {
+        if let Some(queue) = self.queues.get_mut(connection) {
+            let gone = queue.report(self.now, buffered);
+            self.uplink.drained(self.now, gone);
+            self.touched.extend(self.torrent_of(connection));
+        }
+    }
 
     fn connection_open(&mut self, connection: ConnectionId, address_hash: u64, claimed: Vec<u64>) {
         let Some(route) = self.routes.get_mut(&connection) else {
@@ -526,6 +535,7 @@ impl Client {
             config: &self.config,
             peer_id: self.peer_id,
             quota: &mut self.quota,
+            queues: &mut self.queues,
             uplink: &mut self.uplink,
             upload: &mut self.upload,
             download: &mut self.download,
@@ -548,7 +558,7 @@ impl Client {
         let capped = self.is_capped();
         for (info_hash, torrent) in &self.torrents {
             let due = self.due.entry(*info_hash);
-            due.or_insert_with(|| torrent.next_timeout(self.now, capped));
+            due.or_insert_with(|| torrent.next_timeout(self.now, capped, &self.queues));
         }
     }
 

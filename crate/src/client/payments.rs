@@ -363,9 +363,14 @@ impl Client {
             }
         };
         match action {
-            PayAction::Send { conn, message } => self.in_torrent_of(conn, |torrent, ctx| {
-                torrent.send_pay(ctx, conn, &message);
-            }),
+            PayAction::Send { conn, message } => {
+                if !self.queues.send_pay(self.now, conn, &message) {
+                    self.in_torrent_of(conn, |torrent, ctx| {
+                        torrent.close(ctx, conn, ClosedReason::TimedOut("it does not read"));
+                    });
+                }
+                self.touched.extend(self.torrent_of(conn));
+            }
             PayAction::PutRecord {
                 effect,
                 key,
@@ -419,7 +424,7 @@ impl Client {
         }
     }
 
-    fn torrent_of(&self, conn: ConnectionId) -> Option<InfoHash> {
+    pub(super) fn torrent_of(&self, conn: ConnectionId) -> Option<InfoHash> {
         self.routes.get(&conn).map(|r| r.info_hash)
     }
 

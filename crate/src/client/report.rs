@@ -58,7 +58,7 @@ impl Client {
             load.at_risk_and_asked_of_one = load.at_risk_and_asked_of_one.max(lost + asked);
             for peer in torrent.peers().iter() {
                 let out = torrent.requests_out(peer.connection).len();
-                let queued = peer.sending.queued_bytes();
+                let queued = self.queues.queued_bytes(peer.connection);
                 load.undecoded_bytes += peer.undecoded_bytes();
                 load.queued_bytes += queued;
                 load.queued_bytes_of_one = load.queued_bytes_of_one.max(queued);

@@ -4,12 +4,13 @@
 
 mod asked;
 pub mod choke;
+mod queues;
 mod rate;
 mod sending;
 mod serving;
 mod uplink;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 
 use crate::bitfield::Bitfield;
 use crate::sorted::Set;
@@ -18,6 +19,7 @@ use crate::types::{ConnectionId, PeerId};
 use crate::wire::{Decoder, ExtendedHandshake, Handshake, Message};
 
 pub use asked::Asked;
+pub use queues::SendQueues;
 pub use rate::{Rate, TokenBucket};
 pub use sending::SendQueue;
 pub use serving::{MAX_REQUESTS_IN, Serving, Taken};
@@ -135,16 +137,12 @@ pub struct Peer {
     pub asked: Asked,
     /// What it asks of us.
     pub serving: Serving,
-    /// Waiting to be sent.
-    pub sending: SendQueue,
     /// Block bytes received.
     pub down: Rate,
     /// Block bytes handed to the edge.
     pub up: Rate,
     /// When it last sent anything.
     pub last_received: Timestamp,
-    /// When we last sent anything.
-    pub last_sent: Timestamp,
     /// When blocks last passed in either direction, or when it came.
     pub of_use_at: Timestamp,
     /// It announced itself as a payee or payer to the payment machines.
@@ -175,11 +173,9 @@ impl Peer {
             allowed_fast: Set::new(),
             asked: Asked::new(now),
             serving: Serving::new(now),
-            sending: SendQueue::default(),
             down: Rate::default(),
             up: Rate::default(),
             last_received: now,
-            last_sent: now,
             of_use_at: now,
             in_payments: false,
             decoder: Decoder::new(),
@@ -230,15 +226,6 @@ impl Peer {
         self.decoder.next_message()
     }
 
-    /// Queues a message. `false`: the remote does not read; close it.
-    #[must_use]
-    pub fn send(&mut self, now: Timestamp, message: &Message) -> bool {
-        let mut out = BytesMut::new();
-        message.encode(&mut out);
-        self.last_sent = now;
-        self.sending.push_control(out.freeze())
-    }
-
     /// It sent a block that is asked of it, or was before it was taken back. `owes`: other blocks are still out to it.
     pub fn sent_block(&mut self, now: Timestamp, asked: bool, sold: bool, owes: bool) {
         self.was_of_use(now);
@@ -257,12 +244,12 @@ impl Peer {
         self.extensions.as_ref()?.id_of(name)
     }
 
-    /// When something about it is due even if nothing happens. `owes`: blocks are out to it.
-    pub fn next_timeout(&self, owes: bool) -> Timestamp {
+    /// When something about it is due even if nothing happens. `owes`: blocks are out to it; `sent`: when we last sent anything.
+    pub fn next_timeout(&self, owes: bool, sent: Timestamp) -> Timestamp {
         if self.stage == HandshakeStage::Handshaking {
             return self.opened_at + HANDSHAKE_TIMEOUT;
         }
-        let mut at = (self.last_received + IDLE_TIMEOUT).min(self.last_sent + KEEP_ALIVE);
+        let mut at = (self.last_received + IDLE_TIMEOUT).min(sent + KEEP_ALIVE);
         if owes {
             at = at.min(self.asked.snubs_at());
         }

@@ -30,7 +30,11 @@ impl Torrent {
         let out = content.pieces.requests(conn).keys();
         for block in out.filter(|block| !serves.contains(&block.piece.0)) {
             ctx.money.request_ended(conn);
-            if !peer.sending.take_back_request(*block) {
+            let waits = ctx
+                .queues
+                .get_mut(conn)
+                .map(|queue| queue.take_back_request(*block));
+            if waits == Some(false) {
                 peer.asked.voided(*block);
             }
         }
@@ -58,7 +62,8 @@ impl Torrent {
         if let Some(peer) = self.peers.get_mut(conn) {
             peer.asked.owes(ctx.now, owes);
             ctx.money.request_ended(conn);
-            if peer.sending.take_back_request(block) {
+            let queue = ctx.queues.get_mut(conn);
+            if queue.is_some_and(|queue| queue.take_back_request(block)) {
                 return;
             }
             peer.asked.taken_back(block);

@@ -245,10 +245,11 @@ impl Torrent {
         };
         // A second handshake may update the first (BEP 10), but not who the parties are in money.
         let pay = theirs.pay;
-        let speaks_pay = theirs.id_of(PW_PAY_NAME).is_some();
+        let pay_id = theirs.id_of(PW_PAY_NAME);
+        ctx.queues.set_pay_id(conn, pay_id);
         peer.extensions = Some(theirs);
         if let Some(handshake) = pay
-            && speaks_pay
+            && pay_id.is_some()
             && ctx.config.payment.is_some()
             && !peer.in_payments
         {

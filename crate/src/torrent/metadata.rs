@@ -196,10 +196,10 @@ impl Torrent {
             return;
         };
         for conn in self.metadata.waiting() {
-            while self
-                .peers
-                .get(conn)
-                .is_some_and(|peer| peer.sending.has_room())
+            while ctx
+                .queues
+                .get_mut(conn)
+                .is_some_and(|queue| queue.has_room())
                 && let Some(piece) = self.metadata.next_for(conn)
             {
                 let start = piece as usize * METADATA_PIECE_LEN;

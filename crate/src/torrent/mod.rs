@@ -39,7 +39,7 @@ use chacha20::ChaCha20Rng;
 use crate::bitfield::Bitfield;
 use crate::io::{AddOptions, ClosedReason, Config, Event, Output, StorageOp, StreamError};
 use crate::metainfo::{MagnetLink, Metainfo};
-use crate::peer::{Identity, Peer, TokenBucket, Uplink};
+use crate::peer::{Identity, Peer, SendQueues, TokenBucket, Uplink};
 use crate::picker::{Picker, Wanted, Window};
 use crate::pieces::{Pieces, Requests};
 use crate::sorted::{Map, Set};
@@ -79,6 +79,8 @@ pub struct Context<'a> {
     pub peer_id: PeerId,
     /// What torrents may store.
     pub quota: &'a mut Quota,
+    /// What waits to be sent on each connection.
+    pub queues: &'a mut SendQueues,
     /// What all connections send through.
     pub uplink: &'a mut Uplink,
     /// Upload cap.
@@ -293,9 +295,9 @@ impl Torrent {
         let mut peer = Peer::new(conn, address_hash, ctx.now);
         peer.claimed = claimed;
         let handshake = crate::wire::Handshake::ours(self.info_hash, ctx.peer_id);
-        let sent = peer
-            .sending
-            .push_control(Bytes::copy_from_slice(&handshake.encode()));
+        ctx.queues.open(ctx.now, conn);
+        let handshake = Bytes::copy_from_slice(&handshake.encode());
+        let sent = ctx.queues.send_bytes(ctx.now, conn, handshake);
         self.peers.joined(peer);
         if !sent {
             self.close(ctx, conn, ClosedReason::TimedOut("it does not read"));
@@ -310,7 +312,7 @@ impl Torrent {
         if reason == ClosedReason::Corrupt {
             ctx.banned.extend(peer.identity());
         }
-        ctx.uplink.forgotten(peer.sending.in_edge());
+        ctx.uplink.forgotten(ctx.queues.close(conn));
         if let Some(content) = &mut self.content {
             content.picker.peer_gone(&mut content.pieces, conn);
         }
@@ -509,7 +511,7 @@ impl Torrent {
     }
 
     /// When something is due though nothing comes in.
-    pub fn next_timeout(&self, now: Timestamp, capped: bool) -> Timestamp {
+    pub fn next_timeout(&self, now: Timestamp, capped: bool, queues: &SendQueues) -> Timestamp {
         let mut at = Timestamp::NEVER;
         for peer in self.peers.iter() {
             // A capped transfer goes on when the bucket has filled a little.
@@ -517,7 +519,8 @@ impl Torrent {
             if capped && !(peer.serving.is_empty() && out.is_empty()) {
                 at = at.min(now + Duration::from_millis(20));
             }
-            at = at.min(peer.next_timeout(!out.is_empty()));
+            let sent = queues.last_sent(peer.connection);
+            at = at.min(peer.next_timeout(!out.is_empty(), sent));
         }
         at = at.min(self.metadata.next_timeout());
         if let Some(content) = &self.content {
@@ -553,7 +556,9 @@ impl Torrent {
             {
                 snubbed.push(conn);
             }
-            if now >= peer.last_sent + KEEP_ALIVE && !peer.send(now, &Message::KeepAlive) {
+            if now >= ctx.queues.last_sent(conn) + KEEP_ALIVE
+                && !ctx.queues.send(now, conn, &Message::KeepAlive)
+            {
                 closing.push((conn, "it does not read"));
             }
         }
@@ -592,10 +597,7 @@ impl Torrent {
 
     /// Queues a message; a peer that does not read is closed.
     fn send(&mut self, ctx: &mut Context, conn: ConnectionId, message: &Message) {
-        let Some(peer) = self.peers.get_mut(conn) else {
-            return;
-        };
-        if !peer.send(ctx.now, message) {
+        if !ctx.queues.send(ctx.now, conn, message) {
             self.close(ctx, conn, ClosedReason::TimedOut("it does not read"));
         }
     }
@@ -609,35 +611,34 @@ impl Torrent {
 
     fn flush_some(&mut self, ctx: &mut Context, which: impl Fn(ConnectionId) -> bool) {
         for peer in self.peers.iter_mut().filter(|peer| which(peer.connection)) {
-            let mut left = Vec::new();
-            while let Some(chunks) = peer.sending.poll(ctx.now, ctx.uplink, &mut left) {
-                peer.last_sent = ctx.now;
+            let conn = peer.connection;
+            let Some(queue) = ctx.queues.get_mut(conn) else {
+                continue;
+            };
+            let (mut left, mut sent) = (Vec::new(), false);
+            while let Some(chunks) = queue.poll(ctx.now, ctx.uplink, &mut left) {
+                sent = true;
                 ctx.out.push(Output::Send {
-                    connection: peer.connection,
+                    connection: conn,
                     chunks,
                 });
             }
+            if let Some(bytes) = queue.low_water(ctx.uplink.limit(ctx.now)) {
+                ctx.out.push(Output::SetLowWater {
+                    connection: conn,
+                    bytes,
+                });
+            }
+            if sent {
+                ctx.queues.sent(ctx.now, conn);
+            }
             let bytes: u64 = left.iter().map(|b| u64::from(b.length)).sum();
             if bytes > 0 {
-                self.turn = peer.connection;
+                self.turn = conn;
                 peer.was_of_use(ctx.now);
                 peer.up.add(ctx.now, bytes);
                 self.uploaded += bytes;
             }
-            if let Some(bytes) = peer.sending.low_water(ctx.uplink.limit(ctx.now)) {
-                ctx.out.push(Output::SetLowWater {
-                    connection: peer.connection,
-                    bytes,
-                });
-            }
-        }
-    }
-
-    /// The edge says how much of a channel's bytes it still holds.
-    pub fn send_buffer(&mut self, ctx: &mut Context, conn: ConnectionId, buffered: u64) {
-        if let Some(peer) = self.peers.get_mut(conn) {
-            let gone = peer.sending.report(ctx.now, buffered);
-            ctx.uplink.drained(ctx.now, gone);
         }
     }
 }

@@ -271,7 +271,9 @@ impl Torrent {
         let asked = blocks.len();
         peer.asked.requested(ctx.now, &blocks, out == 0);
         for block in blocks {
-            peer.sending.push_request(block);
+            if let Some(queue) = ctx.queues.get_mut(conn) {
+                queue.push_request(block);
+            }
             ctx.money.request_sent(conn);
         }
         self.settle_given_up(ctx);

@@ -1,7 +1,6 @@
 //! The sellers of one torrent: with whom to deal, and for whom to wait.
 
 use alloy_primitives::B256;
-use bytes::Bytes;
 
 use super::{Buying, Context, Phase, Torrent};
 use crate::io::{Event, PaymentNeed};
@@ -10,9 +9,7 @@ use crate::peer::Peer;
 use crate::sorted::Set;
 use crate::time::Timestamp;
 use crate::types::{BLOCK_LEN, ConnectionId, FineUnits};
-use crate::wire::Message;
-use crate::wire::extension::{PW_PAY_NAME, PayHandshake};
-use crate::wire::pay::PayMessage;
+use crate::wire::extension::PayHandshake;
 
 /// Sellers of one torrent that are of use and with whom a range is opened at once: each pair must reach the dust limit.
 const MAX_PAID_SOURCES: usize = 4;
@@ -155,17 +152,5 @@ impl Torrent {
             content: self.options.content.map_or(B256::ZERO, B256::from),
             content_sold: B256::ZERO,
         }
-    }
-
-    /// Sends a payment message.
-    pub fn send_pay(&mut self, ctx: &mut Context, conn: ConnectionId, message: &PayMessage) {
-        let Some(peer) = self.peers.get_mut(conn) else {
-            return;
-        };
-        let Some(id) = peer.extension_id(PW_PAY_NAME) else {
-            return;
-        };
-        let payload = Bytes::from(message.encode());
-        self.send(ctx, conn, &Message::Extended { id, payload });
     }
 }

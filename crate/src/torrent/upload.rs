@@ -67,8 +67,8 @@ impl Torrent {
             if peer.am_choking || (!paying && !free_torrent) {
                 continue;
             }
-            loop {
-                let room = peer.sending.room_for_reads();
+            while let Some(queue) = ctx.queues.get_mut(conn) {
+                let room = queue.room_for_reads();
                 let room = room.saturating_sub(peer.serving.reading());
                 let blocks = peer.serving.next_read(room, |block| {
                     let may = ctx.upload.is_open(ctx.now) && (!paying || ctx.money.may_send(conn));
@@ -138,7 +138,9 @@ impl Torrent {
                 Some(data) => {
                     let header = piece_header(block.piece, block.begin, block.length);
                     let header = Bytes::copy_from_slice(&header);
-                    (peer.sending).push_block(*block, header, data.slice(start..at));
+                    if let Some(queue) = ctx.queues.get_mut(conn) {
+                        queue.push_block(*block, header, data.slice(start..at));
+                    }
                 }
                 None if peer.fast => refused.push(*block),
                 None => {}

@@ -40,10 +40,14 @@ pub mod signaling;
 #[cfg(feature = "native")]
 pub mod storage;
 #[cfg(feature = "native")]
+mod storage_errors;
+#[cfg(feature = "native")]
 pub mod transport;
 #[cfg(feature = "native")]
 mod udp_mux;
 pub mod udp_routes;
+#[cfg(feature = "native")]
+mod users;
 
 #[cfg(feature = "native")]
 pub use udp_mux::UdpMuxError;

@@ -5,14 +5,14 @@
 //! program writes into no file, and deletes none, that it did not make, unless the operator asked for a repair:
 //! without one, bytes for a foreign file must be there already. Never decides what is written, and never preallocates.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::ffi::OsString;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 
 use bytes::{Bytes, BytesMut};
@@ -20,10 +20,12 @@ use sha1::{Digest, Sha1};
 use tokio::sync::{mpsc, oneshot};
 
 use super::folder::{
-    Finder, MADE_SUFFIX, Made, Place, PlaceError, SCRATCH_SUFFIX, SEEN_SUFFIX, Stamp, checked_path,
+    Finder, MADE_SUFFIX, Made, Place, SCRATCH_SUFFIX, SEEN_SUFFIX, Stamp, checked_path,
     has_other_names,
 };
 use super::seen::{Look, Seen};
+use super::storage_errors::{failed, not_ours, unrecorded};
+use super::users::Users;
 use crate::client::{EffectError, EffectResult, Input, StorageOp};
 use crate::metainfo::FileSpan;
 use crate::metainfo::raw::RawPath;
@@ -41,10 +43,6 @@ pub const MAX_OPEN_FILES_IN_ALL: usize = 128;
 pub const MAX_READ_LEN: u64 = 64 << 20;
 /// Bytes hashed at a time.
 const HASH_CHUNK_LEN: usize = 256 * 1024;
-
-/// The advice to the operator about a file that is in the way.
-pub const IN_THE_WAY: &str =
-    "choose another folder, or move the file away; --repair writes over it";
 
 type Outcome = Result<EffectResult, EffectError>;
 
@@ -215,55 +213,6 @@ impl Storage {
                 files.run(&jobs, &results);
             })?;
         Ok(Worker { queue, thread })
-    }
-}
-
-/// The torrents that have a file. Two that both repair one would write over each other for ever, and one would write
-/// over a file that the other serves.
-#[derive(Clone, Debug, Default)]
-struct Users(Arc<Mutex<HashMap<PathBuf, Uses>>>);
-
-#[derive(Debug, Default)]
-struct Uses {
-    /// They found it there.
-    found: HashSet<InfoHash>,
-    writer: Option<InfoHash>,
-}
-
-impl Users {
-    fn found(&self, path: PathBuf, info_hash: InfoHash) {
-        self.table()
-            .entry(path)
-            .or_default()
-            .found
-            .insert(info_hash);
-    }
-
-    /// Another torrent that found it there.
-    fn other(&self, path: &Path, info_hash: InfoHash) -> Option<InfoHash> {
-        let table = self.table();
-        let found = &table.get(path)?.found;
-        found.iter().copied().find(|other| *other != info_hash)
-    }
-
-    /// The torrent that writes to it from now on, or did before.
-    fn claim(&self, path: &Path, info_hash: InfoHash) -> InfoHash {
-        let mut table = self.table();
-        let uses = table.entry(path.to_owned()).or_default();
-        *uses.writer.get_or_insert(info_hash)
-    }
-
-    fn release(&self, info_hash: InfoHash) {
-        self.table().retain(|_, uses| {
-            uses.found.remove(&info_hash);
-            uses.writer.take_if(|writer| *writer == info_hash);
-            uses.writer.is_some() || !uses.found.is_empty()
-        });
-    }
-
-    fn table(&self) -> MutexGuard<'_, HashMap<PathBuf, Uses>> {
-        // Each change of it is one step.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -905,50 +854,4 @@ pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
 #[cfg(not(unix))]
 pub(super) fn sync_dir(_dir: &Path) -> io::Result<()> {
     Ok(())
-}
-
-impl From<PlaceError> for EffectError {
-    fn from(error: PlaceError) -> EffectError {
-        match error {
-            PlaceError::Io(path, error) => failed(&path, &error),
-            other => EffectError::Storage(other.to_string()),
-        }
-    }
-}
-
-fn unrecorded(error: io::Error) -> EffectError {
-    EffectError::Storage(format!("the record of the torrent's files: {error}"))
-}
-
-fn not_ours(path: &Path) -> EffectError {
-    EffectError::Storage(format!(
-        "{} was not made by piecework, or was changed since, and is not what the torrent says: {IN_THE_WAY}",
-        path.display()
-    ))
-}
-
-/// EIO, ENFILE and EMFILE of every Unix.
-const BROKEN: i32 = 5;
-const SYSTEM_FULL: i32 = 23;
-const PROCESS_FULL: i32 = 24;
-
-fn failed(path: &Path, error: &io::Error) -> EffectError {
-    let text = format!("{}: {error}", path.display());
-    match error.kind() {
-        ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => EffectError::Storage(
-            format!("{text}: change its permissions, or choose another folder"),
-        ),
-        ErrorKind::StorageFull | ErrorKind::QuotaExceeded | ErrorKind::FileTooLarge => {
-            EffectError::QuotaExceeded(text)
-        }
-        ErrorKind::NotFound | ErrorKind::UnexpectedEof => EffectError::Missing(text),
-        _ => match error.raw_os_error() {
-            // Data that a broken disk does not give back is gone.
-            Some(BROKEN) if cfg!(unix) => EffectError::Missing(text),
-            Some(PROCESS_FULL | SYSTEM_FULL) if cfg!(unix) => EffectError::Storage(format!(
-                "{text}: let the program open more files (ulimit -n)"
-            )),
-            _ => EffectError::Storage(text),
-        },
-    }
 }

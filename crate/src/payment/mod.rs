@@ -21,6 +21,7 @@
 
 pub mod chain;
 pub mod ledger;
+mod outgoing;
 pub mod payee;
 pub mod payer;
 pub mod policy;

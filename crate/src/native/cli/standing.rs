@@ -7,7 +7,8 @@ use serde_json::{Value, json};
 
 use super::output::{bytes, plain, sentence};
 use crate::client::TorrentSnapshot;
-use crate::native::storage::{IN_THE_WAY, SurveyedFile};
+use crate::native::storage::SurveyedFile;
+use crate::native::storage_errors::IN_THE_WAY;
 
 /// Most files that are named as text; the others are counted.
 const MAX_NAMED: usize = 10;

@@ -75,7 +75,7 @@ impl Payee {
     pub fn claims(&self) -> Vec<ReadyClaim> {
         let mut ready = Vec::new();
         for (account, state) in self.accounts.iter() {
-            for (first, due) in self.chosen(*account, self.scope) {
+            for (first, due) in self.chosen(*account, self.preparing.scope) {
                 let range = state.ranges.get(&first);
                 if let Some(range) = range.filter(|r| r.is_ready(self.now)) {
                     let id = RangeId {
@@ -106,11 +106,11 @@ impl Payee {
         for ReadyClaim { id, .. } in claims.into_iter().take(MAX_CLAIMS) {
             if let Some(range) = self.range_mut(id).filter(|r| !r.noted) {
                 range.noted = true;
-                self.noting.insert(id);
+                self.preparing.notes(id);
                 self.put_range(id, PayeeTask::Claim { id });
             }
         }
-        !self.noting.is_empty()
+        self.preparing.is_noting()
     }
 
     /// A claim is back, and no claim of its range is out.
@@ -126,7 +126,7 @@ impl Payee {
     pub fn take_claims(&mut self, now: Timestamp, most: usize) -> Vec<ReadyClaim> {
         self.turn(now);
         let mut claims = self.claims();
-        let is_noted = |id| self.range(id).is_some_and(|r| r.noted) && !self.noting.contains(&id);
+        let is_noted = |id| self.range(id).is_some_and(|r| r.noted) && self.preparing.is_noted(&id);
         claims.retain(|claim| is_noted(claim.id));
         claims.truncate(most.min(MAX_CLAIMS));
         for claim in &claims {

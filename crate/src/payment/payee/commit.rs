@@ -13,7 +13,7 @@ use crate::payment::NEW_RANGE_STEPS;
 use crate::payment::chain;
 use crate::payment::record::Key;
 use crate::payment::voucher::{self, Signature, Voucher};
-use crate::payment::{ChainState, ChainUnreadable, PayAction, PayEffect, PayEvent};
+use crate::payment::{ChainState, ChainUnreadable, PayEffect, PayEvent};
 use crate::time::Duration;
 use crate::types::ConnectionId;
 use crate::wire::pay::{PayMessage, RejectCode, VoucherBody};
@@ -114,7 +114,8 @@ impl Payee {
                     self.reject(conn, RejectCode::Rate, first, tag, wait.max(1));
                     return;
                 }
-                let effect = self.effect(PayeeTask::CommitRead { conn, stranger });
+                let task = PayeeTask::CommitRead { conn, stranger };
+                let effect = self.out.read(id.account, u64::from(first >> 8), task);
                 if let Some(c) = self.conns.get_mut(&conn) {
                     c.pending = Some(Pending {
                         best,
@@ -125,11 +126,6 @@ impl Payee {
                         state: ChainState::default(),
                     });
                 }
-                self.actions.push_back(PayAction::ReadState {
-                    effect,
-                    account: id.account,
-                    word: alloy_primitives::U256::from(first >> 8),
-                });
             }
             Err(why) => self.refuse_commit(conn, first, tag, why),
         }

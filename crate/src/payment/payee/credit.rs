@@ -70,7 +70,7 @@ impl Payee {
             let close = c.bad_preimages >= MAX_BAD_PREIMAGES;
             self.reject(conn, RejectCode::BadPreimage, first, tag, u32::from(k));
             if close {
-                self.actions.push_back(PayAction::CloseConnection {
+                self.out.push(PayAction::CloseConnection {
                     conn,
                     reason: CloseReason::BadPreimages,
                 });
@@ -313,7 +313,7 @@ impl Payee {
             && !c.is_over()
         {
             c.unchoked = true;
-            self.actions.push_back(PayAction::Unchoke { conn });
+            self.out.push(PayAction::Unchoke { conn });
         }
     }
 
@@ -322,7 +322,7 @@ impl Payee {
             && c.unchoked
         {
             c.unchoked = false;
-            self.actions.push_back(PayAction::Choke { conn });
+            self.out.push(PayAction::Choke { conn });
         }
     }
 }

@@ -49,6 +49,7 @@ use self::reads::Reads;
 use self::state::{Best, Conn, Life, PayeeAccount, PayeeRange, PayeeTask, Quote};
 use super::chain;
 use super::ledger::SellerLedger;
+use super::outgoing::Outgoing;
 use super::record::{Key, PayeeFactsRecord, PayeeRangeLife, PayeeRangeRecord};
 use super::voucher::{self, Signature, Voucher};
 use super::{Concern, MAX_CONNECTIONS, PayAction, PayEffect, PayEvent, PeerPayInfo};
@@ -56,6 +57,7 @@ use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, Durability, FineUnits};
 use crate::wire::pay::{ByeReason, NeedReason, PayMessage, RejectCode, Terms, VERSION};
+use redeem::Preparing;
 
 /// Received links are durable after this at the latest ...
 pub const GROUP_DELAY: Duration = Duration::from_millis(100);
@@ -93,9 +95,7 @@ pub struct Payee {
     config: PayeeConfig,
     rng: ChaCha20Rng,
     now: Timestamp,
-    actions: VecDeque<PayAction>,
-    last_effect: u64,
-    effects: Map<PayEffect, PayeeTask>,
+    out: Outgoing<PayeeTask>,
     conns: Map<ConnectionId, Conn>,
     /// At most [`MAX_ACCOUNTS`]: those that are connected or have something to redeem.
     accounts: Accounts,
@@ -107,16 +107,7 @@ pub struct Payee {
     unreadable: Set<Key>,
     reads: Reads,
     looks: Looks,
-    /// The scope that the last `prepare_redeem` asked for.
-    scope: RedeemScope,
-    /// It is not answered yet.
-    preparing: bool,
-    /// Ranges it waits for.
-    closing: Set<RangeId>,
-    /// ... and those whose records that their claims may leave are being stored.
-    noting: Set<RangeId>,
-    /// The last record could not be stored; reported once.
-    store_fails: bool,
+    preparing: Preparing,
     shut: bool,
 }
 
@@ -133,9 +124,7 @@ impl Payee {
             config,
             rng: ChaCha20Rng::from_seed(rng_seed),
             now,
-            actions: VecDeque::new(),
-            last_effect: 0,
-            effects: Map::new(),
+            out: Outgoing::default(),
             conns: Map::new(),
             accounts: Accounts::default(),
             past: Past::default(),
@@ -144,11 +133,7 @@ impl Payee {
             unreadable: Set::new(),
             reads: Reads::default(),
             looks: Looks::default(),
-            scope: RedeemScope::All,
-            preparing: false,
-            closing: Set::new(),
-            noting: Set::new(),
-            store_fails: false,
+            preparing: Preparing::default(),
             shut: false,
         };
         let mut facts = Map::new();
@@ -645,7 +630,7 @@ impl Payee {
 
     /// The next thing to do, in order.
     pub fn poll(&mut self) -> Option<PayAction> {
-        self.actions.pop_front()
+        self.out.poll()
     }
 
     // ---- shared by the parts ----
@@ -655,11 +640,11 @@ impl Payee {
     }
 
     fn event(&mut self, event: PayEvent) {
-        self.actions.push_back(PayAction::Event(event));
+        self.out.event(event);
     }
 
     fn send(&mut self, conn: ConnectionId, message: PayMessage) {
-        self.actions.push_back(PayAction::Send { conn, message });
+        self.out.send(conn, message);
     }
 
     fn reject(&mut self, conn: ConnectionId, code: RejectCode, first: u32, tag: [u8; 4], aux: u32) {
@@ -675,22 +660,9 @@ impl Payee {
         );
     }
 
-    fn effect(&mut self, work: PayeeTask) -> PayEffect {
-        self.last_effect += 1;
-        let effect = PayEffect(self.last_effect);
-        self.effects.insert(effect, work);
-        effect
-    }
-
     fn put(&mut self, key: Key, value: Option<Bytes>, work: PayeeTask) -> PayEffect {
-        let effect = self.effect(work);
-        self.actions.push_back(PayAction::PutRecord {
-            effect,
-            key: key.text(&self.config.vault),
-            value,
-            durability: Durability::PowerLoss,
-        });
-        effect
+        let key = key.text(&self.config.vault);
+        self.out.put(key, value, Durability::PowerLoss, work)
     }
 
     /// Puts a range on record as it is.
@@ -737,7 +709,7 @@ impl Payee {
     /// Whom the end of an effect concerns. To be asked before the effect is reported. What else follows from it, the
     /// machine tells by its actions.
     pub fn concern(&self, effect: PayEffect) -> Concern {
-        let conns = match self.effects.get(&effect) {
+        let conns = match self.out.task(effect) {
             Some(PayeeTask::NewRange { conn } | PayeeTask::CommitRead { conn, .. }) => vec![*conn],
             Some(
                 PayeeTask::Fold { id }
@@ -762,20 +734,15 @@ impl Payee {
     pub fn stored(&mut self, now: Timestamp, effect: PayEffect, ok: bool) {
         self.turn(now);
         let now = self.now;
-        let Some(work) = self.effects.remove(&effect) else {
+        let Some(work) = self.out.stored(effect, ok) else {
             return;
         };
-        if !ok && !self.store_fails {
-            self.event(PayEvent::StoreFailed);
-        }
-        self.store_fails = !ok;
         match work {
             PayeeTask::NewRange { conn } => self.new_range_stored(conn, effect, ok),
             PayeeTask::Fold { id } => self.fold_stored(id, ok),
             PayeeTask::Close { id, k } => self.close_stored(id, k, ok),
             PayeeTask::Claim { id } => {
-                self.noting.remove(&id);
-                if self.noting.is_empty() {
+                if self.preparing.noted(id) {
                     self.closed_ready();
                 }
             }

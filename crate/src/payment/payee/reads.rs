@@ -2,11 +2,11 @@
 //! minutes while it is attached, and ever more seldom while it is away. At the start everything unredeemed is read. No
 //! read follows a block.
 
-use alloy_primitives::{B256, U256};
+use alloy_primitives::B256;
 
 use super::redeem::{CONFIRM, redeem_before};
 use super::{Life, Payee, PayeeAccount, PayeeRange, PayeeTask, RangeId};
-use crate::payment::{ChainState, ChainUnreadable, PayAction, PayEffect, PayEvent};
+use crate::payment::{ChainState, ChainUnreadable, PayEffect, PayEvent};
 use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, TokenUnits};
@@ -88,12 +88,8 @@ impl Payee {
             let (account, word) = key;
             self.reads.due.remove(&key);
             self.reads.reading.insert(key);
-            let effect = self.effect(PayeeTask::Read { account, word });
-            self.actions.push_back(PayAction::ReadState {
-                effect,
-                account,
-                word: U256::from(word),
-            });
+            self.out
+                .read(account, word, PayeeTask::Read { account, word });
         }
     }
 
@@ -105,7 +101,7 @@ impl Payee {
         result: Result<ChainState, ChainUnreadable>,
     ) {
         self.turn(now);
-        match self.effects.remove(&effect) {
+        match self.out.ended(effect) {
             Some(PayeeTask::CommitRead { conn, stranger }) => {
                 self.looks.answered(stranger);
                 self.commit_read(conn, effect, result);

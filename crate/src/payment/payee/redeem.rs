@@ -9,6 +9,7 @@ use alloy_primitives::B256;
 use super::{CLOSE_GRACE, ClaimOutcome, Life, Payee, PayeeTask, RangeId, RedeemScope};
 use crate::payment::PayEvent;
 use crate::payment::record::Key;
+use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
 use crate::types::TokenUnits;
 use crate::wire::pay::{NeedReason, PayMessage, RejectCode};
@@ -23,13 +24,69 @@ const SKIP_NOT_COVERED: u8 = 5;
 /// Skip reason of the vault: consumed already.
 const SKIP_CONSUMED: u8 = 6;
 
+/// A redemption that is prepared: the ranges close, and the records that claims may leave are stored, before it is told.
+#[derive(Debug)]
+pub(super) struct Preparing {
+    /// What the last `prepare_redeem` asked for.
+    pub(super) scope: RedeemScope,
+    /// It is not answered yet.
+    asked: bool,
+    /// Ranges it waits for.
+    closing: Set<RangeId>,
+    /// ... and those whose records that their claims may leave are being stored.
+    noting: Set<RangeId>,
+}
+
+impl Default for Preparing {
+    fn default() -> Preparing {
+        Preparing {
+            scope: RedeemScope::All,
+            asked: false,
+            closing: Set::new(),
+            noting: Set::new(),
+        }
+    }
+}
+
+impl Preparing {
+    fn begin(&mut self, scope: RedeemScope, closing: Vec<RangeId>) {
+        self.scope = scope;
+        self.closing.extend(closing);
+        self.asked = true;
+    }
+
+    /// It is asked for, and waits for no range and no record.
+    fn is_next(&self) -> bool {
+        self.asked && self.closing.is_empty() && self.noting.is_empty()
+    }
+
+    /// The record that a claim may leave is being stored.
+    pub(super) fn notes(&mut self, id: RangeId) {
+        self.noting.insert(id);
+    }
+
+    /// Such a record is stored, or cannot be. `true`: it was the last one.
+    pub(super) fn noted(&mut self, id: RangeId) -> bool {
+        self.noting.remove(&id);
+        self.noting.is_empty()
+    }
+
+    pub(super) fn is_noting(&self) -> bool {
+        !self.noting.is_empty()
+    }
+
+    /// The record of this range is not being stored.
+    pub(super) fn is_noted(&self, id: &RangeId) -> bool {
+        !self.noting.contains(id)
+    }
+}
+
 impl Payee {
     /// Closes ranges durably, tells their payers, and asks the chain about the claims that leave next unless it was
     /// asked lately. `PayEvent::ClaimsReady` follows (at once, with the ready claims, when there is nothing to wait
     /// for).
     pub fn prepare_redeem(&mut self, now: Timestamp, scope: RedeemScope) {
         self.turn(now);
-        self.scope = scope;
         let accounts: Vec<B256> = self.accounts.keys().copied().collect();
         for id in accounts {
             for (first, _) in self.chosen(id, scope) {
@@ -37,8 +94,7 @@ impl Payee {
             }
         }
         let open: Vec<_> = self.range_ids(|r| r.life == Life::Closing).collect();
-        self.closing.extend(open);
-        self.preparing = true;
+        self.preparing.begin(scope, open);
         self.closed_ready();
     }
 
@@ -73,7 +129,7 @@ impl Payee {
             } else {
                 range.life = Life::Open;
                 account.said_due = false;
-                self.closing.remove(&id);
+                self.preparing.closing.remove(&id);
                 // A caller that waits for the claims gets those that are ready.
                 self.closed_ready();
                 return;
@@ -100,8 +156,7 @@ impl Payee {
             Some(Life::Closing) => Timestamp::NEVER,
             _ => self.now,
         };
-        self.closing
-            .iter()
+        (self.preparing.closing.iter())
             .map(at)
             .max()
             .unwrap_or(Timestamp::NEVER)
@@ -110,12 +165,11 @@ impl Payee {
     /// Reports the claims as ready, once three things are done: the ranges are closed, the chain was asked about them,
     /// and the record that they leave is stored.
     pub(super) fn closed_ready(&mut self) {
-        if !self.closing.is_empty() && self.closed_at() <= self.now {
-            self.closing.clear();
+        if self.closed_at() <= self.now {
+            self.preparing.closing.clear();
         }
-        let waits = !self.closing.is_empty() || !self.noting.is_empty();
-        if self.preparing && !waits && !self.asks_chain() && !self.notes_claims() {
-            self.preparing = false;
+        if self.preparing.is_next() && !self.asks_chain() && !self.notes_claims() {
+            self.preparing.asked = false;
             let claims = self.claims();
             let due = claims
                 .iter()
@@ -255,7 +309,7 @@ impl Payee {
     fn lost(&mut self, id: RangeId, counted: TokenUnits) {
         self.uncount(id, counted);
         self.set_life(id, Life::Lost);
-        self.closing.remove(&id);
+        self.preparing.closing.remove(&id);
         self.event(PayEvent::Conflict {
             account: id.account,
             serial: id.first,
@@ -316,7 +370,7 @@ impl Payee {
     pub(super) fn forget(&mut self, id: RangeId) {
         if let Some(account) = self.accounts.get_mut(&id.account) {
             account.ranges.remove(&id.first);
-            self.closing.remove(&id);
+            self.preparing.closing.remove(&id);
             let key = Key::PayeeRange(id.account, id.first);
             self.put(key, None, PayeeTask::Background);
             self.retire(id.account);

@@ -225,7 +225,7 @@ impl Payer {
             }
             let reason = CloseReason::AccountChanged;
             let close = PayAction::CloseConnection { conn, reason };
-            self.actions.push_back(close);
+            self.out.push(close);
         }
         if let Some(old) = self.account.take() {
             self.archive.insert(
@@ -255,17 +255,9 @@ impl Payer {
             }
         }
         for word in reads {
-            self.read_word(PayerTask::Scan { account: id, word }, id, word);
+            self.out
+                .read(id, word, PayerTask::Scan { account: id, word });
         }
-    }
-
-    pub(super) fn read_word(&mut self, work: PayerTask, account: B256, word: u64) {
-        let effect = self.effect(work);
-        self.actions.push_back(PayAction::ReadState {
-            effect,
-            account,
-            word: U256::from(word),
-        });
     }
 
     /// The answer to a `ReadState`.
@@ -276,7 +268,7 @@ impl Payer {
         result: Result<ChainState, ChainUnreadable>,
     ) {
         self.turn(now);
-        let (id, word) = match self.effects.remove(&effect) {
+        let (id, word) = match self.out.ended(effect) {
             Some(PayerTask::Scan { account, word }) => (account, word),
             Some(PayerTask::Look { account, word }) => {
                 if let Ok(state) = result {

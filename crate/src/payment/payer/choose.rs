@@ -368,7 +368,8 @@ impl Payer {
         book.look_at = now + LOOK_SPACING;
         let words: Set<u64> = book.closed.iter().map(|f| u64::from(*f) >> 8).collect();
         for word in words.iter().copied() {
-            self.read_word(PayerTask::Look { account, word }, account, word);
+            let task = PayerTask::Look { account, word };
+            self.out.read(account, word, task);
         }
     }
 }

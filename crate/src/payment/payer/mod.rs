@@ -47,6 +47,7 @@ use self::losses::Losses;
 use self::range::{PayerRange, PayerTask};
 use self::seller::{Seller, SellerBook};
 use super::ledger::BuyerLedger;
+use super::outgoing::Outgoing;
 use super::policy::{FakePayeeLimiter, PayerConfig};
 use super::record::{Key, PayerAccountRecord, PayerRangeRecord, PayerTitleRecord};
 use super::{
@@ -159,9 +160,7 @@ pub struct Payer {
     config: PayerConfig,
     rng: ChaCha20Rng,
     now: Timestamp,
-    actions: VecDeque<PayAction>,
-    last_effect: u64,
-    effects: Map<PayEffect, PayerTask>,
+    out: Outgoing<PayerTask>,
     /// Accounts with records that are not the selected one.
     archive: Map<B256, StoredAccount>,
     /// Session keys with more promises than are on record.
@@ -178,8 +177,6 @@ pub struct Payer {
     drawn: Option<ConnectionId>,
     said_budget: bool,
     said_deposit: bool,
-    /// The last record could not be stored; reported once.
-    store_fails: bool,
     vouchers_signed: u64,
     preimages_released: u64,
 }
@@ -265,9 +262,7 @@ impl Payer {
             config,
             rng: ChaCha20Rng::from_seed(rng_seed),
             now: Timestamp::ZERO,
-            actions: VecDeque::new(),
-            last_effect: 0,
-            effects: Map::new(),
+            out: Outgoing::default(),
             archive: Map::new(),
             behind: Set::new(),
             account: None,
@@ -280,7 +275,6 @@ impl Payer {
             drawn: None,
             said_budget: false,
             said_deposit: false,
-            store_fails: false,
             vouchers_signed: 0,
             preimages_released: 0,
         };
@@ -543,7 +537,7 @@ impl Payer {
 
     /// The next thing to do, in order.
     pub fn poll(&mut self) -> Option<PayAction> {
-        self.actions.pop_front()
+        self.out.poll()
     }
 
     /// The state of this seller.
@@ -620,18 +614,11 @@ impl Payer {
     }
 
     fn event(&mut self, event: PayEvent) {
-        self.actions.push_back(PayAction::Event(event));
+        self.out.event(event);
     }
 
     fn send(&mut self, conn: ConnectionId, message: PayMessage) {
-        self.actions.push_back(PayAction::Send { conn, message });
-    }
-
-    fn effect(&mut self, work: PayerTask) -> PayEffect {
-        self.last_effect += 1;
-        let effect = PayEffect(self.last_effect);
-        self.effects.insert(effect, work);
-        effect
+        self.out.send(conn, message);
     }
 
     fn put(&mut self, key: Key, value: Bytes, work: PayerTask) -> PayEffect {
@@ -641,14 +628,8 @@ impl Payer {
             PayerTask::Paid { .. } | PayerTask::Staked => Durability::Process,
             _ => Durability::PowerLoss,
         };
-        let effect = self.effect(work);
-        self.actions.push_back(PayAction::PutRecord {
-            effect,
-            key: key.text(&self.config.vault),
-            value: Some(value),
-            durability,
-        });
-        effect
+        let key = key.text(&self.config.vault);
+        self.out.put(key, Some(value), durability, work)
     }
 
     fn fresh_tip(&mut self) -> B256 {

@@ -150,7 +150,7 @@ impl Payer {
         self.leave(conn, EndReason::SoldBadData);
         self.judged(torrent, &lost);
         self.book_loss(torrent, lost.len() as u32);
-        self.actions.push_back(PayAction::Ban {
+        self.out.push(PayAction::Ban {
             conn,
             reason: BanReason::SoldBadData,
         });

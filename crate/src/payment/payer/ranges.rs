@@ -13,7 +13,7 @@ use super::{COMMIT_SPACING, COMMIT_TIMEOUT, FAILURE_DELAY, Payer, STORE_DELAY, S
 use crate::payment::chain::HashChain;
 use crate::payment::record::{Key, PayerRangeLife};
 use crate::payment::voucher::{self, Signature, Voucher};
-use crate::payment::{Concern, EndReason, NotSigned, PayAction, PayEffect, PayEvent};
+use crate::payment::{Concern, EndReason, NotSigned, PayAction, PayEffect};
 use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, FineUnits};
@@ -158,7 +158,7 @@ impl Payer {
     /// Whom the end of an effect concerns. To be asked before the effect is reported. What else follows from it, the
     /// machine tells by its actions.
     pub fn concern(&self, effect: PayEffect) -> Concern {
-        let conn = match self.effects.get(&effect) {
+        let conn = match self.out.task(effect) {
             Some(PayerTask::Scan { .. } | PayerTask::Look { .. }) => return Concern::Everybody,
             Some(
                 PayerTask::Reserve { first, .. }
@@ -173,13 +173,9 @@ impl Payer {
     /// A `PutRecord` is durable, or failed.
     pub fn stored(&mut self, now: Timestamp, effect: PayEffect, ok: bool) {
         self.turn(now);
-        let Some(work) = self.effects.remove(&effect) else {
+        let Some(work) = self.out.stored(effect, ok) else {
             return;
         };
-        if !ok && !self.store_fails {
-            self.event(PayEvent::StoreFailed);
-        }
-        self.store_fails = !ok;
         let selected = self.account_id();
         match work {
             PayerTask::Reserve {
@@ -230,7 +226,7 @@ impl Payer {
         let Some(account) = self.account_id() else {
             return;
         };
-        let effect = self.effect(PayerTask::Sign { account, first });
+        let effect = self.out.begin(PayerTask::Sign { account, first });
         let Some(range) = self.range_mut(first) else {
             return;
         };
@@ -242,7 +238,7 @@ impl Payer {
                     effect,
                     fold,
                 };
-                self.actions.push_back(PayAction::Sign { effect, digest });
+                self.out.push(PayAction::Sign { effect, digest });
             }
             other => range.stage = other,
         }
@@ -256,7 +252,7 @@ impl Payer {
         result: Result<Signature, NotSigned>,
     ) {
         self.turn(now);
-        let Some(PayerTask::Sign { account: id, first }) = self.effects.remove(&effect) else {
+        let Some(PayerTask::Sign { account: id, first }) = self.out.ended(effect) else {
             return;
         };
         let (now, vault) = (self.now, self.config.vault);

@@ -1,0 +1,58 @@
+//! Which torrents of this process have which file.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::types::InfoHash;
+
+/// The torrents that have a file. Two that both repair one would write over each other for ever, and one would write
+/// over a file that the other serves.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Users(Arc<Mutex<HashMap<PathBuf, Uses>>>);
+
+#[derive(Debug, Default)]
+struct Uses {
+    /// They found it there.
+    found: HashSet<InfoHash>,
+    writer: Option<InfoHash>,
+}
+
+impl Users {
+    /// A torrent found a file in its place.
+    pub(super) fn found(&self, path: PathBuf, info_hash: InfoHash) {
+        self.table()
+            .entry(path)
+            .or_default()
+            .found
+            .insert(info_hash);
+    }
+
+    /// Another torrent that found it there.
+    pub(super) fn other(&self, path: &Path, info_hash: InfoHash) -> Option<InfoHash> {
+        let table = self.table();
+        let found = &table.get(path)?.found;
+        found.iter().copied().find(|other| *other != info_hash)
+    }
+
+    /// The torrent that writes to it from now on, or did before.
+    pub(super) fn claim(&self, path: &Path, info_hash: InfoHash) -> InfoHash {
+        let mut table = self.table();
+        let uses = table.entry(path.to_owned()).or_default();
+        *uses.writer.get_or_insert(info_hash)
+    }
+
+    /// A torrent is closed: it has no file any more.
+    pub(super) fn release(&self, info_hash: InfoHash) {
+        self.table().retain(|_, uses| {
+            uses.found.remove(&info_hash);
+            uses.writer.take_if(|writer| *writer == info_hash);
+            uses.writer.is_some() || !uses.found.is_empty()
+        });
+    }
+
+    fn table(&self) -> MutexGuard<'_, HashMap<PathBuf, Uses>> {
+        // Each change of it is one step.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -25,7 +25,8 @@ test("a tab that is hidden for a minute goes on at no less than four fifths of i
   const rate = async (milliseconds) => {
     const look = () =>
       page.run(
-        "stats().then(({ verified, state }) => ({ verified, state, at: performance.now(), visible: document.visibilityState }))",
+        "stats().then(({ verified, state }) => " +
+          "({ verified, state, at: performance.now(), visible: document.visibilityState }))",
       );
     const from = await look();
     await new Promise((resolve) => setTimeout(resolve, milliseconds)); // the time is what is measured
@@ -38,9 +39,10 @@ test("a tab that is hidden for a minute goes on at no less than four fifths of i
   assert.equal(shown.visible, "visible");
   const other = await browser.tab("data:text/html,another");
   await other.activate();
-  await page.run(
-    `new Promise((resolve) => (document.visibilityState === "hidden" ? resolve(true) : document.addEventListener("visibilitychange", () => resolve(true), { once: true })))`,
-  );
+  await page.run(`new Promise((resolve) => {
+    if (document.visibilityState === "hidden") resolve(true);
+    else document.addEventListener("visibilitychange", () => resolve(true), { once: true });
+  })`);
   const hidden = await rate(HIDDEN_MS);
   assert.equal(hidden.visible, "hidden");
   if (process.env.PIECEWORK_TEST_VERBOSE)

@@ -17,7 +17,8 @@ async function changing() {
   const serve = (number, script = OURS) =>
     writeFileSync(
       file,
-      `addEventListener("message", ({ data, ports }) => data === "number" && ports[0].postMessage(${number}));\n${script}`,
+      `addEventListener("message", ({ data, ports }) => data === "number" && ports[0].postMessage(${number}));\n` +
+        script,
     );
   serve(1);
   return { url: await site({ mounts: { "/piecework-sw.js": file } }), serve };
@@ -39,7 +40,8 @@ const number = `new Promise((resolve) => {
 })`;
 
 /** Resolves when another service worker has taken over the page. */
-const taken = `window.taken = new Promise((resolve) => navigator.serviceWorker.addEventListener("controllerchange", () => resolve(true), { once: true })), true`;
+const taken = `window.taken = new Promise((resolve) =>
+  navigator.serviceWorker.addEventListener("controllerchange", () => resolve(true), { once: true })), true`;
 
 /** A film that a native peer seeds at this rate. */
 async function film(limit) {
@@ -48,7 +50,7 @@ async function film(limit) {
   return title;
 }
 
-test("a film that plays goes on while new service workers take over, by an update and by another tab's visit, and that tab plays too", async () => {
+test("a film plays on while new service workers take over, by an update or another tab, which plays too", async () => {
   const [{ url, serve }, { torrent, bytes }] = [await changing(), await film("2M")];
   const { context } = await browser();
   const page = await open(context, url);
@@ -102,7 +104,7 @@ test("a film that plays goes on while new service workers take over, by an updat
   assert.deepEqual([await page.run("said"), await second.run("said")], [[], []]);
 });
 
-test("a page under a service worker of another version says so, to who reads too, and a new page replaces what an earlier visit left", async () => {
+test("a page under another version's service worker says so, to readers too, and a new page replaces it", async () => {
   const [{ url, serve }, tracker] = [await changing(), await signaling()];
   const { context } = await browser();
   const page = await open(context, url);

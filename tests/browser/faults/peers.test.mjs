@@ -58,7 +58,7 @@ async function completes(viewer) {
   assert.equal((await viewer.run("stats()")).verified, LENGTH);
 }
 
-test("next to a good seeder a sender of corrupt blocks is found out and kept out, and nothing of it is kept", async () => {
+test("next to a good seeder a sender of corrupt blocks is found and kept out, and its blocks are dropped", async () => {
   const swarmed = await swarm();
   const hostile = await swarmed.attack("corrupt");
   const viewer = await swarmed.view();
@@ -78,7 +78,7 @@ test("next to a good seeder a sender of corrupt blocks is found out and kept out
   assert.ok(stats.wasted <= stats.downloaded - LENGTH + 16_384 * 16, `${stats.wasted} of ${stats.downloaded}`);
 });
 
-test("floods of requests and of blocks, giant messages and false pieces end their connection, and the viewer is served all the while", async () => {
+test("floods, giant messages and false pieces end their connection, and the viewer is served meanwhile", async () => {
   const swarmed = await swarm({ uploadLimit: 50_000 });
   await watch(swarmed.seeder);
   const viewer = await swarmed.view();

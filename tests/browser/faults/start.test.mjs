@@ -26,7 +26,8 @@ function otherBuild() {
 }
 
 /** The package's worker, where the engine's start runs into an error that nobody awaits, and never ends. */
-const SILENT = `StorageManager.prototype.getDirectory = () => (void Promise.reject(new TypeError("a.b is not a function")), new Promise(() => {}));`;
+const SILENT = `StorageManager.prototype.getDirectory = () =>
+  (void Promise.reject(new TypeError("a.b is not a function")), new Promise(() => {}));`;
 
 const CASES = [
   [
@@ -84,12 +85,13 @@ for (const [what, mounts, reason] of CASES) {
   });
 }
 
-test("a deposit that waits for an engine of another build is refused, and the wallet is asked for nothing", async () => {
+test("a deposit that waits for an engine of another build is refused, and the wallet gets no request", async () => {
   const scene = await Scene.open();
   const url = await site({ mounts: { "/dist/piecework_bg.wasm": instead("x.wasm", otherBuild()) } });
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   const page = await viewer(url, wallet, scene.options());
-  const deposit = `client.connectWallet().then(() => client.deposit({ amount: "2" })).then(() => "answered", (error) => error.message)`;
+  const deposit = `client.connectWallet().then(() => client.deposit({ amount: "2" }))
+    .then(() => "answered", (error) => error.message)`;
   for (const _ of ["waiting", "later"]) assert.match(await page.run(deposit), /of another build/);
   assert.deepEqual(wallet.sent, []);
 });

@@ -32,7 +32,7 @@ const stored = `(async () => {
   return bytes;
 })()`;
 
-test("a download that fills the quota stops and says what to do, keeps what it has, and goes on when there is room", async () => {
+test("a download that fills the quota stops with a remedy, keeps its pieces, and goes on with room", async () => {
   const [url, tracker] = [await site(), await signaling()];
   const shared = await film(tracker, 12 * MIB);
   await shared.seed();
@@ -61,7 +61,7 @@ test("a download that fills the quota stops and says what to do, keeps what it h
   assert.ok(downloaded <= 12 * MIB + 6 * MIB, `${downloaded} bytes`);
 });
 
-test("files that do not fit the quota cannot be shared, leave nothing behind, and can be shared when there is room", async () => {
+test("files beyond the quota are not shared and leave nothing behind, and are shared when there is room", async () => {
   const url = await site();
   const { context } = await browser();
   const page = await open(context, url);
@@ -76,7 +76,7 @@ test("files that do not fit the quota cannot be shared, leave nothing behind, an
   assert.equal(await page.run("digest()"), await page.run(`patternDigest(${12 * MIB}, 2)`));
 });
 
-test("what a page that was closed in the middle of sharing files left behind is removed at the next visit, and nothing else", async () => {
+test("the leftovers of a page that was closed while it shared files go at the next visit, and no more", async () => {
   // After the three reads for the hash and one that is stored, no read ends any more.
   const at = folder("worker");
   writeFileSync(
@@ -117,7 +117,7 @@ test("what a page that was closed in the middle of sharing files left behind is 
   await page.run("done()");
 });
 
-test("a torrent beyond the site's storage limit is not fetched, plays as far as it fits, and comes whole when something is removed", async () => {
+test("a torrent beyond the storage limit plays as far as it fits, and comes whole once there is room", async () => {
   const [url, tracker] = [await site(), await signaling()];
   const shared = await film(tracker, 12 * MIB);
   await shared.seed();
@@ -135,7 +135,10 @@ test("a torrent beyond the site's storage limit is not fetched, plays as far as 
   const refused = await page.run("stats()");
   assert.match(
     refused.failure,
-    /^12582 kB of storage are needed, 6291 kB of the allowed 14680 kB are left: remove torrents with their data, or raise/,
+    new RegExp(
+      "^12582 kB of storage are needed, 6291 kB of the allowed 14680 kB are left: " +
+        "remove torrents with their data, or raise",
+    ),
   );
   assert.equal(refused.downloaded, 0);
   assert.deepEqual(await page.run("said"), [refused.failure]);
@@ -158,13 +161,17 @@ test("a torrent beyond the site's storage limit is not fetched, plays as far as 
   })()`);
   assert.match(
     reason,
-    /of storage are needed, .* of the allowed 14680 kB are left: remove torrents with their data, or raise the storage limit/,
+    new RegExp(
+      "of storage are needed, .* of the allowed 14680 kB are left: " +
+        "remove torrents with their data, or raise the storage limit",
+    ),
   );
   const given = await page.run("given");
   assert.ok(given >= 3 * MIB && given <= 6 * MIB, `${given} bytes`);
   // Beside the torrents' bytes lies what is under way, in the scratch file.
   const verified = await page.run(
-    "Promise.all(client.torrents.map((one) => one.stats())).then((all) => all.reduce((sum, one) => sum + one.verified, 0))",
+    "Promise.all(client.torrents.map((one) => one.stats()))" +
+      ".then((all) => all.reduce((sum, one) => sum + one.verified, 0))",
   );
   assert.ok(verified <= 14 * MIB, `${verified} bytes`);
 
@@ -207,12 +214,14 @@ test("what an earlier visit stored counts against the storage limit of the next"
 for (const [what, script, reason] of [
   [
     "refuses its private file storage",
-    `StorageManager.prototype.getDirectory = () => Promise.reject(new DOMException("It is not allowed here.", "SecurityError"));`,
+    `StorageManager.prototype.getDirectory = () =>
+      Promise.reject(new DOMException("It is not allowed here.", "SecurityError"));`,
     /It is not allowed here\./,
   ],
   [
     "lets nobody open a file in it",
-    `FileSystemFileHandle.prototype.createSyncAccessHandle = () => Promise.reject(new DOMException("Files are locked here.", "InvalidStateError"));`,
+    `FileSystemFileHandle.prototype.createSyncAccessHandle = () =>
+      Promise.reject(new DOMException("Files are locked here.", "InvalidStateError"));`,
     /Files are locked here\./,
   ],
 ]) {
@@ -315,9 +324,9 @@ async function gated(at) {
       }
       return read.call(this);
     };`);
-  await page.run(
-    `(window.gate = new BroadcastChannel("gate"), window.held = new Promise((resolve) => (gate.onmessage = ({ data }) => data === "held" && resolve(true))), true)`,
-  );
+  await page.run(`(window.gate = new BroadcastChannel("gate"), window.held = new Promise((resolve) => {
+    gate.onmessage = ({ data }) => data === "held" && resolve(true);
+  }), true)`);
   await page.run(`start({ workerUrl: "/worker.js" })`);
   return page;
 }
@@ -328,7 +337,7 @@ const left = `torrent.leave().then(() => new Promise((resolve) => {
   look();
 }))`;
 
-test("files that are shared again while their former title is removed are not shared with holes in them, and can be shared once more", async () => {
+test("files shared again while their former title is removed get no holes, and can be shared once more", async () => {
   // Three reads for the hash and three to store; the second time the second of those three waits.
   const page = await gated(11);
   await page.run(`seed(${3 * MIB}, 9)`);
@@ -339,9 +348,10 @@ test("files that are shared again while their former title is removed are not sh
   );
   await page.run("held");
   await page.run("client.add(former).then((former) => former.remove({ deleteData: true })).then(() => true)");
-  await page.run(
-    `new Promise((resolve) => { const look = async () => ((await ${stored}) === 0 ? resolve(true) : setTimeout(look, 20)); look(); })`,
-  );
+  await page.run(`new Promise((resolve) => {
+    const look = async () => ((await ${stored}) === 0 ? resolve(true) : setTimeout(look, 20));
+    look();
+  })`);
   await page.run(`gate.postMessage("go"), true`);
   assert.match(await made, /removed while its files were stored: share them again/);
   assert.equal(await page.run(stored), 0);
@@ -387,7 +397,7 @@ test("a file that changes between its two reads is not shared as what it was", a
   }
 });
 
-test("a file that changes while a title of an earlier visit is shared again makes nothing of that title count as right", async () => {
+test("a file that changes while an earlier visit's title is shared again makes no piece of it count", async () => {
   const page = await changing(10);
   await page.run(`start({ workerUrl: "/worker.js" })`);
   const torrent = await page.run(`seed(${3 * MIB}, 9)`);
@@ -395,9 +405,10 @@ test("a file that changes while a title of an earlier visit is shared again make
   await page.run(left);
   assert.match(await page.run(shares(9)), /changed while it was read/);
   await page.run(`add("${torrent}", { onDemand: true })`);
-  await page.run(
-    `new Promise((resolve) => { const look = async () => ((await torrent.stats()).state !== "checking" ? resolve(true) : setTimeout(look, 20)); look(); })`,
-  );
+  await page.run(`new Promise((resolve) => {
+    const look = async () => ((await torrent.stats()).state !== "checking" ? resolve(true) : setTimeout(look, 20));
+    look();
+  })`);
   const { have, length, verified } = await page.run("stats()");
   assert.equal(have[0], "7", "the piece that was written over is not there, the others are");
   assert.ok(verified > 0 && verified < length, `${verified} of ${length}`);

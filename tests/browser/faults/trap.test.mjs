@@ -58,7 +58,7 @@ async function narrow() {
   };
 }
 
-test("after a trap in the middle of a paid download a new engine starts from what is stored, fetches nothing of it again, and pays for each block once", async () => {
+test("after a trap in a paid download a new engine keeps the stored pieces, and pays for each block once", async () => {
   const [{ url, mend }, scene] = [await narrow(), await Scene.open()];
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   const title = await scene.title("film.bin", LENGTH);
@@ -67,9 +67,11 @@ test("after a trap in the middle of a paid download a new engine starts from wha
   await deposit(page, "4");
   const asked = [...wallet.prompts];
   await add(page, title);
-  await page.run(
-    `new Promise((resolve) => { const enough = () => fetched.length >= ${ENOUGH} && resolve(true); torrent.on("piece", enough); enough(); })`,
-  );
+  await page.run(`new Promise((resolve) => {
+    const enough = () => fetched.length >= ${ENOUGH} && resolve(true);
+    torrent.on("piece", enough);
+    enough();
+  })`);
   const before = await look(page);
   assert.equal(before.state, "downloading");
 
@@ -87,7 +89,8 @@ test("after a trap in the middle of a paid download a new engine starts from wha
   const end = await settled(page, seeder, LENGTH / BLOCK - forgiven(LENGTH));
   if (process.env.PIECEWORK_TEST_VERBOSE)
     console.log(
-      `  ${before.verified} bytes before; ${end.downloaded} of ${LENGTH} after it; ${end.sent} sent; ${end.spent / UNIT_FINE} blocks paid`,
+      `  ${before.verified} bytes before; ${end.downloaded} of ${LENGTH} after it; ${end.sent} sent; ` +
+        `${end.spent / UNIT_FINE} blocks paid`,
     );
   const twice = await page.run("fetched.length - new Set(fetched).size");
   assert.ok(twice * PIECE <= AT_RISK, `${twice} pieces came twice`);
@@ -111,7 +114,7 @@ test("after a trap in the middle of a paid download a new engine starts from wha
   assert.deepEqual(page.errors, []);
 });
 
-test("what is stored is all there after a trap; what traps each engine ends with the word to reload, and leaves nobody waiting", async () => {
+test("a trap loses no stored byte; if each engine traps, the page says to reload, and nobody waits", async () => {
   const { url } = await narrow();
   const { context } = await browser();
   const page = await open(context, url);

@@ -13,7 +13,7 @@ const LENGTH = 200 * BLOCK;
 /** Words of the vault's answer to `state`. */
 const [BALANCE, BOND] = [0, 4];
 
-test("a wallet on another chain is asked to change, sends nothing if it does not, and a change in mid-download stops nothing", async () => {
+test("a wallet on another chain changes or sends nothing; a change in mid-download stops nothing", async () => {
   const [url, scene] = [await site(), await Scene.open()];
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   const title = await scene.title("film.bin", LENGTH);
@@ -74,7 +74,7 @@ test("a wallet without tokens or without gas says so, and nothing is taken", asy
   assert.equal(await deposit(page, "2"), "2000000");
 });
 
-test("a wallet that is removed in mid-download is gone from the page, and what is deposited goes on buying", async () => {
+test("a wallet that is removed in mid-download is gone from the page, and the deposit goes on buying", async () => {
   const [url, scene] = [await site(), await Scene.open()];
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   const title = await scene.title("film.bin", LENGTH);
@@ -98,7 +98,7 @@ test("a wallet that is removed in mid-download is gone from the page, and what i
   assert.deepEqual(wallet.prompts, asked);
 });
 
-test("a node that lies about the chain loses nobody money: junk is called so, a false balance buys nothing, the truth goes on", async () => {
+test("a node that lies about the chain loses nobody money: junk is refused, a false balance buys nothing", async () => {
   const [url, scene] = [await site(), await Scene.open()];
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   const title = await scene.title("film.bin", LENGTH);
@@ -166,7 +166,7 @@ test("a node that lies about the chain loses nobody money: junk is called so, a 
   assert.equal((await seeder.ask("redeem")).ok, true);
 });
 
-test("a deposit that the person speeds up arrives, one that is cancelled is said, and a page loaded anew asks for nothing twice", async () => {
+test("a sped-up deposit arrives, a cancelled one is reported, and a reloaded page asks for nothing twice", async () => {
   const [url, scene] = [await site(), await Scene.open()];
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   const { call } = scene.chain;
@@ -197,7 +197,8 @@ test("a deposit that the person speeds up arrives, one that is cancelled is said
   await sentBy(wallet, left);
   // What the wallet has sent and not answered yet, a page that is left cannot know.
   await page.run(`new Promise((resolve) => {
-    const look = () => (Object.keys(localStorage).some((key) => key.startsWith("piecework sent ")) ? resolve(null) : setTimeout(look, 20));
+    const isSent = () => Object.keys(localStorage).some((key) => key.startsWith("piecework sent "));
+    const look = () => (isSent() ? resolve(null) : setTimeout(look, 20));
     look();
   })`);
   await reload(page, scene.options());
@@ -209,7 +210,7 @@ test("a deposit that the person speeds up arrives, one that is cancelled is said
   assert.equal(wallet.prompts.filter((method) => method === "eth_sendTransaction").length, asked);
 });
 
-test("tabs that redeem at once are all answered, and what a closed one was redeeming is redeemed by another", async () => {
+test("tabs that redeem at once are all answered, and another tab redeems the claims of a closed one", async () => {
   const [url, scene] = [await site(), await Scene.open()];
   const [buyers, sellers] = [
     await RemoteWallet.start(scene.chain, scene.payer),

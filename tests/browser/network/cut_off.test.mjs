@@ -72,7 +72,7 @@ test("a network that is gone for some seconds, unnoticed by the browser, ends no
   assert.deepEqual([page.errors, await page.run("said")], [[], []]);
 });
 
-test("offline until the connections are lost, and back: the page says so, and everything goes on by itself", async () => {
+test("offline until the connections are lost, and back: the page says so, and all goes on by itself", async () => {
   const world = await scene();
   const pages = await serve({ config: () => ({ trackers: [world.tracker] }), connect: "ws://127.0.0.1:*" });
   ending(pages.close);

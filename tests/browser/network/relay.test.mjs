@@ -53,7 +53,7 @@ test("page and native seeder may both connect through a TURN relay alone, and do
   for (const { remote } of pairs) assert.equal(remote, "relay");
 });
 
-test("a TURN relay that answers after four seconds is waited for: no description leaves without a candidate", async () => {
+test("a page waits for a TURN relay that needs four seconds: each description has a candidate", async () => {
   const relay = await turn();
   relay.freeze();
   const { taken } = await fetched(relay, relay.native, async (page) => {

@@ -5,7 +5,7 @@ import { test } from "../support/tests.mjs";
 
 const LENGTH = 24 << 20;
 
-test("the signaling server dies in mid-download: the transfer goes on, and both peers announce to its successor", async () => {
+test("the signaling server dies in mid-download: the transfer goes on, and both peers find its successor", async () => {
   const [url, first] = [await site(), await signalingAt(0)];
   const shared = await film(first.url, LENGTH);
   const { context } = await browser();

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { browser, open, site } from "../support/harness.mjs";
 import { test } from "../support/tests.mjs";
 
-test("a tracker that cannot be used is named at the first visit, whoever gave it, and so is a title without any", async () => {
+test("an unusable tracker from any source is named at the first visit, and so is a title without one", async () => {
   const url = await site();
   const link = `magnet:?xt=urn:btih:${"ab".repeat(20)}`;
   const cases = [

@@ -10,11 +10,17 @@ const LENGTH = 64 * 16_384;
 /** Changes the engine's database. */
 const inDatabase = (change) => `(async () => {
   const opening = indexedDB.open("piecework");
-  const database = await new Promise((resolve, reject) => ((opening.onsuccess = () => resolve(opening.result)), (opening.onerror = () => reject(opening.error))));
+  const database = await new Promise((resolve, reject) => {
+    opening.onsuccess = () => resolve(opening.result);
+    opening.onerror = () => reject(opening.error);
+  });
   const transaction = database.transaction(["records", "keys"], "readwrite");
   const [records, keys] = ["records", "keys"].map((name) => transaction.objectStore(name));
   const asked = ${change};
-  await new Promise((resolve, reject) => ((transaction.oncomplete = () => resolve()), (transaction.onabort = () => reject(transaction.error))));
+  await new Promise((resolve, reject) => {
+    transaction.oncomplete = () => resolve();
+    transaction.onabort = () => reject(transaction.error);
+  });
   database.close();
   return JSON.stringify(asked.result);
 })()`;
@@ -25,7 +31,7 @@ const restore = inDatabase(
 /** And to before the wallet was connected. */
 const forgetOwner = inDatabase(`keys.delete(IDBKeyRange.bound("owner ", "owner!"))`);
 
-test("a profile that is put back to before its deposit promises nothing from it, in this visit and in the next", async () => {
+test("a profile that is put back to before its deposit promises nothing from it, in this visit or later", async () => {
   const [url, scene] = [await site(), await Scene.open()];
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   const titles = [await scene.title("first.bin", LENGTH), await scene.title("second.bin", LENGTH)];
@@ -41,9 +47,9 @@ test("a profile that is put back to before its deposit promises nothing from it,
 
   for (const visit of ["first", "second"]) {
     await reload(page, options);
-    await page.run(
-      `(window.held = new Promise((resolve) => client.on("paymentneeded", ({ reason }) => reason === "held" && resolve(reason))), true)`,
-    );
+    await page.run(`(window.held = new Promise((resolve) => {
+      client.on("paymentneeded", ({ reason }) => reason === "held" && resolve(reason));
+    }), true)`);
     await add(page, titles[1]);
     assert.equal(await page.run(`Promise.race([held, done().then(() => "bought")])`), "held", `${visit} visit`);
     const { vouchersSigned, lack } = await look(page);

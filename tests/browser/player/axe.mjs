@@ -27,10 +27,11 @@ export async function violations(page) {
   ]) {
     await page.setViewportSize({ width, height: 800 });
     await page.emulateMedia({ colorScheme });
-    const found =
-      await run(`axe.run(document, { runOnly: ${JSON.stringify(RULES)}, resultTypes: ["violations"] }).then(({ violations, passes }) => ({
+    const options = JSON.stringify({ runOnly: RULES, resultTypes: ["violations"] });
+    const found = await run(`axe.run(document, ${options}).then(({ violations, passes }) => ({
       passed: passes.map(({ id }) => id),
-      lines: violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) => id + " at " + target.join(" ") + ": " + failureSummary.replace(/\\s+/g, " "))),
+      lines: violations.flatMap(({ id, nodes }) => nodes.map(({ target, failureSummary }) =>
+        id + " at " + target.join(" ") + ": " + failureSummary.replace(/\\s+/g, " "))),
     }))`);
     assert.ok(found.passed.includes("color-contrast"), `axe looked at ${found.passed}`);
     lines.push(...found.lines.map((line) => `${colorScheme}, ${width} px: ${line}`));

@@ -7,23 +7,22 @@ const MIB = 1 << 20;
 
 /** Waits in the page until an expression holds; what it throws ends the wait. */
 const until = (page, expression) =>
-  page.run(
-    `new Promise((resolve, reject) => { const look = async () => ((await (${expression})) ? resolve(true) : setTimeout(() => look().catch(reject), 20)); look().catch(reject); })`,
-  );
+  page.run(`new Promise((resolve, reject) => {
+    const look = async () => ((await (${expression})) ? resolve(true) : setTimeout(() => look().catch(reject), 20));
+    look().catch(reject);
+  })`);
 
 /** A page that seeds such titles; answers with their magnet links. What is one file is called like it. */
 async function seeding(url, tracker, titles, options = {}) {
   const page = await open((await browser()).context, url);
   await page.run(`start(${JSON.stringify({ trackers: [tracker], ...options })})`);
-  await page.run(
-    `window.bytes = (length) => new Blob(Array.from({ length: Math.ceil(length / 65536) }, (_, at) => crypto.getRandomValues(new Uint8Array(Math.min(65536, length - at * 65536)))))`,
-  );
+  await page.run(`window.bytes = (length) => new Blob(Array.from({ length: Math.ceil(length / 65536) }, (_, at) =>
+    crypto.getRandomValues(new Uint8Array(Math.min(65536, length - at * 65536)))))`);
   const links = [];
   for (const files of titles) {
     const name = files.length > 1 ? { name: `${files[0][0]} and so on` } : {};
-    const hash = await page.run(
-      `client.seed(${JSON.stringify(files)}.map(([name, length]) => new File([bytes(length)], name)), ${JSON.stringify(name)}).then(({ infoHash }) => infoHash)`,
-    );
+    const made = `${JSON.stringify(files)}.map(([name, length]) => new File([bytes(length)], name))`;
+    const hash = await page.run(`client.seed(${made}, ${JSON.stringify(name)}).then(({ infoHash }) => infoHash)`);
     links.push(magnet(hash, tracker));
   }
   return { page, links };
@@ -113,9 +112,12 @@ test("of several quick changes the last one plays, and nothing of the others run
     [2, 1, 2],
   ]) {
     // Some of them in one turn, some while the one before is looked for.
-    await page.run(
-      `(async () => { for (const [i, src] of ${JSON.stringify(order.map((at) => links[at]))}.entries()) { player.setAttribute("src", src); if (i % 2) await player.client.stats(); } })()`,
-    );
+    await page.run(`(async () => {
+      for (const [i, src] of ${JSON.stringify(order.map((at) => links[at]))}.entries()) {
+        player.setAttribute("src", src);
+        if (i % 2) await player.client.stats();
+      }
+    })()`);
     const name = `${["red", "blue", "green"][order.at(-1)]}.mp4`;
     await until(page, `plays() === "${name}"`);
     assert.equal(await page.run("player.torrent.files[0].name"), name);
@@ -127,7 +129,7 @@ test("of several quick changes the last one plays, and nothing of the others run
   }
 });
 
-test("a title that is left in mid-download is fetched no further, unless somebody else of the page uses it", async () => {
+test("a title that is left in mid-download is fetched no further, unless another client uses it", async () => {
   const [url, tracker] = [await site(), await signaling()];
   const { links, page: seeder } = await seeding(url, tracker, [[["long.mp4", 24 * MIB]], [["short.mp4", 40_000]]], {
     uploadLimit: 2_000_000,
@@ -158,14 +160,13 @@ test("a title that is left in mid-download is fetched no further, unless somebod
   assert.equal(await page.run("own.torrents.length"), 1);
 });
 
-test("nothing is uploaded before the visitor presses play; the notice with its switch stands there before", async () => {
+test("nothing is uploaded before the visitor presses play; the notice and its switch come before that", async () => {
   const film = process.env.PIECEWORK_VIDEO;
   assert.ok(film, "PIECEWORK_VIDEO names no video");
   const [url, tracker] = [await site({ mounts: { "/film.mp4": film } }), await signaling()];
   const { page: seeder } = await seeding(url, tracker, []);
-  const hash = await seeder.run(
-    `fetch("/film.mp4").then((film) => film.blob()).then((film) => client.seed(new File([film], "film.mp4"))).then(({ infoHash }) => infoHash)`,
-  );
+  const hash = await seeder.run(`fetch("/film.mp4").then((film) => film.blob())
+    .then((film) => client.seed(new File([film], "film.mp4"))).then(({ infoHash }) => infoHash)`);
   const src = magnet(hash, tracker);
   const page = await viewing(url);
   await make(page, { src, trackers: tracker, "upload-limit": "50000000" });

@@ -36,7 +36,9 @@ const fake = {
     {
       id: "one.example",
       name: "First Wallet",
-      icon: "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'%3E%3Crect width='8' height='8' fill='%23e2761b'/%3E%3C/svg%3E",
+      icon:
+        "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'%3E" +
+        "%3Crect width='8' height='8' fill='%23e2761b'/%3E%3C/svg%3E",
     },
     { id: "two.example", name: "<b>Second</b> Wallet", icon: "" },
   ],
@@ -153,8 +155,8 @@ export class Torrent extends Emitter {
     }
     if (fake.scene === "hostile") {
       this.files[0].path = [`\u202e4pm.exe`];
-      this.state.name =
-        this.name = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>\u202e\u0007\u2028${"long ".repeat(400)}`;
+      const markup = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>';
+      this.state.name = this.name = `${markup}\u202e\u0007\u2028${"long ".repeat(400)}`;
       this.state.peers = [
         fake.peer(1, { client: "<svg onload=window.hacked=1>", buying: side({ note: "<b>note</b>" }) }),
       ];
@@ -196,7 +198,9 @@ export class Client extends Emitter {
       ? [
           {
             feature: "opfs",
-            text: "The browser's private file storage (OPFS) is missing: update the browser, or leave private browsing.",
+            text:
+              "The browser's private file storage (OPFS) is missing: " +
+              "update the browser, or leave private browsing.",
           },
         ]
       : [];

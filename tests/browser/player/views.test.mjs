@@ -143,7 +143,7 @@ async function playsForNothing(page) {
   assert.ok(capped >= 0 && capped < made.indexOf("onDemand false"), made.join("; "));
 }
 
-test("what was said to be free is not paid from a deposit, with a seller beside a peer that gives it, and the price is shown when nobody does", async (t) => {
+test("a title that was called free is not paid from a deposit; with sellers alone the price is shown", async (t) => {
   const page = await open(t, "paid");
   await deposited(page);
   await openTitle(page);
@@ -224,7 +224,7 @@ for (const [what, downloadRate] of [
   });
 }
 
-test("where some give a title and others sell it, the offer says both, and what the visitor chooses is what is done", async (t) => {
+test("where some give a title and others sell it, the offer says both, and the visitor's choice holds", async (t) => {
   const page = await beside(t);
   await page.waitForSelector("#ways", { state: "visible" });
   // What is free comes first; the price stands beside it.
@@ -504,7 +504,7 @@ test("a magnet link is opened by dropping or pasting it anywhere, and other text
   await page.waitForFunction(() => document.body.dataset.phase === "offer");
 });
 
-test("a dropped file is shared only after its button, with a price and a cap, and the page says so first", async (t) => {
+test("a dropped file is shared only after its button, with a price and a cap that the page says first", async (t) => {
   const page = await open(t, "paid");
   await drop(page, {
     files: [
@@ -545,7 +545,7 @@ test("a dropped file is shared only after its button, with a price and a cap, an
   assert.match(await text(page, "#share-state"), /Uploading is on, at most 400 kB\/s/);
 });
 
-test("a magnet link is copied with its own trackers alone; where the browser refuses, it can be copied by hand", async (t) => {
+test("a magnet link is copied with its own trackers alone, or by hand where the browser refuses", async (t) => {
   const page = await open(t, "paid");
   await browser.context.grantPermissions(["clipboard-read", "clipboard-write"]);
   t.after(() => browser.context.clearPermissions());
@@ -597,7 +597,9 @@ test("a .torrent file's own trackers are in its magnet link", async (t) => {
   await browser.context.grantPermissions(["clipboard-read", "clipboard-write"]);
   t.after(() => browser.context.clearPermissions());
   const torrent =
-    "d8:announce21:wss://one.example/ann13:announce-listll21:wss://one.example/annel19:udp://two.example:1eel22:wss://four.example/annee4:infod4:name19:wss://inside.example6:pieces0:ee";
+    "d8:announce21:wss://one.example/ann" +
+    "13:announce-listll21:wss://one.example/annel19:udp://two.example:1eel22:wss://four.example/annee" +
+    "4:infod4:name19:wss://inside.example6:pieces0:ee";
   await page.setInputFiles("#file", {
     name: "film.torrent",
     mimeType: "application/x-bittorrent",
@@ -614,7 +616,7 @@ test("a .torrent file's own trackers are in its magnet link", async (t) => {
   ]);
 });
 
-test("until the engine answers, the page says that it is looking, and claims neither an empty shelf nor an empty account", async (t) => {
+test("until the engine answers, the page says that it looks, and claims no empty shelf or account", async (t) => {
   const page = await open(t, "slow");
   assert.equal(await page.isVisible("#library-reading"), true);
   assert.equal(await page.isVisible("#library-empty"), false);

@@ -49,7 +49,7 @@ function video() {
   return path;
 }
 
-test("a dropped file goes up only after its button, and who drops its copied link gets it to the last bit, and saves it", async () => {
+test("a dropped file goes up only after its button, and its link brings it whole to another visitor", async () => {
   const tracker = await signaling();
   const [giver, taker] = [await visit(tracker), await visit(tracker)];
   const content = readFileSync(video());
@@ -111,7 +111,7 @@ test("a dropped file goes up only after its button, and who drops its copied lin
   assert.deepEqual([giver.problems, taker.problems], [[], []]);
 });
 
-test("offline and back in the middle of a film: the page says both, keeps what is here, and fetches the rest", async () => {
+test("offline and back in mid-film: the page says both, keeps its pieces, and fetches the rest", async () => {
   const tracker = await signaling();
   const title = await videoTitle(tracker);
   await title.seed("2M");

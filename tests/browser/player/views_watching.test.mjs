@@ -235,7 +235,7 @@ test("the account says what each word means, and adds up", async (t) => {
   assert.equal(after.Redeemable, "0.00 pwUSD");
 });
 
-test("money when offline, and when the chain does not answer: what is known stays, what cannot be done is said", async (t) => {
+test("money offline, and without the chain: known amounts stay, and the page names what cannot be done", async (t) => {
   const page = await watching(t, { ignore: /ERR_INTERNET_DISCONNECTED/ });
   await page.click("#nav-money");
   await page.waitForFunction(() => !document.querySelector("#redeem").disabled);

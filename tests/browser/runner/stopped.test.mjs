@@ -33,7 +33,7 @@ function runs(pid) {
   }
 }
 
-test("a test that takes too long is stopped with all that it started, and each test after it counts as failed", async () => {
+test("a test that takes too long is stopped with all that it started, and the tests after it fail", async () => {
   const { code, printed, counted, out } = await run("too_long");
   assert.equal(code, 1);
   assert.deepEqual(counted, { passed: 1, failed: 4 }, printed);

@@ -37,7 +37,7 @@ async function seeded() {
   return { tracker, torrents };
 }
 
-test("the native peer fetches torrents with hostile names into its folder, under harmless names, and writes nothing elsewhere", async () => {
+test("the native peer fetches hostile names into its folder, under harmless names, and nowhere else", async () => {
   const { torrents } = await seeded();
   for (const { path, files } of torrents) {
     const root = folder("get");
@@ -63,7 +63,8 @@ test("a page stores files with hostile names under names of its own, and shows t
     await page.run("done()");
     const held = await page.run(`Promise.all(torrent.files.map(async (file) => {
       const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await file.arrayBuffer()));
-      return { path: file.path, name: file.name, digest: [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("") };
+      const hex = [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+      return { path: file.path, name: file.name, digest: hex };
     }))`);
     // The first component is the torrent's own folder, where it has one.
     assert.deepEqual(
@@ -74,7 +75,10 @@ test("a page stores files with hostile names under names of its own, and shows t
   const stored = await page.run(`(async () => {
     const list = async (folder, at) => {
       const found = [];
-      for await (const entry of folder.values()) found.push(...(entry.kind === "file" ? [at + entry.name] : await list(entry, at + entry.name + "/")));
+      for await (const entry of folder.values()) {
+        const path = at + entry.name;
+        found.push(...(entry.kind === "file" ? [path] : await list(entry, path + "/")));
+      }
       return found;
     };
     return list(await navigator.storage.getDirectory(), "/");
@@ -140,7 +144,7 @@ async function assertHarmless(page) {
   );
 }
 
-test("the page's views show hostile names as text, before and after the torrent says its own, and save under harmless ones", async () => {
+test("the page's views show hostile names of link and torrent as text, and save under harmless ones", async () => {
   const { tracker, torrents } = await seeded();
   const pages = await serve({ config: () => ({ trackers: [tracker] }), connect: "ws://127.0.0.1:*" });
   ending(pages.close);
@@ -221,7 +225,7 @@ test("`<piecework-player>` shows a torrent's hostile names as text", async () =>
   await assertHarmless(page);
 });
 
-test("a file of one's own whose name is no name is refused by name and with what to do; markup in a name stays text", async () => {
+test("a visitor's file with an impossible name is refused with a remedy; markup in a name stays text", async () => {
   const tracker = await signaling();
   const pages = await serve({ config: () => ({ trackers: [tracker] }), connect: "ws://127.0.0.1:*" });
   ending(pages.close);

@@ -29,7 +29,8 @@ test("a paying page loads no more than its budget", async () => {
   const files = [...new Set([...served(url), ELEMENT])].sort();
   const now = {};
   console.log(
-    `        ${"what a paying page loads".padEnd(24)} ${"raw".padStart(9)} ${"gzip -9".padStart(9)} ${"brotli".padStart(9)}`,
+    `        ${"what a paying page loads".padEnd(24)} ` +
+      `${"raw".padStart(9)} ${"gzip -9".padStart(9)} ${"brotli".padStart(9)}`,
   );
   const line = (name, sizes) =>
     console.log(`        ${name.padEnd(24)} ${sizes.map((size) => String(size).padStart(9)).join(" ")}`);

@@ -28,7 +28,12 @@ export const EMBED = {
 
 /** The header; `connect` are the sources besides the site itself. */
 export function policy(connect = "") {
-  return `default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'${connect && ` ${connect}`}; style-src 'self'; img-src 'self' data:; media-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types piecework`;
+  return (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; " +
+    `connect-src 'self'${connect && ` ${connect}`}; style-src 'self'; img-src 'self' data:; media-src 'self'; ` +
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; " +
+    "trusted-types piecework"
+  );
 }
 
 /** Serves; answers with `{url, close}`. `config()` is the site's configuration, or `null` for a site without one. */

@@ -116,7 +116,8 @@ async function watch(viewer, wallet, original) {
   report.check(`${viewer.name}: it plays on there`, seek.playing > 0, `after ${Math.round(seek.playing - seek.at)} ms`);
   report.fact(`${viewer.name} first frame ms`, Math.round(notes.firstFrame - notes.gesture));
   console.log(
-    `          first frame ${Math.round(notes.firstFrame - notes.gesture)} ms after the gesture, wallet and deposit included`,
+    `          first frame ${Math.round(notes.firstFrame - notes.gesture)} ms after the gesture, ` +
+      "wallet and deposit included",
   );
 
   await viewer.wholeFile();

@@ -30,9 +30,11 @@ export class Report {
     console.log(`\n${title}`);
     const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => String(row[column] ?? "").length)));
     for (const row of rows) {
-      console.log(
-        `  ${row.map((cell, column) => (column === 0 ? String(cell ?? "").padEnd(widths[column]) : String(cell ?? "").padStart(widths[column]))).join("  ")}`,
-      );
+      const cells = row.map((cell, column) => {
+        const text = String(cell ?? "");
+        return column === 0 ? text.padEnd(widths[column]) : text.padStart(widths[column]);
+      });
+      console.log(`  ${cells.join("  ")}`);
     }
   }
 

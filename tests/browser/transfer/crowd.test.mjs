@@ -92,7 +92,8 @@ async function fetched(shared, options) {
   const givers = [...brought.values()].filter((bytes) => bytes > 0).length;
   if (process.env.PIECEWORK_TEST_VERBOSE) {
     console.log(
-      `  ${most} peers (${mostOpen} connections), ${givers} served; grew by ${((peak - before) / MIB).toFixed(1)} MiB; longest frame ${Math.round(longestFrame)} ms`,
+      `  ${most} peers (${mostOpen} connections), ${givers} served; ` +
+        `grew by ${((peak - before) / MIB).toFixed(1)} MiB; longest frame ${Math.round(longestFrame)} ms`,
     );
   }
   assert.ok(peak - before < GROWTH, `${peak - before} bytes more than before`);
@@ -100,7 +101,7 @@ async function fetched(shared, options) {
   return { most, mostOpen, givers };
 }
 
-test("a page with room for 8 connections among 30 native seeders keeps to it, finds about as many, and they serve", async () => {
+test("a page with room for 8 connections among 30 native seeders finds about as many, and they serve", async () => {
   const { most, mostOpen, givers } = await fetched(await crowd(), { maxConnections: 8 });
   assert.ok(most <= 8, `${most} peers`);
   assert.ok(mostOpen <= 8 + PENDING, `${mostOpen} connections`);
@@ -108,7 +109,7 @@ test("a page with room for 8 connections among 30 native seeders keeps to it, fi
   assert.ok(givers >= 6, `${givers} served`);
 });
 
-test("a page without a cap of its own among 30 native seeders is served by most of them, and stays small and quick", async () => {
+test("a page without a cap among 30 native seeders is served by most of them, and stays small and quick", async () => {
   const { most, givers } = await fetched(await crowd(), {});
   assert.ok(most <= SEEDERS, `${most} peers`);
   assert.ok(givers >= 15, `${givers} served`);

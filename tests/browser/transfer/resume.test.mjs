@@ -40,7 +40,7 @@ test("a killed browser fetches no verified piece again", async () => {
   assert.ok(after.downloaded <= most, `${after.downloaded} bytes fetched after the kill, at most ${most} are right`);
 });
 
-test("a torrent taken up by its info hash alone, in a page that names no tracker, finds its peers where its link said", async () => {
+test("a torrent taken up by its info hash alone, without a tracker, finds its peers where its link said", async () => {
   const [url, tracker] = [await site(), await signaling()];
   const a = await browser();
   const seeder = await open(a.context, url);

@@ -25,7 +25,8 @@ export class Seeder {
     if (config.command) return Seeder.#spawn(config.command);
     if (config.commands && config.log) return Seeder.#follow(config.commands, config.log);
     throw new Error(
-      "the configuration says neither how to start the seeder (seeder.command) nor where its commands go (seeder.commands, seeder.log)",
+      "the configuration says neither how to start the seeder (seeder.command) " +
+        "nor where its commands go (seeder.commands, seeder.log)",
     );
   }
 

@@ -26,9 +26,10 @@ export async function reload(page, options) {
 
 /** Connects the wallet and deposits whole tokens. */
 export async function deposit(page, amount) {
-  return page.run(
-    `(async () => { await client.connectWallet(); return String((await client.deposit({ amount: "${amount}" })).balance); })()`,
-  );
+  return page.run(`(async () => {
+    await client.connectWallet();
+    return String((await client.deposit({ amount: "${amount}" })).balance);
+  })()`);
 }
 
 /** Takes a title up and notes from then on which pieces come in by the network, and what is said of payments. */
@@ -50,7 +51,8 @@ export async function look(page) {
     const { money } = await client.stats();
     return {
       have: [...have], verified, downloaded, wasted, state, fetched: [...fetched], titleSpent: String(spentFine),
-      spent: String(money.spentFine), locked: String(money.locked), balance: String(money.balance), accountReady: money.accountReady, lack: money.lack,
+      spent: String(money.spentFine), locked: String(money.locked), balance: String(money.balance),
+      accountReady: money.accountReady, lack: money.lack,
       vouchersSigned: money.vouchersSigned, preimagesReleased: money.preimagesReleased,
     };
   })()`);

@@ -1,4 +1,4 @@
-// Several clients of one origin: on one page, and on pages that want different things of the engine they share.
+// Several clients of one origin, on one page and on pages that want different things of the engine that they share.
 import assert from "node:assert/strict";
 import { browser, open, signaling, site } from "../support/harness.mjs";
 import { test } from "../support/tests.mjs";
@@ -86,7 +86,7 @@ test("a page that pays and one that does not share an engine, whichever came fir
     }
     assert.match(await pages.paying.run("client.payee"), /^0x[0-9a-f]{40}$/, first);
     assert.equal(await pages[first].run("client.stats().then(({ isHost }) => isHost)"), true, first);
-    // Both have what they added, in one engine.
+    // Both pages have the titles that they added, in one engine.
     for (const page of Object.values(pages)) {
       assert.equal(await page.run("torrent.stats().then(({ state }) => state)"), "seeding", first);
       assert.deepEqual(await read(page), Array(8).fill(1000), first);
@@ -101,7 +101,7 @@ test("a page that pays and one that does not share an engine, whichever came fir
           "this one is set to the vault 0x(66){20} on chain 31337: close that page",
       ),
     );
-    // When the page whose engine it is goes, the others go on: also where the one that pays comes last.
+    // The page with the engine goes, and the others go on. That holds too where the paying page comes last.
     await third.close();
     await pages[first].close();
     const left = pages[first === "free" ? "paying" : "free"];

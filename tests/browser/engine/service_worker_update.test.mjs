@@ -11,7 +11,7 @@ const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 const OURS = readFileSync(distFile("sw.js"), "utf8");
 const UNLIKE = /are of different versions of Piecework: close the site's other tabs and reload the page/;
 
-/** A site whose service worker is what `serve` was given last. It tells its number to who asks. */
+/** A site that serves the service worker which `serve` got last. The worker tells its number to a page that asks. */
 async function changing() {
   const file = join(folder("sw"), "sw.js");
   const serve = (number, script = OURS) =>
@@ -24,7 +24,7 @@ async function changing() {
   return { url: await site({ mounts: { "/piecework-sw.js": file } }), serve };
 }
 
-/** As it is in the tests' future: messages of another version. */
+/** A service worker with messages of another version, as later ones may have. */
 function unlike() {
   const script = OURS.replaceAll(/version:1\b/g, "version:2").replaceAll(/version!==1\b/g, "version!==2");
   assert.notEqual(script, OURS);
@@ -58,7 +58,7 @@ test("a film plays on while new service workers take over, by an update or anoth
   await page.run(`add("${torrent}", { onDemand: true })`);
   await page.run("play()");
   await page.run("playedPast(1)");
-  // Somebody is in the middle of an answer: the service worker that gives it stays for that long.
+  // A reader is in the middle of an answer: the service worker that gives it stays for that long.
   const from = 20 * MIB;
   await page.run(`(async () => {
     const answer = await fetch(await torrent.files[0].url(), { headers: { Range: "bytes=${from}-${from + MIB - 1}" } });
@@ -125,19 +125,19 @@ test("a page under another version's service worker says so, to readers too, and
   );
   const said = await page.run("said");
   assert.ok(said.length > 0 && said.every((text) => UNLIKE.test(text)), said.join());
-  // What needs no service worker works.
+  // Reads that need no service worker work.
   assert.equal(
     await page.run("torrent.files[0].stream().getReader().read().then(({ value }) => value.length > 0)"),
     true,
   );
 
-  // Nobody has told a tab that opens now where the engine is: it says why.
+  // Nobody has told a tab that opens now where the engine is. It reports why it cannot go on.
   const second = await open(context, url);
   await second.run("start({})");
   await second.run(`new Promise((resolve) => client.on("warning", resolve)).then(() => true)`);
   assert.match((await second.run("said"))[0], UNLIKE);
 
-  // The site is whole again: a page that comes finds the old service worker, and does not leave it so.
+  // The site is whole again. A new page finds the old service worker, and replaces it.
   await second.close();
   await page.close();
   serve(3);

@@ -1,4 +1,4 @@
-// Engines that do not start: whatever was asked of them is refused, and says why.
+// Engines that do not start: every request to them is refused with the reason.
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import { test } from "../support/tests.mjs";
 
 const HASH = "ab".repeat(20);
 
-/** A file of these bytes, to be served instead of one of the package's. */
+/** A file with these bytes, which the site serves instead of one of the package's. */
 function instead(name, bytes) {
   const file = join(folder("instead"), name);
   writeFileSync(file, bytes);
@@ -25,7 +25,7 @@ function otherBuild() {
   return wasm;
 }
 
-/** The package's worker, where the engine's start runs into an error that nobody awaits, and never ends. */
+/** The package's worker, in which the engine's start meets an error that nobody awaits, and never ends. */
 const SILENT = `StorageManager.prototype.getDirectory = () =>
   (void Promise.reject(new TypeError("a.b is not a function")), new Promise(() => {}));`;
 
@@ -80,7 +80,7 @@ for (const [what, mounts, reason] of CASES) {
       const answers = await page.run(asked);
       for (const answer of answers) assert.match(answer, reason);
     }
-    // Nobody waits for the engine to say goodbye either.
+    // Nobody waits for the engine to say goodbye, either.
     await page.run("client.destroy()");
   });
 }

@@ -1,4 +1,5 @@
-// A real trap in the engine: its module may grow to a limit, and is given more than that. Rust ends then with `unreachable`.
+// A real trap in the engine. Its module may grow to a limit, and gets more bytes than that. Rust then ends with
+// `unreachable`.
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,16 +10,19 @@ import { add, deposit, look, settled, viewer } from "../support/paid/viewer.mjs"
 import { RemoteWallet } from "../support/paid/wallet.mjs";
 import { test } from "../support/tests.mjs";
 
-/** More than an interruption may cost comes before it. */
+/** More bytes come before the interruption than it may cost. */
 const LENGTH = 16 * MIB - 3 * BLOCK;
 const ENOUGH = (2 * AT_RISK) / PIECE;
-/** Pages of 64 KiB that the engine may grow by: enough for the downloads here. */
+/** The pages of 64 KiB that the engine may grow by: enough for the downloads here. */
 const ROOM = 256;
-/** More than that, in one message. */
+/** More than that room, in one message. */
 const TOO_MUCH = `client.add(new Uint8Array(${30 * MIB})).then(() => "it was taken", (error) => error.message)`;
 const STOPPED = /^The engine stopped \(.*unreachable.*\); a new one starts from what is stored\.$/;
 
-/** The module with an upper limit on its memory (the memory section of the binary format has one memory, without one). */
+/**
+ * The module with an upper limit on its memory (the memory section of the binary format has one memory, without a
+ * limit).
+ */
 function limited(module) {
   const number = (at) => {
     let [value, shift] = [0, 0];
@@ -81,7 +85,7 @@ test("after a trap in a paid download a new engine keeps the stored pieces, and 
   assert.equal(said.length, 1, said.join("\n"));
   assert.match(said[0], STOPPED);
   assert.equal(await page.run("workers.length"), 2);
-  // What it could not bear was asked of the next one, which says what it is.
+  // The next engine got the request that trapped the first one, and named its fault.
   assert.match(answer, /torrent/i);
 
   await page.run("done()");
@@ -102,7 +106,7 @@ test("after a trap in a paid download a new engine keeps the stored pieces, and 
     end.spent >= UNIT_FINE * BigInt(LENGTH / BLOCK - forgiven(LENGTH)),
     `spent ${end.spent} for ${LENGTH} bytes`,
   );
-  // Links on their way when the engine ended are lost to the seller where they were the last of their range.
+  // The seller loses links that were on their way when the engine ended, where they were the last of their range.
   assert.ok(
     end.earned <= end.spent && end.spent - end.earned <= UNIT_FINE * BigInt(LOST_LINKS),
     `earned ${end.earned} of ${end.spent}`,

@@ -16,7 +16,7 @@ test("an unusable tracker from any source is named at the first visit, and so is
     const page = await open(context, url);
     await page.run(`start(${JSON.stringify(options)})`);
     await page.run(`client.add("${source}", ${JSON.stringify(added)}).then(() => true)`);
-    // What is said before the add is answered has come by then.
+    // Warnings from before the answer to the add have come by then.
     const said = await page.run("said");
     for (const name of names)
       assert.ok(

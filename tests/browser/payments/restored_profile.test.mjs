@@ -24,11 +24,14 @@ const inDatabase = (change) => `(async () => {
   database.close();
   return JSON.stringify(asked.result);
 })()`;
-/** Puts it back to before the deposit: the keys and the wallet are there, the promises, this start and what the journal had are not. */
+/**
+ * Puts the database back to its state before the deposit. The keys and the wallet are there. The promises, the number
+ * of this start and the journal's records are not.
+ */
 const restore = inDatabase(
   `(records.delete(IDBKeyRange.bound("pay/", "pay0")), keys.delete("generation"), keys.put(2 ** 40, "journal"))`,
 );
-/** And to before the wallet was connected. */
+/** Puts it back to its state before the wallet was connected, too. */
 const forgetOwner = inDatabase(`keys.delete(IDBKeyRange.bound("owner ", "owner!"))`);
 
 test("a profile that is put back to before its deposit promises nothing from it, in this visit or later", async () => {
@@ -56,7 +59,7 @@ test("a profile that is put back to before its deposit promises nothing from it,
     assert.deepEqual([vouchersSigned, lack], [0, "held"], `${visit} visit`);
   }
 
-  // The next deposit goes to another account, also where this one is not known to be the wallet's.
+  // The next deposit goes to another account, also where this account is not known to be the wallet's.
   await page.run(forgetOwner);
   await reload(page, options);
   await deposit(page, "2");

@@ -29,7 +29,7 @@ test("a wallet that refuses gives a clear error, and nothing is sent or paid", a
   assert.equal(await scene.chain.balanceOf(scene.payer), FUNDS);
   assert.deepEqual(await scene.chain.events(), []);
 
-  // Without a deposit the page hears what is asked, and gets nothing.
+  // Without a deposit the page hears the price, and gets nothing.
   await add(page, title);
   assert.ok(Number(await needed) >= 9_999_999, "the price the seller asks is named");
   const now = await look(page);

@@ -1,18 +1,19 @@
-// What `<piecework-player>` loads, stops and uploads: the element alone, in a page under the strict policy, with real peers.
+// The things that `<piecework-player>` loads, stops and uploads: the element alone, in a page under the strict policy,
+// with real peers.
 import assert from "node:assert/strict";
 import { browser, open, signaling, site } from "../support/harness.mjs";
 import { test } from "../support/tests.mjs";
 
 const MIB = 1 << 20;
 
-/** Waits in the page until an expression holds; what it throws ends the wait. */
+/** Waits in the page until an expression holds. An error in it ends the wait. */
 const until = (page, expression) =>
   page.run(`new Promise((resolve, reject) => {
     const look = async () => ((await (${expression})) ? resolve(true) : setTimeout(() => look().catch(reject), 20));
     look().catch(reject);
   })`);
 
-/** A page that seeds such titles; answers with their magnet links. What is one file is called like it. */
+/** A page that seeds such titles. Answers their magnet links. A title of one file has the file's name. */
 async function seeding(url, tracker, titles, options = {}) {
   const page = await open((await browser()).context, url);
   await page.run(`start(${JSON.stringify({ trackers: [tracker], ...options })})`);
@@ -111,7 +112,7 @@ test("of several quick changes the last one plays, and nothing of the others run
     [1, 0, 1],
     [2, 1, 2],
   ]) {
-    // Some of them in one turn, some while the one before is looked for.
+    // Some changes come in one turn, and some while the element looks for the title before.
     await page.run(`(async () => {
       for (const [i, src] of ${JSON.stringify(order.map((at) => links[at]))}.entries()) {
         player.setAttribute("src", src);
@@ -144,7 +145,7 @@ test("a title that is left in mid-download is fetched no further, unless another
   await until(seeder, "client.torrents[0].stats().then(({ peers }) => peers.length === 0)");
   assert.ok((await sent()) < 12 * MIB, "it was left in the middle");
 
-  // A client of the page's own uses it, too; then the element goes, and the page's use stays.
+  // A client of the page's own uses the title, too. Then the element goes, and the page's use stays.
   await page.run("player.remove()");
   await page.run(
     `import("/dist/piecework.js").then(({ Client }) => void (window.own = new Client({ trackers: ["${tracker}"] })))`,
@@ -175,7 +176,7 @@ test("nothing is uploaded before the visitor presses play; the notice and its sw
   assert.match(await page.run(`part("label")`), /Watching also uploads to other viewers, from when you press play/);
   assert.equal(await page.run("player.client.uploading"), false);
   await seeder.close();
-  // Who asks for the title finds nobody but that page, which has all of it and gives nothing.
+  // A visitor who asks for the title finds only that page, which has all of it and gives nothing.
   const other = await viewing(url);
   await make(other, { src, trackers: tracker, "upload-agreed": "" });
   assert.equal(await other.run("player.client.uploading"), true);
@@ -191,7 +192,7 @@ test("nothing is uploaded before the visitor presses play; the notice and its sw
   await page.run(`player.shadowRoot.querySelector("input").click()`);
   await until(page, "!player.client.uploading");
 
-  // Where it plays by itself, nobody has pressed anything: the switch is off until somebody sets it.
+  // Where it plays by itself, nobody has pressed play: the switch is off until the visitor sets it.
   const self = await viewing(url);
   await make(self, { src, trackers: tracker, autoplay: "" });
   await until(self, "player.video.readyState >= HTMLMediaElement.HAVE_METADATA");

@@ -1,5 +1,6 @@
-// Stands in for the package `piecework` when the page's views are tested: the same public surface, with a swarm, a wallet and a chain
-// that the test moves by hand. `?scene=` says how it begins; `window.fake` is the handle. Amounts are read and written by the package.
+// Stands in for the package `piecework` in tests of the page's views. It has the same public surface, with a swarm, a
+// wallet and a chain that the test moves by hand. `?scene=` names its first state, and `window.fake` is the handle. The
+// package reads and writes the amounts.
 export { FINE_BITS, bondFor, formatAmount, parseAmount, parseTypedAmount } from "./real_piecework.js";
 
 const UNITS = 1_000_000n;

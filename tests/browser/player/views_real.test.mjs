@@ -1,4 +1,5 @@
-// The page with every real part under it: the package, the engine, a signaling server and other peers, under the strict policy.
+// The page with every real part under it: the package, the engine, a signaling server and other peers. The strict
+// policy is around it.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -28,7 +29,7 @@ async function visit(tracker, { ignore = null } = {}) {
   return page;
 }
 
-/** What the page's service worker gives out as the file that plays. */
+/** The digest of the bytes that the page's service worker gives out for the file that plays. */
 function fileHeld(page) {
   return page.evaluate(async () => {
     const bytes = await (await fetch(document.querySelector("#video").currentSrc)).arrayBuffer();
@@ -95,7 +96,7 @@ test("a dropped file goes up only after its button, and its link brings it whole
   assert.equal(await fileHeld(taker), sha256(content));
   await giver.waitForFunction((length) => globalThis.pieceworkPlayer.app.title.look.uploaded >= length, content.length);
 
-  // Saved where the visitor says: a file of the browser's own storage stands for the disk.
+  // The film is saved where the visitor chooses: a file of the browser's own storage stands for the disk.
   await taker.evaluate(() => {
     window.showSaveFilePicker = async ({ suggestedName }) =>
       (await navigator.storage.getDirectory()).getFileHandle(`saved-${suggestedName.length}`, { create: true });

@@ -92,7 +92,7 @@ test("a page stores files with hostile names under names of its own, and shows t
   assert.deepEqual([page.errors, await page.run("violations"), await page.run("said")], [[], [], []]);
 });
 
-/** A page with eyes: requests, violations of the policy, elements that no script of ours makes. */
+/** A page that notes requests, violations of the policy, and elements that no script of ours makes. */
 async function watched(url, prepare) {
   const started = await launch(await browserPath());
   ending(() => started.close());
@@ -158,7 +158,7 @@ test("the page's views show hostile names of link and torrent as text, and save 
     };
   });
   await page.waitForFunction(() => document.body.dataset.view === "open");
-  // Its name by the link alone: nobody has the torrent.
+  // The link alone gives the name: nobody has the torrent.
   const name = `\u202e<img src=/pwned onerror=pwned=1><a href="javascript:pwned=1">x`;
   await page.fill("#magnet", `magnet:?xt=urn:btih:${"ab".repeat(20)}&dn=${encodeURIComponent(name)}`);
   await page.keyboard.press("Enter");
@@ -183,7 +183,7 @@ test("the page's views show hostile names of link and torrent as text, and save 
     shown.every((text) => !/[<>"\u202e\0]/.test(text) && text.length <= 200),
     shown.join("\n"),
   );
-  // Every name that goes out to the visitor's disk.
+  // Every name that leaves for the visitor's disk.
   const saves = page.locator("#files button", { hasText: "Save" });
   for (let at = 0; at < files.length - 1; at++) {
     await saves.nth(at).click();

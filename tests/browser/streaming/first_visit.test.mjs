@@ -1,11 +1,14 @@
-// What a first visit fetches while it waits for the service worker.
+// The pieces that a first visit fetches while it waits for the service worker.
 import assert from "node:assert/strict";
 import { browser, open, signaling, site } from "../support/harness.mjs";
 import { test } from "../support/tests.mjs";
 
 const MIB = 1 << 20;
 
-/** Takes a torrent up and asks for its URL while the service worker is held up; then lets a peer come. Which pieces came first. */
+/**
+ * Takes a torrent up and asks for its URL while the service worker is held up, and then lets a peer come. Answers the
+ * pieces that came first.
+ */
 async function fetched(options, count) {
   const [url, tracker] = [await site(), await signaling()];
   const a = await browser();

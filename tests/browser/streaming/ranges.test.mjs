@@ -70,7 +70,7 @@ test("a header that is not one valid range of bytes is ignored, and no range lie
   assert.deepEqual(await asked("empty.txt", {}), [200, null, 0]);
   assert.deepEqual(await asked("ten.txt", { range: "bytes=0-1" }, "HEAD"), [200, null, 0]);
 
-  // A part of what the asker has the rest of, or all.
+  // With If-Range the reader gets the part if it has the rest of the same file, or else everything.
   const tag = await page.run(`tag("ten.txt")`);
   assert.match(tag, /^"[^"]+"$/);
   assert.notEqual(tag, await page.run(`tag("long.bin")`));
@@ -90,7 +90,7 @@ test("a file that cannot be read says why", async () => {
   await page.run("start({})");
   await page.run(`seed(${8 * MIB}, 5)`);
   await page.run("done()");
-  // As many as may read at once, each in the middle of the file.
+  // As many readers as may read at once, each in the middle of the file.
   await page.run(
     "window.readers = Array.from({ length: 64 }, () => torrent.files[0].stream().getReader()), " +
       "Promise.all(readers.map((reader) => reader.read())).then(() => true)",

@@ -1,4 +1,4 @@
-// What the play-through found: lines for people, checks that all must hold, and the same as JSON.
+// The findings of the play-through: lines for people, checks that all must hold, and the same as JSON.
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 
@@ -38,7 +38,7 @@ export class Report {
     }
   }
 
-  /** Writes the JSON and says how it ended. */
+  /** Writes the JSON and prints the result. */
   async finish(path) {
     const failed = this.checks.filter((check) => !check.holds);
     const json = { passed: failed.length === 0, checks: this.checks, ...this.facts };

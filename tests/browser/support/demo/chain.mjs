@@ -1,4 +1,4 @@
-// What the chain says, by plain JSON-RPC; ethers only reads its logs.
+// The chain's state by plain JSON-RPC; ethers only reads its logs.
 import { AbiCoder, Interface, getAddress } from "ethers";
 
 const VAULT = new Interface([

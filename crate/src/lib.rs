@@ -4,25 +4,24 @@
 //!
 //! An edge owns one [`client::Client`] and every real resource: clock, sockets, files, keys, chain.
 //!
-//! [`client::Client`] sorts its methods, says in which order they are called, and has the shortest loop as an example.
+//! [`client::Client`] sorts its methods, gives the order of their calls, and has the shortest loop as an example.
 //! `crate/examples/two_peers` is a whole edge in memory.
 //!
-//! 1. Something happens: the edge reads its clock once and calls
-//!    [`client::Client::handle_input`] with an [`client::Input`].
-//! 2. The edge calls [`client::Client::poll_output`] until it answers
-//!    [`client::Output::Timeout`], carrying out each [`client::Output`] on the way.
-//! 3. The edge waits for the next event or for that time, whichever is first, and starts over;
-//!    when the time came it passes [`client::Input::Tick`].
+//! 1. Something happens: the edge reads its clock once and calls [`client::Client::handle_input`] with an
+//!    [`client::Input`].
+//! 2. The edge calls [`client::Client::poll_output`] until it answers [`client::Output::Timeout`], and carries out each
+//!    [`client::Output`] on the way.
+//! 3. The edge waits for the next event or for that time, whichever is first, and starts over. When the time came it
+//!    passes [`client::Input::Tick`].
 //!
-//! An output that asks for work (storage, hashing, signing, a chain read) carries an
-//! [`types::EffectId`]; its result comes back as an input with the same id, at any later time and in
-//! any order. The core never reads a clock, never draws entropy of its own and never blocks, so a
-//! whole swarm runs in one test process on a virtual clock.
+//! An output that asks for work (storage, hashing, signing, a chain read) carries an [`types::EffectId`]. Its result
+//! comes back as an input with the same id, at any later time and in any order. The core never reads a clock, never
+//! draws entropy of its own and never blocks, so a whole swarm runs in one test process on a virtual clock.
 //!
 //! # What is public
 //!
-//! An edge needs [`client`], with [`io`] and [`types`]; [`metainfo`] for torrents and links; and, as far as it wants to,
-//! [`journal`] for its records and [`vault`] for calls of the chain. The rest is the core's own, and public to tests alone.
+//! An edge needs [`client`] with [`io`] and [`types`], and [`metainfo`] for torrents and links. It may use [`journal`]
+//! for its records and [`vault`] for calls of the chain. The rest is the core's own, and public to tests alone.
 //!
 //! # The map
 //!

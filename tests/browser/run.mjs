@@ -11,7 +11,10 @@ const root = dirname(fileURLToPath(import.meta.url));
 const ENDING = ".test.mjs";
 /** Files that run at once. A test waits for the other side of a connection for most of its time. */
 const AT_ONCE = 3;
-/** Begun before the others: one of its tests waits for 70 seconds, and nothing would run beside it at the end. */
+/**
+ * This file begins before the others: one of its tests waits for 70 seconds, and nothing would run beside it at the
+ * end.
+ */
 const FIRST = join(root, `streaming/video${ENDING}`);
 
 /** The files that these words choose, each by its whole path. */
@@ -40,7 +43,9 @@ function fail(name, why) {
 
 const scratch = mkdtempSync(join(tmpdir(), "piecework-tests-"));
 process.on("exit", () => rmSync(scratch, { recursive: true, force: true }));
-/** What tests.mjs tells of each test as it happens: node:test says nothing of those that a process takes with it. */
+/**
+ * The notes of tests.mjs on each test as it runs. node:test reports nothing of the tests that end with their process.
+ */
 const journal = join(scratch, "journal");
 writeFileSync(journal, "");
 process.env.PIECEWORK_TEST_JOURNAL = journal;
@@ -56,7 +61,7 @@ for await (const { type, data } of stream) {
   if (type !== "test:pass" && type !== "test:fail") continue;
   const { name, details } = data;
   const why = details.error?.cause?.stack ?? details.error?.cause ?? "it declares no test";
-  // A file comes as a test of its own, by its path, when it does not start, ends badly, or declares none.
+  // node:test reports a file as a test of its own, by its path, if it does not start, ends badly, or declares none.
   if (isAbsolute(name)) filesFailed.push({ name, why });
   else {
     reported.add(name);
@@ -65,7 +70,7 @@ for await (const { type, data } of stream) {
   }
 }
 
-/** What became of the tests that nobody reported, by their names: the last that was noted of each. */
+/** The last note of each test that nobody reported, by the test's name. */
 const lost = new Map();
 for (const line of readFileSync(journal, "utf8").split("\n")) {
   const note = line && JSON.parse(line);
@@ -81,7 +86,7 @@ for (const [name, note] of lost) {
   if (note.what === "passed") pass(name);
   else fail(name, REASONS[note.what](note));
 }
-/** Files whose end is told by their tests already. */
+/** Files whose end shows in their tests already. */
 const told = new Set([...lost.values()].filter(({ what }) => what !== "passed").map(({ path }) => path));
 for (const { name, why } of filesFailed) if (!told.has(name)) fail(name, why);
 

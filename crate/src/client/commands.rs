@@ -1,4 +1,4 @@
-//! What the page or the operator wants.
+//! The commands of the page or the operator.
 
 use super::{Client, MAX_TORRENTS};
 use crate::io::{
@@ -9,10 +9,10 @@ use crate::metainfo::{MagnetLink, Metainfo};
 use crate::torrent::Torrent;
 use crate::types::InfoHash;
 
-/// Streams of one client.
+/// Streams that one client has at most.
 const MAX_STREAMS: usize = 256;
 
-/// A torrent as it is to be taken up.
+/// A torrent as the client takes it up.
 #[derive(Debug)]
 pub(super) struct Found {
     info_hash: InfoHash,
@@ -112,7 +112,7 @@ impl Client {
 
     fn add(&mut self, tag: u64, source: Source, options: AddOptions) {
         let found = self.find(source, options).and_then(|found| {
-            // What it holds is put on record first; then it is taken up as from an earlier run.
+            // The torrent's data is put on record first. Then the client takes it up as from an earlier run.
             if self.leaving.contains(&found.info_hash) {
                 return self.let_return(tag, found).map(|()| None);
             }
@@ -136,7 +136,7 @@ impl Client {
         Ok(())
     }
 
-    /// The torrent that was to return is removed again: nobody waits for it any longer.
+    /// The torrent that was to return is removed again. Nobody waits for it any longer.
     fn stop_returning(&mut self, info_hash: InfoHash) {
         for (tag, _) in self.take_returning(info_hash) {
             self.out.event(Event::Added {
@@ -170,7 +170,7 @@ impl Client {
         }
     }
 
-    /// Reads what names a torrent.
+    /// Reads a source, which names a torrent.
     fn find(&self, source: Source, options: AddOptions) -> Result<Found, AddError> {
         let bare = match &source {
             Source::Magnet(text) => bare_info_hash(text),
@@ -203,7 +203,7 @@ impl Client {
                 let trackers: Vec<Vec<String>> =
                     link.trackers.into_iter().map(|t| vec![t]).collect();
                 let meta = self.stored_info(info_hash, &trackers);
-                // With a tracker the hash is enough to find it.
+                // With a tracker the hash is enough to find the torrent.
                 let is_findable = [&options.trackers, &self.config.trackers]
                     .iter()
                     .any(|urls| !urls.is_empty());
@@ -265,13 +265,14 @@ impl Client {
         if delete_data || !self.torrents.contains_key(&info_hash) {
             return self.drop_torrent(info_hash, delete_data);
         }
-        // What arrived goes on record first.
+        // The bytes that arrived go on record first.
         self.with_torrent(info_hash, |torrent, ctx| torrent.pause(ctx));
         self.stop_announcing(info_hash);
         self.leaving.insert(info_hash);
     }
 
-    /// Torrents that are to go and have lost nothing by it, or cannot write, go. Whether one came back.
+    /// Drops leaving torrents of which nothing would be lost, and those that cannot write. Answers whether one came
+    /// back.
     pub(super) fn finish_leaving(&mut self) -> bool {
         let mut returned = false;
         for info_hash in self.leaving.clone() {
@@ -285,7 +286,7 @@ impl Client {
                     returned = true;
                 }
             } else if !torrent.is_recording() && torrent.make_durable_soon() {
-                // A piece was written since it was asked for.
+                // A piece was written since the last request to make the torrent durable.
                 self.touched.insert(info_hash);
             }
         }

@@ -1,9 +1,9 @@
-//! Many torrents behind one door: the only thing an edge drives.
+//! Many torrents and the things that they share: the only thing that an edge drives.
 //!
-//! A [`Client`] owns what its torrents share: connections and upload slots, rate limits, trackers, the
-//! payment account and its serials, and the routing of a new channel to its torrent. It never reads a
-//! clock and never blocks. One input is handled whole: dispatched, then payments, then every torrent it
-//! touched goes on, then what those caused, until nothing more follows from it.
+//! A [`Client`] owns the things that its torrents share: connections and upload slots, rate limits, trackers, the
+//! payment account and its serials, and the routes of new channels to their torrents. It never reads a clock and never
+//! blocks. It handles one input whole: it dispatches the input, then pays, then lets every touched torrent go on, and
+//! repeats this until nothing more follows.
 
 mod commands;
 pub mod edge;
@@ -26,18 +26,19 @@ use crate::time::{Duration, Timestamp};
 use crate::torrent::{Closed, Context, EffectOwner, Money, Outbox, Quota, Torrent};
 use crate::types::{ConnectionId, InfoHash, PeerId, StreamId};
 
-/// This peer's ids begin so (BEP 20, Azureus style): client `PW`, version 0.1.0.
+/// The beginning of this peer's ids (BEP 20, Azureus style): client `PW`, version 0.1.0.
 const THIS_CLIENT: PeerId = PeerId(*b"-PW0100-............");
-/// Torrents of one client.
+/// Torrents that one client has at most.
 pub const MAX_TORRENTS: usize = 512;
-/// Peers remembered as senders of corrupt data; beyond that, any of them is forgotten.
+/// Peers that the client remembers as senders of corrupt data. Beyond that it forgets any of them.
 const MAX_BANNED: usize = 4096;
-/// Peers of no use are looked for this often.
+/// The client looks this often for peers of no use.
 const ROOM_INTERVAL: Duration = Duration::from_secs(30);
-/// Rounds of "what follows from it" for one input; more would be a loop, and goes on with the next input.
+/// Rounds of consequences that the client handles for one input. More would be a loop; the rest waits for the next
+/// input.
 const MAX_ROUNDS: usize = 32;
 
-/// Where a connection belongs.
+/// The torrent that a connection belongs to, and its state.
 #[derive(Debug, Clone, Copy)]
 struct Route {
     info_hash: InfoHash,
@@ -48,33 +49,34 @@ struct Route {
 ///
 /// A client does nothing by itself. Its methods are of four kinds.
 ///
-/// **Commands** are what the page or the operator wants. A [`Command`] is an input like any other; where it has an
-/// answer, that is an [`Event`]. Three methods are commands of an edge that writes a torrent's files itself, before it
-/// adds the torrent:
+/// **Commands** are the wishes of the page or the operator. A [`Command`] is an input like any other, and its answer,
+/// if it has one, is an [`Event`]. Three methods are commands of an edge that writes a torrent's files itself, before
+/// it adds the torrent:
 /// - [`Client::reserve_storage`] sets room aside, or answers why there is none.
-/// - [`Client::doubt_stored`] takes back what the records say of those files.
+/// - [`Client::doubt_stored`] takes back the word of the records on those files.
 /// - [`Client::release_storage`] gives the room back when the files were not written after all.
 ///
-/// **Inputs** tell what happened: the time came, a channel brought bytes, an effect ended.
+/// **Inputs** report events: the time came, a channel brought bytes, an effect ended.
 /// - [`Client::handle_input`] takes every [`Input`].
 ///
-/// **Outputs** tell the edge what to do, and when to come back.
+/// **Outputs** tell the edge its next work, and the time at which to come back.
 /// - [`Client::poll_output`] answers the next [`Output`].
 ///
-/// **Queries** answer how things stand, and change nothing. They may be called whenever no other method runs.
+/// **Queries** answer the current state, and change nothing. They may be called whenever no other method runs.
 /// - [`Client::snapshot`] and [`Client::torrent`] are for a page to show, and [`Client::limits`] for its settings.
-/// - [`Client::is_whole`] and [`Client::is_durable`] say what is stored of the torrents that are taken up.
-/// - [`Client::stored_torrents`] and [`Client::stored_info_bytes`] say what the records hold, also of earlier runs.
+/// - [`Client::is_whole`] and [`Client::is_durable`] answer whether the torrents that are taken up are stored.
+/// - [`Client::stored_torrents`] and [`Client::stored_info_bytes`] answer the content of the records, also of earlier
+///   runs.
 /// - [`Client::held_account`] names the account to which no deposit must go.
-/// - [`Client::load`] counts what strangers make the client hold.
+/// - [`Client::load`] counts the things that strangers make the client hold.
 ///
 /// # The order of calls
 ///
 /// 1. [`Client::new`] with the records of earlier runs. Outputs may wait already: go on with step 3.
 /// 2. [`Client::handle_input`] with one input and the time at which the edge took it. [`Client::doubt_stored`] counts
 ///    as an input.
-/// 3. [`Client::poll_output`] until it answers [`Output::Timeout`]. The edge begins each output in this order, and waits
-///    for none of them: an effect's result is a later input.
+/// 3. [`Client::poll_output`] until it answers [`Output::Timeout`]. The edge begins each output in this order, and
+///    waits for none of them: an effect's result is a later input.
 /// 4. The edge waits for the next event or for the time of the timeout. Then it goes on with step 2, with
 ///    [`Input::Tick`] if the time came.
 /// 5. [`Command::Shutdown`] begins the end. The steps go on until [`Event::ShutDown`], and then the client is dropped.
@@ -85,8 +87,8 @@ struct Route {
 ///
 /// # Example
 ///
-/// The shortest loop: one input, and what follows from it. `crate/examples/two_peers` is a whole edge in memory, and
-/// [`edge`] has this loop for edges that want it ready-made.
+/// The shortest loop: one input, and its outputs. `crate/examples/two_peers` is a whole edge in memory, and [`edge`]
+/// has this loop for edges that want it ready-made.
 ///
 /// ```
 /// use piecework::client::{Client, Config, Input, Output};
@@ -113,16 +115,16 @@ pub struct Client {
     rng: ChaCha20Rng,
     out: Outbox,
     torrents: Map<InfoHash, Torrent>,
-    /// Torrents that go as soon as what they hold is durable.
+    /// Torrents that go as soon as their data is durable.
     leaving: Set<InfoHash>,
-    /// Torrents that leave and were added again meanwhile, with the tags of those commands.
+    /// Leaving torrents that were added again meanwhile, with the tags of those commands.
     returning: Vec<(u64, commands::Found)>,
     order: Vec<InfoHash>,
     money: Money,
     account: payments::Account,
     redemptions: payments::Redemptions,
     signaling: Signaling,
-    /// Torrents that announce, and to whom.
+    /// Torrents that announce themselves.
     announced: Set<InfoHash>,
     told: Map<InfoHash, trackers::AnnouncedState>,
     tracker_status: Map<crate::types::TrackerId, TrackerSnapshot>,
@@ -139,22 +141,22 @@ pub struct Client {
     closed: Vec<Closed>,
     /// Torrents that the current input touched.
     touched: Set<InfoHash>,
-    /// When each torrent is due, as it was told after its last change. None where it changed since.
+    /// The time at which each torrent is due. A torrent that changed since it answered that has no entry.
     due: Map<InfoHash, Timestamp>,
-    /// How often a torrent went on.
+    /// The number of times that a torrent went on.
     pumps: u64,
-    /// When a full house is looked at next.
+    /// The time at which the client next makes room in full torrents.
     room_at: Timestamp,
     shutdown_by: Option<Timestamp>,
     shut_down: bool,
 }
 
 impl Client {
-    /// A client that resumes from `records` (all that [`Effect::PutRecords`] ever put and did not delete).
+    /// A client that resumes from `records`: all that [`Effect::PutRecords`] ever put and did not delete.
     ///
-    /// `seed` is fresh entropy from the edge's cryptographic source; it is never used twice. The client has no torrent
-    /// yet: each comes by [`Command::Add`], also one of an earlier run. Call [`Client::poll_output`] until
-    /// [`Output::Timeout`] afterwards.
+    /// `seed` is fresh entropy from the edge's cryptographic source; the edge never uses it twice. The client has no
+    /// torrent yet: each comes by [`Command::Add`], also one of an earlier run. The edge calls [`Client::poll_output`]
+    /// until [`Output::Timeout`] afterwards.
     pub fn new(
         config: Config,
         seed: [u8; 32],
@@ -213,14 +215,15 @@ impl Client {
         client
     }
 
-    /// The one way in: takes one input, and does all that follows from it. Call [`Client::poll_output`] until
-    /// [`Output::Timeout`] afterwards.
+    /// The one way in: takes one input and handles everything that follows from it. The edge calls
+    /// [`Client::poll_output`] until [`Output::Timeout`] afterwards.
     ///
     /// `now` is the edge's clock. A time before that of an earlier input counts as that one.
     pub fn handle_input(&mut self, now: Timestamp, input: Input) {
         self.now = self.now.max(now);
         match input {
-            // What waits for time alone (a cap, patience with a peer) looks again when it is due: see `on_time`.
+            // Torrents that wait for time alone (a cap, patience with a peer) look again when they are due: see
+            // `on_time`.
             Input::Tick => {}
             Input::Command(command) => self.command(command),
             Input::TrackerConnected { tracker } => {
@@ -265,20 +268,20 @@ impl Client {
         self.on_time();
         let urgent = self.torrents.values().any(Torrent::is_downloading);
         self.uplink.set_urgent(urgent);
-        // Room that one connection gave back may be what another one of another torrent waits for.
+        // The room that one connection gave back may be the room that another torrent's connection waits for.
         if self.uplink.take_waiting() {
             self.touched.extend(self.torrents.keys());
         }
         self.settle();
     }
 
-    /// The one way out: the next thing for the edge to do. Call it after each input until it answers
-    /// [`Output::Timeout`], which says when the client wants an [`Input::Tick`] at the latest.
+    /// The one way out: the next output for the edge. The edge calls it after each input until it answers
+    /// [`Output::Timeout`], which has the latest time at which the client wants an [`Input::Tick`].
     pub fn poll_output(&mut self) -> Output {
         let Some(output) = self.out.pop() else {
             return Output::Timeout(self.next_timeout());
         };
-        // A stream that ended is forgotten here; its reader need not close it.
+        // The client forgets a stream that ended. Its reader need not close it.
         if let Output::StreamData {
             stream, last: true, ..
         }
@@ -367,9 +370,9 @@ impl Client {
         }
     }
 
-    // ---- what follows
+    // ---- consequences
 
-    /// What the time alone brings.
+    /// Does the work that is due by now.
     fn on_time(&mut self) {
         self.signaling.tick(self.now);
         self.money.tick(self.now);
@@ -390,7 +393,7 @@ impl Client {
         }
     }
 
-    /// What starves looks for peers also under ids that it is connected to.
+    /// Starving torrents also look for peers under ids that they are connected to.
     fn note_starving(&mut self) {
         for (info_hash, torrent) in &self.torrents {
             let starving = torrent.is_starving(self.now);
@@ -398,7 +401,7 @@ impl Client {
         }
     }
 
-    /// Where no other peer would fit, idle ones give way.
+    /// Idle peers give way in torrents that no other peer would fit into.
     fn make_room(&mut self) {
         let limits = &self.config.limits;
         let full = self.open_connections() >= limits.max_connections;
@@ -553,7 +556,7 @@ impl Client {
         self.upload.is_capped() || self.download.is_capped()
     }
 
-    /// Asks every torrent that changed when it is due.
+    /// Asks every torrent that changed for the time at which it is due.
     fn note_due(&mut self) {
         let capped = self.is_capped();
         for (info_hash, torrent) in &self.torrents {

@@ -1,5 +1,5 @@
-//! The two payment machines in the client: made from the configuration, fed with effects and accounts,
-//! their actions carried out.
+//! The two payment machines in the client. The client makes them from the configuration, feeds them with effects and
+//! accounts, and carries out their actions.
 
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
@@ -20,29 +20,29 @@ use crate::time::{Duration, Timestamp};
 use crate::torrent::{EffectOwner, Money, MoneyAction};
 use crate::types::{ConnectionId, InfoHash, TokenUnits};
 
-/// Claims of one transaction (docs/protocol.md, "Redeeming").
+/// Claims that one transaction has at most (docs/protocol.md, "Redeeming").
 const MAX_CLAIMS: usize = crate::payment::voucher::MAX_CLAIMS;
-/// Batches handed out and not answered.
+/// Batches of claims that are handed out and not answered, at most.
 const MAX_REDEMPTIONS: usize = 16;
-/// Claims whose outcome nobody told after this are ready again: the page that took them is gone, and what it may have
-/// sent is past its deadline of an hour.
+/// Claims are ready again when nobody reported their outcome for this time. The page that took them is gone, and a
+/// redemption that it may have sent is past its deadline of an hour.
 const CLAIMS_RETURN: Duration = Duration::from_secs(3_900);
-/// An account that the chain does not know yet is asked for again so often: its deposit is on its way.
+/// The client asks this often for an account that the chain does not know yet: its deposit is on its way.
 const ACCOUNT_RETRY: Duration = Duration::from_secs(2);
-/// An account that is said to have changed, and shows nothing new, is asked for again after [`ACCOUNT_RETRY`] and ever
-/// longer up to this: the node may be behind.
+/// An announced change of the account may not show, because the node is behind. The client asks again after
+/// [`ACCOUNT_RETRY`], and after twice as long each time, up to this.
 const ACCOUNT_PATIENCE: Duration = Duration::from_secs(16);
 
-/// The account that pays, as far as it is known.
+/// The account that pays, as far as the client knows it.
 #[derive(Debug, Default)]
 pub(super) struct Account {
     owner_and_key: Option<(Address, Address)>,
     reading: bool,
-    /// What is being read is older than the last wish to know.
+    /// Whether the running read began before the last wish to know.
     outdated: bool,
-    /// As it was told the payer last.
+    /// The account as the payer was told last.
     told: Option<AccountInfo>,
-    /// It is said to have changed: how long to wait for that if it is not seen.
+    /// The time to wait for an announced change that does not show yet.
     wait: Option<Duration>,
     retry_at: Option<Timestamp>,
     warned: bool,
@@ -64,7 +64,7 @@ impl Account {
     }
 }
 
-/// Claims handed to the edge.
+/// The claims that the edge has.
 #[derive(Debug, Default)]
 pub(super) struct Redemptions {
     next_tag: u64,
@@ -162,7 +162,7 @@ impl Client {
         let Some((owner, session_key)) = self.account.owner_and_key else {
             return;
         };
-        // It may be another account's, or from before a deposit.
+        // The answer may be about another account, or from before a deposit.
         if core::mem::take(&mut self.account.outdated) {
             return self.read_account();
         }
@@ -216,7 +216,7 @@ impl Client {
         self.touched.extend(self.torrents.keys());
     }
 
-    /// The account is said to have changed.
+    /// Reads the account again, because somebody says that it has changed.
     pub(super) fn refresh_account(&mut self) {
         self.account.wait = Some(ACCOUNT_RETRY);
         self.read_account();
@@ -279,7 +279,7 @@ impl Client {
         let Some((_, ids)) = self.redemptions.out.remove(&tag) else {
             return;
         };
-        // What a mined transaction says nothing about may have become anything.
+        // A claim that a mined transaction does not mention may have any outcome.
         let unsaid = match outcome {
             RedeemOutcome::Failed { .. } => ClaimOutcome::Failed,
             RedeemOutcome::Mined { .. } | RedeemOutcome::Unknown { .. } => ClaimOutcome::Unknown,
@@ -312,13 +312,13 @@ impl Client {
         }
     }
 
-    /// The account on which nothing more is promised, because its records are behind; `None` if there is none. To be
-    /// asked before a page offers a deposit, which must not go to this account.
+    /// The account on which the buyer promises nothing more, because its records are behind; `None` if there is none.
+    /// An edge asks for it before a page offers a deposit, which must not go to this account.
     pub fn held_account(&self) -> Option<B256> {
         self.money.payer.as_ref()?.held_account()
     }
 
-    /// What is earned can still be redeemed.
+    /// Sells nothing more at this vault. The seller can still redeem its earnings.
     pub(super) fn stop_selling(&mut self) {
         if let Some(payee) = &mut self.money.payee {
             payee.close(self.now);
@@ -438,7 +438,7 @@ impl Client {
             PayEvent::Quoted { conn, .. } => self.touched.extend(self.torrent_of(conn)),
             PayEvent::Refused { conn, why } => {
                 self.money.note_why(conn, wording::refusal(why).to_owned());
-                // Its place may be another's.
+                // Another seller may take its place.
                 self.touched.extend(self.torrent_of(conn));
             }
             PayEvent::AccountReady { .. } => self.touched.extend(self.torrents.keys()),

@@ -1,4 +1,4 @@
-//! What a page may see of everything together.
+//! Views of the client for pages, edges and operators.
 
 use super::Client;
 use crate::io::{ClientSnapshot, Limits, LoadSnapshot, MoneySnapshot, TorrentSnapshot};
@@ -6,8 +6,8 @@ use crate::torrent::Torrent;
 use crate::types::InfoHash;
 
 impl Client {
-    /// All torrents, money and trackers at a glance, with rates as of the last input. For a page that shows them, as
-    /// often as it likes: each call counts anew.
+    /// All torrents, money and trackers at a glance, with rates as of the last input. A page may ask for it as often as
+    /// it likes; each call counts anew.
     pub fn snapshot(&self) -> ClientSnapshot {
         let mut snapshot = ClientSnapshot {
             torrents: self.order.clone(),
@@ -22,8 +22,8 @@ impl Client {
         snapshot
     }
 
-    /// The bounds that hold now: those of the last [`crate::io::Command::SetLimits`], or of the configuration. For an
-    /// edge that changes one of them and keeps the others.
+    /// The bounds that hold now: those of the last [`crate::io::Command::SetLimits`], or of the configuration. An edge
+    /// that changes one of them asks for it to keep the others.
     pub fn limits(&self) -> &Limits {
         &self.config.limits
     }
@@ -34,13 +34,14 @@ impl Client {
         Some(torrent.snapshot(self.now, &self.config, &self.money))
     }
 
-    /// Whether the records say of every torrent what is in its files, whatever stops. For an edge that ends: after
-    /// [`crate::io::Event::ShutDown`] it tells whether the shutdown was in time.
+    /// Whether the records name everything that is in the files of all torrents, whatever stops. An edge that ends asks
+    /// this after [`crate::io::Event::ShutDown`], to know whether the shutdown was in time.
     pub fn is_durable(&self) -> bool {
         self.torrents.values().all(Torrent::is_durable)
     }
 
-    /// What strangers make it hold at the moment. For tests and operators that hold it to its bounds.
+    /// The amounts that strangers make the client hold at the moment. Tests and operators hold it to its bounds with
+    /// them.
     pub fn load(&self) -> LoadSnapshot {
         let connections = self.open_connections();
         let mut load = LoadSnapshot {

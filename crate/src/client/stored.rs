@@ -1,4 +1,4 @@
-//! What is stored: torrents of earlier runs, and how much all of them may take.
+//! The stored torrents of earlier runs, and the room that all torrents may take.
 
 use bytes::Bytes;
 
@@ -9,8 +9,8 @@ use crate::torrent::{EffectOwner, Torrent, record_key, stored_link};
 use crate::types::{Durability, InfoHash};
 
 impl Client {
-    /// Torrents whose info dictionary is in the records, for [`crate::io::Source::Stored`]. To be asked after
-    /// [`Client::new`], by an edge that takes up the torrents of earlier runs, and at any time later.
+    /// The torrents whose info dictionary is in the records, for [`crate::io::Source::Stored`]. An edge that takes up
+    /// the torrents of earlier runs asks for them after [`Client::new`], or at any later time.
     pub fn stored_torrents(&self) -> Vec<InfoHash> {
         self.out
             .record_keys("torrent/")
@@ -19,15 +19,16 @@ impl Client {
             .collect()
     }
 
-    /// A torrent's info dictionary, if it is in the records: from when its metadata is complete until it is deleted. For
-    /// an edge that wants more of it than [`crate::io::StorageOp::Open`] says, such as names that are not UTF-8.
+    /// A torrent's info dictionary, if it is in the records. It is there from the time at which the metadata is
+    /// complete until the torrent is deleted. An edge asks for it if it wants more than [`crate::io::StorageOp::Open`]
+    /// has, such as names that are not UTF-8.
     pub fn stored_info_bytes(&self, info_hash: InfoHash) -> Option<&Bytes> {
         self.out.record(&record_key(info_hash, "info"))
     }
 
-    /// Sets aside storage for a torrent that the edge is about to write whole, before the core knows of it; else says
-    /// why it does not fit. To be called before the first byte is written. Taken up, the torrent keeps its share; if it
-    /// is not written after all, see [`Client::release_storage`].
+    /// Sets storage aside for a torrent that the edge is about to write whole, before the core knows of it. If it does
+    /// not fit, answers why. The edge calls this before it writes the first byte. When the client takes up the torrent,
+    /// the torrent keeps its share. If the edge does not write it after all, it calls [`Client::release_storage`].
     pub fn reserve_storage(&mut self, info_hash: InfoHash, bytes: u64) -> Result<(), String> {
         let room = self.quota.room_for(info_hash);
         if bytes > room && !self.torrents.get(&info_hash).is_some_and(Torrent::is_seed) {
@@ -37,30 +38,31 @@ impl Client {
         Ok(())
     }
 
-    /// Gives back what [`Client::reserve_storage`] set aside for a torrent that is not stored now. To be called when
-    /// writing failed or was called off, and the torrent is not added.
+    /// Gives back the storage that [`Client::reserve_storage`] set aside, unless the torrent is taken up. The edge
+    /// calls this when writing failed or was called off, and it does not add the torrent.
     pub fn release_storage(&mut self, info_hash: InfoHash) {
         if !self.torrents.contains_key(&info_hash) {
             self.quota.forget(info_hash);
         }
     }
 
-    /// Whether all of a torrent is verified and stored; `None` if it is not taken up. To be asked before an edge writes a
-    /// torrent's files itself: it must not write to one that is taken up.
+    /// Whether all of a torrent is verified and stored; `None` if it is not taken up. An edge asks this before it
+    /// writes a torrent's files itself: it must not write to a torrent that is taken up.
     pub fn is_whole(&self, info_hash: InfoHash) -> Option<bool> {
         self.torrents.get(&info_hash).map(Torrent::is_seed)
     }
 
-    /// The edge is about to write anew what an earlier run stored: none of it counts as verified before it is hashed
-    /// again. To be called before the first byte is written, for a torrent that is not taken up. Call
-    /// [`Client::poll_output`] until [`crate::io::Output::Timeout`] afterwards, because it puts a record.
+    /// The edge is about to write anew the files that an earlier run stored. None of their pieces counts as verified
+    /// before it is hashed again. The edge calls this before it writes the first byte, for a torrent that is not taken
+    /// up. It calls [`Client::poll_output`] until [`crate::io::Output::Timeout`] afterwards, because the client puts a
+    /// record.
     pub fn doubt_stored(&mut self, info_hash: InfoHash) {
         let record = (record_key(info_hash, "have"), None);
         self.out
             .put_records(EffectOwner::Nobody, vec![record], Durability::PowerLoss);
     }
 
-    /// Holds to the configured limit, which counts what earlier runs stored.
+    /// Applies the configured limit, which also counts the bytes that earlier runs stored.
     pub(super) fn limit_storage(&mut self) {
         let limit = self.config.limits.storage_bytes;
         if limit.is_some() {
@@ -74,7 +76,7 @@ impl Client {
         self.quota.set_limit(limit);
     }
 
-    /// Torrents that wait for room look again when there may be some. Answers whether any does.
+    /// Torrents that wait for room look again when there may be some. Answers whether any torrent does.
     pub(super) fn wake_for_room(&mut self) -> bool {
         if !self.quota.take_freed() {
             return false;
@@ -94,12 +96,12 @@ impl Client {
         Metainfo::from_info(info, info_hash, trackers.to_vec()).ok()
     }
 
-    /// What a torrent's first magnet link or .torrent file named besides its info dictionary.
+    /// The trackers and names of a torrent's first magnet link or .torrent file, besides its info dictionary.
     pub(super) fn stored_link(&self, info_hash: InfoHash) -> MagnetLink {
         stored_link(&self.out, info_hash)
     }
 
-    /// Bytes of the pieces that a torrent's record names.
+    /// The bytes of the pieces that a torrent's record names.
     fn stored_bytes(&self, info_hash: InfoHash) -> Option<u64> {
         let record = self.out.record(&record_key(info_hash, "have"))?;
         let geometry = self.stored_info(info_hash, &[])?.geometry();

@@ -1,5 +1,5 @@
-//! Trackers in the client: who announces where, how many connections are wanted, and what the signaling
-//! machine asks for.
+//! Trackers in the client: the torrents' announces, the number of wanted connections, and the requests of the signaling
+//! machine.
 
 use super::{Client, Route};
 use crate::io::{ClosedReason, Config, Event, Output, TrackerSnapshot};
@@ -10,7 +10,7 @@ use crate::signaling::{
 use crate::sorted::Set;
 use crate::types::{ConnectionId, InfoHash, PeerId, TrackerId};
 
-/// Longest part of a tracker's URL in a warning, characters.
+/// The longest part of a tracker's URL in a warning, in characters.
 const MAX_SHOWN_URL: usize = 200;
 
 pub(super) fn signaling(config: &Config, peer_id: PeerId, seed: [u8; 32]) -> Signaling {
@@ -21,19 +21,20 @@ pub(super) fn signaling(config: &Config, peer_id: PeerId, seed: [u8; 32]) -> Sig
     Signaling::new(config, seed)
 }
 
-/// What the signaling machine was last told of a torrent.
+/// The facts about a torrent that the signaling machine was told last.
 #[derive(Debug, Default)]
 pub(super) struct AnnouncedState {
     wanted: Option<usize>,
-    /// Whether `completed` is to be said once all is there; `None` until it is known what was there at the start.
+    /// Whether `completed` is to be sent once all pieces are there; `None` before the pieces that were there at the
+    /// start are known.
     owes_completed: Option<bool>,
-    /// Trackers whose refusal of it was said.
+    /// Trackers whose refusal of the torrent was reported.
     refused_by: Set<TrackerId>,
 }
 
 impl Client {
-    /// A torrent announces to these trackers: those `given` for it by hand, and those that its link or .torrent file
-    /// named beside others that no WebRTC peer can use.
+    /// Lets a torrent announce to these trackers. Some were `given` for it by hand. Its link or .torrent file `named`
+    /// the others, among them trackers that no WebRTC peer can use.
     pub(super) fn follow_trackers(
         &mut self,
         info_hash: InfoHash,
@@ -46,12 +47,12 @@ impl Client {
             match self.follow_tracker(url) {
                 Ok(tracker) if trackers.contains(&tracker) => {}
                 Ok(tracker) => trackers.push(tracker),
-                // UDP and HTTP trackers stand in most torrents; a WebRTC peer cannot use them.
+                // Most torrents name UDP and HTTP trackers; a WebRTC peer cannot use them.
                 Err(AddTrackerError::Url(TrackerUrlError::UnsupportedScheme)) if !is_given => {}
                 Err(error) => self.warn_of_tracker(Some(info_hash), url, &error),
             }
         }
-        // Ids only count up: the lowest are of trackers that gave way to others long ago.
+        // Ids only count up: the lowest belong to trackers that gave way to others long ago.
         while self.tracker_status.len() > MAX_TRACKERS {
             self.tracker_status.pop_first();
         }
@@ -89,7 +90,7 @@ impl Client {
         Ok(tracker)
     }
 
-    /// The configured trackers that cannot be used are said once, and forgotten.
+    /// Reports each configured tracker that cannot be used once, and forgets it.
     pub(super) fn check_configured_trackers(&mut self) {
         for url in core::mem::take(&mut self.config.trackers) {
             match TrackerUrl::parse(&url) {
@@ -136,9 +137,9 @@ impl Client {
         }
     }
 
-    /// Tells the signaling machine how many connections are wanted, and how far each torrent is.
+    /// Tells the signaling machine the number of wanted connections, and the progress of each torrent.
     pub(super) fn announce(&mut self) {
-        // Those under way are the signaling machine's to count.
+        // The signaling machine counts the connections that are under way.
         let room = (self.config.limits.max_connections).saturating_sub(self.open_connections());
         for info_hash in self.announced.clone() {
             let Some(torrent) = self.torrents.get(&info_hash) else {
@@ -160,7 +161,7 @@ impl Client {
                 told.wanted = Some(wanted);
                 self.signaling.set_wanted(self.now, info_hash, wanted);
             }
-            // `completed` is for what this run fetched, not for what was there at its start (BEP 3).
+            // `completed` is for pieces that this run fetched, not for those that were there at its start (BEP 3).
             if is_checked && told.owes_completed.is_none() {
                 told.owes_completed = Some(!is_seed);
                 if is_seed {
@@ -262,7 +263,8 @@ impl Client {
         }
     }
 
-    /// The trackers' states show their last word, which may be of another torrent: each torrent's refusal is said once.
+    /// Reports each torrent's refusal once. A tracker's state shows only its last word, which may be about another
+    /// torrent.
     fn say_refused(&mut self, tracker: TrackerId, info_hash: InfoHash, reason: &str) {
         let (Some(told), Some(status)) = (
             self.told.get_mut(&info_hash),

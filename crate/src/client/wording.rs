@@ -1,9 +1,9 @@
-//! Payments in words for the page: what happened, and what can be done about it.
+//! Payments in words for the page: each event, and its remedy.
 
 use crate::payment::{CloseReason, EndReason, Refusal};
 use crate::wire::pay::RejectCode;
 
-/// Why an offer is not taken.
+/// The reason why an offer is not taken.
 pub(super) fn refusal(why: Refusal) -> &'static str {
     match why {
         Refusal::OverCeiling => "It asks more than your price limit.",
@@ -24,7 +24,7 @@ pub(super) fn refusal(why: Refusal) -> &'static str {
     }
 }
 
-/// Why a connection was closed for its payments.
+/// The reason why a connection was closed for its payments.
 pub(super) fn close(reason: CloseReason) -> &'static str {
     match reason {
         CloseReason::BadPreimages => "Its payments do not match their promise.",
@@ -34,7 +34,7 @@ pub(super) fn close(reason: CloseReason) -> &'static str {
     }
 }
 
-/// Why buying from a peer ended.
+/// The reason why buying from a peer ended.
 pub(super) fn end(reason: EndReason) -> String {
     let text = match reason {
         EndReason::Unsupported => "It speaks another version of the payment protocol.",
@@ -49,7 +49,7 @@ pub(super) fn end(reason: EndReason) -> String {
     text.to_owned()
 }
 
-/// What a REJECT says (docs/protocol.md, "REJECT").
+/// The meaning of a REJECT (docs/protocol.md, "REJECT").
 pub(super) fn reject(code: RejectCode) -> &'static str {
     match code {
         RejectCode::Version => "Another version of the payment protocol is spoken.",

@@ -1,4 +1,4 @@
-//! Who may be asked for the blocks of a begun piece.
+//! The peers that may be asked for the blocks of a begun piece.
 //!
 //! Invariant: a piece with a paid source is asked of that source alone (docs/protocol.md, "Advances in v1 torrents"),
 //! so no block is ever out to two paid peers.
@@ -23,13 +23,13 @@ impl Partial {
         }
     }
 
-    /// It is one peer's turn to bring it whole.
+    /// Whether it is one peer's turn to bring the piece whole.
     pub(super) fn has_turn(&self) -> bool {
         let delivery = self.delivery();
         delivery.whole && matches!(delivery.owner, PieceOwner::Sole(_))
     }
 
-    /// To come whole from one peer, and that one does nothing any more.
+    /// Whether the piece is to come whole from another peer than `conn`, and that one does nothing any more.
     pub(super) fn abandoned_whole(&self, conn: ConnectionId, now: Timestamp) -> bool {
         let delivery = self.delivery();
         delivery.whole
@@ -40,7 +40,8 @@ impl Partial {
     }
 }
 
-/// Blocks of a piece that one more free peer, `conn`, may be asked for: number, the peer that was asked last, and when.
+/// The blocks of a piece that one more free peer, `conn`, may be asked for. Each comes with its number, the peer that
+/// was asked last, and the time of that request.
 pub(super) fn copyable(
     pieces: &Pieces,
     piece: PieceIndex,
@@ -62,7 +63,7 @@ pub(super) fn copyable(
     })
 }
 
-/// Asks `conn` for the first missing block of a begun piece, which it brings alone if it sells. The caller checked
+/// Asks `conn` for the first missing block of a begun piece, which a seller brings alone. The caller checked
 /// [`Partial::admits`].
 pub(super) fn request_next(
     pieces: &mut Pieces,
@@ -84,7 +85,7 @@ pub(super) fn request_next(
     Some(block)
 }
 
-/// Bytes that a peer owes, each block counted whole.
+/// The bytes that a peer owes, each block counted whole.
 pub(super) fn outstanding_bytes(pieces: &Pieces, conn: ConnectionId) -> u64 {
     pieces.requests(conn).len() as u64 * u64::from(BLOCK_LEN)
 }

@@ -1,4 +1,4 @@
-//! The order of choice for one peer: see the module above.
+//! The order of choice for one peer, which the module above describes.
 
 use super::admission::{copyable, outstanding_bytes, request_next};
 use super::peers::Peer;
@@ -35,7 +35,8 @@ pub(super) fn choose(
     };
     let sellers = Others::of(picker, &|o| peer.free() && !o.free() && o.promising(now));
     if peer.status.snubbed {
-        // What it sits on could not be had from a paid peer, for copies are not bought: leave it to them.
+        // The picker leaves its pieces to paid peers: copies are not bought, so a paid peer could not bring a block
+        // that is out to this one.
         available = sellers.without(&available);
     }
     let (turns, others) = picker.turns(pieces, now, conn, peer);
@@ -80,7 +81,7 @@ pub(super) fn choose(
 /// Some of the other peers.
 struct Others {
     conns: Vec<ConnectionId>,
-    /// What any of them has.
+    /// The pieces that any of them has.
     pieces: Option<Bitfield>,
 }
 
@@ -99,7 +100,7 @@ impl Others {
         Others { conns, pieces }
     }
 
-    /// Those that are asked before a seller: all that ask strictly less, and simply all if it was waited for in vain.
+    /// The peers that are asked before a seller: all cheaper ones. If the seller was waited for in vain, simply all.
     fn asked_before(picker: &mut Picker, now: Timestamp, peer: &Peer, all: bool) -> Others {
         let (free, price) = (peer.free(), peer.status.price);
         Others::of(picker, &|other| {
@@ -107,7 +108,7 @@ impl Others {
         })
     }
 
-    /// Whose turn it is for these pieces does not depend on what others ask.
+    /// Takes these pieces out: the price of others has no say in the turns of failed pieces.
     fn have_no_say(&mut self, turns: &Set<u32>) {
         for piece in turns {
             if let Some(pieces) = &mut self.pieces {
@@ -120,7 +121,7 @@ impl Others {
         self.pieces.as_ref().is_some_and(|p| p.contains(piece))
     }
 
-    /// The pieces that none of them has.
+    /// The given pieces without those that any of them has.
     fn without(&self, pieces: &Bitfield) -> Bitfield {
         let Some(theirs) = &self.pieces else {
             return pieces.clone();
@@ -139,22 +140,23 @@ struct Choice<'a> {
     now: Timestamp,
     conn: ConnectionId,
     peer: &'a mut Peer,
-    /// It was waited for in vain: others are asked before it.
+    /// This peer was waited for in vain: others are asked before it.
     last: bool,
-    /// Pieces that may be asked of the peer.
+    /// The pieces that this peer may be asked for.
     available: Bitfield,
-    /// Those that are asked before it.
+    /// The peers that are asked before this one.
     cheaper: Others,
-    /// Those that sell, if it does not.
+    /// The sellers, if this peer is free.
     sellers: Others,
-    /// Pieces that failed and are not begun, where it is its turn.
+    /// Failed pieces that are not begun and that it is this peer's turn to bring.
     turns: Set<u32>,
-    /// Pieces that a seller will bring sooner, which is soon enough to matter, and what is missing of them.
+    /// Pieces that a seller will bring sooner, by enough to matter, and the bytes that are missing of them.
     left: Set<u32>,
     left_bytes: u64,
-    /// Nothing may be asked of it because of what is at stake elsewhere.
+    /// A piece at stake elsewhere forbade to ask this peer for something.
     barred: bool,
-    /// Blocks in `out` before this pick, how many more the peer takes, and where this pick ends.
+    /// The blocks in `out` before this pick, the number of blocks that the peer takes, and the length of `out` at the
+    /// end.
     before: usize,
     room: usize,
     limit: usize,
@@ -176,9 +178,9 @@ impl Choice<'_> {
         outstanding_bytes(self.pieces, conn)
     }
 
-    /// A paid peer finishes its piece before anything else, whatever the playhead does: what was advanced
-    /// for it is unverified until then, and a second such piece gets no advance. Not one that was waited for in vain, where
-    /// another can.
+    /// A paid peer finishes its piece before anything else, wherever the playhead is. The blocks that were paid in
+    /// advance are unverified until then, and a second such piece gets no advance. A peer that was waited for in vain
+    /// does not go on where another can.
     fn own_paid_pieces(&mut self) {
         if self.peer.free() {
             return;
@@ -198,7 +200,7 @@ impl Choice<'_> {
         self.staked_pieces();
     }
 
-    /// It brings the piece alone, or did and was paid for it, and nobody brings it now.
+    /// Whether this peer brings the piece alone, or brought a paid part of it and nobody brings it now.
     fn is_own(&self, piece: PieceIndex, partial: &Partial) -> bool {
         partial.delivery().owner == PieceOwner::Sole(self.conn)
             || self.picker.staked.contains(&piece.0)
@@ -206,7 +208,7 @@ impl Choice<'_> {
                 && partial.has_of(self.conn)
     }
 
-    /// It went back to this peer ([`Picker::return_staked`]), which has not had its time for it yet.
+    /// Whether the piece went back to this peer ([`Picker::return_staked`]), which has not had its time for it yet.
     fn went_back(&self, piece: PieceIndex) -> bool {
         self.pieces.partial(piece).is_some_and(|partial| {
             let delivery = partial.delivery();
@@ -216,7 +218,7 @@ impl Choice<'_> {
         })
     }
 
-    /// What others began and were paid for, if nothing else could be paid for before it is verified.
+    /// The pieces that others began and were paid for, if nothing else could be paid for before they are verified.
     fn staked_pieces(&mut self) {
         if !self.picker.staked_first {
             return;
@@ -234,7 +236,7 @@ impl Choice<'_> {
     }
 
     fn windows(&mut self) {
-        // Bytes due earlier that the cheaper peers have to deliver first.
+        // The bytes with an earlier deadline that the cheaper peers deliver first.
         let mut backlog = 0;
         let mut compared = 0;
         let mut i = 0;
@@ -277,7 +279,8 @@ impl Choice<'_> {
         }
     }
 
-    /// Pieces that failed come before all that no reader waits for: the one that it is this peer's turn to bring whole first.
+    /// Failed pieces come before all pieces that no reader waits for. The first is the one that this peer is bringing
+    /// whole.
     fn turn_pieces(&mut self) {
         let own = PieceOwner::Sole(self.conn);
         let has_turn = |piece: &u32| {
@@ -345,7 +348,7 @@ impl Choice<'_> {
         }
     }
 
-    /// The rarest piece not begun that this peer has and no cheaper one; a random one at first.
+    /// The rarest piece that is not begun and that this peer has and no cheaper one has; a random one at first.
     fn next_new_piece(&mut self) -> Option<u32> {
         let mut words = self.available.words().to_vec();
         for (word, (wanted, have)) in (words.iter_mut())
@@ -371,7 +374,7 @@ impl Choice<'_> {
         } else {
             0
         };
-        // Walk the sorted list while that is the shorter way to a hit, else the few pieces themselves.
+        // Walks the sorted list while that is the shorter way to a hit, else the few pieces themselves.
         let walk = listed / few + 64;
         let list = self.picker.rarity.listed_available();
         let hit = (list[from.min(list.len())..].iter().take(walk)).position(|&p| open.contains(p));
@@ -383,8 +386,8 @@ impl Choice<'_> {
         open.iter().min_by_key(|&p| self.picker.rarity.rank(p))
     }
 
-    /// Every block is out: ask once more, of a free peer with next to nothing to do, what is out to free
-    /// peers and would come sooner from this one. What was asked last will come last, so that first.
+    /// Every block is out: asks a free peer with next to nothing to do for blocks that are out to free peers and would
+    /// come sooner from this one. The block that was asked for last comes last, so the copies begin with it.
     fn endgame(&mut self) {
         let room = ENDGAME_QUEUE.saturating_sub(self.requests_out());
         let out = |choice: &Self| choice.picker.everything_is_out(choice.pieces);
@@ -422,8 +425,9 @@ impl Choice<'_> {
         }
     }
 
-    /// One that all others are asked before, and that owes nothing, is asked for one block now and then, of its piece, of what
-    /// those that ask less will bring too late, or of a new piece: or it could not show that it sends again.
+    /// Asks an idle peer that all others are asked before for one block now and then, or it could not show that it
+    /// sends again. The block belongs to its own piece, to a piece that cheaper peers will bring too late, or to a new
+    /// piece.
     fn probe(&mut self) {
         let idle = self.out.len() == self.before && self.requests_out() == 0;
         let waits = self.last && (self.cheaper.pieces.is_some() || self.sellers.pieces.is_some());
@@ -446,8 +450,8 @@ impl Choice<'_> {
         }
     }
 
-    /// Of what a reader needs and those that ask less will not bring in time, what is due last: if nothing comes, others have
-    /// time for it.
+    /// Takes a block of the latest piece among those that a reader needs and that the cheaper peers will not bring in
+    /// time. If nothing comes, others have time for that piece.
     fn last_late_piece(&mut self) {
         let (mut backlog, mut found) = (0, None);
         for i in 0..self.picker.deadlines.len().min(COMPARED_DEADLINES) {
@@ -480,13 +484,13 @@ impl Choice<'_> {
         let sellers = (self.sellers.conns.iter()).filter(|_| left || self.last && self.peer.free());
         for conn in cheaper.chain(sellers) {
             let other = self.picker.peers.get_mut(conn);
-            // One that owes something brings it, if slowly.
+            // A peer that owes something brings it, if slowly.
             let owes = !self.pieces.requests(*conn).is_empty();
             if let Some(other) = other.filter(|_| self.held || left || !owes) {
                 other.held_since.get_or_insert(self.now);
             }
         }
-        // It was asked and there was nothing for it: nobody waits because of it.
+        // The picker found nothing to ask this peer for, so nobody waits because of it.
         if self.out.len() == self.before && self.requests_out() == 0 && !self.barred {
             self.peer.held_since = None;
         }
@@ -500,8 +504,8 @@ impl Choice<'_> {
         arrival(self.pieces, self.now, &mut cheaper, piece, backlog) + SAFETY <= due
     }
 
-    /// The free peers together would be late with what is `missing` of a piece, and some seller would bring it sooner. One peer
-    /// alone brings what is paid for, so it is not begun, or not gone on with, by those.
+    /// Whether the free peers together would be late with the `missing` bytes of a piece, and some seller would bring
+    /// it sooner. One peer alone brings a paid piece, so the free peers neither begin this one nor go on with it.
     fn leaves_to_sellers(&mut self, piece: PieceIndex, due: Timestamp, missing: u64) -> bool {
         if !self.sellers.has(piece.0) {
             return false;
@@ -522,7 +526,7 @@ impl Choice<'_> {
         at + SAFETY > due && sellers.any(sooner)
     }
 
-    /// This peer would be late with `piece`, and one that is no dearer would be earlier.
+    /// Whether this peer would be late with `piece`, and another that is no dearer would be earlier.
     fn someone_faster(&mut self, piece: PieceIndex, due: Timestamp) -> bool {
         let block = u64::from(BLOCK_LEN);
         let own = if self.last {
@@ -544,7 +548,7 @@ impl Choice<'_> {
         })
     }
 
-    /// Whether `piece` is begun already or there is room to begin it; makes room if it can.
+    /// Whether `piece` is begun or has room to begin. Gives up stuck pieces to make room.
     fn may_begin(&mut self, piece: PieceIndex, for_window: bool) -> bool {
         while !self.picker.fits(self.pieces, piece) {
             let Some(stuck) = self.stuck_piece(for_window) else {
@@ -568,8 +572,9 @@ impl Choice<'_> {
         true
     }
 
-    /// Nothing of this piece could be paid for before one that is at stake is verified, and this seller would not finish it
-    /// without: it would have lent all that it lends, and nothing could be asked of it when what is at stake is left to it.
+    /// Whether this seller would lend all its credit to `piece` and could still not finish it. None of its blocks could
+    /// be paid for before another piece at stake is verified. So the picker could ask this seller for nothing when that
+    /// other piece is left to it.
     fn would_be_stuck(&self, piece: PieceIndex) -> bool {
         let missing = self
             .picker
@@ -593,8 +598,9 @@ impl Choice<'_> {
         sent || full && waits && !owns
     }
 
-    /// A begun piece that can be given up: nobody is asked for it, and no usable peer has it (or, for the
-    /// sake of a window, it has no deadline). The one with the fewest blocks here.
+    /// A begun piece that can be given up: nobody is asked for it, it did not fail, and nothing of it is at stake.
+    /// Besides, no usable peer has it, or nobody wants it, or (for the sake of a window) it has no deadline. Answers
+    /// the one with the fewest blocks here.
     fn stuck_piece(&mut self, for_window: bool) -> Option<PieceIndex> {
         let due: Set<u32> = self.picker.deadlines.iter().map(|&(_, p)| p).collect();
         let (peers, now) = (&self.picker.peers, self.now);
@@ -638,7 +644,8 @@ impl Choice<'_> {
         }
     }
 
-    /// Asks for blocks of an urgent piece that one other free peer was asked for no later than that.
+    /// Asks for copies of those blocks of an urgent piece that are out to one free peer alone, since `asked_before` or
+    /// longer.
     fn take_late_copies(&mut self, piece: PieceIndex, asked_before: Timestamp) {
         if !self.peer.free() || !self.available.contains(piece.0) {
             return;

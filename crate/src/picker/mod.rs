@@ -1,19 +1,24 @@
-//! Which block to ask of whom next, for one torrent.
+//! The picker of one torrent: it chooses the next block to ask a peer for.
 //!
-//! Owns the order: what is wanted, who has what, how rare it is, when it is due, and whose turn it is. Where a block
-//! stands is told by [`Pieces`], which every call lends. It sends nothing and knows no files; the torrent tells it what
-//! happened and asks it to [`Picker::pick`].
+//! The picker owns the order of requests: the wanted pieces, the pieces of each peer, their rarity, their deadlines and
+//! the turns. [`Pieces`] knows where each block stands, and every call lends it. The picker sends nothing and knows no
+//! files. The torrent reports what happened, and asks for blocks by [`Picker::pick`].
 //!
-//! Order of choice: blocks ahead of a playhead by deadline, then pieces that failed and whose turn it is to come from
-//! this peer, then pieces already begun, then the rarest piece (a random one for the first few), then, when every block is out, the same blocks once more.
+//! The order of choice for one peer:
+//! 1. For a seller, the pieces that it alone delivers and those at stake.
+//! 2. Blocks ahead of a playhead, by deadline.
+//! 3. Pieces that failed and that it is this peer's turn to bring.
+//! 4. Pieces that are begun.
+//! 5. The rarest piece that is not begun, and a random one for the first few pieces.
+//! 6. When every block is out, a free peer is asked for some of them once more.
 //!
 //! Invariants, each a test:
-//! - a verified piece is never asked for, nor anything a peer lacks;
-//! - a piece that a paid peer delivers is asked of that peer alone, in order of offset, so a block is
-//!   never out to two paid peers (docs/protocol.md, "Which blocks are charged" and "Advances in v1 torrents");
-//! - a piece that failed with several sources is never again mixed of what several sent;
-//! - a peer is not paid for what a strictly cheaper one delivers in time;
-//! - a request ends in exactly one of received, given back, or its piece verified or failed.
+//! - nobody is asked for a verified piece, and no peer for a piece that it lacks;
+//! - a piece that a paid peer delivers is asked of that peer alone, in order of offset, so a block is never out to two
+//!   paid peers (docs/protocol.md, "Which blocks are charged" and "Advances in v1 torrents");
+//! - blocks of several senders are never mixed again in a piece that failed with several senders;
+//! - no peer is paid for a block that a strictly cheaper one delivers in time;
+//! - a request ends in exactly one way: the block is received, it is given back, or its piece is verified or fails.
 
 mod admission;
 mod choose;
@@ -43,68 +48,71 @@ use rarity::Rarity;
 use slow::Probe;
 use turns::Failed;
 
-/// A cheaper peer that delivers nothing for this long, while a dearer one waits for it, is passed over;
-/// a piece whose only source does nothing for this long is given to another.
+/// The picker passes over a cheaper peer that delivers nothing for this long while a dearer one waits for it. It gives
+/// a piece whose only source does nothing for this long to another peer.
 pub const PATIENCE: Duration = Duration::from_secs(4);
-/// Blocks due this soon are urgent: late ones are asked of a second free peer.
+/// Blocks due this soon are urgent. The picker asks a second free peer for those that are late.
 pub const URGENT: Duration = Duration::from_secs(4);
-/// A request for an urgent block is late after this.
+/// The age at which a request for an urgent block is late.
 pub const LATE: Duration = Duration::from_millis(700);
-/// In the endgame a block that was asked for so long ago is asked of a free peer that would be faster.
+/// In the endgame, the age at which a request is copied to a free peer that would be faster.
 pub const ENDGAME_AFTER: Duration = Duration::from_millis(300);
-/// How much sooner the last blocks must come for a copy to be worth it: what a peer is about to send can
-/// no longer be cancelled.
+/// The least gain of time for which a copy is worth it in the endgame. A block that its sender is about to send can no
+/// longer be cancelled.
 pub const ENDGAME_GAIN: Duration = Duration::from_secs(1);
-/// In the endgame a peer that sent no block for so long is helped out by any free peer.
+/// In the endgame any free peer helps out a peer that sent no block for this long.
 pub const ENDGAME_LATE: Duration = Duration::from_secs(2);
-/// A peer that owes this many blocks is asked for no copies in the endgame.
+/// In the endgame the picker asks a peer that owes this many blocks for no copies.
 pub const ENDGAME_QUEUE: usize = 4;
-/// How long before its deadline a block should be here when a cheaper peer is to deliver it.
+/// The time before its deadline by which a block should be here when a cheaper peer is to deliver it.
 pub const SAFETY: Duration = Duration::from_millis(1_500);
-/// Bytes per second expected of a peer not measured yet.
+/// Bytes per second that the picker expects of a peer before it is measured.
 pub const ASSUMED_RATE: u64 = 128 * 1024;
-/// Windows (readers) considered; the rest are ignored.
+/// Windows (readers) that the picker considers; it ignores the rest.
 pub const MAX_WINDOWS: usize = 16;
-/// Pieces of all windows together that get a deadline; the latest are ignored.
+/// Pieces of all windows together that get a deadline; the picker ignores the latest ones.
 pub const MAX_DEADLINES: usize = 1024;
-/// The first pieces are chosen at random, so that a newcomer soon has something to trade.
+/// The picker chooses this many first pieces at random, so that a newcomer soon has something to trade.
 pub const RANDOM_FIRST_PIECES: u32 = 4;
-/// With readers waiting, who can meet a deadline is judged again this often.
+/// While readers wait, the picker judges this often which peers can meet a deadline.
 pub const REVIEW: Duration = Duration::from_millis(500);
-/// A peer that refuses a request though it does not choke is left alone for this long.
+/// The picker leaves a peer alone for this long after it refused a request without choking.
 pub const REFUSAL_PAUSE: Duration = Duration::from_secs(2);
 
-/// What is to be fetched besides the windows.
+/// The pieces to fetch besides those of the windows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
     /// The whole torrent.
     All,
-    /// Only these pieces; none for "only what streams ask for".
+    /// Only these pieces. An empty list means only the pieces that readers ask for.
     Pieces(Vec<Range<u32>>),
 }
 
-/// What one reader will need soon.
+/// The pieces that one reader will need soon.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Pieces, in the order of need.
+    /// The pieces, in the order of need.
     pub pieces: Range<u32>,
-    /// When the first of them is due.
+    /// The time at which the first of them is due.
     pub deadline: Timestamp,
-    /// How much later each following one is due.
+    /// The time between the deadlines of two neighbours.
     pub spacing: Duration,
 }
 
-/// What a block that arrived is to us.
+/// The use of a block that arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// Keep it.
+    /// The torrent keeps it.
     Wanted {
-        /// Every block of the piece is here: verify it, then say [`Picker::done`] or [`Picker::piece_failed`].
+        /// Every block of the piece is here. The torrent verifies it, then calls [`Picker::done`] or
+        /// [`Picker::piece_failed`].
         piece_complete: bool,
-        /// Cancel the same block at these peers: it was out to them too and no longer counts as asked.
+        /// The other peers that were asked for the same block. The torrent cancels it there; it no longer counts as
+        /// asked.
         cancel: Vec<ConnectionId>,
     },
-    /// Its piece failed and comes from another peer now. It is kept for the turn of its sender, with what that brought before.
+    /// Its piece failed, and another peer brings it now. The block is kept for its sender's next turn, with the blocks
+    /// that the sender brought before.
     Kept,
     /// It is here already.
     Duplicate,
@@ -112,45 +120,44 @@ pub enum Received {
     Unrequested,
 }
 
-/// Chooses blocks of one torrent, whose [`Pieces`] every call lends. Drive it so: tell it peers ([`Picker::peer_joined`], [`Picker::peer_bitfield`],
-/// [`Picker::peer_has`], [`Picker::peer_status`]) and wishes ([`Picker::set_wanted`],
-/// [`Picker::set_windows`]); [`Picker::pick`] whenever a peer has room; report each block by
-/// [`Picker::received`] or give it back. [`Pieces::take_given_up`] after each pick.
+/// Chooses blocks of one torrent, whose [`Pieces`] every call lends. The torrent reports peers
+/// ([`Picker::peer_joined`], [`Picker::peer_bitfield`], [`Picker::peer_has`], [`Picker::peer_status`]) and wishes
+/// ([`Picker::set_wanted`], [`Picker::set_windows`]). It calls [`Picker::pick`] whenever a peer has room, and
+/// [`Pieces::take_given_up`] after each pick. It reports each block by [`Picker::received`] or gives it back.
 #[derive(Debug)]
 pub struct Picker {
-    /// Pieces of the torrent.
     count: u32,
     base_wanted: Bitfield,
     /// `base_wanted` and every piece of a window.
     wanted: Bitfield,
     windows: Vec<Window>,
-    /// By time; only pieces not verified.
+    /// Sorted by time; only pieces that are not verified.
     deadlines: Vec<(Timestamp, u32)>,
     rarity: Rarity,
     partial_budget: u64,
-    /// What all pieces together may take, verified and begun.
+    /// The bytes that all pieces together may take, verified and begun.
     room: u64,
-    /// Failed their hash with several sources.
+    /// The pieces that failed their hash with several senders.
     failed: Map<u32, Failed>,
-    /// Boxed: taken out and put back at every pick, and little is moved then.
+    /// Boxed: each pick takes a peer out and puts it back, and a box moves few bytes.
     peers: Map<ConnectionId, Box<Peer>>,
-    /// Counts peers that came, and turns that ended.
+    /// A counter of peers that came and of turns that ended.
     order: u64,
-    /// The newest time that it was told.
+    /// The time of the last block or of the last look at turns.
     seen: Timestamp,
-    /// Paid for in part and not verified: not given up for the sake of others.
+    /// The pieces that are paid for in part and not verified. The picker gives none of them up for the sake of others.
     staked: Set<u32>,
-    /// They come before all others: no further piece could be paid for.
+    /// Staked pieces come before all others, because no further piece could be paid for.
     staked_first: bool,
-    /// Who is asked for a block though it was waited for in vain.
+    /// The peer that is asked for one block although it was waited for in vain.
     probed: Option<Probe>,
     rng: ChaCha20Rng,
-    /// Pieces and peers looked at: what the cost test counts.
+    /// A count of the pieces and peers that the picker looked at, for the test of its cost.
     work: u64,
 }
 
 impl Picker {
-    /// For a torrent of so many pieces, all of which are wanted. `seed` decides ties.
+    /// A picker that wants all pieces of the torrent. `seed` decides ties.
     pub fn new(pieces: &Pieces, seed: [u8; 32]) -> Picker {
         let count = pieces.geometry().piece_count();
         let mut picker = Picker {
@@ -176,18 +183,19 @@ impl Picker {
         picker
     }
 
-    /// Bytes of pieces begun and not verified that may be held. One piece is always allowed; what a
-    /// window needs may exceed it by a quarter or one piece, whichever is more.
+    /// Sets the bytes of begun pieces that may be held. One piece is always allowed. A piece of a window may exceed the
+    /// budget by a quarter of it or by one piece, whichever is more.
     pub fn set_partial_budget(&mut self, bytes: u64) {
         self.partial_budget = bytes;
     }
 
-    /// Bytes that pieces may take in all, verified and begun. No piece is begun that would exceed it.
+    /// Sets the bytes that pieces may take in all, verified and begun. The picker begins no piece that would exceed
+    /// them.
     pub fn set_room(&mut self, bytes: u64) {
         self.room = bytes;
     }
 
-    /// A piece is here, begun, or there is room to begin it, maybe in place of one that nobody waits for.
+    /// Whether a piece is here, begun, or finds room to begin. Room may come from a begun piece that nobody waits for.
     pub fn has_room_for(&self, pieces: &Pieces, piece: PieceIndex) -> bool {
         if self.fits(pieces, piece) || pieces.done().contains(piece.0) {
             return true;
@@ -200,14 +208,14 @@ impl Picker {
         pieces.room_taken() - given_up + length_of(pieces, piece) <= self.room
     }
 
-    /// A piece is begun, or may be within the room for all.
+    /// Whether a piece is begun, or fits into the room for all.
     fn fits(&self, pieces: &Pieces, piece: PieceIndex) -> bool {
         pieces.partial(piece).is_some()
             || self.room == u64::MAX
             || pieces.room_taken() + length_of(pieces, piece) <= self.room
     }
 
-    /// Replaces what is wanted besides the windows. Blocks already out stay out.
+    /// Replaces the pieces that are wanted besides those of the windows. Blocks that are out stay out.
     pub fn set_wanted(&mut self, pieces: &Pieces, wanted: Wanted) {
         self.base_wanted = match wanted {
             Wanted::All => Bitfield::full(self.count),
@@ -224,15 +232,15 @@ impl Picker {
         self.apply_wanted(pieces);
     }
 
-    /// Names the pieces that are paid for in part and not verified. With `first` a paid peer is asked for what is missing of
-    /// them before anything else, whatever the readers need: nothing else could be paid for.
+    /// Names the pieces that are paid for in part and not verified. With `first` the picker asks a seller for their
+    /// missing blocks before anything else, whatever the readers need, because nothing else could be paid for.
     pub fn set_staked(&mut self, pieces: Set<u32>, first: bool) {
         self.staked = pieces;
         self.staked_first = first;
     }
 
-    /// Replaces what the readers need soon. Pieces of a window are wanted as long as it stands. Answers
-    /// whether anything became wanted, or ceased to be: who is interesting may have changed.
+    /// Replaces the windows of the readers. Pieces of a window are wanted as long as it stands. Answers whether any
+    /// piece became wanted or ceased to be, because that may change which peers are interesting.
     pub fn set_windows(&mut self, pieces: &Pieces, windows: &[Window]) -> bool {
         let windows = &windows[..windows.len().min(MAX_WINDOWS)];
         if self.windows == windows {
@@ -256,7 +264,7 @@ impl Picker {
         self.apply_wanted(pieces)
     }
 
-    /// A peer connected. It has nothing and is not usable until said otherwise.
+    /// A peer connected. It has no pieces and is not usable until the torrent says otherwise.
     pub fn peer_joined(&mut self, conn: ConnectionId) {
         if self.peers.contains_key(&conn) {
             return;
@@ -266,8 +274,9 @@ impl Picker {
         self.peers.insert(conn, Box::new(peer));
     }
 
-    /// Price, speed, whether it may be asked. Joins the peer if it is new. Who sells no more shares what it brings, as free peers
-    /// do. Before a peer begins to sell, take back what it owes ([`Picker::timed_out`]).
+    /// Takes a peer's price, its speed and whether it may be asked. A new peer joins. A peer that stops selling shares
+    /// its pieces with others, as free peers do. Before a peer begins to sell, the torrent takes back its requests
+    /// ([`Picker::timed_out`]).
     pub fn peer_status(&mut self, pieces: &mut Pieces, conn: ConnectionId, status: PeerStatus) {
         self.peer_joined(conn);
         if let Some(peer) = self.peers.get_mut(&conn) {
@@ -283,7 +292,7 @@ impl Picker {
         }
     }
 
-    /// Replaces what a peer has (BEP 3 `bitfield`, BEP 6 have all and have none). A bitfield of another
+    /// Replaces the set of a peer's pieces (BEP 3 `bitfield`, BEP 6 have all and have none). A bitfield of another
     /// length is ignored.
     pub fn peer_bitfield(&mut self, conn: ConnectionId, have: Bitfield) {
         if have.len() != self.count {
@@ -316,7 +325,7 @@ impl Picker {
         }
     }
 
-    /// A peer left. Its blocks are given back.
+    /// A peer left. Its requests are given back.
     pub fn peer_gone(&mut self, pieces: &mut Pieces, conn: ConnectionId) {
         self.release(pieces, conn, |_| true);
         for failed in self.failed.values_mut() {
@@ -328,7 +337,7 @@ impl Picker {
         pieces.peer_gone(conn);
     }
 
-    /// A piece is verified (also: found in storage). It is never asked for again.
+    /// A piece is verified, or was found in storage. Nobody is asked for it again.
     pub fn done(&mut self, piece: PieceIndex) {
         self.rarity.unlist(piece.0);
         self.failed.remove(&piece.0);
@@ -342,16 +351,16 @@ impl Picker {
         self.windows.clear();
     }
 
-    /// A piece was begun by blocks that were read back from storage after a restart.
+    /// Blocks that were read back from storage after a restart began a piece.
     pub fn restored(&mut self, pieces: &mut Pieces, piece: PieceIndex) {
         self.rarity.unlist(piece.0);
-        // Its blocks came from one paid peer, maybe: one other finishes it.
+        // A paid peer may have sent these blocks: one other peer finishes the piece.
         if let Some(delivery) = pieces.delivery_mut(piece) {
             delivery.owner = PieceOwner::Vacant;
         }
     }
 
-    /// A block arrived from `conn`, also one that was given back before.
+    /// A block arrived from `conn`. It may be one that was given back before.
     pub fn received(
         &mut self,
         pieces: &mut Pieces,
@@ -397,7 +406,7 @@ impl Picker {
         }
     }
 
-    /// A peer refused one request (BEP 6), or the torrent took it back: it may be asked of another.
+    /// A peer refused one request (BEP 6), or the torrent took it back. The picker may ask another peer.
     pub fn rejected(
         &mut self,
         pieces: &mut Pieces,
@@ -417,8 +426,8 @@ impl Picker {
         }
     }
 
-    /// A peer choked us: what it owes is void, but for pieces that it serves all the same (BEP 6 allowed fast). It stays the
-    /// source of a piece that it alone delivers, for [`PATIENCE`].
+    /// A peer choked us. Its requests are void, but for pieces that it serves all the same (BEP 6 allowed fast). It
+    /// stays the source of a piece that it alone delivers, for [`PATIENCE`].
     pub fn choked(
         &mut self,
         pieces: &mut Pieces,
@@ -433,14 +442,14 @@ impl Picker {
         }
     }
 
-    /// A peer's requests timed out (and were cancelled): what it owes may be asked of others at once.
+    /// A peer's requests timed out and were cancelled. The picker may ask others for these blocks at once.
     pub fn timed_out(&mut self, pieces: &mut Pieces, conn: ConnectionId) {
         self.release(pieces, conn, |_| true);
     }
 
-    /// A piece failed its hash: all its blocks are wanted again. With `whole_from_one` (its blocks came
-    /// from several peers) it is fetched from one peer alone from then on, so that the bytes tell who sent wrong ones.
-    /// Returns the peers that still owe blocks of it, to be cancelled.
+    /// A piece failed its hash: all its blocks are wanted again. With `whole_from_one` its blocks came from several
+    /// peers. From then on one peer alone brings it, so that the bytes show which peer sent wrong ones. Returns the
+    /// peers that still owe blocks of it, to be cancelled.
     pub fn piece_failed(
         &mut self,
         pieces: &mut Pieces,
@@ -463,13 +472,13 @@ impl Picker {
         owed
     }
 
-    /// A piece could not be hashed: all its blocks are wanted again, and nobody is to blame.
+    /// The edge could not hash a piece: all its blocks are wanted again, and no peer is to blame.
     pub fn piece_not_hashed(&mut self, pieces: &mut Pieces, piece: PieceIndex) {
         pieces.give_up(piece, self.kept_or_forgotten(piece));
         self.relist(pieces, piece.0);
     }
 
-    /// A piece failed its hash with several sources, and is not verified since.
+    /// Whether a piece failed its hash with several senders and is not verified since.
     pub fn has_failed(&self, piece: PieceIndex) -> bool {
         self.failed.contains_key(&piece.0)
     }
@@ -481,14 +490,14 @@ impl Picker {
         }
     }
 
-    /// What a connected peer has.
+    /// The pieces of a connected peer.
     pub fn peer_pieces(&self, conn: ConnectionId) -> Option<&Bitfield> {
         self.peers.get(&conn).map(|peer| &peer.have)
     }
 
     /// Chooses up to `max` blocks for `conn`, appends them to `out` and counts them as asked of it.
     ///
-    /// `only`: choose among these pieces alone, though it chokes us (BEP 6 allowed fast).
+    /// With `only` the picker chooses among these pieces alone, although the peer chokes us (BEP 6 allowed fast).
     pub fn pick(
         &mut self,
         pieces: &mut Pieces,
@@ -498,7 +507,7 @@ impl Picker {
         only: Option<&Set<u32>>,
         out: &mut Vec<BlockRef>,
     ) {
-        // Taken out, so that the others can be looked at meanwhile.
+        // The peer is taken out, so that the picker can look at the others meanwhile.
         let Some(mut peer) = self.peers.remove(&conn) else {
             return;
         };
@@ -508,8 +517,8 @@ impl Picker {
         self.peers.insert(conn, peer);
     }
 
-    /// When picking again, for every peer with room, may give more though nothing was received: patience
-    /// with somebody ends, a deadline comes near, or the last blocks are late.
+    /// The time at which another pick for every peer with room may give more, although no block came: the patience with
+    /// a peer ends, a deadline comes near, or the last blocks are late.
     pub fn next_timeout(&self, pieces: &Pieces, now: Timestamp) -> Timestamp {
         let endgame = (pieces.partials()).any(|(_, partial)| partial.requested() > 0)
             && self.everything_is_out(pieces);
@@ -540,7 +549,7 @@ impl Picker {
             .unwrap_or(Timestamp::NEVER)
     }
 
-    /// The peer has a piece that is wanted and not verified (BEP 3 `interested`).
+    /// Whether the peer has a piece that is wanted and not verified (BEP 3 `interested`).
     pub fn interested(&self, pieces: &Pieces, conn: ConnectionId) -> bool {
         self.peers.get(&conn).is_some_and(|peer| {
             let (have, wanted) = (pieces.done().words(), self.wanted.words());
@@ -548,18 +557,18 @@ impl Picker {
         })
     }
 
-    /// Something is paid for in part and not verified.
+    /// Whether a piece is paid for in part and not verified.
     pub fn is_anything_staked(&self) -> bool {
         !self.staked.is_empty()
     }
 
-    /// Everything wanted, windows included, is verified.
+    /// Whether every wanted piece, those of windows included, is verified.
     pub fn is_complete(&self, pieces: &Pieces) -> bool {
         let done = pieces.done().words();
         (self.wanted.words().iter().zip(done)).all(|(w, h)| w & !h == 0)
     }
 
-    /// Something wanted that somebody has is asked of nobody, and may be.
+    /// Whether the picker may ask for a wanted piece that a peer has and that nobody is asked for.
     pub fn is_anything_left(&self, pieces: &Pieces) -> bool {
         let new = self
             .rarity
@@ -577,7 +586,7 @@ impl Picker {
         })
     }
 
-    /// A piece that is not begun may be, as far as the bytes go that may be held of such pieces.
+    /// Whether the budget for begun pieces allows one more.
     fn has_budget_for(&self, pieces: &Pieces, piece: PieceIndex, for_window: bool) -> bool {
         let mut budget = self.partial_budget;
         if for_window {
@@ -587,7 +596,7 @@ impl Picker {
         begun == 0 || begun + length_of(pieces, piece) <= budget
     }
 
-    /// No wanted block that somebody has waits to be asked for.
+    /// Whether every wanted block that a peer has is out.
     fn everything_is_out(&self, pieces: &Pieces) -> bool {
         self.rarity.listed_available().is_empty()
             && !(pieces.unrequested().iter()).any(|piece| {
@@ -597,7 +606,7 @@ impl Picker {
             })
     }
 
-    /// Answers whether anything became wanted, or ceased to be.
+    /// Answers whether any piece became wanted or ceased to be.
     fn apply_wanted(&mut self, pieces: &Pieces) -> bool {
         let mut wanted = self.base_wanted.clone();
         for &(_, piece) in &self.deadlines {
@@ -617,7 +626,7 @@ impl Picker {
         changed.iter().any(|word| *word != 0)
     }
 
-    /// Lists a piece as not begun, if that is what it is.
+    /// Lists a piece as not begun, if it is wanted and neither begun nor done.
     fn relist(&mut self, pieces: &Pieces, piece: u32) {
         let open = self.wanted.contains(piece)
             && !pieces.done().contains(piece)
@@ -634,8 +643,8 @@ impl Picker {
         }
     }
 
-    /// A block came of a piece that is not begun any more, because all of it was taken back: it is as good as any, and would be
-    /// asked for once more.
+    /// Begins a piece again with a block that came after all requests for the piece were taken back. The block is as
+    /// good as any, and a peer would be asked for it once more.
     fn begin_with(
         &mut self,
         pieces: &mut Pieces,
@@ -651,7 +660,7 @@ impl Picker {
         let Some(peer) = self.peers.get(&conn).filter(|peer| !peer.free()) else {
             return;
         };
-        // What comes late from one that chokes, or that was waited for in vain, keeps no piece from others.
+        // A late block from a peer that chokes, or that was waited for in vain, keeps the piece from no other peer.
         let owner = match peer.promising(now) {
             true => PieceOwner::Sole(conn),
             false => PieceOwner::Vacant,
@@ -661,8 +670,8 @@ impl Picker {
         }
     }
 
-    /// Gives a begun piece up. Of one that failed, the blocks are kept for the turns of those that sent them. Answers what is
-    /// to be cancelled, and at whom.
+    /// Gives a begun piece up. The blocks of a failed one are kept for their senders' turns. Answers the requests to
+    /// cancel, with their peers.
     fn drop_partial(
         &mut self,
         pieces: &mut Pieces,
@@ -676,7 +685,7 @@ impl Picker {
 
     fn give_back(&mut self, pieces: &mut Pieces, conn: ConnectionId, block: BlockRef) {
         pieces.give_back(conn, block);
-        // A piece that nobody delivers and of which nothing is here was never begun.
+        // A piece without a request and without a block counts as never begun.
         let partial = pieces.partial(block.piece);
         if partial.is_some_and(|p| p.received() == 0 && p.requested() == 0) {
             self.drop_partial(pieces, block.piece);
@@ -695,7 +704,7 @@ impl Picker {
         }
     }
 
-    /// Takes back what a peer owes of some pieces, and those of them that it alone was to deliver.
+    /// Takes back a peer's requests for some pieces, and those of these pieces that it alone was to deliver.
     fn release(
         &mut self,
         pieces: &mut Pieces,
@@ -730,7 +739,7 @@ impl Picker {
     }
 
     fn random(&mut self, below: usize) -> usize {
-        // As wide on every platform: a page's choices can be replayed elsewhere.
+        // The number has the same width on every platform, so that a page's choices can be replayed elsewhere.
         self.rng.next_u64() as u32 as usize % below.max(1)
     }
 }
@@ -739,7 +748,7 @@ fn length_of(pieces: &Pieces, piece: PieceIndex) -> u64 {
     u64::from(pieces.geometry().piece_len(piece).unwrap_or(0))
 }
 
-/// What a seller brings alone, free peers share from now on.
+/// Free peers share from now on the pieces that this seller brought alone.
 fn share(pieces: &mut Pieces, conn: ConnectionId) {
     let sole = PieceOwner::Sole(conn);
     for (_, delivery) in pieces.deliveries_mut() {

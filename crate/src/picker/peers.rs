@@ -1,25 +1,25 @@
-//! What the picker knows of one peer.
+//! The picker's knowledge of one peer.
 
 use super::ASSUMED_RATE;
 use crate::bitfield::Bitfield;
 use crate::time::{Duration, Timestamp};
 use crate::types::FineUnits;
 
-/// What a peer showed fades by this time.
+/// The time constant with which a peer's measured rate fades.
 const FADES: Duration = Duration::from_secs(8);
-/// So much of the time between two blocks counts for that: in a pause nothing is shown.
+/// The longest part of the time between two blocks that counts for the fading: a peer shows nothing in a pause.
 const MOST_BETWEEN_BLOCKS: Duration = Duration::from_millis(500);
 
-/// What the torrent tells the picker about a peer whenever it changes.
+/// The facts about a peer that the torrent reports to the picker whenever they change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PeerStatus {
     /// Price per block; 0 is free.
     pub price: FineUnits,
-    /// It may be asked now: it does not choke us and, if it sells, it may be paid.
+    /// The picker may ask it now: it does not choke us and, if it sells, it may be paid.
     pub usable: bool,
-    /// Bytes per second of blocks it delivered lately; 0: nothing measured yet.
+    /// Bytes per second of the blocks that it delivered lately; 0 if nothing is measured yet.
     pub rate: u64,
-    /// It let requests time out (anti-snub), or was waited for in vain.
+    /// It let requests time out (anti-snub), or it was waited for in vain.
     pub snubbed: bool,
 }
 
@@ -38,20 +38,22 @@ impl Default for PeerStatus {
 pub(super) struct Peer {
     pub(super) have: Bitfield,
     pub(super) status: PeerStatus,
-    /// Counted as a seed, not per piece.
+    /// It has every piece, and counts as a seed instead of for each piece.
     pub(super) seed: bool,
-    /// Since when a dearer peer goes without because of this one, and this one delivers nothing.
+    /// Since when a dearer peer waits because of this one, and this one delivers nothing.
     pub(super) held_since: Option<Timestamp>,
     pub(super) last_block: Timestamp,
-    /// It refused a request though it does not choke: not asked before then.
+    /// It refused a request without choking, and is not asked before this time.
     pub(super) paused_until: Timestamp,
-    /// Others are asked before it: not asked for a block, to see whether it sends again, before then.
+    /// If others are asked before it: the time before which it is asked for no single block that would show whether it
+    /// sends again.
     pub(super) probed_at: Timestamp,
-    /// The most bytes per second that it showed lately. Its rate falls to nothing while nothing is asked of it, and rises slowly.
+    /// The highest rate that it showed lately, in bytes per second. `status.rate` falls to nothing while nobody asks
+    /// it, and rises slowly.
     pub(super) measured: u64,
-    /// Blocks that it sent.
+    /// The number of blocks that it sent.
     pub(super) received: u64,
-    /// When it came, by [`super::Picker::order`].
+    /// The value of [`super::Picker::order`] when it joined.
     pub(super) joined: u64,
 }
 
@@ -75,7 +77,7 @@ impl Peer {
         self.status.price == FineUnits(0)
     }
 
-    /// Usable, and not known to sit on its hands.
+    /// Whether it is usable, and not known to send nothing.
     pub(super) fn promising(&self, now: Timestamp) -> bool {
         self.status.usable
             && !self.status.snubbed
@@ -85,7 +87,7 @@ impl Peer {
                 .is_none_or(|since| now.since(since) < super::PATIENCE)
     }
 
-    /// It may be asked for a piece, and is expected to bring it.
+    /// Whether it may be asked for a piece and is expected to bring it.
     pub(super) fn has_now(&self, now: Timestamp, piece: u32) -> bool {
         self.promising(now) && self.have.contains(piece)
     }
@@ -98,8 +100,8 @@ impl Peer {
         }
     }
 
-    /// What it will bring a second, as far as it has shown that. Of one that others are asked before and that showed nothing,
-    /// nothing is expected.
+    /// The bytes per second that it will bring, as far as it has shown that. From a peer that others are asked before
+    /// and that showed nothing, the picker expects nothing.
     pub(super) fn believed_rate(&self) -> u64 {
         match self.status.rate.max(self.measured) {
             0 if self.status.snubbed => 0,
@@ -108,7 +110,7 @@ impl Peer {
         }
     }
 
-    /// It sent a block: what it showed before counts less, by half in some six seconds in which it goes on sending.
+    /// It sent a block, so its earlier rate counts less: half after some six seconds of sending.
     pub(super) fn note_rate(&mut self, now: Timestamp) {
         let since = now.since(self.last_block).min(MOST_BETWEEN_BLOCKS);
         let faded = u128::from(self.measured) * since.as_micros() / FADES.as_micros();
@@ -116,7 +118,7 @@ impl Peer {
         self.measured = self.status.rate.max(self.measured.saturating_sub(faded));
     }
 
-    /// When it will have brought so many bytes, with those that it owes.
+    /// The time at which it will have brought this many bytes.
     pub(super) fn eta(&self, now: Timestamp, bytes: u64) -> Timestamp {
         now + transfer_time(bytes, self.rate_or_guess())
     }

@@ -1,9 +1,8 @@
-//! Pieces not begun yet, in order of how few peers have them.
+//! Pieces that are not begun yet, in order of how few peers have them.
 //!
-//! Owns the availability counts and one array sorted by them. Invariant: `order[start[a]..start[a+1]]`
-//! holds exactly the listed pieces that `a` partial peers have, each group in random order. Every
-//! change moves one element per group boundary crossed; nothing is ever sorted. Seeds shift all
-//! pieces alike, so they are only counted.
+//! Owns the availability counts and one array that they order. Invariant: `order[start[a]..start[a+1]]` holds exactly
+//! the listed pieces that `a` partial peers have, each group in random order. Every change moves one element across
+//! each group boundary on its way, and nothing is ever sorted. Seeds shift all pieces alike, so they are only counted.
 
 use chacha20::ChaCha20Rng;
 use rand_core::Rng;
@@ -12,12 +11,12 @@ const ABSENT: u32 = u32::MAX;
 
 #[derive(Debug)]
 pub(super) struct Rarity {
-    /// Peers that have the piece, without seeds.
+    /// The number of peers that have the piece, without seeds.
     partial_peers: Vec<u32>,
     seeds: u32,
     order: Vec<u32>,
     position: Vec<u32>,
-    /// First place of each group; the last entry is the length of `order`.
+    /// The first place of each group; the last entry is the length of `order`.
     start: Vec<u32>,
 }
 
@@ -45,13 +44,13 @@ impl Rarity {
         self.seeds = self.seeds.saturating_sub(1);
     }
 
-    /// Listed pieces that somebody has, rarest first.
+    /// The listed pieces that any peer has, rarest first.
     pub(super) fn listed_available(&self) -> &[u32] {
         let from = if self.seeds > 0 { 0 } else { self.start[1] };
         &self.order[from as usize..]
     }
 
-    /// Where in [`Self::listed_available`]'s order a listed piece stands; smaller is rarer.
+    /// The place of a listed piece in the order of [`Self::listed_available`]; a smaller one is rarer.
     pub(super) fn rank(&self, piece: u32) -> u32 {
         self.position[piece as usize]
     }
@@ -164,7 +163,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn stays_sorted_by_availability_whatever_happens(ops in proptest::collection::vec((0u8..4, 0u32..12), 0..300)) {
+        fn stays_sorted_by_availability_whatever_happens(
+            ops in proptest::collection::vec((0u8..4, 0u32..12), 0..300),
+        ) {
             let mut rng = ChaCha20Rng::from_seed([7; 32]);
             let mut rarity = Rarity::new(12);
             let mut listed = std::collections::BTreeSet::new();
@@ -174,7 +175,10 @@ mod tests {
                     0 => { rarity.list(piece, &mut rng); listed.insert(piece); }
                     1 => { rarity.unlist(piece); listed.remove(&piece); }
                     2 => { rarity.increment(piece, &mut rng); peers[piece as usize] += 1; }
-                    _ => { rarity.decrement(piece, &mut rng); peers[piece as usize] = peers[piece as usize].saturating_sub(1); }
+                    _ => {
+                        rarity.decrement(piece, &mut rng);
+                        peers[piece as usize] = peers[piece as usize].saturating_sub(1);
+                    }
                 }
                 let mut sorted = rarity.order.clone();
                 prop_assert!(sorted.windows(2).all(|w| peers[w[0] as usize] <= peers[w[1] as usize]));

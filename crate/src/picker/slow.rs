@@ -1,4 +1,5 @@
-//! Who is too slow: what is late with those that ask little, and what is taken back from one that keeps a piece from others.
+//! Slow peers: pieces that the cheap peers will bring too late, and requests that the picker takes back from a peer
+//! that keeps a piece from others.
 
 use super::admission::outstanding_bytes;
 use super::peers::{Peer, transfer_time};
@@ -8,21 +9,22 @@ use crate::sorted::Set;
 use crate::time::{Duration, Timestamp, Wait};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, FineUnits, PieceIndex};
 
-/// Window pieces looked at for a peer that cheaper ones, or faster ones, may make unnecessary.
+/// Pieces of windows that the picker compares for a peer that cheaper or faster ones may make unnecessary.
 pub(super) const COMPARED_DEADLINES: usize = 64;
-/// A peer that something was taken back from is asked for a block, to see whether it sends again, so long after that.
+/// The time after which a peer whose requests were taken back is asked for one block, to see whether it sends again.
 const PROBED_AFTER: Duration = Duration::from_secs(20);
 
-/// The turn of one that others are asked before.
+/// The turn of a peer that others are asked before.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Probe {
     pub(super) conn: ConnectionId,
     pub(super) since: Timestamp,
-    /// Nobody else is asked for a block before then.
+    /// No other such peer is asked for a block before this time.
     pub(super) until: Timestamp,
 }
 
-/// When peers will have brought a piece together, and the `backlog` that they bring before it; never if none of them has it.
+/// The time at which these peers together will have brought a piece and the `backlog` before it; never if none of them
+/// has it.
 pub(super) fn arrival(
     pieces: &Pieces,
     now: Timestamp,
@@ -42,7 +44,7 @@ pub(super) fn arrival(
 }
 
 impl Picker {
-    /// Those that ask no more than `price` will not bring in time what a reader needs next.
+    /// Whether the peers that ask no more than `price` will be late with something that a reader needs next.
     pub fn is_late(&self, pieces: &Pieces, now: Timestamp, price: FineUnits) -> bool {
         let cheap: Vec<(ConnectionId, &Peer)> = (self.peers.iter())
             .filter(|(_, peer)| peer.status.price <= price && peer.promising(now))
@@ -59,7 +61,7 @@ impl Picker {
         })
     }
 
-    /// Bytes of a piece that nobody is asked for.
+    /// The bytes of a piece that nobody is asked for.
     pub(super) fn missing_bytes(&self, pieces: &Pieces, piece: PieceIndex) -> u64 {
         match pieces.partial(piece) {
             Some(partial) => u64::from(partial.missing()) * u64::from(BLOCK_LEN),
@@ -68,10 +70,11 @@ impl Picker {
         }
     }
 
-    /// A peer that sends too little keeps no piece from others: takes back what it owes of those that it was asked for no later
-    /// than `asked_before` and that another may be asked for, and leaves the rest of them to the others. From a free peer only
-    /// what a seller has, for free ones share their pieces; with `urgent`, only what a reader needs now. Answers what is to be
-    /// cancelled.
+    /// Takes back requests from a peer that sends too little, so that it keeps no piece from others. Taken back are its
+    /// requests for pieces of which one was asked for at `asked_before` or earlier, and which another peer may be asked
+    /// for. The others bring the rest of these pieces. From a free peer only pieces that a seller has are taken back,
+    /// because free peers share their pieces. With `urgent` only pieces that a reader needs now are. Answers the
+    /// requests to cancel.
     pub fn withdraw(
         &mut self,
         pieces: &mut Pieces,
@@ -85,8 +88,8 @@ impl Picker {
         self.take_back(pieces, now, conn, asked_before, urgent, &others, usize::MAX)
     }
 
-    /// The same for the sake of those that owe nothing, promising or not: a piece for each of them, for what they do not take
-    /// would be asked of this one again.
+    /// The same for the sake of peers that owe nothing, promising or not. One piece is taken back for each of them: the
+    /// picker would ask this peer again for the pieces that they do not take.
     pub fn pass_on(
         &mut self,
         pieces: &mut Pieces,
@@ -137,10 +140,12 @@ impl Picker {
         owed
     }
 
-    /// A piece that is paid for in part goes back to the seller that brought that part and is among those that `may_be_asked`,
-    /// where those that went on with it meanwhile would be later, much later if they sell: until it is verified, that seller might
-    /// be asked for nothing else. Also to one that was waited for in vain meanwhile, or it would be asked for nothing before the
-    /// others are done. Not again before something comes of it, nor soon. Answers what is to be cancelled, and at whom.
+    /// Gives a piece that is paid for in part back to the seller that brought that part. The seller is one that
+    /// `may_be_asked`, and it would bring the rest sooner than the peers that went on with it meanwhile, much sooner if
+    /// those sell. Until the piece is verified, that seller might be asked for nothing else. A seller that was waited
+    /// for in vain meanwhile gets it back too, or it would be asked for nothing before the others are done. A piece
+    /// does not go back again soon, nor to the same seller before that seller sent something of it. Answers the
+    /// requests to cancel, with their peers.
     pub fn return_staked(
         &mut self,
         pieces: &mut Pieces,
@@ -173,7 +178,7 @@ impl Picker {
         owed
     }
 
-    /// The seller that brought a part of a piece and would bring the rest of it sooner than those that do.
+    /// The seller that brought a part of a piece and would bring the rest sooner than the peers that are asked for it.
     fn sooner_seller(
         &self,
         pieces: &Pieces,
@@ -222,13 +227,14 @@ impl Picker {
             .map(|(_, conn)| conn)
     }
 
-    /// When one that others are asked before may be asked for a block.
+    /// The time from which a peer that others are asked before may be asked for one block.
     pub fn probed_at(&self, conn: ConnectionId) -> Timestamp {
         let peer = self.peers.get(&conn);
         peer.map_or(Timestamp::ZERO, |peer| peer.probed_at)
     }
 
-    /// Who was waited for in vain and owes nothing any more, because it chokes or refuses, keeps no piece either.
+    /// A peer that was waited for in vain and owes nothing any more, because it chokes or refuses, keeps no piece
+    /// either.
     pub(super) fn let_go(&mut self, pieces: &mut Pieces, now: Timestamp, conn: ConnectionId) {
         let Some(peer) = self.peers.get_mut(&conn) else {
             return;
@@ -239,8 +245,9 @@ impl Picker {
         }
     }
 
-    /// Whose turn it is to be asked for a block, of those that others are asked before, and since when. One at a time, or many
-    /// could keep what is needed next by turns; and none for long, or the others would never show that they send again.
+    /// Whether it is this peer's turn to be asked for one block, of the peers that others are asked before, and since
+    /// when. They take turns one at a time, or many could keep from others the piece that is needed next. No turn lasts
+    /// long, or the others would never show that they send again.
     pub(super) fn turn(
         &mut self,
         now: Timestamp,

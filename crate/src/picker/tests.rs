@@ -33,7 +33,7 @@ struct Picker {
     pieces: Pieces,
 }
 
-/// The picker's own calls, with its pieces lent to each.
+/// Calls of the picker itself, each with its pieces.
 impl Picker {
     fn new(total_length: u64, piece_length: u32, seed: [u8; 32]) -> Picker {
         let geometry = Geometry::new(total_length, piece_length).expect("sizes");
@@ -87,7 +87,7 @@ impl Picker {
         (self.order).received(&mut self.pieces, now, conn, block, &data)
     }
 
-    /// The piece verified, and is in the files.
+    /// A piece is verified and in the files.
     fn have(&mut self, piece: PieceIndex) {
         let proof = self
             .pieces
@@ -98,7 +98,7 @@ impl Picker {
         self.order.done(piece);
     }
 
-    /// These blocks were read back from storage. Answers whether the piece is complete.
+    /// Blocks were read back from storage. Answers whether the piece is complete.
     fn restore_partial(&mut self, now: Timestamp, piece: PieceIndex, blocks: &Bitfield) -> bool {
         for number in blocks.iter() {
             let block = self.block_ref(piece.0, number);
@@ -110,7 +110,7 @@ impl Picker {
     }
 
     fn piece_failed(&mut self, piece: PieceIndex, whole: bool) -> Vec<(ConnectionId, BlockRef)> {
-        // One that is in the files is found to be wrong there.
+        // A piece that is in the files turned out to be wrong there.
         if self.pieces.lost(piece) {
             self.order.lost(&self.pieces, piece);
         }
@@ -123,7 +123,7 @@ impl Picker {
         self.pieces.take_given_up()
     }
 
-    /// What is kept of a peer gave way to others.
+    /// A block that was kept of a peer gave way to others.
     fn forget_block(&mut self, conn: ConnectionId, block: BlockRef) {
         let suspects = self.pieces.suspects_mut();
         suspects.take(block.piece, |s| (s.from, s.block) == (conn, block));
@@ -210,7 +210,7 @@ impl Picker {
     }
 }
 
-/// What tests look at.
+/// Views of the state for the tests.
 impl Picker {
     fn peer_pieces(&self, conn: ConnectionId) -> Option<&Bitfield> {
         self.order.peer_pieces(conn)
@@ -229,7 +229,7 @@ impl Picker {
         geometry.block(PieceIndex(piece), number).expect("a block")
     }
 
-    /// The blocks that are here of a begun piece, and their senders.
+    /// The blocks of a begun piece that are here, with their senders.
     fn sources(&self, piece: PieceIndex) -> Vec<(u32, Option<ConnectionId>)> {
         let held = self
             .pieces
@@ -240,13 +240,13 @@ impl Picker {
     }
 }
 
-/// `pieces` pieces of four blocks, the last one block and a bit.
+/// A picker of `pieces` pieces of four blocks. The last piece has one block and a bit.
 fn picker(pieces: u32) -> Picker {
     let total = u64::from(pieces - 1) * 64 * KIB + 20 * KIB;
     Picker::new(total, 64 * KIB as u32, [3; 32])
 }
 
-/// It chokes us and serves no piece all the same.
+/// The peer chokes us and serves no piece all the same.
 fn choked(picker: &mut Picker, now: Timestamp, conn: ConnectionId) {
     picker.choked(now, conn, &Set::new());
 }
@@ -269,7 +269,7 @@ fn pieces_of(blocks: &[BlockRef]) -> BTreeSet<u32> {
     blocks.iter().map(|b| b.piece.0).collect()
 }
 
-/// Delivers blocks; verifies each piece that completes.
+/// Delivers blocks, and verifies each piece that completes.
 fn deliver(picker: &mut Picker, now: Timestamp, conn: ConnectionId, blocks: &[BlockRef]) {
     for &block in blocks {
         if let Received::Wanted {
@@ -464,7 +464,7 @@ fn in_the_endgame_a_fast_peer_soon_helps_a_slow_one_and_not_the_other_way_round(
 #[test]
 fn a_paid_piece_has_one_source_asked_in_order() {
     let mut picker = picker(4);
-    // The last piece has two blocks only.
+    // The last piece has only two blocks.
     picker.have(PieceIndex(3));
     let a = seed(&mut picker, 1, 10, 0);
     let b = seed(&mut picker, 2, 10, 0);
@@ -475,7 +475,7 @@ fn a_paid_piece_has_one_source_asked_in_order() {
     assert!(!pieces_of(&pick(&mut picker, at(0), b, 100)).contains(&piece.0));
     seed(&mut picker, 3, 0, 0);
     assert!(!pieces_of(&pick(&mut picker, at(0), free, 100)).contains(&piece.0));
-    // It goes on where it was, before anything else.
+    // The seller goes on where it was, before anything else.
     deliver(&mut picker, at(10), a, &first);
     let next = pick(&mut picker, at(10), a, 1);
     assert_eq!((next[0].piece, next[0].begin), (piece, 32 * 1024));
@@ -524,7 +524,7 @@ fn a_piece_that_failed_with_several_sources_comes_whole_from_one() {
         "what it did not send"
     );
     assert!(pick(&mut picker, at(1), b, 9).is_empty());
-    // It left in the middle: it comes whole from another.
+    // The peer left in the middle: the piece comes whole from another.
     picker.peer_gone(a);
     assert_eq!(picker.take_dropped(), [PieceIndex(0)]);
     assert_eq!(pick(&mut picker, at(2), b, 9), first);
@@ -577,7 +577,7 @@ fn a_deadline_that_the_cheaper_peer_cannot_meet_is_bought_dearer() {
     picker.set_wanted(Wanted::Pieces(Vec::new()));
     let dear = seed(&mut picker, 1, 100, 4_000_000);
     let cheap = seed(&mut picker, 2, 50, 64 * KIB);
-    // One piece per second is due and the cheap peer delivers one per second: it is ever later.
+    // Two pieces per second are due and the cheap peer delivers one per second: it is ever later.
     picker.set_windows(&[Window {
         pieces: 0..20,
         deadline: at(1_000),
@@ -585,7 +585,7 @@ fn a_deadline_that_the_cheaper_peer_cannot_meet_is_bought_dearer() {
     }]);
     assert!(!pick(&mut picker, at(0), cheap, 4).is_empty());
     assert!(!pick(&mut picker, at(0), dear, 4).is_empty());
-    // All the time in the world: nothing is bought dearer.
+    // There is all the time in the world: nothing is bought at the higher price.
     picker.timed_out(dear);
     picker.set_windows(&[Window {
         pieces: 0..20,
@@ -612,7 +612,8 @@ fn the_partial_budget_bounds_begun_pieces_and_gives_up_stuck_ones() {
     picker.set_partial_budget(4 * 64 * KIB);
     let a = seed(&mut picker, 1, 0, 0);
     assert_eq!(pick(&mut picker, at(0), a, 1000).len(), 16);
-    // Piece by piece half delivered by a peer that leaves; what the next one lacks is given up.
+    // A peer delivers one block of each begun piece and leaves. The picker gives up the pieces that the next peer
+    // lacks.
     let begun: Vec<u32> = picker.pieces.partials().map(|(piece, _)| piece.0).collect();
     for &piece in &begun {
         let block = picker.block_ref(piece, 0);
@@ -698,7 +699,7 @@ fn picking_stays_cheap_with_10_000_pieces_and_100_peers() {
     for id in 0..100 {
         let mut have = Bitfield::empty(PIECES);
         for piece in 0..PIECES {
-            // From a seed down to a peer with one piece in fifty.
+            // The peers range from a seed down to one with one piece in fifty.
             if id == 0 || rng.next_u32() % 50 <= id as u32 / 2 {
                 have.insert(piece);
             }
@@ -724,7 +725,7 @@ fn picking_stays_cheap_with_10_000_pieces_and_100_peers() {
         }
     }
     assert!(blocks > 20_000, "{blocks} blocks");
-    // A scan of all pieces per pick would be 10,000; of all peers per block 800.
+    // A scan of all pieces for each pick would be 10,000, and one of all peers for each block 800.
     assert!(
         picker.order.work / picks < 600,
         "{} per pick",
@@ -733,8 +734,8 @@ fn picking_stays_cheap_with_10_000_pieces_and_100_peers() {
     assert!(most < 8_000, "{most} in one pick");
 }
 
-/// A player of 300 kB/s and two sellers, `(unit, bytes per second, from millisecond)` each. Answers the
-/// bytes that each delivered and how long the player stalled after its first piece.
+/// A player of 300 kB/s and two sellers, each given as `(unit, bytes per second, from millisecond)`. Answers the bytes
+/// that each seller delivered and how long the player stalled after its first piece.
 fn stream(sellers: [(u128, u64, u64); 2], on_demand: bool) -> ([u64; 2], Duration) {
     const PIECE: u64 = 256 * KIB;
     const STEP: u64 = 20;
@@ -809,7 +810,7 @@ fn a_cheaper_seller_too_slow_for_the_film_is_helped_by_the_dearer_one() {
     assert!(stalled < Duration::from_millis(1_500), "{stalled:?}");
 }
 
-/// What the model does to the picker.
+/// The steps of the model test.
 #[derive(Clone, Debug)]
 enum Step {
     Pick { peer: u64, max: usize },
@@ -847,7 +848,7 @@ fn price(peer: u64) -> u128 {
     [0, 0, 0, 10, 10, 20][peer as usize]
 }
 
-/// The picker's state told by what was said to it alone, with plain sets.
+/// A copy of the picker's state in plain sets, kept from its calls and answers alone.
 #[derive(Default)]
 struct Model {
     out: BTreeMap<u64, Vec<BlockRef>>,
@@ -871,7 +872,7 @@ impl Model {
                 for piece in picker.take_dropped() {
                     self.here.remove(&piece.0);
                 }
-                // It goes on with what it brought of a piece that failed.
+                // The peer goes on with the blocks that it brought of a failed piece.
                 for piece in 0..12 {
                     let sources = picker.sources(PieceIndex(piece));
                     if !sources.is_empty() && !self.here.contains_key(&piece) {
@@ -1056,7 +1057,7 @@ proptest! {
             model.run(&mut picker, now, step);
             model.check_state(&picker);
         }
-        // One peer that has all, whatever it costs and whoever else lingers, brings it to an end.
+        // One peer that has all pieces brings the torrent to an end, whatever its price and whichever peers linger.
         for peer in 0..6 {
             model.run(&mut picker, now, &Step::Leave { peer });
         }

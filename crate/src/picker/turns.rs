@@ -1,4 +1,4 @@
-//! Pieces that failed their hash with several sources: each comes whole from one peer, by turns
+//! Pieces that failed their hash with several senders: each comes whole from one peer, by turns
 //! (docs/decisions/045-a-failed-piece-comes-whole-by-turns.md).
 
 use super::peers::{Peer, transfer_time};
@@ -9,53 +9,56 @@ use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, PieceIndex};
 
-/// One peer has so long for a piece that is to come whole from it, where the next one has shown nothing yet.
+/// The time that a peer has for its turn if the next peer has shown nothing yet.
 const TURN: Duration = Duration::from_secs(30);
-/// Bytes a second: a peer that brings less of a piece in two minutes gives way to whoever is next.
+/// Bytes per second: a peer that brings less of a piece in two minutes gives way to the next peer.
 const NEXT_TO_NOTHING: u64 = 8 * 1024;
-/// A peer that misses so many turns does not go on with what it brought.
+/// A peer that misses this many turns does not go on with the blocks that it brought.
 const MOST_MISSED: u32 = 2;
 
-/// A piece that failed its hash with several sources. From then on it comes whole from one peer, so that the bytes tell who sent
-/// wrong ones. Each peer has its turn, whatever it asks, and goes on in the next one with what it brought itself. Never is what
-/// one sent mixed with what another did: a single block would spoil it again.
+/// A piece that failed its hash with several senders. From then on it comes whole from one peer, so that the bytes show
+/// which peer sent wrong ones. Each peer has its turn, whatever its price, and goes on in its next turn with the blocks
+/// that it brought itself. Blocks of two senders are never mixed: a single wrong block would spoil the piece again.
 #[derive(Debug, Default)]
 pub(super) struct Failed {
     /// By connected peer.
     turns: Map<ConnectionId, Turns>,
-    /// Since when it waits for the peer whose turn it is, though another would begin it.
+    /// The peer whose turn it is and that the piece waits for although another would begin it, and since when.
     pub(super) waits: Option<(Timestamp, ConnectionId)>,
-    /// For whose sake a turn ended last: the next turn is its own.
+    /// The peer for whose sake the last turn ended: it has the next turn.
     favoured: Option<ConnectionId>,
 }
 
-/// The turns that a peer had for a piece that failed. The blocks that it brought in them are the [`Pieces`]' suspects.
+/// The turns that a peer had for a failed piece. The blocks that it brought in them are the [`Pieces`]' suspects.
 #[derive(Debug, Default)]
 struct Turns {
-    /// When its last turn ended, by [`Picker::order`]: that it had, or that it did not take.
+    /// The value of [`Picker::order`] when its last turn ended, whether it had that turn or did not take it.
     ended: Option<u64>,
-    /// So often since its last one another began a turn behind it, because it was not there for its own, or did not take it.
+    /// The turns that another peer began behind it since its own last one, because it was away for its own or did not
+    /// take it.
     missed: u32,
-    /// So many blocks of the piece came in its last turn.
+    /// The blocks of the piece that came in its last turn.
     grew: u64,
-    /// The bytes a second that it sent in its last turn. Others' turns end for that and for no more.
+    /// The bytes per second that it sent in its last turn. Others' turns end for that rate and for no higher one.
     shown: Option<u64>,
-    /// Another's turn ended for its sake, or its own was waited for in vain: for its sake none ends before it had one.
+    /// Another's turn ended for its sake, or it was waited for in vain. No turn ends for its sake before it had one.
     said: bool,
 }
 
 impl Turns {
-    /// What counts when others' turns end for its sake.
+    /// The rate that counts when others' turns end for its sake.
     fn showed(&self) -> Option<u64> {
         if self.said { Some(0) } else { self.shown }
     }
 }
 
-/// The turn of a free peer ends for the sake of another that is twice as fast, by what that `showed` in its last turn for this
-/// piece, or else by what it showed at all. One that is as fast waits, or all would begin and none would end. One that has shown
-/// nothing yet waits for half a minute if its turn is the next, and one that showed nothing in its turn for two minutes. So does
-/// whoever is next, whatever it showed, behind one that brings next to nothing. A seller's turn ends for nobody: what it brought may
-/// be at stake.
+/// Whether a free peer's turn ends for the sake of `other`. It does if `other` is twice as fast. The rate that it
+/// `showed` in its last turn for this piece counts, or else the one that it showed at all. A peer that is as fast
+/// waits, or all would begin and none would end.
+///
+/// A peer that has shown nothing yet waits for half a minute if its turn is the next, and for two minutes if it showed
+/// nothing in its own turn. The next peer, whatever it showed, also waits two minutes behind one that brings next to
+/// nothing. A seller's turn ends for nobody, because its blocks may be at stake.
 fn turn_is_over(
     now: Timestamp,
     partial: &Partial,
@@ -83,8 +86,8 @@ fn turn_is_over(
     transfer_time(2 * bytes, rate) < time
 }
 
-/// The blocks that a peer sent in its turn, with those that it was asked for before, which come first; and how many of these it
-/// still owes.
+/// The blocks that a peer sent in its turn, and how many older requests it still owes. Older requests come first, and
+/// their blocks count, too.
 fn sent_in_turn(partial: &Partial, owner: &Peer) -> (u64, u64) {
     let delivery = partial.delivery();
     let brought = u64::from(partial.received().saturating_sub(delivery.brought));
@@ -94,7 +97,8 @@ fn sent_in_turn(partial: &Partial, owner: &Peer) -> (u64, u64) {
 }
 
 impl Failed {
-    /// Whose number is lower has its turn before: when its last turn ended, or when it `joined`.
+    /// The peer with the lowest number has the next turn. The number stands for the end of the peer's last turn, or for
+    /// the time at which it `joined`.
     fn order(&self, conn: ConnectionId, joined: u64) -> u64 {
         match self.favoured == Some(conn) {
             true => 0,
@@ -107,7 +111,7 @@ impl Failed {
         turns.and_then(|turns| turns.ended).unwrap_or(joined)
     }
 
-    /// A peer was waited for and did not begin its turn, though it `could`.
+    /// The piece waited for a peer that did not begin its turn, although it `could`.
     fn passed(&mut self, conn: ConnectionId, order: u64, could: bool) {
         let turns = self.turns.entry(conn).or_default();
         turns.ended = Some(order);
@@ -123,7 +127,8 @@ impl Failed {
 }
 
 impl Picker {
-    /// Ends turns that are over where another peer could have its own. Answers what is to be cancelled, and at whom.
+    /// Ends turns that are over where another peer could have its own. Answers the requests to cancel, with their
+    /// peers.
     pub fn end_turns(
         &mut self,
         pieces: &mut Pieces,
@@ -164,12 +169,12 @@ impl Picker {
         owed
     }
 
-    /// A reader needs the piece.
+    /// Whether a reader needs the piece.
     pub fn is_due(&self, piece: PieceIndex) -> bool {
         self.deadlines.iter().any(|(_, due)| *due == piece.0)
     }
 
-    /// A reader needs something of this peer before the piece: it is asked for that first.
+    /// Whether a reader needs something of this peer before the piece: then the picker asks the peer for that first.
     fn has_earlier(&self, pieces: &Pieces, conn: ConnectionId, peer: &Peer, piece: u32) -> bool {
         let deadlines = self.deadlines.iter().map(|(_, other)| *other);
         let mut before = deadlines
@@ -186,7 +191,7 @@ impl Picker {
         })
     }
 
-    /// When the turn of a piece that is begun may be over.
+    /// The time at which the turn of a begun piece may be over.
     pub(super) fn turn_ends_at(partial: &Partial, now: Timestamp) -> Timestamp {
         let begun = partial.delivery().begun;
         let looks = now.since(begun).as_micros() / PATIENCE.as_micros() + 1;
@@ -198,8 +203,8 @@ impl Picker {
         }
     }
 
-    /// Ends the turns of those that do nothing any more for a piece that this peer has. To be called before it is asked for
-    /// anything, with [`Pieces::take_given_up`] in between.
+    /// Ends the turns of peers that do nothing any more for a piece that this peer has. The torrent calls it before it
+    /// asks this peer for anything, with [`Pieces::take_given_up`] in between.
     pub fn end_abandoned(&mut self, pieces: &mut Pieces, now: Timestamp, conn: ConnectionId) {
         self.seen = now;
         let Some(peer) = self.peers.get(&conn) else {
@@ -215,8 +220,8 @@ impl Picker {
         }
     }
 
-    /// Pieces that are to come whole and are not begun: those that it is this peer's turn to bring, and those that it is another's,
-    /// for which they wait a while.
+    /// The pieces that are to come whole and are not begun: first those that it is this peer's turn to bring, then
+    /// those that wait a while for another peer.
     pub(super) fn turns(
         &mut self,
         pieces: &Pieces,
@@ -245,13 +250,14 @@ impl Picker {
                         .get(&waited)
                         .is_some_and(|peer| !peer.has_now(now, piece))
                 {
-                    // It went away while it was waited for.
+                    // The peer went away while the piece waited for it.
                     self.order += 1;
                     failed.passed(waited, self.order, true);
                 }
                 let (since, _) = *failed.waits.insert(waits.unwrap_or((now, awaited)));
                 if now >= since + PATIENCE {
-                    // It does not take its turn: now it is the next one's. Nobody could where there is no room for the piece.
+                    // The peer does not take its turn, so the next one has it. No peer could begin the piece where
+                    // there is no room for it.
                     let begun = PieceIndex(piece);
                     let can = self.fits(pieces, begun)
                         && self.has_budget_for(pieces, begun, self.is_due(begun));
@@ -273,7 +279,7 @@ impl Picker {
         (own, others)
     }
 
-    /// A peer begins its turn, with what it brought before.
+    /// A peer begins its turn with the blocks that it brought before.
     pub(super) fn begin_turn(
         &mut self,
         pieces: &mut Pieces,
@@ -319,7 +325,7 @@ impl Picker {
         }
     }
 
-    /// A turn is over: what came of it is kept for the next one of that peer, which comes after those of all others.
+    /// A turn is over. Its blocks are kept for the next turn of the same peer, which comes after those of all others.
     pub(super) fn note_end_of_turn(&mut self, pieces: &Pieces, piece: PieceIndex) {
         let partial = pieces.partial(piece).filter(|p| p.has_turn());
         let Some((partial, PieceOwner::Sole(owner))) = partial.map(|p| (p, p.delivery().owner))
@@ -345,8 +351,8 @@ impl Picker {
         }
     }
 
-    /// A block of a piece that failed came when it is not its sender's turn: it is kept for that. But one is left for the turn,
-    /// with which the piece is hashed.
+    /// Whether a block of a failed piece came out of its sender's turn and is kept for that turn. One block is always
+    /// left for the turn to bring, because the piece is hashed when it comes.
     pub(super) fn is_kept(&self, pieces: &Pieces, conn: ConnectionId, block: BlockRef) -> bool {
         let piece = block.piece;
         let turn = pieces
@@ -360,8 +366,8 @@ impl Picker {
             && !pieces.suspects().has(block, conn)
     }
 
-    /// How many thousandths of a turn a peer will need for the rest of a piece that failed, if each brings what its last one did. Of
-    /// one that left, that misses its turns, or that brings nothing, none can be told.
+    /// The thousandths of a turn that a peer will need for the rest of a failed piece, if each turn brings as much as
+    /// its last one. `None` for a peer that left, that misses its turns, or that brings nothing.
     pub fn turns_left(
         &self,
         pieces: &Pieces,
@@ -377,7 +383,8 @@ impl Picker {
         (u64::from(missing) * 1_000).checked_div(turns.grew)
     }
 
-    /// How often others began behind a peer since its last turn for a piece that failed; without end if it left.
+    /// The number of turns that others began behind a peer since its own last one for a failed piece; the highest
+    /// number if it left.
     pub fn missed(&self, piece: PieceIndex, conn: ConnectionId) -> u32 {
         let failed = self.failed.get(&piece.0);
         let turns = failed.and_then(|failed| failed.turns.get(&conn));

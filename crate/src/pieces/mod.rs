@@ -1,16 +1,16 @@
-//! Where every piece and every block of one torrent stands.
+//! The place of every piece and every block of one torrent.
 //!
-//! Owns that state, and nothing else does: which pieces are begun, verified or being written, which block is out to which
-//! peer or lies in memory, and what is kept of pieces that failed. It chooses nothing, sends nothing and knows no files:
-//! the [`picker`](crate::picker) decides the order, [`storage`](crate::storage) what becomes durable when, and the torrent
-//! what is paid.
+//! This module alone owns that state: the begun, the verified and the written pieces, the peers that each block is out
+//! to, the blocks in memory, and the kept blocks of pieces that failed. It chooses nothing, sends nothing and knows no
+//! files. The [`picker`](crate::picker) decides the order, [`storage`](crate::storage) the durability, and the torrent
+//! the payments.
 //!
 //! A piece is in exactly one [`Standing`]; a block of a begun piece is in exactly one [`Block`] state.
 //!
 //! Invariants, which `Pieces::assert_agrees` in the tests holds after every step:
-//! - a request of a peer is out for exactly the blocks whose askers name that peer;
+//! - a request of a peer is out for exactly the blocks that name that peer among their askers;
 //! - a piece is in one standing, and a sealed one is complete;
-//! - the sums say what the blocks are.
+//! - the sums agree with the blocks.
 
 mod partial;
 mod suspects;
@@ -29,15 +29,15 @@ use crate::verify::{Corrupt, VerifiedPiece, VerifiedPieces};
 pub use partial::{Block, Delivery, Held, MAX_COPIES, Partial, PieceOwner, Saved, Taken};
 pub use suspects::{Suspect, Suspects};
 
-/// The requests that are out to one peer, and when each was made.
+/// The requests that are out to one peer, with the time of each.
 pub type Requests = Map<BlockRef, Timestamp>;
 
-/// Where a piece stands.
+/// The place of a piece on its way from missing to verified.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Nothing of it is here or asked for.
+    /// No block of it is here or asked for.
     Missing,
-    /// Blocks of it are out or here.
+    /// Some of its blocks are out or here.
     Begun,
     /// Every block is here, and its hash is being taken.
     Hashing,
@@ -47,49 +47,49 @@ pub enum Standing {
     Verified,
 }
 
-/// What becomes of the blocks of a piece that is given up.
+/// The fate of the blocks of a piece that is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GiveUp {
-    /// They are kept as suspects: the piece failed before.
+    /// The blocks are kept as suspects, because the piece failed before.
     Keep,
-    /// They are thrown away, and [`Pieces::take_forgotten`] tells which of them were paid for.
+    /// The blocks are thrown away, and [`Pieces::take_forgotten`] names those that were paid for.
     Forget,
-    /// They are thrown away. Whoever gives them up knows their senders and what was paid for.
+    /// The blocks are thrown away. The caller knows their senders and the paid ones.
     Drop,
 }
 
-/// Where every piece and block of one torrent stands. Only these methods change it.
+/// The place of every piece and block of one torrent. Only these methods change it.
 #[derive(Debug)]
 pub struct Pieces {
     geometry: Geometry,
-    /// In the files.
+    /// Pieces in the files.
     verified: VerifiedPieces,
-    /// Verified, and being written.
+    /// Verified pieces that the edge is writing.
     writing: Map<PieceIndex, VerifiedPiece>,
-    /// Both of these: nothing of them is asked for.
+    /// Both of these: nobody is asked for their blocks.
     done: Bitfield,
     partials: Map<PieceIndex, Partial>,
     /// Those of `partials` with blocks that nobody is asked for.
     unrequested: Set<PieceIndex>,
     /// The lengths of `partials`, each counted whole.
     begun_bytes: u64,
-    /// What is in memory of `partials`.
+    /// The bytes of `partials` in memory.
     held_bytes: u64,
-    /// What lies in memory alone of `partials`.
+    /// The bytes of `partials` in memory alone.
     unsaved_bytes: u64,
-    /// Blocks of `partials` that came to be here, ever.
+    /// A counter of the blocks of `partials` that ever came to be here.
     blocks_held: u64,
-    /// By the peer that is asked. No entry is empty for long: it goes with its peer.
+    /// By the peer that is asked. An entry goes with its peer.
     requests: Map<ConnectionId, Requests>,
     suspects: Suspects,
-    /// Pieces whose blocks were given up, to be settled.
+    /// Pieces whose blocks were given up, which the torrent has to settle.
     given_up: Vec<PieceIndex>,
-    /// Blocks that were thrown away though they were paid for in advance.
+    /// Paid blocks that were thrown away.
     forgotten: Vec<Suspect>,
 }
 
 impl Pieces {
-    /// Nothing is here.
+    /// A torrent of which nothing is here.
     pub fn new(geometry: Geometry) -> Pieces {
         Pieces {
             geometry,
@@ -109,14 +109,14 @@ impl Pieces {
         }
     }
 
-    // ---- what is there
+    // ---- the state
 
     /// The sizes of the torrent and its pieces.
     pub fn geometry(&self) -> &Geometry {
         &self.geometry
     }
 
-    /// Where a piece stands.
+    /// The place of a piece.
     pub fn standing(&self, piece: PieceIndex) -> Standing {
         match self.partials.get(&piece) {
             Some(partial) if partial.is_sealed() => Standing::Hashing,
@@ -132,22 +132,22 @@ impl Pieces {
         &self.verified
     }
 
-    /// The pieces whose hash matched: nothing of them is asked for. Some may still be on their way to the files.
+    /// The pieces whose hash matched: nobody is asked for their blocks. Some may still be on their way to the files.
     pub fn done(&self) -> &Bitfield {
         &self.done
     }
 
-    /// A piece whose hash matched is on its way to the files.
+    /// Whether a piece whose hash matched is on its way to the files.
     pub fn is_writing(&self) -> bool {
         !self.writing.is_empty()
     }
 
-    /// A piece that was begun.
+    /// A piece that is begun.
     pub fn partial(&self, piece: PieceIndex) -> Option<&Partial> {
         self.partials.get(&piece)
     }
 
-    /// All pieces that were begun.
+    /// All pieces that are begun.
     pub fn partials(&self) -> impl ExactSizeIterator<Item = (PieceIndex, &Partial)> {
         self.partials
             .iter()
@@ -174,7 +174,7 @@ impl Pieces {
         self.unsaved_bytes
     }
 
-    /// Bytes of the pieces that are done and of those begun, each counted whole: what they take of the storage.
+    /// The bytes that done and begun pieces take of the storage, each begun piece counted whole.
     pub fn room_taken(&self) -> u64 {
         let piece_length = u64::from(self.geometry.piece_length());
         let last = PieceIndex(self.geometry.piece_count() - 1);
@@ -185,29 +185,29 @@ impl Pieces {
         u64::from(self.done.count()) * piece_length - short + self.begun_bytes
     }
 
-    /// What is out to a peer.
+    /// The requests that are out to a peer.
     pub fn requests(&self, conn: ConnectionId) -> &Requests {
         const NONE: &Requests = &Map::new();
         self.requests.get(&conn).unwrap_or(NONE)
     }
 
-    /// Bytes that all peers are asked for.
+    /// The bytes that all peers are asked for.
     pub fn requested_bytes(&self) -> u64 {
         let blocks = self.requests.values().flat_map(Map::keys);
         blocks.map(|block| u64::from(block.length)).sum()
     }
 
-    /// When a peer was asked for a block that is out to it.
+    /// The time at which a peer was asked for a block that is out to it.
     pub fn asked_at(&self, conn: ConnectionId, block: BlockRef) -> Option<Timestamp> {
         self.requests(conn).get(&block).copied()
     }
 
-    /// What is kept of pieces that failed with several senders.
+    /// The blocks that are kept of pieces that failed with several senders.
     pub fn suspects(&self) -> &Suspects {
         &self.suspects
     }
 
-    /// The same, to be paid for or thrown out.
+    /// The same, so that the torrent can pay for them or throw them out.
     pub fn suspects_mut(&mut self) -> &mut Suspects {
         &mut self.suspects
     }
@@ -218,7 +218,8 @@ impl Pieces {
 
     // ---- a piece begins
 
-    /// Begins a piece, unless it is begun, done, or no piece of the torrent. `whole`: one peer is to bring all of it.
+    /// Begins a piece, unless it is begun or done, or the torrent has no such piece. With `whole` one peer is to bring
+    /// all of it.
     pub fn begin(&mut self, now: Timestamp, piece: PieceIndex, whole: bool) {
         let Some(blocks) = self.geometry.blocks_in(piece) else {
             return;
@@ -232,14 +233,14 @@ impl Pieces {
         self.unrequested.insert(piece);
     }
 
-    /// How a begun piece is brought, to be changed.
+    /// The delivery of a begun piece, so that the picker can change it.
     pub fn delivery_mut(&mut self, piece: PieceIndex) -> Option<&mut Delivery> {
         self.partials
             .get_mut(&piece)
             .map(|partial| &mut partial.delivery)
     }
 
-    /// How all begun pieces are brought, to be changed.
+    /// The deliveries of all begun pieces, so that the picker can change them.
     pub fn deliveries_mut(&mut self) -> impl Iterator<Item = (PieceIndex, &mut Delivery)> {
         let partials = self.partials.iter_mut();
         partials.map(|(piece, partial)| (*piece, &mut partial.delivery))
@@ -247,7 +248,7 @@ impl Pieces {
 
     // ---- requests
 
-    /// Asks a peer for the first missing block of a begun piece. `None`: none is missing.
+    /// Asks a peer for the first missing block of a begun piece; `None` if none is missing.
     pub fn request_next(
         &mut self,
         now: Timestamp,
@@ -262,7 +263,7 @@ impl Pieces {
         self.note_request(now, conn, piece, number)
     }
 
-    /// Asks one more peer for a block that is out. `None`: it is not out, or it is out to enough peers.
+    /// Asks one more peer for a block that is out. `None` if it is not out, or if it is out to enough peers.
     pub fn request_copy(
         &mut self,
         now: Timestamp,
@@ -289,7 +290,7 @@ impl Pieces {
         Some(block)
     }
 
-    /// A peer will not deliver a block. `false`: it was not asked for it.
+    /// A peer will not deliver a block. Answers `false` if the peer was not asked for it.
     pub fn give_back(&mut self, conn: ConnectionId, block: BlockRef) -> bool {
         let out = self.requests.get_mut(&conn);
         if out.and_then(|out| out.remove(&block)).is_none() {
@@ -306,15 +307,15 @@ impl Pieces {
         true
     }
 
-    /// A peer left. What it owes must have been given back before.
+    /// A peer left. Its requests were given back before.
     pub fn peer_gone(&mut self, conn: ConnectionId) {
         self.requests.remove(&conn);
     }
 
     // ---- blocks
 
-    /// A block came, asked for or not. Answers the peers that are asked for it, too, and no longer are. `None`: its piece is
-    /// not begun.
+    /// A block came, asked for or not. Answers the other peers that were asked for it and no longer are; `None` if its
+    /// piece is not begun.
     pub fn receive(
         &mut self,
         now: Timestamp,
@@ -346,7 +347,8 @@ impl Pieces {
         Some(taken)
     }
 
-    /// A block was read back from the scratch file; its piece begins with it. `false`: it is here already.
+    /// A block was read back from the scratch file. Its piece begins with it. Answers `false` if the block is here
+    /// already.
     pub fn restore(
         &mut self,
         now: Timestamp,
@@ -393,7 +395,7 @@ impl Pieces {
         }
     }
 
-    /// A block that is here is written down so far. One that is not here any more is nobody's concern.
+    /// Sets how far a block that is here is written down. Does nothing if the block is not here any more.
     pub fn set_saved(&mut self, piece: PieceIndex, number: u32, saved: Saved) {
         let partial = self.partials.get_mut(&piece);
         let Some(held) = partial.and_then(|partial| partial.held_mut(number)) else {
@@ -408,7 +410,7 @@ impl Pieces {
         held.saved = saved;
     }
 
-    /// A peer goes on with what it brought before of a piece that failed and that is begun anew.
+    /// A peer goes on with the blocks that it brought before of a failed piece that is begun anew.
     pub fn take_up(&mut self, piece: PieceIndex, conn: ConnectionId) {
         for suspect in self.suspects.take(piece, |s| s.from == conn) {
             let held = Held {
@@ -421,7 +423,7 @@ impl Pieces {
         }
     }
 
-    /// Keeps a block of a piece that failed, which came when it was not its sender's turn.
+    /// Keeps a block of a failed piece that came out of its sender's turn.
     pub fn keep_late(&mut self, suspect: Suspect) {
         let before = self.suspects.keep(suspect.block.piece, vec![suspect]);
         self.forget(before);
@@ -429,7 +431,8 @@ impl Pieces {
 
     // ---- a piece ends
 
-    /// Every block of the piece is here: its hash is to be taken. Answers its bytes; `None` if it is not complete, or sealed.
+    /// Every block of the piece is here, so its hash is to be taken. Answers its bytes; `None` if the piece is not
+    /// complete, or sealed.
     pub fn seal(&mut self, piece: PieceIndex) -> Option<Vec<Bytes>> {
         let partial = self.partials.get_mut(&piece)?;
         if !partial.is_complete() || partial.is_sealed() {
@@ -439,7 +442,7 @@ impl Pieces {
         Some(partial.chunks())
     }
 
-    /// Compares a digest with the torrent's.
+    /// Compares a digest with the hash of the piece in the torrent.
     pub fn check(
         &self,
         piece: PieceIndex,
@@ -449,7 +452,7 @@ impl Pieces {
         self.verified.check(piece, expected, digest)
     }
 
-    /// The hash of a begun piece matched: it is to be written. Answers what was in memory of it.
+    /// The hash of a begun piece matched, so the edge is to write it. Answers the piece's state in memory.
     pub fn write(&mut self, proof: VerifiedPiece) -> Option<Partial> {
         let piece = proof.piece();
         let partial = self.remove(piece);
@@ -458,7 +461,7 @@ impl Pieces {
         partial
     }
 
-    /// A piece is in the files now. `false`: it was not being written.
+    /// A piece is in the files now. Answers `false` if it was not being written.
     pub fn written(&mut self, piece: PieceIndex) -> bool {
         let proof = self.writing.remove(&piece);
         proof.map(|proof| self.verified.insert(proof)).is_some()
@@ -470,21 +473,22 @@ impl Pieces {
         self.verified.insert(proof);
     }
 
-    /// Believes a have-record: it was written only after these pieces were verified and durable.
+    /// Takes these pieces as verified. A have-record names them, which was put only after their writes ended, or the
+    /// edge says that its files are complete.
     pub fn believe(&mut self, record: &Bitfield) {
         self.verified.restore(record);
         self.done = self.verified.bits().clone();
     }
 
-    /// A piece is not in the files, or is wrong there. `false`: it was not thought to be.
+    /// A piece is not in the files, or is wrong there. Answers `false` if it did not count as done.
     pub fn lost(&mut self, piece: PieceIndex) -> bool {
         self.writing.remove(&piece);
         self.verified.remove(piece);
         self.done.remove(piece.0)
     }
 
-    /// A begun piece is given up. Answers which peers still owe blocks of it, to be cancelled. If a block of it was here,
-    /// [`Pieces::take_given_up`] tells of it.
+    /// Gives up a begun piece. Answers the peers that still owe blocks of it, to be cancelled. If a block of it was
+    /// here, [`Pieces::take_given_up`] names the piece.
     pub fn give_up(&mut self, piece: PieceIndex, how: GiveUp) -> Vec<(ConnectionId, BlockRef)> {
         let Some(partial) = self.partials.get(&piece) else {
             return Vec::new();
@@ -529,23 +533,23 @@ impl Pieces {
         owed
     }
 
-    /// Nothing more is asked for of this piece from several: from now on suspects are kept of it.
+    /// Opens a piece for suspects, because it failed with several senders.
     pub fn suspect(&mut self, piece: PieceIndex) {
         self.suspects.open(piece);
     }
 
-    /// These are thrown away: what was paid for of them is told by [`Pieces::take_forgotten`].
+    /// Throws suspects away. [`Pieces::take_forgotten`] reports the paid ones.
     pub fn forget(&mut self, suspects: Vec<Suspect>) {
         self.forgotten
             .extend(suspects.into_iter().filter(|s| s.advanced));
     }
 
-    /// Pieces whose blocks were given up since the last call.
+    /// The pieces whose blocks were given up since the last call.
     pub fn take_given_up(&mut self) -> Vec<PieceIndex> {
         core::mem::take(&mut self.given_up)
     }
 
-    /// Blocks that were paid for in advance and thrown away since the last call.
+    /// The blocks that were paid for in advance and thrown away since the last call.
     pub fn take_forgotten(&mut self) -> Vec<Suspect> {
         core::mem::take(&mut self.forgotten)
     }

@@ -1,6 +1,6 @@
-//! A piece that was begun: the state of each of its blocks, and who may be asked for them.
+//! A begun piece: the state of each of its blocks, and the peers that may be asked for them.
 //!
-//! Invariant: the counts say what the blocks are. Only [`Pieces`](super::Pieces) changes a block.
+//! Invariant: the counts agree with the blocks. Only [`Pieces`](super::Pieces) changes a block.
 
 use bytes::Bytes;
 
@@ -11,41 +11,44 @@ use crate::types::ConnectionId;
 /// The same block is out to at most this many peers.
 pub const MAX_COPIES: usize = 3;
 
-/// Who may be asked for the blocks of a piece.
+/// The peers that may be asked for the blocks of a piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PieceOwner {
     /// Free peers, any number at once.
     Shared,
     /// This peer alone.
     Sole(ConnectionId),
-    /// Nobody: the peer that alone brought it stopped. A seller that is asked for it brings it alone, free peers share it.
+    /// No peer: the one that alone brought the piece stopped. A seller that is asked for it brings it alone; free peers
+    /// share it.
     Vacant,
 }
 
-/// How a piece is brought. The picker decides it (docs/decisions/045-a-failed-piece-comes-whole-by-turns.md).
+/// The way in which a piece is brought. The picker decides it
+/// (docs/decisions/045-a-failed-piece-comes-whole-by-turns.md).
 #[derive(Clone, Copy, Debug)]
 pub struct Delivery {
-    /// Who may be asked.
+    /// The peers that may be asked.
     pub owner: PieceOwner,
-    /// It comes from one source as a whole: a fetch from several failed its hash.
+    /// The piece comes whole from one peer, because a copy from several failed its hash.
     pub whole: bool,
-    /// When a block that was asked for came last, or its owner was first asked. What comes late keeps no piece from others.
+    /// The time of the last block that was asked for, or of the owner's first request. Late blocks do not change it, so
+    /// they keep the piece from nobody.
     pub touched: Timestamp,
-    /// When it was begun.
+    /// The time at which the piece was begun.
     pub begun: Timestamp,
-    /// If it is to come whole: so many blocks its owner had brought of it as its turn began,
+    /// For a piece that is to come whole: the blocks of it that its owner had brought before its turn began.
     pub brought: u32,
-    /// owed of other pieces,
+    /// For a piece that is to come whole: the requests that were out to its owner as the turn began.
     pub ahead: u64,
-    /// and had sent in all.
+    /// For a piece that is to come whole: all blocks that its owner had sent before the turn began.
     pub received_before: u64,
-    /// It went back to this seller, which has sent none of it since.
+    /// The seller that the piece went back to, if that seller has sent no block of it since.
     pub returned: Option<ConnectionId>,
-    /// When it went back.
+    /// The time at which it went back.
     pub returned_at: Timestamp,
 }
 
-/// The peers that are asked for one block, oldest request first. Most are one, and none is kept on the heap.
+/// The peers that are asked for one block, oldest request first. Mostly it is one peer, and the list needs no heap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Askers {
     conns: [ConnectionId; MAX_COPIES],
@@ -60,12 +63,12 @@ impl Askers {
         }
     }
 
-    /// All of them.
+    /// All askers.
     pub fn all(&self) -> &[ConnectionId] {
         &self.conns[..usize::from(self.count)]
     }
 
-    /// `false`: so many are asked already, or this one is.
+    /// Answers `false` if the block has enough askers, or has this one.
     fn push(&mut self, conn: ConnectionId) -> bool {
         let free = usize::from(self.count);
         if free == MAX_COPIES || self.all().contains(&conn) {
@@ -76,7 +79,7 @@ impl Askers {
         true
     }
 
-    /// Takes one out. `false`: it was not asked.
+    /// Takes out one asker. Answers `false` if the peer was not asked.
     fn remove(&mut self, conn: ConnectionId) -> bool {
         let Some(at) = self.all().iter().position(|c| *c == conn) else {
             return false;
@@ -87,44 +90,44 @@ impl Askers {
     }
 }
 
-/// How far a block in memory is written down besides. Each state includes those before it.
+/// How far a block in memory is also written down. Each state includes those before it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Saved {
     /// It lies in memory alone.
     No,
     /// Its write into the scratch file was asked for.
     Asked,
-    /// A record names it: it outlives the process.
+    /// A record names the block: it outlives the process.
     Recorded,
-    /// It was flushed before that: it outlives a loss of power.
+    /// The block was flushed before such a record: it outlives a loss of power.
     Flushed,
 }
 
-/// A block in memory, not verified.
+/// A block in memory that is not verified.
 #[derive(Clone, Debug)]
 pub struct Held {
     /// Its bytes.
     pub data: Bytes,
     /// Its sender; `None` if it was restored from the scratch file.
     pub from: Option<ConnectionId>,
-    /// It was paid for in advance.
+    /// The buyer paid for it in advance.
     pub advanced: bool,
-    /// See [`Saved`].
+    /// How far it is written down.
     pub saved: Saved,
 }
 
-/// Where one block stands.
+/// The place of one block.
 #[derive(Clone, Debug)]
 pub enum Block {
     /// Nobody is asked for it.
     Missing,
-    /// These are asked for it.
+    /// These peers are asked for it.
     Requested(Askers),
     /// It is here.
     Held(Held),
 }
 
-/// A piece that was begun and is not verified.
+/// A begun piece that is not verified.
 #[derive(Debug)]
 pub struct Partial {
     blocks: Vec<Block>,
@@ -136,16 +139,15 @@ pub struct Partial {
     grew_at: u64,
     /// Its hash is being taken.
     sealed: bool,
-    /// How it is brought.
     pub(super) delivery: Delivery,
 }
 
-/// What a block that arrived is to its piece.
+/// The use of a block for its piece.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Taken {
-    /// It was missing; these peers are asked for it too.
+    /// The block was missing. These peers are asked for it too.
     Wanted(Vec<ConnectionId>),
-    /// It is here already, or must not be mixed into this piece.
+    /// The block is here already, or must not be mixed into this piece.
     Duplicate,
 }
 
@@ -176,7 +178,7 @@ impl Partial {
         }
     }
 
-    /// How it is brought.
+    /// The way in which the piece is brought.
     pub fn delivery(&self) -> &Delivery {
         &self.delivery
     }
@@ -186,32 +188,32 @@ impl Partial {
         &self.blocks
     }
 
-    /// Blocks that nobody is asked for.
+    /// The number of blocks that nobody is asked for.
     pub fn missing(&self) -> u32 {
         self.missing
     }
 
-    /// Blocks that are out.
+    /// The number of blocks that are out.
     pub fn requested(&self) -> u32 {
         self.requested
     }
 
-    /// Blocks that are here.
+    /// The number of blocks that are here.
     pub fn received(&self) -> u32 {
         self.blocks.len() as u32 - self.missing - self.requested
     }
 
-    /// Every block is here.
+    /// Whether every block is here.
     pub fn is_complete(&self) -> bool {
         self.missing == 0 && self.requested == 0
     }
 
-    /// Its hash is being taken: no block of it changes any more.
+    /// Whether its hash is being taken: then no block of it changes any more.
     pub fn is_sealed(&self) -> bool {
         self.sealed
     }
 
-    /// When its newest block came, counted in blocks of the torrent.
+    /// The time at which its newest block came, counted in blocks of the torrent.
     pub fn grew_at(&self) -> u64 {
         self.grew_at
     }
@@ -241,33 +243,33 @@ impl Partial {
         }
     }
 
-    /// Bytes that are here.
+    /// The bytes that are here.
     pub fn bytes(&self) -> u64 {
         self.held().map(|(_, held)| held.data.len() as u64).sum()
     }
 
-    /// Bytes that lie in memory alone.
+    /// The bytes that lie in memory alone.
     pub fn unsaved(&self) -> u64 {
         let unsaved = self.held().filter(|(_, held)| held.saved == Saved::No);
         unsaved.map(|(_, held)| held.data.len() as u64).sum()
     }
 
-    /// A block of it that is here came from `conn`.
+    /// Whether a block that is here came from `conn`.
     pub fn has_of(&self, conn: ConnectionId) -> bool {
         self.held().any(|(_, held)| held.from == Some(conn))
     }
 
-    /// The senders of what is here; `None` stands for the scratch file.
+    /// The senders of the blocks that are here; `None` stands for the scratch file.
     pub fn senders(&self) -> Set<Option<ConnectionId>> {
         self.held().map(|(_, held)| held.from).collect()
     }
 
-    /// Its bytes in order. Only for a complete piece.
+    /// The bytes of a complete piece, in order.
     pub fn chunks(&self) -> Vec<Bytes> {
         self.held().map(|(_, held)| held.data.clone()).collect()
     }
 
-    /// Peers that still owe a block of this piece.
+    /// The peers that still owe a block of this piece, with the number of that block.
     pub fn askers(&self) -> impl Iterator<Item = (ConnectionId, u32)> + '_ {
         (0..).zip(&self.blocks).flat_map(|(number, block)| {
             let askers = match block {
@@ -306,7 +308,7 @@ impl Partial {
         Some(at as u32)
     }
 
-    /// Asks `conn` too for a block that is out. `false`: it is not out, or to enough peers.
+    /// Asks `conn` too for a block that is out. Answers `false` if it is not out, or out to enough peers.
     pub(super) fn request_copy(&mut self, conn: ConnectionId, number: u32) -> bool {
         match self.blocks.get_mut(number as usize) {
             Some(Block::Requested(by)) => by.push(conn),
@@ -314,7 +316,6 @@ impl Partial {
         }
     }
 
-    /// A block came.
     pub(super) fn take(
         &mut self,
         now: Timestamp,
@@ -337,7 +338,7 @@ impl Partial {
                 self.missing -= 1;
                 Vec::new()
             }
-            // Another sells it, and may have sent it already: it would be cancelled there, and its copy paid by nobody.
+            // Another peer sells the block and may have sent it already. A cancel would leave that copy unpaid.
             Block::Requested(_) if matches!(delivery.owner, PieceOwner::Sole(owner) if owner != conn) =>
             {
                 return Taken::Duplicate;
@@ -362,7 +363,7 @@ impl Partial {
         Taken::Wanted(others)
     }
 
-    /// A block is here that nobody is asked for. `false`: it is here already, or out.
+    /// Takes in a block that nobody is asked for. Answers `false` if it is here already, or out.
     pub(super) fn hold(&mut self, number: u32, held: Held, grew_at: u64) -> bool {
         match self.blocks.get_mut(number as usize) {
             Some(block @ Block::Missing) => *block = Block::Held(held),
@@ -373,7 +374,7 @@ impl Partial {
         true
     }
 
-    /// `conn` will not deliver this block. `false`: it was not asked for it.
+    /// `conn` will not deliver this block. Answers `false` if the peer was not asked for it.
     pub(super) fn give_back(&mut self, conn: ConnectionId, number: u32) -> bool {
         let Some(block) = self.blocks.get_mut(number as usize) else {
             return false;

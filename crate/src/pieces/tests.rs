@@ -1,4 +1,4 @@
-//! Whatever happens to pieces and blocks, what is kept about them agrees.
+//! Whatever happens to pieces and blocks, all records of them agree.
 
 use std::collections::BTreeSet;
 
@@ -10,7 +10,7 @@ use crate::types::BLOCK_LEN;
 const BLOCKS: u32 = 4;
 
 impl Pieces {
-    /// Panics unless everything that is kept agrees. For tests.
+    /// Panics unless all records of the pieces agree. For tests.
     pub(crate) fn assert_agrees(&self) {
         let mut out: BTreeSet<(ConnectionId, BlockRef)> = BTreeSet::new();
         let (mut begun, mut held, mut unsaved) = (0, 0, 0);
@@ -200,7 +200,7 @@ fn what_failed_is_kept_for_its_sender_and_nobody_else() {
     assert!(partial.held_block(0).is_some_and(|held| held.advanced));
     assert_eq!(pieces.suspects().count(piece, ConnectionId(1)), 0);
     assert_eq!(pieces.suspects().count(piece, ConnectionId(2)), 2);
-    // What was paid for and is thrown away is told.
+    // A block that was paid for and thrown away is reported.
     pieces.give_up(piece, GiveUp::Forget);
     let forgotten: Vec<BlockRef> = pieces.take_forgotten().iter().map(|s| s.block).collect();
     assert_eq!(forgotten, [block(&pieces, 1, 0)]);

@@ -1,13 +1,17 @@
-//! What of a torrent is durable, and what becomes so next: slots of the scratch file, records, and the cycles that write
-//! them. Where a block stands is told by [`Pieces`], which every call lends. Writes leave here as data; there are no file
+//! The durability of one torrent: the slots of the scratch file, the records, and the cycles that write them.
+//! [`Pieces`] knows where each block stands, and every call lends it. Writes leave here as data; there are no file
 //! handles.
 //!
-//! Invariants: unverified bytes lie only in memory and in the scratch file, never in the files. A
-//! have-record names a piece only after its write was done, which is what a killed process leaves behind; until a
-//! flush that was asked for after that write is done, which is what a machine without power leaves behind, each
-//! record also names it among those to be hashed again. A scratch slot is used again only after a record that no
-//! longer names it was put; without power the one before may come back. At most one durability cycle runs at a time: write scratch, flush if it is due, record.
-//! What comes back from the scratch file blames nobody: without power it may be torn.
+//! Invariants:
+//! - Unverified bytes lie only in memory and in the scratch file, never in the files.
+//! - A have-record names a piece only after its write ended: that much is there after a process is killed. Until a
+//!   flush that was asked for after that write ends, each record also names the piece among those to be hashed again: a
+//!   flush is there after a loss of power.
+//! - A scratch slot is used again only after a record that no longer names it was put. After a loss of power the record
+//!   before it may come back.
+//! - At most one durability cycle runs at a time: it writes the scratch file, flushes if that is due, and puts the
+//!   records.
+//! - A block from the scratch file blames no peer: a loss of power may have torn it.
 
 mod records;
 
@@ -23,128 +27,131 @@ use crate::types::{BLOCK_LEN, Durability, PieceIndex};
 pub use records::{HaveRecord, ScratchEntry, decode_have, decode_scratch};
 use records::{MAX_SLOTS, encode_have, encode_scratch};
 
-/// A cycle begins when this many bytes would be lost with the process (docs/decisions/003-what-a-kill-may-cost.md); less
-/// than 1 MiB, because more arrives while the cycle runs.
+/// A cycle begins when this many bytes would be lost with the process (docs/decisions/003-what-a-kill-may-cost.md). It
+/// is less than 1 MiB, because more bytes arrive while the cycle runs.
 pub const GROUP_BYTES: u64 = 768 * 1024;
-/// Of the begun pieces, a cycle that begins for the sake of [`GROUP_BYTES`] leaves this much in memory alone: what
-/// arrived last mostly belongs to pieces that are complete in a moment, and would be written twice.
+/// The bytes of begun pieces that a cycle for [`GROUP_BYTES`] leaves in memory alone. The blocks that arrived last
+/// mostly belong to pieces that are complete in a moment, and would be written twice.
 const KEPT_BYTES: u64 = GROUP_BYTES / 2;
-/// So much such a cycle must cover: what is being hashed or written cannot be, and is covered by a later one.
+/// The least number of bytes that such a cycle must cover. It cannot cover pieces that are being hashed or written; a
+/// later one does.
 const LEAST_COVERED: u64 = GROUP_BYTES / 2;
-/// What arrived and would be lost with the process may be so much, together with what peers are asked for ...
+/// The bytes that may be asked for or lost with the process at any rate; see [`Store::may_be_at_risk`].
 const RISK_BYTES: u64 = 1024 * 1024;
-/// ... and with what comes in this time: round trip, and durability cycle; ...
+/// The bytes that come in this time may be at risk besides. It covers a round trip and a durability cycle.
 const RISK_TIME: Duration = Duration::from_millis(400);
-/// ... but never more than this.
+/// The bytes that may be asked for or lost with the process at most.
 pub const MOST_AT_RISK: u64 = 4 * 1024 * 1024;
-/// What was written is flushed when it is this much: without power that is fetched again.
+/// A flush follows when this many bytes were written since the last one. After a loss of power they are fetched again.
 pub const FLUSH_BYTES: u64 = 16 * 1024 * 1024;
-/// Or when it is this many pieces: each is hashed again at a start.
+/// A flush follows when this many pieces are not flushed. Each of them is hashed again at a start.
 const MAX_UNFLUSHED: usize = 256;
-/// At least so many of the newest recorded pieces are hashed again at a start: a disk may lie about its flushes.
+/// At least this many of the newest recorded pieces are hashed again at a start, because a disk may lie about its
+/// flushes.
 const RECENT_PIECES: usize = 16;
 
 /// A write into the scratch file.
 #[derive(Debug, Clone)]
 pub struct ScratchWrite {
-    /// Byte in the file.
+    /// The offset in the scratch file, in bytes.
     pub offset: u64,
-    /// One run of bytes.
+    /// One run of bytes, in parts.
     pub chunks: Vec<Bytes>,
 }
 
 /// The two records of one durability cycle.
 #[derive(Debug, Clone)]
 pub struct CycleRecords {
-    /// Encoded [`HaveRecord`].
+    /// The encoded [`HaveRecord`].
     pub have: Bytes,
-    /// Encoded scratch index.
+    /// The encoded scratch index.
     pub scratch: Bytes,
-    /// What they are to outlive: a loss of power, if they follow a flush.
+    /// The loss that the records are to outlive: a loss of power if they follow a flush.
     pub durability: Durability,
 }
 
-/// Why a cycle begins.
+/// The reason why a cycle begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CycleFor {
     /// Much would be lost with the process.
     Group,
-    /// Something would be lost for long: all that is held is written.
+    /// Something would be lost for long: the cycle writes everything that is held.
     Age,
-    /// All of it is to outlive the machine: all that is held is written, and flushed.
+    /// Everything is to outlive the machine: the cycle writes and flushes everything that is held.
     Flush,
 }
 
-/// What a cycle asks for; the end of each write and of the flush is told by [`Store::step_done`] with this number.
+/// The work that a cycle asks for. The caller reports the end of each write and of the flush by [`Store::step_done`]
+/// with this number.
 #[derive(Debug)]
 pub struct CycleBegun {
-    /// Number of the cycle, counted by its torrent from 1; steps of an earlier cycle are ignored.
+    /// The number of the cycle, which its torrent counts from 1. Steps of an earlier cycle are ignored.
     pub number: u64,
-    /// Into the scratch file.
+    /// The writes into the scratch file.
     pub writes: Vec<ScratchWrite>,
-    /// After these writes, and all that were asked for before.
+    /// Whether a flush follows these writes and all that were asked for before.
     pub flush: bool,
-    /// There is nothing to wait for: the records to put at once.
+    /// The records to put at once, if there is nothing to wait for.
     pub records: Option<CycleRecords>,
 }
 
 #[derive(Debug)]
 enum Cycle {
     Idle,
-    /// Waiting for so many writes into the scratch file and flushes.
+    /// The cycle waits for this many writes and flushes.
     Writing(CycleWork, usize),
-    /// Waiting for the record.
+    /// The cycle waits for the records.
     Recording(CycleWork),
 }
 
-/// What a cycle covers.
+/// The pieces and blocks that a cycle covers.
 #[derive(Debug, Default)]
 struct CycleWork {
-    /// To be recorded: their writes were asked for before the cycle began.
+    /// The pieces to record. Their writes were asked for before the cycle began.
     pieces: Set<PieceIndex>,
-    /// To be named as lying in the scratch file.
+    /// The blocks that the scratch index is to name.
     blocks: Vec<(PieceIndex, u32)>,
-    /// How many bytes of blocks are written into the scratch file for it.
+    /// The bytes of blocks that the cycle writes into the scratch file.
     bytes: u64,
-    /// The flush covers these pieces and so many bytes; `None` without one.
+    /// The pieces and the number of bytes that the flush covers; `None` without a flush.
     flush: Option<(Set<PieceIndex>, u64)>,
 }
 
 /// A piece in the files that no record names yet.
 #[derive(Debug, Default)]
 struct Unrecorded {
-    /// Its bytes that no record knows in the scratch file.
+    /// The bytes of the piece that no record names in the scratch file.
     unsaved: u64,
-    /// What the scratch file holds of it: named until the piece itself is.
+    /// The piece's entry in the scratch index, which the index keeps until a record names the piece itself.
     leaving: Option<ScratchEntry>,
 }
 
-/// One torrent's data on its way to durability.
+/// The data of one torrent on its way to durability.
 #[derive(Debug)]
 pub struct Store {
     geometry: Geometry,
-    /// Slot of every piece that has one, also of verified pieces whose record is not put yet.
+    /// The slot of every piece that has one, also of verified pieces that no record names yet.
     slots: Map<PieceIndex, u32>,
     retiring: Set<u32>,
     cycle: Cycle,
     cycles: u64,
-    /// Written to the files, not recorded yet.
+    /// Pieces that were written to the files and are not recorded yet.
     unrecorded: Map<PieceIndex, Unrecorded>,
     recorded: Bitfield,
     /// Recorded pieces, newest last: all that are not flushed, and some more.
     recent: Vec<PieceIndex>,
-    /// Their writes were asked for, and no flush after that is done.
+    /// Pieces whose write was asked for and that no ended flush covers.
     unflushed: Set<PieceIndex>,
-    /// Those of them that an earlier process wrote and that were not hashed again yet: no flush covers them.
+    /// Pieces of `unflushed` that an earlier process wrote and that were not hashed again yet: no flush covers them.
     unchecked: Set<PieceIndex>,
-    /// Bytes written into files and scratch file since the last flush.
+    /// The bytes written into files and scratch file since the last flush.
     unflushed_bytes: u64,
-    /// Something besides blocks changed that a record should say (a piece was lost, a slot freed).
+    /// Whether a record should report a change besides blocks: a piece was lost, or a slot was freed.
     record_stale: bool,
 }
 
 impl Store {
-    /// Nothing recorded.
+    /// A store that has recorded nothing.
     pub fn new(geometry: Geometry) -> Self {
         Store {
             geometry,
@@ -162,8 +169,8 @@ impl Store {
         }
     }
 
-    /// Takes over what a have-record said. Its recent pieces count as not flushed: an earlier process may have written
-    /// them and never come to it.
+    /// Takes over a have-record. Its recent pieces count as not flushed: the earlier process may have ended before it
+    /// flushed them.
     pub fn restore_have(&mut self, record: HaveRecord) {
         self.recorded = record.have;
         for piece in record.recent {
@@ -175,13 +182,13 @@ impl Store {
         }
     }
 
-    /// Believes the edge that these pieces are in the files; the next record says so.
+    /// Believes the edge that these pieces are in the files. The next record names them.
     pub fn adopt(&mut self, have: &Bitfield) {
         self.recorded = have.clone();
         self.record_stale = true;
     }
 
-    /// A piece in the files was hashed and is right: the next record says so.
+    /// A piece in the files was hashed and is right. The next record names it.
     pub fn found(&mut self, piece: PieceIndex) {
         if self.unchecked.remove(&piece) {
             self.unflushed_bytes += self.length_of(piece);
@@ -203,34 +210,35 @@ impl Store {
         self.slots.insert(piece, slot);
     }
 
-    /// A slot of the records that is not taken over.
+    /// Frees a slot of the earlier records that is not taken over.
     pub fn retire_slot(&mut self, slot: u32) {
         self.retiring.insert(slot);
         self.record_stale = true;
     }
 
-    /// The piece verified, and its write was asked for. `partial` is what was in memory of it.
+    /// A piece is verified, and its write was asked for. `partial` is its state in memory before that.
     pub fn written(&mut self, piece: PieceIndex, partial: &Partial) {
         let newly = match &self.cycle {
             Cycle::Writing(work, _) | Cycle::Recording(work) => &work.blocks[..],
             Cycle::Idle => &[],
         };
         let leaving = self.named(piece, partial, &newly.iter().copied().collect());
-        // What was not durable stays counted: it is so only once the piece's record is.
+        // Bytes that were not durable still count as such: they are durable only once the piece's record is.
         let unsaved = partial.unsaved();
         let written = Unrecorded { unsaved, leaving };
         self.unrecorded.insert(piece, written);
         self.note_unflushed(piece);
     }
 
-    /// What was begun of the piece is given up: scratch lets go of it.
+    /// A begun piece was given up: its slot is freed.
     pub fn given_up(&mut self, piece: PieceIndex) {
         if let Some(slot) = self.slots.remove(&piece) {
             self.retire_slot(slot);
         }
     }
 
-    /// A piece in the files turned out to be missing or wrong. True: a record names it, and should not for long.
+    /// A piece in the files turned out to be missing or wrong. Answers `true` if a record names it, which should not
+    /// last.
     pub fn lost(&mut self, piece: PieceIndex) -> bool {
         let written = self.unrecorded.remove(&piece);
         self.record_stale |= written.is_some_and(|written| written.leaving.is_some());
@@ -245,32 +253,32 @@ impl Store {
         false
     }
 
-    /// Something would be lost with the process.
+    /// Whether anything would be lost with the process.
     pub fn is_dirty(&self, pieces: &Pieces) -> bool {
         self.undurable(pieces) > 0 || !self.unrecorded.is_empty() || self.record_stale
     }
 
-    /// Nothing would be lost with the machine, nor is there a cycle under way.
+    /// Whether nothing would be lost with the machine and no cycle is under way.
     pub fn is_settled(&self, pieces: &Pieces) -> bool {
         self.is_idle() && !self.is_dirty(pieces) && self.unflushed_bytes == 0
     }
 
-    /// How much may be lost with the process or be asked for, at so many bytes per second. More than a cycle begins at:
-    /// what is asked for while it runs keeps the links busy.
+    /// The bytes that may be asked for or lost with the process, at this many bytes per second. They are more than a
+    /// cycle begins at, so that requests keep the links busy while the cycle runs.
     pub fn may_be_at_risk(per_second: u64) -> u64 {
         let soon = per_second.saturating_mul(RISK_TIME.as_millis() as u64) / 1_000;
         RISK_BYTES.saturating_add(soon).min(MOST_AT_RISK)
     }
 
-    /// Bytes that would be lost with the process now: held in memory, being hashed or written, and what the running
-    /// cycle covers, for its record is not put yet.
+    /// The bytes that would be lost with the process now. They are held in memory, being hashed or written, or covered
+    /// by the running cycle, whose record is not put yet.
     pub fn at_risk(&self, pieces: &Pieces) -> u64 {
         let covered = self.work().map_or(0, |work| work.bytes);
         let written = self.unrecorded.values().map(|written| written.unsaved);
         pieces.unsaved_bytes() + covered + written.sum::<u64>()
     }
 
-    /// What would be lost with the process once the running cycle is done.
+    /// The bytes that would be lost with the process once the running cycle has ended.
     fn undurable(&self, pieces: &Pieces) -> u64 {
         let covered = |piece: &PieceIndex| self.work().is_some_and(|w| w.pieces.contains(piece));
         let written = self.unrecorded.iter().filter(|(piece, _)| !covered(piece));
@@ -284,17 +292,17 @@ impl Store {
         }
     }
 
-    /// Enough would be lost with the process for a cycle to begin now.
+    /// Whether a cycle should begin now, because enough would be lost with the process.
     pub fn wants_cycle(&self, pieces: &Pieces) -> bool {
         self.is_idle() && self.undurable(pieces) >= GROUP_BYTES
     }
 
-    /// No cycle runs.
+    /// Whether no cycle runs.
     pub fn is_idle(&self) -> bool {
         matches!(self.cycle, Cycle::Idle)
     }
 
-    /// Begins a cycle. `None` if one runs, or if one would cover too little to be worth it.
+    /// Begins a cycle. `None` if one runs, or if a new one would cover too little to be worth it.
     pub fn begin_cycle(&mut self, why: CycleFor, pieces: &mut Pieces) -> Option<CycleBegun> {
         if !self.is_idle() {
             return None;
@@ -318,7 +326,7 @@ impl Store {
             || self.unflushed_bytes >= FLUSH_BYTES
             || self.unflushed.len() >= MAX_UNFLUSHED;
         if flush {
-            // It covers what earlier cycles wrote, too.
+            // The flush covers the blocks that earlier cycles wrote, too.
             blocks = undurable_blocks(pieces);
         }
         let awaited = writes.len() + usize::from(flush);
@@ -326,7 +334,8 @@ impl Store {
         let written = self.unrecorded.keys().copied();
         let unflushed = self.unflushed.iter().copied();
         let work = CycleWork {
-            // Whatever is awaited comes after these writes; where nothing is, they must be done already.
+            // A write or a flush that the cycle waits for comes after the writes of these pieces. If it waits for
+            // nothing, the writes must have ended already.
             pieces: written
                 .filter(|piece| awaited > 0 || in_files(piece))
                 .collect(),
@@ -348,7 +357,7 @@ impl Store {
         })
     }
 
-    /// What to write into the scratch file of these pieces, and which blocks that are.
+    /// Asks for the writes of these pieces into the scratch file, and names their blocks.
     fn write_scratch(
         &mut self,
         pieces: &mut Pieces,
@@ -388,7 +397,7 @@ impl Store {
         (writes, blocks)
     }
 
-    /// One of a cycle's writes or its flush is done. After the last one: the records to put.
+    /// One of a cycle's writes or its flush ended. After the last one, answers the records to put.
     pub fn step_done(&mut self, number: u64, pieces: &Pieces) -> Option<CycleRecords> {
         let Cycle::Writing(_, awaited) = &mut self.cycle else {
             return None;
@@ -453,7 +462,7 @@ impl Store {
         Some(records)
     }
 
-    /// The records are put.
+    /// The records of a cycle are put.
     pub fn recorded(&mut self, number: u64, pieces: &mut Pieces) {
         if number != self.cycles || !matches!(self.cycle, Cycle::Recording(_)) {
             return;
@@ -476,13 +485,13 @@ impl Store {
         for (piece, number) in work.blocks {
             pieces.set_saved(piece, number, saved);
         }
-        // A slot retired before this cycle's records were made is named by none of them.
+        // These records name no slot that was retired before they were made.
         if !self.record_stale {
             self.retiring.clear();
         }
     }
 
-    /// A step of a cycle failed: everything it covered would be lost again.
+    /// A step of a cycle failed: everything that the cycle covered counts as not durable again.
     pub fn cycle_failed(&mut self, number: u64, pieces: &mut Pieces) {
         if number != self.cycles {
             return;
@@ -530,7 +539,7 @@ impl Store {
         u64::from(self.geometry.piece_len(piece).unwrap_or(0))
     }
 
-    /// A begun piece, as the scratch index names it: blocks of earlier records, and of this one.
+    /// The entry of a begun piece in the scratch index: its blocks that earlier records name, and those of this one.
     fn named(
         &self,
         piece: PieceIndex,
@@ -558,8 +567,8 @@ impl Store {
     }
 }
 
-/// Begun pieces with bytes in memory alone, without those that grew last and have no more than `keep` of them
-/// together; and how many bytes that are.
+/// The begun pieces with bytes in memory alone, with the sum of these bytes. The pieces that grew last stay out, as far
+/// as they have no more than `keep` such bytes together.
 fn stalest(pieces: &Pieces, keep: u64) -> (Vec<PieceIndex>, u64) {
     let mut dirty: Vec<(u64, PieceIndex, u64)> = (pieces.partials())
         .filter(|(_, partial)| !partial.is_sealed())
@@ -581,7 +590,7 @@ fn stalest(pieces: &Pieces, keep: u64) -> (Vec<PieceIndex>, u64) {
     (stale, bytes)
 }
 
-/// Blocks that were written into the scratch file, and not flushed since.
+/// The blocks that were written into the scratch file and are not flushed since.
 fn undurable_blocks(pieces: &Pieces) -> Vec<(PieceIndex, u32)> {
     let mut blocks = Vec::new();
     for (piece, partial) in pieces.partials() {

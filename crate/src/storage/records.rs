@@ -1,4 +1,4 @@
-//! A torrent's have-record and scratch index as bytes. What comes back from a disk is refused if it is not whole.
+//! The bytes of a torrent's have-record and scratch index. A record from a disk is refused if it is not whole.
 
 use bytes::{BufMut, Bytes, BytesMut};
 
@@ -8,32 +8,32 @@ use crate::types::PieceIndex;
 
 const HAVE_VERSION: u8 = 1;
 const SCRATCH_VERSION: u8 = 1;
-/// Scratch slots that a record may name; more would not fit the budget of begun pieces.
+/// The number of scratch slots that a record may name; more would not fit the budget of begun pieces.
 pub(super) const MAX_SLOTS: u32 = 4096;
 
-/// What a restart finds in the scratch file.
+/// A slot of the scratch file, as a restart finds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ScratchEntry {
-    /// Which slot; it begins at `slot * piece_length`.
+    /// The number of the slot, which begins at `slot * piece_length`.
     pub slot: u32,
     /// The piece whose bytes lie in the slot.
     pub piece: PieceIndex,
-    /// Which of its blocks.
+    /// Its blocks that lie in the slot.
     pub blocks: Bitfield,
-    /// Which of its blocks were paid for in advance.
+    /// Its blocks that the buyer paid for in advance.
     pub advanced: Bitfield,
 }
 
-/// What a have-record says.
+/// The content of a have-record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HaveRecord {
     /// Pieces verified and written.
     pub have: Bitfield,
-    /// Those of them that may not have been flushed, and the newest: hashed again at a start.
+    /// Pieces of `have` that may not be flushed, and the newest ones. A start hashes them again.
     pub recent: Vec<PieceIndex>,
 }
 
-/// Shape: version byte, number of bits (u32), bits, then u16 count and that many piece indices (u32).
+/// Shape: version byte, number of bits (u32), bits, then a u16 count and that many piece indices (u32).
 pub(super) fn encode_have(record: &HaveRecord) -> Bytes {
     let mut out = BytesMut::new();
     out.put_u8(HAVE_VERSION);
@@ -46,7 +46,7 @@ pub(super) fn encode_have(record: &HaveRecord) -> Bytes {
     out.freeze()
 }
 
-/// Reads a have-record for a torrent of `pieces` pieces; `None` if it is not one.
+/// Reads a have-record for a torrent of `pieces` pieces; `None` if the bytes are none.
 pub fn decode_have(bytes: &[u8], pieces: u32) -> Option<HaveRecord> {
     let mut input = Reader(bytes);
     if input.u8()? != HAVE_VERSION || input.u32()? != pieces {
@@ -64,7 +64,7 @@ pub fn decode_have(bytes: &[u8], pieces: u32) -> Option<HaveRecord> {
     Some(HaveRecord { have, recent })
 }
 
-/// Shape: version byte, u16 count, then per entry slot u32, piece u32, number of blocks u32, two bitmaps.
+/// Shape: version byte, u16 count, then for each entry slot u32, piece u32, number of blocks u32, two bitmaps.
 pub(super) fn encode_scratch(entries: &[ScratchEntry]) -> Bytes {
     let mut out = BytesMut::new();
     out.put_u8(SCRATCH_VERSION);
@@ -79,7 +79,7 @@ pub(super) fn encode_scratch(entries: &[ScratchEntry]) -> Bytes {
     out.freeze()
 }
 
-/// Reads a scratch index; `blocks_in` tells how many blocks a piece has, `None` for no such piece.
+/// Reads a scratch index. `blocks_in` answers the number of blocks of a piece, or `None` for no such piece.
 pub fn decode_scratch(
     bytes: &[u8],
     blocks_in: impl Fn(PieceIndex) -> Option<u32>,

@@ -1,4 +1,4 @@
-//! What outlives what: blocks, pieces and slots over cycles that end, fail and overlap.
+//! The lifetimes of blocks, pieces and slots over cycles that end, fail and overlap.
 
 use super::*;
 use crate::pieces::{GiveUp, Taken};
@@ -35,7 +35,7 @@ impl Store {
         }
     }
 
-    /// A block came. `false`: it is here already.
+    /// A block came. Answers `false` if it is here already.
     fn add(&mut self, block: BlockRef, data: Bytes) -> bool {
         self.pieces.begin(Timestamp::ZERO, block.piece, false);
         let conn = ConnectionId(1);
@@ -43,7 +43,7 @@ impl Store {
         taken != Some(Taken::Duplicate)
     }
 
-    /// The piece verified, and its write was asked for.
+    /// A piece is verified, and its write was asked for.
     fn written(&mut self, piece: PieceIndex) {
         let proof = self
             .pieces
@@ -118,7 +118,7 @@ fn bits(pieces: u32, set: impl IntoIterator<Item = u32>) -> Bitfield {
     bits
 }
 
-/// Runs a cycle to its end; answers what it wrote and recorded.
+/// Runs a cycle to its end. Answers its writes and its records.
 fn cycle(store: &mut Store, why: CycleFor) -> (CycleBegun, CycleRecords) {
     let mut begun = store.begin_cycle(why).expect("a cycle");
     let mut records = begun.records.take();
@@ -131,7 +131,7 @@ fn cycle(store: &mut Store, why: CycleFor) -> (CycleBegun, CycleRecords) {
     (begun, records.expect("records"))
 }
 
-/// A store in which these pieces were verified and their writes asked for.
+/// Fills a store with pieces that were verified and whose writes were asked for.
 fn with_pieces(store: &mut Store, pieces: core::ops::Range<u32>) {
     for piece in pieces {
         for number in 0..4 {
@@ -248,7 +248,7 @@ fn what_is_hashed_or_written_makes_no_cycle_that_covers_nothing() {
 fn what_arrived_is_at_risk_until_a_record_names_it_whatever_happens_to_it_meanwhile() {
     const BLOCK: u64 = BLOCK_LEN as u64;
     let mut store = store();
-    // A piece that is written, one that is begun, and one whose last blocks come while the cycle runs.
+    // One piece is written, one is begun, and the last blocks of a third come while the cycle runs.
     with_pieces(&mut store, 0..1);
     store.add(block(1, 0), data(1));
     store.add(block(2, 0), data(1));

@@ -1,6 +1,6 @@
-//! Reads of the vault: through the wallet a page has connected, else through the configured RPC.
+//! Reads of the vault, through the wallet that a page connected, or else through the configured RPC.
 //!
-//! It never sends a transaction and never chooses an address: both come from the page's configuration.
+//! This module never sends a transaction and never chooses an address. Both come from the page's configuration.
 
 use std::rc::{Rc, Weak};
 
@@ -14,28 +14,29 @@ use crate::io::{AccountState, Command};
 use crate::payment::vault;
 use crate::payment::voucher::Vault;
 
-/// Longest answer of an `eth_call` taken.
+/// The longest answer of an `eth_call` that is taken, in bytes.
 const MAX_ANSWER: usize = 4096;
-/// How long the RPC may take.
+/// The time that the RPC may take.
 const RPC_TIMEOUT_MS: f64 = 15_000.0;
-/// A vault that a deposit may leave sooner is not sold at: a seller redeems an hour before, and may be away for hours.
+/// The seller sells nothing at a vault that a deposit may leave sooner than this. A seller redeems an hour before, and
+/// may be away for hours.
 const LEAST_EXIT_DELAY_SECONDS: U256 = uint!(86_400_U256);
-/// The chain is asked for it again after this.
+/// The time after which the chain is asked for the exit delay again.
 const EXIT_DELAY_RETRY_MS: u32 = 30_000;
 
-/// Where the vault is and how it is read without a wallet.
+/// The vault's place, and the way to read it without a wallet.
 #[derive(Clone, Debug)]
 pub struct Chain {
     /// The vault.
     pub vault: Address,
     /// Its chain.
     pub chain_id: u64,
-    /// JSON-RPC URL, if one is configured.
+    /// The URL of a JSON-RPC node, if one is configured.
     pub rpc_url: Option<String>,
 }
 
 impl Chain {
-    /// What vouchers are bound to.
+    /// The vault as vouchers name it.
     pub fn vault(&self) -> Vault {
         Vault {
             address: self.vault,
@@ -66,8 +67,8 @@ async fn read_exit_delay(driver: &Rc<Driver>, chain: &Chain) -> Result<U256, Str
     vault::number_answer(&bytes).ok_or_else(|| "the answer is not one word".to_owned())
 }
 
-/// Sells nothing at a vault that a buyer may leave before its sellers redeem. Asked when a
-/// deposit is looked at first, until the chain answers.
+/// Stops selling at a vault that a buyer may leave before its sellers redeem. Called at the first look at a deposit; it
+/// asks the chain until that answers.
 pub async fn judge_exit_delay(driver: Weak<Driver>) {
     while let Some(driver) = driver.upgrade() {
         let Some(chain) = driver.chain.clone() else {
@@ -92,7 +93,7 @@ async fn call(driver: &Rc<Driver>, chain: &Chain, data: &[u8]) -> Result<Vec<u8>
         Some(answer) => Some(answer.await),
         None => None,
     };
-    // A wallet that is on another chain, locked or slow must not stop what the RPC can answer.
+    // The RPC still answers if the wallet is on another chain, locked or slow.
     let answer = match (by_wallet, &chain.rpc_url) {
         (Some(Ok(answer)), _) => answer,
         (_, Some(url)) => call_rpc(url, &contract, &data).await?,

@@ -1,7 +1,7 @@
 //! One peer's data channel: a transferred `RTCDataChannel`, or a `MessagePort` to a page that holds it.
 //!
-//! Invariant: all handlers are set in the same task in which the channel arrived, so no message is lost;
-//! bytes are copied into wasm memory once. It never interprets a message.
+//! Invariant: all handlers are set in the task in which the channel arrived, so no message is lost. Bytes are copied
+//! into wasm memory once. It never interprets a message.
 
 use core::cell::{Cell, RefCell};
 use std::rc::{Rc, Weak};
@@ -15,17 +15,17 @@ use super::driver::Driver;
 use super::js;
 use crate::types::ConnectionId;
 
-/// Longest message taken from a peer; every browser's own limit for what it sends is at or below it. A
-/// longer one closes the channel.
+/// The longest message that is taken from a peer. Every browser limits its own messages to this or less. A longer one
+/// closes the channel.
 const MAX_MESSAGE: u32 = 1 << 20;
 
-/// What a channel reports.
+/// The report of a channel.
 pub enum ChannelEvent {
     /// Open in both directions.
     Open,
     /// One message.
     Message(Bytes),
-    /// `bufferedAmount` fell to the low-water mark or below; bytes that are still buffered.
+    /// `bufferedAmount` fell to the low-water mark or below; holds the bytes that are still buffered.
     Drained(u64),
     /// Closed, or broken.
     Closed(String),
@@ -40,7 +40,7 @@ pub enum Channel {
 }
 
 impl Channel {
-    /// Takes what the page posted; `None` if it is neither a channel nor a port.
+    /// Takes the channel or port that the page posted; `None` if the value is neither.
     pub fn take(value: &JsValue, connection: ConnectionId, driver: &Weak<Driver>) -> Option<Self> {
         // A worker may hold a channel without having the constructor that `instanceof` asks for.
         if js::text(value, "readyState").is_some() {
@@ -53,13 +53,13 @@ impl Channel {
         Some(Channel::Bridged(Bridged::new(port, connection, driver)))
     }
 
-    /// What happened to it on its way here, to be handled right after it is in place.
+    /// The event that the channel had on its way here. The driver handles it right after the channel is in place.
     pub fn on_arrival(&self) -> Option<ChannelEvent> {
         let Channel::Transferred(channel) = self else {
             return None;
         };
         match channel.channel.ready_state() {
-            // Firefox: it may have opened on the way, and tells it only by its state.
+            // In Firefox the channel may have opened on the way, and only its state shows it.
             RtcDataChannelState::Open => Some(ChannelEvent::Open),
             RtcDataChannelState::Closing | RtcDataChannelState::Closed => Some(
                 ChannelEvent::Closed("the data channel closed on its way".to_owned()),
@@ -68,7 +68,7 @@ impl Channel {
         }
     }
 
-    /// It can send. A bridge says so itself before its first message.
+    /// Whether the channel can send. A bridge reports that by itself, before its first message.
     pub fn is_open(&self) -> bool {
         match self {
             Channel::Transferred(c) => c.channel.ready_state() == RtcDataChannelState::Open,
@@ -97,7 +97,7 @@ impl Channel {
         }
     }
 
-    /// Bytes buffered, if they are no more than the low-water mark. A bridge's page reports by itself.
+    /// The buffered bytes, if they are no more than the low-water mark. A bridge's page reports them by itself.
     pub fn drained(&self) -> Option<u64> {
         let Channel::Transferred(channel) = self else {
             return None;
@@ -106,7 +106,7 @@ impl Channel {
         (buffered <= channel.low_water.get()).then(|| u64::from(buffered))
     }
 
-    /// Where [`ChannelEvent::Drained`] is reported.
+    /// Sets the mark at which [`ChannelEvent::Drained`] is reported.
     pub fn set_low_water(&self, bytes: u64) {
         match self {
             Channel::Transferred(channel) => {
@@ -126,7 +126,7 @@ impl Channel {
 /// A channel that lives in this worker.
 pub struct Transferred {
     channel: RtcDataChannel,
-    /// What the channel was told, so that it is not asked for it after each batch.
+    /// The mark that the channel was told, so that the driver need not ask the channel after each batch.
     low_water: Cell<u32>,
     _listeners: [EventListener; 5],
 }
@@ -147,12 +147,12 @@ impl Transferred {
                 }
             }
         });
-        // Chromium may bring messages before this; the driver keeps them until then.
+        // Chromium may bring messages before this event. The driver keeps them until then.
         let on_open = EventListener::new(&channel, "open", {
             let report = report.clone();
             move |_| report(ChannelEvent::Open)
         });
-        // `error` is always followed by `close`, and alone says why.
+        // `error` is always followed by `close`, and only `error` has the reason.
         let why = Rc::new(RefCell::new(None));
         let on_error = EventListener::new(&channel, "error", {
             let why = Rc::clone(&why);
@@ -192,7 +192,7 @@ impl Drop for Transferred {
 pub struct Bridged {
     port: MessagePort,
     _on_message: EventListener,
-    /// Bytes posted to the page so far; the page tells how many of them it has handed to the channel.
+    /// The bytes that were posted to the page so far. The page reports how many of them it has handed to the channel.
     posted: Rc<Cell<u64>>,
 }
 

@@ -1,8 +1,8 @@
 //! The run loop of the crate's documentation, in a worker.
 //!
-//! One input at a time: the clock is read once, the core handles the input, its outputs are collected,
-//! and only when the core is no longer borrowed are they carried out. What they bring about at once is
-//! queued and handled next.
+//! The driver handles one input at a time. It reads the clock once, the core handles the input, and the driver collects
+//! the outputs. It carries them out only when the core is no longer borrowed. Their immediate results are queued and
+//! handled next.
 
 use core::cell::{Cell, RefCell};
 use core::pin::Pin;
@@ -30,14 +30,14 @@ use crate::sorted::Map;
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, EffectId, TrackerId};
 
-/// Bytes from peers that may wait in the queue; the connection that would pass it is closed.
+/// Bytes from peers that may wait in the queue. The driver closes a connection that would exceed it.
 const MAX_QUEUED_BYTES: usize = 8 << 20;
 /// Longest time a browser's timer can be set to.
 const MAX_TIMER_MS: f64 = 2_147_483_647.0;
 
 type EffectEnd = Result<EffectResult, EffectError>;
 
-/// Everything the engine owns.
+/// Everything that the engine owns.
 pub struct Driver {
     me: Weak<Driver>,
     core: RefCell<Client>,
@@ -48,10 +48,10 @@ pub struct Driver {
     timer: RefCell<Option<(Timeout, Timestamp)>>,
     connections: RefCell<Map<ConnectionId, Connection>>,
     trackers: RefCell<Map<TrackerId, TrackerSocket>>,
-    /// Connections sent to in this batch of outputs.
+    /// Connections that this batch of outputs sent to.
     sent_to: RefCell<Vec<ConnectionId>>,
     message: RefCell<Vec<u8>>,
-    /// Torrents' files.
+    /// The files of the torrents.
     pub storage: Rc<Storage>,
     /// Records.
     pub records: Rc<Records>,
@@ -59,9 +59,9 @@ pub struct Driver {
     pub keys: Option<Rc<Keys>>,
     /// The vault; `None` without payments.
     pub chain: Option<Chain>,
-    /// The vault's exit delay is asked for, or known.
+    /// Whether the vault's exit delay is known or asked for.
     exit_delay_asked: Cell<bool>,
-    /// Time of the latest block that was seen, seconds since the epoch.
+    /// The time of the latest block that was seen, in seconds since the epoch.
     block_time: Cell<u64>,
     /// The pages that use this engine.
     pub pages: Pages,
@@ -69,33 +69,33 @@ pub struct Driver {
     pub streams: Streams,
 }
 
-/// A peer that sends more than this before its channel is open is left.
+/// The engine leaves a peer that sends more than this before its channel is open.
 const MAX_EARLY_BYTES: usize = 1 << 20;
 
-/// Candidates of a peer's description that are looked at.
+/// Candidates of a peer's description that the driver looks at.
 const MAX_CLAIMED: usize = 32;
 
-/// One connection the core knows.
+/// One connection that the core knows.
 #[derive(Default)]
 struct Connection {
     channel: Option<Channel>,
-    /// Its channel can send.
+    /// Whether its channel can send.
     can_send: bool,
-    /// Of the address it really has, see [`Input::ConnectionOpen`]; `None` until the page has seen that.
+    /// The hash of the peer's real address, see [`Input::ConnectionOpen`]; `None` until the page has seen that address.
     address_hash: Option<u64>,
-    /// Of those that its description names, at most [`MAX_CLAIMED`].
+    /// The hashes of the addresses that its description names, at most [`MAX_CLAIMED`].
     claimed: Vec<u64>,
-    /// The core was told that it is open.
+    /// Whether the core was told that the connection is open.
     open: bool,
-    /// What came before that, at most [`MAX_EARLY_BYTES`].
+    /// Messages that came before that, at most [`MAX_EARLY_BYTES`].
     early: Vec<Bytes>,
 }
 
-/// What a driver is made of.
+/// The parts of a driver.
 pub struct Parts {
     /// The core.
     pub core: Client,
-    /// Torrents' files.
+    /// The files of the torrents.
     pub storage: Storage,
     /// Records.
     pub records: Rc<Records>,
@@ -164,16 +164,16 @@ impl Driver {
         Timestamp::from_micros(micros as u64)
     }
 
-    /// Seconds since the epoch for what the chain is to judge. The clock of [`Driver::now`] may stand still while the
-    /// machine sleeps, and what is signed by it then is void when it is sent; any clock may be wrong, and the chain's
-    /// own is not.
+    /// Seconds since the epoch, for signatures that the chain judges. The clock of [`Driver::now`] may stand still
+    /// while the machine sleeps, and a signature with its time would be void when it is sent. Any clock may be wrong,
+    /// and the chain's own is not, so the latest of them counts.
     pub fn chain_now(&self) -> u64 {
         let wall = js_sys::Date::now() / 1_000.0;
         let now = Driver::now().as_secs().max(wall as u64);
         now.max(self.block_time.get())
     }
 
-    /// The way in for everything. Runs until the core waits, unless that is already under way.
+    /// The way in for every input. Runs until the core waits, unless a run is under way.
     pub fn input(&self, input: Input) {
         self.queue.borrow_mut().push_back(input);
         self.run();
@@ -189,12 +189,12 @@ impl Driver {
         look(&self.core.borrow())
     }
 
-    /// Tells the core something between inputs that no output follows from.
+    /// Changes the core between inputs. Outputs that follow from the change wait for the next input.
     pub fn change<T>(&self, change: impl FnOnce(&mut Client) -> T) -> T {
         change(&mut self.core.borrow_mut())
     }
 
-    /// What one channel reports.
+    /// Takes in the report of a channel.
     pub fn handle_channel(&self, id: ConnectionId, event: ChannelEvent) {
         if let Some(connection) = self.connections.borrow_mut().get_mut(&id) {
             // Chromium brings messages before the channel can send.
@@ -220,7 +220,8 @@ impl Driver {
         }
     }
 
-    /// Tells the core of a connection that can send and whose address is known, and then what came on it before.
+    /// Reports a connection to the core once it can send and its address is known, and then the messages that came
+    /// before.
     fn open_if_ready(&self, id: ConnectionId) {
         let (address_hash, claimed, early) = {
             let mut connections = self.connections.borrow_mut();
@@ -282,7 +283,7 @@ impl Driver {
         });
     }
 
-    /// What one tracker's socket reports.
+    /// Takes in the report of a tracker's socket.
     pub fn handle_tracker(&self, id: TrackerId, input: Input) {
         if matches!(input, Input::TrackerClosed { .. }) {
             let gone = self.trackers.borrow_mut().remove(&id);
@@ -291,7 +292,7 @@ impl Driver {
         self.input(input);
     }
 
-    /// What the page that holds the peer connections reports.
+    /// Takes in the report of the page that holds the peer connections.
     pub fn handle_broker(&self, message: &JsValue) {
         let Some(connection) = js::number(message, "c").map(ConnectionId) else {
             return;
@@ -339,7 +340,7 @@ impl Driver {
         }
     }
 
-    /// A connection ended on its own: the core hears of it once, and nothing after it.
+    /// A connection ended on its own. The core hears of it once, and of nothing after it.
     fn lose(&self, id: ConnectionId, reason: String) {
         let lost = self.connections.borrow_mut().remove(&id);
         if lost.is_some() {
@@ -368,7 +369,7 @@ impl Driver {
         self.arm(self.core_deadline.get().min(self.streams.deadline()));
     }
 
-    /// A buffer that never rises above its mark never falls to it: then it is reported here.
+    /// Reports buffers at or below their mark. A buffer that never rises above its mark fires no event when it falls.
     fn report_send_buffers(&self) {
         let connections = self.connections.borrow();
         let mut queue = self.queue.borrow_mut();
@@ -396,7 +397,7 @@ impl Driver {
         }
     }
 
-    /// Sets the timer, unless it will go off early enough: then it is set anew when it does.
+    /// Sets the timer, unless it fires early enough: then it is set anew when it fires.
     fn arm(&self, at: Timestamp) {
         if at == Timestamp::NEVER
             || self
@@ -458,7 +459,7 @@ impl Driver {
                     .and_then(|c| c.channel.as_ref())
                 {
                     channel.set_low_water(bytes);
-                    // It may be below the new mark already, and then never falls to it.
+                    // The buffer may be below the new mark already, and then it never falls to the mark.
                     self.note_buffer(connection);
                 }
             }
@@ -517,7 +518,7 @@ impl Driver {
         }
     }
 
-    /// Its buffer is to be looked at before long.
+    /// Has the buffer checked at the end of the batch.
     fn note_buffer(&self, connection: ConnectionId) {
         let mut sent_to = self.sent_to.borrow_mut();
         if !sent_to.contains(&connection) {
@@ -592,7 +593,7 @@ impl Driver {
         let Some(driver) = self.me.upgrade() else {
             return;
         };
-        // Boxed, so that what comes after the work is compiled once.
+        // Boxed, so that the code after the work is compiled once.
         let work: Pin<Box<dyn Future<Output = EffectEnd>>> = Box::pin(work);
         wasm_bindgen_futures::spawn_local(async move {
             let result = work.await;
@@ -601,7 +602,7 @@ impl Driver {
     }
 }
 
-/// Tells the page that holds the peer connections what to do with one.
+/// Sends a request about one connection to the page that holds the peer connections.
 fn post(what: &str, connection: ConnectionId, sdp: Option<&str>) {
     let message = js::object(&[
         ("t", JsValue::from_str(what)),
@@ -612,7 +613,7 @@ fn post(what: &str, connection: ConnectionId, sdp: Option<&str>) {
     let _ = js::worker().post_message(&message);
 }
 
-/// Tells addresses apart. Never 0, and nobody can find another address with the hash of a given one.
+/// A hash that tells addresses apart. It is never 0, and nobody can find another address with the same hash.
 fn address_hash(address: &str) -> u64 {
     let mut first = [0; 8];
     first.copy_from_slice(&keccak256(address)[..8]);

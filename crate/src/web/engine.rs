@@ -1,4 +1,4 @@
-//! The one class that JavaScript sees: `Engine`.
+//! The one class of this crate that JavaScript sees: `Engine`.
 
 use std::rc::Rc;
 
@@ -20,12 +20,12 @@ use crate::io::{
 use crate::payment::record;
 use crate::types::{FineUnits, TokenUnits};
 
-/// Trackers taken from the page's configuration.
+/// Trackers that are taken from the page's configuration, at most.
 const MAX_TRACKERS: usize = 64;
-/// Prefix of the record that remembers whose deposit is used.
+/// The prefix of the record that remembers the owner of the deposit in use.
 const OWNER: &str = "owner";
 
-/// A Piecework peer in this worker. Start it once; then hand it every message of the page.
+/// A Piecework peer in this worker. The worker's script starts it once and then hands it every message of the page.
 #[wasm_bindgen]
 pub struct Engine {
     driver: Rc<Driver>,
@@ -33,13 +33,13 @@ pub struct Engine {
 
 #[wasm_bindgen]
 impl Engine {
-    /// Opens storage, records and keys, and resumes. `config` is `EngineConfig` of
-    /// `www/npm/src/protocol.ts`. Rejects with a sentence that says what is missing.
+    /// Opens storage, records and keys, and resumes. `config` is `EngineConfig` of `www/npm/src/protocol.ts`. Rejects
+    /// with a sentence that names the missing thing.
     pub async fn start(config: JsValue) -> Result<Engine, JsValue> {
-        // What is shipped stops without a word, and the worker's script sees it: the text alone would weigh 20 kB.
+        // The shipped engine stops without a word, and the worker's script sees that. The text alone would weigh 20 kB.
         #[cfg(debug_assertions)]
         std::panic::set_hook(Box::new(|info| {
-            // Terminal: the page starts a new worker from what is stored.
+            // A panic is terminal: the page starts a new worker from the stored state.
             let _ = js::worker().post_message(&js::object(&[
                 ("t", "trap".into()),
                 ("text", info.to_string().into()),
@@ -49,9 +49,8 @@ impl Engine {
         Ok(Engine { driver })
     }
 
-    /// One message of the page that holds the peer connections:
-    /// `{t: "page", port}`, `{t: "shutdown"}`, or about a connection `c`: `offer`, `answer`,
-    /// `channel`, `failed`.
+    /// Handles one message of the page that holds the peer connections: `{t: "page", port}`, `{t: "shutdown"}`, or one
+    /// about a connection `c`: `offer`, `answer`, `channel`, `address`, `failed`.
     pub fn handle(&self, message: JsValue) {
         match js::text(&message, "t").as_deref() {
             Some("page") => {
@@ -117,7 +116,7 @@ async fn start(config: &JsValue) -> Result<Rc<Driver>, String> {
 }
 
 impl Driver {
-    /// Buys from the account of this owner and remembers it; `None`: of the one remembered, if any.
+    /// Buys from the account of this owner and remembers it; with `None`, from that of the remembered one, if any.
     pub async fn set_owner(
         self: &Rc<Self>,
         owner: Option<alloy_primitives::Address>,
@@ -184,7 +183,7 @@ fn payment_config(payment: &JsValue, chain: &Chain, keys: &Keys) -> Result<Payme
     })
 }
 
-/// A whole number from 0 to `most`; another one is refused, not cut.
+/// A whole number from 0 to `most`. Any other value is refused, and is not cut to fit.
 fn within(payment: &JsValue, name: &str, default: u64, most: u64) -> Result<u64, String> {
     if js::field(payment, name).is_undefined() {
         return Ok(default);
@@ -193,7 +192,7 @@ fn within(payment: &JsValue, name: &str, default: u64, most: u64) -> Result<u64,
         .ok_or_else(|| format!("payments: `{name}` must be a whole number from 0 to {most}"))
 }
 
-/// What an account's local state is kept by: its vault and chain.
+/// The name under which an account's local state is kept: its vault and chain.
 fn account_name(chain: &Chain) -> String {
     format!("{} {}", chain.chain_id, hex::to_hex(chain.vault.as_slice()))
 }

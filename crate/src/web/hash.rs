@@ -1,4 +1,4 @@
-//! SHA-1, where it is fastest: short runs in wasm, long ones in the browser's own code.
+//! SHA-1 where it is fastest: in wasm for short runs, in the browser's own code for long ones.
 
 use bytes::Bytes;
 use js_sys::{Promise, Uint8Array};
@@ -8,7 +8,7 @@ use web_sys::SubtleCrypto;
 
 use super::js;
 
-/// From this length on the browser's native code, off this thread, outweighs the copy and the promise.
+/// From this length on the browser's native code, which runs off this thread, outweighs the copy and the promise.
 const NATIVE_FROM: usize = 64 * 1024;
 
 /// SHA-1 of these chunks as one run of bytes.
@@ -21,7 +21,8 @@ pub async fn sha1_of_chunks(chunks: &[Bytes]) -> Result<[u8; 20], String> {
         }
         return Ok(hash.finalize().into());
     }
-    // Joined here first: one call into JavaScript costs more than a copy. The browser takes its own before it returns.
+    // The chunks are joined here first, because one call into JavaScript costs more than a copy. The browser takes its
+    // own copy before it returns.
     let mut all = Vec::with_capacity(total);
     for chunk in chunks {
         all.extend_from_slice(chunk);

@@ -7,7 +7,7 @@ pub fn to_hex(bytes: &[u8]) -> String {
     hex::encode_prefixed(bytes)
 }
 
-/// From 0x and an even number of digits, at most `max` bytes.
+/// The bytes of 0x and an even number of digits, at most `max` of them.
 pub fn from_hex(text: &str, max: usize) -> Option<Vec<u8>> {
     let digits = text.strip_prefix("0x")?.as_bytes();
     if digits.len() % 2 != 0 || digits.len() / 2 > max {

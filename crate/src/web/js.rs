@@ -1,6 +1,6 @@
 //! Reading and making JavaScript values: the one place where their shapes are taken apart.
 //!
-//! What a page sends is untrusted: a missing or mistyped field reads as `None`, never as a panic.
+//! A page's message is untrusted: a missing or mistyped field reads as `None`, never as a panic.
 
 use alloy_primitives::{Address, B256};
 use bytes::Bytes;
@@ -11,10 +11,10 @@ use wasm_bindgen::{JsCast, JsValue};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent, MessagePort};
 
-/// The most bytes taken from one value a page sends (a .torrent file).
+/// The most bytes that are taken from one value of a page (a .torrent file).
 pub const MAX_BYTES_FROM_PAGE: u32 = 32 << 20;
 
-/// Hears the messages of a port of ours, which begin to come now.
+/// Hears the messages of a port of this engine, which begin to come now.
 pub fn listen(port: &MessagePort, mut hear: impl FnMut(JsValue) + 'static) -> EventListener {
     let listener = EventListener::new(port, "message", move |event| {
         hear(event.unchecked_ref::<MessageEvent>().data());
@@ -23,12 +23,12 @@ pub fn listen(port: &MessagePort, mut hear: impl FnMut(JsValue) + 'static) -> Ev
     listener
 }
 
-/// The worker we run in.
+/// The worker that this engine runs in.
 pub fn worker() -> DedicatedWorkerGlobalScope {
     js_sys::global().unchecked_into()
 }
 
-/// A field, `undefined` if it is not there.
+/// A field; `undefined` if it is not there.
 pub fn field(object: &JsValue, key: &str) -> JsValue {
     Reflect::get(object, &JsValue::from_str(key)).unwrap_or(JsValue::UNDEFINED)
 }
@@ -38,7 +38,7 @@ pub fn text(object: &JsValue, key: &str) -> Option<String> {
     field(object, key).as_string()
 }
 
-/// A field that holds a whole number a double can tell exactly.
+/// A field that holds a whole number that a double represents exactly.
 pub fn number(object: &JsValue, key: &str) -> Option<u64> {
     let value = field(object, key).as_f64()?;
     ((0.0..=9_007_199_254_740_991.0).contains(&value) && value.fract() == 0.0)
@@ -95,7 +95,7 @@ pub fn object(fields: &[(&str, JsValue)]) -> JsValue {
     object.into()
 }
 
-/// Sets a field of an object of ours, which cannot fail.
+/// Sets a field of an object of this engine, which cannot fail.
 pub fn set(object: &JsValue, key: &str, value: &JsValue) {
     let _ = Reflect::set(object, &JsValue::from_str(key), value);
 }
@@ -115,7 +115,7 @@ pub fn buffer(bytes: &[u8]) -> Uint8Array {
     Uint8Array::from(bytes)
 }
 
-/// What a thrown value says: the only conversion of a JS error.
+/// The text of a thrown value: the only conversion of a JS error.
 pub fn error_text(error: JsValue) -> String {
     let message = text(&error, "message")
         .or_else(|| error.as_string())
@@ -141,8 +141,8 @@ pub fn list(values: &[JsValue]) -> Array {
     list
 }
 
-/// Calls a method by name: for what web-sys does not type, and for what is called so rarely that its binding would weigh
-/// more than the name.
+/// Calls a method by name. It serves methods that web-sys does not type, and those that are called so rarely that their
+/// binding would weigh more than the name.
 pub fn call(object: &JsValue, method: &str, arguments: &[JsValue]) -> Result<JsValue, JsValue> {
     let function: Function = field(object, method).dyn_into()?;
     function.apply(object, &list(arguments))
@@ -156,7 +156,7 @@ extern "C" {
     fn close(this: &Closes);
 }
 
-/// Closes whatever can be closed.
+/// Closes a value that has a `close` method.
 pub fn close(what: &JsValue) {
     what.unchecked_ref::<Closes>().close();
 }

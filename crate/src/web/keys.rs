@@ -1,13 +1,13 @@
-//! The session key and the payee key: made here, used here, never leaving the worker.
+//! The session key and the payee key. The engine makes them here and uses them here, and they never leave the worker.
 //!
-//! At rest each is encrypted (AES-GCM) by one key that WebCrypto made non-extractable and keeps in
-//! IndexedDB. The session key signs vouchers and nothing else; the payee key signs redemptions, and
-//! unlike the session key it is money.
+//! At rest each is encrypted (AES-GCM) with one key that WebCrypto made non-extractable and keeps in IndexedDB. The
+//! session key signs vouchers and nothing else. The payee key signs redemptions, and unlike the session key it is
+//! money.
 //!
-//! Beside them lies the number of this start. The pages keep it, too, in `localStorage`, which other tools back up and
-//! restore: one that is greater there was given by a start that this database does not know, so more may have been
-//! promised than it records. Only the start that meets it can tell: it marks all session keys for good, in the
-//! transaction that stores its own number.
+//! Beside them lies the number of this start. The pages keep it too, in `localStorage`, which other tools back up and
+//! restore. A greater number there was given by a start that this database does not know, so the buyer may have
+//! promised more than the database records. Only the start that meets it can tell. It marks all session keys for good,
+//! in the transaction that stores its own number.
 
 use core::cell::{Cell, RefCell};
 
@@ -23,16 +23,16 @@ use super::js;
 use super::records::Records;
 use crate::io::Signature;
 
-/// Name of the wrapping key's record.
+/// The name of the wrapping key's record.
 const WRAP: &str = "wrap";
-/// Before the vault and chain that a session key is for.
+/// The prefix of the vault and chain that a session key is for.
 const SESSION: &str = "session ";
-/// Before the name of a session key of which more may have been promised than is on record. The key itself, as it was
-/// stored then, is the mark's value: it does not hold for one that took its place.
+/// The prefix of the name of a session key that may have promised more than is on record. The mark's value is the key
+/// itself as it was stored then, so the mark does not hold for a key that took its place.
 const BEHIND: &str = "behind ";
-/// Name of the last start's number.
+/// The name of the last start's number.
 const GENERATION: &str = "generation";
-/// Longest key that is read back, wrapped.
+/// The longest wrapped key that is read back, in bytes.
 const MAX_STORED_LEN: u32 = 1024;
 const NONCE_LEN: usize = 12;
 const SECRET_LEN: usize = 32;
@@ -41,7 +41,7 @@ const SECRET_LEN: usize = 32;
 pub struct Keys {
     wrap: CryptoKey,
     session: RefCell<SigningKey>,
-    /// A new session key is being stored.
+    /// Whether a new session key is being stored.
     renewing: Cell<bool>,
     payee: SigningKey,
     session_record: String,
@@ -50,8 +50,8 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Loads the keys, making and storing what lacks. `account` names the vault and chain that the
-    /// session key is for: a session key is fixed per account. `seen` is the greatest number of a start that the page
+    /// Loads the keys, and makes and stores those that are missing. `account` names the vault and chain of the session
+    /// key, because a session key is fixed for each account. `seen` is the greatest number of a start that the page
     /// knows.
     pub async fn open(records: &Records, account: &str, seen: Option<u64>) -> Result<Keys, String> {
         let mut own = records.all_own().await?;
@@ -73,28 +73,28 @@ impl Keys {
         })
     }
 
-    /// Number of this start.
+    /// The number of this start.
     pub fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// More may have been promised by the session key than the database has on record.
+    /// Whether the session key may have promised more than the database has on record.
     pub fn is_behind(&self) -> bool {
         self.behind.get()
     }
 
-    /// Who vouchers are signed by.
+    /// The address that signs vouchers.
     pub fn session_address(&self) -> Address {
         address(&self.session.borrow())
     }
 
-    /// Who is paid.
+    /// The address that is paid.
     pub fn payee_address(&self) -> Address {
         address(&self.payee)
     }
 
-    /// A new session key in the place of `old`: after `withdraw` an account is dead for ever. Where another page was
-    /// first, the one that was made for it: what is deposited for a key that was replaced at once could only be
+    /// Replaces the session key `old`, because an account is dead for ever after `withdraw`. If another page was first,
+    /// answers the key that was made for that page: a deposit for a key that was replaced at once could only be
     /// withdrawn again.
     pub async fn renew_session(&self, records: &Records, old: Address) -> Result<Address, String> {
         if self.session_address() != old {
@@ -123,7 +123,7 @@ impl Keys {
     }
 }
 
-/// EIP-2098, low s (k256 normalises it and the recovery id together).
+/// Signs as EIP-2098 has it, with low s (k256 normalises s and the recovery id together).
 fn sign(key: &SigningKey, digest: B256) -> Result<Signature, String> {
     let (signature, recovery) = key
         .sign_prehash_recoverable(digest.as_slice())
@@ -141,17 +141,17 @@ fn address(key: &SigningKey) -> Address {
     Address::from_raw_public_key(&point.as_bytes()[1..])
 }
 
-/// What the edge has stored for itself, by name.
+/// The values that the edge has stored for itself, by name.
 type Own = [(String, JsValue)];
 
-/// The value of that name; of several the last one counts.
+/// The value of that name. Of several the last one counts.
 fn stored<'a>(own: &'a Own, name: &str) -> Option<&'a JsValue> {
     let named = own.iter().rfind(|(stored, _)| stored == name);
     named.map(|(_, value)| value)
 }
 
-/// Numbers this start. `seen`: what the page knows of earlier ones; where that is more than the database does, the
-/// session keys that it holds are marked.
+/// Numbers this start. `seen` is the greatest number that the page knows. If it is greater than the database's, the
+/// stored session keys are marked.
 async fn begin(
     records: &Records,
     own: &mut Vec<(String, JsValue)>,
@@ -166,7 +166,7 @@ async fn begin(
         let keys = own.iter().filter(|(name, _)| name.starts_with(SESSION));
         news.extend(keys.map(|(name, key)| (format!("{BEHIND}{name}"), key.clone())));
     }
-    // Durable before a page hears of it: a loss of power never makes the database look restored.
+    // The number is durable before a page hears of it: a loss of power never makes the database look restored.
     records
         .put_all_own(&news)
         .await
@@ -189,7 +189,7 @@ async fn stored_or_new(
     if stored.is_none() {
         return make(records, wrap, name).await;
     }
-    // Whatever is there is not written over: a later version may store keys in another form.
+    // A stored value is never written over: a later version may store keys in another form.
     let stored = bytes(stored).ok_or_else(|| damaged(name))?;
     let (nonce, sealed) = stored
         .split_at_checked(NONCE_LEN)
@@ -202,12 +202,12 @@ async fn stored_or_new(
     SigningKey::from_slice(&plain).map_err(|_| damaged(name))
 }
 
-/// Makes a key; it exists for the caller only once it is durable.
+/// Makes a key. The caller gets it only once it is durable.
 async fn make(records: &Records, wrap: &CryptoKey, name: &str) -> Result<SigningKey, String> {
     let (key, secret) = loop {
         let mut secret = [0u8; SECRET_LEN];
         fill_random(&mut secret)?;
-        // Fails for one candidate in 2^128 (zero or not below the group's order).
+        // This fails for one candidate in 2^128 (zero, or not below the group's order).
         if let Ok(key) = SigningKey::from_slice(&secret) {
             break (key, secret);
         }

@@ -1,12 +1,15 @@
 //! The browser edge: the engine that runs in a dedicated worker of a page.
 //!
-//! It owns every real resource of the worker: data channels, signaling sockets, OPFS files, IndexedDB
-//! records, the keys and the chain reads. The page owns peer connections, the wallet and the DOM, and
-//! talks to the engine by messages (`www/npm/src/protocol.ts` names them all).
+//! It owns every real resource of the worker: data channels, signaling sockets, OPFS files, IndexedDB records, the keys
+//! and the chain reads. The page owns peer connections, the wallet and the DOM. It talks to the engine by messages
+//! (`www/npm/src/protocol.ts` names them all).
 //!
-//! Invariants: JavaScript is never called while the core is borrowed (inputs are queued, outputs are
-//! collected, then carried out); a listener or a timer is an owned field of what it serves and ends when
-//! that is dropped; no secret key leaves this worker; a trap is terminal.
+//! Invariants:
+//! - JavaScript is never called while the core is borrowed: inputs are queued, outputs are collected and then carried
+//!   out.
+//! - A listener or a timer is an owned field of the thing that it serves, and ends when that is dropped.
+//! - No secret key leaves this worker.
+//! - A trap is terminal.
 
 pub mod hex;
 

@@ -1,8 +1,8 @@
-//! The pages that use this engine: their requests, the events they hear, the wallet reads they lend.
+//! The pages that use this engine: their requests, the events that they hear, and the wallet reads that they lend.
 //!
-//! Every page speaks through a `MessagePort` of its own: `{t, id, ...}` is a request and is answered by
-//! `{t: "ok", id, v}` or `{t: "err", id, message}`; `{t: "event", e, ...}` goes to all. The types are
-//! in `www/npm/src/protocol.ts`. What a page sends is checked like anything from outside.
+//! Every page speaks through a `MessagePort` of its own. `{t, id, ...}` is a request, and its answer is `{t: "ok", id,
+//! v}` or `{t: "err", id, message}`. `{t: "event", e, ...}` goes to all pages. The types are in
+//! `www/npm/src/protocol.ts`. The engine checks a page's messages like all bytes from outside.
 
 use core::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -24,20 +24,21 @@ use crate::payment::voucher;
 use crate::sorted::{Map, Set};
 use crate::types::{FineUnits, InfoHash, TokenUnits};
 
-/// Pages at once; the oldest gives way.
+/// Pages at once, at most; the oldest gives way.
 const MAX_PAGES: usize = 64;
-/// Events kept for the first page.
+/// Events that are kept for the first page, at most.
 const MAX_EARLY: usize = 64;
-/// How long a page may take for one wallet read.
+/// The time that a page may take for one wallet read.
 const WALLET_TIMEOUT_MS: u32 = 10_000;
-/// Trackers taken with one torrent.
+/// Trackers that are taken with one torrent, at most.
 const MAX_TRACKERS: usize = 64;
-/// Logs taken of one receipt, and bytes of each.
+/// Logs that are taken of one receipt, at most, and then the bytes of each.
 const MAX_LOGS: usize = 1024;
 const MAX_LOG_BYTES: usize = 4096;
-/// A redemption is void after this many seconds.
+/// The lifetime of a redemption's signature.
 const REDEEM_SECONDS: u64 = 3_600;
-/// ... and its claims are given back this much later: the chain's clock may be behind.
+/// The time after which the claims of a redemption are given back. It is ten minutes longer, because the chain's clock
+/// may be behind.
 const REDEEM_VOID_MS: u32 = (REDEEM_SECONDS as u32 + 600) * 1_000;
 
 type WalletAnswer = Result<String, String>;
@@ -48,14 +49,14 @@ pub struct Pages {
     driver: Weak<Driver>,
     pages: RefCell<Map<u64, Page>>,
     next: Cell<u64>,
-    /// Events from before the first page came: they are for that one.
+    /// Events from before the first page came. The first page gets them.
     early: RefCell<Option<Vec<JsValue>>>,
     /// `add` requests that the core has yet to answer, by tag.
     adding: RefCell<Map<u64, (u64, f64)>>,
-    /// `redeem` requests. The core is asked for the first one's claims, and for the next one's when those are handed
-    /// out.
+    /// `redeem` requests. The core prepares the claims of the first one, and those of the next one when these are
+    /// handed out.
     redeeming: RefCell<VecDeque<Redeeming>>,
-    /// Claims handed out and not yet reported on, by tag.
+    /// Claims that are handed out and not yet reported on, by tag.
     claims: RefCell<Map<u64, Handed>>,
     wallet_reads: RefCell<Map<u64, oneshot::Sender<WalletAnswer>>>,
 }
@@ -63,7 +64,7 @@ pub struct Pages {
 struct Page {
     port: MessagePort,
     has_wallet: bool,
-    /// What it added and did not leave. What no page uses is not kept running.
+    /// The torrents that the page added and did not leave. A torrent that no page uses is stopped.
     torrents: Set<InfoHash>,
     _on_message: EventListener,
 }
@@ -75,11 +76,11 @@ struct Redeeming {
     scope: RedeemScope,
 }
 
-/// Claims that a page is redeeming.
+/// Claims that a page redeems.
 struct Handed {
     page: u64,
     claims: Vec<Claim>,
-    /// Gives them back when the redemption is void.
+    /// Gives the claims back when the redemption is void.
     _void: Timeout,
 }
 
@@ -131,7 +132,7 @@ impl Pages {
         }
     }
 
-    /// A page left. What it was redeeming may have been sent.
+    /// A page left. Its redemptions may have been sent.
     fn gone(&self, id: u64, page: &Page) {
         js::close(&page.port);
         let tags: Vec<u64> = (self.claims.borrow().iter())
@@ -144,7 +145,7 @@ impl Pages {
         }
     }
 
-    /// Claims of which no page will say more.
+    /// Gives back claims that no page will report on.
     fn give_back(&self, tag: u64, outcome: RedeemOutcome) {
         self.claims.borrow_mut().remove(&tag);
         if let Some(driver) = self.driver.upgrade() {
@@ -152,7 +153,7 @@ impl Pages {
         }
     }
 
-    /// An `eth_call` through the wallet of the page that connected one last; `None` if none did.
+    /// An `eth_call` through the wallet of the newest page that has one; `None` if no page has.
     pub fn ask_wallet(
         &self,
         to: &str,
@@ -262,7 +263,7 @@ impl Pages {
                     let answer = js::text(message, "v").ok_or_else(|| {
                         js::text(message, "message").unwrap_or_else(|| "no answer".to_owned())
                     });
-                    // Fails where nobody waits any more.
+                    // This fails if nobody waits any more.
                     let _ = asked.send(answer);
                 }
             }
@@ -281,7 +282,7 @@ impl Pages {
         }
     }
 
-    /// The answer, or `None` if it comes later.
+    /// Handles a request. Answers `None` if the answer comes later.
     fn handle_request(
         &self,
         driver: &Rc<Driver>,
@@ -373,7 +374,7 @@ impl Pages {
         }
     }
 
-    /// A page's torrent was added. A page that is gone meanwhile uses none.
+    /// A page's torrent was added. A page that is gone meanwhile uses no torrent.
     fn note_used(&self, page: u64, info_hash: InfoHash) {
         if let Some(page) = self.pages.borrow_mut().get_mut(&page) {
             page.torrents.insert(info_hash);
@@ -384,7 +385,7 @@ impl Pages {
         }
     }
 
-    /// Stops a torrent that no page uses any more: nothing of it is fetched, paid or served. Its data stays.
+    /// Stops a torrent that no page uses any more: it is neither fetched nor paid nor served. Its data stays.
     fn stop_unused(&self, driver: &Driver, info_hash: InfoHash) {
         let used = (self.pages.borrow().values()).any(|page| page.torrents.contains(&info_hash));
         if !used {
@@ -432,7 +433,8 @@ impl Pages {
         Ok(())
     }
 
-    /// Remembers the owner, then buys from its account; without one, from the one remembered.
+    /// Remembers the owner, then buys from its account. Without an owner it buys from the account of the remembered
+    /// one.
     fn set_account(&self, driver: &Rc<Driver>, page: u64, request: f64, message: &JsValue) {
         let owner = js::address(message, "owner");
         let driver = Rc::clone(driver);
@@ -444,7 +446,7 @@ impl Pages {
         });
     }
 
-    /// Asks the core for the claims of whoever waits first.
+    /// Asks the core for the claims of the first page that waits.
     fn prepare_redeem(&self) {
         let scope = self.redeeming.borrow().front().map(|first| first.scope);
         if let (Some(scope), Some(driver)) = (scope, self.driver.upgrade()) {
@@ -496,7 +498,7 @@ impl Pages {
 
     fn redeemed(&self, driver: &Rc<Driver>, page: u64, message: &JsValue) -> Answer {
         let tag = js::number(message, "tag").ok_or("`tag` is missing")?;
-        // Another page may mean what an engine before this one handed out under the same tag.
+        // Another page may mean claims that an earlier engine handed out under the same tag.
         let is_its = (self.claims.borrow().get(&tag)).is_some_and(|handed| handed.page == page);
         let handed = is_its
             .then(|| self.claims.borrow_mut().remove(&tag))
@@ -512,7 +514,7 @@ impl Pages {
             Some(reason) if js::flag(message, "sent") == Some(false) => {
                 (RedeemOutcome::Failed { reason }, 0)
             }
-            // Many of a wallet's errors do not say whether something was sent.
+            // Many errors of wallets do not show whether a transaction was sent.
             Some(reason) => (RedeemOutcome::Unknown { reason }, 0),
             None => {
                 let logs = read_logs(&js::field(message, "logs"));
@@ -600,13 +602,13 @@ fn with<T>(value: Option<T>, name: &str, then: impl FnOnce(T)) -> Answer {
     Ok(JsValue::UNDEFINED)
 }
 
-/// The account of an owner with our session key.
+/// The account of an owner with this engine's session key.
 fn account_id(driver: &Rc<Driver>, message: &JsValue) -> Answer {
     let owner = js::address(message, "owner").ok_or("`owner` is not an address")?;
     let keys = driver.keys.as_ref().ok_or_else(no_payments)?;
     let session_key = keys.session_address();
     let id = voucher::account_id(owner, session_key);
-    // Also before the account is the one that pays: a deposit is not to go there.
+    // Asked also before the account is the one that pays, because a deposit must not go to a held account.
     let held = keys.is_behind() || driver.look(|core| core.held_account() == Some(id));
     Ok(js::object(&[
         ("held", held.into()),
@@ -627,7 +629,7 @@ fn domain_separator(message: &JsValue) -> Answer {
     Ok(hex::to_hex(separator.as_slice()).into())
 }
 
-/// The logs of a receipt, as a wallet gives them; what is not a log is left out.
+/// The logs of a receipt, as a wallet gives them. Malformed ones are left out.
 fn read_logs(list: &JsValue) -> Vec<Log> {
     let Some(list) = list.dyn_ref::<js_sys::Array>() else {
         return Vec::new();

@@ -1,10 +1,10 @@
-//! Small records and wrapped keys: IndexedDB, behind a journal in OPFS ([`crate::journal`]).
+//! Small records and wrapped keys, in IndexedDB behind a journal in OPFS ([`crate::journal`]).
 //!
-//! A record is in the journal when its write ends, and so outlives the process; one that is to outlive a loss of power,
-//! too ([`Durability::PowerLoss`]), waits for IndexedDB's transaction (`durability: "strict"`). Transactions take all
-//! that gathered: at once if one waits, else [`RECORDS_GATHER`] after the first. A transaction costs some milliseconds
-//! of three processes' time, and a fast transfer puts many a second. Batches happen whole or not at all, and after
-//! those before them. Everything is read once, at start.
+//! A record is in the journal when its write ends, and so outlives the process. One that is to outlive a loss of power,
+//! too ([`Durability::PowerLoss`]), waits for IndexedDB's transaction (`durability: "strict"`). A transaction takes all
+//! that gathered: at once if anybody waits, else [`RECORDS_GATHER`] after the first record. It costs some milliseconds
+//! of three processes' time, and a fast transfer puts many records a second. Batches happen whole or not at all, and in
+//! their order. Everything is read once, at the start.
 
 use core::cell::{Cell, RefCell};
 use core::mem;
@@ -33,13 +33,13 @@ const DATABASE: &str = "piecework";
 const VERSION: u32 = 1;
 /// The core's records: text key, `Uint8Array`.
 const RECORDS: &str = "records";
-/// The edge's own: wrapped keys, the wrapping key, the account's owner.
+/// The edge's own values: wrapped keys, the wrapping key, the account's owner.
 const KEYS: &str = "keys";
-/// Among the edge's own: the number of the journal's last batch that the records have.
+/// The edge's own value that numbers the journal's last batch that the records have.
 const COVERED: &str = "journal";
-/// From this length on the journal takes nothing while the database refuses what is in it.
+/// From this length on the journal takes nothing while the database refuses its content.
 const MOST_IN_JOURNAL: u64 = 8 << 20;
-/// Longest record read back; a longer one was not written by us and is left out.
+/// The longest record that is read back, in bytes. This engine writes no longer one, so such a record is left out.
 const MAX_RECORD: u32 = 64 << 20;
 
 /// The open database and its journal.
@@ -50,12 +50,12 @@ pub struct Records {
 
 struct State {
     journal: Journal<OpfsFile>,
-    /// In the journal, and newer than what the database has or is being given.
+    /// Records in the journal that are newer than those that the database has or is being given.
     gathered: Map<String, Option<Bytes>>,
-    /// Who waits until the database has all up to a number.
+    /// The callers that wait until the database has all batches up to a number.
     waiting: Vec<(u64, oneshot::Sender<()>)>,
     work: WriteState,
-    /// Why the last transaction failed.
+    /// The error of the last transaction, if it failed.
     failed: Option<EffectError>,
 }
 
@@ -63,7 +63,7 @@ struct State {
 enum WriteState {
     /// Nothing gathered.
     Idle,
-    /// It gathers for [`RECORDS_GATHER`].
+    /// Records gather for [`RECORDS_GATHER`].
     Gathering,
     /// A transaction is under way.
     Writing,
@@ -113,13 +113,13 @@ impl Records {
             .collect())
     }
 
-    /// What is in a store.
+    /// The content of a store.
     async fn all(&self, store: &str) -> Result<Vec<(String, JsValue)>, JsValue> {
         let store = self
             .database
             .transaction_with_str(store)?
             .object_store(store)?;
-        // Both requests are made before the first is awaited: a transaction with nothing to do ends.
+        // Both requests are made before the first is awaited, because a transaction without a request ends.
         let (keys, values) = (store.get_all_keys()?, store.get_all()?);
         let keys: Array = answer(&keys).await?.unchecked_into();
         let values: Array = answer(&values).await?.unchecked_into();
@@ -130,8 +130,8 @@ impl Records {
             .collect())
     }
 
-    /// Puts or deletes records, all or none: they outlive the process when this returns. For
-    /// [`Durability::PowerLoss`] it answers with a future that ends when they outlive that, too.
+    /// Puts or deletes records, all or none. They outlive the process when this returns. For [`Durability::PowerLoss`]
+    /// it answers a future that ends when they outlive a loss of power, too.
     pub fn put(
         self: &Rc<Self>,
         batch: Batch,
@@ -162,7 +162,7 @@ impl Records {
         self.gather();
         let records = Rc::clone(self);
         Ok(durable.map(|durable| async move {
-            // A transaction that fails drops the sender.
+            // A failed transaction drops the sender.
             durable.await.map_err(|_| records.why_failed())
         }))
     }
@@ -172,7 +172,7 @@ impl Records {
         failed.unwrap_or_else(|| EffectError::Storage("the records were not written".to_owned()))
     }
 
-    /// Sees to it that what gathered comes into the database: at once if somebody waits.
+    /// Brings the gathered records into the database: at once if anybody waits.
     fn gather(self: &Rc<Self>) {
         let mut state = self.state.borrow_mut();
         let awaited = !state.waiting.is_empty();
@@ -197,7 +197,7 @@ impl Records {
         });
     }
 
-    /// Transactions, until nobody waits.
+    /// Runs transactions until nobody waits.
     async fn write_gathered(&self) {
         loop {
             let (number, gathered) = {
@@ -206,13 +206,13 @@ impl Records {
             };
             let result = self.commit(number, &gathered).await;
             let mut state = self.state.borrow_mut();
-            // Who came first waits for least.
+            // The callers wait in the order of their numbers.
             let over = state.waiting.partition_point(|(until, _)| *until <= number);
             let over = state.waiting.drain(..over);
             match result {
                 Ok(()) => {
                     for (_, sender) in over {
-                        // Fails where nobody waits any more.
+                        // This fails if nobody waits any more.
                         let _ = sender.send(());
                     }
                     state.journal.cover(number);
@@ -233,7 +233,7 @@ impl Records {
         }
     }
 
-    /// All up to this number.
+    /// Writes all records up to this number.
     async fn commit(
         &self,
         number: u64,
@@ -289,7 +289,7 @@ impl Records {
     }
 }
 
-/// What is put under a key, or `None` if it is deleted.
+/// A key and its new value, or `None` to delete it.
 type Change = (JsValue, Option<JsValue>);
 
 fn fill(transaction: &IdbTransaction, store: &str, changes: &[Change]) -> Result<(), JsValue> {
@@ -343,7 +343,7 @@ fn make_stores(request: &IdbOpenDbRequest) {
         return;
     };
     for store in [RECORDS, KEYS] {
-        // A failure aborts the upgrade, and the request answers with it; a store that is there stays as it is.
+        // A failure aborts the upgrade, and the request answers with it. A store that is there stays as it is.
         let _ = database.create_object_store(store);
     }
 }
@@ -366,7 +366,7 @@ async fn committed(transaction: &IdbTransaction) -> Result<(), JsValue> {
     }
 }
 
-/// Whether `good` comes, and not `bad`.
+/// Whether the event `good` comes, and not `bad`.
 async fn first_of(target: &EventTarget, good: &'static str, bad: &'static str) -> bool {
     let (sender, receiver) = oneshot::channel();
     let sender = Rc::new(Cell::new(Some(sender)));

@@ -1,9 +1,9 @@
 //! A torrent made from files of the page: hashed, stored, and described by a .torrent.
 //!
-//! The files are read a chunk at a time, twice: the info hash names the folder they are stored in. Both times they are
-//! hashed, for not every browser refuses to read a file that changed since it was chosen. While they are written a
-//! record says so; what an engine that was killed meanwhile left behind is removed by the next one. A torrent that is
-//! taken up is written by its own state machine alone.
+//! The module reads the files a chunk at a time, twice, because the info hash names the folder that they are stored in.
+//! It hashes them both times, because not every browser refuses to read a file that changed since it was chosen. While
+//! it writes them, a record says so: the next engine removes the files of one that was killed meanwhile. Only its own
+//! state machine writes a torrent that is taken up.
 
 use std::rc::Rc;
 
@@ -21,17 +21,17 @@ use crate::metainfo::create::{CreateError, PieceHasher, PieceHashes, TorrentBuil
 use crate::torrent::record_key;
 use crate::types::{Durability, InfoHash};
 
-/// Files of one torrent.
+/// Files of one torrent, at most.
 const MAX_FILES: usize = 10_000;
-/// Longest name or path component, bytes.
+/// The longest name or path component, in bytes.
 const MAX_NAME: usize = 240;
-/// Characters of a name that an error repeats.
+/// The characters of a name that an error repeats.
 const MAX_SHOWN: usize = 60;
-/// Bytes read from a file at once.
+/// The bytes that are read from a file at once.
 const CHUNK: u64 = 1 << 20;
-/// Before the info hash in the record of a torrent whose files are being written.
+/// The prefix of the info hash in the record of a torrent whose files are being written.
 const MAKING: &str = "making/";
-/// Why files are not shared.
+/// The reason why files are not shared.
 const CHANGED: &str = "a file changed while it was read";
 const IN_USE: &str =
     "this title is open here, and not all of it is there: remove it, then share the files again";
@@ -42,17 +42,17 @@ struct Source {
     length: u64,
 }
 
-/// What the files had in them when they were read first.
+/// The result of the first read.
 struct Made {
     torrent: Metainfo,
     hashes: PieceHashes,
-    /// For the second time.
+    /// The hasher of the second read.
     hasher: PieceHasher,
 }
 
-/// Takes `{name, isFolder, files: [{path, blob}], trackers}`; answers with the .torrent, whose files then
-/// lie in storage, complete and flushed; what does not fit the storage limit is refused. A folder stays one when it
-/// holds a single file.
+/// Takes `{name, isFolder, files: [{path, blob}], trackers}`. Answers the .torrent, whose files then lie in storage,
+/// complete and flushed. Files that do not fit the storage limit are refused. A folder stays one when it holds a single
+/// file.
 pub async fn make(driver: &Driver, message: &JsValue) -> Result<Bytes, String> {
     let sources = sources(message)?;
     let made = hash(message, &sources).await?;
@@ -95,7 +95,8 @@ async fn hash(message: &JsValue, sources: &[Source]) -> Result<Made, String> {
     })
 }
 
-/// Whether nothing is to be stored, for the torrent is taken up: all of it is here, or why it cannot be made so.
+/// Whether nothing is to be stored, because the torrent is taken up: all of it is here, or the reason why it cannot be
+/// made so.
 fn taken_up(driver: &Driver, info_hash: InfoHash) -> Option<Result<(), String>> {
     let is_whole = driver.look(|core| core.is_whole(info_hash))?;
     Some(if is_whole {
@@ -123,7 +124,8 @@ async fn keep(driver: &Driver, sources: &[Source], made: &Made) -> Result<(), St
     }
     let files = storage.begin_new(info_hash);
     let stored = store(driver, &files, sources, made).await;
-    // Removed meanwhile, it is as new; taken up since, it is not ours to discard.
+    // A torrent that was removed meanwhile counts as new. One that was taken up since is not for this function to
+    // discard.
     let is_left = (is_new || files.are_deleted()) && taken_up(driver, info_hash).is_none();
     if stored.is_err() && is_left {
         storage.discard_new(info_hash).await;
@@ -135,13 +137,14 @@ async fn keep(driver: &Driver, sources: &[Source], made: &Made) -> Result<(), St
     stored
 }
 
-/// Says in the records whether a torrent's files are being written. Where they take nothing, what is left behind stays.
+/// Notes in the records whether a torrent's files are being written. If the records take nothing, the files of a killed
+/// engine stay.
 fn note(records: &Rc<Records>, info_hash: InfoHash, is_made: bool) {
     let key = MAKING.to_owned() + &info_hash.to_hex();
     let _ = records.put(vec![(key, is_made.then(Bytes::new))], Durability::Process);
 }
 
-/// Removes what an earlier engine was killed at, unless the records name it by now.
+/// Removes the unfinished files of an earlier engine that was killed, unless the records name the torrent by now.
 pub async fn tidy(storage: &Storage, records: &Rc<Records>, stored: &[(String, Bytes)]) {
     for (key, _) in stored {
         let Some(info_hash) = key.strip_prefix(MAKING).and_then(InfoHash::from_hex) else {
@@ -180,7 +183,7 @@ fn sources(message: &JsValue) -> Result<Vec<Source>, String> {
         .collect()
 }
 
-/// A name that every peer's file system takes as it is, or why it is none and what to do.
+/// A name that every peer's file system takes as it is. For any other name, the reason and the remedy.
 fn safe_name(name: &str) -> Result<String, String> {
     let fine = !name.is_empty()
         && name.len() <= MAX_NAME

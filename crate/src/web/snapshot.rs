@@ -14,7 +14,7 @@ use crate::io::{
 };
 use crate::types::InfoHash;
 
-/// What a page hears when it joins.
+/// The answer to a page that joins.
 pub fn hello(driver: &Rc<Driver>) -> JsValue {
     let stored = driver.look(|core| core.stored_torrents());
     let keys = driver.keys.as_ref();
@@ -48,7 +48,7 @@ pub fn hello(driver: &Rc<Driver>) -> JsValue {
     ])
 }
 
-/// The limits a page names; what it does not name stays as it is. `null` is no cap.
+/// The limits with the changes that a page names; the others stay as they are. `null` is no cap.
 pub fn limits(message: &JsValue, now: &Limits) -> Limits {
     let size = |key: &str, now: usize| {
         js::number(message, key).map_or(now, |value| value.min(1_000) as usize)
@@ -70,7 +70,7 @@ pub fn limits(message: &JsValue, now: &Limits) -> Limits {
     }
 }
 
-/// [`ClientSnapshot`].
+/// A [`ClientSnapshot`] for pages.
 pub fn client(snapshot: &ClientSnapshot) -> JsValue {
     let trackers = snapshot.trackers.iter().map(|tracker| {
         object(&[
@@ -109,7 +109,7 @@ fn money(money: &MoneySnapshot) -> JsValue {
     ])
 }
 
-/// [`TorrentSnapshot`].
+/// A [`TorrentSnapshot`] for pages.
 pub fn torrent(torrent: &TorrentSnapshot) -> JsValue {
     let files = torrent.files.iter().map(|(path, length)| {
         object(&[
@@ -183,7 +183,7 @@ fn peer_payment(payment: &PeerPayment) -> JsValue {
     ])
 }
 
-/// An event as pages hear it; `None` for what only the engine needs.
+/// An event as pages hear it; `None` for one that only the engine needs.
 pub fn event(event: &Event) -> Option<JsValue> {
     let (name, info_hash, more): (&str, Option<InfoHash>, Option<(&str, JsValue)>) = match event {
         Event::Ready { info_hash } => ("ready", Some(*info_hash), None),

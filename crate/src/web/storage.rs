@@ -1,9 +1,9 @@
-//! Torrents' files in the origin private file system (OPFS).
+//! The files of torrents in the origin private file system (OPFS).
 //!
-//! Owns the sync access handles: opened when first needed, at most [`MAX_OPEN_HANDLES`], the least
-//! recently used closed (flushed first). Effects of one torrent are carried out in the order in which
-//! they came. Names are opaque: `piecework/<info hash>/<file index>` and `.../scratch`, and `piecework/journal-0` and
-//! `-1` for the records; nothing a stranger wrote is ever part of a path.
+//! This module owns the sync access handles. It opens each when it is first needed, and at most [`MAX_OPEN_HANDLES`] at
+//! once; it closes the least recently used one, flushed. It carries out the effects of one torrent in the order in
+//! which they came. Names are opaque: `piecework/<info hash>/<file index>` and `.../scratch`, and `piecework/journal-0`
+//! and `-1` for the records. No text of a stranger is ever part of a path.
 
 use core::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -22,26 +22,26 @@ use crate::metainfo::FileSpan;
 use crate::sorted::Map;
 use crate::types::{EffectId, InfoHash};
 
-/// Files open at once over all torrents; opening one more closes the least recently used.
+/// Files that are open at once over all torrents; one more closes the least recently used.
 const MAX_OPEN_HANDLES: usize = 48;
-/// Neighbouring chunks are written as one run of at most so many bytes: each call into the browser costs.
+/// Neighbouring chunks are written as one run of at most this many bytes, because each call into the browser costs.
 const MAX_JOINED: usize = 1 << 20;
-/// Longest read answered in one piece; a longer one fails.
+/// The longest read that is answered in one piece; a longer one fails.
 const MAX_READ: u64 = 64 << 20;
-/// Mode of a handle beside which no other one opens.
+/// The mode of a handle beside which no other one opens.
 const ALONE: &str = "readwrite";
-/// Mode of a handle that a worker which is still ending does not stand in the way of. One engine per origin is what the
-/// Web Lock and the journal see to. Browsers without this mode take it for the other one.
+/// The mode of a handle that opens although a worker that is still ending holds another one. The Web Lock and the
+/// journal see to it that an origin has one engine. Browsers without this mode take it for the other one.
 const SHARED: &str = "readwrite-unsafe";
-/// How long a handle that another, ending worker still holds is waited for.
+/// The pause before the next try to open a handle that another, ending worker still holds.
 const HANDLE_WAIT_MS: u32 = 50;
 const HANDLE_WAITS: u32 = 100;
-/// Stands for the scratch file among file indices; a torrent's own files are far fewer.
+/// The number of the scratch file among file indices; a torrent's own files are far fewer.
 const SCRATCH: u32 = u32::MAX;
 
 type Done = Result<EffectResult, EffectError>;
 
-/// All torrents' files.
+/// The files of all torrents.
 pub struct Storage {
     root: FileSystemDirectoryHandle,
     torrents: RefCell<Map<InfoHash, Torrent>>,
@@ -49,7 +49,7 @@ pub struct Storage {
     uses: Cell<u64>,
     /// Files that are being written before the core knows of them.
     new: RefCell<Vec<Weak<NewFiles>>>,
-    /// Where chunks are joined, kept from one write to the next.
+    /// The memory in which chunks are joined, kept from one write to the next.
     joined: RefCell<Vec<u8>>,
     at: FileSystemReadWriteOptions,
 }
@@ -64,12 +64,12 @@ struct Torrent {
 /// The files of a torrent made here, while they are written.
 pub struct NewFiles {
     info_hash: InfoHash,
-    /// The torrent was here before, and was deleted meanwhile: what was written of them is gone.
+    /// Whether the torrent was here before and was deleted meanwhile: then the bytes that were written are gone.
     deleted: Cell<bool>,
 }
 
 impl NewFiles {
-    /// Whether they were deleted while they were written.
+    /// Whether the files were deleted while they were written.
     pub fn are_deleted(&self) -> bool {
         self.deleted.get()
     }
@@ -87,7 +87,7 @@ impl NewFiles {
 struct Handle {
     access: FileSystemSyncAccessHandle,
     last_use: u64,
-    /// Written to since the last flush, by this process or maybe by an earlier one.
+    /// Whether this process, or maybe an earlier one, wrote to it since the last flush.
     dirty: bool,
 }
 
@@ -106,7 +106,7 @@ impl Storage {
         })
     }
 
-    /// Takes up work on a torrent's files; its result enters the driver as an input.
+    /// Takes up work on a torrent's files. Its result enters the driver as an input.
     pub fn submit(
         self: &Rc<Self>,
         info_hash: InfoHash,
@@ -135,7 +135,7 @@ impl Storage {
         });
     }
 
-    /// The files of a torrent made here are about to be written.
+    /// Prepares to write the files of a torrent made here.
     pub fn begin_new(&self, info_hash: InfoHash) -> Rc<NewFiles> {
         let files = Rc::new(NewFiles {
             info_hash,
@@ -147,8 +147,8 @@ impl Storage {
         files
     }
 
-    /// Writes the files of a torrent made here, before the core knows of it. Once what was written is deleted, nothing
-    /// more is: it would stand behind a hole.
+    /// Writes the files of a torrent made here, before the core knows of it. Once they are deleted it writes nothing
+    /// more, because that would stand behind a hole.
     pub async fn write_new(
         &self,
         files: &NewFiles,
@@ -162,14 +162,14 @@ impl Storage {
         self.write_at(files.info_hash, file, offset, bytes).await
     }
 
-    /// Makes what [`Storage::write_new`] wrote durable.
+    /// Makes the bytes that [`Storage::write_new`] wrote durable.
     pub fn flush_new(&self, files: &NewFiles) -> Result<(), EffectError> {
         files.require_there()?;
         self.flush(files.info_hash)
     }
 
-    /// The files of the records' journal, beside the torrents' folders. Nobody else has them: an engine that is still
-    /// ending in another worker is waited for.
+    /// The files of the records' journal, beside the torrents' folders. They open for one engine alone, after an engine
+    /// that is still ending in another worker let go of them.
     pub async fn journal(&self) -> Result<[FileSystemSyncAccessHandle; 2], EffectError> {
         Ok([
             open_handle(&self.root, "journal-0", true, ALONE).await?,
@@ -183,7 +183,7 @@ impl Storage {
         !matches!(found, Err(error) if js::is_error(&error, "NotFoundError"))
     }
 
-    /// Undoes what [`Storage::write_new`] wrote, as far as storage lets it.
+    /// Undoes the writes of [`Storage::write_new`], as far as storage lets it.
     pub async fn discard_new(&self, info_hash: InfoHash) {
         let _ = self.close_torrent(info_hash, true).await;
     }
@@ -287,7 +287,7 @@ impl Storage {
         flushed.map(|()| EffectResult::Done)
     }
 
-    /// Whoever writes this torrent's files at the moment writes no more of them.
+    /// Stops the running writer of this torrent's files, if there is one.
     fn note_deleted(&self, info_hash: InfoHash) {
         for files in self.new.borrow().iter().filter_map(Weak::upgrade) {
             if files.info_hash == info_hash {
@@ -340,7 +340,7 @@ impl Storage {
         if let [part] = parts {
             return self.write_at(info_hash, file, offset, part).await;
         }
-        // Another torrent's write may take its turn while this one waits for a handle: it joins elsewhere.
+        // Another torrent's write may take its turn while this one waits for a handle. It joins its chunks elsewhere.
         let mut joined = self.joined.take();
         let mut at = offset;
         let mut parts = parts.iter().peekable();
@@ -394,8 +394,8 @@ impl Storage {
         Ok(())
     }
 
-    /// Reads into a JS buffer, so that bytes only to be hashed never enter wasm memory. What is hashed an earlier
-    /// process may have written and not flushed: the next flush includes it.
+    /// Reads into a JS buffer, so that bytes that are only hashed never enter wasm memory. An earlier process may have
+    /// written them without a flush, so the next flush includes the file.
     async fn hash_spans(&self, info_hash: InfoHash, spans: &[FileSpan]) -> Done {
         let total = total_length(spans)?;
         let all = Uint8Array::new_with_length(total as u32);
@@ -433,7 +433,8 @@ impl Storage {
         Ok(())
     }
 
-    /// An open handle. Used before the next `await`: after one it may have been closed to make room.
+    /// An open handle. The caller uses it before its next `await`: after that another call may have closed it to make
+    /// room.
     async fn handle(
         &self,
         info_hash: InfoHash,
@@ -504,7 +505,7 @@ impl Storage {
     }
 }
 
-/// `at` is scratch.
+/// Writes at an offset. The caller lends `at`, which is overwritten.
 pub fn write_at(
     access: &FileSystemSyncAccessHandle,
     at: &FileSystemReadWriteOptions,
@@ -649,7 +650,7 @@ fn quota(what: &str) -> EffectError {
     ))
 }
 
-/// What went wrong with storage.
+/// The error of a failed storage call.
 pub fn failed(error: JsValue) -> EffectError {
     let is_full = js::is_error(&error, "QuotaExceededError");
     let text = js::error_text(error);

@@ -1,12 +1,12 @@
 //! Readers of a torrent's files: a service worker that answers a `Range` request, or a page.
 //!
-//! A reader holds the other end of a `MessagePort` and pulls a chunk at a time; what it did not ask for
-//! is never sent. Its protocol: we post `{length, start, end}` (or `{error, status}`) first; it posts
-//! `"pull"` or `"cancel"`; each pull is answered by one ArrayBuffer, the end by `"end"`. Instead of `"pull"` it may
-//! post the ArrayBuffer that it is done with: the next chunk comes in that, if it is as long.
+//! A reader holds the other end of a `MessagePort` and pulls one chunk at a time. The engine never sends a chunk that
+//! the reader did not ask for. The engine first posts `{length, start, end}`, or `{error, status}`. The reader posts
+//! `"pull"` or `"cancel"`. The answer to each pull is one ArrayBuffer, and at the end `"end"`. Instead of `"pull"` the
+//! reader may post the ArrayBuffer that it is done with: the next chunk comes in that, if it is as long.
 //!
-//! A reader that was given all it asked for and pulls nothing for [`IDLE`] loses its deadlines in the core; its next
-//! pull opens a new core stream where the last one stopped.
+//! A reader that has all chunks that it asked for and pulls nothing for [`IDLE`] loses its deadlines in the core. Its
+//! next pull opens a new core stream where the last one stopped.
 
 use core::cell::{Cell, RefCell};
 use core::time::Duration;
@@ -25,16 +25,16 @@ use crate::sorted::Map;
 use crate::time::Timestamp;
 use crate::types::{InfoHash, StreamId};
 
-/// How long a reader may pull nothing before it loses its deadlines.
+/// The time without a pull after which a reader loses its deadlines.
 const IDLE: Duration = Duration::from_secs(10);
-/// Readers at once; one more takes the place of the longest idle one, or is refused.
+/// Readers at once, at most. One more takes the place of the longest idle one, or is refused.
 const MAX_READERS: usize = 128;
 
 /// All readers.
 pub struct Streams {
     driver: Weak<Driver>,
     readers: RefCell<Map<u64, Reader>>,
-    /// Which reader a core stream feeds.
+    /// The reader of each core stream.
     streams: RefCell<Map<StreamId, u64>>,
     next: Cell<u64>,
 }
@@ -45,33 +45,33 @@ struct Reader {
     wanted: Wanted,
     state: State,
     last_pull: Timestamp,
-    /// What it gave back.
+    /// The buffer that it gave back.
     spent: Option<ArrayBuffer>,
-    /// Pulls not yet answered: such a reader waits for us, however long that takes.
+    /// Pulls that are not yet answered. A reader with such a pull waits for the engine, however long that takes.
     owed: u32,
 }
 
-/// What a reader asked for.
+/// The bytes that a reader asked for.
 #[derive(Clone, Copy)]
 struct Wanted {
     info_hash: InfoHash,
     file: u32,
     start: u64,
-    /// One past the last byte; narrowed to the file's length once that is known.
+    /// One past the last byte. It is narrowed to the file's length once that is known.
     end: u64,
-    /// The last so many bytes, wherever they start.
+    /// The number of bytes at the end of the file, if the reader asked for these.
     suffix: Option<u64>,
-    /// Longest answer, however much was asked.
+    /// The longest answer, however much the reader asked for.
     longest: u64,
 }
 
 #[derive(Clone, Copy)]
 enum State {
-    /// For the metadata.
+    /// The reader waits for the metadata.
     Waiting,
     /// The core holds a stream for it.
     Reading { stream: StreamId, next: u64 },
-    /// It pulled nothing for too long.
+    /// The reader pulled nothing for too long.
     Idle { next: u64 },
 }
 
@@ -113,7 +113,7 @@ impl Streams {
         }
     }
 
-    /// When [`Streams::close_idle`] has something to do.
+    /// The time at which [`Streams::close_idle`] has something to do.
     pub fn deadline(&self) -> Timestamp {
         self.readers
             .borrow()
@@ -141,7 +141,7 @@ impl Streams {
         }
     }
 
-    /// The metadata is there: readers that waited for it are answered.
+    /// The metadata is there, so the readers that waited for it are answered.
     pub fn resume_waiting(&self, info_hash: InfoHash) {
         let waiting: Vec<u64> = self
             .readers
@@ -157,7 +157,7 @@ impl Streams {
         }
     }
 
-    /// One chunk from the core.
+    /// Gives a reader one chunk from the core.
     pub fn deliver(&self, stream: StreamId, data: &Bytes, last: bool) {
         let Some(id) = self.streams.borrow().get(&stream).copied() else {
             return;
@@ -170,7 +170,7 @@ impl Streams {
             if let State::Reading { next, .. } = &mut reader.state {
                 *next += data.len() as u64;
             }
-            // The time that counts is how long the reader does not ask for more.
+            // Idle time counts from here, because it is the time in which the reader asks for nothing.
             reader.owed = reader.owed.saturating_sub(1);
             reader.last_pull = Driver::now();
             let spent = (reader.spent.take()).filter(|b| b.byte_length() as usize == data.len());
@@ -191,7 +191,7 @@ impl Streams {
         }
     }
 
-    /// The core ended a stream early.
+    /// The core ended a stream early, so its reader is told.
     pub fn fail(&self, stream: StreamId, reason: &str) {
         let id = self.streams.borrow_mut().remove(&stream);
         if let Some(id) = id {
@@ -239,7 +239,7 @@ impl Streams {
         self.begin(id);
     }
 
-    /// A service worker that the browser killed never says that it is gone.
+    /// Ends the longest idle reader. A service worker that the browser killed never reports that it is gone.
     fn forget_longest_idle(&self) -> bool {
         let longest = self
             .readers
@@ -324,7 +324,7 @@ impl Streams {
         }
     }
 
-    /// A core stream for what is left of an idle reader.
+    /// Opens a core stream for the rest of an idle reader's bytes.
     fn open_stream(&self, driver: &Driver, id: u64) -> Option<StreamId> {
         let (stream, wanted, next) = {
             let mut readers = self.readers.borrow_mut();

@@ -1,7 +1,7 @@
-//! A record of what goes into the core and what comes out, line by line to the page: `{t: "trace", line}`.
+//! A record of the core's inputs and outputs, sent line by line to the page: `{t: "trace", line}`.
 //!
-//! Only in builds with the feature `trace`, from which a recording for `tests/simulation/traces` is made. Covers what a
-//! free download needs; anything else is recorded as unsupported, and does not replay.
+//! It is only in builds with the feature `trace`, which make the recordings for `tests/simulation/traces`. It covers
+//! the inputs and outputs of a free download. Any other one is recorded as unsupported, and does not replay.
 
 use bytes::Bytes;
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use super::js;
 use crate::io::{CheckExisting, Command, Config, EffectError, EffectResult, Input, Output, Source};
 use crate::time::Timestamp;
 
-/// The engine starts.
+/// Records the start of the engine.
 pub fn began(now: Timestamp, config: &Config, seed: &[u8; 32], records: &[(String, Bytes)]) {
     let limits = &config.limits;
     let stored: Vec<Value> = records.iter().map(|(k, v)| json!([k, hex(v)])).collect();
@@ -35,12 +35,12 @@ pub fn began(now: Timestamp, config: &Config, seed: &[u8; 32], records: &[(Strin
     }));
 }
 
-/// An input goes in.
+/// Records an input.
 pub fn heard(now: Timestamp, input: &Input) {
     say(&json!({"at": now.as_micros(), "in": encode(input)}));
 }
 
-/// An output comes out.
+/// Records an output.
 pub fn put_out(output: &Output) {
     say(&match output {
         Output::Send { connection, chunks } => {
@@ -153,7 +153,8 @@ fn encode_result(result: &Result<EffectResult, EffectError>) -> Value {
     }
 }
 
-/// A debug text with each byte string replaced by its length and FNV-1a hash (of the text between its quotes).
+/// A debug text in which the length and the FNV-1a hash of each byte string (of the text between its quotes) replace
+/// it.
 fn squeeze(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;

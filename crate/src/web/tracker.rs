@@ -1,7 +1,7 @@
 //! A tracker's WebSocket.
 //!
-//! Invariant: it reports its end exactly once, and nothing after it. It never interprets a message and
-//! never reconnects: that is the core's decision.
+//! Invariant: it reports its end exactly once, and nothing after it. It never interprets a message and never
+//! reconnects, because the core decides that.
 
 use std::rc::Weak;
 
@@ -16,7 +16,7 @@ use super::js;
 use crate::io::Input;
 use crate::types::TrackerId;
 
-/// Longest message taken from a tracker; a longer one is dropped.
+/// The longest message that is taken from a tracker, in bytes; a longer one is dropped.
 const MAX_MESSAGE: u32 = 256 * 1024;
 
 /// A socket that the engine owns; dropping it ends its listeners and closes it.
@@ -55,7 +55,7 @@ impl TrackerSocket {
                 }
             }
         });
-        // `error` is always followed by `close`, which alone says why.
+        // `error` is always followed by `close`, and only `close` has the reason.
         let on_close = EventListener::new(&socket, "close", move |event| {
             let code = js::number(event, "code").unwrap_or(0);
             let reason = if code == 1006 {
@@ -75,7 +75,7 @@ impl TrackerSocket {
         })
     }
 
-    /// Sends one text message; a socket that is not open drops it, and says so by closing.
+    /// Sends one text message. A socket that is not open drops it, and reports that by closing.
     pub fn send(&self, text: &str) {
         let _ = self.socket.send_with_str(text);
     }

@@ -1,4 +1,4 @@
-// Several clients of one origin: on one page, and on pages that want different things of the engine they share.
+// Several clients of one origin, on one page and on pages that want different things of the engine that they share.
 import assert from "node:assert/strict";
 import { browser, open, signaling, site } from "../support/harness.mjs";
 import { test } from "../support/tests.mjs";
@@ -18,7 +18,8 @@ const another = (page, name, options = {}) =>
   page.run(`void (window.${name} = new client.constructor(${JSON.stringify(options)}))`);
 const read = (page) =>
   page.run(`Promise.all(Array.from({ length: 8 }, async (_, i) => {
-  const answer = await fetch(await torrent.files[0].url(), { headers: { range: "bytes=" + i * 1000 + "-" + (i * 1000 + 999) } });
+  const range = "bytes=" + i * 1000 + "-" + (i * 1000 + 999);
+  const answer = await fetch(await torrent.files[0].url(), { headers: { range } });
   return (await answer.arrayBuffer()).byteLength;
 }))`);
 
@@ -63,9 +64,10 @@ test("what only one client of a page used is stopped with it, and what another u
   await page.run(`third.seed(new File(["another"], "another.txt")).then(() => true)`);
   assert.equal(await running(), 2);
   await page.run("third.destroy()");
-  await page.run(
-    `new Promise((resolve) => { const look = async () => ((await client.stats()).torrents.length === 1 ? resolve(true) : setTimeout(look, 20)); look(); })`,
-  );
+  await page.run(`new Promise((resolve) => {
+    const look = async () => ((await client.stats()).torrents.length === 1 ? resolve(true) : setTimeout(look, 20));
+    look();
+  })`);
 });
 
 test("a page that pays and one that does not share an engine, whichever came first; two vaults do not", async () => {
@@ -84,7 +86,7 @@ test("a page that pays and one that does not share an engine, whichever came fir
     }
     assert.match(await pages.paying.run("client.payee"), /^0x[0-9a-f]{40}$/, first);
     assert.equal(await pages[first].run("client.stats().then(({ isHost }) => isHost)"), true, first);
-    // Both have what they added, in one engine.
+    // Both pages have the titles that they added, in one engine.
     for (const page of Object.values(pages)) {
       assert.equal(await page.run("torrent.stats().then(({ state }) => state)"), "seeding", first);
       assert.deepEqual(await read(page), Array(8).fill(1000), first);
@@ -94,15 +96,19 @@ test("a page that pays and one that does not share an engine, whichever came fir
     await start(third, { trackers: [tracker], payments: payments("66") });
     assert.match(
       await third.run("client.stats().then(() => 'runs', (error) => error.message)"),
-      /runs Piecework with the vault 0x(44){20} on chain 31337, this one is set to the vault 0x(66){20} on chain 31337: close that page/,
+      new RegExp(
+        "runs Piecework with the vault 0x(44){20} on chain 31337, " +
+          "this one is set to the vault 0x(66){20} on chain 31337: close that page",
+      ),
     );
-    // When the page whose engine it is goes, the others go on: also where the one that pays comes last.
+    // The page with the engine goes, and the others go on. That holds too where the paying page comes last.
     await third.close();
     await pages[first].close();
     const left = pages[first === "free" ? "paying" : "free"];
-    await left.run(
-      `new Promise((resolve) => { const look = async () => ((await client.stats()).isHost ? resolve(true) : setTimeout(look, 20)); look(); })`,
-    );
+    await left.run(`new Promise((resolve) => {
+      const look = async () => ((await client.stats()).isHost ? resolve(true) : setTimeout(look, 20));
+      look();
+    })`);
     await left.run("done()");
     await context.close();
   }
@@ -118,7 +124,8 @@ test("a second page sets its own limit alone, and says which of its options have
   await start(second, { trackers: [tracker], storageLimit: 9 * MIB, uploadLimit: 0, maxConnections: 7 });
   await second.run("client.stats().then(() => true)");
   assert.deepEqual(await second.run("said"), [
-    "Another page of this site already runs Piecework. While it does, these options of this page have no effect: maxConnections, storageLimit.",
+    "Another page of this site already runs Piecework. " +
+      "While it does, these options of this page have no effect: maxConnections, storageLimit.",
   ]);
   assert.deepEqual(await host.run("said"), []);
 
@@ -143,9 +150,10 @@ test("an upload that was switched off stays off when the engine starts again", a
   const viewer = await open((await browser()).context, url);
   await start(viewer, { trackers: [tracker] });
   await viewer.run(`add(${JSON.stringify(torrent)})`);
-  await viewer.run(
-    `new Promise((resolve) => { const look = async () => ((await torrent.stats()).peers.length > 0 ? resolve(true) : setTimeout(look, 20)); look(); })`,
-  );
+  await viewer.run(`new Promise((resolve) => {
+    const look = async () => ((await torrent.stats()).peers.length > 0 ? resolve(true) : setTimeout(look, 20));
+    look();
+  })`);
   assert.equal(await viewer.run("torrent.stats().then(({ downloaded }) => downloaded)"), 0);
   await seeder.run("client.setUploading(true).then(() => true)");
   await viewer.run("done()");
@@ -165,7 +173,10 @@ test("a budget that was set holds when the engine starts again", async () => {
   assert.equal(await budget(page), "300000");
 });
 
-const runsTheEngine = `new Promise((resolve) => { const look = async () => ((await client.stats()).isHost ? resolve(true) : setTimeout(look, 20)); look(); })`;
+const runsTheEngine = `new Promise((resolve) => {
+  const look = async () => ((await client.stats()).isHost ? resolve(true) : setTimeout(look, 20));
+  look();
+})`;
 
 test("a budget that was set on any page holds when the page whose engine it is goes", async () => {
   const [url, tracker] = [await site(), await signaling()];
@@ -186,7 +197,7 @@ test("a budget that was set on any page holds when the page whose engine it is g
   }
 });
 
-test("the most that a page allows to be paid holds for a title that is in use already, here or on another page, also when that runs the engine", async () => {
+test("a page's price limit holds for a title that is in use already, here or on the page with the engine", async () => {
   const [url, link] = [await site(), `magnet:?xt=urn:btih:${"ab".repeat(20)}`];
   const { context } = await browser();
   const options = { trackers: ["wss://tracker.invalid"], payments: payments("44") };
@@ -222,7 +233,13 @@ test("limits and counts that are none are refused by a sentence", async () => {
   for (const maxConnections of [0, -1, 1.5, 101, "many"])
     assert.match(
       await page.run(
-        `(() => { try { return start({ maxConnections: ${JSON.stringify(maxConnections)} }); } catch (error) { return error.message; } })()`,
+        `(() => {
+          try {
+            return start({ maxConnections: ${JSON.stringify(maxConnections)} });
+          } catch (error) {
+            return error.message;
+          }
+        })()`,
       ),
       /maxConnections must be a whole number from 1 to 100/,
     );

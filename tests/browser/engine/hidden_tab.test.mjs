@@ -12,7 +12,7 @@ const HIDDEN_MS = 60_000;
 test("a tab that is hidden for a minute goes on at no less than four fifths of its rate", async () => {
   const [url, tracker] = [await site(), await signaling()];
   const shared = await film(tracker, LENGTH);
-  // The seeder sets the pace, so that the rates differ by what the browser does and not by what else this machine does.
+  // The seeder sets the pace, so that only the browser makes the rates differ, and not other work of this machine.
   await shared.seed("--upload-limit", "2500K");
   const browser = await chromium();
   const page = await browser.tab(url);
@@ -25,10 +25,11 @@ test("a tab that is hidden for a minute goes on at no less than four fifths of i
   const rate = async (milliseconds) => {
     const look = () =>
       page.run(
-        "stats().then(({ verified, state }) => ({ verified, state, at: performance.now(), visible: document.visibilityState }))",
+        "stats().then(({ verified, state }) => " +
+          "({ verified, state, at: performance.now(), visible: document.visibilityState }))",
       );
     const from = await look();
-    await new Promise((resolve) => setTimeout(resolve, milliseconds)); // the time is what is measured
+    await new Promise((resolve) => setTimeout(resolve, milliseconds)); // this pause is measured
     const to = await look();
     assert.equal(to.state, "downloading");
     assert.equal(to.visible, from.visible);
@@ -38,9 +39,10 @@ test("a tab that is hidden for a minute goes on at no less than four fifths of i
   assert.equal(shown.visible, "visible");
   const other = await browser.tab("data:text/html,another");
   await other.activate();
-  await page.run(
-    `new Promise((resolve) => (document.visibilityState === "hidden" ? resolve(true) : document.addEventListener("visibilitychange", () => resolve(true), { once: true })))`,
-  );
+  await page.run(`new Promise((resolve) => {
+    if (document.visibilityState === "hidden") resolve(true);
+    else document.addEventListener("visibilitychange", () => resolve(true), { once: true });
+  })`);
   const hidden = await rate(HIDDEN_MS);
   assert.equal(hidden.visible, "hidden");
   if (process.env.PIECEWORK_TEST_VERBOSE)

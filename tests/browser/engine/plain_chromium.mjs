@@ -1,5 +1,6 @@
-// A Chromium as people start it, but for its window: none of the switches with which automation keeps hidden tabs awake. It is driven
-// by the DevTools protocol alone, because Playwright makes every page believe that it is looked at.
+// A Chromium as people start it, but for its window. It has none of the switches with which automation keeps hidden
+// tabs awake. The tests drive it by the DevTools protocol alone, because Playwright makes every page believe that a
+// person looks at it.
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import WebSocket from "ws";
@@ -14,7 +15,7 @@ const FLAGS = [
   "--remote-debugging-port=0",
 ];
 
-/** Starts one; its tabs are those that `tab` opens. */
+/** Starts such a browser. Its tabs are those that `tab` opens. */
 export async function chromium() {
   const program = process.env.PIECEWORK_CHROMIUM ?? "/usr/bin/chromium";
   const flags = [...FLAGS, "--disable-features=WebRtcHideLocalIpsWithMdns", `--user-data-dir=${folder("profile")}`];
@@ -53,7 +54,8 @@ export async function chromium() {
       answers.set(next, { resolve, reject });
       socket.send(JSON.stringify({ id: next++, method, params, sessionId }));
     });
-  // Asked, it ends after all its processes did; killed, they would still write into the profile that is to be removed.
+  // A browser that is asked to close ends after all its processes. Killed processes would still write into the profile
+  // that is to be removed.
   close = () => void send("Browser.close");
   return {
     /** Opens a tab in front of the others, with a page whose load event has fired. */
@@ -64,10 +66,10 @@ export async function chromium() {
       await send("Page.setLifecycleEventsEnabled", { enabled: true }, sessionId);
       const { loaderId, errorText } = await send("Page.navigate", { url: address }, sessionId);
       if (errorText) throw new Error(`${address}: ${errorText}`);
-      // By its loader's id, for the empty page has a load event of its own.
+      // The loader's id tells the pages apart, because the empty page has a load event of its own.
       while (!loaded.has(loaderId)) await new Promise((resolve) => (seen = resolve));
       return {
-        /** Brings it to the front. */
+        /** Brings the tab to the front. */
         activate: () => send("Target.activateTarget", { targetId }),
         /** Runs an expression in the page. */
         async run(expression) {

@@ -11,19 +11,20 @@ const sha256 = (bytes) => createHash("sha256").update(bytes).digest("hex");
 const OURS = readFileSync(distFile("sw.js"), "utf8");
 const UNLIKE = /are of different versions of Piecework: close the site's other tabs and reload the page/;
 
-/** A site whose service worker is what `serve` was given last. It tells its number to who asks. */
+/** A site that serves the service worker which `serve` got last. The worker tells its number to a page that asks. */
 async function changing() {
   const file = join(folder("sw"), "sw.js");
   const serve = (number, script = OURS) =>
     writeFileSync(
       file,
-      `addEventListener("message", ({ data, ports }) => data === "number" && ports[0].postMessage(${number}));\n${script}`,
+      `addEventListener("message", ({ data, ports }) => data === "number" && ports[0].postMessage(${number}));\n` +
+        script,
     );
   serve(1);
   return { url: await site({ mounts: { "/piecework-sw.js": file } }), serve };
 }
 
-/** As it is in the tests' future: messages of another version. */
+/** A service worker with messages of another version, as later ones may have. */
 function unlike() {
   const script = OURS.replaceAll(/version:1\b/g, "version:2").replaceAll(/version!==1\b/g, "version!==2");
   assert.notEqual(script, OURS);
@@ -39,7 +40,8 @@ const number = `new Promise((resolve) => {
 })`;
 
 /** Resolves when another service worker has taken over the page. */
-const taken = `window.taken = new Promise((resolve) => navigator.serviceWorker.addEventListener("controllerchange", () => resolve(true), { once: true })), true`;
+const taken = `window.taken = new Promise((resolve) =>
+  navigator.serviceWorker.addEventListener("controllerchange", () => resolve(true), { once: true })), true`;
 
 /** A film that a native peer seeds at this rate. */
 async function film(limit) {
@@ -48,7 +50,7 @@ async function film(limit) {
   return title;
 }
 
-test("a film that plays goes on while new service workers take over, by an update and by another tab's visit, and that tab plays too", async () => {
+test("a film plays on while new service workers take over, by an update or another tab, which plays too", async () => {
   const [{ url, serve }, { torrent, bytes }] = [await changing(), await film("2M")];
   const { context } = await browser();
   const page = await open(context, url);
@@ -56,7 +58,7 @@ test("a film that plays goes on while new service workers take over, by an updat
   await page.run(`add("${torrent}", { onDemand: true })`);
   await page.run("play()");
   await page.run("playedPast(1)");
-  // Somebody is in the middle of an answer: the service worker that gives it stays for that long.
+  // A reader is in the middle of an answer: the service worker that gives it stays for that long.
   const from = 20 * MIB;
   await page.run(`(async () => {
     const answer = await fetch(await torrent.files[0].url(), { headers: { Range: "bytes=${from}-${from + MIB - 1}" } });
@@ -102,7 +104,7 @@ test("a film that plays goes on while new service workers take over, by an updat
   assert.deepEqual([await page.run("said"), await second.run("said")], [[], []]);
 });
 
-test("a page under a service worker of another version says so, to who reads too, and a new page replaces what an earlier visit left", async () => {
+test("a page under another version's service worker says so, to readers too, and a new page replaces it", async () => {
   const [{ url, serve }, tracker] = [await changing(), await signaling()];
   const { context } = await browser();
   const page = await open(context, url);
@@ -123,19 +125,19 @@ test("a page under a service worker of another version says so, to who reads too
   );
   const said = await page.run("said");
   assert.ok(said.length > 0 && said.every((text) => UNLIKE.test(text)), said.join());
-  // What needs no service worker works.
+  // Reads that need no service worker work.
   assert.equal(
     await page.run("torrent.files[0].stream().getReader().read().then(({ value }) => value.length > 0)"),
     true,
   );
 
-  // Nobody has told a tab that opens now where the engine is: it says why.
+  // Nobody has told a tab that opens now where the engine is. It reports why it cannot go on.
   const second = await open(context, url);
   await second.run("start({})");
   await second.run(`new Promise((resolve) => client.on("warning", resolve)).then(() => true)`);
   assert.match((await second.run("said"))[0], UNLIKE);
 
-  // The site is whole again: a page that comes finds the old service worker, and does not leave it so.
+  // The site is whole again. A new page finds the old service worker, and replaces it.
   await second.close();
   await page.close();
   serve(3);

@@ -42,7 +42,7 @@ test("a page that the browser keeps while it is left, and brings back, goes on w
   await guest.run(`add("${torrent}")`);
   await guest.run("done()");
   for (const page of [guest, host]) {
-    // As the browser says it; whether it keeps a page is its own decision.
+    // The browser reports this. Whether it keeps a page is its own decision.
     await page.run(`(dispatchEvent(new PageTransitionEvent("pagehide", { persisted: true })), true)`);
     await page.run(`(dispatchEvent(new PageTransitionEvent("pageshow", { persisted: true })), true)`);
     await page.run("client.stats().then(() => true)");

@@ -6,8 +6,8 @@ const MIB = 1 << 20;
 const LENGTH = 4 * MIB;
 
 /**
- * An honest seeder, a viewer and a place for hostile peers, each in a tab and, but for the hostile, an origin of its own. The seeder
- * sends next to nothing until `seeder.run("client.setUploadLimit(null)")`.
+ * An honest seeder, a viewer and a place for hostile peers. Each has a tab, and but for the hostile peers an origin of
+ * its own. The seeder sends next to nothing until `seeder.run("client.setUploadLimit(null)")`.
  */
 async function swarm({ uploadLimit = 100_000 } = {}) {
   const [own, others, tracker] = [await site(), await site(), await signaling()];
@@ -21,7 +21,7 @@ async function swarm({ uploadLimit = 100_000 } = {}) {
   return {
     seeder,
     tracker,
-    /** Opens the viewer; `watched` notes there why connections end. */
+    /** Opens the viewer. `watched` notes there the reasons why connections end. */
     async view() {
       const viewer = await open(context, others);
       await viewer.run(`start(${options})`);
@@ -37,7 +37,10 @@ async function swarm({ uploadLimit = 100_000 } = {}) {
   };
 }
 
-/** Notes from now on why connections end; `endedFor(/pattern/)` resolves once one, or as many as asked, fit. */
+/**
+ * Notes from now on the reasons why connections end. `endedFor(/pattern/)` resolves once one reason fits, or as many as
+ * asked.
+ */
 async function watch(page) {
   await page.run(`(() => {
     window.endings = [];
@@ -58,7 +61,7 @@ async function completes(viewer) {
   assert.equal((await viewer.run("stats()")).verified, LENGTH);
 }
 
-test("next to a good seeder a sender of corrupt blocks is found out and kept out, and nothing of it is kept", async () => {
+test("next to a good seeder a sender of corrupt blocks is found and kept out, and its blocks are dropped", async () => {
   const swarmed = await swarm();
   const hostile = await swarmed.attack("corrupt");
   const viewer = await swarmed.view();
@@ -66,7 +69,7 @@ test("next to a good seeder a sender of corrupt blocks is found out and kept out
   const asked = await hostile.run("requestsTaken()");
   assert.ok(asked > 0);
 
-  // It comes again by the name under which it lied.
+  // The hostile peer comes again under the name under which it lied.
   await hostile.run("goTo(4)");
   await viewer.run("endedFor(/corrupt/, 2)");
   assert.equal(await hostile.run("requestsTaken()"), asked);
@@ -78,7 +81,7 @@ test("next to a good seeder a sender of corrupt blocks is found out and kept out
   assert.ok(stats.wasted <= stats.downloaded - LENGTH + 16_384 * 16, `${stats.wasted} of ${stats.downloaded}`);
 });
 
-test("floods of requests and of blocks, giant messages and false pieces end their connection, and the viewer is served all the while", async () => {
+test("floods, giant messages and false pieces end their connection, and the viewer is served meanwhile", async () => {
   const swarmed = await swarm({ uploadLimit: 50_000 });
   await watch(swarmed.seeder);
   const viewer = await swarmed.view();
@@ -115,6 +118,6 @@ test("a peer that leaves in mid-block leaves nothing behind, and others send wha
   await swarmed.seeder.run("client.setUploadLimit(null)");
   await completes(viewer);
   const stats = await viewer.run("stats()");
-  // Half a block is not counted, let alone kept.
+  // Half a block does not count, let alone stay.
   assert.ok(stats.downloaded - stats.wasted === LENGTH, `${stats.downloaded} bytes, ${stats.wasted} of them wasted`);
 });

@@ -1,4 +1,4 @@
-// Engines that do not start: whatever was asked of them is refused, and says why.
+// Engines that do not start: every request to them is refused with the reason.
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -10,7 +10,7 @@ import { test } from "../support/tests.mjs";
 
 const HASH = "ab".repeat(20);
 
-/** A file of these bytes, to be served instead of one of the package's. */
+/** A file with these bytes, which the site serves instead of one of the package's. */
 function instead(name, bytes) {
   const file = join(folder("instead"), name);
   writeFileSync(file, bytes);
@@ -25,8 +25,9 @@ function otherBuild() {
   return wasm;
 }
 
-/** The package's worker, where the engine's start runs into an error that nobody awaits, and never ends. */
-const SILENT = `StorageManager.prototype.getDirectory = () => (void Promise.reject(new TypeError("a.b is not a function")), new Promise(() => {}));`;
+/** The package's worker, in which the engine's start meets an error that nobody awaits, and never ends. */
+const SILENT = `StorageManager.prototype.getDirectory = () =>
+  (void Promise.reject(new TypeError("a.b is not a function")), new Promise(() => {}));`;
 
 const CASES = [
   [
@@ -79,17 +80,18 @@ for (const [what, mounts, reason] of CASES) {
       const answers = await page.run(asked);
       for (const answer of answers) assert.match(answer, reason);
     }
-    // Nobody waits for the engine to say goodbye either.
+    // Nobody waits for the engine to say goodbye, either.
     await page.run("client.destroy()");
   });
 }
 
-test("a deposit that waits for an engine of another build is refused, and the wallet is asked for nothing", async () => {
+test("a deposit that waits for an engine of another build is refused, and the wallet gets no request", async () => {
   const scene = await Scene.open();
   const url = await site({ mounts: { "/dist/piecework_bg.wasm": instead("x.wasm", otherBuild()) } });
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   const page = await viewer(url, wallet, scene.options());
-  const deposit = `client.connectWallet().then(() => client.deposit({ amount: "2" })).then(() => "answered", (error) => error.message)`;
+  const deposit = `client.connectWallet().then(() => client.deposit({ amount: "2" }))
+    .then(() => "answered", (error) => error.message)`;
   for (const _ of ["waiting", "later"]) assert.match(await page.run(deposit), /of another build/);
   assert.deepEqual(wallet.sent, []);
 });

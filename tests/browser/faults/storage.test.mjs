@@ -8,7 +8,7 @@ import { test } from "../support/tests.mjs";
 
 const MIB = 1 << 20;
 
-/** Sets this origin's quota; it holds while the answer, a DevTools session, is attached. */
+/** Sets this origin's quota. It holds while the answer, a DevTools session, is attached. */
 async function quota(context, page, bytes) {
   const session = await context.newCDPSession(page);
   await session.send("Storage.overrideQuotaForOrigin", { origin: new URL(page.url()).origin, quotaSize: bytes });
@@ -19,7 +19,7 @@ const failure = `new Promise((resolve) => torrent.on("error", ({ error }) => res
 /** Bytes in the folders of all torrents, the records' journal left out. */
 const stored = `(async () => {
   let bytes = 0;
-  // What is removed while it is looked at is not there.
+  // A file that is removed while this looks at it is not there.
   const gone = (error) => { if (error.name !== "NotFoundError") throw error; };
   const add = async (folder) => {
     for await (const entry of folder.values()) {
@@ -32,7 +32,7 @@ const stored = `(async () => {
   return bytes;
 })()`;
 
-test("a download that fills the quota stops and says what to do, keeps what it has, and goes on when there is room", async () => {
+test("a download that fills the quota stops with a remedy, keeps its pieces, and goes on with room", async () => {
   const [url, tracker] = [await site(), await signaling()];
   const shared = await film(tracker, 12 * MIB);
   await shared.seed();
@@ -56,12 +56,12 @@ test("a download that fills the quota stops and says what to do, keeps what it h
   await page.run("torrent.resume()");
   await page.run("done()");
   assert.equal(await page.run("digest()"), shared.digest);
-  // What was there was not fetched again; what was under way when it stopped may have been.
+  // The stored pieces were not fetched again. Those under way at the stop may have been.
   const { downloaded } = await page.run("stats()");
   assert.ok(downloaded <= 12 * MIB + 6 * MIB, `${downloaded} bytes`);
 });
 
-test("files that do not fit the quota cannot be shared, leave nothing behind, and can be shared when there is room", async () => {
+test("files beyond the quota are not shared and leave nothing behind, and are shared when there is room", async () => {
   const url = await site();
   const { context } = await browser();
   const page = await open(context, url);
@@ -76,8 +76,8 @@ test("files that do not fit the quota cannot be shared, leave nothing behind, an
   assert.equal(await page.run("digest()"), await page.run(`patternDigest(${12 * MIB}, 2)`));
 });
 
-test("what a page that was closed in the middle of sharing files left behind is removed at the next visit, and nothing else", async () => {
-  // After the three reads for the hash and one that is stored, no read ends any more.
+test("the leftovers of a page that was closed while it shared files go at the next visit, and no more", async () => {
+  // The engine reads three times for the hash, and stores the fourth read. No further read ends.
   const at = folder("worker");
   writeFileSync(
     join(at, "stall.js"),
@@ -117,14 +117,14 @@ test("what a page that was closed in the middle of sharing files left behind is 
   await page.run("done()");
 });
 
-test("a torrent beyond the site's storage limit is not fetched, plays as far as it fits, and comes whole when something is removed", async () => {
+test("a torrent beyond the storage limit plays as far as it fits, and comes whole once there is room", async () => {
   const [url, tracker] = [await site(), await signaling()];
   const shared = await film(tracker, 12 * MIB);
   await shared.seed();
   const { context } = await browser();
   const page = await open(context, url);
   await page.run(`start({ storageLimit: ${14 * MIB} })`);
-  // What is made here counts.
+  // The page's own files count, too.
   await page.run(`seed(${8 * MIB}, 5, { trackers: ["${tracker}"] })`);
   await page.run("(window.made = torrent, true)");
   await page.run(`add("${shared.torrent}")`);
@@ -135,12 +135,15 @@ test("a torrent beyond the site's storage limit is not fetched, plays as far as 
   const refused = await page.run("stats()");
   assert.match(
     refused.failure,
-    /^12582 kB of storage are needed, 6291 kB of the allowed 14680 kB are left: remove torrents with their data, or raise/,
+    new RegExp(
+      "^12582 kB of storage are needed, 6291 kB of the allowed 14680 kB are left: " +
+        "remove torrents with their data, or raise",
+    ),
   );
   assert.equal(refused.downloaded, 0);
   assert.deepEqual(await page.run("said"), [refused.failure]);
 
-  // The first three MiB are read; then, what there is room for; then it is said why no more comes.
+  // The reader gets the first three MiB, then as many as there is room for, then the reason why no more come.
   const read = (from, to) =>
     `new Response(torrent.files[0].stream(${from}, ${to})).arrayBuffer().then((bytes) => bytes.byteLength)`;
   assert.equal(await page.run(read(0, 3 * MIB)), 3 * MIB);
@@ -158,13 +161,17 @@ test("a torrent beyond the site's storage limit is not fetched, plays as far as 
   })()`);
   assert.match(
     reason,
-    /of storage are needed, .* of the allowed 14680 kB are left: remove torrents with their data, or raise the storage limit/,
+    new RegExp(
+      "of storage are needed, .* of the allowed 14680 kB are left: " +
+        "remove torrents with their data, or raise the storage limit",
+    ),
   );
   const given = await page.run("given");
   assert.ok(given >= 3 * MIB && given <= 6 * MIB, `${given} bytes`);
-  // Beside the torrents' bytes lies what is under way, in the scratch file.
+  // The scratch file holds the begun pieces, beside the torrents' bytes.
   const verified = await page.run(
-    "Promise.all(client.torrents.map((one) => one.stats())).then((all) => all.reduce((sum, one) => sum + one.verified, 0))",
+    "Promise.all(client.torrents.map((one) => one.stats()))" +
+      ".then((all) => all.reduce((sum, one) => sum + one.verified, 0))",
   );
   assert.ok(verified <= 14 * MIB, `${verified} bytes`);
 
@@ -175,7 +182,7 @@ test("a torrent beyond the site's storage limit is not fetched, plays as far as 
   await page.run("made.remove({ deleteData: true })");
   await page.run("done()");
   assert.equal(await page.run("digest()"), shared.digest);
-  // With a limit that is raised, the refused files are shared.
+  // With a higher limit, the page shares the refused files.
   await page.run(`client.setStorageLimit(${20 * MIB})`);
   await page.run(
     `client.seed(new File([new Uint8Array(${7 * MIB})], "more.bin")).then((more) => more.ready).then(() => true)`,
@@ -207,17 +214,19 @@ test("what an earlier visit stored counts against the storage limit of the next"
 for (const [what, script, reason] of [
   [
     "refuses its private file storage",
-    `StorageManager.prototype.getDirectory = () => Promise.reject(new DOMException("It is not allowed here.", "SecurityError"));`,
+    `StorageManager.prototype.getDirectory = () =>
+      Promise.reject(new DOMException("It is not allowed here.", "SecurityError"));`,
     /It is not allowed here\./,
   ],
   [
     "lets nobody open a file in it",
-    `FileSystemFileHandle.prototype.createSyncAccessHandle = () => Promise.reject(new DOMException("Files are locked here.", "InvalidStateError"));`,
+    `FileSystemFileHandle.prototype.createSyncAccessHandle = () =>
+      Promise.reject(new DOMException("Files are locked here.", "InvalidStateError"));`,
     /Files are locked here\./,
   ],
 ]) {
   test(`a browser that ${what} is told of, and nothing waits for it`, async () => {
-    // The engine's own worker, in a browser made to refuse.
+    // The engine's own worker, in a browser that is made to refuse.
     const at = folder("worker");
     writeFileSync(join(at, "refuse.js"), script);
     writeFileSync(join(at, "worker.js"), 'import "./refuse.js";\nimport "/dist/worker.js";\n');
@@ -235,7 +244,7 @@ test("a folder of 60 files goes from page to page, each file bit-exact under its
   const options = JSON.stringify({ trackers: [tracker] });
   const seeder = await open(context, url);
   await seeder.run(`start(${options})`);
-  // More than the engine holds open at once, of lengths that no piece border meets, and an empty one.
+  // There are more files than the engine holds open at once, of lengths that no piece border meets, and an empty one.
   const torrent = await seeder.run(`(async () => {
     const files = Array.from({ length: 60 }, (_, at) => {
       const file = new File([new Uint8Array(at * 7_919).fill(at)], \`part \${at}.bin\`);
@@ -270,7 +279,7 @@ test("a folder of 60 files goes from page to page, each file bit-exact under its
 });
 
 test("while an engine runs, nobody else can open the journal of its records", async () => {
-  // As a second engine does, or the worker of a page that is ending.
+  // A second engine does this, or the worker of a page that ends.
   const second = join(folder("worker"), "second.js");
   writeFileSync(
     second,
@@ -293,7 +302,7 @@ test("while an engine runs, nobody else can open the journal of its records", as
   assert.equal(said, "NoModificationAllowedError");
 });
 
-/** A page with a worker of its own in which this script runs first. */
+/** A page whose worker runs this script first. */
 async function withWorker(script) {
   const dir = folder("worker");
   writeFileSync(join(dir, "first.js"), script);
@@ -302,7 +311,10 @@ async function withWorker(script) {
   return open((await browser()).context, url);
 }
 
-/** A page whose engine waits before that read of a shared file, until it is told to go on, or that the file is gone. */
+/**
+ * A page whose engine waits before that read of a shared file. The test then tells it to go on, or that the file is
+ * gone.
+ */
 async function gated(at) {
   const page = await withWorker(`
     const [read, gate] = [Blob.prototype.arrayBuffer, new BroadcastChannel("gate")];
@@ -315,21 +327,22 @@ async function gated(at) {
       }
       return read.call(this);
     };`);
-  await page.run(
-    `(window.gate = new BroadcastChannel("gate"), window.held = new Promise((resolve) => (gate.onmessage = ({ data }) => data === "held" && resolve(true))), true)`,
-  );
+  await page.run(`(window.gate = new BroadcastChannel("gate"), window.held = new Promise((resolve) => {
+    gate.onmessage = ({ data }) => data === "held" && resolve(true);
+  }), true)`);
   await page.run(`start({ workerUrl: "/worker.js" })`);
   return page;
 }
 
-/** The title is left, and what it has is on record: nobody has taken it up any more. */
+/** Leaves the title. Resolves when its pieces are on record and nobody has it taken up any more. */
 const left = `torrent.leave().then(() => new Promise((resolve) => {
   const look = async () => ((await client.stats()).torrents.length === 0 ? resolve(true) : setTimeout(look, 20));
   look();
 }))`;
 
-test("files that are shared again while their former title is removed are not shared with holes in them, and can be shared once more", async () => {
-  // Three reads for the hash and three to store; the second time the second of those three waits.
+test("files shared again while their former title is removed get no holes, and can be shared once more", async () => {
+  // The engine reads three times for the hash and three times to store. In the second round the second read to store
+  // waits.
   const page = await gated(11);
   await page.run(`seed(${3 * MIB}, 9)`);
   await page.run("done()");
@@ -339,9 +352,10 @@ test("files that are shared again while their former title is removed are not sh
   );
   await page.run("held");
   await page.run("client.add(former).then((former) => former.remove({ deleteData: true })).then(() => true)");
-  await page.run(
-    `new Promise((resolve) => { const look = async () => ((await ${stored}) === 0 ? resolve(true) : setTimeout(look, 20)); look(); })`,
-  );
+  await page.run(`new Promise((resolve) => {
+    const look = async () => ((await ${stored}) === 0 ? resolve(true) : setTimeout(look, 20));
+    look();
+  })`);
   await page.run(`gate.postMessage("go"), true`);
   assert.match(await made, /removed while its files were stored: share them again/);
   assert.equal(await page.run(stored), 0);
@@ -362,7 +376,10 @@ test("a share that fails leaves alone what a title has that was opened meanwhile
   assert.ok((await page.run(stored)) >= MIB);
 });
 
-/** A page in whose engine that read of a shared file finds another first byte: Gecko reads on in a file that was changed on disk. */
+/**
+ * A page whose engine finds another first byte in that read of a shared file: Gecko reads on in a file that was changed
+ * on disk.
+ */
 const changing = (at) =>
   withWorker(`
   const read = Blob.prototype.arrayBuffer;
@@ -387,7 +404,7 @@ test("a file that changes between its two reads is not shared as what it was", a
   }
 });
 
-test("a file that changes while a title of an earlier visit is shared again makes nothing of that title count as right", async () => {
+test("a file that changes while an earlier visit's title is shared again makes no piece of it count", async () => {
   const page = await changing(10);
   await page.run(`start({ workerUrl: "/worker.js" })`);
   const torrent = await page.run(`seed(${3 * MIB}, 9)`);
@@ -395,9 +412,10 @@ test("a file that changes while a title of an earlier visit is shared again make
   await page.run(left);
   assert.match(await page.run(shares(9)), /changed while it was read/);
   await page.run(`add("${torrent}", { onDemand: true })`);
-  await page.run(
-    `new Promise((resolve) => { const look = async () => ((await torrent.stats()).state !== "checking" ? resolve(true) : setTimeout(look, 20)); look(); })`,
-  );
+  await page.run(`new Promise((resolve) => {
+    const look = async () => ((await torrent.stats()).state !== "checking" ? resolve(true) : setTimeout(look, 20));
+    look();
+  })`);
   const { have, length, verified } = await page.run("stats()");
   assert.equal(have[0], "7", "the piece that was written over is not there, the others are");
   assert.ok(verified > 0 && verified < length, `${verified} of ${length}`);

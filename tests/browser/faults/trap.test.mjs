@@ -1,4 +1,5 @@
-// A real trap in the engine: its module may grow to a limit, and is given more than that. Rust ends then with `unreachable`.
+// A real trap in the engine. Its module may grow to a limit, and gets more bytes than that. Rust then ends with
+// `unreachable`.
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -9,16 +10,19 @@ import { add, deposit, look, settled, viewer } from "../support/paid/viewer.mjs"
 import { RemoteWallet } from "../support/paid/wallet.mjs";
 import { test } from "../support/tests.mjs";
 
-/** More than an interruption may cost comes before it. */
+/** More bytes come before the interruption than it may cost. */
 const LENGTH = 16 * MIB - 3 * BLOCK;
 const ENOUGH = (2 * AT_RISK) / PIECE;
-/** Pages of 64 KiB that the engine may grow by: enough for the downloads here. */
+/** The pages of 64 KiB that the engine may grow by: enough for the downloads here. */
 const ROOM = 256;
-/** More than that, in one message. */
+/** More than that room, in one message. */
 const TOO_MUCH = `client.add(new Uint8Array(${30 * MIB})).then(() => "it was taken", (error) => error.message)`;
 const STOPPED = /^The engine stopped \(.*unreachable.*\); a new one starts from what is stored\.$/;
 
-/** The module with an upper limit on its memory (the memory section of the binary format has one memory, without one). */
+/**
+ * The module with an upper limit on its memory (the memory section of the binary format has one memory, without a
+ * limit).
+ */
 function limited(module) {
   const number = (at) => {
     let [value, shift] = [0, 0];
@@ -58,7 +62,7 @@ async function narrow() {
   };
 }
 
-test("after a trap in the middle of a paid download a new engine starts from what is stored, fetches nothing of it again, and pays for each block once", async () => {
+test("after a trap in a paid download a new engine keeps the stored pieces, and pays for each block once", async () => {
   const [{ url, mend }, scene] = [await narrow(), await Scene.open()];
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   const title = await scene.title("film.bin", LENGTH);
@@ -67,9 +71,11 @@ test("after a trap in the middle of a paid download a new engine starts from wha
   await deposit(page, "4");
   const asked = [...wallet.prompts];
   await add(page, title);
-  await page.run(
-    `new Promise((resolve) => { const enough = () => fetched.length >= ${ENOUGH} && resolve(true); torrent.on("piece", enough); enough(); })`,
-  );
+  await page.run(`new Promise((resolve) => {
+    const enough = () => fetched.length >= ${ENOUGH} && resolve(true);
+    torrent.on("piece", enough);
+    enough();
+  })`);
   const before = await look(page);
   assert.equal(before.state, "downloading");
 
@@ -79,7 +85,7 @@ test("after a trap in the middle of a paid download a new engine starts from wha
   assert.equal(said.length, 1, said.join("\n"));
   assert.match(said[0], STOPPED);
   assert.equal(await page.run("workers.length"), 2);
-  // What it could not bear was asked of the next one, which says what it is.
+  // The next engine got the request that trapped the first one, and named its fault.
   assert.match(answer, /torrent/i);
 
   await page.run("done()");
@@ -87,7 +93,8 @@ test("after a trap in the middle of a paid download a new engine starts from wha
   const end = await settled(page, seeder, LENGTH / BLOCK - forgiven(LENGTH));
   if (process.env.PIECEWORK_TEST_VERBOSE)
     console.log(
-      `  ${before.verified} bytes before; ${end.downloaded} of ${LENGTH} after it; ${end.sent} sent; ${end.spent / UNIT_FINE} blocks paid`,
+      `  ${before.verified} bytes before; ${end.downloaded} of ${LENGTH} after it; ${end.sent} sent; ` +
+        `${end.spent / UNIT_FINE} blocks paid`,
     );
   const twice = await page.run("fetched.length - new Set(fetched).size");
   assert.ok(twice * PIECE <= AT_RISK, `${twice} pieces came twice`);
@@ -99,7 +106,7 @@ test("after a trap in the middle of a paid download a new engine starts from wha
     end.spent >= UNIT_FINE * BigInt(LENGTH / BLOCK - forgiven(LENGTH)),
     `spent ${end.spent} for ${LENGTH} bytes`,
   );
-  // Links on their way when the engine ended are lost to the seller where they were the last of their range.
+  // The seller loses links that were on their way when the engine ended, where they were the last of their range.
   assert.ok(
     end.earned <= end.spent && end.spent - end.earned <= UNIT_FINE * BigInt(LOST_LINKS),
     `earned ${end.earned} of ${end.spent}`,
@@ -111,7 +118,7 @@ test("after a trap in the middle of a paid download a new engine starts from wha
   assert.deepEqual(page.errors, []);
 });
 
-test("what is stored is all there after a trap; what traps each engine ends with the word to reload, and leaves nobody waiting", async () => {
+test("a trap loses no stored byte; if each engine traps, the page says to reload, and nobody waits", async () => {
   const { url } = await narrow();
   const { context } = await browser();
   const page = await open(context, url);

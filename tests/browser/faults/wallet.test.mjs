@@ -1,4 +1,4 @@
-// A wallet that does not do what a deposit needs, and a chain's node that lies.
+// Wallets that fail at a deposit, and a chain's node that lies.
 import assert from "node:assert/strict";
 import { createServer } from "node:http";
 import { Interface } from "ethers";
@@ -10,10 +10,10 @@ import { test } from "../support/tests.mjs";
 
 const BLOCK = 16_384;
 const LENGTH = 200 * BLOCK;
-/** Words of the vault's answer to `state`. */
+/** The places of words in the vault's answer to `state`. */
 const [BALANCE, BOND] = [0, 4];
 
-test("a wallet on another chain is asked to change, sends nothing if it does not, and a change in mid-download stops nothing", async () => {
+test("a wallet on another chain changes or sends nothing; a change in mid-download stops nothing", async () => {
   const [url, scene] = [await site(), await Scene.open()];
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   const title = await scene.title("film.bin", LENGTH);
@@ -25,7 +25,7 @@ test("a wallet on another chain is asked to change, sends nothing if it does not
   };
   wallet.chainId = 1;
 
-  // It does not know our chain, and the site does not say what to tell it.
+  // The wallet does not know the tests' chain, and the site has no description of it to add.
   const page = await viewer(url, wallet, scene.options());
   await assert.rejects(deposit(page, "2"), /Unrecognized chain/);
   // The person says no.
@@ -41,7 +41,8 @@ test("a wallet on another chain is asked to change, sends nothing if it does not
   const asked = [...wallet.prompts];
   assert.deepEqual(asked.filter((method) => method === "eth_sendTransaction").length, 2);
 
-  // The wallet goes to another chain while money flows: what is read is read elsewhere, and it is asked nothing.
+  // The wallet goes to another chain while money flows. The engine reads the chain by RPC, and the wallet gets no
+  // request.
   await add(page, title);
   await page.run("pieces(1)");
   wallet.chainId = 1;
@@ -50,7 +51,7 @@ test("a wallet on another chain is asked to change, sends nothing if it does not
   assert.equal(await page.run("digest()"), title.digest);
   assert.equal((await settled(page, seeder, LENGTH / BLOCK)).earned, UNIT_FINE * BigInt(LENGTH / BLOCK));
   assert.deepEqual(wallet.prompts, asked);
-  // Where it may only look, that is said.
+  // Where only the wallet can answer, the page names the wrong chain.
   await assert.rejects(page.run("client.account()"), new RegExp(`The wallet is not on chain ${scene.chainId}\\.`));
 });
 
@@ -59,7 +60,7 @@ test("a wallet without tokens or without gas says so, and nothing is taken", asy
   const poor = scene.anvil.accounts[5].address;
   const wallet = await RemoteWallet.start(scene.chain, poor);
   const page = await viewer(url, wallet, scene.options());
-  // 2 and the bond of 2.5.
+  // The deposit of 2 and the bond of 2.5.
   await assert.rejects(deposit(page, "2"), /The wallet holds 0 pwUSD; 4\.5 are needed\./);
   assert.deepEqual(wallet.prompts, ["eth_requestAccounts"]);
 
@@ -74,7 +75,7 @@ test("a wallet without tokens or without gas says so, and nothing is taken", asy
   assert.equal(await deposit(page, "2"), "2000000");
 });
 
-test("a wallet that is removed in mid-download is gone from the page, and what is deposited goes on buying", async () => {
+test("a wallet that is removed in mid-download is gone from the page, and the deposit goes on buying", async () => {
   const [url, scene] = [await site(), await Scene.open()];
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   const title = await scene.title("film.bin", LENGTH);
@@ -98,7 +99,7 @@ test("a wallet that is removed in mid-download is gone from the page, and what i
   assert.deepEqual(wallet.prompts, asked);
 });
 
-test("a node that lies about the chain loses nobody money: junk is called so, a false balance buys nothing, the truth goes on", async () => {
+test("a node that lies about the chain loses nobody money: junk is refused, a false balance buys nothing", async () => {
   const [url, scene] = [await site(), await Scene.open()];
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   const title = await scene.title("film.bin", LENGTH);
@@ -109,7 +110,7 @@ test("a node that lies about the chain loses nobody money: junk is called so, a 
   const page = await viewer(url, wallet, options);
   await deposit(page, "0.02");
 
-  // Nothing but the node is asked after a reload: no wallet is connected.
+  // After a reload the engine asks only the node: no wallet is connected.
   const lies = [
     ["junk", () => "0xzz"],
     ["an answer of another contract", () => `0x${"00".repeat(32)}`],
@@ -129,7 +130,7 @@ test("a node that lies about the chain loses nobody money: junk is called so, a 
     assert.ok(text.length < 400, "a stranger's text fills the page");
   }
 
-  // A thousand times the deposit: the seller reads another node, and what is not covered is not sold.
+  // The node claims a thousand times the deposit. The seller reads another node, and sells nothing that is not covered.
   const times = (word) => (BigInt(`0x${word}`) * 1000n).toString(16).padStart(64, "0");
   node.lie = (truth) =>
     `0x${truth
@@ -154,7 +155,7 @@ test("a node that lies about the chain loses nobody money: junk is called so, a 
   assert.ok(broke.spent > 0n && broke.spent <= 20_000n << 24n, `${broke.spent} of ${20_000n << 24n}`);
   assert.ok(broke.verified < LENGTH, "everything was sold for a part of the money");
 
-  // The truth again, and enough money.
+  // The node tells the truth again, and there is enough money.
   node.lie = null;
   await reload(page, options);
   await deposit(page, "2");
@@ -166,12 +167,12 @@ test("a node that lies about the chain loses nobody money: junk is called so, a 
   assert.equal((await seeder.ask("redeem")).ok, true);
 });
 
-test("a deposit that the person speeds up arrives, one that is cancelled is said, and a page loaded anew asks for nothing twice", async () => {
+test("a sped-up deposit arrives, a cancelled one is reported, and a reloaded page asks for nothing twice", async () => {
   const [url, scene] = [await site(), await Scene.open()];
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   const { call } = scene.chain;
   const chain = (method, ...params) => call.call(scene.chain, method, params);
-  // All is allowed: a deposit is one transaction.
+  // The allowance covers the deposit, so it is one transaction.
   const data = new Interface(["function approve(address, uint256)"]).encodeFunctionData("approve", [
     scene.chain.vault,
     FUNDS,
@@ -195,9 +196,10 @@ test("a deposit that the person speeds up arrives, one that is cancelled is said
   // The page is left while a top-up is out. The person tries again.
   const left = deposit(page, "1").catch(() => null);
   await sentBy(wallet, left);
-  // What the wallet has sent and not answered yet, a page that is left cannot know.
+  // A page that the person left cannot know of a transaction that the wallet has sent and not answered yet.
   await page.run(`new Promise((resolve) => {
-    const look = () => (Object.keys(localStorage).some((key) => key.startsWith("piecework sent ")) ? resolve(null) : setTimeout(look, 20));
+    const isSent = () => Object.keys(localStorage).some((key) => key.startsWith("piecework sent "));
+    const look = () => (isSent() ? resolve(null) : setTimeout(look, 20));
     look();
   })`);
   await reload(page, scene.options());
@@ -209,7 +211,7 @@ test("a deposit that the person speeds up arrives, one that is cancelled is said
   assert.equal(wallet.prompts.filter((method) => method === "eth_sendTransaction").length, asked);
 });
 
-test("tabs that redeem at once are all answered, and what a closed one was redeeming is redeemed by another", async () => {
+test("tabs that redeem at once are all answered, and another tab redeems the claims of a closed one", async () => {
   const [url, scene] = [await site(), await Scene.open()];
   const [buyers, sellers] = [
     await RemoteWallet.start(scene.chain, scene.payer),
@@ -237,7 +239,7 @@ test("tabs that redeem at once are all answered, and what a closed one was redee
     await tab.run("client.connectWallet()");
     tabs.push(tab);
   }
-  // One is closed while its wallet asks: the claims are with it.
+  // One tab is closed while its wallet asks: it has the claims.
   sellers.hangs.add("eth_sendTransaction");
   const asked = sellers.prompted();
   void tabs[0].run("client.redeem()").catch(() => null);
@@ -282,7 +284,7 @@ test("the element without a budget spends its deposit, and offers another one wh
     for (const [name, value] of Object.entries(${JSON.stringify(attributes)})) player.setAttribute(name, value);
     document.body.append(player);
     window.offer = player.shadowRoot.querySelector(".offer");
-    /** Waits for an offer that says this, and takes it. */
+    /** Waits for an offer with this text, and takes it. */
     window.take = (words) => new Promise((resolve) => {
       const look = () => {
         if (offer.hidden || !offer.textContent.includes(words)) return setTimeout(look, 50);
@@ -302,13 +304,13 @@ test("the element without a budget spends its deposit, and offers another one wh
   assert.equal((await seeder.ask("redeem")).ok, true);
 });
 
-/** The hash of what a wallet sends next for `doing`, which fails if that ends first. */
+/** The hash of the transaction that a wallet sends next for `doing`. It fails if `doing` ends first. */
 const sentBy = (wallet, doing) =>
   Promise.race([wallet.sentNext(), doing.then(() => Promise.reject(new Error("it ended without sending anything")))]);
 
 const say = (text) => process.env.PIECEWORK_TEST_VERBOSE && console.log(`  ${text}`);
 
-/** A node that passes everything on to a true one, but for what `lie` makes of an `eth_call`'s result. */
+/** A node that passes everything on to a true one, and gives `lie` the result of each `eth_call`. */
 class LyingNode {
   lie = null;
 

@@ -1,5 +1,6 @@
-// The engine and its page in Firefox, where it differs from Chromium: how a channel comes into the worker, a service worker that is
-// stopped in a pause, a hard reload, what a killed browser leaves in storage. (The demo is played in it too.)
+// The engine and its page in Firefox, where it differs from Chromium: the way of a channel into the worker, a service
+// worker that is stopped in a pause, a hard reload, and the storage of a killed browser. (The demo is played in it
+// too.)
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { copyFileSync, existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -25,7 +26,7 @@ async function open(tab, url) {
   return tab;
 }
 
-/** A native seeder of this file; answers with the .torrent in base64. */
+/** A native seeder of this file. Answers the .torrent in base64. */
 async function seeded(file, tracker, limit = []) {
   const data = join(file, "..");
   await run(["create", file, "--tracker", tracker, "-o", join(data, "it.torrent"), "--piece-length", "64K"]);
@@ -91,7 +92,7 @@ for (const [path, carrier] of [
 }
 
 test("Firefox plays on after a pause in which it stopped the service worker", async () => {
-  // By default it waits half a minute, and five when an answer is under way.
+  // By default Firefox waits half a minute, and five minutes while an answer is under way.
   const preferences = { "dom.serviceWorkers.idle_timeout": 500, "dom.serviceWorkers.idle_extended_timeout": 1_000 };
   const { page, begin } = await playing("/", { preferences, client: `{ serviceWorkerUrl: "own_sw.js" }` });
   await begin();
@@ -103,7 +104,7 @@ test("Firefox plays on after a pause in which it stopped the service worker", as
   })`;
   const before = await page.run(since);
   await page.run("video.pause()");
-  // Asking wakes it: so it is asked only when it has had time to be stopped.
+  // A question wakes the service worker, so the test asks only when Firefox had the time to stop it.
   await page.until(
     `async () => (await new Promise((resolve) => setTimeout(resolve, 5_000)), (await ${since}) > ${before})`,
   );
@@ -135,14 +136,14 @@ test("in a private window, where Firefox has no file storage, that is said, and 
   const page = await firefox(url, { preferences: { "browser.privatebrowsing.autostart": true } });
   await page.run("start({})");
   const magnet = `magnet:?xt=urn:btih:${"12".repeat(20)}`;
-  // Asked before it is known, and after.
+  // Asked before the failure is known, and after.
   for (const _ of [1, 2])
     await assert.rejects(
       page.run(`add("${magnet}")`),
       /file storage \(OPFS\) cannot be opened: leave private browsing/,
     );
   assert.equal((await page.run("said")).length, 1);
-  // Another tab does not wait for the first one either.
+  // Another tab does not wait for the first one, either.
   const second = await open(await page.another(), url);
   await second.run("start({})");
   await assert.rejects(second.run(`add("${magnet}")`), /OPFS/);
@@ -199,7 +200,7 @@ test("a killed Firefox fetches no verified piece again", async () => {
       .digest("hex"),
   );
   assert.ok(before.verified >= 120 * 65_536 && before.verified < length, `${before.verified} bytes at the kill`);
-  // What was in flight and the last unflushed group (1 MiB) may come twice, nothing more.
+  // Bytes in flight and the last unflushed group (1 MiB) may come twice, and nothing more.
   const most = length - before.verified + MIB + 128 * 16_384;
   assert.ok(after.downloaded <= most, `${after.downloaded} bytes fetched after the kill, at most ${most} are right`);
 });

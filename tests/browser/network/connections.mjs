@@ -1,7 +1,7 @@
-// What a page's peer connections look like from outside: the descriptions it sends and takes, and
-// the candidate pair that each connection came up with.
+// A page's peer connections as seen from outside: the descriptions that it sends and takes, and the candidate pair that
+// each connection came up with.
 
-/** To be called before the page is opened; the page then has `window.ice`. */
+/** Called before the page is opened; the page then has `window.ice`. */
 export async function watchConnections(context) {
   await context.addInitScript(() => {
     if (typeof RTCPeerConnection === "undefined" || window.ice) return;
@@ -39,7 +39,7 @@ export async function watchConnections(context) {
   });
 }
 
-/** What `watchConnections` saw in this page. */
+/** The notes of `watchConnections` in this page. */
 export async function connections(page) {
   const { sent, taken } = await page.run("({ sent: ice.sent, taken: ice.taken })");
   return { sent, taken, pairs: await page.run("Promise.all(ice.pairs)") };

@@ -1,4 +1,4 @@
-// The network is gone: the tracker and the peers answer nothing any more, on sockets that are open.
+// The network is gone: the tracker and the peers answer nothing any more, on open sockets.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { browserPath, launch } from "../support/browsers/chromium.mjs";
@@ -9,15 +9,18 @@ import { turn } from "../support/turn.mjs";
 
 const MIB = 1 << 20;
 const PIECE = 65_536;
-/** Bytes per millisecond that the seeder sends. */
+/** The seeder's rate, in bytes per millisecond. */
 const RATE = 1_000;
-/** So many come before the gap and after it. */
+/** The number of pieces that come before the gap and after it. */
 const PIECES = 20;
-/** Long enough for both ends to notice (ICE's consent, RFC 7675), and for neither to give up. */
+/** Long enough for both ends to notice the gap (ICE's consent, RFC 7675), and too short for either to give up. */
 const SHORT_MS = 6_000;
-/** When bytes come again after that: what was sent into the gap is sent again after pauses that double from a second on (SCTP, RFC 9260
- * 6.3.3), so what is sent again at t comes once more at 2t + 1 s. The first of it after the gap may find a path without consent yet.
- * Whoever waits for a timeout of ours waits for 30 s from the last block, 24 s after the gap. */
+/**
+ * The time after the gap's begin within which bytes come again. SCTP sends lost bytes again after pauses that double
+ * from a second on (RFC 9260, section 6.3.3), so bytes sent again at t come once more at 2t + 1 s. The first try after
+ * the gap may find a path without consent yet. A page that waits for a timeout of its own waits for 30 s from the last
+ * block, 24 s after the gap.
+ */
 const AGAIN_MS = 3 * SHORT_MS + 3_000;
 
 /** A film with a seeder and a tracker that can be cut off. */
@@ -43,7 +46,7 @@ async function scene() {
 
 test("a network that is gone for some seconds, unnoticed by the browser, ends no connection", async () => {
   const world = await scene();
-  // A process that is stopped takes in late what was sent to it. Here it is lost.
+  // A stopped process takes in late the datagrams that came meanwhile. On this path they are lost.
   const path = await (await turn()).behindCut();
   const { context } = await browser();
   const page = await open(context, await site());
@@ -54,7 +57,7 @@ test("a network that is gone for some seconds, unnoticed by the browser, ends no
   path.cut();
   world.cutTracker();
   const before = (await page.run("stats()")).verified;
-  await new Promise((resolve) => setTimeout(resolve, SHORT_MS)); // the gap is what is tested
+  await new Promise((resolve) => setTimeout(resolve, SHORT_MS)); // this gap is tested
   const gap = (await page.run("stats()")).verified - before;
   assert.ok(gap <= MIB, `${gap} bytes came while nobody sent`);
   const resumed = page.run(`pieces(${PIECES})`);
@@ -72,7 +75,7 @@ test("a network that is gone for some seconds, unnoticed by the browser, ends no
   assert.deepEqual([page.errors, await page.run("said")], [[], []]);
 });
 
-test("offline until the connections are lost, and back: the page says so, and everything goes on by itself", async () => {
+test("offline until the connections are lost, and back: the page says so, and all goes on by itself", async () => {
   const world = await scene();
   const pages = await serve({ config: () => ({ trackers: [world.tracker] }), connect: "ws://127.0.0.1:*" });
   ending(pages.close);

@@ -1,10 +1,10 @@
-// The offers of a first announce are made while the engine loads, and none of them stays open for nothing.
+// The page makes the offers of a first announce while the engine loads, and no connection stays open for nothing.
 import assert from "node:assert/strict";
 import { browser, open, signaling, site } from "../support/harness.mjs";
 import { test } from "../support/tests.mjs";
 
 const MIB = 1 << 20;
-/** Keeps each peer connection of the page, and notes what is made and asked for, in its order. */
+/** Keeps each peer connection of the page, and notes the steps and requests in their order. */
 const WATCH = `(() => {
   window.connections = [];
   window.order = [];
@@ -84,7 +84,7 @@ test("offers that nobody asks for are closed before they are stale, and the next
   const { context } = await browser();
   const page = await open(context, url);
   await page.run(WATCH);
-  // The clock is the test's: what is set to half a minute runs when it says so.
+  // The test owns the clock: a timer of half a minute fires when the test says so.
   await page.run(`(() => {
     const original = window.setTimeout;
     window.due = [];

@@ -12,14 +12,14 @@ async function hidingBrowser() {
   return context;
 }
 
-/** Everything the page told about itself names it by `.local` names, and by no address of this machine. */
+/** Everything that the page told about itself has `.local` names, and no address of this machine. */
 function assertHidden(descriptions) {
   assert.ok(descriptions.length > 0);
   for (const { sdp } of descriptions) {
     const hosts = candidates(sdp).filter(({ type }) => type === "host");
     assert.ok(hosts.length > 0, `no host candidate in ${sdp}`);
     for (const { address } of hosts) assert.match(address, /^[0-9a-f-]{36}\.local$/);
-    // No address elsewhere either; 0.0.0.0 stands where there is none to show.
+    // There is no address elsewhere, either: 0.0.0.0 stands where there is none to show.
     const shown = (sdp.match(/\b\d{1,3}(\.\d{1,3}){3}\b/g) ?? []).filter(
       (address) => address !== "0.0.0.0" && address !== "127.0.0.1",
     );
@@ -54,7 +54,7 @@ test("a native seeder offers, and a page whose addresses are hidden behind mDNS 
   const [url, context] = [await site(), await hidingBrowser()];
   const page = await open(context, url);
   await page.run("start({})");
-  // The page's own offers end at a bystander, so that the seeder's are what connects.
+  // The page's own offers end at a bystander, so that the seeder's offers connect.
   const watcher = await bystander(context, url, tracker, shared.infoHash);
   await page.run(`add("${shared.torrent}")`);
   assertHidden(await watcher.offeredBesides([]));

@@ -1,12 +1,15 @@
-// What a page takes for a peer's address: the one it is connected to, whatever the peer's description names.
+// The page takes the address of the connection for a peer's address, whatever the peer's description names.
 import assert from "node:assert/strict";
 import { browser, folder, open, signaling, site } from "../support/harness.mjs";
 import { test } from "../support/tests.mjs";
 
-/** TEST-NET-3 (RFC 5737): nobody's. */
+/** An address of TEST-NET-3 (RFC 5737), which nobody has. */
 const LIE = "203.0.113.5";
 
-/** Runs before a page's scripts: keeps what the page tells its engine of addresses; with a lie, puts it into each description that leaves. */
+/**
+ * Runs before a page's scripts. It keeps the addresses that the page reports to its engine. With a lie, it puts that
+ * into each description that leaves.
+ */
 function watch(lie) {
   if (window.told) return;
   window.told = [];

@@ -7,7 +7,10 @@ import { candidates, connections, watchConnections } from "./connections.mjs";
 
 const LENGTH = 4 << 20;
 
-/** A page that may use the relay alone fetches from a native seeder with these options; `begun`: to be done once both look for the relay. */
+/**
+ * A page that may only use the relay fetches from a native seeder with these options. `begun` runs once both look for
+ * the relay.
+ */
 async function fetched(relay, nativeOptions, begun = async () => undefined) {
   const [url, tracker] = [await site(), await signaling()];
   const shared = await film(tracker, LENGTH);
@@ -29,7 +32,7 @@ async function fetched(relay, nativeOptions, begun = async () => undefined) {
   return seen;
 }
 
-/** Each description has candidates, and the relay's alone. */
+/** Each description has candidates, and all of them are the relay's. */
 function assertRelayed(descriptions) {
   assert.ok(descriptions.length > 0);
   for (const { sdp } of descriptions) {
@@ -53,7 +56,7 @@ test("page and native seeder may both connect through a TURN relay alone, and do
   for (const { remote } of pairs) assert.equal(remote, "relay");
 });
 
-test("a TURN relay that answers after four seconds is waited for: no description leaves without a candidate", async () => {
+test("a page waits for a TURN relay that needs four seconds: each description has a candidate", async () => {
   const relay = await turn();
   relay.freeze();
   const { taken } = await fetched(relay, relay.native, async (page) => {

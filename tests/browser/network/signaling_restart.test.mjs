@@ -5,12 +5,12 @@ import { test } from "../support/tests.mjs";
 
 const LENGTH = 24 << 20;
 
-test("the signaling server dies in mid-download: the transfer goes on, and both peers announce to its successor", async () => {
+test("the signaling server dies in mid-download: the transfer goes on, and both peers find its successor", async () => {
   const [url, first] = [await site(), await signalingAt(0)];
   const shared = await film(first.url, LENGTH);
   const { context } = await browser();
 
-  // A bystander learns the peers' ids by the offers that each makes as it comes.
+  // A bystander learns the peers' ids from the offers that each makes when it comes.
   const witness = await bystander(context, url, first.url, shared.infoHash);
   await shared.seed("--upload-limit", "1M");
   const [{ peer: seeder }] = await witness.offeredBesides([]);
@@ -24,7 +24,7 @@ test("the signaling server dies in mid-download: the transfer goes on, and both 
   await first.killed();
   await page.run("pieces(8)");
 
-  // The new server knows nobody: whoever it knows has announced again.
+  // The new server starts without peers: every peer that it knows has announced again.
   const second = await signalingAt(first.port);
   const later = await bystander(context, url, second.url, shared.infoHash);
   await Promise.all([
@@ -34,7 +34,7 @@ test("the signaling server dies in mid-download: the transfer goes on, and both 
   await later.leave();
   assert.equal((await page.run("stats()")).state, "downloading");
 
-  // Whoever comes only now finds the swarm.
+  // A peer that comes only now finds the swarm.
   const newcomer = await open((await browser()).context, url);
   await newcomer.run("start({})");
   await newcomer.run(`add("${shared.torrent}")`);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { browser, open, site } from "../support/harness.mjs";
 import { test } from "../support/tests.mjs";
 
-test("a tracker that cannot be used is named at the first visit, whoever gave it, and so is a title without any", async () => {
+test("an unusable tracker from any source is named at the first visit, and so is a title without one", async () => {
   const url = await site();
   const link = `magnet:?xt=urn:btih:${"ab".repeat(20)}`;
   const cases = [
@@ -16,7 +16,7 @@ test("a tracker that cannot be used is named at the first visit, whoever gave it
     const page = await open(context, url);
     await page.run(`start(${JSON.stringify(options)})`);
     await page.run(`client.add("${source}", ${JSON.stringify(added)}).then(() => true)`);
-    // What is said before the add is answered has come by then.
+    // Warnings from before the answer to the add have come by then.
     const said = await page.run("said");
     for (const name of names)
       assert.ok(

@@ -10,22 +10,31 @@ const LENGTH = 64 * 16_384;
 /** Changes the engine's database. */
 const inDatabase = (change) => `(async () => {
   const opening = indexedDB.open("piecework");
-  const database = await new Promise((resolve, reject) => ((opening.onsuccess = () => resolve(opening.result)), (opening.onerror = () => reject(opening.error))));
+  const database = await new Promise((resolve, reject) => {
+    opening.onsuccess = () => resolve(opening.result);
+    opening.onerror = () => reject(opening.error);
+  });
   const transaction = database.transaction(["records", "keys"], "readwrite");
   const [records, keys] = ["records", "keys"].map((name) => transaction.objectStore(name));
   const asked = ${change};
-  await new Promise((resolve, reject) => ((transaction.oncomplete = () => resolve()), (transaction.onabort = () => reject(transaction.error))));
+  await new Promise((resolve, reject) => {
+    transaction.oncomplete = () => resolve();
+    transaction.onabort = () => reject(transaction.error);
+  });
   database.close();
   return JSON.stringify(asked.result);
 })()`;
-/** Puts it back to before the deposit: the keys and the wallet are there, the promises, this start and what the journal had are not. */
+/**
+ * Puts the database back to its state before the deposit. The keys and the wallet are there. The promises, the number
+ * of this start and the journal's records are not.
+ */
 const restore = inDatabase(
   `(records.delete(IDBKeyRange.bound("pay/", "pay0")), keys.delete("generation"), keys.put(2 ** 40, "journal"))`,
 );
-/** And to before the wallet was connected. */
+/** Puts it back to its state before the wallet was connected, too. */
 const forgetOwner = inDatabase(`keys.delete(IDBKeyRange.bound("owner ", "owner!"))`);
 
-test("a profile that is put back to before its deposit promises nothing from it, in this visit and in the next", async () => {
+test("a profile that is put back to before its deposit promises nothing from it, in this visit or later", async () => {
   const [url, scene] = [await site(), await Scene.open()];
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   const titles = [await scene.title("first.bin", LENGTH), await scene.title("second.bin", LENGTH)];
@@ -41,16 +50,16 @@ test("a profile that is put back to before its deposit promises nothing from it,
 
   for (const visit of ["first", "second"]) {
     await reload(page, options);
-    await page.run(
-      `(window.held = new Promise((resolve) => client.on("paymentneeded", ({ reason }) => reason === "held" && resolve(reason))), true)`,
-    );
+    await page.run(`(window.held = new Promise((resolve) => {
+      client.on("paymentneeded", ({ reason }) => reason === "held" && resolve(reason));
+    }), true)`);
     await add(page, titles[1]);
     assert.equal(await page.run(`Promise.race([held, done().then(() => "bought")])`), "held", `${visit} visit`);
     const { vouchersSigned, lack } = await look(page);
     assert.deepEqual([vouchersSigned, lack], [0, "held"], `${visit} visit`);
   }
 
-  // The next deposit goes to another account, also where this one is not known to be the wallet's.
+  // The next deposit goes to another account, also where this account is not known to be the wallet's.
   await page.run(forgetOwner);
   await reload(page, options);
   await deposit(page, "2");

@@ -6,11 +6,15 @@ import { add, deposit, look, reload, settled, viewer } from "../support/paid/vie
 import { RemoteWallet } from "../support/paid/wallet.mjs";
 import { test } from "../support/tests.mjs";
 
-/** Whole blocks, so that bytes and blocks tell the same; the last piece is short. Nearly twice the pieces of all stops: those that come
- * between a look and the end of its run stay, and the last stop must still come. */
+/**
+ * Whole blocks, so that bytes and blocks tell the same; the last piece is short. The title has nearly twice the pieces
+ * of all stops. The pieces that come between a look and the end of its run stay, and the last stop must still come.
+ */
 const LENGTH = 36 * MIB - 3 * BLOCK;
-/** How many pieces come before each interruption: drawn once (seed 20), the first right after the first payment. Before a kill
- * there are more than it may cost. */
+/**
+ * The pieces that come before each interruption, drawn once (seed 20); the first one is right after the first payment.
+ * Before a kill there are more than it may cost.
+ */
 const STOPS = [1, 71, 39, 77, 46, 68];
 /** Every second interruption is a kill; the others are reloads. */
 const KILLS = Math.floor(STOPS.length / 2);
@@ -19,7 +23,7 @@ const begun = Date.now();
 const say = (text) =>
   process.env.PIECEWORK_TEST_VERBOSE && console.log(`  ${((Date.now() - begun) / 1000).toFixed(2)} ${text}`);
 
-test("a paid download survives reloads and kills at many points, fetches no stored piece again, and no step pays for two blocks", async () => {
+test("a paid download survives reloads and kills, refetches no stored piece, and pays each block once", async () => {
   const [url, scene] = [await site(), await Scene.open()];
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   const title = await scene.title("film.bin", LENGTH);
@@ -35,7 +39,7 @@ test("a paid download survives reloads and kills at many points, fetches no stor
 
   let before = { pieces: new Set(), spent: 0n };
   let received = 0;
-  /** Counts a run that is about to end, and holds what it began with against the end of the one before. */
+  /** Counts a run that is about to end, and compares its beginning with the end of the run before. */
   const check = (now, point) => {
     const atStart = new Set([...now.pieces].filter((piece) => !now.fetched.has(piece)));
     const gone = [...before.pieces].filter((piece) => !atStart.has(piece));
@@ -43,15 +47,18 @@ test("a paid download survives reloads and kills at many points, fetches no stor
     assert.ok(gone.length * PIECE <= AT_RISK, `${point}: ${gone.length} pieces verified before were not there after`);
     assert.ok(now.accountReady, `${point}: the account is not there`);
     say(
-      `${point}: ${now.pieces.size} pieces, ${now.downloaded / BLOCK} blocks received, ${now.spent / UNIT_FINE} paid since the first, ${gone.length} pieces lost`,
+      `${point}: ${now.pieces.size} pieces, ${now.downloaded / BLOCK} blocks received, ` +
+        `${now.spent / UNIT_FINE} paid since the first, ${gone.length} pieces lost`,
     );
     before = now;
   };
 
   for (const [at, stop] of STOPS.entries()) {
-    await page.run(
-      `new Promise((resolve) => { const enough = () => fetched.length >= ${stop} && resolve(true); torrent.on("piece", enough); enough(); })`,
-    );
+    await page.run(`new Promise((resolve) => {
+      const enough = () => fetched.length >= ${stop} && resolve(true);
+      torrent.on("piece", enough);
+      enough();
+    })`);
     const now = await look(page);
     check(now, `interruption ${at + 1}`);
     assert.equal(now.state, "downloading");
@@ -71,23 +78,25 @@ test("a paid download survives reloads and kills at many points, fetches no stor
   const end = await settled(page, seeder, LENGTH / BLOCK - STOPS.length * forgiven(LENGTH));
   check(end, "the end");
   say(
-    `sent ${end.sent / BLOCK} blocks for ${LENGTH / BLOCK}, paid ${end.spent / UNIT_FINE}, earned ${end.earned / UNIT_FINE}`,
+    `sent ${end.sent / BLOCK} blocks for ${LENGTH / BLOCK}, ` +
+      `paid ${end.spent / UNIT_FINE}, earned ${end.earned / UNIT_FINE}`,
   );
 
-  // Each interruption cost no more than was at risk and asked for: every other block came once.
+  // Each interruption cost no more than the bytes at risk and those asked for: every other block came once.
   const most = LENGTH + STOPS.length * AT_RISK;
   assert.ok(
     received <= end.sent && end.sent <= most,
     `the seeder sent ${end.sent} bytes, at most ${most} are right; ${received} were seen to arrive`,
   );
 
-  // One step for one block sent, and every block that is here was paid.
+  // Each sent block took at most one step, and every stored block but the forgiven ones was paid.
   assert.ok(end.spent <= UNIT_FINE * BigInt(end.sent / BLOCK), `spent ${end.spent} for ${end.sent} bytes`);
   assert.ok(
     end.spent >= UNIT_FINE * BigInt(LENGTH / BLOCK - STOPS.length * forgiven(LENGTH)),
     `spent ${end.spent} for ${LENGTH} bytes`,
   );
-  // A killed run may have recorded a link whose PAY never left. Where it was the last of its range, no later fold makes up for it.
+  // A killed run may have recorded a link whose PAY never left. If it was the last of its range, no later fold makes up
+  // for it.
   assert.ok(
     end.earned <= end.spent && end.spent - end.earned <= UNIT_FINE * BigInt(KILLS * LOST_LINKS),
     `earned ${end.earned} of ${end.spent}`,

@@ -29,7 +29,7 @@ test("a wallet that refuses gives a clear error, and nothing is sent or paid", a
   assert.equal(await scene.chain.balanceOf(scene.payer), FUNDS);
   assert.deepEqual(await scene.chain.events(), []);
 
-  // Without a deposit the page hears what is asked, and gets nothing.
+  // Without a deposit the page hears the price, and gets nothing.
   await add(page, title);
   assert.ok(Number(await needed) >= 9_999_999, "the price the seller asks is named");
   const now = await look(page);
@@ -44,7 +44,7 @@ test("a wallet that refuses gives a clear error, and nothing is sent or paid", a
   assert.equal((await settled(page, seeder, LENGTH / BLOCK)).earned, UNIT_FINE * BigInt(LENGTH / BLOCK));
 });
 
-test("a chain that cannot be reached in mid-download stops nothing that is agreed, and what is not goes on when it is back", async () => {
+test("a chain that is gone in mid-download stops no agreed range, and the rest goes on when it is back", async () => {
   const [url, scene] = [await site(), await Scene.open()];
   const wallet = await RemoteWallet.start(scene.chain, scene.payer);
   const titles = [await scene.title("first.bin", LENGTH), await scene.title("second.bin", LENGTH)];
@@ -58,9 +58,11 @@ test("a chain that cannot be reached in mid-download stops nothing that is agree
   await scene.anvil.stop();
 
   // The first range is accepted already: its 61 blocks need no chain. A page that begins now finds none to read.
-  await page.run(
-    `new Promise((resolve) => { const enough = () => fetched.length >= 12 && resolve(true); torrent.on("piece", enough); enough(); })`,
-  );
+  await page.run(`new Promise((resolve) => {
+    const enough = () => fetched.length >= 12 && resolve(true);
+    torrent.on("piece", enough);
+    enough();
+  })`);
   await reload(page, options);
   const warned = page.run(
     `new Promise((resolve) => (said.length ? resolve(said[0]) : client.on("warning", ({ text }) => resolve(text))))`,

@@ -1,29 +1,29 @@
-// What `<piecework-player>` loads, stops and uploads: the element alone, in a page under the strict policy, with real peers.
+// The things that `<piecework-player>` loads, stops and uploads: the element alone, in a page under the strict policy,
+// with real peers.
 import assert from "node:assert/strict";
 import { browser, open, signaling, site } from "../support/harness.mjs";
 import { test } from "../support/tests.mjs";
 
 const MIB = 1 << 20;
 
-/** Waits in the page until an expression holds; what it throws ends the wait. */
+/** Waits in the page until an expression holds. An error in it ends the wait. */
 const until = (page, expression) =>
-  page.run(
-    `new Promise((resolve, reject) => { const look = async () => ((await (${expression})) ? resolve(true) : setTimeout(() => look().catch(reject), 20)); look().catch(reject); })`,
-  );
+  page.run(`new Promise((resolve, reject) => {
+    const look = async () => ((await (${expression})) ? resolve(true) : setTimeout(() => look().catch(reject), 20));
+    look().catch(reject);
+  })`);
 
-/** A page that seeds such titles; answers with their magnet links. What is one file is called like it. */
+/** A page that seeds such titles. Answers their magnet links. A title of one file has the file's name. */
 async function seeding(url, tracker, titles, options = {}) {
   const page = await open((await browser()).context, url);
   await page.run(`start(${JSON.stringify({ trackers: [tracker], ...options })})`);
-  await page.run(
-    `window.bytes = (length) => new Blob(Array.from({ length: Math.ceil(length / 65536) }, (_, at) => crypto.getRandomValues(new Uint8Array(Math.min(65536, length - at * 65536)))))`,
-  );
+  await page.run(`window.bytes = (length) => new Blob(Array.from({ length: Math.ceil(length / 65536) }, (_, at) =>
+    crypto.getRandomValues(new Uint8Array(Math.min(65536, length - at * 65536)))))`);
   const links = [];
   for (const files of titles) {
     const name = files.length > 1 ? { name: `${files[0][0]} and so on` } : {};
-    const hash = await page.run(
-      `client.seed(${JSON.stringify(files)}.map(([name, length]) => new File([bytes(length)], name)), ${JSON.stringify(name)}).then(({ infoHash }) => infoHash)`,
-    );
+    const made = `${JSON.stringify(files)}.map(([name, length]) => new File([bytes(length)], name))`;
+    const hash = await page.run(`client.seed(${made}, ${JSON.stringify(name)}).then(({ infoHash }) => infoHash)`);
     links.push(magnet(hash, tracker));
   }
   return { page, links };
@@ -112,10 +112,13 @@ test("of several quick changes the last one plays, and nothing of the others run
     [1, 0, 1],
     [2, 1, 2],
   ]) {
-    // Some of them in one turn, some while the one before is looked for.
-    await page.run(
-      `(async () => { for (const [i, src] of ${JSON.stringify(order.map((at) => links[at]))}.entries()) { player.setAttribute("src", src); if (i % 2) await player.client.stats(); } })()`,
-    );
+    // Some changes come in one turn, and some while the element looks for the title before.
+    await page.run(`(async () => {
+      for (const [i, src] of ${JSON.stringify(order.map((at) => links[at]))}.entries()) {
+        player.setAttribute("src", src);
+        if (i % 2) await player.client.stats();
+      }
+    })()`);
     const name = `${["red", "blue", "green"][order.at(-1)]}.mp4`;
     await until(page, `plays() === "${name}"`);
     assert.equal(await page.run("player.torrent.files[0].name"), name);
@@ -127,7 +130,7 @@ test("of several quick changes the last one plays, and nothing of the others run
   }
 });
 
-test("a title that is left in mid-download is fetched no further, unless somebody else of the page uses it", async () => {
+test("a title that is left in mid-download is fetched no further, unless another client uses it", async () => {
   const [url, tracker] = [await site(), await signaling()];
   const { links, page: seeder } = await seeding(url, tracker, [[["long.mp4", 24 * MIB]], [["short.mp4", 40_000]]], {
     uploadLimit: 2_000_000,
@@ -142,7 +145,7 @@ test("a title that is left in mid-download is fetched no further, unless somebod
   await until(seeder, "client.torrents[0].stats().then(({ peers }) => peers.length === 0)");
   assert.ok((await sent()) < 12 * MIB, "it was left in the middle");
 
-  // A client of the page's own uses it, too; then the element goes, and the page's use stays.
+  // A client of the page's own uses the title, too. Then the element goes, and the page's use stays.
   await page.run("player.remove()");
   await page.run(
     `import("/dist/piecework.js").then(({ Client }) => void (window.own = new Client({ trackers: ["${tracker}"] })))`,
@@ -158,14 +161,13 @@ test("a title that is left in mid-download is fetched no further, unless somebod
   assert.equal(await page.run("own.torrents.length"), 1);
 });
 
-test("nothing is uploaded before the visitor presses play; the notice with its switch stands there before", async () => {
+test("nothing is uploaded before the visitor presses play; the notice and its switch come before that", async () => {
   const film = process.env.PIECEWORK_VIDEO;
   assert.ok(film, "PIECEWORK_VIDEO names no video");
   const [url, tracker] = [await site({ mounts: { "/film.mp4": film } }), await signaling()];
   const { page: seeder } = await seeding(url, tracker, []);
-  const hash = await seeder.run(
-    `fetch("/film.mp4").then((film) => film.blob()).then((film) => client.seed(new File([film], "film.mp4"))).then(({ infoHash }) => infoHash)`,
-  );
+  const hash = await seeder.run(`fetch("/film.mp4").then((film) => film.blob())
+    .then((film) => client.seed(new File([film], "film.mp4"))).then(({ infoHash }) => infoHash)`);
   const src = magnet(hash, tracker);
   const page = await viewing(url);
   await make(page, { src, trackers: tracker, "upload-limit": "50000000" });
@@ -174,7 +176,7 @@ test("nothing is uploaded before the visitor presses play; the notice with its s
   assert.match(await page.run(`part("label")`), /Watching also uploads to other viewers, from when you press play/);
   assert.equal(await page.run("player.client.uploading"), false);
   await seeder.close();
-  // Who asks for the title finds nobody but that page, which has all of it and gives nothing.
+  // A visitor who asks for the title finds only that page, which has all of it and gives nothing.
   const other = await viewing(url);
   await make(other, { src, trackers: tracker, "upload-agreed": "" });
   assert.equal(await other.run("player.client.uploading"), true);
@@ -190,7 +192,7 @@ test("nothing is uploaded before the visitor presses play; the notice with its s
   await page.run(`player.shadowRoot.querySelector("input").click()`);
   await until(page, "!player.client.uploading");
 
-  // Where it plays by itself, nobody has pressed anything: the switch is off until somebody sets it.
+  // Where it plays by itself, nobody has pressed play: the switch is off until the visitor sets it.
   const self = await viewing(url);
   await make(self, { src, trackers: tracker, autoplay: "" });
   await until(self, "player.video.readyState >= HTMLMediaElement.HAVE_METADATA");

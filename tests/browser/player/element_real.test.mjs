@@ -32,7 +32,7 @@ async function embed(attributes) {
 
 const said = (page) => page.locator("#player [role=status]").textContent();
 
-test("the element plays, tells a screen reader no numbers, says when it is offline, and axe-core finds nothing wrong with it", async () => {
+test("the element plays, tells screen readers no numbers, says when it is offline, and passes axe-core", async () => {
   const tracker = await signaling();
   const title = await videoTitle(tracker);
   await title.seed("2M");

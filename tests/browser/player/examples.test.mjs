@@ -7,14 +7,15 @@ import { test } from "../support/tests.mjs";
 
 const ROOT = join(distFile("."), "../../..");
 const PLAIN = readFileSync(join(ROOT, "www/npm/examples/plain/index.html"), "utf8");
-/** What a site serves beside the page and the service worker. */
+/** The files that a site serves beside the page and the service worker. */
 const FILES = ["player.js", "piecework.js", "worker.js", "piecework_bg.wasm"];
 
 /** Waits in the page until an expression holds. */
 const until = (page, expression) =>
-  page.run(
-    `new Promise((resolve) => { const look = () => ((${expression}) ? resolve(true) : setTimeout(look, 20)); look(); })`,
-  );
+  page.run(`new Promise((resolve) => {
+    const look = () => ((${expression}) ? resolve(true) : setTimeout(look, 20));
+    look();
+  })`);
 
 test("the plain page is what the README tells a site owner to write", () => {
   const readme = readFileSync(join(ROOT, "README.md"), "utf8");
@@ -38,9 +39,8 @@ test("the plain page plays the magnet link that is put into it", async () => {
   const icon = ["/favicon.ico", join(ROOT, "www/player/icon.svg")];
   const url = await site({ mounts: { "/": index, ...Object.fromEntries([...parts, icon]) } });
   const page = await open((await browser()).context, url);
-  await page.run(
-    `customElements.whenDefined("piecework-player").then(() => void (window.video = document.querySelector("piecework-player").video))`,
-  );
+  await page.run(`customElements.whenDefined("piecework-player")
+    .then(() => void (window.video = document.querySelector("piecework-player").video))`);
   await until(page, "video.readyState >= HTMLMediaElement.HAVE_METADATA");
   await page.run("video.play().then(() => true)");
   await until(page, "video.currentTime > 1");

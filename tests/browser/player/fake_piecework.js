@@ -1,5 +1,6 @@
-// Stands in for the package `piecework` when the page's views are tested: the same public surface, with a swarm, a wallet and a chain
-// that the test moves by hand. `?scene=` says how it begins; `window.fake` is the handle. Amounts are read and written by the package.
+// Stands in for the package `piecework` in tests of the page's views. It has the same public surface, with a swarm, a
+// wallet and a chain that the test moves by hand. `?scene=` names its first state, and `window.fake` is the handle. The
+// package reads and writes the amounts.
 export { FINE_BITS, bondFor, formatAmount, parseAmount, parseTypedAmount } from "./real_piecework.js";
 
 const UNITS = 1_000_000n;
@@ -36,7 +37,9 @@ const fake = {
     {
       id: "one.example",
       name: "First Wallet",
-      icon: "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'%3E%3Crect width='8' height='8' fill='%23e2761b'/%3E%3C/svg%3E",
+      icon:
+        "data:image/svg+xml,%3Csvg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 8 8'%3E" +
+        "%3Crect width='8' height='8' fill='%23e2761b'/%3E%3C/svg%3E",
     },
     { id: "two.example", name: "<b>Second</b> Wallet", icon: "" },
   ],
@@ -153,8 +156,8 @@ export class Torrent extends Emitter {
     }
     if (fake.scene === "hostile") {
       this.files[0].path = [`\u202e4pm.exe`];
-      this.state.name =
-        this.name = `<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>\u202e\u0007\u2028${"long ".repeat(400)}`;
+      const markup = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>';
+      this.state.name = this.name = `${markup}\u202e\u0007\u2028${"long ".repeat(400)}`;
       this.state.peers = [
         fake.peer(1, { client: "<svg onload=window.hacked=1>", buying: side({ note: "<b>note</b>" }) }),
       ];
@@ -196,7 +199,9 @@ export class Client extends Emitter {
       ? [
           {
             feature: "opfs",
-            text: "The browser's private file storage (OPFS) is missing: update the browser, or leave private browsing.",
+            text:
+              "The browser's private file storage (OPFS) is missing: " +
+              "update the browser, or leave private browsing.",
           },
         ]
       : [];

@@ -1,5 +1,5 @@
-// What the tests of the page's views stand on: the built page under the strict policy a site should send, with the public surface of
-// the package played by `fake_piecework.js`. Screenshots go to target/demo/views.
+// The base of the tests of the page's views: the built page under the strict policy that a site should send.
+// `fake_piecework.js` plays the public surface of the package. Screenshots go to target/demo/views.
 import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { existsSync, rmSync } from "node:fs";
@@ -24,11 +24,11 @@ export const PAID = {
   rpc: null,
 };
 
-/** Where the page is, once a test has begun. */
+/** The page's address, once a test has begun. */
 export let site;
 /** The one browser of these tests, once a test has begun. */
 export let browser;
-/** What `/demo.json` answers. */
+/** The answer to `/demo.json`. */
 let config = PAID;
 
 /** The site and the browser are started once for all tests of a file, and end after them. */
@@ -73,7 +73,7 @@ after(async () => {
   await closeSite?.();
 });
 
-/** A test; what it gives to `t.after` is done at its end, the last first. */
+/** A test. The steps that it gives to `t.after` run at its end, the last one first. */
 export function test(name, body) {
   declare(name, async () => {
     started ??= start();
@@ -87,7 +87,7 @@ export function test(name, body) {
   });
 }
 
-/** A fresh page in a scene; it fails the test if anything is refused by the policy or thrown. */
+/** A fresh page in a scene. It fails the test if the policy refuses anything, or if a script throws. */
 export async function open(
   t,
   scene,
@@ -128,7 +128,7 @@ export async function offer(t, scene, options) {
   return page;
 }
 
-/** Plays, with half of it here. */
+/** Plays with half of the title here. */
 export async function watching(t, options) {
   const page = await offer(t, "paid", options);
   await page.click("#play");
@@ -144,7 +144,7 @@ export const text = (page, selector) =>
   page.textContent(selector).then((found) => found.replaceAll("\u00a0", " ").trim());
 export const calls = (page) => page.evaluate(() => window.fake.calls);
 
-/** What makes the page wider than its window. Runs in the page. */
+/** The elements that make the page wider than its window. Runs in the page. */
 export function tooWide() {
   const { scrollWidth, clientWidth } = document.documentElement;
   if (scrollWidth <= clientWidth) return [];

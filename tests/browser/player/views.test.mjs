@@ -1,4 +1,4 @@
-// The page's views before playing, and what goes wrong: opening, the offer, sharing, offline, failures.
+// The page's views before playing, and in trouble: opening, the offer, sharing, offline, failures.
 import assert from "node:assert/strict";
 import {
   MAGNET,
@@ -130,7 +130,7 @@ async function deposited(page) {
   await page.waitForFunction(() => window.pieceworkPlayer.app.look?.money.accountReady);
 }
 
-/** Plays what the page says is free, and is held to that. */
+/** Plays a title that the page calls free, and holds the page to that. */
 async function playsForNothing(page) {
   await page.waitForFunction(
     () => document.querySelector("#cost-summary").textContent === "Free" && !document.querySelector("#play").disabled,
@@ -143,11 +143,11 @@ async function playsForNothing(page) {
   assert.ok(capped >= 0 && capped < made.indexOf("onDemand false"), made.join("; "));
 }
 
-test("what was said to be free is not paid from a deposit, with a seller beside a peer that gives it, and the price is shown when nobody does", async (t) => {
+test("a title that was called free is not paid from a deposit; with sellers alone the price is shown", async (t) => {
   const page = await open(t, "paid");
   await deposited(page);
   await openTitle(page);
-  // It may choke for ever, leave, or be too slow.
+  // The peer may choke for ever, leave, or be too slow.
   await page.evaluate(() => window.fake.torrent.state.peers.push(window.fake.peer(2, { peerChoking: true })));
   await playsForNothing(page);
   await page.waitForFunction(() =>
@@ -168,7 +168,9 @@ test("what was said to be free is not paid from a deposit, with a seller beside 
   );
 });
 
-/** A title that is sold, beside a peer that says it has all of it, asks nothing and stays, whatever it gives. */
+/**
+ * A title that a seller offers, beside a peer that says it has all of it, asks nothing and stays, whatever it gives.
+ */
 async function beside(t, peer = {}) {
   const page = await open(t, "paid");
   await deposited(page);
@@ -177,12 +179,12 @@ async function beside(t, peer = {}) {
   return page;
 }
 
-/** The last limit that the engine was told. */
+/** The last limit that the page told the engine. */
 const allowed = async (page) => (await calls(page)).filter((call) => call.startsWith("maxPricePerGB")).at(-1);
 
 test("a title can be bought though a peer stays that says it has all and gives nothing", async (t) => {
   const page = await beside(t, { peerChoking: true });
-  // It is said again each time that the visitor goes back to what is free.
+  // The page says this again each time that the visitor goes back to the free peers.
   for (const isAgain of [false, true]) {
     if (isAgain) await page.check("#ways [value=free]");
     await playsForNothing(page);
@@ -224,10 +226,10 @@ for (const [what, downloadRate] of [
   });
 }
 
-test("where some give a title and others sell it, the offer says both, and what the visitor chooses is what is done", async (t) => {
+test("where some give a title and others sell it, the offer says both, and the visitor's choice holds", async (t) => {
   const page = await beside(t);
   await page.waitForSelector("#ways", { state: "visible" });
-  // What is free comes first; the price stands beside it.
+  // The free offer comes first; the price stands beside it.
   assert.equal(await page.isChecked("#ways [value=free]"), true);
   assert.equal(await page.isVisible("#limits"), false);
   const rows = await ledger(page, "#costs");
@@ -248,7 +250,7 @@ test("where some give a title and others sell it, the offer says both, and what 
   assert.deepEqual(await page.evaluate(tooWide), []);
   await shot(page, "offer-paid-or-free");
   await page.fill("#ceiling", "12.5");
-  // Whoever comes or goes, it is not chosen anew.
+  // The choice stays, whichever peers come or go.
   await page.evaluate(() => window.fake.torrent.state.peers.push(window.fake.peer(3)));
   await page.waitForFunction(() => document.querySelector("#way-free").textContent === "2 peers");
   assert.equal(await page.isChecked("#ways [value=paid]"), true);
@@ -288,7 +290,7 @@ for (const lack of ["exiting", "withdrawn", "held"]) {
     await openTitle(page);
     await page.waitForFunction(() => document.querySelector("#play").dataset.needsWallet === "true");
     assert.doesNotMatch(await text(page, "#costs"), /Enough for this title/);
-    // Whole, as the first one, and not what the former one lacks.
+    // The new deposit is a whole one, as the first, and not only the sum that the former one lacks.
     assert.equal((await ledger(page, "#costs")).Deposit, "2.00 pwUSD");
     assert.match(await text(page, "#costs"), /This is another one/);
     await page.click("#play");
@@ -324,7 +326,7 @@ test("what was said to be free is not paid from a deposit, with a seller that na
 });
 
 test("limits of a thousand tokens and more can be accepted as the page proposes them", async (t) => {
-  // As where a token is worth a hundredth of a dollar.
+  // As at a site whose token is worth a hundredth of a dollar.
   const page = await offer(t, "paid", { setup: { ...PAID, maxPricePerGB: "1500", budget: "2000" } });
   assert.equal(await page.inputValue("#ceiling"), "1500.00");
   assert.equal(await text(page, "#limits-error"), "");
@@ -504,7 +506,7 @@ test("a magnet link is opened by dropping or pasting it anywhere, and other text
   await page.waitForFunction(() => document.body.dataset.phase === "offer");
 });
 
-test("a dropped file is shared only after its button, with a price and a cap, and the page says so first", async (t) => {
+test("a dropped file is shared only after its button, with a price and a cap that the page says first", async (t) => {
   const page = await open(t, "paid");
   await drop(page, {
     files: [
@@ -533,7 +535,7 @@ test("a dropped file is shared only after its button, with a price and a cap, an
     window.fake.calls.length = 0;
   });
   await page.click("#share-go");
-  // It goes to the player at once, and plays only when it is told to.
+  // The film goes to the player at once, and plays only when the visitor presses play.
   await page.waitForFunction(() => document.body.dataset.phase === "watching");
   await page.waitForFunction(() => window.fake.calls.includes("streamTo"));
   assert.deepEqual(await calls(page), [
@@ -545,7 +547,7 @@ test("a dropped file is shared only after its button, with a price and a cap, an
   assert.match(await text(page, "#share-state"), /Uploading is on, at most 400 kB\/s/);
 });
 
-test("a magnet link is copied with its own trackers alone; where the browser refuses, it can be copied by hand", async (t) => {
+test("a magnet link is copied with its own trackers alone, or by hand where the browser refuses", async (t) => {
   const page = await open(t, "paid");
   await browser.context.grantPermissions(["clipboard-read", "clipboard-write"]);
   t.after(() => browser.context.clearPermissions());
@@ -565,7 +567,7 @@ test("a magnet link is copied with its own trackers alone; where the browser ref
   assert.equal(link.searchParams.get("xt"), "urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a");
   assert.equal(link.searchParams.get("dn"), "Big Buck Bunny.mp4");
   assert.deepEqual(link.searchParams.getAll("tr"), ["wss://tracker.example", "wss://second.example/announce"]);
-  // They are known again after a reload, from the notes of this page.
+  // After a reload the page knows the trackers again, from its notes.
   await page.goto(`${site}?scene=library#/title/c12fe1c06bba254a9dc9f519b335aa7c1367a88a`);
   await page.waitForFunction(() => document.body.dataset.phase === "offer");
   await page.evaluate(
@@ -597,7 +599,9 @@ test("a .torrent file's own trackers are in its magnet link", async (t) => {
   await browser.context.grantPermissions(["clipboard-read", "clipboard-write"]);
   t.after(() => browser.context.clearPermissions());
   const torrent =
-    "d8:announce21:wss://one.example/ann13:announce-listll21:wss://one.example/annel19:udp://two.example:1eel22:wss://four.example/annee4:infod4:name19:wss://inside.example6:pieces0:ee";
+    "d8:announce21:wss://one.example/ann" +
+    "13:announce-listll21:wss://one.example/annel19:udp://two.example:1eel22:wss://four.example/annee" +
+    "4:infod4:name19:wss://inside.example6:pieces0:ee";
   await page.setInputFiles("#file", {
     name: "film.torrent",
     mimeType: "application/x-bittorrent",
@@ -614,7 +618,7 @@ test("a .torrent file's own trackers are in its magnet link", async (t) => {
   ]);
 });
 
-test("until the engine answers, the page says that it is looking, and claims neither an empty shelf nor an empty account", async (t) => {
+test("until the engine answers, the page says that it looks, and claims no empty shelf or account", async (t) => {
   const page = await open(t, "slow");
   assert.equal(await page.isVisible("#library-reading"), true);
   assert.equal(await page.isVisible("#library-empty"), false);

@@ -131,14 +131,14 @@ for (const [state, reach] of Object.entries(STATES)) {
   });
 }
 
-/** What the focus is on: an id, else what is written on it. */
+/** The element with the focus: its id, or else its text. */
 const focused = (page) =>
   page.evaluate(() => {
     const element = document.activeElement;
     return element.id || element.name || element.textContent.trim();
   });
 
-/** Presses Tab until the focus is on `id`, and says every stop on the way. */
+/** Presses Tab until the focus is on `id`, and answers every stop on the way. */
 async function tabTo(page, id, most = 40) {
   const stops = [];
   for (let presses = 0; presses < most; presses += 1) {
@@ -206,7 +206,7 @@ test("with the keyboard alone: skip the header, open, choose a wallet, pay, watc
   await page.waitForFunction(() =>
     document.querySelector("#money-message").textContent.includes("went to your wallet"),
   );
-  // The button is spent: the focus goes to what was said, not to the top of the page.
+  // The button is gone: the focus goes to the message, not to the top of the page.
   await page.waitForFunction(() => document.activeElement.id === "money-message");
   await tabTo(page, "exit");
   await keyboard.press("Enter");
@@ -248,7 +248,8 @@ test("live regions speak of events, not of numbers that change all the time", as
       }
     });
     for (const region of regions) listen.observe(region, { childList: true, characterData: true, subtree: true });
-    // The video here is a real one: on a busy machine it stands still and plays on by itself, which would end a standstill below.
+    // The video here is a real one. On a busy machine it stops and plays on by itself, which would end a standstill
+    // below.
     for (const name of ["waiting", "playing", "canplay", "seeking", "seeked"])
       window.addEventListener(name, (event) => event.isTrusted && event.stopImmediatePropagation(), true);
     window.updates = 0;
@@ -296,7 +297,7 @@ test("who asked for less motion gets less", async (t) => {
 test("dark or light as chosen wins over the system, holds after a reload, and is in the piece map too", async (t) => {
   const page = await watching(t);
   const paper = () => page.evaluate(() => getComputedStyle(document.documentElement).backgroundColor);
-  /** The map is painted in the colour that the legend now has for what is missing. */
+  /** The map has the colour that the legend now gives to missing pieces. */
   const painted = () =>
     page.waitForFunction(() => {
       const [r, g, b] = getComputedStyle(document.querySelector(".k-missing"), "::before")

@@ -1,4 +1,5 @@
-// The page with every real part under it: the package, the engine, a signaling server and other peers, under the strict policy.
+// The page with every real part under it: the package, the engine, a signaling server and other peers. The strict
+// policy is around it.
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -28,7 +29,7 @@ async function visit(tracker, { ignore = null } = {}) {
   return page;
 }
 
-/** What the page's service worker gives out as the file that plays. */
+/** The digest of the bytes that the page's service worker gives out for the file that plays. */
 function fileHeld(page) {
   return page.evaluate(async () => {
     const bytes = await (await fetch(document.querySelector("#video").currentSrc)).arrayBuffer();
@@ -49,7 +50,7 @@ function video() {
   return path;
 }
 
-test("a dropped file goes up only after its button, and who drops its copied link gets it to the last bit, and saves it", async () => {
+test("a dropped file goes up only after its button, and its link brings it whole to another visitor", async () => {
   const tracker = await signaling();
   const [giver, taker] = [await visit(tracker), await visit(tracker)];
   const content = readFileSync(video());
@@ -95,7 +96,7 @@ test("a dropped file goes up only after its button, and who drops its copied lin
   assert.equal(await fileHeld(taker), sha256(content));
   await giver.waitForFunction((length) => globalThis.pieceworkPlayer.app.title.look.uploaded >= length, content.length);
 
-  // Saved where the visitor says: a file of the browser's own storage stands for the disk.
+  // The film is saved where the visitor chooses: a file of the browser's own storage stands for the disk.
   await taker.evaluate(() => {
     window.showSaveFilePicker = async ({ suggestedName }) =>
       (await navigator.storage.getDirectory()).getFileHandle(`saved-${suggestedName.length}`, { create: true });
@@ -111,7 +112,7 @@ test("a dropped file goes up only after its button, and who drops its copied lin
   assert.deepEqual([giver.problems, taker.problems], [[], []]);
 });
 
-test("offline and back in the middle of a film: the page says both, keeps what is here, and fetches the rest", async () => {
+test("offline and back in mid-film: the page says both, keeps its pieces, and fetches the rest", async () => {
   const tracker = await signaling();
   const title = await videoTitle(tracker);
   await title.seed("2M");

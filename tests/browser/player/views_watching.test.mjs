@@ -68,7 +68,7 @@ async function large(t) {
 test("while 10,000 pieces arrive the page draws frames as when nothing arrives", async (t) => {
   const page = await large(t);
   const measured = await page.evaluate(async () => {
-    /** Frame times and long tasks of so many frames, with something done in each. */
+    /** The times of so many frames and the long tasks, with a change in each frame. */
     const frames = async (count, work) => {
       const times = [];
       let long = 0;
@@ -97,7 +97,7 @@ test("while 10,000 pieces arrive the page draws frames as when nothing arrives",
   });
   const { still, busy } = measured;
   console.log(`        frames while nothing arrives: ${line(still)}; while 10,000 pieces arrive: ${line(busy)}`);
-  // Against the same page on the same machine in the same minute: other work on it makes both slow.
+  // Compared with the same page on the same machine in the same minute, because other work makes both slow.
   assert.ok(busy.median <= still.median * 1.5 + 4, `${line(busy)} against ${line(still)}`);
   assert.ok(busy.p95 <= still.p95 * 3 + 34, `${line(busy)} against ${line(still)}`);
   assert.ok(busy.long <= Math.max(200, still.long * 5), `${line(busy)} against ${line(still)}`);
@@ -133,7 +133,7 @@ test("a piece that arrives repaints its own cell and nothing else of 10,000", as
   });
   const quiet = () =>
     page.waitForFunction(() => {
-      // Three looks of the page in a row without a cell being painted.
+      // Three looks at the page in a row saw no cell being painted.
       const { cells, frames } = window.painted;
       const before = window.quiet ?? { cells: -1, frames: 0 };
       if (before.cells !== cells) window.quiet = { cells, frames };
@@ -149,10 +149,11 @@ test("a piece that arrives repaints its own cell and nothing else of 10,000", as
   await page.waitForFunction(() => window.painted.cells >= 4);
   await quiet();
   const { cells } = await page.evaluate(() => window.painted);
-  // Each once when it arrives, and once when it is no longer new; the playhead may have moved by one.
+  // Each cell is painted once when its piece arrives, and once when it is no longer new. The playhead may have moved by
+  // one.
   assert.ok(cells >= 4 && cells <= 8, `${cells} cells painted for two pieces`);
 
-  // Pieces that keep coming do not make it draw more and more often.
+  // More pieces do not make the page draw more and more often.
   const rate = async () =>
     page.evaluate(async () => {
       window.painted.frames = 0;
@@ -235,7 +236,7 @@ test("the account says what each word means, and adds up", async (t) => {
   assert.equal(after.Redeemable, "0.00 pwUSD");
 });
 
-test("money when offline, and when the chain does not answer: what is known stays, what cannot be done is said", async (t) => {
+test("money offline, and without the chain: known amounts stay, and the page names what cannot be done", async (t) => {
   const page = await watching(t, { ignore: /ERR_INTERNET_DISCONNECTED/ });
   await page.click("#nav-money");
   await page.waitForFunction(() => !document.querySelector("#redeem").disabled);
@@ -276,7 +277,7 @@ test("texts of strangers never become markup", async (t) => {
   assert.match(await text(page, "#peers tbody"), /<svg onload/);
   assert.equal(await page.evaluate(() => window.hacked), undefined);
   assert.equal(await page.locator("main img").count(), 0);
-  // Nor do they turn the direction of what stands around them, break lines, or fill the page.
+  // Names do not turn the direction of the text around them, break lines, or fill the page, either.
   const shown = await page.textContent("#title-name");
   assert.doesNotMatch(`${shown}${await page.textContent("#files")}${await page.title()}`, /[\p{Cc}\u202e\u2028]/u);
   assert.ok([...shown].length <= 160, `${[...shown].length} letters`);
@@ -325,7 +326,7 @@ test("money: redeem, exit after a warning, withdraw, recover", async (t) => {
 test("what a title has cost is never shown as more than what was spent in all", async (t) => {
   const page = await watching(t);
   await page.evaluate(() => {
-    // Money goes on being spent between one answer of the engine and the next.
+    // The engine goes on spending between one answer and the next.
     const { client, torrent, money } = window.fake;
     let spent = 200_000n << 24n;
     const [title, all] = [torrent.stats.bind(torrent), client.stats.bind(client)];

@@ -1,4 +1,5 @@
-// What the runner says of a file whose process ended before its tests were over. It runs here as the test command runs it.
+// The runner's report on a file whose process ended before its tests were over. The runner runs here as the test
+// command runs it.
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
@@ -7,7 +8,10 @@ import { fileURLToPath } from "node:url";
 import { folder } from "../support/harness.mjs";
 import { test } from "../support/tests.mjs";
 
-/** Runs a file of `fixtures`; answers with the exit code, what was printed and counted, and the folder that the file had. */
+/**
+ * Runs a file of `fixtures`. Answers the exit code, the printed and the counted results, and the folder that the file
+ * had.
+ */
 async function run(name) {
   const out = folder("fixture");
   const summary = join(out, "summary.json");
@@ -24,7 +28,7 @@ async function run(name) {
   return { code, printed, counted: JSON.parse(readFileSync(summary, "utf8")), out };
 }
 
-/** Whether a process runs: one that ended and that nobody asked for is still listed, without a command line. */
+/** Whether a process runs. One that ended and that no parent asked for is still listed, without a command line. */
 function runs(pid) {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, "utf8") !== "";
@@ -33,7 +37,7 @@ function runs(pid) {
   }
 }
 
-test("a test that takes too long is stopped with all that it started, and each test after it counts as failed", async () => {
+test("a test that takes too long is stopped with all that it started, and the tests after it fail", async () => {
   const { code, printed, counted, out } = await run("too_long");
   assert.equal(code, 1);
   assert.deepEqual(counted, { passed: 1, failed: 4 }, printed);
@@ -47,9 +51,9 @@ test("a test that takes too long is stopped with all that it started, and each t
     assert.match(printed, new RegExp(`^FAILED {2}.*: ${name}\nnot run: the process of its file ended before$`, "m"));
   const left = JSON.parse(readFileSync(join(out, "left.json"), "utf8"));
   assert.equal(existsSync(left.folder), false);
-  // A process that was killed goes when the system comes to it.
+  // The system removes a killed process when it comes to that.
   while (left.pids.some(runs)) await new Promise((resolve) => setTimeout(resolve, 5));
-  // So nobody is left who could write it.
+  // So no process is left that could write the file.
   assert.equal(existsSync(join(out, "mark")), false);
 });
 

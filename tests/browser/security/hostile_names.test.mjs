@@ -37,7 +37,7 @@ async function seeded() {
   return { tracker, torrents };
 }
 
-test("the native peer fetches torrents with hostile names into its folder, under harmless names, and writes nothing elsewhere", async () => {
+test("the native peer fetches hostile names into its folder, under harmless names, and nowhere else", async () => {
   const { torrents } = await seeded();
   for (const { path, files } of torrents) {
     const root = folder("get");
@@ -63,7 +63,8 @@ test("a page stores files with hostile names under names of its own, and shows t
     await page.run("done()");
     const held = await page.run(`Promise.all(torrent.files.map(async (file) => {
       const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await file.arrayBuffer()));
-      return { path: file.path, name: file.name, digest: [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("") };
+      const hex = [...digest].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+      return { path: file.path, name: file.name, digest: hex };
     }))`);
     // The first component is the torrent's own folder, where it has one.
     assert.deepEqual(
@@ -74,7 +75,10 @@ test("a page stores files with hostile names under names of its own, and shows t
   const stored = await page.run(`(async () => {
     const list = async (folder, at) => {
       const found = [];
-      for await (const entry of folder.values()) found.push(...(entry.kind === "file" ? [at + entry.name] : await list(entry, at + entry.name + "/")));
+      for await (const entry of folder.values()) {
+        const path = at + entry.name;
+        found.push(...(entry.kind === "file" ? [path] : await list(entry, path + "/")));
+      }
       return found;
     };
     return list(await navigator.storage.getDirectory(), "/");
@@ -88,7 +92,7 @@ test("a page stores files with hostile names under names of its own, and shows t
   assert.deepEqual([page.errors, await page.run("violations"), await page.run("said")], [[], [], []]);
 });
 
-/** A page with eyes: requests, violations of the policy, elements that no script of ours makes. */
+/** A page that notes requests, violations of the policy, and elements that no script of ours makes. */
 async function watched(url, prepare) {
   const started = await launch(await browserPath());
   ending(() => started.close());
@@ -140,7 +144,7 @@ async function assertHarmless(page) {
   );
 }
 
-test("the page's views show hostile names as text, before and after the torrent says its own, and save under harmless ones", async () => {
+test("the page's views show hostile names of link and torrent as text, and save under harmless ones", async () => {
   const { tracker, torrents } = await seeded();
   const pages = await serve({ config: () => ({ trackers: [tracker] }), connect: "ws://127.0.0.1:*" });
   ending(pages.close);
@@ -154,7 +158,7 @@ test("the page's views show hostile names as text, before and after the torrent 
     };
   });
   await page.waitForFunction(() => document.body.dataset.view === "open");
-  // Its name by the link alone: nobody has the torrent.
+  // The link alone gives the name: nobody has the torrent.
   const name = `\u202e<img src=/pwned onerror=pwned=1><a href="javascript:pwned=1">x`;
   await page.fill("#magnet", `magnet:?xt=urn:btih:${"ab".repeat(20)}&dn=${encodeURIComponent(name)}`);
   await page.keyboard.press("Enter");
@@ -179,7 +183,7 @@ test("the page's views show hostile names as text, before and after the torrent 
     shown.every((text) => !/[<>"\u202e\0]/.test(text) && text.length <= 200),
     shown.join("\n"),
   );
-  // Every name that goes out to the visitor's disk.
+  // Every name that leaves for the visitor's disk.
   const saves = page.locator("#files button", { hasText: "Save" });
   for (let at = 0; at < files.length - 1; at++) {
     await saves.nth(at).click();
@@ -221,7 +225,7 @@ test("`<piecework-player>` shows a torrent's hostile names as text", async () =>
   await assertHarmless(page);
 });
 
-test("a file of one's own whose name is no name is refused by name and with what to do; markup in a name stays text", async () => {
+test("a visitor's file with an impossible name is refused with a remedy; markup in a name stays text", async () => {
   const tracker = await signaling();
   const pages = await serve({ config: () => ({ trackers: [tracker] }), connect: "ws://127.0.0.1:*" });
   ending(pages.close);

@@ -7,12 +7,15 @@ const PIECE = 65_536;
 const sha1 = (bytes) => createHash("sha1").update(bytes).digest();
 const sha256 = (bytes) => createHash("sha256").update(bytes).digest();
 
-/** What a name runs if anything takes it for more than text: the page's address bar, a request and a variable would tell. */
+/**
+ * The script that a name runs if anything takes it for more than text. The page's address bar, a request and a variable
+ * would show it.
+ */
 const MARKUP = "<img src=/pwned onerror=pwned=1>";
 export const NAMES = {
   torrent: ["../../etc/passwd", ".._.._etc_passwd"],
   film: [[`${MARKUP}.mp4`], ["_img src=_pwned onerror=pwned=1_.mp4"]],
-  /** The components as the torrent has them, and as files are named here. */
+  /** The components as the torrent has them, and the names of the files here. */
   files: [
     [
       ["..", "..", "outside.bin"],
@@ -37,7 +40,7 @@ export const NAMES = {
   ],
 };
 
-/** A torrent of these files with the film among them; `at` is a folder that gets what a seeder has. */
+/** A torrent of these files with the film among them. `at` is a folder that gets the seeder's files. */
 export function hostileTorrent({ tracker, at, film }) {
   const [name, safeName] = NAMES.torrent;
   const wanted = [...NAMES.files, NAMES.film];
@@ -56,7 +59,7 @@ export function hostileTorrent({ tracker, at, film }) {
   return { files, ...written(at, "hostile.torrent", { announce: tracker, info }) };
 }
 
-/** The same names in a hybrid: its files are of one block, each with a piece of its own. */
+/** The same names in a hybrid. Each of its files is one block, with a piece of its own. */
 export function hybridTorrent({ tracker, at }) {
   const [name, safeName] = NAMES.torrent;
   const length = 16_384;
@@ -83,7 +86,7 @@ export function hybridTorrent({ tracker, at }) {
   return { files, ...written(at, "hybrid.torrent", { announce: tracker, info, "piece layers": {} }) };
 }
 
-/** Of a single file, whose name is the torrent's. */
+/** A torrent of a single file, whose name is the torrent's. */
 export function singleTorrent({ tracker, at }) {
   const bytes = Buffer.alloc(12_345, 7);
   const files = [{ raw: ["..\\..\\<b>x</b>"], safe: [".._..__b_x__b_"], bytes }];

@@ -1,4 +1,4 @@
-// What a page that pays makes a visitor load, against what it weighed when that was last looked at.
+// The files that a paying page makes a visitor load, compared with their sizes when somebody last looked at them.
 import assert from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
 import { brotliCompressSync, gzipSync } from "node:zlib";
@@ -6,7 +6,10 @@ import { browser, distFile, open, served, site } from "../support/harness.mjs";
 import { test } from "../support/tests.mjs";
 
 const BUDGET = new URL("budget.json", import.meta.url);
-/** How much a file may grow before somebody has to look: then say `PIECEWORK_SIZE_BUDGET=write` and commit the file. */
+/**
+ * The growth of a file after which somebody has to look: then run with `PIECEWORK_SIZE_BUDGET=write` and commit the
+ * file.
+ */
 const ROOM = 1.03;
 /** The custom element stands in a page of its own right; this test's page uses the client alone. */
 const ELEMENT = "player.js";
@@ -29,7 +32,8 @@ test("a paying page loads no more than its budget", async () => {
   const files = [...new Set([...served(url), ELEMENT])].sort();
   const now = {};
   console.log(
-    `        ${"what a paying page loads".padEnd(24)} ${"raw".padStart(9)} ${"gzip -9".padStart(9)} ${"brotli".padStart(9)}`,
+    `        ${"what a paying page loads".padEnd(24)} ` +
+      `${"raw".padStart(9)} ${"gzip -9".padStart(9)} ${"brotli".padStart(9)}`,
   );
   const line = (name, sizes) =>
     console.log(`        ${name.padEnd(24)} ${sizes.map((size) => String(size).padStart(9)).join(" ")}`);

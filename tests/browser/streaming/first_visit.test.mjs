@@ -1,11 +1,14 @@
-// What a first visit fetches while it waits for the service worker.
+// The pieces that a first visit fetches while it waits for the service worker.
 import assert from "node:assert/strict";
 import { browser, open, signaling, site } from "../support/harness.mjs";
 import { test } from "../support/tests.mjs";
 
 const MIB = 1 << 20;
 
-/** Takes a torrent up and asks for its URL while the service worker is held up; then lets a peer come. Which pieces came first. */
+/**
+ * Takes a torrent up and asks for its URL while the service worker is held up, and then lets a peer come. Answers the
+ * pieces that came first.
+ */
 async function fetched(options, count) {
   const [url, tracker] = [await site(), await signaling()];
   const a = await browser();
@@ -26,18 +29,21 @@ async function fetched(options, count) {
   })()`);
   await page.run(`add("${torrent}", ${JSON.stringify(options)})`);
   await page.run(
-    "(window.came = [], torrent.on('piece', ({ piece }) => came.push(piece)), window.address = torrent.files[0].url(), true)",
+    "(window.came = [], torrent.on('piece', ({ piece }) => came.push(piece)), " +
+      "window.address = torrent.files[0].url(), true)",
   );
   await page.run(`add("${torrent}", ${JSON.stringify({ ...options, trackers: [tracker] })})`);
   const pieces =
     count &&
-    (await page.run(
-      `new Promise((resolve) => { const look = () => came.length >= ${count} && resolve(came); torrent.on("piece", look); look(); })`,
-    ));
+    (await page.run(`new Promise((resolve) => {
+      const look = () => came.length >= ${count} && resolve(came);
+      torrent.on("piece", look);
+      look();
+    })`));
   return { page, pieces };
 }
 
-test("the beginning of a file whose URL is asked for comes first, while the service worker is still on its way", async () => {
+test("the beginning of a file whose URL is asked for comes first, before the service worker is there", async () => {
   const { page, pieces } = await fetched({}, 4);
   assert.deepEqual(
     pieces.slice(0, 4).toSorted((a, b) => a - b),
@@ -56,7 +62,10 @@ test("the beginning of a file whose URL is asked for comes first, while the serv
 test("a URL alone fetches nothing of a torrent that is fetched on demand", async () => {
   const { page } = await fetched({ onDemand: true }, 0);
   await page.run(`new Promise((resolve) => {
-    const look = async () => ((await torrent.stats()).peers.some((peer) => peer.haveCount > 0) ? resolve(true) : requestAnimationFrame(look));
+    const look = async () => {
+      const { peers } = await torrent.stats();
+      peers.some((peer) => peer.haveCount > 0) ? resolve(true) : requestAnimationFrame(look);
+    };
     void look();
   })`);
   await page.run("(letIn(), address)");

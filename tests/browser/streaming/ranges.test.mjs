@@ -39,13 +39,20 @@ test("a header that is not one valid range of bytes is ignored, and no range lie
   const page = await open(context, url);
   await page.run("start({})");
   await page.run(`(async () => {
-    window.torrent = await client.seed([new File(["0123456789"], "ten.txt"), new File([], "empty.txt"), new File([new Uint8Array(${2 * MIB})], "long.bin")], { name: "three" });
+    window.torrent = await client.seed([
+      new File(["0123456789"], "ten.txt"),
+      new File([], "empty.txt"),
+      new File([new Uint8Array(${2 * MIB})], "long.bin"),
+    ], { name: "three" });
     window.asked = async (name, headers, method = "GET") => {
       const file = torrent.files.find((file) => file.name === name);
       const answer = await fetch(await file.url(), { method, headers });
       return [answer.status, answer.headers.get("content-range"), (await answer.arrayBuffer()).byteLength];
     };
-    window.tag = async (name) => (await fetch(await torrent.files.find((file) => file.name === name).url(), { method: "HEAD" })).headers.get("etag");
+    window.tag = async (name) => {
+      const url = await torrent.files.find((file) => file.name === name).url();
+      return (await fetch(url, { method: "HEAD" })).headers.get("etag");
+    };
   })()`);
   const asked = (name, headers, method = "GET") =>
     page.run(`asked(${JSON.stringify(name)}, ${JSON.stringify(headers)}, "${method}")`);
@@ -63,7 +70,7 @@ test("a header that is not one valid range of bytes is ignored, and no range lie
   assert.deepEqual(await asked("empty.txt", {}), [200, null, 0]);
   assert.deepEqual(await asked("ten.txt", { range: "bytes=0-1" }, "HEAD"), [200, null, 0]);
 
-  // A part of what the asker has the rest of, or all.
+  // With If-Range the reader gets the part if it has the rest of the same file, or else everything.
   const tag = await page.run(`tag("ten.txt")`);
   assert.match(tag, /^"[^"]+"$/);
   assert.notEqual(tag, await page.run(`tag("long.bin")`));
@@ -83,9 +90,10 @@ test("a file that cannot be read says why", async () => {
   await page.run("start({})");
   await page.run(`seed(${8 * MIB}, 5)`);
   await page.run("done()");
-  // As many as may read at once, each in the middle of the file.
+  // As many readers as may read at once, each in the middle of the file.
   await page.run(
-    "Promise.all((window.readers = Array.from({ length: 64 }, () => torrent.files[0].stream().getReader())).map((reader) => reader.read())).then(() => true)",
+    "window.readers = Array.from({ length: 64 }, () => torrent.files[0].stream().getReader()), " +
+      "Promise.all(readers.map((reader) => reader.read())).then(() => true)",
   );
   for (const read of ["arrayBuffer", "blob", "text"]) {
     assert.match(

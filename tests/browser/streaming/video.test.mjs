@@ -39,7 +39,7 @@ test("a pause of 70 seconds and a killed service worker are survived", async () 
   const { context, page } = await playing(process.env.PIECEWORK_VIDEO, "4M");
   await page.run("playedPast(1)");
   await page.run("video.pause()");
-  await new Promise((resolve) => setTimeout(resolve, 70_000)); // the pause is what is tested
+  await new Promise((resolve) => setTimeout(resolve, 70_000)); // this pause is tested
   const session = await context.newCDPSession(page);
   await session.send("ServiceWorker.enable");
   await session.send("ServiceWorker.stopAllWorkers");

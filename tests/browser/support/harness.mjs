@@ -1,5 +1,5 @@
-// What browser tests stand on: a site under the strict headers, browsers with profiles of their own, a
-// signaling server. Everything started here is ended by cleanUp, or else with this process.
+// The base of the browser tests: a site under the strict headers, browsers with profiles of their own, a signaling
+// server. cleanUp ends everything that starts here, or else it ends with this process.
 import { execFile, spawn } from "node:child_process";
 import {
   copyFileSync,
@@ -24,7 +24,7 @@ const root = join(here, "../../..");
 const dist = join(root, "www/npm/dist");
 const binaries = process.env.PIECEWORK_BINARIES ?? join(root, "target/debug");
 
-/** The header a site sends with its page, its worker and its service worker. */
+/** The header that a site sends with its page, its worker and its service worker. */
 export const CSP = [
   "default-src 'none'",
   "script-src 'self' 'wasm-unsafe-eval'",
@@ -55,12 +55,12 @@ const SHOW_ADDRESSES = "--disable-features=WebRtcHideLocalIpsWithMdns";
 const endings = [];
 /** Folders that are to be removed. */
 const folders = new Set();
-/** What pages were asked and have not answered. */
+/** The questions to pages that are not answered. */
 const unanswered = new Set();
-/** By a site's URL: the files of the package that were asked of it. */
+/** The files of the package that visitors asked of a site, by its URL. */
 const asked = new Map();
 
-/** Says what a test that failed was waiting for, if it ended in the middle of it. */
+/** Prints the questions that a failed test was waiting for, if it ended in the middle of one. */
 export function tellUnanswered() {
   for (const { page, expression } of unanswered) {
     console.log(`  still waiting, at ${page.url()}: ${expression}`);
@@ -68,7 +68,7 @@ export function tellUnanswered() {
   }
 }
 
-/** What comes of a promise, or that nothing did in a minute: no single step of a test takes longer. */
+/** The result of a promise, or a failure after a minute: no single step of a test takes longer. */
 export async function withinAMinute(what, promise) {
   let timer;
   const late = new Promise((_, reject) => {
@@ -77,7 +77,7 @@ export async function withinAMinute(what, promise) {
   return Promise.race([promise, late]).finally(() => clearTimeout(timer));
 }
 
-/** Ends what the last test started, the newest first. */
+/** Ends everything that the last test started, the newest first. */
 export async function cleanUp() {
   unanswered.clear();
   const errors = [];
@@ -91,7 +91,7 @@ export async function cleanUp() {
   if (errors.length > 0) throw errors[0];
 }
 
-/** What cleanUp did not come to. A process that exits does synchronous work only. */
+/** Ends the rest if cleanUp did not run. A process that exits does synchronous work only. */
 process.on("exit", () => {
   for (const pid of descendants(process.pid)) killNow(pid);
   for (const path of folders) remove(path);
@@ -144,7 +144,7 @@ export function served(url) {
   return [...asked.get(url)];
 }
 
-/** Where a file of the package's dist/ lies. */
+/** The path of a file of the package's dist/. */
 export function distFile(name) {
   return join(dist, name);
 }
@@ -162,7 +162,7 @@ function remove(path) {
   folders.delete(path);
 }
 
-/** A browser with this profile (default: a new one); hides its addresses behind mDNS names if asked. */
+/** A browser with this profile (default: a new one). It hides its addresses behind mDNS names if asked. */
 export async function browser(profile = folder("profile"), { hidesAddresses = false, flags = [] } = {}) {
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: process.env.PIECEWORK_CHROMIUM ?? "/usr/bin/chromium",
@@ -192,7 +192,7 @@ function processes() {
     .map(Number);
 }
 
-/** What the system says of a process; nothing of one that ended meanwhile, or is not ours to look at. */
+/** The system's entry on a process; none for one that ended meanwhile, or that another user owns. */
 function about(pid, file) {
   try {
     return readFileSync(`/proc/${pid}/${file}`, "latin1");
@@ -201,7 +201,7 @@ function about(pid, file) {
   }
 }
 
-/** The processes that this one started, and theirs. */
+/** The processes that this one started, and their children. */
 function descendants(root) {
   // The program's name, in brackets, may hold anything; the parent is the second field after it.
   const parents = processes().map((pid) => [pid, Number(about(pid, "stat").split(") ").at(-1).split(" ")[1])]);
@@ -218,7 +218,7 @@ function killNow(pid) {
   }
 }
 
-/** Opens the test page; what its console says about errors is printed and kept in `page.errors`. */
+/** Opens the test page. Errors in its console are printed and kept in `page.errors`. */
 export async function open(context, url) {
   const page = await context.newPage();
   page.errors = [];
@@ -250,7 +250,7 @@ export async function open(context, url) {
   return page;
 }
 
-/** The signaling server on a free port; answers with its URL. */
+/** The signaling server on a free port. Answers its URL. */
 export async function signaling() {
   return (await signalingAt(0)).url;
 }
@@ -286,12 +286,15 @@ async function started(command, args, until, env = {}) {
   return { child, match: await firstLine(child, until) };
 }
 
-/** Where one of our programs lies. */
+/** The path of one of our programs. */
 export function ours(name) {
   return join(binaries, name);
 }
 
-/** A program that can be frozen: it answers nothing then, and takes in later what was sent to it meanwhile. `match` is its output's first of `until`. */
+/**
+ * A program that can be frozen. It then answers nothing, and takes in later the bytes that came meanwhile. `match` is
+ * its output's first match of `until`.
+ */
 export async function freezable(command, args, until) {
   const { child, match } = await started(command, args, until);
   const thaw = () => void child.kill("SIGCONT");
@@ -299,15 +302,18 @@ export async function freezable(command, args, until) {
   return { match, freeze: () => void child.kill("SIGSTOP"), thaw };
 }
 
-/** Runs the native peer to its end; answers with what it printed. */
+/** Runs the native peer to its end. Answers its output. */
 export async function run(args) {
   return (await promisify(execFile)(ours("piecework"), args)).stdout;
 }
 
-/** What a native peer prints when it has all of a title and offers it. */
+/** The line that a native peer prints when it has all of a title and offers it. */
 const SEEDING = /^seeding /;
 
-/** The demo's film, or another video, as a torrent of 64 KiB pieces: what names it, and how a native peer seeds it at a rate. */
+/**
+ * The demo's film, or another video, as a torrent of 64 KiB pieces: its link and .torrent, and the way in which a
+ * native peer seeds it at a rate.
+ */
 export async function videoTitle(tracker, video = process.env.PIECEWORK_VIDEO) {
   if (!video) throw new Error("PIECEWORK_VIDEO names no video");
   const data = folder("native");
@@ -325,7 +331,7 @@ export async function videoTitle(tracker, video = process.env.PIECEWORK_VIDEO) {
   };
 }
 
-/** To be done by cleanUp. */
+/** Has cleanUp do this. */
 export function ending(end) {
   endings.push(end);
 }

@@ -1,5 +1,5 @@
-// The built page on a free port under the strict policy a site should send. `demo.json`, which the page asks for first on this
-// machine, is what `config` answers; `documents` come before the page's own files.
+// The built page on a free port under the strict policy that a site should send. `config` answers `demo.json`, which
+// the page asks for first on this machine. `documents` come before the page's own files.
 import { existsSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 
 const here = dirname(fileURLToPath(import.meta.url));
 const root = join(here, "..", "..", "..");
-/** What `npm run build` makes in www/player. */
+/** The folder of www/player that `npm run build` fills. */
 export const dist = join(root, "www", "player", "dist");
 const TYPES = {
   ".html": "text/html; charset=utf-8",
@@ -20,18 +20,25 @@ const TYPES = {
   ".wasm": "application/wasm",
 };
 
-/** What of `documents` makes a site whose author embeds `<piecework-player>`: `embed.html` and the element's script. */
+/** The `documents` of a site whose author embeds `<piecework-player>`: `embed.html` and the element's script. */
 export const EMBED = {
   "/embed.html": join(here, "pages", "embed.html"),
   "/player.js": join(root, "www", "npm", "dist", "player.js"),
 };
 
-/** The header; `connect` are the sources besides the site itself. */
+/** The header. `connect` are the sources besides the site itself. */
 export function policy(connect = "") {
-  return `default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; connect-src 'self'${connect && ` ${connect}`}; style-src 'self'; img-src 'self' data:; media-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; trusted-types piecework`;
+  return (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self'; " +
+    `connect-src 'self'${connect && ` ${connect}`}; style-src 'self'; img-src 'self' data:; media-src 'self'; ` +
+    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'; " +
+    "trusted-types piecework"
+  );
 }
 
-/** Serves; answers with `{url, close}`. `config()` is the site's configuration, or `null` for a site without one. */
+/**
+ * Serves the site. Answers `{url, close}`. `config()` is the site's configuration, or `null` for a site without one.
+ */
 export async function serve({ config, connect = "", documents = {}, video = null }) {
   if (!existsSync(join(dist, "page.js")))
     throw new Error("www/player/dist is not built: run `npm run build` in www/npm and www/player");

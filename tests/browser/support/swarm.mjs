@@ -1,10 +1,10 @@
-// A file that a native seeder offers, and a bystander who sees what a tracker passes on.
+// A file that a native seeder offers, and a bystander that sees the messages which a tracker passes on.
 import { createHash } from "node:crypto";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { folder, native, open, run } from "./harness.mjs";
 
-/** A .torrent of so many bytes: its text for `add`, its digest, and how to seed it. */
+/** A .torrent of so many bytes: its text for `add`, its digest, and a call that seeds it. */
 export async function film(tracker, length) {
   const data = folder("native");
   const bytes = Buffer.alloc(length);
@@ -33,8 +33,8 @@ export async function film(tracker, length) {
 }
 
 /**
- * Joins a torrent's swarm as a leecher, from a page of its own, and answers nobody: whoever announces
- * after that with offers is seen. Peer ids are as on the wire.
+ * Joins a torrent's swarm as a leecher, from a page of its own, and answers nobody. It sees every peer that announces
+ * offers after that. Peer ids are as on the wire.
  */
 export async function bystander(context, url, tracker, infoHash) {
   const page = await open(context, url);
@@ -51,7 +51,7 @@ export async function bystander(context, url, tracker, infoHash) {
   };
   const swarm = await page.run(`(${joinSwarm})(${JSON.stringify(tracker)}, ${JSON.stringify(announce)})`);
   return {
-    /** Who was there already. */
+    /** The peers that were there already. */
     others: { seeders: swarm.complete, leechers: swarm.incomplete - 1 },
     /** Resolves with all offers, `{ peer, sdp }` each, once there is one of a peer other than these. */
     offeredBesides: (peers) => page.run(`bystander.offered(({ peer }) => !${JSON.stringify(peers)}.includes(peer))`),

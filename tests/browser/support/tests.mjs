@@ -1,12 +1,12 @@
-// How a file here declares its tests; `run.mjs` runs them.
+// The way in which a file here declares its tests; `run.mjs` runs them.
 import { appendFileSync } from "node:fs";
 import { basename, dirname } from "node:path";
 import { after, test as declare } from "node:test";
 import { cleanUp, tellUnanswered } from "./harness.mjs";
 
-/** A test that takes longer has failed: nothing here waits for more than a minute. */
+/** A test that takes longer has failed: no step here waits for more than a minute. */
 const LIMIT_MS = 180_000;
-/** A file whose tests are over ends in this time by itself, or left something open. */
+/** A file ends by itself within this time after its tests are over, or it left something open. */
 const END_LIMIT_MS = 10_000;
 const path = process.argv[1];
 /** `folder/name`, as `run.mjs` finds it. */
@@ -21,7 +21,7 @@ after(() => {
   setTimeout(tooLate, END_LIMIT_MS).unref();
 });
 
-/** Declares a test; its name says the behaviour it proves. */
+/** Declares a test. Its name says the behaviour that it proves. */
 export function test(name, body, { limitMs = LIMIT_MS } = {}) {
   const named = `${file}: ${name}`;
   if (declared.has(named)) throw new Error(`two tests have the name ${named}`);
@@ -42,7 +42,7 @@ export function test(name, body, { limitMs = LIMIT_MS } = {}) {
   });
 }
 
-/** The body, and the end of all that it started. */
+/** Runs the body, and ends all that it started. */
 async function whole(body) {
   try {
     await body();
@@ -55,8 +55,8 @@ async function whole(body) {
 }
 
 /**
- * Ends this process, and what it started. A function that waits cannot be stopped by less: it would go on, and start things beside
- * the tests after it. What is not reported then `run.mjs` knows from the journal.
+ * Ends this process and all that it started. Nothing less stops a function that waits: it would go on, and start things
+ * beside the tests after it. `run.mjs` reads the tests that are not reported then from the journal.
  */
 function stop(name, limitMs) {
   tellUnanswered();
@@ -64,7 +64,7 @@ function stop(name, limitMs) {
   process.exit(1);
 }
 
-/** Written at once, so that it stays whatever becomes of this process. */
+/** Written at once, so that it stays if this process ends. */
 function note(what, name, more) {
   const journal = process.env.PIECEWORK_TEST_JOURNAL;
   if (journal) appendFileSync(journal, `${JSON.stringify({ what, name, path, ...more })}\n`);

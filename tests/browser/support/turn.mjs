@@ -3,7 +3,7 @@ import { createSocket } from "node:dgram";
 import { join } from "node:path";
 import { ending, folder, freezable } from "./harness.mjs";
 
-/** Starts one; says how a page and how the native peer name it, and freezes it. */
+/** Starts one. Answers its names for a page and for the native peer, and calls that freeze it. */
 export async function turn() {
   const [user, password] = ["piecework", "relayed"];
   const port = await freePort();
@@ -36,7 +36,9 @@ export async function turn() {
   });
   return {
     page: page(port),
-    /** For a page, by a path of its own that can be cut: what is sent meanwhile is lost, as where a network is gone. */
+    /**
+     * For a page, by a path of its own that can be cut. Datagrams on a cut path are lost, as where a network is gone.
+     */
     async behindCut() {
       const path = await cuttable(port);
       return { page: page(path.port), cut: path.cut, mend: path.mend };
@@ -51,7 +53,7 @@ export async function turn() {
 async function cuttable(behind) {
   let open = true;
   const outer = await bound();
-  /** By the port of whoever sends: the socket through which its datagrams go on. */
+  /** By the sender's port: the socket through which its datagrams go on. */
   const inner = new Map();
   outer.on("message", async (bytes, { port }) => {
     if (!inner.has(port))

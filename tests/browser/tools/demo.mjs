@@ -1,7 +1,9 @@
-// The demo played through without a person: two viewers in profiles of their own, a paid seeder, a real chain. Ends with 0 only when
-// every check holds.
+// The demo played through without a person: two viewers in profiles of their own, a paid seeder, a real chain. It ends
+// with 0 only when every check holds.
 //
-//   node tests/browser/tools/demo.mjs [CONFIG.json]      (or PIECEWORK_DEMO_CONFIG; written by `cargo xtask demo --headless`)
+//   node tests/browser/tools/demo.mjs [CONFIG.json]
+//
+// CONFIG may also come as PIECEWORK_DEMO_CONFIG. `cargo xtask demo --headless` writes it.
 import { createHash } from "node:crypto";
 import { copyFile, mkdir, open, readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -15,7 +17,10 @@ const MIB = 1 << 20;
 /** EIP-5792: connect, deposit. Otherwise connect, permit or approve, deposit. */
 const PROMPTS = { batch: 2, 5792: 2, permit: 3, approve: 3, plain: 3 };
 
-/** What is free comes slowly enough that a part is missing at the first picture; see `FREE_SEEDER_LIMIT` in xtask. Paid: no cap. */
+/**
+ * The free part comes slowly enough that a part is missing at the first picture; see `FREE_SEEDER_LIMIT` in xtask. The
+ * paid part has no cap.
+ */
 const FREE_UPLOAD_KB = "500";
 
 const configPath = process.argv[2] ?? process.env.PIECEWORK_DEMO_CONFIG;
@@ -116,7 +121,8 @@ async function watch(viewer, wallet, original) {
   report.check(`${viewer.name}: it plays on there`, seek.playing > 0, `after ${Math.round(seek.playing - seek.at)} ms`);
   report.fact(`${viewer.name} first frame ms`, Math.round(notes.firstFrame - notes.gesture));
   console.log(
-    `          first frame ${Math.round(notes.firstFrame - notes.gesture)} ms after the gesture, wallet and deposit included`,
+    `          first frame ${Math.round(notes.firstFrame - notes.gesture)} ms after the gesture, ` +
+      "wallet and deposit included",
   );
 
   await viewer.wholeFile();
@@ -136,7 +142,7 @@ async function watch(viewer, wallet, original) {
   await viewer.screenshot("complete", { fullPage: true });
 }
 
-/** Who gave what to whom, what every ledger says, and what the chain paid. */
+/** The bytes between all sides, the statements of every ledger, and the payments of the chain. */
 async function account(chain, seeder, first, second, before) {
   const [one, two] = [await first.look(), await second.look()];
   const native = await seeder.ask("stats");
@@ -200,7 +206,7 @@ async function account(chain, seeder, first, second, before) {
   report.check("viewer-1 bought all from the seeder", one.downloaded >= one.length, grouped(one.downloaded));
   if (free) return;
 
-  // Before redeeming: what the ledgers of payers and sellers say of each other.
+  // Before redeeming: the ledgers of payers and sellers about each other.
   report.equal(
     "what the viewers spent is what the sellers earned (2^-24 units)",
     one.spentFine + two.spentFine,
@@ -264,7 +270,7 @@ async function account(chain, seeder, first, second, before) {
     paidBrowser,
   );
 
-  // What a viewer did not spend comes back.
+  // The rest of a viewer's deposit comes back.
   await second.money();
   const exit = await second.press("exit", true);
   report.check("viewer-2 asks for its deposit back", exit.good, exit.text);
@@ -294,7 +300,7 @@ async function account(chain, seeder, first, second, before) {
   await gas(chain, [first, second], redemptions);
 }
 
-/** What every kind of transaction cost. */
+/** The cost of every kind of transaction. */
 async function gas(chain, viewers, redemptions) {
   const rows = [["who", "asked by the wallet", "gas"]];
   const list = [];
@@ -323,7 +329,7 @@ function row(name, fine, redeemable, paid) {
   return [name, fineText(fine), tokens(redeemable), tokens(paid), `${fine - (redeemable << FINE_BITS)}/2^24`];
 }
 
-/** The seeder's price is the configured one; whoever asks another is the reselling viewer. */
+/** The seeder's price is the configured one. A peer that asks another price is the reselling viewer. */
 function nameOf(peer, seller) {
   return seller && peer.downloaded === seller.uploaded
     ? "viewer-1"

@@ -1,5 +1,5 @@
-// Records one download of a page from a native seeder, as the engine's core saw it: what went in and what came out.
-// Needs the engine built with the feature `trace`; `cargo xtask trace` does both. Usage: node record_trace.mjs FILE
+// Records one download of a page from a native seeder, with the inputs and outputs of the engine's core. It needs the
+// engine built with the feature `trace`; `cargo xtask trace` does both. Usage: node record_trace.mjs FILE
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { browser, cleanUp, folder, native, open, run, signaling, site } from "../support/harness.mjs";
@@ -39,7 +39,7 @@ async function record() {
   await page.run("done()");
   if ((await page.run("traced.length")) === 0)
     throw new Error("the engine records nothing: build it with `cargo xtask trace`");
-  // What the last input brings about may have been told in part only.
+  // The outputs of the last input may be there in part only.
   await page.run("nextInput");
   const lines = await page.run("traced");
   const last = lines.findLastIndex((line) => JSON.parse(line).in !== undefined);

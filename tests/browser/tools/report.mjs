@@ -1,4 +1,4 @@
-// What the play-through found: lines for people, checks that all must hold, and the same as JSON.
+// The findings of the play-through: lines for people, checks that all must hold, and the same as JSON.
 import { mkdir, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 
@@ -30,13 +30,15 @@ export class Report {
     console.log(`\n${title}`);
     const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => String(row[column] ?? "").length)));
     for (const row of rows) {
-      console.log(
-        `  ${row.map((cell, column) => (column === 0 ? String(cell ?? "").padEnd(widths[column]) : String(cell ?? "").padStart(widths[column]))).join("  ")}`,
-      );
+      const cells = row.map((cell, column) => {
+        const text = String(cell ?? "");
+        return column === 0 ? text.padEnd(widths[column]) : text.padStart(widths[column]);
+      });
+      console.log(`  ${cells.join("  ")}`);
     }
   }
 
-  /** Writes the JSON and says how it ended. */
+  /** Writes the JSON and prints the result. */
   async finish(path) {
     const failed = this.checks.filter((check) => !check.holds);
     const json = { passed: failed.length === 0, checks: this.checks, ...this.facts };

@@ -1,9 +1,11 @@
-// Pictures of the page's states, each in phone and wide, light and dark: the real page in Chromium, a real signaling server, native
-// seeders and, where money is shown, a real chain. Nothing is posed: every state is brought about as it comes about in use.
+// Pictures of the page's states, each in phone and wide, light and dark. They show the real page in Chromium with a
+// real signaling server, native seeders and, where there is money, a real chain. Nothing is posed: every state comes
+// about as in use.
 //
 //   PIECEWORK_FILM=FILE node tests/browser/tools/screenshots.mjs [--out DIR] [--once] [WORD...]
 //
-// Words choose scenes by name. --once takes one picture of each state, wide and light. `cargo xtask screenshots` makes the film.
+// Words choose scenes by name. With --once there is one picture of each state, wide and light. `cargo xtask
+// screenshots` makes the film.
 import { randomBytes } from "node:crypto";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -34,7 +36,7 @@ const THIN = 220_000;
 const LIMIT_MS = 60_000;
 const taken = [];
 
-/** A picture in each size and colour of what this page shows now. */
+/** Pictures of this page's present state, in each size and colour. */
 async function shoot(page, name, { whole = true } = {}) {
   for (const size of SHOWN.sizes) {
     for (const colorScheme of SHOWN.colours) {
@@ -95,7 +97,7 @@ async function plays(page, share) {
   }, share);
 }
 
-/** Describes a file or folder and seeds it; answers with its magnet link. */
+/** Describes a file or folder and seeds it. Answers its magnet link. */
 async function seeded(path, tracker, pieceLength, ...more) {
   const torrent = `${path}.torrent`;
   const said = await run([

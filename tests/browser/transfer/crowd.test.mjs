@@ -10,9 +10,9 @@ import { test } from "../support/tests.mjs";
 const MIB = 1 << 20;
 const LENGTH = 24 * MIB;
 const SEEDERS = 30;
-/** What the page's connections may hold beside the file: page, worker and wasm together. */
+/** The memory that the page's connections may hold beside the file: page, worker and wasm together. */
 const GROWTH = 64 * MIB;
-/** A page that is busy for so long is no longer one to look at. */
+/** A page that is busy for so long is no longer pleasant to look at. */
 const LONGEST_FRAME_MS = 3_000;
 /** Connections being made, besides those that are open (`Limits::max_pending_connections`). */
 const PENDING = 20;
@@ -28,7 +28,10 @@ async function crowd() {
   return shared;
 }
 
-/** Notes how many connections are up at once, and how long the page's frames take. Runs before the page's scripts. */
+/**
+ * Notes the number of connections that are up at once, and the times of the page's frames. Runs before the page's
+ * scripts.
+ */
 function watch() {
   const seen = { open: 0, mostOpen: 0, longestFrame: 0 };
   window.seen = seen;
@@ -58,7 +61,7 @@ function watch() {
   requestAnimationFrame(frame);
 }
 
-/** A page with this cap on connections fetches everything; answers with what was seen meanwhile. */
+/** A page with this cap on connections fetches everything. Answers the notes of that time. */
 async function fetched(shared, options) {
   const url = await site();
   const { context, devtools } = await inspectable();
@@ -72,7 +75,7 @@ async function fetched(shared, options) {
   await page.run("(seen.longestFrame = 0, true)");
   await page.run(`add("${shared.torrent}")`);
 
-  /** What each peer sent, by its number. */
+  /** The bytes that each peer sent, by its number. */
   const brought = new Map();
   let [going, most, peak] = [true, 0, before];
   const done = page.run("done()").finally(() => (going = false));
@@ -92,7 +95,8 @@ async function fetched(shared, options) {
   const givers = [...brought.values()].filter((bytes) => bytes > 0).length;
   if (process.env.PIECEWORK_TEST_VERBOSE) {
     console.log(
-      `  ${most} peers (${mostOpen} connections), ${givers} served; grew by ${((peak - before) / MIB).toFixed(1)} MiB; longest frame ${Math.round(longestFrame)} ms`,
+      `  ${most} peers (${mostOpen} connections), ${givers} served; ` +
+        `grew by ${((peak - before) / MIB).toFixed(1)} MiB; longest frame ${Math.round(longestFrame)} ms`,
     );
   }
   assert.ok(peak - before < GROWTH, `${peak - before} bytes more than before`);
@@ -100,15 +104,15 @@ async function fetched(shared, options) {
   return { most, mostOpen, givers };
 }
 
-test("a page with room for 8 connections among 30 native seeders keeps to it, finds about as many, and they serve", async () => {
+test("a page with room for 8 connections among 30 native seeders finds about as many, and they serve", async () => {
   const { most, mostOpen, givers } = await fetched(await crowd(), { maxConnections: 8 });
   assert.ok(most <= 8, `${most} peers`);
   assert.ok(mostOpen <= 8 + PENDING, `${mostOpen} connections`);
-  // Five at once; then the server may pass an offer on to one that is connected, again and again.
+  // At first there are five at once. Then the server may pass an offer on to a peer that is connected, again and again.
   assert.ok(givers >= 6, `${givers} served`);
 });
 
-test("a page without a cap of its own among 30 native seeders is served by most of them, and stays small and quick", async () => {
+test("a page without a cap among 30 native seeders is served by most of them, and stays small and quick", async () => {
   const { most, givers } = await fetched(await crowd(), {});
   assert.ok(most <= SEEDERS, `${most} peers`);
   assert.ok(givers >= 15, `${givers} served`);

@@ -34,13 +34,13 @@ test("a killed browser fetches no verified piece again", async () => {
   await again.run("done()");
   const after = await again.run("stats()");
   assert.equal(await again.run("digest()"), await again.run(`patternDigest(${LENGTH}, 3)`));
-  // What was on no record yet, and what was asked for, may come twice, nothing more.
+  // Bytes that were on no record yet, and those that were asked for, may come twice, and nothing more.
   const most = LENGTH - before.verified + AT_RISK;
   assert.ok(count(before.have) >= 30);
   assert.ok(after.downloaded <= most, `${after.downloaded} bytes fetched after the kill, at most ${most} are right`);
 });
 
-test("a torrent taken up by its info hash alone, in a page that names no tracker, finds its peers where its link said", async () => {
+test("a torrent taken up by its info hash alone, without a tracker, finds its peers where its link said", async () => {
   const [url, tracker] = [await site(), await signaling()];
   const a = await browser();
   const seeder = await open(a.context, url);

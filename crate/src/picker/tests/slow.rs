@@ -1,4 +1,4 @@
-//! Who keeps a piece from others by sending little of it.
+//! Peers that keep a piece from others because they send little of it.
 
 use super::*;
 
@@ -9,7 +9,7 @@ pub(super) fn in_vain(price: u128) -> PeerStatus {
     }
 }
 
-/// One piece is left, of four blocks.
+/// A picker with one piece left, of four blocks.
 pub(super) fn one_left() -> Picker {
     let mut picker = Picker::new(2 * 64 * KIB, 64 * KIB as u32, [3; 32]);
     picker.have(PieceIndex(1));
@@ -31,7 +31,7 @@ fn a_piece_is_not_left_to_a_seller_that_was_waited_for_in_vain() {
         assert_eq!(out.len(), 1);
         picker.peer_status(cheap, in_vain(1));
         assert!(pick(&mut picker, at(28_000), dear, 9).is_empty());
-        // What was asked for since then stays out.
+        // Blocks that were asked for later stay out.
         assert_eq!(picker.withdraw(at(21_000), cheap, at(19_999), false), []);
         assert_eq!(picker.withdraw(at(28_000), cheap, at(24_000), false), out);
         assert_eq!(picker.outstanding(cheap), 0);
@@ -40,12 +40,13 @@ fn a_piece_is_not_left_to_a_seller_that_was_waited_for_in_vain() {
             [],
             "left to the other"
         );
-        // What was to come whole comes whole from the other, and is kept for the first one's next turn.
+        // A piece that is to come whole comes whole from the other peer. The first peer's block is kept for its next
+        // turn.
         let dropped = if whole { vec![PieceIndex(0)] } else { vec![] };
         assert_eq!(picker.take_dropped(), dropped);
         let rest = pick(&mut picker, at(28_000), dear, 9);
         assert_eq!(rest.len(), if whole { 4 } else { 3 });
-        // Nor does its late block keep the other from being paid: nothing is cancelled there.
+        // The first peer's late block does not keep the other from being paid: nothing is cancelled there.
         let late = picker.received(at(28_050), cheap, out[0]);
         let kept = if whole {
             Received::Kept
@@ -70,7 +71,7 @@ fn a_piece_is_not_left_to_a_free_peer_that_drips_where_somebody_sells_it() {
         let other = seed(&mut picker, 2, if sold { 10 } else { 0 }, 1_000_000);
         let out = pick(&mut picker, at(0), free, 1);
         let back = picker.withdraw(at(10_000), free, at(0), false);
-        // Free peers finish each other's pieces, and are asked for the same block in the end.
+        // Free peers finish each other's pieces, and both are asked for the same block in the end.
         assert_eq!(back, if sold { out } else { Vec::new() });
         let rest = pick(&mut picker, at(10_000), other, 9);
         assert_eq!(rest.len(), 4);
@@ -134,7 +135,7 @@ fn a_seller_that_something_was_taken_back_from_is_asked_for_a_block_now_and_then
     assert_eq!(pick(&mut picker, at(30_000), cheap, 9), [], "one at a time");
     picker.received(at(30_100), cheap, one[0]);
     assert_eq!(pick(&mut picker, at(30_100), cheap, 9).len(), 1);
-    // Not where a peer that asks less brings all.
+    // The seller is asked for nothing where a cheaper peer brings everything.
     picker.timed_out(cheap);
     seed(&mut picker, 3, 0, 1_000_000);
     assert_eq!(pick(&mut picker, at(30_200), cheap, 9), []);
@@ -155,7 +156,7 @@ fn a_seller_lends_nothing_to_a_piece_that_cannot_be_paid_for_before_others_are_v
         [],
         "the other asks less"
     );
-    // It waits for the piece that is at stake, for its credit would not do for one of its own.
+    // The seller waits for the piece at stake, because its credit would not do for a piece of its own.
     assert_eq!(pick(&mut picker, at(5_000), honest, 3), []);
     assert_eq!(pieces_of(&pick(&mut picker, at(5_000), honest, 4)).len(), 1);
     picker.timed_out(honest);
@@ -166,7 +167,7 @@ fn a_seller_lends_nothing_to_a_piece_that_cannot_be_paid_for_before_others_are_v
     );
     let rest = pick(&mut picker, at(10_000), honest, 3);
     assert_eq!(pieces_of(&rest), [piece.0].into());
-    // Who has a piece at stake goes on with the next: its own will be verified.
+    // A seller with a piece at stake goes on with the next one: its own will be verified.
     assert_eq!(pick(&mut picker, at(10_100), honest, 3).len(), 3);
 }
 
@@ -181,7 +182,7 @@ fn what_a_reader_needs_is_late_where_those_that_ask_little_cannot_bring_it_in_ti
     };
     let free = seed(&mut picker, 1, 0, 64 * KIB);
     seed(&mut picker, 2, 5, 4_000_000);
-    // A piece a second comes from the free one.
+    // The free peer brings one piece a second.
     picker.set_windows(&[window(2)]);
     assert!(!picker.is_late(at(0), FineUnits(0)));
     picker.set_windows(&[window(0)]);
@@ -206,7 +207,7 @@ fn a_seller_that_others_are_asked_before_is_tried_with_what_they_bring_too_late(
             spacing: Duration::from_secs(spacing),
         }]);
         let tried = pick(&mut picker, at(0), dear, 9);
-        // The last of them: if nothing comes, others have time for it.
+        // The seller is tried with the last of them: if nothing comes, others have time for it.
         assert_eq!(
             pieces_of(&tried),
             is_late.then_some(7).into_iter().collect()
@@ -227,7 +228,7 @@ fn of_those_that_others_are_asked_before_one_is_tried_at_a_time() {
     let first = pick(&mut picker, at(0), tried[0], 9);
     assert_eq!(first.len(), 1);
     assert_eq!(pick(&mut picker, at(100), tried[1], 9), []);
-    // It goes on with the same one while that sends.
+    // The picker goes on with the same peer while that one sends.
     picker.received(at(200), tried[0], first[0]);
     assert_eq!(pick(&mut picker, at(200), tried[0], 9).len(), 1);
     let brought = pick(&mut picker, at(200), dear, 9);
@@ -255,7 +256,7 @@ fn a_free_peer_that_was_passed_over_is_tried_now_and_then() {
     deliver(&mut picker, at(33_000), other, &busy);
     let back = picker.withdraw(at(34_000), free, at(30_000), false);
     assert_eq!(back.len(), 1);
-    // The seller does nothing for as long as anybody is waited for.
+    // The seller does nothing for as long as the picker waits for any peer.
     assert_eq!(pick(&mut picker, at(34_000), free, 9), []);
     assert_eq!(pick(&mut picker, at(37_900), free, 9), []);
     assert_eq!(pick(&mut picker, at(38_000), free, 9).len(), 9);
@@ -345,7 +346,7 @@ fn of_sellers_that_were_all_waited_for_in_vain_an_idle_one_gets_what_another_kee
     picker.peer_status(keeps, in_vain(1));
     picker.peer_status(idle, in_vain(10));
     let idle_ones = Set::from_iter([idle]);
-    // Nobody is promising.
+    // No peer is promising.
     assert_eq!(picker.withdraw(at(10_000), keeps, at(0), false), []);
     assert_eq!(
         picker.pass_on(at(9_000), keeps, Timestamp::ZERO, false, &idle_ones),
@@ -355,7 +356,7 @@ fn of_sellers_that_were_all_waited_for_in_vain_an_idle_one_gets_what_another_kee
         picker.pass_on(at(10_000), keeps, at(0), false, &idle_ones),
         out
     );
-    // Whose turn it was longest ago is asked first.
+    // The peer whose turn is longest ago is asked first.
     assert!(picker.probed_at(idle) < picker.probed_at(keeps));
     assert_eq!(pick(&mut picker, at(10_000), idle, 9).len(), 4);
 }
@@ -371,19 +372,19 @@ fn what_a_reader_needs_is_left_to_a_seller_that_brings_it_sooner_than_free_peers
     let free = seed(&mut picker, 1, 0, 5_000);
     let helper = seed(&mut picker, 2, 0, 5_000);
     picker.set_windows(&soon);
-    // Nobody sells: all is asked of them.
+    // Nobody sells: the free peers are asked for everything.
     let begun = pick(&mut picker, at(0), free, 1);
     assert_eq!(pieces_of(&begun), [0].into());
     let sells = seed(&mut picker, 3, 10, 1_000_000);
     assert_eq!(pick(&mut picker, at(0), helper, 9), []);
     deliver(&mut picker, at(100), free, &begun);
-    // Nor do they go on with what they began.
+    // The free peers do not go on with the pieces that they began, either.
     assert_eq!(pick(&mut picker, at(100), free, 9), []);
     assert_eq!(
         pieces_of(&pick(&mut picker, at(100), sells, 4)),
         [0, 1].into()
     );
-    // It sends nothing: they do not wait for it longer than for anybody else.
+    // The seller sends nothing: the free peers wait no longer for it than for any other.
     assert_eq!(pick(&mut picker, at(3_900), helper, 9), []);
     assert!(!pick(&mut picker, at(4_200), helper, 9).is_empty());
 }
@@ -415,7 +416,7 @@ fn a_late_block_of_a_piece_of_which_all_was_taken_back_is_not_asked_for_again() 
         }
         picker.peer_status(late, status(price, 0));
         let other = seed(&mut picker, 2, price, 0);
-        // Nor does it keep the piece from another.
+        // The late peer keeps the piece from no other.
         assert_eq!(pick(&mut picker, at(200), other, 9), sent[3..]);
     }
 }
@@ -434,7 +435,7 @@ fn a_seller_finishes_first_what_it_was_paid_for_also_where_nobody_brings_that_an
     let first = pick(&mut picker, at(0), only, 1);
     deliver(&mut picker, at(100), only, &first);
     picker.set_staked([3].into_iter().collect(), false);
-    // It was waited for in vain and chokes, and the reader is elsewhere now.
+    // The seller was waited for in vain and chokes, and the reader is elsewhere now.
     picker.peer_status(only, in_vain(10));
     picker.set_windows(&[window(9..12)]);
     choked(&mut picker, at(12_000), only);
@@ -444,7 +445,7 @@ fn a_seller_finishes_first_what_it_was_paid_for_also_where_nobody_brings_that_an
     assert_eq!(next.len(), 3);
 }
 
-/// A piece of so many blocks.
+/// A picker with one piece of this many blocks.
 pub(super) fn one_piece(blocks: u64) -> Picker {
     let length = blocks * 16 * KIB;
     Picker::new(length, length as u32, [3; 32])
@@ -489,7 +490,7 @@ fn free_peers_share_what_somebody_began_that_does_not_bring_it_any_more() {
     let first = pick(&mut picker, at(0), silent, 1);
     assert_eq!(first.len(), 1);
     assert_eq!(pick(&mut picker, at(0), other, 9).len(), 2);
-    // And what the first does not bring is asked of the other, too.
+    // The other peer is also asked for the block that the first one does not bring.
     deliver(&mut picker, at(100), other, &[]);
     assert_eq!(pick(&mut picker, at(2_100), other, 9), first);
 }
@@ -498,8 +499,8 @@ pub(super) fn only(pieces: core::ops::Range<u32>) -> Wanted {
     Wanted::Pieces(core::iter::once(pieces).collect())
 }
 
-/// A seller brought one block of piece 3, which is paid for in part, and chokes; four seconds later a free peer is asked for the
-/// next one.
+/// A seller brought one block of piece 3, which is paid for in part, and chokes. Four seconds later a free peer is
+/// asked for the next block.
 fn gone_on_with(free_rate: u64) -> (Picker, ConnectionId, ConnectionId, Vec<BlockRef>) {
     let mut picker = Picker::new(20 * 64 * KIB, 64 * KIB as u32, [3; 32]);
     picker.set_wanted(only(3..4));
@@ -522,7 +523,7 @@ fn what_is_at_stake_goes_back_to_its_seller_where_it_is_sooner_than_a_free_peer(
         let (mut picker, seller, free, out) = gone_on_with(free_rate);
         let asked: Set<ConnectionId> = [seller].into_iter().collect();
         assert_eq!(picker.return_staked(at(4_300), &asked), [], "it chokes");
-        // What it sent before it choked says how fast it is.
+        // The blocks that the seller sent before it choked show its rate.
         picker.peer_status(seller, status(10, 0));
         assert_eq!(picker.return_staked(at(4_400), &Set::new()), []);
         let back = picker.return_staked(at(4_400), &asked);
@@ -532,7 +533,7 @@ fn what_is_at_stake_goes_back_to_its_seller_where_it_is_sooner_than_a_free_peer(
         third.insert(3);
         picker.peer_bitfield(free, third);
         let next = pick(&mut picker, at(4_400), seller, 2);
-        // Without it would lend what could not be paid for before the other is done.
+        // Otherwise the seller would lend blocks that could not be paid for before the free peer is done.
         assert_eq!(next.len(), if sooner { out.len() + 1 } else { 0 });
     }
 }
@@ -597,7 +598,7 @@ fn what_is_at_stake_goes_back_to_a_seller_that_was_waited_for_in_vain_and_is_ask
     let out = pick(&mut picker, at(11_000), seller, 1);
     deliver(&mut picker, at(11_100), seller, &out);
     assert_eq!(pick(&mut picker, at(11_100), seller, 1).len(), 1);
-    // It chokes: another goes on, and it does not go back soon.
+    // The seller chokes. Another peer goes on, and the piece does not go back soon.
     choked(&mut picker, at(11_200), seller);
     assert_eq!(pick(&mut picker, at(15_300), free, 1).len(), 1);
     picker.peer_status(seller, vain);

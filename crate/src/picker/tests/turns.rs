@@ -1,4 +1,4 @@
-//! Pieces that failed with several sources, which come whole by turns.
+//! Pieces that failed with several senders and come whole by turns.
 
 use super::slow::{in_vain, one_left, one_piece, only};
 use super::*;
@@ -18,7 +18,7 @@ fn what_does_not_come_whole_in_time_comes_whole_from_another() {
         assert_eq!(picker.end_turns(at(29_999)), []);
         assert_eq!(pick(&mut picker, at(29_999), other, 9), []);
         if alone {
-            // Nobody else would bring it now: it goes on.
+            // No other peer would bring the piece now: this one goes on.
             picker.peer_status(other, PeerStatus::default());
             assert_eq!(picker.end_turns(at(60_000)), []);
             deliver(&mut picker, at(60_000), drips, &out);
@@ -36,7 +36,7 @@ fn what_does_not_come_whole_in_time_comes_whole_from_another() {
         let whole = pick(&mut picker, at(30_000), other, 9);
         assert_eq!(whole.len(), 4);
         assert_eq!(picker.sources(PieceIndex(0)), []);
-        // It goes on with what it brought itself, and with what came late.
+        // The peer goes on with the blocks that it brought itself, in time or late.
         let late = picker.received(at(30_100), drips, out[0]);
         assert_eq!(late, Received::Kept);
         let again = picker.received(at(30_200), drips, out[0]);
@@ -56,7 +56,7 @@ fn what_does_not_come_whole_in_time_comes_whole_from_another() {
         assert_eq!(pick(&mut picker, at(150_000), drips, 9), out[1..]);
         let own = [(0, Some(drips)), (1, Some(drips))];
         assert_eq!(picker.sources(PieceIndex(0)), own);
-        // What was forgotten meanwhile is asked for again.
+        // A block that was forgotten meanwhile is asked for again.
         assert_eq!(picker.end_turns(at(270_000)).len(), 2);
         picker.forget_block(other, whole[0]);
         assert_eq!(pick(&mut picker, at(270_000), other, 9).len(), 4);
@@ -81,7 +81,7 @@ fn a_turn_ends_as_soon_as_another_has_shown_that_it_is_twice_as_fast() {
         assert_eq!(picker.end_turns(at(3_999)), []);
         assert_eq!(picker.end_turns(at(4_000)).is_empty(), !ends, "{shown}");
         if !ends && price == 0 {
-            // Looked at again, as long as it lasts.
+            // The picker looks at the turn again and again while it lasts.
             let looks = [4_000, 8_000, 28_000, 30_000, 32_000].map(at);
             for (now, next) in looks.iter().zip(&looks[1..]) {
                 let partial = picker.pieces.partial(PieceIndex(0)).unwrap();
@@ -90,7 +90,7 @@ fn a_turn_ends_as_soon_as_another_has_shown_that_it_is_twice_as_fast() {
             }
             picker.peer_status(other, status(0, 100_000));
             assert_eq!(picker.end_turns(at(8_000)).len(), 2);
-            // What it brought before counts for no later turn.
+            // The blocks that it brought before count for no later turn.
             picker.peer_status(other, PeerStatus::default());
             assert_eq!(pick(&mut picker, at(8_000), slow, 9).len(), 2);
             seed(&mut picker, 3, 0, 100_000);
@@ -115,10 +115,10 @@ fn who_showed_nothing_in_its_turn_ends_no_turn_of_others_by_what_it_showed_elsew
     for now in [5_000, 30_100, 119_000].map(at) {
         assert_eq!(picker.end_turns(now), []);
     }
-    // One that is not known yet has its turn in the meantime.
+    // A peer that is not known yet has its turn in the meantime.
     picker.peer_status(third, status(0, 0));
     assert_eq!(picker.end_turns(at(119_000)).len(), 3);
-    // And for nobody is a seller's turn over.
+    // A seller's turn ends for nobody.
     let mut picker = one_left();
     picker.piece_failed(PieceIndex(0), true);
     let sells = seed(&mut picker, 1, 10, 0);
@@ -130,7 +130,7 @@ fn who_showed_nothing_in_its_turn_ends_no_turn_of_others_by_what_it_showed_elsew
 
 #[test]
 fn a_turn_that_brings_next_to_nothing_ends_for_whoever_is_next_after_two_minutes() {
-    // Of four blocks three come, one each 29 seconds; or they are larger by far, and so is what comes.
+    // Three blocks of four come, one every 40 seconds. Or the piece is far larger, and many more of its blocks come.
     for (slow, ends) in [(true, true), (false, false)] {
         let blocks = if slow { 4 } else { 256 };
         let mut picker = one_piece(blocks);
@@ -141,7 +141,7 @@ fn a_turn_that_brings_next_to_nothing_ends_for_whoever_is_next_after_two_minutes
         deliver(&mut picker, at(0), next, &out);
         picker.timed_out(next);
         let out = pick(&mut picker, at(0), drips, 200);
-        // It showed little: its turn is the next all the same. And one came that is not known.
+        // The next peer showed little, and has the next turn all the same. Another peer comes that is not known.
         let fresh = seed(&mut picker, 9, 0, 0);
         let sent = if slow { 3 } else { 62 };
         for (block, turn) in (1..).zip(&out[..sent]) {
@@ -154,7 +154,7 @@ fn a_turn_that_brings_next_to_nothing_ends_for_whoever_is_next_after_two_minutes
         if ends {
             assert_eq!(pick(&mut picker, at(120_000), fresh, 9), []);
             assert_eq!(pick(&mut picker, at(120_000), next, 9).len(), 3);
-            // It showed nothing this time, and the other is not known.
+            // The peer showed nothing in this turn, and the other one is not known.
             assert_eq!(picker.end_turns(at(150_000)).len(), 3);
             assert_eq!(pick(&mut picker, at(150_000), fresh, 9).len(), 4);
         }
@@ -177,13 +177,13 @@ fn who_is_needed_for_something_else_ends_no_turn_and_has_its_say_later() {
             deadline: at(0),
             spacing: Duration::ZERO,
         };
-        // It has no room for more.
+        // The fast peer has no room for more.
         picker.set_windows(&[read(if busy { 1 } else { 8 })]);
         assert!(!pick(&mut picker, at(0), fast, 4).is_empty());
         assert_eq!(pick(&mut picker, at(0), drips, 4), []);
         assert_eq!(pick(&mut picker, at(4_000), drips, 4).len(), 4);
         assert_eq!(picker.end_turns(at(8_000)), [], "busy, or has no say");
-        // A reader needs nothing of it any more, or that piece first.
+        // The reader needs nothing more of the fast peer, or needs that piece first.
         picker.set_windows(&[Window {
             pieces: 19..20,
             ..read(0)
@@ -199,22 +199,22 @@ fn who_ends_a_turn_of_another_takes_its_own_or_has_no_say_any_more() {
         picker.piece_failed(PieceIndex(0), true);
         let (slow, other) = (seed(&mut picker, 2, 0, 0), seed(&mut picker, 3, 0, 0));
         let out = pick(&mut picker, at(0), slow, 1);
-        // It was fast, for a moment.
+        // The peer was fast for a moment.
         let fast = seed(&mut picker, 9, 0, 1_000_000);
         assert_eq!(picker.end_turns(at(4_000)).len(), out.len());
-        // It comes before those that came before it.
+        // The fast peer goes before those that joined earlier.
         assert_eq!(pick(&mut picker, at(4_000), other, 9), []);
         if takes {
             let out = pick(&mut picker, at(4_000), fast, 9);
             assert_eq!(out.len(), 4);
             deliver(&mut picker, at(5_000), fast, &out[..3]);
             picker.timed_out(fast);
-            // It has its say again.
+            // The fast peer may end turns again.
             assert_eq!(pick(&mut picker, at(5_000), other, 9).len(), 4);
             assert_eq!(picker.end_turns(at(9_000)).len(), 4);
             continue;
         }
-        // It brings something meanwhile, and chokes.
+        // The fast peer brings a block of another piece, and chokes.
         picker.received(at(4_100), fast, picker.block_ref(1, 0));
         choked(&mut picker, at(4_200), fast);
         assert_eq!(pick(&mut picker, at(4_200), other, 9).len(), 4);
@@ -254,7 +254,7 @@ fn of_what_is_kept_that_gives_way_which_nobody_goes_on_with() {
     assert_eq!(picker.turns_left(piece, hoards), None);
     turn(&mut picker, 0, 2_000, hoards, 128);
     assert_eq!(picker.turns_left(piece, hoards), Some(1_000));
-    // It chokes for good.
+    // The peer chokes for good.
     picker.peer_status(hoards, PeerStatus::default());
     turn(&mut picker, 2_000, 34_000, slow, 64);
     assert_eq!(picker.turns_left(piece, slow), Some(3_000));
@@ -265,7 +265,7 @@ fn of_what_is_kept_that_gives_way_which_nobody_goes_on_with() {
     turn(&mut picker, 66_000, 98_000, slow, 32);
     assert_eq!(picker.turns_left(piece, slow), Some(4_000));
     assert_eq!(picker.turns_left(piece, hoards), None, "it missed two");
-    // A turn of which nothing came, but blocks of other pieces, is none.
+    // A turn in which only blocks of other pieces came brought nothing.
     turn(&mut picker, 98_000, 102_000, slow, 0);
     assert_eq!(picker.turns_left(piece, slow), None);
     turn(&mut picker, 102_000, 106_000, slow, 64);
@@ -291,7 +291,7 @@ fn who_is_not_there_goes_on_with_nothing_though_all_turns_end_for_the_sake_of_ot
         let out = pick(&mut picker, at(now), slow, 256);
         assert!(!out.is_empty());
         deliver(&mut picker, at(now + 29_000), slow, &out[..16]);
-        // One comes that is not known, and sends nothing: the next turn is the slow one's again.
+        // A peer comes that is not known, and sends nothing: the slow peer has the next turn again.
         let new = seed(&mut picker, 10 + round, 0, 0);
         assert!(!picker.end_turns(at(now + 30_000)).is_empty());
         assert_eq!(pick(&mut picker, at(now + 30_000), slow, 9), []);
@@ -309,7 +309,7 @@ fn who_is_not_there_goes_on_with_nothing_though_all_turns_end_for_the_sake_of_ot
 
 #[test]
 fn a_piece_for_which_there_is_no_room_waits_for_nobody_for_ever() {
-    // There is room for two pieces. One that waits for no request could make room for a third.
+    // There is room for two begun pieces. One that waits for no request could make room for a third.
     let mut picker = Picker::new(20 * 64 * KIB, 64 * KIB as u32, [3; 32]);
     picker.set_partial_budget(2 * 64 * KIB);
     picker.set_wanted(only(0..0));
@@ -335,14 +335,14 @@ fn a_piece_for_which_there_is_no_room_waits_for_nobody_for_ever() {
     assert!(picker.next_timeout(at(0)) <= at(4_000));
     assert_eq!(pick(&mut picker, at(4_000), other, 4).len(), 4);
     assert_eq!(picker.take_dropped().len(), 1);
-    // The one that was waited for could not have begun it: it has its say.
+    // The awaited peer could not have begun the piece, so turns may end for its sake.
     picker.peer_status(sits, status(0, 1_000_000));
     assert_eq!(picker.end_turns(at(8_000)).len(), 4);
 }
 
 #[test]
 fn a_peer_that_has_nobody_before_it_begins_no_wait_of_others_anew() {
-    // It has no room, or lacks the piece, and is asked at each look.
+    // The first peer has no room or lacks the piece, and the picker asks it at each look.
     for lacks in [false, true] {
         let mut picker = one_left();
         picker.piece_failed(PieceIndex(0), true);
@@ -380,7 +380,7 @@ fn who_goes_away_while_it_is_waited_for_missed_its_turn_and_nobody_else_did() {
     let [comes, goes, honest, other] = [1, 2, 3, 4].map(|id| seed(&mut picker, id, 0, 0));
     picker.peer_status(comes, PeerStatus::default());
     assert_eq!(pick(&mut picker, at(0), other, 9), []);
-    // One goes, and one comes that is before all.
+    // One peer goes, and one comes whose turn is before all others.
     picker.peer_status(goes, PeerStatus::default());
     picker.peer_status(comes, status(0, 0));
     assert_eq!(pick(&mut picker, at(3_900), other, 9), []);
@@ -388,7 +388,7 @@ fn who_goes_away_while_it_is_waited_for_missed_its_turn_and_nobody_else_did() {
     picker.peer_status(comes, PeerStatus::default());
     assert_eq!(pick(&mut picker, at(4_000), other, 9), []);
     assert_eq!(picker.missed(piece, comes), 1);
-    // The next one is waited for as long as any.
+    // The piece waits for the next peer as long as for any.
     picker.peer_status(comes, status(0, 0));
     picker.peer_status(goes, status(0, 0));
     assert_eq!(pick(&mut picker, at(7_999), other, 9), []);
@@ -409,7 +409,7 @@ fn who_does_not_take_its_turn_goes_on_with_nothing() {
     picker.timed_out(hoards);
     assert_eq!(picker.turns_left(piece, hoards), Some(3));
     for round in 0..3 {
-        // It never has room, and is waited for when its turn comes.
+        // The first peer never has room, and the piece waits for it when its turn comes.
         let now = 1_000 + round * 40_000;
         let waits = round > 0;
         assert_eq!(pick(&mut picker, at(now), slow, 9).is_empty(), waits);
@@ -421,7 +421,7 @@ fn who_does_not_take_its_turn_goes_on_with_nothing() {
         assert_eq!(picker.turns_left(piece, hoards).is_some(), goes_on);
     }
     assert_eq!(picker.turns_left(piece, slow), Some(208 * 1_000 / 16));
-    // Nor does one have its say that another was waited for before.
+    // The wait for the first peer does not keep a turn from ending for the sake of a third one.
     let third = seed(&mut picker, 3, 0, 1_000_000);
     assert_eq!(pick(&mut picker, at(121_000), slow, 9), []);
     choked(&mut picker, at(124_000), hoards);
@@ -441,7 +441,7 @@ fn each_peer_has_its_turn_for_a_piece_that_is_to_come_whole() {
             assert_eq!(pick(&mut picker, now, peers[(turn + waits) % 3], 9), []);
         }
         assert_eq!(pick(&mut picker, now, peers[turn % 3], 9).len(), 4);
-        // It says nothing.
+        // The peer sends nothing.
         picker.timed_out(peers[turn % 3]);
     }
 }
@@ -457,7 +457,7 @@ fn a_piece_that_is_to_come_whole_waits_a_moment_only_for_who_had_no_turn() {
     assert_eq!(pick(&mut picker, at(100), had, 9), []);
     assert_eq!(picker.next_timeout(at(100)), at(4_100));
     assert_eq!(pick(&mut picker, at(4_100), had, 9).len(), 4);
-    // Nor for one that says nothing.
+    // The piece does not wait for a peer that was waited for in vain, either.
     picker.timed_out(had);
     picker.peer_status(other, in_vain(0));
     assert_eq!(pick(&mut picker, at(5_000), had, 9).len(), 4);
@@ -507,12 +507,12 @@ fn what_a_peer_was_asked_for_before_comes_before_its_turn() {
         picker.piece_failed(PieceIndex(19), true);
         assert_eq!(pieces_of(&pick(&mut picker, at(0), busy, 4)), [19].into());
         seed(&mut picker, 2, 0, 30_000);
-        // 16 KiB a second: first what was asked for before.
+        // The peer sends 16 KiB a second, and first the blocks that it was asked for before.
         for (second, block) in (1..).zip(ahead) {
             deliver(&mut picker, at(second * 1_000), busy, &[block]);
             assert_eq!(picker.end_turns(at(second * 1_000)), []);
         }
-        // What it was asked for later counts for no turn.
+        // Blocks that the peer was asked for later count for no turn.
         let later = pick(&mut picker, at(8_000), busy, 8);
         let turn = picker.pieces.partial(PieceIndex(19)).unwrap().askers();
         let turn: Vec<_> = turn.map(|(_, index)| picker.block_ref(19, index)).collect();
@@ -532,17 +532,17 @@ fn what_a_peer_asks_has_no_say_in_whose_turn_it_is() {
     let out = pick(&mut picker, at(0), free, 9);
     assert_eq!(out.len(), 4);
     assert_eq!(pick(&mut picker, at(0), sells, 9), []);
-    // It sends a block and chokes.
+    // The free peer sends a block and chokes.
     deliver(&mut picker, at(100), free, &out[..1]);
     choked(&mut picker, at(100), free);
     assert_eq!(pick(&mut picker, at(4_099), sells, 9), []);
     picker.peer_status(free, status(0, 1_000_000));
     assert_eq!(picker.next_timeout(at(4_099)), at(4_100));
-    // The seller has the whole of it in the pick that ends the other's turn.
+    // The pick that ends the other's turn gives the seller the whole piece.
     assert_eq!(pick(&mut picker, at(4_100), sells, 9).len(), 4);
     assert_eq!(picker.take_dropped(), [PieceIndex(0)]);
     assert_eq!(pick(&mut picker, at(4_100), free, 9), []);
-    // Not one that was waited for in vain: of that nothing is expected.
+    // The piece waits for no seller that was waited for in vain: the picker expects nothing of it.
     picker.timed_out(sells);
     picker.peer_status(sells, in_vain(10));
     assert_eq!(pick(&mut picker, at(4_200), sells, 9), []);
@@ -559,7 +559,7 @@ fn a_slow_peer_goes_on_where_it_was_though_others_come_again_and_again() {
         let now = at(turn * 100_000);
         let sent = pick(&mut picker, now, slow, 9);
         assert_eq!(sent.len(), 4 - turn as usize);
-        // One that comes meanwhile has its turn after this one, and those that come then have theirs after the next.
+        // A peer that comes meanwhile has its turn after this one. Those that come later have theirs after the next.
         let new = seed(&mut picker, came, 0, 0);
         deliver(&mut picker, now, slow, &sent[..1]);
         if turn == 3 {
@@ -601,7 +601,7 @@ fn what_each_brought_of_a_piece_that_failed_is_not_asked_of_it_again() {
         panic!("it is asked for");
     };
     assert!(piece_complete);
-    // While it is hashed nobody's patience ends its turn.
+    // While the edge hashes the piece, nobody's patience ends the turn.
     assert_eq!(pick(&mut picker, at(60_000), free, 9), []);
     picker.peer_status(free, status(0, 1_000_000));
     assert_eq!(picker.end_turns(at(60_000)), []);
@@ -618,14 +618,14 @@ fn a_piece_that_failed_comes_before_others_that_are_new() {
     assert_eq!(pieces_of(&pick(&mut picker, at(0), had, 4)), [7].into());
     picker.timed_out(had);
     assert_eq!(pieces_of(&pick(&mut picker, at(1), other, 4)), [7].into());
-    // Also before those that are begun.
+    // The failed piece comes before begun ones, too.
     picker.timed_out(other);
     picker.have(PieceIndex(7));
     let begun = pick(&mut picker, at(2), had, 1)[0];
     assert_eq!(pick(&mut picker, at(2), other, 1)[0].piece, begun.piece);
     picker.piece_failed(PieceIndex(8), true);
     assert_eq!(pieces_of(&pick(&mut picker, at(3), had, 4)), [8].into());
-    // Whose turn it is goes on with it before all others.
+    // The peer whose turn it is goes on with the piece before all others.
     picker.timed_out(had);
     assert_eq!(pieces_of(&pick(&mut picker, at(4), other, 1)), [8].into());
     assert!(!pieces_of(&pick(&mut picker, at(4), had, 8)).contains(&8));

@@ -1,11 +1,11 @@
-// Chromium as the tests start it: found, with the flags that two peers on one machine need, each viewer in a profile of its own.
+// Chromium for the tests: its path, the flags that two peers on one machine need, and a profile for each viewer.
 import { rmSync } from "node:fs";
 import { access, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chromium } from "playwright-core";
 
-/** Debian's chromium and what other systems call it. */
+/** The names of Debian's chromium and of other systems' ones. */
 const PLACES = [
   "/usr/bin/chromium",
   "/usr/bin/chromium-browser",
@@ -13,7 +13,7 @@ const PLACES = [
   "/usr/bin/google-chrome-stable",
 ];
 
-/** What two peers on loopback need; the rest keeps the browser from talking to the world. */
+/** The flags that two peers on loopback need. The rest keeps the browser from talking to the world. */
 const FLAGS = [
   "--no-sandbox",
   "--disable-gpu",
@@ -26,7 +26,7 @@ const FLAGS = [
   "--allow-loopback-in-peer-connection",
 ];
 
-/** The browser's path: as told, or where systems put it. */
+/** The browser's path: the one that was given, or else one where systems put it. */
 export async function browserPath(told = process.env.PIECEWORK_CHROMIUM) {
   for (const path of told ? [told] : PLACES) {
     if (

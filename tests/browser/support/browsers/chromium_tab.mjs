@@ -1,5 +1,5 @@
-// One Chromium window with one page, as the play-through drives it: what a person does there, and what the page knows. The same words
-// as `firefox_tab.mjs`.
+// One Chromium window with one page, as the play-through drives it: a person's steps there, and the page's state. It
+// has the same methods as `firefox_tab.mjs`.
 import { browserPath, launch } from "./chromium.mjs";
 
 const STEP_MS = 60_000;
@@ -10,7 +10,7 @@ export class ChromiumTab {
   requests = [];
   /** Errors in the console, and uncaught ones. */
   problems = [];
-  /** Chromium says nothing when an answer of the service worker is not read to its end. */
+  /** Chromium reports nothing when a page does not read an answer of the service worker to its end. */
   calledOff = 0;
   #launched;
   #page;
@@ -19,7 +19,7 @@ export class ChromiumTab {
     this.#launched = launched;
     this.#page = page;
     page.setDefaultTimeout(STEP_MS);
-    // The context's: also what workers ask for.
+    // The events of the context: workers' requests are among them.
     launched.context.on("request", (request) => this.requests.push(request.url()));
     page.on("pageerror", (error) => this.problems.push(`uncaught: ${error.message}`));
     page.on("console", (message) => {
@@ -41,12 +41,12 @@ export class ChromiumTab {
     await this.#page.goto(url);
   }
 
-  /** Calls a function in the page and answers with what it, or its promise, gives. */
+  /** Calls a function in the page. Answers its result, or that of its promise. */
   evaluate(body, argument) {
     return this.#page.evaluate(body, argument);
   }
 
-  /** Waits until a function in the page says something true. */
+  /** Waits until a function in the page answers something true. */
   async until(body, argument, options = {}) {
     await this.#page.waitForFunction(body, argument, options);
   }

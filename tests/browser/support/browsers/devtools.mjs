@@ -1,11 +1,11 @@
-// The DevTools protocol to every target of a browser at once: pages, their workers, service workers. (playwright's own session knows
-// pages only.)
+// The DevTools protocol to every target of a browser at once: pages, their workers, service workers. (Playwright's own
+// session knows pages only.)
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import WebSocket from "ws";
 import { browser, ending } from "../harness.mjs";
 
-/** A new browser that this can attach to. */
+/** A new browser that this module can attach to. */
 export async function inspectable() {
   const started = await browser(undefined, { flags: ["--remote-debugging-port=0"] });
   const [port, path] = readFileSync(join(started.profile, "DevToolsActivePort"), "utf8").split("\n");
@@ -14,7 +14,7 @@ export async function inspectable() {
 
 /** One socket; a session for each target. */
 class DevTools {
-  /** What is attached now, by session; a service worker has one session of the browser's and one of each page's. */
+  /** The attached targets, by session. A service worker has one session of the browser's and one of each page's. */
   #attached = new Map();
   #socket;
   #next = 1;
@@ -35,7 +35,7 @@ class DevTools {
     return devtools;
   }
 
-  /** `{type, url, send}` of every target whose address begins so: a page, its workers, its service worker. */
+  /** `{type, url, send}` of every target whose address begins with this: a page, its workers, its service worker. */
   async of(origin) {
     const { targetInfos } = await this.#send({ method: "Target.getTargets", params: { filter: [{}] } });
     const addresses = new Map(targetInfos.map(({ targetId, url }) => [targetId, url]));
@@ -65,7 +65,7 @@ class DevTools {
       const { sessionId, targetInfo } = message.params;
       const send = (method, params = {}) => this.#send({ method, params, sessionId });
       this.#attached.set(sessionId, { id: targetInfo.targetId, type: targetInfo.type, url: targetInfo.url, send });
-      // A page's workers are its own to attach. A target that ends meanwhile has nothing to follow.
+      // A page attaches its own workers. A target that ends meanwhile has nothing to follow.
       if (targetInfo.type === "page") send("Target.setAutoAttach", FOLLOW).catch(() => undefined);
     } else if (message.method === "Target.detachedFromTarget") {
       this.#attached.delete(message.params.sessionId);

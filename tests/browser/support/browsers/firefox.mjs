@@ -6,20 +6,22 @@ import { Builder } from "selenium-webdriver";
 import { Options } from "selenium-webdriver/firefox.js";
 import { folder, kill, program } from "../harness.mjs";
 
-/** Debian's firefox-esr and what other systems call it. */
+/** The names of Debian's firefox-esr and of other systems' Firefox. */
 const FIREFOXES = ["/usr/bin/firefox-esr", "/usr/bin/firefox"];
-/** One that is installed, or the one that `cargo xtask setup` builds. */
+/** An installed one, or the one that `cargo xtask setup` builds. */
 const GECKODRIVERS = [
   ...process.env.PATH.split(delimiter).map((folder) => join(folder, "geckodriver")),
   fileURLToPath(new URL("../../../../target/tools/bin/geckodriver", import.meta.url)),
 ];
 
-/** What two peers on one machine need. */
+/** The preferences that two peers on one machine need. */
 const LOOPBACK = {
   "media.peerconnection.ice.obfuscate_host_addresses": false,
   "media.peerconnection.ice.loopback": true,
 };
-/** Keeps the browser from talking to the world, and from asking. The rest it sets itself when it is driven. */
+/**
+ * These keep the browser from talking to the world, and from asking. Firefox sets the rest itself when it is driven.
+ */
 const QUIET = {
   "app.normandy.enabled": false,
   "app.update.disabledForTesting": true,
@@ -35,14 +37,17 @@ const QUIET = {
   "toolkit.startup.max_resumed_crashes": -1,
 };
 
-/** A script may wait for something in the page, for as long as whoever runs it wants. (Without a limit Firefox answers null at once.) */
+/**
+ * A script may wait for something in the page for as long as its caller wants. (Without this limit Firefox answers null
+ * at once.)
+ */
 const SCRIPT_LIMIT_MS = 60 * 60_000;
-/** What geckodriver prints when it can be asked. */
+/** The line that geckodriver prints when it is ready. */
 const LISTENING = /Listening on (127\.0\.0\.1:\d+)/;
 
-/** One browser, with a profile of its own or the one named. */
+/** One browser, with its own profile or with the named one. */
 export class Firefox {
-  /** Selenium's, for all tabs: it has one of them at a time, see `inTab`. */
+  /** Selenium's driver for all tabs. It has one of them at a time, see `inTab`. */
   #driver;
   #home;
   #current;
@@ -55,17 +60,20 @@ export class Firefox {
   }
 
   /**
-   * `paths`: the programs, where they are not found by themselves. `profile`: a folder that outlives the browser; without it the
-   * profile is new and is removed. `wholeBrowser`: scripts may also run in the browser itself, see `inBrowser`.
+   * `paths` are the programs, where they are not found by themselves. `profile` is a folder that outlives the browser;
+   * without it the profile is new and is removed. With `wholeBrowser`, scripts may also run in the browser itself, see
+   * `inBrowser`.
    */
   static async start(paths = {}, { profile = null, preferences = {}, wholeBrowser = false } = {}) {
-    // Selenium looks for no program: what it is not told it would ask the network for.
+    // Selenium must not look for a program: it would ask the network for one that it is not given.
     const firefox = found("Firefox", paths.firefox ?? process.env.PIECEWORK_FIREFOX, FIREFOXES);
     const geckodriver = found("geckodriver", paths.geckodriver ?? process.env.PIECEWORK_GECKODRIVER, GECKODRIVERS);
-    // Firefox keeps its crash reports and caches under HOME: this one leaves nothing behind. Its processes are known by it.
+    // Firefox keeps its crash reports and caches under HOME, so this one leaves nothing behind. HOME also marks its
+    // processes.
     const home = folder("firefox");
     const env = { HOME: home, MOZ_CRASHREPORTER_DISABLE: "1" };
-    // Each takes a port that is free then: Selenium's own start of geckodriver picks ports before it, which others may take.
+    // Each takes a port that is free at that time. Selenium's own start of geckodriver picks the ports earlier, and
+    // others may take them.
     const words = ["--port=0", "--websocket-port=0", ...(wholeBrowser ? ["--allow-system-access"] : [])];
     const [, address] = await program(geckodriver, words, LISTENING, env);
     const options = new Options()
@@ -105,7 +113,10 @@ export class Firefox {
     });
   }
 
-  /** Gives the driver to `work`, with this tab chosen: one work after the other, as WebDriver has it. */
+  /**
+   * Gives the driver to `work`, with this tab chosen. Works run one after the other, because WebDriver has one chosen
+   * tab.
+   */
   inTab(tab, work) {
     return this.#alone(async () => {
       if (this.#current !== tab) await this.#driver.switchTo().window(tab);
@@ -114,7 +125,7 @@ export class Firefox {
     });
   }
 
-  /** Runs the body of a function in the browser around the tab, for what only its menus and keys can do. */
+  /** Runs the body of a function in the browser around the tab, for things that only its menus and keys can do. */
   inBrowser(tab, body) {
     return this.inTab(tab, async (driver) => {
       await driver.setContext("chrome");

@@ -1,5 +1,5 @@
-// One Firefox window with one page, as the tests drive it: what a person does there, and what the page knows. The same words as
-// `chromium_tab.mjs`.
+// One Firefox window with one page, as the tests drive it: a person's steps there, and the page's state. It has the
+// same methods as `chromium_tab.mjs`.
 import { writeFile } from "node:fs/promises";
 import { By, Key } from "selenium-webdriver";
 import getBrowsingContext from "selenium-webdriver/bidi/browsingContext.js";
@@ -8,12 +8,13 @@ import { Firefox } from "./firefox.mjs";
 /** Selenium's names of the keys that write nothing. */
 const KEYS = { Enter: Key.ENTER, Escape: Key.ESCAPE, Tab: Key.TAB, Backspace: Key.BACK_SPACE };
 const STEP_MS = 60_000;
-/** How often a condition is looked at. */
+/** The pause between two looks at a condition. */
 const LOOK_MS = 50;
 
 /**
- * Firefox's words, at the level of an error, for an answer of a service worker that whoever asked called off while it came: what a
- * player does with its open request when it seeks. (Of an answer that breaks off by itself it says the same.)
+ * Firefox's message, at the level of an error, for an answer of a service worker that its reader called off while it
+ * came. A player that seeks does this with its open request. (For an answer that breaks off by itself Firefox has the
+ * same message.)
  */
 const CALLED_OFF =
   /^Failed to load ‘.*’\. A ServiceWorker intercepted the request and encountered an unexpected error\.$/;
@@ -24,7 +25,7 @@ export class FirefoxTab {
   requests = [];
   /** Errors in the console of the page and its workers: uncaught ones and violations of the policy too. */
   problems = [];
-  /** How often it said that an answer of the service worker was not read to its end. */
+  /** The number of answers of the service worker that the page did not read to their end, as Firefox reported them. */
   calledOff = 0;
   #firefox;
   #tab;
@@ -34,7 +35,7 @@ export class FirefoxTab {
     this.#tab = tab;
   }
 
-  /** Starts a Firefox and takes its window; `paths` and `options` are those of `Firefox.start`. */
+  /** Starts a Firefox and takes its window. `paths` and `options` are those of `Firefox.start`. */
   static async start(paths, options) {
     const firefox = await Firefox.start(paths, options);
     const tab = new FirefoxTab(firefox, await firefox.tab());
@@ -88,14 +89,14 @@ export class FirefoxTab {
   }
 
   /**
-   * Calls a function in the page and answers with what it, or its promise, gives. The page's globals are there; what it leaves for
-   * later goes on `window`, because `globalThis` is this call's own.
+   * Calls a function in the page. Answers its result, or that of its promise. The function sees the page's globals. It
+   * keeps things for later on `window`, because `globalThis` is this call's own.
    */
   evaluate(body, argument) {
     return this.#call(String(body), argument);
   }
 
-  /** Waits until a function in the page says something true. */
+  /** Waits until a function in the page answers something true. */
   async until(body, argument, { timeout = STEP_MS, polling = LOOK_MS } = {}) {
     const loop = `async ({ argument, timeout, polling }) => {
       const look = ${body};
@@ -166,7 +167,7 @@ export class FirefoxTab {
     return JSON.parse(answer, (_, value) => (typeof value?.bigint === "string" ? BigInt(value.bigint) : value)).value;
   }
 
-  /** What is done with an element once it is shown and enabled. */
+  /** Does this with an element once it is shown and enabled. */
   async #with(selector, work, nth = 0) {
     await this.until(
       ({ selector, nth }) => {

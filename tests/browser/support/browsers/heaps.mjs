@@ -1,6 +1,6 @@
-// What a site's page, its workers and its service worker hold: JavaScript heap, array buffers, WebAssembly memory.
+// The memory of a site's page, its workers and its service worker: JavaScript heap, array buffers, WebAssembly memory.
 
-/** Bytes of all targets of a site, each kind by itself. */
+/** The bytes of all targets of a site, each kind by itself. */
 export class Heaps {
   #devtools;
   #origin;
@@ -11,7 +11,7 @@ export class Heaps {
     this.#origin = origin;
   }
 
-  /** Looks for WebAssembly memories; collects garbage, so never while something is timed. */
+  /** Looks for WebAssembly memories. It collects garbage, so it never runs while something is timed. */
   async find() {
     for (const { id, type, send } of await this.#devtools.of(this.#origin)) {
       if (this.#memories.has(id) || type === "service_worker") continue;
@@ -21,7 +21,7 @@ export class Heaps {
     }
   }
 
-  /** Now, each kind and each place by itself. `sum` is what the goal is about: everything but code. */
+  /** The bytes now, each kind and each place by itself. The goal is about `sum`: everything but code. */
   async look() {
     const now = { js: 0, buffers: 0, wasm: 0, page: 0, worker: 0, service_worker: 0 };
     for (const { id, type, send } of await this.#devtools.of(this.#origin)) {

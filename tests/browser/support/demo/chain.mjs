@@ -1,10 +1,12 @@
-// What the chain says, by plain JSON-RPC; ethers only reads its logs.
+// The chain's state by plain JSON-RPC; ethers only reads its logs.
 import { AbiCoder, Interface, getAddress } from "ethers";
 
 const VAULT = new Interface([
-  "event Opened(bytes32 indexed id, address indexed owner, address indexed key, uint96 tranche, uint112 amount, uint112 bond)",
+  "event Opened(bytes32 indexed id, address indexed owner, address indexed key, " +
+    "uint96 tranche, uint112 amount, uint112 bond)",
   "event Withdrawn(bytes32 indexed id, uint256 amount)",
-  "event Redeemed(bytes32 indexed id, address indexed payee, address indexed owner, uint256 packed, bytes32 content, bytes32 root, bytes32 luck, bytes32 r, bytes32 vs, uint256 gross, uint256 cut)",
+  "event Redeemed(bytes32 indexed id, address indexed payee, address indexed owner, uint256 packed, " +
+    "bytes32 content, bytes32 root, bytes32 luck, bytes32 r, bytes32 vs, uint256 gross, uint256 cut)",
   "event Skipped(uint256 index, uint8 reason)",
 ]);
 const BALANCE_OF = "0x70a08231";

@@ -1,7 +1,7 @@
-// The native seeder, spoken to by its line protocol (`piecework seed --json --stdin-commands`).
+// The native seeder, driven by its line protocol (`piecework seed --json --stdin-commands`).
 //
-// Either the orchestration started it and hands over a named pipe and a log (`commands`, `log`), or it hands over the command line
-// and the play-through starts it (`command`: [program, ...arguments]).
+// Either the orchestration started it and hands over a named pipe and a log (`commands`, `log`). Or it hands over the
+// command line, and the play-through starts it (`command`: [program, ...arguments]).
 import { spawn } from "node:child_process";
 import { open } from "node:fs/promises";
 import { createInterface } from "node:readline";
@@ -25,7 +25,8 @@ export class Seeder {
     if (config.command) return Seeder.#spawn(config.command);
     if (config.commands && config.log) return Seeder.#follow(config.commands, config.log);
     throw new Error(
-      "the configuration says neither how to start the seeder (seeder.command) nor where its commands go (seeder.commands, seeder.log)",
+      "the configuration says neither how to start the seeder (seeder.command) " +
+        "nor where its commands go (seeder.commands, seeder.log)",
     );
   }
 
@@ -71,7 +72,7 @@ export class Seeder {
         await file.close();
       },
     );
-    // A log that another process writes has no events of its own: it is looked at until the answer is there.
+    // A log that another process writes has no events of its own, so this looks at it until the answer is there.
     const timer = setInterval(async () => {
       if (reading || seeder.#waiting.length === 0) return;
       reading = true;

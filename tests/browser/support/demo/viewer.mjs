@@ -1,6 +1,7 @@
-// One viewer: a browser profile of its own, the page, and what a person would do in it. Waits are always for something the page
-// says, never for time to pass. It does not know which browser it has: `chromium_tab.mjs` and `firefox_tab.mjs` have the same words.
-// What runs in the page keeps its notes on `window`: Selenium's scripts have a `globalThis` of their own, each another one.
+// One viewer: a browser profile of its own, the page, and a person's steps in it. It always waits for something that
+// the page shows, never for time to pass. It does not know which browser it has: `chromium_tab.mjs` and
+// `firefox_tab.mjs` have the same methods. Functions that run in the page keep their notes on `window`, because each of
+// Selenium's scripts has a `globalThis` of its own.
 import { join } from "node:path";
 import { ChromiumTab } from "../browsers/chromium_tab.mjs";
 import { FirefoxTab } from "../browsers/firefox_tab.mjs";
@@ -55,7 +56,7 @@ export class Viewer {
     return path;
   }
 
-  /** Everything the page knows, for a report of what went wrong. */
+  /** The whole state of the page, for a report of a failure. */
   state() {
     return this.tab.evaluate(() => {
       const { app } = window.pieceworkPlayer;
@@ -99,7 +100,7 @@ export class Viewer {
     }));
   }
 
-  /** Says how much may be uploaded, in kB/s; "" is no cap. */
+  /** Sets the upload limit, in kB/s; "" is no cap. */
   async capUpload(cap) {
     await this.tab.fill("#offer-cap", cap);
   }
@@ -110,8 +111,8 @@ export class Viewer {
   }
 
   /**
-   * Arms the page to note, from the gesture on, when the first frame is shown; then, in the very moment of that frame, to seek to a
-   * part of which no piece is there, and to note when it plays there.
+   * Arms the page to note the time from the gesture to the first frame. In the very moment of that frame it seeks to a
+   * part without any piece here, and notes when it plays there.
    */
   async arm() {
     await this.tab.evaluate(() => {
@@ -159,7 +160,7 @@ export class Viewer {
         void seek();
       });
 
-      // Who came and why it went, for a report of what went wrong.
+      // The peers that came and the reasons why they went, for a report of a failure.
       const comings = [];
       window.demoComings = comings;
       for (const torrent of window.pieceworkPlayer.client.torrents) {
@@ -167,7 +168,7 @@ export class Viewer {
         torrent.on("peerclosed", ({ text }) => comings.push(text));
       }
 
-      // What each connection gave and got, also of those that are gone by the end.
+      // The bytes that each connection gave and got, also of those that are gone by the end.
       const connections = new Map();
       window.demoPeers = connections;
       setInterval(() => {
@@ -176,7 +177,7 @@ export class Viewer {
     });
   }
 
-  /** Presses the one button; resolves when the page says that it plays. */
+  /** Presses the one button. Resolves when the page says that it plays. */
   async play() {
     await this.tab.click("#play");
     await this.tab.until(
@@ -223,7 +224,7 @@ export class Viewer {
     });
   }
 
-  /** What the page's engine knows now. */
+  /** The state of the page's engine. */
   async look() {
     return this.tab.evaluate(async () => {
       const { app } = window.pieceworkPlayer;
@@ -266,7 +267,7 @@ export class Viewer {
     await this.tab.until(() => document.body.dataset.view === "money");
   }
 
-  /** Presses a button there and waits for what the page says of it. */
+  /** Presses a button there and waits for the page's message about it. */
   async press(id, confirmFirst = false) {
     await this.tab.until((button) => !document.getElementById(button).disabled, id);
     await this.tab.click(`#${id}`);

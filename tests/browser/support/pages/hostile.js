@@ -1,5 +1,5 @@
-// A raw peer that breaks its word: WebTorrent's signaling and BEP 3 written out by hand, over the browser's own WebRTC. It shares no
-// code with the package.
+// A raw peer that breaks its word. WebTorrent's signaling and BEP 3 are written out by hand, over the browser's own
+// WebRTC. It shares no code with the package.
 let loaded;
 window.loaded = new Promise((resolve) => (loaded = resolve));
 
@@ -38,10 +38,13 @@ function gathered(pc) {
 }
 
 let leave;
-/** A `leaver` has left somebody in mid-block. */
+/** Resolves when a `leaver` has left somebody in mid-block. */
 window.hasLeft = new Promise((resolve) => (leave = resolve));
 
-/** What each kind does: `opened` after the handshakes, `asked` for each request. All but the `empty` say that they have everything. */
+/**
+ * The acts of each kind: `opened` after the handshakes, `asked` for each request. All but the `empty` claim to have
+ * everything.
+ */
 const KINDS = {
   /** Answers every request at once, with bytes of its own. */
   corrupt: {
@@ -177,7 +180,8 @@ const bytesOf = (text) => Uint8Array.from(text, (letter) => letter.charCodeAt(0)
 
 Object.assign(window, {
   /**
-   * Joins a swarm; with `offers`, it goes to those who are there, else it waits for them. Resolves when the tracker has answered.
+   * Joins a swarm. With `offers` it goes to the peers that are there, else it waits for them. Resolves when the tracker
+   * has answered.
    */
   attack({ kind, tracker, infoHash, pieceCount, pieceLength, peerId = "-XX0000-hostile00000", offers = 0 }) {
     const peer = { kind, infoHash: latin1(infoHash), peerId, pieceCount, pieceLength };

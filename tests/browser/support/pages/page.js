@@ -1,4 +1,4 @@
-// What the tests drive. Only the package's public API is used.
+// The page that the tests drive. It uses the package's public API only.
 import { Client, missing } from "/dist/piecework.js";
 
 let loaded;
@@ -10,7 +10,7 @@ document.addEventListener("securitypolicyviolation", (event) =>
 const said = [];
 window.said = said;
 
-// What is posted to the engine's worker, and the workers themselves: tests look at them.
+// The messages to the engine's worker, and the workers themselves, for the tests to look at.
 window.workers = [];
 window.transferred = [];
 window.Worker = class extends Worker {
@@ -25,7 +25,7 @@ window.Worker = class extends Worker {
 };
 window.video = document.querySelector("video");
 
-/** Bytes that are told by their position: cheap, and no two blocks are alike. */
+/** Bytes that depend on their position: they are cheap, and no two blocks are alike. */
 function pattern(length, seed) {
   const words = new Uint32Array(length / 4);
   let x = seed;
@@ -105,7 +105,7 @@ Object.assign(window, {
     video.currentTime = second;
     return true;
   },
-  /** A wallet that notes whoever asks it. */
+  /** A wallet that notes every request. */
   countWallet() {
     window.walletCalls = [];
     const request = async ({ method }) => {

@@ -1,4 +1,4 @@
-// What a paid transfer needs: a real chain with token and vault, a tracker, and a native seeder that asks for money.
+// The parts of a paid transfer: a real chain with token and vault, a tracker, and a native seeder that asks for money.
 import { execFile, spawn } from "node:child_process";
 import { createHash, randomBytes } from "node:crypto";
 import { once } from "node:events";
@@ -63,7 +63,7 @@ export class Anvil {
     this.accounts = accounts;
   }
 
-  /** Ends it; what it knows is in its state file. */
+  /** Ends the chain. Its state is in its state file. */
   async stop() {
     const child = this.#child;
     this.#child = null;
@@ -195,7 +195,7 @@ export class Scene {
   }
 }
 
-/** anvil itself, not a wrapper, which it would survive. */
+/** anvil itself: it would survive a wrapper that is killed. */
 function program() {
   const scope = join(root, "contracts/node_modules/@foundry-rs");
   const packages = existsSync(scope) ? readdirSync(scope).filter((name) => name.startsWith("anvil-")) : [];

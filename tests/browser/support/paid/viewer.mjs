@@ -2,7 +2,7 @@
 import { browser, open } from "../harness.mjs";
 import { UNIT_FINE } from "./scene.mjs";
 
-/** Opens the page with the wallet in it and starts a client; asks the wallet for nothing. */
+/** Opens the page with the wallet in it and starts a client. It asks the wallet for nothing. */
 export async function viewer(url, wallet, options, profile) {
   const started = await browser(profile);
   await wallet.injectInto(started.context);
@@ -26,12 +26,13 @@ export async function reload(page, options) {
 
 /** Connects the wallet and deposits whole tokens. */
 export async function deposit(page, amount) {
-  return page.run(
-    `(async () => { await client.connectWallet(); return String((await client.deposit({ amount: "${amount}" })).balance); })()`,
-  );
+  return page.run(`(async () => {
+    await client.connectWallet();
+    return String((await client.deposit({ amount: "${amount}" })).balance);
+  })()`);
 }
 
-/** Takes a title up and notes from then on which pieces come in by the network, and what is said of payments. */
+/** Takes a title up. Notes from then on the pieces that come in by the network, and the messages about payments. */
 export async function add(page, title) {
   return page.run(`(async () => {
     window.fetched = [];
@@ -43,14 +44,15 @@ export async function add(page, title) {
   })()`);
 }
 
-/** How the title and the money stand: bytes, pieces, fine units. */
+/** The state of the title and the money: bytes, pieces, fine units. */
 export async function look(page) {
   const { have, fetched, ...rest } = await page.run(`(async () => {
     const { have, verified, downloaded, wasted, spentFine, state } = await torrent.stats();
     const { money } = await client.stats();
     return {
       have: [...have], verified, downloaded, wasted, state, fetched: [...fetched], titleSpent: String(spentFine),
-      spent: String(money.spentFine), locked: String(money.locked), balance: String(money.balance), accountReady: money.accountReady, lack: money.lack,
+      spent: String(money.spentFine), locked: String(money.locked), balance: String(money.balance),
+      accountReady: money.accountReady, lack: money.lack,
       vouchersSigned: money.vouchersSigned, preimagesReleased: money.preimagesReleased,
     };
   })()`);
@@ -61,8 +63,8 @@ export async function look(page) {
 }
 
 /**
- * Everything this client has received and been told, once the seller's ledger says the same as the buyer's and so many blocks are paid
- * (both say the same, too, while the rest waits for the next range); after half a minute, as it stands then.
+ * The bytes and messages of this client, once the seller's ledger agrees with the buyer's and so many blocks are paid.
+ * (The ledgers also agree while the rest waits for the next range.) After half a minute, the state as it is then.
  */
 export async function settled(page, seeder, blocks = 0) {
   const least = UNIT_FINE * BigInt(blocks);

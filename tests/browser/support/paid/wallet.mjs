@@ -1,9 +1,9 @@
-// A wallet for the test page that lives outside the browser, so that its count of prompts survives reloads and kills. The page only
-// carries requests to it; it signs with one of anvil's unlocked accounts.
+// A wallet for the test page that lives outside the browser, so that its count of prompts survives reloads and kills.
+// The page only carries requests to it. It signs with one of anvil's unlocked accounts.
 import { createServer } from "node:http";
 import { ending } from "../harness.mjs";
 
-/** What a person would be asked about. Everything else only reads. */
+/** The methods about which a person would be asked. Every other one only reads. */
 const ASKING = new Set([
   "eth_requestAccounts",
   "eth_sendTransaction",
@@ -13,7 +13,7 @@ const ASKING = new Set([
   "wallet_switchEthereumChain",
   "wallet_addEthereumChain",
 ]);
-/** What this wallet cannot: no batches (EIP-5792) and no typed data, so a deposit is approve, then open. */
+/** The methods that this wallet lacks: no batches (EIP-5792) and no typed data, so a deposit is approve, then open. */
 const UNKNOWN = new Set([
   "wallet_getCapabilities",
   "wallet_sendCalls",
@@ -28,9 +28,9 @@ export class RemoteWallet {
   prompts = [];
   /** Methods that the person says no to. */
   refuses = new Set();
-  /** Methods that it never answers, as while the person has not decided. */
+  /** Methods that it never answers, as long as the person has not decided. */
   hangs = new Set();
-  /** Hashes of what was sent. */
+  /** Hashes of the sent transactions. */
   sent = [];
   /** The chain that the wallet is on; null: the test's. It knows no other before `wallet_addEthereumChain`. */
   chainId = null;
@@ -75,17 +75,20 @@ export class RemoteWallet {
     return wallet;
   }
 
-  /** When the person is asked something next. */
+  /** Resolves when the person is asked something next. */
   prompted() {
     return new Promise((resolve) => (this.#prompted = resolve));
   }
 
-  /** The hash of what is sent next. */
+  /** The hash of the transaction that is sent next. */
   sentNext() {
     return new Promise((resolve) => (this.#sent = resolve));
   }
 
-  /** Sends another transaction in the place of one that is in no block yet, as wallets do when the person speeds it up or cancels it. */
+  /**
+   * Sends another transaction in the place of one that is in no block yet. Wallets do so when the person speeds it up
+   * or cancels it.
+   */
   async replace(hash, { cancel = false } = {}) {
     const { from, to, input, nonce, gas, maxFeePerGas } = await this.#chain.call("eth_getTransactionByHash", [hash]);
     const twice = `0x${(BigInt(maxFeePerGas) * 2n).toString(16)}`;

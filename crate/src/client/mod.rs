@@ -38,6 +38,9 @@ const ROOM_INTERVAL: Duration = Duration::from_secs(30);
 /// input.
 const MAX_ROUNDS: usize = 32;
 
+/// A call into a torrent.
+type Call<'a> = &'a mut dyn FnMut(&mut Torrent, &mut Context);
+
 /// The torrent that a connection belongs to, and its state.
 #[derive(Debug, Clone, Copy)]
 struct Route {
@@ -141,8 +144,6 @@ pub struct Client {
     closed: Vec<Closed>,
     /// Torrents that the current input touched.
     touched: Set<InfoHash>,
-    /// The time at which each torrent is due. A torrent that changed since it answered that has no entry.
-    due: Map<InfoHash, Timestamp>,
     /// The number of times that a torrent went on.
     pumps: u64,
     /// The time at which the client next makes room in full torrents.
@@ -203,7 +204,6 @@ impl Client {
             banned: Set::new(),
             closed: Vec::new(),
             touched: Set::new(),
-            due: Map::new(),
             pumps: 0,
             room_at: now + ROOM_INTERVAL,
             shutdown_by: None,
@@ -378,9 +378,13 @@ impl Client {
         self.money.tick(self.now);
         self.account_on_time();
         self.redemptions_on_time();
-        self.note_due();
-        let due = self.due.iter().filter(|(_, at)| **at <= self.now);
-        for info_hash in due.map(|(info_hash, _)| *info_hash).collect::<Vec<_>>() {
+        let (now, capped, queues) = (self.now, self.is_capped(), &self.queues);
+        let due: Vec<InfoHash> = (self.torrents.values_mut())
+            .filter_map(|torrent| {
+                (torrent.due(now, capped, queues) <= now).then(|| torrent.info_hash())
+            })
+            .collect();
+        for info_hash in due {
             self.with_torrent(info_hash, |torrent, ctx| torrent.tick(ctx));
         }
         if self.choker.next_round() <= self.now {
@@ -466,7 +470,7 @@ impl Client {
         let hashes: Vec<InfoHash> = self.torrents.keys().copied().collect();
         for info_hash in hashes {
             let mut found = Vec::new();
-            self.lend(info_hash, |torrent, ctx| {
+            self.lend(info_hash, &mut |torrent, ctx| {
                 found = torrent.choke_candidates(ctx);
             });
             candidates.extend(found);
@@ -485,7 +489,7 @@ impl Client {
                 continue;
             };
             let mut changed = false;
-            self.lend(route.info_hash, |torrent, ctx| {
+            self.lend(route.info_hash, &mut |torrent, ctx| {
                 changed = torrent
                     .peers()
                     .get(conn)
@@ -502,32 +506,42 @@ impl Client {
 
     fn pump(&mut self, info_hash: InfoHash) {
         self.pumps += 1;
-        self.lend(info_hash, |torrent, ctx| torrent.pump(ctx));
+        self.lend(info_hash, &mut |torrent, ctx| torrent.pump(ctx));
     }
 
     // ---- lending
 
     /// Calls into a torrent and marks it touched.
     fn with_torrent(&mut self, info_hash: InfoHash, f: impl FnOnce(&mut Torrent, &mut Context)) {
-        if self.torrents.contains_key(&info_hash) {
-            self.touched.insert(info_hash);
-            self.lend(info_hash, f);
-        }
+        let mut f = Some(f);
+        self.enter(info_hash, &mut |torrent, ctx| {
+            if let Some(f) = f.take() {
+                f(torrent, ctx);
+            }
+        });
     }
 
+    /// Calls into the torrent of an open connection and marks it touched.
     fn in_torrent_of(
         &mut self,
         connection: ConnectionId,
         f: impl FnOnce(&mut Torrent, &mut Context),
     ) {
-        if let Some(route) = self.routes.get(&connection).copied()
-            && route.open
-        {
-            self.with_torrent(route.info_hash, f);
+        let route = self.routes.get(&connection).filter(|route| route.open);
+        if let Some(info_hash) = route.map(|route| route.info_hash) {
+            self.with_torrent(info_hash, f);
         }
     }
 
-    fn lend(&mut self, info_hash: InfoHash, f: impl FnOnce(&mut Torrent, &mut Context)) {
+    fn enter(&mut self, info_hash: InfoHash, call: Call) {
+        if self.torrents.contains_key(&info_hash) {
+            self.touched.insert(info_hash);
+            self.lend(info_hash, call);
+        }
+    }
+
+    /// Lends a torrent what all share. One function for all calls: what it lends is put together in one place.
+    fn lend(&mut self, info_hash: InfoHash, call: Call) {
         let Some(torrent) = self.torrents.get_mut(&info_hash) else {
             return;
         };
@@ -546,8 +560,8 @@ impl Client {
             banned: &mut self.banned,
             closed: &mut self.closed,
         };
-        f(torrent, &mut ctx);
-        self.due.remove(&info_hash);
+        call(torrent, &mut ctx);
+        torrent.changed();
     }
 
     // ---- time
@@ -556,19 +570,13 @@ impl Client {
         self.upload.is_capped() || self.download.is_capped()
     }
 
-    /// Asks every torrent that changed for the time at which it is due.
-    fn note_due(&mut self) {
-        let capped = self.is_capped();
-        for (info_hash, torrent) in &self.torrents {
-            let due = self.due.entry(*info_hash);
-            due.or_insert_with(|| torrent.next_timeout(self.now, capped, &self.queues));
-        }
-    }
-
     fn next_timeout(&mut self) -> Timestamp {
-        self.note_due();
-        let torrents = self.due.values().min().copied();
-        let torrents = torrents.unwrap_or(Timestamp::NEVER);
+        let (now, capped, queues) = (self.now, self.is_capped(), &self.queues);
+        let torrents = self
+            .torrents
+            .values_mut()
+            .map(|torrent| torrent.due(now, capped, queues));
+        let torrents = torrents.min().unwrap_or(Timestamp::NEVER);
         let choke = if self.routes.values().any(|r| r.open) {
             self.choker.next_round().min(self.room_at)
         } else {

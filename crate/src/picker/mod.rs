@@ -361,6 +361,7 @@ impl Picker {
     }
 
     /// A block arrived from `conn`. It may be one that was given back before.
+    #[inline(never)]
     pub fn received(
         &mut self,
         pieces: &mut Pieces,
@@ -498,6 +499,7 @@ impl Picker {
     /// Chooses up to `max` blocks for `conn`, appends them to `out` and counts them as asked of it.
     ///
     /// With `only` the picker chooses among these pieces alone, although the peer chokes us (BEP 6 allowed fast).
+    #[inline(never)]
     pub fn pick(
         &mut self,
         pieces: &mut Pieces,

@@ -434,6 +434,7 @@ impl Signaling {
     }
 
     /// A text or binary message came from the tracker.
+    #[inline(never)]
     pub fn tracker_message(&mut self, now: Timestamp, id: TrackerId, message: &[u8]) {
         let Some(tracker) = self.trackers.get_mut(&id).filter(|t| t.is_open()) else {
             return;

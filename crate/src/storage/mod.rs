@@ -303,6 +303,7 @@ impl Store {
     }
 
     /// Begins a cycle. `None` if one runs, or if a new one would cover too little to be worth it.
+    #[inline(never)]
     pub fn begin_cycle(&mut self, why: CycleFor, pieces: &mut Pieces) -> Option<CycleBegun> {
         if !self.is_idle() {
             return None;

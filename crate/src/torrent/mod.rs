@@ -177,6 +177,8 @@ pub struct Torrent {
     turn: ConnectionId,
     /// When something that is out may be taken back from a slow peer.
     take_back_at: Timestamp,
+    /// When something is due, since the last change.
+    due: Option<Timestamp>,
 }
 
 impl Torrent {
@@ -210,6 +212,7 @@ impl Torrent {
             choke_stale: false,
             turn: ConnectionId(0),
             take_back_at: Timestamp::NEVER,
+            due: None,
         }
     }
 
@@ -510,8 +513,21 @@ impl Torrent {
         self.flush_sends(ctx);
     }
 
-    /// When something is due though nothing comes in.
-    pub fn next_timeout(&self, now: Timestamp, capped: bool, queues: &SendQueues) -> Timestamp {
+    /// It may be due at another time than it said.
+    pub fn changed(&mut self) {
+        self.due = None;
+    }
+
+    /// When something is due though nothing comes in, as of its last change.
+    pub fn due(&mut self, now: Timestamp, capped: bool, queues: &SendQueues) -> Timestamp {
+        let due = self
+            .due
+            .unwrap_or_else(|| self.next_timeout(now, capped, queues));
+        self.due = Some(due);
+        due
+    }
+
+    fn next_timeout(&self, now: Timestamp, capped: bool, queues: &SendQueues) -> Timestamp {
         let mut at = Timestamp::NEVER;
         for peer in self.peers.iter() {
             // A capped transfer goes on when the bucket has filled a little.

@@ -16,6 +16,7 @@ use super::driver::Driver;
 use super::js;
 use super::records::Records;
 use super::storage::{NewFiles, Storage};
+use crate::client::Input;
 use crate::metainfo::Metainfo;
 use crate::metainfo::create::{CreateError, PieceHasher, PieceHashes, TorrentBuilder};
 use crate::torrent::record_key;
@@ -121,6 +122,8 @@ async fn keep(driver: &Driver, sources: &[Source], made: &Made) -> Result<(), St
         note(&driver.records, info_hash, true);
     } else {
         driver.change(|core| core.doubt_stored(info_hash));
+        // The record leaves before the first byte is written.
+        driver.input(Input::Tick);
     }
     let files = storage.begin_new(info_hash);
     let stored = store(driver, &files, sources, made).await;

@@ -19,6 +19,7 @@ use alloy_primitives::{Address, B256};
 
 impl Payer {
     /// A `pw_pay` message came in. Messages to a payee are ignored here.
+    #[inline(never)]
     pub fn message(&mut self, now: Timestamp, conn: ConnectionId, message: PayMessage) {
         self.turn(now);
         if !self.conns.get(&conn).is_some_and(|c| c.sells) {

@@ -6,8 +6,9 @@
 //! thousands boxes the value, so that little is moved. Where an outsider chooses the number of keys and their order,
 //! use something else (`metainfo::path` keeps a tree).
 //!
-//! A tree's code is repeated for every pair of types, and that made a third of a page's download. This is the subset of
-//! its interface that is used, and it is small.
+//! A tree's code is repeated for every pair of types, and that made much of a page's download
+//! (docs/decisions/041-sorted-vectors-instead-of-trees.md). This is the subset of its interface that is used, and it is
+//! small.
 
 use core::borrow::Borrow;
 use core::fmt;

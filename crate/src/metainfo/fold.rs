@@ -1,8 +1,8 @@
 //! One form for names that are equal to a case-insensitive file system.
 //!
 //! It is the lower, upper and lower case of the standard library one after the other, because capital sharp s, sharp s
-//! and `ss` must come out the same. It has its own table because the library's tables weigh 25 kB in a page, and this
-//! one 2 kB. The table has only the changes of that chain, as runs. A test compares every character.
+//! and `ss` must come out the same. It has its own table because the library's tables weigh far more in a page
+//! (docs/decisions/042-small-readers-of-our-own.md). The table has only the changes of that chain, as runs. A test compares every character.
 
 /// First character, last one, the distance between them, and the number to add. In order.
 const RUNS: &[(u32, u32, u8, i32)] = &[

@@ -14,8 +14,10 @@ use piecework_simulation::{Cheat, Content, NetConfig, NodeId, SimNet, for_seeds}
 
 const LENGTH: usize = 3_000_000;
 const BLOCK: u64 = 16 * 1024;
-/// Of each fault here.
+/// Of a seller's crash.
 const SEEDS: u64 = 500;
+/// Of what stops a buyer again and again, which takes 20 ms and more for each seed.
+const KILL_SEEDS: u64 = 100;
 
 fn content(seed: u64) -> Content {
     Content::file(seed, LENGTH, 64 * 1024)
@@ -178,7 +180,7 @@ fn a_second_viewer_buys_most_from_the_first_because_it_asks_half() {
     let most = bought_dear_at_most();
     // 52 of the film's 184 blocks.
     assert!(most * 3 < LENGTH as u64 / BLOCK, "{most}");
-    for_seeds(100, |seed| {
+    for_seeds(50, |seed| {
         let mut net = SimNet::new(seed, NetConfig::default());
         let content = content(seed);
         let a = seller(&mut net, 1, &content);
@@ -234,7 +236,7 @@ fn two_torrents_on_one_account_never_promise_a_serial_to_two_payees() {
 
 #[test]
 fn a_viewer_that_crashes_again_and_again_pays_no_more_than_it_got() {
-    for_seeds(SEEDS, |seed| {
+    for_seeds(KILL_SEEDS, |seed| {
         let net_config = NetConfig {
             // Some five seconds for the film: time for two crashes or three.
             uplink: 260_000..520_000,
@@ -274,7 +276,7 @@ fn a_viewer_that_crashes_again_and_again_pays_no_more_than_it_got() {
 
 #[test]
 fn a_viewer_whose_process_is_killed_again_and_again_goes_on_buying() {
-    for_seeds(SEEDS, |seed| {
+    for_seeds(KILL_SEEDS, |seed| {
         let net_config = NetConfig {
             // Some four seconds for the film, in which its process is killed four times.
             uplink: 1_000_000..2_000_000,
@@ -321,7 +323,7 @@ fn losses(net: &mut SimNet, node: NodeId) -> u32 {
 /// More kills than the loss budget has pieces: if the blocks at stake counted as lost, the purchase would end.
 #[test]
 fn kills_in_mid_piece_use_nothing_of_the_loss_budget_up() {
-    for_seeds(SEEDS, |seed| {
+    for_seeds(KILL_SEEDS, |seed| {
         let net_config = NetConfig {
             uplink: 400_000..800_000,
             ..NetConfig::default()

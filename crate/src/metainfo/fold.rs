@@ -2,7 +2,8 @@
 //!
 //! It is the lower, upper and lower case of the standard library one after the other, because capital sharp s, sharp s
 //! and `ss` must come out the same. It has its own table because the library's tables weigh far more in a page
-//! (docs/decisions/042-small-readers-of-our-own.md). The table has only the changes of that chain, as runs. A test compares every character.
+//! (docs/decisions/042-small-readers-of-our-own.md). The table has only the changes of that chain, as runs. A test
+//! compares every character.
 
 /// First character, last one, the distance between them, and the number to add. In order.
 const RUNS: &[(u32, u32, u8, i32)] = &[

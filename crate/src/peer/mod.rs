@@ -244,7 +244,8 @@ impl Peer {
         self.extensions.as_ref()?.id_of(name)
     }
 
-    /// When something about it is due even if nothing happens. `owes`: blocks are out to it; `sent`: when we last sent anything.
+    /// When something about it is due even if nothing happens. `owes`: blocks are out to it; `sent`: when we last sent
+    /// anything.
     pub fn next_timeout(&self, owes: bool, sent: Timestamp) -> Timestamp {
         if self.stage == HandshakeStage::Handshaking {
             return self.opened_at + HANDSHAKE_TIMEOUT;

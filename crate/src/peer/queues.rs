@@ -1,5 +1,5 @@
-//! The send queues of all connections. The client owns them and lends them: a torrent queues the messages of its peers, and a
-//! payment message goes to its queue without a torrent between.
+//! The send queues of all connections. The client owns them and lends them: a torrent queues the messages of its peers,
+//! and a payment message goes to its queue without a torrent between.
 
 use bytes::{Bytes, BytesMut};
 

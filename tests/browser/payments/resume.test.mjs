@@ -37,20 +37,25 @@ test("a paid download survives reloads and kills, refetches no stored piece, and
   assert.deepEqual(asked, ["eth_requestAccounts", "eth_sendTransaction", "eth_sendTransaction"]);
   await add(page, title);
 
-  let before = { pieces: new Set(), spent: 0n };
+  let before = { pieces: new Set(), atStart: new Set(), downloaded: 0, spent: 0n };
   let received = 0;
   /** Counts a run that is about to end, and compares its beginning with the end of the run before. */
   const check = (now, point) => {
     const atStart = new Set([...now.pieces].filter((piece) => !now.fetched.has(piece)));
     const gone = [...before.pieces].filter((piece) => !atStart.has(piece));
+    const kept = [...atStart].filter((piece) => !before.atStart.has(piece));
+    // The bytes that arrived in the run before and are in no piece that was there after it: the cost of this one
+    // interruption, without what arrived after the look.
+    const lost = before.downloaded - kept.reduce((sum, piece) => sum + Math.min(PIECE, LENGTH - piece * PIECE), 0);
     received += now.downloaded;
     assert.ok(gone.length * PIECE <= AT_RISK, `${point}: ${gone.length} pieces verified before were not there after`);
+    assert.ok(lost <= AT_RISK, `${point}: the interruption before cost ${lost} bytes that had arrived`);
     assert.ok(now.accountReady, `${point}: the account is not there`);
     say(
       `${point}: ${now.pieces.size} pieces, ${now.downloaded / BLOCK} blocks received, ` +
-        `${now.spent / UNIT_FINE} paid since the first, ${gone.length} pieces lost`,
+        `${now.spent / UNIT_FINE} paid since the first, ${gone.length} pieces lost, ${lost} bytes to come again`,
     );
-    before = now;
+    before = { ...now, atStart };
   };
 
   for (const [at, stop] of STOPS.entries()) {

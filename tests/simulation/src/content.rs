@@ -1,14 +1,22 @@
 //! A torrent with its bytes.
 
 use core::ops::Range;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 
 use bytes::Bytes;
-use piecework::metainfo::create::TorrentBuilder;
+use piecework::metainfo::create::{PieceHashes, TorrentBuilder};
 use piecework::metainfo::{FileSpan, Metainfo};
 use piecework::types::InfoHash;
 use sha1::{Digest, Sha1};
 
 use crate::random::Random;
+
+/// Films of different bytes. Those of more seeds have the bytes of earlier ones under other names, so that hundreds of
+/// runs do not draw and hash their own.
+const FILMS: u64 = 79;
+/// Odd, so that no two films of one net have a block in common.
+const BETWEEN_FILMS: usize = 20_011;
 
 /// A torrent and its content.
 #[derive(Clone, Debug)]
@@ -64,17 +72,17 @@ impl Content {
     }
 
     fn make(seed: u64, builder: TorrentBuilder, length: usize, piece_length: u32) -> Content {
-        let mut bytes = vec![0; length];
-        Random::new(seed ^ 0xc0_47e4).fill(&mut bytes);
+        let film = seed % FILMS;
+        let bytes = film_bytes(film, length);
         let builder = builder.piece_length(piece_length);
-        let mut hasher = builder.hasher().unwrap();
-        hasher.update(&bytes);
-        let metainfo = builder.build(hasher.finish().unwrap()).unwrap();
+        let hashes = film_hashes((film, length, piece_length), || {
+            let mut hasher = builder.hasher().unwrap();
+            hasher.update(&bytes);
+            hasher.finish().unwrap()
+        });
+        let metainfo = builder.build(hashes).unwrap();
         assert_eq!(metainfo.total_length as usize, bytes.len());
-        Content {
-            metainfo,
-            bytes: bytes.into(),
-        }
+        Content { metainfo, bytes }
     }
 
     /// Its info hash.
@@ -107,6 +115,31 @@ impl Content {
     pub fn spans(&self, offset: u64, length: u64) -> Vec<FileSpan> {
         self.metainfo.spans(offset, length).collect()
     }
+}
+
+/// Bytes `film` of all films, which are parts of one run of random bytes.
+fn film_bytes(film: u64, length: usize) -> Bytes {
+    static ALL: Mutex<Bytes> = Mutex::new(Bytes::new());
+    let from = film as usize * BETWEEN_FILMS;
+    let mut all = ALL.lock().unwrap();
+    if all.len() < from + length {
+        // A longer run begins with the same bytes.
+        let mut longer = vec![0; (from + length).next_power_of_two()];
+        Random::new(0xc0_47e4).fill(&mut longer);
+        *all = longer.into();
+    }
+    all.slice(from..from + length)
+}
+
+/// The hashes of a film of this number and length, in pieces of this length.
+fn film_hashes(key: (u64, usize, u32), hash: impl FnOnce() -> PieceHashes) -> PieceHashes {
+    static KNOWN: Mutex<BTreeMap<(u64, usize, u32), PieceHashes>> = Mutex::new(BTreeMap::new());
+    let known = KNOWN.lock().unwrap().get(&key).cloned();
+    known.unwrap_or_else(|| {
+        let hashes = hash();
+        KNOWN.lock().unwrap().insert(key, hashes.clone());
+        hashes
+    })
 }
 
 /// A bencoded string (BEP 3).

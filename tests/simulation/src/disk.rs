@@ -5,6 +5,7 @@
 //! them; others are durable after [`RECORDS_GATHER`]. Of those after them a crash keeps the first few, as chance has
 //! it. A process that is killed leaves all that it wrote, still not flushed.
 
+use core::ops::Range;
 use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
@@ -15,9 +16,9 @@ use piecework::storage::decode_have;
 use piecework::time::Timestamp;
 use piecework::torrent::record_key;
 use piecework::types::{Durability, InfoHash};
-use sha1::{Digest, Sha1};
 
 use crate::content::Content;
+use crate::digests::Digests;
 use crate::random::Random;
 
 /// The files and records of one client, each as it is now and as it is durable.
@@ -46,8 +47,55 @@ struct Files {
 
 #[derive(Clone, Debug, Default)]
 struct Image {
-    files: Vec<Vec<u8>>,
-    scratch: Vec<u8>,
+    files: Vec<File>,
+    scratch: File,
+}
+
+/// A file's bytes.
+#[derive(Clone, Debug)]
+enum File {
+    /// As they were laid in place: shared with the content, because many nodes have them and none changes them.
+    Placed(Bytes),
+    /// Written to.
+    Written(Vec<u8>),
+}
+
+impl Default for File {
+    fn default() -> Self {
+        File::Written(Vec::new())
+    }
+}
+
+impl core::ops::Deref for File {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            File::Placed(bytes) => bytes,
+            File::Written(bytes) => bytes,
+        }
+    }
+}
+
+impl File {
+    /// A part that is there.
+    fn slice(&self, range: Range<usize>) -> Bytes {
+        match self {
+            File::Placed(bytes) => bytes.slice(range),
+            File::Written(bytes) => Bytes::copy_from_slice(&bytes[range]),
+        }
+    }
+
+    /// To write to.
+    fn own(&mut self) -> &mut Vec<u8> {
+        if let File::Placed(bytes) = self {
+            *self = File::Written(bytes.to_vec());
+        }
+        match self {
+            File::Written(bytes) => bytes,
+            File::Placed(_) => unreachable!("it is its own now"),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]
@@ -75,15 +123,15 @@ impl Disk {
 
     /// Lays the whole content in place, durable, as if it had been there for long.
     pub fn place(&mut self, content: &Content) {
-        let files: Vec<Vec<u8>> = (content.metainfo.files.iter())
+        let files = (content.metainfo.files.iter())
             .map(|f| {
                 let from = f.offset as usize;
-                content.bytes[from..from + f.length as usize].to_vec()
+                File::Placed(content.bytes.slice(from..from + f.length as usize))
             })
             .collect();
         let image = Image {
             files,
-            scratch: Vec::new(),
+            scratch: File::default(),
         };
         let stored = self.torrents.entry(content.info_hash()).or_default();
         stored.now = image.clone();
@@ -98,7 +146,12 @@ impl Disk {
         (content.metainfo.files.iter().enumerate()).all(|(i, f)| {
             let from = f.offset as usize;
             let expected = &content.bytes[from..from + f.length as usize];
-            f.pad || stored.now.files.get(i).is_some_and(|file| file == expected)
+            f.pad
+                || stored
+                    .now
+                    .files
+                    .get(i)
+                    .is_some_and(|file| **file == *expected)
         })
     }
 
@@ -106,7 +159,7 @@ impl Disk {
     pub fn rot(&mut self, info_hash: InfoHash, file: u32, offset: u64) {
         let stored = self.torrents.get_mut(&info_hash).unwrap();
         for image in [&mut stored.now, &mut stored.durable] {
-            image.files[file as usize][offset as usize] ^= 0x55;
+            image.files[file as usize].own()[offset as usize] ^= 0x55;
         }
     }
 
@@ -171,12 +224,21 @@ impl Disk {
 
     /// Carries out a storage or record effect.
     pub fn run(&mut self, effect: Effect, now: Timestamp) -> Result<EffectResult, EffectError> {
+        self.run_knowing(&Digests::default(), effect, now)
+    }
+
+    /// The same, with pieces whose digests need no computing.
+    pub(crate) fn run_knowing(
+        &mut self,
+        digests: &Digests,
+        effect: Effect,
+        now: Timestamp,
+    ) -> Result<EffectResult, EffectError> {
         match effect {
-            Effect::Storage { info_hash, op } => self.store(info_hash, op),
+            Effect::Storage { info_hash, op } => self.store(digests, info_hash, op),
             Effect::Hash { chunks } => {
-                let mut hash = Sha1::new();
-                chunks.iter().for_each(|chunk| hash.update(chunk));
-                Ok(EffectResult::Hashed(hash.finalize().into()))
+                let chunks: Vec<&[u8]> = chunks.iter().map(|chunk| &chunk[..]).collect();
+                Ok(EffectResult::Hashed(digests.of(&chunks)))
             }
             Effect::PutRecords {
                 records,
@@ -196,7 +258,12 @@ impl Disk {
         }
     }
 
-    fn store(&mut self, info_hash: InfoHash, op: StorageOp) -> Result<EffectResult, EffectError> {
+    fn store(
+        &mut self,
+        digests: &Digests,
+        info_hash: InfoHash,
+        op: StorageOp,
+    ) -> Result<EffectResult, EffectError> {
         match op {
             StorageOp::Write { .. } | StorageOp::WriteScratch { .. } if self.full => {
                 Err(EffectError::QuotaExceeded("no space is left".to_owned()))
@@ -204,7 +271,7 @@ impl Disk {
             StorageOp::Open { files, .. } => Ok(self.open(info_hash, &files)),
             StorageOp::Write { spans, chunks } => {
                 let stored = self.opened(info_hash);
-                let mut bytes = Bytes::from(chunks.concat());
+                let mut bytes = joined(chunks);
                 let total: u64 = spans.iter().map(|s| s.length).sum();
                 assert_eq!(total, bytes.len() as u64, "spans and chunks of a write");
                 for span in spans {
@@ -218,28 +285,35 @@ impl Disk {
             }
             StorageOp::Read { spans } => {
                 let stored = self.opened(info_hash);
-                let mut out = Vec::new();
-                for span in &spans {
-                    out.extend_from_slice(stored.read(span)?);
+                if let [span] = &spans[..] {
+                    stored.read(span)?;
+                    let range = span.offset as usize..(span.offset + span.length) as usize;
+                    let file = &stored.now.files[span.file as usize];
+                    return Ok(EffectResult::Read(file.slice(range)));
                 }
-                Ok(EffectResult::Read(out.into()))
+                let parts = spans.iter().map(|span| stored.read(span));
+                let parts: Vec<&[u8]> = parts.collect::<Result<_, _>>()?;
+                Ok(EffectResult::Read(parts.concat().into()))
             }
             StorageOp::Hash { spans } => {
                 let stored = self.opened(info_hash);
-                let mut hash = Sha1::new();
                 for span in &spans {
                     stored.hashed.insert(span.file);
-                    if stored.shape[span.file as usize].1 {
-                        hash.update(vec![0; span.length as usize]);
-                    } else {
-                        hash.update(stored.read(span)?);
-                    }
                 }
-                Ok(EffectResult::Hashed(hash.finalize().into()))
+                let stored = &*stored;
+                let is_pad = |span: &FileSpan| stored.shape[span.file as usize].1;
+                let pads = spans.iter().filter(|span| is_pad(span));
+                let zeros = vec![0; pads.map(|span| span.length).max().unwrap_or(0) as usize];
+                let chunks = spans.iter().map(|span| match is_pad(span) {
+                    true => Ok(&zeros[..span.length as usize]),
+                    false => stored.read(span),
+                });
+                let chunks: Vec<&[u8]> = chunks.collect::<Result<_, _>>()?;
+                Ok(EffectResult::Hashed(digests.of(&chunks)))
             }
             StorageOp::WriteScratch { offset, chunks } => {
                 let stored = self.opened(info_hash);
-                stored.write(Place::Scratch, offset, chunks.concat().into());
+                stored.write(Place::Scratch, offset, joined(chunks));
                 Ok(EffectResult::Done)
             }
             StorageOp::ReadScratch { offset, length } => {
@@ -275,8 +349,8 @@ impl Disk {
                 |c: &String| !c.is_empty() && c != "." && c != ".." && !c.contains(['/', '\\']);
             assert!(path.iter().all(safe), "an unsafe path: {path:?}");
         }
-        stored.now.files.resize(files.len(), Vec::new());
-        stored.durable.files.resize(files.len(), Vec::new());
+        stored.now.files.resize(files.len(), File::default());
+        stored.durable.files.resize(files.len(), File::default());
         EffectResult::Opened {
             file_lengths: stored.now.files.iter().map(|f| f.len() as u64).collect(),
             scratch_length: stored.now.scratch.len() as u64,
@@ -289,6 +363,14 @@ impl Disk {
         let stored = stored.expect("storage is opened before it is used");
         assert!(stored.open, "storage of {info_hash} is closed");
         stored
+    }
+}
+
+/// Chunks as one; a single one is not copied.
+pub(crate) fn joined(chunks: Vec<Bytes>) -> Bytes {
+    match <[Bytes; 1]>::try_from(chunks) {
+        Ok([chunk]) => chunk,
+        Err(chunks) => chunks.concat().into(),
     }
 }
 
@@ -354,6 +436,10 @@ impl Image {
             Place::Scratch => &mut self.scratch,
         };
         let (from, to) = (offset as usize, offset as usize + bytes.len());
+        let file = file.own();
+        if file.len() == from {
+            return file.extend_from_slice(bytes);
+        }
         if file.len() < to {
             file.resize(to, 0);
         }

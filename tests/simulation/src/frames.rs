@@ -45,27 +45,36 @@ pub(crate) struct Frames {
 
 impl Frames {
     /// Adds bytes; answers the frames that are complete now.
-    pub(crate) fn push(&mut self, bytes: &[u8]) -> Vec<Frame> {
-        self.rest.extend_from_slice(bytes);
+    pub(crate) fn push(&mut self, bytes: &Bytes) -> Vec<Frame> {
+        // Whole frames are not copied: most messages are one.
+        let mut bytes = if self.rest.is_empty() {
+            bytes.clone()
+        } else {
+            self.rest.extend_from_slice(bytes);
+            if self.first(&self.rest).is_none() {
+                return Vec::new();
+            }
+            core::mem::take(&mut self.rest).freeze()
+        };
         let mut frames = Vec::new();
-        loop {
-            if !self.greeted {
-                if self.rest.len() < HANDSHAKE_LEN {
-                    return frames;
-                }
-                self.greeted = true;
-                frames.push(Frame::Handshake(self.rest.split_to(HANDSHAKE_LEN).freeze()));
-                continue;
-            }
-            let Some(prefix) = self.rest.get(..4) else {
-                return frames;
-            };
-            let length = 4 + { prefix }.get_u32() as usize;
-            assert!(length <= MAX_FRAME_LEN, "a frame of {length} bytes");
-            if self.rest.len() < length {
-                return frames;
-            }
-            frames.push(Frame::Message(self.rest.split_to(length).freeze()));
+        while let Some(length) = self.first(&bytes) {
+            let frame = bytes.split_to(length);
+            frames.push(match core::mem::replace(&mut self.greeted, true) {
+                false => Frame::Handshake(frame),
+                true => Frame::Message(frame),
+            });
         }
+        self.rest.extend_from_slice(&bytes);
+        frames
+    }
+
+    /// Length of the frame that these bytes begin with; `None`: it is not complete.
+    fn first(&self, bytes: &[u8]) -> Option<usize> {
+        let length = match self.greeted {
+            false => HANDSHAKE_LEN,
+            true => 4 + bytes.get(..4)?.get_u32() as usize,
+        };
+        assert!(length <= MAX_FRAME_LEN, "a frame of {length} bytes");
+        (length <= bytes.len()).then_some(length)
     }
 }

@@ -21,6 +21,7 @@
 mod books;
 mod channel;
 mod content;
+mod digests;
 mod disk;
 mod frames;
 mod net;

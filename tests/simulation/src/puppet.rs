@@ -261,7 +261,7 @@ impl Puppet {
 
 impl Channel {
     /// Lets the script see whole frames.
-    pub(crate) fn hear(&mut self, wire: &mut Wire, bytes: &[u8]) {
+    pub(crate) fn hear(&mut self, wire: &mut Wire, bytes: &Bytes) {
         for frame in self.frames.push(bytes) {
             match &frame {
                 Frame::Handshake(bytes) => (self.script)(wire, Said::Handshake(bytes)),

@@ -13,12 +13,15 @@ const COUNT: &str = "PIECEWORK_SEEDS";
 /// Calls `run` with 0, 1, … `count - 1`, spread over the cores. The first panic stops the rest; the output names its
 /// seed and the command for it alone.
 ///
+/// It prints the number of seeds (`cargo test -- --show-output`).
+///
 /// `PIECEWORK_SEED=n` runs seed `n` alone, `PIECEWORK_SEEDS=n` runs n seeds instead of `count`.
 pub fn for_seeds(count: u64, run: impl Fn(u64) + Sync) {
     if let Some(seed) = number(ONE) {
         return run(seed);
     }
     let count = number(COUNT).unwrap_or(count);
+    println!("{count} seeds");
     let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let work = || {
         while !stop.load(Ordering::Relaxed) {

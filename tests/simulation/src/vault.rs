@@ -1,7 +1,8 @@
 //! A vault in memory that pays by the rules of docs/protocol.md, "The vault", with its own EIP-712 encoding,
 //! its own walk and its own recovery, so that an error of the client's is not repeated here.
 
-use std::collections::BTreeMap;
+use core::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
 
 use alloy_primitives::{Address, B256, U256, keccak256};
 use k256::ecdsa::{RecoveryId, Signature as Ecdsa, SigningKey, VerifyingKey};
@@ -117,7 +118,12 @@ pub struct SimVault {
     credit: BTreeMap<Address, u128>,
     log: Vec<Redemption>,
     block: u64,
+    /// Who signed what, for each signature that was made or recovered: both take longer than all else in a run.
+    signers: RefCell<HashMap<Signed, Option<Address>>>,
 }
+
+/// A digest, and the two words of its signature.
+type Signed = (B256, B256, B256);
 
 impl SimVault {
     /// Between `exit` and `withdraw`.
@@ -135,6 +141,7 @@ impl SimVault {
             credit: BTreeMap::new(),
             log: Vec::new(),
             block: 1,
+            signers: RefCell::default(),
         }
     }
 
@@ -215,7 +222,7 @@ impl SimVault {
         }
         let voucher = voucher_of(claim);
         let digest = self.voucher_digest(&fields(payee, &voucher));
-        let key = recover(digest, claim.r, claim.vs).ok_or(3)?;
+        let key = self.signer(digest, claim.r, claim.vs).ok_or(3)?;
         let id = account_id(claim.owner, key);
         let account = self.accounts.get_mut(&id).ok_or(4)?;
         // No tranche: it was withdrawn.
@@ -279,7 +286,7 @@ impl SimVault {
             && a < b + b_count
             && b < a + a_count;
         let signer = |(payee, v): (Address, &VoucherBody)| {
-            recover(self.voucher_digest(&fields(payee, v)), v.r, v.vs)
+            self.signer(self.voucher_digest(&fields(payee, v)), v.r, v.vs)
         };
         let key = signer(x).filter(|key| conflict && signer(y) == Some(*key));
         let id = account_id(x.1.owner, key.ok_or("NotConflicting")?);
@@ -344,6 +351,20 @@ impl SimVault {
         Ok(TokenUnits(amount))
     }
 
+    /// The signer of a digest, if there is one.
+    pub(crate) fn signer(&self, digest: B256, r: B256, vs: B256) -> Option<Address> {
+        let mut signers = self.signers.borrow_mut();
+        *(signers.entry((digest, r, vs))).or_insert_with(|| recover(digest, r, vs))
+    }
+
+    /// This key's signature, whose recovery would find its address.
+    pub(crate) fn sign(&self, key: &SessionKey, digest: B256) -> Signature {
+        let signature = key.sign(digest);
+        let signed = (digest, signature.r, signature.vs);
+        (self.signers.borrow_mut()).insert(signed, Some(key.address()));
+        signature
+    }
+
     /// The EIP-712 digest of a voucher whose fields are given as 32-byte words.
     pub fn voucher_digest(&self, fields: &[B256; 10]) -> B256 {
         let domain = keccak256(
@@ -377,7 +398,7 @@ pub(crate) fn account_id(owner: Address, key: Address) -> B256 {
 }
 
 /// The signer of a digest, if there is one.
-pub(crate) fn recover(digest: B256, r: B256, vs: B256) -> Option<Address> {
+fn recover(digest: B256, r: B256, vs: B256) -> Option<Address> {
     let mut s = vs.0;
     let odd = s[0] >= 0x80;
     s[0] &= 0x7f;
@@ -444,4 +465,23 @@ fn voucher_of(claim: &Claim) -> VoucherBody {
 fn wins(claim: &Claim, unit: u128, cap: u128) -> bool {
     let ticket = keccak256([claim.w, claim.salt].concat());
     U256::from_be_bytes(ticket.0) % (U256::from(cap) << 24) < U256::from(unit)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signature_is_of_who_made_it_and_of_nothing_else() {
+        let (vault, key) = (SimVault::new(), SessionKey::new([7; 32]));
+        for digest in (1..20).map(B256::repeat_byte) {
+            let signature = vault.sign(&key, digest);
+            let (r, vs) = (signature.r, signature.vs);
+            assert_eq!(recover(digest, r, vs), Some(key.address()));
+            assert_eq!(vault.signer(digest, r, vs), Some(key.address()));
+            let other = B256::repeat_byte(0xee);
+            assert_ne!(vault.signer(other, r, vs), Some(key.address()));
+            assert_eq!(vault.signer(other, r, vs), recover(other, r, vs));
+        }
+    }
 }

@@ -9,11 +9,12 @@ use piecework::wire::pay::{PayMessage, VoucherBody};
 
 use crate::books::Books;
 use crate::content::Content;
+use crate::digests::Digests;
 use crate::disk::Disk;
 use crate::frames::Frame;
 use crate::node::NodeId;
 use crate::tamper::fields;
-use crate::vault::{SimVault, account_id, recover};
+use crate::vault::{SimVault, account_id};
 
 const REQUEST: u8 = 6;
 const PIECE: u8 = 7;
@@ -50,6 +51,8 @@ pub struct Watch {
     /// How long messages with a PAY took from the client to the other side, per payer.
     pub pay_delays: BTreeMap<NodeId, Vec<Duration>>,
     contents: BTreeMap<InfoHash, Content>,
+    /// Of their pieces.
+    pub(crate) digests: Digests,
     promised: BTreeMap<(B256, u64), Address>,
     requests: BTreeMap<(NodeId, InfoHash), BTreeMap<(u32, u32), u32>>,
     sent: BTreeMap<(NodeId, NodeId, InfoHash), u64>,
@@ -70,7 +73,17 @@ pub(crate) struct Direction {
 impl Watch {
     /// Lets the onlooker know a torrent's bytes.
     pub(crate) fn know(&mut self, content: &Content) {
-        self.contents.insert(content.info_hash(), content.clone());
+        for other in self.contents.values() {
+            let same = other.info_hash() == content.info_hash();
+            assert!(
+                same || other.bytes.is_empty() || other.bytes != content.bytes,
+                "two films of the same bytes: take seeds that differ by no multiple of `content::FILMS`"
+            );
+        }
+        let before = (self.contents).insert(content.info_hash(), content.clone());
+        if before.is_none() {
+            self.digests.know(content);
+        }
     }
 
     pub(crate) fn content(&self, info_hash: InfoHash) -> Option<&Content> {
@@ -212,7 +225,7 @@ impl Watch {
                 let payee = *payee.expect("a COMMIT names a quote of this connection");
                 self.books.said(from, Some(payee), &message);
                 let digest = vault.voucher_digest(&fields(payee, &voucher));
-                let key = recover(digest, voucher.r, voucher.vs);
+                let key = vault.signer(digest, voucher.r, voucher.vs);
                 let account = account_id(voucher.owner, key.expect("a COMMIT is signed"));
                 self.promise(account, payee, &voucher);
                 self.commits.push(CommitSeen {

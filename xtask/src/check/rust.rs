@@ -100,7 +100,7 @@ mod tests {
     use super::*;
     use crate::paths;
 
-    /// `default` and `native` are built with the workspace.
+    /// `default`, `native` and `_test` are built with the workspace.
     #[test]
     fn every_feature_of_the_peer_is_checked() {
         let manifest = fs::read_to_string(paths::root().join("crate/Cargo.toml")).unwrap();
@@ -116,6 +116,7 @@ mod tests {
         for feature in features {
             let known = feature == "default"
                 || feature == "native"
+                || feature == "_test"
                 || FEATURES.iter().any(|(_, checked)| *checked == feature);
             assert!(known, "{feature} is in no line of FEATURES");
         }

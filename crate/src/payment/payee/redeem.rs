@@ -24,7 +24,8 @@ const SKIP_NOT_COVERED: u8 = 5;
 /// Skip reason of the vault: consumed already.
 const SKIP_CONSUMED: u8 = 6;
 
-/// A redemption that is prepared: the ranges close, and the records that claims may leave are stored, before it is told.
+/// A redemption that is prepared: before it is told, the ranges close, and the records that claims may leave are
+/// stored.
 #[derive(Debug)]
 pub(super) struct Preparing {
     /// What the last `prepare_redeem` asked for.

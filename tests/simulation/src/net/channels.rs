@@ -8,6 +8,7 @@ use piecework::wire::pay::PayMessage;
 
 use super::{MAX_MESSAGE, SimNet, What};
 use crate::channel::{Cheat, End};
+use crate::disk::joined;
 use crate::frames::Frame;
 use crate::node::NodeId;
 use crate::tamper::{Hand, pay_message, tampered};
@@ -83,7 +84,7 @@ impl SimNet {
     }
 
     pub(super) fn send(&mut self, id: NodeId, conn: ConnectionId, chunks: Vec<Bytes>) {
-        let message = Bytes::from(chunks.concat());
+        let message = joined(chunks);
         assert!(
             !message.is_empty() && message.len() <= MAX_MESSAGE,
             "{}",

@@ -197,7 +197,7 @@ impl SimNet {
                     .key
                     .as_ref()
                     .expect("a node without a key signs nothing");
-                Ok(EffectResult::Signed(key.sign(digest)))
+                Ok(EffectResult::Signed(self.vault.sign(key, digest)))
             }
             Effect::ReadAccount { .. } if self.vault.down => {
                 Err(EffectError::Chain("no answer".into()))
@@ -205,7 +205,7 @@ impl SimNet {
             Effect::ReadAccount { account, word } => {
                 Ok(EffectResult::Account(self.vault.state(account, word, now)))
             }
-            effect => node.disk.run(effect, now),
+            effect => node.disk.run_knowing(&self.watch.digests, effect, now),
         };
         if durable && self.step_of(id) {
             return;

@@ -9,6 +9,9 @@ use piecework::types::TokenUnits;
 use piecework::wire::pay::{RejectCode, VoucherBody};
 use piecework_simulation::{Content, NodeId, SimNet, SimVault, for_seeds};
 
+/// Of each test here.
+const SEEDS: u64 = 500;
+
 fn warned(net: &SimNet, node: NodeId, of: &str) -> bool {
     net.events(node)
         .any(|e| matches!(e, Event::Warning { text, .. } if text.contains(of)))
@@ -29,7 +32,7 @@ fn own_vouchers(net: &mut SimNet, node: NodeId) -> Vec<VoucherBody> {
 /// redeems second finds them consumed, and has the proof: the event and its own voucher.
 #[test]
 fn who_promised_the_same_serials_elsewhere_loses_its_bond() {
-    for_seeds(60, |seed| {
+    for_seeds(SEEDS, |seed| {
         let mut net = net(4_000 + seed);
         let films = [content(seed), content(5_000 + seed)];
         let shops = [
@@ -134,7 +137,7 @@ fn who_promised_the_same_serials_elsewhere_loses_its_bond() {
 /// No two vouchers of an honest account prove anything.
 #[test]
 fn an_honest_payer_can_not_be_slashed_by_all_its_vouchers() {
-    for_seeds(12, |seed| {
+    for_seeds(SEEDS, |seed| {
         let mut net = net(4_500 + seed);
         let film = content(seed);
         let shops = [seller(&mut net, 1, &film), seller(&mut net, 2, &film)];
@@ -163,7 +166,7 @@ fn an_honest_payer_can_not_be_slashed_by_all_its_vouchers() {
 /// The owner takes its deposit out in the middle of an order: the seller has three days, and loses nothing.
 #[test]
 fn an_exit_in_mid_order_is_redeemed_before_the_money_is_gone() {
-    for_seeds(16, |seed| {
+    for_seeds(SEEDS, |seed| {
         let mut net = net(4_700 + seed);
         // Above dust: 128 blocks are two cents.
         let film = Content::file(seed, 800 * BLOCK as usize, (PIECE_BLOCKS * BLOCK) as u32);

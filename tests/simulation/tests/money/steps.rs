@@ -8,7 +8,8 @@ use crate::scene::*;
 use piecework::time::Duration;
 use piecework_simulation::{Content, NodeId, SimNet, Steps, for_seeds};
 
-const NETS: u64 = 3;
+/// Enough for 500 cuts.
+const NETS: u64 = 6;
 const SMALL: u64 = 8;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +94,7 @@ fn an_order_that_is_cut_at_any_step_goes_on_and_costs_nobody_more_than_a_window(
             }
         }
     }
-    assert!(cases.len() >= 300, "{} steps", cases.len());
+    assert!(cases.len() >= 500, "{} steps", cases.len());
     let overpaid = AtomicU64::new(0);
     for_seeds(cases.len() as u64, |index| {
         let (seed, who, stop, way) = cases[index as usize % cases.len()];

@@ -465,6 +465,8 @@ impl Client {
                 price,
             } => {
                 self.money.note_paid(conn, blocks, price);
+                let sharers = self.money.payer.as_ref().map(|payer| payer.sharers(conn));
+                self.touch(Concern::Connections(sharers.unwrap_or_default()));
                 self.in_torrent_of(conn, |torrent, ctx| torrent.note_spent(ctx, blocks, price));
             }
             PayEvent::Earned {
@@ -473,6 +475,8 @@ impl Client {
                 price,
             } => {
                 self.money.note_earned(conn, blocks, price);
+                let sharers = self.money.payee.as_ref().map(|payee| payee.sharers(conn));
+                self.touch(Concern::Connections(sharers.unwrap_or_default()));
                 self.in_torrent_of(conn, |torrent, _| torrent.note_earned(blocks, price));
             }
             PayEvent::Rejected { conn, code, .. } => {
@@ -510,13 +514,15 @@ impl Client {
                 self.pay_log(None, "Enough is earned to be redeemed.".to_owned());
             }
             PayEvent::ClaimsReady { .. } => self.hand_out_claims(),
-            PayEvent::Redeemed { gross, first, .. } => self.pay_log(
-                None,
-                format!(
+            PayEvent::Redeemed { gross, first, .. } => {
+                let text = format!(
                     "The range from serial {first} was redeemed: {} token units.",
                     gross.0
-                ),
-            ),
+                );
+                self.pay_log(None, text);
+                // The account may be lent more again.
+                self.touch(Concern::Everybody);
+            }
             PayEvent::Exiting { redeem_before, .. } => self.warn(&format!(
                 "a buyer withdraws its deposit: redeem before Unix time {}",
                 redeem_before.as_secs()

@@ -141,6 +141,8 @@ pub struct Picker {
     failed: Map<u32, Failed>,
     /// Boxed: each pick takes a peer out and puts it back, and a box moves few bytes.
     peers: Map<ConnectionId, Box<Peer>>,
+    /// Pieces that were to come whole and whose turn ended, to be given up.
+    ended: Set<PieceIndex>,
     /// A counter of peers that came and of turns that ended.
     order: u64,
     /// The time of the last block or of the last look at turns.
@@ -171,6 +173,7 @@ impl Picker {
             room: u64::MAX,
             failed: Map::new(),
             peers: Map::new(),
+            ended: Set::new(),
             order: 0,
             seen: Timestamp::ZERO,
             staked: Set::new(),
@@ -723,9 +726,24 @@ impl Picker {
             .collect();
         for (piece, whole) in own {
             if whole {
-                self.drop_partial(pieces, piece);
-            } else if let Some(delivery) = pieces.delivery_mut(piece) {
+                // Until something is asked for again, its blocks stay: a pause or an end writes them down.
+                self.note_end_of_turn(pieces, piece);
+                self.ended.insert(piece);
+            }
+            if let Some(delivery) = pieces.delivery_mut(piece) {
                 delivery.owner = PieceOwner::Vacant;
+            }
+        }
+    }
+
+    /// Gives up the pieces whose turn ended because its peer chokes, was waited for in vain, or left.
+    pub(crate) fn drop_ended(&mut self, pieces: &mut Pieces) {
+        for piece in core::mem::take(&mut self.ended) {
+            let partial = pieces.partial(piece).map(|partial| *partial.delivery());
+            if partial
+                .is_some_and(|delivery| delivery.whole && delivery.owner == PieceOwner::Vacant)
+            {
+                self.drop_partial(pieces, piece);
             }
         }
     }

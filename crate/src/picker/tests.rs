@@ -76,6 +76,8 @@ impl Picker {
 
     fn timed_out(&mut self, conn: ConnectionId) {
         self.order.timed_out(&mut self.pieces, conn);
+        // As before anything is asked for again.
+        self.order.drop_ended(&mut self.pieces);
     }
 
     fn rejected(&mut self, now: Timestamp, conn: ConnectionId, block: BlockRef) {
@@ -120,6 +122,7 @@ impl Picker {
     }
 
     fn take_dropped(&mut self) -> Vec<PieceIndex> {
+        self.order.drop_ended(&mut self.pieces);
         self.pieces.take_given_up()
     }
 
@@ -526,6 +529,8 @@ fn a_piece_that_failed_with_several_sources_comes_whole_from_one() {
     assert!(pick(&mut picker, at(1), b, 9).is_empty());
     // The peer left in the middle: the piece comes whole from another.
     picker.peer_gone(a);
+    // An end now would write its block down: it is given up when something is asked for again.
+    assert_eq!(picker.sources(PieceIndex(0)), [(0, Some(a))]);
     assert_eq!(picker.take_dropped(), [PieceIndex(0)]);
     assert_eq!(pick(&mut picker, at(2), b, 9), first);
 }

@@ -135,6 +135,7 @@ impl Picker {
         now: Timestamp,
     ) -> Vec<(ConnectionId, BlockRef)> {
         self.seen = now;
+        self.drop_ended(pieces);
         let over = self.failed.iter().filter_map(|(piece, failed)| {
             let partial = pieces.partial(PieceIndex(*piece));
             let partial = partial.filter(|p| !p.is_complete())?;
@@ -207,6 +208,7 @@ impl Picker {
     /// asks this peer for anything, with [`Pieces::take_given_up`] in between.
     pub fn end_abandoned(&mut self, pieces: &mut Pieces, now: Timestamp, conn: ConnectionId) {
         self.seen = now;
+        self.drop_ended(pieces);
         let Some(peer) = self.peers.get(&conn) else {
             return;
         };

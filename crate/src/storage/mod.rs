@@ -484,7 +484,13 @@ impl Store {
             None => Saved::Recorded,
         };
         for (piece, number) in work.blocks {
-            pieces.set_saved(piece, number, saved);
+            // A block that came anew meanwhile, after its piece was given up, was not written.
+            let held = pieces
+                .partial(piece)
+                .and_then(|partial| partial.held_block(number));
+            if held.is_some_and(|held| held.saved >= Saved::Asked) {
+                pieces.set_saved(piece, number, saved);
+            }
         }
         // These records name no slot that was retired before they were made.
         if !self.record_stale {
@@ -552,7 +558,8 @@ impl Store {
         let mut blocks = Bitfield::empty(count);
         let mut advanced = Bitfield::empty(count);
         for (number, held) in partial.held() {
-            if held.saved >= Saved::Recorded || newly.contains(&(piece, number)) {
+            let is_newly = || held.saved == Saved::Asked && newly.contains(&(piece, number));
+            if held.saved >= Saved::Recorded || is_newly() {
                 blocks.insert(number);
                 if held.advanced {
                     advanced.insert(number);

@@ -416,3 +416,24 @@ fn foreign_records_are_refused_not_believed() {
     assert!(decode_have(&[1, 0, 0, 0, 9, 0, 0], 8).is_none());
     assert!(decode_scratch(&[1, 255, 255], |_| Some(4)).is_none());
 }
+
+#[test]
+fn a_block_that_came_anew_while_a_cycle_ran_is_written_by_the_next_one() {
+    let mut store = store();
+    store.add(block(0, 0), data(1));
+    let begun = store.begin_cycle(CycleFor::Flush).expect("idle");
+    // Its piece was wrong, and comes again from another.
+    store.discard(PieceIndex(0));
+    store.add(block(0, 0), data(2));
+    for _ in 0..begun.writes.len() {
+        assert!(store.step_done(begun.number).is_none());
+    }
+    let records = store.step_done(begun.number).expect("flushed");
+    assert_eq!(entries(&records), [], "what was written is nobody's");
+    store.recorded(begun.number);
+    assert_eq!(store.at_risk(), u64::from(BLOCK_LEN));
+    let (again, records) = cycle(&mut store, CycleFor::Age);
+    assert_eq!(again.writes[0].chunks, [data(2)]);
+    assert_eq!(entries(&records)[0].blocks.count(), 1);
+    assert_eq!(store.at_risk(), 0);
+}

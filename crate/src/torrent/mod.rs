@@ -177,6 +177,8 @@ pub struct Torrent {
     turn: ConnectionId,
     /// When something that is out may be taken back from a slow peer.
     take_back_at: Timestamp,
+    /// The cap of all downloads keeps it from asking for anything.
+    waits_for_cap: bool,
     /// When something is due, since the last change.
     due: Option<Timestamp>,
 }
@@ -212,6 +214,7 @@ impl Torrent {
             choke_stale: false,
             turn: ConnectionId(0),
             take_back_at: Timestamp::NEVER,
+            waits_for_cap: false,
             due: None,
         }
     }
@@ -496,6 +499,7 @@ impl Torrent {
 
     /// Everything that can go on, goes on. Called after each input of this torrent, after payments.
     pub fn pump(&mut self, ctx: &mut Context) {
+        self.settle_given_up(ctx);
         self.choose_sellers(ctx);
         self.fetch_metadata(ctx);
         self.fit_storage(ctx);
@@ -537,6 +541,9 @@ impl Torrent {
             }
             let sent = queues.last_sent(peer.connection);
             at = at.min(peer.next_timeout(!out.is_empty(), sent));
+        }
+        if capped && self.waits_for_cap {
+            at = at.min(now + Duration::from_millis(20));
         }
         at = at.min(self.metadata.next_timeout());
         if let Some(content) = &self.content {

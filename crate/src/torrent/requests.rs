@@ -46,6 +46,7 @@ impl Torrent {
     /// asked for more.
     pub(super) fn request_blocks(&mut self, ctx: &mut Context) -> bool {
         self.take_back_at = Timestamp::NEVER;
+        self.waits_for_cap = self.is_downloading() && !ctx.download.is_open(ctx.now);
         if !self.wants_peers() || !ctx.download.is_open(ctx.now) {
             return false;
         }

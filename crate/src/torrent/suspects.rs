@@ -25,7 +25,8 @@ impl Content {
     }
 
     fn throw_out_pieces(&mut self, newest: PieceIndex) {
-        let length = u64::from(self.pieces.geometry().piece_len(newest).unwrap_or(1).max(1));
+        // By the length of all but the last piece: then nothing but a new piece takes another's place.
+        let length = u64::from(self.pieces.geometry().piece_length());
         let most = (MAX_BYTES / length).clamp(1, MAX_PIECES) as usize;
         while self.pieces.suspects().pieces().len() > most {
             let paid = |all: &[Suspect]| all.iter().filter(|s| s.advanced).count();

@@ -706,6 +706,20 @@ impl Payee {
             .collect()
     }
 
+    /// The connections that share their credit with this one, and itself: those of its account.
+    pub fn sharers(&self, conn: ConnectionId) -> Vec<ConnectionId> {
+        let account = self.conns.get(&conn).and_then(|c| c.account);
+        account.map_or_else(Vec::new, |account| self.conns_of(account))
+    }
+
+    fn conns_of(&self, account: B256) -> Vec<ConnectionId> {
+        let all = self
+            .conns
+            .iter()
+            .filter(|(_, c)| c.account == Some(account));
+        all.map(|(conn, _)| *conn).collect()
+    }
+
     /// Whom the end of an effect concerns. To be asked before the effect is reported. What else follows from it, the
     /// machine tells by its actions.
     pub fn concern(&self, effect: PayEffect) -> Concern {
@@ -716,15 +730,8 @@ impl Payee {
                 | PayeeTask::Links { id, .. }
                 | PayeeTask::Close { id, .. }
                 | PayeeTask::Claim { id },
-            ) => {
-                let conn = self.range(*id).and_then(|range| range.conn);
-                conn.into_iter().collect()
-            }
-            Some(PayeeTask::Read { account, .. }) => {
-                let ranges = self.accounts.get(account).map(|a| a.ranges.values());
-                let conns = ranges.into_iter().flatten().filter_map(|range| range.conn);
-                conns.collect()
-            }
+            ) => self.conns_of(id.account),
+            Some(PayeeTask::Read { account, .. }) => self.conns_of(*account),
             Some(PayeeTask::Background) | None => Vec::new(),
         };
         Concern::Connections(conns)

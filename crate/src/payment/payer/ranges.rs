@@ -167,7 +167,20 @@ impl Payer {
             ) => self.range(*first).and_then(|range| range.conn),
             Some(PayerTask::Background | PayerTask::Staked) | None => None,
         };
-        Concern::Connections(conn.into_iter().collect())
+        Concern::Connections(conn.map_or_else(Vec::new, |conn| self.sharers(conn)))
+    }
+
+    /// The connections that share their credit with this one, and itself: those to its seller.
+    pub fn sharers(&self, conn: ConnectionId) -> Vec<ConnectionId> {
+        let seller = self.conns.get(&conn).and_then(|c| c.seller.as_ref());
+        let same = |(other, c): &(&ConnectionId, &super::Conn)| {
+            **other == conn || seller.is_some() && c.seller.as_ref() == seller
+        };
+        self.conns
+            .iter()
+            .filter(same)
+            .map(|(other, _)| *other)
+            .collect()
     }
 
     /// A `PutRecord` is durable, or failed.

@@ -4,7 +4,7 @@ use crate::common::{complete, minutes, ready};
 use piecework::client::{AddOptions, Command, ResalePrice, Source};
 use piecework::time::Duration;
 use piecework::types::FineUnits;
-use piecework_simulation::{Content, NetConfig, NodeId, SimNet};
+use piecework_simulation::{Content, NetConfig, NodeId, SimNet, for_seeds};
 
 /// One seed and this many leechers of the content.
 fn swarm(net: &mut SimNet, content: &Content, leechers: usize) -> (NodeId, Vec<NodeId>) {
@@ -181,6 +181,31 @@ fn an_upload_cap_holds() {
     let took = net.now.since(start);
     assert!(took > Duration::from_secs(17), "{took:?}");
     assert!(took < Duration::from_secs(60), "{took:?}");
+}
+
+#[test]
+fn a_download_cap_starves_no_torrent() {
+    for_seeds(20, |seed| {
+        let mut net = SimNet::new(seed, NetConfig::default());
+        let titles = [seed, seed + 1_000].map(|seed| Content::file(seed, 500_000, 32 * 1024));
+        let mut capped = SimNet::config();
+        capped.limits.download_bytes_per_second = Some(50_000);
+        for title in &titles {
+            let a = net.node(SimNet::config());
+            net.seed(a, title);
+        }
+        let b = net.node(capped);
+        for title in &titles {
+            net.leech(b, title);
+        }
+        let start = net.now;
+        for title in &titles {
+            complete(&mut net, &[b], title, minutes(10));
+        }
+        let took = net.now.since(start);
+        // A million bytes take 20 s at most. A torrent that nobody woke would wait for a keep-alive, 90 s.
+        assert!(took < Duration::from_secs(25), "seed {seed}: {took:?}");
+    });
 }
 
 #[test]

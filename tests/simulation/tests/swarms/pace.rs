@@ -189,3 +189,28 @@ fn a_paid_transfer_wakes_no_torrent_that_it_does_not_concern() {
         "{beside} beside {alone}"
     );
 }
+
+#[test]
+fn two_titles_of_one_seller_take_turns_with_its_credit() {
+    for_seeds(20, |seed| {
+        let (mut net, [_, buyer], titles) = shop(seed, fast(1 + seed % 3 * 20, 2));
+        let start = net.now;
+        net.leech(buyer, &titles[0]);
+        complete(&mut net, &[buyer], &titles[0], minutes(10));
+        let alone = net.now.since(start);
+        let (mut net, [_, buyer], titles) = shop(seed, fast(1 + seed % 3 * 20, 2));
+        let start = net.now;
+        for title in &titles {
+            net.leech(buyer, title);
+        }
+        for title in &titles {
+            complete(&mut net, &[buyer], title, minutes(10));
+        }
+        let both = net.now.since(start);
+        // Twice the bytes over one uplink. A title that nobody woke would wait ten seconds for its seller, in vain.
+        assert!(
+            both < alone * 3,
+            "seed {seed}: {both:?} for both, {alone:?} for one"
+        );
+    });
+}

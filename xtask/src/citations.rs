@@ -4,6 +4,8 @@
 //! from the folder of the citing file. Headings may follow in quotes: `docs/protocol.md, "Credit" and "Folds"`. They
 //! may begin on one line and end on the next. A link may name a heading by its anchor instead, `protocol.md#credit`, or
 //! `#credit` alone in a document. A number of a section is no citation: numbers change when a section is added.
+//!
+//! A Rust file that a document names in backticks is in the repository, too, by the end of its path: `picker/turns.rs`.
 
 use std::{
     cell::RefCell,
@@ -51,14 +53,37 @@ pub fn exist() -> Result<Vec<String>, Failure> {
             .clone()
     };
     let mut violations = Vec::new();
-    for path in files(&root)? {
-        let place = path.strip_prefix(&root).unwrap_or(&path);
+    let files = files(&root)?;
+    for path in &files {
+        let place = path.strip_prefix(&root).unwrap_or(path);
         if place != Path::new(OWN) {
-            let text = fs::read_to_string(&path).map_err(Failure::io("read", &path))?;
+            let text = fs::read_to_string(path).map_err(Failure::io("read", path))?;
             violations.extend(faults_in(place, &text, &headings));
+            if place.extension().is_some_and(|ending| ending == "md") {
+                let is_there = |name: &Path| files.iter().any(|file| file.ends_with(name));
+                violations.extend(lost_sources(place, &text, &is_there));
+            }
         }
     }
     Ok(violations)
+}
+
+/// The Rust files that a document at `place` names, by the end of their path in backticks, and that are nowhere.
+fn lost_sources(place: &Path, text: &str, is_there: &dyn Fn(&Path) -> bool) -> Vec<String> {
+    let mut lost = Vec::new();
+    for (line, number) in text.lines().zip(1..) {
+        for word in line.split('`').skip(1).step_by(2) {
+            let name = word.split([':', ' ']).next().unwrap_or(word);
+            let is_path = !name.contains(['*', '{', '<', '[']);
+            if name.ends_with(".rs") && is_path && !is_there(Path::new(name)) {
+                let place = place.display();
+                lost.push(format!(
+                    "{place}:{number}: `{name}` is not in the repository"
+                ));
+            }
+        }
+    }
+    lost
 }
 
 /// The faults of the citations of one file at `place`. `headings` knows a document by its path from the root.
@@ -318,6 +343,21 @@ mod tests {
         );
         assert_eq!(faults("a.rs", "//! docs/none.md, and README.md").len(), 1);
         assert_eq!(faults("a.rs", "// ../README.md").len(), 1);
+    }
+
+    #[test]
+    fn a_source_file_that_a_document_names_is_found_by_the_end_of_its_path() {
+        let is_there = |name: &Path| Path::new("crate/src/picker/turns.rs").ends_with(name);
+        let lost = |text: &str| lost_sources(Path::new("docs/a.md"), text, &is_there);
+        let none: Vec<String> = Vec::new();
+        assert_eq!(
+            lost("see `picker/turns.rs: a_test`, `turns.rs` and `picker/*.rs`"),
+            none
+        );
+        assert_eq!(
+            lost("one\nsee `turns.rs` and `picker/partial.rs`"),
+            ["docs/a.md:2: `picker/partial.rs` is not in the repository"]
+        );
     }
 
     #[test]

@@ -290,11 +290,11 @@ impl Pieces {
         Some(block)
     }
 
-    /// A peer will not deliver a block. Answers `false` if the peer was not asked for it.
-    pub fn give_back(&mut self, conn: ConnectionId, block: BlockRef) -> bool {
+    /// A peer will not deliver a block. Does nothing if the peer was not asked for it.
+    pub fn give_back(&mut self, conn: ConnectionId, block: BlockRef) {
         let out = self.requests.get_mut(&conn);
         if out.and_then(|out| out.remove(&block)).is_none() {
-            return false;
+            return;
         }
         if let Some(partial) = self.partials.get_mut(&block.piece)
             && let Some(number) = self.geometry.block_number(block)
@@ -304,7 +304,6 @@ impl Pieces {
                 self.unrequested.insert(block.piece);
             }
         }
-        true
     }
 
     /// A peer left. Its requests were given back before.
@@ -329,20 +328,13 @@ impl Pieces {
         if taken == Taken::Duplicate {
             self.give_back(conn, block);
         } else if let Taken::Wanted(others) = &taken {
-            if let Some(out) = self.requests.get_mut(&conn) {
-                out.remove(&block);
-            }
-            for other in others {
-                if let Some(out) = self.requests.get_mut(other) {
+            for asked in others.iter().chain([&conn]) {
+                if let Some(out) = self.requests.get_mut(asked) {
                     out.remove(&block);
                 }
             }
-            if partial.missing() == 0 {
-                self.unrequested.remove(&block.piece);
-            }
-            self.blocks_held += 1;
-            self.held_bytes += data.len() as u64;
-            self.unsaved_bytes += data.len() as u64;
+            let bytes = data.len() as u64;
+            self.note_held(block.piece, bytes, bytes);
         }
         Some(taken)
     }
@@ -378,13 +370,19 @@ impl Pieces {
         if !partial.hold(number, held, self.blocks_held + 1) {
             return false;
         }
-        if partial.missing() == 0 {
-            self.unrequested.remove(&block.piece);
+        self.note_held(block.piece, bytes, unsaved);
+        true
+    }
+
+    /// A block of a begun piece came to be here, so many of its bytes in memory alone.
+    fn note_held(&mut self, piece: PieceIndex, bytes: u64, unsaved: u64) {
+        let partial = self.partials.get(&piece);
+        if partial.is_some_and(|partial| partial.missing() == 0) {
+            self.unrequested.remove(&piece);
         }
         self.blocks_held += 1;
         self.held_bytes += bytes;
         self.unsaved_bytes += unsaved;
-        true
     }
 
     /// A block that is here was paid for in advance.

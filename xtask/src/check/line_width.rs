@@ -18,14 +18,10 @@ const GENERATED: &[&str] = &["docs/vectors", "www/npm/api", "www/npm/test/build"
 /// (file, beginning of a line): a reader copies the line in one piece.
 const WHOLE: &[(&str, &str)] = &[("README.md", "Content-Security-Policy: ")];
 
-/// Folders and files that are not held to it yet. Never add one: wrap the lines instead.
-const NOT_YET: &[&str] = &[];
-
 /// Names every line that is too long.
 pub fn fits() -> Result<Vec<String>, Failure> {
     let root = paths::root();
     let mut violations = Vec::new();
-    let mut waited_for = vec![false; NOT_YET.len()];
     for path in citations::files(&root)? {
         let place = path.strip_prefix(&root).unwrap_or(&path);
         let ending = path.extension().and_then(OsStr::to_str);
@@ -34,18 +30,8 @@ pub fn fits() -> Result<Vec<String>, Failure> {
             continue;
         }
         let text = fs::read_to_string(&path).map_err(Failure::io("read", &path))?;
-        let faults = faults_in(place, &text);
-        match NOT_YET.iter().position(|folder| place.starts_with(folder)) {
-            Some(index) => waited_for[index] |= !faults.is_empty(),
-            None => violations.extend(faults),
-        }
+        violations.extend(faults_in(place, &text));
     }
-    let clean = NOT_YET.iter().zip(waited_for).filter(|(_, waits)| !waits);
-    violations.extend(clean.map(|(folder, _)| {
-        format!(
-            "{folder}: every line fits: remove it from NOT_YET in xtask/src/check/line_width.rs"
-        )
-    }));
     Ok(violations)
 }
 

@@ -59,6 +59,8 @@ corpora! {
     #[cfg(feature = "native-formats")]
     chain_answers_corpus: "chain_answers";
     #[cfg(feature = "native-formats")]
+    deployment_corpus: "deployment";
+    #[cfg(feature = "native-formats")]
     network_corpus: "network";
     client_corpus: "client";
 }

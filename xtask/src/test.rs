@@ -176,6 +176,9 @@ impl Suite {
                     builds::npm_script("contracts", "test:ethers")
                 });
                 counts.add(ethers);
+                counts.add(stage("test: contracts, the committed artifacts", || {
+                    builds::npm_script("contracts", "test:artifact")
+                }));
                 counts.add(stage("test: contracts, by slither", slither::finds_nothing));
                 Ok(counts)
             }

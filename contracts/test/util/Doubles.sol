@@ -245,3 +245,20 @@ contract HostileRegistry {
         }
     }
 }
+
+/// @dev An ordinary token, with as many decimals as a test wants. Anybody mints.
+contract DecimalsToken is ERC20 {
+    uint8 private immutable _decimals;
+
+    constructor(uint8 decimals_) ERC20("Test", "TEST") {
+        _decimals = decimals_;
+    }
+
+    function mint(address to, uint256 amount) external {
+        _mint(to, amount);
+    }
+
+    function decimals() public view override returns (uint8) {
+        return _decimals;
+    }
+}

@@ -10,6 +10,8 @@ mod chain;
 mod choices;
 mod client;
 #[cfg(feature = "native-formats")]
+mod deployment;
+#[cfg(feature = "native-formats")]
 mod network;
 mod parsers;
 mod records;
@@ -23,6 +25,8 @@ mod tracker;
 #[cfg(feature = "native-formats")]
 pub use chain::chain_answers;
 pub use client::client;
+#[cfg(feature = "native-formats")]
+pub use deployment::deployment;
 #[cfg(feature = "native-formats")]
 pub use network::network;
 pub use parsers::{bencode, extensions, magnet, metainfo, wire_decoder};
@@ -53,6 +57,8 @@ pub const ALL: &[Target] = &[
     ("tracker", tracker),
     #[cfg(feature = "native-formats")]
     ("chain_answers", chain_answers),
+    #[cfg(feature = "native-formats")]
+    ("deployment", deployment),
     #[cfg(feature = "native-formats")]
     ("network", network),
     ("client", client),

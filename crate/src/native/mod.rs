@@ -4,8 +4,8 @@
 //! the core decides; see the crate's documentation for the run loop. `driver::start` is the way
 //! in; `cli` is the program `piecework` around it.
 //!
-//! The parts that only read strangers' bytes ([`answers`], [`sdp`], [`udp_routes`]) build with the feature
-//! `native-formats` alone, without the edge's dependencies: for fuzzing.
+//! The parts that only read strangers' bytes ([`answers`], [`deployment`], [`sdp`], [`udp_routes`]) build with the
+//! feature `native-formats` alone, without the edge's dependencies: for fuzzing.
 
 pub mod answers;
 #[cfg(feature = "native")]
@@ -14,6 +14,9 @@ pub mod chain;
 pub mod chain_reads;
 #[cfg(feature = "native")]
 pub mod cli;
+#[cfg(feature = "native")]
+pub mod deploying;
+pub mod deployment;
 #[cfg(feature = "native")]
 pub mod driver;
 #[cfg(feature = "native")]
@@ -27,12 +30,16 @@ mod line_log;
 #[cfg(feature = "native")]
 mod outgoing;
 #[cfg(feature = "native")]
+pub mod owner;
+#[cfg(feature = "native")]
 pub mod records;
 #[cfg(feature = "native")]
 pub mod rpc;
 pub mod sdp;
 #[cfg(feature = "native")]
 mod seen;
+#[cfg(feature = "native")]
+pub mod sending;
 #[cfg(feature = "native")]
 pub mod session_key;
 #[cfg(feature = "native")]

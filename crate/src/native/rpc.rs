@@ -139,6 +139,33 @@ impl Rpc {
         self.typed("eth_getCode", &json!([address, "latest"]))
     }
 
+    /// `eth_getCode` at the end of a block; nodes without old states refuse.
+    ///
+    /// # Errors
+    /// See [`RpcError`].
+    pub fn code_at(&self, address: Address, block: u64) -> Result<Bytes, RpcError> {
+        self.typed("eth_getCode", &json!([address, format!("{block:#x}")]))
+    }
+
+    /// `eth_blockNumber`.
+    ///
+    /// # Errors
+    /// See [`RpcError`].
+    pub fn block_number(&self) -> Result<u64, RpcError> {
+        let number = self.quantity("eth_blockNumber", &json!([]))?;
+        u64::try_from(number)
+            .map_err(|_| self.nonsense("eth_blockNumber", "the number is too large"))
+    }
+
+    /// Whether the node has a transaction, in a block or waiting for one (`eth_getTransactionByHash`).
+    ///
+    /// # Errors
+    /// See [`RpcError`].
+    pub fn knows(&self, hash: B256) -> Result<bool, RpcError> {
+        let found = self.call("eth_getTransactionByHash", &json!([hash]))?;
+        Ok(!found.is_null())
+    }
+
     /// `eth_call` at the latest block.
     ///
     /// # Errors
@@ -178,12 +205,20 @@ impl Rpc {
             .map_err(|_| self.nonsense("eth_getTransactionCount", "the number is too large"))
     }
 
-    /// `eth_estimateGas` for a call without value.
+    /// `eth_estimateGas` for a call without value, or for a new contract (`to` is `None`).
     ///
     /// # Errors
     /// [`RpcError::Refused`] when the call would revert.
-    pub fn estimate_gas(&self, from: Address, to: Address, data: &[u8]) -> Result<u64, RpcError> {
-        let call = json!({"from": from, "to": to, "data": hex::encode_prefixed(data)});
+    pub fn estimate_gas(
+        &self,
+        from: Address,
+        to: Option<Address>,
+        data: &[u8],
+    ) -> Result<u64, RpcError> {
+        let mut call = json!({"from": from, "data": hex::encode_prefixed(data)});
+        if let Some(to) = to {
+            call["to"] = json!(to);
+        }
         let gas = self.quantity("eth_estimateGas", &json!([call]))?;
         u64::try_from(gas).map_err(|_| self.nonsense("eth_estimateGas", "the number is too large"))
     }

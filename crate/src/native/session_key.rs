@@ -57,7 +57,7 @@ pub enum SessionKeyError {
     Occupied(PathBuf),
     /// The chain knows of no account.
     #[error(
-        "no account was ever opened with the key {0}: check --owner, --vault and --session-key, which is no payee's key; if it is to pay, open one first, with the address that `piecework key address {0}` prints"
+        "no account was ever opened with the key {0}: check --owner, --vault and --session-key, which is no payee's key; if it is to pay, open one first with `piecework deposit`"
     )]
     NoAccount(PathBuf),
     /// The chain knows promises of it that no record here does.

@@ -3,9 +3,10 @@
 use crate::common::{Ended, Film, Node, Program, content, piecework};
 use alloy_primitives::{Address, B256, U256};
 use alloy_rlp::{Decodable, Header};
-use piecework::native::chain::{Chain, ChainError, MAX_COST_WEI};
+use piecework::native::chain::{Chain, ChainError};
 use piecework::native::keys::KeyPair;
 use piecework::native::records::Records;
+use piecework::native::sending::MAX_COST_WEI;
 use piecework::payment::voucher::abi::Claim;
 use serde_json::{Value, json};
 
@@ -294,7 +295,7 @@ fn what_takes_the_place_of_another_costs_no_more_than_any() {
     // Where a node has the other, it takes none for as little.
     node.fails("eth_sendRawTransaction", 1);
     let dear = redeem().unwrap_err();
-    assert!(matches!(dear, ChainError::TooDear(_)), "{dear}");
+    assert!(matches!(dear, ChainError::TooDear { .. }), "{dear}");
     assert!(!dear.may_be_mined());
     // Where none has, it does.
     node.mines();

@@ -7,6 +7,8 @@ mod chain;
 mod changed;
 mod cli;
 mod common;
+mod deploy;
+mod deposits;
 mod examples;
 mod fees;
 mod files;

@@ -1,7 +1,9 @@
 //! The README's lines for an operator, as they stand there, except for the values that belong to a machine: addresses,
 //! ports, the chain.
 
-use std::{fs, process::Command, time::Duration};
+use std::{fs, net::SocketAddr, process::Command, time::Duration};
+
+use serde_json::json;
 
 use crate::{
     demo::{
@@ -21,12 +23,12 @@ const FILM: &[u8] = &[7; 300_000];
 /// A line of the README: the program, and its words.
 type Line = Vec<String>;
 
-/// Creates, announces and seeds for money, in a folder of its own.
+/// Deploys, creates, announces and seeds for money, buys, and gets the rest of the deposit back, in a folder of its
+/// own. Every line is typed.
 pub fn run() -> Result<(), Failure> {
     let readme = paths::root().join("README.md");
     let text = fs::read_to_string(&readme).map_err(Failure::io("read", &readme))?;
-    let [create, seed, signaling] = <[Line; 3]>::try_from(lines_in(&text))
-        .map_err(|lines| Failure::failed(format!("README.md has {} lines there", lines.len())))?;
+    let mut lines = Lines(lines_in(&text));
     let folder = paths::target().join("commands/operator");
     if folder.exists() {
         fs::remove_dir_all(&folder).map_err(Failure::io("remove", &folder))?;
@@ -41,49 +43,111 @@ pub fn run() -> Result<(), Failure> {
     };
 
     let mut children = Children::new(paths::target().join("commands/logs"))?;
-    let (rpc, payee, deployment) = chain(&mut children)?;
-    programs::write_key(&payee, &folder.join("payee.key"))?;
-    let server = typed(&signaling, &[("--listen", "127.0.0.1:0")]);
+    let chain = Chain::start(&mut children)?;
+    programs::write_key(&chain.owner, &folder.join("owner.key"))?;
+    programs::write_key(&chain.payee, &folder.join("payee.key"))?;
+    let rpc = programs::rpc_url(chain.rpc);
+    let on_chain = [
+        ("--rpc", rpc.as_str()),
+        ("--token", &chain.token),
+        ("--owner", &chain.owner.address),
+    ];
+    let server = typed(
+        &lines.take("piecework-signaling")?,
+        &[("--listen", "127.0.0.1:0")],
+    );
     let server = children.start("signaling", &server, false)?;
     let address = children.wait_ready(server, LIMIT, programs::listen_address)?;
     let tracker = programs::tracker_url(address);
+    let create = lines.take("create")?;
     shell::run(&mut typed(&create, &[("--tracker", &tracker)]))?;
-    let seeder = typed(
-        &seed,
-        &[
-            ("--vault", &deployment.vault),
-            ("--token", &deployment.token),
-            ("--chain-id", &deployment.chain_id.to_string()),
-            ("--rpc", &rpc),
-        ],
-    );
+    shell::run(&mut typed(&lines.take("vault")?, &on_chain))?;
+    let seeder = typed(&lines.take("seed")?, &on_chain);
     let seeder = children.start("seeder", &seeder, false)?;
-    children.wait_ready(seeder, LIMIT, programs::is_seeding)
+    children.wait_ready(seeder, LIMIT, programs::is_seeding)?;
+    for verb in ["key", "deposit", "get", "topup", "exit"] {
+        shell::run(&mut typed(&lines.take(verb)?, &on_chain))?;
+    }
+    let got = folder.join("downloads/film.mp4");
+    if fs::read(&got).map_err(Failure::io("read", &got))? != FILM {
+        return Err(Failure::failed("what was bought is not the film"));
+    }
+    chain.pass(chain::EXIT_DELAY_SECONDS)?;
+    shell::run(&mut typed(&lines.take("withdraw")?, &on_chain))?;
+    match lines.0.first() {
+        None => Ok(()),
+        Some(line) => Err(Failure::failed(format!(
+            "`{}` was not typed",
+            line.join(" ")
+        ))),
+    }
 }
 
-/// A chain with token and vault: its address, one of its accounts, and the contracts on it.
-fn chain(children: &mut Children) -> Result<(String, Account, Deployment), Failure> {
-    let anvil = children.start("anvil", &programs::anvil()?, false)?;
-    let mut opening = chain::Opening::default();
-    let (rpc, accounts) = children.wait_ready(anvil, LIMIT, |line| opening.read(line))?;
-    let [deployer, sink, payee, ..] = accounts.as_slice() else {
-        return Err(Failure::failed("anvil made too few accounts"));
-    };
-    let artifacts = paths::root().join("contracts/out");
-    let deployment = chain::deploy(rpc, &artifacts, deployer, sink, &[])?;
-    Ok((programs::rpc_url(rpc), payee.clone(), deployment))
+/// The lines that are not typed yet.
+struct Lines(Vec<Line>);
+
+impl Lines {
+    /// The line of a program, or of a command of `piecework`.
+    fn take(&mut self, name: &str) -> Result<Line, Failure> {
+        let is_it = |line: &Line| line.iter().take(2).any(|word| word == name);
+        let at = self.0.iter().position(is_it);
+        at.map(|at| self.0.remove(at))
+            .ok_or_else(|| Failure::failed(format!("README.md has no line of {name} there")))
+    }
 }
 
-/// The lines of the first shell block under the heading; one that ends with a backslash goes on in the next.
+/// A chain with the number that the README's lines name, a token, and two accounts: of the owner, who has some of it,
+/// and of the payee.
+struct Chain {
+    rpc: SocketAddr,
+    owner: Account,
+    payee: Account,
+    token: String,
+}
+
+impl Chain {
+    fn start(children: &mut Children) -> Result<Self, Failure> {
+        let mut anvil = programs::anvil()?;
+        anvil.args(["--chain-id", "10"]);
+        let anvil = children.start("anvil", &anvil, false)?;
+        let mut opening = chain::Opening::default();
+        let (rpc, accounts) = children.wait_ready(anvil, LIMIT, |line| opening.read(line))?;
+        let [deployer, sink, payee, owner, ..] = accounts.as_slice() else {
+            return Err(Failure::failed("anvil made too few accounts"));
+        };
+        let artifacts = paths::root().join("contracts/out");
+        // Only the token of it: the README's own line deploys the vault.
+        let Deployment { token, .. } = chain::deploy(rpc, &artifacts, deployer, sink, &[owner])?;
+        Ok(Self {
+            rpc,
+            owner: owner.clone(),
+            payee: payee.clone(),
+            token,
+        })
+    }
+
+    fn pass(&self, seconds: u64) -> Result<(), Failure> {
+        chain::call(self.rpc, "evm_increaseTime", json!([seconds]))?;
+        chain::call(self.rpc, "evm_mine", json!([]))?;
+        Ok(())
+    }
+}
+
+/// The lines of the shell blocks under the heading; one that ends with a backslash goes on in the next.
 fn lines_in(readme: &str) -> Vec<Line> {
     let section = readme.split(HEADING).nth(1).unwrap_or_default();
-    let block = section.split("```sh\n").nth(1).unwrap_or_default();
-    let block = block.split("```").next().unwrap_or_default();
-    let lines = block.replace("\\\n", " ");
-    lines
-        .lines()
-        .map(|line| line.split_whitespace().map(ToOwned::to_owned).collect())
-        .collect()
+    let section = section.split("\n## ").next().unwrap_or_default();
+    let mut found = Vec::new();
+    for block in section.split("```sh\n").skip(1) {
+        let block = block.split("```").next().unwrap_or_default();
+        let lines = block.replace("\\\n", " ");
+        found.extend(
+            lines
+                .lines()
+                .map(|line| line.split_whitespace().map(ToOwned::to_owned).collect()),
+        );
+    }
+    found
 }
 
 /// The line with this machine's values for those options. An option that the line does not have stays out.
@@ -105,7 +169,7 @@ mod tests {
 
     #[test]
     fn a_line_is_typed_with_our_own_values() {
-        let readme = "# x\n## For an operator\n\n```sh\npiecework seed a.torrent --price 10 --rpc https://…\n```\n";
+        let readme = "# x\n## For an operator\n\n```sh\npiecework seed a.torrent --price 10 --rpc https://…\n```\n\n## y\n\n```sh\nls\n```\n";
         let lines = lines_in(readme);
         assert_eq!(lines.len(), 1);
         let command = command(

@@ -7,8 +7,10 @@ use alloy_primitives::Address;
 use clap::{Args, Parser, Subcommand};
 
 use super::output::{CliError, parse_size, parse_tokens};
+use super::owner_args::{ClaimArgs, DepositArgs, ExitArgs, TopUpArgs, VaultArgs, WithdrawArgs};
 use crate::metainfo::{TrackerUrl, TrackerUrlError};
 use crate::native::chain::ChainConfig;
+use crate::native::deployment::read_address;
 use crate::native::folder::STATE_DIR;
 use crate::native::ice_server::IceServer;
 use crate::native::keys::{KeyError, KeyPair};
@@ -45,6 +47,36 @@ pub(super) enum Verb {
     Balance(BalanceArgs),
     /// Make or show key files.
     Key(KeyArgs),
+    /// Open the account of a session key with a deposit.
+    Deposit(DepositArgs),
+    /// Add to the deposit of an account.
+    Topup(TopUpArgs),
+    /// Ask for the deposit back; after the vault's delay it can be withdrawn.
+    Exit(ExitArgs),
+    /// Get the deposit back, after an exit.
+    Withdraw(WithdrawArgs),
+    /// Get what the vault credited: bounties, fees, royalties.
+    Claim(ClaimArgs),
+    /// Put a vault on a chain.
+    Vault(VaultArgs),
+}
+
+impl Verb {
+    /// Where the verb finds its money, if it has to do with money.
+    pub(super) fn chain(&mut self) -> Option<&mut ChainArgs> {
+        match self {
+            Verb::Seed(args) => Some(&mut args.chain),
+            Verb::Get(args) => Some(&mut args.chain),
+            Verb::Redeem(args) => Some(&mut args.chain),
+            Verb::Balance(args) => Some(&mut args.chain),
+            Verb::Deposit(args) => Some(&mut args.owner.chain),
+            Verb::Topup(args) => Some(&mut args.owner.chain),
+            Verb::Exit(args) => Some(&mut args.owner.chain),
+            Verb::Withdraw(args) => Some(&mut args.owner.chain),
+            Verb::Claim(args) => Some(&mut args.owner.chain),
+            Verb::Create(_) | Verb::Info(_) | Verb::Key(_) | Verb::Vault(_) => None,
+        }
+    }
 }
 
 #[derive(Args, Debug)]
@@ -324,22 +356,35 @@ pub(super) enum KeyVerb {
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Chain")]
 pub(super) struct ChainArgs {
+    /// File of `piecework vault deploy` that names vault, chain, token and decimals, in place of these flags. --rpc may
+    /// name another node.
+    #[arg(long, value_name = "FILE")]
+    pub(super) deployment: Option<PathBuf>,
     /// The vault contract.
-    #[arg(long, value_name = "ADDRESS", requires = "chain_id", value_parser = parse_address)]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     pub(super) vault: Option<Address>,
     /// EIP-155 id of the vault's chain.
-    #[arg(long, value_name = "N", requires = "rpc")]
+    #[arg(long, value_name = "N")]
     pub(super) chain_id: Option<u64>,
     /// JSON-RPC URL of a node of that chain.
-    #[arg(long, value_name = "URL", requires = "vault")]
+    #[arg(long, value_name = "URL")]
     pub(super) rpc: Option<String>,
     /// The token that the vault must hold; checked if given.
-    #[arg(long, value_name = "ADDRESS", requires = "vault", value_parser = parse_address)]
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_address)]
     pub(super) token: Option<Address>,
-    /// Decimals of the token, for amounts on this command line; checked where money is at stake.
-    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u8).range(0..=24))]
+    /// Decimals of the token, for amounts on this command line; checked where money is at stake [default: 6].
+    #[arg(long = "decimals", value_name = "N", value_parser = clap::value_parser!(u8).range(0..=24))]
+    pub(super) given_decimals: Option<u8>,
+    /// Those of the flag or of the file.
+    #[arg(skip = DEFAULT_DECIMALS)]
     pub(super) decimals: u8,
+    /// The token's name for itself, if the file has it.
+    #[arg(skip)]
+    pub(super) symbol: Option<String>,
 }
+
+/// Those of the dollar tokens that vaults are made for.
+const DEFAULT_DECIMALS: u8 = 6;
 
 impl ChainArgs {
     /// `None` if no chain is configured.
@@ -353,8 +398,11 @@ impl ChainArgs {
     }
 
     pub(super) fn required(&self, why: &str) -> Result<ChainConfig, CliError> {
-        self.config()
-            .ok_or_else(|| CliError::Invalid(format!("{why} needs --vault, --chain-id and --rpc")))
+        self.config().ok_or_else(|| {
+            CliError::Invalid(format!(
+                "{why} needs --deployment FILE, or --vault, --chain-id and --rpc"
+            ))
+        })
     }
 }
 
@@ -367,25 +415,13 @@ pub(super) struct GasArgs {
     pub(super) max_fee_per_gas: u128,
 }
 
-/// An address. In capitals and small letters it shows a wrong digit (EIP-55); tokens sent to a wrong address are lost.
-fn parse_address(text: &str) -> Result<Address, String> {
-    let address: Address = text
-        .parse()
-        .map_err(|_| "write 0x and 40 hexadecimal digits".to_owned())?;
-    let letters = |is: fn(&u8) -> bool| text.trim_start_matches("0x").bytes().any(|b| is(&b));
-    let mixed = letters(u8::is_ascii_uppercase) && letters(u8::is_ascii_lowercase);
-    if mixed && address.to_checksum(None).trim_start_matches("0x") != text.trim_start_matches("0x")
-    {
-        return Err(
-            "its capital letters do not fit its digits, so it was copied wrongly: copy it again"
-                .to_owned(),
-        );
-    }
-    Ok(address)
+/// See [`read_address`].
+pub(super) fn parse_address(text: &str) -> Result<Address, String> {
+    read_address(text).map_err(str::to_owned)
 }
 
 /// A decimal number of gwei as wei.
-fn parse_gwei(text: &str) -> Result<u128, String> {
+pub(super) fn parse_gwei(text: &str) -> Result<u128, String> {
     parse_tokens(text, 9)
         .map(|wei| wei.0)
         .filter(|wei| *wei > 0)

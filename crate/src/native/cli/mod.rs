@@ -5,10 +5,14 @@
 
 mod args;
 mod create;
+mod deploy;
+mod deployment;
+mod deposits;
 mod get;
 mod interrupt;
 mod money;
 mod output;
+mod owner_args;
 mod payout;
 mod redeeming;
 mod runner;
@@ -25,16 +29,7 @@ use output::{CliError, complain};
 
 /// Runs the program with the process's arguments.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    let result = match cli.verb {
-        Verb::Create(args) => create::create(&args),
-        Verb::Info(args) => torrent::info(&args),
-        Verb::Key(args) => money::key(&args),
-        Verb::Seed(args) => in_runtime(seed::seed(args)),
-        Verb::Get(args) => in_runtime(get::get(args)),
-        Verb::Redeem(args) => in_runtime(money::redeem(args)),
-        Verb::Balance(args) => in_runtime(money::balance(args)),
-    };
+    let result = run(Cli::parse().verb);
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -44,9 +39,40 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn in_runtime(verb: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
-    // One provider for every TLS connection of this process; the choice can be made only once.
+fn run(mut verb: Verb) -> Result<(), CliError> {
+    if let Some(chain) = verb.chain() {
+        deployment::resolve(chain)?;
+    }
+    match verb {
+        Verb::Create(args) => create::create(&args),
+        Verb::Info(args) => torrent::info(&args),
+        Verb::Key(args) => money::key(&args),
+        Verb::Seed(args) => in_runtime(seed::seed(args)),
+        Verb::Get(args) => in_runtime(get::get(args)),
+        Verb::Redeem(args) => in_runtime(money::redeem(args)),
+        Verb::Balance(args) => in_runtime(money::balance(args)),
+        Verb::Deposit(args) => blocking(|| deposits::deposit(&args)),
+        Verb::Topup(args) => blocking(|| deposits::top_up(&args)),
+        Verb::Exit(args) => blocking(|| deposits::exit(&args)),
+        Verb::Withdraw(args) => blocking(|| deposits::withdraw(&args)),
+        Verb::Claim(args) => blocking(|| deposits::claim(&args)),
+        Verb::Vault(args) => blocking(|| deploy::vault(&args)),
+    }
+}
+
+/// For a verb that only waits for a node.
+fn blocking(verb: impl FnOnce() -> Result<(), CliError>) -> Result<(), CliError> {
+    choose_tls();
+    verb()
+}
+
+/// One provider for every TLS connection of this process; the choice can be made only once.
+fn choose_tls() {
     let _ = rustls::crypto::ring::default_provider().install_default();
+}
+
+fn in_runtime(verb: impl Future<Output = Result<(), CliError>>) -> Result<(), CliError> {
+    choose_tls();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -138,6 +138,35 @@ pub(super) fn duration(seconds: u64) -> String {
     }
 }
 
+/// `3 d 4 h`, `4 h 5 min`, `5 min` or `6 s`: the two largest units that count.
+pub(super) fn long_duration(seconds: u64) -> String {
+    let (d, h, m) = (seconds / 86_400, seconds / 3_600 % 24, seconds / 60 % 60);
+    match (d, h, m) {
+        (0, 0, 0) => format!("{seconds} s"),
+        (0, 0, m) => format!("{m} min"),
+        (0, h, 0) => format!("{h} h"),
+        (0, h, m) => format!("{h} h {m} min"),
+        (d, 0, _) => format!("{d} d"),
+        (d, h, _) => format!("{d} d {h} h"),
+    }
+}
+
+/// `2026-11-30 04:05:06 UTC` for seconds since the epoch.
+pub(super) fn utc(seconds: u64) -> String {
+    let (days, rest) = (seconds / 86_400, seconds % 86_400);
+    // Years begin in March, so that the leap day is the last; an era is 400 years (Howard Hinnant's `civil_from_days`).
+    let days = days + 719_468;
+    let (era, day) = (days / 146_097, days % 146_097);
+    let year = (day - day / 1_460 + day / 36_524 - day / 146_096) / 365;
+    let day = day - (365 * year + year / 4 - year / 100);
+    let month = (5 * day + 2) / 153;
+    let day = day - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + era * 400 + u64::from(month <= 2);
+    let (h, m, s) = (rest / 3_600, rest / 60 % 60, rest % 60);
+    format!("{year:04}-{month:02}-{day:02} {h:02}:{m:02}:{s:02} UTC")
+}
+
 /// Token units as a decimal number of tokens.
 pub(super) fn tokens(units: TokenUnits, decimals: u8) -> String {
     let digits = format!("{:0>width$}", units.0, width = usize::from(decimals) + 1);
@@ -237,5 +266,30 @@ mod tests {
         assert_eq!(bytes(1_234_567), "1.2 MB");
         assert_eq!(duration(62), "1:02");
         assert_eq!(duration(3_723), "1:02:03");
+    }
+
+    #[test]
+    fn long_durations_have_two_units_and_times_are_utc() {
+        for (seconds, said) in [
+            (59, "59 s"),
+            (60, "1 min"),
+            (7_199, "1 h 59 min"),
+            (7_200, "2 h"),
+            (259_200, "3 d"),
+            (259_199, "2 d 23 h"),
+        ] {
+            assert_eq!(long_duration(seconds), said);
+        }
+        for (seconds, said) in [
+            (0, "1970-01-01 00:00:00 UTC"),
+            (951_782_399, "2000-02-28 23:59:59 UTC"),
+            (951_782_400, "2000-02-29 00:00:00 UTC"),
+            (1_735_689_599, "2024-12-31 23:59:59 UTC"),
+            (4_107_542_400, "2100-03-01 00:00:00 UTC"),
+        ] {
+            assert_eq!(utc(seconds), said);
+        }
+        // The vault's times are of 48 bits.
+        assert!(utc((1 << 48) - 1).ends_with("UTC"));
     }
 }

@@ -190,6 +190,10 @@ pub fn contracts() -> PathBuf {
 
 impl Anvil {
     pub fn start() -> Anvil {
+        Anvil::start_with(&[])
+    }
+
+    pub fn start_with(options: &[&str]) -> Anvil {
         let scope = contracts().join("node_modules/@foundry-rs");
         let program = std::fs::read_dir(&scope)
             .unwrap_or_else(|e| panic!("{}: {e}", scope.display()))
@@ -199,6 +203,7 @@ impl Anvil {
             .expect("no anvil for this system");
         let mut child = Command::new(program)
             .args(["--host", "127.0.0.1", "--port", "0"])
+            .args(options)
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
@@ -244,7 +249,12 @@ impl Anvil {
     }
 
     pub fn deploy(&self, name: &str, arguments: &[u8]) -> Address {
-        let path = contracts().join(format!("out/{name}.sol/{name}.json"));
+        self.deploy_of(name, name, arguments)
+    }
+
+    /// A contract of a file with several.
+    pub fn deploy_of(&self, file: &str, name: &str, arguments: &[u8]) -> Address {
+        let path = contracts().join(format!("out/{file}.sol/{name}.json"));
         let artifact = std::fs::read(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()));
         let artifact: Value = serde_json::from_slice(&artifact).unwrap();
         let mut code = hex::decode(artifact["bytecode"]["object"].as_str().unwrap()).unwrap();

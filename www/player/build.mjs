@@ -20,6 +20,7 @@ const packageBeside = {
   name: "package-beside",
   setup({ onResolve }) {
     onResolve({ filter: /^piecework$/ }, () => ({ path: "./piecework.js", external: true }));
+    onResolve({ filter: /^piecework\/deployment$/ }, () => ({ path: "./deployment.js", external: true }));
   },
 };
 const common = {

@@ -152,7 +152,7 @@ pub enum ChainError {
     Signing,
     /// Sent, and not in a block in time.
     #[error(
-        "transaction {0} is in no block yet, and is waited for no longer: see a block explorer before you send again"
+        "transaction {0} is in no block yet, and is waited for no longer: see a block explorer before you send again; what this key sends next takes its place"
     )]
     NotMined(B256),
     /// Sent, and the node forgot it.

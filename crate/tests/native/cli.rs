@@ -206,8 +206,24 @@ fn a_key_is_made_once_and_never_shown() {
 #[test]
 fn every_verb_explains_itself() {
     let dir = tempfile::tempdir().unwrap();
-    for verb in ["create", "info", "seed", "get", "redeem", "balance"] {
-        let output = piecework(dir.path(), &[verb, "--help"]);
+    for verb in [
+        "create",
+        "info",
+        "seed",
+        "get",
+        "redeem",
+        "balance",
+        "deposit",
+        "topup",
+        "exit",
+        "withdraw",
+        "claim",
+        "completions",
+        "man",
+        "vault deploy",
+    ] {
+        let words: Vec<&str> = verb.split(' ').chain(["--help"]).collect();
+        let output = piecework(dir.path(), &words);
         assert_eq!(code(&output), 0);
         assert!(stdout(&output).contains("Example"), "{verb}");
     }
@@ -380,5 +396,77 @@ fn a_failure_is_said_once_and_a_seeder_with_nothing_left_ends_with_it() {
         stderr(&output).contains("nothing is left to serve"),
         "{}",
         stderr(&output)
+    );
+}
+
+#[test]
+fn a_reseller_without_what_selling_needs_is_refused_with_a_remedy() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("film.mp4"), vec![7u8; 20_000]).unwrap();
+    assert_eq!(code(&piecework(dir.path(), &["create", "film.mp4"])), 0);
+    for key in [&["payee.key"][..], &["--session", "session.key"]] {
+        assert_eq!(
+            code(&piecework(dir.path(), &[&["key", "new"], key].concat())),
+            0
+        );
+    }
+    for (args, says) in [
+        (&["--resell", "50"][..], "--payee-key"),
+        (&["--sell-price", "5"], "--payee-key"),
+        (&["--resell", "0", "--payee-key", "payee.key"], "1..=255"),
+        (
+            &[
+                "--resell",
+                "9",
+                "--sell-price",
+                "5",
+                "--payee-key",
+                "payee.key",
+            ],
+            "--sell-price",
+        ),
+        (&["--payee-key", "payee.key"], "--sell-price or --resell"),
+        (&["--sell-price", "ten", "--payee-key", "payee.key"], "ten"),
+        (
+            &["--sell-price", "5", "--payee-key", "payee.key"],
+            "--deployment",
+        ),
+        (
+            &["--resell", "50", "--payee-key", "session.key"],
+            "make a payee key",
+        ),
+    ] {
+        let get = ["get", "film.mp4.torrent", "-o", "out", "--seed"];
+        let output = piecework(dir.path(), &[&get[..], args].concat());
+        assert_eq!(code(&output), 2, "{args:?}: {}", stdout(&output));
+        assert!(
+            stderr(&output).contains(says),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn completions_and_manual_are_printed_or_written() {
+    let dir = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish", "powershell", "elvish"] {
+        let output = piecework(dir.path(), &["completions", shell]);
+        assert_eq!(code(&output), 0, "{shell}");
+        assert!(stdout(&output).contains("withdraw"), "{shell}");
+    }
+    let page = stdout(&piecework(dir.path(), &["man"]));
+    assert!(
+        page.contains(".SH NAME") && page.contains("withdraw"),
+        "{page}"
+    );
+    assert_eq!(code(&piecework(dir.path(), &["man", "pages"])), 0);
+    for page in ["piecework.1", "piecework-get.1", "piecework-vault-deploy.1"] {
+        let page = std::fs::read_to_string(dir.path().join("pages").join(page)).unwrap();
+        assert!(page.contains(".SH SYNOPSIS"), "{page}");
+    }
+    assert_eq!(
+        code(&piecework(dir.path(), &["man", "pages/piecework.1/x"])),
+        1
     );
 }

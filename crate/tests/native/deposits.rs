@@ -360,6 +360,97 @@ async fn a_vault_a_deposit_a_sale_and_the_way_back_need_one_file_and_keys() {
     tracker.handle.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs contracts/node_modules and contracts/out"]
+async fn what_was_bought_is_sold_again_by_a_share_of_its_price_or_at_a_price() {
+    let tracker = Tracker::start().await;
+    let url = tracker.url();
+    let ran = tokio::task::spawn_blocking(move || {
+        resell(&url, &["--resell", "50"], 5);
+        resell(&url, &["--sell-price", "3"], 3);
+    });
+    ran.await.unwrap();
+    tracker.handle.shutdown().await;
+}
+
+/// The first buyer pays 10 tokens per GB, and the second one buys of it alone.
+fn resell(tracker: &str, terms: &[&str], price: u128) {
+    const LENGTH: usize = 4_000_000;
+    let bank = Bank::new(&[]);
+    let film = Film::named("film.mp4", content(LENGTH), tracker);
+    let gas = |key: &KeyPair| {
+        let gas = json!([key.address(), "0xde0b6b3a7640000"]);
+        bank.anvil.call("anvil_setBalance", &gas);
+    };
+    gas(&KeyPair::create(&film.dir.path().join("payee.key")).unwrap());
+    let payee = KeyPair::create(&film.dir.path().join("reseller.key")).unwrap();
+    gas(&payee);
+    for session in ["first.key", "second.key"] {
+        let session_key = bank.dir.path().join(session).to_str().unwrap().to_owned();
+        Ended::of(&piecework(
+            bank.dir.path(),
+            &["key", "new", "--session", session],
+        ))
+        .assert_done();
+        bank.done(&["deposit", "2", "--session-key", &session_key]);
+    }
+    let sell = [
+        "--price",
+        "10",
+        "--payee-key",
+        "payee.key",
+        "--stdin-commands",
+    ];
+    let deployment = ["--deployment", bank.file.as_str()];
+    let mut seller = film.seeding_from(film.dir.path(), &[&sell[..], &deployment].concat());
+    seller.until(|line| line["event"] == "seeding");
+    let owner = bank.owner.address().to_string();
+    let session = |name: &str| bank.dir.path().join(name).to_str().unwrap().to_owned();
+    let (first, second) = (session("first.key"), session("second.key"));
+    let buy = |session: &'static str| {
+        let key = if session == "first.key" {
+            &first
+        } else {
+            &second
+        };
+        let fixed = [
+            "--max-price",
+            "10",
+            "--budget",
+            "1",
+            "--owner",
+            &owner,
+            "--session-key",
+            key,
+        ];
+        [&fixed[..], &deployment].concat()
+    };
+    let resells = ["--seed", "--payee-key", "reseller.key", "--redeem-on-exit"];
+    let mut reseller = film.getting(
+        &bank.dir.path().join("first"),
+        &[&buy("first.key")[..], &resells, terms].concat(),
+    );
+    reseller.until(|line| line["event"] == "seeding");
+    seller.say("quit");
+    assert_eq!(seller.exit_code(), Some(0));
+
+    film.get(&bank.dir.path().join("second"), &buy("second.key"))
+        .assert_done();
+    assert_eq!(
+        fs::read(bank.dir.path().join("second/film.mp4")).unwrap(),
+        film.bytes
+    );
+    reseller.signal("-INT");
+    assert_eq!(reseller.exit_code(), Some(0));
+    // Each block is rounded up to a fine unit.
+    let due = LENGTH as u128 * price / 1_000;
+    let earned = bank.holds(payee.address());
+    assert!(
+        (due..=due + due / 50).contains(&earned),
+        "{earned}, {due} is due"
+    );
+}
+
 fn round(tracker: &str, options: &[&str]) {
     const LENGTH: usize = 4_000_000;
     let bank = Bank::new(options);

@@ -53,7 +53,8 @@ export async function serve({ config, connect = "", documents = {}, video = null
       response.writeHead(status, { ...headers, "content-type": type, ...more }).end(body);
     if (pathname === "/demo.json")
       return config() ? send(200, JSON.stringify(config()), TYPES[".json"]) : send(404, "", "text/plain");
-    if (documents[pathname]) return send(200, await readFile(documents[pathname]), TYPES[extname(pathname)]);
+    const type = TYPES[extname(pathname)] ?? "application/octet-stream";
+    if (documents[pathname]) return send(200, await readFile(documents[pathname]), type);
     if (pathname === "/video.mp4" && video) {
       const [, from, to] = /bytes=(\d+)-(\d*)/.exec(request.headers.range ?? "bytes=0-") ?? [];
       const [start, end] = [Number(from), to ? Number(to) : video.length - 1];
@@ -64,7 +65,7 @@ export async function serve({ config, connect = "", documents = {}, video = null
     }
     const file = normalize(join(dist, pathname === "/" ? "index.html" : pathname));
     if (!file.startsWith(dist) || !existsSync(file)) return send(404, "not found", "text/plain");
-    return send(200, await readFile(file), TYPES[extname(file)] ?? "application/octet-stream");
+    return send(200, await readFile(file), TYPES[extname(file)] ?? type);
   };
   const server = createServer((request, response) => void answer(request, response));
   await new Promise((resolve) => server.listen(0, "127.0.0.1", resolve));

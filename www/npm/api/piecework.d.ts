@@ -453,7 +453,11 @@ import type { EnginePayment } from "./protocol.js";
 import { type ChainParams } from "./wallet.js";
 /** An amount as decimal text in whole tokens, e.g. `"10"` or `"0.25"`. */
 export type Decimal = string | number;
-/** Where money moves and how much. It comes from the embedding page alone, never from a torrent or a peer. */
+/**
+ * Where money moves and how much. It comes from the embedding page alone, never from a torrent or a peer.
+ * `deploymentFrom` of `piecework/deployment` makes vault, chain and token of the file that `piecework vault deploy`
+ * writes.
+ */
 export interface PaymentOptions {
     /** The vault contract. */
     vault: string;
@@ -568,6 +572,26 @@ export declare class Payments {
     /** Every deposit of this wallet, found in the vault's log. */
     recover(): Promise<RecoverableDeposit[]>;
 }
+
+// ---- deployment
+import type { PaymentOptions } from "./payments.js";
+/** What a deployment file says of a vault, as a part of {@link PaymentOptions}. */
+export interface Deployment extends Pick<PaymentOptions, "vault" | "chainId" | "token" | "rpcUrl"> {
+    /** Where "recover deposits" begins to look. */
+    deployBlock: number;
+    /** Seconds between an exit and the withdrawal. */
+    exitDelaySeconds: number;
+}
+/**
+ * Checks a deployment, given as the file's text or as parsed JSON. Throws a RangeError that names the field and what it
+ * should be.
+ */
+export declare function deploymentFrom(file: unknown): Deployment;
+/**
+ * Fetches a deployment file of the page's own origin, and checks it. `base`: what a relative URL is relative to;
+ * default the page.
+ */
+export declare function loadDeployment(url: string | URL, base?: string | URL): Promise<Deployment>;
 
 // ---- lack
 /**
@@ -730,8 +754,9 @@ import { Client, type Torrent } from "./index.js";
  * else the largest.
  *
  * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` (separated by blanks),
- * `autoplay`, `upload-limit` (bytes per second), `upload-agreed`; for paid titles `vault`, `chain-id`, `rpc-url`,
- * `token`, `token-decimals`, `token-symbol`, `max-price-per-gb`, `deposit` (default 2), `budget` (the cap on the
+ * `autoplay`, `upload-limit` (bytes per second), `upload-agreed`; for paid titles `deployment` (URL of a file of
+ * `piecework vault deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and
+ * `rpc-url`, `max-price-per-gb`, `deposit` (default 2), `budget` (the cap on the
  * spending from the deposit, which `client.setBudget` raises; default: the whole deposit). A page that has a client of
  * its own sets the property `client` before the element is connected.
  *

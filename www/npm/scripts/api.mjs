@@ -12,6 +12,7 @@ const PUBLIC = [
   "source",
   "torrent",
   "payments",
+  "deployment",
   "lack",
   "wallet",
   "errors",

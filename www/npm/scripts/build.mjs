@@ -23,9 +23,14 @@ await build({ ...common, entryPoints: { piecework: "src/index.ts" }, format: "es
 const beside = {
   name: "beside",
   setup: ({ onResolve }) =>
-    onResolve({ filter: /^\.\/index\.js$/ }, () => ({ path: "./piecework.js", external: true })),
+    onResolve({ filter: /^\.\/(index|deployment)\.js$/ }, ({ path }) => ({
+      path: path === "./index.js" ? "./piecework.js" : path,
+      external: true,
+    })),
 };
 await build({ ...common, entryPoints: ["src/player.ts"], format: "esm", outdir: "dist", plugins: [beside] });
+// A file of its own: a page that names its vault by itself does not load it.
+await build({ ...common, entryPoints: ["src/deployment.ts"], format: "esm", outdir: "dist" });
 await build({
   ...common,
   entryPoints: ["src/worker.ts"],

@@ -10,7 +10,11 @@ import { Wallet, accountIn, discover, providerOf, requestOf, type ChainParams, t
 /** An amount as decimal text in whole tokens, e.g. `"10"` or `"0.25"`. */
 export type Decimal = string | number;
 
-/** Where money moves and how much. It comes from the embedding page alone, never from a torrent or a peer. */
+/**
+ * Where money moves and how much. It comes from the embedding page alone, never from a torrent or a peer.
+ * `deploymentFrom` of `piecework/deployment` makes vault, chain and token of the file that `piecework vault deploy`
+ * writes.
+ */
 export interface PaymentOptions {
   /** The vault contract. */
   vault: string;

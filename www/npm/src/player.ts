@@ -7,6 +7,7 @@ import {
   type Torrent,
   type TorrentFile,
 } from "./index.js";
+import type { Deployment } from "./deployment.js";
 
 const STYLE = `
 :host {
@@ -53,6 +54,9 @@ const SEEN_BY_OTHERS =
 
 const ATTRIBUTES = ["src", "magnet", "torrent"] as const;
 
+/** Attributes that have no place beside `deployment`. */
+const NAMED_BY_DEPLOYMENT = ["vault", "chain-id", "token", "token-decimals", "token-symbol"] as const;
+
 const PLAYABLE = /\.(mp4|m4v|webm|mkv|mov|ogv|mp3|m4a|ogg|opus|flac|wav)$/i;
 const DEFAULT_UPLOAD = 2_500_000;
 
@@ -61,8 +65,9 @@ const DEFAULT_UPLOAD = 2_500_000;
  * else the largest.
  *
  * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` (separated by blanks),
- * `autoplay`, `upload-limit` (bytes per second), `upload-agreed`; for paid titles `vault`, `chain-id`, `rpc-url`,
- * `token`, `token-decimals`, `token-symbol`, `max-price-per-gb`, `deposit` (default 2), `budget` (the cap on the
+ * `autoplay`, `upload-limit` (bytes per second), `upload-agreed`; for paid titles `deployment` (URL of a file of
+ * `piecework vault deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and
+ * `rpc-url`, `max-price-per-gb`, `deposit` (default 2), `budget` (the cap on the
  * spending from the deposit, which `client.setBudget` raises; default: the whole deposit). A page that has a client of
  * its own sets the property `client` before the element is connected.
  *
@@ -97,6 +102,8 @@ export class PieceworkPlayer extends HTMLElement {
   readonly #wallets = document.createElement("select");
   readonly #pay = document.createElement("button");
   #own: Client | null = null;
+  /** What the file of the attribute `deployment` says. */
+  #deployment: Deployment | null = null;
   #timer: ReturnType<typeof setInterval> | undefined;
   /** Counts loads: results of an earlier load are of no use any more. */
   #turn = 0;
@@ -190,6 +197,8 @@ export class PieceworkPlayer extends HTMLElement {
     if (!source) return this.#say("Nothing to play: this player was given no title.");
     this.#say("Looking for the title …");
     try {
+      await this.#readDeployment();
+      if (turn !== this.#turn) return;
       const client = this.#connect();
       const torrent = await client.add(/^[^\w]*magnet:/i.test(source) ? source : new URL(source, document.baseURI));
       if (turn !== this.#turn) return void torrent.leave().catch(() => undefined);
@@ -211,6 +220,16 @@ export class PieceworkPlayer extends HTMLElement {
       this.#fail(message(error));
       this.#again.hidden = error instanceof PieceworkUnsupportedError;
     }
+  }
+
+  /** The vault of the attribute `deployment`, before the element makes its client. */
+  async #readDeployment(): Promise<void> {
+    const url = this.getAttribute("deployment");
+    if (!url || this.client || this.#deployment) return;
+    const more = NAMED_BY_DEPLOYMENT.find((name) => this.hasAttribute(name));
+    if (more) throw new Error(`The attributes deployment and ${more} both name it: leave out ${more}.`);
+    const { loadDeployment } = await import("./deployment.js");
+    this.#deployment = await loadDeployment(url);
   }
 
   /** The client, made if the page has none, and its events. */
@@ -296,10 +315,10 @@ export class PieceworkPlayer extends HTMLElement {
   async #offerDeposit(pricePerGB: bigint, lack: PaymentLack): Promise<void> {
     const client = this.client;
     const torrent = this.torrent;
-    if (!client || !torrent || !this.hasAttribute("vault")) return;
+    if (!client || !torrent || !(this.#deployment || this.hasAttribute("vault"))) return;
     if (lack === "budget")
       return this.#say("The limit that this page set for your deposit is reached: nothing more is bought.");
-    const symbol = this.getAttribute("token-symbol") ?? "";
+    const symbol = this.#deployment?.token.symbol ?? this.getAttribute("token-symbol") ?? "";
     const { maxCost } = await torrent.stats();
     this.#offerText.textContent =
       `${LACKS[lack]}This title costs ${client.format(pricePerGB)} ${symbol} per GB, at most ` +
@@ -341,21 +360,28 @@ export class PieceworkPlayer extends HTMLElement {
     const text = (name: string) => this.getAttribute(name) ?? "";
     const vault = text("vault");
     const rpcUrl = text("rpc-url");
+    const place =
+      this.#deployment ??
+      (vault
+        ? {
+            vault,
+            chainId: Number(text("chain-id")),
+            token: {
+              address: text("token"),
+              decimals: Number(text("token-decimals") || "6"),
+              symbol: text("token-symbol"),
+            },
+          }
+        : null);
     return {
       trackers: text("trackers").split(/\s+/).filter(Boolean),
       // Nothing goes up before the visitor agreed to it.
       uploadLimit: this.#agreed && this.#upload.checked ? this.#uploadCap() : 0,
-      ...(vault
+      ...(place
         ? {
             payments: {
-              vault,
-              chainId: Number(text("chain-id")),
+              ...place,
               ...(rpcUrl ? { rpcUrl } : {}),
-              token: {
-                address: text("token"),
-                decimals: Number(text("token-decimals") || "6"),
-                symbol: text("token-symbol"),
-              },
               maxPricePerGB: text("max-price-per-gb") || "0",
               budget: text("budget") || ALL_THAT_IS_DEPOSITED,
             },

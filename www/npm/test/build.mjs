@@ -6,6 +6,8 @@ process.chdir(fileURLToPath(new URL("..", import.meta.url)));
 await build({
   entryPoints: [
     "src/client.ts",
+    "src/deployment.ts",
+    "src/keccak.ts",
     "src/emitter.ts",
     "src/link.ts",
     "src/protocol.ts",

@@ -11,6 +11,8 @@ import type { Token } from "./format.ts";
 
 /** kB/s, when the site does not say: a part of most uplinks. A site writes `null` for no cap. */
 const DEFAULT_UPLOAD = 2500;
+/** Fields that have no place beside `deployment`. */
+const NAMED_BY_DEPLOYMENT = ["vault", "chainId", "token", "symbol", "deployBlock", "exitDelaySeconds"] as const;
 const LARGEST_CONFIG_BYTES = 256 * 1024;
 
 /** Everything about paying; `null` in {@link Config} means that all is free here. */
@@ -92,9 +94,33 @@ export async function load(): Promise<Config> {
     } catch {
       throw new ConfigError(`The site's configuration ${name} is not valid JSON.`);
     }
-    return parse(json);
+    return parse(await withDeployment(json, new URL(name, document.baseURI)));
   }
   return parse({});
+}
+
+/**
+ * The configuration with what the deployment file that it names says (docs/deployment.md, "The file"): vault, chain,
+ * token, block and delay, and an RPC URL if the configuration has none.
+ */
+async function withDeployment(json: unknown, base: URL): Promise<unknown> {
+  const read = new Fields(typeof json === "object" && json !== null ? (json as Record<string, unknown>) : {});
+  if (!read.has("deployment")) return json;
+  const url = read.text("deployment");
+  if (!url)
+    throw new ConfigError(
+      'The site\'s configuration: deployment must be the URL of a file, such as "deployments/10.json".',
+    );
+  const twice = NAMED_BY_DEPLOYMENT.find((name) => read.has(name));
+  if (twice)
+    throw new ConfigError(`The site's configuration: deployment and ${twice} both name it. Leave out ${twice}.`);
+  const { loadDeployment } = await import("piecework/deployment");
+  try {
+    const { rpcUrl, ...rest } = await loadDeployment(url, base);
+    return { ...rest, ...(rpcUrl ? { rpc: rpcUrl } : {}), ...(json as object) };
+  } catch (error) {
+    throw new ConfigError(`The site's configuration: ${error instanceof Error ? error.message : error}`);
+  }
 }
 
 /** Checks a configuration. Throws a {@link ConfigError} that names the field. */

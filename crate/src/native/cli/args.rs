@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use alloy_primitives::Address;
 use clap::{Args, Parser, Subcommand};
 
+use super::manual::{CompletionsArgs, ManArgs};
 use super::output::{CliError, parse_size, parse_tokens};
 use super::owner_args::{ClaimArgs, DepositArgs, ExitArgs, TopUpArgs, VaultArgs, WithdrawArgs};
 use crate::metainfo::{TrackerUrl, TrackerUrlError};
@@ -59,6 +60,10 @@ pub(super) enum Verb {
     Claim(ClaimArgs),
     /// Put a vault on a chain.
     Vault(VaultArgs),
+    /// Print what a shell needs to complete commands and flags.
+    Completions(CompletionsArgs),
+    /// Print the manual page, or write the page of each command into a folder.
+    Man(ManArgs),
 }
 
 impl Verb {
@@ -74,7 +79,12 @@ impl Verb {
             Verb::Exit(args) => Some(&mut args.owner.chain),
             Verb::Withdraw(args) => Some(&mut args.owner.chain),
             Verb::Claim(args) => Some(&mut args.owner.chain),
-            Verb::Create(_) | Verb::Info(_) | Verb::Key(_) | Verb::Vault(_) => None,
+            Verb::Create(_)
+            | Verb::Info(_)
+            | Verb::Key(_)
+            | Verb::Vault(_)
+            | Verb::Completions(_)
+            | Verb::Man(_) => None,
         }
     }
 }
@@ -151,48 +161,8 @@ pub(super) struct SeedArgs {
     /// Price: tokens per GB (10^9 bytes); 0 is free and never contacts a chain.
     #[arg(long, default_value = "0", value_name = "TOKENS_PER_GB")]
     pub(super) price: String,
-    /// Key file of the payee; see `piecework key`.
-    #[arg(long, alias = "payee-key-file", value_name = "FILE")]
-    pub(super) payee_key: Option<PathBuf>,
-    /// Address that receives the redeemed tokens [default: the payee].
-    #[arg(long, value_name = "ADDRESS", requires = "payee_key", value_parser = parse_address)]
-    pub(super) to: Option<Address>,
-    /// Least bond of a payer, in percent of its balance.
-    #[arg(
-        long,
-        default_value_t = 125,
-        value_name = "PERCENT",
-        requires = "payee_key"
-    )]
-    pub(super) min_bond_percent: u16,
-    /// Sell also where buyers can withdraw within less than a day, before everything is sure to be redeemed.
-    #[arg(long, requires = "payee_key")]
-    pub(super) accept_short_exit: bool,
-    /// Least sum, in tokens, that is worth a transaction of --redeem-every. It is not compared with the cost of gas.
-    #[arg(
-        long,
-        default_value = "0.05",
-        value_name = "TOKENS",
-        requires = "payee_key"
-    )]
-    pub(super) redeem_min: String,
     #[command(flatten)]
-    pub(super) gas: GasArgs,
-    /// Redeem everything at the end.
-    #[arg(long, requires = "payee_key")]
-    pub(super) redeem_on_exit: bool,
-    /// Seconds between looks for ranges that are worth a redemption. These are ranges of 0.01 tokens or more that are
-    /// full, long without a buyer, or of a buyer that owes much. Of a buyer that owes all that it may, or that
-    /// withdraws, ranges from 0.001 on count. Together they must come to --redeem-min. Ranges that become due in
-    /// between are redeemed at once, but not within 15 seconds of the redemption before. A redemption that fails is
-    /// tried again after 15 seconds, and then after ever longer, up to 15 minutes. 0: redeem on command only.
-    #[arg(
-        long,
-        default_value_t = 60,
-        value_name = "SECONDS",
-        requires = "payee_key"
-    )]
-    pub(super) redeem_every: u64,
+    pub(super) payee: PayeeArgs,
     /// Most bytes per second sent, such as 1M [default: no limit].
     #[arg(long, value_name = "BYTES", value_parser = parse_rate)]
     pub(super) upload_limit: Option<u64>,
@@ -227,6 +197,9 @@ pub(super) struct SeedArgs {
   piecework get 'magnet:?xt=urn:btih:...' -o downloads --max-price 10 --budget 2 --vault 0x... \\
       --chain-id 8453 --rpc https://rpc.example --owner 0x... --session-key session.key
 
+  piecework get film.mp4.torrent -o downloads --max-price 10 --budget 2 --owner 0x... \\
+      --session-key session.key --deployment deployments/10.json --seed --resell 50 --payee-key payee.key
+
 Run it again to go on where it was stopped. Ends with 0 when every piece was verified, now or by an
 earlier run; --recheck hashes all of it again.")]
 pub(super) struct GetArgs {
@@ -252,6 +225,21 @@ pub(super) struct GetArgs {
     /// Go on serving when complete.
     #[arg(long)]
     pub(super) seed: bool,
+    /// Sell what is here for so many tokens per GB (10^9 bytes), while it is fetched and with --seed afterwards.
+    #[arg(long, value_name = "TOKENS_PER_GB", requires = "payee_key")]
+    pub(super) sell_price: Option<String>,
+    /// Sell what is here for so many percent of the price that was paid for it, 1 to 255. What came for free is given
+    /// away.
+    #[arg(
+        long,
+        value_name = "PERCENT",
+        requires = "payee_key",
+        conflicts_with = "sell_price",
+        value_parser = clap::value_parser!(u8).range(1..)
+    )]
+    pub(super) resell: Option<u8>,
+    #[command(flatten)]
+    pub(super) payee: PayeeArgs,
     /// Most bytes per second sent, such as 1M; 0 sends nothing [default: no limit].
     #[arg(long, value_name = "BYTES", value_parser = parse_size)]
     pub(super) upload_limit: Option<u64>,
@@ -404,6 +392,50 @@ impl ChainArgs {
             ))
         })
     }
+}
+
+/// Who is paid for what is sold, and when what was earned is redeemed.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Selling")]
+pub(super) struct PayeeArgs {
+    /// Key file of the payee; see `piecework key`.
+    #[arg(long, alias = "payee-key-file", value_name = "FILE")]
+    pub(super) payee_key: Option<PathBuf>,
+    /// Address that receives the redeemed tokens [default: the payee].
+    #[arg(long, value_name = "ADDRESS", requires = "payee_key", value_parser = parse_address)]
+    pub(super) to: Option<Address>,
+    /// Least bond of a payer, in percent of its balance.
+    #[arg(
+        long,
+        default_value_t = 125,
+        value_name = "PERCENT",
+        requires = "payee_key"
+    )]
+    pub(super) min_bond_percent: u16,
+    /// Sell also where buyers can withdraw within less than a day, before everything is sure to be redeemed.
+    #[arg(long, requires = "payee_key")]
+    pub(super) accept_short_exit: bool,
+    /// Least sum, in tokens, that is worth a transaction of --redeem-every. It is not compared with the cost of gas
+    /// [default: 0.05, or one unit of a token with fewer decimals].
+    #[arg(long, value_name = "TOKENS", requires = "payee_key")]
+    pub(super) redeem_min: Option<String>,
+    #[command(flatten)]
+    pub(super) gas: GasArgs,
+    /// Redeem everything at the end.
+    #[arg(long, requires = "payee_key")]
+    pub(super) redeem_on_exit: bool,
+    /// Seconds between looks for ranges that are worth a redemption. These are ranges of 0.01 tokens or more that are
+    /// full, long without a buyer, or of a buyer that owes much. Of a buyer that owes all that it may, or that
+    /// withdraws, ranges from 0.001 on count. Together they must come to --redeem-min. Ranges that become due in
+    /// between are redeemed at once, but not within 15 seconds of the redemption before. A redemption that fails is
+    /// tried again after 15 seconds, and then after ever longer, up to 15 minutes. 0: redeem on command only.
+    #[arg(
+        long,
+        default_value_t = 60,
+        value_name = "SECONDS",
+        requires = "payee_key"
+    )]
+    pub(super) redeem_every: u64,
 }
 
 /// The limits of a redemption's cost.

@@ -9,6 +9,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::args::{GetArgs, load_session_key};
 use super::interrupt::Interrupt;
+use super::money::tell_others_claims;
 use super::output::{
     CliError, ProgressLine, bytes, complain, duration, parse_price, parse_tokens, plain, say,
     sentence, tokens,
@@ -16,7 +17,8 @@ use super::output::{
 use super::runner::{Runner, Wish, Woken};
 use super::{seed, torrent};
 use crate::client::{
-    BuyConfig, Command, Config, Event, Limits, PaymentConfig, TorrentSnapshot, TorrentState,
+    BuyConfig, Command, Config, Event, Limits, PaymentConfig, ResalePrice, TorrentSnapshot,
+    TorrentState,
 };
 use crate::native::chain::{Chain, ChainConfig, ChainError};
 use crate::native::driver::{NativeConfig, Snapshot};
@@ -34,9 +36,20 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
     let session_key = (args.session_key.as_deref())
         .map(load_session_key)
         .transpose()?;
-    let payment = payment(&args, session_key.as_ref())?;
+    let buy = buy(&args, session_key.as_ref())?;
     // Without payments the peer promises nothing, and needs no records.
-    let session_key = session_key.filter(|_| payment.is_some());
+    let session_key = session_key.filter(|_| buy.is_some());
+    let state = args.common.state_dir(&args.output);
+    let resale = resale_price(&args)?;
+    let payout = match (&args.payee.payee_key, resale) {
+        (Some(_), None) => {
+            return Err(CliError::Invalid(
+                "--payee-key has no effect without --sell-price or --resell: nothing is sold"
+                    .to_owned(),
+            ));
+        }
+        _ => seed::payout(&args.payee, &args.chain, &state, true).await?,
+    };
     if let (Some(key), Some(owner)) = (session_key.clone(), args.owner) {
         let chain = args.chain.required("paying")?;
         warn_of_bare_key(&args);
@@ -46,10 +59,26 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
             .map_err(|e| CliError::Failed(e.to_string()))??;
     }
     make_folder(&args.output)?;
-    named.options.max_price = payment
+    named.options.max_price = buy.as_ref().map(|buy| buy.max_price);
+    if let Some(ResalePrice::Fixed(price)) = resale {
+        named.options.price = Some(price);
+    }
+    let sell = payout
         .as_ref()
-        .and_then(|payment| payment.buy.as_ref())
-        .map(|buy| buy.max_price);
+        .zip(resale)
+        .map(|(payout, price)| seed::sell_config(payout, &args.payee, price, args.chain.decimals));
+    if let (Some(payout), Some(chain)) = (&payout, args.chain.config()) {
+        tell_others_claims(&state, &chain, payout.payee.address(), args.chain.decimals)?;
+    }
+    let payment = match (args.chain.config(), buy.is_some() || sell.is_some()) {
+        (Some(chain), true) => Some(PaymentConfig {
+            vault: chain.vault,
+            chain_id: chain.chain_id,
+            buy,
+            sell,
+        }),
+        _ => None,
+    };
     let native = NativeConfig {
         client: Config {
             trackers: args.network.tracker.clone(),
@@ -63,13 +92,13 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
         },
         transport: args.network.transport(&named.magnet.trackers),
         data_dir: args.output.clone(),
-        state_dir: args.common.state_dir(&args.output),
+        state_dir: state,
         repair: args.repair,
         chain: args.chain.config(),
         session_key: session_key.clone(),
     };
     let mut interrupt = Interrupt::new()?;
-    let mut runner = Runner::start(native, None, args.common.json, args.chain.decimals)?;
+    let mut runner = Runner::start(native, payout, args.common.json, args.chain.decimals)?;
     runner.announces = args.seed;
     if let (Some(owner), Some(key)) = (args.owner, &session_key) {
         runner
@@ -84,9 +113,11 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
     runner
         .add(named, Wish::Fetch, args.recheck, &args.network.tracker)
         .await?;
-    match fetch(&mut runner, &mut interrupt, args.common.stats).await {
+    let redeems = args.payee.redeem_every > 0;
+    match fetch(&mut runner, &mut interrupt, args.common.stats, redeems).await {
         Ok(()) => {}
         Err(error) => {
+            runner.end_redemption(&mut interrupt, false).await?;
             let snapshot = runner.look().await;
             // The fetched pieces stay, whatever ended the run.
             runner.shut_down().await?;
@@ -99,10 +130,22 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
             });
         }
     }
-    if args.seed {
-        seed::serve(&mut runner, &mut interrupt, args.common.stats, false, 0).await?;
-    }
-    seed::finish(runner, &mut interrupt, false).await
+    let served = match args.seed {
+        true => {
+            seed::serve(
+                &mut runner,
+                &mut interrupt,
+                args.common.stats,
+                false,
+                args.payee.redeem_every,
+            )
+            .await
+        }
+        false => Ok(()),
+    };
+    // Earnings and served data are durable, however the run ended.
+    let finished = seed::finish(runner, &mut interrupt, args.payee.redeem_on_exit).await;
+    served.and(finished)
 }
 
 /// Makes the folder that holds data, so that its default state folder can lie in it.
@@ -156,7 +199,18 @@ fn claim(
     })
 }
 
-fn payment(args: &GetArgs, key: Option<&SessionKey>) -> Result<Option<PaymentConfig>, CliError> {
+/// The price at which the title is sold again, if it is.
+fn resale_price(args: &GetArgs) -> Result<Option<ResalePrice>, CliError> {
+    match (&args.sell_price, args.resell) {
+        (Some(text), _) => {
+            let price = parse_price(text, args.chain.decimals)?;
+            Ok(Some(ResalePrice::Fixed(price)))
+        }
+        (None, percent) => Ok(percent.map(ResalePrice::PercentOfPaid)),
+    }
+}
+
+fn buy(args: &GetArgs, key: Option<&SessionKey>) -> Result<Option<BuyConfig>, CliError> {
     let decimals = args.chain.decimals;
     let max_price = parse_price(&args.max_price, decimals)?;
     let budget = parse_tokens(&args.budget, decimals).ok_or_else(|| {
@@ -183,24 +237,20 @@ fn payment(args: &GetArgs, key: Option<&SessionKey>) -> Result<Option<PaymentCon
             "--max-price needs --owner and --session-key of an open account, and a --budget above 0{also}"
         )));
     }
-    let chain = chain?;
-    Ok(Some(PaymentConfig {
-        vault: chain.vault,
-        chain_id: chain.chain_id,
-        buy: Some(BuyConfig {
-            max_price,
-            budget,
-            loss_budget_pieces: LOSS_BUDGET_PIECES,
-        }),
-        sell: None,
+    chain?;
+    Ok(Some(BuyConfig {
+        max_price,
+        budget,
+        loss_budget_pieces: LOSS_BUDGET_PIECES,
     }))
 }
 
-/// Until all is there and verified.
+/// Until all is there and verified. `redeems`: due claims of what is sold meanwhile are redeemed.
 async fn fetch(
     runner: &mut Runner,
     interrupt: &mut Interrupt,
     stats_secs: u64,
+    redeems: bool,
 ) -> Result<(), CliError> {
     let mut line = ProgressLine::new(!runner.json);
     let mut look = interval(LOOK_INTERVAL);
@@ -222,6 +272,10 @@ async fn fetch(
             }
             _ = look.tick() => {
                 let snapshot = runner.look().await?;
+                // A buyer that owes as much as it may waits for it.
+                if redeems && runner.may_redeem() && runner.wants_redemption() {
+                    runner.redeem_due().await?;
+                }
                 if line.is_shown() {
                     line.set(&progress(&snapshot, runner.decimals));
                 } else if said.elapsed().as_secs() >= stats_secs {

@@ -10,6 +10,7 @@ mod deployment;
 mod deposits;
 mod get;
 mod interrupt;
+mod manual;
 mod money;
 mod output;
 mod owner_args;
@@ -57,6 +58,8 @@ fn run(mut verb: Verb) -> Result<(), CliError> {
         Verb::Withdraw(args) => blocking(|| deposits::withdraw(&args)),
         Verb::Claim(args) => blocking(|| deposits::claim(&args)),
         Verb::Vault(args) => blocking(|| deploy::vault(&args)),
+        Verb::Completions(args) => manual::completions(&args),
+        Verb::Man(args) => manual::man(&args),
     }
 }
 

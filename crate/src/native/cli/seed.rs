@@ -1,13 +1,14 @@
 //! `seed`: serves torrents until it is stopped.
 
 use std::io::BufRead;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
-use super::args::{SeedArgs, load_key};
+use super::args::{ChainArgs, PayeeArgs, SeedArgs, load_key};
 use super::interrupt::Interrupt;
 use super::money::tell_others_claims;
 use super::output::{CliError, bytes, parse_price, parse_tokens, say, say_json, tokens};
@@ -34,7 +35,15 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
     let decimals = args.chain.decimals;
     let price = parse_price(&args.price, decimals)?;
     args.common.check_state()?;
-    let payout = payout(&args, price).await?;
+    let state = args.common.state_dir(&args.data);
+    let payout = match &args.payee.payee_key {
+        None if price.0 > 0 => {
+            return Err(CliError::Invalid(
+                "--price needs --payee-key: make one with `piecework key new FILE`".to_owned(),
+            ));
+        }
+        _ => payout(&args.payee, &args.chain, &state, price.0 > 0).await?,
+    };
     let torrents = args
         .torrents
         .iter()
@@ -67,24 +76,22 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
             vault: args.chain.vault?,
             chain_id: args.chain.chain_id?,
             buy: None,
-            sell: Some(SellConfig {
-                payee: payout.payee.address(),
-                price: ResalePrice::Fixed(price),
-                min_bond_percent: args.min_bond_percent,
-                credit: Credit::default(),
-                dust: SellConfig::dust_of(decimals),
-            }),
+            sell: Some(sell_config(
+                payout,
+                &args.payee,
+                ResalePrice::Fixed(price),
+                decimals,
+            )),
         })
     });
     if let (Some(payout), Some(chain)) = (&payout, args.chain.config()) {
-        let state = args.common.state_dir(&args.data);
         tell_others_claims(&state, &chain, payout.payee.address(), decimals)?;
     }
     let native = NativeConfig {
         client: config,
         transport: args.network.transport(&trackers),
         data_dir: args.data.clone(),
-        state_dir: args.common.state_dir(&args.data),
+        state_dir: state,
         repair: args.repair,
         chain: args.chain.config(),
         session_key: None,
@@ -108,33 +115,52 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
         &mut interrupt,
         args.common.stats,
         args.stdin_commands,
-        args.redeem_every,
+        args.payee.redeem_every,
     )
     .await;
     // Earnings and served data are durable, however the run ended.
-    let finished = finish(runner, &mut interrupt, args.redeem_on_exit).await;
+    let finished = finish(runner, &mut interrupt, args.payee.redeem_on_exit).await;
     served.and(finished)
 }
 
-fn redeem_min(args: &SeedArgs) -> Result<TokenUnits, CliError> {
-    parse_tokens(&args.redeem_min, args.chain.decimals).ok_or_else(|| {
+/// The terms on which a payee sells.
+pub(super) fn sell_config(
+    payout: &Payout,
+    args: &PayeeArgs,
+    price: ResalePrice,
+    decimals: u8,
+) -> SellConfig {
+    SellConfig {
+        payee: payout.payee.address(),
+        price,
+        min_bond_percent: args.min_bond_percent,
+        credit: Credit::default(),
+        dust: SellConfig::dust_of(decimals),
+    }
+}
+
+fn redeem_min(args: &PayeeArgs, decimals: u8) -> Result<TokenUnits, CliError> {
+    let Some(text) = &args.redeem_min else {
+        // A twentieth of a token.
+        let one = 10u128.saturating_pow(u32::from(decimals));
+        return Ok(TokenUnits(one.div_ceil(20)));
+    };
+    parse_tokens(text, decimals).ok_or_else(|| {
         CliError::Invalid(format!(
-            "--redeem-min {:?} is not a sum: write tokens, such as 2 or 0.5",
-            args.redeem_min
+            "--redeem-min {text:?} is not a sum: write tokens, such as 2 or 0.5"
         ))
     })
 }
 
-/// The payee, if one is configured; a price needs it.
-async fn payout(args: &SeedArgs, price: FineUnits) -> Result<Option<Payout>, CliError> {
-    let key_file = match &args.payee_key {
-        Some(file) => file,
-        None if price.0 == 0 => return Ok(None),
-        None => {
-            return Err(CliError::Invalid(
-                "--price needs --payee-key: make one with `piecework key new FILE`".to_owned(),
-            ));
-        }
+/// The payee, if a key names one. `sells`: something has a price from the start.
+pub(super) async fn payout(
+    args: &PayeeArgs,
+    chain_args: &ChainArgs,
+    state: &Path,
+    sells: bool,
+) -> Result<Option<Payout>, CliError> {
+    let Some(key_file) = &args.payee_key else {
+        return Ok(None);
     };
     let payee = load_key(key_file)?;
     if is_marked(key_file).unwrap_or(false) {
@@ -143,20 +169,19 @@ async fn payout(args: &SeedArgs, price: FineUnits) -> Result<Option<Payout>, Cli
             key_file.display()
         )));
     }
-    let config = args.chain.required("selling")?;
-    let state = args.common.state_dir(&args.data);
+    let config = chain_args.required("selling")?;
     let chain = Chain::new(&config)
-        .and_then(|chain| chain.remembering(&state, payee.address()))
+        .and_then(|chain| chain.remembering(state, payee.address()))
         .map_err(|e| CliError::Invalid(e.to_string()))?;
     let mut payout = Payout {
         to: args.to.unwrap_or_else(|| payee.address()),
         max_fee_per_gas: args.gas.max_fee_per_gas,
-        redeem_min: redeem_min(args)?,
+        redeem_min: redeem_min(args, chain_args.decimals)?,
         accept_short_exit: args.accept_short_exit,
         ..Payout::new(chain, payee)
     };
-    if price.0 > 0 {
-        payout.check_vault(args.chain.decimals).await?;
+    if sells {
+        payout.check_vault(chain_args.decimals).await?;
     }
     Ok(Some(payout))
 }

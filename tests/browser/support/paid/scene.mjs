@@ -13,7 +13,8 @@ import { Seeder } from "../demo/seeder.mjs";
 import { ending, folder, signaling, withinAMinute } from "../harness.mjs";
 
 const root = join(dirname(fileURLToPath(import.meta.url)), "../../../..");
-const piecework = join(process.env.PIECEWORK_BINARIES ?? join(root, "target/debug"), "piecework");
+/** The command line. */
+export const piecework = join(process.env.PIECEWORK_BINARIES ?? join(root, "target/debug"), "piecework");
 const EXIT_DELAY_SECONDS = 72 * 3600;
 /** Token units of 10^-6 that the payer's wallet begins with. */
 export const FUNDS = 1_000_000_000n;

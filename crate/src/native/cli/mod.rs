@@ -6,6 +6,7 @@
 mod args;
 mod create;
 mod get;
+mod history;
 mod interrupt;
 mod money;
 mod output;
@@ -34,6 +35,7 @@ pub fn main() -> ExitCode {
         Verb::Get(args) => in_runtime(get::get(args)),
         Verb::Redeem(args) => in_runtime(money::redeem(args)),
         Verb::Balance(args) => in_runtime(money::balance(args)),
+        Verb::History(args) => history::history(&args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

@@ -134,7 +134,7 @@ pub(super) fn receipts(config: &Config, records: &Map<String, Bytes>) -> Option<
 impl Client {
     // ---- receipts
 
-    /// What was bought, sold, redeemed and paid for gas at the configured vault, the oldest first.
+    /// What was bought, then what was sold, redeemed and paid for gas, at the configured vault; each the oldest first.
     pub fn receipts(&self) -> Vec<Receipt> {
         self.receipts
             .as_ref()
@@ -144,7 +144,7 @@ impl Client {
     /// The names of the titles in [`Client::receipts`]. They come from strangers.
     pub fn receipt_names(&self) -> Vec<(InfoHash, String)> {
         let receipts = self.receipts.as_ref();
-        receipts.map_or_else(Vec::new, |receipts| receipts.names().into_iter().collect())
+        receipts.map_or_else(Vec::new, Receipts::names)
     }
 
     pub(super) fn note_fee(&mut self, side: Side, amount: u128) {

@@ -15,7 +15,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::record::{self, Key, PayeeFactsRecord, PayeeRangeRecord, PayerRangeRecord};
 use super::voucher::Vault;
-use crate::sorted::{Map, Set};
+use crate::sorted::Map;
 use crate::time::Timestamp;
 use crate::types::{FineUnits, InfoHash, TokenUnits};
 use crate::wire::pay::Reader;
@@ -72,20 +72,21 @@ impl Period {
         u32::try_from(year * 12 + month).unwrap_or(u32::MAX)
     }
 
+    /// Its part of a key. Texts are in the order of time.
     fn text(self) -> String {
         match self {
-            Period::Earlier => "e".to_owned(),
-            Period::Month(month) => format!("m{month:010}"),
-            Period::Day(day) => format!("d{day:010}"),
+            Period::Earlier => "a".to_owned(),
+            Period::Month(month) => format!("b{month:010}"),
+            Period::Day(day) => format!("c{day:010}"),
         }
     }
 
     fn parse(text: &str) -> Option<Period> {
         let number = text.get(1..)?;
         let period = match text.get(..1)? {
-            "e" => Period::Earlier,
-            "m" => Period::Month(number.parse().ok()?),
-            "d" => Period::Day(number.parse().ok()?),
+            "a" => Period::Earlier,
+            "b" => Period::Month(number.parse().ok()?),
+            "c" => Period::Day(number.parse().ok()?),
             _ => return None,
         };
         (period.text() == text).then_some(period)
@@ -163,8 +164,8 @@ struct Line {
     amount: u128,
 }
 
-/// The lines of one title (or none), by peer.
-type Lines = Map<Address, Line>;
+/// The lines of one title (or none), each peer's once: at most [`MAX_PEERS`], and the one that others share.
+type Lines = Vec<(Address, Line)>;
 
 fn encode(lines: &Lines) -> Bytes {
     let mut out = BytesMut::with_capacity(1 + lines.len() * 44);
@@ -190,25 +191,33 @@ fn decode(record: &[u8]) -> Option<Lines> {
             count: r.u64()?,
             amount: r.u128()?,
         };
-        let ascends = (lines.last_key_value()).is_none_or(|(last, _)| *last < peer);
-        if !ascends || lines.len() > MAX_PEERS {
+        if lines.len() > MAX_PEERS || lines.iter().any(|(known, _)| *known == peer) {
             return None;
         }
-        lines.insert(peer, line);
+        lines.push((peer, line));
     }
     Some(lines)
 }
 
 /// Adds to a peer's line, or to the one that further peers share.
 fn add(lines: &mut Lines, peer: Address, more: Line) {
-    let own = lines.len() - usize::from(lines.contains_key(&Address::ZERO));
-    let peer = match lines.contains_key(&peer) || own < MAX_PEERS {
-        true => peer,
-        false => Address::ZERO,
+    let at = |lines: &Lines, peer| lines.iter().position(|(known, _)| *known == peer);
+    let shared = at(lines, Address::ZERO);
+    let has_room = lines.len() - usize::from(shared.is_some()) < MAX_PEERS;
+    let found = match (at(lines, peer), has_room) {
+        (None, true) => None,
+        (None, false) => shared,
+        (found, _) => found,
     };
-    let line = lines.entry(peer).or_default();
-    line.count = line.count.saturating_add(more.count);
-    line.amount = line.amount.saturating_add(more.amount);
+    let at = found.unwrap_or_else(|| {
+        let peer = if has_room { peer } else { Address::ZERO };
+        lines.push((peer, Line::default()));
+        lines.len() - 1
+    });
+    if let Some((_, line)) = lines.get_mut(at) {
+        line.count = line.count.saturating_add(more.count);
+        line.amount = line.amount.saturating_add(more.amount);
+    }
 }
 
 /// What the last record of a range said.
@@ -263,9 +272,8 @@ pub struct Receipts {
     /// What the records of ranges say: of those that this client bought, and of those that it sold.
     bought: Map<(B256, u32), Known>,
     sold: Map<(B256, u32), Known>,
-    /// What the facts of buyers' accounts say, and whose they are.
-    redeemed: Map<B256, TokenUnits>,
-    owners: Map<B256, Address>,
+    /// The owners of buyers' accounts, and what the accounts' facts say.
+    accounts: Map<B256, (Address, TokenUnits)>,
 }
 
 impl Receipts {
@@ -281,8 +289,7 @@ impl Receipts {
             vault,
             bought: Map::new(),
             sold: Map::new(),
-            redeemed: Map::new(),
-            owners: Map::new(),
+            accounts: Map::new(),
         };
         for (key, value) in records {
             if receipts.buyer.takes_up(key, value) || receipts.seller.takes_up(key, value) {
@@ -293,8 +300,6 @@ impl Receipts {
                 receipts.learn(&noted, None);
             }
         }
-        receipts.buyer.sum_up();
-        receipts.seller.sum_up();
         receipts
     }
 
@@ -303,11 +308,12 @@ impl Receipts {
         let known = match *noted {
             Noted::Bought(id, first, ..) => self.bought.entry((id, first)).or_default(),
             Noted::Sold(id, first, owner, ..) => {
-                self.owners.insert(id, owner);
+                self.accounts.entry(id).or_default().0 = owner;
                 self.sold.entry((id, first)).or_default()
             }
             Noted::Redeemed(id, redeemed) => {
-                let before = self.redeemed.insert(id, redeemed).unwrap_or(TokenUnits(0));
+                let known = &mut self.accounts.entry(id).or_default().1;
+                let before = core::mem::replace(known, redeemed);
                 let more = redeemed.0.saturating_sub(before.0);
                 return (None, more, before.0.saturating_sub(redeemed.0));
             }
@@ -353,7 +359,7 @@ impl Receipts {
             Noted::Bought(_, _, payee, _, unit) => (Kind::Bought, payee, more.checked_div(unit.0)),
             Noted::Sold(_, _, owner, _, unit) => (Kind::Sold, owner, more.checked_div(unit.0)),
             Noted::Redeemed(id, _) => {
-                let owner = self.owners.get(&id).copied().unwrap_or(Address::ZERO);
+                let (owner, _) = self.accounts.get(&id).copied().unwrap_or_default();
                 (Kind::Redeemed, owner, Some(1))
             }
         };
@@ -367,7 +373,7 @@ impl Receipts {
                 count: u64::try_from(count.unwrap_or(0)).unwrap_or(u64::MAX),
                 amount: more,
             };
-            changed.insert(book.add_today(kind, of, peer, line));
+            changed.push(book.add_today(kind, of, peer, line));
             if let Some((hash, name)) = title.filter(|(hash, _)| Some(*hash) == of) {
                 changed.extend(book.name(hash, name));
             }
@@ -382,7 +388,7 @@ impl Receipts {
     pub fn fee(&mut self, now: Timestamp, side: Side, amount: u128) -> Changes {
         let book = self.book(side);
         let mut changed = book.turn(now);
-        changed.insert(book.add_today(Kind::Fees, None, Address::ZERO, Line { count: 1, amount }));
+        changed.push(book.add_today(Kind::Fees, None, Address::ZERO, Line { count: 1, amount }));
         book.changes(changed)
     }
 
@@ -396,24 +402,25 @@ impl Receipts {
         self.book(side).clear()
     }
 
-    /// All lines, the oldest first.
+    /// All lines: the buyer's, then the seller's, the oldest of each first.
     pub fn lines(&self) -> Vec<Receipt> {
-        let mut all = self.buyer.lines();
-        all.extend(self.seller.lines());
-        all.sort_by_key(|line| line.period);
+        let mut all = Vec::new();
+        self.buyer.lines(&mut all);
+        self.seller.lines(&mut all);
         all
     }
 
     /// The names of the titles in the lines, as they were when they were first bought or sold. They come from
     /// strangers.
-    pub fn names(&self) -> Map<InfoHash, String> {
-        self.buyer.names().chain(self.seller.names()).collect()
+    pub fn names(&self) -> Vec<(InfoHash, String)> {
+        let mut names = self.buyer.names();
+        names.extend(self.seller.names());
+        names
     }
 
     /// What was paid and received for a title, all runs included.
     pub fn of_title(&self, title: InfoHash) -> (FineUnits, FineUnits) {
-        let of = |book: &Book| book.titles.get(&title).copied().unwrap_or_default();
-        (of(&self.buyer), of(&self.seller))
+        (self.buyer.of_title(title), self.seller.of_title(title))
     }
 
     fn book(&mut self, side: Side) -> &mut Book {
@@ -431,12 +438,10 @@ struct Book {
     home: String,
     /// The lines and the titles' names, as they were put.
     records: Map<String, Bytes>,
-    /// What was paid or received for each title.
-    titles: Map<InfoHash, FineUnits>,
     /// The day that was folded up to.
     today: u32,
     /// Lines that a failed batch held: the next batch holds them again.
-    unstored: Set<String>,
+    unstored: Vec<String>,
 }
 
 impl Book {
@@ -444,9 +449,8 @@ impl Book {
         Book {
             home,
             records: Map::new(),
-            titles: Map::new(),
             today: 0,
-            unstored: Set::new(),
+            unstored: Vec::new(),
         }
     }
 
@@ -461,19 +465,16 @@ impl Book {
 
     fn failed(&mut self) {
         let of_today = format!("{}{}/", self.home, Period::Day(self.today).text());
-        let keys: Vec<String> = (self.keys_from(&of_today).cloned()).collect();
-        self.unstored.extend(keys);
+        self.unstored = self.keys_from(&of_today).cloned().collect();
     }
 
     fn clear(&mut self) -> Changes {
         let keys = core::mem::take(&mut self.records).into_keys();
         self.unstored.clear();
-        self.titles.clear();
         keys.map(|key| (key, None)).collect()
     }
 
-    fn lines(&self) -> Vec<Receipt> {
-        let mut all = Vec::new();
+    fn lines(&self, all: &mut Vec<Receipt>) {
         for (key, value) in &self.records {
             let (Some((period, kind, title)), Some(lines)) = (self.parse(key), decode(value))
             else {
@@ -492,29 +493,29 @@ impl Book {
                 },
             }));
         }
-        all
     }
 
-    fn names(&self) -> impl Iterator<Item = (InfoHash, String)> {
+    fn names(&self) -> Vec<(InfoHash, String)> {
         let prefix = self.name_key("");
-        let named = move |(key, value): (&String, &Bytes)| {
+        let named = |key: &String| {
             let title = InfoHash::from_hex(key.strip_prefix(&prefix)?)?;
-            Some((title, String::from_utf8_lossy(value).into_owned()))
+            let name = String::from_utf8_lossy(self.records.get(key)?);
+            Some((title, name.into_owned()))
         };
-        self.records.iter().filter_map(named)
+        self.keys_from(&prefix).filter_map(named).collect()
     }
 
-    fn sum_up(&mut self) {
-        let mut titles = Map::new();
+    fn of_title(&self, title: InfoHash) -> FineUnits {
+        let ending = format!("/{title}");
+        let mut sum = FineUnits(0);
         for (key, value) in &self.records {
-            if let Some((_, _, Some(title))) = self.parse(key) {
-                let lines = decode(value).unwrap_or_default();
-                let sum = (lines.values()).fold(0u128, |sum, line| sum.saturating_add(line.amount));
-                let so_far: &mut FineUnits = titles.entry(title).or_default();
-                so_far.0 = so_far.0.saturating_add(sum);
+            if key.ends_with(&ending) && self.parse(key).is_some() {
+                for (_, line) in decode(value).unwrap_or_default() {
+                    sum.0 = sum.0.saturating_add(line.amount);
+                }
             }
         }
-        self.titles = titles;
+        sum
     }
 
     fn key(&self, period: Period, kind: Kind, title: Option<InfoHash>) -> String {
@@ -550,7 +551,7 @@ impl Book {
     }
 
     /// A day begins: old days become months, and old months one sum.
-    fn turn(&mut self, now: Timestamp) -> Set<String> {
+    fn turn(&mut self, now: Timestamp) -> Vec<String> {
         let mut changed = core::mem::take(&mut self.unstored);
         let today = Period::day(now);
         if today == self.today {
@@ -578,25 +579,26 @@ impl Book {
         for (key, into, kind, title) in old {
             let lines = self.records.remove(&key).and_then(|value| decode(&value));
             for (peer, line) in &lines.unwrap_or_default() {
-                changed.insert(self.add(into, kind, title, *peer, *line));
+                changed.push(self.add(into, kind, title, *peer, *line));
             }
-            changed.insert(key);
+            changed.push(key);
         }
-        self.sum_up();
         self.forget_names(&mut changed);
         changed
     }
 
     /// Names of titles that no line has any more.
-    fn forget_names(&mut self, changed: &mut Set<String>) {
-        let unused: Vec<InfoHash> = (self.names())
-            .map(|(title, _)| title)
-            .filter(|title| !self.titles.contains_key(title))
-            .collect();
-        for title in unused {
+    fn forget_names(&mut self, changed: &mut Vec<String>) {
+        let mut unused = self.names();
+        unused.retain(|(title, _)| {
+            let ending = format!("/{title}");
+            let has_line = |key: &String| key.ends_with(&ending) && self.parse(key).is_some();
+            !self.records.keys().any(has_line)
+        });
+        for (title, _) in unused {
             let key = self.name_key(&title.to_string());
             self.records.remove(&key);
-            changed.insert(key);
+            changed.push(key);
         }
     }
 
@@ -634,32 +636,22 @@ impl Book {
             return key;
         };
         add(&mut lines, peer, more);
-        if let Some((_, _, Some(title))) = self.parse(&key) {
-            let so_far = self.titles.entry(title).or_default();
-            so_far.0 = so_far.0.saturating_add(more.amount);
-        }
         self.records.insert(key.clone(), encode(&lines));
         key
     }
 
     /// A chain that was rolled back took a redemption with it, or a record says less than the one before: the newest
     /// lines of that peer lose as much.
-    fn take_back(&mut self, kind: Kind, peer: Address, less: u128, changed: &mut Set<String>) {
+    fn take_back(&mut self, kind: Kind, peer: Address, less: u128, changed: &mut Vec<String>) {
         let mut rest = less;
-        let mut keys: Vec<(Period, String)> = (self.records.keys())
-            .filter_map(|key| {
-                let (period, of, _) = self.parse(key)?;
-                (of == kind).then(|| (period, key.clone()))
-            })
+        let keys: Vec<String> = (self.records.keys().rev())
+            .filter(|key| self.parse(key).is_some_and(|(_, of, _)| of == kind))
+            .cloned()
             .collect();
-        keys.sort();
-        while rest > 0
-            && let Some((_, key)) = keys.pop()
-        {
-            let Some(mut lines) = self.records.get(&key).and_then(|value| decode(value)) else {
-                continue;
-            };
-            let Some(line) = lines.get_mut(&peer) else {
+        for key in keys {
+            let lines = self.records.get(&key).and_then(|value| decode(value));
+            let mut lines = lines.unwrap_or_default();
+            let Some((_, line)) = lines.iter_mut().find(|(of, _)| *of == peer) else {
                 continue;
             };
             let taken = line.amount.min(rest);
@@ -669,9 +661,11 @@ impl Book {
                 line.count = line.count.saturating_sub(1);
             }
             self.records.insert(key.clone(), encode(&lines));
-            changed.insert(key);
+            changed.push(key);
+            if rest == 0 {
+                return;
+            }
         }
-        self.sum_up();
     }
 
     /// Keeps the name of a title that has a line.
@@ -688,7 +682,7 @@ impl Book {
         Some(key)
     }
 
-    fn changes(&self, keys: Set<String>) -> Changes {
+    fn changes(&self, keys: Vec<String>) -> Changes {
         (keys.into_iter())
             .map(|key| {
                 let value = self.records.get(&key).cloned();

@@ -119,7 +119,10 @@ test("a paid download survives reloads and kills, refetches no stored piece, and
   assert.ok(bought.every(({ peer, infoHash }) => BigInt(peer) === BigInt(scene.payee) && infoHash === title.infoHash));
   // Two transactions, and the wallet's receipts name their gas.
   const gas = history.filter(({ kind }) => kind === "gas");
-  assert.equal(gas.reduce((count, line) => count + line.count, 0), 2);
+  assert.equal(
+    gas.reduce((count, line) => count + line.count, 0),
+    2,
+  );
   assert.ok(sum(gas) > 0n);
   const sold = await seeder.ask("history");
   const fine = sold.lines.filter(({ kind }) => kind === "sold").map((line) => ({ fine: line.amount_fine }));

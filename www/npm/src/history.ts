@@ -58,7 +58,8 @@ export function historyOf({ lines, names }: Receipts): HistoryEntry[] {
       amountFine: fine ? amount : null,
     };
   });
-  return entries.reverse();
+  // Dates sort as text, but for years from 10000 on.
+  return entries.sort((a, b) => (a.date < b.date ? 1 : a.date > b.date ? -1 : 0));
 }
 
 const DAY_MS = 86_400_000;

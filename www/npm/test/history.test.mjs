@@ -5,7 +5,16 @@ import { historyCSV, historyOf } from "./build/history.js";
 
 const HASH = "ab".repeat(20);
 const PEER = `0x${"22".repeat(20)}`;
-const line = (more) => ({ day: 20_787, month: null, kind: "bought", hash: HASH, peer: PEER, count: 3, amount: 0n, ...more });
+const line = (more) => ({
+  day: 20_787,
+  month: null,
+  kind: "bought",
+  hash: HASH,
+  peer: PEER,
+  count: 3,
+  amount: 0n,
+  ...more,
+});
 
 test("the engine's lines become dated entries, the newest first, with the titles' names", () => {
   const entries = historyOf({
@@ -20,8 +29,8 @@ test("the engine's lines become dated entries, the newest first, with the titles
   assert.deepEqual(
     entries.map(({ period, date, kind, name, amount, amountFine }) => [period, date, kind, name, amount, amountFine]),
     [
-      ["day", "2026-11-30", "gas", null, 21_000n, null],
       ["day", "2026-11-30", "bought", "film.mp4", 3n, 3n << 24n],
+      ["day", "2026-11-30", "gas", null, 21_000n, null],
       ["month", "2026-01", "sold", "film.mp4", 5n, (5n << 24n) + 9n],
       ["earlier", "", "redeemed", null, 7n, null],
     ],

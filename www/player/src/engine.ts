@@ -11,6 +11,7 @@ import {
   PieceworkRejectedError,
   PieceworkUnsupportedError,
   formatAmount,
+  historyCSV,
   type AccountInfo,
   type PaymentOptions,
   type RecoverableDeposit,

@@ -1,5 +1,6 @@
 //! `history`: what was bought, sold, redeemed and paid for gas. It reads the records alone, and no chain.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -104,7 +105,7 @@ fn accounts(stored: &StoredRecords, first: Option<Period>) -> Vec<Account> {
         let receipts = Receipts::new(vault, stored.iter().map(|(key, value)| (key, value)));
         let mut lines = receipts.lines();
         lines.retain(|line| first.is_none_or(|first| line.period >= first));
-        lines.reverse();
+        lines.sort_by_key(|line| Reverse(line.period));
         Account {
             chain_id,
             vault: address,

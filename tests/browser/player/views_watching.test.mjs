@@ -257,11 +257,12 @@ test("the history: what was bought and sold by day, by kind, as a table, deleted
       line("", "redeemed", { period: "earlier", date: "", infoHash: null, name: null, amountFine: null }),
     ];
   });
-  await page.click("#nav-start");
+  await page.click("#nav-watch");
   await page.click("#nav-money");
   await page.waitForSelector("#history-all:visible");
+  await shot(page, "history");
   const rows = page.locator("#history-lines tr");
-  const row = async (at) => (await rows.nth(at).locator("td").allTextContents()).map((text) => text.trim());
+  const row = async (at) => (await rows.nth(at).locator("td").allTextContents()).map((text) => text.replaceAll("\u00a0", " ").trim());
   assert.equal(await rows.count(), 100);
   assert.deepEqual(await row(0), ["2026-11-30", "Network fee", "", "", "0.000021 of the chain\u2019s coin"]);
   assert.deepEqual((await row(1)).slice(0, 2), ["2026-11-29", "Bought"]);
@@ -282,7 +283,7 @@ test("the history: what was bought and sold by day, by kind, as a table, deleted
   assert.match(csv, /^2026-11-29,bought,"'=film,/m, "no formula, and no other cell");
 
   await page.evaluate(() => (window.fake.fails = "The engine stopped."));
-  await page.click("#nav-start");
+  await page.click("#nav-watch");
   await page.click("#nav-money");
   await page.waitForSelector("#history-failed:visible");
   assert.match(await text(page, "#history-reason"), /could not be read.*engine stopped/);

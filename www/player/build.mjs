@@ -34,7 +34,14 @@ const common = {
   logLevel: "warning",
 };
 await Promise.all([
-  build({ ...common, entryPoints: { page: join(here, "src", "main.ts") }, plugins: [packageBeside] }),
+  // A view that few open is a file of its own, and loads when it is opened.
+  build({
+    ...common,
+    entryPoints: { page: join(here, "src", "main.ts") },
+    splitting: true,
+    chunkNames: "page-[name]-[hash]",
+    plugins: [packageBeside],
+  }),
   build({ ...common, entryPoints: { "dev-wallet": join(here, "dev-wallet.ts") } }),
   ...["index.html", "theme.js", "page.css", "dev-wallet.css", "icon.svg"].map((name) =>
     cp(join(here, name), join(dist, name)),

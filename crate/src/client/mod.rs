@@ -18,6 +18,7 @@ use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
 pub use crate::io::*;
+use crate::payment::receipts::{self, Receipts};
 use crate::peer::choke::{Choker, UploadSlots};
 use crate::peer::{Identity, SendQueues, TokenBucket, Uplink};
 use crate::signaling::Signaling;
@@ -71,6 +72,7 @@ struct Route {
 /// - [`Client::stored_torrents`] and [`Client::stored_info_bytes`] answer the content of the records, also of earlier
 ///   runs.
 /// - [`Client::held_account`] names the account to which no deposit must go.
+/// - [`Client::receipts`] and [`Client::receipt_names`] answer what was bought, sold and redeemed on which day.
 /// - [`Client::load`] counts the things that strangers make the client hold.
 ///
 /// # The order of calls
@@ -126,6 +128,8 @@ pub struct Client {
     money: Money,
     account: payments::Account,
     redemptions: payments::Redemptions,
+    /// What was bought, sold and redeemed; `None` without payments.
+    receipts: Option<Receipts>,
     signaling: Signaling,
     /// Torrents that announce themselves.
     announced: Set<InfoHash>,
@@ -168,8 +172,9 @@ impl Client {
         let peer_id = THIS_CLIENT.redrawn(&mut rng);
         let (pay, torrents): (Map<_, _>, Map<_, _>) = records
             .into_iter()
-            .partition(|(key, _)| key.starts_with("pay/"));
+            .partition(|(key, _)| key.starts_with("pay/") || key.starts_with(receipts::PREFIX));
         let money = payments::machines(&config, now, &mut rng, &pay);
+        let receipts = payments::receipts(&config, &pay);
         let mut signaling_seed = [0; 32];
         rng.fill_bytes(&mut signaling_seed);
         let signaling = trackers::signaling(&config, peer_id, signaling_seed);
@@ -188,6 +193,7 @@ impl Client {
             money,
             account: payments::Account::default(),
             redemptions: payments::Redemptions::default(),
+            receipts,
             signaling,
             announced: Set::new(),
             told: Map::new(),

@@ -13,12 +13,13 @@ use crate::io::{
 use crate::payment::payee::{ClaimOutcome, Payee, PayeeConfig, RangeId};
 use crate::payment::payer::{AccountInfo, Payer};
 use crate::payment::policy::PayerConfig;
+use crate::payment::receipts::{Receipt, Receipts, Side};
 use crate::payment::voucher::Vault;
 use crate::payment::{ChainUnreadable, Concern, NotSigned, PayAction, PayEffect, PayEvent};
 use crate::sorted::Map;
 use crate::time::{Duration, Timestamp};
 use crate::torrent::{EffectOwner, Money, MoneyAction};
-use crate::types::{ConnectionId, InfoHash, TokenUnits};
+use crate::types::{ConnectionId, Durability, InfoHash, TokenUnits};
 
 /// Claims that one transaction has at most (docs/protocol.md, "Redeeming").
 const MAX_CLAIMS: usize = crate::payment::voucher::MAX_CLAIMS;
@@ -120,7 +121,83 @@ pub(super) fn machines(
     money
 }
 
+/// The account of what is bought and sold at the configured vault.
+pub(super) fn receipts(config: &Config, records: &Map<String, Bytes>) -> Option<Receipts> {
+    let payment = config.payment.as_ref()?;
+    let vault = Vault {
+        address: payment.vault,
+        chain_id: payment.chain_id,
+    };
+    Some(Receipts::new(vault, records.iter()))
+}
+
 impl Client {
+    // ---- receipts
+
+    /// What was bought, then what was sold, redeemed and paid for gas, at the configured vault; each the oldest first.
+    pub fn receipts(&self) -> Vec<Receipt> {
+        self.receipts
+            .as_ref()
+            .map_or_else(Vec::new, Receipts::lines)
+    }
+
+    /// The names of the titles in [`Client::receipts`]. They come from strangers.
+    pub fn receipt_names(&self) -> Vec<(InfoHash, String)> {
+        let receipts = self.receipts.as_ref();
+        receipts.map_or_else(Vec::new, Receipts::names)
+    }
+
+    pub(super) fn note_fee(&mut self, side: Side, amount: u128) {
+        if let Some(receipts) = &mut self.receipts {
+            let records = receipts.fee(self.now, side, amount);
+            self.put_receipts(records, Durability::Process);
+        }
+    }
+
+    pub(super) fn clear_receipts(&mut self) {
+        for side in [Side::Buyer, Side::Seller] {
+            if let Some(receipts) = &mut self.receipts {
+                let records = receipts.clear(side);
+                self.put_receipts(records, Durability::PowerLoss);
+            }
+        }
+    }
+
+    fn put_receipts(&mut self, records: Vec<(String, Option<Bytes>)>, durability: Durability) {
+        if !records.is_empty() {
+            let put = Effect::PutRecords {
+                records,
+                durability,
+            };
+            self.out.effect(EffectOwner::Nobody, put);
+        }
+    }
+
+    fn receipts_failed(&mut self, side: Side) {
+        if let Some(receipts) = &mut self.receipts {
+            receipts.failed(side);
+        }
+    }
+
+    /// A machine's record, and the receipts that follow from it.
+    fn with_receipts(
+        &mut self,
+        key: String,
+        value: Option<Bytes>,
+        title: Option<InfoHash>,
+    ) -> Vec<(String, Option<Bytes>)> {
+        let name = title.and_then(|title| self.torrents.get(&title)?.name());
+        let mut records = match &mut self.receipts {
+            Some(receipts) => {
+                let title = title.map(|title| (title, name.unwrap_or_default()));
+                receipts.follow(self.now, &key, value.as_deref(), title)
+            }
+            None => Vec::new(),
+        };
+        records.push((key, value));
+        records
+    }
+
     // ---- the account
 
     pub(super) fn set_account(&mut self, owner: Address, session_key: Address) {
@@ -376,14 +453,14 @@ impl Client {
                 key,
                 value,
                 durability,
+                title,
             } => {
-                self.out.effect(
-                    owner(effect),
-                    Effect::PutRecords {
-                        records: vec![(key, value)],
-                        durability,
-                    },
-                );
+                let records = self.with_receipts(key, value, title);
+                let put = Effect::PutRecords {
+                    records,
+                    durability,
+                };
+                self.out.effect(owner(effect), put);
             }
             PayAction::Sign { effect, digest } => {
                 self.out.effect(owner(effect), Effect::Sign { digest });
@@ -477,7 +554,6 @@ impl Client {
                 self.money.note_earned(conn, blocks, price);
                 let sharers = self.money.payee.as_ref().map(|payee| payee.sharers(conn));
                 self.touch(Concern::Connections(sharers.unwrap_or_default()));
-                self.in_torrent_of(conn, |torrent, _| torrent.note_earned(blocks, price));
             }
             PayEvent::Rejected { conn, code, .. } => {
                 self.pay_log(Some(conn), wording::reject(code).to_owned());
@@ -576,7 +652,10 @@ impl Client {
             Ok(_) => payer.stored(now, effect, true),
             Err(EffectError::Signing(_)) => payer.signed(now, effect, Err(NotSigned)),
             Err(EffectError::Chain(_)) => payer.chain_state(now, effect, Err(ChainUnreadable)),
-            Err(_) => payer.stored(now, effect, false),
+            Err(_) => {
+                payer.stored(now, effect, false);
+                self.receipts_failed(Side::Buyer);
+            }
         }
         self.touch(concern);
     }
@@ -595,7 +674,10 @@ impl Client {
             Ok(EffectResult::Account(state)) => payee.chain_state(now, effect, Ok(state)),
             Err(EffectError::Chain(_)) => payee.chain_state(now, effect, Err(ChainUnreadable)),
             Ok(_) => payee.stored(now, effect, true),
-            Err(_) => payee.stored(now, effect, false),
+            Err(_) => {
+                payee.stored(now, effect, false);
+                self.receipts_failed(Side::Seller);
+            }
         }
         self.touch(concern);
     }

@@ -31,7 +31,13 @@ impl Client {
     /// One torrent with its peers, for a page that shows it; `None` if it is not taken up.
     pub fn torrent(&self, info_hash: InfoHash) -> Option<TorrentSnapshot> {
         let torrent = self.torrents.get(&info_hash)?;
-        Some(torrent.snapshot(self.now, &self.config, &self.money))
+        let sums = (self.receipts.as_ref()).map(|receipts| receipts.of_title(info_hash));
+        Some(torrent.snapshot(
+            self.now,
+            &self.config,
+            &self.money,
+            sums.unwrap_or_default(),
+        ))
     }
 
     /// Whether the records name everything that is in the files of all torrents, whatever stops. An edge that ends asks

@@ -6,6 +6,7 @@ use bytes::Bytes;
 use super::config::{AddOptions, Limits};
 use super::effect::{EffectError, EffectResult};
 pub use crate::payment::payee::RedeemScope;
+use crate::payment::receipts::Side;
 use crate::types::{ConnectionId, EffectId, FineUnits, InfoHash, StreamId, TokenUnits, TrackerId};
 
 /// Something that happened.
@@ -198,6 +199,15 @@ pub enum Command {
         /// How it went.
         outcome: RedeemOutcome,
     },
+    /// Gas was paid for a transaction of this client's: it goes into [`crate::client::Client::receipts`].
+    NoteFee {
+        /// The side that it was paid for: a deposit is the buyer's, a redemption the seller's.
+        side: Side,
+        /// In the smallest unit of the chain's coin.
+        amount: u128,
+    },
+    /// Delete all receipts. What is owed, held and redeemed stays as it is.
+    ClearReceipts,
     /// The network went away (`false`) or came back (`true`).
     Online(bool),
     /// Say goodbye and make everything durable; ends with [`super::Event::ShutDown`].

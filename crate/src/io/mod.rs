@@ -9,6 +9,7 @@ mod input;
 mod output;
 mod snapshot;
 
+pub use crate::payment::receipts::{BUYER_PREFIX, Period, Receipt, Side, Sum};
 pub use config::{
     AddOptions, BuyConfig, CheckExisting, Config, Credit, Limits, PaymentConfig, ResalePrice,
     SellConfig,

@@ -149,9 +149,9 @@ pub struct TorrentSnapshot {
     pub price: FineUnits,
     /// The most paid, fine units per block.
     pub max_price: FineUnits,
-    /// Paid for this torrent's blocks in this run.
+    /// Paid for this torrent's blocks, earlier runs included, as far as it is on record: within half a second.
     pub spent: FineUnits,
-    /// Earned with this torrent's blocks in this run.
+    /// Earned with this torrent's blocks, earlier runs included, as far as it is on record.
     pub earned: FineUnits,
     /// The most that the missing blocks can cost at the ceiling, plus the v1 loss budget.
     pub max_cost: FineUnits,

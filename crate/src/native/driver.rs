@@ -22,8 +22,8 @@ use super::storage::{Storage, SurveyedFile};
 use super::transport::{Transport, TransportConfig, TransportError};
 use crate::client::edge::{self, Edge};
 use crate::client::{
-    Client, ClientSnapshot, Command, Config, Effect, EffectError, EffectResult, Event, Input,
-    Output, StorageOp, TorrentSnapshot,
+    BUYER_PREFIX, Client, ClientSnapshot, Command, Config, Effect, EffectError, EffectResult,
+    Event, Input, Output, Receipt, StorageOp, TorrentSnapshot,
 };
 use crate::metainfo::raw::raw_paths;
 use crate::time::{Duration, Timestamp};
@@ -37,7 +37,7 @@ const MAX_QUEUED_REQUESTS: usize = 64;
 /// the others the oldest.
 const MAX_QUEUED_EVENTS: usize = 4096;
 /// The prefix of the keys of a buyer's records; those records lie beside the buyer's key.
-const PAYER_RECORDS: &str = "pay/payer/";
+const PAYER_RECORDS: [&str; 2] = ["pay/payer/", BUYER_PREFIX];
 /// How long sockets may take to say goodbye at the end.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3);
 
@@ -109,7 +109,11 @@ enum Request {
     Snapshot(oneshot::Sender<Snapshot>),
     Stored(oneshot::Sender<Vec<InfoHash>>),
     Survey(InfoHash, oneshot::Sender<Vec<SurveyedFile>>),
+    Receipts(oneshot::Sender<Account>),
 }
+
+/// What was bought, sold and redeemed, and the titles' names; see [`Client::receipts`].
+pub type Account = (Vec<Receipt>, Vec<(InfoHash, String)>);
 
 impl Handle {
     /// Gives a command; its answer is an event. Stream commands have no use here: their data is dropped, because files
@@ -145,6 +149,19 @@ impl Handle {
         let (answer, receiver) = oneshot::channel();
         self.requests
             .send(Request::Stored(answer))
+            .await
+            .map_err(|_| Stopped)?;
+        receiver.await.map_err(|_| Stopped)
+    }
+
+    /// What was bought, sold and redeemed.
+    ///
+    /// # Errors
+    /// The peer has stopped.
+    pub async fn receipts(&self) -> Result<Account, Stopped> {
+        let (answer, receiver) = oneshot::channel();
+        self.requests
+            .send(Request::Receipts(answer))
             .await
             .map_err(|_| Stopped)?;
         receiver.await.map_err(|_| Stopped)
@@ -320,6 +337,10 @@ impl Driver {
                         let _ = answer.send(self.client.stored_torrents());
                         continue;
                     }
+                    Some(Request::Receipts(answer)) => {
+                        let _ = answer.send((self.client.receipts(), self.client.receipt_names()));
+                        continue;
+                    }
                     Some(Request::Survey(info_hash, answer)) => {
                         self.storage.survey(info_hash, answer);
                         continue;
@@ -369,7 +390,7 @@ impl Driver {
             Effect::PutRecords { records, .. } => {
                 let promises = records
                     .iter()
-                    .any(|(key, _)| key.starts_with(PAYER_RECORDS));
+                    .any(|(key, _)| PAYER_RECORDS.iter().any(|start| key.starts_with(start)));
                 let home = match &self.buying {
                     Some(buying) if promises => &buying.records,
                     _ => &self.records,

@@ -25,6 +25,7 @@ mod outgoing;
 pub mod payee;
 pub mod payer;
 pub mod policy;
+pub mod receipts;
 pub mod record;
 pub mod vault;
 pub mod voucher;
@@ -77,6 +78,8 @@ pub enum PayAction {
         value: Option<Bytes>,
         /// The loss that the record is to outlive.
         durability: Durability,
+        /// The title that the record's range is attached to, for the receipts.
+        title: Option<InfoHash>,
     },
     /// Sign an EIP-712 digest with the session key; report `signed(effect, ..)`.
     Sign {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::{PayAction, PayEffect, PayEvent};
 use crate::sorted::Map;
-use crate::types::{ConnectionId, Durability};
+use crate::types::{ConnectionId, Durability, InfoHash};
 use crate::wire::pay::PayMessage;
 
 /// The actions of one machine in their order, and the tasks of the effects that are under way.
@@ -65,6 +65,7 @@ impl<T> Outgoing<T> {
         key: String,
         value: Option<Bytes>,
         durability: Durability,
+        title: Option<InfoHash>,
         task: T,
     ) -> PayEffect {
         let effect = self.begin(task);
@@ -73,6 +74,7 @@ impl<T> Outgoing<T> {
             key,
             value,
             durability,
+            title,
         });
         effect
     }

@@ -44,7 +44,7 @@ use crate::picker::{Picker, Wanted, Window};
 use crate::pieces::{Pieces, Requests};
 use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
-use crate::types::{ConnectionId, Durability, FineUnits, InfoHash, PeerId, PieceIndex, StreamId};
+use crate::types::{ConnectionId, Durability, InfoHash, PeerId, PieceIndex, StreamId};
 use crate::wire::Message;
 
 use advances::Advancing;
@@ -165,10 +165,6 @@ pub struct Torrent {
     uploaded: u64,
     wasted: u64,
     pricing: pricing::Pricing,
-    /// Paid for blocks of this torrent in this run.
-    spent: FineUnits,
-    /// Paid by peers for blocks of this torrent in this run.
-    earned: FineUnits,
     sellers: Sellers,
     swarm: Option<(u32, u32)>,
     /// Somebody's interest changed, or somebody new is there.
@@ -207,8 +203,6 @@ impl Torrent {
             downloaded: 0,
             uploaded: 0,
             wasted: 0,
-            spent: FineUnits(0),
-            earned: FineUnits(0),
             sellers: Sellers::default(),
             swarm: None,
             choke_stale: false,
@@ -222,6 +216,11 @@ impl Torrent {
     /// SHA-1 of the info dictionary, known before the dictionary itself is.
     pub fn info_hash(&self) -> InfoHash {
         self.info_hash
+    }
+
+    /// Its name, once it is known: from strangers.
+    pub fn name(&self) -> Option<&str> {
+        self.name.as_deref()
     }
 
     /// Connected peers.

@@ -153,7 +153,6 @@ impl Torrent {
     /// Blocks were paid to a peer.
     pub fn note_spent(&mut self, ctx: &mut Context, blocks: u32, price: FineUnits) {
         let amount = u128::from(blocks).saturating_mul(price.0);
-        self.spent.0 = self.spent.0.saturating_add(amount);
         let pricing = &mut self.pricing;
         let first = pricing.paid_blocks == 0;
         pricing.paid.0 = pricing.paid.0.saturating_add(amount);
@@ -164,12 +163,6 @@ impl Torrent {
         if first {
             self.record_price(ctx, Durability::Process);
         }
-    }
-
-    /// Blocks were paid by a peer.
-    pub fn note_earned(&mut self, blocks: u32, price: FineUnits) {
-        let amount = u128::from(blocks).saturating_mul(price.0);
-        self.earned.0 = self.earned.0.saturating_add(amount);
     }
 
     /// Records what was paid since, if that is due.

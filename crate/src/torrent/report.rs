@@ -8,8 +8,14 @@ use crate::time::Timestamp;
 use crate::types::{BLOCK_LEN, FineUnits};
 
 impl Torrent {
-    /// Plain data, made anew.
-    pub fn snapshot(&self, now: Timestamp, config: &Config, money: &Money) -> TorrentSnapshot {
+    /// Plain data, made anew; with what was paid and received for its blocks.
+    pub fn snapshot(
+        &self,
+        now: Timestamp,
+        config: &Config,
+        money: &Money,
+        (spent, earned): (FineUnits, FineUnits),
+    ) -> TorrentSnapshot {
         let content = self.content.as_ref();
         let max_price = self.max_price(config);
         TorrentSnapshot {
@@ -33,8 +39,8 @@ impl Torrent {
             upload_rate: self.peers.iter().map(|p| p.up.per_second(now)).sum(),
             price: self.price(config),
             max_price,
-            spent: self.spent,
-            earned: self.earned,
+            spent,
+            earned,
             max_cost: self.max_cost(config, max_price),
             peers: self
                 .peers

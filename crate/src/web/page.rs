@@ -17,7 +17,8 @@ use web_sys::MessagePort;
 use super::driver::Driver;
 use super::{hex, js, seed, snapshot};
 use crate::io::{
-    AddOptions, CheckExisting, Claim, Command, Event, Input, RedeemOutcome, RedeemScope, Source,
+    AddOptions, CheckExisting, Claim, Command, Event, Input, RedeemOutcome, RedeemScope, Side,
+    Source,
 };
 use crate::payment::vault::{self, Log, Redemption};
 use crate::payment::voucher;
@@ -314,6 +315,22 @@ impl Pages {
                 driver.command(Command::RefreshAccount);
                 done
             }
+            "receipts" => {
+                Some(Ok(driver.look(|core| {
+                    snapshot::receipts(&core.receipts(), &core.receipt_names())
+                })))
+            }
+            "clearReceipts" => {
+                driver.command(Command::ClearReceipts);
+                done
+            }
+            "fee" => Some(with(js::amount(message, "amount"), "amount", |amount| {
+                let side = match js::flag(message, "selling") {
+                    Some(true) => Side::Seller,
+                    _ => Side::Buyer,
+                };
+                driver.command(Command::NoteFee { side, amount });
+            })),
             "budget" => Some(with(js::amount(message, "total"), "total", |total| {
                 driver.command(Command::SetBudget {
                     total: TokenUnits(total),

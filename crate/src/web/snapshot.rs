@@ -9,8 +9,8 @@ use super::driver::Driver;
 use super::hex::to_hex;
 use super::js::{self, big, num, object};
 use crate::io::{
-    ClientSnapshot, Event, Limits, MoneySnapshot, PaymentNeed, PeerPayment, PeerSnapshot,
-    TorrentSnapshot, TorrentState,
+    ClientSnapshot, Event, Limits, MoneySnapshot, PaymentNeed, PeerPayment, PeerSnapshot, Period,
+    Receipt, Sum, TorrentSnapshot, TorrentState,
 };
 use crate::types::InfoHash;
 
@@ -181,6 +181,37 @@ fn peer_payment(payment: &PeerPayment) -> JsValue {
         ("blocks", num(payment.blocks)),
         ("note", payment.note.as_str().into()),
     ])
+}
+
+/// The account of what was bought and sold, for pages: its lines, and the titles' names.
+pub fn receipts(lines: &[Receipt], names: &[(InfoHash, String)]) -> JsValue {
+    let lines = lines.iter().map(|line| {
+        let (day, month) = match line.period {
+            Period::Day(day) => (num(day.into()), JsValue::NULL),
+            Period::Month(month) => (JsValue::NULL, num(month.into())),
+            Period::Earlier => (JsValue::NULL, JsValue::NULL),
+        };
+        let (kind, amount) = match line.sum {
+            Sum::Bought(sum) => ("bought", sum.0),
+            Sum::Sold(sum) => ("sold", sum.0),
+            Sum::Redeemed(sum) => ("redeemed", sum.0),
+            Sum::Fees(sum) => ("fees", sum),
+        };
+        let peer = line.peer.map(|peer| to_hex(peer.as_slice()));
+        object(&[
+            ("day", day),
+            ("month", month),
+            ("kind", kind.into()),
+            ("hash", line.title.map_or(JsValue::NULL, hex)),
+            ("peer", maybe_text(peer.as_deref())),
+            ("count", num(line.count)),
+            ("amount", big(amount)),
+        ])
+    });
+    let names = names
+        .iter()
+        .map(|(title, name)| object(&[("hash", hex(*title)), ("name", name.as_str().into())]));
+    object(&[("lines", list(lines)), ("names", list(names))])
 }
 
 /// An event as pages hear it; `None` for one that only the engine needs.

@@ -223,6 +223,36 @@ fn trade(tracker: &str, redeems: &[&str], length: usize) {
     let nothing = redeem.until(|_| true);
     assert_eq!(nothing["batches"], serde_json::json!([]));
     assert_eq!(redeem.exit_code(), Some(0));
+
+    // Both sides' accounts, from their records alone, name the title, the peer and the same sums.
+    let lines = |kind: &str, from: &[&str]| {
+        let mut history = run(&[&["history", "--json"], from].concat());
+        let accounts = history.until(|_| true);
+        assert_eq!(history.exit_code(), Some(0));
+        assert_eq!(accounts[0]["vault"], vault, "{accounts}");
+        let of_kind = |line: &&Value| line["kind"] == kind;
+        let lines = accounts[0]["lines"].as_array().unwrap();
+        lines.iter().filter(of_kind).cloned().collect::<Vec<_>>()
+    };
+    let bought = lines("bought", &["--session-key", &session_key]);
+    let sold = lines("sold", &["--state", &state]);
+    assert_eq!((bought.len(), sold.len()), (1, 1), "{bought:?} {sold:?}");
+    for (line, peer) in [(&bought[0], world.payee.address()), (&sold[0], world.owner)] {
+        assert_eq!(number(&line["amount_fine"]), earned, "{line}");
+        assert_eq!(line["count"], serde_json::json!(blocks as u64), "{line}");
+        assert_eq!(line["name"], "film.mp4", "{line}");
+        assert_eq!(line["peer"], peer.to_string(), "{line}");
+    }
+    let redeemed = lines("redeemed", &["--state", &state]);
+    assert_eq!(number(&redeemed[0]["amount"]), ledger, "{redeemed:?}");
+    let gas = lines("gas", &["--state", &state, "--days", "2"]);
+    assert!(number(&gas[0]["amount_wei"]) > 0, "{gas:?}");
+    let csv = std::process::Command::new(env!("CARGO_BIN_EXE_piecework"))
+        .args(["history", "--csv", "--state", &state])
+        .output()
+        .unwrap();
+    let csv = String::from_utf8(csv.stdout).unwrap();
+    assert!(csv.contains(",sold,film.mp4,"), "{csv}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -19,6 +19,8 @@ const STOPS = [1, 71, 39, 77, 46, 68];
 /** Every second interruption is a kill; the others are reloads. */
 const KILLS = Math.floor(STOPS.length / 2);
 
+const sum = (lines) => lines.reduce((all, { fine }) => all + BigInt(fine), 0n);
+
 const begun = Date.now();
 const say = (text) =>
   process.env.PIECEWORK_TEST_VERBOSE && console.log(`  ${((Date.now() - begun) / 1000).toFixed(2)} ${text}`);
@@ -107,6 +109,25 @@ test("a paid download survives reloads and kills, refetches no stored piece, and
     `earned ${end.earned} of ${end.spent}`,
   );
   assert.deepEqual(wallet.prompts, asked);
+
+  // The history of each side says what its ledger says, to the last unit and over every kill.
+  assert.equal(end.titleSpent, end.spent, "of the only title");
+  const history = await page.run(`client.history().then((lines) => lines.map(({ amount, amountFine, ...line }) =>
+    ({ ...line, fine: String(amountFine ?? amount) })))`);
+  const infoHash = await page.run("torrent.infoHash");
+  const bought = history.filter(({ kind }) => kind === "bought");
+  assert.equal(sum(bought), end.spent);
+  assert.ok(bought.every((line) => BigInt(line.peer) === BigInt(scene.payee) && line.infoHash === infoHash));
+  // Two transactions, and the wallet's receipts name their gas.
+  const gas = history.filter(({ kind }) => kind === "gas");
+  assert.equal(
+    gas.reduce((count, line) => count + line.count, 0),
+    2,
+  );
+  assert.ok(sum(gas) > 0n);
+  const sold = await seeder.ask("history");
+  const fine = sold.lines.filter(({ kind }) => kind === "sold").map((line) => ({ fine: line.amount_fine }));
+  assert.equal(sum(fine), end.earned);
 
   const redeemed = await seeder.ask("redeem");
   assert.equal(redeemed.ok, true, JSON.stringify(redeemed.batches));

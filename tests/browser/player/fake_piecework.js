@@ -1,7 +1,7 @@
 // Stands in for the package `piecework` in tests of the page's views. It has the same public surface, with a swarm, a
 // wallet and a chain that the test moves by hand. `?scene=` names its first state, and `window.fake` is the handle. The
 // package reads and writes the amounts.
-export { FINE_BITS, bondFor, formatAmount, parseAmount, parseTypedAmount } from "./real_piecework.js";
+export { FINE_BITS, bondFor, formatAmount, historyCSV, parseAmount, parseTypedAmount } from "./real_piecework.js";
 
 const UNITS = 1_000_000n;
 const FINE = 24n;
@@ -29,6 +29,7 @@ export class PieceworkUnsupportedError extends PieceworkError {
 }
 
 const fake = {
+  history: [],
   scene: new URLSearchParams(location.search).get("scene") ?? "paid",
   calls: [],
   uploadLimit: undefined,
@@ -278,6 +279,13 @@ export class Client extends Emitter {
     const paid = fake.money.redeemable;
     Object.assign(fake.money, { redeemable: 0n, redeemableFine: 0n, redeemed: fake.money.redeemed + paid });
     return { paid, batches: 1 };
+  }
+  async history() {
+    if (fake.fails) throw new PieceworkError(fake.fails);
+    return fake.history;
+  }
+  async clearHistory() {
+    fake.history = [];
   }
   async exit() {
     fake.calls.push("exit");

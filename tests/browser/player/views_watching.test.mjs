@@ -1,5 +1,6 @@
 // The page's views while playing, and the account of money.
 import assert from "node:assert/strict";
+import { readFile } from "node:fs/promises";
 import { browser, calls, ledger, offer, open, openTitle, shot, site, test, text, tooWide, watching } from "./page.mjs";
 
 test("while playing: pieces, peers, money, and the switch for uploading", async (t) => {
@@ -234,6 +235,65 @@ test("the account says what each word means, and adds up", async (t) => {
   const after = await ledger(page, "#account");
   assert.equal(after.Earned, "0.016056 pwUSD");
   assert.equal(after.Redeemable, "0.00 pwUSD");
+});
+
+test("the history: what was bought and sold by day, by kind, as a table, deleted, and an error", async (t) => {
+  const page = await watching(t);
+  await page.click("#nav-money");
+  const history = page.locator("#history");
+  await history.locator("summary").press("Enter");
+  await page.waitForSelector("#history-empty:visible");
+  assert.equal(await page.isVisible("#history-all"), false);
+
+  await page.evaluate(() => {
+    const line = (day, kind, more) => ({
+      ...{ period: "day", date: `2026-11-${day}`, kind, infoHash: "ab".repeat(20), name: "=film,\u202e.mp4" },
+      ...{ peer: `0x${"22".repeat(20)}`, count: 7, amount: 1_500_000n, amountFine: 1_500_000n << 24n, ...more },
+    });
+    window.fake.history = [
+      line("30", "gas", { infoHash: null, name: null, peer: null, amount: 21_000_000_000_000n, amountFine: null }),
+      ...Array.from({ length: 120 }, () => line("29", "bought", {})),
+      line("28", "sold", { name: null }),
+      line("", "redeemed", { period: "earlier", date: "", infoHash: null, name: null, amountFine: null }),
+    ];
+  });
+  await page.click("#nav-watch");
+  await page.click("#nav-money");
+  await page.waitForSelector("#history-all:visible");
+  await shot(page, "history");
+  const rows = page.locator("#history-lines tr");
+  const row = async (at) => (await rows.nth(at).locator("td").allTextContents()).map((text) => text.replaceAll("\u00a0", " ").trim());
+  assert.equal(await rows.count(), 100);
+  assert.deepEqual(await row(0), ["2026-11-30", "Network fee", "", "", "0.000021 of the chain\u2019s coin"]);
+  assert.deepEqual((await row(1)).slice(0, 2), ["2026-11-29", "Bought"]);
+  assert.ok(!(await row(1))[2].includes("\u202e"), "a name from strangers turns nothing round");
+  assert.match((await row(1))[4], /^1\.50* pwUSD$/);
+  await page.click("#history-more");
+  assert.equal(await rows.count(), 123);
+  assert.equal(await page.isVisible("#history-more"), false);
+  assert.deepEqual((await row(122)).slice(0, 2), ["Earlier", "Redeemed"]);
+  await page.selectOption("#history-kind", "sold");
+  assert.equal(await rows.count(), 1);
+  assert.match(await text(page, "#history-count"), /^1 line$/);
+
+  const [download] = await Promise.all([page.waitForEvent("download"), page.click("#history-save")]);
+  assert.equal(download.suggestedFilename(), "piecework-history.csv");
+  const csv = await readFile(await download.path(), "utf8");
+  assert.equal(csv.split("\r\n").length, 1 + 123 + 1);
+  assert.match(csv, /^2026-11-29,bought,"'=film,/m, "no formula, and no other cell");
+
+  await page.evaluate(() => (window.fake.fails = "The engine stopped."));
+  await page.click("#nav-watch");
+  await page.click("#nav-money");
+  await page.waitForSelector("#history-failed:visible");
+  assert.match(await text(page, "#history-reason"), /could not be read.*engine stopped/);
+  await page.evaluate(() => (window.fake.fails = null));
+  await page.click("#history-again");
+  await page.waitForSelector("#history-all:visible");
+
+  await page.click("#history-clear");
+  await page.getByRole("button", { name: "Delete it" }).click();
+  await page.waitForSelector("#history-empty:visible");
 });
 
 test("money offline, and without the chain: known amounts stay, and the page names what cannot be done", async (t) => {

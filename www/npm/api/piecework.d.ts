@@ -16,6 +16,8 @@ export type { AddOptions, ClientEvents, ClientOptions, ClientStats, MoneyStats, 
 export { Emitter } from "./emitter.js";
 export { PieceworkError, PieceworkRejectedError, PieceworkUnsupportedError, missing } from "./errors.js";
 export type { MissingFeature } from "./errors.js";
+export { historyCSV } from "./history.js";
+export type { HistoryEntry } from "./history.js";
 export type { PaymentLack } from "./lack.js";
 export type { AccountInfo, Decimal, PaymentOptions, RecoverableDeposit } from "./payments.js";
 export type { FileSource, TorrentSource } from "./source.js";
@@ -28,6 +30,7 @@ export type { ChainParams, WalletInfo } from "./wallet.js";
 // ---- client
 import { Emitter } from "./emitter.js";
 import { missing } from "./errors.js";
+import { type HistoryEntry } from "./history.js";
 import type { PaymentLack } from "./lack.js";
 import { type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
 import { type FileSource, type TorrentSource } from "./source.js";
@@ -240,6 +243,13 @@ export declare class Client extends Emitter<ClientEvents> {
     withdraw(): Promise<void>;
     /** Every deposit of the connected wallet, also ones whose session key is lost. */
     recoverDeposits(): Promise<RecoverableDeposit[]>;
+    /**
+     * What was bought, sold, redeemed and paid for gas at this vault, the newest first; also by earlier visits, and for
+     * titles that were removed. {@link historyCSV} makes a table of it.
+     */
+    history(): Promise<HistoryEntry[]>;
+    /** Deletes the history for ever. What is owed, held and earned stays as it is. */
+    clearHistory(): Promise<void>;
     /** Decimal text to base units of the token. */
     parse(amount: Decimal): bigint;
     /** Base units of the token to decimal text. */
@@ -349,10 +359,10 @@ export interface TorrentStats {
     readonly maxPricePerGB: bigint;
     /** Our price per 10^9 bytes. */
     readonly sellPricePerGB: bigint;
-    /** Of this run. */
+    /** Paid for this title, earlier visits included, as far as it is on record: within half a second. */
     readonly spent: bigint;
     readonly spentFine: bigint;
-    /** Of this run. */
+    /** Earned with this title, earlier visits included, as far as it is on record. */
     readonly earned: bigint;
     readonly earnedFine: bigint;
     /** The most that the missing pieces can still cost, rounded up. */
@@ -662,8 +672,8 @@ export declare class Wallet {
     send(to: string, data: string): Promise<Sent>;
     /** Sends a transaction right after {@link check}. */
     submit(to: string, data: string): Promise<Sent>;
-    /** The end of a transaction that is out. */
-    follow(sent: Sent, unknownFor?: number): Promise<Fate>;
+    /** The end of a transaction that is out. `paid` hears what this wallet paid for it. */
+    follow(sent: Sent, paid: Paid, unknownFor?: number): Promise<Fate>;
     /**
      * Sends calls as one (EIP-5792): their id, or null if this wallet cannot. Then nobody was asked anything.
      */
@@ -671,9 +681,11 @@ export declare class Wallet {
         to: string;
         data: string;
     }[]): Promise<string | null>;
-    /** The end of calls that were sent as one. */
-    followCalls(id: string, unknownFor?: number): Promise<CallsFate>;
+    /** The end of calls that were sent as one. `paid` hears what this wallet paid for each transaction of them. */
+    followCalls(id: string, paid: Paid, unknownFor?: number): Promise<CallsFate>;
 }
+/** Hears what a wallet paid for a transaction, in the smallest unit of the chain's coin. */
+export type Paid = (fee: bigint) => void;
 /** A request to a wallet; see {@link Wallet.request}. */
 export declare function requestOf<T>(provider: WalletProvider, method: string, params: unknown): Promise<T>;
 

@@ -1,5 +1,6 @@
 import { Emitter } from "./emitter.js";
 import { PieceworkError, PieceworkUnsupportedError, missing } from "./errors.js";
+import { historyOf, type HistoryEntry, type Receipts } from "./history.js";
 import type { PaymentLack } from "./lack.js";
 import { Link } from "./link.js";
 import { Payments, type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
@@ -341,6 +342,21 @@ export class Client extends Emitter<ClientEvents> {
   /** Every deposit of the connected wallet, also ones whose session key is lost. */
   recoverDeposits(): Promise<RecoverableDeposit[]> {
     return this.#paying().recover();
+  }
+
+  /**
+   * What was bought, sold, redeemed and paid for gas at this vault, the newest first; also by earlier visits, and for
+   * titles that were removed. {@link historyCSV} makes a table of it.
+   */
+  async history(): Promise<HistoryEntry[]> {
+    this.#paying();
+    return historyOf(await this.#link.request<Receipts>("receipts"));
+  }
+
+  /** Deletes the history for ever. What is owed, held and earned stays as it is. */
+  async clearHistory(): Promise<void> {
+    this.#paying();
+    await this.#link.request("clearReceipts");
   }
 
   /** Decimal text to base units of the token. */

@@ -12,6 +12,29 @@ export interface Receipt {
   status?: string;
   transactionHash: string;
   logs: { address: string; topics: string[]; data: string }[];
+  /** Who paid for the gas. */
+  from?: string;
+  gasUsed?: string;
+  effectiveGasPrice?: string;
+  /** On OP-stack chains: paid on top, for the place in the chain below. */
+  l1Fee?: string;
+}
+
+/** A fee above this many bits is a wallet's mistake. */
+const FEE_BITS = 96n;
+
+/**
+ * What the address paid for a transaction, in the smallest unit of the chain's coin; null where the receipt does not
+ * say, or names another payer.
+ */
+export function feeOf(receipt: Receipt, address: string): bigint | null {
+  if (receipt.from?.toLowerCase() !== address.toLowerCase()) return null;
+  const [gas, price, more] = [receipt.gasUsed, receipt.effectiveGasPrice, receipt.l1Fee ?? "0x0"].map((field) =>
+    typeof field === "string" && /^0x[0-9a-f]{1,24}$/i.test(field) ? BigInt(field) : null,
+  );
+  if (gas == null || price == null || more == null) return null;
+  const fee = gas * price + more;
+  return fee >> FEE_BITS === 0n ? fee : null;
 }
 
 /** A transaction that was sent. `nonce` is the sender's, if it is known. */
@@ -25,7 +48,7 @@ export interface Sent {
 export type Fate = { kind: "mined" | "reverted"; receipt: Receipt } | { kind: "replaced" | "dropped" | "open" };
 
 /** The end of calls that were sent as one (EIP-5792). `refused`: none of them happened. */
-export type CallsFate = { kind: "mined" | "reverted" | "refused" | "dropped" | "open" };
+export type CallsFate = { kind: "mined" | "reverted" | "refused" | "dropped" | "open"; hashes?: string[] };
 
 /** A read of the chain through the wallet, without a prompt. */
 export type Ask = <T>(method: string, params: unknown[]) => Promise<T>;
@@ -103,18 +126,18 @@ export async function followCalls(ask: Ask, id: string, unknownFor = UNKNOWN_WAI
 /** Statuses of EIP-5792, and the words of wallets that use its first draft; null: not yet. */
 function callsFate(answer: unknown): CallsFate | null {
   const { status, receipts } = (answer ?? {}) as { status?: unknown; receipts?: unknown };
+  const all: ({ status?: unknown; transactionHash?: unknown } | null)[] = Array.isArray(receipts) ? receipts : [];
+  const hashes = all.flatMap((receipt) =>
+    typeof receipt?.transactionHash === "string" ? [receipt.transactionHash] : [],
+  );
   if (status === "CONFIRMED") {
-    const failed =
-      Array.isArray(receipts) &&
-      receipts.some(
-        (receipt: { status?: unknown } | null) => receipt?.status !== undefined && Number(receipt.status) !== 1,
-      );
-    return { kind: failed ? "reverted" : "mined" };
+    const failed = all.some((receipt) => receipt?.status !== undefined && Number(receipt.status) !== 1);
+    return { kind: failed ? "reverted" : "mined", hashes };
   }
   const number = Number(status);
-  if (number >= 500) return { kind: "reverted" };
+  if (number >= 500) return { kind: "reverted", hashes };
   if (number >= 400) return { kind: "refused" };
-  return number >= 200 ? { kind: "mined" } : null;
+  return number >= 200 ? { kind: "mined", hashes } : null;
 }
 
 /**

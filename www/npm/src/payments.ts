@@ -250,7 +250,9 @@ export class Payments {
     this.#connected = turn;
     this.#unlisten?.();
     this.#wallet = new Wallet(provider, address, this.options.chainId, this.options.chainParams);
-    this.#sender = new Sender(this.#wallet, this.options.chainId, this.options.vault, (text) => this.#host.say?.(text));
+    const { chainId, vault } = this.options;
+    const say = (text: string) => this.#host.say?.(text);
+    this.#sender = new Sender(this.#wallet, chainId, vault, say, (amount) => this.#noteFee(amount, false));
     this.#noPermit = false;
     // A wallet that never answered holds up nothing any more.
     this.#doing = new Map();
@@ -442,7 +444,7 @@ export class Payments {
   async #finish(wallet: Wallet, open: OpenBatch): Promise<bigint> {
     const { batch, sent } = open;
     this.#openBatch = open;
-    const fate = await wallet.follow(sent);
+    const fate = await wallet.follow(sent, (amount) => this.#noteFee(amount, true));
     if (fate.kind === "open")
       throw new PieceworkError(
         `The chain has not confirmed the redemption ${sent.hash} after ten minutes. It may still come: redeem ` +
@@ -455,6 +457,11 @@ export class Payments {
     const reason = undone(kind, sent.hash);
     await this.#failed(batch, reason, kind !== "reverted");
     throw new PieceworkError(reason);
+  }
+
+  /** Puts gas that the wallet paid into the history. */
+  #noteFee(amount: bigint, selling: boolean): void {
+    this.#host.request("fee", { amount, selling }).catch(() => undefined);
   }
 
   /** The vault's events about a batch, from whichever transaction; null: nothing. */

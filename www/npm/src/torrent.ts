@@ -67,10 +67,10 @@ export interface TorrentStats {
   readonly maxPricePerGB: bigint;
   /** Our price per 10^9 bytes. */
   readonly sellPricePerGB: bigint;
-  /** Of this run. */
+  /** Paid for this title, earlier visits included, as far as it is on record: within half a second. */
   readonly spent: bigint;
   readonly spentFine: bigint;
-  /** Of this run. */
+  /** Earned with this title, earlier visits included, as far as it is on record. */
   readonly earned: bigint;
   readonly earnedFine: bigint;
   /** The most that the missing pieces can still cost, rounded up. */

@@ -5,7 +5,7 @@
 
 import { PieceworkError } from "./errors.js";
 import type { Sent } from "./following.js";
-import type { Wallet } from "./wallet.js";
+import type { Paid, Wallet } from "./wallet.js";
 
 /** A transaction that is out. Amounts are decimal base units. */
 export interface Unsettled extends Sent {
@@ -35,11 +35,13 @@ const remembered = new Map<string, Kept>();
 export class Sender {
   readonly #wallet: Wallet;
   readonly #say: (text: string) => void;
+  readonly #paid: Paid;
   readonly #name: string;
 
-  constructor(wallet: Wallet, chainId: number, vault: string, say: (text: string) => void) {
+  constructor(wallet: Wallet, chainId: number, vault: string, say: (text: string) => void, paid: Paid) {
     this.#wallet = wallet;
     this.#say = say;
+    this.#paid = paid;
     this.#name = `piecework sent ${chainId} ${vault.toLowerCase()} ${wallet.address}`;
   }
 
@@ -72,8 +74,8 @@ export class Sender {
     try {
       const patience = sent.gone ? 0 : undefined;
       const { kind } = sent.calls
-        ? await this.#wallet.followCalls(sent.hash, patience)
-        : await this.#wallet.follow(sent, patience);
+        ? await this.#wallet.followCalls(sent.hash, this.#paid, patience)
+        : await this.#wallet.follow(sent, this.#paid, patience);
       if (kind === "open")
         throw new PieceworkError(
           `The chain has not confirmed ${sent.hash} after ten minutes. It may still come: try again to go on ` +

@@ -1,7 +1,7 @@
 import { isWords } from "./abi.js";
 import { judge, walletError } from "./answers.js";
 import { PieceworkError, PieceworkRejectedError } from "./errors.js";
-import { follow, followCalls, type CallsFate, type Fate, type Sent } from "./following.js";
+import { feeOf, follow, followCalls, type CallsFate, type Fate, type Receipt, type Sent } from "./following.js";
 
 /** EIP-1193. */
 export interface WalletProvider {
@@ -175,9 +175,16 @@ export class Wallet {
     return { hash, from: this.address, nonce: pending === null ? null : Number(pending) };
   }
 
-  /** The end of a transaction that is out. */
-  follow(sent: Sent, unknownFor?: number): Promise<Fate> {
-    return follow((method, params) => this.request(method, params), sent, unknownFor);
+  /** The end of a transaction that is out. `paid` hears what this wallet paid for it. */
+  async follow(sent: Sent, paid: Paid, unknownFor?: number): Promise<Fate> {
+    const fate = await follow((method, params) => this.request(method, params), sent, unknownFor);
+    if ("receipt" in fate) this.#tellFee(fate.receipt, paid);
+    return fate;
+  }
+
+  #tellFee(receipt: Receipt, paid: Paid): void {
+    const fee = feeOf(receipt, this.address);
+    if (fee !== null) paid(fee);
   }
 
   /**
@@ -224,11 +231,22 @@ export class Wallet {
     return status === "supported" || (status === "ready" && !this.#refusedUpgrade);
   }
 
-  /** The end of calls that were sent as one. */
-  followCalls(id: string, unknownFor?: number): Promise<CallsFate> {
-    return followCalls((method, params) => this.request(method, params), id, unknownFor);
+  /** The end of calls that were sent as one. `paid` hears what this wallet paid for each transaction of them. */
+  async followCalls(id: string, paid: Paid, unknownFor?: number): Promise<CallsFate> {
+    const fate = await followCalls((method, params) => this.request(method, params), id, unknownFor);
+    for (const hash of new Set(fate.hashes?.slice(0, MOST_TRANSACTIONS))) {
+      const receipt = this.request<Receipt | null>("eth_getTransactionReceipt", [hash]);
+      void receipt.then((known) => known && this.#tellFee(known, paid)).catch(() => undefined);
+    }
+    return fate;
   }
 }
+
+/** Hears what a wallet paid for a transaction, in the smallest unit of the chain's coin. */
+export type Paid = (fee: bigint) => void;
+
+/** Of calls that were sent as one. */
+const MOST_TRANSACTIONS = 8;
 
 /** EIP-5792: the wallet would have to make another kind of account of this one, and the user does not want that. */
 const UPGRADE_REFUSED = 5750;

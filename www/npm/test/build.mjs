@@ -14,6 +14,7 @@ await build({
     "src/torrent.ts",
     "src/trusted.ts",
     "src/units.ts",
+    "src/history.ts",
     "src/abi.ts",
     "src/bridge.ts",
     "src/broker.ts",

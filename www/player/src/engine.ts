@@ -11,6 +11,7 @@ import {
   PieceworkRejectedError,
   PieceworkUnsupportedError,
   formatAmount,
+  historyCSV,
   type AccountInfo,
   type PaymentOptions,
   type RecoverableDeposit,
@@ -20,7 +21,7 @@ import {
 } from "piecework";
 import type { Config } from "./config.ts";
 import { Memory } from "./memory.ts";
-import type { ClientLook, Look, Sharing, Stored } from "./model.ts";
+import type { ClientLook, HistoryLine, Look, Sharing, Stored } from "./model.ts";
 
 export { PieceworkRejectedError as Rejected };
 export type { WalletInfo };
@@ -267,6 +268,22 @@ export class Engine {
     await torrent.remove({ deleteData: true });
     this.#titles.delete(infoHash);
     this.#memory.forget(infoHash);
+  }
+
+  /** What was bought, sold and redeemed, the newest first. */
+  history(): Promise<HistoryLine[]> {
+    return this.client.history();
+  }
+
+  /** The same as a table for a spreadsheet. */
+  async historyCSV(): Promise<string> {
+    const token = this.#config.payment?.token ?? { decimals: 0, symbol: "" };
+    return historyCSV(await this.client.history(), token);
+  }
+
+  /** Deletes the history for ever. */
+  clearHistory(): Promise<void> {
+    return this.client.clearHistory();
   }
 
   /** Uploading on or off, and how fast. */

@@ -83,6 +83,20 @@ export interface Money {
   preimagesReceived: number;
 }
 
+/** A line of the history: of a day, a month, or all the time before (`date` is empty). */
+export interface HistoryLine {
+  date: string;
+  kind: "bought" | "sold" | "redeemed" | "gas";
+  infoHash: string | null;
+  /** From strangers. */
+  name: string | null;
+  peer: string | null;
+  /** Token units, or the smallest units of the chain's coin. */
+  amount: bigint;
+  /** Of what was bought and sold. */
+  amountFine: bigint | null;
+}
+
 /** Everything at one look. */
 export interface ClientLook {
   downloadRate: number;

@@ -46,6 +46,8 @@ pub(super) enum Verb {
     Redeem(RedeemArgs),
     /// Show what is earned, held and deposited.
     Balance(BalanceArgs),
+    /// Show what was bought, sold, redeemed and paid for gas, by day, title and peer.
+    History(HistoryArgs),
     /// Make or show key files.
     Key(KeyArgs),
     /// Open the account of a session key with a deposit.
@@ -81,6 +83,7 @@ impl Verb {
             Verb::Claim(args) => Some(&mut args.owner.chain),
             Verb::Create(_)
             | Verb::Info(_)
+            | Verb::History(_)
             | Verb::Key(_)
             | Verb::Vault(_)
             | Verb::Completions(_)
@@ -150,7 +153,7 @@ pub(super) struct InfoArgs {
 Prints `seeding INFO_HASH MAGNET` for each torrent that is complete. Ctrl-C says goodbye, makes
 everything durable and ends with 0; a redemption under way is ended where it stands. With
 --stdin-commands it takes one command per line and answers each with one line of JSON:
-stats | price TOKENS_PER_GB | redeem | quit.")]
+stats | history | price TOKENS_PER_GB | redeem | quit.")]
 pub(super) struct SeedArgs {
     /// .torrent files and magnet links.
     #[arg(required = true, value_name = "FILE_OR_MAGNET")]
@@ -311,6 +314,34 @@ pub(super) struct BalanceArgs {
     pub(super) session_key: Option<PathBuf>,
     #[command(flatten)]
     pub(super) chain: ChainArgs,
+    /// Answer in JSON.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+#[derive(Args, Debug)]
+#[command(after_help = "Examples:
+  piecework history --state .piecework
+  piecework history --session-key session.key --csv > spent.csv
+
+A line is a day's for two months, then a month's. It needs no chain. A running seeder holds its state
+folder: give it the command `history` (seed --stdin-commands).")]
+pub(super) struct HistoryArgs {
+    /// A seeder's state folder (seed --state; by default .piecework in its data folder).
+    #[arg(long, value_name = "DIR", required_unless_present = "session_key")]
+    pub(super) state: Option<PathBuf>,
+    /// Key file of a session key, for what was bought with it.
+    #[arg(long, value_name = "FILE")]
+    pub(super) session_key: Option<PathBuf>,
+    /// Only the last so many days; lines of months and of the time before are left out.
+    #[arg(long, value_name = "N")]
+    pub(super) days: Option<u32>,
+    /// Decimals of the token, for the amounts.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u8).range(0..=24))]
+    pub(super) decimals: u8,
+    /// Comma-separated values (RFC 4180) for a spreadsheet.
+    #[arg(long, conflicts_with = "json")]
+    pub(super) csv: bool,
     /// Answer in JSON.
     #[arg(long)]
     pub(super) json: bool,

@@ -9,6 +9,7 @@ mod deploy;
 mod deployment;
 mod deposits;
 mod get;
+mod history;
 mod interrupt;
 mod manual;
 mod money;
@@ -52,6 +53,7 @@ fn run(mut verb: Verb) -> Result<(), CliError> {
         Verb::Get(args) => in_runtime(get::get(args)),
         Verb::Redeem(args) => in_runtime(money::redeem(args)),
         Verb::Balance(args) => in_runtime(money::balance(args)),
+        Verb::History(args) => history::history(&args),
         Verb::Deposit(args) => blocking(|| deposits::deposit(&args)),
         Verb::Topup(args) => blocking(|| deposits::top_up(&args)),
         Verb::Exit(args) => blocking(|| deposits::exit(&args)),

@@ -190,7 +190,7 @@ fn others_claims(
 }
 
 /// Refuses a folder without a seeder's records: opening it would make empty ones, and earnings would look like nothing.
-fn check_state(state: &Path) -> Result<(), CliError> {
+pub(super) fn check_state(state: &Path) -> Result<(), CliError> {
     let problem = if let Some(key) = key_of_records(state) {
         format!(
             "has the records of the session key {}, not a seeder's",

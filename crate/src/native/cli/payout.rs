@@ -175,6 +175,12 @@ impl Batch {
         }
     }
 
+    /// What it cost, in wei; `None` where nothing is in a block, or the node does not say.
+    pub(super) fn fee(&self) -> Option<u128> {
+        let redemption = self.result.as_ref().ok()?;
+        u128::from(redemption.gas_used).checked_mul(redemption.gas_price?)
+    }
+
     /// Whether the next batch may fare better: if this one failed, it failed because of its own claims.
     pub(super) fn next_may_pay(&self) -> bool {
         matches!(self.result, Ok(_) | Err(ChainError::NothingDue))

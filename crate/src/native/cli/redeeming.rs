@@ -13,7 +13,7 @@ use super::interrupt::Interrupt;
 use super::output::{CliError, complain};
 use super::payout::{Batch, batch_json, send_batch};
 use super::runner::{Runner, Woken, stopped};
-use crate::client::{Command, Event, RedeemOutcome, RedeemScope};
+use crate::client::{Command, Event, RedeemOutcome, RedeemScope, Side};
 use crate::native::driver::Stopped;
 use crate::payment::voucher::abi::Claim;
 use crate::types::TokenUnits;
@@ -196,6 +196,10 @@ impl Runner {
     /// Tells the core the end of the claims that it handed out.
     async fn tell_outcome(&self, batch: &Batch) -> Result<(), Stopped> {
         let (tag, outcome) = (batch.tag, batch.outcome());
+        if let Some(amount) = batch.fee() {
+            let side = Side::Seller;
+            (self.handle.command(Command::NoteFee { side, amount })).await?;
+        }
         if batch.left_out > 0 {
             let sent = batch.claims.len();
             let unsent = Command::ReturnClaims { tag, sent };

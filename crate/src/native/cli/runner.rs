@@ -17,7 +17,9 @@ use crate::client::{
     TorrentSnapshot, TorrentState, TrackerSnapshot,
 };
 use crate::metainfo::{MagnetLink, TrackerUrl, TrackerUrlError};
-use crate::native::driver::{self, Handle, NativeConfig, Running, Snapshot, StartError, Stopped};
+use crate::native::driver::{
+    self, Account, Handle, NativeConfig, Running, Snapshot, StartError, Stopped,
+};
 use crate::native::records::RecordsError;
 use crate::types::{ConnectionId, FineUnits, InfoHash};
 
@@ -358,6 +360,11 @@ impl Runner {
     }
 
     /// Looks at all torrents and peers, and keeps the figures that will be gone later.
+    /// What was bought, sold and redeemed.
+    pub(super) async fn receipts(&self) -> Result<Account, CliError> {
+        self.handle.receipts().await.map_err(stopped)
+    }
+
     pub(super) async fn look(&mut self) -> Result<Snapshot, CliError> {
         let snapshot = self.handle.snapshot().await.map_err(stopped)?;
         self.tell_trackers(&snapshot.client.trackers);

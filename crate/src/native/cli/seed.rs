@@ -9,6 +9,7 @@ use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
 
 use super::args::{ChainArgs, PayeeArgs, SeedArgs, load_key};
+use super::history;
 use super::interrupt::Interrupt;
 use super::money::tell_others_claims;
 use super::output::{CliError, bytes, parse_price, parse_tokens, say, say_json, tokens};
@@ -358,6 +359,11 @@ async fn answer(
             let snapshot = runner.look().await?;
             reply(true, runner.summary(&snapshot));
         }
+        "history" => {
+            let (lines, names) = runner.receipts().await?;
+            let lines = history::lines_json(&lines, &names.into_iter().collect());
+            reply(true, json!({"lines": lines}));
+        }
         "price" => match set_price(runner, rest.trim()).await {
             Ok(price) => reply(true, json!({"price_fine": price.0.to_string()})),
             Err(error) => reply(false, json!({"error": error.to_string()})),
@@ -383,7 +389,7 @@ async fn answer(
         }
         _ => reply(
             false,
-            json!({"error": "unknown command: write stats, price TOKENS_PER_GB, redeem or quit"}),
+            json!({"error": "unknown command: write stats, history, price TOKENS_PER_GB, redeem or quit"}),
         ),
     }
     Ok(false)

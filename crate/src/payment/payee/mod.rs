@@ -661,8 +661,17 @@ impl Payee {
     }
 
     fn put(&mut self, key: Key, value: Option<Bytes>, work: PayeeTask) -> PayEffect {
+        let conn = match (&work, key) {
+            (PayeeTask::NewRange { conn }, _) => Some(*conn),
+            (_, Key::PayeeRange(account, first)) => {
+                let range = self.range(RangeId { account, first });
+                range.and_then(|range| range.conn)
+            }
+            _ => None,
+        };
+        let title = conn.and_then(|conn| Some(self.conns.get(&conn)?.info.torrent));
         let key = key.text(&self.config.vault);
-        self.out.put(key, value, Durability::PowerLoss, work)
+        (self.out).put(key, value, Durability::PowerLoss, title, work)
     }
 
     /// Puts a range on record as it is.

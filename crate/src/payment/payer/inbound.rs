@@ -397,6 +397,7 @@ impl Payer {
         let held = voucher.owed_at(k).min(cap);
         // An own signature is proven, even if something else is wrong with it.
         self.skip_past(voucher.end() - 1);
+        let title = self.conns.get(&conn).map(|c| c.info.torrent);
         let Some(account) = self.account.as_mut() else {
             return;
         };
@@ -434,6 +435,7 @@ impl Payer {
         });
         range.raise_paid(held, &mut account.spent);
         range.price = voucher.unit;
+        range.title = title;
         // Nothing is paid on a range that was made in this run before its ACK: an earlier promise of it is not on
         // record.
         let forgotten = range.fresh;

@@ -628,8 +628,12 @@ impl Payer {
             PayerTask::Paid { .. } | PayerTask::Staked => Durability::Process,
             _ => Durability::PowerLoss,
         };
+        let title = match key {
+            Key::PayerRange(_, first) => self.range(first).and_then(|range| range.title),
+            _ => None,
+        };
         let key = key.text(&self.config.vault);
-        self.out.put(key, Some(value), durability, work)
+        self.out.put(key, Some(value), durability, title, work)
     }
 
     fn fresh_tip(&mut self) -> B256 {

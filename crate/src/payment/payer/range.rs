@@ -8,7 +8,7 @@ use crate::payment::record::{PayerRangeLife, PayerRangeRecord};
 use crate::payment::voucher::{self, Signature, Voucher};
 use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
-use crate::types::{ConnectionId, FineUnits, TokenUnits};
+use crate::types::{ConnectionId, FineUnits, InfoHash, TokenUnits};
 
 /// A seller that was waited for this long keeps nothing that others want.
 pub(super) const PATIENCE: Duration = Duration::from_secs(10);
@@ -103,6 +103,8 @@ pub(super) struct PayerRange {
     pub(super) life: PayerRangeLife,
     pub(super) stage: RangeStage,
     pub(super) conn: Option<ConnectionId>,
+    /// The title that was bought on it last, in this run.
+    pub(super) title: Option<InfoHash>,
     /// Since when it is bound to that one; zero: it was bound to none in this run.
     pub(super) bound_at: Timestamp,
     pub(super) active: Option<Live>,
@@ -141,6 +143,7 @@ impl PayerRange {
             life: PayerRangeLife::Usable,
             stage: RangeStage::Idle,
             conn: None,
+            title: None,
             bound_at: Timestamp::ZERO,
             active: None,
             prior: None,

@@ -56,6 +56,7 @@ impl Payer {
             return;
         };
         let (now, seller) = (self.now, Seller::new(terms.payee, conn, &c.info));
+        let title = c.info.torrent;
         let range = self.account.as_ref().and_then(|a| a.ranges.get(&first));
         (c.wait).begin_after(now, range.map_or(Duration::ZERO, |r| r.waited));
         c.seller = Some(seller.clone());
@@ -66,6 +67,7 @@ impl Payer {
         self.sellers.entry(seller).or_default();
         if let Some(range) = self.range_mut(first) {
             range.conn = Some(conn);
+            range.title = Some(title);
             range.bound_at = now;
             range.active = None;
             range.prior = None;

@@ -12,6 +12,7 @@ mod payees;
 mod payers;
 mod payments;
 mod prices;
+mod receipts;
 mod restart;
 mod restored_profile;
 mod scene;

@@ -7,6 +7,7 @@ import { Rejected, type Deposit, type Engine } from "../engine.ts";
 import { about, duration, exact, moment, plural, shortAddress, units } from "../format.ts";
 import type { Host } from "../host.ts";
 import type { Money } from "../model.ts";
+import type { HistoryCard } from "./history.ts";
 import { WalletList } from "./wallets.ts";
 
 /** Slices that one transaction redeems. */
@@ -41,6 +42,7 @@ export class MoneyView {
   #found: Deposit[] | null = null;
   /** The chain did not answer the last time. */
   #unread = false;
+  #history: Promise<HistoryCard> | null = null;
 
   constructor(host: Page) {
     this.#host = host;
@@ -51,6 +53,18 @@ export class MoneyView {
     on("withdraw", "withdrawn", () => this.#withdraw(null));
     on("connect", "connected", () => this.#connect());
     on("recover", "looked up", () => this.#recover());
+    byId("history").addEventListener("toggle", () => this.#readHistory());
+  }
+
+  /** The code for it is loaded when it is opened first. */
+  #readHistory(): void {
+    if (!byId<HTMLDetailsElement>("history").open) return;
+    this.#history ??= import("./history.ts").then(({ HistoryCard }) => new HistoryCard(this.#host));
+    const failed = (error: unknown): void => {
+      this.#history = null;
+      this.#message(`The history could not be loaded. ${reason(error)}`, false);
+    };
+    void this.#history.then((card) => card.read()).catch(failed);
   }
 
   /** Comes into view. */
@@ -68,6 +82,7 @@ export class MoneyView {
     this.#message("", true);
     this.refresh();
     if (payment) void this.#readDeposit();
+    this.#readHistory();
   }
 
   /** Brings the amounts up to date. */

@@ -12,7 +12,7 @@
  * ```
  */
 export { Client } from "./client.js";
-export type { AddOptions, ClientEvents, ClientOptions, ClientStats, MoneyStats, SeedOptions } from "./client.js";
+export type { AddOptions, ClientEvents, ClientOptions, ClientStats, MoneyStats, SeedOptions, WalletChoice, } from "./client.js";
 export { Emitter } from "./emitter.js";
 export { PieceworkError, PieceworkRejectedError, PieceworkUnsupportedError, missing } from "./errors.js";
 export type { MissingFeature } from "./errors.js";
@@ -23,7 +23,7 @@ export { Torrent, TorrentFile } from "./torrent.js";
 export type { PeerPaymentStats, PeerStats, TorrentEvents, TorrentState, TorrentStats } from "./torrent.js";
 export { FINE_BITS, bondFor, formatAmount, parseAmount, parseTypedAmount } from "./units.js";
 export type { AmountStyle } from "./units.js";
-export type { ChainParams, WalletInfo } from "./wallet.js";
+export type { ChainParams, Eip1193Provider, WalletInfo } from "./wallet.js";
 
 // ---- client
 import { Emitter } from "./emitter.js";
@@ -32,7 +32,7 @@ import type { PaymentLack } from "./lack.js";
 import { type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
 import { type FileSource, type TorrentSource } from "./source.js";
 import { Torrent } from "./torrent.js";
-import { type WalletInfo } from "./wallet.js";
+import { type Eip1193Provider, type WalletInfo } from "./wallet.js";
 /**
  * How a client behaves. Without `payments` it is a plain, free BitTorrent peer that contacts no chain and no wallet.
  * Clients of one origin share an engine, and the page that runs the engine decides by its options. Another client warns
@@ -92,6 +92,12 @@ export interface AddOptions {
 export interface SeedOptions extends AddOptions {
     /** Default: the name of the file or of the chosen folder, or "files". */
     name?: string;
+}
+/** A wallet that the page has a provider of. */
+export interface WalletChoice {
+    provider: Eip1193Provider;
+    /** Ask only for an account that the wallet shows this site anyway. */
+    silent?: boolean;
 }
 /** Amounts are base units of the token; `client.format` writes them out. */
 export interface MoneyStats {
@@ -204,10 +210,12 @@ export declare class Client extends Emitter<ClientEvents> {
     /** The wallets of this page (EIP-6963, else `window.ethereum`). Asks none of them anything. */
     wallets(): Promise<WalletInfo[]>;
     /**
-     * Connects a wallet; call from a click. `silent` asks only for an account that the wallet shows this
-     * site anyway, without a prompt.
+     * Connects a wallet; call from a click. `wallet` is an id of {@link wallets}, which may be left out where there is one
+     * wallet, or a provider of the page's own, as wagmi, viem or WalletConnect make it. `silent` asks only for an account
+     * that the wallet shows this site anyway, without a prompt. Answers the account. The provider must do the account's
+     * `eth_sendTransaction`; it need not know the chain yet if {@link PaymentOptions.chainParams} describe it.
      */
-    connectWallet(id?: string, options?: {
+    connectWallet(wallet?: string | WalletChoice, options?: {
         silent?: boolean;
     }): Promise<string>;
     /** The connected account, or null. */
@@ -543,7 +551,10 @@ export declare class Payments {
      */
     reconnected(generation: number | null): void;
     ethCall(to: string, data: string): Promise<string>;
-    connect(id: string | undefined, silent: boolean): Promise<string>;
+    /** Connects a wallet of {@link discover} by its id, the only one, or a provider of the page's own. */
+    connect(wallet: string | {
+        provider: unknown;
+    } | undefined, silent: boolean): Promise<string>;
     /** Ends it: the user gets no prompt any more. */
     destroy(): void;
     /**
@@ -579,8 +590,11 @@ export type PaymentLack = "none" | "usedup" | "budget" | "exiting" | "withdrawn"
 
 // ---- wallet
 import { type CallsFate, type Fate, type Sent } from "./following.js";
-/** EIP-1193. */
-export interface WalletProvider {
+/**
+ * A wallet's provider (EIP-1193): injected by an extension, or made by the page with wagmi, viem or WalletConnect.
+ * Methods and parameters are those of the Ethereum JSON-RPC.
+ */
+export interface Eip1193Provider {
     request(arguments_: {
         method: string;
         params?: unknown;
@@ -613,19 +627,28 @@ export interface ChainParams {
 /** Finds wallets without asking any of them anything. */
 export declare function discover(): Promise<WalletInfo[]>;
 /** The provider behind an id of {@link discover}. */
-export declare function providerOf(id: string): WalletProvider;
+export declare function providerOf(id: string): Eip1193Provider;
+/** A provider that the page gave. It is asked nothing. */
+export declare function ownProvider(given: unknown): Eip1193Provider;
+/**
+ * Hears a provider's events, and answers the way to stop. A provider that lacks events, or fails at them, is heard no
+ * events of; one that goes on after it was asked to stop is heard no longer.
+ */
+export declare function listen(provider: Eip1193Provider, listeners: Record<string, (value: unknown) => void>): () => void;
+/** Whether a provider's event `disconnect` means that the wallet is gone. */
+export declare function isGone(error: unknown): boolean;
 /** The account that a wallet shows this site in its list, in lower case; null where it shows none. */
 export declare function accountIn(list: unknown): string | null;
 /** A connected wallet: one account on one chain. */
 export declare class Wallet {
     #private;
     readonly address: string;
-    constructor(provider: WalletProvider, address: string, chainId: number, chain: ChainParams | undefined);
+    constructor(provider: Eip1193Provider, address: string, chainId: number, chain: ChainParams | undefined);
     /**
      * Asks the wallet. Any failure becomes a {@link PieceworkError}, and the user's refusal a
      * {@link PieceworkRejectedError}.
      */
-    request<T>(method: string, params?: unknown): Promise<T>;
+    request<T = unknown>(method: string, params?: unknown): Promise<T>;
     /** `eth_call` at the latest block, only while the wallet is on our chain. */
     call(to: string, data: string): Promise<string>;
     /** The user is asked for nothing any more. A transaction that is out is still followed to its end. */
@@ -651,7 +674,7 @@ export declare class Wallet {
     followCalls(id: string, unknownFor?: number): Promise<CallsFate>;
 }
 /** A request to a wallet; see {@link Wallet.request}. */
-export declare function requestOf<T>(provider: WalletProvider, method: string, params: unknown): Promise<T>;
+export declare function requestOf<T>(provider: Eip1193Provider, method: string, params: unknown): Promise<T>;
 
 // ---- errors
 /** An error whose message is a full sentence and says what to do. */
@@ -724,7 +747,7 @@ export declare function bondFor(deposit: bigint): bigint;
 export declare const FINE_BITS = 24n;
 
 // ---- player
-import { Client, type Torrent } from "./index.js";
+import { Client, type Eip1193Provider, type Torrent } from "./index.js";
 /**
  * `<piecework-player src|magnet|torrent="...">`: plays the largest file of a torrent that looks playable by its name,
  * else the largest.
@@ -747,6 +770,8 @@ export declare class PieceworkPlayer extends HTMLElement {
     static readonly observedAttributes: readonly string[];
     /** Use this client instead of one made from the attributes. */
     client: Client | null;
+    /** Pay by this wallet, which the page connected itself, instead of one that announces itself in the page. */
+    provider: Eip1193Provider | null;
     /** The torrent that plays, or is about to; null where there is none, or while the element looks for it. */
     torrent: Torrent | null;
     constructor();

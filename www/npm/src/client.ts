@@ -14,7 +14,7 @@ import {
 } from "./source.js";
 import { Torrent, type Wishes } from "./torrent.js";
 import { bondFor, finePerBlock, floorFine } from "./units.js";
-import { discover, type WalletInfo } from "./wallet.js";
+import { discover, type Eip1193Provider, type WalletInfo } from "./wallet.js";
 
 /**
  * How a client behaves. Without `payments` it is a plain, free BitTorrent peer that contacts no chain and no wallet.
@@ -77,6 +77,13 @@ export interface AddOptions {
 export interface SeedOptions extends AddOptions {
   /** Default: the name of the file or of the chosen folder, or "files". */
   name?: string;
+}
+
+/** A wallet that the page has a provider of. */
+export interface WalletChoice {
+  provider: Eip1193Provider;
+  /** Ask only for an account that the wallet shows this site anyway. */
+  silent?: boolean;
 }
 
 /** Amounts are base units of the token; `client.format` writes them out. */
@@ -288,11 +295,14 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   /**
-   * Connects a wallet; call from a click. `silent` asks only for an account that the wallet shows this
-   * site anyway, without a prompt.
+   * Connects a wallet; call from a click. `wallet` is an id of {@link wallets}, which may be left out where there is one
+   * wallet, or a provider of the page's own, as wagmi, viem or WalletConnect make it. `silent` asks only for an account
+   * that the wallet shows this site anyway, without a prompt. Answers the account. The provider must do the account's
+   * `eth_sendTransaction`; it need not know the chain yet if {@link PaymentOptions.chainParams} describe it.
    */
-  connectWallet(id?: string, options: { silent?: boolean } = {}): Promise<string> {
-    return this.#paying().connect(id, options.silent ?? false);
+  connectWallet(wallet?: string | WalletChoice, options: { silent?: boolean } = {}): Promise<string> {
+    const { silent } = typeof wallet === "object" ? wallet : options;
+    return this.#paying().connect(wallet, silent ?? false);
   }
 
   /** The connected account, or null. */

@@ -4,14 +4,11 @@
  * next look comes later.
  */
 
-import { judge } from "./answers.js";
+import { judge, logsIn, numberIn, read, type Log } from "./answers.js";
 
-/** The fields of a receipt that are used. */
+/** The part of a receipt that is used. */
 export interface Receipt {
-  /** Some chains and wallets give none. */
-  status?: string;
-  transactionHash: string;
-  logs: { address: string; topics: string[]; data: string }[];
+  logs: Log[];
 }
 
 /** A transaction that was sent. `nonce` is the sender's, if it is known. */
@@ -57,13 +54,14 @@ export async function follow(ask: Ask, sent: Sent, unknownFor = UNKNOWN_WAIT_MS)
   let knownAt = Date.now();
   let passed = 0;
   const fate = await looking<Fate>(async () => {
-    const receipt = await ask<Receipt | null>("eth_getTransactionReceipt", [sent.hash]);
+    const receipt = await ask<unknown>("eth_getTransactionReceipt", [sent.hash]);
     const kind = outcomeOf(receipt);
-    if (receipt && kind) return { kind, receipt };
-    const shown = await ask<{ nonce?: string } | null>("eth_getTransactionByHash", [sent.hash]);
-    if (shown) [nonce, knownAt] = [shown.nonce === undefined ? nonce : Number(shown.nonce), Date.now()];
-    const used = nonce === null ? 0 : Number(await ask<string>("eth_getTransactionCount", [sent.from, "latest"]));
-    passed = nonce !== null && used > nonce ? passed + 1 : 0;
+    if (kind) return { kind, receipt: { logs: logsIn(read(receipt as object, "logs")) } };
+    const shown = await ask<unknown>("eth_getTransactionByHash", [sent.hash]);
+    if (typeof shown === "object" && shown !== null)
+      [nonce, knownAt] = [numberIn(read(shown, "nonce")) ?? nonce, Date.now()];
+    const used = nonce === null ? null : numberIn(await ask("eth_getTransactionCount", [sent.from, "latest"]));
+    passed = nonce !== null && used !== null && used > nonce ? passed + 1 : 0;
     if (passed >= REPLACED_LOOKS) return { kind: "replaced" };
     return !shown && passed === 0 && Date.now() - knownAt >= unknownFor ? { kind: "dropped" } : null;
   });
@@ -74,12 +72,13 @@ export async function follow(ask: Ask, sent: Sent, unknownFor = UNKNOWN_WAIT_MS)
  * The end that a receipt shows; null: nothing yet. A receipt without a status is judged by its logs, because every
  * transaction sent here logs something.
  */
-function outcomeOf(receipt: Partial<Receipt> | null): "mined" | "reverted" | null {
-  const status = Number(receipt?.status ?? NaN);
-  if (status === 1) return "mined";
-  if (status === 0) return "reverted";
-  if (!Array.isArray(receipt?.logs)) return null;
-  return receipt.logs.length > 0 ? "mined" : "reverted";
+function outcomeOf(receipt: unknown): "mined" | "reverted" | null {
+  if (typeof receipt !== "object" || receipt === null) return null;
+  const [status, logs] = [read(receipt, "status"), read(receipt, "logs")];
+  if (status === true || numberIn(status) === 1) return "mined";
+  if (status === false || numberIn(status) === 0) return "reverted";
+  if (!Array.isArray(logs)) return null;
+  return logs.length > 0 ? "mined" : "reverted";
 }
 
 /** Follows calls that were sent as one. */

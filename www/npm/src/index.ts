@@ -11,7 +11,15 @@
  * ```
  */
 export { Client } from "./client.js";
-export type { AddOptions, ClientEvents, ClientOptions, ClientStats, MoneyStats, SeedOptions } from "./client.js";
+export type {
+  AddOptions,
+  ClientEvents,
+  ClientOptions,
+  ClientStats,
+  MoneyStats,
+  SeedOptions,
+  WalletChoice,
+} from "./client.js";
 export { Emitter } from "./emitter.js";
 export { PieceworkError, PieceworkRejectedError, PieceworkUnsupportedError, missing } from "./errors.js";
 export type { MissingFeature } from "./errors.js";
@@ -22,4 +30,4 @@ export { Torrent, TorrentFile } from "./torrent.js";
 export type { PeerPaymentStats, PeerStats, TorrentEvents, TorrentState, TorrentStats } from "./torrent.js";
 export { FINE_BITS, bondFor, formatAmount, parseAmount, parseTypedAmount } from "./units.js";
 export type { AmountStyle } from "./units.js";
-export type { ChainParams, WalletInfo } from "./wallet.js";
+export type { ChainParams, Eip1193Provider, WalletInfo } from "./wallet.js";

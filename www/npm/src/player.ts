@@ -3,6 +3,7 @@ import {
   PieceworkRejectedError,
   PieceworkUnsupportedError,
   type ClientOptions,
+  type Eip1193Provider,
   type PaymentLack,
   type Torrent,
   type TorrentFile,
@@ -78,6 +79,8 @@ export class PieceworkPlayer extends HTMLElement {
 
   /** Use this client instead of one made from the attributes. */
   client: Client | null = null;
+  /** Pay by this wallet, which the page connected itself, instead of one that announces itself in the page. */
+  provider: Eip1193Provider | null = null;
   /** The torrent that plays, or is about to; null where there is none, or while the element looks for it. */
   torrent: Torrent | null = null;
 
@@ -307,7 +310,7 @@ export class PieceworkPlayer extends HTMLElement {
       `A deposit of ${this.#depositAmount} ${symbol} and a bond of 1.25 times as much go into the vault; what ` +
       "is not spent comes back after you ask for it and the waiting time is over. " +
       SEEN_BY_OTHERS;
-    const wallets = await client.wallets();
+    const wallets = this.provider ? [{ id: "", name: "" }] : await client.wallets();
     this.#wallets.replaceChildren(...wallets.map(({ id, name }) => new Option(name, id)));
     this.#wallets.hidden = wallets.length < 2;
     this.#pay.textContent = wallets.length > 0 ? "Deposit and play" : "Install a wallet, then reload";
@@ -324,7 +327,8 @@ export class PieceworkPlayer extends HTMLElement {
     if (!client) return;
     this.#pay.disabled = true;
     try {
-      if (!client.walletAddress) await client.connectWallet(this.#wallets.value || undefined);
+      if (!client.walletAddress)
+        await client.connectWallet(this.provider ? { provider: this.provider } : this.#wallets.value || undefined);
       await client.deposit({ amount: this.#depositAmount });
       this.#offer.hidden = true;
       this.#say("");

@@ -35,7 +35,7 @@ for (const [buyers, sellers, lacks, deposits] of [
   ["metamask", "rainbow", [], "eth_signTypedData_v4 eth_sendTransaction"],
   ["rainbow", "metamask", ["eth_signTypedData_v4"], "eth_sendTransaction eth_sendTransaction"],
 ]) {
-  test(`${buyers}'s own provider connects, refuses, moves to the chain and deposits; ${sellers}'s redeems`, async () => {
+  test(`${buyers}'s provider connects, refuses, moves to the chain, deposits; ${sellers}'s redeems`, async () => {
     const scene = await Scene.open();
     const url = await site({ mounts: { "/wallets.js": await wallets() } });
     const { accounts } = scene.anvil;

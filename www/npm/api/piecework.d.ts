@@ -13,6 +13,8 @@
  */
 export { Client } from "./client.js";
 export type { AddOptions, ClientEvents, ClientOptions, ClientStats, MoneyStats, SeedOptions, WalletChoice, } from "./client.js";
+export { BOND_EXPLAINED, proposedDeposit, titleCost } from "./deposit.js";
+export type { DepositWish, ProposedDeposit, TitleToPay } from "./deposit.js";
 export { Emitter } from "./emitter.js";
 export { PieceworkError, PieceworkRejectedError, PieceworkUnsupportedError, missing } from "./errors.js";
 export type { MissingFeature } from "./errors.js";
@@ -112,6 +114,7 @@ export interface MoneyStats {
     /** Promised to sellers in whole ranges. */
     readonly locked: bigint;
     readonly spent: bigint;
+    /** Without one of the page's own, more than any deposit. */
     readonly budget: bigint;
     /** Earned and not yet redeemed. */
     readonly redeemable: bigint;
@@ -210,10 +213,10 @@ export declare class Client extends Emitter<ClientEvents> {
     /** The wallets of this page (EIP-6963, else `window.ethereum`). Asks none of them anything. */
     wallets(): Promise<WalletInfo[]>;
     /**
-     * Connects a wallet; call from a click. `wallet` is an id of {@link wallets}, which may be left out where there is one
-     * wallet, or a provider of the page's own, as wagmi, viem or WalletConnect make it. `silent` asks only for an account
-     * that the wallet shows this site anyway, without a prompt. Answers the account. The provider must do the account's
-     * `eth_sendTransaction`; it need not know the chain yet if {@link PaymentOptions.chainParams} describe it.
+     * Connects a wallet; call from a click. `wallet` is an id of {@link wallets}, which may be left out where there is
+     * one wallet, or a provider of the page's own, as wagmi, viem or WalletConnect make it. `silent` asks only for an
+     * account that the wallet shows this site anyway, without a prompt. Answers the account. The provider must do the
+     * account's `eth_sendTransaction`; it need not know the chain if {@link PaymentOptions.chainParams} describe it.
      */
     connectWallet(wallet?: string | WalletChoice, options?: {
         silent?: boolean;
@@ -481,9 +484,9 @@ export interface PaymentOptions {
     maxPricePerGB: Decimal;
     /**
      * Hard cap on the spending from one deposit account, over all visits. It can be raised; a new account after `exit`
-     * begins at 0.
+     * begins at 0. Without it the deposit is the cap.
      */
-    budget: Decimal;
+    budget?: Decimal;
     /** Block of the vault's deployment: where "recover deposits" begins to look. */
     deployBlock?: number;
     /**
@@ -493,7 +496,7 @@ export interface PaymentOptions {
     resellPercent?: number;
     /** A fixed selling price per 10^9 bytes instead. */
     sellPricePerGB?: Decimal;
-    /** The slice of the deposit promised at once. Default 0.01. */
+    /** The slice of the deposit promised at once. Default 0.01, or the smallest unit of a token that has no hundredth. */
     tranche?: Decimal;
     /**
      * Pieces of an old-style torrent that may be paid and turn out corrupt: each counts for 4 MiB at most, but two whole
@@ -746,6 +749,61 @@ export declare function bondFor(deposit: bigint): bigint;
 /** 2^24 fine units are one base unit. */
 export declare const FINE_BITS = 24n;
 
+// ---- deposit
+/**
+ * The deposit that a page proposes for a title: what the title can cost, with room for the slices that sellers hold
+ * open, in a round number. The page and `<piecework-player>` propose by it alike.
+ */
+/** The state of a title from which its cost follows, as `Torrent.stats()` has it. */
+export interface TitleToPay {
+    readonly length: number;
+    readonly verified: number;
+    /** Base units: the most that the missing pieces can cost at `maxPricePerGB`. */
+    readonly maxCost: bigint;
+    readonly maxPricePerGB: bigint;
+    readonly peers: readonly {
+        readonly buying: {
+            readonly pricePerGB: bigint | null;
+        };
+    }[];
+}
+/**
+ * The most that the rest of a title can cost at its sellers' prices: at the highest price that one of them asks and
+ * that is within `ceiling` (default: the title's own limit), in base units. Where no such price is known, at the
+ * ceiling. `heard` is a price that was named by a peer that is not in the list.
+ */
+export declare function titleCost(title: TitleToPay, ceiling?: bigint, heard?: bigint | null): bigint;
+/** What a deposit is proposed for. Amounts are base units of the token. */
+export interface DepositWish {
+    /** The sum that the deposit must be able to pay, see {@link titleCost}. */
+    cost: bigint;
+    /** The token's. */
+    decimals: number;
+    /** The slice that is promised at once, see `PaymentOptions.tranche`. Default: 0.01 of a token. */
+    tranche?: bigint;
+    /** The least sum that the site proposes. */
+    least?: bigint | null;
+    /** The most that the site proposes. */
+    most?: bigint | null;
+    /** So many times what is enough, for more titles than one. Default 1. */
+    times?: bigint;
+}
+/** A deposit and the bond that goes with it, for `Client.deposit`. Amounts are base units of the token. */
+export interface ProposedDeposit {
+    readonly amount: bigint;
+    readonly bond: bigint;
+    /** It pays all that the wish names; false: the site's most is below that. */
+    readonly isEnough: boolean;
+}
+/**
+ * The deposit to propose: the cost and 5 % or four slices more, rounded up to two significant digits; at least ten
+ * slices and the site's least, at most the site's most. The bond is 125 % of it, the least that sellers accept by
+ * default, rounded up alike.
+ */
+export declare function proposedDeposit(wish: DepositWish): ProposedDeposit;
+/** What the bond is for, that it comes back, and when it does not. */
+export declare const BOND_EXPLAINED: string;
+
 // ---- player
 import { Client, type Eip1193Provider, type Torrent } from "./index.js";
 /**
@@ -754,9 +812,10 @@ import { Client, type Eip1193Provider, type Torrent } from "./index.js";
  *
  * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` (separated by blanks),
  * `autoplay`, `upload-limit` (bytes per second), `upload-agreed`; for paid titles `vault`, `chain-id`, `rpc-url`,
- * `token`, `token-decimals`, `token-symbol`, `max-price-per-gb`, `deposit` (default 2), `budget` (the cap on the
- * spending from the deposit, which `client.setBudget` raises; default: the whole deposit). A page that has a client of
- * its own sets the property `client` before the element is connected.
+ * `token`, `token-decimals`, `token-symbol`, `max-price-per-gb`, `deposit` (the least that is proposed; default:
+ * what the title can cost), `max-deposit` (the most), `budget` (the cap on the spending from the deposit, which
+ * `client.setBudget` raises; default: the whole deposit). A page that has a client of its own sets the property
+ * `client` before the element is connected.
  *
  * The element says that watching uploads, with a switch, and uploads nothing before the visitor presses play (or, with
  * `autoplay`, sets the switch), unless `upload-agreed` says that the page has asked. A client of the page's own uploads

@@ -99,6 +99,7 @@ export interface MoneyStats {
   /** Promised to sellers in whole ranges. */
   readonly locked: bigint;
   readonly spent: bigint;
+  /** Without one of the page's own, more than any deposit. */
   readonly budget: bigint;
   /** Earned and not yet redeemed. */
   readonly redeemable: bigint;
@@ -295,10 +296,10 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   /**
-   * Connects a wallet; call from a click. `wallet` is an id of {@link wallets}, which may be left out where there is one
-   * wallet, or a provider of the page's own, as wagmi, viem or WalletConnect make it. `silent` asks only for an account
-   * that the wallet shows this site anyway, without a prompt. Answers the account. The provider must do the account's
-   * `eth_sendTransaction`; it need not know the chain yet if {@link PaymentOptions.chainParams} describe it.
+   * Connects a wallet; call from a click. `wallet` is an id of {@link wallets}, which may be left out where there is
+   * one wallet, or a provider of the page's own, as wagmi, viem or WalletConnect make it. `silent` asks only for an
+   * account that the wallet shows this site anyway, without a prompt. Answers the account. The provider must do the
+   * account's `eth_sendTransaction`; it need not know the chain if {@link PaymentOptions.chainParams} describe it.
    */
   connectWallet(wallet?: string | WalletChoice, options: { silent?: boolean } = {}): Promise<string> {
     const { silent } = typeof wallet === "object" ? wallet : options;

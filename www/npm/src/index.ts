@@ -20,6 +20,8 @@ export type {
   SeedOptions,
   WalletChoice,
 } from "./client.js";
+export { BOND_EXPLAINED, proposedDeposit, titleCost } from "./deposit.js";
+export type { DepositWish, ProposedDeposit, TitleToPay } from "./deposit.js";
 export { Emitter } from "./emitter.js";
 export { PieceworkError, PieceworkRejectedError, PieceworkUnsupportedError, missing } from "./errors.js";
 export type { MissingFeature } from "./errors.js";

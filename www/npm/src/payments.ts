@@ -3,7 +3,7 @@ import { certainlyNotSent, judge, logsIn, numberIn, type Log } from "./answers.j
 import { PieceworkError } from "./errors.js";
 import type { Fate, Sent } from "./following.js";
 import type { EnginePayment } from "./protocol.js";
-import { finePerBlock, formatAmount, parseAmount } from "./units.js";
+import { finePerBlock, formatAmount, parseAmount, sliceOf } from "./units.js";
 import { Sender, undone, type Unsettled } from "./unsettled.js";
 import {
   Wallet,
@@ -37,9 +37,9 @@ export interface PaymentOptions {
   maxPricePerGB: Decimal;
   /**
    * Hard cap on the spending from one deposit account, over all visits. It can be raised; a new account after `exit`
-   * begins at 0.
+   * begins at 0. Without it the deposit is the cap.
    */
-  budget: Decimal;
+  budget?: Decimal;
   /** Block of the vault's deployment: where "recover deposits" begins to look. */
   deployBlock?: number;
   /**
@@ -49,7 +49,7 @@ export interface PaymentOptions {
   resellPercent?: number;
   /** A fixed selling price per 10^9 bytes instead. */
   sellPricePerGB?: Decimal;
-  /** The slice of the deposit promised at once. Default 0.01. */
+  /** The slice of the deposit promised at once. Default 0.01, or the smallest unit of a token that has no hundredth. */
   tranche?: Decimal;
   /**
    * Pieces of an old-style torrent that may be paid and turn out corrupt: each counts for 4 MiB at most, but two whole
@@ -97,6 +97,8 @@ const MAX_DEPOSITS = 1_024;
 const FARTHEST_TIME = 2 ** 48 / 1_000;
 /** The engine's own bound. */
 const MOST_DECIMALS = 36;
+/** Base units: a budget that no deposit reaches, and that the engine can write in fine units (2^-24) in 128 bits. */
+const ABOVE_EVERY_DEPOSIT = 1n << 100n;
 /**
  * A vault that lets a buyer leave sooner gives its sellers too little time to redeem, and an honest buyer is not served
  * there.
@@ -198,7 +200,7 @@ export class Payments {
       decimals: token.decimals,
       ...(rpcUrl ? { rpcUrl: new URL(rpcUrl, document.baseURI).href } : {}),
       maxPricePerBlock: finePerBlock(this.parse(maxPricePerGB)),
-      budget: this.parse(budget),
+      budget: budget === undefined ? ABOVE_EVERY_DEPOSIT : this.parse(budget),
       lossPieces: lossPieces ?? 4,
       ...(sellPricePerGB === undefined ? {} : { sellPricePerBlock: finePerBlock(this.parse(sellPricePerGB)) }),
       resellPercent: resellPercent ?? 50,
@@ -332,7 +334,7 @@ export class Payments {
         : encodeCall(
             "open(address,uint96,uint112,uint112,(uint256,uint8,bytes32,bytes32))",
             own.sessionKey,
-            this.parse(tranche ?? "0.01"),
+            tranche === undefined ? sliceOf(token.decimals) : this.parse(tranche),
             amount,
             bond,
             ...permit,

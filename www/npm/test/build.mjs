@@ -12,6 +12,7 @@ await build({
     "src/torrent.ts",
     "src/trusted.ts",
     "src/units.ts",
+    "src/deposit.ts",
     "src/abi.ts",
     "src/bridge.ts",
     "src/broker.ts",

@@ -101,7 +101,7 @@ test("a provider that throws, answers no accounts or fails at events gives a sen
   assert.deepEqual(told, [ACCOUNT.toLowerCase(), ACCOUNT.toLowerCase()]);
 });
 
-test("another account, or none, ends the connection; the same one, another chain and a short break do not", async () => {
+test("another account, or none, ends the connection; another chain and a short break do not", async () => {
   for (const [event, value, stays] of [
     ["accountsChanged", [OTHER], false],
     ["accountsChanged", [], false],

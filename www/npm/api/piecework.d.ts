@@ -38,7 +38,8 @@ import { type Eip1193Provider, type WalletInfo } from "./wallet.js";
 /**
  * How a client behaves. Without `payments` it is a plain, free BitTorrent peer that contacts no chain and no wallet.
  * Clients of one origin share an engine, and the page that runs the engine decides by its options. Another client warns
- * which of its own options have no effect.
+ * which of its own options have no effect. Where the pages of an origin pay by several vaults, each vault has an engine
+ * with torrents, limits and keys of its own; clients without payments share that of the first vault.
  */
 export interface ClientOptions {
     /** Signaling servers (`wss://`), announced to besides those a torrent names. */
@@ -172,7 +173,7 @@ export interface ClientEvents {
 /**
  * A BitTorrent peer for this page.
  *
- * One engine runs per origin; clients in several tabs share it. Nothing asks the wallet for anything
+ * One engine runs per origin and vault; clients in several tabs share it. Nothing asks the wallet for anything
  * before `connectWallet`, `deposit`, `redeem`, `exit`, `withdraw` or `recoverDeposits` is called: call
  * them from a click.
  */
@@ -548,11 +549,8 @@ export declare class Payments {
     engineConfig(): EnginePayment;
     /** The connected account, or null. */
     get address(): string | null;
-    /**
-     * A new engine must be told whether it may read through us. The number of its start is kept apart from its own
-     * records.
-     */
-    reconnected(generation: number | null): void;
+    /** A new engine must be told whether it may read through us. */
+    reconnected(): void;
     ethCall(to: string, data: string): Promise<string>;
     /** Connects a wallet of {@link discover} by its id, the only one, or a provider of the page's own. */
     connect(wallet: string | {

@@ -19,7 +19,8 @@ import { discover, type Eip1193Provider, type WalletInfo } from "./wallet.js";
 /**
  * How a client behaves. Without `payments` it is a plain, free BitTorrent peer that contacts no chain and no wallet.
  * Clients of one origin share an engine, and the page that runs the engine decides by its options. Another client warns
- * which of its own options have no effect.
+ * which of its own options have no effect. Where the pages of an origin pay by several vaults, each vault has an engine
+ * with torrents, limits and keys of its own; clients without payments share that of the first vault.
  */
 export interface ClientOptions {
   /** Signaling servers (`wss://`), announced to besides those a torrent names. */
@@ -143,7 +144,7 @@ const DEFAULT_UPLOAD = 2_500_000;
 /**
  * A BitTorrent peer for this page.
  *
- * One engine runs per origin; clients in several tabs share it. Nothing asks the wallet for anything
+ * One engine runs per origin and vault; clients in several tabs share it. Nothing asks the wallet for anything
  * before `connectWallet`, `deposit`, `redeem`, `exit`, `withdraw` or `recoverDeposits` is called: call
  * them from a click.
  */
@@ -201,6 +202,7 @@ export class Client extends Emitter<ClientEvents> {
       },
       {
         event: (message) => this.#onEvent(message),
+        uses: (hash) => this.#torrents.has(hash),
         connected: (hello, again) => this.#onConnected(hello, again),
         ethCall: (to, data) =>
           this.#payments?.ethCall(to, data) ?? Promise.reject(new PieceworkError("no wallet is connected")),
@@ -460,7 +462,7 @@ export class Client extends Emitter<ClientEvents> {
 
   async #onConnected(hello: Hello, again: boolean): Promise<void> {
     this.#hello = hello;
-    this.#payments?.reconnected(hello.generation);
+    this.#payments?.reconnected();
     if (!navigator.onLine) this.#online();
     if (!again) return;
     for (const torrent of this.torrents) await torrent.addAgain();

@@ -205,7 +205,6 @@ export class Payments {
       ...(sellPricePerGB === undefined ? {} : { sellPricePerBlock: finePerBlock(this.parse(sellPricePerGB)) }),
       resellPercent: resellPercent ?? 50,
       minBondPercent: minBondPercent ?? 125,
-      ...lastGeneration(),
     };
   }
 
@@ -226,12 +225,8 @@ export class Payments {
     return this.#wallet?.address ?? null;
   }
 
-  /**
-   * A new engine must be told whether it may read through us. The number of its start is kept apart from its own
-   * records.
-   */
-  reconnected(generation: number | null): void {
-    if (generation !== null) keepGeneration(generation);
+  /** A new engine must be told whether it may read through us. */
+  reconnected(): void {
     if (this.#wallet) this.#host.tell({ t: "wallet", has: true });
   }
 
@@ -727,26 +722,4 @@ async function found(id: string | undefined): Promise<Eip1193Provider> {
       ? "No wallet is here: install one, then reload the page."
       : "Several wallets are here: say which.",
   );
-}
-
-/**
- * Where the number of the engine's last start is kept. It may be cleared; then it does not show a restored profile.
- */
-const GENERATION = "piecework generation";
-
-function lastGeneration(): { generation?: number } {
-  try {
-    const generation = Number(localStorage.getItem(GENERATION));
-    return Number.isSafeInteger(generation) && generation > 0 ? { generation } : {};
-  } catch {
-    return {}; // the page may store nothing
-  }
-}
-
-function keepGeneration(generation: number): void {
-  try {
-    localStorage.setItem(GENERATION, String(generation));
-  } catch {
-    // The page may store nothing.
-  }
 }

@@ -8,6 +8,7 @@ await build({
     "src/client.ts",
     "src/emitter.ts",
     "src/link.ts",
+    "src/stores.ts",
     "src/protocol.ts",
     "src/torrent.ts",
     "src/trusted.ts",

@@ -230,7 +230,8 @@ export class Client extends Emitter {
       downloadRate,
       uploadRate,
       trackers: structuredClone(fake.trackers),
-      money: { ...fake.money },
+      // Nothing that was paid waits to be redeemed, unless a test says so.
+      money: { free: fake.money.balance - fake.money.locked, ...fake.money },
       isHost: true,
     };
   }

@@ -350,6 +350,31 @@ for (const lack of ["exiting", "withdrawn", "held"]) {
   });
 }
 
+test("a deposit that was spent and not redeemed yet is not said to be enough, and more is offered", async (t) => {
+  const page = await open(t, "paid");
+  // All of it was paid to sellers, and the chain still has it.
+  await page.evaluate(() => (window.fake.money.free = 50_000n));
+  await deposited(page);
+  await openTitle(page);
+  await page.waitForFunction(() => document.querySelector("#play").dataset.needsWallet === "true");
+  // 0.250675 are needed, and 0.05 are there.
+  assert.equal((await ledger(page, "#costs"))["Added to your deposit"], "0.25 pwUSD");
+  await page.evaluate(() => (window.fake.money.free = 300_000n));
+  await page.waitForFunction(() => document.querySelector("#play").dataset.needsWallet === "false");
+  assert.equal((await ledger(page, "#costs"))["Your deposit"], "0.30 pwUSD");
+  await page.click("#play");
+  await page.waitForFunction(() => document.body.dataset.phase === "watching");
+  await page.evaluate(() => Object.assign(window.fake.money, { lack: "usedup", free: 0n }));
+  await page.waitForFunction(() =>
+    document.querySelector("#banner-text").textContent.startsWith("Your deposit is used up"),
+  );
+  await page.click("#banner-action");
+  await page.waitForFunction(
+    () => document.body.dataset.phase === "offer" && document.querySelector("#play").dataset.needsWallet === "true",
+  );
+  assert.equal((await ledger(page, "#costs"))["Added to your deposit"], "0.30 pwUSD");
+});
+
 test("a deposit that pays no more while watching is said, and leads to another one", async (t) => {
   const page = await open(t, "paid");
   await deposited(page);

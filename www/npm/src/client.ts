@@ -96,9 +96,12 @@ export interface MoneyStats {
    * shows when the next range is needed.
    */
   readonly lack: PaymentLack | null;
+  /** On the chain, as it was read last: what was paid and is not redeemed yet is in it. */
   readonly balance: bigint;
-  /** Promised to sellers in whole ranges. */
+  /** Promised to sellers in ranges, and not paid. */
   readonly locked: bigint;
+  /** Can still be promised. */
+  readonly free: bigint;
   readonly spent: bigint;
   /** Without one of the page's own, more than any deposit. */
   readonly budget: bigint;

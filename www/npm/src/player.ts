@@ -320,7 +320,7 @@ export class PieceworkPlayer extends HTMLElement {
     if (torrent !== this.torrent) return;
     const cost = titleCost(stats, stats.maxPricePerGB, pricePerGB);
     // What is left of a deposit that is used up goes on paying.
-    const left = lack === "usedup" && money.balance > money.locked ? money.balance - money.locked : 0n;
+    const left = lack === "usedup" ? money.free : 0n;
     const sum = (name: string) => (this.getAttribute(name) ? client.parse(this.getAttribute(name) ?? "") : null);
     this.#proposed = TIMES.map(([times]) =>
       proposedDeposit({
@@ -375,6 +375,7 @@ export class PieceworkPlayer extends HTMLElement {
   async #deposit(): Promise<void> {
     const [client, chosen] = [this.client, this.#chosen];
     if (!client || !chosen) return;
+    const hadFocus = this.shadowRoot?.activeElement === this.#pay;
     this.#pay.disabled = true;
     try {
       if (!client.walletAddress)
@@ -388,6 +389,8 @@ export class PieceworkPlayer extends HTMLElement {
       this.#say(error instanceof PieceworkRejectedError ? "Nothing was deposited." : message(error));
     } finally {
       this.#pay.disabled = false;
+      // It lost the focus as it was disabled.
+      if (hadFocus && !this.#offer.hidden) this.#pay.focus();
     }
   }
 

@@ -214,7 +214,7 @@ export class Engine {
     const { money, ...stats } = await this.client.stats();
     if (this.#wallets.length === 0 && this.#config.payment) this.findWallets();
     // Without a budget the deposit is the limit.
-    const all = money.spent + money.balance;
+    const all = money.spent + money.free + money.locked;
     const own = { ...money, budget: money.budget < all ? money.budget : all };
     return { ...stats, trackers: [...stats.trackers], money: this.#config.payment ? own : null };
   }

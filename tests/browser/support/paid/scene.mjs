@@ -119,13 +119,13 @@ export class Scene {
     return scene;
   }
 
-  /** Content, or so many random bytes, and its .torrent in base64. */
+  /** Content, or so many random bytes, with its link, and its .torrent in base64. */
   async title(name, given) {
     const content = typeof given === "number" ? randomBytes(given) : given;
     const path = join(this.folder, name);
     const torrent = `${path}.torrent`;
     writeFileSync(path, content);
-    await promisify(execFile)(piecework, [
+    const { stdout } = await promisify(execFile)(piecework, [
       "create",
       path,
       "--force",
@@ -139,6 +139,7 @@ export class Scene {
     return {
       path: torrent,
       torrent: readFileSync(torrent).toString("base64"),
+      magnet: stdout.split(/\s/).find((word) => word.startsWith("magnet:")),
       digest: createHash("sha256").update(content).digest("hex"),
       bytes: content.length,
     };

@@ -178,7 +178,7 @@ export class Offer {
     if (!payment) return { kind: "free" };
     const cost = atMost(costAt(look, ceiling, look.peers, this.#view.current?.priceHint), budget);
     const there = spendable(money);
-    const before = there === null ? 0n : (money?.balance ?? 0n);
+    const before = there === null ? 0n : there + (money?.locked ?? 0n);
     if (there !== null && there >= cost) return { kind: "covered", all: before };
     const sum = this.#sums.update(
       {
@@ -242,7 +242,7 @@ export class Offer {
     if (payment && this.#plan.kind === "covered" && money)
       rows.push({
         term: "Your deposit",
-        value: units(money.balance, payment.token),
+        value: units(money.free, payment.token),
         note: "Enough for this title: your wallet is not asked.",
       });
     if (payment && this.#plan.kind === "deposit") {

@@ -86,6 +86,7 @@ impl Client {
             need: self.money.payment_need(),
             balance: self.account.balance(),
             locked: payer.committed.floor(),
+            free: payer.free,
             spent: payer.spent,
             budget: crate::types::FineUnits(payer.spent.0 + payer.budget_left.0).floor(),
             redeemable: payee.redeemable,

@@ -71,8 +71,10 @@ pub struct MoneySnapshot {
     pub need: Option<PaymentNeed>,
     /// Last read of the account: balance left on chain.
     pub balance: TokenUnits,
-    /// Promised to payees in ranges (the whole ranges).
+    /// Promised to payees in ranges, and not revealed.
     pub locked: TokenUnits,
+    /// Can still be promised. Money that was revealed and not redeemed is in the balance, and not in this.
+    pub free: TokenUnits,
     /// Revealed to payees, redeemed or not: everything that this client spent.
     pub spent: FineUnits,
     /// The hard cap.

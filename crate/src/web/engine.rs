@@ -22,6 +22,9 @@ use crate::types::{FineUnits, TokenUnits};
 
 /// Trackers that are taken from the page's configuration, at most.
 const MAX_TRACKERS: usize = 64;
+/// The folder and database of an origin's first vault; those of another vault have the page's `store` in their name
+/// (docs/decisions/056-an-engine-for-each-vault.md).
+const PLACE: &str = "piecework";
 /// The prefix of the record that remembers the owner of the deposit in use.
 const OWNER: &str = "owner";
 
@@ -65,10 +68,14 @@ impl Engine {
 }
 
 async fn start(config: &JsValue) -> Result<Rc<Driver>, String> {
-    let storage = Storage::open()
+    let place = match js::text(config, "store") {
+        Some(store) => format!("{PLACE}-{store}"),
+        None => PLACE.to_owned(),
+    };
+    let storage = Storage::open(&place)
         .await
         .map_err(|e| format!("the browser's file storage (OPFS) cannot be opened: leave private browsing, or allow this site to store data ({e})"))?;
-    let records = Records::open(&storage).await?;
+    let records = Records::open(&place, &storage).await?;
     let payment = js::field(config, "payment");
     let (chain, keys) = if payment.is_object() {
         let chain = chain(&payment)?;

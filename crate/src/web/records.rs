@@ -29,7 +29,6 @@ use crate::journal::{Batch, Journal, LogFile};
 use crate::sorted::Map;
 use crate::types::Durability;
 
-const DATABASE: &str = "piecework";
 const VERSION: u32 = 1;
 /// The core's records: text key, `Uint8Array`.
 const RECORDS: &str = "records";
@@ -70,9 +69,9 @@ enum WriteState {
 }
 
 impl Records {
-    /// Opens the database, making it at the first visit, and the journal in `storage`.
-    pub async fn open(storage: &Storage) -> Result<Rc<Records>, String> {
-        let database = open_database().await?;
+    /// Opens the database of this name, making it at the first visit, and the journal in `storage`.
+    pub async fn open(name: &str, storage: &Storage) -> Result<Rc<Records>, String> {
+        let database = open_database(name).await?;
         let covered = own(&database, COVERED).await?;
         let covered = covered.as_f64().map_or(0, |number| number as u64);
         let files = storage.journal().await.map_err(|e| e.to_string())?;
@@ -309,14 +308,14 @@ impl Drop for Records {
     }
 }
 
-async fn open_database() -> Result<IdbDatabase, String> {
+async fn open_database(name: &str) -> Result<IdbDatabase, String> {
     let factory = js::field(&js::worker(), "indexedDB");
     if !factory.is_object() {
         return Err("IndexedDB is not available: leave private browsing".to_owned());
     }
     let request = factory
         .unchecked_into::<IdbFactory>()
-        .open_with_u32(DATABASE, VERSION)
+        .open_with_u32(name, VERSION)
         .map_err(js::error_text)?;
     let _upgrade = EventListener::new(&request, "upgradeneeded", {
         let request = request.clone();

@@ -97,6 +97,7 @@ fn money(money: &MoneySnapshot) -> JsValue {
         ("lack", maybe_text(money.need.map(lacking))),
         ("balance", big(money.balance.0)),
         ("locked", big(money.locked.0)),
+        ("free", big(money.free.0)),
         ("spentFine", big(money.spent.0)),
         ("budget", big(money.budget.0)),
         ("redeemable", big(money.redeemable.0)),

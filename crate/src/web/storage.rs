@@ -92,9 +92,9 @@ struct Handle {
 }
 
 impl Storage {
-    /// Opens the origin's directory.
-    pub async fn open() -> Result<Storage, String> {
-        let root = root().await.map_err(js::error_text)?;
+    /// Opens the directory of this name, making it at the first visit.
+    pub async fn open(name: &str) -> Result<Storage, String> {
+        let root = root(name).await.map_err(js::error_text)?;
         Ok(Storage {
             root,
             torrents: RefCell::default(),
@@ -577,10 +577,10 @@ async fn open_handle(
     }
 }
 
-async fn root() -> Result<FileSystemDirectoryHandle, JsValue> {
+async fn root(name: &str) -> Result<FileSystemDirectoryHandle, JsValue> {
     let storage = js::field(&js::field(&js::worker(), "navigator"), "storage");
     let origin = js::settled(&js::call(&storage, "getDirectory", &[])?).await?;
-    directory(origin.unchecked_ref(), "piecework", true).await
+    directory(origin.unchecked_ref(), name, true).await
 }
 
 async fn directory(

@@ -70,7 +70,7 @@ test("what only one client of a page used is stopped with it, and what another u
   })`);
 });
 
-test("a page that pays and one that does not share an engine, whichever came first; two vaults do not", async () => {
+test("a page that pays and one that does not share an engine in any order; another vault has its own", async () => {
   const [url, tracker] = [await site(), await signaling()];
   for (const first of ["free", "paying"]) {
     const { context } = await browser();
@@ -94,13 +94,9 @@ test("a page that pays and one that does not share an engine, whichever came fir
     }
     const third = await open(context, url);
     await start(third, { trackers: [tracker], payments: payments("66") });
-    assert.match(
-      await third.run("client.stats().then(() => 'runs', (error) => error.message)"),
-      new RegExp(
-        "runs Piecework with the vault 0x(44){20} on chain 31337, " +
-          "this one is set to the vault 0x(66){20} on chain 31337: close that page",
-      ),
-    );
+    assert.deepEqual(await third.run("client.stored()"), [], first);
+    assert.equal(await third.run("client.stats().then(({ isHost }) => isHost)"), true, first);
+    assert.deepEqual(await third.run("said"), [], first);
     // The page with the engine goes, and the others go on. That holds too where the paying page comes last.
     await third.close();
     await pages[first].close();
@@ -112,6 +108,31 @@ test("a page that pays and one that does not share an engine, whichever came fir
     await left.run("done()");
     await context.close();
   }
+});
+
+test("two vaults that one store served by turns in an earlier version are served by turns still", async () => {
+  const [url, { context }] = [await site(), await browser()];
+  const page = await open(context, url);
+  await start(page, { payments: payments("44") });
+  await page.run("client.stats().then(() => true)");
+  await page.run(`new Promise((resolve, reject) => {
+    const opening = indexedDB.open("piecework");
+    opening.onsuccess = () => {
+      const keys = opening.result.transaction("keys", "readwrite").objectStore("keys");
+      const putting = keys.put(new Uint8Array(60), "session 31337 0x${"66".repeat(20)}");
+      putting.transaction.oncomplete = () => resolve(opening.result.close());
+      putting.transaction.onabort = reject;
+    };
+  })`);
+  const other = await open(context, url);
+  await start(other, { payments: payments("66") });
+  assert.match(
+    await other.run("client.stats().then(() => 'runs', (error) => error.message)"),
+    new RegExp(
+      "runs Piecework with the vault 0x(44){20} on chain 31337, " +
+        "this one is set to the vault 0x(66){20} on chain 31337: close that page",
+    ),
+  );
 });
 
 test("a second page sets its own limit alone, and says which of its options have no effect", async () => {

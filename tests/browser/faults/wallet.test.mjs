@@ -276,7 +276,7 @@ test("the element without a budget spends its deposit, and offers another one wh
     token: payments.token.address,
     "token-symbol": "pwUSD",
     "max-price-per-gb": "12",
-    deposit: "0.02",
+    "max-deposit": "0.02",
   };
   await page.run(`(async () => {
     await import("/dist/player.js");
@@ -296,6 +296,8 @@ test("the element without a budget spends its deposit, and offers another one wh
     });
   })()`);
   const first = await page.run(`take("This title costs")`);
+  assert.match(first, /A deposit of 0\.02 pwUSD and a bond of 0\.025 pwUSD go into the vault/);
+  assert.match(first, /lost only if the same money is promised to two sellers/);
   assert.match(first, /Others can see it/);
   await page.run(`take("The deposit is used up")`);
   await page.run(`(window.torrent = player.torrent, done())`);

@@ -1,7 +1,17 @@
 // Stands in for the package `piecework` in tests of the page's views. It has the same public surface, with a swarm, a
 // wallet and a chain that the test moves by hand. `?scene=` names its first state, and `window.fake` is the handle. The
 // package reads and writes the amounts.
-export { FINE_BITS, bondFor, formatAmount, historyCSV, parseAmount, parseTypedAmount } from "./real_piecework.js";
+export {
+  BOND_EXPLAINED,
+  FINE_BITS,
+  bondFor,
+  formatAmount,
+  historyCSV,
+  parseAmount,
+  parseTypedAmount,
+  proposedDeposit,
+  titleCost,
+} from "./real_piecework.js";
 
 const UNITS = 1_000_000n;
 const FINE = 24n;
@@ -222,7 +232,8 @@ export class Client extends Emitter {
       downloadRate,
       uploadRate,
       trackers: structuredClone(fake.trackers),
-      money: { ...fake.money },
+      // Nothing that was paid waits to be redeemed, unless a test says so.
+      money: { free: fake.money.balance - fake.money.locked, ...fake.money },
       isHost: true,
     };
   }

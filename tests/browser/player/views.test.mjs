@@ -36,11 +36,13 @@ test("a paid title says price, most, deposit, bond and return before the wallet 
   const rows = await ledger(page, "#costs");
   assert.equal(rows["Lowest price"], "10.00 pwUSD per GB");
   assert.equal(rows["The most it can cost"], "0.376012 pwUSD");
-  assert.equal(rows.Deposit, "2.00 pwUSD");
-  assert.equal(rows.Bond, "2.50 pwUSD");
-  assert.equal(rows["From your wallet now"], "4.50 pwUSD");
+  // At the price that is asked it can cost 0.250675.
+  assert.equal(rows.Deposit, "0.30 pwUSD");
+  assert.equal(rows.Bond, "0.38 pwUSD");
+  assert.equal(rows["From your wallet now"], "0.68 pwUSD");
+  assert.match(await text(page, "#costs"), /comes back whole.*lost only if the same money is promised to two sellers/);
   assert.match(await text(page, "#costs"), /72 hours after you ask/);
-  assert.equal(await text(page, "#play"), "Deposit 4.50 pwUSD and play");
+  assert.equal(await text(page, "#play"), "Deposit 0.68 pwUSD and play");
   assert.equal(await page.isVisible("#offer-cap"), true);
   assert.deepEqual(await calls(page), ["add onDemand=true"]);
   assert.equal(await page.evaluate(() => window.fake.options.uploadLimit), 0);
@@ -60,7 +62,7 @@ test("one gesture connects, deposits, sets the limits, allows uploading and play
   assert.deepEqual(await calls(page), [
     "add onDemand=true",
     "connect two.example",
-    "deposit 2.000000 2.500000",
+    "deposit 0.300000 0.380000",
     "budget 0.300000",
     "maxPricePerGB 12.500000",
     "uploadLimit 800000",
@@ -79,7 +81,7 @@ test("a refusal in the wallet sends nothing and says so beside the button", asyn
   assert.equal(await page.evaluate(() => document.body.dataset.phase), "offer");
   assert.deepEqual(await calls(page), ["add onDemand=true", "connect one.example"]);
   await page.waitForFunction(() => document.activeElement.id === "play" && !document.querySelector("#play").disabled);
-  assert.equal(await text(page, "#play"), "Deposit 4.50 pwUSD and play");
+  assert.equal(await text(page, "#play"), "Deposit 0.68 pwUSD and play");
   await shot(page, "offer-refused");
 });
 
@@ -109,6 +111,55 @@ test("without a wallet the page says how to get one", async (t) => {
   await page.waitForFunction(() => !document.querySelector("#wallet-none").hidden);
   assert.equal(await page.isDisabled("#play"), true);
   await shot(page, "offer-no-wallet");
+});
+
+test("more than the title needs can be put down, and the button, the wallet and the limit have that sum", async (t) => {
+  const page = await offer(t, "paid");
+  const chosen = () => page.locator("#sum-options input:checked").evaluate((radio) => radio.parentElement.innerText);
+  assert.match(await chosen(), /Enough for this title\s*0\.30/);
+  assert.equal(await page.inputValue("#budget"), "0.30");
+  await page.locator("#sum-options input:checked").press("ArrowDown");
+  await page.waitForFunction(() => document.querySelector("#play").textContent.includes("1.35"));
+  assert.match(await chosen(), /Twice as much, for others too\s*0\.60/);
+  assert.equal((await ledger(page, "#costs"))["From your wallet now"], "1.35 pwUSD");
+  assert.equal(await page.inputValue("#budget"), "0.60");
+  // It stays chosen as the price changes.
+  await page.evaluate(() => (window.fake.torrent.state.peers[0].buying.pricePerGB = 14_000_000n));
+  await page.waitForFunction(() => document.querySelector("#play").textContent.includes("1.8"));
+  assert.match(await chosen(), /Twice as much, for others too\s*0\.80/);
+  await page.click("#play");
+  await page.waitForFunction(() => document.body.dataset.phase === "watching");
+  const made = await calls(page);
+  assert.ok(made.includes("deposit 0.800000 1.000000"), made.join("; "));
+  assert.ok(made.includes("budget 0.800000"), made.join("; "));
+});
+
+for (const [site, deposit, total, note] of [
+  [{ deposit: "2" }, "2.00 pwUSD", "4.50 pwUSD", /What you watch is paid from it/],
+  [{ deposit: 2, maxDeposit: 2 }, "2.00 pwUSD", "4.50 pwUSD", /What you watch is paid from it/],
+  [{ maxDeposit: "0.2" }, "0.20 pwUSD", "0.45 pwUSD", /you are asked again when it is used up/],
+]) {
+  test(`a site that says ${JSON.stringify(site)} has that sum proposed`, async (t) => {
+    const page = await offer(t, "paid", { setup: { ...PAID, ...site } });
+    const rows = await ledger(page, "#costs");
+    assert.deepEqual([rows.Deposit, rows["From your wallet now"]], [deposit, total]);
+    assert.match(await text(page, "#costs"), note);
+    assert.equal(await page.isVisible("#sums"), !("maxDeposit" in site));
+  });
+}
+
+test("a deposit that is nearly used up gets what is missing, though less is added than is left", async (t) => {
+  const page = await open(t, "paid");
+  await page.evaluate(() => Object.assign(window.fake.money, { accountReady: true, balance: 200_000n }));
+  await page.waitForFunction(() => window.pieceworkPlayer.app.look?.money.accountReady);
+  await openTitle(page);
+  await page.waitForFunction(() => document.querySelector("#play").dataset.needsWallet === "true");
+  assert.equal((await ledger(page, "#costs"))["Added to your deposit"], "0.10 pwUSD");
+  await page.click("#play");
+  await page.waitForFunction(() => document.body.dataset.phase === "watching");
+  const made = await calls(page);
+  assert.ok(made.includes("deposit 0.100000 0.130000"), made.join("; "));
+  assert.ok(made.includes("budget 0.300000"), made.join("; "));
 });
 
 test("a second paid title within the deposit asks no wallet", async (t) => {
@@ -291,13 +342,38 @@ for (const lack of ["exiting", "withdrawn", "held"]) {
     await page.waitForFunction(() => document.querySelector("#play").dataset.needsWallet === "true");
     assert.doesNotMatch(await text(page, "#costs"), /Enough for this title/);
     // The new deposit is a whole one, as the first, and not only the sum that the former one lacks.
-    assert.equal((await ledger(page, "#costs")).Deposit, "2.00 pwUSD");
+    assert.equal((await ledger(page, "#costs")).Deposit, "0.30 pwUSD");
     assert.match(await text(page, "#costs"), /This is another one/);
     await page.click("#play");
     await page.waitForFunction(() => document.body.dataset.phase === "watching");
-    assert.ok((await calls(page)).includes("deposit 2.000000 2.500000"));
+    assert.ok((await calls(page)).includes("deposit 0.300000 0.380000"));
   });
 }
+
+test("a deposit that was spent and not redeemed yet is not said to be enough, and more is offered", async (t) => {
+  const page = await open(t, "paid");
+  // All of it was paid to sellers, and the chain still has it.
+  await page.evaluate(() => (window.fake.money.free = 50_000n));
+  await deposited(page);
+  await openTitle(page);
+  await page.waitForFunction(() => document.querySelector("#play").dataset.needsWallet === "true");
+  // 0.250675 are needed, and 0.05 are there.
+  assert.equal((await ledger(page, "#costs"))["Added to your deposit"], "0.25 pwUSD");
+  await page.evaluate(() => (window.fake.money.free = 300_000n));
+  await page.waitForFunction(() => document.querySelector("#play").dataset.needsWallet === "false");
+  assert.equal((await ledger(page, "#costs"))["Your deposit"], "0.30 pwUSD");
+  await page.click("#play");
+  await page.waitForFunction(() => document.body.dataset.phase === "watching");
+  await page.evaluate(() => Object.assign(window.fake.money, { lack: "usedup", free: 0n }));
+  await page.waitForFunction(() =>
+    document.querySelector("#banner-text").textContent.startsWith("Your deposit is used up"),
+  );
+  await page.click("#banner-action");
+  await page.waitForFunction(
+    () => document.body.dataset.phase === "offer" && document.querySelector("#play").dataset.needsWallet === "true",
+  );
+  assert.equal((await ledger(page, "#costs"))["Added to your deposit"], "0.30 pwUSD");
+});
 
 test("a deposit that pays no more while watching is said, and leads to another one", async (t) => {
   const page = await open(t, "paid");

@@ -175,7 +175,17 @@ test("with the keyboard alone: skip the header, open, choose a wallet, pay, watc
 
   // The order of the focus is the order of reading.
   const stops = await tabTo(page, "play");
-  assert.deepEqual(stops, ["copy-magnet", "remove", "ceiling", "budget", "offer-share", "offer-cap", "wallet", "play"]);
+  assert.deepEqual(stops, [
+    "copy-magnet",
+    "remove",
+    "ceiling",
+    "budget",
+    "sum",
+    "offer-share",
+    "offer-cap",
+    "wallet",
+    "play",
+  ]);
   await keyboard.press("Shift+Tab");
   await keyboard.press("ArrowDown");
   assert.equal(await page.evaluate(() => document.querySelector('[name="wallet"]:checked').value), "two.example");

@@ -262,7 +262,8 @@ test("the history: what was bought and sold by day, by kind, as a table, deleted
   await page.waitForSelector("#history-all:visible");
   await shot(page, "history");
   const rows = page.locator("#history-lines tr");
-  const row = async (at) => (await rows.nth(at).locator("td").allTextContents()).map((text) => text.replaceAll("\u00a0", " ").trim());
+  const row = async (at) =>
+    (await rows.nth(at).locator("td").allTextContents()).map((text) => text.replaceAll("\u00a0", " ").trim());
   assert.equal(await rows.count(), 100);
   assert.deepEqual(await row(0), ["2026-11-30", "Network fee", "", "", "0.000021 of the chain\u2019s coin"]);
   assert.deepEqual((await row(1)).slice(0, 2), ["2026-11-29", "Bought"]);

@@ -12,7 +12,9 @@
  * ```
  */
 export { Client } from "./client.js";
-export type { AddOptions, ClientEvents, ClientOptions, ClientStats, MoneyStats, SeedOptions } from "./client.js";
+export type { AddOptions, ClientEvents, ClientOptions, ClientStats, MoneyStats, SeedOptions, WalletChoice, } from "./client.js";
+export { BOND_EXPLAINED, proposedDeposit, titleCost } from "./deposit.js";
+export type { DepositWish, ProposedDeposit, TitleToPay } from "./deposit.js";
 export { Emitter } from "./emitter.js";
 export { PieceworkError, PieceworkRejectedError, PieceworkUnsupportedError, missing } from "./errors.js";
 export type { MissingFeature } from "./errors.js";
@@ -25,7 +27,7 @@ export { Torrent, TorrentFile } from "./torrent.js";
 export type { PeerPaymentStats, PeerStats, TorrentEvents, TorrentState, TorrentStats } from "./torrent.js";
 export { FINE_BITS, bondFor, formatAmount, parseAmount, parseTypedAmount } from "./units.js";
 export type { AmountStyle } from "./units.js";
-export type { ChainParams, WalletInfo } from "./wallet.js";
+export type { ChainParams, Eip1193Provider, WalletInfo } from "./wallet.js";
 
 // ---- client
 import { Emitter } from "./emitter.js";
@@ -35,11 +37,12 @@ import type { PaymentLack } from "./lack.js";
 import { type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
 import { type FileSource, type TorrentSource } from "./source.js";
 import { Torrent } from "./torrent.js";
-import { type WalletInfo } from "./wallet.js";
+import { type Eip1193Provider, type WalletInfo } from "./wallet.js";
 /**
  * How a client behaves. Without `payments` it is a plain, free BitTorrent peer that contacts no chain and no wallet.
  * Clients of one origin share an engine, and the page that runs the engine decides by its options. Another client warns
- * which of its own options have no effect.
+ * which of its own options have no effect. Where the pages of an origin pay by several vaults, each vault has an engine
+ * with torrents, limits and keys of its own; clients without payments share that of the first vault.
  */
 export interface ClientOptions {
     /** Signaling servers (`wss://`), announced to besides those a torrent names. */
@@ -96,6 +99,12 @@ export interface SeedOptions extends AddOptions {
     /** Default: the name of the file or of the chosen folder, or "files". */
     name?: string;
 }
+/** A wallet that the page has a provider of. */
+export interface WalletChoice {
+    provider: Eip1193Provider;
+    /** Ask only for an account that the wallet shows this site anyway. */
+    silent?: boolean;
+}
 /** Amounts are base units of the token; `client.format` writes them out. */
 export interface MoneyStats {
     /** The account is open and its balance was read. */
@@ -105,10 +114,14 @@ export interface MoneyStats {
      * shows when the next range is needed.
      */
     readonly lack: PaymentLack | null;
+    /** On the chain, as it was read last: what was paid and is not redeemed yet is in it. */
     readonly balance: bigint;
-    /** Promised to sellers in whole ranges. */
+    /** Promised to sellers in ranges, and not paid. */
     readonly locked: bigint;
+    /** Can still be promised. */
+    readonly free: bigint;
     readonly spent: bigint;
+    /** Without one of the page's own, more than any deposit. */
     readonly budget: bigint;
     /** Earned and not yet redeemed. */
     readonly redeemable: bigint;
@@ -166,7 +179,7 @@ export interface ClientEvents {
 /**
  * A BitTorrent peer for this page.
  *
- * One engine runs per origin; clients in several tabs share it. Nothing asks the wallet for anything
+ * One engine runs per origin and vault; clients in several tabs share it. Nothing asks the wallet for anything
  * before `connectWallet`, `deposit`, `redeem`, `exit`, `withdraw` or `recoverDeposits` is called: call
  * them from a click.
  */
@@ -207,10 +220,12 @@ export declare class Client extends Emitter<ClientEvents> {
     /** The wallets of this page (EIP-6963, else `window.ethereum`). Asks none of them anything. */
     wallets(): Promise<WalletInfo[]>;
     /**
-     * Connects a wallet; call from a click. `silent` asks only for an account that the wallet shows this
-     * site anyway, without a prompt.
+     * Connects a wallet; call from a click. `wallet` is an id of {@link wallets}, which may be left out where there is
+     * one wallet, or a provider of the page's own, as wagmi, viem or WalletConnect make it. `silent` asks only for an
+     * account that the wallet shows this site anyway, without a prompt. Answers the account. The provider must do the
+     * account's `eth_sendTransaction`; it need not know the chain if {@link PaymentOptions.chainParams} describe it.
      */
-    connectWallet(id?: string, options?: {
+    connectWallet(wallet?: string | WalletChoice, options?: {
         silent?: boolean;
     }): Promise<string>;
     /** The connected account, or null. */
@@ -487,9 +502,9 @@ export interface PaymentOptions {
     maxPricePerGB: Decimal;
     /**
      * Hard cap on the spending from one deposit account, over all visits. It can be raised; a new account after `exit`
-     * begins at 0.
+     * begins at 0. Without it the deposit is the cap.
      */
-    budget: Decimal;
+    budget?: Decimal;
     /** Block of the vault's deployment: where "recover deposits" begins to look. */
     deployBlock?: number;
     /**
@@ -499,7 +514,7 @@ export interface PaymentOptions {
     resellPercent?: number;
     /** A fixed selling price per 10^9 bytes instead. */
     sellPricePerGB?: Decimal;
-    /** The slice of the deposit promised at once. Default 0.01. */
+    /** The slice of the deposit promised at once. Default 0.01, or the smallest unit of a token that has no hundredth. */
     tranche?: Decimal;
     /**
      * Pieces of an old-style torrent that may be paid and turn out corrupt: each counts for 4 MiB at most, but two whole
@@ -551,13 +566,13 @@ export declare class Payments {
     engineConfig(): EnginePayment;
     /** The connected account, or null. */
     get address(): string | null;
-    /**
-     * A new engine must be told whether it may read through us. The number of its start is kept apart from its own
-     * records.
-     */
-    reconnected(generation: number | null): void;
+    /** A new engine must be told whether it may read through us. */
+    reconnected(): void;
     ethCall(to: string, data: string): Promise<string>;
-    connect(id: string | undefined, silent: boolean): Promise<string>;
+    /** Connects a wallet of {@link discover} by its id, the only one, or a provider of the page's own. */
+    connect(wallet: string | {
+        provider: unknown;
+    } | undefined, silent: boolean): Promise<string>;
     /** Ends it: the user gets no prompt any more. */
     destroy(): void;
     /**
@@ -613,8 +628,11 @@ export type PaymentLack = "none" | "usedup" | "budget" | "exiting" | "withdrawn"
 
 // ---- wallet
 import { type CallsFate, type Fate, type Sent } from "./following.js";
-/** EIP-1193. */
-export interface WalletProvider {
+/**
+ * A wallet's provider (EIP-1193): injected by an extension, or made by the page with wagmi, viem or WalletConnect.
+ * Methods and parameters are those of the Ethereum JSON-RPC.
+ */
+export interface Eip1193Provider {
     request(arguments_: {
         method: string;
         params?: unknown;
@@ -647,19 +665,28 @@ export interface ChainParams {
 /** Finds wallets without asking any of them anything. */
 export declare function discover(): Promise<WalletInfo[]>;
 /** The provider behind an id of {@link discover}. */
-export declare function providerOf(id: string): WalletProvider;
+export declare function providerOf(id: string): Eip1193Provider;
+/** A provider that the page gave. It is asked nothing. */
+export declare function ownProvider(given: unknown): Eip1193Provider;
+/**
+ * Hears a provider's events, and answers the way to stop. A provider that lacks events, or fails at them, is heard no
+ * events of; one that goes on after it was asked to stop is heard no longer.
+ */
+export declare function listen(provider: Eip1193Provider, listeners: Record<string, (value: unknown) => void>): () => void;
+/** Whether a provider's event `disconnect` means that the wallet is gone. */
+export declare function isGone(error: unknown): boolean;
 /** The account that a wallet shows this site in its list, in lower case; null where it shows none. */
 export declare function accountIn(list: unknown): string | null;
 /** A connected wallet: one account on one chain. */
 export declare class Wallet {
     #private;
     readonly address: string;
-    constructor(provider: WalletProvider, address: string, chainId: number, chain: ChainParams | undefined);
+    constructor(provider: Eip1193Provider, address: string, chainId: number, chain: ChainParams | undefined);
     /**
      * Asks the wallet. Any failure becomes a {@link PieceworkError}, and the user's refusal a
      * {@link PieceworkRejectedError}.
      */
-    request<T>(method: string, params?: unknown): Promise<T>;
+    request<T = unknown>(method: string, params?: unknown): Promise<T>;
     /** `eth_call` at the latest block, only while the wallet is on our chain. */
     call(to: string, data: string): Promise<string>;
     /** The user is asked for nothing any more. A transaction that is out is still followed to its end. */
@@ -687,7 +714,7 @@ export declare class Wallet {
 /** Hears what a wallet paid for a transaction, in the smallest unit of the chain's coin. */
 export type Paid = (fee: bigint) => void;
 /** A request to a wallet; see {@link Wallet.request}. */
-export declare function requestOf<T>(provider: WalletProvider, method: string, params: unknown): Promise<T>;
+export declare function requestOf<T>(provider: Eip1193Provider, method: string, params: unknown): Promise<T>;
 
 // ---- errors
 /** An error whose message is a full sentence and says what to do. */
@@ -759,8 +786,63 @@ export declare function bondFor(deposit: bigint): bigint;
 /** 2^24 fine units are one base unit. */
 export declare const FINE_BITS = 24n;
 
+// ---- deposit
+/**
+ * The deposit that a page proposes for a title: what the title can cost, with room for the slices that sellers hold
+ * open, in a round number. The page and `<piecework-player>` propose by it alike.
+ */
+/** The state of a title from which its cost follows, as `Torrent.stats()` has it. */
+export interface TitleToPay {
+    readonly length: number;
+    readonly verified: number;
+    /** Base units: the most that the missing pieces can cost at `maxPricePerGB`. */
+    readonly maxCost: bigint;
+    readonly maxPricePerGB: bigint;
+    readonly peers: readonly {
+        readonly buying: {
+            readonly pricePerGB: bigint | null;
+        };
+    }[];
+}
+/**
+ * The most that the rest of a title can cost at its sellers' prices: at the highest price that one of them asks and
+ * that is within `ceiling` (default: the title's own limit), in base units. Where no such price is known, at the
+ * ceiling. `heard` is a price that was named by a peer that is not in the list.
+ */
+export declare function titleCost(title: TitleToPay, ceiling?: bigint, heard?: bigint | null): bigint;
+/** What a deposit is proposed for. Amounts are base units of the token. */
+export interface DepositWish {
+    /** The sum that the deposit must be able to pay, see {@link titleCost}. */
+    cost: bigint;
+    /** The token's. */
+    decimals: number;
+    /** The slice that is promised at once, see `PaymentOptions.tranche`. Default: 0.01 of a token. */
+    tranche?: bigint;
+    /** The least sum that the site proposes. */
+    least?: bigint | null;
+    /** The most that the site proposes. */
+    most?: bigint | null;
+    /** So many times what is enough, for more titles than one. Default 1. */
+    times?: bigint;
+}
+/** A deposit and the bond that goes with it, for `Client.deposit`. Amounts are base units of the token. */
+export interface ProposedDeposit {
+    readonly amount: bigint;
+    readonly bond: bigint;
+    /** It pays all that the wish names; false: the site's most is below that. */
+    readonly isEnough: boolean;
+}
+/**
+ * The deposit to propose: the cost and 5 % or four slices more, rounded up to two significant digits; at least ten
+ * slices and the site's least, at most the site's most. The bond is 125 % of it, the least that sellers accept by
+ * default, rounded up alike.
+ */
+export declare function proposedDeposit(wish: DepositWish): ProposedDeposit;
+/** What the bond is for, that it comes back, and when it does not. */
+export declare const BOND_EXPLAINED: string;
+
 // ---- player
-import { Client, type Torrent } from "./index.js";
+import { Client, type Eip1193Provider, type Torrent } from "./index.js";
 /**
  * `<piecework-player src|magnet|torrent="...">`: plays the largest file of a torrent that looks playable by its name,
  * else the largest.
@@ -768,9 +850,10 @@ import { Client, type Torrent } from "./index.js";
  * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` (separated by blanks),
  * `autoplay`, `upload-limit` (bytes per second), `upload-agreed`; for paid titles `deployment` (URL of a file of
  * `piecework vault deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and
- * `rpc-url`, `max-price-per-gb`, `deposit` (default 2), `budget` (the cap on the
- * spending from the deposit, which `client.setBudget` raises; default: the whole deposit). A page that has a client of
- * its own sets the property `client` before the element is connected.
+ * `rpc-url`, `max-price-per-gb`, `deposit` (the least that is proposed; default: what the title can cost),
+ * `max-deposit` (the most), `budget` (the cap on the spending from the deposit, which `client.setBudget` raises;
+ * default: the whole deposit). A page that has a client of its own sets the property `client` before the element is
+ * connected.
  *
  * The element says that watching uploads, with a switch, and uploads nothing before the visitor presses play (or, with
  * `autoplay`, sets the switch), unless `upload-agreed` says that the page has asked. A client of the page's own uploads
@@ -784,6 +867,8 @@ export declare class PieceworkPlayer extends HTMLElement {
     static readonly observedAttributes: readonly string[];
     /** Use this client instead of one made from the attributes. */
     client: Client | null;
+    /** Pay by this wallet, which the page connected itself, instead of one that announces itself in the page. */
+    provider: Eip1193Provider | null;
     /** The torrent that plays, or is about to; null where there is none, or while the element looks for it. */
     torrent: Torrent | null;
     constructor();

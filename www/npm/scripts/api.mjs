@@ -18,6 +18,7 @@ const PUBLIC = [
   "errors",
   "emitter",
   "units",
+  "deposit",
   "player",
 ];
 const SNAPSHOT = "api/piecework.d.ts";

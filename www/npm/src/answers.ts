@@ -1,6 +1,7 @@
 /**
- * The meaning of a wallet's error. Wallets refuse in many forms: an Error or a plain object, a text, a code of one of
- * four lists, the true reason some layers down. This file reads them all, and always gives an Error with a sentence.
+ * The meaning of what a wallet answers. Wallets refuse in many forms: an Error or a plain object, a text, a code of one
+ * of four lists, the true reason some layers down. This file reads them all, and always gives an Error with a sentence.
+ * A wallet, or the node behind it, may also answer anything in the place of a number, a hash or a log.
  */
 
 import { PieceworkError, PieceworkRejectedError } from "./errors.js";
@@ -132,8 +133,46 @@ function layersOf(error: unknown): Layer[] {
   return found;
 }
 
-/** A getter of a stranger's object may throw. */
-function read(object: object, name: string): unknown {
+/** A whole number that a double holds exactly, as a quantity (0x and hexadecimal digits), in decimal or as a number. */
+export function numberIn(answer: unknown): number | null {
+  const given =
+    typeof answer === "string" && /^(?:0x[0-9a-fA-F]{1,64}|\d{1,20})$/.test(answer) ? Number(answer) : answer;
+  const number = typeof given === "bigint" ? Number(given) : given;
+  return Number.isSafeInteger(number) && (number as number) >= 0 ? (number as number) : null;
+}
+
+/** A hash of 32 bytes in lower case, as of a transaction. */
+export function hashIn(answer: unknown): string | null {
+  return typeof answer === "string" && /^0x[0-9a-fA-F]{64}$/.test(answer) ? answer.toLowerCase() : null;
+}
+
+/** An event of a contract. */
+export interface Log {
+  address: string;
+  topics: string[];
+  data: string;
+}
+
+/** Logs of one answer that are read; of a longer list the rest is left out. */
+const MOST_LOGS = 4_096;
+/** Data of a log that is read, in hexadecimal digits: no event of ours has more than 1 KiB. */
+const MOST_LOG_DIGITS = 2_048;
+
+/** The logs of an answer that have a log's form, copied: a wallet in the page can change its objects later. */
+export function logsIn(answer: unknown): Log[] {
+  if (!Array.isArray(answer)) return [];
+  return answer.slice(0, MOST_LOGS).flatMap((given: unknown) => {
+    if (typeof given !== "object" || given === null) return [];
+    const [address, topics, data] = ["address", "topics", "data"].map((name) => read(given, name));
+    if (typeof address !== "string" || !/^0x[0-9a-fA-F]{40}$/.test(address)) return [];
+    if (typeof data !== "string" || data.length > 2 + MOST_LOG_DIGITS || !/^0x[0-9a-fA-F]*$/.test(data)) return [];
+    const hashes = Array.isArray(topics) ? topics.slice(0, 4).map(hashIn) : [];
+    return hashes.includes(null) ? [] : [{ address, topics: hashes as string[], data }];
+  });
+}
+
+/** A property of a stranger's object, whose getter may throw. */
+export function read(object: object, name: string): unknown {
   try {
     return (object as Record<string, unknown>)[name];
   } catch {

@@ -15,12 +15,13 @@ import {
 } from "./source.js";
 import { Torrent, type Wishes } from "./torrent.js";
 import { bondFor, finePerBlock, floorFine } from "./units.js";
-import { discover, type WalletInfo } from "./wallet.js";
+import { discover, type Eip1193Provider, type WalletInfo } from "./wallet.js";
 
 /**
  * How a client behaves. Without `payments` it is a plain, free BitTorrent peer that contacts no chain and no wallet.
  * Clients of one origin share an engine, and the page that runs the engine decides by its options. Another client warns
- * which of its own options have no effect.
+ * which of its own options have no effect. Where the pages of an origin pay by several vaults, each vault has an engine
+ * with torrents, limits and keys of its own; clients without payments share that of the first vault.
  */
 export interface ClientOptions {
   /** Signaling servers (`wss://`), announced to besides those a torrent names. */
@@ -80,6 +81,13 @@ export interface SeedOptions extends AddOptions {
   name?: string;
 }
 
+/** A wallet that the page has a provider of. */
+export interface WalletChoice {
+  provider: Eip1193Provider;
+  /** Ask only for an account that the wallet shows this site anyway. */
+  silent?: boolean;
+}
+
 /** Amounts are base units of the token; `client.format` writes them out. */
 export interface MoneyStats {
   /** The account is open and its balance was read. */
@@ -89,10 +97,14 @@ export interface MoneyStats {
    * shows when the next range is needed.
    */
   readonly lack: PaymentLack | null;
+  /** On the chain, as it was read last: what was paid and is not redeemed yet is in it. */
   readonly balance: bigint;
-  /** Promised to sellers in whole ranges. */
+  /** Promised to sellers in ranges, and not paid. */
   readonly locked: bigint;
+  /** Can still be promised. */
+  readonly free: bigint;
   readonly spent: bigint;
+  /** Without one of the page's own, more than any deposit. */
   readonly budget: bigint;
   /** Earned and not yet redeemed. */
   readonly redeemable: bigint;
@@ -136,7 +148,7 @@ const DEFAULT_UPLOAD = 2_500_000;
 /**
  * A BitTorrent peer for this page.
  *
- * One engine runs per origin; clients in several tabs share it. Nothing asks the wallet for anything
+ * One engine runs per origin and vault; clients in several tabs share it. Nothing asks the wallet for anything
  * before `connectWallet`, `deposit`, `redeem`, `exit`, `withdraw` or `recoverDeposits` is called: call
  * them from a click.
  */
@@ -194,6 +206,7 @@ export class Client extends Emitter<ClientEvents> {
       },
       {
         event: (message) => this.#onEvent(message),
+        uses: (hash) => this.#torrents.has(hash),
         connected: (hello, again) => this.#onConnected(hello, again),
         ethCall: (to, data) =>
           this.#payments?.ethCall(to, data) ?? Promise.reject(new PieceworkError("no wallet is connected")),
@@ -289,11 +302,14 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   /**
-   * Connects a wallet; call from a click. `silent` asks only for an account that the wallet shows this
-   * site anyway, without a prompt.
+   * Connects a wallet; call from a click. `wallet` is an id of {@link wallets}, which may be left out where there is
+   * one wallet, or a provider of the page's own, as wagmi, viem or WalletConnect make it. `silent` asks only for an
+   * account that the wallet shows this site anyway, without a prompt. Answers the account. The provider must do the
+   * account's `eth_sendTransaction`; it need not know the chain if {@link PaymentOptions.chainParams} describe it.
    */
-  connectWallet(id?: string, options: { silent?: boolean } = {}): Promise<string> {
-    return this.#paying().connect(id, options.silent ?? false);
+  connectWallet(wallet?: string | WalletChoice, options: { silent?: boolean } = {}): Promise<string> {
+    const { silent } = typeof wallet === "object" ? wallet : options;
+    return this.#paying().connect(wallet, silent ?? false);
   }
 
   /** The connected account, or null. */
@@ -465,7 +481,7 @@ export class Client extends Emitter<ClientEvents> {
 
   async #onConnected(hello: Hello, again: boolean): Promise<void> {
     this.#hello = hello;
-    this.#payments?.reconnected(hello.generation);
+    this.#payments?.reconnected();
     if (!navigator.onLine) this.#online();
     if (!again) return;
     for (const torrent of this.torrents) await torrent.addAgain();

@@ -4,34 +4,30 @@
  * next look comes later.
  */
 
-import { judge } from "./answers.js";
+import { judge, logsIn, numberIn, read, type Log } from "./answers.js";
 
-/** The fields of a receipt that are used. */
+/** The part of a receipt that is used. */
 export interface Receipt {
-  /** Some chains and wallets give none. */
-  status?: string;
-  transactionHash: string;
-  logs: { address: string; topics: string[]; data: string }[];
-  /** Who paid for the gas. */
-  from?: string;
-  gasUsed?: string;
-  effectiveGasPrice?: string;
-  /** On OP-stack chains: paid on top, for the place in the chain below. */
-  l1Fee?: string;
+  logs: Log[];
+  /** See {@link feeIn}. */
+  fee: bigint | null;
 }
 
 /** A fee above this many bits is a wallet's mistake. */
 const FEE_BITS = 96n;
 
 /**
- * What the address paid for a transaction, in the smallest unit of the chain's coin; null where the receipt does not
- * say, or names another payer.
+ * What the address paid for the transaction of a receipt, in the smallest unit of the chain's coin, with what OP-stack
+ * chains take on top (`l1Fee`); null where the receipt does not say, or names another payer.
  */
-export function feeOf(receipt: Receipt, address: string): bigint | null {
-  if (receipt.from?.toLowerCase() !== address.toLowerCase()) return null;
-  const [gas, price, more] = [receipt.gasUsed, receipt.effectiveGasPrice, receipt.l1Fee ?? "0x0"].map((field) =>
-    typeof field === "string" && /^0x[0-9a-f]{1,24}$/i.test(field) ? BigInt(field) : null,
-  );
+export function feeIn(receipt: unknown, address: string): bigint | null {
+  if (typeof receipt !== "object" || receipt === null) return null;
+  const from = read(receipt, "from");
+  if (typeof from !== "string" || from.toLowerCase() !== address.toLowerCase()) return null;
+  const [gas, price, more] = ["gasUsed", "effectiveGasPrice", "l1Fee"].map((name) => {
+    const field = read(receipt, name) ?? (name === "l1Fee" ? "0x0" : null);
+    return typeof field === "string" && /^0x[0-9a-f]{1,24}$/i.test(field) ? BigInt(field) : null;
+  });
   if (gas == null || price == null || more == null) return null;
   const fee = gas * price + more;
   return fee >> FEE_BITS === 0n ? fee : null;
@@ -80,13 +76,17 @@ export async function follow(ask: Ask, sent: Sent, unknownFor = UNKNOWN_WAIT_MS)
   let knownAt = Date.now();
   let passed = 0;
   const fate = await looking<Fate>(async () => {
-    const receipt = await ask<Receipt | null>("eth_getTransactionReceipt", [sent.hash]);
+    const receipt = await ask<unknown>("eth_getTransactionReceipt", [sent.hash]);
     const kind = outcomeOf(receipt);
-    if (receipt && kind) return { kind, receipt };
-    const shown = await ask<{ nonce?: string } | null>("eth_getTransactionByHash", [sent.hash]);
-    if (shown) [nonce, knownAt] = [shown.nonce === undefined ? nonce : Number(shown.nonce), Date.now()];
-    const used = nonce === null ? 0 : Number(await ask<string>("eth_getTransactionCount", [sent.from, "latest"]));
-    passed = nonce !== null && used > nonce ? passed + 1 : 0;
+    if (kind) {
+      const logs = logsIn(read(receipt as object, "logs"));
+      return { kind, receipt: { logs, fee: feeIn(receipt, sent.from) } };
+    }
+    const shown = await ask<unknown>("eth_getTransactionByHash", [sent.hash]);
+    if (typeof shown === "object" && shown !== null)
+      [nonce, knownAt] = [numberIn(read(shown, "nonce")) ?? nonce, Date.now()];
+    const used = nonce === null ? null : numberIn(await ask("eth_getTransactionCount", [sent.from, "latest"]));
+    passed = nonce !== null && used !== null && used > nonce ? passed + 1 : 0;
     if (passed >= REPLACED_LOOKS) return { kind: "replaced" };
     return !shown && passed === 0 && Date.now() - knownAt >= unknownFor ? { kind: "dropped" } : null;
   });
@@ -97,12 +97,13 @@ export async function follow(ask: Ask, sent: Sent, unknownFor = UNKNOWN_WAIT_MS)
  * The end that a receipt shows; null: nothing yet. A receipt without a status is judged by its logs, because every
  * transaction sent here logs something.
  */
-function outcomeOf(receipt: Partial<Receipt> | null): "mined" | "reverted" | null {
-  const status = Number(receipt?.status ?? NaN);
-  if (status === 1) return "mined";
-  if (status === 0) return "reverted";
-  if (!Array.isArray(receipt?.logs)) return null;
-  return receipt.logs.length > 0 ? "mined" : "reverted";
+function outcomeOf(receipt: unknown): "mined" | "reverted" | null {
+  if (typeof receipt !== "object" || receipt === null) return null;
+  const [status, logs] = [read(receipt, "status"), read(receipt, "logs")];
+  if (status === true || numberIn(status) === 1) return "mined";
+  if (status === false || numberIn(status) === 0) return "reverted";
+  if (!Array.isArray(logs)) return null;
+  return logs.length > 0 ? "mined" : "reverted";
 }
 
 /** Follows calls that were sent as one. */

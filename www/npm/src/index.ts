@@ -11,7 +11,17 @@
  * ```
  */
 export { Client } from "./client.js";
-export type { AddOptions, ClientEvents, ClientOptions, ClientStats, MoneyStats, SeedOptions } from "./client.js";
+export type {
+  AddOptions,
+  ClientEvents,
+  ClientOptions,
+  ClientStats,
+  MoneyStats,
+  SeedOptions,
+  WalletChoice,
+} from "./client.js";
+export { BOND_EXPLAINED, proposedDeposit, titleCost } from "./deposit.js";
+export type { DepositWish, ProposedDeposit, TitleToPay } from "./deposit.js";
 export { Emitter } from "./emitter.js";
 export { PieceworkError, PieceworkRejectedError, PieceworkUnsupportedError, missing } from "./errors.js";
 export type { MissingFeature } from "./errors.js";
@@ -24,4 +34,4 @@ export { Torrent, TorrentFile } from "./torrent.js";
 export type { PeerPaymentStats, PeerStats, TorrentEvents, TorrentState, TorrentStats } from "./torrent.js";
 export { FINE_BITS, bondFor, formatAmount, parseAmount, parseTypedAmount } from "./units.js";
 export type { AmountStyle } from "./units.js";
-export type { ChainParams, WalletInfo } from "./wallet.js";
+export type { ChainParams, Eip1193Provider, WalletInfo } from "./wallet.js";

@@ -17,15 +17,18 @@ import {
   type ToWorker,
   type Unlike,
 } from "./protocol.js";
+import { aliveName, keepGeneration, lastGeneration, named, storeIn, storeOf, type Store } from "./stores.js";
 import { scriptUrl } from "./trusted.js";
 
-/** The page that holds this lock runs the origin's engine. */
+/** The page that holds this lock runs the engine of its store. */
 const LOCK = "piecework-engine";
 const CHANNEL = "piecework";
 /** After a trap a new worker starts, but only so often. */
 const MAX_RESTARTS = 3;
 /** Titles whose limit is kept; twice as many as an engine takes up at once. */
 const MAX_TITLE_LIMITS = 1_024;
+/** Messages to the other pages that wait while this page looks for its store, some milliseconds; more are dropped. */
+const MAX_UNSAID = 64;
 const UNLIKE =
   "This page and its service worker are of different versions of Piecework: close the site's other tabs and " +
   "reload the page.";
@@ -43,6 +46,8 @@ export interface LinkOptions {
 
 export interface LinkEvents {
   event(message: Extract<FromEngine, { t: "event" }>): void;
+  /** Whether this page uses a torrent. */
+  uses(hash: string): boolean;
   /** A new engine answers: the page must tell it again what it wants. */
   connected(hello: Hello, again: boolean): Promise<void>;
   ethCall(to: string, data: string): Promise<string>;
@@ -58,9 +63,10 @@ interface Pending {
 }
 
 /**
- * The way to the origin's one engine: in a worker of this page if this page holds the lock, else in the
- * worker of the page that does, through a port handed over by the service worker. When that page goes,
- * the lock comes to one of the others, which starts an engine from what is stored.
+ * The way to the engine of the page's store, which is the origin's only one unless its pages pay by several vaults: in
+ * a worker of this page if this page holds the lock, else in the worker of the page that does, through a port handed
+ * over by the service worker. When that page goes, the lock comes to one of the others, which starts an engine from
+ * what is stored.
  */
 export class Link {
   /** The links of this page. The service worker speaks to the page, not to one of them. */
@@ -68,7 +74,10 @@ export class Link {
   readonly #options: LinkOptions;
   readonly #events: LinkEvents;
   readonly #stop = new AbortController();
-  readonly #channel = new BroadcastChannel(CHANNEL);
+  /** Its place among the pages of one store, which a page leaves for another store at most once. */
+  #seat: { store: Store; channel: BroadcastChannel; alive: string; left: AbortController } | null = null;
+  /** Messages to the other pages from before it has a place. */
+  #unsaid: Rendezvous[] = [];
   readonly #pending = new Map<number, Pending>();
   /** Readers that wait for an engine that is starting. */
   readonly #readers: { message: { t: "stream" }; port: MessagePort }[] = [];
@@ -87,10 +96,6 @@ export class Link {
   #nextId = 1;
   /** Names the engine that runs here. */
   #engine = "";
-  /**
-   * A lock that this client holds as long as it lives, because a page that the browser throws away sends no goodbye.
-   */
-  readonly #alive = `piecework-page-${crypto.randomUUID()}`;
   /** The engine whose options were compared last. */
   #compared: string | undefined;
   #shared: Shared;
@@ -112,27 +117,81 @@ export class Link {
     Link.#all.add(this);
     navigator.serviceWorker.addEventListener("message", Link.#fromServiceWorker);
     navigator.serviceWorker.startMessages();
-    this.#channel.onmessage = ({ data }: MessageEvent<Rendezvous>) => {
-      if (data.t === "who") void this.#announce();
-      else if (data.t === "pay") void this.#adopt(data.payment, data.shared);
-      else if (data.t === "budget") this.#keepBudget(data.budget);
-      else if (data.t === "limit") this.#keepLimit(data.limit);
-      else if (data.t === "host") {
-        if (!this.#budget && data.budget) this.#keepBudget(data.budget);
-        for (const limit of data.limits ?? []) if (!this.#titleLimits.has(limit.hash)) this.#keepLimit(limit);
-        if (!this.#worker) void this.#join(data);
-      }
-    };
     this.#prepare();
-    navigator.locks.request(this.#alive, { signal: this.#stop.signal }, () => this.#ends()).catch(() => undefined);
-    navigator.locks
-      .request(LOCK, { signal: this.#stop.signal }, () => this.#host())
-      .catch((error) => {
-        if (!this.#stop.signal.aborted) this.#fail(new PieceworkError(text(error)));
-      });
-    this.#tell({ t: "who" });
     addEventListener("pagehide", this.#leave);
     addEventListener("pageshow", this.#back);
+    void this.#begin();
+  }
+
+  async #begin(): Promise<void> {
+    const { payment } = this.#options.config;
+    const store = payment ? await storeOf(payment) : null;
+    if (!this.#stop.signal.aborted) this.#sit(store);
+  }
+
+  /** Takes its place among the pages of a store: waits to run the engine there, and asks who runs it. */
+  #sit(store: Store): void {
+    const channel = new BroadcastChannel(named(CHANNEL, store));
+    const left = new AbortController();
+    const { signal } = left;
+    channel.onmessage = ({ data }: MessageEvent<Rendezvous>) => this.#fromPage(data);
+    // Held as long as the client lives, because a page that the browser throws away sends no goodbye.
+    const alive = aliveName(store);
+    this.#seat = { store, channel, alive, left };
+    navigator.locks.request(alive, { signal }, () => ends(signal)).catch(() => undefined);
+    navigator.locks
+      .request(named(LOCK, store), { signal }, () => this.#host(signal))
+      .catch((error) => {
+        if (!signal.aborted) this.#fail(new PieceworkError(text(error)));
+      });
+    this.#tell({ t: "who" });
+    for (const message of this.#unsaid.splice(0)) this.#tell(message);
+  }
+
+  #stand(): void {
+    this.#seat?.left.abort();
+    this.#seat?.channel.close();
+    this.#seat = null;
+    this.#joined = null;
+  }
+
+  /**
+   * Leaves the first store for the vault's own, if the first has become another vault's since this page looked. Gives
+   * whether it left.
+   */
+  async #moves(): Promise<boolean> {
+    const { payment } = this.#options.config;
+    const seat = this.#seat;
+    if (!payment || seat?.store !== null) return false;
+    const store = await storeOf(payment);
+    if (store === null || this.#seat !== seat) return false;
+    this.#disconnect();
+    this.#stand();
+    this.#sit(store);
+    return true;
+  }
+
+  /** A message of another page of its store. */
+  #fromPage(message: Rendezvous): void {
+    switch (message.t) {
+      case "who":
+        void this.#announce();
+        break;
+      case "pay":
+        void this.#adopt(message.payment, message.shared);
+        break;
+      case "budget":
+        this.#keepBudget(message.budget);
+        break;
+      case "limit":
+        this.#keepLimit(message.limit);
+        break;
+      case "host":
+        if (!this.#budget && message.budget) this.#keepBudget(message.budget);
+        for (const limit of message.limits ?? []) if (!this.#titleLimits.has(limit.hash)) this.#keepLimit(limit);
+        if (!this.#worker) void this.#join(message);
+        break;
+    }
   }
 
   /** This page runs the engine. */
@@ -217,10 +276,14 @@ export class Link {
 
   /** The configuration of an engine that starts here. */
   #config(): EngineConfig {
-    const { config } = this.#options;
-    const { payment } = config;
-    if (!payment || !this.#budget || !this.#concerns(this.#budget)) return config;
-    return { ...config, payment: { ...payment, budget: this.#budget.total } };
+    const { payment, ...config } = this.#options.config;
+    const store = this.#seat?.store ?? null;
+    const budget = this.#budget && this.#concerns(this.#budget) ? { budget: this.#budget.total } : {};
+    return {
+      ...config,
+      ...(store === null ? {} : { store }),
+      payment: payment ? { ...payment, ...budget, ...lastGeneration(store) } : null,
+    };
   }
 
   /** Sends a message that has no answer. */
@@ -263,7 +326,7 @@ export class Link {
     removeEventListener("pageshow", this.#back);
     Link.#all.delete(this);
     if (Link.#all.size === 0) navigator.serviceWorker.removeEventListener("message", Link.#fromServiceWorker);
-    this.#channel.close();
+    this.#stand();
     this.#endWorker();
     this.#dropSpare();
     const destroyed = new PieceworkError("this client was destroyed");
@@ -274,16 +337,12 @@ export class Link {
 
   // ------------------------------------------------------------------------------ as the host
 
-  /** Runs the engine until this client is destroyed or it cannot run here; the lock is held that long. */
-  async #host(): Promise<void> {
+  /** Runs the engine until this client leaves its place or it cannot run here; the lock is held that long. */
+  async #host(left: AbortSignal): Promise<void> {
+    // Under the lock the first store becomes nobody else's.
+    if ((await this.#moves()) || left.aborted) return;
     this.#startWorker();
-    if (this.#stop.signal.aborted) return;
-    await Promise.race([this.#ends(), new Promise<void>((resolve) => (this.#hostEnds = resolve))]);
-  }
-
-  /** Resolves when this client is destroyed. */
-  #ends(): Promise<void> {
-    return new Promise((resolve) => this.#stop.signal.addEventListener("abort", () => resolve(), { once: true }));
+    await Promise.race([ends(left), new Promise<void>((resolve) => (this.#hostEnds = resolve))]);
   }
   #hostEnds: (() => void) | null = null;
 
@@ -436,8 +495,9 @@ export class Link {
   // ------------------------------------------------------------------------------ as a client
 
   async #join(host: Extract<Rendezvous, { t: "host" }>): Promise<void> {
+    const seat = this.#seat;
     const registration = await this.#serviceWorkerReady.catch(() => null);
-    if (!registration?.active || this.#worker || this.#stop.signal.aborted) return;
+    if (!registration?.active || this.#worker || !seat || this.#seat !== seat) return;
     // An engine that answers us already announced itself again: it is not a new one.
     if (this.#joined?.client === host.client && this.#joined.engine === host.engine && this.#started) return;
     this.#joined = host;
@@ -445,7 +505,7 @@ export class Link {
     const { port1, port2 } = new MessageChannel();
     toServiceWorker(
       registration,
-      { version: VERSION, piecework: "connect", to: host.client, alive: this.#alive },
+      { version: VERSION, piecework: "connect", to: host.client, alive: seat.alive },
       port2,
     );
     this.#connect(port1);
@@ -486,6 +546,7 @@ export class Link {
     if (payment && hello.vault === null && this.#joined?.engine)
       return this.#tell({ t: "pay", payment, shared: this.#shared });
     if (payment && !isOf(payment, hello)) {
+      if ((await this.#moves()) || this.#port !== port) return;
       const theirs =
         hello.vault === null ? "without payments" : `with the vault ${hello.vault} on chain ${hello.chainId}`;
       return this.#fail(
@@ -500,6 +561,7 @@ export class Link {
       this.#compare(this.#joined.shared);
     }
     this.#failure = null;
+    if (hello.generation !== null) keepGeneration(this.#seat?.store ?? null, hello.generation);
     const before = [...this.#pending.values()].filter(({ message }) => message.t !== "");
     this.#started = true;
     if (this.#worker) void this.#announce();
@@ -605,7 +667,13 @@ export class Link {
     if (!port || typeof data !== "object" || data === null || !("piecework" in data)) return;
     // A port has one taker, also where a page has loaded this module twice.
     event.stopImmediatePropagation();
-    const all = [...Link.#all];
+    const links = [...Link.#all];
+    // Clients of several stores in one page each have an engine.
+    const fitting =
+      data.piecework === "connect"
+        ? links.filter((link) => link.#seat?.store === storeIn(data.alive))
+        : links.filter((link) => link.#events.uses(data.hash));
+    const all = fitting.length > 0 ? fitting : links;
     const best =
       all.find((link) => link.#worker) ?? all.find((link) => link.#started) ?? all.find((link) => link.#port) ?? all[0];
     if (best) best.#serve(data, port);
@@ -627,8 +695,15 @@ export class Link {
   }
 
   #tell(message: Rendezvous): void {
-    this.#channel.postMessage(message);
+    if (this.#seat) this.#seat.channel.postMessage(message);
+    else if (this.#unsaid.length < MAX_UNSAID) this.#unsaid.push(message);
   }
+}
+
+/** Resolves when the signal aborts. */
+function ends(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener("abort", () => resolve(), { once: true }));
 }
 
 /** Whether it is about the vault that a page pays by. */

@@ -1,11 +1,22 @@
 import { OPENED, REDEEMED, addressOf, decodeString, decodeWords, encodeCall, word, type Word } from "./abi.js";
-import { certainlyNotSent, judge } from "./answers.js";
+import { certainlyNotSent, judge, logsIn, numberIn, type Log } from "./answers.js";
 import { PieceworkError } from "./errors.js";
-import type { Fate, Receipt, Sent } from "./following.js";
+import type { Fate, Sent } from "./following.js";
 import type { EnginePayment } from "./protocol.js";
-import { finePerBlock, formatAmount, parseAmount } from "./units.js";
+import { finePerBlock, formatAmount, parseAmount, sliceOf } from "./units.js";
 import { Sender, undone, type Unsettled } from "./unsettled.js";
-import { Wallet, accountIn, discover, providerOf, requestOf, type ChainParams, type WalletInfo } from "./wallet.js";
+import {
+  Wallet,
+  accountIn,
+  discover,
+  isGone,
+  listen,
+  ownProvider,
+  providerOf,
+  requestOf,
+  type ChainParams,
+  type Eip1193Provider,
+} from "./wallet.js";
 
 /** An amount as decimal text in whole tokens, e.g. `"10"` or `"0.25"`. */
 export type Decimal = string | number;
@@ -30,9 +41,9 @@ export interface PaymentOptions {
   maxPricePerGB: Decimal;
   /**
    * Hard cap on the spending from one deposit account, over all visits. It can be raised; a new account after `exit`
-   * begins at 0.
+   * begins at 0. Without it the deposit is the cap.
    */
-  budget: Decimal;
+  budget?: Decimal;
   /** Block of the vault's deployment: where "recover deposits" begins to look. */
   deployBlock?: number;
   /**
@@ -42,7 +53,7 @@ export interface PaymentOptions {
   resellPercent?: number;
   /** A fixed selling price per 10^9 bytes instead. */
   sellPricePerGB?: Decimal;
-  /** The slice of the deposit promised at once. Default 0.01. */
+  /** The slice of the deposit promised at once. Default 0.01, or the smallest unit of a token that has no hundredth. */
   tranche?: Decimal;
   /**
    * Pieces of an old-style torrent that may be paid and turn out corrupt: each counts for 4 MiB at most, but two whole
@@ -84,10 +95,14 @@ export interface PaymentHost {
 }
 
 const MAX_LOG_SPLITS = 12;
+/** Deposits of one wallet that are looked at, the last ones: each takes a read of the chain. */
+const MAX_DEPOSITS = 1_024;
 /** Seconds since the epoch (in the year 10889) that no block names. */
 const FARTHEST_TIME = 2 ** 48 / 1_000;
 /** The engine's own bound. */
 const MOST_DECIMALS = 36;
+/** Base units: a budget that no deposit reaches, and that the engine can write in fine units (2^-24) in 128 bits. */
+const ABOVE_EVERY_DEPOSIT = 1n << 100n;
 /**
  * A vault that lets a buyer leave sooner gives its sellers too little time to redeem, and an honest buyer is not served
  * there.
@@ -189,12 +204,11 @@ export class Payments {
       decimals: token.decimals,
       ...(rpcUrl ? { rpcUrl: new URL(rpcUrl, document.baseURI).href } : {}),
       maxPricePerBlock: finePerBlock(this.parse(maxPricePerGB)),
-      budget: this.parse(budget),
+      budget: budget === undefined ? ABOVE_EVERY_DEPOSIT : this.parse(budget),
       lossPieces: lossPieces ?? 4,
       ...(sellPricePerGB === undefined ? {} : { sellPricePerBlock: finePerBlock(this.parse(sellPricePerGB)) }),
       resellPercent: resellPercent ?? 50,
       minBondPercent: minBondPercent ?? 125,
-      ...lastGeneration(),
     };
   }
 
@@ -215,12 +229,8 @@ export class Payments {
     return this.#wallet?.address ?? null;
   }
 
-  /**
-   * A new engine must be told whether it may read through us. The number of its start is kept apart from its own
-   * records.
-   */
-  reconnected(generation: number | null): void {
-    if (generation !== null) keepGeneration(generation);
+  /** A new engine must be told whether it may read through us. */
+  reconnected(): void {
     if (this.#wallet) this.#host.tell({ t: "wallet", has: true });
   }
 
@@ -229,17 +239,9 @@ export class Payments {
     return this.#wallet.call(to, data);
   }
 
-  async connect(id: string | undefined, silent: boolean): Promise<string> {
-    const wallets: WalletInfo[] = await discover();
-    const chosen = id ?? (wallets.length === 1 ? wallets[0]?.id : undefined);
-    if (chosen === undefined) {
-      throw new PieceworkError(
-        wallets.length === 0
-          ? "No wallet is here: install one, then reload the page."
-          : "Several wallets are here: say which.",
-      );
-    }
-    const provider = providerOf(chosen);
+  /** Connects a wallet of {@link discover} by its id, the only one, or a provider of the page's own. */
+  async connect(wallet: string | { provider: unknown } | undefined, silent: boolean): Promise<string> {
+    const provider = typeof wallet === "object" ? ownProvider(wallet.provider) : await found(wallet);
     const turn = ++this.#connects;
     const address = accountIn(await requestOf<unknown>(provider, silent ? "eth_accounts" : "eth_requestAccounts", []));
     if (this.#destroyed) throw new PieceworkError("this client was destroyed");
@@ -256,14 +258,16 @@ export class Payments {
     this.#noPermit = false;
     // A wallet that never answered holds up nothing any more.
     this.#doing = new Map();
-    const changed = (value: unknown) => {
-      if (accountIn(value) !== this.#wallet?.address) this.#disconnect();
-    };
-    provider.on?.("accountsChanged", changed);
-    this.#unlisten = () => provider.removeListener?.("accountsChanged", changed);
+    // The chain is asked for before each use, so the page need not hear of its change.
+    this.#unlisten = listen(provider, {
+      accountsChanged: (accounts) => accountIn(accounts) !== address && this.#disconnect(),
+      disconnect: (error) => isGone(error) && this.#disconnect(),
+    });
+    // It may have said at once that it is gone.
+    if (this.#wallet === null) throw new PieceworkError("The wallet went away: connect again.");
     this.#host.tell({ t: "wallet", has: true });
-    this.#host.walletChanged(this.#wallet.address);
-    return this.#wallet.address;
+    this.#host.walletChanged(address);
+    return address;
   }
 
   /** Ends it: the user gets no prompt any more. */
@@ -296,7 +300,7 @@ export class Payments {
 
   async #deposit(wallet: Wallet, sender: Sender, amount: bigint, bond: bigint): Promise<AccountInfo> {
     await wallet.switchChain();
-    const arrived = await sender.earlier("deposit", ({ deposit }) => this.#hasArrived(deposit));
+    const arrived = await sender.earlier("deposit", ({ deposit }) => this.#hasArrived(wallet, deposit));
     if (arrived?.deposit?.amount !== String(amount) || arrived.deposit.bond !== String(bond)) {
       await this.#sendDeposit(wallet, sender, amount, bond);
     }
@@ -305,7 +309,7 @@ export class Payments {
     keepStorage();
     await this.#host.request("account", { owner: wallet.address });
     await this.#host.request("refresh");
-    return this.account();
+    return this.#account(wallet);
   }
 
   async #sendDeposit(wallet: Wallet, sender: Sender, amount: bigint, bond: bigint): Promise<void> {
@@ -331,7 +335,7 @@ export class Payments {
         : encodeCall(
             "open(address,uint96,uint112,uint112,(uint256,uint8,bytes32,bytes32))",
             own.sessionKey,
-            this.parse(tranche ?? "0.01"),
+            tranche === undefined ? sliceOf(token.decimals) : this.parse(tranche),
             amount,
             bond,
             ...permit,
@@ -347,7 +351,7 @@ export class Payments {
     };
     await sender.send(
       "deposit",
-      () => this.#hasArrived(deposit),
+      () => this.#hasArrived(wallet, deposit),
       async () => {
         const calls = await wallet.sendTogether([
           { to: token.address, data: approve },
@@ -381,9 +385,8 @@ export class Payments {
    * Whether the chain shows a deposit. Sellers redeem meanwhile, so the balance may have fallen again; a bond only
    * grows.
    */
-  async #hasArrived(deposit: Unsettled["deposit"]): Promise<boolean> {
+  async #hasArrived(wallet: Wallet, deposit: Unsettled["deposit"]): Promise<boolean> {
     if (!deposit) return false;
-    const [wallet] = this.#required();
     const { known, balance, bond } = await this.#read(wallet, deposit.id, "");
     const more =
       deposit.bond === "0"
@@ -394,7 +397,10 @@ export class Payments {
 
   /** This wallet's account with this browser's session key. */
   async account(): Promise<AccountInfo> {
-    const [wallet] = this.#required();
+    return this.#account(this.#required()[0]);
+  }
+
+  async #account(wallet: Wallet): Promise<AccountInfo> {
     const { id, sessionKey } = await this.#own(wallet);
     return this.#read(wallet, id, sessionKey);
   }
@@ -431,9 +437,10 @@ export class Payments {
     let checked = false;
     try {
       await wallet.check();
-      const from = await wallet.request<string>("eth_blockNumber").catch(() => null);
+      const from = numberIn(await wallet.request("eth_blockNumber").catch(() => null));
       checked = true;
-      return { sent: await wallet.submit(this.options.vault, batch.data), from };
+      const sent = await wallet.submit(this.options.vault, batch.data);
+      return { sent, from: from === null ? null : `0x${from.toString(16)}` };
     } catch (error) {
       await this.#failed(batch, error instanceof Error ? error.message : "", checked && !certainlyNotSent(error));
       throw error;
@@ -465,15 +472,13 @@ export class Payments {
   }
 
   /** The vault's events about a batch, from whichever transaction; null: nothing. */
-  async #logsOf(wallet: Wallet, { batch, from }: OpenBatch, fate: Fate): Promise<Receipt["logs"] | null> {
+  async #logsOf(wallet: Wallet, { batch, from }: OpenBatch, fate: Fate): Promise<Log[] | null> {
     if (fate.kind === "mined") return fate.receipt.logs;
     if (fate.kind === "reverted" || from === null) return null;
     const topics = [REDEEMED, null, `0x${word(batch.payee)}`];
     const logs = await wallet
-      .request<Receipt["logs"]>("eth_getLogs", [
-        { address: this.options.vault, topics, fromBlock: from, toBlock: "latest" },
-      ])
-      .catch(() => []);
+      .request("eth_getLogs", [{ address: this.options.vault, topics, fromBlock: from, toBlock: "latest" }])
+      .then(logsIn, () => []);
     return logs.length > 0 ? logs : null;
   }
 
@@ -544,10 +549,14 @@ export class Payments {
   async recover(): Promise<RecoverableDeposit[]> {
     const [wallet] = this.#required();
     await wallet.switchChain();
-    const latest = Number(await wallet.request<string>("eth_blockNumber"));
+    const latest = numberIn(await wallet.request("eth_blockNumber"));
+    if (latest === null)
+      throw new PieceworkError("The wallet did not name the chain's last block: look whether it is online.");
     const logs = await this.#openedLogs(wallet, this.options.deployBlock ?? 0, latest, 0);
     const deposits: RecoverableDeposit[] = [];
-    for (const { topics } of logs) {
+    if (logs.length > MAX_DEPOSITS)
+      this.#host.say?.(`This wallet made ${logs.length} deposits; the last ${MAX_DEPOSITS} are looked at.`);
+    for (const { topics } of logs.slice(-MAX_DEPOSITS)) {
       const [, id, , key] = topics;
       if (!id || !key) continue;
       const sessionKey = addressOf(BigInt(key));
@@ -562,9 +571,9 @@ export class Payments {
   }
 
   /** Some nodes refuse long stretches of the chain; then the page asks for halves. */
-  async #openedLogs(wallet: Wallet, from: number, to: number, splits: number): Promise<{ topics: string[] }[]> {
+  async #openedLogs(wallet: Wallet, from: number, to: number, splits: number): Promise<Log[]> {
     try {
-      return await wallet.request("eth_getLogs", [
+      const logs = await wallet.request("eth_getLogs", [
         {
           address: this.options.vault,
           topics: [OPENED, null, `0x${word(wallet.address)}`],
@@ -572,6 +581,7 @@ export class Payments {
           toBlock: `0x${to.toString(16)}`,
         },
       ]);
+      return logsIn(logs);
     } catch (error) {
       if (splits >= MAX_LOG_SPLITS || from >= to) throw error;
       const middle = Math.floor((from + to) / 2);
@@ -606,8 +616,8 @@ export class Payments {
   /** The page sends nothing to an address that is not the vault of exactly this token. */
   async #checkContracts(wallet: Wallet, needed: bigint): Promise<void> {
     const { vault, token, chainId } = this.options;
-    const code = await wallet.request<string>("eth_getCode", [vault, "latest"]);
-    if (!code || code === "0x")
+    const code = await wallet.request("eth_getCode", [vault, "latest"]);
+    if (typeof code !== "string" || !/^0x[0-9a-fA-F]/.test(code))
       throw new PieceworkError(`No contract is at ${vault} on chain ${chainId}: this site's configuration is wrong.`);
     const [of] = decodeWords(await wallet.call(vault, encodeCall("token()")));
     if (of === undefined || addressOf(of) !== token.address.toLowerCase())
@@ -713,24 +723,14 @@ export class Payments {
   }
 }
 
-/**
- * Where the number of the engine's last start is kept. It may be cleared; then it does not show a restored profile.
- */
-const GENERATION = "piecework generation";
-
-function lastGeneration(): { generation?: number } {
-  try {
-    const generation = Number(localStorage.getItem(GENERATION));
-    return Number.isSafeInteger(generation) && generation > 0 ? { generation } : {};
-  } catch {
-    return {}; // the page may store nothing
-  }
-}
-
-function keepGeneration(generation: number): void {
-  try {
-    localStorage.setItem(GENERATION, String(generation));
-  } catch {
-    // The page may store nothing.
-  }
+/** The provider of a wallet of this page, by its id; without one, of the only wallet. */
+async function found(id: string | undefined): Promise<Eip1193Provider> {
+  const wallets = await discover();
+  const chosen = id ?? (wallets.length === 1 ? wallets[0]?.id : undefined);
+  if (chosen !== undefined) return providerOf(chosen);
+  throw new PieceworkError(
+    wallets.length === 0
+      ? "No wallet is here: install one, then reload the page."
+      : "Several wallets are here: say which.",
+  );
 }

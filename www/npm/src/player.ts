@@ -1,9 +1,14 @@
 import {
+  BOND_EXPLAINED,
   Client,
   PieceworkRejectedError,
   PieceworkUnsupportedError,
+  proposedDeposit,
+  titleCost,
   type ClientOptions,
+  type Eip1193Provider,
   type PaymentLack,
+  type ProposedDeposit,
   type Torrent,
   type TorrentFile,
 } from "./index.js";
@@ -34,8 +39,12 @@ button:disabled { background: #333; border-color: #555; color: #aaa; }
 [hidden] { display: none; }
 `;
 
-/** A sum in whole tokens that nobody deposits: without a cap of the page's own, the user's deposit is the cap. */
-const ALL_THAT_IS_DEPOSITED = "1000000000000";
+/** The sums that are offered: so many times what is enough for the title. */
+const TIMES = [
+  ["1", "enough for this title"],
+  ["2", "twice as much, for others too"],
+  ["5", "five times as much"],
+] as const;
 /** Why a deposit is offered again. */
 const LACKS: Record<PaymentLack, string> = {
   none: "",
@@ -67,9 +76,10 @@ const DEFAULT_UPLOAD = 2_500_000;
  * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` (separated by blanks),
  * `autoplay`, `upload-limit` (bytes per second), `upload-agreed`; for paid titles `deployment` (URL of a file of
  * `piecework vault deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and
- * `rpc-url`, `max-price-per-gb`, `deposit` (default 2), `budget` (the cap on the
- * spending from the deposit, which `client.setBudget` raises; default: the whole deposit). A page that has a client of
- * its own sets the property `client` before the element is connected.
+ * `rpc-url`, `max-price-per-gb`, `deposit` (the least that is proposed; default: what the title can cost),
+ * `max-deposit` (the most), `budget` (the cap on the spending from the deposit, which `client.setBudget` raises;
+ * default: the whole deposit). A page that has a client of its own sets the property `client` before the element is
+ * connected.
  *
  * The element says that watching uploads, with a switch, and uploads nothing before the visitor presses play (or, with
  * `autoplay`, sets the switch), unless `upload-agreed` says that the page has asked. A client of the page's own uploads
@@ -83,6 +93,8 @@ export class PieceworkPlayer extends HTMLElement {
 
   /** Use this client instead of one made from the attributes. */
   client: Client | null = null;
+  /** Pay by this wallet, which the page connected itself, instead of one that announces itself in the page. */
+  provider: Eip1193Provider | null = null;
   /** The torrent that plays, or is about to; null where there is none, or while the element looks for it. */
   torrent: Torrent | null = null;
 
@@ -99,6 +111,7 @@ export class PieceworkPlayer extends HTMLElement {
   readonly #notice = document.createElement("span");
   readonly #offer = document.createElement("div");
   readonly #offerText = document.createElement("p");
+  readonly #sums = document.createElement("select");
   readonly #wallets = document.createElement("select");
   readonly #pay = document.createElement("button");
   #own: Client | null = null;
@@ -141,6 +154,8 @@ export class PieceworkPlayer extends HTMLElement {
     this.#offer.hidden = true;
     this.#offer.setAttribute("role", "group");
     this.#offer.setAttribute("aria-label", "Payment");
+    this.#sums.setAttribute("aria-label", "Deposit");
+    this.#sums.onchange = () => this.#chose();
     this.#wallets.setAttribute("aria-label", "Wallet");
     this.#pay.type = "button";
     this.#pay.className = "pay";
@@ -149,7 +164,7 @@ export class PieceworkPlayer extends HTMLElement {
       void this.#deposit();
     };
     const buttons = document.createElement("div");
-    buttons.append(this.#wallets, this.#pay);
+    buttons.append(this.#sums, this.#wallets, this.#pay);
     this.#offer.append(this.#offerText, buttons);
     root.append(this.#video, this.#offer, bar);
   }
@@ -243,7 +258,8 @@ export class PieceworkPlayer extends HTMLElement {
         client.on("warning", ({ text, torrent }) => ours(torrent) && this.#say(text)),
         client.on(
           "paymentneeded",
-          ({ pricePerGB, torrent, reason }) => ours(torrent) && void this.#offerDeposit(pricePerGB, reason),
+          ({ pricePerGB, torrent, reason }) =>
+            ours(torrent) && this.#offerDeposit(pricePerGB, reason).catch((error) => this.#fail(message(error))),
         ),
       );
     }
@@ -319,14 +335,36 @@ export class PieceworkPlayer extends HTMLElement {
     if (lack === "budget")
       return this.#say("The limit that this page set for your deposit is reached: nothing more is bought.");
     const symbol = this.#deployment?.token.symbol ?? this.getAttribute("token-symbol") ?? "";
-    const { maxCost } = await torrent.stats();
-    this.#offerText.textContent =
+    const [stats, { money }] = await Promise.all([torrent.stats(), client.stats()]);
+    if (torrent !== this.torrent) return;
+    const cost = titleCost(stats, stats.maxPricePerGB, pricePerGB);
+    // What is left of a deposit that is used up goes on paying.
+    const left = lack === "usedup" ? money.free : 0n;
+    const sum = (name: string) => (this.getAttribute(name) ? client.parse(this.getAttribute(name) ?? "") : null);
+    this.#proposed = TIMES.map(([times]) =>
+      proposedDeposit({
+        cost: cost > left ? cost - left : 0n,
+        decimals: client.parse("1").toString().length - 1,
+        least: sum("deposit"),
+        most: sum("max-deposit"),
+        times: BigInt(times),
+      }),
+    );
+    const before = this.#sums.value;
+    const options = this.#proposed.flatMap(({ amount, isEnough }, at) => {
+      const why = isEnough ? TIMES[at]?.[1] : "a part of what this title can cost";
+      // The site's most may cut them to one.
+      const isOther = amount !== this.#proposed[at - 1]?.amount;
+      return isOther ? [new Option(`${client.format(amount)} ${symbol}: ${why}`, String(at))] : [];
+    });
+    this.#sums.replaceChildren(...options);
+    this.#sums.hidden = options.length < 2;
+    if (options.some(({ value }) => value === before)) this.#sums.value = before;
+    this.#asks =
       `${LACKS[lack]}This title costs ${client.format(pricePerGB)} ${symbol} per GB, at most ` +
-      `${client.format(maxCost)} ${symbol}. ` +
-      `A deposit of ${this.#depositAmount} ${symbol} and a bond of 1.25 times as much go into the vault; what ` +
-      "is not spent comes back after you ask for it and the waiting time is over. " +
-      SEEN_BY_OTHERS;
-    const wallets = await client.wallets();
+      `${client.format(cost)} ${symbol} at the prices that are asked. `;
+    this.#chose();
+    const wallets = this.provider ? [{ id: "", name: "" }] : await client.wallets();
     this.#wallets.replaceChildren(...wallets.map(({ id, name }) => new Option(name, id)));
     this.#wallets.hidden = wallets.length < 2;
     this.#pay.textContent = wallets.length > 0 ? "Deposit and play" : "Install a wallet, then reload";
@@ -334,17 +372,34 @@ export class PieceworkPlayer extends HTMLElement {
     this.#offer.hidden = false;
   }
 
-  get #depositAmount(): string {
-    return this.getAttribute("deposit") || "2";
+  /** The sums that are offered. */
+  #proposed: ProposedDeposit[] = [];
+  /** What the title costs, in words. */
+  #asks = "";
+
+  get #chosen(): ProposedDeposit | undefined {
+    return this.#proposed[Number(this.#sums.value)];
+  }
+
+  /** Says what goes into the vault. */
+  #chose(): void {
+    if (!this.client || !this.#chosen) return;
+    const [amount, bond] = [this.#chosen.amount, this.#chosen.bond].map((sum) => this.client?.format(sum));
+    const symbol = this.getAttribute("token-symbol") ?? "";
+    this.#offerText.textContent =
+      `${this.#asks}A deposit of ${amount} ${symbol} and a bond of ${bond} ${symbol} go into the vault; what is not ` +
+      `spent comes back after you ask for it and the waiting time is over. ${BOND_EXPLAINED} ${SEEN_BY_OTHERS}`;
   }
 
   async #deposit(): Promise<void> {
-    const client = this.client;
-    if (!client) return;
+    const [client, chosen] = [this.client, this.#chosen];
+    if (!client || !chosen) return;
+    const hadFocus = this.shadowRoot?.activeElement === this.#pay;
     this.#pay.disabled = true;
     try {
-      if (!client.walletAddress) await client.connectWallet(this.#wallets.value || undefined);
-      await client.deposit({ amount: this.#depositAmount });
+      if (!client.walletAddress)
+        await client.connectWallet(this.provider ? { provider: this.provider } : this.#wallets.value || undefined);
+      await client.deposit({ amount: client.format(chosen.amount), bond: client.format(chosen.bond) });
       this.#offer.hidden = true;
       this.#say("");
       this.#video.focus({ preventScroll: true }); // the button that had the focus is gone
@@ -353,6 +408,8 @@ export class PieceworkPlayer extends HTMLElement {
       this.#say(error instanceof PieceworkRejectedError ? "Nothing was deposited." : message(error));
     } finally {
       this.#pay.disabled = false;
+      // It lost the focus as it was disabled.
+      if (hadFocus && !this.#offer.hidden) this.#pay.focus();
     }
   }
 
@@ -383,7 +440,7 @@ export class PieceworkPlayer extends HTMLElement {
               ...place,
               ...(rpcUrl ? { rpcUrl } : {}),
               maxPricePerGB: text("max-price-per-gb") || "0",
-              budget: text("budget") || ALL_THAT_IS_DEPOSITED,
+              ...(text("budget") ? { budget: text("budget") } : {}),
             },
           }
         : {}),

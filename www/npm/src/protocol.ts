@@ -16,6 +16,8 @@ export interface EngineConfig {
   downloadLimit: number | null;
   storageLimit: number | null;
   payment: EnginePayment | null;
+  /** Names its database and folder; absent: the first ones of the origin. */
+  store?: string;
 }
 
 /** The request `limits`: an absent field stays as it is. */
@@ -126,7 +128,7 @@ export type Budget = Pick<EnginePayment, "vault" | "chainId"> & { total: bigint 
 /** The most that is paid for a block of a title, in fine units, as a page set it last; null: as the site allows. */
 export type Limit = Pick<Hello, "vault" | "chainId"> & { hash: string; maxPricePerBlock: bigint | null };
 
-/** Between pages of one origin (BroadcastChannel `piecework`). */
+/** Between pages of one store (BroadcastChannel `piecework`, and for a further vault `piecework-CHAIN-VAULT`). */
 export type Rendezvous =
   | { t: "who" }
   /**

@@ -65,6 +65,11 @@ export function bondFor(deposit: bigint): bigint {
   return (deposit * BOND_PERCENT + 99n) / 100n;
 }
 
+/** @internal 0.01 of a token, or one unit: the slice that is promised at once, and the least that is sold at a time. */
+export function sliceOf(decimals: number): bigint {
+  return 10n ** BigInt(Math.max(0, decimals - 2));
+}
+
 /** 2^24 fine units are one base unit. */
 export const FINE_BITS = 24n;
 const BLOCK = 16_384n;
@@ -78,6 +83,12 @@ export function finePerBlock(unitsPerGB: bigint): bigint {
 /** @internal Fine units per block to token base units per 10^9 bytes, rounded down. */
 export function unitsPerGB(finePerBlockPrice: bigint): bigint {
   return (finePerBlockPrice * GB) / (BLOCK << FINE_BITS);
+}
+
+/** @internal The cost of the blocks of so many bytes at a price per 10^9 bytes, in base units, rounded up. */
+export function unitsPerBlocks(unitsPerGB: bigint, bytes: number): bigint {
+  const blocks = (BigInt(Math.max(0, Math.ceil(bytes))) + BLOCK - 1n) / BLOCK;
+  return (blocks * BLOCK * unitsPerGB + GB - 1n) / GB;
 }
 
 /** @internal Fine units to whole base units, rounded down. */

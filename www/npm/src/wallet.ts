@@ -1,10 +1,13 @@
 import { isWords } from "./abi.js";
-import { judge, walletError } from "./answers.js";
+import { hashIn, judge, numberIn, read, walletError } from "./answers.js";
 import { PieceworkError, PieceworkRejectedError } from "./errors.js";
-import { feeOf, follow, followCalls, type CallsFate, type Fate, type Receipt, type Sent } from "./following.js";
+import { feeIn, follow, followCalls, type CallsFate, type Fate, type Sent } from "./following.js";
 
-/** EIP-1193. */
-export interface WalletProvider {
+/**
+ * A wallet's provider (EIP-1193): injected by an extension, or made by the page with wagmi, viem or WalletConnect.
+ * Methods and parameters are those of the Ethereum JSON-RPC.
+ */
+export interface Eip1193Provider {
   request(arguments_: { method: string; params?: unknown }): Promise<unknown>;
   on?(event: string, listener: (value: unknown) => void): unknown;
   removeListener?(event: string, listener: (value: unknown) => void): unknown;
@@ -31,12 +34,12 @@ export interface ChainParams {
 }
 
 interface Announcement extends Event {
-  detail?: { info?: { uuid?: unknown; rdns?: unknown; name?: unknown; icon?: unknown }; provider?: WalletProvider };
+  detail?: { info?: { uuid?: unknown; rdns?: unknown; name?: unknown; icon?: unknown }; provider?: Eip1193Provider };
 }
 
 /** Wallets that are kept at once; a page that announces more is not believed. */
 const MAX_WALLETS = 32;
-const found = new Map<string, { info: WalletInfo; provider: WalletProvider }>();
+const found = new Map<string, { info: WalletInfo; provider: Eip1193Provider }>();
 let listening = false;
 
 /** Finds wallets without asking any of them anything. */
@@ -61,14 +64,57 @@ export async function discover(): Promise<WalletInfo[]> {
 }
 
 /** The provider behind an id of {@link discover}. */
-export function providerOf(id: string): WalletProvider {
+export function providerOf(id: string): Eip1193Provider {
   const provider = found.get(id)?.provider ?? (id === "injected" ? injectedProvider() : undefined);
   if (!provider) throw new PieceworkError(`no wallet "${id}" is here: call wallets() and pick one of them`);
   return provider;
 }
 
-function injectedProvider(): WalletProvider | undefined {
-  const provider = (globalThis as { ethereum?: WalletProvider }).ethereum;
+/** A provider that the page gave. It is asked nothing. */
+export function ownProvider(given: unknown): Eip1193Provider {
+  if (typeof given === "object" && given !== null && typeof read(given, "request") === "function")
+    return given as Eip1193Provider;
+  throw new PieceworkError(
+    "connectWallet: `provider` has no function `request`, so it is no EIP-1193 provider. Give the provider itself, " +
+      "not a promise of it or an object around it.",
+  );
+}
+
+/**
+ * Hears a provider's events, and answers the way to stop. A provider that lacks events, or fails at them, is heard no
+ * events of; one that goes on after it was asked to stop is heard no longer.
+ */
+export function listen(provider: Eip1193Provider, listeners: Record<string, (value: unknown) => void>): () => void {
+  let over = false;
+  const heard = Object.entries(listeners).map(
+    ([event, listener]) => [event, (value: unknown) => void (over || listener(value))] as const,
+  );
+  const each = (act: "on" | "removeListener") => {
+    for (const [event, listener] of heard) {
+      try {
+        provider[act]?.(event, listener);
+      } catch {
+        // The wallet is of use without.
+      }
+    }
+  };
+  each("on");
+  return () => {
+    over = true;
+    each("removeListener");
+  };
+}
+
+/** The code of a disconnection that the wallet mends by itself: "try again later" (RFC 6455, section 7.4). */
+const COMES_BACK = 1013;
+
+/** Whether a provider's event `disconnect` means that the wallet is gone. */
+export function isGone(error: unknown): boolean {
+  return !(typeof error === "object" && error !== null && read(error, "code") === COMES_BACK);
+}
+
+function injectedProvider(): Eip1193Provider | undefined {
+  const provider = (globalThis as { ethereum?: Eip1193Provider }).ethereum;
   return typeof provider?.request === "function" ? provider : undefined;
 }
 
@@ -78,15 +124,20 @@ export function accountIn(list: unknown): string | null {
   return typeof first === "string" && /^0x[0-9a-fA-F]{40}$/.test(first) ? first.toLowerCase() : null;
 }
 
+/** Text of an answer to `eth_call` that is read. No answer of vault or token has more than 2 KiB. */
+const MOST_CALL_ANSWER = 16_384;
+/** EIP-5792: an id has at most 4,096 bytes, here in hexadecimal. */
+const MOST_CALLS_ID = 2 + 2 * 4_096;
+
 /** A connected wallet: one account on one chain. */
 export class Wallet {
   readonly address: string;
-  readonly #provider: WalletProvider;
+  readonly #provider: Eip1193Provider;
   readonly #chainId: number;
   readonly #chain: ChainParams | undefined;
   #left = false;
 
-  constructor(provider: WalletProvider, address: string, chainId: number, chain: ChainParams | undefined) {
+  constructor(provider: Eip1193Provider, address: string, chainId: number, chain: ChainParams | undefined) {
     this.#provider = provider;
     this.address = address;
     this.#chainId = chainId;
@@ -97,7 +148,7 @@ export class Wallet {
    * Asks the wallet. Any failure becomes a {@link PieceworkError}, and the user's refusal a
    * {@link PieceworkRejectedError}.
    */
-  async request<T>(method: string, params: unknown = []): Promise<T> {
+  async request<T = unknown>(method: string, params: unknown = []): Promise<T> {
     return requestOf<T>(this.#provider, method, params);
   }
 
@@ -105,7 +156,7 @@ export class Wallet {
   async call(to: string, data: string): Promise<string> {
     await this.#requireChain();
     const answer = await this.request<unknown>("eth_call", [{ to, data }, "latest"]);
-    if (!isWords(answer))
+    if (!isWords(answer) || answer.length > MOST_CALL_ANSWER)
       throw new PieceworkError(
         "The wallet gave no answer of the chain that can be read: look whether it is online, then try again.",
       );
@@ -113,7 +164,7 @@ export class Wallet {
   }
 
   async #isOnChain(): Promise<boolean> {
-    return Number(await this.request<string>("eth_chainId")) === this.#chainId;
+    return numberIn(await this.request("eth_chainId")) === this.#chainId;
   }
 
   async #requireChain(): Promise<void> {
@@ -166,25 +217,21 @@ export class Wallet {
   async submit(to: string, data: string): Promise<Sent> {
     // The wallet's own idea of its nonce, so that another transaction in its place can be recognised; the network names
     // it again.
-    const pending = await this.request<string>("eth_getTransactionCount", [this.address, "pending"]).catch(() => null);
-    const hash = await this.request<unknown>("eth_sendTransaction", [{ from: this.address, to, data, value: "0x0" }]);
-    if (typeof hash !== "string")
+    const pending = await this.request("eth_getTransactionCount", [this.address, "pending"]).catch(() => null);
+    const sent = await this.request("eth_sendTransaction", [{ from: this.address, to, data, value: "0x0" }]);
+    const hash = hashIn(sent);
+    if (hash === null)
       throw new PieceworkError(
         "The wallet did not say which transaction it sent: look into the wallet before you try again.",
       );
-    return { hash, from: this.address, nonce: pending === null ? null : Number(pending) };
+    return { hash, from: this.address, nonce: numberIn(pending) };
   }
 
   /** The end of a transaction that is out. `paid` hears what this wallet paid for it. */
   async follow(sent: Sent, paid: Paid, unknownFor?: number): Promise<Fate> {
     const fate = await follow((method, params) => this.request(method, params), sent, unknownFor);
-    if ("receipt" in fate) this.#tellFee(fate.receipt, paid);
+    if ("receipt" in fate && fate.receipt.fee !== null) paid(fate.receipt.fee);
     return fate;
-  }
-
-  #tellFee(receipt: Receipt, paid: Paid): void {
-    const fee = feeOf(receipt, this.address);
-    if (fee !== null) paid(fee);
   }
 
   /**
@@ -211,8 +258,8 @@ export class Wallet {
       if (judge((error as PieceworkError).cause) === "unsupported") return null;
       throw error;
     }
-    const id: unknown = typeof sent === "string" ? sent : (sent as { id?: unknown } | null)?.id;
-    if (typeof id !== "string")
+    const id = typeof sent === "object" && sent !== null ? read(sent, "id") : sent;
+    if (typeof id !== "string" || id.length > MOST_CALLS_ID)
       throw new PieceworkError("The wallet did not say what it sent: look into the wallet before you try again.");
     return id;
   }
@@ -220,14 +267,17 @@ export class Wallet {
   #refusedUpgrade = false;
 
   async #sendsTogether(chainId: string): Promise<boolean> {
-    let capabilities: Record<string, { atomic?: { status?: string } } | undefined>;
+    let status: unknown;
     try {
-      capabilities = await this.request("wallet_getCapabilities", [this.address, [chainId]]);
+      const capabilities = await this.request<Record<string, { atomic?: { status?: unknown } } | undefined> | null>(
+        "wallet_getCapabilities",
+        [this.address, [chainId]],
+      );
+      status = (capabilities?.[chainId] ?? capabilities?.["0x0"])?.atomic?.status;
     } catch (error) {
       if (error instanceof PieceworkRejectedError) throw error;
       return false;
     }
-    const status = (capabilities?.[chainId] ?? capabilities?.["0x0"])?.atomic?.status;
     return status === "supported" || (status === "ready" && !this.#refusedUpgrade);
   }
 
@@ -235,8 +285,11 @@ export class Wallet {
   async followCalls(id: string, paid: Paid, unknownFor?: number): Promise<CallsFate> {
     const fate = await followCalls((method, params) => this.request(method, params), id, unknownFor);
     for (const hash of new Set(fate.hashes?.slice(0, MOST_TRANSACTIONS))) {
-      const receipt = this.request<Receipt | null>("eth_getTransactionReceipt", [hash]);
-      void receipt.then((known) => known && this.#tellFee(known, paid)).catch(() => undefined);
+      const tell = (receipt: unknown): void => {
+        const fee = feeIn(receipt, this.address);
+        if (fee !== null) paid(fee);
+      };
+      void this.request<unknown>("eth_getTransactionReceipt", [hash]).then(tell, () => undefined);
     }
     return fate;
   }
@@ -252,7 +305,7 @@ const MOST_TRANSACTIONS = 8;
 const UPGRADE_REFUSED = 5750;
 
 /** A request to a wallet; see {@link Wallet.request}. */
-export async function requestOf<T>(provider: WalletProvider, method: string, params: unknown): Promise<T> {
+export async function requestOf<T>(provider: Eip1193Provider, method: string, params: unknown): Promise<T> {
   try {
     return (await provider.request({ method, params })) as T;
   } catch (error) {

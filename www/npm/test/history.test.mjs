@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { feeOf } from "./build/following.js";
+import { feeIn } from "./build/following.js";
 import { historyCSV, historyOf } from "./build/history.js";
 
 const HASH = "ab".repeat(20);
@@ -54,8 +54,8 @@ test("the table has a heading, decimal amounts, and no cell that a spreadsheet r
 
 test("a fee is what this wallet paid, with what an OP-stack chain takes on top, or nothing is said", () => {
   const receipt = { from: PEER.toUpperCase().replace("0X", "0x"), gasUsed: "0x5208", effectiveGasPrice: "0x3b9aca00" };
-  assert.equal(feeOf(receipt, PEER), 21_000n * 1_000_000_000n);
-  assert.equal(feeOf({ ...receipt, l1Fee: "0x7" }, PEER), 21_000n * 1_000_000_000n + 7n);
+  assert.equal(feeIn(receipt, PEER), 21_000n * 1_000_000_000n);
+  assert.equal(feeIn({ ...receipt, l1Fee: "0x7" }, PEER), 21_000n * 1_000_000_000n + 7n);
   for (const wrong of [
     { from: `0x${"33".repeat(20)}` }, // a paymaster
     { from: undefined },
@@ -66,5 +66,5 @@ test("a fee is what this wallet paid, with what an OP-stack chain takes on top, 
     { effectiveGasPrice: `0x${"f".repeat(24)}` },
     { l1Fee: "lots" },
   ])
-    assert.equal(feeOf({ ...receipt, ...wrong }, PEER), null, JSON.stringify(wrong));
+    assert.equal(feeIn({ ...receipt, ...wrong }, PEER), null, JSON.stringify(wrong));
 });

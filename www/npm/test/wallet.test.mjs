@@ -901,21 +901,6 @@ function storage(t) {
   return kept;
 }
 
-test("the page keeps the number of the engine's start apart from its records, for the next engine", (t) => {
-  const kept = storage(t);
-  const pay = payments(new TestWallet("permit"));
-  assert.equal(pay.engineConfig().generation, undefined);
-  pay.reconnected(null);
-  assert.equal(pay.engineConfig().generation, undefined);
-  pay.reconnected(7);
-  assert.equal(pay.engineConfig().generation, 7);
-  // Cleared, or written by somebody else: then nothing is known.
-  for (const value of ["", "x", "-1", "1e99"]) {
-    kept.set("piecework generation", value);
-    assert.equal(pay.engineConfig().generation, undefined);
-  }
-});
-
 test("an account whose records are behind is left as it is, and the deposit goes to a new one", async () => {
   const wallet = new TestWallet("5792");
   wallet.state = OPEN;

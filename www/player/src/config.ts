@@ -24,10 +24,12 @@ export interface PaymentSetup {
   deployBlock: number;
   /** Token units per GB, the most that is paid unless the visitor says otherwise. */
   maxPerGB: bigint;
-  /** Token units, the most that is spent in all unless the visitor says otherwise. */
-  budget: bigint;
-  /** Token units put down at the first paid title; more if the title can cost more. */
-  deposit: bigint;
+  /** Token units, the most that is spent in all unless the visitor says otherwise; `null`: the deposit. */
+  budget: bigint | null;
+  /** Token units put down at the first paid title, more if the title can cost more; `null`: what it can cost. */
+  deposit: bigint | null;
+  /** Token units, the most that is proposed at once; another deposit is proposed when it is used up. */
+  maxDeposit: bigint | null;
   /** The price when reselling, in percent of the price that was paid. */
   resellPercent: number;
   /** How long the contract keeps a deposit after an exit. */
@@ -152,8 +154,11 @@ function payment(read: Fields): PaymentSetup {
     typeof given === "object" && given !== null ? (given as Record<string, unknown>) : { address: given },
   );
   const decimals = token.number("decimals") ?? 6;
-  const amount = (name: string, otherwise: bigint): bigint => read.units(name, decimals) ?? otherwise;
   const one = 10n ** BigInt(decimals);
+  const [deposit, maxDeposit] = [read.units("deposit", decimals), read.units("maxDeposit", decimals)];
+  if (deposit !== null && maxDeposit !== null && maxDeposit < deposit)
+    throw new ConfigError("The site's configuration: maxDeposit is below deposit.");
+  if (maxDeposit === 0n) throw new ConfigError("The site's configuration: maxDeposit must be above 0.");
   return {
     vault: read.address("vault"),
     chainId: read.needed("chainId"),
@@ -164,9 +169,10 @@ function payment(read: Fields): PaymentSetup {
       symbol: token.text("symbol") ?? read.text("symbol") ?? "USD",
     },
     deployBlock: read.number("deployBlock") ?? 0,
-    maxPerGB: amount("maxPricePerGB", 15n * one),
-    budget: amount("budget", one),
-    deposit: amount("deposit", 2n * one),
+    maxPerGB: read.units("maxPricePerGB", decimals) ?? 15n * one,
+    budget: read.units("budget", decimals),
+    deposit,
+    maxDeposit,
     resellPercent: read.number("resellPercent") ?? read.number("resalePercent") ?? 50,
     exitDelaySeconds: read.number("exitDelaySeconds") ?? 72 * 3600,
     chainParams: (read.value("chainParams") as Record<string, unknown> | undefined) ?? null,

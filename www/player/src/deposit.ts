@@ -22,5 +22,5 @@ export function isLost(money: Money): boolean {
 /** Token units that can still be promised; `null`: there is no deposit, or none that a seller accepts. */
 export function spendable(money: Money | null): bigint | null {
   if (!money?.accountReady || isLost(money)) return null;
-  return money.balance > money.locked ? money.balance - money.locked : 0n;
+  return money.free;
 }

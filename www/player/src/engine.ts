@@ -214,7 +214,10 @@ export class Engine {
   async look(): Promise<ClientLook> {
     const { money, ...stats } = await this.client.stats();
     if (this.#wallets.length === 0 && this.#config.payment) this.findWallets();
-    return { ...stats, trackers: [...stats.trackers], money: this.#config.payment ? money : null };
+    // Without a budget the deposit is the limit.
+    const all = money.spent + money.free + money.locked;
+    const own = { ...money, budget: money.budget < all ? money.budget : all };
+    return { ...stats, trackers: [...stats.trackers], money: this.#config.payment ? own : null };
   }
 
   /** Opens a title without fetching any of it. */
@@ -401,7 +404,7 @@ function payments(setup: NonNullable<Config["payment"]>): PaymentOptions {
     ...(setup.rpcUrl ? { rpcUrl: setup.rpcUrl } : {}),
     token: setup.token,
     maxPricePerGB: decimal(setup.maxPerGB),
-    budget: decimal(setup.budget),
+    ...(setup.budget === null ? {} : { budget: decimal(setup.budget) }),
     deployBlock: setup.deployBlock,
     resellPercent: setup.resellPercent,
   };

@@ -72,6 +72,8 @@ export interface Money {
   lack: Lack | null;
   balance: bigint;
   locked: bigint;
+  /** Can still be promised to sellers. */
+  free: bigint;
   spentFine: bigint;
   budget: bigint;
   redeemable: bigint;

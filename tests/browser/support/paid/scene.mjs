@@ -92,13 +92,12 @@ export class Scene {
       return contract;
     };
     const token = await deploy("DemoToken");
-    const vault = await deploy(
-      "PieceworkVault",
-      await token.getAddress(),
-      "0x0000000000000000000000000000000000000000",
-      sink.address,
-      EXIT_DELAY_SECONDS,
-    );
+    const registry = "0x0000000000000000000000000000000000000000";
+    const anotherVault = async () =>
+      deploy("PieceworkVault", await token.getAddress(), registry, sink.address, EXIT_DELAY_SECONDS);
+    const vault = await anotherVault();
+    /** The address of another vault of the same token. */
+    scene.vault = async () => (await anotherVault()).getAddress();
     scene.mint = (to, amount) =>
       withinAMinute(
         "tokens are minted",
@@ -121,13 +120,13 @@ export class Scene {
     return scene;
   }
 
-  /** Random content, and its .torrent in base64. */
-  async title(name, bytes) {
-    const content = randomBytes(bytes);
+  /** Content, or so many random bytes, with its link, and its .torrent in base64. */
+  async title(name, given) {
+    const content = typeof given === "number" ? randomBytes(given) : given;
     const path = join(this.folder, name);
     const torrent = `${path}.torrent`;
     writeFileSync(path, content);
-    await promisify(execFile)(piecework, [
+    const { stdout } = await promisify(execFile)(piecework, [
       "create",
       path,
       "--force",
@@ -141,24 +140,25 @@ export class Scene {
     return {
       path: torrent,
       torrent: readFileSync(torrent).toString("base64"),
+      magnet: stdout.split(/\s/).find((word) => word.startsWith("magnet:")),
       digest: createHash("sha256").update(content).digest("hex"),
-      bytes,
+      bytes: content.length,
     };
   }
 
   /** Sells these titles, no faster than `bytesPerSecond`. */
-  async seeder(titles, bytesPerSecond) {
+  async seeder(titles, bytesPerSecond, { price = PRICE, vault = this.chain.vault } = {}) {
     const chain = [
       "--rpc",
       this.anvil.url,
       "--chain-id",
       String(this.chainId),
       "--vault",
-      this.chain.vault,
+      vault,
       "--token",
       this.chain.token,
     ];
-    const money = ["--price", String(PRICE), "--payee-key", join(this.folder, "payee.key"), "--redeem-every", "0"];
+    const money = ["--price", String(price), "--payee-key", join(this.folder, "payee.key"), "--redeem-every", "0"];
     const how = ["--upload-limit", String(bytesPerSecond), "--json", "--stdin-commands", "--state", folder("seeder")];
     const seeder = await Seeder.take({
       command: [

@@ -19,6 +19,7 @@ const NOTHING: Money = {
   lack: null,
   balance: 0n,
   locked: 0n,
+  free: 0n,
   spentFine: 0n,
   budget: 0n,
   redeemable: 0n,

@@ -4,7 +4,7 @@
  * Before the visitor presses that button, the page fetches and uploads nothing of the video and asks no wallet.
  */
 
-import { bondFor, parseTypedAmount } from "piecework";
+import { BOND_EXPLAINED, parseTypedAmount, titleCost } from "piecework";
 import { LACKS, isLost, spendable } from "../deposit.ts";
 import { announce, byId, make, reason, setLedger, setText, show, type LedgerRow } from "../dom.ts";
 import { Rejected, type Title } from "../engine.ts";
@@ -13,17 +13,24 @@ import type { Host, TitleHost } from "../host.ts";
 import type { Look, Money } from "../model.ts";
 import { bestFile, isPlayable } from "./files.ts";
 import { SharingFields } from "./sharing.ts";
+import { SumChoice } from "./sum.ts";
 import { WalletList } from "./wallets.ts";
 import { Ways, type Asking } from "./ways.ts";
 
-/** The visitor's limits, in token units: per GB, and to be spent from now on. */
+/** The visitor's limits, in token units: per GB, and to be spent from now on; `null`: the deposit. */
 interface Limits {
   ceiling: bigint;
-  budget: bigint;
+  budget: bigint | null;
 }
 
-/** The use of the deposit when the button is pressed. */
-type Plan = { kind: "free" } | { kind: "covered" } | { kind: "deposit"; amount: bigint; bond: bigint };
+/**
+ * The use of the deposit when the button is pressed. `cost` is the sum that the title can cost, and `all` the deposit
+ * that is there then.
+ */
+type Plan =
+  | { kind: "free" }
+  | { kind: "covered"; all: bigint }
+  | { kind: "deposit"; all: bigint; cost: bigint; amount: bigint; bond: bigint; isEnough: boolean };
 
 /** The part of the page that it uses. */
 type Page = Pick<Host, "config" | "engine" | "look">;
@@ -38,6 +45,9 @@ export class Offer {
   readonly #sharing: SharingFields;
   readonly #wallets: WalletList;
   readonly #ways: Ways;
+  readonly #sums = new SumChoice(() => this.#again());
+  /** The visitor, or the site, said how much may be spent. */
+  #hasBudget = false;
   #files = "";
   #plays = true;
   #plan: Plan = { kind: "free" };
@@ -56,7 +66,11 @@ export class Offer {
       event.preventDefault();
       void this.#go();
     });
-    for (const id of ["ceiling", "budget"]) byId(id).addEventListener("input", () => this.#again());
+    for (const id of ["ceiling", "budget"])
+      byId(id).addEventListener("input", () => {
+        this.#hasBudget ||= id === "budget";
+        this.#again();
+      });
     byId("wallet-refresh").addEventListener("click", () => {
       host.engine.findWallets();
       this.#again();
@@ -78,6 +92,7 @@ export class Offer {
   /** A title was opened. */
   begin(title: Title): void {
     this.#ways.begin(title.priceHint);
+    this.#sums.begin();
     this.#files = "";
     this.#asking = { kind: "unknown" };
     setText(this.#error, "");
@@ -86,7 +101,8 @@ export class Offer {
     const { payment } = this.#host.config;
     if (payment) {
       byId<HTMLInputElement>("ceiling").value = forField(payment.maxPerGB, payment.token);
-      byId<HTMLInputElement>("budget").value = forField(payment.budget, payment.token);
+      this.#hasBudget = payment.budget !== null;
+      byId<HTMLInputElement>("budget").value = forField(payment.budget ?? 0n, payment.token);
     }
   }
 
@@ -111,8 +127,11 @@ export class Offer {
     const limits = paid ? this.#limits() : null;
     const money = this.#host.look?.money ?? null;
     const most = limits ? this.#most(look, limits) : 0n;
-    this.#plan = paid && limits ? this.#planFor(most, money) : { kind: "free" };
+    this.#plan = paid && limits ? this.#planFor(look, limits, money) : { kind: "free" };
     const needsWallet = this.#plan.kind === "deposit";
+    if (!needsWallet) this.#sums.hide();
+    if (payment && !this.#hasBudget && this.#plan.kind !== "free")
+      byId<HTMLInputElement>("budget").value = forField(this.#plan.all, payment.token);
     show(byId("wallets"), needsWallet);
     if (needsWallet) {
       const wallets = this.#host.engine.wallets();
@@ -134,35 +153,43 @@ export class Offer {
     if (!payment) return null;
     const [ceiling, budget] = ["ceiling", "budget"].map((id) => {
       const field = byId<HTMLInputElement>(id);
-      const value = parseTypedAmount(field.value, payment.token.decimals);
+      const isOwn = id === "budget" && !this.#hasBudget;
+      const value = isOwn ? null : parseTypedAmount(field.value, payment.token.decimals);
+      if (isOwn) return value;
       if (value === null || value === 0n) field.setAttribute("aria-invalid", "true");
       else field.removeAttribute("aria-invalid");
       return value;
     });
-    const good = ceiling && budget;
+    const good = ceiling && (budget || !this.#hasBudget);
     setText(
       byId("limits-error"),
       good ? "" : `Give an amount above zero, such as ${forField(payment.maxPerGB, payment.token)}.`,
     );
-    return good ? { ceiling, budget } : null;
+    return good ? { ceiling, budget: budget ?? null } : null;
   }
 
   /** Token units that the rest of the title can cost at most, rounded up; never above what may be spent. */
-  #most(look: Look, limits: Limits): bigint {
-    const most =
-      look.maxPerGB > 0n ? (look.maxCost * limits.ceiling + look.maxPerGB - 1n) / look.maxPerGB : limits.budget;
-    return most < limits.budget ? most : limits.budget;
+  #most(look: Look, { ceiling, budget }: Limits): bigint {
+    return atMost(costAt(look, ceiling, []), budget);
   }
 
-  #planFor(most: bigint, money: Money | null): Plan {
+  #planFor(look: Look, { ceiling, budget }: Limits, money: Money | null): Plan {
     const { payment } = this.#host.config;
     if (!payment) return { kind: "free" };
+    const cost = atMost(costAt(look, ceiling, look.peers, this.#view.current?.priceHint), budget);
     const there = spendable(money);
-    if (there !== null && there >= most) return { kind: "covered" };
-    const cent = 10n ** BigInt(Math.max(0, payment.token.decimals - 2));
-    const needed = ((most - (there ?? 0n) + cent - 1n) / cent) * cent;
-    const amount = there !== null || needed > payment.deposit ? needed : payment.deposit;
-    return { kind: "deposit", amount, bond: bondFor(amount) };
+    const before = there === null ? 0n : there + (money?.locked ?? 0n);
+    if (there !== null && there >= cost) return { kind: "covered", all: before };
+    const sum = this.#sums.update(
+      {
+        cost: cost - (there ?? 0n),
+        decimals: payment.token.decimals,
+        least: there === null ? payment.deposit : null,
+        most: payment.maxDeposit,
+      },
+      payment.token,
+    );
+    return { kind: "deposit", all: before + sum.amount, cost, ...sum };
   }
 
   #costs(look: Look, limits: Limits | null, most: bigint, money: Money | null): void {
@@ -215,24 +242,24 @@ export class Offer {
     if (payment && this.#plan.kind === "covered" && money)
       rows.push({
         term: "Your deposit",
-        value: units(money.balance, payment.token),
+        value: units(money.free, payment.token),
         note: "Enough for this title: your wallet is not asked.",
       });
     if (payment && this.#plan.kind === "deposit") {
-      const { amount, bond } = this.#plan;
+      const { amount, bond, isEnough } = this.#plan;
       const former =
         money?.accountReady && isLost(money) && money.lack ? `${LACKS[money.lack]} This is another one. ` : "";
       rows.push({
         term: spendable(money) === null ? "Deposit" : "Added to your deposit",
         value: units(amount, payment.token),
-        note: `${former}What you watch is paid from it, block by block.`,
+        note:
+          `${former}What you watch is paid from it, block by block.` +
+          (isEnough ? "" : " It pays a part of what the title can cost: you are asked again when it is used up."),
       });
       rows.push({
         term: "Bond",
         value: units(bond, payment.token),
-        note:
-          "Comes back whole. It is lost only if the same money is promised to two sellers, as by a copied or " +
-          "restored browser profile: this page holds a deposit back where it finds that out.",
+        note: BOND_EXPLAINED,
       });
       rows.push({
         term: "From your wallet now",
@@ -347,7 +374,8 @@ export class Offer {
     try {
       if (plan.kind === "deposit") await this.#pay(plan);
       this.#step("play");
-      if (limits) await this.#host.engine.setLimits(title, limits);
+      if (limits && plan.kind !== "free")
+        await this.#host.engine.setLimits(title, { ...limits, budget: limits.budget ?? plan.all });
       // A title that the page called free is not paid: neither to a seller beside free peers, nor to one that names its
       // price late.
       else if (this.#host.config.payment) await this.#host.engine.takeOnlyFree(title);
@@ -365,7 +393,7 @@ export class Offer {
     }
   }
 
-  async #pay(plan: { amount: bigint; bond: bigint }): Promise<void> {
+  async #pay(plan: { cost: bigint; amount: bigint; bond: bigint }): Promise<void> {
     const { engine } = this.#host;
     const wallet = this.#wallets.chosen;
     if (!wallet) throw new Error("Choose a wallet first.");
@@ -373,7 +401,7 @@ export class Offer {
     await engine.connect(wallet);
     // The wallet's owner may have a deposit from an earlier visit that this page could not see before.
     const money = (await engine.look()).money;
-    if ((spendable(money) ?? 0n) >= plan.amount) return;
+    if ((spendable(money) ?? 0n) >= plan.cost) return;
     this.#step("deposit");
     await engine.deposit(plan.amount, plan.bond);
   }
@@ -410,6 +438,15 @@ export class Offer {
     );
     announce(steps[at]?.[1] ?? "");
   }
+}
+
+/** Token units that the rest of a title can cost at the prices of these peers, within the visitor's limit per GB. */
+function costAt(look: Look, ceiling: bigint, peers: Look["peers"], heard: bigint | null = null): bigint {
+  return titleCost({ ...look, peers, maxPricePerGB: look.maxPerGB }, ceiling, heard);
+}
+
+function atMost(units: bigint, limit: bigint | null): bigint {
+  return limit !== null && limit < units ? limit : units;
 }
 
 /** The price that sellers ask. */

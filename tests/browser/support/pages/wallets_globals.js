@@ -1,0 +1,4 @@
+// What the streams under MetaMask's provider expect of Node.
+import process from "process/browser.js";
+export { Buffer } from "buffer";
+export { process };

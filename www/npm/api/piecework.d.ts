@@ -16,6 +16,7 @@ export type { AddOptions, ClientEvents, ClientOptions, ClientStats, MoneyStats, 
 export { Emitter } from "./emitter.js";
 export { PieceworkError, PieceworkRejectedError, PieceworkUnsupportedError, missing } from "./errors.js";
 export type { MissingFeature } from "./errors.js";
+export { DEFAULT_STUN, parseIceServers } from "./ice.js";
 export type { PaymentLack } from "./lack.js";
 export type { AccountInfo, Decimal, PaymentOptions, RecoverableDeposit } from "./payments.js";
 export type { FileSource, TorrentSource } from "./source.js";
@@ -43,7 +44,10 @@ export interface ClientOptions {
     trackers?: string[];
     /** Announce to the trackers that torrents and magnet links name. Default true. */
     useTorrentTrackers?: boolean;
-    /** STUN and TURN servers. */
+    /**
+     * STUN and TURN servers. Default: public STUN servers ({@link DEFAULT_STUN}), which see the visitor's address; an
+     * empty list asks none. Servers that the signaling servers in `trackers` name are used besides.
+     */
     iceServers?: RTCIceServer[];
     /** Connect through TURN only, so that peers never see the visitor's address. */
     relayOnly?: boolean;
@@ -730,7 +734,8 @@ import { Client, type Torrent } from "./index.js";
  * else the largest.
  *
  * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` (separated by blanks),
- * `autoplay`, `upload-limit` (bytes per second), `upload-agreed`; for paid titles `vault`, `chain-id`, `rpc-url`,
+ * `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
+ * `turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]`; `none` for none; default: public STUN servers), `autoplay`, `upload-limit` (bytes per second), `upload-agreed`; for paid titles `vault`, `chain-id`, `rpc-url`,
  * `token`, `token-decimals`, `token-symbol`, `max-price-per-gb`, `deposit` (default 2), `budget` (the cap on the
  * spending from the deposit, which `client.setBudget` raises; default: the whole deposit). A page that has a client of
  * its own sets the property `client` before the element is connected.

@@ -15,6 +15,7 @@ export type { AddOptions, ClientEvents, ClientOptions, ClientStats, MoneyStats, 
 export { Emitter } from "./emitter.js";
 export { PieceworkError, PieceworkRejectedError, PieceworkUnsupportedError, missing } from "./errors.js";
 export type { MissingFeature } from "./errors.js";
+export { DEFAULT_STUN, parseIceServers } from "./ice.js";
 export type { PaymentLack } from "./lack.js";
 export type { AccountInfo, Decimal, PaymentOptions, RecoverableDeposit } from "./payments.js";
 export type { FileSource, TorrentSource } from "./source.js";

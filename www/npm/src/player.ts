@@ -6,6 +6,7 @@ import {
   type PaymentLack,
   type Torrent,
   type TorrentFile,
+  parseIceServers,
 } from "./index.js";
 
 const STYLE = `
@@ -61,7 +62,8 @@ const DEFAULT_UPLOAD = 2_500_000;
  * else the largest.
  *
  * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` (separated by blanks),
- * `autoplay`, `upload-limit` (bytes per second), `upload-agreed`; for paid titles `vault`, `chain-id`, `rpc-url`,
+ * `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
+ * `turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]`; `none` for none; default: public STUN servers), `autoplay`, `upload-limit` (bytes per second), `upload-agreed`; for paid titles `vault`, `chain-id`, `rpc-url`,
  * `token`, `token-decimals`, `token-symbol`, `max-price-per-gb`, `deposit` (default 2), `budget` (the cap on the
  * spending from the deposit, which `client.setBudget` raises; default: the whole deposit). A page that has a client of
  * its own sets the property `client` before the element is connected.
@@ -343,6 +345,7 @@ export class PieceworkPlayer extends HTMLElement {
     const rpcUrl = text("rpc-url");
     return {
       trackers: text("trackers").split(/\s+/).filter(Boolean),
+      ...(this.hasAttribute("ice-servers") ? { iceServers: parseIceServers(text("ice-servers")) } : {}),
       // Nothing goes up before the visitor agreed to it.
       uploadLimit: this.#agreed && this.#upload.checked ? this.#uploadCap() : 0,
       ...(vault

@@ -163,6 +163,7 @@ export class Scene {
       command: [
         piecework,
         "seed",
+        "--no-stun",
         ...titles.map((title) => title.path),
         "--data",
         this.folder,

@@ -1,5 +1,6 @@
 //! Every setting of the operator, and the limits that hold without a setting.
 
+use crate::ice::IceConfig;
 use crate::tracker::Limits;
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ pub struct Config {
     /// Header that a trusted proxy in front sets to the peer's address (its last entry counts), such
     /// as `x-forwarded-for`. Without it the socket's address counts.
     pub client_ip_header: Option<String>,
+    /// STUN and TURN servers that replies name; `None` names none.
+    pub ice: Option<IceConfig>,
 }
 
 impl Default for Config {
@@ -46,6 +49,7 @@ impl Default for Config {
             close_timeout: Duration::from_secs(3),
             allowed_origins: Vec::new(),
             client_ip_header: None,
+            ice: None,
         }
     }
 }

@@ -12,6 +12,7 @@ use piecework_signaling_protocol::Request;
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::net::IpAddr;
 use std::ops::ControlFlow;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -68,8 +69,13 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Takes over a socket after its upgrade, with the bytes that the peer sent early.
-    pub(crate) fn open(socket: TcpStream, mut early: Vec<u8>, shared: Arc<Shared>) -> Self {
-        let (id, outbox) = shared.register();
+    pub(crate) fn open(
+        socket: TcpStream,
+        mut early: Vec<u8>,
+        shared: Arc<Shared>,
+        peer: Option<IpAddr>,
+    ) -> Self {
+        let (id, outbox) = shared.register(peer);
         let mut connection = Connection {
             socket,
             decoder: Decoder::default(),

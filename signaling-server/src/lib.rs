@@ -22,9 +22,11 @@ mod config;
 mod connection;
 pub mod frames;
 pub mod http;
+mod ice;
 mod outbox;
 mod server;
 pub mod tracker;
 
 pub use config::Config;
+pub use ice::{IceConfig, MIN_TTL, SecretError, TurnSecret};
 pub use server::{Handle, Stats, serve};

@@ -3,9 +3,11 @@
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser};
 use piecework_signaling::tracker::{Limits, Rate};
-use piecework_signaling::{Config, serve};
+use piecework_signaling::{Config, IceConfig, MIN_TTL, SecretError, TurnSecret, serve};
+use piecework_signaling_protocol::{MAX_ICE_TTL_SECS, MAX_ICE_URLS, is_ice_url};
 use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 use tokio::net::TcpListener;
@@ -90,6 +92,24 @@ struct Args {
     /// Offers of one peer that may wait for an answer.
     #[arg(long, default_value_t = 256, value_name = "N")]
     pending_offers_per_peer: u16,
+
+    /// STUN server that replies name to clients of ours, like stun:turn.example.com:3478; repeat for several.
+    #[arg(long, value_name = "URL", value_parser = stun_url)]
+    stun: Vec<String>,
+
+    /// TURN server that replies name, with credentials that end by themselves, like
+    /// turn:turn.example.com:3478?transport=udp or turns:turn.example.com:5349?transport=tcp; repeat for several.
+    #[arg(long, value_name = "URL", requires = "turn_secret_file", value_parser = turn_url)]
+    turn: Vec<String>,
+
+    /// File with the secret of the TURN servers, one line: coturn's static-auth-secret, with use-auth-secret.
+    #[arg(long, value_name = "FILE", requires = "turn")]
+    turn_secret_file: Option<PathBuf>,
+
+    /// Seconds for which handed out credentials hold; at least twice --interval. An open connection outlives them.
+    #[arg(long, default_value_t = 3_600, value_name = "SECONDS",
+        value_parser = clap::value_parser!(u64).range(MIN_TTL.as_secs()..=MAX_ICE_TTL_SECS))]
+    turn_ttl: u64,
 }
 
 #[tokio::main]
@@ -100,9 +120,23 @@ async fn main() -> ExitCode {
             "--min-interval {} is longer than --interval {}: make it at most as long",
             args.min_interval, args.interval
         );
-        Args::command()
-            .error(ErrorKind::ValueValidation, text)
-            .exit();
+        refuse(text);
+    }
+    let names_servers = !args.stun.is_empty() || !args.turn.is_empty();
+    if names_servers && args.turn_ttl < 2 * args.interval {
+        let text = format!(
+            "--turn-ttl {} is less than twice --interval {}: credentials would end before a peer asks for others",
+            args.turn_ttl, args.interval
+        );
+        refuse(text);
+    }
+    for (flag, urls) in [("--stun", &args.stun), ("--turn", &args.turn)] {
+        if urls.len() > MAX_ICE_URLS {
+            refuse(format!(
+                "{flag} is given {} times: clients take {MAX_ICE_URLS}",
+                urls.len()
+            ));
+        }
     }
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
     tracing_subscriber::fmt()
@@ -119,8 +153,19 @@ async fn main() -> ExitCode {
     }
 }
 
+/// Ends the program as a wrong value does.
+fn refuse(text: String) -> ! {
+    Args::command()
+        .error(ErrorKind::ValueValidation, text)
+        .exit()
+}
+
 #[derive(Debug, thiserror::Error)]
 enum RunError {
+    #[error("cannot read the TURN secret {}: {}", .0.display(), .1)]
+    SecretFile(PathBuf, std::io::Error),
+    #[error("the TURN secret {} cannot be used: {}", .0.display(), .1)]
+    Secret(PathBuf, SecretError),
     #[error("cannot listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
     #[error(transparent)]
@@ -129,10 +174,12 @@ enum RunError {
 
 async fn run(args: Args) -> Result<(), RunError> {
     let stop = stop_signal()?;
+    let secret = args.turn_secret_file.as_deref().map(read_secret);
+    let secret = secret.transpose()?;
     let listener = TcpListener::bind(args.listen)
         .await
         .map_err(|error| RunError::Listen(args.listen, error))?;
-    let server = serve(listener, args.into_config())?;
+    let server = serve(listener, args.into_config(secret))?;
     let mut stdout = std::io::stdout();
     writeln!(
         stdout,
@@ -146,8 +193,16 @@ async fn run(args: Args) -> Result<(), RunError> {
 }
 
 impl Args {
-    fn into_config(self) -> Config {
+    fn into_config(self, secret: Option<TurnSecret>) -> Config {
+        let names_servers = !self.stun.is_empty() || secret.is_some();
+        let ice = names_servers.then_some(IceConfig {
+            stun: self.stun,
+            turn: self.turn,
+            secret,
+            ttl: Duration::from_secs(self.turn_ttl),
+        });
         Config {
+            ice,
             limits: Limits {
                 interval: Duration::from_secs(self.interval),
                 min_interval: Duration::from_secs(self.min_interval),
@@ -174,6 +229,38 @@ impl Args {
             client_ip_header: self.client_ip_header,
             ..Config::default()
         }
+    }
+}
+
+/// A secret on the command line could be read by every user of the machine, so it comes from a file.
+fn read_secret(path: &Path) -> Result<TurnSecret, RunError> {
+    let content = std::fs::read_to_string(path)
+        .map_err(|error| RunError::SecretFile(path.to_owned(), error))?;
+    TurnSecret::from_file(&content).map_err(|error| RunError::Secret(path.to_owned(), error))
+}
+
+fn stun_url(text: &str) -> Result<String, String> {
+    ice_url(
+        text,
+        ["stun:", "stuns:"],
+        "write stun:HOST:PORT, such as stun:turn.example.com:3478",
+    )
+}
+
+fn turn_url(text: &str) -> Result<String, String> {
+    ice_url(
+        text,
+        ["turn:", "turns:"],
+        "write turn:HOST:PORT or turns:HOST:PORT, with ?transport=udp or ?transport=tcp if need be, and no user name: \
+         each client gets its own",
+    )
+}
+
+fn ice_url(text: &str, schemes: [&str; 2], advice: &str) -> Result<String, String> {
+    let known = schemes.iter().any(|scheme| text.starts_with(scheme));
+    match known && is_ice_url(text) {
+        true => Ok(text.to_owned()),
+        false => Err(advice.to_owned()),
     }
 }
 

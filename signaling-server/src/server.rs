@@ -11,10 +11,11 @@ use crate::tracker::{ConnectionId, Output, Tracker};
 use bytes::BufMut;
 use piecework_signaling_protocol::{Limits, Request, RequestError};
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 use std::io;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
@@ -35,15 +36,21 @@ pub fn serve(listener: TcpListener, config: Config) -> io::Result<Handle> {
     let local_addr = listener.local_addr()?;
     let mut seed = [0; 32];
     getrandom::fill(&mut seed).map_err(io::Error::other)?;
+    let mut tracker = Tracker::new(config.limits, seed);
+    if let Some(ice) = config.ice.clone() {
+        tracker.name_ice_servers(ice);
+    }
+    tracker.tell_date(Duration::ZERO, unix_secs());
     let shared = Arc::new(Shared {
         tracker: Mutex::new(State {
-            tracker: Tracker::new(config.limits, seed),
+            tracker,
             outboxes: Vec::new(),
             stopping: false,
             stats: Stats::default(),
         }),
         admission: Mutex::new(Admission::default()),
         emptied: Notify::new(),
+        subscribers: RandomState::new(),
         started: Instant::now(),
         config,
     });
@@ -143,6 +150,8 @@ pub(crate) struct Shared {
     admission: Mutex<Admission>,
     /// Notified when the last connection ended.
     emptied: Notify,
+    /// Turns addresses into numbers that tell nothing, and others after each start.
+    subscribers: RandomState,
     started: Instant,
     config: Config,
 }
@@ -166,11 +175,14 @@ impl Shared {
         self.config.limits.parser()
     }
 
-    pub(crate) fn register(&self) -> (ConnectionId, Arc<Outbox>) {
+    /// `ip` is the peer's address, if it is known.
+    pub(crate) fn register(&self, ip: Option<IpAddr>) -> (ConnectionId, Arc<Outbox>) {
         let now = self.now();
         let outbox = Arc::new(Outbox::new(now));
         let mut state = lock(&self.tracker);
         let id = state.tracker.connect(now);
+        let subscriber = self.subscribers.hash_one(ip.map(subscriber));
+        state.tracker.set_subscriber(id, subscriber);
         if state.outboxes.len() <= id.0 {
             state.outboxes.resize(id.0 + 1, None);
         }
@@ -259,7 +271,10 @@ impl Shared {
 
     fn sweep(&self) {
         let now = self.now();
-        lock(&self.tracker).tracker.sweep(now);
+        let mut state = lock(&self.tracker);
+        state.tracker.tell_date(now, unix_secs());
+        state.tracker.sweep(now);
+        drop(state);
         for outbox in self.outboxes() {
             outbox.check_idle(now, self.config.idle_timeout);
         }
@@ -277,7 +292,10 @@ struct Admission {
 /// One place in [`Admission`], given back on drop.
 struct Place {
     shared: Arc<Shared>,
+    /// The address that it is counted for.
     ip: Option<IpAddr>,
+    /// The peer's address, counted or not.
+    peer: Option<IpAddr>,
     upgraded: bool,
 }
 
@@ -292,12 +310,14 @@ impl Place {
         Some(Place {
             shared: Arc::clone(shared),
             ip: None,
+            peer: None,
             upgraded: false,
         })
     }
 
     /// Counts it for its address.
     fn set_ip(&mut self, ip: IpAddr) -> Result<(), Refusal> {
+        self.peer = Some(ip);
         let limit = self.shared.config.max_connections_per_ip;
         if limit == 0 || self.ip.is_some() {
             return Ok(());
@@ -358,6 +378,12 @@ fn subscriber(ip: IpAddr) -> IpAddr {
         IpAddr::V4(v4) => IpAddr::V4(v4),
         IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX))),
     }
+}
+
+fn unix_secs() -> u64 {
+    // A clock before 1970 makes credentials that ended long ago.
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 async fn run(listener: TcpListener, shared: Arc<Shared>, mut stopped: watch::Receiver<()>) {
@@ -423,7 +449,7 @@ fn accept(stream: TcpStream, address: SocketAddr, shared: &Arc<Shared>) {
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
         if let Some((stream, early)) = upgrade(stream, &mut place, counted, &shared).await {
-            Connection::open(stream, early, shared).await;
+            Connection::open(stream, early, shared, place.peer).await;
         }
         drop(place);
     });

@@ -12,14 +12,17 @@
 //! - offers are drawn among connections, not among ids. However many ids a connection has in a swarm, leftovers or a
 //!   stranger's, an announce sends it at most one offer, and as likely as any other. A peer that is silent for
 //!   [`SILENT_INTERVALS`] leaves the swarm;
+//! - a connection gets credentials for TURN with the first reply to an announce, and others only after a quarter of
+//!   their time;
 //! - every table is bounded by [`Limits`] times the number of connections.
 
 use crate::bucket::Bucket;
 pub use crate::bucket::Rate;
+use crate::ice::IceConfig;
 use chacha20::ChaCha8Rng;
 use piecework_signaling_protocol::{
-    Action, Announce, AnnounceReply, Answer, Event, InfoHash, OfferId, PEER_ID_IN_USE, PeerId,
-    Request, RequestError, Response, Scrape, ScrapeEntry,
+    Action, Announce, AnnounceReply, Answer, Event, IceServers, InfoHash, OfferId, PEER_ID_IN_USE,
+    PeerId, Request, RequestError, Response, Scrape, ScrapeEntry,
 };
 use rand_core::{Rng, SeedableRng};
 use slab::Slab;
@@ -111,6 +114,9 @@ pub enum Output {
 /// Swarms and their peers.
 pub struct Tracker {
     limits: Limits,
+    ice: Option<IceConfig>,
+    /// Seconds since 1970 at the fixed start.
+    unix_at_start: u64,
     rng: ChaCha8Rng,
     connections: Slab<Connection>,
     swarms: Slab<Swarm>,
@@ -128,6 +134,10 @@ struct Connection {
     messages: Bucket,
     offers: Bucket,
     strikes: u16,
+    /// Who it is to a TURN server: the same number for all connections of one address.
+    subscriber: u64,
+    /// From then on a reply names STUN and TURN servers again; 0 before the first.
+    ice_due_ms: u32,
     members: Vec<u32>,
 }
 
@@ -177,6 +187,8 @@ impl Tracker {
     pub fn new(limits: Limits, seed: [u8; 32]) -> Self {
         Tracker {
             limits,
+            ice: None,
+            unix_at_start: 0,
             rng: ChaCha8Rng::from_seed(seed),
             connections: Slab::new(),
             swarms: Slab::new(),
@@ -189,6 +201,24 @@ impl Tracker {
         }
     }
 
+    /// Replies name these STUN and TURN servers from now on.
+    pub fn name_ice_servers(&mut self, ice: IceConfig) {
+        self.ice = Some(ice);
+    }
+
+    /// The seconds since 1970 that were at `now`: credentials end at such a time. The clock may be set meanwhile, so tell
+    /// it again from time to time.
+    pub fn tell_date(&mut self, now: Duration, unix_secs: u64) {
+        self.unix_at_start = unix_secs.saturating_sub(now.as_secs());
+    }
+
+    /// Names the subscriber to whom a connection belongs: equal for equal addresses, and of no other meaning.
+    pub fn set_subscriber(&mut self, connection: ConnectionId, subscriber: u64) {
+        if let Some(connection) = self.connections.get_mut(connection.0) {
+            connection.subscriber = subscriber;
+        }
+    }
+
     /// A peer connected.
     pub fn connect(&mut self, now: Duration) -> ConnectionId {
         self.next_serial = self.next_serial.wrapping_add(1);
@@ -197,6 +227,8 @@ impl Tracker {
             messages: Bucket::full(self.limits.messages, now),
             offers: Bucket::full(self.limits.offers, now),
             strikes: 0,
+            subscriber: 0,
+            ice_due_ms: 0,
             members: Vec::new(),
         }))
     }
@@ -318,7 +350,7 @@ impl Tracker {
             if let Some(member) = known {
                 self.leave(from, member);
             }
-            return self.reply(from, announce.info_hash, None);
+            return self.reply(from, announce.info_hash, None, None);
         }
         let member = match known {
             Some(member) => member,
@@ -337,7 +369,8 @@ impl Tracker {
         self.update_member(now, member, announce);
         let (count, withheld) = self.offers_to_relay(now, from, member, announce);
         let warning = self.offers_warning(announce.skipped_offers as usize, withheld);
-        self.reply(from, announce.info_hash, warning);
+        let ice = self.ice_servers(now, from);
+        self.reply(from, announce.info_hash, warning, ice);
         self.relay_offers(now, from, member, announce, count);
     }
 
@@ -414,7 +447,26 @@ impl Tracker {
         })
     }
 
-    fn reply(&mut self, to: ConnectionId, info_hash: InfoHash, warning: Option<String>) {
+    /// What a reply to this connection names now.
+    fn ice_servers(&mut self, now: Duration, to: ConnectionId) -> Option<IceServers> {
+        let (ice, connection) = (self.ice.as_ref()?, self.connections.get_mut(to.0)?);
+        let now_ms = millis(now);
+        let had = connection.ice_due_ms;
+        // Wraps with the clock, as far as `expired` does.
+        if had != 0 && (now_ms.wrapping_sub(had) as i32) < 0 {
+            return None;
+        }
+        connection.ice_due_ms = millis(now + ice.renewed_after()).max(1);
+        Some(ice.issue(self.unix_at_start + now.as_secs(), connection.subscriber))
+    }
+
+    fn reply(
+        &mut self,
+        to: ConnectionId,
+        info_hash: InfoHash,
+        warning: Option<String>,
+        ice: Option<IceServers>,
+    ) {
         let size = self.size_of(info_hash);
         let text = Response::Announce(AnnounceReply {
             info_hash,
@@ -423,6 +475,7 @@ impl Tracker {
             complete: Some(size.complete),
             incomplete: Some(size.incomplete),
             warning,
+            ice,
         })
         .encode();
         self.outputs.push_back(Output::Send { to, text });

@@ -662,3 +662,76 @@ proptest! {
         prop_assert_eq!(tracker.by_peer.len() + tracker.by_hash.len(), 0);
     }
 }
+
+fn naming(secret: bool) -> Tracker {
+    let mut tracker = tracker();
+    tracker.name_ice_servers(IceConfig {
+        stun: vec!["stun:s.example".to_owned()],
+        turn: vec!["turn:t.example".to_owned()],
+        secret: secret.then(|| crate::TurnSecret::from_file("0123456789abcdef").unwrap()),
+        ttl: Duration::from_secs(400),
+    });
+    tracker.tell_date(NOW, 1_700_000_000);
+    tracker
+}
+
+/// The servers in the one reply to an announce of this peer, sent then.
+fn named(
+    tracker: &mut Tracker,
+    at: Duration,
+    from: ConnectionId,
+    announce: Announce<'static>,
+) -> Option<IceServers> {
+    tracker.handle_request(at, from, Ok(Request::Announce(announce)));
+    let outputs = outputs(tracker);
+    match &sent_to(&outputs, from)[..] {
+        [Response::Announce(reply)] => reply.ice.clone(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_reply_names_servers_with_credentials_that_end() {
+    let mut tracker = naming(true);
+    let from = tracker.connect(NOW);
+    tracker.set_subscriber(from, 0xabc);
+    let ice = named(&mut tracker, NOW, from, announce(1, 0)).unwrap();
+    assert_eq!(ice.ttl_secs, 400);
+    assert_eq!(ice.servers[0].urls, ["stun:s.example"]);
+    assert_eq!(ice.servers[1].urls, ["turn:t.example"]);
+    assert_eq!(ice.servers[1].username, "1700000400:0000000000000abc");
+}
+
+#[test]
+fn without_a_secret_only_stun_servers_are_named() {
+    let mut tracker = naming(false);
+    let from = tracker.connect(NOW);
+    let ice = named(&mut tracker, NOW, from, announce(1, 0)).unwrap();
+    assert_eq!(ice.servers.len(), 1);
+    assert_eq!(ice.servers[0].username, "");
+}
+
+#[test]
+fn a_connection_gets_others_after_a_quarter_of_their_time_however_often_it_asks() {
+    let mut tracker = naming(true);
+    let from = tracker.connect(NOW);
+    let issued: Vec<u64> = (0..500)
+        .filter(|second| {
+            let at = NOW + Duration::from_secs(*second);
+            let peer = announce((*second % 200) as u8, 0);
+            named(&mut tracker, at, from, peer).is_some()
+        })
+        .collect();
+    assert_eq!(issued, [0, 100, 200, 300, 400]);
+}
+
+#[test]
+fn a_peer_that_stops_gets_none() {
+    let mut tracker = naming(true);
+    let from = tracker.connect(NOW);
+    let stopped = Announce {
+        event: Event::Stopped,
+        ..announce(1, 0)
+    };
+    assert_eq!(named(&mut tracker, NOW, from, stopped), None);
+}

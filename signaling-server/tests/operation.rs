@@ -5,8 +5,8 @@
 mod common;
 
 use common::*;
-use piecework_signaling::Config;
 use piecework_signaling::tracker::Limits;
+use piecework_signaling::{Config, IceConfig, TurnSecret};
 use serde_json::{Value, json};
 use std::process::Stdio;
 use std::time::Duration;
@@ -261,6 +261,80 @@ async fn stopping_sends_going_away_and_waits_for_nobody_for_long() {
     assert!(TcpStream::connect(address).await.is_err());
 }
 
+/// The fields as they are on the wire: the reply has what stock clients look for, and two fields that they pass over.
+#[tokio::test]
+async fn replies_name_stun_and_turn_servers_with_one_name_for_one_address() {
+    let secret = TurnSecret::from_file("north-south-east-west").unwrap();
+    let config = Config {
+        client_ip_header: Some("x-forwarded-for".to_owned()),
+        ice: Some(IceConfig {
+            stun: vec!["stun:s.example:3478".to_owned()],
+            turn: vec!["turn:t.example:3478?transport=udp".to_owned()],
+            secret: Some(secret),
+            ttl: Duration::from_secs(600),
+        }),
+        ..Config::default()
+    };
+    let server = start(config).await;
+    let mut names = Vec::new();
+    for (n, address) in ["192.0.2.1", "192.0.2.1", "192.0.2.2"]
+        .into_iter()
+        .enumerate()
+    {
+        use tokio_tungstenite::tungstenite::client::IntoClientRequest;
+        let mut request = url(&server).into_client_request().unwrap();
+        let headers = request.headers_mut();
+        headers.insert("x-forwarded-for", address.parse().unwrap());
+        let (socket, _) = tokio_tungstenite::connect_async(request).await.unwrap();
+        let reply = Client(socket).ask(&announce(['a', 'b', 'c'][n], &[])).await;
+        assert_eq!(reply["action"], "announce");
+        assert_eq!(reply["info_hash"], HASH);
+        assert_eq!(reply["ice_servers_ttl"], 600);
+        let [stun, turn] = &reply["ice_servers"].as_array().unwrap()[..] else {
+            panic!("{reply}");
+        };
+        assert_eq!(stun, &json!({"urls": ["stun:s.example:3478"]}));
+        assert_eq!(turn["urls"], json!(["turn:t.example:3478?transport=udp"]));
+        let (expiry, name) = turn["username"].as_str().unwrap().split_once(':').unwrap();
+        let now = std::time::UNIX_EPOCH.elapsed().unwrap().as_secs();
+        assert!((590..=600).contains(&(expiry.parse::<u64>().unwrap() - now)));
+        // 20 bytes in base64.
+        assert_eq!(turn["credential"].as_str().unwrap().len(), 28);
+        assert!(!reply.to_string().contains("north"));
+        names.push(name.to_owned());
+    }
+    assert_eq!(names[0], names[1]);
+    assert_ne!(names[0], names[2]);
+    assert!(!names.iter().any(|name| name.contains("192")));
+}
+
+#[test]
+fn a_secret_file_that_is_missing_or_too_short_is_named_and_its_content_is_not() {
+    let folder = std::env::temp_dir().join(format!("piecework-secret-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    let short = folder.join("short");
+    std::fs::write(&short, "hunter2\n").unwrap();
+    for (path, says) in [
+        (folder.join("none"), "cannot read"),
+        (short, "fewer than 16"),
+    ] {
+        let run = std::process::Command::new(env!("CARGO_BIN_EXE_piecework-signaling"))
+            .args(["--listen", "127.0.0.1:0", "--turn", "turn:t.example"])
+            .arg("--turn-secret-file")
+            .arg(&path)
+            .output()
+            .unwrap();
+        let said = String::from_utf8(run.stderr).unwrap();
+        assert_eq!(run.status.code(), Some(1), "{said}");
+        assert!(
+            said.contains(says) && said.contains(path.to_str().unwrap()),
+            "{said}"
+        );
+        assert!(!said.contains("hunter2"), "{said}");
+    }
+    std::fs::remove_dir_all(&folder).unwrap();
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn the_binary_prints_its_address_and_stops_on_sigterm() {
@@ -318,6 +392,19 @@ fn options_that_would_serve_nobody_are_refused_with_what_to_write() {
         (
             &["--allow-origin", "wss://example.com"],
             "https://example.com",
+        ),
+        (&["--stun", "example.com:3478"], "stun:HOST:PORT"),
+        (&["--stun", "turn:example.com"], "stun:HOST:PORT"),
+        (
+            &["--turn", "turn:user:password@example.com"],
+            "no user name",
+        ),
+        (&["--turn", "turn:example.com"], "--turn-secret-file"),
+        (&["--turn-secret-file", "secret"], "--turn <URL>"),
+        (&["--turn-ttl", "5"], "20"),
+        (
+            &["--turn-ttl", "200", "--stun", "stun:example.com"],
+            "twice --interval 120",
         ),
     ] {
         let run = std::process::Command::new(env!("CARGO_BIN_EXE_piecework-signaling"))

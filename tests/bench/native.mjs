@@ -11,7 +11,7 @@ const here = dirname(fileURLToPath(import.meta.url));
 /** Serves the content that lies beside its .torrent; resolves with the process's id when it seeds. */
 export function piecework(torrent) {
   const program = join(process.env.PIECEWORK_BINARIES ?? join(here, "../../target/release"), "piecework");
-  return seeding(program, ["seed", torrent, "--data", dirname(torrent), "--state", folder("seeder")]);
+  return seeding(program, ["seed", torrent, "--no-stun", "--data", dirname(torrent), "--state", folder("seeder")]);
 }
 
 /** The same, by libtorrent. */

@@ -21,7 +21,7 @@ const COMPILERS: [Step; 2] = [
     ("wasm", || WasmToolchain::find_or_install().map(drop)),
 ];
 
-const OTHERS: [Step; 7] = [
+const OTHERS: [Step; 8] = [
     ("node", || {
         node::require().and_then(|()| node::install_all())
     }),
@@ -30,6 +30,7 @@ const OTHERS: [Step; 7] = [
     ("geckodriver", || firefox::require_driver().map(drop)),
     ("ffmpeg", ffmpeg),
     ("coturn", coturn),
+    ("network namespaces", namespaces),
     ("libtorrent", || libtorrent::require().map(drop)),
 ];
 
@@ -109,6 +110,20 @@ pub fn ffmpeg() -> Result<(), Failure> {
     let version = shell::answer(shell::command("ffmpeg").arg("-version"))
         .ok_or_else(|| Failure::failed("ffmpeg is installed and does not run"))?;
     say(version.lines().next().unwrap_or_default());
+    Ok(())
+}
+
+/// What makes the networks behind NATs: `ip` and `nft`. Whether the machine lets them is another matter.
+pub fn namespaces() -> Result<(), Failure> {
+    if shell::find_on_path("ip").is_none() || shell::find_on_path("nft").is_none() {
+        debian::install(
+            &["iproute2", "nftables"],
+            "ip and nft, to test peers behind NATs",
+        )?;
+    }
+    let version = shell::answer(shell::command("nft").arg("--version"))
+        .ok_or_else(|| Failure::failed("nft is installed and does not run"))?;
+    say(version);
     Ok(())
 }
 

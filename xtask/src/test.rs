@@ -5,7 +5,7 @@
 //! `N passed, N failed`.
 
 use std::{
-    fs,
+    env, fs,
     io::{BufRead, BufReader},
     path::PathBuf,
     process::{Command, Stdio},
@@ -30,6 +30,9 @@ use crate::{
 /// time.
 const RUST_TESTS_AT_ONCE: &str = "4";
 
+/// The Node package with the tests behind NATs.
+const NAT_FOLDER: &str = "tests/nat";
+
 /// Demos that are played through at once: a viewer watches in real time, and waits for most of it.
 const DEMOS_AT_ONCE: usize = 2;
 
@@ -49,6 +52,8 @@ enum Suite {
     Npm,
     /// The page in Chromium and in Firefox
     Browser,
+    /// Peers behind NATs, with STUN and TURN, in network namespaces
+    Nat,
     /// Our peers and server among WebTorrent, libtorrent and bittorrent-tracker
     Interop,
     /// The demo, played through
@@ -57,12 +62,13 @@ enum Suite {
     Commands,
 }
 
-const ALL: [Suite; 8] = [
+const ALL: [Suite; 9] = [
     Suite::Check,
     Suite::Rust,
     Suite::Contracts,
     Suite::Npm,
     Suite::Browser,
+    Suite::Nat,
     Suite::Interop,
     Suite::Demo,
     Suite::Commands,
@@ -158,6 +164,7 @@ impl Suite {
             Self::Contracts => "contracts",
             Self::Npm => "npm",
             Self::Browser => "browser",
+            Self::Nat => "nat",
             Self::Interop => "interop",
             Self::Demo => "demo",
             Self::Commands => "commands",
@@ -202,6 +209,10 @@ impl Suite {
                 stage("test: browser", || {
                     in_folder("tests/browser", &surroundings)
                 })
+            }
+            Self::Nat => {
+                in_node()?;
+                nat()
             }
             Self::Interop => {
                 in_node()?;
@@ -249,6 +260,30 @@ fn browser_surroundings() -> Result<Vec<(&'static str, PathBuf)>, Failure> {
         ("PIECEWORK_VIDEO", videos.fast_start),
         ("PIECEWORK_VIDEO_INDEX_AT_END", videos.index_at_end),
     ])
+}
+
+/// Peers behind NATs. A machine that makes no network namespaces says so, except in CI, which must.
+fn nat() -> Result<Counts, Failure> {
+    stage("test: network namespaces", setup::namespaces)?;
+    let forbidden = shell::answer(node::node().arg(format!("{NAT_FOLDER}/able.mjs")))
+        .ok_or_else(|| Failure::failed(format!("{NAT_FOLDER}/able.mjs does not run")))?;
+    if !forbidden.is_empty() {
+        let what = format!("nat: no network namespaces with nftables here: {forbidden}");
+        if env::var_os("CI").is_some() {
+            return Err(Failure::failed(what));
+        }
+        say(format_args!("skipped: {what}"));
+        return Ok(Counts::default());
+    }
+    let browser = chromium::require()?;
+    stage("build: programs", builds::binaries)?;
+    builds::pages()?;
+    stage("test: relay", setup::coturn)?;
+    let surroundings = [
+        (chromium::VARIABLE, browser),
+        ("PIECEWORK_BINARIES", paths::target().join("debug")),
+    ];
+    stage("test: nat", || in_folder(NAT_FOLDER, &surroundings))
 }
 
 /// Only tests that want a built contract are ignored, and the contract is there now. Our own tools are tested by

@@ -37,6 +37,8 @@ impl World {
                 }
                 Output::SendTracker { text, .. } => self.relay(other, &text),
                 Output::CloseTracker { .. } => peer.tracker = None,
+                // No network is in between.
+                Output::UseIceServers { .. } => {}
 
                 // A channel's description (SDP) says here only what the peer that made it calls the channel.
                 Output::CreateOffer { connection } => {

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use piecework::signaling::{MAX_TRACKERS, Signaling, SignalingAction, SignalingConfig};
+use piecework::signaling::{
+    MAX_LEARNED_SERVERS, MAX_TRACKERS, Signaling, SignalingAction, SignalingConfig,
+};
 use piecework::time::{Duration, Timestamp};
 use piecework::types::{ConnectionId, InfoHash, PeerId, TrackerId};
 use piecework_signaling_protocol::{self as protocol, MAX_MESSAGE_LEN, Request, Response};
@@ -43,6 +45,7 @@ pub fn signaling(data: &[u8]) {
     let mut choices = Choices::new(data);
     let mut config = SignalingConfig::new(PeerId([9; 20]));
     config.max_connections = MAX_CONNECTIONS;
+    config.ice_trackers = (0..=u8::MAX / 2).map(tracker_url).collect();
     let mut scene = Scene {
         signaling: Signaling::new(config, [3; 32]),
         now: Timestamp::from_millis(1_790_000_000_000),
@@ -61,6 +64,24 @@ pub fn signaling(data: &[u8]) {
     }
 }
 
+fn tracker_url(number: u8) -> String {
+    format!("wss://tracker{number}.invalid/")
+}
+
+/// Half of all replies name servers.
+fn ice_servers(number: u64) -> Option<protocol::IceServers> {
+    let server = protocol::IceServer {
+        urls: vec!["turn:turn.invalid".to_owned()],
+        username: number.to_string(),
+        credential: "x".to_owned(),
+    };
+    let count = usize::try_from(number >> 1 & 7).unwrap_or(0);
+    (number & 1 == 1).then(|| protocol::IceServers {
+        servers: vec![server; count],
+        ttl_secs: number >> 4,
+    })
+}
+
 fn hash(choices: &mut Choices<'_>) -> InfoHash {
     InfoHash([choices.byte() % 4; 20])
 }
@@ -74,7 +95,7 @@ impl Scene {
             0 => {
                 let url = match choices.below(3) {
                     0 => String::from_utf8_lossy(choices.bytes()).into_owned(),
-                    _ => format!("wss://tracker{}.invalid/", choices.byte()),
+                    _ => tracker_url(choices.byte()),
                 };
                 if let Ok(tracker) = self.signaling.add_tracker(&url) {
                     self.trackers.insert(tracker);
@@ -179,14 +200,20 @@ impl Scene {
         let sdp = protocol::Sdp::from_text("v=0").unwrap_or_else(|| unreachable!());
         match choices.below(6) {
             0 => return choices.bytes().to_vec(),
-            1 => Response::Announce(protocol::AnnounceReply {
-                info_hash,
-                interval_secs: choices.flag().then(|| choices.u64()),
-                min_interval_secs: choices.flag().then(|| choices.u64()),
-                complete: Some(choices.u64()),
-                incomplete: None,
-                warning: choices.flag().then(|| "slow".to_owned()),
-            }),
+            1 => {
+                let interval_secs = choices.flag().then(|| choices.u64());
+                let min_interval_secs = choices.flag().then(|| choices.u64());
+                let complete = choices.u64();
+                Response::Announce(protocol::AnnounceReply {
+                    info_hash,
+                    interval_secs,
+                    min_interval_secs,
+                    complete: Some(complete),
+                    incomplete: None,
+                    warning: choices.flag().then(|| "slow".to_owned()),
+                    ice: ice_servers(complete),
+                })
+            }
             2 => Response::Failure {
                 action: protocol::Action::Announce,
                 info_hash: choices.flag().then_some(info_hash),
@@ -282,6 +309,9 @@ impl Scene {
                     self.links.remove(&connection).is_some(),
                     "no such connection"
                 );
+            }
+            SignalingAction::UseIceServers { servers } => {
+                assert!(servers.len() <= MAX_LEARNED_SERVERS);
             }
             SignalingAction::Event(_) => {}
         }

@@ -4,7 +4,10 @@ use std::ops::ControlFlow;
 
 use piecework_signaling::frames::{Decoder, Fault};
 use piecework_signaling::http::{self, HttpRequest, MAX_HEAD_LEN};
-use piecework_signaling_protocol::{Limits, MAX_REASON_LEN, MAX_SDP_LEN, Request, Response, Sdp};
+use piecework_signaling_protocol::{
+    IceServers, Limits, MAX_ICE_SERVERS, MAX_ICE_TEXT_LEN, MAX_ICE_TTL_SECS, MAX_ICE_URLS,
+    MAX_REASON_LEN, MAX_SDP_LEN, Request, Response, Sdp, is_ice_url,
+};
 
 /// A message that is read and written reads the same, in both directions; limits are kept; a head is read
 /// alike however it arrives.
@@ -74,6 +77,20 @@ fn request(text: &str, limits: Limits) {
     assert_eq!(Request::parse(&written, limits), Ok(read));
 }
 
+/// Each server can be given to a WebRTC stack, and there are not too many.
+fn usable(ice: &IceServers) {
+    assert!((1..=MAX_ICE_TTL_SECS).contains(&ice.ttl_secs));
+    assert!((1..=MAX_ICE_SERVERS).contains(&ice.servers.len()));
+    for server in &ice.servers {
+        assert!((1..=MAX_ICE_URLS).contains(&server.urls.len()));
+        assert!(server.urls.iter().all(|url| is_ice_url(url)));
+        assert!(server.username.len() <= MAX_ICE_TEXT_LEN);
+        assert!(server.credential.len() <= MAX_ICE_TEXT_LEN);
+        let has_name = !server.username.is_empty() && !server.credential.is_empty();
+        assert!(has_name || server.urls.iter().all(|url| url.starts_with("stun")));
+    }
+}
+
 fn response(text: &str, limits: Limits) {
     let Ok(read) = Response::parse(text, limits) else {
         return;
@@ -82,6 +99,7 @@ fn response(text: &str, limits: Limits) {
         Response::Announce(reply) => {
             let warning = reply.warning.as_ref();
             assert!(warning.is_none_or(|warning| warning.len() <= MAX_REASON_LEN));
+            reply.ice.iter().for_each(usable);
         }
         Response::Offer { offer, .. } => keeps(&offer.sdp),
         Response::Answer { sdp, .. } => keeps(sdp),

@@ -15,6 +15,7 @@ const MAX_SHOWN_URL: usize = 200;
 
 pub(super) fn signaling(config: &Config, peer_id: PeerId, seed: [u8; 32]) -> Signaling {
     let config = SignalingConfig {
+        ice_trackers: config.trackers.clone(),
         max_connections: config.limits.max_connections + config.limits.max_pending_connections,
         ..SignalingConfig::new(peer_id)
     };
@@ -216,6 +217,9 @@ impl Client {
                         connection,
                         reason: ClosedReason::TimedOut("nobody answered the offer"),
                     });
+                }
+                SignalingAction::UseIceServers { servers } => {
+                    self.out.push(Output::UseIceServers { servers });
                 }
                 SignalingAction::Event(event) => self.signaling_event(event),
             }

@@ -12,7 +12,8 @@ use crate::types::{FineUnits, TokenUnits};
 pub struct Config {
     /// Shown in the extension handshake (BEP 10 `v`), e.g. `Piecework 0.1.0`.
     pub user_agent: String,
-    /// Trackers announced to besides those that a torrent or magnet names.
+    /// Trackers announced to besides those that a torrent or magnet names. Their word on STUN and TURN servers counts,
+    /// and that of no other tracker.
     pub trackers: Vec<String>,
     /// Announce to the trackers that a torrent or magnet names.
     pub use_torrent_trackers: bool,

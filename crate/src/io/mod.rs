@@ -20,6 +20,7 @@ pub use effect::{
 pub use event::{AddError, Claim, ClosedReason, Event, PaymentNeed, StreamError};
 pub use input::{Command, Input, RedeemOutcome, RedeemScope, Source};
 pub use output::Output;
+pub use piecework_signaling_protocol::IceServer;
 pub use snapshot::{
     ClientSnapshot, LoadSnapshot, MoneySnapshot, PeerPayment, PeerSnapshot, TorrentSnapshot,
     TorrentState, TrackerSnapshot,

@@ -1,6 +1,7 @@
 //! Outputs: the core's requests to the edge.
 
 use bytes::Bytes;
+use piecework_signaling_protocol::IceServer;
 
 use super::effect::Effect;
 use super::event::{ClosedReason, Event, StreamError};
@@ -30,6 +31,13 @@ pub enum Output {
     CloseTracker {
         /// The tracker; [`Output::ConnectTracker`] may name it again later, for a new socket.
         tracker: TrackerId,
+    },
+    /// Use these STUN and TURN servers, besides the edge's own, for peer connections made from now on. They take the
+    /// place of those of the last such output; none: the time of those is over.
+    UseIceServers {
+        /// From trackers that the configuration names; at most [`crate::signaling::MAX_LEARNED_SERVERS`]. Their
+        /// addresses are well-formed ([`piecework_signaling_protocol::is_ice_url`]); a stack may still refuse one.
+        servers: Vec<IceServer>,
     },
     /// Make a peer connection with one data channel and an SDP offer.
     CreateOffer {

@@ -519,6 +519,7 @@ impl Edge for Driver {
                 return;
             }
             Output::CloseTracker { tracker } => return self.trackers.close(tracker),
+            Output::UseIceServers { servers } => return self.transport.use_ice_servers(&servers),
             Output::CreateOffer { connection } => {
                 (connection, self.transport.create_offer(connection))
             }

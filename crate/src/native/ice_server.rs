@@ -1,7 +1,21 @@
 //! STUN and TURN servers as an operator writes them.
 //!
 //! Owns the form of such an address: the user ends at the last colon before the `@`, and both it and the password may
-//! be percent-encoded. Never shows a password, not even in an error.
+//! be percent-encoded. Never shows a password, not even in an error. Owns the list of STUN servers that are asked if
+//! the operator names none, and the knowledge of what the WebRTC stack can use.
+
+use crate::io;
+
+/// Public STUN servers of two operators, asked if nobody names others. The page has the same list, in
+/// `www/npm/src/ice.ts`.
+pub const DEFAULT_STUN: [&str; 2] = [
+    "stun:stun.l.google.com:19302",
+    "stun:stun.cloudflare.com:3478",
+];
+
+/// The port of STUN and TURN where none is written (RFC 7064, 7065), and the one over TLS.
+const PORT: u16 = 3478;
+const TLS_PORT: u16 = 5349;
 
 /// A STUN or TURN server (RFC 7064, 7065).
 #[derive(Clone, PartialEq, Eq)]
@@ -12,6 +26,65 @@ pub struct IceServer {
     pub username: String,
     /// For TURN.
     pub credential: String,
+}
+
+impl IceServer {
+    /// [`DEFAULT_STUN`].
+    pub fn defaults() -> Vec<IceServer> {
+        let stun = |url: &&str| IceServer {
+            url: (*url).to_owned(),
+            username: String::new(),
+            credential: String::new(),
+        };
+        DEFAULT_STUN.iter().map(stun).collect()
+    }
+
+    /// One for each address of a server that a tracker named.
+    pub fn of_named(server: &io::IceServer) -> impl Iterator<Item = IceServer> {
+        server.urls.iter().map(|url| IceServer {
+            url: url.clone(),
+            username: server.username.clone(),
+            credential: server.credential.clone(),
+        })
+    }
+
+    /// `stun`, `stuns`, `turn` or `turns`.
+    pub fn scheme(&self) -> &str {
+        self.url.split(':').next().unwrap_or_default()
+    }
+
+    /// Whether it relays.
+    pub fn is_turn(&self) -> bool {
+        self.scheme().starts_with("turn")
+    }
+
+    /// Whether the WebRTC stack of the native peer can use it: over UDP, without TLS.
+    pub fn is_usable(&self) -> bool {
+        let query = self.url.split_once('?').map(|(_, query)| query);
+        !self.scheme().ends_with('s') && query.is_none_or(|query| query == "transport=udp")
+    }
+
+    /// Its host, without the brackets of an IPv6 address, and its port.
+    pub fn place(&self) -> Option<(&str, u16)> {
+        let (_, rest) = self.url.split_once(':')?;
+        let place = rest.split('?').next()?;
+        let default = match self.scheme().ends_with('s') {
+            true => TLS_PORT,
+            false => PORT,
+        };
+        if let Some(rest) = place.strip_prefix('[') {
+            let (ip, port) = rest.split_once(']')?;
+            return match port.strip_prefix(':') {
+                Some(port) => Some((ip, port.parse().ok()?)),
+                None if port.is_empty() => Some((ip, default)),
+                None => None,
+            };
+        }
+        match place.rsplit_once(':') {
+            Some((host, port)) => Some((host, port.parse().ok()?)),
+            None => Some((place, default)),
+        }
+    }
 }
 
 // The credential is a secret.
@@ -64,11 +137,15 @@ impl std::str::FromStr for IceServer {
         if host.is_empty() || host.starts_with('?') || (is_turn && username.is_empty()) {
             return Err(refuse());
         }
-        Ok(IceServer {
+        let server = IceServer {
             url: format!("{scheme}:{host}"),
             username,
             credential,
-        })
+        };
+        match server.place() {
+            Some((host, _)) if !host.is_empty() => Ok(server),
+            _ => Err(refuse()),
+        }
     }
 }
 
@@ -120,6 +197,35 @@ mod tests {
     }
 
     #[test]
+    fn host_and_port_are_found_and_so_is_what_the_stack_cannot_use() {
+        for (url, host, port, usable) in [
+            ("stun:h", "h", 3478, true),
+            ("stuns:h", "h", 5349, false),
+            ("turn:u:p@h:1?transport=udp", "h", 1, true),
+            ("turn:u:p@h?transport=tcp", "h", 3478, false),
+            ("turns:u:p@h", "h", 5349, false),
+            ("stun:[2001:db8::1]", "2001:db8::1", 3478, true),
+            ("stun:[2001:db8::1]:7", "2001:db8::1", 7, true),
+        ] {
+            let server: IceServer = url.parse().unwrap();
+            assert_eq!(server.place(), Some((host, port)), "{url}");
+            assert_eq!(server.is_usable(), usable, "{url}");
+        }
+    }
+
+    #[test]
+    fn the_page_and_the_native_peer_ask_the_same_stun_servers() {
+        let page = include_str!("../../../www/npm/src/ice.ts");
+        let (_, list) = page.split_once("DEFAULT_STUN = [").unwrap();
+        let (list, _) = list.split_once(']').unwrap();
+        let written: Vec<&str> = list.split('"').skip(1).step_by(2).collect();
+        assert_eq!(written, DEFAULT_STUN);
+        for server in IceServer::defaults() {
+            assert_eq!(server.url.parse(), Ok(server));
+        }
+    }
+
+    #[test]
     fn a_refused_ice_server_does_not_show_its_password() {
         for bad in [
             "http://host",
@@ -127,6 +233,10 @@ mod tests {
             "turn:host",
             "turn:user@host",
             "stun:user:secret@host",
+            "stun:host:port",
+            "turn:user:secret@host:99999",
+            "turn:user:secret@[::1",
+            "stun::3478",
         ] {
             let error = bad.parse::<IceServer>().unwrap_err().to_string();
             assert!(!error.contains("secret"), "{error}");

@@ -22,6 +22,8 @@ pub mod driver;
 #[cfg(feature = "native")]
 mod folder;
 #[cfg(feature = "native")]
+mod ice_addresses;
+#[cfg(feature = "native")]
 pub mod ice_server;
 #[cfg(feature = "native")]
 pub mod keys;

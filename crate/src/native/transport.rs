@@ -10,26 +10,29 @@
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use rtc::ice::mdns::MulticastDnsMode;
+use rtc::peer_connection::transport::RTCIceCandidateType;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 use webrtc::data_channel::{DataChannel, DataChannelEvent, RTCDataChannelInit};
 use webrtc::peer_connection::{
     PeerConnection, PeerConnectionBuilder, PeerConnectionEventHandler, RTCConfigurationBuilder,
-    RTCIceGatheringState, RTCIceServer, RTCIceTransportPolicy, RTCPeerConnectionIceEvent,
-    RTCPeerConnectionState, RTCSessionDescription, SettingEngineBuilder,
+    RTCIceGatheringState, RTCIceTransportPolicy, RTCPeerConnectionIceEvent, RTCPeerConnectionState,
+    RTCSessionDescription, SettingEngineBuilder,
 };
 
+use super::ice_addresses::IceAddresses;
 use super::ice_server::IceServer;
 use super::sdp;
 use super::udp_mux::{UdpMux, UdpMuxError};
 use crate::client::Input;
+use crate::io;
 use crate::types::ConnectionId;
 
 /// Most bytes that wait per connection, here and in the SCTP stack; one more message closes it.
@@ -40,8 +43,16 @@ const MAX_QUEUED_COMMANDS: usize = 4096;
 pub const MAX_CONNECTIONS: usize = 4096;
 /// Longest SDP taken from a remote, bytes.
 pub const MAX_SDP_LEN: usize = 64 * 1024;
-/// Offers and answers leave with the candidates that were gathered until then.
+/// Offers and answers leave with the candidates that were gathered until then: where a TURN server is asked, and where
+/// only STUN servers are.
 const GATHER_TIMEOUT: Duration = Duration::from_secs(3);
+const STUN_TIMEOUT: Duration = Duration::from_millis(1_500);
+/// They leave this long after each kind of server brought a candidate, though other servers have yet to answer: so IPv4
+/// and IPv6 both have their turn, and a dead server costs nothing more.
+const SETTLE: Duration = Duration::from_millis(100);
+/// Where no STUN server answered in time, the connections of the next minute wait for them no longer than this.
+const STUN_SILENT_TIMEOUT: Duration = Duration::from_millis(100);
+const STUN_SILENT_FOR: Duration = Duration::from_secs(60);
 /// If there is none by then, as behind a relay that answers late, they leave with the first one, if it comes in this
 /// time.
 const FIRST_CANDIDATE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -63,7 +74,7 @@ const DEFAULT_LOW_WATER: u64 = 64 * 1024;
 /// How connections are made.
 #[derive(Clone, Debug, Default)]
 pub struct TransportConfig {
-    /// STUN and TURN servers.
+    /// STUN and TURN servers of the operator; those that trackers name come after them.
     pub ice_servers: Vec<IceServer>,
     /// Only relayed candidates; needs a TURN server.
     pub relay_only: bool,
@@ -82,7 +93,9 @@ pub enum TransportError {
     #[error(transparent)]
     UdpPort(#[from] UdpMuxError),
     /// Relay-only without a relay.
-    #[error("relay-only needs a TURN server: add --ice-server turn:USER:PASSWORD@HOST:PORT")]
+    #[error(
+        "relay-only needs a TURN server over UDP: add --ice-server turn:USER:PASSWORD@HOST:PORT"
+    )]
     NoRelay,
 }
 
@@ -100,6 +113,11 @@ struct Shared {
     mux: Option<UdpMux>,
     inputs: mpsc::Sender<Input>,
     address_hasher: RandomState,
+    addresses: IceAddresses,
+    /// Servers that trackers named ([`crate::client::Output::UseIceServers`]).
+    named: Mutex<Vec<IceServer>>,
+    /// When STUN servers were asked and none answered in time.
+    stun_silent_at: Mutex<Option<Instant>>,
 }
 
 #[derive(Debug)]
@@ -134,21 +152,33 @@ impl Transport {
         let has_relay = config
             .ice_servers
             .iter()
-            .any(|server| server.url.starts_with("turn"));
+            .any(|server| server.is_turn() && server.is_usable());
         if config.relay_only && !has_relay {
             return Err(TransportError::NoRelay);
         }
         let mux = config.udp_port.map(UdpMux::new).transpose()?;
+        let addresses = IceAddresses::default();
+        addresses.prepare(&config.ice_servers);
         Ok(Transport {
             shared: Arc::new(Shared {
                 config,
                 mux,
                 inputs,
                 address_hasher: RandomState::new(),
+                addresses,
+                named: Mutex::default(),
+                stun_silent_at: Mutex::default(),
             }),
             connections: HashMap::new(),
             tasks: JoinSet::new(),
         })
+    }
+
+    /// These servers of trackers are used besides the operator's for connections made from now on.
+    pub fn use_ice_servers(&self, servers: &[io::IceServer]) {
+        let named: Vec<IceServer> = servers.iter().flat_map(IceServer::of_named).collect();
+        self.shared.addresses.prepare(&named);
+        *lock(&self.shared.named) = named;
     }
 
     /// Makes a connection and an offer; ends in [`Input::OfferReady`] or [`Input::ConnectionClosed`].
@@ -239,6 +269,7 @@ impl Transport {
             queued,
             low_water: DEFAULT_LOW_WATER,
             owes_report: false,
+            awaited: Awaited::default(),
         };
         self.tasks.spawn(connection.run(role));
         Ok(())
@@ -260,12 +291,61 @@ impl Transport {
     }
 }
 
-/// The stack's progress with its candidates.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-enum Gathered {
-    Nothing,
-    Some,
-    All,
+impl Shared {
+    /// How long a description waits for its candidates.
+    fn gather_timeout(&self, awaited: Awaited) -> Duration {
+        let silent = lock(&self.stun_silent_at).is_some_and(|at| at.elapsed() < STUN_SILENT_FOR);
+        match awaited {
+            Awaited { relayed: true, .. } => GATHER_TIMEOUT,
+            Awaited {
+                reflexive: true, ..
+            } if silent => STUN_SILENT_TIMEOUT,
+            Awaited {
+                reflexive: true, ..
+            } => STUN_TIMEOUT,
+            _ => GATHER_TIMEOUT,
+        }
+    }
+
+    /// Remembers whether STUN servers answer.
+    fn note_stun(&self, awaited: Awaited, gathered: Gathered) {
+        let mut silent_at = lock(&self.stun_silent_at);
+        if gathered.reflexive {
+            *silent_at = None;
+        } else if awaited.reflexive
+            && !gathered.all
+            && silent_at.is_none_or(|at| at.elapsed() >= STUN_SILENT_FOR)
+        {
+            *silent_at = Some(Instant::now());
+        }
+    }
+}
+
+/// The stack's progress with its candidates: what it found so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Gathered {
+    any: bool,
+    reflexive: bool,
+    relayed: bool,
+    all: bool,
+}
+
+/// What a connection's description waits for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Awaited {
+    reflexive: bool,
+    relayed: bool,
+}
+
+impl Gathered {
+    /// Each kind of server brought a candidate.
+    fn has(self, awaited: Awaited) -> bool {
+        self.all
+            || (self.any
+                && (awaited.reflexive || awaited.relayed)
+                && (self.reflexive || !awaited.reflexive)
+                && (self.relayed || !awaited.relayed))
+    }
 }
 
 /// The events of the stack's callbacks; they run on its driver and must not wait.
@@ -277,13 +357,20 @@ struct Callbacks {
 
 #[async_trait::async_trait]
 impl PeerConnectionEventHandler for Callbacks {
-    async fn on_ice_candidate(&self, _: RTCPeerConnectionIceEvent) {
-        self.has_gathered(Gathered::Some);
+    async fn on_ice_candidate(&self, event: RTCPeerConnectionIceEvent) {
+        self.gathered.send_modify(|gathered| {
+            gathered.any = true;
+            match event.candidate.typ {
+                RTCIceCandidateType::Srflx => gathered.reflexive = true,
+                RTCIceCandidateType::Relay => gathered.relayed = true,
+                _ => {}
+            }
+        });
     }
 
     async fn on_ice_gathering_state_change(&self, state: RTCIceGatheringState) {
         if state == RTCIceGatheringState::Complete {
-            self.has_gathered(Gathered::All);
+            self.gathered.send_modify(|gathered| gathered.all = true);
         }
     }
 
@@ -297,16 +384,6 @@ impl PeerConnectionEventHandler for Callbacks {
     }
 }
 
-impl Callbacks {
-    fn has_gathered(&self, now: Gathered) {
-        self.gathered.send_if_modified(|gathered| {
-            let is_news = *gathered < now;
-            *gathered = now.max(*gathered);
-            is_news
-        });
-    }
-}
-
 /// One connection; lives in its own task.
 struct Connection {
     id: ConnectionId,
@@ -316,6 +393,7 @@ struct Connection {
     low_water: u64,
     /// Something was sent, or another mark set, since the last [`Input::SendBuffer`].
     owes_report: bool,
+    awaited: Awaited,
 }
 
 /// The reason why a connection's task ends.
@@ -348,7 +426,7 @@ impl Connection {
 
     /// `Ok` when the core closed it.
     async fn live(&mut self, role: Role) -> Result<(), String> {
-        let (gathered, mut gathered_rx) = watch::channel(Gathered::Nothing);
+        let (gathered, mut gathered_rx) = watch::channel(Gathered::default());
         let (state, mut state_rx) = watch::channel(RTCPeerConnectionState::New);
         let (channels, mut channels_rx) = mpsc::channel(1);
         let callbacks = Arc::new(Callbacks {
@@ -375,19 +453,21 @@ impl Connection {
     }
 
     async fn build(
-        &self,
+        &mut self,
         callbacks: Arc<Callbacks>,
     ) -> webrtc::error::Result<Arc<dyn PeerConnection>> {
         let config = &self.shared.config;
-        let ice_servers = config
-            .ice_servers
-            .iter()
-            .map(|server| RTCIceServer {
-                urls: vec![server.url.clone()],
-                username: server.username.clone(),
-                credential: server.credential.clone(),
-            })
-            .collect();
+        let mut servers = config.ice_servers.clone();
+        servers.extend(lock(&self.shared.named).iter().cloned());
+        let ice_servers = self.shared.addresses.of(&servers).await;
+        let awaits = |scheme: &str| {
+            let mut urls = ice_servers.iter().flat_map(|server| &server.urls);
+            urls.any(|url| url.starts_with(scheme))
+        };
+        self.awaited = Awaited {
+            reflexive: awaits("stun:") && !config.relay_only,
+            relayed: awaits("turn:"),
+        };
         let configuration = RTCConfigurationBuilder::new()
             .with_ice_servers(ice_servers)
             .with_ice_transport_policy(if config.relay_only {
@@ -521,21 +601,16 @@ impl Connection {
         gathered: &mut watch::Receiver<Gathered>,
     ) -> Result<String, Ended> {
         let began = Instant::now();
-        let mut wanted = (Gathered::All, began + GATHER_TIMEOUT);
-        loop {
-            tokio::select! {
-                done = gathered.wait_for(|gathered| *gathered >= wanted.0) => {
-                    // An error means that the stack is gone, which the next call reports.
-                    drop(done);
-                    break;
-                }
-                command = self.commands.recv() => self.before_open(command)?,
-                () = sleep_until(wanted.1) => match wanted.0 {
-                    Gathered::All => wanted = (Gathered::Some, began + FIRST_CANDIDATE_TIMEOUT),
-                    _ => break,
-                },
-            }
-        }
+        let awaited = self.awaited;
+        let limit = began + self.shared.gather_timeout(awaited);
+        self.until(gathered, limit, |gathered| gathered.has(awaited))
+            .await?;
+        let settled = limit.min(Instant::now() + SETTLE);
+        self.until(gathered, settled, |gathered| gathered.all)
+            .await?;
+        let last = began + FIRST_CANDIDATE_TIMEOUT;
+        self.until(gathered, last, |gathered| gathered.any).await?;
+        self.shared.note_stun(awaited, *gathered.borrow());
         let description = peer
             .local_description()
             .await
@@ -550,6 +625,26 @@ impl Connection {
             self.shared.config.external_ip,
             port,
         ))
+    }
+
+    /// Waits for the stack to have found this, or until then.
+    async fn until(
+        &mut self,
+        gathered: &mut watch::Receiver<Gathered>,
+        then: Instant,
+        enough: impl Fn(&Gathered) -> bool + Copy,
+    ) -> Result<(), Ended> {
+        loop {
+            tokio::select! {
+                done = gathered.wait_for(enough) => {
+                    // An error means that the stack is gone, which the next call reports.
+                    drop(done);
+                    return Ok(());
+                }
+                command = self.commands.recv() => self.before_open(command)?,
+                () = sleep_until(then) => return Ok(()),
+            }
+        }
     }
 
     async fn answer(&mut self) -> Result<String, Ended> {
@@ -768,6 +863,10 @@ impl Connection {
             .await
             .map_err(|_| Ended::Told)
     }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 async fn until_failed(state: &mut watch::Receiver<RTCPeerConnectionState>) -> String {

@@ -23,6 +23,7 @@ impl Signaling {
     /// Does the work that time and changed wishes cause. Called at the end of each input.
     pub(super) fn drive(&mut self, now: Timestamp) {
         self.expire_links(now);
+        self.expire_ice(now);
         self.drive_trackers(now);
         let due: Vec<(InfoHash, TrackerId)> = self
             .torrents
@@ -237,6 +238,7 @@ impl Signaling {
                 state: LinkState::Offering {
                     deadline: now + DESCRIPTION_TIMEOUT,
                 },
+                ice_generation: self.ice_generation,
             });
             self.actions.push_back(SignalingAction::CreateOffer {
                 connection,
@@ -263,6 +265,7 @@ impl Signaling {
         links
             .chain(trackers)
             .chain(announces)
+            .chain(self.ice_wake_at())
             .min()
             .unwrap_or(Timestamp::NEVER)
     }

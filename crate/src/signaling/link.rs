@@ -9,6 +9,8 @@ pub(super) struct Link {
     /// Known from the moment that both sides know of the connection.
     pub(super) remote: Option<PeerId>,
     pub(super) state: LinkState,
+    /// The count of [`super::Signaling`] when the connection was asked for.
+    pub(super) ice_generation: u32,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -30,9 +30,10 @@
 //!   has that one there. So a peer that reads an id in one swarm cannot take it from us in the next.
 //! - An unanswered offer is announced again, not made again, until [`SignalingConfig::offer_lifetime`].
 //! - A tracker's word is not trusted: every message is bounded ([`MAX_MESSAGE_LEN`]), offers are
-//!   taken at a bounded rate, intervals are clamped. A dead tracker costs one timer, for ever.
+//!   taken at a bounded rate, intervals are clamped, and STUN and TURN servers come from configured trackers alone. A dead tracker costs one timer, for ever.
 
 mod drive;
+mod ice;
 mod link;
 mod responses;
 mod torrent;
@@ -43,10 +44,11 @@ use crate::sorted::Map;
 use crate::time::{Duration, Timestamp};
 use crate::types::{ConnectionId, InfoHash, PeerId, TrackerId};
 use chacha20::ChaCha20Rng;
+use ice::Learned;
 use link::{Link, LinkState};
 use piecework_signaling_protocol as protocol;
 pub use piecework_signaling_protocol::MAX_MESSAGE_LEN;
-use protocol::{Event as AnnounceEvent, Request, Response, Sdp};
+use protocol::{Event as AnnounceEvent, IceServer, Request, Response, Sdp};
 use rand_core::{Rng, SeedableRng};
 use std::collections::VecDeque;
 use torrent::{Membership, Torrent};
@@ -64,6 +66,9 @@ const MAX_DOUBLES: usize = 64;
 /// Trackers known at once; a further one takes the place of an unused one, else
 /// [`AddTrackerError::TooMany`].
 pub const MAX_TRACKERS: usize = 64;
+
+/// STUN and TURN servers that the edge is given at once, over all trackers; those of later trackers are left out.
+pub const MAX_LEARNED_SERVERS: usize = 2 * protocol::MAX_ICE_SERVERS;
 
 /// How signaling behaves.
 #[derive(Clone, Debug)]
@@ -87,6 +92,8 @@ pub struct SignalingConfig {
     pub connect_timeout: Duration,
     /// Offers taken per minute from one tracker; further ones are ignored.
     pub incoming_offers_per_minute: u32,
+    /// The trackers whose STUN and TURN servers are used; what others name is passed over.
+    pub ice_trackers: Vec<String>,
 }
 
 impl SignalingConfig {
@@ -102,6 +109,7 @@ impl SignalingConfig {
             offer_lifetime: Duration::from_secs(300),
             connect_timeout: Duration::from_secs(30),
             incoming_offers_per_minute: 60,
+            ice_trackers: Vec::new(),
         }
     }
 }
@@ -164,6 +172,12 @@ pub enum SignalingAction {
     DropConnection {
         /// The connection, whose id is never used again.
         connection: ConnectionId,
+    },
+    /// Use these STUN and TURN servers, besides those of the configuration, for connections made from now on. They
+    /// take the place of those of the last such action; none: the time of those is over.
+    UseIceServers {
+        /// At most [`MAX_LEARNED_SERVERS`].
+        servers: Vec<IceServer>,
     },
     /// Tell the user.
     Event(SignalingEvent),
@@ -243,6 +257,10 @@ pub struct Signaling {
     trackers: Map<TrackerId, Tracker>,
     torrents: Map<InfoHash, Torrent>,
     links: Map<ConnectionId, Link>,
+    /// By the tracker that named them.
+    ice: Map<TrackerId, Learned>,
+    /// Counts the times that servers became known after none were.
+    ice_generation: u32,
     next_tracker: u32,
     next_connection: u64,
     online: bool,
@@ -261,6 +279,8 @@ impl Signaling {
             trackers: Map::new(),
             torrents: Map::new(),
             links: Map::new(),
+            ice: Map::new(),
+            ice_generation: 0,
             next_tracker: 0,
             online: true,
             actions: VecDeque::new(),
@@ -468,6 +488,8 @@ impl Signaling {
 
     /// The offer asked for by [`SignalingAction::CreateOffer`].
     pub fn offer_ready(&mut self, now: Timestamp, connection: ConnectionId, sdp: &str) {
+        let made_in = self.links.get(&connection).map(|link| link.ice_generation);
+        let lifetime = self.offer_lifetime(made_in.unwrap_or_default());
         if let Some(link) = self.links.get_mut(&connection)
             && matches!(link.state, LinkState::Offering { .. })
         {
@@ -479,7 +501,7 @@ impl Signaling {
                         offer_id: protocol::OfferId(offer_id),
                         sdp,
                         sent: None,
-                        expires: now + self.config.offer_lifetime,
+                        expires: now + lifetime,
                     };
                 }
                 None => self.drop_link(connection),

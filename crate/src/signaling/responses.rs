@@ -25,6 +25,9 @@ impl Signaling {
                     return;
                 };
                 membership.replied(now, &reply, jitter);
+                if let Some(named) = reply.ice {
+                    self.learn_ice(now, id, named);
+                }
                 self.event(SignalingEvent::Announced {
                     tracker: id,
                     info_hash,
@@ -111,6 +114,7 @@ impl Signaling {
                 offer_id: offer.offer_id,
                 deadline: now + DESCRIPTION_TIMEOUT,
             },
+            ice_generation: self.ice_generation,
         });
         self.actions.push_back(SignalingAction::AcceptOffer {
             connection,

@@ -4,6 +4,7 @@ use proptest::prelude::*;
 use protocol::{Action, AnnounceReply, Offer, OfferId};
 use std::collections::BTreeSet;
 
+mod ice;
 mod ids;
 
 const HASH: InfoHash = InfoHash([7; 20]);
@@ -104,6 +105,7 @@ impl Rig {
                 complete: Some(1),
                 incomplete: Some(2),
                 warning: None,
+                ice: None,
             }),
         );
     }
@@ -597,6 +599,7 @@ fn many_torrents_announce_at_a_pace_that_servers_take() {
                     complete: Some(1),
                     incomplete: Some(0),
                     warning: None,
+                    ice: None,
                 };
                 rig.say(id, Response::Announce(reply));
             }
@@ -837,6 +840,7 @@ proptest! {
                     complete: Some(interval),
                     incomplete: (min % 2 == 0).then_some(min),
                     warning: Some("w".repeat(300)),
+                    ice: None,
                 })),
                 Step::Refuse(t, of_id) => {
                     rig.refuse(ids[t as usize], if of_id { protocol::PEER_ID_IN_USE } else { "no" });
@@ -911,7 +915,7 @@ proptest! {
                     SignalingAction::DropConnection { connection } => {
                         prop_assert!(live.remove(&connection));
                     }
-                    SignalingAction::Event(_) => {}
+                    SignalingAction::UseIceServers { .. } | SignalingAction::Event(_) => {}
                 }
             }
             let links = &rig.signaling.links;

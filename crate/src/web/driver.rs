@@ -25,7 +25,7 @@ use super::tracker::TrackerSocket;
 use super::{hash, js};
 use crate::client::Client;
 use crate::client::edge::{self, Edge};
-use crate::io::{Command, Effect, EffectError, EffectResult, Event, Input, Output};
+use crate::io::{Command, Effect, EffectError, EffectResult, Event, IceServer, Input, Output};
 use crate::sorted::Map;
 use crate::time::Timestamp;
 use crate::types::{ConnectionId, EffectId, TrackerId};
@@ -438,6 +438,7 @@ impl Driver {
                 let closed = self.trackers.borrow_mut().remove(&tracker);
                 drop(closed);
             }
+            Output::UseIceServers { servers } => tell_ice_servers(&servers),
             Output::CreateOffer { connection } => {
                 self.expect(connection);
                 post("createOffer", connection, None);
@@ -610,6 +611,25 @@ fn post(what: &str, connection: ConnectionId, sdp: Option<&str>) {
         ("sdp", sdp.map_or(JsValue::UNDEFINED, JsValue::from_str)),
     ]);
     // Only a value that cannot be cloned is refused.
+    let _ = js::worker().post_message(&message);
+}
+
+/// The page makes the connections, so it has the servers.
+fn tell_ice_servers(servers: &[IceServer]) {
+    let texts = |urls: &[String]| -> Vec<JsValue> { urls.iter().map(|url| url.into()).collect() };
+    let servers: Vec<JsValue> = (servers.iter())
+        .map(|server| {
+            js::object(&[
+                ("urls", js::list(&texts(&server.urls)).into()),
+                ("username", (&server.username).into()),
+                ("credential", (&server.credential).into()),
+            ])
+        })
+        .collect();
+    let message = js::object(&[
+        ("t", JsValue::from_str("iceServers")),
+        ("servers", js::list(&servers).into()),
+    ]);
     let _ = js::worker().post_message(&message);
 }
 

@@ -114,6 +114,7 @@ fn a_terminal_that_is_closed_ends_the_program_in_order_unless_it_was_started_to_
             "film.torrent",
             "--data",
             ".",
+            "--no-stun",
             "--json",
         ]),
         film.dir.path(),
@@ -127,7 +128,7 @@ fn a_terminal_that_is_closed_ends_the_program_in_order_unless_it_was_started_to_
     let mut outlives = Program::start_by(
         Command::new("sh").args([
             "-c",
-            "trap '' HUP; exec \"$0\" seed film.torrent --data . --json --stdin-commands",
+            "trap '' HUP; exec \"$0\" seed film.torrent --data . --no-stun --json --stdin-commands",
             env!("CARGO_BIN_EXE_piecework"),
         ]),
         film.dir.path(),

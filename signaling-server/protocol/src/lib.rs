@@ -12,8 +12,10 @@
 //!   the server hands each to another peer of the swarm, whose answer comes back as an `announce`
 //!   with `answer`, `to_peer_id` and `offer_id`;
 //! - every message to a peer carries `action` (stock clients drop the socket without it) and, where
-//!   it is known, `info_hash`.
+//!   it is known, `info_hash`;
+//! - a reply to an announce may name STUN and TURN servers ([`IceServers`]), which is ours alone.
 
+mod ice;
 mod id;
 mod json;
 mod lenient;
@@ -22,6 +24,10 @@ mod request;
 mod response;
 mod sdp;
 
+pub use ice::{
+    IceServer, IceServers, MAX_ICE_SERVERS, MAX_ICE_TEXT_LEN, MAX_ICE_TTL_SECS, MAX_ICE_URLS,
+    is_ice_url,
+};
 pub use id::{InfoHash, OfferId, PeerId};
 pub use request::{
     Action, Announce, Answer, Event, Offer, Request, RequestError, RequestFault, Scrape,

@@ -57,6 +57,19 @@ impl<'a> Reader<'a> {
         Ok(true)
     }
 
+    /// Reads an array: `item` must read each value. `false`, with the value passed over: it is no array.
+    pub(crate) fn array(
+        &mut self,
+        item: &mut dyn FnMut(&mut Self) -> Result<(), NotJson>,
+    ) -> Result<bool, NotJson> {
+        if self.peek() != Some(b'[') {
+            self.skip()?;
+            return Ok(false);
+        }
+        self.sequence(b']', item)?;
+        Ok(true)
+    }
+
     /// Reads a string or a number as the type that is expected there.
     pub(crate) fn leaf<T: Leaf>(&mut self) -> Result<Field<T>, NotJson> {
         let value = self.literal()?;

@@ -1,5 +1,6 @@
 //! The messages of the server: replies, relayed offers and answers, swarm sizes, failures.
 
+use crate::ice::{self, IceFields, IceServers};
 use crate::lenient::{Field, Leaf};
 use crate::reader::{NotJson, Reader};
 use crate::{Action, InfoHash, Limits, MAX_REASON_LEN, Offer, OfferId, PeerId, Sdp, json};
@@ -60,6 +61,8 @@ pub struct AnnounceReply {
     pub incomplete: Option<u64>,
     /// The server's warning, for a human; at most [`MAX_REASON_LEN`] bytes.
     pub warning: Option<String>,
+    /// STUN and TURN servers that the server names.
+    pub ice: Option<IceServers>,
 }
 
 /// The size of one swarm.
@@ -119,6 +122,9 @@ impl<'a> Response<'a> {
                 if let Some(warning) = &reply.warning {
                     out.push_str(",\"warning message\":");
                     json::push_str(&mut out, warning);
+                }
+                if let Some(ice) = &reply.ice {
+                    ice::push(&mut out, ice);
                 }
             }
             Response::Offer {
@@ -220,6 +226,7 @@ struct Fields<'a> {
     offer: Field<Sdp<'a>>,
     answer: Field<Sdp<'a>>,
     files: Field<Vec<(InfoHash, ScrapeEntry)>>,
+    ice: IceFields,
 }
 
 #[derive(Clone)]
@@ -252,6 +259,8 @@ impl<'a> Fields<'a> {
                 "offer_id" => self.offer_id = reader.leaf()?,
                 "offer" => self.offer = Sdp::read(reader, "offer")?,
                 "answer" => self.answer = Sdp::read(reader, "answer")?,
+                "ice_servers" => self.ice.read_servers(reader)?,
+                "ice_servers_ttl" => self.ice.ttl = reader.leaf()?,
                 "files" => self.files = read_files(reader, limits.scrape)?,
                 _ => {
                     reader.literal()?;
@@ -286,6 +295,7 @@ impl<'a> Fields<'a> {
                         complete: self.complete.ok(),
                         incomplete: self.incomplete.ok(),
                         warning: self.warning.ok().map(|Reason(text)| text),
+                        ice: self.ice.ok(),
                     })),
                     (Field::Is(sdp), Field::Absent) => Ok(Response::Offer {
                         info_hash,

@@ -3,8 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 use piecework_signaling_protocol::{
-    Action, Announce, AnnounceReply, Answer, Event, InfoHash, Limits, Offer, OfferId, PeerId,
-    Request, Response, Scrape, ScrapeEntry, Sdp,
+    Action, Announce, AnnounceReply, Answer, Event, IceServer, IceServers, InfoHash, Limits, Offer,
+    OfferId, PeerId, Request, Response, Scrape, ScrapeEntry, Sdp,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -70,13 +70,34 @@ fn request() -> impl Strategy<Value = Request<'static>> {
     prop_oneof![announce, answer, scrape]
 }
 
+fn ice() -> impl Strategy<Value = IceServers> {
+    let stun = vec("stuns?:[a-z.0-9]{1,20}", 1..4).prop_map(|urls| IceServer {
+        urls,
+        username: String::new(),
+        credential: String::new(),
+    });
+    let turn = (
+        vec("turns?:[a-z.0-9]{1,20}(:[1-9]{1,4})?", 1..4),
+        "\\PC{1,60}",
+        "\\PC{1,60}",
+    )
+        .prop_map(|(urls, username, credential)| IceServer {
+            urls,
+            username,
+            credential,
+        });
+    (vec(prop_oneof![stun, turn], 1..4), 1..86_400u64)
+        .prop_map(|(servers, ttl_secs)| IceServers { servers, ttl_secs })
+}
+
 fn response() -> impl Strategy<Value = Response<'static>> {
     let reply = (
         any::<[u8; 20]>(),
         any::<[Option<u64>; 4]>(),
         option::of("\\PC{0,60}"),
+        option::of(ice()),
     )
-        .prop_map(|(hash, counts, warning)| {
+        .prop_map(|(hash, counts, warning, ice)| {
             Response::Announce(AnnounceReply {
                 info_hash: InfoHash(hash),
                 interval_secs: counts[0],
@@ -84,6 +105,7 @@ fn response() -> impl Strategy<Value = Response<'static>> {
                 complete: counts[2],
                 incomplete: counts[3],
                 warning,
+                ice,
             })
         });
     let offered = (any::<[[u8; 20]; 2]>(), offer()).prop_map(|([a, b], offer)| Response::Offer {

@@ -22,7 +22,7 @@ const encode = async (bytes) => {
 
 Object.assign(window, {
   start(options) {
-    window.client = client = new Client({ uploadLimit: null, ...options });
+    window.client = client = new Client({ uploadLimit: null, iceServers: [], ...options });
     client.on("warning", ({ text }) => said.push(text));
     client.on("error", ({ error }) => said.push(error.message));
     return true;

@@ -37,6 +37,7 @@ async function viewing(url) {
   await page.run(`import("/dist/player.js").then(() => void Object.assign(window, {
     make: (attributes, client) => {
       window.player = document.createElement("piecework-player");
+      player.setAttribute("ice-servers", "none");
       for (const [name, value] of Object.entries(attributes)) player.setAttribute(name, value);
       if (client) player.client = client;
       document.body.append(player);
@@ -148,7 +149,7 @@ test("a title that is left in mid-download is fetched no further, unless another
   // A client of the page's own uses the title, too. Then the element goes, and the page's use stays.
   await page.run("player.remove()");
   await page.run(
-    `import("/dist/piecework.js").then(({ Client }) => void (window.own = new Client({ trackers: ["${tracker}"] })))`,
+    `import("/dist/piecework.js").then(({ Client }) => void (window.own = new Client({ trackers: ["${tracker}"], iceServers: [] })))`,
   );
   await page.run(`own.add(${JSON.stringify(links[0])}).then((torrent) => void (window.torrent = torrent))`);
   await page.run(`make({ src: ${JSON.stringify(links[0])} }, own)`);

@@ -24,6 +24,7 @@ async function embed(attributes) {
   await page.evaluate(async (given) => {
     await customElements.whenDefined("piecework-player");
     const player = Object.assign(document.createElement("piecework-player"), { id: "player" });
+    player.setAttribute("ice-servers", "none");
     for (const [name, value] of Object.entries(given)) player.setAttribute(name, value);
     document.querySelector("main").append(player);
   }, attributes);

@@ -18,6 +18,7 @@ export const MAGNET =
   "magnet:?xt=urn:btih:c12fe1c06bba254a9dc9f519b335aa7c1367a88a&dn=Big+Buck+Bunny&tr=wss%3A%2F%2Ftracker.example";
 export const PAID = {
   trackers: ["wss://tracker.example"],
+  iceServers: [],
   vault: "0x4444444444444444444444444444444444444444",
   chainId: 31337,
   token: { address: "0x5555555555555555555555555555555555555555", decimals: 6, symbol: "pwUSD" },

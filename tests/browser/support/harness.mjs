@@ -48,6 +48,8 @@ const FLAGS = [
   "--disable-component-update",
   "--disable-sync",
   "--allow-loopback-in-peer-connection",
+  // Names of other machines are not looked up: tests talk to this one alone.
+  "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost, EXCLUDE 203.0.113.1",
 ];
 /** Shows host addresses as they are; by default Chromium hides them behind mDNS names. */
 const SHOW_ADDRESSES = "--disable-features=WebRtcHideLocalIpsWithMdns";
@@ -163,9 +165,12 @@ function remove(path) {
 }
 
 /** A browser with this profile (default: a new one). It hides its addresses behind mDNS names if asked. */
-export async function browser(profile = folder("profile"), { hidesAddresses = false, flags = [] } = {}) {
+export async function browser(
+  profile = folder("profile"),
+  { hidesAddresses = false, flags = [], program = process.env.PIECEWORK_CHROMIUM ?? "/usr/bin/chromium" } = {},
+) {
   const context = await chromium.launchPersistentContext(profile, {
-    executablePath: process.env.PIECEWORK_CHROMIUM ?? "/usr/bin/chromium",
+    executablePath: program,
     headless: true,
     chromiumSandbox: false,
     args: [...FLAGS, ...(hidesAddresses ? [] : [SHOW_ADDRESSES]), ...flags],
@@ -255,11 +260,11 @@ export async function signaling() {
   return (await signalingAt(0)).url;
 }
 
-/** The signaling server on this port; `killed` ends it at once and resolves when it is gone. */
-export async function signalingAt(port) {
+/** The signaling server on this port, with these options; `killed` ends it at once and resolves when it is gone. */
+export async function signalingAt(port, options = []) {
   const { child, match: line } = await started(
     ours("piecework-signaling"),
-    ["--listen", `127.0.0.1:${port}`],
+    ["--listen", `127.0.0.1:${port}`, ...options],
     /127\.0\.0\.1:(\d+)/,
   );
   const killed = () =>
@@ -280,8 +285,17 @@ export async function program(command, args, until, env) {
   return (await started(command, args, until, env)).match;
 }
 
+/** Tests talk to this machine alone, so a peer of ours asks no STUN server unless the test names one. */
+export function onLoopback(command, args) {
+  const isPeer = command === ours("piecework") && ["seed", "get"].includes(args[0]);
+  return isPeer && !args.includes("--ice-server") ? [...args, "--no-stun"] : args;
+}
+
 async function started(command, args, until, env = {}) {
-  const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+  const child = spawn(command, onLoopback(command, args), {
+    stdio: ["ignore", "pipe", "pipe"],
+    env: { ...process.env, ...env },
+  });
   end(child);
   return { child, match: await firstLine(child, until) };
 }
@@ -304,7 +318,7 @@ export async function freezable(command, args, until) {
 
 /** Runs the native peer to its end. Answers its output. */
 export async function run(args) {
-  return (await promisify(execFile)(ours("piecework"), args)).stdout;
+  return (await promisify(execFile)(ours("piecework"), onLoopback(ours("piecework"), args))).stdout;
 }
 
 /** The line that a native peer prints when it has all of a title and offers it. */

@@ -84,6 +84,7 @@ export class World {
         piecework,
         "seed",
         ...files,
+        "--no-stun",
         "--price",
         PRICE,
         "--redeem-every",

@@ -61,6 +61,7 @@ export class Native {
         : await this.#written(source);
     this.#start(infoHash, [
       "get",
+      "--no-stun",
       file,
       "-o",
       join(path, "data"),
@@ -116,6 +117,7 @@ export class Native {
       data,
       "--state",
       join(this.#folder, `state-${this.#next++}`),
+      "--no-stun",
       "--json",
       "--stats",
       "5",

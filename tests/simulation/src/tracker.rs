@@ -64,6 +64,7 @@ impl Trackers {
                     complete: Some(complete),
                     incomplete: Some(members.len() as u64 - complete),
                     warning: None,
+                    ice: None,
                 });
                 let mut out = vec![(socket, reply.encode())];
                 let mut others: Vec<&Member> = (members.iter())

@@ -20,6 +20,7 @@ export { PieceworkError, PieceworkRejectedError, PieceworkUnsupportedError, miss
 export type { MissingFeature } from "./errors.js";
 export { historyCSV } from "./history.js";
 export type { HistoryEntry } from "./history.js";
+export { DEFAULT_STUN, parseIceServers } from "./ice.js";
 export type { PaymentLack } from "./lack.js";
 export type { AccountInfo, Decimal, PaymentOptions, RecoverableDeposit } from "./payments.js";
 export type { FileSource, TorrentSource } from "./source.js";
@@ -49,7 +50,10 @@ export interface ClientOptions {
     trackers?: string[];
     /** Announce to the trackers that torrents and magnet links name. Default true. */
     useTorrentTrackers?: boolean;
-    /** STUN and TURN servers. */
+    /**
+     * STUN and TURN servers. Default: public STUN servers ({@link DEFAULT_STUN}), which see the visitor's address; an
+     * empty list asks none. Servers that the signaling servers in `trackers` name are used besides.
+     */
     iceServers?: RTCIceServer[];
     /** Connect through TURN only, so that peers never see the visitor's address. */
     relayOnly?: boolean;
@@ -848,7 +852,9 @@ import { Client, type Eip1193Provider, type Torrent } from "./index.js";
  * else the largest.
  *
  * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` (separated by blanks),
- * `autoplay`, `upload-limit` (bytes per second), `upload-agreed`; for paid titles `deployment` (URL of a file of
+ * `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
+ * `turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]`; `none` for none; default: public STUN servers), `autoplay`,
+ * `upload-limit` (bytes per second), `upload-agreed`; for paid titles `deployment` (URL of a file of
  * `piecework vault deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and
  * `rpc-url`, `max-price-per-gb`, `deposit` (the least that is proposed; default: what the title can cost),
  * `max-deposit` (the most), `budget` (the cap on the spending from the deposit, which `client.setBudget` raises;

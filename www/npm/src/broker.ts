@@ -1,21 +1,17 @@
 import { bridge } from "./bridge.js";
+import { Gathering, hasCandidate } from "./gathering.js";
+import { usable } from "./ice.js";
 import type { FromWorker, ToWorker } from "./protocol.js";
 
 /** Peer connections at once, pending ones included; Chromium allows about 500 per process. */
 const MAX_CONNECTIONS = 128;
-/** The browser may gather candidates for this long; then the description goes out with those that are there. */
-const GATHER_MS = 3_000;
-/**
- * If there is none by then, as behind a relay that answers late, the first candidate goes out, if it comes in this
- * time.
- */
-const FIRST_CANDIDATE_MS = 20_000;
 /** Offers of a first announce: `SignalingConfig::offers_per_announce` in the engine. */
 const EARLY_OFFERS = 5;
 /** An offer made early is asked for within this time, or its candidates may be stale. */
 const EARLY_MS = 30_000;
 
 export interface BrokerOptions {
+  /** Those of the page; those that trackers name come after them. */
   iceServers: RTCIceServer[];
   relayOnly: boolean;
   /** Never transfer a channel, carry its bytes over a port. */
@@ -34,6 +30,9 @@ export class Broker {
   #early: { pc: RTCPeerConnection; sdp: Promise<string> }[] = [];
   #earlyEnds: ReturnType<typeof setTimeout> | undefined;
   readonly #options: BrokerOptions;
+  /** STUN and TURN servers that trackers named last; the engine chose them. */
+  #named: RTCIceServer[] = [];
+  readonly #gathering = new Gathering();
   readonly #post: (message: ToWorker, transfer: Transferable[]) => void;
   #bridged: boolean;
 
@@ -85,6 +84,11 @@ export class Broker {
         pc?.setRemoteDescription({ type: "answer", sdp: message.sdp }).catch((error) => this.#fail(message.c, error));
         return true;
       }
+      case "iceServers":
+        this.#named = usable(message.servers);
+        // They were made without these.
+        this.#closeEarly();
+        return true;
       case "close":
         this.#close(message.c);
         return true;
@@ -129,14 +133,14 @@ export class Broker {
 
   /** Its description. If relays are the only way allowed, nobody can connect by a description without a candidate. */
   async #gathered(pc: RTCPeerConnection): Promise<string> {
-    const sdp = await gathered(pc);
+    const sdp = await this.#gathering.description(pc);
     if (this.#options.relayOnly && !hasCandidate(sdp)) throw new Error("no TURN relay answered");
     return sdp;
   }
 
   #connection(): RTCPeerConnection {
     return new RTCPeerConnection({
-      iceServers: this.#options.iceServers,
+      iceServers: [...this.#options.iceServers, ...this.#named],
       iceTransportPolicy: this.#options.relayOnly ? "relay" : "all",
     });
   }
@@ -220,32 +224,4 @@ export async function remoteAddress(pc: Pick<RTCPeerConnection, "getStats">): Pr
   const pair = chosen ? stats.get(chosen) : entries.find((entry) => entry.type === "candidate-pair" && entry.selected);
   const address = stats.get(pair?.remoteCandidateId ?? "")?.address;
   return address && !address.endsWith(".local") ? address : null;
-}
-
-function hasCandidate(sdp: string): boolean {
-  return /^a=candidate:/m.test(sdp);
-}
-
-/**
- * The local description: with all candidates, with those of the first three seconds, or with the first that came later.
- */
-function gathered(pc: RTCPeerConnection): Promise<string> {
-  return new Promise((resolve) => {
-    const timers: ReturnType<typeof setTimeout>[] = [];
-    const done = () => {
-      timers.forEach(clearTimeout);
-      pc.onicegatheringstatechange = pc.onicecandidate = null;
-      resolve(pc.localDescription?.sdp ?? "");
-    };
-    const first = () => hasCandidate(pc.localDescription?.sdp ?? "") && done();
-    const soon = () => {
-      pc.onicecandidate = first;
-      first();
-    };
-    pc.onicegatheringstatechange = () => {
-      if (pc.iceGatheringState === "complete") done();
-    };
-    if (pc.iceGatheringState === "complete") return done();
-    timers.push(setTimeout(soon, GATHER_MS), setTimeout(done, FIRST_CANDIDATE_MS));
-  });
 }

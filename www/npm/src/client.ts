@@ -1,6 +1,7 @@
 import { Emitter } from "./emitter.js";
 import { PieceworkError, PieceworkUnsupportedError, missing } from "./errors.js";
 import { historyOf, type HistoryEntry, type Receipts } from "./history.js";
+import { defaultIceServers } from "./ice.js";
 import type { PaymentLack } from "./lack.js";
 import { Link } from "./link.js";
 import { Payments, type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDeposit } from "./payments.js";
@@ -28,7 +29,10 @@ export interface ClientOptions {
   trackers?: string[];
   /** Announce to the trackers that torrents and magnet links name. Default true. */
   useTorrentTrackers?: boolean;
-  /** STUN and TURN servers. */
+  /**
+   * STUN and TURN servers. Default: public STUN servers ({@link DEFAULT_STUN}), which see the visitor's address; an
+   * empty list asks none. Servers that the signaling servers in `trackers` name are used besides.
+   */
   iceServers?: RTCIceServer[];
   /** Connect through TURN only, so that peers never see the visitor's address. */
   relayOnly?: boolean;
@@ -194,7 +198,7 @@ export class Client extends Emitter<ClientEvents> {
           payment: this.#payments?.engineConfig() ?? null,
         },
         broker: {
-          iceServers: options.iceServers ?? [],
+          iceServers: options.iceServers ?? defaultIceServers(),
           relayOnly: options.relayOnly ?? false,
           bridge: options.bridge ?? new URLSearchParams(location.search).get("bridge") === "1",
         },

@@ -27,6 +27,7 @@ export { PieceworkError, PieceworkRejectedError, PieceworkUnsupportedError, miss
 export type { MissingFeature } from "./errors.js";
 export { historyCSV } from "./history.js";
 export type { HistoryEntry } from "./history.js";
+export { DEFAULT_STUN, parseIceServers } from "./ice.js";
 export type { PaymentLack } from "./lack.js";
 export type { AccountInfo, Decimal, PaymentOptions, RecoverableDeposit } from "./payments.js";
 export type { FileSource, TorrentSource } from "./source.js";

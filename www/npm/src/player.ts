@@ -11,6 +11,7 @@ import {
   type ProposedDeposit,
   type Torrent,
   type TorrentFile,
+  parseIceServers,
 } from "./index.js";
 import type { Deployment } from "./deployment.js";
 
@@ -74,7 +75,9 @@ const DEFAULT_UPLOAD = 2_500_000;
  * else the largest.
  *
  * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` (separated by blanks),
- * `autoplay`, `upload-limit` (bytes per second), `upload-agreed`; for paid titles `deployment` (URL of a file of
+ * `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
+ * `turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]`; `none` for none; default: public STUN servers), `autoplay`,
+ * `upload-limit` (bytes per second), `upload-agreed`; for paid titles `deployment` (URL of a file of
  * `piecework vault deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and
  * `rpc-url`, `max-price-per-gb`, `deposit` (the least that is proposed; default: what the title can cost),
  * `max-deposit` (the most), `budget` (the cap on the spending from the deposit, which `client.setBudget` raises;
@@ -432,6 +435,7 @@ export class PieceworkPlayer extends HTMLElement {
         : null);
     return {
       trackers: text("trackers").split(/\s+/).filter(Boolean),
+      ...(this.hasAttribute("ice-servers") ? { iceServers: parseIceServers(text("ice-servers")) } : {}),
       // Nothing goes up before the visitor agreed to it.
       uploadLimit: this.#agreed && this.#upload.checked ? this.#uploadCap() : 0,
       ...(place

@@ -66,6 +66,7 @@ export type FromWorker =
   | { t: "stopped" }
   | { t: "createOffer"; c: number }
   | { t: "acceptOffer" | "applyAnswer"; c: number; sdp: string }
+  | { t: "iceServers"; servers: { urls: string[]; username: string; credential: string }[] }
   | { t: "close"; c: number };
 
 /** Engine to any page, on its port. */

@@ -20,6 +20,8 @@ await build({
     "src/abi.ts",
     "src/bridge.ts",
     "src/broker.ts",
+    "src/gathering.ts",
+    "src/ice.ts",
     "src/errors.ts",
     "src/answers.ts",
     "src/range.ts",

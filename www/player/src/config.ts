@@ -41,7 +41,8 @@ export interface PaymentSetup {
 /** The site's decisions. */
 export interface Config {
   trackers: string[];
-  iceServers: RTCIceServer[];
+  /** STUN and TURN servers; `null` is the package's own list, and an empty list asks none. */
+  iceServers: RTCIceServer[] | null;
   relayOnly: boolean;
   maxConnections: number | null;
   /** kB/s; `null` is no cap. */
@@ -138,7 +139,7 @@ export function parse(json: unknown): Config {
   });
   return {
     trackers: read.list("trackers").filter((url): url is string => typeof url === "string"),
-    iceServers: read.list("iceServers") as RTCIceServer[],
+    iceServers: read.has("iceServers") ? (read.list("iceServers") as RTCIceServer[]) : null,
     relayOnly: read.flag("relayOnly"),
     maxConnections: read.number("maxConnections"),
     uploadLimit: read.value("uploadLimit") === null ? null : (read.number("uploadLimit") ?? DEFAULT_UPLOAD),

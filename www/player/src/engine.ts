@@ -194,7 +194,7 @@ export class Engine {
         config,
         new Client({
           trackers: config.trackers,
-          iceServers: config.iceServers,
+          ...(config.iceServers === null ? {} : { iceServers: config.iceServers }),
           relayOnly: config.relayOnly,
           // Nothing goes up before the page has told the visitor.
           uploadLimit: 0,

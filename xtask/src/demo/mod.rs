@@ -432,6 +432,8 @@ impl Scene {
         );
         json!({
             "trackers": [self.tracker],
+            // All viewers are on this machine.
+            "iceServers": [],
             "torrent": "/demo.torrent",
             "magnet": self.magnet,
             "rpc": programs::rpc_url(self.rpc),

@@ -108,7 +108,8 @@ pub fn seed(seeder: &Seeder<'_>) -> Command {
     command.arg("seed").arg(seeder.torrent);
     command.arg("--data").arg(seeder.folder);
     command.arg("--state").arg(seeder.state);
-    command.args(["--json", "--stdin-commands", "--price", seeder.price]);
+    command.args(["--no-stun", "--json", "--stdin-commands"]);
+    command.args(["--price", seeder.price]);
     if let Some(limit) = seeder.upload_limit {
         command.args(["--upload-limit", limit]);
     }

@@ -439,6 +439,7 @@ impl Scene {
                     complete: Some(choices.u64()),
                     incomplete: Some(choices.u64()),
                     warning: None,
+                    ice: None,
                 });
                 let text = reply.encode().into();
                 Input::TrackerMessage { tracker, text }
@@ -707,6 +708,7 @@ impl Scene {
                     Err(error) => panic!("own message refused: {error}"),
                 }
             }
+            Output::UseIceServers { .. } => panic!("no tracker is configured"),
             Output::CreateOffer { connection } => {
                 assert!(self.seen.insert(connection), "an id given again");
                 self.links.insert(connection, Link::Offering);

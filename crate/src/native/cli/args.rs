@@ -7,7 +7,7 @@ use alloy_primitives::Address;
 use clap::{Args, Parser, Subcommand};
 
 use super::manual::{CompletionsArgs, ManArgs};
-use super::output::{CliError, parse_size, parse_tokens};
+use super::output::{CliError, complain, parse_size, parse_tokens};
 use super::owner_args::{ClaimArgs, DepositArgs, ExitArgs, TopUpArgs, VaultArgs, WithdrawArgs};
 use crate::metainfo::{TrackerUrl, TrackerUrlError};
 use crate::native::chain::ChainConfig;
@@ -513,9 +513,14 @@ pub(super) struct NetworkArgs {
     #[arg(long, value_name = "URL", value_parser = usable_tracker)]
     pub(super) tracker: Vec<String>,
     /// STUN or TURN server: stun:HOST:PORT or turn:USER:PASSWORD@HOST:PORT, also without :PORT; may be
-    /// repeated. The user may hold colons; a colon in the password is written %3A.
+    /// repeated. The user may hold colons; a colon in the password is written %3A. Only UDP: turns: and
+    /// ?transport=tcp are for browsers, and left out here. Servers that the --tracker ones name come after these
+    /// [default: stun:stun.l.google.com:19302 and stun:stun.cloudflare.com:3478, which see this machine's address].
     #[arg(long, value_name = "URL")]
     pub(super) ice_server: Vec<IceServer>,
+    /// Ask no STUN server but those of the trackers: for machines that all peers can reach.
+    #[arg(long, conflicts_with = "ice_server")]
+    pub(super) no_stun: bool,
     /// Connect only by way of TURN servers.
     #[arg(long, requires = "ice_server")]
     pub(super) relay_only: bool,
@@ -532,11 +537,25 @@ pub(super) struct NetworkArgs {
 }
 
 impl NetworkArgs {
+    /// Names those of the operator's servers that are left out.
+    fn ice_servers(&self) -> Vec<IceServer> {
+        for server in self.ice_server.iter().filter(|server| !server.is_usable()) {
+            complain(&format!(
+                "warning: {} is not used: the native peer speaks with STUN and TURN servers over UDP alone",
+                server.url
+            ));
+        }
+        match self.ice_server.is_empty() && !self.no_stun {
+            true => IceServer::defaults(),
+            false => self.ice_server.clone(),
+        }
+    }
+
     /// `trackers` are those of the torrents.
     pub(super) fn transport(&self, trackers: &[String]) -> TransportConfig {
         let loopback = self.loopback || self.tracker.iter().chain(trackers).any(|t| is_local(t));
         TransportConfig {
-            ice_servers: self.ice_server.clone(),
+            ice_servers: self.ice_servers(),
             relay_only: self.relay_only,
             external_ip: self.external_ip,
             udp_port: self.udp_port,

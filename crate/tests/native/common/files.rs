@@ -10,12 +10,12 @@ use serde_json::Value;
 use sha1::{Digest, Sha1};
 use tempfile::TempDir;
 
-use super::Program;
+use super::{Program, on_loopback};
 
 /// Runs the program in a folder, to its end.
 pub fn piecework(dir: &Path, args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_piecework"))
-        .args(args)
+        .args(on_loopback(args))
         .current_dir(dir)
         .output()
         .unwrap()

@@ -164,6 +164,7 @@ export class Scene {
       command: [
         piecework,
         "seed",
+        "--no-stun",
         ...titles.map((title) => title.path),
         "--data",
         this.folder,

@@ -58,6 +58,8 @@ impl SimNet {
                     tracker,
                 });
             }
+            // Channels here have no addresses.
+            Output::UseIceServers { .. } => {}
             Output::CreateOffer { connection } => {
                 let latency = self.latency();
                 let link = self.links.len();

@@ -96,6 +96,7 @@ fn wrong_type(content: &Content, random: &mut Random) -> String {
         complete: Some(1),
         incomplete: Some(1),
         warning: Some("careful".to_owned()),
+        ice: None,
     });
     let failure = Response::Failure {
         action: Action::Announce,

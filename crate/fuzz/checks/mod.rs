@@ -19,6 +19,7 @@ mod signaling;
 mod signaling_messages;
 #[cfg(feature = "native-formats")]
 mod tracker;
+mod web_seeds;
 
 #[cfg(feature = "native-formats")]
 pub use chain::chain_answers;
@@ -33,6 +34,7 @@ pub use signaling::signaling;
 pub use signaling_messages::signaling_messages;
 #[cfg(feature = "native-formats")]
 pub use tracker::tracker;
+pub use web_seeds::web_seeds;
 
 /// One target: its name, which is also the name of its corpus folder, and its check.
 pub type Target = (&'static str, fn(&[u8]));
@@ -45,6 +47,7 @@ pub const ALL: &[Target] = &[
     ("wire_decoder", wire_decoder),
     ("extensions", extensions),
     ("records", records),
+    ("web_seeds", web_seeds),
     #[cfg(feature = "native-formats")]
     ("signaling_messages", signaling_messages),
     #[cfg(feature = "native-formats")]

@@ -24,7 +24,7 @@ use crate::signaling::Signaling;
 use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::torrent::{Closed, Context, EffectOwner, Money, Outbox, Quota, Torrent};
-use crate::types::{ConnectionId, InfoHash, PeerId, StreamId};
+use crate::types::{ConnectionId, InfoHash, PeerId, StreamId, WebRequestId};
 
 /// The beginning of this peer's ids (BEP 20, Azureus style): client `PW`, version 0.1.0.
 const THIS_CLIENT: PeerId = PeerId(*b"-PW0100-............");
@@ -262,6 +262,21 @@ impl Client {
             } => self.send_buffer(connection, buffered),
             Input::ConnectionClosed { connection, reason } => {
                 self.connection_closed(connection, reason);
+            }
+            Input::WebSeedHead { request, head } => {
+                self.in_torrent_of_web(request, |torrent, ctx| {
+                    torrent.web_seed_head(ctx, request, &head);
+                })
+            }
+            Input::WebSeedBytes { request, bytes } => {
+                self.in_torrent_of_web(request, |torrent, ctx| {
+                    torrent.web_seed_bytes(ctx, request, &bytes);
+                });
+            }
+            Input::WebSeedEnd { request, error } => {
+                self.in_torrent_of_web(request, |torrent, ctx| {
+                    torrent.web_seed_end(ctx, request, error);
+                })
             }
             Input::EffectDone { id, result } => self.effect_done(id, result),
         }
@@ -529,6 +544,17 @@ impl Client {
     ) {
         let route = self.routes.get(&connection).filter(|route| route.open);
         if let Some(info_hash) = route.map(|route| route.info_hash) {
+            self.with_torrent(info_hash, f);
+        }
+    }
+
+    /// Calls into the torrent of a request to a web seed and marks it touched.
+    fn in_torrent_of_web(
+        &mut self,
+        request: WebRequestId,
+        f: impl FnOnce(&mut Torrent, &mut Context),
+    ) {
+        if let Some(info_hash) = self.out.web_owner(request) {
             self.with_torrent(info_hash, f);
         }
     }

@@ -109,7 +109,7 @@ pub fn trim_pasted(text: &str) -> &str {
 }
 
 /// Host, and the port behind its colon.
-fn split_port(authority: &str) -> (&str, Option<&str>) {
+pub(super) fn split_port(authority: &str) -> (&str, Option<&str>) {
     // The colons in an IPv6 address stand inside its brackets.
     let from = authority.rfind(']').unwrap_or(0);
     match authority[from..].find(':') {
@@ -121,7 +121,7 @@ fn split_port(authority: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn is_host(host: &str) -> bool {
+pub(super) fn is_host(host: &str) -> bool {
     let address = host.strip_prefix('[').and_then(|h| h.strip_suffix(']'));
     match address {
         Some(address) => {
@@ -136,7 +136,7 @@ fn is_host(host: &str) -> bool {
 }
 
 /// `None` where the port is left out.
-fn parse_port(port: Option<&str>) -> Result<Option<u16>, TrackerUrlError> {
+pub(super) fn parse_port(port: Option<&str>) -> Result<Option<u16>, TrackerUrlError> {
     let Some(digits) = port.filter(|digits| !digits.is_empty()) else {
         return Ok(None);
     };

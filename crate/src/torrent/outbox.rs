@@ -8,7 +8,12 @@ use crate::io::{Effect, Event, Output, StorageOp};
 use crate::metainfo::FileSpan;
 use crate::payment::PayEffect;
 use crate::sorted::Map;
-use crate::types::{BlockRef, ConnectionId, Durability, EffectId, InfoHash, PieceIndex, StreamId};
+use crate::types::{
+    BlockRef, ConnectionId, Durability, EffectId, InfoHash, PieceIndex, StreamId, WebRequestId,
+};
+
+/// Requests to web seeds under way, over all torrents.
+const MAX_WEB_REQUESTS: usize = 16;
 
 /// Who an effect's end is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +66,9 @@ pub struct Outbox {
     owners: Map<EffectId, EffectOwner>,
     records: Map<String, Bytes>,
     next: u64,
+    /// Requests to web seeds under way, and whose they are.
+    web: Map<WebRequestId, InfoHash>,
+    next_web: u64,
 }
 
 impl Outbox {
@@ -135,6 +143,47 @@ impl Outbox {
     /// Who waits for this effect; each is answered once.
     pub fn take_owner(&mut self, id: EffectId) -> Option<EffectOwner> {
         self.owners.remove(&id)
+    }
+
+    /// Asks a web seed for a part of a file. `None`: too many are asked already.
+    pub fn web_get(
+        &mut self,
+        info_hash: InfoHash,
+        url: String,
+        (first, last): (u64, u64),
+        given: bool,
+    ) -> Option<WebRequestId> {
+        if self.web.len() >= MAX_WEB_REQUESTS {
+            return None;
+        }
+        let request = WebRequestId(self.next_web);
+        self.next_web += 1;
+        self.web.insert(request, info_hash);
+        self.push(Output::WebSeedGet {
+            request,
+            url,
+            first,
+            last,
+            given,
+        });
+        Some(request)
+    }
+
+    /// Ends a request to a web seed.
+    pub fn web_cancel(&mut self, request: WebRequestId) {
+        if self.web.remove(&request).is_some() {
+            self.push(Output::WebSeedCancel { request });
+        }
+    }
+
+    /// A request to a web seed ended by itself.
+    pub fn web_ended(&mut self, request: WebRequestId) {
+        self.web.remove(&request);
+    }
+
+    /// Whose request to a web seed it is, while that is under way.
+    pub fn web_owner(&self, request: WebRequestId) -> Option<InfoHash> {
+        self.web.get(&request).copied()
     }
 
     /// A torrent goes away: nobody waits for its effects any more, also not one that takes its place.

@@ -26,6 +26,14 @@ export interface ClientOptions {
   trackers?: string[];
   /** Announce to the trackers that torrents and magnet links name. Default true. */
   useTorrentTrackers?: boolean;
+  /** Fetch from the web seeds that torrents and magnet links name (BEP 19). Default true. */
+  useTorrentWebSeeds?: boolean;
+  /**
+   * When web seeds are asked for something. "fallback" (default): for what is read or played and peers would bring too
+   * late, and for everything while peers bring next to nothing. "always": as peers that have everything and ask for no
+   * money, so that sellers are asked only for what would come too late otherwise.
+   */
+  webSeedUse?: "fallback" | "always";
   /** STUN and TURN servers. */
   iceServers?: RTCIceServer[];
   /** Connect through TURN only, so that peers never see the visitor's address. */
@@ -60,6 +68,12 @@ export interface ClientOptions {
 export interface AddOptions {
   /** More trackers for this torrent. */
   trackers?: string[];
+  /**
+   * Web servers with the torrent's files, `http(s)://` (BEP 19), besides those that the torrent names: the address of
+   * its file, or of the folder that holds what the torrent is named after. A server of another origin must send
+   * `Access-Control-Allow-Origin`. Every byte is checked, as those of peers are.
+   */
+  webSeeds?: string[];
   /** Fetch only the parts that are played or read. Default false. */
   onDemand?: boolean;
   /** Hash again the bytes that are already stored. Default false. */
@@ -174,6 +188,8 @@ export class Client extends Emitter<ClientEvents> {
         config: {
           trackers: [...this.#trackers],
           useTorrentTrackers: options.useTorrentTrackers ?? true,
+          useTorrentWebSeeds: options.useTorrentWebSeeds ?? true,
+          webSeedsAlways: options.webSeedUse === "always",
           ...connections(options.maxConnections),
           uploadLimit: this.#uploadLimit,
           downloadLimit: limit("downloadLimit", options.downloadLimit ?? null),
@@ -385,7 +401,8 @@ export class Client extends Emitter<ClientEvents> {
   async #add(fields: EngineSource, options: AddOptions, check: string): Promise<Torrent> {
     const price = (amount: Decimal) => finePerBlock(this.#payments ? this.#payments.parse(amount) : 0n);
     const trackers = options.trackers ?? [];
-    const wishes: Wishes = { onDemand: options.onDemand ?? false, paused: false };
+    const webSeeds = (options.webSeeds ?? []).map((url) => new URL(url, document.baseURI).href);
+    const wishes: Wishes = { onDemand: options.onDemand ?? false, paused: false, webSeeds };
     const own = {
       ...(options.sellPricePerGB === undefined ? {} : { pricePerBlock: price(options.sellPricePerGB) }),
       ...(options.maxPricePerGB === undefined ? {} : { maxPricePerBlock: price(options.maxPricePerGB) }),
@@ -508,6 +525,8 @@ const MOST_CONNECTIONS = 100;
 const SHARED = [
   "trackers",
   "useTorrentTrackers",
+  "useTorrentWebSeeds",
+  "webSeedUse",
   "iceServers",
   "relayOnly",
   "uploadLimit",

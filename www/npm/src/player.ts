@@ -60,8 +60,8 @@ const DEFAULT_UPLOAD = 2_500_000;
  * `<piecework-player src|magnet|torrent="...">`: plays the largest file of a torrent that looks playable by its name,
  * else the largest.
  *
- * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` (separated by blanks),
- * `autoplay`, `upload-limit` (bytes per second), `upload-agreed`; for paid titles `vault`, `chain-id`, `rpc-url`,
+ * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` and `web-seeds`
+ * (both separated by blanks), `autoplay`, `upload-limit` (bytes per second), `upload-agreed`; for paid titles `vault`, `chain-id`, `rpc-url`,
  * `token`, `token-decimals`, `token-symbol`, `max-price-per-gb`, `deposit` (default 2), `budget` (the cap on the
  * spending from the deposit, which `client.setBudget` raises; default: the whole deposit). A page that has a client of
  * its own sets the property `client` before the element is connected.
@@ -191,7 +191,8 @@ export class PieceworkPlayer extends HTMLElement {
     this.#say("Looking for the title …");
     try {
       const client = this.#connect();
-      const torrent = await client.add(/^[^\w]*magnet:/i.test(source) ? source : new URL(source, document.baseURI));
+      const named = /^[^\w]*magnet:/i.test(source) ? source : new URL(source, document.baseURI);
+      const torrent = await client.add(named, { webSeeds: this.#list("web-seeds") });
       if (turn !== this.#turn) return void torrent.leave().catch(() => undefined);
       this.torrent = torrent;
       await torrent.ready;
@@ -337,12 +338,16 @@ export class PieceworkPlayer extends HTMLElement {
     }
   }
 
+  #list(name: string): string[] {
+    return (this.getAttribute(name) ?? "").split(/\s+/).filter(Boolean);
+  }
+
   #options(): ClientOptions {
     const text = (name: string) => this.getAttribute(name) ?? "";
     const vault = text("vault");
     const rpcUrl = text("rpc-url");
     return {
-      trackers: text("trackers").split(/\s+/).filter(Boolean),
+      trackers: this.#list("trackers"),
       // Nothing goes up before the visitor agreed to it.
       uploadLimit: this.#agreed && this.#upload.checked ? this.#uploadCap() : 0,
       ...(vault

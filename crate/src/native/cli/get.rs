@@ -14,7 +14,7 @@ use super::output::{
     sentence, tokens,
 };
 use super::runner::{Runner, Wish, Woken};
-use super::{seed, torrent};
+use super::{seed, torrent, web_seeds};
 use crate::client::{
     BuyConfig, Command, Config, Event, Limits, PaymentConfig, TorrentSnapshot, TorrentState,
 };
@@ -50,7 +50,8 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
         .as_ref()
         .and_then(|payment| payment.buy.as_ref())
         .map(|buy| buy.max_price);
-    let native = NativeConfig {
+    named.options.web_seeds.clone_from(&args.web_seeds.web_seed);
+    let mut native = NativeConfig {
         client: Config {
             trackers: args.network.tracker.clone(),
             limits: Limits {
@@ -65,9 +66,11 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
         data_dir: args.output.clone(),
         state_dir: args.common.state_dir(&args.output),
         repair: args.repair,
+        local_web_seeds: args.web_seeds.local_web_seeds,
         chain: args.chain.config(),
         session_key: session_key.clone(),
     };
+    args.web_seeds.configure(&mut native.client);
     let mut interrupt = Interrupt::new()?;
     let mut runner = Runner::start(native, None, args.common.json, args.chain.decimals)?;
     runner.announces = args.seed;
@@ -292,6 +295,7 @@ fn progress(snapshot: &Snapshot, decimals: u8) -> String {
         time_left(torrent),
         torrent.peers.len()
     );
+    line.push_str(&web_seeds::active(&torrent.web_seeds));
     if torrent.spent.0 > 0 {
         line.push_str(&format!(
             "  paid {}",

@@ -15,6 +15,7 @@ mod runner;
 mod seed;
 mod standing;
 mod torrent;
+mod web_seeds;
 
 use std::process::ExitCode;
 

@@ -23,7 +23,7 @@ use crate::peer::{Identity, SendQueues, TokenBucket, Uplink};
 use crate::signaling::Signaling;
 use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
-use crate::torrent::{Closed, Context, EffectOwner, Money, Outbox, Quota, Torrent};
+use crate::torrent::{Closed, Context, EffectOwner, Money, Outbox, Quota, Torrent, WebSeedAnswer};
 use crate::types::{ConnectionId, InfoHash, PeerId, StreamId, WebRequestId};
 
 /// The beginning of this peer's ids (BEP 20, Azureus style): client `PW`, version 0.1.0.
@@ -264,19 +264,13 @@ impl Client {
                 self.connection_closed(connection, reason);
             }
             Input::WebSeedHead { request, head } => {
-                self.in_torrent_of_web(request, |torrent, ctx| {
-                    torrent.web_seed_head(ctx, request, &head);
-                })
+                self.web_seed_answers(request, WebSeedAnswer::Head(head));
             }
             Input::WebSeedBytes { request, bytes } => {
-                self.in_torrent_of_web(request, |torrent, ctx| {
-                    torrent.web_seed_bytes(ctx, request, &bytes);
-                });
+                self.web_seed_answers(request, WebSeedAnswer::Bytes(bytes));
             }
             Input::WebSeedEnd { request, error } => {
-                self.in_torrent_of_web(request, |torrent, ctx| {
-                    torrent.web_seed_end(ctx, request, error);
-                })
+                self.web_seed_answers(request, WebSeedAnswer::End(error));
             }
             Input::EffectDone { id, result } => self.effect_done(id, result),
         }
@@ -548,14 +542,13 @@ impl Client {
         }
     }
 
-    /// Calls into the torrent of a request to a web seed and marks it touched.
-    fn in_torrent_of_web(
-        &mut self,
-        request: WebRequestId,
-        f: impl FnOnce(&mut Torrent, &mut Context),
-    ) {
-        if let Some(info_hash) = self.out.web_owner(request) {
-            self.with_torrent(info_hash, f);
+    fn web_seed_answers(&mut self, request: WebRequestId, answer: WebSeedAnswer) {
+        let asks = |torrent: &&Torrent| torrent.asks_web_seed(request);
+        let torrent = self.torrents.values().find(asks).map(Torrent::info_hash);
+        if let Some(info_hash) = torrent {
+            self.with_torrent(info_hash, |torrent, ctx| {
+                torrent.web_seed_answers(ctx, request, answer);
+            });
         }
     }
 

@@ -8,7 +8,7 @@ use bytes::Bytes;
 
 use super::MAX_URL_LEN;
 use super::raw::RawPath;
-use super::tracker_url::{is_host, parse_port, split_port, trim_pasted};
+use super::tracker_url::{TrackerUrlError, read_origin};
 
 /// Digits of a percent-encoded byte.
 const HEX: &[u8; 16] = b"0123456789ABCDEF";
@@ -44,33 +44,15 @@ impl WebSeedUrl {
     /// # Errors
     /// The error says why it cannot be used.
     pub fn parse(text: &str) -> Result<Self, WebSeedUrlError> {
-        let text = trim_pasted(text);
-        if text.len() > MAX_URL_LEN {
-            return Err(WebSeedUrlError::TooLong);
-        }
-        let (scheme, rest) = text.split_once("://").ok_or(WebSeedUrlError::Scheme)?;
-        let scheme = scheme.to_ascii_lowercase();
-        let default_port = match scheme.as_str() {
-            "http" => 80,
-            "https" => 443,
-            _ => return Err(WebSeedUrlError::Scheme),
-        };
-        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        if authority.contains('@') {
-            return Err(WebSeedUrlError::Credentials);
-        }
-        if path.contains('#') {
-            return Err(WebSeedUrlError::Fragment);
-        }
-        let (host, port) = split_port(authority);
-        if !is_host(host) {
-            return Err(WebSeedUrlError::Host);
-        }
-        let port = match parse_port(port).map_err(|_| WebSeedUrlError::Host)? {
-            Some(port) if port != default_port => format!(":{port}"),
-            _ => String::new(),
-        };
-        let mut url = format!("{scheme}://{}{port}", host.to_ascii_lowercase());
+        use TrackerUrlError as E;
+        let (mut url, path) =
+            read_origin(text, ["http", "https"]).map_err(|error| match error {
+                E::NoScheme | E::UnsupportedScheme => WebSeedUrlError::Scheme,
+                E::TooLong => WebSeedUrlError::TooLong,
+                E::Credentials => WebSeedUrlError::Credentials,
+                E::Fragment => WebSeedUrlError::Fragment,
+                E::HostNotAscii | E::Character | E::Host | E::Port => WebSeedUrlError::Host,
+            })?;
         if !path.starts_with('/') {
             url.push('/');
         }

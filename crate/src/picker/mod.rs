@@ -505,9 +505,18 @@ impl Picker {
                 && (pieces.partial(PieceIndex(*piece)))
                     .is_none_or(|p| p.missing() > 0 && p.admits(conn, true, now))
         };
-        let first = (from..self.count).find(open);
-        let run = first.into_iter().flat_map(|first| first..self.count);
-        run.take(count.max(1)).take_while(open).collect()
+        let mut run = Set::new();
+        for piece in from..self.count {
+            if open(&piece) {
+                run.insert(piece);
+            } else if !run.is_empty() {
+                break;
+            }
+            if run.len() == count {
+                break;
+            }
+        }
+        run
     }
 
     /// Whether a piece failed its hash with several senders and is not verified since.

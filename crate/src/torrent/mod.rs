@@ -59,6 +59,7 @@ pub use money::{Buying, Money, MoneyAction};
 pub use outbox::{EffectOwner, Outbox, Purpose};
 pub use peers::Peers;
 pub use quota::Quota;
+pub use web_seeds::WebSeedAnswer;
 #[cfg(feature = "_test")]
 pub use web_seeds::is_range;
 

@@ -66,8 +66,8 @@ pub struct Outbox {
     owners: Map<EffectId, EffectOwner>,
     records: Map<String, Bytes>,
     next: u64,
-    /// Requests to web seeds under way, and whose they are.
-    web: Map<WebRequestId, InfoHash>,
+    /// Requests to web seeds under way, and those that ever were.
+    web: usize,
     next_web: u64,
 }
 
@@ -145,20 +145,20 @@ impl Outbox {
         self.owners.remove(&id)
     }
 
-    /// Asks a web seed for a part of a file. `None`: too many are asked already.
+    /// Asks a web seed for a part of a file. `None`: too many are asked already. The caller answers for the end of each
+    /// request, by [`Outbox::web_cancel`] or [`Outbox::web_ended`].
     pub fn web_get(
         &mut self,
-        info_hash: InfoHash,
         url: String,
         (first, last): (u64, u64),
         given: bool,
     ) -> Option<WebRequestId> {
-        if self.web.len() >= MAX_WEB_REQUESTS {
+        if self.web >= MAX_WEB_REQUESTS {
             return None;
         }
         let request = WebRequestId(self.next_web);
         self.next_web += 1;
-        self.web.insert(request, info_hash);
+        self.web += 1;
         self.push(Output::WebSeedGet {
             request,
             url,
@@ -171,19 +171,13 @@ impl Outbox {
 
     /// Ends a request to a web seed.
     pub fn web_cancel(&mut self, request: WebRequestId) {
-        if self.web.remove(&request).is_some() {
-            self.push(Output::WebSeedCancel { request });
-        }
+        self.web_ended();
+        self.push(Output::WebSeedCancel { request });
     }
 
     /// A request to a web seed ended by itself.
-    pub fn web_ended(&mut self, request: WebRequestId) {
-        self.web.remove(&request);
-    }
-
-    /// Whose request to a web seed it is, while that is under way.
-    pub fn web_owner(&self, request: WebRequestId) -> Option<InfoHash> {
-        self.web.get(&request).copied()
+    pub fn web_ended(&mut self) {
+        self.web -= 1;
     }
 
     /// A torrent goes away: nobody waits for its effects any more, also not one that takes its place.

@@ -75,7 +75,9 @@ test("a web seed that lies is found out, and another one brings the film", async
   const page = await chromium(await site());
   await page.run("start({})");
   await page.run(`add("${await torrent([])}", { webSeeds: ["${liar.url}"] })`);
-  await page.run("new Promise((resolve) => torrent.on('warning', ({ text }) => /web seed/.test(text) && resolve(true)))");
+  await page.run(
+    "new Promise((resolve) => torrent.on('warning', ({ text }) => /web seed/.test(text) && resolve(true)))",
+  );
   const before = await page.run("stats()");
   assert.equal(before.verified, 0);
   assert.equal(before.webSeeds[0].state, "banned");

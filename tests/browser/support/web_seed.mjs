@@ -21,7 +21,10 @@ export async function webSeed(bytes, { cors = true, ranges = true, spoil = (_, p
     const [start, end] = ranges && first ? [Number(first), Number(last) + 1] : [0, bytes.length];
     const body = spoil(start, Buffer.from(bytes.subarray(start, end)));
     const part = { "Content-Range": `bytes ${start}-${end - 1}/${bytes.length}` };
-    response.writeHead(ranges && first ? 206 : 200, { "Content-Length": body.length, ...(ranges && first ? part : {}) });
+    response.writeHead(ranges && first ? 206 : 200, {
+      "Content-Length": body.length,
+      ...(ranges && first ? part : {}),
+    });
     // In parts, so that one that is not read to its end is not counted whole.
     const write = (from) => {
       if (response.destroyed) return;

@@ -15,8 +15,6 @@
 mod answers;
 mod seed;
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 
 #[cfg(feature = "_test")]
@@ -83,6 +81,16 @@ pub(super) struct WebSeeds {
     named: Vec<String>,
 }
 
+/// What came of a request to a web seed.
+pub enum WebSeedAnswer {
+    /// See [`crate::io::Input::WebSeedHead`].
+    Head(WebSeedHead),
+    /// See [`crate::io::Input::WebSeedBytes`].
+    Bytes(Bytes),
+    /// See [`crate::io::Input::WebSeedEnd`].
+    End(Option<String>),
+}
+
 /// What web seeds are to bring.
 #[derive(Debug, Default)]
 struct Need {
@@ -112,7 +120,7 @@ impl WebSeeds {
     /// Bytes that they are asked for and that have not come.
     fn bytes_out(&self) -> u64 {
         let jobs = self.seeds.iter().flat_map(|seed| &seed.jobs);
-        jobs.map(|job| job.end - job.at).sum()
+        jobs.map(|job| job.end - job.next()).sum()
     }
 
     /// A piece was right: so are those who sent it.
@@ -125,29 +133,25 @@ impl WebSeeds {
     }
 
     fn get(&mut self, conn: ConnectionId) -> Option<&mut WebSeed> {
-        self.seeds.iter_mut().find(|seed| seed.conn == conn)
+        let number = conn.0.checked_sub(FIRST_NAME)?;
+        self.seeds.get_mut(usize::try_from(number).ok()?)
     }
 
     /// The web seed and the job of a request.
     fn job(&mut self, request: WebRequestId) -> Option<(&mut WebSeed, usize)> {
-        let asked = |job: &Job| job.get.as_ref().is_some_and(|get| get.request == request);
         self.seeds.iter_mut().find_map(|seed| {
-            let at = seed.jobs.iter().position(asked)?;
+            let at = seed.job(request)?;
             Some((seed, at))
         })
     }
 
-    /// Those that may be asked, the least busy first, and of those the fastest.
-    fn of_use(&self, now: Timestamp) -> Vec<ConnectionId> {
-        let mut of_use: Vec<_> = (self.seeds.iter())
-            .filter(|seed| seed.is_of_use())
-            .map(|seed| {
-                let rate = core::cmp::Reverse(seed.rate.per_second(now));
-                (seed.jobs.len(), rate, seed.conn)
-            })
-            .collect();
-        of_use.sort_unstable();
-        of_use.into_iter().map(|(.., conn)| conn).collect()
+    fn asks(&self, request: WebRequestId) -> bool {
+        (self.seeds.iter()).any(|seed| seed.job(request).is_some())
+    }
+
+    /// The names of all.
+    fn names(&self) -> impl Iterator<Item = ConnectionId> + use<> {
+        (FIRST_NAME..FIRST_NAME + self.seeds.len() as u64).map(ConnectionId)
     }
 
     fn patience(&self, peers: bool) -> (Duration, Duration) {
@@ -235,14 +239,24 @@ impl Torrent {
         let capped = usize::try_from(capped / u64::from(BLOCK_LEN)).unwrap_or(usize::MAX);
         let idle = self.web_seeds.bytes_out() == 0;
         let (mut room, least) = (room.min(capped), least.min(capped.max(usize::from(idle))));
-        for _ in 0..MAX_ACTIVE {
-            let asked = self.web_seeds.of_use(ctx.now);
-            for (n, conn) in asked.iter().copied().enumerate() {
-                let Some(seed) = self.web_seeds.get(conn) else {
+        // The least busy ones first.
+        for busy in 0..MAX_ACTIVE {
+            let mut left = self
+                .web_seeds
+                .seeds
+                .iter()
+                .filter(|s| s.is_of_use())
+                .count();
+            for conn in self.web_seeds.names() {
+                let Some(seed) = self.web_seeds.get(conn).filter(|s| s.is_of_use()) else {
                     continue;
                 };
-                let floor = if seed.jobs.is_empty() { least } else { 0 };
-                let share = room / (asked.len() - n);
+                let share = room / left;
+                left -= 1;
+                if seed.jobs.len() != busy {
+                    continue;
+                }
+                let floor = if busy == 0 { least } else { 0 };
                 let most = seed.wish(ctx.now).min(share.max(floor));
                 if most > 0 {
                     room = room.saturating_sub(self.ask_web_seed(ctx, conn, &need, most));
@@ -337,29 +351,18 @@ impl Torrent {
             picker.pick(pieces, ctx.now, conn, most, Some(&run), &mut blocks);
         }
         let asked = blocks.len();
-        let geometry = *pieces.geometry();
-        let mut placed: Vec<(u64, BlockRef)> = (blocks.into_iter())
-            .filter_map(|block| Some((geometry.block_offset(block)?, block)))
-            .collect();
-        placed.sort_unstable();
-        let mut jobs: Vec<Job> = Vec::new();
-        let mut run: VecDeque<BlockRef> = VecDeque::new();
-        let (mut begin, mut end) = (0, 0);
-        for (at, block) in placed {
-            if at != end && !run.is_empty() {
-                jobs.push(Job::new(core::mem::take(&mut run), begin));
-            }
-            if run.is_empty() {
-                begin = at;
-            }
-            run.push_back(block);
-            end = at + u64::from(block.length);
-        }
-        if !run.is_empty() {
-            jobs.push(Job::new(run, begin));
-        }
+        // In the order of the torrent's bytes.
+        let blocks: Set<BlockRef> = blocks.into_iter().collect();
         if let Some(seed) = self.web_seeds.get(conn) {
-            seed.jobs.extend(jobs);
+            let before = seed.jobs.len();
+            for block in blocks.iter() {
+                let at = pieces.geometry().block_offset(*block).unwrap_or(0);
+                let end = at + u64::from(block.length);
+                match seed.jobs[before..].last_mut().filter(|job| job.end == at) {
+                    Some(job) => job.end = end,
+                    None => seed.jobs.push(Job::new(at, end)),
+                }
+            }
         }
         self.settle_given_up(ctx);
         self.go_on_with_web_seed(ctx, conn);
@@ -368,60 +371,81 @@ impl Torrent {
 
     /// Sends the requests that may be out to a web seed.
     fn go_on_with_web_seed(&mut self, ctx: &mut Context, conn: ConnectionId) {
-        while let Some(step) = self.next_web_step(ctx, conn) {
-            match step {
-                Step::Blocks(blocks) => self.web_blocks(ctx, conn, blocks, false),
-                Step::Lacks(file) => {
-                    return self.web_seed_failed(ctx, conn, Some(file), &Fault::NotFound(404));
-                }
+        loop {
+            let (Some(content), Some(seed)) = (&self.content, self.web_seeds.get(conn)) else {
+                return;
+            };
+            (seed.jobs).retain(|job| job.at < job.end || job.get.is_some());
+            let active = seed.jobs.iter().filter(|job| job.get.is_some()).count();
+            let waiting = seed.jobs.iter().position(|job| job.get.is_none());
+            let Some(at) = waiting.filter(|_| active < MAX_ACTIVE) else {
+                return;
+            };
+            let (url, given) = (seed.url.clone(), seed.given);
+            let job = &mut seed.jobs[at];
+            let meta = &content.meta;
+            let Some(span) = meta.spans(job.next(), job.end - job.next()).next() else {
+                return;
+            };
+            if span.pad {
+                let zeros = vec![0; span.length as usize];
+                let blocks = job.put(content.pieces.geometry(), &zeros);
+                self.web_blocks(ctx, conn, blocks, false);
+                continue;
             }
+            let names = &mut self.web_seeds.names;
+            let names = names.get_or_insert_with(|| raw_paths(&meta.info));
+            let raw = names.get(span.file as usize);
+            let Some(url) = raw.and_then(|raw| url.of_file(meta.multi_file, raw)) else {
+                return self.web_seed_failed(ctx, conn, Some(span.file), &Fault::NotFound(404));
+            };
+            let (first, last) = (span.offset, span.offset + span.length - 1);
+            let request = ctx.out.web_get(url, (first, last), given);
+            let job = self
+                .web_seeds
+                .get(conn)
+                .and_then(|seed| seed.jobs.get_mut(at));
+            let (Some(request), Some(job)) = (request, job) else {
+                return;
+            };
+            job.moved = ctx.now;
+            job.begun = job.begun.min(ctx.now);
+            job.get = Some(Get {
+                request,
+                file: span.file,
+                first,
+                last,
+                answered: false,
+                skip: 0,
+                left: span.length,
+                whole: false,
+            });
         }
-    }
-
-    fn next_web_step(&mut self, ctx: &mut Context, conn: ConnectionId) -> Option<Step> {
-        let content = self.content.as_ref()?;
-        let meta = &content.meta;
-        let names = &mut self.web_seeds.names;
-        let names = names.get_or_insert_with(|| raw_paths(&meta.info));
-        let seeds = &mut self.web_seeds.seeds;
-        let seed = seeds.iter_mut().find(|seed| seed.conn == conn)?;
-        seed.jobs
-            .retain(|job| !job.blocks.is_empty() || job.get.is_some());
-        let active = seed.jobs.iter().filter(|job| job.get.is_some()).count();
-        if active >= MAX_ACTIVE {
-            return None;
-        }
-        let job = seed.jobs.iter_mut().find(|job| job.get.is_none())?;
-        let span = meta.spans(job.at, job.end - job.at).next()?;
-        if span.pad {
-            return Some(Step::Blocks(job.put(&vec![0; span.length as usize])));
-        }
-        let raw = names.get(span.file as usize);
-        let url = raw.and_then(|raw| seed.url.of_file(meta.multi_file, raw));
-        let Some(url) = url else {
-            return Some(Step::Lacks(span.file));
-        };
-        let (first, last) = (span.offset, span.offset + span.length - 1);
-        let request = (ctx.out).web_get(self.info_hash, url, (first, last), seed.given)?;
-        job.moved = ctx.now;
-        job.begun = job.begun.min(ctx.now);
-        job.get = Some(Get {
-            request,
-            file: span.file,
-            first,
-            last,
-            answered: false,
-            skip: 0,
-            left: span.length,
-            whole: false,
-        });
-        Some(Step::Blocks(Vec::new()))
     }
 
     // ---- what they answer
 
+    /// Whether it is this torrent's request.
+    pub fn asks_web_seed(&self, request: WebRequestId) -> bool {
+        self.web_seeds.asks(request)
+    }
+
+    /// A web seed answers.
+    pub fn web_seed_answers(
+        &mut self,
+        ctx: &mut Context,
+        request: WebRequestId,
+        answer: WebSeedAnswer,
+    ) {
+        match answer {
+            WebSeedAnswer::Head(head) => self.web_seed_head(ctx, request, &head),
+            WebSeedAnswer::Bytes(bytes) => self.web_seed_bytes(ctx, request, &bytes),
+            WebSeedAnswer::End(error) => self.web_seed_end(ctx, request, error),
+        }
+    }
+
     /// An answer begins.
-    pub fn web_seed_head(&mut self, ctx: &mut Context, request: WebRequestId, head: &WebSeedHead) {
+    fn web_seed_head(&mut self, ctx: &mut Context, request: WebRequestId, head: &WebSeedHead) {
         let files = self.content.as_ref().map(|content| &content.meta.files);
         let Some((seed, at)) = self.web_seeds.job(request) else {
             return;
@@ -447,7 +471,7 @@ impl Torrent {
     }
 
     /// An answer goes on.
-    pub fn web_seed_bytes(&mut self, ctx: &mut Context, request: WebRequestId, bytes: &Bytes) {
+    fn web_seed_bytes(&mut self, ctx: &mut Context, request: WebRequestId, bytes: &Bytes) {
         let Some((seed, at)) = self.web_seeds.job(request) else {
             return;
         };
@@ -469,7 +493,10 @@ impl Torrent {
         }
         seed.rate.add(ctx.now, wanted.len() as u64);
         ctx.download.take(wanted.len() as u64);
-        let blocks = job.put(wanted);
+        let Some(content) = &self.content else {
+            return;
+        };
+        let blocks = job.put(content.pieces.geometry(), wanted);
         self.web_blocks(ctx, conn, blocks, true);
         if ends {
             self.go_on_with_web_seed(ctx, conn);
@@ -479,16 +506,11 @@ impl Torrent {
     }
 
     /// An answer ended.
-    pub fn web_seed_end(
-        &mut self,
-        ctx: &mut Context,
-        request: WebRequestId,
-        error: Option<String>,
-    ) {
-        ctx.out.web_ended(request);
+    fn web_seed_end(&mut self, ctx: &mut Context, request: WebRequestId, error: Option<String>) {
         let Some((seed, at)) = self.web_seeds.job(request) else {
             return;
         };
+        ctx.out.web_ended();
         let (conn, job) = (seed.conn, &mut seed.jobs[at]);
         let left = job.get.take().map_or(0, |get| get.left);
         match error {
@@ -541,7 +563,8 @@ impl Torrent {
         };
         let asked = content.pieces.requests(conn);
         seed.jobs.retain(|job| {
-            let wanted = job.blocks.iter().any(|block| asked.contains_key(block));
+            let mut blocks = job.blocks(content.pieces.geometry());
+            let wanted = blocks.any(|block| asked.contains_key(&block));
             if let Some(get) = job.get.as_ref().filter(|get| !wanted && get.left > 0) {
                 ctx.out.web_cancel(get.request);
             }
@@ -567,7 +590,7 @@ impl Torrent {
 
     /// Ends all that is asked of web seeds.
     pub(super) fn stop_web_seeds(&mut self, ctx: &mut Context) {
-        for conn in self.web_seeds.of_use(ctx.now) {
+        for conn in self.web_seeds.names() {
             self.stop_web_seed(ctx, conn);
         }
         self.web_seeds.little_since = None;
@@ -681,16 +704,8 @@ impl Torrent {
 
     /// Requests that had no room among those of all torrents are tried again.
     pub(super) fn go_on_with_web_seeds(&mut self, ctx: &mut Context) {
-        for conn in self.web_seeds.of_use(ctx.now) {
+        for conn in self.web_seeds.names() {
             self.go_on_with_web_seed(ctx, conn);
         }
     }
-}
-
-/// What follows for a web seed.
-enum Step {
-    /// Blocks are whole, or a request went out.
-    Blocks(Vec<(BlockRef, Bytes)>),
-    /// No URL leads to this file.
-    Lacks(u32),
 }

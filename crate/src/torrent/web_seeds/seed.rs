@@ -1,13 +1,11 @@
 //! One web seed: what is asked of it, and how it answered so far.
 
-use std::collections::VecDeque;
-
 use bytes::Bytes;
 
 use super::answers::Fault;
 use super::{FIRST_JOB, FIRST_PAUSE, JOB_AHEAD, LONGEST_PAUSE, MAX_ACTIVE, MAX_JOB, MAX_UNPROVED};
 use crate::io::{WebSeedSnapshot, WebSeedState};
-use crate::metainfo::WebSeedUrl;
+use crate::metainfo::{Geometry, WebSeedUrl};
 use crate::peer::Rate;
 use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
@@ -33,13 +31,11 @@ pub(super) struct Get {
 /// Neighbouring blocks that are asked for together. Where they lie in several files, one request follows the other.
 #[derive(Debug)]
 pub(super) struct Job {
-    /// What is still to come. The first is being put together.
-    pub(super) blocks: VecDeque<BlockRef>,
-    /// What came of the first block.
-    buffer: Vec<u8>,
-    /// The torrent's offset of the next byte, and of the end.
+    /// The torrent's offset of the block that is being put together, and of the end of the last one.
     pub(super) at: u64,
     pub(super) end: u64,
+    /// What came of that block.
+    buffer: Vec<u8>,
     pub(super) get: Option<Get>,
     /// When it was first asked for, and when a byte last came.
     pub(super) begun: Timestamp,
@@ -47,36 +43,54 @@ pub(super) struct Job {
 }
 
 impl Job {
-    pub(super) fn new(blocks: VecDeque<BlockRef>, at: u64) -> Job {
-        let length: u64 = blocks.iter().map(|block| u64::from(block.length)).sum();
+    pub(super) fn new(at: u64, end: u64) -> Job {
         Job {
-            blocks,
-            buffer: Vec::new(),
             at,
-            end: at + length,
+            end,
+            buffer: Vec::new(),
             get: None,
             begun: Timestamp::NEVER,
             moved: Timestamp::NEVER,
         }
     }
 
+    /// The torrent's offset of the next byte.
+    pub(super) fn next(&self) -> u64 {
+        self.at + self.buffer.len() as u64
+    }
+
+    /// The blocks that are still to come.
+    pub(super) fn blocks<'a>(&self, geometry: &'a Geometry) -> impl Iterator<Item = BlockRef> + 'a {
+        let (mut at, end) = (self.at, self.end);
+        core::iter::from_fn(move || {
+            let block = block_at(geometry, at).filter(|_| at < end)?;
+            at += u64::from(block.length);
+            Some(block)
+        })
+    }
+
     /// The next bytes came. Answers the blocks that they complete.
-    pub(super) fn put(&mut self, mut bytes: &[u8]) -> Vec<(BlockRef, Bytes)> {
+    pub(super) fn put(&mut self, geometry: &Geometry, mut bytes: &[u8]) -> Vec<(BlockRef, Bytes)> {
         let mut whole = Vec::new();
-        while let Some(block) = self.blocks.front().filter(|_| !bytes.is_empty()) {
+        while let Some(block) = block_at(geometry, self.at).filter(|_| !bytes.is_empty()) {
             let length = block.length as usize;
             let (taken, rest) = bytes.split_at((length - self.buffer.len()).min(bytes.len()));
             self.buffer.reserve_exact(length - self.buffer.len());
             self.buffer.extend_from_slice(taken);
-            self.at += taken.len() as u64;
             bytes = rest;
             if self.buffer.len() == length {
-                whole.push((*block, Bytes::from(core::mem::take(&mut self.buffer))));
-                self.blocks.pop_front();
+                whole.push((block, Bytes::from(core::mem::take(&mut self.buffer))));
+                self.at += length as u64;
             }
         }
         whole
     }
+}
+
+/// The block that begins at this offset of the torrent.
+fn block_at(geometry: &Geometry, at: u64) -> Option<BlockRef> {
+    let within = at % u64::from(geometry.piece_length());
+    geometry.block(geometry.piece_at(at)?, within as u32 / BLOCK_LEN)
 }
 
 /// One web seed of one torrent.
@@ -125,6 +139,12 @@ impl WebSeed {
     /// It may be asked for something, now or later.
     pub(super) fn is_of_use(&self) -> bool {
         self.ended.is_none()
+    }
+
+    /// The place of a request's job.
+    pub(super) fn job(&self, request: WebRequestId) -> Option<usize> {
+        let asked = |job: &Job| job.get.as_ref().is_some_and(|get| get.request == request);
+        self.jobs.iter().position(asked)
     }
 
     /// How many blocks would be asked of it beside what is; 0 if it is busy, or not to be asked now. What it brings in
@@ -207,28 +227,26 @@ impl WebSeed {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::PieceIndex;
-
-    fn block(n: u32, length: u32) -> BlockRef {
-        BlockRef {
-            piece: PieceIndex(0),
-            begin: n * BLOCK_LEN,
-            length,
-        }
-    }
-
     #[test]
     fn bytes_become_blocks_however_they_are_cut() {
+        // Pieces of two blocks, the last of them short.
+        let total = u64::from(4 * BLOCK_LEN) + 100;
+        let Some(geometry) = Geometry::new(total, 2 * BLOCK_LEN) else {
+            panic!("no geometry");
+        };
+        let from = u64::from(BLOCK_LEN);
         for cut in [1, 7, BLOCK_LEN as usize, 40_000] {
-            let blocks = [block(0, BLOCK_LEN), block(1, BLOCK_LEN), block(2, 100)];
-            let mut job = Job::new(blocks.into(), 500);
-            let bytes: Vec<u8> = (0..2 * BLOCK_LEN + 100).map(|n| n as u8).collect();
-            let came: Vec<_> = bytes.chunks(cut).flat_map(|part| job.put(part)).collect();
-            assert_eq!(came.len(), 3);
+            let mut job = Job::new(from, total);
+            let blocks: Vec<BlockRef> = job.blocks(&geometry).collect();
+            assert_eq!(blocks.len(), 4);
+            let bytes: Vec<u8> = (0..total - from).map(|n| n as u8).collect();
+            let parts = bytes.chunks(cut);
+            let came: Vec<_> = parts.flat_map(|part| job.put(&geometry, part)).collect();
+            assert!(came.iter().map(|(block, _)| *block).eq(blocks));
             let joined: Vec<u8> = came.iter().flat_map(|(_, data)| data.to_vec()).collect();
             assert_eq!(joined, bytes);
-            assert_eq!((job.at, job.blocks.len()), (job.end, 0));
-            assert_eq!(job.end, 500 + bytes.len() as u64);
+            assert_eq!((job.at, job.next(), job.end), (total, total, total));
+            assert_eq!(job.blocks(&geometry).count(), 0);
         }
     }
 

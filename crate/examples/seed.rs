@@ -47,6 +47,7 @@ async fn seed(file: &Path, tracker: &str) -> Result<(), Box<dyn Error>> {
         data_dir: folder.to_owned(),
         state_dir: folder.join(".piecework"),
         repair: false,
+        local_web_seeds: false,
         chain: None,
         session_key: None,
     })?;

@@ -50,6 +50,7 @@ corpora! {
     wire_decoder_corpus: "wire_decoder";
     extensions_corpus: "extensions";
     records_corpus: "records";
+    web_seeds_corpus: "web_seeds";
     #[cfg(feature = "native-formats")]
     signaling_messages_corpus: "signaling_messages";
     #[cfg(feature = "native-formats")]

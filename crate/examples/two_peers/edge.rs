@@ -77,6 +77,8 @@ impl World {
 
                 // For readers of a file, and nobody opened a stream.
                 Output::StreamData { .. } | Output::StreamFailed { .. } => {}
+                // Its torrents name no web seeds.
+                Output::WebSeedGet { .. } | Output::WebSeedCancel { .. } => {}
             }
         }
         // These channels keep nothing in their buffers; the client sends more when it hears of that.

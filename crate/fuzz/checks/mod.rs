@@ -21,6 +21,7 @@ mod signaling;
 mod signaling_messages;
 #[cfg(feature = "native-formats")]
 mod tracker;
+mod web_seeds;
 
 #[cfg(feature = "native-formats")]
 pub use chain::chain_answers;
@@ -37,6 +38,7 @@ pub use signaling::signaling;
 pub use signaling_messages::signaling_messages;
 #[cfg(feature = "native-formats")]
 pub use tracker::tracker;
+pub use web_seeds::web_seeds;
 
 /// One target: its name, which is also the name of its corpus folder, and its check.
 pub type Target = (&'static str, fn(&[u8]));
@@ -49,6 +51,7 @@ pub const ALL: &[Target] = &[
     ("wire_decoder", wire_decoder),
     ("extensions", extensions),
     ("records", records),
+    ("web_seeds", web_seeds),
     #[cfg(feature = "native-formats")]
     ("signaling_messages", signaling_messages),
     #[cfg(feature = "native-formats")]

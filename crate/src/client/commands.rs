@@ -18,6 +18,8 @@ pub(super) struct Found {
     info_hash: InfoHash,
     name: Option<String>,
     trackers: Vec<Vec<String>>,
+    /// Those that the torrent itself names.
+    web_seeds: Vec<String>,
     options: AddOptions,
     meta: Option<Metainfo>,
 }
@@ -47,6 +49,9 @@ impl Client {
             } => self.with_torrent(info_hash, |torrent, ctx| {
                 torrent.set_on_demand(ctx, on_demand);
             }),
+            Command::AddWebSeed { info_hash, url } => {
+                self.with_torrent(info_hash, |torrent, ctx| torrent.add_web_seed(ctx, &url));
+            }
             Command::SetLimits(limits) => self.set_limits(limits),
             Command::OpenStream {
                 stream,
@@ -179,7 +184,7 @@ impl Client {
             _ => None,
         };
         let source = bare.map_or(source, Source::Stored);
-        let (info_hash, name, trackers, options, meta) = match source {
+        let (info_hash, name, trackers, web_seeds, options, meta) = match source {
             Source::Magnet(link) => {
                 let magnet: MagnetLink = link
                     .parse()
@@ -189,14 +194,21 @@ impl Client {
                 let trackers: Vec<Vec<String>> =
                     magnet.trackers.into_iter().map(|t| vec![t]).collect();
                 let meta = self.stored_info(magnet.info_hash, &trackers);
-                let name = magnet.display_name;
-                (magnet.info_hash, name, trackers, options, meta)
+                let (name, web_seeds) = (magnet.display_name, magnet.web_seeds);
+                (magnet.info_hash, name, trackers, web_seeds, options, meta)
             }
             Source::Torrent(bytes) => {
                 let meta =
                     Metainfo::from_torrent(&bytes).map_err(|e| AddError::Torrent(e.to_string()))?;
-                let trackers = meta.trackers.clone();
-                (meta.info_hash, None, trackers, options, Some(meta))
+                let (trackers, web_seeds) = (meta.trackers.clone(), meta.web_seeds.clone());
+                (
+                    meta.info_hash,
+                    None,
+                    trackers,
+                    web_seeds,
+                    options,
+                    Some(meta),
+                )
             }
             Source::Stored(info_hash) => {
                 let link = self.stored_link(info_hash);
@@ -212,13 +224,14 @@ impl Client {
                 if meta.is_none() && !is_findable {
                     return Err(AddError::NotStored(info_hash));
                 }
-                (info_hash, None, trackers, options, meta)
+                (info_hash, None, trackers, link.web_seeds, options, meta)
             }
         };
         Ok(Found {
             info_hash,
             name,
             trackers,
+            web_seeds,
             options,
             meta,
         })
@@ -229,11 +242,13 @@ impl Client {
             info_hash,
             name,
             trackers,
+            web_seeds,
             mut options,
             meta,
         } = found;
         let private = meta.as_ref().is_some_and(|m| m.private);
         let given = core::mem::take(&mut options.trackers);
+        let given_web_seeds = core::mem::take(&mut options.web_seeds);
         let mut named = Vec::new();
         if self.config.use_torrent_trackers {
             named.extend(trackers.iter().flatten().cloned());
@@ -258,6 +273,13 @@ impl Client {
             self.order.push(info_hash);
             self.with_torrent(info_hash, |torrent, ctx| torrent.recall_price(ctx));
         }
+        let used = self.config.use_torrent_web_seeds;
+        self.with_torrent(info_hash, |torrent, ctx| {
+            for url in &given_web_seeds {
+                torrent.add_web_seed(ctx, url);
+            }
+            torrent.name_web_seeds(web_seeds, used);
+        });
         self.follow_trackers(info_hash, &given, &named);
         Ok((info_hash, meta))
     }

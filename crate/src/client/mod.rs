@@ -24,8 +24,8 @@ use crate::peer::{Identity, SendQueues, TokenBucket, Uplink};
 use crate::signaling::Signaling;
 use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
-use crate::torrent::{Closed, Context, EffectOwner, Money, Outbox, Quota, Torrent};
-use crate::types::{ConnectionId, InfoHash, PeerId, StreamId};
+use crate::torrent::{Closed, Context, EffectOwner, Money, Outbox, Quota, Torrent, WebSeedAnswer};
+use crate::types::{ConnectionId, InfoHash, PeerId, StreamId, WebRequestId};
 
 /// The beginning of this peer's ids (BEP 20, Azureus style): client `PW`, version 0.1.0.
 const THIS_CLIENT: PeerId = PeerId(*b"-PW0100-............");
@@ -268,6 +268,15 @@ impl Client {
             } => self.send_buffer(connection, buffered),
             Input::ConnectionClosed { connection, reason } => {
                 self.connection_closed(connection, reason);
+            }
+            Input::WebSeedHead { request, head } => {
+                self.web_seed_answers(request, WebSeedAnswer::Head(head));
+            }
+            Input::WebSeedBytes { request, bytes } => {
+                self.web_seed_answers(request, WebSeedAnswer::Bytes(bytes));
+            }
+            Input::WebSeedEnd { request, error } => {
+                self.web_seed_answers(request, WebSeedAnswer::End(error));
             }
             Input::EffectDone { id, result } => self.effect_done(id, result),
         }
@@ -536,6 +545,16 @@ impl Client {
         let route = self.routes.get(&connection).filter(|route| route.open);
         if let Some(info_hash) = route.map(|route| route.info_hash) {
             self.with_torrent(info_hash, f);
+        }
+    }
+
+    fn web_seed_answers(&mut self, request: WebRequestId, answer: WebSeedAnswer) {
+        let asks = |torrent: &&Torrent| torrent.asks_web_seed(request);
+        let torrent = self.torrents.values().find(asks).map(Torrent::info_hash);
+        if let Some(info_hash) = torrent {
+            self.with_torrent(info_hash, |torrent, ctx| {
+                torrent.web_seed_answers(ctx, request, answer);
+            });
         }
     }
 

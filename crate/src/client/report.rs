@@ -15,8 +15,10 @@ impl Client {
             money: self.money_snapshot(),
             ..ClientSnapshot::default()
         };
+        for torrent in self.torrents.values() {
+            snapshot.download_rate += torrent.rate(self.now);
+        }
         for peer in self.torrents.values().flat_map(|s| s.peers().iter()) {
-            snapshot.download_rate += peer.down.per_second(self.now);
             snapshot.upload_rate += peer.up.per_second(self.now);
         }
         snapshot

@@ -17,6 +17,11 @@ pub struct Config {
     pub trackers: Vec<String>,
     /// Announce to the trackers that a torrent or magnet names.
     pub use_torrent_trackers: bool,
+    /// Fetch from the web seeds that a torrent or magnet names (BEP 19). Those that the page or the operator names are
+    /// used in any case.
+    pub use_torrent_web_seeds: bool,
+    /// When web seeds are asked for something.
+    pub web_seed_use: WebSeedUse,
     /// Bounds and rates.
     pub limits: Limits,
     /// Payments; `None` never contacts a chain.
@@ -29,10 +34,23 @@ impl Default for Config {
             user_agent: concat!("Piecework ", env!("CARGO_PKG_VERSION")).to_owned(),
             trackers: Vec::new(),
             use_torrent_trackers: true,
+            use_torrent_web_seeds: true,
+            web_seed_use: WebSeedUse::default(),
             limits: Limits::default(),
             payment: None,
         }
     }
+}
+
+/// When web seeds are asked for something. They cost their owner bandwidth, and the buyer nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WebSeedUse {
+    /// Peers first: web seeds bring what a reader needs sooner than the peers would bring it, and everything while the
+    /// peers together bring next to nothing.
+    #[default]
+    Fallback,
+    /// As peers that have everything and ask for no money: sellers are asked only for what comes too late otherwise.
+    Always,
 }
 
 /// Bounds that the user may set, with defaults for a browser tab.
@@ -141,6 +159,8 @@ pub enum ResalePrice {
 pub struct AddOptions {
     /// More trackers for this torrent.
     pub trackers: Vec<String>,
+    /// Web seeds of this torrent besides those that it names itself.
+    pub web_seeds: Vec<String>,
     /// The treatment of data that is already in place.
     pub check: CheckExisting,
     /// Selling price per block; `None` follows [`SellConfig::price`].

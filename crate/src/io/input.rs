@@ -7,7 +7,9 @@ use super::config::{AddOptions, Limits};
 use super::effect::{EffectError, EffectResult};
 pub use crate::payment::payee::RedeemScope;
 use crate::payment::receipts::Side;
-use crate::types::{ConnectionId, EffectId, FineUnits, InfoHash, StreamId, TokenUnits, TrackerId};
+use crate::types::{
+    ConnectionId, EffectId, FineUnits, InfoHash, StreamId, TokenUnits, TrackerId, WebRequestId,
+};
 
 /// Something that happened.
 #[derive(Clone, Debug)]
@@ -81,6 +83,27 @@ pub enum Input {
         /// The reason, for the log and the page.
         reason: String,
     },
+    /// A web seed began to answer [`super::Output::WebSeedGet`].
+    WebSeedHead {
+        /// The request that is answered.
+        request: WebRequestId,
+        /// Status and headers of the last answer, after redirects.
+        head: WebSeedHead,
+    },
+    /// A web seed's answer goes on.
+    WebSeedBytes {
+        /// The request that is answered.
+        request: WebRequestId,
+        /// The next bytes of the body.
+        bytes: Bytes,
+    },
+    /// A web seed's answer ended, or failed at any stage. Nothing more comes of this request.
+    WebSeedEnd {
+        /// The request that is over.
+        request: WebRequestId,
+        /// What went wrong, as the rest of a sentence that begins with the web seed's name; `None`: the body is over.
+        error: Option<String>,
+    },
     /// An [`super::Output::Effect`] ended.
     EffectDone {
         /// The number that [`super::Output::Effect`] carried.
@@ -88,6 +111,19 @@ pub enum Input {
         /// The answer that belongs to the effect, or the reason why there is none.
         result: Result<EffectResult, EffectError>,
     },
+}
+
+/// The head of a web seed's answer, as far as the edge may see it: a page sees few headers of another origin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct WebSeedHead {
+    /// HTTP status.
+    pub status: u16,
+    /// `Content-Range`.
+    pub content_range: Option<String>,
+    /// `Content-Encoding`.
+    pub content_encoding: Option<String>,
+    /// `Retry-After`.
+    pub retry_after: Option<String>,
 }
 
 /// The wishes of the page or the operator.
@@ -125,6 +161,13 @@ pub enum Command {
         info_hash: InfoHash,
         /// Whether only the pieces that readers ask for are fetched.
         on_demand: bool,
+    },
+    /// Fetch a torrent from this web seed too (BEP 19). One that is known already, or banned, stays as it is.
+    AddWebSeed {
+        /// The torrent; an unknown one is ignored.
+        info_hash: InfoHash,
+        /// `http://` or `https://`; another one is refused by [`super::Event::Warning`].
+        url: String,
     },
     /// Replace the limits.
     SetLimits(Limits),

@@ -12,16 +12,16 @@ mod snapshot;
 pub use crate::payment::receipts::{BUYER_PREFIX, Period, Receipt, Side, Sum};
 pub use config::{
     AddOptions, BuyConfig, CheckExisting, Config, Credit, Limits, PaymentConfig, ResalePrice,
-    SellConfig,
+    SellConfig, WebSeedUse,
 };
 pub use effect::{
     AccountState, Effect, EffectError, EffectResult, RECORDS_GATHER, Signature, StorageOp,
 };
 pub use event::{AddError, Claim, ClosedReason, Event, PaymentNeed, StreamError};
-pub use input::{Command, Input, RedeemOutcome, RedeemScope, Source};
+pub use input::{Command, Input, RedeemOutcome, RedeemScope, Source, WebSeedHead};
 pub use output::Output;
 pub use piecework_signaling_protocol::IceServer;
 pub use snapshot::{
     ClientSnapshot, LoadSnapshot, MoneySnapshot, PeerPayment, PeerSnapshot, TorrentSnapshot,
-    TorrentState, TrackerSnapshot,
+    TorrentState, TrackerSnapshot, WebSeedSnapshot, WebSeedState,
 };

@@ -6,7 +6,7 @@ use piecework_signaling_protocol::IceServer;
 use super::effect::Effect;
 use super::event::{ClosedReason, Event, StreamError};
 use crate::time::Timestamp;
-use crate::types::{ConnectionId, EffectId, StreamId, TrackerId};
+use crate::types::{ConnectionId, EffectId, StreamId, TrackerId, WebRequestId};
 
 /// A request to the edge.
 #[derive(Clone, Debug)]
@@ -88,6 +88,29 @@ pub enum Output {
         id: EffectId,
         /// The work, such as a write to files, a signature, or a look at the chain.
         effect: Effect,
+    },
+    /// Ask a web seed for bytes of one file (BEP 19; RFC 9110, section 14.2): a GET with
+    /// `Range: bytes=FIRST-LAST`, without credentials, cookies and referrer. The edge answers with one
+    /// [`super::Input::WebSeedHead`], with [`super::Input::WebSeedBytes`] in order, and ends with one
+    /// [`super::Input::WebSeedEnd`]. It follows few redirects, and none from `https` to `http`. It reads on only when
+    /// the core has taken what came before.
+    WebSeedGet {
+        /// The name of the request in all messages about it.
+        request: WebRequestId,
+        /// `http://` or `https://`, percent-encoded.
+        url: String,
+        /// First byte within the file.
+        first: u64,
+        /// Last byte within the file.
+        last: u64,
+        /// The page or the operator named this web seed itself. One that only a torrent or a magnet link names must
+        /// not reach into the user's own network, as far as the edge can tell.
+        given: bool,
+    },
+    /// End a request to a web seed at once; nothing more is heard of it.
+    WebSeedCancel {
+        /// The request, which may have ended meanwhile.
+        request: WebRequestId,
     },
     /// Bytes of a stream, in order; one for each [`super::Command::PullStream`].
     StreamData {

@@ -159,8 +159,40 @@ pub struct TorrentSnapshot {
     pub max_cost: FineUnits,
     /// Peers, connected.
     pub peers: Vec<PeerSnapshot>,
+    /// Web seeds that are used or were.
+    pub web_seeds: Vec<WebSeedSnapshot>,
     /// Seeders and leechers as the trackers last said.
     pub swarm: Option<(u32, u32)>,
+}
+
+/// What a web seed does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WebSeedState {
+    /// Nothing is asked of it: the peers suffice, or nothing is missing.
+    Idle,
+    /// It is asked for something.
+    Downloading,
+    /// It failed, and is tried again later.
+    Waiting,
+    /// It is of no use, and is asked for nothing more in this run.
+    Dropped,
+    /// It sent bytes that do not match their hash, and is asked for nothing more in this run.
+    Banned,
+}
+
+/// One web seed (BEP 19).
+#[derive(Clone, Debug)]
+pub struct WebSeedSnapshot {
+    /// Its URL, as the torrent or the user named it; it comes from strangers.
+    pub url: String,
+    /// What it does.
+    pub state: WebSeedState,
+    /// Why it waits, was dropped or banned, a full sentence; empty otherwise.
+    pub note: String,
+    /// Block bytes received from it.
+    pub downloaded: u64,
+    /// Bytes per second received.
+    pub download_rate: u64,
 }
 
 /// One peer.

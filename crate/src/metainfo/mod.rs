@@ -18,6 +18,7 @@ pub mod magnet;
 mod path;
 pub mod raw;
 pub mod tracker_url;
+pub mod web_seed;
 
 use bytes::Bytes;
 use sha1::{Digest, Sha1};
@@ -31,6 +32,7 @@ pub use magnet::{MagnetError, MagnetLink};
 use path::{MAX_PATH_DEPTH, PathTable};
 pub use path::{SafePath, sanitize_component};
 pub use tracker_url::{TrackerUrl, TrackerUrlError};
+pub use web_seed::{WebSeedUrl, WebSeedUrlError};
 
 /// Longest info dictionary, bytes; a longer one is refused.
 pub const MAX_INFO_LEN: usize = 8 * 1024 * 1024;

@@ -49,41 +49,12 @@ impl TrackerUrl {
     /// # Errors
     /// The error says why no WebRTC peer can use it.
     pub fn parse(text: &str) -> Result<Self, TrackerUrlError> {
-        let text = trim_pasted(text);
-        if text.len() > MAX_URL_LEN {
-            return Err(TrackerUrlError::TooLong);
-        }
-        let (scheme, rest) = text.split_once("://").ok_or(TrackerUrlError::NoScheme)?;
-        let scheme = scheme.to_ascii_lowercase();
-        let default_port = match scheme.as_str() {
-            "ws" => 80,
-            "wss" => 443,
-            _ => return Err(TrackerUrlError::UnsupportedScheme),
-        };
-        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        if authority.contains('@') {
-            return Err(TrackerUrlError::Credentials);
-        }
-        if path.contains('#') {
-            return Err(TrackerUrlError::Fragment);
-        }
-        if !authority.is_ascii() {
-            return Err(TrackerUrlError::HostNotAscii);
-        }
-        if !rest.bytes().all(|b| b.is_ascii_graphic()) {
+        let (origin, path) = read_origin(text, ["ws", "wss"])?;
+        if !path.bytes().all(|b| b.is_ascii_graphic()) {
             return Err(TrackerUrlError::Character);
         }
-        let (host, port) = split_port(authority);
-        if !is_host(host) {
-            return Err(TrackerUrlError::Host);
-        }
-        let port = match parse_port(port)? {
-            Some(port) if port != default_port => format!(":{port}"),
-            _ => String::new(),
-        };
-        let host = host.to_ascii_lowercase();
         let path = if path == "/" { "" } else { path };
-        Ok(TrackerUrl(format!("{scheme}://{host}{port}{path}")))
+        Ok(TrackerUrl(origin + path))
     }
 
     /// The URL.
@@ -106,6 +77,48 @@ pub fn trim_pasted(text: &str) -> &str {
     };
     let around = |c: char| c.is_whitespace() || is_mark(c);
     text.trim_matches(around)
+}
+
+/// Takes a URL of one of two schemes apart, the second of them the safe one: scheme, host and port in their one form,
+/// and what follows as it is.
+pub(super) fn read_origin<'a>(
+    text: &'a str,
+    schemes: [&str; 2],
+) -> Result<(String, &'a str), TrackerUrlError> {
+    let text = trim_pasted(text);
+    if text.len() > MAX_URL_LEN {
+        return Err(TrackerUrlError::TooLong);
+    }
+    let (scheme, rest) = text.split_once("://").ok_or(TrackerUrlError::NoScheme)?;
+    let scheme = scheme.to_ascii_lowercase();
+    let known = schemes.iter().position(|known| *known == scheme);
+    let default_port = match known.ok_or(TrackerUrlError::UnsupportedScheme)? {
+        0 => 80,
+        _ => 443,
+    };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    if authority.contains('@') {
+        return Err(TrackerUrlError::Credentials);
+    }
+    if path.contains('#') {
+        return Err(TrackerUrlError::Fragment);
+    }
+    if !authority.is_ascii() {
+        return Err(TrackerUrlError::HostNotAscii);
+    }
+    if !authority.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(TrackerUrlError::Character);
+    }
+    let (host, port) = split_port(authority);
+    if !is_host(host) {
+        return Err(TrackerUrlError::Host);
+    }
+    let port = match parse_port(port)? {
+        Some(port) if port != default_port => format!(":{port}"),
+        _ => String::new(),
+    };
+    let host = host.to_ascii_lowercase();
+    Ok((format!("{scheme}://{host}{port}"), path))
 }
 
 /// Host, and the port behind its colon.

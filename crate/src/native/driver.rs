@@ -20,6 +20,7 @@ use super::session_key::SessionKey;
 use super::signaling::Trackers;
 use super::storage::{Storage, SurveyedFile};
 use super::transport::{Transport, TransportConfig, TransportError};
+use super::web_seeds::WebSeeds;
 use crate::client::edge::{self, Edge};
 use crate::client::{
     BUYER_PREFIX, Client, ClientSnapshot, Command, Config, Effect, EffectError, EffectResult,
@@ -54,6 +55,8 @@ pub struct NativeConfig {
     pub state_dir: PathBuf,
     /// Write also into files below `data_dir` that this program did not make.
     pub repair: bool,
+    /// The web seeds that torrents name may lie on this machine or in its network.
+    pub local_web_seeds: bool,
     /// Needed to buy and to sell.
     pub chain: Option<ChainConfig>,
     /// Needed to buy: the key, whose records lie beside it.
@@ -236,6 +239,7 @@ pub fn start(config: NativeConfig) -> Result<Running, StartError> {
         events: VecDeque::new(),
         shut_down: false,
         trackers: Trackers::new(inputs_tx.clone()),
+        web_seeds: WebSeeds::new(config.local_web_seeds, inputs_tx.clone()),
         inputs: inputs_tx,
         transport,
         storage,
@@ -296,6 +300,7 @@ struct Driver {
     inputs: mpsc::Sender<Input>,
     transport: Transport,
     trackers: Trackers,
+    web_seeds: WebSeeds,
     storage: Storage,
     records: Records,
     chain_reads: Option<ChainReads>,
@@ -370,6 +375,9 @@ impl Driver {
         }
         if let Input::TrackerClosed { tracker, .. } = &input {
             self.trackers.close(*tracker);
+        }
+        if let Input::WebSeedEnd { request, .. } = &input {
+            self.web_seeds.forget(*request);
         }
         edge::feed(self, input)
     }
@@ -547,6 +555,14 @@ impl Edge for Driver {
                 }
                 return;
             }
+            Output::WebSeedGet {
+                request,
+                url,
+                first,
+                last,
+                given,
+            } => return self.web_seeds.get(request, url, first..=last, given),
+            Output::WebSeedCancel { request } => return self.web_seeds.forget(request),
             // Nothing opens streams here; see [`Handle::command`].
             Output::StreamData { .. } | Output::StreamFailed { .. } => return,
             Output::Event(event) => return self.note(event),

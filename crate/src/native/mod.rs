@@ -57,6 +57,8 @@ mod udp_mux;
 pub mod udp_routes;
 #[cfg(feature = "native")]
 mod users;
+#[cfg(feature = "native")]
+mod web_seeds;
 
 #[cfg(feature = "native")]
 pub use udp_mux::UdpMuxError;

@@ -96,6 +96,14 @@ impl TokenBucket {
         rate > 0 && self.tokens >= rate.min(u64::from(crate::types::BLOCK_LEN))
     }
 
+    /// Bytes that may pass at once; without a cap, any number.
+    pub fn left(&self) -> u64 {
+        match self.per_second {
+            Some(_) => self.tokens,
+            None => u64::MAX,
+        }
+    }
+
     /// This much passed.
     pub fn take(&mut self, bytes: u64) {
         if self.per_second.is_some() {

@@ -482,6 +482,43 @@ impl Picker {
         self.relist(pieces, piece.0);
     }
 
+    /// Whether any piece failed its hash with several senders and is not verified since.
+    pub fn has_any_failed(&self) -> bool {
+        !self.failed.is_empty()
+    }
+
+    /// The first wanted pieces from `from` on, at most `count` neighbours, of which `conn`, a free peer, might be asked
+    /// for something.
+    pub fn next_run(
+        &self,
+        pieces: &Pieces,
+        now: Timestamp,
+        conn: ConnectionId,
+        from: u32,
+        count: usize,
+    ) -> Set<u32> {
+        let have = self.peers.get(&conn).map(|peer| &peer.have);
+        let open = |piece: &u32| {
+            self.wanted.contains(*piece)
+                && !pieces.done().contains(*piece)
+                && have.is_some_and(|have| have.contains(*piece))
+                && (pieces.partial(PieceIndex(*piece)))
+                    .is_none_or(|p| p.missing() > 0 && p.admits(conn, true, now))
+        };
+        let mut run = Set::new();
+        for piece in from..self.count {
+            if open(&piece) {
+                run.insert(piece);
+            } else if !run.is_empty() {
+                break;
+            }
+            if run.len() == count {
+                break;
+            }
+        }
+        run
+    }
+
     /// Whether a piece failed its hash with several senders and is not verified since.
     pub fn has_failed(&self, piece: PieceIndex) -> bool {
         self.failed.contains_key(&piece.0)

@@ -61,6 +61,37 @@ impl Picker {
         })
     }
 
+    /// The pieces that readers need and that the peers which count will not bring in time, whatever they ask for them;
+    /// and the pieces that failed.
+    pub fn endangered(
+        &self,
+        pieces: &Pieces,
+        now: Timestamp,
+        counts: &dyn Fn(ConnectionId) -> bool,
+    ) -> Set<u32> {
+        let peers: Vec<(ConnectionId, &Peer)> = (self.peers.iter())
+            .filter(|(conn, peer)| counts(**conn) && peer.promising(now))
+            .map(|(conn, peer)| (*conn, &**peer))
+            .collect();
+        let mut backlog = 0;
+        let mut late: Set<u32> = self.failed.keys().copied().collect();
+        for &(due, piece) in self.deadlines.iter().take(COMPARED_DEADLINES) {
+            let index = PieceIndex(piece);
+            let missing = self.missing_bytes(pieces, index);
+            let out = pieces
+                .partial(index)
+                .map_or(0, |partial| partial.requested());
+            backlog += missing;
+            if missing > 0 || out > 0 {
+                let at = arrival(pieces, now, &mut peers.iter().copied(), index, backlog);
+                if at + SAFETY > due {
+                    late.insert(piece);
+                }
+            }
+        }
+        late
+    }
+
     /// The bytes of a piece that nobody is asked for.
     pub(super) fn missing_bytes(&self, pieces: &Pieces, piece: PieceIndex) -> u64 {
         match pieces.partial(piece) {

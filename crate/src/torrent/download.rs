@@ -5,6 +5,7 @@ use bytes::Bytes;
 use super::late::Copy;
 use super::messages::protocol;
 use super::outbox::spans_len;
+use super::web_seeds::is_web_seed;
 use super::{Buying, Context, EffectOwner, Purpose, Torrent};
 use crate::io::{ClosedReason, Effect, EffectError, Event, StorageOp};
 use crate::picker::Received;
@@ -58,6 +59,9 @@ impl Torrent {
 
     /// Tells a peer that a block is not asked of it any more; the picker knows already.
     pub(super) fn take_back(&mut self, ctx: &mut Context, conn: ConnectionId, block: BlockRef) {
+        if is_web_seed(conn) {
+            return self.take_back_from_web_seed(ctx, conn);
+        }
         let owes = !self.requests_out(conn).is_empty();
         if let Some(peer) = self.peers.get_mut(conn) {
             peer.asked.owes(ctx.now, owes);
@@ -219,6 +223,7 @@ impl Torrent {
                 ctx.money.payable(ctx.now, from, Payable::Verified(block));
             }
         }
+        self.web_seeds.proved(&partial.senders());
         let chunks = partial.chunks();
         let mut guilty: Map<ConnectionId, Vec<BlockRef>> = Map::new();
         for suspect in content.pieces.suspects_mut().close(piece) {
@@ -287,6 +292,9 @@ impl Torrent {
 
     /// Closes a sender of corrupt data and remembers it, also if it has left already.
     fn ban(&mut self, ctx: &mut Context, conn: ConnectionId) {
+        if is_web_seed(conn) {
+            return self.ban_web_seed(ctx, conn);
+        }
         if let Some(id) = self.peers.identity(conn) {
             ctx.banned.insert(id);
         }
@@ -349,6 +357,7 @@ impl Torrent {
     /// The torrent cannot go on until the user does something.
     pub(super) fn fail(&mut self, ctx: &mut Context, text: String) {
         if self.failed.is_none() {
+            self.stop_web_seeds(ctx);
             ctx.out.event(Event::Failed {
                 info_hash: self.info_hash,
                 text: text.clone(),

@@ -7,6 +7,7 @@
 //! - [`pieces`](crate::pieces): where each piece and block stands; `durability`: what is recorded and flushed when
 //! - `sellers`: with whom to deal; `advances`: what is paid before it verifies; `late`: blocks that came twice;
 //!   `pricing`: asked and paid prices; `money`: the payment machines
+//! - `web_seeds`: HTTP servers that have the files (BEP 19)
 //! - `streams`: readers; `quota`: the storage limit; `outbox`: what leaves
 //!
 //! A block's way is `requests` (asked for) -> `messages` (decoded) -> `download` (matched, hashed, verified, written,
@@ -30,6 +31,7 @@ mod start;
 mod streams;
 mod suspects;
 mod upload;
+mod web_seeds;
 
 use std::collections::VecDeque;
 
@@ -57,6 +59,9 @@ pub use money::{Buying, Money, MoneyAction};
 pub use outbox::{EffectOwner, Outbox, Purpose};
 pub use peers::Peers;
 pub use quota::Quota;
+pub use web_seeds::WebSeedAnswer;
+#[cfg(feature = "_test")]
+pub use web_seeds::is_range;
 
 /// A peer with which no block passed for so long gives way when there is no room for another.
 const IDLE_IN_A_FULL_HOUSE: Duration = Duration::from_secs(120);
@@ -166,6 +171,7 @@ pub struct Torrent {
     wasted: u64,
     pricing: pricing::Pricing,
     sellers: Sellers,
+    web_seeds: web_seeds::WebSeeds,
     swarm: Option<(u32, u32)>,
     /// Somebody's interest changed, or somebody new is there.
     choke_stale: bool,
@@ -204,6 +210,7 @@ impl Torrent {
             uploaded: 0,
             wasted: 0,
             sellers: Sellers::default(),
+            web_seeds: web_seeds::WebSeeds::default(),
             swarm: None,
             choke_stale: false,
             turn: ConnectionId(0),
@@ -372,6 +379,7 @@ impl Torrent {
     /// Pauses: no connections, no requests.
     pub fn pause(&mut self, ctx: &mut Context) {
         self.paused = true;
+        self.stop_web_seeds(ctx);
         self.close_all(ctx, &ClosedReason::NotNeeded("paused"));
         self.settle_pricing(ctx);
         self.make_durable_soon();
@@ -423,6 +431,7 @@ impl Torrent {
 
     /// Says goodbye to everything of this torrent. Its peers are closed already.
     pub fn remove(&mut self, ctx: &mut Context, delete_data: bool) {
+        self.stop_web_seeds(ctx);
         ctx.out.forget(self.info_hash);
         self.leave_storage(ctx, delete_data);
         for stream in self.streams.drain() {
@@ -493,6 +502,7 @@ impl Torrent {
     /// Time-driven work: what timed out, what is due.
     pub fn tick(&mut self, ctx: &mut Context) {
         self.time_out_peers(ctx);
+        self.time_out_web_seeds(ctx);
         self.time_out_metadata(ctx);
     }
 
@@ -555,6 +565,7 @@ impl Torrent {
             .min(self.pricing.record_due())
             .min(self.sellers.next_timeout())
             .min(self.take_back_at)
+            .min(self.web_seeds_timeout(now))
     }
 
     fn time_out_peers(&mut self, ctx: &mut Context) {

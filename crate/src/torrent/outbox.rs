@@ -8,7 +8,12 @@ use crate::io::{Effect, Event, Output, StorageOp};
 use crate::metainfo::FileSpan;
 use crate::payment::PayEffect;
 use crate::sorted::Map;
-use crate::types::{BlockRef, ConnectionId, Durability, EffectId, InfoHash, PieceIndex, StreamId};
+use crate::types::{
+    BlockRef, ConnectionId, Durability, EffectId, InfoHash, PieceIndex, StreamId, WebRequestId,
+};
+
+/// Requests to web seeds under way, over all torrents.
+const MAX_WEB_REQUESTS: usize = 16;
 
 /// Who an effect's end is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -61,6 +66,9 @@ pub struct Outbox {
     owners: Map<EffectId, EffectOwner>,
     records: Map<String, Bytes>,
     next: u64,
+    /// Requests to web seeds under way, and those that ever were.
+    web: usize,
+    next_web: u64,
 }
 
 impl Outbox {
@@ -135,6 +143,41 @@ impl Outbox {
     /// Who waits for this effect; each is answered once.
     pub fn take_owner(&mut self, id: EffectId) -> Option<EffectOwner> {
         self.owners.remove(&id)
+    }
+
+    /// Asks a web seed for a part of a file. `None`: too many are asked already. The caller answers for the end of each
+    /// request, by [`Outbox::web_cancel`] or [`Outbox::web_ended`].
+    pub fn web_get(
+        &mut self,
+        url: String,
+        (first, last): (u64, u64),
+        given: bool,
+    ) -> Option<WebRequestId> {
+        if self.web >= MAX_WEB_REQUESTS {
+            return None;
+        }
+        let request = WebRequestId(self.next_web);
+        self.next_web += 1;
+        self.web += 1;
+        self.push(Output::WebSeedGet {
+            request,
+            url,
+            first,
+            last,
+            given,
+        });
+        Some(request)
+    }
+
+    /// Ends a request to a web seed.
+    pub fn web_cancel(&mut self, request: WebRequestId) {
+        self.web_ended();
+        self.push(Output::WebSeedCancel { request });
+    }
+
+    /// A request to a web seed ended by itself.
+    pub fn web_ended(&mut self) {
+        self.web -= 1;
     }
 
     /// A torrent goes away: nobody waits for its effects any more, also not one that takes its place.

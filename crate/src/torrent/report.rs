@@ -35,7 +35,7 @@ impl Torrent {
             downloaded: self.downloaded,
             uploaded: self.uploaded,
             wasted: self.wasted,
-            download_rate: self.peers.iter().map(|p| p.down.per_second(now)).sum(),
+            download_rate: self.rate(now),
             upload_rate: self.peers.iter().map(|p| p.up.per_second(now)).sum(),
             price: self.price(config),
             max_price,
@@ -48,6 +48,7 @@ impl Torrent {
                 .filter(|p| p.stage == HandshakeStage::Active)
                 .map(|p| self.peer_snapshot(p, money, now))
                 .collect(),
+            web_seeds: self.web_seeds.snapshot(now),
             swarm: self.swarm,
         }
     }

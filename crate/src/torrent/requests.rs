@@ -47,6 +47,9 @@ impl Torrent {
     pub(super) fn request_blocks(&mut self, ctx: &mut Context) -> bool {
         self.take_back_at = Timestamp::NEVER;
         self.waits_for_cap = self.is_downloading() && !ctx.download.is_open(ctx.now);
+        if self.wants_peers() {
+            self.go_on_with_web_seeds(ctx);
+        }
         if !self.wants_peers() || !ctx.download.is_open(ctx.now) {
             return false;
         }
@@ -89,13 +92,17 @@ impl Torrent {
         for (_, conn, wish) in wishes {
             allowance.out += self.request_from(ctx, conn, wish, &allowance);
         }
+        let least = LEAST_REQUESTS.min(allowance.all);
+        let room = allowance.all.saturating_sub(allowance.out);
+        self.request_from_web_seeds(ctx, room, least);
         let content = self.content.as_ref();
         allowance.all > 0 && content.is_some_and(|c| c.picker.is_anything_left(&c.pieces))
     }
 
-    /// Bytes of blocks a second from all peers together.
-    fn rate(&self, now: Timestamp) -> u64 {
-        self.peers.iter().map(|p| p.down.per_second(now)).sum()
+    /// Bytes of blocks a second from all peers and web seeds together.
+    pub fn rate(&self, now: Timestamp) -> u64 {
+        let peers: u64 = self.peers.iter().map(|p| p.down.per_second(now)).sum();
+        peers + self.web_seeds.rate(now)
     }
 
     /// Tells the picker what each peer asks and what it can do. Answers which sellers were waited for in vain, and

@@ -90,10 +90,15 @@ impl Torrent {
         if !self.trackers.is_empty() {
             link.trackers = self.trackers.iter().flatten().cloned().collect();
         }
+        if !self.web_seeds.named().is_empty() {
+            link.web_seeds = self.web_seeds.named().to_vec();
+        }
         link.content = self.options.content.or(known.content);
         if link != known {
-            // The last of very many trackers are left out: a longer link would not be read.
-            while link.to_string().len() > MAX_MAGNET_LEN && link.trackers.pop().is_some() {}
+            // The last of very many web seeds and trackers are left out: a longer link would not be read.
+            while link.to_string().len() > MAX_MAGNET_LEN
+                && (link.web_seeds.pop().is_some() || link.trackers.pop().is_some())
+            {}
             let key = record_key(self.info_hash, "link");
             records.push((key, Some(link.to_string().into())));
         }

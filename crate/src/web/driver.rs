@@ -12,6 +12,7 @@ use std::rc::{Rc, Weak};
 use alloy_primitives::keccak256;
 use bytes::Bytes;
 use gloo_timers::callback::Timeout;
+use js_sys::Function;
 use wasm_bindgen::JsValue;
 
 use super::chain::{self, Chain};
@@ -25,10 +26,12 @@ use super::tracker::TrackerSocket;
 use super::{hash, js};
 use crate::client::Client;
 use crate::client::edge::{self, Edge};
-use crate::io::{Command, Effect, EffectError, EffectResult, Event, IceServer, Input, Output};
+use crate::io::{
+    Command, Effect, EffectError, EffectResult, Event, IceServer, Input, Output, WebSeedHead,
+};
 use crate::sorted::Map;
 use crate::time::Timestamp;
-use crate::types::{ConnectionId, EffectId, TrackerId};
+use crate::types::{ConnectionId, EffectId, TrackerId, WebRequestId};
 
 /// Bytes from peers that may wait in the queue. The driver closes a connection that would exceed it.
 const MAX_QUEUED_BYTES: usize = 8 << 20;
@@ -59,6 +62,7 @@ pub struct Driver {
     pub keys: Option<Rc<Keys>>,
     /// The vault; `None` without payments.
     pub chain: Option<Chain>,
+    ask_web_seed: Function,
     /// Whether the vault's exit delay is known or asked for.
     exit_delay_asked: Cell<bool>,
     /// The time of the latest block that was seen, in seconds since the epoch.
@@ -103,6 +107,8 @@ pub struct Parts {
     pub keys: Option<Rc<Keys>>,
     /// The vault; `None` without payments.
     pub chain: Option<Chain>,
+    /// Asks web seeds.
+    pub ask_web_seed: Function,
 }
 
 impl Edge for &Driver {
@@ -149,6 +155,7 @@ impl Driver {
             records: parts.records,
             keys: parts.keys,
             chain: parts.chain,
+            ask_web_seed: parts.ask_web_seed,
             exit_delay_asked: Cell::new(false),
             block_time: Cell::new(0),
             pages: Pages::new(Weak::clone(me)),
@@ -327,6 +334,34 @@ impl Driver {
         }
     }
 
+    fn ask_web_seed(&self, arguments: &[JsValue]) {
+        // It answers by messages alone, and throws nothing.
+        let _ = self
+            .ask_web_seed
+            .apply(&JsValue::UNDEFINED, &arguments.iter().cloned().collect());
+    }
+
+    /// Takes in the report on a request to a web seed.
+    pub fn handle_web_seed(&self, message: &JsValue) {
+        let Some(request) = js::number(message, "r").map(WebRequestId) else {
+            return;
+        };
+        self.input(if let Some(status) = js::number(message, "status") {
+            let head = WebSeedHead {
+                status: u16::try_from(status).unwrap_or(0),
+                content_range: js::text(message, "range"),
+                content_encoding: js::text(message, "encoding"),
+                retry_after: js::text(message, "retryAfter"),
+            };
+            Input::WebSeedHead { request, head }
+        } else if let Some(bytes) = js::bytes(&js::field(message, "bytes"), u32::MAX) {
+            Input::WebSeedBytes { request, bytes }
+        } else {
+            let error = js::text(message, "error");
+            Input::WebSeedEnd { request, error }
+        });
+    }
+
     fn take_channel(&self, id: ConnectionId, value: &JsValue) {
         let Some(channel) = Channel::take(value, id, &self.me) else {
             return self.lose(id, "the page posted no data channel".to_owned());
@@ -470,6 +505,22 @@ impl Driver {
                     post("close", connection, None);
                 }
             }
+            Output::WebSeedGet {
+                request,
+                url,
+                first,
+                last,
+                ..
+            } => {
+                let asked = [
+                    js::num(request.0),
+                    url.into(),
+                    js::num(first),
+                    js::num(last),
+                ];
+                self.ask_web_seed(&asked);
+            }
+            Output::WebSeedCancel { request } => self.ask_web_seed(&[js::num(request.0)]),
             Output::Effect { id, effect } => self.carry_out_effect(id, effect),
             Output::StreamData { stream, data, last } => self.streams.deliver(stream, &data, last),
             Output::StreamFailed { stream, error } => {

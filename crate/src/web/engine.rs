@@ -3,6 +3,7 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use js_sys::Function;
 use wasm_bindgen::prelude::wasm_bindgen;
 use wasm_bindgen::{JsCast, JsError, JsValue};
 use web_sys::MessagePort;
@@ -16,6 +17,7 @@ use super::{hex, js, seed, snapshot};
 use crate::client::Client;
 use crate::io::{
     BuyConfig, Command, Config, Credit, Input, Limits, PaymentConfig, ResalePrice, SellConfig,
+    WebSeedUse,
 };
 use crate::payment::record;
 use crate::types::{FineUnits, TokenUnits};
@@ -38,7 +40,8 @@ pub struct Engine {
 impl Engine {
     /// Opens storage, records and keys, and resumes. `config` is `EngineConfig` of `www/npm/src/protocol.ts`. Rejects
     /// with a sentence that names the missing thing.
-    pub async fn start(config: JsValue) -> Result<Engine, JsValue> {
+    /// `ask_web_seed` is `AskWebSeed` of `www/npm/src/webseeds.ts`.
+    pub async fn start(config: JsValue, ask_web_seed: Function) -> Result<Engine, JsValue> {
         // The shipped engine stops without a word, and the worker's script sees that. The text alone would weigh 20 kB.
         #[cfg(debug_assertions)]
         std::panic::set_hook(Box::new(|info| {
@@ -48,12 +51,15 @@ impl Engine {
                 ("text", info.to_string().into()),
             ]));
         }));
-        let driver = start(&config).await.map_err(|text| JsError::new(&text))?;
+        let driver = start(&config, ask_web_seed)
+            .await
+            .map_err(|text| JsError::new(&text))?;
         Ok(Engine { driver })
     }
 
     /// Handles one message of the page that holds the peer connections: `{t: "page", port}`, `{t: "shutdown"}`, or one
-    /// about a connection `c`: `offer`, `answer`, `channel`, `address`, `failed`.
+    /// about a connection `c`: `offer`, `answer`, `channel`, `address`, `failed`; and of the worker's script, about a
+    /// request to a web seed: `{t: "web", r}`.
     pub fn handle(&self, message: JsValue) {
         match js::text(&message, "t").as_deref() {
             Some("page") => {
@@ -61,13 +67,14 @@ impl Engine {
                     self.driver.pages.attach(port);
                 }
             }
+            Some("web") => self.driver.handle_web_seed(&message),
             Some("shutdown") => self.driver.command(Command::Shutdown),
             _ => self.driver.handle_broker(&message),
         }
     }
 }
 
-async fn start(config: &JsValue) -> Result<Rc<Driver>, String> {
+async fn start(config: &JsValue, ask_web_seed: Function) -> Result<Rc<Driver>, String> {
     let place = match js::text(config, "store") {
         Some(store) => format!("{PLACE}-{store}"),
         None => PLACE.to_owned(),
@@ -87,6 +94,11 @@ async fn start(config: &JsValue) -> Result<Rc<Driver>, String> {
     };
     let core_config = Config {
         trackers: js::texts(config, "trackers", MAX_TRACKERS),
+        use_torrent_web_seeds: js::flag(config, "useTorrentWebSeeds").unwrap_or(true),
+        web_seed_use: match js::flag(config, "webSeedsAlways") {
+            Some(true) => WebSeedUse::Always,
+            _ => WebSeedUse::Fallback,
+        },
         use_torrent_trackers: js::flag(config, "useTorrentTrackers").unwrap_or(true),
         limits: snapshot::limits(config, &Limits::default()),
         payment: match (&chain, &keys) {
@@ -114,6 +126,7 @@ async fn start(config: &JsValue) -> Result<Rc<Driver>, String> {
         records,
         keys,
         chain,
+        ask_web_seed,
     });
     if driver.chain.is_some() {
         driver.set_owner(None).await?;

@@ -430,6 +430,7 @@ impl Pages {
         };
         let options = AddOptions {
             trackers: js::texts(message, "trackers", MAX_TRACKERS),
+            web_seeds: js::texts(message, "webSeeds", MAX_TRACKERS),
             check: match js::text(message, "check").as_deref() {
                 Some("recheck") => CheckExisting::Recheck,
                 Some("complete") => CheckExisting::Complete,
@@ -595,6 +596,10 @@ fn torrent_request(driver: &Rc<Driver>, what: &str, message: &JsValue) -> Answer
         "onDemand" => Command::SetOnDemand {
             info_hash,
             on_demand: js::flag(message, "v").unwrap_or(true),
+        },
+        "webSeed" => Command::AddWebSeed {
+            info_hash,
+            url: js::text(message, "url").ok_or("`url` is missing")?,
         },
         "maxPrice" => Command::SetMaxPrice {
             info_hash,

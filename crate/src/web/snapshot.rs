@@ -10,7 +10,7 @@ use super::hex::to_hex;
 use super::js::{self, big, num, object};
 use crate::io::{
     ClientSnapshot, Event, Limits, MoneySnapshot, PaymentNeed, PeerPayment, PeerSnapshot, Period,
-    Receipt, Sum, TorrentSnapshot, TorrentState,
+    Receipt, Sum, TorrentSnapshot, TorrentState, WebSeedSnapshot, WebSeedState,
 };
 use crate::types::InfoHash;
 
@@ -141,6 +141,7 @@ pub fn torrent(torrent: &TorrentSnapshot) -> JsValue {
         ("earnedFine", big(torrent.earned.0)),
         ("maxCostFine", big(torrent.max_cost.0)),
         ("peers", list(torrent.peers.iter().map(peer))),
+        ("webSeeds", list(torrent.web_seeds.iter().map(web_seed))),
         (
             "swarm",
             torrent.swarm.map_or(JsValue::NULL, |(seeders, leechers)| {
@@ -168,6 +169,23 @@ fn peer(peer: &PeerSnapshot) -> JsValue {
         ("requestsIn", num(peer.requests_in.into())),
         ("buying", peer_payment(&peer.buying)),
         ("selling", peer_payment(&peer.selling)),
+    ])
+}
+
+fn web_seed(seed: &WebSeedSnapshot) -> JsValue {
+    let state = match seed.state {
+        WebSeedState::Idle => "idle",
+        WebSeedState::Downloading => "downloading",
+        WebSeedState::Waiting => "waiting",
+        WebSeedState::Dropped => "dropped",
+        WebSeedState::Banned => "banned",
+    };
+    object(&[
+        ("url", seed.url.as_str().into()),
+        ("state", state.into()),
+        ("note", seed.note.as_str().into()),
+        ("downloaded", num(seed.downloaded)),
+        ("downloadRate", num(seed.download_rate)),
     ])
 }
 

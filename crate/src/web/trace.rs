@@ -86,6 +86,17 @@ fn encode(input: &Input) -> Value {
         Input::ConnectionClosed { connection, reason } => {
             json!({"kind": "closed", "connection": connection.0, "reason": reason})
         }
+        Input::WebSeedHead { request, head } => json!({
+            "kind": "web seed head", "request": request.0, "status": head.status,
+            "range": head.content_range, "encoding": head.content_encoding,
+            "retry_after": head.retry_after,
+        }),
+        Input::WebSeedBytes { request, bytes } => {
+            json!({"kind": "web seed bytes", "request": request.0, "bytes": hex(bytes)})
+        }
+        Input::WebSeedEnd { request, error } => {
+            json!({"kind": "web seed end", "request": request.0, "error": error})
+        }
         Input::EffectDone { id, result } => {
             json!({"kind": "effect done", "id": id.0, "result": encode_result(result)})
         }
@@ -111,7 +122,8 @@ fn encode_command(command: &Command) -> Value {
             };
             json!({
                 "kind": "add", "tag": tag, "source": source, "check": check,
-                "trackers": options.trackers, "on_demand": options.on_demand,
+                "trackers": options.trackers, "web_seeds": options.web_seeds,
+                "on_demand": options.on_demand,
             })
         }
         Command::OpenStream {

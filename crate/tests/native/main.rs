@@ -24,3 +24,4 @@ mod signals;
 mod storage;
 mod trackers;
 mod transport;
+mod web_seeds;

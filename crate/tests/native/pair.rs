@@ -50,6 +50,7 @@ impl Peer {
             data_dir: data.to_owned(),
             state_dir: data.join(".piecework"),
             repair: true,
+            local_web_seeds: false,
             chain: None,
             session_key: None,
         };

@@ -146,6 +146,7 @@ export class Torrent extends Emitter {
       earnedFine: 0n,
       maxCost: 376_012n,
       peers: [],
+      webSeeds: [],
       swarm: null,
     };
     fake.torrent = this;

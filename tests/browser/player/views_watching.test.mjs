@@ -328,6 +328,31 @@ test("money offline, and without the chain: known amounts stay, and the page nam
   assert.equal((await ledger(page, "#account")).Locked, "0.04 pwUSD");
 });
 
+test("web seeds stand below the peers, with what they do and why they are not asked", async (t) => {
+  const page = await watching(t);
+  const peers = await page.locator("#peers tbody tr").count();
+  await page.evaluate(() => {
+    const seed = (url, state, note = "", downloaded = 0, downloadRate = 0) => ({
+      url,
+      state,
+      note,
+      downloaded,
+      downloadRate,
+    });
+    window.fake.torrent.state.webSeeds = [
+      seed("https://w.example/<b>film</b>.mp4", "downloading", "", 5_000_000, 1_000_000),
+      seed("https://x.example/film.mp4", "banned", "the web seed <i>x</i> sent bytes that are not the torrent's"),
+    ];
+  });
+  await page.waitForFunction((count) => document.querySelectorAll("#peers tbody tr").length === count, peers + 2);
+  const rows = await page.locator("#peers tbody tr").allTextContents();
+  const plain = rows.map((row) => row.replaceAll("\u00a0", " "));
+  assert.match(plain.at(-2), /^w\.example5(\.0)? MB.*free.*web server, sending to you, 1(\.0)? MB\/s/);
+  assert.match(plain.at(-1), /^x\.example.*not used any more: the web seed <i>x<\/i> sent bytes/);
+  await page.evaluate(() => (window.fake.torrent.state.webSeeds = []));
+  await page.waitForFunction((count) => document.querySelectorAll("#peers tbody tr").length === count, peers);
+});
+
 test("texts of strangers never become markup", async (t) => {
   const page = await open(t, "hostile");
   await openTitle(page);

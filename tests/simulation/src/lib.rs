@@ -35,6 +35,7 @@ mod trace;
 mod tracker;
 mod vault;
 mod watch;
+mod web;
 
 pub use books::{Arrived, Books};
 pub use channel::Cheat;
@@ -50,3 +51,4 @@ pub use tamper::{Hand, Overheard, Tamper, fields, overheard, vouchers};
 pub use trace::{Replay, replay};
 pub use vault::{Deposit, Redemption, SessionKey, SimVault, Slashing};
 pub use watch::{CommitSeen, Watch};
+pub use web::{Serves, WebServer};

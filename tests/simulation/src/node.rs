@@ -1,12 +1,12 @@
 //! One client with its edge's storage.
 
 use core::ops::Range;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use alloy_primitives::Address;
 use piecework::client::{Client, Config, Event, StreamError};
 use piecework::time::{Duration, Timestamp};
-use piecework::types::{ConnectionId, InfoHash, StreamId, TrackerId};
+use piecework::types::{ConnectionId, InfoHash, StreamId, TrackerId, WebRequestId};
 
 use crate::channel::Cheat;
 use crate::disk::Disk;
@@ -98,6 +98,8 @@ pub(crate) struct Node {
     pub(crate) sockets: BTreeMap<TrackerId, String>,
     pub(crate) ends: BTreeMap<ConnectionId, (usize, usize)>,
     pub(crate) queues: BTreeMap<Queue, Timestamp>,
+    /// Requests to web seeds under way.
+    pub(crate) web: BTreeSet<WebRequestId>,
     /// Bytes per second.
     pub(crate) uplink: u64,
     pub(crate) uplink_free: Timestamp,
@@ -135,6 +137,7 @@ impl Node {
             sockets: BTreeMap::new(),
             ends: BTreeMap::new(),
             queues: BTreeMap::new(),
+            web: BTreeSet::new(),
             uplink,
             uplink_free: Timestamp::ZERO,
             events: Vec::new(),

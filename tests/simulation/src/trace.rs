@@ -11,10 +11,10 @@ use bytes::Bytes;
 use piecework::client::edge::{Edge, feed};
 use piecework::client::{
     AddOptions, CheckExisting, Client, Command, Config, EffectError, EffectResult, Input, Limits,
-    Output, Source,
+    Output, Source, WebSeedHead,
 };
 use piecework::time::{Duration, Timestamp};
-use piecework::types::{ConnectionId, EffectId, InfoHash, StreamId, TrackerId};
+use piecework::types::{ConnectionId, EffectId, InfoHash, StreamId, TrackerId, WebRequestId};
 use serde_json::Value;
 
 /// The counts of a replay.
@@ -159,6 +159,7 @@ fn decode(input: &Value) -> Option<Input> {
     let text = |name: &str| input[name].as_str().map(str::to_owned);
     let connection = || number("connection").map(ConnectionId);
     let tracker = || Some(TrackerId(u32::try_from(number("tracker")?).ok()?));
+    let request = || number("request").map(WebRequestId);
     let stream = || number("stream").map(StreamId);
     let hash = || InfoHash::from_hex(input["info_hash"].as_str()?);
     Some(match input["kind"].as_str()? {
@@ -205,6 +206,23 @@ fn decode(input: &Value) -> Option<Input> {
             connection: connection()?,
             reason: text("reason")?,
         },
+        "web seed head" => Input::WebSeedHead {
+            request: request()?,
+            head: WebSeedHead {
+                status: u16::try_from(number("status")?).ok()?,
+                content_range: text("range"),
+                content_encoding: text("encoding"),
+                retry_after: text("retry_after"),
+            },
+        },
+        "web seed bytes" => Input::WebSeedBytes {
+            request: request()?,
+            bytes: bytes(&input["bytes"])?,
+        },
+        "web seed end" => Input::WebSeedEnd {
+            request: request()?,
+            error: text("error"),
+        },
         "effect done" => Input::EffectDone {
             id: EffectId(number("id")?),
             result: decode_result(&input["result"])?,
@@ -214,6 +232,8 @@ fn decode(input: &Value) -> Option<Input> {
             source: decode_source(&input["source"])?,
             options: AddOptions {
                 trackers: texts(&input["trackers"])?,
+                // Traces of earlier builds have none.
+                web_seeds: texts(&input["web_seeds"]).unwrap_or_default(),
                 check: match input["check"].as_str()? {
                     "resume" => CheckExisting::Resume,
                     "recheck" => CheckExisting::Recheck,

@@ -25,7 +25,7 @@ export type { PaymentLack } from "./lack.js";
 export type { AccountInfo, Decimal, PaymentOptions, RecoverableDeposit } from "./payments.js";
 export type { FileSource, TorrentSource } from "./source.js";
 export { Torrent, TorrentFile } from "./torrent.js";
-export type { PeerPaymentStats, PeerStats, TorrentEvents, TorrentState, TorrentStats } from "./torrent.js";
+export type { PeerPaymentStats, PeerStats, TorrentEvents, TorrentState, TorrentStats, WebSeedStats, } from "./torrent.js";
 export { FINE_BITS, bondFor, formatAmount, parseAmount, parseTypedAmount } from "./units.js";
 export type { AmountStyle } from "./units.js";
 export type { ChainParams, Eip1193Provider, WalletInfo } from "./wallet.js";
@@ -50,6 +50,14 @@ export interface ClientOptions {
     trackers?: string[];
     /** Announce to the trackers that torrents and magnet links name. Default true. */
     useTorrentTrackers?: boolean;
+    /** Fetch from the web seeds that torrents and magnet links name (BEP 19). Default true. */
+    useTorrentWebSeeds?: boolean;
+    /**
+     * When web seeds are asked for something. "fallback" (default): for what is read or played and peers would bring too
+     * late, and for everything while peers bring next to nothing. "always": as peers that have everything and ask for no
+     * money, so that sellers are asked only for what would come too late otherwise.
+     */
+    webSeedUse?: "fallback" | "always";
     /**
      * STUN and TURN servers. Default: public STUN servers ({@link DEFAULT_STUN}), which see the visitor's address; an
      * empty list asks none. Servers that the signaling servers in `trackers` name are used besides.
@@ -86,6 +94,12 @@ export interface ClientOptions {
 export interface AddOptions {
     /** More trackers for this torrent. */
     trackers?: string[];
+    /**
+     * Web servers with the torrent's files, `http(s)://` (BEP 19), besides those that the torrent names: the address of
+     * its file, or of the folder that holds what the torrent is named after. A server of another origin must send
+     * `Access-Control-Allow-Origin`. Every byte is checked, as those of peers are.
+     */
+    webSeeds?: string[];
     /** Fetch only the parts that are played or read. Default false. */
     onDemand?: boolean;
     /** Hash again the bytes that are already stored. Default false. */
@@ -350,6 +364,17 @@ export interface PeerStats {
     /** Its payments to us. */
     readonly selling: PeerPaymentStats;
 }
+/** One web seed: a web server that has the torrent's files (BEP 19). */
+export interface WebSeedStats {
+    /** As the torrent or the page names it: show it as text only. */
+    readonly url: string;
+    /** "waiting": it failed and is tried again; "dropped" and "banned": it is not asked any more. */
+    readonly state: "idle" | "downloading" | "waiting" | "dropped" | "banned";
+    /** Why it waits, was dropped or banned; else empty. */
+    readonly note: string;
+    readonly downloaded: number;
+    readonly downloadRate: number;
+}
 /** One torrent at a glance. Lengths are bytes, rates bytes per second, amounts base units. */
 export interface TorrentStats {
     readonly infoHash: string;
@@ -387,6 +412,7 @@ export interface TorrentStats {
     /** The most that the missing pieces can still cost, rounded up. */
     readonly maxCost: bigint;
     readonly peers: readonly PeerStats[];
+    readonly webSeeds: readonly WebSeedStats[];
     readonly swarm: {
         readonly seeders: number;
         readonly leechers: number;
@@ -449,6 +475,11 @@ export declare class Torrent extends Emitter<TorrentEvents> {
     }): Promise<void>;
     /** Fetches only the parts that are played or read (true), or everything (false). */
     setOnDemand(onDemand: boolean): Promise<void>;
+    /**
+     * Fetches it also from this web server, `http(s)://`: the address of its file, or of the folder that holds what the
+     * torrent is named after. See {@link AddOptions.webSeeds}.
+     */
+    addWebSeed(url: string | URL): Promise<void>;
     /** The most paid per 10^9 bytes from now on; 0 takes only free peers. */
     setMaxPricePerGB(price: Decimal): Promise<void>;
     /** The selling price per 10^9 bytes from now on, later visits included; 0 gives it away. */
@@ -851,8 +882,8 @@ import { Client, type Eip1193Provider, type Torrent } from "./index.js";
  * `<piecework-player src|magnet|torrent="...">`: plays the largest file of a torrent that looks playable by its name,
  * else the largest.
  *
- * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` (separated by blanks),
- * `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
+ * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` and `web-seeds`
+ * (both separated by blanks), `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
  * `turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]`; `none` for none; default: public STUN servers), `autoplay`,
  * `upload-limit` (bytes per second), `upload-agreed`; for paid titles `deployment` (URL of a file of
  * `piecework vault deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and

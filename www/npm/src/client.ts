@@ -29,6 +29,14 @@ export interface ClientOptions {
   trackers?: string[];
   /** Announce to the trackers that torrents and magnet links name. Default true. */
   useTorrentTrackers?: boolean;
+  /** Fetch from the web seeds that torrents and magnet links name (BEP 19). Default true. */
+  useTorrentWebSeeds?: boolean;
+  /**
+   * When web seeds are asked for something. "fallback" (default): for what is read or played and peers would bring too
+   * late, and for everything while peers bring next to nothing. "always": as peers that have everything and ask for no
+   * money, so that sellers are asked only for what would come too late otherwise.
+   */
+  webSeedUse?: "fallback" | "always";
   /**
    * STUN and TURN servers. Default: public STUN servers ({@link DEFAULT_STUN}), which see the visitor's address; an
    * empty list asks none. Servers that the signaling servers in `trackers` name are used besides.
@@ -66,6 +74,12 @@ export interface ClientOptions {
 export interface AddOptions {
   /** More trackers for this torrent. */
   trackers?: string[];
+  /**
+   * Web servers with the torrent's files, `http(s)://` (BEP 19), besides those that the torrent names: the address of
+   * its file, or of the folder that holds what the torrent is named after. A server of another origin must send
+   * `Access-Control-Allow-Origin`. Every byte is checked, as those of peers are.
+   */
+  webSeeds?: string[];
   /** Fetch only the parts that are played or read. Default false. */
   onDemand?: boolean;
   /** Hash again the bytes that are already stored. Default false. */
@@ -191,6 +205,8 @@ export class Client extends Emitter<ClientEvents> {
         config: {
           trackers: [...this.#trackers],
           useTorrentTrackers: options.useTorrentTrackers ?? true,
+          useTorrentWebSeeds: options.useTorrentWebSeeds ?? true,
+          webSeedsAlways: options.webSeedUse === "always",
           ...connections(options.maxConnections),
           uploadLimit: this.#uploadLimit,
           downloadLimit: limit("downloadLimit", options.downloadLimit ?? null),
@@ -421,7 +437,8 @@ export class Client extends Emitter<ClientEvents> {
   async #add(fields: EngineSource, options: AddOptions, check: string): Promise<Torrent> {
     const price = (amount: Decimal) => finePerBlock(this.#payments ? this.#payments.parse(amount) : 0n);
     const trackers = options.trackers ?? [];
-    const wishes: Wishes = { onDemand: options.onDemand ?? false, paused: false };
+    const webSeeds = (options.webSeeds ?? []).map((url) => new URL(url, document.baseURI).href);
+    const wishes: Wishes = { onDemand: options.onDemand ?? false, paused: false, webSeeds };
     const own = {
       ...(options.sellPricePerGB === undefined ? {} : { pricePerBlock: price(options.sellPricePerGB) }),
       ...(options.maxPricePerGB === undefined ? {} : { maxPricePerBlock: price(options.maxPricePerGB) }),
@@ -544,6 +561,8 @@ const MOST_CONNECTIONS = 100;
 const SHARED = [
   "trackers",
   "useTorrentTrackers",
+  "useTorrentWebSeeds",
+  "webSeedUse",
   "iceServers",
   "relayOnly",
   "uploadLimit",

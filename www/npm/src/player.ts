@@ -74,8 +74,8 @@ const DEFAULT_UPLOAD = 2_500_000;
  * `<piecework-player src|magnet|torrent="...">`: plays the largest file of a torrent that looks playable by its name,
  * else the largest.
  *
- * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` (separated by blanks),
- * `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
+ * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` and `web-seeds`
+ * (both separated by blanks), `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
  * `turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]`; `none` for none; default: public STUN servers), `autoplay`,
  * `upload-limit` (bytes per second), `upload-agreed`; for paid titles `deployment` (URL of a file of
  * `piecework vault deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and
@@ -218,7 +218,8 @@ export class PieceworkPlayer extends HTMLElement {
       await this.#readDeployment();
       if (turn !== this.#turn) return;
       const client = this.#connect();
-      const torrent = await client.add(/^[^\w]*magnet:/i.test(source) ? source : new URL(source, document.baseURI));
+      const named = /^[^\w]*magnet:/i.test(source) ? source : new URL(source, document.baseURI);
+      const torrent = await client.add(named, { webSeeds: this.#list("web-seeds") });
       if (turn !== this.#turn) return void torrent.leave().catch(() => undefined);
       this.torrent = torrent;
       await torrent.ready;
@@ -416,6 +417,10 @@ export class PieceworkPlayer extends HTMLElement {
     }
   }
 
+  #list(name: string): string[] {
+    return (this.getAttribute(name) ?? "").split(/\s+/).filter(Boolean);
+  }
+
   #options(): ClientOptions {
     const text = (name: string) => this.getAttribute(name) ?? "";
     const vault = text("vault");
@@ -434,7 +439,7 @@ export class PieceworkPlayer extends HTMLElement {
           }
         : null);
     return {
-      trackers: text("trackers").split(/\s+/).filter(Boolean),
+      trackers: this.#list("trackers"),
       ...(this.hasAttribute("ice-servers") ? { iceServers: parseIceServers(text("ice-servers")) } : {}),
       // Nothing goes up before the visitor agreed to it.
       uploadLimit: this.#agreed && this.#upload.checked ? this.#uploadCap() : 0,

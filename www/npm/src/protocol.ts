@@ -9,6 +9,9 @@ import type { PaymentLack } from "./lack.js";
 export interface EngineConfig {
   trackers: string[];
   useTorrentTrackers: boolean;
+  useTorrentWebSeeds: boolean;
+  /** Web seeds help beside peers that suffice, too. */
+  webSeedsAlways: boolean;
   maxConnections?: number;
   maxConnectionsPerTorrent?: number;
   /** Bytes per second; null: no cap; 0: no upload. */
@@ -57,6 +60,13 @@ export type ToWorker =
   /** The address that the connection really leads to; null: the browser does not say. */
   | { t: "address"; c: number; address: string | null }
   | { t: "failed"; c: number; reason: string };
+
+/** The worker's script to its engine, about a request `r` to a web seed: its head, its bytes, and its end. */
+export type WebSeedAnswer = { t: "web"; r: number } & (
+  | { status: number; range: string | null; encoding: string | null; retryAfter: string | null }
+  | { bytes: Uint8Array }
+  | { error: string | null }
+);
 
 /** Worker to the page that holds the peer connections. */
 export type FromWorker =

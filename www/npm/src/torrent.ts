@@ -39,6 +39,18 @@ export interface PeerStats {
   readonly selling: PeerPaymentStats;
 }
 
+/** One web seed: a web server that has the torrent's files (BEP 19). */
+export interface WebSeedStats {
+  /** As the torrent or the page names it: show it as text only. */
+  readonly url: string;
+  /** "waiting": it failed and is tried again; "dropped" and "banned": it is not asked any more. */
+  readonly state: "idle" | "downloading" | "waiting" | "dropped" | "banned";
+  /** Why it waits, was dropped or banned; else empty. */
+  readonly note: string;
+  readonly downloaded: number;
+  readonly downloadRate: number;
+}
+
 /** One torrent at a glance. Lengths are bytes, rates bytes per second, amounts base units. */
 export interface TorrentStats {
   readonly infoHash: string;
@@ -76,6 +88,7 @@ export interface TorrentStats {
   /** The most that the missing pieces can still cost, rounded up. */
   readonly maxCost: bigint;
   readonly peers: readonly PeerStats[];
+  readonly webSeeds: readonly WebSeedStats[];
   readonly swarm: { readonly seeders: number; readonly leechers: number } | null;
 }
 
@@ -119,6 +132,8 @@ export interface Wishes {
   /** Only pieces that a reader wants are fetched. */
   onDemand: boolean;
   paused: boolean;
+  /** Those that the page named. */
+  webSeeds: string[];
 }
 
 /** @internal The part of the client that a torrent uses. */
@@ -230,6 +245,16 @@ export class Torrent extends Emitter<TorrentEvents> {
   setOnDemand(onDemand: boolean): Promise<void> {
     this.#host.wishes.onDemand = onDemand;
     return this.#host.request("onDemand", { v: onDemand });
+  }
+
+  /**
+   * Fetches it also from this web server, `http(s)://`: the address of its file, or of the folder that holds what the
+   * torrent is named after. See {@link AddOptions.webSeeds}.
+   */
+  addWebSeed(url: string | URL): Promise<void> {
+    const { href } = new URL(url, document.baseURI);
+    this.#host.wishes.webSeeds.push(href);
+    return this.#host.request("webSeed", { url: href });
   }
 
   /** The most paid per 10^9 bytes from now on; 0 takes only free peers. */

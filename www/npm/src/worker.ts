@@ -1,6 +1,7 @@
 // The engine's dedicated worker: loads the wasm, then every message goes to it.
 import init, { Engine } from "../wasm/piecework.js";
 import type { FromWorker, ToWorker } from "./protocol.js";
+import { webSeeds } from "./webseeds.js";
 
 /** The name of the build, from the section `piecework` of this build's wasm. */
 declare const BUILD_MARK: string;
@@ -93,7 +94,10 @@ scope.onmessage = async ({ data }) => {
   starting = true;
   try {
     await init({ module_or_path: checked((await compiling) ?? (await load(data.wasm)), data.wasm) });
-    const engine = await Engine.start(data.config);
+    const engine = await Engine.start(
+      data.config,
+      webSeeds((answer) => engine.handle(answer)),
+    );
     scope.onmessage = (event) => hand(engine, event.data);
     for (const message of waiting) hand(engine, message);
     starting = false;

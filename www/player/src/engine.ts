@@ -91,7 +91,14 @@ export class Title {
         verified: stats.verified,
         trackers: [...this.#trackers],
       });
-    return { ...stats, phase: state, files, maxPerGB: maxPricePerGB, peers: [...stats.peers] };
+    return {
+      ...stats,
+      phase: state,
+      files,
+      maxPerGB: maxPricePerGB,
+      peers: [...stats.peers],
+      webSeeds: [...stats.webSeeds],
+    };
   }
 
   /** Fetches all of it, not only the parts that are watched. */
@@ -426,3 +433,5 @@ function unixSeconds(date: Date | null): number | null {
 
 /** The package's shapes and the views' shapes are the same but for names: this fails to compile when they part. */
 export type Checked = TorrentStats["peers"][number] extends Look["peers"][number] ? true : never;
+/** The same of web seeds. */
+export type CheckedWebSeeds = TorrentStats["webSeeds"][number] extends Look["webSeeds"][number] ? true : never;

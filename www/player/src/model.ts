@@ -33,6 +33,16 @@ export interface Peer {
   selling: Side;
 }
 
+/** A web server that has the title's files (BEP 19). */
+export interface WebSeed {
+  url: string;
+  state: "idle" | "downloading" | "waiting" | "dropped" | "banned";
+  /** Why it is not asked; else empty. */
+  note: string;
+  downloaded: number;
+  downloadRate: number;
+}
+
 /** One title. */
 export interface Look {
   infoHash: string;
@@ -60,6 +70,7 @@ export interface Look {
    */
   maxCost: bigint;
   peers: Peer[];
+  webSeeds: WebSeed[];
 }
 
 /** The fault of a deposit, by the package's name for it. */

@@ -17,12 +17,14 @@ use bytes::Bytes;
 use piecework::client::{
     AddOptions, BuyConfig, CheckExisting, Client, Command, Config, Credit, EffectError, Event,
     Input, Limits, Output, PaymentConfig, RedeemOutcome, RedeemScope, ResalePrice, SellConfig,
-    Source,
+    Source, WebSeedHead,
 };
 use piecework::payment::voucher::Vault;
 use piecework::signaling::MAX_TRACKERS;
 use piecework::time::{Duration, Timestamp};
-use piecework::types::{ConnectionId, FineUnits, InfoHash, StreamId, TokenUnits, TrackerId};
+use piecework::types::{
+    ConnectionId, FineUnits, InfoHash, StreamId, TokenUnits, TrackerId, WebRequestId,
+};
 use piecework_signaling_protocol::{self as protocol, Request, Response};
 
 use super::choices::Choices;
@@ -31,6 +33,8 @@ use remote::Remote;
 use seller::Promises;
 
 const TRACKER: &str = "wss://tracker.invalid/";
+/// A web server with the files of every torrent.
+const WEB_SEED: &str = "http://w.example/";
 const MAX_SEND: usize = 65_535;
 const MAX_CHUNK: usize = 256 * 1024;
 /// Outputs of one input.
@@ -106,7 +110,12 @@ struct Scene {
     claims: Vec<(u64, usize)>,
     stopping: bool,
     lives: u8,
+    /// Requests to web seeds under way.
+    web: Vec<Asked>,
 }
+
+/// A request to a web seed: its id, URL, first and last byte.
+type Asked = (WebRequestId, String, u64, u64);
 
 /// Runs the client by the operations that `data` spells, and panics when it breaks a promise.
 pub fn client(data: &[u8]) {
@@ -131,6 +140,7 @@ pub fn client(data: &[u8]) {
         claims: Vec::new(),
         stopping: false,
         lives: 1,
+        web: Vec::new(),
     };
     scene.drain();
     let mut steps = 0;
@@ -275,6 +285,7 @@ impl Scene {
                 }
                 1 => self.command(Command::Online(choices.flag())),
                 2 | 3 => self.restart(choices),
+                4 | 5 if !self.web.is_empty() => self.web_seed(choices),
                 _ => {
                     // A result that nobody waits for.
                     let id = piecework::types::EffectId(choices.u64());
@@ -284,6 +295,59 @@ impl Scene {
                     }
                 }
             },
+        }
+    }
+
+    /// A web seed answers, as it should or not.
+    fn web_seed(&mut self, choices: &mut Choices<'_>) {
+        let at = choices.below(self.web.len());
+        let (request, url, first, last) = self.web[at].clone();
+        let files = CONTENTS.iter().flat_map(|content| {
+            let files = content.meta.files.iter();
+            files.map(move |file| (content, file))
+        });
+        let found = files
+            .filter(|(_, file)| url.ends_with(&format!("/{}", file.path)))
+            .map(|(content, file)| &content.bytes[file.offset as usize..][..file.length as usize])
+            .next();
+        let Some(bytes) = found else {
+            panic!("no torrent has {url}");
+        };
+        let how = choices.byte();
+        let status = match how & 7 {
+            0..=4 => 206,
+            5 => 200,
+            _ => choices.u16(),
+        };
+        let (from, to) = match (status, how & 8) {
+            (200, _) => (0, bytes.len()),
+            (_, 0) => (first as usize, last as usize + 1),
+            _ => (first as usize, choices.below(bytes.len() + 1)),
+        };
+        let mut body = bytes.get(from..to).unwrap_or_default().to_vec();
+        if how & 16 != 0
+            && let Some(byte) = body.last_mut()
+        {
+            *byte ^= 1;
+        }
+        let range = match how & 32 {
+            0 => format!("bytes {first}-{last}/{}", bytes.len()),
+            _ => String::from_utf8_lossy(choices.bytes()).into_owned(),
+        };
+        let head = WebSeedHead {
+            status,
+            content_range: (how & 64 != 0).then_some(range),
+            ..WebSeedHead::default()
+        };
+        self.input(Input::WebSeedHead { request, head });
+        for part in body.chunks(1 + usize::from(choices.u16())) {
+            let bytes = Bytes::copy_from_slice(part);
+            self.input(Input::WebSeedBytes { request, bytes });
+        }
+        if how & 128 == 0 {
+            self.web.retain(|(other, ..)| *other != request);
+            let error = choices.flag().then(|| "broke off".to_owned());
+            self.input(Input::WebSeedEnd { request, error });
         }
     }
 
@@ -305,6 +369,10 @@ impl Scene {
                 0 => CheckExisting::Resume,
                 _ => CheckExisting::Recheck,
             },
+            web_seeds: (how & 16 != 0)
+                .then(|| WEB_SEED.to_owned())
+                .into_iter()
+                .collect(),
             price: (how & 4 != 0).then_some(FineUnits(u128::from(how) << 24)),
             max_price: (how & 8 != 0).then_some(FineUnits(u128::from(how) << 20)),
             ..AddOptions::default()
@@ -629,6 +697,7 @@ impl Scene {
         self.seen.clear();
         self.announced.clear();
         self.readers.clear();
+        self.web.clear();
         self.claims.clear();
         self.promises.restart();
         self.spent = FineUnits(0);
@@ -743,6 +812,23 @@ impl Scene {
             Output::StreamData { stream, data, last } => self.stream_data(stream, &data, last),
             Output::StreamFailed { stream, .. } => {
                 self.readers.remove(&stream);
+            }
+            Output::WebSeedGet {
+                request,
+                url,
+                first,
+                last,
+                ..
+            } => {
+                assert!(first <= last, "an empty range");
+                assert!(url.starts_with(WEB_SEED), "another server");
+                self.web.push((request, url, first, last));
+                assert!(self.web.len() <= 16, "many requests at once");
+            }
+            Output::WebSeedCancel { request } => {
+                let before = self.web.len();
+                self.web.retain(|(other, ..)| *other != request);
+                assert!(self.web.len() < before, "no such request");
             }
             Output::Event(event) => match event {
                 Event::ClaimsReady { tag, claims, .. } => {

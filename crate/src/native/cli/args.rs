@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand};
 use super::manual::{CompletionsArgs, ManArgs};
 use super::output::{CliError, complain, parse_size, parse_tokens};
 use super::owner_args::{ClaimArgs, DepositArgs, ExitArgs, TopUpArgs, VaultArgs, WithdrawArgs};
+use super::web_seeds::WebSeedArgs;
 use crate::metainfo::{TrackerUrl, TrackerUrlError};
 use crate::native::chain::ChainConfig;
 use crate::native::deployment::read_address;
@@ -109,6 +110,10 @@ pub(super) struct CreateArgs {
     /// Tracker to name in it; may be repeated. Browsers can use ws:// and wss:// alone.
     #[arg(long, value_name = "URL", value_parser = any_tracker)]
     pub(super) tracker: Vec<String>,
+    /// Web server with the files, to name in it (BEP 19); may be repeated. The URL of the file itself, or of the folder
+    /// that holds what the torrent is named after.
+    #[arg(long, value_name = "URL", value_parser = super::web_seeds::usable)]
+    pub(super) web_seed: Vec<String>,
     /// Take in the files that systems leave in folders, too: .DS_Store, Thumbs.db, desktop.ini, .git and the like.
     #[arg(long)]
     pub(super) system_files: bool,
@@ -191,6 +196,8 @@ pub(super) struct SeedArgs {
     #[command(flatten)]
     pub(super) network: NetworkArgs,
     #[command(flatten)]
+    pub(super) web_seeds: WebSeedArgs,
+    #[command(flatten)]
     pub(super) common: CommonArgs,
 }
 
@@ -260,6 +267,8 @@ pub(super) struct GetArgs {
     pub(super) chain: ChainArgs,
     #[command(flatten)]
     pub(super) network: NetworkArgs,
+    #[command(flatten)]
+    pub(super) web_seeds: WebSeedArgs,
     #[command(flatten)]
     pub(super) common: CommonArgs,
 }

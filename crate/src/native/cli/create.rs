@@ -68,6 +68,9 @@ pub(super) fn create(args: &CreateArgs) -> Result<(), CliError> {
     for tracker in &args.tracker {
         builder = builder.tracker(tracker.as_str());
     }
+    for url in &args.web_seed {
+        builder = builder.web_seed(url.as_str());
+    }
     if let Some(comment) = &args.comment {
         builder = builder.comment(comment.as_str());
     }

@@ -15,7 +15,7 @@ use super::output::{
     sentence, tokens,
 };
 use super::runner::{Runner, Wish, Woken};
-use super::{seed, torrent};
+use super::{seed, torrent, web_seeds};
 use crate::client::{
     BuyConfig, Command, Config, Event, Limits, PaymentConfig, ResalePrice, TorrentSnapshot,
     TorrentState,
@@ -79,7 +79,8 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
         }),
         _ => None,
     };
-    let native = NativeConfig {
+    named.options.web_seeds.clone_from(&args.web_seeds.web_seed);
+    let mut native = NativeConfig {
         client: Config {
             trackers: args.network.tracker.clone(),
             limits: Limits {
@@ -94,9 +95,11 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
         data_dir: args.output.clone(),
         state_dir: state,
         repair: args.repair,
+        local_web_seeds: args.web_seeds.local_web_seeds,
         chain: args.chain.config(),
         session_key: session_key.clone(),
     };
+    args.web_seeds.configure(&mut native.client);
     let mut interrupt = Interrupt::new()?;
     let mut runner = Runner::start(native, payout, args.common.json, args.chain.decimals)?;
     runner.announces = args.seed;
@@ -346,6 +349,7 @@ fn progress(snapshot: &Snapshot, decimals: u8) -> String {
         time_left(torrent),
         torrent.peers.len()
     );
+    line.push_str(&web_seeds::active(&torrent.web_seeds));
     if torrent.spent.0 > 0 {
         line.push_str(&format!(
             "  paid {}",

@@ -21,6 +21,7 @@ mod runner;
 mod seed;
 mod standing;
 mod torrent;
+mod web_seeds;
 
 use std::process::ExitCode;
 

@@ -241,6 +241,7 @@ fn offline(
         data_dir: state.to_owned(),
         state_dir: state.to_owned(),
         repair: false,
+        local_web_seeds: false,
         chain: Some(config.clone()),
         session_key: None,
     };

@@ -12,6 +12,7 @@ use super::output::{CliError, plain, say, say_json, sentence, tokens};
 use super::payout::{Batch, Pace, Payout, redeemed_line};
 use super::standing::{in_the_way, incomplete, is_whole, shortfalls};
 use super::torrent::Named;
+use super::web_seeds;
 use crate::client::{
     AddOptions, CheckExisting, Command, Event, MoneySnapshot, PaymentNeed, PeerSnapshot, Source,
     TorrentSnapshot, TorrentState, TrackerSnapshot,
@@ -558,6 +559,7 @@ impl Runner {
                     "earned_fine": torrent.earned.0.to_string(),
                     "spent_fine": torrent.spent.0.to_string(),
                     "peers": peers,
+                    "web_seeds": torrent.web_seeds.iter().map(web_seeds::as_json).collect::<Vec<_>>(),
                 })
             })
             .collect();

@@ -72,6 +72,7 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
         },
         ..Config::default()
     };
+    args.web_seeds.configure(&mut config);
     config.payment = payout.as_ref().and_then(|payout| {
         Some(PaymentConfig {
             vault: args.chain.vault?,
@@ -94,6 +95,7 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
         data_dir: args.data.clone(),
         state_dir: state,
         repair: args.repair,
+        local_web_seeds: args.web_seeds.local_web_seeds,
         chain: args.chain.config(),
         session_key: None,
     };
@@ -102,6 +104,7 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
     runner.announces = true;
     for mut named in torrents {
         named.options.price = Some(price);
+        named.options.web_seeds.clone_from(&args.web_seeds.web_seed);
         let wish = if args.repair {
             Wish::Repair
         } else {

@@ -138,6 +138,7 @@ fn magnet_json(magnet: &MagnetLink) -> Value {
         "info_hash": magnet.info_hash.to_hex(),
         "name": magnet.display_name,
         "trackers": magnet.trackers,
+        "web_seeds": magnet.web_seeds,
         "magnet": magnet.to_string(),
     })
 }
@@ -155,6 +156,7 @@ fn torrent_json(metainfo: &Metainfo) -> Value {
         "comment": metainfo.comment,
         "created_by": metainfo.created_by,
         "trackers": metainfo.trackers,
+        "web_seeds": metainfo.web_seeds,
         "files": metainfo.files.iter().filter(|f| !f.pad).map(|f| json!({
             "path": f.path.components(),
             "length": f.length,
@@ -170,6 +172,13 @@ fn print_magnet(magnet: &MagnetLink) {
     }
     for tracker in &magnet.trackers {
         say(&format!("tracker    {}", plain(tracker)));
+    }
+    print_web_seeds(&magnet.web_seeds);
+}
+
+fn print_web_seeds(urls: &[String]) {
+    for url in urls {
+        say(&format!("web seed   {}", plain(url)));
     }
 }
 
@@ -191,6 +200,7 @@ fn print_torrent(metainfo: &Metainfo) {
     for tracker in metainfo.trackers.iter().flatten() {
         say(&format!("tracker    {}", plain(tracker)));
     }
+    print_web_seeds(&metainfo.web_seeds);
     for file in metainfo.files.iter().filter(|f| !f.pad) {
         say(&format!(
             "file       {} ({})",

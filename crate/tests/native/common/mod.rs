@@ -3,6 +3,7 @@
 mod earned;
 mod files;
 mod node;
+pub mod web;
 
 pub use earned::{claim_of, earned, paid_run};
 pub use files::{Ended, Film, create, json, piecework, torrent_named, untouched};

@@ -4,6 +4,7 @@ mod channels;
 mod money;
 mod outputs;
 mod puppets;
+mod web;
 
 use core::ops::Range;
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ use piecework::client::{
     Input, Output, Source, TorrentSnapshot,
 };
 use piecework::time::{Duration, Timestamp};
-use piecework::types::{ConnectionId, EffectId, InfoHash, StreamId, TokenUnits};
+use piecework::types::{ConnectionId, EffectId, InfoHash, StreamId, TokenUnits, WebRequestId};
 
 use crate::channel::{Cheat, End, Link};
 use crate::content::Content;
@@ -27,6 +28,7 @@ use crate::steps::Steps;
 use crate::tracker::{Socket, Trackers};
 use crate::vault::{Deposit, SessionKey, SimVault};
 use crate::watch::Watch;
+use crate::web::WebServer;
 
 /// The start of a run's clock: seconds since the epoch.
 const START_SECS: u64 = 1_790_000_000;
@@ -96,6 +98,7 @@ enum What {
     Input(NodeId, u64, Input),
     Run(NodeId, u64, EffectId, Effect),
     Pull(NodeId, u64, StreamId),
+    WebBody(NodeId, u64, WebRequestId, Bytes, String),
     TellTracker(Socket, String),
     Open(usize),
     Drained(usize, usize, u64),
@@ -126,6 +129,8 @@ pub struct SimNet {
     mood: TrackerMood,
     /// Steps of the exchange of money, by one node.
     pub steps: Steps,
+    /// Web servers by URL.
+    web: BTreeMap<String, WebServer>,
 }
 
 impl SimNet {
@@ -145,6 +150,7 @@ impl SimNet {
             trackers: Trackers::default(),
             mood: TrackerMood::Up,
             steps: Steps::default(),
+            web: BTreeMap::new(),
         };
         sim.schedule_loss();
         sim
@@ -207,6 +213,7 @@ impl SimNet {
         node.life += 1;
         node.wake = Timestamp::NEVER;
         node.queues.clear();
+        node.web.clear();
         node.uplink_free = self.now;
         for reader in node.readers.values_mut() {
             reader.end.get_or_insert(StreamEnd::Closed);
@@ -603,6 +610,9 @@ impl SimNet {
                 }
             }
             What::Pull(id, life, stream) => self.pull(id, life, stream),
+            What::WebBody(id, life, request, body, url) => {
+                self.web_body(id, life, request, body, &url);
+            }
             What::TellTracker(socket, text) => self.tell_tracker(socket, &text),
             What::Open(link) => self.open(link),
             What::Drained(link, side, bytes) => self.drained(link, side, bytes),
@@ -660,6 +670,12 @@ impl SimNet {
             {
                 return;
             }
+            Input::WebSeedHead { request, .. } | Input::WebSeedBytes { request, .. }
+                if !node.web.contains(request) =>
+            {
+                return;
+            }
+            Input::WebSeedEnd { request, .. } if !node.web.remove(request) => return,
             Input::ConnectionClosed { connection, .. } => {
                 node.ends.remove(connection);
             }

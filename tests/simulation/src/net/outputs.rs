@@ -108,6 +108,16 @@ impl SimNet {
                 id: effect,
                 effect: what,
             } => self.queue_effect(id, effect, what),
+            Output::WebSeedGet {
+                request,
+                url,
+                first,
+                last,
+                given,
+            } => self.web_get(id, request, &url, first..=last, given),
+            Output::WebSeedCancel { request } => {
+                assert!(self.nodes[id.0].web.remove(&request), "no such request");
+            }
             Output::StreamData { stream, data, last } => self.stream_data(id, stream, &data, last),
             Output::StreamFailed { stream, error } => {
                 if let Some(reader) = self.nodes[id.0].readers.get_mut(&stream) {

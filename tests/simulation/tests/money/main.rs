@@ -18,3 +18,4 @@ mod restored_profile;
 mod scene;
 mod spoilers;
 mod steps;
+mod web_seeds;

@@ -18,3 +18,4 @@ mod strangers;
 mod streams;
 mod thin_links;
 mod uplink_use;
+mod web_seeds;

@@ -6,7 +6,7 @@ import type { Title } from "../engine.ts";
 import { bytes, exact, fine, label, percent, plural, priceShort, rate, units } from "../format.ts";
 import type { Host, TitleHost } from "../host.ts";
 import { holds, PieceMap } from "../piece_map.ts";
-import type { Look, Peer } from "../model.ts";
+import type { Look, Peer, WebSeed } from "../model.ts";
 import { Files, isPlayable } from "./files.ts";
 import { SharingFields } from "./sharing.ts";
 
@@ -188,11 +188,14 @@ export class Watch {
     if (!body) return;
     const peers = look.peers
       .toSorted((a, b) => b.downloaded + b.uploaded - a.downloaded - a.uploaded || a.id - b.id)
-      .slice(0, MOST_ROWS);
+      .slice(0, MOST_ROWS)
+      .map((peer) => ({ id: peer.id, cells: this.#cells(peer) }));
+    // Peers' numbers are not below zero.
+    const rows = [...peers, ...look.webSeeds.map((seed, at) => ({ id: -1 - at, cells: webSeedCells(seed) }))];
     const gone = new Set(this.#rows.keys());
-    peers.forEach((peer, at) => {
-      gone.delete(peer.id);
-      let row = this.#rows.get(peer.id);
+    rows.forEach(({ id, cells }, at) => {
+      gone.delete(id);
+      let row = this.#rows.get(id);
       if (!row) {
         row = make(
           "tr",
@@ -205,9 +208,9 @@ export class Watch {
           }),
         );
         row.setAttribute("role", "row");
-        this.#rows.set(peer.id, row);
+        this.#rows.set(id, row);
       }
-      this.#cells(peer).forEach((text, cell) => {
+      cells.forEach((text, cell) => {
         const td = row.children[cell];
         if (!td) return;
         setText(td, text);
@@ -219,8 +222,8 @@ export class Watch {
       this.#rows.get(id)?.remove();
       this.#rows.delete(id);
     }
-    show(byId("peers-scroll"), peers.length > 0);
-    show(byId("peers-empty"), peers.length === 0);
+    show(byId("peers-scroll"), rows.length > 0);
+    show(byId("peers-empty"), rows.length === 0);
     setText(
       byId("peers-empty"),
       !navigator.onLine
@@ -321,6 +324,26 @@ export class Watch {
 }
 
 /** A peer in a few words. Its own note wins: it says why nothing is paid. */
+function webSeedCells({ url, state, note, downloaded, downloadRate }: WebSeed): string[] {
+  const rests = { idle: "web server, not needed now", waiting: "is tried again later" };
+  const text =
+    state === "downloading"
+      ? `web server, sending to you, ${rate(downloadRate)}`
+      : state === "idle" || state === "waiting"
+        ? rests[state]
+        : "not used any more";
+  const host = URL.canParse(url) ? new URL(url).host : url;
+  return [
+    label(host),
+    downloaded > 0 ? bytes(downloaded) : NONE,
+    NONE,
+    NONE,
+    NONE,
+    "free",
+    note && state !== "downloading" ? `${text}: ${label(note)}` : text,
+  ];
+}
+
 function stateOf(peer: Peer): string {
   if (peer.buying.note) return label(peer.buying.note);
   if (peer.selling.note) return label(peer.selling.note);

@@ -1,0 +1,486 @@
+//! Web seeds (BEP 19) beside peers: who brings what, who is blamed, and who steps back.
+
+use std::collections::BTreeSet;
+
+use piecework::client::{
+    AddOptions, Command, Config, Event, Limits, Source, TorrentSnapshot, WebSeedSnapshot,
+    WebSeedState, WebSeedUse,
+};
+use piecework::time::Duration;
+use piecework_simulation::{
+    Cheat, Content, NetConfig, NodeId, Serves, SimNet, StreamEnd, TrackerMood, WebServer, for_seeds,
+};
+
+use crate::common::{banned_by, complete, minutes, ready, within_bounds};
+
+const URL: &str = "https://w.example/film.mp4";
+const OTHER: &str = "https://x.example/film.mp4";
+const LENGTH: usize = 3_000_000;
+const BLOCKS: u64 = LENGTH as u64 / 16_384 + 1;
+const MB: u64 = 1_000_000;
+
+fn film(seed: u64) -> Content {
+    Content::file(seed, LENGTH, 64 * 1024)
+}
+
+fn add(net: &mut SimNet, node: NodeId, content: &Content, on_demand: bool, urls: &[&str]) {
+    net.watch_content(content);
+    let options = AddOptions {
+        on_demand,
+        web_seeds: urls.iter().map(|url| (*url).to_owned()).collect(),
+        ..AddOptions::default()
+    };
+    net.add(node, Source::Torrent(content.torrent()), options);
+}
+
+fn torrent(net: &SimNet, node: NodeId, content: &Content) -> TorrentSnapshot {
+    net.torrent(node, content.info_hash()).unwrap()
+}
+
+fn web_seed(net: &SimNet, node: NodeId, content: &Content, url: &str) -> WebSeedSnapshot {
+    let seeds = torrent(net, node, content).web_seeds;
+    seeds.into_iter().find(|seed| seed.url == url).unwrap()
+}
+
+fn warnings(net: &SimNet, node: NodeId) -> Vec<String> {
+    (net.events(node))
+        .filter_map(|event| match event {
+            Event::Warning { text, .. } => Some(text.clone()),
+            _ => None,
+        })
+        .collect()
+}
+
+/// A node with web seeds and nobody else.
+fn alone(seed: u64, serves: Serves) -> (SimNet, Content, NodeId) {
+    let mut net = SimNet::new(seed, NetConfig::default());
+    net.set_trackers(TrackerMood::Down);
+    let content = film(seed);
+    net.web_server(URL, WebServer::new(&content, serves, MB));
+    let node = net.node(SimNet::config());
+    (net, content, node)
+}
+
+#[test]
+fn with_nobody_there_everything_comes_from_a_web_seed() {
+    for_seeds(100, |seed| {
+        let (mut net, content, node) = alone(seed, Serves::Right);
+        add(&mut net, node, &content, false, &[URL]);
+        complete(&mut net, &[node], &content, minutes(2));
+        let said = web_seed(&net, node, &content, URL);
+        assert_eq!(said.state, WebSeedState::Idle, "{said:?}");
+        assert_eq!(said.downloaded, LENGTH as u64, "no byte twice");
+        assert_eq!(net.web_sent(URL), LENGTH as u64, "no byte twice");
+        assert!(net.web_asked(URL).len() < 20, "it was asked piece by piece");
+    });
+}
+
+#[test]
+fn a_film_plays_from_its_middle_out_of_a_web_seed_alone() {
+    for_seeds(100, |seed| {
+        let (mut net, content, node) = alone(seed, Serves::Right);
+        add(&mut net, node, &content, true, &[URL]);
+        ready(&mut net, node, &content);
+        let from = LENGTH as u64 / 2;
+        let stream = net.read(node, content.info_hash(), 0, from..from + 500_000, None);
+        let served = net.run_until(Duration::from_secs(3), |net| {
+            net.reader(node, stream).first_bytes.is_some()
+        });
+        assert!(served, "seed {seed}: no byte after three seconds");
+        net.run_until(minutes(1), |net| net.reader(node, stream).end.is_some());
+        assert_eq!(net.reader(node, stream).end, Some(StreamEnd::Complete));
+        let before = from - 300_000;
+        let piece = (before / 65_536) as u32;
+        let have = torrent(&net, node, &content).have;
+        let has = have[(piece / 8) as usize] & (128 >> (piece % 8)) != 0;
+        assert!(!has, "only what the reader asks for is fetched");
+    });
+}
+
+#[test]
+fn the_files_of_a_folder_come_from_their_own_urls() {
+    for_seeds(20, |seed| {
+        let mut net = SimNet::new(seed, NetConfig::default());
+        let content = Content::folder(seed, &[100_000, 1, 0, 700_000, 50_000], 64 * 1024);
+        let url = "http://w.example/d";
+        net.web_server(url, WebServer::new(&content, Serves::Right, MB));
+        let node = net.node(SimNet::config());
+        add(&mut net, node, &content, false, &["http://w.example/d/"]);
+        complete(&mut net, &[node], &content, minutes(2));
+    });
+}
+
+#[test]
+fn a_file_that_a_web_seed_lacks_comes_from_another() {
+    for_seeds(20, |seed| {
+        let mut net = SimNet::new(seed, NetConfig::default());
+        let content = Content::folder(seed, &[100_000, 200_000, 300_000], 64 * 1024);
+        let (a, b) = ("http://a.example", "http://b.example");
+        let without = |files: &[u32]| Serves::Without(files.iter().copied().collect());
+        net.web_server(a, WebServer::new(&content, without(&[0]), MB));
+        net.web_server(b, WebServer::new(&content, without(&[2]), MB));
+        let node = net.node(SimNet::config());
+        add(&mut net, node, &content, false, &[a, b]);
+        complete(&mut net, &[node], &content, minutes(2));
+        assert!(net.web_sent(a) > 0 && net.web_sent(b) > 0);
+    });
+}
+
+#[test]
+fn peers_that_suffice_leave_a_web_seed_alone() {
+    for_seeds(100, |seed| {
+        let net_config = NetConfig {
+            uplink: 2 * MB..3 * MB,
+            ..NetConfig::default()
+        };
+        let mut net = SimNet::new(seed, net_config);
+        let content = film(seed);
+        net.web_server(URL, WebServer::new(&content, Serves::Right, 10 * MB));
+        let peer = net.node(SimNet::config());
+        net.seed(peer, &content);
+        let node = net.node(SimNet::config());
+        add(&mut net, node, &content, false, &[URL]);
+        complete(&mut net, &[node], &content, minutes(2));
+        assert_eq!(net.web_sent(URL), 0, "seed {seed}: nobody needed it");
+    });
+}
+
+#[test]
+fn a_web_seed_fills_in_for_slow_peers_and_steps_back_for_fast_ones() {
+    for_seeds(100, |seed| {
+        let net_config = NetConfig {
+            uplink: 20_000..30_000,
+            ..NetConfig::default()
+        };
+        let mut net = SimNet::new(seed, net_config);
+        let content = Content::file(seed, 12_000_000, 256 * 1024);
+        net.web_server(URL, WebServer::new(&content, Serves::Right, MB));
+        let peer = net.node(SimNet::config());
+        net.seed(peer, &content);
+        let node = net.node(SimNet::config());
+        add(&mut net, node, &content, false, &[URL]);
+        let helped = net.run_until(minutes(1), |net| {
+            within_bounds(net, node);
+            torrent(net, node, &content).verified_bytes > 4 * MB
+        });
+        assert!(helped, "seed {seed}: nobody helped");
+        let filled = net.web_sent(URL);
+        assert!(filled > 2 * MB, "seed {seed}: {filled}");
+        net.set_uplink(peer, 2 * MB);
+        net.run_for(Duration::from_secs(6));
+        let before = net.web_sent(URL);
+        complete(&mut net, &[node], &content, minutes(3));
+        let after = net.web_sent(URL) - before;
+        assert!(
+            after < MB / 2,
+            "seed {seed}: {after} after the peers were fast"
+        );
+    });
+}
+
+#[test]
+fn a_reader_that_slow_peers_would_keep_waiting_is_served_by_a_web_seed() {
+    for_seeds(100, |seed| {
+        let net_config = NetConfig {
+            uplink: 50_000..60_000,
+            ..NetConfig::default()
+        };
+        let mut net = SimNet::new(seed, net_config);
+        let content = Content::file(seed, 6_000_000, 256 * 1024);
+        net.web_server(URL, WebServer::new(&content, Serves::Right, MB));
+        let peer = net.node(SimNet::config());
+        net.seed(peer, &content);
+        let node = net.node(SimNet::config());
+        add(&mut net, node, &content, true, &[URL]);
+        ready(&mut net, node, &content);
+        let pace = 400_000;
+        let stream = net.read(node, content.info_hash(), 0, 0..5_000_000, Some(pace));
+        net.run_until(minutes(2), |net| net.reader(node, stream).end.is_some());
+        let reader = net.reader(node, stream);
+        assert_eq!(reader.end, Some(StreamEnd::Complete), "seed {seed}");
+        let waited = reader.waited;
+        assert!(
+            waited < Duration::from_secs(4),
+            "seed {seed}: waited {waited:?}"
+        );
+    });
+}
+
+#[test]
+fn with_always_a_web_seed_helps_beside_fast_peers() {
+    for_seeds(20, |seed| {
+        let mut net = SimNet::new(seed, NetConfig::default());
+        let content = film(seed);
+        net.web_server(URL, WebServer::new(&content, Serves::Right, MB));
+        let peer = net.node(SimNet::config());
+        net.seed(peer, &content);
+        let node = net.node(Config {
+            web_seed_use: WebSeedUse::Always,
+            ..SimNet::config()
+        });
+        add(&mut net, node, &content, false, &[URL]);
+        complete(&mut net, &[node], &content, minutes(2));
+        assert!(net.web_sent(URL) > 0, "seed {seed}");
+    });
+}
+
+#[test]
+fn several_web_seeds_share_the_work() {
+    for_seeds(20, |seed| {
+        let (mut net, content, node) = alone(seed, Serves::Right);
+        net.web_server(OTHER, WebServer::new(&content, Serves::Right, MB));
+        add(&mut net, node, &content, false, &[URL, OTHER]);
+        complete(&mut net, &[node], &content, minutes(2));
+        for url in [URL, OTHER] {
+            assert!(net.web_sent(url) > LENGTH as u64 / 10, "seed {seed}: {url}");
+        }
+    });
+}
+
+// ---- bad ones
+
+#[test]
+fn a_web_seed_that_lies_in_one_block_is_banned_and_no_other() {
+    for_seeds(100, |seed| {
+        let (mut net, content, node) = alone(seed, Serves::Right);
+        let wrong = BTreeSet::from([seed % BLOCKS]);
+        net.set_serves(URL, Serves::Wrong(wrong));
+        net.web_server(OTHER, WebServer::new(&content, Serves::Right, MB));
+        add(&mut net, node, &content, false, &[URL, OTHER]);
+        complete(&mut net, &[node], &content, minutes(5));
+        let other = web_seed(&net, node, &content, OTHER);
+        assert_eq!(other.state, WebSeedState::Idle, "seed {seed}: {other:?}");
+        let liar = web_seed(&net, node, &content, URL);
+        // The wrong block may have come from the other one.
+        if liar.state != WebSeedState::Idle {
+            assert_eq!(liar.state, WebSeedState::Banned, "seed {seed}: {liar:?}");
+            assert!(warnings(&net, node)[0].contains("https://w.example"));
+        }
+    });
+}
+
+#[test]
+fn a_web_seed_that_always_lies_is_banned_after_one_piece() {
+    for_seeds(100, |seed| {
+        let (mut net, content, node) = alone(seed, Serves::Wrong((0..BLOCKS).collect()));
+        add(&mut net, node, &content, false, &[URL]);
+        net.run_for(minutes(1));
+        let liar = web_seed(&net, node, &content, URL);
+        assert_eq!(liar.state, WebSeedState::Banned, "{liar:?}");
+        assert!(liar.note.contains("https://w.example"), "{liar:?}");
+        assert_eq!(torrent(&net, node, &content).verified_bytes, 0);
+        assert!(net.web_sent(URL) < MB, "{}", net.web_sent(URL));
+    });
+}
+
+#[test]
+fn of_a_piece_from_a_peer_and_a_web_seed_the_liar_is_blamed() {
+    for_seeds(100, |seed| {
+        let peer_lies = seed % 2 == 0;
+        let net_config = NetConfig {
+            uplink: 60_000..90_000,
+            ..NetConfig::default()
+        };
+        let mut net = SimNet::new(seed, net_config);
+        // Large pieces, so that both bring parts of each.
+        let content = Content::file(seed, 2_000_000, 512 * 1024);
+        let serves = match peer_lies {
+            true => Serves::Right,
+            false => Serves::Wrong((0..200).collect()),
+        };
+        net.web_server(URL, WebServer::new(&content, serves, 400_000));
+        let honest = net.node(SimNet::config());
+        net.seed(honest, &content);
+        let liar = net.node(SimNet::config());
+        net.seed(liar, &content);
+        if peer_lies {
+            net.set_cheat(liar, Cheat::Corrupt { one_in: 3 });
+        }
+        let node = net.node(Config {
+            web_seed_use: WebSeedUse::Always,
+            ..SimNet::config()
+        });
+        add(&mut net, node, &content, false, &[URL]);
+        complete(&mut net, &[node], &content, minutes(20));
+        let banned = banned_by(&net, node);
+        let web = web_seed(&net, node, &content, URL).state;
+        if peer_lies {
+            assert!(!banned.contains(&honest), "seed {seed}: {banned:?}");
+            assert_ne!(web, WebSeedState::Banned, "seed {seed}");
+        } else {
+            assert!(banned.is_empty(), "seed {seed}: {banned:?}");
+            assert_eq!(web, WebSeedState::Banned, "seed {seed}");
+        }
+    });
+}
+
+/// Each fault of a server, whether it is lasting, and a part of its sentence.
+fn faults() -> Vec<(Serves, bool, &'static str)> {
+    vec![
+        (Serves::WholeFiles, true, "must serve ranges"),
+        (Serves::OtherRange, true, "another range"),
+        (Serves::Status(404, None), true, "does not have the file"),
+        (Serves::Status(403, None), true, "refuses"),
+        (
+            Serves::Status(416, None),
+            true,
+            "shorter than the torrent's",
+        ),
+        (Serves::Status(500, None), false, "status 500"),
+        (Serves::Status(503, Some(7)), false, "busy"),
+        (Serves::Length(-1), false, "too few"),
+        (Serves::Length(1), false, "more bytes"),
+        (Serves::Nothing, false, "too slowly"),
+        (Serves::Drips(1_000), false, "too slowly"),
+    ]
+}
+
+#[test]
+fn each_fault_of_a_server_has_its_sentence_and_is_not_tried_for_ever() {
+    for (serves, lasting, sentence) in faults() {
+        for_seeds(10, |seed| {
+            let (mut net, content, node) = alone(seed, serves.clone());
+            add(&mut net, node, &content, false, &[URL]);
+            net.run_for(minutes(10));
+            let said = warnings(&net, node);
+            let of_it: Vec<&String> = said.iter().filter(|t| t.contains("w.example")).collect();
+            assert!(of_it[0].contains(sentence), "{serves:?}: {of_it:?}");
+            assert!(of_it.len() <= 2, "{serves:?}: {of_it:?}");
+            let asked = net.web_asked(URL).len();
+            if lasting {
+                let state = web_seed(&net, node, &content, URL).state;
+                assert_eq!(state, WebSeedState::Dropped, "{serves:?}");
+                assert!(asked <= 2, "{serves:?}: asked {asked} times");
+                assert!(net.web_sent(URL) < 600_000, "{serves:?}");
+            }
+            assert!(asked <= 250, "{serves:?}: asked {asked} times");
+        });
+    }
+}
+
+#[test]
+fn a_dead_web_seed_is_dropped_after_three_tries() {
+    for_seeds(20, |seed| {
+        let (mut net, content, node) = alone(seed, Serves::Right);
+        let nowhere = "https://nowhere.example/film.mp4";
+        add(&mut net, node, &content, false, &[nowhere]);
+        net.run_for(minutes(10));
+        let dead = web_seed(&net, node, &content, nowhere);
+        assert_eq!(dead.state, WebSeedState::Dropped, "{dead:?}");
+        assert!(dead.note.contains("no such host"), "{dead:?}");
+    });
+}
+
+#[test]
+fn a_server_that_is_busy_is_left_alone_as_long_as_it_says() {
+    let (mut net, content, node) = alone(1, Serves::Status(503, Some(60)));
+    add(&mut net, node, &content, false, &[URL]);
+    net.run_until(minutes(1), |net| !net.web_asked(URL).is_empty());
+    let from = net.now;
+    net.run_for(Duration::from_secs(50));
+    let asked = net.web_asked(URL);
+    assert!(
+        asked.iter().all(|at| *at <= from + Duration::from_secs(1)),
+        "{asked:?}"
+    );
+    net.set_serves(URL, Serves::Right);
+    complete(&mut net, &[node], &content, minutes(5));
+}
+
+#[test]
+fn bad_web_seeds_keep_a_peer_from_nothing() {
+    for (serves, ..) in faults() {
+        for_seeds(10, |seed| {
+            let net_config = NetConfig {
+                uplink: 80_000..120_000,
+                ..NetConfig::default()
+            };
+            let mut net = SimNet::new(seed, net_config);
+            let content = Content::file(seed, 1_000_000, 64 * 1024);
+            net.web_server(URL, WebServer::new(&content, serves.clone(), MB));
+            let peer = net.node(SimNet::config());
+            net.seed(peer, &content);
+            let node = net.node(SimNet::config());
+            add(&mut net, node, &content, false, &[URL]);
+            let alone = Duration::from_secs(15);
+            complete(&mut net, &[node], &content, alone + Duration::from_secs(35));
+        });
+    }
+}
+
+// ---- what the user says
+
+#[test]
+fn a_pause_ends_the_requests_and_a_cap_holds_for_web_seeds() {
+    for_seeds(20, |seed| {
+        let (mut net, content, _) = alone(seed, Serves::Right);
+        let node = net.node(Config {
+            limits: Limits {
+                download_bytes_per_second: Some(100_000),
+                ..Limits::default()
+            },
+            ..SimNet::config()
+        });
+        add(&mut net, node, &content, false, &[URL]);
+        net.run_for(Duration::from_secs(14));
+        let sent = net.web_sent(URL);
+        assert!((300_000..1_900_000).contains(&sent), "seed {seed}: {sent}");
+        let info_hash = content.info_hash();
+        net.command(node, Command::Pause { info_hash });
+        let paused = net.web_sent(URL);
+        net.run_for(minutes(1));
+        assert_eq!(net.web_sent(URL), paused, "seed {seed}");
+        net.command(node, Command::Resume { info_hash });
+        complete(&mut net, &[node], &content, minutes(3));
+    });
+}
+
+#[test]
+fn the_torrents_own_web_seeds_are_used_unless_the_user_says_no() {
+    for used in [true, false] {
+        let (mut net, content, _) = alone(3, Serves::Right);
+        let node = net.node(Config {
+            use_torrent_web_seeds: used,
+            ..SimNet::config()
+        });
+        let mut meta = content.metainfo.clone();
+        meta.web_seeds = vec!["ftp://w.example/film.mp4".to_owned(), URL.to_owned()];
+        net.watch_content(&content);
+        let torrent = meta.to_torrent().into();
+        net.add(node, Source::Torrent(torrent), AddOptions::default());
+        net.run_for(Duration::from_secs(30));
+        assert_eq!(net.is_complete(node, &content), used);
+        // And after a restart, by the hash alone.
+        net.shut_down(node);
+        net.start(node);
+        net.add(
+            node,
+            Source::Stored(content.info_hash()),
+            AddOptions::default(),
+        );
+        net.run_for(Duration::from_secs(1));
+        let seeds = net.torrent(node, content.info_hash()).unwrap().web_seeds;
+        assert_eq!(seeds.iter().any(|seed| seed.url == URL), used, "{seeds:?}");
+    }
+}
+
+#[test]
+fn a_web_seed_may_be_added_later_and_a_useless_url_is_named() {
+    let (mut net, content, node) = alone(4, Serves::Right);
+    add(&mut net, node, &content, false, &[]);
+    net.run_for(Duration::from_secs(10));
+    for url in ["ftp://w.example/f", "https://u:p@w.example/f", URL] {
+        let command = Command::AddWebSeed {
+            info_hash: content.info_hash(),
+            url: url.to_owned(),
+        };
+        net.command(node, command);
+    }
+    complete(&mut net, &[node], &content, minutes(2));
+    let said = warnings(&net, node);
+    assert!(said.iter().any(|text| text.contains("ftp://")), "{said:?}");
+    assert!(
+        said.iter().any(|text| text.contains("password")),
+        "{said:?}"
+    );
+}

@@ -137,6 +137,16 @@ pub enum ChainError {
         /// Wei that such a transaction may cost.
         most: u128,
     },
+    /// A redemption that costs more than the operator would give for what it brings.
+    #[error(
+        "the redemption costs {cost} wei as gas is now, and it is worth {worth} wei at most: it waits for more earnings or cheaper gas, or redeem on command"
+    )]
+    NotWorth {
+        /// Wei, at the fee that the node asks now.
+        cost: u128,
+        /// Wei: the stated part of its sum, by the stated price of the coin.
+        worth: u128,
+    },
     /// Buyers can withdraw before anybody has time to redeem.
     #[error(
         "the vault {vault} lets buyers withdraw within {secs} s, and a seller needs {MIN_EXIT_DELAY_SECS} to be sure to redeem: choose another vault, or take the risk with --accept-short-exit"
@@ -216,6 +226,7 @@ impl ChainError {
             | ChainError::TooMuchGas(_)
             | ChainError::GasTooDear { .. }
             | ChainError::TooDear { .. }
+            | ChainError::NotWorth { .. }
             | ChainError::ShortExit { .. }
             | ChainError::Signing
             | ChainError::Refused(_)
@@ -450,12 +461,25 @@ impl Chain {
         to: Address,
         max_fee_per_gas: u128,
     ) -> Result<Redemption, ChainError> {
+        self.redeem_within(claims, payee, to, GasCap::of_call(max_fee_per_gas))
+    }
+
+    /// The same within a cap of the caller's.
+    ///
+    /// # Errors
+    /// As [`Chain::redeem`].
+    pub fn redeem_within(
+        &self,
+        claims: &[Claim],
+        payee: &KeyPair,
+        to: Address,
+        cap: GasCap,
+    ) -> Result<Redemption, ChainError> {
         if claims.len() > MAX_CLAIMS {
             return Err(ChainError::TooMany(claims.len()));
         }
         self.check()?;
         let data = vault::redeem_call(claims, to);
-        let cap = GasCap::of_call(max_fee_per_gas);
         let sent = self.sender.transact(payee, Some(self.vault), &data, cap)?;
         let receipt = &sent.receipt;
         let logs: Vec<_> = receipt.logs.iter().map(vault::Log::from).collect();

@@ -41,6 +41,8 @@ pub struct GasCap {
     pub max_fee_per_gas: u128,
     /// Wei in all.
     pub max_cost: u128,
+    /// Wei that it is worth, at the fee that the node asks now. Nothing is sent that costs more.
+    pub worth: Option<u128>,
 }
 
 impl GasCap {
@@ -50,6 +52,7 @@ impl GasCap {
         GasCap {
             max_fee_per_gas,
             max_cost,
+            worth: None,
         }
     }
 
@@ -59,6 +62,7 @@ impl GasCap {
         GasCap {
             max_fee_per_gas,
             max_cost,
+            worth: None,
         }
     }
 }
@@ -184,6 +188,14 @@ impl Sender {
         let cost = |fee: u128| fee.saturating_mul(u128::from(gas_limit));
         let (base_fee, tip) = self.rpc.fees()?;
         let fees = Fees::within(base_fee, tip, max_fee_per_gas)?;
+        // The limit has a quarter more gas than it takes, and the fee is twice the one of now: this is what it costs as
+        // things are.
+        let asked = base_fee.saturating_add(fees.max_priority);
+        let cost_now = asked.saturating_mul(u128::from(gas));
+        if let Some(worth) = cap.worth.filter(|worth| cost_now > *worth) {
+            let cost = cost_now;
+            return Err(ChainError::NotWorth { cost, worth });
+        }
         let too_dear = |fee| ChainError::TooDear {
             cost: cost(fee),
             most: cap.max_cost,

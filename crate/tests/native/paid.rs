@@ -73,9 +73,29 @@ async fn less_than_the_least_sum_is_redeemed_on_command_alone() {
     tracker.handle.shutdown().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+#[ignore = "needs contracts/node_modules and contracts/out"]
+async fn what_is_worth_less_than_a_tenth_of_its_gas_is_redeemed_on_command_alone() {
+    let tracker = Tracker::start().await;
+    let url = tracker.url();
+    // Gas for a dollar and more, for twelve cents.
+    let redeems = &[
+        "--redeem-every",
+        "1",
+        "--redeem-min",
+        "0.01",
+        "--coin-price",
+        "3000",
+    ];
+    let ran = tokio::task::spawn_blocking(move || trade(&url, redeems, 3 * LENGTH));
+    ran.await.unwrap();
+    tracker.handle.shutdown().await;
+}
+
 /// A whole sale. `redeems`: when the seeder redeems by itself.
 fn trade(tracker: &str, redeems: &[&str], length: usize) {
-    let on_command = redeems[1] == "0" || redeems.contains(&"12");
+    let is_dear = redeems.contains(&"--coin-price");
+    let on_command = redeems[1] == "0" || redeems.contains(&"12") || is_dear;
     let world = World::new();
     let dir = tempfile::tempdir().unwrap();
     let at = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
@@ -164,6 +184,19 @@ fn trade(tracker: &str, redeems: &[&str], length: usize) {
         return;
     }
 
+    if is_dear {
+        let report = seeder.until(|line| line["event"] == "redeemed");
+        assert_eq!(report["ok"], false, "{report}");
+        let why = report["error"].as_str().unwrap();
+        assert!(
+            why.contains("worth") && why.contains("redeem on command"),
+            "{report}"
+        );
+        let held = world
+            .chain()
+            .token_balance(world.token, world.payee.address());
+        assert_eq!(held, Ok(TokenUnits(0)));
+    }
     // Three turns at the least in which nothing was worth a transaction.
     if redeems.contains(&"--stats") {
         for _ in 0..4 {

@@ -106,3 +106,43 @@ fn what_is_due_at_once_is_tried_again_soon_where_it_failed_or_had_no_room() {
     let all: BTreeSet<String> = [&second, &third].into_iter().flat_map(owners).collect();
     assert_eq!(all.len(), 8, "{second} {third}");
 }
+
+#[test]
+fn earnings_wait_until_their_gas_is_worth_it_and_that_is_said_once() {
+    let (film, node) = (earned(8), Node::start());
+    node.set("state(bytes32,uint256)", json!(exiting()));
+    // 51,200 units; gas for 0.0024 coins, which are 7.2 tokens.
+    dear(&node);
+    let seed = [
+        "seed",
+        "film.torrent",
+        "--data",
+        ".",
+        "--redeem-every",
+        "1",
+        "--redeem-min",
+        "0.001",
+        "--coin-price",
+        "3000",
+        "--stats",
+        "1",
+    ];
+    let mut seller = paid_run(film.dir.path(), &node, &seed);
+    let first = seller.until(|line| line["event"] == "redeemed");
+    assert_eq!(first["ok"], false, "{first}");
+    // Some turns later.
+    for _ in 0..4 {
+        let said = seller.until(|line| line["event"] == "stats" || line["event"] == "redeemed");
+        assert_eq!(said["event"], "stats", "{said}");
+    }
+    assert!(node.sent().is_empty());
+    // A tenth of the sum is 5,120 units, which are 0.0000017 coins.
+    node.set_base_fee(1_000_000);
+    let second = seller.until(|line| line["event"] == "redeemed");
+    assert_eq!(second["ok"], true, "{second}");
+    assert_eq!(
+        owners(&second).len(),
+        8,
+        "nothing was sent behind others: {second}"
+    );
+}

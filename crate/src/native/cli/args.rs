@@ -455,10 +455,23 @@ pub(super) struct PayeeArgs {
     /// Sell also where buyers can withdraw within less than a day, before everything is sure to be redeemed.
     #[arg(long, requires = "payee_key")]
     pub(super) accept_short_exit: bool,
-    /// Least sum, in tokens, that is worth a transaction of --redeem-every. It is not compared with the cost of gas
-    /// [default: 0.05, or one unit of a token with fewer decimals].
+    /// Least sum, in tokens, that is worth a transaction of --redeem-every [default: 0.05, or one unit of a token with
+    /// fewer decimals].
     #[arg(long, value_name = "TOKENS", requires = "payee_key")]
     pub(super) redeem_min: Option<String>,
+    /// What a coin of the chain, in which gas is paid, costs in tokens, such as 3000. Then --redeem-every sends nothing
+    /// whose gas costs more than --max-gas-percent of the sum. Without it a sum is not compared with its gas.
+    #[arg(long, value_name = "TOKENS", requires = "payee_key")]
+    pub(super) coin_price: Option<String>,
+    /// The part of a sum that its gas may cost at the fee of the moment; a command redeems anything.
+    #[arg(
+        long,
+        default_value_t = 10,
+        value_name = "PERCENT",
+        value_parser = clap::value_parser!(u8).range(1..=100),
+        requires = "coin_price"
+    )]
+    pub(super) max_gas_percent: u8,
     #[command(flatten)]
     pub(super) gas: GasArgs,
     /// Redeem everything at the end.

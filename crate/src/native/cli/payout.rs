@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use alloy_primitives::Address;
+use alloy_primitives::{Address, U256};
 use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
@@ -10,6 +10,7 @@ use super::output::CliError;
 use crate::client::RedeemOutcome;
 use crate::native::chain::{Chain, ChainError, Redemption};
 use crate::native::keys::KeyPair;
+use crate::native::sending::GasCap;
 use crate::payment::vault::skip_reason;
 use crate::payment::voucher::MAX_CLAIMS;
 use crate::payment::voucher::abi::Claim;
@@ -96,6 +97,27 @@ impl Pace {
     }
 }
 
+/// Wei of a whole coin.
+const COIN_WEI: u128 = 1_000_000_000_000_000_000;
+
+/// The part of a redemption's sum that its gas may cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Worth {
+    /// Token units that a whole coin of the chain costs; above 0.
+    pub(super) coin_price: TokenUnits,
+    /// Percent of the sum.
+    pub(super) max_gas_percent: u8,
+}
+
+impl Worth {
+    /// The most that the redemption of a sum may cost, in wei.
+    pub(super) fn of(&self, sum: TokenUnits) -> u128 {
+        let part = U256::from(sum.0) * U256::from(self.max_gas_percent) / U256::from(100);
+        let wei = part * U256::from(COIN_WEI) / U256::from(self.coin_price.0.max(1));
+        wei.saturating_to()
+    }
+}
+
 /// The redeemer, and the address that gets the tokens.
 #[derive(Clone, Debug)]
 pub(super) struct Payout {
@@ -106,6 +128,8 @@ pub(super) struct Payout {
     pub(super) max_fee_per_gas: u128,
     /// The least sum that is redeemed without a command.
     pub(super) redeem_min: TokenUnits,
+    /// How much of a sum may go for its gas without a command; `None`: gas is not compared with it.
+    pub(super) worth: Option<Worth>,
     /// Sell also where buyers can withdraw before everything is sure to be redeemed.
     pub(super) accept_short_exit: bool,
     /// It is known that the vault is one to sell at.
@@ -121,6 +145,7 @@ impl Payout {
             payee,
             max_fee_per_gas: 0,
             redeem_min: TokenUnits(0),
+            worth: None,
             accept_short_exit: false,
             vault_checked: false,
         }
@@ -186,6 +211,11 @@ impl Batch {
         matches!(self.result, Ok(_) | Err(ChainError::NothingDue))
     }
 
+    /// Whether nothing was sent because gas is too dear for the sum.
+    pub(super) fn waits_for_gas(&self) -> bool {
+        matches!(self.result, Err(ChainError::NotWorth { .. }))
+    }
+
     /// Whether claims were left over for a next one.
     pub(super) fn is_full(&self) -> bool {
         self.claims.len() >= MAX_CLAIMS || self.left_out > 0
@@ -193,23 +223,40 @@ impl Batch {
 }
 
 /// Blocks until the transaction is in a block, or failed. Where all claims cost more than one transaction may, or than
-/// the payee has, it sends the first half of them, or the first half of that.
-pub(super) fn send_batch(payout: Option<Payout>, tag: u64, mut claims: Vec<Claim>) -> Batch {
+/// the payee has, it sends the first half of them, or the first half of that. `total`: their sum, of a redemption
+/// without a command, which is sent only if it is worth its gas.
+pub(super) fn send_batch(
+    payout: Option<Payout>,
+    tag: u64,
+    mut claims: Vec<Claim>,
+    total: Option<TokenUnits>,
+) -> Batch {
     let handed_out = claims.len();
     let result = loop {
         let result = match &payout {
-            Some(Payout {
-                chain,
-                payee,
-                to,
-                max_fee_per_gas,
-                ..
-            }) => chain.redeem(&claims, payee, *to, *max_fee_per_gas),
+            Some(payout) => {
+                // Of a part of the claims the sum is not known; claims leave by worth, so it is a fair share at least.
+                let share = |total: TokenUnits| {
+                    let part = U256::from(total.0) * U256::from(claims.len());
+                    TokenUnits((part / U256::from(handed_out.max(1))).saturating_to())
+                };
+                let worth = payout.worth.zip(total);
+                let cap = GasCap {
+                    worth: worth.map(|(worth, total)| worth.of(share(total))),
+                    ..GasCap::of_call(payout.max_fee_per_gas)
+                };
+                (payout.chain).redeem_within(&claims, &payout.payee, payout.to, cap)
+            }
             None => Err(ChainError::Signing),
         };
         match result {
             Err(error) if error.is_of_size() && claims.len() > 1 => {
                 claims.truncate(claims.len() / 2);
+            }
+            // They are as good as before.
+            Err(error @ ChainError::NotWorth { .. }) => {
+                claims.clear();
+                break Err(error);
             }
             result => break result,
         }
@@ -327,6 +374,25 @@ mod tests {
         pace.put_off(at(400));
         assert!(!pace.is_time(at(409)));
         assert!(pace.is_time(at(410)));
+    }
+
+    #[test]
+    fn the_worth_of_a_sum_follows_from_the_price_of_the_coin_in_tokens_of_any_decimals() {
+        let of = |coin_price: u128, max_gas_percent, sum: u128| {
+            let coin_price = TokenUnits(coin_price);
+            let worth = Worth {
+                coin_price,
+                max_gas_percent,
+            };
+            worth.of(TokenUnits(sum))
+        };
+        // A coin of 3,000 $: of 3 $ a tenth is 0.0001 of it.
+        assert_eq!(of(3_000_000_000, 10, 3_000_000), COIN_WEI / 10_000);
+        assert_eq!(of(3_000 * COIN_WEI, 10, 3 * COIN_WEI), COIN_WEI / 10_000);
+        assert_eq!(of(3_000, 10, 3), 0, "less than one unit is nothing");
+        assert_eq!(of(3_000, 100, 3), COIN_WEI / 1_000);
+        assert_eq!(of(1, 100, u128::MAX), u128::MAX);
+        assert_eq!(of(0, 100, 1), COIN_WEI, "no division by zero");
     }
 
     #[test]

@@ -32,13 +32,13 @@ pub(super) struct Redeemed {
 }
 
 impl Runner {
-    pub(super) fn send_claims(&mut self, tag: u64, claims: Vec<Claim>) {
+    pub(super) fn send_claims(&mut self, tag: u64, claims: Vec<Claim>, total: TokenUnits) {
         self.sending = true;
         let finished = self.finished.clone();
         let payout = self.payout.clone();
         spawn_blocking(move || {
             // If nobody waits for it, the program is ending, and the claims stay redeemable.
-            let _ = finished.blocking_send(send_batch(payout, tag, claims));
+            let _ = finished.blocking_send(send_batch(payout, tag, claims, Some(total)));
         });
     }
 
@@ -130,7 +130,7 @@ impl Runner {
                 break;
             }
             let payout = self.payout.clone();
-            let mut sent = spawn_blocking(move || send_batch(payout, tag, claims));
+            let mut sent = spawn_blocking(move || send_batch(payout, tag, claims, None));
             let batch = tokio::select! {
                 batch = &mut sent => batch,
                 () = interrupt.wait() => {
@@ -194,7 +194,7 @@ impl Runner {
     }
 
     /// Tells the core the end of the claims that it handed out.
-    async fn tell_outcome(&self, batch: &Batch) -> Result<(), Stopped> {
+    pub(super) async fn tell_outcome(&self, batch: &Batch) -> Result<(), Stopped> {
         let (tag, outcome) = (batch.tag, batch.outcome());
         if let Some(amount) = batch.fee() {
             let side = Side::Seller;

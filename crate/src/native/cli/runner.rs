@@ -53,6 +53,8 @@ pub(super) struct Runner {
     pub(super) sending: bool,
     /// Nothing may be sent to the chain any more.
     pub(super) gave_up: bool,
+    /// The last redemption without a command was not worth its gas, which was said.
+    waits_for_gas: bool,
 }
 
 /// The wish for a torrent, once it is known which of its pieces are here.
@@ -143,6 +145,7 @@ impl Runner {
             pace: Pace::default(),
             sending: false,
             gave_up: false,
+            waits_for_gas: false,
         })
     }
 
@@ -242,9 +245,16 @@ impl Runner {
             Woken::Checked => self.look().await.map(drop),
             Woken::Batch(batch) => {
                 (self.pace.under_way, self.sending) = (false, false);
+                let waits = batch.waits_for_gas();
+                // It is said once, until something is redeemed again.
+                let is_news = !waits || !std::mem::replace(&mut self.waits_for_gas, waits);
+                self.waits_for_gas = waits;
                 match batch.next_may_pay() {
                     true => self.pace.went_well(batch.is_full()),
                     false => self.pace.failed(Instant::now()),
+                }
+                if !is_news {
+                    return self.tell_outcome(&batch).await.map_err(stopped);
                 }
                 let report = self.close_batch(batch).await;
                 self.note("redeemed", &report, || redeemed_line(&report));
@@ -257,7 +267,7 @@ impl Runner {
             Woken::Event(Event::ClaimsReady { tag, claims, total }) => {
                 // With nothing in it there is nothing to answer.
                 if !claims.is_empty() && total >= self.redeem_min() {
-                    self.send_claims(tag, claims);
+                    self.send_claims(tag, claims, total);
                     return Ok(());
                 }
                 self.pace.under_way = false;

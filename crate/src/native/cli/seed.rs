@@ -13,7 +13,7 @@ use super::history;
 use super::interrupt::Interrupt;
 use super::money::tell_others_claims;
 use super::output::{CliError, bytes, parse_price, parse_tokens, say, say_json, tokens};
-use super::payout::{Payout, redeemed_line};
+use super::payout::{Payout, Worth, redeemed_line};
 use super::redeeming::Redeemed;
 use super::runner::{Runner, Wish, money_json};
 use super::standing::is_whole;
@@ -156,6 +156,23 @@ fn redeem_min(args: &PayeeArgs, decimals: u8) -> Result<TokenUnits, CliError> {
     })
 }
 
+fn worth(args: &PayeeArgs, decimals: u8) -> Result<Option<Worth>, CliError> {
+    let Some(text) = &args.coin_price else {
+        return Ok(None);
+    };
+    let coin_price = parse_tokens(text, decimals).filter(|price| price.0 > 0);
+    let coin_price = coin_price.ok_or_else(|| {
+        CliError::Invalid(format!(
+            "--coin-price {text:?} is not a price: write tokens above 0, such as 3000 or 0.5"
+        ))
+    })?;
+    let max_gas_percent = args.max_gas_percent;
+    Ok(Some(Worth {
+        coin_price,
+        max_gas_percent,
+    }))
+}
+
 /// The payee, if a key names one. `sells`: something has a price from the start.
 pub(super) async fn payout(
     args: &PayeeArgs,
@@ -181,6 +198,7 @@ pub(super) async fn payout(
         to: args.to.unwrap_or_else(|| payee.address()),
         max_fee_per_gas: args.gas.max_fee_per_gas,
         redeem_min: redeem_min(args, chain_args.decimals)?,
+        worth: worth(args, chain_args.decimals)?,
         accept_short_exit: args.accept_short_exit,
         ..Payout::new(chain, payee)
     };

@@ -43,5 +43,8 @@ test("Firefox plays a paid film from the element's deposit, with a provider of t
   await page.evaluate(() => void document.querySelector("#player").torrent.setOnDemand(false));
   await page.until(`async () => (await document.querySelector("#player").torrent.stats()).state === "seeding"`);
   assert.equal((await seeder.ask("redeem")).ok, true);
+  // The page looked for a store of the vault's own, and made none.
+  const stores = await page.evaluate(async () => (await indexedDB.databases()).map(({ name }) => name));
+  assert.deepEqual(stores, ["piecework"]);
   assert.deepEqual(page.problems, []);
 });

@@ -113,6 +113,18 @@ test("without a wallet the page says how to get one", async (t) => {
   await shot(page, "offer-no-wallet");
 });
 
+test("a film of 0.46 asks for a deposit of 0.50 and a bond of 0.63", async (t) => {
+  const page = await offer(t, "paid");
+  // At the limit of 15 per GB, and 0.46 at the seller's 10.
+  await page.evaluate(() => (window.fake.torrent.state.maxCost = 690_000n));
+  await page.waitForFunction(() => document.querySelector("#play").textContent.includes("1.13"));
+  const rows = await ledger(page, "#costs");
+  assert.deepEqual([rows.Deposit, rows.Bond, rows["From your wallet now"]], ["0.50 pwUSD", "0.63 pwUSD", "1.13 pwUSD"]);
+  await page.click("#play");
+  await page.waitForFunction(() => document.body.dataset.phase === "watching");
+  assert.ok((await calls(page)).includes("deposit 0.500000 0.630000"));
+});
+
 test("more than the title needs can be put down, and the button, the wallet and the limit have that sum", async (t) => {
   const page = await offer(t, "paid");
   const chosen = () => page.locator("#sum-options input:checked").evaluate((radio) => radio.parentElement.innerText);

@@ -114,7 +114,7 @@ class TestWallet {
       exitDelay: this.exitDelay ?? 259_200,
       allowance: this.allowance ?? 0n,
       balanceOf: 100_000_000n,
-      decimals: 6,
+      decimals: this.decimals ?? 6,
       nonces: 3n,
       name: DOMAIN.name,
       version: DOMAIN.version,
@@ -149,13 +149,41 @@ function payments(wallet, requests = [], answers = {}) {
     {
       vault: VAULT,
       chainId: 31337,
-      token: { address: TOKEN, decimals: 6, symbol: "DUSD" },
+      token: { address: TOKEN, decimals: wallet.decimals ?? 6, symbol: "DUSD" },
       maxPricePerGB: "20",
       budget: "2",
     },
     host,
   );
 }
+
+test("the slice is a hundredth of a token, or one unit of a token that has no hundredth", async () => {
+  for (const [decimals, slice] of [
+    [0, 1n],
+    [1, 1n],
+    [2, 1n],
+    [6, 10_000n],
+    [18, 10n ** 16n],
+  ]) {
+    const wallet = new TestWallet("5792");
+    wallet.decimals = decimals;
+    const pay = payments(wallet);
+    await pay.connect(undefined, false);
+    await pay.deposit(50n, 63n);
+    assert.equal(vault.parseTransaction({ data: wallet.sent.at(-1).data }).args.tranche, slice);
+  }
+});
+
+test("without a budget the deposit is the limit: the engine's is above every deposit", () => {
+  const options = {
+    vault: VAULT,
+    chainId: 31337,
+    token: { address: TOKEN, decimals: 18, symbol: "DUSD" },
+    maxPricePerGB: "20",
+  };
+  assert.equal(new Payments(options, {}).engineConfig().budget, 1n << 100n);
+  assert.equal(new Payments({ ...options, budget: "0.5" }, {}).engineConfig().budget, 5n * 10n ** 17n);
+});
 
 for (const [kind, prompts] of [
   ["5792", ["eth_requestAccounts", "wallet_sendCalls"]],

@@ -206,8 +206,8 @@ impl Tracker {
         self.ice = Some(ice);
     }
 
-    /// The seconds since 1970 that were at `now`: credentials end at such a time. The clock may be set meanwhile, so tell
-    /// it again from time to time.
+    /// The seconds since 1970 that were at `now`: credentials end at such a time. The clock may be set meanwhile, so
+    /// tell it again from time to time.
     pub fn tell_date(&mut self, now: Duration, unix_secs: u64) {
         self.unix_at_start = unix_secs.saturating_sub(now.as_secs());
     }

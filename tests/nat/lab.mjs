@@ -18,8 +18,8 @@ export const PUBLIC = "203.0.113.1";
 const NOBODY = "203.0.113.254";
 
 /**
- * How a router translates. `cone` keeps the port of a packet, so its outer address is the same for all destinations, and
- * lets in only answers. `symmetric` takes a new port for each destination.
+ * How a router translates. `cone` keeps the port of a packet, so its outer address is the same for all destinations,
+ * and lets in only answers. `symmetric` takes a new port for each destination.
  */
 const TRANSLATIONS = { cone: "masquerade", symmetric: "masquerade random,fully-random" };
 

@@ -135,6 +135,19 @@ describe("behind NATs", { concurrency: true, skip: why !== null }, () => {
       );
     },
   );
+
+  test(
+    "a page that may use relays alone, and knows none, uses the one that the signaling server names",
+    "cone",
+    async (net) => {
+      const turn = await coturn(net);
+      const tracker = await signaling(net, ...handsOut(turn));
+      const film = await seeder(net, tracker.url, LENGTH, "--ice-server", STUN);
+      const seen = await fetchedByPage(net, tracker.url, film, { iceServers: [], relayOnly: true });
+      assert.ok(seen.pairs.length > 0);
+      for (const { local } of seen.pairs) assert.equal(local, "relay");
+    },
+  );
 });
 
 /** A page at the other home, with these options, fetches the film. Answers its connections. */

@@ -41,6 +41,7 @@ mod abi {
         function registry() external view returns (address);
         function sink() external view returns (address);
         function mint(address to, uint256 amount) external;
+        function balanceOf(address owner) external view returns (uint256);
     }
 }
 
@@ -112,6 +113,15 @@ fn artifact(text: &str) -> Result<Artifact, DeployError> {
 /// [`DeployError::Artifact`].
 pub fn compiler() -> Result<String, DeployError> {
     Ok(artifact(VAULT_ARTIFACT)?.compiler)
+}
+
+/// Where the deterministic deployer puts the demo token.
+///
+/// # Errors
+/// [`DeployError::Artifact`].
+pub fn demo_token_address(salt: B256) -> Result<Address, DeployError> {
+    let code = artifact(DEMO_TOKEN_ARTIFACT)?.creation_code;
+    Ok(DETERMINISTIC_DEPLOYER.create2(salt, keccak256(&code)))
 }
 
 /// What a vault is made of. Two vaults of one order are alike in everything but their chain.
@@ -246,6 +256,16 @@ impl Deployer {
     pub fn demo_token(&self, salt: B256, deterministic: bool) -> Result<Placed, DeployError> {
         let code = artifact(DEMO_TOKEN_ARTIFACT)?.creation_code.to_vec();
         self.place(code, salt, deterministic)
+    }
+
+    /// Whether the key's account has nothing of a token.
+    ///
+    /// # Errors
+    /// See [`DeployError`].
+    pub fn holds_nothing(&self, token: Address) -> Result<bool, DeployError> {
+        let owner = self.key.address();
+        let answer = self.ask(token, &abi::balanceOfCall { owner })?;
+        Ok(answer.is_some_and(|balance| balance.iter().all(|byte| *byte == 0)))
     }
 
     /// Makes play money for the key.

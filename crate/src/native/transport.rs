@@ -609,7 +609,8 @@ impl Connection {
         self.until(gathered, settled, |gathered| gathered.all)
             .await?;
         let last = began + FIRST_CANDIDATE_TIMEOUT;
-        self.until(gathered, last, |gathered| gathered.any).await?;
+        self.until(gathered, last, |gathered| gathered.any || gathered.all)
+            .await?;
         self.shared.note_stun(awaited, *gathered.borrow());
         let description = peer
             .local_description()

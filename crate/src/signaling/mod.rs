@@ -30,7 +30,8 @@
 //!   has that one there. So a peer that reads an id in one swarm cannot take it from us in the next.
 //! - An unanswered offer is announced again, not made again, until [`SignalingConfig::offer_lifetime`].
 //! - A tracker's word is not trusted: every message is bounded ([`MAX_MESSAGE_LEN`]), offers are
-//!   taken at a bounded rate, intervals are clamped, and STUN and TURN servers come from configured trackers alone. A dead tracker costs one timer, for ever.
+//!   taken at a bounded rate, intervals are clamped, and STUN and TURN servers come from configured trackers
+//!   alone. A dead tracker costs one timer, for ever.
 
 mod drive;
 mod ice;

@@ -3,7 +3,7 @@
 //! Needs `contracts/node_modules` (anvil) and `contracts/out` (artifacts), which `cargo xtask test`
 //! makes; `PIECEWORK_CONTRACTS` names another folder that has them.
 
-use crate::common::{BOND, DEPOSIT, TRANCHE, World};
+use crate::common::{BOND, DEPOSIT, Ended, TRANCHE, World, piecework};
 use alloy_primitives::{Address, B256, Bytes, U256};
 use alloy_sol_types::{SolCall, SolEvent, SolValue};
 use piecework::native::chain::{Chain, ChainConfig, ChainError};
@@ -14,6 +14,8 @@ use piecework::payment::voucher::{Signature, Voucher, account_id};
 use piecework::types::{FineUnits, TokenUnits};
 use serde_json::json;
 
+/// Of anvil's third account, known to the whole world.
+const REPORTER_KEY: &str = "0x5de4111afa1a4b94908f83103eb1f1706367c2e68ca870fc3fb9a804cdab365a\n";
 /// Wei for each gas: far above what the node asks.
 const MAX_FEE: u128 = 10_000_000_000;
 
@@ -262,4 +264,36 @@ fn the_event_of_a_serial_promised_twice_and_the_own_voucher_burn_the_bond() {
     let call = json!([{"to": world.vault.address, "data": data}, "latest"]);
     let bounty: U256 = serde_json::from_value(world.anvil.call("eth_call", &call)).unwrap();
     assert_eq!(bounty, U256::from(BOND / 10), "a tenth to who told");
+
+    // Who told gets it by the command line.
+    let dir = tempfile::tempdir().unwrap();
+    let key = dir.path().join("reporter.key");
+    KeyPair::create(&key).unwrap();
+    std::fs::write(&key, REPORTER_KEY).unwrap();
+    assert_eq!(KeyPair::load(&key).unwrap().address(), reporter);
+    let (vault, token) = (world.vault.address.to_string(), world.token.to_string());
+    let claim = [
+        "claim",
+        "--owner-key",
+        "reporter.key",
+        "--vault",
+        &vault,
+        "--token",
+        &token,
+    ];
+    let claim = [
+        &claim[..],
+        &["--chain-id", "31337", "--rpc", &world.anvil.url],
+    ]
+    .concat();
+    let planned = Ended::of(&piecework(
+        dir.path(),
+        &[&claim[..], &["--dry-run"]].concat(),
+    ));
+    planned.assert_code(0, "gets its credit of 0.25 tokens");
+    Ended::of(&piecework(dir.path(), &claim)).assert_code(0, "claimed     0.25 tokens");
+    let held = chain.token_balance(world.token, reporter).unwrap();
+    assert_eq!(held, TokenUnits(u128::from(BOND / 10)));
+    let nothing = Ended::of(&piecework(dir.path(), &claim));
+    nothing.assert_refused(1, &["credits nothing"]);
 }

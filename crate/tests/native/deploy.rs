@@ -129,6 +129,20 @@ fn without_the_deterministic_deployer_a_vault_is_made_all_the_same_and_it_is_sai
     }
     assert_eq!(sent_by(&anvil, &key), 3);
 
+    // Nor is play money made for a file that names another vault, or one of a chain that began anew.
+    let foreign = Deployment {
+        token: piecework::native::deployment::DeployedToken {
+            symbol: "USDC".to_owned(),
+            ..written.token.clone()
+        },
+        ..written.clone()
+    };
+    let path = dir.path().join("deployments/8453.json");
+    fs::write(&path, foreign.to_json()).unwrap();
+    let refused = Ended::of(&deploy(dir.path(), &anvil.url, &["--demo-token"]));
+    refused.assert_refused(2, &["8453.json names another vault", "--force"]);
+    fs::write(&path, written.to_json()).unwrap();
+
     // Another vault is not written over this one, and nothing is sent for it.
     let other = ["--token", &token, "--exit-delay", "86400"];
     let refused = Ended::of(&deploy(dir.path(), &anvil.url, &other));

@@ -182,6 +182,38 @@ fn a_deposit_comes_and_goes_in_the_tokens_own_decimals() {
 
 #[test]
 #[ignore = "needs contracts/node_modules and contracts/out"]
+fn an_allowance_that_is_there_is_used_or_first_taken_back() {
+    let bank = Bank::new(&[]);
+    let owner = bank.owner.address();
+    bank.anvil.call("anvil_impersonateAccount", &json!([owner]));
+    let allow = |units: u64| {
+        let call = abi::approveCall {
+            spender: bank.deployment.vault.address,
+            amount: U256::from(units),
+        };
+        let token = bank.deployment.token.address;
+        bank.anvil.send(owner, Some(token), &call.abi_encode());
+    };
+    let did = |args: &[&str]| {
+        let said = bank.done(&[args, &SESSION].concat());
+        let sent = said["transactions"].as_array().unwrap().iter();
+        let names: Vec<String> = sent
+            .map(|sent| sent["what"].as_str().unwrap().to_owned())
+            .collect();
+        names.join(" ")
+    };
+    // Too little: some tokens change no sum into another.
+    allow(1);
+    assert_eq!(did(&["deposit", "2"]), "approve approve open");
+    assert_eq!(bank.allowance(), U256::ZERO);
+    // Enough.
+    allow(2_250_000);
+    assert_eq!(did(&["topup", "1"]), "topUp");
+    assert_eq!(bank.allowance(), U256::ZERO);
+}
+
+#[test]
+#[ignore = "needs contracts/node_modules and contracts/out"]
 fn what_would_lose_money_or_do_nothing_is_refused_and_says_what_to_do() {
     let bank = Bank::new(&[]);
     let with = |args: &[&'static str]| [args, &SESSION].concat();

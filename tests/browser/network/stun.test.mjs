@@ -72,7 +72,7 @@ test("the element asks the public STUN servers, or those of its attribute", asyn
   }
 });
 
-test("a page uses the servers that a tracker of its configuration names, and not those of a torrent's own", async () => {
+test("a page uses the servers that a configured tracker names, and not those of a torrent's own", async () => {
   const url = await site();
   const [mine, other] = ["stun:127.0.0.1:9", "stun:127.0.0.1:10"];
   const configured = await signalingAt(0, ["--stun", mine]);
@@ -87,7 +87,7 @@ test("a page uses the servers that a tracker of its configuration names, and not
   assert.deepEqual([...new Set((await page.run("asked")).flat())], [mine]);
 });
 
-test("names that nobody knows hold nothing up: a page that asks the public servers fetches where there is no network", async () => {
+test("a page that asks the public servers fetches where nobody knows their names", async () => {
   const [url, tracker] = [await site(), await signaling()];
   const shared = await film(tracker, 1 << 20);
   await shared.seed();

@@ -149,7 +149,8 @@ test("a title that is left in mid-download is fetched no further, unless another
   // A client of the page's own uses the title, too. Then the element goes, and the page's use stays.
   await page.run("player.remove()");
   await page.run(
-    `import("/dist/piecework.js").then(({ Client }) => void (window.own = new Client({ trackers: ["${tracker}"], iceServers: [] })))`,
+    `import("/dist/piecework.js")
+      .then(({ Client }) => void (window.own = new Client({ trackers: ["${tracker}"], iceServers: [] })))`,
   );
   await page.run(`own.add(${JSON.stringify(links[0])}).then((torrent) => void (window.torrent = torrent))`);
   await page.run(`make({ src: ${JSON.stringify(links[0])} }, own)`);

@@ -10,14 +10,19 @@ import { webSeed } from "../support/web_seed.mjs";
 
 const film = () => readFileSync(process.env.PIECEWORK_VIDEO);
 
-/** The film's .torrent in base64, with these web seeds and no tracker. */
-async function torrent(urls) {
+/** The path of the film's .torrent, with these web seeds and no tracker. */
+async function torrentFile(urls) {
   const data = folder("film");
   copyFileSync(process.env.PIECEWORK_VIDEO, join(data, "film.mp4"));
   const named = urls.flatMap((url) => ["--web-seed", url]);
   const file = join(data, "film.torrent");
   await run(["create", join(data, "film.mp4"), "-o", file, "--piece-length", "64K", ...named]);
-  return readFileSync(file).toString("base64");
+  return file;
+}
+
+/** The same in base64. */
+async function torrent(urls) {
+  return readFileSync(await torrentFile(urls)).toString("base64");
 }
 
 async function chromium(url) {
@@ -93,6 +98,31 @@ test("a web seed that lies is found out, and another one brings the film", async
     after.webSeeds.map(({ state }) => state),
     ["banned", "idle"],
   );
+});
+
+test("the element plays from the web servers that its attribute names", async () => {
+  const [seed, other] = [await webSeed(film()), await webSeed(film())];
+  const url = await site({ mounts: { "/film.torrent": await torrentFile([]) } });
+  const page = await chromium(url);
+  await page.run(`import("/dist/player.js").then(() => {
+    window.player = document.createElement("piecework-player");
+    player.setAttribute("torrent", "film.torrent");
+    player.setAttribute("web-seeds", " ${other.url}\\n${seed.url} ");
+    player.video.muted = true;
+    const made = new Promise((resolve) => player.addEventListener("torrent", () => resolve(true)));
+    document.body.append(player);
+    return made;
+  })`);
+  const shown =
+    "new Promise((resolve) => player.video.readyState >= 2 ? resolve(true) : " +
+    "player.video.addEventListener('loadeddata', () => resolve(true)))";
+  await page.run(shown);
+  const stats = await page.run("player.torrent.stats().then(({ webSeeds }) => webSeeds)");
+  assert.deepEqual(
+    stats.map(({ url }) => url),
+    [other.url, seed.url],
+  );
+  assert.ok(seed.sent + other.sent > 0);
 });
 
 test("a server that lets no other site read, and one without ranges, are named with what they lack", async () => {

@@ -1,6 +1,6 @@
 import { bridge } from "./bridge.js";
 import { Gathering, hasCandidate } from "./gathering.js";
-import { usable } from "./ice.js";
+import { asks, usable } from "./ice.js";
 import type { FromWorker, ToWorker } from "./protocol.js";
 
 /** Peer connections at once, pending ones included; Chromium allows about 500 per process. */
@@ -139,8 +139,12 @@ export class Broker {
   }
 
   #connection(): RTCPeerConnection {
+    const iceServers = [...this.#options.iceServers, ...this.#named];
+    // A tracker may name one with its first reply, so this fails now, and not after the wait for a relay.
+    if (this.#options.relayOnly && !asks(iceServers, "turn"))
+      throw new Error("only relays are allowed, and no TURN server is known: name one in iceServers");
     return new RTCPeerConnection({
-      iceServers: [...this.#options.iceServers, ...this.#named],
+      iceServers,
       iceTransportPolicy: this.#options.relayOnly ? "relay" : "all",
     });
   }

@@ -1,5 +1,7 @@
 /** When the description of a connection has candidates enough to leave: every one goes out once, and whole. */
 
+import { asks } from "./ice.js";
+
 /** The browser may gather candidates for this long where a TURN server is asked; then those go out that are there. */
 const TURN_MS = 3_000;
 /** The same where only STUN servers are asked. */
@@ -89,7 +91,8 @@ function hasEach(sdp: string, { reflexive, relayed }: Awaited): boolean {
 }
 
 function awaits({ iceServers = [], iceTransportPolicy }: RTCConfiguration): Awaited {
-  const urls = iceServers.flatMap((server) => server.urls);
-  const asks = (scheme: string) => urls.some((url) => url.startsWith(scheme));
-  return { reflexive: asks("stun") && iceTransportPolicy !== "relay", relayed: asks("turn") };
+  return {
+    reflexive: asks(iceServers, "stun") && iceTransportPolicy !== "relay",
+    relayed: asks(iceServers, "turn"),
+  };
 }

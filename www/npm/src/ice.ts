@@ -57,6 +57,11 @@ function decoded(text: string): string {
   }
 }
 
+/** Whether any of these servers has an address that begins so. */
+export function asks(servers: RTCIceServer[], scheme: "stun" | "turn"): boolean {
+  return servers.flatMap((server) => server.urls).some((url) => url.startsWith(scheme));
+}
+
 /** Those of these servers that this browser takes: one that it does not know would stop every connection. */
 export function usable(servers: RTCIceServer[]): RTCIceServer[] {
   return servers.filter((server) => {

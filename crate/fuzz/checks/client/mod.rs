@@ -20,7 +20,7 @@ use piecework::client::{
     Source, WebSeedHead,
 };
 use piecework::payment::voucher::Vault;
-use piecework::signaling::MAX_TRACKERS;
+use piecework::signaling::{MAX_LEARNED_SERVERS, MAX_TRACKERS};
 use piecework::time::{Duration, Timestamp};
 use piecework::types::{
     ConnectionId, FineUnits, InfoHash, StreamId, TokenUnits, TrackerId, WebRequestId,
@@ -777,7 +777,9 @@ impl Scene {
                     Err(error) => panic!("own message refused: {error}"),
                 }
             }
-            Output::UseIceServers { .. } => panic!("no tracker is configured"),
+            Output::UseIceServers { servers } => {
+                assert!(servers.len() <= MAX_LEARNED_SERVERS, "too many servers");
+            }
             Output::CreateOffer { connection } => {
                 assert!(self.seen.insert(connection), "an id given again");
                 self.links.insert(connection, Link::Offering);

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::path::Path;
 
+use alloy_primitives::Address;
 use serde_json::{Value, json};
 
 use super::args::load_key;
@@ -20,6 +21,8 @@ use crate::native::sending::{GasCap, Sender, Sent};
 
 /// Play money that a test begins with, in token units: 10,000 tokens of 6 decimals.
 const DEMO_UNITS: u128 = 10_000_000_000;
+/// The demo token's name for itself.
+const DEMO_SYMBOL: &str = "pwUSD";
 
 /// `piecework vault`
 pub(super) fn vault(args: &VaultArgs) -> Result<(), CliError> {
@@ -74,6 +77,7 @@ fn deploy(args: &DeployArgs) -> Result<(), CliError> {
         deployer,
         deterministic,
         before,
+        file: &files.deployment,
     };
     let token = match args.token {
         Some(token) => Some(token),
@@ -84,17 +88,12 @@ fn deploy(args: &DeployArgs) -> Result<(), CliError> {
         return Ok(());
     };
     let token = work.deployer.token(token).map_err(failed)?;
-    let order = VaultOrder {
-        token: token.address,
-        sink: args.sink.unwrap_or(DEFAULT_SINK),
-        exit_delay: args.exit_delay,
-        salt: args.salt,
-    };
+    let order = work.order(token.address);
     complain(&format!(
         "a vault for {} ({}, {} decimals), exit delay {} s, burned bonds go to {}",
         token.symbol, token.address, token.decimals, order.exit_delay, order.sink
     ));
-    let known = work.known(&order, &files.deployment)?;
+    let known = work.known(&order)?;
     if args.dry_run {
         return work.say_plan(&order, known.as_ref());
     }
@@ -172,37 +171,76 @@ struct Work<'a> {
     deployer: Deployer,
     deterministic: bool,
     before: Option<Deployment>,
+    /// Where `before` was read.
+    file: &'a Path,
 }
 
 impl Work<'_> {
-    /// The demo token's address; `None` in a dry run.
-    fn demo_token(&self) -> Result<Option<alloy_primitives::Address>, CliError> {
+    /// The demo token's address; `None` in a dry run that finds none. A file that names another vault is refused before
+    /// anything is sent.
+    fn demo_token(&self) -> Result<Option<Address>, CliError> {
         complain("the demo token is for tests alone: anybody can make any sum of it");
-        if let Some(before) = &self.before {
-            let token = before.token.address;
-            if self.deployer.is_there(token).map_err(failed)? {
-                complain(&format!("the file names a token that is there: {token}"));
-                return Ok(Some(token));
+        let place = match (self.deterministic, &self.before) {
+            (true, _) => {
+                let place = deploying::demo_token_address(self.args.salt).map_err(failed)?;
+                self.known(&self.order(place))?;
+                Some(place)
             }
+            // By plain CREATE only the file knows where it is.
+            (false, Some(before)) if before.token.symbol == DEMO_SYMBOL => {
+                Some(before.token.address)
+            }
+            (false, Some(before)) if !self.args.force => return Err(self.another(before)),
+            (false, _) => None,
+        };
+        let mut there = false;
+        if let Some(place) = place {
+            there = self.deployer.is_there(place).map_err(failed)?;
         }
-        if self.args.dry_run {
-            return Ok(None);
+        let token = match place.filter(|_| there) {
+            Some(token) => {
+                complain(&format!("the demo token is there already: {token}"));
+                token
+            }
+            None if self.args.dry_run => return Ok(None),
+            None => {
+                let placed = self
+                    .deployer
+                    .demo_token(self.args.salt, self.deterministic)
+                    .map_err(failed)?;
+                if let Some(sent) = &placed.sent {
+                    say_sent("deployed the demo token", sent);
+                }
+                placed.address
+            }
+        };
+        if !self.args.dry_run && self.deployer.holds_nothing(token).map_err(failed)? {
+            let minted = self.deployer.mint(token, DEMO_UNITS).map_err(failed)?;
+            say_sent("made 10,000 demo tokens", &minted);
         }
-        let placed = self
-            .deployer
-            .demo_token(self.args.salt, self.deterministic)
-            .map_err(failed)?;
-        if let Some(sent) = &placed.sent {
-            say_sent("deployed the demo token", sent);
+        Ok(Some(token))
+    }
+
+    fn order(&self, token: Address) -> VaultOrder {
+        VaultOrder {
+            token,
+            sink: self.args.sink.unwrap_or(DEFAULT_SINK),
+            exit_delay: self.args.exit_delay,
+            salt: self.args.salt,
         }
-        let minted = self.deployer.mint(placed.address, DEMO_UNITS);
-        say_sent("made 10,000 demo tokens", &minted.map_err(failed)?);
-        Ok(Some(placed.address))
+    }
+
+    fn another(&self, before: &Deployment) -> CliError {
+        CliError::Invalid(format!(
+            "{} names another vault, {}: write to another folder with -o, or over it with --force",
+            self.file.display(),
+            before.vault.address
+        ))
     }
 
     /// The vault of the order, if it is on the chain as far as is known: at its place, or where the file says. A file
     /// that names another vault is refused, before anything is sent.
-    fn known(&self, order: &VaultOrder, file: &Path) -> Result<Option<Placed>, CliError> {
+    fn known(&self, order: &VaultOrder) -> Result<Option<Placed>, CliError> {
         let place = order.address().map_err(failed)?;
         let there = self.deterministic && self.deployer.is_there(place).map_err(failed)?;
         let at_place = there.then_some(Placed {
@@ -214,9 +252,10 @@ impl Work<'_> {
         if let Some(placed) = &at_place {
             (self.deployer.check_vault(placed.address, order)).map_err(failed)?;
         }
-        let Some(before) = self.before.as_ref().map(|before| &before.vault) else {
+        let Some(deployment) = &self.before else {
             return Ok(at_place);
         };
+        let before = &deployment.vault;
         if self.deterministic && before.address == place {
             return Ok(at_place);
         }
@@ -235,11 +274,7 @@ impl Work<'_> {
                 sent: None,
             })),
             _ if self.args.force => Ok(at_place),
-            _ => Err(CliError::Invalid(format!(
-                "{} names another vault, {}: write to another folder with -o, or over it with --force",
-                file.display(),
-                before.address
-            ))),
+            _ => Err(self.another(deployment)),
         }
     }
 

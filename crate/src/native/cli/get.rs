@@ -234,7 +234,7 @@ fn buy(args: &GetArgs, key: Option<&SessionKey>) -> Result<Option<BuyConfig>, Cl
     if key.is_none() || budget.0 == 0 {
         let also = match chain {
             Ok(_) => "",
-            Err(_) => ", and --vault, --chain-id and --rpc",
+            Err(_) => ", and --deployment, or --vault, --chain-id and --rpc",
         };
         return Err(CliError::Invalid(format!(
             "--max-price needs --owner and --session-key of an open account, and a --budget above 0{also}"

@@ -421,3 +421,26 @@ async fn set_price(runner: &mut Runner, text: &str) -> Result<FineUnits, CliErro
     runner.set_price(price).await?;
     Ok(price)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_least_redemption_is_a_twentieth_of_a_token_of_any_decimals() {
+        let args = |redeem_min: Option<&str>| {
+            let words = ["piecework", "seed", "x", "--data", ".", "--payee-key", "k"];
+            let given = redeem_min.map(|sum| ["--redeem-min", sum]);
+            let words = words.into_iter().chain(given.into_iter().flatten());
+            match <super::super::args::Cli as clap::Parser>::parse_from(words).verb {
+                super::super::args::Verb::Seed(args) => args.payee,
+                _ => panic!("another verb"),
+            }
+        };
+        for (decimals, units) in [(0, 1), (1, 1), (6, 50_000), (18, 50_000_000_000_000_000)] {
+            assert_eq!(redeem_min(&args(None), decimals).unwrap().0, units);
+        }
+        assert_eq!(redeem_min(&args(Some("2")), 0).unwrap().0, 2);
+        assert!(redeem_min(&args(Some("0.5")), 0).is_err());
+    }
+}

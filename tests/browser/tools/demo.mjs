@@ -11,7 +11,7 @@ import { getAddress } from "ethers";
 import { Chain } from "../support/demo/chain.mjs";
 import { Seeder } from "../support/demo/seeder.mjs";
 import { Viewer } from "../support/demo/viewer.mjs";
-import { FINE_BITS, Report, fineText, grouped, tokens } from "./report.mjs";
+import { FINE_BITS, Report, fineText, grouped, setDecimals, tokens } from "./report.mjs";
 
 const MIB = 1 << 20;
 /** EIP-5792: connect, deposit. Otherwise connect, permit or approve, deposit. */
@@ -36,12 +36,13 @@ const free = Number(config.pricePerGigabyte) === 0;
 const kinds = config.viewers.browsers;
 const cheaperSecondHand = !free && page.resalePercent < 100;
 const report = new Report();
+setDecimals(page.token.decimals);
 const open_ = [];
 let good = false;
 
 try {
   await mkdir(folder, { recursive: true });
-  const chain = new Chain(page);
+  const chain = new Chain({ ...page, token: page.token.address });
   const seeder = await Seeder.take(config.seeder);
   open_.push(seeder);
   const original = await hashesOf(config.content);
@@ -244,7 +245,7 @@ async function account(chain, seeder, first, second, before) {
   const paidSeeder = paidTo((payee) => payee === seederAddress);
   const paidBrowser = paidTo((payee) => payee !== seederAddress);
 
-  report.table("ledgers and chain, token units of 10^-6", [
+  report.table("ledgers and chain, tokens", [
     ["seller", "ledger (exact)", "redeemable", "paid by the chain", "rests below one unit, all ranges"],
     row("seeder", BigInt(native.money.redeemable_fine), BigInt(native.money.redeemable), paidSeeder),
     row("viewer-1", one.money.redeemableFine, one.money.redeemable, paidBrowser),

@@ -53,11 +53,20 @@ export class Report {
   }
 }
 
-/** Token units of a token with 6 decimals. */
+/** Of the token. */
+let decimals = 6;
+
+/** The token has so many decimals. */
+export function setDecimals(given) {
+  decimals = given;
+}
+
+/** Token units as a decimal number of tokens. */
 export function tokens(units) {
   const sign = units < 0n ? "-" : "";
-  const digits = (units < 0n ? -units : units).toString().padStart(7, "0");
-  return `${sign}${digits.slice(0, -6)}.${digits.slice(-6)}`;
+  const digits = (units < 0n ? -units : units).toString().padStart(decimals + 1, "0");
+  const point = digits.length - decimals;
+  return `${sign}${digits.slice(0, point)}${decimals > 0 ? "." : ""}${digits.slice(point)}`;
 }
 
 /** Fine units: whole token units and the rest in 2^-24 of one. */

@@ -117,7 +117,9 @@ impl Chain {
         };
         let artifacts = paths::root().join("contracts/out");
         // Only the token of it: the README's own line deploys the vault.
-        let Deployment { token, .. } = chain::deploy(rpc, &artifacts, deployer, sink, &[owner])?;
+        let decimals = chain::DOLLAR_DECIMALS;
+        let Deployment { token, .. } =
+            chain::deploy(rpc, &artifacts, deployer, sink, &[owner], decimals)?;
         Ok(Self {
             rpc,
             owner: owner.clone(),

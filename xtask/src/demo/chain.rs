@@ -21,8 +21,10 @@ const RPC_LIMIT: Duration = Duration::from_secs(30);
 const ANSWER_LIMIT_BYTES: u64 = 16 * 1024 * 1024;
 /// 72 h, as on a public chain.
 pub const EXIT_DELAY_SECONDS: u64 = 72 * 3600;
-/// Ten thousand dollars, in token units of 10^-6, for each account that pays.
-const FUNDS_UNITS: u64 = 10_000_000_000;
+/// Whole tokens for each account that pays.
+const FUNDS: u128 = 10_000;
+/// Decimals of the demo's dollar.
+pub const DOLLAR_DECIMALS: u8 = 6;
 
 /// One of anvil's funded accounts.
 #[derive(Clone, Debug)]
@@ -76,6 +78,8 @@ pub struct Deployment {
     pub chain_id: u64,
     /// The play-money token.
     pub token: String,
+    /// Its decimals.
+    pub decimals: u8,
     /// The vault.
     pub vault: String,
     /// Where burned bonds go.
@@ -84,34 +88,41 @@ pub struct Deployment {
     pub deploy_block: u64,
 }
 
-/// Deploys token and vault, and gives `payers` their play money. `artifacts` is the compiler's output folder.
+/// Deploys a token of so many decimals and a vault, and gives `payers` their play money. `artifacts` is the compiler's
+/// output folder.
 pub fn deploy(
     rpc: SocketAddr,
     artifacts: &Path,
     deployer: &Account,
     sink: &Account,
     payers: &[&Account],
+    decimals: u8,
 ) -> Result<Deployment, Failure> {
     let chain_id = quantity(&call(rpc, "eth_chainId", json!([]))?)?;
-    let token_artifact = artifact(artifacts, "DemoToken")?;
+    let (name, arguments) = match decimals {
+        DOLLAR_DECIMALS => ("DemoToken", vec![]),
+        _ => ("DemoTokenOf", vec![number_word(decimals.into())]),
+    };
+    let token_artifact = artifact(artifacts, name)?;
     let vault_artifact = artifact(artifacts, "PieceworkVault")?;
-    let (token, _) = create(rpc, deployer, &token_artifact, &[])?;
+    let (token, _) = create(rpc, deployer, &token_artifact, &arguments)?;
     let zero = "0x0000000000000000000000000000000000000000";
     let arguments = [
         address_word(&token)?,
         address_word(zero)?,
         address_word(&sink.address)?,
-        number_word(EXIT_DELAY_SECONDS),
+        number_word(EXIT_DELAY_SECONDS.into()),
     ];
     let (vault, deploy_block) = create(rpc, deployer, &vault_artifact, &arguments)?;
     let mint = token_artifact["methodIdentifiers"]["mint(address,uint256)"]
         .as_str()
-        .ok_or_else(|| Failure::failed("DemoToken has no mint(address,uint256)"))?;
+        .ok_or_else(|| Failure::failed(format!("{name} has no mint(address,uint256)")))?;
+    let funds = FUNDS.saturating_mul(10u128.saturating_pow(decimals.into()));
     for payer in payers {
         let data = format!(
             "0x{mint}{}{}",
             address_word(&payer.address)?,
-            number_word(FUNDS_UNITS)
+            number_word(funds)
         );
         send(
             rpc,
@@ -121,6 +132,7 @@ pub fn deploy(
     Ok(Deployment {
         chain_id,
         token,
+        decimals,
         vault,
         sink: sink.address.clone(),
         deploy_block,
@@ -190,7 +202,7 @@ fn address_word(address: &str) -> Result<String, Failure> {
     }
 }
 
-fn number_word(number: u64) -> String {
+fn number_word(number: u128) -> String {
     format!("{number:064x}")
 }
 
@@ -241,7 +253,7 @@ mod tests {
     #[test]
     fn words_are_32_bytes() {
         assert_eq!(
-            number_word(EXIT_DELAY_SECONDS),
+            number_word(EXIT_DELAY_SECONDS.into()),
             format!("{}3f480", "0".repeat(59))
         );
         let word = address_word("0xf39Fd6e51aad88F6F4ce6aB8827279cffFb92266").unwrap();

@@ -68,6 +68,9 @@ pub struct Demo {
     /// The price of a viewer that resells, in percent of the price that it paid
     #[arg(long, default_value_t = 50, value_name = "PERCENT")]
     resale: u16,
+    /// Decimals of the token: 6 is the demo's dollar
+    #[arg(long, default_value_t = chain::DOLLAR_DECIMALS, value_parser = clap::value_parser!(u8).range(0..=24))]
+    decimals: u8,
     /// The development wallet's abilities
     #[arg(long, value_enum, default_value_t = Wallet::Batch)]
     wallet: Wallet,
@@ -192,7 +195,7 @@ impl Prepared {
 impl Demo {
     /// As `cargo xtask test` runs it: each kind of wallet, equal prices, and a free title; in each browser, and between
     /// the two.
-    pub fn play_throughs() -> [(&'static str, Self); 8] {
+    pub fn play_throughs() -> [(&'static str, Self); 9] {
         use Browser::{Chromium, Firefox};
         let with = |browsers: &[Browser], wallet, resale, price: &str, folder: &str| Self {
             headless: true,
@@ -200,6 +203,7 @@ impl Demo {
             file: None,
             port: 0,
             price: price.to_owned(),
+            decimals: chain::DOLLAR_DECIMALS,
             resale,
             wallet,
             screenshot: Path::new("target/demo").join(folder).join("screenshot.png"),
@@ -220,6 +224,13 @@ impl Demo {
                 with(&[Chromium], Wallet::Approve, 100, "10", "approve"),
             ),
             ("demo, price 0", with(&[Chromium], batch, 50, "0", "free")),
+            (
+                "demo, a token of 18 decimals",
+                Self {
+                    decimals: 18,
+                    ..with(&[Chromium], Wallet::Permit, 50, "10", "decimals")
+                },
+            ),
             (
                 "demo in Firefox",
                 with(&[Firefox], batch, 50, "10", "firefox"),
@@ -331,6 +342,7 @@ impl Demo {
             account(DEPLOYER)?,
             account(SINK)?,
             &payers,
+            self.decimals,
         )?;
         say(format_args!(
             "chain {} at {rpc}: token {}, vault {}",
@@ -439,7 +451,10 @@ impl Scene {
             "rpc": programs::rpc_url(self.rpc),
             "chainId": self.deployment.chain_id,
             "vault": self.deployment.vault,
-            "token": self.deployment.token,
+            "token": {
+                "address": self.deployment.token,
+                "decimals": self.deployment.decimals,
+            },
             "deployBlock": self.deployment.deploy_block,
             "symbol": "pwUSD",
             "resalePercent": demo.resale,

@@ -120,6 +120,7 @@ pub fn seed(seeder: &Seeder<'_>) -> Command {
     command.args(["--chain-id", &seeder.deployment.chain_id.to_string()]);
     command.args(["--vault", &seeder.deployment.vault]);
     command.args(["--token", &seeder.deployment.token]);
+    command.args(["--decimals", &seeder.deployment.decimals.to_string()]);
     command
 }
 

@@ -40,7 +40,11 @@ pub fn web_seeds(data: &[u8]) {
         assert!(rest.starts_with('/') && rest.bytes().all(|byte| byte.is_ascii_graphic()));
         let parts: Vec<&str> = rest.split('/').collect();
         let own = written.ends_with('/') || multi_file;
-        if let Some(below) = parts.get(parts.len() - path.len()..).filter(|_| own) {
+        let below = parts
+            .len()
+            .checked_sub(path.len())
+            .and_then(|at| parts.get(at..));
+        if let Some(below) = below.filter(|_| own) {
             assert!(
                 !below.iter().any(|part| matches!(*part, "" | "." | "..")),
                 "{file}"

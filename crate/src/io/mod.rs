@@ -10,14 +10,14 @@ mod output;
 mod snapshot;
 
 pub use config::{
-    AddOptions, BuyConfig, CheckExisting, Config, Credit, Limits, PaymentConfig, ResalePrice,
-    SellConfig,
+    AddOptions, BuyConfig, CheckExisting, Config, Credit, Limits, PaymentConfig, Priority,
+    ResalePrice, SellConfig,
 };
 pub use effect::{
     AccountState, Effect, EffectError, EffectResult, RECORDS_GATHER, Signature, StorageOp,
 };
 pub use event::{AddError, Claim, ClosedReason, Event, PaymentNeed, StreamError};
-pub use input::{Command, Input, RedeemOutcome, RedeemScope, Source};
+pub use input::{Command, Input, Playhead, RedeemOutcome, RedeemScope, Source};
 pub use output::Output;
 pub use snapshot::{
     ClientSnapshot, LoadSnapshot, MoneySnapshot, PeerPayment, PeerSnapshot, TorrentSnapshot,

@@ -16,6 +16,7 @@ mod keys;
 mod paid;
 mod pair;
 mod redeeming;
+mod selection;
 mod served;
 #[cfg(unix)]
 mod signals;

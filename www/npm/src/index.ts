@@ -19,7 +19,14 @@ export type { PaymentLack } from "./lack.js";
 export type { AccountInfo, Decimal, PaymentOptions, RecoverableDeposit } from "./payments.js";
 export type { FileSource, TorrentSource } from "./source.js";
 export { Torrent, TorrentFile } from "./torrent.js";
-export type { PeerPaymentStats, PeerStats, TorrentEvents, TorrentState, TorrentStats } from "./torrent.js";
+export type {
+  FilePriority,
+  PeerPaymentStats,
+  PeerStats,
+  TorrentEvents,
+  TorrentState,
+  TorrentStats,
+} from "./torrent.js";
 export { FINE_BITS, bondFor, formatAmount, parseAmount, parseTypedAmount } from "./units.js";
 export type { AmountStyle } from "./units.js";
 export type { ChainParams, WalletInfo } from "./wallet.js";

@@ -61,8 +61,9 @@ const DEFAULT_UPLOAD = 2_500_000;
  * else the largest.
  *
  * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` (separated by blanks),
- * `autoplay`, `upload-limit` (bytes per second), `upload-agreed`; for paid titles `vault`, `chain-id`, `rpc-url`,
- * `token`, `token-decimals`, `token-symbol`, `max-price-per-gb`, `deposit` (default 2), `budget` (the cap on the
+ * `keep` (fetch all of it, not only what is watched; a button beside the video does so too), `autoplay`,
+ * `upload-limit` (bytes per second), `upload-agreed`; for paid titles `vault`, `chain-id`, `rpc-url`, `token`,
+ * `token-decimals`, `token-symbol`, `max-price-per-gb`, `deposit` (default 2), `budget` (the cap on the
  * spending from the deposit, which `client.setBudget` raises; default: the whole deposit). A page that has a client of
  * its own sets the property `client` before the element is connected.
  *
@@ -92,6 +93,7 @@ export class PieceworkPlayer extends HTMLElement {
   readonly #upload = document.createElement("input");
   /** Says what the switch does. */
   readonly #notice = document.createElement("span");
+  readonly #keep = document.createElement("button");
   readonly #offer = document.createElement("div");
   readonly #offerText = document.createElement("p");
   readonly #wallets = document.createElement("select");
@@ -123,13 +125,16 @@ export class PieceworkPlayer extends HTMLElement {
     this.#video.controls = true;
     this.#video.playsInline = true;
     this.#video.addEventListener("play", () => this.#played());
+    this.#keep.type = "button";
+    this.#keep.hidden = true;
+    this.#keep.onclick = () => void this.#keepIt();
     this.#upload.type = "checkbox";
     this.#upload.onchange = () => this.#switched();
     const label = document.createElement("label");
     label.append(this.#upload, this.#notice);
     const bar = document.createElement("div");
     bar.className = "bar";
-    bar.append(this.#facts, label, this.#said, this.#failed, this.#again);
+    bar.append(this.#facts, this.#keep, label, this.#said, this.#failed, this.#again);
     this.#offer.className = "offer";
     this.#offer.hidden = true;
     this.#offer.setAttribute("role", "group");
@@ -155,6 +160,8 @@ export class PieceworkPlayer extends HTMLElement {
   /** @internal */
   connectedCallback(): void {
     this.#video.autoplay = this.hasAttribute("autoplay");
+    // Before anybody plays it, no more than its beginning is fetched.
+    this.#video.preload = "metadata";
     addEventListener("online", this.#online);
     addEventListener("offline", this.#online);
     this.#agreed = this.hasAttribute("upload-agreed");
@@ -191,7 +198,9 @@ export class PieceworkPlayer extends HTMLElement {
     this.#say("Looking for the title …");
     try {
       const client = this.#connect();
-      const torrent = await client.add(/^[^\w]*magnet:/i.test(source) ? source : new URL(source, document.baseURI));
+      const torrent = await client.add(/^[^\w]*magnet:/i.test(source) ? source : new URL(source, document.baseURI), {
+        onDemand: !this.hasAttribute("keep"),
+      });
       if (turn !== this.#turn) return void torrent.leave().catch(() => undefined);
       this.torrent = torrent;
       await torrent.ready;
@@ -201,6 +210,7 @@ export class PieceworkPlayer extends HTMLElement {
       const url = await file.url();
       if (turn !== this.#turn) return;
       this.#video.src = url;
+      file.follow(this.#video);
       this.#say("");
       this.#video.setAttribute("aria-label", `Video: ${file.name}`);
       this.#timer = setInterval(() => void this.#show(torrent), 1_000);
@@ -240,6 +250,7 @@ export class PieceworkPlayer extends HTMLElement {
     }
     this.#video.setAttribute("aria-label", "Video");
     this.#facts.textContent = "";
+    this.#keep.hidden = true;
     this.#offer.hidden = true;
     this.torrent?.leave().catch(() => undefined); // its client may be gone
     this.torrent = null;
@@ -290,7 +301,25 @@ export class PieceworkPlayer extends HTMLElement {
     const rate = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB/s`;
     this.#facts.textContent =
       `${torrent.name}: ${percent} %, ${stats.peers.length} peers, down ${rate(stats.downloadRate)}, up ` +
-      `${rate(stats.uploadRate)}`;
+      `${rate(stats.uploadRate)}${leftOut(torrent)}`;
+    const symbol = this.getAttribute("token-symbol") ?? "";
+    const most =
+      stats.maxPricePerGB > 0n && this.client ? `, for at most ${this.client.format(stats.maxCost)} ${symbol}` : "";
+    this.#keep.textContent = `Keep the whole title${most}`;
+    const hides = !stats.onDemand || stats.selectedVerified === stats.selectedLength;
+    if (hides && this.#keep.matches(":focus")) this.#video.focus({ preventScroll: true });
+    this.#keep.hidden = hides;
+  }
+
+  async #keepIt(): Promise<void> {
+    const torrent = this.torrent;
+    try {
+      await torrent?.keep();
+      this.#say("All of it is fetched.");
+      if (torrent) await this.#show(torrent);
+    } catch (error) {
+      this.#say(message(error));
+    }
   }
 
   async #offerDeposit(pricePerGB: bigint, lack: PaymentLack): Promise<void> {
@@ -373,10 +402,17 @@ export class PieceworkPlayer extends HTMLElement {
   }
 }
 
+/** What a link, or an earlier visit, leaves out. */
+function leftOut({ files }: Torrent): string {
+  const selected = files.filter((file) => file.selected).length;
+  return selected < files.length ? `, ${files.length - selected} of ${files.length} files left out` : "";
+}
+
 /** The film, not the sample beside it. */
 function fileToPlay({ files }: Torrent): TorrentFile | undefined {
-  const playable = files.filter(({ name }) => PLAYABLE.test(name));
-  return (playable.length > 0 ? playable : [...files]).sort((a, b) => b.length - a.length)[0];
+  const selected = files.filter((file) => file.selected);
+  const playable = selected.filter(({ name }) => PLAYABLE.test(name));
+  return (playable.length > 0 ? playable : selected).sort((a, b) => b.length - a.length)[0];
 }
 
 function message(error: unknown): string {

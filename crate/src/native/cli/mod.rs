@@ -13,6 +13,7 @@ mod payout;
 mod redeeming;
 mod runner;
 mod seed;
+mod select;
 mod standing;
 mod torrent;
 

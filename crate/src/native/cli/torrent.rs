@@ -138,6 +138,7 @@ fn magnet_json(magnet: &MagnetLink) -> Value {
         "info_hash": magnet.info_hash.to_hex(),
         "name": magnet.display_name,
         "trackers": magnet.trackers,
+        "files": (magnet.select_only.iter()).map(|range| [range.start(), range.end()]).collect::<Vec<_>>(),
         "magnet": magnet.to_string(),
     })
 }
@@ -155,7 +156,8 @@ fn torrent_json(metainfo: &Metainfo) -> Value {
         "comment": metainfo.comment,
         "created_by": metainfo.created_by,
         "trackers": metainfo.trackers,
-        "files": metainfo.files.iter().filter(|f| !f.pad).map(|f| json!({
+        "files": metainfo.files.iter().enumerate().filter(|(_, f)| !f.pad).map(|(index, f)| json!({
+            "index": index,
             "path": f.path.components(),
             "length": f.length,
         })).collect::<Vec<_>>(),
@@ -170,6 +172,12 @@ fn print_magnet(magnet: &MagnetLink) {
     }
     for tracker in &magnet.trackers {
         say(&format!("tracker    {}", plain(tracker)));
+    }
+    for range in &magnet.select_only {
+        say(&match (range.start(), range.end()) {
+            (first, last) if first == last => format!("file       {first}"),
+            (first, last) => format!("files      {first} to {last}"),
+        });
     }
 }
 
@@ -191,9 +199,10 @@ fn print_torrent(metainfo: &Metainfo) {
     for tracker in metainfo.trackers.iter().flatten() {
         say(&format!("tracker    {}", plain(tracker)));
     }
-    for file in metainfo.files.iter().filter(|f| !f.pad) {
+    // The index is what links (`so=`) and `get --files` name a file by.
+    for (index, file) in (metainfo.files.iter().enumerate()).filter(|(_, f)| !f.pad) {
         say(&format!(
-            "file       {} ({})",
+            "file       {index}: {} ({})",
             plain(&file.path.to_string()),
             bytes(file.length)
         ));

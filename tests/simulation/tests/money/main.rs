@@ -17,3 +17,4 @@ mod restored_profile;
 mod scene;
 mod spoilers;
 mod steps;
+mod watching;

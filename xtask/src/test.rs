@@ -252,6 +252,7 @@ fn browser_surroundings() -> Result<Vec<(&'static str, PathBuf)>, Failure> {
     builds::pages()?;
     stage("test: relay", setup::coturn)?;
     let videos = videos()?;
+    let long = stage("build: video of ten minutes", demo::make_long_film)?;
     Ok(vec![
         (chromium::VARIABLE, browser),
         (firefox::VARIABLE, firefox),
@@ -259,6 +260,7 @@ fn browser_surroundings() -> Result<Vec<(&'static str, PathBuf)>, Failure> {
         ("PIECEWORK_BINARIES", paths::target().join("debug")),
         ("PIECEWORK_VIDEO", videos.fast_start),
         ("PIECEWORK_VIDEO_INDEX_AT_END", videos.index_at_end),
+        ("PIECEWORK_VIDEO_LONG", long),
     ])
 }
 

@@ -11,6 +11,7 @@ use piecework::payment::record::{
 use piecework::payment::voucher::Vault;
 use piecework::storage::{decode_have, decode_scratch};
 use piecework::time::Timestamp;
+use piecework::torrent::Selection;
 
 use super::choices::Choices;
 use super::client::payments;
@@ -45,6 +46,12 @@ pub fn records(data: &[u8]) {
     for pieces in [1, 7, 8, 1000] {
         have(data, pieces);
         scratch(data, pieces);
+    }
+    for files in [0, 1, 3, 300] {
+        if let Some(selection) = Selection::decode(data, files) {
+            assert_eq!(selection.priorities().len(), files);
+            assert_eq!(selection.encode(), data);
+        }
     }
     if let Some((length, bits)) = data.split_first()
         && let Ok(field) = Bitfield::from_bytes(bits, u32::from(*length))

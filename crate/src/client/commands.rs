@@ -52,6 +52,13 @@ impl Client {
             Command::AddWebSeed { info_hash, url } => {
                 self.with_torrent(info_hash, |torrent, ctx| torrent.add_web_seed(ctx, &url));
             }
+            Command::SelectFiles {
+                info_hash,
+                files,
+                priority,
+            } => self.with_torrent(info_hash, |torrent, ctx| {
+                torrent.select(ctx, &files, priority);
+            }),
             Command::SetLimits(limits) => self.set_limits(limits),
             Command::OpenStream {
                 stream,
@@ -59,6 +66,7 @@ impl Client {
                 file,
                 offset,
                 length,
+                plays,
             } => {
                 let error = if self.streams.len() >= MAX_STREAMS {
                     Some(StreamError::TooMany(MAX_STREAMS))
@@ -72,9 +80,16 @@ impl Client {
                 }
                 self.streams.insert(stream, info_hash);
                 self.with_torrent(info_hash, |torrent, ctx| {
-                    torrent.open_stream(ctx, stream, file, offset, length);
+                    torrent.open_stream(ctx, stream, file, offset, length, plays);
                 });
             }
+            Command::Play {
+                info_hash,
+                player,
+                head,
+            } => self.with_torrent(info_hash, |torrent, ctx| {
+                torrent.play(ctx.now, player, head)
+            }),
             Command::PullStream { stream } => {
                 if let Some(info_hash) = self.streams.get(&stream).copied() {
                     self.with_torrent(info_hash, |torrent, ctx| {
@@ -191,6 +206,7 @@ impl Client {
                     .map_err(|e: crate::metainfo::MagnetError| AddError::Magnet(e.to_string()))?;
                 let mut options = options;
                 options.content = options.content.or(magnet.content);
+                options.select_only = magnet.select_only;
                 let trackers: Vec<Vec<String>> =
                     magnet.trackers.into_iter().map(|t| vec![t]).collect();
                 let meta = self.stored_info(magnet.info_hash, &trackers);
@@ -258,6 +274,13 @@ impl Client {
             named.extend(self.config.trackers.iter().cloned());
         }
         if self.torrents.contains_key(&info_hash) {
+            // Who wants all of it is not overruled by who wants parts.
+            if !options.on_demand {
+                self.with_torrent(info_hash, |torrent, ctx| torrent.set_on_demand(ctx, false));
+            }
+            if let Some(files) = options.files {
+                self.with_torrent(info_hash, |torrent, ctx| torrent.select_only(ctx, files));
+            }
             if let Some(price) = options.price {
                 self.with_torrent(info_hash, |torrent, ctx| torrent.set_price(ctx, price));
             }

@@ -155,7 +155,7 @@ impl Client {
             } else {
                 0
             };
-            let (is_checked, is_seed) = (torrent.is_checked(), torrent.is_seed());
+            let (is_checked, is_complete) = (torrent.is_checked(), torrent.is_complete());
             self.tell_progress(info_hash);
             let told = self.told.entry(info_hash).or_default();
             if told.wanted != Some(wanted) {
@@ -164,12 +164,12 @@ impl Client {
             }
             // `completed` is for pieces that this run fetched, not for those that were there at its start (BEP 3).
             if is_checked && told.owes_completed.is_none() {
-                told.owes_completed = Some(!is_seed);
-                if is_seed {
+                told.owes_completed = Some(!is_complete);
+                if is_complete {
                     self.signaling.found_complete(self.now, info_hash);
                 }
             }
-            if is_seed && told.owes_completed == Some(true) {
+            if is_complete && told.owes_completed == Some(true) {
                 told.owes_completed = Some(false);
                 self.signaling.completed(self.now, info_hash);
             }

@@ -1,6 +1,8 @@
 //! The decisions of the embedding page or the operator. Nothing here ever comes from a peer, a tracker, a torrent or a
 //! magnet link.
 
+use core::ops::RangeInclusive;
+
 use alloy_primitives::Address;
 
 pub use crate::payment::ledger::Credit;
@@ -169,8 +171,24 @@ pub struct AddOptions {
     pub max_price: Option<FineUnits>,
     /// Fetch only what streams ask for, not the whole torrent.
     pub on_demand: bool,
+    /// Fetch these files alone (indices in the torrent), whatever earlier runs chose; if none of them is in it, all.
+    pub files: Option<Vec<RangeInclusive<u32>>>,
+    /// The same of a link (BEP 53): what an earlier run chose goes before it.
+    pub select_only: Vec<RangeInclusive<u32>>,
     /// Registry id that came with the link, or `None` (docs/protocol.md, "Content").
     pub content: Option<[u8; 32]>,
+}
+
+/// How much a file is wanted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Priority {
+    /// Not at all; a reader of the file still gets what it asks for.
+    Skip,
+    /// As other files.
+    #[default]
+    Normal,
+    /// Before other files.
+    High,
 }
 
 /// The treatment of data that is already in place.

@@ -3,7 +3,7 @@
 use alloy_primitives::Address;
 use bytes::Bytes;
 
-use super::config::{AddOptions, Limits};
+use super::config::{AddOptions, Limits, Priority};
 use super::effect::{EffectError, EffectResult};
 pub use crate::payment::payee::RedeemScope;
 use crate::payment::receipts::Side;
@@ -169,6 +169,15 @@ pub enum Command {
         /// `http://` or `https://`; another one is refused by [`super::Event::Warning`].
         url: String,
     },
+    /// Fetch some files, or fetch them before others, or not at all. A choice is on record.
+    SelectFiles {
+        /// The torrent; an unknown one, or one without metadata, is ignored.
+        info_hash: InfoHash,
+        /// Indices of files; those that are not there are passed over.
+        files: Vec<u32>,
+        /// The priority of these files from now on.
+        priority: Priority,
+    },
     /// Replace the limits.
     SetLimits(Limits),
     /// Begin to read bytes of a file in order.
@@ -183,6 +192,18 @@ pub enum Command {
         offset: u64,
         /// Bytes wanted in all.
         length: u64,
+        /// It is a player's, which reads ahead by itself: [`Command::Play`] holds it. Another read fetches all that it
+        /// asks for.
+        plays: bool,
+    },
+    /// A player shows a file from this place on, and its reads fetch no more ahead than it needs.
+    Play {
+        /// The torrent; an unknown one is ignored.
+        info_hash: InfoHash,
+        /// Chosen by the edge, one for each player.
+        player: u64,
+        /// Where it is; `None`: it plays no more.
+        head: Option<Playhead>,
     },
     /// The reader has room for one more chunk (at most 256 KiB).
     PullStream {
@@ -255,6 +276,19 @@ pub enum Command {
     Online(bool),
     /// Say goodbye and make everything durable; ends with [`super::Event::ShutDown`].
     Shutdown,
+}
+
+/// The place that a player shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Playhead {
+    /// Index of the file.
+    pub file: u32,
+    /// The byte where it is, if all parts of the film have one bit rate.
+    pub position: u64,
+    /// Bytes of the file per second of playing.
+    pub rate: u64,
+    /// It stands still, because it lacks data.
+    pub starved: bool,
 }
 
 /// The name of a torrent.

@@ -11,14 +11,14 @@ mod snapshot;
 
 pub use crate::payment::receipts::{BUYER_PREFIX, Period, Receipt, Side, Sum};
 pub use config::{
-    AddOptions, BuyConfig, CheckExisting, Config, Credit, Limits, PaymentConfig, ResalePrice,
-    SellConfig, WebSeedUse,
+    AddOptions, BuyConfig, CheckExisting, Config, Credit, Limits, PaymentConfig, Priority,
+    ResalePrice, SellConfig, WebSeedUse,
 };
 pub use effect::{
     AccountState, Effect, EffectError, EffectResult, RECORDS_GATHER, Signature, StorageOp,
 };
 pub use event::{AddError, Claim, ClosedReason, Event, PaymentNeed, StreamError};
-pub use input::{Command, Input, RedeemOutcome, RedeemScope, Source, WebSeedHead};
+pub use input::{Command, Input, Playhead, RedeemOutcome, RedeemScope, Source, WebSeedHead};
 pub use output::Output;
 pub use piecework_signaling_protocol::IceServer;
 pub use snapshot::{

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::config::Priority;
 use crate::payment::PaymentNeed;
 use crate::types::{ConnectionId, FineUnits, InfoHash, TokenUnits};
 
@@ -102,9 +103,9 @@ pub enum TorrentState {
     FetchingMetadata,
     /// Opening storage, hashing the data that is there again.
     Checking,
-    /// Fetching.
+    /// Fetching; on demand also while no reader asks for anything.
     Downloading,
-    /// Holds everything it wants.
+    /// Holds everything that is selected.
     Seeding,
     /// Paused by the user.
     Paused,
@@ -121,6 +122,8 @@ pub struct TorrentSnapshot {
     pub name: String,
     /// State.
     pub state: TorrentState,
+    /// Only what readers ask for is fetched.
+    pub on_demand: bool,
     /// The reason why it cannot go on, while its state is [`TorrentState::Failed`]: a full sentence.
     pub failure: Option<String>,
     /// Bytes in all; 0 until the metadata is there.
@@ -137,6 +140,12 @@ pub struct TorrentSnapshot {
     pub block_count: u64,
     /// Files: path components and length.
     pub files: Vec<(Vec<String>, u64)>,
+    /// How much each file is wanted, in the same order.
+    pub priorities: Vec<Priority>,
+    /// Bytes of the pieces of the files that are selected.
+    pub selected_length: u64,
+    /// The verified and stored bytes among them.
+    pub selected_verified: u64,
     /// Block bytes received in this run, also duplicates and corrupt ones.
     pub downloaded: u64,
     /// Block bytes sent in this run.

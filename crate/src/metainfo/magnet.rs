@@ -371,8 +371,8 @@ fn parse_base32(digits: &str) -> Option<InfoHash> {
     Some(InfoHash(out))
 }
 
-/// File numbers and ranges such as `0,2,4-6`.
-fn parse_selection(text: &str) -> Option<Vec<RangeInclusive<u32>>> {
+/// File numbers and ranges such as `0,2,4-6` (BEP 53); `None` if it is no list of these, or one of too many.
+pub fn parse_selection(text: &str) -> Option<Vec<RangeInclusive<u32>>> {
     let mut out = Vec::new();
     for part in text.split(',').filter(|part| !part.is_empty()) {
         let (from, to) = part.split_once('-').unwrap_or((part, part));

@@ -364,6 +364,12 @@ impl Choice<'_> {
         let before = open.count();
         open = self.cheaper.without(&open);
         self.held |= open.count() < before;
+        let first: Vec<u64> = (open.words().iter().zip(self.picker.first.words()))
+            .map(|(open, first)| open & first)
+            .collect();
+        if first.iter().any(|word| *word != 0) {
+            open = Bitfield::from_words(first, self.picker.count);
+        }
         let listed = self.picker.rarity.listed_available().len();
         let few = open.count() as usize;
         if few == 0 {

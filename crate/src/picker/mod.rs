@@ -130,6 +130,10 @@ pub struct Picker {
     base_wanted: Bitfield,
     /// `base_wanted` and every piece of a window.
     wanted: Bitfield,
+    /// The pieces that readers may need later.
+    later: Bitfield,
+    /// The pieces that come before other wanted ones.
+    first: Bitfield,
     windows: Vec<Window>,
     /// Sorted by time; only pieces that are not verified.
     deadlines: Vec<(Timestamp, u32)>,
@@ -166,6 +170,8 @@ impl Picker {
             count,
             base_wanted: Bitfield::empty(count),
             wanted: Bitfield::empty(count),
+            later: Bitfield::empty(count),
+            first: Bitfield::empty(count),
             windows: Vec::new(),
             deadlines: Vec::new(),
             rarity: Rarity::new(count),
@@ -591,10 +597,60 @@ impl Picker {
             .unwrap_or(Timestamp::NEVER)
     }
 
-    /// Whether the peer has a piece that is wanted and not verified (BEP 3 `interested`).
+    /// The pieces that are fetched, those of windows among them.
+    pub fn wanted(&self) -> &Bitfield {
+        &self.wanted
+    }
+
+    /// Names the pieces that are begun before other wanted ones.
+    pub fn set_first(&mut self, first: Bitfield) {
+        self.first = first;
+    }
+
+    /// Takes back the requests for pieces that are not wanted any more. A seller's piece of which something came is
+    /// finished: what was paid of it would be lost. Answers the requests to cancel, with their peers.
+    pub fn withdraw_unwanted(&mut self, pieces: &mut Pieces) -> Vec<(ConnectionId, BlockRef)> {
+        let given_up = |(piece, partial): &(PieceIndex, &crate::pieces::Partial)| {
+            let paid = match partial.delivery().owner {
+                PieceOwner::Sole(conn) => self.peers.get(&conn).is_none_or(|peer| !peer.free()),
+                _ => false,
+            };
+            let stays = self.wanted.contains(piece.0)
+                || self.staked.contains(&piece.0)
+                || partial.has_turn()
+                || paid && partial.received() > 0;
+            !stays
+        };
+        let given_up: Set<PieceIndex> = (pieces.partials().filter(given_up))
+            .map(|(piece, _)| piece)
+            .collect();
+        let mut owed = Vec::new();
+        for conn in self.peers.keys().copied() {
+            let out = pieces.requests(conn).keys();
+            owed.extend(
+                out.filter(|block| given_up.contains(&block.piece))
+                    .map(|block| (conn, *block)),
+            );
+        }
+        for (conn, block) in &owed {
+            self.give_back(pieces, *conn, *block);
+        }
+        owed
+    }
+
+    /// Names the pieces that readers may need later. Nobody is asked for them, but who has them stays of interest: else
+    /// a peer would choke us each time that a window is full, and be asked twice for what is out when that crosses with
+    /// our next requests.
+    pub fn set_later(&mut self, later: Bitfield) {
+        self.later = later;
+    }
+
+    /// Whether the peer has a piece that is not verified, and that is wanted, or may be later (BEP 3 `interested`).
     pub fn interested(&self, pieces: &Pieces, conn: ConnectionId) -> bool {
         self.peers.get(&conn).is_some_and(|peer| {
-            let (have, wanted) = (pieces.done().words(), self.wanted.words());
+            let wanted = (self.wanted.words().iter().zip(self.later.words()))
+                .map(|(now, later)| now | later);
+            let have = pieces.done().words();
             (peer.have.words().iter().zip(have).zip(wanted)).any(|((p, h), w)| p & w & !h != 0)
         })
     }

@@ -310,11 +310,6 @@ impl Torrent {
             return;
         }
         content.judge_copies(self.info_hash, ctx, piece);
-        let complete = content.picker.is_complete(&content.pieces)
-            && !content.pieces.is_writing()
-            && self.over_limit.is_none();
-        let say_complete = complete && !content.complete_said;
-        content.complete_said |= complete;
         for peer in self.peers.iter_mut() {
             let has = content.picker.peer_pieces(peer.connection);
             if peer.useful && has.is_some_and(|has| has.contains(piece.0)) {
@@ -329,12 +324,7 @@ impl Torrent {
             info_hash: self.info_hash,
             piece: piece.0,
         });
-        if say_complete {
-            self.make_durable_soon();
-            ctx.out.event(Event::Complete {
-                info_hash: self.info_hash,
-            });
-        }
+        self.say_if_complete(ctx);
     }
 
     /// Storage refused a piece.

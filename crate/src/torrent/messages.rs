@@ -289,9 +289,8 @@ impl Torrent {
                 return Err(protocol("have of no such piece"));
             }
             content.picker.peer_has(conn, piece);
-            peer.useful |= !content.picker.is_complete(pieces)
-                && !pieces.verified().contains(piece)
-                && content.picker.interested(pieces, conn);
+            peer.useful |=
+                !pieces.verified().contains(piece) && content.picker.interested(pieces, conn);
         }
         self.tell_interest(ctx, conn);
         Ok(())

@@ -8,7 +8,8 @@
 //! - `sellers`: with whom to deal; `advances`: what is paid before it verifies; `late`: blocks that came twice;
 //!   `pricing`: asked and paid prices; `money`: the payment machines
 //! - `web_seeds`: HTTP servers that have the files (BEP 19)
-//! - `streams`: readers; `quota`: the storage limit; `outbox`: what leaves
+//! - `selection`: which files; `streams`: readers; `players`: how far ahead of a player; `quota`: the storage limit;
+//!   `outbox`: what leaves
 //!
 //! A block's way is `requests` (asked for) -> `messages` (decoded) -> `download` (matched, hashed, verified, written,
 //! paid); `upload` serves; `start` takes up what a restart finds; `report` is what a page may see.
@@ -22,10 +23,12 @@ mod metadata;
 mod money;
 mod outbox;
 mod peers;
+mod players;
 mod pricing;
 mod quota;
 mod report;
 mod requests;
+mod selection;
 mod sellers;
 mod start;
 mod streams;
@@ -39,10 +42,12 @@ use bytes::Bytes;
 use chacha20::ChaCha20Rng;
 
 use crate::bitfield::Bitfield;
-use crate::io::{AddOptions, ClosedReason, Config, Event, Output, StorageOp, StreamError};
+use crate::io::{
+    AddOptions, ClosedReason, Config, Event, Output, Playhead, Priority, StorageOp, StreamError,
+};
 use crate::metainfo::{MagnetLink, Metainfo};
 use crate::peer::{Identity, Peer, SendQueues, TokenBucket, Uplink};
-use crate::picker::{Picker, Wanted, Window};
+use crate::picker::{Picker, Window};
 use crate::pieces::{Pieces, Requests};
 use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
@@ -59,6 +64,7 @@ pub use money::{Buying, Money, MoneyAction};
 pub use outbox::{EffectOwner, Outbox, Purpose};
 pub use peers::Peers;
 pub use quota::Quota;
+pub use selection::Selection;
 pub use web_seeds::WebSeedAnswer;
 #[cfg(feature = "_test")]
 pub use web_seeds::is_range;
@@ -122,11 +128,34 @@ struct Content {
     advancing: Advancing,
     phase: Phase,
     copies: Copies,
+    /// The files that are read.
+    read: Set<u32>,
+    selection: Selection,
+    /// The pieces of the files that are selected.
+    selected: Bitfield,
+    /// Bytes of these.
+    selected_length: u64,
     /// `Complete` was said.
     complete_said: bool,
 }
 
 impl Content {
+    /// The picker goes by the selection.
+    fn apply_selection(&mut self) {
+        self.selected = self.selection.pieces(&self.meta, Priority::Normal);
+        self.selected_length = self.selected_bytes().0;
+        let first = self.selection.pieces(&self.meta, Priority::High);
+        self.picker.set_first(first);
+    }
+
+    /// Everything that is selected is verified and stored, whether or not it was fetched on demand.
+    fn is_complete(&self) -> bool {
+        let done = self.pieces.done().words();
+        let missing =
+            (self.selected.words().iter().zip(done)).any(|(wanted, have)| wanted & !have != 0);
+        !missing && !self.pieces.is_writing()
+    }
+
     /// A piece is not in the files, or is wrong there: it is fetched again.
     fn lost(&mut self, piece: PieceIndex) {
         self.cycles.lost(piece);
@@ -237,10 +266,7 @@ impl Torrent {
 
     /// Uploaded, downloaded and left, as an announce says it; left is unknown without metadata.
     pub fn progress(&self) -> (u64, u64, Option<u64>) {
-        let left = self
-            .content
-            .as_ref()
-            .map(|c| c.pieces.geometry().total_length() - c.pieces.verified().bytes());
+        let left = self.content.as_ref().map(Content::left);
         (self.uploaded, self.downloaded, left)
     }
 
@@ -255,6 +281,18 @@ impl Torrent {
             let pieces = &content.pieces;
             (content.cycles.at_risk(pieces), pieces.requested_bytes())
         })
+    }
+
+    /// Everything that is selected is verified and stored.
+    pub fn is_complete(&self) -> bool {
+        self.content.as_ref().is_some_and(Content::is_complete)
+    }
+
+    /// Nothing is selected or read that is not verified.
+    fn lacks_nothing(&self) -> bool {
+        self.content
+            .as_ref()
+            .is_some_and(|c| c.is_complete() && c.picker.is_complete(&c.pieces))
     }
 
     /// Everything is verified and stored.
@@ -273,7 +311,7 @@ impl Torrent {
 
     /// Something is missing and fetched.
     pub fn is_downloading(&self) -> bool {
-        self.wants_peers() && !self.is_seed()
+        self.wants_peers() && !self.lacks_nothing()
     }
 
     /// Whether the choker should look again, since the last question.
@@ -353,7 +391,7 @@ impl Torrent {
     /// It lacks something, and no peer brought anything for long.
     pub fn is_starving(&self, now: Timestamp) -> bool {
         let fed = |p: &Peer| now < p.of_use_at + STARVING_AFTER;
-        self.wants_peers() && !self.is_seed() && !self.peers.iter().any(fed)
+        self.wants_peers() && !self.lacks_nothing() && !self.peers.iter().any(fed)
     }
 
     /// There is no room for another peer: those of no use for long give way, so that nobody is kept out by peers
@@ -397,11 +435,8 @@ impl Torrent {
     pub fn set_on_demand(&mut self, ctx: &mut Context, on_demand: bool) {
         self.options.on_demand = on_demand;
         if let Some(content) = &mut self.content {
-            let over = self.over_limit.is_some();
-            content
-                .picker
-                .set_wanted(&content.pieces, wanted(on_demand || over));
-            content.complete_said = false;
+            let wanted = content.wanted(on_demand || self.over_limit.is_some());
+            content.picker.set_wanted(&content.pieces, wanted);
         }
         self.wishes_changed(ctx);
     }
@@ -450,7 +485,7 @@ impl Torrent {
             );
         }
         if delete_data {
-            let keys = ["info", "link", "have", "scratch", "price"];
+            let keys = ["info", "link", "have", "scratch", "price", "files"];
             let keys = keys.map(|k| (record_key(self.info_hash, k), None));
             ctx.out
                 .put_records(EffectOwner::Nobody, keys.into(), Durability::PowerLoss);
@@ -467,6 +502,7 @@ impl Torrent {
         file: u32,
         offset: u64,
         length: u64,
+        plays: bool,
     ) {
         let found = self
             .content
@@ -485,8 +521,16 @@ impl Torrent {
         };
         match error {
             Some(error) => ctx.out.push(Output::StreamFailed { stream, error }),
-            None => self.streams.open(stream, file, offset, length, ctx.now),
+            None => {
+                (self.streams).open(stream, file, offset, length, plays, ctx.now);
+            }
         }
+    }
+
+    /// A player tells where it is, or that it plays no more.
+    pub fn play(&mut self, now: Timestamp, player: u64, head: Option<Playhead>) {
+        let meta = self.content.as_ref().map(|content| &content.meta);
+        self.streams.play(player, head, meta, now);
     }
 
     /// The reader has room.
@@ -614,7 +658,7 @@ impl Torrent {
         };
         let windows: Vec<Window> = self
             .streams
-            .urgent(&content.meta, ctx.now)
+            .urgent(&content.meta, ctx.now, self.options.on_demand)
             .into_iter()
             .map(|u| Window {
                 pieces: u.first.0..u.end.0,
@@ -622,8 +666,21 @@ impl Torrent {
                 spacing: u.spacing,
             })
             .collect();
-        if content.picker.set_windows(&content.pieces, &windows) {
-            content.complete_said &= content.picker.is_complete(&content.pieces);
+        let mut changed = content.picker.set_windows(&content.pieces, &windows);
+        let read = self.streams.files(ctx.now);
+        if content.read != read {
+            let geometry = content.pieces.geometry();
+            let mut later = Bitfield::empty(geometry.piece_count());
+            for file in (read.iter()).filter_map(|index| content.meta.files.get(*index as usize)) {
+                for piece in (geometry.pieces_of(file.offset..file.offset + file.length)).iter() {
+                    later.insert(piece.0);
+                }
+            }
+            content.picker.set_later(later);
+            content.read = read;
+            changed = true;
+        }
+        if changed {
             self.wishes_changed(ctx);
         }
     }
@@ -687,12 +744,4 @@ pub fn stored_link(out: &Outbox, info_hash: InfoHash) -> MagnetLink {
         .and_then(|bytes| core::str::from_utf8(bytes).ok()?.parse().ok())
         .filter(|link: &MagnetLink| link.info_hash == info_hash)
         .unwrap_or_else(|| MagnetLink::new(info_hash))
-}
-
-fn wanted(on_demand: bool) -> Wanted {
-    if on_demand {
-        Wanted::Pieces(Vec::new())
-    } else {
-        Wanted::All
-    }
 }

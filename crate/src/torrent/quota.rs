@@ -3,7 +3,7 @@
 //! A torrent that is fetched as a whole takes all its bytes from the start; another takes its verified and begun
 //! pieces. Nothing that is stored is ever deleted to make room.
 
-use super::{Context, Phase, Torrent, wanted};
+use super::{Context, Phase, Torrent};
 use crate::io::{Event, Output, StreamError};
 use crate::sorted::Map;
 use crate::types::{InfoHash, StreamId};
@@ -84,20 +84,18 @@ impl Torrent {
         let room = ctx.quota.room_for(self.info_hash);
         content.picker.set_room(room);
         let held = content.pieces.room_taken();
-        let total = content.pieces.geometry().total_length();
+        let total = content.whole_takes();
         let whole = !self.options.on_demand;
         let fits = if whole {
-            total <= room || content.pieces.done().is_full()
+            total <= room || content.is_complete()
         } else {
             // Once a reader was refused, until there is room for any piece again.
             self.over_limit.is_none()
                 || held + u64::from(content.pieces.geometry().piece_length()) <= room
         };
         if fits != self.over_limit.is_none() {
-            content
-                .picker
-                .set_wanted(&content.pieces, wanted(!whole || !fits));
-            content.complete_said = false;
+            let wanted = content.wanted(!whole || !fits);
+            content.picker.set_wanted(&content.pieces, wanted);
             self.over_limit = None;
             if !fits {
                 self.exceeds_limit(ctx, total - held.min(total), room.saturating_sub(held));
@@ -115,7 +113,7 @@ impl Torrent {
             return;
         }
         let held = content.pieces.room_taken();
-        let total = content.pieces.geometry().total_length();
+        let total = content.whole_takes();
         let share = if self.options.on_demand || self.over_limit.is_some() {
             held
         } else {

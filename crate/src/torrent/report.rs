@@ -18,10 +18,13 @@ impl Torrent {
     ) -> TorrentSnapshot {
         let content = self.content.as_ref();
         let max_price = self.max_price(config);
+        let (selected_length, selected_verified) =
+            content.map_or((0, 0), super::Content::selected_bytes);
         TorrentSnapshot {
             info_hash: self.info_hash,
             name: self.name.clone().unwrap_or_else(|| self.info_hash.to_hex()),
             state: self.state(),
+            on_demand: self.options.on_demand,
             failure: self.failed.as_ref().or(self.over_limit.as_ref()).cloned(),
             total_length: content.map_or(0, |c| c.pieces.geometry().total_length()),
             piece_length: content.map_or(0, |c| c.pieces.geometry().piece_length()),
@@ -32,6 +35,9 @@ impl Torrent {
             verified_bytes: content.map_or(0, |c| c.pieces.verified().bytes()),
             block_count: content.map_or(0, |c| c.pieces.geometry().block_count()),
             files: content.map(files).unwrap_or_default(),
+            priorities: content.map_or_else(Vec::new, |c| c.selection.priorities().to_vec()),
+            selected_length,
+            selected_verified,
             downloaded: self.downloaded,
             uploaded: self.uploaded,
             wasted: self.wasted,
@@ -100,20 +106,19 @@ impl Torrent {
         match &self.content {
             None => TorrentState::FetchingMetadata,
             Some(c) if !matches!(c.phase, Phase::Running) => TorrentState::Checking,
-            Some(c) if c.picker.is_complete(&c.pieces) && !c.pieces.is_writing() => {
-                TorrentState::Seeding
-            }
+            Some(c) if c.is_complete() && c.picker.is_complete(&c.pieces) => TorrentState::Seeding,
             Some(_) => TorrentState::Downloading,
         }
     }
 
-    /// Sum over the missing pieces of their blocks times the ceiling, plus the v1 loss budget
+    /// Sum over the missing pieces of selected files of their blocks times the ceiling, plus the v1 loss budget
     /// (docs/protocol.md, "The most that a title can cost").
     fn max_cost(&self, config: &Config, max_price: FineUnits) -> FineUnits {
         let Some(content) = &self.content else {
             return FineUnits(0);
         };
         let missing: u64 = (content.pieces.geometry().pieces().iter())
+            .filter(|piece| content.selected.contains(piece.0))
             .filter(|piece| !content.pieces.verified().contains(*piece))
             .filter_map(|piece| content.pieces.geometry().blocks_in(piece))
             .map(u64::from)

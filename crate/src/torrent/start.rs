@@ -7,16 +7,14 @@ use bytes::Bytes;
 use super::advances::Advancing;
 use super::durability::Cycles;
 use super::late::Copies;
-use super::{
-    Content, Context, EffectOwner, Phase, Purpose, Torrent, record_key, stored_link, wanted,
-};
+use super::{Content, Context, EffectOwner, Phase, Purpose, Torrent, record_key, stored_link};
 use crate::bitfield::Bitfield;
 use crate::io::{CheckExisting, EffectError, EffectResult, Event, StorageOp};
 use crate::metainfo::{Geometry, Metainfo, magnet::MAX_MAGNET_LEN};
 use crate::payment::payer::Begun;
 use crate::picker::Picker;
 use crate::pieces::{Pieces, Standing};
-use crate::sorted::Map;
+use crate::sorted::{Map, Set};
 use crate::storage::{HaveRecord, ScratchEntry, decode_have, decode_scratch};
 use crate::types::{Durability, PieceIndex};
 use rand_core::Rng;
@@ -36,7 +34,6 @@ impl Torrent {
         let pieces = Pieces::new(geometry);
         let mut picker = Picker::new(&pieces, seed);
         picker.set_partial_budget(ctx.config.limits.max_partial_bytes);
-        picker.set_wanted(&pieces, wanted(self.options.on_demand));
         for conn in self.peers.connections() {
             picker.peer_joined(conn);
         }
@@ -65,16 +62,26 @@ impl Torrent {
                 files,
             },
         );
-        self.content = Some(Content {
+        let selection = self.recall_selection(ctx, &meta);
+        let mut content = Content {
             pieces,
             picker,
             cycles: Cycles::new(geometry),
             advancing: Advancing::default(),
             phase: Phase::Opening,
             copies: Copies::default(),
+            read: Set::new(),
+            selection,
+            selected: Bitfield::empty(geometry.piece_count()),
+            selected_length: 0,
             complete_said: false,
             meta,
-        });
+        };
+        content.apply_selection();
+        let wanted = content.wanted(self.options.on_demand);
+        content.picker.set_wanted(&content.pieces, wanted);
+        self.content = Some(content);
+        self.record_selection(ctx);
     }
 
     /// What a later run needs to take it up by its info hash alone: the info dictionary, and as a magnet link the
@@ -338,12 +345,7 @@ impl Torrent {
             Self::hash_piece(self.info_hash, content, ctx, piece);
         }
         content.cycles.checked(ctx.now, &content.pieces);
-        if content.picker.is_complete(&content.pieces) && !self.options.on_demand {
-            content.complete_said = true;
-            ctx.out.event(Event::Complete {
-                info_hash: self.info_hash,
-            });
-        }
+        self.say_if_complete(ctx);
         self.metadata_known(ctx);
     }
 

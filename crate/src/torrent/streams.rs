@@ -1,10 +1,13 @@
 //! Readers of a torrent's files: what each may be given next, and which pieces they make urgent.
 //!
 //! A reader gets verified bytes in order, one chunk for each pull. Reading ahead follows the place where
-//! the last reader of a file was, also between two `Range` requests of a player.
+//! the last reader of a file was, also between two `Range` requests of a player. A player's reads are held to the place
+//! that it shows ([`Players`]).
 
+use super::players::{JUMP, Players};
+use crate::io::Playhead;
 use crate::metainfo::{FileSpan, Metainfo};
-use crate::sorted::Map;
+use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
 use crate::types::{BlockRef, PieceIndex, StreamId};
 use crate::verify::VerifiedPieces;
@@ -15,14 +18,21 @@ pub const MAX_STREAMS: usize = 64;
 pub const MAX_CHUNK: u64 = 256 * 1024;
 /// A read that nobody waits for and nobody pulled for so long loses its deadlines.
 const FORGOTTEN: Duration = Duration::from_secs(10);
-/// Bytes ahead of a playhead that are fetched before all else.
+/// Bytes ahead of a reader that are fetched before all else.
 const READ_AHEAD: u64 = 8 * 1024 * 1024;
+/// On demand, where nothing else is fetched, a player's read gets at most this share of the file, ...
+const READ_AHEAD_SHARE: u64 = 16;
+/// ... but at least so many bytes.
+const LEAST_READ_AHEAD: u64 = 1024 * 1024;
+/// Who has missing pieces of a file stays of interest for so long after it was read: a viewer that goes on or seeks
+/// would wait for every peer's unchoke.
+const STAYS_OF_INTEREST: Duration = Duration::from_secs(120);
 /// Bytes at the head and the tail of a file being played: where containers keep their index.
 const MARGIN: u64 = 64 * 1024;
 /// What follows the playhead comes before the margins, so far: a player that shows its first frame soon needs more than
 /// the head, and one that finds its index at the end asks for it.
 const BEFORE_MARGINS: u64 = 1024 * 1024;
-/// Assumed bytes per second of a media file, for the deadlines: 8 Mbit/s.
+/// Assumed bytes per second of a media file, for the deadlines, unless its player told: 8 Mbit/s.
 const PLAY_RATE: u64 = 1_000_000;
 /// A reader waits this long at the most before its first byte should be there.
 const FIRST_DEADLINE: Duration = Duration::from_secs(2);
@@ -39,6 +49,16 @@ pub struct Stream {
     pulled_at: Timestamp,
     /// Bytes being read by storage.
     reading: u64,
+    /// What a player's read may have wherever the players are: up to this byte. `None`: no player holds it.
+    granted: Option<u64>,
+}
+
+/// Where reading of a file goes on.
+#[derive(Debug, Clone, Copy)]
+struct Reading {
+    position: u64,
+    seen: Timestamp,
+    granted: Option<u64>,
 }
 
 /// Pieces wanted by a time.
@@ -58,25 +78,70 @@ pub struct Urgent {
 #[derive(Debug, Default)]
 pub struct Streams {
     open: Map<StreamId, Stream>,
-    /// Per file: where reading goes on, and when it last did.
-    playheads: Map<u32, (u64, Timestamp)>,
+    /// Per file.
+    playheads: Map<u32, Reading>,
+    /// When each file was read last.
+    read: Map<u32, Timestamp>,
+    players: Players,
 }
 
 impl Streams {
-    /// Begins a read; the caller checked that the range lies within the file.
-    pub fn open(&mut self, id: StreamId, file: u32, offset: u64, length: u64, now: Timestamp) {
-        self.playheads.insert(file, (offset, now));
-        self.open.insert(
-            id,
-            Stream {
-                file,
-                position: offset,
-                end: offset + length,
-                pulls: 0,
-                pulled_at: now,
-                reading: 0,
-            },
-        );
+    /// Begins a read; the caller checked that the range lies within the file. With `plays` it is a player's.
+    pub fn open(
+        &mut self,
+        id: StreamId,
+        file: u32,
+        offset: u64,
+        length: u64,
+        plays: bool,
+        now: Timestamp,
+    ) {
+        // A player reads a file by many reads, and one that goes on where another ended is no jump.
+        let went_before = (self.playheads.get(&file)).filter(|before| before.position == offset);
+        let granted = plays.then(|| {
+            (went_before.and_then(|before| before.granted)).unwrap_or(offset.saturating_add(JUMP))
+        });
+        let stream = Stream {
+            file,
+            position: offset,
+            end: offset + length,
+            pulls: 0,
+            pulled_at: now,
+            reading: 0,
+            granted,
+        };
+        self.playheads.insert(file, stream.reading_at(now));
+        self.open.insert(id, stream);
+    }
+
+    /// A page tells where a player is; `None`: it plays no more.
+    pub fn play(
+        &mut self,
+        player: u64,
+        head: Option<Playhead>,
+        meta: Option<&Metainfo>,
+        now: Timestamp,
+    ) {
+        let held = head.zip(meta).and_then(|(head, meta)| {
+            let length = meta.files.get(head.file as usize)?.length;
+            (self.open.values())
+                .filter(|stream| {
+                    stream.file == head.file && stream.pulls > 0 && stream.reading == 0
+                })
+                .filter(|stream| {
+                    stream.position >= self.limit(stream.as_reading(), head.file, length)
+                })
+                .map(|stream| stream.position)
+                .next_back()
+        });
+        self.players.set(player, head, held, now);
+    }
+
+    /// Up to where a reading of a file may make us fetch.
+    fn limit(&self, reading: Reading, file: u32, length: u64) -> u64 {
+        reading.granted.map_or(u64::MAX, |granted| {
+            (self.players).limit(file, length, reading.position, granted)
+        })
     }
 
     /// The reader has room for one more chunk.
@@ -84,7 +149,7 @@ impl Streams {
         if let Some(stream) = self.open.get_mut(&id) {
             stream.pulls = (stream.pulls + 1).min(MAX_PULLS);
             stream.pulled_at = now;
-            self.playheads.insert(stream.file, (stream.position, now));
+            self.playheads.insert(stream.file, stream.reading_at(now));
         }
     }
 
@@ -96,6 +161,8 @@ impl Streams {
     /// Ends all, for a torrent that goes away.
     pub fn drain(&mut self) -> Vec<StreamId> {
         self.playheads.clear();
+        self.read.clear();
+        self.players.clear();
         core::mem::take(&mut self.open).into_keys().collect()
     }
 
@@ -152,7 +219,7 @@ impl Streams {
         let stream = self.open.get_mut(&id)?;
         stream.position += length;
         stream.reading = 0;
-        self.playheads.insert(stream.file, (stream.position, now));
+        self.playheads.insert(stream.file, stream.reading_at(now));
         let last = stream.position >= stream.end;
         if last {
             self.open.remove(&id);
@@ -160,17 +227,31 @@ impl Streams {
         Some(last)
     }
 
-    /// What is urgent now.
-    pub fn urgent(&mut self, meta: &Metainfo, now: Timestamp) -> Vec<Urgent> {
+    /// The files that are read, or were a short while ago, whether or not a read waits for anything.
+    pub fn files(&mut self, now: Timestamp) -> Set<u32> {
+        for stream in self.open.values() {
+            self.read.insert(stream.file, now);
+        }
+        for (file, reading) in &self.playheads {
+            let seen = self.read.entry(*file).or_insert(reading.seen);
+            *seen = reading.seen.max(*seen);
+        }
+        self.read
+            .retain(|_, seen| now.since(*seen) < STAYS_OF_INTEREST);
+        self.read.keys().copied().collect()
+    }
+
+    /// What is urgent now; `on_demand`: nothing else is fetched.
+    pub fn urgent(&mut self, meta: &Metainfo, now: Timestamp, on_demand: bool) -> Vec<Urgent> {
+        self.players.forget(now);
         self.playheads
-            .retain(|_, (_, seen)| now.since(*seen) < FORGOTTEN);
+            .retain(|_, reading| now.since(reading.seen) < FORGOTTEN);
         let mut urgent = Vec::new();
         let piece_length = u64::from(meta.piece_length);
-        let spacing = Duration::from_micros(piece_length * 1_000_000 / PLAY_RATE);
         let mut window = |from: u64, to: u64, deadline: Timestamp, spacing: Duration| {
             let first = from / piece_length;
             let end = to.div_ceil(piece_length).min(u64::from(meta.piece_count()));
-            if first < end {
+            if from < to && first < end {
                 urgent.push(Urgent {
                     first: PieceIndex(first as u32),
                     end: PieceIndex(end as u32),
@@ -179,27 +260,42 @@ impl Streams {
                 });
             }
         };
+        let rate = |file| self.players.rate(file).unwrap_or(PLAY_RATE).max(1);
+        let spacing = |file| Duration::from_micros(piece_length * 1_000_000 / rate(file));
+        let to = |reading: Reading, file: u32, length: u64| {
+            let (ahead, limit) = match on_demand && reading.granted.is_some() {
+                true => (
+                    (length / READ_AHEAD_SHARE).clamp(LEAST_READ_AHEAD, READ_AHEAD),
+                    self.limit(reading, file, length),
+                ),
+                false => (READ_AHEAD, u64::MAX),
+            };
+            (reading.position + ahead).min(length).min(limit)
+        };
         for stream in self.open.values() {
             if stream.pulls == 0 && now.since(stream.pulled_at) >= FORGOTTEN {
                 continue;
             }
             if let Some(file) = meta.files.get(stream.file as usize) {
-                let from = file.offset + stream.position;
-                let to = file.offset + stream.end.min(stream.position + READ_AHEAD);
-                window(from, to, stream.pulled_at + FIRST_DEADLINE, spacing);
+                let to = to(stream.as_reading(), stream.file, file.length).min(stream.end);
+                window(
+                    file.offset + stream.position,
+                    file.offset + to,
+                    stream.pulled_at + FIRST_DEADLINE,
+                    spacing(stream.file),
+                );
             }
         }
-        for (index, (position, seen)) in &self.playheads {
+        for (index, reading) in &self.playheads {
             if let Some(file) = meta.files.get(*index as usize) {
                 let (start, end) = (file.offset, file.offset + file.length);
-                let from = start + position;
                 window(
-                    from,
-                    (from + READ_AHEAD).min(end),
-                    *seen + FIRST_DEADLINE,
-                    spacing,
+                    start + reading.position,
+                    start + to(*reading, *index, file.length),
+                    reading.seen + FIRST_DEADLINE,
+                    spacing(*index),
                 );
-                let later = *seen
+                let later = reading.seen
                     + FIRST_DEADLINE
                     + Duration::from_micros(BEFORE_MARGINS * 1_000_000 / PLAY_RATE);
                 window(start, (start + MARGIN).min(end), later, Duration::ZERO);
@@ -218,9 +314,25 @@ impl Streams {
     pub fn next_timeout(&self) -> Timestamp {
         self.playheads
             .values()
-            .map(|(_, seen)| *seen + FORGOTTEN)
+            .map(|reading| reading.seen + FORGOTTEN)
+            .chain(self.read.values().map(|seen| *seen + STAYS_OF_INTEREST))
             .min()
             .unwrap_or(Timestamp::NEVER)
+            .min(self.players.next_timeout())
+    }
+}
+
+impl Stream {
+    fn reading_at(&self, seen: Timestamp) -> Reading {
+        Reading {
+            position: self.position,
+            seen,
+            granted: self.granted,
+        }
+    }
+
+    fn as_reading(&self) -> Reading {
+        self.reading_at(self.pulled_at)
     }
 }
 

@@ -155,7 +155,7 @@ impl Torrent {
 
     /// What the choker weighs.
     pub fn choke_candidates(&self, ctx: &Context) -> Vec<ChokeCandidate> {
-        let seeding = self.is_seed();
+        let seeding = self.is_complete();
         let sells = self.price(ctx.config).0 > 0;
         self.peers
             .iter()

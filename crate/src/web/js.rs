@@ -76,6 +76,18 @@ pub fn texts(object: &JsValue, key: &str, max: usize) -> Vec<String> {
         .collect()
 }
 
+/// A list of whole numbers, at most `max` of them; others are left out.
+pub fn numbers(object: &JsValue, key: &str, max: usize) -> Option<Vec<u32>> {
+    let list = field(object, key).dyn_into::<Array>().ok()?;
+    let number = |value: JsValue| {
+        let number = value.as_f64().filter(|number| number.fract() == 0.0)?;
+        (0.0..=f64::from(u32::MAX))
+            .contains(&number)
+            .then_some(number as u32)
+    };
+    Some(list.iter().take(max).filter_map(number).collect())
+}
+
 /// The bytes of an ArrayBuffer or Uint8Array of at most `max` bytes: the one copy into wasm memory.
 pub fn bytes(value: &JsValue, max: u32) -> Option<Bytes> {
     let view = if let Some(buffer) = value.dyn_ref::<ArrayBuffer>() {

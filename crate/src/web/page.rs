@@ -17,8 +17,8 @@ use web_sys::MessagePort;
 use super::driver::Driver;
 use super::{hex, js, seed, snapshot};
 use crate::io::{
-    AddOptions, CheckExisting, Claim, Command, Event, Input, RedeemOutcome, RedeemScope, Side,
-    Source,
+    AddOptions, CheckExisting, Claim, Command, Event, Input, Playhead, Priority, RedeemOutcome,
+    RedeemScope, Side, Source,
 };
 use crate::payment::vault::{self, Log, Redemption};
 use crate::payment::voucher;
@@ -33,9 +33,13 @@ const MAX_EARLY: usize = 64;
 const WALLET_TIMEOUT_MS: u32 = 10_000;
 /// Trackers that are taken with one torrent, at most.
 const MAX_TRACKERS: usize = 64;
+/// Files that one message names, at most: more are in no torrent that is taken.
+const MAX_FILES: usize = 131_072;
 /// Logs that are taken of one receipt, at most, and then the bytes of each.
 const MAX_LOGS: usize = 1024;
 const MAX_LOG_BYTES: usize = 4096;
+/// Players of one page, at most; further ones are ignored.
+const MAX_PLAYERS: u64 = 1_000;
 /// The lifetime of a redemption's signature.
 const REDEEM_SECONDS: u64 = 3_600;
 /// The time after which the claims of a redemption are given back. It is ten minutes longer, because the chain's clock
@@ -67,6 +71,8 @@ struct Page {
     has_wallet: bool,
     /// The torrents that the page added and did not leave. A torrent that no page uses is stopped.
     torrents: Set<InfoHash>,
+    /// What its players play.
+    playing: Map<u64, InfoHash>,
     _on_message: EventListener,
 }
 
@@ -124,6 +130,7 @@ impl Pages {
                 port,
                 has_wallet: false,
                 torrents: Set::new(),
+                playing: Map::new(),
                 _on_message: on_message,
             },
         );
@@ -136,6 +143,9 @@ impl Pages {
     /// A page left. Its redemptions may have been sent.
     fn gone(&self, id: u64, page: &Page) {
         js::close(&page.port);
+        for (player, info_hash) in &page.playing {
+            self.stop_player(*info_hash, *player);
+        }
         let tags: Vec<u64> = (self.claims.borrow().iter())
             .filter(|(_, handed)| handed.page == id)
             .map(|(tag, _)| *tag)
@@ -269,6 +279,7 @@ impl Pages {
                 }
             }
             ("stream", _) => driver.streams.open(message),
+            ("play", _) => self.play(&driver, page, message).unwrap_or_default(),
             ("online", _) => {
                 driver.input(Input::Command(Command::Online(
                     js::flag(message, "v").unwrap_or(true),
@@ -391,6 +402,45 @@ impl Pages {
         }
     }
 
+    /// A player tells where it is: `{t: "play", hash, player, file, position, rate, starved}`; without `position` it
+    /// plays no more. A page numbers its players.
+    fn play(&self, driver: &Driver, page: u64, message: &JsValue) -> Option<()> {
+        let info_hash = InfoHash::from_hex(&js::text(message, "hash")?)?;
+        let number = js::number(message, "player").filter(|number| *number < MAX_PLAYERS)?;
+        let player = page.checked_mul(MAX_PLAYERS)?.checked_add(number)?;
+        let mut pages = self.pages.borrow_mut();
+        let playing = &mut pages.get_mut(&page)?.playing;
+        let head = js::number(message, "position").and_then(|position| {
+            Some(Playhead {
+                file: js::number(message, "file")?.try_into().ok()?,
+                position,
+                rate: js::number(message, "rate")?,
+                starved: js::flag(message, "starved").unwrap_or(false),
+            })
+        });
+        match head {
+            Some(_) => playing.insert(player, info_hash),
+            None => playing.remove(&player),
+        };
+        drop(pages);
+        driver.command(Command::Play {
+            info_hash,
+            player,
+            head,
+        });
+        Some(())
+    }
+
+    fn stop_player(&self, info_hash: InfoHash, player: u64) {
+        if let Some(driver) = self.driver.upgrade() {
+            driver.command(Command::Play {
+                info_hash,
+                player,
+                head: None,
+            });
+        }
+    }
+
     /// A page's torrent was added. A page that is gone meanwhile uses no torrent.
     fn note_used(&self, page: u64, info_hash: InfoHash) {
         if let Some(page) = self.pages.borrow_mut().get_mut(&page) {
@@ -439,6 +489,9 @@ impl Pages {
             price: js::amount(message, "pricePerBlock").map(FineUnits),
             max_price: js::amount(message, "maxPricePerBlock").map(FineUnits),
             on_demand: js::flag(message, "onDemand").unwrap_or(false),
+            files: js::numbers(message, "files", MAX_FILES)
+                .map(|files| files.into_iter().map(|file| file..=file).collect()),
+            select_only: Vec::new(),
             content: js::word(message, "content").map(|word| word.0),
         };
         let tag = self.count();
@@ -600,6 +653,16 @@ fn torrent_request(driver: &Rc<Driver>, what: &str, message: &JsValue) -> Answer
         "webSeed" => Command::AddWebSeed {
             info_hash,
             url: js::text(message, "url").ok_or("`url` is missing")?,
+        },
+        "select" => Command::SelectFiles {
+            info_hash,
+            files: js::numbers(message, "files", MAX_FILES).ok_or("`files` is missing")?,
+            priority: match js::text(message, "priority").as_deref() {
+                Some("skip") => Priority::Skip,
+                Some("normal") => Priority::Normal,
+                Some("high") => Priority::High,
+                _ => return Err("`priority` is skip, normal or high".to_owned()),
+            },
         },
         "maxPrice" => Command::SetMaxPrice {
             info_hash,

@@ -10,7 +10,7 @@ use super::hex::to_hex;
 use super::js::{self, big, num, object};
 use crate::io::{
     ClientSnapshot, Event, Limits, MoneySnapshot, PaymentNeed, PeerPayment, PeerSnapshot, Period,
-    Receipt, Sum, TorrentSnapshot, TorrentState, WebSeedSnapshot, WebSeedState,
+    Priority, Receipt, Sum, TorrentSnapshot, TorrentState, WebSeedSnapshot, WebSeedState,
 };
 use crate::types::InfoHash;
 
@@ -112,22 +112,32 @@ fn money(money: &MoneySnapshot) -> JsValue {
 
 /// A [`TorrentSnapshot`] for pages.
 pub fn torrent(torrent: &TorrentSnapshot) -> JsValue {
-    let files = torrent.files.iter().map(|(path, length)| {
-        object(&[
-            ("path", list(path.iter().map(|part| part.as_str().into()))),
-            ("length", num(*length)),
-        ])
-    });
+    let files =
+        (torrent.files.iter().zip(&torrent.priorities)).map(|((path, length), priority)| {
+            let priority = match priority {
+                Priority::Skip => "skip",
+                Priority::Normal => "normal",
+                Priority::High => "high",
+            };
+            object(&[
+                ("path", list(path.iter().map(|part| part.as_str().into()))),
+                ("length", num(*length)),
+                ("priority", priority.into()),
+            ])
+        });
     object(&[
         ("infoHash", hex(torrent.info_hash)),
         ("name", torrent.name.as_str().into()),
         ("state", state(torrent.state).into()),
+        ("onDemand", torrent.on_demand.into()),
         ("failure", maybe_text(torrent.failure.as_deref())),
         ("length", num(torrent.total_length)),
         ("pieceLength", num(torrent.piece_length.into())),
         ("pieceCount", num(torrent.piece_count.into())),
         ("have", js::buffer(&torrent.have).into()),
         ("verified", num(torrent.verified_bytes)),
+        ("selectedLength", num(torrent.selected_length)),
+        ("selectedVerified", num(torrent.selected_verified)),
         ("blockCount", num(torrent.block_count)),
         ("files", list(files)),
         ("downloaded", num(torrent.downloaded)),

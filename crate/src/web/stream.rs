@@ -63,6 +63,8 @@ struct Wanted {
     suffix: Option<u64>,
     /// The longest answer, however much the reader asked for.
     longest: u64,
+    /// A player's: it asks again for what comes after the longest answer.
+    plays: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -101,6 +103,7 @@ impl Streams {
                 end: js::number(message, "end").unwrap_or(u64::MAX),
                 suffix: js::number(message, "suffix"),
                 longest: js::number(message, "longest").unwrap_or(u64::MAX),
+                plays: js::number(message, "longest").is_some(),
             });
         let known = |wanted: Wanted| {
             self.driver
@@ -344,6 +347,7 @@ impl Streams {
             file: wanted.file,
             offset: next,
             length: wanted.end - next,
+            plays: wanted.plays,
         });
         Some(stream)
     }

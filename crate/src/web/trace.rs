@@ -132,9 +132,10 @@ fn encode_command(command: &Command) -> Value {
             file,
             offset,
             length,
+            plays,
         } => json!({
             "kind": "open stream", "stream": stream.0, "info_hash": info_hash.to_hex(),
-            "file": file, "offset": offset, "length": length,
+            "file": file, "offset": offset, "length": length, "plays": plays,
         }),
         Command::PullStream { stream } => json!({"kind": "pull stream", "stream": stream.0}),
         Command::CloseStream { stream } => json!({"kind": "close stream", "stream": stream.0}),

@@ -33,6 +33,7 @@ fn streams_that_ended_make_room_for_others() {
             file: 0,
             offset: 0,
             length: 1,
+            plays: true,
         };
         client.handle_input(now, Input::Command(command));
         let mut failed = None;

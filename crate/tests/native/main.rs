@@ -18,6 +18,7 @@ mod keys;
 mod paid;
 mod pair;
 mod redeeming;
+mod selection;
 mod served;
 #[cfg(unix)]
 mod signals;

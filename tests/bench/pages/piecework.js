@@ -44,7 +44,7 @@ Object.assign(window, {
   },
   async begin(base64, span) {
     meter = new Meter(span);
-    torrent = await client.add(decode(base64));
+    torrent = await client.add(decode(base64), { onDemand: false });
     const { pieceLength } = await torrent.stats();
     torrent.on("piece", () => meter.add(pieceLength));
     torrent.on("done", () => meter.end());
@@ -68,7 +68,7 @@ let reading;
 
 Object.assign(window, {
   async take(base64) {
-    torrent = await client.add(decode(base64));
+    torrent = await client.add(decode(base64), { onDemand: false });
     await torrent.ready;
     return true;
   },

@@ -99,7 +99,7 @@ test("a film plays on while new service workers take over, by an update or anoth
   await page.run(`seek(${duration * 0.8})`);
   await page.run(`playedPast(${duration * 0.8 + 1})`);
   assert.equal(await page.run("video.error === null"), true);
-  await page.run("torrent.setOnDemand(false).then(() => done())");
+  await page.run("torrent.keep().then(() => done())");
   for (const tab of [page, second]) assert.equal((await tab.run("range()")).digest, sha256(bytes));
   assert.deepEqual([await page.run("said"), await second.run("said")], [[], []]);
 });

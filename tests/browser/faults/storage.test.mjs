@@ -42,7 +42,7 @@ test("a download that fills the quota stops with a remedy, keeps its pieces, and
   await page.run("start({})");
   await page.run(`add("${shared.torrent}", { onDemand: true })`);
   const failed = page.run(failure);
-  await page.run("torrent.setOnDemand(false)");
+  await page.run("torrent.keep()");
   assert.match(await failed, /free space/);
   const full = await page.run("stats()");
   assert.equal(full.state, "failed");

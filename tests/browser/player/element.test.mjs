@@ -139,7 +139,7 @@ test("a title that is left in mid-download is fetched no further, unless another
   const sent = () => seeder.run("client.torrents[0].stats().then(({ uploaded }) => uploaded)");
   const page = await viewing(url);
   const begun = `player.torrent.stats().then(({ verified }) => verified > ${MIB})`;
-  await make(page, { src: links[0] });
+  await make(page, { src: links[0], keep: "" });
   await until(page, `plays() === "long.mp4" && ${begun}`);
   await page.run(`player.setAttribute("src", ${JSON.stringify(links[1])})`);
   await until(page, `plays() === "short.mp4"`);
@@ -172,7 +172,7 @@ test("nothing is uploaded before the visitor presses play; the notice and its sw
     .then((film) => client.seed(new File([film], "film.mp4"))).then(({ infoHash }) => infoHash)`);
   const src = magnet(hash, tracker);
   const page = await viewing(url);
-  await make(page, { src, trackers: tracker, "upload-limit": "50000000" });
+  await make(page, { src, trackers: tracker, keep: "", "upload-limit": "50000000" });
   await until(page, `player.torrent?.stats().then(({ state }) => state === "seeding")`);
   await until(page, "player.video.readyState >= HTMLMediaElement.HAVE_METADATA");
   assert.match(await page.run(`part("label")`), /Watching also uploads to other viewers, from when you press play/);
@@ -180,7 +180,7 @@ test("nothing is uploaded before the visitor presses play; the notice and its sw
   await seeder.close();
   // A visitor who asks for the title finds only that page, which has all of it and gives nothing.
   const other = await viewing(url);
-  await make(other, { src, trackers: tracker, "upload-agreed": "" });
+  await make(other, { src, trackers: tracker, keep: "", "upload-agreed": "" });
   assert.equal(await other.run("player.client.uploading"), true);
   assert.match(await other.run(`part("label")`), /Watching also uploads to other viewers$/);
   await until(
@@ -203,4 +203,29 @@ test("nothing is uploaded before the visitor presses play; the notice and its sw
   assert.equal(await self.run("player.client.uploading || player.shadowRoot.querySelector('input').checked"), false);
   await self.run(`player.shadowRoot.querySelector("input").click()`);
   assert.equal(await self.run("player.client.uploading"), true);
+});
+
+test("only the beginning is fetched before anybody plays; a button that keys reach keeps all of it", async () => {
+  const film = process.env.PIECEWORK_VIDEO;
+  assert.ok(film, "PIECEWORK_VIDEO names no video");
+  const [url, tracker] = [await site({ mounts: { "/film.mp4": film } }), await signaling()];
+  const { page: seeder } = await seeding(url, tracker, []);
+  const hash = await seeder.run(`fetch("/film.mp4").then((film) => film.blob())
+    .then((film) => client.seed(new File([film], "film.mp4"))).then(({ infoHash }) => infoHash)`);
+  const page = await viewing(url);
+  await make(page, { src: magnet(hash, tracker), trackers: tracker });
+  await until(page, "player.video.readyState >= HTMLMediaElement.HAVE_METADATA");
+  await until(
+    page,
+    `player.shadowRoot.querySelector('.bar button:not([hidden])')?.textContent === 'Keep the whole title'`,
+  );
+  const { verified, length, onDemand } = await page.run(
+    "player.torrent.stats().then(({ verified, length, onDemand }) => ({ verified, length, onDemand }))",
+  );
+  assert.equal(onDemand, true);
+  assert.ok(verified < length / 2, `${verified} of ${length} bytes are here already`);
+  await page.run(`player.shadowRoot.querySelector(".bar button:not([hidden])").focus()`);
+  await page.keyboard.press("Enter");
+  await until(page, `player.torrent.stats().then(({ state }) => state === "seeding")`);
+  await until(page, `player.shadowRoot.querySelector(".bar button:not([hidden])") === null`);
 });

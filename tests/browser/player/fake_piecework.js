@@ -112,6 +112,23 @@ fake.has = (piece) => {
 
 const SELLER = () => fake.peer(1, { buying: side({ pricePerGB: 10n * UNITS, active: false }) });
 
+/** A file of a title. */
+const file = (path, length, streamTo) => ({
+  path,
+  name: path.at(-1),
+  length,
+  streamTo,
+  selected: true,
+  async select() {
+    fake.calls.push(`select ${this.name}`);
+    this.selected = true;
+  },
+  async deselect() {
+    fake.calls.push(`deselect ${this.name}`);
+    this.selected = false;
+  },
+});
+
 export class Torrent extends Emitter {
   constructor(infoHash) {
     super();
@@ -121,13 +138,12 @@ export class Torrent extends Emitter {
     const length = large ? 10_000 * 1_048_576 : 24_812_003;
     const pieceLength = large ? 1_048_576 : 32_768;
     const pieceCount = Math.ceil(length / pieceLength);
-    this.files = [
-      { path: ["Big Buck Bunny.mp4"], name: "Big Buck Bunny.mp4", length, streamTo: (video) => this.#streamTo(video) },
-    ];
+    this.files = [file(["Big Buck Bunny.mp4"], length, (video) => this.#streamTo(video))];
     this.state = {
       infoHash,
       name: this.name,
       state: "downloading",
+      onDemand: true,
       length,
       pieceLength,
       pieceCount,
@@ -154,16 +170,13 @@ export class Torrent extends Emitter {
     if (fake.scene === "free") this.state.peers = [fake.peer(1, { client: "WebTorrent 3.0.21" })];
     if (fake.scene === "metadata") Object.assign(this.state, { state: "metadata", name: "", length: 0, pieceCount: 0 });
     if (fake.scene === "several") {
-      this.files = ["Season/One.mp4", "Season/Two.mp4", "Season/readme.txt"].map((path) => ({
-        path: path.split("/"),
-        name: path.split("/")[1],
-        length: length / 4,
-        streamTo: (video) => this.#streamTo(video),
-      }));
+      this.files = ["Season/One.mp4", "Season/Two.mp4", "Season/readme.txt"].map((path) =>
+        file(path.split("/"), length / 4, (video) => this.#streamTo(video)),
+      );
       this.state.peers = [fake.peer(1)];
     }
     if (fake.scene === "unplayable") {
-      this.files = [{ path: ["book.epub"], name: "book.epub", length, streamTo: () => fake.calls.push("streamTo") }];
+      this.files = [file(["book.epub"], length, () => fake.calls.push("streamTo"))];
       this.state.peers = [fake.peer(1)];
     }
     if (fake.scene === "hostile") {
@@ -180,10 +193,12 @@ export class Torrent extends Emitter {
     video.src = "/video.mp4";
   }
   async stats() {
-    return structuredClone(this.state);
+    const { length, verified } = this.state;
+    return structuredClone({ selectedLength: length, selectedVerified: verified, ...this.state });
   }
-  async setOnDemand(onDemand) {
-    fake.calls.push(`onDemand ${onDemand}`);
+  async keep(whole) {
+    fake.calls.push(`keep ${whole}`);
+    this.state.onDemand = !whole;
   }
   async setMaxPricePerGB(price) {
     fake.calls.push(`maxPricePerGB ${price}`);

@@ -92,6 +92,7 @@ test("a dropped file goes up only after its button, and its link brings it whole
   );
   assert.equal(await taker.textContent("#cost-summary"), "Free");
   await taker.click("#play");
+  await taker.check("#keep");
   await complete(taker);
   assert.equal(await fileHeld(taker), sha256(content));
   await giver.waitForFunction((length) => globalThis.pieceworkPlayer.app.title.look.uploaded >= length, content.length);
@@ -124,6 +125,7 @@ test("offline and back in mid-film: the page says both, keeps its pieces, and fe
   );
   await page.click("#play");
   await page.waitForFunction(() => document.querySelector("#video").currentTime > 0.5);
+  await page.check("#keep");
   await page.context().setOffline(true);
   await page.waitForSelector("#banner", { state: "visible" });
   assert.equal(await page.textContent("#banner-title"), "You are offline.");

@@ -24,6 +24,27 @@ test("while playing: pieces, peers, money, and the switch for uploading", async 
   await page.waitForFunction(() => document.querySelector("#share-state").textContent.startsWith("Uploading is off"));
 });
 
+test("only what is watched is fetched and paid; a switch keeps all of it, with its price beside it", async (t) => {
+  const page = await watching(t);
+  const cost = /The rest is 12\.2 MB: 0\.0608 pwUSD at the lowest price, at most 0\.376012 pwUSD\./;
+  const said = async () => (await text(page, "#keep-cost")).replaceAll("\u00a0", " ");
+  assert.match(await said(), /^Only what you watch is fetched and paid\. /);
+  assert.match(await said(), cost);
+  const keep = page.getByLabel("Keep the whole title");
+  assert.equal(await keep.isChecked(), false);
+  assert.equal(await keep.getAttribute("aria-describedby"), "keep-cost");
+  await keep.focus();
+  await page.keyboard.press("Space");
+  await page.waitForFunction(() => window.fake.calls.includes("keep true"));
+  await page.waitForFunction(() => document.querySelector("#keep-cost").textContent.startsWith("All of it is fetched"));
+  assert.match(await said(), cost);
+  await page.keyboard.press("Space");
+  await page.waitForFunction(() => window.fake.calls.includes("keep false"));
+  await page.evaluate(() => Object.assign(window.fake.torrent.state, { verified: window.fake.torrent.state.length }));
+  await page.waitForFunction(() => document.querySelector("#keep-cost").textContent === "All of it is here.");
+  assert.equal(await keep.isVisible(), false);
+});
+
 test("the views fit from a small phone to a wide screen, in dark and light", async (t) => {
   for (const [width, height] of [
     [320, 640],
@@ -197,6 +218,24 @@ test("a title of several files lists them, and another one is chosen there", asy
   await page.getByRole("button", { name: "Play Season/Two.mp4" }).click();
   await page.waitForFunction(() => /in the player/.test(document.querySelectorAll("#files li")[1].textContent));
   assert.equal((await calls(page)).filter((call) => call === "streamTo").length, 2);
+});
+
+test("files are left out and selected by check boxes, and a line counts those that are left out", async (t) => {
+  const page = await offer(t, "several");
+  await page.click("#play");
+  await page.waitForFunction(() => document.querySelectorAll("#files li").length === 3);
+  const box = page.getByLabel("Select Season/readme.txt");
+  assert.equal(await box.isChecked(), true);
+  assert.equal(await text(page, "#files-text"), "");
+  await box.focus();
+  await page.keyboard.press("Space");
+  await page.waitForFunction(() => document.querySelector("#files-text").textContent === "1 of 3 left out");
+  assert.equal(await box.isChecked(), false);
+  assert.equal(await box.evaluate((element) => element === document.activeElement), true);
+  await page.keyboard.press("Space");
+  await page.waitForFunction(() => document.querySelector("#files-text").textContent === "");
+  const made = (await calls(page)).filter((call) => /select/.test(call));
+  assert.deepEqual(made, ["deselect readme.txt", "select readme.txt"]);
 });
 
 test("a title without video or sound is fetched without a player around it", async (t) => {

@@ -91,6 +91,7 @@ async function plays(page, share) {
   await page.waitForFunction(
     () => document.body.dataset.phase === "watching" && document.querySelector("#video").currentTime > 0.5,
   );
+  await page.check("#keep");
   await page.waitForFunction((wanted) => {
     const { look } = globalThis.pieceworkPlayer.app.title;
     return look && look.verified >= look.length * wanted;

@@ -250,6 +250,7 @@ fn decode(input: &Value) -> Option<Input> {
             file: u32::try_from(number("file")?).ok()?,
             offset: number("offset")?,
             length: number("length")?,
+            plays: input["plays"].as_bool().unwrap_or(false),
         }),
         "pull stream" => Input::Command(Command::PullStream { stream: stream()? }),
         "close stream" => Input::Command(Command::CloseStream { stream: stream()? }),

@@ -25,7 +25,7 @@ export type { PaymentLack } from "./lack.js";
 export type { AccountInfo, Decimal, PaymentOptions, RecoverableDeposit } from "./payments.js";
 export type { FileSource, TorrentSource } from "./source.js";
 export { Torrent, TorrentFile } from "./torrent.js";
-export type { PeerPaymentStats, PeerStats, TorrentEvents, TorrentState, TorrentStats, WebSeedStats, } from "./torrent.js";
+export type { FilePriority, PeerPaymentStats, PeerStats, TorrentEvents, TorrentState, TorrentStats, WebSeedStats, } from "./torrent.js";
 export { FINE_BITS, bondFor, formatAmount, parseAmount, parseTypedAmount } from "./units.js";
 export type { AmountStyle } from "./units.js";
 export type { ChainParams, Eip1193Provider, WalletInfo } from "./wallet.js";
@@ -100,8 +100,17 @@ export interface AddOptions {
      * `Access-Control-Allow-Origin`. Every byte is checked, as those of peers are.
      */
     webSeeds?: string[];
-    /** Fetch only the parts that are played or read. Default false. */
+    /**
+     * Fetch only the parts that are played or read, until {@link Torrent.keep}. Default: true if the client has
+     * `payments`, so that nobody buys what nobody watches, else false.
+     */
     onDemand?: boolean;
+    /**
+     * Fetch these files alone, by index ({@link TorrentFile.index}) or path ({@link TorrentFile.path}, with `/` between
+     * its parts). Default: as at the last visit, else those that the link names (`so=`, BEP 53), else all. Also
+     * {@link Torrent.selectOnly}.
+     */
+    files?: readonly (number | string)[];
     /** Hash again the bytes that are already stored. Default false. */
     recheck?: boolean;
     /**
@@ -375,11 +384,15 @@ export interface WebSeedStats {
     readonly downloaded: number;
     readonly downloadRate: number;
 }
+/** How much a file is wanted: not at all, as other files, or before them. */
+export type FilePriority = "skip" | "normal" | "high";
 /** One torrent at a glance. Lengths are bytes, rates bytes per second, amounts base units. */
 export interface TorrentStats {
     readonly infoHash: string;
     readonly name: string;
     readonly state: TorrentState;
+    /** Only the parts that are played or read are fetched: see {@link Torrent.keep}. */
+    readonly onDemand: boolean;
     /** The reason why it cannot go on, and the way out, while `state` is "failed". */
     readonly failure: string | null;
     readonly length: number;
@@ -388,6 +401,10 @@ export interface TorrentStats {
     /** Verified pieces, first piece in the highest bit of the first byte. */
     readonly have: Uint8Array;
     readonly verified: number;
+    /** Bytes of the pieces of the files that are selected; {@link length} if all are. */
+    readonly selectedLength: number;
+    /** The verified bytes among them. */
+    readonly selectedVerified: number;
     /**
      * Of this run of the engine, which ends with the page that runs it; {@link MoneyStats} has a client's earnings and
      * spending in all.
@@ -409,7 +426,7 @@ export interface TorrentStats {
     /** Earned with this title, earlier visits included, as far as it is on record. */
     readonly earned: bigint;
     readonly earnedFine: bigint;
-    /** The most that the missing pieces can still cost, rounded up. */
+    /** The most that the missing pieces of the files that are selected can still cost, rounded up. */
     readonly maxCost: bigint;
     readonly peers: readonly PeerStats[];
     readonly webSeeds: readonly WebSeedStats[];
@@ -422,7 +439,7 @@ export interface TorrentStats {
 export interface TorrentEvents {
     /** Name and files are known. */
     ready: Torrent;
-    /** Everything is verified and stored. */
+    /** Everything that is selected is verified and stored. */
     done: Torrent;
     piece: {
         readonly piece: number;
@@ -473,8 +490,17 @@ export declare class Torrent extends Emitter<TorrentEvents> {
     remove(options?: {
         deleteData?: boolean;
     }): Promise<void>;
-    /** Fetches only the parts that are played or read (true), or everything (false). */
-    setOnDemand(onDemand: boolean): Promise<void>;
+    /**
+     * Fetches all of it from now on (true), and pays for all of it, or only the parts that are played or read (false).
+     * `stats().maxCost` is the most that the rest can cost.
+     */
+    keep(whole?: boolean): Promise<void>;
+    /**
+     * Fetches these files alone, by index ({@link TorrentFile.index}) or path ({@link TorrentFile.path}, with `/` between
+     * its parts), from now on and at later visits. A file that is not selected is neither fetched nor paid, but for the
+     * pieces that it shares with one that is, and for what is played or read of it. Wait for {@link ready} first.
+     */
+    selectOnly(files: readonly (number | string)[]): Promise<void>;
     /**
      * Fetches it also from this web server, `http(s)://`: the address of its file, or of the folder that holds what the
      * torrent is named after. See {@link AddOptions.webSeeds}.
@@ -492,12 +518,31 @@ export declare class TorrentFile {
     readonly path: readonly string[];
     /** Bytes. */
     readonly length: number;
+    /** In the torrent's own list, as links name it (BEP 53); padding counts. */
+    readonly index: number;
+    /** How much it is wanted; as it was at the last look, where another page changed it. */
+    get priority(): FilePriority;
+    /** It is fetched, unless the torrent is on demand. */
+    get selected(): boolean;
+    /** Fetches it, before others with "high"; later visits do so too. {@link Torrent.stats} says when it is complete. */
+    select(priority?: "normal" | "high"): Promise<void>;
+    /** Fetches it no more, at later visits too. What is here of it stays. */
+    deselect(): Promise<void>;
     /** Its last path component. */
     get name(): string;
-    /** A URL that the service worker answers, with ranges, while this page is open. */
+    /**
+     * A URL that the service worker answers, with ranges, while this page is open. A player that is given it without
+     * {@link streamTo} or {@link follow} makes the engine fetch as far ahead as the browser likes.
+     */
     url(): Promise<string>;
-    /** Plays it: sets `src` as soon as the service worker controls this page. */
+    /** Plays it: sets `src` as soon as the service worker controls this page, and follows the player. */
     streamTo(video: HTMLMediaElement): Promise<void>;
+    /**
+     * Holds what is fetched for a player whose source is {@link url} to what it needs: 30 seconds of the film ahead of
+     * the picture, at most an eighth of the file, at least 1 MiB. Ends when the player's source changes, or by the
+     * answer.
+     */
+    follow(video: HTMLMediaElement): () => void;
     /** Its bytes from `start` to before `end`, pulled a chunk at a time. */
     stream(start?: number, end?: number): ReadableStream<Uint8Array<ArrayBuffer>>;
     /** The whole file. */
@@ -883,7 +928,8 @@ import { Client, type Eip1193Provider, type Torrent } from "./index.js";
  * else the largest.
  *
  * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` and `web-seeds`
- * (both separated by blanks), `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
+ * (both separated by blanks), `keep` (fetch all of it, not only what is watched; a button beside the video does so
+ * too), `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
  * `turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]`; `none` for none; default: public STUN servers), `autoplay`,
  * `upload-limit` (bytes per second), `upload-agreed`; for paid titles `deployment` (URL of a file of
  * `piecework vault deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and

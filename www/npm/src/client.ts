@@ -80,8 +80,17 @@ export interface AddOptions {
    * `Access-Control-Allow-Origin`. Every byte is checked, as those of peers are.
    */
   webSeeds?: string[];
-  /** Fetch only the parts that are played or read. Default false. */
+  /**
+   * Fetch only the parts that are played or read, until {@link Torrent.keep}. Default: true if the client has
+   * `payments`, so that nobody buys what nobody watches, else false.
+   */
   onDemand?: boolean;
+  /**
+   * Fetch these files alone, by index ({@link TorrentFile.index}) or path ({@link TorrentFile.path}, with `/` between
+   * its parts). Default: as at the last visit, else those that the link names (`so=`, BEP 53), else all. Also
+   * {@link Torrent.selectOnly}.
+   */
+  files?: readonly (number | string)[];
   /** Hash again the bytes that are already stored. Default false. */
   recheck?: boolean;
   /**
@@ -174,7 +183,7 @@ export class Client extends Emitter<ClientEvents> {
   readonly #link: Link;
   readonly #payments: Payments | null;
   /** By info hash: how many adds of each were not given back. */
-  readonly #torrents = new Map<string, { torrent: Torrent; uses: number }>();
+  readonly #torrents = new Map<string, { torrent: Torrent; wishes: Wishes; uses: number }>();
   /** Adds that are not counted yet. */
   readonly #adding = new Set<Promise<unknown>>();
   readonly #trackers: readonly string[];
@@ -437,22 +446,34 @@ export class Client extends Emitter<ClientEvents> {
   async #add(fields: EngineSource, options: AddOptions, check: string): Promise<Torrent> {
     const price = (amount: Decimal) => finePerBlock(this.#payments ? this.#payments.parse(amount) : 0n);
     const trackers = options.trackers ?? [];
+    const onDemand = options.onDemand ?? (this.#payments !== null && check !== "complete");
+    // The engine knows no paths: they are resolved when the files are known, and nothing is fetched before.
+    const paths = options.files?.some((file) => typeof file === "string") ? options.files : null;
     const webSeeds = (options.webSeeds ?? []).map((url) => new URL(url, document.baseURI).href);
-    const wishes: Wishes = { onDemand: options.onDemand ?? false, paused: false, webSeeds };
+    const wishes: Wishes = { onDemand: onDemand || paths !== null, paused: false, webSeeds };
     const own = {
       ...(options.sellPricePerGB === undefined ? {} : { pricePerBlock: price(options.sellPricePerGB) }),
       ...(options.maxPricePerGB === undefined ? {} : { maxPricePerBlock: price(options.maxPricePerGB) }),
     };
     // From the source that it came from the first time, because the stored bytes may be gone. Its own price is on
     // record.
+    let files = paths === null && options.files ? { files: options.files } : {};
     const again = (limit: object) =>
-      this.#link.request("add", { ...fields, trackers, ...wishes, ...limit, check: "resume" });
-    const request = this.#link.request<string>("add", { ...fields, trackers, ...wishes, ...own, check });
+      this.#link.request("add", { ...fields, trackers, ...wishes, ...limit, ...files, check: "resume" });
+    const request = this.#link.request<string>("add", { ...fields, trackers, ...wishes, ...own, ...files, check });
     const counted = request.then((hash) => this.#count(hash, wishes, own.maxPricePerBlock, again));
     this.#adding.add(counted);
     const { torrent, uses } = await counted.finally(() => this.#adding.delete(counted));
     this.#payments?.sells(own.pricePerBlock, check === "complete");
     if (uses === 1) await torrent.refresh();
+    torrent.ready
+      .then(async () => {
+        files = {}; // on record from here on, with what is chosen later
+        if (paths === null) return;
+        await torrent.selectOnly(paths);
+        if (!onDemand) await torrent.keep();
+      })
+      .catch((error: Error) => paths !== null && torrent.emit("error", { error }));
     return torrent;
   }
 
@@ -468,10 +489,15 @@ export class Client extends Emitter<ClientEvents> {
     // The engine may not know the limit that another page set.
     else if (limit !== undefined) this.#link.request("maxPrice", { hash, pricePerBlock: limit }).catch(() => undefined);
     const known = this.#torrents.get(hash);
-    if (known) return { torrent: known.torrent, uses: ++known.uses };
+    if (known) {
+      // As the engine has it: who wants all of it is not overruled by who wants parts.
+      known.wishes.onDemand &&= wishes.onDemand;
+      return { torrent: known.torrent, uses: ++known.uses };
+    }
     const torrent: Torrent = new Torrent(hash, {
       request: (t, extra) => this.#link.request(t, { ...extra, hash }),
       openStream: (message, port) => this.#link.read({ ...message, hash, t: "stream" }, port),
+      plays: (head) => this.#link.tell({ ...head, hash, t: "play" }),
       streaming: () => this.#link.streaming(),
       wishes,
       parse: (amount) => this.#paying().parse(amount),
@@ -485,7 +511,7 @@ export class Client extends Emitter<ClientEvents> {
         if (wishes.paused) await torrent.pause();
       },
     });
-    this.#torrents.set(hash, { torrent, uses: 1 });
+    this.#torrents.set(hash, { torrent, wishes, uses: 1 });
     return { torrent, uses: 1 };
   }
 

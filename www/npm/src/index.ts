@@ -33,6 +33,7 @@ export type { AccountInfo, Decimal, PaymentOptions, RecoverableDeposit } from ".
 export type { FileSource, TorrentSource } from "./source.js";
 export { Torrent, TorrentFile } from "./torrent.js";
 export type {
+  FilePriority,
   PeerPaymentStats,
   PeerStats,
   TorrentEvents,

@@ -75,7 +75,8 @@ const DEFAULT_UPLOAD = 2_500_000;
  * else the largest.
  *
  * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` and `web-seeds`
- * (both separated by blanks), `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
+ * (both separated by blanks), `keep` (fetch all of it, not only what is watched; a button beside the video does so
+ * too), `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
  * `turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]`; `none` for none; default: public STUN servers), `autoplay`,
  * `upload-limit` (bytes per second), `upload-agreed`; for paid titles `deployment` (URL of a file of
  * `piecework vault deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and
@@ -112,6 +113,7 @@ export class PieceworkPlayer extends HTMLElement {
   readonly #upload = document.createElement("input");
   /** Says what the switch does. */
   readonly #notice = document.createElement("span");
+  readonly #keep = document.createElement("button");
   readonly #offer = document.createElement("div");
   readonly #offerText = document.createElement("p");
   readonly #sums = document.createElement("select");
@@ -146,13 +148,16 @@ export class PieceworkPlayer extends HTMLElement {
     this.#video.controls = true;
     this.#video.playsInline = true;
     this.#video.addEventListener("play", () => this.#played());
+    this.#keep.type = "button";
+    this.#keep.hidden = true;
+    this.#keep.onclick = () => void this.#keepIt();
     this.#upload.type = "checkbox";
     this.#upload.onchange = () => this.#switched();
     const label = document.createElement("label");
     label.append(this.#upload, this.#notice);
     const bar = document.createElement("div");
     bar.className = "bar";
-    bar.append(this.#facts, label, this.#said, this.#failed, this.#again);
+    bar.append(this.#facts, this.#keep, label, this.#said, this.#failed, this.#again);
     this.#offer.className = "offer";
     this.#offer.hidden = true;
     this.#offer.setAttribute("role", "group");
@@ -180,6 +185,8 @@ export class PieceworkPlayer extends HTMLElement {
   /** @internal */
   connectedCallback(): void {
     this.#video.autoplay = this.hasAttribute("autoplay");
+    // Before anybody plays it, no more than its beginning is fetched.
+    this.#video.preload = "metadata";
     addEventListener("online", this.#online);
     addEventListener("offline", this.#online);
     this.#agreed = this.hasAttribute("upload-agreed");
@@ -219,7 +226,10 @@ export class PieceworkPlayer extends HTMLElement {
       if (turn !== this.#turn) return;
       const client = this.#connect();
       const named = /^[^\w]*magnet:/i.test(source) ? source : new URL(source, document.baseURI);
-      const torrent = await client.add(named, { webSeeds: this.#list("web-seeds") });
+      const torrent = await client.add(named, {
+        onDemand: !this.hasAttribute("keep"),
+        webSeeds: this.#list("web-seeds"),
+      });
       if (turn !== this.#turn) return void torrent.leave().catch(() => undefined);
       this.torrent = torrent;
       await torrent.ready;
@@ -229,6 +239,7 @@ export class PieceworkPlayer extends HTMLElement {
       const url = await file.url();
       if (turn !== this.#turn) return;
       this.#video.src = url;
+      file.follow(this.#video);
       this.#say("");
       this.#video.setAttribute("aria-label", `Video: ${file.name}`);
       this.#timer = setInterval(() => void this.#show(torrent), 1_000);
@@ -279,6 +290,7 @@ export class PieceworkPlayer extends HTMLElement {
     }
     this.#video.setAttribute("aria-label", "Video");
     this.#facts.textContent = "";
+    this.#keep.hidden = true;
     this.#offer.hidden = true;
     this.torrent?.leave().catch(() => undefined); // its client may be gone
     this.torrent = null;
@@ -329,7 +341,25 @@ export class PieceworkPlayer extends HTMLElement {
     const rate = (bytes: number) => `${(bytes / 1e6).toFixed(1)} MB/s`;
     this.#facts.textContent =
       `${torrent.name}: ${percent} %, ${stats.peers.length} peers, down ${rate(stats.downloadRate)}, up ` +
-      `${rate(stats.uploadRate)}`;
+      `${rate(stats.uploadRate)}${leftOut(torrent)}`;
+    const symbol = this.getAttribute("token-symbol") ?? "";
+    const most =
+      stats.maxPricePerGB > 0n && this.client ? `, for at most ${this.client.format(stats.maxCost)} ${symbol}` : "";
+    this.#keep.textContent = `Keep the whole title${most}`;
+    const hides = !stats.onDemand || stats.selectedVerified === stats.selectedLength;
+    if (hides && this.#keep.matches(":focus")) this.#video.focus({ preventScroll: true });
+    this.#keep.hidden = hides;
+  }
+
+  async #keepIt(): Promise<void> {
+    const torrent = this.torrent;
+    try {
+      await torrent?.keep();
+      this.#say("All of it is fetched.");
+      if (torrent) await this.#show(torrent);
+    } catch (error) {
+      this.#say(message(error));
+    }
   }
 
   async #offerDeposit(pricePerGB: bigint, lack: PaymentLack): Promise<void> {
@@ -465,10 +495,17 @@ export class PieceworkPlayer extends HTMLElement {
   }
 }
 
+/** What a link, or an earlier visit, leaves out. */
+function leftOut({ files }: Torrent): string {
+  const selected = files.filter((file) => file.selected).length;
+  return selected < files.length ? `, ${files.length - selected} of ${files.length} files left out` : "";
+}
+
 /** The film, not the sample beside it. */
 function fileToPlay({ files }: Torrent): TorrentFile | undefined {
-  const playable = files.filter(({ name }) => PLAYABLE.test(name));
-  return (playable.length > 0 ? playable : [...files]).sort((a, b) => b.length - a.length)[0];
+  const selected = files.filter((file) => file.selected);
+  const playable = selected.filter(({ name }) => PLAYABLE.test(name));
+  return (playable.length > 0 ? playable : selected).sort((a, b) => b.length - a.length)[0];
 }
 
 function message(error: unknown): string {

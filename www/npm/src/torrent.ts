@@ -2,6 +2,7 @@ import { Emitter } from "./emitter.js";
 import { PieceworkError } from "./errors.js";
 import type { PaymentLack } from "./lack.js";
 import type { Decimal } from "./payments.js";
+import { follow, type Playhead } from "./playhead.js";
 import { STREAM_PATH, type FromEngine, type StreamHead } from "./protocol.js";
 import { ceilFine, finePerBlock, floorFine, unitsPerGB } from "./units.js";
 
@@ -50,12 +51,16 @@ export interface WebSeedStats {
   readonly downloaded: number;
   readonly downloadRate: number;
 }
+/** How much a file is wanted: not at all, as other files, or before them. */
+export type FilePriority = "skip" | "normal" | "high";
 
 /** One torrent at a glance. Lengths are bytes, rates bytes per second, amounts base units. */
 export interface TorrentStats {
   readonly infoHash: string;
   readonly name: string;
   readonly state: TorrentState;
+  /** Only the parts that are played or read are fetched: see {@link Torrent.keep}. */
+  readonly onDemand: boolean;
   /** The reason why it cannot go on, and the way out, while `state` is "failed". */
   readonly failure: string | null;
   readonly length: number;
@@ -64,6 +69,10 @@ export interface TorrentStats {
   /** Verified pieces, first piece in the highest bit of the first byte. */
   readonly have: Uint8Array;
   readonly verified: number;
+  /** Bytes of the pieces of the files that are selected; {@link length} if all are. */
+  readonly selectedLength: number;
+  /** The verified bytes among them. */
+  readonly selectedVerified: number;
   /**
    * Of this run of the engine, which ends with the page that runs it; {@link MoneyStats} has a client's earnings and
    * spending in all.
@@ -85,7 +94,7 @@ export interface TorrentStats {
   /** Earned with this title, earlier visits included, as far as it is on record. */
   readonly earned: bigint;
   readonly earnedFine: bigint;
-  /** The most that the missing pieces can still cost, rounded up. */
+  /** The most that the missing pieces of the files that are selected can still cost, rounded up. */
   readonly maxCost: bigint;
   readonly peers: readonly PeerStats[];
   readonly webSeeds: readonly WebSeedStats[];
@@ -96,7 +105,7 @@ export interface TorrentStats {
 export interface TorrentEvents {
   /** Name and files are known. */
   ready: Torrent;
-  /** Everything is verified and stored. */
+  /** Everything that is selected is verified and stored. */
   done: Torrent;
   piece: { readonly piece: number };
   peer: { readonly peer: number };
@@ -119,7 +128,7 @@ interface EnginePeerPayment {
 /** @internal A torrent as the engine's snapshot has it. */
 export interface EngineTorrent
   extends Omit<TorrentStats, "maxPricePerGB" | "sellPricePerGB" | "spent" | "earned" | "maxCost" | "peers"> {
-  files: { path: string[]; length: number }[];
+  files: { path: string[]; length: number; priority: FilePriority }[];
   pricePerBlock: bigint;
   maxPricePerBlock: bigint;
   maxCostFine: bigint;
@@ -140,6 +149,7 @@ export interface Wishes {
 export interface TorrentHost {
   request<T>(t: string, fields?: object): Promise<T>;
   openStream(message: object, port: MessagePort): void;
+  plays(head: Playhead): void;
   streaming(): Promise<string>;
   /** The settings that a new engine gets. */
   readonly wishes: Wishes;
@@ -241,10 +251,37 @@ export class Torrent extends Emitter<TorrentEvents> {
     this.#giveUp(new PieceworkError("the torrent was removed"));
   }
 
-  /** Fetches only the parts that are played or read (true), or everything (false). */
-  setOnDemand(onDemand: boolean): Promise<void> {
-    this.#host.wishes.onDemand = onDemand;
-    return this.#host.request("onDemand", { v: onDemand });
+  /**
+   * Fetches all of it from now on (true), and pays for all of it, or only the parts that are played or read (false).
+   * `stats().maxCost` is the most that the rest can cost.
+   */
+  keep(whole = true): Promise<void> {
+    this.#host.wishes.onDemand = !whole;
+    return this.#host.request("onDemand", { v: !whole });
+  }
+
+  /**
+   * Fetches these files alone, by index ({@link TorrentFile.index}) or path ({@link TorrentFile.path}, with `/` between
+   * its parts), from now on and at later visits. A file that is not selected is neither fetched nor paid, but for the
+   * pieces that it shares with one that is, and for what is played or read of it. Wait for {@link ready} first.
+   */
+  async selectOnly(files: readonly (number | string)[]): Promise<void> {
+    const wanted = new Set(files);
+    for (const name of wanted)
+      if (!this.files.some((file) => file.isNamed(name)))
+        throw new PieceworkError(`there is no file ${name} in ${this.name || this.infoHash}: see torrent.files`);
+    const selected = (file: TorrentFile) => files.some((name) => file.isNamed(name));
+    await this.#select(this.files.filter(selected), "normal");
+    await this.#select(
+      this.files.filter((file) => !selected(file)),
+      "skip",
+    );
+  }
+
+  async #select(files: TorrentFile[], priority: FilePriority): Promise<void> {
+    if (files.length === 0) return;
+    await this.#host.request("select", { files: files.map(({ index }) => index), priority });
+    for (const file of files) file.note(priority);
   }
 
   /**
@@ -284,9 +321,9 @@ export class Torrent extends Emitter<TorrentEvents> {
     this.name = snapshot.name;
     this.length = snapshot.length;
     this.files = snapshot.files
-      .map(({ path, length }, index) => ({ path, length, index }))
+      .map((file, index) => ({ ...file, index }))
       .filter(({ path }) => path.length > 0)
-      .map(({ path, length, index }) => new TorrentFile(this.infoHash, index, path, length, this.#host));
+      .map(({ index, ...file }) => new TorrentFile(this.infoHash, index, file, this.#host));
     this.#becomeReady();
     this.emit("ready", this);
     if (snapshot.state === "seeding") this.emit("done", this);
@@ -335,6 +372,8 @@ export class Torrent extends Emitter<TorrentEvents> {
   async #snapshot(): Promise<EngineTorrent> {
     const snapshot = await this.#host.request<EngineTorrent | null>("torrent");
     if (!snapshot) throw new PieceworkError("the torrent was removed");
+    // Another page may have chosen other files.
+    for (const file of this.files) file.note(snapshot.files[file.index]?.priority ?? "normal");
     return snapshot;
   }
 }
@@ -345,17 +384,55 @@ export class TorrentFile {
   readonly path: readonly string[];
   /** Bytes. */
   readonly length: number;
+  /** In the torrent's own list, as links name it (BEP 53); padding counts. */
+  readonly index: number;
   readonly #hash: string;
-  readonly #index: number;
   readonly #host: TorrentHost;
+  #priority: FilePriority;
 
   /** @internal */
-  constructor(hash: string, index: number, path: readonly string[], length: number, host: TorrentHost) {
+  constructor(hash: string, index: number, { path, length, priority }: EngineTorrent["files"][0], host: TorrentHost) {
     this.#hash = hash;
-    this.#index = index;
+    this.index = index;
     this.path = path;
     this.length = length;
+    this.#priority = priority;
     this.#host = host;
+  }
+
+  /** How much it is wanted; as it was at the last look, where another page changed it. */
+  get priority(): FilePriority {
+    return this.#priority;
+  }
+
+  /** It is fetched, unless the torrent is on demand. */
+  get selected(): boolean {
+    return this.#priority !== "skip";
+  }
+
+  /** Fetches it, before others with "high"; later visits do so too. {@link Torrent.stats} says when it is complete. */
+  select(priority: "normal" | "high" = "normal"): Promise<void> {
+    return this.#prefer(priority);
+  }
+
+  /** Fetches it no more, at later visits too. What is here of it stays. */
+  deselect(): Promise<void> {
+    return this.#prefer("skip");
+  }
+
+  async #prefer(priority: FilePriority): Promise<void> {
+    await this.#host.request("select", { files: [this.index], priority });
+    this.#priority = priority;
+  }
+
+  /** @internal */
+  note(priority: FilePriority): void {
+    this.#priority = priority;
+  }
+
+  /** @internal Whether an index or a path means this file. */
+  isNamed(name: number | string): boolean {
+    return typeof name === "number" ? name === this.index : name === this.path.join("/");
   }
 
   /** Its last path component. */
@@ -363,17 +440,30 @@ export class TorrentFile {
     return this.path[this.path.length - 1] ?? "";
   }
 
-  /** A URL that the service worker answers, with ranges, while this page is open. */
+  /**
+   * A URL that the service worker answers, with ranges, while this page is open. A player that is given it without
+   * {@link streamTo} or {@link follow} makes the engine fetch as far ahead as the browser likes.
+   */
   async url(): Promise<string> {
     // On a first visit that takes a while. The beginning is fetched meanwhile, because a player asks for it first.
     if (!this.#host.wishes.onDemand && !navigator.serviceWorker.controller) void this.stream(0, 1).cancel();
     const scope = await this.#host.streaming();
-    return new URL(`${STREAM_PATH}/${this.#hash}/${this.#index}/${encodeURIComponent(this.name)}`, scope).href;
+    return new URL(`${STREAM_PATH}/${this.#hash}/${this.index}/${encodeURIComponent(this.name)}`, scope).href;
   }
 
-  /** Plays it: sets `src` as soon as the service worker controls this page. */
+  /** Plays it: sets `src` as soon as the service worker controls this page, and follows the player. */
   async streamTo(video: HTMLMediaElement): Promise<void> {
     video.src = await this.url();
+    this.follow(video);
+  }
+
+  /**
+   * Holds what is fetched for a player whose source is {@link url} to what it needs: 30 seconds of the film ahead of
+   * the picture, at most an eighth of the file, at least 1 MiB. Ends when the player's source changes, or by the
+   * answer.
+   */
+  follow(video: HTMLMediaElement): () => void {
+    return follow(video, this.index, this.length, (head) => this.#host.plays(head));
   }
 
   /** Its bytes from `start` to before `end`, pulled a chunk at a time. */
@@ -398,7 +488,7 @@ export class TorrentFile {
             answered?.();
           };
           const head = answer();
-          this.#host.openStream({ file: this.#index, start, end }, port2);
+          this.#host.openStream({ file: this.index, start, end }, port2);
           return head;
         },
         pull: () => {

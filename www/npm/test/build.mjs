@@ -30,6 +30,7 @@ await build({
     "src/unsettled.ts",
     "src/wallet.ts",
     "src/payments.ts",
+    "src/playhead.ts",
   ],
   format: "esm",
   target: "es2022",

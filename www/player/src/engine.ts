@@ -2,8 +2,8 @@
  * The one module that knows the peer of the package `piecework`. Every view works through it, with plain data and
  * promises. Other modules use only the package's amounts, which are text and numbers.
  *
- * It uploads nothing until `setSharing` says so, fetches nothing of a title until `fetchAll`, and asks no wallet on its
- * own.
+ * It uploads nothing until `setSharing` says so, fetches nothing of a title that is neither played nor read nor kept,
+ * and asks no wallet on its own.
  */
 
 import {
@@ -82,7 +82,11 @@ export class Title {
   /** How it stands. */
   async look(): Promise<Look> {
     const { state, maxPricePerGB, ...stats } = await this.#torrent.stats();
-    const files = this.#torrent.files.map((file) => ({ path: file.path.join("/"), length: file.length }));
+    const files = this.#torrent.files.map((file) => ({
+      path: file.path.join("/"),
+      length: file.length,
+      selected: file.selected,
+    }));
     if (stats.length > 0)
       this.#memory.remember({
         infoHash: this.infoHash,
@@ -101,9 +105,15 @@ export class Title {
     };
   }
 
-  /** Fetches all of it, not only the parts that are watched. */
-  fetchAll(): Promise<void> {
-    return this.#torrent.setOnDemand(false);
+  /** Fetches all of it (true), or only the parts that are watched. */
+  keep(whole: boolean): Promise<void> {
+    return this.#torrent.keep(whole);
+  }
+
+  /** Fetches a file of it, or leaves it out, at later visits too. */
+  async select(file: number, selected: boolean): Promise<void> {
+    const found = this.#torrent.files[file];
+    await (selected ? found?.select() : found?.deselect());
   }
 
   /** Plays a file of it. */

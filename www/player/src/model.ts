@@ -48,13 +48,18 @@ export interface Look {
   infoHash: string;
   name: string;
   phase: Phase;
+  /** Only what is watched is fetched. */
+  onDemand: boolean;
   length: number;
   pieceLength: number;
   pieceCount: number;
   /** BEP 3 bitfield. */
   have: Uint8Array;
   verified: number;
-  files: { path: string; length: number }[];
+  /** Bytes of the pieces of the files that are selected, and the verified ones among them. */
+  selectedLength: number;
+  selectedVerified: number;
+  files: { path: string; length: number; selected: boolean }[];
   downloaded: number;
   uploaded: number;
   wasted: number;

@@ -27,7 +27,7 @@ use crate::{
 };
 use chain::{Account, Deployment};
 use children::Children;
-pub use video::{Videos, film as make_film, make as make_videos};
+pub use video::{Videos, film as make_film, long as make_long_film, make as make_videos};
 
 /// How long each program may take to report that it is ready.
 const READY_LIMIT: Duration = Duration::from_secs(60);

@@ -8,21 +8,31 @@ use std::{
 
 use crate::{failure::Failure, paths, shell, stage::say, stamp::Inputs};
 
-/// The picture: FFmpeg's sources for picture and sound, and the duration.
+/// FFmpeg's sources for picture and sound, with the duration, and how they are encoded.
 struct Scenery {
     picture: &'static str,
     sound: &'static str,
+    encode: &'static str,
 }
 
 /// Two minutes. testsrc2 shows the running time; the tone shows whether sound is in step.
 const DEMO: Scenery = Scenery {
     picture: "testsrc2=size=1280x720:rate=30:duration=120",
     sound: "sine=frequency=440:beep_factor=4:duration=120",
+    encode: ENCODE,
 };
 /// Half a minute to be looked at: colours that move slowly, without anything that is drawn by chance.
 const FILM: Scenery = Scenery {
     picture: "gradients=s=640x360:r=24:d=30:c0=0x0b3c5d:c1=0xf2a65a:c2=0x8b2f4b:c3=0x1b998b:n=4:x0=50:y0=40:x1=600:y1=320:speed=0.012:seed=7,scale=1280:720",
     sound: "sine=frequency=220:duration=30",
+    encode: ENCODE,
+};
+/// Ten minutes, of which a test watches one: small pictures, so that it is soon made, and 38 MB.
+const LONG: Scenery = Scenery {
+    picture: "testsrc2=size=320x180:rate=10:duration=600",
+    sound: "sine=frequency=330:duration=600",
+    encode: "-c:v libx264 -profile:v main -pix_fmt yuv420p -preset ultrafast -g 20 -b:v 450k -minrate 450k \
+        -maxrate 450k -bufsize 900k -x264-params nal-hrd=cbr -c:a aac -ac 1 -b:a 48k -shortest",
 };
 
 /// 720p at a constant rate, 200 kB a second for any picture and any encoder: where the encoder needs less it adds
@@ -41,6 +51,12 @@ pub struct Videos {
 /// Makes the demo's video in both forms, or takes those of an earlier run.
 pub fn make() -> Result<Videos, Failure> {
     DEMO.make("demo/video", "piecework-demo")
+}
+
+/// Makes the film of ten minutes, or takes that of an earlier run.
+pub fn long() -> Result<PathBuf, Failure> {
+    LONG.make("demo/long", "piecework-long")
+        .map(|videos| videos.fast_start)
 }
 
 /// Makes the film of the screenshots, or takes that of an earlier run: 6 MB.
@@ -100,7 +116,7 @@ impl Scenery {
         ];
         sources
             .into_iter()
-            .chain(ENCODE.split_whitespace())
+            .chain(self.encode.split_whitespace())
             .collect()
     }
 }

@@ -16,8 +16,8 @@ use alloy_primitives::Address;
 use bytes::Bytes;
 use piecework::client::{
     AddOptions, BuyConfig, CheckExisting, Client, Command, Config, Credit, EffectError, Event,
-    Input, Limits, Output, PaymentConfig, RedeemOutcome, RedeemScope, ResalePrice, SellConfig,
-    Source, WebSeedHead,
+    Input, Limits, Output, PaymentConfig, Playhead, Priority, RedeemOutcome, RedeemScope,
+    ResalePrice, SellConfig, Source, WebSeedHead,
 };
 use piecework::payment::voucher::Vault;
 use piecework::signaling::{MAX_LEARNED_SERVERS, MAX_TRACKERS};
@@ -286,6 +286,31 @@ impl Scene {
                 1 => self.command(Command::Online(choices.flag())),
                 2 | 3 => self.restart(choices),
                 4 | 5 if !self.web.is_empty() => self.web_seed(choices),
+                4 => {
+                    let head = choices.flag().then(|| Playhead {
+                        file: u32::from(choices.byte() % 4),
+                        position: u64::from(choices.u16()),
+                        rate: choices.u64(),
+                        starved: choices.flag(),
+                    });
+                    self.command(Command::Play {
+                        info_hash: hash(choices),
+                        player: u64::from(choices.byte()),
+                        head,
+                    });
+                }
+                5 => {
+                    let priority = match choices.below(3) {
+                        0 => Priority::Skip,
+                        1 => Priority::Normal,
+                        _ => Priority::High,
+                    };
+                    self.command(Command::SelectFiles {
+                        info_hash: hash(choices),
+                        files: vec![u32::from(choices.byte() % 5)],
+                        priority,
+                    });
+                }
                 _ => {
                     // A result that nobody waits for.
                     let id = piecework::types::EffectId(choices.u64());
@@ -419,6 +444,7 @@ impl Scene {
             file,
             offset,
             length,
+            plays: length % 2 == 1,
         });
     }
 

@@ -232,6 +232,13 @@ pub(super) struct GetArgs {
     /// process at a time: never copy a key file, and move both together.
     #[arg(long, value_name = "FILE", requires = "owner")]
     pub(super) session_key: Option<PathBuf>,
+    /// Fetch these files alone: indices as `piecework info` lists them, such as 0,2,4-6. Later runs do so too.
+    #[arg(long, value_name = "INDICES")]
+    pub(super) files: Option<String>,
+    /// The same by path, with or without the torrent's folder: `*` stays within a folder, `**` does not; may be
+    /// repeated. '**' selects all again.
+    #[arg(long, value_name = "PATTERN")]
+    pub(super) select: Vec<String>,
     /// Go on serving when complete.
     #[arg(long)]
     pub(super) seed: bool,

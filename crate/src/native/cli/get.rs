@@ -15,6 +15,7 @@ use super::output::{
     sentence, tokens,
 };
 use super::runner::{Runner, Wish, Woken};
+use super::select::{Choice, selected};
 use super::{seed, torrent, web_seeds};
 use crate::client::{
     BuyConfig, Command, Config, Event, Limits, PaymentConfig, ResalePrice, TorrentSnapshot,
@@ -33,6 +34,7 @@ const LOSS_BUDGET_PIECES: u32 = 4;
 pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
     let mut named = torrent::read(&args.torrent)?;
     args.common.check_state()?;
+    let choice = Choice::of(&args)?;
     let session_key = (args.session_key.as_deref())
         .map(load_session_key)
         .transpose()?;
@@ -103,6 +105,7 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
     let mut interrupt = Interrupt::new()?;
     let mut runner = Runner::start(native, payout, args.common.json, args.chain.decimals)?;
     runner.announces = args.seed;
+    runner.choice = choice;
     if let (Some(owner), Some(key)) = (args.owner, &session_key) {
         runner
             .handle
@@ -305,13 +308,19 @@ async fn fetch(
                     "info_hash": torrent.info_hash.to_hex(),
                     "name": torrent.name,
                     "total_length": torrent.total_length,
+                    "selected_length": torrent.selected_length,
                 });
                 runner.note("complete", &value, || {
+                    let (files, of) = selected(torrent);
+                    let part = match files < of {
+                        true => format!(", {files} of {of} files"),
+                        false => String::new(),
+                    };
                     format!(
-                        "complete {} {} ({})",
+                        "complete {} {} ({}{part})",
                         torrent.info_hash,
                         plain(&torrent.name),
-                        bytes(torrent.total_length)
+                        bytes(torrent.selected_length)
                     )
                 });
             }
@@ -324,8 +333,8 @@ async fn fetch(
 }
 
 fn percent(snapshot: &Snapshot) -> f64 {
-    let total: u64 = snapshot.torrents.iter().map(|t| t.total_length).sum();
-    let done: u64 = snapshot.torrents.iter().map(|t| t.verified_bytes).sum();
+    let total: u64 = snapshot.torrents.iter().map(|t| t.selected_length).sum();
+    let done: u64 = snapshot.torrents.iter().map(|t| t.selected_verified).sum();
     100.0 * done as f64 / total.max(1) as f64
 }
 
@@ -343,8 +352,8 @@ fn progress(snapshot: &Snapshot, decimals: u8) -> String {
     let mut line = format!(
         "{doing}{:.1} %  {} of {}  {}/s  {}  peers {}",
         percent(snapshot),
-        bytes(torrent.verified_bytes),
-        bytes(torrent.total_length),
+        bytes(torrent.selected_verified),
+        bytes(torrent.selected_length),
         bytes(torrent.download_rate),
         time_left(torrent),
         torrent.peers.len()
@@ -360,7 +369,7 @@ fn progress(snapshot: &Snapshot, decimals: u8) -> String {
 }
 
 fn time_left(torrent: &TorrentSnapshot) -> String {
-    let missing = torrent.total_length.saturating_sub(torrent.verified_bytes);
+    let missing = (torrent.selected_length).saturating_sub(torrent.selected_verified);
     match missing.checked_div(torrent.download_rate) {
         Some(seconds) => format!("{} left", duration(seconds)),
         None => "-:-- left".to_owned(),

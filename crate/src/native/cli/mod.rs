@@ -19,6 +19,7 @@ mod payout;
 mod redeeming;
 mod runner;
 mod seed;
+mod select;
 mod standing;
 mod torrent;
 mod web_seeds;

@@ -10,12 +10,13 @@ use tokio::time::sleep;
 
 use super::output::{CliError, plain, say, say_json, sentence, tokens};
 use super::payout::{Batch, Pace, Payout, redeemed_line};
+use super::select::{Choice, selected};
 use super::standing::{in_the_way, incomplete, is_whole, shortfalls};
 use super::torrent::Named;
 use super::web_seeds;
 use crate::client::{
-    AddOptions, CheckExisting, Command, Event, MoneySnapshot, PaymentNeed, PeerSnapshot, Source,
-    TorrentSnapshot, TorrentState, TrackerSnapshot,
+    AddOptions, CheckExisting, Command, Event, MoneySnapshot, PaymentNeed, PeerSnapshot, Priority,
+    Source, TorrentSnapshot, TorrentState, TrackerSnapshot,
 };
 use crate::metainfo::{MagnetLink, TrackerUrl, TrackerUrlError};
 use crate::native::driver::{
@@ -40,6 +41,10 @@ pub(super) struct Runner {
     pub(super) decimals: u8,
     /// Say `seeding ...` for each complete torrent.
     pub(super) announces: bool,
+    /// The files that are fetched, if the operator named any.
+    pub(super) choice: Option<Choice>,
+    /// They are selected.
+    chosen: bool,
     torrents: BTreeMap<InfoHash, Watched>,
     peers: BTreeMap<ConnectionId, (InfoHash, PeerSnapshot)>,
     pub(super) finished: mpsc::Sender<Batch>,
@@ -136,6 +141,8 @@ impl Runner {
             json,
             decimals,
             announces: false,
+            choice: None,
+            chosen: false,
             torrents: BTreeMap::new(),
             peers: BTreeMap::new(),
             finished,
@@ -279,6 +286,7 @@ impl Runner {
                 self.give_back(tag, "it is not worth a transaction yet")
                     .await
             }
+            Woken::Event(Event::Complete { info_hash }) => self.completed(info_hash).await,
             Woken::Event(event) => {
                 self.tell(event);
                 Ok(())
@@ -293,7 +301,6 @@ impl Runner {
                     watched.standing = Standing::Checking;
                 }
             }
-            Event::Complete { info_hash } => self.announce(info_hash),
             Event::Warning { info_hash, text } => {
                 let value = json!({"info_hash": info_hash.map(InfoHash::to_hex), "text": text});
                 self.note("warning", &value, || {
@@ -431,6 +438,7 @@ impl Runner {
             self.announce(info_hash);
             return Ok(());
         }
+        let torrent = &self.selected(torrent).await?;
         let survey = self.handle.survey(info_hash).await.map_err(stopped)?;
         let files = shortfalls(torrent, &survey);
         let wish = self.torrents.get(&info_hash).map(|watched| watched.wish);
@@ -452,7 +460,63 @@ impl Runner {
             info_hash,
             on_demand: false,
         };
-        self.handle.command(fetch).await.map_err(stopped)
+        self.handle.command(fetch).await.map_err(stopped)?;
+        // It may be here already, and then it is not said again.
+        match self.chosen {
+            true => self.completed(info_hash).await,
+            false => Ok(()),
+        }
+    }
+
+    /// Everything that was selected is here, if the selection is still that: what an earlier run chose may be complete
+    /// before the operator's choice is made.
+    async fn completed(&mut self, info_hash: InfoHash) -> Result<(), CliError> {
+        if self.choice.is_some() && !self.chosen {
+            return Ok(());
+        }
+        let snapshot = self.handle.snapshot().await.map_err(stopped)?;
+        let is_it = |torrent: &&TorrentSnapshot| torrent.info_hash == info_hash;
+        if let Some(torrent) = snapshot.torrents.iter().find(is_it)
+            && torrent.selected_length == torrent.selected_verified
+        {
+            self.announce(info_hash);
+        }
+        Ok(())
+    }
+
+    /// The files that the operator named are selected. Answers the torrent with its priorities as they are then.
+    async fn selected(&mut self, torrent: &TorrentSnapshot) -> Result<TorrentSnapshot, CliError> {
+        let mut torrent = torrent.clone();
+        let info_hash = torrent.info_hash;
+        if self.torrents.get(&info_hash).map(|watched| watched.wish) != Some(Wish::Fetch) {
+            return Ok(torrent);
+        }
+        if let Some(choice) = &self.choice {
+            torrent.priorities = choice.priorities(&torrent.name, &torrent.files)?;
+            for priority in [Priority::Normal, Priority::Skip] {
+                let files = (0u32..).zip(&torrent.priorities);
+                let select = Command::SelectFiles {
+                    info_hash,
+                    files: (files.filter(|(_, its)| **its == priority))
+                        .map(|(at, _)| at)
+                        .collect(),
+                    priority,
+                };
+                self.handle.command(select).await.map_err(stopped)?;
+            }
+            self.chosen = true;
+        }
+        let (files, of) = selected(&torrent);
+        if files < of {
+            let value = json!({"info_hash": info_hash.to_hex(), "files": files, "of": of});
+            self.note("selected", &value, || {
+                format!(
+                    "fetching {files} of {of} files: {} are left out",
+                    of - files
+                )
+            });
+        }
+        Ok(torrent)
     }
 
     /// Verified data changed, or is gone: the peers hear again which pieces are there, once that is known.
@@ -629,9 +693,9 @@ fn state_name(torrent: &TorrentSnapshot) -> &'static str {
     match torrent.state {
         TorrentState::FetchingMetadata => "fetchingmetadata",
         TorrentState::Checking => "checking",
+        // It is offered as it is, and nothing is fetched.
+        TorrentState::Downloading if torrent.on_demand => "incomplete",
         TorrentState::Downloading => "downloading",
-        // Holds all it wants, and wants no more than is here.
-        TorrentState::Seeding if !is_whole(torrent) => "incomplete",
         TorrentState::Seeding => "seeding",
         TorrentState::Paused => "paused",
         TorrentState::Failed => "failed",

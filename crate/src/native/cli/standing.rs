@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use serde_json::{Value, json};
 
 use super::output::{bytes, plain, sentence};
-use crate::client::TorrentSnapshot;
+use crate::client::{Priority, TorrentSnapshot};
 use crate::native::storage::SurveyedFile;
 use crate::native::storage_errors::IN_THE_WAY;
 
@@ -26,6 +26,8 @@ pub(super) struct Shortfall {
     writable: bool,
     /// See [`SurveyedFile::edited`].
     edited: bool,
+    /// A selected file has bytes in one of its pieces, or it is one.
+    wanted: bool,
 }
 
 /// The files of a torrent that lack pieces, in its order.
@@ -35,7 +37,10 @@ pub(super) fn shortfalls(torrent: &TorrentSnapshot, survey: &[SurveyedFile]) -> 
     let mut files = Vec::new();
     // Pieces at the ends of files that cannot be whole: they show nothing about their other files.
     let mut unclear = BTreeSet::new();
-    for ((path, length), file) in torrent.files.iter().zip(survey) {
+    let mut wanted = vec![false; torrent.piece_count as usize];
+    for (((path, length), file), priority) in
+        (torrent.files.iter().zip(survey)).zip(&torrent.priorities)
+    {
         let begin = offset;
         offset = offset.saturating_add(*length);
         if path.is_empty() || *length == 0 {
@@ -44,6 +49,14 @@ pub(super) fn shortfalls(torrent: &TorrentSnapshot, survey: &[SurveyedFile]) -> 
         let (first, last) = (begin / piece_length, (offset - 1) / piece_length);
         if file.present != Some(*length) {
             unclear.extend([first, last]);
+        }
+        if *priority > Priority::Skip {
+            for piece in first..=last {
+                wanted
+                    .get_mut(piece as usize)
+                    .into_iter()
+                    .for_each(|piece| *piece = true);
+            }
         }
         files.push((*length, file, first..=last));
     }
@@ -60,6 +73,8 @@ pub(super) fn shortfalls(torrent: &TorrentSnapshot, survey: &[SurveyedFile]) -> 
             shared: shared.filter(|piece| unclear.contains(piece)).count() as u64,
             writable: file.writable,
             edited: file.edited,
+            wanted: (pieces.clone())
+                .any(|piece| wanted.get(piece as usize).is_some_and(|wanted| *wanted)),
         })
     };
     files.into_iter().filter_map(shortfall).collect()
@@ -125,7 +140,7 @@ impl Shortfall {
 pub(super) fn in_the_way(torrent: &TorrentSnapshot, shortfalls: &[Shortfall]) -> Option<String> {
     let blocking = shortfalls
         .iter()
-        .filter(|file| !file.writable && !file.is_unclear());
+        .filter(|file| file.wanted && !file.writable && !file.is_unclear());
     let lines: Vec<String> = blocking.map(Shortfall::in_the_way).collect();
     // Files without bytes, and their folders, are made with the records, before anything is known of the others.
     let has_empty = (torrent.files.iter()).any(|(path, length)| !path.is_empty() && *length == 0);

@@ -139,6 +139,7 @@ fn magnet_json(magnet: &MagnetLink) -> Value {
         "name": magnet.display_name,
         "trackers": magnet.trackers,
         "web_seeds": magnet.web_seeds,
+        "files": (magnet.select_only.iter()).map(|range| [range.start(), range.end()]).collect::<Vec<_>>(),
         "magnet": magnet.to_string(),
     })
 }
@@ -157,7 +158,8 @@ fn torrent_json(metainfo: &Metainfo) -> Value {
         "created_by": metainfo.created_by,
         "trackers": metainfo.trackers,
         "web_seeds": metainfo.web_seeds,
-        "files": metainfo.files.iter().filter(|f| !f.pad).map(|f| json!({
+        "files": metainfo.files.iter().enumerate().filter(|(_, f)| !f.pad).map(|(index, f)| json!({
+            "index": index,
             "path": f.path.components(),
             "length": f.length,
         })).collect::<Vec<_>>(),
@@ -172,6 +174,12 @@ fn print_magnet(magnet: &MagnetLink) {
     }
     for tracker in &magnet.trackers {
         say(&format!("tracker    {}", plain(tracker)));
+    }
+    for range in &magnet.select_only {
+        say(&match (range.start(), range.end()) {
+            (first, last) if first == last => format!("file       {first}"),
+            (first, last) => format!("files      {first} to {last}"),
+        });
     }
     print_web_seeds(&magnet.web_seeds);
 }
@@ -201,9 +209,10 @@ fn print_torrent(metainfo: &Metainfo) {
         say(&format!("tracker    {}", plain(tracker)));
     }
     print_web_seeds(&metainfo.web_seeds);
-    for file in metainfo.files.iter().filter(|f| !f.pad) {
+    // The index is what links (`so=`) and `get --files` name a file by.
+    for (index, file) in (metainfo.files.iter().enumerate()).filter(|(_, f)| !f.pad) {
         say(&format!(
-            "file       {} ({})",
+            "file       {index}: {} ({})",
             plain(&file.path.to_string()),
             bytes(file.length)
         ));

@@ -194,8 +194,12 @@ export class Viewer {
     return this.tab.evaluate(() => window.demoNotes);
   }
 
-  /** Waits until every piece is here and checked. */
+  /** Keeps the whole title, and waits until every piece is here and checked. */
   async wholeFile() {
+    await this.tab.evaluate(() => {
+      const keep = document.querySelector("#keep");
+      if (!keep.checked) keep.click();
+    });
     await this.tab.until(
       () => {
         const { look } = window.pieceworkPlayer.app.title;

@@ -37,7 +37,7 @@ export async function add(page, title) {
   return page.run(`(async () => {
     window.fetched = [];
     const bytes = Uint8Array.from(atob("${title.torrent}"), (c) => c.charCodeAt(0));
-    window.torrent = await client.add(bytes);
+    window.torrent = await client.add(bytes, { onDemand: false });
     torrent.on("piece", ({ piece }) => fetched.push(piece));
     await torrent.ready;
     return torrent.infoHash;

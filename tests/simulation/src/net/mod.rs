@@ -337,6 +337,19 @@ impl SimNet {
         range: Range<u64>,
         pace: Option<u64>,
     ) -> StreamId {
+        self.read_as(id, info_hash, file, range, pace, false)
+    }
+
+    /// The same; with `plays` as a player, which is held to its place (`Command::Play`).
+    pub fn read_as(
+        &mut self,
+        id: NodeId,
+        info_hash: InfoHash,
+        file: u32,
+        range: Range<u64>,
+        pace: Option<u64>,
+        plays: bool,
+    ) -> StreamId {
         let now = self.now;
         let node = &mut self.nodes[id.0];
         let stream = StreamId(node.next_stream);
@@ -361,6 +374,7 @@ impl SimNet {
             file,
             offset: range.start,
             length: range.end - range.start,
+            plays,
         };
         self.command(id, command);
         self.schedule(Duration::ZERO, What::Pull(id, life, stream));

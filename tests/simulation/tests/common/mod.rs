@@ -1,6 +1,8 @@
 //! Scenes that several tests share.
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod player;
+
 use piecework::client::{
     BuyConfig, ClosedReason, Config, Credit, Event, PaymentConfig, ResalePrice, SellConfig,
 };

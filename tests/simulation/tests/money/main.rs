@@ -18,4 +18,5 @@ mod restored_profile;
 mod scene;
 mod spoilers;
 mod steps;
+mod watching;
 mod web_seeds;

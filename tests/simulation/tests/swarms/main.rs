@@ -13,6 +13,7 @@ mod hostile_trackers;
 mod many_peers;
 mod pace;
 mod replay;
+mod selection;
 mod storage_limit;
 mod strangers;
 mod streams;

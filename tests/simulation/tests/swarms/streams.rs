@@ -1,5 +1,6 @@
 //! Readers, which act as players do. The net itself compares every byte that a reader gets.
 
+use crate::common::player::Player;
 use crate::common::{complete, minutes, ready};
 use piecework::client::{AddOptions, Event, Source, StreamError};
 use piecework::time::Duration;
@@ -111,6 +112,56 @@ fn what_a_player_shows_first_comes_before_the_index_that_may_be_at_the_end() {
         // The reader is not there yet: it was fetched ahead of time.
         assert!(before.len() < 16, "{come:?}");
     }
+}
+
+#[test]
+fn a_player_that_reads_ahead_gets_its_window_and_plays_without_waiting() {
+    for seed in 20..30 {
+        let (mut net, content, _, b) = scene(seed, true);
+        let hash = content.info_hash();
+        // 40 s of film: an eighth of it is more than half a minute, and a window is a piece longer at the most.
+        let rate = FILM as u64 / 400;
+        let ahead = FILM as u64 / 8;
+        let mut player = Player::open(&mut net, b, hash, FILM as u64, rate);
+        player.play(&mut net, Duration::from_secs(60));
+        let fetched = net.watch.sent_to(b, hash);
+        let most = player.position + ahead.min(30 * rate).max(1 << 20) + 3 * 256 * 1024;
+        assert!(
+            player.position >= 50 * rate,
+            "it stands still at {}",
+            player.position
+        );
+        assert!(
+            fetched <= most,
+            "{fetched} bytes fetched at {}",
+            player.position
+        );
+    }
+}
+
+#[test]
+fn a_film_whose_first_part_has_most_of_its_bytes_plays_on() {
+    let (mut net, content, _, b) = scene(31, true);
+    // The page's place is far behind the true one: it takes a byte for four.
+    let rate = FILM as u64 / 100;
+    let mut player = Player::open(&mut net, b, content.info_hash(), FILM as u64, rate);
+    player.thinks(4);
+    player.play(&mut net, Duration::from_secs(90));
+    assert!(
+        player.position >= 60 * rate,
+        "it stands still at {}",
+        player.position
+    );
+}
+
+#[test]
+fn a_read_that_is_no_players_is_held_by_none() {
+    let (mut net, content, _, b) = scene(32, true);
+    let hash = content.info_hash();
+    let mut player = Player::open(&mut net, b, hash, FILM as u64, FILM as u64 / 600);
+    player.play(&mut net, Duration::from_secs(5));
+    let saved = net.read(b, hash, 0, 0..FILM as u64, None);
+    finish(&mut net, b, saved, minutes(2));
 }
 
 #[test]

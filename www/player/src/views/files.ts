@@ -15,9 +15,14 @@ export function isPlayable(path: string): boolean {
   return PLAYABLE.test(path);
 }
 
-/** The file to play unless the visitor says otherwise: the largest that may be playable, else the first. */
+/**
+ * The file to play unless the visitor says otherwise: the largest selected one that may be playable, else the largest
+ * other one, else the first.
+ */
 export function bestFile(look: Look): number {
-  const indexes = look.files.map((_, index) => index).filter((index) => isPlayable(look.files[index]?.path ?? ""));
+  const playable = look.files.map((_, index) => index).filter((index) => isPlayable(look.files[index]?.path ?? ""));
+  const selected = playable.filter((index) => look.files[index]?.selected);
+  const indexes = selected.length > 0 ? selected : playable;
   const size = (index: number): number => look.files[index]?.length ?? 0;
   return indexes.reduce((best, index) => (size(index) > size(best) ? index : best), indexes[0] ?? 0);
 }
@@ -30,6 +35,8 @@ export class Files {
   readonly #host: Page;
   readonly #play: (file: number) => void;
   #shown = "";
+  /** Of each file that is listed, in their order. */
+  #boxes: HTMLInputElement[] = [];
 
   constructor(host: Page, play: (file: number) => void) {
     this.#host = host;
@@ -38,13 +45,23 @@ export class Files {
 
   /** Shows the files of a title, `playing` among them. */
   update(title: Title, look: Look, playing: number): void {
+    this.#list(title, look, playing);
+    this.#boxes.forEach((box, index) => {
+      box.checked = look.files[index]?.selected ?? true;
+    });
+    const out = look.files.filter(({ selected }) => !selected).length;
+    const facts = [
+      look.files.length > MOST_FILES ? `the first ${MOST_FILES} of ${plural(look.files.length, "file")}` : "",
+      out > 0 ? `${out} of ${look.files.length} left out` : "",
+    ];
+    setText(byId("files-text"), facts.filter(Boolean).join(", "));
+  }
+
+  #list(title: Title, look: Look, playing: number): void {
     const key = `${title.infoHash} ${look.files.length} ${playing}`;
     if (key === this.#shown) return;
     this.#shown = key;
-    setText(
-      byId("files-text"),
-      look.files.length > MOST_FILES ? `the first ${MOST_FILES} of ${plural(look.files.length, "file")}` : "",
-    );
+    this.#boxes = [];
     byId("files").replaceChildren(
       ...look.files.slice(0, MOST_FILES).map((file, index) => {
         const name = label(file.path);
@@ -56,6 +73,7 @@ export class Files {
         return make(
           "li",
           {},
+          ...(look.files.length > 1 ? [this.#box(title, index, name)] : []),
           make("span", { className: "name", textContent: name }),
           make("span", {
             className: "facts",
@@ -68,6 +86,26 @@ export class Files {
         );
       }),
     );
+  }
+
+  /** Whether the file is fetched where all that is selected is. */
+  #box(title: Title, index: number, name: string): HTMLInputElement {
+    const box = make("input", { type: "checkbox" });
+    box.setAttribute("aria-label", `Select ${name}`);
+    box.addEventListener("change", () => void this.#select(title, index, name, box));
+    this.#boxes.push(box);
+    return box;
+  }
+
+  async #select(title: Title, index: number, name: string, box: HTMLInputElement): Promise<void> {
+    const { checked } = box;
+    try {
+      await title.select(index, checked);
+      announce(checked ? `${name} is selected` : `${name} is left out`);
+    } catch (error) {
+      box.checked = !checked;
+      this.#host.problem("The selection could not be changed.", reason(error));
+    }
   }
 
   #button(word: string, name: string, run: () => void): HTMLButtonElement {

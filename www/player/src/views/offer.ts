@@ -218,7 +218,7 @@ export class Offer {
           note: "Nothing is paid to them unless you choose so.",
         });
     } else if (payment) {
-      summary = fine(costFine(look.length - look.verified, asking.perGB), payment.token);
+      summary = fine(costFine(look.selectedLength - look.selectedVerified, asking.perGB), payment.token);
       rows.push(priceRow("Lowest price", asking, payment.token));
       if (asking.peers > 0) rows.push(freeRow("From others", asking, "Nothing of that is paid for."));
       if (limits)
@@ -272,6 +272,13 @@ export class Offer {
       });
     }
     rows.push({ term: "Size", value: size });
+    const selected = look.files.filter((file) => file.selected).length;
+    if (selected < look.files.length)
+      rows.push({
+        term: "Selected files",
+        value: `${selected} of ${look.files.length}`,
+        note: "The link, or your last visit, leaves the others out. You can choose them while it plays.",
+      });
     setText(byId("cost-summary"), summary);
     setText(
       byId("cost-unit"),
@@ -380,7 +387,8 @@ export class Offer {
       // price late.
       else if (this.#host.config.payment) await this.#host.engine.takeOnlyFree(title);
       await this.#host.engine.setSharing(sharing);
-      await title.fetchAll();
+      // What is watched is fetched as it is watched, and the rest only if the visitor keeps it.
+      if (!this.#plays) await title.keep(true);
       await this.#view.play(this.#chosenFile());
     } catch (error) {
       this.#view.phase = "offer";

@@ -164,7 +164,9 @@ export class TitleView implements TitleHost {
    * lets the visitor allow it.
    */
   #standsStill(look: Look): void {
-    const unpaid = this.#isSold(look) && look.downloadRate < STANDSTILL_RATE ? this.#unpaid(look) : null;
+    // On demand nothing comes as long as the player has enough.
+    const wanted = !look.onDemand || this.#watch.waits;
+    const unpaid = wanted && this.#isSold(look) && look.downloadRate < STANDSTILL_RATE ? this.#unpaid(look) : null;
     if (!unpaid) {
       this.#still = null;
       return;

@@ -3,7 +3,7 @@
 import { FINE_BITS } from "piecework";
 import { announce, byId, make, reason, setLedger, setText, show } from "../dom.ts";
 import type { Title } from "../engine.ts";
-import { bytes, exact, fine, label, percent, plural, priceShort, rate, units } from "../format.ts";
+import { bytes, costFine, exact, fine, label, percent, plural, priceShort, rate, units } from "../format.ts";
 import type { Host, TitleHost } from "../host.ts";
 import { holds, PieceMap } from "../piece_map.ts";
 import type { Look, Peer, WebSeed } from "../model.ts";
@@ -31,6 +31,7 @@ export class Watch {
   readonly #status = byId("stage-status");
   readonly #map = new PieceMap(byId<HTMLCanvasElement>("buffer"), byId<HTMLCanvasElement>("pieces"), byId("legend"));
   readonly #files: Files;
+  readonly #keep = byId<HTMLInputElement>("keep");
   readonly #sharing: SharingFields;
   readonly #rows = new Map<number, HTMLTableRowElement>();
   #title: Title | null = null;
@@ -43,6 +44,7 @@ export class Watch {
     this.#view = view;
     this.#sharing = new SharingFields({ switch: "share", cap: "cap", error: "cap-error" }, () => void this.#share());
     this.#files = new Files(host, (file) => void this.#other(file));
+    this.#keep.addEventListener("change", () => void this.#keepIt());
     const video = this.#video;
     video.addEventListener("waiting", () =>
       this.#say(video.seeking ? "Fetching this part" : "Waiting for the next piece"),
@@ -84,6 +86,12 @@ export class Watch {
     }
   }
 
+  /** The player stands still, because it lacks data. */
+  get waits(): boolean {
+    const { paused, ended, readyState, HAVE_FUTURE_DATA } = this.#video;
+    return this.#title !== null && !paused && !ended && readyState < HAVE_FUTURE_DATA;
+  }
+
   /** Comes back into view. */
   enter(): void {
     if (this.#title && this.#wasPlaying) void this.#video.play().catch(() => this.#say("Ready. Press play"));
@@ -112,6 +120,7 @@ export class Watch {
     if (this.#title) this.#files.update(this.#title, look, this.#file);
     this.#peers(look);
     this.#money(look);
+    this.#kept(look);
     const { sharing } = this.#host.engine;
     const sent = look.uploaded > 0 ? ` ${bytes(look.uploaded)} of this title so far.` : "";
     setText(
@@ -282,6 +291,45 @@ export class Watch {
     ]);
   }
 
+  /** The choice to keep all of it, with what the rest costs. */
+  #kept(look: Look): void {
+    const missing = look.selectedLength - look.selectedVerified;
+    show(byId("keep-choice"), missing > 0);
+    this.#keep.checked = !look.onDemand;
+    setText(
+      byId("keep-cost"),
+      missing > 0 ? `${this.#parts(look)} ${this.#rest(look, missing)}` : "All of it is here.",
+    );
+  }
+
+  #parts(look: Look): string {
+    const { payment } = this.#host.config;
+    const paid = payment && look.maxPerGB > 0n ? " and paid" : "";
+    return look.onDemand ? `Only what you watch is fetched${paid}.` : `All of it is fetched${paid}.`;
+  }
+
+  #rest(look: Look, missing: number): string {
+    const { payment } = this.#host.config;
+    const prices = look.peers.flatMap(({ buying }) => (buying.pricePerGB ? [buying.pricePerGB] : []));
+    if (!payment || look.maxPerGB === 0n) return `The rest is ${bytes(missing)}, for nothing.`;
+    const most = `at most ${units(look.maxCost, payment.token)}`;
+    if (prices.length === 0) return `The rest is ${bytes(missing)}: ${most}.`;
+    const low = prices.reduce((low, price) => (price < low ? price : low));
+    const lowest = fine(costFine(missing, low), payment.token);
+    return `The rest is ${bytes(missing)}: ${lowest} at the lowest price, ${most}.`;
+  }
+
+  async #keepIt(): Promise<void> {
+    const whole = this.#keep.checked;
+    try {
+      await this.#title?.keep(whole);
+      announce(whole ? "All of it is fetched" : "Only what you watch is fetched");
+    } catch (error) {
+      this.#keep.checked = !whole;
+      this.#host.problem("That could not be changed.", reason(error));
+    }
+  }
+
   async #share(): Promise<void> {
     const sharing = this.#sharing.read();
     if (!sharing) return;
@@ -306,7 +354,7 @@ export class Watch {
     if (!error || !this.#title) return;
     const text =
       error.code === MediaError.MEDIA_ERR_SRC_NOT_SUPPORTED || error.code === MediaError.MEDIA_ERR_DECODE
-        ? "This browser cannot play the file. It is still fetched and can be passed on."
+        ? "This browser cannot play the file. It can still be kept, saved and passed on."
         : "Reading the file was interrupted.";
     this.#say("Stopped");
     const title = this.#title;

@@ -94,7 +94,7 @@ export class Ways {
   }
 
   #ask(look: Look, canPay: boolean): Asking {
-    if (look.length > 0 && look.verified === look.length) return { kind: "here" };
+    if (look.length > 0 && look.selectedVerified === look.selectedLength) return { kind: "here" };
     const selling = this.#selling(look);
     const giving = this.#giving(look, selling !== null);
     if (!selling) return giving.peers > 0 ? { kind: "free", selling, ...giving } : { kind: "unknown" };

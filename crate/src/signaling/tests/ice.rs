@@ -125,7 +125,8 @@ fn offers_that_were_made_before_the_first_servers_give_way_to_others() {
         .iter()
         .map(|(_, offers)| offers.len())
         .collect();
-    assert!(offered.contains(&2), "{offered:?}");
+    let most = offered.iter().max();
+    assert_eq!(most, Some(&2));
     // Later credentials are no reason to make others.
     rig.say(id, naming(2, 1000));
     let last = rig.run();

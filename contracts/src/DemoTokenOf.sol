@@ -8,11 +8,11 @@ import {ERC20Permit} from "@openzeppelin/contracts/token/ERC20/extensions/ERC20P
 /// @notice EIP-2612 `permit`, and no EIP-3009. EIP-712 domain: name "Piecework Demo Coin", version "1".
 /// @dev WARNING: ANYBODY CAN MINT. Worth nothing; never deploy it where somebody could take it for money.
 contract DemoTokenOf is ERC20, ERC20Permit {
-    uint8 private immutable DECIMALS;
+    uint8 private immutable places;
 
     /// @param decimals_ The decimal places of a whole token.
     constructor(uint8 decimals_) ERC20("Piecework Demo Coin", "pwCOIN") ERC20Permit("Piecework Demo Coin") {
-        DECIMALS = decimals_;
+        places = decimals_;
     }
 
     /// @notice Makes `amount` token units out of nothing. For local chains only.
@@ -22,6 +22,6 @@ contract DemoTokenOf is ERC20, ERC20Permit {
 
     /// @inheritdoc ERC20
     function decimals() public view override returns (uint8) {
-        return DECIMALS;
+        return places;
     }
 }

@@ -99,7 +99,7 @@ impl std::fmt::Debug for IceServer {
 /// The reason why an ICE server is refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error(
-    "{input:?} is not an ICE server: write stun:HOST[:PORT] or turn:[USER:PASSWORD@]HOST[:PORT][?transport=udp|tcp]"
+    "{input:?} is not an ICE server: write stun:HOST[:PORT] or turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]"
 )]
 pub struct IceServerError {
     input: String,

@@ -275,6 +275,10 @@ export class Client extends Emitter {
     fake.stored.push(HASH);
     return this.torrents[0];
   }
+  async seedLibrary() {
+    fake.calls.push("seedLibrary");
+    return [];
+  }
   async setUploadLimit(limit) {
     fake.calls.push(`uploadLimit ${limit}`);
     fake.uploadLimit = limit;

@@ -232,6 +232,12 @@ export declare class Client extends Emitter<ClientEvents> {
     seed(files: FileSource | Iterable<FileSource>, options?: SeedOptions): Promise<Torrent>;
     /** Info hashes of torrents stored here by earlier visits, for {@link add}. */
     stored(): Promise<string[]>;
+    /**
+     * Takes up every torrent that is stored here and in use nowhere, on demand: what is here of it is served from now on,
+     * at its price, and nothing is fetched. Gives those that could be taken up; the others are named by warnings. Call it
+     * at the start of a visit, once the visitor agreed to uploading.
+     */
+    seedLibrary(): Promise<Torrent[]>;
     /** Everything at a glance. */
     stats(): Promise<ClientStats>;
     /** Bytes per second over all torrents; null: no cap; 0: no upload. */
@@ -698,6 +704,65 @@ export declare function deploymentFrom(file: unknown): Deployment;
  */
 export declare function loadDeployment(url: string | URL, base?: string | URL): Promise<Deployment>;
 
+// ---- history
+/**
+ * The account of what was bought, sold, redeemed and paid for gas: a line for each day, title and peer. After two
+ * months a line is a month's, and after ten years all are one.
+ */
+/** One line of the account. */
+export interface HistoryEntry {
+    /** `"day"` (`date` is `"2026-11-30"`), `"month"` (`"2026-11"`), or `"earlier"` (empty): by the calendar of UTC. */
+    readonly period: "day" | "month" | "earlier";
+    readonly date: string;
+    /** Bought or sold blocks, redeemed earnings, or gas that the wallet paid. */
+    readonly kind: "bought" | "sold" | "redeemed" | "gas";
+    /** The title; null: of none, or of several that share a line. */
+    readonly infoHash: string | null;
+    /** Its name when it was first bought or sold, for display as text only; null: not known. */
+    readonly name: string | null;
+    /** The address that was paid, or whose deposit paid; null: of none, or of several that share a line. */
+    readonly peer: string | null;
+    /** Blocks of 16 KiB, ranges that were redeemed, or transactions. */
+    readonly count: number;
+    /** Base units of the token, rounded down; for gas the smallest units of the chain's coin. */
+    readonly amount: bigint;
+    /** The same in fine units (2^-24 base units), not rounded; null for gas and redemptions, which are whole. */
+    readonly amountFine: bigint | null;
+}
+/**
+ * The account as comma-separated values (RFC 4180) for a spreadsheet, with a heading. Amounts are decimal, in the token
+ * or, for gas, in the chain's coin. A name that a spreadsheet would take for a formula gets an apostrophe before it.
+ */
+export declare function historyCSV(entries: readonly HistoryEntry[], token: {
+    decimals: number;
+    symbol: string;
+}): string;
+
+// ---- ice
+/**
+ * STUN and TURN servers: those that are asked if a page names none, and the form of an attribute that names some.
+ */
+/**
+ * Public STUN servers of two operators. They see a visitor's address and the time, and nothing of what it watches. The
+ * native peer has the same list, in `crate/src/native/ice_server.rs`.
+ */
+export declare const DEFAULT_STUN: string[];
+/** The default of {@link ClientOptions.iceServers}. */
+export declare function defaultIceServers(): RTCIceServer[];
+/**
+ * Servers as an attribute or a command line names them, with blanks between: `stun:HOST[:PORT]`,
+ * `turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]`, `turns:...`. User and password may be percent-encoded; the user
+ * may hold colons, and a colon or an `@` in the password is written `%3A` or `%40`. Nothing, or the word `none`: no
+ * server at all.
+ *
+ * @throws TypeError naming the server that was not understood, without its password.
+ */
+export declare function parseIceServers(text: string): RTCIceServer[];
+/** Whether any of these servers has an address that begins so. */
+export declare function asks(servers: RTCIceServer[], scheme: "stun" | "turn"): boolean;
+/** Those of these servers that this browser takes: one that it does not know would stop every connection. */
+export declare function usable(servers: RTCIceServer[]): RTCIceServer[];
+
 // ---- lack
 /**
  * What the account lacks. It is not there; every part of it is promised; the budget is used up (`Client.setBudget`
@@ -931,7 +996,8 @@ import { Client, type Eip1193Provider, type Torrent } from "./index.js";
  * (both separated by blanks), `keep` (fetch all of it, not only what is watched; a button beside the video does so
  * too), `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
  * `turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]`; `none` for none; default: public STUN servers), `autoplay`,
- * `upload-limit` (bytes per second), `upload-agreed`; for paid titles `deployment` (URL of a file of
+ * `upload-limit` (bytes per second), `upload-agreed`, `seed-library` (what earlier visits left in this browser is served
+ * too, once the visitor agreed to uploading); for paid titles `deployment` (URL of a file of
  * `piecework vault deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and
  * `rpc-url`, `max-price-per-gb`, `deposit` (the least that is proposed; default: what the title can cost),
  * `max-deposit` (the most), `budget` (the cap on the spending from the deposit, which `client.setBudget` raises;

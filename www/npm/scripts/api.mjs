@@ -13,6 +13,8 @@ const PUBLIC = [
   "torrent",
   "payments",
   "deployment",
+  "history",
+  "ice",
   "lack",
   "wallet",
   "errors",

@@ -286,6 +286,25 @@ export class Client extends Emitter<ClientEvents> {
     return (await this.#link.request<Hello>("hello")).stored;
   }
 
+  /**
+   * Takes up every torrent that is stored here and in use nowhere, on demand: what is here of it is served from now on,
+   * at its price, and nothing is fetched. Gives those that could be taken up; the others are named by warnings. Call it
+   * at the start of a visit, once the visitor agreed to uploading.
+   */
+  async seedLibrary(): Promise<Torrent[]> {
+    const taken: Torrent[] = [];
+    for (const hash of (await this.stored()).slice(-MOST_OF_LIBRARY)) {
+      if (this.#torrents.has(hash)) continue;
+      try {
+        taken.push(await this.add(hash, { onDemand: true }));
+      } catch (error) {
+        const why = error instanceof Error ? error.message : String(error);
+        this.emit("warning", { text: `The stored torrent ${hash} could not be taken up: ${why}`, torrent: null });
+      }
+    }
+    return taken;
+  }
+
   /** Everything at a glance. */
   async stats(): Promise<ClientStats> {
     const { money, ...rest } = await this.#link.request<ClientStats & { money: Omit<MoneyStats, "spent"> }>("snapshot");
@@ -582,6 +601,9 @@ type EngineSource = { magnet: string } | { hash: string } | { torrent: Uint8Arra
 
 /** More would leave the page's peer connections no room for those being made. */
 const MOST_CONNECTIONS = 100;
+
+/** Torrents that {@link Client.seedLibrary} takes up: the engine has room for 512. */
+const MOST_OF_LIBRARY = 256;
 
 /** Options that the page with the running engine decides for all clients. */
 const SHARED = [

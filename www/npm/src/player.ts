@@ -78,7 +78,8 @@ const DEFAULT_UPLOAD = 2_500_000;
  * (both separated by blanks), `keep` (fetch all of it, not only what is watched; a button beside the video does so
  * too), `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
  * `turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]`; `none` for none; default: public STUN servers), `autoplay`,
- * `upload-limit` (bytes per second), `upload-agreed`; for paid titles `deployment` (URL of a file of
+ * `upload-limit` (bytes per second), `upload-agreed`, `seed-library` (what earlier visits left in this browser is served
+ * too, once the visitor agreed to uploading); for paid titles `deployment` (URL of a file of
  * `piecework vault deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and
  * `rpc-url`, `max-price-per-gb`, `deposit` (the least that is proposed; default: what the title can cost),
  * `max-deposit` (the most), `budget` (the cap on the spending from the deposit, which `client.setBudget` raises;
@@ -264,7 +265,10 @@ export class PieceworkPlayer extends HTMLElement {
 
   /** The client, made if the page has none, and its events. */
   #connect(): Client {
-    if (!this.client) this.client = this.#own = new Client(this.#options());
+    if (!this.client) {
+      this.client = this.#own = new Client(this.#options());
+      this.#seedLibrary();
+    }
     const client = this.client;
     if (this.#off.length === 0) {
       const ours = (torrent: Torrent | null) => torrent === null || torrent === this.torrent;
@@ -313,6 +317,12 @@ export class PieceworkPlayer extends HTMLElement {
     if (this.#agreed) return;
     this.#agreed = true;
     this.#applyUploading();
+    this.#seedLibrary();
+  }
+
+  /** What earlier visits left here is served too, if the site says so and the visitor agreed to uploading. */
+  #seedLibrary(): void {
+    if (this.#agreed && this.hasAttribute("seed-library")) void this.#own?.seedLibrary().catch(() => undefined);
   }
 
   #switched(): void {
@@ -342,7 +352,7 @@ export class PieceworkPlayer extends HTMLElement {
     this.#facts.textContent =
       `${torrent.name}: ${percent} %, ${stats.peers.length} peers, down ${rate(stats.downloadRate)}, up ` +
       `${rate(stats.uploadRate)}${leftOut(torrent)}`;
-    const symbol = this.getAttribute("token-symbol") ?? "";
+    const symbol = this.#symbol;
     const most =
       stats.maxPricePerGB > 0n && this.client ? `, for at most ${this.client.format(stats.maxCost)} ${symbol}` : "";
     this.#keep.textContent = `Keep the whole title${most}`;
@@ -368,7 +378,7 @@ export class PieceworkPlayer extends HTMLElement {
     if (!client || !torrent || !(this.#deployment || this.hasAttribute("vault"))) return;
     if (lack === "budget")
       return this.#say("The limit that this page set for your deposit is reached: nothing more is bought.");
-    const symbol = this.#deployment?.token.symbol ?? this.getAttribute("token-symbol") ?? "";
+    const symbol = this.#symbol;
     const [stats, { money }] = await Promise.all([torrent.stats(), client.stats()]);
     if (torrent !== this.torrent) return;
     const cost = titleCost(stats, stats.maxPricePerGB, pricePerGB);
@@ -415,14 +425,29 @@ export class PieceworkPlayer extends HTMLElement {
     return this.#proposed[Number(this.#sums.value)];
   }
 
+  get #symbol(): string {
+    return this.#deployment?.token.symbol ?? this.getAttribute("token-symbol") ?? "";
+  }
+
   /** Says what goes into the vault. */
   #chose(): void {
     if (!this.client || !this.#chosen) return;
     const [amount, bond] = [this.#chosen.amount, this.#chosen.bond].map((sum) => this.client?.format(sum));
-    const symbol = this.getAttribute("token-symbol") ?? "";
+    const symbol = this.#symbol;
     this.#offerText.textContent =
       `${this.#asks}A deposit of ${amount} ${symbol} and a bond of ${bond} ${symbol} go into the vault; what is not ` +
       `spent comes back after you ask for it and the waiting time is over. ${BOND_EXPLAINED} ${SEEN_BY_OTHERS}`;
+  }
+
+  /** There is a deposit that can pay for this title. */
+  async #isFunded(client: Client): Promise<boolean> {
+    const stats = await this.torrent?.stats();
+    const account = await client.account();
+    if (!stats || !account.known || account.withdrawn || account.exitAt !== null) return false;
+    const { money } = await client.stats();
+    // The engine may not have read the account yet: the chain has.
+    const free = money.accountReady ? money.free : account.balance;
+    return money.lack === null && free >= stats.maxCost && free > 0n;
   }
 
   async #deposit(): Promise<void> {
@@ -431,9 +456,12 @@ export class PieceworkPlayer extends HTMLElement {
     const hadFocus = this.shadowRoot?.activeElement === this.#pay;
     this.#pay.disabled = true;
     try {
-      if (!client.walletAddress)
+      const connects = !client.walletAddress;
+      if (connects)
         await client.connectWallet(this.provider ? { provider: this.provider } : this.#wallets.value || undefined);
-      await client.deposit({ amount: client.format(chosen.amount), bond: client.format(chosen.bond) });
+      // Without a node of the site's own, a deposit of an earlier visit is seen only once the wallet is connected.
+      if (!connects || !(await this.#isFunded(client)))
+        await client.deposit({ amount: client.format(chosen.amount), bond: client.format(chosen.bond) });
       this.#offer.hidden = true;
       this.#say("");
       this.#video.focus({ preventScroll: true }); // the button that had the focus is gone

@@ -10,7 +10,7 @@ const EVERY_MS = 500;
  * data is there.
  */
 const STARVED_MS = 2_000;
-/** The engine takes so many players of a page. */
+/** Numbers of players go round after so many. */
 const MAX_PLAYERS = 1_000;
 
 /** Fields of the message `play`. Without `position` the player plays no more. */

@@ -57,7 +57,10 @@ export class App implements Host {
   async start(): Promise<void> {
     this.#online();
     void this.#lookOnAndOn();
+    const shared = this.engine.shareAsBefore();
     await this.#route();
+    await shared.catch((error: unknown) => this.problem("What is on this device is not shared.", reason(error)));
+    this.#open.showSharing();
   }
 
   /** Goes to a place in this page. */

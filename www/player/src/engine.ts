@@ -306,11 +306,34 @@ export class Engine {
     return this.client.clearHistory();
   }
 
+  /** A visitor who shared before shares from the start of this visit. */
+  async shareAsBefore(): Promise<void> {
+    const before = this.#memory.sharing;
+    if (before === null) return;
+    this.sharingWish = before;
+    if (before.on) await this.setSharing(before);
+  }
+
+  /** Every title on this device is served from now on, once in a visit. */
+  #seedLibrary(): void {
+    this.#seeding ??= this.client.seedLibrary().then(
+      (torrents) => torrents.length,
+      () => {
+        this.#seeding = null;
+        return 0;
+      },
+    );
+  }
+
+  #seeding: Promise<number> | null = null;
+
   /** Uploading on or off, and how fast. */
   async setSharing(sharing: Sharing): Promise<void> {
     await this.client.setUploadLimit(!sharing.on ? 0 : sharing.cap === null ? null : sharing.cap * 1000);
     this.sharing = sharing;
     this.sharingWish = sharing;
+    this.#memory.sharing = sharing;
+    if (sharing.on) this.#seedLibrary();
   }
 
   /** Sets the most that may be paid for a title per GB, and the most that may be spent from now on; token units. */

@@ -1,11 +1,12 @@
 /**
- * The page's memory between visits besides the engine's records: names of titles for the first view, and the date of an
- * exit, which must stay visible. Nothing important is lost with it.
+ * The page's memory between visits besides the engine's records: names of titles for the first view, whether the visitor
+ * shares, and the date of an exit, which must stay visible. Nothing important is lost with it.
  */
 
-import type { Stored } from "./model.ts";
+import type { Sharing, Stored } from "./model.ts";
 
 const TITLES = "piecework titles";
+const SHARING = "piecework sharing";
 /** Older ones are forgotten; the engine still has them. */
 const MOST_TITLES = 200;
 
@@ -57,6 +58,25 @@ export class Memory {
   forget(infoHash: string): void {
     this.#titles.delete(infoHash);
     this.#write();
+  }
+
+  /** What the visitor decided last about uploading; `null`: nothing yet. */
+  get sharing(): Sharing | null {
+    try {
+      const { on, cap } = JSON.parse(localStorage.getItem(SHARING) ?? "null") as Partial<Sharing>;
+      const isCap = cap === null || (Number.isSafeInteger(cap) && (cap as number) > 0);
+      return typeof on === "boolean" && isCap ? { on, cap: cap as number | null } : null;
+    } catch {
+      return null;
+    }
+  }
+
+  set sharing(sharing: Sharing) {
+    try {
+      localStorage.setItem(SHARING, JSON.stringify(sharing));
+    } catch {
+      // The next visit asks again.
+    }
   }
 
   /** Unix seconds from which the deposit can be withdrawn; `null`: no exit was asked for. */

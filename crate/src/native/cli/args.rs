@@ -141,7 +141,7 @@ pub(super) struct CreateArgs {
 
 Ends with 0 if it is valid, and with 2 and the reason if not.")]
 pub(super) struct InfoArgs {
-    /// A .torrent file, a magnet link, or an info hash (with --tracker).
+    /// A .torrent file, a magnet link, or an info hash.
     #[arg(value_name = "FILE_OR_MAGNET")]
     pub(super) torrent: String,
     /// Answer in JSON.
@@ -340,19 +340,20 @@ pub(super) struct BalanceArgs {
   piecework history --state .piecework
   piecework history --session-key session.key --csv > spent.csv
 
-A line is a day's for two months, then a month's. It needs no chain. A running seeder holds its state
-folder: give it the command `history` (seed --stdin-commands).")]
+`sold` is earned, and `redeemed` came to the wallet. A line is a day's for two months, then a month's. In
+JSON, `amount` is in token units, `amount_fine` in 2^-24 of one, and `amount_wei` in wei. It needs no
+chain. A running seeder holds its state folder: give it the command `history` (seed --stdin-commands).")]
 pub(super) struct HistoryArgs {
     /// A seeder's state folder (seed --state; by default .piecework in its data folder).
-    #[arg(long, value_name = "DIR", required_unless_present = "session_key")]
+    #[arg(long, value_name = "DIR")]
     pub(super) state: Option<PathBuf>,
     /// Key file of a session key, for what was bought with it.
     #[arg(long, value_name = "FILE")]
     pub(super) session_key: Option<PathBuf>,
-    /// Only the last so many days; lines of months and of the time before are left out.
-    #[arg(long, value_name = "N")]
+    /// Only the last so many days, by the calendar of UTC; lines of months and of the time before are left out.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) days: Option<u32>,
-    /// Decimals of the token, for the amounts.
+    /// Decimals of the token, for the amounts; the records do not say them.
     #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u8).range(0..=24))]
     pub(super) decimals: u8,
     /// Comma-separated values (RFC 4180) for a spreadsheet.

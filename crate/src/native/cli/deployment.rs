@@ -78,7 +78,7 @@ fn all_or_none(args: &ChainArgs) -> Result<(), CliError> {
         .collect();
     match any && !missing.is_empty() {
         true => Err(CliError::Invalid(format!(
-            "{} is missing: give --vault, --chain-id and --rpc together, or --deployment FILE",
+            "give --vault, --chain-id and --rpc together, or --deployment FILE: without {} the vault is not known",
             missing.join(" and ")
         ))),
         false => Ok(()),

@@ -12,7 +12,7 @@ use super::money::check_state;
 use super::output::{CliError, plain, say, say_json, tokens};
 use crate::client::{Period, Receipt, Sum};
 use crate::native::records::{self, StoredRecords};
-use crate::native::session_key::SessionKey;
+use crate::native::session_key::{SessionKey, has_records};
 use crate::payment::receipts::{PREFIX, Receipts};
 use crate::payment::record;
 use crate::payment::voucher::Vault;
@@ -37,6 +37,12 @@ struct Account {
 
 /// `piecework history`
 pub(super) fn history(args: &HistoryArgs) -> Result<(), CliError> {
+    if args.state.is_none() && args.session_key.is_none() {
+        return Err(CliError::Invalid(
+            "whose history? give --state for what was sold, or --session-key for what was bought"
+                .to_owned(),
+        ));
+    }
     let mut stored = StoredRecords::new();
     if let Some(state) = &args.state {
         check_state(state)?;
@@ -44,6 +50,13 @@ pub(super) fn history(args: &HistoryArgs) -> Result<(), CliError> {
     }
     if let Some(file) = &args.session_key {
         let key = SessionKey::load(file).map_err(|e| CliError::Invalid(e.to_string()))?;
+        if !has_records(key.records_dir()) {
+            return Err(CliError::Invalid(format!(
+                "{} has no records beside it: nothing was bought with it, or it is no session key (what was sold is \
+                 in the seeder's folder: give --state)",
+                file.display()
+            )));
+        }
         stored.extend(read(key.records_dir())?);
     }
     let first = args.days.map(first_day);
@@ -66,7 +79,10 @@ pub(super) fn history(args: &HistoryArgs) -> Result<(), CliError> {
                 .for_each(|line| say(&csv_line(account, line, args.decimals)));
         }
     } else if accounts.iter().all(|account| account.lines.is_empty()) {
-        say("nothing was bought, sold or redeemed yet");
+        match args.days {
+            Some(days) => say(&format!("nothing in the last {days} days")),
+            None => say("nothing was bought, sold or redeemed yet"),
+        }
     } else {
         for account in &accounts {
             say(&format!(

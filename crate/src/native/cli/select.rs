@@ -29,7 +29,8 @@ impl Choice {
             return Ok(None);
         }
         let named = args.files.as_deref().unwrap_or_default();
-        let indices = parse_selection(named).ok_or_else(|| {
+        let is_empty = args.files.is_some() && named.trim().is_empty();
+        let indices = parse_selection(named).filter(|_| !is_empty).ok_or_else(|| {
             CliError::Invalid(format!(
                 "--files {named:?} names no files: write indices as `piecework info` lists them, such as 0,2,4-6"
             ))

@@ -45,6 +45,7 @@ export class OpenView {
       setText(byId("featured-name"), label(featured.name ?? nameIn(featured.magnet) ?? "A title this site offers"));
       byId("featured-open").addEventListener("click", () => void this.#openFeatured());
     }
+    byId("library-share").addEventListener("click", () => void this.#toggleSharing());
     this.#dropping();
     addEventListener("paste", (event) => {
       const text = magnetIn(event.clipboardData);
@@ -52,6 +53,31 @@ export class OpenView {
       event.preventDefault();
       void this.open({ magnet: text });
     });
+  }
+
+  /** Says whether the titles on this device are shared now. */
+  showSharing(): void {
+    const { sharing } = this.#host.engine;
+    const cap = sharing.cap === null ? "" : `, with at most ${sharing.cap} kB/s`;
+    setText(
+      byId("library-shared"),
+      sharing.on
+        ? `Others can get these from you while this page is open${cap}.`
+        : "These are not shared: nobody gets them from you.",
+    );
+    setText(byId("library-share"), sharing.on ? "Stop sharing" : "Share them");
+  }
+
+  async #toggleSharing(): Promise<void> {
+    const { engine } = this.#host;
+    const on = !engine.sharing.on;
+    try {
+      await engine.setSharing({ on, cap: engine.sharingWish.cap });
+      announce(on ? "Uploading is on" : "Uploading is off");
+    } catch (error) {
+      this.#host.problem("Sharing could not be changed.", reason(error));
+    }
+    this.showSharing();
   }
 
   /** Comes into view. */
@@ -82,6 +108,8 @@ export class OpenView {
     const list = byId("library");
     list.replaceChildren(...stored.map((title) => this.#row(title)));
     show(byId("library-empty"), stored.length === 0);
+    show(byId("library-sharing"), stored.length > 0);
+    this.showSharing();
   }
 
   /** Opens a dropped or chosen file. */

@@ -364,6 +364,9 @@ impl Client {
         id: crate::types::EffectId,
         result: Result<EffectResult, EffectError>,
     ) {
+        if let Some(receipts) = &mut self.receipts {
+            receipts.ended(id, result.is_ok());
+        }
         match self.out.take_owner(id) {
             Some(EffectOwner::Torrent(info_hash, purpose)) => {
                 self.with_torrent(info_hash, |torrent, ctx| {
@@ -381,7 +384,8 @@ impl Client {
                     });
                 }
             }
-            None => {}
+            // Lines that failed go with the next batch.
+            Some(EffectOwner::Receipts) | None => {}
         }
     }
 

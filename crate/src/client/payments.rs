@@ -13,7 +13,7 @@ use crate::io::{
 use crate::payment::payee::{ClaimOutcome, Payee, PayeeConfig, RangeId};
 use crate::payment::payer::{AccountInfo, Payer};
 use crate::payment::policy::PayerConfig;
-use crate::payment::receipts::{Receipt, Receipts, Side};
+use crate::payment::receipts::{Changes, Receipt, Receipts, Side};
 use crate::payment::voucher::Vault;
 use crate::payment::{ChainUnreadable, Concern, NotSigned, PayAction, PayEffect, PayEvent};
 use crate::sorted::Map;
@@ -150,7 +150,7 @@ impl Client {
     pub(super) fn note_fee(&mut self, side: Side, amount: u128) {
         if let Some(receipts) = &mut self.receipts {
             let records = receipts.fee(self.now, side, amount);
-            self.put_receipts(records, Durability::Process);
+            self.put_receipts(side, records, Durability::Process);
         }
     }
 
@@ -158,44 +158,45 @@ impl Client {
         for side in [Side::Buyer, Side::Seller] {
             if let Some(receipts) = &mut self.receipts {
                 let records = receipts.clear(side);
-                self.put_receipts(records, Durability::PowerLoss);
+                self.put_receipts(side, records, Durability::PowerLoss);
             }
         }
     }
 
-    fn put_receipts(&mut self, records: Vec<(String, Option<Bytes>)>, durability: Durability) {
-        if !records.is_empty() {
-            let put = Effect::PutRecords {
-                records,
-                durability,
-            };
-            self.out.effect(EffectOwner::Nobody, put);
+    fn put_receipts(&mut self, side: Side, lines: Changes, durability: Durability) {
+        if !lines.is_empty() {
+            self.put_with_receipts(EffectOwner::Receipts, side, lines, None, durability);
         }
     }
 
-    fn receipts_failed(&mut self, side: Side) {
-        if let Some(receipts) = &mut self.receipts {
-            receipts.failed(side);
-        }
-    }
-
-    /// A machine's record, and the receipts that follow from it.
-    fn with_receipts(
+    /// Puts lines, and the machine's record that they follow from, as one batch.
+    fn put_with_receipts(
         &mut self,
-        key: String,
-        value: Option<Bytes>,
-        title: Option<InfoHash>,
-    ) -> Vec<(String, Option<Bytes>)> {
-        let name = title.and_then(|title| self.torrents.get(&title)?.name());
-        let mut records = match &mut self.receipts {
-            Some(receipts) => {
-                let title = title.map(|title| (title, name.unwrap_or_default()));
-                receipts.follow(self.now, &key, value.as_deref(), title)
-            }
-            None => Vec::new(),
+        owner: EffectOwner,
+        side: Side,
+        lines: Changes,
+        record: Option<(String, Option<Bytes>)>,
+        durability: Durability,
+    ) {
+        let records = lines.iter().cloned().chain(record).collect();
+        let put = Effect::PutRecords {
+            records,
+            durability,
         };
-        records.push((key, value));
-        records
+        let effect = self.out.effect(owner, put);
+        if let Some(receipts) = &mut self.receipts {
+            receipts.leave(effect, side, &lines);
+        }
+    }
+
+    /// The lines that follow from a machine's record.
+    fn lines_of(&mut self, key: &str, value: Option<&[u8]>, title: Option<InfoHash>) -> Changes {
+        let name = title.and_then(|title| self.torrents.get(&title)?.name());
+        let title = title.map(|title| (title, name.unwrap_or_default()));
+        match &mut self.receipts {
+            Some(receipts) => receipts.follow(self.now, key, value, title),
+            None => Changes::new(),
+        }
     }
 
     // ---- the account
@@ -455,12 +456,13 @@ impl Client {
                 durability,
                 title,
             } => {
-                let records = self.with_receipts(key, value, title);
-                let put = Effect::PutRecords {
-                    records,
-                    durability,
+                let lines = self.lines_of(&key, value.as_deref(), title);
+                let side = match is_payer {
+                    true => Side::Buyer,
+                    false => Side::Seller,
                 };
-                self.out.effect(owner(effect), put);
+                let record = Some((key, value));
+                self.put_with_receipts(owner(effect), side, lines, record, durability);
             }
             PayAction::Sign { effect, digest } => {
                 self.out.effect(owner(effect), Effect::Sign { digest });
@@ -652,10 +654,7 @@ impl Client {
             Ok(_) => payer.stored(now, effect, true),
             Err(EffectError::Signing(_)) => payer.signed(now, effect, Err(NotSigned)),
             Err(EffectError::Chain(_)) => payer.chain_state(now, effect, Err(ChainUnreadable)),
-            Err(_) => {
-                payer.stored(now, effect, false);
-                self.receipts_failed(Side::Buyer);
-            }
+            Err(_) => payer.stored(now, effect, false),
         }
         self.touch(concern);
     }
@@ -674,10 +673,7 @@ impl Client {
             Ok(EffectResult::Account(state)) => payee.chain_state(now, effect, Ok(state)),
             Err(EffectError::Chain(_)) => payee.chain_state(now, effect, Err(ChainUnreadable)),
             Ok(_) => payee.stored(now, effect, true),
-            Err(_) => {
-                payee.stored(now, effect, false);
-                self.receipts_failed(Side::Seller);
-            }
+            Err(_) => payee.stored(now, effect, false),
         }
         self.touch(concern);
     }

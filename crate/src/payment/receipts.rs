@@ -15,9 +15,9 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::record::{self, Key, PayeeFactsRecord, PayeeRangeRecord, PayerRangeRecord};
 use super::voucher::Vault;
-use crate::sorted::Map;
+use crate::sorted::{Map, Set};
 use crate::time::Timestamp;
-use crate::types::{FineUnits, InfoHash, TokenUnits};
+use crate::types::{EffectId, FineUnits, InfoHash, TokenUnits};
 use crate::wire::pay::Reader;
 
 /// The beginning of the keys of all lines.
@@ -274,6 +274,8 @@ pub struct Receipts {
     sold: Map<(B256, u32), Known>,
     /// The owners of buyers' accounts, and what the accounts' facts say.
     accounts: Map<B256, (Address, TokenUnits)>,
+    /// The lines of each batch that is not known to be stored.
+    under_way: Map<EffectId, (Side, Vec<String>)>,
 }
 
 impl Receipts {
@@ -290,6 +292,7 @@ impl Receipts {
             bought: Map::new(),
             sold: Map::new(),
             accounts: Map::new(),
+            under_way: Map::new(),
         };
         for (key, value) in records {
             if receipts.buyer.takes_up(key, value) || receipts.seller.takes_up(key, value) {
@@ -352,8 +355,13 @@ impl Receipts {
             return Changes::new();
         };
         let (of, more, less) = self.learn(&noted, title.map(|(hash, _)| hash));
+        let side = match noted {
+            Noted::Bought(..) => Side::Buyer,
+            Noted::Sold(..) | Noted::Redeemed(..) => Side::Seller,
+        };
         if more == 0 && less == 0 {
-            return Changes::new();
+            // A record that is put again after a failure brings its line with it.
+            return self.book(side).unstored_changes();
         }
         let (kind, peer, count) = match noted {
             Noted::Bought(_, _, payee, _, unit) => (Kind::Bought, payee, more.checked_div(unit.0)),
@@ -363,17 +371,14 @@ impl Receipts {
                 (Kind::Redeemed, owner, Some(1))
             }
         };
-        let book = match kind {
-            Kind::Bought => &mut self.buyer,
-            Kind::Sold | Kind::Redeemed | Kind::Fees => &mut self.seller,
-        };
+        let book = self.book(side);
         let mut changed = book.turn(now);
         if more > 0 {
             let line = Line {
                 count: u64::try_from(count.unwrap_or(0)).unwrap_or(u64::MAX),
                 amount: more,
             };
-            changed.push(book.add_today(kind, of, peer, line));
+            changed.insert(book.add_today(kind, of, peer, line));
             if let Some((hash, name)) = title.filter(|(hash, _)| Some(*hash) == of) {
                 changed.extend(book.name(hash, name));
             }
@@ -388,13 +393,25 @@ impl Receipts {
     pub fn fee(&mut self, now: Timestamp, side: Side, amount: u128) -> Changes {
         let book = self.book(side);
         let mut changed = book.turn(now);
-        changed.push(book.add_today(Kind::Fees, None, Address::ZERO, Line { count: 1, amount }));
+        changed.insert(book.add_today(Kind::Fees, None, Address::ZERO, Line { count: 1, amount }));
         book.changes(changed)
     }
 
-    /// A batch of one side's machine failed: its lines of today go into the next one again.
-    pub fn failed(&mut self, side: Side) {
-        self.book(side).failed();
+    /// A batch with these lines of one side leaves as this effect.
+    pub fn leave(&mut self, effect: EffectId, side: Side, lines: &Changes) {
+        if !lines.is_empty() {
+            let keys = lines.iter().map(|(key, _)| key.clone()).collect();
+            self.under_way.insert(effect, (side, keys));
+        }
+    }
+
+    /// An effect ended. The lines of a batch that failed go into the next one of their side again.
+    pub fn ended(&mut self, effect: EffectId, ok: bool) {
+        if let Some((side, keys)) = self.under_way.remove(&effect)
+            && !ok
+        {
+            self.book(side).unstored.extend(keys);
+        }
     }
 
     /// Deletes one side's lines.
@@ -440,8 +457,8 @@ struct Book {
     records: Map<String, Bytes>,
     /// The day that was folded up to.
     today: u32,
-    /// Lines that a failed batch held: the next batch holds them again.
-    unstored: Vec<String>,
+    /// Lines of failed batches, deleted ones too: the next batch holds them again.
+    unstored: Set<String>,
 }
 
 impl Book {
@@ -450,7 +467,7 @@ impl Book {
             home,
             records: Map::new(),
             today: 0,
-            unstored: Vec::new(),
+            unstored: Set::new(),
         }
     }
 
@@ -463,15 +480,15 @@ impl Book {
         is_own
     }
 
-    fn failed(&mut self) {
-        let of_today = format!("{}{}/", self.home, Period::Day(self.today).text());
-        self.unstored = self.keys_from(&of_today).cloned().collect();
+    fn unstored_changes(&mut self) -> Changes {
+        let keys = core::mem::take(&mut self.unstored);
+        self.changes(keys)
     }
 
     fn clear(&mut self) -> Changes {
-        let keys = core::mem::take(&mut self.records).into_keys();
-        self.unstored.clear();
-        keys.map(|key| (key, None)).collect()
+        let mut keys: Set<String> = core::mem::take(&mut self.records).into_keys().collect();
+        keys.extend(core::mem::take(&mut self.unstored));
+        self.changes(keys)
     }
 
     fn lines(&self, all: &mut Vec<Receipt>) {
@@ -551,7 +568,7 @@ impl Book {
     }
 
     /// A day begins: old days become months, and old months one sum.
-    fn turn(&mut self, now: Timestamp) -> Vec<String> {
+    fn turn(&mut self, now: Timestamp) -> Set<String> {
         let mut changed = core::mem::take(&mut self.unstored);
         let today = Period::day(now);
         if today == self.today {
@@ -579,16 +596,16 @@ impl Book {
         for (key, into, kind, title) in old {
             let lines = self.records.remove(&key).and_then(|value| decode(&value));
             for (peer, line) in &lines.unwrap_or_default() {
-                changed.push(self.add(into, kind, title, *peer, *line));
+                changed.insert(self.add(into, kind, title, *peer, *line));
             }
-            changed.push(key);
+            changed.insert(key);
         }
         self.forget_names(&mut changed);
         changed
     }
 
     /// Names of titles that no line has any more.
-    fn forget_names(&mut self, changed: &mut Vec<String>) {
+    fn forget_names(&mut self, changed: &mut Set<String>) {
         let mut unused = self.names();
         unused.retain(|(title, _)| {
             let ending = format!("/{title}");
@@ -598,7 +615,7 @@ impl Book {
         for (title, _) in unused {
             let key = self.name_key(&title.to_string());
             self.records.remove(&key);
-            changed.push(key);
+            changed.insert(key);
         }
     }
 
@@ -642,7 +659,7 @@ impl Book {
 
     /// A chain that was rolled back took a redemption with it, or a record says less than the one before: the newest
     /// lines of that peer lose as much.
-    fn take_back(&mut self, kind: Kind, peer: Address, less: u128, changed: &mut Vec<String>) {
+    fn take_back(&mut self, kind: Kind, peer: Address, less: u128, changed: &mut Set<String>) {
         let mut rest = less;
         let keys: Vec<String> = (self.records.keys().rev())
             .filter(|key| self.parse(key).is_some_and(|(_, of, _)| of == kind))
@@ -661,7 +678,7 @@ impl Book {
                 line.count = line.count.saturating_sub(1);
             }
             self.records.insert(key.clone(), encode(&lines));
-            changed.push(key);
+            changed.insert(key);
             if rest == 0 {
                 return;
             }
@@ -682,7 +699,8 @@ impl Book {
         Some(key)
     }
 
-    fn changes(&self, keys: Vec<String>) -> Changes {
+    /// The records of a batch.
+    fn changes(&self, keys: Set<String>) -> Changes {
         (keys.into_iter())
             .map(|key| {
                 let value = self.records.get(&key).cloned();

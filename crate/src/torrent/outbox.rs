@@ -26,6 +26,8 @@ pub enum EffectOwner {
     Payee(PayEffect),
     /// The client's look at the account that pays.
     Account,
+    /// The account of what was bought and sold.
+    Receipts,
     /// Nobody: a record whose loss only costs a repeat.
     Nobody,
 }

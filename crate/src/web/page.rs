@@ -488,7 +488,8 @@ impl Pages {
             },
             price: js::amount(message, "pricePerBlock").map(FineUnits),
             max_price: js::amount(message, "maxPricePerBlock").map(FineUnits),
-            on_demand: js::flag(message, "onDemand").unwrap_or(false),
+            // Where anything is paid, nobody buys what nobody watches.
+            on_demand: js::flag(message, "onDemand").unwrap_or(driver.chain.is_some()),
             files: js::numbers(message, "files", MAX_FILES)
                 .map(|files| files.into_iter().map(|file| file..=file).collect()),
             select_only: Vec::new(),

@@ -277,3 +277,26 @@ test("limits and counts that are none are refused by a sentence", async () => {
     /resellPercent.* must be a whole number from 0 to 255/,
   );
 });
+
+test("a page without payments makes a paying page's engine fetch nothing that nobody watches", async () => {
+  const [url, tracker] = [await site(), await signaling()];
+  const { context } = await browser();
+  const magnet = `magnet:?xt=urn:btih:${"ab".repeat(20)}`;
+  const onDemand = (page, options = {}) =>
+    page.run(`(async () => {
+      const torrent = await client.add("${magnet}", ${JSON.stringify(options)});
+      return (await torrent.stats()).onDemand;
+    })()`);
+  const [paying, free] = [await open(context, url), await open(context, url)];
+  await start(paying, { trackers: [tracker], payments: payments("44") });
+  assert.equal(await onDemand(paying), true);
+  await start(free, { trackers: [tracker] });
+  assert.equal(await onDemand(free), true, "the engine pays");
+  assert.equal(await onDemand(paying), true);
+  assert.equal(await onDemand(free, { onDemand: false }), false, "unless it is said");
+  // Where nobody pays, all of it is fetched.
+  const { context: other } = await browser();
+  const alone = await open(other, url);
+  await start(alone, { trackers: [tracker] });
+  assert.equal(await onDemand(alone), false);
+});

@@ -40,7 +40,7 @@ test("Firefox plays a paid film from the element's deposit, with a provider of t
   await page.until(`() => document.querySelector("#player").video.currentTime > 1`);
   const [opened] = (await scene.chain.events()).filter(({ name }) => name === "Opened");
   assert.deepEqual([opened.amount, opened.bond], [500_000n, 630_000n]);
-  await page.evaluate(() => void document.querySelector("#player").torrent.setOnDemand(false));
+  await page.evaluate(() => void document.querySelector("#player").torrent.keep());
   await page.until(`async () => (await document.querySelector("#player").torrent.stats()).state === "seeding"`);
   assert.equal((await seeder.ask("redeem")).ok, true);
   // The page looked for a store of the vault's own, and made none.

@@ -99,6 +99,7 @@ test("offline until the connections are lost, and back: the page says so, and al
   );
   await page.click("#play");
   await page.waitForFunction(() => document.querySelector("#video").currentTime > 0.5);
+  await page.check("#keep");
 
   world.cut();
   await started.context.setOffline(true);

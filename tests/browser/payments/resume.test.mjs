@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { kill, site } from "../support/harness.mjs";
 import { Scene, UNIT_FINE } from "../support/paid/scene.mjs";
 import { AT_RISK, BLOCK, LOST_LINKS, MIB, PIECE, forgiven } from "../support/paid/terms.mjs";
-import { add, deposit, look, reload, settled, viewer } from "../support/paid/viewer.mjs";
+import { add, deposit, look, reload, settled, titleSpent, viewer } from "../support/paid/viewer.mjs";
 import { RemoteWallet } from "../support/paid/wallet.mjs";
 import { test } from "../support/tests.mjs";
 
@@ -111,7 +111,7 @@ test("a paid download survives reloads and kills, refetches no stored piece, and
   assert.deepEqual(wallet.prompts, asked);
 
   // The history of each side says what its ledger says, to the last unit and over every kill.
-  assert.equal(end.titleSpent, end.spent, "of the only title");
+  assert.equal(await titleSpent(page, end.spent), end.spent, "of the only title");
   const history = await page.run(`client.history().then((lines) => lines.map(({ amount, amountFine, ...line }) =>
     ({ ...line, fine: String(amountFine ?? amount) })))`);
   const infoHash = await page.run("torrent.infoHash");

@@ -49,7 +49,7 @@ const stats = (page) =>
 const whole = (page) =>
   page.evaluate(async () => {
     const { torrent } = document.querySelector("#player");
-    await torrent.setOnDemand(false);
+    await torrent.keep();
     if ((await torrent.stats()).state !== "seeding") await new Promise((resolve) => torrent.on("done", resolve));
   });
 /** Waits for an offer with these words, and takes it. Answers its text. */

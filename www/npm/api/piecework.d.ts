@@ -101,8 +101,8 @@ export interface AddOptions {
      */
     webSeeds?: string[];
     /**
-     * Fetch only the parts that are played or read, until {@link Torrent.keep}. Default: true if the client has
-     * `payments`, so that nobody buys what nobody watches, else false.
+     * Fetch only the parts that are played or read, until {@link Torrent.keep}. Default: true if the client, or another
+     * page of the same engine, has `payments`, so that nobody buys what nobody watches; else false.
      */
     onDemand?: boolean;
     /**

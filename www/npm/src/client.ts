@@ -81,8 +81,8 @@ export interface AddOptions {
    */
   webSeeds?: string[];
   /**
-   * Fetch only the parts that are played or read, until {@link Torrent.keep}. Default: true if the client has
-   * `payments`, so that nobody buys what nobody watches, else false.
+   * Fetch only the parts that are played or read, until {@link Torrent.keep}. Default: true if the client, or another
+   * page of the same engine, has `payments`, so that nobody buys what nobody watches; else false.
    */
   onDemand?: boolean;
   /**
@@ -465,11 +465,12 @@ export class Client extends Emitter<ClientEvents> {
   async #add(fields: EngineSource, options: AddOptions, check: string): Promise<Torrent> {
     const price = (amount: Decimal) => finePerBlock(this.#payments ? this.#payments.parse(amount) : 0n);
     const trackers = options.trackers ?? [];
-    const onDemand = options.onDemand ?? (this.#payments !== null && check !== "complete");
+    // The engine knows whether anything is paid: a page without payments may share a paying one's.
+    const onDemand = options.onDemand ?? (check === "complete" ? false : undefined);
     // The engine knows no paths: they are resolved when the files are known, and nothing is fetched before.
     const paths = options.files?.some((file) => typeof file === "string") ? options.files : null;
     const webSeeds = (options.webSeeds ?? []).map((url) => new URL(url, document.baseURI).href);
-    const wishes: Wishes = { onDemand: onDemand || paths !== null, paused: false, webSeeds };
+    const wishes: Wishes = { onDemand: paths !== null ? true : onDemand, paused: false, webSeeds };
     const own = {
       ...(options.sellPricePerGB === undefined ? {} : { pricePerBlock: price(options.sellPricePerGB) }),
       ...(options.maxPricePerGB === undefined ? {} : { maxPricePerBlock: price(options.maxPricePerGB) }),
@@ -490,7 +491,8 @@ export class Client extends Emitter<ClientEvents> {
         files = {}; // on record from here on, with what is chosen later
         if (paths === null) return;
         await torrent.selectOnly(paths);
-        if (!onDemand) await torrent.keep();
+        const isPaid = async () => (await this.#link.request<Hello>("hello")).vault !== null;
+        if (!(onDemand ?? (await isPaid()))) await torrent.keep();
       })
       .catch((error: Error) => paths !== null && torrent.emit("error", { error }));
     return torrent;
@@ -510,7 +512,8 @@ export class Client extends Emitter<ClientEvents> {
     const known = this.#torrents.get(hash);
     if (known) {
       // As the engine has it: who wants all of it is not overruled by who wants parts.
-      known.wishes.onDemand &&= wishes.onDemand;
+      // Who wants all of it is not overruled by who wants parts.
+      if (wishes.onDemand !== true && known.wishes.onDemand !== false) known.wishes.onDemand = wishes.onDemand;
       return { torrent: known.torrent, uses: ++known.uses };
     }
     const torrent: Torrent = new Torrent(hash, {
@@ -519,6 +522,7 @@ export class Client extends Emitter<ClientEvents> {
       plays: (head) => this.#link.tell({ ...head, hash, t: "play" }),
       streaming: () => this.#link.streaming(),
       wishes,
+      fetchesWhole: () => !(wishes.onDemand ?? this.#payments !== null),
       parse: (amount) => this.#paying().parse(amount),
       limits: (pricePerBlock) => this.#link.setTitleLimit(hash, pricePerBlock),
       sells: (pricePerBlock) => this.#payments?.sells(pricePerBlock, false),

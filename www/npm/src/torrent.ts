@@ -138,8 +138,8 @@ export interface EngineTorrent
 
 /** @internal The page's wishes for a torrent at the moment. */
 export interface Wishes {
-  /** Only pieces that a reader wants are fetched. */
-  onDemand: boolean;
+  /** Only pieces that a reader wants are fetched; undefined leaves it to the engine. */
+  onDemand: boolean | undefined;
   paused: boolean;
   /** Those that the page named. */
   webSeeds: string[];
@@ -147,6 +147,8 @@ export interface Wishes {
 
 /** @internal The part of the client that a torrent uses. */
 export interface TorrentHost {
+  /** The torrent is fetched whether somebody reads it or not. */
+  fetchesWhole(): boolean;
   request<T>(t: string, fields?: object): Promise<T>;
   openStream(message: object, port: MessagePort): void;
   plays(head: Playhead): void;
@@ -446,7 +448,7 @@ export class TorrentFile {
    */
   async url(): Promise<string> {
     // On a first visit that takes a while. The beginning is fetched meanwhile, because a player asks for it first.
-    if (!this.#host.wishes.onDemand && !navigator.serviceWorker.controller) void this.stream(0, 1).cancel();
+    if (this.#host.fetchesWhole() && !navigator.serviceWorker.controller) void this.stream(0, 1).cancel();
     const scope = await this.#host.streaming();
     return new URL(`${STREAM_PATH}/${this.#hash}/${this.index}/${encodeURIComponent(this.name)}`, scope).href;
   }

@@ -65,21 +65,22 @@ test("the most that a later add of a title allows to be paid is what the next en
   assert.equal(await again(), price(1));
 });
 
-test("payments fetch only what is read, no payments fetch all; files are named by index or by path", async (t) => {
+test("the engine decides what is fetched unless the page says it; files are named by index or by path", async (t) => {
   const added = async (client, options) => {
     await client.add(MAGNET, options);
     const { onDemand, files } = engines.at(-1).told.findLast(({ t }) => t === "add");
     return [onDemand, files];
   };
   const paying = open(t, { trackers: ["wss://tracker.invalid"], payments: payments() });
-  assert.deepEqual(await added(paying), [true, undefined]);
+  assert.deepEqual(await added(paying), [undefined, undefined], "a free page may share a paying one's engine");
+  assert.deepEqual(await added(paying, { onDemand: true }), [true, undefined]);
   assert.deepEqual(await added(paying, { onDemand: false }), [false, undefined]);
-  assert.deepEqual(await added(paying, { files: [0, 2] }), [true, [0, 2]]);
+  assert.deepEqual(await added(paying, { files: [0, 2] }), [undefined, [0, 2]]);
   // The engine knows no paths: nothing is fetched before the files are known.
   assert.deepEqual(await added(paying, { files: ["a/b.mp4", 1], onDemand: false }), [true, undefined]);
   await paying.destroy();
   const free = open(t, { trackers: ["wss://tracker.invalid"] });
-  assert.deepEqual(await added(free), [false, undefined]);
+  assert.deepEqual(await added(free), [undefined, undefined]);
   assert.deepEqual(await added(free, { onDemand: true }), [true, undefined]);
 });
 

@@ -192,16 +192,61 @@ fn a_redemption_that_the_chain_forgot_is_taken_out_of_the_newest_lines() {
 }
 
 #[test]
-fn a_failed_batch_is_in_the_next_one() {
+fn the_lines_of_a_failed_batch_are_in_the_next_one() {
     let mut r = Disk::default().start();
-    let (key, value) = bought(1, 7, 10);
-    let lost = r.follow(at(1), &key, Some(&value), Some((title(1), "film")));
+    let put = |r: &mut Receipts, n: u64, day, record: (String, Bytes)| {
+        let lines = r.follow(
+            at(day),
+            &record.0,
+            Some(&record.1),
+            Some((title(1), "film")),
+        );
+        r.leave(EffectId(n), Side::Buyer, &lines);
+        lines
+    };
+    let lost = put(&mut r, 1, 1, bought(1, 7, 10));
     assert_eq!(lost.len(), 2, "the line and the name");
-    r.failed(Side::Buyer);
-    let (key, value) = bought(2, 6, 5);
-    let next = r.follow(at(1), &key, Some(&value), Some((title(2), "film")));
-    assert!(lost.iter().all(|(key, _)| key.contains("/name/")
-        || next.iter().any(|(of, value)| of == key && value.is_some())));
+    r.ended(EffectId(1), false);
+    // The machine puts the same record again, which says no more than before.
+    assert_eq!(put(&mut r, 2, 1, bought(1, 7, 10)), lost);
+    r.ended(EffectId(2), true);
+    assert!(
+        put(&mut r, 3, 1, bought(1, 7, 10)).is_empty(),
+        "it is stored"
+    );
+    // Of two batches under way the one that failed goes again.
+    let [first, second] = [(4, 20), (5, 30)].map(|(n, paid)| put(&mut r, n, 2, bought(1, 7, paid)));
+    r.ended(EffectId(5), true);
+    r.ended(EffectId(4), false);
+    assert_eq!(first[0].0, second[0].0);
+    assert_eq!(
+        put(&mut r, 6, 2, bought(1, 7, 30)),
+        second,
+        "as it is by now"
+    );
+}
+
+#[test]
+fn a_failed_fold_is_done_again_whole() {
+    let (mut disk, mut r) = (Disk::default(), Disk::default().start());
+    disk.put(&mut r, at(1), bought(1, 7, 10), Some(1));
+    disk.put(&mut r, at(1), bought(1, 7, 30), Some(1));
+    // The first payment two months later folds the day, and its batch fails.
+    let later = 1 + u64::from(DAYS);
+    let record = bought(2, 7, 5);
+    let lines = r.follow(at(later), &record.0, Some(&record.1), None);
+    let folded = lines.iter().filter(|(_, value)| value.is_none()).count();
+    assert_eq!(folded, 1, "the day's line goes");
+    assert_eq!(
+        lines.len(),
+        lines.iter().map(|(key, _)| key).collect::<Set<_>>().len()
+    );
+    r.leave(EffectId(1), Side::Buyer, &lines);
+    r.ended(EffectId(1), false);
+    // The next one comes on another day.
+    disk.put(&mut r, at(later + 1), record, None);
+    assert_eq!(disk.start().lines(), r.lines());
+    assert_eq!(sums(&disk.start())[0], 35);
 }
 
 #[test]

@@ -75,3 +75,14 @@ export async function settled(page, seeder, blocks = 0) {
       return { ...now, earned, sent: torrents.reduce((sum, torrent) => sum + torrent.uploaded, 0), money };
   }
 }
+
+/**
+ * What was spent for the title, in fine units, once it is so much: it follows the payments within half a second. After
+ * half a minute, what it is then.
+ */
+export async function titleSpent(page, least) {
+  for (const until = Date.now() + 30_000; ; ) {
+    const now = (await look(page)).titleSpent;
+    if (now >= least || Date.now() > until) return now;
+  }
+}

@@ -153,6 +153,7 @@ fn built_logs(choices: &mut Choices<'_>) {
         status: U256::ONE,
         gas_used: U256::ZERO,
         effective_gas_price: None,
+        l1_fee: None,
         block_number: U256::ONE,
         logs: built,
     });

@@ -91,6 +91,9 @@ pub struct Receipt {
     /// Wei per gas.
     #[serde(default)]
     pub effective_gas_price: Option<U256>,
+    /// Wei paid on top for the data on the chain below, on OP-stack rollups.
+    #[serde(default)]
+    pub l1_fee: Option<U256>,
     /// Its block.
     pub block_number: U256,
     /// Its logs.

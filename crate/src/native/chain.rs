@@ -248,6 +248,8 @@ pub struct Redemption {
     pub gas_used: u64,
     /// Wei per gas, if the node says.
     pub gas_price: Option<u128>,
+    /// Wei paid on top of the gas, on a rollup.
+    pub rollup_fee: u128,
     /// The end of each claim.
     pub paid: Vec<(u32, TokenUnits)>,
     /// Claims that did not pay, with the vault's reason ([`vault::skip_reason`]).
@@ -489,6 +491,7 @@ impl Chain {
             block: sent.block(),
             gas_used: receipt.gas_used.saturating_to(),
             gas_price: receipt.effective_gas_price.map(|p| p.saturating_to()),
+            rollup_fee: receipt.l1_fee.unwrap_or_default().saturating_to(),
             paid: report.paid,
             skipped: report.skipped,
         })

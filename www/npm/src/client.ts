@@ -417,7 +417,10 @@ export class Client extends Emitter<ClientEvents> {
     return historyOf(await this.#link.request<Receipts>("receipts"));
   }
 
-  /** Deletes the history for ever. What is owed, held and earned stays as it is. */
+  /**
+   * Deletes the history for ever, and with it what {@link TorrentStats} says of titles' sums. What is owed, held and
+   * earned stays as it is.
+   */
   async clearHistory(): Promise<void> {
     this.#paying();
     await this.#link.request("clearReceipts");

@@ -203,7 +203,9 @@ impl Batch {
     /// What it cost, in wei; `None` where nothing is in a block, or the node does not say.
     pub(super) fn fee(&self) -> Option<u128> {
         let redemption = self.result.as_ref().ok()?;
-        u128::from(redemption.gas_used).checked_mul(redemption.gas_price?)
+        u128::from(redemption.gas_used)
+            .checked_mul(redemption.gas_price?)?
+            .checked_add(redemption.rollup_fee)
     }
 
     /// Whether the next batch may fare better: if this one failed, it failed because of its own claims.
@@ -451,6 +453,7 @@ mod tests {
             transaction: B256::ZERO,
             block: 1,
             gas_used: 1,
+            rollup_fee: 0,
             gas_price: None,
             paid: Vec::new(),
             skipped: vec![(0, 6)],

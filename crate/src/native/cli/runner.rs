@@ -377,12 +377,12 @@ impl Runner {
         }
     }
 
-    /// Looks at all torrents and peers, and keeps the figures that will be gone later.
     /// What was bought, sold and redeemed.
     pub(super) async fn receipts(&self) -> Result<Account, CliError> {
         self.handle.receipts().await.map_err(stopped)
     }
 
+    /// Looks at all torrents and peers, and keeps the figures that will be gone later.
     pub(super) async fn look(&mut self) -> Result<Snapshot, CliError> {
         let snapshot = self.handle.snapshot().await.map_err(stopped)?;
         self.tell_trackers(&snapshot.client.trackers);

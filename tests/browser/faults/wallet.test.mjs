@@ -277,6 +277,7 @@ test("the element without a budget spends its deposit, and offers another one wh
     "token-symbol": "pwUSD",
     "max-price-per-gb": "12",
     "max-deposit": "0.02",
+    keep: "",
   };
   await page.run(`(async () => {
     await import("/dist/player.js");

@@ -66,6 +66,7 @@ test("one gesture connects, deposits, sets the limits, allows uploading and play
     "budget 0.300000",
     "maxPricePerGB 12.500000",
     "uploadLimit 800000",
+    "seedLibrary",
     "streamTo",
   ]);
   assert.equal(await text(page, "#share-state"), "Uploading is on, at most 800 kB/s.");
@@ -377,6 +378,7 @@ test("a deposit that was spent and not redeemed yet is not said to be enough, an
   assert.equal((await ledger(page, "#costs"))["Your deposit"], "0.30 pwUSD");
   await page.click("#play");
   await page.waitForFunction(() => document.body.dataset.phase === "watching");
+  await page.check("#keep");
   await page.evaluate(() => Object.assign(window.fake.money, { lack: "usedup", free: 0n }));
   await page.waitForFunction(() =>
     document.querySelector("#banner-text").textContent.startsWith("Your deposit is used up"),
@@ -631,6 +633,7 @@ test("a dropped file is shared only after its button, with a price and a cap tha
   assert.deepEqual(await calls(page), [
     'seed first.mp4,second.mp4 {"trackers":["wss://tracker.example"],"sellPricePerGB":"2.500000"}',
     "uploadLimit 400000",
+    "seedLibrary",
     "streamTo",
   ]);
   assert.equal(await page.evaluate(() => document.querySelector("#video").paused), true);

@@ -4,6 +4,8 @@
 //! the last reader of a file was, also between two `Range` requests of a player. A player's reads are held to the place
 //! that it shows ([`Players`]).
 
+use std::collections::VecDeque;
+
 use super::players::{JUMP, Players, Waiting};
 use crate::io::Playhead;
 use crate::metainfo::{FileSpan, Metainfo};
@@ -82,7 +84,18 @@ pub struct Streams {
     playheads: Map<u32, Reading>,
     /// When each file was read last.
     read: Map<u32, Timestamp>,
+    /// Where players' reads ended last, at most [`MAX_STREAMS`]. Of two players of a file, the one's playhead is not
+    /// where the other goes on.
+    ended: VecDeque<Ended>,
     players: Players,
+}
+
+/// A player's read that came to its end.
+#[derive(Debug, Clone, Copy)]
+struct Ended {
+    file: u32,
+    position: u64,
+    granted: u64,
 }
 
 impl Streams {
@@ -97,10 +110,8 @@ impl Streams {
         now: Timestamp,
     ) {
         // A player reads a file by many reads, and one that goes on where another ended is no jump.
-        let went_before = (self.playheads.get(&file)).filter(|before| before.position == offset);
-        let granted = plays.then(|| {
-            (went_before.and_then(|before| before.granted)).unwrap_or(offset.saturating_add(JUMP))
-        });
+        let granted = plays
+            .then(|| (self.granted_before(file, offset)).unwrap_or(offset.saturating_add(JUMP)));
         let stream = Stream {
             file,
             position: offset,
@@ -112,6 +123,15 @@ impl Streams {
         };
         self.playheads.insert(file, stream.reading_at(now));
         self.open.insert(id, stream);
+    }
+
+    /// What a player's read was granted that was at this place last.
+    fn granted_before(&mut self, file: u32, offset: u64) -> Option<u64> {
+        let ended = (self.ended.iter())
+            .position(|ended| (ended.file, ended.position) == (file, offset))
+            .and_then(|at| self.ended.remove(at));
+        let playhead = (self.playheads.get(&file)).filter(|before| before.position == offset);
+        (ended.map(|ended| ended.granted)).or_else(|| playhead?.granted)
     }
 
     /// A page tells where a player is; `None`: it plays no more.
@@ -166,6 +186,7 @@ impl Streams {
     pub fn drain(&mut self) -> Vec<StreamId> {
         self.playheads.clear();
         self.read.clear();
+        self.ended.clear();
         self.players.clear();
         core::mem::take(&mut self.open).into_keys().collect()
     }
@@ -226,6 +247,17 @@ impl Streams {
         self.playheads.insert(stream.file, stream.reading_at(now));
         let last = stream.position >= stream.end;
         if last {
+            let (file, position) = (stream.file, stream.position);
+            if let Some(granted) = stream.granted {
+                if self.ended.len() >= MAX_STREAMS {
+                    self.ended.pop_front();
+                }
+                self.ended.push_back(Ended {
+                    file,
+                    position,
+                    granted,
+                });
+            }
             self.open.remove(&id);
         }
         Some(last)
@@ -446,6 +478,35 @@ mod tests {
             assert_eq!(limit(&streams, mine), 20_000_000 + 2 * AHEAD);
             assert_eq!(limit(&streams, other), others);
         }
+    }
+
+    #[test]
+    fn a_read_that_goes_on_where_its_players_last_one_ended_is_no_jump_beside_another_player() {
+        let mut streams = Streams::default();
+        let response = 1_000_000;
+        streams.open(StreamId(1), 0, 2_000_000, response, true, NOW);
+        streams.open(StreamId(2), 0, 20_000_000, response, true, NOW);
+        for id in [1, 2] {
+            let last = streams.read_done(StreamId(id), response, NOW);
+            assert_eq!(last, Some(true));
+        }
+        for (id, at) in [(3, 2_000_000), (4, 20_000_000)] {
+            streams.open(StreamId(id), 0, at + response, response, true, NOW);
+            let granted = streams
+                .open
+                .get(&StreamId(id))
+                .and_then(|read| read.granted);
+            assert_eq!(granted, Some(at + JUMP));
+        }
+        // Who comes back there later may have sought it.
+        streams.open(StreamId(5), 0, 2_000_000 + response, response, true, NOW);
+        let granted = streams.open.get(&StreamId(5)).and_then(|read| read.granted);
+        assert_eq!(granted, Some(2_000_000 + response + JUMP));
+        for id in 6..1_000 {
+            streams.open(StreamId(id), 0, id * 2_000, 1_000, true, NOW);
+            streams.read_done(StreamId(id), 1_000, NOW);
+        }
+        assert_eq!(streams.ended.len(), MAX_STREAMS);
     }
 
     #[test]

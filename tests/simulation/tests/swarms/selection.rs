@@ -186,6 +186,37 @@ fn a_link_selects_files_and_what_was_chosen_later_goes_before_it() {
 }
 
 #[test]
+fn a_choice_that_names_no_file_of_the_torrent_selects_none() {
+    for files in [&[][..], &[9]] {
+        let (mut net, content, b) = scene(4, only(files));
+        let nothing = |net: &SimNet| {
+            let now = torrent(net, b, &content);
+            assert_eq!(now.priorities, [Priority::Skip; 4], "{files:?}");
+            assert_eq!((now.selected_length, now.verified_bytes), (0, 0));
+            assert_eq!(net.watch.sent_to(b, content.info_hash()), 0);
+        };
+        net.run_for(Duration::from_secs(20));
+        nothing(&net);
+        net.kill_process(b);
+        net.run_for(Duration::from_millis(300));
+        net.start(b);
+        let source = Source::Stored(content.info_hash());
+        net.add(b, source.clone(), AddOptions::default());
+        net.run_for(Duration::from_secs(20));
+        nothing(&net);
+        // Also of a torrent that is there already.
+        net.add(b, source.clone(), only(&[0]));
+        let fetched = |net: &SimNet| here(&torrent(net, b, &content)) == pieces(&[0]);
+        assert!(net.run_until(minutes(2), fetched), "{files:?}");
+        net.add(b, source, only(files));
+        net.run_for(Duration::from_secs(20));
+        let now = torrent(&net, b, &content);
+        assert_eq!(now.priorities, [Priority::Skip; 4], "{files:?}");
+        assert_eq!(here(&now), pieces(&[0]));
+    }
+}
+
+#[test]
 fn the_storage_limit_counts_what_is_selected() {
     let mut config = SimNet::config();
     config.limits.storage_bytes = Some(600_000);

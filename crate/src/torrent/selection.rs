@@ -173,11 +173,17 @@ impl Content {
         self.selected_length + (u64::from(others) + begun as u64) * piece_length
     }
 
-    /// Bytes of missing pieces that are selected, or that a reader of another file needs.
+    /// Nothing is selected, and nothing is here.
+    pub(super) fn is_empty_handed(&self) -> bool {
+        self.selected.count() == 0 && self.pieces.verified().bytes() == 0
+    }
+
+    /// Bytes of missing pieces that are selected, or that a reader of another file needs. All are missing to who has
+    /// nothing and selects nothing, or trackers would count a seed.
     pub(super) fn left(&self) -> u64 {
         let geometry = self.pieces.geometry();
         let verified = self.pieces.verified();
-        if self.selected.is_full() {
+        if self.selected.is_full() || self.is_empty_handed() {
             return geometry.total_length() - verified.bytes();
         }
         let wanted = (self

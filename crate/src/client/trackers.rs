@@ -29,6 +29,8 @@ pub(super) struct AnnouncedState {
     /// Whether `completed` is to be sent once all pieces are there; `None` before the pieces that were there at the
     /// start are known.
     owes_completed: Option<bool>,
+    /// All pieces are there.
+    is_complete: bool,
     /// Trackers whose refusal of the torrent was reported.
     refused_by: Set<TrackerId>,
 }
@@ -155,7 +157,8 @@ impl Client {
             } else {
                 0
             };
-            let (is_checked, is_complete) = (torrent.is_checked(), torrent.is_complete());
+            let (is_checked, is_complete) = (torrent.is_checked(), torrent.is_downloaded());
+            let has_written = torrent.has_written();
             self.tell_progress(info_hash);
             let told = self.told.entry(info_hash).or_default();
             if told.wanted != Some(wanted) {
@@ -169,9 +172,15 @@ impl Client {
                     self.signaling.found_complete(self.now, info_hash);
                 }
             }
+            let was_complete = core::mem::replace(&mut told.is_complete, is_complete);
             if is_complete && told.owes_completed == Some(true) {
-                told.owes_completed = Some(false);
-                self.signaling.completed(self.now, info_hash);
+                if has_written {
+                    told.owes_completed = Some(false);
+                    self.signaling.completed(self.now, info_hash);
+                } else if !was_complete {
+                    // What was missing is not selected any more.
+                    self.signaling.found_complete(self.now, info_hash);
+                }
             }
         }
     }

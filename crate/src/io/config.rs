@@ -171,9 +171,10 @@ pub struct AddOptions {
     pub max_price: Option<FineUnits>,
     /// Fetch only what streams ask for, not the whole torrent.
     pub on_demand: bool,
-    /// Fetch these files alone (indices in the torrent), whatever earlier runs chose; if none of them is in it, all.
+    /// Fetch these files alone (indices in the torrent), whatever earlier runs chose; if none of them is in it, none.
     pub files: Option<Vec<RangeInclusive<u32>>>,
-    /// The same of a link (BEP 53): what an earlier run chose goes before it.
+    /// The same of a link (BEP 53): what an earlier run chose goes before it. If none of them is in the torrent, all
+    /// are fetched.
     pub select_only: Vec<RangeInclusive<u32>>,
     /// Registry id that came with the link, or `None` (docs/protocol.md, "Content").
     pub content: Option<[u8; 32]>,

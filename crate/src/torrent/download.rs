@@ -309,6 +309,7 @@ impl Torrent {
         if !content.pieces.written(piece) {
             return;
         }
+        self.wrote = true;
         content.judge_copies(self.info_hash, ctx, piece);
         for peer in self.peers.iter_mut() {
             let has = content.picker.peer_pieces(peer.connection);

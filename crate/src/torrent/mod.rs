@@ -198,6 +198,8 @@ pub struct Torrent {
     downloaded: u64,
     uploaded: u64,
     wasted: u64,
+    /// Pieces were written in this run.
+    wrote: bool,
     pricing: pricing::Pricing,
     sellers: Sellers,
     web_seeds: web_seeds::WebSeeds,
@@ -238,6 +240,7 @@ impl Torrent {
             downloaded: 0,
             uploaded: 0,
             wasted: 0,
+            wrote: false,
             sellers: Sellers::default(),
             web_seeds: web_seeds::WebSeeds::default(),
             swarm: None,
@@ -286,6 +289,16 @@ impl Torrent {
     /// Everything that is selected is verified and stored.
     pub fn is_complete(&self) -> bool {
         self.content.as_ref().is_some_and(Content::is_complete)
+    }
+
+    /// The same, where it is more than nothing: what trackers call complete.
+    pub fn is_downloaded(&self) -> bool {
+        (self.content.as_ref()).is_some_and(|c| c.is_complete() && !c.is_empty_handed())
+    }
+
+    /// Whether pieces were written since the start.
+    pub fn has_written(&self) -> bool {
+        self.wrote
     }
 
     /// Nothing is selected or read that is not verified.

@@ -5,7 +5,10 @@
 //! that is held waits until the player comes nearer. Bytes that are here are never held back.
 //!
 //! A page tells the place as a share of the film, which is exact only where the film has one bit rate. A player that
-//! lacks data while its read is held shows the right place: it has used up all that was read.
+//! lacks data while its read is held shows the right place: it has used up all that was read. Nobody knows which read
+//! is whose, so what several players read of one file is told apart by where their windows end.
+
+use core::ops::RangeInclusive;
 
 use crate::io::Playhead;
 use crate::sorted::Map;
@@ -45,9 +48,18 @@ struct Player {
     gone_at: Option<Timestamp>,
 }
 
+/// A player's read that waits for bytes; nobody knows whose.
+#[derive(Debug, Clone, Copy)]
+pub struct Waiting {
+    /// Where it is.
+    pub position: u64,
+    /// What it may have wherever the players are: up to this byte.
+    pub granted: u64,
+}
+
 impl Players {
-    /// A player is there, by the last word of its page; `None`: it plays nothing more. `held_at`: where a held read of
-    /// its file waits.
+    /// A player is there, by the last word of its page; `None`: it plays nothing more. `held_at`: where its
+    /// read is held ([`Players::held_at`]).
     pub fn set(&mut self, id: u64, head: Option<Playhead>, held_at: Option<u64>, now: Timestamp) {
         let Some(head) = head else {
             if let Some(player) = self.players.get_mut(&id) {
@@ -59,14 +71,7 @@ impl Players {
             self.crowded = true;
             return;
         }
-        let known = (self.players.get(&id)).filter(|known| known.head.file == head.file);
-        // After a seek the error of the former place says nothing.
-        let mut skew = known.map_or(0, |known| {
-            match known.head.position.abs_diff(head.position) > LEAST_AHEAD {
-                true => 0,
-                false => known.skew,
-            }
-        });
+        let mut skew = self.skew(id, head);
         if let Some(held) = held_at.filter(|_| head.starved) {
             skew = i64::try_from(i128::from(held) - i128::from(head.position)).unwrap_or(0);
         }
@@ -77,6 +82,52 @@ impl Players {
             gone_at: None,
         };
         self.players.insert(id, player);
+    }
+
+    /// What a page's place lacks to the true one, as far as it is known before.
+    fn skew(&self, id: u64, head: Playhead) -> i64 {
+        let known = (self.players.get(&id)).filter(|known| known.head.file == head.file);
+        // After a seek the error of the former place says nothing.
+        known.map_or(0, |known| {
+            match known.head.position.abs_diff(head.position) > LEAST_AHEAD {
+                true => 0,
+                false => known.skew,
+            }
+        })
+    }
+
+    /// Where the read of a player that is starved is held, if that is why: `waiting` are the players' reads of its
+    /// file.
+    pub fn held_at(
+        &self,
+        id: u64,
+        head: Playhead,
+        length: u64,
+        piece_length: u64,
+        waiting: &[Waiting],
+    ) -> Option<u64> {
+        let is_held = |read: &&Waiting| {
+            read.position >= self.limit(head.file, length, read.position, read.granted)
+        };
+        let position = head.position.saturating_add_signed(self.skew(id, head));
+        let own = window(position, ahead(length, head.rate));
+        // It may read on, and its peers are slow.
+        if (waiting.iter()).any(|read| own.contains(&read.position) && !is_held(&read)) {
+            return None;
+        }
+        let others = self.players.iter().filter(|(other, _)| **other != id);
+        let others: Vec<_> = others
+            .filter(|(_, player)| player.head.file == head.file)
+            .map(|(_, player)| player.window(length))
+            .collect();
+        // A read goes on to the end of the piece in which its window ends.
+        let ends_in = |window: &RangeInclusive<u64>, read: &Waiting| {
+            (*window.start()..=window.end().saturating_add(piece_length)).contains(&read.position)
+        };
+        (waiting.iter().filter(is_held))
+            .filter(|read| ends_in(&own, read) || !others.iter().any(|other| ends_in(other, read)))
+            .map(|read| read.position)
+            .min_by_key(|held| held.abs_diff(*own.end()))
     }
 
     /// Forgets players that are gone.
@@ -108,13 +159,9 @@ impl Players {
         }
         let mut limit = None;
         for player in self.of(file) {
-            let ahead = ahead(length, player.head.rate);
-            let (from, to) = (
-                player.position.saturating_sub(ahead),
-                player.position.saturating_add(ahead),
-            );
-            let here = match (from..=to).contains(&position) {
-                true => to.max(granted),
+            let window = player.window(length);
+            let here = match window.contains(&position) {
+                true => granted.max(*window.end()),
                 false => granted,
             };
             limit = limit.max(Some(here));
@@ -130,6 +177,17 @@ impl Players {
     fn of(&self, file: u32) -> impl Iterator<Item = &Player> {
         (self.players.values()).filter(move |player| player.head.file == file)
     }
+}
+
+impl Player {
+    /// Where its reads are, and end, in a file of this length.
+    fn window(&self, length: u64) -> RangeInclusive<u64> {
+        window(self.position, ahead(length, self.head.rate))
+    }
+}
+
+fn window(position: u64, ahead: u64) -> RangeInclusive<u64> {
+    position.saturating_sub(ahead)..=position.saturating_add(ahead)
 }
 
 /// How many bytes a player of a file has ahead, at `rate` bytes per second of the film.

@@ -24,21 +24,29 @@ pub struct Selection {
 }
 
 impl Selection {
-    /// These files alone, or all if none of them is in the torrent: a link from elsewhere may name any.
+    /// These files alone; those that are not in the torrent are passed over.
     fn only(wanted: &[RangeInclusive<u32>], files: usize) -> Selection {
         let named = |at: usize| {
             wanted
                 .iter()
                 .any(|range| u32::try_from(at).is_ok_and(|at| range.contains(&at)))
         };
-        let all = !(0..files).any(named);
-        let priority = |at| match all || named(at) {
+        let priority = |at| match named(at) {
             true => Priority::Normal,
             false => Priority::Skip,
         };
         Selection {
             files: (0..files).map(priority).collect(),
         }
+    }
+
+    /// The files that a link names, or all if none of them is in the torrent: a link from elsewhere may name any.
+    fn of_link(wanted: &[RangeInclusive<u32>], files: usize) -> Selection {
+        let mut selection = Selection::only(wanted, files);
+        if (selection.files.iter()).all(|priority| *priority == Priority::Skip) {
+            selection.files.fill(Priority::Normal);
+        }
+        selection
     }
 
     /// Replaces the priority of some files; those that are not there are passed over.
@@ -165,11 +173,17 @@ impl Content {
         self.selected_length + (u64::from(others) + begun as u64) * piece_length
     }
 
-    /// Bytes of missing pieces that are selected, or that a reader of another file needs.
+    /// Nothing is selected, and nothing is here.
+    pub(super) fn is_empty_handed(&self) -> bool {
+        self.selected.count() == 0 && self.pieces.verified().bytes() == 0
+    }
+
+    /// Bytes of missing pieces that are selected, or that a reader of another file needs. All are missing to who has
+    /// nothing and selects nothing, or trackers would count a seed.
     pub(super) fn left(&self) -> u64 {
         let geometry = self.pieces.geometry();
         let verified = self.pieces.verified();
-        if self.selected.is_full() {
+        if self.selected.is_full() || self.is_empty_handed() {
             return geometry.total_length() - verified.bytes();
         }
         let wanted = (self
@@ -195,7 +209,7 @@ impl Torrent {
         }
         let record = ctx.out.record(&record_key(self.info_hash, "files"));
         (record.and_then(|record| Selection::decode(record, files)))
-            .unwrap_or_else(|| Selection::only(&self.options.select_only, files))
+            .unwrap_or_else(|| Selection::of_link(&self.options.select_only, files))
     }
 
     /// Files are fetched from now on, or not, or first. What is out for the others is taken back.
@@ -288,15 +302,20 @@ mod tests {
 
     #[test]
     fn a_link_selects_the_files_that_it_names_and_all_if_it_names_none_that_are_there() {
-        let of = |wanted: &[RangeInclusive<u32>]| {
-            let selection = Selection::only(wanted, 5);
+        let chosen = |selection: Selection| {
             let selected = |at: &usize| selection.priorities()[*at] != Priority::Skip;
             (0..5).filter(selected).collect::<Vec<_>>()
         };
+        let of = |wanted: &[RangeInclusive<u32>]| chosen(Selection::of_link(wanted, 5));
         assert_eq!(of(&[0..=0, 2..=3]), [0, 2, 3]);
         assert_eq!(of(&[3..=u32::MAX]), [3, 4]);
         assert_eq!(of(&[5..=9]), [0, 1, 2, 3, 4]);
         assert_eq!(of(&[]), [0, 1, 2, 3, 4]);
+        // Who chooses by hand may choose none.
+        let only = |wanted: &[RangeInclusive<u32>]| chosen(Selection::only(wanted, 5));
+        assert_eq!(only(&[0..=0, 2..=9]), [0, 2, 3, 4]);
+        assert_eq!(only(&[5..=9]), [0; 0]);
+        assert_eq!(only(&[]), [0; 0]);
     }
 
     proptest! {

@@ -4,7 +4,9 @@
 //! the last reader of a file was, also between two `Range` requests of a player. A player's reads are held to the place
 //! that it shows ([`Players`]).
 
-use super::players::{JUMP, Players};
+use std::collections::VecDeque;
+
+use super::players::{JUMP, Players, Waiting};
 use crate::io::Playhead;
 use crate::metainfo::{FileSpan, Metainfo};
 use crate::sorted::{Map, Set};
@@ -82,7 +84,18 @@ pub struct Streams {
     playheads: Map<u32, Reading>,
     /// When each file was read last.
     read: Map<u32, Timestamp>,
+    /// Where players' reads ended last, at most [`MAX_STREAMS`]. Of two players of a file, the one's playhead is not
+    /// where the other goes on.
+    ended: VecDeque<Ended>,
     players: Players,
+}
+
+/// A player's read that came to its end.
+#[derive(Debug, Clone, Copy)]
+struct Ended {
+    file: u32,
+    position: u64,
+    granted: u64,
 }
 
 impl Streams {
@@ -97,10 +110,8 @@ impl Streams {
         now: Timestamp,
     ) {
         // A player reads a file by many reads, and one that goes on where another ended is no jump.
-        let went_before = (self.playheads.get(&file)).filter(|before| before.position == offset);
-        let granted = plays.then(|| {
-            (went_before.and_then(|before| before.granted)).unwrap_or(offset.saturating_add(JUMP))
-        });
+        let granted = plays
+            .then(|| (self.granted_before(file, offset)).unwrap_or(offset.saturating_add(JUMP)));
         let stream = Stream {
             file,
             position: offset,
@@ -114,6 +125,15 @@ impl Streams {
         self.open.insert(id, stream);
     }
 
+    /// What a player's read was granted that was at this place last.
+    fn granted_before(&mut self, file: u32, offset: u64) -> Option<u64> {
+        let ended = (self.ended.iter())
+            .position(|ended| (ended.file, ended.position) == (file, offset))
+            .and_then(|at| self.ended.remove(at));
+        let playhead = (self.playheads.get(&file)).filter(|before| before.position == offset);
+        (ended.map(|ended| ended.granted)).or_else(|| playhead?.granted)
+    }
+
     /// A page tells where a player is; `None`: it plays no more.
     pub fn play(
         &mut self,
@@ -122,17 +142,21 @@ impl Streams {
         meta: Option<&Metainfo>,
         now: Timestamp,
     ) {
-        let held = head.zip(meta).and_then(|(head, meta)| {
+        let starved = head.filter(|head| head.starved);
+        let held = starved.zip(meta).and_then(|(head, meta)| {
             let length = meta.files.get(head.file as usize)?.length;
-            (self.open.values())
+            let waiting: Vec<Waiting> = (self.open.values())
                 .filter(|stream| {
                     stream.file == head.file && stream.pulls > 0 && stream.reading == 0
                 })
-                .filter(|stream| {
-                    stream.position >= self.limit(stream.as_reading(), head.file, length)
+                .filter_map(|stream| {
+                    let position = stream.position;
+                    let granted = stream.granted?;
+                    Some(Waiting { position, granted })
                 })
-                .map(|stream| stream.position)
-                .next_back()
+                .collect();
+            let piece_length = u64::from(meta.piece_length);
+            (self.players).held_at(player, head, length, piece_length, &waiting)
         });
         self.players.set(player, head, held, now);
     }
@@ -162,6 +186,7 @@ impl Streams {
     pub fn drain(&mut self) -> Vec<StreamId> {
         self.playheads.clear();
         self.read.clear();
+        self.ended.clear();
         self.players.clear();
         core::mem::take(&mut self.open).into_keys().collect()
     }
@@ -222,6 +247,17 @@ impl Streams {
         self.playheads.insert(stream.file, stream.reading_at(now));
         let last = stream.position >= stream.end;
         if last {
+            let (file, position) = (stream.file, stream.position);
+            if let Some(granted) = stream.granted {
+                if self.ended.len() >= MAX_STREAMS {
+                    self.ended.pop_front();
+                }
+                self.ended.push_back(Ended {
+                    file,
+                    position,
+                    granted,
+                });
+            }
             self.open.remove(&id);
         }
         Some(last)
@@ -356,4 +392,136 @@ fn readable(meta: &Metainfo, verified: &VerifiedPieces, start: u64, most: u64) -
         }
     }
     ready
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILM: u64 = 30_000_000;
+    const RATE: u64 = 50_000;
+    /// What a player of it has ahead.
+    const AHEAD: u64 = 1_500_000;
+    const PIECE: u64 = 262_144;
+    const NOW: Timestamp = Timestamp::from_millis(1_000_000);
+
+    fn film() -> Metainfo {
+        let hashes = FILM.div_ceil(PIECE) * 20;
+        let mut torrent = format!(
+            "d4:infod6:lengthi{FILM}e4:name4:film12:piece lengthi{PIECE}e6:pieces{hashes}:"
+        )
+        .into_bytes();
+        torrent.resize(torrent.len() + hashes as usize, b'h');
+        torrent.extend_from_slice(b"ee");
+        Metainfo::from_torrent(&torrent).expect("a torrent")
+    }
+
+    fn head(position: u64, starved: bool) -> Option<Playhead> {
+        Some(Playhead {
+            file: 0,
+            position,
+            rate: RATE,
+            starved,
+        })
+    }
+
+    /// A player's read that got what lies between the two places, and waits for more.
+    fn read(streams: &mut Streams, id: u64, from: u64, to: u64) {
+        streams.open(StreamId(id), 0, from, FILM - from, true, NOW);
+        streams.pull(StreamId(id), NOW);
+        streams.read_done(StreamId(id), to - from, NOW);
+    }
+
+    fn limit(streams: &Streams, id: u64) -> u64 {
+        let stream = streams.open.get(&StreamId(id)).expect("a read");
+        streams.limit(stream.as_reading(), 0, FILM)
+    }
+
+    #[test]
+    fn a_player_whose_peers_are_slow_takes_no_held_read_of_another_for_its_own() {
+        let film = film();
+        let edge = 2_000_000 + AHEAD;
+        // A read goes on to the end of the piece in which the window ends.
+        for waits_at in [edge, edge.next_multiple_of(PIECE)] {
+            for (slow, full) in [(1, 2), (2, 1)] {
+                let mut streams = Streams::default();
+                streams.play(full, head(2_000_000, false), Some(&film), NOW);
+                streams.play(slow, head(20_000_000, false), Some(&film), NOW);
+                read(&mut streams, slow, 20_000_000, 20_300_000);
+                read(&mut streams, full, 2_000_000, waits_at);
+                let before = (limit(&streams, slow), limit(&streams, full));
+                assert_eq!(before.0, 20_000_000 + AHEAD);
+                for _ in 0..10 {
+                    streams.play(slow, head(20_000_000, true), Some(&film), NOW);
+                }
+                assert_eq!((limit(&streams, slow), limit(&streams, full)), before);
+                // Nor while it has no read at all, between two of them.
+                streams.close(StreamId(slow));
+                streams.play(slow, head(20_000_000, true), Some(&film), NOW);
+                read(&mut streams, slow, 20_000_000, 20_300_000);
+                assert_eq!((limit(&streams, slow), limit(&streams, full)), before);
+            }
+        }
+    }
+
+    #[test]
+    fn a_starved_player_takes_the_held_read_that_is_its_own() {
+        let film = film();
+        for (mine, other) in [(1, 2), (2, 1)] {
+            let mut streams = Streams::default();
+            streams.play(mine, head(20_000_000, false), Some(&film), NOW);
+            streams.play(other, head(2_000_000, false), Some(&film), NOW);
+            read(&mut streams, mine, 20_000_000, 20_000_000 + AHEAD);
+            read(&mut streams, other, 2_000_000, 2_000_000 + AHEAD);
+            let others = limit(&streams, other);
+            streams.play(mine, head(20_100_000, true), Some(&film), NOW);
+            assert_eq!(limit(&streams, mine), 20_000_000 + 2 * AHEAD);
+            assert_eq!(limit(&streams, other), others);
+        }
+    }
+
+    #[test]
+    fn a_read_that_goes_on_where_its_players_last_one_ended_is_no_jump_beside_another_player() {
+        let mut streams = Streams::default();
+        let response = 1_000_000;
+        streams.open(StreamId(1), 0, 2_000_000, response, true, NOW);
+        streams.open(StreamId(2), 0, 20_000_000, response, true, NOW);
+        for id in [1, 2] {
+            let last = streams.read_done(StreamId(id), response, NOW);
+            assert_eq!(last, Some(true));
+        }
+        for (id, at) in [(3, 2_000_000), (4, 20_000_000)] {
+            streams.open(StreamId(id), 0, at + response, response, true, NOW);
+            let granted = streams
+                .open
+                .get(&StreamId(id))
+                .and_then(|read| read.granted);
+            assert_eq!(granted, Some(at + JUMP));
+        }
+        // Who comes back there later may have sought it.
+        streams.open(StreamId(5), 0, 2_000_000 + response, response, true, NOW);
+        let granted = streams.open.get(&StreamId(5)).and_then(|read| read.granted);
+        assert_eq!(granted, Some(2_000_000 + response + JUMP));
+        for id in 6..1_000 {
+            streams.open(StreamId(id), 0, id * 2_000, 1_000, true, NOW);
+            streams.read_done(StreamId(id), 1_000, NOW);
+        }
+        assert_eq!(streams.ended.len(), MAX_STREAMS);
+    }
+
+    #[test]
+    fn of_players_side_by_side_none_is_held_for_ever() {
+        let film = film();
+        let mut streams = Streams::default();
+        for id in [1, 2] {
+            streams.play(id, head(2_000_000 + 50_000 * id, false), Some(&film), NOW);
+        }
+        let edge = (2_100_000 + AHEAD).next_multiple_of(PIECE);
+        for id in [1, 2] {
+            read(&mut streams, id, 2_000_000, edge);
+        }
+        // One is paused: the other, with its last byte shown, goes on.
+        streams.play(1, head(2_050_000, true), Some(&film), NOW);
+        assert_eq!(limit(&streams, 1), edge + AHEAD);
+    }
 }

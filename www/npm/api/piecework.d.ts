@@ -107,8 +107,8 @@ export interface AddOptions {
     onDemand?: boolean;
     /**
      * Fetch these files alone, by index ({@link TorrentFile.index}) or path ({@link TorrentFile.path}, with `/` between
-     * its parts). Default: as at the last visit, else those that the link names (`so=`, BEP 53), else all. Also
-     * {@link Torrent.selectOnly}.
+     * its parts). Default: as at the last visit, else those that the link names (`so=`, BEP 53), else all. A list that
+     * is empty, or has only indices that the torrent has not, selects none. Also {@link Torrent.selectOnly}.
      */
     files?: readonly (number | string)[];
     /** Hash again the bytes that are already stored. Default false. */

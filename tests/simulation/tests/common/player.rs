@@ -12,6 +12,8 @@ const RESPONSE: u64 = 1024 * 1024;
 const TELLS: Duration = Duration::from_millis(500);
 
 pub struct Player {
+    /// Its own name.
+    id: u64,
     node: NodeId,
     info_hash: InfoHash,
     length: u64,
@@ -36,16 +38,31 @@ impl Player {
         length: u64,
         rate: u64,
     ) -> Player {
-        let stream = net.read_as(node, info_hash, 0, 0..RESPONSE.min(length), None, true);
+        Player::open_at(net, node, 1, info_hash, length, rate, 0)
+    }
+
+    /// Another one, which begins elsewhere.
+    pub fn open_at(
+        net: &mut SimNet,
+        node: NodeId,
+        id: u64,
+        info_hash: InfoHash,
+        length: u64,
+        rate: u64,
+        at: u64,
+    ) -> Player {
+        let range = at..(at + RESPONSE).min(length);
+        let stream = net.read_as(node, info_hash, 0, range, None, true);
         Player {
+            id,
             node,
             info_hash,
             length,
             rate,
-            position: 0,
-            read: 0,
+            position: at,
+            read: at,
             stream,
-            stream_from: 0,
+            stream_from: at,
             thinks: 1,
         }
     }
@@ -60,14 +77,33 @@ impl Player {
     pub fn play(&mut self, net: &mut SimNet, time: Duration) {
         for _ in 0..time.as_millis() / TELLS.as_millis() {
             net.run_for(TELLS);
-            self.read_on(net);
-            let ahead = self.rate * TELLS.as_millis() as u64 / 1000;
-            let starved = self.position + ahead > self.read && self.read < self.length;
-            if !starved {
-                self.position = (self.position + ahead).min(self.length);
-            }
-            self.tell(net, starved);
+            self.go_on(net);
         }
+    }
+
+    /// Plays for this long beside another one, which is paused and reads on all the same.
+    pub fn play_beside(&mut self, net: &mut SimNet, paused: &mut Player, time: Duration) {
+        for _ in 0..time.as_millis() / TELLS.as_millis() {
+            net.run_for(TELLS);
+            paused.read_on(net);
+            paused.tell(net, false);
+            self.go_on(net);
+        }
+    }
+
+    /// Up to where it has its part of the file.
+    pub fn has_read(&self) -> u64 {
+        self.read
+    }
+
+    fn go_on(&mut self, net: &mut SimNet) {
+        self.read_on(net);
+        let ahead = self.rate * TELLS.as_millis() as u64 / 1000;
+        let starved = self.position + ahead > self.read && self.read < self.length;
+        if !starved {
+            self.position = (self.position + ahead).min(self.length);
+        }
+        self.tell(net, starved);
     }
 
     /// Goes to another place: the read at the new one begins before the page has told of it.
@@ -111,7 +147,7 @@ impl Player {
     fn say(&self, net: &mut SimNet, head: Option<Playhead>) {
         let command = Command::Play {
             info_hash: self.info_hash,
-            player: 1,
+            player: self.id,
             head,
         };
         net.command(self.node, command);

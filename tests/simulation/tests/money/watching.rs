@@ -121,6 +121,43 @@ fn ten_seeks_fetch_ten_windows_at_most_and_nothing_is_paid_twice() {
 }
 
 #[test]
+fn a_viewer_whose_peers_are_slow_moves_no_other_viewers_window() {
+    for_seeds(10, |seed| {
+        let (mut net, film, seller, viewer) = scene(seed);
+        let hash = film.info_hash();
+        let mut slow = Player::open(&mut net, viewer, hash, FILM, RATE);
+        slow.play(&mut net, Duration::from_secs(20));
+        let at = 5_000_000;
+        let mut paused = Player::open_at(&mut net, viewer, 2, hash, FILM, RATE, at);
+        slow.play_beside(&mut net, &mut paused, Duration::from_secs(20));
+        let edge = at + AHEAD + MORE;
+        let read = paused.has_read();
+        assert!(read >= at + AHEAD, "seed {seed}: it has not its window");
+        assert!(read <= edge, "seed {seed}: {read} were read");
+
+        net.set_uplink(seller, RATE / 2);
+        let to = 12_000_000;
+        slow.seek(&mut net, to);
+        slow.play_beside(&mut net, &mut paused, minutes(1));
+        let read = paused.has_read();
+        assert!(
+            read <= edge,
+            "seed {seed}: {read} of {edge} were read by the one that is paused"
+        );
+        // Nothing but its own bytes came: it stood still for the line alone.
+        assert!(slow.has_read() > to, "seed {seed}: it got nothing");
+        net.set_uplink(seller, 1_000_000);
+        slow.play_beside(&mut net, &mut paused, minutes(1));
+        assert!(
+            slow.position > to + 50 * RATE,
+            "seed {seed}: it stands at {}",
+            slow.position
+        );
+        assert!(paused.has_read() <= edge, "seed {seed}");
+    });
+}
+
+#[test]
 fn files_that_are_left_out_in_mid_download_are_not_bought_and_nothing_that_was_paid_is_lost() {
     for_seeds(30, |seed| {
         let mut net = SimNet::new(seed, NetConfig::default());

@@ -186,6 +186,99 @@ fn a_link_selects_files_and_what_was_chosen_later_goes_before_it() {
 }
 
 #[test]
+fn a_choice_that_names_no_file_of_the_torrent_selects_none() {
+    for files in [&[][..], &[9]] {
+        let (mut net, content, b) = scene(4, only(files));
+        let nothing = |net: &SimNet| {
+            let now = torrent(net, b, &content);
+            assert_eq!(now.priorities, [Priority::Skip; 4], "{files:?}");
+            assert_eq!((now.selected_length, now.verified_bytes), (0, 0));
+            assert_eq!(net.watch.sent_to(b, content.info_hash()), 0);
+        };
+        net.run_for(Duration::from_secs(20));
+        nothing(&net);
+        net.kill_process(b);
+        net.run_for(Duration::from_millis(300));
+        net.start(b);
+        let source = Source::Stored(content.info_hash());
+        net.add(b, source.clone(), AddOptions::default());
+        net.run_for(Duration::from_secs(20));
+        nothing(&net);
+        // Also of a torrent that is there already.
+        net.add(b, source.clone(), only(&[0]));
+        let fetched = |net: &SimNet| here(&torrent(net, b, &content)) == pieces(&[0]);
+        assert!(net.run_until(minutes(2), fetched), "{files:?}");
+        net.add(b, source, only(files));
+        net.run_for(Duration::from_secs(20));
+        let now = torrent(&net, b, &content);
+        assert_eq!(now.priorities, [Priority::Skip; 4], "{files:?}");
+        assert_eq!(here(&now), pieces(&[0]));
+    }
+}
+
+/// A node's announces after the first `from`, of this kind.
+fn announces<'a>(net: &'a SimNet, node: NodeId, from: usize, said: &str) -> Vec<&'a str> {
+    let texts = net.announces(node).iter().skip(from);
+    (texts.map(|(_, text)| &text[..]))
+        .filter(|text| text.contains(said))
+        .collect()
+}
+
+#[test]
+fn who_selects_nothing_and_has_nothing_is_no_seed_and_completed_nothing() {
+    for_seeds(10, |seed| {
+        let (mut net, content, b) = scene(seed, AddOptions::default());
+        select(&mut net, b, &content, &[0, 1, 2, 3], Priority::Skip);
+        net.run_for(minutes(5));
+        assert_eq!(torrent(&net, b, &content).verified_bytes, 0, "seed {seed}");
+        let all = announces(&net, b, 0, "\"left\"");
+        let left = format!("\"left\":{}", FILES.iter().sum::<usize>());
+        assert!(all.len() > 1, "seed {seed}: {all:?}");
+        assert!(
+            all.iter().all(|said| said.contains(&left)),
+            "seed {seed}: {all:?}"
+        );
+        assert_eq!(announces(&net, b, 0, "completed").len(), 0, "seed {seed}");
+
+        select(&mut net, b, &content, &[1], Priority::Normal);
+        let fetched = |net: &SimNet| here(&torrent(net, b, &content)) == pieces(&[1]);
+        assert!(net.run_until(minutes(2), fetched), "seed {seed}");
+        net.run_for(Duration::from_secs(20));
+        let said = announces(&net, b, 0, "completed");
+        assert_eq!(said.len(), 1, "seed {seed}: {said:?}");
+        assert!(said[0].contains("\"left\":0"), "{said:?}");
+    });
+}
+
+#[test]
+fn who_leaves_out_what_is_missing_has_completed_nothing_in_this_run() {
+    for_seeds(10, |seed| {
+        let (mut net, content, b) = scene(seed, only(&[0]));
+        completes(&mut net, b, 1);
+        net.run_for(Duration::from_secs(20));
+        assert_eq!(announces(&net, b, 0, "completed").len(), 1, "seed {seed}");
+        net.kill_process(b);
+        net.run_for(Duration::from_millis(300));
+        net.start(b);
+        let before = net.announces(b).len();
+        net.add(b, Source::Stored(content.info_hash()), only(&[0, 1]));
+        let is_checked = |net: &SimNet| {
+            let now = net.torrent(b, content.info_hash());
+            now.is_some_and(|now| now.state == TorrentState::Downloading)
+        };
+        assert!(net.run_until(minutes(1), is_checked), "seed {seed}");
+        select(&mut net, b, &content, &[1], Priority::Skip);
+        net.run_for(minutes(1));
+        assert_eq!(here(&torrent(&net, b, &content)), pieces(&[0]));
+        let said = announces(&net, b, before, "completed");
+        assert_eq!(said.len(), 0, "seed {seed}: {said:?}");
+        // Its trackers hear all the same that it lacks nothing.
+        let (_, last) = net.announces(b).last().unwrap();
+        assert!(last.contains("\"left\":0"), "seed {seed}: {last}");
+    });
+}
+
+#[test]
 fn the_storage_limit_counts_what_is_selected() {
     let mut config = SimNet::config();
     config.limits.storage_bytes = Some(600_000);

@@ -488,9 +488,15 @@ impl Picker {
         self.relist(pieces, piece.0);
     }
 
-    /// Whether any piece failed its hash with several senders and is not verified since.
-    pub fn has_any_failed(&self) -> bool {
-        !self.failed.is_empty()
+    /// The wanted pieces that failed their hash with several senders and are not verified since.
+    pub(super) fn wanted_failed(&self) -> impl Iterator<Item = u32> + '_ {
+        let failed = self.failed.keys().copied();
+        failed.filter(|piece| self.wanted.contains(*piece))
+    }
+
+    /// Whether there is such a piece.
+    pub fn wants_any_failed(&self) -> bool {
+        self.wanted_failed().next().is_some()
     }
 
     /// The first wanted pieces from `from` on, at most `count` neighbours, of which `conn`, a free peer, might be asked

@@ -62,7 +62,7 @@ impl Picker {
     }
 
     /// The pieces that readers need and that the peers which count will not bring in time, whatever they ask for them;
-    /// and the pieces that failed.
+    /// and the wanted pieces that failed.
     pub fn endangered(
         &self,
         pieces: &Pieces,
@@ -74,7 +74,7 @@ impl Picker {
             .map(|(conn, peer)| (*conn, &**peer))
             .collect();
         let mut backlog = 0;
-        let mut late: Set<u32> = self.failed.keys().copied().collect();
+        let mut late: Set<u32> = self.wanted_failed().collect();
         for &(due, piece) in self.deadlines.iter().take(COMPARED_DEADLINES) {
             let index = PieceIndex(piece);
             let missing = self.missing_bytes(pieces, index);

@@ -270,7 +270,7 @@ impl Torrent {
             return;
         };
         // Whose turn it is to bring a failed piece is the picker's choice among all that may be asked.
-        let seen = ctx.config.web_seed_use == WebSeedUse::Always || content.picker.has_any_failed();
+        let seen = ctx.config.web_seed_use == WebSeedUse::Always || content.picker.wants_any_failed();
         let count = content.pieces.geometry().piece_count();
         for seed in self.web_seeds.seeds.iter().filter(|seed| seed.is_of_use()) {
             if content.picker.peer_pieces(seed.conn).is_none() {

@@ -787,7 +787,8 @@ impl Picker {
         owed
     }
 
-    fn give_back(&mut self, pieces: &mut Pieces, conn: ConnectionId, block: BlockRef) {
+    /// A block is not asked of a peer after all. The picker may ask others for it at once.
+    pub fn give_back(&mut self, pieces: &mut Pieces, conn: ConnectionId, block: BlockRef) {
         pieces.give_back(conn, block);
         // A piece without a request and without a block counts as never begun.
         let partial = pieces.partial(block.piece);

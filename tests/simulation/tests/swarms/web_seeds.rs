@@ -484,3 +484,67 @@ fn a_web_seed_may_be_added_later_and_a_useless_url_is_named() {
         "{said:?}"
     );
 }
+
+// ---- what all torrents share
+
+#[test]
+fn a_reader_waits_for_no_other_torrents_web_seeds() {
+    for_seeds(20, |seed| {
+        let mut net = SimNet::new(seed, NetConfig::default());
+        net.set_trackers(TrackerMood::Down);
+        let node = net.node(SimNet::config());
+        let big = Content::file(seed, 40_000_000, 256 * 1024);
+        let urls: Vec<String> = (0..8)
+            .map(|n| format!("https://big{n}.example/f"))
+            .collect();
+        for url in &urls {
+            net.web_server(url, WebServer::new(&big, Serves::Right, 200_000));
+        }
+        let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+        add(&mut net, node, &big, false, &urls);
+        net.run_for(Duration::from_secs(10));
+        let film = film(seed + 1_000);
+        net.web_server(URL, WebServer::new(&film, Serves::Right, MB));
+        add(&mut net, node, &film, true, &[URL]);
+        ready(&mut net, node, &film);
+        let stream = net.read(node, film.info_hash(), 0, 0..LENGTH as u64, None);
+        let served = net.run_until(Duration::from_secs(3), |net| {
+            net.reader(node, stream).first_bytes.is_some()
+        });
+        assert!(served, "seed {seed}: no byte after three seconds");
+        net.run_until(Duration::from_secs(15), |net| {
+            net.reader(node, stream).end.is_some()
+        });
+        assert_eq!(net.reader(node, stream).end, Some(StreamEnd::Complete));
+        assert!(!net.is_complete(node, &big), "seed {seed}: nobody competed");
+    });
+}
+
+#[test]
+fn what_a_busy_web_seed_is_not_asked_for_soon_comes_from_another() {
+    for_seeds(20, |seed| {
+        // So slow that each request ends by its whole time, and no sooner.
+        let (mut net, content, node) = alone(seed, Serves::Drips(10_000));
+        net.web_server(OTHER, WebServer::new(&content, Serves::Right, MB));
+        add(&mut net, node, &content, true, &[]);
+        ready(&mut net, node, &content);
+        let info_hash = content.info_hash();
+        // Four pieces that are no neighbours: two requests are out, and two wait.
+        let streams = [0, 700_000, 1_400_000, 2_100_000]
+            .map(|from| net.read(node, info_hash, 0, from..from + 20_000, None));
+        for url in [URL, OTHER] {
+            let url = url.to_owned();
+            net.command(node, Command::AddWebSeed { info_hash, url });
+            net.run_for(Duration::from_millis(500));
+        }
+        assert_eq!(net.web_asked(URL).len(), 2, "seed {seed}");
+        let ended = |net: &SimNet| {
+            let ends = streams.map(|stream| net.reader(node, stream).end.is_some());
+            ends.iter().filter(|end| **end).count()
+        };
+        net.run_until(Duration::from_secs(6), |net| ended(net) >= 2);
+        assert!(ended(&net) >= 2, "seed {seed}: {} ended", ended(&net));
+        net.run_until(minutes(1), |net| ended(net) == 4);
+        assert_eq!(ended(&net), 4, "seed {seed}");
+    });
+}

@@ -701,7 +701,7 @@ impl Picker {
     }
 
     /// Whether every wanted block that a peer has is out.
-    fn everything_is_out(&self, pieces: &Pieces) -> bool {
+    pub fn everything_is_out(&self, pieces: &Pieces) -> bool {
         self.rarity.listed_available().is_empty()
             && !(pieces.unrequested().iter()).any(|piece| {
                 self.wanted.contains(piece.0)

@@ -83,8 +83,13 @@ impl Picker {
                 .map_or(0, |partial| partial.requested());
             backlog += missing;
             if missing > 0 || out > 0 {
-                let at = arrival(pieces, now, &mut peers.iter().copied(), index, backlog);
-                if at + SAFETY > due {
+                // By what they showed: who is asked for little, because a window is full, brings little.
+                let (mut rate, mut queue) = (0, backlog);
+                for (conn, peer) in peers.iter().filter(|(_, peer)| peer.have.contains(piece)) {
+                    rate += peer.believed_rate();
+                    queue += outstanding_bytes(pieces, *conn);
+                }
+                if rate == 0 || now + transfer_time(queue, rate) + SAFETY > due {
                     late.insert(piece);
                 }
             }

@@ -27,6 +27,7 @@ use crate::bitfield::Bitfield;
 use crate::io::{Event, WebSeedHead, WebSeedSnapshot, WebSeedUse};
 use crate::metainfo::WebSeedUrl;
 use crate::metainfo::raw::{RawPath, raw_paths};
+use crate::peer::Peer;
 use crate::picker::{ASSUMED_RATE, PATIENCE, PeerStatus, Received};
 use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
@@ -77,7 +78,7 @@ pub(super) struct WebSeeds {
     seeds: Vec<WebSeed>,
     /// The names of the files as they stand in the torrent; read when a URL is first made of them.
     names: Option<Vec<RawPath>>,
-    /// Since when peers bring next to nothing.
+    /// Since when peers bring next to nothing of what they could.
     little_since: Option<Timestamp>,
     /// One would be asked for something, and there is no room among the requests of all torrents.
     waits_for_room: bool,
@@ -313,15 +314,19 @@ impl Torrent {
         let rate: u64 = self.peers.iter().map(|p| p.down.per_second(ctx.now)).sum();
         let enough =
             (ctx.config.limits.download_bytes_per_second).map_or(ENOUGH, |cap| ENOUGH.min(cap / 2));
+        let Some(content) = &self.content else {
+            return Need::default();
+        };
+        // Who lacks nothing is sent nothing, be the peers as fast as they may: a player whose window is full.
+        let owes = |peer: &Peer| !content.pieces.requests(peer.connection).is_empty();
+        let lacks =
+            !content.picker.everything_is_out(&content.pieces) || self.peers.iter().any(owes);
         let little_since = &mut self.web_seeds.little_since;
-        *little_since = match rate < enough {
+        *little_since = match rate < enough && lacks {
             true => little_since.or(Some(ctx.now)),
             false => None,
         };
         let little = little_since.is_some_and(|since| ctx.now >= since + GRACE);
-        let Some(content) = &self.content else {
-            return Need::default();
-        };
         let always = ctx.config.web_seed_use == WebSeedUse::Always;
         let counts = |conn: ConnectionId| !always && !is_web_seed(conn);
         Need {

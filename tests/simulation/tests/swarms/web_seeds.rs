@@ -146,6 +146,37 @@ fn peers_that_suffice_leave_a_web_seed_alone() {
 }
 
 #[test]
+fn a_window_that_fast_peers_keep_full_leaves_a_web_seed_alone() {
+    for_seeds(20, |seed| {
+        let net_config = NetConfig {
+            uplink: 2 * MB..3 * MB,
+            ..NetConfig::default()
+        };
+        let mut net = SimNet::new(seed, net_config);
+        let content = Content::file(seed, 30_000_000, 1024 * 1024);
+        net.web_server(URL, WebServer::new(&content, Serves::Right, 10 * MB));
+        for _ in 0..2 {
+            let peer = net.node(SimNet::config());
+            net.seed(peer, &content);
+        }
+        let node = net.node(SimNet::config());
+        add(&mut net, node, &content, true, &[URL]);
+        ready(&mut net, node, &content);
+        net.run_for(Duration::from_secs(10));
+        let pace = 60_000;
+        let stream = net.read(node, content.info_hash(), 0, 0..30_000_000, Some(pace));
+        // The start is urgent: whoever can brings it.
+        net.run_for(Duration::from_secs(20));
+        let start = net.web_sent(URL);
+        net.run_for(minutes(2));
+        let waited = net.reader(node, stream).waited;
+        assert!(waited < Duration::from_secs(1), "seed {seed}: {waited:?}");
+        let sent = net.web_sent(URL) - start;
+        assert!(sent < MB / 4, "seed {seed}: {sent} beside fast peers");
+    });
+}
+
+#[test]
 fn a_web_seed_fills_in_for_slow_peers_and_steps_back_for_fast_ones() {
     for_seeds(100, |seed| {
         let net_config = NetConfig {

@@ -134,6 +134,12 @@ impl WebSeeds {
         jobs.map(|job| job.end - job.next()).sum()
     }
 
+    /// The same in blocks.
+    pub(super) fn blocks_out(&self) -> usize {
+        let blocks = self.bytes_out().div_ceil(u64::from(BLOCK_LEN));
+        usize::try_from(blocks).unwrap_or(usize::MAX)
+    }
+
     /// A piece was right: so are those who sent it.
     pub(super) fn proved(&mut self, senders: &Set<Option<ConnectionId>>) {
         for seed in &mut self.seeds {
@@ -234,8 +240,8 @@ impl Torrent {
 
     // ---- what is asked of them
 
-    /// Asks web seeds for what peers do not bring in time. So many blocks have room beside what is out to peers; each
-    /// web seed is asked for `least` at any rate.
+    /// Asks web seeds for what peers do not bring in time. So many blocks have room beside what is out; each web
+    /// seed is asked for `least` at any rate.
     pub(super) fn request_from_web_seeds(&mut self, ctx: &mut Context, room: usize, least: usize) {
         if self.web_seeds.seeds.is_empty() {
             return;

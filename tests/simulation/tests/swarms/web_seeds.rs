@@ -6,7 +6,9 @@ use piecework::client::{
     AddOptions, Command, Config, Event, Limits, Source, TorrentSnapshot, WebSeedSnapshot,
     WebSeedState, WebSeedUse,
 };
+use piecework::storage::Store;
 use piecework::time::Duration;
+use piecework::types::BLOCK_LEN;
 use piecework_simulation::{
     Cheat, Content, NetConfig, NodeId, Serves, SimNet, StreamEnd, TrackerMood, WebServer, for_seeds,
 };
@@ -18,6 +20,8 @@ const OTHER: &str = "https://x.example/film.mp4";
 const LENGTH: usize = 3_000_000;
 const BLOCKS: u64 = LENGTH as u64 / 16_384 + 1;
 const MB: u64 = 1_000_000;
+/// Each is asked for so much, or it would show nothing of what it can do.
+const LEAST_ASKED: u64 = 4 * BLOCK_LEN as u64;
 
 fn film(seed: u64) -> Content {
     Content::file(seed, LENGTH, 64 * 1024)
@@ -577,5 +581,34 @@ fn what_a_busy_web_seed_is_not_asked_for_soon_comes_from_another() {
         assert!(ended(&net) >= 2, "seed {seed}: {} ended", ended(&net));
         net.run_until(minutes(1), |net| ended(net) == 4);
         assert_eq!(ended(&net), 4, "seed {seed}");
+    });
+}
+
+#[test]
+fn what_web_seeds_are_asked_for_counts_as_what_a_kill_may_cost() {
+    let ms = Duration::from_millis;
+    for_seeds(20, |seed| {
+        let (mut net, _, node) = alone(seed, Serves::Right);
+        let content = Content::file(seed, 5 * LENGTH, 256 * 1024);
+        net.slow_storage(node, ms(100)..ms(600));
+        let urls: Vec<String> = (0..8).map(|n| format!("https://w{n}.example/f")).collect();
+        let rate = MB / 2;
+        for url in &urls {
+            net.web_server(url, WebServer::new(&content, Serves::Right, rate));
+        }
+        let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+        add(&mut net, node, &content, false, &urls);
+        // A rate is measured over half a second at the least: a little more may have come in that.
+        let all = Store::may_be_at_risk(8 * rate * 110 / 100);
+        let most = all + 8 * LEAST_ASKED;
+        let mut highest = 0;
+        let done = net.run_until(minutes(5), |net| {
+            let sum = net.client(node).load().at_risk_and_asked_of_one;
+            assert!(sum <= most, "seed {seed}: {sum}, the bound is {most}");
+            highest = highest.max(sum);
+            net.is_complete(node, &content)
+        });
+        assert!(done, "seed {seed}: not complete");
+        assert!(highest >= most / 2, "seed {seed}: at most {highest}");
     });
 }

@@ -76,6 +76,8 @@ const MAX_RUNS: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct WebSeeds {
     seeds: Vec<WebSeed>,
+    /// The web seeds that ever were. No name is given again: pieces may still know who sent their blocks.
+    count: u64,
     /// The names of the files as they stand in the torrent; read when a URL is first made of them.
     names: Option<Vec<RawPath>>,
     /// Since when peers bring next to nothing of what they could.
@@ -150,8 +152,7 @@ impl WebSeeds {
     }
 
     fn get(&mut self, conn: ConnectionId) -> Option<&mut WebSeed> {
-        let number = conn.0.checked_sub(FIRST_NAME)?;
-        self.seeds.get_mut(usize::try_from(number).ok()?)
+        self.seeds.iter_mut().find(|seed| seed.conn == conn)
     }
 
     /// The web seed and the job of a request.
@@ -167,8 +168,8 @@ impl WebSeeds {
     }
 
     /// The names of all.
-    fn names(&self) -> impl Iterator<Item = ConnectionId> + use<> {
-        (FIRST_NAME..FIRST_NAME + self.seeds.len() as u64).map(ConnectionId)
+    fn names(&self) -> Vec<ConnectionId> {
+        self.seeds.iter().map(|seed| seed.conn).collect()
     }
 
     fn patience(&self, peers: bool) -> (Duration, Duration) {
@@ -223,19 +224,24 @@ impl Torrent {
         });
     }
 
-    /// Answers `false` if there is no room for it.
+    /// Answers `false` if there is no room for it. One that the user names takes the place of one that ended.
     fn take_web_seed(&mut self, url: WebSeedUrl, given: bool) -> bool {
-        let seeds = &mut self.web_seeds.seeds;
+        let WebSeeds { seeds, count, .. } = &mut self.web_seeds;
         if let Some(known) = seeds.iter_mut().find(|seed| seed.url == url) {
             known.given |= given;
             return true;
         }
-        let room = seeds.len() < MAX_WEB_SEEDS;
-        if room {
-            let conn = ConnectionId(FIRST_NAME + seeds.len() as u64);
-            seeds.push(WebSeed::new(conn, url, given));
+        if seeds.len() >= MAX_WEB_SEEDS {
+            let ended = seeds.iter().position(|seed| !seed.is_of_use());
+            let Some(ended) = ended.filter(|_| given) else {
+                return false;
+            };
+            seeds.remove(ended);
         }
-        room
+        let conn = ConnectionId(FIRST_NAME + *count);
+        *count += 1;
+        seeds.push(WebSeed::new(conn, url, given));
+        true
     }
 
     // ---- what is asked of them

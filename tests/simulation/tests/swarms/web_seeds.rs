@@ -520,6 +520,32 @@ fn a_web_seed_may_be_added_later_and_a_useless_url_is_named() {
     );
 }
 
+#[test]
+fn a_given_web_seed_takes_the_place_of_one_that_ended() {
+    let (mut net, content, node) = alone(5, Serves::Right);
+    let dead: Vec<String> = (0..8)
+        .map(|n| format!("https://dead{n}.example/f"))
+        .collect();
+    let dead: Vec<&str> = dead.iter().map(String::as_str).collect();
+    add(&mut net, node, &content, false, &dead);
+    let info_hash = content.info_hash();
+    let url = URL.to_owned();
+    net.command(node, Command::AddWebSeed { info_hash, url });
+    let refused = |net: &SimNet| warnings(net, node).iter().any(|t| t.contains("at most 8"));
+    assert!(refused(&net), "all of them may still be of use");
+    net.run_for(minutes(10));
+    net.command(
+        node,
+        Command::AddWebSeed {
+            info_hash,
+            url: URL.to_owned(),
+        },
+    );
+    complete(&mut net, &[node], &content, minutes(2));
+    let seeds = torrent(&net, node, &content).web_seeds;
+    assert_eq!(seeds.len(), 8, "{seeds:?}");
+}
+
 // ---- what all torrents share
 
 #[test]

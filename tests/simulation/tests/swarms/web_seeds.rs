@@ -582,35 +582,6 @@ fn a_reader_waits_for_no_other_torrents_web_seeds() {
 }
 
 #[test]
-fn what_a_busy_web_seed_is_not_asked_for_soon_comes_from_another() {
-    for_seeds(20, |seed| {
-        // So slow that each request ends by its whole time, and no sooner.
-        let (mut net, content, node) = alone(seed, Serves::Drips(10_000));
-        net.web_server(OTHER, WebServer::new(&content, Serves::Right, MB));
-        add(&mut net, node, &content, true, &[]);
-        ready(&mut net, node, &content);
-        let info_hash = content.info_hash();
-        // Four pieces that are no neighbours: two requests are out, and two wait.
-        let streams = [0, 700_000, 1_400_000, 2_100_000]
-            .map(|from| net.read(node, info_hash, 0, from..from + 20_000, None));
-        for url in [URL, OTHER] {
-            let url = url.to_owned();
-            net.command(node, Command::AddWebSeed { info_hash, url });
-            net.run_for(Duration::from_millis(500));
-        }
-        assert_eq!(net.web_asked(URL).len(), 2, "seed {seed}");
-        let ended = |net: &SimNet| {
-            let ends = streams.map(|stream| net.reader(node, stream).end.is_some());
-            ends.iter().filter(|end| **end).count()
-        };
-        net.run_until(Duration::from_secs(6), |net| ended(net) >= 2);
-        assert!(ended(&net) >= 2, "seed {seed}: {} ended", ended(&net));
-        net.run_until(minutes(1), |net| ended(net) == 4);
-        assert_eq!(ended(&net), 4, "seed {seed}");
-    });
-}
-
-#[test]
 fn what_web_seeds_are_asked_for_counts_as_what_a_kill_may_cost() {
     let ms = Duration::from_millis;
     for_seeds(20, |seed| {

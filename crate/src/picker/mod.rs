@@ -488,9 +488,15 @@ impl Picker {
         self.relist(pieces, piece.0);
     }
 
-    /// Whether any piece failed its hash with several senders and is not verified since.
-    pub fn has_any_failed(&self) -> bool {
-        !self.failed.is_empty()
+    /// The wanted pieces that failed their hash with several senders and are not verified since.
+    pub(super) fn wanted_failed(&self) -> impl Iterator<Item = u32> + '_ {
+        let failed = self.failed.keys().copied();
+        failed.filter(|piece| self.wanted.contains(*piece))
+    }
+
+    /// Whether there is such a piece.
+    pub fn wants_any_failed(&self) -> bool {
+        self.wanted_failed().next().is_some()
     }
 
     /// The first wanted pieces from `from` on, at most `count` neighbours, of which `conn`, a free peer, might be asked
@@ -695,7 +701,7 @@ impl Picker {
     }
 
     /// Whether every wanted block that a peer has is out.
-    fn everything_is_out(&self, pieces: &Pieces) -> bool {
+    pub fn everything_is_out(&self, pieces: &Pieces) -> bool {
         self.rarity.listed_available().is_empty()
             && !(pieces.unrequested().iter()).any(|piece| {
                 self.wanted.contains(piece.0)
@@ -781,7 +787,8 @@ impl Picker {
         owed
     }
 
-    fn give_back(&mut self, pieces: &mut Pieces, conn: ConnectionId, block: BlockRef) {
+    /// A block is not asked of a peer after all. The picker may ask others for it at once.
+    pub fn give_back(&mut self, pieces: &mut Pieces, conn: ConnectionId, block: BlockRef) {
         pieces.give_back(conn, block);
         // A piece without a request and without a block counts as never begun.
         let partial = pieces.partial(block.piece);

@@ -62,7 +62,7 @@ impl Picker {
     }
 
     /// The pieces that readers need and that the peers which count will not bring in time, whatever they ask for them;
-    /// and the pieces that failed.
+    /// and the wanted pieces that failed.
     pub fn endangered(
         &self,
         pieces: &Pieces,
@@ -74,7 +74,7 @@ impl Picker {
             .map(|(conn, peer)| (*conn, &**peer))
             .collect();
         let mut backlog = 0;
-        let mut late: Set<u32> = self.failed.keys().copied().collect();
+        let mut late: Set<u32> = self.wanted_failed().collect();
         for &(due, piece) in self.deadlines.iter().take(COMPARED_DEADLINES) {
             let index = PieceIndex(piece);
             let missing = self.missing_bytes(pieces, index);
@@ -83,8 +83,13 @@ impl Picker {
                 .map_or(0, |partial| partial.requested());
             backlog += missing;
             if missing > 0 || out > 0 {
-                let at = arrival(pieces, now, &mut peers.iter().copied(), index, backlog);
-                if at + SAFETY > due {
+                // By what they showed: who is asked for little, because a window is full, brings little.
+                let (mut rate, mut queue) = (0, backlog);
+                for (conn, peer) in peers.iter().filter(|(_, peer)| peer.have.contains(piece)) {
+                    rate += peer.believed_rate();
+                    queue += outstanding_bytes(pieces, *conn);
+                }
+                if rate == 0 || now + transfer_time(queue, rate) + SAFETY > due {
                     late.insert(piece);
                 }
             }

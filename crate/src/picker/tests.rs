@@ -535,6 +535,30 @@ fn a_piece_that_failed_with_several_sources_comes_whole_from_one() {
     assert_eq!(pick(&mut picker, at(2), b, 9), first);
 }
 
+#[test]
+fn a_failed_piece_that_nobody_wants_is_not_waited_for() {
+    let mut picker = picker(2);
+    let (a, b) = (seed(&mut picker, 1, 0, 0), seed(&mut picker, 2, 0, 0));
+    picker.set_wanted(Wanted::Pieces(vec![0..1]));
+    let first = pick(&mut picker, at(0), a, 1);
+    let second = pick(&mut picker, at(0), b, 1);
+    deliver_only(&mut picker, a, &first);
+    deliver_only(&mut picker, b, &second);
+    picker.piece_failed(PieceIndex(0), true);
+    let endangered = |picker: &Picker| {
+        let late = (picker.order).endangered(&picker.pieces, at(1), &|_| true);
+        late.iter().copied().collect::<Vec<u32>>()
+    };
+    assert!(picker.order.wants_any_failed());
+    assert_eq!(endangered(&picker), [0]);
+    picker.set_wanted(Wanted::Pieces(Vec::new()));
+    assert!(!picker.order.wants_any_failed());
+    assert!(endangered(&picker).is_empty());
+    picker.set_wanted(Wanted::All);
+    assert!(picker.order.wants_any_failed());
+    assert_eq!(endangered(&picker), [0]);
+}
+
 fn deliver_only(picker: &mut Picker, conn: ConnectionId, blocks: &[BlockRef]) {
     for &block in blocks {
         assert!(matches!(

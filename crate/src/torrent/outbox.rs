@@ -14,6 +14,9 @@ use crate::types::{
 
 /// Requests to web seeds under way, over all torrents.
 const MAX_WEB_REQUESTS: usize = 16;
+/// One torrent has at most so many of them for each that is left to the others: 12 if it is the only one, and fewer the
+/// more torrents ask. So a torrent that has none finds room while another asks as fast as it can.
+const WEB_REQUESTS_PER_FREE: usize = 3;
 
 /// Who an effect's end is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,8 +71,9 @@ pub struct Outbox {
     owners: Map<EffectId, EffectOwner>,
     records: Map<String, Bytes>,
     next: u64,
-    /// Requests to web seeds under way, and those that ever were.
-    web: usize,
+    /// Requests to web seeds under way, with their torrents, ...
+    web: Map<WebRequestId, InfoHash>,
+    /// ... and those that ever were.
     next_web: u64,
 }
 
@@ -147,20 +151,28 @@ impl Outbox {
         self.owners.remove(&id)
     }
 
-    /// Asks a web seed for a part of a file. `None`: too many are asked already. The caller answers for the end of each
-    /// request, by [`Outbox::web_cancel`] or [`Outbox::web_ended`].
+    /// Whether this torrent may ask a web seed for something more now.
+    pub fn has_web_room(&self, info_hash: InfoHash) -> bool {
+        let own = self.web.values().filter(|asks| **asks == info_hash).count();
+        let free = MAX_WEB_REQUESTS.saturating_sub(self.web.len());
+        own < free * WEB_REQUESTS_PER_FREE
+    }
+
+    /// Asks a web seed for a part of a file. `None`: there is no room, see [`Outbox::has_web_room`]. The caller answers
+    /// for the end of each request, by [`Outbox::web_cancel`] or [`Outbox::web_ended`].
     pub fn web_get(
         &mut self,
+        info_hash: InfoHash,
         url: String,
         (first, last): (u64, u64),
         given: bool,
     ) -> Option<WebRequestId> {
-        if self.web >= MAX_WEB_REQUESTS {
+        if !self.has_web_room(info_hash) {
             return None;
         }
         let request = WebRequestId(self.next_web);
         self.next_web += 1;
-        self.web += 1;
+        self.web.insert(request, info_hash);
         self.push(Output::WebSeedGet {
             request,
             url,
@@ -173,13 +185,13 @@ impl Outbox {
 
     /// Ends a request to a web seed.
     pub fn web_cancel(&mut self, request: WebRequestId) {
-        self.web_ended();
+        self.web_ended(request);
         self.push(Output::WebSeedCancel { request });
     }
 
     /// A request to a web seed ended by itself.
-    pub fn web_ended(&mut self) {
-        self.web -= 1;
+    pub fn web_ended(&mut self, request: WebRequestId) {
+        self.web.remove(&request);
     }
 
     /// A torrent goes away: nobody waits for its effects any more, also not one that takes its place.

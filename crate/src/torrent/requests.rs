@@ -18,7 +18,7 @@ const LEAST_REQUESTS: usize = 4;
 /// How many blocks may be out to whom, so that what arrives while storage is busy is bounded.
 #[derive(Debug, Clone, Copy)]
 struct Allowance {
-    /// Out to all peers together.
+    /// Out to all peers and web seeds together.
     all: usize,
     /// Out now, without what is late.
     out: usize,
@@ -68,7 +68,7 @@ impl Torrent {
         let room = bound.saturating_sub(content.cycles.at_risk(&content.pieces));
         let mut allowance = Allowance {
             all: (room / u64::from(BLOCK_LEN)) as usize,
-            out: 0,
+            out: self.web_seeds.blocks_out(),
             wished: 0,
         };
         let mut wishes: Vec<(Option<Timestamp>, ConnectionId, usize)> = Vec::new();

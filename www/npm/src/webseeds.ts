@@ -29,7 +29,11 @@ export function webSeeds(tell: (answer: WebSeedAnswer) => void): AskWebSeed {
     };
     get(r, url, `bytes=${first}-${last}`, signal, tell).then(
       () => end(null),
-      (error: unknown) => end(error instanceof Fault ? error.message : "broke off its answer"),
+      (error: unknown) => {
+        // The engine trapped on what it was told: no fault of the web seed, and the worker reports it.
+        if (error instanceof WebAssembly.RuntimeError) throw error;
+        end(error instanceof Fault ? error.message : "broke off its answer");
+      },
     );
   };
 }

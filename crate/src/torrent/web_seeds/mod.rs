@@ -27,6 +27,7 @@ use crate::bitfield::Bitfield;
 use crate::io::{Event, WebSeedHead, WebSeedSnapshot, WebSeedUse};
 use crate::metainfo::WebSeedUrl;
 use crate::metainfo::raw::{RawPath, raw_paths};
+use crate::peer::Peer;
 use crate::picker::{ASSUMED_RATE, PATIENCE, PeerStatus, Received};
 use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
@@ -64,8 +65,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(300);
 const MAX_UNPROVED: u32 = 3;
 /// Files that a web seed may lack; one that lacks more is dropped.
 const MAX_LACKING: usize = 64;
-/// When a request waits for room among the requests of all torrents, it looks again so often.
+/// A torrent that finds no room among the requests of all torrents looks again so often.
 const LOOK_AGAIN: Duration = Duration::from_millis(500);
+/// A request that is not sent for so long, because others go before it, is left to peers and to other web seeds.
+const LONGEST_WAIT: Duration = PATIENCE;
 /// Runs of pieces that are tried for one request.
 const MAX_RUNS: usize = 4;
 
@@ -73,10 +76,14 @@ const MAX_RUNS: usize = 4;
 #[derive(Debug, Default)]
 pub(super) struct WebSeeds {
     seeds: Vec<WebSeed>,
+    /// The web seeds that ever were. No name is given again: pieces may still know who sent their blocks.
+    count: u64,
     /// The names of the files as they stand in the torrent; read when a URL is first made of them.
     names: Option<Vec<RawPath>>,
-    /// Since when peers bring next to nothing.
+    /// Since when peers bring next to nothing of what they could.
     little_since: Option<Timestamp>,
+    /// One would be asked for something, and there is no room among the requests of all torrents.
+    waits_for_room: bool,
     /// The web seeds that the torrent names, for the record.
     named: Vec<String>,
 }
@@ -98,6 +105,12 @@ struct Need {
     first: Set<u32>,
     /// And then everything.
     all: bool,
+}
+
+impl Need {
+    fn is_empty(&self) -> bool {
+        !self.all && self.first.is_empty()
+    }
 }
 
 impl WebSeeds {
@@ -123,6 +136,12 @@ impl WebSeeds {
         jobs.map(|job| job.end - job.next()).sum()
     }
 
+    /// The same in blocks.
+    pub(super) fn blocks_out(&self) -> usize {
+        let blocks = self.bytes_out().div_ceil(u64::from(BLOCK_LEN));
+        usize::try_from(blocks).unwrap_or(usize::MAX)
+    }
+
     /// A piece was right: so are those who sent it.
     pub(super) fn proved(&mut self, senders: &Set<Option<ConnectionId>>) {
         for seed in &mut self.seeds {
@@ -133,8 +152,7 @@ impl WebSeeds {
     }
 
     fn get(&mut self, conn: ConnectionId) -> Option<&mut WebSeed> {
-        let number = conn.0.checked_sub(FIRST_NAME)?;
-        self.seeds.get_mut(usize::try_from(number).ok()?)
+        self.seeds.iter_mut().find(|seed| seed.conn == conn)
     }
 
     /// The web seed and the job of a request.
@@ -150,8 +168,8 @@ impl WebSeeds {
     }
 
     /// The names of all.
-    fn names(&self) -> impl Iterator<Item = ConnectionId> + use<> {
-        (FIRST_NAME..FIRST_NAME + self.seeds.len() as u64).map(ConnectionId)
+    fn names(&self) -> Vec<ConnectionId> {
+        self.seeds.iter().map(|seed| seed.conn).collect()
     }
 
     fn patience(&self, peers: bool) -> (Duration, Duration) {
@@ -166,7 +184,7 @@ impl WebSeeds {
     fn gives_up_at(job: &Job, (stall, whole): (Duration, Duration)) -> Timestamp {
         match job.get {
             Some(_) => (job.moved + stall).min(job.begun + whole),
-            None => Timestamp::NEVER,
+            None => job.moved + LONGEST_WAIT,
         }
     }
 }
@@ -206,31 +224,40 @@ impl Torrent {
         });
     }
 
-    /// Answers `false` if there is no room for it.
+    /// Answers `false` if there is no room for it. One that the user names takes the place of one that ended.
     fn take_web_seed(&mut self, url: WebSeedUrl, given: bool) -> bool {
-        let seeds = &mut self.web_seeds.seeds;
+        let WebSeeds { seeds, count, .. } = &mut self.web_seeds;
         if let Some(known) = seeds.iter_mut().find(|seed| seed.url == url) {
             known.given |= given;
             return true;
         }
-        let room = seeds.len() < MAX_WEB_SEEDS;
-        if room {
-            let conn = ConnectionId(FIRST_NAME + seeds.len() as u64);
-            seeds.push(WebSeed::new(conn, url, given));
+        if seeds.len() >= MAX_WEB_SEEDS {
+            let ended = seeds.iter().position(|seed| !seed.is_of_use());
+            let Some(ended) = ended.filter(|_| given) else {
+                return false;
+            };
+            seeds.remove(ended);
         }
-        room
+        let conn = ConnectionId(FIRST_NAME + *count);
+        *count += 1;
+        seeds.push(WebSeed::new(conn, url, given));
+        true
     }
 
     // ---- what is asked of them
 
-    /// Asks web seeds for what peers do not bring in time. So many blocks have room beside what is out to peers; each
-    /// web seed is asked for `least` at any rate.
+    /// Asks web seeds for what peers do not bring in time. So many blocks have room beside what is out; each web
+    /// seed is asked for `least` at any rate.
     pub(super) fn request_from_web_seeds(&mut self, ctx: &mut Context, room: usize, least: usize) {
         if self.web_seeds.seeds.is_empty() {
             return;
         }
         self.tell_picker_of_web_seeds(ctx);
         let need = self.web_need(ctx);
+        self.web_seeds.waits_for_room = false;
+        if need.is_empty() {
+            return;
+        }
         // What was asked for and has not come yet is not in the bucket's account.
         let capped = ctx
             .download
@@ -258,6 +285,11 @@ impl Torrent {
                 }
                 let floor = if busy == 0 { least } else { 0 };
                 let most = seed.wish(ctx.now).min(share.max(floor));
+                if most > 0 && !ctx.out.has_web_room(self.info_hash) {
+                    // What is not asked for at once is left to others.
+                    self.web_seeds.waits_for_room = true;
+                    return;
+                }
                 if most > 0 {
                     room = room.saturating_sub(self.ask_web_seed(ctx, conn, &need, most));
                 }
@@ -270,8 +302,10 @@ impl Torrent {
             return;
         };
         // Whose turn it is to bring a failed piece is the picker's choice among all that may be asked.
-        let seen = ctx.config.web_seed_use == WebSeedUse::Always || content.picker.has_any_failed();
+        let seen =
+            ctx.config.web_seed_use == WebSeedUse::Always || content.picker.wants_any_failed();
         let count = content.pieces.geometry().piece_count();
+        let has_room = ctx.out.has_web_room(self.info_hash);
         for seed in self.web_seeds.seeds.iter().filter(|seed| seed.is_of_use()) {
             if content.picker.peer_pieces(seed.conn).is_none() {
                 content
@@ -280,7 +314,7 @@ impl Torrent {
             }
             let status = PeerStatus {
                 price: FineUnits(0),
-                usable: seen && ctx.now >= seed.again_at,
+                usable: seen && ctx.now >= seed.again_at && (has_room || !seed.jobs.is_empty()),
                 rate: seed.rate.per_second(ctx.now),
                 snubbed: false,
             };
@@ -292,15 +326,19 @@ impl Torrent {
         let rate: u64 = self.peers.iter().map(|p| p.down.per_second(ctx.now)).sum();
         let enough =
             (ctx.config.limits.download_bytes_per_second).map_or(ENOUGH, |cap| ENOUGH.min(cap / 2));
+        let Some(content) = &self.content else {
+            return Need::default();
+        };
+        // Who lacks nothing is sent nothing, be the peers as fast as they may: a player whose window is full.
+        let owes = |peer: &Peer| !content.pieces.requests(peer.connection).is_empty();
+        let lacks =
+            !content.picker.everything_is_out(&content.pieces) || self.peers.iter().any(owes);
         let little_since = &mut self.web_seeds.little_since;
-        *little_since = match rate < enough {
+        *little_since = match rate < enough && lacks {
             true => little_since.or(Some(ctx.now)),
             false => None,
         };
         let little = little_since.is_some_and(|since| ctx.now >= since + GRACE);
-        let Some(content) = &self.content else {
-            return Need::default();
-        };
         let always = ctx.config.web_seed_use == WebSeedUse::Always;
         let counts = |conn: ConnectionId| !always && !is_web_seed(conn);
         Need {
@@ -360,7 +398,7 @@ impl Torrent {
                 let end = at + u64::from(block.length);
                 match seed.jobs[before..].last_mut().filter(|job| job.end == at) {
                     Some(job) => job.end = end,
-                    None => seed.jobs.push(Job::new(at, end)),
+                    None => seed.jobs.push(Job::new(at, end, ctx.now)),
                 }
             }
         }
@@ -400,7 +438,7 @@ impl Torrent {
                 return self.web_seed_failed(ctx, conn, Some(span.file), &Fault::NotFound(404));
             };
             let (first, last) = (span.offset, span.offset + span.length - 1);
-            let request = ctx.out.web_get(url, (first, last), given);
+            let request = (ctx.out).web_get(self.info_hash, url, (first, last), given);
             let job = self
                 .web_seeds
                 .get(conn)
@@ -510,7 +548,7 @@ impl Torrent {
         let Some((seed, at)) = self.web_seeds.job(request) else {
             return;
         };
-        ctx.out.web_ended();
+        ctx.out.web_ended(request);
         let (conn, job) = (seed.conn, &mut seed.jobs[at]);
         let left = job.get.take().map_or(0, |get| get.left);
         match error {
@@ -659,10 +697,14 @@ impl Torrent {
 
     // ---- time
 
-    /// Ends requests that bring too little.
+    /// Ends requests that bring too little, and those that are not sent.
     pub(super) fn time_out_web_seeds(&mut self, ctx: &mut Context) {
         let patience = self.web_seeds.patience(!self.peers.is_empty());
-        let is_slow = |job: &Job| ctx.now >= WebSeeds::gives_up_at(job, patience);
+        for conn in self.web_seeds.names() {
+            self.leave_to_others(ctx, conn, patience);
+        }
+        let is_slow =
+            |job: &Job| job.get.is_some() && ctx.now >= WebSeeds::gives_up_at(job, patience);
         let slow: Vec<ConnectionId> = (self.web_seeds.seeds.iter())
             .filter(|seed| seed.jobs.iter().any(is_slow))
             .map(|seed| seed.conn)
@@ -672,6 +714,29 @@ impl Torrent {
         }
     }
 
+    /// Gives back what a web seed was to be asked for, and was not for too long. It is not to blame for that.
+    fn leave_to_others(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnectionId,
+        patience: (Duration, Duration),
+    ) {
+        let (Some(content), Some(seed)) = (&mut self.content, self.web_seeds.get(conn)) else {
+            return;
+        };
+        let now = ctx.now;
+        let waits = |job: &Job| job.get.is_none() && now >= WebSeeds::gives_up_at(job, patience);
+        let geometry = *content.pieces.geometry();
+        let late: Vec<BlockRef> = (seed.jobs.iter().filter(|job| waits(job)))
+            .flat_map(|job| job.blocks(&geometry))
+            .collect();
+        seed.jobs.retain(|job| !waits(job));
+        for block in late {
+            (content.picker).give_back(&mut content.pieces, conn, block);
+        }
+        self.settle_given_up(ctx);
+    }
+
     /// When patience with a web seed ends, or one may be asked.
     pub(super) fn web_seeds_timeout(&self, now: Timestamp) -> Timestamp {
         let running = |content: &Content| matches!(content.phase, Phase::Running);
@@ -679,7 +744,10 @@ impl Torrent {
             return Timestamp::NEVER;
         }
         let patience = self.web_seeds.patience(!self.peers.is_empty());
-        let mut at = Timestamp::NEVER;
+        let mut at = match self.web_seeds.waits_for_room {
+            true => now + LOOK_AGAIN,
+            false => Timestamp::NEVER,
+        };
         for seed in self.web_seeds.seeds.iter().filter(|seed| seed.is_of_use()) {
             if seed.again_at > now {
                 at = at.min(seed.again_at);
@@ -693,10 +761,10 @@ impl Torrent {
             }
             let active = seed.jobs.iter().filter(|job| job.get.is_some()).count();
             for job in &seed.jobs {
-                at = at.min(match job.get {
-                    None if active < MAX_ACTIVE => now + LOOK_AGAIN,
-                    _ => WebSeeds::gives_up_at(job, patience),
-                });
+                at = at.min(WebSeeds::gives_up_at(job, patience));
+                if job.get.is_none() && active < MAX_ACTIVE {
+                    at = at.min(now + LOOK_AGAIN);
+                }
             }
         }
         at

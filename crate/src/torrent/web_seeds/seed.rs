@@ -37,20 +37,21 @@ pub(super) struct Job {
     /// What came of that block.
     buffer: Vec<u8>,
     pub(super) get: Option<Get>,
-    /// When it was first asked for, and when a byte last came.
+    /// When it was first asked for.
     pub(super) begun: Timestamp,
+    /// When a byte last came, or it was last asked for; of one that was not yet, when it was made.
     pub(super) moved: Timestamp,
 }
 
 impl Job {
-    pub(super) fn new(at: u64, end: u64) -> Job {
+    pub(super) fn new(at: u64, end: u64, now: Timestamp) -> Job {
         Job {
             at,
             end,
             buffer: Vec::new(),
             get: None,
             begun: Timestamp::NEVER,
-            moved: Timestamp::NEVER,
+            moved: now,
         }
     }
 
@@ -236,7 +237,7 @@ mod tests {
         };
         let from = u64::from(BLOCK_LEN);
         for cut in [1, 7, BLOCK_LEN as usize, 40_000] {
-            let mut job = Job::new(from, total);
+            let mut job = Job::new(from, total, Timestamp::ZERO);
             let blocks: Vec<BlockRef> = job.blocks(&geometry).collect();
             assert_eq!(blocks.len(), 4);
             let bytes: Vec<u8> = (0..total - from).map(|n| n as u8).collect();

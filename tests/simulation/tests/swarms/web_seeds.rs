@@ -6,7 +6,9 @@ use piecework::client::{
     AddOptions, Command, Config, Event, Limits, Source, TorrentSnapshot, WebSeedSnapshot,
     WebSeedState, WebSeedUse,
 };
+use piecework::storage::Store;
 use piecework::time::Duration;
+use piecework::types::BLOCK_LEN;
 use piecework_simulation::{
     Cheat, Content, NetConfig, NodeId, Serves, SimNet, StreamEnd, TrackerMood, WebServer, for_seeds,
 };
@@ -18,6 +20,8 @@ const OTHER: &str = "https://x.example/film.mp4";
 const LENGTH: usize = 3_000_000;
 const BLOCKS: u64 = LENGTH as u64 / 16_384 + 1;
 const MB: u64 = 1_000_000;
+/// Each is asked for so much, or it would show nothing of what it can do.
+const LEAST_ASKED: u64 = 4 * BLOCK_LEN as u64;
 
 fn film(seed: u64) -> Content {
     Content::file(seed, LENGTH, 64 * 1024)
@@ -142,6 +146,37 @@ fn peers_that_suffice_leave_a_web_seed_alone() {
         add(&mut net, node, &content, false, &[URL]);
         complete(&mut net, &[node], &content, minutes(2));
         assert_eq!(net.web_sent(URL), 0, "seed {seed}: nobody needed it");
+    });
+}
+
+#[test]
+fn a_window_that_fast_peers_keep_full_leaves_a_web_seed_alone() {
+    for_seeds(20, |seed| {
+        let net_config = NetConfig {
+            uplink: 2 * MB..3 * MB,
+            ..NetConfig::default()
+        };
+        let mut net = SimNet::new(seed, net_config);
+        let content = Content::file(seed, 30_000_000, 1024 * 1024);
+        net.web_server(URL, WebServer::new(&content, Serves::Right, 10 * MB));
+        for _ in 0..2 {
+            let peer = net.node(SimNet::config());
+            net.seed(peer, &content);
+        }
+        let node = net.node(SimNet::config());
+        add(&mut net, node, &content, true, &[URL]);
+        ready(&mut net, node, &content);
+        net.run_for(Duration::from_secs(10));
+        let pace = 60_000;
+        let stream = net.read(node, content.info_hash(), 0, 0..30_000_000, Some(pace));
+        // The start is urgent: whoever can brings it.
+        net.run_for(Duration::from_secs(20));
+        let start = net.web_sent(URL);
+        net.run_for(minutes(2));
+        let waited = net.reader(node, stream).waited;
+        assert!(waited < Duration::from_secs(1), "seed {seed}: {waited:?}");
+        let sent = net.web_sent(URL) - start;
+        assert!(sent < MB / 4, "seed {seed}: {sent} beside fast peers");
     });
 }
 
@@ -483,4 +518,94 @@ fn a_web_seed_may_be_added_later_and_a_useless_url_is_named() {
         said.iter().any(|text| text.contains("password")),
         "{said:?}"
     );
+}
+
+#[test]
+fn a_given_web_seed_takes_the_place_of_one_that_ended() {
+    let (mut net, content, node) = alone(5, Serves::Right);
+    let dead: Vec<String> = (0..8)
+        .map(|n| format!("https://dead{n}.example/f"))
+        .collect();
+    let dead: Vec<&str> = dead.iter().map(String::as_str).collect();
+    add(&mut net, node, &content, false, &dead);
+    let info_hash = content.info_hash();
+    let url = URL.to_owned();
+    net.command(node, Command::AddWebSeed { info_hash, url });
+    let refused = |net: &SimNet| warnings(net, node).iter().any(|t| t.contains("at most 8"));
+    assert!(refused(&net), "all of them may still be of use");
+    net.run_for(minutes(10));
+    net.command(
+        node,
+        Command::AddWebSeed {
+            info_hash,
+            url: URL.to_owned(),
+        },
+    );
+    complete(&mut net, &[node], &content, minutes(2));
+    let seeds = torrent(&net, node, &content).web_seeds;
+    assert_eq!(seeds.len(), 8, "{seeds:?}");
+}
+
+// ---- what all torrents share
+
+#[test]
+fn a_reader_waits_for_no_other_torrents_web_seeds() {
+    for_seeds(20, |seed| {
+        let mut net = SimNet::new(seed, NetConfig::default());
+        net.set_trackers(TrackerMood::Down);
+        let node = net.node(SimNet::config());
+        let big = Content::file(seed, 40_000_000, 256 * 1024);
+        let urls: Vec<String> = (0..8)
+            .map(|n| format!("https://big{n}.example/f"))
+            .collect();
+        for url in &urls {
+            net.web_server(url, WebServer::new(&big, Serves::Right, 200_000));
+        }
+        let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+        add(&mut net, node, &big, false, &urls);
+        net.run_for(Duration::from_secs(10));
+        let film = film(seed + 1_000);
+        net.web_server(URL, WebServer::new(&film, Serves::Right, MB));
+        add(&mut net, node, &film, true, &[URL]);
+        ready(&mut net, node, &film);
+        let stream = net.read(node, film.info_hash(), 0, 0..LENGTH as u64, None);
+        let served = net.run_until(Duration::from_secs(3), |net| {
+            net.reader(node, stream).first_bytes.is_some()
+        });
+        assert!(served, "seed {seed}: no byte after three seconds");
+        net.run_until(Duration::from_secs(15), |net| {
+            net.reader(node, stream).end.is_some()
+        });
+        assert_eq!(net.reader(node, stream).end, Some(StreamEnd::Complete));
+        assert!(!net.is_complete(node, &big), "seed {seed}: nobody competed");
+    });
+}
+
+#[test]
+fn what_web_seeds_are_asked_for_counts_as_what_a_kill_may_cost() {
+    let ms = Duration::from_millis;
+    for_seeds(20, |seed| {
+        let (mut net, _, node) = alone(seed, Serves::Right);
+        let content = Content::file(seed, 5 * LENGTH, 256 * 1024);
+        net.slow_storage(node, ms(100)..ms(600));
+        let urls: Vec<String> = (0..8).map(|n| format!("https://w{n}.example/f")).collect();
+        let rate = MB / 2;
+        for url in &urls {
+            net.web_server(url, WebServer::new(&content, Serves::Right, rate));
+        }
+        let urls: Vec<&str> = urls.iter().map(String::as_str).collect();
+        add(&mut net, node, &content, false, &urls);
+        // A rate is measured over half a second at the least: a little more may have come in that.
+        let all = Store::may_be_at_risk(8 * rate * 110 / 100);
+        let most = all + 8 * LEAST_ASKED;
+        let mut highest = 0;
+        let done = net.run_until(minutes(5), |net| {
+            let sum = net.client(node).load().at_risk_and_asked_of_one;
+            assert!(sum <= most, "seed {seed}: {sum}, the bound is {most}");
+            highest = highest.max(sum);
+            net.is_complete(node, &content)
+        });
+        assert!(done, "seed {seed}: not complete");
+        assert!(highest >= most / 2, "seed {seed}: at most {highest}");
+    });
 }

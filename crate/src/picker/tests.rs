@@ -539,7 +539,8 @@ fn a_piece_that_failed_with_several_sources_comes_whole_from_one() {
 fn a_failed_piece_that_nobody_wants_is_not_waited_for() {
     let mut picker = picker(2);
     let (a, b) = (seed(&mut picker, 1, 0, 0), seed(&mut picker, 2, 0, 0));
-    picker.set_wanted(Wanted::Pieces(vec![0..1]));
+    let first_piece = 0..1;
+    picker.set_wanted(Wanted::Pieces(vec![first_piece]));
     let first = pick(&mut picker, at(0), a, 1);
     let second = pick(&mut picker, at(0), b, 1);
     deliver_only(&mut picker, a, &first);

@@ -87,8 +87,8 @@ test("what a browser bought it sells at its price from the start of every visit,
   assert.ok(forgotten >= 0n && forgotten <= UNIT_FINE * 64n, `${forgotten} of ${bought.spent} were forgotten`);
   assert.equal(await buyer.run("digest()"), title.digest);
 
-  // Both sides agree, and the history with them. A killed seller may have lost the links of a range's end that it had not
-  // stored, and no later fold makes up for them.
+  // Both sides agree, and the history with them. A killed seller may have lost the links of a range's end that it had
+  // not stored, and no later fold makes up for them.
   const spentBy = () => buyer.run("client.stats().then(({ money }) => String(money.spentFine))").then(BigInt);
   let [sold, spent] = [await earnings(seller), await spentBy()];
   for (const patience = Date.now() + 30_000; BigInt(sold.earned) !== spent && Date.now() < patience; )

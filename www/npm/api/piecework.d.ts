@@ -296,7 +296,10 @@ export declare class Client extends Emitter<ClientEvents> {
      * titles that were removed. {@link historyCSV} makes a table of it.
      */
     history(): Promise<HistoryEntry[]>;
-    /** Deletes the history for ever. What is owed, held and earned stays as it is. */
+    /**
+     * Deletes the history for ever, and with it what {@link TorrentStats} says of titles' sums. What is owed, held and
+     * earned stays as it is.
+     */
     clearHistory(): Promise<void>;
     /** Decimal text to base units of the token. */
     parse(amount: Decimal): bigint;
@@ -996,8 +999,8 @@ import { Client, type Eip1193Provider, type Torrent } from "./index.js";
  * (both separated by blanks), `keep` (fetch all of it, not only what is watched; a button beside the video does so
  * too), `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
  * `turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]`; `none` for none; default: public STUN servers), `autoplay`,
- * `upload-limit` (bytes per second), `upload-agreed`, `seed-library` (what earlier visits left in this browser is served
- * too, once the visitor agreed to uploading); for paid titles `deployment` (URL of a file of
+ * `upload-limit` (bytes per second), `upload-agreed`, `seed-library` (what earlier visits left in this browser is
+ * served too, once the visitor agreed to uploading); for paid titles `deployment` (URL of a file of
  * `piecework vault deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and
  * `rpc-url`, `max-price-per-gb`, `deposit` (the least that is proposed; default: what the title can cost),
  * `max-deposit` (the most), `budget` (the cap on the spending from the deposit, which `client.setBudget` raises;

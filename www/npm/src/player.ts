@@ -78,8 +78,8 @@ const DEFAULT_UPLOAD = 2_500_000;
  * (both separated by blanks), `keep` (fetch all of it, not only what is watched; a button beside the video does so
  * too), `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
  * `turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]`; `none` for none; default: public STUN servers), `autoplay`,
- * `upload-limit` (bytes per second), `upload-agreed`, `seed-library` (what earlier visits left in this browser is served
- * too, once the visitor agreed to uploading); for paid titles `deployment` (URL of a file of
+ * `upload-limit` (bytes per second), `upload-agreed`, `seed-library` (what earlier visits left in this browser is
+ * served too, once the visitor agreed to uploading); for paid titles `deployment` (URL of a file of
  * `piecework vault deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and
  * `rpc-url`, `max-price-per-gb`, `deposit` (the least that is proposed; default: what the title can cost),
  * `max-deposit` (the most), `budget` (the cap on the spending from the deposit, which `client.setBudget` raises;

@@ -1,6 +1,6 @@
 /**
- * The page's memory between visits besides the engine's records: names of titles for the first view, whether the visitor
- * shares, and the date of an exit, which must stay visible. Nothing important is lost with it.
+ * The page's memory between visits besides the engine's records: names of titles for the first view, whether the
+ * visitor shares, and the date of an exit, which must stay visible. Nothing important is lost with it.
  */
 
 import type { Sharing, Stored } from "./model.ts";

@@ -468,8 +468,8 @@ pub(super) struct PayeeArgs {
     #[arg(long, value_name = "TOKENS", requires = "payee_key")]
     pub(super) redeem_min: Option<String>,
     /// What a coin of the chain, in which gas is paid, costs in tokens, such as 3000. Then --redeem-every sends nothing
-    /// whose gas costs more than --max-gas-percent of the sum. The fee that a rollup takes for its data on the chain below
-    /// is not in it. Without it a sum is not compared with its gas.
+    /// whose gas costs more than --max-gas-percent of the sum. The fee that a rollup takes for its data on the chain
+    /// below is not in it. Without it a sum is not compared with its gas.
     #[arg(long, value_name = "TOKENS", requires = "payee_key")]
     pub(super) coin_price: Option<String>,
     /// The part of a sum that its gas may cost at the fee of the moment; a command redeems anything.

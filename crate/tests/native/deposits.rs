@@ -353,11 +353,14 @@ fn flags_beside_a_deployment_may_name_another_node_and_nothing_else() {
         ),
         (
             &["--vault", &vault],
-            &["--chain-id and --rpc is missing", "--deployment"],
+            &[
+                "without --chain-id and --rpc the vault is not known",
+                "--deployment",
+            ],
         ),
         (
             &["--rpc", "http://127.0.0.1:1"],
-            &["--vault and --chain-id is missing"],
+            &["without --vault and --chain-id the vault is not known"],
         ),
     ] {
         Ended::of(&balance(args)).assert_refused(2, says);

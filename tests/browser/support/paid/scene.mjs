@@ -88,7 +88,7 @@ export class Scene {
     const deploy = async (name, ...given) => {
       const { abi, bytecode } = JSON.parse(readFileSync(join(root, `contracts/out/${name}.sol/${name}.json`), "utf8"));
       const contract = await new ContractFactory(abi, bytecode.object, signer).deploy(...given);
-      await withinAMinute(`${name} is deployed`, contract.waitForDeployment());
+      await withinAMinute(`${name} is deployed`, mined(provider, contract.deploymentTransaction().hash));
       return contract;
     };
     const token = await deploy("DemoToken");
@@ -101,10 +101,10 @@ export class Scene {
     scene.mint = (to, amount) =>
       withinAMinute(
         "tokens are minted",
-        token.mint(to, amount).then((sent) => sent.wait()),
+        token.mint(to, amount).then(({ hash }) => mined(provider, hash)),
       );
     await scene.mint(payer.address, FUNDS);
-    const deployBlock = (await vault.deploymentTransaction().wait()).blockNumber;
+    const deployBlock = (await mined(provider, vault.deploymentTransaction().hash)).blockNumber;
     const { chainId } = await provider.getNetwork();
     scene.chain = new Chain({
       rpc: scene.anvil.url,
@@ -194,6 +194,20 @@ export class Scene {
         ...more,
       },
     };
+  }
+}
+
+/**
+ * The receipt of a transaction, once there is one. ethers' own `wait` looks again only when a block is added after its
+ * first look at the chain's height: of a transaction that is mined in between it never hears, on a chain where no other
+ * block comes.
+ */
+async function mined(provider, hash) {
+  for (;;) {
+    const receipt = await provider.getTransactionReceipt(hash);
+    if (receipt?.status === 0) throw new Error(`${hash} was reverted`);
+    if (receipt) return receipt;
+    await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
 

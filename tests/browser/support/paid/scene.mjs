@@ -198,17 +198,17 @@ export class Scene {
 }
 
 /**
- * The receipt of a transaction, once there is one. ethers' own `wait` looks again only when a block is added after its
- * first look at the chain's height: of a transaction that is mined in between it never hears, on a chain where no other
- * block comes.
+ * The receipt of a transaction. anvil mines a transaction by itself, but now and then leaves one that came while it was
+ * at the one before: it is told to mine.
  */
 async function mined(provider, hash) {
-  for (;;) {
+  for (const until = Date.now() + 60_000; Date.now() < until; ) {
     const receipt = await provider.getTransactionReceipt(hash);
     if (receipt?.status === 0) throw new Error(`${hash} was reverted`);
     if (receipt) return receipt;
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await provider.send("evm_mine", []);
   }
+  throw new Error(`${hash} is in no block after a minute`);
 }
 
 /** anvil itself: it would survive a wrapper that is killed. */

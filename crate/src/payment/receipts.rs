@@ -49,7 +49,8 @@ pub enum Period {
 }
 
 impl Period {
-    fn day(now: Timestamp) -> u32 {
+    /// The number of the day at a time.
+    pub fn day(now: Timestamp) -> u32 {
         u32::try_from(now.as_secs() / SECONDS_OF_A_DAY).unwrap_or(u32::MAX)
     }
 

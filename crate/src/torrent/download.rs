@@ -127,30 +127,48 @@ impl Torrent {
         let owes = content.pieces.requests(conn).len() > usize::from(asked);
         peer.sent_block(ctx.now, asked, sold, owes);
         ctx.money.block_received(conn, block, asked);
-        match (content.picker).received(&mut content.pieces, ctx.now, conn, block, &data) {
+        if self.take_block(ctx, conn, block, &data) {
+            return Ok(());
+        }
+        self.wasted += u64::from(length);
+        // What was asked of a paid peer is paid if it is valid, even if it came too late.
+        if matches!(ctx.money.buying(conn), Buying::Paid(_))
+            && let Some(content) = &mut self.content
+        {
+            let from = conn;
+            content.came_twice(self.info_hash, ctx, Copy { from, block, data });
+        }
+        Ok(())
+    }
+
+    /// A block that was asked for came, from a peer or a web seed. `false`: it is here already, or not wanted any more.
+    pub(super) fn take_block(
+        &mut self,
+        ctx: &mut Context,
+        conn: ConnectionId,
+        block: BlockRef,
+        data: &Bytes,
+    ) -> bool {
+        let Some(content) = &mut self.content else {
+            return false;
+        };
+        match (content.picker).received(&mut content.pieces, ctx.now, conn, block, data) {
             Received::Wanted {
                 piece_complete,
                 cancel,
             } => {
                 content.cycles.note_dirty(ctx.now);
                 if piece_complete {
-                    Self::hash_piece(self.info_hash, content, ctx, piece);
+                    Self::hash_piece(self.info_hash, content, ctx, block.piece);
                 }
                 for other in cancel {
                     self.take_back(ctx, other, block);
                 }
             }
-            Received::Kept => content.throw_out(piece),
-            Received::Duplicate | Received::Unrequested => {
-                self.wasted += u64::from(length);
-                // What was asked of a paid peer is paid if it is valid, even if it came too late.
-                if matches!(ctx.money.buying(conn), Buying::Paid(_)) {
-                    let from = conn;
-                    content.came_twice(self.info_hash, ctx, Copy { from, block, data });
-                }
-            }
+            Received::Kept => content.throw_out(block.piece),
+            Received::Duplicate | Received::Unrequested => return false,
         }
-        Ok(())
+        true
     }
 
     /// Every block of a piece is there.

@@ -16,11 +16,11 @@ use crate::native::session_key::{SessionKey, has_records};
 use crate::payment::receipts::{PREFIX, Receipts};
 use crate::payment::record;
 use crate::payment::voucher::Vault;
+use crate::time::Timestamp;
 use crate::types::{InfoHash, TokenUnits};
 
 /// Of the chain's coin, for gas.
 const COIN_DECIMALS: u8 = 18;
-const SECONDS_OF_A_DAY: u64 = 86_400;
 /// A spreadsheet takes a cell that begins so for a formula, and titles come from strangers.
 const FORMULA: [char; 6] = ['=', '+', '-', '@', '\t', '\r'];
 
@@ -107,11 +107,9 @@ fn read(state: &Path) -> Result<StoredRecords, CliError> {
 
 /// The first of the last so many days, today among them.
 fn first_day(days: u32) -> Period {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let today = u32::try_from(now.as_secs() / SECONDS_OF_A_DAY).unwrap_or(u32::MAX);
-    Period::Day((today + 1).saturating_sub(days))
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    let today = Period::day(Timestamp::ZERO + now.unwrap_or_default());
+    Period::Day(today.saturating_add(1).saturating_sub(days))
 }
 
 /// The lines in the records, by vault, the newest first.

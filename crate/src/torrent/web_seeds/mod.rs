@@ -28,7 +28,7 @@ use crate::io::{Event, WebSeedHead, WebSeedSnapshot, WebSeedUse};
 use crate::metainfo::WebSeedUrl;
 use crate::metainfo::raw::{RawPath, raw_paths};
 use crate::peer::Peer;
-use crate::picker::{ASSUMED_RATE, PATIENCE, PeerStatus, Received};
+use crate::picker::{ASSUMED_RATE, PATIENCE, PeerStatus};
 use crate::sorted::Set;
 use crate::time::{Duration, Timestamp};
 use crate::types::{BLOCK_LEN, BlockRef, ConnectionId, FineUnits, WebRequestId};
@@ -567,26 +567,10 @@ impl Torrent {
         sent: bool,
     ) {
         for (block, data) in blocks {
-            let Some(content) = &mut self.content else {
-                return;
-            };
             let length = if sent { u64::from(block.length) } else { 0 };
             self.downloaded += length;
-            match (content.picker).received(&mut content.pieces, ctx.now, conn, block, &data) {
-                Received::Wanted {
-                    piece_complete,
-                    cancel,
-                } => {
-                    content.cycles.note_dirty(ctx.now);
-                    if piece_complete {
-                        Self::hash_piece(self.info_hash, content, ctx, block.piece);
-                    }
-                    for other in cancel {
-                        self.take_back(ctx, other, block);
-                    }
-                }
-                Received::Kept => content.throw_out(block.piece),
-                Received::Duplicate | Received::Unrequested => self.wasted += length,
+            if !self.take_block(ctx, conn, block, &data) {
+                self.wasted += length;
             }
         }
     }

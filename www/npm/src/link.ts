@@ -75,7 +75,13 @@ export class Link {
   readonly #events: LinkEvents;
   readonly #stop = new AbortController();
   /** Its place among the pages of one store, which a page leaves for another store at most once. */
-  #seat: { store: Store; channel: BroadcastChannel; alive: string; left: AbortController } | null = null;
+  #seat: {
+    store: Store;
+    channel: BroadcastChannel;
+    alive: string;
+    held: Promise<void>;
+    left: AbortController;
+  } | null = null;
   /** Messages to the other pages from before it has a place. */
   #unsaid: Rendezvous[] = [];
   readonly #pending = new Map<number, Pending>();
@@ -135,15 +141,25 @@ export class Link {
     const left = new AbortController();
     const { signal } = left;
     channel.onmessage = ({ data }: MessageEvent<Rendezvous>) => this.#fromPage(data);
-    // Held as long as the client lives, because a page that the browser throws away sends no goodbye.
-    const alive = aliveName(store);
-    this.#seat = { store, channel, alive, left };
-    navigator.locks.request(alive, { signal }, () => ends(signal)).catch(() => undefined);
+    // The page's very first request for a lock, so that of several clients on one page the first runs the engine:
+    // Chromium asks whether the page may store anything before it passes on the first requests, and a later request of
+    // the page can overtake all of those but the first.
     navigator.locks
       .request(named(LOCK, store), { signal }, () => this.#host(signal))
       .catch((error) => {
         if (!signal.aborted) this.#fail(new PieceworkError(text(error)));
       });
+    // Held as long as the client lives, because a page that the browser throws away sends no goodbye. An engine that
+    // got the lock before the page would take the page for one that is gone.
+    const alive = aliveName(store);
+    const held = new Promise<void>((resolve) => {
+      const hold = () => {
+        resolve();
+        return ends(signal);
+      };
+      navigator.locks.request(alive, { signal }, hold).catch(() => undefined);
+    });
+    this.#seat = { store, channel, alive, held, left };
     this.#tell({ t: "who" });
     for (const message of this.#unsaid.splice(0)) this.#tell(message);
   }
@@ -497,6 +513,7 @@ export class Link {
   async #join(host: Extract<Rendezvous, { t: "host" }>): Promise<void> {
     const seat = this.#seat;
     const registration = await this.#serviceWorkerReady.catch(() => null);
+    await seat?.held;
     if (!registration?.active || this.#worker || !seat || this.#seat !== seat) return;
     // An engine that answers us already announced itself again: it is not a new one.
     if (this.#joined?.client === host.client && this.#joined.engine === host.engine && this.#started) return;

@@ -48,6 +48,22 @@ fn a_second_stranger_at_an_address_waits_until_something_is_paid_to_the_first() 
     }
 }
 
+/// A seller with some credit always has a next range on which nothing was revealed.
+#[test]
+fn the_next_range_of_a_seller_that_delivers_keeps_nobody_of_its_address_waiting() {
+    let (mut b, _) = Buying::open_of(4);
+    b.quote(ms(100), B, info(1), terms_of(0x99));
+    assert_eq!(b.payer.status(B), refused(Refusal::FakePayeeLimit));
+    b.buy(ms(200), 0..2);
+    b.payer.tick(ms(1_500));
+    let sent = b.run(ms(1_500)).sent;
+    let commits = sent.iter().filter_map(|(conn, message)| match message {
+        PayMessage::Commit { voucher, .. } => Some((*conn, voucher.first)),
+        _ => None,
+    });
+    assert_eq!(commits.collect::<Vec<_>>(), [(A, 2), (B, 3)]);
+}
+
 #[test]
 fn a_payee_that_filled_a_range_in_an_earlier_run_gets_a_larger_one_and_no_other_payee_does() {
     for (payee, count) in [(PAYEE, 4), (Address::repeat_byte(0x99), 1)] {

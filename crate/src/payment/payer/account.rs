@@ -123,9 +123,11 @@ impl PayerAccount {
         r.life != PayerRangeLife::Consumed && (r.paid.0 == 0 || ended && self.is_early(r.first))
     }
 
-    /// Addresses that hold a range of this run on which nothing was revealed.
+    /// Addresses at which a stranger got a range in this run on which nothing was revealed. The next range of a seller
+    /// that delivers is not on trial: there is nearly always one with nothing revealed, and it would keep every other
+    /// seller of its address out.
     pub(super) fn tried_addresses(&self) -> impl Iterator<Item = &str> {
-        let unpaid = self.ranges.values().filter(|r| r.paid.0 == 0);
+        let unpaid = (self.ranges.values()).filter(|r| r.on_trial && r.paid.0 == 0);
         unpaid.filter_map(|r| r.address.as_deref())
     }
 

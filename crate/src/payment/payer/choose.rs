@@ -57,6 +57,7 @@ impl Payer {
                 account.next = u64::from(first) + u64::from(count);
                 let mut range = PayerRange::new(first, count, terms.payee, terms.content);
                 range.address = c.address();
+                range.on_trial = stranger;
                 account.ranges.insert(first, range);
                 if stranger {
                     self.strangers.spend(now);

@@ -114,6 +114,8 @@ pub(super) struct PayerRange {
     pub(super) refused: bool,
     /// Never acknowledged yet.
     pub(super) fresh: bool,
+    /// It was promised to a stranger, in this run.
+    pub(super) on_trial: bool,
     /// The time that the seller was waited for that it was bound to last, in this run.
     pub(super) waited: Duration,
     pub(super) fold_asked: bool,
@@ -149,6 +151,7 @@ impl PayerRange {
             prior: None,
             refused: false,
             fresh: true,
+            on_trial: false,
             waited: Duration::ZERO,
             fold_asked: false,
             fold_after: Timestamp::ZERO,

@@ -83,7 +83,7 @@ const DEFAULT_UPLOAD = 2_500_000;
  * `piecework vault deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and
  * `rpc-url`, `max-price-per-gb`, `deposit` (the least that is proposed; default: what the title can cost),
  * `max-deposit` (the most), `budget` (the cap on the spending from the deposit, which `client.setBudget` raises;
- * default: the whole deposit). A page that has a client of its own sets the property `client` before the element is
+ * default: the whole deposit), `min-redeem`, `coin-price` and `max-gas-percent` (see `PaymentOptions`). A page that has a client of its own sets the property `client` before the element is
  * connected.
  *
  * The element says that watching uploads, with a switch, and uploads nothing before the visitor presses play (or, with
@@ -389,6 +389,7 @@ export class PieceworkPlayer extends HTMLElement {
       proposedDeposit({
         cost: cost > left ? cost - left : 0n,
         decimals: client.parse("1").toString().length - 1,
+        tranche: client.depositSlice,
         least: sum("deposit"),
         most: sum("max-deposit"),
         times: BigInt(times),
@@ -508,6 +509,9 @@ export class PieceworkPlayer extends HTMLElement {
               ...(rpcUrl ? { rpcUrl } : {}),
               maxPricePerGB: text("max-price-per-gb") || "0",
               ...(text("budget") ? { budget: text("budget") } : {}),
+              ...(text("min-redeem") ? { minRedeem: text("min-redeem") } : {}),
+              ...(text("coin-price") ? { coinPrice: text("coin-price") } : {}),
+              ...(text("max-gas-percent") ? { maxGasPercent: Number(text("max-gas-percent")) } : {}),
             },
           }
         : {}),

@@ -198,9 +198,9 @@ export class Payments {
     if (options.rpcUrl && !URL.canParse(options.rpcUrl, document.baseURI))
       throw new PieceworkError("payments.rpcUrl is not a URL");
     this.#worth = new Worth(options);
-    if (options.minRedeem !== undefined && parseAmount(options.minRedeem, options.token.decimals) === 0n)
-      throw new PieceworkError("payments.minRedeem must be above 0");
     this.options = options;
+    if (options.minRedeem !== undefined && this.#minRedeem === 0n)
+      throw new PieceworkError("payments.minRedeem must be above 0");
     this.#host = host;
   }
 
@@ -265,7 +265,11 @@ export class Payments {
 
   /** @internal Something is bought or sold: from now on the price of gas matters. */
   moneyMoves(): void {
-    if (this.#worth.isKnown) this.#firstLook ??= this.#gasPrice();
+    // Where nobody said it, the next occasion asks again.
+    const again = (price: bigint | null): void => {
+      if (price === null) this.#firstLook = null;
+    };
+    if (this.#worth.isKnown) this.#firstLook ??= this.#gasPrice().then(again);
   }
 
   /** Wei for one gas now, of the site's node or else the wallet's; null: nobody says. The lowest price is kept. */

@@ -179,15 +179,20 @@ test("the slice follows from the price ceiling, from minRedeem and from the pric
   const gas = { coinPrice: "0.05", maxPricePerGB: "0.00025" };
   assert.equal(await tranche(8, 10n ** 6n, gas, { eth_gasPrice: () => "0x989680" }), 20n);
   assert.equal(await tranche(8, 10n ** 8n, gas, { eth_gasPrice: () => "down" }), 1_000_000n, "no node says it");
+  let tries = 0;
+  const late = { eth_gasPrice: () => (tries++ === 0 ? null : "0x989680") };
+  const again = (pay) => pay.redemptionCost(1n, 1);
+  assert.equal(await tranche(8, 10n ** 6n, gas, late, again), 20n, "the next time it does");
   assert.equal(await tranche(8, 10n ** 8n, { ...gas, tranche: "0.5" }), 50_000_000n);
 });
 
 /** The slice that a deposit is opened with. */
-async function tranche(decimals, amount, options, answers = {}) {
+async function tranche(decimals, amount, options, answers = {}, before = () => undefined) {
   const wallet = new TestWallet("5792");
   Object.assign(wallet, { decimals, answers, balance: 2n * amount });
   const pay = payments(wallet, [], {}, options);
   await pay.connect(undefined, false);
+  await before(pay);
   await pay.deposit(amount, amount);
   return vault.parseTransaction({ data: wallet.sent.at(-1).data }).args.tranche;
 }
@@ -893,6 +898,10 @@ test("no node is asked for the price of gas before something is paid or sold, no
     pay.moneyMoves();
     if (options.coinPrice) await answered;
     assert.equal(asked, options.coinPrice ? 1 : 0);
+    assert.throws(
+      () => payments(wallet, [], {}, { ...options, minRedeem: "0" }),
+      /payments\.minRedeem must be above 0/,
+    );
   }
 });
 

@@ -46,7 +46,9 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
         }
         _ => payout(&args.payee, &args.chain, &state, price.0 > 0).await?,
     };
-    tell_of_large_dust(&args.payee, price, decimals);
+    if let Some(text) = large_dust(&args.payee, price, decimals) {
+        complain(&text);
+    }
     let torrents = args
         .torrents
         .iter()
@@ -178,17 +180,18 @@ fn worth(args: &PayeeArgs, decimals: u8) -> Result<Option<Worth>, CliError> {
         .transpose()
 }
 
-/// Says so where a hundredth of a token, the least that is sold, is worth much: nobody would buy that at once.
-fn tell_of_large_dust(args: &PayeeArgs, price: FineUnits, decimals: u8) {
+/// What is to be said where a hundredth of a token, the least that is sold, is worth much: nobody would buy that at
+/// once.
+fn large_dust(args: &PayeeArgs, price: FineUnits, decimals: u8) -> Option<String> {
     let dust = SellConfig::dust_of(decimals);
     let is_named = args.min_redeem.is_some() || args.coin_price.is_some();
-    let per_gb = price.per_gb_from_per_block();
-    if !is_named && price.0 > 0 && dust > per_gb {
-        complain(&format!(
+    let is_large = price.0 > 0 && dust > price.per_gb_from_per_block();
+    (is_large && !is_named).then(|| {
+        format!(
             "nothing below {} tokens is sold at a time, which is more than 10^9 bytes cost here: name --coin-price or --min-redeem",
             tokens(dust, decimals)
-        ));
-    }
+        )
+    })
 }
 
 /// The payee, if a key names one. `sells`: something has a price from the start.
@@ -486,5 +489,24 @@ mod tests {
             let error = least(&["--min-redeem", text], decimals).unwrap_err();
             assert!(error.to_string().contains("--min-redeem"), "{error}");
         }
+    }
+
+    #[test]
+    fn that_a_hundredth_of_a_token_is_much_is_said_unless_the_operator_named_something() {
+        let said = |price: &str, decimals, more: &[&str]| {
+            let price = parse_price(price, decimals).unwrap();
+            large_dust(&args(more), price, decimals)
+        };
+        // 60,000 dollars each: ten dollars for a GB.
+        let text = said("0.00016667", 8, &[]).unwrap();
+        assert!(
+            text.contains("0.01 tokens") && text.contains("--min-redeem"),
+            "{text}"
+        );
+        assert_eq!(said("0.00016667", 8, &["--min-redeem", "0.0000003"]), None);
+        assert_eq!(said("0.00016667", 8, &["--coin-price", "0.05"]), None);
+        assert_eq!(said("10", 6, &[]), None);
+        assert_eq!(said("0", 6, &[]), None);
+        assert_eq!(said("10000000", 18, &[]), None);
     }
 }

@@ -521,7 +521,7 @@ export class Payments {
     }
   }
 
-  /** Why a batch is not sent without the user's word; null: it is worth its gas, as far as the site lets that be known. */
+  /** Why a batch is not sent without the user's word; null: it is worth its gas, or the site names no price of it. */
   async #notWorth(wallet: Wallet, { count, total, data }: Batch): Promise<string | null> {
     if (!this.#worth.isKnown) return null;
     const price = await this.#gasPrice();

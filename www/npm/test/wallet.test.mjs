@@ -171,7 +171,7 @@ test("the slice is a hundredth of a token, or ten units of a token with few deci
   }
 });
 
-test("the slice follows from the price ceiling, from minRedeem and from the price of gas, and a tenth is enough", async () => {
+test("the slice follows from ceiling, minRedeem and the price of gas, and a tenth of a deposit is enough", async () => {
   // A token of which a million are a dollar, and one that costs 60,000.
   assert.equal(await tranche(6, 10n ** 12n, { maxPricePerGB: "15000000" }), 2_500_000_000n);
   assert.equal(await tranche(6, 10_000_000n, { maxPricePerGB: "15000000" }), 1_000_000n);
@@ -848,7 +848,7 @@ async function redeeming(t, answers, due = false, options = {}) {
 }
 const LOG = { address: VAULT, topics: [], data: "0x" };
 
-test("the engine that this page runs is told the least claim, at the lowest price of gas, and by no other page", async () => {
+test("the engine that this page runs is told the least claim, at the lowest price of gas", async () => {
   for (const [isHost, minRedeem] of [
     [true, undefined],
     [false, undefined],
@@ -878,7 +878,7 @@ test("the engine that this page runs is told the least claim, at the lowest pric
   }
 });
 
-test("no node is asked for the price of gas before something is paid or sold, nor without the coin's price", async () => {
+test("no node is asked what gas costs before something is paid or sold, nor without the coin's price", async () => {
   for (const options of [{}, { coinPrice: "3000" }]) {
     const wallet = new TestWallet("neither");
     let asked = 0;

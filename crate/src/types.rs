@@ -147,7 +147,7 @@ impl FineUnits {
 
     /// The price per block for a price in token base units per 10^9 bytes, rounded up.
     pub const fn per_block_from_per_gb(token_units_per_gb: u128) -> FineUnits {
-        let numerator = (token_units_per_gb << 24).saturating_mul(BLOCK_LEN as u128);
+        let numerator = token_units_per_gb.saturating_mul((BLOCK_LEN as u128) << 24);
         FineUnits(numerator.div_ceil(1_000_000_000))
     }
 

@@ -33,6 +33,7 @@ export async function size({ video }, out) {
     token: payments.token.address,
     deployBlock: payments.deployBlock,
     symbol: "pwUSD",
+    maxPricePerGB: "15",
     wallet: "batch",
     walletKeys: [{ address: scene.payer, privateKey }],
   };

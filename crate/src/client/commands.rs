@@ -108,6 +108,7 @@ impl Client {
             Command::RefreshAccount => self.refresh_account(),
             Command::SetBudget { total } => self.set_budget(total),
             Command::StopSelling => self.stop_selling(),
+            Command::SetDust { dust, item_gas } => self.set_dust(dust, item_gas),
             Command::SetMaxPrice {
                 info_hash,
                 max_price,

@@ -407,6 +407,12 @@ impl Client {
         }
     }
 
+    pub(super) fn set_dust(&mut self, dust: TokenUnits, item_gas: TokenUnits) {
+        if let Some(payee) = &mut self.money.payee {
+            payee.set_dust(self.now, dust, item_gas);
+        }
+    }
+
     pub(super) fn close_money(&mut self) {
         if let Some(payer) = &mut self.money.payer {
             payer.close(self.now);

@@ -6,6 +6,7 @@ use core::ops::RangeInclusive;
 use alloy_primitives::Address;
 
 pub use crate::payment::ledger::Credit;
+pub use crate::payment::payee::LEAST_UNITS;
 use crate::time::Duration;
 use crate::types::{FineUnits, TokenUnits};
 
@@ -139,10 +140,14 @@ pub struct SellConfig {
 }
 
 impl SellConfig {
-    /// 0.01 of a token with these decimals. Below that, the gas of a redemption weighs too much (docs/protocol.md,
-    /// "Constants").
+    /// 0.01 of a token with these decimals, where nothing else is known; at least [`LEAST_UNITS`]. Below that, the gas
+    /// of a redemption weighs too much (docs/protocol.md, "Constants").
     pub const fn dust_of(decimals: u8) -> TokenUnits {
-        TokenUnits(10u128.saturating_pow(decimals.saturating_sub(2) as u32))
+        let places = decimals.saturating_sub(2);
+        match places {
+            0 => LEAST_UNITS,
+            _ => TokenUnits(10u128.saturating_pow(places as u32)),
+        }
     }
 }
 
@@ -209,9 +214,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dust_is_a_hundredth_of_a_token_and_at_least_one_unit() {
+    fn dust_is_a_hundredth_of_a_token_and_at_least_ten_units() {
         let of = |decimals| SellConfig::dust_of(decimals).0;
-        assert_eq!([0, 1, 2, 6].map(of), [1, 1, 1, 10_000]);
+        assert_eq!([0, 1, 2, 3, 6].map(of), [10, 10, 10, 10, 10_000]);
         assert_eq!(of(18), 10u128.pow(16));
         assert_eq!(of(u8::MAX), u128::MAX, "not a token's, but no panic");
     }

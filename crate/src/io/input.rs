@@ -226,6 +226,13 @@ pub enum Command {
     RefreshAccount,
     /// Sell nothing more in this run, because the vault gives a seller too little time to redeem.
     StopSelling,
+    /// Another dust limit, in place of [`super::SellConfig::dust`]: the edge read what gas costs now.
+    SetDust {
+        /// The least worth of a claim that is redeemed by itself.
+        dust: TokenUnits,
+        /// The worth of the gas of one further claim in a batch: nothing smaller is sold.
+        item_gas: TokenUnits,
+    },
     /// Replace the hard cap on spending.
     SetBudget {
         /// Everything that the account spent so far and spends from now on stays at or below this; another account

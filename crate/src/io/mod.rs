@@ -11,8 +11,8 @@ mod snapshot;
 
 pub use crate::payment::receipts::{BUYER_PREFIX, Period, Receipt, Side, Sum};
 pub use config::{
-    AddOptions, BuyConfig, CheckExisting, Config, Credit, Limits, PaymentConfig, Priority,
-    ResalePrice, SellConfig, WebSeedUse,
+    AddOptions, BuyConfig, CheckExisting, Config, Credit, LEAST_UNITS, Limits, PaymentConfig,
+    Priority, ResalePrice, SellConfig, WebSeedUse,
 };
 pub use effect::{
     AccountState, Effect, EffectError, EffectResult, RECORDS_GATHER, Signature, StorageOp,

@@ -451,6 +451,14 @@ impl Chain {
         Ok(())
     }
 
+    /// Wei that one gas costs now.
+    ///
+    /// # Errors
+    /// See [`RpcError`].
+    pub fn gas_price(&self) -> Result<u128, RpcError> {
+        self.sender.gas_price()
+    }
+
     /// Sends `redeem(claims, to)` as the payee and waits for its block. Costs at most `max_fee_per_gas` wei for each
     /// gas, and [`super::sending::MAX_COST_WEI`] in all.
     ///

@@ -11,6 +11,7 @@ use super::answers::RpcError;
 use super::chain::{Chain, ChainError};
 use super::keys::KeyPair;
 use super::sending::{GasCap, Sent};
+use crate::client::SellConfig;
 use crate::types::TokenUnits;
 
 mod abi {
@@ -65,9 +66,9 @@ pub fn bond_for(amount: TokenUnits) -> Option<TokenUnits> {
     (bond < MAX_SUM).then_some(TokenUnits(bond))
 }
 
-/// A tranche where the owner names none: a hundredth of a token, or one unit of a token with fewer decimals.
+/// A tranche where the owner names none: what sellers sell at least, where they are not told otherwise.
 pub fn tranche_for(decimals: u8) -> TokenUnits {
-    TokenUnits(10u128.saturating_pow(u32::from(decimals)).div_ceil(100))
+    SellConfig::dust_of(decimals)
 }
 
 /// Whether the vault takes such a tranche.
@@ -264,7 +265,7 @@ mod tests {
         assert_eq!(bond(2_000_000), Some(2_500_000));
         assert_eq!(bond(u128::MAX), None);
         assert_eq!(bond(MAX_SUM), None);
-        for (decimals, units) in [(0, 1), (1, 1), (2, 1), (6, 10_000), (18, 10u128.pow(16))] {
+        for (decimals, units) in [(0, 10), (1, 10), (2, 10), (6, 10_000), (18, 10u128.pow(16))] {
             assert_eq!(tranche_for(decimals), TokenUnits(units), "{decimals}");
             assert!(is_tranche(tranche_for(decimals)));
         }

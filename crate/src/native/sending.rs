@@ -259,6 +259,15 @@ impl Sender {
         })
     }
 
+    /// Wei that one gas costs now: base fee and tip, within our bounds.
+    ///
+    /// # Errors
+    /// See [`RpcError`].
+    pub fn gas_price(&self) -> Result<u128, RpcError> {
+        let (base_fee, tip) = self.rpc.fees()?;
+        Ok(base_fee.saturating_add(bounded_tip(base_fee, tip)))
+    }
+
     fn require_wanted(&self) -> Result<(), ChainError> {
         match self.outgoing.is_given_up() {
             true => Err(ChainError::Stopped),
@@ -325,10 +334,14 @@ impl Sender {
     }
 }
 
+fn bounded_tip(base_fee: u128, tip: u128) -> u128 {
+    tip.min(base_fee.saturating_add(MAX_TIP_ABOVE_BASE))
+}
+
 impl Fees {
     /// By the node's word, within bounds: no tip far above the base fee, nothing above the operator's limit.
     fn within(base_fee: u128, tip: u128, allowed: u128) -> Result<Fees, ChainError> {
-        let tip = tip.min(base_fee.saturating_add(MAX_TIP_ABOVE_BASE));
+        let tip = bounded_tip(base_fee, tip);
         let asked = base_fee.saturating_add(tip);
         if asked > allowed {
             return Err(ChainError::GasTooDear { asked, allowed });

@@ -138,8 +138,10 @@ pub fn size_range(
             grown.min(u32::from(share.max(known))) as u16
         }
     };
-    let limit = limit.clamp(1, voucher::MAX_COUNT);
     let serial = voucher::range_cap(1, tranche).0.max(1);
+    // Serials beyond the largest amount of a voucher would be locked for nothing.
+    let most = (voucher::MAX_FINE.0 / serial).min(u128::from(voucher::MAX_COUNT)) as u16;
+    let limit = limit.min(most).clamp(1, voucher::MAX_COUNT);
     let needed = terms.min_range.max(terms.unit).0.div_ceil(serial).max(1);
     if needed > u128::from(limit) {
         return Err(Refusal::RangeTooLarge);
@@ -361,6 +363,20 @@ mod tests {
         assert_eq!(wanted(1_000, 1_000_000), Ok(MOST_SERIALS));
         assert_eq!(wanted(1_000, 160), Ok(10));
         assert_eq!(wanted(1_000, 3), Ok(4), "never less than the second one");
+    }
+
+    #[test]
+    fn a_range_has_no_more_serials_than_a_voucher_can_owe() {
+        // 1,000 tokens of 18 decimals: a voucher owes at most 4,722.
+        let q = TokenUnits(1_000 * 10u128.pow(18));
+        let left = FineUnits(u128::MAX);
+        let wanted = |q, filled| {
+            size_range(&config(), q, &terms(), filled, 1_000_000, left).map(|s| s.wanted)
+        };
+        assert_eq!(wanted(q, 0), Ok(1));
+        assert_eq!(wanted(q, 100), Ok(4));
+        assert_eq!(wanted(TokenUnits(q.0 * 5), 100), Ok(1), "one is too much");
+        assert_eq!(wanted(TokenUnits(u128::MAX), 100), Ok(1));
     }
 
     #[test]

@@ -196,9 +196,7 @@ fn payment_config(payment: &JsValue, chain: &Chain, keys: &Keys) -> Result<Payme
             price,
             min_bond_percent: within(payment, "minBondPercent", 125, 10_000)? as u16,
             credit: Credit::default(),
-            dust: SellConfig::dust_of(
-                js::number(payment, "decimals").map_or(6, |decimals| decimals.min(36) as u8),
-            ),
+            dust: js::amount(payment, "minRedeem").map_or(SellConfig::dust_of(6), TokenUnits),
         }),
     })
 }

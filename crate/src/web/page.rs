@@ -342,6 +342,16 @@ impl Pages {
                 };
                 driver.command(Command::NoteFee { side, amount });
             })),
+            "dust" => {
+                let gas = js::amount(message, "gas");
+                let limits = js::amount(message, "least").zip(gas);
+                Some(with(limits, "least", |(dust, item_gas)| {
+                    driver.command(Command::SetDust {
+                        dust: TokenUnits(dust),
+                        item_gas: TokenUnits(item_gas),
+                    });
+                }))
+            }
             "budget" => Some(with(js::amount(message, "total"), "total", |total| {
                 driver.command(Command::SetBudget {
                     total: TokenUnits(total),

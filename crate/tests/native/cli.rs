@@ -268,7 +268,7 @@ fn a_limit_of_nothing_and_an_option_without_effect_are_refused_with_a_remedy() {
             "leave the option out for no limit",
         ),
         (&["--max-connections", "0"], "from 1 on"),
-        (&["--redeem-min", "abc"], "--payee-key"),
+        (&["--min-redeem-sum", "abc"], "--payee-key"),
         (&["--redeem-every", "5"], "--payee-key"),
         (&["--redeem-on-exit"], "--payee-key"),
         (&["--accept-short-exit"], "--payee-key"),

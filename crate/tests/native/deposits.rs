@@ -133,7 +133,7 @@ const SESSION: [&str; 2] = ["--session-key", "session.key"];
 fn a_deposit_comes_and_goes_in_the_tokens_own_decimals() {
     // Decimals, a deposit, its units; the bond and the slice that go with it.
     for (decimals, amount, units, bond, tranche) in [
-        (0, "2", 2, 3, 1),
+        (0, "20", 20, 25, 10),
         (6, "2.5", 2_500_000, 3_125_000, 10_000),
         (
             18,

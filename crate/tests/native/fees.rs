@@ -352,9 +352,9 @@ fn limits_that_are_no_sums_are_refused_where_they_are_typed() {
     let film = Film::named("film.mp4", content(20_000), NO_TRACKER);
     let node = Node::start();
     for sum in ["-1", "ten", "0.0000001"] {
-        let sum = format!("--redeem-min={sum}");
+        let sum = format!("--min-redeem-sum={sum}");
         let run = selling(&film, &node, &["--price", "10", &sum]);
-        Ended::of(&piecework(film.dir.path(), &strs(&run))).assert_code(2, "--redeem-min");
+        Ended::of(&piecework(film.dir.path(), &strs(&run))).assert_code(2, "--min-redeem-sum");
     }
 }
 

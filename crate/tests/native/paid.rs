@@ -55,7 +55,7 @@ async fn what_a_buyer_waits_for_is_redeemed_before_its_turn_comes() {
     let tracker = Tracker::start().await;
     let url = tracker.url();
     // Its turn comes in a day.
-    let redeems = &["--redeem-every", "86400", "--redeem-min", "0.01"];
+    let redeems = &["--redeem-every", "86400", "--min-redeem-sum", "0.01"];
     let ran = tokio::task::spawn_blocking(move || trade(&url, redeems, 3 * LENGTH));
     ran.await.unwrap();
     tracker.handle.shutdown().await;
@@ -67,7 +67,14 @@ async fn less_than_the_least_sum_is_redeemed_on_command_alone() {
     let tracker = Tracker::start().await;
     let url = tracker.url();
     // A hundred times what is earned here.
-    let redeems = &["--redeem-every", "1", "--redeem-min", "12", "--stats", "1"];
+    let redeems = &[
+        "--redeem-every",
+        "1",
+        "--min-redeem-sum",
+        "12",
+        "--stats",
+        "1",
+    ];
     let ran = tokio::task::spawn_blocking(move || trade(&url, redeems, 3 * LENGTH));
     ran.await.unwrap();
     tracker.handle.shutdown().await;
@@ -82,7 +89,9 @@ async fn what_is_worth_less_than_a_tenth_of_its_gas_is_redeemed_on_command_alone
     let redeems = &[
         "--redeem-every",
         "1",
-        "--redeem-min",
+        "--min-redeem-sum",
+        "0.01",
+        "--min-redeem",
         "0.01",
         "--coin-price",
         "3000",

@@ -91,7 +91,7 @@ fn what_is_due_at_once_is_tried_again_soon_where_it_failed_or_had_no_room() {
         ".",
         "--redeem-every",
         "604800",
-        "--redeem-min",
+        "--min-redeem-sum",
         "0.001",
     ];
     let mut seller = paid_run(film.dir.path(), &node, &seed);
@@ -120,7 +120,9 @@ fn earnings_wait_until_their_gas_is_worth_it_and_that_is_said_once() {
         ".",
         "--redeem-every",
         "1",
-        "--redeem-min",
+        "--min-redeem-sum",
+        "0.001",
+        "--min-redeem",
         "0.001",
         "--coin-price",
         "3000",
@@ -145,4 +147,36 @@ fn earnings_wait_until_their_gas_is_worth_it_and_that_is_said_once() {
         8,
         "nothing was sent behind others: {second}"
     );
+}
+
+#[test]
+fn the_least_claim_follows_the_price_of_gas_down() {
+    let (film, node) = (earned(8), Node::start());
+    node.set("state(bytes32,uint256)", json!(exiting()));
+    // A claim's gas is worth 0.24 tokens and more, and each of the claims 0.0064.
+    node.set_base_fee(3 * GWEI);
+    node.set_quantity("eth_estimateGas", 800_000);
+    node.mines();
+    let seed = [
+        "seed",
+        "film.torrent",
+        "--data",
+        ".",
+        "--redeem-every",
+        "1",
+        "--coin-price",
+        "3000",
+        "--stats",
+        "1",
+    ];
+    let mut seller = paid_run(film.dir.path(), &node, &seed);
+    for _ in 0..4 {
+        let said = seller.until(|line| line["event"] == "stats" || line["event"] == "redeemed");
+        assert_eq!(said["event"], "stats", "nothing is due: {said}");
+    }
+    assert!(node.sent().is_empty());
+    node.set_base_fee(1_000_000);
+    let redeemed = seller.until(|line| line["event"] == "redeemed");
+    assert_eq!(redeemed["ok"], true, "{redeemed}");
+    assert_eq!(owners(&redeemed).len(), 8, "{redeemed}");
 }

@@ -331,24 +331,24 @@ fn at_half_of_its_limit_a_live_range_is_due_so_that_a_seller_that_redeems_stalls
 }
 
 #[test]
-fn however_large_a_bond_a_live_range_is_due_at_a_fixed_sum() {
+fn however_large_a_bond_a_live_range_is_due_at_a_fixed_sum_once_it_is_half_used() {
     let (mut s, buyer, _) = large(2_000_000_000);
     s.config = s.config.with_dust(TokenUnits(1_000));
     s.restart();
     s.connect(buyer.conn, "");
     let mut promise = buyer.promise(11, 10, Q, NOTHING);
     assert_eq!(s.commit(&buyer, &promise), None);
-    // 32 times the dust limit, of a bond of 2,500 tokens.
+    // 32 times the dust limit are 32,000, of a bond of 2,500 tokens, and the range is worth 100,000.
     let mut owed = 0;
     while s.due_said() == 0 {
-        assert!(owed < 32_000, "{owed}");
+        assert!(owed < 50_000, "{owed}");
         let sold = s.sell(&buyer, &promise, 0, 100);
         assert_eq!(sold, 100);
         owed += 1_000;
         promise = buyer.promise(11, 10, Q, promise.v.owed_at(sold));
         assert_eq!(s.commit(&buyer, &promise), None);
     }
-    assert_eq!(owed, 32_000);
+    assert_eq!(owed, 50_000);
     assert_eq!(s.take(RedeemScope::Due).len(), 1);
 }
 
@@ -604,6 +604,38 @@ fn the_dust_limit_follows_the_token() {
             usize::from(is_due),
             "{dust}"
         );
+    }
+}
+
+#[test]
+fn the_dust_limit_follows_the_gas_while_it_sells() {
+    let mut s = Shop::new();
+    let buyer = Buyer::new(1);
+    s.chain.insert(buyer.account, deposit(2_000_000, Q.0));
+    // 50 ranges of 200 blocks, each worth 2,000.
+    s.buys(&buyer, 1..=50, 200);
+    s.later(hours(2));
+    assert!(s.take(RedeemScope::Due).is_empty(), "the limit is 10,000");
+    s.payee.set_dust(s.now, TokenUnits(2_001), TokenUnits(200));
+    s.later(Duration::from_secs(1));
+    assert!(s.take(RedeemScope::Due).is_empty());
+    assert_eq!(s.due_said(), 0);
+    s.payee.set_dust(s.now, TokenUnits(2_000), TokenUnits(200));
+    s.later(Duration::from_secs(1));
+    assert_eq!(s.due_said(), 1);
+    assert_eq!(s.take(RedeemScope::Due).len(), 50);
+
+    // What is not worth its gas is not sold.
+    let other = Buyer::new(2);
+    s.chain.insert(other.account, deposit(2_000_000, Q.0));
+    for (gas, refusal) in [(Q.0 + 1, Some(RejectCode::RangeTooSmall)), (Q.0, None)] {
+        s.payee
+            .set_dust(s.now, TokenUnits(gas * 10), TokenUnits(gas));
+        s.connect(other.conn, "");
+        let promise = other.promise(1, 1, Q, NOTHING);
+        assert_eq!(s.commit(&other, &promise), refusal, "{gas}");
+        s.leave(other.conn);
+        s.later(Duration::from_secs(30));
     }
 }
 

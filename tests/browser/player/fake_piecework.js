@@ -305,6 +305,13 @@ export class Client extends Emitter {
     fake.calls.push(`budget ${total}`);
     fake.money.budget = this.parse(total);
   }
+  get depositSlice() {
+    return undefined;
+  }
+  async redemptionCost() {
+    const unknown = { fee: null, cost: null, isDear: null, isLoss: null };
+    return { amount: fake.money.redeemable, transactions: 1, ...unknown, ...fake.cost };
+  }
   async redeem() {
     fake.calls.push("redeem");
     const paid = fake.money.redeemable;

@@ -23,6 +23,7 @@ export const PAID = {
   chainId: 31337,
   token: { address: "0x5555555555555555555555555555555555555555", decimals: 6, symbol: "pwUSD" },
   rpc: null,
+  maxPricePerGB: "15",
 };
 
 /** The page's address, once a test has begun. */

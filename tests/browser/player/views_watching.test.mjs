@@ -412,6 +412,50 @@ test("texts of strangers never become markup", async (t) => {
   );
 });
 
+test("a redemption says what it costs and brings, and warns before it is a loss", async (t) => {
+  const page = await watching(t);
+  await page.click("#nav-money");
+  assert.equal(await page.getAttribute("#redeem", "aria-describedby"), "redeem-hint");
+  for (const [cost, said, warns] of [
+    [{}, "^1 transaction through your wallet, which pays the network’s fee\\. The chain shows", false],
+    [
+      { fee: 21_000_000_000_000n },
+      "about 0\\.000021 of the chain’s coin now\\. What that is in pwUSD is not known here\\.",
+      false,
+    ],
+    [
+      { fee: 1n, cost: 261n, isDear: false, isLoss: false },
+      "fee, about 0\\.000261 pwUSD now\\. The chain shows",
+      false,
+    ],
+    [
+      { fee: 1n, cost: 9_000n, isDear: true, isLoss: false },
+      "about 0\\.009 pwUSD now: more than 10 % of what it brings\\. It may pay to wait",
+      true,
+    ],
+    [
+      { fee: 1n, cost: 261_000n, isDear: true, isLoss: true },
+      "^A loss as the network is now: its fee is about 0\\.261 pwUSD, and the redemption brings 0\\.0160",
+      true,
+    ],
+  ]) {
+    await page.evaluate((cost) => {
+      // Another sum is judged anew.
+      window.fake.money.redeemable += 1n;
+      window.fake.cost = cost;
+    }, cost);
+    await page.waitForFunction(
+      (said) => new RegExp(said).test(document.querySelector("#redeem-hint").textContent.replaceAll("\u00a0", " ")),
+      said,
+    );
+    assert.equal(await page.evaluate(() => document.querySelector("#redeem-hint").classList.contains("warns")), warns);
+  }
+  await shot(page, "money-loss");
+  // It is the visitor's own decision.
+  await page.click("#redeem");
+  await page.waitForFunction(() => window.fake.calls.includes("redeem"));
+});
+
 test("money: redeem, exit after a warning, withdraw, recover", async (t) => {
   const page = await watching(t);
   await page.click("#nav-money");

@@ -254,6 +254,7 @@ const scenes = {
       rpc: scene.anvil.url,
       token: scene.chain.token,
       symbol: "pwUSD",
+      maxPricePerGB: "15",
       resalePercent: 50,
       wallet: "batch",
       walletKeys: [accounts[key].privateKey],

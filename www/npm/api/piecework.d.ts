@@ -29,6 +29,7 @@ export type { FilePriority, PeerPaymentStats, PeerStats, TorrentEvents, TorrentS
 export { FINE_BITS, bondFor, formatAmount, parseAmount, parseTypedAmount } from "./units.js";
 export type { AmountStyle } from "./units.js";
 export type { ChainParams, Eip1193Provider, WalletInfo } from "./wallet.js";
+export type { RedemptionCost } from "./worth.js";
 
 // ---- client
 import { Emitter } from "./emitter.js";
@@ -39,6 +40,7 @@ import { type AccountInfo, type Decimal, type PaymentOptions, type RecoverableDe
 import { type FileSource, type TorrentSource } from "./source.js";
 import { Torrent } from "./torrent.js";
 import { type Eip1193Provider, type WalletInfo } from "./wallet.js";
+import type { RedemptionCost } from "./worth.js";
 /**
  * How a client behaves. Without `payments` it is a plain, free BitTorrent peer that contacts no chain and no wallet.
  * Clients of one origin share an engine, and the page that runs the engine decides by its options. Another client warns
@@ -277,7 +279,8 @@ export declare class Client extends Emitter<ClientEvents> {
     setBudget(total: Decimal): Promise<void>;
     /**
      * Redeems the earnings to the connected wallet: one transaction for every 128 ranges. `due` leaves out ranges that
-     * are not worth their gas.
+     * are not worth their gas; where the site names {@link PaymentOptions.coinPrice}, it sends nothing whose gas costs
+     * more than {@link PaymentOptions.maxGasPercent} of what it brings.
      */
     redeem(options?: {
         due?: boolean;
@@ -285,6 +288,13 @@ export declare class Client extends Emitter<ClientEvents> {
         paid: bigint;
         batches: number;
     }>;
+    /**
+     * What {@link redeem} would bring and cost now. Asks the site's node, else the wallet's, what gas costs, if there is
+     * something to redeem.
+     */
+    redemptionCost(): Promise<RedemptionCost>;
+    /** The slice of a deposit that is made now, for {@link proposedDeposit}; in base units. */
+    get depositSlice(): bigint;
     /** Starts the waiting time after which {@link withdraw} works. It cannot be cancelled. */
     exit(): Promise<AccountInfo>;
     /** Takes back the rest of deposit and bond, once the waiting time is over. */
@@ -564,6 +574,7 @@ export declare class TorrentFile {
 
 // ---- payments
 import type { EnginePayment } from "./protocol.js";
+import { type RedemptionCost } from "./worth.js";
 import { type ChainParams } from "./wallet.js";
 /** An amount as decimal text in whole tokens, e.g. `"10"` or `"0.25"`. */
 export type Decimal = string | number;
@@ -603,8 +614,25 @@ export interface PaymentOptions {
     resellPercent?: number;
     /** A fixed selling price per 10^9 bytes instead. */
     sellPricePerGB?: Decimal;
-    /** The slice of the deposit promised at once. Default 0.01, or the smallest unit of a token that has no hundredth. */
+    /**
+     * The slice of the deposit promised at once. Default: as much as `minRedeem`, but enough for ten blocks
+     * at `maxPricePerGB`.
+     */
     tranche?: Decimal;
+    /**
+     * The least that is sold to a buyer at a time, and that is redeemed without being asked for. Default: where
+     * `coinPrice` is known, what the gas of a claim costs may be `maxGasPercent` of it; else 0.01, or ten of the smallest
+     * units of a token with few decimals. Name it, or `coinPrice`, where a token is not worth about a dollar.
+     */
+    minRedeem?: Decimal;
+    /**
+     * The price of a whole coin of the chain, in which gas is paid, in tokens: `"3000"`. With it `redemptionCost` says
+     * what gas costs in tokens, and `redeem({ due: true })` sends nothing at a loss. Gas is asked of `rpcUrl`, else of
+     * the wallet, and not before something is paid or sold.
+     */
+    coinPrice?: Decimal;
+    /** The part of a redemption that its gas may cost, in percent, unless the user redeems. Default 10. */
+    maxGasPercent?: number;
     /**
      * Pieces of an old-style torrent that may be paid and turn out corrupt: each counts for 4 MiB at most, but two whole
      * ones may. Default 4.
@@ -642,6 +670,8 @@ export interface PaymentHost {
     walletChanged(address: string | null): void;
     /** A line for the payment log. */
     say?(text: string): void;
+    /** This page runs the engine, and decides its limits. */
+    isHost?(): boolean;
 }
 /** The page's side of payments: the wallet, the deposit and its return. Nothing here runs before a gesture. */
 export declare class Payments {
@@ -650,9 +680,15 @@ export declare class Payments {
     constructor(options: PaymentOptions, host: PaymentHost);
     /** Decimal text to base units. */
     parse(amount: Decimal): bigint;
+    /** A price in whole tokens per 10^9 bytes to fine units per block. */
+    price(amount: Decimal): bigint;
+    /** The slice of a deposit that is made now, in base units. */
+    get slice(): bigint;
     /** Base units to decimal text. */
     format(units: bigint): string;
     engineConfig(): EnginePayment;
+    /** What the redemption of so many claims brings and costs now. */
+    redemptionCost(amount: bigint, claims: number): Promise<RedemptionCost>;
     /** The connected account, or null. */
     get address(): string | null;
     /** A new engine must be told whether it may read through us. */
@@ -837,6 +873,8 @@ export declare class Wallet {
     request<T = unknown>(method: string, params?: unknown): Promise<T>;
     /** `eth_call` at the latest block, only while the wallet is on our chain. */
     call(to: string, data: string): Promise<string>;
+    /** Asks the wallet's node something without parameters, only while the wallet is on our chain. */
+    ask(method: string): Promise<unknown>;
     /** The user is asked for nothing any more. A transaction that is out is still followed to its end. */
     leave(): void;
     /** Moves the wallet to our chain, adding it if the wallet does not know it. Only after a gesture. */
@@ -964,7 +1002,7 @@ export interface DepositWish {
     cost: bigint;
     /** The token's. */
     decimals: number;
-    /** The slice that is promised at once, see `PaymentOptions.tranche`. Default: 0.01 of a token. */
+    /** The slice that is promised at once, see `PaymentOptions.tranche`. Default: 0.01 of a token, or ten units. */
     tranche?: bigint;
     /** The least sum that the site proposes. */
     least?: bigint | null;
@@ -995,17 +1033,17 @@ import { Client, type Eip1193Provider, type Torrent } from "./index.js";
  * `<piecework-player src|magnet|torrent="...">`: plays the largest file of a torrent that looks playable by its name,
  * else the largest.
  *
- * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` and `web-seeds`
- * (both separated by blanks), `keep` (fetch all of it, not only what is watched; a button beside the video does so
- * too), `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
+ * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` and `web-seeds` (both
+ * separated by blanks), `keep` (fetch all of it, not only what is watched; a button beside the video does so too),
+ * `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
  * `turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]`; `none` for none; default: public STUN servers), `autoplay`,
  * `upload-limit` (bytes per second), `upload-agreed`, `seed-library` (what earlier visits left in this browser is
- * served too, once the visitor agreed to uploading); for paid titles `deployment` (URL of a file of
- * `piecework vault deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and
- * `rpc-url`, `max-price-per-gb`, `deposit` (the least that is proposed; default: what the title can cost),
- * `max-deposit` (the most), `budget` (the cap on the spending from the deposit, which `client.setBudget` raises;
- * default: the whole deposit). A page that has a client of its own sets the property `client` before the element is
- * connected.
+ * served too, once the visitor agreed to uploading); for paid titles `deployment` (URL of a file of `piecework vault
+ * deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and `rpc-url`,
+ * `max-price-per-gb`, `deposit` (the least that is proposed; default: what the title can cost), `max-deposit` (the
+ * most), `budget` (the cap on the spending from the deposit, which `client.setBudget` raises; default: the whole
+ * deposit), `min-redeem`, `coin-price` and `max-gas-percent` (see `PaymentOptions`). A page that has a client of its
+ * own sets the property `client` before the element is connected.
  *
  * The element says that watching uploads, with a switch, and uploads nothing before the visitor presses play (or, with
  * `autoplay`, sets the switch), unless `upload-agreed` says that the page has asked. A client of the page's own uploads

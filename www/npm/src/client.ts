@@ -15,8 +15,9 @@ import {
   type TorrentSource,
 } from "./source.js";
 import { Torrent, type Wishes } from "./torrent.js";
-import { bondFor, finePerBlock, floorFine } from "./units.js";
+import { bondFor, floorFine } from "./units.js";
 import { discover, type Eip1193Provider, type WalletInfo } from "./wallet.js";
+import type { RedemptionCost } from "./worth.js";
 
 /**
  * How a client behaves. Without `payments` it is a plain, free BitTorrent peer that contacts no chain and no wallet.
@@ -206,6 +207,7 @@ export class Client extends Emitter<ClientEvents> {
           tell: (message) => this.#link.tell(message),
           walletChanged: (address) => this.emit("wallet", { address }),
           say: (text) => this.emit("payment", { text, torrent: null }),
+          isHost: () => this.#link.isHost,
         })
       : null;
     const page = (url: string | URL) => new URL(url, document.baseURI);
@@ -387,10 +389,25 @@ export class Client extends Emitter<ClientEvents> {
 
   /**
    * Redeems the earnings to the connected wallet: one transaction for every 128 ranges. `due` leaves out ranges that
-   * are not worth their gas.
+   * are not worth their gas; where the site names {@link PaymentOptions.coinPrice}, it sends nothing whose gas costs
+   * more than {@link PaymentOptions.maxGasPercent} of what it brings.
    */
   redeem(options: { due?: boolean } = {}): Promise<{ paid: bigint; batches: number }> {
     return this.#paying().redeem(options.due ?? false);
+  }
+
+  /**
+   * What {@link redeem} would bring and cost now. Asks the site's node, else the wallet's, what gas costs, if there is
+   * something to redeem.
+   */
+  async redemptionCost(): Promise<RedemptionCost> {
+    const { money } = await this.stats();
+    return this.#paying().redemptionCost(money.redeemable, money.redeemableRanges);
+  }
+
+  /** The slice of a deposit that is made now, for {@link proposedDeposit}; in base units. */
+  get depositSlice(): bigint {
+    return this.#paying().slice;
   }
 
   /** Starts the waiting time after which {@link withdraw} works. It cannot be cancelled. */
@@ -466,7 +483,7 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   async #add(fields: EngineSource, options: AddOptions, check: string): Promise<Torrent> {
-    const price = (amount: Decimal) => finePerBlock(this.#payments ? this.#payments.parse(amount) : 0n);
+    const price = (amount: Decimal) => (this.#payments ? this.#payments.price(amount) : 0n);
     const trackers = options.trackers ?? [];
     // The engine knows whether anything is paid: a page without payments may share a paying one's.
     const onDemand = options.onDemand ?? (check === "complete" ? false : undefined);
@@ -526,7 +543,7 @@ export class Client extends Emitter<ClientEvents> {
       streaming: () => this.#link.streaming(),
       wishes,
       fetchesWhole: () => !(wishes.onDemand ?? this.#payments !== null),
-      parse: (amount) => this.#paying().parse(amount),
+      price: (amount) => this.#paying().price(amount),
       limits: (pricePerBlock) => this.#link.setTitleLimit(hash, pricePerBlock),
       sells: (pricePerBlock) => this.#payments?.sells(pricePerBlock, false),
       removed: () => this.#torrents.delete(hash),
@@ -561,6 +578,7 @@ export class Client extends Emitter<ClientEvents> {
   }
 
   #onEvent(message: Extract<FromEngine, { t: "event" }>): void {
+    if (message.e === "payment" || message.e === "paymentneeded") this.#payments?.moneyMoves();
     const torrent = message.hash === null ? null : (this.#torrents.get(message.hash)?.torrent ?? null);
     if (message.hash !== null && !torrent) {
       // Another tab's torrents are no concern of this page. An event of a torrent whose add is not answered yet waits
@@ -633,6 +651,9 @@ const SHARED_PAYMENTS = [
   "resellPercent",
   "lossPieces",
   "minBondPercent",
+  "minRedeem",
+  "coinPrice",
+  "maxGasPercent",
 ] as const;
 
 /** Those of them that the page gave. */

@@ -47,7 +47,7 @@ export interface DepositWish {
   cost: bigint;
   /** The token's. */
   decimals: number;
-  /** The slice that is promised at once, see `PaymentOptions.tranche`. Default: 0.01 of a token. */
+  /** The slice that is promised at once, see `PaymentOptions.tranche`. Default: 0.01 of a token, or ten units. */
   tranche?: bigint;
   /** The least sum that the site proposes. */
   least?: bigint | null;

@@ -3,8 +3,9 @@ import { certainlyNotSent, judge, logsIn, numberIn, type Log } from "./answers.j
 import { PieceworkError } from "./errors.js";
 import type { Fate, Sent } from "./following.js";
 import type { EnginePayment } from "./protocol.js";
-import { finePerBlock, formatAmount, parseAmount, sliceOf } from "./units.js";
+import { formatAmount, parseAmount, priceOf, sliceFor, sliceOf } from "./units.js";
 import { Sender, undone, type Unsettled } from "./unsettled.js";
+import { Worth, gasOf, gasPriceAt, gasPriceIn, quantityIn, type Least, type RedemptionCost } from "./worth.js";
 import {
   Wallet,
   accountIn,
@@ -53,8 +54,25 @@ export interface PaymentOptions {
   resellPercent?: number;
   /** A fixed selling price per 10^9 bytes instead. */
   sellPricePerGB?: Decimal;
-  /** The slice of the deposit promised at once. Default 0.01, or the smallest unit of a token that has no hundredth. */
+  /**
+   * The slice of the deposit promised at once. Default: as much as `minRedeem`, but enough for ten blocks
+   * at `maxPricePerGB`.
+   */
   tranche?: Decimal;
+  /**
+   * The least that is sold to a buyer at a time, and that is redeemed without being asked for. Default: where
+   * `coinPrice` is known, what the gas of a claim costs may be `maxGasPercent` of it; else 0.01, or ten of the smallest
+   * units of a token with few decimals. Name it, or `coinPrice`, where a token is not worth about a dollar.
+   */
+  minRedeem?: Decimal;
+  /**
+   * The price of a whole coin of the chain, in which gas is paid, in tokens: `"3000"`. With it `redemptionCost` says
+   * what gas costs in tokens, and `redeem({ due: true })` sends nothing at a loss. Gas is asked of `rpcUrl`, else of
+   * the wallet, and not before something is paid or sold.
+   */
+  coinPrice?: Decimal;
+  /** The part of a redemption that its gas may cost, in percent, unless the user redeems. Default 10. */
+  maxGasPercent?: number;
   /**
    * Pieces of an old-style torrent that may be paid and turn out corrupt: each counts for 4 MiB at most, but two whole
    * ones may. Default 4.
@@ -92,6 +110,8 @@ export interface PaymentHost {
   walletChanged(address: string | null): void;
   /** A line for the payment log. */
   say?(text: string): void;
+  /** This page runs the engine, and decides its limits. */
+  isHost?(): boolean;
 }
 
 const MAX_LOG_SPLITS = 12;
@@ -152,6 +172,12 @@ export class Payments {
   /** How many times a wallet was asked to connect, and which of these times brought the wallet that is connected. */
   #connects = 0;
   #connected = 0;
+  readonly #worth: Worth;
+  /** The least worth of a claim at the lowest price of gas of this visit; null: not known. */
+  #least: Least | null = null;
+  #lowestGasPrice: bigint | null = null;
+  /** The first read of the price of gas. */
+  #firstLook: Promise<unknown> | null = null;
   /** The work under way through this wallet, by its purpose. */
   #doing = new Map<string, { what: string; done: Promise<unknown> }>();
 
@@ -171,7 +197,10 @@ export class Payments {
     }
     if (options.rpcUrl && !URL.canParse(options.rpcUrl, document.baseURI))
       throw new PieceworkError("payments.rpcUrl is not a URL");
+    this.#worth = new Worth(options);
     this.options = options;
+    if (options.minRedeem !== undefined && this.#minRedeem === 0n)
+      throw new PieceworkError("payments.minRedeem must be above 0");
     this.#host = host;
   }
 
@@ -180,33 +209,42 @@ export class Payments {
     return parseAmount(amount, this.options.token.decimals);
   }
 
+  /** A price in whole tokens per 10^9 bytes to fine units per block. */
+  price(amount: Decimal): bigint {
+    return priceOf(amount, this.options.token.decimals);
+  }
+
+  /** The slice of a deposit that is made now, in base units. */
+  get slice(): bigint {
+    const { tranche, maxPricePerGB } = this.options;
+    return tranche === undefined
+      ? sliceFor(this.#least?.redeemed ?? this.#minRedeem, this.parse(maxPricePerGB))
+      : this.parse(tranche);
+  }
+
+  /** The least worth of a claim where the price of gas is not looked at. */
+  get #minRedeem(): bigint {
+    const { minRedeem, token } = this.options;
+    return minRedeem === undefined ? sliceOf(token.decimals) : this.parse(minRedeem);
+  }
+
   /** Base units to decimal text. */
   format(units: bigint): string {
     return formatAmount(units, this.options.token.decimals);
   }
 
   engineConfig(): EnginePayment {
-    const {
-      vault,
-      chainId,
-      token,
-      rpcUrl,
-      maxPricePerGB,
-      budget,
-      lossPieces,
-      sellPricePerGB,
-      resellPercent,
-      minBondPercent,
-    } = this.options;
+    const { vault, chainId, rpcUrl, maxPricePerGB, budget, lossPieces, sellPricePerGB, resellPercent, minBondPercent } =
+      this.options;
     return {
       vault,
       chainId,
-      decimals: token.decimals,
+      minRedeem: this.#minRedeem,
       ...(rpcUrl ? { rpcUrl: new URL(rpcUrl, document.baseURI).href } : {}),
-      maxPricePerBlock: finePerBlock(this.parse(maxPricePerGB)),
+      maxPricePerBlock: this.price(maxPricePerGB),
       budget: budget === undefined ? ABOVE_EVERY_DEPOSIT : this.parse(budget),
       lossPieces: lossPieces ?? 4,
-      ...(sellPricePerGB === undefined ? {} : { sellPricePerBlock: finePerBlock(this.parse(sellPricePerGB)) }),
+      ...(sellPricePerGB === undefined ? {} : { sellPricePerBlock: this.price(sellPricePerGB) }),
       resellPercent: resellPercent ?? 50,
       minBondPercent: minBondPercent ?? 125,
     };
@@ -222,6 +260,41 @@ export class Payments {
     if (this.#keepsEarnings || (pricePerBlock ?? (isMade ? sellPricePerBlock : undefined) ?? 0n) === 0n) return;
     this.#keepsEarnings = true;
     keepStorage();
+    this.moneyMoves();
+  }
+
+  /** @internal Something is bought or sold: from now on the price of gas matters. */
+  moneyMoves(): void {
+    // Where nobody said it, the next occasion asks again.
+    const again = (price: bigint | null): void => {
+      if (price === null) this.#firstLook = null;
+    };
+    if (this.#worth.isKnown) this.#firstLook ??= this.#gasPrice().then(again);
+  }
+
+  /** Wei for one gas now, of the site's node or else the wallet's; null: nobody says. The lowest price is kept. */
+  async #gasPrice(): Promise<bigint | null> {
+    const { rpcUrl, minRedeem } = this.options;
+    let price = rpcUrl ? await gasPriceAt(new URL(rpcUrl, document.baseURI).href) : null;
+    price ??= gasPriceIn((await this.#wallet?.ask("eth_gasPrice").catch(() => null)) ?? null);
+    // What is sold now may be redeemed when gas is cheap again.
+    if (price !== null && minRedeem === undefined && (this.#lowestGasPrice ?? price + 1n) > price) {
+      this.#lowestGasPrice = price;
+      this.#least = this.#worth.least(price);
+      this.#tellLeast();
+    }
+    return price;
+  }
+
+  #tellLeast(): void {
+    if (!this.#least || !this.#host.isHost?.()) return;
+    const { redeemed, gas } = this.#least;
+    this.#host.request("dust", { least: redeemed, gas }).catch(() => undefined);
+  }
+
+  /** What the redemption of so many claims brings and costs now. */
+  async redemptionCost(amount: bigint, claims: number): Promise<RedemptionCost> {
+    return this.#worth.cost(amount, claims, claims > 0 ? await this.#gasPrice() : null);
   }
 
   /** The connected account, or null. */
@@ -232,6 +305,7 @@ export class Payments {
   /** A new engine must be told whether it may read through us. */
   reconnected(): void {
     if (this.#wallet) this.#host.tell({ t: "wallet", has: true });
+    this.#tellLeast();
   }
 
   async ethCall(to: string, data: string): Promise<string> {
@@ -315,6 +389,8 @@ export class Payments {
   async #sendDeposit(wallet: Wallet, sender: Sender, amount: bigint, bond: bigint): Promise<void> {
     const { vault, token, tranche } = this.options;
     await this.#checkContracts(wallet, amount + bond);
+    this.moneyMoves();
+    await this.#firstLook;
     let own = await this.#own(wallet);
     let account = await this.#read(wallet, own.id, own.sessionKey);
     if (account.withdrawn || account.exitAt || own.held) {
@@ -335,7 +411,7 @@ export class Payments {
         : encodeCall(
             "open(address,uint96,uint112,uint112,(uint256,uint8,bytes32,bytes32))",
             own.sessionKey,
-            tranche === undefined ? sliceOf(token.decimals) : this.parse(tranche),
+            tranche === undefined ? this.#sliceOf(amount) : this.slice,
             amount,
             bond,
             ...permit,
@@ -362,6 +438,13 @@ export class Payments {
         return { ...(await wallet.send(vault, call(permit ?? none))), deposit };
       },
     );
+  }
+
+  /** The slice of a deposit: a small one is cut into ten, if they are worth redeeming. */
+  #sliceOf(amount: bigint): bigint {
+    const least = this.#least?.redeemed ?? this.#minRedeem;
+    const tenth = amount / 10n > least ? amount / 10n : least;
+    return tenth < this.slice ? tenth : this.slice;
   }
 
   /**
@@ -428,8 +511,28 @@ export class Payments {
         await this.#host.request("redeemed", { tag: batch.tag, logs: [] });
         return { paid, batches };
       }
+      const why = due ? await this.#notWorth(wallet, batch) : null;
+      if (why !== null) {
+        await this.#failed(batch, why, false);
+        this.#host.say?.(why);
+        return { paid, batches };
+      }
       paid += await this.#finish(wallet, { batch, ...(await this.#sendBatch(wallet, batch)) });
     }
+  }
+
+  /** Why a batch is not sent without the user's word; null: it is worth its gas, or the site names no price of it. */
+  async #notWorth(wallet: Wallet, { count, total, data }: Batch): Promise<string | null> {
+    if (!this.#worth.isKnown) return null;
+    const price = await this.#gasPrice();
+    if (price === null) return "Nothing is redeemed by itself: no node says what gas costs.";
+    const call = { from: wallet.address, to: this.options.vault, data };
+    const gas = quantityIn(await wallet.request("eth_estimateGas", [call]).catch(() => null)) ?? gasOf(count);
+    if (!this.#worth.isDear(price * gas, total)) return null;
+    return (
+      `The redemption of ${this.format(total)} ${this.options.token.symbol} waits for more earnings or cheaper gas: ` +
+      "its gas would be a larger part of it than the site allows."
+    );
   }
 
   /** Sends a batch. A batch that certainly was not sent goes back to the engine as it was. */

@@ -74,17 +74,17 @@ const DEFAULT_UPLOAD = 2_500_000;
  * `<piecework-player src|magnet|torrent="...">`: plays the largest file of a torrent that looks playable by its name,
  * else the largest.
  *
- * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` and `web-seeds`
- * (both separated by blanks), `keep` (fetch all of it, not only what is watched; a button beside the video does so
- * too), `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
+ * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` and `web-seeds` (both
+ * separated by blanks), `keep` (fetch all of it, not only what is watched; a button beside the video does so too),
+ * `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
  * `turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]`; `none` for none; default: public STUN servers), `autoplay`,
  * `upload-limit` (bytes per second), `upload-agreed`, `seed-library` (what earlier visits left in this browser is
- * served too, once the visitor agreed to uploading); for paid titles `deployment` (URL of a file of
- * `piecework vault deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and
- * `rpc-url`, `max-price-per-gb`, `deposit` (the least that is proposed; default: what the title can cost),
- * `max-deposit` (the most), `budget` (the cap on the spending from the deposit, which `client.setBudget` raises;
- * default: the whole deposit). A page that has a client of its own sets the property `client` before the element is
- * connected.
+ * served too, once the visitor agreed to uploading); for paid titles `deployment` (URL of a file of `piecework vault
+ * deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and `rpc-url`,
+ * `max-price-per-gb`, `deposit` (the least that is proposed; default: what the title can cost), `max-deposit` (the
+ * most), `budget` (the cap on the spending from the deposit, which `client.setBudget` raises; default: the whole
+ * deposit), `min-redeem`, `coin-price` and `max-gas-percent` (see `PaymentOptions`). A page that has a client of its
+ * own sets the property `client` before the element is connected.
  *
  * The element says that watching uploads, with a switch, and uploads nothing before the visitor presses play (or, with
  * `autoplay`, sets the switch), unless `upload-agreed` says that the page has asked. A client of the page's own uploads
@@ -389,6 +389,7 @@ export class PieceworkPlayer extends HTMLElement {
       proposedDeposit({
         cost: cost > left ? cost - left : 0n,
         decimals: client.parse("1").toString().length - 1,
+        tranche: client.depositSlice,
         least: sum("deposit"),
         most: sum("max-deposit"),
         times: BigInt(times),
@@ -508,6 +509,9 @@ export class PieceworkPlayer extends HTMLElement {
               ...(rpcUrl ? { rpcUrl } : {}),
               maxPricePerGB: text("max-price-per-gb") || "0",
               ...(text("budget") ? { budget: text("budget") } : {}),
+              ...(text("min-redeem") ? { minRedeem: text("min-redeem") } : {}),
+              ...(text("coin-price") ? { coinPrice: text("coin-price") } : {}),
+              ...(text("max-gas-percent") ? { maxGasPercent: Number(text("max-gas-percent")) } : {}),
             },
           }
         : {}),

@@ -30,8 +30,8 @@ export type EngineLimits = Partial<Pick<EngineConfig, "uploadLimit" | "downloadL
 export interface EnginePayment {
   vault: string;
   chainId: number;
-  /** The token's: less than a hundredth of one is neither sold nor redeemed at a time. */
-  decimals: number;
+  /** Less is neither sold nor redeemed at a time, until the request `dust` names other limits. */
+  minRedeem: bigint;
   rpcUrl?: string;
   maxPricePerBlock: bigint;
   budget: bigint;

@@ -4,7 +4,7 @@ import type { PaymentLack } from "./lack.js";
 import type { Decimal } from "./payments.js";
 import { follow, type Playhead } from "./playhead.js";
 import { STREAM_PATH, type FromEngine, type StreamHead } from "./protocol.js";
-import { ceilFine, finePerBlock, floorFine, unitsPerGB } from "./units.js";
+import { ceilFine, floorFine, unitsPerGB } from "./units.js";
 
 /** Where a torrent stands. */
 export type TorrentState = "metadata" | "checking" | "downloading" | "seeding" | "paused" | "failed";
@@ -155,7 +155,7 @@ export interface TorrentHost {
   streaming(): Promise<string>;
   /** The settings that a new engine gets. */
   readonly wishes: Wishes;
-  parse(amount: Decimal): bigint;
+  price(perGB: Decimal): bigint;
   /** The most that is paid for it from now on, in fine units per block; null: as the site allows. */
   limits(maxPricePerBlock: bigint | null): void;
   /** It is sold at this price, in fine units per block, from now on. */
@@ -298,14 +298,14 @@ export class Torrent extends Emitter<TorrentEvents> {
 
   /** The most paid per 10^9 bytes from now on; 0 takes only free peers. */
   setMaxPricePerGB(price: Decimal): Promise<void> {
-    const pricePerBlock = finePerBlock(this.#host.parse(price));
+    const pricePerBlock = this.#host.price(price);
     this.#host.limits(pricePerBlock);
     return this.#host.request("maxPrice", { pricePerBlock });
   }
 
   /** The selling price per 10^9 bytes from now on, later visits included; 0 gives it away. */
   async setSellPricePerGB(price: Decimal): Promise<void> {
-    const pricePerBlock = finePerBlock(this.#host.parse(price));
+    const pricePerBlock = this.#host.price(price);
     await this.#host.request("price", { pricePerBlock });
     this.#host.sells(pricePerBlock);
   }

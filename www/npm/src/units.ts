@@ -65,15 +65,66 @@ export function bondFor(deposit: bigint): bigint {
   return (deposit * BOND_PERCENT + 99n) / 100n;
 }
 
-/** @internal 0.01 of a token, or one unit: the slice that is promised at once, and the least that is sold at a time. */
+/**
+ * @internal A claim pays whole units, and of fewer than these the part that is cut off would be more than a tenth
+ * (`LEAST_UNITS` in `crate/src/io/config.rs`).
+ */
+export const LEAST_UNITS = 10n;
+
+/** @internal 0.01 of a token, or ten units: the least that is sold at a time where nothing else is known. */
 export function sliceOf(decimals: number): bigint {
-  return 10n ** BigInt(Math.max(0, decimals - 2));
+  return decimals > 3 ? 10n ** BigInt(decimals - 2) : LEAST_UNITS;
+}
+
+/** A slice pays at least for ten blocks at the highest price. */
+const SLICES_OF_GB = 6_000n;
+/**
+ * The largest amount of a voucher is four such slices (docs/protocol.md, "Fine units"): what is more than that in a
+ * range would be locked for nothing.
+ */
+const MOST_SLICE = (1n << 70n) - 1n;
+
+/**
+ * @internal The slice of a deposit that is promised at once: the least that is worth redeeming, and enough for some
+ * blocks at the highest price, in base units.
+ */
+export function sliceFor(least: bigint, maxPricePerGB: bigint): bigint {
+  const blocks = (maxPricePerGB + SLICES_OF_GB - 1n) / SLICES_OF_GB;
+  const slice = least > blocks ? least : blocks;
+  return slice < MOST_SLICE ? slice : MOST_SLICE;
 }
 
 /** 2^24 fine units are one base unit. */
 export const FINE_BITS = 24n;
 const BLOCK = 16_384n;
 const GB = 1_000_000_000n;
+
+/** The largest price of a block, in fine units: what a voucher can hold (docs/protocol.md, "Fine units"). */
+const MOST_FINE = (1n << 96n) - 1n;
+
+/**
+ * @internal A price in whole tokens per 10^9 bytes to fine units per block. Throws a RangeError that names the smallest
+ * or the largest price where it is none.
+ */
+export function priceOf(text: string | number, decimals: number): bigint {
+  let units: bigint;
+  try {
+    units = parseAmount(text, decimals);
+  } catch (error) {
+    if (!/^\s*\d+\.\d+\s*$/.test(String(text))) throw error;
+    throw new RangeError(
+      `"${text}" is no price of a token with ${decimals} decimals: the smallest is ${formatAmount(1n, decimals)} ` +
+        "per GB. Name a price with fewer places, or a vault of a token with more decimals.",
+    );
+  }
+  const fine = finePerBlock(units);
+  if (fine > MOST_FINE)
+    throw new RangeError(
+      `"${text}" is too high a price: the largest of a token with ${decimals} decimals is ` +
+        `${formatAmount(unitsPerGB(MOST_FINE), decimals)} per GB.`,
+    );
+  return fine;
+}
 
 /** @internal Token base units per 10^9 bytes to fine units (2^-24 base units) per block of 16 KiB, rounded up. */
 export function finePerBlock(unitsPerGB: bigint): bigint {

@@ -163,6 +163,12 @@ export class Wallet {
     return answer;
   }
 
+  /** Asks the wallet's node something without parameters, only while the wallet is on our chain. */
+  async ask(method: string): Promise<unknown> {
+    await this.#requireChain();
+    return this.request(method);
+  }
+
   async #isOnChain(): Promise<boolean> {
     return numberIn(await this.request("eth_chainId")) === this.#chainId;
   }

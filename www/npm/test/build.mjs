@@ -29,6 +29,7 @@ await build({
     "src/following.ts",
     "src/unsettled.ts",
     "src/wallet.ts",
+    "src/worth.ts",
     "src/webseeds.ts",
     "src/payments.ts",
     "src/playhead.ts",

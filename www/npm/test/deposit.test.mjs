@@ -23,9 +23,10 @@ function proposed(cost, decimals, more = {}) {
 test("a film of 0.46 asks for half a token and its bond, whatever the decimals", () => {
   assert.equal(proposed("0.46", 6), "0.5 + 0.63");
   assert.equal(proposed("0.46", 18), "0.5 + 0.63");
-  assert.equal(proposed("0.46", 2), "0.5 + 0.63");
-  // A token without decimals, of which one is worth a cent.
-  assert.equal(proposed("46", 0), "50 + 63");
+  assert.equal(proposed("0.46", 3), "0.5 + 0.63");
+  // A token of cents, and one without decimals of which one is worth a tenth of a cent.
+  assert.equal(proposed("4.6", 2), "5 + 6.3");
+  assert.equal(proposed("460", 0), "500 + 630");
 });
 
 test("the headroom is four slices or 5 %, and the sum has two significant digits", () => {
@@ -43,9 +44,9 @@ test("the headroom is four slices or 5 %, and the sum has two significant digits
   ])
     assert.equal(proposed(cost, 6), expected, cost);
   for (const [cost, expected] of [
-    ["0", "10 + 13"],
-    ["3", "10 + 13"],
-    ["7", "11 + 14"],
+    ["0", "100 + 130"],
+    ["30", "100 + 130"],
+    ["70", "110 + 140"],
     ["1000", "1100 + 1400"],
   ])
     assert.equal(proposed(cost, 0), expected, cost);
@@ -55,7 +56,7 @@ test("the headroom is four slices or 5 %, and the sum has two significant digits
 test("larger slices want more room", () => {
   assert.equal(proposed("0.46", 6, { tranche: "0.1" }), "1 + 1.3");
   assert.equal(proposed("2", 6, { tranche: "0.1" }), "2.4 + 3");
-  assert.deepEqual([sliceOf(0), sliceOf(1), sliceOf(2), sliceOf(6)], [1n, 1n, 1n, 10_000n]);
+  assert.deepEqual([sliceOf(0), sliceOf(2), sliceOf(3), sliceOf(6)], [10n, 10n, 10n, 10_000n]);
 });
 
 test("the site's least and most hold to the digit, and a part of the cost is called one", () => {

@@ -113,7 +113,7 @@ class TestWallet {
       state: this.state ?? CLOSED,
       exitDelay: this.exitDelay ?? 259_200,
       allowance: this.allowance ?? 0n,
-      balanceOf: 100_000_000n,
+      balanceOf: this.balance ?? 100_000_000n,
       decimals: this.decimals ?? 6,
       nonces: 3n,
       name: DOMAIN.name,
@@ -125,7 +125,7 @@ class TestWallet {
   }
 }
 
-function payments(wallet, requests = [], answers = {}) {
+function payments(wallet, requests = [], answers = {}, options = {}, isHost = () => true) {
   globalThis.ethereum = wallet;
   const host = {
     request: async (t, fields) => {
@@ -144,6 +144,7 @@ function payments(wallet, requests = [], answers = {}) {
     },
     tell() {},
     walletChanged() {},
+    isHost,
   };
   return new Payments(
     {
@@ -152,27 +153,49 @@ function payments(wallet, requests = [], answers = {}) {
       token: { address: TOKEN, decimals: wallet.decimals ?? 6, symbol: "DUSD" },
       maxPricePerGB: "20",
       budget: "2",
+      ...options,
     },
     host,
   );
 }
 
-test("the slice is a hundredth of a token, or one unit of a token that has no hundredth", async () => {
+test("the slice is a hundredth of a token, or ten units of a token with few decimals", async () => {
   for (const [decimals, slice] of [
-    [0, 1n],
-    [1, 1n],
-    [2, 1n],
+    [0, 10n],
+    [2, 10n],
+    [3, 10n],
     [6, 10_000n],
     [18, 10n ** 16n],
   ]) {
-    const wallet = new TestWallet("5792");
-    wallet.decimals = decimals;
-    const pay = payments(wallet);
-    await pay.connect(undefined, false);
-    await pay.deposit(50n, 63n);
-    assert.equal(vault.parseTransaction({ data: wallet.sent.at(-1).data }).args.tranche, slice);
+    assert.equal(await tranche(decimals, 50n, { maxPricePerGB: "15" }), slice, decimals);
   }
 });
+
+test("the slice follows from ceiling, minRedeem and the price of gas, and a tenth of a deposit is enough", async () => {
+  // A token of which a million are a dollar, and one that costs 60,000.
+  assert.equal(await tranche(6, 10n ** 12n, { maxPricePerGB: "15000000" }), 2_500_000_000n);
+  assert.equal(await tranche(6, 10_000_000n, { maxPricePerGB: "15000000" }), 1_000_000n);
+  assert.equal(await tranche(8, 10n ** 6n, { maxPricePerGB: "0.00025", minRedeem: "0.0000003" }), 30n);
+  const gas = { coinPrice: "0.05", maxPricePerGB: "0.00025" };
+  assert.equal(await tranche(8, 10n ** 6n, gas, { eth_gasPrice: () => "0x989680" }), 20n);
+  assert.equal(await tranche(8, 10n ** 8n, gas, { eth_gasPrice: () => "down" }), 1_000_000n, "no node says it");
+  let tries = 0;
+  const late = { eth_gasPrice: () => (tries++ === 0 ? null : "0x989680") };
+  const again = (pay) => pay.redemptionCost(1n, 1);
+  assert.equal(await tranche(8, 10n ** 6n, gas, late, again), 20n, "the next time it does");
+  assert.equal(await tranche(8, 10n ** 8n, { ...gas, tranche: "0.5" }), 50_000_000n);
+});
+
+/** The slice that a deposit is opened with. */
+async function tranche(decimals, amount, options, answers = {}, before = () => undefined) {
+  const wallet = new TestWallet("5792");
+  Object.assign(wallet, { decimals, answers, balance: 2n * amount });
+  const pay = payments(wallet, [], {}, options);
+  await pay.connect(undefined, false);
+  await before(pay);
+  await pay.deposit(amount, amount);
+  return vault.parseTransaction({ data: wallet.sent.at(-1).data }).args.tranche;
+}
 
 test("without a budget the deposit is the limit: the engine's is above every deposit", () => {
   const options = {
@@ -806,7 +829,7 @@ test("calls sent as one are followed by every kind of status", async (t) => {
 // ---- redeeming
 
 /** A page that redeems one batch, and the engine's messages about it. */
-async function redeeming(t, answers) {
+async function redeeming(t, answers, due = false, options = {}) {
   t.mock.timers.enable({ apis: ["setTimeout", "Date"] });
   const wallet = new TestWallet("neither");
   wallet.answers = answers;
@@ -819,11 +842,99 @@ async function redeeming(t, answers) {
       return fields.logs?.length ? 5n : 0n;
     },
   };
-  const pay = payments(wallet, [], engine);
+  const pay = payments(wallet, [], engine, options);
   await pay.connect(undefined, false);
-  return { wallet, told, redeem: () => passing(t, pay.redeem(false)) };
+  return { wallet, told, redeem: () => passing(t, pay.redeem(due)) };
 }
 const LOG = { address: VAULT, topics: [], data: "0x" };
+
+test("the engine that this page runs is told the least claim, at the lowest price of gas", async () => {
+  for (const [isHost, minRedeem] of [
+    [true, undefined],
+    [false, undefined],
+    [true, "0.02"],
+  ]) {
+    const wallet = new TestWallet("neither");
+    const prices = ["0x989680", "0x3b9aca00", "0x4c4b40", "nonsense"];
+    wallet.answers = { eth_gasPrice: () => prices.shift() };
+    const told = [];
+    const engine = { dust: ({ least, gas }) => void told.push([least, gas]) };
+    const pay = payments(wallet, [], engine, { coinPrice: "3000", ...(minRedeem && { minRedeem }) }, () => isHost);
+    await pay.connect(undefined, false);
+    // With nothing to redeem nobody is asked.
+    assert.equal((await pay.redemptionCost(0n, 0)).fee, null);
+    const fees = [];
+    for (let i = 0; i < 4; i++) fees.push((await pay.redemptionCost(5n, 1)).fee);
+    assert.deepEqual(fees, [870_000_000_000n, 87_000_000_000_000n, 435_000_000_000n, null]);
+    const expected = [
+      [8_100n, 810n],
+      [4_050n, 405n],
+    ];
+    assert.deepEqual(told, isHost && !minRedeem ? expected : []);
+    assert.equal(pay.engineConfig().minRedeem, minRedeem ? 20_000n : 10_000n);
+    // Another engine hears it at once.
+    pay.reconnected();
+    assert.deepEqual(told.slice(2), isHost && !minRedeem ? [[4_050n, 405n]] : []);
+  }
+});
+
+test("no node is asked what gas costs before something is paid or sold, nor without the coin's price", async () => {
+  for (const options of [{}, { coinPrice: "3000" }]) {
+    const wallet = new TestWallet("neither");
+    let asked = 0;
+    const answered = new Promise((resolve) => {
+      wallet.answers = {
+        eth_gasPrice: () => {
+          asked++;
+          resolve();
+          return "0x989680";
+        },
+      };
+    });
+    const pay = payments(wallet, [], {}, options, () => true);
+    await pay.connect(undefined, false);
+    assert.equal(asked, 0);
+    pay.moneyMoves();
+    pay.moneyMoves();
+    if (options.coinPrice) await answered;
+    assert.equal(asked, options.coinPrice ? 1 : 0);
+    assert.throws(
+      () => payments(wallet, [], {}, { ...options, minRedeem: "0" }),
+      /payments\.minRedeem must be above 0/,
+    );
+  }
+});
+
+test("what is due is sent only if its gas is worth it, and a redemption on command is sent anyway", async (t) => {
+  // 5 units; 87,000 gas at a gwei are 0.000087 coins.
+  for (const [due, coinPrice, gas, sends] of [
+    [true, "0.000002", "0x1", true],
+    [true, "3000", "0x153d8", false],
+    [true, undefined, "0x153d8", true],
+    [false, "3000", "0x153d8", true],
+  ]) {
+    await t.test(`${due} ${coinPrice}`, async (t) => {
+      const answers = { eth_estimateGas: () => gas, eth_gasPrice: () => "0x3b9aca00" };
+      const { told, redeem, wallet } = await redeeming(t, answers, due, {
+        maxGasPercent: 20,
+        ...(coinPrice && { coinPrice }),
+      });
+      const { value } = await redeem();
+      assert.equal(value.batches, sends ? 1 : 0);
+      assert.equal(wallet.sent.length, sends ? 1 : 0);
+      if (!sends) assert.match(told[0].failed, /waits for more earnings or cheaper gas/);
+      if (!sends) assert.equal(told[0].sent, false);
+    });
+  }
+});
+
+test("nothing is redeemed by itself while no node says what gas costs", async (t) => {
+  const answers = { eth_gasPrice: () => `0x${"f".repeat(64)}` };
+  const { told, redeem, wallet } = await redeeming(t, answers, true, { coinPrice: "3000" });
+  assert.deepEqual((await redeem()).value, { paid: 0n, batches: 0 });
+  assert.match(told[0].failed, /no node says/);
+  assert.equal(wallet.sent.length, 0);
+});
 
 test("the engine is told whether a redemption certainly was not sent", async (t) => {
   for (const [what, answers, sent] of [

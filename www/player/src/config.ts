@@ -32,6 +32,12 @@ export interface PaymentSetup {
   maxDeposit: bigint | null;
   /** The price when reselling, in percent of the price that was paid. */
   resellPercent: number;
+  /** Token units, the least that is sold and redeemed by itself; `null`: it follows from the price of gas. */
+  minRedeem: bigint | null;
+  /** Whole tokens that a coin of the chain costs, as text; `null`: the site does not say. */
+  coinPrice: string | null;
+  /** The part of a redemption that its gas may cost before the visitor is warned, in percent. */
+  maxGasPercent: number;
   /** How long the contract keeps a deposit after an exit. */
   exitDelaySeconds: number;
   /** For `wallet_addEthereumChain`. */
@@ -155,7 +161,13 @@ function payment(read: Fields): PaymentSetup {
     typeof given === "object" && given !== null ? (given as Record<string, unknown>) : { address: given },
   );
   const decimals = token.number("decimals") ?? 6;
-  const one = 10n ** BigInt(decimals);
+  const maxPerGB = read.units("maxPricePerGB", decimals);
+  if (maxPerGB === null)
+    throw new ConfigError(
+      "The site's configuration: maxPricePerGB is missing, the most that is paid for 10^9 bytes, in tokens.",
+    );
+  const minRedeem = read.units("minRedeem", decimals);
+  if (minRedeem === 0n) throw new ConfigError("The site's configuration: minRedeem must be above 0.");
   const [deposit, maxDeposit] = [read.units("deposit", decimals), read.units("maxDeposit", decimals)];
   if (deposit !== null && maxDeposit !== null && maxDeposit < deposit)
     throw new ConfigError("The site's configuration: maxDeposit is below deposit.");
@@ -170,14 +182,32 @@ function payment(read: Fields): PaymentSetup {
       symbol: token.text("symbol") ?? read.text("symbol") ?? "USD",
     },
     deployBlock: read.number("deployBlock") ?? 0,
-    maxPerGB: read.units("maxPricePerGB", decimals) ?? 15n * one,
+    maxPerGB,
     budget: read.units("budget", decimals),
     deposit,
     maxDeposit,
     resellPercent: read.number("resellPercent") ?? read.number("resalePercent") ?? 50,
+    minRedeem,
+    coinPrice: coinPrice(read),
+    maxGasPercent: maxGasPercent(read),
     exitDelaySeconds: read.number("exitDelaySeconds") ?? 72 * 3600,
     chainParams: (read.value("chainParams") as Record<string, unknown> | undefined) ?? null,
   };
+}
+
+function coinPrice(read: Fields): string | null {
+  if (!read.has("coinPrice")) return null;
+  const price = String(read.value("coinPrice"));
+  if (/^\d+(?:\.\d+)?$/.test(price) && /[1-9]/.test(price)) return price;
+  throw new ConfigError(
+    "The site's configuration: coinPrice must be a decimal number of tokens above 0, what a coin of the chain costs.",
+  );
+}
+
+function maxGasPercent(read: Fields): number {
+  const percent = read.number("maxGasPercent") ?? 10;
+  if (Number.isInteger(percent) && percent >= 1 && percent <= 100) return percent;
+  throw new ConfigError("The site's configuration: maxGasPercent must be a whole number from 1 to 100.");
 }
 
 function isLoopback(host: string): boolean {

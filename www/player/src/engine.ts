@@ -15,6 +15,7 @@ import {
   type AccountInfo,
   type PaymentOptions,
   type RecoverableDeposit,
+  type RedemptionCost,
   type Torrent,
   type TorrentStats,
   type WalletInfo,
@@ -378,6 +379,16 @@ export class Engine {
     return this.client.redeem();
   }
 
+  /** What redeeming brings and costs now. */
+  redemptionCost(): Promise<RedemptionCost> {
+    return this.client.redemptionCost();
+  }
+
+  /** The slice of a deposit that is made now, in token units. */
+  get depositSlice(): bigint {
+    return this.client.depositSlice;
+  }
+
   /** Starts the waiting time of a deposit; of this browser's, if none is named. */
   async exit(deposit: Deposit | null): Promise<void> {
     if (deposit) await this.#recoverable.get(deposit.key)?.exit();
@@ -447,6 +458,9 @@ function payments(setup: NonNullable<Config["payment"]>): PaymentOptions {
     ...(setup.budget === null ? {} : { budget: decimal(setup.budget) }),
     deployBlock: setup.deployBlock,
     resellPercent: setup.resellPercent,
+    ...(setup.minRedeem === null ? {} : { minRedeem: decimal(setup.minRedeem) }),
+    ...(setup.coinPrice === null ? {} : { coinPrice: setup.coinPrice }),
+    maxGasPercent: setup.maxGasPercent,
   };
 }
 

@@ -16,6 +16,9 @@ export interface Token {
   symbol: string;
 }
 
+/** The chain's coin, in which gas is paid. */
+export const COIN: Token = { decimals: 18, symbol: "of the chain\u2019s coin" };
+
 /** Bytes with a decimal prefix, as the price per GB counts them. */
 export function bytes(count: number): string {
   const names = ["B", "kB", "MB", "GB", "TB"];
@@ -56,23 +59,33 @@ export function percent(part: number, whole: number): number {
   return whole > 0 ? Math.min(100, Math.floor((part / whole) * 100)) : 0;
 }
 
-/** Token units as a decimal number: at least two places, no zeros after that. */
+/** Token units as a decimal number: at least two places where the token has them, no zeros after that. */
 export function units(amount: bigint, token: Token): string {
-  return withSymbol(decimal(amount, token.decimals, 2), token);
+  return withSymbol(decimal(amount, token.decimals, leastPlaces(token)), token);
 }
 
-/** Fine units, cut (never rounded up) to `places` decimal places. */
+/** Fine units, cut (never rounded up) to `places` decimal places, or as {@link about} where that would be nothing. */
 export function fine(amount: bigint, token: Token, places = 4): string {
-  const scale = 10n ** BigInt(places);
-  const cut = (amount * scale) / ((10n ** BigInt(token.decimals)) << FINE_BITS);
-  return withSymbol(decimal(cut, places, places), token);
+  const cut = cutTo(amount, token, places);
+  return cut === 0n && amount > 0n ? about(amount, token) : withSymbol(decimal(cut, places, places), token);
 }
 
-/** Fine units at a glance: cut to six places, no zeros after the second. */
+/**
+ * Fine units at a glance: cut to six places, no zeros after the second; a smaller amount to two digits. Of a token with
+ * few decimals parts of a unit are shown.
+ */
 export function about(amount: bigint, token: Token): string {
-  const places = Math.min(token.decimals, 6);
-  const cut = (amount * 10n ** BigInt(places)) / ((10n ** BigInt(token.decimals)) << FINE_BITS);
-  return withSymbol(decimal(cut, places, 2), token);
+  const digits = (amount >> FINE_BITS).toString().length;
+  const places = Math.max(4, Math.min(token.decimals, Math.max(6, token.decimals - digits + 2)));
+  return withSymbol(decimal(cutTo(amount, token, places), places, leastPlaces(token)), token);
+}
+
+function leastPlaces({ decimals }: Token): number {
+  return Math.min(2, decimals);
+}
+
+function cutTo(amount: bigint, token: Token, places: number): bigint {
+  return (amount * 10n ** BigInt(places)) / ((10n ** BigInt(token.decimals)) << FINE_BITS);
 }
 
 /** Fine units to the last digit: whole token units, and the rest of one. */
@@ -88,7 +101,7 @@ export function subUnit(rest: bigint): string {
   return `0.${tenThousandths.toString().padStart(4, "0")} of the smallest unit`;
 }
 
-/** Token units per GB as a price, rounded to a tenth of a cent. */
+/** Token units per GB as a price, rounded to three places, or to three digits if it is below one. */
 export function pricePerGB(unitsPerGB: bigint, token: Token): string {
   return `${units(rounded(unitsPerGB, token), token)} per GB`;
 }
@@ -106,7 +119,7 @@ export function costFine(length: number, unitsPerGB: bigint): bigint {
 
 /** An amount for an input field, without the symbol and as it can be typed. */
 export function forField(amount: bigint, token: Token): string {
-  return formatAmount(amount, token.decimals, { leastPlaces: 2 });
+  return formatAmount(amount, token.decimals, { leastPlaces: leastPlaces(token) });
 }
 
 /** Seconds as the one or two largest words that describe them. */
@@ -133,10 +146,9 @@ export function shortAddress(address: string): string {
 }
 
 function rounded(unitsPerGB: bigint, token: Token): bigint {
-  const step = 10n ** BigInt(Math.max(0, token.decimals - 3));
-  const near = ((unitsPerGB + step / 2n) / step) * step;
-  // A price below a tenth of a cent is shown whole rather than as nothing.
-  return near === 0n ? unitsPerGB : near;
+  const places = Math.max(3, token.decimals - unitsPerGB.toString().length + 3);
+  const step = 10n ** BigInt(Math.max(0, token.decimals - places));
+  return ((unitsPerGB + step / 2n) / step) * step;
 }
 
 function decimal(amount: bigint, decimals: number, leastPlaces: number): string {

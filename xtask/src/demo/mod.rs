@@ -457,6 +457,7 @@ impl Scene {
             },
             "deployBlock": self.deployment.deploy_block,
             "symbol": "pwUSD",
+            "maxPricePerGB": "15",
             "resalePercent": demo.resale,
             "wallet": demo.wallet.name(),
             "walletKeys": wallets.collect::<Vec<_>>(),

@@ -463,9 +463,20 @@ pub(super) struct PayeeArgs {
     /// Sell also where buyers can withdraw within less than a day, before everything is sure to be redeemed.
     #[arg(long, requires = "payee_key")]
     pub(super) accept_short_exit: bool,
-    /// Least sum, in tokens, that is worth a transaction of --redeem-every [default: 0.05, or one unit of a token with
-    /// fewer decimals].
+    /// Least worth, in tokens, of a range that is sold and that is redeemed without a command [default: with
+    /// --coin-price as much as lets the gas of one claim be --max-gas-percent of it, at the lowest price of gas of the
+    /// run; else 0.01, or ten units of a token with few decimals]. Name it, or --coin-price, where a token is not worth
+    /// about a dollar.
     #[arg(long, value_name = "TOKENS", requires = "payee_key")]
+    pub(super) min_redeem: Option<String>,
+    /// Least sum, in tokens, that is worth a transaction of --redeem-every [default: with --coin-price its gas alone
+    /// decides; else five times --min-redeem; without both 0.05, or ten units of a token with few decimals].
+    #[arg(
+        long = "min-redeem-sum",
+        alias = "redeem-min",
+        value_name = "TOKENS",
+        requires = "payee_key"
+    )]
     pub(super) redeem_min: Option<String>,
     /// What a coin of the chain, in which gas is paid, costs in tokens, such as 3000. Then --redeem-every sends nothing
     /// whose gas costs more than --max-gas-percent of the sum. The fee that a rollup takes for its data on the chain
@@ -486,9 +497,10 @@ pub(super) struct PayeeArgs {
     /// Redeem everything at the end.
     #[arg(long, requires = "payee_key")]
     pub(super) redeem_on_exit: bool,
-    /// Seconds between looks for ranges that are worth a redemption. These are ranges of 0.01 tokens or more that are
+    /// Seconds between looks for ranges that are worth a redemption. These are ranges of --min-redeem or more that are
     /// full, long without a buyer, or of a buyer that owes much. Of a buyer that owes all that it may, or that
-    /// withdraws, ranges from 0.001 on count. Together they must come to --redeem-min. Ranges that become due in
+    /// withdraws, ranges that are worth the gas of a claim count, which is a tenth of --min-redeem where --coin-price
+    /// does not say it. Together they must come to --min-redeem-sum. Ranges that become due in
     /// between are redeemed at once, but not within 15 seconds of the redemption before. A redemption that fails is
     /// tried again after 15 seconds, and then after ever longer, up to 15 minutes. 0: redeem on command only.
     #[arg(

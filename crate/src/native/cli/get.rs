@@ -68,7 +68,7 @@ pub(super) async fn get(args: GetArgs) -> Result<(), CliError> {
     let sell = payout
         .as_ref()
         .zip(resale)
-        .map(|(payout, price)| seed::sell_config(payout, &args.payee, price, args.chain.decimals));
+        .map(|(payout, price)| seed::sell_config(payout, &args.payee, price));
     if let (Some(payout), Some(chain)) = (&payout, args.chain.config()) {
         tell_others_claims(&state, &chain, payout.payee.address(), args.chain.decimals)?;
     }

@@ -23,6 +23,7 @@ mod select;
 mod standing;
 mod torrent;
 mod web_seeds;
+mod worth;
 
 use std::process::ExitCode;
 

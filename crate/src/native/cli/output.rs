@@ -6,6 +6,7 @@ use std::io::{IsTerminal, Write};
 use serde_json::Value;
 
 use crate::native::session_key::SessionKeyError;
+use crate::payment::voucher::MAX_FINE;
 use crate::types::{FineUnits, TokenUnits};
 
 /// The reason why the program ends with something else than 0.
@@ -194,15 +195,21 @@ pub(super) fn parse_tokens(text: &str, decimals: u8) -> Option<TokenUnits> {
 
 /// Price per block for a decimal number of tokens per 10^9 bytes.
 pub(super) fn parse_price(text: &str, decimals: u8) -> Result<FineUnits, CliError> {
-    parse_tokens(text, decimals)
-        // A price that no voucher can hold is refused.
-        .filter(|units| units.0 < 1 << 80)
+    let price = parse_tokens(text, decimals)
         .map(|units| FineUnits::per_block_from_per_gb(units.0))
         .ok_or_else(|| {
+            let smallest = tokens(TokenUnits(1), decimals);
             CliError::Invalid(format!(
-                "{text:?} is not a price: write tokens per GB, such as 10 or 0.5 (at most {decimals} decimals)"
+                "{text:?} is not a price: write tokens per GB, such as 10, with at most {decimals} decimals. The smallest price is {smallest}, and a token with more decimals has smaller ones"
             ))
-        })
+        })?;
+    if price > MAX_FINE {
+        let largest = tokens(MAX_FINE.per_gb_from_per_block(), decimals);
+        return Err(CliError::Invalid(format!(
+            "{text:?} is too high a price: no voucher holds more than {largest} tokens per GB of a token with {decimals} decimals"
+        )));
+    }
+    Ok(price)
 }
 
 /// `64K`, `1M`, `300000`: a number with a binary suffix.
@@ -247,7 +254,32 @@ mod tests {
             parse_price("10", 6).unwrap(),
             FineUnits::per_block_from_per_gb(10_000_000)
         );
-        assert!(parse_price("999999999999999999999999999999", 6).is_err());
+        let error = parse_price("999999999999999999999999999999", 6).unwrap_err();
+        assert!(error.to_string().contains("too high a price"), "{error}");
+    }
+
+    #[test]
+    fn a_price_is_right_for_tokens_of_any_decimals_and_worth() {
+        // A unit per GB is 275 fine units a block: far less than a unit, and not nothing.
+        assert_eq!(parse_price("1", 0).unwrap(), FineUnits(275));
+        assert_eq!(parse_price("1", 0).unwrap().per_gb_from_per_block().0, 1);
+        for (text, decimals) in [("0.5", 0), ("0.0000001", 6)] {
+            let error = parse_price(text, decimals).unwrap_err().to_string();
+            let smallest = tokens(TokenUnits(1), decimals);
+            assert!(
+                error.contains(&format!("smallest price is {smallest},")),
+                "{error}"
+            );
+        }
+        // Ten dollars of a token of 18 decimals that is worth a millionth of one.
+        let cheap = parse_price("10000000", 18).unwrap();
+        assert_eq!(cheap.per_gb_from_per_block().0, 10u128.pow(25));
+        assert!(cheap <= MAX_FINE);
+        let error = parse_price("1000000000", 18).unwrap_err().to_string();
+        assert!(
+            error.contains("no voucher holds more than 288230376"),
+            "{error}"
+        );
     }
 
     #[test]

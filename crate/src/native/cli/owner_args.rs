@@ -30,7 +30,7 @@ pub(super) struct DepositArgs {
     #[arg(long, value_name = "TOKENS")]
     pub(super) bond: Option<String>,
     /// Tokens that are promised at once; the deposit is cut into so many slices, and it stays so for the account's life
-    /// [default: 0.01, or one unit of a token with fewer decimals].
+    /// [default: 0.01, or ten units of a token with few decimals].
     #[arg(long, value_name = "TOKENS")]
     pub(super) tranche: Option<String>,
     #[command(flatten)]

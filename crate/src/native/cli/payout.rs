@@ -1,5 +1,6 @@
 //! The redeemer of earnings, one transaction at a time, and its reports.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use alloy_primitives::{Address, U256};
@@ -7,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::task::spawn_blocking;
 
 use super::output::CliError;
+use super::worth::{Lowest, Worth};
 use crate::client::RedeemOutcome;
 use crate::native::chain::{Chain, ChainError, Redemption};
 use crate::native::keys::KeyPair;
@@ -97,27 +99,6 @@ impl Pace {
     }
 }
 
-/// Wei of a whole coin.
-const COIN_WEI: u128 = 1_000_000_000_000_000_000;
-
-/// The part of a redemption's sum that its gas may cost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Worth {
-    /// Token units that a whole coin of the chain costs; above 0.
-    pub(super) coin_price: TokenUnits,
-    /// Percent of the sum.
-    pub(super) max_gas_percent: u8,
-}
-
-impl Worth {
-    /// The most that the redemption of a sum may cost, in wei.
-    pub(super) fn of(&self, sum: TokenUnits) -> u128 {
-        let part = U256::from(sum.0) * U256::from(self.max_gas_percent) / U256::from(100);
-        let wei = part * U256::from(COIN_WEI) / U256::from(self.coin_price.0.max(1));
-        wei.saturating_to()
-    }
-}
-
 /// The redeemer, and the address that gets the tokens.
 #[derive(Clone, Debug)]
 pub(super) struct Payout {
@@ -130,6 +111,10 @@ pub(super) struct Payout {
     pub(super) redeem_min: TokenUnits,
     /// How much of a sum may go for its gas without a command; `None`: gas is not compared with it.
     pub(super) worth: Option<Worth>,
+    /// The least worth of a range that is sold, and of a claim that is redeemed without a command.
+    pub(super) dust: TokenUnits,
+    /// The lowest price of gas of this run, which `dust` follows; `None`: it does not.
+    pub(super) follows: Option<Arc<Lowest>>,
     /// Sell also where buyers can withdraw before everything is sure to be redeemed.
     pub(super) accept_short_exit: bool,
     /// It is known that the vault is one to sell at.
@@ -146,6 +131,8 @@ impl Payout {
             max_fee_per_gas: 0,
             redeem_min: TokenUnits(0),
             worth: None,
+            dust: TokenUnits(1),
+            follows: None,
             accept_short_exit: false,
             vault_checked: false,
         }
@@ -376,25 +363,6 @@ mod tests {
         pace.put_off(at(400));
         assert!(!pace.is_time(at(409)));
         assert!(pace.is_time(at(410)));
-    }
-
-    #[test]
-    fn the_worth_of_a_sum_follows_from_the_price_of_the_coin_in_tokens_of_any_decimals() {
-        let of = |coin_price: u128, max_gas_percent, sum: u128| {
-            let coin_price = TokenUnits(coin_price);
-            let worth = Worth {
-                coin_price,
-                max_gas_percent,
-            };
-            worth.of(TokenUnits(sum))
-        };
-        // A coin of 3,000 $: of 3 $ a tenth is 0.0001 of it.
-        assert_eq!(of(3_000_000_000, 10, 3_000_000), COIN_WEI / 10_000);
-        assert_eq!(of(3_000 * COIN_WEI, 10, 3 * COIN_WEI), COIN_WEI / 10_000);
-        assert_eq!(of(3_000, 10, 3), 0, "less than one unit is nothing");
-        assert_eq!(of(3_000, 100, 3), COIN_WEI / 1_000);
-        assert_eq!(of(1, 100, u128::MAX), u128::MAX);
-        assert_eq!(of(0, 100, 1), COIN_WEI, "no division by zero");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::interrupt::Interrupt;
 use super::output::{CliError, complain};
 use super::payout::{Batch, batch_json, send_batch};
 use super::runner::{Runner, Woken, stopped};
+use super::worth::Least;
 use crate::client::{Command, Event, RedeemOutcome, RedeemScope, Side};
 use crate::native::driver::Stopped;
 use crate::payment::voucher::abi::Claim;
@@ -45,6 +46,33 @@ impl Runner {
     pub(super) fn redeem_min(&self) -> TokenUnits {
         let payout = self.payout.as_ref();
         payout.map_or(TokenUnits(0), |payout| payout.redeem_min)
+    }
+
+    /// Reads what gas costs, off the runner's thread, and lets the least worth of a claim follow if gas was never as
+    /// cheap in this run.
+    pub(super) fn look_at_gas(&self) {
+        let Some(payout) = &self.payout else {
+            return;
+        };
+        let (Some(worth), Some(lowest)) = (payout.worth, payout.follows.clone()) else {
+            return;
+        };
+        let (chain, handle) = (payout.chain.clone(), self.handle.clone());
+        tokio::spawn(async move {
+            let read = spawn_blocking(move || chain.gas_price()).await;
+            match read.map_err(|e| e.to_string()) {
+                Ok(Ok(fee)) if lowest.is_lower(fee) => {
+                    let Least { redeemed, gas } = worth.least(fee);
+                    let (dust, item_gas) = (redeemed, gas);
+                    // If nobody takes it, the program is ending.
+                    let _ = (handle.command(Command::SetDust { dust, item_gas })).await;
+                }
+                Ok(Err(error)) if lowest.is_unknown() => complain(&format!(
+                    "what gas costs is not known, so nothing below 0.01 tokens is sold or redeemed by itself: {error}"
+                )),
+                _ => {}
+            }
+        });
     }
 
     /// Gives claims back: they stay redeemable.

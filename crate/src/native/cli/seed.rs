@@ -12,12 +12,13 @@ use super::args::{ChainArgs, PayeeArgs, SeedArgs, load_key};
 use super::history;
 use super::interrupt::Interrupt;
 use super::money::tell_others_claims;
-use super::output::{CliError, bytes, parse_price, parse_tokens, say, say_json, tokens};
-use super::payout::{Payout, Worth, redeemed_line};
+use super::output::{CliError, bytes, complain, parse_price, parse_tokens, say, say_json, tokens};
+use super::payout::{Payout, redeemed_line};
 use super::redeeming::Redeemed;
 use super::runner::{Runner, Wish, money_json};
 use super::standing::is_whole;
 use super::torrent;
+use super::worth::Worth;
 use crate::client::{
     Config, Credit, Limits, PaymentConfig, ResalePrice, SellConfig, TorrentSnapshot, TorrentState,
 };
@@ -45,6 +46,9 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
         }
         _ => payout(&args.payee, &args.chain, &state, price.0 > 0).await?,
     };
+    if let Some(text) = large_dust(&args.payee, price, decimals) {
+        complain(&text);
+    }
     let torrents = args
         .torrents
         .iter()
@@ -78,12 +82,7 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
             vault: args.chain.vault?,
             chain_id: args.chain.chain_id?,
             buy: None,
-            sell: Some(sell_config(
-                payout,
-                &args.payee,
-                ResalePrice::Fixed(price),
-                decimals,
-            )),
+            sell: Some(sell_config(payout, &args.payee, ResalePrice::Fixed(price))),
         })
     });
     if let (Some(payout), Some(chain)) = (&payout, args.chain.config()) {
@@ -128,49 +127,71 @@ pub(super) async fn seed(args: SeedArgs) -> Result<(), CliError> {
 }
 
 /// The terms on which a payee sells.
-pub(super) fn sell_config(
-    payout: &Payout,
-    args: &PayeeArgs,
-    price: ResalePrice,
-    decimals: u8,
-) -> SellConfig {
+pub(super) fn sell_config(payout: &Payout, args: &PayeeArgs, price: ResalePrice) -> SellConfig {
     SellConfig {
         payee: payout.payee.address(),
         price,
         min_bond_percent: args.min_bond_percent,
         credit: Credit::default(),
-        dust: SellConfig::dust_of(decimals),
+        dust: payout.dust,
     }
 }
 
-fn redeem_min(args: &PayeeArgs, decimals: u8) -> Result<TokenUnits, CliError> {
-    let Some(text) = &args.redeem_min else {
-        // A twentieth of a token.
-        let one = 10u128.saturating_pow(u32::from(decimals));
-        return Ok(TokenUnits(one.div_ceil(20)));
-    };
+fn sum(flag: &str, text: &str, decimals: u8) -> Result<TokenUnits, CliError> {
     parse_tokens(text, decimals).ok_or_else(|| {
         CliError::Invalid(format!(
-            "--redeem-min {text:?} is not a sum: write tokens, such as 2 or 0.5"
+            "{flag} {text:?} is not a sum: write tokens with at most {decimals} decimals, such as 2"
         ))
     })
 }
 
-fn worth(args: &PayeeArgs, decimals: u8) -> Result<Option<Worth>, CliError> {
-    let Some(text) = &args.coin_price else {
-        return Ok(None);
+/// The least sum of a redemption. Where the coin's price is known, its gas decides.
+fn redeem_min(args: &PayeeArgs, decimals: u8) -> Result<TokenUnits, CliError> {
+    match (&args.redeem_min, &args.coin_price) {
+        (Some(text), _) => sum("--min-redeem-sum", text, decimals),
+        (None, Some(_)) => Ok(TokenUnits(1)),
+        (None, None) if args.min_redeem.is_some() => {
+            let least = min_redeem(args, decimals)?;
+            Ok(TokenUnits(least.0.saturating_mul(5)))
+        }
+        // A twentieth of a token.
+        (None, None) => {
+            let one = 10u128.saturating_pow(u32::from(decimals));
+            Ok(TokenUnits(one / 20).max(SellConfig::dust_of(decimals)))
+        }
+    }
+}
+
+/// The least worth of a claim where gas is not looked at.
+fn min_redeem(args: &PayeeArgs, decimals: u8) -> Result<TokenUnits, CliError> {
+    let Some(text) = &args.min_redeem else {
+        return Ok(SellConfig::dust_of(decimals));
     };
-    let coin_price = parse_tokens(text, decimals).filter(|price| price.0 > 0);
-    let coin_price = coin_price.ok_or_else(|| {
-        CliError::Invalid(format!(
-            "--coin-price {text:?} is not a price: write tokens above 0, such as 3000 or 0.5"
-        ))
-    })?;
-    let max_gas_percent = args.max_gas_percent;
-    Ok(Some(Worth {
-        coin_price,
-        max_gas_percent,
-    }))
+    let least = sum("--min-redeem", text, decimals)?;
+    match least.0 {
+        0 => Err(CliError::Invalid("--min-redeem must be above 0".to_owned())),
+        _ => Ok(least),
+    }
+}
+
+fn worth(args: &PayeeArgs, decimals: u8) -> Result<Option<Worth>, CliError> {
+    (args.coin_price.as_deref())
+        .map(|text| Worth::new(text, decimals, args.max_gas_percent))
+        .transpose()
+}
+
+/// What is to be said where a hundredth of a token, the least that is sold, is worth much: nobody would buy that at
+/// once.
+fn large_dust(args: &PayeeArgs, price: FineUnits, decimals: u8) -> Option<String> {
+    let dust = SellConfig::dust_of(decimals);
+    let is_named = args.min_redeem.is_some() || args.coin_price.is_some();
+    let is_large = price.0 > 0 && dust > price.per_gb_from_per_block();
+    (is_large && !is_named).then(|| {
+        format!(
+            "nothing below {} tokens is sold at a time, which is more than 10^9 bytes cost here: name --coin-price or --min-redeem",
+            tokens(dust, decimals)
+        )
+    })
 }
 
 /// The payee, if a key names one. `sells`: something has a price from the start.
@@ -199,6 +220,8 @@ pub(super) async fn payout(
         max_fee_per_gas: args.gas.max_fee_per_gas,
         redeem_min: redeem_min(args, chain_args.decimals)?,
         worth: worth(args, chain_args.decimals)?,
+        dust: min_redeem(args, chain_args.decimals)?,
+        follows: args.min_redeem.is_none().then(Default::default),
         accept_short_exit: args.accept_short_exit,
         ..Payout::new(chain, payee)
     };
@@ -225,6 +248,7 @@ pub(super) async fn serve(
     let mut redeem = interval(Duration::from_secs(redeem_secs.max(1)));
     redeem.set_missed_tick_behavior(MissedTickBehavior::Delay);
     redeem.tick().await;
+    runner.look_at_gas();
     let (lines_tx, mut lines) = mpsc::channel(16);
     if stdin_commands {
         read_stdin(lines_tx)?;
@@ -251,7 +275,10 @@ pub(super) async fn serve(
                 let snapshot = runner.look().await?;
                 runner.note("stats", &runner.summary(&snapshot), || stats_line(&snapshot, runner.decimals));
             }
-            _ = redeem.tick(), if redeems => runner.redeem_due().await?,
+            _ = redeem.tick(), if redeems => {
+                runner.look_at_gas();
+                runner.redeem_due().await?;
+            }
             line = lines.recv(), if !lines_end => match line {
                 Some(line) => {
                     if answer(runner, interrupt, line.trim()).await? {
@@ -426,21 +453,60 @@ async fn set_price(runner: &mut Runner, text: &str) -> Result<FineUnits, CliErro
 mod tests {
     use super::*;
 
+    fn args(more: &[&str]) -> PayeeArgs {
+        let words = ["piecework", "seed", "x", "--data", ".", "--payee-key", "k"];
+        let words = words.iter().chain(more);
+        match <super::super::args::Cli as clap::Parser>::parse_from(words).verb {
+            super::super::args::Verb::Seed(args) => args.payee,
+            _ => panic!("another verb"),
+        }
+    }
+
     #[test]
     fn the_least_redemption_is_a_twentieth_of_a_token_of_any_decimals() {
-        let args = |redeem_min: Option<&str>| {
-            let words = ["piecework", "seed", "x", "--data", ".", "--payee-key", "k"];
-            let given = redeem_min.map(|sum| ["--redeem-min", sum]);
-            let words = words.into_iter().chain(given.into_iter().flatten());
-            match <super::super::args::Cli as clap::Parser>::parse_from(words).verb {
-                super::super::args::Verb::Seed(args) => args.payee,
-                _ => panic!("another verb"),
-            }
-        };
-        for (decimals, units) in [(0, 1), (1, 1), (6, 50_000), (18, 50_000_000_000_000_000)] {
-            assert_eq!(redeem_min(&args(None), decimals).unwrap().0, units);
+        for (decimals, units) in [(0, 10), (1, 10), (6, 50_000), (18, 50_000_000_000_000_000)] {
+            assert_eq!(redeem_min(&args(&[]), decimals).unwrap().0, units);
         }
-        assert_eq!(redeem_min(&args(Some("2")), 0).unwrap().0, 2);
-        assert!(redeem_min(&args(Some("0.5")), 0).is_err());
+        // An earlier version's name is still good.
+        for flag in ["--min-redeem-sum", "--redeem-min"] {
+            assert_eq!(redeem_min(&args(&[flag, "2"]), 0).unwrap().0, 2);
+            assert!(redeem_min(&args(&[flag, "0.5"]), 0).is_err());
+        }
+        let by_gas = args(&["--coin-price", "0.05"]);
+        assert_eq!(redeem_min(&by_gas, 8).unwrap().0, 1, "gas decides");
+    }
+
+    #[test]
+    fn the_least_claim_is_named_or_a_hundredth_of_a_token() {
+        let least =
+            |more: &[&str], decimals| min_redeem(&args(more), decimals).map(|units| units.0);
+        assert_eq!(least(&[], 6).unwrap(), 10_000);
+        assert_eq!(least(&[], 0).unwrap(), 10);
+        let named = ["--min-redeem", "0.0000003"];
+        assert_eq!(least(&named, 8).unwrap(), 30);
+        assert_eq!(redeem_min(&args(&named), 8).unwrap().0, 150);
+        for (text, decimals) in [("0", 6), ("0.5", 0), ("x", 6)] {
+            let error = least(&["--min-redeem", text], decimals).unwrap_err();
+            assert!(error.to_string().contains("--min-redeem"), "{error}");
+        }
+    }
+
+    #[test]
+    fn that_a_hundredth_of_a_token_is_much_is_said_unless_the_operator_named_something() {
+        let said = |price: &str, decimals, more: &[&str]| {
+            let price = parse_price(price, decimals).unwrap();
+            large_dust(&args(more), price, decimals)
+        };
+        // 60,000 dollars each: ten dollars for a GB.
+        let text = said("0.00016667", 8, &[]).unwrap();
+        assert!(
+            text.contains("0.01 tokens") && text.contains("--min-redeem"),
+            "{text}"
+        );
+        assert_eq!(said("0.00016667", 8, &["--min-redeem", "0.0000003"]), None);
+        assert_eq!(said("0.00016667", 8, &["--coin-price", "0.05"]), None);
+        assert_eq!(said("10", 6, &[]), None);
+        assert_eq!(said("0", 6, &[]), None);
+        assert_eq!(said("10000000", 18, &[]), None);
     }
 }

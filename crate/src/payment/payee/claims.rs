@@ -21,7 +21,7 @@ impl Payee {
         let Some(account) = self.accounts.get(&id) else {
             return Vec::new();
         };
-        let gas = self.config.gas_of_an_item();
+        let gas = self.config.item_gas;
         let items = || {
             (account.ranges.iter())
                 .filter(|(_, r)| !r.skipped && r.covered)
@@ -59,14 +59,15 @@ impl Payee {
         account.exit_at.is_some() || account.is_at_limit(&self.config)
     }
 
-    /// Closed ranges are due; so are open ones that are full or long without a connection, and all of an account that
-    /// is exiting or owes much.
+    /// Closed ranges are due; so are open ones that are full or long without a connection, all of an account that is
+    /// exiting or owes much, and those half used of one that owes some.
     fn is_wanted(&self, account: &PayeeAccount, range: &PayeeRange, scope: RedeemScope) -> bool {
         let idle = range.idle_since + self.config.redeem_idle;
         scope == RedeemScope::All
             || range.life != Life::Open
             || account.exit_at.is_some()
             || account.owes_much(&self.config)
+            || account.owes_some(&self.config) && range.is_half_used(account.tranche)
             || range.usable(account.tranche) == 0
             || range.conn.is_none() && idle <= self.now
     }

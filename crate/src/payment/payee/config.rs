@@ -15,7 +15,7 @@ pub struct PayeeConfig {
     pub vault: Vault,
     /// The address that is paid.
     pub payee: Address,
-    /// Least worth of a range.
+    /// Least worth of a range that is sold.
     pub min_range: FineUnits,
     /// Longest chain accepted (1 to 256).
     pub max_steps: u16,
@@ -36,6 +36,8 @@ pub struct PayeeConfig {
     pub exposure_least_ranges: u16,
     /// Automatic redemption takes no item of less than this (the dust rule); see [`PayeeConfig::with_dust`].
     pub dust: TokenUnits,
+    /// The worth of the gas of one further item in a batch: automatic redemption never takes less than this.
+    pub item_gas: TokenUnits,
     /// How long a range without a connection waits before automatic redemption takes it.
     pub redeem_idle: Duration,
 }
@@ -55,6 +57,7 @@ impl PayeeConfig {
             exposure_percent_of_bond: 25,
             exposure_least_ranges: 50,
             dust: DUST,
+            item_gas: TokenUnits(DUST.0 / GAS_PART_OF_DUST),
             redeem_idle: Duration::from_secs(600),
         }
     }
@@ -66,13 +69,22 @@ impl PayeeConfig {
         PayeeConfig {
             min_range: dust.min(most).fine(),
             dust,
+            item_gas: TokenUnits((dust.0 / GAS_PART_OF_DUST).max(1)),
             ..self
         }
     }
 
-    /// The worth of the gas of one further item in a batch: automatic redemption never takes less than this.
-    pub(super) fn gas_of_an_item(&self) -> TokenUnits {
-        TokenUnits((self.dust.0 / GAS_PART_OF_DUST).max(1))
+    /// With a dust limit that follows from the worth of an item's gas. A range is sold if it is worth its gas: what the
+    /// chain asks can fall before the range is redeemed. None of few units is sold, because a claim pays whole ones.
+    pub fn with_item_gas(self, dust: TokenUnits, item_gas: TokenUnits) -> Self {
+        let item_gas = TokenUnits(item_gas.0.max(1));
+        let most = MAX_FINE.floor();
+        PayeeConfig {
+            min_range: item_gas.max(LEAST_UNITS).min(most).fine(),
+            dust: dust.max(item_gas),
+            item_gas,
+            ..self
+        }
     }
 
     /// The most that may be unredeemed of an account with this bond.
@@ -83,27 +95,27 @@ impl PayeeConfig {
             .0
             .saturating_mul(self.exposure_least_ranges.into());
         let small = small.min(bond.0);
-        let most = MAX_FINE.floor();
-        TokenUnits(part.max(small).max(self.dust.0))
-            .min(most)
-            .fine()
+        TokenUnits(part.max(small).max(self.dust.0)).fine()
     }
 
-    /// The debt at which the live ranges of an account with this bond are due.
+    /// The debt at which all live ranges of an account with this bond are due.
     pub(super) fn due_exposure(&self, bond: TokenUnits) -> FineUnits {
-        let most = self
-            .dust
-            .0
-            .saturating_mul(DUE_RANGES)
-            .min(MAX_FINE.floor().0);
-        let half = FineUnits(self.exposure_limit(bond).0 / 2);
-        half.min(TokenUnits(most).fine())
+        FineUnits(self.exposure_limit(bond).0 / 2)
+    }
+
+    /// The debt at which live ranges are due that are half used, however large the bond.
+    pub(super) fn due_in_part(&self) -> FineUnits {
+        TokenUnits(self.dust.0.saturating_mul(DUE_RANGES)).fine()
     }
 }
 
-/// Least ranges that an account may owe before its live ranges are due, however large its bond: by then the gas of a
-/// redemption is a hundredth of it.
+/// Least ranges that an account may owe before its live ranges are due as soon as they are half used: by then the gas
+/// of a redemption is a hundredth of it. A range that is closed before is wasted to its buyer
+/// (docs/decisions/026-ranges-closed-early-count-as-unused.md).
 const DUE_RANGES: u128 = 32;
+/// No fewer units are sold at a time, unless the edge names fewer: a claim pays whole units, and of fewer than these
+/// the part that is cut off would be more than a tenth.
+pub const LEAST_UNITS: TokenUnits = TokenUnits(10);
 /// 0.01 of a token with six decimals.
 const DUST: TokenUnits = TokenUnits(10_000);
 /// At 0.01 gwei an item of a batch costs a tenth of the dust limit (docs/protocol.md, "Redeeming").
@@ -176,4 +188,34 @@ pub struct PayeeTotals {
     pub undurable_steps: u64,
     /// Blocks paid, all runs.
     pub paid_blocks: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_account_may_owe_a_part_of_its_bond_whatever_a_unit_is_worth() {
+        let vault = Vault {
+            address: Address::repeat_byte(1),
+            chain_id: 1,
+        };
+        let config =
+            |dust| PayeeConfig::new(vault, Address::repeat_byte(2)).with_dust(TokenUnits(dust));
+        let limits = |dust, bond| {
+            let config = config(dust);
+            let most = config.exposure_limit(TokenUnits(bond));
+            assert_eq!(config.due_exposure(TokenUnits(bond)), FineUnits(most.0 / 2));
+            (most.floor().0, config.due_in_part().floor().0)
+        };
+        assert_eq!(limits(10_000, 10_000_000), (2_500_000, 320_000));
+        assert_eq!(limits(1, 125), (50, 32), "no decimals");
+        // A million tokens of 18 decimals: far more than one voucher holds.
+        let one = 10u128.pow(18);
+        let bond = 1_000_000 * one;
+        assert!(bond / 4 > MAX_FINE.floor().0);
+        assert_eq!(limits(one / 100, bond), (bond / 4, 32 * one / 100));
+        let (most, due) = limits(u128::MAX, u128::MAX);
+        assert!(most > 0 && due > 0, "no overflow");
+    }
 }

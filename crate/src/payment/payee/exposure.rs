@@ -4,7 +4,7 @@
 //! bond: the unredeemed ranges, the unpaid blocks, and the ranges that somebody else redeemed in this seller's place.
 //! Only blocks of a broken connection, which are paid late, come on top. So a seller of a promise that others hold too
 //! loses no more than that, however often. An account at its limit is choked, and goes on as soon as some of it is
-//! redeemed; an account at half of it, or at a fixed sum, is due for redemption.
+//! redeemed; an account at half of it is due for redemption, and at a fixed sum as far as its ranges are half used.
 
 use super::state::{Life, PayeeAccount, PayeeRange};
 use super::{Payee, PayeeConfig};
@@ -27,10 +27,15 @@ impl PayeeAccount {
         lent.saturating_add(more) > limit.0
     }
 
-    /// The debt at which its live ranges are due, too.
+    /// All of its live ranges are due, too.
     pub(super) fn owes_much(&self, config: &PayeeConfig) -> bool {
         self.received(Life::is_unredeemed) >= config.due_exposure(self.bond).0
             || self.is_at_limit(config)
+    }
+
+    /// Its live ranges are due, too, once they are half used.
+    pub(super) fn owes_some(&self, config: &PayeeConfig) -> bool {
+        self.received(Life::is_unredeemed) >= config.due_in_part().0
     }
 
     /// The payee sends it nothing more.

@@ -43,7 +43,9 @@ use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
 use self::accounts::{Accounts, Past};
-pub use self::config::{ClaimOutcome, PayeeConfig, PayeeTotals, RangeId, ReadyClaim, RedeemScope};
+pub use self::config::{
+    ClaimOutcome, LEAST_UNITS, PayeeConfig, PayeeTotals, RangeId, ReadyClaim, RedeemScope,
+};
 use self::looks::Looks;
 use self::reads::Reads;
 use self::state::{Best, Conn, Life, PayeeAccount, PayeeRange, PayeeTask, Quote};
@@ -55,7 +57,7 @@ use super::voucher::{self, Signature, Voucher};
 use super::{Concern, MAX_CONNECTIONS, PayAction, PayEffect, PayEvent, PeerPayInfo};
 use crate::sorted::{Map, Set};
 use crate::time::{Duration, Timestamp};
-use crate::types::{ConnectionId, Durability, FineUnits};
+use crate::types::{ConnectionId, Durability, FineUnits, TokenUnits};
 use crate::wire::pay::{ByeReason, NeedReason, PayMessage, RejectCode, Terms, VERSION};
 use redeem::Preparing;
 
@@ -320,7 +322,7 @@ impl Payee {
             .filter(|(_, account)| !is_attached(account))
             .map(|(id, account)| (worth(account), *id))
             .min()
-            .filter(|(worth, _)| *worth < self.config.gas_of_an_item().0)
+            .filter(|(worth, _)| *worth < self.config.item_gas.0)
             .map(|(_, id)| id)
     }
 
@@ -604,6 +606,16 @@ impl Payee {
             at = at.min(range.worthless_at(account.tranche));
         }
         at
+    }
+
+    /// Another dust limit from now on; see [`PayeeConfig::with_item_gas`]. A quote that is out keeps its terms.
+    pub fn set_dust(&mut self, now: Timestamp, dust: TokenUnits, item_gas: TokenUnits) {
+        self.turn(now);
+        self.config = self.config.with_item_gas(dust, item_gas);
+        let accounts: Vec<_> = self.accounts.keys().copied().collect();
+        for id in accounts {
+            self.say_due(id);
+        }
     }
 
     /// Shuts down: stores everything, says BYE. Drain `poll` afterwards.

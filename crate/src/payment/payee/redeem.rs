@@ -414,6 +414,7 @@ impl Payee {
             let full = |r: &super::PayeeRange| r.usable(account.tranche) == 0;
             !account.said_due
                 && (account.ranges.get(&id.first).is_some_and(full)
+                    || account.owes_some(&self.config)
                     || account.owes_much(&self.config))
         });
         if due {

@@ -273,6 +273,14 @@ impl PayeeRange {
         voucher::usable_steps(best.voucher.count, tranche, best.owed(), best.voucher.unit)
     }
 
+    /// A range that is closed before is wasted to its buyer
+    /// (docs/decisions/026-ranges-closed-early-count-as-unused.md).
+    pub(super) fn is_half_used(&self, tranche: TokenUnits) -> bool {
+        let best = self.newest();
+        let cap = voucher::range_cap(best.voucher.count, tranche);
+        best.owed().0.saturating_mul(2) >= cap.0
+    }
+
     /// The vault's payment for it; the last durable voucher counts.
     pub(super) fn due(&self, tranche: TokenUnits) -> TokenUnits {
         self.best.voucher.due(self.best.k, tranche)

@@ -77,8 +77,10 @@ export class Anvil {
 
 /** A chain with a vault, a funded payer, a tracker. */
 export class Scene {
-  static async open() {
+  /** `decimals`: of the token; `funds`: what the payer's wallet begins with, in token units. */
+  static async open({ decimals = 6, funds = FUNDS } = {}) {
     const scene = new Scene();
+    scene.decimals = decimals;
     scene.anvil = await Anvil.start();
     const [deployer, payer, payee, sink] = scene.anvil.accounts;
     scene.payer = payer.address;
@@ -91,7 +93,7 @@ export class Scene {
       await withinAMinute(`${name} is deployed`, mined(provider, contract.deploymentTransaction().hash));
       return contract;
     };
-    const token = await deploy("DemoToken");
+    const token = decimals === 6 ? await deploy("DemoToken") : await deploy("DemoTokenOf", decimals);
     const registry = "0x0000000000000000000000000000000000000000";
     const anotherVault = async () =>
       deploy("PieceworkVault", await token.getAddress(), registry, sink.address, EXIT_DELAY_SECONDS);
@@ -103,7 +105,7 @@ export class Scene {
         "tokens are minted",
         token.mint(to, amount).then(({ hash }) => mined(provider, hash)),
       );
-    await scene.mint(payer.address, FUNDS);
+    await scene.mint(payer.address, funds);
     const deployBlock = (await mined(provider, vault.deploymentTransaction().hash)).blockNumber;
     const { chainId } = await provider.getNetwork();
     scene.chain = new Chain({
@@ -179,7 +181,7 @@ export class Scene {
 
   /** The page's options. */
   options(more = {}) {
-    const token = { address: this.chain.token, decimals: 6, symbol: "pwUSD" };
+    const token = { address: this.chain.token, decimals: this.decimals, symbol: "pwUSD" };
     const { vault, deployBlock } = this.chain;
     return {
       trackers: [this.tracker],

@@ -7,6 +7,7 @@ mod common;
 
 mod adversary;
 mod bond;
+mod decimals;
 mod drippers;
 mod payees;
 mod payers;

@@ -1,13 +1,12 @@
 /** The history of the view of money: what was bought, sold, redeemed and paid for gas, by day, title and peer. */
 
 import { announce, byId, confirm, make, reason, setText, show } from "../dom.ts";
-import { fine, label, plural, shortAddress, units } from "../format.ts";
+import { COIN, fine, label, plural, shortAddress, units } from "../format.ts";
 import type { Host } from "../host.ts";
 import type { HistoryLine } from "../model.ts";
 
 /** Lines that are shown at first, and that each press of "Show more" adds. */
 const PAGE = 100;
-const COIN = { decimals: 18, symbol: "of the chain\u2019s coin" };
 const KINDS: Record<HistoryLine["kind"], string> = {
   bought: "Bought",
   sold: "Sold",

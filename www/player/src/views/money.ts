@@ -1,6 +1,6 @@
 /** The view of money: spending and earnings, redeeming, exit and withdrawal, and deposits found again. */
 
-import { FINE_BITS } from "piecework";
+import { FINE_BITS, type RedemptionCost } from "piecework";
 import { LACKS, isLost, spendable } from "../deposit.ts";
 import { announce, byId, confirm, make, reason, setLedger, setText, show } from "../dom.ts";
 import { Rejected, type Deposit, type Engine } from "../engine.ts";
@@ -8,10 +8,11 @@ import { about, duration, exact, moment, plural, shortAddress, units } from "../
 import type { Host } from "../host.ts";
 import type { Money } from "../model.ts";
 import type { HistoryCard } from "./history.ts";
+import { redemptionHint } from "./redemption.ts";
 import { WalletList } from "./wallets.ts";
 
-/** Slices that one transaction redeems. */
-const CLAIMS_PER_TRANSACTION = 128;
+/** What a redemption costs is asked again after this time, in milliseconds. */
+const COST_AGE = 60_000;
 
 /** Before the engine's first answer. */
 const NOTHING: Money = {
@@ -44,6 +45,9 @@ export class MoneyView {
   /** The chain did not answer the last time. */
   #unread = false;
   #history: Promise<HistoryCard> | null = null;
+  #cost: RedemptionCost | null = null;
+  /** When the cost was asked for, and for which sum. */
+  #costAsked = { at: Number.NEGATIVE_INFINITY, of: 0n };
 
   constructor(host: Page) {
     this.#host = host;
@@ -169,14 +173,18 @@ export class MoneyView {
     const wallets = this.#host.engine.wallets();
     const able = !this.#busy && navigator.onLine && (wallets.length > 0 || connected !== null);
     setText(byId("redeem-title"), money.redeemable > 0n ? "Redeem what you earned" : "Nothing to redeem yet");
-    setText(
-      byId("redeem-hint"),
+    this.#readCost(money);
+    const hint =
       money.redeemable > 0n
-        ? `${plural(Math.ceil(money.redeemableRanges / CLAIMS_PER_TRANSACTION), "transaction")} through your ` +
-            "wallet, which pays the network\u2019s fee. The chain shows everybody what was paid to it."
-        : "While this page shares a title that has a price, viewers pay you block by block. What they paid is " +
-            "fetched here.",
-    );
+        ? redemptionHint(money, this.#cost, payment)
+        : {
+            text:
+              "While this page shares a title that has a price, viewers pay you block by block. What they paid is " +
+              "fetched here.",
+            warns: false,
+          };
+    setText(byId("redeem-hint"), hint.text);
+    byId("redeem-hint").classList.toggle("warns", hint.warns);
     byId<HTMLButtonElement>("redeem").disabled = !able || money.redeemable === 0n;
     setText(byId("redeem"), money.redeemable > 0n ? `Redeem ${units(money.redeemable, token)}` : "Nothing to redeem");
     this.#exitRow(has, payment.exitDelaySeconds);
@@ -200,6 +208,20 @@ export class MoneyView {
         : "";
     setText(byId("money-trouble"), trouble);
     show(byId("money-trouble"), trouble !== "");
+  }
+
+  /** Asks what the redemption costs, when its sum changed or some time went by. */
+  #readCost({ redeemable }: Money): void {
+    const { at, of } = this.#costAsked;
+    if (this.#host.view !== "money" || redeemable === 0n) return;
+    if (of === redeemable && performance.now() - at < COST_AGE) return;
+    this.#costAsked = { at: performance.now(), of: redeemable };
+    if (of !== redeemable) this.#cost = null;
+    const read = (cost: RedemptionCost | null): void => {
+      this.#cost = cost;
+      this.refresh();
+    };
+    void this.#host.engine.redemptionCost().then(read, () => read(null));
   }
 
   #exitRow(has: boolean, delay: number): void {

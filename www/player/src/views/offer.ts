@@ -184,6 +184,7 @@ export class Offer {
       {
         cost: cost - (there ?? 0n),
         decimals: payment.token.decimals,
+        tranche: this.#host.engine.depositSlice,
         least: there === null ? payment.deposit : null,
         most: payment.maxDeposit,
       },

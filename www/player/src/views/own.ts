@@ -54,12 +54,14 @@ export class Own {
     const cap = parseCap(this.#cap.value);
     const price =
       this.#price.value.trim() === "" ? 0n : parseTypedAmount(this.#price.value, payment?.token.decimals ?? 0);
+    // The smallest price is one unit of the token for a GB.
+    const example = payment?.token.decimals === 0 ? "3, without decimals" : "2.50";
     mark(this.#cap, cap !== undefined);
     mark(this.#price, price !== null);
     if (cap === undefined || price === null || this.#files.length === 0) {
       this.#fail(
         price === null
-          ? "Give a price such as 2.50, or leave it empty to give it away."
+          ? `Give a price such as ${example}, or leave it empty to give it away.`
           : "Give a whole number of kB/s, or leave it empty for no cap.",
       );
       (price === null ? this.#price : this.#cap).focus();

@@ -4,6 +4,7 @@ import type { PaymentLack } from "./lack.js";
 import type { Decimal } from "./payments.js";
 import { follow, type Playhead } from "./playhead.js";
 import { STREAM_PATH, type FromEngine, type StreamHead } from "./protocol.js";
+import type { Store } from "./stores.js";
 import { ceilFine, finePerBlock, floorFine, unitsPerGB } from "./units.js";
 
 /** Where a torrent stands. */
@@ -152,7 +153,8 @@ export interface TorrentHost {
   request<T>(t: string, fields?: object): Promise<T>;
   openStream(message: object, port: MessagePort): void;
   plays(head: Playhead): void;
-  streaming(): Promise<string>;
+  /** The service worker's scope, and the store of the engine that has the torrent. */
+  streaming(): Promise<{ scope: string; store: Store }>;
   /** The settings that a new engine gets. */
   readonly wishes: Wishes;
   parse(amount: Decimal): bigint;
@@ -449,8 +451,10 @@ export class TorrentFile {
   async url(): Promise<string> {
     // On a first visit that takes a while. The beginning is fetched meanwhile, because a player asks for it first.
     if (this.#host.fetchesWhole() && !navigator.serviceWorker.controller) void this.stream(0, 1).cancel();
-    const scope = await this.#host.streaming();
-    return new URL(`${STREAM_PATH}/${this.#hash}/${this.index}/${encodeURIComponent(this.name)}`, scope).href;
+    const { scope, store } = await this.#host.streaming();
+    const url = new URL(`${STREAM_PATH}/${this.#hash}/${this.index}/${encodeURIComponent(this.name)}`, scope);
+    if (store !== null) url.searchParams.set("store", store);
+    return url.href;
   }
 
   /** Plays it: sets `src` as soon as the service worker controls this page, and follows the player. */

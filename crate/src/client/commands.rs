@@ -117,7 +117,11 @@ impl Client {
                 self.choke_stale = true;
             }
             Command::PrepareRedeem(scope) => self.prepare_redeem(scope),
-            Command::NoteFee { side, amount } => self.note_fee(side, amount),
+            Command::NoteFee {
+                side,
+                transaction,
+                amount,
+            } => self.note_fee(side, transaction, amount),
             Command::ClearReceipts => self.clear_receipts(),
             Command::ReturnClaims { tag, sent } => self.return_claims(tag, sent),
             Command::Redeemed { tag, outcome } => self.redeemed(tag, &outcome),

@@ -2,6 +2,7 @@
 
 use super::Client;
 use crate::io::{ClientSnapshot, Limits, LoadSnapshot, MoneySnapshot, TorrentSnapshot};
+use crate::payment::receipts::Receipts;
 use crate::torrent::Torrent;
 use crate::types::InfoHash;
 
@@ -55,6 +56,7 @@ impl Client {
         let mut load = LoadSnapshot {
             connections,
             pending: self.routes.len() - connections,
+            receipt_accounts: self.receipts.as_ref().map_or(0, Receipts::accounts),
             effects: self.out.effects(),
             outputs: self.out.waiting(),
             pumps: self.pumps,

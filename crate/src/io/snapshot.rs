@@ -44,6 +44,8 @@ pub struct LoadSnapshot {
     pub at_risk_of_one: u64,
     /// ... and together with the bytes that its peers are asked for.
     pub at_risk_and_asked_of_one: u64,
+    /// Accounts of buyers whose redeemed sums the receipts know.
+    pub receipt_accounts: usize,
     /// Effects under way.
     pub effects: usize,
     /// Outputs that the edge has not taken yet.

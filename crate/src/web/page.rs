@@ -335,13 +335,20 @@ impl Pages {
                 driver.command(Command::ClearReceipts);
                 done
             }
-            "fee" => Some(with(js::amount(message, "amount"), "amount", |amount| {
-                let side = match js::flag(message, "selling") {
-                    Some(true) => Side::Seller,
-                    _ => Side::Buyer,
-                };
-                driver.command(Command::NoteFee { side, amount });
-            })),
+            "fee" => {
+                let fee = js::word(message, "transaction").zip(js::amount(message, "amount"));
+                Some(with(fee, "transaction", |(transaction, amount)| {
+                    let side = match js::flag(message, "selling") {
+                        Some(true) => Side::Seller,
+                        _ => Side::Buyer,
+                    };
+                    driver.command(Command::NoteFee {
+                        side,
+                        transaction,
+                        amount,
+                    });
+                }))
+            }
             "budget" => Some(with(js::amount(message, "total"), "total", |total| {
                 driver.command(Command::SetBudget {
                     total: TokenUnits(total),

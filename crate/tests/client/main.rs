@@ -5,5 +5,6 @@
 mod account;
 mod identity;
 mod limits;
+mod receipts;
 mod streams;
 mod trackers;

@@ -847,8 +847,8 @@ export declare class Wallet {
     send(to: string, data: string): Promise<Sent>;
     /** Sends a transaction right after {@link check}. */
     submit(to: string, data: string): Promise<Sent>;
-    /** The end of a transaction that is out. `paid` hears what this wallet paid for it. */
-    follow(sent: Sent, paid: Paid, unknownFor?: number): Promise<Fate>;
+    /** The end of a transaction that is out. */
+    follow(sent: Sent, unknownFor?: number): Promise<Fate>;
     /**
      * Sends calls as one (EIP-5792): their id, or null if this wallet cannot. Then nobody was asked anything.
      */
@@ -856,11 +856,13 @@ export declare class Wallet {
         to: string;
         data: string;
     }[]): Promise<string | null>;
-    /** The end of calls that were sent as one. `paid` hears what this wallet paid for each transaction of them. */
-    followCalls(id: string, paid: Paid, unknownFor?: number): Promise<CallsFate>;
+    /** The end of calls that were sent as one. */
+    followCalls(id: string, unknownFor?: number): Promise<CallsFate>;
+    /** Tells what this wallet paid for the transactions that such an end shows. */
+    tellFees(hash: string, fate: Fate | CallsFate, paid: Paid): void;
 }
-/** Hears what a wallet paid for a transaction, in the smallest unit of the chain's coin. */
-export type Paid = (fee: bigint) => void;
+/** Hears what a wallet paid for the transaction with a hash, in the smallest unit of the chain's coin. */
+export type Paid = (hash: string, fee: bigint) => void;
 /** A request to a wallet; see {@link Wallet.request}. */
 export declare function requestOf<T>(provider: Eip1193Provider, method: string, params: unknown): Promise<T>;
 

@@ -46,8 +46,12 @@ impl Client {
             Command::SetOnDemand {
                 info_hash,
                 on_demand,
+                remember,
             } => self.with_torrent(info_hash, |torrent, ctx| {
                 torrent.set_on_demand(ctx, on_demand);
+                if remember {
+                    torrent.remember_kept(ctx, !on_demand);
+                }
             }),
             Command::AddWebSeed { info_hash, url } => {
                 self.with_torrent(info_hash, |torrent, ctx| torrent.add_web_seed(ctx, &url));

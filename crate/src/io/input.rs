@@ -161,6 +161,8 @@ pub enum Command {
         info_hash: InfoHash,
         /// Whether only the pieces that readers ask for are fetched.
         on_demand: bool,
+        /// The user chose so: later runs tell it by [`super::TorrentSnapshot::kept`], and fetch nothing because of it.
+        remember: bool,
     },
     /// Fetch a torrent from this web seed too (BEP 19). One that is known already, or banned, stays as it is.
     AddWebSeed {

@@ -126,6 +126,8 @@ pub struct TorrentSnapshot {
     pub state: TorrentState,
     /// Only what readers ask for is fetched.
     pub on_demand: bool,
+    /// The user chose to fetch all of it, in this run or an earlier one ([`super::Command::SetOnDemand`]).
+    pub kept: bool,
     /// The reason why it cannot go on, while its state is [`TorrentState::Failed`]: a full sentence.
     pub failure: Option<String>,
     /// Bytes in all; 0 until the metadata is there.

@@ -657,6 +657,7 @@ fn torrent_request(driver: &Rc<Driver>, what: &str, message: &JsValue) -> Answer
         "onDemand" => Command::SetOnDemand {
             info_hash,
             on_demand: js::flag(message, "v").unwrap_or(true),
+            remember: js::flag(message, "remember").unwrap_or(false),
         },
         "webSeed" => Command::AddWebSeed {
             info_hash,

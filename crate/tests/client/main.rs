@@ -4,6 +4,7 @@
 
 mod account;
 mod identity;
+mod kept;
 mod limits;
 mod receipts;
 mod streams;

@@ -402,6 +402,8 @@ export interface TorrentStats {
     readonly state: TorrentState;
     /** Only the parts that are played or read are fetched: see {@link Torrent.keep}. */
     readonly onDemand: boolean;
+    /** {@link Torrent.keep} was called for it, at this visit or an earlier one, and not taken back. */
+    readonly kept: boolean;
     /** The reason why it cannot go on, and the way out, while `state` is "failed". */
     readonly failure: string | null;
     readonly length: number;
@@ -501,7 +503,8 @@ export declare class Torrent extends Emitter<TorrentEvents> {
     }): Promise<void>;
     /**
      * Fetches all of it from now on (true), and pays for all of it, or only the parts that are played or read (false).
-     * `stats().maxCost` is the most that the rest can cost.
+     * `stats().maxCost` is the most that the rest can cost. Later visits know it by `stats().kept`, and fetch nothing
+     * because of it: show the price, and call this again when the visitor plays it.
      */
     keep(whole?: boolean): Promise<void>;
     /**
@@ -999,8 +1002,9 @@ import { Client, type Eip1193Provider, type Torrent } from "./index.js";
  *
  * Attributes: `magnet` (a link), `torrent` (URL of a .torrent), `src` (either), `trackers` and `web-seeds`
  * (both separated by blanks), `keep` (fetch all of it, not only what is watched; a button beside the video does so
- * too), `ice-servers` (STUN and TURN servers, separated by blanks: `stun:HOST[:PORT]`,
- * `turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]`; `none` for none; default: public STUN servers), `autoplay`,
+ * too, and playing it does so at later visits), `ice-servers` (STUN and TURN servers, separated by blanks:
+ * `stun:HOST[:PORT]`, `turn:USER:PASSWORD@HOST[:PORT][?transport=udp|tcp]`; `none` for none; default: public STUN
+ * servers), `autoplay`,
  * `upload-limit` (bytes per second), `upload-agreed`, `seed-library` (what earlier visits left in this browser is
  * served too, once the visitor agreed to uploading); for paid titles `deployment` (URL of a file of
  * `piecework vault deploy`, of this site), or `vault`, `chain-id`, `token`, `token-decimals` and `token-symbol`; and

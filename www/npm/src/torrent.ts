@@ -62,6 +62,8 @@ export interface TorrentStats {
   readonly state: TorrentState;
   /** Only the parts that are played or read are fetched: see {@link Torrent.keep}. */
   readonly onDemand: boolean;
+  /** {@link Torrent.keep} was called for it, at this visit or an earlier one, and not taken back. */
+  readonly kept: boolean;
   /** The reason why it cannot go on, and the way out, while `state` is "failed". */
   readonly failure: string | null;
   readonly length: number;
@@ -257,11 +259,17 @@ export class Torrent extends Emitter<TorrentEvents> {
 
   /**
    * Fetches all of it from now on (true), and pays for all of it, or only the parts that are played or read (false).
-   * `stats().maxCost` is the most that the rest can cost.
+   * `stats().maxCost` is the most that the rest can cost. Later visits know it by `stats().kept`, and fetch nothing
+   * because of it: show the price, and call this again when the visitor plays it.
    */
   keep(whole = true): Promise<void> {
+    return this.fetch(whole, true);
+  }
+
+  /** @internal As {@link keep}; `remember`: for later visits too. */
+  fetch(whole: boolean, remember: boolean): Promise<void> {
     this.#host.wishes.onDemand = !whole;
-    return this.#host.request("onDemand", { v: !whole });
+    return this.#host.request("onDemand", { v: !whole, remember });
   }
 
   /**

@@ -459,6 +459,7 @@ impl Runner {
         let fetch = Command::SetOnDemand {
             info_hash,
             on_demand: false,
+            remember: false,
         };
         self.handle.command(fetch).await.map_err(stopped)?;
         // It may be here already, and then it is not said again.

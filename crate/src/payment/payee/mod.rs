@@ -42,6 +42,7 @@ use bytes::Bytes;
 use chacha20::ChaCha20Rng;
 use rand_core::{Rng, SeedableRng};
 
+#[cfg(feature = "_test")]
 pub use self::accounts::MAX_PAST;
 use self::accounts::{Accounts, Past};
 pub use self::config::{ClaimOutcome, PayeeConfig, PayeeTotals, RangeId, ReadyClaim, RedeemScope};
